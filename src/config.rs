@@ -1,0 +1,225 @@
+//! Reading a configuration strictly, for both programs.
+//!
+//! A file is read twice over: as written (serde, no unknown keys) and as used (checked values). Every
+//! fault becomes one sentence that names file, line, key, value and what is allowed.
+
+use serde::de::{self, DeserializeOwned, Visitor};
+use serde::{Deserialize, Deserializer};
+use std::fmt;
+use std::fs;
+use std::io;
+use std::ops::{Range, RangeInclusive};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Keys whose values are never shown, not even when they are wrong.
+const SECRET_KEYS: [&str; 3] = ["token", "password", "device_key"];
+
+/// One fault of a configuration, as one sentence.
+#[derive(Debug)]
+pub struct ConfigError(String);
+
+impl ConfigError {
+    pub fn new(sentence: impl Into<String>) -> ConfigError {
+        ConfigError(sentence.into())
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// A configuration file and its text: what a fault is located in.
+#[derive(Debug)]
+pub struct Source {
+    path: PathBuf,
+    text: String,
+}
+
+impl Source {
+    /// # Errors
+    /// The file cannot be read, or is not UTF-8.
+    pub fn read(path: &Path) -> Result<Source, ConfigError> {
+        let text = fs::read_to_string(path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => ConfigError::new(format!(
+                "{}: no such file; install.sh puts one there, or name another with --config FILE",
+                path.display()
+            )),
+            _ => ConfigError::new(format!("{}: cannot be read: {error}", path.display())),
+        })?;
+        Ok(Source::new(path, text))
+    }
+
+    pub fn new(path: impl Into<PathBuf>, text: impl Into<String>) -> Source {
+        Source { path: path.into(), text: text.into() }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// # Errors
+    /// The text is not TOML, has a key that `T` does not know, or a value of another type.
+    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, ConfigError> {
+        toml::from_str(&self.text).map_err(|error| match error.span() {
+            Some(span) => self.fault(span, error.message()),
+            None => ConfigError::new(format!("{}: {}", self.path.display(), error.message())),
+        })
+    }
+
+    /// The sentence for a fault at `span`: file, line, key and value, then `problem`.
+    pub fn fault(&self, span: Range<usize>, problem: &str) -> ConfigError {
+        // A fault may be at the end of the file, and a span may end inside a character of a bad file.
+        let before = self.text.get(..span.start).unwrap_or(&self.text);
+        let line_number = before.matches('\n').count() + 1;
+        let line = self.text.lines().nth(line_number - 1).unwrap_or("");
+        let section = before
+            .lines()
+            .rev()
+            .find_map(|l| l.trim().strip_prefix('[')?.split(']').next().map(|s| s.trim_matches('[')))
+            .map(|s| format!("[{s}] "))
+            .unwrap_or_default();
+        // The key of an unknown or misspelt setting says enough; its value may be a secret.
+        let shown = match line.split_once('=') {
+            Some((key, _)) if is_secret(key) || problem.starts_with("unknown field") => key.trim(),
+            _ => line.trim(),
+        };
+        let place = format!("{}:{line_number}: {section}", self.path.display());
+        let shown = if section.contains(shown) && shown.starts_with('[') { "" } else { shown };
+        ConfigError(match shown {
+            "" => format!("{place}{problem}"),
+            _ => format!("{place}{shown}: {problem}"),
+        })
+    }
+}
+
+fn is_secret(key: &str) -> bool {
+    let key = key.trim();
+    SECRET_KEYS.contains(&key)
+}
+
+/// A duration as it is written: `"250ms"`, `"5s"`, `"2m"`, `"1h"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Period(pub Duration);
+
+/// What is said to someone who wrote something else.
+const PERIOD: &str = "a duration such as \"250ms\", \"5s\", \"2m\" or \"1h\"";
+
+impl std::str::FromStr for Period {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Period, String> {
+        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let (number, unit) = text.split_at(digits);
+        let milliseconds = match unit.trim() {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            _ => return Err(format!("expected {PERIOD}")),
+        };
+        let number: u64 = number.parse().map_err(|_| format!("expected {PERIOD}"))?;
+        let milliseconds = number.checked_mul(milliseconds).ok_or("too long")?;
+        Ok(Period(Duration::from_millis(milliseconds)))
+    }
+}
+
+impl fmt::Display for Period {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let milliseconds = self.0.as_millis();
+        match milliseconds {
+            0 => f.write_str("0s"),
+            n if n % 3_600_000 == 0 => write!(f, "{}h", n / 3_600_000),
+            n if n % 60_000 == 0 => write!(f, "{}m", n / 60_000),
+            n if n % 1_000 == 0 => write!(f, "{}s", n / 1_000),
+            n => write!(f, "{n}ms"),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Period {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Period, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = Period;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(PERIOD)
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Period, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_str(Text)
+    }
+}
+
+/// What is wrong with `period` if it is outside `allowed`, for [`Source::fault`].
+pub fn outside(period: Period, allowed: &RangeInclusive<Duration>) -> Option<String> {
+    let (from, to) = (Period(*allowed.start()), Period(*allowed.end()));
+    (!allowed.contains(&period.0)).then(|| format!("must be from \"{from}\" to \"{to}\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct File {
+        #[allow(dead_code)]
+        heartbeat: Heartbeat,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Heartbeat {
+        #[allow(dead_code)]
+        interval: Option<Period>,
+    }
+
+    fn fault(text: &str) -> String {
+        Source::new("/etc/x.toml", text).parse::<File>().expect_err("a fault").to_string()
+    }
+
+    #[test]
+    fn a_fault_names_file_line_section_key_value_and_what_is_allowed() {
+        let sentence = fault("# one\n[heartbeat]\ninterval = \"5 parsecs\"\n");
+        assert_eq!(
+            sentence,
+            "/etc/x.toml:3: [heartbeat] interval = \"5 parsecs\": \
+             expected a duration such as \"250ms\", \"5s\", \"2m\" or \"1h\""
+        );
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_without_its_value_which_may_be_a_secret() {
+        let sentence = fault("[heartbeat]\ntokn = \"hunter2\"\n");
+        assert!(sentence.starts_with("/etc/x.toml:2: [heartbeat] tokn: unknown field `tokn`"), "{sentence}");
+        assert!(sentence.contains("expected `interval`"), "{sentence}");
+        assert!(!sentence.contains("hunter2"), "{sentence}");
+    }
+
+    #[test]
+    fn text_that_is_not_toml_is_located_too() {
+        assert!(fault("[heartbeat\n").starts_with("/etc/x.toml:1: "));
+        assert!(fault("").starts_with("/etc/x.toml"));
+    }
+
+    #[test]
+    fn a_period_is_read_and_written_in_the_largest_whole_unit() {
+        for (text, milliseconds) in [("250ms", 250), ("5s", 5_000), ("2m", 120_000), ("1h", 3_600_000)] {
+            let period: Period = text.parse().expect("a period");
+            assert_eq!(period.0, Duration::from_millis(milliseconds));
+            assert_eq!(period.to_string(), text);
+        }
+        for text in ["", "5", "s", "-5s", "5.5s", "5 s x", "99999999999999999999s", "18446744073709551615h"] {
+            text.parse::<Period>().expect_err(text);
+        }
+    }
+}

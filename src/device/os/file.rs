@@ -1,0 +1,99 @@
+//! Files of /proc and sysfs that are read again and again.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// Larger than anything read here; /proc/stat of a machine with 64 cores has about 10 KiB.
+const LIMIT: usize = 256 * 1024;
+
+/// A small file that stays open, so that a reading costs one system call instead of four.
+///
+/// The kernel makes the text of a /proc or sysfs file anew for every read from offset 0.
+#[derive(Debug)]
+pub struct KeptFile {
+    path: PathBuf,
+    file: Option<File>,
+    buffer: Vec<u8>,
+}
+
+impl KeptFile {
+    pub fn new(path: impl Into<PathBuf>) -> KeptFile {
+        KeptFile { path: path.into(), file: None, buffer: Vec::new() }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The content as it is now; the file is opened, or opened anew after an error, where needed.
+    ///
+    /// # Errors
+    /// What the kernel says; a sensor may answer EIO, EINVAL, ENODATA or EAGAIN. `FileTooLarge` above 256 KiB.
+    pub fn read(&mut self) -> io::Result<&[u8]> {
+        let file = match self.file.take() {
+            Some(file) => file,
+            None => File::open(&self.path)?,
+        };
+        let length = read_whole(&file, &mut self.buffer)?;
+        // Kept only after a success: a device that went and came back has a new inode.
+        self.file = Some(file);
+        Ok(&self.buffer[..length])
+    }
+
+    /// [`KeptFile::read`] as text without the white space around it.
+    ///
+    /// # Errors
+    /// As there, and `InvalidData` where it is not UTF-8.
+    pub fn read_text(&mut self) -> io::Result<&str> {
+        let text =
+            std::str::from_utf8(self.read()?).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
+        Ok(text.trim())
+    }
+}
+
+/// Reads from offset 0 until the file ends; the buffer grows as needed and is kept for the next time.
+fn read_whole(file: &File, buffer: &mut Vec<u8>) -> io::Result<usize> {
+    if buffer.is_empty() {
+        buffer.resize(1024, 0);
+    }
+    loop {
+        let length = file.read_at(buffer, 0)?;
+        if length < buffer.len() {
+            return Ok(length);
+        }
+        if length >= LIMIT {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        // Read again from the start: two reads would join two different moments.
+        buffer.resize(length * 4, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kept_file_shows_what_it_holds_now() {
+        let mut stat = KeptFile::new("/proc/self/stat");
+        assert!(stat.read_text().expect("readable").contains('('));
+        assert!(stat.read_text().expect("readable twice").contains('('));
+    }
+
+    #[test]
+    fn a_file_larger_than_the_first_buffer_is_read_whole() {
+        let mut file = KeptFile::new(env!("CARGO_MANIFEST_DIR").to_owned() + "/src/device/config.rs");
+        let whole = std::fs::read(file.path().to_owned()).expect("readable");
+        assert_eq!(file.read().expect("readable"), whole);
+    }
+
+    #[test]
+    fn a_missing_file_is_an_error_each_time() {
+        let mut missing = KeptFile::new("/proc/there-is-no-such-file");
+        for _ in 0..2 {
+            assert_eq!(missing.read().expect_err("absent").kind(), io::ErrorKind::NotFound);
+        }
+    }
+}

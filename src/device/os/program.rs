@@ -1,0 +1,142 @@
+//! Running another program with a time limit that holds.
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use std::ffi::OsStr;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// More than any program asked here says.
+const OUTPUT_LIMIT: usize = 64 * 1024;
+
+/// What a program said on its standard output, and how it ended.
+#[derive(Debug)]
+pub struct Said {
+    pub status: ExitStatus,
+    pub text: String,
+}
+
+/// Runs `program` and waits for its end, at most for `limit`; then it is killed.
+///
+/// # Errors
+/// The program cannot be started, or does not end in time (`TimedOut`), or says more than 64 KiB.
+pub fn ask<A: AsRef<OsStr>>(program: &Path, arguments: &[A], limit: Duration) -> io::Result<Said> {
+    let deadline = Instant::now() + limit;
+    let mut child = Command::new(program)
+        .args(arguments)
+        .env("LC_ALL", "C")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let result = listen(&mut child, deadline);
+    // Nothing to do about an error: the child has ended already, or it ends now.
+    let _ = child.kill();
+    let status = child.wait()?;
+    result.map(|text| Said { status, text })
+}
+
+fn listen(child: &mut Child, deadline: Instant) -> io::Result<String> {
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let pid = pid.ok_or(io::ErrorKind::InvalidInput)?;
+    let ended = pidfd_open(pid, PidfdFlags::empty())?;
+    let mut stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
+    let mut output = Vec::new();
+    let mut open = true;
+    // Until the output is closed and the process has ended: a program may close one long before the other.
+    while open || !has_ended(&ended, Duration::ZERO)? {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        match open {
+            true => open = read_some(&mut stdout, &ended, &mut output, left)?,
+            false => _ = has_ended(&ended, left)?,
+        }
+    }
+    Ok(String::from_utf8_lossy(&output).into_owned())
+}
+
+fn has_ended(process: &OwnedFd, wait: Duration) -> io::Result<bool> {
+    let mut fds = [PollFd::new(process, PollFlags::IN)];
+    Ok(poll(&mut fds, Some(&timespec(wait)))? > 0)
+}
+
+/// False once there is nothing more to read: the pipe is closed, or the process has ended and the pipe is empty
+/// (a grandchild may hold it open for ever).
+fn read_some(
+    stdout: &mut ChildStdout,
+    ended: &OwnedFd,
+    output: &mut Vec<u8>,
+    wait: Duration,
+) -> io::Result<bool> {
+    let mut fds =
+        [PollFd::new(stdout, PollFlags::IN), PollFd::from_borrowed_fd(ended.as_fd(), PollFlags::IN)];
+    poll(&mut fds, Some(&timespec(wait)))?;
+    let (readable, gone) = (!fds[0].revents().is_empty(), !fds[1].revents().is_empty());
+    if !readable {
+        return Ok(!gone);
+    }
+    let mut chunk = [0; 4096];
+    let length = stdout.read(&mut chunk)?;
+    output.extend_from_slice(&chunk[..length]);
+    if output.len() > OUTPUT_LIMIT {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(length > 0)
+}
+
+fn timespec(duration: Duration) -> Timespec {
+    // Rounded up to a millisecond, or the last wait would be a busy loop.
+    let duration = duration + Duration::from_millis(u64::from(!duration.is_zero()));
+    Timespec {
+        tv_sec: duration.as_secs().try_into().unwrap_or(i64::MAX),
+        tv_nsec: duration.subsec_nanos().into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHELL: &str = "/bin/sh";
+
+    fn shell(script: &str, limit: Duration) -> io::Result<Said> {
+        ask(Path::new(SHELL), &["-c", script], limit)
+    }
+
+    #[test]
+    fn what_a_program_says_and_its_status_come_back() {
+        let said = shell("echo hello; exit 3", Duration::from_secs(20)).expect("it ran");
+        assert_eq!((said.text.as_str(), said.status.code()), ("hello\n", Some(3)));
+    }
+
+    #[test]
+    fn a_program_that_hangs_is_killed_at_the_limit() {
+        let begin = Instant::now();
+        let error = shell("exec sleep 60", Duration::from_millis(100)).expect_err("too slow");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(begin.elapsed() < Duration::from_secs(30));
+    }
+
+    #[test]
+    fn a_grandchild_that_keeps_the_pipe_open_is_not_waited_for() {
+        let said = shell("sleep 60 & echo done", Duration::from_secs(20)).expect("it ran");
+        assert_eq!(said.text, "done\n");
+    }
+
+    #[test]
+    fn endless_output_is_cut_off() {
+        let error = shell("while :; do echo endless; done", Duration::from_secs(20)).expect_err("too much");
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_an_error() {
+        let error = ask(Path::new("/nowhere/vcgencmd"), &["measure_temp"], Duration::from_secs(1));
+        assert_eq!(error.expect_err("absent").kind(), io::ErrorKind::NotFound);
+    }
+}

@@ -1,0 +1,19 @@
+//! heartbeat-daemon and heartbeat-monitor: a fleet of small machines says that it is alive.
+//!
+//! Two programs, no async: OS threads that talk over crossbeam channels.
+//!
+//! ```text
+//! bin/heartbeat-daemon ─► device ──┐
+//!                                  ├─► wire, config, logging, systemd
+//! bin/heartbeat-monitor ─► monitor ┘
+//! ```
+//!
+//! Arrows point one way: nothing here knows the programs above it, and `device` and `monitor` never
+//! meet except through [`wire`].
+
+pub mod config;
+#[cfg(feature = "device")]
+pub mod device;
+pub mod logging;
+pub mod systemd;
+pub mod wire;

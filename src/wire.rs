@@ -1,0 +1,297 @@
+//! The JSON that a device and a monitor speak: one heartbeat, written down once for both sides.
+//!
+//! What could not be read is `null`, never 0. [`SAMPLE`] is a real heartbeat, and the tests of this
+//! module read it.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// A heartbeat of a Raspberry Pi 5 in a barn, as it travels (there without the white space).
+pub const SAMPLE: &str = r#"{
+  "hardwareid": "10000000a5bd2dd2",
+  "id": "5f1d2c9ab7e04c31",
+  "boot_id": "3bd8c9a2-6a1b-4bb8-9f5e-0c7b4c1f2a90",
+  "seq": 42,
+  "reason": "scheduled",
+  "timestamp": 1763756400.1,
+  "clock_synced": true,
+  "uptime_s": 86400,
+  "interval_s": 5.0,
+  "hostname": "barn-cam",
+  "app_version": "3.10",
+  "daemon_version": "0.1.0",
+  "cpu": 12.5,
+  "load": [0.42, 0.31, 0.25],
+  "mem": 41.2,
+  "swap": 0.0,
+  "temp": 48.8,
+  "power": 1.9,
+  "fan_rpm": 3038,
+  "fan_pwm": 75,
+  "disk": {"percent": 42.1, "used_gb": 12.4, "total_gb": 29.5, "free_gb": 17.1},
+  "throttled": {"now": [], "since_boot": ["under_voltage"]},
+  "connection": {
+    "active": "wlan0",
+    "state": null,
+    "ethernet": {"interface": "eth0", "state": "down"},
+    "wifi": {"interface": "wlan0", "state": "up", "ssid": "barn", "signal_dbm": -52, "signal_percent": 83},
+    "4g": null,
+    "gps": null,
+    "ip_addresses": [{"interface": "wlan0", "ip": "192.168.1.202", "type": "wifi"}],
+    "traffic": {"wlan0": {"rx_bytes": 73400320, "tx_bytes": 9437184}}
+  },
+  "streaming_active": true,
+  "tracking_active": null,
+  "recording_active": true,
+  "recording_file_size_mb": 120.4,
+  "recording_file_path": "/data/rec/1763750000.mp4"
+}"#;
+
+/// Largest body that either side accepts, in bytes. A heartbeat has about 1,000.
+pub const MAX_BODY: usize = 64 * 1024;
+
+/// One heartbeat. Percentages are 0 to 100, temperatures °C, power W, times seconds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// CPU serial number or, on machines without one, a MAC address; `null` if there is neither.
+    pub hardwareid: Option<String>,
+    /// The same in every transmission of the same heartbeat, so that a repeated one can be told.
+    pub id: String,
+    /// The kernel's, new at every boot.
+    pub boot_id: Option<String>,
+    /// Counts this process's heartbeats from 1.
+    pub seq: u64,
+    pub reason: Reason,
+    /// Unix time by the device's wall clock, which may be wrong: see `clock_synced`.
+    pub timestamp: f64,
+    pub clock_synced: Option<bool>,
+    pub uptime_s: Option<u64>,
+    /// How long the device means to wait before its next heartbeat.
+    pub interval_s: f64,
+    pub hostname: Option<String>,
+    /// Version of the application that the device exists for, not of this daemon.
+    pub app_version: Option<String>,
+    pub daemon_version: String,
+    pub cpu: Option<f64>,
+    /// Run queue over 1, 5 and 15 minutes.
+    pub load: Option<[f64; 3]>,
+    pub mem: Option<f64>,
+    pub swap: Option<f64>,
+    pub temp: Option<f64>,
+    /// What the PMIC's rails carry; USB and PCIe devices are not in it.
+    pub power: Option<f64>,
+    pub fan_rpm: Option<u32>,
+    /// Duty cycle, 0 to 255.
+    pub fan_pwm: Option<u8>,
+    pub disk: Option<Disk>,
+    pub throttled: Option<Throttled>,
+    pub connection: Connection,
+    pub streaming_active: Option<bool>,
+    pub tracking_active: Option<bool>,
+    pub recording_active: Option<bool>,
+    /// MB of 1,000,000 bytes, as the original counted; `null` when not recording.
+    pub recording_file_size_mb: Option<f64>,
+    pub recording_file_path: Option<String>,
+    /// Set on a replay only: how old this heartbeat was when it was sent, in seconds. A replay
+    /// fills the history; it never counts as being alive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay_age_s: Option<u64>,
+}
+
+/// Why a heartbeat was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    Startup,
+    Scheduled,
+    Failover,
+    ConnectivityRestored,
+    Trigger,
+    Camera,
+    Shutdown,
+}
+
+impl Reason {
+    /// The word on the wire and in the log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Reason::Startup => "startup",
+            Reason::Scheduled => "scheduled",
+            Reason::Failover => "failover",
+            Reason::ConnectivityRestored => "connectivity_restored",
+            Reason::Trigger => "trigger",
+            Reason::Camera => "camera",
+            Reason::Shutdown => "shutdown",
+        }
+    }
+}
+
+/// Fill of one file system; GB of 1024³ bytes, as the original counted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Disk {
+    pub percent: f64,
+    pub used_gb: f64,
+    pub total_gb: f64,
+    pub free_gb: f64,
+}
+
+/// What the firmware of a Raspberry Pi holds back, by the words of `vcgencmd get_throttled`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Throttled {
+    pub now: Vec<Throttle>,
+    /// `null` where only the present state can be read.
+    pub since_boot: Option<Vec<Throttle>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Throttle {
+    UnderVoltage,
+    FrequencyCapped,
+    Throttled,
+    SoftTemperatureLimit,
+}
+
+/// How the device is connected.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Connection {
+    /// The interface that the default route uses.
+    pub active: Option<String>,
+    /// What failover is doing.
+    pub state: Option<String>,
+    pub ethernet: Option<Ethernet>,
+    pub wifi: Option<Wifi>,
+    #[serde(rename = "4g")]
+    pub cellular: Option<Cellular>,
+    pub gps: Option<Gps>,
+    pub ip_addresses: Vec<Address>,
+    /// By interface, since the interface appeared.
+    pub traffic: BTreeMap<String, Traffic>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Ethernet {
+    pub interface: String,
+    pub state: LinkState,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Wifi {
+    pub interface: String,
+    pub state: LinkState,
+    pub ssid: Option<String>,
+    pub signal_dbm: Option<i32>,
+    pub signal_percent: Option<u8>,
+}
+
+/// What can be said of a link without asking anybody beyond it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LinkState {
+    /// No carrier, or switched off.
+    Down,
+    /// Carrier, but no usable address.
+    NoAddress,
+    Up,
+}
+
+/// A modem, as ModemManager knows it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Cellular {
+    /// ModemManager's word: `connected`, `registered`, `searching`, `failed` ...
+    pub state: String,
+    pub operator: Option<String>,
+    /// Access technologies, joined by commas: `lte`, `5gnr`.
+    pub technology: Option<String>,
+    pub signal_percent: Option<u8>,
+}
+
+/// gpsd's last fix. The position is sent only where the configuration asks for it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Gps {
+    pub fix: GpsFix,
+    pub latitude: Option<f64>,
+    pub longitude: Option<f64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GpsFix {
+    #[serde(rename = "none")]
+    None,
+    #[serde(rename = "2d")]
+    TwoD,
+    #[serde(rename = "3d")]
+    ThreeD,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Address {
+    pub interface: String,
+    pub ip: IpAddr,
+    #[serde(rename = "type")]
+    pub kind: LinkKind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum LinkKind {
+    #[serde(rename = "ethernet")]
+    Ethernet,
+    #[serde(rename = "wifi")]
+    Wifi,
+    #[serde(rename = "4g")]
+    Cellular,
+    #[serde(rename = "other")]
+    Other,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Traffic {
+    pub rx_bytes: u64,
+    pub tx_bytes: u64,
+}
+
+/// What heartbeat-monitor answers. Another server's answer, or none, is as good.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Answer {
+    /// The interval that the monitor expects, in seconds.
+    pub interval_s: f64,
+    /// Unix time by the monitor's clock.
+    pub server_time: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sample_is_read_and_written_back_without_loss() {
+        let heartbeat: Heartbeat = serde_json::from_str(SAMPLE).expect("the sample is a heartbeat");
+        let written: serde_json::Value = serde_json::to_value(&heartbeat).expect("serializable");
+        let sample: serde_json::Value = serde_json::from_str(SAMPLE).expect("JSON");
+        assert_eq!(written, sample);
+    }
+
+    #[test]
+    fn a_reason_has_one_word_on_the_wire_and_in_the_log() {
+        for reason in [
+            Reason::Startup,
+            Reason::Scheduled,
+            Reason::Failover,
+            Reason::ConnectivityRestored,
+            Reason::Trigger,
+            Reason::Camera,
+            Reason::Shutdown,
+        ] {
+            let wire = serde_json::to_value(reason).expect("serializable");
+            assert_eq!(wire, reason.as_str());
+        }
+    }
+
+    #[test]
+    fn an_unknown_field_does_not_make_a_heartbeat_unreadable() {
+        let mut value: serde_json::Value = serde_json::from_str(SAMPLE).expect("JSON");
+        value["a_field_of_next_year"] = 1.into();
+        serde_json::from_value::<Heartbeat>(value).expect("still a heartbeat");
+    }
+}
