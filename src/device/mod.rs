@@ -19,9 +19,12 @@
 //! | `ticker` | when a loop is due |
 //! | `doctor` | why a value is missing |
 //! | `receive` | a tiny receiver, to see heartbeats without a server |
+//! | `shown` | a heartbeat as one line for a person |
 
 pub mod cli;
 pub mod config;
 pub mod metrics;
 pub mod os;
+pub mod receive;
+pub mod shown;
 pub mod ticker;
