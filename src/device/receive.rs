@@ -7,6 +7,7 @@
 use crate::device::shown::shown;
 use crate::wire::{Answer, MAX_BODY};
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
+use percent_encoding::percent_decode_str;
 use serde_json::Value;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -275,20 +276,8 @@ fn body_length(headers: &[httparse::Header]) -> Result<Option<usize>, Fault> {
 fn params(path: &str) -> Option<Vec<u8>> {
     let (_, query) = path.split_once('?')?;
     let value = query.split('&').find_map(|pair| pair.strip_prefix("params="))?;
-    let (mut decoded, mut rest) = (Vec::with_capacity(value.len()), value.as_bytes());
-    while let Some((&byte, after)) = rest.split_first() {
-        rest = after;
-        decoded.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let digits = std::str::from_utf8(rest.get(..2)?).ok()?;
-                rest = &rest[2..];
-                u8::from_str_radix(digits, 16).ok()?
-            }
-            other => other,
-        });
-    }
-    Some(decoded)
+    let spaced = value.replace('+', " ");
+    Some(percent_decode_str(&spaced).collect())
 }
 
 /// One heartbeat, or an array of replays.
