@@ -2,4 +2,6 @@
 //! limit, and what the kernel offers through sockets and ioctls.
 
 pub mod file;
+pub mod netlink;
+pub mod nl80211;
 pub mod program;
