@@ -1,5 +1,14 @@
 //! One thread that reads the machine: /proc, sysfs, the firmware, the network, the device's activities.
 
+pub mod activity;
+pub mod gps;
+pub mod inspect;
+pub mod modem;
+pub mod network;
+pub mod recording;
+pub mod routes;
+pub mod wifi;
+
 use crate::wire;
 use std::path::PathBuf;
 use std::time::Duration;
