@@ -29,6 +29,6 @@ mod throttled;
 mod wifi;
 
 pub use doctor::{SourceReport, render};
-pub use identity::{HardwareId, Identity, Origin, identify};
+pub use identity::{HardwareId, Identity, Origin, identify, read_identity};
 pub use reading::{Activity, Disk, Metrics, RecordingFile};
 pub use sampler::{Control, Sampler, run};
