@@ -1,7 +1,7 @@
 //! One thread that reads the machine: /proc, sysfs, the firmware, the network, the device's activities.
 //!
 //! Each file is one source of facts and fails alone; `source` says what they have in common, `sampler` which there
-//! are and when each is asked, `doctor` why one has nothing. `identity` is read once, at start.
+//! are, `schedule` when each is asked, `doctor` why one has nothing. `identity` is read once, at start.
 
 mod app_version;
 mod clock;
@@ -17,7 +17,8 @@ mod memory;
 mod power;
 mod reading;
 mod sampler;
-mod source;
+pub mod schedule;
+pub mod source;
 mod temperature;
 mod throttled;
 

@@ -11,7 +11,8 @@ use super::load::{Load, Uptime};
 use super::memory::Memory;
 use super::power::Power;
 use super::reading::Metrics;
-use super::source::{Pace, Sources, Turn};
+use super::schedule::{Pace, Sources};
+use super::source::Turn;
 use super::temperature::Temperature;
 use super::throttled::Throttled;
 use crate::device::config;
@@ -58,7 +59,8 @@ impl Sampler {
         self.sources.ask_one(&mut { turn })
     }
 
-    /// Asks every source, the slow ones too, and says what came of it; for `doctor`.
+    /// Asks every source, the slow ones too, and says what came of it; for `doctor`. The processor's percentage is
+    /// that since the last [`Sampler::sample`], so one should lie some time back.
     pub fn inspect(&mut self) -> Vec<SourceReport> {
         let turn = Turn { now: Instant::now(), limit: self.slow_limit, firmware: &mut self.firmware };
         self.sources.inspect(&mut { turn })

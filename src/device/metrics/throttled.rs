@@ -37,7 +37,10 @@ impl Throttled {
 
 impl Source for Throttled {
     type Value = wire::Throttled;
-    const NAME: &'static str = "throttled";
+
+    fn name(&self) -> &'static str {
+        "throttled"
+    }
 
     fn place(&self, firmware: &Firmware) -> Place {
         match (&self.no_firmware, self.sysfs.found()) {
@@ -55,11 +58,11 @@ impl Source for Throttled {
         self.sysfs.read(turn.now, "", Sysfs::read).map_err(|_| refusal)
     }
 
-    fn put(value: &wire::Throttled, reading: &mut Metrics) {
+    fn put(&self, value: &wire::Throttled, reading: &mut Metrics) {
         reading.throttled = Some(value.clone());
     }
 
-    fn show(value: &wire::Throttled) -> String {
+    fn show(&self, value: &wire::Throttled) -> String {
         let words = |flags: &[Throttle]| match flags {
             [] => "nothing".to_owned(),
             flags => flags.iter().map(|flag| word(*flag)).collect::<Vec<_>>().join(", "),
