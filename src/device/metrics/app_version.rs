@@ -34,7 +34,10 @@ impl AppVersion {
 
 impl Source for AppVersion {
     type Value = String;
-    const NAME: &'static str = "app_version";
+
+    fn name(&self) -> &'static str {
+        "app_version"
+    }
 
     fn place(&self, _: &Firmware) -> Place {
         self.path.as_deref().map_or(Place::words("[metrics] app_version_file"), Place::file)
@@ -54,11 +57,11 @@ impl Source for AppVersion {
         Ok(version)
     }
 
-    fn put(value: &String, reading: &mut Metrics) {
+    fn put(&self, value: &String, reading: &mut Metrics) {
         reading.app_version = Some(value.clone());
     }
 
-    fn show(value: &String) -> String {
+    fn show(&self, value: &String) -> String {
         value.clone()
     }
 }

@@ -1,6 +1,7 @@
 //! Questions to the firmware of a Raspberry Pi: by ioctl where there is a node, else by the program `vcgencmd`.
 
-use super::source::{Absent, Pace, Place, SECOND_LOOK};
+use super::schedule::Pace;
+use super::source::{Absent, Place, SECOND_LOOK};
 use crate::device::os::program;
 use crate::device::os::vcio::{self, Vcio};
 use std::io;
@@ -228,6 +229,55 @@ mod tests {
         let mut firmware = Firmware::choose(root.path());
         let answer = firmware.ask(Question::MeasureTemp, Instant::now(), Duration::from_secs(1));
         assert!(matches!(answer, Err(Absent::ForGood(_))), "{answer:?}");
+    }
+
+    #[test]
+    fn a_node_that_cannot_be_opened_is_named_and_the_program_is_not_started_in_vain() {
+        let root = tempfile::tempdir().expect("a directory");
+        for directory in ["dev", "usr/bin"] {
+            std::fs::create_dir_all(root.path().join(directory)).expect("created");
+        }
+        std::fs::write(root.path().join("usr/bin/vcgencmd"), "").expect("written");
+        // Opening a socket fails for root too (ENXIO), which a mode does not.
+        let node = root.path().join("dev/vcio");
+        let _socket = std::os::unix::net::UnixListener::bind(&node).expect("bound");
+        let mut firmware = Firmware::choose(root.path());
+        assert_eq!(firmware.pace(), Pace::EachSample);
+        let answer = firmware.ask(Question::MeasureTemp, Instant::now(), Duration::from_secs(1));
+        assert!(matches!(answer, Err(Absent::Unreadable { path, .. }) if path == node));
+    }
+
+    #[test]
+    fn a_node_that_opens_later_is_used_within_a_minute() {
+        let root = tempfile::tempdir().expect("a directory");
+        std::fs::create_dir(root.path().join("dev")).expect("created");
+        let node = root.path().join("dev/vcio");
+        let socket = std::os::unix::net::UnixListener::bind(&node).expect("bound");
+        let mut firmware = Firmware::choose(root.path());
+        let begin = Instant::now();
+        let mut error_after = |seconds| {
+            let now = begin + Duration::from_secs(seconds);
+            match firmware.ask(Question::MeasureTemp, now, Duration::ZERO) {
+                Err(Absent::Unreadable { error, .. }) => error.raw_os_error(),
+                answer => panic!("{answer:?}"),
+            }
+        };
+        assert_eq!(error_after(0), Some(libc::ENXIO));
+        drop(socket);
+        std::fs::remove_file(&node).expect("removed");
+        std::fs::write(&node, "").expect("written");
+        assert_eq!(error_after(59), Some(libc::ENXIO), "not looked at yet");
+        assert_eq!(error_after(60), Some(libc::ENOTTY), "opened, and asked");
+    }
+
+    #[test]
+    fn a_firmware_that_kept_silent_is_left_alone_for_a_minute() {
+        let mut firmware = Firmware::choose(Path::new("/nowhere"));
+        let begin = Instant::now();
+        firmware.hold_until = Some(begin + SECOND_LOOK);
+        let mut ask = |now| firmware.ask(Question::GetThrottled, now, Duration::ZERO);
+        assert!(matches!(ask(begin), Err(Absent::Because(_))));
+        assert!(matches!(ask(begin + SECOND_LOOK), Err(Absent::ForGood(_))), "asked again: there is none");
     }
 
     #[test]

@@ -15,7 +15,8 @@ use super::modem::Modem;
 use super::network::Network;
 use super::power::Power;
 use super::reading::Metrics;
-use super::source::{Pace, Sources, Turn};
+use super::schedule::{Pace, Sources};
+use super::source::Turn;
 use super::temperature::Temperature;
 use super::throttled::Throttled;
 use crate::device::config;
@@ -77,7 +78,8 @@ impl Sampler {
         self.sources.ask_one(&mut Turn { now, limit: self.slow_limit, firmware: &mut self.firmware })
     }
 
-    /// Asks every source, the slow ones too, and says what came of it; for `doctor`.
+    /// Asks every source, the slow ones too, and says what came of it; for `doctor`. The processor's percentage is
+    /// that since the last [`Sampler::sample`], so one should lie some time back.
     pub fn inspect(&mut self) -> Vec<SourceReport> {
         let now = Instant::now();
         let mut turn = Turn { now, limit: self.slow_limit, firmware: &mut self.firmware };
