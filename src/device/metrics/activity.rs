@@ -3,9 +3,10 @@
 //! No program is started for it: pid files, /proc and the cgroup tree tell.
 
 use super::doctor::SourceReport;
+use super::firmware::Firmware;
 use super::recording::Recording;
-use super::source::under;
-use super::{Activity, RecordingFile};
+use super::source::{Absent, Place, Source, Turn, under};
+use super::{Activity, Metrics, RecordingFile};
 use crate::device::config::{self, Sign};
 use std::fs;
 use std::io::{self, Read};
@@ -56,7 +57,7 @@ impl Activities {
     }
 
     /// Each configured activity, for `doctor`.
-    pub fn inspect(&mut self, now: Instant) -> Vec<SourceReport> {
+    pub fn reports(&mut self, now: Instant) -> Vec<SourceReport> {
         let watches = [
             ("streaming", &mut self.streaming),
             ("tracking", &mut self.tracking),
@@ -79,6 +80,34 @@ impl Activities {
             }));
         }
         inspections
+    }
+}
+
+impl Source for Activities {
+    type Value = Activity;
+
+    fn name(&self) -> &'static str {
+        "activity"
+    }
+
+    fn place(&self, _firmware: &Firmware) -> Place {
+        Place::words("[activity]")
+    }
+
+    fn read(&mut self, turn: &mut Turn<'_>) -> Result<Self::Value, Absent> {
+        Ok(self.sample(turn.now))
+    }
+
+    fn put(&self, value: &Self::Value, reading: &mut Metrics) {
+        reading.activity.clone_from(value);
+    }
+
+    fn show(&self, value: &Self::Value) -> String {
+        format!("{value:?}")
+    }
+
+    fn inspect(&mut self, turn: &mut Turn<'_>) -> Vec<SourceReport> {
+        self.reports(turn.now)
     }
 }
 

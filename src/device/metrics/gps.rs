@@ -45,7 +45,9 @@ pub struct GpsReceiver {
 impl Source for GpsReceiver {
     type Value = Option<Gps>;
 
-    const NAME: &'static str = "gps";
+    fn name(&self) -> &'static str {
+        "gps"
+    }
 
     fn place(&self, _firmware: &Firmware) -> Place {
         Place::words(format!("gpsd at {GPSD}"))
@@ -55,11 +57,11 @@ impl Source for GpsReceiver {
         ask(GPSD, self.position, turn.limit).map_err(Absent::because)
     }
 
-    fn put(value: &Self::Value, reading: &mut Metrics) {
+    fn put(&self, value: &Self::Value, reading: &mut Metrics) {
         reading.connection.gps.clone_from(value);
     }
 
-    fn show(value: &Self::Value) -> String {
+    fn show(&self, value: &Self::Value) -> String {
         match value.as_ref().map(|gps| gps.fix) {
             Some(GpsFix::None) => "no fix".into(),
             Some(GpsFix::TwoD) => "2d fix".into(),

@@ -43,7 +43,9 @@ impl Modem {
 impl Source for Modem {
     type Value = Option<wire::Cellular>;
 
-    const NAME: &'static str = "modem";
+    fn name(&self) -> &'static str {
+        "modem"
+    }
 
     fn place(&self, _firmware: &Firmware) -> Place {
         Place::file(&self.root.join(MMCLI))
@@ -53,11 +55,11 @@ impl Source for Modem {
         ask(&self.root, turn.limit).map_err(Absent::because)
     }
 
-    fn put(value: &Self::Value, reading: &mut Metrics) {
+    fn put(&self, value: &Self::Value, reading: &mut Metrics) {
         reading.connection.cellular.clone_from(value);
     }
 
-    fn show(value: &Self::Value) -> String {
+    fn show(&self, value: &Self::Value) -> String {
         let Some(modem) = value else { return "ModemManager has no modem".into() };
         format!(
             "{}, {}, {}, {}",

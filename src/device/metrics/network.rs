@@ -3,7 +3,10 @@
 //! [`describe`] decides what is told; [`Network`] reads what it needs.
 
 use super::doctor::SourceReport;
+use super::firmware::Firmware;
+use super::reading::Metrics;
 use super::routes::Routes;
+use super::source::{Absent, Place, Source, Turn};
 use super::wifi::{Radio, Radios};
 use crate::device::os::netlink::{Address, Link, Links};
 use crate::wire::{self, LinkKind, LinkState};
@@ -51,7 +54,7 @@ impl Network {
         }
     }
 
-    /// The connection as it is now, without modem and GPS. Why something is missing is told by `inspect`.
+    /// The connection as it is now, without modem and GPS. Why something is missing is told by `reports`.
     pub fn sample(&mut self, now: Instant) -> wire::Connection {
         let active = self.routes.default_interface().ok().flatten();
         let links = self.links().unwrap_or_default();
@@ -60,7 +63,7 @@ impl Network {
     }
 
     /// The sources one by one, for `doctor`.
-    pub fn inspect(&mut self, now: Instant) -> Vec<SourceReport> {
+    pub fn reports(&mut self, now: Instant) -> Vec<SourceReport> {
         let tables = "proc/net/route, proc/net/ipv6_route";
         let route = SourceReport::ask("default_route", self.root.join(tables).to_string_lossy(), || {
             let interface = self.routes.default_interface().map_err(|error| error.to_string())?;
@@ -125,6 +128,35 @@ impl Network {
                 kind
             }
         }
+    }
+}
+
+impl Source for Network {
+    type Value = wire::Connection;
+
+    fn name(&self) -> &'static str {
+        "network"
+    }
+
+    fn place(&self, _firmware: &Firmware) -> Place {
+        Place::words("route netlink")
+    }
+
+    fn read(&mut self, turn: &mut Turn<'_>) -> Result<Self::Value, Absent> {
+        Ok(self.sample(turn.now))
+    }
+
+    /// Modem and GPS write into the same connection; they come after this one.
+    fn put(&self, value: &Self::Value, reading: &mut Metrics) {
+        reading.connection.clone_from(value);
+    }
+
+    fn show(&self, value: &Self::Value) -> String {
+        value.active.clone().unwrap_or_else(|| "no default route".to_owned())
+    }
+
+    fn inspect(&mut self, turn: &mut Turn<'_>) -> Vec<SourceReport> {
+        self.reports(turn.now)
     }
 }
 

@@ -21,7 +21,6 @@ use super::temperature::Temperature;
 use super::throttled::Throttled;
 use crate::device::config;
 use crate::device::ticker::Ticker;
-use crate::wire;
 use crossbeam_channel::{Receiver, select};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -37,8 +36,6 @@ pub struct Sampler {
     root: PathBuf,
     firmware: Firmware,
     sources: Sources,
-    network: Network,
-    activities: Activities,
     slow_limit: Duration,
 }
 
@@ -46,14 +43,8 @@ impl Sampler {
     /// Looks for each source. Nothing slow is asked here but the firmware's node, once: 2.65 ms.
     pub fn new(root: &Path, metrics: &config::Metrics, activity: &config::Activity) -> Sampler {
         let firmware = Firmware::choose(root);
-        Sampler {
-            root: root.to_owned(),
-            sources: sources(root, metrics, &firmware),
-            firmware,
-            network: Network::new(root),
-            activities: Activities::new(root, activity),
-            slow_limit: SLOW_LIMIT,
-        }
+        let sources = sources(root, metrics, activity, &firmware);
+        Sampler { root: root.to_owned(), firmware, sources, slow_limit: SLOW_LIMIT }
     }
 
     /// The same with another limit for one slow source; a busy machine may need more than 1 s to start a program.
@@ -64,12 +55,7 @@ impl Sampler {
 
     /// One reading: the fast sources now, the slow ones as they were asked last.
     pub fn sample(&mut self, now: Instant) -> Metrics {
-        let mut turn = Turn { now, limit: self.slow_limit, firmware: &mut self.firmware };
-        let mut reading = self.sources.sample(&mut turn);
-        let (cellular, gps) = (reading.connection.cellular.take(), reading.connection.gps.take());
-        reading.connection = wire::Connection { cellular, gps, ..self.network.sample(now) };
-        reading.activity = self.activities.sample(now);
-        reading
+        self.sources.sample(&mut Turn { now, limit: self.slow_limit, firmware: &mut self.firmware })
     }
 
     /// Asks the longest overdue slow source, for 1 s at most; false if none is due. For the time after a sample was
@@ -82,11 +68,7 @@ impl Sampler {
     /// that since the last [`Sampler::sample`], so one should lie some time back.
     pub fn inspect(&mut self) -> Vec<SourceReport> {
         let now = Instant::now();
-        let mut turn = Turn { now, limit: self.slow_limit, firmware: &mut self.firmware };
-        let mut reports = self.sources.inspect(&mut turn);
-        reports.extend(self.network.inspect(now));
-        reports.extend(self.activities.inspect(now));
-        reports
+        self.sources.inspect(&mut Turn { now, limit: self.slow_limit, firmware: &mut self.firmware })
     }
 
     fn reloaded(&self, metrics: &config::Metrics, activity: &config::Activity) -> Sampler {
@@ -95,7 +77,12 @@ impl Sampler {
 }
 
 /// In the order in which they write into a reading.
-fn sources(root: &Path, metrics: &config::Metrics, firmware: &Firmware) -> Sources {
+fn sources(
+    root: &Path,
+    metrics: &config::Metrics,
+    activity: &config::Activity,
+    firmware: &Firmware,
+) -> Sources {
     let temperature = Temperature::new(root, firmware);
     let mut sources = Sources::default();
     sources.add(Pace::EachSample, Cpu::new(root));
@@ -109,6 +96,8 @@ fn sources(root: &Path, metrics: &config::Metrics, firmware: &Firmware) -> Sourc
     sources.add(Pace::EachSample, Disk::new(root, &metrics.disk));
     sources.add(Pace::EachSample, Clock::new(root));
     sources.add(Pace::EachSample, AppVersion::new(root, metrics.app_version_file.as_deref()));
+    sources.add(Pace::EachSample, Network::new(root));
+    sources.add(Pace::EachSample, Activities::new(root, activity));
     if metrics.modem {
         sources.add(EVERY_MINUTE, Modem::new(root));
     }

@@ -46,7 +46,7 @@ fn streams(activities: &mut Activities, now: Instant) -> Option<bool> {
 fn what_is_not_configured_is_unknown() {
     let mut activities = Activities::new(Path::new("/"), &config::Activity::default());
     assert_eq!(activities.sample(Instant::now()), Activity::default());
-    assert!(activities.inspect(Instant::now()).is_empty());
+    assert!(activities.reports(Instant::now()).is_empty());
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn a_pid_file_with_garbage_is_unknown_and_the_reason_is_told() {
         root.file("run/stream.pid", text);
         assert_eq!(streams(&mut activities, Instant::now()), None, "{text:?}");
     }
-    let inspection = activities.inspect(Instant::now()).remove(0);
+    let inspection = activities.reports(Instant::now()).remove(0);
     assert_eq!(inspection.name, "streaming");
     assert!(inspection.value.expect_err("garbage").ends_with("is not a pid"));
 }
