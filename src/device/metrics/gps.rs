@@ -16,7 +16,8 @@ const ASK: &[u8] = b"?WATCH={\"enable\":true,\"json\":true};\n?POLL;\n";
 const OUTPUT_LIMIT: usize = 64 * 1024;
 
 /// Fix and, if `position`, place of the receiver with the best fix; `None` if gpsd has no receiver. A receiver that
-/// is awake answers within milliseconds; gpsd wakes a sleeping one, which takes a second or more.
+/// is awake answers within milliseconds; gpsd wakes a sleeping one, which takes a second or more, and lets it sleep
+/// 60 s after its last client has gone: asked more often than that, it stays awake.
 ///
 /// # Errors
 /// One sentence: gpsd does not run, does not answer within `limit`, or what answers is not gpsd.

@@ -17,7 +17,7 @@ const INTERFACES: usize = 16;
 const ADDRESSES: usize = 32;
 
 /// Beginnings of the names that uplinks have, for virtual links: a container's `eth0` is a veth.
-const UPLINK_NAMES: [&str; 8] = ["eth", "end", "enx", "enp", "wlan", "wwan", "usb", "ppp"];
+const UPLINK_NAMES: [&str; 6] = ["eth", "en", "wl", "ww", "usb", "ppp"];
 
 /// A link that is told about.
 #[derive(Debug, Clone)]
@@ -65,8 +65,8 @@ impl Network {
 
     /// The sources one by one, for `doctor`.
     pub fn inspect(&mut self, now: Instant) -> Vec<Inspection> {
-        let tables = "proc/net/route, proc/net/ipv6_route";
-        let route = inspect("default_route", self.root.join(tables).to_string_lossy(), || {
+        let tables = format!("{0}proc/net/route, {0}proc/net/ipv6_route", self.root.join("").display());
+        let route = inspect("default_route", tables, || {
             let interface = self.routes.default_interface().map_err(|error| error.to_string())?;
             interface.ok_or_else(|| "no default route".into())
         });
@@ -163,8 +163,8 @@ fn find_kind(root: &Path, link: &Link) -> LinkKind {
         Some("wwan") => LinkKind::Cellular,
         _ if wireless() => LinkKind::Wifi,
         // A modem's network card is not always marked; ppp on such a device is a modem's too.
-        _ if begins(&["wwan", "ppp"]) => LinkKind::Cellular,
-        _ if begins(&["wlan", "wlp", "wlx"]) => LinkKind::Wifi,
+        _ if begins(&["ww", "ppp"]) => LinkKind::Cellular,
+        _ if begins(&["wl"]) => LinkKind::Wifi,
         _ if link.ethernet_frames && (link.virtual_kind.is_none() || named_as_uplink(&link.name)) => {
             LinkKind::Ethernet
         }
