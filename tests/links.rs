@@ -1,12 +1,13 @@
 //! Real links of the kernel, in a network namespace of their own: what is told of them as they change.
 //!
-//! Each test runs itself again under `unshare -n`, which takes root. The namespace ends with it, and all links in it.
+//! Each test runs itself again under `unshare -n`, which takes root. The namespace ends with it, and all
+//! links in it.
 #![cfg(feature = "device")]
 
 use heartbeat_daemon::device::metrics::network::Network;
 use heartbeat_daemon::device::os::netlink::Links;
 use heartbeat_daemon::wire::{Connection, LinkKind, LinkState};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -22,7 +23,8 @@ fn in_namespace(name: &str, test: fn()) {
         return test();
     }
     if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped {name}: making a network namespace takes root");
+        // Not by eprintln!, which the test harness keeps to itself where nothing fails.
+        let _ = writeln!(std::io::stderr(), "skipped {name}: making a network namespace takes root");
         return;
     }
     let this = std::env::current_exe().expect("this test's own path");

@@ -145,8 +145,8 @@ fn stat_of(root: &Path, pid: u32) -> KeptFile {
     KeptFile::new(root.join(format!("proc/{pid}/stat")))
 }
 
-/// Name of the process whose /proc/PID/stat this is; `None` if it has ended. A zombie has ended; nobody has asked
-/// for its status yet.
+/// Name of the process whose /proc/PID/stat this is; `None` if it has ended. A zombie has ended; nobody has
+/// asked for its status yet.
 fn living_name(stat: &mut KeptFile) -> Option<String> {
     // pid (name) state ...: the name may hold anything, also brackets, and need not be UTF-8.
     let stat = String::from_utf8_lossy(stat.read().ok()?);
@@ -161,8 +161,8 @@ fn living_name(stat: &mut KeptFile) -> Option<String> {
 struct Process {
     root: PathBuf,
     name: String,
-    /// Of the process that was found. Kept open it stands for that very process: once it has ended a read fails,
-    /// even if its number is in use again.
+    /// Of the process that was found. Kept open it stands for that very process: once it has ended a read
+    /// fails, even if its number is in use again.
     stat: Option<KeptFile>,
     scanned: Option<Instant>,
 }
@@ -218,8 +218,8 @@ fn unit_files(root: &Path, unit: &str) -> Option<Vec<KeptFile>> {
         .find(|(slice, _)| slice.is_dir())?;
     let mut files = vec![KeptFile::new(slice.join(unit).join(file))];
     if let Some((prefix, _)) = unit.split_once('@') {
-        // The instances of a template share a slice, in whose name systemd writes the prefix's '-' as \x2d, for
-        // a '-' there means a slice within a slice.
+        // The instances of a template share a slice, in whose name systemd writes the prefix's '-' as \x2d,
+        // for a '-' there means a slice within a slice.
         let own = format!("system-{}.slice", prefix.replace('-', "\\x2d"));
         files.push(KeptFile::new(slice.join(own).join(unit).join(file)));
     }

@@ -172,8 +172,8 @@ fn find_kind(root: &Path, link: &Link) -> LinkKind {
     }
 }
 
-/// What a heartbeat tells of these interfaces. `active` is the default route's interface; it is told even where
-/// nothing else of it is known.
+/// What a heartbeat tells of these interfaces. `active` is the default route's interface; it is told even
+/// where nothing else of it is known.
 pub fn describe(interfaces: &[Interface], active: Option<String>) -> wire::Connection {
     let ethernet = choose(interfaces, LinkKind::Ethernet, active.as_deref());
     let wifi = choose(interfaces, LinkKind::Wifi, active.as_deref());
@@ -236,8 +236,8 @@ fn usable(address: &Address) -> bool {
     !local && !address.tentative
 }
 
-/// The interface's usable addresses; the others only if it has nothing better. None of a link that is down: the
-/// kernel keeps them, but nobody reaches the device there.
+/// The interface's usable addresses; the others only if it has nothing better. None of a link that is down:
+/// the kernel keeps them, but nobody reaches the device there.
 fn addresses(interface: &Interface) -> impl Iterator<Item = wire::Address> + '_ {
     let link = &interface.link;
     let state = state(link);

@@ -1,5 +1,5 @@
-//! What each wireless interface is associated with: the signal from /proc/net/wireless at every sample, the SSID
-//! from nl80211 now and then.
+//! What each wireless interface is associated with: the signal from /proc/net/wireless at every sample, the
+//! SSID from nl80211 now and then.
 
 use crate::device::os::file::KeptFile;
 use crate::device::os::nl80211::{Association, Nl80211};
@@ -46,7 +46,8 @@ impl Radios {
         }
     }
 
-    /// The signal as it is now, and the SSID as it was at most 10 s ago. Call it only for a link with carrier.
+    /// The signal as it is now, and the SSID as it was at most 10 s ago. Call it only for a link with
+    /// carrier.
     pub fn radio(&mut self, index: u32, name: &str, now: Instant) -> Radio {
         let association = self.association(index, now).unwrap_or_default();
         let level = self.wireless.read_text().ok().and_then(|table| parse_level(table, name));
@@ -114,9 +115,9 @@ fn radio(association: Association, level: Option<i32>) -> Radio {
     }
 }
 
-/// Percent as NetworkManager makes it of dBm, and so as `nmcli` and the desktop show it on the same device: -40
-/// and better is 100, -100 is 0, -52 is 80. (`iwconfig`'s link quality says 58/70 for that, which is 83 %.) Levels
-/// above 0 are old drivers' own percentages.
+/// Percent as NetworkManager makes it of dBm, and so as `nmcli` and the desktop show it on the same device:
+/// -40 and better is 100, -100 is 0, -52 is 80. (`iwconfig`'s link quality says 58/70 for that, which is 83
+/// %.) Levels above 0 are old drivers' own percentages.
 fn percent(level: i32) -> u8 {
     let percent = match level {
         ..0 => 100 - (-40 - level.clamp(-100, -40)) * 100 / 60,

@@ -63,8 +63,9 @@ impl Nl80211 {
         }
     }
 
-    /// Asks for the interface with this index: 5 system calls, and a dump of the scan's results more where the
-    /// driver leaves the association to the supplicant (mac80211; the Raspberry Pi's own chip does it itself).
+    /// Asks for the interface with this index: 5 system calls, and a dump of the scan's results more where
+    /// the driver leaves the association to the supplicant (mac80211; the Raspberry Pi's own chip does it
+    /// itself).
     ///
     /// # Errors
     /// `ENODEV` if it is not wireless. After any error this socket is to be dropped.
