@@ -12,13 +12,15 @@ use std::time::{Duration, Instant};
 /// Where gpsd listens, on every machine unless somebody took pains.
 pub const GPSD: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 2947);
 
-/// What gpsd knows already, and then whatever the receivers report: one that was asleep has nothing to poll yet.
+/// What gpsd knows already, and then whatever the receivers report: one that was asleep has nothing to poll
+/// yet.
 const ASK: &[u8] = b"?WATCH={\"enable\":true,\"json\":true};\n?POLL;\n";
 /// gpsd says 1 to 4 KiB a second; more than this before the first fix report is not gpsd.
 const OUTPUT_LIMIT: usize = 64 * 1024;
 
-/// Fix and, if `position`, place of the receiver with the best fix; `None` if gpsd has no receiver. A receiver that
-/// is awake answers within milliseconds; gpsd wakes a sleeping one, which takes a second or more.
+/// Fix and, if `position`, place of the receiver with the best fix; `None` if gpsd has no receiver. A
+/// receiver that is awake answers within milliseconds; gpsd wakes a sleeping one, which takes a second or
+/// more, and lets it sleep 60 s after its last client has gone: asked more often than that, it stays awake.
 ///
 /// # Errors
 /// One sentence: gpsd does not run, does not answer within `limit`, or what answers is not gpsd.

@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 /// Where Debian and all others install it; the daemon's own PATH is not asked.
 const MMCLI: &str = "usr/bin/mmcli";
 
-/// The first modem, or `None` if ModemManager has none. `limit` is for everything together: mmcli runs twice, about
-/// 30 ms each, and much longer while ModemManager probes a modem.
+/// The first modem, or `None` if ModemManager has none. `limit` is for everything together: mmcli runs twice,
+/// each time a program start and a call over D-Bus (8 ms on a PC; waiting for a busy modem, seconds).
 ///
 /// # Errors
-/// One sentence: no mmcli on this machine (found out without starting anything), ModemManager does not run, or what
-/// it says cannot be read.
+/// One sentence: no mmcli on this machine (found out without starting anything), ModemManager does not run,
+/// or what it says cannot be read.
 pub fn ask(root: &Path, limit: Duration) -> Result<Option<wire::Cellular>, String> {
     let program = root.join(MMCLI);
     if !program.exists() {
@@ -208,8 +208,8 @@ mod tests {
             let root = std::env::temp_dir().join(format!("heartbeat-modem-{name}-{}", std::process::id()));
             let program = root.join(MMCLI);
             std::fs::create_dir_all(program.parent().expect("a directory")).expect("created");
-            // Written by another process: a test that forks just now would hold the file open for writing, and
-            // the kernel does not run such a file.
+            // Written by another process: a test that forks just now would hold the file open for writing,
+            // and the kernel does not run such a file.
             let write = r#"printf '#!/bin/sh\n%s\n' "$1" > "$0" && chmod 755 "$0""#;
             let written = Command::new("/bin/sh").arg("-c").arg(write).arg(&program).arg(script).status();
             assert!(written.expect("a shell").success());

@@ -20,7 +20,7 @@ const INTERFACES: usize = 16;
 const ADDRESSES: usize = 32;
 
 /// Beginnings of the names that uplinks have, for virtual links: a container's `eth0` is a veth.
-const UPLINK_NAMES: [&str; 8] = ["eth", "end", "enx", "enp", "wlan", "wwan", "usb", "ppp"];
+const UPLINK_NAMES: [&str; 6] = ["eth", "en", "wl", "ww", "usb", "ppp"];
 
 /// A link that is told about.
 #[derive(Debug, Clone)]
@@ -64,8 +64,8 @@ impl Network {
 
     /// The sources one by one, for `doctor`.
     pub fn reports(&mut self, now: Instant) -> Vec<SourceReport> {
-        let tables = "proc/net/route, proc/net/ipv6_route";
-        let route = SourceReport::ask("default_route", self.root.join(tables).to_string_lossy(), || {
+        let tables = format!("{0}proc/net/route, {0}proc/net/ipv6_route", self.root.join("").display());
+        let route = SourceReport::ask("default_route", tables, || {
             let interface = self.routes.default_interface().map_err(|error| error.to_string())?;
             interface.ok_or_else(|| "no default route".into())
         });
@@ -191,8 +191,8 @@ fn find_kind(root: &Path, link: &Link) -> LinkKind {
         Some("wwan") => LinkKind::Cellular,
         _ if wireless() => LinkKind::Wifi,
         // A modem's network card is not always marked; ppp on such a device is a modem's too.
-        _ if begins(&["wwan", "ppp"]) => LinkKind::Cellular,
-        _ if begins(&["wlan", "wlp", "wlx"]) => LinkKind::Wifi,
+        _ if begins(&["ww", "ppp"]) => LinkKind::Cellular,
+        _ if begins(&["wl"]) => LinkKind::Wifi,
         _ if link.ethernet_frames && (link.virtual_kind.is_none() || named_as_uplink(&link.name)) => {
             LinkKind::Ethernet
         }
@@ -200,8 +200,8 @@ fn find_kind(root: &Path, link: &Link) -> LinkKind {
     }
 }
 
-/// What a heartbeat tells of these interfaces. `active` is the default route's interface; it is told even where
-/// nothing else of it is known.
+/// What a heartbeat tells of these interfaces. `active` is the default route's interface; it is told even
+/// where nothing else of it is known.
 pub fn describe(interfaces: &[Interface], active: Option<String>) -> wire::Connection {
     let ethernet = choose(interfaces, LinkKind::Ethernet, active.as_deref());
     let wifi = choose(interfaces, LinkKind::Wifi, active.as_deref());
@@ -264,8 +264,8 @@ fn usable(address: &Address) -> bool {
     !local && !address.tentative
 }
 
-/// The interface's usable addresses; the others only if it has nothing better. None of a link that is down: the
-/// kernel keeps them, but nobody reaches the device there.
+/// The interface's usable addresses; the others only if it has nothing better. None of a link that is down:
+/// the kernel keeps them, but nobody reaches the device there.
 fn addresses(interface: &Interface) -> impl Iterator<Item = wire::Address> + '_ {
     let link = &interface.link;
     let state = state(link);
