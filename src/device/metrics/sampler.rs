@@ -48,22 +48,22 @@ impl Sampler {
 
     /// One reading: the fast sources now, the slow ones as they were asked last.
     pub fn sample(&mut self, now: Instant) -> Metrics {
-        let turn = Turn { now, limit: self.slow_limit, firmware: &mut self.firmware };
-        self.sources.sample(&mut { turn })
+        let mut turn = Turn { now, limit: self.slow_limit, firmware: &mut self.firmware };
+        self.sources.sample(&mut turn)
     }
 
     /// Asks the longest overdue slow source, for 1 s at most; false if none is due. For the time after a sample was
     /// published, so that a program that hangs costs only itself.
     pub fn ask_one_slow(&mut self, now: Instant) -> bool {
-        let turn = Turn { now, limit: self.slow_limit, firmware: &mut self.firmware };
-        self.sources.ask_one(&mut { turn })
+        let mut turn = Turn { now, limit: self.slow_limit, firmware: &mut self.firmware };
+        self.sources.ask_one(&mut turn)
     }
 
     /// Asks every source, the slow ones too, and says what came of it; for `doctor`. The processor's percentage is
     /// that since the last [`Sampler::sample`], so one should lie some time back.
     pub fn inspect(&mut self) -> Vec<SourceReport> {
-        let turn = Turn { now: Instant::now(), limit: self.slow_limit, firmware: &mut self.firmware };
-        self.sources.inspect(&mut { turn })
+        let mut turn = Turn { now: Instant::now(), limit: self.slow_limit, firmware: &mut self.firmware };
+        self.sources.inspect(&mut turn)
     }
 
     fn reloaded(&self, metrics: &config::Metrics, activity: &config::Activity) -> Sampler {
