@@ -93,7 +93,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     fn read(source: &mut AppVersion) -> Result<String, Absent> {
-        let mut firmware = Firmware::choose(Path::new("/nowhere"));
+        let mut firmware = Firmware::choose(Path::new("/proc/nowhere"));
         source.read(&mut Turn { now: Instant::now(), limit: Duration::ZERO, firmware: &mut firmware })
     }
 
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn without_a_configured_file_it_is_not_asked_again() {
-        let mut source = AppVersion::new(Path::new("/nowhere"), None);
+        let mut source = AppVersion::new(Path::new("/proc/nowhere"), None);
         assert!(matches!(read(&mut source), Err(Absent::ForGood(_))));
     }
 }

@@ -99,30 +99,22 @@ impl Firmware {
             ));
         }
         self.reopen(now);
-        let (path, text) = match &self.route {
+        let (path, said) = match &self.route {
+            Route::Node(node) => (node.path(), ask_node(node, question)),
+            Route::Closed { node, error, .. } => (node.as_path(), Err(same(error))),
+            Route::Program(program) => (program.as_path(), ask_program(program, question, limit)),
             Route::Nowhere => {
                 return Err(Absent::for_good(
                     "no firmware of a Raspberry Pi: neither /dev/vcio nor the program vcgencmd is here",
                 ));
             }
-            Route::Closed { node, error, .. } => {
-                let error = error.raw_os_error().map_or(error.kind().into(), io::Error::from_raw_os_error);
-                return Err(Absent::Unreadable { path: node.clone(), error });
-            }
-            Route::Node(node) => (node.path(), ask_node(node, question)),
-            Route::Program(program) => (program.as_path(), ask_program(program, question, limit)),
         };
-        let text = match text {
-            Ok(text) => text,
-            Err(error) => {
-                let (path, node) = (path.to_owned(), matches!(self.route, Route::Node(_)));
-                // A program has its own limit and its own slot; a node holds up the whole sample.
-                if node && error.kind() == io::ErrorKind::TimedOut {
-                    self.hold_until = Some(now + SECOND_LOOK);
-                }
-                return Err(Absent::Unreadable { path, error });
-            }
-        };
+        let path = path.to_owned();
+        // A program has its own limit and its own turn; a node holds up the whole sample.
+        if matches!((&self.route, &said), (Route::Node(_), Err(e)) if e.kind() == io::ErrorKind::TimedOut) {
+            self.hold_until = Some(now + SECOND_LOOK);
+        }
+        let text = said.map_err(|error| Absent::Unreadable { path, error })?;
         judge(&text).map(str::to_owned)
     }
 
@@ -138,6 +130,11 @@ impl Firmware {
             Err(now) => *error = now,
         }
     }
+}
+
+/// io::Error cannot be cloned.
+fn same(error: &io::Error) -> io::Error {
+    error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
 }
 
 /// False where the kernel says that this is not the device for such a request.
@@ -272,7 +269,7 @@ mod tests {
 
     #[test]
     fn a_firmware_that_kept_silent_is_left_alone_for_a_minute() {
-        let mut firmware = Firmware::choose(Path::new("/nowhere"));
+        let mut firmware = Firmware::choose(Path::new("/proc/nowhere"));
         let begin = Instant::now();
         firmware.hold_until = Some(begin + SECOND_LOOK);
         let mut ask = |now| firmware.ask(Question::GetThrottled, now, Duration::ZERO);

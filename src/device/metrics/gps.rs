@@ -1,8 +1,7 @@
 //! The last fix, as gpsd tells it over its JSON protocol.
 
-use super::firmware::Firmware;
-use super::reading::Metrics;
-use super::source::{Absent, Place, Source, Turn};
+use super::schedule::Asked;
+use super::source::Source;
 use crate::wire::{Gps, GpsFix};
 use serde::Deserialize;
 use std::io::{self, Read, Write};
@@ -38,38 +37,18 @@ pub fn ask(address: SocketAddr, position: bool, limit: Duration) -> Result<Optio
     })
 }
 
-/// The fix, as a source.
-pub struct GpsReceiver {
-    /// Whether the place is told too.
-    pub position: bool,
-}
-
-impl Source for GpsReceiver {
-    type Value = Option<Gps>;
-
-    fn name(&self) -> &'static str {
-        "gps"
-    }
-
-    fn place(&self, _firmware: &Firmware) -> Place {
-        Place::words(format!("gpsd at {GPSD}"))
-    }
-
-    fn read(&mut self, turn: &mut Turn<'_>) -> Result<Self::Value, Absent> {
-        ask(GPSD, self.position, turn.limit).map_err(Absent::because)
-    }
-
-    fn put(&self, value: &Self::Value, reading: &mut Metrics) {
-        reading.connection.gps.clone_from(value);
-    }
-
-    fn show(&self, value: &Self::Value) -> String {
-        match value.as_ref().map(|gps| gps.fix) {
-            Some(GpsFix::None) => "no fix".into(),
-            Some(GpsFix::TwoD) => "2d fix".into(),
-            Some(GpsFix::ThreeD) => "3d fix".into(),
-            None => "gpsd has no receiver".into(),
-        }
+/// [`ask`] of this machine's gpsd, as a source.
+pub fn source(position: bool) -> impl Source {
+    Asked {
+        name: "gps",
+        place: format!("gpsd at {GPSD}"),
+        ask: move |limit| ask(GPSD, position, limit),
+        put: |gps: &Gps, reading| reading.connection.gps = Some(gps.clone()),
+        show: |gps| match gps.fix {
+            GpsFix::None => "no fix".into(),
+            GpsFix::TwoD => "2d fix".into(),
+            GpsFix::ThreeD => "3d fix".into(),
+        },
     }
 }
 

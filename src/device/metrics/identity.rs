@@ -308,10 +308,11 @@ mod tests {
     #[test]
     fn a_state_directory_that_takes_nothing_is_a_warning_and_not_the_end() {
         let machine = Machine::with(&[("proc/device-tree/serial-number", "10000000a5bd2dd2\0")]);
-        let identity = identify(machine.root.path(), Path::new("/proc/heartbeat-daemon"));
+        // Nobody can make a directory there, not even root.
+        let identity = identify(machine.root.path(), Path::new("/proc/nowhere/heartbeat-daemon"));
         assert_eq!(identity.hardware_id.map(|id| id.id).as_deref(), Some("10000000a5bd2dd2"));
         let warning = identity.warning.expect("a warning");
-        assert!(warning.contains("/proc/heartbeat-daemon"), "{warning}");
+        assert!(warning.contains("/proc/nowhere/heartbeat-daemon"), "{warning}");
     }
 
     #[test]

@@ -1,13 +1,12 @@
 //! The modem, as ModemManager's `mmcli` tells it.
 
-use super::firmware::Firmware;
-use super::reading::Metrics;
-use super::source::{Absent, Place, Source, Turn};
+use super::schedule::Asked;
+use super::source::Source;
 use crate::device::os::program;
 use crate::wire;
 use serde::Deserialize;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Where Debian and all others install it; the daemon's own PATH is not asked.
@@ -29,46 +28,26 @@ pub fn ask(root: &Path, limit: Duration) -> Result<Option<wire::Cellular>, Strin
     parse_modem(&run(&program, &["-J", "-m", &modem], deadline)?).map(Some)
 }
 
-/// The 4G modem, as a source: ModemManager wakes up for each question.
-pub struct Modem {
-    root: PathBuf,
-}
-
-impl Modem {
-    pub fn new(root: &Path) -> Modem {
-        Modem { root: root.to_owned() }
+/// [`ask`], as a source.
+pub fn source(root: &Path) -> impl Source + use<> {
+    let root = root.to_owned();
+    Asked {
+        name: "modem",
+        place: root.join(MMCLI).display().to_string(),
+        ask: move |limit| ask(&root, limit),
+        put: |modem: &wire::Cellular, reading| reading.connection.cellular = Some(modem.clone()),
+        show: shown,
     }
 }
 
-impl Source for Modem {
-    type Value = Option<wire::Cellular>;
-
-    fn name(&self) -> &'static str {
-        "modem"
-    }
-
-    fn place(&self, _firmware: &Firmware) -> Place {
-        Place::file(&self.root.join(MMCLI))
-    }
-
-    fn read(&mut self, turn: &mut Turn<'_>) -> Result<Self::Value, Absent> {
-        ask(&self.root, turn.limit).map_err(Absent::because)
-    }
-
-    fn put(&self, value: &Self::Value, reading: &mut Metrics) {
-        reading.connection.cellular.clone_from(value);
-    }
-
-    fn show(&self, value: &Self::Value) -> String {
-        let Some(modem) = value else { return "ModemManager has no modem".into() };
-        format!(
-            "{}, {}, {}, {}",
-            modem.state,
-            modem.operator.as_deref().unwrap_or("no operator"),
-            modem.technology.as_deref().unwrap_or("no technology"),
-            modem.signal_percent.map_or("no signal".into(), |percent| format!("{percent} %")),
-        )
-    }
+fn shown(modem: &wire::Cellular) -> String {
+    format!(
+        "{}, {}, {}, {}",
+        modem.state,
+        modem.operator.as_deref().unwrap_or("no operator"),
+        modem.technology.as_deref().unwrap_or("no technology"),
+        modem.signal_percent.map_or("no signal".into(), |percent| format!("{percent} %")),
+    )
 }
 
 fn run(program: &Path, arguments: &[&str], deadline: Instant) -> Result<String, String> {

@@ -8,10 +8,8 @@ use super::disk::Disk;
 use super::doctor::SourceReport;
 use super::fan::Fan;
 use super::firmware::Firmware;
-use super::gps::GpsReceiver;
 use super::load::{Load, Uptime};
 use super::memory::Memory;
-use super::modem::Modem;
 use super::network::Network;
 use super::power::Power;
 use super::reading::Metrics;
@@ -19,6 +17,7 @@ use super::schedule::{Pace, Sources};
 use super::source::Turn;
 use super::temperature::Temperature;
 use super::throttled::Throttled;
+use super::{gps, modem};
 use crate::device::config;
 use crate::device::ticker::Ticker;
 use crossbeam_channel::{Receiver, select};
@@ -55,20 +54,22 @@ impl Sampler {
 
     /// One reading: the fast sources now, the slow ones as they were asked last.
     pub fn sample(&mut self, now: Instant) -> Metrics {
-        self.sources.sample(&mut Turn { now, limit: self.slow_limit, firmware: &mut self.firmware })
+        let mut turn = Turn { now, limit: self.slow_limit, firmware: &mut self.firmware };
+        self.sources.sample(&mut turn)
     }
 
     /// Asks the longest overdue slow source, for 1 s at most; false if none is due. For the time after a sample was
     /// published, so that a program that hangs costs only itself.
     pub fn ask_one_slow(&mut self, now: Instant) -> bool {
-        self.sources.ask_one(&mut Turn { now, limit: self.slow_limit, firmware: &mut self.firmware })
+        let mut turn = Turn { now, limit: self.slow_limit, firmware: &mut self.firmware };
+        self.sources.ask_one(&mut turn)
     }
 
     /// Asks every source, the slow ones too, and says what came of it; for `doctor`. The processor's percentage is
     /// that since the last [`Sampler::sample`], so one should lie some time back.
     pub fn inspect(&mut self) -> Vec<SourceReport> {
-        let now = Instant::now();
-        self.sources.inspect(&mut Turn { now, limit: self.slow_limit, firmware: &mut self.firmware })
+        let mut turn = Turn { now: Instant::now(), limit: self.slow_limit, firmware: &mut self.firmware };
+        self.sources.inspect(&mut turn)
     }
 
     fn reloaded(&self, metrics: &config::Metrics, activity: &config::Activity) -> Sampler {
@@ -99,11 +100,11 @@ fn sources(
     sources.add(Pace::EachSample, Network::new(root));
     sources.add(Pace::EachSample, Activities::new(root, activity));
     if metrics.modem {
-        sources.add(EVERY_MINUTE, Modem::new(root));
+        sources.add(EVERY_MINUTE, modem::source(root));
     }
     // A fixture has no gpsd of its own, and must not meet this machine's.
     if metrics.gps && root == Path::new("/") {
-        sources.add(EVERY_MINUTE, GpsReceiver { position: metrics.gps_position });
+        sources.add(EVERY_MINUTE, gps::source(metrics.gps_position));
     }
     sources
 }

@@ -23,9 +23,8 @@ pub enum Pace {
 #[derive(Default)]
 pub struct Sources {
     entries: Vec<Box<dyn Entry>>,
-    /// When the last reading was made, and how long after the one before.
+    /// When the last reading was made.
     last: Option<Instant>,
-    spacing: Duration,
 }
 
 impl Sources {
@@ -35,11 +34,11 @@ impl Sources {
 
     /// Asks what is asked each time, and adds what is known of the rest.
     pub fn sample(&mut self, turn: &mut Turn<'_>) -> Metrics {
-        self.spacing = self.last.map_or(Duration::ZERO, |last| turn.now.saturating_duration_since(last));
-        self.last = Some(turn.now);
+        let last = self.last.replace(turn.now).unwrap_or(turn.now);
+        let spacing = turn.now.saturating_duration_since(last);
         // One slow source is asked per sample, so that with long intervals each has to wait for the others.
         let slow = self.entries.iter().filter(|entry| entry.is_slow()).count();
-        let round = self.spacing * u32::try_from(slow).unwrap_or(u32::MAX);
+        let round = spacing * u32::try_from(slow).unwrap_or(u32::MAX);
         let mut reading = Metrics::default();
         for entry in &mut self.entries {
             entry.fill(turn, round, &mut reading);
@@ -157,7 +156,7 @@ where
     }
 
     fn place(&self, _: &Firmware) -> Place {
-        Place::words(self.place.clone())
+        Place::named(self.place.clone())
     }
 
     fn read(&mut self, turn: &mut Turn<'_>) -> Result<V, Absent> {
@@ -206,7 +205,7 @@ mod tests {
 
     /// Runs `act` with the sources and the firmware of a machine that has none.
     fn turn<T>(sources: &mut Sources, now: Instant, act: fn(&mut Sources, &mut Turn<'_>) -> T) -> T {
-        let mut firmware = Firmware::choose(Path::new("/nowhere"));
+        let mut firmware = Firmware::choose(Path::new("/proc/nowhere"));
         act(sources, &mut Turn { now, limit: Duration::ZERO, firmware: &mut firmware })
     }
 

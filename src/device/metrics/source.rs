@@ -104,6 +104,13 @@ impl Place {
         Place { text: path.display().to_string(), file: Some(path.to_owned()) }
     }
 
+    /// A file if it looks like a path, else words.
+    pub fn named(text: impl Into<String>) -> Place {
+        let text = text.into();
+        let file = text.starts_with('/').then(|| PathBuf::from(&text)).filter(|path| path.exists());
+        Place { text, file }
+    }
+
     pub fn words(text: impl Into<String>) -> Place {
         Place { text: text.into(), file: None }
     }
