@@ -10,6 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose as Usage, IsCa, Issuer, KeyPair,
+    date_time_ymd,
 };
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -17,7 +18,11 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::ops::Range;
 use std::sync::Arc;
+
+/// Years in which certificates are valid unless asked otherwise; what rcgen does.
+const VALID: Range<i32> = 1975..4096;
 
 /// Signs for as long as the program runs; nothing of it is stored but what the caller writes.
 pub struct Authority {
@@ -55,6 +60,14 @@ impl Authority {
         )
     }
 
+    /// The same, valid from the first day of one year to that of another.
+    pub fn server_valid(&self, names: &[&str], years: Range<i32>) -> Arc<ServerConfig> {
+        let (leaf, key) = self.sign(names, Usage::ServerAuth, years);
+        let key = PrivatePkcs8KeyDer::from(key.serialize_der()).into();
+        let config = server_config().with_no_client_auth().with_single_cert(vec![leaf.into()], key);
+        Arc::new(config.expect("key and leaf fit"))
+    }
+
     /// The same, but it refuses clients without a certificate of this authority.
     pub fn server_that_wants_a_certificate(&self, names: &[&str]) -> Arc<ServerConfig> {
         let mut roots = RootCertStore::empty();
@@ -69,7 +82,7 @@ impl Authority {
 
     /// For a client.
     pub fn client(&self, name: &str) -> Identity {
-        let (leaf, key) = self.sign(&[name], Usage::ClientAuth);
+        let (leaf, key) = self.sign(&[name], Usage::ClientAuth, VALID);
         Identity {
             certificate_pem: pem("CERTIFICATE", leaf.der()),
             key_pem: pem("PRIVATE KEY", &key.serialize_der()),
@@ -77,13 +90,15 @@ impl Authority {
     }
 
     fn server_identity(&self, names: &[&str]) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
-        let (leaf, key) = self.sign(names, Usage::ServerAuth);
+        let (leaf, key) = self.sign(names, Usage::ServerAuth, VALID);
         (vec![leaf.into()], PrivatePkcs8KeyDer::from(key.serialize_der()).into())
     }
 
-    fn sign(&self, names: &[&str], usage: Usage) -> (rcgen::Certificate, KeyPair) {
+    fn sign(&self, names: &[&str], usage: Usage, years: Range<i32>) -> (rcgen::Certificate, KeyPair) {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let mut params = CertificateParams::new(names).expect("names and addresses");
+        params.not_before = date_time_ymd(years.start, 1, 1);
+        params.not_after = date_time_ymd(years.end, 1, 1);
         params.use_authority_key_identifier_extension = true;
         params.extended_key_usages.push(usage);
         let key = KeyPair::generate().expect("ring makes keys");
