@@ -22,6 +22,10 @@
 
 pub mod cli;
 pub mod config;
+pub mod daemon;
+pub mod doctor;
+pub mod heartbeat;
 pub mod metrics;
 pub mod os;
+pub mod receive;
 pub mod ticker;

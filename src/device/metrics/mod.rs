@@ -54,3 +54,70 @@ pub struct RecordingFile {
     pub path: PathBuf,
     pub bytes: u64,
 }
+
+/// Who this machine is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Identity {
+    pub hardware_id: Option<String>,
+    pub hostname: Option<String>,
+    pub boot_id: Option<String>,
+}
+
+// --- until the sources join ---
+use crate::device::config;
+use crate::device::doctor::SourceReport;
+use crate::device::ticker::Ticker;
+use crossbeam_channel::{Receiver, select};
+use std::path::Path;
+use std::time::Instant;
+
+impl Identity {
+    pub fn read(root: &Path, _state_dir: &Path) -> Identity {
+        let line =
+            |path: &str| std::fs::read_to_string(root.join(path)).ok().map(|text| text.trim().to_owned());
+        Identity {
+            hardware_id: None,
+            hostname: line("proc/sys/kernel/hostname"),
+            boot_id: line("proc/sys/kernel/random/boot_id"),
+        }
+    }
+}
+
+pub struct Sampler;
+
+pub enum Control {
+    Reload { metrics: config::Metrics, activity: config::Activity, ticker: Ticker },
+}
+
+impl Sampler {
+    pub fn new(_root: &Path, _metrics: &config::Metrics, _activity: &config::Activity) -> Sampler {
+        Sampler
+    }
+    pub fn sample(&mut self, _now: Instant) -> Metrics {
+        Metrics::default()
+    }
+    pub fn ask_all_slow_sources(&mut self) {}
+    pub fn inspect(&mut self) -> Vec<SourceReport> {
+        vec![]
+    }
+}
+
+pub fn run(
+    mut sampler: Sampler,
+    mut ticker: Ticker,
+    control: &Receiver<Control>,
+    mut publish: impl FnMut(Metrics) -> bool,
+) {
+    loop {
+        if !publish(sampler.sample(Instant::now())) {
+            return;
+        }
+        select! {
+            recv(ticker.due()) -> _ => ticker.advance(Instant::now()),
+            recv(control) -> order => match order {
+                Ok(Control::Reload { ticker: new, .. }) => ticker = new,
+                Err(_) => return,
+            }
+        }
+    }
+}

@@ -2,4 +2,5 @@
 //! limit, and what the kernel offers through sockets and ioctls.
 
 pub mod file;
+pub mod pid_file;
 pub mod program;

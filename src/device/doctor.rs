@@ -1,0 +1,7 @@
+//! Why a value is missing.
+
+pub struct SourceReport;
+
+pub fn render(_reports: &[SourceReport]) -> String {
+    String::new()
+}

@@ -1,0 +1,323 @@
+//! One thread that owns the snapshot and sends it: at each beat, and at once when something calls for it.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `pace` | when to send: retries, silence that the server asked for |
+//! | `payload` | what is sent |
+//! | `sender` | one heartbeat to the server, and its outcome |
+//! | `transport`, `resolver` | the connection and the name under it |
+//! | `credentials` | token, CA, client certificate |
+//! | `outage` | what the log says of failures |
+//! | `recorder` | what would have been said while nobody listened |
+
+pub mod credentials;
+mod outage;
+mod pace;
+pub mod payload;
+mod recorder;
+pub mod resolver;
+pub mod sender;
+mod snapshot_file;
+pub mod transport;
+
+use super::config;
+use super::metrics::{Identity, Metrics};
+use super::ticker::Ticker;
+use crate::systemd::{self, Watchdog};
+use crate::wire::{self, Reason};
+use crossbeam_channel::{Receiver, Sender as ChannelSender, TrySendError, at, bounded, never, select};
+use outage::{Outage, span};
+use pace::Pace;
+use payload::Stamp;
+use recorder::Recorder;
+use sender::{Outcome, Sender};
+use snapshot_file::SnapshotFile;
+use std::time::{Duration, Instant, SystemTime};
+
+/// Start-up waits this long for the first metrics; without them it says what it has.
+const FIRST_METRICS: Duration = Duration::from_secs(1);
+
+/// The farewell may take this long: systemd and the user wait for it.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Calls for a heartbeat at once.
+#[derive(Debug, Clone)]
+pub struct Trigger(ChannelSender<Reason>);
+
+impl Trigger {
+    /// At most one call waits: false if there is one already, which will do for both.
+    pub fn fire(&self, reason: Reason) -> bool {
+        !matches!(self.0.try_send(reason), Err(TrySendError::Full(_)))
+    }
+}
+
+/// A trigger, and the end of it that the heartbeat thread holds.
+pub fn trigger() -> (Trigger, Receiver<Reason>) {
+    let (sender, receiver) = bounded(1);
+    (Trigger(sender), receiver)
+}
+
+/// All that can reach the thread, apart from the ticker.
+#[derive(Debug)]
+pub struct Inbox {
+    pub metrics: Receiver<Metrics>,
+    pub triggers: Receiver<Reason>,
+    /// Its other end dropped: say farewell and return.
+    pub control: Receiver<Reload>,
+}
+
+/// A new configuration, with everything that was made from it.
+#[derive(Debug)]
+pub struct Reload {
+    pub config: config::Heartbeat,
+    pub sender: Option<Sender>,
+    pub ticker: Ticker,
+}
+
+/// How many heartbeats were sent, and for which cause.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Counts {
+    scheduled: u64,
+    immediate: u64,
+    retried: u64,
+    failed: u64,
+}
+
+/// Why a heartbeat is sent now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    Beat,
+    Call(Reason),
+    Retry,
+}
+
+/// The thread's state.
+#[derive(Debug)]
+pub struct Heartbeat {
+    config: config::Heartbeat,
+    sender: Option<Sender>,
+    identity: Identity,
+    metrics: Metrics,
+    pace: Pace,
+    outage: Outage,
+    recorder: Recorder,
+    snapshot_file: SnapshotFile,
+    counts: Counts,
+    seq: u64,
+    last_result: String,
+    watchdog: Watchdog,
+}
+
+impl Heartbeat {
+    pub fn new(
+        config: config::Heartbeat,
+        sender: Option<Sender>,
+        identity: Identity,
+        snapshot_file: &std::path::Path,
+    ) -> Heartbeat {
+        Heartbeat {
+            pace: Pace::new(config.interval),
+            last_result: waiting_for(&config),
+            config,
+            sender,
+            identity,
+            metrics: Metrics::default(),
+            outage: Outage::default(),
+            recorder: Recorder::default(),
+            snapshot_file: SnapshotFile::new(snapshot_file),
+            counts: Counts::default(),
+            seq: 0,
+            watchdog: Watchdog::from_environment(Instant::now()),
+        }
+    }
+
+    /// Runs until the control channel's other end is dropped.
+    pub fn run(mut self, mut ticker: Ticker, inbox: &Inbox) {
+        if let Ok(metrics) = inbox.metrics.recv_timeout(FIRST_METRICS) {
+            self.metrics = metrics;
+        }
+        systemd::ready(&self.last_result);
+        self.beat(Cause::Call(Reason::Startup), Instant::now());
+        loop {
+            select! {
+                recv(ticker.due()) -> _ => {
+                    ticker.advance(Instant::now());
+                    self.beat(Cause::Beat, Instant::now());
+                }
+                recv(inbox.triggers) -> reason => match reason {
+                    Ok(reason) => self.called(reason),
+                    Err(_) => return self.farewell(),
+                },
+                recv(inbox.metrics) -> metrics => match metrics {
+                    Ok(metrics) => self.metrics = metrics,
+                    Err(_) => return self.farewell(),
+                },
+                recv(inbox.control) -> reload => match reload {
+                    Ok(reload) => ticker = self.reload(reload),
+                    Err(_) => return self.farewell(),
+                },
+                recv(self.retry()) -> _ => self.beat(Cause::Retry, Instant::now()),
+                recv(at(self.watchdog.due())) -> _ => {}
+            }
+            let (counts, result) = (self.counts, &self.last_result);
+            self.watchdog.pass(Instant::now(), || status(result, counts));
+        }
+    }
+
+    fn retry(&self) -> Receiver<Instant> {
+        self.pace.retry_at().map_or_else(never, at)
+    }
+
+    fn called(&mut self, reason: Reason) {
+        log::info!("[Meeting] Immediate heartbeat triggered by event: {}", reason.as_str());
+        self.beat(Cause::Call(reason), Instant::now());
+    }
+
+    /// Takes the new configuration over; what has been learnt about the server belongs to the old one.
+    fn reload(&mut self, reload: Reload) -> Ticker {
+        self.pace = Pace::new(reload.config.interval);
+        self.outage = Outage::default();
+        self.last_result = waiting_for(&reload.config);
+        self.config = reload.config;
+        self.sender = reload.sender;
+        reload.ticker
+    }
+
+    /// One heartbeat, unless the server asked for silence. The snapshot file is written in any case.
+    fn beat(&mut self, cause: Cause, now: Instant) {
+        let wanted = match cause {
+            Cause::Call(reason) => reason,
+            Cause::Beat | Cause::Retry => Reason::Scheduled,
+        };
+        let reason = self.pace.reason(wanted);
+        let heartbeat = self.next_heartbeat(reason);
+        if self.sender.is_some() && self.pace.may_send(reason, now) {
+            self.count(cause);
+            self.send(&heartbeat, self.config.timeout);
+        }
+        self.snapshot_file.write(&payload::body(&heartbeat, local_form(self.config.format), None));
+    }
+
+    fn next_heartbeat(&mut self, reason: Reason) -> wire::Heartbeat {
+        self.seq += 1;
+        let stamp = Stamp {
+            id: format!("{:016x}", fastrand::u64(..)),
+            seq: self.seq,
+            reason,
+            now: SystemTime::now(),
+        };
+        payload::heartbeat(&self.identity, &self.metrics, self.config.interval, stamp)
+    }
+
+    fn count(&mut self, cause: Cause) {
+        match cause {
+            Cause::Beat => self.counts.scheduled += 1,
+            Cause::Call(_) => self.counts.immediate += 1,
+            Cause::Retry => self.counts.retried += 1,
+        }
+    }
+
+    fn send(&mut self, heartbeat: &wire::Heartbeat, limit: Duration) {
+        let Some(sender) = &self.sender else { return };
+        let begin = Instant::now();
+        let body = payload::body(heartbeat, self.config.format, self.config.note.as_deref());
+        let outcome = sender.send(&body, limit);
+        let now = Instant::now();
+        log::debug!("heartbeat {} ({}): {outcome:?}", heartbeat.seq, heartbeat.reason.as_str());
+        let server = server_name(&self.config);
+        if let Some(line) = self.outage.learn(&server, &outcome, now) {
+            line.log();
+        }
+        self.pace.learn(heartbeat.reason, &outcome, now, fastrand::f64());
+        self.last_result = result(&server, &outcome, now - begin);
+        match outcome {
+            Outcome::Accepted { monitor: true, .. } => self.replay(),
+            Outcome::Accepted { .. } => {}
+            Outcome::Failed { .. } | Outcome::Busy { .. } => {
+                self.counts.failed += 1;
+                self.record(heartbeat, now);
+            }
+            Outcome::Refused { .. } | Outcome::Rejected { .. } => self.counts.failed += 1,
+            Outcome::Cut => self.record(heartbeat, now),
+        }
+    }
+
+    fn record(&mut self, heartbeat: &wire::Heartbeat, now: Instant) {
+        if self.config.format == config::Format::Native {
+            self.recorder.keep(heartbeat.clone(), now);
+        }
+    }
+
+    /// Sends a batch of what was recorded while the monitor did not listen; the next batch follows the next
+    /// heartbeat, so that being alive never waits behind history.
+    fn replay(&mut self) {
+        let Some(sender) = self.sender.as_ref().filter(|_| !self.recorder.is_empty()) else { return };
+        let batch = self.recorder.batch(Instant::now());
+        let body = serde_json::to_vec(&batch).unwrap_or_default();
+        let outcome = sender.send(&body, self.config.timeout);
+        match outcome {
+            Outcome::Accepted { .. } => log::info!("{} heartbeats of the outage delivered", batch.len()),
+            Outcome::Rejected { status, .. } => {
+                log::warn!("{} heartbeats of the outage rejected with status {status}, dropped", batch.len());
+            }
+            // Kept for the next time.
+            _ => return,
+        }
+        self.recorder.forget(batch.len());
+        match self.recorder.take_dropped() {
+            0 => {}
+            dropped => {
+                log::warn!("{dropped} heartbeats of the outage were dropped: it lasted too long to keep all")
+            }
+        }
+    }
+
+    /// The last heartbeat says that the stop is meant.
+    fn farewell(mut self) {
+        if self.sender.is_some() {
+            // History would only delay it.
+            self.recorder = Recorder::default();
+            let heartbeat = self.next_heartbeat(Reason::Shutdown);
+            self.counts.immediate += 1;
+            self.send(&heartbeat, self.config.timeout.min(FAREWELL));
+        }
+        log::info!("stopped: {}", status(&self.last_result, self.counts));
+    }
+}
+
+/// The web page on the device reads what is sent, or our own form where that says too little.
+fn local_form(format: config::Format) -> config::Format {
+    match format {
+        config::Format::Meeting => config::Format::Native,
+        format => format,
+    }
+}
+
+fn waiting_for(config: &config::Heartbeat) -> String {
+    match &config.url {
+        Some(_) => format!("no heartbeat to {} yet", server_name(config)),
+        None => "no server configured: set url in [heartbeat]".to_owned(),
+    }
+}
+
+/// The server's name for people: no path, no query, for a token or a device key may stand there.
+pub fn server_name(config: &config::Heartbeat) -> String {
+    let authority = config.url.as_ref().and_then(|url| url.authority());
+    authority.map_or_else(|| "nobody".to_owned(), ToString::to_string)
+}
+
+pub fn result(server: &str, outcome: &Outcome, took: Duration) -> String {
+    match outcome {
+        Outcome::Accepted { status, .. } => format!("{server} answered {status} in {}", span(took)),
+        Outcome::Refused { status } => format!("{server} refuses our token ({status})"),
+        Outcome::Rejected { status, .. } => format!("{server} rejects our heartbeats ({status})"),
+        Outcome::Busy { hold } => format!("{server} asks for {} of silence", span(*hold)),
+        Outcome::Failed { problem } => format!("{server}: {problem}"),
+        Outcome::Cut => format!("the connection to {server} was cut"),
+    }
+}
+
+fn status(result: &str, counts: Counts) -> String {
+    let Counts { scheduled, immediate, retried, failed } = counts;
+    format!("{result}; {scheduled} scheduled, {immediate} immediate, {retried} retried, {failed} failed")
+}
