@@ -19,6 +19,7 @@
 //! | `ticker` | when a loop is due |
 //! | `doctor` | why a value is missing |
 //! | `receive` | a tiny receiver, to see heartbeats without a server |
+//! | `shown` | a heartbeat as one line for a person |
 
 pub mod cli;
 pub mod config;
@@ -28,4 +29,5 @@ pub mod heartbeat;
 pub mod metrics;
 pub mod os;
 pub mod receive;
+pub mod shown;
 pub mod ticker;

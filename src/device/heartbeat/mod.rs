@@ -321,3 +321,130 @@ fn status(result: &str, counts: Counts) -> String {
     let Counts { scheduled, immediate, retried, failed } = counts;
     format!("{result}; {scheduled} scheduled, {immediate} immediate, {retried} retried, {failed} failed")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::heartbeat::credentials::Credentials;
+    use crate::device::heartbeat::resolver::Names;
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::sync::Arc;
+    use std::thread::{self, JoinHandle};
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    /// The other ends of everything that can reach a running thread, and what its server receives.
+    struct Rig {
+        beats: ChannelSender<Instant>,
+        trigger: Trigger,
+        metrics: ChannelSender<Metrics>,
+        control: Option<ChannelSender<Reload>>,
+        heartbeats: Receiver<wire::Heartbeat>,
+        thread: JoinHandle<()>,
+        _dir: tempfile::TempDir,
+    }
+
+    impl Rig {
+        fn start() -> Rig {
+            let (url, heartbeats) = server();
+            let text = format!("[heartbeat]\nurl = \"{url}\"\ninterval = \"1h\"\ntimeout = \"10s\"\n");
+            let config = config::Config::from_source(&crate::config::Source::new("test", text), &|_| None)
+                .expect("a good configuration")
+                .heartbeat;
+            let credentials = Credentials::load(&config).expect("none");
+            let names = Names::start(resolver::lookup).expect("started");
+            let sender = Sender::new(&config, credentials, Arc::new(names), Arc::default());
+            let dir = tempfile::tempdir().expect("a scratch directory");
+            let (beats, due) = bounded(0);
+            let (trigger, triggers) = trigger();
+            let (metrics, metrics_in) = bounded(1);
+            let (control, orders) = bounded(1);
+            let heartbeat =
+                Heartbeat::new(config, sender, Identity::default(), &dir.path().join("heartbeat.json"));
+            let inbox = Inbox { metrics: metrics_in, triggers, control: orders };
+            let thread = thread::spawn(move || heartbeat.run(Ticker::by_hand(due), &inbox));
+            Rig { beats, trigger, metrics, control: Some(control), heartbeats, thread, _dir: dir }
+        }
+
+        fn beat(&self) {
+            self.beats.send_timeout(Instant::now(), LONG).expect("the loop takes its beats");
+        }
+
+        fn next(&self) -> wire::Heartbeat {
+            self.heartbeats.recv_timeout(LONG).expect("a heartbeat")
+        }
+    }
+
+    /// Answers 204 to everything, on one connection, and passes the bodies on.
+    fn server() -> (String, Receiver<wire::Heartbeat>) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let url = format!("http://{}/", listener.local_addr().expect("bound"));
+        let (sender, receiver) = crossbeam_channel::unbounded();
+        thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a connection");
+            let mut bytes = Vec::new();
+            let mut chunk = [0; 4096];
+            while let Ok(length @ 1..) = stream.read(&mut chunk) {
+                bytes.extend_from_slice(&chunk[..length]);
+                let head = bytes.windows(4).position(|end| end == b"\r\n\r\n").map(|at| at + 4);
+                if let Some(Ok(heartbeat)) = head.map(|head| serde_json::from_slice(&bytes[head..])) {
+                    sender.send(heartbeat).expect("the test listens");
+                    bytes.clear();
+                    stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").expect("sent");
+                }
+            }
+        });
+        (url, receiver)
+    }
+
+    #[test]
+    fn each_beat_sends_one_heartbeat_with_the_newest_metrics_and_the_stop_sends_the_last() {
+        let mut rig = Rig::start();
+        rig.metrics.send(Metrics { mem: Some(1.0), ..Metrics::default() }).expect("running");
+        let first = rig.next();
+        assert_eq!((first.reason, first.seq, first.mem), (Reason::Startup, 1, Some(1.0)));
+        for seq in 2..=4 {
+            rig.beat();
+            let heartbeat = rig.next();
+            assert_eq!((heartbeat.reason, heartbeat.seq), (Reason::Scheduled, seq));
+        }
+        drop(rig.control.take());
+        assert_eq!(rig.next().reason, Reason::Shutdown);
+        rig.thread.join().expect("no panic");
+        assert!(rig.heartbeats.try_recv().is_err(), "nothing after the farewell");
+    }
+
+    #[test]
+    fn a_trigger_sends_one_heartbeat_between_the_beats_and_at_most_one_waits() {
+        let rig = Rig::start();
+        rig.metrics.send(Metrics::default()).expect("running");
+        assert_eq!(rig.next().reason, Reason::Startup);
+        for _ in 0..3 {
+            assert!(rig.trigger.fire(Reason::Camera));
+            assert_eq!(rig.next().reason, Reason::Camera);
+        }
+        rig.beat();
+        assert_eq!(rig.next().reason, Reason::Scheduled);
+    }
+
+    #[test]
+    fn a_second_trigger_while_one_waits_is_told_so() {
+        let (trigger, waiting) = trigger();
+        assert!(trigger.fire(Reason::Trigger));
+        assert!(!trigger.fire(Reason::Failover));
+        assert_eq!(waiting.recv(), Ok(Reason::Trigger));
+        assert!(trigger.fire(Reason::Failover));
+    }
+
+    #[test]
+    fn every_heartbeat_has_an_id_of_its_own() {
+        let rig = Rig::start();
+        rig.metrics.send(Metrics::default()).expect("running");
+        let mut ids = std::collections::HashSet::from([rig.next().id]);
+        for _ in 0..20 {
+            rig.beat();
+            assert!(ids.insert(rig.next().id));
+        }
+    }
+}
