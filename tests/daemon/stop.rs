@@ -53,7 +53,7 @@ fn a_server_that_hangs_at_the_last_heartbeat_does_not_hold_up_the_end() {
         0 => Reply::ok(),
         _ => Reply::Hang,
     });
-    let mut daemon = Setup::new().to(&server.url("/")).interval("60s").timeout("60s").start();
+    let mut daemon = Setup::new().to(&server.url("/")).interval("60s").timeout("10s").start();
     server.request();
     assert_stops(&mut daemon, Signal::TERM);
 }

@@ -78,7 +78,10 @@ fn a_server_that_misses_the_client_certificate_is_said_and_the_beat_goes_on() {
     let authority = Authority::new();
     let server = Server::start_tls(authority.server_that_wants_a_certificate(&NAMES), |_| Reply::ok());
     let daemon = trusting(&authority).to(&server.url("/")).start();
-    refused(&server, &daemon);
+    // TLS 1.3 tells it after the handshake; what is being sent then may meet a closed connection before.
+    daemon.wait_for_line("about the end", |line| {
+        line.contains("WARN") && (line.contains("certificate") || line.contains("closed the connection"))
+    });
     let before = server.connections();
     eventually("further attempts", || server.connections() >= before + 3);
 }
