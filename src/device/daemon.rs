@@ -2,9 +2,9 @@
 
 use super::config::Config;
 use super::heartbeat::credentials::Credentials;
+use super::heartbeat::dial::Line;
 use super::heartbeat::resolver::{Names, lookup};
 use super::heartbeat::sender::Sender;
-use super::heartbeat::transport::Line;
 use super::heartbeat::{self, Heartbeat, Inbox, Reload, Trigger, server_name};
 use super::metrics::{self, Identity, Sampler};
 use super::os::pid_file::PidFile;
