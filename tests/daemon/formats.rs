@@ -54,6 +54,16 @@ fn a_token_without_a_file_is_not_sent() {
     assert_eq!(first_request(|setup| setup).header("authorization"), None);
 }
 
+#[test]
+fn a_token_may_be_a_credential_of_systemd() {
+    let request = first_request(|setup| {
+        setup.scratch().file("heartbeat-token", "from-systemd\n");
+        let directory = setup.scratch().path().to_str().expect("UTF-8").to_owned();
+        setup.env("CREDENTIALS_DIRECTORY", &directory)
+    });
+    assert_eq!(request.header("authorization"), Some("Bearer from-systemd"));
+}
+
 /// The fields that RPI Streamer's server reads.
 const STREAMER: [&str; 14] = [
     "hardwareid",

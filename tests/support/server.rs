@@ -26,6 +26,8 @@ pub enum Reply {
     BytesAndReset(&'static [u8]),
     /// The first bytes once, the second ones again and again until the client goes away.
     Endless(&'static [u8], Vec<u8>),
+    /// The first bytes once, then one byte after each pause until the client goes away.
+    Drip(&'static [u8], Duration),
     Late(Duration, Box<Reply>),
     /// Nothing, for ever.
     Hang,
@@ -345,6 +347,13 @@ fn follow(stream: &mut Stream, reply: Reply) -> io::Result<bool> {
             stream.write_all(first)?;
             loop {
                 stream.write_all(&repeated)?;
+            }
+        }
+        Reply::Drip(first, pause) => {
+            stream.write_all(first)?;
+            loop {
+                thread::sleep(pause);
+                stream.write_all(b"a")?;
             }
         }
         Reply::Late(delay, reply) => {
