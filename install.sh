@@ -166,12 +166,20 @@ set_key() {
     cat "$scratch/edited" >"$1"
 }
 
-# Prints nothing if the program accepts FILE; the sentence names the file that the user knows.
+# Prints nothing if the program accepts FILE; its sentences name the files that the user knows. The token is read
+# by the check: from where it comes, or below DESTDIR, as it is not in its place yet.
 check_config() {
+    token=$dest$etc/token
+    if [ -n "$token_file" ]; then
+        token=$scratch/token
+        cat "$token_file" >"$token"
+    fi
+    sed "s|\"$etc/token\"|\"$token\"|" "$1" >"$scratch/checked.toml"
     answer=0
     env -u HEARTBEAT_URL -u HEARTBEAT_INTERVAL -u REQUEST_TIMEOUT -u PIDFILE \
-        "$binary" --config "$1" check-config >"$scratch/said" 2>&1 || answer=$?
-    [ "$answer" = 0 ] || sed "s|^.*$1|$dest$etc/config.toml|" "$scratch/said" >&2
+        "$binary" --config "$scratch/checked.toml" check-config >"$scratch/said" 2>&1 || answer=$?
+    [ "$answer" = 0 ] ||
+        sed -e "s|$scratch/checked.toml|$etc/config.toml|" -e "s|$token|${token_file:-$etc/token}|" "$scratch/said" >&2
     return "$answer"
 }
 
@@ -186,14 +194,11 @@ prepare_config() {
         cp packaging/config.toml "$config"
         edited=''
     fi
-    if [ -n "$edited" ] && ! check_config "$config"; then
-        fail "the configuration is wrong: mend it and run this again. Nothing was changed." "$EX_CONFIG"
-    fi
     # The rest of what makes a URL is the program's to judge.
     case $url in *[\"\\[:space:][:cntrl:]]*) fail '--url: holds a character that no URL has' "$EX_USAGE" ;; esac
     [ -z "$url" ] || set_key "$config" url "$url"
     [ -z "$token_file" ] || set_key "$config" token_file "$etc/token"
-    check_config "$config" || fail "that was refused. Nothing was changed." "$EX_CONFIG"
+    check_config "$config" || fail "the configuration is wrong: see above. Nothing was changed." "$EX_CONFIG"
 }
 
 # ---- files --------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 //! What the metrics thread reads on each board: the miniature roots of `tests/fixtures`, as recorded there.
 
 use heartbeat_daemon::device::config;
-use heartbeat_daemon::device::metrics::identity::{Identity, Origin, identify};
+use heartbeat_daemon::device::metrics::{Identity, Origin, identify};
 use heartbeat_daemon::device::metrics::{Metrics, Sampler, SourceReport, render};
 use heartbeat_daemon::wire::{Throttle, Throttled};
 use std::fs;

@@ -6,7 +6,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// One source, asked once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +31,19 @@ impl SourceReport {
         let access = place.file.as_deref().and_then(Access::of);
         let value = value.map_err(|absent| reason(&absent));
         SourceReport { name, place: place.text, permission: access.map(|a| a.to_string()), value, cost }
+    }
+}
+
+impl SourceReport {
+    /// Asks a source whose place is no file, and takes the time.
+    pub fn ask(
+        name: &'static str,
+        place: impl Into<String>,
+        read: impl FnOnce() -> Result<String, String>,
+    ) -> SourceReport {
+        let begin = Instant::now();
+        let value = read();
+        SourceReport { name, place: place.into(), permission: None, value, cost: begin.elapsed() }
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 /// In the state directory: the id that was chosen.
 const REMEMBERED: &str = "hardwareid";
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Identity {
     /// `None` on a machine without a serial number and without a network interface.
     pub hardware_id: Option<HardwareId>,

@@ -3,6 +3,7 @@
 //! Each file is one source of facts and fails alone; `source` says what they have in common, `sampler` which there
 //! are and when each is asked, `doctor` why one has nothing. `identity` is read once, at start.
 
+mod activity;
 mod app_version;
 mod clock;
 mod cpu;
@@ -10,17 +11,24 @@ mod disk;
 mod doctor;
 mod fan;
 mod firmware;
+mod gps;
 mod hwmon;
-pub mod identity;
+mod identity;
 mod load;
 mod memory;
+mod modem;
+pub mod network;
 mod power;
 mod reading;
+mod recording;
+mod routes;
 mod sampler;
 mod source;
 mod temperature;
 mod throttled;
+mod wifi;
 
 pub use doctor::{SourceReport, render};
+pub use identity::{HardwareId, Identity, Origin, identify};
 pub use reading::{Activity, Disk, Metrics, RecordingFile};
 pub use sampler::{Control, Sampler, run};

@@ -1,5 +1,6 @@
 //! The metrics thread: which sources there are, and when they are asked.
 
+use super::activity::Activities;
 use super::app_version::AppVersion;
 use super::clock::Clock;
 use super::cpu::Cpu;
@@ -7,8 +8,11 @@ use super::disk::Disk;
 use super::doctor::SourceReport;
 use super::fan::Fan;
 use super::firmware::Firmware;
+use super::gps::GpsReceiver;
 use super::load::{Load, Uptime};
 use super::memory::Memory;
+use super::modem::Modem;
+use super::network::Network;
 use super::power::Power;
 use super::reading::Metrics;
 use super::source::{Pace, Sources, Turn};
@@ -16,6 +20,7 @@ use super::temperature::Temperature;
 use super::throttled::Throttled;
 use crate::device::config;
 use crate::device::ticker::Ticker;
+use crate::wire;
 use crossbeam_channel::{Receiver, select};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -23,11 +28,16 @@ use std::time::{Duration, Instant};
 /// For one slow source: the next sample, 1 s away at the least, is not late because of it.
 const SLOW_LIMIT: Duration = Duration::from_secs(1);
 
+/// A modem's signal and a fix move slowly, and mmcli costs 30 ms of CPU each time.
+const EVERY_MINUTE: Pace = Pace::Every(Duration::from_secs(60));
+
 /// Reads the machine whose file system begins at a root.
 pub struct Sampler {
     root: PathBuf,
     firmware: Firmware,
     sources: Sources,
+    network: Network,
+    activities: Activities,
     slow_limit: Duration,
 }
 
@@ -35,8 +45,14 @@ impl Sampler {
     /// Looks for each source. Nothing slow is asked here but the firmware's node, once: 2.65 ms.
     pub fn new(root: &Path, metrics: &config::Metrics, activity: &config::Activity) -> Sampler {
         let firmware = Firmware::choose(root);
-        let sources = sources(root, metrics, activity, &firmware);
-        Sampler { root: root.to_owned(), firmware, sources, slow_limit: SLOW_LIMIT }
+        Sampler {
+            root: root.to_owned(),
+            sources: sources(root, metrics, &firmware),
+            firmware,
+            network: Network::new(root),
+            activities: Activities::new(root, activity),
+            slow_limit: SLOW_LIMIT,
+        }
     }
 
     /// The same with another limit for one slow source; a busy machine may need more than 1 s to start a program.
@@ -47,21 +63,28 @@ impl Sampler {
 
     /// One reading: the fast sources now, the slow ones as they were asked last.
     pub fn sample(&mut self, now: Instant) -> Metrics {
-        let turn = Turn { now, limit: self.slow_limit, firmware: &mut self.firmware };
-        self.sources.sample(&mut { turn })
+        let mut turn = Turn { now, limit: self.slow_limit, firmware: &mut self.firmware };
+        let mut reading = self.sources.sample(&mut turn);
+        let (cellular, gps) = (reading.connection.cellular.take(), reading.connection.gps.take());
+        reading.connection = wire::Connection { cellular, gps, ..self.network.sample(now) };
+        reading.activity = self.activities.sample(now);
+        reading
     }
 
     /// Asks the longest overdue slow source, for 1 s at most; false if none is due. For the time after a sample was
     /// published, so that a program that hangs costs only itself.
     pub fn ask_one_slow(&mut self, now: Instant) -> bool {
-        let turn = Turn { now, limit: self.slow_limit, firmware: &mut self.firmware };
-        self.sources.ask_one(&mut { turn })
+        self.sources.ask_one(&mut Turn { now, limit: self.slow_limit, firmware: &mut self.firmware })
     }
 
     /// Asks every source, the slow ones too, and says what came of it; for `doctor`.
     pub fn inspect(&mut self) -> Vec<SourceReport> {
-        let turn = Turn { now: Instant::now(), limit: self.slow_limit, firmware: &mut self.firmware };
-        self.sources.inspect(&mut { turn })
+        let now = Instant::now();
+        let mut turn = Turn { now, limit: self.slow_limit, firmware: &mut self.firmware };
+        let mut reports = self.sources.inspect(&mut turn);
+        reports.extend(self.network.inspect(now));
+        reports.extend(self.activities.inspect(now));
+        reports
     }
 
     fn reloaded(&self, metrics: &config::Metrics, activity: &config::Activity) -> Sampler {
@@ -70,12 +93,7 @@ impl Sampler {
 }
 
 /// In the order in which they write into a reading.
-fn sources(
-    root: &Path,
-    metrics: &config::Metrics,
-    _activity: &config::Activity,
-    firmware: &Firmware,
-) -> Sources {
+fn sources(root: &Path, metrics: &config::Metrics, firmware: &Firmware) -> Sources {
     let temperature = Temperature::new(root, firmware);
     let mut sources = Sources::default();
     sources.add(Pace::EachSample, Cpu::new(root));
@@ -89,6 +107,13 @@ fn sources(
     sources.add(Pace::EachSample, Disk::new(root, &metrics.disk));
     sources.add(Pace::EachSample, Clock::new(root));
     sources.add(Pace::EachSample, AppVersion::new(root, metrics.app_version_file.as_deref()));
+    if metrics.modem {
+        sources.add(EVERY_MINUTE, Modem::new(root));
+    }
+    // A fixture has no gpsd of its own, and must not meet this machine's.
+    if metrics.gps && root == Path::new("/") {
+        sources.add(EVERY_MINUTE, GpsReceiver { position: metrics.gps_position });
+    }
     sources
 }
 

@@ -3,6 +3,8 @@
 
 pub mod clock;
 pub mod file;
+pub mod netlink;
+pub mod nl80211;
 pub mod pid_file;
 pub mod program;
 pub mod vcio;
