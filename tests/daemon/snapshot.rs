@@ -62,3 +62,17 @@ fn everybody_may_read_the_snapshot() {
     let mode = std::fs::metadata(daemon.snapshot_path()).expect("there").permissions().mode();
     assert_eq!(mode & 0o777, 0o644, "a web server runs as another user: {mode:o}");
 }
+
+#[test]
+fn a_snapshot_that_cannot_be_written_costs_the_file_and_not_the_heartbeat() {
+    let server = Server::always(Reply::ok());
+    let daemon = Setup::new().to(&server.url("/")).start();
+    daemon.snapshot();
+    let directory = daemon.setup().runtime_dir();
+    std::fs::remove_dir_all(&directory).expect("it was there");
+    daemon.wait_for_line("about the file", |line| line.contains("WARN") && line.contains("heartbeat.json"));
+    server.requests(3);
+    assert_eq!(daemon.log_lines("cannot be written").len(), 1, "said once: {:?}", daemon.log());
+    std::fs::create_dir(&directory).expect("a directory");
+    eventually("it is written again", || daemon.snapshot_path().exists());
+}
