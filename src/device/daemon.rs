@@ -52,9 +52,10 @@ pub fn run(config_file: &Path) -> Result<(), Failure> {
     let config = Config::load(config_file)?;
     let credentials = Credentials::load(&config.heartbeat)?;
     logging::init(config.log);
+    // Before the pid file is there: whoever reads it may send a signal at once.
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1]).map_err(cannot("handle signals"))?;
     let _pid_file =
         PidFile::lock(&config.daemon.pidfile).map_err(|error| Failure::Other(error.to_string()))?;
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1]).map_err(cannot("handle signals"))?;
 
     let mut daemon = Daemon::start(config_file, config, credentials)?;
     for signal in signals.forever() {

@@ -237,7 +237,9 @@ fn describe(error: &ureq::Error, limit: Duration, now: SystemTime) -> String {
         }
         ureq::Error::Io(error) => match error.get_ref().and_then(|inner| inner.downcast_ref()) {
             Some(error) => describe_tls(error, now),
-            None if error.kind() == io::ErrorKind::UnexpectedEof => "it closed the connection".to_owned(),
+            None if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe) => {
+                "it closed the connection".to_owned()
+            }
             None => error.to_string(),
         },
         ureq::Error::Rustls(error) => describe_tls(error, now),
@@ -263,6 +265,9 @@ fn describe_tls(error: &rustls::Error, now: SystemTime) -> String {
         }
         InvalidCertificate(Bad::NotValidForName | Bad::NotValidForNameContext { .. }) => {
             "its certificate is for another name: check the host in url".to_owned()
+        }
+        rustls::Error::AlertReceived(rustls::AlertDescription::CertificateRequired) => {
+            "it wants a client certificate: set client_certificate_file and client_key_file".to_owned()
         }
         other => format!("TLS: {other}"),
     }

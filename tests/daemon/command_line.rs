@@ -1,0 +1,119 @@
+//! The commands beside `run`.
+
+use crate::support::daemon::{PROGRAM, Setup, output_of};
+use crate::support::server::{Reply, Server};
+use heartbeat_daemon::wire;
+use std::process::{Command, Output};
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("UTF-8")
+}
+
+#[test]
+fn the_config_may_be_named_before_and_after_the_command() {
+    let setup = Setup::new();
+    assert!(setup.run(&["check-config"]).status.success());
+    let mut command = Command::new(PROGRAM);
+    command.args(["check-config", "--config"]).arg(setup.config_path());
+    assert!(output_of(command).status.success());
+}
+
+#[test]
+fn without_a_command_the_daemon_runs() {
+    let server = Server::always(Reply::ok());
+    let setup = Setup::new().to(&server.url("/"));
+    setup.write_config();
+    let mut child = setup.command(&[]).stderr(std::process::Stdio::null()).spawn().expect("it starts");
+    let arrived = server.request_within(crate::support::SOON);
+    child.kill().expect("it runs");
+    child.wait().expect("a child");
+    assert!(arrived.is_some());
+}
+
+#[test]
+fn what_is_no_command_is_a_usage_error() {
+    for arguments in [&["fly"][..], &["--fly"], &["run", "twice"], &["--config"]] {
+        let mut command = Command::new(PROGRAM);
+        command.args(arguments);
+        let ended = output_of(command);
+        assert_eq!(ended.status.code(), Some(2), "{arguments:?}: {ended:?}");
+        assert!(!ended.stderr.is_empty());
+    }
+}
+
+#[test]
+fn help_and_version_go_to_standard_output() {
+    for (argument, part) in [("--help", "check-config"), ("--version", env!("CARGO_PKG_VERSION"))] {
+        let mut command = Command::new(PROGRAM);
+        command.arg(argument);
+        let ended = output_of(command);
+        assert!(ended.status.success());
+        assert!(stdout(&ended).contains(part), "{ended:?}");
+    }
+}
+
+#[test]
+fn print_shows_one_heartbeat_and_sends_nothing() {
+    let server = Server::always(Reply::ok());
+    let setup = Setup::new().to(&server.url("/"));
+    let printed = setup.run(&["print"]);
+    assert!(printed.status.success(), "{printed:?}");
+    let heartbeat: wire::Heartbeat = serde_json::from_str(&stdout(&printed)).expect("a heartbeat");
+    assert!(heartbeat.mem.is_some());
+    assert_eq!(server.connections(), 0);
+    assert!(!setup.pidfile().exists());
+}
+
+#[test]
+fn print_shows_the_configured_format() {
+    let setup = Setup::new().key("heartbeat.format", "meeting").key("heartbeat.device_key", "KEY-1");
+    let printed = setup.run(&["print"]);
+    let sent: serde_json::Value = serde_json::from_str(&stdout(&printed)).expect("JSON");
+    assert!(sent.get("memory_percent").is_some(), "{sent}");
+}
+
+#[test]
+fn send_sends_one_heartbeat_and_shows_the_answer() {
+    let server = Server::always(Reply::monitor());
+    let sent = Setup::new().to(&server.url("/")).token("for-send").run(&["send"]);
+    assert!(sent.status.success(), "{sent:?}");
+    assert!(stdout(&sent).contains("200"), "{sent:?}");
+    assert_eq!(server.request().header("authorization"), Some("Bearer for-send"));
+    assert!(server.request_within(std::time::Duration::ZERO).is_none(), "one");
+}
+
+#[test]
+fn send_fails_when_the_server_refuses() {
+    let server = Server::always(Reply::status(401));
+    let sent = Setup::new().to(&server.url("/")).run(&["send"]);
+    assert_eq!(sent.status.code(), Some(1), "{sent:?}");
+    let said = stdout(&sent) + &String::from_utf8_lossy(&sent.stderr);
+    assert!(said.contains("401"), "{said}");
+}
+
+#[test]
+fn send_fails_when_nobody_is_there_or_nobody_is_named() {
+    let nobody = Setup::new().to("http://127.0.0.1:1/").run(&["send"]);
+    assert_eq!(nobody.status.code(), Some(1), "{nobody:?}");
+    assert!(!nobody.stderr.is_empty());
+    let unnamed = Setup::new().run(&["send"]);
+    assert_eq!(unnamed.status.code(), Some(1), "{unnamed:?}");
+    assert!(String::from_utf8_lossy(&unnamed.stderr).contains("no server"), "{unnamed:?}");
+}
+
+#[test]
+fn send_gives_up_when_the_server_hangs() {
+    let server = Server::always(Reply::Hang);
+    let sent = Setup::new().to(&server.url("/")).run(&["send"]);
+    assert_eq!(sent.status.code(), Some(1), "{sent:?}");
+}
+
+#[test]
+fn doctor_says_for_each_source_what_it_found() {
+    let doctor = Setup::new().run(&["doctor"]);
+    assert!(doctor.status.success(), "{doctor:?}");
+    let said = stdout(&doctor);
+    for source in ["/proc/stat", "/proc/meminfo", "thermal"] {
+        assert!(said.contains(source), "{source}: {said}");
+    }
+}

@@ -1,0 +1,81 @@
+//! A name server that hangs. Needs root, for port 53 and a mount namespace with a resolv.conf of its own.
+
+use crate::skip;
+use crate::stop::assert_stops;
+use crate::support::daemon::{Daemon, PROGRAM, Setup};
+use crate::support::dns::{self, NameServer};
+use crate::support::notify::NotifySocket;
+use crate::support::server::{Reply, Server};
+use rustix::process::Signal;
+use std::time::{Duration, Instant};
+
+fn name_server() -> Option<NameServer> {
+    if !dns::can_be_replaced() {
+        skip("a name server of the test's own needs root and the right to make a mount namespace");
+        return None;
+    }
+    NameServer::start().map_err(|error| skip(&format!("port 53 on loopback: {error}"))).ok()
+}
+
+fn start(setup: Setup, names: &NameServer) -> Daemon {
+    let command = names.asked_by(PROGRAM, setup.scratch());
+    setup.start_as(command)
+}
+
+#[test]
+fn a_name_server_that_hangs_stops_neither_the_loop_nor_the_end() {
+    let Some(names) = name_server() else { return };
+    names.fall_silent();
+    let setup = Setup::new().to("http://heartbeat.test:8080/");
+    let notify = NotifySocket::new(setup.scratch());
+    let setup = setup.env("NOTIFY_SOCKET", notify.path()).env("WATCHDOG_USEC", "2000000");
+    let mut daemon = start(setup, &names);
+    notify.wait_for("READY=1");
+    daemon.wait_for_line("about the name", |line| line.contains("WARN") && line.contains("heartbeat.test"));
+    let before = daemon.vitals();
+    let mut last = Instant::now();
+    let mut most = before;
+    for _ in 0..12 {
+        let (at, _) = notify.wait_for("WATCHDOG=1");
+        let gap = at.saturating_duration_since(last);
+        assert!(gap < Duration::from_secs(2), "systemd would have killed it after {gap:?}");
+        last = at;
+        most = most.max(daemon.vitals());
+    }
+    assert!(most.threads <= before.threads, "threads pile up: {before:?} {most:?}");
+    assert!(most.descriptors <= before.descriptors + 1, "descriptors pile up: {before:?} {most:?}");
+    assert!(names.queries() > 0, "it was this server that was asked");
+    assert_stops(&mut daemon, Signal::TERM);
+}
+
+#[test]
+fn a_name_server_that_hangs_later_leaves_the_last_good_address() {
+    let Some(names) = name_server() else { return };
+    // Closing each connection makes each heartbeat resolve and connect again.
+    let server = Server::always(Reply::AnswerAndCloseAfter(Duration::from_millis(100)));
+    let host = format!("heartbeat.test:{}", server.address().port());
+    let daemon = start(Setup::new().to(&format!("http://{host}/")), &names);
+    server.requests(2);
+    assert!(names.queries() > 0, "it was this server that was asked");
+    names.fall_silent();
+    let requests = server.requests(6);
+    for pair in requests.windows(2) {
+        let gap = pair[1].at - pair[0].at;
+        assert!(gap < Duration::from_secs(3), "the beat paused for {gap:?}");
+        assert!(pair[1].connection > pair[0].connection, "on a new connection");
+    }
+    assert!(requests.iter().all(|request| request.header("host") == Some(host.as_str())));
+    assert!(daemon.is_running());
+}
+
+#[test]
+fn a_name_that_cannot_be_resolved_at_the_start_is_resolved_later() {
+    let Some(names) = name_server() else { return };
+    names.fall_silent();
+    let server = Server::always(Reply::ok());
+    let url = format!("http://heartbeat.test:{}/", server.address().port());
+    let daemon = start(Setup::new().to(&url), &names);
+    daemon.wait_for_line("about the name", |line| line.contains("WARN") && line.contains("heartbeat.test"));
+    names.speak();
+    server.requests(2);
+}

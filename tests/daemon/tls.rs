@@ -1,0 +1,95 @@
+//! HTTPS with an authority of one's own, client certificates, and certificates that are not valid now.
+
+use crate::support::daemon::{Daemon, Setup};
+use crate::support::eventually;
+use crate::support::https::Authority;
+use crate::support::server::{Reply, Server};
+
+const NAMES: [&str; 2] = ["127.0.0.1", "localhost"];
+
+fn trusting(authority: &Authority) -> Setup {
+    let setup = Setup::new();
+    let file = setup.scratch().file("ca.pem", &authority.pem);
+    setup.key("heartbeat.ca_file", &file)
+}
+
+/// The sentence about the certificate; nothing of the heartbeat has reached the server.
+fn refused(server: &Server, daemon: &Daemon) -> String {
+    let line = daemon.wait_for_line("about the certificate", |line| line.contains("certificate"));
+    assert!(server.request_within(std::time::Duration::ZERO).is_none());
+    line
+}
+
+#[test]
+fn an_authority_of_ones_own_is_trusted_where_it_is_configured() {
+    let authority = Authority::new();
+    let server = Server::start_tls(authority.server(&NAMES), |_| Reply::ok());
+    let _daemon = trusting(&authority).to(&server.url("/")).token("over-tls").start();
+    let requests = server.requests(4);
+    assert!(requests.iter().all(|request| request.header("authorization") == Some("Bearer over-tls")));
+    assert!(requests.iter().all(|request| request.connection == 0), "one connection, one handshake");
+}
+
+#[test]
+fn an_unknown_authority_is_named_as_the_reason() {
+    let server = Server::start_tls(Authority::new().server(&NAMES), |_| Reply::ok());
+    let daemon = Setup::new().to(&server.url("/")).start();
+    let line = refused(&server, &daemon);
+    assert!(line.contains("ca_file"), "it says what can be done: {line}");
+}
+
+#[test]
+fn a_certificate_for_another_name_is_refused() {
+    let authority = Authority::new();
+    let server = Server::start_tls(authority.server(&["other.test"]), |_| Reply::ok());
+    let daemon = trusting(&authority).to(&server.url("/")).start();
+    let line = refused(&server, &daemon);
+    assert!(line.contains("name") || line.contains("other.test"), "{line}");
+}
+
+#[test]
+fn a_certificate_of_the_past_or_the_future_names_the_clock() {
+    for years in [2001..2002, 4000..4001] {
+        let authority = Authority::new();
+        let server = Server::start_tls(authority.server_valid(&NAMES, years), |_| Reply::ok());
+        let daemon = trusting(&authority).to(&server.url("/")).start();
+        let line = refused(&server, &daemon);
+        assert!(line.contains("clock"), "{line}");
+    }
+}
+
+#[test]
+fn a_client_certificate_is_presented_to_a_server_that_wants_one() {
+    let authority = Authority::new();
+    let server = Server::start_tls(authority.server_that_wants_a_certificate(&NAMES), |_| Reply::ok());
+    let setup = trusting(&authority).to(&server.url("/"));
+    let identity = authority.client("barn-cam");
+    let certificate = setup.scratch().file("client.pem", &identity.certificate_pem);
+    let key = setup.scratch().file("client.key", &identity.key_pem);
+    let _daemon = setup
+        .key("heartbeat.client_certificate_file", &certificate)
+        .key("heartbeat.client_key_file", &key)
+        .start();
+    server.requests(2);
+}
+
+#[test]
+fn a_server_that_misses_the_client_certificate_is_said_and_the_beat_goes_on() {
+    let authority = Authority::new();
+    let server = Server::start_tls(authority.server_that_wants_a_certificate(&NAMES), |_| Reply::ok());
+    let daemon = trusting(&authority).to(&server.url("/")).start();
+    // TLS 1.3 tells it after the handshake; what is being sent then may meet a closed connection before.
+    daemon.wait_for_line("about the end", |line| {
+        line.contains("WARN") && (line.contains("certificate") || line.contains("closed the connection"))
+    });
+    let before = server.connections();
+    eventually("further attempts", || server.connections() >= before + 3);
+}
+
+#[test]
+fn a_server_without_tls_behind_an_https_url_does_not_stop_the_beat() {
+    let server = Server::always(Reply::Bytes(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"));
+    let daemon = Setup::new().to(&format!("https://{}/", server.address())).timeout("500ms").start();
+    daemon.wait_for_line("about the failure", |line| line.contains("WARN") && line.contains("heartbeat"));
+    eventually("further attempts", || server.connections() >= 4);
+}

@@ -1,0 +1,23 @@
+//! What the test programs share: a daemon in a scratch directory, and the servers it meets.
+
+pub mod daemon;
+pub mod dns;
+pub mod https;
+pub mod notify;
+pub mod scratch;
+pub mod server;
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// For what must happen, and happens in milliseconds unless the machine is very busy.
+pub const SOON: Duration = Duration::from_secs(20);
+
+/// Waits until it holds, which it does soon; the time between two looks is too short to matter.
+pub fn eventually(what: &str, holds: impl Fn() -> bool) {
+    let deadline = Instant::now() + SOON;
+    while !holds() {
+        assert!(Instant::now() < deadline, "never: {what}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
