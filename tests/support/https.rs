@@ -1,0 +1,159 @@
+//! A certificate authority of our own, and the server's side of TLS.
+//!
+//! Tests and benchmarks include this file by its path. rustls refuses a bare self-signed
+//! certificate, so there is always an authority and a leaf.
+
+// Each program that includes this file uses a part of it.
+#![allow(dead_code)]
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose as Usage, IsCa, Issuer, KeyPair,
+};
+use rustls::crypto::ring::default_provider;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+
+/// Signs for as long as the program runs; nothing of it is stored but what the caller writes.
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    certificate: CertificateDer<'static>,
+    /// What `ca_file` wants.
+    pub pem: String,
+}
+
+/// A certificate and its key, as PEM.
+pub struct Identity {
+    pub certificate_pem: String,
+    pub key_pem: String,
+}
+
+impl Authority {
+    pub fn new() -> Authority {
+        let key = KeyPair::generate().expect("ring makes keys");
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, "authority of the tests");
+        let certificate = params.self_signed(&key).expect("a key of the same algorithm");
+        Authority {
+            pem: pem("CERTIFICATE", certificate.der()),
+            certificate: certificate.into(),
+            issuer: Issuer::new(params, key),
+        }
+    }
+
+    /// For a server with these names or addresses.
+    pub fn server(&self, names: &[&str]) -> Arc<ServerConfig> {
+        let (chain, key) = self.server_identity(names);
+        Arc::new(
+            server_config().with_no_client_auth().with_single_cert(chain, key).expect("key and leaf fit"),
+        )
+    }
+
+    /// The same, but it refuses clients without a certificate of this authority.
+    pub fn server_that_wants_a_certificate(&self, names: &[&str]) -> Arc<ServerConfig> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.certificate.clone()).expect("an authority");
+        let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), default_provider().into())
+            .build()
+            .expect("one root is enough");
+        let (chain, key) = self.server_identity(names);
+        let config = server_config().with_client_cert_verifier(verifier).with_single_cert(chain, key);
+        Arc::new(config.expect("key and leaf fit"))
+    }
+
+    /// For a client.
+    pub fn client(&self, name: &str) -> Identity {
+        let (leaf, key) = self.sign(&[name], Usage::ClientAuth);
+        Identity {
+            certificate_pem: pem("CERTIFICATE", leaf.der()),
+            key_pem: pem("PRIVATE KEY", &key.serialize_der()),
+        }
+    }
+
+    fn server_identity(&self, names: &[&str]) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+        let (leaf, key) = self.sign(names, Usage::ServerAuth);
+        (vec![leaf.into()], PrivatePkcs8KeyDer::from(key.serialize_der()).into())
+    }
+
+    fn sign(&self, names: &[&str], usage: Usage) -> (rcgen::Certificate, KeyPair) {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        let mut params = CertificateParams::new(names).expect("names and addresses");
+        params.use_authority_key_identifier_extension = true;
+        params.extended_key_usages.push(usage);
+        let key = KeyPair::generate().expect("ring makes keys");
+        (params.signed_by(&key, &self.issuer).expect("the authority may sign"), key)
+    }
+}
+
+/// Named, because rustls has no default where two providers are compiled in.
+fn server_config() -> rustls::ConfigBuilder<ServerConfig, rustls::WantsVerifier> {
+    ServerConfig::builder_with_provider(default_provider().into())
+        .with_safe_default_protocol_versions()
+        .expect("ring speaks TLS 1.2 and 1.3")
+}
+
+/// RFC 7468: lines of 64.
+fn pem(label: &str, der: &[u8]) -> String {
+    let text = STANDARD.encode(der);
+    let lines: Vec<&str> =
+        text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).expect("base64 is ASCII")).collect();
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
+}
+
+/// A connection that a server has accepted.
+pub enum Stream {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ServerConnection, TcpStream>>),
+}
+
+impl Stream {
+    /// Does not wait: the handshake is part of the first read.
+    pub fn accepted(socket: TcpStream, tls: Option<&Arc<ServerConfig>>) -> Stream {
+        match tls {
+            None => Stream::Plain(socket),
+            Some(config) => {
+                let session = ServerConnection::new(Arc::clone(config)).expect("a config that was checked");
+                Stream::Tls(Box::new(StreamOwned::new(session, socket)))
+            }
+        }
+    }
+
+    /// For timeouts, resets and the peer's address.
+    pub fn socket(&self) -> &TcpStream {
+        match self {
+            Stream::Plain(socket) => socket,
+            Stream::Tls(tls) => &tls.sock,
+        }
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Plain(socket) => socket.read(buffer),
+            Stream::Tls(tls) => tls.read(buffer),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Stream::Plain(socket) => socket.write(bytes),
+            Stream::Tls(tls) => tls.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Stream::Plain(socket) => socket.flush(),
+            Stream::Tls(tls) => tls.flush(),
+        }
+    }
+}
