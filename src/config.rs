@@ -83,23 +83,36 @@ impl Source {
             .find_map(|l| l.trim().strip_prefix('[')?.split(']').next().map(|s| s.trim_matches('[')))
             .map(|s| format!("[{s}] "))
             .unwrap_or_default();
-        // The key of an unknown or misspelt setting says enough; its value may be a secret.
-        let shown = match line.split_once('=') {
-            Some((key, _)) if is_secret(key) || problem.starts_with("unknown field") => key.trim(),
-            _ => line.trim(),
-        };
         let place = format!("{}:{line_number}: {section}", self.path.display());
-        let shown = if section.contains(shown) && shown.starts_with('[') { "" } else { shown };
-        ConfigError(match shown {
-            "" => format!("{place}{problem}"),
-            _ => format!("{place}{shown}: {problem}"),
-        })
+        // The key of an unknown or misspelt setting says enough; its value may be a secret.
+        let hidden = holds_secret(line) || problem.starts_with("unknown field");
+        // Of a type error, what was found there is the value again.
+        let problem = match problem.find("expected ") {
+            Some(at) if hidden && problem.starts_with("invalid ") => &problem[at..],
+            _ => problem,
+        };
+        match shown(line, hidden) {
+            Some(shown) => ConfigError(format!("{place}{shown}: {problem}")),
+            None => ConfigError(format!("{place}{problem}")),
+        }
     }
 }
 
-fn is_secret(key: &str) -> bool {
+/// What a fault shows of its line: a plain `key = value`, or the key alone. Any other line may be the inside of
+/// a longer value.
+fn shown(line: &str, hidden: bool) -> Option<&str> {
+    let (key, _) = line.split_once('=')?;
     let key = key.trim();
-    SECRET_KEYS.contains(&key)
+    let plain = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
+    plain.then_some(if hidden { key } else { line.trim() })
+}
+
+/// Whether a secret key stands anywhere in `line` (quoted, dotted, in an inline table, in a URL's query), or a
+/// URL with a part in which a secret may stand.
+fn holds_secret(line: &str) -> bool {
+    let words = line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-');
+    let url = line.split_once("://").is_some_and(|(_, rest)| rest.contains(['@', '?']));
+    url || words.into_iter().any(|word| SECRET_KEYS.contains(&word))
 }
 
 /// A duration as it is written: `"250ms"`, `"5s"`, `"2m"`, `"1h"`.
@@ -203,6 +216,14 @@ mod tests {
         assert!(sentence.starts_with("/etc/x.toml:2: [heartbeat] tokn: unknown field `tokn`"), "{sentence}");
         assert!(sentence.contains("expected `interval`"), "{sentence}");
         assert!(!sentence.contains("hunter2"), "{sentence}");
+    }
+
+    #[test]
+    fn a_url_is_shown_unless_a_secret_may_stand_in_it() {
+        let shows = |url: &str| fault(&format!("[heartbeat]\ninterval = \"{url}\"")).contains(url);
+        assert!(shows("htp://barn.example/heartbeat"));
+        assert!(!shows("http://barn:hunter2@barn.example/"));
+        assert!(!shows("http://barn.example/?t=hunter2"));
     }
 
     #[test]

@@ -1,1 +1,140 @@
-//! Logging.
+//! Log lines on standard error, in the form that suits whoever reads it.
+//!
+//! A terminal gets colours and times; journald gets neither, because it keeps the time itself and wants the
+//! priority as a prefix (`<4>`), which is what makes `journalctl -p warning` work; a file or a pipe gets times.
+
+use log::LevelFilter;
+use simplelog::{
+    ColorChoice, Config, ConfigBuilder, LevelPadding, TermLogger, TerminalMode, WriteLogger,
+    format_description,
+};
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+
+/// Starts logging; a second call changes the level only.
+pub fn init(level: LevelFilter) {
+    // The logger itself lets everything pass, so that a reload can change the level.
+    let all = LevelFilter::Trace;
+    let started = if is_journal() {
+        WriteLogger::init(all, without_time(), Lines::new(io::stderr(), to_journal))
+    } else if io::stderr().is_terminal() {
+        TermLogger::init(all, with_time(), TerminalMode::Stderr, ColorChoice::Auto)
+    } else {
+        WriteLogger::init(all, with_time(), Lines::new(io::stderr(), as_it_is))
+    };
+    // An error says only that logging has been started before.
+    let _ = started;
+    log::set_max_level(level);
+}
+
+/// Whether standard error is the stream that systemd connected to the journal: it names device and inode of
+/// that stream in `$JOURNAL_STREAM` (sd-journal documentation), and a child's redirected one differs.
+fn is_journal() -> bool {
+    let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
+    let Ok(stderr) = io::stderr().as_fd().try_clone_to_owned() else { return false };
+    let Ok(metadata) = File::from(stderr).metadata() else { return false };
+    stream == format!("{}:{}", metadata.dev(), metadata.ino())
+}
+
+fn with_time() -> Config {
+    common()
+        .set_time_format_custom(format_description!(
+            "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"
+        ))
+        .set_level_padding(LevelPadding::Right)
+        .build()
+}
+
+fn without_time() -> Config {
+    common().set_time_level(LevelFilter::Off).build()
+}
+
+fn common() -> ConfigBuilder {
+    let mut builder = ConfigBuilder::new();
+    builder
+        .set_thread_level(LevelFilter::Off)
+        .set_target_level(LevelFilter::Off)
+        .set_location_level(LevelFilter::Off)
+        // Libraries log URLs, in which a token may stand.
+        .add_filter_allow_str("heartbeat_");
+    builder
+}
+
+/// Writes whole lines, one system call each: lines of two threads never mix, and each goes through `form`.
+struct Lines<W> {
+    out: W,
+    line: Vec<u8>,
+    form: fn(&[u8]) -> Vec<u8>,
+}
+
+impl<W: Write> Lines<W> {
+    fn new(out: W, form: fn(&[u8]) -> Vec<u8>) -> Lines<W> {
+        Lines { out, line: Vec::new(), form }
+    }
+}
+
+impl<W: Write> Write for Lines<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.line.extend_from_slice(bytes);
+        if self.line.ends_with(b"\n") {
+            let line = std::mem::take(&mut self.line);
+            self.out.write_all(&(self.form)(&line))?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+fn as_it_is(line: &[u8]) -> Vec<u8> {
+    line.to_vec()
+}
+
+/// `[WARN] text` becomes `<4>text`, by the numbers of syslog(3).
+fn to_journal(line: &[u8]) -> Vec<u8> {
+    let levels: [(&[u8], &[u8]); 5] = [
+        (b"[ERROR] ", b"<3>"),
+        (b"[WARN] ", b"<4>"),
+        (b"[INFO] ", b"<6>"),
+        (b"[DEBUG] ", b"<7>"),
+        (b"[TRACE] ", b"<7>"),
+    ];
+    let known = levels.iter().find_map(|(word, prefix)| Some((*prefix, line.strip_prefix(*word)?)));
+    let (prefix, text) = known.unwrap_or((b"<6>", line));
+    [prefix, text].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use log::{Level, Log, Record};
+
+    fn journal_line(level: Level, target: &str, text: &str) -> String {
+        let file = tempfile::NamedTempFile::new().expect("a scratch file");
+        let out = file.reopen().expect("opened twice");
+        let logger = WriteLogger::new(LevelFilter::Trace, without_time(), Lines::new(out, to_journal));
+        logger.log(&Record::builder().level(level).target(target).args(format_args!("{text}")).build());
+        std::fs::read_to_string(file.path()).expect("readable")
+    }
+
+    #[test]
+    fn under_journald_a_line_is_its_priority_and_its_text() {
+        for (level, line) in [
+            (Level::Error, "<3>it burns\n"),
+            (Level::Warn, "<4>it burns\n"),
+            (Level::Info, "<6>it burns\n"),
+            (Level::Debug, "<7>it burns\n"),
+        ] {
+            assert_eq!(journal_line(level, "heartbeat_daemon::device", "it burns"), line);
+        }
+    }
+
+    #[test]
+    fn what_libraries_log_is_left_out_since_a_token_may_stand_in_it() {
+        assert_eq!(journal_line(Level::Error, "ureq::run", "https://example.org/?token=hunter2"), "");
+    }
+}

@@ -1,1 +1,74 @@
-//! systemd.
+//! What systemd is told: ready, status, alive, stopping. Without `$NOTIFY_SOCKET` nothing happens.
+
+use sd_notify::NotifyState;
+use std::time::{Duration, Instant};
+
+/// Start-up is finished.
+pub fn ready(status: &str) {
+    notify(&[NotifyState::Ready, NotifyState::Status(status)]);
+}
+
+/// The stop has begun.
+pub fn stopping() {
+    notify(&[NotifyState::Stopping]);
+}
+
+fn notify(states: &[NotifyState]) {
+    if let Err(error) = sd_notify::notify(states) {
+        log::debug!("systemd cannot be notified: {error}");
+    }
+}
+
+/// Tells systemd's watchdog that the loop which owns it makes progress.
+///
+/// It is fed by passes of that loop and by nothing else: a server that does not answer must never have the
+/// daemon restarted, a loop that is stuck must.
+#[derive(Debug)]
+pub struct Watchdog {
+    every: Duration,
+    fed: Instant,
+}
+
+/// How often the status line is renewed where no watchdog asks for more.
+const STATUS_EVERY: Duration = Duration::from_secs(10);
+
+impl Watchdog {
+    /// The period is a third of systemd's `WatchdogSec=` (`$WATCHDOG_USEC`): two may be lost.
+    pub fn from_environment(now: Instant) -> Watchdog {
+        let every = sd_notify::watchdog_enabled().map_or(STATUS_EVERY, |limit| limit / 3);
+        Watchdog { every, fed: now }
+    }
+
+    /// When the loop has to pass again, at the latest.
+    pub fn due(&self) -> Instant {
+        self.fed + self.every
+    }
+
+    /// Called in each pass; says something at most once per period. `status` is systemd's STATUS= line.
+    pub fn pass(&mut self, now: Instant, status: impl FnOnce() -> String) {
+        if now >= self.due() {
+            self.fed = now;
+            notify(&[NotifyState::Watchdog, NotifyState::Status(&status())]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_watchdog_is_fed_once_per_period_however_often_the_loop_passes() {
+        let begin = Instant::now();
+        let mut watchdog = Watchdog { every: Duration::from_secs(10), fed: begin };
+        let mut asked = 0;
+        for second in 1..=30 {
+            watchdog.pass(begin + Duration::from_secs(second), || {
+                asked += 1;
+                String::new()
+            });
+        }
+        assert_eq!(asked, 3);
+        assert_eq!(watchdog.due(), begin + Duration::from_secs(40));
+    }
+}

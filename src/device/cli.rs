@@ -1,7 +1,153 @@
-//! The command line.
+//! The command line, and what each command does.
 
+use super::config::{Config, DEFAULT_PATH};
+use super::daemon::{self, Failure};
+use super::heartbeat::credentials::Credentials;
+use super::heartbeat::payload::{self, Stamp};
+use super::heartbeat::resolver::{Names, lookup};
+use super::heartbeat::sender::{Outcome, Sender};
+use super::heartbeat::{self, server_name};
+use super::metrics::{self, Sampler, identify};
+use super::receive;
+use crate::wire::{self, Reason};
+use clap::{Parser, Subcommand};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
 
+/// sysexits.h: something is wrong with the configuration.
+const EX_CONFIG: u8 = 78;
+
+/// Between the two readings that CPU usage needs, where only one sample is wanted.
+const CPU_WINDOW: Duration = Duration::from_millis(200);
+
+/// Says that this machine is alive, how it is, and over which uplink.
+#[derive(Debug, Parser)]
+#[command(
+    name = "heartbeat-daemon",
+    version,
+    after_help = "Signals: TERM and INT stop, HUP reloads the \
+    configuration, USR1 sends a heartbeat at once.\nExit status: 0 good, 1 failure, 2 usage, 78 configuration."
+)]
+struct Arguments {
+    /// The configuration file
+    #[arg(long, global = true, value_name = "FILE", default_value = DEFAULT_PATH)]
+    config: PathBuf,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run in the foreground (the default; the service runs the same)
+    Run,
+    /// Check the configuration and say what is wrong with it
+    CheckConfig,
+    /// Print one heartbeat and send nothing
+    Print,
+    /// Send one heartbeat and show the answer
+    Send,
+    /// Show each source of a heartbeat: where it is read, its value, or why it is missing
+    Doctor,
+    /// Receive heartbeats and print a line for each, to see them without a server
+    Receive {
+        /// Where to listen
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8000")]
+        listen: String,
+        /// Stop after so many heartbeats
+        #[arg(long, value_name = "N")]
+        count: Option<u64>,
+    },
+}
+
+/// Does what the command line says.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let arguments = Arguments::parse();
+    let config = arguments.config.as_path();
+    let result = match arguments.command.unwrap_or(Command::Run) {
+        Command::Run => daemon::run(config),
+        Command::CheckConfig => check_config(config),
+        Command::Print => print(config),
+        Command::Send => send(config),
+        Command::Doctor => examine(config),
+        Command::Receive { listen, count } => {
+            receive::receive(&listen, &mut io::stdout(), count).map_err(|e| Failure::Other(e.to_string()))
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Config(error)) => {
+            eprintln!("heartbeat-daemon: {error}");
+            ExitCode::from(EX_CONFIG)
+        }
+        Err(Failure::Other(error)) => {
+            eprintln!("heartbeat-daemon: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn check_config(path: &Path) -> Result<(), Failure> {
+    let config = Config::load(path)?;
+    Credentials::load(&config.heartbeat)?;
+    match config.heartbeat.url {
+        Some(_) => println!("{}: good; heartbeats go to {}", path.display(), server_name(&config.heartbeat)),
+        None => println!("{}: good; no server is configured (url in [heartbeat])", path.display()),
+    }
+    Ok(())
+}
+
+/// One heartbeat of this moment, with what the slow sources say.
+fn one_heartbeat(config: &Config, reason: Reason) -> wire::Heartbeat {
+    let root = Path::new("/");
+    let mut sampler = Sampler::new(root, &config.metrics, &config.activity);
+    sampler.sample(Instant::now());
+    while sampler.ask_one_slow(Instant::now()) {}
+    thread::sleep(CPU_WINDOW);
+    let metrics = sampler.sample(Instant::now());
+    let identity = identify(root, &config.daemon.state_dir);
+    let stamp = Stamp { id: format!("{:016x}", fastrand::u64(..)), seq: 1, reason, now: SystemTime::now() };
+    payload::heartbeat(&identity, &metrics, config.heartbeat.interval, stamp)
+}
+
+fn print(path: &Path) -> Result<(), Failure> {
+    let config = Config::load(path)?;
+    let heartbeat = one_heartbeat(&config, Reason::Trigger);
+    let body = payload::body(&heartbeat, config.heartbeat.format, config.heartbeat.note.as_deref());
+    say(&String::from_utf8_lossy(&body))
+}
+
+fn send(path: &Path) -> Result<(), Failure> {
+    let config = Config::load(path)?;
+    let credentials = Credentials::load(&config.heartbeat)?;
+    let names = Names::start(lookup).map_err(|error| Failure::Other(error.to_string()))?;
+    let Some(sender) = Sender::new(&config.heartbeat, credentials, Arc::new(names), Arc::default()) else {
+        return Err(Failure::Other("no server is configured: set url in [heartbeat]".into()));
+    };
+    let heartbeat = one_heartbeat(&config, Reason::Trigger);
+    let body = payload::body(&heartbeat, config.heartbeat.format, config.heartbeat.note.as_deref());
+    let begin = Instant::now();
+    let outcome = sender.send(&body, config.heartbeat.timeout);
+    let result = heartbeat::result(&server_name(&config.heartbeat), &outcome, begin.elapsed());
+    match outcome {
+        Outcome::Accepted { .. } => say(&format!("{result}; {} bytes sent", body.len())),
+        _ => Err(Failure::Other(result)),
+    }
+}
+
+fn examine(path: &Path) -> Result<(), Failure> {
+    let config = Config::load(path)?;
+    let mut sampler = Sampler::new(Path::new("/"), &config.metrics, &config.activity);
+    say(&metrics::render(&sampler.inspect()))
+}
+
+/// A reader that has left (`heartbeat-daemon doctor | head`) is no failure.
+fn say(text: &str) -> Result<(), Failure> {
+    match writeln!(io::stdout(), "{text}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Other(error.to_string())),
+        _ => Ok(()),
+    }
 }

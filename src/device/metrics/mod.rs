@@ -1,56 +1,34 @@
 //! One thread that reads the machine: /proc, sysfs, the firmware, the network, the device's activities.
+//!
+//! Each file is one source of facts and fails alone; `source` says what they have in common, `sampler` which there
+//! are and when each is asked, `doctor` why one has nothing. `identity` is read once, at start.
 
-use crate::wire;
-use std::path::PathBuf;
-use std::time::Duration;
+mod activity;
+mod app_version;
+mod clock;
+mod cpu;
+mod disk;
+mod doctor;
+mod fan;
+mod firmware;
+mod gps;
+mod hwmon;
+mod identity;
+mod load;
+mod memory;
+mod modem;
+pub mod network;
+mod power;
+mod reading;
+mod recording;
+mod routes;
+mod sampler;
+mod source;
+mod temperature;
+mod throttled;
+mod wifi;
 
-/// One reading of everything. What could not be read is `None`.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Metrics {
-    /// Percent of all cores together since the sample before; absent in the first one.
-    pub cpu: Option<f64>,
-    pub load: Option<[f64; 3]>,
-    /// Percent of memory that is not available to programs.
-    pub mem: Option<f64>,
-    /// Percent; absent without swap.
-    pub swap: Option<f64>,
-    pub uptime: Option<Duration>,
-    /// °C
-    pub temp: Option<f64>,
-    /// W
-    pub power: Option<f64>,
-    pub fan_rpm: Option<u32>,
-    /// Duty cycle, 0 to 255.
-    pub fan_pwm: Option<u8>,
-    pub disk: Option<Disk>,
-    pub throttled: Option<wire::Throttled>,
-    pub clock_synced: Option<bool>,
-    pub app_version: Option<String>,
-    pub connection: wire::Connection,
-    pub activity: Activity,
-}
-
-/// Fill of one file system, in bytes, as `df` counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Disk {
-    pub total: u64,
-    pub used: u64,
-    /// To programs that are not root's.
-    pub free: u64,
-}
-
-/// What the device is doing, where the configuration tells how to see it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Activity {
-    pub streaming: Option<bool>,
-    pub tracking: Option<bool>,
-    pub recording: Option<bool>,
-    /// Only while recording.
-    pub recording_file: Option<RecordingFile>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecordingFile {
-    pub path: PathBuf,
-    pub bytes: u64,
-}
+pub use doctor::{SourceReport, render};
+pub use identity::{HardwareId, Identity, Origin, identify};
+pub use reading::{Activity, Disk, Metrics, RecordingFile};
+pub use sampler::{Control, Sampler, run};

@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn a_file_larger_than_the_first_buffer_is_read_whole() {
         let mut file = KeptFile::new(env!("CARGO_MANIFEST_DIR").to_owned() + "/src/device/config.rs");
-        let whole = std::fs::read(file.path().to_owned()).expect("readable");
+        let whole = std::fs::read(file.path()).expect("readable");
         assert_eq!(file.read().expect("readable"), whole);
     }
 

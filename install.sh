@@ -1,0 +1,366 @@
+#!/bin/sh
+# Installs heartbeat-daemon on this machine and starts it. "./install.sh --help" says the rest.
+set -eu
+
+NAME=heartbeat-daemon
+ACCOUNT=heartbeat
+# The oldest compiler that builds it: rust-version in Cargo.toml.
+RUST=1.85
+EX_USAGE=2
+EX_CONFIG=78
+
+usage() {
+    cat <<'TEXT'
+usage: sudo ./install.sh [options]     install or update, enable, start
+       ./install.sh --try              see it at work: nothing is installed, no root, no server needed
+       sudo ./install.sh --uninstall   stop and remove it; configuration and state stay
+
+  --url URL          where heartbeats go: sets url in the configuration
+  --token-file FILE  copy the token in FILE to /etc/heartbeat-daemon/token and use it
+  --binary FILE      install this program instead of target/release/heartbeat-daemon
+  --prefix DIR       the program goes to DIR/bin (default /usr/local)
+  --no-start         install and enable, but start nothing before the next boot
+  --purge            with --uninstall: remove configuration, state and the user too
+  --seconds N        with --try: end after N seconds instead of at Ctrl-C
+  --help             this text
+
+Without a program in target/release, or with sources newer than it, it is built first: with the cargo in PATH,
+or with Debian's own if that is 1.85 or newer (trixie).
+
+An edited configuration is never overwritten. A second run with nothing new changes nothing. If the
+configuration is wrong, nothing is changed and the exit code is 78.
+
+DESTDIR=DIR in the environment installs below DIR: no root needed, no user made, nothing started.
+TEXT
+}
+
+say() { printf '%s\n' "$*"; }
+complain() { printf 'install.sh: %s\n' "$*" >&2; }
+fail() { complain "$1"; exit "${2:-1}"; }
+
+# ---- options ------------------------------------------------------------------------------------------------
+
+action=install prefix=/usr/local binary='' url='' token_file='' start=yes purge='' seconds=''
+
+value() { [ -n "${2:-}" ] || fail "$1 needs a value; --help shows how" "$EX_USAGE"; }
+
+while [ $# -gt 0 ]; do
+    case $1 in
+        --url) value "$@"; url=$2; shift ;;
+        --token-file) value "$@"; token_file=$2; shift ;;
+        --binary) value "$@"; binary=$2; shift ;;
+        --prefix) value "$@"; prefix=$2; shift ;;
+        --seconds) value "$@"; seconds=$2; shift ;;
+        --no-start) start='' ;;
+        --purge) purge=yes ;;
+        --try) action=try ;;
+        --uninstall) action=uninstall ;;
+        --help | -h) usage; exit 0 ;;
+        *) fail "unknown option $1; --help shows all" "$EX_USAGE" ;;
+    esac
+    shift
+done
+
+case $prefix in /*) prefix=${prefix%/} ;; *) fail "--prefix $prefix: must start with /" "$EX_USAGE" ;; esac
+case $prefix in *[!A-Za-z0-9/._+-]*) fail "--prefix $prefix: only letters, digits and / . _ + -" "$EX_USAGE" ;; esac
+case $seconds in *[!0-9]*) fail "--seconds $seconds: must be a whole number" "$EX_USAGE" ;; esac
+[ -z "$seconds" ] || [ "$action" = try ] || fail '--seconds belongs to --try' "$EX_USAGE"
+[ -z "$purge" ] || [ "$action" = uninstall ] || fail '--purge belongs to --uninstall' "$EX_USAGE"
+[ -z "$token_file" ] || [ -s "$token_file" ] || fail "--token-file $token_file: is missing or empty" "$EX_USAGE"
+[ -z "$token_file" ] || [ -r "$token_file" ] || fail "--token-file $token_file: cannot be read" "$EX_USAGE"
+[ -z "$binary" ] || [ -x "$binary" ] || fail "--binary $binary: no such program" "$EX_USAGE"
+
+absolute() { case $1 in '' | /*) printf '%s' "$1" ;; *) printf '%s/%s' "$PWD" "$1" ;; esac; }
+binary=$(absolute "$binary")
+token_file=$(absolute "$token_file")
+
+# Everything below works from the sources' directory, wherever it was called from.
+cd "$(dirname "$0")"
+
+dest=${DESTDIR:-}
+dest=${dest%/}
+etc=/etc/$NAME
+state=/var/lib/$NAME
+program=$prefix/bin/$NAME
+# The default configuration as it was installed: tells an edited one from one that may be replaced.
+default=$prefix/share/$NAME/config.toml
+unit=/etc/systemd/system/$NAME.service
+sysusers=/etc/sysusers.d/$NAME.conf
+
+scratch=$(mktemp -d)
+half_written=''
+trap 'rm -rf "$scratch" ${half_written:+"$half_written"}' EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# ---- the program --------------------------------------------------------------------------------------------
+
+# Runs a command as the user who called sudo, so that target/ stays theirs, with their own cargo in PATH.
+as_builder() {
+    if [ "$(id -u)" = 0 ] && [ "${SUDO_UID:-0}" != 0 ]; then
+        # shellcheck disable=SC2016  # for the inner shell
+        sudo -u "#$SUDO_UID" -H -- sh -c 'PATH=$HOME/.cargo/bin:$PATH; exec "$@"' sh "$@"
+    else
+        (PATH=${HOME:-/root}/.cargo/bin:$PATH; exec "$@")
+    fi
+}
+
+# at_least VERSION WANTED: both of the form 1.85.0
+at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
+
+cargo_version() { as_builder cargo --version 2>/dev/null | sed -n 's/^cargo \([0-9.]*\).*/\1/p'; }
+
+# The version of Debian's cargo, without epoch and revision; nothing where there is no apt.
+apt_cargo_version() {
+    command -v apt-cache >/dev/null || return 0
+    LC_ALL=C apt-cache policy cargo 2>/dev/null | sed -n 's/^ *Candidate: *\([0-9.]*\).*/\1/p'
+}
+
+need_cargo() {
+    version=$(cargo_version)
+    if [ -n "$version" ] && at_least "$version" "$RUST"; then return; fi
+    offered=$(apt_cargo_version)
+    if [ -n "$offered" ] && at_least "$offered" "$RUST"; then
+        [ "$(id -u)" = 0 ] || fail "needs cargo $RUST or newer to build: sudo apt-get install cargo, then again"
+        say "installing Debian's cargo $offered to build it"
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends cargo gcc libc6-dev ||
+            fail 'apt-get could not install cargo; "sudo apt-get update" may help'
+        return
+    fi
+    complain "needs cargo $RUST or newer to build; here: ${version:-none}, from apt: ${offered:-none}."
+    complain 'Get one from https://rustup.rs (as your own user, not root), or build on another machine'
+    fail 'and give the program with --binary FILE.'
+}
+
+# Sets $binary.
+find_binary() {
+    [ -z "$binary" ] || return 0
+    binary=$(absolute "${CARGO_TARGET_DIR:-target}")/release/$NAME
+    [ -x "$binary" ] && [ -z "$(find src Cargo.toml Cargo.lock -newer "$binary" -type f)" ] && return
+    need_cargo
+    say "building $NAME; the first time takes some minutes"
+    as_builder cargo build --release --locked --bin "$NAME" || fail 'the build failed; nothing was changed'
+}
+
+# ---- the configuration --------------------------------------------------------------------------------------
+
+# set_key FILE KEY VALUE: KEY = "VALUE" in [heartbeat], in place of the line that is there (active before
+# commented), or below the section's head. Only for keys and values without quotes and backslashes.
+set_key() {
+    awk -v key="$2" -v value="$3" '
+        function section(line) { return line ~ /^[ \t]*\[/ }
+        { line[NR] = $0 }
+        section($0) { inside = ($0 ~ /^[ \t]*\[heartbeat\]/); if (inside && !head) head = NR }
+        inside && $0 ~ "^[ \t]*" key "[ \t]*=" { active = NR }
+        inside && $0 ~ "^[ \t]*#" key "[ \t]*=" && !commented { commented = NR }
+        END {
+            at = active ? active : commented
+            new = key " = \"" value "\""
+            for (n = 1; n <= NR; n++) {
+                print n == at ? new : line[n]
+                if (n == head && !at) print new
+            }
+            if (!head) print "\n[heartbeat]\n" new
+        }' "$1" >"$scratch/edited"
+    cat "$scratch/edited" >"$1"
+}
+
+# Prints nothing if the program accepts FILE; its sentences name the files that the user knows. The token is read
+# by the check: from where it comes, or below DESTDIR, as it is not in its place yet.
+check_config() {
+    token=$dest$etc/token
+    if [ -n "$token_file" ]; then
+        token=$scratch/token
+        cat "$token_file" >"$token"
+    fi
+    sed "s|\"$etc/token\"|\"$token\"|" "$1" >"$scratch/checked.toml"
+    answer=0
+    env -u HEARTBEAT_URL -u HEARTBEAT_INTERVAL -u REQUEST_TIMEOUT -u PIDFILE \
+        "$binary" --config "$scratch/checked.toml" check-config >"$scratch/said" 2>&1 || answer=$?
+    [ "$answer" = 0 ] ||
+        sed -e "s|$scratch/checked.toml|$etc/config.toml|" -e "s|$token|${token_file:-$etc/token}|" "$scratch/said" >&2
+    return "$answer"
+}
+
+# Makes the configuration that will be installed in $scratch/config.toml, and checks it before anything changes.
+prepare_config() {
+    config=$scratch/config.toml
+    installed=$dest$etc/config.toml
+    if [ -e "$installed" ] && ! cmp -s "$installed" "$dest$default"; then
+        cp "$installed" "$config"
+        edited=yes
+    else
+        cp packaging/config.toml "$config"
+        edited=''
+    fi
+    # The rest of what makes a URL is the program's to judge.
+    case $url in *[\"\\[:space:][:cntrl:]]*) fail '--url: holds a character that no URL has' "$EX_USAGE" ;; esac
+    [ -z "$url" ] || set_key "$config" url "$url"
+    [ -z "$token_file" ] || set_key "$config" token_file "$etc/token"
+    check_config "$config" || fail "the configuration is wrong: see above. Nothing was changed." "$EX_CONFIG"
+}
+
+# ---- files --------------------------------------------------------------------------------------------------
+
+changed=''
+
+# put SOURCE TARGET MODE [GROUP]: as root's file; leaves an equal file alone, and never a half-written one.
+put() {
+    target=$dest$2
+    if [ -n "$dest" ]; then group='' wanted=$3; else group=${4:-root} wanted="$3 root ${4:-root}"; fi
+    if cmp -s "$1" "$target" && [ "$(stat -c "0%a${group:+ %U %G}" "$target")" = "$wanted" ]; then return; fi
+    mkdir -p "$(dirname "$target")"
+    half_written=$(mktemp "$target.XXXXXX")
+    cat "$1" >"$half_written"
+    [ -z "$group" ] || chown "root:$group" "$half_written"
+    chmod "$3" "$half_written"
+    mv -f "$half_written" "$target"
+    half_written=''
+    changed=yes
+    say "  $2"
+}
+
+# The user goes before the files that belong to its group.
+make_user() {
+    put packaging/$NAME.sysusers "$sysusers" 0644
+    [ -z "$dest" ] || return 0
+    if getent passwd "$ACCOUNT" >/dev/null && getent group video >/dev/null; then return; fi
+    if command -v systemd-sysusers >/dev/null; then
+        systemd-sysusers "$sysusers"
+    elif command -v useradd >/dev/null; then
+        getent group video >/dev/null || groupadd --system video
+        useradd --system --user-group --home-dir $state --no-create-home --shell /usr/sbin/nologin "$ACCOUNT"
+    else
+        fail "there is neither systemd-sysusers nor useradd: make a system user named $ACCOUNT, then again"
+    fi
+    changed=yes
+    say "  user $ACCOUNT"
+}
+
+install_files() {
+    sed "s|^ExecStart=/usr/bin/|ExecStart=$prefix/bin/|" heartbeat-daemon.service >"$scratch/unit"
+    make_user
+    put "$binary" "$program" 0755
+    put packaging/config.toml "$default" 0644
+    [ -z "$token_file" ] || put "$token_file" "$etc/token" 0640 "$ACCOUNT"
+    # Below DESTDIR there is no such group yet, and without it a closed file could not be read by the daemon.
+    if [ -n "$dest" ]; then closed=0644; else closed=0640; fi
+    put "$scratch/config.toml" "$etc/config.toml" "$closed" "$ACCOUNT"
+    put "$scratch/unit" "$unit" 0644
+}
+
+# ---- the service --------------------------------------------------------------------------------------------
+
+systemd_runs() { [ -z "$dest" ] && [ -d /run/systemd/system ] && command -v systemctl >/dev/null; }
+
+show_service() {
+    systemctl --no-pager --lines=0 status "$NAME" || :
+    journalctl --no-pager --unit "$NAME" --lines 8 --output short 2>/dev/null || :
+}
+
+start_service() {
+    if [ -n "$changed" ]; then systemctl daemon-reload; fi
+    if ! systemctl --quiet is-enabled "$NAME" 2>/dev/null; then
+        systemctl --quiet enable "$NAME"
+        changed=yes
+    fi
+    if [ -z "$start" ]; then
+        say 'enabled, not started (--no-start): systemctl start heartbeat-daemon'
+        return
+    fi
+    if [ -z "$changed" ] && systemctl --quiet is-active "$NAME"; then return; fi
+    changed=yes
+    if ! systemctl restart "$NAME"; then
+        show_service
+        fail 'it was installed, but did not start: see above'
+    fi
+}
+
+install_all() {
+    [ -n "$dest" ] || [ "$(id -u)" = 0 ] || fail 'needs root: sudo ./install.sh   (without root: --try)'
+    find_binary
+    "$binary" --version >/dev/null 2>&1 || fail "$binary does not run on this machine"
+    prepare_config
+    install_files
+    if systemd_runs; then start_service; fi
+    [ -n "$changed" ] || say 'everything was in place: nothing changed'
+    if systemd_runs; then
+        show_service
+    elif [ -n "$dest" ]; then
+        say "installed below $dest; no user was made and nothing started"
+    else
+        say "no systemd runs here: installed, not started. To start it: $program --config $etc/config.toml"
+    fi
+    [ -z "$edited" ] || cmp -s "$dest$etc/config.toml" "$dest$default" ||
+        say "your $etc/config.toml stays as you edited it; this version's default is $default"
+    grep -q '^[[:space:]]*url[[:space:]]*=' "$dest$etc/config.toml" ||
+        say "no server yet: sudo ./install.sh --url URL [--token-file FILE]"
+}
+
+uninstall() {
+    [ -n "$dest" ] || [ "$(id -u)" = 0 ] || fail 'needs root: sudo ./install.sh --uninstall'
+    if systemd_runs && [ -e "$unit" ]; then systemctl --quiet disable --now "$NAME" || :; fi
+    rm -f "$dest$program" "$dest$default" "$dest$unit" "$dest$sysusers"
+    rmdir "$dest$prefix/share/$NAME" 2>/dev/null || :
+    if systemd_runs; then systemctl daemon-reload; fi
+    if [ -z "$purge" ]; then
+        say "removed; $etc and $state stay (--purge removes them too)"
+        return
+    fi
+    rm -rf "$dest$etc" "$dest$state"
+    if [ -z "$dest" ] && getent passwd "$ACCOUNT" >/dev/null; then userdel "$ACCOUNT"; fi
+    say 'removed, with configuration, state and user'
+}
+
+# ---- a look at it -------------------------------------------------------------------------------------------
+
+# Ends what --try started, the daemon first, so that its last heartbeat is seen.
+end_try() {
+    for pid in ${timer:-} ${daemon:-} ${receiver:-}; do
+        kill -TERM "$pid" 2>/dev/null || :
+        wait "$pid" 2>/dev/null || :
+    done
+    timer='' daemon='' receiver=''
+    [ -z "${printer:-}" ] || wait "$printer" 2>/dev/null || :
+}
+
+try() {
+    [ -z "$dest$url$token_file" ] || fail '--try takes neither DESTDIR nor --url nor --token-file' "$EX_USAGE"
+    find_binary
+    mkfifo "$scratch/lines"
+    "$binary" receive --listen 127.0.0.1:0 >"$scratch/lines" &
+    receiver=$!
+    trap 'end_try; rm -rf "$scratch"' EXIT
+    exec 3<"$scratch/lines"
+    read -r first <&3 || fail 'the receiver did not start'
+    cat <&3 &
+    printer=$!
+    mkdir "$scratch/state" "$scratch/run"
+    {
+        printf '[heartbeat]\nurl = "http://%s/heartbeat"\n' "${first#listening on }"
+        printf '[daemon]\nstate_dir = "%s/state"\nruntime_dir = "%s/run"\n' "$scratch" "$scratch"
+    } >"$scratch/config.toml"
+    say "a heartbeat every 5 s, from this machine to this terminal; Ctrl-C ends it"
+    env -u HEARTBEAT_URL -u HEARTBEAT_INTERVAL -u REQUEST_TIMEOUT -u PIDFILE -u NOTIFY_SOCKET \
+        "$binary" --config "$scratch/config.toml" 2>"$scratch/log" &
+    daemon=$!
+    # Ctrl-C is how it ends: no failure.
+    trap 'end_try; exit 0' INT TERM HUP
+    if [ -n "$seconds" ]; then
+        sleep "$seconds" &
+        timer=$!
+        wait "$timer"
+        if kill -0 "$daemon" 2>/dev/null; then return; fi
+    else
+        wait "$daemon" || :
+    fi
+    cat "$scratch/log" >&2
+    fail 'the daemon ended by itself: see above'
+}
+
+case $action in
+    install) install_all ;;
+    uninstall) uninstall ;;
+    try) try ;;
+esac

@@ -1,0 +1,200 @@
+//! Start-up, signals, stop: which threads there are and who talks to whom.
+
+use super::config::Config;
+use super::heartbeat::credentials::Credentials;
+use super::heartbeat::dial::Line;
+use super::heartbeat::resolver::{Names, lookup};
+use super::heartbeat::sender::Sender;
+use super::heartbeat::{self, Heartbeat, Inbox, Reload, Trigger, server_name};
+use super::metrics::{self, Sampler, identify};
+use super::os::pid_file::PidFile;
+use super::ticker::Ticker;
+use crate::config::ConfigError;
+use crate::wire::Reason;
+use crate::{logging, systemd};
+use crossbeam_channel::{Receiver, Sender as ChannelSender, bounded};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::iterator::Signals;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a stop may take altogether; the farewell's 2 s are in it.
+const STOP: Duration = Duration::from_millis(2400);
+
+/// Metrics are read this much before the beat that carries them, or a tenth of the interval if that is less.
+const METRICS_LEAD: Duration = Duration::from_millis(500);
+
+/// The snapshot's name in the runtime directory.
+const SNAPSHOT: &str = "heartbeat.json";
+
+/// Why the daemon ended by itself.
+#[derive(Debug)]
+pub enum Failure {
+    Config(ConfigError),
+    Other(String),
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Failure {
+        Failure::Config(error)
+    }
+}
+
+/// Runs in the foreground until SIGTERM or SIGINT.
+///
+/// # Errors
+/// A bad configuration, another instance, or something that start-up cannot do without.
+pub fn run(config_file: &Path) -> Result<(), Failure> {
+    let config = Config::load(config_file)?;
+    let credentials = Credentials::load(&config.heartbeat)?;
+    logging::init(config.log);
+    let _pid_file =
+        PidFile::lock(&config.daemon.pidfile).map_err(|error| Failure::Other(error.to_string()))?;
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1]).map_err(cannot("handle signals"))?;
+
+    let mut daemon = Daemon::start(config_file, config, credentials)?;
+    for signal in signals.forever() {
+        match signal {
+            SIGHUP => daemon.reload(),
+            SIGUSR1 => daemon.trigger(),
+            _ => break,
+        }
+    }
+    daemon.stop();
+    Ok(())
+}
+
+/// What the main thread holds of the others.
+struct Daemon {
+    config_file: PathBuf,
+    config: Config,
+    names: Arc<Names>,
+    line: Arc<Line>,
+    trigger: Trigger,
+    metrics: ChannelSender<metrics::Control>,
+    heartbeat: ChannelSender<Reload>,
+    /// Disconnected when the heartbeat thread has returned.
+    farewell: Receiver<()>,
+}
+
+impl Daemon {
+    fn start(config_file: &Path, config: Config, credentials: Credentials) -> Result<Daemon, Failure> {
+        announce(&config);
+        let runtime_dir = &config.daemon.runtime_dir;
+        fs::create_dir_all(runtime_dir).map_err(cannot(&format!("create {}", runtime_dir.display())))?;
+        let root = Path::new("/");
+        let identity = identify(root, &config.daemon.state_dir);
+        identity.warning.iter().for_each(|warning| log::warn!("{warning}"));
+        let names = Arc::new(Names::start(lookup).map_err(cannot("start the resolver thread"))?);
+        let line = Arc::new(Line::default());
+        let sender = Sender::new(&config.heartbeat, credentials, names.clone(), line.clone());
+        let (trigger, triggers) = heartbeat::trigger();
+        let (metrics_control, metrics_orders) = bounded(1);
+        let (heartbeat_control, heartbeat_orders) = bounded(1);
+        let (metrics_out, metrics_in) = bounded(1);
+        let (alive, farewell) = bounded(0);
+        let (sampling, beat) = tickers(config.heartbeat.interval, Instant::now());
+
+        let sampler = Sampler::new(root, &config.metrics, &config.activity);
+        spawn("metrics", move || {
+            metrics::run(sampler, sampling, &metrics_orders, |metrics| metrics_out.send(metrics).is_ok());
+        })?;
+        let inbox = Inbox { metrics: metrics_in, triggers, control: heartbeat_orders };
+        let thread = Heartbeat::new(config.heartbeat.clone(), sender, identity, &runtime_dir.join(SNAPSHOT));
+        spawn("heartbeat", move || {
+            thread.run(beat, &inbox);
+            drop(alive);
+        })?;
+        Ok(Daemon {
+            config_file: config_file.to_owned(),
+            config,
+            names,
+            line,
+            trigger,
+            metrics: metrics_control,
+            heartbeat: heartbeat_control,
+            farewell,
+        })
+    }
+
+    fn trigger(&self) {
+        if !self.trigger.fire(Reason::Trigger) {
+            log::info!("a heartbeat is waiting to be sent already; it will do for this trigger");
+        }
+    }
+
+    /// Reads the configuration anew; a bad one is refused, and the old one stays.
+    fn reload(&mut self) {
+        let loaded = Config::load(&self.config_file)
+            .and_then(|config| Ok((Credentials::load(&config.heartbeat)?, config)));
+        let (credentials, config) = match loaded {
+            Ok(loaded) => loaded,
+            Err(error) => return log::error!("{error}; the old configuration stays"),
+        };
+        if config.daemon != self.config.daemon {
+            log::warn!("a change in [daemon] takes effect at the next start");
+        }
+        logging::init(config.log);
+        let sender = Sender::new(&config.heartbeat, credentials, self.names.clone(), self.line.clone());
+        let (sampling, beat) = tickers(config.heartbeat.interval, Instant::now());
+        let order = metrics::Control::Reload {
+            metrics: config.metrics.clone(),
+            activity: config.activity.clone(),
+            ticker: sampling,
+        };
+        let reload = Reload { config: config.heartbeat.clone(), sender, ticker: beat };
+        // Both threads live as long as this one holds their channels.
+        let delivered = self.metrics.send(order).is_ok() && self.heartbeat.send(reload).is_ok();
+        debug_assert!(delivered);
+        announce(&config);
+        self.config = config;
+    }
+
+    /// What is on its way is given up for the farewell, and the farewell for the limit.
+    fn stop(self) {
+        systemd::stopping();
+        self.line.abort();
+        drop(self.heartbeat);
+        drop(self.metrics);
+        if self.farewell.recv_timeout(STOP) == Err(crossbeam_channel::RecvTimeoutError::Timeout) {
+            log::warn!("the last heartbeat takes too long; stopped without it");
+        }
+    }
+}
+
+/// Said at start and after each reload.
+fn announce(config: &Config) {
+    let heartbeat = &config.heartbeat;
+    let interval = crate::config::Period(heartbeat.interval);
+    match &heartbeat.url {
+        Some(_) => log::info!(
+            "heartbeat-daemon {} sends a heartbeat to {} every {interval}",
+            env!("CARGO_PKG_VERSION"),
+            server_name(heartbeat)
+        ),
+        None => log::warn!(
+            "no server is configured: set url in [heartbeat]; until then the daemon works for this machine only"
+        ),
+    }
+}
+
+/// The metrics' ticker and, a little later each time, the heartbeat's. The first beat falls anywhere within an
+/// interval: machines that start together (after a power cut) do not send together for ever.
+fn tickers(interval: Duration, now: Instant) -> (Ticker, Ticker) {
+    let lead = METRICS_LEAD.min(interval / 10);
+    let first = now + lead + (interval - lead).mul_f64(fastrand::f64());
+    (Ticker::every(interval, first - lead), Ticker::every(interval, first))
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
+    let thread = thread::Builder::new().name(name.into()).spawn(work);
+    thread.map(drop).map_err(cannot(&format!("start the {name} thread")))
+}
+
+fn cannot(what: &str) -> impl FnOnce(io::Error) -> Failure {
+    move |error| Failure::Other(format!("cannot {what}: {error}"))
+}

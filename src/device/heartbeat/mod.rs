@@ -1,0 +1,451 @@
+//! One thread that owns the snapshot and sends it: at each beat, and at once when something calls for it.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `pace` | when to send: retries, silence that the server asked for |
+//! | `payload` | what is sent |
+//! | `sender` | one heartbeat to the server, and its outcome |
+//! | `transport`, `dial`, `resolver` | the connection under it: ureq's end, TCP's end, the name |
+//! | `credentials` | token, CA, client certificate |
+//! | `outage` | what the log says of failures |
+//! | `recorder` | what would have been said while nobody listened |
+
+pub mod credentials;
+pub mod dial;
+mod outage;
+mod pace;
+pub mod payload;
+mod recorder;
+pub mod resolver;
+pub mod sender;
+mod snapshot_file;
+mod transport;
+
+use super::config;
+use super::metrics::{Identity, Metrics};
+use super::ticker::Ticker;
+use crate::systemd::{self, Watchdog};
+use crate::wire::{self, Reason};
+use crossbeam_channel::{Receiver, Sender as ChannelSender, TrySendError, at, bounded, never, select};
+use outage::{Outage, span};
+use pace::Pace;
+use payload::Stamp;
+use recorder::Recorder;
+use sender::{Outcome, Sender};
+use snapshot_file::SnapshotFile;
+use std::time::{Duration, Instant, SystemTime};
+
+/// Start-up waits this long for the first metrics; without them it says what it has.
+const FIRST_METRICS: Duration = Duration::from_secs(1);
+
+/// The farewell may take this long: systemd and the user wait for it.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Calls for a heartbeat at once.
+#[derive(Debug, Clone)]
+pub struct Trigger(ChannelSender<Reason>);
+
+impl Trigger {
+    /// At most one call waits: false if there is one already, which will do for both.
+    pub fn fire(&self, reason: Reason) -> bool {
+        !matches!(self.0.try_send(reason), Err(TrySendError::Full(_)))
+    }
+}
+
+/// A trigger, and the end of it that the heartbeat thread holds.
+pub fn trigger() -> (Trigger, Receiver<Reason>) {
+    let (sender, receiver) = bounded(1);
+    (Trigger(sender), receiver)
+}
+
+/// All that can reach the thread, apart from the ticker.
+#[derive(Debug)]
+pub struct Inbox {
+    pub metrics: Receiver<Metrics>,
+    pub triggers: Receiver<Reason>,
+    /// Its other end dropped: say farewell and return.
+    pub control: Receiver<Reload>,
+}
+
+/// A new configuration, with everything that was made from it.
+#[derive(Debug)]
+pub struct Reload {
+    pub config: config::Heartbeat,
+    pub sender: Option<Sender>,
+    pub ticker: Ticker,
+}
+
+/// How many heartbeats were sent, and for which cause.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Counts {
+    scheduled: u64,
+    immediate: u64,
+    retried: u64,
+    failed: u64,
+}
+
+/// Why a heartbeat is sent now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    Beat,
+    Call(Reason),
+    Retry,
+}
+
+/// The thread's state.
+#[derive(Debug)]
+pub struct Heartbeat {
+    config: config::Heartbeat,
+    sender: Option<Sender>,
+    identity: Identity,
+    metrics: Metrics,
+    pace: Pace,
+    outage: Outage,
+    recorder: Recorder,
+    snapshot_file: SnapshotFile,
+    counts: Counts,
+    seq: u64,
+    last_result: String,
+    watchdog: Watchdog,
+}
+
+impl Heartbeat {
+    pub fn new(
+        config: config::Heartbeat,
+        sender: Option<Sender>,
+        identity: Identity,
+        snapshot_file: &std::path::Path,
+    ) -> Heartbeat {
+        Heartbeat {
+            pace: Pace::new(config.interval),
+            last_result: waiting_for(&config),
+            config,
+            sender,
+            identity,
+            metrics: Metrics::default(),
+            outage: Outage::default(),
+            recorder: Recorder::default(),
+            snapshot_file: SnapshotFile::new(snapshot_file),
+            counts: Counts::default(),
+            seq: 0,
+            watchdog: Watchdog::from_environment(Instant::now()),
+        }
+    }
+
+    /// Runs until the control channel's other end is dropped.
+    pub fn run(mut self, mut ticker: Ticker, inbox: &Inbox) {
+        if let Ok(metrics) = inbox.metrics.recv_timeout(FIRST_METRICS) {
+            self.metrics = metrics;
+        }
+        systemd::ready(&self.last_result);
+        self.beat(Cause::Call(Reason::Startup), Instant::now());
+        loop {
+            select! {
+                recv(ticker.due()) -> _ => {
+                    ticker.advance(Instant::now());
+                    self.beat(Cause::Beat, Instant::now());
+                }
+                recv(inbox.triggers) -> reason => match reason {
+                    Ok(reason) => self.called(reason),
+                    Err(_) => return self.farewell(),
+                },
+                recv(inbox.metrics) -> metrics => match metrics {
+                    Ok(metrics) => self.metrics = metrics,
+                    Err(_) => return self.farewell(),
+                },
+                recv(inbox.control) -> reload => match reload {
+                    Ok(reload) => ticker = self.reload(reload),
+                    Err(_) => return self.farewell(),
+                },
+                recv(self.retry()) -> _ => self.beat(Cause::Retry, Instant::now()),
+                recv(at(self.watchdog.due())) -> _ => {}
+            }
+            let (counts, result) = (self.counts, &self.last_result);
+            self.watchdog.pass(Instant::now(), || status(result, counts));
+        }
+    }
+
+    fn retry(&self) -> Receiver<Instant> {
+        self.pace.retry_at().map_or_else(never, at)
+    }
+
+    fn called(&mut self, reason: Reason) {
+        log::info!("[Meeting] Immediate heartbeat triggered by event: {}", reason.as_str());
+        self.beat(Cause::Call(reason), Instant::now());
+    }
+
+    /// Takes the new configuration over; what has been learnt about the server belongs to the old one.
+    fn reload(&mut self, reload: Reload) -> Ticker {
+        self.pace = Pace::new(reload.config.interval);
+        self.outage = Outage::default();
+        self.last_result = waiting_for(&reload.config);
+        self.config = reload.config;
+        self.sender = reload.sender;
+        reload.ticker
+    }
+
+    /// One heartbeat, unless the server asked for silence. The snapshot file is written in any case.
+    fn beat(&mut self, cause: Cause, now: Instant) {
+        let wanted = match cause {
+            Cause::Call(reason) => reason,
+            Cause::Beat | Cause::Retry => Reason::Scheduled,
+        };
+        let reason = self.pace.reason(wanted);
+        let heartbeat = self.next_heartbeat(reason);
+        if self.sender.is_some() && self.pace.may_send(reason, now) {
+            self.count(cause);
+            self.send(&heartbeat, self.config.timeout);
+        }
+        self.snapshot_file.write(&payload::body(&heartbeat, local_form(self.config.format), None));
+    }
+
+    fn next_heartbeat(&mut self, reason: Reason) -> wire::Heartbeat {
+        self.seq += 1;
+        let stamp = Stamp {
+            id: format!("{:016x}", fastrand::u64(..)),
+            seq: self.seq,
+            reason,
+            now: SystemTime::now(),
+        };
+        payload::heartbeat(&self.identity, &self.metrics, self.config.interval, stamp)
+    }
+
+    fn count(&mut self, cause: Cause) {
+        match cause {
+            Cause::Beat => self.counts.scheduled += 1,
+            Cause::Call(_) => self.counts.immediate += 1,
+            Cause::Retry => self.counts.retried += 1,
+        }
+    }
+
+    fn send(&mut self, heartbeat: &wire::Heartbeat, limit: Duration) {
+        let Some(sender) = &self.sender else { return };
+        let begin = Instant::now();
+        let body = payload::body(heartbeat, self.config.format, self.config.note.as_deref());
+        let outcome = sender.send(&body, limit);
+        let now = Instant::now();
+        log::debug!("heartbeat {} ({}): {outcome:?}", heartbeat.seq, heartbeat.reason.as_str());
+        let server = server_name(&self.config);
+        if let Some(line) = self.outage.learn(&server, &outcome, now) {
+            line.log();
+        }
+        self.pace.learn(heartbeat.reason, &outcome, now, fastrand::f64());
+        self.last_result = result(&server, &outcome, now - begin);
+        match outcome {
+            Outcome::Accepted { monitor: true, .. } => self.replay(),
+            Outcome::Accepted { .. } => {}
+            Outcome::Failed { .. } | Outcome::Busy { .. } => {
+                self.counts.failed += 1;
+                self.record(heartbeat, now);
+            }
+            Outcome::Refused { .. } | Outcome::Rejected { .. } => self.counts.failed += 1,
+            Outcome::Cut => self.record(heartbeat, now),
+        }
+    }
+
+    fn record(&mut self, heartbeat: &wire::Heartbeat, now: Instant) {
+        if self.config.format == config::Format::Native {
+            self.recorder.keep(heartbeat.clone(), now);
+        }
+    }
+
+    /// Sends a batch of what was recorded while the monitor did not listen; the next batch follows the next
+    /// heartbeat, so that being alive never waits behind history.
+    fn replay(&mut self) {
+        let Some(sender) = self.sender.as_ref().filter(|_| !self.recorder.is_empty()) else { return };
+        let batch = self.recorder.batch(Instant::now());
+        let body = serde_json::to_vec(&batch).unwrap_or_default();
+        let outcome = sender.send(&body, self.config.timeout);
+        match outcome {
+            Outcome::Accepted { .. } => log::info!("{} heartbeats of the outage delivered", batch.len()),
+            Outcome::Rejected { status, .. } => {
+                log::warn!("{} heartbeats of the outage rejected with status {status}, dropped", batch.len());
+            }
+            // Kept for the next time.
+            _ => return,
+        }
+        self.recorder.forget(batch.len());
+        match self.recorder.take_dropped() {
+            0 => {}
+            dropped => {
+                log::warn!("{dropped} heartbeats of the outage were dropped: it lasted too long to keep all")
+            }
+        }
+    }
+
+    /// The last heartbeat says that the stop is meant.
+    fn farewell(mut self) {
+        if self.sender.is_some() {
+            // History would only delay it.
+            self.recorder = Recorder::default();
+            let heartbeat = self.next_heartbeat(Reason::Shutdown);
+            self.counts.immediate += 1;
+            self.send(&heartbeat, self.config.timeout.min(FAREWELL));
+        }
+        log::info!("stopped: {}", status(&self.last_result, self.counts));
+    }
+}
+
+/// The web page on the device reads what is sent, or our own form where that says too little.
+fn local_form(format: config::Format) -> config::Format {
+    match format {
+        config::Format::Meeting => config::Format::Native,
+        format => format,
+    }
+}
+
+fn waiting_for(config: &config::Heartbeat) -> String {
+    match &config.url {
+        Some(_) => format!("no heartbeat to {} yet", server_name(config)),
+        None => "no server configured: set url in [heartbeat]".to_owned(),
+    }
+}
+
+/// The server's name for people: no path, no query, for a token or a device key may stand there.
+pub fn server_name(config: &config::Heartbeat) -> String {
+    let authority = config.url.as_ref().and_then(|url| url.authority());
+    authority.map_or_else(|| "nobody".to_owned(), ToString::to_string)
+}
+
+pub fn result(server: &str, outcome: &Outcome, took: Duration) -> String {
+    match outcome {
+        Outcome::Accepted { status, .. } => format!("{server} answered {status} in {}", span(took)),
+        Outcome::Refused { status } => format!("{server} refuses our token ({status})"),
+        Outcome::Rejected { status, .. } => format!("{server} rejects our heartbeats ({status})"),
+        Outcome::Busy { hold } => format!("{server} asks for {} of silence", span(*hold)),
+        Outcome::Failed { problem } => format!("{server}: {problem}"),
+        Outcome::Cut => format!("the connection to {server} was cut"),
+    }
+}
+
+fn status(result: &str, counts: Counts) -> String {
+    let Counts { scheduled, immediate, retried, failed } = counts;
+    format!("{result}; {scheduled} scheduled, {immediate} immediate, {retried} retried, {failed} failed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::heartbeat::credentials::Credentials;
+    use crate::device::heartbeat::resolver::Names;
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::sync::Arc;
+    use std::thread::{self, JoinHandle};
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    /// The other ends of everything that can reach a running thread, and what its server receives.
+    struct Rig {
+        beats: ChannelSender<Instant>,
+        trigger: Trigger,
+        metrics: ChannelSender<Metrics>,
+        control: Option<ChannelSender<Reload>>,
+        heartbeats: Receiver<wire::Heartbeat>,
+        thread: JoinHandle<()>,
+        _dir: tempfile::TempDir,
+    }
+
+    impl Rig {
+        fn start() -> Rig {
+            let (url, heartbeats) = server();
+            let text = format!("[heartbeat]\nurl = \"{url}\"\ninterval = \"1h\"\ntimeout = \"10s\"\n");
+            let config = config::Config::from_source(&crate::config::Source::new("test", text), &|_| None)
+                .expect("a good configuration")
+                .heartbeat;
+            let credentials = Credentials::load(&config).expect("none");
+            let names = Names::start(resolver::lookup).expect("started");
+            let sender = Sender::new(&config, credentials, Arc::new(names), Arc::default());
+            let dir = tempfile::tempdir().expect("a scratch directory");
+            let (beats, due) = bounded(0);
+            let (trigger, triggers) = trigger();
+            let (metrics, metrics_in) = bounded(1);
+            let (control, orders) = bounded(1);
+            let heartbeat =
+                Heartbeat::new(config, sender, Identity::default(), &dir.path().join("heartbeat.json"));
+            let inbox = Inbox { metrics: metrics_in, triggers, control: orders };
+            let thread = thread::spawn(move || heartbeat.run(Ticker::by_hand(due), &inbox));
+            Rig { beats, trigger, metrics, control: Some(control), heartbeats, thread, _dir: dir }
+        }
+
+        fn beat(&self) {
+            self.beats.send_timeout(Instant::now(), LONG).expect("the loop takes its beats");
+        }
+
+        fn next(&self) -> wire::Heartbeat {
+            self.heartbeats.recv_timeout(LONG).expect("a heartbeat")
+        }
+    }
+
+    /// Answers 204 to everything, on one connection, and passes the bodies on.
+    fn server() -> (String, Receiver<wire::Heartbeat>) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let url = format!("http://{}/", listener.local_addr().expect("bound"));
+        let (sender, receiver) = crossbeam_channel::unbounded();
+        thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a connection");
+            let mut bytes = Vec::new();
+            let mut chunk = [0; 4096];
+            while let Ok(length @ 1..) = stream.read(&mut chunk) {
+                bytes.extend_from_slice(&chunk[..length]);
+                let head = bytes.windows(4).position(|end| end == b"\r\n\r\n").map(|at| at + 4);
+                if let Some(Ok(heartbeat)) = head.map(|head| serde_json::from_slice(&bytes[head..])) {
+                    sender.send(heartbeat).expect("the test listens");
+                    bytes.clear();
+                    stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").expect("sent");
+                }
+            }
+        });
+        (url, receiver)
+    }
+
+    #[test]
+    fn each_beat_sends_one_heartbeat_with_the_newest_metrics_and_the_stop_sends_the_last() {
+        let mut rig = Rig::start();
+        rig.metrics.send(Metrics { mem: Some(1.0), ..Metrics::default() }).expect("running");
+        let first = rig.next();
+        assert_eq!((first.reason, first.seq, first.mem), (Reason::Startup, 1, Some(1.0)));
+        for seq in 2..=4 {
+            rig.beat();
+            let heartbeat = rig.next();
+            assert_eq!((heartbeat.reason, heartbeat.seq), (Reason::Scheduled, seq));
+        }
+        drop(rig.control.take());
+        assert_eq!(rig.next().reason, Reason::Shutdown);
+        rig.thread.join().expect("no panic");
+        assert!(rig.heartbeats.try_recv().is_err(), "nothing after the farewell");
+    }
+
+    #[test]
+    fn a_trigger_sends_one_heartbeat_between_the_beats_and_at_most_one_waits() {
+        let rig = Rig::start();
+        rig.metrics.send(Metrics::default()).expect("running");
+        assert_eq!(rig.next().reason, Reason::Startup);
+        for _ in 0..3 {
+            assert!(rig.trigger.fire(Reason::Camera));
+            assert_eq!(rig.next().reason, Reason::Camera);
+        }
+        rig.beat();
+        assert_eq!(rig.next().reason, Reason::Scheduled);
+    }
+
+    #[test]
+    fn a_second_trigger_while_one_waits_is_told_so() {
+        let (trigger, waiting) = trigger();
+        assert!(trigger.fire(Reason::Trigger));
+        assert!(!trigger.fire(Reason::Failover));
+        assert_eq!(waiting.recv(), Ok(Reason::Trigger));
+        assert!(trigger.fire(Reason::Failover));
+    }
+
+    #[test]
+    fn every_heartbeat_has_an_id_of_its_own() {
+        let rig = Rig::start();
+        rig.metrics.send(Metrics::default()).expect("running");
+        let mut ids = std::collections::HashSet::from([rig.next().id]);
+        for _ in 0..20 {
+            rig.beat();
+            assert!(ids.insert(rig.next().id));
+        }
+    }
+}

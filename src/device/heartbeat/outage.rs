@@ -1,0 +1,159 @@
+//! What the log says of failures: the first one, then silence, then the recovery with count and length.
+
+use super::sender::Outcome;
+use std::time::{Duration, Instant};
+
+/// The kinds of trouble that ask for different people: each is said once per outage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trouble {
+    Unreachable,
+    Refused,
+    Rejected,
+    Busy,
+}
+
+/// The heartbeats that the server has not taken, since when, and what was said of it.
+#[derive(Debug, Default)]
+pub struct Outage {
+    since: Option<Instant>,
+    attempts: u64,
+    said: Vec<Trouble>,
+}
+
+/// A line for the log.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Line {
+    Error(String),
+    Warning(String),
+    Info(String),
+}
+
+impl Outage {
+    /// What is to be said of `outcome`, if anything. `server` is its name for people.
+    pub fn learn(&mut self, server: &str, outcome: &Outcome, now: Instant) -> Option<Line> {
+        let (trouble, line) = match outcome {
+            Outcome::Accepted { .. } => return self.end(server, now),
+            Outcome::Cut => return None,
+            Outcome::Failed { problem } => {
+                (Trouble::Unreachable, Line::Warning(format!("heartbeat to {server} failed: {problem}")))
+            }
+            Outcome::Refused { status } => (Trouble::Refused, Line::Error(refused(server, *status))),
+            Outcome::Rejected { status, hint } => (
+                Trouble::Rejected,
+                Line::Error(format!(
+                    "{server} rejects our heartbeats with status {status}: {}",
+                    hint.as_deref().unwrap_or("check url, method and format in [heartbeat]")
+                )),
+            ),
+            Outcome::Busy { hold } => (
+                Trouble::Busy,
+                Line::Warning(format!("{server} asks for {} of silence, and gets it", span(*hold))),
+            ),
+        };
+        self.since.get_or_insert(now);
+        self.attempts += 1;
+        if self.said.contains(&trouble) {
+            return None;
+        }
+        self.said.push(trouble);
+        Some(line)
+    }
+
+    fn end(&mut self, server: &str, now: Instant) -> Option<Line> {
+        let Outage { since, attempts, .. } = std::mem::take(self);
+        let gap = now.saturating_duration_since(since?);
+        let heartbeats = if attempts == 1 { "heartbeat" } else { "heartbeats" };
+        Some(Line::Info(format!(
+            "heartbeat to {server} works again after {attempts} failed {heartbeats} in {}",
+            span(gap)
+        )))
+    }
+}
+
+impl Line {
+    pub fn log(self) {
+        match self {
+            Line::Error(text) => log::error!("{text}"),
+            Line::Warning(text) => log::warn!("{text}"),
+            Line::Info(text) => log::info!("{text}"),
+        }
+    }
+}
+
+fn refused(server: &str, status: u16) -> String {
+    format!(
+        "{server} refuses our token with status {status}: put the right one into token_file \
+         (or the systemd credential heartbeat-token), then reload; heartbeats go on meanwhile"
+    )
+}
+
+/// A length of time for people: "12 ms", "5 s", "3m 20s", "2h 3m".
+pub fn span(length: Duration) -> String {
+    let seconds = length.as_secs();
+    match seconds {
+        0 => format!("{} ms", length.as_millis()),
+        1..60 => format!("{seconds} s"),
+        60..3600 => format!("{}m {}s", seconds / 60, seconds % 60),
+        _ => format!("{}h {}m", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ACCEPTED: Outcome = Outcome::Accepted { status: 200, monitor: true };
+
+    fn failed() -> Outcome {
+        Outcome::Failed { problem: "connection refused".into() }
+    }
+
+    #[test]
+    fn the_first_failure_is_said_then_silence_then_the_recovery_with_count_and_gap() {
+        let begin = Instant::now();
+        let mut outage = Outage::default();
+        assert_eq!(outage.learn("example.org", &ACCEPTED, begin), None);
+        let first = outage.learn("example.org", &failed(), begin);
+        assert_eq!(first, Some(Line::Warning("heartbeat to example.org failed: connection refused".into())));
+        for second in 1..=11 {
+            assert_eq!(outage.learn("example.org", &failed(), begin + Duration::from_secs(second)), None);
+        }
+        let end = outage.learn("example.org", &ACCEPTED, begin + Duration::from_secs(61));
+        assert_eq!(
+            end,
+            Some(Line::Info(
+                "heartbeat to example.org works again after 12 failed heartbeats in 1m 1s".into()
+            ))
+        );
+        assert_eq!(outage.learn("example.org", &ACCEPTED, begin + Duration::from_secs(66)), None);
+    }
+
+    #[test]
+    fn a_refused_token_is_said_once_even_in_the_middle_of_another_outage() {
+        let now = Instant::now();
+        let mut outage = Outage::default();
+        outage.learn("example.org", &failed(), now);
+        for (outcome, said) in [
+            (Outcome::Refused { status: 401 }, true),
+            (failed(), false),
+            (Outcome::Refused { status: 401 }, false),
+        ] {
+            assert_eq!(outage.learn("example.org", &outcome, now).is_some(), said, "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn a_connection_that_we_cut_ourselves_is_no_outage() {
+        let mut outage = Outage::default();
+        assert_eq!(outage.learn("example.org", &Outcome::Cut, Instant::now()), None);
+        assert_eq!(outage.learn("example.org", &ACCEPTED, Instant::now()), None, "nothing to recover from");
+    }
+
+    #[test]
+    fn spans_are_for_people() {
+        for (seconds, text) in [(5, "5 s"), (60, "1m 0s"), (7380, "2h 3m"), (100_000, "27h 46m")] {
+            assert_eq!(span(Duration::from_secs(seconds)), text);
+        }
+        assert_eq!(span(Duration::from_millis(250)), "250 ms");
+    }
+}

@@ -1,0 +1,217 @@
+//! When to send: pure decisions over outcomes and time.
+
+use super::sender::Outcome;
+use crate::wire::Reason;
+use std::time::{Duration, Instant};
+
+/// The first retry: long enough for a router to have finished a reset, short enough to be unnoticed.
+const FIRST_RETRY: Duration = Duration::from_millis(250);
+
+/// A server may ask for silence, but not for so long that a living device counts as dead for hours.
+const LONGEST_HOLD: Duration = Duration::from_secs(300);
+
+/// Decides when the next heartbeat may and must leave, apart from the beat itself.
+#[derive(Debug)]
+pub struct Pace {
+    interval: Duration,
+    /// Failures in a row.
+    failures: u32,
+    retry: Option<Retry>,
+    /// No sending before this: the server asked for it.
+    hold: Option<Instant>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Retry {
+    at: Instant,
+    reason: Reason,
+}
+
+impl Pace {
+    pub fn new(interval: Duration) -> Pace {
+        Pace { interval, failures: 0, retry: None, hold: None }
+    }
+
+    /// Whether a heartbeat may leave now. One that may not is kept for the end of the hold, unless it is only
+    /// a scheduled one: the next beat replaces that.
+    pub fn may_send(&mut self, reason: Reason, now: Instant) -> bool {
+        match self.hold {
+            Some(until) if now < until && reason != Reason::Shutdown => {
+                if reason != Reason::Scheduled {
+                    self.retry = Some(Retry { at: until, reason });
+                }
+                false
+            }
+            _ => {
+                self.hold = None;
+                true
+            }
+        }
+    }
+
+    /// When a retry is due.
+    pub fn retry_at(&self) -> Option<Instant> {
+        self.retry.map(|retry| retry.at)
+    }
+
+    /// What a heartbeat that leaves now should say: an unheard reason is said until it is heard.
+    pub fn reason(&self, wanted: Reason) -> Reason {
+        match self.retry {
+            Some(retry) if wanted == Reason::Scheduled => retry.reason,
+            _ => wanted,
+        }
+    }
+
+    /// What follows from the outcome of a heartbeat. `jitter` is a random number from 0 to 1: a thousand
+    /// devices that lost the same server come back apart.
+    pub fn learn(&mut self, reason: Reason, outcome: &Outcome, now: Instant, jitter: f64) {
+        self.retry = None;
+        match outcome {
+            Outcome::Accepted { .. } | Outcome::Refused { .. } | Outcome::Rejected { .. } => {
+                self.failures = 0
+            }
+            Outcome::Busy { hold } => {
+                self.failures = 0;
+                let hold = (*hold).min(LONGEST_HOLD) + self.interval.mul_f64(jitter);
+                self.hold = Some(now + hold);
+                if reason != Reason::Scheduled {
+                    self.retry = Some(Retry { at: now + hold, reason });
+                }
+            }
+            // Our own doing: whoever cut the connection has a heartbeat of its own to send.
+            Outcome::Cut => {}
+            Outcome::Failed { .. } => {
+                self.failures = self.failures.saturating_add(1);
+                self.retry = Some(Retry { at: now + self.delay(jitter), reason });
+            }
+        }
+    }
+
+    /// 250 ms, doubled up to the interval; half of it again at most comes after the cap, or all devices that
+    /// have reached the cap would come at the same moment for ever.
+    fn delay(&self, jitter: f64) -> Duration {
+        let doublings = self.failures.saturating_sub(1).min(16);
+        let delay = (FIRST_RETRY * (1 << doublings)).min(self.interval);
+        delay + delay.mul_f64(jitter / 2.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INTERVAL: Duration = Duration::from_secs(5);
+
+    fn failed() -> Outcome {
+        Outcome::Failed { problem: "connection refused".into() }
+    }
+
+    fn accepted() -> Outcome {
+        Outcome::Accepted { status: 200, monitor: false }
+    }
+
+    fn ms(milliseconds: u64) -> Duration {
+        Duration::from_millis(milliseconds)
+    }
+
+    #[test]
+    fn retries_double_from_250_ms_to_the_interval_and_end_with_a_success() {
+        let now = Instant::now();
+        let mut pace = Pace::new(INTERVAL);
+        for expected in [250, 500, 1000, 2000, 4000, 5000, 5000, 5000] {
+            pace.learn(Reason::Scheduled, &failed(), now, 0.0);
+            assert_eq!(pace.retry_at(), Some(now + ms(expected)));
+        }
+        pace.learn(Reason::Scheduled, &accepted(), now, 0.0);
+        assert_eq!(pace.retry_at(), None);
+        pace.learn(Reason::Scheduled, &failed(), now, 0.0);
+        assert_eq!(pace.retry_at(), Some(now + ms(250)));
+    }
+
+    #[test]
+    fn jitter_is_added_after_the_cap() {
+        let now = Instant::now();
+        let mut pace = Pace::new(INTERVAL);
+        for _ in 0..20 {
+            pace.learn(Reason::Scheduled, &failed(), now, 1.0);
+        }
+        assert_eq!(pace.retry_at(), Some(now + INTERVAL + INTERVAL / 2));
+    }
+
+    #[test]
+    fn failures_without_end_do_not_overflow() {
+        let mut pace = Pace::new(Duration::from_secs(3600));
+        for _ in 0..1000 {
+            pace.learn(Reason::Scheduled, &failed(), Instant::now(), 1.0);
+        }
+    }
+
+    #[test]
+    fn a_refused_or_rejected_heartbeat_keeps_the_pace() {
+        let now = Instant::now();
+        let mut pace = Pace::new(INTERVAL);
+        for outcome in [Outcome::Refused { status: 401 }, Outcome::Rejected { status: 404, hint: None }] {
+            pace.learn(Reason::Scheduled, &outcome, now, 0.5);
+            assert_eq!(pace.retry_at(), None);
+            assert!(pace.may_send(Reason::Scheduled, now));
+        }
+    }
+
+    #[test]
+    fn a_server_that_asks_for_silence_gets_it_and_then_hears_what_was_held_back() {
+        let now = Instant::now();
+        let mut pace = Pace::new(INTERVAL);
+        pace.learn(Reason::Scheduled, &Outcome::Busy { hold: ms(20_000) }, now, 0.0);
+        assert!(!pace.may_send(Reason::Scheduled, now + ms(19_999)));
+        assert_eq!(pace.retry_at(), None, "the beat will do");
+        assert!(!pace.may_send(Reason::Failover, now + ms(10_000)));
+        assert_eq!(pace.retry_at(), Some(now + ms(20_000)));
+        assert!(pace.may_send(Reason::Failover, now + ms(20_000)));
+    }
+
+    #[test]
+    fn no_server_silences_a_device_for_longer_than_five_minutes_or_its_farewell() {
+        let now = Instant::now();
+        let mut pace = Pace::new(INTERVAL);
+        pace.learn(Reason::Scheduled, &Outcome::Busy { hold: Duration::from_secs(86_400) }, now, 0.0);
+        assert!(pace.may_send(Reason::Shutdown, now));
+        pace.learn(Reason::Scheduled, &Outcome::Busy { hold: Duration::from_secs(86_400) }, now, 0.0);
+        assert!(pace.may_send(Reason::Scheduled, now + Duration::from_secs(300)));
+    }
+
+    #[test]
+    fn a_reason_that_was_not_heard_is_said_again_by_whatever_leaves_next() {
+        let now = Instant::now();
+        let mut pace = Pace::new(INTERVAL);
+        pace.learn(Reason::Failover, &failed(), now, 0.0);
+        assert_eq!(pace.reason(Reason::Scheduled), Reason::Failover);
+        assert_eq!(pace.reason(Reason::Trigger), Reason::Trigger);
+        pace.learn(Reason::Failover, &accepted(), now, 0.0);
+        assert_eq!(pace.reason(Reason::Scheduled), Reason::Scheduled);
+    }
+
+    /// fleetdm/fleet#53357: with the jitter clamped at the cap a fleet comes back as one herd.
+    #[test]
+    fn a_hundred_devices_that_lost_one_server_at_the_same_moment_come_back_apart() {
+        let begin = Instant::now();
+        let mut random = fastrand::Rng::with_seed(7);
+        let mut arrivals = [0u32; 10];
+        for _ in 0..100 {
+            let mut pace = Pace::new(INTERVAL);
+            let mut now = begin;
+            // Long enough that all of them have reached the cap.
+            while now < begin + Duration::from_secs(60) {
+                pace.learn(Reason::Scheduled, &failed(), now, random.f64());
+                now = pace.retry_at().expect("a retry");
+            }
+            let late = now - begin - Duration::from_secs(60);
+            let slot = (late.as_millis() / 750).min(9) as usize;
+            arrivals[slot] += 1;
+        }
+        let peak = arrivals.iter().max().copied().unwrap_or_default();
+        assert!(
+            peak < 30,
+            "100 devices in 10 slots of 750 ms, at most 3 times the mean in one: {arrivals:?}"
+        );
+    }
+}

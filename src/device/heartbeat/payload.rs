@@ -1,0 +1,285 @@
+//! From a snapshot to what travels: our own JSON, RPI Streamer's, the Meeting API's.
+
+use crate::device::config::Format;
+use crate::device::metrics::{Disk, Identity, Metrics};
+use crate::wire::{self, GpsFix, Heartbeat, LinkKind, LinkState, Reason};
+use serde_json::{Value, json};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// Bytes in a GB, as the original counted.
+const GB: f64 = 1024.0 * 1024.0 * 1024.0;
+
+/// Bytes in a MB of a recording, as the original counted.
+const MB: f64 = 1_000_000.0;
+
+/// What makes one heartbeat different from the next, apart from the metrics.
+#[derive(Debug, Clone)]
+pub struct Stamp {
+    pub id: String,
+    pub seq: u64,
+    pub reason: Reason,
+    pub now: SystemTime,
+}
+
+/// The heartbeat of this moment.
+pub fn heartbeat(identity: &Identity, metrics: &Metrics, interval: Duration, stamp: Stamp) -> Heartbeat {
+    let activity = &metrics.activity;
+    let file = activity.recording_file.as_ref();
+    Heartbeat {
+        hardwareid: identity.hardware_id.as_ref().map(|hardware| hardware.id.clone()),
+        id: stamp.id,
+        boot_id: identity.boot_id.clone(),
+        seq: stamp.seq,
+        reason: stamp.reason,
+        timestamp: rounded(unix_time(stamp.now), 3),
+        clock_synced: metrics.clock_synced,
+        uptime_s: metrics.uptime.map(|uptime| uptime.as_secs()),
+        interval_s: rounded(interval.as_secs_f64(), 3),
+        hostname: identity.hostname.clone(),
+        app_version: metrics.app_version.clone(),
+        daemon_version: env!("CARGO_PKG_VERSION").to_owned(),
+        cpu: metrics.cpu.map(|percent| rounded(percent, 1)),
+        load: metrics.load,
+        mem: metrics.mem.map(|percent| rounded(percent, 1)),
+        swap: metrics.swap.map(|percent| rounded(percent, 1)),
+        temp: metrics.temp.map(|celsius| rounded(celsius, 1)),
+        power: metrics.power.map(|watts| rounded(watts, 2)),
+        fan_rpm: metrics.fan_rpm,
+        fan_pwm: metrics.fan_pwm,
+        disk: metrics.disk.map(disk),
+        throttled: metrics.throttled.clone(),
+        connection: metrics.connection.clone(),
+        streaming_active: activity.streaming,
+        tracking_active: activity.tracking,
+        recording_active: activity.recording,
+        recording_file_size_mb: file.map(|file| rounded(file.bytes as f64 / MB, 1)),
+        recording_file_path: file.map(|file| file.path.to_string_lossy().into_owned()),
+        replay_age_s: None,
+    }
+}
+
+/// The body of a heartbeat in the configured form; `note` is the Meeting API's.
+pub fn body(heartbeat: &Heartbeat, format: Format, note: Option<&str>) -> Vec<u8> {
+    match format {
+        Format::Native => to_json(heartbeat),
+        Format::Streamer => to_json(&streamer(heartbeat)),
+        Format::Meeting => to_json(&meeting(heartbeat, note)),
+    }
+}
+
+fn to_json(value: &impl serde::Serialize) -> Vec<u8> {
+    // Strings, numbers and maps with string keys: there is nothing in it that JSON cannot say.
+    serde_json::to_vec(value).expect("a heartbeat is JSON")
+}
+
+fn unix_time(now: SystemTime) -> f64 {
+    match now.duration_since(UNIX_EPOCH) {
+        Ok(since) => since.as_secs_f64(),
+        Err(before) => -before.duration().as_secs_f64(),
+    }
+}
+
+fn rounded(value: f64, digits: i32) -> f64 {
+    let factor = 10f64.powi(digits);
+    (value * factor).round() / factor
+}
+
+/// Percent as `df` shows it: of what programs can have, not of the size.
+fn disk(disk: Disk) -> wire::Disk {
+    let available = disk.used + disk.free;
+    let percent = if available == 0 { 0.0 } else { disk.used as f64 / available as f64 * 100.0 };
+    wire::Disk {
+        percent: rounded(percent, 1),
+        used_gb: rounded(disk.used as f64 / GB, 1),
+        total_gb: rounded(disk.total as f64 / GB, 1),
+        free_gb: rounded(disk.free as f64 / GB, 1),
+    }
+}
+
+/// RPI Streamer's payload, with the strings that its servers parse; also its words for what is missing.
+fn streamer(heartbeat: &Heartbeat) -> Value {
+    let recording = heartbeat.recording_active.unwrap_or(false);
+    json!({
+        "hardwareid": heartbeat.hardwareid,
+        "cpu": heartbeat.cpu,
+        "mem": heartbeat.mem,
+        "temp": heartbeat.temp.map_or("--".to_owned(), |celsius| format!("{celsius:.1}°C")),
+        "power": heartbeat.power.map_or("--".to_owned(), |watts| format!("{watts:.2} W")),
+        "fan_rpm": heartbeat.fan_rpm.map_or("No fan?".to_owned(), |rpm| format!("{rpm} RPM")),
+        "disk": heartbeat.disk.as_ref().map(|disk| json!({
+            "percent": disk.percent,
+            "used_gb": disk.used_gb,
+            "total_gb": disk.total_gb,
+            "free_gb": disk.free_gb,
+            "formatted": format!("{:.1}% ({:.1}GB / {:.1}GB)", disk.percent, disk.used_gb, disk.total_gb),
+        })),
+        "connection": streamer_connection(&heartbeat.connection),
+        "timestamp": heartbeat.timestamp,
+        "app_version": heartbeat.app_version,
+        "streaming_active": heartbeat.streaming_active.unwrap_or(false),
+        "tracking_active": heartbeat.tracking_active.unwrap_or(false),
+        "recording_active": recording,
+        "recording_file_size_mb": heartbeat.recording_file_size_mb.filter(|_| recording).unwrap_or(0.0),
+        "recording_file_path": heartbeat.recording_file_path.as_ref().filter(|_| recording),
+    })
+}
+
+fn streamer_connection(connection: &wire::Connection) -> Value {
+    let ethernet = match &connection.ethernet {
+        Some(ethernet) if ethernet.state == LinkState::Up => "Connected",
+        _ => "Disconnected",
+    };
+    let wifi = match &connection.wifi {
+        Some(wifi) if wifi.state == LinkState::Up => {
+            let ssid = wifi.ssid.as_deref().map(|ssid| format!(" ({ssid})")).unwrap_or_default();
+            let signal = wifi.signal_percent.map(|percent| format!(" - {percent}%")).unwrap_or_default();
+            format!("Connected{ssid}{signal}")
+        }
+        _ => "Disconnected".to_owned(),
+    };
+    let cellular = match &connection.cellular {
+        Some(modem) if matches!(modem.state.as_str(), "connected" | "registered") => {
+            let operator = modem.operator.as_deref().map(|name| format!(" ({name})")).unwrap_or_default();
+            let signal = modem.signal_percent.map(|percent| format!(" - {percent}%")).unwrap_or_default();
+            format!("Connected{operator}{signal}")
+        }
+        Some(_) => "Device present, not connected".to_owned(),
+        None => "No device".to_owned(),
+    };
+    let fixed = connection.gps.as_ref().is_some_and(|gps| gps.fix != GpsFix::None);
+    // The original knew IPv4 only.
+    let addresses: Vec<_> = connection.ip_addresses.iter().filter(|address| address.ip.is_ipv4()).collect();
+    json!({
+        "ethernet": ethernet,
+        "wifi": wifi,
+        "4g": cellular,
+        "gps": {"available": fixed, "fix_status": if fixed { "valid" } else { "no_fix" }},
+        "ip_addresses": addresses,
+        "active_connections": connection.active.iter().collect::<Vec<_>>(),
+    })
+}
+
+/// The Meeting API's "online" call.
+fn meeting(heartbeat: &Heartbeat, note: Option<&str>) -> Value {
+    let connection = &heartbeat.connection;
+    let addresses: Vec<String> =
+        connection.ip_addresses.iter().map(|address| address.ip.to_string()).collect();
+    json!({
+        "timestamp": iso_8601(heartbeat.timestamp),
+        "ip_address": main_address(connection),
+        "note": note,
+        "uptime": heartbeat.uptime_s.map(hours_and_minutes),
+        "cpu_load": heartbeat.load.map(|load| load[0]),
+        "memory_percent": heartbeat.mem,
+        "disk_percent": heartbeat.disk.as_ref().map(|disk| disk.percent),
+        "temperature": heartbeat.temp,
+        "ip_addresses": addresses,
+    })
+}
+
+/// The address by which the device is reached: of the active interface, IPv4 first.
+fn main_address(connection: &wire::Connection) -> Option<String> {
+    let active = |address: &&wire::Address| Some(&address.interface) == connection.active.as_ref();
+    let addresses = &connection.ip_addresses;
+    addresses
+        .iter()
+        .filter(active)
+        .find(|address| address.ip.is_ipv4())
+        .or_else(|| addresses.iter().find(active))
+        .or_else(|| addresses.iter().find(|address| address.kind != LinkKind::Other))
+        .map(|address| address.ip.to_string())
+}
+
+fn iso_8601(unix_time: f64) -> Option<String> {
+    OffsetDateTime::from_unix_timestamp(unix_time as i64).ok()?.format(&Rfc3339).ok()
+}
+
+/// "2h 3m", as the original wrote it.
+fn hours_and_minutes(seconds: u64) -> String {
+    format!("{}h {}m", seconds / 3600, seconds / 60 % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Heartbeat {
+        serde_json::from_str(wire::SAMPLE).expect("the sample")
+    }
+
+    fn sent(heartbeat: &Heartbeat, format: Format) -> Value {
+        serde_json::from_slice(&body(heartbeat, format, Some("barn"))).expect("JSON")
+    }
+
+    #[test]
+    fn the_native_form_is_the_wire_format() {
+        assert_eq!(sent(&sample(), Format::Native), serde_json::to_value(sample()).expect("JSON"));
+    }
+
+    #[test]
+    fn a_server_of_rpi_streamer_gets_the_strings_it_parses() {
+        let value = sent(&sample(), Format::Streamer);
+        assert_eq!(value["temp"], "48.8°C");
+        assert_eq!(value["power"], "1.90 W");
+        assert_eq!(value["fan_rpm"], "3038 RPM");
+        assert_eq!(value["disk"]["formatted"], "42.1% (12.4GB / 29.5GB)");
+        assert_eq!(value["connection"]["ethernet"], "Disconnected");
+        assert_eq!(value["connection"]["wifi"], "Connected (barn) - 83%");
+        assert_eq!(value["connection"]["4g"], "No device");
+        assert_eq!(value["connection"]["active_connections"], json!(["wlan0"]));
+        assert_eq!(
+            value["connection"]["ip_addresses"],
+            json!([{"interface": "wlan0", "ip": "192.168.1.202", "type": "wifi"}])
+        );
+        assert_eq!(value["recording_file_path"], "/data/rec/1763750000.mp4");
+    }
+
+    #[test]
+    fn a_server_of_rpi_streamer_gets_zero_and_null_for_a_recording_that_is_not_there() {
+        let mut idle = sample();
+        idle.recording_active = Some(false);
+        let value = sent(&idle, Format::Streamer);
+        assert_eq!(
+            (&value["recording_file_size_mb"], &value["recording_file_path"]),
+            (&json!(0.0), &Value::Null)
+        );
+    }
+
+    #[test]
+    fn the_meeting_api_gets_its_nine_fields() {
+        let value = sent(&sample(), Format::Meeting);
+        assert_eq!(
+            value,
+            json!({
+                "timestamp": "2025-11-21T20:20:00Z",
+                "ip_address": "192.168.1.202",
+                "note": "barn",
+                "uptime": "24h 0m",
+                "cpu_load": 0.42,
+                "memory_percent": 41.2,
+                "disk_percent": 42.1,
+                "temperature": 48.8,
+                "ip_addresses": ["192.168.1.202"],
+            })
+        );
+    }
+
+    #[test]
+    fn what_was_not_read_is_null_and_what_was_is_rounded() {
+        let metrics = Metrics {
+            cpu: Some(12.3456),
+            power: Some(1.9005),
+            disk: Some(Disk { total: 30 << 30, used: 10 << 30, free: 15 << 30 }),
+            ..Metrics::default()
+        };
+        let stamp = Stamp { id: "1".into(), seq: 1, reason: Reason::Startup, now: UNIX_EPOCH };
+        let heartbeat = heartbeat(&Identity::default(), &metrics, Duration::from_secs(5), stamp);
+        assert_eq!((heartbeat.cpu, heartbeat.power, heartbeat.temp), (Some(12.3), Some(1.9), None));
+        let expected = wire::Disk { percent: 40.0, used_gb: 10.0, total_gb: 30.0, free_gb: 15.0 };
+        assert_eq!(heartbeat.disk, Some(expected));
+        let value = serde_json::to_value(&heartbeat).expect("JSON");
+        assert!(value["temp"].is_null() && value.get("replay_age_s").is_none());
+    }
+}

@@ -1,0 +1,299 @@
+//! One heartbeat to the server, and what became of it.
+
+use super::credentials::Credentials;
+use super::dial::Line;
+use super::resolver::Names;
+use super::transport;
+use crate::config::Period;
+use crate::device::config::{self, Format, Method};
+use crate::wire;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
+use ureq::http::{Method as HttpMethod, Request, Response, StatusCode, Uri};
+use ureq::{Agent, Body};
+
+/// All but the unreserved characters of RFC 3986.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// What became of a heartbeat.
+#[derive(Debug, PartialEq)]
+pub enum Outcome {
+    /// The server has it. `monitor`: the answer was heartbeat-monitor's, which takes replays.
+    Accepted { status: u16, monitor: bool },
+    /// 401 or 403: our token is wrong. The pace is kept; somebody has to act.
+    Refused { status: u16 },
+    /// The server will never take this one.
+    Rejected { status: u16, hint: Option<String> },
+    /// The server asks for silence (429 or 503 with Retry-After).
+    Busy { hold: Duration },
+    /// No answer, or one that asks for another try.
+    Failed { problem: String },
+    /// Another thread cut the line.
+    Cut,
+}
+
+/// Sends to one server over one kept-alive connection.
+#[derive(Debug)]
+pub struct Sender {
+    agent: Agent,
+    line: Arc<Line>,
+    target: Target,
+    timeout: Duration,
+}
+
+/// Everything of a request that stays the same.
+#[derive(Debug)]
+struct Target {
+    uri: Uri,
+    method: Method,
+    token: Option<(HeaderName, HeaderValue)>,
+}
+
+impl Sender {
+    /// `None` where no server is configured.
+    pub fn new(
+        config: &config::Heartbeat,
+        credentials: Credentials,
+        names: Arc<Names>,
+        line: Arc<Line>,
+    ) -> Option<Sender> {
+        let target = Target::new(config, &credentials)?;
+        let agent_config = Agent::config_builder()
+            .timeout_global(Some(config.timeout))
+            .tls_config(credentials.tls)
+            .http_status_as_error(false)
+            // A redirect would carry the token to whoever is named there.
+            .max_redirects(0)
+            .user_agent(concat!("heartbeat-daemon/", env!("CARGO_PKG_VERSION")))
+            .accept("")
+            .max_response_header_size(16 * 1024)
+            .input_buffer_size(16 * 1024)
+            .output_buffer_size(16 * 1024)
+            .max_idle_connections(1)
+            .max_idle_connections_per_host(1)
+            // Ages are the transport's business; a beat of an hour keeps its connection if the server does.
+            .max_idle_age(config.interval * 2)
+            .build();
+        let agent = transport::agent(agent_config, names, line.clone());
+        Some(Sender { agent, line, target, timeout: config.timeout })
+    }
+
+    /// Sends `body` and waits for the answer, at most for `limit` and never longer than the configured timeout.
+    pub fn send(&self, body: &[u8], limit: Duration) -> Outcome {
+        self.line.begin();
+        let outcome = self.attempt(body, limit.min(self.timeout));
+        match self.line.end() {
+            true if !matches!(outcome, Outcome::Accepted { .. }) => Outcome::Cut,
+            _ => outcome,
+        }
+    }
+
+    /// A server may close a kept connection just as it is used again (Apache does after 5 s of idleness, which
+    /// is our interval): that is no failure, the same heartbeat leaves over a new one.
+    fn attempt(&self, body: &[u8], limit: Duration) -> Outcome {
+        let begin = std::time::Instant::now();
+        let dialled = self.line.dialled();
+        let result = match self.exchange(body, limit) {
+            Err(error) if self.line.dialled() == dialled && has_closed(&error) => {
+                self.exchange(body, limit.saturating_sub(begin.elapsed()))
+            }
+            result => result,
+        };
+        match result {
+            Ok(outcome) => outcome,
+            Err(error) => Outcome::Failed { problem: describe(&error, limit, SystemTime::now()) },
+        }
+    }
+
+    fn exchange(&self, body: &[u8], limit: Duration) -> Result<Outcome, ureq::Error> {
+        let response = match self.target.method {
+            Method::Post => self.run(self.target.post(body)?, limit)?,
+            Method::Get => self.run(self.target.get(body)?, limit)?,
+        };
+        Ok(judge(response))
+    }
+
+    fn run<B: ureq::AsSendBody>(
+        &self,
+        request: Request<B>,
+        limit: Duration,
+    ) -> Result<Response<Body>, ureq::Error> {
+        // A request with a limit of its own costs a copy of the configuration; usually it has none.
+        match limit < self.timeout {
+            true => self.agent.run(self.agent.configure_request(request).timeout_global(Some(limit)).build()),
+            false => self.agent.run(request),
+        }
+    }
+}
+
+impl Target {
+    fn new(config: &config::Heartbeat, credentials: &Credentials) -> Option<Target> {
+        let url = config.url.as_ref()?;
+        let uri = match (config.format, &config.device_key) {
+            (Format::Meeting, Some(key)) => meeting_uri(url, key),
+            _ => url.clone(),
+        };
+        let token = credentials.token.as_ref().and_then(|token| {
+            let (name, value) = match config.format {
+                Format::Meeting => (HeaderName::from_static("x-token-code"), token.expose().to_owned()),
+                _ => (AUTHORIZATION, format!("Bearer {}", token.expose())),
+            };
+            // The token has been checked: printable ASCII.
+            let mut value = HeaderValue::from_str(&value).ok()?;
+            value.set_sensitive(true);
+            Some((name, value))
+        });
+        Some(Target { uri, method: config.method, token })
+    }
+
+    fn post<'b>(&self, body: &'b [u8]) -> Result<Request<&'b [u8]>, ureq::Error> {
+        let request = Request::builder()
+            .method(HttpMethod::POST)
+            .uri(self.uri.clone())
+            .header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        self.finish(request, body)
+    }
+
+    /// The form of the first servers: `?params=<url-encoded JSON>`.
+    fn get(&self, body: &[u8]) -> Result<Request<()>, ureq::Error> {
+        let mark = if self.uri.query().is_some() { '&' } else { '?' };
+        let uri = format!("{}{mark}params={}", self.uri, percent_encode(body, RESERVED));
+        let uri: Uri = uri.parse().map_err(|e: ureq::http::uri::InvalidUri| ureq::Error::Http(e.into()))?;
+        self.finish(Request::builder().method(HttpMethod::GET).uri(uri), ())
+    }
+
+    fn finish<B>(&self, request: ureq::http::request::Builder, body: B) -> Result<Request<B>, ureq::Error> {
+        let request = match &self.token {
+            Some((name, value)) => request.header(name, value),
+            None => request,
+        };
+        Ok(request.body(body)?)
+    }
+}
+
+/// `{url}/api/devices/{device_key}/online`; the key has been checked to need no encoding.
+fn meeting_uri(url: &Uri, device_key: &str) -> Uri {
+    let base = url.to_string();
+    let base = base.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
+    format!("{base}/api/devices/{device_key}/online").parse().unwrap_or_else(|_| url.clone())
+}
+
+/// What an answer means. Its body is read only as far as ours can be long; with more of it the connection is
+/// dropped, and the status counts all the same.
+fn judge(mut response: Response<Body>) -> Outcome {
+    let status = response.status();
+    let code = status.as_u16();
+    if status.is_success() {
+        let body = response.body_mut().with_config().limit(wire::MAX_BODY as u64).read_to_vec();
+        let monitor = body.is_ok_and(|body| serde_json::from_slice::<wire::Answer>(&body).is_ok());
+        return Outcome::Accepted { status: code, monitor };
+    }
+    let header = |name: HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok());
+    match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Outcome::Refused { status: code },
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+            // A date instead of seconds would need a clock that can be trusted.
+            match header(RETRY_AFTER).and_then(|seconds| seconds.trim().parse().ok()) {
+                Some(seconds) => Outcome::Busy { hold: Duration::from_secs(seconds) },
+                None => Outcome::Failed { problem: format!("status {code}") },
+            }
+        }
+        _ if status.is_redirection() => Outcome::Rejected {
+            status: code,
+            hint: Some(match header(LOCATION) {
+                Some(place) => {
+                    format!("it redirects to {}; put that into url", config::without_query(place))
+                }
+                None => "it redirects; check url".to_owned(),
+            }),
+        },
+        _ if status.is_client_error() => Outcome::Rejected { status: code, hint: None },
+        _ => Outcome::Failed { problem: format!("status {code}") },
+    }
+}
+
+/// Whether the other side has closed the connection without a word.
+fn has_closed(error: &ureq::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof};
+    match error {
+        ureq::Error::Io(error) => matches!(
+            error.kind(),
+            BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | UnexpectedEof
+        ),
+        _ => false,
+    }
+}
+
+/// The error for the person who reads it at night.
+fn describe(error: &ureq::Error, limit: Duration, now: SystemTime) -> String {
+    match error {
+        ureq::Error::Timeout(_) => {
+            format!("no answer within {}", Period(Duration::from_millis(limit.as_millis() as u64)))
+        }
+        ureq::Error::Io(error) => match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+            Some(error) => describe_tls(error, now),
+            None if error.kind() == io::ErrorKind::UnexpectedEof => "it closed the connection".to_owned(),
+            None => error.to_string(),
+        },
+        ureq::Error::Rustls(error) => describe_tls(error, now),
+        ureq::Error::Protocol(error) => format!("its answer is not HTTP: {error}"),
+        ureq::Error::LargeResponseHeader(..) => "its answer has more than 16 KiB of headers".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+fn describe_tls(error: &rustls::Error, now: SystemTime) -> String {
+    use rustls::CertificateError as Bad;
+    use rustls::Error::InvalidCertificate;
+    match error {
+        InvalidCertificate(Bad::NotValidYet | Bad::NotValidYetContext { .. }) => format!(
+            "its certificate is not valid yet; this device's clock says {}: has the time been set?",
+            clock(now)
+        ),
+        InvalidCertificate(Bad::Expired | Bad::ExpiredContext { .. }) => {
+            format!("its certificate has expired, or this device's clock is wrong: it says {}", clock(now))
+        }
+        InvalidCertificate(Bad::UnknownIssuer) => {
+            "its certificate is signed by nobody we know: put the CA's certificate into ca_file".to_owned()
+        }
+        InvalidCertificate(Bad::NotValidForName | Bad::NotValidForNameContext { .. }) => {
+            "its certificate is for another name: check the host in url".to_owned()
+        }
+        other => format!("TLS: {other}"),
+    }
+}
+
+fn clock(now: SystemTime) -> String {
+    let second = OffsetDateTime::from(now).replace_nanosecond(0);
+    second
+        .ok()
+        .and_then(|second| second.format(&Rfc3339).ok())
+        .unwrap_or_else(|| "nothing sensible".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_is_named_when_a_certificate_is_not_valid_yet() {
+        let error = rustls::Error::InvalidCertificate(rustls::CertificateError::NotValidYet);
+        let wrapped = ureq::Error::Io(io::Error::new(io::ErrorKind::InvalidData, error));
+        let text = describe(&wrapped, Duration::from_secs(2), SystemTime::UNIX_EPOCH);
+        assert!(text.contains("1970-01-01T00:00:00Z"), "{text}");
+        assert!(text.contains("has the time been set"), "{text}");
+    }
+
+    #[test]
+    fn the_meeting_api_has_its_path_below_the_configured_url() {
+        for base in ["https://api.example.org", "https://api.example.org/"] {
+            let uri = meeting_uri(&base.parse().expect("a URL"), "cam-7");
+            assert_eq!(uri.to_string(), "https://api.example.org/api/devices/cam-7/online");
+        }
+    }
+}

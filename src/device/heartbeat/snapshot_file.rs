@@ -1,0 +1,71 @@
+//! The latest snapshot as a file, for the device's own web page.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A file that is replaced as a whole: a reader sees the old content or the new one, never half of it.
+///
+/// It belongs on tmpfs, so nothing is synced; after a crash of the machine it is gone anyway.
+#[derive(Debug)]
+pub struct SnapshotFile {
+    path: PathBuf,
+    draft: PathBuf,
+    /// A failure is said once.
+    failed: bool,
+}
+
+impl SnapshotFile {
+    pub fn new(path: &Path) -> SnapshotFile {
+        SnapshotFile { path: path.to_owned(), draft: path.with_extension("json.new"), failed: false }
+    }
+
+    /// A full or read-only file system costs the file, not the heartbeat.
+    pub fn write(&mut self, content: &[u8]) {
+        match self.replace(content) {
+            Ok(()) if self.failed => {
+                log::info!("{} can be written again", self.path.display());
+                self.failed = false;
+            }
+            Err(error) if !self.failed => {
+                log::warn!("{} cannot be written: {error}", self.path.display());
+                self.failed = true;
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+
+    fn replace(&self, content: &[u8]) -> io::Result<()> {
+        fs::write(&self.draft, content)?;
+        fs::rename(&self.draft, &self.path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_is_replaced_as_a_whole_and_leaves_no_draft() {
+        let dir = tempfile::tempdir().expect("a scratch directory");
+        let path = dir.path().join("heartbeat.json");
+        let mut file = SnapshotFile::new(&path);
+        for content in ["a long first content", "short"] {
+            file.write(content.as_bytes());
+            assert_eq!(fs::read_to_string(&path).expect("readable"), content);
+        }
+        assert_eq!(fs::read_dir(dir.path()).expect("readable").count(), 1);
+    }
+
+    #[test]
+    fn a_directory_that_is_gone_is_survived_and_used_again_when_it_is_back() {
+        let dir = tempfile::tempdir().expect("a scratch directory");
+        let path = dir.path().join("run").join("heartbeat.json");
+        let mut file = SnapshotFile::new(&path);
+        file.write(b"lost");
+        assert!(file.failed);
+        fs::create_dir(dir.path().join("run")).expect("created");
+        file.write(b"kept");
+        assert_eq!((file.failed, fs::read(&path).expect("readable")), (false, b"kept".to_vec()));
+    }
+}

@@ -1,0 +1,179 @@
+//! The connection under ureq: dialled by [`super::dial`], named by [`super::resolver`], of a limited age.
+//!
+//! The only file that uses `ureq::unversioned`, which may change in any release of ureq; so the version is
+//! pinned, and the rest of the program sees an [`Agent`].
+
+use super::dial::{Line, dial, wait_for};
+use super::resolver::Names;
+use rustix::event::{PollFd, PollFlags};
+use socket2::Socket;
+use std::io::{self, Read, Write};
+use std::mem::MaybeUninit;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use ureq::Agent;
+use ureq::config::Config;
+use ureq::http::Uri;
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{
+    Buffers, ConnectProxyConnector, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout,
+    RustlsConnector, Transport,
+};
+
+/// Then the connection is opened anew, with an address resolved anew: a server that has moved must not be missed for long (influxdata/telegraf#3648).
+const LONGEST_LIFE: Duration = Duration::from_secs(600);
+
+/// An agent whose connections are dialled here.
+pub fn agent(config: Config, names: Arc<Names>, line: Arc<Line>) -> Agent {
+    let user_timeout = config.timeouts().global;
+    let connector =
+        ().chain(ConnectProxyConnector::default())
+            .chain(Dial { line, user_timeout })
+            .chain(RustlsConnector::default());
+    Agent::with_parts(config, connector, ByNames(names))
+}
+
+/// ureq's question for a connection.
+#[derive(Debug)]
+struct Dial {
+    line: Arc<Line>,
+    user_timeout: Option<Duration>,
+}
+
+impl<In: Transport> Connector<In> for Dial {
+    type Out = Either<In, Wired>;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails,
+        chained: Option<In>,
+    ) -> Result<Option<Self::Out>, ureq::Error> {
+        // A proxy's tunnel is the connection then.
+        if let Some(tunnel) = chained {
+            return Ok(Some(Either::A(tunnel)));
+        }
+        let limit = limit_of(details.timeout);
+        let dialled = dial(&self.line, &details.addrs, self.user_timeout, limit);
+        let socket = dialled.map_err(|error| match error.kind() {
+            io::ErrorKind::TimedOut => ureq::Error::Timeout(details.timeout.reason),
+            _ => ureq::Error::Io(error),
+        })?;
+        let config = details.config;
+        let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
+        Ok(Some(Either::B(Wired::new(socket, buffers))))
+    }
+}
+
+/// A TCP connection with an age, which its [`Line`] can reach. The socket does not block: a wait is one poll
+/// with the time that is left, where ureq's own transport sets the socket's timeouts anew each time.
+#[derive(Debug)]
+pub struct Wired {
+    socket: Arc<Socket>,
+    buffers: LazyBuffers,
+    /// ureq hands over head and body one after the other; they leave together, as one segment, when it wants to
+    /// hear the answer.
+    unsent: Vec<u8>,
+    born: Instant,
+}
+
+/// More than a heartbeat; what is larger leaves at once.
+const MOST_UNSENT: usize = 16 * 1024;
+
+impl Wired {
+    fn new(socket: Arc<Socket>, buffers: LazyBuffers) -> Wired {
+        Wired { socket, buffers, unsent: Vec::new(), born: Instant::now() }
+    }
+
+    fn flush(&mut self, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        let timeout = timeout.for_write();
+        let deadline = Instant::now() + limit_of(timeout);
+        let mut sent = 0;
+        while sent < self.unsent.len() {
+            match (&*self.socket).write(&self.unsent[sent..]) {
+                Ok(0) => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
+                Ok(length) => sent += length,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.wait(PollFlags::OUT, timeout, deadline)?;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.unsent.clear();
+        Ok(())
+    }
+
+    /// Waits until the socket is ready for `what`, until `deadline` at most.
+    fn wait(&self, what: PollFlags, timeout: NextTimeout, deadline: Instant) -> Result<(), ureq::Error> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(ureq::Error::Timeout(timeout.reason));
+        }
+        wait_for(&mut [PollFd::new(&*self.socket, what)], left)?;
+        Ok(())
+    }
+}
+
+/// The time that is left; every request has a limit, and no wait of ours is longer than an hour.
+fn limit_of(timeout: NextTimeout) -> Duration {
+    (*timeout.after).min(Duration::from_secs(3600))
+}
+
+impl Transport for Wired {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        self.unsent.extend_from_slice(&self.buffers.output()[..amount]);
+        match self.unsent.len() > MOST_UNSENT {
+            true => self.flush(timeout),
+            false => Ok(()),
+        }
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
+        self.flush(timeout)?;
+        let timeout = timeout.for_read();
+        let deadline = Instant::now() + limit_of(timeout);
+        loop {
+            self.wait(PollFlags::IN, timeout, deadline)?;
+            match (&*self.socket).read(self.buffers.input_append_buf()) {
+                Ok(length) => {
+                    self.buffers.input_appended(length);
+                    return Ok(length > 0);
+                }
+                Err(error)
+                    if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Young enough, not closed, and nothing in it that nobody asked for.
+    fn is_open(&mut self) -> bool {
+        let mut byte = [MaybeUninit::uninit()];
+        let silent = |error: io::Error| error.kind() == io::ErrorKind::WouldBlock;
+        self.born.elapsed() < LONGEST_LIFE && self.socket.peek(&mut byte).is_err_and(silent)
+    }
+}
+
+/// ureq's question for a name, answered by the resolver thread.
+#[derive(Debug)]
+struct ByNames(Arc<Names>);
+
+impl Resolver for ByNames {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        _config: &Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let host = uri.host().ok_or(ureq::Error::HostNotFound)?;
+        let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
+        let found = self.0.resolve(host, port, limit_of(timeout)).map_err(ureq::Error::Io)?;
+        let mut addresses = self.empty();
+        found.into_iter().for_each(|address| addresses.push(address));
+        Ok(addresses)
+    }
+}

@@ -1,0 +1,295 @@
+//! install.sh with the real program, below DESTDIR: what it puts where, and what it leaves alone.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::SystemTime;
+use tempfile::TempDir;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_heartbeat-daemon");
+const CONFIG: &str = "etc/heartbeat-daemon/config.toml";
+const TOKEN: &str = "etc/heartbeat-daemon/token";
+const SECRET: &str = "hunter2-hunter2";
+
+/// A machine's root, empty at first.
+struct Machine(TempDir);
+
+impl Machine {
+    fn new() -> Machine {
+        Machine(tempfile::tempdir().expect("a directory"))
+    }
+
+    fn install(&self, options: &[&str]) -> Output {
+        self.run(&[&["--binary", PROGRAM], options].concat())
+    }
+
+    fn run(&self, options: &[&str]) -> Output {
+        script().env("DESTDIR", self.0.path()).args(options).output().expect("install.sh runs")
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    fn write(&self, name: &str, text: &str) -> String {
+        fs::write(self.path(name), text).expect("written");
+        self.path(name).to_str().expect("UTF-8").to_owned()
+    }
+
+    /// Every file: content, mode, time of its last change.
+    fn tree(&self) -> BTreeMap<PathBuf, (Vec<u8>, u32, SystemTime)> {
+        let mut files = BTreeMap::new();
+        let mut left = vec![self.0.path().to_owned()];
+        while let Some(directory) = left.pop() {
+            for entry in fs::read_dir(directory).expect("readable") {
+                let path = entry.expect("an entry").path();
+                if path.is_dir() {
+                    left.push(path);
+                    continue;
+                }
+                let about = path.metadata().expect("metadata");
+                let changed = about.modified().expect("a time");
+                let name = path.strip_prefix(self.0.path()).expect("below it").to_owned();
+                files.insert(name, (fs::read(&path).expect("readable"), about.permissions().mode(), changed));
+            }
+        }
+        files
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.tree().keys().map(|path| path.display().to_string()).collect()
+    }
+}
+
+/// install.sh called from somewhere else, without what the caller's environment would change.
+fn script() -> Command {
+    let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("install.sh"));
+    command.current_dir("/").env_remove("DESTDIR").stdin(Stdio::null());
+    for name in ["HEARTBEAT_URL", "HEARTBEAT_INTERVAL", "REQUEST_TIMEOUT", "PIDFILE"] {
+        command.env(name, "not for the installer");
+    }
+    command
+}
+
+fn said(output: &Output) -> String {
+    [&output.stdout[..], &output.stderr[..]].concat().iter().map(|&byte| char::from(byte)).collect()
+}
+
+#[track_caller]
+fn code(output: &Output, expected: i32) {
+    assert_eq!(output.status.code(), Some(expected), "{}", said(output));
+}
+
+#[test]
+fn an_installation_is_these_files_and_no_others() {
+    let machine = Machine::new();
+    code(&machine.install(&[]), 0);
+    assert_eq!(
+        machine.names(),
+        [
+            CONFIG,
+            "etc/systemd/system/heartbeat-daemon.service",
+            "etc/sysusers.d/heartbeat-daemon.conf",
+            "usr/local/bin/heartbeat-daemon",
+            "usr/local/share/heartbeat-daemon/config.toml",
+        ]
+    );
+    let unit = machine.read("etc/systemd/system/heartbeat-daemon.service");
+    assert!(unit.contains("\nExecStart=/usr/local/bin/heartbeat-daemon\n"), "{unit}");
+    let installed = Command::new(machine.path("usr/local/bin/heartbeat-daemon")).arg("--version").output();
+    assert!(installed.expect("it runs").status.success());
+}
+
+#[test]
+fn a_second_run_changes_nothing_and_says_so() {
+    let machine = Machine::new();
+    let token = machine.write("token-from-somewhere", SECRET);
+    let options = ["--url", "https://barn.example/heartbeat", "--token-file", &token];
+    code(&machine.install(&options), 0);
+    let before = machine.tree();
+    for options in [&options[..], &[]] {
+        let second = machine.install(options);
+        code(&second, 0);
+        assert!(said(&second).contains("nothing changed"), "{}", said(&second));
+        assert_eq!(machine.tree(), before);
+    }
+}
+
+#[test]
+fn an_edited_configuration_stays_and_the_new_default_lies_beside_the_program() {
+    let machine = Machine::new();
+    code(&machine.install(&[]), 0);
+    let edited = machine.read(CONFIG).replace("interval = \"5s\"", "interval = \"9s\"");
+    machine.write(CONFIG, &edited);
+    // As if the version before had had another default.
+    machine.write("usr/local/share/heartbeat-daemon/config.toml", "# the old default\n");
+    let update = machine.install(&[]);
+    code(&update, 0);
+    assert_eq!(machine.read(CONFIG), edited);
+    assert!(said(&update).contains("stays as you edited it"), "{}", said(&update));
+    let default = machine.read("usr/local/share/heartbeat-daemon/config.toml");
+    assert!(default.contains("interval = \"5s\""));
+}
+
+#[test]
+fn a_configuration_that_nobody_edited_follows_the_version() {
+    let machine = Machine::new();
+    code(&machine.install(&[]), 0);
+    for name in [CONFIG, "usr/local/share/heartbeat-daemon/config.toml"] {
+        machine.write(name, "# the old default\n");
+    }
+    code(&machine.install(&[]), 0);
+    assert!(machine.read(CONFIG).contains("interval = \"5s\""));
+}
+
+#[test]
+fn url_and_token_file_set_two_lines_and_nothing_else() {
+    let machine = Machine::new();
+    code(&machine.install(&[]), 0);
+    let before = machine.read(CONFIG);
+    let token = machine.write("token-from-somewhere", SECRET);
+    // What sed and awk would take as their own.
+    let url = "https://barn.example/~x/|&%5C/h.php?a=1&b=$2";
+    let output = machine.install(&["--url", url, "--token-file", &token]);
+    code(&output, 0);
+    let after = machine.read(CONFIG);
+    let changed: Vec<&str> =
+        after.lines().zip(before.lines()).filter(|(new, old)| new != old).map(|(new, _)| new).collect();
+    assert_eq!(changed, [&format!("url = \"{url}\""), "token_file = \"/etc/heartbeat-daemon/token\""]);
+    assert_eq!(after.lines().count(), before.lines().count());
+    assert_eq!(machine.read(TOKEN), SECRET);
+    assert_eq!(machine.tree()[Path::new(TOKEN)].1 & 0o7777, 0o640);
+    assert!(!said(&output).contains(SECRET));
+
+    code(&machine.install(&["--url", "http://other.example/"]), 0);
+    assert_eq!(machine.read(CONFIG), after.replace(url, "http://other.example/"));
+}
+
+#[test]
+fn url_finds_its_place_in_a_file_that_a_person_wrote() {
+    for (written, expected) in [
+        ("", "\n[heartbeat]\nurl = \"http://new/\"\n"),
+        ("[log]\nlevel = \"warn\"", "[log]\nlevel = \"warn\"\n\n[heartbeat]\nurl = \"http://new/\"\n"),
+        ("[heartbeat]\nnote = \"x\"\n", "[heartbeat]\nurl = \"http://new/\"\nnote = \"x\"\n"),
+        ("[heartbeat]\n  url=\"http://old/\"\n", "[heartbeat]\nurl = \"http://new/\"\n"),
+        (
+            "[heartbeat] # mine\n#url = \"http://a/\"\nurl = \"http://old/\"\n[log]\n",
+            "[heartbeat] # mine\n#url = \"http://a/\"\nurl = \"http://new/\"\n[log]\n",
+        ),
+    ] {
+        let machine = Machine::new();
+        fs::create_dir_all(machine.path("etc/heartbeat-daemon")).expect("a directory");
+        machine.write(CONFIG, written);
+        code(&machine.install(&["--url", "http://new/"]), 0);
+        assert_eq!(machine.read(CONFIG), expected, "{written:?}");
+    }
+}
+
+#[test]
+fn what_is_wrong_is_refused_and_nothing_changes() {
+    let machine = Machine::new();
+    let empty = machine.write("empty", "");
+    let two_lines = machine.write("two-lines", "hunter2\nhunter2\n");
+    let before = machine.tree();
+    for (options, expected) in [
+        (&["--url", "barn"][..], 78),
+        (&["--url", "http://a b/"], 2),
+        (&["--url", "http://x/\"\nnote = \"y"], 2),
+        (&["--url", "http://x/\\"], 2),
+        (&["--url", ""], 2),
+        (&["--url"], 2),
+        (&["--token-file", "/no/such/file"], 2),
+        (&["--token-file", &empty], 2),
+        (&["--token-file", &two_lines], 78),
+        (&["--prefix", "usr"], 2),
+        (&["--prefix", "/a|b"], 2),
+        (&["--seconds", "5"], 2),
+        (&["--purge"], 2),
+        (&["--binary", "/no/such/program"], 2),
+        (&["--binary", "/bin/false"], 1),
+        (&["--frobnicate"], 2),
+        (&["surprise"], 2),
+    ] {
+        let output = machine.install(options);
+        code(&output, expected);
+        assert!(!said(&output).contains("hunter2"), "{}", said(&output));
+        assert_eq!(machine.tree(), before, "{options:?}");
+    }
+}
+
+#[test]
+fn a_wrong_configuration_on_the_machine_is_named_and_nothing_changes() {
+    let machine = Machine::new();
+    code(&machine.install(&[]), 0);
+    machine.write(CONFIG, "[heartbeat]\ninterval = \"5 parsecs\"\n");
+    machine.write("usr/local/bin/heartbeat-daemon", "the version before");
+    let before = machine.tree();
+    let output = machine.install(&[]);
+    code(&output, 78);
+    let place = "/etc/heartbeat-daemon/config.toml:2: [heartbeat] interval = \"5 parsecs\": ";
+    assert!(said(&output).contains(place), "{}", said(&output));
+    assert_eq!(machine.tree(), before);
+    // The options mend what they are for.
+    machine.write(CONFIG, "[heartbeat]\nurl = \"barn\"\n");
+    code(&machine.install(&["--url", "http://barn/"]), 0);
+}
+
+#[test]
+fn another_prefix_is_in_the_unit_too() {
+    let machine = Machine::new();
+    code(&machine.install(&["--prefix", "/opt/heartbeat/"]), 0);
+    let unit = machine.read("etc/systemd/system/heartbeat-daemon.service");
+    assert!(unit.contains("\nExecStart=/opt/heartbeat/bin/heartbeat-daemon\n"), "{unit}");
+    assert!(machine.path("opt/heartbeat/bin/heartbeat-daemon").exists());
+    code(&machine.run(&["--uninstall", "--prefix", "/opt/heartbeat"]), 0);
+    assert_eq!(machine.names(), [CONFIG]);
+}
+
+#[test]
+fn uninstall_leaves_configuration_and_state_and_purge_leaves_nothing() {
+    let machine = Machine::new();
+    let token = machine.write("token", SECRET);
+    code(&machine.install(&["--token-file", &token]), 0);
+    fs::remove_file(token).expect("removed");
+    fs::create_dir_all(machine.path("var/lib/heartbeat-daemon")).expect("a directory");
+    machine.write("var/lib/heartbeat-daemon/hardwareid", "10000000a5bd2dd2\n");
+    for _ in 0..2 {
+        code(&machine.run(&["--uninstall"]), 0);
+        assert_eq!(machine.names(), [CONFIG, TOKEN, "var/lib/heartbeat-daemon/hardwareid"]);
+    }
+    code(&machine.run(&["--uninstall", "--purge"]), 0);
+    assert_eq!(machine.names(), [""; 0]);
+}
+
+#[test]
+fn help_is_an_answer_and_not_a_fault() {
+    let output = script().arg("--help").output().expect("it runs");
+    code(&output, 0);
+    for option in ["--url", "--token-file", "--try", "--uninstall", "--no-start", "DESTDIR"] {
+        assert!(said(&output).contains(option), "{option}");
+    }
+}
+
+#[test]
+fn try_shows_heartbeats_and_leaves_nothing_behind() {
+    let scratch = tempfile::tempdir().expect("a directory");
+    // Two are certain on a busy machine too: the first at the start, the last at the stop.
+    let output = script()
+        .args(["--try", "--seconds", "7", "--binary", PROGRAM])
+        .env("TMPDIR", scratch.path())
+        .output()
+        .expect("it runs");
+    code(&output, 0);
+    let (text, last) = (String::from_utf8_lossy(&output.stdout), " shutdown");
+    let lines: Vec<&str> = text.lines().skip(1).collect();
+    assert!(lines.len() >= 2, "{}", said(&output));
+    assert!(lines[0].contains("#1 startup"), "{}", lines[0]);
+    assert!(lines.last().is_some_and(|line| line.contains(last)), "{}", said(&output));
+    assert_eq!(fs::read_dir(scratch.path()).expect("readable").count(), 0);
+}
