@@ -7,8 +7,8 @@ use super::heartbeat::payload::{self, Stamp};
 use super::heartbeat::resolver::{Names, lookup};
 use super::heartbeat::sender::{Outcome, Sender};
 use super::heartbeat::{self, server_name};
-use super::metrics::{Identity, Sampler};
-use super::{doctor, receive};
+use super::metrics::{self, Sampler, identify};
+use super::receive;
 use crate::wire::{self, Reason};
 use clap::{Parser, Subcommand};
 use std::io::{self, Write};
@@ -105,10 +105,10 @@ fn one_heartbeat(config: &Config, reason: Reason) -> wire::Heartbeat {
     let root = Path::new("/");
     let mut sampler = Sampler::new(root, &config.metrics, &config.activity);
     sampler.sample(Instant::now());
-    sampler.ask_all_slow_sources();
+    while sampler.ask_one_slow(Instant::now()) {}
     thread::sleep(CPU_WINDOW);
     let metrics = sampler.sample(Instant::now());
-    let identity = Identity::read(root, &config.daemon.state_dir);
+    let identity = identify(root, &config.daemon.state_dir);
     let stamp = Stamp { id: format!("{:016x}", fastrand::u64(..)), seq: 1, reason, now: SystemTime::now() };
     payload::heartbeat(&identity, &metrics, config.heartbeat.interval, stamp)
 }
@@ -141,7 +141,7 @@ fn send(path: &Path) -> Result<(), Failure> {
 fn examine(path: &Path) -> Result<(), Failure> {
     let config = Config::load(path)?;
     let mut sampler = Sampler::new(Path::new("/"), &config.metrics, &config.activity);
-    say(&doctor::render(&sampler.inspect()))
+    say(&metrics::render(&sampler.inspect()))
 }
 
 /// A reader that has left (`heartbeat-daemon doctor | head`) is no failure.

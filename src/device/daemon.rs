@@ -2,11 +2,11 @@
 
 use super::config::Config;
 use super::heartbeat::credentials::Credentials;
+use super::heartbeat::dial::Line;
 use super::heartbeat::resolver::{Names, lookup};
 use super::heartbeat::sender::Sender;
-use super::heartbeat::transport::Line;
 use super::heartbeat::{self, Heartbeat, Inbox, Reload, Trigger, server_name};
-use super::metrics::{self, Identity, Sampler};
+use super::metrics::{self, Sampler, identify};
 use super::os::pid_file::PidFile;
 use super::ticker::Ticker;
 use crate::config::ConfigError;
@@ -87,7 +87,8 @@ impl Daemon {
         let runtime_dir = &config.daemon.runtime_dir;
         fs::create_dir_all(runtime_dir).map_err(cannot(&format!("create {}", runtime_dir.display())))?;
         let root = Path::new("/");
-        let identity = Identity::read(root, &config.daemon.state_dir);
+        let identity = identify(root, &config.daemon.state_dir);
+        identity.warning.iter().for_each(|warning| log::warn!("{warning}"));
         let names = Arc::new(Names::start(lookup).map_err(cannot("start the resolver thread"))?);
         let line = Arc::new(Line::default());
         let sender = Sender::new(&config.heartbeat, credentials, names.clone(), line.clone());

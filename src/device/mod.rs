@@ -17,14 +17,12 @@
 //! | `heartbeat/` | one thread that owns the snapshot and sends it |
 //! | `os/` | the only code that touches the machine below /proc and /sys |
 //! | `ticker` | when a loop is due |
-//! | `doctor` | why a value is missing |
 //! | `receive` | a tiny receiver, to see heartbeats without a server |
 //! | `shown` | a heartbeat as one line for a person |
 
 pub mod cli;
 pub mod config;
 pub mod daemon;
-pub mod doctor;
 pub mod heartbeat;
 pub mod metrics;
 pub mod os;

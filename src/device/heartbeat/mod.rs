@@ -5,12 +5,13 @@
 //! | `pace` | when to send: retries, silence that the server asked for |
 //! | `payload` | what is sent |
 //! | `sender` | one heartbeat to the server, and its outcome |
-//! | `transport`, `resolver` | the connection and the name under it |
+//! | `transport`, `dial`, `resolver` | the connection under it: ureq's end, TCP's end, the name |
 //! | `credentials` | token, CA, client certificate |
 //! | `outage` | what the log says of failures |
 //! | `recorder` | what would have been said while nobody listened |
 
 pub mod credentials;
+pub mod dial;
 mod outage;
 mod pace;
 pub mod payload;
@@ -18,7 +19,7 @@ mod recorder;
 pub mod resolver;
 pub mod sender;
 mod snapshot_file;
-pub mod transport;
+mod transport;
 
 use super::config;
 use super::metrics::{Identity, Metrics};

@@ -28,7 +28,7 @@ pub fn heartbeat(identity: &Identity, metrics: &Metrics, interval: Duration, sta
     let activity = &metrics.activity;
     let file = activity.recording_file.as_ref();
     Heartbeat {
-        hardwareid: identity.hardware_id.clone(),
+        hardwareid: identity.hardware_id.as_ref().map(|hardware| hardware.id.clone()),
         id: stamp.id,
         boot_id: identity.boot_id.clone(),
         seq: stamp.seq,

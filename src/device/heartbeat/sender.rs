@@ -1,8 +1,9 @@
 //! One heartbeat to the server, and what became of it.
 
 use super::credentials::Credentials;
+use super::dial::Line;
 use super::resolver::Names;
-use super::transport::{self, Line};
+use super::transport;
 use crate::config::Period;
 use crate::device::config::{self, Format, Method};
 use crate::wire;

@@ -1,6 +1,10 @@
 //! The only code that touches the machine below plain files: descriptors kept open, programs with a time
 //! limit, and what the kernel offers through sockets and ioctls.
 
+pub mod clock;
 pub mod file;
+pub mod netlink;
+pub mod nl80211;
 pub mod pid_file;
 pub mod program;
+pub mod vcio;

@@ -1,0 +1,117 @@
+//! How busy the processor is: the ticks of `/proc/stat` between two samples.
+
+use super::firmware::Firmware;
+use super::reading::Metrics;
+use super::source::{Absent, Place, Source, Turn};
+use crate::device::os::file::KeptFile;
+use procfs::{CpuTime, FromBufReadSI, KernelStats};
+use std::path::Path;
+
+#[derive(Debug)]
+pub struct Cpu {
+    stat: KeptFile,
+    before: Option<Ticks>,
+}
+
+/// user, nice, system, irq, softirq, steal, and what is idle: idle, iowait. Guests are within user and nice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Ticks {
+    busy: [u64; 6],
+    idle: [u64; 2],
+}
+
+impl Cpu {
+    pub fn new(root: &Path) -> Cpu {
+        Cpu { stat: KeptFile::new(root.join("proc/stat")), before: None }
+    }
+}
+
+impl Source for Cpu {
+    type Value = f64;
+    const NAME: &'static str = "cpu";
+
+    fn place(&self, _: &Firmware) -> Place {
+        Place::file(self.stat.path())
+    }
+
+    fn read(&mut self, _: &mut Turn<'_>) -> Result<f64, Absent> {
+        let path = self.stat.path().to_owned();
+        let text = self.stat.read().map_err(|error| Absent::Unreadable { path: path.clone(), error })?;
+        let now = ticks(text).ok_or_else(|| Absent::garbage(&path, &String::from_utf8_lossy(text)))?;
+        let before = self.before.replace(now);
+        before.and_then(|before| percent(before, now)).ok_or(Absent::because(
+            "a percentage needs two samples; it is there from the daemon's second one on",
+        ))
+    }
+
+    fn put(value: &f64, reading: &mut Metrics) {
+        reading.cpu = Some(*value);
+    }
+
+    fn show(value: &f64) -> String {
+        format!("{value:.1} %")
+    }
+}
+
+fn ticks(stat: &[u8]) -> Option<Ticks> {
+    let stats = KernelStats::from_buf_read(stat, procfs::current_system_info()).ok()?;
+    let CpuTime { user, nice, system, idle, iowait, irq, softirq, steal, .. } = stats.total;
+    let [iowait, irq, softirq, steal] = [iowait, irq, softirq, steal].map(Option::unwrap_or_default);
+    Some(Ticks { busy: [user, nice, system, irq, softirq, steal], idle: [idle, iowait] })
+}
+
+/// Each counter by itself, because single ones run backwards: iowait and idle do so when a core goes off line or
+/// another one takes up the waiting task (proc(5) calls iowait unreliable for this).
+fn percent(before: Ticks, now: Ticks) -> Option<f64> {
+    let passed = |before: &[u64], now: &[u64]| -> u64 {
+        before.iter().zip(now).map(|(before, now)| now.saturating_sub(*before)).sum()
+    };
+    let busy = passed(&before.busy, &now.busy);
+    let total = busy + passed(&before.idle, &now.idle);
+    (total > 0).then(|| busy as f64 / total as f64 * 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STAT: &str = "cpu  100 10 50 800 20 5 5 10 40 0\n\
+        cpu0 100 10 50 800 20 5 5 10 40 0\n\
+        intr 5 0\nctxt 7\nbtime 1763700000\nprocesses 12\nprocs_running 1\nprocs_blocked 0\n";
+
+    fn at(busy: u64, idle: u64, iowait: u64) -> Ticks {
+        Ticks { busy: [busy, 0, 0, 0, 0, 0], idle: [idle, iowait] }
+    }
+
+    #[test]
+    fn guests_are_not_counted_twice() {
+        let expected = Ticks { busy: [100, 10, 50, 5, 5, 10], idle: [800, 20] };
+        assert_eq!(ticks(STAT.as_bytes()), Some(expected));
+    }
+
+    #[test]
+    fn a_stat_file_without_the_line_of_all_cores_is_not_understood() {
+        for text in ["", "garbage", "cpu0 1 2 3 4\n", "cpu  a b c d\n"] {
+            assert_eq!(ticks(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_percentage_is_that_of_the_time_between_two_samples() {
+        assert_eq!(percent(at(100, 900, 0), at(125, 975, 0)), Some(25.0));
+        assert_eq!(percent(at(100, 900, 0), at(200, 900, 0)), Some(100.0));
+        assert_eq!(percent(at(100, 900, 0), at(100, 950, 50)), Some(0.0));
+    }
+
+    #[test]
+    fn a_counter_that_runs_backwards_neither_wraps_nor_hides_the_others() {
+        assert_eq!(percent(at(100, 900, 50), at(150, 950, 40)), Some(50.0));
+        assert_eq!(percent(at(100, 900, 50), at(50, 900, 100)), Some(0.0));
+    }
+
+    #[test]
+    fn without_any_time_in_between_there_is_no_percentage() {
+        assert_eq!(percent(at(100, 900, 0), at(100, 900, 0)), None);
+        assert_eq!(percent(at(100, 900, 0), at(0, 0, 0)), None, "all counters began anew");
+    }
+}

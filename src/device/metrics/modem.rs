@@ -1,0 +1,264 @@
+//! The modem, as ModemManager's `mmcli` tells it.
+
+use super::firmware::Firmware;
+use super::reading::Metrics;
+use super::source::{Absent, Place, Source, Turn};
+use crate::device::os::program;
+use crate::wire;
+use serde::Deserialize;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Where Debian and all others install it; the daemon's own PATH is not asked.
+const MMCLI: &str = "usr/bin/mmcli";
+
+/// The first modem, or `None` if ModemManager has none. `limit` is for everything together: mmcli runs twice, about
+/// 30 ms each, and much longer while ModemManager probes a modem.
+///
+/// # Errors
+/// One sentence: no mmcli on this machine (found out without starting anything), ModemManager does not run, or what
+/// it says cannot be read.
+pub fn ask(root: &Path, limit: Duration) -> Result<Option<wire::Cellular>, String> {
+    let program = root.join(MMCLI);
+    if !program.exists() {
+        return Err(format!("no {}", program.display()));
+    }
+    let deadline = Instant::now() + limit;
+    let Some(modem) = parse_list(&run(&program, &["-J", "-L"], deadline)?)? else { return Ok(None) };
+    parse_modem(&run(&program, &["-J", "-m", &modem], deadline)?).map(Some)
+}
+
+/// The 4G modem, as a source: ModemManager wakes up for each question.
+pub struct Modem {
+    root: PathBuf,
+}
+
+impl Modem {
+    pub fn new(root: &Path) -> Modem {
+        Modem { root: root.to_owned() }
+    }
+}
+
+impl Source for Modem {
+    type Value = Option<wire::Cellular>;
+
+    const NAME: &'static str = "modem";
+
+    fn place(&self, _firmware: &Firmware) -> Place {
+        Place::file(&self.root.join(MMCLI))
+    }
+
+    fn read(&mut self, turn: &mut Turn<'_>) -> Result<Self::Value, Absent> {
+        ask(&self.root, turn.limit).map_err(Absent::because)
+    }
+
+    fn put(value: &Self::Value, reading: &mut Metrics) {
+        reading.connection.cellular.clone_from(value);
+    }
+
+    fn show(value: &Self::Value) -> String {
+        let Some(modem) = value else { return "ModemManager has no modem".into() };
+        format!(
+            "{}, {}, {}, {}",
+            modem.state,
+            modem.operator.as_deref().unwrap_or("no operator"),
+            modem.technology.as_deref().unwrap_or("no technology"),
+            modem.signal_percent.map_or("no signal".into(), |percent| format!("{percent} %")),
+        )
+    }
+}
+
+fn run(program: &Path, arguments: &[&str], deadline: Instant) -> Result<String, String> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    match program::ask(program, arguments, left) {
+        Ok(said) if said.status.success() => Ok(said.text),
+        Ok(said) => {
+            Err(format!("ModemManager does not answer: mmcli {}, {}", arguments.join(" "), said.status))
+        }
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => Err("mmcli takes too long".into()),
+        Err(error) => Err(format!("mmcli: {error}")),
+    }
+}
+
+/// Number of the first modem in the answer to `mmcli -J -L`.
+fn parse_list(json: &str) -> Result<Option<String>, String> {
+    #[derive(Deserialize)]
+    struct Answer {
+        #[serde(rename = "modem-list")]
+        modems: Vec<String>,
+    }
+    let answer: Answer = serde_json::from_str(json).map_err(|error| format!("mmcli -L: {error}"))?;
+    let Some(path) = answer.modems.first() else { return Ok(None) };
+    // The object's path ends in the number that -m takes.
+    let number = path.rsplit('/').next().unwrap_or_default();
+    match !number.is_empty() && number.bytes().all(|c| c.is_ascii_digit()) {
+        true => Ok(Some(number.to_owned())),
+        false => Err(format!("mmcli -L names a modem without number: {path:.100}")),
+    }
+}
+
+/// The answer to `mmcli -J -m N`. Every value is text there, and "--" or nothing means that there is none.
+fn parse_modem(json: &str) -> Result<wire::Cellular, String> {
+    let answer: serde_json::Value =
+        serde_json::from_str(json).map_err(|error| format!("mmcli -m: {error}"))?;
+    let text = |path: &str| answer.pointer(path).and_then(serde_json::Value::as_str).and_then(present);
+    let state = text("/modem/generic/state").ok_or("mmcli -m tells no state")?;
+    let technologies =
+        answer.pointer("/modem/generic/access-technologies").and_then(serde_json::Value::as_array);
+    let technologies: Vec<&str> =
+        technologies.into_iter().flatten().filter_map(|value| present(value.as_str()?)).take(4).collect();
+    let quality = text("/modem/generic/signal-quality/value").and_then(|value| value.parse().ok());
+    // A modem that is off or searches has a quality of 0 that nobody measured.
+    let measured = !technologies.is_empty() || quality != Some(0);
+    Ok(wire::Cellular {
+        state: state.to_owned(),
+        operator: text("/modem/3gpp/operator-name").map(str::to_owned),
+        technology: (!technologies.is_empty()).then(|| technologies.join(",")),
+        signal_percent: quality.filter(|&percent: &u8| percent <= 100 && measured),
+    })
+}
+
+fn present(value: &str) -> Option<&str> {
+    let value = value.trim();
+    (!value.is_empty() && value != "--" && value.len() <= 64).then_some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+    use std::process::Command;
+
+    /// Shaped as ModemManager 1.20 prints it, in one line there.
+    const CONNECTED: &str = r#"{"modem":{
+        "3gpp":{"5gnr":{"registration-settings":{"drx-cycle":"--","mico-mode":"--"}},"enabled-locks":["fixed-dialing"],
+            "imei":"860000000000001","operator-code":"26201","operator-name":"Telekom.de","packet-service-state":"--",
+            "pco":"--","registration-state":"home"},
+        "cdma":{"activation-state":"--","esn":"--","meid":"--"},
+        "dbus-path":"/org/freedesktop/ModemManager1/Modem/0",
+        "generic":{"access-technologies":["lte"],"bearers":["/org/freedesktop/ModemManager1/Bearer/1"],
+            "current-modes":"allowed: 3g, 4g; preferred: 4g","drivers":["option","qmi_wwan"],
+            "manufacturer":"QUALCOMM INCORPORATED","model":"QUECTEL Mobile Broadband Module","power-state":"on",
+            "primary-port":"cdc-wdm0","signal-quality":{"recent":"yes","value":"67"},
+            "state":"connected","state-failed-reason":"--","unlock-required":"sim-pin2"}}}"#;
+
+    const FAILED: &str = r#"{"modem":{"3gpp":{"operator-name":"--"},"generic":{"access-technologies":[],
+        "signal-quality":{"recent":"no","value":"0"},"state":"failed","state-failed-reason":"sim-missing"}}}"#;
+
+    #[test]
+    fn a_connected_modem_has_operator_technology_and_signal() {
+        let modem = parse_modem(CONNECTED).expect("a modem");
+        let expected = wire::Cellular {
+            state: "connected".into(),
+            operator: Some("Telekom.de".into()),
+            technology: Some("lte".into()),
+            signal_percent: Some(67),
+        };
+        assert_eq!(modem, expected);
+    }
+
+    #[test]
+    fn two_technologies_are_joined_by_commas() {
+        let modem = parse_modem(&CONNECTED.replace(r#"["lte"]"#, r#"["lte","5gnr"]"#)).expect("a modem");
+        assert_eq!(modem.technology.as_deref(), Some("lte,5gnr"));
+    }
+
+    #[test]
+    fn a_modem_without_sim_has_a_state_and_nothing_else() {
+        let modem = parse_modem(FAILED).expect("a modem");
+        let expected =
+            wire::Cellular { state: "failed".into(), operator: None, technology: None, signal_percent: None };
+        assert_eq!(modem, expected);
+    }
+
+    #[test]
+    fn a_signal_that_cannot_be_is_absent() {
+        for value in ["101", "-5", "300", "good", "--", ""] {
+            let modem = parse_modem(&CONNECTED.replace("\"67\"", &format!("{value:?}"))).expect("a modem");
+            assert_eq!(modem.signal_percent, None, "{value}");
+        }
+    }
+
+    #[test]
+    fn an_answer_without_state_or_sense_is_an_error() {
+        for json in
+            ["", "{", "[]", "null", r#"{"modem":{"generic":{"state":"--"}}}"#, r#"{"modem":{"generic":[]}}"#]
+        {
+            assert!(parse_modem(json).is_err(), "{json}");
+        }
+    }
+
+    #[test]
+    fn the_list_gives_the_number_of_the_first_modem() {
+        let list = r#"{"modem-list":["/org/freedesktop/ModemManager1/Modem/12","/org/freedesktop/ModemManager1/Modem/3"]}"#;
+        assert_eq!(parse_list(list), Ok(Some("12".into())));
+        assert_eq!(parse_list(r#"{"modem-list":[]}"#), Ok(None));
+        assert!(parse_list(r#"{"modem-list":["--help"]}"#).is_err());
+        assert!(parse_list("error: couldn't find the ModemManager process in the bus").is_err());
+    }
+
+    /// A root whose mmcli is this shell script.
+    struct FakeRoot(PathBuf);
+
+    impl FakeRoot {
+        fn new(name: &str, script: &str) -> FakeRoot {
+            let root = std::env::temp_dir().join(format!("heartbeat-modem-{name}-{}", std::process::id()));
+            let program = root.join(MMCLI);
+            std::fs::create_dir_all(program.parent().expect("a directory")).expect("created");
+            // Written by another process: a test that forks just now would hold the file open for writing, and
+            // the kernel does not run such a file.
+            let write = r#"printf '#!/bin/sh\n%s\n' "$1" > "$0" && chmod 755 "$0""#;
+            let written = Command::new("/bin/sh").arg("-c").arg(write).arg(&program).arg(script).status();
+            assert!(written.expect("a shell").success());
+            FakeRoot(root)
+        }
+    }
+
+    impl Drop for FakeRoot {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    const LONG: Duration = Duration::from_secs(30);
+
+    #[test]
+    fn the_list_is_asked_first_and_then_its_modem() {
+        let script = format!(
+            r#"case "$*" in
+            "-J -L") echo '{{"modem-list":["/org/freedesktop/ModemManager1/Modem/4"]}}';;
+            "-J -m 4") echo '{CONNECTED}';;
+            *) exit 2;;
+            esac"#
+        );
+        let root = FakeRoot::new("present", &script);
+        let modem = ask(&root.0, LONG).expect("an answer").expect("a modem");
+        assert_eq!(modem.operator.as_deref(), Some("Telekom.de"));
+    }
+
+    #[test]
+    fn no_modem_is_no_error() {
+        let root = FakeRoot::new("none", r#"echo '{"modem-list":[]}'"#);
+        assert_eq!(ask(&root.0, LONG), Ok(None));
+    }
+
+    #[test]
+    fn a_modem_manager_that_does_not_run_is_told() {
+        let root = FakeRoot::new("stopped", "exit 1");
+        assert!(ask(&root.0, LONG).expect_err("no answer").starts_with("ModemManager does not answer"));
+    }
+
+    #[test]
+    fn the_limit_holds_for_both_calls_together() {
+        let root = FakeRoot::new("slow", "exec sleep 60");
+        let begin = Instant::now();
+        assert_eq!(ask(&root.0, Duration::from_millis(100)), Err("mmcli takes too long".into()));
+        assert!(begin.elapsed() < LONG);
+    }
+
+    #[test]
+    fn a_machine_without_mmcli_is_told_at_once() {
+        assert_eq!(ask(Path::new("/nowhere"), LONG), Err("no /nowhere/usr/bin/mmcli".into()));
+    }
+}

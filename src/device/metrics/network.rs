@@ -1,0 +1,259 @@
+//! How the device is connected: its uplinks, their states, addresses and bytes, and which one is in use.
+//!
+//! [`describe`] decides what is told; [`Network`] reads what it needs.
+
+use super::doctor::SourceReport;
+use super::routes::Routes;
+use super::wifi::{Radio, Radios};
+use crate::device::os::netlink::{Address, Link, Links};
+use crate::wire::{self, LinkKind, LinkState};
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// What one heartbeat has room for; a device with more has its uplinks among the first.
+const INTERFACES: usize = 16;
+const ADDRESSES: usize = 32;
+
+/// Beginnings of the names that uplinks have, for virtual links: a container's `eth0` is a veth.
+const UPLINK_NAMES: [&str; 8] = ["eth", "end", "enx", "enp", "wlan", "wwan", "usb", "ppp"];
+
+/// A link that is told about.
+#[derive(Debug, Clone)]
+pub struct Interface {
+    pub link: Link,
+    pub kind: LinkKind,
+    /// Of Wi-Fi with carrier.
+    pub radio: Radio,
+}
+
+/// Reads the network of the machine under a root.
+#[derive(Debug)]
+pub struct Network {
+    root: PathBuf,
+    /// Absent under the root of a test: netlink would tell of this machine.
+    links: Option<Links>,
+    routes: Routes,
+    radios: Radios,
+    /// By index, with the name that it was found out for.
+    kinds: HashMap<u32, (String, LinkKind)>,
+}
+
+impl Network {
+    pub fn new(root: &Path) -> Network {
+        Network {
+            root: root.to_owned(),
+            links: (root == Path::new("/")).then(Links::default),
+            routes: Routes::new(root),
+            radios: Radios::new(root),
+            kinds: HashMap::new(),
+        }
+    }
+
+    /// The connection as it is now, without modem and GPS. Why something is missing is told by `inspect`.
+    pub fn sample(&mut self, now: Instant) -> wire::Connection {
+        let active = self.routes.default_interface().ok().flatten();
+        let links = self.links().unwrap_or_default();
+        let interfaces = self.interfaces(uplinks(links, active.as_deref()), now);
+        describe(&interfaces, active)
+    }
+
+    /// The sources one by one, for `doctor`.
+    pub fn inspect(&mut self, now: Instant) -> Vec<SourceReport> {
+        let tables = "proc/net/route, proc/net/ipv6_route";
+        let route = SourceReport::ask("default_route", self.root.join(tables).to_string_lossy(), || {
+            let interface = self.routes.default_interface().map_err(|error| error.to_string())?;
+            interface.ok_or_else(|| "no default route".into())
+        });
+        let network = SourceReport::ask("network", "route netlink", || {
+            let links = uplinks(self.links()?, route.value.as_deref().ok());
+            let states = links.iter().map(|link| format!("{} {}", link.name, word(state(link))));
+            Ok(states.collect::<Vec<_>>().join(", "))
+        });
+        let wifi = SourceReport::ask("wifi", "nl80211, proc/net/wireless", || self.inspect_wifi(now));
+        vec![route, network, wifi]
+    }
+
+    fn inspect_wifi(&mut self, now: Instant) -> Result<String, String> {
+        let links = uplinks(self.links()?, None);
+        let wireless = links.into_iter().find(|link| self.kind(link) == LinkKind::Wifi);
+        let link = wireless.ok_or("no wireless interface")?;
+        if state(&link) == LinkState::Down {
+            return Err(format!("{} is not associated", link.name));
+        }
+        let radio = self.radios.radio(link.index, &link.name, now);
+        let signal = radio.signal_dbm.map_or("signal unknown".into(), |dbm| format!("{dbm} dBm"));
+        match (radio.ssid, self.radios.association(link.index, now)) {
+            (Some(ssid), _) => Ok(format!("{} {ssid}, {signal}", link.name)),
+            (None, Ok(_)) => Err(format!("{}: no SSID, {signal}", link.name)),
+            (None, Err(reason)) => Err(format!("{}: {reason}, {signal}", link.name)),
+        }
+    }
+
+    fn links(&mut self) -> Result<Vec<Link>, String> {
+        let links = self.links.as_mut().ok_or("not asked under another root")?;
+        links.dump().map_err(|error| format!("route netlink: {error}"))
+    }
+
+    fn interfaces(&mut self, links: Vec<Link>, now: Instant) -> Vec<Interface> {
+        self.kinds.retain(|index, _| links.iter().any(|link| link.index == *index));
+        let interfaces: Vec<Interface> = links
+            .into_iter()
+            .map(|link| {
+                let kind = self.kind(&link);
+                let heard = kind == LinkKind::Wifi && link.carrier;
+                let radio = match heard {
+                    true => self.radios.radio(link.index, &link.name, now),
+                    false => Radio::default(),
+                };
+                Interface { link, kind, radio }
+            })
+            .collect();
+        let with_carrier = interfaces.iter().filter(|interface| interface.link.carrier);
+        self.radios.keep(&with_carrier.map(|interface| interface.link.index).collect::<Vec<_>>());
+        interfaces
+    }
+
+    /// Looked up in sysfs once; anew after a renaming.
+    fn kind(&mut self, link: &Link) -> LinkKind {
+        match self.kinds.get(&link.index) {
+            Some((name, kind)) if *name == link.name => *kind,
+            _ => {
+                let kind = find_kind(&self.root, link);
+                self.kinds.insert(link.index, (link.name.clone(), kind));
+                kind
+            }
+        }
+    }
+}
+
+/// The links that may lead out, the active one first, then by index; at most 16.
+pub fn uplinks(links: Vec<Link>, active: Option<&str>) -> Vec<Link> {
+    let is_active = |link: &Link| Some(link.name.as_str()) == active;
+    let mut uplinks: Vec<Link> = links
+        .into_iter()
+        .filter(|link| link.name != "lo")
+        .filter(|link| link.virtual_kind.is_none() || is_active(link) || named_as_uplink(&link.name))
+        .collect();
+    uplinks.sort_by_key(|link| !is_active(link));
+    uplinks.truncate(INTERFACES);
+    uplinks
+}
+
+/// `eth0.5`, a VLAN on top of one, is not an uplink's name.
+fn named_as_uplink(name: &str) -> bool {
+    UPLINK_NAMES.iter().any(|begin| name.starts_with(begin))
+        && name.bytes().all(|c| c.is_ascii_alphanumeric())
+}
+
+/// What the kernel's device model says of the interface, and its name where it says nothing.
+fn find_kind(root: &Path, link: &Link) -> LinkKind {
+    let device = root.join("sys/class/net").join(&link.name);
+    let uevent = std::fs::read_to_string(device.join("uevent")).unwrap_or_default();
+    let devtype = uevent.lines().find_map(|line| line.strip_prefix("DEVTYPE="));
+    let wireless = || ["wireless", "phy80211"].iter().any(|entry| device.join(entry).exists());
+    let begins = |names: &[&str]| names.iter().any(|begin| link.name.starts_with(begin));
+    match devtype {
+        Some("wlan") => LinkKind::Wifi,
+        Some("wwan") => LinkKind::Cellular,
+        _ if wireless() => LinkKind::Wifi,
+        // A modem's network card is not always marked; ppp on such a device is a modem's too.
+        _ if begins(&["wwan", "ppp"]) => LinkKind::Cellular,
+        _ if begins(&["wlan", "wlp", "wlx"]) => LinkKind::Wifi,
+        _ if link.ethernet_frames && (link.virtual_kind.is_none() || named_as_uplink(&link.name)) => {
+            LinkKind::Ethernet
+        }
+        _ => LinkKind::Other,
+    }
+}
+
+/// What a heartbeat tells of these interfaces. `active` is the default route's interface; it is told even where
+/// nothing else of it is known.
+pub fn describe(interfaces: &[Interface], active: Option<String>) -> wire::Connection {
+    let ethernet = choose(interfaces, LinkKind::Ethernet, active.as_deref());
+    let wifi = choose(interfaces, LinkKind::Wifi, active.as_deref());
+    wire::Connection {
+        ethernet: ethernet.map(|Interface { link, .. }| wire::Ethernet {
+            interface: link.name.clone(),
+            state: state(link),
+        }),
+        wifi: wifi.map(|Interface { link, radio, .. }| wire::Wifi {
+            interface: link.name.clone(),
+            state: state(link),
+            ssid: radio.ssid.clone(),
+            signal_dbm: radio.signal_dbm,
+            signal_percent: radio.signal_percent,
+        }),
+        ip_addresses: interfaces.iter().flat_map(addresses).take(ADDRESSES).collect(),
+        traffic: interfaces.iter().filter_map(traffic).collect(),
+        active,
+        ..wire::Connection::default()
+    }
+}
+
+/// The one of several that matters: the active one, else the one that comes furthest, else the first by name.
+fn choose<'a>(interfaces: &'a [Interface], kind: LinkKind, active: Option<&str>) -> Option<&'a Interface> {
+    let rank = |interface: &Interface| {
+        let distance = match state(&interface.link) {
+            LinkState::Up => 0,
+            LinkState::NoAddress => 1,
+            LinkState::Down => 2,
+        };
+        (Some(interface.link.name.as_str()) != active, distance)
+    };
+    let candidates = interfaces.iter().filter(|interface| interface.kind == kind);
+    candidates.min_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.link.name.cmp(&b.link.name)))
+}
+
+/// The state of a link, by what can be seen from here.
+pub fn state(link: &Link) -> LinkState {
+    match link {
+        link if !link.carrier => LinkState::Down,
+        link if link.addresses.iter().any(usable) => LinkState::Up,
+        _ => LinkState::NoAddress,
+    }
+}
+
+fn word(state: LinkState) -> &'static str {
+    match state {
+        LinkState::Down => "down",
+        LinkState::NoAddress => "no_address",
+        LinkState::Up => "up",
+    }
+}
+
+/// Reaches further than the next cable: not link-local, not the machine itself, not awaiting its check.
+fn usable(address: &Address) -> bool {
+    let local = match address.ip {
+        IpAddr::V4(ip) => ip.is_link_local() || ip.is_loopback() || ip.is_unspecified(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local() || ip.is_loopback() || ip.is_unspecified(),
+    };
+    !local && !address.tentative
+}
+
+/// The interface's usable addresses; the others only if it has nothing better. None of a link that is down: the
+/// kernel keeps them, but nobody reaches the device there.
+fn addresses(interface: &Interface) -> impl Iterator<Item = wire::Address> + '_ {
+    let link = &interface.link;
+    let state = state(link);
+    let told = move |address: &&Address| match state {
+        LinkState::Up => usable(address),
+        LinkState::NoAddress => true,
+        LinkState::Down => false,
+    };
+    link.addresses.iter().filter(told).map(|address| wire::Address {
+        interface: link.name.clone(),
+        ip: address.ip,
+        kind: interface.kind,
+    })
+}
+
+fn traffic(interface: &Interface) -> Option<(String, wire::Traffic)> {
+    let bytes = interface.link.bytes?;
+    let traffic = wire::Traffic { rx_bytes: bytes.received, tx_bytes: bytes.sent };
+    Some((interface.link.name.clone(), traffic))
+}
+
+#[cfg(test)]
+mod tests;

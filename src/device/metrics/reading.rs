@@ -1,0 +1,66 @@
+//! What one reading of the machine holds.
+
+use crate::wire;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// One reading of everything. What could not be read is `None`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Metrics {
+    /// Percent of all cores together since the sample before; absent in the first one.
+    pub cpu: Option<f64>,
+    pub load: Option<[f64; 3]>,
+    /// Percent of memory that is not available to programs.
+    pub mem: Option<f64>,
+    /// Percent; absent without swap.
+    pub swap: Option<f64>,
+    pub uptime: Option<Duration>,
+    /// °C
+    pub temp: Option<f64>,
+    /// W
+    pub power: Option<f64>,
+    pub fan_rpm: Option<u32>,
+    /// Duty cycle, 0 to 255.
+    pub fan_pwm: Option<u8>,
+    pub disk: Option<Disk>,
+    pub throttled: Option<wire::Throttled>,
+    pub clock_synced: Option<bool>,
+    pub app_version: Option<String>,
+    pub connection: wire::Connection,
+    pub activity: Activity,
+}
+
+/// Fill of one file system, in bytes, as `df` counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Disk {
+    pub total: u64,
+    pub used: u64,
+    /// To programs that are not root's.
+    pub free: u64,
+}
+
+impl Disk {
+    /// As `df` and psutil count: the blocks kept back for root are neither used nor free. 0 to 100.
+    pub fn percent(&self) -> f64 {
+        match self.used + self.free {
+            0 => 0.0,
+            usable => self.used as f64 / usable as f64 * 100.0,
+        }
+    }
+}
+
+/// What the device is doing, where the configuration tells how to see it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Activity {
+    pub streaming: Option<bool>,
+    pub tracking: Option<bool>,
+    pub recording: Option<bool>,
+    /// Only while recording.
+    pub recording_file: Option<RecordingFile>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordingFile {
+    pub path: PathBuf,
+    pub bytes: u64,
+}

@@ -1,0 +1,226 @@
+//! The metrics thread: which sources there are, and when they are asked.
+
+use super::activity::Activities;
+use super::app_version::AppVersion;
+use super::clock::Clock;
+use super::cpu::Cpu;
+use super::disk::Disk;
+use super::doctor::SourceReport;
+use super::fan::Fan;
+use super::firmware::Firmware;
+use super::gps::GpsReceiver;
+use super::load::{Load, Uptime};
+use super::memory::Memory;
+use super::modem::Modem;
+use super::network::Network;
+use super::power::Power;
+use super::reading::Metrics;
+use super::source::{Pace, Sources, Turn};
+use super::temperature::Temperature;
+use super::throttled::Throttled;
+use crate::device::config;
+use crate::device::ticker::Ticker;
+use crate::wire;
+use crossbeam_channel::{Receiver, select};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// For one slow source: the next sample, 1 s away at the least, is not late because of it.
+const SLOW_LIMIT: Duration = Duration::from_secs(1);
+
+/// A modem's signal and a fix move slowly, and mmcli costs 30 ms of CPU each time.
+const EVERY_MINUTE: Pace = Pace::Every(Duration::from_secs(60));
+
+/// Reads the machine whose file system begins at a root.
+pub struct Sampler {
+    root: PathBuf,
+    firmware: Firmware,
+    sources: Sources,
+    network: Network,
+    activities: Activities,
+    slow_limit: Duration,
+}
+
+impl Sampler {
+    /// Looks for each source. Nothing slow is asked here but the firmware's node, once: 2.65 ms.
+    pub fn new(root: &Path, metrics: &config::Metrics, activity: &config::Activity) -> Sampler {
+        let firmware = Firmware::choose(root);
+        Sampler {
+            root: root.to_owned(),
+            sources: sources(root, metrics, &firmware),
+            firmware,
+            network: Network::new(root),
+            activities: Activities::new(root, activity),
+            slow_limit: SLOW_LIMIT,
+        }
+    }
+
+    /// The same with another limit for one slow source; a busy machine may need more than 1 s to start a program.
+    #[must_use]
+    pub fn with_slow_limit(self, slow_limit: Duration) -> Sampler {
+        Sampler { slow_limit, ..self }
+    }
+
+    /// One reading: the fast sources now, the slow ones as they were asked last.
+    pub fn sample(&mut self, now: Instant) -> Metrics {
+        let mut turn = Turn { now, limit: self.slow_limit, firmware: &mut self.firmware };
+        let mut reading = self.sources.sample(&mut turn);
+        let (cellular, gps) = (reading.connection.cellular.take(), reading.connection.gps.take());
+        reading.connection = wire::Connection { cellular, gps, ..self.network.sample(now) };
+        reading.activity = self.activities.sample(now);
+        reading
+    }
+
+    /// Asks the longest overdue slow source, for 1 s at most; false if none is due. For the time after a sample was
+    /// published, so that a program that hangs costs only itself.
+    pub fn ask_one_slow(&mut self, now: Instant) -> bool {
+        self.sources.ask_one(&mut Turn { now, limit: self.slow_limit, firmware: &mut self.firmware })
+    }
+
+    /// Asks every source, the slow ones too, and says what came of it; for `doctor`.
+    pub fn inspect(&mut self) -> Vec<SourceReport> {
+        let now = Instant::now();
+        let mut turn = Turn { now, limit: self.slow_limit, firmware: &mut self.firmware };
+        let mut reports = self.sources.inspect(&mut turn);
+        reports.extend(self.network.inspect(now));
+        reports.extend(self.activities.inspect(now));
+        reports
+    }
+
+    fn reloaded(&self, metrics: &config::Metrics, activity: &config::Activity) -> Sampler {
+        Sampler::new(&self.root, metrics, activity).with_slow_limit(self.slow_limit)
+    }
+}
+
+/// In the order in which they write into a reading.
+fn sources(root: &Path, metrics: &config::Metrics, firmware: &Firmware) -> Sources {
+    let temperature = Temperature::new(root, firmware);
+    let mut sources = Sources::default();
+    sources.add(Pace::EachSample, Cpu::new(root));
+    sources.add(Pace::EachSample, Load::new(root));
+    sources.add(Pace::EachSample, Uptime::new(root));
+    sources.add(Pace::EachSample, Memory::new(root));
+    sources.add(temperature.pace(), temperature);
+    sources.add(firmware.pace(), Power);
+    sources.add(firmware.pace(), Throttled::new(root));
+    sources.add(Pace::EachSample, Fan::new(root));
+    sources.add(Pace::EachSample, Disk::new(root, &metrics.disk));
+    sources.add(Pace::EachSample, Clock::new(root));
+    sources.add(Pace::EachSample, AppVersion::new(root, metrics.app_version_file.as_deref()));
+    if metrics.modem {
+        sources.add(EVERY_MINUTE, Modem::new(root));
+    }
+    // A fixture has no gpsd of its own, and must not meet this machine's.
+    if metrics.gps && root == Path::new("/") {
+        sources.add(EVERY_MINUTE, GpsReceiver { position: metrics.gps_position });
+    }
+    sources
+}
+
+/// What can be asked of the metrics thread. It ends when the other end of this channel is dropped.
+#[derive(Debug)]
+pub enum Control {
+    /// A configuration that was checked, and the beat that goes with it.
+    Reload { metrics: config::Metrics, activity: config::Activity, ticker: Ticker },
+}
+
+/// Samples at once and then at each tick, until `control` is dropped or `publish` answers false.
+pub fn run(
+    mut sampler: Sampler,
+    mut ticker: Ticker,
+    control: &Receiver<Control>,
+    mut publish: impl FnMut(Metrics) -> bool,
+) {
+    if !publish(sampler.sample(Instant::now())) {
+        return;
+    }
+    loop {
+        sampler.ask_one_slow(Instant::now());
+        select! {
+            recv(control) -> message => match message {
+                Ok(Control::Reload { metrics, activity, ticker: new }) => {
+                    sampler = sampler.reloaded(&metrics, &activity);
+                    // Not published: it is the one that the next sample's percentage begins from.
+                    sampler.sample(Instant::now());
+                    ticker = new;
+                }
+                Err(_) => return,
+            },
+            recv(ticker.due()) -> _ => {
+                let now = Instant::now();
+                ticker.advance(now);
+                if !publish(sampler.sample(now)) {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crossbeam_channel::unbounded;
+    use std::thread;
+
+    fn config() -> config::Metrics {
+        config::Metrics {
+            disk: PathBuf::from("/"),
+            app_version_file: None,
+            modem: false,
+            gps: false,
+            gps_position: false,
+        }
+    }
+
+    fn sampler() -> Sampler {
+        Sampler::new(Path::new("/"), &config(), &config::Activity::default())
+    }
+
+    #[test]
+    fn the_thread_samples_at_once_then_at_each_tick_and_ends_with_its_control() {
+        let (beats, due) = unbounded();
+        let (control, commands) = unbounded();
+        let (out, readings) = unbounded();
+        let thread = thread::spawn(move || {
+            run(sampler(), Ticker::by_hand(due), &commands, |metrics| out.send(metrics).is_ok());
+        });
+        readings.recv().expect("at once");
+        for _ in 0..2 {
+            beats.send(Instant::now()).expect("running");
+            readings.recv().expect("at the tick");
+        }
+        drop(control);
+        thread.join().expect("ended");
+        assert!(readings.try_recv().is_err(), "one reading a tick");
+    }
+
+    #[test]
+    fn the_thread_ends_when_nobody_takes_its_readings() {
+        let (_control, commands) = unbounded();
+        let (_beats, due) = unbounded();
+        run(sampler(), Ticker::by_hand(due), &commands, |_| false);
+    }
+
+    #[test]
+    fn a_reload_takes_the_new_configuration_and_the_new_beat() {
+        let root = tempfile::tempdir().expect("a directory");
+        std::fs::write(root.path().join("VERSION"), "3.10\n").expect("written");
+        let old = Sampler::new(root.path(), &config(), &config::Activity::default());
+        let (control, commands) = unbounded();
+        let (_never, never_due) = unbounded();
+        let (beats, due) = unbounded();
+        let (out, readings) = unbounded();
+        let thread = thread::spawn(move || {
+            run(old, Ticker::by_hand(never_due), &commands, |metrics| out.send(metrics).is_ok());
+        });
+        assert_eq!(readings.recv().expect("at once").app_version, None);
+        let metrics = config::Metrics { app_version_file: Some(PathBuf::from("/VERSION")), ..config() };
+        let activity = config::Activity::default();
+        control.send(Control::Reload { metrics, activity, ticker: Ticker::by_hand(due) }).expect("running");
+        beats.send(Instant::now()).expect("running");
+        assert_eq!(readings.recv().expect("at the new tick").app_version.as_deref(), Some("3.10"));
+        drop(control);
+        thread.join().expect("ended");
+    }
+}
