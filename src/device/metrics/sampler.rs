@@ -27,8 +27,11 @@ use std::time::{Duration, Instant};
 /// For one slow source: the next sample, 1 s away at the least, is not late because of it.
 const SLOW_LIMIT: Duration = Duration::from_secs(1);
 
-/// A modem's signal and a fix move slowly, and mmcli costs 30 ms of CPU each time.
-const EVERY_MINUTE: Pace = Pace::Every(Duration::from_secs(60));
+/// A modem's signal moves slowly, and mmcli costs 30 ms of CPU each time.
+const MODEM: Pace = Pace::Every(Duration::from_secs(60));
+
+/// gpsd lets a receiver sleep 60 s after its last client has gone, and waking takes longer than a question may.
+const GPS: Pace = Pace::Every(Duration::from_secs(30));
 
 /// Reads the machine whose file system begins at a root.
 pub struct Sampler {
@@ -100,11 +103,11 @@ fn sources(
     sources.add(Pace::EachSample, Network::new(root));
     sources.add(Pace::EachSample, Activities::new(root, activity));
     if metrics.modem {
-        sources.add(EVERY_MINUTE, modem::source(root));
+        sources.add(MODEM, modem::source(root));
     }
     // A fixture has no gpsd of its own, and must not meet this machine's.
     if metrics.gps && root == Path::new("/") {
-        sources.add(EVERY_MINUTE, gps::source(metrics.gps_position));
+        sources.add(GPS, gps::source(metrics.gps_position));
     }
     sources
 }
