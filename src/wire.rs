@@ -33,7 +33,8 @@ pub const SAMPLE: &str = r#"{
   "throttled": {"now": [], "since_boot": ["under_voltage"]},
   "connection": {
     "active": "wlan0",
-    "state": null,
+    "state": "wlan0_active",
+    "uplinks": [{"interface": "eth0", "state": "down"}, {"interface": "wlan0", "state": "valid"}],
     "ethernet": {"interface": "eth0", "state": "down"},
     "wifi": {"interface": "wlan0", "state": "up", "ssid": "barn", "signal_dbm": -52, "signal_percent": 80},
     "4g": null,
@@ -158,8 +159,12 @@ pub enum Throttle {
 pub struct Connection {
     /// The interface that the default route uses.
     pub active: Option<String>,
-    /// What failover is doing.
+    /// What failover is doing: `eth0_priority`, `failover_to_wlan0`, `wlan0_active`, `no_network`, `locked`,
+    /// `manual_override` or `ap_mode`, with the names that the device has; `null` where failover is off.
     pub state: Option<String>,
+    /// The uplinks that failover looks after, the best first; a standby that is dead is seen before it is needed.
+    #[serde(default)]
+    pub uplinks: Vec<Uplink>,
     pub ethernet: Option<Ethernet>,
     pub wifi: Option<Wifi>,
     #[serde(rename = "4g")]
@@ -168,6 +173,51 @@ pub struct Connection {
     pub ip_addresses: Vec<Address>,
     /// By interface, since the interface appeared.
     pub traffic: BTreeMap<String, Traffic>,
+}
+
+/// An uplink and what probing it showed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Uplink {
+    pub interface: String,
+    pub state: Health,
+}
+
+/// How far packets get over an uplink.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Health {
+    /// No such interface.
+    Absent,
+    /// No carrier, or switched off.
+    Down,
+    /// Carrier, but no usable address.
+    NoAddress,
+    /// An address, and nothing has been heard from beyond it yet.
+    Unverified,
+    /// The server, or the connectivity check, can be reached.
+    Valid,
+    /// Probes fail, and on every other uplink too: it may be the server.
+    Suspect,
+    /// The gateway is silent, or probes fail while another uplink's succeed.
+    Dead,
+    /// The network wants a person to log in first.
+    Portal,
+}
+
+impl Health {
+    /// The word on the wire and in the log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Health::Absent => "absent",
+            Health::Down => "down",
+            Health::NoAddress => "no_address",
+            Health::Unverified => "unverified",
+            Health::Valid => "valid",
+            Health::Suspect => "suspect",
+            Health::Dead => "dead",
+            Health::Portal => "portal",
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
