@@ -3,8 +3,10 @@
 
 pub mod clock;
 pub mod file;
+pub mod neighbours;
 pub mod netlink;
 pub mod nl80211;
 pub mod pid_file;
 pub mod program;
+pub mod routes;
 pub mod vcio;
