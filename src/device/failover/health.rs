@@ -297,10 +297,14 @@ impl Track {
 
     /// Whether a second try is to be started now.
     pub fn take_second_try(&mut self, now: Instant) -> bool {
-        self.attempt.iter_mut().filter(|_| self.second_try).for_each(|attempt| attempt.tried = now);
+        if !std::mem::take(&mut self.second_try) {
+            return false;
+        }
+        self.attempt.iter_mut().for_each(|attempt| attempt.tried = now);
+        self.last_upstream = Some(now);
         // It is a look already.
-        self.hurry &= !self.second_try;
-        std::mem::take(&mut self.second_try)
+        self.hurry = false;
+        true
     }
 
     /// Left although it has carrier: another uplink works, and this one does not.

@@ -2,5 +2,9 @@
 
 pub mod decide;
 pub mod decision;
+pub mod gateway;
 pub mod health;
 mod hold_down;
+pub mod links;
+pub mod portal;
+pub mod probe;

@@ -119,7 +119,12 @@ impl Device {
             }
             self.decide();
             let due = self.decision.next_due;
-            assert!(due.is_none_or(|due| due > self.now), "the thread would spin: {:?} {:#?}", self.decision, self.uplinks);
+            assert!(
+                due.is_none_or(|due| due > self.now),
+                "the thread would spin: {:?} {:#?}",
+                self.decision,
+                self.uplinks
+            );
         }
     }
 
