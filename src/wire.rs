@@ -35,7 +35,7 @@ pub const SAMPLE: &str = r#"{
     "active": "wlan0",
     "state": null,
     "ethernet": {"interface": "eth0", "state": "down"},
-    "wifi": {"interface": "wlan0", "state": "up", "ssid": "barn", "signal_dbm": -52, "signal_percent": 83},
+    "wifi": {"interface": "wlan0", "state": "up", "ssid": "barn", "signal_dbm": -52, "signal_percent": 80},
     "4g": null,
     "gps": null,
     "ip_addresses": [{"interface": "wlan0", "ip": "192.168.1.202", "type": "wifi"}],

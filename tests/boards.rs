@@ -306,6 +306,9 @@ fn without_firmware_and_flags_the_supplys_alarm_is_told_without_a_past() {
     replace(root.path(), "sys/class/hwmon/hwmon1/in0_lcrit_alarm", "1\n");
     let expected = Throttled { now: vec![Throttle::UnderVoltage], since_boot: None };
     assert_eq!(settled(root.path()).throttled, Some(expected));
+    let reports = sampler(root.path()).inspect();
+    let place = &report(&reports, "throttled").place;
+    assert!(place.ends_with("hwmon1/in0_lcrit_alarm"), "where the value is from: {place}");
 }
 
 #[test]

@@ -7,10 +7,11 @@ use super::heartbeat::payload::{self, Stamp};
 use super::heartbeat::resolver::{Names, lookup};
 use super::heartbeat::sender::{Outcome, Sender};
 use super::heartbeat::{self, server_name};
-use super::metrics::{self, Sampler, identify};
+use super::metrics::{self, Sampler, SourceReport, read_identity};
 use super::receive;
 use crate::wire::{self, Reason};
 use clap::{Parser, Subcommand};
+use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -108,7 +109,7 @@ fn one_heartbeat(config: &Config, reason: Reason) -> wire::Heartbeat {
     while sampler.ask_one_slow(Instant::now()) {}
     thread::sleep(CPU_WINDOW);
     let metrics = sampler.sample(Instant::now());
-    let identity = identify(root, &config.daemon.state_dir);
+    let identity = read_identity(root, &config.daemon.state_dir);
     let stamp = Stamp { id: format!("{:016x}", fastrand::u64(..)), seq: 1, reason, now: SystemTime::now() };
     payload::heartbeat(&identity, &metrics, config.heartbeat.interval, stamp)
 }
@@ -141,7 +142,30 @@ fn send(path: &Path) -> Result<(), Failure> {
 fn examine(path: &Path) -> Result<(), Failure> {
     let config = Config::load(path)?;
     let mut sampler = Sampler::new(Path::new("/"), &config.metrics, &config.activity);
-    say(&metrics::render(&sampler.inspect()))
+    sampler.sample(Instant::now());
+    thread::sleep(CPU_WINDOW);
+    let mut reports = vec![hardware_id(&config.daemon.state_dir)];
+    reports.extend(sampler.inspect());
+    reports.push(snapshot(&config.daemon.runtime_dir.join(daemon::SNAPSHOT)));
+    say(metrics::render(&reports).trim_end())
+}
+
+fn hardware_id(state_dir: &Path) -> SourceReport {
+    SourceReport::ask("hardware_id", state_dir.to_string_lossy(), || {
+        let found = read_identity(Path::new("/"), state_dir).hardware_id;
+        let found = found.ok_or("no serial number, nothing remembered, no interface with a MAC address")?;
+        Ok(format!("{} (from {})", found.id, found.origin.as_str()))
+    })
+}
+
+/// How old the values are that the running daemon sends.
+fn snapshot(path: &Path) -> SourceReport {
+    SourceReport::ask("snapshot", path.to_string_lossy(), || {
+        let written = fs::metadata(path).and_then(|metadata| metadata.modified());
+        let written = written.map_err(|error| format!("{error}: the daemon is not running"))?;
+        let age = SystemTime::now().duration_since(written).unwrap_or_default();
+        Ok(format!("written {} ago", heartbeat::span(age)))
+    })
 }
 
 /// A reader that has left (`heartbeat-daemon doctor | head`) is no failure.

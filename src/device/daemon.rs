@@ -29,7 +29,7 @@ const STOP: Duration = Duration::from_millis(2400);
 const METRICS_LEAD: Duration = Duration::from_millis(500);
 
 /// The snapshot's name in the runtime directory.
-const SNAPSHOT: &str = "heartbeat.json";
+pub const SNAPSHOT: &str = "heartbeat.json";
 
 /// Why the daemon ended by itself.
 #[derive(Debug)]

@@ -226,7 +226,7 @@ mod tests {
         assert_eq!(value["fan_rpm"], "3038 RPM");
         assert_eq!(value["disk"]["formatted"], "42.1% (12.4GB / 29.5GB)");
         assert_eq!(value["connection"]["ethernet"], "Disconnected");
-        assert_eq!(value["connection"]["wifi"], "Connected (barn) - 83%");
+        assert_eq!(value["connection"]["wifi"], "Connected (barn) - 80%");
         assert_eq!(value["connection"]["4g"], "No device");
         assert_eq!(value["connection"]["active_connections"], json!(["wlan0"]));
         assert_eq!(

@@ -3,21 +3,21 @@
 //! No program is started for it: pid files, /proc and the cgroup tree tell.
 
 use super::doctor::SourceReport;
+use super::firmware::Firmware;
 use super::recording::Recording;
-use super::source::under;
-use super::{Activity, RecordingFile};
+use super::source::{Absent, Place, Source, Turn, under};
+use super::{Activity, Metrics, RecordingFile};
 use crate::device::config::{self, Sign};
+use crate::device::os::file::KeptFile;
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// A scan reads two files a process; what has started is seen within this time.
+/// A scan opens a file for each process; what has started is seen within this time.
 const SCAN_EVERY: Duration = Duration::from_secs(10);
 /// Processes that a scan looks at; the kernel's default allows 32768.
 const PROCESSES: usize = 65_536;
-/// Longer than any /proc/PID/stat, pid file or cgroup.events.
-const SMALL_FILE: u64 = 4096;
 
 /// Watches the configured activities.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ impl Activities {
     }
 
     /// Each configured activity, for `doctor`.
-    pub fn inspect(&mut self, now: Instant) -> Vec<SourceReport> {
+    pub fn reports(&mut self, now: Instant) -> Vec<SourceReport> {
         let watches = [
             ("streaming", &mut self.streaming),
             ("tracking", &mut self.tracking),
@@ -82,25 +82,54 @@ impl Activities {
     }
 }
 
+impl Source for Activities {
+    type Value = Activity;
+
+    fn name(&self) -> &'static str {
+        "activity"
+    }
+
+    fn place(&self, _firmware: &Firmware) -> Place {
+        Place::words("[activity]")
+    }
+
+    fn read(&mut self, turn: &mut Turn<'_>) -> Result<Self::Value, Absent> {
+        Ok(self.sample(turn.now))
+    }
+
+    fn put(&self, value: &Self::Value, reading: &mut Metrics) {
+        reading.activity.clone_from(value);
+    }
+
+    fn show(&self, value: &Self::Value) -> String {
+        format!("{value:?}")
+    }
+
+    fn inspect(&mut self, turn: &mut Turn<'_>) -> Vec<SourceReport> {
+        self.reports(turn.now)
+    }
+}
+
 /// One sign and what is remembered of it.
 #[derive(Debug)]
 enum Watch {
     Pidfile { root: PathBuf, path: PathBuf },
-    Process { root: PathBuf, name: String, pid: Option<u32>, scanned: Option<Instant> },
-    Unit { name: String, events: Vec<PathBuf>, cgroups: Vec<PathBuf> },
+    Process(Process),
+    Unit(Unit),
 }
 
 impl Watch {
     fn new(root: &Path, sign: &Sign) -> Watch {
         match sign {
             Sign::Pidfile(path) => Watch::Pidfile { root: root.to_owned(), path: under(root, path) },
-            Sign::Process(name) => {
-                Watch::Process { root: root.to_owned(), name: name.clone(), pid: None, scanned: None }
-            }
+            Sign::Process(name) => Watch::Process(Process {
+                root: root.to_owned(),
+                name: name.clone(),
+                stat: None,
+                scanned: None,
+            }),
             Sign::Unit(name) => {
-                let cgroups: Vec<PathBuf> = cgroup_trees(root);
-                let events = cgroups.iter().flat_map(|tree| unit_places(tree, name)).collect();
-                Watch::Unit { name: name.clone(), events, cgroups }
+                Watch::Unit(Unit { root: root.to_owned(), name: name.clone(), files: Vec::new() })
             }
         }
     }
@@ -108,8 +137,8 @@ impl Watch {
     fn place(&self) -> String {
         match self {
             Watch::Pidfile { path, .. } => path.display().to_string(),
-            Watch::Process { name, .. } => format!("a process named {name}"),
-            Watch::Unit { name, .. } => format!("cgroup of {name}"),
+            Watch::Process(process) => format!("a process named {}", process.name),
+            Watch::Unit(unit) => format!("cgroup of {}", unit.name),
         }
     }
 
@@ -118,94 +147,121 @@ impl Watch {
     fn goes_on(&mut self, now: Instant) -> Result<bool, String> {
         match self {
             Watch::Pidfile { root, path } => pidfile_alive(root, path),
-            Watch::Process { root, name, pid, scanned } => {
-                if pid.is_some_and(|pid| has_name(root, pid, name)) {
-                    return Ok(true);
-                }
-                // One that has just gone may have been restarted: look at once. Later, only now and then.
-                let due = scanned.is_none_or(|at| now.saturating_duration_since(at) >= SCAN_EVERY);
-                if due || pid.is_some() {
-                    *pid = find_process(root, name)?;
-                    *scanned = Some(now);
-                }
-                Ok(pid.is_some())
-            }
-            Watch::Unit { events, cgroups, .. } => unit_populated(cgroups, events),
+            Watch::Process(process) => process.runs(now),
+            Watch::Unit(unit) => unit.is_populated(),
         }
     }
 }
 
-fn read_small(path: &Path) -> io::Result<String> {
-    let mut bytes = Vec::new();
-    fs::File::open(path)?.take(SMALL_FILE).read_to_end(&mut bytes)?;
-    // A process may give itself a name that is not UTF-8.
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
 fn pidfile_alive(root: &Path, path: &Path) -> Result<bool, String> {
-    let text = match read_small(path) {
+    let mut pidfile = KeptFile::new(path);
+    let text = match pidfile.read_text() {
         Ok(text) => text,
         // Not started, or it has cleaned up after itself.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(format!("{}: {error}", path.display())),
     };
     let first = text.split_ascii_whitespace().next().unwrap_or_default();
-    let pid: u32 = first.parse().map_err(|_| format!("{}: {first:?} is not a pid", path.display()))?;
-    Ok(is_alive(root, pid))
+    let pid: u32 = first.parse().map_err(|_| format!("{}: {first:.20?} is not a pid", path.display()))?;
+    Ok(living_name(&mut stat_of(root, pid)).is_some())
 }
 
-/// A zombie has ended; nobody has asked for its status yet.
-fn is_alive(root: &Path, pid: u32) -> bool {
-    let Ok(stat) = read_small(&root.join(format!("proc/{pid}/stat"))) else { return false };
-    // pid (comm) state ...: the name may hold anything, also brackets.
-    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
-    !matches!(state, None | Some('Z' | 'X' | 'x'))
+fn stat_of(root: &Path, pid: u32) -> KeptFile {
+    KeptFile::new(root.join(format!("proc/{pid}/stat")))
 }
 
-fn has_name(root: &Path, pid: u32, name: &str) -> bool {
-    let comm = read_small(&root.join(format!("proc/{pid}/comm")));
-    comm.is_ok_and(|comm| comm.trim_end_matches('\n') == name) && is_alive(root, pid)
+/// Name of the process whose /proc/PID/stat this is; `None` if it has ended. A zombie has ended; nobody has
+/// asked for its status yet.
+fn living_name(stat: &mut KeptFile) -> Option<String> {
+    // pid (name) state ...: the name may hold anything, also brackets, and need not be UTF-8.
+    let stat = String::from_utf8_lossy(stat.read().ok()?);
+    let (before, rest) = stat.rsplit_once(')')?;
+    let (_, name) = before.split_once('(')?;
+    let state = rest.trim_start().chars().next()?;
+    (!matches!(state, 'Z' | 'X' | 'x')).then(|| name.to_owned())
 }
 
-fn find_process(root: &Path, name: &str) -> Result<Option<u32>, String> {
-    let proc = root.join("proc");
-    let entries = fs::read_dir(&proc).map_err(|error| format!("{}: {error}", proc.display()))?;
-    let mut pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    Ok(pids.by_ref().take(PROCESSES).find(|&pid| has_name(root, pid, name)))
+/// Any process of one name.
+#[derive(Debug)]
+struct Process {
+    root: PathBuf,
+    name: String,
+    /// Of the process that was found. Kept open it stands for that very process: once it has ended a read
+    /// fails, even if its number is in use again.
+    stat: Option<KeptFile>,
+    scanned: Option<Instant>,
 }
 
-/// Where systemd keeps its units' cgroups: cgroup v2, and its own v1 hierarchy, alone or beside v2.
-fn cgroup_trees(root: &Path) -> Vec<PathBuf> {
-    ["sys/fs/cgroup", "sys/fs/cgroup/unified", "sys/fs/cgroup/systemd"].map(|tree| root.join(tree)).to_vec()
-}
-
-/// The unit's directory: in system.slice, or for an instance of a template in the template's own slice.
-fn unit_places(tree: &Path, unit: &str) -> Vec<PathBuf> {
-    let slice = tree.join("system.slice");
-    let mut places = vec![slice.join(unit)];
-    if let Some((prefix, _)) = unit.split_once('@') {
-        // systemd writes a '-' of the name as \x2d there, for a '-' means a slice within a slice.
-        let prefix = prefix.replace('-', "\\x2d");
-        places.push(slice.join(format!("system-{prefix}.slice")).join(unit));
-    }
-    places
-}
-
-/// Whether a process lives in the unit's cgroup. A unit that is not running has no cgroup.
-fn unit_populated(trees: &[PathBuf], places: &[PathBuf]) -> Result<bool, String> {
-    for place in places {
-        if let Ok(events) = read_small(&place.join("cgroup.events")) {
-            if events.lines().any(|line| line == "populated 1") {
-                return Ok(true);
-            }
-        } else if read_small(&place.join("cgroup.procs")).is_ok_and(|pids| !pids.trim().is_empty()) {
-            // cgroup v1 has no events.
+impl Process {
+    fn runs(&mut self, now: Instant) -> Result<bool, String> {
+        if self.stat.as_mut().is_some_and(|stat| living_name(stat).as_ref() == Some(&self.name)) {
             return Ok(true);
         }
+        // One that has just gone may have been restarted: look at once. Later, only now and then.
+        let has_gone = self.stat.take().is_some();
+        if has_gone || self.scanned.is_none_or(|at| now.saturating_duration_since(at) >= SCAN_EVERY) {
+            self.stat = self.find()?;
+            self.scanned = Some(now);
+        }
+        Ok(self.stat.is_some())
     }
-    match trees.iter().any(|tree| tree.join("system.slice").is_dir()) {
-        true => Ok(false),
-        false => Err("systemd has no cgroups here".into()),
+
+    fn find(&self) -> Result<Option<KeptFile>, String> {
+        let proc = self.root.join("proc");
+        let entries = fs::read_dir(&proc).map_err(|error| format!("{}: {error}", proc.display()))?;
+        let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        let mut stats = pids.take(PROCESSES).map(|pid| stat_of(&self.root, pid));
+        Ok(stats.find_map(|mut stat| (living_name(&mut stat)? == self.name).then_some(stat)))
+    }
+}
+
+/// A unit of the system manager, by the cgroup that systemd makes for it.
+#[derive(Debug)]
+struct Unit {
+    root: PathBuf,
+    name: String,
+    /// Where the kernel would tell; empty until systemd's tree is found.
+    files: Vec<KeptFile>,
+}
+
+impl Unit {
+    /// Whether a process lives in the unit's cgroup. A unit that does not run has no cgroup.
+    fn is_populated(&mut self) -> Result<bool, String> {
+        if self.files.is_empty() {
+            self.files = unit_files(&self.root, &self.name).ok_or("systemd has no cgroups here")?;
+        }
+        Ok(self.files.iter_mut().any(populated))
+    }
+}
+
+/// The files that may tell of a unit, in the first tree that systemd uses: cgroup v2 alone, v2 beside v1, v1.
+fn unit_files(root: &Path, unit: &str) -> Option<Vec<KeptFile>> {
+    let trees = [("", "cgroup.events"), ("unified", "cgroup.events"), ("systemd", "cgroup.procs")];
+    let (slice, file) = trees
+        .map(|(tree, file)| (root.join("sys/fs/cgroup").join(tree).join("system.slice"), file))
+        .into_iter()
+        .find(|(slice, _)| slice.is_dir())?;
+    let mut files = vec![KeptFile::new(slice.join(unit).join(file))];
+    if let Some((prefix, _)) = unit.split_once('@') {
+        // The instances of a template share a slice, in whose name systemd writes the prefix's '-' as \x2d,
+        // for a '-' there means a slice within a slice.
+        let own = format!("system-{}.slice", prefix.replace('-', "\\x2d"));
+        files.push(KeptFile::new(slice.join(own).join(unit).join(file)));
+    }
+    Some(files)
+}
+
+fn populated(file: &mut KeptFile) -> bool {
+    let says_so = |text: &str| match text.contains("populated ") {
+        true => text.lines().any(|line| line == "populated 1"),
+        // cgroup v1: the pids themselves.
+        false => !text.is_empty(),
+    };
+    match file.read_text() {
+        Ok(text) => says_so(text),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+        // The cgroup that was kept open is gone; a restarted unit has a new one.
+        Err(_) => file.read_text().is_ok_and(says_so),
     }
 }
 

@@ -34,7 +34,10 @@ impl AppVersion {
 
 impl Source for AppVersion {
     type Value = String;
-    const NAME: &'static str = "app_version";
+
+    fn name(&self) -> &'static str {
+        "app_version"
+    }
 
     fn place(&self, _: &Firmware) -> Place {
         self.path.as_deref().map_or(Place::words("[metrics] app_version_file"), Place::file)
@@ -54,11 +57,11 @@ impl Source for AppVersion {
         Ok(version)
     }
 
-    fn put(value: &String, reading: &mut Metrics) {
+    fn put(&self, value: &String, reading: &mut Metrics) {
         reading.app_version = Some(value.clone());
     }
 
-    fn show(value: &String) -> String {
+    fn show(&self, value: &String) -> String {
         value.clone()
     }
 }
@@ -90,7 +93,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     fn read(source: &mut AppVersion) -> Result<String, Absent> {
-        let mut firmware = Firmware::choose(Path::new("/nowhere"));
+        let mut firmware = Firmware::choose(Path::new("/proc/nowhere"));
         source.read(&mut Turn { now: Instant::now(), limit: Duration::ZERO, firmware: &mut firmware })
     }
 
@@ -125,7 +128,7 @@ mod tests {
 
     #[test]
     fn without_a_configured_file_it_is_not_asked_again() {
-        let mut source = AppVersion::new(Path::new("/nowhere"), None);
+        let mut source = AppVersion::new(Path::new("/proc/nowhere"), None);
         assert!(matches!(read(&mut source), Err(Absent::ForGood(_))));
     }
 }

@@ -37,7 +37,10 @@ impl Clock {
 
 impl Source for Clock {
     type Value = bool;
-    const NAME: &'static str = "clock";
+
+    fn name(&self) -> &'static str {
+        "clock"
+    }
 
     fn place(&self, _: &Firmware) -> Place {
         match self.ask_kernel {
@@ -57,11 +60,11 @@ impl Source for Clock {
         self.by_timesyncd()
     }
 
-    fn put(value: &bool, reading: &mut Metrics) {
+    fn put(&self, value: &bool, reading: &mut Metrics) {
         reading.clock_synced = Some(*value);
     }
 
-    fn show(value: &bool) -> String {
+    fn show(&self, value: &bool) -> String {
         if *value { "synchronized" } else { "not synchronized" }.to_owned()
     }
 }

@@ -28,7 +28,10 @@ impl Cpu {
 
 impl Source for Cpu {
     type Value = f64;
-    const NAME: &'static str = "cpu";
+
+    fn name(&self) -> &'static str {
+        "cpu"
+    }
 
     fn place(&self, _: &Firmware) -> Place {
         Place::file(self.stat.path())
@@ -44,11 +47,11 @@ impl Source for Cpu {
         ))
     }
 
-    fn put(value: &f64, reading: &mut Metrics) {
+    fn put(&self, value: &f64, reading: &mut Metrics) {
         reading.cpu = Some(*value);
     }
 
-    fn show(value: &f64) -> String {
+    fn show(&self, value: &f64) -> String {
         format!("{value:.1} %")
     }
 }

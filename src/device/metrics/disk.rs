@@ -18,7 +18,10 @@ impl Disk {
 
 impl Source for Disk {
     type Value = reading::Disk;
-    const NAME: &'static str = "disk";
+
+    fn name(&self) -> &'static str {
+        "disk"
+    }
 
     fn place(&self, _: &Firmware) -> Place {
         Place::file(&self.0)
@@ -32,11 +35,11 @@ impl Source for Disk {
         Ok(reading::Disk { total: bytes(all.f_blocks), used: bytes(used), free: bytes(all.f_bavail) })
     }
 
-    fn put(value: &reading::Disk, reading: &mut Metrics) {
+    fn put(&self, value: &reading::Disk, reading: &mut Metrics) {
         reading.disk = Some(*value);
     }
 
-    fn show(value: &reading::Disk) -> String {
+    fn show(&self, value: &reading::Disk) -> String {
         let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
         format!("{:.1} % of {:.1} GiB, {:.1} GiB free", value.percent(), gib(value.total), gib(value.free))
     }

@@ -53,7 +53,7 @@ pub fn render(reports: &[SourceReport]) -> String {
     rows.extend(reports.iter().map(|report| {
         let value = report.value.as_deref().unwrap_or("-");
         let permission = report.permission.as_deref().unwrap_or("-");
-        let cost = format!("{:.2} ms", report.cost.as_secs_f64() * 1000.0);
+        let cost = format!("{:.3} ms", report.cost.as_secs_f64() * 1000.0);
         [report.name, value, &cost, permission, &report.place].map(str::to_owned)
     }));
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
@@ -192,9 +192,9 @@ mod tests {
             },
         ];
         let expected = "\
-            SOURCE       VALUE        COST  PERMISSION       PLACE\n\
-            temperature  48.8 °C   0.04 ms  0444 root:root   /sys/class/thermal/thermal_zone0/temp\n\
-            power        -        12.35 ms  0660 root:video  /dev/vcio pmic_read_adc\n\
+            SOURCE       VALUE         COST  PERMISSION       PLACE\n\
+            temperature  48.8 °C   0.040 ms  0444 root:root   /sys/class/thermal/thermal_zone0/temp\n\
+            power        -        12.345 ms  0660 root:video  /dev/vcio pmic_read_adc\n\
             \u{20}            /dev/vcio: Permission denied; add the user to group video\n";
         assert_eq!(render(&reports), expected);
     }

@@ -33,7 +33,10 @@ impl Fan {
 
 impl Source for Fan {
     type Value = Speed;
-    const NAME: &'static str = "fan";
+
+    fn name(&self) -> &'static str {
+        "fan"
+    }
 
     fn place(&self, _: &Firmware) -> Place {
         match self.0.found().and_then(|files| files.rpm.as_ref().or(files.pwm.as_ref())) {
@@ -46,12 +49,12 @@ impl Source for Fan {
         self.0.read(turn.now, "no fan that the kernel drives", speed)
     }
 
-    fn put(value: &Speed, reading: &mut Metrics) {
+    fn put(&self, value: &Speed, reading: &mut Metrics) {
         reading.fan_rpm = value.rpm;
         reading.fan_pwm = value.pwm;
     }
 
-    fn show(value: &Speed) -> String {
+    fn show(&self, value: &Speed) -> String {
         let rpm = value.rpm.map_or("no tachometer".to_owned(), |rpm| format!("{rpm} RPM"));
         let pwm = value.pwm.map_or("duty unknown".to_owned(), |pwm| format!("duty {pwm} of 255"));
         format!("{rpm}, {pwm}")

@@ -1,6 +1,7 @@
 //! Questions to the firmware of a Raspberry Pi: by ioctl where there is a node, else by the program `vcgencmd`.
 
-use super::source::{Absent, Pace, Place, SECOND_LOOK};
+use super::schedule::Pace;
+use super::source::{Absent, Place, SECOND_LOOK};
 use crate::device::os::program;
 use crate::device::os::vcio::{self, Vcio};
 use std::io;
@@ -98,30 +99,22 @@ impl Firmware {
             ));
         }
         self.reopen(now);
-        let (path, text) = match &self.route {
+        let (path, said) = match &self.route {
+            Route::Node(node) => (node.path(), ask_node(node, question)),
+            Route::Closed { node, error, .. } => (node.as_path(), Err(same(error))),
+            Route::Program(program) => (program.as_path(), ask_program(program, question, limit)),
             Route::Nowhere => {
                 return Err(Absent::for_good(
                     "no firmware of a Raspberry Pi: neither /dev/vcio nor the program vcgencmd is here",
                 ));
             }
-            Route::Closed { node, error, .. } => {
-                let error = error.raw_os_error().map_or(error.kind().into(), io::Error::from_raw_os_error);
-                return Err(Absent::Unreadable { path: node.clone(), error });
-            }
-            Route::Node(node) => (node.path(), ask_node(node, question)),
-            Route::Program(program) => (program.as_path(), ask_program(program, question, limit)),
         };
-        let text = match text {
-            Ok(text) => text,
-            Err(error) => {
-                let (path, node) = (path.to_owned(), matches!(self.route, Route::Node(_)));
-                // A program has its own limit and its own slot; a node holds up the whole sample.
-                if node && error.kind() == io::ErrorKind::TimedOut {
-                    self.hold_until = Some(now + SECOND_LOOK);
-                }
-                return Err(Absent::Unreadable { path, error });
-            }
-        };
+        let path = path.to_owned();
+        // A program has its own limit and its own turn; a node holds up the whole sample.
+        if matches!((&self.route, &said), (Route::Node(_), Err(e)) if e.kind() == io::ErrorKind::TimedOut) {
+            self.hold_until = Some(now + SECOND_LOOK);
+        }
+        let text = said.map_err(|error| Absent::Unreadable { path, error })?;
         judge(&text).map(str::to_owned)
     }
 
@@ -137,6 +130,11 @@ impl Firmware {
             Err(now) => *error = now,
         }
     }
+}
+
+/// io::Error cannot be cloned.
+fn same(error: &io::Error) -> io::Error {
+    error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
 }
 
 /// False where the kernel says that this is not the device for such a request.
@@ -228,6 +226,55 @@ mod tests {
         let mut firmware = Firmware::choose(root.path());
         let answer = firmware.ask(Question::MeasureTemp, Instant::now(), Duration::from_secs(1));
         assert!(matches!(answer, Err(Absent::ForGood(_))), "{answer:?}");
+    }
+
+    #[test]
+    fn a_node_that_cannot_be_opened_is_named_and_the_program_is_not_started_in_vain() {
+        let root = tempfile::tempdir().expect("a directory");
+        for directory in ["dev", "usr/bin"] {
+            std::fs::create_dir_all(root.path().join(directory)).expect("created");
+        }
+        std::fs::write(root.path().join("usr/bin/vcgencmd"), "").expect("written");
+        // Opening a socket fails for root too (ENXIO), which a mode does not.
+        let node = root.path().join("dev/vcio");
+        let _socket = std::os::unix::net::UnixListener::bind(&node).expect("bound");
+        let mut firmware = Firmware::choose(root.path());
+        assert_eq!(firmware.pace(), Pace::EachSample);
+        let answer = firmware.ask(Question::MeasureTemp, Instant::now(), Duration::from_secs(1));
+        assert!(matches!(answer, Err(Absent::Unreadable { path, .. }) if path == node));
+    }
+
+    #[test]
+    fn a_node_that_opens_later_is_used_within_a_minute() {
+        let root = tempfile::tempdir().expect("a directory");
+        std::fs::create_dir(root.path().join("dev")).expect("created");
+        let node = root.path().join("dev/vcio");
+        let socket = std::os::unix::net::UnixListener::bind(&node).expect("bound");
+        let mut firmware = Firmware::choose(root.path());
+        let begin = Instant::now();
+        let mut error_after = |seconds| {
+            let now = begin + Duration::from_secs(seconds);
+            match firmware.ask(Question::MeasureTemp, now, Duration::ZERO) {
+                Err(Absent::Unreadable { error, .. }) => error.raw_os_error(),
+                answer => panic!("{answer:?}"),
+            }
+        };
+        assert_eq!(error_after(0), Some(libc::ENXIO));
+        drop(socket);
+        std::fs::remove_file(&node).expect("removed");
+        std::fs::write(&node, "").expect("written");
+        assert_eq!(error_after(59), Some(libc::ENXIO), "not looked at yet");
+        assert_eq!(error_after(60), Some(libc::ENOTTY), "opened, and asked");
+    }
+
+    #[test]
+    fn a_firmware_that_kept_silent_is_left_alone_for_a_minute() {
+        let mut firmware = Firmware::choose(Path::new("/proc/nowhere"));
+        let begin = Instant::now();
+        firmware.hold_until = Some(begin + SECOND_LOOK);
+        let mut ask = |now| firmware.ask(Question::GetThrottled, now, Duration::ZERO);
+        assert!(matches!(ask(begin), Err(Absent::Because(_))));
+        assert!(matches!(ask(begin + SECOND_LOOK), Err(Absent::ForGood(_))), "asked again: there is none");
     }
 
     #[test]

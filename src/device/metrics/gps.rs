@@ -1,8 +1,7 @@
 //! The last fix, as gpsd tells it over its JSON protocol.
 
-use super::firmware::Firmware;
-use super::reading::Metrics;
-use super::source::{Absent, Place, Source, Turn};
+use super::schedule::Asked;
+use super::source::Source;
 use crate::wire::{Gps, GpsFix};
 use serde::Deserialize;
 use std::io::{self, Read, Write};
@@ -12,13 +11,15 @@ use std::time::{Duration, Instant};
 /// Where gpsd listens, on every machine unless somebody took pains.
 pub const GPSD: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 2947);
 
-/// What gpsd knows already, and then whatever the receivers report: one that was asleep has nothing to poll yet.
+/// What gpsd knows already, and then whatever the receivers report: one that was asleep has nothing to poll
+/// yet.
 const ASK: &[u8] = b"?WATCH={\"enable\":true,\"json\":true};\n?POLL;\n";
 /// gpsd says 1 to 4 KiB a second; more than this before the first fix report is not gpsd.
 const OUTPUT_LIMIT: usize = 64 * 1024;
 
-/// Fix and, if `position`, place of the receiver with the best fix; `None` if gpsd has no receiver. A receiver that
-/// is awake answers within milliseconds; gpsd wakes a sleeping one, which takes a second or more.
+/// Fix and, if `position`, place of the receiver with the best fix; `None` if gpsd has no receiver. A
+/// receiver that is awake answers within milliseconds; gpsd wakes a sleeping one, which takes a second or
+/// more, and lets it sleep 60 s after its last client has gone: asked more often than that, it stays awake.
 ///
 /// # Errors
 /// One sentence: gpsd does not run, does not answer within `limit`, or what answers is not gpsd.
@@ -36,36 +37,18 @@ pub fn ask(address: SocketAddr, position: bool, limit: Duration) -> Result<Optio
     })
 }
 
-/// The fix, as a source.
-pub struct GpsReceiver {
-    /// Whether the place is told too.
-    pub position: bool,
-}
-
-impl Source for GpsReceiver {
-    type Value = Option<Gps>;
-
-    const NAME: &'static str = "gps";
-
-    fn place(&self, _firmware: &Firmware) -> Place {
-        Place::words(format!("gpsd at {GPSD}"))
-    }
-
-    fn read(&mut self, turn: &mut Turn<'_>) -> Result<Self::Value, Absent> {
-        ask(GPSD, self.position, turn.limit).map_err(Absent::because)
-    }
-
-    fn put(value: &Self::Value, reading: &mut Metrics) {
-        reading.connection.gps.clone_from(value);
-    }
-
-    fn show(value: &Self::Value) -> String {
-        match value.as_ref().map(|gps| gps.fix) {
-            Some(GpsFix::None) => "no fix".into(),
-            Some(GpsFix::TwoD) => "2d fix".into(),
-            Some(GpsFix::ThreeD) => "3d fix".into(),
-            None => "gpsd has no receiver".into(),
-        }
+/// [`ask`] of this machine's gpsd, as a source.
+pub fn source(position: bool) -> impl Source {
+    Asked {
+        name: "gps",
+        place: format!("gpsd at {GPSD}"),
+        ask: move |limit| ask(GPSD, position, limit),
+        put: |gps: &Gps, reading| reading.connection.gps = Some(gps.clone()),
+        show: |gps| match gps.fix {
+            GpsFix::None => "no fix".into(),
+            GpsFix::TwoD => "2d fix".into(),
+            GpsFix::ThreeD => "3d fix".into(),
+        },
     }
 }
 

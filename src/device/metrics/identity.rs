@@ -48,28 +48,31 @@ impl Origin {
 }
 
 /// Reads who the machine is whose file system begins at `root`, and remembers the id in `state_dir`.
+pub fn identify(root: &Path, state_dir: &Path) -> Identity {
+    let mut identity = read_identity(root, state_dir);
+    if let Some(HardwareId { id, .. }) = &identity.hardware_id {
+        if remembered(state_dir).as_ref() != Some(id) {
+            identity.warning = remember(state_dir, id).err().map(|error| {
+                format!("the hardware id {id} cannot be remembered in {}: {error}", state_dir.display())
+            });
+        }
+    }
+    identity
+}
+
+/// [`identify`] without writing anything.
 ///
 /// A serial number wins over what is remembered, because SD cards are cloned.
-pub fn identify(root: &Path, state_dir: &Path) -> Identity {
-    let remembered = remembered(state_dir);
-    let hardware_id = serial(root).or_else(|| {
-        let from = |id, origin| HardwareId { id, origin };
-        let remembered = remembered.clone().map(|id| from(id, Origin::Remembered));
-        remembered.or_else(|| mac(root).map(|id| from(id, Origin::Mac)))
-    });
-    let warning = match &hardware_id {
-        Some(HardwareId { id, .. }) if remembered.as_ref() != Some(id) => {
-            remember(state_dir, id).err().map(|error| {
-                format!("the hardware id {id} cannot be remembered in {}: {error}", state_dir.display())
-            })
-        }
-        _ => None,
-    };
+pub fn read_identity(root: &Path, state_dir: &Path) -> Identity {
+    let from = |id, origin| HardwareId { id, origin };
+    let hardware_id = serial(root)
+        .or_else(|| remembered(state_dir).map(|id| from(id, Origin::Remembered)))
+        .or_else(|| mac(root).map(|id| from(id, Origin::Mac)));
     Identity {
         hardware_id,
         hostname: line(&root.join("proc/sys/kernel/hostname")).filter(|name| name != "(none)"),
         boot_id: line(&root.join("proc/sys/kernel/random/boot_id")),
-        warning,
+        warning: None,
     }
 }
 
@@ -136,6 +139,7 @@ fn remembered(state_dir: &Path) -> Option<String> {
 
 /// Whole or not at all, also when the power fails in between.
 fn remember(state_dir: &Path, id: &str) -> io::Result<()> {
+    fs::create_dir_all(state_dir)?;
     let temporary = state_dir.join(format!(".{REMEMBERED}.new"));
     let mut file = File::create(&temporary)?;
     writeln!(file, "{id}")?;
@@ -304,10 +308,11 @@ mod tests {
     #[test]
     fn a_state_directory_that_takes_nothing_is_a_warning_and_not_the_end() {
         let machine = Machine::with(&[("proc/device-tree/serial-number", "10000000a5bd2dd2\0")]);
-        let identity = identify(machine.root.path(), Path::new("/nowhere/heartbeat-daemon"));
+        // Nobody can make a directory there, not even root.
+        let identity = identify(machine.root.path(), Path::new("/proc/nowhere/heartbeat-daemon"));
         assert_eq!(identity.hardware_id.map(|id| id.id).as_deref(), Some("10000000a5bd2dd2"));
         let warning = identity.warning.expect("a warning");
-        assert!(warning.contains("/nowhere/heartbeat-daemon"), "{warning}");
+        assert!(warning.contains("/proc/nowhere/heartbeat-daemon"), "{warning}");
     }
 
     #[test]

@@ -19,7 +19,10 @@ impl Load {
 
 impl Source for Load {
     type Value = [f64; 3];
-    const NAME: &'static str = "load";
+
+    fn name(&self) -> &'static str {
+        "load"
+    }
 
     fn place(&self, _: &Firmware) -> Place {
         Place::file(self.0.path())
@@ -29,11 +32,11 @@ impl Source for Load {
         read_parsed(&mut self.0, load)
     }
 
-    fn put(value: &[f64; 3], reading: &mut Metrics) {
+    fn put(&self, value: &[f64; 3], reading: &mut Metrics) {
         reading.load = Some(*value);
     }
 
-    fn show([one, five, fifteen]: &[f64; 3]) -> String {
+    fn show(&self, [one, five, fifteen]: &[f64; 3]) -> String {
         format!("{one:.2} {five:.2} {fifteen:.2}")
     }
 }
@@ -56,7 +59,10 @@ impl Uptime {
 
 impl Source for Uptime {
     type Value = Duration;
-    const NAME: &'static str = "uptime";
+
+    fn name(&self) -> &'static str {
+        "uptime"
+    }
 
     fn place(&self, _: &Firmware) -> Place {
         Place::file(self.0.path())
@@ -66,11 +72,11 @@ impl Source for Uptime {
         read_parsed(&mut self.0, uptime)
     }
 
-    fn put(value: &Duration, reading: &mut Metrics) {
+    fn put(&self, value: &Duration, reading: &mut Metrics) {
         reading.uptime = Some(*value);
     }
 
-    fn show(value: &Duration) -> String {
+    fn show(&self, value: &Duration) -> String {
         let minutes = value.as_secs() / 60;
         format!("{} d {} h {} min", minutes / 1440, minutes / 60 % 24, minutes % 60)
     }

@@ -26,7 +26,10 @@ pub struct Fill {
 
 impl Source for Memory {
     type Value = Fill;
-    const NAME: &'static str = "memory";
+
+    fn name(&self) -> &'static str {
+        "memory"
+    }
 
     fn place(&self, _: &Firmware) -> Place {
         Place::file(self.0.path())
@@ -36,12 +39,12 @@ impl Source for Memory {
         read_parsed(&mut self.0, fill)
     }
 
-    fn put(value: &Fill, reading: &mut Metrics) {
+    fn put(&self, value: &Fill, reading: &mut Metrics) {
         reading.mem = Some(value.memory);
         reading.swap = value.swap;
     }
 
-    fn show(value: &Fill) -> String {
+    fn show(&self, value: &Fill) -> String {
         match value.swap {
             Some(swap) => format!("{:.1} %, swap {swap:.1} %", value.memory),
             None => format!("{:.1} %, no swap", value.memory),

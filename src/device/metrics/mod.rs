@@ -1,7 +1,7 @@
 //! One thread that reads the machine: /proc, sysfs, the firmware, the network, the device's activities.
 //!
 //! Each file is one source of facts and fails alone; `source` says what they have in common, `sampler` which there
-//! are and when each is asked, `doctor` why one has nothing. `identity` is read once, at start.
+//! are, `schedule` when each is asked, `doctor` why one has nothing. `identity` is read once, at start.
 
 mod activity;
 mod app_version;
@@ -23,12 +23,13 @@ mod reading;
 mod recording;
 mod routes;
 mod sampler;
-mod source;
+pub mod schedule;
+pub mod source;
 mod temperature;
 mod throttled;
 mod wifi;
 
 pub use doctor::{SourceReport, render};
-pub use identity::{HardwareId, Identity, Origin, identify};
+pub use identity::{HardwareId, Identity, Origin, identify, read_identity};
 pub use reading::{Activity, Disk, Metrics, RecordingFile};
 pub use sampler::{Control, Sampler, run};

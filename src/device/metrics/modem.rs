@@ -1,24 +1,23 @@
 //! The modem, as ModemManager's `mmcli` tells it.
 
-use super::firmware::Firmware;
-use super::reading::Metrics;
-use super::source::{Absent, Place, Source, Turn};
+use super::schedule::Asked;
+use super::source::Source;
 use crate::device::os::program;
 use crate::wire;
 use serde::Deserialize;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Where Debian and all others install it; the daemon's own PATH is not asked.
 const MMCLI: &str = "usr/bin/mmcli";
 
-/// The first modem, or `None` if ModemManager has none. `limit` is for everything together: mmcli runs twice, about
-/// 30 ms each, and much longer while ModemManager probes a modem.
+/// The first modem, or `None` if ModemManager has none. `limit` is for everything together: mmcli runs twice,
+/// each time a program start and a call over D-Bus (8 ms on a PC; waiting for a busy modem, seconds).
 ///
 /// # Errors
-/// One sentence: no mmcli on this machine (found out without starting anything), ModemManager does not run, or what
-/// it says cannot be read.
+/// One sentence: no mmcli on this machine (found out without starting anything), ModemManager does not run,
+/// or what it says cannot be read.
 pub fn ask(root: &Path, limit: Duration) -> Result<Option<wire::Cellular>, String> {
     let program = root.join(MMCLI);
     if !program.exists() {
@@ -29,44 +28,26 @@ pub fn ask(root: &Path, limit: Duration) -> Result<Option<wire::Cellular>, Strin
     parse_modem(&run(&program, &["-J", "-m", &modem], deadline)?).map(Some)
 }
 
-/// The 4G modem, as a source: ModemManager wakes up for each question.
-pub struct Modem {
-    root: PathBuf,
-}
-
-impl Modem {
-    pub fn new(root: &Path) -> Modem {
-        Modem { root: root.to_owned() }
+/// [`ask`], as a source.
+pub fn source(root: &Path) -> impl Source + use<> {
+    let root = root.to_owned();
+    Asked {
+        name: "modem",
+        place: root.join(MMCLI).display().to_string(),
+        ask: move |limit| ask(&root, limit),
+        put: |modem: &wire::Cellular, reading| reading.connection.cellular = Some(modem.clone()),
+        show: shown,
     }
 }
 
-impl Source for Modem {
-    type Value = Option<wire::Cellular>;
-
-    const NAME: &'static str = "modem";
-
-    fn place(&self, _firmware: &Firmware) -> Place {
-        Place::file(&self.root.join(MMCLI))
-    }
-
-    fn read(&mut self, turn: &mut Turn<'_>) -> Result<Self::Value, Absent> {
-        ask(&self.root, turn.limit).map_err(Absent::because)
-    }
-
-    fn put(value: &Self::Value, reading: &mut Metrics) {
-        reading.connection.cellular.clone_from(value);
-    }
-
-    fn show(value: &Self::Value) -> String {
-        let Some(modem) = value else { return "ModemManager has no modem".into() };
-        format!(
-            "{}, {}, {}, {}",
-            modem.state,
-            modem.operator.as_deref().unwrap_or("no operator"),
-            modem.technology.as_deref().unwrap_or("no technology"),
-            modem.signal_percent.map_or("no signal".into(), |percent| format!("{percent} %")),
-        )
-    }
+fn shown(modem: &wire::Cellular) -> String {
+    format!(
+        "{}, {}, {}, {}",
+        modem.state,
+        modem.operator.as_deref().unwrap_or("no operator"),
+        modem.technology.as_deref().unwrap_or("no technology"),
+        modem.signal_percent.map_or("no signal".into(), |percent| format!("{percent} %")),
+    )
 }
 
 fn run(program: &Path, arguments: &[&str], deadline: Instant) -> Result<String, String> {
@@ -206,8 +187,8 @@ mod tests {
             let root = std::env::temp_dir().join(format!("heartbeat-modem-{name}-{}", std::process::id()));
             let program = root.join(MMCLI);
             std::fs::create_dir_all(program.parent().expect("a directory")).expect("created");
-            // Written by another process: a test that forks just now would hold the file open for writing, and
-            // the kernel does not run such a file.
+            // Written by another process: a test that forks just now would hold the file open for writing,
+            // and the kernel does not run such a file.
             let write = r#"printf '#!/bin/sh\n%s\n' "$1" > "$0" && chmod 755 "$0""#;
             let written = Command::new("/bin/sh").arg("-c").arg(write).arg(&program).arg(script).status();
             assert!(written.expect("a shell").success());

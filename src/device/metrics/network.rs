@@ -3,7 +3,10 @@
 //! [`describe`] decides what is told; [`Network`] reads what it needs.
 
 use super::doctor::SourceReport;
+use super::firmware::Firmware;
+use super::reading::Metrics;
 use super::routes::Routes;
+use super::source::{Absent, Place, Source, Turn};
 use super::wifi::{Radio, Radios};
 use crate::device::os::netlink::{Address, Link, Links};
 use crate::wire::{self, LinkKind, LinkState};
@@ -17,7 +20,7 @@ const INTERFACES: usize = 16;
 const ADDRESSES: usize = 32;
 
 /// Beginnings of the names that uplinks have, for virtual links: a container's `eth0` is a veth.
-const UPLINK_NAMES: [&str; 8] = ["eth", "end", "enx", "enp", "wlan", "wwan", "usb", "ppp"];
+const UPLINK_NAMES: [&str; 6] = ["eth", "en", "wl", "ww", "usb", "ppp"];
 
 /// A link that is told about.
 #[derive(Debug, Clone)]
@@ -51,7 +54,7 @@ impl Network {
         }
     }
 
-    /// The connection as it is now, without modem and GPS. Why something is missing is told by `inspect`.
+    /// The connection as it is now, without modem and GPS. Why something is missing is told by `reports`.
     pub fn sample(&mut self, now: Instant) -> wire::Connection {
         let active = self.routes.default_interface().ok().flatten();
         let links = self.links().unwrap_or_default();
@@ -60,9 +63,9 @@ impl Network {
     }
 
     /// The sources one by one, for `doctor`.
-    pub fn inspect(&mut self, now: Instant) -> Vec<SourceReport> {
-        let tables = "proc/net/route, proc/net/ipv6_route";
-        let route = SourceReport::ask("default_route", self.root.join(tables).to_string_lossy(), || {
+    pub fn reports(&mut self, now: Instant) -> Vec<SourceReport> {
+        let tables = format!("{0}proc/net/route, {0}proc/net/ipv6_route", self.root.join("").display());
+        let route = SourceReport::ask("default_route", tables, || {
             let interface = self.routes.default_interface().map_err(|error| error.to_string())?;
             interface.ok_or_else(|| "no default route".into())
         });
@@ -128,6 +131,35 @@ impl Network {
     }
 }
 
+impl Source for Network {
+    type Value = wire::Connection;
+
+    fn name(&self) -> &'static str {
+        "network"
+    }
+
+    fn place(&self, _firmware: &Firmware) -> Place {
+        Place::words("route netlink")
+    }
+
+    fn read(&mut self, turn: &mut Turn<'_>) -> Result<Self::Value, Absent> {
+        Ok(self.sample(turn.now))
+    }
+
+    /// Modem and GPS write into the same connection; they come after this one.
+    fn put(&self, value: &Self::Value, reading: &mut Metrics) {
+        reading.connection.clone_from(value);
+    }
+
+    fn show(&self, value: &Self::Value) -> String {
+        value.active.clone().unwrap_or_else(|| "no default route".to_owned())
+    }
+
+    fn inspect(&mut self, turn: &mut Turn<'_>) -> Vec<SourceReport> {
+        self.reports(turn.now)
+    }
+}
+
 /// The links that may lead out, the active one first, then by index; at most 16.
 pub fn uplinks(links: Vec<Link>, active: Option<&str>) -> Vec<Link> {
     let is_active = |link: &Link| Some(link.name.as_str()) == active;
@@ -159,8 +191,8 @@ fn find_kind(root: &Path, link: &Link) -> LinkKind {
         Some("wwan") => LinkKind::Cellular,
         _ if wireless() => LinkKind::Wifi,
         // A modem's network card is not always marked; ppp on such a device is a modem's too.
-        _ if begins(&["wwan", "ppp"]) => LinkKind::Cellular,
-        _ if begins(&["wlan", "wlp", "wlx"]) => LinkKind::Wifi,
+        _ if begins(&["ww", "ppp"]) => LinkKind::Cellular,
+        _ if begins(&["wl"]) => LinkKind::Wifi,
         _ if link.ethernet_frames && (link.virtual_kind.is_none() || named_as_uplink(&link.name)) => {
             LinkKind::Ethernet
         }
@@ -168,8 +200,8 @@ fn find_kind(root: &Path, link: &Link) -> LinkKind {
     }
 }
 
-/// What a heartbeat tells of these interfaces. `active` is the default route's interface; it is told even where
-/// nothing else of it is known.
+/// What a heartbeat tells of these interfaces. `active` is the default route's interface; it is told even
+/// where nothing else of it is known.
 pub fn describe(interfaces: &[Interface], active: Option<String>) -> wire::Connection {
     let ethernet = choose(interfaces, LinkKind::Ethernet, active.as_deref());
     let wifi = choose(interfaces, LinkKind::Wifi, active.as_deref());
@@ -232,8 +264,8 @@ fn usable(address: &Address) -> bool {
     !local && !address.tentative
 }
 
-/// The interface's usable addresses; the others only if it has nothing better. None of a link that is down: the
-/// kernel keeps them, but nobody reaches the device there.
+/// The interface's usable addresses; the others only if it has nothing better. None of a link that is down:
+/// the kernel keeps them, but nobody reaches the device there.
 fn addresses(interface: &Interface) -> impl Iterator<Item = wire::Address> + '_ {
     let link = &interface.link;
     let state = state(link);

@@ -12,7 +12,10 @@ pub struct Power;
 
 impl Source for Power {
     type Value = f64;
-    const NAME: &'static str = "power";
+
+    fn name(&self) -> &'static str {
+        "power"
+    }
 
     fn place(&self, firmware: &Firmware) -> Place {
         firmware.place(Question::PmicReadAdc)
@@ -25,11 +28,11 @@ impl Source for Power {
         ))
     }
 
-    fn put(value: &f64, reading: &mut Metrics) {
+    fn put(&self, value: &f64, reading: &mut Metrics) {
         reading.power = Some(*value);
     }
 
-    fn show(value: &f64) -> String {
+    fn show(&self, value: &f64) -> String {
         format!("{value:.2} W")
     }
 }

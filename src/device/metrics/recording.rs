@@ -12,8 +12,8 @@ use std::time::{Duration, SystemTime};
 const ENTRIES: usize = 10_000;
 /// Longest path that Linux takes.
 const PATH_MAX: u64 = 4096;
-/// The kernel dates changes by its timer tick, 1 to 10 ms: two changes within one look like one. So a directory
-/// that has just changed is read again.
+/// The kernel dates changes by its timer tick, 1 to 10 ms: two changes within one look like one. So a
+/// directory that has just changed is read again.
 const SETTLED: Duration = Duration::from_secs(2);
 
 /// Finds the recording.
@@ -53,7 +53,8 @@ impl Recording {
         (!places.is_empty()).then(|| places.join(", "))
     }
 
-    /// The file and its size as it is now. The path is told as the machine itself would say it, without the root.
+    /// The file and its size as it is now. The path is told as the machine itself would say it, without the
+    /// root.
     ///
     /// # Errors
     /// One sentence why there is none.
@@ -106,7 +107,8 @@ fn regular_size(path: &Path) -> std::io::Result<u64> {
     if metadata.is_file() { Ok(metadata.len()) } else { Err(std::io::ErrorKind::IsADirectory.into()) }
 }
 
-/// By time of the last write, and by name where that is the same (a clock that has not been set counts in jumps).
+/// By time of the last write, and by name where that is the same (a clock that has not been set counts in
+/// jumps).
 fn newest_file(directory: &Path) -> std::io::Result<Option<(u64, PathBuf)>> {
     let files = fs::read_dir(directory)?.take(ENTRIES).flatten().filter_map(|entry| {
         let metadata = entry.metadata().ok().filter(fs::Metadata::is_file)?;

@@ -61,8 +61,8 @@ fn parse_ipv4(table: &[u8]) -> io::Result<Option<String>> {
     Ok(default.map(|route| route.iface))
 }
 
-/// A line has ten fields: destination, its prefix length, source, its prefix length, next hop, metric, reference
-/// count, use, flags (all hexadecimal) and the interface. A line that does not is left out.
+/// A line has ten fields: destination, its prefix length, source, its prefix length, next hop, metric,
+/// reference count, use, flags (all hexadecimal) and the interface. A line that does not is left out.
 fn parse_ipv6(table: &str) -> Option<String> {
     let routes = table.lines().filter_map(|line| {
         let fields: Vec<&str> = line.split_ascii_whitespace().collect();

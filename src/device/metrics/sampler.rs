@@ -8,19 +8,18 @@ use super::disk::Disk;
 use super::doctor::SourceReport;
 use super::fan::Fan;
 use super::firmware::Firmware;
-use super::gps::GpsReceiver;
 use super::load::{Load, Uptime};
 use super::memory::Memory;
-use super::modem::Modem;
 use super::network::Network;
 use super::power::Power;
 use super::reading::Metrics;
-use super::source::{Pace, Sources, Turn};
+use super::schedule::{Pace, Sources};
+use super::source::Turn;
 use super::temperature::Temperature;
 use super::throttled::Throttled;
+use super::{gps, modem};
 use crate::device::config;
 use crate::device::ticker::Ticker;
-use crate::wire;
 use crossbeam_channel::{Receiver, select};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -28,16 +27,17 @@ use std::time::{Duration, Instant};
 /// For one slow source: the next sample, 1 s away at the least, is not late because of it.
 const SLOW_LIMIT: Duration = Duration::from_secs(1);
 
-/// A modem's signal and a fix move slowly, and mmcli costs 30 ms of CPU each time.
-const EVERY_MINUTE: Pace = Pace::Every(Duration::from_secs(60));
+/// A modem's signal moves slowly, and mmcli costs 30 ms of CPU each time.
+const MODEM: Pace = Pace::Every(Duration::from_secs(60));
+
+/// gpsd lets a receiver sleep 60 s after its last client has gone, and waking takes longer than a question may.
+const GPS: Pace = Pace::Every(Duration::from_secs(30));
 
 /// Reads the machine whose file system begins at a root.
 pub struct Sampler {
     root: PathBuf,
     firmware: Firmware,
     sources: Sources,
-    network: Network,
-    activities: Activities,
     slow_limit: Duration,
 }
 
@@ -45,14 +45,8 @@ impl Sampler {
     /// Looks for each source. Nothing slow is asked here but the firmware's node, once: 2.65 ms.
     pub fn new(root: &Path, metrics: &config::Metrics, activity: &config::Activity) -> Sampler {
         let firmware = Firmware::choose(root);
-        Sampler {
-            root: root.to_owned(),
-            sources: sources(root, metrics, &firmware),
-            firmware,
-            network: Network::new(root),
-            activities: Activities::new(root, activity),
-            slow_limit: SLOW_LIMIT,
-        }
+        let sources = sources(root, metrics, activity, &firmware);
+        Sampler { root: root.to_owned(), firmware, sources, slow_limit: SLOW_LIMIT }
     }
 
     /// The same with another limit for one slow source; a busy machine may need more than 1 s to start a program.
@@ -64,27 +58,21 @@ impl Sampler {
     /// One reading: the fast sources now, the slow ones as they were asked last.
     pub fn sample(&mut self, now: Instant) -> Metrics {
         let mut turn = Turn { now, limit: self.slow_limit, firmware: &mut self.firmware };
-        let mut reading = self.sources.sample(&mut turn);
-        let (cellular, gps) = (reading.connection.cellular.take(), reading.connection.gps.take());
-        reading.connection = wire::Connection { cellular, gps, ..self.network.sample(now) };
-        reading.activity = self.activities.sample(now);
-        reading
+        self.sources.sample(&mut turn)
     }
 
     /// Asks the longest overdue slow source, for 1 s at most; false if none is due. For the time after a sample was
     /// published, so that a program that hangs costs only itself.
     pub fn ask_one_slow(&mut self, now: Instant) -> bool {
-        self.sources.ask_one(&mut Turn { now, limit: self.slow_limit, firmware: &mut self.firmware })
+        let mut turn = Turn { now, limit: self.slow_limit, firmware: &mut self.firmware };
+        self.sources.ask_one(&mut turn)
     }
 
-    /// Asks every source, the slow ones too, and says what came of it; for `doctor`.
+    /// Asks every source, the slow ones too, and says what came of it; for `doctor`. The processor's percentage is
+    /// that since the last [`Sampler::sample`], so one should lie some time back.
     pub fn inspect(&mut self) -> Vec<SourceReport> {
-        let now = Instant::now();
-        let mut turn = Turn { now, limit: self.slow_limit, firmware: &mut self.firmware };
-        let mut reports = self.sources.inspect(&mut turn);
-        reports.extend(self.network.inspect(now));
-        reports.extend(self.activities.inspect(now));
-        reports
+        let mut turn = Turn { now: Instant::now(), limit: self.slow_limit, firmware: &mut self.firmware };
+        self.sources.inspect(&mut turn)
     }
 
     fn reloaded(&self, metrics: &config::Metrics, activity: &config::Activity) -> Sampler {
@@ -93,7 +81,12 @@ impl Sampler {
 }
 
 /// In the order in which they write into a reading.
-fn sources(root: &Path, metrics: &config::Metrics, firmware: &Firmware) -> Sources {
+fn sources(
+    root: &Path,
+    metrics: &config::Metrics,
+    activity: &config::Activity,
+    firmware: &Firmware,
+) -> Sources {
     let temperature = Temperature::new(root, firmware);
     let mut sources = Sources::default();
     sources.add(Pace::EachSample, Cpu::new(root));
@@ -107,12 +100,14 @@ fn sources(root: &Path, metrics: &config::Metrics, firmware: &Firmware) -> Sourc
     sources.add(Pace::EachSample, Disk::new(root, &metrics.disk));
     sources.add(Pace::EachSample, Clock::new(root));
     sources.add(Pace::EachSample, AppVersion::new(root, metrics.app_version_file.as_deref()));
+    sources.add(Pace::EachSample, Network::new(root));
+    sources.add(Pace::EachSample, Activities::new(root, activity));
     if metrics.modem {
-        sources.add(EVERY_MINUTE, Modem::new(root));
+        sources.add(MODEM, modem::source(root));
     }
     // A fixture has no gpsd of its own, and must not meet this machine's.
     if metrics.gps && root == Path::new("/") {
-        sources.add(EVERY_MINUTE, GpsReceiver { position: metrics.gps_position });
+        sources.add(GPS, gps::source(metrics.gps_position));
     }
     sources
 }

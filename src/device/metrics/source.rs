@@ -1,4 +1,4 @@
-//! What all sources of facts have in common: how one is read, why it has nothing, and when it is asked.
+//! What all sources of facts have in common: how one is read, where, and why it has nothing.
 
 use super::doctor::SourceReport;
 use super::firmware::Firmware;
@@ -13,15 +13,12 @@ use std::time::{Duration, Instant};
 /// After an error a path is looked for again, a silent firmware asked again: not more often than this.
 pub const SECOND_LOOK: Duration = Duration::from_secs(60);
 
-/// A value is dropped once it is older than this many periods of its source.
-const STALE_AFTER: u32 = 3;
-
 /// One source of facts about the machine, which fails alone.
 pub trait Source: Send {
     type Value: Send;
 
     /// As `doctor` calls it.
-    const NAME: &'static str;
+    fn name(&self) -> &'static str;
 
     /// Where the value comes from, as of now.
     fn place(&self, firmware: &Firmware) -> Place;
@@ -31,10 +28,19 @@ pub trait Source: Send {
     fn read(&mut self, turn: &mut Turn<'_>) -> Result<Self::Value, Absent>;
 
     /// Writes a value to its place in the reading.
-    fn put(value: &Self::Value, reading: &mut Metrics);
+    fn put(&self, value: &Self::Value, reading: &mut Metrics);
 
     /// The value with its unit, for a person.
-    fn show(value: &Self::Value) -> String;
+    fn show(&self, value: &Self::Value) -> String;
+
+    /// For `doctor`; more than one report where a source is made of several.
+    fn inspect(&mut self, turn: &mut Turn<'_>) -> Vec<SourceReport> {
+        let begin = Instant::now();
+        let result = self.read(turn);
+        let cost = begin.elapsed();
+        let value = result.map(|value| self.show(&value));
+        vec![SourceReport::new(self.name(), self.place(turn.firmware), value, cost)]
+    }
 }
 
 /// What a source may use while it is its turn.
@@ -96,6 +102,13 @@ pub struct Place {
 impl Place {
     pub fn file(path: &Path) -> Place {
         Place { text: path.display().to_string(), file: Some(path.to_owned()) }
+    }
+
+    /// A file if it looks like a path, else words.
+    pub fn named(text: impl Into<String>) -> Place {
+        let text = text.into();
+        let file = text.starts_with('/').then(|| PathBuf::from(&text)).filter(|path| path.exists());
+        Place { text, file }
     }
 
     pub fn words(text: impl Into<String>) -> Place {
@@ -172,137 +185,29 @@ impl<T> Sought<T> {
     }
 }
 
-/// How often a source is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pace {
-    /// It costs a system call or two, or an ioctl.
-    EachSample,
-    /// It runs a program or asks a peer: asked after a sample was published, one such source at a time; its
-    /// value is kept meanwhile.
-    Every(Duration),
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// All sources, in the order in which they write into a reading.
-#[derive(Default)]
-pub struct Sources {
-    entries: Vec<Box<dyn Entry>>,
-    /// When the last reading was made, and how long after the one before.
-    last: Option<Instant>,
-    spacing: Duration,
-}
-
-impl Sources {
-    pub fn add(&mut self, pace: Pace, source: impl Source + 'static) {
-        self.entries.push(Box::new(Scheduled { source, pace, gone: None, asked: None, kept: None }));
-    }
-
-    /// Asks what is asked each time, and adds what is known of the rest.
-    pub fn sample(&mut self, turn: &mut Turn<'_>) -> Metrics {
-        self.spacing = self.last.map_or(Duration::ZERO, |last| turn.now.saturating_duration_since(last));
-        self.last = Some(turn.now);
-        // One slow source is asked per sample, so that with long intervals each has to wait for the others.
-        let slow = self.entries.iter().filter(|entry| entry.is_slow()).count();
-        let round = self.spacing * u32::try_from(slow).unwrap_or(u32::MAX);
-        let mut reading = Metrics::default();
-        for entry in &mut self.entries {
-            entry.fill(turn, round, &mut reading);
-        }
-        reading
-    }
-
-    /// Asks the longest overdue of the slow sources; false if none is due.
-    pub fn ask_one(&mut self, turn: &mut Turn<'_>) -> bool {
-        let due = self.entries.iter_mut().filter_map(|entry| Some((entry.due(turn.now)?, entry)));
-        // The first of equals: never asked is the longest overdue.
-        match due.min_by_key(|(due, _)| *due) {
-            Some((_, entry)) => entry.ask(turn),
-            None => return false,
-        }
-        true
-    }
-
-    /// Asks every source, the slow ones too.
-    pub fn inspect(&mut self, turn: &mut Turn<'_>) -> Vec<SourceReport> {
-        self.entries.iter_mut().map(|entry| entry.inspect(turn)).collect()
-    }
-}
-
-/// A source whose type of value is nobody else's business.
-trait Entry: Send {
-    fn is_slow(&self) -> bool;
-    fn fill(&mut self, turn: &mut Turn<'_>, round: Duration, reading: &mut Metrics);
-    /// When it was or is to be asked, if that is not in the future; `Some(None)`: it never was.
-    fn due(&self, now: Instant) -> Option<Option<Instant>>;
-    fn ask(&mut self, turn: &mut Turn<'_>);
-    fn inspect(&mut self, turn: &mut Turn<'_>) -> SourceReport;
-}
-
-struct Scheduled<S: Source> {
-    source: S,
-    pace: Pace,
-    /// Set once it has failed for good.
-    gone: Option<Absent>,
-    asked: Option<Instant>,
-    kept: Option<S::Value>,
-}
-
-impl<S: Source> Scheduled<S> {
-    fn read(&mut self, turn: &mut Turn<'_>) -> Result<S::Value, Absent> {
-        let result = self.source.read(turn);
-        if let Err(Absent::ForGood(reason)) = &result {
-            self.gone = Some(Absent::ForGood(reason.clone()));
-        }
-        result
-    }
-}
-
-impl<S: Source> Entry for Scheduled<S> {
-    fn is_slow(&self) -> bool {
-        self.gone.is_none() && self.pace != Pace::EachSample
-    }
-
-    fn fill(&mut self, turn: &mut Turn<'_>, round: Duration, reading: &mut Metrics) {
-        if self.gone.is_some() {
-            return;
-        }
-        match (self.pace, self.asked) {
-            (Pace::EachSample, _) => {
-                if let Ok(value) = self.read(turn) {
-                    S::put(&value, reading);
-                }
-            }
-            (Pace::Every(period), Some(asked)) => {
-                let age = turn.now.saturating_duration_since(asked);
-                let fresh = age <= period.max(round) * STALE_AFTER;
-                self.kept = self.kept.take().filter(|_| fresh);
-                self.kept.iter().for_each(|value| S::put(value, reading));
-            }
-            (Pace::Every(_), None) => {}
-        }
-    }
-
-    fn due(&self, now: Instant) -> Option<Option<Instant>> {
-        match (self.pace, self.asked) {
-            (Pace::EachSample, _) => None,
-            _ if self.gone.is_some() => None,
-            (Pace::Every(_), None) => Some(None),
-            (Pace::Every(period), Some(asked)) => Some(Some(asked + period)).filter(|due| *due <= Some(now)),
-        }
-    }
-
-    fn ask(&mut self, turn: &mut Turn<'_>) {
-        self.asked = Some(turn.now);
-        self.kept = self.read(turn).ok();
-    }
-
-    fn inspect(&mut self, turn: &mut Turn<'_>) -> SourceReport {
-        let begin = Instant::now();
-        let result = match self.gone.take() {
-            Some(gone) => Err(gone),
-            None => self.source.read(turn),
+    #[test]
+    fn what_was_lost_is_looked_for_again_at_most_once_a_minute() {
+        let root = tempfile::tempdir().expect("a directory");
+        let path = root.path().join("sensor");
+        let find = |root: &Path| Some(root.join("sensor")).filter(|path| path.exists());
+        let read = |path: &mut PathBuf| {
+            let text = std::fs::read_to_string(&*path);
+            text.map_err(|error| Absent::Unreadable { path: path.clone(), error })
         };
-        let cost = begin.elapsed();
-        let place = self.source.place(turn.firmware);
-        SourceReport::new(S::NAME, place, result.map(|value| S::show(&value)), cost)
+        let mut sought = Sought::new(root.path(), find);
+        let begin = Instant::now();
+        let mut at = |seconds| sought.read(begin + Duration::from_secs(seconds), "no sensor", read).is_ok();
+        assert!(!at(0), "looked for, in vain");
+        std::fs::write(&path, "1").expect("written");
+        assert!(!at(59));
+        assert!(at(60));
+        std::fs::remove_file(&path).expect("removed");
+        assert!(!at(61));
+        std::fs::write(&path, "2").expect("written");
+        assert!(at(62), "what was found once is tried again each time");
     }
 }

@@ -6,7 +6,8 @@
 use super::firmware::{Firmware, Question};
 use super::hwmon;
 use super::reading::Metrics;
-use super::source::{Absent, Pace, Place, Sought, Source, Turn, read_parsed};
+use super::schedule::Pace;
+use super::source::{Absent, Place, Sought, Source, Turn, read_parsed};
 use crate::device::os::file::KeptFile;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -37,7 +38,10 @@ impl Temperature {
 
 impl Source for Temperature {
     type Value = f64;
-    const NAME: &'static str = "temperature";
+
+    fn name(&self) -> &'static str {
+        "temperature"
+    }
 
     fn place(&self, firmware: &Firmware) -> Place {
         match self.sysfs.found() {
@@ -56,11 +60,11 @@ impl Source for Temperature {
         }
     }
 
-    fn put(value: &f64, reading: &mut Metrics) {
+    fn put(&self, value: &f64, reading: &mut Metrics) {
         reading.temp = Some(*value);
     }
 
-    fn show(value: &f64) -> String {
+    fn show(&self, value: &f64) -> String {
         format!("{value:.1} °C")
     }
 }

@@ -20,6 +20,8 @@ pub struct Throttled {
     /// Why the firmware is out of the question.
     no_firmware: Option<String>,
     sysfs: Sought<Sysfs>,
+    /// Whether the last value is from there.
+    by_sysfs: bool,
 }
 
 #[derive(Debug)]
@@ -31,35 +33,41 @@ enum Sysfs {
 
 impl Throttled {
     pub fn new(root: &Path) -> Throttled {
-        Throttled { no_firmware: None, sysfs: Sought::new(root, find) }
+        Throttled { no_firmware: None, sysfs: Sought::new(root, find), by_sysfs: false }
     }
 }
 
 impl Source for Throttled {
     type Value = wire::Throttled;
-    const NAME: &'static str = "throttled";
+
+    fn name(&self) -> &'static str {
+        "throttled"
+    }
 
     fn place(&self, firmware: &Firmware) -> Place {
-        match (&self.no_firmware, self.sysfs.found()) {
-            (Some(_), Some(Sysfs::Flags(file) | Sysfs::Alarm(file))) => Place::file(file.path()),
+        match self.sysfs.found() {
+            Some(Sysfs::Flags(file) | Sysfs::Alarm(file)) if self.by_sysfs => Place::file(file.path()),
             _ => firmware.place(Question::GetThrottled),
         }
     }
 
     fn read(&mut self, turn: &mut Turn<'_>) -> Result<wire::Throttled, Absent> {
+        self.by_sysfs = false;
         let refusal = match self.by_firmware(turn) {
             Ok(throttled) => return Ok(throttled),
             Err(refusal) => refusal,
         };
+        let sysfs = self.sysfs.read(turn.now, "neither flags nor alarm", Sysfs::read);
+        self.by_sysfs = sysfs.is_ok();
         // The reason that can be mended is the firmware's: sysfs is a stopgap.
-        self.sysfs.read(turn.now, "", Sysfs::read).map_err(|_| refusal)
+        sysfs.map_err(|_| refusal)
     }
 
-    fn put(value: &wire::Throttled, reading: &mut Metrics) {
+    fn put(&self, value: &wire::Throttled, reading: &mut Metrics) {
         reading.throttled = Some(value.clone());
     }
 
-    fn show(value: &wire::Throttled) -> String {
+    fn show(&self, value: &wire::Throttled) -> String {
         let words = |flags: &[Throttle]| match flags {
             [] => "nothing".to_owned(),
             flags => flags.iter().map(|flag| word(*flag)).collect::<Vec<_>>().join(", "),

@@ -1,5 +1,5 @@
-//! What each wireless interface is associated with: the signal from /proc/net/wireless at every sample, the SSID
-//! from nl80211 now and then.
+//! What each wireless interface is associated with: the signal from /proc/net/wireless at every sample, the
+//! SSID from nl80211 now and then.
 
 use crate::device::os::file::KeptFile;
 use crate::device::os::nl80211::{Association, Nl80211};
@@ -46,7 +46,8 @@ impl Radios {
         }
     }
 
-    /// The signal as it is now, and the SSID as it was at most 10 s ago. Call it only for a link with carrier.
+    /// The signal as it is now, and the SSID as it was at most 10 s ago. Call it only for a link with
+    /// carrier.
     pub fn radio(&mut self, index: u32, name: &str, now: Instant) -> Radio {
         let association = self.association(index, now).unwrap_or_default();
         let level = self.wireless.read_text().ok().and_then(|table| parse_level(table, name));
@@ -89,13 +90,19 @@ impl Radios {
     }
 }
 
-/// Level of a line of /proc/net/wireless: dBm below 0, or a share of the driver's own from 0 on.
+/// Level of a line of /proc/net/wireless: dBm below 0, or a share of the driver's own from 1 to 110.
 fn parse_level(table: &str, interface: &str) -> Option<i32> {
     let (_, fields) =
         table.lines().filter_map(|line| line.split_once(':')).find(|(name, _)| name.trim() == interface)?;
     // status, link quality, level, noise; a dot behind a value says that it is fresh.
     let level = fields.split_ascii_whitespace().nth(2)?;
-    level.trim_end_matches('.').parse().ok()
+    match level.trim_end_matches('.').parse().ok()? {
+        level @ (-127..=-1 | 1..=110) => Some(level),
+        // dBm in a byte without sign, by drivers that do not say so.
+        level @ 129..=255 => Some(level - 256),
+        // -256 and 0: nothing was measured.
+        _ => None,
+    }
 }
 
 /// The level of /proc/net/wireless where there is one, for it is of now; else nl80211's.
@@ -108,9 +115,9 @@ fn radio(association: Association, level: Option<i32>) -> Radio {
     }
 }
 
-/// Percent as NetworkManager makes it of dBm, and so as `nmcli` and the desktop show it on the same device: -40
-/// and better is 100, -100 is 0, -52 is 80. (`iwconfig`'s link quality says 58/70 for that, which is 83 %.) Levels
-/// from 0 on are old drivers' own percentages.
+/// Percent as NetworkManager makes it of dBm, and so as `nmcli` and the desktop show it on the same device:
+/// -40 and better is 100, -100 is 0, -52 is 80. (`iwconfig`'s link quality says 58/70 for that, which is 83
+/// %.) Levels above 0 are old drivers' own percentages.
 fn percent(level: i32) -> u8 {
     let percent = match level {
         ..0 => 100 - (-40 - level.clamp(-100, -40)) * 100 / 60,
@@ -137,6 +144,21 @@ Inter-| sta-|   Quality        |   Discarded packets               | Missed | WE
         assert_eq!(parse_level(PI5, "face"), None);
         assert_eq!(parse_level(" wlan0: 0000   58.", "wlan0"), None);
         assert_eq!(parse_level("", "wlan0"), None);
+    }
+
+    #[test]
+    fn a_level_that_nobody_measured_is_absent_and_a_byte_without_sign_gets_its_sign() {
+        for (level, expected) in [
+            ("-256.", None),
+            ("0", None),
+            ("-128", None),
+            ("300", None),
+            ("x", None),
+            ("204", Some(-52)),
+            ("70", Some(70)),
+        ] {
+            assert_eq!(parse_level(&format!("wlan0: 0000 58. {level} -256."), "wlan0"), expected, "{level}");
+        }
     }
 
     #[test]

@@ -3,10 +3,6 @@
 use std::io;
 use std::mem;
 
-/// The kernel lets the estimated error grow by 500 ppm while nobody corrects the clock, and stops counting at
-/// 16 s: at boot, and about 9 h after the last correction.
-const MAX_ERROR_US: libc::c_long = 16_000_000;
-
 /// True while NTP (timesyncd, chrony, ntpd) or PTP keeps the clock right. Reads only, and needs no privilege.
 ///
 /// # Errors
@@ -20,7 +16,9 @@ pub fn synchronized() -> io::Result<bool> {
         return Err(io::Error::last_os_error());
     }
     // Not STA_UNSYNC: some set it only to keep the kernel from writing the RTC (timedatectl does the same).
-    Ok(timex.maxerror < MAX_ERROR_US)
+    // The kernel lets the error grow by 500 ppm while nobody corrects the clock, and stops counting at 16 s, given
+    // in microseconds: at boot, and about 9 h after the last correction.
+    Ok(timex.maxerror < 16_000_000)
 }
 
 #[cfg(test)]

@@ -76,8 +76,9 @@ impl Socket {
     /// the last one. `flags` come on top of `NLM_F_REQUEST`; what is not a dump is acknowledged.
     ///
     /// # Errors
-    /// The error that the kernel answers with; `Interrupted` for a dump that is inconsistent because something
-    /// changed meanwhile (to be repeated); `TimedOut` after 1 s of silence; `InvalidData` for a broken reply.
+    /// The error that the kernel answers with; `Interrupted` for a dump that is inconsistent because
+    /// something changed meanwhile (to be repeated); `TimedOut` after 1 s of silence; `InvalidData` for a
+    /// broken reply.
     pub fn request(
         &mut self,
         kind: u16,
@@ -207,7 +208,8 @@ pub struct Link {
     pub name: String,
     /// Switched on (`IFF_UP`).
     pub up: bool,
-    /// Something is at the other end: `IFF_LOWER_UP`, and operstate up or, from drivers that do not say, unknown.
+    /// Something is at the other end: `IFF_LOWER_UP`, and operstate up or, from drivers that do not say,
+    /// unknown.
     pub carrier: bool,
     /// Frames are Ethernet's (`ARPHRD_ETHER`), as on Ethernet, Wi-Fi, bridges and veth; not on ppp and tun.
     pub ethernet_frames: bool,

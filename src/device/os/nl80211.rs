@@ -15,13 +15,21 @@ const CTRL_ATTR_FAMILY_NAME: u16 = 2;
 /// `linux/nl80211.h`.
 const NL80211_CMD_GET_INTERFACE: u8 = 5;
 const NL80211_CMD_GET_STATION: u8 = 17;
+const NL80211_CMD_GET_SCAN: u8 = 32;
 const NL80211_ATTR_IFINDEX: u16 = 3;
 const NL80211_ATTR_IFTYPE: u16 = 5;
 const NL80211_ATTR_STA_INFO: u16 = 21;
+const NL80211_ATTR_BSS: u16 = 47;
 const NL80211_ATTR_SSID: u16 = 52;
+const NL80211_BSS_INFORMATION_ELEMENTS: u16 = 6;
+const NL80211_BSS_STATUS: u16 = 9;
+const NL80211_BSS_STATUS_ASSOCIATED: u32 = 1;
 const NL80211_STA_INFO_SIGNAL: u16 = 7;
 /// Client of an access point.
 const NL80211_IFTYPE_STATION: u32 = 2;
+
+/// Dumps of the scan's results until one is consistent.
+const SCAN_ATTEMPTS: usize = 3;
 
 /// What a wireless interface is connected to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -55,23 +63,49 @@ impl Nl80211 {
         }
     }
 
-    /// Asks for the interface with this index.
+    /// Asks for the interface with this index: 5 system calls, and a dump of the scan's results more where
+    /// the driver leaves the association to the supplicant (mac80211; the Raspberry Pi's own chip does it
+    /// itself).
     ///
     /// # Errors
     /// `ENODEV` if it is not wireless. After any error this socket is to be dropped.
     pub fn association(&mut self, index: u32) -> io::Result<Association> {
-        let index = index.to_ne_bytes();
         let mut interface = Interface::default();
-        let body = request(NL80211_CMD_GET_INTERFACE, 0, NL80211_ATTR_IFINDEX, &index);
-        self.socket.request(self.family, 0, &body, |_, reply| interface = parse_interface(reply))?;
-        let mut signal_dbm = None;
+        self.ask(NL80211_CMD_GET_INTERFACE, 0, index, |reply| interface = parse_interface(reply))?;
+        let mut association = Association { ssid: interface.ssid, signal_dbm: None };
+        let mut associated = false;
         if interface.is_client {
-            let body = request(NL80211_CMD_GET_STATION, 0, NL80211_ATTR_IFINDEX, &index);
-            self.socket.request(self.family, NLM_F_DUMP, &body, |_, reply| {
-                signal_dbm = signal_dbm.or(parse_signal(reply));
+            self.ask(NL80211_CMD_GET_STATION, NLM_F_DUMP, index, |reply| {
+                associated = true;
+                association.signal_dbm = association.signal_dbm.or(parse_signal(reply));
             })?;
         }
-        Ok(Association { ssid: interface.ssid, signal_dbm })
+        if associated && association.ssid.is_none() {
+            association.ssid = self.scanned_ssid(index)?;
+        }
+        Ok(association)
+    }
+
+    /// SSID of the associated network by the last scan.
+    fn scanned_ssid(&mut self, index: u32) -> io::Result<Option<String>> {
+        let mut ssid = None;
+        for _ in 0..SCAN_ATTEMPTS {
+            let asked = self.ask(NL80211_CMD_GET_SCAN, NLM_F_DUMP, index, |reply| {
+                ssid = ssid.take().or(parse_bss(reply))
+            });
+            match asked {
+                // A scan is going on: the list changed while it was read.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted && ssid.is_none() => {}
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+                _ => break,
+            }
+        }
+        Ok(ssid)
+    }
+
+    fn ask(&mut self, command: u8, flags: u16, index: u32, mut reply: impl FnMut(&[u8])) -> io::Result<()> {
+        let body = request(command, 0, NL80211_ATTR_IFINDEX, &index.to_ne_bytes());
+        self.socket.request(self.family, flags, &body, |_, body| reply(body))
     }
 }
 
@@ -102,15 +136,36 @@ fn parse_interface(reply: &[u8]) -> Interface {
     let mut interface = Interface::default();
     for (kind, value) in attributes(reply.get(GENL_HEADER..).unwrap_or_default()) {
         match kind {
-            // 32 bytes are all that an SSID can have.
-            NL80211_ATTR_SSID if (1..=32).contains(&value.len()) => {
-                interface.ssid = Some(String::from_utf8_lossy(value).into_owned());
-            }
+            NL80211_ATTR_SSID => interface.ssid = ssid(value),
             NL80211_ATTR_IFTYPE => interface.is_client = value == NL80211_IFTYPE_STATION.to_ne_bytes(),
             _ => {}
         }
     }
     interface
+}
+
+/// 1 to 32 bytes; a hidden network sends zeros instead.
+fn ssid(bytes: &[u8]) -> Option<String> {
+    let sensible = (1..=32).contains(&bytes.len()) && bytes.iter().any(|&byte| byte != 0);
+    sensible.then(|| String::from_utf8_lossy(bytes).into_owned())
+}
+
+/// SSID of a scan's result, if it is the associated network.
+fn parse_bss(reply: &[u8]) -> Option<String> {
+    let bss = attribute(reply.get(GENL_HEADER..)?, NL80211_ATTR_BSS)?;
+    if attribute(bss, NL80211_BSS_STATUS)? != NL80211_BSS_STATUS_ASSOCIATED.to_ne_bytes() {
+        return None;
+    }
+    // Elements of IEEE 802.11: number, length, value. The SSID has number 0.
+    let mut elements = attribute(bss, NL80211_BSS_INFORMATION_ELEMENTS)?;
+    while let [number, length, rest @ ..] = elements {
+        let (value, next) = rest.split_at_checked(usize::from(*length))?;
+        if *number == 0 {
+            return ssid(value);
+        }
+        elements = next;
+    }
+    None
 }
 
 /// dBm below 0; drivers that measure otherwise do not fill this attribute.
@@ -153,6 +208,23 @@ mod tests {
         assert_eq!(parse_signal(&station_reply(0xcc)), Some(-52));
     }
 
+    fn bss_reply(status: u32, elements: &[u8]) -> Vec<u8> {
+        let mut bss = nla(NL80211_BSS_INFORMATION_ELEMENTS, elements);
+        bss.extend(nla(NL80211_BSS_STATUS, &status.to_ne_bytes()));
+        let mut reply = request(34, 1, NL80211_ATTR_IFINDEX, &3_u32.to_ne_bytes());
+        reply.extend(nla(NL80211_ATTR_BSS | 0x8000, &bss));
+        reply
+    }
+
+    #[test]
+    fn the_scan_tells_the_ssid_of_the_associated_network_only() {
+        let elements = b"\x01\x02\x82\x84\x00\x04barn\x03\x01\x06";
+        assert_eq!(parse_bss(&bss_reply(1, elements)).as_deref(), Some("barn"));
+        assert_eq!(parse_bss(&bss_reply(0, elements)), None);
+        assert_eq!(parse_bss(&bss_reply(1, b"\x00\x04\0\0\0\0")), None, "a hidden network");
+        assert_eq!(parse_bss(&bss_reply(1, b"\x00\xffbarn")), None, "a length that lies");
+    }
+
     #[test]
     fn the_stations_of_an_access_point_are_not_its_signal() {
         assert!(!parse_interface(&interface_reply(3, b"barn")).is_client);
@@ -174,8 +246,10 @@ mod tests {
     #[test]
     fn a_cut_off_or_mangled_reply_never_panics() {
         let mut random = fastrand::Rng::with_seed(4711);
-        let parse = |reply: &[u8]| _ = (parse_interface(reply), parse_signal(reply), parse_family(reply));
-        for whole in [interface_reply(2, b"barn"), station_reply(0xcc)] {
+        let parse = |reply: &[u8]| _ = (parse_interface(reply), parse_signal(reply), parse_bss(reply));
+        for whole in
+            [interface_reply(2, b"barn"), station_reply(0xcc), bss_reply(1, b"\x01\x01\x82\x00\x04barn")]
+        {
             (0..=whole.len()).for_each(|length| parse(&whole[..length]));
             for _ in 0..20_000 {
                 let mut mangled = whole.clone();

@@ -19,11 +19,12 @@ impl Root {
     }
 
     fn process(&self, pid: u32, name: &str, state: char) {
-        self.file(&format!("proc/{pid}/comm"), &format!("{name}\n"));
         self.file(&format!("proc/{pid}/stat"), &format!("{pid} ({name}) {state} 1 1 1 0 -1"));
     }
 
     fn end(&self, pid: u32) {
+        // As a kept /proc/PID/stat fails to be read then.
+        self.file(&format!("proc/{pid}/stat"), "");
         fs::remove_dir_all(self.0.join(format!("proc/{pid}"))).expect("removed");
     }
 
@@ -46,7 +47,7 @@ fn streams(activities: &mut Activities, now: Instant) -> Option<bool> {
 fn what_is_not_configured_is_unknown() {
     let mut activities = Activities::new(Path::new("/"), &config::Activity::default());
     assert_eq!(activities.sample(Instant::now()), Activity::default());
-    assert!(activities.inspect(Instant::now()).is_empty());
+    assert!(activities.reports(Instant::now()).is_empty());
 }
 
 #[test]
@@ -67,7 +68,7 @@ fn a_pid_file_counts_while_its_process_lives() {
 fn a_process_may_have_a_nasty_name() {
     let root = Root::new("name");
     root.process(5, "a) Z (b", 'R');
-    assert!(is_alive(&root.0, 5));
+    assert_eq!(living_name(&mut stat_of(&root.0, 5)).as_deref(), Some("a) Z (b"));
 }
 
 #[test]
@@ -78,7 +79,7 @@ fn a_pid_file_with_garbage_is_unknown_and_the_reason_is_told() {
         root.file("run/stream.pid", text);
         assert_eq!(streams(&mut activities, Instant::now()), None, "{text:?}");
     }
-    let inspection = activities.inspect(Instant::now()).remove(0);
+    let inspection = activities.reports(Instant::now()).remove(0);
     assert_eq!(inspection.name, "streaming");
     assert!(inspection.value.expect_err("garbage").ends_with("is not a pid"));
 }
@@ -89,7 +90,7 @@ fn a_process_is_found_by_its_name_and_remembered() {
     let now = Instant::now();
     root.process(1, "systemd", 'S');
     root.process(77, "mediamtx", 'S');
-    root.file("proc/self/comm", "mediamtx\n");
+    root.file("proc/self/stat", "9 (mediamtx) S");
     let mut activities = root.streaming(Sign::Process("mediamtx".into()));
     assert_eq!(streams(&mut activities, now), Some(true));
     root.end(77);
@@ -174,17 +175,17 @@ fn the_recording_file_is_told_only_while_recording() {
 #[test]
 fn a_real_process_of_this_machine_is_seen_to_live_and_to_die() {
     let mut child = Command::new("/bin/sleep").arg("600").spawn().expect("sleep starts");
-    let pid = child.id();
+    let mut stat = stat_of(Path::new("/"), child.id());
     // The child has its name once it has become /bin/sleep.
-    while !has_name(Path::new("/"), pid, "sleep") {
+    while living_name(&mut stat).as_deref() != Some("sleep") {
         std::thread::yield_now();
     }
     child.kill().expect("killed");
     // Before anybody asks for its status it is a zombie: it still has an entry.
-    while is_alive(Path::new("/"), pid) {
+    while living_name(&mut stat).is_some() {
         std::thread::yield_now();
     }
-    assert!(Path::new(&format!("/proc/{pid}")).exists());
+    assert!(stat.path().exists());
     child.wait().expect("ended");
-    assert!(!is_alive(Path::new("/"), pid));
+    assert_eq!(living_name(&mut stat), None);
 }

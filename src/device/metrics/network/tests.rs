@@ -190,7 +190,7 @@ fn the_kind_comes_from_sysfs_and_else_from_the_name() {
 fn under_another_root_no_links_of_this_machine_are_told() {
     let mut network = Network::new(Path::new("/nowhere"));
     assert_eq!(network.sample(Instant::now()), wire::Connection::default());
-    let links = network.inspect(Instant::now()).swap_remove(1);
+    let links = network.reports(Instant::now()).swap_remove(1);
     assert_eq!(links.value, Err("not asked under another root".into()));
 }
 
@@ -201,7 +201,7 @@ fn this_machine_is_described_again_and_again() {
         let connection = network.sample(Instant::now());
         assert!(connection.ip_addresses.iter().all(|address| address.interface != "lo"));
     }
-    let sources = network.inspect(Instant::now());
+    let sources = network.reports(Instant::now());
     assert_eq!(
         sources.iter().map(|source| source.name).collect::<Vec<_>>(),
         ["default_route", "network", "wifi"]

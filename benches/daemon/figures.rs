@@ -1,0 +1,98 @@
+//! The limits, and how a figure is printed beside its own.
+
+use std::fmt;
+
+/// What the project promises; each figure names the one that it is held against.
+pub mod limits {
+    pub const BINARY_KIB: f64 = 3.0 * 1024.0;
+    pub const PSS_HTTP_KIB: f64 = 3.0 * 1024.0;
+    pub const PSS_HTTPS_KIB: f64 = 4.0 * 1024.0;
+    pub const RSS_KIB: f64 = 6.0 * 1024.0;
+    pub const THREADS: f64 = 5.0;
+    pub const CPU_MS: f64 = 0.8;
+    pub const SYSCALLS: f64 = 80.0;
+    pub const HTTPS_WIRE_BYTES: f64 = 1.6 * 1024.0;
+    pub const TRIGGER_P50_MS: f64 = 2.0;
+    pub const TRIGGER_P99_MS: f64 = 10.0;
+    pub const NONE: f64 = 0.0;
+}
+
+/// One line of a table.
+pub struct Figure {
+    name: String,
+    value: f64,
+    unit: &'static str,
+    limit: Option<f64>,
+}
+
+impl Figure {
+    pub fn new(name: impl Into<String>, value: f64, unit: &'static str) -> Figure {
+        Figure { name: name.into(), value, unit, limit: None }
+    }
+
+    pub fn at_most(mut self, limit: f64) -> Figure {
+        self.limit = Some(limit);
+        self
+    }
+}
+
+impl fmt::Display for Figure {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "  {:<42}{:>10} {:<6}", self.name, number(self.value), self.unit)?;
+        match self.limit {
+            Some(limit) if self.value <= limit => write!(out, "  at most {:>7}  met", number(limit)),
+            Some(limit) => write!(out, "  at most {:>7}  MISSED", number(limit)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// As many digits as mean something: 2304, 17.5, 0.412, 0.
+pub fn number(value: f64) -> String {
+    match value.abs() {
+        size if size >= 100.0 || value.fract() == 0.0 => format!("{value:.0}"),
+        size if size >= 10.0 => format!("{value:.1}"),
+        _ => format!("{value:.3}"),
+    }
+}
+
+/// Figures that were measured together.
+pub struct Table {
+    title: String,
+    lines: Vec<String>,
+}
+
+impl Table {
+    pub fn new(title: impl Into<String>) -> Table {
+        Table { title: title.into(), lines: Vec::new() }
+    }
+
+    pub fn add(&mut self, figure: Figure) {
+        self.lines.push(figure.to_string());
+    }
+
+    /// A line of words, or of several figures.
+    pub fn say(&mut self, line: impl fmt::Display) {
+        self.lines.push(format!("  {line}"));
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "\n{}", self.title)?;
+        self.lines.iter().try_for_each(|line| write!(out, "\n{}", line.trim_end()))
+    }
+}
+
+/// Where all this was measured.
+pub fn machine() -> String {
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let processors = std::thread::available_parallelism().map_or(0, usize::from);
+    format!(
+        "heartbeat-daemon {} at one heartbeat in {} s; {processors} CPUs, {}, Linux {}",
+        env!("CARGO_PKG_VERSION"),
+        crate::INTERVAL.as_secs(),
+        std::env::consts::ARCH,
+        kernel.trim()
+    )
+}

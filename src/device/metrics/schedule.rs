@@ -1,0 +1,251 @@
+//! When each source is asked: the fast ones for every sample, a slow one at a time between two samples.
+
+use super::doctor::SourceReport;
+use super::firmware::Firmware;
+use super::reading::Metrics;
+use super::source::{Absent, Place, Source, Turn};
+use std::time::{Duration, Instant};
+
+/// A value is dropped once it is older than this many periods of its source.
+const STALE_AFTER: u32 = 3;
+
+/// How often a source is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// It costs a system call or two, or an ioctl.
+    EachSample,
+    /// It runs a program or asks a peer: asked after a sample was published, one such source at a time; its
+    /// value is kept meanwhile.
+    Every(Duration),
+}
+
+/// All sources, in the order in which they write into a reading.
+#[derive(Default)]
+pub struct Sources {
+    entries: Vec<Box<dyn Entry>>,
+    /// When the last reading was made.
+    last: Option<Instant>,
+}
+
+impl Sources {
+    pub fn add(&mut self, pace: Pace, source: impl Source + 'static) {
+        self.entries.push(Box::new(Scheduled { source, pace, gone: false, asked: None, kept: None }));
+    }
+
+    /// Asks what is asked each time, and adds what is known of the rest.
+    pub fn sample(&mut self, turn: &mut Turn<'_>) -> Metrics {
+        let last = self.last.replace(turn.now).unwrap_or(turn.now);
+        let spacing = turn.now.saturating_duration_since(last);
+        // One slow source is asked per sample, so that with long intervals each has to wait for the others.
+        let slow = self.entries.iter().filter(|entry| entry.is_slow()).count();
+        let round = spacing * u32::try_from(slow).unwrap_or(u32::MAX);
+        let mut reading = Metrics::default();
+        for entry in &mut self.entries {
+            entry.fill(turn, round, &mut reading);
+        }
+        reading
+    }
+
+    /// Asks the longest overdue of the slow sources; false if none is due.
+    pub fn ask_one(&mut self, turn: &mut Turn<'_>) -> bool {
+        let due = self.entries.iter_mut().filter_map(|entry| Some((entry.due(turn.now)?, entry)));
+        // The first of equals: never asked is the longest overdue.
+        match due.min_by_key(|(due, _)| *due) {
+            Some((_, entry)) => entry.ask(turn),
+            None => return false,
+        }
+        true
+    }
+
+    /// Asks every source, the slow ones too.
+    pub fn inspect(&mut self, turn: &mut Turn<'_>) -> Vec<SourceReport> {
+        self.entries.iter_mut().flat_map(|entry| entry.inspect(turn)).collect()
+    }
+}
+
+/// A source whose type of value is nobody else's business.
+trait Entry: Send {
+    fn is_slow(&self) -> bool;
+    fn fill(&mut self, turn: &mut Turn<'_>, round: Duration, reading: &mut Metrics);
+    /// When it was or is to be asked, if that is not in the future; `Some(None)`: it never was.
+    fn due(&self, now: Instant) -> Option<Option<Instant>>;
+    fn ask(&mut self, turn: &mut Turn<'_>);
+    fn inspect(&mut self, turn: &mut Turn<'_>) -> Vec<SourceReport>;
+}
+
+struct Scheduled<S: Source> {
+    source: S,
+    pace: Pace,
+    /// Set once it has failed for good.
+    gone: bool,
+    asked: Option<Instant>,
+    kept: Option<S::Value>,
+}
+
+impl<S: Source> Scheduled<S> {
+    fn read(&mut self, turn: &mut Turn<'_>) -> Result<S::Value, Absent> {
+        let result = self.source.read(turn);
+        self.gone = matches!(result, Err(Absent::ForGood(_)));
+        result
+    }
+}
+
+impl<S: Source> Entry for Scheduled<S> {
+    fn is_slow(&self) -> bool {
+        !self.gone && self.pace != Pace::EachSample
+    }
+
+    fn fill(&mut self, turn: &mut Turn<'_>, round: Duration, reading: &mut Metrics) {
+        if self.gone {
+            return;
+        }
+        match (self.pace, self.asked) {
+            (Pace::EachSample, _) => {
+                if let Ok(value) = self.read(turn) {
+                    self.source.put(&value, reading);
+                }
+            }
+            (Pace::Every(period), Some(asked)) => {
+                let age = turn.now.saturating_duration_since(asked);
+                let fresh = age <= period.max(round) * STALE_AFTER;
+                self.kept = self.kept.take().filter(|_| fresh);
+                self.kept.iter().for_each(|value| self.source.put(value, reading));
+            }
+            (Pace::Every(_), None) => {}
+        }
+    }
+
+    fn due(&self, now: Instant) -> Option<Option<Instant>> {
+        match (self.pace, self.asked) {
+            (Pace::EachSample, _) => None,
+            _ if self.gone => None,
+            (Pace::Every(_), None) => Some(None),
+            (Pace::Every(period), Some(asked)) => Some(Some(asked + period)).filter(|due| *due <= Some(now)),
+        }
+    }
+
+    fn ask(&mut self, turn: &mut Turn<'_>) {
+        self.asked = Some(turn.now);
+        self.kept = self.read(turn).ok();
+    }
+
+    fn inspect(&mut self, turn: &mut Turn<'_>) -> Vec<SourceReport> {
+        self.source.inspect(turn)
+    }
+}
+
+/// A slow source that is no more than a question: what a program or a peer says within a limit.
+pub struct Asked<V, A> {
+    pub name: &'static str,
+    pub place: String,
+    /// `None` where somebody answers and has nothing to tell: no modem, no receiver.
+    pub ask: A,
+    pub put: fn(&V, &mut Metrics),
+    pub show: fn(&V) -> String,
+}
+
+impl<V, A> Source for Asked<V, A>
+where
+    V: Send,
+    A: FnMut(Duration) -> Result<Option<V>, String> + Send,
+{
+    type Value = V;
+
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn place(&self, _: &Firmware) -> Place {
+        Place::named(self.place.clone())
+    }
+
+    fn read(&mut self, turn: &mut Turn<'_>) -> Result<V, Absent> {
+        match (self.ask)(turn.limit) {
+            Ok(Some(value)) => Ok(value),
+            Ok(None) => Err(Absent::because(format!("{} has nothing to tell", self.place))),
+            Err(reason) => Err(Absent::because(reason)),
+        }
+    }
+
+    fn put(&self, value: &V, reading: &mut Metrics) {
+        (self.put)(value, reading);
+    }
+
+    fn show(&self, value: &V) -> String {
+        (self.show)(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::metrics::power::Power;
+    use crate::wire::Cellular;
+    use std::path::Path;
+
+    /// A modem of which only the operator matters here.
+    fn modem(operator: &str) -> Cellular {
+        Cellular {
+            state: "connected".to_owned(),
+            operator: Some(operator.to_owned()),
+            technology: None,
+            signal_percent: None,
+        }
+    }
+
+    fn asked<A>(ask: A) -> Asked<Cellular, A> {
+        Asked {
+            name: "modem",
+            place: "mmcli".to_owned(),
+            ask,
+            put: |modem, reading| reading.connection.cellular = Some(modem.clone()),
+            show: |modem| modem.state.clone(),
+        }
+    }
+
+    /// Runs `act` with the sources and the firmware of a machine that has none.
+    fn turn<T>(sources: &mut Sources, now: Instant, act: fn(&mut Sources, &mut Turn<'_>) -> T) -> T {
+        let mut firmware = Firmware::choose(Path::new("/proc/nowhere"));
+        act(sources, &mut Turn { now, limit: Duration::ZERO, firmware: &mut firmware })
+    }
+
+    #[test]
+    fn what_a_peer_said_is_kept_until_it_has_nothing_to_tell() {
+        let mut answers =
+            vec![Err("gone".to_owned()), Ok(None), Ok(Some(modem("two"))), Ok(Some(modem("one")))];
+        let mut sources = Sources::default();
+        let period = Duration::from_secs(60);
+        sources.add(Pace::Every(period), asked(move |_| answers.pop().expect("four answers")));
+        let mut now = Instant::now();
+        for expected in [Some("one"), Some("two"), None, None] {
+            assert!(turn(&mut sources, now, Sources::ask_one));
+            assert!(!turn(&mut sources, now, Sources::ask_one), "not before its period");
+            let connection = turn(&mut sources, now, Sources::sample).connection;
+            let operator = connection.cellular.and_then(|modem| modem.operator);
+            assert_eq!(operator.as_deref(), expected);
+            now += period;
+        }
+    }
+
+    #[test]
+    fn the_longest_overdue_is_asked_first_and_what_is_gone_for_good_never_again() {
+        let (said, asked_for) = crossbeam_channel::unbounded();
+        let mut sources = Sources::default();
+        for (name, period) in [("a", 10), ("b", 30)] {
+            let said = said.clone();
+            let ask = move |_| -> Result<Option<Cellular>, String> {
+                said.send(name).expect("the test listens");
+                Ok(None)
+            };
+            sources.add(Pace::Every(Duration::from_secs(period)), asked(ask));
+        }
+        // Without firmware: for good.
+        sources.add(Pace::Every(Duration::ZERO), Power);
+        let begin = Instant::now();
+        for seconds in [0, 1, 2, 3, 12, 40, 41] {
+            turn(&mut sources, begin + Duration::from_secs(seconds), Sources::ask_one);
+        }
+        // 2 s is the firmware's only turn; at 3 s nobody is due; at 40 s a has waited since 22 s, b since 31 s.
+        assert_eq!(asked_for.try_iter().collect::<Vec<_>>(), ["a", "b", "a", "a", "b"]);
+    }
+}
