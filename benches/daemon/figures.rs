@@ -61,15 +61,23 @@ pub fn number(value: f64) -> String {
 pub struct Table {
     title: String,
     lines: Vec<String>,
+    /// Something of it could not be measured.
+    pub incomplete: bool,
 }
 
 impl Table {
     pub fn new(title: impl Into<String>) -> Table {
-        Table { title: title.into(), lines: Vec::new() }
+        Table { title: title.into(), lines: Vec::new(), incomplete: false }
     }
 
     pub fn add(&mut self, figure: Figure) {
         self.lines.push(figure.to_string());
+    }
+
+    /// Says why something could not be measured; the other figures stand.
+    pub fn miss(&mut self, problem: &str) {
+        self.incomplete = true;
+        self.say(format!("not measured: {problem}"));
     }
 
     /// A line of words, or of several figures.
