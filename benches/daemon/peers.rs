@@ -94,7 +94,7 @@ fn python() -> Outcome<(Program, Receiver)> {
     let receiver = Receiver::start(None)?;
     let mut command = Command::new(python);
     command.arg(PYTHON_SCRIPT).arg(format!("http://{}/heartbeat", receiver.address));
-    heard(Program::start("Python", command, scratch()?)?, receiver)
+    heard(Program::start("Python", command, &[], scratch()?)?, receiver)
 }
 
 fn environment() -> PathBuf {
@@ -134,7 +134,7 @@ fn collectd() -> Outcome<(Program, Receiver)> {
     fs::write(&config, text).map_err(|error| format!("{}: {error}", config.display()))?;
     let mut command = Command::new(COLLECTD);
     command.arg("-f").arg("-C").arg(config);
-    heard(Program::start("collectd", command, scratch)?, receiver)
+    heard(Program::start("collectd", command, &[], scratch)?, receiver)
 }
 
 fn scratch() -> Outcome<Scratch> {

@@ -84,6 +84,11 @@ impl Sender {
         Some(Sender { agent, names, line, target, timeout: config.timeout })
     }
 
+    /// The uplink that the connection is bound to.
+    pub fn over(&self) -> Option<String> {
+        self.line.over()
+    }
+
     /// Sends `body` and waits for the answer, at most for `limit` and never longer than the configured timeout.
     pub fn send(&self, body: &[u8], limit: Duration) -> Outcome {
         self.line.begin();
