@@ -202,16 +202,12 @@ impl Heartbeat {
                     Ok(reload) => ticker = self.reload(reload),
                     Err(_) => return self.farewell(),
                 },
-                recv(self.retry()) -> _ => self.beat(Cause::Retry, Instant::now()),
-                recv(at(self.watchdog.due())) -> _ => {}
+                recv(timer(self.pace.retry_at())) -> _ => self.beat(Cause::Retry, Instant::now()),
+                recv(timer(self.watchdog.due())) -> _ => {}
             }
             let (counts, result) = (self.counts, &self.last_result);
             self.watchdog.pass(Instant::now(), || status(result, counts));
         }
-    }
-
-    fn retry(&self) -> Receiver<Instant> {
-        self.pace.retry_at().map_or_else(never, at)
     }
 
     fn learn_uplinks(&mut self, uplinks: Uplinks) {
@@ -356,6 +352,11 @@ fn local_form(format: config::Format) -> config::Format {
         config::Format::Meeting => config::Format::Native,
         format => format,
     }
+}
+
+/// Receives once `due` has come.
+fn timer(due: Option<Instant>) -> Receiver<Instant> {
+    due.map_or_else(never, at)
 }
 
 fn waiting_for(config: &config::Heartbeat) -> String {
