@@ -1,7 +1,8 @@
 //! What travels: the three formats, the legacy GET, and the same key names for ever.
 
 use crate::support::daemon::Setup;
-use crate::support::server::{Reply, Request, Server};
+use crate::support::request::Request;
+use crate::support::server::{Reply, Server};
 use heartbeat_daemon::wire;
 use serde_json::Value;
 use std::collections::BTreeSet;

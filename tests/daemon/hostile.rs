@@ -1,7 +1,8 @@
 //! Servers that do the worst: the beat goes on, and the daemon stays as small as it was.
 
 use crate::support::daemon::{Daemon, Setup, Vitals};
-use crate::support::server::{Reply, Request, Server};
+use crate::support::request::Request;
+use crate::support::server::{Reply, Server};
 use crate::support::{SOON, eventually};
 use socket2::{Domain, Socket, Type};
 use std::net::{SocketAddr, TcpListener};

@@ -1,7 +1,8 @@
 //! Answers that say no: each is obeyed, and said once.
 
 use crate::support::daemon::Setup;
-use crate::support::server::{Reply, Request, Server};
+use crate::support::request::Request;
+use crate::support::server::{Reply, Server};
 use std::time::Duration;
 
 /// Said once, as an error or a warning, and the pace is that of the beat.

@@ -1,7 +1,8 @@
 //! SIGUSR1: at once, without moving the beat, and never in heaps.
 
 use crate::support::daemon::Setup;
-use crate::support::server::{Reply, Request, Server};
+use crate::support::request::Request;
+use crate::support::server::{Reply, Server};
 use rustix::process::Signal;
 use std::time::{Duration, Instant};
 
