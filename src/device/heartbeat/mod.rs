@@ -205,9 +205,13 @@ impl Heartbeat {
                 recv(timer(self.pace.retry_at())) -> _ => self.beat(Cause::Retry, Instant::now()),
                 recv(timer(self.watchdog.due())) -> _ => {}
             }
-            let (counts, result) = (self.counts, &self.last_result);
-            self.watchdog.pass(Instant::now(), || status(result, counts));
+            self.feed_watchdog();
         }
+    }
+
+    fn feed_watchdog(&mut self) {
+        let (counts, result) = (self.counts, &self.last_result);
+        self.watchdog.pass(Instant::now(), || status(result, counts));
     }
 
     fn learn_uplinks(&mut self, uplinks: Uplinks) {
@@ -292,7 +296,11 @@ impl Heartbeat {
             self.tell_delivered();
         }
         match outcome {
-            Outcome::Accepted { monitor: true, .. } => self.replay(),
+            Outcome::Accepted { monitor: true, .. } => {
+                // A slow heartbeat and a slow replay together may take longer than the watchdog waits.
+                self.feed_watchdog();
+                self.replay();
+            }
             Outcome::Accepted { .. } => {}
             Outcome::Failed { .. } | Outcome::Busy { .. } => {
                 self.counts.failed += 1;
