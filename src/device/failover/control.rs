@@ -3,6 +3,7 @@
 //! Datagrams, so that no client can hold the loop up: one request, one answer, nothing to wait for or to remember.
 //! Whoever may write to the socket (mode 0660) may switch uplinks.
 
+use super::decision::UplinkState;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
@@ -70,7 +71,7 @@ pub struct Status {
     pub backend: String,
     /// Seconds until an override ends by itself.
     pub manual_s: Option<u64>,
-    pub uplinks: Vec<crate::wire::Uplink>,
+    pub uplinks: Vec<UplinkState>,
 }
 
 /// An answer: a status, or why not.
@@ -99,28 +100,30 @@ impl Server {
         Ok(Server { socket, path })
     }
 
-    /// Answers what has been asked. A client that has gone gets none.
+    /// What has been asked, and by whom; at most 8 requests, the rest waits.
     ///
     /// # Errors
     /// The socket is broken.
-    pub fn serve(&self, mut answer: impl FnMut(Request) -> Answer) -> io::Result<()> {
-        for _ in 0..BURST {
+    pub fn requests(&self) -> io::Result<Vec<(Option<Request>, SocketAddr)>> {
+        let mut requests = Vec::new();
+        while requests.len() < BURST {
             // One byte more, to tell a request that is too long.
             let mut request = [0; REQUEST + 1];
             let (length, client) = match self.socket.recv_from(&mut request) {
                 Ok(received) => received,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error),
             };
             let text = std::str::from_utf8(&request[..length]).ok().filter(|text| text.len() <= REQUEST);
-            let answer = match text.and_then(Request::parse) {
-                Some(request) => answer(request),
-                None => Err("this is no request".into()),
-            };
-            let bytes = serde_json::to_vec(&answer).unwrap_or_default();
-            let _ = self.socket.send_to_addr(&bytes, &client);
+            requests.push((text.and_then(Request::parse), client));
         }
-        Ok(())
+        Ok(requests)
+    }
+
+    /// A client that has gone gets none.
+    pub fn answer(&self, client: &SocketAddr, answer: &Answer) {
+        let bytes = serde_json::to_vec(answer).unwrap_or_default();
+        let _ = self.socket.send_to_addr(&bytes, client);
     }
 }
 
@@ -179,10 +182,10 @@ fn exchange(path: &Path, request: &str) -> io::Result<Answer> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{Health, Uplink};
+    use crate::wire::LinkState;
 
     fn status() -> Status {
-        let uplinks = vec![Uplink { interface: "wlan0".into(), state: Health::Valid }];
+        let uplinks = vec![UplinkState { interface: "wlan0".into(), state: LinkState::Valid }];
         let state = "wlan0_active".into();
         Status { active: Some("wlan0".into()), state, backend: "observe".into(), manual_s: None, uplinks }
     }
@@ -222,18 +225,13 @@ mod tests {
         for (request, good) in [("status", true), ("x".repeat(REQUEST + 1).as_str(), false), ("?", false)] {
             let (path, request) = (path.clone(), request.to_owned());
             let client = std::thread::spawn(move || exchange(&path, &request).expect("an answer"));
-            let mut asked = 0;
             while !client.is_finished() {
-                server
-                    .serve(|_| {
-                        asked += 1;
-                        Ok(status())
-                    })
-                    .expect("served");
+                for (request, client) in server.requests().expect("served") {
+                    server.answer(&client, &request.map(|_| status()).ok_or_else(|| "no request".to_owned()));
+                }
                 std::thread::yield_now();
             }
-            let answer = client.join().expect("no panic");
-            assert_eq!((answer.is_ok(), asked), (good, u32::from(good)));
+            assert_eq!(client.join().expect("no panic").is_ok(), good);
         }
         drop(server);
         assert!(!path.exists());

@@ -8,9 +8,9 @@
 //! | two probes failed, and everybody's do | not: it is the server |
 //! | a better uplink works again | after the hold-down and 3 answers in a row |
 
-use super::decision::{Decision, Event, Policy, Start, State, Switch};
+use super::decision::{Decision, Event, Patience, Policy, Start, State, Switch, UplinkState};
 use super::health::{Failed, Role, Seen, Track, Which};
-use crate::wire::{self, Health, Reason};
+use crate::wire::{LinkState as Health, Reason};
 use std::time::{Duration, Instant};
 
 /// Nothing works: probed every 500 ms for so long, then every 5 s.
@@ -178,7 +178,8 @@ fn class(health: Health) -> Option<u8> {
         Health::Suspect => Some(2),
         Health::Portal => Some(LAST_RESORT),
         Health::Dead => Some(LAST_RESORT + 1),
-        Health::Absent | Health::Down | Health::NoAddress => None,
+        // Up is said of links that nobody probes.
+        Health::Absent | Health::Down | Health::NoAddress | Health::Up => None,
     }
 }
 
@@ -318,9 +319,9 @@ impl Uplinks {
         ranked.into_iter().map(|(_, track)| (track.seen.index, track.seen.name.clone())).collect()
     }
 
-    fn report(&self) -> Vec<wire::Uplink> {
+    fn report(&self) -> Vec<UplinkState> {
         let report =
-            |track: &Track| wire::Uplink { interface: track.seen.name.clone(), state: self.health(track) };
+            |track: &Track| UplinkState { interface: track.seen.name.clone(), state: self.health(track) };
         self.tracks.iter().map(report).collect()
     }
 
@@ -338,17 +339,20 @@ impl Uplinks {
 
     fn start_probes(&mut self, now: Instant) -> Vec<Start> {
         let mut starts = Vec::new();
-        let urgent = self.tracks.iter().filter(|track| track.usable()).count() > 1;
+        let alone = self.tracks.iter().filter(|track| track.usable()).count() < 2;
         for place in 0..self.tracks.len() {
             let role = self.role(&self.tracks[place], now);
             let portals = self.policy.portals;
             let track = &mut self.tracks[place];
             let index = track.seen.index;
             if track.take_second_try(now) {
-                starts.push(Start::Upstream { index, which: Which::Last, urgent });
+                let patience = if alone { Patience::Normal } else { Patience::Short };
+                starts.push(Start::Upstream { index, which: Which::Last, patience });
             } else if track.upstream_due(role, now).is_some_and(|due| early(due, track.last_look()) <= now) {
                 let which = track.start_upstream(now);
-                starts.push(Start::Upstream { index, which, urgent: false });
+                let brief = role == Role::Offline && which == Which::First;
+                let patience = if brief { Patience::Brief } else { Patience::Normal };
+                starts.push(Start::Upstream { index, which, patience });
             }
             if track.gateway_due(role, now).is_some_and(|due| due <= now) {
                 track.start_gateway(now);

@@ -1,7 +1,8 @@
 //! What deciding takes and gives: events in, states and orders out.
 
 use super::health::{Seen, Which};
-use crate::wire::{self, Health, Reason};
+use crate::wire::{LinkState as Health, Reason};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -65,21 +66,22 @@ impl fmt::Display for State {
     }
 }
 
+/// How long an upstream probe may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    Normal,
+    /// A second try, while another uplink might take over: a slow answer is as bad as none.
+    Short,
+    /// Nothing works: the next one begins before this one's first packet would be repeated.
+    Brief,
+}
+
 /// A probe to start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
-    Upstream {
-        index: u32,
-        which: Which,
-        /// A second try, while another uplink might take over: a slow answer is as bad as none.
-        urgent: bool,
-    },
-    Gateway {
-        index: u32,
-    },
-    Portal {
-        index: u32,
-    },
+    Upstream { index: u32, which: Which, patience: Patience },
+    Gateway { index: u32 },
+    Portal { index: u32 },
 }
 
 /// From one uplink to another.
@@ -91,6 +93,13 @@ pub struct Switch {
     pub to: Option<String>,
 }
 
+/// A configured uplink and what is known of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UplinkState {
+    pub interface: String,
+    pub state: Health,
+}
+
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
@@ -99,7 +108,7 @@ pub struct Decision {
     /// Index and name, the active one first, then those that may help out.
     pub ranked: Vec<(u32, String)>,
     /// All configured uplinks, in their order.
-    pub uplinks: Vec<wire::Uplink>,
+    pub uplinks: Vec<UplinkState>,
     /// Set in the decision that changes the active uplink.
     pub switch: Option<Switch>,
     /// A heartbeat is wanted at once.

@@ -1,7 +1,7 @@
 //! What is known of one uplink, from the kernel and from probes, and when it is to be probed again.
 
 use super::hold_down::HoldDown;
-use crate::wire::Health;
+use crate::wire::LinkState as Health;
 use std::time::{Duration, Instant};
 
 /// Gateway probes are cheap (one ARP or neighbour solicitation), and the only thing that sees a switch die while

@@ -31,7 +31,7 @@ pub struct Repair {
 impl Repair {
     /// Asks for `interface` unless that was done within the last minute.
     pub fn connect(&mut self, interface: &str, now: Instant) {
-        self.asked.retain(|_, asked| now < *asked + AGAIN);
+        self.forget(now);
         if self.asked.contains_key(interface)
             || self.missing.load(Ordering::Relaxed)
             || self.busy.swap(true, Ordering::AcqRel)
@@ -50,6 +50,11 @@ impl Repair {
         if started.is_err() {
             self.busy.store(false, Ordering::Release);
         }
+    }
+
+    /// What was asked for more than a minute ago may be asked for again.
+    pub fn forget(&mut self, now: Instant) {
+        self.asked.retain(|_, asked| now < *asked + AGAIN);
     }
 
     /// When an uplink that stays down may be asked for again.
