@@ -4,6 +4,7 @@ pub mod daemon;
 pub mod dns;
 pub mod https;
 pub mod notify;
+pub mod request;
 pub mod scratch;
 pub mod server;
 
