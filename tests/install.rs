@@ -369,7 +369,16 @@ fn the_rule_for_networkmanager_is_installed_only_when_asked_for() {
 fn help_is_an_answer_and_not_a_fault() {
     let output = script().arg("--help").output().expect("it runs");
     code(&output, 0);
-    for option in ["--url", "--token-file", "--try", "--uninstall", "--no-start", "--observe", "--networkmanager", "DESTDIR"] {
+    for option in [
+        "--url",
+        "--token-file",
+        "--try",
+        "--uninstall",
+        "--no-start",
+        "--observe",
+        "--networkmanager",
+        "DESTDIR",
+    ] {
         assert!(said(&output).contains(option), "{option}");
     }
 }

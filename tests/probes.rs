@@ -9,7 +9,7 @@ use heartbeat_daemon::device::failover::portal::Page;
 use heartbeat_daemon::device::failover::probe::{Answer, Probe, ProbeError, Probes, Target};
 use heartbeat_daemon::device::os::neighbours::{self, Neighbour};
 use heartbeat_daemon::device::os::netlink::Socket;
-use heartbeat_daemon::device::os::routes;
+use heartbeat_daemon::device::os::{privilege, routes};
 use netlink_packet_core::NetlinkBuffer;
 use netlink_sys::protocols::NETLINK_ROUTE;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -480,5 +480,30 @@ fn without_the_privilege_gateways_say_so_and_tcp_probes_go_on() {
         let mut again = Command::new("setpriv");
         again.args(["--bounding-set=-net_admin,-net_raw", "--inh-caps=-net_admin,-net_raw", "--"]).arg(this);
         run(again.args([name, "--exact", "--nocapture"]).env(UNPRIVILEGED, "1"));
+    });
+}
+
+#[test]
+fn the_capability_stays_with_the_daemon_and_no_program_that_it_starts_has_it() {
+    in_namespace("the_capability_stays_with_the_daemon_and_no_program_that_it_starts_has_it", || {
+        const GRANTED: &str = "HEARTBEAT_TEST_GRANTED";
+        if std::env::var_os(GRANTED).is_some() {
+            let childs = || {
+                let status = Command::new("grep").args(["CapEff", "/proc/self/status"]).output();
+                String::from_utf8(status.expect("grep runs").stdout).expect("text")
+            };
+            // CAP_NET_ADMIN is bit 12.
+            assert_eq!(childs(), "CapEff:\t0000000000001000\n");
+            privilege::keep_from_children();
+            assert_eq!(childs(), "CapEff:\t0000000000000000\n");
+            Gateways::new().expect("the daemon itself still may");
+            return;
+        }
+        let this = std::env::current_exe().expect("this test's own path");
+        let name = "the_capability_stays_with_the_daemon_and_no_program_that_it_starts_has_it";
+        // As systemd grants it, to a user whose programs get nothing by themselves.
+        let mut again = Command::new("setpriv");
+        again.args(["--securebits=+noroot", "--inh-caps=-all,+net_admin", "--ambient-caps=+net_admin", "--"]);
+        run(again.arg(this).args([name, "--exact", "--nocapture"]).env(GRANTED, "1"));
     });
 }
