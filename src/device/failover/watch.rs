@@ -3,7 +3,7 @@
 use super::backend::Backend;
 use super::control::{Answer, Request, Server, Status};
 use super::decide::{Uplinks, decide};
-use super::decision::{Decision, Event, Patience, Policy, Start, State};
+use super::decision::{Decision, Event, Patience, Policy, Start, State, UplinkState};
 use super::gateway::{Gateways, NoAnswer};
 use super::health::{Seen, Which};
 use super::journal::Journal;
@@ -34,7 +34,7 @@ const PORTAL: Duration = Duration::from_secs(3);
 /// Why the loop ended.
 #[derive(Debug)]
 pub enum End {
-    Reload(config::Network),
+    Reload(Box<config::Network>),
     Stop,
 }
 
@@ -54,7 +54,7 @@ pub struct Watch<'a> {
     journal: Journal,
     /// What was told last.
     ranked: Option<Vec<(u32, String)>>,
-    told: Option<Report>,
+    told: Option<(Option<String>, State, Vec<UplinkState>)>,
     manual_until: Option<Instant>,
     next_due: Option<Instant>,
     /// The first choice cuts no connection: the first heartbeat may be on its way.
@@ -144,12 +144,12 @@ impl<'a> Watch<'a> {
     fn take_orders(&mut self, inbox: &Inbox) -> Option<End> {
         loop {
             match inbox.next() {
-                Ok(Some(Order::Acknowledged { interface, at })) => {
+                Some(Order::Acknowledged { interface, at }) => {
                     self.uplinks.learn(Event::Acknowledged { interface }, at);
                 }
-                Ok(Some(Order::Reload(network))) => return Some(End::Reload(network)),
-                Ok(None) => return None,
-                Ok(Some(Order::Stop)) | Err(()) => return Some(End::Stop),
+                Some(Order::Reload(network)) => return Some(End::Reload(network)),
+                Some(Order::Stop) => return Some(End::Stop),
+                None => return None,
             }
         }
     }
@@ -327,15 +327,20 @@ impl<'a> Watch<'a> {
     }
 
     fn report(&mut self, decision: &Decision) {
-        let report = Report {
-            active: decision.active.clone(),
-            state: decision.state.to_string(),
-            links: decision.uplinks.iter().map(|uplink| (uplink.interface.clone(), uplink.state)).collect(),
-        };
-        if self.told.as_ref() != Some(&report) {
-            self.outside.reports.publish(Some(report.clone()));
-            self.told = Some(report);
+        let told = self.told.as_ref().is_some_and(|(active, state, uplinks)| {
+            (active, state, uplinks) == (&decision.active, &decision.state, &decision.uplinks)
+        });
+        if told {
+            return;
         }
+        let Decision { active, state, uplinks, .. } = decision.clone();
+        let links = uplinks.iter().map(|uplink| (uplink.interface.clone(), uplink.state)).collect();
+        self.outside.reports.publish(Some(Report {
+            active: active.clone(),
+            state: state.to_string(),
+            links,
+        }));
+        self.told = Some((active, state, uplinks));
     }
 
     fn start_probes(&mut self, decision: &Decision, now: Instant) {
