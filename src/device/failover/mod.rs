@@ -95,7 +95,7 @@ pub fn run(mut network: config::Network, outside: &Outside, inbox: &Inbox) {
             _ => match Watch::start(&network, outside).and_then(|mut watch| watch.run(inbox)) {
                 Ok(end) => Some(end),
                 Err(error) => {
-                    log::error!("[Failover] {error}; all is set up anew in {} s", AGAIN.as_secs());
+                    log::error!("failover: {error}; all is set up anew in {} s", AGAIN.as_secs());
                     wait(inbox, Some(Instant::now() + AGAIN))
                 }
             },

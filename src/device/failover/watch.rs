@@ -29,6 +29,8 @@ const UPSTREAM: Duration = Duration::from_secs(1);
 const UPSTREAM_SHORT: Duration = Duration::from_millis(800);
 /// Below the 500 ms between two looks.
 const UPSTREAM_BRIEF: Duration = Duration::from_millis(450);
+/// At a wake-up after so long the lock file is looked at, whether or not anything is to be switched.
+const LOCK: Duration = Duration::from_secs(1);
 const PORTAL: Duration = Duration::from_secs(3);
 
 /// Why the loop ended.
@@ -57,6 +59,7 @@ pub struct Watch<'a> {
     told: Option<(Option<String>, State, Vec<UplinkState>)>,
     manual_until: Option<Instant>,
     next_due: Option<Instant>,
+    lock_seen: Option<Instant>,
     /// The first choice cuts no connection: the first heartbeat may be on its way.
     begun: bool,
 }
@@ -68,13 +71,13 @@ impl<'a> Watch<'a> {
         let gateways = config.gateway_probe.then(Gateways::new).and_then(|made| match made {
             Ok(gateways) => Some(gateways),
             Err(error) => {
-                log::info!("[Failover] gateways are not asked: {error}; TCP probes tell alone");
+                log::info!("failover: gateways are not asked: {error}; TCP probes tell alone");
                 None
             }
         });
         let control = Server::bind(&outside.runtime_dir)
             .inspect_err(|error| {
-                log::warn!("[Failover] no control socket: {error}; the command line cannot ask")
+                log::warn!("failover: no control socket: {error}; the command line cannot ask")
             })
             .ok();
         let policy =
@@ -97,6 +100,7 @@ impl<'a> Watch<'a> {
             told: None,
             manual_until: None,
             next_due: None,
+            lock_seen: None,
             begun: false,
         };
         watch.kernel.doubt();
@@ -111,7 +115,7 @@ impl<'a> Watch<'a> {
             uplinks.map(|link| link.name.as_str()).filter(|name| is_strict(Path::new("/"), name)).collect();
         if !strict.is_empty() {
             log::warn!(
-                "[Failover] rp_filter=1 on {}: the kernel drops what comes back over a standby; \
+                "failover: rp_filter=1 on {}: the kernel drops what comes back over a standby; \
                  set net.ipv4.conf.all.rp_filter=2",
                 strict.join(", ")
             );
@@ -235,7 +239,7 @@ impl<'a> Watch<'a> {
             None => return Err("this is no request".into()),
             Some(Request::Status) => {}
             Some(Request::Auto) => {
-                log::info!("[Failover] Override ended by command");
+                log::info!("failover: override ended by command");
                 self.manual_until = None;
                 self.uplinks.learn(Event::Auto, now);
             }
@@ -246,7 +250,7 @@ impl<'a> Watch<'a> {
                         self.config.interfaces.join(", ")
                     ));
                 }
-                log::info!("[Failover] Override by command: {interface}");
+                log::info!("failover: override by command: {interface}");
                 let until = limit.map(|limit| now + limit);
                 self.manual_until = until;
                 self.uplinks.learn(Event::Manual { interface, until }, now);
@@ -297,7 +301,7 @@ impl<'a> Watch<'a> {
 
     /// Decides, and does what was decided: the heartbeat's way first, everything else after it.
     fn act(&mut self, now: Instant, inbox: &Inbox) -> Decision {
-        self.uplinks.learn(Event::Locked(is_locked(&self.config.lock_file)), now);
+        self.look_at_the_lock(now);
         let decision = decide(&mut self.uplinks, now);
         if self.ranked.as_ref() != Some(&decision.ranked) {
             let ranked = decision.ranked.iter().cloned();
@@ -324,6 +328,16 @@ impl<'a> Watch<'a> {
         inbox.settle(decision.active.as_deref().filter(|_| !self.uplinks.awaits_acknowledgement()));
         self.next_due = decision.next_due;
         decision
+    }
+
+    /// Before a switch, and now and then.
+    fn look_at_the_lock(&mut self, now: Instant) {
+        let recent = self.lock_seen.is_some_and(|seen| now < seen + LOCK);
+        if recent && !self.uplinks.would_switch(now) {
+            return;
+        }
+        self.lock_seen = Some(now);
+        self.uplinks.learn(Event::Locked(is_locked(&self.config.lock_file)), now);
     }
 
     fn report(&mut self, decision: &Decision) {
