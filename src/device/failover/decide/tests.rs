@@ -84,7 +84,7 @@ impl Device {
             let (index, event) = match probe {
                 Start::Upstream { index, .. } => (index, Event::Upstream { index, works: Some(true) }),
                 Start::Gateway { index } => (index, Event::Gateway { index, answers: true }),
-                Start::Portal { index } => (index, Event::Portal { index, free: true }),
+                Start::Portal { index } => (index, Event::Portal { index, free: Some(true) }),
             };
             let place = (index - ETH0) as usize;
             let answers = if matches!(probe, Start::Gateway { .. }) { &self.gateway } else { &self.works };
@@ -363,8 +363,14 @@ fn a_portal_is_left_and_not_taken_back_before_it_is_gone() {
     device.links();
     device.pass(SECOND * 60);
     assert_eq!(device.health(), vec![Valid; 3]);
-    device.tell(Event::Portal { index: ETH0, free: false });
+    device.tell(Event::Portal { index: ETH0, free: Some(false) });
     assert_eq!((device.state().as_str(), device.health()[0]), ("failover_to_wlan1", Health::Portal));
+    device.uplinks.learn(Event::Portal { index: ETH0, free: None }, device.now);
+    assert_eq!(
+        device.uplinks.report()[0].state,
+        Health::Portal,
+        "a check that tells nothing changes nothing"
+    );
     // The double behind this test answers "free" at the next check.
     device.pass(SECOND * 20);
     assert_eq!(device.state(), "eth0_priority");
@@ -441,7 +447,10 @@ impl Chaos {
             10 => self.device.gateway[place] = !self.device.gateway[place],
             11 => self.device.acknowledge(&name),
             12 => self.device.tell(Event::Gateway { index, answers: self.random.bool() }),
-            13 => self.device.tell(Event::Portal { index, free: self.random.u8(..4) > 0 }),
+            13 => {
+                let free = [Some(true), Some(true), Some(false), None][self.random.usize(..4)];
+                self.device.tell(Event::Portal { index, free });
+            }
             14 => self.device.tell(Event::Upstream { index, works: None }),
             15 => self.device.tell(Event::Locked(self.random.u8(..4) == 0)),
             16 => self.device.tell(Event::AccessPoint(self.random.bool())),
