@@ -350,7 +350,7 @@ impl Track {
             // It accepts any connection: only the page tells when it is gone.
             return Some(last + UPSTREAM_STANDBY);
         }
-        let due = last + role.upstream(self.in_a_row >= PROBES_IN_A_ROW || self.upstream == Upstream::Failed);
+        let due = last + role.upstream(self.in_a_row >= PROBES_IN_A_ROW, self.upstream == Upstream::Failed);
         Some(self.vouched.filter(|_| role == Role::Active).map_or(due, |at| due.max(at + ACKNOWLEDGED)))
     }
 

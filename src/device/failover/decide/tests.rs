@@ -302,6 +302,19 @@ fn a_dead_uplink_is_the_last_resort_and_one_that_comes_back_is_found_within_a_se
 }
 
 #[test]
+fn a_standby_that_died_is_reported_and_its_return_too_long_before_the_next_round_of_standbys() {
+    let mut device = Device::settled();
+    device.works[2] = false;
+    device.pass(SECOND * 33);
+    assert_eq!(device.health(), vec![Valid, Valid, Dead]);
+    device.works[2] = true;
+    // A question that is on its way now is lost: here, nobody answers it later.
+    device.pass(SECOND * 16);
+    assert_eq!(device.health(), vec![Valid; 3]);
+    assert!(device.switches.is_empty() && device.triggers.is_empty());
+}
+
+#[test]
 fn a_silent_gateway_is_dead_at_once_and_forgotten_when_packets_pass_all_the_same() {
     let mut device = Device::settled();
     device.seen.iter_mut().for_each(|seen| seen.gateway = true);
