@@ -1,8 +1,8 @@
 //! Steps of the wall clock, as they happen on a board without a battery when NTP comes up.
 
-use crate::skip;
 use crate::support::daemon::Setup;
 use crate::support::server::{Reply, Server};
+use crate::support::skip;
 use rustix::process::Signal;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -61,6 +61,8 @@ pub struct Request {
     pub connection: usize,
     /// Counts the connection's requests from 0.
     pub number: usize,
+    /// Whom it came from.
+    pub peer: SocketAddr,
     pub method: String,
     pub target: String,
     headers: Vec<(String, String)>,
@@ -115,6 +117,8 @@ type Script = dyn Fn(&Request) -> Reply + Send + Sync;
 /// Stops and closes everything on drop.
 pub struct Server {
     address: SocketAddr,
+    /// The same as the accepting thread's.
+    listener: TcpListener,
     arrivals: Receiver<Arrival>,
     shared: Arc<Shared>,
 }
@@ -165,9 +169,9 @@ impl Server {
             seen,
         });
         let address = listener.local_addr().expect("bound");
-        let accepting = Arc::clone(&shared);
-        thread::spawn(move || accept(&listener, &accepting));
-        Server { address, arrivals, shared }
+        let (accepting, shared_listener) = (Arc::clone(&shared), listener.try_clone().expect("a descriptor"));
+        thread::spawn(move || accept(&shared_listener, &accepting));
+        Server { address, listener, arrivals, shared }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -246,8 +250,8 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.shared.stopping.store(true, Ordering::SeqCst);
-        // Wakes the accepting thread; nothing to wake if it is gone.
-        let _ = TcpStream::connect(self.address);
+        // Wakes the accepting thread, also one in another network namespace; nothing to wake if it is gone.
+        let _ = SockRef::from(&self.listener).shutdown(Shutdown::Both);
         if let Ok(open) = self.shared.open.lock() {
             open.values().for_each(|stream| close(stream, false));
         }
@@ -284,7 +288,8 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
 fn serve(stream: Stream, connection: usize, shared: &Shared) -> io::Result<()> {
     let mut reader = BufReader::new(stream);
     let mut number = 0;
-    while let Some(request) = read_request(&mut reader, connection, number)? {
+    let peer = reader.get_ref().socket().peer_addr()?;
+    while let Some(request) = read_request(&mut reader, connection, number, peer)? {
         number += 1;
         let script = Arc::clone(&shared.script.lock().expect("no panic"));
         let reply = script(&request);
@@ -301,6 +306,7 @@ fn read_request(
     reader: &mut BufReader<Stream>,
     connection: usize,
     number: usize,
+    peer: SocketAddr,
 ) -> io::Result<Option<Request>> {
     let mut line = String::new();
     if reader.read_line(&mut line)? == 0 {
@@ -316,7 +322,7 @@ fn read_request(
         let Some((name, value)) = line.split_once(':') else { break };
         headers.push((name.trim().to_owned(), value.trim().to_owned()));
     }
-    let mut request = Request { at, connection, number, method, target, headers, body: Vec::new() };
+    let mut request = Request { at, connection, number, peer, method, target, headers, body: Vec::new() };
     let length = request.header("content-length").map_or(0, |text| text.parse().expect("a length"));
     request.body.resize(length, 0);
     reader.read_exact(&mut request.body)?;
