@@ -25,7 +25,8 @@ fn notify(states: &[NotifyState]) {
 /// daemon restarted, a loop that is stuck must.
 #[derive(Debug)]
 pub struct Watchdog {
-    every: Duration,
+    /// `None` where nobody listens: then it costs no wake-up.
+    every: Option<Duration>,
     fed: Instant,
 }
 
@@ -35,18 +36,19 @@ const STATUS_EVERY: Duration = Duration::from_secs(10);
 impl Watchdog {
     /// The period is a third of systemd's `WatchdogSec=` (`$WATCHDOG_USEC`): two may be lost.
     pub fn from_environment(now: Instant) -> Watchdog {
+        let listener = std::env::var_os("NOTIFY_SOCKET");
         let every = sd_notify::watchdog_enabled().map_or(STATUS_EVERY, |limit| limit / 3);
-        Watchdog { every, fed: now }
+        Watchdog { every: listener.map(|_| every), fed: now }
     }
 
     /// When the loop has to pass again, at the latest.
-    pub fn due(&self) -> Instant {
-        self.fed + self.every
+    pub fn due(&self) -> Option<Instant> {
+        self.every.map(|every| self.fed + every)
     }
 
     /// Called in each pass; says something at most once per period. `status` is systemd's STATUS= line.
     pub fn pass(&mut self, now: Instant, status: impl FnOnce() -> String) {
-        if now >= self.due() {
+        if self.due().is_some_and(|due| now >= due) {
             self.fed = now;
             notify(&[NotifyState::Watchdog, NotifyState::Status(&status())]);
         }
@@ -60,7 +62,7 @@ mod tests {
     #[test]
     fn the_watchdog_is_fed_once_per_period_however_often_the_loop_passes() {
         let begin = Instant::now();
-        let mut watchdog = Watchdog { every: Duration::from_secs(10), fed: begin };
+        let mut watchdog = Watchdog { every: Some(Duration::from_secs(10)), fed: begin };
         let mut asked = 0;
         for second in 1..=30 {
             watchdog.pass(begin + Duration::from_secs(second), || {
@@ -69,6 +71,6 @@ mod tests {
             });
         }
         assert_eq!(asked, 3);
-        assert_eq!(watchdog.due(), begin + Duration::from_secs(40));
+        assert_eq!(watchdog.due(), Some(begin + Duration::from_secs(40)));
     }
 }

@@ -33,13 +33,14 @@ pub const SAMPLE: &str = r#"{
   "throttled": {"now": [], "since_boot": ["under_voltage"]},
   "connection": {
     "active": "wlan0",
-    "state": null,
+    "state": "failover_to_wlan0",
     "ethernet": {"interface": "eth0", "state": "down"},
-    "wifi": {"interface": "wlan0", "state": "up", "ssid": "barn", "signal_dbm": -52, "signal_percent": 80},
+    "wifi": {"interface": "wlan0", "state": "valid", "ssid": "barn", "signal_dbm": -52, "signal_percent": 80},
     "4g": null,
     "gps": null,
     "ip_addresses": [{"interface": "wlan0", "ip": "192.168.1.202", "type": "wifi"}],
-    "traffic": {"wlan0": {"rx_bytes": 73400320, "tx_bytes": 9437184}}
+    "traffic": {"wlan0": {"rx_bytes": 73400320, "tx_bytes": 9437184}},
+    "uplinks": {"eth0": "down", "wlan0": "valid", "wlan1": "absent"}
   },
   "streaming_active": true,
   "tracking_active": null,
@@ -168,6 +169,9 @@ pub struct Connection {
     pub ip_addresses: Vec<Address>,
     /// By interface, since the interface appeared.
     pub traffic: BTreeMap<String, Traffic>,
+    /// The configured uplinks, standbys too: a dead one is seen before it is needed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub uplinks: BTreeMap<String, LinkState>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -185,15 +189,50 @@ pub struct Wifi {
     pub signal_percent: Option<u8>,
 }
 
-/// What can be said of a link without asking anybody beyond it.
+/// What is known of a link, from nothing to the best.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LinkState {
+    /// There is no interface of that name.
+    Absent,
     /// No carrier, or switched off.
     Down,
     /// Carrier, but no usable address.
     NoAddress,
+    /// Carrier and address; nobody probes it.
     Up,
+    /// Carrier and address; the first probe has not ended yet.
+    Unverified,
+    /// A probe reached the far side.
+    Valid,
+    /// The last probe failed, or the gateway was silent once.
+    Suspect,
+    /// Nothing comes through.
+    Dead,
+    /// A captive portal answers instead of the internet.
+    Portal,
+}
+
+impl LinkState {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LinkState::Absent => "absent",
+            LinkState::Down => "down",
+            LinkState::NoAddress => "no_address",
+            LinkState::Up => "up",
+            LinkState::Unverified => "unverified",
+            LinkState::Valid => "valid",
+            LinkState::Suspect => "suspect",
+            LinkState::Dead => "dead",
+            LinkState::Portal => "portal",
+        }
+    }
+
+    /// Whether packets may get through, as far as is known.
+    pub fn is_connected(self) -> bool {
+        matches!(self, LinkState::Up | LinkState::Unverified | LinkState::Valid | LinkState::Suspect)
+    }
 }
 
 /// A modem, as ModemManager knows it.
@@ -285,6 +324,14 @@ mod tests {
         ] {
             let wire = serde_json::to_value(reason).expect("serializable");
             assert_eq!(wire, reason.as_str());
+        }
+    }
+
+    #[test]
+    fn a_state_of_a_link_has_one_word_everywhere() {
+        use LinkState::{Absent, Dead, Down, NoAddress, Portal, Suspect, Unverified, Up, Valid};
+        for state in [Absent, Down, NoAddress, Up, Unverified, Valid, Suspect, Dead, Portal] {
+            assert_eq!(serde_json::to_value(state).expect("serializable"), state.as_str());
         }
     }
 

@@ -267,6 +267,59 @@ fn uninstall_leaves_configuration_and_state_and_purge_leaves_nothing() {
     assert_eq!(machine.names(), [""; 0]);
 }
 
+/// install.sh on a machine with this cargo and this apt, which are scripts, and an empty build directory.
+fn build_with(machine: &Machine, cargo: &str, apt_cache: &str) -> Output {
+    let bin = machine.path("fake-bin");
+    fs::create_dir_all(&bin).expect("a directory");
+    for (name, script) in [("cargo", cargo), ("apt-cache", apt_cache)] {
+        machine.write(&format!("fake-bin/{name}"), &format!("#!/bin/sh\n{script}\n"));
+        fs::set_permissions(bin.join(name), fs::Permissions::from_mode(0o755)).expect("its mode");
+    }
+    script()
+        .env("DESTDIR", machine.path("root"))
+        .env("CARGO_TARGET_DIR", machine.path("target"))
+        .env("PATH", format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", bin.display()))
+        .env("HOME", machine.path("home"))
+        .env_remove("SUDO_UID")
+        .output()
+        .expect("it runs")
+}
+
+#[test]
+fn a_compiler_that_is_too_old_is_named_with_what_to_do() {
+    let machine = Machine::new();
+    let output = build_with(&machine, "echo cargo 1.65.0", "echo '  Candidate: 0.66.0+ds1-1'");
+    code(&output, 1);
+    for words in ["needs cargo 1.85", "here: 1.65.0", "apt: 0.66.0", "rustup.rs", "--binary"] {
+        assert!(said(&output).contains(words), "{}", said(&output));
+    }
+    assert!(!machine.path("root").exists());
+}
+
+#[test]
+fn a_program_is_built_where_there_is_none_and_only_then() {
+    let machine = Machine::new();
+    let cargo = format!(
+        "if [ \"$1\" = --version ]; then echo cargo 1.85.1; exit; fi\n\
+         mkdir -p $CARGO_TARGET_DIR/release && cp {PROGRAM} $CARGO_TARGET_DIR/release/ && echo built with $*"
+    );
+    let first = build_with(&machine, &cargo, "exit 1");
+    code(&first, 0);
+    let how = "built with build --release --locked --bin heartbeat-daemon";
+    assert!(said(&first).contains(how), "{}", said(&first));
+    let second = build_with(&machine, &cargo, "exit 1");
+    code(&second, 0);
+    assert!(!said(&second).contains("built with"), "{}", said(&second));
+}
+
+#[test]
+fn a_build_that_fails_changes_nothing() {
+    let machine = Machine::new();
+    let cargo = "if [ \"$1\" = --version ]; then echo cargo 1.85.1; else exit 101; fi";
+    code(&build_with(&machine, cargo, "exit 1"), 1);
+    assert!(!machine.path("root").exists());
+}
+
 #[test]
 fn help_is_an_answer_and_not_a_fault() {
     let output = script().arg("--help").output().expect("it runs");

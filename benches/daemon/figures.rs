@@ -49,8 +49,9 @@ impl fmt::Display for Figure {
 
 /// As many digits as mean something: 2304, 17.5, 0.412, 0.
 pub fn number(value: f64) -> String {
+    let is_whole = (value - value.round()).abs() < 0.0005;
     match value.abs() {
-        size if size >= 100.0 || value.fract() == 0.0 => format!("{value:.0}"),
+        size if size >= 100.0 || is_whole => format!("{:.0}", value.round() + 0.0),
         size if size >= 10.0 => format!("{value:.1}"),
         _ => format!("{value:.3}"),
     }
@@ -60,15 +61,23 @@ pub fn number(value: f64) -> String {
 pub struct Table {
     title: String,
     lines: Vec<String>,
+    /// Something of it could not be measured.
+    pub incomplete: bool,
 }
 
 impl Table {
     pub fn new(title: impl Into<String>) -> Table {
-        Table { title: title.into(), lines: Vec::new() }
+        Table { title: title.into(), lines: Vec::new(), incomplete: false }
     }
 
     pub fn add(&mut self, figure: Figure) {
         self.lines.push(figure.to_string());
+    }
+
+    /// Says why something could not be measured; the other figures stand.
+    pub fn miss(&mut self, problem: &str) {
+        self.incomplete = true;
+        self.say(format!("not measured: {problem}"));
     }
 
     /// A line of words, or of several figures.

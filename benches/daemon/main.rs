@@ -86,7 +86,12 @@ fn run(plan: &Plan, parts: &[String]) -> ExitCode {
             continue;
         }
         match measure(plan) {
-            Ok(tables) => tables.iter().for_each(|table| println!("{table}")),
+            Ok(tables) => {
+                tables.iter().for_each(|table| println!("{table}"));
+                if tables.iter().any(|table| table.incomplete) {
+                    code = ExitCode::FAILURE;
+                }
+            }
             Err(problem) => {
                 println!("\n{name}: not measured: {problem}");
                 code = ExitCode::FAILURE;

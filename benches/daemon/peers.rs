@@ -65,11 +65,15 @@ fn together(plan: &Plan, running: &[(&'static str, u32)]) -> Outcome<Vec<Measure
 fn compare(table: &mut Table, plan: &Plan, measured: &[Measured]) {
     let beats = plan.window.as_secs_f64() / INTERVAL.as_secs_f64();
     let per_beat = |total: f64| total / beats;
-    let names: String = measured.iter().map(|one| format!("{:>22}", one.name)).collect();
+    let names = measured.iter().map(|one| format!("{:>22}", one.name)).collect::<Vec<_>>().concat();
     table.say(format!("{:<24}{names}", ""));
     let mut line = |name: &str, figure: &dyn Fn(&Measured) -> f64| {
         let values: Vec<f64> = measured.iter().map(figure).collect();
-        let cells: String = values.iter().map(|value| format!("{:>22}", cell(*value, values[0]))).collect();
+        let cells = values
+            .iter()
+            .map(|value| format!("{:>22}", cell(*value, values[0])))
+            .collect::<Vec<_>>()
+            .concat();
         table.say(format!("{name:<24}{cells}"));
     };
     line("PSS, KiB", &|one| one.window.memory.pss as f64);
@@ -94,7 +98,7 @@ fn python() -> Outcome<(Program, Receiver)> {
     let receiver = Receiver::start(None)?;
     let mut command = Command::new(python);
     command.arg(PYTHON_SCRIPT).arg(format!("http://{}/heartbeat", receiver.address));
-    heard(Program::start("Python", command, scratch()?)?, receiver)
+    heard(Program::start("Python", command, &[], scratch()?)?, receiver)
 }
 
 fn environment() -> PathBuf {
@@ -134,7 +138,7 @@ fn collectd() -> Outcome<(Program, Receiver)> {
     fs::write(&config, text).map_err(|error| format!("{}: {error}", config.display()))?;
     let mut command = Command::new(COLLECTD);
     command.arg("-f").arg("-C").arg(config);
-    heard(Program::start("collectd", command, scratch)?, receiver)
+    heard(Program::start("collectd", command, &[], scratch)?, receiver)
 }
 
 fn scratch() -> Outcome<Scratch> {

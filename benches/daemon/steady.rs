@@ -35,7 +35,10 @@ fn footprint(plan: &Plan, scheme: Scheme) -> Outcome<Table> {
         SETTLE + 1
     ));
     add_window(&mut table, scheme, &window, count);
-    add_calls(&mut table, &calls?, traced);
+    match calls {
+        Ok(calls) => add_calls(&mut table, &calls, traced),
+        Err(problem) => table.miss(&problem),
+    }
     Ok(table)
 }
 

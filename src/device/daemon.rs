@@ -12,7 +12,7 @@ use super::ticker::Ticker;
 use crate::config::ConfigError;
 use crate::wire::Reason;
 use crate::{logging, systemd};
-use crossbeam_channel::{Receiver, Sender as ChannelSender, bounded};
+use crossbeam_channel::{Receiver, Sender as ChannelSender, bounded, never};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 use std::fs;
@@ -104,10 +104,17 @@ impl Daemon {
         spawn("metrics", move || {
             metrics::run(sampler, sampling, &metrics_orders, |metrics| metrics_out.send(metrics).is_ok());
         })?;
-        let inbox = Inbox { metrics: metrics_in, triggers, control: heartbeat_orders };
-        let thread = Heartbeat::new(config.heartbeat.clone(), sender, identity, &runtime_dir.join(SNAPSHOT));
+        let inbox = Inbox { metrics: metrics_in, uplinks: never(), triggers, control: heartbeat_orders };
+        let delivered = Box::new(|_: &str| {});
+        let thread = Heartbeat::new(
+            config.heartbeat.clone(),
+            sender,
+            identity,
+            delivered,
+            &runtime_dir.join(SNAPSHOT),
+        );
         spawn("heartbeat", move || {
-            thread.run(beat, &inbox);
+            thread.run(beat, inbox);
             drop(alive);
         })?;
         Ok(Daemon {

@@ -411,7 +411,7 @@ mod tests {
     #[test]
     fn the_legacy_form_and_an_array_of_replays_are_taken_too() {
         let receiver = start(3, PATIENCE);
-        let encoded: String = SAMPLE.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let encoded = percent_encoding::utf8_percent_encode(SAMPLE, percent_encoding::NON_ALPHANUMERIC);
         let get = format!("GET /heartbeat.php?x=1&params={encoded} HTTP/1.1\r\nHost: x\r\n\r\n");
         assert!(receiver.ask(get.as_bytes()).starts_with("HTTP/1.1 200 "));
         assert!(receiver.ask(&post(&format!("[{SAMPLE},{SAMPLE}]"))).starts_with("HTTP/1.1 200 "));

@@ -126,7 +126,7 @@ mod tests {
         assert_eq!(
             line(&sample()),
             "22:05:03Z barn-cam #42 scheduled | cpu 12.5 % mem 41.2 % disk 42.1 % 48.8 °C 1.9 W 3038 RPM | \
-             wlan0 192.168.1.202 \"barn\" -52 dBm | streaming recording"
+             wlan0 192.168.1.202 \"barn\" -52 dBm failover_to_wlan0 | streaming recording"
         );
     }
 

@@ -1,5 +1,6 @@
 //! Steps of the wall clock, as they happen on a board without a battery when NTP comes up.
 
+use crate::support::SOON;
 use crate::support::daemon::Setup;
 use crate::support::server::{Reply, Server};
 use crate::support::skip;
@@ -23,8 +24,22 @@ fn faketime() -> Option<String> {
     found.map(|path| path.to_str().expect("UTF-8").to_owned())
 }
 
+/// libfaketime removes what it puts into /dev/shm when its process ends in an orderly way, and only then.
+struct LeftByFaketime(Option<u32>);
+
+impl Drop for LeftByFaketime {
+    fn drop(&mut self) {
+        let Some(pid) = self.0 else { return };
+        for name in [format!("faketime_shm_{pid}"), format!("sem.faketime_sem_{pid}")] {
+            // Usually gone.
+            let _ = std::fs::remove_file(Path::new("/dev/shm").join(name));
+        }
+    }
+}
+
 fn a_step_is_survived(step: &str, seconds: f64) {
     let Some(library) = faketime() else { return };
+    let mut left = LeftByFaketime(None);
     let server = Server::always(Reply::ok());
     let setup = Setup::new().to(&server.url("/"));
     let offset = setup.scratch().file("offset", "+0");
@@ -35,6 +50,7 @@ fn a_step_is_survived(step: &str, seconds: f64) {
         .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
         .env("DONT_FAKE_MONOTONIC", "1")
         .start();
+    left.0 = Some(daemon.pid());
     let off_by = |timestamp: &serde_json::Value| {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs_f64();
         timestamp.as_f64().expect("a number") - now
@@ -54,9 +70,8 @@ fn a_step_is_survived(step: &str, seconds: f64) {
         assert!(gap > Duration::from_millis(300), "a burst: {gap:?}");
         assert!(gap < Duration::from_millis(2_500), "a gap: {gap:?}");
     }
-    // An orderly end, so that libfaketime removes what it put into /dev/shm.
     daemon.signal(Signal::TERM);
-    daemon.wait_for_end(Duration::from_secs(20));
+    assert!(daemon.wait_for_end(SOON).0.success());
 }
 
 #[test]

@@ -77,7 +77,7 @@ fn send_sends_one_heartbeat_and_shows_the_answer() {
     let server = Server::always(Reply::monitor());
     let sent = Setup::new().to(&server.url("/")).token("for-send").run(&["send"]);
     assert!(sent.status.success(), "{sent:?}");
-    assert!(stdout(&sent).contains("200"), "{sent:?}");
+    assert!(stdout(&sent).contains("answered 200"), "{sent:?}");
     assert_eq!(server.request().header("authorization"), Some("Bearer for-send"));
     assert!(server.request_within(std::time::Duration::ZERO).is_none(), "one");
 }
@@ -88,7 +88,7 @@ fn send_fails_when_the_server_refuses() {
     let sent = Setup::new().to(&server.url("/")).run(&["send"]);
     assert_eq!(sent.status.code(), Some(1), "{sent:?}");
     let said = stdout(&sent) + &String::from_utf8_lossy(&sent.stderr);
-    assert!(said.contains("401"), "{said}");
+    assert!(said.contains("(401)"), "{said}");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use crate::support::notify::NotifySocket;
 use crate::support::server::{Reply, Server};
 use crate::support::skip;
 use rustix::process::Signal;
+use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 fn name_server() -> Option<NameServer> {
@@ -65,7 +66,11 @@ fn a_name_server_that_hangs_later_leaves_the_last_good_address() {
         assert!(pair[1].connection > pair[0].connection, "on a new connection");
     }
     assert!(requests.iter().all(|request| request.header("host") == Some(host.as_str())));
-    assert!(daemon.is_running());
+    // Doubts about the address do not make it worse than none.
+    server.reset_connections(true);
+    daemon.wait_for_line("about the failure", |line| line.contains("WARN") && line.contains("reset"));
+    server.reset_connections(false);
+    server.requests(2);
 }
 
 #[test]
@@ -78,4 +83,18 @@ fn a_name_that_cannot_be_resolved_at_the_start_is_resolved_later() {
     daemon.wait_for_line("about the name", |line| line.contains("WARN") && line.contains("heartbeat.test"));
     names.speak();
     server.requests(2);
+}
+
+#[test]
+fn a_server_that_moves_to_another_address_is_found_there() {
+    let Some(names) = name_server() else { return };
+    let old = Server::always(Reply::AnswerAndCloseAfter(Duration::from_millis(100)));
+    let port = old.address().port();
+    let listener = TcpListener::bind(("127.0.0.2", port)).expect("the same port there");
+    let new = Server::on(listener, None, |_| Reply::ok());
+    let _daemon = start(Setup::new().to(&format!("http://heartbeat.test:{port}/")), &names);
+    old.requests(2);
+    names.move_to(2);
+    old.reset_connections(true);
+    new.requests(2);
 }

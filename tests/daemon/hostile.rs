@@ -1,7 +1,8 @@
 //! Servers that do the worst: the beat goes on, and the daemon stays as small as it was.
 
 use crate::support::daemon::{Daemon, Setup, Vitals};
-use crate::support::server::{Reply, Request, Server};
+use crate::support::request::Request;
+use crate::support::server::{Reply, Server};
 use crate::support::{SOON, eventually};
 use socket2::{Domain, Socket, Type};
 use std::net::{SocketAddr, TcpListener};
@@ -132,7 +133,7 @@ fn an_answer_that_nobody_asked_for_is_not_taken_for_the_next_one() {
     let server = Server::always(Reply::Bytes(two));
     let daemon = Setup::new().to(&server.url("/")).start();
     server.requests(4);
-    assert_eq!(daemon.log_lines("401"), Vec::<String>::new());
+    assert_eq!(daemon.log_lines("status 401"), Vec::<String>::new());
 }
 
 #[test]
@@ -191,11 +192,11 @@ fn a_redirection_is_not_followed_and_is_said_clearly() {
     let location = elsewhere.url("/elsewhere");
     let server = Server::start(move |_| Reply::Answer(301, vec![("Location", location.clone())], Vec::new()));
     let daemon = Setup::new().to(&server.url("/")).token("redirected-token").start();
-    let line = daemon.wait_for_line("about the redirection", |line| line.contains("301"));
+    let line = daemon.wait_for_line("about the redirection", |line| line.contains("status 301"));
     assert!(line.contains(&elsewhere.url("/elsewhere")), "it names the other place: {line}");
     server.requests(3);
     assert_eq!(elsewhere.connections(), 0, "the token stays with the server it was meant for");
-    assert_eq!(daemon.log_lines("301").len(), 1, "said once");
+    assert_eq!(daemon.log_lines("status 301").len(), 1, "said once");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 fn after_a_failure(start: impl FnOnce(Setup) -> Daemon) -> Vec<String> {
     let server = Server::always(Reply::status(401));
     let mut daemon = start(Setup::new().to(&server.url("/")).key("log.level", "debug"));
-    daemon.wait_for_line("about the refusal", |line| line.contains("401"));
+    daemon.wait_for_line("about the refusal", |line| line.contains("status 401"));
     daemon.signal(Signal::TERM);
     assert!(daemon.wait_for_end(SOON).0.success());
     daemon.log()
@@ -23,7 +23,7 @@ fn under_the_journal_each_line_carries_its_priority_and_no_time() {
         let text = text.unwrap_or_else(|| panic!("no priority: {line}"));
         assert!(!begins_with_a_time(text) && !text.contains("ERROR") && !text.contains('\x1b'), "{line}");
     }
-    assert!(lines.iter().any(|line| line.starts_with("<3>") && line.contains("401")), "{lines:?}");
+    assert!(lines.iter().any(|line| line.starts_with("<3>") && line.contains("status 401")), "{lines:?}");
     assert!(lines.iter().any(|line| line.starts_with("<6>")), "{lines:?}");
 }
 

@@ -1,14 +1,16 @@
 //! Answers that say no: each is obeyed, and said once.
 
 use crate::support::daemon::Setup;
-use crate::support::server::{Reply, Request, Server};
+use crate::support::request::Request;
+use crate::support::server::{Reply, Server};
 use std::time::Duration;
 
 /// Said once, as an error or a warning, and the pace is that of the beat.
 fn is_said_once_and_keeps_the_pace(status: u16) -> Vec<String> {
     let server = Server::always(Reply::status(status));
     let daemon = Setup::new().to(&server.url("/")).token("unwanted").start();
-    let text = status.to_string();
+    // Not the number alone, which may be a port or a millisecond.
+    let text = format!("status {status}");
     daemon.wait_for_line("about the refusal", |line| line.contains(&text));
     let requests = server.requests_during(Duration::from_secs(5));
     assert!((3..=8).contains(&requests.len()), "{} heartbeats in 5 s at 1 s", requests.len());

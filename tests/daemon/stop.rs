@@ -41,9 +41,11 @@ fn an_interrupted_daemon_says_so_to_its_server() {
 fn a_hanging_server_does_not_hold_up_the_end() {
     for signal in [Signal::TERM, Signal::INT] {
         let server = Server::always(Reply::Hang);
-        let mut daemon = Setup::new().to(&server.url("/")).interval("5s").timeout("2s").start();
+        let mut daemon = Setup::new().to(&server.url("/")).interval("60s").timeout("10s").start();
         server.request();
         assert_stops(&mut daemon, signal);
+        // What hangs is given up for it.
+        server.request_that(|request| request.reason() == "shutdown");
     }
 }
 

@@ -2,8 +2,11 @@
 
 use crate::support::daemon::{Daemon, Setup};
 use crate::support::eventually;
-use crate::support::https::Authority;
+use crate::support::https::{Authority, Stream};
 use crate::support::server::{Reply, Server};
+use rustls::HandshakeKind;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 
 const NAMES: [&str; 2] = ["127.0.0.1", "localhost"];
 
@@ -92,4 +95,28 @@ fn a_server_without_tls_behind_an_https_url_does_not_stop_the_beat() {
     let daemon = Setup::new().to(&format!("https://{}/", server.address())).timeout("500ms").start();
     daemon.wait_for_line("about the failure", |line| line.contains("WARN") && line.contains("heartbeat"));
     eventually("further attempts", || server.connections() >= 4);
+}
+
+#[test]
+fn a_new_connection_resumes_the_tls_session_of_the_one_before() {
+    let authority = Authority::new();
+    let tls = authority.server(&NAMES);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("https://{}/", listener.local_addr().expect("bound"));
+    let _daemon = trusting(&authority).to(&url).start();
+    let mut kinds = Vec::new();
+    for socket in listener.incoming().take(3) {
+        let mut stream = Stream::accepted(socket.expect("accepted"), Some(&tls));
+        let mut request = [0; 8192];
+        let length = stream.read(&mut request).expect("a request");
+        assert!(request[..length].starts_with(b"POST / "));
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            .expect("the daemon listens");
+        if let Stream::Tls(tls) = &stream {
+            kinds.push(tls.conn.handshake_kind());
+        }
+    }
+    let (full, resumed) = (Some(HandshakeKind::Full), Some(HandshakeKind::Resumed));
+    assert_eq!(kinds, [full, resumed, resumed]);
 }

@@ -1,7 +1,8 @@
 //! SIGUSR1: at once, without moving the beat, and never in heaps.
 
 use crate::support::daemon::Setup;
-use crate::support::server::{Reply, Request, Server};
+use crate::support::request::Request;
+use crate::support::server::{Reply, Server};
 use rustix::process::Signal;
 use std::time::{Duration, Instant};
 
@@ -30,7 +31,8 @@ fn a_trigger_is_sent_at_once_and_does_not_move_the_beat() {
     let begin = server.request_that(|r| r.reason() == "scheduled").at;
     let before = server.requests(3);
     let mut during = Vec::new();
-    for _ in 0..4 {
+    // An odd number: half a second twice would be no move.
+    for _ in 0..3 {
         // In the middle between two beats.
         let beat = server.request_that(|r| r.reason() == "scheduled").at;
         during.extend(
@@ -84,19 +86,24 @@ fn a_burst_of_triggers_is_at_least_one_heartbeat_and_no_crash() {
 #[test]
 fn triggers_do_not_pile_up_behind_a_server_that_hangs() {
     let server = Server::always(Reply::ok());
-    let daemon = Setup::new().to(&server.url("/")).interval("30s").timeout("2s").start();
+    let daemon = Setup::new().to(&server.url("/")).interval("1h").timeout("4s").start();
     server.request();
     server.become_one_that(|_| Reply::Hang);
     daemon.signal(Signal::USR1);
     server.request();
     for _ in 0..20 {
         daemon.signal(Signal::USR1);
+        // Apart, or the kernel makes one of them.
+        assert!(
+            server.request_within(Duration::from_millis(50)).is_none(),
+            "it waits for the one that hangs"
+        );
     }
     server.become_one_that(|_| Reply::ok());
     let sent = server.requests_during(Duration::from_secs(6));
     let mut ids: Vec<String> = sent.iter().filter(|r| r.is_live()).map(Request::id).collect();
     ids.sort();
     ids.dedup();
-    // The one that hung is tried again or replaced, and one waited.
-    assert!((1..=2).contains(&ids.len()), "{} heartbeats: {sent:?}", ids.len());
+    // The one that hung is tried again, one waited, and a beat may fall between.
+    assert!((1..=3).contains(&ids.len()), "{} heartbeats: {sent:?}", ids.len());
 }

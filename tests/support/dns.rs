@@ -10,10 +10,12 @@ use std::time::Duration;
 
 static NEXT: AtomicU8 = AtomicU8::new(1);
 
-/// Says that each name is 127.0.0.1, until it falls silent.
+/// Says that each name is 127.0.0.1, until it falls silent or the name moves.
 pub struct NameServer {
     address: String,
     silent: Arc<AtomicBool>,
+    /// The last byte of 127.0.0.x.
+    host: Arc<AtomicU8>,
     queries: Arc<AtomicUsize>,
     stopping: Arc<AtomicBool>,
 }
@@ -25,8 +27,14 @@ impl NameServer {
         let address = format!("127.83.{program}.{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let socket = UdpSocket::bind((address.as_str(), 53))?;
         socket.set_read_timeout(Some(Duration::from_millis(100)))?;
-        let server =
-            NameServer { address, silent: Arc::default(), queries: Arc::default(), stopping: Arc::default() };
+        let server = NameServer {
+            address,
+            silent: Arc::default(),
+            host: Arc::new(AtomicU8::new(1)),
+            queries: Arc::default(),
+            stopping: Arc::default(),
+        };
+        let host = Arc::clone(&server.host);
         let (silent, queries, stopping) =
             (Arc::clone(&server.silent), Arc::clone(&server.queries), Arc::clone(&server.stopping));
         thread::spawn(move || {
@@ -36,7 +44,7 @@ impl NameServer {
                 queries.fetch_add(1, Ordering::SeqCst);
                 if !silent.load(Ordering::SeqCst) {
                     // A client that is gone needs no answer.
-                    let _ = socket.send_to(&answer(&query[..length]), client);
+                    let _ = socket.send_to(&answer(&query[..length], host.load(Ordering::SeqCst)), client);
                 }
             }
         });
@@ -49,6 +57,11 @@ impl NameServer {
 
     pub fn speak(&self) {
         self.silent.store(false, Ordering::SeqCst);
+    }
+
+    /// From now on each name is 127.0.0.`host`.
+    pub fn move_to(&self, host: u8) {
+        self.host.store(host, Ordering::SeqCst);
     }
 
     pub fn queries(&self) -> usize {
@@ -85,8 +98,8 @@ pub fn can_be_replaced() -> bool {
         .is_ok_and(|said| said.status.success())
 }
 
-/// RFC 1035, 4.1: the question again, and 127.0.0.1 for type A; no data for another type.
-fn answer(query: &[u8]) -> Vec<u8> {
+/// RFC 1035, 4.1: the question again, and 127.0.0.`host` for type A; no data for another type.
+fn answer(query: &[u8], host: u8) -> Vec<u8> {
     const HEADER: usize = 12;
     let name_end = HEADER + query[HEADER..].iter().position(|&byte| byte == 0).expect("a name ends with 0");
     let question = &query[HEADER..name_end + 5];
@@ -97,7 +110,7 @@ fn answer(query: &[u8]) -> Vec<u8> {
     answer.extend(question);
     if is_a {
         // The name of offset 12, type A, class IN, 0 s to live, 4 bytes.
-        answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4, 127, 0, 0, 1]);
+        answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4, 127, 0, 0, host]);
     }
     answer
 }

@@ -1,9 +1,10 @@
 //! TCP connections: all addresses in a staggered race, and a line that another thread can cut.
 
+use crate::device::os::egress::egress;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
-use std::net::{Shutdown, SocketAddr};
+use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -11,9 +12,24 @@ use std::time::{Duration, Instant};
 /// A second address is tried beside the first one after this (RFC 8305, happy eyeballs).
 const STAGGER: Duration = Duration::from_millis(250);
 
-/// The sockets that are open or being opened, for whoever has to cut them.
+/// At most so many attempts for one connection: two addresses over each of three uplinks, and a little more.
+const MOST_ATTEMPTS: usize = 8;
+
+/// A link that leads out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Uplink {
+    pub index: u32,
+    pub name: String,
+}
+
+/// What the failover thread and the heartbeat thread share: over which uplinks to dial, and the sockets that are
+/// open or being opened, for whoever has to cut them.
 #[derive(Debug, Default)]
 pub struct Line {
+    /// The best first. Empty: the kernel decides.
+    uplinks: Mutex<Vec<Uplink>>,
+    /// Where the last connection led, and over which uplink.
+    last: Mutex<Last>,
     live: Mutex<Vec<Weak<Socket>>>,
     /// A heartbeat is on its way.
     busy: AtomicBool,
@@ -22,7 +38,34 @@ pub struct Line {
     dialled: AtomicU64,
 }
 
+#[derive(Debug, Default, Clone)]
+struct Last {
+    server: Vec<SocketAddr>,
+    over: Option<String>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics while it holds one of these; and with `panic = "abort"` nobody would be left to ask.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Line {
+    /// New connections are dialled over the first of these; if it has not connected after 250 ms, over the next
+    /// one too. Empty: the kernel decides.
+    pub fn use_uplinks(&self, ranked: Vec<Uplink>) {
+        *lock(&self.uplinks) = ranked;
+    }
+
+    /// The server's addresses, as they were dialled last; what a probe of an uplink asks first.
+    pub fn server(&self) -> Vec<SocketAddr> {
+        lock(&self.last).server.clone()
+    }
+
+    /// The uplink that the last connection was bound to.
+    pub fn over(&self) -> Option<String> {
+        lock(&self.last).over.clone()
+    }
+
     /// A heartbeat is about to be sent.
     pub fn begin(&self) {
         self.cut.store(false, Ordering::SeqCst);
@@ -45,7 +88,7 @@ impl Line {
 
     /// Closes everything, idle connections too.
     pub fn cut(&self) {
-        let live = self.live();
+        let live = lock(&self.live);
         self.cut.store(true, Ordering::SeqCst);
         for socket in live.iter().filter_map(Weak::upgrade) {
             // A socket that is just connecting is interrupted as well; one that has ended says an error.
@@ -58,13 +101,9 @@ impl Line {
         self.dialled.load(Ordering::Relaxed)
     }
 
-    fn live(&self) -> MutexGuard<'_, Vec<Weak<Socket>>> {
-        self.live.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Whoever cuts holds the same lock, so no new socket slips through.
     fn register(&self, socket: &Arc<Socket>) -> io::Result<()> {
-        let mut live = self.live();
+        let mut live = lock(&self.live);
         if self.cut.load(Ordering::SeqCst) {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
@@ -74,12 +113,40 @@ impl Line {
     }
 }
 
-/// Connects to the first of `addresses` that answers. Each one has a head start of 250 ms over the next, unless it
-/// fails before. The socket does not block, and ends a silence of `user_timeout` by itself (TCP_USER_TIMEOUT): a
-/// dead connection would live for a quarter of an hour otherwise.
+/// One way to the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Attempt {
+    address: SocketAddr,
+    /// Bound to it; without one the kernel decides.
+    uplink: Option<Uplink>,
+}
+
+/// Each address over each uplink, the best uplink first for each address. What the kernel reaches over a link that
+/// is no uplink (this machine, a VPN) is left to the kernel; `egress` tells that link's index.
+fn attempts(
+    addresses: &[SocketAddr],
+    uplinks: &[Uplink],
+    egress: impl Fn(IpAddr) -> Option<u32>,
+) -> Vec<Attempt> {
+    let mut attempts = Vec::new();
+    for &address in addresses {
+        let elsewhere = |index| uplinks.iter().all(|uplink| uplink.index != index);
+        if uplinks.is_empty() || egress(address.ip()).is_some_and(elsewhere) {
+            attempts.push(Attempt { address, uplink: None });
+        } else {
+            attempts.extend(uplinks.iter().map(|uplink| Attempt { address, uplink: Some(uplink.clone()) }));
+        }
+    }
+    attempts.truncate(MOST_ATTEMPTS);
+    attempts
+}
+
+/// Connects to the first of `addresses` that answers, over the line's uplinks. Each attempt has a head start of
+/// 250 ms over the next, unless it fails before. The socket does not block, and ends a silence of `user_timeout` by
+/// itself (TCP_USER_TIMEOUT): a dead connection would live for a quarter of an hour otherwise.
 ///
 /// # Errors
-/// `TimedOut` after `limit`, `ConnectionAborted` if the line was cut, else what the last address said.
+/// `TimedOut` after `limit`, `ConnectionAborted` if the line was cut, else what the last attempt said.
 pub fn dial(
     line: &Line,
     addresses: &[SocketAddr],
@@ -88,16 +155,21 @@ pub fn dial(
 ) -> io::Result<Arc<Socket>> {
     line.dialled.fetch_add(1, Ordering::Relaxed);
     let deadline = Instant::now() + limit;
+    let uplinks = lock(&line.uplinks).clone();
+    // Without an answer of netlink the uplinks are as good a guess as any.
+    let waiting = attempts(addresses, &uplinks, |ip| egress(ip).ok().flatten());
+    lock(&line.last).server = addresses.to_vec();
     let last_error = io::ErrorKind::AddrNotAvailable.into();
-    let mut race = Race { line, user_timeout, waiting: addresses, dialling: Vec::new(), last_error };
+    let mut race = Race { line, user_timeout, waiting: &waiting, dialling: Vec::new(), last_error };
     loop {
         race.start_next();
         if race.dialling.is_empty() {
             return Err(race.last_error);
         }
         let head_start = if race.waiting.is_empty() { limit } else { STAGGER };
-        if let Some(winner) = race.wait_until(deadline.min(Instant::now() + head_start))? {
-            return Ok(winner);
+        if let Some((socket, over)) = race.wait_until(deadline.min(Instant::now() + head_start))? {
+            lock(&line.last).over = over;
+            return Ok(socket);
         }
         if Instant::now() >= deadline {
             return Err(io::ErrorKind::TimedOut.into());
@@ -105,31 +177,42 @@ pub fn dial(
     }
 }
 
+/// A connection, and the name of the uplink that it is bound to.
+type Connected = (Arc<Socket>, Option<String>);
+
 struct Race<'a> {
     line: &'a Line,
     user_timeout: Option<Duration>,
-    waiting: &'a [SocketAddr],
-    dialling: Vec<Arc<Socket>>,
+    waiting: &'a [Attempt],
+    dialling: Vec<Connected>,
     last_error: io::Error,
 }
 
 impl Race<'_> {
-    /// Starts the next address that can be started at all.
+    /// Starts the next attempt that can be started at all.
     fn start_next(&mut self) {
-        while let Some((address, rest)) = self.waiting.split_first() {
+        while let Some((attempt, rest)) = self.waiting.split_first() {
             self.waiting = rest;
-            match self.start(*address) {
-                Ok(socket) => return self.dialling.push(socket),
+            match self.start(attempt) {
+                Ok(socket) => {
+                    let over = attempt.uplink.as_ref().map(|uplink| uplink.name.clone());
+                    return self.dialling.push((socket, over));
+                }
                 Err(error) => self.last_error = error,
             }
         }
     }
 
-    fn start(&self, address: SocketAddr) -> io::Result<Arc<Socket>> {
+    fn start(&self, attempt: &Attempt) -> io::Result<Arc<Socket>> {
+        let address = attempt.address;
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
         socket.set_tcp_nodelay(true)?;
         socket.set_tcp_user_timeout(self.user_timeout)?;
+        if let Some(uplink) = &attempt.uplink {
+            // The first binding of a socket needs no privilege since Linux 5.7.
+            socket.bind_device(Some(uplink.name.as_bytes()))?;
+        }
         let socket = Arc::new(socket);
         self.line.register(&socket)?;
         match socket.connect(&address.into()) {
@@ -139,16 +222,17 @@ impl Race<'_> {
     }
 
     /// The winner, or `None` once one has failed (the next may start) or `until` has come.
-    fn wait_until(&mut self, until: Instant) -> io::Result<Option<Arc<Socket>>> {
+    fn wait_until(&mut self, until: Instant) -> io::Result<Option<Connected>> {
         loop {
-            let mut fds: Vec<_> = self.dialling.iter().map(|s| PollFd::new(&**s, PollFlags::OUT)).collect();
+            let sockets = self.dialling.iter().map(|(socket, _)| socket);
+            let mut fds: Vec<_> = sockets.map(|socket| PollFd::new(&**socket, PollFlags::OUT)).collect();
             let left = until.saturating_duration_since(Instant::now());
             let happened = wait_for(&mut fds, left)?;
             let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
             for index in (0..ready.len()).rev().filter(|index| ready[*index]) {
-                let socket = self.dialling.swap_remove(index);
-                match connection_of(&socket) {
-                    Ok(()) => return Ok(Some(socket)),
+                let connected = self.dialling.swap_remove(index);
+                match connection_of(&connected.0) {
+                    Ok(()) => return Ok(Some(connected)),
                     Err(error) => self.last_error = error,
                 }
             }
@@ -256,6 +340,43 @@ mod tests {
         caller.join().expect("no panic").expect_err("cut");
         assert!(begin.elapsed() < LONG / 2);
         assert!(line.end());
+    }
+
+    fn uplink(index: u32, name: &str) -> Uplink {
+        Uplink { index, name: name.to_owned() }
+    }
+
+    #[test]
+    fn each_address_is_tried_over_the_best_uplink_first() {
+        let server: SocketAddr = "203.0.113.7:443".parse().expect("an address");
+        let uplinks = [uplink(2, "eth0"), uplink(3, "wlan0")];
+        let over = |attempts: Vec<Attempt>| -> Vec<Option<String>> {
+            attempts.into_iter().map(|attempt| attempt.uplink.map(|uplink| uplink.name)).collect()
+        };
+        let names = [Some("eth0".to_owned()), Some("wlan0".to_owned())];
+        // The kernel's own route leads over an uplink, over another one than the best, or nowhere.
+        for kernels in [Some(2), Some(3), None] {
+            assert_eq!(over(attempts(&[server], &uplinks, |_| kernels)), names);
+        }
+        assert_eq!(over(attempts(&[server], &[], |_| Some(2))), [None], "no uplinks: the kernel decides");
+        assert_eq!(attempts(&[server; 9], &uplinks, |_| None).len(), MOST_ATTEMPTS);
+    }
+
+    #[test]
+    fn a_server_on_this_machine_or_behind_a_vpn_is_left_to_the_kernel() {
+        let uplinks = [uplink(2, "eth0"), uplink(3, "wlan0")];
+        let server: SocketAddr = "10.8.0.1:443".parse().expect("an address");
+        assert_eq!(attempts(&[server], &uplinks, |_| Some(9)), [Attempt { address: server, uplink: None }]);
+    }
+
+    #[test]
+    fn a_server_on_this_machine_is_reached_whatever_the_uplinks_are() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let address = listener.local_addr().expect("bound");
+        let line = Line::default();
+        line.use_uplinks(vec![uplink(4_000_000, "nowhere0")]);
+        dial(&line, &[address], None, LONG).expect("connected");
+        assert_eq!((line.server(), line.over()), (vec![address], None));
     }
 
     #[test]

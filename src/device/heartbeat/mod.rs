@@ -25,7 +25,7 @@ use super::config;
 use super::metrics::{Identity, Metrics};
 use super::ticker::Ticker;
 use crate::systemd::{self, Watchdog};
-use crate::wire::{self, Reason};
+use crate::wire::{self, LinkState, Reason};
 use crossbeam_channel::{Receiver, Sender as ChannelSender, TrySendError, at, bounded, never, select};
 use outage::Outage;
 pub use outage::span;
@@ -34,6 +34,8 @@ use payload::Stamp;
 use recorder::Recorder;
 use sender::{Outcome, Sender};
 use snapshot_file::SnapshotFile;
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 /// Start-up waits this long for the first metrics; without them it says what it has.
@@ -63,10 +65,40 @@ pub fn trigger() -> (Trigger, Receiver<Reason>) {
 #[derive(Debug)]
 pub struct Inbox {
     pub metrics: Receiver<Metrics>,
+    /// Disconnected where no failover runs.
+    pub uplinks: Receiver<Uplinks>,
     pub triggers: Receiver<Reason>,
     /// Its other end dropped: say farewell and return.
     pub control: Receiver<Reload>,
 }
+
+/// What the failover thread tells of the uplinks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Uplinks {
+    pub active: Option<String>,
+    /// The name of what failover is doing: `eth0_priority`, `failover_to_wlan0` ...
+    pub state: String,
+    pub links: BTreeMap<String, LinkState>,
+}
+
+impl Uplinks {
+    /// Failover probes, and so it knows the links better than the metrics do.
+    fn tell(&self, connection: &mut wire::Connection) {
+        connection.active.clone_from(&self.active);
+        connection.state = Some(self.state.clone());
+        let known = |name: &str| self.links.get(name).copied();
+        if let Some(ethernet) = &mut connection.ethernet {
+            ethernet.state = known(&ethernet.interface).unwrap_or(ethernet.state);
+        }
+        if let Some(wifi) = &mut connection.wifi {
+            wifi.state = known(&wifi.interface).unwrap_or(wifi.state);
+        }
+        connection.uplinks.clone_from(&self.links);
+    }
+}
+
+/// Called with the uplink over which a heartbeat was acknowledged, once after each change.
+pub type Delivered = Box<dyn Fn(&str) + Send>;
 
 /// A new configuration, with everything that was made from it.
 #[derive(Debug)]
@@ -94,12 +126,15 @@ enum Cause {
 }
 
 /// The thread's state.
-#[derive(Debug)]
 pub struct Heartbeat {
     config: config::Heartbeat,
     sender: Option<Sender>,
     identity: Identity,
     metrics: Metrics,
+    uplinks: Option<Uplinks>,
+    delivered: Delivered,
+    /// The uplink that `delivered` was told last.
+    told: Option<String>,
     pace: Pace,
     outage: Outage,
     recorder: Recorder,
@@ -115,7 +150,8 @@ impl Heartbeat {
         config: config::Heartbeat,
         sender: Option<Sender>,
         identity: Identity,
-        snapshot_file: &std::path::Path,
+        delivered: Delivered,
+        snapshot_file: &Path,
     ) -> Heartbeat {
         Heartbeat {
             pace: Pace::new(config.interval),
@@ -124,6 +160,9 @@ impl Heartbeat {
             sender,
             identity,
             metrics: Metrics::default(),
+            uplinks: None,
+            delivered,
+            told: None,
             outage: Outage::default(),
             recorder: Recorder::default(),
             snapshot_file: SnapshotFile::new(snapshot_file),
@@ -134,7 +173,7 @@ impl Heartbeat {
     }
 
     /// Runs until the control channel's other end is dropped.
-    pub fn run(mut self, mut ticker: Ticker, inbox: &Inbox) {
+    pub fn run(mut self, mut ticker: Ticker, mut inbox: Inbox) {
         if let Ok(metrics) = inbox.metrics.recv_timeout(FIRST_METRICS) {
             self.metrics = metrics;
         }
@@ -154,20 +193,39 @@ impl Heartbeat {
                     Ok(metrics) => self.metrics = metrics,
                     Err(_) => return self.farewell(),
                 },
+                recv(inbox.uplinks) -> uplinks => match uplinks {
+                    Ok(uplinks) => self.learn_uplinks(uplinks),
+                    // No failover; a disconnected channel would be ready for ever.
+                    Err(_) => inbox.uplinks = never(),
+                },
                 recv(inbox.control) -> reload => match reload {
                     Ok(reload) => ticker = self.reload(reload),
                     Err(_) => return self.farewell(),
                 },
-                recv(self.retry()) -> _ => self.beat(Cause::Retry, Instant::now()),
-                recv(at(self.watchdog.due())) -> _ => {}
+                recv(timer(self.pace.retry_at())) -> _ => self.beat(Cause::Retry, Instant::now()),
+                recv(timer(self.watchdog.due())) -> _ => {}
             }
-            let (counts, result) = (self.counts, &self.last_result);
-            self.watchdog.pass(Instant::now(), || status(result, counts));
+            self.feed_watchdog();
         }
     }
 
-    fn retry(&self) -> Receiver<Instant> {
-        self.pace.retry_at().map_or_else(never, at)
+    fn feed_watchdog(&mut self) {
+        let (counts, result) = (self.counts, &self.last_result);
+        self.watchdog.pass(Instant::now(), || status(result, counts));
+    }
+
+    fn learn_uplinks(&mut self, uplinks: Uplinks) {
+        self.uplinks = Some(uplinks);
+        self.told = None;
+    }
+
+    /// Tells the failover thread that the uplink works: its change is complete.
+    fn tell_delivered(&mut self) {
+        let over = self.sender.as_ref().and_then(Sender::over);
+        if over.is_some() && over != self.told {
+            over.iter().for_each(|over| (self.delivered)(over));
+            self.told = over;
+        }
     }
 
     fn called(&mut self, reason: Reason) {
@@ -208,7 +266,9 @@ impl Heartbeat {
             reason,
             now: SystemTime::now(),
         };
-        payload::heartbeat(&self.identity, &self.metrics, self.config.interval, stamp)
+        let mut heartbeat = payload::heartbeat(&self.identity, &self.metrics, self.config.interval, stamp);
+        self.uplinks.iter().for_each(|uplinks| uplinks.tell(&mut heartbeat.connection));
+        heartbeat
     }
 
     fn count(&mut self, cause: Cause) {
@@ -232,8 +292,15 @@ impl Heartbeat {
         }
         self.pace.learn(heartbeat.reason, &outcome, now, fastrand::f64());
         self.last_result = result(&server, &outcome, now - begin);
+        if matches!(outcome, Outcome::Accepted { .. }) {
+            self.tell_delivered();
+        }
         match outcome {
-            Outcome::Accepted { monitor: true, .. } => self.replay(),
+            Outcome::Accepted { monitor: true, .. } => {
+                // A slow heartbeat and a slow replay together may take longer than the watchdog waits.
+                self.feed_watchdog();
+                self.replay();
+            }
             Outcome::Accepted { .. } => {}
             Outcome::Failed { .. } | Outcome::Busy { .. } => {
                 self.counts.failed += 1;
@@ -295,6 +362,11 @@ fn local_form(format: config::Format) -> config::Format {
     }
 }
 
+/// Receives once `due` has come.
+fn timer(due: Option<Instant>) -> Receiver<Instant> {
+    due.map_or_else(never, at)
+}
+
 fn waiting_for(config: &config::Heartbeat) -> String {
     match &config.url {
         Some(_) => format!("no heartbeat to {} yet", server_name(config)),
@@ -341,6 +413,7 @@ mod tests {
         beats: ChannelSender<Instant>,
         trigger: Trigger,
         metrics: ChannelSender<Metrics>,
+        uplinks: ChannelSender<Uplinks>,
         control: Option<ChannelSender<Reload>>,
         heartbeats: Receiver<wire::Heartbeat>,
         thread: JoinHandle<()>,
@@ -362,11 +435,13 @@ mod tests {
             let (trigger, triggers) = trigger();
             let (metrics, metrics_in) = bounded(1);
             let (control, orders) = bounded(1);
-            let heartbeat =
-                Heartbeat::new(config, sender, Identity::default(), &dir.path().join("heartbeat.json"));
-            let inbox = Inbox { metrics: metrics_in, triggers, control: orders };
-            let thread = thread::spawn(move || heartbeat.run(Ticker::by_hand(due), &inbox));
-            Rig { beats, trigger, metrics, control: Some(control), heartbeats, thread, _dir: dir }
+            let delivered = Box::new(|_: &str| {});
+            let file = dir.path().join("heartbeat.json");
+            let heartbeat = Heartbeat::new(config, sender, Identity::default(), delivered, &file);
+            let (uplinks, uplinks_in) = bounded(1);
+            let inbox = Inbox { metrics: metrics_in, uplinks: uplinks_in, triggers, control: orders };
+            let thread = thread::spawn(move || heartbeat.run(Ticker::by_hand(due), inbox));
+            Rig { beats, trigger, metrics, uplinks, control: Some(control), heartbeats, thread, _dir: dir }
         }
 
         fn beat(&self) {
@@ -437,6 +512,32 @@ mod tests {
         assert!(!trigger.fire(Reason::Failover));
         assert_eq!(waiting.recv(), Ok(Reason::Trigger));
         assert!(trigger.fire(Reason::Failover));
+    }
+
+    #[test]
+    fn what_failover_knows_is_told_instead_of_what_the_metrics_saw() {
+        let rig = Rig::start();
+        let ethernet = wire::Ethernet { interface: "eth0".into(), state: LinkState::Up };
+        let connection = wire::Connection {
+            active: Some("eth0".into()),
+            ethernet: Some(ethernet),
+            ..wire::Connection::default()
+        };
+        rig.metrics.send(Metrics { connection, ..Metrics::default() }).expect("running");
+        assert_eq!(rig.next().connection.ethernet.map(|ethernet| ethernet.state), Some(LinkState::Up));
+        let links = BTreeMap::from([("eth0".into(), LinkState::Dead), ("wlan0".into(), LinkState::Valid)]);
+        let uplinks =
+            Uplinks { active: Some("wlan0".into()), state: "failover_to_wlan0".into(), links: links.clone() };
+        rig.uplinks.send(uplinks).expect("running");
+        // The loop takes either message first, so the second beat is the one that must know.
+        rig.beat();
+        rig.next();
+        rig.beat();
+        let connection = rig.next().connection;
+        assert_eq!(connection.active.as_deref(), Some("wlan0"));
+        assert_eq!(connection.state.as_deref(), Some("failover_to_wlan0"));
+        assert_eq!(connection.ethernet.map(|ethernet| ethernet.state), Some(LinkState::Dead));
+        assert_eq!(connection.uplinks, links);
     }
 
     #[test]

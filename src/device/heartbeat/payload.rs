@@ -2,7 +2,7 @@
 
 use crate::device::config::Format;
 use crate::device::metrics::{Disk, Identity, Metrics};
-use crate::wire::{self, GpsFix, Heartbeat, LinkKind, LinkState, Reason};
+use crate::wire::{self, GpsFix, Heartbeat, LinkKind, Reason};
 use serde_json::{Value, json};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use time::OffsetDateTime;
@@ -128,11 +128,11 @@ fn streamer(heartbeat: &Heartbeat) -> Value {
 
 fn streamer_connection(connection: &wire::Connection) -> Value {
     let ethernet = match &connection.ethernet {
-        Some(ethernet) if ethernet.state == LinkState::Up => "Connected",
+        Some(ethernet) if ethernet.state.is_connected() => "Connected",
         _ => "Disconnected",
     };
     let wifi = match &connection.wifi {
-        Some(wifi) if wifi.state == LinkState::Up => {
+        Some(wifi) if wifi.state.is_connected() => {
             let ssid = wifi.ssid.as_deref().map(|ssid| format!(" ({ssid})")).unwrap_or_default();
             let signal = wifi.signal_percent.map(|percent| format!(" - {percent}%")).unwrap_or_default();
             format!("Connected{ssid}{signal}")

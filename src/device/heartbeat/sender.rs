@@ -41,6 +41,7 @@ pub enum Outcome {
 #[derive(Debug)]
 pub struct Sender {
     agent: Agent,
+    names: Arc<Names>,
     line: Arc<Line>,
     target: Target,
     timeout: Duration,
@@ -79,8 +80,13 @@ impl Sender {
             // Ages are the transport's business; a beat of an hour keeps its connection if the server does.
             .max_idle_age(config.interval * 2)
             .build();
-        let agent = transport::agent(agent_config, names, line.clone());
-        Some(Sender { agent, line, target, timeout: config.timeout })
+        let agent = transport::agent(agent_config, names.clone(), line.clone());
+        Some(Sender { agent, names, line, target, timeout: config.timeout })
+    }
+
+    /// The uplink that the connection is bound to.
+    pub fn over(&self) -> Option<String> {
+        self.line.over()
     }
 
     /// Sends `body` and waits for the answer, at most for `limit` and never longer than the configured timeout.
@@ -106,7 +112,11 @@ impl Sender {
         };
         match result {
             Ok(outcome) => outcome,
-            Err(error) => Outcome::Failed { problem: describe(&error, limit, SystemTime::now()) },
+            Err(error) => {
+                // The server may have moved (henrygd/beszel#1924); the known address is used until that is known.
+                self.names.doubt();
+                Outcome::Failed { problem: describe(&error, limit, SystemTime::now()) }
+            }
         }
     }
 

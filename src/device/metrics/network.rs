@@ -71,7 +71,7 @@ impl Network {
         });
         let network = SourceReport::ask("network", "route netlink", || {
             let links = uplinks(self.links()?, route.value.as_deref().ok());
-            let states = links.iter().map(|link| format!("{} {}", link.name, word(state(link))));
+            let states = links.iter().map(|link| format!("{} {}", link.name, state(link).as_str()));
             Ok(states.collect::<Vec<_>>().join(", "))
         });
         let wifi = SourceReport::ask("wifi", "nl80211, proc/net/wireless", || self.inspect_wifi(now));
@@ -228,9 +228,9 @@ pub fn describe(interfaces: &[Interface], active: Option<String>) -> wire::Conne
 fn choose<'a>(interfaces: &'a [Interface], kind: LinkKind, active: Option<&str>) -> Option<&'a Interface> {
     let rank = |interface: &Interface| {
         let distance = match state(&interface.link) {
-            LinkState::Up => 0,
+            state if state.is_connected() => 0,
             LinkState::NoAddress => 1,
-            LinkState::Down => 2,
+            _ => 2,
         };
         (Some(interface.link.name.as_str()) != active, distance)
     };
@@ -244,14 +244,6 @@ pub fn state(link: &Link) -> LinkState {
         link if !link.carrier => LinkState::Down,
         link if link.addresses.iter().any(usable) => LinkState::Up,
         _ => LinkState::NoAddress,
-    }
-}
-
-fn word(state: LinkState) -> &'static str {
-    match state {
-        LinkState::Down => "down",
-        LinkState::NoAddress => "no_address",
-        LinkState::Up => "up",
     }
 }
 
@@ -270,9 +262,8 @@ fn addresses(interface: &Interface) -> impl Iterator<Item = wire::Address> + '_ 
     let link = &interface.link;
     let state = state(link);
     let told = move |address: &&Address| match state {
-        LinkState::Up => usable(address),
         LinkState::NoAddress => true,
-        LinkState::Down => false,
+        state => state.is_connected() && usable(address),
     };
     link.addresses.iter().filter(told).map(|address| wire::Address {
         interface: link.name.clone(),

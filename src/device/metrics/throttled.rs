@@ -121,7 +121,7 @@ fn flags_of_answer(text: &str) -> Option<wire::Throttled> {
 fn flags_of_sysfs(hex: &str) -> Option<wire::Throttled> {
     let bits = u32::from_str_radix(hex, 16).ok()?;
     let set = |shift: u32| -> Vec<Throttle> {
-        (shift..).zip(BITS).filter(|(bit, _)| bits >> bit & 1 == 1).map(|(_, flag)| flag).collect()
+        (shift..).zip(BITS).filter(|(bit, _)| (bits >> bit) & 1 == 1).map(|(_, flag)| flag).collect()
     };
     Some(wire::Throttled { now: set(0), since_boot: Some(set(16)) })
 }

@@ -2,6 +2,7 @@
 //! limit, and what the kernel offers through sockets and ioctls.
 
 pub mod clock;
+pub mod egress;
 pub mod file;
 pub mod netlink;
 pub mod nl80211;
