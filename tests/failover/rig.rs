@@ -1,9 +1,13 @@
 //! One daemon in a device with three uplinks, the server that it sends to, and what both say.
 
+// The benchmark includes this too, and uses a part of it.
+#![allow(dead_code)]
+
 use crate::support::daemon::{Daemon, Setup};
 use crate::support::https::Authority;
 use crate::support::net::{Net, Resolver, Shape, UPLINKS, obstacle, setup};
-use crate::support::server::{Reply, Request, Server};
+use crate::support::request::Request;
+use crate::support::server::{Reply, Server};
 use crate::support::{SOON, skip};
 use rustix::process::Signal;
 use serde_json::Value;

@@ -102,8 +102,8 @@ fn carry(ends: &[Arc<File>; 2], delay: Duration, plugged: &AtomicBool, stopped: 
         if !fds[2].revents().is_empty() {
             return;
         }
-        for from in 0..2 {
-            while let Ok(length @ 1..) = (&*ends[from]).read(&mut buffer) {
+        for (from, end) in ends.iter().enumerate() {
+            while let Ok(length @ 1..) = (&**end).read(&mut buffer) {
                 if under_way.len() < QUEUE && plugged.load(Ordering::SeqCst) {
                     under_way.push_back((Instant::now() + delay, 1 - from, buffer[..length].to_vec()));
                 }
