@@ -58,14 +58,14 @@ pub fn all_dead_and_one_back(plan: &crate::Plan) -> Vec<Table> {
     let rig = rounds::start(rounds::plan("routes"));
     let round = |number: usize| {
         rounds::ready(&rig);
-        UPLINKS.iter().for_each(|uplink| drop(rig.net.carrier(uplink, false)));
+        switch_all(&rig, false);
         // Into different moments of the 500 ms between two probes without a network.
         std::thread::sleep(Duration::from_millis(1_500 + number as u64 * 17 % 500));
         rig.server.requests_during(Duration::ZERO);
         let first = UPLINKS[number % UPLINKS.len()];
         let back = rig.net.carrier(first, true);
         let request = rig.server.request_that(|request| rig.came_over(request, first));
-        UPLINKS.iter().for_each(|uplink| drop(rig.net.carrier(uplink, true)));
+        switch_all(&rig, true);
         request.at.saturating_duration_since(back)
     };
     let times = Times::new((0..plan.rounds.min(MOST_RETURNS)).map(round).collect());
@@ -76,4 +76,10 @@ pub fn all_dead_and_one_back(plan: &crate::Plan) -> Vec<Table> {
     times.add_to(&mut table, [None, Some(limits::RETURN_P95), None]);
     table.say(SEEDS);
     vec![table]
+}
+
+fn switch_all(rig: &Rig, on: bool) {
+    for uplink in UPLINKS {
+        rig.net.carrier(uplink, on);
+    }
 }

@@ -68,6 +68,8 @@ impl Plan {
         let resolver = net.resolver();
         let command = net.become_daemon_after(self.way);
         let daemon = net.device.enter(|| setup.start_as(command));
+        // A signal before it can take one would end it.
+        daemon.wait_for_line("of the start", |line| line.contains("sends a heartbeat to"));
         Some(Rig { daemon, server, _resolver: resolver, net })
     }
 
