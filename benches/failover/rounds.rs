@@ -7,7 +7,7 @@ use std::time::Duration;
 
 /// For rounds in which the uplink that is left is the first one again: what comes back is a standby at once, and
 /// nothing fails back to it in the middle of a round.
-const NO_FAILBACK: &[(&str, &str)] = &[("network.failback_hold", "\"1h\"")];
+const NO_FAILBACK: &[(&str, &str)] = &[("network.failback_hold", "\"5m\"")];
 
 /// A daemon that never fails back.
 pub fn plan(mode: &'static str) -> Plan {
