@@ -57,6 +57,10 @@ impl Plan {
 
     pub fn start_in(self, net: Net) -> Option<Rig> {
         let setup = self.setup();
+        Some(self.start_with(net, setup))
+    }
+
+    pub fn start_with(self, net: Net, setup: Setup) -> Rig {
         let authority = self.https.then(Authority::new);
         let tls = authority.as_ref().map(|ca| ca.server(&[&net.server_ip().to_string()]));
         let server = Server::on(net.listen(0), tls, |_| Reply::ok());
@@ -70,7 +74,7 @@ impl Plan {
         let daemon = net.device.enter(|| setup.start_as(command));
         // A signal before it can take one would end it.
         daemon.wait_for_line("of the start", |line| line.contains("sends a heartbeat to"));
-        Some(Rig { daemon, server, _resolver: resolver, net })
+        Rig { daemon, server, _resolver: resolver, net }
     }
 
     pub fn setup(&self) -> Setup {

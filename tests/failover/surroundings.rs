@@ -1,7 +1,9 @@
 //! Networks, kernels and clocks that are not as usual.
 
 use crate::rig::{Plan, active, health, in_time};
+use crate::support::SOON;
 use crate::support::net::Shape;
+use crate::support::wall_clock::WallClock;
 use rustix::process::Signal;
 use std::fmt::Write;
 use std::time::{Duration, Instant};
@@ -105,4 +107,34 @@ fn a_daemon_that_stood_still_as_in_a_suspend_sees_no_false_death_and_makes_no_bu
     assert!((2..=5).contains(&awake.len()), "{} heartbeats in 3 s", awake.len());
     assert!(awake.iter().all(|request| rig.came_over(request, "eth0")), "{awake:?}");
     assert!(rig.daemon.log_lines("[Failover]").is_empty(), "{:?}", rig.daemon.log());
+}
+
+fn a_clock_that_steps(offset: &str) {
+    let Some(mut clock) = WallClock::new() else { return };
+    let plan = Plan { interval: "1s", ..Plan::new("routes") };
+    let Some(net) = plan.net() else { return };
+    let setup = clock.given_to(plan.setup());
+    let mut rig = plan.start_with(net, setup);
+    clock.belongs_to(&rig.daemon);
+    rig.settle_on_all();
+    clock.step(&rig.daemon, offset);
+    let after = rig.server.requests_during(Duration::from_secs(7));
+    // One a second, and the beat does not know the wall clock.
+    assert!((5..=9).contains(&after.len()), "{} heartbeats in 7 s", after.len());
+    assert!(after.iter().all(|request| health(request, "eth0") == "valid"), "{after:?}");
+    assert!(rig.daemon.log_lines("[Failover]").is_empty(), "{:?}", rig.daemon.log());
+    let cut = rig.net.carrier("eth0", false);
+    rig.fails_over(cut, AT_ONCE, "wlan1", "failover_to_wlan1");
+    rig.daemon.signal(Signal::TERM);
+    rig.daemon.wait_for_end(SOON);
+}
+
+#[test]
+fn a_wall_clock_that_steps_a_year_ahead_makes_no_false_death_and_no_burst() {
+    a_clock_that_steps("+365d");
+}
+
+#[test]
+fn a_wall_clock_that_steps_a_year_back_makes_no_false_death_and_no_gap() {
+    a_clock_that_steps("-365d");
 }

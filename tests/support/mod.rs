@@ -13,6 +13,7 @@ pub mod notify;
 pub mod request;
 pub mod scratch;
 pub mod server;
+pub mod wall_clock;
 
 use std::io::Write;
 use std::thread;
