@@ -1,7 +1,7 @@
 //! Questions to the firmware of a Raspberry Pi: by ioctl where there is a node, else by the program `vcgencmd`.
 
-use super::schedule::Pace;
-use super::source::{Absent, Place, SECOND_LOOK};
+use super::absence::{Absent, Place};
+use super::cadence::{Pace, SECOND_LOOK};
 use crate::device::os::program;
 use crate::device::os::vcio::{self, Vcio};
 use std::io;

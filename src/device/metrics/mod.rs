@@ -3,8 +3,10 @@
 //! Each file is one source of facts and fails alone; `source` says what they have in common, `sampler` which there
 //! are, `schedule` when each is asked, `doctor` why one has nothing. `identity` is read once, at start.
 
+mod absence;
 mod activity;
 mod app_version;
+mod cadence;
 mod clock;
 mod cpu;
 mod disk;

@@ -2,6 +2,7 @@
 
 use super::activity::Activities;
 use super::app_version::AppVersion;
+use super::cadence::Pace;
 use super::clock::Clock;
 use super::cpu::Cpu;
 use super::disk::Disk;
@@ -13,7 +14,7 @@ use super::memory::Memory;
 use super::network::Network;
 use super::power::Power;
 use super::reading::Metrics;
-use super::schedule::{Pace, Sources};
+use super::schedule::Sources;
 use super::source::Turn;
 use super::temperature::Temperature;
 use super::throttled::Throttled;

@@ -1,5 +1,6 @@
 //! When each source is asked: the fast ones for every sample, a slow one at a time between two samples.
 
+use super::cadence::Pace;
 use super::doctor::SourceReport;
 use super::firmware::Firmware;
 use super::reading::Metrics;
@@ -8,16 +9,6 @@ use std::time::{Duration, Instant};
 
 /// A value is dropped once it is older than this many periods of its source.
 const STALE_AFTER: u32 = 3;
-
-/// How often a source is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pace {
-    /// It costs a system call or two, or an ioctl.
-    EachSample,
-    /// It runs a program or asks a peer: asked after a sample was published, one such source at a time; its
-    /// value is kept meanwhile.
-    Every(Duration),
-}
 
 /// All sources, in the order in which they write into a reading.
 #[derive(Default)]

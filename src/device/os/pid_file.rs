@@ -88,6 +88,8 @@ impl Drop for PidFile {
     /// or two starting instances could lock two files of the same name.
     fn drop(&mut self) {
         let _ = self.file.set_len(0);
+        // Closing it would not do: a child that is just being started has the same open file for a moment.
+        let _ = flock(&self.file, FlockOperation::Unlock);
     }
 }
 

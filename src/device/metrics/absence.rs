@@ -1,0 +1,70 @@
+//! Where a value comes from, and why there is none.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why there is no value.
+#[derive(Debug)]
+pub enum Absent {
+    /// This machine cannot have it before the daemon starts again; it is not asked again.
+    ForGood(Cow<'static, str>),
+    Unreadable {
+        path: PathBuf,
+        error: io::Error,
+    },
+    Because(Cow<'static, str>),
+}
+
+impl Absent {
+    pub fn because(reason: impl Into<Cow<'static, str>>) -> Absent {
+        Absent::Because(reason.into())
+    }
+
+    pub fn for_good(reason: impl Into<Cow<'static, str>>) -> Absent {
+        Absent::ForGood(reason.into())
+    }
+
+    /// The text of a file is not what it should be; at most 40 characters of it are shown.
+    pub fn garbage(path: &Path, text: &str) -> Absent {
+        let start: String = text.trim().chars().take(40).collect();
+        Absent::Because(format!("{}: not understood: {start:?}", path.display()).into())
+    }
+}
+
+impl fmt::Display for Absent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Absent::ForGood(reason) | Absent::Because(reason) => f.write_str(reason),
+            Absent::Unreadable { path, error } => write!(f, "{}: {error}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for Absent {}
+
+/// Where a value comes from: a file, a device node or a program, or the words for what is none of these.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Place {
+    pub text: String,
+    /// The file whose permissions decide.
+    pub file: Option<PathBuf>,
+}
+
+impl Place {
+    pub fn file(path: &Path) -> Place {
+        Place { text: path.display().to_string(), file: Some(path.to_owned()) }
+    }
+
+    /// A file if it looks like a path, else words.
+    pub fn named(text: impl Into<String>) -> Place {
+        let text = text.into();
+        let file = text.starts_with('/').then(|| PathBuf::from(&text)).filter(|path| path.exists());
+        Place { text, file }
+    }
+
+    pub fn words(text: impl Into<String>) -> Place {
+        Place { text: text.into(), file: None }
+    }
+}
