@@ -200,13 +200,7 @@ pub fn state(request: &Request) -> String {
 
 /// What the heartbeat says of this uplink; empty if nothing.
 pub fn health(request: &Request, uplink: &str) -> String {
-    let json = request.json();
-    let uplinks = json["connection"]["uplinks"].as_array().cloned().unwrap_or_default();
-    uplinks
-        .iter()
-        .find(|told| told["interface"] == uplink)
-        .map(|told| text(&told["state"]))
-        .unwrap_or_default()
+    text(&request.json()["connection"]["uplinks"][uplink])
 }
 
 fn text(value: &Value) -> String {
