@@ -2,6 +2,8 @@
 
 use super::config::{Config, DEFAULT_PATH};
 use super::daemon::{self, Failure};
+use super::failover::control::{self, AskError, Request, Status};
+use super::failover::{gateway, routes};
 use super::heartbeat::credentials::Credentials;
 use super::heartbeat::payload::{self, Stamp};
 use super::heartbeat::resolver::{Names, lookup};
@@ -9,6 +11,7 @@ use super::heartbeat::sender::{Outcome, Sender};
 use super::heartbeat::{self, server_name};
 use super::metrics::{self, Sampler, SourceReport, read_identity};
 use super::receive;
+use crate::config::Period;
 use crate::wire::{self, Reason};
 use clap::{Parser, Subcommand};
 use std::fs;
@@ -18,6 +21,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
+
+/// sysexits.h: the daemon is not running.
+const EX_UNAVAILABLE: u8 = 69;
 
 /// sysexits.h: something is wrong with the configuration.
 const EX_CONFIG: u8 = 78;
@@ -31,7 +37,7 @@ const CPU_WINDOW: Duration = Duration::from_millis(200);
     name = "heartbeat-daemon",
     version,
     after_help = "Signals: TERM and INT stop, HUP reloads the \
-    configuration, USR1 sends a heartbeat at once.\nExit status: 0 good, 1 failure, 2 usage, 78 configuration."
+    configuration, USR1 sends a heartbeat at once.\nExit status: 0 good, 1 failure, 2 usage, 69 the daemon is not running, 78 configuration."
 )]
 struct Arguments {
     /// The configuration file
@@ -53,6 +59,11 @@ enum Command {
     Send,
     /// Show each source of a heartbeat: where it is read, its value, or why it is missing
     Doctor,
+    /// Ask the running daemon which uplink it uses, or tell it which to use
+    #[command(subcommand)]
+    Failover(FailoverCommand),
+    /// Remove the default routes that a killed daemon has left behind (the service does it when it stops)
+    Cleanup,
     /// Receive heartbeats and print a line for each, to see them without a server
     Receive {
         /// Where to listen
@@ -62,6 +73,23 @@ enum Command {
         #[arg(long, value_name = "N")]
         count: Option<u64>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum FailoverCommand {
+    /// Show the uplinks, which one is used, and why
+    Status,
+    /// Use this uplink, whatever happens, until "auto" or the end of its time
+    Manual {
+        /// One of the configured uplinks
+        #[arg(value_name = "IFACE")]
+        interface: String,
+        /// Such as "10m"; without it the override stays until "auto" or a restart
+        #[arg(long = "for", value_name = "TIME")]
+        limit: Option<Period>,
+    },
+    /// Choose by itself again
+    Auto,
 }
 
 /// Does what the command line says.
@@ -74,6 +102,8 @@ pub fn main() -> ExitCode {
         Command::Print => print(config),
         Command::Send => send(config),
         Command::Doctor => examine(config),
+        Command::Failover(command) => failover(config, command),
+        Command::Cleanup => cleanup(),
         Command::Receive { listen, count } => {
             receive::receive(&listen, &mut io::stdout(), count).map_err(|e| Failure::Other(e.to_string()))
         }
@@ -83,6 +113,10 @@ pub fn main() -> ExitCode {
         Err(Failure::Config(error)) => {
             eprintln!("heartbeat-daemon: {error}");
             ExitCode::from(EX_CONFIG)
+        }
+        Err(Failure::NotRunning(error)) => {
+            eprintln!("heartbeat-daemon: {error}");
+            ExitCode::from(EX_UNAVAILABLE)
         }
         Err(Failure::Other(error)) => {
             eprintln!("heartbeat-daemon: {error}");
@@ -148,6 +182,46 @@ fn examine(path: &Path) -> Result<(), Failure> {
     reports.extend(sampler.inspect());
     reports.push(snapshot(&config.daemon.runtime_dir.join(daemon::SNAPSHOT)));
     say(metrics::render(&reports).trim_end())
+}
+
+fn failover(path: &Path, command: FailoverCommand) -> Result<(), Failure> {
+    let config = Config::load(path)?;
+    let request = match command {
+        FailoverCommand::Status => Request::Status,
+        FailoverCommand::Auto => Request::Auto,
+        FailoverCommand::Manual { interface, limit } => {
+            Request::Manual { interface, limit: limit.map(|limit| limit.0) }
+        }
+    };
+    let status = control::ask(&config.daemon.runtime_dir, &request).map_err(|error| match error {
+        AskError::NotThere(why) => Failure::NotRunning(why),
+        AskError::Refused(why) => Failure::Other(why),
+    })?;
+    say(table(&status).trim_end())
+}
+
+/// What a person wants to know first stands first.
+fn table(status: &Status) -> String {
+    let ends = status
+        .manual_s
+        .map(|seconds| format!(", for {} more", heartbeat::span(Duration::from_secs(seconds))));
+    let mut text =
+        format!("state    {}{}\nmode     {}\n", status.state, ends.unwrap_or_default(), status.backend);
+    for uplink in &status.uplinks {
+        let used = if Some(&uplink.interface) == status.active.as_ref() { "  in use" } else { "" };
+        text += &format!("{:<8} {}{used}\n", uplink.interface, uplink.state.as_str());
+    }
+    text
+}
+
+fn cleanup() -> Result<(), Failure> {
+    let other = |what: &str, error: io::Error| Failure::Other(format!("{what} cannot be put back: {error}"));
+    let routes = routes::cleanup().map_err(|error| other("default routes", error))?;
+    let times = gateway::cleanup().map_err(|error| other("neighbour times", error))?;
+    match routes + times {
+        0 => Ok(()),
+        _ => say(&format!("removed {routes} default routes, put {times} neighbour times back")),
+    }
 }
 
 fn hardware_id(state_dir: &Path) -> SourceReport {

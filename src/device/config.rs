@@ -6,6 +6,7 @@
 use crate::config::{ConfigError, Period, Source, outside};
 use log::LevelFilter;
 use serde::Deserialize;
+use std::net::SocketAddr;
 use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -20,10 +21,18 @@ const INTERVAL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::fr
 /// The watchdog of the unit waits 30 s for the loop that sends; a later answer would be history anyway.
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(10);
 
+/// Longer than anybody waits for a network that works.
+const CONNECTIVITY_TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(10);
+/// More than 5 minutes is what flapping makes of it anyway.
+const FAILBACK_HOLD: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(300);
+/// `IFNAMSIZ` with the zero byte.
+const INTERFACE_NAME: usize = 16;
+
 /// The configuration as the threads use it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     pub heartbeat: Heartbeat,
+    pub network: Network,
     pub metrics: Metrics,
     pub activity: Activity,
     pub daemon: Daemon,
@@ -74,6 +83,41 @@ pub enum Format {
     Streamer,
     /// The Meeting API: `POST {url}/api/devices/{device_key}/online`.
     Meeting,
+}
+
+/// Which uplinks there are, and how they are looked after.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Network {
+    pub mode: Mode,
+    /// The best first; names, or beginnings of names that end with `*`.
+    pub interfaces: Vec<String>,
+    /// Probed where the server cannot be.
+    pub connectivity_check: Option<SocketAddr>,
+    pub connectivity_timeout: Duration,
+    pub gateway_probe: bool,
+    /// `http://`; absent: captive portals are not looked for.
+    pub captive_portal_check: Option<Uri>,
+    pub failback_hold: Duration,
+    /// Never uplinks.
+    pub ap_interfaces: Vec<String>,
+    /// While another process holds a lock (flock) on it, nothing is switched.
+    pub lock_file: PathBuf,
+}
+
+/// What failover may do to the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// `routes` where it is allowed, else `observe`.
+    Auto,
+    /// Nothing: only the heartbeat itself takes the best uplink.
+    Observe,
+    /// A default route of our own while the kernel would send elsewhere.
+    Routes,
+    /// As `observe`, and NetworkManager is asked to connect what is down.
+    NetworkManager,
+    /// No failover at all.
+    Off,
 }
 
 /// What the metrics thread reads beyond what every Linux has.
@@ -140,11 +184,14 @@ impl Config {
     pub fn from_source(source: &Source, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
         let written: written::File = source.parse()?;
         let check = Check { source, env };
+        let heartbeat = check.heartbeat(written.heartbeat)?;
+        let daemon = check.daemon(written.daemon)?;
         Ok(Config {
-            heartbeat: check.heartbeat(written.heartbeat)?,
+            heartbeat,
+            network: check.network(written.network, &daemon.runtime_dir)?,
             metrics: check.metrics(written.metrics)?,
             activity: check.activity(written.activity)?,
-            daemon: check.daemon(written.daemon)?,
+            daemon,
             log: written.log.level.unwrap_or(written::Level::Info).into(),
         })
     }
@@ -293,6 +340,86 @@ impl Check<'_> {
         }
     }
 
+    fn network(&self, written: written::Network, runtime_dir: &Path) -> Result<Network, ConfigError> {
+        const NAME: &str = "expected an address with a port, such as \"8.8.8.8:53\", or \"\" for none";
+        let check = written.connectivity_check.unwrap_or_else(|| Spanned::new(0..0, "8.8.8.8:53".into()));
+        let connectivity_check = match check.get_ref().as_str() {
+            "" => None,
+            text => Some(text.parse().map_err(|_| self.source.fault(check.span(), NAME))?),
+        };
+        let timeout = self.plain_period(written.connectivity_timeout, "2s", &CONNECTIVITY_TIMEOUT)?;
+        Ok(Network {
+            mode: written.mode.unwrap_or(Mode::Auto),
+            interfaces: self.interfaces(written.interfaces, &["eth0", "wlan1", "wlan0"], true)?,
+            connectivity_check,
+            connectivity_timeout: timeout,
+            gateway_probe: written.gateway_probe.unwrap_or(true),
+            captive_portal_check: self.portal_check(written.captive_portal_check)?,
+            failback_hold: self.plain_period(written.failback_hold, "5s", &FAILBACK_HOLD)?,
+            ap_interfaces: self.interfaces(written.ap_interfaces, &[], false)?,
+            lock_file: match written.lock_file {
+                Some(path) => self.path(path)?,
+                None => runtime_dir.join("failover.lock"),
+            },
+        })
+    }
+
+    /// A period that no environment variable overrides.
+    fn plain_period(
+        &self,
+        written: Option<Spanned<Period>>,
+        default: &str,
+        allowed: &RangeInclusive<Duration>,
+    ) -> Result<Duration, ConfigError> {
+        let Some(written) = written else {
+            return default.parse().map(|period: Period| period.0).map_err(ConfigError::new);
+        };
+        match outside(*written.get_ref(), allowed) {
+            Some(problem) => Err(self.source.fault(written.span(), &problem)),
+            None => Ok(written.get_ref().0),
+        }
+    }
+
+    fn interfaces(
+        &self,
+        written: Option<Spanned<Vec<String>>>,
+        default: &[&str],
+        needed: bool,
+    ) -> Result<Vec<String>, ConfigError> {
+        let Some(written) = written else { return Ok(default.iter().map(ToString::to_string).collect()) };
+        let is_name = |name: &String| {
+            let bare = name.strip_suffix('*').unwrap_or(name);
+            !bare.is_empty()
+                && bare.len() < INTERFACE_NAME
+                && bare.bytes().all(|c| c.is_ascii_graphic() && !b"/*:".contains(&c))
+        };
+        let problem = match written.get_ref() {
+            names if names.is_empty() && needed => {
+                "needs at least one interface; mode = \"off\" turns failover off"
+            }
+            names if names.len() > 16 => "must not have more than 16 interfaces",
+            names if !names.iter().all(is_name) => {
+                "an interface has a name of 1 to 15 characters, such as \"eth0\", or a beginning such as \"enx*\""
+            }
+            _ => return Ok(written.into_inner()),
+        };
+        Err(self.source.fault(written.span(), problem))
+    }
+
+    fn portal_check(&self, written: Option<Spanned<String>>) -> Result<Option<Uri>, ConfigError> {
+        let Some(written) = written.filter(|written| !written.get_ref().is_empty()) else { return Ok(None) };
+        let url: Option<Uri> = written.get_ref().parse().ok();
+        let plain =
+            |url: &Uri| url.scheme_str() == Some("http") && url.host().is_some_and(|host| !host.is_empty());
+        match url.filter(plain) {
+            Some(url) => Ok(Some(url)),
+            None => Err(self.source.fault(
+                written.span(),
+                "must be an http:// URL (a portal cannot answer for https), or \"\" for none",
+            )),
+        }
+    }
+
     fn metrics(&self, written: written::Metrics) -> Result<Metrics, ConfigError> {
         Ok(Metrics {
             disk: self.optional_path(written.disk)?.unwrap_or_else(|| PathBuf::from("/")),
@@ -388,7 +515,7 @@ fn without_user(url: &str) -> String {
 
 /// The file as written: every key optional, none unknown.
 mod written {
-    use super::{Format, Method, PathBuf, Period, Sign, Spanned};
+    use super::{Format, Method, Mode, PathBuf, Period, Sign, Spanned};
     use log::LevelFilter;
     use serde::Deserialize;
 
@@ -396,6 +523,7 @@ mod written {
     #[serde(deny_unknown_fields, default)]
     pub struct File {
         pub heartbeat: Heartbeat,
+        pub network: Network,
         pub metrics: Metrics,
         pub activity: Activity,
         pub daemon: Daemon,
@@ -416,6 +544,20 @@ mod written {
         pub client_key_file: Option<Spanned<PathBuf>>,
         pub device_key: Option<Spanned<String>>,
         pub note: Option<String>,
+    }
+
+    #[derive(Default, Deserialize)]
+    #[serde(deny_unknown_fields, default)]
+    pub struct Network {
+        pub mode: Option<Mode>,
+        pub interfaces: Option<Spanned<Vec<String>>>,
+        pub connectivity_check: Option<Spanned<String>>,
+        pub connectivity_timeout: Option<Spanned<Period>>,
+        pub gateway_probe: Option<bool>,
+        pub captive_portal_check: Option<Spanned<String>>,
+        pub failback_hold: Option<Spanned<Period>>,
+        pub ap_interfaces: Option<Spanned<Vec<String>>>,
+        pub lock_file: Option<Spanned<PathBuf>>,
     }
 
     #[derive(Default, Deserialize)]
@@ -551,7 +693,7 @@ mod tests {
         let mut written: Vec<_> =
             written_keys(&shipped()).into_iter().map(|(section, key, _)| (section, key)).collect();
         let mut known = known_keys();
-        assert!(known.len() >= 25, "{known:?}");
+        assert!(known.len() >= 34, "{known:?}");
         written.sort();
         known.sort();
         assert_eq!(written, known);
@@ -679,6 +821,37 @@ mod tests {
                 "[heartbeat]\nformat = \"meeting\"\ndevice_key = \"k\"\nmethod = \"GET\"",
                 "c.toml:4: [heartbeat] method = \"GET\": the Meeting API takes POST only",
             ),
+            (
+                "[network]\ninterfaces = []",
+                "c.toml:2: [network] interfaces = []: needs at least one interface; mode = \"off\" turns failover off",
+            ),
+            (
+                "[network]\ninterfaces = [\"eth0\", \"a/b\"]",
+                "c.toml:2: [network] interfaces = [\"eth0\", \"a/b\"]: an interface has a name of 1 to 15 characters, \
+                 such as \"eth0\", or a beginning such as \"enx*\"",
+            ),
+            (
+                "[network]\nconnectivity_check = \"dns.google:53\"",
+                "c.toml:2: [network] connectivity_check = \"dns.google:53\": expected an address with a port, such as \
+                 \"8.8.8.8:53\", or \"\" for none",
+            ),
+            (
+                "[network]\nfailback_hold = \"6m\"",
+                "c.toml:2: [network] failback_hold = \"6m\": must be from \"0s\" to \"5m\"",
+            ),
+            (
+                "[network]\nconnectivity_timeout = \"1m\"",
+                "c.toml:2: [network] connectivity_timeout = \"1m\": must be from \"100ms\" to \"10s\"",
+            ),
+            (
+                "[network]\ncaptive_portal_check = \"https://x/\"",
+                "c.toml:2: [network] captive_portal_check = \"https://x/\": must be an http:// URL (a portal cannot \
+                 answer for https), or \"\" for none",
+            ),
+            (
+                "[network]\nlock_file = \"l\"",
+                "c.toml:2: [network] lock_file = \"l\": the path must start with /",
+            ),
             ("[metrics]\ndisk = \".\"", "c.toml:2: [metrics] disk = \".\": the path must start with /"),
             (
                 "[activity]\nstreaming = { pidfile = \"x.pid\" }",
@@ -707,6 +880,7 @@ mod tests {
     fn a_word_outside_its_list_is_answered_with_the_list() {
         for (text, allowed) in [
             ("[heartbeat]\nmethod = \"PUT\"", "`POST` or `GET`"),
+            ("[network]\nmode = \"bridge\"", "`auto`, `observe`, `routes`, `networkmanager`, `off`"),
             ("[heartbeat]\nformat = \"xml\"", "`native`, `streamer`, `meeting`"),
             ("[log]\nlevel = \"loud\"", "`error`, `warn`, `info`, `debug`"),
             ("[activity]\nstreaming = { port = 554 }", "`pidfile`, `process`, `unit`"),

@@ -1,6 +1,8 @@
 //! Start-up, signals, stop: which threads there are and who talks to whom.
 
 use super::config::Config;
+use super::failover::orders::{Orders, orders};
+use super::failover::{self, Outside};
 use super::heartbeat::credentials::Credentials;
 use super::heartbeat::dial::Line;
 use super::heartbeat::resolver::{Names, lookup};
@@ -12,7 +14,7 @@ use super::ticker::Ticker;
 use crate::config::ConfigError;
 use crate::wire::Reason;
 use crate::{logging, systemd};
-use crossbeam_channel::{Receiver, Sender as ChannelSender, bounded, never};
+use crossbeam_channel::{Receiver, Sender as ChannelSender, bounded};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 use std::fs;
@@ -25,6 +27,9 @@ use std::time::{Duration, Instant};
 /// How long a stop may take altogether; the farewell's 2 s are in it.
 const STOP: Duration = Duration::from_millis(2400);
 
+/// Removing two routes takes less than a millisecond.
+const CLEANUP: Duration = Duration::from_millis(200);
+
 /// Metrics are read this much before the beat that carries them, or a tenth of the interval if that is less.
 const METRICS_LEAD: Duration = Duration::from_millis(500);
 
@@ -35,6 +40,8 @@ pub const SNAPSHOT: &str = "heartbeat.json";
 #[derive(Debug)]
 pub enum Failure {
     Config(ConfigError),
+    /// The running daemon is needed, and there is none.
+    NotRunning(String),
     Other(String),
 }
 
@@ -78,8 +85,11 @@ struct Daemon {
     trigger: Trigger,
     metrics: ChannelSender<metrics::Control>,
     heartbeat: ChannelSender<Reload>,
+    failover: Orders,
     /// Disconnected when the heartbeat thread has returned.
     farewell: Receiver<()>,
+    /// Disconnected when the failover thread has returned.
+    failover_ended: Receiver<()>,
 }
 
 impl Daemon {
@@ -104,8 +114,10 @@ impl Daemon {
         spawn("metrics", move || {
             metrics::run(sampler, sampling, &metrics_orders, |metrics| metrics_out.send(metrics).is_ok());
         })?;
-        let inbox = Inbox { metrics: metrics_in, uplinks: never(), triggers, control: heartbeat_orders };
-        let delivered = Box::new(|_: &str| {});
+        let (orders, uplinks, failover_ended) = start_failover(&config, &line, &names, &trigger)?;
+        let inbox = Inbox { metrics: metrics_in, uplinks, triggers, control: heartbeat_orders };
+        let acknowledged = orders.clone();
+        let delivered = Box::new(move |interface: &str| acknowledged.acknowledged(interface));
         let thread = Heartbeat::new(
             config.heartbeat.clone(),
             sender,
@@ -125,7 +137,9 @@ impl Daemon {
             trigger,
             metrics: metrics_control,
             heartbeat: heartbeat_control,
+            failover: orders,
             farewell,
+            failover_ended,
         })
     }
 
@@ -158,6 +172,9 @@ impl Daemon {
         // Both threads live as long as this one holds their channels.
         let delivered = self.metrics.send(order).is_ok() && self.heartbeat.send(reload).is_ok();
         debug_assert!(delivered);
+        if config.network != self.config.network {
+            self.failover.reload(config.network.clone());
+        }
         announce(&config);
         self.config = config;
     }
@@ -171,7 +188,39 @@ impl Daemon {
         if self.farewell.recv_timeout(STOP) == Err(crossbeam_channel::RecvTimeoutError::Timeout) {
             log::warn!("the last heartbeat takes too long; stopped without it");
         }
+        // After the farewell, which still needs its way.
+        self.failover.stop();
+        if self.failover_ended.recv_timeout(CLEANUP) == Err(crossbeam_channel::RecvTimeoutError::Timeout) {
+            log::warn!("the failover thread does not end; \"heartbeat-daemon cleanup\" removes its routes");
+        }
     }
+}
+
+type Started = (Orders, Receiver<Option<heartbeat::Uplinks>>, Receiver<()>);
+
+/// What the failover thread is told, what it tells, and its end.
+fn start_failover(
+    config: &Config,
+    line: &Arc<Line>,
+    names: &Arc<Names>,
+    trigger: &Trigger,
+) -> Result<Started, Failure> {
+    let (orders, inbox) = orders().map_err(cannot("make an eventfd"))?;
+    let (reports, uplinks) = failover::reports();
+    let (alive, ended) = bounded(0);
+    let outside = Outside {
+        line: line.clone(),
+        names: names.clone(),
+        trigger: trigger.clone(),
+        reports,
+        runtime_dir: config.daemon.runtime_dir.clone(),
+    };
+    let network = config.network.clone();
+    spawn("failover", move || {
+        failover::run(network, &outside, &inbox);
+        drop(alive);
+    })?;
+    Ok((orders, uplinks, ended))
 }
 
 /// Said at start and after each reload.

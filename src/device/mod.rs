@@ -23,6 +23,7 @@
 pub mod cli;
 pub mod config;
 pub mod daemon;
+pub mod failover;
 pub mod heartbeat;
 pub mod metrics;
 pub mod os;

@@ -65,8 +65,8 @@ pub fn trigger() -> (Trigger, Receiver<Reason>) {
 #[derive(Debug)]
 pub struct Inbox {
     pub metrics: Receiver<Metrics>,
-    /// Disconnected where no failover runs.
-    pub uplinks: Receiver<Uplinks>,
+    /// Empty where failover is off; disconnected where none runs.
+    pub uplinks: Receiver<Option<Uplinks>>,
     pub triggers: Receiver<Reason>,
     /// Its other end dropped: say farewell and return.
     pub control: Receiver<Reload>,
@@ -97,7 +97,7 @@ impl Uplinks {
     }
 }
 
-/// Called with the uplink over which a heartbeat was acknowledged, once after each change.
+/// Called with the uplink over which a heartbeat was acknowledged, for each one: it stands for a probe.
 pub type Delivered = Box<dyn Fn(&str) + Send>;
 
 /// A new configuration, with everything that was made from it.
@@ -133,8 +133,6 @@ pub struct Heartbeat {
     metrics: Metrics,
     uplinks: Option<Uplinks>,
     delivered: Delivered,
-    /// The uplink that `delivered` was told last.
-    told: Option<String>,
     pace: Pace,
     outage: Outage,
     recorder: Recorder,
@@ -162,7 +160,6 @@ impl Heartbeat {
             metrics: Metrics::default(),
             uplinks: None,
             delivered,
-            told: None,
             outage: Outage::default(),
             recorder: Recorder::default(),
             snapshot_file: SnapshotFile::new(snapshot_file),
@@ -177,6 +174,9 @@ impl Heartbeat {
         if let Ok(metrics) = inbox.metrics.recv_timeout(FIRST_METRICS) {
             self.metrics = metrics;
         }
+        if let Ok(uplinks) = inbox.uplinks.try_recv() {
+            self.uplinks = uplinks;
+        }
         systemd::ready(&self.last_result);
         self.beat(Cause::Call(Reason::Startup), Instant::now());
         loop {
@@ -186,7 +186,13 @@ impl Heartbeat {
                     self.beat(Cause::Beat, Instant::now());
                 }
                 recv(inbox.triggers) -> reason => match reason {
-                    Ok(reason) => self.called(reason),
+                    Ok(reason) => {
+                        // Failover tells first what it did, then calls; the heartbeat of that call says so.
+                        if let Ok(uplinks) = inbox.uplinks.try_recv() {
+                            self.uplinks = uplinks;
+                        }
+                        self.called(reason);
+                    }
                     Err(_) => return self.farewell(),
                 },
                 recv(inbox.metrics) -> metrics => match metrics {
@@ -194,7 +200,7 @@ impl Heartbeat {
                     Err(_) => return self.farewell(),
                 },
                 recv(inbox.uplinks) -> uplinks => match uplinks {
-                    Ok(uplinks) => self.learn_uplinks(uplinks),
+                    Ok(uplinks) => self.uplinks = uplinks,
                     // No failover; a disconnected channel would be ready for ever.
                     Err(_) => inbox.uplinks = never(),
                 },
@@ -214,18 +220,10 @@ impl Heartbeat {
         self.watchdog.pass(Instant::now(), || status(result, counts));
     }
 
-    fn learn_uplinks(&mut self, uplinks: Uplinks) {
-        self.uplinks = Some(uplinks);
-        self.told = None;
-    }
-
-    /// Tells the failover thread that the uplink works: its change is complete.
-    fn tell_delivered(&mut self) {
+    /// Tells the failover thread that the uplink works: a change to it is complete.
+    fn tell_delivered(&self) {
         let over = self.sender.as_ref().and_then(Sender::over);
-        if over.is_some() && over != self.told {
-            over.iter().for_each(|over| (self.delivered)(over));
-            self.told = over;
-        }
+        over.iter().for_each(|over| (self.delivered)(over));
     }
 
     fn called(&mut self, reason: Reason) {
@@ -413,7 +411,7 @@ mod tests {
         beats: ChannelSender<Instant>,
         trigger: Trigger,
         metrics: ChannelSender<Metrics>,
-        uplinks: ChannelSender<Uplinks>,
+        uplinks: ChannelSender<Option<Uplinks>>,
         control: Option<ChannelSender<Reload>>,
         heartbeats: Receiver<wire::Heartbeat>,
         thread: JoinHandle<()>,
@@ -528,7 +526,7 @@ mod tests {
         let links = BTreeMap::from([("eth0".into(), LinkState::Dead), ("wlan0".into(), LinkState::Valid)]);
         let uplinks =
             Uplinks { active: Some("wlan0".into()), state: "failover_to_wlan0".into(), links: links.clone() };
-        rig.uplinks.send(uplinks).expect("running");
+        rig.uplinks.send(Some(uplinks)).expect("running");
         // The loop takes either message first, so the second beat is the one that must know.
         rig.beat();
         rig.next();

@@ -2,10 +2,14 @@
 //! limit, and what the kernel offers through sockets and ioctls.
 
 pub mod clock;
+pub mod default_route;
 pub mod egress;
 pub mod file;
+pub mod link_events;
+pub mod neighbours;
 pub mod netlink;
 pub mod nl80211;
 pub mod pid_file;
 pub mod program;
+pub mod routes;
 pub mod vcio;

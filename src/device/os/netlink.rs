@@ -28,21 +28,21 @@ const ATTEMPTS: usize = 5;
 const LINKS: usize = 512;
 const ADDRESSES: usize = 2048;
 /// `MSG_TRUNC`: the true length is returned, so that a reply that was cut off is noticed.
-const MSG_TRUNC: i32 = 0x20;
+pub(super) const MSG_TRUNC: i32 = 0x20;
 
-const RTM_NEWLINK: u16 = 16;
+pub(super) const RTM_NEWLINK: u16 = 16;
 const RTM_GETLINK: u16 = 18;
-const RTM_NEWADDR: u16 = 20;
+pub(super) const RTM_NEWADDR: u16 = 20;
 const RTM_GETADDR: u16 = 22;
 /// Sizes of `struct nlmsghdr`, `ifinfomsg` and `ifaddrmsg`.
 const MESSAGE_HEADER: usize = 16;
-const LINK_HEADER: usize = 16;
+pub(super) const LINK_HEADER: usize = 16;
 const ADDRESS_HEADER: usize = 8;
 
 /// Attributes of `linux/if_link.h` and `linux/if_addr.h`.
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
-const IFLA_OPERSTATE: u16 = 16;
+pub(super) const IFLA_OPERSTATE: u16 = 16;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_STATS64: u16 = 23;
 const IFLA_INFO_KIND: u16 = 1;
@@ -143,15 +143,15 @@ fn message(kind: u16, flags: u16, sequence: u32, body: &[u8]) -> Vec<u8> {
     bytes
 }
 
-struct Message<'a> {
-    kind: u16,
+pub(super) struct Message<'a> {
+    pub(super) kind: u16,
     flags: u16,
     sequence: u32,
-    body: &'a [u8],
+    pub(super) body: &'a [u8],
 }
 
 /// The messages of one datagram. A broken one is an error and the last.
-fn messages(mut datagram: &[u8]) -> impl Iterator<Item = io::Result<Message<'_>>> {
+pub(super) fn messages(mut datagram: &[u8]) -> impl Iterator<Item = io::Result<Message<'_>>> {
     std::iter::from_fn(move || {
         if datagram.is_empty() {
             return None;
@@ -306,7 +306,7 @@ impl Table {
 
 /// Body of an `RTM_NEWLINK`. Only the few attributes that are used are looked at: a kernel of next year may
 /// change any other without making a link unreadable.
-fn parse_link(body: &[u8]) -> Option<Link> {
+pub(super) fn parse_link(body: &[u8]) -> Option<Link> {
     let header = LinkHeader::parse(body).ok()?;
     // With strict checking there are no others; a bridge's ports are also listed as AF_BRIDGE without it.
     if header.interface_family != AddressFamily::Unspec {
@@ -341,7 +341,7 @@ fn may_carry(operstate: State) -> bool {
 }
 
 /// Body of an `RTM_NEWADDR`: the interface's index and the address.
-fn parse_address(body: &[u8]) -> Option<(u32, Address)> {
+pub(super) fn parse_address(body: &[u8]) -> Option<(u32, Address)> {
     let header = AddressHeader::parse(body).ok()?;
     let attributes = body.get(ADDRESS_HEADER..)?;
     // On a point-to-point link IFA_ADDRESS is the other end.

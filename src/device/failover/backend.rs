@@ -1,0 +1,98 @@
+//! What failover does to the machine besides the heartbeat's own connections.
+
+use super::decision::UplinkState;
+use super::links::Table;
+use super::networkmanager::Repair;
+use super::routes::{Keeper, is_allowed};
+use crate::device::config::Mode;
+use crate::wire::LinkState;
+use std::io;
+use std::path::Path;
+use std::time::Instant;
+
+/// The chosen backend.
+#[derive(Debug)]
+pub enum Backend {
+    Observe,
+    Routes(Keeper),
+    NetworkManager(Repair),
+}
+
+impl Backend {
+    /// Says once what was chosen, and why.
+    pub fn choose(mode: Mode, root: &Path) -> Backend {
+        let allowed = is_allowed(root);
+        match mode {
+            Mode::NetworkManager => {
+                log::info!(
+                    "[Failover] mode networkmanager: heartbeats take the best uplink, nmcli connects what is down"
+                );
+                Backend::NetworkManager(Repair::default())
+            }
+            Mode::Auto | Mode::Routes if allowed => Backend::routes().unwrap_or_else(|error| {
+                log::warn!("[Failover] mode observe: routes cannot be changed: {error}");
+                Backend::Observe
+            }),
+            Mode::Routes => {
+                log::warn!(
+                    "[Failover] mode observe: \"routes\" needs CAP_NET_ADMIN, which this process does not have"
+                );
+                Backend::Observe
+            }
+            Mode::Auto => {
+                log::info!(
+                    "[Failover] mode observe (auto): no CAP_NET_ADMIN; only heartbeats take the best uplink"
+                );
+                Backend::Observe
+            }
+            Mode::Observe | Mode::Off => {
+                log::info!("[Failover] mode observe: only heartbeats take the best uplink");
+                Backend::Observe
+            }
+        }
+    }
+
+    fn routes() -> io::Result<Backend> {
+        let keeper = Keeper::new()?;
+        log::info!("[Failover] mode routes: with CAP_NET_ADMIN, all traffic follows the best uplink");
+        Ok(Backend::Routes(keeper))
+    }
+
+    pub fn name(&self) -> &'static str {
+        match self {
+            Backend::Observe => "observe",
+            Backend::Routes(_) => "routes",
+            Backend::NetworkManager(_) => "networkmanager",
+        }
+    }
+
+    /// Follows a decision. True if routes were changed.
+    pub fn follow(
+        &mut self,
+        active: Option<&str>,
+        uplinks: &[UplinkState],
+        table: &Table,
+        now: Instant,
+    ) -> bool {
+        match self {
+            Backend::Observe => false,
+            Backend::Routes(keeper) => {
+                let active = table.links().find(|link| Some(link.name.as_str()) == active);
+                keeper.keep(active, table.routes())
+            }
+            Backend::NetworkManager(repair) => {
+                repair.forget(now);
+                let down = uplinks.iter().filter(|uplink| uplink.state == LinkState::Down);
+                down.for_each(|uplink| repair.connect(&uplink.interface, now));
+                false
+            }
+        }
+    }
+
+    pub fn due(&self) -> Option<Instant> {
+        match self {
+            Backend::NetworkManager(repair) => repair.due(),
+            Backend::Observe | Backend::Routes(_) => None,
+        }
+    }
+}

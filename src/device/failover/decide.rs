@@ -1,0 +1,393 @@
+//! Which uplink is used, and what has to be found out next: a pure function of what was learnt and the time.
+//!
+//! | event | acts |
+//! |---|---|
+//! | carrier or address lost | at once |
+//! | gateway silent (500 ms, then 3 x 100 ms) | at once |
+//! | two probes failed, another uplink's succeeded meanwhile | at once |
+//! | two probes failed, and everybody's do | not: it is the server |
+//! | a better uplink works again | after the hold-down and 3 answers in a row |
+
+use super::decision::{Decision, Event, Patience, Policy, Start, State, Switch, UplinkState};
+use super::health::{Failed, Role, Seen, Track, Which};
+use crate::wire::{LinkState as Health, Reason};
+use std::time::{Duration, Instant};
+
+/// Nothing works: probed every 500 ms for so long, then every 5 s.
+const HURRY: Duration = Duration::from_secs(60);
+/// A probe may come early by this part of its interval, to share a wake-up with another.
+const COALESCE: u32 = 10;
+/// Interfaces that are looked after; a device has three or four. The kernel's oldest win.
+const UPLINKS: usize = 16;
+
+/// All that was learnt.
+#[derive(Debug, Clone)]
+pub struct Uplinks {
+    policy: Policy,
+    tracks: Vec<Track>,
+    active: Option<String>,
+    /// A heartbeat came through the active one since it was chosen.
+    acknowledged: bool,
+    manual: Option<(String, Option<Instant>)>,
+    locked: bool,
+    access_point: bool,
+    /// Since when nothing works.
+    offline_since: Option<Instant>,
+    last_failback: Option<Instant>,
+    /// The first choice is no failover.
+    chosen: bool,
+}
+
+impl Uplinks {
+    pub fn new(policy: Policy) -> Uplinks {
+        Uplinks {
+            policy,
+            tracks: Vec::new(),
+            active: None,
+            acknowledged: false,
+            manual: None,
+            locked: false,
+            access_point: false,
+            offline_since: None,
+            last_failback: None,
+            chosen: false,
+        }
+    }
+
+    /// Takes one event in; [`Uplinks::decide`] draws the conclusions of all of them.
+    pub fn learn(&mut self, event: Event, now: Instant) {
+        match event {
+            Event::Links(seen) => self.links(seen, now),
+            Event::Upstream { index, works } => self.upstream(index, works, now),
+            Event::Gateway { index, answers } => {
+                self.track(index).into_iter().for_each(|track| track.gateway(answers, now));
+            }
+            Event::Portal { index, free } => {
+                self.track(index).into_iter().for_each(|track| track.portal(free, now));
+            }
+            Event::Acknowledged { interface } => self.heartbeat_over(&interface, now),
+            Event::Manual { interface, until } => self.manual = Some((interface, until)),
+            Event::Auto => self.manual = None,
+            Event::Locked(locked) => self.locked = locked,
+            Event::AccessPoint(is_up) => self.access_point = is_up,
+        }
+    }
+
+    /// Whether the next acknowledged heartbeat changes the state.
+    pub fn awaits_acknowledgement(&self) -> bool {
+        !self.acknowledged
+    }
+
+    fn track(&mut self, index: u32) -> Option<&mut Track> {
+        self.tracks.iter_mut().find(|track| track.seen.index == index)
+    }
+
+    fn named(&self, name: &str) -> Option<&Track> {
+        self.tracks.iter().find(|track| track.seen.name == name)
+    }
+
+    fn links(&mut self, mut seen: Vec<Seen>, now: Instant) {
+        for track in &mut self.tracks {
+            let place = seen.iter().position(|seen| seen.name == track.seen.name);
+            track.observe(place.map(|place| seen.swap_remove(place)), now);
+        }
+        seen.sort_by_key(|seen| seen.index);
+        for seen in seen {
+            if self.tracks.len() == UPLINKS {
+                // An adapter with a name of its own that went for good makes room.
+                let absent = |track: &Track| track.health(false) == Health::Absent;
+                let Some(gone) = self.tracks.iter().position(absent) else { break };
+                self.tracks.remove(gone);
+            }
+            let mut track = Track::new(seen.clone(), self.policy.failback_hold);
+            track.observe(Some(seen), now);
+            self.tracks.push(track);
+        }
+        self.tracks.sort_by(|a, b| (a.seen.rank, &a.seen.name).cmp(&(b.seen.rank, &b.seen.name)));
+    }
+
+    fn upstream(&mut self, index: u32, works: Option<bool>, now: Instant) {
+        let Some(track) = self.track(index) else { return };
+        match works {
+            Some(true) => {
+                track.succeeded(false, now);
+                self.ask_the_failing(index);
+            }
+            Some(false) => self.failed(index, now),
+            None => track.inconclusive(),
+        }
+    }
+
+    /// Somebody works: whoever does not is asked once more now, and left if it fails again meanwhile.
+    fn ask_the_failing(&mut self, index: u32) {
+        let others = self.tracks.iter_mut().filter(|track| track.seen.index != index);
+        others.filter(|track| track.is_failing()).for_each(Track::hurry);
+    }
+
+    fn failed(&mut self, index: u32, now: Instant) {
+        let Some(track) = self.track(index) else { return };
+        match track.failed() {
+            Failed::Stale => {}
+            Failed::TryAgain => self.ask_the_others(index),
+            Failed::For(began) => {
+                let elsewhere = |track: &Track| track.seen.index != index && track.worked_since(began);
+                if self.tracks.iter().any(elsewhere) {
+                    self.track(index).into_iter().for_each(|track| track.condemn(now));
+                }
+            }
+        }
+    }
+
+    /// Only the active uplink's failure concerns the others, and only those that might take over.
+    fn ask_the_others(&mut self, index: u32) {
+        let is_active = self.active_track().is_some_and(|track| track.seen.index == index);
+        if is_active {
+            self.tracks.iter_mut().filter(|track| track.seen.index != index).for_each(Track::hurry);
+        }
+    }
+
+    fn heartbeat_over(&mut self, interface: &str, now: Instant) {
+        let Some(track) = self.tracks.iter_mut().find(|track| track.seen.name == interface) else { return };
+        track.succeeded(true, now);
+        if self.active.as_deref() == Some(interface) {
+            self.acknowledged = true;
+            return;
+        }
+        // It should have gone over the active one.
+        let active = self.active.clone();
+        let active = self.tracks.iter_mut().find(|track| Some(&track.seen.name) == active.as_ref());
+        active.into_iter().filter(|track| track.usable() && !track.is_doubtful()).for_each(|track| {
+            track.doubt(now);
+        });
+    }
+
+    fn health(&self, track: &Track) -> Health {
+        track.health(self.policy.portals)
+    }
+
+    fn active_track(&self) -> Option<&Track> {
+        self.named(self.active.as_deref()?)
+    }
+}
+
+/// Rank: the lower the better; `None` cannot be used at all.
+fn class(health: Health) -> Option<u8> {
+    match health {
+        Health::Valid => Some(0),
+        Health::Unverified => Some(1),
+        Health::Suspect => Some(2),
+        Health::Portal => Some(LAST_RESORT),
+        Health::Dead => Some(LAST_RESORT + 1),
+        // Up is said of links that nobody probes.
+        Health::Absent | Health::Down | Health::NoAddress | Health::Up => None,
+    }
+}
+
+/// From here on it is only used when nothing else is left.
+const LAST_RESORT: u8 = 3;
+
+/// What follows from all that was learnt. Changes the active uplink, and counts the probes that it returns as
+/// started.
+pub fn decide(uplinks: &mut Uplinks, now: Instant) -> Decision {
+    if uplinks.manual.as_ref().is_some_and(|(_, until)| until.is_some_and(|until| until <= now)) {
+        uplinks.manual = None;
+    }
+    let was_offline = uplinks.offline_since.is_some();
+    let switch = uplinks.switch(now);
+    uplinks.notice_outage(now);
+    let trigger = uplinks.trigger(switch.as_ref(), was_offline);
+    let probes = uplinks.start_probes(now);
+    Decision {
+        active: uplinks.active.clone(),
+        state: uplinks.state(),
+        ranked: uplinks.ranked(),
+        uplinks: uplinks.report(),
+        switch,
+        trigger,
+        probes,
+        next_due: uplinks.next_due(now),
+    }
+}
+
+impl Uplinks {
+    fn switch(&mut self, now: Instant) -> Option<Switch> {
+        let to = self.choose(now);
+        if to == self.active {
+            return None;
+        }
+        let because = self.active_track().map(|track| self.health(track));
+        let left_freely = because.and_then(class).is_some_and(|class| class < LAST_RESORT);
+        if left_freely && self.manual.is_none() {
+            self.last_failback = Some(now);
+        }
+        let from = std::mem::replace(&mut self.active, to);
+        self.acknowledged = false;
+        let active = self.active.clone();
+        self.tracks
+            .iter_mut()
+            .filter(|track| Some(&track.seen.name) == active.as_ref())
+            .for_each(Track::hurry);
+        Some(Switch { from, because, to: self.active.clone() })
+    }
+
+    fn choose(&self, now: Instant) -> Option<String> {
+        if self.locked {
+            return self.active.clone();
+        }
+        if let Some((interface, _)) = &self.manual {
+            return Some(interface.clone());
+        }
+        let classed = self.tracks.iter().filter_map(|track| Some((class(self.health(track))?, track)));
+        // The first of the best: they stand in the configured order.
+        let best = classed.min_by_key(|(class, _)| *class);
+        let active = self.active_track().and_then(|track| Some((class(self.health(track))?, track)));
+        let chosen = match (active, best) {
+            (Some((class, active)), _) if class < LAST_RESORT => self.failback(active, now).unwrap_or(active),
+            // Only something better than the last resort is worth a change.
+            (Some((_, active)), Some((class, _))) if class >= LAST_RESORT => active,
+            (_, best) => best?.1,
+        };
+        Some(chosen.seen.name.clone())
+    }
+
+    /// A better uplink than the active one that has proved itself.
+    fn failback(&self, active: &Track, now: Instant) -> Option<&Track> {
+        if self.failback_at().is_some_and(|at| now < at) {
+            return None;
+        }
+        let better = self.tracks.iter().filter(|track| track.seen.rank < active.seen.rank);
+        better.into_iter().find(|track| track.proved(self.policy.portals, now))
+    }
+
+    /// Not before the hold-down since the last one is over.
+    fn failback_at(&self) -> Option<Instant> {
+        self.last_failback.map(|last| last + self.policy.failback_hold)
+    }
+
+    /// Whether any uplink has a chance.
+    fn is_online(&self) -> bool {
+        self.tracks.iter().any(|track| matches!(self.health(track), Health::Valid | Health::Unverified))
+    }
+
+    fn notice_outage(&mut self, now: Instant) {
+        match self.is_online() {
+            true => self.offline_since = None,
+            false => _ = self.offline_since.get_or_insert(now),
+        }
+    }
+
+    fn trigger(&mut self, switch: Option<&Switch>, was_offline: bool) -> Option<Reason> {
+        let is_online = self.offline_since.is_none();
+        let first = !self.chosen;
+        self.chosen |= self.active.is_some();
+        match switch {
+            _ if was_offline && is_online => Some(Reason::ConnectivityRestored),
+            Some(switch) if !first && switch.to.is_some() && self.manual.is_none() => Some(Reason::Failover),
+            _ => None,
+        }
+    }
+
+    fn state(&self) -> State {
+        if self.locked {
+            return State::Locked;
+        }
+        if self.manual.is_some() {
+            return State::ManualOverride;
+        }
+        let active = self.active_track().filter(|track| {
+            let class = class(self.health(track));
+            class.is_some_and(|class| class < LAST_RESORT)
+        });
+        match active {
+            Some(track) if track.seen.rank == 0 => State::Priority(track.seen.name.clone()),
+            Some(track) if self.acknowledged => State::Active(track.seen.name.clone()),
+            Some(track) => State::FailoverTo(track.seen.name.clone()),
+            None if self.access_point => State::ApMode,
+            None => State::NoNetwork,
+        }
+    }
+
+    fn ranked(&self) -> Vec<(u32, String)> {
+        let Some(active) = &self.active else { return Vec::new() };
+        let mut ranked: Vec<(u8, &Track)> = self
+            .tracks
+            .iter()
+            .filter_map(|track| Some((class(self.health(track))?, track)))
+            .filter(|(class, track)| *class < LAST_RESORT || track.seen.name == *active)
+            .collect();
+        ranked.sort_by_key(|(class, track)| (track.seen.name != *active, *class));
+        ranked.into_iter().map(|(_, track)| (track.seen.index, track.seen.name.clone())).collect()
+    }
+
+    fn report(&self) -> Vec<UplinkState> {
+        let report =
+            |track: &Track| UplinkState { interface: track.seen.name.clone(), state: self.health(track) };
+        self.tracks.iter().map(report).collect()
+    }
+
+    fn role(&self, track: &Track, now: Instant) -> Role {
+        if let Some(since) = self.offline_since {
+            let long = now.saturating_duration_since(since) >= HURRY;
+            return if long && self.state() != State::NoNetwork { Role::LongOffline } else { Role::Offline };
+        }
+        match self.active_track() {
+            Some(active) if active.seen.name == track.seen.name => Role::Active,
+            Some(active) if track.seen.rank < active.seen.rank => Role::Trial,
+            _ => Role::Standby,
+        }
+    }
+
+    fn start_probes(&mut self, now: Instant) -> Vec<Start> {
+        let mut starts = Vec::new();
+        let alone = self.tracks.iter().filter(|track| track.usable()).count() < 2;
+        for place in 0..self.tracks.len() {
+            let role = self.role(&self.tracks[place], now);
+            let portals = self.policy.portals;
+            let track = &mut self.tracks[place];
+            let index = track.seen.index;
+            if track.take_second_try(now) {
+                let patience = if alone { Patience::Normal } else { Patience::Short };
+                starts.push(Start::Upstream { index, which: Which::Last, patience });
+            } else if track.upstream_due(role, now).is_some_and(|due| early(due, track.last_look()) <= now) {
+                let which = track.start_upstream(now);
+                let brief = role == Role::Offline && which == Which::First;
+                let patience = if brief { Patience::Brief } else { Patience::Normal };
+                starts.push(Start::Upstream { index, which, patience });
+            }
+            if track.gateway_due(role, now).is_some_and(|due| due <= now) {
+                track.start_gateway(now);
+                starts.push(Start::Gateway { index });
+            }
+            if portals && track.portal_due(now).is_some_and(|due| due <= now) {
+                track.start_portal(now);
+                starts.push(Start::Portal { index });
+            }
+        }
+        starts
+    }
+
+    fn next_due(&self, now: Instant) -> Option<Instant> {
+        let manual = self.manual.as_ref().and_then(|(_, until)| *until);
+        let probes = self.tracks.iter().flat_map(|track| {
+            let role = self.role(track, now);
+            let portal = track.portal_due(now).filter(|_| self.policy.portals);
+            [track.upstream_due(role, now), track.gateway_due(role, now), portal]
+        });
+        let failback =
+            self.active_track().filter(|_| !self.locked && self.manual.is_none()).and_then(|active| {
+                let better = self.tracks.iter().filter(|track| track.seen.rank < active.seen.rank);
+                let held = better.filter_map(|track| track.held_until(self.policy.portals, now)).min()?;
+                Some(self.failback_at().map_or(held, |at| at.max(held)))
+            });
+        probes.chain([manual, failback]).flatten().min()
+    }
+}
+
+/// A probe that is nearly due comes along with whatever woke the thread.
+fn early(due: Instant, last: Option<Instant>) -> Instant {
+    let slack = last.map_or(Duration::ZERO, |last| due.saturating_duration_since(last) / COALESCE);
+    due.checked_sub(slack).unwrap_or(due)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,119 @@
+//! What deciding takes and gives: events in, states and orders out.
+
+use super::health::{Seen, Which};
+use crate::wire::{LinkState as Health, Reason};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::time::{Duration, Instant};
+
+/// What the configuration says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    pub failback_hold: Duration,
+    /// Captive portals are looked for.
+    pub portals: bool,
+}
+
+/// All that can be learnt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// All configured uplinks that there are.
+    Links(Vec<Seen>),
+    /// An upstream probe's end; `None` says nothing of the uplink.
+    Upstream { index: u32, works: Option<bool> },
+    /// A gateway probe's end.
+    Gateway { index: u32, answers: bool },
+    /// A captive portal check's end.
+    Portal { index: u32, free: bool },
+    /// A heartbeat over this interface was acknowledged.
+    Acknowledged { interface: String },
+    /// Somebody wants this uplink, for ever or until then.
+    Manual { interface: String, until: Option<Instant> },
+    /// Choose by yourself again.
+    Auto,
+    /// Another process holds the failover lock, or not any more.
+    Locked(bool),
+    /// The device is an access point for others.
+    AccessPoint(bool),
+}
+
+/// The states that users of the original system know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// The first configured uplink is in use.
+    Priority(String),
+    /// Another one is, and no heartbeat has been acknowledged over it yet.
+    FailoverTo(String),
+    /// Another one is, and works.
+    Active(String),
+    NoNetwork,
+    Locked,
+    ManualOverride,
+    ApMode,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            State::Priority(interface) => write!(f, "{interface}_priority"),
+            State::FailoverTo(interface) => write!(f, "failover_to_{interface}"),
+            State::Active(interface) => write!(f, "{interface}_active"),
+            State::NoNetwork => f.write_str("no_network"),
+            State::Locked => f.write_str("locked"),
+            State::ManualOverride => f.write_str("manual_override"),
+            State::ApMode => f.write_str("ap_mode"),
+        }
+    }
+}
+
+/// How long an upstream probe may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    Normal,
+    /// A second try, while another uplink might take over: a slow answer is as bad as none.
+    Short,
+    /// Nothing works: the next one begins before this one's first packet would be repeated.
+    Brief,
+}
+
+/// A probe to start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    Upstream { index: u32, which: Which, patience: Patience },
+    Gateway { index: u32 },
+    Portal { index: u32 },
+}
+
+/// From one uplink to another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Switch {
+    pub from: Option<String>,
+    /// How the old one is now.
+    pub because: Option<Health>,
+    pub to: Option<String>,
+}
+
+/// A configured uplink and what is known of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UplinkState {
+    pub interface: String,
+    pub state: Health,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    pub active: Option<String>,
+    pub state: State,
+    /// Index and name, the active one first, then those that may help out.
+    pub ranked: Vec<(u32, String)>,
+    /// All configured uplinks, in their order.
+    pub uplinks: Vec<UplinkState>,
+    /// Set in the decision that changes the active uplink.
+    pub switch: Option<Switch>,
+    /// A heartbeat is wanted at once.
+    pub trigger: Option<Reason>,
+    pub probes: Vec<Start>,
+    /// When to decide again if nothing happens.
+    pub next_due: Option<Instant>,
+}

@@ -1,0 +1,273 @@
+//! Gateways: whether the next hop of an uplink answers, asked through the kernel's own neighbour table (ARP,
+//! neighbour discovery). A carrier that stays while the router behind the switch has died shows here first.
+//!
+//! Asking takes CAP_NET_ADMIN; the answers are events that anybody may hear (`RTNLGRP_NEIGH`).
+
+use crate::device::os::neighbours::{self, Neighbour, Retrans, State};
+use crate::device::os::netlink::Socket;
+use netlink_sys::protocols::NETLINK_ROUTE;
+use rustix::io::Errno;
+use std::fmt;
+use std::io;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+/// Between two questions to a gateway. The kernel's default, 1 s, makes it take 3.1 s to give up.
+const RETRANS: Duration = Duration::from_millis(100);
+/// The kernel gives up after three questions: 312 ms, measured with ticks of 4 ms.
+const LIMIT: Duration = Duration::from_millis(400);
+/// The kernel cannot have asked in vain three times before this: somebody took the entry away.
+const TOO_EARLY: Duration = Duration::from_millis(200);
+/// Gateways asked at the same time.
+const IN_ALL: usize = 32;
+
+/// Why a gateway did not show that it is alive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoAnswer {
+    /// It was asked three times.
+    Silent,
+    /// It could not be asked, or not to the end: its entry is fixed, was taken away meanwhile, or the interface
+    /// has gone. Says nothing of the gateway.
+    NotAsked,
+}
+
+impl fmt::Display for NoAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            NoAnswer::Silent => "the gateway does not answer",
+            NoAnswer::NotAsked => "the gateway could not be asked",
+        })
+    }
+}
+
+/// What became of one question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answer {
+    pub index: u32,
+    pub gateway: IpAddr,
+    pub result: Result<(), NoAnswer>,
+}
+
+/// All gateways that are being asked, and the interfaces whose time between two questions was changed for it.
+/// That is put back when this is dropped.
+#[derive(Debug)]
+pub struct Gateways {
+    /// For requests alone: events come to the loop's own socket.
+    socket: Socket,
+    asked: Vec<Asked>,
+    done: Vec<(Instant, Answer)>,
+    tuned: Vec<Retrans>,
+}
+
+#[derive(Debug)]
+struct Asked {
+    index: u32,
+    gateway: IpAddr,
+    begun: Instant,
+    /// The kernel was asking already, for somebody's packet.
+    joined: bool,
+}
+
+impl Gateways {
+    /// # Errors
+    /// `PermissionDenied` without CAP_NET_ADMIN: TCP probes alone have to tell then.
+    pub fn new() -> io::Result<Gateways> {
+        let mut socket = Socket::open(NETLINK_ROUTE)?;
+        if !neighbours::may_change(&mut socket)? {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        Ok(Gateways { socket, asked: Vec::new(), done: Vec::new(), tuned: Vec::new() })
+    }
+
+    /// Asks a gateway; its answer comes from [`Gateways::finished`] within 0.4 s. False if it is being asked
+    /// already.
+    pub fn start(&mut self, now: Instant, index: u32, gateway: IpAddr) -> bool {
+        let same = |asked: &Asked| asked.index == index && asked.gateway == gateway;
+        if self.asked.iter().any(same) || self.asked.len() + self.done.len() >= IN_ALL {
+            return false;
+        }
+        match self.ask(index, gateway) {
+            Ok(joined) => self.asked.push(Asked { index, gateway, begun: now, joined }),
+            Err(error) => {
+                log::debug!("gateway {gateway} of interface {index} cannot be asked: {error}");
+                self.done.push((now, Answer { index, gateway, result: Err(NoAnswer::NotAsked) }));
+            }
+        }
+        true
+    }
+
+    /// Tells whether the kernel was asking already.
+    fn ask(&mut self, index: u32, gateway: IpAddr) -> io::Result<bool> {
+        self.tune(index, gateway.is_ipv6())?;
+        let state = self.with_socket(|socket| neighbours::read(socket, index, gateway))?;
+        match state {
+            State::Fixed => return Err(io::ErrorKind::Unsupported.into()),
+            State::None | State::Failed => {
+                self.with_socket(|socket| neighbours::solicit(socket, index, gateway))?;
+            }
+            State::Incomplete | State::Probe => {}
+            State::Reachable | State::Stale | State::Delay => {
+                let result = self.with_socket(|socket| neighbours::probe(socket, index, gateway));
+                match result {
+                    // It failed in between.
+                    Err(error) if no_longer_known(&error) => {
+                        self.with_socket(|socket| neighbours::solicit(socket, index, gateway))?;
+                    }
+                    result => result?,
+                }
+            }
+        }
+        Ok(matches!(state, State::Incomplete | State::Probe))
+    }
+
+    /// Has the kernel ask every 100 ms on this interface.
+    fn tune(&mut self, index: u32, ipv6: bool) -> io::Result<()> {
+        if self.tuned.iter().any(|tuned| (tuned.index, tuned.ipv6) == (index, ipv6)) {
+            return Ok(());
+        }
+        let all = self.with_socket(neighbours::retrans_times)?;
+        let time_of = |index| all.iter().find(|r| (r.index, r.ipv6) == (index, ipv6)).map(|r| r.time);
+        self.tuned.retain(|tuned| all.iter().any(|now| (now.index, now.ipv6) == (tuned.index, tuned.ipv6)));
+        let Some(before) = time_of(index) else { return Err(io::ErrorKind::NotFound.into()) };
+        self.with_socket(|socket| neighbours::set_retrans(socket, Retrans { ipv6, index, time: RETRANS }))?;
+        // Ours, from a daemon that was killed: what interfaces begin with is the best that is known.
+        let before = if before == RETRANS { time_of(0).unwrap_or(before) } else { before };
+        self.tuned.push(Retrans { ipv6, index, time: before });
+        Ok(())
+    }
+
+    /// After an error that is not the kernel's own answer, the socket is a new one: see [`Socket`].
+    fn with_socket<T>(&mut self, request: impl FnOnce(&mut Socket) -> io::Result<T>) -> io::Result<T> {
+        let result = request(&mut self.socket);
+        if let Err(error) = &result {
+            if error.raw_os_error().is_none() {
+                self.socket = Socket::open(NETLINK_ROUTE)?;
+            }
+        }
+        result
+    }
+
+    /// Ends what is asked over an interface without an answer: its carrier is gone, and that says more.
+    pub fn abandon(&mut self, index: u32) {
+        self.asked.retain(|asked| asked.index != index);
+        self.done.retain(|(_, answer)| answer.index != index);
+    }
+
+    /// Takes an event of `RTNLGRP_NEIGH`.
+    pub fn event(&mut self, now: Instant, event: &Neighbour) {
+        let same = |asked: &Asked| asked.index == event.index && asked.gateway == event.ip;
+        let Some(place) = self.asked.iter().position(same) else { return };
+        let Some(result) = judge(&self.asked[place], now, event.state) else { return };
+        let Asked { index, gateway, .. } = self.asked.swap_remove(place);
+        self.done.push((now, Answer { index, gateway, result }));
+    }
+
+    /// When [`Gateways::finished`] is to be called at the latest; in the past if answers wait.
+    pub fn due(&self) -> Option<Instant> {
+        let answered = self.done.iter().map(|(since, _)| *since);
+        self.asked.iter().map(|asked| asked.begun + LIMIT).chain(answered).min()
+    }
+
+    /// The answers since the last call. Where the time is over without an event, the kernel is asked what it
+    /// knows: events may be lost.
+    pub fn finished(&mut self, now: Instant) -> Vec<Answer> {
+        let (late, asked) = std::mem::take(&mut self.asked).into_iter().partition(|a| now >= a.begun + LIMIT);
+        self.asked = asked;
+        let mut answers: Vec<_> = self.done.drain(..).map(|(_, answer)| answer).collect();
+        for asked in Vec::<Asked>::from(late) {
+            let Asked { index, gateway, .. } = asked;
+            let state = self.with_socket(|socket| neighbours::read(socket, index, gateway));
+            let result = state.ok().and_then(|state| judge(&asked, now, state)).unwrap_or_else(|| {
+                // The kernel is still asking: somebody set its time back (a router's advertisement may).
+                self.tuned.retain(|tuned| tuned.index != index);
+                Err(NoAnswer::NotAsked)
+            });
+            answers.push(Answer { index, gateway, result });
+        }
+        answers
+    }
+}
+
+/// The kernel says EINVAL where it knows no hardware address, ENOENT where it knows no such neighbour.
+fn no_longer_known(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::INVAL | Errno::NOENT))
+}
+
+/// What a state means for a gateway that is being asked; `None` while it is.
+fn judge(asked: &Asked, now: Instant, state: State) -> Option<Result<(), NoAnswer>> {
+    match state {
+        State::Incomplete | State::Probe => None,
+        // Heard from, if not by an answer to the question: a gateway with a new hardware address says so.
+        State::Reachable | State::Stale | State::Delay => Some(Ok(())),
+        State::Failed if !asked.joined && now.saturating_duration_since(asked.begun) < TOO_EARLY => {
+            Some(Err(NoAnswer::NotAsked))
+        }
+        State::Failed => Some(Err(NoAnswer::Silent)),
+        State::None | State::Fixed => Some(Err(NoAnswer::NotAsked)),
+    }
+}
+
+impl Drop for Gateways {
+    fn drop(&mut self) {
+        let tuned = std::mem::take(&mut self.tuned);
+        let now = self.with_socket(neighbours::retrans_times).unwrap_or_default();
+        // Only where it is still ours.
+        let ours = |before: &Retrans| now.contains(&Retrans { time: RETRANS, ..*before });
+        for before in tuned.into_iter().filter(ours) {
+            // An interface may go at any moment, and its time with it.
+            let _ = self.with_socket(|socket| neighbours::set_retrans(socket, before));
+        }
+    }
+}
+
+/// After a daemon that was killed: gives every interface that still has our time between two questions the one
+/// that interfaces begin with. Tells how many.
+///
+/// # Errors
+/// `PermissionDenied` without CAP_NET_ADMIN, if there is anything to do.
+pub fn cleanup() -> io::Result<usize> {
+    let mut socket = Socket::open(NETLINK_ROUTE)?;
+    let all = neighbours::retrans_times(&mut socket)?;
+    let default = |ipv6| all.iter().find(|r| (r.index, r.ipv6) == (0, ipv6)).map(|r| r.time);
+    let mut count = 0;
+    for ours in all.iter().filter(|retrans| retrans.index != 0 && retrans.time == RETRANS) {
+        if let Some(time) = default(ours.ipv6).filter(|time| *time != RETRANS) {
+            neighbours::set_retrans(&mut socket, Retrans { time, ..*ours })?;
+            count += 1;
+        }
+    }
+    Ok(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_tells_alive_silent_still_being_asked_or_nothing() {
+        let begun = Instant::now();
+        let asked = |joined| Asked { index: 3, gateway: [10, 0, 0, 1].into(), begun, joined };
+        let later = begun + Duration::from_millis(312);
+        for (state, result) in [
+            (State::Probe, None),
+            (State::Incomplete, None),
+            (State::Reachable, Some(Ok(()))),
+            (State::Stale, Some(Ok(()))),
+            (State::Delay, Some(Ok(()))),
+            (State::Failed, Some(Err(NoAnswer::Silent))),
+            (State::None, Some(Err(NoAnswer::NotAsked))),
+            (State::Fixed, Some(Err(NoAnswer::NotAsked))),
+        ] {
+            assert_eq!(judge(&asked(false), later, state), result, "{state:?}");
+        }
+    }
+
+    #[test]
+    fn a_failure_that_comes_too_early_is_not_the_gateways_unless_the_kernel_was_asking_before() {
+        let begun = Instant::now();
+        let asked = |joined| Asked { index: 3, gateway: [10, 0, 0, 1].into(), begun, joined };
+        let early = begun + Duration::from_millis(5);
+        assert_eq!(judge(&asked(false), early, State::Failed), Some(Err(NoAnswer::NotAsked)));
+        assert_eq!(judge(&asked(true), early, State::Failed), Some(Err(NoAnswer::Silent)));
+    }
+}

@@ -1,0 +1,458 @@
+//! What is known of one uplink, from the kernel and from probes, and when it is to be probed again.
+
+use super::hold_down::HoldDown;
+use crate::wire::LinkState as Health;
+use std::time::{Duration, Instant};
+
+/// Gateway probes are cheap (one ARP or neighbour solicitation), and the only thing that sees a switch die while
+/// the carrier stays: 500 ms + 3 x 100 ms in the kernel is Dead within 0.9 s.
+const GATEWAY_ACTIVE: Duration = Duration::from_millis(500);
+const GATEWAY_STANDBY: Duration = Duration::from_secs(2);
+/// The whole way out, by a TCP connection; a standby may be metered.
+const UPSTREAM_ACTIVE: Duration = Duration::from_secs(5);
+const UPSTREAM_STANDBY: Duration = Duration::from_secs(30);
+/// An uplink that would be taken back is asked often until it has answered [`PROBES_IN_A_ROW`] times.
+const UPSTREAM_TRIAL: Duration = Duration::from_secs(1);
+/// Without any network, whatever comes back first is wanted within a second.
+const UPSTREAM_OFFLINE: Duration = Duration::from_millis(500);
+/// An acknowledged heartbeat is as good as a probe, and costs nothing. Two beats at the default interval: while they
+/// are acknowledged, no probe of the active uplink is sent at all. A heartbeat that goes elsewhere says so at once.
+const ACKNOWLEDGED: Duration = Duration::from_secs(10);
+/// A login page may begin to stand in the way at any time; somebody who has just logged in waits for it to stop.
+const PORTAL: Duration = Duration::from_secs(30);
+const PORTAL_CAPTIVE: Duration = Duration::from_secs(5);
+/// No look lasts longer: a try has at most 10 s. One that was never answered is forgotten then.
+const LOOK: Duration = Duration::from_secs(15);
+/// Taken back only after so many answers.
+pub const PROBES_IN_A_ROW: u32 = 3;
+
+/// What the kernel says of a configured uplink.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    pub index: u32,
+    pub name: String,
+    /// In the configured order; 0 is the best.
+    pub rank: usize,
+    pub carrier: bool,
+    /// Has an address that reaches further than the link.
+    pub addressed: bool,
+    /// There is a gateway, and asking it is allowed.
+    pub gateway: bool,
+    /// How many places there are to probe, of an address family that the uplink has: 0, 1 or 2.
+    pub targets: usize,
+}
+
+/// How the uplink is used, which decides how often it is probed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    Active,
+    Standby,
+    /// Better than the active one, and so taken back once it has proved itself.
+    Trial,
+    /// Nothing works.
+    Offline,
+    /// Nothing works, and has not for a while: a fleet must not hammer a server that is down.
+    LongOffline,
+}
+
+impl Role {
+    fn gateway(self) -> Duration {
+        match self {
+            Role::Active | Role::Offline | Role::LongOffline => GATEWAY_ACTIVE,
+            Role::Standby | Role::Trial => GATEWAY_STANDBY,
+        }
+    }
+
+    fn upstream(self, proved: bool) -> Duration {
+        match self {
+            Role::Trial if !proved => UPSTREAM_TRIAL,
+            Role::Active | Role::Trial | Role::LongOffline => UPSTREAM_ACTIVE,
+            Role::Standby => UPSTREAM_STANDBY,
+            Role::Offline => UPSTREAM_OFFLINE,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Gateway {
+    Unknown,
+    Answers,
+    Silent,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Upstream {
+    Unknown,
+    Works,
+    /// Two tries failed.
+    Failed,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Portal {
+    Unknown,
+    Free,
+    Captive,
+}
+
+/// A look at the way out that is under way.
+#[derive(Debug, Clone, Copy)]
+struct Attempt {
+    began: Instant,
+    /// The try under way began.
+    tried: Instant,
+    /// The first try failed; this one decides.
+    last_try: bool,
+}
+
+/// Which target an upstream probe asks, of those that there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// The heartbeat's server, if it is known.
+    First,
+    /// `connectivity_check`, if there is one.
+    Last,
+}
+
+/// What a failed try means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failed {
+    /// Try the other target at once; meanwhile see whether another uplink does better.
+    TryAgain,
+    /// The look that began then has failed.
+    For(Instant),
+    /// Nobody asked.
+    Stale,
+}
+
+/// One uplink.
+#[derive(Debug, Clone)]
+pub struct Track {
+    pub seen: Seen,
+    present: bool,
+    gateway: Gateway,
+    upstream: Upstream,
+    portal: Portal,
+    /// Left for an upstream failure, while another uplink worked.
+    condemned: bool,
+    attempt: Option<Attempt>,
+    looks: u32,
+    last_success: Option<Instant>,
+    /// A heartbeat came through.
+    vouched: Option<Instant>,
+    pub in_a_row: u32,
+    valid_since: Option<Instant>,
+    usable_since: Option<Instant>,
+    hold: HoldDown,
+    hurry: bool,
+    second_try: bool,
+    last_upstream: Option<Instant>,
+    last_gateway: Option<Instant>,
+    last_portal: Option<Instant>,
+}
+
+impl Track {
+    pub fn new(seen: Seen, failback_hold: Duration) -> Track {
+        Track {
+            seen,
+            present: false,
+            gateway: Gateway::Unknown,
+            upstream: Upstream::Unknown,
+            portal: Portal::Unknown,
+            condemned: false,
+            attempt: None,
+            looks: 0,
+            last_success: None,
+            vouched: None,
+            in_a_row: 0,
+            valid_since: None,
+            usable_since: None,
+            hold: HoldDown::new(failback_hold),
+            hurry: false,
+            second_try: false,
+            last_upstream: None,
+            last_gateway: None,
+            last_portal: None,
+        }
+    }
+
+    /// Its state as the world is told. `portals` if captive portals are looked for.
+    pub fn health(&self, portals: bool) -> Health {
+        match (self.present, self.seen.carrier, self.seen.addressed) {
+            (false, _, _) => return Health::Absent,
+            (_, false, _) => return Health::Down,
+            (_, _, false) => return Health::NoAddress,
+            _ => {}
+        }
+        match (self.portal, self.upstream) {
+            (Portal::Captive, _) => Health::Portal,
+            _ if self.gateway == Gateway::Silent || self.condemned => Health::Dead,
+            (_, Upstream::Failed) => Health::Suspect,
+            (Portal::Unknown, Upstream::Works) if portals => Health::Unverified,
+            (_, Upstream::Works) => Health::Valid,
+            // With nothing else to ask, a gateway that answers is all that can be known.
+            _ if self.seen.targets == 0 && self.gateway == Gateway::Answers => Health::Valid,
+            _ => Health::Unverified,
+        }
+    }
+
+    /// Carrier and address: packets may leave.
+    pub fn usable(&self) -> bool {
+        self.present && self.seen.carrier && self.seen.addressed
+    }
+
+    /// What the kernel says now; `None` if the interface is gone.
+    pub fn observe(&mut self, seen: Option<Seen>, now: Instant) {
+        let before = (self.usable(), self.seen.index);
+        self.present = seen.is_some();
+        if let Some(seen) = seen {
+            // A new gateway or a new route may mend what did not answer.
+            self.hurry |= seen != self.seen;
+            self.seen = seen;
+        }
+        match (before.0, self.usable()) {
+            // Replugged between two looks: another device with the same name.
+            (true, true) if before.1 != self.seen.index => self.begin(now),
+            (false, true) => self.begin(now),
+            (true, false) => self.lose(now),
+            _ => {}
+        }
+    }
+
+    fn begin(&mut self, now: Instant) {
+        self.forget();
+        self.usable_since = Some(now);
+        self.hurry = true;
+    }
+
+    fn lose(&mut self, now: Instant) {
+        self.forget();
+        self.usable_since = None;
+        self.hold.lost(now);
+    }
+
+    /// What was known of the path held for the link as it was.
+    fn forget(&mut self) {
+        self.gateway = Gateway::Unknown;
+        self.upstream = Upstream::Unknown;
+        self.portal = Portal::Unknown;
+        self.condemned = false;
+        self.attempt = None;
+        self.second_try = false;
+        self.vouched = None;
+        self.last_gateway = None;
+        self.last_portal = None;
+        self.not_valid();
+    }
+
+    fn not_valid(&mut self) {
+        self.in_a_row = 0;
+        self.valid_since = None;
+    }
+
+    /// The way out works; `vouched` if a heartbeat came through, which is no probe.
+    pub fn succeeded(&mut self, vouched: bool, now: Instant) {
+        if !self.usable() {
+            return;
+        }
+        self.attempt = None;
+        self.upstream = Upstream::Works;
+        self.condemned = false;
+        // A gateway that answers nobody but passes packets on is no dead one.
+        if self.gateway == Gateway::Silent {
+            self.gateway = Gateway::Unknown;
+        }
+        self.last_success = Some(now);
+        match vouched {
+            true => self.vouched = Some(now),
+            false => self.in_a_row = self.in_a_row.saturating_add(1),
+        }
+        self.valid_since.get_or_insert(now);
+    }
+
+    pub fn failed(&mut self) -> Failed {
+        let Some(attempt) = self.attempt else { return Failed::Stale };
+        if !attempt.last_try {
+            self.attempt = Some(Attempt { last_try: true, ..attempt });
+            self.second_try = true;
+            return Failed::TryAgain;
+        }
+        self.attempt = None;
+        self.vouched = None;
+        self.upstream = Upstream::Failed;
+        self.not_valid();
+        Failed::For(attempt.began)
+    }
+
+    /// The answer says nothing of the uplink: another look comes in its own time.
+    pub fn inconclusive(&mut self) {
+        self.attempt = None;
+    }
+
+    /// A heartbeat took another way although this one was to be used: that counts as a first failed try.
+    pub fn doubt(&mut self, now: Instant) {
+        self.attempt = Some(Attempt { began: now, tried: now, last_try: true });
+        self.second_try = true;
+    }
+
+    /// Whether a second try is to be started now.
+    pub fn take_second_try(&mut self, now: Instant) -> bool {
+        if !std::mem::take(&mut self.second_try) {
+            return false;
+        }
+        self.attempt.iter_mut().for_each(|attempt| attempt.tried = now);
+        self.last_upstream = Some(now);
+        // It is a look already.
+        self.hurry = false;
+        true
+    }
+
+    /// Left although it has carrier: another uplink works, and this one does not.
+    pub fn condemn(&mut self, now: Instant) {
+        let dead_before = std::mem::replace(&mut self.condemned, true) || self.gateway == Gateway::Silent;
+        self.not_valid();
+        if !dead_before {
+            self.hold.lost(now);
+        }
+    }
+
+    pub fn gateway(&mut self, answers: bool, now: Instant) {
+        if !self.usable() {
+            return;
+        }
+        let before = self.gateway;
+        let dead_before = self.condemned || before == Gateway::Silent;
+        self.gateway = if answers { Gateway::Answers } else { Gateway::Silent };
+        match (before, self.gateway) {
+            (Gateway::Silent, Gateway::Answers) => {
+                // What the probes said before is old.
+                self.upstream = Upstream::Unknown;
+                self.hurry = true;
+            }
+            (Gateway::Silent, _) => {}
+            (_, Gateway::Silent) => {
+                self.not_valid();
+                if !dead_before {
+                    self.hold.lost(now);
+                }
+            }
+            _ => {}
+        }
+        if answers && self.seen.targets == 0 {
+            self.in_a_row = self.in_a_row.saturating_add(1);
+            self.valid_since.get_or_insert(now);
+        }
+    }
+
+    pub fn portal(&mut self, free: bool, now: Instant) {
+        if !self.usable() {
+            return;
+        }
+        let before = self.portal;
+        self.portal = if free { Portal::Free } else { Portal::Captive };
+        if before == self.portal {
+            return;
+        }
+        self.not_valid();
+        if free && self.upstream == Upstream::Works {
+            self.valid_since = Some(now);
+        }
+    }
+
+    /// Whether it worked at `moment` or later.
+    pub fn worked_since(&self, moment: Instant) -> bool {
+        self.usable() && self.last_success.is_some_and(|success| success >= moment)
+    }
+
+    /// Valid for the hold-down and [`PROBES_IN_A_ROW`]; where nothing can be asked, usable for the hold-down.
+    pub fn proved(&self, portals: bool, now: Instant) -> bool {
+        self.held_until(portals, now).is_some_and(|until| until <= now)
+    }
+
+    /// When it will have proved itself if nothing happens; `None` if more answers are needed first.
+    pub fn held_until(&self, portals: bool, now: Instant) -> Option<Instant> {
+        let since = match self.health(portals) {
+            Health::Valid if self.in_a_row >= PROBES_IN_A_ROW => self.valid_since,
+            Health::Unverified if self.seen.targets == 0 && !self.seen.gateway => self.usable_since,
+            _ => None,
+        };
+        Some(since? + self.hold.length(now))
+    }
+
+    pub fn hurry(&mut self) {
+        self.hurry = true;
+    }
+
+    /// When something was last heard or asked of the way out.
+    pub fn last_look(&self) -> Option<Instant> {
+        self.last_upstream.max(self.vouched)
+    }
+
+    /// When the way out is to be looked at next; `None` if it cannot be, or a look is under way.
+    pub fn upstream_due(&self, role: Role, now: Instant) -> Option<Instant> {
+        if !self.usable() || self.seen.targets == 0 {
+            return None;
+        }
+        // Looks that overlap find a way that comes back within half a second, not within a timeout.
+        let waiting = self.attempt.is_some_and(|attempt| now < attempt.tried + LOOK);
+        if waiting && role != Role::Offline {
+            return None;
+        }
+        let Some(last) = self.last_upstream.filter(|_| !self.hurry) else { return Some(now) };
+        if self.portal == Portal::Captive {
+            // It accepts any connection: only the page tells when it is gone.
+            return Some(last + UPSTREAM_STANDBY);
+        }
+        let due = last + role.upstream(self.in_a_row >= PROBES_IN_A_ROW || self.upstream == Upstream::Failed);
+        Some(self.vouched.filter(|_| role == Role::Active).map_or(due, |at| due.max(at + ACKNOWLEDGED)))
+    }
+
+    /// Begins a look. One that failed before is tried once: it is not to be left in any hurry.
+    pub fn start_upstream(&mut self, now: Instant) -> Which {
+        let failed = self.upstream == Upstream::Failed;
+        self.attempt = Some(Attempt { began: now, tried: now, last_try: failed });
+        self.last_upstream = Some(now);
+        self.hurry = false;
+        self.looks = self.looks.wrapping_add(1);
+        // The server may be down while the uplink is back.
+        if failed && self.looks % 4 == 0 { Which::Last } else { Which::First }
+    }
+
+    /// Whether two tries failed.
+    pub fn is_failing(&self) -> bool {
+        self.usable() && self.upstream == Upstream::Failed
+    }
+
+    /// Whether it is worse than it looks: a failed try, or two.
+    pub fn is_doubtful(&self) -> bool {
+        self.is_failing() || self.attempt.is_some_and(|attempt| attempt.last_try)
+    }
+
+    pub fn gateway_due(&self, role: Role, now: Instant) -> Option<Instant> {
+        let asked = self.usable() && self.seen.gateway;
+        asked.then(|| self.last_gateway.map_or(now, |last| last + role.gateway()))
+    }
+
+    pub fn start_gateway(&mut self, now: Instant) {
+        self.last_gateway = Some(now);
+    }
+
+    /// Only where something answers: a portal passes connections on, and answers itself.
+    pub fn portal_due(&self, now: Instant) -> Option<Instant> {
+        let captive = self.portal == Portal::Captive;
+        let interval = if captive { PORTAL_CAPTIVE } else { PORTAL };
+        let asked = self.usable() && (self.upstream == Upstream::Works || captive);
+        asked.then(|| self.last_portal.map_or(now, |last| last + interval))
+    }
+
+    pub fn start_portal(&mut self, now: Instant) {
+        self.last_portal = Some(now);
+    }
+
+    /// For how long the present try has waited.
+    #[cfg(test)]
+    pub fn pending_for(&self, now: Instant) -> Option<Duration> {
+        let attempt = self.attempt?;
+        Some(now.saturating_duration_since(attempt.tried))
+    }
+}

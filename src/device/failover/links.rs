@@ -1,0 +1,273 @@
+//! The kernel's links, addresses and default routes, kept up to date.
+//!
+//! Events are applied as they come, so that a lost carrier acts within microseconds; each of them that changes
+//! something is a hint as well: all is read anew and compared. At most one reading a second, at least one in 30 s.
+
+use crate::device::os::link_events::{Change, Events};
+use crate::device::os::neighbours::Neighbour;
+use crate::device::os::netlink::{self, Socket};
+use crate::device::os::routes::{DefaultRoute, default_routes};
+use netlink_sys::protocols::NETLINK_ROUTE;
+use std::collections::BTreeMap;
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+/// Whatever happens, the truth is read so often.
+const AUDIT: Duration = Duration::from_secs(30);
+/// A machine that starts containers makes hundreds of events a second.
+const READING: Duration = Duration::from_secs(1);
+/// Addresses of one link that are kept; the kernel's oldest win.
+const ADDRESSES: usize = 32;
+
+/// What matters of a link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    pub index: u32,
+    pub name: String,
+    pub carrier: bool,
+    /// Usable ones that reach further than the link.
+    pub addresses: Vec<IpAddr>,
+}
+
+impl Link {
+    fn of(link: &netlink::Link) -> Link {
+        let usable = link.addresses.iter().filter(|address| !address.tentative && reaches_out(address.ip));
+        Link {
+            index: link.index,
+            name: link.name.clone(),
+            carrier: link.carrier,
+            addresses: usable.map(|address| address.ip).take(ADDRESSES).collect(),
+        }
+    }
+
+    pub fn has_family(&self, ipv6: bool) -> bool {
+        self.addresses.iter().any(|ip| ip.is_ipv6() == ipv6)
+    }
+}
+
+/// Neither link-local nor loopback.
+fn reaches_out(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => !ip.is_link_local() && !ip.is_loopback() && !ip.is_unspecified(),
+        IpAddr::V6(ip) => !ip.is_unicast_link_local() && !ip.is_loopback() && !ip.is_unspecified(),
+    }
+}
+
+/// What events and readings say, without the sockets.
+#[derive(Debug, Default)]
+pub struct Table {
+    links: BTreeMap<u32, Link>,
+    routes: Vec<DefaultRoute>,
+}
+
+impl Table {
+    pub fn links(&self) -> impl Iterator<Item = &Link> {
+        self.links.values()
+    }
+
+    /// All default routes, the best first.
+    pub fn routes(&self) -> &[DefaultRoute] {
+        &self.routes
+    }
+
+    /// True if that changed anything.
+    fn apply(&mut self, change: Change) -> bool {
+        match change {
+            Change::Link { link, whole } => self.apply_link(&link, whole),
+            Change::LinkGone { index } => self.links.remove(&index).is_some(),
+            Change::Address { index, address, gone } => {
+                let Some(link) = self.links.get_mut(&index) else { return false };
+                let place = link.addresses.iter().position(|ip| *ip == address.ip);
+                let usable = !gone && !address.tentative && reaches_out(address.ip);
+                match (place, usable) {
+                    (Some(place), false) => _ = link.addresses.remove(place),
+                    (None, true) if link.addresses.len() < ADDRESSES => link.addresses.push(address.ip),
+                    _ => return false,
+                }
+                true
+            }
+            Change::DefaultRoute => true,
+            Change::Neighbour(_) => false,
+        }
+    }
+
+    fn apply_link(&mut self, link: &netlink::Link, whole: bool) -> bool {
+        let Some(known) = self.links.get_mut(&link.index) else {
+            self.links.insert(link.index, Link::of(link));
+            return true;
+        };
+        // Without the operational state only a loss can be told.
+        let carrier = link.carrier && (whole || known.carrier);
+        let same = known.carrier == carrier && known.name == link.name;
+        known.carrier = carrier;
+        known.name.clone_from(&link.name);
+        !same
+    }
+
+    /// True if that changed anything.
+    fn replace(&mut self, links: &[netlink::Link], routes: Vec<DefaultRoute>) -> bool {
+        let links = links.iter().map(|link| (link.index, Link::of(link))).collect();
+        let same = self.links == links && self.routes == routes;
+        (self.links, self.routes) = (links, routes);
+        !same
+    }
+}
+
+/// The table and the sockets that it comes from.
+#[derive(Debug)]
+pub struct Kernel {
+    table: Table,
+    events: Events,
+    links: netlink::Links,
+    /// For routes; made anew after an error.
+    routes: Option<Socket>,
+    last_read: Option<Instant>,
+    /// Something happened since.
+    stale: bool,
+}
+
+impl Kernel {
+    /// # Errors
+    /// The process has no descriptor left.
+    pub fn open(neighbours: bool) -> io::Result<Kernel> {
+        Ok(Kernel {
+            table: Table::default(),
+            events: Events::open(neighbours)?,
+            links: netlink::Links::default(),
+            routes: None,
+            last_read: None,
+            stale: true,
+        })
+    }
+
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// Takes in what the kernel has told. True if links, addresses or default routes changed.
+    ///
+    /// # Errors
+    /// The socket is broken.
+    pub fn receive(&mut self, mut neighbour: impl FnMut(&Neighbour)) -> io::Result<bool> {
+        let (mut changed, table) = (false, &mut self.table);
+        let lost = self.events.receive(|change| {
+            if let Change::Neighbour(event) = &change {
+                neighbour(event);
+            }
+            changed |= table.apply(change);
+        })?;
+        self.stale |= changed || lost;
+        Ok(changed)
+    }
+
+    /// When to read anew.
+    pub fn due(&self) -> Option<Instant> {
+        self.last_read.map(|last| last + if self.stale { READING } else { AUDIT })
+    }
+
+    /// Wants a reading soon: something did not go as the table says.
+    pub fn doubt(&mut self) {
+        self.stale = true;
+    }
+
+    /// Reads all anew if that is due. True if something changed that no event told.
+    ///
+    /// # Errors
+    /// As the kernel says; the table stays as it is, and the next reading is due in a second.
+    pub fn read_if_due(&mut self, now: Instant) -> io::Result<bool> {
+        if self.due().is_some_and(|due| now < due) {
+            return Ok(false);
+        }
+        self.last_read = Some(now);
+        self.stale = true;
+        let links = self.links.dump()?;
+        let routes = self.read_routes()?;
+        self.stale = false;
+        Ok(self.table.replace(&links, routes))
+    }
+
+    fn read_routes(&mut self) -> io::Result<Vec<DefaultRoute>> {
+        let mut socket = match self.routes.take() {
+            Some(socket) => socket,
+            None => Socket::open(NETLINK_ROUTE)?,
+        };
+        let routes = default_routes(&mut socket)?;
+        self.routes = Some(socket);
+        Ok(routes)
+    }
+}
+
+impl AsFd for Kernel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.events.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use netlink::Address;
+
+    fn eth0(carrier: bool) -> netlink::Link {
+        netlink::Link { index: 2, name: "eth0".into(), up: true, carrier, ..Default::default() }
+    }
+
+    fn address(ip: &str, tentative: bool, gone: bool) -> Change {
+        let address = Address { ip: ip.parse().expect("an address"), tentative };
+        Change::Address { index: 2, address, gone }
+    }
+
+    #[test]
+    fn only_differences_are_told() {
+        let mut table = Table::default();
+        let event = |carrier, whole| Change::Link { link: eth0(carrier), whole };
+        assert!(table.apply(event(true, true)), "new");
+        assert!(!table.apply(event(true, true)), "the same");
+        assert!(table.apply(address("192.0.2.1", false, false)));
+        assert!(!table.apply(address("192.0.2.1", false, false)), "a lease renewed");
+        assert!(table.apply(event(false, true)), "carrier lost");
+        assert!(!table.apply(event(true, false)), "flags alone do not bring it back");
+        assert!(table.apply(event(true, true)));
+        assert!(table.apply(event(false, false)), "but tell a loss");
+        assert_eq!(table.links[&2].addresses.len(), 1, "an address outlives its carrier");
+        assert!(table.apply(Change::LinkGone { index: 2 }));
+        assert!(!table.apply(Change::LinkGone { index: 2 }));
+    }
+
+    #[test]
+    fn only_addresses_that_reach_further_than_the_link_count() {
+        let mut table = Table::default();
+        table.apply(Change::Link { link: eth0(true), whole: true });
+        for ip in ["169.254.1.1", "fe80::1", "127.0.0.1", "::1"] {
+            assert!(!table.apply(address(ip, false, false)), "{ip}");
+        }
+        assert!(!table.apply(address("2001:db8::1", true, false)), "still being checked");
+        assert!(table.apply(address("2001:db8::1", false, false)));
+        assert!(table.links[&2].has_family(true) && !table.links[&2].has_family(false));
+        assert!(table.apply(address("2001:db8::1", true, false)), "found to be somebody else's");
+        assert!(table.links[&2].addresses.is_empty());
+    }
+
+    #[test]
+    fn addresses_beyond_the_bound_are_dropped() {
+        let mut table = Table::default();
+        table.apply(Change::Link { link: eth0(true), whole: true });
+        (0..200).for_each(|n| _ = table.apply(address(&format!("192.0.2.{n}"), false, false)));
+        assert_eq!(table.links[&2].addresses.len(), ADDRESSES);
+    }
+
+    #[test]
+    fn readings_are_a_second_apart_when_something_happens_and_half_a_minute_when_nothing_does() {
+        let mut kernel = Kernel::open(false).expect("no privilege needed");
+        assert_eq!(kernel.due(), None, "at once");
+        let now = Instant::now();
+        assert!(kernel.read_if_due(now).expect("readable"));
+        assert!(kernel.table().links().any(|link| link.name == "lo"));
+        assert_eq!(kernel.due(), Some(now + AUDIT));
+        kernel.doubt();
+        assert_eq!(kernel.due(), Some(now + READING));
+        assert!(!kernel.read_if_due(now + READING / 2).expect("not read"));
+    }
+}

@@ -1,0 +1,128 @@
+//! Keeps the machine on the best uplink: one thread on one `poll`.
+//!
+//! ```text
+//! netlink events, readings ─┐
+//! probes, gateways ─────────┼─► learn ─► decide ─► line, backend, cut, report, trigger
+//! control socket, orders ───┘
+//! ```
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `watch` | the loop: what is waited for, and what follows from it |
+//! | `decide`, `decision`, `health`, `hold_down` | which uplink is used: pure |
+//! | `links` | what the kernel says of links, addresses and default routes |
+//! | `probe`, `gateway`, `portal`, `targets` | what lies behind them |
+//! | `backend`, `routes`, `networkmanager` | what is done to the machine |
+//! | `control`, `orders` | who may ask for something: a person, another thread |
+//! | `journal` | what the log says |
+
+mod backend;
+pub mod control;
+pub mod decide;
+pub mod decision;
+pub mod gateway;
+pub mod health;
+mod hold_down;
+mod journal;
+pub mod links;
+pub mod networkmanager;
+pub mod orders;
+pub mod portal;
+pub mod probe;
+pub mod routes;
+mod targets;
+mod watch;
+
+use super::config;
+use super::heartbeat::dial::Line;
+use super::heartbeat::resolver::Names;
+use super::heartbeat::{Trigger, Uplinks as Report};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use orders::Inbox;
+use rustix::event::{PollFd, PollFlags};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use watch::{End, Watch};
+
+/// After an error that is not an uplink's, all is set up anew.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// Everything that the thread acts upon.
+#[derive(Debug)]
+pub struct Outside {
+    pub line: Arc<Line>,
+    pub names: Arc<Names>,
+    pub trigger: Trigger,
+    pub reports: Reports,
+    /// For the control socket.
+    pub runtime_dir: PathBuf,
+}
+
+/// Where reports go; only the newest one waits. `None`: failover is off.
+#[derive(Debug)]
+pub struct Reports {
+    sender: Sender<Option<Report>>,
+    /// To take back what nobody has read.
+    unread: Receiver<Option<Report>>,
+}
+
+/// The failover thread's end, and the heartbeat thread's.
+pub fn reports() -> (Reports, Receiver<Option<Report>>) {
+    let (sender, receiver) = bounded(1);
+    (Reports { sender, unread: receiver.clone() }, receiver)
+}
+
+impl Reports {
+    fn publish(&self, report: Option<Report>) {
+        let mut report = report;
+        while let Err(TrySendError::Full(newest)) = self.sender.try_send(report) {
+            let _ = self.unread.try_recv();
+            report = newest;
+        }
+    }
+}
+
+/// Runs until it is told to stop, or the last sender of orders is dropped; then no route of ours is left.
+pub fn run(mut network: config::Network, outside: &Outside, inbox: &Inbox) {
+    loop {
+        let end = match network.mode {
+            config::Mode::Off => {
+                outside.line.use_uplinks(Vec::new());
+                outside.reports.publish(None);
+                wait(inbox, None)
+            }
+            _ => match Watch::start(&network, outside).and_then(|mut watch| watch.run(inbox)) {
+                Ok(end) => Some(end),
+                Err(error) => {
+                    log::error!("[Failover] {error}; all is set up anew in {} s", AGAIN.as_secs());
+                    wait(inbox, Some(Instant::now() + AGAIN))
+                }
+            },
+        };
+        match end {
+            Some(End::Reload(newer)) => network = newer,
+            Some(End::Stop) => return,
+            None => {}
+        }
+    }
+}
+
+/// Waits for an order that ends something, until then.
+fn wait(inbox: &Inbox, until: Option<Instant>) -> Option<End> {
+    loop {
+        match inbox.next() {
+            Ok(Some(orders::Order::Reload(network))) => return Some(End::Reload(network)),
+            Ok(Some(orders::Order::Stop)) | Err(()) => return Some(End::Stop),
+            Ok(Some(orders::Order::Acknowledged { .. })) => continue,
+            Ok(None) => {}
+        }
+        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        if left.is_some_and(|left| left.is_zero()) {
+            return None;
+        }
+        // An error is a signal's, or it comes again at the next call.
+        let _ = watch::poll_for(&mut [PollFd::new(inbox, PollFlags::IN)], left);
+        inbox.quiet();
+    }
+}

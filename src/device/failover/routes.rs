@@ -1,0 +1,240 @@
+//! The backend `routes`: one default route of our own for each address family, and only while the kernel would send
+//! elsewhere. Another program's packets follow it; nobody else's route is touched.
+
+use super::links::Link;
+use crate::device::os::default_route::{add, delete};
+use crate::device::os::netlink::Socket;
+use crate::device::os::routes::{DefaultRoute, default_routes};
+use netlink_sys::protocols::NETLINK_ROUTE;
+use rustix::io::Errno;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+/// Marks our routes: a number that no other program uses. NetworkManager leaves unknown ones alone since 1.36.
+pub const PROTOCOL: u8 = 222;
+/// Before NetworkManager's 100 (Ethernet) and 600 (Wi-Fi), and before dhcpcd's 200 and more.
+const METRIC: u32 = 50;
+
+/// Whether this process may change routes.
+pub fn is_allowed(root: &Path) -> bool {
+    const CAP_NET_ADMIN: u32 = 12;
+    let status = fs::read_to_string(root.join("proc/self/status")).unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let effective = effective.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());
+    effective.is_some_and(|bits| bits >> CAP_NET_ADMIN & 1 == 1)
+}
+
+/// The routes that there should be of ours: for each family in which the kernel prefers another interface.
+fn wanted(active: Option<&Link>, routes: &[DefaultRoute]) -> Vec<DefaultRoute> {
+    let Some(active) = active else { return Vec::new() };
+    let theirs = |ipv6| routes.iter().filter(move |route| route.ipv6 == ipv6 && route.protocol != PROTOCOL);
+    let wanted = |ipv6| {
+        let kernels = theirs(ipv6).min_by_key(|route| route.metric)?;
+        let own =
+            theirs(ipv6).filter(|route| route.index == active.index).min_by_key(|route| route.metric)?;
+        let differs = kernels.index != active.index && active.has_family(ipv6);
+        differs.then_some(DefaultRoute { metric: METRIC, protocol: PROTOCOL, linkdown: false, ..*own })
+    };
+    [false, true].into_iter().filter_map(wanted).collect()
+}
+
+fn same(a: &DefaultRoute, b: &DefaultRoute) -> bool {
+    let key = |route: &DefaultRoute| (route.index, route.ipv6, route.gateway, route.metric);
+    key(a) == key(b)
+}
+
+/// Keeps our routes as they should be. All of them go when this is dropped.
+#[derive(Debug)]
+pub struct Keeper {
+    socket: Socket,
+    /// What cannot be done is said once.
+    complained: bool,
+}
+
+impl Keeper {
+    /// Removes what a killed daemon has left behind.
+    ///
+    /// # Errors
+    /// Routes cannot be read, or not be changed.
+    pub fn new() -> io::Result<Keeper> {
+        match cleanup()? {
+            0 => {}
+            count => log::info!("[Failover] {count} routes of a daemon that was killed removed"),
+        }
+        Ok(Keeper { socket: Socket::open(NETLINK_ROUTE)?, complained: false })
+    }
+
+    /// Adds what is missing and deletes what is too much. True if anything was changed.
+    pub fn keep(&mut self, active: Option<&Link>, routes: &[DefaultRoute]) -> bool {
+        let wanted = wanted(active, routes);
+        let ours = || routes.iter().filter(|route| route.protocol == PROTOCOL);
+        let missing = wanted.iter().filter(|route| !ours().any(|ours| same(ours, route)));
+        let too_many = ours().filter(|ours| !wanted.iter().any(|route| same(ours, route)));
+        let mut changed = false;
+        // The old one first: two of one metric cannot be.
+        for route in too_many {
+            changed |= self.change("removed", route, delete);
+        }
+        for route in missing {
+            changed |= self.change("added", route, add);
+        }
+        changed
+    }
+
+    fn change(
+        &mut self,
+        what: &str,
+        route: &DefaultRoute,
+        request: fn(&mut Socket, &DefaultRoute) -> io::Result<()>,
+    ) -> bool {
+        match request(&mut self.socket, route) {
+            Ok(()) => {
+                self.complained = false;
+                log::debug!("default route {what}: {route:?}");
+                return true;
+            }
+            // It has gone with its link or address, or is there: the next reading shows it.
+            Err(error) if is_done(&error) => return true,
+            Err(error) if !self.complained => {
+                self.complained = true;
+                log::warn!(
+                    "[Failover] a default route cannot be {what}: {error}; heartbeats go over the uplink all the same"
+                );
+            }
+            Err(_) => {}
+        }
+        self.renew();
+        false
+    }
+
+    /// Answers may still be on their way after an error.
+    fn renew(&mut self) {
+        if let Ok(socket) = Socket::open(NETLINK_ROUTE) {
+            self.socket = socket;
+        }
+    }
+}
+
+fn is_done(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::SRCH | Errno::NODEV | Errno::EXIST))
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        if let Err(error) = cleanup() {
+            log::warn!("[Failover] our default routes cannot be removed: {error}");
+        }
+    }
+}
+
+/// Removes all routes of ours. Tells how many there were.
+///
+/// # Errors
+/// Routes cannot be read, or (EPERM) not be deleted.
+pub fn cleanup() -> io::Result<usize> {
+    let mut socket = Socket::open(NETLINK_ROUTE)?;
+    let mut count = 0;
+    for route in default_routes(&mut socket)?.iter().filter(|route| route.protocol == PROTOCOL) {
+        match delete(&mut socket, route) {
+            Err(error) if !is_done(&error) => return Err(error),
+            _ => count += 1,
+        }
+    }
+    Ok(count)
+}
+
+/// What the kernel does with answers that come over `interface` although it is not the best way back; 1 drops them.
+pub fn is_strict(root: &Path, interface: &str) -> bool {
+    let value = |name: &str| {
+        let path = root.join("proc/sys/net/ipv4/conf").join(name).join("rp_filter");
+        fs::read_to_string(path).ok().and_then(|text| text.trim().parse::<u8>().ok()).unwrap_or(0)
+    };
+    // The kernel takes the larger one.
+    value("all").max(value(interface)) == 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::IpAddr;
+
+    fn link(index: u32) -> Link {
+        let addresses = vec![IpAddr::from([192, 0, 2, 9]), "2001:db8::9".parse().expect("an address")];
+        Link { index, name: format!("link{index}"), carrier: true, addresses }
+    }
+
+    fn route(index: u32, metric: u32) -> DefaultRoute {
+        let gateway = Some([192, 0, 2, index as u8].into());
+        DefaultRoute { index, ipv6: false, gateway, metric, protocol: 16, linkdown: false }
+    }
+
+    #[test]
+    fn a_route_of_ours_is_wanted_only_while_the_kernel_would_send_elsewhere() {
+        let routes = [route(2, 100), route(3, 600)];
+        assert_eq!(wanted(Some(&link(2)), &routes), []);
+        let ours = DefaultRoute { metric: METRIC, protocol: PROTOCOL, ..route(3, 600) };
+        assert_eq!(wanted(Some(&link(3)), &routes), [ours]);
+        let with_ours = [ours, routes[0], routes[1]];
+        assert_eq!(wanted(Some(&link(3)), &with_ours), [ours], "our own is not the kernel's choice");
+        assert_eq!(wanted(Some(&link(2)), &with_ours), []);
+        assert_eq!(wanted(None, &with_ours), []);
+    }
+
+    #[test]
+    fn without_a_gateway_known_for_the_uplink_nothing_is_wanted() {
+        assert_eq!(wanted(Some(&link(3)), &[route(2, 100)]), []);
+        assert_eq!(wanted(Some(&link(3)), &[]), []);
+        let bare = Link { addresses: Vec::new(), ..link(3) };
+        assert_eq!(wanted(Some(&bare), &[route(2, 100), route(3, 600)]), [], "no address of that family");
+    }
+
+    #[test]
+    fn each_family_has_its_own() {
+        let six = |index, metric| DefaultRoute {
+            ipv6: true,
+            gateway: Some("fe80::1".parse().expect("an address")),
+            ..route(index, metric)
+        };
+        let routes = [route(2, 100), six(3, 100), route(3, 600), six(2, 600)];
+        let found = wanted(Some(&link(3)), &routes);
+        assert_eq!(found.iter().map(|route| route.ipv6).collect::<Vec<_>>(), [false]);
+        let found = wanted(Some(&link(2)), &routes);
+        assert_eq!(found.iter().map(|route| route.ipv6).collect::<Vec<_>>(), [true]);
+    }
+
+    #[test]
+    fn the_capability_is_read_from_the_process_status() {
+        let root = tempfile::tempdir().expect("a directory");
+        let status = root.path().join("proc/self");
+        fs::create_dir_all(&status).expect("created");
+        for (effective, allowed) in [
+            ("0000000000001000", true),
+            ("000001ffffffffff", true),
+            ("0000000000000000", false),
+            ("x", false),
+        ] {
+            fs::write(status.join("status"), format!("Name:\tx\nCapEff:\t{effective}\n")).expect("written");
+            assert_eq!(is_allowed(root.path()), allowed, "{effective}");
+        }
+        assert!(!is_allowed(Path::new("/nowhere")));
+    }
+
+    #[test]
+    fn the_stricter_of_the_two_filters_counts_and_loose_is_no_problem() {
+        let root = tempfile::tempdir().expect("a directory");
+        let write = |name: &str, value: &str| {
+            let directory = root.path().join("proc/sys/net/ipv4/conf").join(name);
+            fs::create_dir_all(&directory).expect("created");
+            fs::write(directory.join("rp_filter"), value).expect("written");
+        };
+        for (all, own, strict) in
+            [("0\n", "0\n", false), ("1\n", "0\n", true), ("0\n", "1\n", true), ("2\n", "1\n", false)]
+        {
+            write("all", all);
+            write("wlan0", own);
+            assert_eq!(is_strict(root.path(), "wlan0"), strict, "{all} {own}");
+        }
+        assert!(!is_strict(Path::new("/nowhere"), "wlan0"));
+    }
+}

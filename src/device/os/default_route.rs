@@ -1,0 +1,95 @@
+//! Adding and deleting one default route. Takes CAP_NET_ADMIN.
+
+use super::netlink::Socket;
+use super::routes::DefaultRoute;
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use std::io;
+use std::net::IpAddr;
+
+const RTM_NEWROUTE: u16 = 24;
+const RTM_DELROUTE: u16 = 25;
+const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
+const MAIN: u8 = 254;
+const RTN_UNICAST: u8 = 1;
+/// `RT_SCOPE_*`: anywhere; without a gateway everything is on the link; when deleting, any.
+const UNIVERSE: u8 = 0;
+const LINK: u8 = 253;
+const NOWHERE: u8 = 255;
+const RTA_OIF: u16 = 4;
+const RTA_GATEWAY: u16 = 5;
+const RTA_PRIORITY: u16 = 6;
+const RTA_VIA: u16 = 18;
+
+/// Never `NLM_F_REPLACE`: it ignores protocol and device, and has taken away somebody else's route.
+///
+/// # Errors
+/// EEXIST if there is one of this metric, ENETUNREACH if the gateway cannot be reached over the interface, EPERM.
+pub fn add(socket: &mut Socket, route: &DefaultRoute) -> io::Result<()> {
+    let scope = if route.gateway.is_some() || route.ipv6 { UNIVERSE } else { LINK };
+    socket.request(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, &body(route, scope), |_, _| {})
+}
+
+/// Deletes this route and no other: interface, gateway, metric and protocol have to match.
+///
+/// # Errors
+/// ESRCH if it is not there, EPERM.
+pub fn delete(socket: &mut Socket, route: &DefaultRoute) -> io::Result<()> {
+    socket.request(RTM_DELROUTE, 0, &body(route, NOWHERE), |_, _| {})
+}
+
+/// `struct rtmsg` and its attributes.
+fn body(route: &DefaultRoute, scope: u8) -> Vec<u8> {
+    let family = if route.ipv6 { AF_INET6 } else { AF_INET };
+    let mut body = vec![family, 0, 0, 0, MAIN, route.protocol, scope, RTN_UNICAST, 0, 0, 0, 0];
+    attribute(&mut body, RTA_OIF, &route.index.to_ne_bytes());
+    attribute(&mut body, RTA_PRIORITY, &route.metric.to_ne_bytes());
+    match route.gateway {
+        Some(IpAddr::V4(ip)) => attribute(&mut body, RTA_GATEWAY, &ip.octets()),
+        Some(IpAddr::V6(ip)) if route.ipv6 => attribute(&mut body, RTA_GATEWAY, &ip.octets()),
+        // IPv4 packets over an IPv6 neighbour: the family stands before the address.
+        Some(IpAddr::V6(ip)) => {
+            let via = [&u16::from(AF_INET6).to_ne_bytes()[..], &ip.octets()].concat();
+            attribute(&mut body, RTA_VIA, &via);
+        }
+        None => {}
+    }
+    body
+}
+
+fn attribute(body: &mut Vec<u8>, kind: u16, value: &[u8]) {
+    // At most 18 bytes.
+    body.extend((4 + value.len() as u16).to_ne_bytes());
+    body.extend(kind.to_ne_bytes());
+    body.extend(value);
+    body.resize(body.len().next_multiple_of(4), 0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_has_the_routes_own_metric_protocol_interface_and_gateway() {
+        let route = DefaultRoute {
+            index: 3,
+            ipv6: false,
+            gateway: Some([192, 168, 1, 1].into()),
+            metric: 50,
+            protocol: 222,
+            linkdown: false,
+        };
+        let body = body(&route, UNIVERSE);
+        assert_eq!(body[..12], [2, 0, 0, 0, 254, 222, 0, 1, 0, 0, 0, 0]);
+        assert_eq!(
+            super::super::netlink::attribute(&body[12..], RTA_GATEWAY),
+            Some([192, 168, 1, 1].as_slice())
+        );
+        assert_eq!(
+            super::super::netlink::attribute(&body[12..], RTA_OIF),
+            Some(3_u32.to_ne_bytes().as_slice())
+        );
+        let metric = super::super::netlink::attribute(&body[12..], RTA_PRIORITY);
+        assert_eq!(metric, Some(50_u32.to_ne_bytes().as_slice()));
+    }
+}

@@ -1,0 +1,168 @@
+//! What the kernel tells by itself: links, addresses, default routes and neighbours as they change.
+//!
+//! A socket of its own, apart from requests: events that pile up must not delay an answer. No privilege is needed.
+
+use super::neighbours::Neighbour;
+use super::netlink::{
+    Address, IFLA_OPERSTATE, LINK_HEADER, Link, MSG_TRUNC, RTM_NEWADDR, RTM_NEWLINK, attribute, messages,
+    parse_address, parse_link,
+};
+use netlink_sys::protocols::NETLINK_ROUTE;
+use netlink_sys::{Socket, SocketAddr};
+use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_recv_buffer_size_force};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// 4 KB overflow at 400 address changes; this has room for some thousands. Without CAP_NET_ADMIN the kernel gives
+/// what `net.core.rmem_max` allows, 208 KiB by default.
+const QUEUE: usize = 1024 * 1024;
+/// One event has less than 4 KiB.
+const BUFFER: usize = 32 * 1024;
+/// Datagrams read before the caller has a look at them; the rest stays for the next time.
+const BURST: usize = 256;
+
+const RTM_DELLINK: u16 = 17;
+const RTM_DELADDR: u16 = 21;
+const RTM_NEWROUTE: u16 = 24;
+const RTM_DELROUTE: u16 = 25;
+const RTM_NEWNEIGH: u16 = 28;
+const RTM_DELNEIGH: u16 = 29;
+/// `RTNLGRP_*` of `linux/rtnetlink.h`: link, IPv4 and IPv6 addresses, IPv4 and IPv6 routes; neighbours.
+const GROUPS: [u32; 5] = [1, 5, 9, 7, 11];
+const NEIGHBOURS: u32 = 3;
+
+/// One event.
+#[derive(Debug)]
+pub enum Change {
+    Link {
+        link: Link,
+        /// It says whether the link may carry packets; a wireless event has the flags alone.
+        whole: bool,
+    },
+    LinkGone {
+        index: u32,
+    },
+    Address {
+        index: u32,
+        address: Address,
+        gone: bool,
+    },
+    DefaultRoute,
+    Neighbour(Neighbour),
+}
+
+#[derive(Debug)]
+pub struct Events {
+    socket: Socket,
+    buffer: Vec<u8>,
+}
+
+impl Events {
+    /// Hears of `neighbours` too, which are many, only if they are wanted.
+    ///
+    /// # Errors
+    /// The process has no descriptor left.
+    pub fn open(neighbours: bool) -> io::Result<Events> {
+        let mut socket = Socket::new(NETLINK_ROUTE)?;
+        socket.bind_auto()?;
+        socket.set_non_blocking(true)?;
+        if set_socket_recv_buffer_size_force(&socket, QUEUE).is_err() {
+            set_socket_recv_buffer_size(&socket, QUEUE)?;
+        }
+        for group in GROUPS.into_iter().chain(neighbours.then_some(NEIGHBOURS)) {
+            socket.add_membership(group)?;
+        }
+        Ok(Events { socket, buffer: Vec::with_capacity(BUFFER) })
+    }
+
+    /// Gives what has come to `each`. True if something was lost: all has to be read anew.
+    ///
+    /// # Errors
+    /// The socket is broken.
+    pub fn receive(&mut self, mut each: impl FnMut(Change)) -> io::Result<bool> {
+        let mut lost = false;
+        for _ in 0..BURST {
+            self.buffer.clear();
+            match self.socket.recv_from(&mut self.buffer, MSG_TRUNC) {
+                Ok((length, sender)) if from_kernel(&sender) => {
+                    lost |= length > self.buffer.len();
+                    lost |= !read(&self.buffer, &mut each);
+                }
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(lost),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // The kernel had no room for an event and says so once.
+                Err(error) if error.raw_os_error() == Some(NOBUFS) => lost = true,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(lost)
+    }
+}
+
+const NOBUFS: i32 = rustix::io::Errno::NOBUFS.raw_os_error();
+
+impl AsFd for Events {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+fn from_kernel(sender: &SocketAddr) -> bool {
+    sender.port_number() == 0
+}
+
+/// False for a datagram that is cut off or is no netlink.
+fn read(datagram: &[u8], each: &mut impl FnMut(Change)) -> bool {
+    for message in messages(datagram) {
+        let Ok(message) = message else { return false };
+        if let Some(change) = parse(message.kind, message.body) {
+            each(change);
+        }
+    }
+    true
+}
+
+fn parse(kind: u16, body: &[u8]) -> Option<Change> {
+    match kind {
+        RTM_NEWLINK => {
+            let whole = attribute(body.get(LINK_HEADER..)?, IFLA_OPERSTATE).is_some();
+            Some(Change::Link { link: parse_link(body)?, whole })
+        }
+        RTM_DELLINK => Some(Change::LinkGone { index: parse_link(body)?.index }),
+        RTM_NEWADDR | RTM_DELADDR => {
+            let (index, address) = parse_address(body)?;
+            Some(Change::Address { index, address, gone: kind == RTM_DELADDR })
+        }
+        // `rtm_dst_len`: routes to anywhere else come and go with every address.
+        RTM_NEWROUTE | RTM_DELROUTE => (*body.get(1)? == 0).then_some(Change::DefaultRoute),
+        RTM_NEWNEIGH | RTM_DELNEIGH => Neighbour::parse(kind, body).map(Change::Neighbour),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_default_routes_are_told() {
+        assert!(matches!(parse(RTM_DELROUTE, &[2, 0, 0, 0]), Some(Change::DefaultRoute)));
+        assert!(parse(RTM_NEWROUTE, &[2, 24, 0, 0]).is_none());
+        assert!(parse(RTM_NEWROUTE, &[]).is_none());
+    }
+
+    #[test]
+    fn a_cut_off_datagram_means_that_something_was_lost() {
+        assert!(read(&[], &mut |_| {}));
+        assert!(!read(&[200, 0, 0, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], &mut |_| {}));
+    }
+
+    #[test]
+    fn nothing_is_to_be_read_where_nothing_happened() {
+        let mut events = Events::open(false).expect("a socket");
+        let mut count = 0;
+        // Other tests may change links meanwhile; what counts is that it returns.
+        assert!(!events.receive(|_| count += 1).expect("readable"));
+    }
+}
