@@ -284,6 +284,7 @@ impl<'a> Watch<'a> {
             })
         };
         let all: Vec<Seen> = table.links().filter_map(seen).collect();
+        self.outside.line.learn_configured(all.iter().map(|seen| seen.index).collect());
         let is_ap =
             |link: &Link| link.carrier && config.ap_interfaces.iter().any(|name| matches(name, &link.name));
         let access_point = table.links().any(is_ap);
