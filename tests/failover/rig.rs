@@ -169,6 +169,13 @@ impl Rig {
         }
     }
 
+    /// Nothing in the log since the start says that an uplink was lost or left.
+    pub fn has_never_switched(&self) {
+        for part in ["disconnected", "[Network] Triggering"] {
+            assert!(self.daemon.log_lines(part).is_empty(), "{:?}", self.daemon.log());
+        }
+    }
+
     /// `heartbeat-daemon failover ...`: what it prints.
     pub fn command(&self, arguments: &[&str]) -> String {
         let output = self.net.device.enter(|| {
