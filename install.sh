@@ -19,6 +19,8 @@ usage: sudo ./install.sh [options]     install or update, enable, start
   --token-file FILE  copy the token in FILE to /etc/heartbeat-daemon/token and use it
   --binary FILE      install this program instead of target/release/heartbeat-daemon
   --prefix DIR       the program goes to DIR/bin (default /usr/local)
+  --observe          without the privilege to change routes: it watches uplinks, and sends over the best one
+  --networkmanager   let it activate connections of NetworkManager (for mode = "networkmanager")
   --no-start         install and enable, but start nothing before the next boot
   --purge            with --uninstall: remove configuration, state and the user too
   --seconds N        with --try: end after N seconds instead of at Ctrl-C
@@ -28,7 +30,8 @@ Without a program in target/release, or with sources newer than it, it is built 
 or with Debian's own if that is 1.85 or newer (trixie).
 
 An edited configuration is never overwritten. A second run with nothing new changes nothing. If the
-configuration is wrong, nothing is changed and the exit code is 78.
+configuration is wrong, nothing is changed and the exit code is 78. --observe and --networkmanager stay in force
+in later runs, until --uninstall.
 
 DESTDIR=DIR in the environment installs below DIR: no root needed, no user made, nothing started.
 TEXT
@@ -40,7 +43,7 @@ fail() { complain "$1"; exit "${2:-1}"; }
 
 # ---- options ------------------------------------------------------------------------------------------------
 
-action=install prefix=/usr/local binary='' url='' token_file='' start=yes purge='' seconds=''
+action=install prefix=/usr/local binary='' url='' token_file='' start=yes purge='' seconds='' observe='' networkmanager=''
 
 value() { [ -n "${2:-}" ] || fail "$1 needs a value; --help shows how" "$EX_USAGE"; }
 
@@ -51,6 +54,8 @@ while [ $# -gt 0 ]; do
         --binary) value "$@"; binary=$2; shift ;;
         --prefix) value "$@"; prefix=$2; shift ;;
         --seconds) value "$@"; seconds=$2; shift ;;
+        --observe) observe=yes ;;
+        --networkmanager) networkmanager=yes ;;
         --no-start) start='' ;;
         --purge) purge=yes ;;
         --try) action=try ;;
@@ -66,6 +71,8 @@ case $prefix in *[!A-Za-z0-9/._+-]*) fail "--prefix $prefix: only letters, digit
 case $seconds in *[!0-9]*) fail "--seconds $seconds: must be a whole number" "$EX_USAGE" ;; esac
 [ -z "$seconds" ] || [ "$action" = try ] || fail '--seconds belongs to --try' "$EX_USAGE"
 [ -z "$purge" ] || [ "$action" = uninstall ] || fail '--purge belongs to --uninstall' "$EX_USAGE"
+[ -z "$observe$networkmanager" ] || [ "$action" = install ] ||
+    fail '--observe and --networkmanager belong to an installation' "$EX_USAGE"
 [ -z "$token_file" ] || [ -s "$token_file" ] || fail "--token-file $token_file: is missing or empty" "$EX_USAGE"
 [ -z "$token_file" ] || [ -r "$token_file" ] || fail "--token-file $token_file: cannot be read" "$EX_USAGE"
 [ -z "$binary" ] || [ -x "$binary" ] || fail "--binary $binary: no such program" "$EX_USAGE"
@@ -86,6 +93,9 @@ program=$prefix/bin/$NAME
 default=$prefix/share/$NAME/config.toml
 unit=/etc/systemd/system/$NAME.service
 sysusers=/etc/sysusers.d/$NAME.conf
+dropin=$unit.d/50-observe.conf
+sysctl=/etc/sysctl.d/90-$NAME.conf
+polkit=/etc/polkit-1/rules.d/50-$NAME.rules
 
 scratch=$(mktemp -d)
 half_written=''
@@ -239,7 +249,7 @@ make_user() {
 }
 
 install_files() {
-    sed "s|^ExecStart=/usr/bin/|ExecStart=$prefix/bin/|" heartbeat-daemon.service >"$scratch/unit"
+    sed "s|^\(Exec[A-Za-z]*=-*\)/usr/bin/$NAME|\1$program|" heartbeat-daemon.service >"$scratch/unit"
     make_user
     put "$binary" "$program" 0755
     put packaging/config.toml "$default" 0644
@@ -248,6 +258,21 @@ install_files() {
     if [ -n "$dest" ]; then closed=0644; else closed=0640; fi
     put "$scratch/config.toml" "$etc/config.toml" "$closed" "$ACCOUNT"
     put "$scratch/unit" "$unit" 0644
+    # What was asked for once is kept up to date: an update is not to grant what a person has taken away.
+    if [ -n "$observe" ] || [ -e "$dest$dropin" ]; then put packaging/observe.conf "$dropin" 0644; fi
+    if [ -n "$networkmanager" ] || [ -e "$dest$polkit" ]; then put packaging/$NAME.polkit.rules "$polkit" 0644; fi
+    set_kernel
+}
+
+# The kernel takes it now, not only at the next boot; a container's may refuse.
+set_kernel() {
+    before=$changed changed=''
+    put packaging/$NAME.sysctl "$sysctl" 0644
+    if [ -n "$changed" ] && [ -z "$dest" ]; then
+        sysctl --quiet --load="$sysctl" >"$scratch/said" 2>&1 ||
+            complain "the kernel does not take all of $sysctl now: $(head -n 1 "$scratch/said")"
+    fi
+    changed=$changed$before
 }
 
 # ---- the service --------------------------------------------------------------------------------------------
@@ -301,8 +326,8 @@ install_all() {
 uninstall() {
     [ -n "$dest" ] || [ "$(id -u)" = 0 ] || fail 'needs root: sudo ./install.sh --uninstall'
     if systemd_runs && [ -e "$unit" ]; then systemctl --quiet disable --now "$NAME" || :; fi
-    rm -f "$dest$program" "$dest$default" "$dest$unit" "$dest$sysusers"
-    rmdir "$dest$prefix/share/$NAME" 2>/dev/null || :
+    rm -f "$dest$program" "$dest$default" "$dest$unit" "$dest$sysusers" "$dest$dropin" "$dest$sysctl" "$dest$polkit"
+    rmdir "$dest$prefix/share/$NAME" "$dest$unit.d" 2>/dev/null || :
     if systemd_runs; then systemctl daemon-reload; fi
     if [ -z "$purge" ]; then
         say "removed; $etc and $state stay (--purge removes them too)"

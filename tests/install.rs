@@ -94,6 +94,7 @@ fn an_installation_is_these_files_and_no_others() {
         machine.names(),
         [
             CONFIG,
+            "etc/sysctl.d/90-heartbeat-daemon.conf",
             "etc/systemd/system/heartbeat-daemon.service",
             "etc/sysusers.d/heartbeat-daemon.conf",
             "usr/local/bin/heartbeat-daemon",
@@ -211,6 +212,8 @@ fn what_is_wrong_is_refused_and_nothing_changes() {
         (&["--prefix", "/a|b"], 2),
         (&["--seconds", "5"], 2),
         (&["--purge"], 2),
+        (&["--uninstall", "--observe"], 2),
+        (&["--uninstall", "--networkmanager"], 2),
         (&["--binary", "/no/such/program"], 2),
         (&["--binary", "/bin/false"], 1),
         (&["--frobnicate"], 2),
@@ -246,6 +249,7 @@ fn another_prefix_is_in_the_unit_too() {
     code(&machine.install(&["--prefix", "/opt/heartbeat/"]), 0);
     let unit = machine.read("etc/systemd/system/heartbeat-daemon.service");
     assert!(unit.contains("\nExecStart=/opt/heartbeat/bin/heartbeat-daemon\n"), "{unit}");
+    assert!(unit.contains("\nExecStopPost=-/opt/heartbeat/bin/heartbeat-daemon cleanup\n"), "{unit}");
     assert!(machine.path("opt/heartbeat/bin/heartbeat-daemon").exists());
     code(&machine.run(&["--uninstall", "--prefix", "/opt/heartbeat"]), 0);
     assert_eq!(machine.names(), [CONFIG]);
@@ -321,10 +325,60 @@ fn a_build_that_fails_changes_nothing() {
 }
 
 #[test]
+fn the_unit_grants_one_capability_and_observe_takes_it_away_for_good() {
+    const DROP_IN: &str = "etc/systemd/system/heartbeat-daemon.service.d/50-observe.conf";
+    let machine = Machine::new();
+    code(&machine.install(&[]), 0);
+    let granted = |unit: &str| -> Vec<String> {
+        let about = ["CapabilityBoundingSet=", "AmbientCapabilities=", "PrivateUsers="];
+        let lines = unit.lines().filter(|line| about.iter().any(|name| line.starts_with(name)));
+        lines.map(str::to_owned).collect()
+    };
+    let unit = machine.read("etc/systemd/system/heartbeat-daemon.service");
+    assert_eq!(granted(&unit), ["CapabilityBoundingSet=CAP_NET_ADMIN", "AmbientCapabilities=CAP_NET_ADMIN"]);
+    assert!(!machine.path(DROP_IN).exists());
+
+    code(&machine.install(&["--observe"]), 0);
+    let expected = ["CapabilityBoundingSet=", "AmbientCapabilities=", "PrivateUsers=yes"];
+    assert_eq!(granted(&machine.read(DROP_IN)), expected);
+    // An update without the option does not give the privilege back, and brings a newer drop-in.
+    machine.write(DROP_IN, "# of the version before\n");
+    code(&machine.install(&[]), 0);
+    assert_eq!(granted(&machine.read(DROP_IN)), expected);
+    code(&machine.run(&["--uninstall"]), 0);
+    assert_eq!(machine.names(), [CONFIG]);
+}
+
+#[test]
+fn the_rule_for_networkmanager_is_installed_only_when_asked_for() {
+    const RULE: &str = "etc/polkit-1/rules.d/50-heartbeat-daemon.rules";
+    let machine = Machine::new();
+    code(&machine.install(&[]), 0);
+    assert!(!machine.path(RULE).exists());
+    code(&machine.install(&["--networkmanager"]), 0);
+    let rule = machine.read(RULE);
+    assert!(rule.contains("org.freedesktop.NetworkManager.network-control"), "{rule}");
+    assert!(rule.contains("subject.user == \"heartbeat\""), "{rule}");
+    code(&machine.install(&[]), 0);
+    assert_eq!(machine.read(RULE), rule);
+    code(&machine.run(&["--uninstall"]), 0);
+    assert_eq!(machine.names(), [CONFIG]);
+}
+
+#[test]
 fn help_is_an_answer_and_not_a_fault() {
     let output = script().arg("--help").output().expect("it runs");
     code(&output, 0);
-    for option in ["--url", "--token-file", "--try", "--uninstall", "--no-start", "DESTDIR"] {
+    for option in [
+        "--url",
+        "--token-file",
+        "--try",
+        "--uninstall",
+        "--no-start",
+        "--observe",
+        "--networkmanager",
+        "DESTDIR",
+    ] {
         assert!(said(&output).contains(option), "{option}");
     }
 }

@@ -10,6 +10,7 @@ use super::heartbeat::sender::Sender;
 use super::heartbeat::{self, Heartbeat, Inbox, Reload, Trigger, server_name};
 use super::metrics::{self, Sampler, identify};
 use super::os::pid_file::PidFile;
+use super::os::privilege;
 use super::ticker::Ticker;
 use crate::config::ConfigError;
 use crate::wire::Reason;
@@ -59,6 +60,7 @@ pub fn run(config_file: &Path) -> Result<(), Failure> {
     let config = Config::load(config_file)?;
     let credentials = Credentials::load(&config.heartbeat)?;
     logging::init(config.log);
+    privilege::keep_from_children();
     // Before the pid file is there: whoever reads it may send a signal at once.
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1]).map_err(cannot("handle signals"))?;
     let _pid_file =

@@ -45,6 +45,8 @@ impl Setup {
             environment: BTreeMap::from([("PATH".to_owned(), path)]),
         };
         setup = setup.toml("metrics.modem", "false").toml("metrics.gps", "false");
+        // Tests of failover turn it on, in namespaces: it would probe and change the routes of this machine.
+        setup = setup.key("network.mode", "off");
         setup.key("daemon.runtime_dir", &runtime).key("daemon.state_dir", &state).interval("1s").timeout("1s")
     }
 

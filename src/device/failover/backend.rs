@@ -25,28 +25,28 @@ impl Backend {
         match mode {
             Mode::NetworkManager => {
                 log::info!(
-                    "[Failover] mode networkmanager: heartbeats take the best uplink, nmcli connects what is down"
+                    "failover mode networkmanager: heartbeats take the best uplink, nmcli connects what is down"
                 );
                 Backend::NetworkManager(Repair::default())
             }
             Mode::Auto | Mode::Routes if allowed => Backend::routes().unwrap_or_else(|error| {
-                log::warn!("[Failover] mode observe: routes cannot be changed: {error}");
+                log::warn!("failover mode observe: routes cannot be changed: {error}");
                 Backend::Observe
             }),
             Mode::Routes => {
                 log::warn!(
-                    "[Failover] mode observe: \"routes\" needs CAP_NET_ADMIN, which this process does not have"
+                    "failover mode observe: \"routes\" needs CAP_NET_ADMIN, which this process does not have"
                 );
                 Backend::Observe
             }
             Mode::Auto => {
                 log::info!(
-                    "[Failover] mode observe (auto): no CAP_NET_ADMIN; only heartbeats take the best uplink"
+                    "failover mode observe (auto): no CAP_NET_ADMIN; only heartbeats take the best uplink"
                 );
                 Backend::Observe
             }
             Mode::Observe | Mode::Off => {
-                log::info!("[Failover] mode observe: only heartbeats take the best uplink");
+                log::info!("failover mode observe: only heartbeats take the best uplink");
                 Backend::Observe
             }
         }
@@ -54,7 +54,7 @@ impl Backend {
 
     fn routes() -> io::Result<Backend> {
         let keeper = Keeper::new()?;
-        log::info!("[Failover] mode routes: with CAP_NET_ADMIN, all traffic follows the best uplink");
+        log::info!("failover mode routes: with CAP_NET_ADMIN, all traffic follows the best uplink");
         Ok(Backend::Routes(keeper))
     }
 

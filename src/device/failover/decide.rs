@@ -230,6 +230,11 @@ impl Uplinks {
         Some(Switch { from, because, to: self.active.clone() })
     }
 
+    /// Whether deciding now would change the active uplink.
+    pub fn would_switch(&self, now: Instant) -> bool {
+        self.choose(now) != self.active
+    }
+
     fn choose(&self, now: Instant) -> Option<String> {
         if self.locked {
             return self.active.clone();
@@ -307,15 +312,18 @@ impl Uplinks {
         }
     }
 
+    /// The last resorts too, and at the end what is down: a dead uplink may have come back a moment ago, and who
+    /// dials has to know which links are uplinks at all.
     fn ranked(&self) -> Vec<(u32, String)> {
         let Some(active) = &self.active else { return Vec::new() };
-        let mut ranked: Vec<(u8, &Track)> = self
+        let mut ranked: Vec<(Option<u8>, &Track)> = self
             .tracks
             .iter()
-            .filter_map(|track| Some((class(self.health(track))?, track)))
-            .filter(|(class, track)| *class < LAST_RESORT || track.seen.name == *active)
+            .map(|track| (self.health(track), track))
+            .filter(|(health, _)| *health != Health::Absent)
+            .map(|(health, track)| (class(health), track))
             .collect();
-        ranked.sort_by_key(|(class, track)| (track.seen.name != *active, *class));
+        ranked.sort_by_key(|(class, track)| (class.is_none(), track.seen.name != *active, *class));
         ranked.into_iter().map(|(_, track)| (track.seen.index, track.seen.name.clone())).collect()
     }
 

@@ -171,10 +171,11 @@ impl Gateways {
     /// The answers since the last call. Where the time is over without an event, the kernel is asked what it
     /// knows: events may be lost.
     pub fn finished(&mut self, now: Instant) -> Vec<Answer> {
-        let (late, asked) = std::mem::take(&mut self.asked).into_iter().partition(|a| now >= a.begun + LIMIT);
+        let all = std::mem::take(&mut self.asked);
+        let (late, asked): (Vec<_>, Vec<_>) = all.into_iter().partition(|asked| now >= asked.begun + LIMIT);
         self.asked = asked;
         let mut answers: Vec<_> = self.done.drain(..).map(|(_, answer)| answer).collect();
-        for asked in Vec::<Asked>::from(late) {
+        for asked in late {
             let Asked { index, gateway, .. } = asked;
             let state = self.with_socket(|socket| neighbours::read(socket, index, gateway));
             let result = state.ok().and_then(|state| judge(&asked, now, state)).unwrap_or_else(|| {

@@ -6,6 +6,8 @@ use crate::wire::{LinkState, Reason};
 /// Remembers what was said.
 #[derive(Debug, Default)]
 pub struct Journal {
+    /// The first choice is no failover.
+    begun: bool,
     state: Option<State>,
     uplinks: Vec<UplinkState>,
 }
@@ -16,16 +18,16 @@ impl Journal {
             let before = self.uplinks.iter().find(|known| known.interface == uplink.interface);
             let before = before.map_or(LinkState::Absent, |known| known.state);
             if before != uplink.state {
-                log::debug!(
-                    "[Failover] {}: {} -> {}",
-                    uplink.interface,
-                    before.as_str(),
-                    uplink.state.as_str()
-                );
+                log::debug!("uplink {}: {} -> {}", uplink.interface, before.as_str(), uplink.state.as_str());
             }
         }
-        if let Some(switch) = &decision.switch {
-            note_switch(switch);
+        match &decision.switch {
+            Some(Switch { to: Some(to), .. }) if !self.begun => {
+                self.begun = true;
+                log::debug!("begins with {to}");
+            }
+            Some(switch) => note_switch(switch),
+            None => {}
         }
         match decision.trigger {
             Some(Reason::ConnectivityRestored) => {
@@ -35,7 +37,7 @@ impl Journal {
             None => {}
         }
         if self.state.as_ref() != Some(&decision.state) {
-            log::info!("[Failover] State: {}{}", decision.state, standbys(decision));
+            log::info!("uplinks: {}{}", decision.state, standbys(decision));
             self.state = Some(decision.state.clone());
         }
         if self.uplinks != decision.uplinks {
@@ -55,7 +57,7 @@ fn note_switch(switch: &Switch) {
             Some(LinkState::Portal) => {
                 log::info!("[Failover] {from} disconnected: its network asks for a login")
             }
-            Some(_) => log::debug!("[Failover] {from} is left for a better one"),
+            Some(_) => log::debug!("{from} is left for a better one"),
         }
     }
     match &switch.to {

@@ -38,7 +38,7 @@ use super::heartbeat::dial::Line;
 use super::heartbeat::resolver::Names;
 use super::heartbeat::{Trigger, Uplinks as Report};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
-use orders::Inbox;
+use orders::{Inbox, Order};
 use rustix::event::{PollFd, PollFlags};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -95,13 +95,13 @@ pub fn run(mut network: config::Network, outside: &Outside, inbox: &Inbox) {
             _ => match Watch::start(&network, outside).and_then(|mut watch| watch.run(inbox)) {
                 Ok(end) => Some(end),
                 Err(error) => {
-                    log::error!("[Failover] {error}; all is set up anew in {} s", AGAIN.as_secs());
+                    log::error!("failover: {error}; all is set up anew in {} s", AGAIN.as_secs());
                     wait(inbox, Some(Instant::now() + AGAIN))
                 }
             },
         };
         match end {
-            Some(End::Reload(newer)) => network = newer,
+            Some(End::Reload(newer)) => network = *newer,
             Some(End::Stop) => return,
             None => {}
         }
@@ -112,10 +112,10 @@ pub fn run(mut network: config::Network, outside: &Outside, inbox: &Inbox) {
 fn wait(inbox: &Inbox, until: Option<Instant>) -> Option<End> {
     loop {
         match inbox.next() {
-            Ok(Some(orders::Order::Reload(network))) => return Some(End::Reload(network)),
-            Ok(Some(orders::Order::Stop)) | Err(()) => return Some(End::Stop),
-            Ok(Some(orders::Order::Acknowledged { .. })) => continue,
-            Ok(None) => {}
+            Some(Order::Reload(network)) => return Some(End::Reload(network)),
+            Some(Order::Stop) => return Some(End::Stop),
+            Some(Order::Acknowledged { .. }) => continue,
+            None => {}
         }
         let left = until.map(|until| until.saturating_duration_since(Instant::now()));
         if left.is_some_and(|left| left.is_zero()) {

@@ -43,7 +43,7 @@ impl Repair {
         let started = thread::Builder::new().name("nmcli".into()).spawn(move || {
             if connect(&interface).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
                 missing.store(true, Ordering::Relaxed);
-                log::warn!("[Failover] there is no nmcli; uplinks that are down stay so until something else connects them");
+                log::warn!("failover: there is no nmcli; uplinks that are down stay so until something else connects them");
             }
             busy.store(false, Ordering::Release);
         });
@@ -66,7 +66,7 @@ impl Repair {
 fn connect(interface: &str) -> io::Result<()> {
     let said = ask(Path::new("nmcli"), &["-w", "0", "device", "connect", interface], LIMIT)?;
     match said.status.success() {
-        true => log::info!("[Failover] NetworkManager connects {interface}"),
+        true => log::info!("failover: NetworkManager connects {interface}"),
         false => log::debug!("nmcli cannot connect {interface}: {}", said.status),
     }
     Ok(())

@@ -21,7 +21,7 @@ pub enum Order {
         interface: String,
         at: Instant,
     },
-    Reload(config::Network),
+    Reload(Box<config::Network>),
     /// Clean up and end.
     Stop,
 }
@@ -77,7 +77,7 @@ impl Orders {
         // The thread lives as long as it has senders.
         let delivered = self.sender.as_ref().is_some_and(|sender| {
             self.wake();
-            sender.send(Order::Reload(network)).is_ok()
+            sender.send(Order::Reload(Box::new(network))).is_ok()
         });
         debug_assert!(delivered);
         self.wake();
@@ -113,15 +113,12 @@ impl Drop for Orders {
 }
 
 impl Inbox {
-    /// The next order; `Err` once there are no senders.
-    ///
-    /// # Errors
-    /// The other threads have gone.
-    pub fn next(&self) -> Result<Option<Order>, ()> {
+    /// The next order; [`Order::Stop`] once there are no senders.
+    pub fn next(&self) -> Option<Order> {
         match self.receiver.try_recv() {
-            Ok(order) => Ok(Some(order)),
-            Err(TryRecvError::Empty) => Ok(None),
-            Err(TryRecvError::Disconnected) => Err(()),
+            Ok(order) => Some(order),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => Some(Order::Stop),
         }
     }
 
@@ -166,7 +163,7 @@ mod tests {
         inbox.settle(Some("eth0"));
         (0..100).for_each(|_| orders.acknowledged("eth0"));
         assert!(!is_awake(&inbox));
-        assert!(matches!(inbox.next(), Ok(Some(Order::Acknowledged { .. }))), "but it is told");
+        assert!(matches!(inbox.next(), Some(Order::Acknowledged { .. })), "but it is told");
         orders.acknowledged("wlan0");
         assert!(is_awake(&inbox));
     }
@@ -175,14 +172,8 @@ mod tests {
     fn the_last_sender_that_goes_wakes_the_thread_to_end_it() {
         let (orders, inbox) = orders().expect("a descriptor");
         drop(orders.clone());
-        assert!(is_awake(&inbox) && inbox.next() == Ok(None));
+        assert!(is_awake(&inbox) && inbox.next().is_none());
         drop(orders);
-        assert!(is_awake(&inbox) && inbox.next() == Err(()));
-    }
-
-    impl PartialEq for Order {
-        fn eq(&self, _: &Order) -> bool {
-            false
-        }
+        assert!(is_awake(&inbox) && matches!(inbox.next(), Some(Order::Stop)));
     }
 }

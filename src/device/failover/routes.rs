@@ -60,7 +60,7 @@ impl Keeper {
     pub fn new() -> io::Result<Keeper> {
         match cleanup()? {
             0 => {}
-            count => log::info!("[Failover] {count} routes of a daemon that was killed removed"),
+            count => log::info!("failover: {count} routes of a daemon that was killed removed"),
         }
         Ok(Keeper { socket: Socket::open(NETLINK_ROUTE)?, complained: false })
     }
@@ -99,7 +99,7 @@ impl Keeper {
             Err(error) if !self.complained => {
                 self.complained = true;
                 log::warn!(
-                    "[Failover] a default route cannot be {what}: {error}; heartbeats go over the uplink all the same"
+                    "failover: a default route cannot be {what}: {error}; heartbeats go over the uplink all the same"
                 );
             }
             Err(_) => {}
@@ -123,7 +123,7 @@ fn is_done(error: &io::Error) -> bool {
 impl Drop for Keeper {
     fn drop(&mut self) {
         if let Err(error) = cleanup() {
-            log::warn!("[Failover] our default routes cannot be removed: {error}");
+            log::warn!("failover: our default routes cannot be removed: {error}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::backend::Backend;
 use super::control::{Answer, Request, Server, Status};
 use super::decide::{Uplinks, decide};
-use super::decision::{Decision, Event, Patience, Policy, Start, State};
+use super::decision::{Decision, Event, Patience, Policy, Start, State, UplinkState};
 use super::gateway::{Gateways, NoAnswer};
 use super::health::{Seen, Which};
 use super::journal::Journal;
@@ -29,12 +29,14 @@ const UPSTREAM: Duration = Duration::from_secs(1);
 const UPSTREAM_SHORT: Duration = Duration::from_millis(800);
 /// Below the 500 ms between two looks.
 const UPSTREAM_BRIEF: Duration = Duration::from_millis(450);
+/// At a wake-up after so long the lock file is looked at, whether or not anything is to be switched.
+const LOCK: Duration = Duration::from_secs(1);
 const PORTAL: Duration = Duration::from_secs(3);
 
 /// Why the loop ended.
 #[derive(Debug)]
 pub enum End {
-    Reload(config::Network),
+    Reload(Box<config::Network>),
     Stop,
 }
 
@@ -54,9 +56,10 @@ pub struct Watch<'a> {
     journal: Journal,
     /// What was told last.
     ranked: Option<Vec<(u32, String)>>,
-    told: Option<Report>,
+    told: Option<(Option<String>, State, Vec<UplinkState>)>,
     manual_until: Option<Instant>,
     next_due: Option<Instant>,
+    lock_seen: Option<Instant>,
     /// The first choice cuts no connection: the first heartbeat may be on its way.
     begun: bool,
 }
@@ -68,13 +71,13 @@ impl<'a> Watch<'a> {
         let gateways = config.gateway_probe.then(Gateways::new).and_then(|made| match made {
             Ok(gateways) => Some(gateways),
             Err(error) => {
-                log::info!("[Failover] gateways are not asked: {error}; TCP probes tell alone");
+                log::info!("failover: gateways are not asked: {error}; TCP probes tell alone");
                 None
             }
         });
         let control = Server::bind(&outside.runtime_dir)
             .inspect_err(|error| {
-                log::warn!("[Failover] no control socket: {error}; the command line cannot ask")
+                log::warn!("failover: no control socket: {error}; the command line cannot ask")
             })
             .ok();
         let policy =
@@ -97,6 +100,7 @@ impl<'a> Watch<'a> {
             told: None,
             manual_until: None,
             next_due: None,
+            lock_seen: None,
             begun: false,
         };
         watch.kernel.doubt();
@@ -111,7 +115,7 @@ impl<'a> Watch<'a> {
             uplinks.map(|link| link.name.as_str()).filter(|name| is_strict(Path::new("/"), name)).collect();
         if !strict.is_empty() {
             log::warn!(
-                "[Failover] rp_filter=1 on {}: the kernel drops what comes back over a standby; \
+                "failover: rp_filter=1 on {}: the kernel drops what comes back over a standby; \
                  set net.ipv4.conf.all.rp_filter=2",
                 strict.join(", ")
             );
@@ -144,12 +148,12 @@ impl<'a> Watch<'a> {
     fn take_orders(&mut self, inbox: &Inbox) -> Option<End> {
         loop {
             match inbox.next() {
-                Ok(Some(Order::Acknowledged { interface, at })) => {
+                Some(Order::Acknowledged { interface, at }) => {
                     self.uplinks.learn(Event::Acknowledged { interface }, at);
                 }
-                Ok(Some(Order::Reload(network))) => return Some(End::Reload(network)),
-                Ok(None) => return None,
-                Ok(Some(Order::Stop)) | Err(()) => return Some(End::Stop),
+                Some(Order::Reload(network)) => return Some(End::Reload(network)),
+                Some(Order::Stop) => return Some(End::Stop),
+                None => return None,
             }
         }
     }
@@ -235,7 +239,7 @@ impl<'a> Watch<'a> {
             None => return Err("this is no request".into()),
             Some(Request::Status) => {}
             Some(Request::Auto) => {
-                log::info!("[Failover] Override ended by command");
+                log::info!("failover: override ended by command");
                 self.manual_until = None;
                 self.uplinks.learn(Event::Auto, now);
             }
@@ -246,7 +250,7 @@ impl<'a> Watch<'a> {
                         self.config.interfaces.join(", ")
                     ));
                 }
-                log::info!("[Failover] Override by command: {interface}");
+                log::info!("failover: override by command: {interface}");
                 let until = limit.map(|limit| now + limit);
                 self.manual_until = until;
                 self.uplinks.learn(Event::Manual { interface, until }, now);
@@ -284,7 +288,6 @@ impl<'a> Watch<'a> {
             })
         };
         let all: Vec<Seen> = table.links().filter_map(seen).collect();
-        self.outside.line.learn_configured(all.iter().map(|seen| seen.index).collect());
         let is_ap =
             |link: &Link| link.carrier && config.ap_interfaces.iter().any(|name| matches(name, &link.name));
         let access_point = table.links().any(is_ap);
@@ -298,7 +301,7 @@ impl<'a> Watch<'a> {
 
     /// Decides, and does what was decided: the heartbeat's way first, everything else after it.
     fn act(&mut self, now: Instant, inbox: &Inbox) -> Decision {
-        self.uplinks.learn(Event::Locked(is_locked(&self.config.lock_file)), now);
+        self.look_at_the_lock(now);
         let decision = decide(&mut self.uplinks, now);
         if self.ranked.as_ref() != Some(&decision.ranked) {
             let ranked = decision.ranked.iter().cloned();
@@ -327,16 +330,31 @@ impl<'a> Watch<'a> {
         decision
     }
 
-    fn report(&mut self, decision: &Decision) {
-        let report = Report {
-            active: decision.active.clone(),
-            state: decision.state.to_string(),
-            links: decision.uplinks.iter().map(|uplink| (uplink.interface.clone(), uplink.state)).collect(),
-        };
-        if self.told.as_ref() != Some(&report) {
-            self.outside.reports.publish(Some(report.clone()));
-            self.told = Some(report);
+    /// Before a switch, and now and then.
+    fn look_at_the_lock(&mut self, now: Instant) {
+        let recent = self.lock_seen.is_some_and(|seen| now < seen + LOCK);
+        if recent && !self.uplinks.would_switch(now) {
+            return;
         }
+        self.lock_seen = Some(now);
+        self.uplinks.learn(Event::Locked(is_locked(&self.config.lock_file)), now);
+    }
+
+    fn report(&mut self, decision: &Decision) {
+        let told = self.told.as_ref().is_some_and(|(active, state, uplinks)| {
+            (active, state, uplinks) == (&decision.active, &decision.state, &decision.uplinks)
+        });
+        if told {
+            return;
+        }
+        let Decision { active, state, uplinks, .. } = decision.clone();
+        let links = uplinks.iter().map(|uplink| (uplink.interface.clone(), uplink.state)).collect();
+        self.outside.reports.publish(Some(Report {
+            active: active.clone(),
+            state: state.to_string(),
+            links,
+        }));
+        self.told = Some((active, state, uplinks));
     }
 
     fn start_probes(&mut self, decision: &Decision, now: Instant) {

@@ -28,8 +28,6 @@ pub struct Uplink {
 pub struct Line {
     /// The best first. Empty: the kernel decides.
     uplinks: Mutex<Vec<Uplink>>,
-    /// The indexes of all configured uplinks, those that cannot be used now too.
-    configured: Mutex<Vec<u32>>,
     /// Where the last connection led, and over which uplink.
     last: Mutex<Last>,
     live: Mutex<Vec<Weak<Socket>>>,
@@ -56,19 +54,6 @@ impl Line {
     /// one too. Empty: the kernel decides.
     pub fn use_uplinks(&self, ranked: Vec<Uplink>) {
         *lock(&self.uplinks) = ranked;
-    }
-
-    /// All configured uplinks that there are, by index. One that is dead is still none of those links that the kernel
-    /// alone knows the use of: while its route stands, the kernel would send there.
-    pub fn learn_configured(&self, indexes: Vec<u32>) {
-        *lock(&self.configured) = indexes;
-    }
-
-    /// Whether the kernel reaches this address over a link that is no uplink: this machine, a VPN.
-    fn is_elsewhere(&self, ip: IpAddr) -> bool {
-        // Without an answer of netlink the uplinks are as good a guess as any.
-        let Ok(Some(index)) = egress(ip) else { return false };
-        !lock(&self.configured).contains(&index)
     }
 
     /// The server's addresses, as they were dialled last; what a probe of an uplink asks first.
@@ -137,15 +122,16 @@ struct Attempt {
 }
 
 /// Each address over each uplink, the best uplink first for each address. What the kernel reaches over a link that
-/// is no uplink (this machine, a VPN) is left to the kernel; `elsewhere` tells that.
+/// is no uplink (this machine, a VPN) is left to the kernel; `egress` tells that link's index.
 fn attempts(
     addresses: &[SocketAddr],
     uplinks: &[Uplink],
-    elsewhere: impl Fn(IpAddr) -> bool,
+    egress: impl Fn(IpAddr) -> Option<u32>,
 ) -> Vec<Attempt> {
     let mut attempts = Vec::new();
     for &address in addresses {
-        if uplinks.is_empty() || elsewhere(address.ip()) {
+        let elsewhere = |index| uplinks.iter().all(|uplink| uplink.index != index);
+        if uplinks.is_empty() || egress(address.ip()).is_some_and(elsewhere) {
             attempts.push(Attempt { address, uplink: None });
         } else {
             attempts.extend(uplinks.iter().map(|uplink| Attempt { address, uplink: Some(uplink.clone()) }));
@@ -170,7 +156,8 @@ pub fn dial(
     line.dialled.fetch_add(1, Ordering::Relaxed);
     let deadline = Instant::now() + limit;
     let uplinks = lock(&line.uplinks).clone();
-    let waiting = attempts(addresses, &uplinks, |ip| line.is_elsewhere(ip));
+    // Without an answer of netlink the uplinks are as good a guess as any.
+    let waiting = attempts(addresses, &uplinks, |ip| egress(ip).ok().flatten());
     lock(&line.last).server = addresses.to_vec();
     let last_error = io::ErrorKind::AddrNotAvailable.into();
     let mut race = Race { line, user_timeout, waiting: &waiting, dialling: Vec::new(), last_error };
@@ -367,16 +354,19 @@ mod tests {
             attempts.into_iter().map(|attempt| attempt.uplink.map(|uplink| uplink.name)).collect()
         };
         let names = [Some("eth0".to_owned()), Some("wlan0".to_owned())];
-        assert_eq!(over(attempts(&[server], &uplinks, |_| false)), names);
-        assert_eq!(over(attempts(&[server], &[], |_| false)), [None], "no uplinks: the kernel decides");
-        assert_eq!(attempts(&[server; 9], &uplinks, |_| false).len(), MOST_ATTEMPTS);
+        // The kernel's own route leads over an uplink, over another one than the best, or nowhere.
+        for kernels in [Some(2), Some(3), None] {
+            assert_eq!(over(attempts(&[server], &uplinks, |_| kernels)), names);
+        }
+        assert_eq!(over(attempts(&[server], &[], |_| Some(2))), [None], "no uplinks: the kernel decides");
+        assert_eq!(attempts(&[server; 9], &uplinks, |_| None).len(), MOST_ATTEMPTS);
     }
 
     #[test]
     fn a_server_on_this_machine_or_behind_a_vpn_is_left_to_the_kernel() {
         let uplinks = [uplink(2, "eth0"), uplink(3, "wlan0")];
         let server: SocketAddr = "10.8.0.1:443".parse().expect("an address");
-        assert_eq!(attempts(&[server], &uplinks, |_| true), [Attempt { address: server, uplink: None }]);
+        assert_eq!(attempts(&[server], &uplinks, |_| Some(9)), [Attempt { address: server, uplink: None }]);
     }
 
     #[test]

@@ -41,6 +41,10 @@ use std::time::{Duration, Instant, SystemTime};
 /// Start-up waits this long for the first metrics; without them it says what it has.
 const FIRST_METRICS: Duration = Duration::from_secs(1);
 
+/// And so long for failover's first choice, which takes some milliseconds: the first heartbeat goes its way, not over
+/// a route that a killed daemon has left.
+const FIRST_UPLINKS: Duration = Duration::from_millis(250);
+
 /// The farewell may take this long: systemd and the user wait for it.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -174,7 +178,7 @@ impl Heartbeat {
         if let Ok(metrics) = inbox.metrics.recv_timeout(FIRST_METRICS) {
             self.metrics = metrics;
         }
-        if let Ok(uplinks) = inbox.uplinks.try_recv() {
+        if let Ok(uplinks) = inbox.uplinks.recv_timeout(FIRST_UPLINKS) {
             self.uplinks = uplinks;
         }
         systemd::ready(&self.last_result);
@@ -437,6 +441,7 @@ mod tests {
             let file = dir.path().join("heartbeat.json");
             let heartbeat = Heartbeat::new(config, sender, Identity::default(), delivered, &file);
             let (uplinks, uplinks_in) = bounded(1);
+            uplinks.send(None).expect("there is room");
             let inbox = Inbox { metrics: metrics_in, uplinks: uplinks_in, triggers, control: orders };
             let thread = thread::spawn(move || heartbeat.run(Ticker::by_hand(due), inbox));
             Rig { beats, trigger, metrics, uplinks, control: Some(control), heartbeats, thread, _dir: dir }

@@ -10,6 +10,7 @@ pub mod neighbours;
 pub mod netlink;
 pub mod nl80211;
 pub mod pid_file;
+pub mod privilege;
 pub mod program;
 pub mod routes;
 pub mod vcio;
