@@ -14,7 +14,7 @@ use serde_json::Value;
 use std::time::{Duration, Instant};
 
 /// On top of what is promised, for a machine that does much else at the same time.
-const BUSY: Duration = Duration::from_millis(1500);
+const BUSY: Duration = Duration::from_millis(500);
 
 /// How a test's daemon and its surroundings begin.
 pub struct Plan {

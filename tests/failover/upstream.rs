@@ -8,13 +8,14 @@ use std::time::Duration;
 const PROBE_CYCLE: Duration = Duration::from_secs(7);
 
 fn a_dead_upstream(mode: &'static str) {
-    let Some(rig) = (Plan { interval: "2s", ..Plan::new(mode) }).start() else { return };
+    let keys = &[("heartbeat.timeout", "\"2s\"")];
+    let Some(rig) = (Plan { interval: "3s", keys, ..Plan::new(mode) }).start() else { return };
     rig.settle_on_all();
-    let before = rig.server.request();
+    let before = rig.server.request_that(|request| request.reason() == "scheduled");
     let dropped = rig.net.drop_upstream("eth0");
     let request = rig.next_over("wlan1");
     // The next beat after the fault; one that was already on its way is repeated within the same limit.
-    let beat = before.at + Duration::from_secs(2);
+    let beat = before.at + Duration::from_secs(3);
     in_time(
         request.at.saturating_duration_since(beat),
         Duration::from_secs(1),
