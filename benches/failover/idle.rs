@@ -21,7 +21,7 @@ pub fn measure(plan: &crate::Plan) -> Vec<Table> {
 }
 
 fn cost(title: &str, keys: &'static [(&str, &str)], limit: f64, window: Duration) -> Table {
-    let rig = rounds::start(Plan { keys, interval: "1h", ..Plan::new("routes") });
+    let rig = rounds::start(Plan { keys, interval: "5s", ..Plan::new("routes") });
     std::thread::sleep(SETTLE);
     let thread = Thread::of(rig.daemon.pid());
     let before = thread.counts();
