@@ -317,6 +317,16 @@ fn neighbour_events() -> netlink_sys::Socket {
     socket
 }
 
+/// Hands over all events that wait.
+fn hear(gateways: &mut Gateways, events: &netlink_sys::Socket) {
+    while let Ok((datagram, _)) = events.recv_from_full() {
+        let message = NetlinkBuffer::new_checked(&datagram[..]).expect("a message");
+        if let Some(neighbour) = Neighbour::parse(message.message_type(), message.payload()) {
+            gateways.event(Instant::now(), &neighbour);
+        }
+    }
+}
+
 /// Asks one gateway as the daemon's loop does; the answer, and how long it took.
 fn ask(
     gateways: &mut Gateways,
@@ -328,12 +338,7 @@ fn ask(
     loop {
         let due = gateways.due().expect("a question under way");
         wait(&mut [PollFd::new(events, PollFlags::IN)], due.saturating_duration_since(Instant::now()));
-        while let Ok((datagram, _)) = events.recv_from_full() {
-            let message = NetlinkBuffer::new_checked(&datagram[..]).expect("a message");
-            if let Some(neighbour) = Neighbour::parse(message.message_type(), message.payload()) {
-                gateways.event(Instant::now(), &neighbour);
-            }
-        }
+        hear(gateways, events);
         if let Some(answer) = gateways.finished(Instant::now()).pop() {
             assert_eq!((answer.index, answer.gateway), (ETH0, ip));
             return (answer.result, begin.elapsed());
@@ -386,9 +391,12 @@ fn an_entry_that_a_person_fixed_is_left_alone() {
     in_namespace("an_entry_that_a_person_fixed_is_left_alone", || {
         let _far = two_uplinks();
         let ip_address = "10.77.0.1".parse().expect("an address");
+        let (events, mut gateways) = (neighbour_events(), Gateways::new().expect("root may"));
+        // Known and alive, until a person has the last word.
+        assert_eq!(ask(&mut gateways, &events, ip_address).0, Ok(()));
         ip("neigh replace 10.77.0.1 lladdr 02:00:00:00:00:09 dev eth0 nud permanent");
-        let mut gateways = Gateways::new().expect("root may");
-        assert_eq!(ask(&mut gateways, &neighbour_events(), ip_address).0, Err(NoAnswer::NotAsked));
+        hear(&mut gateways, &events);
+        assert_eq!(ask(&mut gateways, &events, ip_address).0, Err(NoAnswer::NotAsked));
         let mut socket = Socket::open(NETLINK_ROUTE).expect("a socket");
         let state = neighbours::read(&mut socket, ETH0, ip_address).expect("an entry");
         assert_eq!(state, neighbours::State::Fixed);

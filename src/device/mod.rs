@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!          metrics ─── Observation ──┐
-//!   (failover, cameras) ─────────────┤   ┌───────────────┐  2 s at most
+//!          failover ── Uplinks ──────┤   ┌───────────────┐  2 s at most
 //!                                    ├──►│   heartbeat   ├──────────────► server
 //!   SIGUSR1 ─────────── Trigger ─────┘   │ ticker+inbox  │
 //!                                        └───────────────┘
@@ -14,6 +14,7 @@
 //! | `config` | the configuration file, as written and as used |
 //! | `daemon` | start-up, signals, stop: which threads there are and who talks to whom |
 //! | `metrics/` | one thread that reads the machine |
+//! | `failover/` | one thread that keeps the machine on the best uplink |
 //! | `heartbeat/` | one thread that owns the snapshot and sends it |
 //! | `os/` | the only code that touches the machine below /proc and /sys |
 //! | `ticker` | when a loop is due |

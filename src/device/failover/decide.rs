@@ -8,15 +8,14 @@
 //! | two probes failed, and everybody's do | not: it is the server |
 //! | a better uplink works again | after the hold-down and 3 answers in a row |
 
-use super::decision::{Decision, Event, Patience, Policy, Start, State, Switch, UplinkState};
-use super::health::{Failed, Role, Seen, Track, Which};
+use super::decision::{Decision, Event, Patience, Policy, Seen, Start, State, Switch, UplinkState, Which};
+use super::health::{Failed, Track};
+use super::role::{Role, early};
 use crate::wire::{LinkState as Health, Reason};
 use std::time::{Duration, Instant};
 
 /// Nothing works: probed every 500 ms for so long, then every 5 s.
 const HURRY: Duration = Duration::from_secs(60);
-/// A probe may come early by this part of its interval, to share a wake-up with another.
-const COALESCE: u32 = 10;
 /// Interfaces that are looked after; a device has three or four. The kernel's oldest win.
 const UPLINKS: usize = 16;
 
@@ -389,12 +388,6 @@ impl Uplinks {
             });
         probes.chain([manual, failback]).flatten().min()
     }
-}
-
-/// A probe that is nearly due comes along with whatever woke the thread.
-fn early(due: Instant, last: Option<Instant>) -> Instant {
-    let slack = last.map_or(Duration::ZERO, |last| due.saturating_duration_since(last) / COALESCE);
-    due.checked_sub(slack).unwrap_or(due)
 }
 
 #[cfg(test)]

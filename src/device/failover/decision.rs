@@ -1,6 +1,5 @@
 //! What deciding takes and gives: events in, states and orders out.
 
-use super::health::{Seen, Which};
 use crate::wire::{LinkState as Health, Reason};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -12,6 +11,22 @@ pub struct Policy {
     pub failback_hold: Duration,
     /// Captive portals are looked for.
     pub portals: bool,
+}
+
+/// What the kernel says of a configured uplink.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    pub index: u32,
+    pub name: String,
+    /// In the configured order; 0 is the best.
+    pub rank: usize,
+    pub carrier: bool,
+    /// Has an address that reaches further than the link.
+    pub addressed: bool,
+    /// There is a gateway, and asking it is allowed.
+    pub gateway: bool,
+    /// How many places there are to probe, of an address family that the uplink has: 0, 1 or 2.
+    pub targets: usize,
 }
 
 /// All that can be learnt.
@@ -64,6 +79,15 @@ impl fmt::Display for State {
             State::ApMode => f.write_str("ap_mode"),
         }
     }
+}
+
+/// Which target an upstream probe asks, of those that there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// The heartbeat's server, if it is known.
+    First,
+    /// `connectivity_check`, if there is one.
+    Last,
 }
 
 /// How long an upstream probe may take.

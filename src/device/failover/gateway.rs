@@ -57,6 +57,9 @@ pub struct Gateways {
     asked: Vec<Asked>,
     done: Vec<(Instant, Answer)>,
     tuned: Vec<Retrans>,
+    /// Gateways that answered last, and of which no event has said anything else since: they are asked without
+    /// reading their entry first, which would cost as much again.
+    known: Vec<(u32, IpAddr)>,
 }
 
 #[derive(Debug)]
@@ -76,7 +79,7 @@ impl Gateways {
         if !neighbours::may_change(&mut socket)? {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
-        Ok(Gateways { socket, asked: Vec::new(), done: Vec::new(), tuned: Vec::new() })
+        Ok(Gateways { socket, asked: Vec::new(), done: Vec::new(), tuned: Vec::new(), known: Vec::new() })
     }
 
     /// Asks a gateway; its answer comes from [`Gateways::finished`] within 0.4 s. False if it is being asked
@@ -99,6 +102,12 @@ impl Gateways {
     /// Tells whether the kernel was asking already.
     fn ask(&mut self, index: u32, gateway: IpAddr) -> io::Result<bool> {
         self.tune(index, gateway.is_ipv6())?;
+        if self.known.contains(&(index, gateway)) {
+            match self.with_socket(|socket| neighbours::probe(socket, index, gateway)) {
+                Err(error) if no_longer_known(&error) => {}
+                result => return result.map(|()| false),
+            }
+        }
         let state = self.with_socket(|socket| neighbours::read(socket, index, gateway))?;
         match state {
             State::Fixed => return Err(io::ErrorKind::Unsupported.into()),
@@ -149,16 +158,25 @@ impl Gateways {
 
     /// Ends what is asked over an interface without an answer: its carrier is gone, and that says more.
     pub fn abandon(&mut self, index: u32) {
+        self.known.retain(|known| known.0 != index);
         self.asked.retain(|asked| asked.index != index);
         self.done.retain(|(_, answer)| answer.index != index);
     }
 
-    /// Takes an event of `RTNLGRP_NEIGH`.
+    /// Takes an event of `RTNLGRP_NEIGH`, of any neighbour at any time; those that wait come before
+    /// [`Gateways::finished`].
     pub fn event(&mut self, now: Instant, event: &Neighbour) {
+        if !heard_of(event.state) {
+            self.known.retain(|known| *known != (event.index, event.ip));
+        }
         let same = |asked: &Asked| asked.index == event.index && asked.gateway == event.ip;
         let Some(place) = self.asked.iter().position(same) else { return };
         let Some(result) = judge(&self.asked[place], now, event.state) else { return };
         let Asked { index, gateway, .. } = self.asked.swap_remove(place);
+        let known = (index, gateway);
+        if result.is_ok() && self.known.len() < IN_ALL && !self.known.contains(&known) {
+            self.known.push(known);
+        }
         self.done.push((now, Answer { index, gateway, result }));
     }
 
@@ -194,17 +212,22 @@ fn no_longer_known(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::INVAL | Errno::NOENT))
 }
 
+/// It has been heard, and its hardware address is known.
+fn heard_of(state: State) -> bool {
+    matches!(state, State::Reachable | State::Stale | State::Delay)
+}
+
 /// What a state means for a gateway that is being asked; `None` while it is.
 fn judge(asked: &Asked, now: Instant, state: State) -> Option<Result<(), NoAnswer>> {
     match state {
         State::Incomplete | State::Probe => None,
         // Heard from, if not by an answer to the question: a gateway with a new hardware address says so.
-        State::Reachable | State::Stale | State::Delay => Some(Ok(())),
+        state if heard_of(state) => Some(Ok(())),
         State::Failed if !asked.joined && now.saturating_duration_since(asked.begun) < TOO_EARLY => {
             Some(Err(NoAnswer::NotAsked))
         }
         State::Failed => Some(Err(NoAnswer::Silent)),
-        State::None | State::Fixed => Some(Err(NoAnswer::NotAsked)),
+        _ => Some(Err(NoAnswer::NotAsked)),
     }
 }
 

@@ -1,20 +1,11 @@
 //! What is known of one uplink, from the kernel and from probes, and when it is to be probed again.
 
+use super::decision::{Seen, Which};
 use super::hold_down::HoldDown;
+use super::role::{Role, UPSTREAM_STANDBY};
 use crate::wire::LinkState as Health;
 use std::time::{Duration, Instant};
 
-/// Gateway probes are cheap (one ARP or neighbour solicitation), and the only thing that sees a switch die while
-/// the carrier stays: 500 ms + 3 x 100 ms in the kernel is Dead within 0.9 s.
-const GATEWAY_ACTIVE: Duration = Duration::from_millis(500);
-const GATEWAY_STANDBY: Duration = Duration::from_secs(2);
-/// The whole way out, by a TCP connection; a standby may be metered.
-const UPSTREAM_ACTIVE: Duration = Duration::from_secs(5);
-const UPSTREAM_STANDBY: Duration = Duration::from_secs(30);
-/// An uplink that would be taken back is asked often until it has answered [`PROBES_IN_A_ROW`] times.
-const UPSTREAM_TRIAL: Duration = Duration::from_secs(1);
-/// Without any network, whatever comes back first is wanted within a second.
-const UPSTREAM_OFFLINE: Duration = Duration::from_millis(500);
 /// An acknowledged heartbeat is as good as a probe, and costs nothing. Two beats at the default interval: while they
 /// are acknowledged, no probe of the active uplink is sent at all. A heartbeat that goes elsewhere says so at once.
 const ACKNOWLEDGED: Duration = Duration::from_secs(10);
@@ -25,53 +16,6 @@ const PORTAL_CAPTIVE: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_secs(15);
 /// Taken back only after so many answers.
 pub const PROBES_IN_A_ROW: u32 = 3;
-
-/// What the kernel says of a configured uplink.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
-    pub index: u32,
-    pub name: String,
-    /// In the configured order; 0 is the best.
-    pub rank: usize,
-    pub carrier: bool,
-    /// Has an address that reaches further than the link.
-    pub addressed: bool,
-    /// There is a gateway, and asking it is allowed.
-    pub gateway: bool,
-    /// How many places there are to probe, of an address family that the uplink has: 0, 1 or 2.
-    pub targets: usize,
-}
-
-/// How the uplink is used, which decides how often it is probed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    Active,
-    Standby,
-    /// Better than the active one, and so taken back once it has proved itself.
-    Trial,
-    /// Nothing works.
-    Offline,
-    /// Nothing works, and has not for a while: a fleet must not hammer a server that is down.
-    LongOffline,
-}
-
-impl Role {
-    fn gateway(self) -> Duration {
-        match self {
-            Role::Active | Role::Offline | Role::LongOffline => GATEWAY_ACTIVE,
-            Role::Standby | Role::Trial => GATEWAY_STANDBY,
-        }
-    }
-
-    fn upstream(self, proved: bool) -> Duration {
-        match self {
-            Role::Trial if !proved => UPSTREAM_TRIAL,
-            Role::Active | Role::Trial | Role::LongOffline => UPSTREAM_ACTIVE,
-            Role::Standby => UPSTREAM_STANDBY,
-            Role::Offline => UPSTREAM_OFFLINE,
-        }
-    }
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Gateway {
@@ -103,15 +47,6 @@ struct Attempt {
     tried: Instant,
     /// The first try failed; this one decides.
     last_try: bool,
-}
-
-/// Which target an upstream probe asks, of those that there are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Which {
-    /// The heartbeat's server, if it is known.
-    First,
-    /// `connectivity_check`, if there is one.
-    Last,
 }
 
 /// What a failed try means.

@@ -9,7 +9,8 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `watch` | the loop: what is waited for, and what follows from it |
-//! | `decide`, `decision`, `health`, `hold_down` | which uplink is used: pure |
+//! | `decide`, `decision`, `health`, `role`, `hold_down` | which uplink is used: pure |
+//! | `names`, `lock` | which interfaces are uplinks; whether another program forbids a switch |
 //! | `links` | what the kernel says of links, addresses and default routes |
 //! | `probe`, `gateway`, `portal`, `targets` | what lies behind them |
 //! | `backend`, `routes`, `networkmanager` | what is done to the machine |
@@ -25,10 +26,13 @@ pub mod health;
 mod hold_down;
 mod journal;
 pub mod links;
+mod lock;
+mod names;
 pub mod networkmanager;
 pub mod orders;
 pub mod portal;
 pub mod probe;
+mod role;
 pub mod routes;
 mod targets;
 mod watch;
@@ -39,7 +43,8 @@ use super::heartbeat::resolver::Names;
 use super::heartbeat::{Trigger, Uplinks as Report};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use orders::{Inbox, Order};
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -122,7 +127,22 @@ fn wait(inbox: &Inbox, until: Option<Instant>) -> Option<End> {
             return None;
         }
         // An error is a signal's, or it comes again at the next call.
-        let _ = watch::poll_for(&mut [PollFd::new(inbox, PollFlags::IN)], left);
+        let _ = poll_for(&mut [PollFd::new(inbox, PollFlags::IN)], left);
         inbox.quiet();
+    }
+}
+
+/// Waits until something happens on `fds`, a signal arrives, or `wait` is over.
+///
+/// # Errors
+/// As the kernel says.
+fn poll_for(fds: &mut [PollFd], wait: Option<Duration>) -> io::Result<()> {
+    let timeout = wait.map(|wait| Timespec {
+        tv_sec: wait.as_secs().try_into().unwrap_or(i64::MAX),
+        tv_nsec: wait.subsec_nanos().into(),
+    });
+    match poll(fds, timeout.as_ref()) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }

@@ -3,22 +3,21 @@
 use super::backend::Backend;
 use super::control::{Answer, Request, Server, Status};
 use super::decide::{Uplinks, decide};
-use super::decision::{Decision, Event, Patience, Policy, Start, State, UplinkState};
+use super::decision::{Decision, Event, Patience, Policy, Seen, Start, State, UplinkState, Which};
 use super::gateway::{Gateways, NoAnswer};
-use super::health::{Seen, Which};
 use super::journal::Journal;
 use super::links::{Kernel, Link};
+use super::lock::is_locked;
+use super::names::{matches, rank};
 use super::orders::{Inbox, Order};
 use super::probe::{Probe, ProbeError, Probes, Target};
 use super::routes::is_strict;
 use super::targets::Targets;
-use super::{Outside, Report};
+use super::{Outside, Report, poll_for};
 use crate::device::config;
 use crate::device::heartbeat::dial;
 use crate::device::os::routes::gateway;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{FlockOperation, flock};
-use std::fs::File;
+use rustix::event::{PollFd, PollFlags};
 use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -402,82 +401,5 @@ impl Drop for Watch<'_> {
     /// What is decided no longer holds; the kernel decides.
     fn drop(&mut self) {
         self.outside.line.use_uplinks(Vec::new());
-    }
-}
-
-fn rank(config: &config::Network, name: &str) -> Option<usize> {
-    if config.ap_interfaces.iter().any(|pattern| matches(pattern, name)) {
-        return None;
-    }
-    config.interfaces.iter().position(|pattern| matches(pattern, name))
-}
-
-fn matches(pattern: &str, name: &str) -> bool {
-    match pattern.strip_suffix('*') {
-        Some(beginning) => name.starts_with(beginning),
-        None => pattern == name,
-    }
-}
-
-/// Whether another process holds a lock on the file. It need not exist.
-fn is_locked(path: &Path) -> bool {
-    let Ok(file) = File::open(path) else { return false };
-    // Shared: two that look do not take each other for a lock.
-    match flock(&file, FlockOperation::NonBlockingLockShared) {
-        // Not only closed: a child that was just forked may still hold the descriptor.
-        Ok(()) => _ = flock(&file, FlockOperation::Unlock),
-        Err(error) => return error == rustix::io::Errno::WOULDBLOCK,
-    }
-    false
-}
-
-/// Waits until something happens on `fds`, a signal arrives, or `wait` is over.
-///
-/// # Errors
-/// As the kernel says.
-pub fn poll_for(fds: &mut [PollFd], wait: Option<Duration>) -> io::Result<()> {
-    let timeout = wait.map(|wait| Timespec {
-        tv_sec: wait.as_secs().try_into().unwrap_or(i64::MAX),
-        tv_nsec: wait.subsec_nanos().into(),
-    });
-    match poll(fds, timeout.as_ref()) {
-        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_interface_is_ranked_by_its_name_or_the_beginning_of_it() {
-        let text =
-            "[network]\ninterfaces = [\"eth0\", \"enx*\", \"wlan0\"]\nap_interfaces = [\"wlan0\", \"ap*\"]";
-        let source = crate::config::Source::new("c.toml", text);
-        let network = config::Config::from_source(&source, &|_| None).expect("good").network;
-        for (name, expected) in [
-            ("eth0", Some(0)),
-            ("enx0011", Some(1)),
-            ("eth0.5", None),
-            ("wlan0", None),
-            ("ap0", None),
-            ("lo", None),
-        ] {
-            assert_eq!(rank(&network, name), expected, "{name}");
-        }
-    }
-
-    #[test]
-    fn another_holders_lock_is_seen_and_a_missing_file_is_none() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let path = dir.path().join("failover.lock");
-        assert!(!is_locked(&path));
-        let file = File::create(&path).expect("created");
-        assert!(!is_locked(&path));
-        flock(&file, FlockOperation::LockExclusive).expect("locked");
-        assert!(is_locked(&path));
-        flock(&file, FlockOperation::Unlock).expect("unlocked");
-        assert!(!is_locked(&path));
     }
 }

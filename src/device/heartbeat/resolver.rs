@@ -98,6 +98,21 @@ impl Names {
         }
     }
 
+    /// The addresses of `host` if they are known; asks for them where that is due, and never waits, neither for DNS
+    /// nor for a thread that does.
+    pub fn known(&self, host: &str, port: u16) -> Option<Vec<SocketAddr>> {
+        if let Ok(ip) = host.trim_matches(['[', ']']).parse::<IpAddr>() {
+            return Some(vec![SocketAddr::new(ip, port)]);
+        }
+        let name = Name { host: host.to_owned(), port };
+        let mut known = self.known.try_lock().ok()?;
+        for answer in self.answers.try_iter() {
+            learn(&mut known, answer);
+        }
+        self.ask(&mut known, &name);
+        known.iter().find(|k| k.name == name && !k.addresses.is_empty()).map(|k| k.addresses.clone())
+    }
+
     /// The addresses did not work: they are asked for again at the next use, which still gets the known ones.
     pub fn doubt(&self) {
         for known in self.known.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
@@ -225,6 +240,17 @@ mod tests {
         let deadline = Instant::now() + LONG;
         while names.resolve("example.test", 80, LONG).expect("known") != address(2) {
             assert!(Instant::now() < deadline, "the new address never came");
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn whoever_does_not_want_to_wait_gets_what_is_known_and_has_it_asked_for() {
+        let names = Names::start(|_, _| Ok(address(4))).expect("started");
+        assert_eq!(names.known("127.0.0.1", 80), Some(vec![SocketAddr::from(([127, 0, 0, 1], 80))]));
+        let deadline = Instant::now() + LONG;
+        while names.known("example.test", 80) != Some(address(4)) {
+            assert!(Instant::now() < deadline, "it was never asked for");
             thread::yield_now();
         }
     }

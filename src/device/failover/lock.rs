@@ -1,0 +1,35 @@
+//! The failover lock, by which other programs keep uplinks as they are.
+
+use rustix::fs::{FlockOperation, flock};
+use std::fs::File;
+use std::path::Path;
+
+/// Whether another process holds a lock on the file. It need not exist.
+pub fn is_locked(path: &Path) -> bool {
+    let Ok(file) = File::open(path) else { return false };
+    // Shared: two that look do not take each other for a lock.
+    match flock(&file, FlockOperation::NonBlockingLockShared) {
+        // Not only closed: a child that was just forked may still hold the descriptor.
+        Ok(()) => _ = flock(&file, FlockOperation::Unlock),
+        Err(error) => return error == rustix::io::Errno::WOULDBLOCK,
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_holders_lock_is_seen_and_a_missing_file_is_none() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("failover.lock");
+        assert!(!is_locked(&path));
+        let file = File::create(&path).expect("created");
+        assert!(!is_locked(&path));
+        flock(&file, FlockOperation::LockExclusive).expect("locked");
+        assert!(is_locked(&path));
+        flock(&file, FlockOperation::Unlock).expect("unlocked");
+        assert!(!is_locked(&path));
+    }
+}

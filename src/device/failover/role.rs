@@ -1,0 +1,55 @@
+//! How an uplink is used, which decides how often it is probed.
+
+use std::time::{Duration, Instant};
+
+/// Gateway probes are cheap (one ARP or neighbour solicitation), and the only thing that sees a switch die while
+/// the carrier stays: 500 ms + 3 x 100 ms in the kernel is Dead within 0.9 s.
+const GATEWAY_ACTIVE: Duration = Duration::from_millis(500);
+const GATEWAY_STANDBY: Duration = Duration::from_secs(2);
+/// The whole way out, by a TCP connection; a standby may be metered.
+const UPSTREAM_ACTIVE: Duration = Duration::from_secs(5);
+pub const UPSTREAM_STANDBY: Duration = Duration::from_secs(30);
+/// An uplink that would be taken back is asked often until it has answered [`super::health::PROBES_IN_A_ROW`] times.
+const UPSTREAM_TRIAL: Duration = Duration::from_secs(1);
+/// Without any network, whatever comes back first is wanted within a second.
+const UPSTREAM_OFFLINE: Duration = Duration::from_millis(500);
+
+/// A probe may come early by this part of its interval, to share a wake-up with another.
+const COALESCE: u32 = 10;
+
+/// What an uplink is at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    Active,
+    Standby,
+    /// Better than the active one, and so taken back once it has proved itself.
+    Trial,
+    /// Nothing works.
+    Offline,
+    /// Nothing works, and has not for a while: a fleet must not hammer a server that is down.
+    LongOffline,
+}
+
+impl Role {
+    pub fn gateway(self) -> Duration {
+        match self {
+            Role::Active | Role::Offline | Role::LongOffline => GATEWAY_ACTIVE,
+            Role::Standby | Role::Trial => GATEWAY_STANDBY,
+        }
+    }
+
+    pub fn upstream(self, proved: bool) -> Duration {
+        match self {
+            Role::Trial if !proved => UPSTREAM_TRIAL,
+            Role::Active | Role::Trial | Role::LongOffline => UPSTREAM_ACTIVE,
+            Role::Standby => UPSTREAM_STANDBY,
+            Role::Offline => UPSTREAM_OFFLINE,
+        }
+    }
+}
+
+/// A probe that is nearly due comes along with whatever woke the thread.
+pub fn early(due: Instant, last: Option<Instant>) -> Instant {
+    let slack = last.map_or(Duration::ZERO, |last| due.saturating_duration_since(last) / COALESCE);
+    due.checked_sub(slack).unwrap_or(due)
+}
