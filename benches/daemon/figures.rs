@@ -1,5 +1,8 @@
 //! The limits, and how a figure is printed beside its own.
 
+// Each benchmark uses a part of it.
+#![allow(dead_code)]
+
 use std::fmt;
 
 /// What the project promises; each figure names the one that it is held against.

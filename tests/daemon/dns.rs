@@ -1,11 +1,11 @@
 //! A name server that hangs. Needs root, for port 53 and a mount namespace with a resolv.conf of its own.
 
-use crate::skip;
 use crate::stop::assert_stops;
 use crate::support::daemon::{Daemon, PROGRAM, Setup};
 use crate::support::dns::{self, NameServer};
 use crate::support::notify::NotifySocket;
 use crate::support::server::{Reply, Server};
+use crate::support::skip;
 use rustix::process::Signal;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};

@@ -1,6 +1,7 @@
 //! A request as a server sees it.
 
 use std::io::{self, BufRead};
+use std::net::SocketAddr;
 use std::time::Instant;
 
 /// A request, and what the socket told about it.
@@ -12,6 +13,8 @@ pub struct Request {
     pub connection: usize,
     /// Counts the connection's requests from 0.
     pub number: usize,
+    /// Whom it came from.
+    pub peer: SocketAddr,
     pub method: String,
     pub target: String,
     headers: Vec<(String, String)>,
@@ -50,6 +53,7 @@ pub fn read_request(
     reader: &mut impl BufRead,
     connection: usize,
     number: usize,
+    peer: SocketAddr,
 ) -> io::Result<Option<Request>> {
     let mut line = String::new();
     if reader.read_line(&mut line)? == 0 {
@@ -65,7 +69,7 @@ pub fn read_request(
         let Some((name, value)) = line.split_once(':') else { break };
         headers.push((name.trim().to_owned(), value.trim().to_owned()));
     }
-    let mut request = Request { at, connection, number, method, target, headers, body: Vec::new() };
+    let mut request = Request { at, connection, number, peer, method, target, headers, body: Vec::new() };
     let length = request.header("content-length").map_or(0, |text| text.parse().expect("a length"));
     request.body.resize(length, 0);
     reader.read_exact(&mut request.body)?;

@@ -74,6 +74,8 @@ type Script = dyn Fn(&Request) -> Reply + Send + Sync;
 /// Stops and closes everything on drop.
 pub struct Server {
     address: SocketAddr,
+    /// The same as the accepting thread's.
+    listener: TcpListener,
     arrivals: Receiver<Arrival>,
     shared: Arc<Shared>,
 }
@@ -124,9 +126,9 @@ impl Server {
             seen,
         });
         let address = listener.local_addr().expect("bound");
-        let accepting = Arc::clone(&shared);
-        thread::spawn(move || accept(&listener, &accepting));
-        Server { address, arrivals, shared }
+        let (accepting, shared_listener) = (Arc::clone(&shared), listener.try_clone().expect("a descriptor"));
+        thread::spawn(move || accept(&shared_listener, &accepting));
+        Server { address, listener, arrivals, shared }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -205,8 +207,8 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.shared.stopping.store(true, Ordering::SeqCst);
-        // Wakes the accepting thread; nothing to wake if it is gone.
-        let _ = TcpStream::connect(self.address);
+        // Wakes the accepting thread, also one in another network namespace; nothing to wake if it is gone.
+        let _ = SockRef::from(&self.listener).shutdown(Shutdown::Both);
         if let Ok(open) = self.shared.open.lock() {
             open.values().for_each(|stream| close(stream, false));
         }
@@ -243,7 +245,8 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
 fn serve(stream: Stream, connection: usize, shared: &Shared) -> io::Result<()> {
     let mut reader = BufReader::new(stream);
     let mut number = 0;
-    while let Some(request) = read_request(&mut reader, connection, number)? {
+    let peer = reader.get_ref().socket().peer_addr()?;
+    while let Some(request) = read_request(&mut reader, connection, number, peer)? {
         number += 1;
         let script = Arc::clone(&shared.script.lock().expect("no panic"));
         let reply = script(&request);

@@ -1,0 +1,70 @@
+//! What the failover thread costs while nothing happens.
+
+use crate::figures::{Figure, Table};
+use crate::rig::Plan;
+use crate::support::net::UPLINKS;
+use crate::{limits, rounds};
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The name of the thread.
+const THREAD: &str = "failover";
+/// After the last change, for probes of standbys to find their pace.
+const SETTLE: Duration = Duration::from_secs(5);
+
+pub fn measure(plan: &crate::Plan) -> Vec<Table> {
+    let with = cost("gateway probes on", &[], limits::WAKE_UPS_PER_S, plan.window);
+    let off = &[("network.gateway_probe", "false")];
+    let without = cost("gateway probes off", off, limits::WAKE_UPS_PER_S_WITHOUT_PROBES, plan.window);
+    vec![with, without]
+}
+
+fn cost(title: &str, keys: &'static [(&str, &str)], limit: f64, window: Duration) -> Table {
+    let rig = rounds::start(Plan { keys, interval: "5s", ..Plan::new("routes") });
+    std::thread::sleep(SETTLE);
+    let thread = Thread::of(rig.daemon.pid());
+    let before = thread.counts();
+    std::thread::sleep(window);
+    let after = thread.counts();
+    let wake_ups = (after.wake_ups - before.wake_ups) as f64;
+    let cpu_us = (after.cpu_ns - before.cpu_ns) as f64 / 1e3;
+    let seconds = window.as_secs_f64();
+    let title = format!("The failover thread at rest, {title}, {} uplinks, {seconds} s", UPLINKS.len());
+    let mut table = Table::new(title);
+    table.add(Figure::new("wake-ups a second", wake_ups / seconds, "").at_most(limit));
+    let each = Figure::new("CPU per wake-up", cpu_us / wake_ups.max(1.0), "us");
+    table.add(each.at_most(limits::CPU_US_PER_WAKE_UP));
+    table.add(Figure::new("CPU a minute", cpu_us / 1e3 / seconds * 60.0, "ms"));
+    table
+}
+
+/// A thread of a process, in /proc.
+struct Thread(PathBuf);
+
+/// What only ever grows.
+struct Counts {
+    wake_ups: u64,
+    cpu_ns: u64,
+}
+
+impl Thread {
+    fn of(pid: u32) -> Thread {
+        let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("the daemon runs");
+        let named =
+            |path: &PathBuf| fs::read_to_string(path.join("comm")).is_ok_and(|name| name.trim() == THREAD);
+        let found = tasks.flatten().map(|entry| entry.path()).find(named);
+        Thread(found.unwrap_or_else(|| panic!("the daemon has no thread named {THREAD}")))
+    }
+
+    fn counts(&self) -> Counts {
+        let read = |name: &str| fs::read_to_string(self.0.join(name)).expect("the thread lives");
+        let status = read("status");
+        // Each wait of a thread ends in one wake-up.
+        let wake_ups = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        let wake_ups = wake_ups.and_then(|n| n.trim().parse().ok()).expect("a count of switches");
+        // "time on the processor in ns, time in the queue, time slices"
+        let cpu_ns = read("schedstat").split(' ').next().and_then(|n| n.parse().ok()).expect("schedstat");
+        Counts { wake_ups, cpu_ns }
+    }
+}

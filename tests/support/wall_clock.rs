@@ -1,0 +1,63 @@
+//! A wall clock of the test's own for one process, by libfaketime; its monotonic clock stays the machine's.
+
+use super::daemon::{Daemon, Setup};
+use super::skip;
+use std::path::{Path, PathBuf};
+
+/// What libfaketime leaves in /dev/shm goes with it.
+pub struct WallClock {
+    library: String,
+    offset: PathBuf,
+    pid: Option<u32>,
+}
+
+impl WallClock {
+    /// `None` where libfaketime is missing; Debian's package puts it into /usr/lib/<architecture>/faketime/.
+    pub fn new() -> Option<WallClock> {
+        let found = std::fs::read_dir("/usr/lib")
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path().join("faketime/libfaketimeMT.so.1"))
+            .find(|path| Path::exists(path));
+        if found.is_none() {
+            skip("no libfaketime (apt-get install libfaketime)");
+        }
+        let library = found?.to_str().expect("UTF-8").to_owned();
+        Some(WallClock { library, offset: PathBuf::new(), pid: None })
+    }
+
+    /// The daemon of this setup has this clock, which is right at first.
+    pub fn given_to(&mut self, setup: Setup) -> Setup {
+        let offset = setup.scratch().file("offset", "+0");
+        self.offset = PathBuf::from(&offset);
+        setup
+            .env("LD_PRELOAD", &self.library)
+            .env("FAKETIME_TIMESTAMP_FILE", &offset)
+            .env("FAKETIME_NO_CACHE", "1")
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+            .env("DONT_FAKE_MONOTONIC", "1")
+    }
+
+    /// Whose clock it is, for what has to be removed after a kill.
+    pub fn belongs_to(&mut self, daemon: &Daemon) {
+        self.pid = Some(daemon.pid());
+    }
+
+    /// To so far from the right time, such as "-365d". In one step, as the kernel does it: never an empty file.
+    pub fn step(&self, daemon: &Daemon, offset: &str) {
+        let next = daemon.setup().scratch().file("offset.new", offset);
+        std::fs::rename(next, &self.offset).expect("the same directory");
+    }
+}
+
+impl Drop for WallClock {
+    fn drop(&mut self) {
+        // libfaketime removes it when its process ends in an orderly way, and only then.
+        let Some(pid) = self.pid else { return };
+        for name in [format!("faketime_shm_{pid}"), format!("sem.faketime_sem_{pid}")] {
+            // Usually gone.
+            let _ = std::fs::remove_file(Path::new("/dev/shm").join(name));
+        }
+    }
+}
