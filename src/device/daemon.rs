@@ -26,7 +26,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long a stop may take altogether; the farewell's 2 s are in it.
-const STOP: Duration = Duration::from_millis(2400);
+const STOP: Duration = Duration::from_millis(2200);
 
 /// Removing two routes takes less than a millisecond.
 const CLEANUP: Duration = Duration::from_millis(200);
