@@ -101,6 +101,9 @@ impl Line {
         let live = lock(&self.live);
         self.cut.store(true, Ordering::SeqCst);
         for socket in live.iter().filter_map(Weak::upgrade) {
+            // What is in its queue is dropped when it is closed: an old heartbeat must not arrive after the new one
+            // because a dead uplink came back.
+            let _ = socket.set_linger(Some(Duration::ZERO));
             // A socket that is just connecting is interrupted as well; one that has ended says an error.
             let _ = socket.shutdown(Shutdown::Both);
         }
