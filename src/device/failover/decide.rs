@@ -64,6 +64,9 @@ impl Uplinks {
             Event::Portal { index, free } => {
                 self.track(index).into_iter().for_each(|track| track.portal(free, now));
             }
+            Event::PortalNotAsked { index } => {
+                self.track(index).into_iter().for_each(|track| track.portal_not_asked(now));
+            }
             Event::Acknowledged { interface } => self.heartbeat_over(&interface, now),
             Event::Manual { interface, until } => self.manual = Some((interface, until)),
             Event::Auto => self.manual = None,

@@ -38,8 +38,10 @@ pub enum Event {
     Upstream { index: u32, works: Option<bool> },
     /// A gateway probe's end.
     Gateway { index: u32, answers: bool },
-    /// A captive portal check's end.
-    Portal { index: u32, free: bool },
+    /// A captive portal check's end; `None` says nothing of the network: the page's server has a fault.
+    Portal { index: u32, free: Option<bool> },
+    /// The page's name has not been looked up yet.
+    PortalNotAsked { index: u32 },
     /// A heartbeat over this interface was acknowledged.
     Acknowledged { interface: String },
     /// Somebody wants this uplink, for ever or until then.

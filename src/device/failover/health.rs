@@ -12,6 +12,8 @@ const ACKNOWLEDGED: Duration = Duration::from_secs(10);
 /// A login page may begin to stand in the way at any time; somebody who has just logged in waits for it to stop.
 const PORTAL: Duration = Duration::from_secs(30);
 const PORTAL_CAPTIVE: Duration = Duration::from_secs(5);
+/// DNS takes less, where it works.
+const PORTAL_LOOKUP: Duration = Duration::from_secs(2);
 /// No look lasts longer: a try has at most 10 s. One that was never answered is forgotten then.
 const LOOK: Duration = Duration::from_secs(15);
 /// Taken back only after so many answers.
@@ -199,7 +201,11 @@ impl Track {
         }
         self.last_success = Some(now);
         match vouched {
-            true => self.vouched = Some(now),
+            true => {
+                self.vouched = Some(now);
+                // No portal lets a heartbeat through.
+                self.portal = Portal::Free;
+            }
             false => self.in_a_row = self.in_a_row.saturating_add(1),
         }
         self.valid_since.get_or_insert(now);
@@ -279,17 +285,23 @@ impl Track {
         }
     }
 
-    pub fn portal(&mut self, free: bool, now: Instant) {
+    /// A check that tells nothing leaves a portal one, and anything else free: it must not keep an uplink from use.
+    pub fn portal(&mut self, free: Option<bool>, now: Instant) {
         if !self.usable() {
             return;
         }
         let before = self.portal;
-        self.portal = if free { Portal::Free } else { Portal::Captive };
+        self.portal = match free {
+            Some(true) => Portal::Free,
+            Some(false) => Portal::Captive,
+            None if before == Portal::Captive => Portal::Captive,
+            None => Portal::Free,
+        };
         if before == self.portal {
             return;
         }
         self.not_valid();
-        if free && self.upstream == Upstream::Works {
+        if self.portal == Portal::Free && self.upstream == Upstream::Works {
             self.valid_since = Some(now);
         }
     }
@@ -338,7 +350,7 @@ impl Track {
             // It accepts any connection: only the page tells when it is gone.
             return Some(last + UPSTREAM_STANDBY);
         }
-        let due = last + role.upstream(self.in_a_row >= PROBES_IN_A_ROW || self.upstream == Upstream::Failed);
+        let due = last + role.upstream(self.in_a_row >= PROBES_IN_A_ROW, self.upstream == Upstream::Failed);
         Some(self.vouched.filter(|_| role == Role::Active).map_or(due, |at| due.max(at + ACKNOWLEDGED)))
     }
 
@@ -378,6 +390,10 @@ impl Track {
         let interval = if captive { PORTAL_CAPTIVE } else { PORTAL };
         let asked = self.usable() && (self.upstream == Upstream::Works || captive);
         asked.then(|| self.last_portal.map_or(now, |last| last + interval))
+    }
+
+    pub fn portal_not_asked(&mut self, now: Instant) {
+        self.last_portal = now.checked_sub(PORTAL - PORTAL_LOOKUP);
     }
 
     pub fn start_portal(&mut self, now: Instant) {

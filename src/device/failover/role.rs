@@ -9,6 +9,8 @@ const GATEWAY_STANDBY: Duration = Duration::from_secs(2);
 /// The whole way out, by a TCP connection; a standby may be metered.
 const UPSTREAM_ACTIVE: Duration = Duration::from_secs(5);
 pub const UPSTREAM_STANDBY: Duration = Duration::from_secs(30);
+/// A standby that failed: its return is to be known before it is needed. A question without an answer has 60 bytes.
+const UPSTREAM_FAILED: Duration = Duration::from_secs(10);
 /// An uplink that would be taken back is asked often until it has answered [`super::health::PROBES_IN_A_ROW`] times.
 const UPSTREAM_TRIAL: Duration = Duration::from_secs(1);
 /// Without any network, whatever comes back first is wanted within a second.
@@ -38,10 +40,12 @@ impl Role {
         }
     }
 
-    pub fn upstream(self, proved: bool) -> Duration {
+    /// `proved`: it has answered often enough; `failing`: it does not answer.
+    pub fn upstream(self, proved: bool, failing: bool) -> Duration {
         match self {
-            Role::Trial if !proved => UPSTREAM_TRIAL,
+            Role::Trial if !proved && !failing => UPSTREAM_TRIAL,
             Role::Active | Role::Trial | Role::LongOffline => UPSTREAM_ACTIVE,
+            Role::Standby if failing => UPSTREAM_FAILED,
             Role::Standby => UPSTREAM_STANDBY,
             Role::Offline => UPSTREAM_OFFLINE,
         }

@@ -8,7 +8,6 @@ use crate::device::heartbeat::resolver::Names;
 use crate::device::os::egress::egress;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Where probes go.
 #[derive(Debug)]
@@ -72,7 +71,7 @@ impl Targets {
     pub fn page(&self, link: &Link) -> Option<Page> {
         let url = self.page.as_ref()?;
         let host = url.host()?;
-        let addresses = self.names.resolve(host, url.port_u16().unwrap_or(80), Duration::ZERO).ok()?;
+        let addresses = self.names.known(host, url.port_u16().unwrap_or(80))?;
         let address = addresses.into_iter().find(|address| link.has_family(address.is_ipv6()))?;
         let path = url.path_and_query().map_or("/", |path| path.as_str());
         Some(Page { address, host: url.authority()?.to_string(), path: path.to_owned() })

@@ -207,9 +207,9 @@ impl<'a> Watch<'a> {
                 (Target::Tcp(_), Err(error)) => {
                     Event::Upstream { index, works: error.is_the_uplinks().then_some(false) }
                 }
-                (Target::Portal(_), Ok(_)) => Event::Portal { index, free: true },
-                (Target::Portal(_), Err(ProbeError::Portal)) => Event::Portal { index, free: false },
-                (Target::Portal(_), Err(_)) => continue,
+                (Target::Portal(_), Ok(_)) => Event::Portal { index, free: Some(true) },
+                (Target::Portal(_), Err(ProbeError::Portal)) => Event::Portal { index, free: Some(false) },
+                (Target::Portal(_), Err(_)) => Event::Portal { index, free: None },
             };
             self.uplinks.learn(event, now);
         }
@@ -369,9 +369,12 @@ impl<'a> Watch<'a> {
                 Start::Portal { index } => {
                     let link = self.kernel.table().links().find(|link| link.index == index);
                     let page = link.and_then(|link| Some((link.name.clone(), self.targets.page(link)?)));
-                    if let Some((name, page)) = page {
-                        self.probes
-                            .start(now, Probe { index, name, target: Target::Portal(page), timeout: PORTAL });
+                    match page {
+                        Some((name, page)) => {
+                            let target = Target::Portal(page);
+                            self.probes.start(now, Probe { index, name, target, timeout: PORTAL });
+                        }
+                        None => self.uplinks.learn(Event::PortalNotAsked { index }, now),
                     }
                 }
             }

@@ -84,7 +84,7 @@ impl Device {
             let (index, event) = match probe {
                 Start::Upstream { index, .. } => (index, Event::Upstream { index, works: Some(true) }),
                 Start::Gateway { index } => (index, Event::Gateway { index, answers: true }),
-                Start::Portal { index } => (index, Event::Portal { index, free: true }),
+                Start::Portal { index } => (index, Event::Portal { index, free: Some(true) }),
             };
             let place = (index - ETH0) as usize;
             let answers = if matches!(probe, Start::Gateway { .. }) { &self.gateway } else { &self.works };
@@ -302,6 +302,19 @@ fn a_dead_uplink_is_the_last_resort_and_one_that_comes_back_is_found_within_a_se
 }
 
 #[test]
+fn a_standby_that_died_is_reported_and_its_return_too_long_before_the_next_round_of_standbys() {
+    let mut device = Device::settled();
+    device.works[2] = false;
+    device.pass(SECOND * 33);
+    assert_eq!(device.health(), vec![Valid, Valid, Dead]);
+    device.works[2] = true;
+    // A question that is on its way now is lost: here, nobody answers it later.
+    device.pass(SECOND * 16);
+    assert_eq!(device.health(), vec![Valid; 3]);
+    assert!(device.switches.is_empty() && device.triggers.is_empty());
+}
+
+#[test]
 fn a_silent_gateway_is_dead_at_once_and_forgotten_when_packets_pass_all_the_same() {
     let mut device = Device::settled();
     device.seen.iter_mut().for_each(|seen| seen.gateway = true);
@@ -363,8 +376,14 @@ fn a_portal_is_left_and_not_taken_back_before_it_is_gone() {
     device.links();
     device.pass(SECOND * 60);
     assert_eq!(device.health(), vec![Valid; 3]);
-    device.tell(Event::Portal { index: ETH0, free: false });
+    device.tell(Event::Portal { index: ETH0, free: Some(false) });
     assert_eq!((device.state().as_str(), device.health()[0]), ("failover_to_wlan1", Health::Portal));
+    device.uplinks.learn(Event::Portal { index: ETH0, free: None }, device.now);
+    assert_eq!(
+        device.uplinks.report()[0].state,
+        Health::Portal,
+        "a check that tells nothing changes nothing"
+    );
     // The double behind this test answers "free" at the next check.
     device.pass(SECOND * 20);
     assert_eq!(device.state(), "eth0_priority");
@@ -441,7 +460,10 @@ impl Chaos {
             10 => self.device.gateway[place] = !self.device.gateway[place],
             11 => self.device.acknowledge(&name),
             12 => self.device.tell(Event::Gateway { index, answers: self.random.bool() }),
-            13 => self.device.tell(Event::Portal { index, free: self.random.u8(..4) > 0 }),
+            13 => {
+                let free = [Some(true), Some(true), Some(false), None][self.random.usize(..4)];
+                self.device.tell(Event::Portal { index, free });
+            }
             14 => self.device.tell(Event::Upstream { index, works: None }),
             15 => self.device.tell(Event::Locked(self.random.u8(..4) == 0)),
             16 => self.device.tell(Event::AccessPoint(self.random.bool())),
