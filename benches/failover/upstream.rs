@@ -11,6 +11,8 @@ const MOST_ROUNDS: usize = 10;
 const MOST_GATEWAYS: usize = 30;
 /// Of the scheduled heartbeats here.
 const BEAT: Duration = Duration::from_secs(2);
+/// As for all rounds, with the timeout that is the default.
+const KEYS: &[(&str, &str)] = &[("network.failback_hold", "\"5m\""), ("heartbeat.timeout", "\"2s\"")];
 
 pub fn upstream(plan: &crate::Plan) -> Vec<Table> {
     ["observe", "routes"].into_iter().map(|mode| dropped(mode, plan.rounds.min(MOST_ROUNDS))).collect()
@@ -18,7 +20,7 @@ pub fn upstream(plan: &crate::Plan) -> Vec<Table> {
 
 /// The next heartbeat after its beat, and the state after the fault.
 fn dropped(mode: &'static str, rounds: usize) -> Table {
-    let rig = rounds::start(Plan { interval: "2s", ..rounds::plan(mode) });
+    let rig = rounds::start(Plan { interval: "2s", keys: KEYS, ..rounds::plan(mode) });
     let round = |number: usize| {
         let dead = rounds::ready(&rig);
         let before = rig.server.request_that(|request| request.reason() == "scheduled");
@@ -29,6 +31,9 @@ fn dropped(mode: &'static str, rounds: usize) -> Table {
         let late = next.at.saturating_duration_since(before.at + BEAT);
         let told = rig.wait("the state follows", |seen| active(seen) != dead && health(seen, dead) == "dead");
         rig.net.restore_upstream(dead);
+        // What was learnt of the link goes with its carrier; as a standby it would be asked again in 30 s.
+        rig.net.carrier(dead, false);
+        rig.net.carrier(dead, true);
         (late, told.at.saturating_duration_since(fault))
     };
     let (late, follows): (Vec<_>, Vec<_>) = (0..rounds).map(round).unzip();
