@@ -119,8 +119,6 @@ impl Daemon {
         let (orders, uplinks, failover_ended) = start_failover(&config, &line, &names, &trigger)?;
         let inbox = Inbox { metrics: metrics_in, uplinks, triggers, control: heartbeat_orders };
         let acknowledged = orders.clone();
-        let slow = orders.clone();
-        line.watch(move || slow.slow());
         let delivered = Box::new(move |interface: &str| acknowledged.acknowledged(interface));
         let thread = Heartbeat::new(
             config.heartbeat.clone(),

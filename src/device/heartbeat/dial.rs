@@ -6,7 +6,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 /// A second address is tried beside the first one after this (RFC 8305, happy eyeballs).
@@ -25,15 +25,6 @@ pub struct Uplink {
     pub name: String,
 }
 
-/// Called when an answer is slow; see [`Line::watch`].
-struct Watcher(Box<dyn Fn() + Send + Sync>);
-
-impl std::fmt::Debug for Watcher {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Watcher")
-    }
-}
-
 /// What the failover thread and the heartbeat thread share: over which uplinks to dial, and the sockets that are
 /// open or being opened, for whoever has to cut them.
 #[derive(Debug, Default)]
@@ -48,7 +39,6 @@ pub struct Line {
     /// Since the last [`Line::begin`].
     cut: AtomicBool,
     dialled: AtomicU64,
-    watcher: OnceLock<Watcher>,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -109,19 +99,6 @@ impl Line {
             let _ = socket.set_linger(Some(Duration::ZERO));
             // A socket that is just connecting is interrupted as well; one that has ended says an error.
             let _ = socket.shutdown(Shutdown::Both);
-        }
-    }
-
-    /// `slow` is called while a heartbeat waits for its answer longer than usual: a kept connection over an uplink
-    /// that has died tells nothing. Only the first watcher counts.
-    pub fn watch(&self, slow: impl Fn() + Send + Sync + 'static) {
-        let _ = self.watcher.set(Watcher(Box::new(slow)));
-    }
-
-    /// An answer is slow.
-    pub fn doubt(&self) {
-        if let Some(Watcher(slow)) = self.watcher.get() {
-            slow();
         }
     }
 
