@@ -28,6 +28,8 @@ pub struct Watchdog {
     /// `None` where nobody listens: then it costs no wake-up.
     every: Option<Duration>,
     fed: Instant,
+    /// The status line is not true any more.
+    news: bool,
 }
 
 /// How often the status line is renewed where no watchdog asks for more.
@@ -38,7 +40,7 @@ impl Watchdog {
     pub fn from_environment(now: Instant) -> Watchdog {
         let listener = std::env::var_os("NOTIFY_SOCKET");
         let every = sd_notify::watchdog_enabled().map_or(STATUS_EVERY, |limit| limit / 3);
-        Watchdog { every: listener.map(|_| every), fed: now }
+        Watchdog { every: listener.map(|_| every), fed: now, news: false }
     }
 
     /// When the loop has to pass again, at the latest.
@@ -46,10 +48,17 @@ impl Watchdog {
         self.every.map(|every| self.fed + every)
     }
 
-    /// Called in each pass; says something at most once per period. `status` is systemd's STATUS= line.
+    /// The status line has changed in a way that a person must see at once.
+    pub fn has_news(&mut self) {
+        self.news = true;
+    }
+
+    /// Called in each pass; says something once per period, and where there is news. `status` is systemd's STATUS=
+    /// line.
     pub fn pass(&mut self, now: Instant, status: impl FnOnce() -> String) {
-        if self.due().is_some_and(|due| now >= due) {
+        if self.due().is_some_and(|due| self.news || now >= due) {
             self.fed = now;
+            self.news = false;
             notify(&[NotifyState::Watchdog, NotifyState::Status(&status())]);
         }
     }
@@ -62,7 +71,7 @@ mod tests {
     #[test]
     fn the_watchdog_is_fed_once_per_period_however_often_the_loop_passes() {
         let begin = Instant::now();
-        let mut watchdog = Watchdog { every: Some(Duration::from_secs(10)), fed: begin };
+        let mut watchdog = Watchdog { every: Some(Duration::from_secs(10)), fed: begin, news: false };
         let mut asked = 0;
         for second in 1..=30 {
             watchdog.pass(begin + Duration::from_secs(second), || {
@@ -72,5 +81,11 @@ mod tests {
         }
         assert_eq!(asked, 3);
         assert_eq!(watchdog.due(), Some(begin + Duration::from_secs(40)));
+        watchdog.has_news();
+        watchdog.pass(begin + Duration::from_secs(31), || {
+            asked += 1;
+            String::new()
+        });
+        assert_eq!(asked, 4, "news does not wait");
     }
 }

@@ -144,6 +144,8 @@ pub struct Heartbeat {
     counts: Counts,
     seq: u64,
     last_result: String,
+    /// Whether the server took the last heartbeat.
+    works: Option<bool>,
     watchdog: Watchdog,
 }
 
@@ -169,6 +171,7 @@ impl Heartbeat {
             snapshot_file: SnapshotFile::new(snapshot_file),
             counts: Counts::default(),
             seq: 0,
+            works: None,
             watchdog: Watchdog::from_environment(Instant::now()),
         }
     }
@@ -183,6 +186,7 @@ impl Heartbeat {
         }
         systemd::ready(&self.last_result);
         self.beat(Cause::Call(Reason::Startup), Instant::now());
+        self.feed_watchdog();
         loop {
             select! {
                 recv(ticker.due()) -> _ => {
@@ -294,7 +298,11 @@ impl Heartbeat {
         }
         self.pace.learn(heartbeat.reason, &outcome, now, fastrand::f64());
         self.last_result = result(&server, &outcome, now - begin);
-        if matches!(outcome, Outcome::Accepted { .. }) {
+        let works = matches!(outcome, Outcome::Accepted { .. });
+        if self.works.replace(works) != Some(works) {
+            self.watchdog.has_news();
+        }
+        if works {
             self.tell_delivered();
         }
         match outcome {
