@@ -365,6 +365,8 @@ try() {
     {
         printf '[heartbeat]\nurl = "http://%s/heartbeat"\n' "${first#listening on }"
         printf '[daemon]\nstate_dir = "%s/state"\nruntime_dir = "%s/run"\n' "$scratch" "$scratch"
+        # Nothing of this machine's network is changed, and nobody outside is asked anything.
+        printf '[network]\nmode = "observe"\nconnectivity_check = ""\ngateway_probe = false\n'
     } >"$scratch/config.toml"
     say "a heartbeat every 5 s, from this machine to this terminal; Ctrl-C ends it"
     env -u HEARTBEAT_URL -u HEARTBEAT_INTERVAL -u REQUEST_TIMEOUT -u PIDFILE -u NOTIFY_SOCKET \

@@ -26,7 +26,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long a stop may take altogether; the farewell's 2 s are in it.
-const STOP: Duration = Duration::from_millis(2400);
+const STOP: Duration = Duration::from_millis(2200);
 
 /// Removing two routes takes less than a millisecond.
 const CLEANUP: Duration = Duration::from_millis(200);
@@ -119,8 +119,6 @@ impl Daemon {
         let (orders, uplinks, failover_ended) = start_failover(&config, &line, &names, &trigger)?;
         let inbox = Inbox { metrics: metrics_in, uplinks, triggers, control: heartbeat_orders };
         let acknowledged = orders.clone();
-        let slow = orders.clone();
-        line.watch(move || slow.slow());
         let delivered = Box::new(move |interface: &str| acknowledged.acknowledged(interface));
         let thread = Heartbeat::new(
             config.heartbeat.clone(),

@@ -68,7 +68,6 @@ impl Uplinks {
                 self.track(index).into_iter().for_each(|track| track.portal_not_asked(now));
             }
             Event::Acknowledged { interface } => self.heartbeat_over(&interface, now),
-            Event::Slow => self.doubt_active(true, now),
             Event::Manual { interface, until } => self.manual = Some((interface, until)),
             Event::Auto => self.manual = None,
             Event::Locked(locked) => self.locked = locked,
@@ -157,20 +156,11 @@ impl Uplinks {
             return;
         }
         // It should have gone over the active one.
-        self.doubt_active(false, now);
-    }
-
-    /// The active uplink gets one more try, and the others show whether they do better.
-    fn doubt_active(&mut self, brief: bool, now: Instant) {
-        let Some(active) = self.active.clone() else { return };
-        let others = self.tracks.iter().any(|track| track.usable() && track.seen.name != active);
-        for track in self.tracks.iter_mut().filter(|track| others && track.usable() && !track.is_doubtful()) {
-            if track.seen.name == active {
-                track.doubt(brief, now);
-            } else if brief {
-                track.hurry();
-            }
-        }
+        let active = self.active.clone();
+        let active = self.tracks.iter_mut().find(|track| Some(&track.seen.name) == active.as_ref());
+        active.into_iter().filter(|track| track.usable() && !track.is_doubtful()).for_each(|track| {
+            track.doubt(now);
+        });
     }
 
     fn health(&self, track: &Track) -> Health {
@@ -366,11 +356,7 @@ impl Uplinks {
             let track = &mut self.tracks[place];
             let index = track.seen.index;
             if track.take_second_try(now) {
-                let patience = match (alone, track.is_brief()) {
-                    (true, _) => Patience::Normal,
-                    (false, true) => Patience::Brief,
-                    (false, false) => Patience::Short,
-                };
+                let patience = if alone { Patience::Normal } else { Patience::Short };
                 starts.push(Start::Upstream { index, which: Which::Last, patience });
             } else if track.upstream_due(role, now).is_some_and(|due| early(due, track.last_look()) <= now) {
                 let which = track.start_upstream(now);

@@ -44,8 +44,6 @@ pub enum Event {
     PortalNotAsked { index: u32 },
     /// A heartbeat over this interface was acknowledged.
     Acknowledged { interface: String },
-    /// A heartbeat over the active uplink waits for its answer longer than usual.
-    Slow,
     /// Somebody wants this uplink, for ever or until then.
     Manual { interface: String, until: Option<Instant> },
     /// Choose by yourself again.

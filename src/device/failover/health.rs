@@ -83,7 +83,6 @@ pub struct Track {
     hold: HoldDown,
     hurry: bool,
     second_try: bool,
-    brief: bool,
     last_upstream: Option<Instant>,
     last_gateway: Option<Instant>,
     last_portal: Option<Instant>,
@@ -108,7 +107,6 @@ impl Track {
             hold: HoldDown::new(failback_hold),
             hurry: false,
             second_try: false,
-            brief: false,
             last_upstream: None,
             last_gateway: None,
             last_portal: None,
@@ -218,7 +216,6 @@ impl Track {
         if !attempt.last_try {
             self.attempt = Some(Attempt { last_try: true, ..attempt });
             self.second_try = true;
-            self.brief = false;
             return Failed::TryAgain;
         }
         self.attempt = None;
@@ -233,17 +230,10 @@ impl Track {
         self.attempt = None;
     }
 
-    /// A heartbeat took another way although this one was to be used, or its answer is slow, which leaves only a
-    /// `brief` time: that counts as a first failed try.
-    pub fn doubt(&mut self, brief: bool, now: Instant) {
+    /// A heartbeat took another way although this one was to be used: that counts as a first failed try.
+    pub fn doubt(&mut self, now: Instant) {
         self.attempt = Some(Attempt { began: now, tried: now, last_try: true });
-        self.brief = brief;
         self.second_try = true;
-    }
-
-    /// Whether the second try has only a brief time.
-    pub fn is_brief(&self) -> bool {
-        self.brief
     }
 
     /// Whether a second try is to be started now.

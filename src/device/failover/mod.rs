@@ -119,7 +119,7 @@ fn wait(inbox: &Inbox, until: Option<Instant>) -> Option<End> {
         match inbox.next() {
             Some(Order::Reload(network)) => return Some(End::Reload(network)),
             Some(Order::Stop) => return Some(End::Stop),
-            Some(Order::Acknowledged { .. } | Order::Slow) => continue,
+            Some(Order::Acknowledged { .. }) => continue,
             None => {}
         }
         let left = until.map(|until| until.saturating_duration_since(Instant::now()));

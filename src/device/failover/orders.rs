@@ -21,8 +21,6 @@ pub enum Order {
         interface: String,
         at: Instant,
     },
-    /// A heartbeat waits for its answer longer than usual.
-    Slow,
     Reload(Box<config::Network>),
     /// Clean up and end.
     Stop,
@@ -70,14 +68,6 @@ impl Orders {
         // Full of the same.
         let _ = sender.try_send(order);
         if lock(&self.settled).as_deref() != Some(interface) {
-            self.wake();
-        }
-    }
-
-    /// A heartbeat waits for its answer longer than usual.
-    pub fn slow(&self) {
-        let delivered = self.sender.as_ref().is_some_and(|sender| sender.try_send(Order::Slow).is_ok());
-        if delivered {
             self.wake();
         }
     }

@@ -18,7 +18,6 @@ use crate::device::config;
 use crate::device::heartbeat::dial;
 use crate::device::os::routes::gateway;
 use rustix::event::{PollFd, PollFlags};
-use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -49,8 +48,6 @@ pub struct Watch<'a> {
     uplinks: Uplinks,
     targets: Targets,
     probes: Probes,
-    /// Of the last upstream probe that was answered, by index.
-    latencies: BTreeMap<u32, Duration>,
     /// Absent without CAP_NET_ADMIN, or where it is not wanted.
     gateways: Option<Gateways>,
     backend: Backend,
@@ -93,7 +90,6 @@ impl<'a> Watch<'a> {
             uplinks: Uplinks::new(policy),
             targets: Targets::new(config, outside.line.clone(), outside.names.clone()),
             probes: Probes::default(),
-            latencies: BTreeMap::new(),
             gateways,
             // Removes what a killed daemon left, which the reading above has seen: read again soon.
             backend: Backend::choose(config.mode, Path::new("/")),
@@ -154,7 +150,6 @@ impl<'a> Watch<'a> {
                 Some(Order::Acknowledged { interface, at }) => {
                     self.uplinks.learn(Event::Acknowledged { interface }, at);
                 }
-                Some(Order::Slow) => self.uplinks.learn(Event::Slow, Instant::now()),
                 Some(Order::Reload(network)) => return Some(End::Reload(network)),
                 Some(Order::Stop) => return Some(End::Stop),
                 None => return None,
@@ -206,9 +201,6 @@ impl<'a> Watch<'a> {
     fn hear_probes(&mut self, now: Instant) {
         for answer in self.probes.finished(now) {
             let index = answer.index;
-            if let (Target::Tcp(_), Ok(reached)) = (&answer.target, &answer.result) {
-                self.latencies.insert(index, reached.latency.min(UPSTREAM));
-            }
             log::trace!("probe over {index}: {answer:?}");
             let event = match (&answer.target, &answer.result) {
                 (Target::Tcp(_), Ok(_)) => Event::Upstream { index, works: Some(true) },
@@ -302,7 +294,6 @@ impl<'a> Watch<'a> {
             self.probes.abandon(unusable.index);
             self.gateways.iter_mut().for_each(|gateways| gateways.abandon(unusable.index));
         }
-        self.latencies.retain(|index, _| all.iter().any(|seen| seen.index == *index));
         self.uplinks.learn(Event::Links(all), now);
         self.uplinks.learn(Event::AccessPoint(access_point), now);
     }
@@ -398,13 +389,11 @@ impl<'a> Watch<'a> {
             Which::Last => targets.last(),
         };
         let Some(&address) = target else { return };
-        // A satellite takes longer than others and is as alive.
-        let usual = self.latencies.get(&index).map_or(Duration::ZERO, |latency| *latency * 3);
         let timeout = match patience {
             Patience::Normal if self.targets.is_check(address) => self.config.connectivity_timeout,
             Patience::Normal => UPSTREAM,
-            Patience::Short => UPSTREAM_SHORT.max(usual),
-            Patience::Brief => UPSTREAM_BRIEF.max(usual),
+            Patience::Short => UPSTREAM_SHORT,
+            Patience::Brief => UPSTREAM_BRIEF,
         };
         let name = link.name.clone();
         self.probes.start(now, Probe { index, name, target: Target::Tcp(address), timeout });

@@ -6,11 +6,14 @@ use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 /// A second address is tried beside the first one after this (RFC 8305, happy eyeballs).
 const STAGGER: Duration = Duration::from_millis(250);
+
+/// Two retransmissions of a path of a few milliseconds (200 ms, then 400 ms later).
+const SILENCE: Duration = Duration::from_millis(500);
 
 /// At most so many attempts for one connection: two addresses over each of three uplinks, and a little more.
 const MOST_ATTEMPTS: usize = 8;
@@ -20,15 +23,6 @@ const MOST_ATTEMPTS: usize = 8;
 pub struct Uplink {
     pub index: u32,
     pub name: String,
-}
-
-/// Called when an answer is slow; see [`Line::watch`].
-struct Watcher(Box<dyn Fn() + Send + Sync>);
-
-impl std::fmt::Debug for Watcher {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Watcher")
-    }
 }
 
 /// What the failover thread and the heartbeat thread share: over which uplinks to dial, and the sockets that are
@@ -45,7 +39,6 @@ pub struct Line {
     /// Since the last [`Line::begin`].
     cut: AtomicBool,
     dialled: AtomicU64,
-    watcher: OnceLock<Watcher>,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -101,21 +94,11 @@ impl Line {
         let live = lock(&self.live);
         self.cut.store(true, Ordering::SeqCst);
         for socket in live.iter().filter_map(Weak::upgrade) {
+            // What is in its queue is dropped when it is closed: an old heartbeat must not arrive after the new one
+            // because a dead uplink came back.
+            let _ = socket.set_linger(Some(Duration::ZERO));
             // A socket that is just connecting is interrupted as well; one that has ended says an error.
             let _ = socket.shutdown(Shutdown::Both);
-        }
-    }
-
-    /// `slow` is called while a heartbeat waits for its answer longer than usual: a kept connection over an uplink
-    /// that has died tells nothing. Only the first watcher counts.
-    pub fn watch(&self, slow: impl Fn() + Send + Sync + 'static) {
-        let _ = self.watcher.set(Watcher(Box::new(slow)));
-    }
-
-    /// An answer is slow.
-    pub fn doubt(&self) {
-        if let Some(Watcher(slow)) = self.watcher.get() {
-            slow();
         }
     }
 
@@ -190,7 +173,13 @@ pub fn dial(
             return Err(race.last_error);
         }
         let head_start = if race.waiting.is_empty() { limit } else { STAGGER };
-        if let Some((socket, over)) = race.wait_until(deadline.min(Instant::now() + head_start))? {
+        if let Some(Dialling { socket, over, began }) =
+            race.wait_until(deadline.min(Instant::now() + head_start))?
+        {
+            if uplinks.len() > 1 {
+                let silence = longest_silence(began.elapsed());
+                socket.set_tcp_user_timeout(Some(user_timeout.map_or(silence, |most| most.min(silence))))?;
+            }
             lock(&line.last).over = over;
             return Ok(socket);
         }
@@ -200,14 +189,25 @@ pub fn dial(
     }
 }
 
-/// A connection, and the name of the uplink that it is bound to.
-type Connected = (Arc<Socket>, Option<String>);
+/// How long the server's kernel may leave sent bytes unacknowledged where another uplink could carry them: the
+/// heartbeat is then repeated over a new connection, in a race of the uplinks, and still arrives within a second of
+/// its beat. Three times what connecting took, because a slow uplink is not a dead one.
+fn longest_silence(connecting: Duration) -> Duration {
+    (connecting * 3).max(SILENCE)
+}
+
+/// A connection, or one being opened, and the name of the uplink that it is bound to.
+struct Dialling {
+    socket: Arc<Socket>,
+    over: Option<String>,
+    began: Instant,
+}
 
 struct Race<'a> {
     line: &'a Line,
     user_timeout: Option<Duration>,
     waiting: &'a [Attempt],
-    dialling: Vec<Connected>,
+    dialling: Vec<Dialling>,
     last_error: io::Error,
 }
 
@@ -219,7 +219,7 @@ impl Race<'_> {
             match self.start(attempt) {
                 Ok(socket) => {
                     let over = attempt.uplink.as_ref().map(|uplink| uplink.name.clone());
-                    return self.dialling.push((socket, over));
+                    return self.dialling.push(Dialling { socket, over, began: Instant::now() });
                 }
                 Err(error) => self.last_error = error,
             }
@@ -245,16 +245,16 @@ impl Race<'_> {
     }
 
     /// The winner, or `None` once one has failed (the next may start) or `until` has come.
-    fn wait_until(&mut self, until: Instant) -> io::Result<Option<Connected>> {
+    fn wait_until(&mut self, until: Instant) -> io::Result<Option<Dialling>> {
         loop {
-            let sockets = self.dialling.iter().map(|(socket, _)| socket);
-            let mut fds: Vec<_> = sockets.map(|socket| PollFd::new(&**socket, PollFlags::OUT)).collect();
+            let sockets = self.dialling.iter().map(|dialling| &*dialling.socket);
+            let mut fds: Vec<_> = sockets.map(|socket| PollFd::new(socket, PollFlags::OUT)).collect();
             let left = until.saturating_duration_since(Instant::now());
             let happened = wait_for(&mut fds, left)?;
             let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
             for index in (0..ready.len()).rev().filter(|index| ready[*index]) {
                 let connected = self.dialling.swap_remove(index);
-                match connection_of(&connected.0) {
+                match connection_of(&connected.socket) {
                     Ok(()) => return Ok(Some(connected)),
                     Err(error) => self.last_error = error,
                 }
@@ -383,6 +383,12 @@ mod tests {
         }
         assert_eq!(over(attempts(&[server], &[], |_| Some(2))), [None], "no uplinks: the kernel decides");
         assert_eq!(attempts(&[server; 9], &uplinks, |_| None).len(), MOST_ATTEMPTS);
+    }
+
+    #[test]
+    fn a_slow_uplink_may_be_silent_for_longer() {
+        assert_eq!(longest_silence(Duration::from_millis(2)), SILENCE);
+        assert_eq!(longest_silence(Duration::from_millis(700)), Duration::from_millis(2100));
     }
 
     #[test]

@@ -227,13 +227,16 @@ fn judge(mut response: Response<Body>) -> Outcome {
     }
 }
 
-/// Whether the other side has closed the connection without a word.
+/// Whether the other side has closed the connection without a word, or the kernel has because nothing came through
+/// (ETIMEDOUT; our own limit is [`ureq::Error::Timeout`]).
 fn has_closed(error: &ureq::Error) -> bool {
-    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof};
+    use io::ErrorKind::{
+        BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, TimedOut, UnexpectedEof,
+    };
     match error {
         ureq::Error::Io(error) => matches!(
             error.kind(),
-            BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | UnexpectedEof
+            BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | TimedOut | UnexpectedEof
         ),
         _ => false,
     }

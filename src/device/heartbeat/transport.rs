@@ -60,7 +60,7 @@ impl<In: Transport> Connector<In> for Dial {
         })?;
         let config = details.config;
         let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
-        Ok(Some(Either::B(Wired::new(socket, buffers, self.line.clone()))))
+        Ok(Some(Either::B(Wired::new(socket, buffers))))
     }
 }
 
@@ -70,23 +70,18 @@ impl<In: Transport> Connector<In> for Dial {
 pub struct Wired {
     socket: Arc<Socket>,
     buffers: LazyBuffers,
-    line: Arc<Line>,
     /// ureq hands over head and body one after the other; they leave together, as one segment, when it wants to
     /// hear the answer.
     unsent: Vec<u8>,
     born: Instant,
 }
 
-/// After so long without an answer the uplink is looked at, while the heartbeat goes on waiting: with 450 ms for
-/// that, the next one has it within a second. Servers answer in less, most networks too.
-const SLOW: Duration = Duration::from_millis(300);
-
 /// More than a heartbeat; what is larger leaves at once.
 const MOST_UNSENT: usize = 16 * 1024;
 
 impl Wired {
-    fn new(socket: Arc<Socket>, buffers: LazyBuffers, line: Arc<Line>) -> Wired {
-        Wired { socket, buffers, line, unsent: Vec::new(), born: Instant::now() }
+    fn new(socket: Arc<Socket>, buffers: LazyBuffers) -> Wired {
+        Wired { socket, buffers, unsent: Vec::new(), born: Instant::now() }
     }
 
     fn flush(&mut self, timeout: NextTimeout) -> Result<(), ureq::Error> {
@@ -141,9 +136,6 @@ impl Transport for Wired {
         self.flush(timeout)?;
         let timeout = timeout.for_read();
         let deadline = Instant::now() + limit_of(timeout);
-        if !wait_for(&mut [PollFd::new(&*self.socket, PollFlags::IN)], SLOW.min(limit_of(timeout)))? {
-            self.line.doubt();
-        }
         loop {
             self.wait(PollFlags::IN, timeout, deadline)?;
             match (&*self.socket).read(self.buffers.input_append_buf()) {

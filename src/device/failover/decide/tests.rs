@@ -302,23 +302,6 @@ fn a_dead_uplink_is_the_last_resort_and_one_that_comes_back_is_found_within_a_se
 }
 
 #[test]
-fn an_answer_that_is_slow_has_the_active_uplink_tried_and_changes_nothing_if_that_works() {
-    let mut device = Device::settled();
-    device.probes = 0;
-    device.tell(Event::Slow);
-    assert!(device.probes >= 3 && device.switches.is_empty(), "{} probes", device.probes);
-    device.works[0] = false;
-    device.tell(Event::Slow);
-    device.pass(SECOND + Duration::from_millis(100));
-    assert_eq!(device.state(), "failover_to_wlan1");
-    device.works = [false; 3];
-    device.triggers.clear();
-    device.tell(Event::Slow);
-    device.pass(SECOND * 20);
-    assert_eq!(device.decision.active.as_deref(), Some("wlan1"), "nobody does better");
-}
-
-#[test]
 fn a_standby_that_died_is_reported_and_its_return_too_long_before_the_next_round_of_standbys() {
     let mut device = Device::settled();
     device.works[2] = false;
@@ -488,7 +471,7 @@ impl Chaos {
                 let until = Some(now + SECOND * self.random.u32(..60));
                 self.device.tell(Event::Manual { interface: name, until });
             }
-            18 => self.device.tell(if self.random.bool() { Event::Auto } else { Event::Slow }),
+            18 => self.device.tell(Event::Auto),
             19 => {
                 let links = self.device.seen.iter().filter(|_| self.random.bool()).cloned().collect();
                 self.device.tell(Event::Links(links));

@@ -1,0 +1,335 @@
+//! From written values to used ones; every fault as one sentence.
+
+use super::{
+    Activity, ClientCertificate, Daemon, Format, Heartbeat, Method, Metrics, Mode, Network, Sign,
+    without_query, written,
+};
+use crate::config::{ConfigError, Period, Source, outside};
+use std::ops::{Range, RangeInclusive};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use toml::Spanned;
+use ureq::http::Uri;
+
+/// Below 1 s a fleet is a load test; above 1 h nobody is told within a useful time.
+const INTERVAL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
+/// The watchdog of the unit waits 30 s for the loop that sends; a later answer would be history anyway.
+const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(10);
+
+/// Longer than anybody waits for a network that works.
+const CONNECTIVITY_TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(10);
+/// More than 5 minutes is what flapping makes of it anyway.
+const FAILBACK_HOLD: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(300);
+/// `IFNAMSIZ` with the zero byte.
+const INTERFACE_NAME: usize = 16;
+
+/// Where a value came from, for the sentence about it.
+enum Origin {
+    File(Range<usize>),
+    Environment(&'static str, String),
+    Default,
+}
+
+/// Turns written values into used ones.
+pub struct Check<'a> {
+    pub source: &'a Source,
+    pub env: &'a dyn Fn(&str) -> Option<String>,
+}
+
+impl Check<'_> {
+    fn fault(&self, origin: &Origin, problem: &str) -> ConfigError {
+        match origin {
+            Origin::File(span) => self.source.fault(span.clone(), problem),
+            Origin::Environment(name, value) => {
+                ConfigError::new(format!("environment variable {name}={value}: {problem}"))
+            }
+            Origin::Default => ConfigError::new(format!("{}: {problem}", self.source.path().display())),
+        }
+    }
+
+    pub fn heartbeat(&self, written: written::Heartbeat) -> Result<Heartbeat, ConfigError> {
+        let format = written.format.unwrap_or(Format::Native);
+        let method = self.method(written.method, format)?;
+        let interval = self.period("HEARTBEAT_INTERVAL", written.interval, "5s", &INTERVAL)?;
+        let timeout = self.period("REQUEST_TIMEOUT", written.timeout, "2s", &TIMEOUT)?;
+        if timeout.0 > interval.0 {
+            let problem = format!(
+                "must not be longer than the interval ({}), or heartbeats pile up",
+                Period(interval.0)
+            );
+            return Err(self.fault(&timeout.1, &problem));
+        }
+        let device_key = written.device_key.map(|key| self.device_key(key)).transpose()?;
+        if format == Format::Meeting && device_key.is_none() {
+            return Err(self.fault(&Origin::Default, "[heartbeat] format = \"meeting\" needs device_key"));
+        }
+        Ok(Heartbeat {
+            url: self.url(written.url)?,
+            interval: interval.0,
+            timeout: timeout.0,
+            method,
+            format,
+            token_file: self.optional_path(written.token_file)?,
+            ca_file: self.optional_path(written.ca_file)?,
+            client_certificate: self
+                .client_certificate(written.client_certificate_file, written.client_key_file)?,
+            device_key,
+            note: written.note,
+        })
+    }
+
+    fn url(&self, written: Option<Spanned<String>>) -> Result<Option<Uri>, ConfigError> {
+        let (text, origin) = match ((self.env)("HEARTBEAT_URL"), written) {
+            (Some(text), _) => {
+                let shown = without_user(&without_query(&text));
+                (text, Origin::Environment("HEARTBEAT_URL", shown))
+            }
+            (None, Some(written)) => (written.get_ref().clone(), Origin::File(written.span())),
+            (None, None) => return Ok(None),
+        };
+        let url: Uri = text
+            .parse()
+            .map_err(|_| self.fault(&origin, "is not a URL such as \"https://example.org/heartbeat\""))?;
+        if !matches!(url.scheme_str(), Some("http" | "https")) || url.host().is_none_or(str::is_empty) {
+            return Err(self.fault(&origin, "must start with http:// or https:// and name a host"));
+        }
+        if url.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+            return Err(
+                self.fault(&origin, "must not hold a user or a password; put the token into token_file")
+            );
+        }
+        // The parser takes any text behind the colon, and nothing could be connected to.
+        if url.authority().is_some_and(|authority| authority.as_str() != authority.host())
+            && url.port_u16().is_none()
+        {
+            return Err(self.fault(&origin, "the port must be a number up to 65535"));
+        }
+        Ok(Some(url))
+    }
+
+    fn method(&self, written: Option<Spanned<Method>>, format: Format) -> Result<Method, ConfigError> {
+        match written {
+            Some(method) if *method.get_ref() == Method::Get && format == Format::Meeting => {
+                Err(self.source.fault(method.span(), "the Meeting API takes POST only"))
+            }
+            Some(method) => Ok(method.into_inner()),
+            None => Ok(Method::Post),
+        }
+    }
+
+    fn period(
+        &self,
+        name: &'static str,
+        written: Option<Spanned<Period>>,
+        default: &str,
+        allowed: &RangeInclusive<Duration>,
+    ) -> Result<(Duration, Origin), ConfigError> {
+        let (period, origin) = match ((self.env)(name), written) {
+            (Some(text), _) => {
+                let origin = Origin::Environment(name, text.clone());
+                (seconds_or_period(&text).map_err(|problem| self.fault(&origin, &problem))?, origin)
+            }
+            (None, Some(written)) => (*written.get_ref(), Origin::File(written.span())),
+            (None, None) => (default.parse().map_err(ConfigError::new)?, Origin::Default),
+        };
+        match outside(period, allowed) {
+            Some(problem) => Err(self.fault(&origin, &problem)),
+            None => Ok((period.0, origin)),
+        }
+    }
+
+    fn device_key(&self, written: Spanned<String>) -> Result<String, ConfigError> {
+        let key = written.get_ref();
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        if key.is_empty() || key.len() > 128 || !key.chars().all(allowed) {
+            let problem = "must be 1 to 128 letters, digits, '-', '_' or '.'";
+            return Err(self.source.fault(written.span(), problem));
+        }
+        Ok(written.into_inner())
+    }
+
+    fn client_certificate(
+        &self,
+        certificate: Option<Spanned<PathBuf>>,
+        key: Option<Spanned<PathBuf>>,
+    ) -> Result<Option<ClientCertificate>, ConfigError> {
+        match (certificate, key) {
+            (None, None) => Ok(None),
+            (Some(certificate), Some(key)) => Ok(Some(ClientCertificate {
+                certificate_file: self.path(certificate)?,
+                key_file: self.path(key)?,
+            })),
+            (Some(alone), None) => Err(self.source.fault(alone.span(), "needs client_key_file beside it")),
+            (None, Some(alone)) => {
+                Err(self.source.fault(alone.span(), "needs client_certificate_file beside it"))
+            }
+        }
+    }
+
+    pub fn network(&self, written: written::Network, runtime_dir: &Path) -> Result<Network, ConfigError> {
+        const NAME: &str = "expected an address with a port, such as \"8.8.8.8:53\", or \"\" for none";
+        let check = written.connectivity_check.unwrap_or_else(|| Spanned::new(0..0, "8.8.8.8:53".into()));
+        let connectivity_check = match check.get_ref().as_str() {
+            "" => None,
+            text => Some(text.parse().map_err(|_| self.source.fault(check.span(), NAME))?),
+        };
+        let timeout = self.plain_period(written.connectivity_timeout, "2s", &CONNECTIVITY_TIMEOUT)?;
+        Ok(Network {
+            mode: written.mode.unwrap_or(Mode::Auto),
+            interfaces: self.interfaces(written.interfaces, &["eth0", "wlan1", "wlan0"], true)?,
+            connectivity_check,
+            connectivity_timeout: timeout,
+            gateway_probe: written.gateway_probe.unwrap_or(true),
+            captive_portal_check: self.portal_check(written.captive_portal_check)?,
+            failback_hold: self.plain_period(written.failback_hold, "5s", &FAILBACK_HOLD)?,
+            ap_interfaces: self.interfaces(written.ap_interfaces, &[], false)?,
+            lock_file: match written.lock_file {
+                Some(path) => self.path(path)?,
+                None => runtime_dir.join("failover.lock"),
+            },
+        })
+    }
+
+    /// A period that no environment variable overrides.
+    fn plain_period(
+        &self,
+        written: Option<Spanned<Period>>,
+        default: &str,
+        allowed: &RangeInclusive<Duration>,
+    ) -> Result<Duration, ConfigError> {
+        let Some(written) = written else {
+            return default.parse().map(|period: Period| period.0).map_err(ConfigError::new);
+        };
+        match outside(*written.get_ref(), allowed) {
+            Some(problem) => Err(self.source.fault(written.span(), &problem)),
+            None => Ok(written.get_ref().0),
+        }
+    }
+
+    fn interfaces(
+        &self,
+        written: Option<Spanned<Vec<String>>>,
+        default: &[&str],
+        needed: bool,
+    ) -> Result<Vec<String>, ConfigError> {
+        let Some(written) = written else { return Ok(default.iter().map(ToString::to_string).collect()) };
+        let is_name = |name: &String| {
+            let bare = name.strip_suffix('*').unwrap_or(name);
+            !bare.is_empty()
+                && bare.len() < INTERFACE_NAME
+                && bare.bytes().all(|c| c.is_ascii_graphic() && !b"/*:".contains(&c))
+        };
+        let problem = match written.get_ref() {
+            names if names.is_empty() && needed => {
+                "needs at least one interface; mode = \"off\" turns failover off"
+            }
+            names if names.len() > 16 => "must not have more than 16 interfaces",
+            names if !names.iter().all(is_name) => {
+                "an interface has a name of 1 to 15 characters, such as \"eth0\", or a beginning such as \"enx*\""
+            }
+            _ => return Ok(written.into_inner()),
+        };
+        Err(self.source.fault(written.span(), problem))
+    }
+
+    fn portal_check(&self, written: Option<Spanned<String>>) -> Result<Option<Uri>, ConfigError> {
+        let Some(written) = written.filter(|written| !written.get_ref().is_empty()) else { return Ok(None) };
+        let url: Option<Uri> = written.get_ref().parse().ok();
+        let plain =
+            |url: &Uri| url.scheme_str() == Some("http") && url.host().is_some_and(|host| !host.is_empty());
+        match url.filter(plain) {
+            Some(url) => Ok(Some(url)),
+            None => Err(self.source.fault(
+                written.span(),
+                "must be an http:// URL (a portal cannot answer for https), or \"\" for none",
+            )),
+        }
+    }
+
+    pub fn metrics(&self, written: written::Metrics) -> Result<Metrics, ConfigError> {
+        Ok(Metrics {
+            disk: self.optional_path(written.disk)?.unwrap_or_else(|| PathBuf::from("/")),
+            app_version_file: self.optional_path(written.app_version_file)?,
+            modem: written.modem.unwrap_or(true),
+            gps: written.gps.unwrap_or(true),
+            gps_position: written.gps_position.unwrap_or(false),
+        })
+    }
+
+    pub fn activity(&self, written: written::Activity) -> Result<Activity, ConfigError> {
+        Ok(Activity {
+            streaming: self.sign(written.streaming)?,
+            tracking: self.sign(written.tracking)?,
+            recording: self.sign(written.recording)?,
+            recording_dir: self.optional_path(written.recording_dir)?,
+            recording_path_file: self.optional_path(written.recording_path_file)?,
+        })
+    }
+
+    fn sign(&self, written: Option<Spanned<Sign>>) -> Result<Option<Sign>, ConfigError> {
+        let Some(sign) = written else { return Ok(None) };
+        let problem = match sign.get_ref() {
+            Sign::Pidfile(path) if !path.is_absolute() => "the pid file's path must start with /",
+            Sign::Process(name) if name.is_empty() || name.len() > 15 || name.contains('/') => {
+                "a process name has 1 to 15 bytes and no /, as `ps -o comm` shows it"
+            }
+            Sign::Unit(name) if !name.contains('.') || name.contains('/') => {
+                "a unit's name has its type at the end, such as \"mediamtx.service\""
+            }
+            _ => return Ok(Some(sign.into_inner())),
+        };
+        Err(self.source.fault(sign.span(), problem))
+    }
+
+    pub fn daemon(&self, written: written::Daemon) -> Result<Daemon, ConfigError> {
+        let runtime_dir = match written.runtime_dir {
+            Some(path) => self.path(path)?,
+            None => PathBuf::from("/run/heartbeat-daemon"),
+        };
+        let pidfile = match ((self.env)("PIDFILE"), written.pidfile) {
+            (Some(path), _) if Path::new(&path).is_absolute() => PathBuf::from(path),
+            (Some(path), _) => {
+                let origin = Origin::Environment("PIDFILE", path);
+                return Err(self.fault(&origin, "the path must start with /"));
+            }
+            (None, Some(path)) => self.path(path)?,
+            (None, None) => runtime_dir.join("heartbeat-daemon.pid"),
+        };
+        Ok(Daemon {
+            pidfile,
+            state_dir: self
+                .optional_path(written.state_dir)?
+                .unwrap_or_else(|| PathBuf::from("/var/lib/heartbeat-daemon")),
+            runtime_dir,
+        })
+    }
+
+    fn path(&self, written: Spanned<PathBuf>) -> Result<PathBuf, ConfigError> {
+        if written.get_ref().is_absolute() {
+            return Ok(written.into_inner());
+        }
+        Err(self.source.fault(written.span(), "the path must start with /"))
+    }
+
+    fn optional_path(&self, written: Option<Spanned<PathBuf>>) -> Result<Option<PathBuf>, ConfigError> {
+        written.map(|path| self.path(path)).transpose()
+    }
+}
+
+/// The originals wrote plain seconds: `HEARTBEAT_INTERVAL=5`, `REQUEST_TIMEOUT=2.0`.
+fn seconds_or_period(text: &str) -> Result<Period, String> {
+    match text.trim().parse::<f64>() {
+        Ok(seconds) => {
+            Duration::try_from_secs_f64(seconds).map(Period).map_err(|_| "is no length of time".into())
+        }
+        Err(_) => text.trim().parse(),
+    }
+}
+
+/// A URL without user and password, for the sentence that refuses them.
+fn without_user(url: &str) -> String {
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://{rest}"),
+        _ => url.to_owned(),
+    }
+}

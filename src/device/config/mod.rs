@@ -1,0 +1,196 @@
+//! The daemon's configuration: as written in the file, and as used by the threads.
+//!
+//! The environment names of the systems that this program replaces override the file: `HEARTBEAT_URL`,
+//! `HEARTBEAT_INTERVAL`, `REQUEST_TIMEOUT` (seconds there, or with a unit), `PIDFILE`.
+
+mod check;
+mod written;
+
+use crate::config::{ConfigError, Source};
+use check::Check;
+use log::LevelFilter;
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use ureq::http::Uri;
+
+/// Where the installed program looks.
+pub const DEFAULT_PATH: &str = "/etc/heartbeat-daemon/config.toml";
+
+/// The configuration as the threads use it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    pub heartbeat: Heartbeat,
+    pub network: Network,
+    pub metrics: Metrics,
+    pub activity: Activity,
+    pub daemon: Daemon,
+    pub log: LevelFilter,
+}
+
+/// Where, how often and in which form heartbeats are sent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Heartbeat {
+    /// Absent: the daemon does its local work and sends nothing.
+    pub url: Option<Uri>,
+    pub interval: Duration,
+    /// For everything together: resolve, connect, TLS, send, answer.
+    pub timeout: Duration,
+    pub method: Method,
+    pub format: Format,
+    pub token_file: Option<PathBuf>,
+    /// Replaces the built-in roots.
+    pub ca_file: Option<PathBuf>,
+    pub client_certificate: Option<ClientCertificate>,
+    /// `meeting` only: the device's name at the Meeting API. As good as a secret there.
+    pub device_key: Option<String>,
+    /// `meeting` only.
+    pub note: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCertificate {
+    pub certificate_file: PathBuf,
+    pub key_file: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub enum Method {
+    #[serde(rename = "POST")]
+    Post,
+    /// The legacy form: `?params=<url-encoded JSON>`.
+    #[serde(rename = "GET")]
+    Get,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// [`crate::wire::Heartbeat`].
+    Native,
+    /// RPI Streamer's strings: "48.8°C", "1.90 W".
+    Streamer,
+    /// The Meeting API: `POST {url}/api/devices/{device_key}/online`.
+    Meeting,
+}
+
+/// Which uplinks there are, and how they are looked after.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Network {
+    pub mode: Mode,
+    /// The best first; names, or beginnings of names that end with `*`.
+    pub interfaces: Vec<String>,
+    /// Probed where the server cannot be.
+    pub connectivity_check: Option<SocketAddr>,
+    pub connectivity_timeout: Duration,
+    pub gateway_probe: bool,
+    /// `http://`; absent: captive portals are not looked for.
+    pub captive_portal_check: Option<Uri>,
+    pub failback_hold: Duration,
+    /// Never uplinks.
+    pub ap_interfaces: Vec<String>,
+    /// While another process holds a lock (flock) on it, nothing is switched.
+    pub lock_file: PathBuf,
+}
+
+/// What failover may do to the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// `routes` where it is allowed, else `observe`.
+    Auto,
+    /// Nothing: only the heartbeat itself takes the best uplink.
+    Observe,
+    /// A default route of our own while the kernel would send elsewhere.
+    Routes,
+    /// As `observe`, and NetworkManager is asked to connect what is down.
+    NetworkManager,
+    /// No failover at all.
+    Off,
+}
+
+/// What the metrics thread reads beyond what every Linux has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Metrics {
+    /// The mount point whose fill is reported.
+    pub disk: PathBuf,
+    /// First line: the version of the application that the device exists for.
+    pub app_version_file: Option<PathBuf>,
+    /// Ask ModemManager (`mmcli`) for 4G.
+    pub modem: bool,
+    /// Ask gpsd on this machine for the fix.
+    pub gps: bool,
+    /// Send the position too, not only whether there is a fix.
+    pub gps_position: bool,
+}
+
+/// How the device's activities are recognised; absent means unknown, and is sent as `null`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Activity {
+    pub streaming: Option<Sign>,
+    pub tracking: Option<Sign>,
+    pub recording: Option<Sign>,
+    /// The newest file in it is the recording.
+    pub recording_dir: Option<PathBuf>,
+    /// A file whose first line is the path of the recording, as RPI Streamer writes it.
+    pub recording_path_file: Option<PathBuf>,
+}
+
+/// What shows that an activity is going on.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sign {
+    /// A pid file whose process is alive.
+    Pidfile(PathBuf),
+    /// A process of this name (`/proc/PID/comm`, at most 15 bytes).
+    Process(String),
+    /// An active systemd unit of the system manager.
+    Unit(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Daemon {
+    pub pidfile: PathBuf,
+    /// Survives a reboot: the chosen hardware id.
+    pub state_dir: PathBuf,
+    /// On tmpfs: the latest snapshot.
+    pub runtime_dir: PathBuf,
+}
+
+impl Config {
+    /// The environment wins over the file at `path`, the file over the defaults.
+    ///
+    /// # Errors
+    /// The first fault, as one sentence.
+    pub fn load(path: &Path) -> Result<Config, ConfigError> {
+        Config::from_source(&Source::read(path)?, &|name| std::env::var(name).ok().filter(|v| !v.is_empty()))
+    }
+
+    /// [`Config::load`] with the text and the environment as arguments.
+    ///
+    /// # Errors
+    /// The first fault, as one sentence.
+    pub fn from_source(source: &Source, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
+        let written: written::File = source.parse()?;
+        let check = Check { source, env };
+        let heartbeat = check.heartbeat(written.heartbeat)?;
+        let daemon = check.daemon(written.daemon)?;
+        Ok(Config {
+            heartbeat,
+            network: check.network(written.network, &daemon.runtime_dir)?,
+            metrics: check.metrics(written.metrics)?,
+            activity: check.activity(written.activity)?,
+            daemon,
+            log: written.log.level.unwrap_or(written::Level::Info).into(),
+        })
+    }
+}
+
+/// A URL without the part in which a token may stand.
+pub fn without_query(url: &str) -> String {
+    url.split(['?', '#']).next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,103 @@
+//! The file as written: every key optional, none unknown.
+
+use super::{Format, Method, Mode, Sign};
+use crate::config::Period;
+use log::LevelFilter;
+use serde::Deserialize;
+use std::path::PathBuf;
+use toml::Spanned;
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct File {
+    pub heartbeat: Heartbeat,
+    pub network: Network,
+    pub metrics: Metrics,
+    pub activity: Activity,
+    pub daemon: Daemon,
+    pub log: Log,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Heartbeat {
+    pub url: Option<Spanned<String>>,
+    pub interval: Option<Spanned<Period>>,
+    pub timeout: Option<Spanned<Period>>,
+    pub method: Option<Spanned<Method>>,
+    pub format: Option<Format>,
+    pub token_file: Option<Spanned<PathBuf>>,
+    pub ca_file: Option<Spanned<PathBuf>>,
+    pub client_certificate_file: Option<Spanned<PathBuf>>,
+    pub client_key_file: Option<Spanned<PathBuf>>,
+    pub device_key: Option<Spanned<String>>,
+    pub note: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Network {
+    pub mode: Option<Mode>,
+    pub interfaces: Option<Spanned<Vec<String>>>,
+    pub connectivity_check: Option<Spanned<String>>,
+    pub connectivity_timeout: Option<Spanned<Period>>,
+    pub gateway_probe: Option<bool>,
+    pub captive_portal_check: Option<Spanned<String>>,
+    pub failback_hold: Option<Spanned<Period>>,
+    pub ap_interfaces: Option<Spanned<Vec<String>>>,
+    pub lock_file: Option<Spanned<PathBuf>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Metrics {
+    pub disk: Option<Spanned<PathBuf>>,
+    pub app_version_file: Option<Spanned<PathBuf>>,
+    pub modem: Option<bool>,
+    pub gps: Option<bool>,
+    pub gps_position: Option<bool>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Activity {
+    pub streaming: Option<Spanned<Sign>>,
+    pub tracking: Option<Spanned<Sign>>,
+    pub recording: Option<Spanned<Sign>>,
+    pub recording_dir: Option<Spanned<PathBuf>>,
+    pub recording_path_file: Option<Spanned<PathBuf>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Daemon {
+    pub pidfile: Option<Spanned<PathBuf>>,
+    pub state_dir: Option<Spanned<PathBuf>>,
+    pub runtime_dir: Option<Spanned<PathBuf>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    pub level: Option<Level>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    Error,
+    Warn,
+    Info,
+    Debug,
+}
+
+impl From<Level> for LevelFilter {
+    fn from(level: Level) -> LevelFilter {
+        match level {
+            Level::Error => LevelFilter::Error,
+            Level::Warn => LevelFilter::Warn,
+            Level::Info => LevelFilter::Info,
+            Level::Debug => LevelFilter::Debug,
+        }
+    }
+}
