@@ -4,45 +4,22 @@
 //! links in it.
 #![cfg(feature = "device")]
 
+#[path = "support/unshared.rs"]
+mod unshared;
+
 use heartbeat_daemon::device::metrics::network::Network;
 use heartbeat_daemon::device::os::netlink::{Links, Socket};
 use heartbeat_daemon::wire::{Connection, LinkKind, LinkState};
 use netlink_packet_core::NLM_F_DUMP;
 use netlink_sys::protocols::NETLINK_ROUTE;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::Path;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
+use unshared::{in_namespace, ip};
 
-/// Set in the run inside the namespace.
-const INSIDE: &str = "HEARTBEAT_TEST_NAMESPACE";
 /// For a machine that is very busy; the kernel takes about 1 ms.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Runs `test` inside a namespace, by its name.
-fn in_namespace(name: &str, test: fn()) {
-    if std::env::var_os(INSIDE).is_some() {
-        return test();
-    }
-    if !rustix::process::geteuid().is_root() {
-        // Not by eprintln!, which the test harness keeps to itself where nothing fails.
-        let _ = writeln!(std::io::stderr(), "skipped {name}: making a network namespace takes root");
-        return;
-    }
-    let this = std::env::current_exe().expect("this test's own path");
-    let status = Command::new("unshare")
-        .args(["--net", "--"])
-        .arg(this)
-        .args([name, "--exact", "--nocapture"])
-        .env(INSIDE, "1")
-        .status();
-    assert!(status.expect("unshare runs").success(), "{name} failed inside the namespace");
-}
-
-fn ip(command: &str) {
-    let status = Command::new("ip").args(command.split(' ')).status().expect("iproute2 is installed");
-    assert!(status.success(), "ip {command}");
-}
 
 /// Samples until the connection is as it should be.
 fn wait_for(network: &mut Network, what: &str, is_so: impl Fn(&Connection) -> bool) -> Connection {

@@ -4,6 +4,9 @@
 //! Each test runs itself again under `unshare -n`, which takes root. Its namespaces end with it.
 #![cfg(feature = "device")]
 
+#[path = "support/unshared.rs"]
+mod unshared;
+
 use heartbeat_daemon::device::failover::gateway::{self, Gateways, NoAnswer};
 use heartbeat_daemon::device::failover::portal::Page;
 use heartbeat_daemon::device::failover::probe::{Answer, Probe, ProbeError, Probes, Target};
@@ -20,40 +23,16 @@ use std::os::fd::AsRawFd;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
+use unshared::{in_namespace, ip};
 
-/// Set in the run inside the namespace.
-const INSIDE: &str = "HEARTBEAT_TEST_NAMESPACE";
 /// For a machine that is very busy.
 const PATIENCE: Duration = Duration::from_secs(30);
 const SERVER: &str = "10.99.0.1";
 const SERVER_V6: &str = "2001:db8:99::1";
 
-/// Runs `test` inside a namespace, by its name.
-fn in_namespace(name: &str, test: fn()) {
-    if std::env::var_os(INSIDE).is_some() {
-        return test();
-    }
-    if !rustix::process::geteuid().is_root() {
-        let _ = writeln!(std::io::stderr(), "skipped {name}: making a network namespace takes root");
-        return;
-    }
-    let this = std::env::current_exe().expect("this test's own path");
-    let status = Command::new("unshare")
-        .args(["--net", "--"])
-        .arg(this)
-        .args([name, "--exact", "--nocapture"])
-        .env(INSIDE, "1")
-        .status();
-    assert!(status.expect("unshare runs").success(), "{name} failed inside the namespace");
-}
-
 fn run(command: &mut Command) {
     let status = command.status().expect("it is installed");
     assert!(status.success(), "{command:?}");
-}
-
-fn ip(command: &str) {
-    run(Command::new("ip").args(command.split(' ')));
 }
 
 /// The other end of a cable: a router with the server behind it.

@@ -346,14 +346,19 @@ pub(super) fn parse_address(body: &[u8]) -> Option<(u32, Address)> {
     let attributes = body.get(ADDRESS_HEADER..)?;
     // On a point-to-point link IFA_ADDRESS is the other end.
     let value = attribute(attributes, IFA_LOCAL).or_else(|| attribute(attributes, IFA_ADDRESS))?;
-    let ip = match value.len() {
-        4 => IpAddr::from(<[u8; 4]>::try_from(value).ok()?),
-        _ => IpAddr::from(<[u8; 16]>::try_from(value).ok()?),
-    };
+    let ip = ip_address(value)?;
     let waits = header.flags.contains(AddressHeaderFlags::Tentative)
         && !header.flags.contains(AddressHeaderFlags::Optimistic);
     let tentative = waits || header.flags.contains(AddressHeaderFlags::Dadfailed);
     Some((header.index, Address { ip, tentative }))
+}
+
+/// The bytes of an address, of either family.
+pub fn ip_address(bytes: &[u8]) -> Option<IpAddr> {
+    match bytes.len() {
+        4 => Some(<[u8; 4]>::try_from(bytes).ok()?.into()),
+        _ => Some(<[u8; 16]>::try_from(bytes).ok()?.into()),
+    }
 }
 
 #[cfg(test)]

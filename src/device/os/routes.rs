@@ -2,7 +2,7 @@
 //!
 //! No privilege is needed.
 
-use crate::device::os::netlink::{Socket, attribute, attributes};
+use crate::device::os::netlink::{Socket, attribute, attributes, ip_address};
 use netlink_packet_core::NLM_F_DUMP;
 use std::io;
 use std::net::IpAddr;
@@ -119,11 +119,7 @@ fn next_hop(bytes: &[u8]) -> Option<IpAddr> {
 
 /// An address by its length; the unspecified one is how the kernel sometimes says "none".
 pub fn address(value: &[u8]) -> Option<IpAddr> {
-    let ip = match value.len() {
-        4 => IpAddr::from(<[u8; 4]>::try_from(value).ok()?),
-        _ => IpAddr::from(<[u8; 16]>::try_from(value).ok()?),
-    };
-    (!ip.is_unspecified()).then_some(ip)
+    ip_address(value).filter(|ip| !ip.is_unspecified())
 }
 
 fn number(value: &[u8]) -> Option<u32> {

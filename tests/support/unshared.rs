@@ -1,0 +1,33 @@
+//! Tests that run themselves again in a network namespace of their own, which ends with them.
+
+use std::io::Write;
+use std::process::Command;
+
+/// Set in the run inside the namespace.
+const INSIDE: &str = "HEARTBEAT_TEST_NAMESPACE";
+
+/// Runs `test` inside a namespace, by its name.
+pub fn in_namespace(name: &str, test: fn()) {
+    if std::env::var_os(INSIDE).is_some() {
+        return test();
+    }
+    if !rustix::process::geteuid().is_root() {
+        // Not by eprintln!, which the test harness keeps to itself where nothing fails.
+        let _ = writeln!(std::io::stderr(), "skipped {name}: making a network namespace takes root");
+        return;
+    }
+    let this = std::env::current_exe().expect("this test's own path");
+    let status = Command::new("unshare")
+        .args(["--net", "--"])
+        .arg(this)
+        .args([name, "--exact", "--nocapture"])
+        .env(INSIDE, "1")
+        .status();
+    assert!(status.expect("unshare runs").success(), "{name} failed inside the namespace");
+}
+
+/// Runs iproute2.
+pub fn ip(command: &str) {
+    let status = Command::new("ip").args(command.split(' ')).status().expect("iproute2 is installed");
+    assert!(status.success(), "ip {command}");
+}
