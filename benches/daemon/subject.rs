@@ -101,12 +101,14 @@ fn configure(scratch: &Scratch, receiver: &Receiver, authority: Option<&Authorit
         fs::write(scratch.state.join("ca.pem"), &authority.pem)?;
     }
     fs::write(scratch.state.join("token"), "0123456789abcdef".repeat(4))?;
-    // With failover's thread, but without its probes: they would leave this machine.
+    // "off" is what the limits were set for; another mode brings failover's thread, without its probes, which would
+    // leave this machine.
+    let failover = std::env::var("FAILOVER").unwrap_or_else(|_| "off".to_owned());
     let text = format!(
         "[heartbeat]\nurl = \"{scheme}://{}/api/v1/heartbeat\"\ninterval = \"{}s\"\ntimeout = \"2s\"\n\
          token_file = \"{state}/token\"\n{ca_file}\
          [daemon]\npidfile = \"{runtime}/pid\"\nstate_dir = \"{state}\"\nruntime_dir = \"{runtime}\"\n\
-         [network]\nmode = \"observe\"\nconnectivity_check = \"\"\ngateway_probe = false\n\
+         [network]\nmode = \"{failover}\"\nconnectivity_check = \"\"\ngateway_probe = false\n\
          [log]\nlevel = \"info\"\n",
         receiver.address,
         INTERVAL.as_secs()
