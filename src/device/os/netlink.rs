@@ -45,6 +45,8 @@ const IFLA_IFNAME: u16 = 3;
 pub(super) const IFLA_OPERSTATE: u16 = 16;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_STATS64: u16 = 23;
+const IFLA_EXT_MASK: u16 = 29;
+const RTEXT_FILTER_SKIP_STATS: u32 = 8;
 const IFLA_INFO_KIND: u16 = 1;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
@@ -263,12 +265,22 @@ impl Links {
             None => Socket::open(NETLINK_ROUTE)?,
         };
         let mut table = Table::default();
-        socket.request(RTM_GETLINK, NLM_F_DUMP, &[0; LINK_HEADER], |kind, body| table.add(kind, body))?;
+        socket.request(RTM_GETLINK, NLM_F_DUMP, &all_links(), |kind, body| table.add(kind, body))?;
         socket.request(RTM_GETADDR, NLM_F_DUMP, &[0; ADDRESS_HEADER], |kind, body| table.add(kind, body))?;
         // Kept only after a success: see Socket.
         self.socket = Some(socket);
         Ok(table.links.into_values().collect())
     }
+}
+
+/// `struct ifinfomsg` for all links, without the counters of IPv6's protocols, which the kernel would add up over
+/// all processors for each link. The byte counters are others, and stay.
+fn all_links() -> [u8; LINK_HEADER + 8] {
+    let mut body = [0; LINK_HEADER + 8];
+    body[LINK_HEADER..LINK_HEADER + 2].copy_from_slice(&8_u16.to_ne_bytes());
+    body[LINK_HEADER + 2..LINK_HEADER + 4].copy_from_slice(&IFLA_EXT_MASK.to_ne_bytes());
+    body[LINK_HEADER + 4..].copy_from_slice(&RTEXT_FILTER_SKIP_STATS.to_ne_bytes());
+    body
 }
 
 /// An inconsistent dump, or the kernel had no room for its reply: worth another try.
