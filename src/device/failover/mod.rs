@@ -41,10 +41,10 @@ use super::config;
 use super::heartbeat::dial::Line;
 use super::heartbeat::resolver::Names;
 use super::heartbeat::{Trigger, Uplinks as Report};
+use super::os::wait::wait_for;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use orders::{Inbox, Order};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use std::io;
+use rustix::event::{PollFd, PollFlags};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -127,22 +127,7 @@ fn wait(inbox: &Inbox, until: Option<Instant>) -> Option<End> {
             return None;
         }
         // An error is a signal's, or it comes again at the next call.
-        let _ = poll_for(&mut [PollFd::new(inbox, PollFlags::IN)], left);
+        let _ = wait_for(&mut [PollFd::new(inbox, PollFlags::IN)], left);
         inbox.quiet();
-    }
-}
-
-/// Waits until something happens on `fds`, a signal arrives, or `wait` is over.
-///
-/// # Errors
-/// As the kernel says.
-fn poll_for(fds: &mut [PollFd], wait: Option<Duration>) -> io::Result<()> {
-    let timeout = wait.map(|wait| Timespec {
-        tv_sec: wait.as_secs().try_into().unwrap_or(i64::MAX),
-        tv_nsec: wait.subsec_nanos().into(),
-    });
-    match poll(fds, timeout.as_ref()) {
-        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-        Err(error) => Err(error.into()),
     }
 }

@@ -13,10 +13,11 @@ use super::orders::{Inbox, Order};
 use super::probe::{Probe, ProbeError, Probes, Target};
 use super::routes::is_strict;
 use super::targets::Targets;
-use super::{Outside, Report, poll_for};
+use super::{Outside, Report};
 use crate::device::config;
 use crate::device::heartbeat::dial;
 use crate::device::os::routes::gateway;
+use crate::device::os::wait::wait_for;
 use rustix::event::{PollFd, PollFlags};
 use std::io;
 use std::path::Path;
@@ -166,7 +167,7 @@ impl<'a> Watch<'a> {
         let mut fds = vec![PollFd::new(&self.kernel, PollFlags::IN), PollFd::new(inbox, PollFlags::IN)];
         fds.extend(self.control.as_ref().map(|control| PollFd::new(control, PollFlags::IN)));
         self.probes.fds(&mut fds);
-        poll_for(&mut fds, left)?;
+        wait_for(&mut fds, left)?;
         let happened: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
         drop(fds);
 

@@ -1,7 +1,8 @@
 //! TCP connections: all addresses in a staggered race, and a line that another thread can cut.
 
 use crate::device::os::egress::egress;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use crate::device::os::wait::wait_for;
+use rustix::event::{PollFd, PollFlags};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::{IpAddr, Shutdown, SocketAddr};
@@ -250,7 +251,7 @@ impl Race<'_> {
             let sockets = self.dialling.iter().map(|dialling| &*dialling.socket);
             let mut fds: Vec<_> = sockets.map(|socket| PollFd::new(socket, PollFlags::OUT)).collect();
             let left = until.saturating_duration_since(Instant::now());
-            let happened = wait_for(&mut fds, left)?;
+            let happened = wait_for(&mut fds, Some(left))?;
             let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
             for index in (0..ready.len()).rev().filter(|index| ready[*index]) {
                 let connected = self.dialling.swap_remove(index);
@@ -269,27 +270,16 @@ impl Race<'_> {
 /// What a non-blocking connect says that has begun.
 const EINPROGRESS: i32 = rustix::io::Errno::INPROGRESS.raw_os_error();
 
-/// Waits until something happens on `fds`, a signal arrives, or `wait` is over. True if something happened.
-pub fn wait_for(fds: &mut [PollFd], wait: Duration) -> io::Result<bool> {
-    // Rounded up to what the kernel can count, or the last wait would spin.
-    let wait = wait.saturating_add(Duration::from_millis(u64::from(!wait.is_zero())));
-    let timeout = Timespec {
-        tv_sec: wait.as_secs().try_into().unwrap_or(i64::MAX),
-        tv_nsec: wait.subsec_nanos().into(),
-    };
-    match poll(fds, Some(&timeout)) {
-        Ok(happened) => Ok(happened > 0),
-        Err(rustix::io::Errno::INTR) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
-}
-
 /// Whether a socket that poll reports has connected.
 fn connection_of(socket: &Socket) -> io::Result<()> {
     match socket.take_error()? {
         Some(error) => Err(error),
-        // A socket that was shut down while it connected has no error of its own.
-        None => socket.peer_addr().map(drop).map_err(|_| io::ErrorKind::ConnectionAborted.into()),
+        None => socket.peer_addr().map(drop).map_err(|_| match socket.take_error() {
+            // The other side's reset came between the two questions.
+            Ok(Some(error)) => error,
+            // A socket that was shut down while it connected has no error of its own.
+            _ => io::ErrorKind::ConnectionAborted.into(),
+        }),
     }
 }
 

@@ -3,8 +3,9 @@
 //! The only file that uses `ureq::unversioned`, which may change in any release of ureq; so the version is
 //! pinned, and the rest of the program sees an [`Agent`].
 
-use super::dial::{Line, dial, wait_for};
+use super::dial::{Line, dial};
 use super::resolver::Names;
+use crate::device::os::wait::wait_for;
 use rustix::event::{PollFd, PollFlags};
 use socket2::Socket;
 use std::io::{self, Read, Write};
@@ -109,7 +110,7 @@ impl Wired {
         if left.is_zero() {
             return Err(ureq::Error::Timeout(timeout.reason));
         }
-        wait_for(&mut [PollFd::new(&*self.socket, what)], left)?;
+        wait_for(&mut [PollFd::new(&*self.socket, what)], Some(left))?;
         Ok(())
     }
 }

@@ -14,3 +14,4 @@ pub mod privilege;
 pub mod program;
 pub mod routes;
 pub mod vcio;
+pub mod wait;

@@ -1,6 +1,7 @@
 //! Running another program with a time limit that holds.
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use super::wait::wait_for;
+use rustix::event::{PollFd, PollFlags};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::ffi::OsStr;
 use std::io::{self, Read};
@@ -61,8 +62,7 @@ fn listen(child: &mut Child, deadline: Instant) -> io::Result<String> {
 }
 
 fn has_ended(process: &OwnedFd, wait: Duration) -> io::Result<bool> {
-    let mut fds = [PollFd::new(process, PollFlags::IN)];
-    Ok(poll(&mut fds, Some(&timespec(wait)))? > 0)
+    wait_for(&mut [PollFd::new(process, PollFlags::IN)], Some(wait))
 }
 
 /// False once there is nothing more to read: the pipe is closed, or the process has ended and the pipe is empty
@@ -75,7 +75,7 @@ fn read_some(
 ) -> io::Result<bool> {
     let mut fds =
         [PollFd::new(stdout, PollFlags::IN), PollFd::from_borrowed_fd(ended.as_fd(), PollFlags::IN)];
-    poll(&mut fds, Some(&timespec(wait)))?;
+    wait_for(&mut fds, Some(wait))?;
     let (readable, gone) = (!fds[0].revents().is_empty(), !fds[1].revents().is_empty());
     if !readable {
         return Ok(!gone);
@@ -87,15 +87,6 @@ fn read_some(
         return Err(io::ErrorKind::FileTooLarge.into());
     }
     Ok(length > 0)
-}
-
-fn timespec(duration: Duration) -> Timespec {
-    // Rounded up to a millisecond, or the last wait would be a busy loop.
-    let duration = duration + Duration::from_millis(u64::from(!duration.is_zero()));
-    Timespec {
-        tv_sec: duration.as_secs().try_into().unwrap_or(i64::MAX),
-        tv_nsec: duration.subsec_nanos().into(),
-    }
 }
 
 #[cfg(test)]
