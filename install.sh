@@ -345,6 +345,8 @@ end_try() {
     for pid in ${timer:-} ${daemon:-} ${receiver:-}; do
         kill -TERM "$pid" 2>/dev/null || :
         wait "$pid" 2>/dev/null || :
+        # The receiver answers a heartbeat before it prints it: the last one is still on its way to the terminal.
+        [ "$pid" != "${daemon:-}" ] || sleep 1
     done
     timer='' daemon='' receiver=''
     [ -z "${printer:-}" ] || wait "$printer" 2>/dev/null || :
