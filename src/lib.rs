@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! bin/heartbeat-daemon ─► device ──┐
-//!                                  ├─► wire, config, logging, systemd
+//!                                  ├─► http, wire, config, logging, systemd
 //! bin/heartbeat-monitor ─► monitor ┘
 //! ```
 //!
@@ -14,6 +14,7 @@
 pub mod config;
 #[cfg(feature = "device")]
 pub mod device;
+pub mod http;
 pub mod logging;
 pub mod systemd;
 pub mod wire;

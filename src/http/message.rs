@@ -1,0 +1,123 @@
+//! A request and a response, as handlers see them.
+
+use serde::Serialize;
+use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::ops::Range;
+
+/// What a request wants done. Every other word is [`Method::Other`], and is answered 501 by the front itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Method {
+    Get,
+    Head,
+    Post,
+    Put,
+    Patch,
+    Delete,
+    Options,
+    Other,
+}
+
+/// Who sent a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peer {
+    Tcp(SocketAddr),
+    /// Through the socket file, whose mode and group say who may.
+    Unix,
+}
+
+/// A complete request; head and body are one buffer, and the rest points into it.
+#[derive(Debug)]
+pub struct Request {
+    pub(super) method: Method,
+    pub(super) bytes: Vec<u8>,
+    pub(super) path: Range<usize>,
+    /// Without the question mark.
+    pub(super) query: Option<Range<usize>>,
+    /// Name and value.
+    pub(super) headers: Vec<(Range<usize>, Range<usize>)>,
+    pub(super) body: Range<usize>,
+    pub(super) peer: Peer,
+}
+
+impl Request {
+    /// HEAD is told apart by the front alone: a handler sees GET, and its body is not sent.
+    pub fn method(&self) -> Method {
+        self.method
+    }
+
+    /// As sent, still percent-encoded, up to the question mark. ASCII: the parser lets nothing else through.
+    pub fn path(&self) -> &str {
+        self.text(&self.path)
+    }
+
+    /// Behind the question mark, still percent-encoded. It may hold a token: never log it.
+    pub fn query(&self) -> Option<&str> {
+        self.query.as_ref().map(|range| self.text(range))
+    }
+
+    /// The first header of this name, whatever its case; `None` too where it is not ASCII.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut headers = self.headers.iter();
+        let (_, value) = headers.find(|(found, _)| self.text(found).eq_ignore_ascii_case(name))?;
+        let value = self.bytes.get(value.clone())?;
+        value.is_ascii().then(|| std::str::from_utf8(value).ok()).flatten()
+    }
+
+    pub fn body(&self) -> &[u8] {
+        self.bytes.get(self.body.clone()).unwrap_or_default()
+    }
+
+    pub fn peer(&self) -> Peer {
+        self.peer
+    }
+
+    fn text(&self, range: &Range<usize>) -> &str {
+        self.bytes.get(range.clone()).and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default()
+    }
+}
+
+/// What is answered. The front adds `Content-Length`, `Date` and `Connection`.
+#[derive(Debug, Clone)]
+pub struct Response {
+    pub(super) status: u16,
+    pub(super) headers: Vec<(&'static str, Cow<'static, str>)>,
+    pub(super) body: Cow<'static, [u8]>,
+}
+
+impl Response {
+    /// An answer without a body.
+    pub fn new(status: u16) -> Response {
+        Response { status, headers: Vec::new(), body: Cow::Borrowed(&[]) }
+    }
+
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Response {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    #[must_use]
+    pub fn body(self, content_type: &'static str, body: impl Into<Cow<'static, [u8]>>) -> Response {
+        let mut response = self.header("Content-Type", content_type);
+        response.body = body.into();
+        response
+    }
+
+    /// `value` as JSON; 500 if it cannot be written.
+    pub fn json(status: u16, value: &impl Serialize) -> Response {
+        match serde_json::to_vec(value) {
+            Ok(body) => Response::new(status).body("application/json", body),
+            Err(_) => Response::new(500),
+        }
+    }
+
+    /// `{"error": "..."}`, as every error is told.
+    pub fn error(status: u16, error: &str) -> Response {
+        Response::json(status, &serde_json::json!({ "error": error }))
+    }
+
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+}
