@@ -16,5 +16,7 @@ pub mod config;
 pub mod device;
 pub mod http;
 pub mod logging;
+#[cfg(feature = "monitor")]
+pub mod monitor;
 pub mod systemd;
 pub mod wire;
