@@ -69,21 +69,24 @@ impl StateFile {
 
     /// The cameras of an earlier run. A file that cannot be understood is set aside, for a person to look at.
     pub fn load(&self, plan: CameraPlan, now: Moment) -> Vec<(Mac, Known)> {
-        let saved = match self.read() {
-            Ok(bytes) => serde_json::from_slice::<Saved>(&bytes).map_err(io::Error::from),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
-            Err(error) => Err(error),
+        let bytes = match self.read() {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                if error.kind() != io::ErrorKind::NotFound {
+                    log::warn!("cameras: {} cannot be read: {error}", self.path.display());
+                }
+                return Vec::new();
+            }
         };
-        match saved {
+        match serde_json::from_slice(&bytes) {
             Ok(saved) => restored(saved, plan, now),
             Err(error) => {
                 let aside = self.path.with_extension("json.broken");
-                log::warn!(
-                    "cameras: {} is broken: {error}; set aside as {}, begun anew",
-                    self.path.display(),
-                    aside.display()
-                );
-                let _ = fs::rename(&self.path, aside);
+                let what = match fs::rename(&self.path, &aside) {
+                    Ok(()) => format!("set aside as {}", aside.display()),
+                    Err(error) => format!("it cannot be set aside: {error}"),
+                };
+                log::warn!("cameras: {} is broken: {error}; {what}; begun anew", self.path.display());
                 Vec::new()
             }
         }
