@@ -1,5 +1,6 @@
 //! Start-up, signals, stop: which threads there are and who talks to whom.
 
+use super::cameras::{self, Cameras};
 use super::config::Config;
 use super::failover::orders::{Orders, orders};
 use super::failover::{self, Outside};
@@ -88,10 +89,13 @@ struct Daemon {
     metrics: ChannelSender<metrics::Control>,
     heartbeat: ChannelSender<Reload>,
     failover: Orders,
+    cameras: Cameras,
     /// Disconnected when the heartbeat thread has returned.
     farewell: Receiver<()>,
     /// Disconnected when the failover thread has returned.
     failover_ended: Receiver<()>,
+    /// Disconnected when the camera thread has returned.
+    cameras_ended: Receiver<()>,
 }
 
 impl Daemon {
@@ -117,6 +121,7 @@ impl Daemon {
             metrics::run(sampler, sampling, &metrics_orders, |metrics| metrics_out.send(metrics).is_ok());
         })?;
         let (orders, uplinks, failover_ended) = start_failover(&config, &line, &names, &trigger)?;
+        let (cameras, cameras_ended) = start_cameras(&config, &trigger)?;
         let inbox = Inbox { metrics: metrics_in, uplinks, triggers, control: heartbeat_orders };
         let acknowledged = orders.clone();
         let delivered = Box::new(move |interface: &str| acknowledged.acknowledged(interface));
@@ -124,6 +129,7 @@ impl Daemon {
             config.heartbeat.clone(),
             sender,
             identity,
+            cameras.latest(),
             delivered,
             &runtime_dir.join(SNAPSHOT),
         );
@@ -140,8 +146,10 @@ impl Daemon {
             metrics: metrics_control,
             heartbeat: heartbeat_control,
             failover: orders,
+            cameras,
             farewell,
             failover_ended,
+            cameras_ended,
         })
     }
 
@@ -177,6 +185,9 @@ impl Daemon {
         if config.network != self.config.network {
             self.failover.reload(config.network.clone());
         }
+        if config.cameras != self.config.cameras {
+            self.cameras.reload(config.cameras.clone());
+        }
         announce(&config);
         self.config = config;
     }
@@ -185,6 +196,8 @@ impl Daemon {
     fn stop(self) {
         systemd::stopping();
         self.line.abort();
+        // Its list stays, for the farewell.
+        self.cameras.stop();
         drop(self.heartbeat);
         drop(self.metrics);
         if self.farewell.recv_timeout(STOP) == Err(crossbeam_channel::RecvTimeoutError::Timeout) {
@@ -194,6 +207,10 @@ impl Daemon {
         self.failover.stop();
         if self.failover_ended.recv_timeout(CLEANUP) == Err(crossbeam_channel::RecvTimeoutError::Timeout) {
             log::warn!("the failover thread does not end; \"heartbeat-daemon cleanup\" removes its routes");
+        }
+        // It has had the time of the farewell to save its state.
+        if self.cameras_ended.recv_timeout(CLEANUP) == Err(crossbeam_channel::RecvTimeoutError::Timeout) {
+            log::warn!("the camera thread does not end; what it learnt last is not saved");
         }
     }
 }
@@ -223,6 +240,23 @@ fn start_failover(
         drop(alive);
     })?;
     Ok((orders, uplinks, ended))
+}
+
+/// The camera thread's other end, and its end.
+fn start_cameras(config: &Config, trigger: &Trigger) -> Result<(Cameras, Receiver<()>), Failure> {
+    let outside = cameras::Outside {
+        trigger: trigger.clone(),
+        state_dir: config.daemon.state_dir.clone(),
+        root: PathBuf::from("/"),
+    };
+    let (cameras, thread) =
+        cameras::new(config.cameras.clone(), outside).map_err(cannot("start watching cameras"))?;
+    let (alive, ended) = bounded(0);
+    spawn("cameras", move || {
+        thread.run();
+        drop(alive);
+    })?;
+    Ok((cameras, ended))
 }
 
 /// Said at start and after each reload.

@@ -21,7 +21,9 @@ pub mod sender;
 mod snapshot_file;
 mod transport;
 
+use super::cameras::Camera;
 use super::config;
+use super::latest::Latest;
 use super::metrics::{Identity, Metrics};
 use super::ticker::Ticker;
 use crate::systemd::{self, Watchdog};
@@ -36,6 +38,7 @@ use sender::{Outcome, Sender};
 use snapshot_file::SnapshotFile;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 /// Start-up waits this long for the first metrics; without them it says what it has.
@@ -136,6 +139,8 @@ pub struct Heartbeat {
     identity: Identity,
     metrics: Metrics,
     uplinks: Option<Uplinks>,
+    /// The camera thread's; what it calls for a heartbeat about stands in it before.
+    cameras: Arc<Latest<Vec<Camera>>>,
     delivered: Delivered,
     pace: Pace,
     outage: Outage,
@@ -154,6 +159,7 @@ impl Heartbeat {
         config: config::Heartbeat,
         sender: Option<Sender>,
         identity: Identity,
+        cameras: Arc<Latest<Vec<Camera>>>,
         delivered: Delivered,
         snapshot_file: &Path,
     ) -> Heartbeat {
@@ -165,6 +171,7 @@ impl Heartbeat {
             identity,
             metrics: Metrics::default(),
             uplinks: None,
+            cameras,
             delivered,
             outage: Outage::default(),
             recorder: Recorder::default(),
@@ -274,6 +281,7 @@ impl Heartbeat {
         };
         let mut heartbeat = payload::heartbeat(&self.identity, &self.metrics, self.config.interval, stamp);
         self.uplinks.iter().for_each(|uplinks| uplinks.tell(&mut heartbeat.connection));
+        heartbeat.cameras = payload::cameras(&self.cameras.get());
         heartbeat
     }
 
@@ -413,7 +421,6 @@ mod tests {
     use crate::device::heartbeat::resolver::Names;
     use std::io::{Read, Write};
     use std::net::TcpListener;
-    use std::sync::Arc;
     use std::thread::{self, JoinHandle};
 
     const LONG: Duration = Duration::from_secs(20);
@@ -447,7 +454,8 @@ mod tests {
             let (control, orders) = bounded(1);
             let delivered = Box::new(|_: &str| {});
             let file = dir.path().join("heartbeat.json");
-            let heartbeat = Heartbeat::new(config, sender, Identity::default(), delivered, &file);
+            let heartbeat =
+                Heartbeat::new(config, sender, Identity::default(), Arc::default(), delivered, &file);
             let (uplinks, uplinks_in) = bounded(1);
             uplinks.send(None).expect("there is room");
             let inbox = Inbox { metrics: metrics_in, uplinks: uplinks_in, triggers, control: orders };
