@@ -17,6 +17,7 @@
 //! | `failover/` | one thread that keeps the machine on the best uplink |
 //! | `heartbeat/` | one thread that owns the snapshot and sends it |
 //! | `os/` | the only code that touches the machine below /proc and /sys |
+//! | `newest` | a channel in which only the newest message waits |
 //! | `latest` | what one thread writes and others read |
 //! | `ticker` | when a loop is due |
 //! | `receive` | a tiny receiver, to see heartbeats without a server |
@@ -29,6 +30,7 @@ pub mod failover;
 pub mod heartbeat;
 pub mod latest;
 pub mod metrics;
+pub mod newest;
 pub mod os;
 pub mod receive;
 pub mod shown;
