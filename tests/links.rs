@@ -8,7 +8,8 @@
 mod unshared;
 
 use heartbeat_daemon::device::metrics::network::Network;
-use heartbeat_daemon::device::os::netlink::{Links, Socket};
+use heartbeat_daemon::device::os::links::Links;
+use heartbeat_daemon::device::os::netlink::Socket;
 use heartbeat_daemon::wire::{Connection, LinkKind, LinkState};
 use netlink_packet_core::NLM_F_DUMP;
 use netlink_sys::protocols::NETLINK_ROUTE;

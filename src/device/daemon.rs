@@ -10,6 +10,8 @@ use super::heartbeat::resolver::{Names, lookup};
 use super::heartbeat::sender::Sender;
 use super::heartbeat::{self, Heartbeat, Inbox, Reload, Trigger, server_name};
 use super::metrics::{self, Sampler, identify};
+use super::newest::newest;
+use super::os::heap;
 use super::os::pid_file::PidFile;
 use super::os::privilege;
 use super::ticker::Ticker;
@@ -62,6 +64,7 @@ pub fn run(config_file: &Path) -> Result<(), Failure> {
     let credentials = Credentials::load(&config.heartbeat)?;
     logging::init(config.log);
     privilege::keep_from_children();
+    heap::share();
     // Before the pid file is there: whoever reads it may send a signal at once.
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1]).map_err(cannot("handle signals"))?;
     let _pid_file =
@@ -112,13 +115,13 @@ impl Daemon {
         let (trigger, triggers) = heartbeat::trigger();
         let (metrics_control, metrics_orders) = bounded(1);
         let (heartbeat_control, heartbeat_orders) = bounded(1);
-        let (metrics_out, metrics_in) = bounded(1);
+        let (metrics_out, metrics_in) = newest();
         let (alive, farewell) = bounded(0);
         let (sampling, beat) = tickers(config.heartbeat.interval, Instant::now());
 
         let sampler = Sampler::new(root, &config.metrics, &config.activity);
         spawn("metrics", move || {
-            metrics::run(sampler, sampling, &metrics_orders, |metrics| metrics_out.send(metrics).is_ok());
+            metrics::run(sampler, sampling, &metrics_orders, |metrics| metrics_out.put(metrics));
         })?;
         let (orders, uplinks, failover_ended) = start_failover(&config, &line, &names, &trigger)?;
         let (cameras, cameras_ended) = start_cameras(&config, &trigger)?;
@@ -225,7 +228,7 @@ fn start_failover(
     trigger: &Trigger,
 ) -> Result<Started, Failure> {
     let (orders, inbox) = orders().map_err(cannot("make an eventfd"))?;
-    let (reports, uplinks) = failover::reports();
+    let (reports, uplinks) = newest();
     let (alive, ended) = bounded(0);
     let outside = Outside {
         line: line.clone(),

@@ -19,6 +19,7 @@
 //! | `heartbeat/` | one thread that owns the snapshot and sends it |
 //! | `os/` | the only code that touches the machine below /proc and /sys |
 //! | `host` | what a host on the LAN is known by |
+//! | `newest` | a channel in which only the newest message waits |
 //! | `latest` | what one thread writes and others read |
 //! | `ticker` | when a loop is due |
 //! | `receive` | a tiny receiver, to see heartbeats without a server |
@@ -33,6 +34,7 @@ pub mod heartbeat;
 pub mod host;
 pub mod latest;
 pub mod metrics;
+pub mod newest;
 pub mod os;
 pub mod receive;
 pub mod shown;

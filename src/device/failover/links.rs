@@ -4,8 +4,9 @@
 //! something is a hint as well: all is read anew and compared. At most one reading a second, at least one in 30 s.
 
 use crate::device::os::link_events::{Change, Events};
+use crate::device::os::links as kernel;
 use crate::device::os::neighbours::Neighbour;
-use crate::device::os::netlink::{self, Socket};
+use crate::device::os::netlink::Socket;
 use crate::device::os::routes::{DefaultRoute, default_routes};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use std::collections::BTreeMap;
@@ -32,7 +33,7 @@ pub struct Link {
 }
 
 impl Link {
-    fn of(link: &netlink::Link) -> Link {
+    fn of(link: &kernel::Link) -> Link {
         let usable = link.addresses.iter().filter(|address| !address.tentative && reaches_out(address.ip));
         Link {
             index: link.index,
@@ -93,7 +94,7 @@ impl Table {
         }
     }
 
-    fn apply_link(&mut self, link: &netlink::Link, whole: bool) -> bool {
+    fn apply_link(&mut self, link: &kernel::Link, whole: bool) -> bool {
         let Some(known) = self.links.get_mut(&link.index) else {
             self.links.insert(link.index, Link::of(link));
             return true;
@@ -107,7 +108,7 @@ impl Table {
     }
 
     /// True if that changed anything.
-    fn replace(&mut self, links: &[netlink::Link], routes: Vec<DefaultRoute>) -> bool {
+    fn replace(&mut self, links: &[kernel::Link], routes: Vec<DefaultRoute>) -> bool {
         let links = links.iter().map(|link| (link.index, Link::of(link))).collect();
         let same = self.links == links && self.routes == routes;
         (self.links, self.routes) = (links, routes);
@@ -120,7 +121,7 @@ impl Table {
 pub struct Kernel {
     table: Table,
     events: Events,
-    links: netlink::Links,
+    links: kernel::Links,
     /// For routes; made anew after an error.
     routes: Option<Socket>,
     last_read: Option<Instant>,
@@ -135,7 +136,7 @@ impl Kernel {
         Ok(Kernel {
             table: Table::default(),
             events: Events::open(neighbours)?,
-            links: netlink::Links::default(),
+            links: kernel::Links::default(),
             routes: None,
             last_read: None,
             stale: true,
@@ -210,10 +211,10 @@ impl AsFd for Kernel {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use netlink::Address;
+    use kernel::Address;
 
-    fn eth0(carrier: bool) -> netlink::Link {
-        netlink::Link { index: 2, name: "eth0".into(), up: true, carrier, ..Default::default() }
+    fn eth0(carrier: bool) -> kernel::Link {
+        kernel::Link { index: 2, name: "eth0".into(), up: true, carrier, ..Default::default() }
     }
 
     fn address(ip: &str, tentative: bool, gone: bool) -> Change {

@@ -41,8 +41,8 @@ use super::config;
 use super::heartbeat::dial::Line;
 use super::heartbeat::resolver::Names;
 use super::heartbeat::{Trigger, Uplinks as Report};
+use super::newest::Newest;
 use super::os::wait::wait_for;
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use orders::{Inbox, Order};
 use rustix::event::{PollFd, PollFlags};
 use std::path::PathBuf;
@@ -65,28 +65,7 @@ pub struct Outside {
 }
 
 /// Where reports go; only the newest one waits. `None`: failover is off.
-#[derive(Debug)]
-pub struct Reports {
-    sender: Sender<Option<Report>>,
-    /// To take back what nobody has read.
-    unread: Receiver<Option<Report>>,
-}
-
-/// The failover thread's end, and the heartbeat thread's.
-pub fn reports() -> (Reports, Receiver<Option<Report>>) {
-    let (sender, receiver) = bounded(1);
-    (Reports { sender, unread: receiver.clone() }, receiver)
-}
-
-impl Reports {
-    fn publish(&self, report: Option<Report>) {
-        let mut report = report;
-        while let Err(TrySendError::Full(newest)) = self.sender.try_send(report) {
-            let _ = self.unread.try_recv();
-            report = newest;
-        }
-    }
-}
+pub type Reports = Newest<Option<Report>>;
 
 /// Runs until it is told to stop, or the last sender of orders is dropped; then no route of ours is left.
 pub fn run(mut network: config::Network, outside: &Outside, inbox: &Inbox) {
@@ -94,7 +73,7 @@ pub fn run(mut network: config::Network, outside: &Outside, inbox: &Inbox) {
         let end = match network.mode {
             config::Mode::Off => {
                 outside.line.use_uplinks(Vec::new());
-                outside.reports.publish(None);
+                outside.reports.put(None);
                 wait(inbox, None)
             }
             _ => match Watch::start(&network, outside).and_then(|mut watch| watch.run(inbox)) {

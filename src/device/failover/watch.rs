@@ -349,11 +349,7 @@ impl<'a> Watch<'a> {
         }
         let Decision { active, state, uplinks, .. } = decision.clone();
         let links = uplinks.iter().map(|uplink| (uplink.interface.clone(), uplink.state)).collect();
-        self.outside.reports.publish(Some(Report {
-            active: active.clone(),
-            state: state.to_string(),
-            links,
-        }));
+        self.outside.reports.put(Some(Report { active: active.clone(), state: state.to_string(), links }));
         self.told = Some((active, state, uplinks));
     }
 

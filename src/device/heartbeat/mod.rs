@@ -71,6 +71,7 @@ pub fn trigger() -> (Trigger, Receiver<Reason>) {
 /// All that can reach the thread, apart from the ticker.
 #[derive(Debug)]
 pub struct Inbox {
+    /// The newest reading. Looked at when a heartbeat is due: one that came wakes nobody.
     pub metrics: Receiver<Metrics>,
     /// Empty where failover is off; disconnected where none runs.
     pub uplinks: Receiver<Option<Uplinks>>,
@@ -137,6 +138,7 @@ pub struct Heartbeat {
     config: config::Heartbeat,
     sender: Option<Sender>,
     identity: Identity,
+    readings: Receiver<Metrics>,
     metrics: Metrics,
     uplinks: Option<Uplinks>,
     /// The camera thread's; what it calls for a heartbeat about stands in it before.
@@ -169,6 +171,7 @@ impl Heartbeat {
             config,
             sender,
             identity,
+            readings: never(),
             metrics: Metrics::default(),
             uplinks: None,
             cameras,
@@ -188,6 +191,7 @@ impl Heartbeat {
         if let Ok(metrics) = inbox.metrics.recv_timeout(FIRST_METRICS) {
             self.metrics = metrics;
         }
+        self.readings = std::mem::replace(&mut inbox.metrics, never());
         if let Ok(uplinks) = inbox.uplinks.recv_timeout(FIRST_UPLINKS) {
             self.uplinks = uplinks;
         }
@@ -208,10 +212,6 @@ impl Heartbeat {
                         }
                         self.called(reason);
                     }
-                    Err(_) => return self.farewell(),
-                },
-                recv(inbox.metrics) -> metrics => match metrics {
-                    Ok(metrics) => self.metrics = metrics,
                     Err(_) => return self.farewell(),
                 },
                 recv(inbox.uplinks) -> uplinks => match uplinks {
@@ -264,15 +264,23 @@ impl Heartbeat {
         };
         let reason = self.pace.reason(wanted);
         let heartbeat = self.next_heartbeat(reason);
+        let format = self.config.format;
+        let body = payload::body(&heartbeat, format, self.config.note.as_deref());
         if self.sender.is_some() && self.pace.may_send(reason, now) {
             self.count(cause);
-            self.send(&heartbeat, self.config.timeout);
+            self.send(&heartbeat, &body, self.config.timeout);
         }
-        self.snapshot_file.write(&payload::body(&heartbeat, local_form(self.config.format), None));
+        match local_form(format) {
+            same if same == format => self.snapshot_file.write(&body),
+            other => self.snapshot_file.write(&payload::body(&heartbeat, other, None)),
+        }
     }
 
     fn next_heartbeat(&mut self, reason: Reason) -> wire::Heartbeat {
         self.seq += 1;
+        if let Ok(metrics) = self.readings.try_recv() {
+            self.metrics = metrics;
+        }
         let stamp = Stamp {
             id: format!("{:016x}", fastrand::u64(..)),
             seq: self.seq,
@@ -293,11 +301,10 @@ impl Heartbeat {
         }
     }
 
-    fn send(&mut self, heartbeat: &wire::Heartbeat, limit: Duration) {
+    fn send(&mut self, heartbeat: &wire::Heartbeat, body: &[u8], limit: Duration) {
         let Some(sender) = &self.sender else { return };
         let begin = Instant::now();
-        let body = payload::body(heartbeat, self.config.format, self.config.note.as_deref());
-        let outcome = sender.send(&body, limit);
+        let outcome = sender.send(body, limit);
         let now = Instant::now();
         log::debug!("heartbeat {} ({}): {outcome:?}", heartbeat.seq, heartbeat.reason.as_str());
         let server = server_name(&self.config);
@@ -366,7 +373,8 @@ impl Heartbeat {
             self.recorder = Recorder::default();
             let heartbeat = self.next_heartbeat(Reason::Shutdown);
             self.counts.immediate += 1;
-            self.send(&heartbeat, self.config.timeout.min(FAREWELL));
+            let body = payload::body(&heartbeat, self.config.format, self.config.note.as_deref());
+            self.send(&heartbeat, &body, self.config.timeout.min(FAREWELL));
         }
         log::info!("stopped: {}", status(&self.last_result, self.counts));
     }

@@ -8,7 +8,7 @@ use super::reading::Metrics;
 use super::routes::Routes;
 use super::source::{Absent, Place, Source, Turn};
 use super::wifi::{Radio, Radios};
-use crate::device::os::netlink::{Address, Link, Links};
+use crate::device::os::links::{Address, Link, Links};
 use crate::wire::{self, LinkKind, LinkState};
 use std::collections::HashMap;
 use std::net::IpAddr;

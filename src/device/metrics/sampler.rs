@@ -120,16 +120,14 @@ pub enum Control {
     Reload { metrics: config::Metrics, activity: config::Activity, ticker: Ticker },
 }
 
-/// Samples at once and then at each tick, until `control` is dropped or `publish` answers false.
+/// Samples at once and then at each tick, until `control` is dropped.
 pub fn run(
     mut sampler: Sampler,
     mut ticker: Ticker,
     control: &Receiver<Control>,
-    mut publish: impl FnMut(Metrics) -> bool,
+    mut publish: impl FnMut(Metrics),
 ) {
-    if !publish(sampler.sample(Instant::now())) {
-        return;
-    }
+    publish(sampler.sample(Instant::now()));
     loop {
         sampler.ask_one_slow(Instant::now());
         select! {
@@ -145,9 +143,7 @@ pub fn run(
             recv(ticker.due()) -> _ => {
                 let now = Instant::now();
                 ticker.advance(now);
-                if !publish(sampler.sample(now)) {
-                    return;
-                }
+                publish(sampler.sample(now));
             }
         }
     }
@@ -179,7 +175,9 @@ mod tests {
         let (control, commands) = unbounded();
         let (out, readings) = unbounded();
         let thread = thread::spawn(move || {
-            run(sampler(), Ticker::by_hand(due), &commands, |metrics| out.send(metrics).is_ok());
+            run(sampler(), Ticker::by_hand(due), &commands, |metrics| {
+                out.send(metrics).expect("the test listens")
+            });
         });
         readings.recv().expect("at once");
         for _ in 0..2 {
@@ -192,13 +190,6 @@ mod tests {
     }
 
     #[test]
-    fn the_thread_ends_when_nobody_takes_its_readings() {
-        let (_control, commands) = unbounded();
-        let (_beats, due) = unbounded();
-        run(sampler(), Ticker::by_hand(due), &commands, |_| false);
-    }
-
-    #[test]
     fn a_reload_takes_the_new_configuration_and_the_new_beat() {
         let root = tempfile::tempdir().expect("a directory");
         std::fs::write(root.path().join("VERSION"), "3.10\n").expect("written");
@@ -208,7 +199,9 @@ mod tests {
         let (beats, due) = unbounded();
         let (out, readings) = unbounded();
         let thread = thread::spawn(move || {
-            run(old, Ticker::by_hand(never_due), &commands, |metrics| out.send(metrics).is_ok());
+            run(old, Ticker::by_hand(never_due), &commands, |metrics| {
+                out.send(metrics).expect("the test listens")
+            });
         });
         assert_eq!(readings.recv().expect("at once").app_version, None);
         let metrics = config::Metrics { app_version_file: Some(PathBuf::from("/VERSION")), ..config() };

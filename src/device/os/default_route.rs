@@ -1,25 +1,17 @@
 //! Adding and deleting one default route. Takes CAP_NET_ADMIN.
 
-use super::netlink::Socket;
-use super::routes::DefaultRoute;
+use super::netlink::{AF_INET6, Socket, family_of, push, push_ip};
+use super::routes::{
+    DefaultRoute, MAIN, RTA_GATEWAY, RTA_OIF, RTA_PRIORITY, RTA_VIA, RTM_DELROUTE, RTM_NEWROUTE, RTN_UNICAST,
+};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use std::io;
 use std::net::IpAddr;
 
-const RTM_NEWROUTE: u16 = 24;
-const RTM_DELROUTE: u16 = 25;
-const AF_INET: u8 = 2;
-const AF_INET6: u8 = 10;
-const MAIN: u8 = 254;
-const RTN_UNICAST: u8 = 1;
 /// `RT_SCOPE_*`: anywhere; without a gateway everything is on the link; when deleting, any.
 const UNIVERSE: u8 = 0;
 const LINK: u8 = 253;
 const NOWHERE: u8 = 255;
-const RTA_OIF: u16 = 4;
-const RTA_GATEWAY: u16 = 5;
-const RTA_PRIORITY: u16 = 6;
-const RTA_VIA: u16 = 18;
 
 /// Never `NLM_F_REPLACE`: it ignores protocol and device, and has taken away somebody else's route.
 ///
@@ -40,29 +32,19 @@ pub fn delete(socket: &mut Socket, route: &DefaultRoute) -> io::Result<()> {
 
 /// `struct rtmsg` and its attributes.
 fn body(route: &DefaultRoute, scope: u8) -> Vec<u8> {
-    let family = if route.ipv6 { AF_INET6 } else { AF_INET };
-    let mut body = vec![family, 0, 0, 0, MAIN, route.protocol, scope, RTN_UNICAST, 0, 0, 0, 0];
-    attribute(&mut body, RTA_OIF, &route.index.to_ne_bytes());
-    attribute(&mut body, RTA_PRIORITY, &route.metric.to_ne_bytes());
+    let mut body = vec![family_of(route.ipv6), 0, 0, 0, MAIN, route.protocol, scope, RTN_UNICAST, 0, 0, 0, 0];
+    push(&mut body, RTA_OIF, &route.index.to_ne_bytes());
+    push(&mut body, RTA_PRIORITY, &route.metric.to_ne_bytes());
     match route.gateway {
-        Some(IpAddr::V4(ip)) => attribute(&mut body, RTA_GATEWAY, &ip.octets()),
-        Some(IpAddr::V6(ip)) if route.ipv6 => attribute(&mut body, RTA_GATEWAY, &ip.octets()),
         // IPv4 packets over an IPv6 neighbour: the family stands before the address.
-        Some(IpAddr::V6(ip)) => {
+        Some(IpAddr::V6(ip)) if !route.ipv6 => {
             let via = [&u16::from(AF_INET6).to_ne_bytes()[..], &ip.octets()].concat();
-            attribute(&mut body, RTA_VIA, &via);
+            push(&mut body, RTA_VIA, &via);
         }
+        Some(ip) => push_ip(&mut body, RTA_GATEWAY, ip),
         None => {}
     }
     body
-}
-
-fn attribute(body: &mut Vec<u8>, kind: u16, value: &[u8]) {
-    // At most 18 bytes.
-    body.extend((4 + value.len() as u16).to_ne_bytes());
-    body.extend(kind.to_ne_bytes());
-    body.extend(value);
-    body.resize(body.len().next_multiple_of(4), 0);
 }
 
 #[cfg(test)]

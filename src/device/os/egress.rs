@@ -1,18 +1,13 @@
 //! Which interface the kernel would use for an address.
 
-use super::netlink::{Socket, attribute};
+use super::netlink::{Socket, attribute, family_of, number, push_ip};
+use super::routes::{ROUTE_HEADER, RTA_OIF, RTM_GETROUTE, RTM_NEWROUTE};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use std::io;
 use std::net::IpAddr;
 
-const RTM_NEWROUTE: u16 = 24;
-const RTM_GETROUTE: u16 = 26;
-/// Size of `struct rtmsg`.
-const ROUTE_HEADER: usize = 12;
-
-/// Attributes of `linux/rtnetlink.h`.
+/// Attribute of `linux/rtnetlink.h`.
 const RTA_DST: u16 = 1;
-const RTA_OIF: u16 = 4;
 
 /// The index of the interface over which a packet to `destination` would leave now; `None` if there is no route.
 ///
@@ -38,24 +33,16 @@ fn is_no_route(error: &io::Error) -> bool {
 }
 
 fn interface(attributes: &[u8]) -> Option<u32> {
-    let bytes = attribute(attributes, RTA_OIF)?;
-    Some(u32::from_ne_bytes(bytes.try_into().ok()?))
+    attribute(attributes, RTA_OIF).and_then(number)
 }
 
 /// `struct rtmsg` with the destination as its only attribute.
 fn question(destination: IpAddr) -> Vec<u8> {
-    let (family, address): (i32, Vec<u8>) = match destination {
-        IpAddr::V4(ip) => (libc::AF_INET, ip.octets().to_vec()),
-        IpAddr::V6(ip) => (libc::AF_INET6, ip.octets().to_vec()),
-    };
     let mut message = vec![0; ROUTE_HEADER];
-    // Both fit: 2 and 10, 4 and 16.
-    message[0] = family as u8;
-    message[1] = (address.len() * 8) as u8;
-    let length = (4 + address.len()) as u16;
-    message.extend_from_slice(&length.to_ne_bytes());
-    message.extend_from_slice(&RTA_DST.to_ne_bytes());
-    message.extend_from_slice(&address);
+    message[0] = family_of(destination.is_ipv6());
+    // `rtm_dst_len`: one address.
+    message[1] = if destination.is_ipv6() { 128 } else { 32 };
+    push_ip(&mut message, RTA_DST, destination);
     message
 }
 

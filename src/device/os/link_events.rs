@@ -2,11 +2,12 @@
 //!
 //! A socket of its own, apart from requests: events that pile up must not delay an answer. No privilege is needed.
 
-use super::neighbours::Neighbour;
-use super::netlink::{
-    Address, IFLA_OPERSTATE, LINK_HEADER, Link, MSG_TRUNC, RTM_NEWADDR, RTM_NEWLINK, attribute, messages,
-    parse_address, parse_link,
+use super::links::{
+    Address, IFLA_OPERSTATE, LINK_HEADER, Link, RTM_NEWADDR, RTM_NEWLINK, parse_address, parse_link,
 };
+use super::neighbours::{Neighbour, RTM_DELNEIGH, RTM_NEWNEIGH};
+use super::netlink::{MSG_TRUNC, attribute, messages};
+use super::routes::{RTM_DELROUTE, RTM_NEWROUTE};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
 use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_recv_buffer_size_force};
@@ -23,10 +24,6 @@ const BURST: usize = 256;
 
 const RTM_DELLINK: u16 = 17;
 const RTM_DELADDR: u16 = 21;
-const RTM_NEWROUTE: u16 = 24;
-const RTM_DELROUTE: u16 = 25;
-const RTM_NEWNEIGH: u16 = 28;
-const RTM_DELNEIGH: u16 = 29;
 /// `RTNLGRP_*` of `linux/rtnetlink.h`: link, IPv4 and IPv6 addresses, IPv4 and IPv6 routes; neighbours.
 const GROUPS: [u32; 5] = [1, 5, 9, 7, 11];
 const NEIGHBOURS: u32 = 3;

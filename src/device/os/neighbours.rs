@@ -3,7 +3,7 @@
 //!
 //! Reading needs no privilege; asking and setting need CAP_NET_ADMIN in the network's own user namespace.
 
-use crate::device::os::netlink::{Socket, attribute};
+use crate::device::os::netlink::{AF_INET, AF_INET6, Socket, attribute, family_of, push, push_ip};
 use crate::device::os::routes::address;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_DUMP};
 use rustix::io::Errno;
@@ -21,8 +21,6 @@ const RTM_SETNEIGHTBL: u16 = 67;
 /// Sizes of `struct ndmsg` and `ndtmsg`.
 const HEADER: usize = 12;
 const TABLE_HEADER: usize = 4;
-const AF_INET: u8 = 2;
-const AF_INET6: u8 = 10;
 /// Attributes and flags of `linux/neighbour.h`.
 const NDA_DST: u16 = 1;
 const NDTA_NAME: u16 = 1;
@@ -181,14 +179,13 @@ fn parse_retrans(body: &[u8]) -> Option<Retrans> {
 /// # Errors
 /// `PermissionDenied` without CAP_NET_ADMIN; `NotFound` if the interface has gone.
 pub fn set_retrans(socket: &mut Socket, retrans: Retrans) -> io::Result<()> {
-    let (family, table): (u8, &[u8]) =
-        if retrans.ipv6 { (AF_INET6, b"ndisc_cache\0") } else { (AF_INET, b"arp_cache\0") };
+    let table: &[u8] = if retrans.ipv6 { b"ndisc_cache\0" } else { b"arp_cache\0" };
     // A time of more than 2^64 ms does not come out of retrans_times.
     let time = u64::try_from(retrans.time.as_millis()).unwrap_or(u64::MAX);
     let mut parameters = Vec::new();
     push(&mut parameters, NDTPA_IFINDEX, &retrans.index.to_ne_bytes());
     push(&mut parameters, NDTPA_RETRANS_TIME, &time.to_ne_bytes());
-    let mut body = vec![family, 0, 0, 0];
+    let mut body = vec![family_of(retrans.ipv6), 0, 0, 0];
     push(&mut body, NDTA_NAME, table);
     push(&mut body, NDTA_PARMS, &parameters);
     socket.request(RTM_SETNEIGHTBL, 0, &body, |_, _| {})
@@ -196,26 +193,12 @@ pub fn set_retrans(socket: &mut Socket, retrans: Retrans) -> io::Result<()> {
 
 /// A `struct ndmsg` with the address it is about.
 fn entry(index: u32, ip: IpAddr, state: u16, flags: u8) -> Vec<u8> {
-    let family = if ip.is_ipv4() { AF_INET } else { AF_INET6 };
-    let mut body = vec![family, 0, 0, 0];
+    let mut body = vec![family_of(ip.is_ipv6()), 0, 0, 0];
     body.extend(index.to_ne_bytes());
     body.extend(state.to_ne_bytes());
     body.extend([flags, 0]);
-    match ip {
-        IpAddr::V4(ip) => push(&mut body, NDA_DST, &ip.octets()),
-        IpAddr::V6(ip) => push(&mut body, NDA_DST, &ip.octets()),
-    }
+    push_ip(&mut body, NDA_DST, ip);
     body
-}
-
-/// Appends an attribute, at a multiple of 4 as the next one has to be.
-fn push(body: &mut Vec<u8>, kind: u16, value: &[u8]) {
-    // Values here have 30 bytes at most.
-    let length = (4 + value.len()) as u16;
-    body.extend(length.to_ne_bytes());
-    body.extend(kind.to_ne_bytes());
-    body.extend(value);
-    body.resize(body.len().next_multiple_of(4), 0);
 }
 
 #[cfg(test)]

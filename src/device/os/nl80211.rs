@@ -1,6 +1,6 @@
 //! What a wireless interface is associated with, from the kernel's nl80211 over generic netlink.
 
-use super::netlink::{Socket, attribute, attributes};
+use super::netlink::{Socket, attribute, attributes, push};
 use netlink_packet_core::NLM_F_DUMP;
 use netlink_sys::protocols::NETLINK_GENERIC;
 use std::io;
@@ -111,13 +111,8 @@ impl Nl80211 {
 
 /// A generic netlink request with one attribute.
 fn request(command: u8, version: u8, kind: u16, value: &[u8]) -> Vec<u8> {
-    // Family names and indexes: a few bytes.
-    let length = 4 + value.len() as u16;
     let mut body = vec![command, version, 0, 0];
-    body.extend(length.to_ne_bytes());
-    body.extend(kind.to_ne_bytes());
-    body.extend(value);
-    body.resize(body.len().next_multiple_of(4), 0);
+    push(&mut body, kind, value);
     body
 }
 
@@ -179,10 +174,7 @@ fn parse_signal(reply: &[u8]) -> Option<i32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn nla(kind: u16, value: &[u8]) -> Vec<u8> {
-        request(0, 0, kind, value).split_off(GENL_HEADER)
-    }
+    use crate::device::os::netlink::nla;
 
     fn interface_reply(kind: u32, ssid: &[u8]) -> Vec<u8> {
         let mut reply = request(7, 1, NL80211_ATTR_IFINDEX, &3_u32.to_ne_bytes());

@@ -2,28 +2,27 @@
 //!
 //! No privilege is needed.
 
-use crate::device::os::netlink::{Socket, attribute, attributes, ip_address};
+use crate::device::os::netlink::{AF_INET, AF_INET6, Socket, attribute, attributes, ip_address, number};
 use netlink_packet_core::NLM_F_DUMP;
 use std::io;
 use std::net::IpAddr;
 
-const RTM_NEWROUTE: u16 = 24;
-const RTM_GETROUTE: u16 = 26;
+pub(super) const RTM_NEWROUTE: u16 = 24;
+pub(super) const RTM_DELROUTE: u16 = 25;
+pub(super) const RTM_GETROUTE: u16 = 26;
 /// Sizes of `struct rtmsg` and `rtnexthop`.
-const ROUTE_HEADER: usize = 12;
+pub(super) const ROUTE_HEADER: usize = 12;
 const HOP_HEADER: usize = 8;
-const AF_INET: u8 = 2;
-const AF_INET6: u8 = 10;
 /// `RT_TABLE_MAIN`: tables of a policy (a VPN's, for example) are for some packets only.
-const MAIN: u32 = 254;
-const RTN_UNICAST: u8 = 1;
+pub(super) const MAIN: u8 = 254;
+pub(super) const RTN_UNICAST: u8 = 1;
 /// Attributes and flags of `linux/rtnetlink.h`.
-const RTA_OIF: u16 = 4;
-const RTA_GATEWAY: u16 = 5;
-const RTA_PRIORITY: u16 = 6;
+pub(super) const RTA_OIF: u16 = 4;
+pub(super) const RTA_GATEWAY: u16 = 5;
+pub(super) const RTA_PRIORITY: u16 = 6;
 const RTA_MULTIPATH: u16 = 9;
 const RTA_TABLE: u16 = 15;
-const RTA_VIA: u16 = 18;
+pub(super) const RTA_VIA: u16 = 18;
 const RTNH_F_LINKDOWN: u8 = 16;
 /// Default routes that are kept; a device has one or two for each uplink.
 const LIMIT: usize = 256;
@@ -78,7 +77,7 @@ fn parse(body: &[u8], routes: &mut Vec<DefaultRoute>) {
     let known = family == AF_INET || family == AF_INET6;
     let table = attribute(rest, RTA_TABLE).and_then(number).unwrap_or(u32::from(table));
     // One with a source prefix is for a part of the packets only.
-    if !known || prefix != 0 || source_prefix != 0 || kind != RTN_UNICAST || table != MAIN {
+    if !known || prefix != 0 || source_prefix != 0 || kind != RTN_UNICAST || table != u32::from(MAIN) {
         return;
     }
     let metric = attribute(rest, RTA_PRIORITY).and_then(number).unwrap_or(0);
@@ -122,22 +121,11 @@ pub fn address(value: &[u8]) -> Option<IpAddr> {
     ip_address(value).filter(|ip| !ip.is_unspecified())
 }
 
-fn number(value: &[u8]) -> Option<u32> {
-    value.try_into().ok().map(u32::from_ne_bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::os::netlink::nla;
     use netlink_sys::protocols::NETLINK_ROUTE;
-
-    fn nla(kind: u16, value: &[u8]) -> Vec<u8> {
-        let mut bytes = (4 + value.len() as u16).to_ne_bytes().to_vec();
-        bytes.extend(kind.to_ne_bytes());
-        bytes.extend(value);
-        bytes.resize(bytes.len().next_multiple_of(4), 0);
-        bytes
-    }
 
     fn body(header: [u8; ROUTE_HEADER], attributes: &[(u16, &[u8])]) -> Vec<u8> {
         let attributes = attributes.iter().flat_map(|(kind, value)| nla(*kind, value));

@@ -1,7 +1,7 @@
 //! Tables of what is told of which links.
 
 use super::*;
-use crate::device::os::netlink::Bytes;
+use crate::device::os::links::Bytes;
 
 /// A link of hardware that is up, with these addresses.
 fn link(index: u32, name: &str, addresses: &[&str]) -> Link {
