@@ -19,6 +19,7 @@
 //! | `parse`, `write` | bytes to a request, an answer to bytes |
 //! | `exercise` | what must hold whatever comes, for tests and fuzzer |
 //! | `deadlines`, `table`, `listener`, `transport` | what the reactor keeps: times, connections, sockets |
+//! | `tls` | the monitor's: encryption under a connection, and its certificate |
 
 mod accept;
 mod admission;
@@ -35,6 +36,8 @@ pub mod queue;
 mod reactor;
 pub mod reply;
 mod table;
+#[cfg(feature = "monitor")]
+pub mod tls;
 mod transport;
 mod write;
 
@@ -45,3 +48,5 @@ pub use message::{Method, Peer, Request, Response};
 pub use queue::queue;
 pub use reactor::Server;
 pub use reply::{Exchange, Reply, Stopper};
+#[cfg(feature = "monitor")]
+pub use tls::TlsConfig;

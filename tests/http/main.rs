@@ -1,6 +1,9 @@
 //! The HTTP front over real sockets, with a handler of a few lines.
 
 mod deadlines;
+#[cfg(feature = "monitor")]
+#[path = "../support/https.rs"]
+mod https;
 mod others;
 mod protocol;
 mod room;
@@ -9,3 +12,5 @@ mod site;
 mod skip;
 mod stop;
 mod stress;
+#[cfg(feature = "monitor")]
+mod tls;
