@@ -8,5 +8,6 @@ mod changes;
 mod icmp;
 mod lan;
 mod methods;
+mod script;
 mod sources;
 mod state;
