@@ -188,7 +188,8 @@ impl Roster {
 
     /// Has every camera checked as soon as possible.
     pub fn make_all_due(&mut self, now: Instant) {
-        self.known.values_mut().for_each(|known| known.due = Some(now));
+        // What is being checked has just begun.
+        self.known.values_mut().filter(|known| !known.checking).for_each(|known| known.due = Some(now));
     }
 
     /// The checks that are to begin now. All cameras that are checked equally often are checked in the same moment:
@@ -312,5 +313,84 @@ impl Roster {
         let why = known.problem.filter(|_| known.status == Status::Disconnected);
         let why = why.map(|problem| format!(": {problem}")).unwrap_or_default();
         Some(format!("camera {name}({id}) {}{why}", known.status.as_str()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Source;
+    use std::path::Path;
+
+    fn roster(text: &str) -> (Roster, Moment) {
+        let config = config::Config::from_source(&Source::new("test", text), &|_| None).expect(text);
+        let now = Moment::now(Instant::now());
+        (Roster::new(config.cameras, Vec::new(), now), now)
+    }
+
+    fn mac(number: u16) -> Mac {
+        let [high, low] = number.to_be_bytes();
+        format!("02:00:00:00:{high:02x}:{low:02x}").parse().expect("a MAC")
+    }
+
+    fn nobody() -> Neighbours {
+        Neighbours::read(Path::new("/nowhere"))
+    }
+
+    fn asked(roster: &mut Roster, now: Moment) -> Vec<Question> {
+        let mut questions = Vec::new();
+        roster.ask(now, nobody, |question| questions.push(question));
+        questions
+    }
+
+    #[test]
+    fn there_are_no_more_cameras_than_allowed() {
+        let (mut roster, now) = roster("");
+        for number in 0..=u16::try_from(MOST_CAMERAS).expect("few") {
+            roster.add(NewCamera { mac: mac(number), hostname: None, ip: None }, Origin::Api, now);
+        }
+        assert_eq!((roster.known().count(), roster.full), (MOST_CAMERAS, true));
+    }
+
+    #[test]
+    fn an_answer_from_an_address_that_is_no_longer_the_cameras_is_none_and_it_is_asked_again() {
+        let (mut roster, now) = roster("");
+        let at = |last| NewCamera { mac: mac(1), hostname: None, ip: Some([192, 0, 2, last].into()) };
+        roster.add(at(1), Origin::Api, now);
+        let question = asked(&mut roster, now).pop().expect("one");
+        roster.add(at(2), Origin::Api, now);
+        assert!(asked(&mut roster, now).is_empty(), "it is being checked");
+        roster.learn(question.answer(Ok(Duration::ZERO)), now, nobody);
+        assert_eq!(roster.view(now)[0].status, Status::Unknown);
+        assert_eq!(asked(&mut roster, now).pop().map(|question| question.ip), Some([192, 0, 2, 2].into()));
+    }
+
+    #[test]
+    fn a_problem_of_this_machine_says_nothing_of_a_camera() {
+        let (mut roster, now) = roster("");
+        let ip = Some([192, 0, 2, 1].into());
+        roster.add(NewCamera { mac: mac(1), hostname: None, ip }, Origin::Api, now);
+        let question = asked(&mut roster, now).pop().expect("one");
+        roster.learn(question.answer(Ok(Duration::ZERO)), now, nobody);
+        for problem in [Problem::NotAllowed, Problem::IcmpForbidden, Problem::Own(std::io::ErrorKind::Other)]
+        {
+            roster.take(Key::Mac(mac(1)), Err(problem), now);
+            let camera = roster.view(now).pop().expect("one");
+            assert_eq!((camera.status, camera.reachable), (Status::Connected, None));
+            assert_eq!(camera.problem, Some(problem.to_string()));
+        }
+        assert!(roster.take_news().changes.is_empty());
+        roster.take(Key::Mac(mac(1)), Err(Problem::NoRoute), now);
+        assert_eq!(roster.take_news().changes, [Key::Mac(mac(1))]);
+    }
+
+    #[test]
+    fn a_check_of_all_does_not_ask_twice_what_is_being_asked() {
+        let (mut roster, now) =
+            roster("[[cameras.camera]]\naddress = \"192.0.2.1\"\nmac = \"02:00:00:00:00:01\"");
+        assert_eq!(asked(&mut roster, now).len(), 1);
+        roster.make_all_due(now.at);
+        assert!(asked(&mut roster, now).is_empty());
+        assert_eq!(roster.due(), None, "nothing to wake up for but its answer");
     }
 }
