@@ -1,5 +1,8 @@
 //! Cameras on loopback, and a camera thread that watches them.
 
+// The benchmark includes this too, and uses a part of it.
+#![allow(dead_code)]
+
 use crate::support::SOON;
 use crate::support::scratch::Scratch;
 use crossbeam_channel::{Receiver, bounded};

@@ -7,6 +7,8 @@ mod support;
 mod changes;
 mod icmp;
 mod lan;
+mod limits;
 mod methods;
+mod script;
 mod sources;
 mod state;

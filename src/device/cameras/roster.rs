@@ -37,6 +37,7 @@ pub struct News {
 
 #[derive(Debug)]
 pub struct Roster {
+    /// Without its cameras, which are in the list.
     config: config::Cameras,
     known: BTreeMap<Key, Box<Known>>,
     news: News,
@@ -70,31 +71,31 @@ impl Roster {
         self.news.set |= self.known.len() != before;
         let due = self.config.enabled.then_some(now.at);
         for known in self.known.values_mut() {
-            known.plan = self.config.plan;
+            known.plan = self.config.plan.clone();
             (known.fixed_ip, known.fixed_hostname, known.due) = (false, false, due);
         }
         for (key, camera) in keys.into_iter().zip(&configured) {
             let Some(known) = self.get_or_insert(key, Origin::Config, now.at) else { continue };
             known.origin = Origin::Config;
-            known.plan = camera.plan;
+            known.plan = camera.plan.clone();
             (known.fixed_ip, known.fixed_hostname) = (camera.address.is_some(), camera.hostname.is_some());
             known.ip = camera.address.or(known.ip);
             if camera.hostname.is_some() {
                 known.hostname.clone_from(&camera.hostname);
             }
         }
-        self.config.cameras = configured;
         self.news.shown = true;
     }
 
     /// Where only its address is given: the MAC that it had in an earlier run.
     fn key_of(&self, camera: &ConfiguredCamera) -> Key {
-        let same = |(key, known): (&Key, &Box<Known>)| {
-            (known.origin == Origin::Config && known.ip == camera.address).then_some(*key)
-        };
         match (camera.mac, camera.address) {
             (Some(mac), _) => Key::Mac(mac),
-            (None, Some(ip)) => self.known.iter().find_map(same).unwrap_or(Key::Address(ip)),
+            (None, Some(ip)) => {
+                let mut known = self.known.iter();
+                let same = known.find(|(_, known)| known.origin == Origin::Config && known.ip == Some(ip));
+                same.map_or(Key::Address(ip), |(key, _)| *key)
+            }
             // The configuration is checked for it.
             (None, None) => Key::Address(IpAddr::from([0; 4])),
         }
@@ -110,7 +111,7 @@ impl Roster {
                 self.full = true;
                 return None;
             }
-            let mut new = Known::new(origin, self.config.plan);
+            let mut new = Known::new(origin, self.config.plan.clone());
             new.due = self.config.enabled.then_some(due);
             self.known.insert(key, Box::new(new));
             (self.news.set, self.news.shown) = (true, true);
@@ -167,7 +168,7 @@ impl Roster {
     }
 
     /// A lease says where a client is, not that it is there.
-    pub fn leases(&mut self, leases: Vec<Lease>, now: Moment) {
+    pub fn leases(&mut self, leases: impl Iterator<Item = Lease>, now: Moment) {
         for Lease { mac, ip, hostname } in leases {
             if self.known.contains_key(&Key::Mac(mac)) || self.is_camera(hostname.as_deref()) {
                 self.add(NewCamera { mac, hostname, ip: Some(ip) }, Origin::Dhcp, now);
@@ -187,15 +188,20 @@ impl Roster {
 
     /// Has every camera checked as soon as possible.
     pub fn make_all_due(&mut self, now: Instant) {
-        self.known.values_mut().for_each(|known| known.due = Some(now));
+        // What is being checked has just begun.
+        self.known.values_mut().filter(|known| !known.checking).for_each(|known| known.due = Some(now));
     }
 
     /// The checks that are to begin now. All cameras that are checked equally often are checked in the same moment:
     /// one wake-up for all, and a handful of packets is no burst.
-    pub fn questions(&mut self, now: Moment, neighbours: impl FnOnce() -> Neighbours) -> Vec<Question> {
+    pub fn ask(
+        &mut self,
+        now: Moment,
+        neighbours: impl FnOnce() -> Neighbours,
+        mut begin: impl FnMut(Question),
+    ) {
         // Read once, and only if somebody has to be looked up.
         let neighbours = LazyCell::new(neighbours);
-        let mut questions = Vec::new();
         let mut lost = Vec::new();
         for (key, known) in &mut self.known {
             if known.checking || known.due.is_none_or(|due| now.at < due) {
@@ -209,7 +215,7 @@ impl Roster {
             match known.ip {
                 Some(ip) => {
                     known.checking = true;
-                    questions.push(Question { key: *key, ip, plan: known.plan });
+                    begin(Question { key: *key, ip, plan: known.plan.clone() });
                 }
                 None => lost.push(*key),
             }
@@ -217,7 +223,6 @@ impl Roster {
         for key in lost {
             self.take(key, Err(Problem::NoAddress), now);
         }
-        questions
     }
 
     /// Cameras whose check has not ended.
@@ -308,5 +313,84 @@ impl Roster {
         let why = known.problem.filter(|_| known.status == Status::Disconnected);
         let why = why.map(|problem| format!(": {problem}")).unwrap_or_default();
         Some(format!("camera {name}({id}) {}{why}", known.status.as_str()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Source;
+    use std::path::Path;
+
+    fn roster(text: &str) -> (Roster, Moment) {
+        let config = config::Config::from_source(&Source::new("test", text), &|_| None).expect(text);
+        let now = Moment::now(Instant::now());
+        (Roster::new(config.cameras, Vec::new(), now), now)
+    }
+
+    fn mac(number: u16) -> Mac {
+        let [high, low] = number.to_be_bytes();
+        format!("02:00:00:00:{high:02x}:{low:02x}").parse().expect("a MAC")
+    }
+
+    fn nobody() -> Neighbours {
+        Neighbours::read(Path::new("/nowhere"))
+    }
+
+    fn asked(roster: &mut Roster, now: Moment) -> Vec<Question> {
+        let mut questions = Vec::new();
+        roster.ask(now, nobody, |question| questions.push(question));
+        questions
+    }
+
+    #[test]
+    fn there_are_no_more_cameras_than_allowed() {
+        let (mut roster, now) = roster("");
+        for number in 0..=u16::try_from(MOST_CAMERAS).expect("few") {
+            roster.add(NewCamera { mac: mac(number), hostname: None, ip: None }, Origin::Api, now);
+        }
+        assert_eq!((roster.known().count(), roster.full), (MOST_CAMERAS, true));
+    }
+
+    #[test]
+    fn an_answer_from_an_address_that_is_no_longer_the_cameras_is_none_and_it_is_asked_again() {
+        let (mut roster, now) = roster("");
+        let at = |last| NewCamera { mac: mac(1), hostname: None, ip: Some([192, 0, 2, last].into()) };
+        roster.add(at(1), Origin::Api, now);
+        let question = asked(&mut roster, now).pop().expect("one");
+        roster.add(at(2), Origin::Api, now);
+        assert!(asked(&mut roster, now).is_empty(), "it is being checked");
+        roster.learn(question.answer(Ok(Duration::ZERO)), now, nobody);
+        assert_eq!(roster.view(now)[0].status, Status::Unknown);
+        assert_eq!(asked(&mut roster, now).pop().map(|question| question.ip), Some([192, 0, 2, 2].into()));
+    }
+
+    #[test]
+    fn a_problem_of_this_machine_says_nothing_of_a_camera() {
+        let (mut roster, now) = roster("");
+        let ip = Some([192, 0, 2, 1].into());
+        roster.add(NewCamera { mac: mac(1), hostname: None, ip }, Origin::Api, now);
+        let question = asked(&mut roster, now).pop().expect("one");
+        roster.learn(question.answer(Ok(Duration::ZERO)), now, nobody);
+        for problem in [Problem::NotAllowed, Problem::IcmpForbidden, Problem::Own(std::io::ErrorKind::Other)]
+        {
+            roster.take(Key::Mac(mac(1)), Err(problem), now);
+            let camera = roster.view(now).pop().expect("one");
+            assert_eq!((camera.status, camera.reachable), (Status::Connected, None));
+            assert_eq!(camera.problem, Some(problem.to_string()));
+        }
+        assert!(roster.take_news().changes.is_empty());
+        roster.take(Key::Mac(mac(1)), Err(Problem::NoRoute), now);
+        assert_eq!(roster.take_news().changes, [Key::Mac(mac(1))]);
+    }
+
+    #[test]
+    fn a_check_of_all_does_not_ask_twice_what_is_being_asked() {
+        let (mut roster, now) =
+            roster("[[cameras.camera]]\naddress = \"192.0.2.1\"\nmac = \"02:00:00:00:00:01\"");
+        assert_eq!(asked(&mut roster, now).len(), 1);
+        roster.make_all_due(now.at);
+        assert!(asked(&mut roster, now).is_empty());
+        assert_eq!(roster.due(), None, "nothing to wake up for but its answer");
     }
 }

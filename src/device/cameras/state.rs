@@ -9,11 +9,12 @@ use super::roster::Roster;
 use super::uptime::History;
 use crate::device::config::{CameraPlan, MOST_CAMERAS};
 use crate::device::host::{self, Mac};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, BufWriter, Read};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub const NAME: &str = "cameras.json";
@@ -22,10 +23,18 @@ pub const NAME: &str = "cameras.json";
 const LIMIT: u64 = 16 * 1024 * 1024;
 
 /// Times are Unix times.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct Saved {
     saved_at: i64,
     cameras: Vec<SavedCamera>,
+}
+
+/// [`Saved`] as it is written: camera by camera, so that a thousand of them take no second place in memory.
+#[derive(Serialize)]
+struct Saving<'a> {
+    saved_at: i64,
+    #[serde(serialize_with = "each")]
+    cameras: (&'a Roster, i64),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -54,6 +63,20 @@ enum SavedOrigin {
     Dhcp,
 }
 
+/// How many cameras the file knows, and how many of them were connected when it was written; absent without a file.
+///
+/// # Errors
+/// It cannot be read or understood.
+pub fn count(state_dir: &Path) -> io::Result<Option<(usize, usize)>> {
+    let bytes = match StateFile::new(state_dir).read() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        bytes => bytes?,
+    };
+    let saved: Saved = serde_json::from_slice(&bytes)?;
+    let connected = saved.cameras.iter().filter(|camera| camera.status == Status::Connected).count();
+    Ok(Some((saved.cameras.len(), connected)))
+}
+
 /// The file, and whether it could be written last.
 #[derive(Debug)]
 pub struct StateFile {
@@ -68,7 +91,7 @@ impl StateFile {
     }
 
     /// The cameras of an earlier run. A file that cannot be understood is set aside, for a person to look at.
-    pub fn load(&self, plan: CameraPlan, now: Moment) -> Vec<(Mac, Known)> {
+    pub fn load(&self, plan: &Arc<CameraPlan>, now: Moment) -> Vec<(Mac, Known)> {
         let bytes = match self.read() {
             Ok(bytes) => bytes,
             Err(error) => {
@@ -100,7 +123,7 @@ impl StateFile {
 
     /// A full or read-only disk costs the memory of a restart, and nothing else.
     pub fn save(&mut self, roster: &Roster, now: Moment) {
-        match self.replace(&saved(roster, now)) {
+        match self.replace(roster, now) {
             Ok(()) if self.failed => {
                 log::info!("cameras: {} can be written again", self.path.display());
                 self.failed = false;
@@ -113,11 +136,15 @@ impl StateFile {
         }
     }
 
-    fn replace(&self, saved: &Saved) -> io::Result<()> {
+    fn replace(&self, roster: &Roster, now: Moment) -> io::Result<()> {
         let draft = self.path.with_extension("json.new");
-        let mut file = File::create(&draft)?;
-        file.write_all(&serde_json::to_vec(saved)?)?;
-        file.sync_all()?;
+        let mut file = BufWriter::new(File::create(&draft)?);
+        let offset = offset(now);
+        serde_json::to_writer(
+            &mut file,
+            &Saving { saved_at: i64::from(now.second) + offset, cameras: (roster, offset) },
+        )?;
+        file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
         fs::rename(&draft, &self.path)?;
         // The name too, or a power cut takes it back.
         self.path.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
@@ -128,9 +155,13 @@ fn unix(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-fn saved(roster: &Roster, now: Moment) -> Saved {
+/// From seconds since the start to Unix time.
+fn offset(now: Moment) -> i64 {
     // What a wall clock shows in the year 292 billion is of no interest.
-    let offset = unix(now.wall) as i64 - now.second;
+    unix(now.wall) as i64 - i64::from(now.second)
+}
+
+fn each<S: Serializer>((roster, offset): &(&Roster, i64), serializer: S) -> Result<S::Ok, S::Error> {
     let camera = |(mac, known): (Mac, &Known)| SavedCamera {
         mac: mac.to_string(),
         hostname: known.hostname.clone(),
@@ -143,15 +174,20 @@ fn saved(roster: &Roster, now: Moment) -> Saved {
         status: known.status,
         last_seen: known.last_seen.map(unix),
         since: known.since.map(unix),
-        history: known.history.transitions().map(|(second, status)| (second + offset, status)).collect(),
+        history: known
+            .history
+            .transitions()
+            .map(|(second, status)| (i64::from(second) + offset, status))
+            .collect(),
     };
-    Saved { saved_at: now.second + offset, cameras: roster.known().map(camera).collect() }
+    serializer.collect_seq(roster.known().map(camera))
 }
 
 /// A camera that makes no sense is left out: the file may have been edited.
-fn restored(saved: Saved, plan: CameraPlan, now: Moment) -> Vec<(Mac, Known)> {
-    let offset = unix(now.wall) as i64 - now.second;
-    let since_start = |unix: i64| unix.saturating_sub(offset);
+fn restored(saved: Saved, plan: &Arc<CameraPlan>, now: Moment) -> Vec<(Mac, Known)> {
+    let offset = offset(now);
+    // What is out of range is from a clock that was wrong, and counts for nothing.
+    let since_start = |unix: i64| i32::try_from(unix.saturating_sub(offset)).unwrap_or(i32::MAX);
     let time = |seconds: Option<u64>| seconds.and_then(|s| UNIX_EPOCH.checked_add(Duration::from_secs(s)));
     let camera = |camera: SavedCamera| {
         let origin = match camera.origin {
@@ -159,7 +195,7 @@ fn restored(saved: Saved, plan: CameraPlan, now: Moment) -> Vec<(Mac, Known)> {
             SavedOrigin::Api => Origin::Api,
             SavedOrigin::Dhcp => Origin::Dhcp,
         };
-        let mut known = Known::new(origin, plan);
+        let mut known = Known::new(origin, plan.clone());
         known.hostname = camera.hostname.and_then(|name| host::hostname(&name).ok());
         known.ip = camera.ip;
         known.status = camera.status;
