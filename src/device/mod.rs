@@ -33,3 +33,4 @@ pub mod os;
 pub mod receive;
 pub mod shown;
 pub mod ticker;
+pub mod token;

@@ -1,5 +1,7 @@
 //! From written values to used ones; every fault as one sentence.
 
+mod api;
+
 use super::{
     Activity, ClientCertificate, Daemon, Format, Heartbeat, Method, Metrics, Mode, Network, Sign,
     without_query, written,

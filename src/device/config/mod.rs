@@ -25,6 +25,7 @@ pub struct Config {
     pub network: Network,
     pub metrics: Metrics,
     pub activity: Activity,
+    pub api: Api,
     pub daemon: Daemon,
     pub log: LevelFilter,
 }
@@ -149,6 +150,22 @@ pub enum Sign {
     Unit(String),
 }
 
+/// Where the local HTTP API listens, and who may change something through it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Api {
+    pub enabled: bool,
+    /// Absent: through the socket file only.
+    pub listen: Option<SocketAddr>,
+    /// Absent: over TCP only.
+    pub socket: Option<PathBuf>,
+    /// Who may connect to the socket file: at most `0o777`.
+    pub socket_mode: u32,
+    /// The socket file's group; absent: the daemon's own.
+    pub socket_group: Option<String>,
+    /// What a changing request from another machine must show.
+    pub token_file: Option<PathBuf>,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Daemon {
     pub pidfile: PathBuf,
@@ -181,6 +198,7 @@ impl Config {
             network: check.network(written.network, &daemon.runtime_dir)?,
             metrics: check.metrics(written.metrics)?,
             activity: check.activity(written.activity)?,
+            api: check.api(written.api, &daemon.runtime_dir)?,
             daemon,
             log: written.log.level.unwrap_or(written::Level::Info).into(),
         })
