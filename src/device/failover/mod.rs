@@ -41,7 +41,9 @@ use super::config;
 use super::heartbeat::dial::Line;
 use super::heartbeat::resolver::Names;
 use super::heartbeat::{Trigger, Uplinks as Report};
+use super::latest::Latest;
 use super::os::wait::wait_for;
+use control::Told;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use orders::{Inbox, Order};
 use rustix::event::{PollFd, PollFlags};
@@ -60,6 +62,8 @@ pub struct Outside {
     pub names: Arc<Names>,
     pub trigger: Trigger,
     pub reports: Reports,
+    /// What failover does, for whoever wants to know; `None` while it is off.
+    pub told: Arc<Latest<Option<Told>>>,
     /// For the control socket.
     pub runtime_dir: PathBuf,
 }
@@ -95,6 +99,7 @@ pub fn run(mut network: config::Network, outside: &Outside, inbox: &Inbox) {
             config::Mode::Off => {
                 outside.line.use_uplinks(Vec::new());
                 outside.reports.publish(None);
+                outside.told.put(None);
                 wait(inbox, None)
             }
             _ => match Watch::start(&network, outside).and_then(|mut watch| watch.run(inbox)) {

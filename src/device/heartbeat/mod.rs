@@ -8,8 +8,10 @@
 //! | `transport`, `dial`, `resolver` | the connection under it: ureq's end, TCP's end, the name |
 //! | `credentials` | token, CA, client certificate |
 //! | `outage` | what the log says of failures |
+//! | `account` | what the thread tells the others of itself |
 //! | `recorder` | what would have been said while nobody listened |
 
+pub mod account;
 pub mod credentials;
 pub mod dial;
 mod outage;
@@ -26,6 +28,7 @@ use super::metrics::{Identity, Metrics};
 use super::ticker::Ticker;
 use crate::systemd::{self, Watchdog};
 use crate::wire::{self, LinkState, Reason};
+use account::{Accepted, Account, Counts, Record, Tally};
 use crossbeam_channel::{Receiver, Sender as ChannelSender, TrySendError, at, bounded, never, select};
 use outage::Outage;
 pub use outage::span;
@@ -36,6 +39,7 @@ use sender::{Outcome, Sender};
 use snapshot_file::SnapshotFile;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 /// Start-up waits this long for the first metrics; without them it says what it has.
@@ -112,15 +116,6 @@ pub struct Reload {
     pub ticker: Ticker,
 }
 
-/// How many heartbeats were sent, and for which cause.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-struct Counts {
-    scheduled: u64,
-    immediate: u64,
-    retried: u64,
-    failed: u64,
-}
-
 /// Why a heartbeat is sent now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cause {
@@ -141,11 +136,14 @@ pub struct Heartbeat {
     outage: Outage,
     recorder: Recorder,
     snapshot_file: SnapshotFile,
+    account: Arc<Account>,
     counts: Counts,
+    tally: Tally,
     seq: u64,
     last_result: String,
     /// Whether the server took the last heartbeat.
     works: Option<bool>,
+    accepted: Option<Accepted>,
     watchdog: Watchdog,
 }
 
@@ -156,6 +154,7 @@ impl Heartbeat {
         identity: Identity,
         delivered: Delivered,
         snapshot_file: &Path,
+        account: Arc<Account>,
     ) -> Heartbeat {
         Heartbeat {
             pace: Pace::new(config.interval),
@@ -169,9 +168,12 @@ impl Heartbeat {
             outage: Outage::default(),
             recorder: Recorder::default(),
             snapshot_file: SnapshotFile::new(snapshot_file),
+            account,
             counts: Counts::default(),
+            tally: Tally::default(),
             seq: 0,
             works: None,
+            accepted: None,
             watchdog: Watchdog::from_environment(Instant::now()),
         }
     }
@@ -224,8 +226,21 @@ impl Heartbeat {
     }
 
     fn feed_watchdog(&mut self) {
-        let (counts, result) = (self.counts, &self.last_result);
-        self.watchdog.pass(Instant::now(), || status(result, counts));
+        let (counts, result, now) = (self.counts, &self.last_result, Instant::now());
+        self.account.pass(now);
+        self.watchdog.pass(now, || status(result, counts));
+    }
+
+    /// Tells the others how it went; a pointer to the heartbeat, and what else there is, costs two allocations a beat.
+    fn tell(&self, heartbeat: Option<Arc<wire::Heartbeat>>) {
+        self.account.put(Record {
+            heartbeat,
+            result: self.last_result.clone(),
+            works: self.works,
+            accepted: self.accepted,
+            counts: self.counts,
+            tally: self.tally,
+        });
     }
 
     /// Tells the failover thread that the uplink works: a change to it is complete.
@@ -246,6 +261,8 @@ impl Heartbeat {
         self.last_result = waiting_for(&reload.config);
         self.config = reload.config;
         self.sender = reload.sender;
+        self.works = None;
+        self.tell(self.account.record().heartbeat.clone());
         reload.ticker
     }
 
@@ -261,7 +278,8 @@ impl Heartbeat {
             self.count(cause);
             self.send(&heartbeat, self.config.timeout);
         }
-        self.snapshot_file.write(&payload::body(&heartbeat, local_form(self.config.format), None));
+        self.snapshot_file.write(&local_body(&heartbeat, self.config.format));
+        self.tell(Some(Arc::new(heartbeat)));
     }
 
     fn next_heartbeat(&mut self, reason: Reason) -> wire::Heartbeat {
@@ -298,11 +316,13 @@ impl Heartbeat {
         }
         self.pace.learn(heartbeat.reason, &outcome, now, fastrand::f64());
         self.last_result = result(&server, &outcome, now - begin);
+        self.tally.add(heartbeat.reason, &outcome);
         let works = matches!(outcome, Outcome::Accepted { .. });
         if self.works.replace(works) != Some(works) {
             self.watchdog.has_news();
         }
         if works {
+            self.accepted = Some(Accepted { at: now, wall: SystemTime::now() });
             self.tell_delivered();
         }
         match outcome {
@@ -364,12 +384,13 @@ impl Heartbeat {
     }
 }
 
-/// The web page on the device reads what is sent, or our own form where that says too little.
-fn local_form(format: config::Format) -> config::Format {
-    match format {
+/// For programs on the device: what is sent, or our own form where that says too little.
+pub fn local_body(heartbeat: &wire::Heartbeat, format: config::Format) -> Vec<u8> {
+    let form = match format {
         config::Format::Meeting => config::Format::Native,
         format => format,
-    }
+    };
+    payload::body(heartbeat, form, None)
 }
 
 /// Receives once `due` has come.
@@ -426,6 +447,7 @@ mod tests {
         uplinks: ChannelSender<Option<Uplinks>>,
         control: Option<ChannelSender<Reload>>,
         heartbeats: Receiver<wire::Heartbeat>,
+        account: Arc<Account>,
         thread: JoinHandle<()>,
         _dir: tempfile::TempDir,
     }
@@ -447,12 +469,14 @@ mod tests {
             let (control, orders) = bounded(1);
             let delivered = Box::new(|_: &str| {});
             let file = dir.path().join("heartbeat.json");
-            let heartbeat = Heartbeat::new(config, sender, Identity::default(), delivered, &file);
+            let account = Arc::new(Account::new(Instant::now()));
+            let identity = Identity::default();
+            let heartbeat = Heartbeat::new(config, sender, identity, delivered, &file, account.clone());
             let (uplinks, uplinks_in) = bounded(1);
             uplinks.send(None).expect("there is room");
             let inbox = Inbox { metrics: metrics_in, uplinks: uplinks_in, triggers, control: orders };
             let thread = thread::spawn(move || heartbeat.run(Ticker::by_hand(due), inbox));
-            Rig { beats, trigger, metrics, uplinks, control: Some(control), heartbeats, thread, _dir: dir }
+            Rig { beats, trigger, metrics, uplinks, control: Some(control), heartbeats, account, thread, _dir: dir }
         }
 
         fn beat(&self) {
@@ -514,6 +538,23 @@ mod tests {
         }
         rig.beat();
         assert_eq!(rig.next().reason, Reason::Scheduled);
+    }
+
+    #[test]
+    fn the_others_are_told_how_it_went() {
+        let rig = Rig::start();
+        rig.metrics.send(Metrics { mem: Some(1.0), ..Metrics::default() }).expect("running");
+        rig.next();
+        assert!(rig.trigger.fire(Reason::Trigger));
+        rig.next();
+        // It is told after the answer; the next beat is taken after that.
+        rig.beat();
+        let record = rig.account.record();
+        assert_eq!((record.counts.immediate, record.counts.failed), (2, 0));
+        assert_eq!(record.works, Some(true));
+        assert!(record.accepted.is_some() && record.result.contains("answered 204"), "{record:?}");
+        assert!(record.heartbeat.as_ref().is_some_and(|heartbeat| heartbeat.seq >= 2));
+        assert!(record.tally.iter().any(|entry| entry == ("trigger", "accepted", 1)));
     }
 
     #[test]
