@@ -46,11 +46,18 @@ pub const SAMPLE: &str = r#"{
   "tracking_active": null,
   "recording_active": true,
   "recording_file_size_mb": 120.4,
-  "recording_file_path": "/data/rec/1763750000.mp4"
+  "recording_file_path": "/data/rec/1763750000.mp4",
+  "cameras": [
+    {"mac": "b8:27:eb:12:34:56", "hostname": "gate", "status": "connected", "last_seen": "2025-11-21T20:19:22Z"},
+    {"mac": "dc:a6:32:ab:cd:ef", "hostname": null, "status": "unknown", "last_seen": null}
+  ]
 }"#;
 
 /// Largest body that either side accepts, in bytes. A heartbeat has about 1,000.
 pub const MAX_BODY: usize = 64 * 1024;
+
+/// Cameras in one heartbeat: with the longest names they have 45 KB, and the rest of a heartbeat 4 KB at most.
+pub const MAX_CAMERAS: usize = 256;
 
 /// One heartbeat. Percentages are 0 to 100, temperatures °C, power W, times seconds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -94,6 +101,9 @@ pub struct Heartbeat {
     /// MB of 1,000,000 bytes, as the original counted; `null` when not recording.
     pub recording_file_size_mb: Option<f64>,
     pub recording_file_path: Option<String>,
+    /// By MAC address; at most [`MAX_CAMERAS`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cameras: Vec<Camera>,
     /// Set on a replay only: how old this heartbeat was when it was sent, in seconds. A replay
     /// fills the history; it never counts as being alive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -134,6 +144,37 @@ impl Reason {
             Reason::Trigger => "trigger",
             Reason::Camera => "camera",
             Reason::Shutdown => "shutdown",
+        }
+    }
+}
+
+/// A camera on the device's LAN.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Camera {
+    /// Lower case, with colons.
+    pub mac: String,
+    pub hostname: Option<String>,
+    pub status: CameraStatus,
+    /// RFC 3339, UTC, in seconds: the last check that succeeded, or DHCP event that said it was there.
+    pub last_seen: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CameraStatus {
+    Connected,
+    Disconnected,
+    /// It has not been checked yet, or cannot be.
+    Unknown,
+}
+
+impl CameraStatus {
+    /// The word on the wire and in the log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            CameraStatus::Connected => "connected",
+            CameraStatus::Disconnected => "disconnected",
+            CameraStatus::Unknown => "unknown",
         }
     }
 }
@@ -361,6 +402,22 @@ mod tests {
         for state in [Absent, Down, NoAddress, Up, Unverified, Valid, Suspect, Dead, Portal] {
             assert_eq!(serde_json::to_value(state).expect("serializable"), state.as_str());
         }
+    }
+
+    #[test]
+    fn a_status_of_a_camera_has_one_word_everywhere() {
+        for status in [CameraStatus::Connected, CameraStatus::Disconnected, CameraStatus::Unknown] {
+            assert_eq!(serde_json::to_value(status).expect("serializable"), status.as_str());
+        }
+    }
+
+    #[test]
+    fn a_heartbeat_without_cameras_says_nothing_of_them_and_can_be_read() {
+        let mut heartbeat: Heartbeat = serde_json::from_str(SAMPLE).expect("the sample");
+        heartbeat.cameras.clear();
+        let value = serde_json::to_value(&heartbeat).expect("serializable");
+        assert!(value.get("cameras").is_none());
+        assert_eq!(serde_json::from_value::<Heartbeat>(value).expect("a heartbeat"), heartbeat);
     }
 
     #[test]

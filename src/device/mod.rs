@@ -15,18 +15,22 @@
 //! | `daemon` | start-up, signals, stop: which threads there are and who talks to whom |
 //! | `metrics/` | one thread that reads the machine |
 //! | `failover/` | one thread that keeps the machine on the best uplink |
+//! | `cameras/` | one thread that watches the LAN's cameras |
 //! | `heartbeat/` | one thread that owns the snapshot and sends it |
 //! | `os/` | the only code that touches the machine below /proc and /sys |
+//! | `host` | what a host on the LAN is known by |
 //! | `latest` | what one thread writes and others read |
 //! | `ticker` | when a loop is due |
 //! | `receive` | a tiny receiver, to see heartbeats without a server |
 //! | `shown` | a heartbeat as one line for a person |
 
+pub mod cameras;
 pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod failover;
 pub mod heartbeat;
+pub mod host;
 pub mod latest;
 pub mod metrics;
 pub mod os;

@@ -193,7 +193,7 @@ impl Check<'_> {
     }
 
     /// A period that no environment variable overrides.
-    fn plain_period(
+    pub(super) fn plain_period(
         &self,
         written: Option<Spanned<Period>>,
         default: &str,
@@ -313,7 +313,10 @@ impl Check<'_> {
         Err(self.source.fault(written.span(), "the path must start with /"))
     }
 
-    fn optional_path(&self, written: Option<Spanned<PathBuf>>) -> Result<Option<PathBuf>, ConfigError> {
+    pub(super) fn optional_path(
+        &self,
+        written: Option<Spanned<PathBuf>>,
+    ) -> Result<Option<PathBuf>, ConfigError> {
         written.map(|path| self.path(path)).transpose()
     }
 }

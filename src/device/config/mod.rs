@@ -3,14 +3,16 @@
 //! The environment names of the systems that this program replaces override the file: `HEARTBEAT_URL`,
 //! `HEARTBEAT_INTERVAL`, `REQUEST_TIMEOUT` (seconds there, or with a unit), `PIDFILE`.
 
+mod cameras;
 mod check;
 mod written;
 
+use super::host::Mac;
 use crate::config::{ConfigError, Source};
 use check::Check;
 use log::LevelFilter;
 use serde::Deserialize;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use ureq::http::Uri;
@@ -23,6 +25,7 @@ pub const DEFAULT_PATH: &str = "/etc/heartbeat-daemon/config.toml";
 pub struct Config {
     pub heartbeat: Heartbeat,
     pub network: Network,
+    pub cameras: Cameras,
     pub metrics: Metrics,
     pub activity: Activity,
     pub api: Api,
@@ -111,6 +114,78 @@ pub enum Mode {
     Off,
 }
 
+/// Cameras in all. Most LANs have 254 addresses.
+pub const MOST_CAMERAS: usize = 4096;
+
+/// Which cameras are watched, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cameras {
+    /// False: none is checked by itself; what others tell of them is still taken.
+    pub enabled: bool,
+    /// How a camera is checked of which the configuration says nothing.
+    pub plan: CameraPlan,
+    /// Which DHCP clients are cameras: `*` stands for any text, and case does not matter.
+    pub hostname_patterns: Vec<String>,
+    /// dnsmasq's.
+    pub lease_file: Option<PathBuf>,
+    pub cameras: Vec<ConfiguredCamera>,
+}
+
+/// A camera of the configuration. One of `mac` and `address` is there, or both.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfiguredCamera {
+    pub mac: Option<Mac>,
+    pub address: Option<IpAddr>,
+    pub hostname: Option<String>,
+    pub plan: CameraPlan,
+}
+
+/// How and how often a camera is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CameraPlan {
+    pub interval: Duration,
+    pub method: CameraMethod,
+    /// Of every method but `icmp`.
+    pub port: u16,
+    /// From the first packet to the end of the answer.
+    pub tcp_timeout: Duration,
+    pub icmp_timeout: Duration,
+    /// Checks that fail in a row before a camera is disconnected.
+    pub failures: u32,
+}
+
+/// What a camera has to do to be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CameraMethod {
+    /// Answer a ping.
+    Icmp,
+    /// Accept a connection.
+    Tcp,
+    /// Answer a ping or, if it does not, accept a connection.
+    Both,
+    /// Answer a request, with any status.
+    Http,
+    /// Answer a greeting of TLS.
+    Https,
+    /// Answer a request, with any status.
+    Rtsp,
+}
+
+impl CameraMethod {
+    /// The word in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            CameraMethod::Icmp => "icmp",
+            CameraMethod::Tcp => "tcp",
+            CameraMethod::Both => "both",
+            CameraMethod::Http => "http",
+            CameraMethod::Https => "https",
+            CameraMethod::Rtsp => "rtsp",
+        }
+    }
+}
+
 /// What the metrics thread reads beyond what every Linux has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Metrics {
@@ -196,6 +271,7 @@ impl Config {
         Ok(Config {
             heartbeat,
             network: check.network(written.network, &daemon.runtime_dir)?,
+            cameras: check.cameras(written.cameras)?,
             metrics: check.metrics(written.metrics)?,
             activity: check.activity(written.activity)?,
             api: check.api(written.api, &daemon.runtime_dir)?,

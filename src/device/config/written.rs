@@ -1,6 +1,6 @@
 //! The file as written: every key optional, none unknown.
 
-use super::{Format, Method, Mode, Sign};
+use super::{CameraMethod, Format, Method, Mode, Sign};
 use crate::config::Period;
 use log::LevelFilter;
 use serde::Deserialize;
@@ -12,6 +12,7 @@ use toml::Spanned;
 pub struct File {
     pub heartbeat: Heartbeat,
     pub network: Network,
+    pub cameras: Cameras,
     pub metrics: Metrics,
     pub activity: Activity,
     pub api: Api,
@@ -47,6 +48,35 @@ pub struct Network {
     pub failback_hold: Option<Spanned<Period>>,
     pub ap_interfaces: Option<Spanned<Vec<String>>>,
     pub lock_file: Option<Spanned<PathBuf>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Cameras {
+    pub enabled: Option<bool>,
+    pub interval: Option<Spanned<Period>>,
+    pub method: Option<CameraMethod>,
+    pub tcp_port: Option<Spanned<u16>>,
+    pub tcp_timeout: Option<Spanned<Period>>,
+    pub icmp_timeout: Option<Spanned<Period>>,
+    pub failures: Option<Spanned<u32>>,
+    pub hostname_patterns: Option<Spanned<Vec<String>>>,
+    pub lease_file: Option<Spanned<PathBuf>>,
+    pub camera: Vec<Spanned<Camera>>,
+}
+
+#[derive(Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Camera {
+    pub mac: Option<Spanned<String>>,
+    pub address: Option<Spanned<String>>,
+    pub hostname: Option<Spanned<String>>,
+    pub interval: Option<Spanned<Period>>,
+    pub method: Option<CameraMethod>,
+    pub tcp_port: Option<Spanned<u16>>,
+    pub tcp_timeout: Option<Spanned<Period>>,
+    pub icmp_timeout: Option<Spanned<Period>>,
+    pub failures: Option<Spanned<u32>>,
 }
 
 #[derive(Default, Deserialize)]

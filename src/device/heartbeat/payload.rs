@@ -56,6 +56,7 @@ pub fn heartbeat(identity: &Identity, metrics: &Metrics, interval: Duration, sta
         recording_active: activity.recording,
         recording_file_size_mb: file.map(|file| rounded(file.bytes as f64 / MB, 1)),
         recording_file_path: file.map(|file| file.path.to_string_lossy().into_owned()),
+        cameras: Vec::new(),
         replay_age_s: None,
     }
 }

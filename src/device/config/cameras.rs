@@ -1,0 +1,169 @@
+//! The cameras of the configuration, from written values to used ones.
+
+use super::check::Check;
+use super::{CameraMethod, CameraPlan, Cameras, ConfiguredCamera, MOST_CAMERAS, written};
+use crate::config::{ConfigError, Period};
+use crate::device::host;
+use std::collections::HashSet;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+use toml::Spanned;
+
+/// More than once a second is a load test; above 1 h nobody is told within a useful time.
+const INTERVAL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
+/// A camera on the same LAN that needs longer is of no use.
+const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(30);
+const FAILURES: RangeInclusive<u32> = 1..=100;
+const PATTERNS: usize = 64;
+/// As long as the names that they are for.
+const PATTERN: usize = 63;
+
+/// What the plan of one camera may say; the rest is as for all.
+struct Wanted {
+    interval: Option<Spanned<Period>>,
+    method: Option<CameraMethod>,
+    tcp_port: Option<Spanned<u16>>,
+    tcp_timeout: Option<Spanned<Period>>,
+    icmp_timeout: Option<Spanned<Period>>,
+    failures: Option<Spanned<u32>>,
+}
+
+/// Where a camera listens unless somebody says otherwise.
+fn usual_port(method: CameraMethod) -> u16 {
+    match method {
+        CameraMethod::Https => 443,
+        CameraMethod::Rtsp => 554,
+        _ => 80,
+    }
+}
+
+impl Check<'_> {
+    pub fn cameras(&self, written: written::Cameras) -> Result<Cameras, ConfigError> {
+        let defaults = CameraPlan {
+            interval: Duration::from_secs(60),
+            method: CameraMethod::Tcp,
+            port: 80,
+            tcp_timeout: Duration::from_secs(3),
+            icmp_timeout: Duration::from_secs(2),
+            failures: 1,
+        };
+        let wanted = Wanted {
+            interval: written.interval,
+            method: written.method,
+            tcp_port: written.tcp_port,
+            tcp_timeout: written.tcp_timeout,
+            icmp_timeout: written.icmp_timeout,
+            failures: written.failures,
+        };
+        let plan = self.plan(wanted, defaults)?;
+        Ok(Cameras {
+            enabled: written.enabled.unwrap_or(true),
+            plan,
+            hostname_patterns: self.patterns(written.hostname_patterns)?,
+            lease_file: self.optional_path(written.lease_file)?,
+            cameras: self.each_camera(written.camera, plan)?,
+        })
+    }
+
+    fn plan(&self, wanted: Wanted, general: CameraPlan) -> Result<CameraPlan, ConfigError> {
+        let period = |written: Option<Spanned<Period>>, general: Duration, allowed| {
+            self.plain_period(written, &Period(general).to_string(), allowed)
+        };
+        let method = wanted.method.unwrap_or(general.method);
+        let port = match wanted.tcp_port {
+            Some(port) if *port.get_ref() == 0 => {
+                return Err(self.source.fault(port.span(), "must be from 1 to 65535"));
+            }
+            Some(port) => port.into_inner(),
+            // A method of its own comes with the port of its own.
+            None if wanted.method.is_some() && usual_port(method) != usual_port(general.method) => {
+                usual_port(method)
+            }
+            None => general.port,
+        };
+        let failures = match wanted.failures {
+            Some(failures) if !FAILURES.contains(failures.get_ref()) => {
+                return Err(self.source.fault(failures.span(), "must be from 1 to 100"));
+            }
+            failures => failures.map_or(general.failures, Spanned::into_inner),
+        };
+        Ok(CameraPlan {
+            interval: period(wanted.interval, general.interval, &INTERVAL)?,
+            method,
+            port,
+            tcp_timeout: period(wanted.tcp_timeout, general.tcp_timeout, &TIMEOUT)?,
+            icmp_timeout: period(wanted.icmp_timeout, general.icmp_timeout, &TIMEOUT)?,
+            failures,
+        })
+    }
+
+    fn patterns(&self, written: Option<Spanned<Vec<String>>>) -> Result<Vec<String>, ConfigError> {
+        let Some(written) = written else { return Ok(Vec::new()) };
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.*".contains(c);
+        let is_pattern = |text: &String| (1..=PATTERN).contains(&text.len()) && text.chars().all(allowed);
+        let problem = match written.get_ref() {
+            patterns if patterns.len() > PATTERNS => "must not have more than 64 patterns",
+            patterns if !patterns.iter().all(is_pattern) => {
+                "a pattern has 1 to 63 letters, digits, '-', '_', '.', and '*' for any text, such as \"cam-*\""
+            }
+            _ => return Ok(written.into_inner()),
+        };
+        Err(self.source.fault(written.span(), problem))
+    }
+
+    fn each_camera(
+        &self,
+        written: Vec<Spanned<written::Camera>>,
+        general: CameraPlan,
+    ) -> Result<Vec<ConfiguredCamera>, ConfigError> {
+        if let Some(beyond) = written.get(MOST_CAMERAS) {
+            return Err(self.source.fault(beyond.span(), &format!("more than {MOST_CAMERAS} cameras")));
+        }
+        let (mut macs, mut addresses) = (HashSet::new(), HashSet::new());
+        let mut cameras = Vec::with_capacity(written.len());
+        for written in written {
+            let span = written.span();
+            let camera = self.camera(written, general)?;
+            let again = camera.mac.is_some_and(|mac| !macs.insert(mac))
+                || camera.mac.is_none() && camera.address.is_some_and(|address| !addresses.insert(address));
+            if again {
+                return Err(self.source.fault(span, "this camera stands above already"));
+            }
+            cameras.push(camera);
+        }
+        Ok(cameras)
+    }
+
+    fn camera(
+        &self,
+        written: Spanned<written::Camera>,
+        general: CameraPlan,
+    ) -> Result<ConfiguredCamera, ConfigError> {
+        let span = written.span();
+        let written = written.into_inner();
+        let mac = self.read(written.mac, str::parse)?;
+        let address = self.read(written.address, host::address)?;
+        let hostname = self.read(written.hostname, host::hostname)?;
+        if mac.is_none() && address.is_none() {
+            return Err(self.source.fault(span, "a camera needs a mac or an address"));
+        }
+        let wanted = Wanted {
+            interval: written.interval,
+            method: written.method,
+            tcp_port: written.tcp_port,
+            tcp_timeout: written.tcp_timeout,
+            icmp_timeout: written.icmp_timeout,
+            failures: written.failures,
+        };
+        Ok(ConfiguredCamera { mac, address, hostname, plan: self.plan(wanted, general)? })
+    }
+
+    fn read<T>(
+        &self,
+        written: Option<Spanned<String>>,
+        read: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, ConfigError> {
+        let Some(written) = written else { return Ok(None) };
+        read(written.get_ref()).map(Some).map_err(|problem| self.source.fault(written.span(), &problem))
+    }
+}
