@@ -1,7 +1,5 @@
 //! From written values to used ones; every fault as one sentence.
 
-mod api;
-
 use super::{
     Activity, ClientCertificate, Daemon, Format, Heartbeat, Method, Metrics, Mode, Network, Sign,
     without_query, written,
@@ -306,7 +304,7 @@ impl Check<'_> {
         })
     }
 
-    fn path(&self, written: Spanned<PathBuf>) -> Result<PathBuf, ConfigError> {
+    pub(super) fn path(&self, written: Spanned<PathBuf>) -> Result<PathBuf, ConfigError> {
         if written.get_ref().is_absolute() {
             return Ok(written.into_inner());
         }

@@ -1,8 +1,8 @@
-//! `[api]`.
+//! `[api]`, from written values to used ones.
 
-use super::Check;
+use super::check::Check;
+use super::{Api, written};
 use crate::config::ConfigError;
-use crate::device::config::{Api, written};
 use std::net::SocketAddr;
 use std::path::Path;
 use toml::Spanned;
