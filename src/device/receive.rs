@@ -42,7 +42,7 @@ fn receive_on(listener: TcpListener, out: &mut dyn Write, stop_after: Option<u64
         if receiver.has_finished() {
             stopper.stop(GRACE);
         }
-    });
+    })?;
     receiver.result
 }
 

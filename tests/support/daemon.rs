@@ -19,7 +19,8 @@ pub const PROGRAM: &str = env!("CARGO_BIN_EXE_heartbeat-daemon");
 /// What the daemon is started with.
 ///
 /// Without further ado: a heartbeat each second (the shortest interval), 1 s for each, nobody asked about
-/// modems and positions, all files in a scratch directory, and nothing of the test's own environment.
+/// modems and positions, the API on any free port, all files in a scratch directory, and nothing of the test's own
+/// environment.
 pub struct Setup {
     scratch: Scratch,
     /// By section and key; the value as TOML.
@@ -46,7 +47,7 @@ impl Setup {
         };
         setup = setup.toml("metrics.modem", "false").toml("metrics.gps", "false");
         // Tests of failover turn it on, in namespaces: it would probe and change the routes of this machine.
-        setup = setup.key("network.mode", "off");
+        setup = setup.key("network.mode", "off").key("api.listen", "127.0.0.1:0");
         setup.key("daemon.runtime_dir", &runtime).key("daemon.state_dir", &state).interval("1s").timeout("1s")
     }
 

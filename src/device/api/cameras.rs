@@ -112,10 +112,12 @@ pub fn event(call: &Call) -> Answer {
         return missing("action, mac_address");
     };
     let (ip, hostname) = (told.ip_address.as_deref(), told.hostname.as_deref());
-    match DhcpEvent::new(action, mac, ip, hostname) {
+    let event = match DhcpEvent::new(action, mac, ip, hostname) {
+        Ok(event) => event,
         Err(problem) => return Response::error(400, &problem).into(),
-        Ok(event) if !call.known.cameras.dhcp(event) => return busy(),
-        Ok(_) => {}
+    };
+    if !call.known.cameras.dhcp(event) {
+        return busy();
     }
     let data = json!({ "action": action, "mac_address": mac, "ip_address": ip, "hostname": hostname });
     Response::json(200, &json!({ "status": "success", "message": "DHCP event processed", "data": data })).into()

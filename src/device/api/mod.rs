@@ -189,9 +189,9 @@ fn serve(
         wait_for_port(taken, server.stopper(), over)?;
     }
     let theirs = shared.clone();
-    server.run(move |exchange| theirs.handle(exchange, &counters));
+    let ended = server.run(move |exchange| theirs.handle(exchange, &counters));
     drop(file);
-    Ok(())
+    ended
 }
 
 /// A thread for as long as somebody else has the port: once it is free, the server starts anew with it.
