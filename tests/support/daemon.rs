@@ -7,6 +7,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -329,6 +330,17 @@ impl Daemon {
             threads: self.proc_number("status", "Threads"),
             descriptors,
         }
+    }
+
+    /// Where its API listens, once it says so.
+    pub fn api_address(&self) -> SocketAddr {
+        let line = self.wait_for_line("about the API", |line| line.contains("API listens on "));
+        let (_, place) = line.split_once("API listens on ").expect("found so");
+        place.split(' ').next().and_then(|address| address.parse().ok()).unwrap_or_else(|| panic!("{line}"))
+    }
+
+    pub fn api_socket(&self) -> PathBuf {
+        self.setup.runtime_dir().join("api.sock")
     }
 
     pub fn snapshot_path(&self) -> PathBuf {

@@ -19,15 +19,6 @@ pub struct Cameras {
 }
 
 impl Cameras {
-    /// STAND-IN until the thread is there.
-    pub fn stand_in() -> Cameras {
-        let poll = mio::Poll::new().expect("a poll");
-        let waker = mio::Waker::new(poll.registry(), mio::Token(0)).expect("a waker");
-        let (orders, inbox) = inbox::orders(waker);
-        std::mem::forget(inbox);
-        Cameras { list: Arc::new(Latest::new(Vec::new())), orders }
-    }
-
     /// All cameras by their MAC addresses, as they are known now. Never waits for the thread.
     pub fn list(&self) -> Arc<Vec<Camera>> {
         self.list.get()
