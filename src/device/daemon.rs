@@ -1,7 +1,7 @@
 //! Start-up, signals, stop: which threads there are and who talks to whom.
 
 use super::api::{Api, Known, Settings};
-use super::cameras::Cameras;
+use super::cameras::{self, Cameras};
 use super::config::Config;
 use super::failover::control::Told;
 use super::failover::orders::{Orders, orders};
@@ -109,6 +109,8 @@ struct Daemon {
     farewell: Receiver<()>,
     /// Disconnected when the failover thread has returned.
     failover_ended: Receiver<()>,
+    /// Disconnected when the camera thread has returned.
+    cameras_ended: Receiver<()>,
 }
 
 impl Daemon {
@@ -140,7 +142,7 @@ impl Daemon {
         })?;
         let told = Arc::new(Latest::new(None));
         let (orders, uplinks, failover_ended) = start_failover(&config, &line, &names, &trigger, &told)?;
-        let cameras = Cameras::stand_in();
+        let (cameras, cameras_ended) = start_cameras(&config, &trigger)?;
         let inbox = Inbox { metrics: metrics_in, uplinks, triggers, control: heartbeat_orders };
         let acknowledged = orders.clone();
         let delivered = Box::new(move |interface: &str| acknowledged.acknowledged(interface));
@@ -149,6 +151,7 @@ impl Daemon {
             config.heartbeat.clone(),
             sender,
             identity,
+            cameras.latest(),
             delivered,
             &runtime_dir.join(SNAPSHOT),
             account.clone(),
@@ -172,6 +175,7 @@ impl Daemon {
             api: None,
             farewell,
             failover_ended,
+            cameras_ended,
         };
         daemon.open_api(settings);
         Ok(daemon)
@@ -225,6 +229,9 @@ impl Daemon {
         if config.network != self.config.network {
             self.failover.reload(config.network.clone());
         }
+        if config.cameras != self.config.cameras {
+            self.cameras.reload(config.cameras.clone());
+        }
         self.open_api(settings);
         announce(&config);
         self.config = config;
@@ -236,6 +243,8 @@ impl Daemon {
         // Ends while the farewell is on its way.
         self.api.iter_mut().for_each(Api::close);
         self.line.abort();
+        // Its list stays, for the farewell.
+        self.cameras.stop();
         drop(self.heartbeat);
         drop(self.metrics);
         if self.farewell.recv_timeout(STOP) == Err(crossbeam_channel::RecvTimeoutError::Timeout) {
@@ -245,6 +254,10 @@ impl Daemon {
         self.failover.stop();
         if self.failover_ended.recv_timeout(CLEANUP) == Err(crossbeam_channel::RecvTimeoutError::Timeout) {
             log::warn!("the failover thread does not end; \"heartbeat-daemon cleanup\" removes its routes");
+        }
+        // It has had the time of the farewell to save its state.
+        if self.cameras_ended.recv_timeout(CLEANUP) == Err(crossbeam_channel::RecvTimeoutError::Timeout) {
+            log::warn!("the camera thread does not end; what it learnt last is not saved");
         }
     }
 }
@@ -276,6 +289,23 @@ fn start_failover(
         drop(alive);
     })?;
     Ok((orders, uplinks, ended))
+}
+
+/// The camera thread's other end, and its end.
+fn start_cameras(config: &Config, trigger: &Trigger) -> Result<(Cameras, Receiver<()>), Failure> {
+    let outside = cameras::Outside {
+        trigger: trigger.clone(),
+        state_dir: config.daemon.state_dir.clone(),
+        root: PathBuf::from("/"),
+    };
+    let (cameras, thread) =
+        cameras::new(config.cameras.clone(), outside).map_err(cannot("start watching cameras"))?;
+    let (alive, ended) = bounded(0);
+    spawn("cameras", move || {
+        thread.run();
+        drop(alive);
+    })?;
+    Ok((cameras, ended))
 }
 
 /// Said at start and after each reload.

@@ -89,7 +89,9 @@ fn heartbeats(request: &Request) -> Result<Vec<Value>, Response> {
         (Method::Post, _) => request.body().to_owned(),
         (Method::Get, Some(params)) => params,
         (Method::Get, None) => return Err(Response::error(400, "a GET needs ?params=<url-encoded JSON>")),
-        _ => return Err(Response::error(405, "only POST and GET are known here").header("Allow", "GET, POST")),
+        _ => {
+            return Err(Response::error(405, "only POST and GET are known here").header("Allow", "GET, POST"));
+        }
     };
     match serde_json::from_slice(&json) {
         Ok(Value::Array(replays)) => Ok(replays),
@@ -108,10 +110,7 @@ fn params(query: &str) -> Option<Vec<u8>> {
 fn acknowledgement(heartbeats: &[Value]) -> Response {
     let named = heartbeats.last().and_then(|heartbeat| heartbeat["interval_s"].as_f64());
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Response::json(
-        200,
-        &Answer { interval_s: named.unwrap_or(INTERVAL_S), server_time: now.as_secs_f64() },
-    )
+    Response::json(200, &Answer { interval_s: named.unwrap_or(INTERVAL_S), server_time: now.as_secs_f64() })
 }
 
 #[cfg(test)]

@@ -7,7 +7,8 @@ use serde_json::Value;
 use std::net::TcpListener;
 use std::process::Output;
 
-const COMMANDS: [&[&str]; 5] = [&["status"], &["status", "--json"], &["trigger"], &["cameras"], &["cameras", "--check"]];
+const COMMANDS: [&[&str]; 5] =
+    [&["status"], &["status", "--json"], &["trigger"], &["cameras"], &["cameras", "--check"]];
 
 fn run(daemon: &Daemon, arguments: &[&str]) -> Output {
     output_of(daemon.setup().command(arguments))
@@ -46,7 +47,10 @@ fn trigger_sends_a_heartbeat() {
     let daemon = started(Setup::new().to(&server.url("/")).interval("1h"));
     server.request();
     let triggered = run(&daemon, &["trigger"]);
-    assert_eq!((triggered.status.code(), stdout(&triggered).as_str()), (Some(0), "a heartbeat is sent now\n"));
+    assert_eq!(
+        (triggered.status.code(), stdout(&triggered).as_str()),
+        (Some(0), "a heartbeat is sent now\n")
+    );
     assert_eq!(server.request().json()["reason"], "trigger");
 }
 

@@ -37,7 +37,8 @@ fn the_socket_can_be_given_to_a_group() {
         return crate::support::skip("giving a file to another group takes root");
     }
     let groups = std::fs::read_to_string("/etc/group").expect("readable");
-    let other = groups.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|fields| fields[2] != "0");
+    let other =
+        groups.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|fields| fields[2] != "0");
     let other = other.expect("a group besides root's");
     let daemon = Setup::new().key("api.socket_group", other[0]).start();
     daemon.api_address();

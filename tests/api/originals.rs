@@ -131,7 +131,10 @@ fn a_camera_is_added_listed_checked_and_found() {
     let checked = post("/api/dhcp/cameras/heartbeat").to(&daemon);
     assert_eq!(checked.status, 200, "{checked:?}");
     let checked = checked.json();
-    assert_eq!((&checked["status"], &checked["message"]), (&json!("success"), &json!("Heartbeat check completed")));
+    assert_eq!(
+        (&checked["status"], &checked["message"]),
+        (&json!("success"), &json!("Heartbeat check completed"))
+    );
     let camera = &checked["cameras"][GATE];
     assert_eq!(camera["hostname"], "gate");
     assert_eq!(camera["ip_address"], "127.0.0.1");
@@ -155,10 +158,7 @@ fn a_camera_that_nobody_knows_is_not_found() {
     for path in ["/api/dhcp/cameras/", "/api/cameras/"] {
         let answer = get(&format!("{path}AA:bb:cc:dd:ee:99")).to(&daemon);
         assert_eq!(answer.status, 404);
-        assert_eq!(
-            answer.json(),
-            json!({"error": "Camera not found", "mac_address": "aa:bb:cc:dd:ee:99"})
-        );
+        assert_eq!(answer.json(), json!({"error": "Camera not found", "mac_address": "aa:bb:cc:dd:ee:99"}));
     }
     let nonsense = get("/api/dhcp/cameras/%3Cscript%3E").to(&daemon);
     assert_eq!((nonsense.status, nonsense.json()["mac_address"].as_str()), (404, Some("<script>")));
@@ -216,7 +216,8 @@ fn what_is_told_of_a_camera_must_make_sense() {
     ];
     let cases = both.iter().flat_map(|case| [("/api/dhcp/cameras", case), ("/api/dhcp/event", case)]);
     for (path, (body, problem)) in cases.chain(event_only.iter().map(|case| ("/api/dhcp/event", case))) {
-        let answer = post(path).header("Content-Type", "application/json; charset=utf-8").body(body).to(&daemon);
+        let answer =
+            post(path).header("Content-Type", "application/json; charset=utf-8").body(body).to(&daemon);
         assert_eq!(answer.status, 400, "{path} {body:.100}: {answer:?}");
         assert!(answer.error().starts_with(problem), "{path} {body:.100}: {answer:?}");
     }

@@ -9,7 +9,9 @@ use heartbeat_daemon::wire;
 #[test]
 fn a_path_that_is_not_there_is_404_and_another_method_405_with_allow() {
     let daemon = Setup::new().start();
-    for path in ["/nix", "/api", "/api/", "/api/dhcp", "/api/dhcp/cameras/", "/api/cameras/a/b", "//", "/healthz/"] {
+    for path in
+        ["/nix", "/api", "/api/", "/api/dhcp", "/api/dhcp/cameras/", "/api/cameras/a/b", "//", "/healthz/"]
+    {
         let answer = get(path).to(&daemon);
         assert_eq!((answer.status, answer.error().as_str()), (404, "there is nothing here"), "{path}");
     }
@@ -34,7 +36,9 @@ fn a_body_is_bounded_and_must_say_that_it_is_json() {
     let large = format!("{{\"hostname\": \"{}\"}}", "x".repeat(16 * 1024));
     let answer = post("/api/dhcp/event").header("Content-Type", "application/json").body(&large).to(&daemon);
     assert_eq!(answer.status, 413, "{answer:?}");
-    for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "application/jsonp"] {
+    for kind in
+        ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "application/jsonp"]
+    {
         let answer = post("/api/dhcp/event").header("Content-Type", kind).body("{}").to(&daemon);
         assert_eq!(answer.status, 415, "{kind}: {answer:?}");
         answer.error();
@@ -68,9 +72,12 @@ fn the_status_holds_everything_and_no_secret() {
     assert!(status["failover"].is_null(), "it is off: {status}");
     assert_eq!(status["server"]["interval_s"], 1.0);
     assert!(status["server"]["result"].as_str().is_some_and(|result| result.contains("answered 200")));
-    let heartbeat: wire::Heartbeat = serde_json::from_value(status["heartbeat"].clone()).expect("a heartbeat");
+    let heartbeat: wire::Heartbeat =
+        serde_json::from_value(status["heartbeat"].clone()).expect("a heartbeat");
     assert!(heartbeat.mem.is_some());
-    for path in ["/api/status", "/api/meeting/status", "/api/heartbeat", "/metrics", "/healthz", "/", "/api/cameras"] {
+    for path in
+        ["/api/status", "/api/meeting/status", "/api/heartbeat", "/metrics", "/healthz", "/", "/api/cameras"]
+    {
         let answer = get(path).to(&daemon);
         assert_eq!(answer.status, 200, "{path}");
         assert!(!answer.body.contains("s3cret"), "{path}: {}", answer.body);

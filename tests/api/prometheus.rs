@@ -32,7 +32,8 @@ fn each_family_has_its_help_its_type_and_a_name_by_the_rules() {
             assert!(!types.contains_key(name), "{name} stands there twice");
             assert!(help.ends_with('.'), "{line}");
             current = name;
-        } else if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ')) {
+        } else if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' '))
+        {
             assert_eq!(name, current, "TYPE follows HELP");
             assert_eq!(name.ends_with("_total"), kind == "counter", "{line}");
             types.insert(name, kind);
@@ -57,7 +58,11 @@ fn each_family_has_its_help_its_type_and_a_name_by_the_rules() {
 
 #[test]
 fn promtool_finds_nothing_to_say() {
-    let tool = Command::new("promtool").args(["check", "metrics"]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let tool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
     let Ok(mut tool) = tool else {
         // Debian has it in the package of the whole server, which would be started where the tests only run.
         eprintln!("promtool is not there: the rules above hold, its own were not asked");

@@ -33,7 +33,9 @@ fn a_page_of_another_site_cannot_change_anything_through_a_browser() {
         assert_eq!(answer.status, 403, "{name}: {value}");
         assert!(answer.error().contains("another site"), "{answer:?}");
     }
-    for (name, value) in [("Origin", own.as_str()), ("Sec-Fetch-Site", "same-origin"), ("Sec-Fetch-Site", "none")] {
+    for (name, value) in
+        [("Origin", own.as_str()), ("Sec-Fetch-Site", "same-origin"), ("Sec-Fetch-Site", "none")]
+    {
         assert_eq!(trigger().header(name, value).to(&daemon).status, 202, "{name}: {value}");
     }
     // A link from elsewhere may lead to the page.
@@ -45,7 +47,15 @@ fn a_name_that_was_made_to_point_here_is_refused() {
     let daemon = Setup::new().start();
     let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let port = daemon.api_address().port();
-    for host in ["evil.example", "evil.example:5000", "127.0.0.1.evil.example", "localhost.evil.example", "[::1", "::1]", ""] {
+    for host in [
+        "evil.example",
+        "evil.example:5000",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example",
+        "[::1",
+        "::1]",
+        "",
+    ] {
         for ask in [get("/api/status"), trigger(), get("/nix")] {
             let answer = ask.header("Host", host).to(&daemon);
             assert!(matches!(answer.status, 400 | 403), "{host}: {answer:?}");
@@ -128,8 +138,13 @@ fn another_machine_may_read_and_without_a_token_nothing_else() {
         assert_eq!(lan.ask(get(path)).status, 200, "{path}");
     }
     assert_eq!(lan.ask(get("/api/status")).json()["trusted"], false);
-    for path in [TRIGGER, "/api/heartbeat", "/api/dhcp/cameras", "/api/dhcp/event", "/api/cameras/heartbeat"] {
-        for ask in [post(path), post(path).header("Authorization", "Bearer "), post(path).header("Authorization", "Bearer x")] {
+    for path in [TRIGGER, "/api/heartbeat", "/api/dhcp/cameras", "/api/dhcp/event", "/api/cameras/heartbeat"]
+    {
+        for ask in [
+            post(path),
+            post(path).header("Authorization", "Bearer "),
+            post(path).header("Authorization", "Bearer x"),
+        ] {
             let answer = lan.ask(ask);
             assert_eq!(answer.status, 403, "{path}");
             assert!(answer.error().contains("token_file"), "{answer:?}");
@@ -141,7 +156,14 @@ fn another_machine_may_read_and_without_a_token_nothing_else() {
 #[test]
 fn another_machine_may_change_something_with_the_token_alone() {
     let Some(lan) = lan(Some(TOKEN)) else { return };
-    for wrong in ["Bearer", "Bearer ", "Bearer 0123456789abcdee", "Bearer 0123456789abcdef0", "Basic 0123456789abcdef", TOKEN] {
+    for wrong in [
+        "Bearer",
+        "Bearer ",
+        "Bearer 0123456789abcdee",
+        "Bearer 0123456789abcdef0",
+        "Basic 0123456789abcdef",
+        TOKEN,
+    ] {
         let answer = lan.ask(trigger().header("Authorization", wrong));
         assert_eq!((answer.status, answer.header("www-authenticate")), (401, Some("Bearer")), "{wrong}");
         assert!(!answer.body.contains(TOKEN));

@@ -120,7 +120,8 @@ pub fn event(call: &Call) -> Answer {
         return busy();
     }
     let data = json!({ "action": action, "mac_address": mac, "ip_address": ip, "hostname": hostname });
-    Response::json(200, &json!({ "status": "success", "message": "DHCP event processed", "data": data })).into()
+    Response::json(200, &json!({ "status": "success", "message": "DHCP event processed", "data": data }))
+        .into()
 }
 
 pub fn check(_: &Call) -> Answer {

@@ -91,10 +91,9 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
 
 fn nobody(socket: Option<(&Path, io::Error)>, tcp: Option<(SocketAddr, io::Error)>) -> AskError {
     match (socket, tcp) {
-        (Some((path, error)), _) if error.kind() == ErrorKind::PermissionDenied => AskError::Refused(format!(
-            "{}: {error}; run as root, as the service's user or in its group",
-            path.display()
-        )),
+        (Some((path, error)), _) if error.kind() == ErrorKind::PermissionDenied => AskError::Refused(
+            format!("{}: {error}; run as root, as the service's user or in its group", path.display()),
+        ),
         (Some((path, error)), _) => {
             AskError::NotThere(format!("{}: {error}: heartbeat-daemon is not running", path.display()))
         }
@@ -167,14 +166,7 @@ mod tests {
     use std::thread;
 
     fn config(listen: Option<SocketAddr>) -> Api {
-        Api {
-            enabled: true,
-            listen,
-            socket: None,
-            socket_mode: 0o660,
-            socket_group: None,
-            token_file: None,
-        }
+        Api { enabled: true, listen, socket: None, socket_mode: 0o660, socket_group: None, token_file: None }
     }
 
     /// What comes of one question to a server that says this and closes.

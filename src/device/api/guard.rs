@@ -60,11 +60,13 @@ pub fn check(
             Err(refuse("refused: this request comes from a page of another site"))
         }
         Wish::Change if local => Ok(Trust::Full),
-        Wish::Change if token.is_none() => {
-            Err(refuse("refused: changes from another machine need an API token, and token_file in [api] names none"))
+        Wish::Change if token.is_none() => Err(refuse(
+            "refused: changes from another machine need an API token, and token_file in [api] names none",
+        )),
+        Wish::Change => {
+            Err(Response::error(401, "needs the header \"Authorization: Bearer <the API token>\"")
+                .header("WWW-Authenticate", "Bearer"))
         }
-        Wish::Change => Err(Response::error(401, "needs the header \"Authorization: Bearer <the API token>\"")
-            .header("WWW-Authenticate", "Bearer")),
     }
 }
 
@@ -92,7 +94,9 @@ fn is_this_machine(host: &str, hostname: &str) -> bool {
 
 fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|digit| digit.is_ascii_digit()) && !name.ends_with(':') => name,
+        Some((name, port)) if port.bytes().all(|digit| digit.is_ascii_digit()) && !name.ends_with(':') => {
+            name
+        }
         _ => host,
     }
 }

@@ -104,9 +104,10 @@ fn permit(path: &Path, config: &Api) -> Result<(), String> {
 
 /// Lines are "name:password:id:members".
 fn group_id(groups: &str, name: &str) -> Option<u32> {
-    let fields = groups.lines().map(|line| line.split(':')).find_map(|mut fields| {
-        (fields.next() == Some(name)).then_some(fields)
-    });
+    let fields = groups
+        .lines()
+        .map(|line| line.split(':'))
+        .find_map(|mut fields| (fields.next() == Some(name)).then_some(fields));
     fields?.nth(1)?.parse().ok()
 }
 
@@ -162,7 +163,9 @@ mod tests {
     #[test]
     fn a_group_is_found_by_its_whole_name() {
         let groups = "root:x:0:\nvideo:x:44:pi\nvideos:x:45:\nbad:x\nworse:x:many:\n";
-        for (name, id) in [("video", Some(44)), ("root", Some(0)), ("vid", None), ("bad", None), ("worse", None)] {
+        for (name, id) in
+            [("video", Some(44)), ("root", Some(0)), ("vid", None), ("bad", None), ("worse", None)]
+        {
             assert_eq!(group_id(groups, name), id, "{name}");
         }
     }

@@ -16,7 +16,8 @@ pub fn status(call: &Call) -> Answer {
     let (config, record) = (&call.settings.heartbeat, call.known.account.record());
     let connected = record.works == Some(true);
     let ago = record.accepted.map(|accepted| call.now.since(accepted.at));
-    let configured = config.url.is_some() && (config.format != Format::Meeting || config.device_key.is_some());
+    let configured =
+        config.url.is_some() && (config.format != Format::Meeting || config.device_key.is_some());
     let still = call.known.account.still_for(call.now.monotonic);
     let status = json!({
         "enabled": config.url.is_some(),

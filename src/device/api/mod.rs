@@ -161,12 +161,7 @@ fn run(shared: &Arc<Shared>, end: &Receiver<()>) {
     }
 }
 
-fn serve(
-    shared: &Arc<Shared>,
-    open: Open,
-    settings: &Arc<Settings>,
-    end: &Receiver<()>,
-) -> io::Result<()> {
+fn serve(shared: &Arc<Shared>, open: Open, settings: &Arc<Settings>, end: &Receiver<()>) -> io::Result<()> {
     let Open { listeners, address, file, .. } = open;
     let limits = Limits {
         body: BODY,

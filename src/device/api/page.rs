@@ -51,7 +51,8 @@ mod tests {
     #[test]
     fn the_page_is_small_and_asks_nobody_else() {
         assert!(PAGE.len() < 16 * 1024, "{} bytes", PAGE.len());
-        for elsewhere in ["http:", "https:", "src=", "href=\"/", "@import", "style=", "innerHTML", "onclick="] {
+        for elsewhere in ["http:", "https:", "src=", "href=\"/", "@import", "style=", "innerHTML", "onclick="]
+        {
             assert!(!PAGE.contains(elsewhere), "{elsewhere}");
         }
     }

@@ -31,8 +31,7 @@ impl Check<'_> {
     }
 
     fn listen(&self, written: Option<Spanned<String>>) -> Result<Option<SocketAddr>, ConfigError> {
-        const PROBLEM: &str =
-            "expected an IP address with a port, such as \"127.0.0.1:5000\" or \"[::]:5000\", or \"\" for none";
+        const PROBLEM: &str = "expected an IP address with a port, such as \"127.0.0.1:5000\" or \"[::]:5000\", or \"\" for none";
         match written.unwrap_or_else(|| Spanned::new(0..0, "127.0.0.1:5000".into())) {
             text if text.get_ref().is_empty() => Ok(None),
             text => text.get_ref().parse().map(Some).map_err(|_| self.source.fault(text.span(), PROBLEM)),

@@ -37,21 +37,28 @@ fn names_known_in(section: &str) -> Vec<String> {
 /// Every section with every key.
 fn known_keys() -> Vec<(String, String)> {
     let sections = names_known_in("");
-    let keys = |section: &String| {
-        let section = section.clone();
-        names_known_in(&format!("[{section}]")).into_iter().map(move |key| (section.clone(), key))
+    let keys = |section: &str, head: &str| {
+        let section = section.to_owned();
+        names_known_in(head).into_iter().map(move |key| (section.clone(), key))
     };
-    sections.iter().flat_map(keys).collect()
+    let mut all: Vec<_> =
+        sections.iter().flat_map(|section| keys(section, &format!("[{section}]"))).collect();
+    // A section inside another one, which may stand there several times.
+    let inner = ("cameras".to_owned(), "camera".to_owned());
+    assert!(all.contains(&inner));
+    all.retain(|key| *key != inner);
+    all.extend(keys("cameras.camera", "[[cameras.camera]]"));
+    all
 }
 
 /// `(section, key, is it active)` of each line of a file that is a key or a commented one.
 fn written_keys(text: &str) -> Vec<(String, String, bool)> {
     let (mut section, mut keys) = (String::new(), Vec::new());
     for line in text.lines() {
-        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-            section = name.to_owned();
-        }
         let bare = line.strip_prefix('#').unwrap_or(line);
+        if let Some(name) = bare.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            section = name.trim_matches(['[', ']']).to_owned();
+        }
         let key = bare.split(" = ").next().unwrap_or_default();
         let is_key = !key.is_empty() && key.chars().all(|c| c.is_ascii_lowercase() || c == '_');
         if is_key && bare.contains(" = ") {
@@ -76,7 +83,7 @@ fn every_key_stands_in_the_shipped_file_exactly_once() {
     let mut written: Vec<_> =
         written_keys(&shipped()).into_iter().map(|(section, key, _)| (section, key)).collect();
     let mut known = known_keys();
-    assert!(known.len() >= 34, "{known:?}");
+    assert!(known.len() >= 52, "{known:?}");
     written.sort();
     known.sort();
     assert_eq!(written, known);
@@ -92,22 +99,34 @@ fn readme_lists_every_key() {
     }
 }
 
+/// The shipped file with the commented line of this key made active, and what belongs to it.
+fn with_example(section: &str, key: &str) -> String {
+    // The two halves of a client certificate are one setting, and a camera is one with its MAC.
+    let together: &[&str] = match (section, key) {
+        (_, key) if key.starts_with("client_") => &["#client_"],
+        ("cameras.camera", _) => &["#[[cameras.camera]]", "#mac", &format!("#{key} ")],
+        _ => &[&format!("#{key} ")],
+    };
+    let mut inside = String::new();
+    let active = |line: &str| {
+        let bare = line.strip_prefix('#').unwrap_or(line);
+        if bare.starts_with('[') {
+            inside = bare.trim_matches(['[', ']']).to_owned();
+        }
+        let is_meant = inside == section && together.iter().any(|start| line.starts_with(start));
+        if is_meant { bare.to_owned() } else { line.to_owned() }
+    };
+    shipped().lines().map(active).collect::<Vec<_>>().join("\n")
+}
+
 #[test]
 fn each_example_in_the_shipped_file_is_right_when_it_is_made_active() {
     for (section, key, active) in written_keys(&shipped()) {
         if active {
             continue;
         }
-        // The two halves of a client certificate are one setting.
-        let together = if key.starts_with("client_") { "client_" } else { key.as_str() };
-        let commented = format!("#{together}");
-        let text: Vec<String> = shipped()
-            .lines()
-            .map(|line| {
-                line.strip_prefix('#').filter(|_| line.starts_with(&commented)).unwrap_or(line).to_owned()
-            })
-            .collect();
-        let config = load(&text.join("\n")).unwrap_or_else(|error| panic!("[{section}] {key}: {error}"));
+        let config =
+            load(&with_example(&section, &key)).unwrap_or_else(|error| panic!("[{section}] {key}: {error}"));
         assert_ne!(config, load("").expect("the defaults"), "[{section}] {key} changes nothing");
     }
 }
@@ -186,10 +205,7 @@ fn each_fault_is_one_sentence_with_its_place_and_what_is_allowed() {
             "[api]\nsocket_mode = \"1777\"",
             "c.toml:2: [api] socket_mode = \"1777\": expected a mode in octal, such as \"0660\", up to \"0777\"",
         ),
-        (
-            "[api]\nsocket = \"api.sock\"",
-            "c.toml:2: [api] socket = \"api.sock\": the path must start with /",
-        ),
+        ("[api]\nsocket = \"api.sock\"", "c.toml:2: [api] socket = \"api.sock\": the path must start with /"),
         (
             "[api]\nsocket_group = \"\"",
             "c.toml:2: [api] socket_group = \"\": expected the name of a group, as in /etc/group",
@@ -271,6 +287,45 @@ fn each_fault_is_one_sentence_with_its_place_and_what_is_allowed() {
              a unit's name has its type at the end, such as \"mediamtx.service\"",
         ),
         (
+            "[cameras]\ninterval = \"0s\"",
+            "c.toml:2: [cameras] interval = \"0s\": must be from \"1s\" to \"1h\"",
+        ),
+        (
+            "[cameras]\nicmp_timeout = \"31s\"",
+            "c.toml:2: [cameras] icmp_timeout = \"31s\": must be from \"100ms\" to \"30s\"",
+        ),
+        ("[cameras]\ntcp_port = 0", "c.toml:2: [cameras] tcp_port = 0: must be from 1 to 65535"),
+        ("[cameras]\nfailures = 0", "c.toml:2: [cameras] failures = 0: must be from 1 to 100"),
+        (
+            "[cameras]\nhostname_patterns = [\"cam?\"]",
+            "c.toml:2: [cameras] hostname_patterns = [\"cam?\"]: a pattern has 1 to 63 letters, digits, '-', '_', \
+             '.', and '*' for any text, such as \"cam-*\"",
+        ),
+        (
+            "[cameras]\nlease_file = \"l\"",
+            "c.toml:2: [cameras] lease_file = \"l\": the path must start with /",
+        ),
+        (
+            "[[cameras.camera]]\nmac = \"b8:27\"",
+            "c.toml:2: [cameras.camera] mac = \"b8:27\": expected a MAC address of one device, such as \
+             \"b8:27:eb:12:34:56\"",
+        ),
+        (
+            "[[cameras.camera]]\naddress = \"fe80::1\"",
+            "c.toml:2: [cameras.camera] address = \"fe80::1\": expected an address that is not link-local, which \
+             does not say on which link",
+        ),
+        (
+            "[[cameras.camera]]\naddress = \"192.0.2.1\"\nhostname = \"the gate\"",
+            "c.toml:3: [cameras.camera] hostname = \"the gate\": expected a hostname of 1 to 63 letters, digits, \
+             '-', '_' and '.'",
+        ),
+        ("[[cameras.camera]]\nhostname = \"gate\"", "c.toml:1: a camera needs a mac or an address"),
+        (
+            "[[cameras.camera]]\nmac = \"b8:27:eb:12:34:56\"\n[[cameras.camera]]\nmac = \"B8-27-EB-12-34-56\"",
+            "c.toml:3: [cameras.camera] this camera stands above already",
+        ),
+        (
             "[daemon]\nstate_dir = \"state\"",
             "c.toml:2: [daemon] state_dir = \"state\": the path must start with /",
         ),
@@ -284,6 +339,7 @@ fn a_word_outside_its_list_is_answered_with_the_list() {
     for (text, allowed) in [
         ("[heartbeat]\nmethod = \"PUT\"", "`POST` or `GET`"),
         ("[network]\nmode = \"bridge\"", "`auto`, `observe`, `routes`, `networkmanager`, `off`"),
+        ("[cameras]\nmethod = \"arp\"", "`icmp`, `tcp`, `both`, `http`, `https`, `rtsp`"),
         ("[heartbeat]\nformat = \"xml\"", "`native`, `streamer`, `meeting`"),
         ("[log]\nlevel = \"loud\"", "`error`, `warn`, `info`, `debug`"),
         ("[activity]\nstreaming = { port = 554 }", "`pidfile`, `process`, `unit`"),
@@ -302,6 +358,8 @@ fn a_value_of_another_type_is_refused() {
         "[activity]\nstreaming = true",
         "heartbeat = 1",
         "[heartbeat]\n[heartbeat]",
+        "[cameras]\ntcp_port = 65536",
+        "[cameras]\ncamera = \"gate\"",
         "[heartbeat]\nnote = \"a\"\nnote = \"b\"",
     ] {
         assert!(fault(text).starts_with("c.toml:"), "{text}");
@@ -337,4 +395,32 @@ fn no_sentence_shows_a_secret() {
     assert!(!sentence.expect_err("not http").to_string().contains("hunter2"));
     let sentence = load_with("", &[("HEARTBEAT_URL", "https://user:hunter2/hunter2@example.org/")]);
     assert!(!sentence.expect_err("a password").to_string().contains("hunter2"));
+}
+
+#[test]
+fn the_defaults_of_cameras_are_the_originals() {
+    let cameras = load("").expect("an empty file is right").cameras;
+    let plan = cameras.plan;
+    assert!(cameras.enabled && cameras.cameras.is_empty() && cameras.lease_file.is_none());
+    assert_eq!((plan.method, plan.port, plan.failures), (CameraMethod::Tcp, 80, 1));
+    assert_eq!([plan.interval, plan.tcp_timeout, plan.icmp_timeout].map(|time| time.as_secs()), [60, 3, 2]);
+}
+
+#[test]
+fn a_method_comes_with_its_port_unless_one_is_given() {
+    for (general, own, port) in [
+        ("", "", 80),
+        ("method = \"rtsp\"", "", 554),
+        ("method = \"https\"", "", 443),
+        ("method = \"rtsp\"\ntcp_port = 8554", "", 8554),
+        ("tcp_port = 8080", "", 8080),
+        ("tcp_port = 8080", "method = \"http\"", 8080),
+        ("tcp_port = 8080", "method = \"rtsp\"", 554),
+        ("method = \"rtsp\"\ntcp_port = 8554", "method = \"rtsp\"", 8554),
+        ("method = \"rtsp\"", "method = \"both\"", 80),
+        ("method = \"rtsp\"", "tcp_port = 1", 1),
+    ] {
+        let text = format!("[cameras]\n{general}\n[[cameras.camera]]\naddress = \"192.0.2.1\"\n{own}");
+        assert_eq!(load(&text).expect(&text).cameras.cameras[0].plan.port, port, "{text}");
+    }
 }

@@ -23,7 +23,9 @@ pub mod sender;
 mod snapshot_file;
 mod transport;
 
+use super::cameras::Camera;
 use super::config;
+use super::latest::Latest;
 use super::metrics::{Identity, Metrics};
 use super::ticker::Ticker;
 use crate::systemd::{self, Watchdog};
@@ -131,6 +133,8 @@ pub struct Heartbeat {
     identity: Identity,
     metrics: Metrics,
     uplinks: Option<Uplinks>,
+    /// The camera thread's; what it calls for a heartbeat about stands in it before.
+    cameras: Arc<Latest<Vec<Camera>>>,
     delivered: Delivered,
     pace: Pace,
     outage: Outage,
@@ -152,6 +156,7 @@ impl Heartbeat {
         config: config::Heartbeat,
         sender: Option<Sender>,
         identity: Identity,
+        cameras: Arc<Latest<Vec<Camera>>>,
         delivered: Delivered,
         snapshot_file: &Path,
         account: Arc<Account>,
@@ -164,6 +169,7 @@ impl Heartbeat {
             identity,
             metrics: Metrics::default(),
             uplinks: None,
+            cameras,
             delivered,
             outage: Outage::default(),
             recorder: Recorder::default(),
@@ -292,6 +298,7 @@ impl Heartbeat {
         };
         let mut heartbeat = payload::heartbeat(&self.identity, &self.metrics, self.config.interval, stamp);
         self.uplinks.iter().for_each(|uplinks| uplinks.tell(&mut heartbeat.connection));
+        heartbeat.cameras = payload::cameras(&self.cameras.get());
         heartbeat
     }
 
@@ -434,7 +441,6 @@ mod tests {
     use crate::device::heartbeat::resolver::Names;
     use std::io::{Read, Write};
     use std::net::TcpListener;
-    use std::sync::Arc;
     use std::thread::{self, JoinHandle};
 
     const LONG: Duration = Duration::from_secs(20);
@@ -470,13 +476,24 @@ mod tests {
             let delivered = Box::new(|_: &str| {});
             let file = dir.path().join("heartbeat.json");
             let account = Arc::new(Account::new(Instant::now()));
-            let identity = Identity::default();
-            let heartbeat = Heartbeat::new(config, sender, identity, delivered, &file, account.clone());
+            let (identity, cameras) = (Identity::default(), Arc::default());
+            let heartbeat =
+                Heartbeat::new(config, sender, identity, cameras, delivered, &file, account.clone());
             let (uplinks, uplinks_in) = bounded(1);
             uplinks.send(None).expect("there is room");
             let inbox = Inbox { metrics: metrics_in, uplinks: uplinks_in, triggers, control: orders };
             let thread = thread::spawn(move || heartbeat.run(Ticker::by_hand(due), inbox));
-            Rig { beats, trigger, metrics, uplinks, control: Some(control), heartbeats, account, thread, _dir: dir }
+            Rig {
+                beats,
+                trigger,
+                metrics,
+                uplinks,
+                control: Some(control),
+                heartbeats,
+                account,
+                thread,
+                _dir: dir,
+            }
         }
 
         fn beat(&self) {

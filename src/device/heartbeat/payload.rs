@@ -1,5 +1,6 @@
 //! From a snapshot to what travels: our own JSON, RPI Streamer's, the Meeting API's.
 
+use crate::device::cameras::{Camera, Status};
 use crate::device::config::Format;
 use crate::device::metrics::{Disk, Identity, Metrics};
 use crate::wire::{self, GpsFix, Heartbeat, LinkKind, Reason};
@@ -61,6 +62,24 @@ pub fn heartbeat(identity: &Identity, metrics: &Metrics, interval: Duration, sta
     }
 }
 
+/// Where there are more than a heartbeat may carry, those that are connected are left out first.
+pub fn cameras(list: &[Camera]) -> Vec<wire::Camera> {
+    let tell = |camera: &Camera| wire::Camera {
+        mac: camera.mac.to_string(),
+        hostname: camera.hostname.clone(),
+        status: camera.status,
+        last_seen: camera.last_seen.and_then(|seen| iso_8601(unix_time(seen))),
+    };
+    let mut room = wire::MAX_CAMERAS;
+    let lost = list.iter().filter(|camera| camera.status != Status::Connected).count();
+    let mut connected = room.saturating_sub(lost);
+    let mut has_room = |camera: &&Camera| {
+        let room = if camera.status == Status::Connected { &mut connected } else { &mut room };
+        room.checked_sub(1).map(|less| *room = less).is_some()
+    };
+    list.iter().filter(|camera| has_room(camera)).map(tell).collect()
+}
+
 /// The body of a heartbeat in the configured form; `note` is the Meeting API's.
 pub fn body(heartbeat: &Heartbeat, format: Format, note: Option<&str>) -> Vec<u8> {
     match format {
@@ -102,7 +121,7 @@ fn disk(disk: Disk) -> wire::Disk {
 /// RPI Streamer's payload, with the strings that its servers parse; also its words for what is missing.
 fn streamer(heartbeat: &Heartbeat) -> Value {
     let recording = heartbeat.recording_active.unwrap_or(false);
-    json!({
+    let mut value = json!({
         "hardwareid": heartbeat.hardwareid,
         "cpu": heartbeat.cpu,
         "mem": heartbeat.mem,
@@ -124,7 +143,12 @@ fn streamer(heartbeat: &Heartbeat) -> Value {
         "recording_active": recording,
         "recording_file_size_mb": heartbeat.recording_file_size_mb.filter(|_| recording).unwrap_or(0.0),
         "recording_file_path": heartbeat.recording_file_path.as_ref().filter(|_| recording),
-    })
+    });
+    // The original knew none; its servers keep what they do not know.
+    if !heartbeat.cameras.is_empty() {
+        value["cameras"] = json!(heartbeat.cameras);
+    }
+    value
 }
 
 fn streamer_connection(connection: &wire::Connection) -> Value {
@@ -235,6 +259,43 @@ mod tests {
             json!([{"interface": "wlan0", "ip": "192.168.1.202", "type": "wifi"}])
         );
         assert_eq!(value["recording_file_path"], "/data/rec/1763750000.mp4");
+    }
+
+    #[test]
+    fn a_server_of_rpi_streamer_gets_the_cameras_where_there_are_any() {
+        let mut heartbeat = sample();
+        assert_eq!(sent(&heartbeat, Format::Streamer)["cameras"][0]["hostname"], "gate");
+        heartbeat.cameras.clear();
+        assert_eq!(sent(&heartbeat, Format::Streamer).get("cameras"), None);
+    }
+
+    #[test]
+    fn of_too_many_cameras_those_that_are_lost_are_told_and_the_body_stays_small_enough() {
+        let camera = |n: u16| Camera {
+            mac: format!("02:00:00:00:{:02x}:{:02x}", n >> 8, n & 0xff).parse().expect("a MAC"),
+            hostname: Some("x".repeat(63)),
+            ip: None,
+            status: if n % 10 == 0 { Status::Disconnected } else { Status::Connected },
+            reachable: None,
+            last_seen: Some(UNIX_EPOCH),
+            since: None,
+            latency: None,
+            uptime_24h: None,
+            method: crate::device::cameras::Method::Tcp,
+            port: 80,
+            origin: crate::device::cameras::Origin::Dhcp,
+            problem: None,
+        };
+        let all: Vec<Camera> = (0..1000).map(camera).collect();
+        let mut heartbeat = sample();
+        heartbeat.cameras = cameras(&all);
+        assert_eq!(heartbeat.cameras.len(), wire::MAX_CAMERAS);
+        let lost = heartbeat.cameras.iter().filter(|camera| camera.status == Status::Disconnected);
+        assert_eq!(lost.count(), 100);
+        assert!(heartbeat.cameras.is_sorted_by_key(|camera| camera.mac.clone()));
+        assert!(body(&heartbeat, Format::Native, None).len() < wire::MAX_BODY - 8 * 1024);
+        assert_eq!(cameras(&all[..3]).len(), 3);
+        assert_eq!(heartbeat.cameras[0].last_seen.as_deref(), Some("1970-01-01T00:00:00Z"));
     }
 
     #[test]

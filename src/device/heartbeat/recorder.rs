@@ -3,7 +3,7 @@
 //! It lives in memory, because the steady path writes to no SD card. One heartbeat a minute and every
 //! transition; bounded, the oldest dropped and counted.
 
-use crate::wire::{Heartbeat, Reason};
+use crate::wire::{CameraStatus, Heartbeat, Reason};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,10 @@ const EVERY: Duration = Duration::from_secs(60);
 
 /// Together under the 64 KiB that a monitor accepts, with room to spare.
 const BATCH: usize = 32;
+const BATCH_BYTES: usize = 56 * 1024;
+
+/// Cameras of a record that tells of cameras; others leave them out. What they are like now, the next heartbeat tells.
+const CAMERAS: usize = 8;
 
 /// Heartbeats that no server has taken.
 #[derive(Debug, Default)]
@@ -25,7 +29,7 @@ pub struct Recorder {
 
 impl Recorder {
     /// Keeps `heartbeat` if it is a transition or a minute has passed since the last one kept.
-    pub fn keep(&mut self, heartbeat: Heartbeat, now: Instant) {
+    pub fn keep(&mut self, mut heartbeat: Heartbeat, now: Instant) {
         let due = match self.kept.back() {
             None => true,
             Some((taken, last)) => now.duration_since(*taken) >= EVERY || is_transition(last, &heartbeat),
@@ -33,6 +37,12 @@ impl Recorder {
         if !due {
             return;
         }
+        if heartbeat.reason != Reason::Camera {
+            heartbeat.cameras.clear();
+        }
+        heartbeat.cameras.sort_by_key(|camera| camera.status == CameraStatus::Connected);
+        heartbeat.cameras.truncate(CAMERAS);
+        heartbeat.cameras.shrink_to_fit();
         if self.kept.len() == CAPACITY {
             self.kept.pop_front();
             self.dropped += 1;
@@ -46,7 +56,12 @@ impl Recorder {
             replay_age_s: Some(now.duration_since(*taken).as_secs()),
             ..heartbeat.clone()
         };
-        self.kept.iter().take(BATCH).map(marked).collect()
+        let mut room = BATCH_BYTES;
+        let fits = |heartbeat: &Heartbeat| {
+            let length = serde_json::to_vec(heartbeat).map_or(0, |body| body.len() + 1);
+            room.checked_sub(length).map(|less| room = less).is_some()
+        };
+        self.kept.iter().take(BATCH).map(marked).take_while(fits).collect()
     }
 
     /// The monitor has stored the first `count`, or will never take them.

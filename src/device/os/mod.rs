@@ -3,6 +3,7 @@
 
 pub mod clock;
 pub mod default_route;
+pub mod descriptors;
 pub mod egress;
 pub mod file;
 pub mod link_events;

@@ -1,0 +1,151 @@
+//! One camera: what is known of it, and what follows from an answer or from DHCP's word.
+
+use super::camera::{Camera, Origin, Status};
+use super::problem::Problem;
+use super::uptime::History;
+use crate::device::config::CameraPlan;
+use crate::device::host::Mac;
+use std::net::IpAddr;
+use std::time::{Duration, Instant, SystemTime};
+
+/// Now, by each clock.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    pub at: Instant,
+    pub wall: SystemTime,
+    /// Of the monotonic clock, since the daemon's start.
+    pub second: i64,
+}
+
+impl Moment {
+    pub fn now(begin: Instant) -> Moment {
+        let at = Instant::now();
+        // A process does not run for 292 billion years.
+        let second = at.saturating_duration_since(begin).as_secs() as i64;
+        Moment { at, wall: SystemTime::now(), second }
+    }
+}
+
+/// Everything known of a camera but what it is called by in the list.
+#[derive(Debug)]
+pub struct Known {
+    pub hostname: Option<String>,
+    pub ip: Option<IpAddr>,
+    pub origin: Origin,
+    pub plan: CameraPlan,
+    /// The configuration says so, and nobody else is believed.
+    pub fixed_hostname: bool,
+    pub fixed_ip: bool,
+    pub status: Status,
+    pub reachable: Option<bool>,
+    pub last_seen: Option<SystemTime>,
+    pub since: Option<SystemTime>,
+    pub latency: Option<Duration>,
+    pub problem: Option<Problem>,
+    pub history: History,
+    /// Checks that failed in a row.
+    pub failed: u32,
+    /// Of the next check; absent where none is due by itself.
+    pub due: Option<Instant>,
+    pub checking: bool,
+}
+
+/// What others should hear of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    Nothing,
+    /// The first status that is known of it: no change, but worth keeping.
+    First,
+    /// From connected to disconnected, or back.
+    Changed,
+}
+
+impl Known {
+    pub fn new(origin: Origin, plan: CameraPlan) -> Known {
+        Known {
+            hostname: None,
+            ip: None,
+            origin,
+            plan,
+            fixed_hostname: false,
+            fixed_ip: false,
+            status: Status::Unknown,
+            reachable: None,
+            last_seen: None,
+            since: None,
+            latency: None,
+            problem: None,
+            history: History::default(),
+            failed: 0,
+            due: None,
+            checking: false,
+        }
+    }
+
+    /// Takes the outcome of a check. A problem of this machine's own says nothing of the camera.
+    pub fn learn(&mut self, result: Result<Duration, Problem>, now: Moment) -> Effect {
+        self.problem = result.err();
+        self.latency = result.ok();
+        match result {
+            Ok(_) => {
+                self.reachable = Some(true);
+                self.is_there(now)
+            }
+            Err(problem) if problem.is_the_cameras() => {
+                self.reachable = Some(false);
+                self.failed = self.failed.saturating_add(1);
+                if self.failed < self.plan.failures {
+                    Effect::Nothing
+                } else {
+                    self.set(Status::Disconnected, now)
+                }
+            }
+            Err(_) => {
+                self.reachable = None;
+                // Nobody looked.
+                self.history.note(now.second, Status::Unknown);
+                Effect::Nothing
+            }
+        }
+    }
+
+    /// It answered, or DHCP says that it is there.
+    pub fn is_there(&mut self, now: Moment) -> Effect {
+        self.last_seen = Some(now.wall);
+        self.failed = 0;
+        self.set(Status::Connected, now)
+    }
+
+    pub fn is_gone(&mut self, now: Moment) -> Effect {
+        self.set(Status::Disconnected, now)
+    }
+
+    fn set(&mut self, status: Status, now: Moment) -> Effect {
+        self.history.note(now.second, status);
+        let before = std::mem::replace(&mut self.status, status);
+        if before == status {
+            return Effect::Nothing;
+        }
+        self.since = Some(now.wall);
+        if before == Status::Unknown { Effect::First } else { Effect::Changed }
+    }
+
+    /// As others see it.
+    pub fn view(&self, mac: Mac, now: Moment) -> Camera {
+        Camera {
+            mac,
+            hostname: self.hostname.clone(),
+            ip: self.ip,
+            status: self.status,
+            reachable: self.reachable,
+            last_seen: self.last_seen,
+            since: self.since,
+            latency: self.latency,
+            uptime_24h: self.history.share(now.second),
+            method: self.plan.method,
+            port: self.plan.port,
+            origin: self.origin,
+            problem: self.problem.map(|problem| problem.to_string()),
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! dnsmasq's lease file: who has which address, and under which name.
+
+use crate::device::host::{self, Mac};
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// Ten thousand leases; what comes after is not read.
+const LIMIT: u64 = 1024 * 1024;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    pub mac: Mac,
+    pub ip: IpAddr,
+    pub hostname: Option<String>,
+}
+
+/// The file, and what of it was read last.
+#[derive(Debug)]
+pub struct Leases {
+    path: PathBuf,
+    read: Option<(SystemTime, u64)>,
+    /// Said once.
+    failed: bool,
+}
+
+impl Leases {
+    pub fn new(path: &Path) -> Leases {
+        Leases { path: path.to_owned(), read: None, failed: false }
+    }
+
+    /// All leases, if the file has changed since the last call. dnsmasq has no file before the first lease.
+    pub fn news(&mut self) -> Option<Vec<Lease>> {
+        match self.read_if_changed() {
+            Ok(leases) => {
+                self.failed = false;
+                leases
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => {
+                if !self.failed {
+                    log::warn!("{}: {error}; cameras are not learnt from it", self.path.display());
+                }
+                self.failed = true;
+                None
+            }
+        }
+    }
+
+    fn read_if_changed(&mut self) -> io::Result<Option<Vec<Lease>>> {
+        let metadata = fs::metadata(&self.path)?;
+        let version = (metadata.modified()?, metadata.len());
+        if self.read == Some(version) {
+            return Ok(None);
+        }
+        let mut bytes = Vec::new();
+        File::open(&self.path)?.take(LIMIT).read_to_end(&mut bytes)?;
+        // Taken before the reading: what is written meanwhile is read next time.
+        self.read = Some(version);
+        Ok(Some(parse(&String::from_utf8_lossy(&bytes))))
+    }
+}
+
+/// `expiry mac ip hostname client-id`, `*` where there is none. Lines of DHCPv6 have a number instead of a MAC, and are
+/// left out with everything else.
+fn parse(text: &str) -> Vec<Lease> {
+    let lease = |line: &str| {
+        let mut fields = line.split_ascii_whitespace().skip(1);
+        let (mac, ip, name) = (fields.next()?, fields.next()?, fields.next()?);
+        // Token ring and the like stand as 06-mac.
+        Some(Lease {
+            mac: mac.parse().ok()?,
+            ip: host::address(ip).ok()?,
+            hostname: host::hostname(name).ok(),
+        })
+    };
+    text.lines().filter_map(lease).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = "\
+        1763760000 b8:27:eb:12:34:56 192.168.1.64 cam-gate 01:b8:27:eb:12:34:56\n\
+        0 dc:a6:32:00:00:01 192.168.1.65 * *\n\
+        duid 00:01:00:01:2d:7b:5c:1a:b8:27:eb:12:34:56\n\
+        1763760000 1193046 fd00::64 cam-gate 00:01:00:01\n\
+        nonsense\n\
+        1763760000 b8:27:eb:12:34:57 not-an-address x *\n\
+        1763760000 b8:27:eb:12:34:58 192.168.1.66 <b> *\n";
+
+    #[test]
+    fn leases_of_ipv4_are_read_and_everything_else_is_left_out() {
+        let leases = parse(FILE);
+        let shown: Vec<_> =
+            leases.iter().map(|lease| (lease.ip.to_string(), lease.hostname.as_deref())).collect();
+        let expected = [("192.168.1.64", Some("cam-gate")), ("192.168.1.65", None), ("192.168.1.66", None)];
+        assert_eq!(shown, expected.map(|(ip, name)| (ip.to_owned(), name)));
+    }
+
+    #[test]
+    fn the_file_is_read_again_only_when_it_changes() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("dnsmasq.leases");
+        let mut leases = Leases::new(&path);
+        assert_eq!(leases.news(), None, "there is none yet");
+        fs::write(&path, FILE).expect("written");
+        assert_eq!(leases.news().map(|leases| leases.len()), Some(3));
+        assert_eq!(leases.news(), None);
+        fs::write(&path, "").expect("written");
+        assert_eq!(leases.news().map(|leases| leases.len()), Some(0));
+    }
+
+    #[test]
+    fn a_hostile_file_is_neither_read_whole_nor_a_panic() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("dnsmasq.leases");
+        fs::write(&path, [0xff, b' ', b'\n'].repeat(1_000_000)).expect("written");
+        assert_eq!(Leases::new(&path).news(), Some(Vec::new()));
+    }
+}

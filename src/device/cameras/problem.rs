@@ -1,0 +1,67 @@
+//! Why a camera did not answer, or could not be asked.
+
+use rustix::io::Errno;
+use std::fmt;
+use std::io;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Problem {
+    NoAnswer,
+    Refused,
+    /// A router on the way said so, or nobody on the LAN has its address.
+    Unreachable,
+    /// This device has no route to it: its network is down.
+    NoRoute,
+    /// It closed or reset the connection instead of answering.
+    Closed,
+    /// It answered, but not in the protocol that was asked for.
+    Garbage,
+    /// Nobody has told its address.
+    NoAddress,
+    IcmpForbidden,
+    /// This machine forbids it: a firewall, the unit's own limits.
+    NotAllowed,
+    /// The process has no descriptor left, or the like.
+    Own(io::ErrorKind),
+}
+
+impl Problem {
+    /// Whether it speaks against the camera. The others say nothing of it.
+    pub fn is_the_cameras(self) -> bool {
+        use Problem::{Closed, Garbage, NoAnswer, NoRoute, Refused, Unreachable};
+        matches!(self, NoAnswer | Refused | Unreachable | NoRoute | Closed | Garbage)
+    }
+
+    /// What the kernel says of a connection or a packet.
+    pub fn of(error: &io::Error) -> Problem {
+        match Errno::from_io_error(error) {
+            Some(Errno::CONNREFUSED) => Problem::Refused,
+            Some(Errno::TIMEDOUT) => Problem::NoAnswer,
+            Some(Errno::HOSTUNREACH | Errno::HOSTDOWN) => Problem::Unreachable,
+            // EINVAL is what a route of type blackhole says.
+            Some(
+                Errno::NETUNREACH | Errno::NETDOWN | Errno::ADDRNOTAVAIL | Errno::AFNOSUPPORT | Errno::INVAL,
+            ) => Problem::NoRoute,
+            Some(Errno::CONNRESET | Errno::PIPE | Errno::CONNABORTED) => Problem::Closed,
+            Some(Errno::PERM | Errno::ACCESS) => Problem::NotAllowed,
+            _ => Problem::Own(error.kind()),
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Problem::NoAnswer => "no answer in time",
+            Problem::Refused => "it refuses the connection",
+            Problem::Unreachable => "nobody has its address",
+            Problem::NoRoute => "no route to it",
+            Problem::Closed => "it closes the connection without an answer",
+            Problem::Garbage => "it answers in another protocol",
+            Problem::NoAddress => "its address is not known",
+            Problem::IcmpForbidden => "ICMP is not allowed here (sysctl net.ipv4.ping_group_range)",
+            Problem::NotAllowed => "not allowed on this machine",
+            Problem::Own(kind) => return write!(f, "it could not be asked: {kind}"),
+        })
+    }
+}

@@ -1,0 +1,247 @@
+//! The loop: what is waited for, and what follows from it.
+
+use super::arp::Neighbours;
+use super::camera::{Camera, Origin};
+use super::checks::Checks;
+use super::inbox::{Done, Inbox, Order};
+use super::known::Moment;
+use super::leases::Leases;
+use super::roster::{Key, Roster};
+use super::rounds::Rounds;
+use super::state::StateFile;
+use crate::device::config;
+use crate::device::heartbeat::Trigger;
+use crate::device::latest::Latest;
+use crate::wire::Reason;
+use mio::{Events, Poll};
+use std::collections::BTreeSet;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Cameras on one switch go together: one heartbeat tells of all.
+const TOGETHER: Duration = Duration::from_millis(250);
+/// A success moves `last_seen`; an SD card is written to for it once in so long.
+const LAST_SEEN: Duration = Duration::from_secs(15 * 60);
+/// Whoever adds camera after camera has the file written so often at most.
+const SAVES: Duration = Duration::from_secs(1);
+/// Events taken at once; the rest waits in the kernel.
+const EVENTS: usize = 256;
+/// Cameras that the log names when many change together.
+const NAMED: usize = 8;
+
+/// What the thread acts upon.
+#[derive(Debug)]
+pub struct Outside {
+    pub trigger: Trigger,
+    pub state_dir: PathBuf,
+    /// `/`, or a miniature of it.
+    pub root: PathBuf,
+}
+
+#[derive(Debug)]
+pub struct Watch {
+    outside: Outside,
+    list: Arc<Latest<Vec<Camera>>>,
+    begin: Instant,
+    interval: Duration,
+    roster: Roster,
+    checks: Checks,
+    rounds: Rounds,
+    leases: Option<Leases>,
+    /// When the lease file is looked at again.
+    leases_due: Option<Instant>,
+    state: StateFile,
+    saved_at: Instant,
+    /// Something is not in the file yet.
+    unsaved: bool,
+    save_due: Option<Instant>,
+    tell_due: Option<Instant>,
+    changes: Vec<Key>,
+}
+
+impl Watch {
+    /// # Errors
+    /// No descriptor is left.
+    pub fn new(
+        poll: &Poll,
+        config: config::Cameras,
+        outside: Outside,
+        list: Arc<Latest<Vec<Camera>>>,
+    ) -> io::Result<Watch> {
+        let begin = Instant::now();
+        let now = Moment::now(begin);
+        let state = StateFile::new(&outside.state_dir);
+        let saved = state.load(config.plan, now);
+        let mut watch = Watch {
+            outside,
+            list,
+            begin,
+            interval: config.plan.interval,
+            leases: None,
+            leases_due: None,
+            roster: Roster::new(config.clone(), saved, now),
+            checks: Checks::new(poll.registry().try_clone()?),
+            rounds: Rounds::default(),
+            state,
+            saved_at: begin,
+            unsaved: false,
+            save_due: None,
+            tell_due: None,
+            changes: Vec::new(),
+        };
+        watch.look_at_leases_of(&config, now.at);
+        // In the list before the first heartbeat.
+        watch.take_news(now.at);
+        Ok(watch)
+    }
+
+    /// Runs until it is told to stop.
+    pub fn run(mut self, mut poll: Poll, inbox: &Inbox) {
+        let mut events = Events::with_capacity(EVENTS);
+        loop {
+            if self.take_orders(inbox) {
+                break;
+            }
+            self.turn();
+            let wait = self.due().map(|due| due.saturating_duration_since(Instant::now()));
+            match poll.poll(&mut events, wait) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    // Of epoll itself: nothing that would mend it.
+                    log::error!("cameras: {error}; they are not watched any more");
+                    break;
+                }
+            }
+            let now = Instant::now();
+            events.iter().for_each(|event| self.checks.event(now, event));
+        }
+        if self.unsaved {
+            self.state.save(&self.roster, Moment::now(self.begin));
+        }
+    }
+
+    /// True at the end.
+    fn take_orders(&mut self, inbox: &Inbox) -> bool {
+        let now = Moment::now(self.begin);
+        while let Some(order) = inbox.next() {
+            match order {
+                Order::Add(new) => self.roster.add(new, Origin::Api, now),
+                Order::Dhcp(event) => self.roster.dhcp(event, now),
+                Order::Check(done) => self.check(done, now),
+                Order::Reload(config) => self.reload(*config, now),
+                Order::Stop => return true,
+            }
+        }
+        false
+    }
+
+    /// Has all checked; what is being checked already is waited for.
+    fn check(&mut self, done: Done, now: Moment) {
+        self.roster.make_all_due(now.at);
+        self.ask(now);
+        let missing: BTreeSet<Key> = self.roster.being_checked().collect();
+        self.rounds.begin(missing, done);
+    }
+
+    fn reload(&mut self, config: config::Cameras, now: Moment) {
+        self.interval = config.plan.interval;
+        self.look_at_leases_of(&config, now.at);
+        self.roster.reload(config, now);
+    }
+
+    fn look_at_leases_of(&mut self, config: &config::Cameras, now: Instant) {
+        self.leases = config.lease_file.as_deref().filter(|_| config.enabled).map(Leases::new);
+        self.leases_due = self.leases.is_some().then_some(now);
+    }
+
+    /// Everything that is to be done now.
+    fn turn(&mut self) {
+        let now = Moment::now(self.begin);
+        if self.leases_due.is_some_and(|due| now.at >= due) {
+            self.leases_due = Some(now.at + self.interval);
+            if let Some(leases) = self.leases.as_mut().and_then(Leases::news) {
+                self.roster.leases(leases, now);
+            }
+        }
+        self.ask(now);
+        self.learn(now);
+        self.take_news(now.at);
+        // Telling comes before writing, which may be slow.
+        if self.tell_due.is_some_and(|due| now.at >= due) {
+            self.tell();
+        }
+        self.rounds.finish(|| self.list.get());
+        if self.save_due.is_some_and(|due| now.at >= due) {
+            self.save();
+        }
+    }
+
+    fn ask(&mut self, now: Moment) {
+        for question in self.roster.questions(now, || Neighbours::read(&self.outside.root)) {
+            self.checks.ask(now.at, question);
+        }
+    }
+
+    fn learn(&mut self, now: Moment) {
+        for answer in self.checks.go_on(now.at) {
+            self.roster.learn(answer, now, || Neighbours::read(&self.outside.root));
+            self.rounds.ended(answer.key);
+            self.unsaved |= answer.result.is_ok();
+        }
+        if self.unsaved && now.at >= self.saved_at + LAST_SEEN {
+            self.save_by(now.at);
+        }
+    }
+
+    fn take_news(&mut self, now: Instant) {
+        let news = self.roster.take_news();
+        if news.shown {
+            self.list.put(self.roster.view(Moment::now(self.begin)));
+        }
+        if !news.changes.is_empty() {
+            self.changes.extend(news.changes);
+            self.tell_due.get_or_insert(now + TOGETHER);
+        }
+        self.unsaved |= news.set || news.status;
+        if news.status {
+            self.save_by(now + TOGETHER);
+        }
+        if news.set {
+            self.save_by(now.max(self.saved_at + SAVES));
+        }
+    }
+
+    fn save_by(&mut self, due: Instant) {
+        self.save_due = Some(self.save_due.map_or(due, |before| before.min(due)));
+    }
+
+    fn save(&mut self) {
+        let now = Moment::now(self.begin);
+        self.state.save(&self.roster, now);
+        (self.saved_at, self.unsaved, self.save_due) = (now.at, false, None);
+    }
+
+    fn tell(&mut self) {
+        self.tell_due = None;
+        let changes = std::mem::take(&mut self.changes);
+        changes
+            .iter()
+            .take(NAMED)
+            .filter_map(|key| self.roster.sentence(*key))
+            .for_each(|line| log::info!("{line}"));
+        if let Some(others @ 1..) = changes.len().checked_sub(NAMED) {
+            log::info!("and {others} cameras more have changed");
+        }
+        // One that waits already will carry the new list.
+        self.outside.trigger.fire(Reason::Camera);
+    }
+
+    /// When the next turn is due, if nothing happens before.
+    fn due(&self) -> Option<Instant> {
+        let dues = [self.roster.due(), self.checks.due(), self.leases_due, self.tell_due, self.save_due];
+        dues.into_iter().flatten().min()
+    }
+}
