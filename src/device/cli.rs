@@ -150,8 +150,7 @@ pub fn main() -> ExitCode {
 }
 
 fn check_config(path: &Path) -> Result<(), Failure> {
-    let config = Config::load(path)?;
-    Credentials::load(&config.heartbeat)?;
+    let (config, ..) = daemon::load(path)?;
     match config.heartbeat.url {
         Some(_) => println!("{}: good; heartbeats go to {}", path.display(), server_name(&config.heartbeat)),
         None => println!("{}: good; no server is configured (url in [heartbeat])", path.display()),

@@ -83,7 +83,10 @@ pub fn run(config_file: &Path) -> Result<(), Failure> {
 }
 
 /// The configuration, and what it names.
-fn load(config_file: &Path) -> Result<(Config, Credentials, Settings), ConfigError> {
+///
+/// # Errors
+/// The first fault, as one sentence.
+pub fn load(config_file: &Path) -> Result<(Config, Credentials, Settings), ConfigError> {
     let config = Config::load(config_file)?;
     let credentials = Credentials::load(&config.heartbeat)?;
     let settings = Settings::load(&config, credentials.token.is_some())?;

@@ -166,7 +166,11 @@ fn a_camera_that_nobody_knows_is_not_found() {
 
 #[test]
 fn dnsmasq_tells_of_a_camera_that_comes_and_goes() {
-    let daemon = Setup::new().toml("cameras.hostname_patterns", "[\"gate*\"]").start();
+    let (_camera, port) = cameras();
+    let daemon = Setup::new()
+        .toml("cameras.hostname_patterns", "[\"gate*\"]")
+        .toml("cameras.tcp_port", &port.to_string())
+        .start();
     let event = |action: &str, hostname: &str, mac: &str| {
         let event = json!({"action": action, "mac_address": mac, "ip_address": "127.0.0.1",
             "hostname": hostname, "timestamp": "2026-01-21T14:30:00Z"});

@@ -117,12 +117,12 @@ fn exchange(
     let (mut bytes, mut chunk) = (Vec::new(), vec![0; 16 * 1024]);
     loop {
         stream.limit(left(deadline)?)?;
-        match stream.read(&mut chunk)? {
-            0 => return parse(&bytes),
-            length => bytes.extend_from_slice(&chunk[..length]),
-        }
-        if bytes.len() > LONGEST {
-            return Err(ErrorKind::InvalidData.into());
+        let length = stream.read(&mut chunk)?;
+        bytes.extend_from_slice(&chunk[..length]);
+        match parse(&bytes)? {
+            Some(answer) => return Ok(answer),
+            None if length == 0 || bytes.len() > LONGEST => return Err(ErrorKind::InvalidData.into()),
+            None => {}
         }
     }
 }
@@ -132,22 +132,19 @@ fn left(deadline: Instant) -> io::Result<Duration> {
     if left.is_zero() { Err(ErrorKind::TimedOut.into()) } else { Ok(left) }
 }
 
-/// A whole answer: status and body.
-fn parse(bytes: &[u8]) -> io::Result<(u16, Vec<u8>)> {
+/// Status and body, once they are whole.
+fn parse(bytes: &[u8]) -> io::Result<Option<(u16, Vec<u8>)>> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS];
     let mut response = httparse::Response::new(&mut headers);
     let head = match response.parse(bytes) {
         Ok(httparse::Status::Complete(head)) => head,
-        _ => return Err(ErrorKind::InvalidData.into()),
+        Ok(httparse::Status::Partial) => return Ok(None),
+        Err(_) => return Err(ErrorKind::InvalidData.into()),
     };
     let named = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
     let length = named.and_then(|header| std::str::from_utf8(header.value).ok()?.parse::<usize>().ok());
-    // Cut off in the middle it is no answer.
-    let body = length.and_then(|length| bytes.get(head..head.checked_add(length)?));
-    match (response.code, body) {
-        (Some(status), Some(body)) => Ok((status, body.to_owned())),
-        _ => Err(ErrorKind::InvalidData.into()),
-    }
+    let end = length.and_then(|length| head.checked_add(length)).ok_or(ErrorKind::InvalidData)?;
+    Ok(response.code.zip(bytes.get(head..end).map(<[u8]>::to_owned)))
 }
 
 /// The error that the API tells as JSON.
