@@ -8,8 +8,8 @@ const PAGE: &str = include_str!("page.html");
 /// What a browser may do with the page. The hashes are those of its own style and script: whatever a name or an error
 /// from outside might smuggle into it does not run.
 const POLICY: &str = "default-src 'none'; connect-src 'self'; img-src data:; \
-    style-src 'sha256-C3YbZsjNmiQAvf/8U558leTdNAO5aVvJ7M+VhSzKX+g='; \
-    script-src 'sha256-TAZJZ25QSbMPHkzCdEarHUmY/nhRw1mCyygZBF3q7Aw='; \
+    style-src 'sha256-oAWjJnlu/CmDO+yuexLH5K7bM7QPBiGe2tBFfvUk69o='; \
+    script-src 'sha256-vw8zw3DGi2lS5UPgds7pWHqxCX3rBA3Oif7Ctc8HGg8='; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 pub fn page(_: &Call) -> Answer {
