@@ -11,11 +11,10 @@ use serde_json::json;
 use std::net::TcpListener;
 use std::process::Command;
 
-/// Said, and no failure anywhere: a browser is too much to ask of whoever builds this on a device.
 fn browser() -> Option<Browser> {
     let browser = Browser::start();
     if browser.is_none() {
-        eprintln!("SKIPPED: there is no chromium to show the status page");
+        super::skip_without("chromium, which shows the status page");
     }
     browser
 }

@@ -64,9 +64,7 @@ fn promtool_finds_nothing_to_say() {
         .stderr(Stdio::piped())
         .spawn();
     let Ok(mut tool) = tool else {
-        // Debian has it in the package of the whole server, which would be started where the tests only run.
-        eprintln!("promtool is not there: the rules above hold, its own were not asked");
-        return;
+        return super::skip_without("promtool; the rules above hold");
     };
     tool.stdin.take().expect("piped").write_all(metrics().as_bytes()).expect("it reads");
     let ended = tool.wait_with_output().expect("it ends");
