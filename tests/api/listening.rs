@@ -83,6 +83,20 @@ fn a_port_that_is_taken_is_a_warning_and_heartbeats_go_on() {
 }
 
 #[test]
+fn a_port_that_becomes_free_is_taken_without_a_word() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("bound");
+    // Nothing at all to listen on, for now.
+    let daemon = Setup::new().key("api.listen", &address.to_string()).key("api.socket", "").start();
+    daemon.wait_for_line("about the port", |line| line.contains("in use"));
+    let waiting = daemon.vitals().threads;
+    drop(taken);
+    eventually("it has the port", || daemon.log_lines("API listens on").len() == 2);
+    assert_eq!(get("/healthz").at(address).status, 200);
+    eventually("nobody waits any more", || daemon.vitals().threads < waiting);
+}
+
+#[test]
 fn a_reload_moves_the_api_and_switches_it_off_and_on() {
     let mut daemon = Setup::new().start();
     let first = daemon.api_address();

@@ -43,8 +43,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// A port that is taken is tried again after so long.
-const AGAIN: Duration = Duration::from_secs(30);
+/// A port that is taken is tried again after so long: nobody waits for it, and a try costs two system calls.
+const AGAIN: Duration = Duration::from_secs(10);
 /// Answers on their way get this long at a stop; each is ready within milliseconds.
 const GRACE: Duration = Duration::from_millis(200);
 /// The longest body is a DHCP event.

@@ -66,3 +66,20 @@ impl Settings {
         still_for < self.heartbeat.interval + STANDSTILL
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Source;
+
+    #[test]
+    fn a_loop_moves_while_it_comes_around_within_an_interval_and_half_a_minute() {
+        for (interval, well, still) in [("5s", 34, 35), ("1h", 3629, 3630)] {
+            let text = format!("[heartbeat]\ninterval = \"{interval}\"\n");
+            let config = Config::from_source(&Source::new("test", text), &|_| None).expect("good");
+            let settings = Settings::load(&config, false).expect("no token");
+            assert!(settings.moves(Duration::from_secs(well)), "{interval}");
+            assert!(!settings.moves(Duration::from_secs(still)), "{interval}");
+        }
+    }
+}
