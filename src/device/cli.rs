@@ -2,6 +2,7 @@
 
 use super::api::client::{self, ask};
 use super::api::table::{self, CameraView, Paint};
+use super::cameras;
 use super::config::{Config, DEFAULT_PATH};
 use super::daemon::{self, Failure};
 use super::failover::control::{self, AskError, Request, Status};
@@ -203,6 +204,10 @@ fn examine(path: &Path) -> Result<(), Failure> {
     thread::sleep(CPU_WINDOW);
     let mut reports = vec![hardware_id(&config.daemon.state_dir)];
     reports.extend(sampler.inspect());
+    let state_dir = &config.daemon.state_dir;
+    reports.push(SourceReport::ask("cameras", state_dir.join(cameras::STATE).to_string_lossy(), || {
+        cameras::examine(&config.cameras, state_dir)
+    }));
     reports.push(snapshot(&config.daemon.runtime_dir.join(daemon::SNAPSHOT)));
     say(metrics::render(&reports).trim_end())
 }

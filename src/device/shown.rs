@@ -3,13 +3,15 @@
 //! It may come from anybody, so nothing of it reaches a terminal raw: control characters and those that turn
 //! the direction of writing are escaped, long texts are cut.
 
-use crate::wire::{Disk, Heartbeat, Throttled, Wifi};
+use crate::wire::{CameraStatus, Disk, Heartbeat, Throttled, Wifi};
 use serde::Deserialize;
 use serde_json::Value;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Characters of one text of a heartbeat, such as a name.
 const TEXT: usize = 64;
+/// Cameras that are lost and named.
+const LOST: usize = 4;
 /// Characters of a JSON that is no heartbeat of ours.
 const FOREIGN: usize = 240;
 
@@ -29,7 +31,7 @@ fn time_of_day(time: SystemTime) -> String {
 }
 
 fn parts(heartbeat: &Heartbeat) -> Vec<String> {
-    let parts = [who(heartbeat), how(heartbeat), link(heartbeat), activity(heartbeat)];
+    let parts = [who(heartbeat), how(heartbeat), link(heartbeat), activity(heartbeat), cameras(heartbeat)];
     parts.into_iter().filter(|words| !words.is_empty()).map(|words| words.join(" ")).collect()
 }
 
@@ -91,6 +93,20 @@ fn activity(heartbeat: &Heartbeat) -> Vec<String> {
     activities.into_iter().filter(|(on, _)| *on == Some(true)).map(|(_, word)| word.to_owned()).collect()
 }
 
+/// How many are there, and which ones are not.
+fn cameras(heartbeat: &Heartbeat) -> Vec<String> {
+    let cameras = &heartbeat.cameras;
+    if cameras.is_empty() {
+        return Vec::new();
+    }
+    let with = |status| cameras.iter().filter(move |camera| camera.status == status);
+    let lost = with(CameraStatus::Disconnected).take(LOST);
+    let lost =
+        lost.map(|camera| format!("no {}", printable(camera.hostname.as_ref().unwrap_or(&camera.mac), TEXT)));
+    let there = with(CameraStatus::Connected).count();
+    [format!("cameras {there}/{}", cameras.len())].into_iter().chain(lost).collect()
+}
+
 /// At most `limit` characters of `text`, harmless in a terminal.
 fn printable(text: &str, limit: usize) -> String {
     let mut shown = String::new();
@@ -126,7 +142,7 @@ mod tests {
         assert_eq!(
             line(&sample()),
             "22:05:03Z barn-cam #42 scheduled | cpu 12.5 % mem 41.2 % disk 42.1 % 48.8 °C 1.9 W 3038 RPM | \
-             wlan0 192.168.1.202 \"barn\" -52 dBm failover_to_wlan0 | streaming recording"
+             wlan0 192.168.1.202 \"barn\" -52 dBm failover_to_wlan0 | streaming recording | cameras 1/2"
         );
     }
 
@@ -138,6 +154,7 @@ mod tests {
             json[field] = Value::Null;
         }
         json["connection"]["active"] = Value::Null;
+        json["cameras"] = serde_json::json!([]);
         assert_eq!(line(&json), "22:05:03Z 10000000a5bd2dd2 #42 scheduled");
     }
 
@@ -149,6 +166,13 @@ mod tests {
         let line = line(&json);
         assert!(line.contains("#42 scheduled replay of 60 s ago |"), "{line}");
         assert!(line.contains("RPM under_voltage throttled |"), "{line}");
+    }
+
+    #[test]
+    fn cameras_that_are_lost_are_named() {
+        let mut json = sample();
+        json["cameras"][0]["status"] = "disconnected".into();
+        assert!(line(&json).ends_with(" | cameras 0/2 no gate"), "{}", line(&json));
     }
 
     #[test]

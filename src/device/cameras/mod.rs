@@ -15,12 +15,13 @@
 //! | `checks`, `connection`, `ping`, `question`, `problem` | asking many of them at the same time |
 //! | `rounds` | who waits for a check of all |
 //! | `leases`, `arp` | what dnsmasq and the kernel know of them |
-//! | `state` | what survives a restart |
+//! | `state`, `doctor` | what survives a restart; what can be said without the thread |
 
 mod arp;
 mod camera;
 mod checks;
 mod connection;
+mod doctor;
 mod inbox;
 mod known;
 mod leases;
@@ -38,10 +39,11 @@ use super::config;
 pub use super::host::Mac;
 use super::latest::Latest;
 pub use camera::{Camera, DhcpAction, DhcpEvent, Method, NewCamera, Origin, Status};
+pub use doctor::examine;
 pub use inbox::Done;
 use inbox::{Inbox, Order, Orders};
 use mio::{Poll, Token, Waker};
-pub use ping::allowed as icmp_allowed;
+pub use state::NAME as STATE;
 use std::io;
 use std::sync::Arc;
 pub use watch::Outside;

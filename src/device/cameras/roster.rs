@@ -37,6 +37,7 @@ pub struct News {
 
 #[derive(Debug)]
 pub struct Roster {
+    /// Without its cameras, which are in the list.
     config: config::Cameras,
     known: BTreeMap<Key, Box<Known>>,
     news: News,
@@ -83,7 +84,6 @@ impl Roster {
                 known.hostname.clone_from(&camera.hostname);
             }
         }
-        self.config.cameras = configured;
         self.news.shown = true;
     }
 

@@ -9,9 +9,9 @@ use super::roster::Roster;
 use super::uptime::History;
 use crate::device::config::{CameraPlan, MOST_CAMERAS};
 use crate::device::host::{self, Mac};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, BufWriter, Read};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -22,10 +22,18 @@ pub const NAME: &str = "cameras.json";
 const LIMIT: u64 = 16 * 1024 * 1024;
 
 /// Times are Unix times.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct Saved {
     saved_at: i64,
     cameras: Vec<SavedCamera>,
+}
+
+/// [`Saved`] as it is written: camera by camera, so that a thousand of them take no second place in memory.
+#[derive(Serialize)]
+struct Saving<'a> {
+    saved_at: i64,
+    #[serde(serialize_with = "each")]
+    cameras: (&'a Roster, i64),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -54,6 +62,20 @@ enum SavedOrigin {
     Dhcp,
 }
 
+/// How many cameras the file knows, and how many of them were connected when it was written; absent without a file.
+///
+/// # Errors
+/// It cannot be read or understood.
+pub fn count(state_dir: &Path) -> io::Result<Option<(usize, usize)>> {
+    let bytes = match StateFile::new(state_dir).read() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        bytes => bytes?,
+    };
+    let saved: Saved = serde_json::from_slice(&bytes)?;
+    let connected = saved.cameras.iter().filter(|camera| camera.status == Status::Connected).count();
+    Ok(Some((saved.cameras.len(), connected)))
+}
+
 /// The file, and whether it could be written last.
 #[derive(Debug)]
 pub struct StateFile {
@@ -69,21 +91,24 @@ impl StateFile {
 
     /// The cameras of an earlier run. A file that cannot be understood is set aside, for a person to look at.
     pub fn load(&self, plan: CameraPlan, now: Moment) -> Vec<(Mac, Known)> {
-        let saved = match self.read() {
-            Ok(bytes) => serde_json::from_slice::<Saved>(&bytes).map_err(io::Error::from),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
-            Err(error) => Err(error),
+        let bytes = match self.read() {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                if error.kind() != io::ErrorKind::NotFound {
+                    log::warn!("cameras: {} cannot be read: {error}", self.path.display());
+                }
+                return Vec::new();
+            }
         };
-        match saved {
+        match serde_json::from_slice(&bytes) {
             Ok(saved) => restored(saved, plan, now),
             Err(error) => {
                 let aside = self.path.with_extension("json.broken");
-                log::warn!(
-                    "cameras: {} is broken: {error}; set aside as {}, begun anew",
-                    self.path.display(),
-                    aside.display()
-                );
-                let _ = fs::rename(&self.path, aside);
+                let what = match fs::rename(&self.path, &aside) {
+                    Ok(()) => format!("set aside as {}", aside.display()),
+                    Err(error) => format!("it cannot be set aside: {error}"),
+                };
+                log::warn!("cameras: {} is broken: {error}; {what}; begun anew", self.path.display());
                 Vec::new()
             }
         }
@@ -97,7 +122,7 @@ impl StateFile {
 
     /// A full or read-only disk costs the memory of a restart, and nothing else.
     pub fn save(&mut self, roster: &Roster, now: Moment) {
-        match self.replace(&saved(roster, now)) {
+        match self.replace(roster, now) {
             Ok(()) if self.failed => {
                 log::info!("cameras: {} can be written again", self.path.display());
                 self.failed = false;
@@ -110,11 +135,15 @@ impl StateFile {
         }
     }
 
-    fn replace(&self, saved: &Saved) -> io::Result<()> {
+    fn replace(&self, roster: &Roster, now: Moment) -> io::Result<()> {
         let draft = self.path.with_extension("json.new");
-        let mut file = File::create(&draft)?;
-        file.write_all(&serde_json::to_vec(saved)?)?;
-        file.sync_all()?;
+        let mut file = BufWriter::new(File::create(&draft)?);
+        let offset = offset(now);
+        serde_json::to_writer(
+            &mut file,
+            &Saving { saved_at: now.second + offset, cameras: (roster, offset) },
+        )?;
+        file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
         fs::rename(&draft, &self.path)?;
         // The name too, or a power cut takes it back.
         self.path.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
@@ -125,9 +154,13 @@ fn unix(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-fn saved(roster: &Roster, now: Moment) -> Saved {
+/// From seconds since the start to Unix time.
+fn offset(now: Moment) -> i64 {
     // What a wall clock shows in the year 292 billion is of no interest.
-    let offset = unix(now.wall) as i64 - now.second;
+    unix(now.wall) as i64 - now.second
+}
+
+fn each<S: Serializer>((roster, offset): &(&Roster, i64), serializer: S) -> Result<S::Ok, S::Error> {
     let camera = |(mac, known): (Mac, &Known)| SavedCamera {
         mac: mac.to_string(),
         hostname: known.hostname.clone(),
@@ -142,12 +175,12 @@ fn saved(roster: &Roster, now: Moment) -> Saved {
         since: known.since.map(unix),
         history: known.history.transitions().map(|(second, status)| (second + offset, status)).collect(),
     };
-    Saved { saved_at: now.second + offset, cameras: roster.known().map(camera).collect() }
+    serializer.collect_seq(roster.known().map(camera))
 }
 
 /// A camera that makes no sense is left out: the file may have been edited.
 fn restored(saved: Saved, plan: CameraPlan, now: Moment) -> Vec<(Mac, Known)> {
-    let offset = unix(now.wall) as i64 - now.second;
+    let offset = offset(now);
     let since_start = |unix: i64| unix.saturating_sub(offset);
     let time = |seconds: Option<u64>| seconds.and_then(|s| UNIX_EPOCH.checked_add(Duration::from_secs(s)));
     let camera = |camera: SavedCamera| {

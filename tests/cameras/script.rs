@@ -1,0 +1,79 @@
+//! packaging/dnsmasq/heartbeat-camera-event: what dnsmasq calls, and what of it arrives.
+
+use crate::support::daemon::output_of;
+use crate::support::server::{Reply, Server};
+use crate::support::skip;
+use serde_json::Value;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/dnsmasq/heartbeat-camera-event");
+const MAC: &str = "b8:27:eb:12:34:56";
+
+fn has_curl() -> bool {
+    let found = Command::new("curl").arg("--version").stdout(Stdio::null()).status().is_ok();
+    if !found {
+        skip("curl is not installed");
+    }
+    found
+}
+
+/// As dnsmasq calls it; how long that took.
+fn call(server: &Server, arguments: &[&str], environment: &[(&str, &str)]) -> Duration {
+    let mut command = Command::new(SCRIPT);
+    command.args(arguments).env("HEARTBEAT_API", format!("http://{}", server.address()));
+    command.envs(environment.iter().copied());
+    let begin = Instant::now();
+    let output = output_of(command);
+    assert!(output.status.success(), "{output:?}");
+    assert!(output.stdout.is_empty() && output.stderr.is_empty(), "{output:?}");
+    begin.elapsed()
+}
+
+fn told(server: &Server, arguments: &[&str], environment: &[(&str, &str)]) -> Value {
+    call(server, arguments, environment);
+    let request = server.request();
+    assert_eq!((request.method.as_str(), request.target.as_str()), ("POST", "/api/dhcp/event"));
+    assert_eq!(request.header("content-type"), Some("application/json"));
+    request.json()
+}
+
+#[test]
+fn what_dnsmasq_says_arrives_as_json_whatever_the_clients_name_is() {
+    if !has_curl() {
+        return;
+    }
+    let server = Server::always(Reply::ok());
+    let event = told(&server, &["add", MAC, "192.168.1.64", "cam-gate"], &[]);
+    assert_eq!((&event["action"], &event["mac_address"]), (&"add".into(), &MAC.into()));
+    assert_eq!((&event["ip_address"], &event["hostname"]), (&"192.168.1.64".into(), &"cam-gate".into()));
+    assert!(event["timestamp"].as_u64().is_some_and(|time| time > 1_700_000_000), "{event}");
+    let event = told(
+        &server,
+        &["old", MAC, "192.168.1.64"],
+        &[("DNSMASQ_SUPPLIED_HOSTNAME", "cam\"},{\n\\$(id)`;%s")],
+    );
+    assert_eq!(event["hostname"], "camids");
+    let event = told(
+        &server,
+        &["del", "00:01:00:01", "fd00::64", "cam"],
+        &[("DNSMASQ_IAID", "1"), ("DNSMASQ_MAC", MAC)],
+    );
+    assert_eq!((&event["mac_address"], &event["ip_address"]), (&MAC.into(), &"fd00::64".into()));
+}
+
+#[test]
+fn what_is_no_lease_is_not_told_and_a_daemon_that_hangs_or_is_not_there_holds_nobody_up() {
+    if !has_curl() {
+        return;
+    }
+    let server = Server::always(Reply::ok());
+    call(&server, &["init"], &[]);
+    call(&server, &["tftp", "1000", "192.168.1.64", "/boot/kernel"], &[]);
+    call(&server, &["add", "00:01:00:01", "fd00::64", "cam"], &[("DNSMASQ_IAID", "1")]);
+    assert!(server.request_within(Duration::ZERO).is_none());
+    let hangs = Server::always(Reply::Hang);
+    let took = call(&hangs, &["add", MAC, "192.168.1.64", "cam"], &[]);
+    assert!(took < Duration::from_secs(4), "{took:?}");
+    call(&hangs, &["add", MAC, "192.168.1.64", "cam"], &[("HEARTBEAT_API", "http://127.0.0.1:1")]);
+}
