@@ -17,6 +17,7 @@
 //! | `accept`, `admission` | new connections, and when there are too many |
 //! | `connection` | the states of a connection, without its socket |
 //! | `parse`, `write` | bytes to a request, an answer to bytes |
+//! | `exercise` | what must hold whatever comes, for tests and fuzzer |
 //! | `deadlines`, `table`, `listener`, `transport` | what the reactor keeps: times, connections, sockets |
 
 mod accept;
@@ -24,6 +25,8 @@ mod admission;
 mod connection;
 pub mod counters;
 mod deadlines;
+#[cfg(any(test, fuzzing))]
+pub mod exercise;
 pub mod limits;
 pub mod listener;
 pub mod message;

@@ -10,6 +10,15 @@ use std::time::{Duration, Instant};
 /// More than any test waits for something that does come.
 pub const LONG: Duration = Duration::from_secs(60);
 
+/// Waits until it holds, which it does soon.
+pub fn eventually(what: &str, holds: impl Fn() -> bool) {
+    let end = Instant::now() + LONG;
+    while !holds() {
+        assert!(Instant::now() < end, "never: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// A running server on a port of its own; ends when dropped.
 pub struct Site {
     pub address: SocketAddr,
