@@ -11,6 +11,7 @@ use mio::{Registry, Token};
 use std::collections::VecDeque;
 use std::io;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Connections at the same time. More cameras than that are checked in several goes.
@@ -24,11 +25,11 @@ const PING_V6: Token = Token(2);
 const FIRST: usize = 3;
 
 /// Does this camera answer?
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Question {
     pub key: Key,
     pub ip: IpAddr,
-    pub plan: CameraPlan,
+    pub plan: Arc<CameraPlan>,
 }
 
 impl Question {
@@ -77,13 +78,19 @@ impl Checks {
     pub fn ask(&mut self, now: Instant, question: Question) {
         match question.plan.method {
             CameraMethod::Icmp | CameraMethod::Both => self.ping(now, question),
-            _ => self.waiting.push_back(question),
+            _ => self.connect(now, question),
         }
+    }
+
+    /// At once, if there is room: a queue for a thousand would be memory for nothing.
+    fn connect(&mut self, now: Instant, question: Question) {
+        self.waiting.push_back(question);
+        self.begin_waiting(now);
     }
 
     fn ping(&mut self, now: Instant, question: Question) {
         if let Err((question, problem)) = self.pings.start(&self.registry, now, question) {
-            self.without_ping(question, problem);
+            self.without_ping(now, question, problem);
         }
         if self.pings.should_listen() {
             self.pings.listen(now, &mut self.answers);
@@ -91,10 +98,10 @@ impl Checks {
     }
 
     /// What cannot be pinged, or did not answer.
-    fn without_ping(&mut self, question: Question, problem: Problem) {
+    fn without_ping(&mut self, now: Instant, question: Question, problem: Problem) {
         match question.plan.method {
             CameraMethod::Icmp => self.answers.push(question.answer(Err(problem))),
-            _ => self.waiting.push_back(question),
+            _ => self.connect(now, question),
         }
     }
 
@@ -114,7 +121,7 @@ impl Checks {
     /// Ends what is late, begins what waits, and gives the answers since the last call.
     pub fn go_on(&mut self, now: Instant) -> Vec<Answer> {
         for question in self.pings.late(now) {
-            self.without_ping(question, Problem::NoAnswer);
+            self.without_ping(now, question, Problem::NoAnswer);
         }
         for place in 0..self.connections.len() {
             // The last one that ends takes the places with it.
@@ -140,11 +147,7 @@ impl Checks {
     }
 
     fn begin_waiting(&mut self, now: Instant) {
-        let wanted = (self.running + self.waiting.len()).min(MOST_CONNECTIONS);
-        if wanted > self.room {
-            self.room = descriptors::allow(wanted).max(FEW);
-        }
-        while self.running < self.room {
+        while self.has_room() {
             let Some(question) = self.waiting.pop_front() else { break };
             let place = self.free.pop().unwrap_or(self.connections.len());
             if place == self.connections.len() {
@@ -170,9 +173,13 @@ impl Checks {
             }
             self.free.push(place);
         }
-        if self.waiting.is_empty() {
-            self.waiting = VecDeque::new();
+    }
+
+    fn has_room(&mut self) -> bool {
+        if self.running == self.room && self.room < MOST_CONNECTIONS {
+            self.room = descriptors::allow((2 * self.room).min(MOST_CONNECTIONS)).max(FEW);
         }
+        self.running < self.room
     }
 
     /// When [`Checks::go_on`] is to be called at the latest.

@@ -16,8 +16,8 @@ pub fn examine(config: &config::Cameras, state_dir: &Path) -> Result<String, Str
         Some((known, connected)) => format!("{known} known, {connected} connected when it was saved"),
         None => format!("none known yet, {} in the configuration", config.cameras.len()),
     };
-    let plans = config.cameras.iter().map(|camera| camera.plan).chain([config.plan]);
-    let pings = plans.into_iter().any(|plan| matches!(plan.method, Method::Icmp | Method::Both));
+    let mut plans = config.cameras.iter().map(|camera| &camera.plan).chain([&config.plan]);
+    let pings = plans.any(|plan| matches!(plan.method, Method::Icmp | Method::Both));
     match ping::allowed() {
         Ok(()) => Ok(format!("{known}; ICMP is allowed")),
         Err(_) if !pings => Ok(format!("{known}; ICMP is not allowed, and not needed")),

@@ -6,6 +6,7 @@ use super::uptime::History;
 use crate::device::config::CameraPlan;
 use crate::device::host::Mac;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 /// Now, by each clock.
@@ -14,14 +15,14 @@ pub struct Moment {
     pub at: Instant,
     pub wall: SystemTime,
     /// Of the monotonic clock, since the daemon's start.
-    pub second: i64,
+    pub second: i32,
 }
 
 impl Moment {
     pub fn now(begin: Instant) -> Moment {
         let at = Instant::now();
-        // A process does not run for 292 billion years.
-        let second = at.saturating_duration_since(begin).as_secs() as i64;
+        // A process does not run for 68 years.
+        let second = i32::try_from(at.saturating_duration_since(begin).as_secs()).unwrap_or(i32::MAX);
         Moment { at, wall: SystemTime::now(), second }
     }
 }
@@ -32,7 +33,7 @@ pub struct Known {
     pub hostname: Option<String>,
     pub ip: Option<IpAddr>,
     pub origin: Origin,
-    pub plan: CameraPlan,
+    pub plan: Arc<CameraPlan>,
     /// The configuration says so, and nobody else is believed.
     pub fixed_hostname: bool,
     pub fixed_ip: bool,
@@ -61,7 +62,7 @@ pub enum Effect {
 }
 
 impl Known {
-    pub fn new(origin: Origin, plan: CameraPlan) -> Known {
+    pub fn new(origin: Origin, plan: Arc<CameraPlan>) -> Known {
         Known {
             hostname: None,
             ip: None,

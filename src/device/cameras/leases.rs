@@ -31,12 +31,12 @@ impl Leases {
         Leases { path: path.to_owned(), read: None, failed: false }
     }
 
-    /// All leases, if the file has changed since the last call. dnsmasq has no file before the first lease.
-    pub fn news(&mut self) -> Option<Vec<Lease>> {
+    /// The file's text for [`parse`], if it has changed since the last call. dnsmasq has no file before the first lease.
+    pub fn news(&mut self) -> Option<String> {
         match self.read_if_changed() {
-            Ok(leases) => {
+            Ok(text) => {
                 self.failed = false;
-                leases
+                text
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => {
@@ -49,7 +49,7 @@ impl Leases {
         }
     }
 
-    fn read_if_changed(&mut self) -> io::Result<Option<Vec<Lease>>> {
+    fn read_if_changed(&mut self) -> io::Result<Option<String>> {
         let metadata = fs::metadata(&self.path)?;
         let version = (metadata.modified()?, metadata.len());
         if self.read == Some(version) {
@@ -59,13 +59,16 @@ impl Leases {
         File::open(&self.path)?.take(LIMIT).read_to_end(&mut bytes)?;
         // Taken before the reading: what is written meanwhile is read next time.
         self.read = Some(version);
-        Ok(Some(parse(&String::from_utf8_lossy(&bytes))))
+        Ok(Some(
+            String::from_utf8(bytes)
+                .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
+        ))
     }
 }
 
 /// `expiry mac ip hostname client-id`, `*` where there is none. Lines of DHCPv6 have a number instead of a MAC, and are
 /// left out with everything else.
-fn parse(text: &str) -> Vec<Lease> {
+pub fn parse(text: &str) -> impl Iterator<Item = Lease> + '_ {
     let lease = |line: &str| {
         let mut fields = line.split_ascii_whitespace().skip(1);
         let (mac, ip, name) = (fields.next()?, fields.next()?, fields.next()?);
@@ -76,7 +79,7 @@ fn parse(text: &str) -> Vec<Lease> {
             hostname: host::hostname(name).ok(),
         })
     };
-    text.lines().filter_map(lease).collect()
+    text.lines().filter_map(lease)
 }
 
 #[cfg(test)]
@@ -94,7 +97,7 @@ mod tests {
 
     #[test]
     fn leases_of_ipv4_are_read_and_everything_else_is_left_out() {
-        let leases = parse(FILE);
+        let leases: Vec<_> = parse(FILE).collect();
         let shown: Vec<_> =
             leases.iter().map(|lease| (lease.ip.to_string(), lease.hostname.as_deref())).collect();
         let expected = [("192.168.1.64", Some("cam-gate")), ("192.168.1.65", None), ("192.168.1.66", None)];
@@ -108,10 +111,10 @@ mod tests {
         let mut leases = Leases::new(&path);
         assert_eq!(leases.news(), None, "there is none yet");
         fs::write(&path, FILE).expect("written");
-        assert_eq!(leases.news().map(|leases| leases.len()), Some(3));
+        assert_eq!(leases.news().map(|text| parse(&text).count()), Some(3));
         assert_eq!(leases.news(), None);
         fs::write(&path, "").expect("written");
-        assert_eq!(leases.news().map(|leases| leases.len()), Some(0));
+        assert_eq!(leases.news().map(|text| parse(&text).count()), Some(0));
     }
 
     #[test]
@@ -119,6 +122,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("dnsmasq.leases");
         fs::write(&path, [0xff, b' ', b'\n'].repeat(1_000_000)).expect("written");
-        assert_eq!(Leases::new(&path).news(), Some(Vec::new()));
+        let text = Leases::new(&path).news().expect("as far as it is read");
+        assert_eq!((parse(&text).count(), text.len() <= 3 * 1024 * 1024), (0, true));
     }
 }

@@ -71,13 +71,13 @@ impl Roster {
         self.news.set |= self.known.len() != before;
         let due = self.config.enabled.then_some(now.at);
         for known in self.known.values_mut() {
-            known.plan = self.config.plan;
+            known.plan = self.config.plan.clone();
             (known.fixed_ip, known.fixed_hostname, known.due) = (false, false, due);
         }
         for (key, camera) in keys.into_iter().zip(&configured) {
             let Some(known) = self.get_or_insert(key, Origin::Config, now.at) else { continue };
             known.origin = Origin::Config;
-            known.plan = camera.plan;
+            known.plan = camera.plan.clone();
             (known.fixed_ip, known.fixed_hostname) = (camera.address.is_some(), camera.hostname.is_some());
             known.ip = camera.address.or(known.ip);
             if camera.hostname.is_some() {
@@ -89,12 +89,13 @@ impl Roster {
 
     /// Where only its address is given: the MAC that it had in an earlier run.
     fn key_of(&self, camera: &ConfiguredCamera) -> Key {
-        let same = |(key, known): (&Key, &Box<Known>)| {
-            (known.origin == Origin::Config && known.ip == camera.address).then_some(*key)
-        };
         match (camera.mac, camera.address) {
             (Some(mac), _) => Key::Mac(mac),
-            (None, Some(ip)) => self.known.iter().find_map(same).unwrap_or(Key::Address(ip)),
+            (None, Some(ip)) => {
+                let mut known = self.known.iter();
+                let same = known.find(|(_, known)| known.origin == Origin::Config && known.ip == Some(ip));
+                same.map_or(Key::Address(ip), |(key, _)| *key)
+            }
             // The configuration is checked for it.
             (None, None) => Key::Address(IpAddr::from([0; 4])),
         }
@@ -110,7 +111,7 @@ impl Roster {
                 self.full = true;
                 return None;
             }
-            let mut new = Known::new(origin, self.config.plan);
+            let mut new = Known::new(origin, self.config.plan.clone());
             new.due = self.config.enabled.then_some(due);
             self.known.insert(key, Box::new(new));
             (self.news.set, self.news.shown) = (true, true);
@@ -167,7 +168,7 @@ impl Roster {
     }
 
     /// A lease says where a client is, not that it is there.
-    pub fn leases(&mut self, leases: Vec<Lease>, now: Moment) {
+    pub fn leases(&mut self, leases: impl Iterator<Item = Lease>, now: Moment) {
         for Lease { mac, ip, hostname } in leases {
             if self.known.contains_key(&Key::Mac(mac)) || self.is_camera(hostname.as_deref()) {
                 self.add(NewCamera { mac, hostname, ip: Some(ip) }, Origin::Dhcp, now);
@@ -192,10 +193,14 @@ impl Roster {
 
     /// The checks that are to begin now. All cameras that are checked equally often are checked in the same moment:
     /// one wake-up for all, and a handful of packets is no burst.
-    pub fn questions(&mut self, now: Moment, neighbours: impl FnOnce() -> Neighbours) -> Vec<Question> {
+    pub fn ask(
+        &mut self,
+        now: Moment,
+        neighbours: impl FnOnce() -> Neighbours,
+        mut begin: impl FnMut(Question),
+    ) {
         // Read once, and only if somebody has to be looked up.
         let neighbours = LazyCell::new(neighbours);
-        let mut questions = Vec::new();
         let mut lost = Vec::new();
         for (key, known) in &mut self.known {
             if known.checking || known.due.is_none_or(|due| now.at < due) {
@@ -209,7 +214,7 @@ impl Roster {
             match known.ip {
                 Some(ip) => {
                     known.checking = true;
-                    questions.push(Question { key: *key, ip, plan: known.plan });
+                    begin(Question { key: *key, ip, plan: known.plan.clone() });
                 }
                 None => lost.push(*key),
             }
@@ -217,7 +222,6 @@ impl Roster {
         for key in lost {
             self.take(key, Err(Problem::NoAddress), now);
         }
-        questions
     }
 
     /// Cameras whose check has not ended.

@@ -14,6 +14,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Read};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub const NAME: &str = "cameras.json";
@@ -90,7 +91,7 @@ impl StateFile {
     }
 
     /// The cameras of an earlier run. A file that cannot be understood is set aside, for a person to look at.
-    pub fn load(&self, plan: CameraPlan, now: Moment) -> Vec<(Mac, Known)> {
+    pub fn load(&self, plan: &Arc<CameraPlan>, now: Moment) -> Vec<(Mac, Known)> {
         let bytes = match self.read() {
             Ok(bytes) => bytes,
             Err(error) => {
@@ -141,7 +142,7 @@ impl StateFile {
         let offset = offset(now);
         serde_json::to_writer(
             &mut file,
-            &Saving { saved_at: now.second + offset, cameras: (roster, offset) },
+            &Saving { saved_at: i64::from(now.second) + offset, cameras: (roster, offset) },
         )?;
         file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
         fs::rename(&draft, &self.path)?;
@@ -157,7 +158,7 @@ fn unix(time: SystemTime) -> u64 {
 /// From seconds since the start to Unix time.
 fn offset(now: Moment) -> i64 {
     // What a wall clock shows in the year 292 billion is of no interest.
-    unix(now.wall) as i64 - now.second
+    unix(now.wall) as i64 - i64::from(now.second)
 }
 
 fn each<S: Serializer>((roster, offset): &(&Roster, i64), serializer: S) -> Result<S::Ok, S::Error> {
@@ -173,15 +174,20 @@ fn each<S: Serializer>((roster, offset): &(&Roster, i64), serializer: S) -> Resu
         status: known.status,
         last_seen: known.last_seen.map(unix),
         since: known.since.map(unix),
-        history: known.history.transitions().map(|(second, status)| (second + offset, status)).collect(),
+        history: known
+            .history
+            .transitions()
+            .map(|(second, status)| (i64::from(second) + offset, status))
+            .collect(),
     };
     serializer.collect_seq(roster.known().map(camera))
 }
 
 /// A camera that makes no sense is left out: the file may have been edited.
-fn restored(saved: Saved, plan: CameraPlan, now: Moment) -> Vec<(Mac, Known)> {
+fn restored(saved: Saved, plan: &Arc<CameraPlan>, now: Moment) -> Vec<(Mac, Known)> {
     let offset = offset(now);
-    let since_start = |unix: i64| unix.saturating_sub(offset);
+    // What is out of range is from a clock that was wrong, and counts for nothing.
+    let since_start = |unix: i64| i32::try_from(unix.saturating_sub(offset)).unwrap_or(i32::MAX);
     let time = |seconds: Option<u64>| seconds.and_then(|s| UNIX_EPOCH.checked_add(Duration::from_secs(s)));
     let camera = |camera: SavedCamera| {
         let origin = match camera.origin {
@@ -189,7 +195,7 @@ fn restored(saved: Saved, plan: CameraPlan, now: Moment) -> Vec<(Mac, Known)> {
             SavedOrigin::Api => Origin::Api,
             SavedOrigin::Dhcp => Origin::Dhcp,
         };
-        let mut known = Known::new(origin, plan);
+        let mut known = Known::new(origin, plan.clone());
         known.hostname = camera.hostname.and_then(|name| host::hostname(&name).ok());
         known.ip = camera.ip;
         known.status = camera.status;

@@ -6,18 +6,18 @@
 use super::camera::Status;
 use std::collections::VecDeque;
 
-pub const DAY: i64 = 86_400;
+pub const DAY: i32 = 86_400;
 
 /// A camera that changes more often is reported of a shorter time.
 const TRANSITIONS: usize = 96;
 
 /// What it was, from when on. In memory some bytes, unless it flaps.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct History(VecDeque<(i64, Status)>);
+pub struct History(VecDeque<(i32, Status)>);
 
 impl History {
     /// From now on its status is this one.
-    pub fn note(&mut self, now: i64, status: Status) {
+    pub fn note(&mut self, now: i32, status: Status) {
         if self.0.back().is_some_and(|(_, last)| *last == status) {
             return;
         }
@@ -29,36 +29,36 @@ impl History {
     }
 
     /// What ended more than a day ago.
-    fn forget(&mut self, now: i64) {
-        while self.0.get(1).is_some_and(|(ended, _)| *ended <= now - DAY) {
+    fn forget(&mut self, now: i32) {
+        while self.0.get(1).is_some_and(|(ended, _)| *ended <= now.saturating_sub(DAY)) {
             self.0.pop_front();
         }
     }
 
     /// Percent; absent if nobody looked.
-    pub fn share(&self, now: i64) -> Option<f64> {
+    pub fn share(&self, now: i32) -> Option<f64> {
         let ends = self.0.iter().skip(1).map(|(begin, _)| *begin).chain([now]);
-        let (mut known, mut up) = (0, 0);
+        let (mut known, mut up) = (0_i32, 0_i32);
         for ((begin, status), end) in self.0.iter().zip(ends) {
-            let length = (end.min(now) - (*begin).max(now - DAY)).max(0);
+            let length = end.min(now).saturating_sub((*begin).max(now.saturating_sub(DAY))).max(0);
             match status {
                 Status::Connected => (known, up) = (known + length, up + length),
                 Status::Disconnected => known += length,
                 Status::Unknown => {}
             }
         }
-        (known > 0).then(|| up as f64 / known as f64 * 100.0)
+        (known > 0).then(|| f64::from(up) / f64::from(known) * 100.0)
     }
 
-    pub fn transitions(&self) -> impl Iterator<Item = (i64, Status)> + '_ {
+    pub fn transitions(&self) -> impl Iterator<Item = (i32, Status)> + '_ {
         self.0.iter().copied()
     }
 
     /// As it was saved; what lies in the future or out of order comes from a clock that was wrong, and counts for
     /// nothing. `until`: when somebody looked for the last time.
-    pub fn restore(transitions: impl IntoIterator<Item = (i64, Status)>, until: i64) -> History {
+    pub fn restore(transitions: impl IntoIterator<Item = (i32, Status)>, until: i32) -> History {
         let mut history = History::default();
-        let mut last = i64::MIN;
+        let mut last = i32::MIN;
         for (at, status) in transitions.into_iter().filter(|(at, _)| *at <= until.min(0)).take(TRANSITIONS) {
             if at >= last {
                 history.note(at, status);
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
     use Status::{Connected, Disconnected, Unknown};
 
-    fn share(history: &History, now: i64) -> Option<f64> {
+    fn share(history: &History, now: i32) -> Option<f64> {
         history.share(now).map(f64::round)
     }
 
@@ -118,7 +118,7 @@ mod tests {
     fn the_time_between_two_runs_is_unknown_and_a_file_of_the_future_counts_for_nothing() {
         let history = History::restore([(-400, Connected), (-300, Disconnected)], -200);
         assert_eq!(share(&history, 5_000), Some(50.0));
-        let nonsense = History::restore([(500, Connected), (i64::MAX, Disconnected)], i64::MAX);
+        let nonsense = History::restore([(500, Connected), (i32::MAX, Disconnected)], i32::MAX);
         assert_eq!(nonsense.share(1_000), None);
         let disorder = History::restore([(-100, Connected), (-500, Disconnected)], -50);
         assert_eq!(share(&disorder, 0), Some(100.0));

@@ -5,7 +5,7 @@ use super::camera::{Camera, Origin};
 use super::checks::Checks;
 use super::inbox::{Done, Inbox, Order};
 use super::known::Moment;
-use super::leases::Leases;
+use super::leases::{self, Leases};
 use super::roster::{Key, Roster};
 use super::rounds::Rounds;
 use super::state::StateFile;
@@ -73,7 +73,7 @@ impl Watch {
         let begin = Instant::now();
         let now = Moment::now(begin);
         let state = StateFile::new(&outside.state_dir);
-        let saved = state.load(config.plan, now);
+        let saved = state.load(&config.plan, now);
         let mut watch = Watch {
             outside,
             list,
@@ -162,8 +162,8 @@ impl Watch {
         let now = Moment::now(self.begin);
         if self.leases_due.is_some_and(|due| now.at >= due) {
             self.leases_due = Some(now.at + self.interval);
-            if let Some(leases) = self.leases.as_mut().and_then(Leases::news) {
-                self.roster.leases(leases, now);
+            if let Some(text) = self.leases.as_mut().and_then(Leases::news) {
+                self.roster.leases(leases::parse(&text), now);
             }
         }
         self.ask(now);
@@ -180,9 +180,8 @@ impl Watch {
     }
 
     fn ask(&mut self, now: Moment) {
-        for question in self.roster.questions(now, || Neighbours::read(&self.outside.root)) {
-            self.checks.ask(now.at, question);
-        }
+        let Watch { roster, checks, outside, .. } = self;
+        roster.ask(now, || Neighbours::read(&outside.root), |question| checks.ask(now.at, question));
     }
 
     fn learn(&mut self, now: Moment) {

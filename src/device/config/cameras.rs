@@ -6,6 +6,7 @@ use crate::config::{ConfigError, Period};
 use crate::device::host;
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 use toml::Spanned;
 
@@ -55,13 +56,13 @@ impl Check<'_> {
             icmp_timeout: written.icmp_timeout,
             failures: written.failures,
         };
-        let plan = self.plan(wanted, defaults)?;
+        let plan = Arc::new(self.plan(wanted, defaults)?);
         Ok(Cameras {
             enabled: written.enabled.unwrap_or(true),
-            plan,
             hostname_patterns: self.patterns(written.hostname_patterns)?,
             lease_file: self.optional_path(written.lease_file)?,
-            cameras: self.each_camera(written.camera, plan)?,
+            cameras: self.each_camera(written.camera, &plan)?,
+            plan,
         })
     }
 
@@ -114,7 +115,7 @@ impl Check<'_> {
     fn each_camera(
         &self,
         written: Vec<Spanned<written::Camera>>,
-        general: CameraPlan,
+        general: &Arc<CameraPlan>,
     ) -> Result<Vec<ConfiguredCamera>, ConfigError> {
         if let Some(beyond) = written.get(MOST_CAMERAS) {
             return Err(self.source.fault(beyond.span(), &format!("more than {MOST_CAMERAS} cameras")));
@@ -137,7 +138,7 @@ impl Check<'_> {
     fn camera(
         &self,
         written: Spanned<written::Camera>,
-        general: CameraPlan,
+        general: &Arc<CameraPlan>,
     ) -> Result<ConfiguredCamera, ConfigError> {
         let span = written.span();
         let written = written.into_inner();
@@ -155,7 +156,9 @@ impl Check<'_> {
             icmp_timeout: written.icmp_timeout,
             failures: written.failures,
         };
-        Ok(ConfiguredCamera { mac, address, hostname, plan: self.plan(wanted, general)? })
+        let plan = self.plan(wanted, **general)?;
+        let plan = if plan == **general { general.clone() } else { Arc::new(plan) };
+        Ok(ConfiguredCamera { mac, address, hostname, plan })
     }
 
     fn read<T>(

@@ -15,6 +15,7 @@ use log::LevelFilter;
 use serde::Deserialize;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use ureq::http::Uri;
 
@@ -124,7 +125,7 @@ pub struct Cameras {
     /// False: none is checked by itself; what others tell of them is still taken.
     pub enabled: bool,
     /// How a camera is checked of which the configuration says nothing.
-    pub plan: CameraPlan,
+    pub plan: Arc<CameraPlan>,
     /// Which DHCP clients are cameras: `*` stands for any text, and case does not matter.
     pub hostname_patterns: Vec<String>,
     /// dnsmasq's.
@@ -138,7 +139,8 @@ pub struct ConfiguredCamera {
     pub mac: Option<Mac>,
     pub address: Option<IpAddr>,
     pub hostname: Option<String>,
-    pub plan: CameraPlan,
+    /// Shared by all that have the same: there may be thousands.
+    pub plan: Arc<CameraPlan>,
 }
 
 /// How and how often a camera is checked.
