@@ -345,8 +345,6 @@ end_try() {
     for pid in ${timer:-} ${daemon:-} ${receiver:-}; do
         kill -TERM "$pid" 2>/dev/null || :
         wait "$pid" 2>/dev/null || :
-        # The receiver answers a heartbeat before it prints it: the last one is still on its way to the terminal.
-        [ "$pid" != "${daemon:-}" ] || sleep 1
     done
     timer='' daemon='' receiver=''
     [ -z "${printer:-}" ] || wait "$printer" 2>/dev/null || :
@@ -369,6 +367,7 @@ try() {
         printf '[daemon]\nstate_dir = "%s/state"\nruntime_dir = "%s/run"\n' "$scratch" "$scratch"
         # Nothing of this machine's network is changed, and nobody outside is asked anything.
         printf '[network]\nmode = "observe"\nconnectivity_check = ""\ngateway_probe = false\n'
+        printf '[api]\nlisten = ""\n'
     } >"$scratch/config.toml"
     say "a heartbeat every 5 s, from this machine to this terminal; Ctrl-C ends it"
     env -u HEARTBEAT_URL -u HEARTBEAT_INTERVAL -u REQUEST_TIMEOUT -u PIDFILE -u NOTIFY_SOCKET \

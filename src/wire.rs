@@ -124,6 +124,16 @@ pub enum Reason {
 }
 
 impl Reason {
+    pub const ALL: [Reason; 7] = [
+        Reason::Startup,
+        Reason::Scheduled,
+        Reason::Failover,
+        Reason::ConnectivityRestored,
+        Reason::Trigger,
+        Reason::Camera,
+        Reason::Shutdown,
+    ];
+
     /// The word on the wire and in the log.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -193,6 +203,25 @@ pub enum Throttle {
     FrequencyCapped,
     Throttled,
     SoftTemperatureLimit,
+}
+
+impl Throttle {
+    pub const ALL: [Throttle; 4] = [
+        Throttle::UnderVoltage,
+        Throttle::FrequencyCapped,
+        Throttle::Throttled,
+        Throttle::SoftTemperatureLimit,
+    ];
+
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Throttle::UnderVoltage => "under_voltage",
+            Throttle::FrequencyCapped => "frequency_capped",
+            Throttle::Throttled => "throttled",
+            Throttle::SoftTemperatureLimit => "soft_temperature_limit",
+        }
+    }
 }
 
 /// How the device is connected.
@@ -354,17 +383,16 @@ mod tests {
 
     #[test]
     fn a_reason_has_one_word_on_the_wire_and_in_the_log() {
-        for reason in [
-            Reason::Startup,
-            Reason::Scheduled,
-            Reason::Failover,
-            Reason::ConnectivityRestored,
-            Reason::Trigger,
-            Reason::Camera,
-            Reason::Shutdown,
-        ] {
+        for reason in Reason::ALL {
             let wire = serde_json::to_value(reason).expect("serializable");
             assert_eq!(wire, reason.as_str());
+        }
+    }
+
+    #[test]
+    fn a_throttle_has_one_word_everywhere() {
+        for what in Throttle::ALL {
+            assert_eq!(serde_json::to_value(what).expect("serializable"), what.as_str());
         }
     }
 

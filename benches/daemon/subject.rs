@@ -109,6 +109,7 @@ fn configure(scratch: &Scratch, receiver: &Receiver, authority: Option<&Authorit
          token_file = \"{state}/token\"\n{ca_file}\
          [daemon]\npidfile = \"{runtime}/pid\"\nstate_dir = \"{state}\"\nruntime_dir = \"{runtime}\"\n\
          [network]\nmode = \"{failover}\"\nconnectivity_check = \"\"\ngateway_probe = false\n\
+         [api]\nlisten = \"127.0.0.1:0\"\n\
          [log]\nlevel = \"info\"\n",
         receiver.address,
         INTERVAL.as_secs()

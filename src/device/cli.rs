@@ -1,5 +1,7 @@
 //! The command line, and what each command does.
 
+use super::api::client::{self, ask};
+use super::api::table::{self, CameraView, Paint};
 use super::cameras;
 use super::config::{Config, DEFAULT_PATH};
 use super::daemon::{self, Failure};
@@ -15,6 +17,8 @@ use super::receive;
 use crate::config::Period;
 use crate::wire::{self, Reason};
 use clap::{Parser, Subcommand};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -60,6 +64,23 @@ enum Command {
     Send,
     /// Show each source of a heartbeat: where it is read, its value, or why it is missing
     Doctor,
+    /// Ask the running daemon how it is
+    Status {
+        /// As the API answers it
+        #[arg(long)]
+        json: bool,
+    },
+    /// Have the running daemon send a heartbeat at once
+    Trigger,
+    /// Show the cameras that the running daemon watches
+    Cameras {
+        /// Check all of them now, and wait for it
+        #[arg(long)]
+        check: bool,
+        /// As the API answers it
+        #[arg(long)]
+        json: bool,
+    },
     /// Ask the running daemon which uplink it uses, or tell it which to use
     #[command(subcommand)]
     Failover(FailoverCommand),
@@ -103,6 +124,9 @@ pub fn main() -> ExitCode {
         Command::Print => print(config),
         Command::Send => send(config),
         Command::Doctor => examine(config),
+        Command::Status { json } => status(config, json),
+        Command::Trigger => trigger(config),
+        Command::Cameras { check, json } => cameras(config, check, json),
         Command::Failover(command) => failover(config, command),
         Command::Cleanup => cleanup(),
         Command::Receive { listen, count } => {
@@ -127,8 +151,7 @@ pub fn main() -> ExitCode {
 }
 
 fn check_config(path: &Path) -> Result<(), Failure> {
-    let config = Config::load(path)?;
-    Credentials::load(&config.heartbeat)?;
+    let (config, ..) = daemon::load(path)?;
     match config.heartbeat.url {
         Some(_) => println!("{}: good; heartbeats go to {}", path.display(), server_name(&config.heartbeat)),
         None => println!("{}: good; no server is configured (url in [heartbeat])", path.display()),
@@ -189,6 +212,71 @@ fn examine(path: &Path) -> Result<(), Failure> {
     say(metrics::render(&reports).trim_end())
 }
 
+/// One question to the running daemon.
+struct Question {
+    method: &'static str,
+    path: &'static str,
+    limit: Duration,
+}
+
+const STATUS: Question = Question { method: "GET", path: "/api/status", limit: client::PATIENCE };
+const TRIGGER: Question = Question { method: "POST", path: "/api/heartbeat", limit: client::PATIENCE };
+const CAMERAS: Question = Question { method: "GET", path: "/api/cameras", limit: client::PATIENCE };
+const CHECK: Question = Question { method: "POST", path: "/api/cameras/heartbeat", limit: client::CHECK };
+
+fn asked(config: &Path, question: &Question) -> Result<Vec<u8>, Failure> {
+    let api = Config::load(config)?.api;
+    ask(&api, question.method, question.path, question.limit).map_err(|error| match error {
+        client::AskError::NotThere(why) => Failure::NotRunning(why),
+        client::AskError::Refused(why) => Failure::Other(why),
+    })
+}
+
+/// An answer of this version, or of one that says the same.
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
+    let foreign = |error| Failure::Other(format!("the running daemon is of another version: {error}"));
+    serde_json::from_slice(body).map_err(foreign)
+}
+
+fn status(config: &Path, json: bool) -> Result<(), Failure> {
+    let body = asked(config, &STATUS)?;
+    if json {
+        return say(&String::from_utf8_lossy(&body));
+    }
+    say(table::status(&read(&body)?, Paint::for_stdout()).trim_end())
+}
+
+fn trigger(config: &Path) -> Result<(), Failure> {
+    #[derive(Deserialize)]
+    struct Triggered {
+        triggered: bool,
+    }
+    let answer: Triggered = read(&asked(config, &TRIGGER)?)?;
+    say(if answer.triggered {
+        "a heartbeat is sent now"
+    } else {
+        "a heartbeat is waiting to be sent already; it will do for this trigger"
+    })
+}
+
+fn cameras(config: &Path, check: bool, json: bool) -> Result<(), Failure> {
+    #[derive(Deserialize)]
+    struct List {
+        cameras: Vec<CameraView>,
+    }
+    let checked = check.then(|| asked(config, &CHECK)).transpose()?;
+    match checked {
+        Some(body) if json => say(&String::from_utf8_lossy(&body)),
+        _ => {
+            let body = asked(config, &CAMERAS)?;
+            if json {
+                return say(&String::from_utf8_lossy(&body));
+            }
+            say(table::cameras(&read::<List>(&body)?.cameras, Paint::for_stdout()).trim_end())
+        }
+    }
+}
+
 fn failover(path: &Path, command: FailoverCommand) -> Result<(), Failure> {
     let config = Config::load(path)?;
     let request = match command {
@@ -202,11 +290,11 @@ fn failover(path: &Path, command: FailoverCommand) -> Result<(), Failure> {
         AskError::NotThere(why) => Failure::NotRunning(why),
         AskError::Refused(why) => Failure::Other(why),
     })?;
-    say(table(&status).trim_end())
+    say(uplinks(&status).trim_end())
 }
 
 /// What a person wants to know first stands first.
-fn table(status: &Status) -> String {
+fn uplinks(status: &Status) -> String {
     let ends = status
         .manual_s
         .map(|seconds| format!(", for {} more", heartbeat::span(Duration::from_secs(seconds))));

@@ -1,14 +1,18 @@
 //! Start-up, signals, stop: which threads there are and who talks to whom.
 
+use super::api::{Api, Known, Settings};
 use super::cameras::{self, Cameras};
 use super::config::Config;
+use super::failover::control::Told;
 use super::failover::orders::{Orders, orders};
 use super::failover::{self, Outside};
+use super::heartbeat::account::Account;
 use super::heartbeat::credentials::Credentials;
 use super::heartbeat::dial::Line;
 use super::heartbeat::resolver::{Names, lookup};
 use super::heartbeat::sender::Sender;
 use super::heartbeat::{self, Heartbeat, Inbox, Reload, Trigger, server_name};
+use super::latest::Latest;
 use super::metrics::{self, Sampler, identify};
 use super::newest::newest;
 use super::os::heap;
@@ -60,8 +64,7 @@ impl From<ConfigError> for Failure {
 /// # Errors
 /// A bad configuration, another instance, or something that start-up cannot do without.
 pub fn run(config_file: &Path) -> Result<(), Failure> {
-    let config = Config::load(config_file)?;
-    let credentials = Credentials::load(&config.heartbeat)?;
+    let (config, credentials, settings) = load(config_file)?;
     logging::init(config.log);
     privilege::keep_from_children();
     heap::share();
@@ -70,7 +73,7 @@ pub fn run(config_file: &Path) -> Result<(), Failure> {
     let _pid_file =
         PidFile::lock(&config.daemon.pidfile).map_err(|error| Failure::Other(error.to_string()))?;
 
-    let mut daemon = Daemon::start(config_file, config, credentials)?;
+    let mut daemon = Daemon::start(config_file, config, credentials, settings)?;
     for signal in signals.forever() {
         match signal {
             SIGHUP => daemon.reload(),
@@ -80,6 +83,17 @@ pub fn run(config_file: &Path) -> Result<(), Failure> {
     }
     daemon.stop();
     Ok(())
+}
+
+/// The configuration, and what it names.
+///
+/// # Errors
+/// The first fault, as one sentence.
+pub fn load(config_file: &Path) -> Result<(Config, Credentials, Settings), ConfigError> {
+    let config = Config::load(config_file)?;
+    let credentials = Credentials::load(&config.heartbeat)?;
+    let settings = Settings::load(&config, credentials.token.is_some())?;
+    Ok((config, credentials, settings))
 }
 
 /// What the main thread holds of the others.
@@ -92,7 +106,11 @@ struct Daemon {
     metrics: ChannelSender<metrics::Control>,
     heartbeat: ChannelSender<Reload>,
     failover: Orders,
+    account: Arc<Account>,
+    told: Arc<Latest<Option<Told>>>,
     cameras: Cameras,
+    /// Absent where it is switched off.
+    api: Option<Api>,
     /// Disconnected when the heartbeat thread has returned.
     farewell: Receiver<()>,
     /// Disconnected when the failover thread has returned.
@@ -102,7 +120,12 @@ struct Daemon {
 }
 
 impl Daemon {
-    fn start(config_file: &Path, config: Config, credentials: Credentials) -> Result<Daemon, Failure> {
+    fn start(
+        config_file: &Path,
+        config: Config,
+        credentials: Credentials,
+        settings: Settings,
+    ) -> Result<Daemon, Failure> {
         announce(&config);
         let runtime_dir = &config.daemon.runtime_dir;
         fs::create_dir_all(runtime_dir).map_err(cannot(&format!("create {}", runtime_dir.display())))?;
@@ -123,11 +146,13 @@ impl Daemon {
         spawn("metrics", move || {
             metrics::run(sampler, sampling, &metrics_orders, |metrics| metrics_out.put(metrics));
         })?;
-        let (orders, uplinks, failover_ended) = start_failover(&config, &line, &names, &trigger)?;
+        let told = Arc::new(Latest::new(None));
+        let (orders, uplinks, failover_ended) = start_failover(&config, &line, &names, &trigger, &told)?;
         let (cameras, cameras_ended) = start_cameras(&config, &trigger)?;
         let inbox = Inbox { metrics: metrics_in, uplinks, triggers, control: heartbeat_orders };
         let acknowledged = orders.clone();
         let delivered = Box::new(move |interface: &str| acknowledged.acknowledged(interface));
+        let account = Arc::new(Account::new(Instant::now()));
         let thread = Heartbeat::new(
             config.heartbeat.clone(),
             sender,
@@ -135,12 +160,13 @@ impl Daemon {
             cameras.latest(),
             delivered,
             &runtime_dir.join(SNAPSHOT),
+            account.clone(),
         );
         spawn("heartbeat", move || {
             thread.run(beat, inbox);
             drop(alive);
         })?;
-        Ok(Daemon {
+        let mut daemon = Daemon {
             config_file: config_file.to_owned(),
             config,
             names,
@@ -149,11 +175,34 @@ impl Daemon {
             metrics: metrics_control,
             heartbeat: heartbeat_control,
             failover: orders,
+            account,
+            told,
             cameras,
+            api: None,
             farewell,
             failover_ended,
             cameras_ended,
-        })
+        };
+        daemon.open_api(settings);
+        Ok(daemon)
+    }
+
+    /// Starts, changes or ends the API. It is not worth a heartbeat: without it the daemon goes on.
+    fn open_api(&mut self, settings: Settings) {
+        match &self.api {
+            _ if !settings.api.enabled => self.api = None,
+            Some(api) => api.reload(settings),
+            None => {
+                let known = Known {
+                    account: self.account.clone(),
+                    failover: self.told.clone(),
+                    cameras: self.cameras.clone(),
+                    trigger: self.trigger.clone(),
+                };
+                let started = Api::start(settings, known);
+                self.api = started.inspect_err(|error| log::error!("API: no thread: {error}")).ok();
+            }
+        }
     }
 
     fn trigger(&self) {
@@ -164,9 +213,7 @@ impl Daemon {
 
     /// Reads the configuration anew; a bad one is refused, and the old one stays.
     fn reload(&mut self) {
-        let loaded = Config::load(&self.config_file)
-            .and_then(|config| Ok((Credentials::load(&config.heartbeat)?, config)));
-        let (credentials, config) = match loaded {
+        let (config, credentials, settings) = match load(&self.config_file) {
             Ok(loaded) => loaded,
             Err(error) => return log::error!("{error}; the old configuration stays"),
         };
@@ -191,13 +238,16 @@ impl Daemon {
         if config.cameras != self.config.cameras {
             self.cameras.reload(config.cameras.clone());
         }
+        self.open_api(settings);
         announce(&config);
         self.config = config;
     }
 
     /// What is on its way is given up for the farewell, and the farewell for the limit.
-    fn stop(self) {
+    fn stop(mut self) {
         systemd::stopping();
+        // Ends while the farewell is on its way.
+        self.api.iter_mut().for_each(Api::close);
         self.line.abort();
         // Its list stays, for the farewell.
         self.cameras.stop();
@@ -226,6 +276,7 @@ fn start_failover(
     line: &Arc<Line>,
     names: &Arc<Names>,
     trigger: &Trigger,
+    told: &Arc<Latest<Option<Told>>>,
 ) -> Result<Started, Failure> {
     let (orders, inbox) = orders().map_err(cannot("make an eventfd"))?;
     let (reports, uplinks) = newest();
@@ -235,6 +286,7 @@ fn start_failover(
         names: names.clone(),
         trigger: trigger.clone(),
         reports,
+        told: told.clone(),
         runtime_dir: config.daemon.runtime_dir.clone(),
     };
     let network = config.network.clone();

@@ -16,15 +16,18 @@
 //! | `metrics/` | one thread that reads the machine |
 //! | `failover/` | one thread that keeps the machine on the best uplink |
 //! | `cameras/` | one thread that watches the LAN's cameras |
+//! | `api/` | one thread that answers local HTTP: status page, scripts, the command line |
 //! | `heartbeat/` | one thread that owns the snapshot and sends it |
 //! | `os/` | the only code that touches the machine below /proc and /sys |
 //! | `host` | what a host on the LAN is known by |
 //! | `newest` | a channel in which only the newest message waits |
 //! | `latest` | what one thread writes and others read |
 //! | `ticker` | when a loop is due |
+//! | `token` | what proves who is who, for both directions |
 //! | `receive` | a tiny receiver, to see heartbeats without a server |
 //! | `shown` | a heartbeat as one line for a person |
 
+pub mod api;
 pub mod cameras;
 pub mod cli;
 pub mod config;
@@ -39,3 +42,4 @@ pub mod os;
 pub mod receive;
 pub mod shown;
 pub mod ticker;
+pub mod token;

@@ -7,6 +7,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -19,7 +20,8 @@ pub const PROGRAM: &str = env!("CARGO_BIN_EXE_heartbeat-daemon");
 /// What the daemon is started with.
 ///
 /// Without further ado: a heartbeat each second (the shortest interval), 1 s for each, nobody asked about
-/// modems and positions, all files in a scratch directory, and nothing of the test's own environment.
+/// modems and positions, the API on any free port, all files in a scratch directory, and nothing of the test's own
+/// environment.
 pub struct Setup {
     scratch: Scratch,
     /// By section and key; the value as TOML.
@@ -46,7 +48,7 @@ impl Setup {
         };
         setup = setup.toml("metrics.modem", "false").toml("metrics.gps", "false");
         // Tests of failover turn it on, in namespaces: it would probe and change the routes of this machine.
-        setup = setup.key("network.mode", "off");
+        setup = setup.key("network.mode", "off").key("api.listen", "127.0.0.1:0");
         setup.key("daemon.runtime_dir", &runtime).key("daemon.state_dir", &state).interval("1s").timeout("1s")
     }
 
@@ -328,6 +330,17 @@ impl Daemon {
             threads: self.proc_number("status", "Threads"),
             descriptors,
         }
+    }
+
+    /// Where its API listens, once it says so.
+    pub fn api_address(&self) -> SocketAddr {
+        let line = self.wait_for_line("about the API", |line| line.contains("API listens on "));
+        let (_, place) = line.split_once("API listens on ").expect("found so");
+        place.split(' ').next().and_then(|address| address.parse().ok()).unwrap_or_else(|| panic!("{line}"))
+    }
+
+    pub fn api_socket(&self) -> PathBuf {
+        self.setup.runtime_dir().join("api.sock")
     }
 
     pub fn snapshot_path(&self) -> PathBuf {

@@ -304,7 +304,7 @@ impl Check<'_> {
         })
     }
 
-    fn path(&self, written: Spanned<PathBuf>) -> Result<PathBuf, ConfigError> {
+    pub(super) fn path(&self, written: Spanned<PathBuf>) -> Result<PathBuf, ConfigError> {
         if written.get_ref().is_absolute() {
             return Ok(written.into_inner());
         }

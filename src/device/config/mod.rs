@@ -3,6 +3,7 @@
 //! The environment names of the systems that this program replaces override the file: `HEARTBEAT_URL`,
 //! `HEARTBEAT_INTERVAL`, `REQUEST_TIMEOUT` (seconds there, or with a unit), `PIDFILE`.
 
+mod api;
 mod cameras;
 mod check;
 mod written;
@@ -29,6 +30,7 @@ pub struct Config {
     pub cameras: Cameras,
     pub metrics: Metrics,
     pub activity: Activity,
+    pub api: Api,
     pub daemon: Daemon,
     pub log: LevelFilter,
 }
@@ -226,6 +228,22 @@ pub enum Sign {
     Unit(String),
 }
 
+/// Where the local HTTP API listens, and who may change something through it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Api {
+    pub enabled: bool,
+    /// Absent: through the socket file only.
+    pub listen: Option<SocketAddr>,
+    /// Absent: over TCP only.
+    pub socket: Option<PathBuf>,
+    /// Who may connect to the socket file: at most `0o777`.
+    pub socket_mode: u32,
+    /// The socket file's group; absent: the daemon's own.
+    pub socket_group: Option<String>,
+    /// What a changing request from another machine must show.
+    pub token_file: Option<PathBuf>,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Daemon {
     pub pidfile: PathBuf,
@@ -259,6 +277,7 @@ impl Config {
             cameras: check.cameras(written.cameras)?,
             metrics: check.metrics(written.metrics)?,
             activity: check.activity(written.activity)?,
+            api: check.api(written.api, &daemon.runtime_dir)?,
             daemon,
             log: written.log.level.unwrap_or(written::Level::Info).into(),
         })

@@ -154,6 +154,16 @@ fn the_environment_names_of_the_originals_win_over_the_file() {
 }
 
 #[test]
+fn an_empty_listen_or_socket_is_none_and_the_socket_follows_the_runtime_directory() {
+    let api = |text: &str| load(text).expect(text).api;
+    let none = api("[api]\nlisten = \"\"\nsocket = \"\"");
+    assert_eq!((none.listen, none.socket), (None, None));
+    let moved = api("[daemon]\nruntime_dir = \"/run/x\"");
+    assert_eq!(moved.socket.as_deref(), Some(Path::new("/run/x/api.sock")));
+    fault(&format!("[api]\nsocket = \"/{}\"", "x".repeat(107)));
+}
+
+#[test]
 fn a_wrong_environment_is_named_and_refused_like_a_wrong_file() {
     for (name, value, problem) in [
         ("HEARTBEAT_URL", "ftp://x/", "must start with http:// or https:// and name a host"),
@@ -185,6 +195,20 @@ fn each_fault_is_one_sentence_with_its_place_and_what_is_allowed() {
         (
             "[heartbeat]\nurl = \"http://barn:80000/\"",
             "c.toml:2: [heartbeat] url = \"http://barn:80000/\": the port must be a number up to 65535",
+        ),
+        (
+            "[api]\nlisten = \"localhost:5000\"",
+            "c.toml:2: [api] listen = \"localhost:5000\": expected an IP address with a port, such as \
+             \"127.0.0.1:5000\" or \"[::]:5000\", or \"\" for none",
+        ),
+        (
+            "[api]\nsocket_mode = \"1777\"",
+            "c.toml:2: [api] socket_mode = \"1777\": expected a mode in octal, such as \"0660\", up to \"0777\"",
+        ),
+        ("[api]\nsocket = \"api.sock\"", "c.toml:2: [api] socket = \"api.sock\": the path must start with /"),
+        (
+            "[api]\nsocket_group = \"\"",
+            "c.toml:2: [api] socket_group = \"\": expected the name of a group, as in /etc/group",
         ),
         (
             "[heartbeat]\n\ninterval = \"500ms\"",

@@ -15,6 +15,7 @@ pub struct File {
     pub cameras: Cameras,
     pub metrics: Metrics,
     pub activity: Activity,
+    pub api: Api,
     pub daemon: Daemon,
     pub log: Log,
 }
@@ -96,6 +97,17 @@ pub struct Activity {
     pub recording: Option<Spanned<Sign>>,
     pub recording_dir: Option<Spanned<PathBuf>>,
     pub recording_path_file: Option<Spanned<PathBuf>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Api {
+    pub enabled: Option<bool>,
+    pub listen: Option<Spanned<String>>,
+    pub socket: Option<Spanned<PathBuf>>,
+    pub socket_mode: Option<Spanned<String>>,
+    pub socket_group: Option<Spanned<String>>,
+    pub token_file: Option<Spanned<PathBuf>>,
 }
 
 #[derive(Default, Deserialize)]

@@ -12,7 +12,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The socket's name in the runtime directory.
 pub const NAME: &str = "failover.sock";
@@ -72,6 +72,25 @@ pub struct Status {
     /// Seconds until an override ends by itself.
     pub manual_s: Option<u64>,
     pub uplinks: Vec<UplinkState>,
+}
+
+/// A status that another thread reads later.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    status: Status,
+    manual_until: Option<Instant>,
+}
+
+impl Told {
+    pub fn new(status: Status, manual_until: Option<Instant>) -> Told {
+        Told { status, manual_until }
+    }
+
+    /// The status as it is at `now`.
+    pub fn at(&self, now: Instant) -> Status {
+        let manual_s = self.manual_until.map(|until| until.saturating_duration_since(now).as_secs());
+        Status { manual_s, ..self.status.clone() }
+    }
 }
 
 /// An answer: a status, or why not.
@@ -197,6 +216,14 @@ mod tests {
         {
             assert_eq!(Request::parse(&request.text()), Some(request));
         }
+    }
+
+    #[test]
+    fn an_override_that_was_told_earlier_ends_when_it_ends() {
+        let now = Instant::now();
+        let told = Told::new(status(), Some(now + Duration::from_secs(600)));
+        assert_eq!(told.at(now + Duration::from_secs(60)).manual_s, Some(540));
+        assert_eq!(Told::new(status(), None).at(now), status());
     }
 
     #[test]

@@ -41,8 +41,10 @@ use super::config;
 use super::heartbeat::dial::Line;
 use super::heartbeat::resolver::Names;
 use super::heartbeat::{Trigger, Uplinks as Report};
+use super::latest::Latest;
 use super::newest::Newest;
 use super::os::wait::wait_for;
+use control::Told;
 use orders::{Inbox, Order};
 use rustix::event::{PollFd, PollFlags};
 use std::path::PathBuf;
@@ -60,6 +62,8 @@ pub struct Outside {
     pub names: Arc<Names>,
     pub trigger: Trigger,
     pub reports: Reports,
+    /// What failover does, for whoever wants to know; `None` while it is off.
+    pub told: Arc<Latest<Option<Told>>>,
     /// For the control socket.
     pub runtime_dir: PathBuf,
 }
@@ -74,6 +78,7 @@ pub fn run(mut network: config::Network, outside: &Outside, inbox: &Inbox) {
             config::Mode::Off => {
                 outside.line.use_uplinks(Vec::new());
                 outside.reports.put(None);
+                outside.told.put(None);
                 wait(inbox, None)
             }
             _ => match Watch::start(&network, outside).and_then(|mut watch| watch.run(inbox)) {

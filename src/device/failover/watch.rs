@@ -1,7 +1,7 @@
 //! The loop: what is waited for, and what follows from it.
 
 use super::backend::Backend;
-use super::control::{Answer, Request, Server, Status};
+use super::control::{Answer, Request, Server, Status, Told};
 use super::decide::{Uplinks, decide};
 use super::decision::{Decision, Event, Patience, Policy, Seen, Start, State, UplinkState, Which};
 use super::gateway::{Gateways, NoAnswer};
@@ -257,14 +257,24 @@ impl<'a> Watch<'a> {
             }
         }
         let decision = self.act(now, inbox);
-        let manual = self.manual_until.filter(|_| decision.state == State::ManualOverride);
-        Ok(Status {
-            active: decision.active,
+        // An override may have got another end, which changes nothing else.
+        self.tell(&decision);
+        Ok(self.status(&decision).at(now))
+    }
+
+    fn status(&self, decision: &Decision) -> Told {
+        let status = Status {
+            active: decision.active.clone(),
             state: decision.state.to_string(),
             backend: self.backend.name().into(),
-            manual_s: manual.map(|until| until.saturating_duration_since(now).as_secs()),
-            uplinks: decision.uplinks,
-        })
+            manual_s: None,
+            uplinks: decision.uplinks.clone(),
+        };
+        Told::new(status, self.manual_until.filter(|_| decision.state == State::ManualOverride))
+    }
+
+    fn tell(&self, decision: &Decision) {
+        self.outside.told.put(Some(self.status(decision)));
     }
 
     /// Place in the configured order; `None` is no uplink.
@@ -347,6 +357,7 @@ impl<'a> Watch<'a> {
         if told {
             return;
         }
+        self.tell(decision);
         let Decision { active, state, uplinks, .. } = decision.clone();
         let links = uplinks.iter().map(|uplink| (uplink.interface.clone(), uplink.state)).collect();
         self.outside.reports.put(Some(Report { active: active.clone(), state: state.to_string(), links }));

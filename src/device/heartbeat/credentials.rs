@@ -2,20 +2,17 @@
 
 use crate::config::ConfigError;
 use crate::device::config::{ClientCertificate, Heartbeat};
+use crate::device::token::Token;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
-use std::fmt;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 
 /// The credential's name under `$CREDENTIALS_DIRECTORY` (systemd's LoadCredential=).
 const CREDENTIAL: &str = "heartbeat-token";
-
-/// Longer than any token, shorter than any header limit.
-const LONGEST_TOKEN: usize = 4096;
 
 /// Everything secret or security-relevant that sending needs.
 #[derive(Debug)]
@@ -24,39 +21,17 @@ pub struct Credentials {
     pub tls: TlsConfig,
 }
 
-/// A bearer token, which never shows up in a log.
-pub struct Token(String);
-
-impl Token {
-    /// For the header; nowhere else.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token")
-    }
-}
-
 impl Credentials {
     /// # Errors
     /// A file cannot be read, or does not hold what it should; the sentence never shows its content.
     pub fn load(config: &Heartbeat) -> Result<Credentials, ConfigError> {
-        let token_file = config.token_file.clone().or_else(systemd_credential);
         let roots = config.ca_file.as_deref().map(roots).transpose()?.unwrap_or(RootCerts::WebPki);
         let client = config.client_certificate.as_ref().map(client).transpose()?;
         Ok(Credentials {
-            token: token_file.as_deref().map(token).transpose()?,
+            token: Token::load("heartbeat", config.token_file.as_deref(), CREDENTIAL)?,
             tls: TlsConfig::builder().root_certs(roots).client_cert(client).build(),
         })
     }
-}
-
-fn systemd_credential() -> Option<PathBuf> {
-    let path = Path::new(&std::env::var_os("CREDENTIALS_DIRECTORY")?).join(CREDENTIAL);
-    path.exists().then_some(path)
 }
 
 fn read(key: &str, path: &Path) -> Result<Vec<u8>, ConfigError> {
@@ -67,17 +42,6 @@ fn read(key: &str, path: &Path) -> Result<Vec<u8>, ConfigError> {
 
 fn fault(key: &str, path: &Path, problem: &str) -> ConfigError {
     ConfigError::new(format!("[heartbeat] {key} = \"{}\": {problem}", path.display()))
-}
-
-fn token(path: &Path) -> Result<Token, ConfigError> {
-    let bytes = read("token_file", path)?;
-    let text = std::str::from_utf8(&bytes).unwrap_or("").trim();
-    let allowed = |c: char| c.is_ascii_graphic();
-    if text.is_empty() || text.len() > LONGEST_TOKEN || !text.chars().all(allowed) {
-        let problem = "must hold one line: the token, up to 4096 printable ASCII characters without spaces";
-        return Err(fault("token_file", path, problem));
-    }
-    Ok(Token(text.to_owned()))
 }
 
 fn roots(path: &Path) -> Result<RootCerts, ConfigError> {

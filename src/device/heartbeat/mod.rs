@@ -8,8 +8,10 @@
 //! | `transport`, `dial`, `resolver` | the connection under it: ureq's end, TCP's end, the name |
 //! | `credentials` | token, CA, client certificate |
 //! | `outage` | what the log says of failures |
+//! | `account` | what the thread tells the others of itself |
 //! | `recorder` | what would have been said while nobody listened |
 
+pub mod account;
 pub mod credentials;
 pub mod dial;
 mod outage;
@@ -28,6 +30,7 @@ use super::metrics::{Identity, Metrics};
 use super::ticker::Ticker;
 use crate::systemd::{self, Watchdog};
 use crate::wire::{self, LinkState, Reason};
+use account::{Accepted, Account, Counts, Record, Tally};
 use crossbeam_channel::{Receiver, Sender as ChannelSender, TrySendError, at, bounded, never, select};
 use outage::Outage;
 pub use outage::span;
@@ -116,15 +119,6 @@ pub struct Reload {
     pub ticker: Ticker,
 }
 
-/// How many heartbeats were sent, and for which cause.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-struct Counts {
-    scheduled: u64,
-    immediate: u64,
-    retried: u64,
-    failed: u64,
-}
-
 /// Why a heartbeat is sent now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cause {
@@ -148,11 +142,14 @@ pub struct Heartbeat {
     outage: Outage,
     recorder: Recorder,
     snapshot_file: SnapshotFile,
+    account: Arc<Account>,
     counts: Counts,
+    tally: Tally,
     seq: u64,
     last_result: String,
     /// Whether the server took the last heartbeat.
     works: Option<bool>,
+    accepted: Option<Accepted>,
     watchdog: Watchdog,
 }
 
@@ -164,6 +161,7 @@ impl Heartbeat {
         cameras: Arc<Latest<Vec<Camera>>>,
         delivered: Delivered,
         snapshot_file: &Path,
+        account: Arc<Account>,
     ) -> Heartbeat {
         Heartbeat {
             pace: Pace::new(config.interval),
@@ -179,9 +177,12 @@ impl Heartbeat {
             outage: Outage::default(),
             recorder: Recorder::default(),
             snapshot_file: SnapshotFile::new(snapshot_file),
+            account,
             counts: Counts::default(),
+            tally: Tally::default(),
             seq: 0,
             works: None,
+            accepted: None,
             watchdog: Watchdog::from_environment(Instant::now()),
         }
     }
@@ -231,8 +232,21 @@ impl Heartbeat {
     }
 
     fn feed_watchdog(&mut self) {
-        let (counts, result) = (self.counts, &self.last_result);
-        self.watchdog.pass(Instant::now(), || status(result, counts));
+        let (counts, result, now) = (self.counts, &self.last_result, Instant::now());
+        self.account.pass(now);
+        self.watchdog.pass(now, || status(result, counts));
+    }
+
+    /// Tells the others how it went; a pointer to the heartbeat, and what else there is, costs two allocations a beat.
+    fn tell(&self, heartbeat: Option<Arc<wire::Heartbeat>>) {
+        self.account.put(Record {
+            heartbeat,
+            result: self.last_result.clone(),
+            works: self.works,
+            accepted: self.accepted,
+            counts: self.counts,
+            tally: self.tally,
+        });
     }
 
     /// Tells the failover thread that the uplink works: a change to it is complete.
@@ -253,6 +267,8 @@ impl Heartbeat {
         self.last_result = waiting_for(&reload.config);
         self.config = reload.config;
         self.sender = reload.sender;
+        self.works = None;
+        self.tell(self.account.record().heartbeat.clone());
         reload.ticker
     }
 
@@ -270,10 +286,12 @@ impl Heartbeat {
             self.count(cause);
             self.send(&heartbeat, &body, self.config.timeout);
         }
-        match local_form(format) {
-            same if same == format => self.snapshot_file.write(&body),
-            other => self.snapshot_file.write(&payload::body(&heartbeat, other, None)),
+        if local_form(format) == format {
+            self.snapshot_file.write(&body);
+        } else {
+            self.snapshot_file.write(&local_body(&heartbeat, format));
         }
+        self.tell(Some(Arc::new(heartbeat)));
     }
 
     fn next_heartbeat(&mut self, reason: Reason) -> wire::Heartbeat {
@@ -313,11 +331,13 @@ impl Heartbeat {
         }
         self.pace.learn(heartbeat.reason, &outcome, now, fastrand::f64());
         self.last_result = result(&server, &outcome, now - begin);
+        self.tally.add(heartbeat.reason, &outcome);
         let works = matches!(outcome, Outcome::Accepted { .. });
         if self.works.replace(works) != Some(works) {
             self.watchdog.has_news();
         }
         if works {
+            self.accepted = Some(Accepted { at: now, wall: SystemTime::now() });
             self.tell_delivered();
         }
         match outcome {
@@ -380,7 +400,12 @@ impl Heartbeat {
     }
 }
 
-/// The web page on the device reads what is sent, or our own form where that says too little.
+/// For programs on the device: what is sent, or our own form where that says too little.
+pub fn local_body(heartbeat: &wire::Heartbeat, format: config::Format) -> Vec<u8> {
+    payload::body(heartbeat, local_form(format), None)
+}
+
+/// Meeting's form leaves out most of what a program on the device looks for.
 fn local_form(format: config::Format) -> config::Format {
     match format {
         config::Format::Meeting => config::Format::Native,
@@ -441,6 +466,7 @@ mod tests {
         uplinks: ChannelSender<Option<Uplinks>>,
         control: Option<ChannelSender<Reload>>,
         heartbeats: Receiver<wire::Heartbeat>,
+        account: Arc<Account>,
         thread: JoinHandle<()>,
         _dir: tempfile::TempDir,
     }
@@ -462,13 +488,25 @@ mod tests {
             let (control, orders) = bounded(1);
             let delivered = Box::new(|_: &str| {});
             let file = dir.path().join("heartbeat.json");
+            let account = Arc::new(Account::new(Instant::now()));
+            let (identity, cameras) = (Identity::default(), Arc::default());
             let heartbeat =
-                Heartbeat::new(config, sender, Identity::default(), Arc::default(), delivered, &file);
+                Heartbeat::new(config, sender, identity, cameras, delivered, &file, account.clone());
             let (uplinks, uplinks_in) = bounded(1);
             uplinks.send(None).expect("there is room");
             let inbox = Inbox { metrics: metrics_in, uplinks: uplinks_in, triggers, control: orders };
             let thread = thread::spawn(move || heartbeat.run(Ticker::by_hand(due), inbox));
-            Rig { beats, trigger, metrics, uplinks, control: Some(control), heartbeats, thread, _dir: dir }
+            Rig {
+                beats,
+                trigger,
+                metrics,
+                uplinks,
+                control: Some(control),
+                heartbeats,
+                account,
+                thread,
+                _dir: dir,
+            }
         }
 
         fn beat(&self) {
@@ -530,6 +568,23 @@ mod tests {
         }
         rig.beat();
         assert_eq!(rig.next().reason, Reason::Scheduled);
+    }
+
+    #[test]
+    fn the_others_are_told_how_it_went() {
+        let rig = Rig::start();
+        rig.metrics.send(Metrics { mem: Some(1.0), ..Metrics::default() }).expect("running");
+        rig.next();
+        assert!(rig.trigger.fire(Reason::Trigger));
+        rig.next();
+        // It is told after the answer; the next beat is taken after that.
+        rig.beat();
+        let record = rig.account.record();
+        assert_eq!((record.counts.immediate, record.counts.failed), (2, 0));
+        assert_eq!(record.works, Some(true));
+        assert!(record.accepted.is_some() && record.result.contains("answered 204"), "{record:?}");
+        assert!(record.heartbeat.as_ref().is_some_and(|heartbeat| heartbeat.seq >= 2));
+        assert!(record.tally.iter().any(|entry| entry == ("trigger", "accepted", 1)));
     }
 
     #[test]

@@ -1,0 +1,190 @@
+//! PumaGuard's half of the API: cameras, and what dnsmasq tells of them.
+
+use super::document::{iso_8601, rounded};
+use super::route::{Answer, Call};
+use crate::device::cameras::{Camera, DhcpEvent, Mac, NewCamera};
+use crate::http::{Reply, Request, Response};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+/// A camera as it is shown; the first five fields are the original's.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct CameraView {
+    pub mac_address: String,
+    pub hostname: Option<String>,
+    pub ip_address: Option<String>,
+    pub status: String,
+    pub last_seen: Option<String>,
+    pub reachable: Option<bool>,
+    /// Since when it has its status.
+    pub since: Option<String>,
+    pub latency_ms: Option<f64>,
+    /// Percent of the last 24 hours.
+    pub uptime_24h: Option<f64>,
+    pub method: String,
+    pub port: u16,
+    /// `config`, `api` or `dhcp`.
+    pub origin: String,
+    pub problem: Option<String>,
+}
+
+impl CameraView {
+    pub fn of(camera: &Camera) -> CameraView {
+        CameraView {
+            mac_address: camera.mac.to_string(),
+            hostname: camera.hostname.clone(),
+            ip_address: camera.ip.map(|ip| ip.to_string()),
+            status: camera.status.as_str().into(),
+            last_seen: camera.last_seen.map(iso_8601),
+            reachable: camera.reachable,
+            since: camera.since.map(iso_8601),
+            latency_ms: camera.latency.map(|latency| rounded(latency.as_secs_f64() * 1000.0)),
+            uptime_24h: camera.uptime_24h.map(|percent| (percent * 10.0).round() / 10.0),
+            method: camera.method.as_str().into(),
+            port: camera.port,
+            origin: camera.origin.as_str().into(),
+            problem: camera.problem.clone(),
+        }
+    }
+}
+
+pub fn list(call: &Call) -> Answer {
+    let cameras: Vec<CameraView> = call.known.cameras.list().iter().map(CameraView::of).collect();
+    let count = cameras.len();
+    Response::json(200, &json!({ "cameras": cameras, "count": count })).into()
+}
+
+pub fn one(call: &Call) -> Answer {
+    let asked = percent_encoding::percent_decode_str(call.rest).decode_utf8_lossy().to_ascii_lowercase();
+    let mac: Option<Mac> = asked.parse().ok();
+    match call.known.cameras.list().iter().find(|camera| Some(camera.mac) == mac) {
+        Some(camera) => Response::json(200, &CameraView::of(camera)).into(),
+        None => {
+            let mac = mac.map_or(asked, |mac| mac.to_string());
+            Response::json(404, &json!({ "error": "Camera not found", "mac_address": mac })).into()
+        }
+    }
+}
+
+/// What somebody tells; what they tell beyond it is no concern of ours.
+#[derive(Deserialize)]
+struct Told {
+    action: Option<String>,
+    mac_address: Option<String>,
+    ip_address: Option<String>,
+    hostname: Option<String>,
+}
+
+/// The address may be left out: the kernel may know it.
+pub fn add(call: &Call) -> Answer {
+    let told: Told = match read(call.request) {
+        Ok(told) => told,
+        Err(refusal) => return refusal.into(),
+    };
+    let Some(mac) = told.mac_address else { return missing("mac_address") };
+    let new = match NewCamera::new(&mac, told.hostname.as_deref(), told.ip_address.as_deref()) {
+        Ok(new) => new,
+        Err(problem) => return Response::error(400, &problem).into(),
+    };
+    let known = call.known.cameras.list().iter().find(|camera| camera.mac == new.mac).map(CameraView::of);
+    let camera = json!({
+        "mac_address": new.mac.to_string(),
+        "hostname": new.hostname,
+        "ip_address": new.ip.map(|ip| ip.to_string()),
+        "status": known.as_ref().map_or("unknown", |camera| &camera.status),
+        "last_seen": known.as_ref().and_then(|camera| camera.last_seen.clone()),
+    });
+    if !call.known.cameras.add(new) {
+        return busy();
+    }
+    let message = "Camera added successfully";
+    Response::json(201, &json!({ "status": "success", "message": message, "camera": camera })).into()
+}
+
+/// From dnsmasq's `dhcp-script`.
+pub fn event(call: &Call) -> Answer {
+    let told: Told = match read(call.request) {
+        Ok(told) => told,
+        Err(refusal) => return refusal.into(),
+    };
+    let (Some(action), Some(mac)) = (&told.action, &told.mac_address) else {
+        return missing("action, mac_address");
+    };
+    let (ip, hostname) = (told.ip_address.as_deref(), told.hostname.as_deref());
+    let event = match DhcpEvent::new(action, mac, ip, hostname) {
+        Ok(event) => event,
+        Err(problem) => return Response::error(400, &problem).into(),
+    };
+    if !call.known.cameras.dhcp(event) {
+        return busy();
+    }
+    let data = json!({ "action": action, "mac_address": mac, "ip_address": ip, "hostname": hostname });
+    Response::json(200, &json!({ "status": "success", "message": "DHCP event processed", "data": data }))
+        .into()
+}
+
+pub fn check(_: &Call) -> Answer {
+    Answer::CheckedCameras
+}
+
+/// The answer to a check; without a list, that of a check that nobody made.
+pub struct Checked(Option<Reply>);
+
+impl Checked {
+    pub fn new(reply: Reply) -> Checked {
+        Checked(Some(reply))
+    }
+
+    pub fn done(mut self, cameras: &[Camera]) {
+        if let Some(reply) = self.0.take() {
+            reply.send(checked(cameras));
+        }
+    }
+}
+
+impl Drop for Checked {
+    fn drop(&mut self) {
+        if let Some(reply) = self.0.take() {
+            reply.send(Response::error(500, "Failed to perform heartbeat check"));
+        }
+    }
+}
+
+fn checked(cameras: &[Camera]) -> Response {
+    let result = |camera: &Camera| {
+        let CameraView { mac_address, hostname, ip_address, reachable, status, last_seen, .. } =
+            CameraView::of(camera);
+        let result = json!({
+            "hostname": hostname,
+            "ip_address": ip_address,
+            "reachable": reachable,
+            "status": status,
+            "last_seen": last_seen,
+        });
+        (mac_address, result)
+    };
+    let cameras: Map<String, Value> = cameras.iter().map(result).collect();
+    let message = "Heartbeat check completed";
+    Response::json(200, &json!({ "status": "success", "message": message, "cameras": cameras }))
+}
+
+/// A form of another site's page cannot say that it is JSON.
+fn read<T: DeserializeOwned>(request: &Request) -> Result<T, Response> {
+    let kind = request.header("Content-Type").unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    if !kind.eq_ignore_ascii_case("application/json") {
+        return Err(Response::error(415, "the body must be JSON, with Content-Type: application/json"));
+    }
+    serde_json::from_slice(request.body())
+        .map_err(|error| Response::error(400, &format!("the body is not the JSON that is expected: {error}")))
+}
+
+fn missing(fields: &str) -> Answer {
+    Response::error(400, &format!("Missing required fields: {fields}")).into()
+}
+
+fn busy() -> Answer {
+    let response = Response::error(503, "the camera thread has too much to do; try again");
+    response.header("Retry-After", "1").into()
+}

@@ -1,0 +1,150 @@
+//! `/api/status`: everything that the page and the command line show, in one document; and `/api/heartbeat`.
+
+use super::cameras::CameraView;
+use super::guard::Trust;
+use super::route::{Answer, Call};
+use crate::device::failover::control::Status as Failover;
+use crate::device::heartbeat::account::Counts;
+use crate::device::heartbeat::{local_body, server_name};
+use crate::http::Response;
+use crate::wire::Heartbeat;
+use serde::{Deserialize, Serialize};
+use std::time::SystemTime;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// The whole document.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Document {
+    pub version: String,
+    pub hostname: String,
+    /// This machine's wall clock, ISO 8601.
+    pub time: String,
+    /// Since the daemon began.
+    pub daemon_uptime_s: u64,
+    pub server: Server,
+    /// `null`: failover is off.
+    pub failover: Option<Failover>,
+    pub cameras: Vec<CameraView>,
+    /// The latest heartbeat, in the wire format; `null` before the first.
+    pub heartbeat: Option<Heartbeat>,
+    /// Whether whoever asks may also change something, as far as is known before they try.
+    pub trusted: bool,
+}
+
+/// How the heartbeats go.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Server {
+    /// Host and port; `null` where none is configured.
+    pub name: Option<String>,
+    pub interval_s: f64,
+    /// Whether it took the last heartbeat; `null` before the first.
+    pub connected: Option<bool>,
+    /// The last result as a sentence.
+    pub result: String,
+    /// When it took one last, ISO 8601.
+    pub last_accepted: Option<String>,
+    pub last_accepted_ago_s: Option<f64>,
+    pub scheduled: u64,
+    pub immediate: u64,
+    pub retried: u64,
+    pub failed: u64,
+    /// Whether the loop that sends comes around.
+    pub moves: bool,
+}
+
+pub fn status(call: &Call) -> Answer {
+    let (known, now) = (call.known, call.now);
+    let heartbeat = known.account.record().heartbeat.as_deref().map(|heartbeat| shown(heartbeat, call.trust));
+    let document = Document {
+        version: env!("CARGO_PKG_VERSION").into(),
+        hostname: known.hostname(),
+        time: iso_8601(now.wall),
+        daemon_uptime_s: now.since(known.account.begin()).as_secs(),
+        server: server(call),
+        failover: known.failover(now.monotonic),
+        cameras: known.cameras.list().iter().map(CameraView::of).collect(),
+        heartbeat,
+        trusted: call.trust == Trust::Full,
+    };
+    Response::json(200, &document).into()
+}
+
+fn server(call: &Call) -> Server {
+    let (config, account, now) = (&call.settings.heartbeat, &call.known.account, call.now);
+    let record = account.record();
+    let Counts { scheduled, immediate, retried, failed } = record.counts;
+    Server {
+        name: config.url.is_some().then(|| server_name(config)),
+        interval_s: config.interval.as_secs_f64(),
+        connected: record.works,
+        result: record.result.clone(),
+        last_accepted: record.accepted.map(|accepted| iso_8601(accepted.wall)),
+        last_accepted_ago_s: record.accepted.map(|accepted| rounded(now.since(accepted.at).as_secs_f64())),
+        scheduled,
+        immediate,
+        retried,
+        failed,
+        moves: call.settings.moves(account.still_for(now.monotonic)),
+    }
+}
+
+/// What RPI Streamer wrote into a file for its web page: the latest stats, in the form that is sent.
+pub fn heartbeat(call: &Call) -> Answer {
+    match &call.known.account.record().heartbeat {
+        Some(heartbeat) => {
+            let body = local_body(&shown(heartbeat, call.trust), call.settings.heartbeat.format);
+            Response::new(200).body("application/json", body).into()
+        }
+        None => Response::error(503, "no heartbeat yet").into(),
+    }
+}
+
+/// Where this machine stands and how its files are called is not for everybody on its network.
+fn shown(heartbeat: &Heartbeat, trust: Trust) -> Heartbeat {
+    let mut heartbeat = heartbeat.clone();
+    if trust != Trust::Full {
+        heartbeat.recording_file_path = None;
+        if let Some(gps) = &mut heartbeat.connection.gps {
+            (gps.latitude, gps.longitude) = (None, None);
+        }
+    }
+    heartbeat
+}
+
+/// To the second, in UTC: "2026-01-21T14:30:00Z".
+pub fn iso_8601(moment: SystemTime) -> String {
+    let moment = OffsetDateTime::from(moment);
+    // A second has no nanosecond beyond it, and no year of a clock is beyond RFC 3339's.
+    moment.replace_nanosecond(0).ok().and_then(|moment| moment.format(&Rfc3339).ok()).unwrap_or_default()
+}
+
+/// To the millisecond.
+pub fn rounded(seconds: f64) -> f64 {
+    (seconds * 1000.0).round() / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    #[test]
+    fn a_moment_is_written_to_the_second() {
+        let moment = UNIX_EPOCH + Duration::from_millis(1_769_005_800_999);
+        assert_eq!(iso_8601(moment), "2026-01-21T14:30:00Z");
+        assert_eq!(iso_8601(UNIX_EPOCH), "1970-01-01T00:00:00Z");
+    }
+
+    #[test]
+    fn a_mere_reader_does_not_learn_the_position_and_the_file() {
+        let mut heartbeat: Heartbeat = serde_json::from_str(wire::SAMPLE).expect("the sample");
+        let gps = wire::Gps { fix: wire::GpsFix::ThreeD, latitude: Some(52.1), longitude: Some(13.2) };
+        heartbeat.connection.gps = Some(gps);
+        assert_eq!(shown(&heartbeat, Trust::Full), heartbeat);
+        let text = serde_json::to_string(&shown(&heartbeat, Trust::Reader)).expect("JSON");
+        assert!(!text.contains("52.1") && !text.contains("13.2") && !text.contains("/data/rec"), "{text}");
+        assert!(text.contains("\"fix\":\"3d\""), "{text}");
+    }
+}

@@ -1,0 +1,113 @@
+//! Who may do what.
+//!
+//! | from | may |
+//! |---|---|
+//! | the socket file | everything: its mode and group say who may connect |
+//! | loopback | everything, unless a proxy passed it on or another site's page sent it |
+//! | another machine | read, but not the GPS position and the path of a recording |
+//! | anywhere, with the API token | everything |
+
+use crate::device::token::Token;
+use crate::http::{Peer, Request, Response};
+use std::net::IpAddr;
+
+/// What a proxy on this machine adds: the request is another machine's.
+const FORWARDED: [&str; 3] = ["Forwarded", "X-Forwarded-For", "X-Real-IP"];
+
+/// How far whoever asks is trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// Has shown the token, or is on this machine.
+    Full,
+    Reader,
+}
+
+/// What a route wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    Read,
+    Change,
+}
+
+/// `None` where the request itself must be refused whatever it wants; `hostname` is this machine's.
+///
+/// # Errors
+/// What is answered instead.
+pub fn check(
+    request: &Request,
+    wish: Wish,
+    token: Option<&Token>,
+    hostname: &str,
+) -> Result<Trust, Response> {
+    let address = match request.peer() {
+        Peer::Unix => return Ok(Trust::Full),
+        Peer::Tcp(address) => address.ip().to_canonical(),
+    };
+    let shown = bearer(request);
+    if token.zip(shown).is_some_and(|(token, shown)| token.is(shown)) {
+        // No page of another site can make a browser send it.
+        return Ok(Trust::Full);
+    }
+    let host = request.header("Host").unwrap_or_default();
+    if !is_this_machine(host, hostname) {
+        return Err(refuse("Host must be an IP address, localhost or this machine's name"));
+    }
+    let local = address.is_loopback() && !FORWARDED.iter().any(|name| request.header(name).is_some());
+    match wish {
+        Wish::Read if local => Ok(Trust::Full),
+        Wish::Read => Ok(Trust::Reader),
+        Wish::Change if is_cross_site(request, host) => {
+            Err(refuse("refused: this request comes from a page of another site"))
+        }
+        Wish::Change if local => Ok(Trust::Full),
+        Wish::Change if token.is_none() => Err(refuse(
+            "refused: changes from another machine need an API token, and token_file in [api] names none",
+        )),
+        Wish::Change => {
+            Err(Response::error(401, "needs the header \"Authorization: Bearer <the API token>\"")
+                .header("WWW-Authenticate", "Bearer"))
+        }
+    }
+}
+
+fn refuse(why: &str) -> Response {
+    Response::error(403, why)
+}
+
+fn bearer(request: &Request) -> Option<&str> {
+    let (scheme, token) = request.header("Authorization")?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+}
+
+/// A page that has its own name point here (DNS rebinding) sends that name.
+fn is_this_machine(host: &str, hostname: &str) -> bool {
+    let name = without_port(host);
+    let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+    if bare.parse::<IpAddr>().is_ok() || bare.eq_ignore_ascii_case("localhost") {
+        return true;
+    }
+    let first = hostname.split('.').next().unwrap_or_default();
+    let known = |known: &str| !known.is_empty() && bare.eq_ignore_ascii_case(known);
+    // .local is answered by the machine itself (mDNS), and by nobody on the internet.
+    known(hostname) || known(first) || known(&format!("{first}.local"))
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|digit| digit.is_ascii_digit()) && !name.ends_with(':') => {
+            name
+        }
+        _ => host,
+    }
+}
+
+/// Browsers say where a request comes from; what is no browser says nothing.
+fn is_cross_site(request: &Request, host: &str) -> bool {
+    let other_site =
+        request.header("Sec-Fetch-Site").is_some_and(|site| !matches!(site, "same-origin" | "none"));
+    let other_origin = request.header("Origin").is_some_and(|origin| {
+        let authority = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+        !authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host))
+    });
+    other_site || other_origin
+}

@@ -1,0 +1,228 @@
+//! `/metrics`: the same facts for Prometheus, in its base units.
+
+use super::route::{Answer, Call};
+use crate::device::cameras::Status as CameraStatus;
+use crate::http::{Counters, Response};
+use crate::wire::Heartbeat;
+use std::fmt::{Display, Write};
+
+const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+pub fn metrics(call: &Call) -> Answer {
+    let mut text = Text::default();
+    of_the_daemon(&mut text, call);
+    of_the_heartbeats(&mut text, call);
+    if let Some(heartbeat) = &call.known.account.record().heartbeat {
+        of_the_device(&mut text, heartbeat);
+        of_the_network(&mut text, heartbeat);
+    }
+    of_the_uplinks(&mut text, call);
+    of_the_cameras(&mut text, call);
+    of_the_front(&mut text, call.counters);
+    Response::new(200).body(CONTENT_TYPE, text.0.into_bytes()).into()
+}
+
+/// The exposition format.
+#[derive(Default)]
+struct Text(String);
+
+impl Text {
+    /// A name with one value; nothing where there is none.
+    fn gauge(&mut self, name: &str, help: &str, value: Option<f64>) {
+        if let Some(value) = value {
+            self.family(name, "gauge", help);
+            self.sample(name, &[], value);
+        }
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: u64) {
+        self.family(name, "counter", help);
+        self.sample(name, &[], value);
+    }
+
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        // Writing to a string does not fail.
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+        self.0.push_str(name);
+        for (place, (label, value)) in labels.iter().enumerate() {
+            self.0.push(if place == 0 { '{' } else { ',' });
+            let _ = write!(self.0, "{label}=\"{}\"", escaped(value));
+        }
+        let end = if labels.is_empty() { "" } else { "}" };
+        let _ = writeln!(self.0, "{end} {value}");
+    }
+}
+
+fn escaped(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+fn truth(value: bool) -> f64 {
+    f64::from(u8::from(value))
+}
+
+fn ratio(percent: Option<f64>) -> Option<f64> {
+    // Rounded, or 41.2 % would be 0.41200000000000003.
+    percent.map(|percent| (percent * 100.0).round() / 10_000.0)
+}
+
+fn of_the_daemon(text: &mut Text, call: &Call) {
+    let name = "heartbeat_build_info";
+    text.family(name, "gauge", "The version of heartbeat-daemon.");
+    text.sample(name, &[("version", env!("CARGO_PKG_VERSION"))], 1);
+    let (account, now) = (&call.known.account, call.now);
+    let uptime = now.since(account.begin()).as_secs_f64();
+    text.gauge("heartbeat_daemon_uptime_seconds", "Since the daemon began.", Some(uptime));
+    let still = account.still_for(now.monotonic).as_secs_f64();
+    text.gauge("heartbeat_loop_age_seconds", "Since the loop that sends came around last.", Some(still));
+    let interval = call.settings.heartbeat.interval.as_secs_f64();
+    text.gauge("heartbeat_interval_seconds", "From beat to beat.", Some(interval));
+}
+
+fn of_the_heartbeats(text: &mut Text, call: &Call) {
+    let record = call.known.account.record();
+    let name = "heartbeat_sent_total";
+    text.family(name, "counter", "Heartbeats that were sent, by reason and outcome.");
+    for (reason, outcome, count) in record.tally.iter() {
+        text.sample(name, &[("reason", reason), ("outcome", outcome)], count);
+    }
+    text.counter("heartbeat_retries_total", "Heartbeats sent as a retry.", record.counts.retried);
+    let works = record.works.map(truth);
+    text.gauge("heartbeat_server_up", "Whether the server took the last heartbeat.", works);
+    let age = record.accepted.map(|accepted| call.now.since(accepted.at).as_secs_f64());
+    text.gauge("heartbeat_last_success_age_seconds", "Since the server took a heartbeat last.", age);
+}
+
+fn of_the_device(text: &mut Text, heartbeat: &Heartbeat) {
+    let disk = heartbeat.disk.as_ref();
+    let bytes = |gb: f64| (gb * 1024.0 * 1024.0 * 1024.0).round();
+    let load = |place: usize| heartbeat.load.and_then(|load| load.get(place).copied());
+    let fan_duty = heartbeat.fan_pwm.map(|duty| (f64::from(duty) / 255.0 * 1000.0).round() / 1000.0);
+    for (name, help, value) in [
+        ("heartbeat_cpu_usage_ratio", "CPU time in use, of all cores.", ratio(heartbeat.cpu)),
+        ("heartbeat_memory_usage_ratio", "Memory in use.", ratio(heartbeat.mem)),
+        ("heartbeat_swap_usage_ratio", "Swap in use.", ratio(heartbeat.swap)),
+        ("heartbeat_load1", "Run queue over 1 minute.", load(0)),
+        ("heartbeat_load5", "Run queue over 5 minutes.", load(1)),
+        ("heartbeat_load15", "Run queue over 15 minutes.", load(2)),
+        ("heartbeat_temperature_celsius", "Of the processor.", heartbeat.temp),
+        ("heartbeat_power_watts", "What the PMIC's rails carry.", heartbeat.power),
+        ("heartbeat_fan_rpm", "Turns of the fan in a minute.", heartbeat.fan_rpm.map(f64::from)),
+        ("heartbeat_fan_duty_ratio", "Duty cycle of the fan.", fan_duty),
+        ("heartbeat_uptime_seconds", "Since the machine booted.", heartbeat.uptime_s.map(|s| s as f64)),
+        ("heartbeat_disk_usage_ratio", "Fill of the disk, as df counts.", ratio(disk.map(|d| d.percent))),
+        ("heartbeat_disk_size_bytes", "Size of the disk.", disk.map(|d| bytes(d.total_gb))),
+        ("heartbeat_disk_free_bytes", "What programs can still have.", disk.map(|d| bytes(d.free_gb))),
+        ("heartbeat_clock_synced", "Whether NTP keeps the clock right.", heartbeat.clock_synced.map(truth)),
+        ("heartbeat_streaming_active", "Whether it streams.", heartbeat.streaming_active.map(truth)),
+        ("heartbeat_tracking_active", "Whether it tracks.", heartbeat.tracking_active.map(truth)),
+        ("heartbeat_recording_active", "Whether it records.", heartbeat.recording_active.map(truth)),
+    ] {
+        text.gauge(name, help, value);
+    }
+    let Some(throttled) = &heartbeat.throttled else { return };
+    let name = "heartbeat_throttled";
+    text.family(name, "gauge", "What the firmware holds back now.");
+    for what in crate::wire::Throttle::ALL {
+        text.sample(name, &[("what", what.as_str())], truth(throttled.now.contains(&what)));
+    }
+}
+
+fn of_the_network(text: &mut Text, heartbeat: &Heartbeat) {
+    let traffic = &heartbeat.connection.traffic;
+    type Read = fn(&crate::wire::Traffic) -> u64;
+    let families: [(&str, &str, Read); 2] = [
+        ("heartbeat_network_receive_bytes_total", "Received over an interface.", |t| t.rx_bytes),
+        ("heartbeat_network_transmit_bytes_total", "Sent over an interface.", |t| t.tx_bytes),
+    ];
+    for (name, help, read) in families.into_iter().filter(|_| !traffic.is_empty()) {
+        text.family(name, "counter", help);
+        for (interface, traffic) in traffic {
+            text.sample(name, &[("interface", interface)], read(traffic));
+        }
+    }
+    let wifi = heartbeat.connection.wifi.as_ref().and_then(|wifi| Some((wifi, wifi.signal_dbm?)));
+    if let Some((wifi, signal)) = wifi {
+        let name = "heartbeat_wifi_signal_dbm";
+        text.family(name, "gauge", "Strength of the Wi-Fi signal.");
+        text.sample(name, &[("interface", &wifi.interface)], signal);
+    }
+}
+
+fn of_the_uplinks(text: &mut Text, call: &Call) {
+    let Some(failover) = call.known.failover(call.now.monotonic) else { return };
+    let active = "heartbeat_uplink_active";
+    text.family(active, "gauge", "Whether the uplink is in use.");
+    for uplink in &failover.uplinks {
+        let in_use = Some(&uplink.interface) == failover.active.as_ref();
+        text.sample(active, &[("interface", &uplink.interface)], truth(in_use));
+    }
+    let state = "heartbeat_uplink_state";
+    text.family(state, "gauge", "1 for the state that the uplink is in.");
+    for uplink in &failover.uplinks {
+        text.sample(state, &[("interface", &uplink.interface), ("state", uplink.state.as_str())], 1);
+    }
+}
+
+fn of_the_cameras(text: &mut Text, call: &Call) {
+    let cameras = call.known.cameras.list();
+    if cameras.is_empty() {
+        return;
+    }
+    type Read = fn(&crate::device::cameras::Camera) -> Option<f64>;
+    let families: [(&str, &str, Read); 3] = [
+        ("heartbeat_camera_connected", "Whether the camera is connected.", |camera| match camera.status {
+            CameraStatus::Connected => Some(1.0),
+            CameraStatus::Disconnected => Some(0.0),
+            CameraStatus::Unknown => None,
+        }),
+        ("heartbeat_camera_latency_seconds", "How long its last answer took.", |camera| {
+            camera.latency.map(|latency| latency.as_secs_f64())
+        }),
+        ("heartbeat_camera_uptime_ratio", "Share of the last 24 hours.", |camera| ratio(camera.uptime_24h)),
+    ];
+    for (name, help, read) in families {
+        text.family(name, "gauge", help);
+        for camera in cameras.iter() {
+            let Some(value) = read(camera) else { continue };
+            let hostname = camera.hostname.as_deref().unwrap_or_default();
+            text.sample(name, &[("mac", &camera.mac.to_string()), ("hostname", hostname)], value);
+        }
+    }
+}
+
+fn of_the_front(text: &mut Text, counters: &Counters) {
+    let open = counters.open.get() as f64;
+    text.gauge("heartbeat_http_connections", "Open connections to the API.", Some(open));
+    text.counter("heartbeat_http_accepted_total", "Connections accepted.", counters.accepted.get());
+    text.counter("heartbeat_http_refused_total", "Connections refused.", counters.refused.get());
+    text.counter("heartbeat_http_requests_total", "Requests that were read.", counters.requests.get());
+    let name = "heartbeat_http_answers_total";
+    text.family(name, "counter", "Answers, by the first digit of their status.");
+    for (place, class) in ["1xx", "2xx", "3xx", "4xx", "5xx"].into_iter().enumerate() {
+        let count = counters.answers.get(place).map_or(0, |counter| counter.get());
+        text.sample(name, &[("class", class)], count);
+    }
+    text.counter("heartbeat_http_late_total", "Requests that came too slowly.", counters.late_requests.get());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_may_hold_anything() {
+        let mut text = Text::default();
+        text.sample("x", &[("a", "q\"b\\\n"), ("b", "")], 1);
+        assert_eq!(text.0, "x{a=\"q\\\"b\\\\\\n\",b=\"\"} 1\n");
+    }
+
+    #[test]
+    fn a_percentage_becomes_a_ratio_without_a_tail() {
+        assert_eq!(ratio(Some(41.2)), Some(0.412));
+        assert_eq!(ratio(None), None);
+    }
+}

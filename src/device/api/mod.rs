@@ -1,0 +1,202 @@
+//! The local HTTP API: what the users and scripts of the systems before this one call, and the status page.
+//!
+//! ```text
+//! heartbeat: Account ─┐
+//! failover: Told ─────┼─► route ─ guard ─► a handler ─► Response     one thread, "api": the front's own
+//! cameras: list ──────┘                       │
+//!                                             └─► trigger, cameras: add, dhcp, check (answered when it is done)
+//! ```
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `listen` | the address and the socket file |
+//! | `route` | which handler answers what |
+//! | `guard` | who may do what |
+//! | `state` | what the handlers know |
+//! | `meeting`, `cameras` | the paths of the systems before this one |
+//! | `document`, `health`, `metrics`, `page` | our own |
+//! | `client`, `table` | the other end: the command line's |
+
+mod cameras;
+pub mod client;
+mod document;
+mod guard;
+mod health;
+mod listen;
+mod meeting;
+mod metrics;
+mod page;
+mod route;
+mod state;
+pub mod table;
+
+use super::latest::Latest;
+use crate::http::{Counters, Exchange, Limits, Response, Server, Stopper};
+use cameras::Checked;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
+use listen::Open;
+use route::{Answer, Now, answer};
+pub use state::{Known, Settings};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+/// A port that is taken is tried again after so long: nobody waits for it, and a try costs two system calls.
+const AGAIN: Duration = Duration::from_secs(10);
+/// Answers on their way get this long at a stop; each is ready within milliseconds.
+const GRACE: Duration = Duration::from_millis(200);
+/// The longest body is a DHCP event.
+const BODY: usize = 16 * 1024;
+/// A person with some tabs, a dashboard, some scripts.
+const CONNECTIONS: usize = 256;
+/// A check of all cameras with the longest timeouts, twice (ICMP, then TCP).
+const CHECK: Duration = Duration::from_secs(60);
+
+/// The main thread's end of the API.
+#[derive(Debug)]
+pub struct Api {
+    shared: Arc<Shared>,
+    /// Dropped: the thread ends.
+    running: Option<Sender<()>>,
+    /// Disconnected when it has.
+    ended: Receiver<()>,
+}
+
+struct Shared {
+    settings: Latest<Settings>,
+    known: Known,
+    /// Of the server that runs now.
+    stopper: Mutex<Option<Stopper>>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.settings.fmt(f)
+    }
+}
+
+impl Api {
+    /// # Errors
+    /// There is no memory for a thread.
+    pub fn start(settings: Settings, known: Known) -> io::Result<Api> {
+        let shared = Shared { settings: Latest::new(settings), known, stopper: Mutex::new(None) };
+        let shared = Arc::new(shared);
+        let (running, end) = bounded(0);
+        let (alive, ended) = bounded(0);
+        let theirs = shared.clone();
+        thread::Builder::new().name("api".into()).spawn(move || {
+            run(&theirs, &end);
+            drop(alive);
+        })?;
+        Ok(Api { shared, running: Some(running), ended })
+    }
+
+    /// What is open stays open unless something about it has changed.
+    pub fn reload(&self, settings: Settings) {
+        let before = self.shared.settings.get();
+        let same = before.api == settings.api;
+        self.shared.settings.put(settings);
+        if !same {
+            self.shared.stop_server();
+        }
+    }
+
+    /// Takes no more requests; what is on its way is answered until this is dropped.
+    pub fn close(&mut self) {
+        self.running = None;
+        self.shared.stop_server();
+    }
+}
+
+impl Drop for Api {
+    fn drop(&mut self) {
+        self.close();
+        // It ends at once, or the process does.
+        let _ = self.ended.recv_timeout(GRACE * 2);
+    }
+}
+
+impl Shared {
+    fn stopper(&self) -> MutexGuard<'_, Option<Stopper>> {
+        self.stopper.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stop_server(&self) {
+        if let Some(stopper) = &*self.stopper() {
+            stopper.stop(GRACE);
+        }
+    }
+
+    fn handle(&self, exchange: Exchange, counters: &Counters) {
+        let settings = self.settings.get();
+        match answer(&exchange.request, &self.known, &settings, counters, Now::read()) {
+            Answer::Now(response) => exchange.reply.send(safe(response)),
+            Answer::CheckedCameras => {
+                let checked = Checked::new(exchange.reply);
+                // What is not taken is dropped, and answers so.
+                let _ = self.known.cameras.check(Box::new(move |list| checked.done(&list)));
+            }
+        }
+    }
+}
+
+/// For every answer, the page's too.
+fn safe(response: Response) -> Response {
+    response.header("X-Content-Type-Options", "nosniff").header("Cache-Control", "no-store")
+}
+
+/// A server for each time that something about the listeners changes.
+fn run(shared: &Arc<Shared>, end: &Receiver<()>) {
+    while end.try_recv() != Err(TryRecvError::Disconnected) {
+        let settings = shared.settings.get();
+        let open = Open::all(&settings.api);
+        open.problems.iter().for_each(|problem| log::warn!("API: {problem}"));
+        log::info!("API listens on {open}");
+        if let Err(error) = serve(shared, open, &settings, end) {
+            log::error!("API: {error}; tried again in {} s", AGAIN.as_secs());
+            let _ = end.recv_timeout(AGAIN);
+        }
+    }
+}
+
+fn serve(shared: &Arc<Shared>, open: Open, settings: &Arc<Settings>, end: &Receiver<()>) -> io::Result<()> {
+    let Open { listeners, address, file, .. } = open;
+    let limits = Limits {
+        body: BODY,
+        connections: CONNECTIONS,
+        connections_per_address: CONNECTIONS / 2,
+        answer: CHECK,
+        ..Limits::default()
+    };
+    let server = Server::new(listeners, limits)?;
+    let counters = server.counters();
+    *shared.stopper() = Some(server.stopper());
+    // Told before the stopper was there.
+    let outdated = !Arc::ptr_eq(settings, &shared.settings.get());
+    if outdated || end.try_recv() == Err(TryRecvError::Disconnected) {
+        return Ok(());
+    }
+    // Dropped with this server: then nobody waits for its port any more.
+    let (_running, over) = bounded(0);
+    if let Some(taken) = settings.api.listen.filter(|_| address.is_none()) {
+        wait_for_port(taken, server.stopper(), over)?;
+    }
+    let theirs = shared.clone();
+    let ended = server.run(move |exchange| theirs.handle(exchange, &counters));
+    drop(file);
+    ended
+}
+
+/// A thread for as long as somebody else has the port: once it is free, the server starts anew with it.
+fn wait_for_port(address: SocketAddr, stopper: Stopper, over: Receiver<()>) -> io::Result<()> {
+    let wait = move || {
+        while over.recv_timeout(AGAIN) == Err(RecvTimeoutError::Timeout) {
+            if TcpListener::bind(address).is_ok() {
+                return stopper.stop(GRACE);
+            }
+        }
+    };
+    thread::Builder::new().name("api-port".into()).spawn(wait).map(drop)
+}

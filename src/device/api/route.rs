@@ -1,0 +1,134 @@
+//! Which handler answers what; 404 and 405 come out of the table by themselves.
+
+use super::guard::{self, Trust, Wish};
+use super::state::{Known, Settings};
+use super::{cameras, document, health, meeting, metrics, page};
+use crate::http::{Counters, Method, Request, Response};
+use std::time::{Duration, Instant, SystemTime};
+
+/// What a handler is given.
+pub struct Call<'a> {
+    pub request: &'a Request,
+    /// What stands in place of the `*` of its path.
+    pub rest: &'a str,
+    pub trust: Trust,
+    pub known: &'a Known,
+    pub settings: &'a Settings,
+    pub counters: &'a Counters,
+    pub now: Now,
+}
+
+/// This moment, on both clocks.
+#[derive(Debug, Clone, Copy)]
+pub struct Now {
+    pub monotonic: Instant,
+    pub wall: SystemTime,
+}
+
+impl Now {
+    pub fn read() -> Now {
+        Now { monotonic: Instant::now(), wall: SystemTime::now() }
+    }
+
+    /// Since `then`.
+    pub fn since(&self, then: Instant) -> Duration {
+        self.monotonic.saturating_duration_since(then)
+    }
+}
+
+/// What a handler gives back.
+pub enum Answer {
+    Now(Response),
+    /// Once all cameras are checked.
+    CheckedCameras,
+}
+
+impl From<Response> for Answer {
+    fn from(response: Response) -> Answer {
+        Answer::Now(response)
+    }
+}
+
+type Handler = fn(&Call) -> Answer;
+
+/// A path, whose last part may be `*`, and what may be done with it.
+struct Route {
+    path: &'static str,
+    method: Method,
+    wish: Wish,
+    handler: Handler,
+}
+
+const fn get(path: &'static str, handler: Handler) -> Route {
+    Route { path, method: Method::Get, wish: Wish::Read, handler }
+}
+
+const fn post(path: &'static str, handler: Handler) -> Route {
+    Route { path, method: Method::Post, wish: Wish::Change, handler }
+}
+
+/// The first one that fits counts.
+const ROUTES: [Route; 18] = [
+    get("/", page::page),
+    get("/healthz", health::healthz),
+    get("/metrics", metrics::metrics),
+    get("/api/status", document::status),
+    get("/api/heartbeat", document::heartbeat),
+    post("/api/heartbeat", meeting::trigger),
+    get("/api/meeting/status", meeting::status),
+    post("/api/meeting/heartbeat", meeting::trigger),
+    get("/api/dhcp/cameras", cameras::list),
+    post("/api/dhcp/cameras", cameras::add),
+    post("/api/dhcp/cameras/heartbeat", cameras::check),
+    get("/api/dhcp/cameras/*", cameras::one),
+    post("/api/dhcp/event", cameras::event),
+    get("/api/cameras", cameras::list),
+    post("/api/cameras", cameras::add),
+    post("/api/cameras/heartbeat", cameras::check),
+    get("/api/cameras/*", cameras::one),
+    post("/api/cameras/event", cameras::event),
+];
+
+/// What stands in place of the `*`; `None` if the path is another one.
+fn fits<'a>(pattern: &str, path: &'a str) -> Option<&'a str> {
+    match pattern.strip_suffix('*') {
+        Some(prefix) => path.strip_prefix(prefix).filter(|rest| !rest.is_empty() && !rest.contains('/')),
+        None => (pattern == path).then_some(""),
+    }
+}
+
+/// The answer, or what has to happen before it. Pure but for what the handlers tell other threads.
+pub fn answer(
+    request: &Request,
+    known: &Known,
+    settings: &Settings,
+    counters: &Counters,
+    now: Now,
+) -> Answer {
+    let path = request.path();
+    let routes = || ROUTES.iter().filter_map(|route| Some((route, fits(route.path, path)?)));
+    let found = routes().find(|(route, _)| route.method == request.method());
+    // Whoever may not even read here learns nothing of the paths.
+    let wish = found.map_or(Wish::Read, |(route, _)| route.wish);
+    let trust = match guard::check(request, wish, settings.token.as_ref(), &known.hostname()) {
+        Ok(trust) => trust,
+        Err(refusal) => return refusal.into(),
+    };
+    match found {
+        Some((route, rest)) => {
+            (route.handler)(&Call { request, rest, trust, known, settings, counters, now })
+        }
+        None if routes().next().is_some() => not_allowed(routes().map(|(route, _)| route.method)).into(),
+        None => Response::error(404, "there is nothing here").into(),
+    }
+}
+
+fn not_allowed(methods: impl Iterator<Item = Method>) -> Response {
+    let mut allowed = Vec::new();
+    for method in methods {
+        let words: &[&str] = if method == Method::Get { &["GET", "HEAD"] } else { &["POST"] };
+        allowed.extend(words.iter().filter(|word| !allowed.contains(*word)).copied().collect::<Vec<_>>());
+    }
+    let allowed = allowed.join(", ");
+    Response::error(405, &format!("only {allowed} here")).header("Allow", allowed)
+}

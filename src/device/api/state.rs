@@ -1,0 +1,85 @@
+//! What the handlers know: what other threads last told, and what the configuration says.
+
+use crate::config::ConfigError;
+use crate::device::cameras::Cameras;
+use crate::device::config::{self, Config};
+use crate::device::failover::control::{Status as Failover, Told};
+use crate::device::heartbeat::Trigger;
+use crate::device::heartbeat::account::Account;
+use crate::device::latest::Latest;
+use crate::device::token::Token;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The credential's name under `$CREDENTIALS_DIRECTORY`.
+const CREDENTIAL: &str = "heartbeat-api-token";
+
+/// A loop that comes around once an interval is well; this much beyond it stands still, as for the unit's watchdog.
+const STANDSTILL: Duration = Duration::from_secs(30);
+
+/// The other threads' ends.
+#[derive(Debug)]
+pub struct Known {
+    pub account: Arc<Account>,
+    pub failover: Arc<Latest<Option<Told>>>,
+    pub cameras: Cameras,
+    pub trigger: Trigger,
+}
+
+impl Known {
+    /// Asked each time: a renamed machine answers to its new name at once.
+    pub fn hostname(&self) -> String {
+        rustix::system::uname().nodename().to_string_lossy().into_owned()
+    }
+
+    /// `None`: it is off.
+    pub fn failover(&self, now: Instant) -> Option<Failover> {
+        self.failover.get().as_ref().as_ref().map(|told| told.at(now))
+    }
+}
+
+/// What the configuration says; replaced as a whole at a reload.
+#[derive(Debug)]
+pub struct Settings {
+    pub api: config::Api,
+    pub heartbeat: config::Heartbeat,
+    /// Whether there is a token for the server.
+    pub has_server_token: bool,
+    /// What a changing request from another machine must show.
+    pub token: Option<Token>,
+}
+
+impl Settings {
+    /// # Errors
+    /// The token cannot be read.
+    pub fn load(config: &Config, has_server_token: bool) -> Result<Settings, ConfigError> {
+        Ok(Settings {
+            api: config.api.clone(),
+            heartbeat: config.heartbeat.clone(),
+            has_server_token,
+            token: Token::load("api", config.api.token_file.as_deref(), CREDENTIAL)?,
+        })
+    }
+
+    /// Whether a loop that has not come around for so long still moves.
+    pub fn moves(&self, still_for: Duration) -> bool {
+        still_for < self.heartbeat.interval + STANDSTILL
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Source;
+
+    #[test]
+    fn a_loop_moves_while_it_comes_around_within_an_interval_and_half_a_minute() {
+        for (interval, well, still) in [("5s", 34, 35), ("1h", 3629, 3630)] {
+            let text = format!("[heartbeat]\ninterval = \"{interval}\"\n");
+            let config = Config::from_source(&Source::new("test", text), &|_| None).expect("good");
+            let settings = Settings::load(&config, false).expect("no token");
+            assert!(settings.moves(Duration::from_secs(well)), "{interval}");
+            assert!(!settings.moves(Duration::from_secs(still)), "{interval}");
+        }
+    }
+}

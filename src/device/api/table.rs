@@ -1,0 +1,233 @@
+//! What the command line shows of the daemon's answers: tables for a person, coloured on a terminal.
+
+use super::document::Document;
+use crate::device::heartbeat::span;
+use crate::wire::Heartbeat;
+use std::fmt::Write;
+use std::io::{self, IsTerminal};
+use std::time::Duration;
+
+pub use super::cameras::CameraView;
+pub use super::document::Document as Status;
+
+/// ANSI's colours, which everybody's terminal has.
+#[derive(Debug, Clone, Copy)]
+enum Colour {
+    Red = 31,
+    Green = 32,
+    Yellow = 33,
+}
+
+/// Whether colours are wanted.
+#[derive(Debug, Clone, Copy)]
+pub struct Paint(pub bool);
+
+impl Paint {
+    /// On a terminal, unless `NO_COLOR` (no-color.org) or a terminal without any says otherwise.
+    pub fn for_stdout() -> Paint {
+        let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        Paint(io::stdout().is_terminal() && !set("NO_COLOR") && !dumb)
+    }
+
+    fn paint(self, colour: Colour, text: &str) -> String {
+        if self.0 { format!("\x1b[{}m{text}\x1b[0m", colour as u8) } else { text.to_owned() }
+    }
+
+    /// Padded before it is painted: a colour has no width.
+    fn state(self, word: &str, width: usize) -> String {
+        let padded = format!("{word:<width$}");
+        let colour = match word {
+            "connected" | "valid" | "up" => Colour::Green,
+            "disconnected" | "dead" | "down" | "portal" => Colour::Red,
+            _ => Colour::Yellow,
+        };
+        self.paint(colour, &padded)
+    }
+}
+
+/// What a person wants to know first stands first.
+pub fn status(document: &Document, paint: Paint) -> String {
+    let mut text = format!("{} heartbeat-daemon {}", document.hostname, document.version);
+    text += &format!(", running for {}\n", span(Duration::from_secs(document.daemon_uptime_s)));
+    server(&mut text, document, paint);
+    if let Some(failover) = &document.failover {
+        row(&mut text, "uplink", &format!("{} ({})", failover.state, failover.backend));
+        for uplink in &failover.uplinks {
+            let used = if Some(&uplink.interface) == failover.active.as_ref() { "in use" } else { "" };
+            let state = paint.state(uplink.state.as_str(), 11);
+            row(&mut text, &format!("  {}", uplink.interface), &format!("{state} {used}"));
+        }
+    }
+    if let Some(heartbeat) = &document.heartbeat {
+        device(&mut text, heartbeat);
+    }
+    if !document.cameras.is_empty() {
+        let connected = document.cameras.iter().filter(|camera| camera.status == "connected").count();
+        row(&mut text, "cameras", &format!("{connected} of {} connected", document.cameras.len()));
+    }
+    text
+}
+
+fn row(text: &mut String, name: &str, value: &str) {
+    // Writing to a string does not fail.
+    let _ = writeln!(text, "{name:<10} {}", value.trim_end());
+}
+
+/// Words of a server's, which may try to drive the terminal.
+fn tame(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+fn server(text: &mut String, document: &Document, paint: Paint) {
+    let server = &document.server;
+    let state = match (&server.name, server.connected) {
+        (None, _) => "none configured".to_owned(),
+        (Some(name), None) => format!("{name}: {}", paint.paint(Colour::Yellow, "no heartbeat yet")),
+        (Some(name), Some(true)) => format!("{name}: {}", paint.paint(Colour::Green, "connected")),
+        (Some(name), Some(false)) => format!("{name}: {}", paint.paint(Colour::Red, "not connected")),
+    };
+    row(text, "server", &state);
+    row(text, "result", &tame(&server.result));
+    if let Some(ago) = server.last_accepted_ago_s {
+        row(text, "accepted", &format!("{} ago", span(Duration::from_secs_f64(ago.max(0.0)))));
+    }
+    let counts = format!(
+        "{} scheduled, {} immediate, {} retried, {} failed",
+        server.scheduled, server.immediate, server.retried, server.failed
+    );
+    row(text, "sent", &counts);
+    if !server.moves {
+        row(text, "loop", &paint.paint(Colour::Red, "stands still"));
+    }
+}
+
+fn device(text: &mut String, heartbeat: &Heartbeat) {
+    let percent = |name: &str, value: Option<f64>| value.map(|value| format!("{name} {value} %"));
+    let facts = [
+        percent("cpu", heartbeat.cpu),
+        percent("mem", heartbeat.mem),
+        percent("disk", heartbeat.disk.as_ref().map(|disk| disk.percent)),
+        heartbeat.temp.map(|temp| format!("{temp} °C")),
+        heartbeat.power.map(|power| format!("{power} W")),
+        heartbeat.fan_rpm.map(|rpm| format!("{rpm} RPM")),
+    ];
+    row(text, "device", &facts.into_iter().flatten().collect::<Vec<_>>().join(", "));
+    for address in &heartbeat.connection.ip_addresses {
+        row(text, "address", &format!("{} {}", address.interface, address.ip));
+    }
+}
+
+/// A line each; what is absent is "-".
+pub fn cameras(cameras: &[CameraView], paint: Paint) -> String {
+    if cameras.is_empty() {
+        return "no cameras\n".into();
+    }
+    let cells: Vec<[String; 5]> = cameras.iter().map(cells).collect();
+    let head = ["HOSTNAME", "ADDRESS", "MAC", "LATENCY", "UPTIME 24H"].map(str::to_owned);
+    let mut widths = head.clone().map(|cell| cell.len());
+    for row in &cells {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.len());
+        }
+    }
+    let line = |row: &[String; 5], status: &str, rest: &str| {
+        let padded: Vec<String> =
+            row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        format!("{status}  {}  {rest}", padded.join("  ")).trim_end().to_owned() + "\n"
+    };
+    let mut text = line(&head, "STATUS      ", "LAST SEEN");
+    for (camera, row) in cameras.iter().zip(&cells) {
+        let seen = camera.last_seen.as_deref().unwrap_or("-");
+        let problem = camera.problem.iter().map(|problem| format!("  {}", tame(problem))).collect::<String>();
+        text += &line(row, &paint.state(&camera.status, 12), &format!("{seen}{problem}"));
+    }
+    text
+}
+
+fn cells(camera: &CameraView) -> [String; 5] {
+    let or_dash = |value: Option<String>| value.unwrap_or_else(|| "-".into());
+    [
+        or_dash(camera.hostname.clone()),
+        or_dash(camera.ip_address.clone()),
+        camera.mac_address.clone(),
+        or_dash(camera.latency_ms.map(|ms| format!("{ms:.1} ms"))),
+        or_dash(camera.uptime_24h.map(|percent| format!("{percent:.1} %"))),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire;
+    use serde_json::json;
+
+    fn document() -> Document {
+        let heartbeat: serde_json::Value = serde_json::from_str(wire::SAMPLE).expect("the sample");
+        serde_json::from_value(json!({
+            "version": "0.1.0", "hostname": "barn-cam", "time": "2026-01-21T14:30:00Z", "daemon_uptime_s": 7380,
+            "server": {
+                "name": "monitor.example", "interval_s": 5.0, "connected": true,
+                "result": "monitor.example answered 200 in 12 ms", "last_accepted": null,
+                "last_accepted_ago_s": 2.5, "scheduled": 9, "immediate": 2, "retried": 1, "failed": 3, "moves": true,
+            },
+            "failover": {
+                "active": "wlan0", "state": "wlan0_active", "backend": "routes", "manual_s": null,
+                "uplinks": [{"interface": "eth0", "state": "down"}, {"interface": "wlan0", "state": "valid"}],
+            },
+            "cameras": [camera("gate", "connected"), camera("yard-of-the-old-barn", "disconnected")],
+            "heartbeat": heartbeat, "trusted": true,
+        }))
+        .expect("a document")
+    }
+
+    fn camera(hostname: &str, status: &str) -> serde_json::Value {
+        json!({
+            "mac_address": "aa:bb:cc:dd:ee:ff", "hostname": hostname, "ip_address": "192.168.1.7",
+            "status": status, "last_seen": "2026-01-21T14:30:00Z", "reachable": true, "since": null,
+            "latency_ms": 1.25, "uptime_24h": 99.9, "method": "tcp", "port": 80, "origin": "config",
+            "problem": (status == "disconnected").then_some("connection refused"),
+        })
+    }
+
+    #[test]
+    fn a_status_is_readable_from_top_to_bottom() {
+        assert_eq!(
+            status(&document(), Paint(false)),
+            "barn-cam heartbeat-daemon 0.1.0, running for 2h 3m\n\
+             server     monitor.example: connected\n\
+             result     monitor.example answered 200 in 12 ms\n\
+             accepted   2 s ago\n\
+             sent       9 scheduled, 2 immediate, 1 retried, 3 failed\n\
+             uplink     wlan0_active (routes)\n  \
+               eth0     down\n  \
+               wlan0    valid       in use\n\
+             device     cpu 12.5 %, mem 41.2 %, disk 42.1 %, 48.8 °C, 1.9 W, 3038 RPM\n\
+             address    wlan0 192.168.1.202\n\
+             cameras    1 of 2 connected\n"
+        );
+    }
+
+    #[test]
+    fn a_servers_words_do_not_drive_the_terminal() {
+        let mut document = document();
+        document.server.result = "\x1b[2Jgone\x07".into();
+        assert!(status(&document, Paint(false)).contains("result     ?[2Jgone?\n"));
+    }
+
+    #[test]
+    fn cameras_stand_in_columns_and_colours_do_not_move_them() {
+        let document = document();
+        let plain = cameras(&document.cameras, Paint(false));
+        assert_eq!(
+            plain,
+            "STATUS        HOSTNAME              ADDRESS      MAC                LATENCY  UPTIME 24H  LAST SEEN\n\
+             connected     gate                  192.168.1.7  aa:bb:cc:dd:ee:ff  1.2 ms   99.9 %      2026-01-21T14:30:00Z\n\
+             disconnected  yard-of-the-old-barn  192.168.1.7  aa:bb:cc:dd:ee:ff  1.2 ms   99.9 %      2026-01-21T14:30:00Z  connection refused\n"
+        );
+        let painted = cameras(&document.cameras, Paint(true));
+        let bare = painted.replace("\x1b[32m", "").replace("\x1b[31m", "").replace("\x1b[0m", "");
+        assert!(painted != plain && bare == plain, "{painted}");
+        assert_eq!(cameras(&[], Paint(true)), "no cameras\n");
+    }
+}

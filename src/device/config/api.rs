@@ -1,0 +1,59 @@
+//! `[api]`, from written values to used ones.
+
+use super::check::Check;
+use super::{Api, written};
+use crate::config::ConfigError;
+use std::net::SocketAddr;
+use std::path::Path;
+use toml::Spanned;
+
+/// `sun_path` of linux/un.h without the zero byte.
+const SOCKET_PATH: usize = 107;
+
+impl Check<'_> {
+    pub fn api(&self, written: written::Api, runtime_dir: &Path) -> Result<Api, ConfigError> {
+        let socket = match written.socket {
+            None => Some(runtime_dir.join("api.sock")),
+            Some(path) if path.get_ref().as_os_str().is_empty() => None,
+            Some(path) if path.get_ref().as_os_str().len() > SOCKET_PATH => {
+                return Err(self.source.fault(path.span(), "a socket's path has at most 107 bytes"));
+            }
+            Some(path) => Some(self.path(path)?),
+        };
+        Ok(Api {
+            enabled: written.enabled.unwrap_or(true),
+            listen: self.listen(written.listen)?,
+            socket,
+            socket_mode: self.socket_mode(written.socket_mode)?,
+            socket_group: self.group(written.socket_group)?,
+            token_file: self.optional_path(written.token_file)?,
+        })
+    }
+
+    fn listen(&self, written: Option<Spanned<String>>) -> Result<Option<SocketAddr>, ConfigError> {
+        const PROBLEM: &str = "expected an IP address with a port, such as \"127.0.0.1:5000\" or \"[::]:5000\", or \"\" for none";
+        match written.unwrap_or_else(|| Spanned::new(0..0, "127.0.0.1:5000".into())) {
+            text if text.get_ref().is_empty() => Ok(None),
+            text => text.get_ref().parse().map(Some).map_err(|_| self.source.fault(text.span(), PROBLEM)),
+        }
+    }
+
+    /// As `chmod` takes it.
+    fn socket_mode(&self, written: Option<Spanned<String>>) -> Result<u32, ConfigError> {
+        let written = written.unwrap_or_else(|| Spanned::new(0..0, "0660".into()));
+        match u32::from_str_radix(written.get_ref(), 8) {
+            Ok(mode @ 0..=0o777) => Ok(mode),
+            _ => Err(self
+                .source
+                .fault(written.span(), "expected a mode in octal, such as \"0660\", up to \"0777\"")),
+        }
+    }
+
+    fn group(&self, written: Option<Spanned<String>>) -> Result<Option<String>, ConfigError> {
+        let Some(name) = written else { return Ok(None) };
+        if name.get_ref().is_empty() || name.get_ref().contains([':', '\n']) {
+            return Err(self.source.fault(name.span(), "expected the name of a group, as in /etc/group"));
+        }
+        Ok(Some(name.into_inner()))
+    }
+}

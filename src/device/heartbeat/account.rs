@@ -1,0 +1,143 @@
+//! What the heartbeat thread tells the others of itself: how it went so far, and that it still moves.
+
+use super::sender::Outcome;
+use crate::device::latest::Latest;
+use crate::wire::{self, Reason};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+/// Written by the heartbeat thread alone.
+#[derive(Debug)]
+pub struct Account {
+    record: Latest<Record>,
+    begin: Instant,
+    /// When the loop came around last, in milliseconds since `begin`.
+    passed: AtomicU64,
+}
+
+impl Account {
+    pub fn new(begin: Instant) -> Account {
+        Account { record: Latest::new(Record::default()), begin, passed: AtomicU64::new(0) }
+    }
+
+    pub fn record(&self) -> Arc<Record> {
+        self.record.get()
+    }
+
+    /// When the program began.
+    pub fn begin(&self) -> Instant {
+        self.begin
+    }
+
+    /// How long the loop has not come around.
+    pub fn still_for(&self, now: Instant) -> Duration {
+        let passed = self.begin + Duration::from_millis(self.passed.load(Ordering::Relaxed));
+        now.saturating_duration_since(passed)
+    }
+
+    pub(super) fn pass(&self, now: Instant) {
+        let passed = now.saturating_duration_since(self.begin).as_millis();
+        self.passed.store(u64::try_from(passed).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    pub(super) fn put(&self, record: Record) {
+        self.record.put(record);
+    }
+}
+
+/// How it went so far.
+#[derive(Debug, Clone, Default)]
+pub struct Record {
+    /// The latest heartbeat, whether or not it was sent.
+    pub heartbeat: Option<Arc<wire::Heartbeat>>,
+    /// The last result as a sentence.
+    pub result: String,
+    /// Whether the server took the last one; `None` before the first.
+    pub works: Option<bool>,
+    pub accepted: Option<Accepted>,
+    pub counts: Counts,
+    pub tally: Tally,
+}
+
+/// When the server took a heartbeat last: for lengths of time, and for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Accepted {
+    pub at: Instant,
+    pub wall: SystemTime,
+}
+
+/// How many heartbeats were sent, and for which cause.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    pub scheduled: u64,
+    pub immediate: u64,
+    pub retried: u64,
+    pub failed: u64,
+}
+
+/// The words for the ends that a heartbeat may have.
+const OUTCOMES: [&str; 6] = ["accepted", "refused", "rejected", "busy", "failed", "cut"];
+
+/// Every heartbeat that was sent, by its reason and its end.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Tally([[u64; OUTCOMES.len()]; Reason::ALL.len()]);
+
+impl Tally {
+    pub(super) fn add(&mut self, reason: Reason, outcome: &Outcome) {
+        let end = match outcome {
+            Outcome::Accepted { .. } => 0,
+            Outcome::Refused { .. } => 1,
+            Outcome::Rejected { .. } => 2,
+            Outcome::Busy { .. } => 3,
+            Outcome::Failed { .. } => 4,
+            Outcome::Cut => 5,
+        };
+        let place = Reason::ALL.iter().position(|known| *known == reason);
+        // Every reason has its place.
+        if let Some(count) = place.and_then(|place| self.0.get_mut(place)?.get_mut(end)) {
+            *count += 1;
+        }
+    }
+
+    /// Reason, outcome, how many; the zeros too.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> + '_ {
+        Reason::ALL.iter().zip(&self.0).flat_map(|(reason, row)| {
+            OUTCOMES.iter().zip(row).map(|(outcome, count)| (reason.as_str(), *outcome, *count))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_heartbeat_is_counted_by_its_reason_and_its_end() {
+        let mut tally = Tally::default();
+        let taken = Outcome::Accepted { status: 204, monitor: false };
+        for (reason, outcome) in [
+            (Reason::Scheduled, &taken),
+            (Reason::Scheduled, &taken),
+            (Reason::Shutdown, &Outcome::Cut),
+            (Reason::Startup, &Outcome::Refused { status: 401 }),
+        ] {
+            tally.add(reason, outcome);
+        }
+        let counted: Vec<_> = tally.iter().filter(|(_, _, count)| *count > 0).collect();
+        let expected = [("startup", "refused", 1), ("scheduled", "accepted", 2), ("shutdown", "cut", 1)];
+        assert_eq!(counted, expected);
+        assert_eq!(tally.iter().count(), 42);
+    }
+
+    #[test]
+    fn a_loop_that_does_not_come_around_grows_old() {
+        let begin = Instant::now();
+        let account = Account::new(begin);
+        let later = |seconds| begin + Duration::from_secs(seconds);
+        assert_eq!(account.still_for(later(3)), Duration::from_secs(3));
+        account.pass(later(10));
+        assert_eq!(account.still_for(later(12)), Duration::from_secs(2));
+        assert_eq!(account.still_for(later(9)), Duration::ZERO);
+    }
+}

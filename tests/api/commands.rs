@@ -1,0 +1,127 @@
+//! `status`, `trigger` and `cameras` of the command line, which ask the running daemon.
+
+use crate::support::daemon::{Daemon, Setup, output_of};
+use crate::support::eventually;
+use crate::support::server::{Reply, Server};
+use serde_json::Value;
+use std::net::TcpListener;
+use std::process::Output;
+
+const COMMANDS: [&[&str]; 5] =
+    [&["status"], &["status", "--json"], &["trigger"], &["cameras"], &["cameras", "--check"]];
+
+fn run(daemon: &Daemon, arguments: &[&str]) -> Output {
+    output_of(daemon.setup().command(arguments))
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("UTF-8")
+}
+
+/// Without a change of the configuration, which tells port 0 alone.
+fn started(setup: Setup) -> Daemon {
+    let daemon = setup.start();
+    daemon.api_address();
+    daemon
+}
+
+#[test]
+fn status_tells_a_person_how_it_is() {
+    let server = Server::always(Reply::ok());
+    let daemon = started(Setup::new().to(&server.url("/")));
+    server.requests(2);
+    let shown = run(&daemon, &["status"]);
+    assert_eq!(shown.status.code(), Some(0), "{shown:?}");
+    let text = stdout(&shown);
+    for part in ["heartbeat-daemon 0.1.0", "connected", "answered 200", "scheduled", "mem "] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(!text.contains('\x1b'), "no colours into a pipe: {text:?}");
+    let json: Value = serde_json::from_str(&stdout(&run(&daemon, &["status", "--json"]))).expect("JSON");
+    assert_eq!(json["server"]["connected"], true);
+}
+
+#[test]
+fn trigger_sends_a_heartbeat() {
+    let server = Server::always(Reply::ok());
+    let daemon = started(Setup::new().to(&server.url("/")).interval("1h"));
+    server.request();
+    let triggered = run(&daemon, &["trigger"]);
+    assert_eq!(
+        (triggered.status.code(), stdout(&triggered).as_str()),
+        (Some(0), "a heartbeat is sent now\n")
+    );
+    assert_eq!(server.request().json()["reason"], "trigger");
+}
+
+#[test]
+fn cameras_are_checked_and_shown() {
+    let camera = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = camera.local_addr().expect("bound").port();
+    let daemon = started(Setup::new().toml("cameras.tcp_port", &port.to_string()));
+    assert_eq!(stdout(&run(&daemon, &["cameras"])), "no cameras\n");
+    let new = serde_json::json!({"mac_address": "aa:bb:cc:dd:ee:01", "ip_address": "127.0.0.1", "hostname": "gate"});
+    assert_eq!(super::client::post("/api/cameras").json(&new).to(&daemon).status, 201);
+    let checked = run(&daemon, &["cameras", "--check"]);
+    let text = stdout(&checked);
+    let row = text.lines().find(|line| line.contains("gate")).unwrap_or_else(|| panic!("{text}"));
+    assert!(row.starts_with("connected ") && row.contains("aa:bb:cc:dd:ee:01"), "{text}");
+    for arguments in [&["cameras", "--json"][..], &["cameras", "--check", "--json"]] {
+        let json: Value = serde_json::from_str(&stdout(&run(&daemon, arguments))).expect("JSON");
+        assert!(json["cameras"].to_string().contains("\"gate\""), "{json}");
+    }
+}
+
+#[test]
+fn without_a_daemon_each_one_exits_with_69_and_says_so() {
+    let setup = Setup::new();
+    for arguments in COMMANDS {
+        let ended = setup.run(arguments);
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert_eq!(ended.status.code(), Some(69), "{arguments:?}: {said}");
+        assert!(said.contains("is not running") && said.lines().count() == 1, "{said}");
+        assert!(ended.stdout.is_empty());
+    }
+    let off = Setup::new().toml("api.enabled", "false");
+    assert_eq!(off.run(&["status"]).status.code(), Some(69));
+}
+
+#[test]
+fn where_the_socket_is_closed_the_address_is_asked() {
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port");
+    let listen = format!("0.0.0.0:{}", free.port());
+    let daemon = started(Setup::new().key("api.socket", "").key("api.listen", &listen));
+    let shown = run(&daemon, &["status"]);
+    assert_eq!(shown.status.code(), Some(0), "{shown:?}");
+}
+
+#[test]
+fn a_refusal_exits_with_1_and_its_sentence() {
+    // Somebody else has the port.
+    let other = Server::always(Reply::Answer(403, Vec::new(), br#"{"error": "not for you"}"#.to_vec()));
+    let address = other.url("").trim_start_matches("http://").trim_end_matches('/').to_owned();
+    let ended = Setup::new().key("api.socket", "").key("api.listen", &address).run(&["trigger"]);
+    assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+    assert!(String::from_utf8_lossy(&ended.stderr).contains("not for you"), "{ended:?}");
+}
+
+#[test]
+fn a_daemon_that_hangs_is_given_up_after_five_seconds() {
+    let hanging = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = hanging.local_addr().expect("bound").to_string();
+    let setup = Setup::new().key("api.socket", "").key("api.listen", &address);
+    let begin = std::time::Instant::now();
+    let ended = setup.run(&["status"]);
+    assert_eq!(ended.status.code(), Some(69), "{ended:?}");
+    assert!(begin.elapsed() >= std::time::Duration::from_secs(5));
+}
+
+#[test]
+fn what_they_show_survives_a_reader_that_leaves() {
+    let daemon = started(Setup::new());
+    eventually("there is a heartbeat", || stdout(&run(&daemon, &["status"])).contains("device"));
+    let mut command = daemon.setup().command(&["status"]);
+    let mut child = command.stdout(std::process::Stdio::piped()).spawn().expect("it starts");
+    drop(child.stdout.take());
+    assert!(child.wait().expect("a child").success());
+}

@@ -1,0 +1,180 @@
+//! A headless Chromium, driven through its pipe: no port, no other program.
+
+use crate::support::SOON;
+use crossbeam_channel::{Receiver, unbounded};
+use serde_json::{Value, json};
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// Debian's name, and others'.
+const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+/// It takes one or two seconds to start.
+const START: Duration = Duration::from_secs(60);
+
+/// Killed on drop, with all it wrote.
+pub struct Browser {
+    child: Child,
+    input: ChildStdin,
+    messages: Receiver<Value>,
+    last: u64,
+    session: String,
+    /// What the page wrote to its console: refusals of the policy too.
+    pub complaints: Vec<String>,
+    _profile: TempDir,
+}
+
+impl Browser {
+    /// On a phone's screen; `None` where there is none.
+    pub fn start() -> Option<Browser> {
+        let path = std::env::var("PATH").unwrap_or_default();
+        let places = path.split(':').flat_map(|dir| NAMES.map(|name| Path::new(dir).join(name)));
+        let program = places.into_iter().find(|place| place.exists())?;
+        let profile = tempfile::tempdir().expect("a profile");
+        // It reads from descriptor 3 and writes to 4. As root, and in many containers, it has no sandbox.
+        let mut command = Command::new("sh");
+        command.args(["-c", "exec \"$0\" \"$@\" 3<&0 4>&1 </dev/null >/dev/null 2>&1"]).arg(program);
+        command.args([
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--no-first-run",
+        ]);
+        command.args(["--remote-debugging-pipe", "--disable-background-networking", "--disable-sync"]);
+        command.arg(format!("--user-data-dir={}", profile.path().display()));
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("sh starts");
+        let input = child.stdin.take().expect("piped");
+        let output = BufReader::new(child.stdout.take().expect("piped"));
+        let (sender, messages) = unbounded();
+        thread::spawn(move || {
+            for message in output.split(0).map_while(Result::ok) {
+                let message: Value = serde_json::from_slice(&message).expect("JSON");
+                if sender.send(message).is_err() {
+                    return;
+                }
+            }
+        });
+        let complaints = Vec::new();
+        let mut browser = Browser {
+            child,
+            input,
+            messages,
+            last: 0,
+            session: String::new(),
+            complaints,
+            _profile: profile,
+        };
+        browser.attach();
+        Some(browser)
+    }
+
+    fn attach(&mut self) {
+        let page = self.within(START, "Target.createTarget", json!({"url": "about:blank"}));
+        let attached =
+            self.call("Target.attachToTarget", json!({"targetId": page["targetId"], "flatten": true}));
+        self.session = attached["sessionId"].as_str().expect("a session").to_owned();
+        for domain in ["Page.enable", "Runtime.enable", "Log.enable"] {
+            self.call(domain, json!({}));
+        }
+        let phone = json!({"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": true});
+        self.call("Emulation.setDeviceMetricsOverride", phone);
+    }
+
+    fn call(&mut self, method: &str, parameters: Value) -> Value {
+        self.within(SOON, method, parameters)
+    }
+
+    fn within(&mut self, limit: Duration, method: &str, parameters: Value) -> Value {
+        self.last += 1;
+        let mut message = json!({"id": self.last, "method": method, "params": parameters});
+        if !self.session.is_empty() {
+            message["sessionId"] = json!(self.session);
+        }
+        self.input.write_all(format!("{message}\0").as_bytes()).expect("the browser runs");
+        let deadline = Instant::now() + limit;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let message =
+                self.messages.recv_timeout(left).unwrap_or_else(|_| panic!("no answer to {method}"));
+            if message["id"] == self.last {
+                assert!(message["error"].is_null(), "{method}: {message}");
+                return message["result"].clone();
+            }
+            self.note(&message);
+        }
+    }
+
+    fn note(&mut self, message: &Value) {
+        match message["method"].as_str() {
+            Some("Log.entryAdded") => self.complaints.push(message["params"]["entry"]["text"].to_string()),
+            Some("Runtime.exceptionThrown") => self.complaints.push(message["params"].to_string()),
+            _ => {}
+        }
+    }
+
+    pub fn open(&mut self, url: &str) {
+        self.call("Page.navigate", json!({"url": url}));
+    }
+
+    /// The value of an expression in the page.
+    pub fn value(&mut self, expression: &str) -> Value {
+        let asked = json!({"expression": expression, "returnByValue": true, "awaitPromise": true});
+        let result = self.call("Runtime.evaluate", asked);
+        assert!(result["exceptionDetails"].is_null(), "{expression}: {result}");
+        result["result"]["value"].clone()
+    }
+
+    /// The text of an element, as a person sees it; empty while it is hidden.
+    pub fn text(&mut self, id: &str) -> String {
+        let found = self.value(&format!("document.getElementById({id:?})?.innerText ?? ''"));
+        found.as_str().unwrap_or_default().to_owned()
+    }
+
+    pub fn click(&mut self, id: &str) {
+        self.value(&format!("document.getElementById({id:?}).click()"));
+    }
+
+    /// Waits until the element says so.
+    pub fn wait_for(&mut self, id: &str, part: &str) -> String {
+        let deadline = Instant::now() + SOON;
+        loop {
+            let text = self.text(id);
+            if text.contains(part) {
+                return text;
+            }
+            assert!(Instant::now() < deadline, "{id} never says {part:?}: {text:?} {:?}", self.complaints);
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Writes a picture of the whole page where `$HEARTBEAT_SCREENSHOTS` names a directory.
+    pub fn picture(&mut self, name: &str) {
+        let Some(directory) = std::env::var_os("HEARTBEAT_SCREENSHOTS") else { return };
+        let whole = json!({"format": "png", "captureBeyondViewport": true});
+        let picture = self.call("Page.captureScreenshot", whole);
+        let bytes = base64::Engine::decode(
+            &base64::engine::general_purpose::STANDARD,
+            picture["data"].as_str().expect("a picture"),
+        );
+        fs::write(Path::new(&directory).join(format!("{name}.png")), bytes.expect("base64"))
+            .expect("written");
+    }
+
+    pub fn prefers_dark(&mut self) {
+        let dark = json!({"features": [{"name": "prefers-color-scheme", "value": "dark"}]});
+        self.call("Emulation.setEmulatedMedia", dark);
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // sh has become the browser, and its helpers end with it.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,229 @@
+//! What users and scripts of the systems before this one do, word by word: they change nothing.
+
+use super::client::{get, post};
+use crate::support::daemon::Setup;
+use crate::support::eventually;
+use crate::support::server::{Reply, Server};
+use serde_json::{Value, json};
+use std::net::TcpListener;
+
+#[test]
+fn the_meeting_status_has_its_fields() {
+    let server = Server::always(Reply::ok());
+    let daemon = Setup::new()
+        .to(&server.url("/"))
+        .token("t0ken")
+        .key("heartbeat.format", "meeting")
+        .key("heartbeat.device_key", "barn-cam-01-secret")
+        .start();
+    server.request();
+    eventually("the acknowledged heartbeat is told", || {
+        get("/api/meeting/status").to(&daemon).json()["connected"] == true
+    });
+    let status = get("/api/meeting/status").to(&daemon).json();
+    for field in [
+        "enabled",
+        "connected",
+        "last_heartbeat",
+        "last_heartbeat_ago",
+        "last_error",
+        "device_info",
+        "provisioned",
+        "configured",
+        "device_key",
+        "api_url",
+        "heartbeat_interval",
+        "heartbeat_thread_running",
+    ] {
+        assert!(status.get(field).is_some(), "{field}: {status}");
+    }
+    for yes in ["enabled", "connected", "provisioned", "configured", "heartbeat_thread_running"] {
+        assert_eq!(status[yes], true, "{yes}: {status}");
+    }
+    assert_eq!(status["last_error"], Value::Null);
+    assert_eq!(status["device_key"], "barn****");
+    assert_eq!(status["heartbeat_interval"], 1);
+    assert_eq!(status["api_url"], server.url("/").trim_end_matches('/'));
+    let moment = status["last_heartbeat"].as_str().expect("ISO 8601");
+    assert!(moment.len() == 20 && moment.ends_with('Z') && moment.contains('T'), "{moment}");
+    let (number, unit) =
+        status["last_heartbeat_ago"].as_str().and_then(|text| text.split_once(' ')).expect("two words");
+    assert!(number.parse::<u64>().is_ok() && unit.starts_with("second"), "{status}");
+    assert!(status["last_heartbeat_ago_seconds"].is_number());
+    let text = status.to_string();
+    assert!(!text.contains("t0ken") && !text.contains("secret"), "{text}");
+}
+
+#[test]
+fn a_meeting_status_without_a_server_says_so_and_fakes_nothing() {
+    let daemon = Setup::new().start();
+    let status = get("/api/meeting/status").to(&daemon).json();
+    for no in ["enabled", "connected", "provisioned", "configured"] {
+        assert_eq!(status[no], false, "{no}: {status}");
+    }
+    for nothing in ["last_heartbeat", "last_heartbeat_ago", "device_key", "api_url"] {
+        assert_eq!(status[nothing], Value::Null, "{nothing}: {status}");
+    }
+}
+
+#[test]
+fn a_failure_is_the_last_error() {
+    let server = Server::always(Reply::status(500));
+    let daemon = Setup::new().to(&server.url("/")).start();
+    eventually("the failure is told", || {
+        let status = get("/api/meeting/status").to(&daemon).json();
+        status["connected"] == false && status["last_error"].as_str().is_some_and(|e| e.contains("500"))
+    });
+}
+
+#[test]
+fn a_heartbeat_can_be_triggered_and_one_that_waits_will_do() {
+    let server = Server::always(Reply::ok());
+    let daemon = Setup::new().to(&server.url("/")).interval("1h").start();
+    server.request();
+    let answer = post("/api/meeting/heartbeat").to(&daemon);
+    assert_eq!((answer.status, answer.json()), (202, json!({"triggered": true})));
+    assert_eq!(server.request().json()["reason"], "trigger");
+    // While one is on its way to a slow server, one more may wait.
+    server.become_one_that(|_| Reply::Hang);
+    let triggered = || post("/api/meeting/heartbeat").to(&daemon).json()["triggered"] == true;
+    eventually("a second one that waits is told so", || !triggered());
+}
+
+#[test]
+fn the_latest_stats_are_what_the_file_holds() {
+    let server = Server::always(Reply::ok());
+    let daemon = Setup::new().to(&server.url("/")).interval("1h").key("heartbeat.format", "streamer").start();
+    server.request();
+    let file = daemon.snapshot();
+    eventually("the heartbeat is told", || get("/api/heartbeat").to(&daemon).status == 200);
+    let stats = get("/api/heartbeat").to(&daemon).json();
+    assert_eq!(stats, file);
+    assert!(stats["fan_rpm"].is_string(), "in the form of the original: {stats}");
+}
+
+/// A camera that accepts, and one whose port is closed.
+fn cameras() -> (TcpListener, u16) {
+    let camera = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = camera.local_addr().expect("bound").port();
+    (camera, port)
+}
+
+const GATE: &str = "aa:bb:cc:dd:ee:01";
+
+#[test]
+fn a_camera_is_added_listed_checked_and_found() {
+    let (_camera, port) = cameras();
+    let daemon = Setup::new().toml("cameras.tcp_port", &port.to_string()).start();
+    let empty = get("/api/dhcp/cameras").to(&daemon).json();
+    assert_eq!(empty, json!({"cameras": [], "count": 0}));
+
+    let new = json!({"hostname": "gate", "ip_address": "127.0.0.1", "mac_address": "AA:BB:CC:DD:EE:01",
+        "status": "connected"});
+    let added = post("/api/dhcp/cameras").json(&new).to(&daemon);
+    assert_eq!(added.status, 201, "{added:?}");
+    let added = added.json();
+    assert_eq!(added["status"], "success");
+    assert_eq!(added["message"], "Camera added successfully");
+    assert_eq!(added["camera"]["hostname"], "gate");
+    assert_eq!(added["camera"]["mac_address"], GATE);
+
+    let checked = post("/api/dhcp/cameras/heartbeat").to(&daemon);
+    assert_eq!(checked.status, 200, "{checked:?}");
+    let checked = checked.json();
+    assert_eq!(
+        (&checked["status"], &checked["message"]),
+        (&json!("success"), &json!("Heartbeat check completed"))
+    );
+    let camera = &checked["cameras"][GATE];
+    assert_eq!(camera["hostname"], "gate");
+    assert_eq!(camera["ip_address"], "127.0.0.1");
+    assert_eq!((&camera["reachable"], &camera["status"]), (&json!(true), &json!("connected")), "{checked}");
+    assert!(camera["last_seen"].as_str().is_some_and(|seen| seen.ends_with('Z')), "{checked}");
+
+    let all = get("/api/dhcp/cameras").to(&daemon).json();
+    assert_eq!(all["count"], 1);
+    assert_eq!(all["cameras"][0]["mac_address"], GATE);
+    for path in ["/api/dhcp/cameras/", "/api/cameras/"] {
+        for mac in ["AA:BB:CC:DD:EE:01", "aa%3Abb%3acc:dd:ee:01", "aa-bb-cc-dd-ee-01"] {
+            let one = get(&format!("{path}{mac}")).to(&daemon);
+            assert_eq!((one.status, &one.json()["status"]), (200, &json!("connected")), "{one:?}");
+        }
+    }
+}
+
+#[test]
+fn a_camera_that_nobody_knows_is_not_found() {
+    let daemon = Setup::new().start();
+    for path in ["/api/dhcp/cameras/", "/api/cameras/"] {
+        let answer = get(&format!("{path}AA:bb:cc:dd:ee:99")).to(&daemon);
+        assert_eq!(answer.status, 404);
+        assert_eq!(answer.json(), json!({"error": "Camera not found", "mac_address": "aa:bb:cc:dd:ee:99"}));
+    }
+    let nonsense = get("/api/dhcp/cameras/%3Cscript%3E").to(&daemon);
+    assert_eq!((nonsense.status, nonsense.json()["mac_address"].as_str()), (404, Some("<script>")));
+}
+
+#[test]
+fn dnsmasq_tells_of_a_camera_that_comes_and_goes() {
+    let (_camera, port) = cameras();
+    let daemon = Setup::new()
+        .toml("cameras.hostname_patterns", "[\"gate*\"]")
+        .toml("cameras.tcp_port", &port.to_string())
+        .start();
+    let event = |action: &str, hostname: &str, mac: &str| {
+        let event = json!({"action": action, "mac_address": mac, "ip_address": "127.0.0.1",
+            "hostname": hostname, "timestamp": "2026-01-21T14:30:00Z"});
+        let answer = post("/api/dhcp/event").json(&event).to(&daemon);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let told = answer.json();
+        assert_eq!((&told["status"], &told["message"]), (&json!("success"), &json!("DHCP event processed")));
+        assert_eq!(told["data"]["action"], action);
+    };
+    let status = |mac: &str| get(&format!("/api/dhcp/cameras/{mac}")).to(&daemon).json()["status"].clone();
+    event("add", "phone-of-anna", "aa:bb:cc:dd:ee:02");
+    event("add", "gate-1", GATE);
+    eventually("the camera is connected", || status(GATE) == "connected");
+    assert_eq!(get("/api/dhcp/cameras").to(&daemon).json()["count"], 1, "a phone is no camera");
+    event("del", "gate-1", GATE);
+    eventually("the camera is gone", || status(GATE) == "disconnected");
+}
+
+#[test]
+fn what_is_told_of_a_camera_must_make_sense() {
+    let daemon = Setup::new().start();
+    let good = json!({"hostname": "gate", "ip_address": "10.0.0.7", "mac_address": GATE, "action": "add"});
+    let with = |key: &str, value: Value| {
+        let mut told = good.clone();
+        told[key] = value;
+        told.to_string()
+    };
+    let without = |key: &str| {
+        let mut told = good.clone();
+        told.as_object_mut().and_then(|told| told.remove(key));
+        told.to_string()
+    };
+    let both: [(String, &str); 9] = [
+        (String::new(), "the body is not the JSON"),
+        ("{".into(), "the body is not the JSON"),
+        ("[]".into(), "the body is not the JSON"),
+        ("[".repeat(10_000), "the body is not the JSON"),
+        (with("hostname", json!(5)), "the body is not the JSON"),
+        (without("mac_address"), "Missing required fields: "),
+        (with("mac_address", json!("gate")), "expected a MAC address"),
+        (with("ip_address", json!("10.0.0")), "expected an IP address"),
+        (with("hostname", json!("<b>gate</b>")), "expected a hostname"),
+    ];
+    let event_only = [
+        (without("action"), "Missing required fields: "),
+        (with("action", json!("tftp")), "expected action"),
+    ];
+    let cases = both.iter().flat_map(|case| [("/api/dhcp/cameras", case), ("/api/dhcp/event", case)]);
+    for (path, (body, problem)) in cases.chain(event_only.iter().map(|case| ("/api/dhcp/event", case))) {
+        let answer =
+            post(path).header("Content-Type", "application/json; charset=utf-8").body(body).to(&daemon);
+        assert_eq!(answer.status, 400, "{path} {body:.100}: {answer:?}");
+        assert!(answer.error().starts_with(problem), "{path} {body:.100}: {answer:?}");
+    }
+    assert_eq!(get("/api/dhcp/cameras").to(&daemon).json()["count"], 0);
+}

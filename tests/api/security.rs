@@ -1,0 +1,207 @@
+//! Who may do what: from the socket, from loopback, from another machine, from a page of another site.
+
+use super::client::{Ask, get, post};
+use crate::support::daemon::{Daemon, PROGRAM, Setup};
+use crate::support::namespace::Namespace;
+use crate::support::server::{Reply, Server};
+use crate::support::{eventually, skip};
+use std::net::SocketAddr;
+use std::process::Command;
+
+const TRIGGER: &str = "/api/meeting/heartbeat";
+const TOKEN: &str = "0123456789abcdef";
+
+fn trigger() -> Ask {
+    post(TRIGGER)
+}
+
+#[test]
+fn a_page_of_another_site_cannot_change_anything_through_a_browser() {
+    let daemon = Setup::new().start();
+    let own = format!("http://{}", daemon.api_address());
+    for (name, value) in [
+        ("Origin", "http://evil.example"),
+        ("Origin", "null"),
+        ("Origin", "http://127.0.0.1"),
+        ("Origin", "http://127.0.0.1:1"),
+        ("Origin", "file://"),
+        ("Sec-Fetch-Site", "cross-site"),
+        ("Sec-Fetch-Site", "same-site"),
+        ("Sec-Fetch-Site", "anything new"),
+    ] {
+        let answer = trigger().header(name, value).to(&daemon);
+        assert_eq!(answer.status, 403, "{name}: {value}");
+        assert!(answer.error().contains("another site"), "{answer:?}");
+    }
+    for (name, value) in
+        [("Origin", own.as_str()), ("Sec-Fetch-Site", "same-origin"), ("Sec-Fetch-Site", "none")]
+    {
+        assert_eq!(trigger().header(name, value).to(&daemon).status, 202, "{name}: {value}");
+    }
+    // A link from elsewhere may lead to the page.
+    assert_eq!(get("/").header("Sec-Fetch-Site", "cross-site").to(&daemon).status, 200);
+}
+
+#[test]
+fn a_name_that_was_made_to_point_here_is_refused() {
+    let daemon = Setup::new().start();
+    let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let port = daemon.api_address().port();
+    for host in [
+        "evil.example",
+        "evil.example:5000",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example",
+        "[::1",
+        "::1]",
+        "",
+    ] {
+        for ask in [get("/api/status"), trigger(), get("/nix")] {
+            let answer = ask.header("Host", host).to(&daemon);
+            assert!(matches!(answer.status, 400 | 403), "{host}: {answer:?}");
+        }
+    }
+    let own = [
+        "localhost".to_owned(),
+        format!("LocalHost:{port}"),
+        "127.0.0.1".into(),
+        "[::1]:5000".into(),
+        "192.168.1.7:5000".into(),
+        hostname.clone(),
+        format!("{hostname}:{port}"),
+        format!("{hostname}.local"),
+    ];
+    for host in &own {
+        assert_eq!(get("/api/status").header("Host", host).to(&daemon).status, 200, "{host}");
+    }
+}
+
+#[test]
+fn what_a_proxy_passes_on_is_another_machines() {
+    let daemon = Setup::new().start();
+    for name in ["X-Forwarded-For", "Forwarded", "X-Real-IP"] {
+        let answer = trigger().header(name, "192.0.2.7").to(&daemon);
+        assert_eq!(answer.status, 403, "{name}");
+        let status = get("/api/status").header(name, "192.0.2.7").to(&daemon);
+        assert_eq!((status.status, &status.json()["trusted"]), (200, &false.into()), "{name}");
+    }
+}
+
+#[test]
+fn through_the_socket_everything_is_allowed() {
+    let daemon = Setup::new().start();
+    daemon.api_address();
+    let answer = trigger().header("Host", "whatever").through_the_socket_of(&daemon);
+    assert_eq!(answer.status, 202, "{answer:?}");
+    assert_eq!(get("/api/status").through_the_socket_of(&daemon).json()["trusted"], true);
+}
+
+/// A daemon in a namespace of its own, open to its network, and a token where one is wanted.
+struct Lan {
+    namespace: Namespace,
+    daemon: Daemon,
+    address: SocketAddr,
+}
+
+fn lan(token: Option<&str>) -> Option<Lan> {
+    let Ok(namespace) = Namespace::new() else {
+        skip("making a network namespace takes root");
+        return None;
+    };
+    // An address of its own is not loopback, although nothing leaves the machine.
+    namespace.ip("addr add 10.7.0.1/24 dev lo");
+    let setup = Setup::new().key("api.listen", "10.7.0.1:5000");
+    let setup = match token {
+        Some(token) => {
+            let file = setup.scratch().file("api-token", token);
+            setup.key("api.token_file", &file)
+        }
+        None => setup,
+    };
+    let daemon = namespace.enter(|| setup.start_as(Command::new(PROGRAM)));
+    let address = daemon.api_address();
+    Some(Lan { namespace, daemon, address })
+}
+
+impl Lan {
+    fn ask(&self, ask: Ask) -> super::client::Answer {
+        self.namespace.enter(|| ask.at(self.address))
+    }
+}
+
+#[test]
+fn another_machine_may_read_and_without_a_token_nothing_else() {
+    let Some(lan) = lan(None) else { return };
+    for path in ["/", "/api/status", "/metrics", "/healthz", "/api/cameras", "/api/meeting/status"] {
+        assert_eq!(lan.ask(get(path)).status, 200, "{path}");
+    }
+    assert_eq!(lan.ask(get("/api/status")).json()["trusted"], false);
+    for path in [TRIGGER, "/api/heartbeat", "/api/dhcp/cameras", "/api/dhcp/event", "/api/cameras/heartbeat"]
+    {
+        for ask in [
+            post(path),
+            post(path).header("Authorization", "Bearer "),
+            post(path).header("Authorization", "Bearer x"),
+        ] {
+            let answer = lan.ask(ask);
+            assert_eq!(answer.status, 403, "{path}");
+            assert!(answer.error().contains("token_file"), "{answer:?}");
+        }
+    }
+    assert!(lan.daemon.is_running());
+}
+
+#[test]
+fn another_machine_may_change_something_with_the_token_alone() {
+    let Some(lan) = lan(Some(TOKEN)) else { return };
+    for wrong in [
+        "Bearer",
+        "Bearer ",
+        "Bearer 0123456789abcdee",
+        "Bearer 0123456789abcdef0",
+        "Basic 0123456789abcdef",
+        TOKEN,
+    ] {
+        let answer = lan.ask(trigger().header("Authorization", wrong));
+        assert_eq!((answer.status, answer.header("www-authenticate")), (401, Some("Bearer")), "{wrong}");
+        assert!(!answer.body.contains(TOKEN));
+    }
+    assert_eq!(lan.ask(trigger()).status, 401);
+    let with = |ask: Ask| ask.header("Authorization", &format!("Bearer {TOKEN}"));
+    assert_eq!(lan.ask(with(trigger())).status, 202);
+    assert_eq!(lan.ask(with(get("/api/status"))).json()["trusted"], true);
+    // A browser would send it along only for a page of this machine's own.
+    assert_eq!(lan.ask(with(get("/metrics").header("Host", "barn.example"))).status, 200);
+}
+
+#[test]
+fn another_machine_does_not_learn_where_recordings_lie() {
+    let Some(lan) = lan(None) else { return };
+    let recordings = lan.daemon.setup().scratch().path().join("recordings");
+    std::fs::create_dir(&recordings).expect("a directory");
+    std::fs::write(recordings.join("secret-name.mp4"), "x").expect("written");
+    let mut lan = lan;
+    lan.daemon.reconfigure("activity.recording_dir", &format!("{recordings:?}"));
+    let own = std::process::id();
+    let pidfile = lan.daemon.setup().scratch().file("recorder.pid", &own.to_string());
+    lan.daemon.reconfigure("activity.recording", &format!("{{ pidfile = {pidfile:?} }}"));
+    lan.daemon.signal(rustix::process::Signal::HUP);
+    eventually("whoever is trusted sees the file", || {
+        get("/api/status").through_the_socket_of(&lan.daemon).body.contains("secret-name")
+    });
+    for path in ["/api/status", "/api/heartbeat", "/metrics", "/api/meeting/status"] {
+        assert!(!lan.ask(get(path)).body.contains("secret-name"), "{path}");
+    }
+}
+
+#[test]
+fn a_token_that_cannot_be_read_is_a_fault_of_the_configuration() {
+    let server = Server::always(Reply::ok());
+    let setup = Setup::new().to(&server.url("/")).key("api.token_file", "/nonexistent/token");
+    for command in ["check-config", "run"] {
+        let ended = setup.run(&[command]);
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert_eq!(ended.status.code(), Some(78), "{command}: {said}");
+        assert!(said.contains("[api] token_file"), "{command}: {said}");
+    }
+}
