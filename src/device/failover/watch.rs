@@ -29,8 +29,11 @@ const UPSTREAM: Duration = Duration::from_secs(1);
 const UPSTREAM_SHORT: Duration = Duration::from_millis(800);
 /// Below the 500 ms between two looks.
 const UPSTREAM_BRIEF: Duration = Duration::from_millis(450);
-/// At a wake-up after so long the lock file is looked at, whether or not anything is to be switched.
-const LOCK: Duration = Duration::from_secs(1);
+/// At a wake-up after so long the lock file is looked at, whether or not anything is to be switched: only what is told
+/// of the state depends on it then.
+const LOCK: Duration = Duration::from_secs(5);
+/// While another process holds it, a switch may be waiting.
+const LOCK_HELD: Duration = Duration::from_secs(1);
 const PORTAL: Duration = Duration::from_secs(3);
 
 /// Why the loop ended.
@@ -59,7 +62,8 @@ pub struct Watch<'a> {
     told: Option<(Option<String>, State, Vec<UplinkState>)>,
     manual_until: Option<Instant>,
     next_due: Option<Instant>,
-    lock_seen: Option<Instant>,
+    /// When the lock file was looked at, and whether somebody held it.
+    lock_seen: Option<(Instant, bool)>,
     /// The first choice cuts no connection: the first heartbeat may be on its way.
     begun: bool,
 }
@@ -332,12 +336,14 @@ impl<'a> Watch<'a> {
 
     /// Before a switch, and now and then.
     fn look_at_the_lock(&mut self, now: Instant) {
-        let recent = self.lock_seen.is_some_and(|seen| now < seen + LOCK);
+        let recent =
+            self.lock_seen.is_some_and(|(seen, held)| now < seen + if held { LOCK_HELD } else { LOCK });
         if recent && !self.uplinks.would_switch(now) {
             return;
         }
-        self.lock_seen = Some(now);
-        self.uplinks.learn(Event::Locked(is_locked(&self.config.lock_file)), now);
+        let held = is_locked(&self.config.lock_file);
+        self.lock_seen = Some((now, held));
+        self.uplinks.learn(Event::Locked(held), now);
     }
 
     fn report(&mut self, decision: &Decision) {
