@@ -286,6 +286,7 @@ fn connection_of(socket: &Socket) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
     use std::thread;
 
@@ -353,6 +354,23 @@ mod tests {
         caller.join().expect("no panic").expect_err("cut");
         assert!(begin.elapsed() < LONG / 2);
         assert!(line.end());
+    }
+
+    #[test]
+    fn what_a_cut_connection_still_had_to_send_is_dropped_with_it() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let line = Line::default();
+        line.begin();
+        let address = listener.local_addr().expect("bound");
+        let socket = dial(&line, &[address], None, LONG).expect("connected");
+        let (mut server, _) = listener.accept().expect("a connection");
+        // More than both ends hold: a part is still in our queue, as on an uplink that has died.
+        while (&*socket).write(&[0; 64 * 1024]).is_ok() {}
+        line.cut();
+        drop(socket);
+        // A queue that is not dropped would arrive to its end, and then an orderly close.
+        let error = server.read_to_end(&mut Vec::new()).expect_err("a reset, whatever was under way");
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     }
 
     fn uplink(index: u32, name: &str) -> Uplink {
