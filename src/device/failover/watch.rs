@@ -35,6 +35,9 @@ const LOCK: Duration = Duration::from_secs(5);
 /// While another process holds it, a switch may be waiting.
 const LOCK_HELD: Duration = Duration::from_secs(1);
 const PORTAL: Duration = Duration::from_secs(3);
+/// Between two attempts to bring the heartbeat's connection to the active uplink. One on which connecting takes longer
+/// than its head start would lose each race, and each costs a handshake.
+const RETURN: Duration = Duration::from_secs(60);
 
 /// Why the loop ended.
 #[derive(Debug)]
@@ -64,6 +67,8 @@ pub struct Watch<'a> {
     next_due: Option<Instant>,
     /// When the lock file was looked at, and whether somebody held it.
     lock_seen: Option<(Instant, bool)>,
+    /// When the heartbeat's connection was last told to come over the active uplink.
+    returned: Option<Instant>,
     /// The first choice cuts no connection: the first heartbeat may be on its way.
     begun: bool,
 }
@@ -105,6 +110,7 @@ impl<'a> Watch<'a> {
             manual_until: None,
             next_due: None,
             lock_seen: None,
+            returned: None,
             begun: false,
         };
         watch.kernel.doubt();
@@ -216,6 +222,9 @@ impl<'a> Watch<'a> {
                 (Target::Portal(_), Err(ProbeError::Portal)) => Event::Portal { index, free: Some(false) },
                 (Target::Portal(_), Err(_)) => Event::Portal { index, free: None },
             };
+            if let Event::Upstream { index, works: Some(true) } = event {
+                self.bring_back(index, now);
+            }
             self.uplinks.learn(event, now);
         }
         let answers = self.gateways.as_mut().map(|gateways| gateways.finished(now)).unwrap_or_default();
@@ -226,6 +235,17 @@ impl<'a> Watch<'a> {
                 Err(NoAnswer::NotAsked) => continue,
             };
             self.uplinks.learn(Event::Gateway { index: answer.index, answers }, now);
+        }
+    }
+
+    /// A standby that won a race keeps the connection, and may be metered: once the active uplink is seen to work, the
+    /// next heartbeat is dialled over it.
+    fn bring_back(&mut self, works: u32, now: Instant) {
+        let Some((active, name)) = self.ranked.as_ref().and_then(|ranked| ranked.first()) else { return };
+        let elsewhere = self.outside.line.over().is_some_and(|over| over != *name);
+        if *active == works && elsewhere && self.returned.is_none_or(|returned| now >= returned + RETURN) {
+            self.returned = Some(now);
+            self.outside.line.renew();
         }
     }
 

@@ -40,6 +40,8 @@ pub struct Line {
     /// Since the last [`Line::begin`].
     cut: AtomicBool,
     dialled: AtomicU64,
+    /// The kept connection is not to be used again.
+    stale: AtomicBool,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -103,6 +105,17 @@ impl Line {
         }
     }
 
+    /// The next heartbeat dials anew: the kept connection leads over an uplink that is no longer the one to use. What is
+    /// on its way is left alone.
+    pub fn renew(&self) {
+        self.stale.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the kept connection may be used again.
+    pub fn is_fresh(&self) -> bool {
+        !self.stale.load(Ordering::Relaxed)
+    }
+
     /// How many connections have been dialled: it tells a new connection from a kept one.
     pub fn dialled(&self) -> u64 {
         self.dialled.load(Ordering::Relaxed)
@@ -161,6 +174,7 @@ pub fn dial(
     limit: Duration,
 ) -> io::Result<Arc<Socket>> {
     line.dialled.fetch_add(1, Ordering::Relaxed);
+    line.stale.store(false, Ordering::Relaxed);
     let deadline = Instant::now() + limit;
     let uplinks = lock(&line.uplinks).clone();
     // Without an answer of netlink the uplinks are as good a guess as any.
