@@ -363,7 +363,10 @@ pub struct Traffic {
 /// What heartbeat-monitor answers. Another server's answer, or none, is as good.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
-    /// The interval that the monitor expects, in seconds.
+    /// The interval that the monitor expects, in seconds: what it was told, or what its own threshold is made for. It
+    /// is information, and the daemon keeps the pace of its configuration: how soon an outage shows is the operator's
+    /// choice, which neither a mistake on the server nor somebody who has taken it over may stretch; a server with too
+    /// much to do says 429 or 503 with `Retry-After`, which is obeyed.
     pub interval_s: f64,
     /// Unix time by the monitor's clock.
     pub server_time: f64,

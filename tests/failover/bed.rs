@@ -71,9 +71,13 @@ fn an_ipv6_bed_a_shared_subnet_and_a_long_way_reach_the_server() {
         reachable(&net, &server, &["eth0", "wlan0"]);
     }
     let Some((net, server)) = bed(shapes[2]) else { return };
-    let begin = Instant::now();
-    reach(&net, server.address(), "eth0").expect("reached");
-    assert!(begin.elapsed() >= Duration::from_millis(40), "one round trip: {:?}", begin.elapsed());
+    // On a busy machine one try may take longer than its limit.
+    eventually("the server is reached over the long way", || {
+        let begin = Instant::now();
+        let reached = reach(&net, server.address(), "eth0").is_ok();
+        assert!(begin.elapsed() >= Duration::from_millis(40), "one round trip: {:?}", begin.elapsed());
+        reached
+    });
 }
 
 #[test]

@@ -10,9 +10,8 @@ use std::time::{Duration, Instant};
 
 const AT_ONCE: Duration = Duration::from_millis(50);
 
-#[test]
-fn without_ipv4_heartbeats_and_failover_work_over_ipv6() {
-    let mut plan = Plan::new("routes");
+fn without_ipv4(mode: &'static str) {
+    let mut plan = Plan::new(mode);
     plan.shape = Shape { ipv6: true, ..Shape::default() };
     plan.keys = &[("network.connectivity_check", "\"[2001:4860:4860::8888]:53\"")];
     let Some(rig) = plan.start() else { return };
@@ -21,6 +20,16 @@ fn without_ipv4_heartbeats_and_failover_work_over_ipv6() {
     rig.fails_over(cut, AT_ONCE, "wlan1", "failover_to_wlan1");
     rig.net.carrier("eth0", true);
     rig.next_over("eth0");
+}
+
+#[test]
+fn without_ipv4_heartbeats_and_failover_work_over_ipv6_with_routes() {
+    without_ipv4("routes");
+}
+
+#[test]
+fn without_ipv4_heartbeats_and_failover_work_over_ipv6_with_observe() {
+    without_ipv4("observe");
 }
 
 #[test]

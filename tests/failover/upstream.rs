@@ -105,3 +105,15 @@ fn a_captive_portal_is_marked_and_nothing_fails_back_to_it() {
     rig.net.router.nft("delete table ip portal_eth0");
     comes_back(&rig);
 }
+
+#[test]
+fn a_connection_that_a_standby_won_comes_back_to_the_uplink_in_use() {
+    let Some(rig) = Plan::new("routes").start() else { return };
+    rig.settle_on_all();
+    rig.net.drop_upstream("eth0");
+    rig.daemon.signal(rustix::process::Signal::USR1);
+    rig.next_over("wlan1");
+    // Before the probes have made up their mind: eth0 stays the one in use, and only the connection is elsewhere.
+    rig.net.restore_upstream("eth0");
+    rig.wait("over eth0 again", |seen| rig.came_over(seen, "eth0") && active(seen) == "eth0");
+}

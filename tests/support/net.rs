@@ -16,6 +16,7 @@ use socket2::SockRef;
 use std::fmt::Write;
 use std::io;
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener};
+use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
 use std::thread;
@@ -35,8 +36,17 @@ pub struct Shape {
     pub shared: bool,
     /// eth0's cable is one in user space, for its carrier.
     pub tap: bool,
+    /// All cables are: what the router does with a packet is not charged to the sender, as a veth's other end is.
+    pub taps: bool,
     /// From the router to the internet, one way.
     pub delay: Duration,
+}
+
+impl Shape {
+    /// So many of the uplinks have cables in user space.
+    fn taps(self) -> usize {
+        if self.taps { UPLINKS.len() } else { usize::from(self.tap) }
+    }
 }
 
 /// Gone with all links, rules and addresses once it is dropped.
@@ -45,8 +55,8 @@ pub struct Net {
     pub router: Namespace,
     pub internet: Namespace,
     shape: Shape,
-    /// To eth0, if the shape says so.
-    tap: Option<Cable>,
+    /// To the first uplinks, as many as the shape says.
+    taps: Vec<Cable>,
     _slow: Option<Cable>,
 }
 
@@ -64,10 +74,13 @@ impl Net {
         }
         router.sysctl("ipv4/ip_forward", 1);
         router.sysctl("ipv6/conf/all/forwarding", 1);
-        let cable = |is_wanted: bool, a, b, delay| is_wanted.then(|| Cable::between(a, b, delay)).transpose();
-        let tap = cable(shape.tap, (&device, "eth0"), (&router, "p-eth0"), Duration::ZERO)?;
-        let slow = cable(!shape.delay.is_zero(), (&router, "wan"), (&internet, "wan"), shape.delay)?;
-        let net = Net { device, router, internet, shape, tap, _slow: slow };
+        let tap = |uplink: &&str| {
+            Cable::between((&device, uplink), (&router, &format!("p-{uplink}")), Duration::ZERO)
+        };
+        let taps = UPLINKS.iter().take(shape.taps()).map(tap).collect::<io::Result<_>>()?;
+        let slow = || Cable::between((&router, "wan"), (&internet, "wan"), shape.delay);
+        let slow = (!shape.delay.is_zero()).then(slow).transpose()?;
+        let net = Net { device, router, internet, shape, taps, _slow: slow };
         net.connect_internet();
         net.connect_uplinks();
         Ok(net)
@@ -99,7 +112,7 @@ impl Net {
             router.push_str("link add br0 type bridge\nlink set br0 up\naddr add 10.9.0.1/24 dev br0\n");
         }
         for (number, uplink) in UPLINKS.iter().enumerate() {
-            if !(self.shape.tap && number == 0) {
+            if number >= self.shape.taps() {
                 // An index of its own: where both ends of a veth have the same one, the kernel tells the loss of
                 // the carrier 300-700 ms late.
                 let (index, device) = (101 + number, self.device.path());
@@ -212,7 +225,7 @@ impl Net {
 
     /// The same for the cable in user space: as a driver tells it.
     pub fn carrier_of_tap(&self, on: bool) {
-        self.tap.as_ref().expect("the shape has it").carrier(on);
+        self.taps.first().expect("the shape has it").carrier(on);
     }
 
     /// Behind the router, nothing goes through any more, without a word; the gateway itself answers.
@@ -310,9 +323,11 @@ pub fn obstacle() -> Option<&'static str> {
     OBSTACLE.get_or_init(examine).as_deref()
 }
 
-/// What the daemon is started with in a [`Net`]: its lock is this test's own.
+/// What the daemon is started with in a [`Net`]: its lock is this test's own, and its files are in memory, as those in
+/// /run are. On a disk the rename of the snapshot file flushes it first, and a heartbeat that comes right after another
+/// waits for that (up to 386 ms were seen here).
 pub fn setup(mode: &str) -> Setup {
-    let scratch = Scratch::new();
+    let scratch = Scratch::under(Path::new("/dev/shm"));
     let lock = scratch.path().join("failover.lock").to_str().expect("UTF-8").to_owned();
     Setup::under(scratch).key("network.mode", mode).key("network.lock_file", &lock)
 }

@@ -154,10 +154,13 @@ impl Kernel {
     pub fn receive(&mut self, mut neighbour: impl FnMut(&Neighbour)) -> io::Result<bool> {
         let (mut changed, table) = (false, &mut self.table);
         let lost = self.events.receive(|change| {
+            // An answer of a gateway comes alone; what happens to links comes in a crowd.
+            let more = !matches!(change, Change::Neighbour(_));
             if let Change::Neighbour(event) = &change {
                 neighbour(event);
             }
             changed |= table.apply(change);
+            more
         })?;
         self.stale |= changed || lost;
         Ok(changed)

@@ -29,9 +29,15 @@ const UPSTREAM: Duration = Duration::from_secs(1);
 const UPSTREAM_SHORT: Duration = Duration::from_millis(800);
 /// Below the 500 ms between two looks.
 const UPSTREAM_BRIEF: Duration = Duration::from_millis(450);
-/// At a wake-up after so long the lock file is looked at, whether or not anything is to be switched.
-const LOCK: Duration = Duration::from_secs(1);
+/// At a wake-up after so long the lock file is looked at, whether or not anything is to be switched: only what is told
+/// of the state depends on it then.
+const LOCK: Duration = Duration::from_secs(5);
+/// While another process holds it, a switch may be waiting.
+const LOCK_HELD: Duration = Duration::from_secs(1);
 const PORTAL: Duration = Duration::from_secs(3);
+/// Between two attempts to bring the heartbeat's connection to the active uplink. One on which connecting takes longer
+/// than its head start would lose each race, and each costs a handshake.
+const RETURN: Duration = Duration::from_secs(60);
 
 /// Why the loop ended.
 #[derive(Debug)]
@@ -59,7 +65,10 @@ pub struct Watch<'a> {
     told: Option<(Option<String>, State, Vec<UplinkState>)>,
     manual_until: Option<Instant>,
     next_due: Option<Instant>,
-    lock_seen: Option<Instant>,
+    /// When the lock file was looked at, and whether somebody held it.
+    lock_seen: Option<(Instant, bool)>,
+    /// When the heartbeat's connection was last told to come over the active uplink.
+    returned: Option<Instant>,
     /// The first choice cuts no connection: the first heartbeat may be on its way.
     begun: bool,
 }
@@ -101,6 +110,7 @@ impl<'a> Watch<'a> {
             manual_until: None,
             next_due: None,
             lock_seen: None,
+            returned: None,
             begun: false,
         };
         watch.kernel.doubt();
@@ -212,6 +222,9 @@ impl<'a> Watch<'a> {
                 (Target::Portal(_), Err(ProbeError::Portal)) => Event::Portal { index, free: Some(false) },
                 (Target::Portal(_), Err(_)) => Event::Portal { index, free: None },
             };
+            if let Event::Upstream { index, works: Some(true) } = event {
+                self.bring_back(index, now);
+            }
             self.uplinks.learn(event, now);
         }
         let answers = self.gateways.as_mut().map(|gateways| gateways.finished(now)).unwrap_or_default();
@@ -222,6 +235,17 @@ impl<'a> Watch<'a> {
                 Err(NoAnswer::NotAsked) => continue,
             };
             self.uplinks.learn(Event::Gateway { index: answer.index, answers }, now);
+        }
+    }
+
+    /// A standby that won a race keeps the connection, and may be metered: once the active uplink is seen to work, the
+    /// next heartbeat is dialled over it.
+    fn bring_back(&mut self, works: u32, now: Instant) {
+        let Some((active, name)) = self.ranked.as_ref().and_then(|ranked| ranked.first()) else { return };
+        let elsewhere = self.outside.line.over().is_some_and(|over| over != *name);
+        if *active == works && elsewhere && self.returned.is_none_or(|returned| now >= returned + RETURN) {
+            self.returned = Some(now);
+            self.outside.line.renew();
         }
     }
 
@@ -342,12 +366,14 @@ impl<'a> Watch<'a> {
 
     /// Before a switch, and now and then.
     fn look_at_the_lock(&mut self, now: Instant) {
-        let recent = self.lock_seen.is_some_and(|seen| now < seen + LOCK);
+        let recent =
+            self.lock_seen.is_some_and(|(seen, held)| now < seen + if held { LOCK_HELD } else { LOCK });
         if recent && !self.uplinks.would_switch(now) {
             return;
         }
-        self.lock_seen = Some(now);
-        self.uplinks.learn(Event::Locked(is_locked(&self.config.lock_file)), now);
+        let held = is_locked(&self.config.lock_file);
+        self.lock_seen = Some((now, held));
+        self.uplinks.learn(Event::Locked(held), now);
     }
 
     fn report(&mut self, decision: &Decision) {

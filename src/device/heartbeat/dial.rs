@@ -40,6 +40,8 @@ pub struct Line {
     /// Since the last [`Line::begin`].
     cut: AtomicBool,
     dialled: AtomicU64,
+    /// The kept connection is not to be used again.
+    stale: AtomicBool,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -103,6 +105,17 @@ impl Line {
         }
     }
 
+    /// The next heartbeat dials anew: the kept connection leads over an uplink that is no longer the one to use. What is
+    /// on its way is left alone.
+    pub fn renew(&self) {
+        self.stale.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the kept connection may be used again.
+    pub fn is_fresh(&self) -> bool {
+        !self.stale.load(Ordering::Relaxed)
+    }
+
     /// How many connections have been dialled: it tells a new connection from a kept one.
     pub fn dialled(&self) -> u64 {
         self.dialled.load(Ordering::Relaxed)
@@ -161,6 +174,7 @@ pub fn dial(
     limit: Duration,
 ) -> io::Result<Arc<Socket>> {
     line.dialled.fetch_add(1, Ordering::Relaxed);
+    line.stale.store(false, Ordering::Relaxed);
     let deadline = Instant::now() + limit;
     let uplinks = lock(&line.uplinks).clone();
     // Without an answer of netlink the uplinks are as good a guess as any.
@@ -286,6 +300,7 @@ fn connection_of(socket: &Socket) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
     use std::thread;
 
@@ -353,6 +368,23 @@ mod tests {
         caller.join().expect("no panic").expect_err("cut");
         assert!(begin.elapsed() < LONG / 2);
         assert!(line.end());
+    }
+
+    #[test]
+    fn what_a_cut_connection_still_had_to_send_is_dropped_with_it() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let line = Line::default();
+        line.begin();
+        let address = listener.local_addr().expect("bound");
+        let socket = dial(&line, &[address], None, LONG).expect("connected");
+        let (mut server, _) = listener.accept().expect("a connection");
+        // More than both ends hold: a part is still in our queue, as on an uplink that has died.
+        while (&*socket).write(&[0; 64 * 1024]).is_ok() {}
+        line.cut();
+        drop(socket);
+        // A queue that is not dropped would arrive to its end, and then an orderly close.
+        let error = server.read_to_end(&mut Vec::new()).expect_err("a reset, whatever was under way");
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     }
 
     fn uplink(index: u32, name: &str) -> Uplink {

@@ -17,6 +17,12 @@ pub struct SnapshotFile {
 
 impl SnapshotFile {
     pub fn new(path: &Path) -> SnapshotFile {
+        if path.parent().is_some_and(is_on_disk) {
+            log::info!(
+                "{} is on a disk: heartbeats may wait for it, and it wears; with runtime_dir below /run they do not",
+                path.display()
+            );
+        }
         SnapshotFile { path: path.to_owned(), draft: path.with_extension("json.new"), failed: false }
     }
 
@@ -41,6 +47,15 @@ impl SnapshotFile {
     }
 }
 
+/// On ext4 the rename over an old file waits until the new one's content is written: hundreds of milliseconds on a busy
+/// disk, in which no heartbeat leaves.
+fn is_on_disk(directory: &Path) -> bool {
+    /// `linux/magic.h`: tmpfs, ramfs.
+    const IN_MEMORY: [i64; 2] = [0x0102_1994, 0x8584_58f6];
+    // Where it cannot be asked, the first write will say more.
+    rustix::fs::statfs(directory).is_ok_and(|found| !IN_MEMORY.contains(&(found.f_type as i64)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,6 +70,13 @@ mod tests {
             assert_eq!(fs::read_to_string(&path).expect("readable"), content);
         }
         assert_eq!(fs::read_dir(dir.path()).expect("readable").count(), 1);
+    }
+
+    #[test]
+    fn a_file_system_in_memory_is_told_from_a_disk() {
+        assert!(!is_on_disk(Path::new("/dev/shm")));
+        // Stands for a disk: /proc has no magic number of the two.
+        assert!(is_on_disk(Path::new("/proc")) && !is_on_disk(Path::new("/nowhere")));
     }
 
     #[test]

@@ -61,7 +61,7 @@ impl<In: Transport> Connector<In> for Dial {
         })?;
         let config = details.config;
         let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
-        Ok(Some(Either::B(Wired::new(socket, buffers))))
+        Ok(Some(Either::B(Wired::new(self.line.clone(), socket, buffers))))
     }
 }
 
@@ -69,6 +69,7 @@ impl<In: Transport> Connector<In> for Dial {
 /// with the time that is left, where ureq's own transport sets the socket's timeouts anew each time.
 #[derive(Debug)]
 pub struct Wired {
+    line: Arc<Line>,
     socket: Arc<Socket>,
     buffers: LazyBuffers,
     /// ureq hands over head and body one after the other; they leave together, as one segment, when it wants to
@@ -81,8 +82,8 @@ pub struct Wired {
 const MOST_UNSENT: usize = 16 * 1024;
 
 impl Wired {
-    fn new(socket: Arc<Socket>, buffers: LazyBuffers) -> Wired {
-        Wired { socket, buffers, unsent: Vec::new(), born: Instant::now() }
+    fn new(line: Arc<Line>, socket: Arc<Socket>, buffers: LazyBuffers) -> Wired {
+        Wired { line, socket, buffers, unsent: Vec::new(), born: Instant::now() }
     }
 
     fn flush(&mut self, timeout: NextTimeout) -> Result<(), ureq::Error> {
@@ -151,11 +152,13 @@ impl Transport for Wired {
         }
     }
 
-    /// Young enough, not closed, and nothing in it that nobody asked for.
+    /// Young enough, over the right uplink, not closed, and nothing in it that nobody asked for.
     fn is_open(&mut self) -> bool {
         let mut byte = [MaybeUninit::uninit()];
         let silent = |error: io::Error| error.kind() == io::ErrorKind::WouldBlock;
-        self.born.elapsed() < LONGEST_LIFE && self.socket.peek(&mut byte).is_err_and(silent)
+        self.born.elapsed() < LONGEST_LIFE
+            && self.line.is_fresh()
+            && self.socket.peek(&mut byte).is_err_and(silent)
     }
 }
 

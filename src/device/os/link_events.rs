@@ -5,12 +5,13 @@
 use super::links::{
     Address, IFLA_OPERSTATE, LINK_HEADER, Link, RTM_NEWADDR, RTM_NEWLINK, parse_address, parse_link,
 };
-use super::neighbours::{Neighbour, RTM_DELNEIGH, RTM_NEWNEIGH};
+use super::neighbours::{NUD_DELAY, NUD_INCOMPLETE, NUD_PROBE, Neighbour, RTM_DELNEIGH, RTM_NEWNEIGH};
 use super::netlink::{MSG_TRUNC, attribute, messages};
 use super::routes::{RTM_DELROUTE, RTM_NEWROUTE};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
 use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_recv_buffer_size_force};
+use socket2::{SockFilter, SockRef};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -66,24 +67,34 @@ impl Events {
         if set_socket_recv_buffer_size_force(&socket, QUEUE).is_err() {
             set_socket_recv_buffer_size(&socket, QUEUE)?;
         }
+        if neighbours {
+            // Without it there is more to hear, and nothing else.
+            let _ = SockRef::from(&socket).attach_filter(&without_questions());
+        }
         for group in GROUPS.into_iter().chain(neighbours.then_some(NEIGHBOURS)) {
             socket.add_membership(group)?;
         }
         Ok(Events { socket, buffer: Vec::with_capacity(BUFFER) })
     }
 
-    /// Gives what has come to `each`. True if something was lost: all has to be read anew.
+    /// Gives what has come to `each`, which tells whether there is likely to be more. True if something was lost: all
+    /// has to be read anew.
     ///
     /// # Errors
     /// The socket is broken.
-    pub fn receive(&mut self, mut each: impl FnMut(Change)) -> io::Result<bool> {
-        let mut lost = false;
+    pub fn receive(&mut self, mut each: impl FnMut(Change) -> bool) -> io::Result<bool> {
+        let (mut lost, mut more) = (false, true);
         for _ in 0..BURST {
+            if !more {
+                break;
+            }
             self.buffer.clear();
             match self.socket.recv_from(&mut self.buffer, MSG_TRUNC) {
                 Ok((length, sender)) if from_kernel(&sender) => {
                     lost |= length > self.buffer.len();
-                    lost |= !read(&self.buffer, &mut each);
+                    more = false;
+                    lost |= !read(&self.buffer, &mut |change| more |= each(change));
+                    more |= lost;
                 }
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(lost),
@@ -95,6 +106,25 @@ impl Events {
         }
         Ok(lost)
     }
+}
+
+/// Lets all pass but neighbours that are being asked: the gateway probes ask several times a second, the kernel tells
+/// everybody of each question, and each would wake the thread. In classic BPF, which sees the message as the kernel
+/// made it and reads 16 bits as the network orders them: `nlmsg_type` at 4, `ndm_state` at 24.
+fn without_questions() -> [SockFilter; 6] {
+    const LOAD_HALF: u16 = 0x28;
+    const IF_EQUAL: u16 = 0x15;
+    const IF_ANY_BIT: u16 = 0x45;
+    const RETURN: u16 = 0x06;
+    let asked = NUD_INCOMPLETE | NUD_DELAY | NUD_PROBE;
+    [
+        SockFilter::new(LOAD_HALF, 0, 0, 4),
+        SockFilter::new(IF_EQUAL, 0, 2, RTM_NEWNEIGH.to_be().into()),
+        SockFilter::new(LOAD_HALF, 0, 0, 24),
+        SockFilter::new(IF_ANY_BIT, 1, 0, asked.to_be().into()),
+        SockFilter::new(RETURN, 0, 0, u32::MAX),
+        SockFilter::new(RETURN, 0, 0, 0),
+    ]
 }
 
 const NOBUFS: i32 = rustix::io::Errno::NOBUFS.raw_os_error();
@@ -156,10 +186,23 @@ mod tests {
     }
 
     #[test]
+    fn the_kernel_takes_the_filter_of_neighbours() {
+        let events = Events::open(true).expect("a socket");
+        SockRef::from(&events.socket).attach_filter(&without_questions()).expect("a filter that is sound");
+    }
+
+    #[test]
     fn nothing_is_to_be_read_where_nothing_happened() {
         let mut events = Events::open(false).expect("a socket");
         let mut count = 0;
         // Other tests may change links meanwhile; what counts is that it returns.
-        assert!(!events.receive(|_| count += 1).expect("readable"));
+        assert!(
+            !events
+                .receive(|_| {
+                    count += 1;
+                    true
+                })
+                .expect("readable")
+        );
     }
 }

@@ -28,7 +28,9 @@ const NDTA_PARMS: u16 = 6;
 const NDTPA_IFINDEX: u16 = 1;
 const NDTPA_RETRANS_TIME: u16 = 5;
 const NTF_USE: u8 = 1;
-const NUD_PROBE: u16 = 0x10;
+pub(super) const NUD_INCOMPLETE: u16 = 0x01;
+pub(super) const NUD_DELAY: u16 = 0x08;
+pub(super) const NUD_PROBE: u16 = 0x10;
 
 /// What the kernel knows of a neighbour: `NUD_*`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
