@@ -393,7 +393,7 @@ mod tests {
         let first = format!("listening on {}\n", receiver.address);
         let written = receiver.end_with_a_heartbeat();
         assert!(written.starts_with(&first), "{written}");
-        assert!(written.ends_with("| streaming recording\n"), "{written}");
+        assert!(written.ends_with("| streaming recording | cameras 1/2\n"), "{written}");
         assert_eq!(written.lines().count(), 2);
     }
 
