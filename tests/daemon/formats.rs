@@ -19,7 +19,10 @@ fn keys(value: &Value) -> BTreeSet<&str> {
 
 #[test]
 fn a_native_heartbeat_has_exactly_the_keys_of_the_documented_sample() {
-    let request = first_request(|setup| setup.token("a-token"));
+    let request = first_request(|setup| {
+        let camera = "[{ mac = \"b8:27:eb:12:34:56\" }]";
+        setup.token("a-token").toml("cameras.enabled", "false").toml("cameras.camera", camera)
+    });
     assert_eq!((request.method.as_str(), request.target.as_str()), ("POST", "/heartbeat.php"));
     assert_eq!(request.header("content-type"), Some("application/json"));
     assert_eq!(request.header("authorization"), Some("Bearer a-token"));
