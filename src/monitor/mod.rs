@@ -14,8 +14,10 @@
 //! |---|---|
 //! | `beat` | a heartbeat of any origin, in the one form used inside |
 //! | `time` | the monitor's clock: the only one that decides |
+//! | `config/` | the configuration: as written, as used |
 //! | `store/` | the database; one file a subject |
 
 pub mod beat;
+pub mod config;
 pub mod store;
 pub mod time;
