@@ -1,0 +1,233 @@
+//! What the read API asks for, a page at a time.
+
+use super::{Delivery, MachineId, Status, Store, StoreError};
+use crate::monitor::time::Moment;
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
+
+/// A machine as people know it, and how it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Machine {
+    pub id: MachineId,
+    pub name: String,
+    pub hostname: Option<String>,
+    pub description: Option<String>,
+    pub group: Option<String>,
+    /// A JSON array.
+    pub tags: String,
+    pub hardware_id: Option<String>,
+    pub created: Moment,
+    pub status: Status,
+    pub watched: bool,
+    pub last_seen: Option<Moment>,
+    pub since: Moment,
+    /// Milliseconds; `None` for the configured one.
+    pub threshold: Option<i64>,
+    /// The end of the maintenance that is going on.
+    pub paused_until: Option<Moment>,
+}
+
+/// Which machines, and which page of them.
+#[derive(Debug, Clone, Default)]
+pub struct MachineFilter {
+    pub after: i64,
+    pub limit: u32,
+    pub status: Option<Status>,
+    pub group: Option<String>,
+    pub tag: Option<String>,
+}
+
+/// From which end a page of a growing list is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Page {
+    /// The newest, or those before this number; the newest first.
+    Before(Option<i64>),
+    /// What came after this number; the oldest first.
+    After(i64),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    pub id: i64,
+    pub at: Moment,
+    /// With its name; `None`: the monitor's own.
+    pub machine: Option<(MachineId, String)>,
+    pub kind: String,
+    /// JSON.
+    pub detail: Option<String>,
+}
+
+/// A notification on its way to somebody; never the secret with which it is sent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sending {
+    pub id: i64,
+    pub created: Moment,
+    pub machine: (MachineId, String),
+    pub outage: i64,
+    pub event: String,
+    pub recipient: String,
+    pub channel: i64,
+    /// webhook, telegram, email, ntfy.
+    pub kind: String,
+    pub state: i64,
+    pub attempts: i64,
+    pub due: Moment,
+    pub expires: Moment,
+    pub delivered: Option<Moment>,
+    pub last_error: Option<String>,
+}
+
+const MACHINE: &str = "SELECT m.id, m.name, m.hostname, m.description, m.group_name,
+    (SELECT json_group_array(tag) FROM (SELECT tag FROM machine_tag WHERE machine_id = m.id ORDER BY tag)),
+    m.hardware_id, m.created_at, s.status, s.watched, s.last_seen, s.since, s.threshold,
+    (SELECT max(ends_at) FROM maintenance WHERE machine_id = m.id AND starts_at <= ?1 AND ends_at > ?1)
+    FROM machine m JOIN machine_state s ON s.machine_id = m.id";
+
+impl Store {
+    /// By number, ascending.
+    pub fn machines(&self, filter: &MachineFilter, now: Moment) -> Result<Vec<Machine>, StoreError> {
+        let mut sql = format!("{MACHINE} WHERE m.id > ?2");
+        let mut values = vec![Value::from(now.0), Value::from(filter.after)];
+        let mut only = |condition: &str, value: Value| {
+            values.push(value);
+            sql += &format!(" AND {}", condition.replace("?#", &format!("?{}", values.len())));
+        };
+        if let Some(status) = filter.status {
+            only("s.status = ?#", Value::from(status as i64));
+        }
+        if let Some(group) = &filter.group {
+            only("m.group_name = ?#", Value::from(group.clone()));
+        }
+        if let Some(tag) = &filter.tag {
+            let tagged = "m.id IN (SELECT machine_id FROM machine_tag WHERE tag = ?#)";
+            only(tagged, Value::from(tag.clone()));
+        }
+        sql += &format!(" ORDER BY m.id LIMIT {}", filter.limit);
+        self.read(|connection| rows(connection, &sql, values, machine))
+    }
+
+    pub fn machine(&self, id: MachineId, now: Moment) -> Result<Option<Machine>, StoreError> {
+        let sql = format!("{MACHINE} WHERE m.id = ?2");
+        self.read(|connection| {
+            Ok(connection.prepare(&sql)?.query_row([now.0, id.0], machine).optional()?)
+        })
+    }
+
+    pub fn events(
+        &self,
+        page: Page,
+        machine: Option<MachineId>,
+        limit: u32,
+    ) -> Result<Vec<Event>, StoreError> {
+        let (mut condition, order) = paged("e.id", page);
+        if let Some(machine) = machine {
+            condition += &format!(" AND e.machine_id = {}", machine.0);
+        }
+        let sql = format!(
+            "SELECT e.id, e.at, e.machine_id, m.name, e.kind, e.detail
+             FROM event e LEFT JOIN machine m ON m.id = e.machine_id WHERE {condition} {order} LIMIT {limit}"
+        );
+        self.read(|connection| {
+            rows(connection, &sql, Vec::new(), |row| {
+                let machine: Option<i64> = row.get(2)?;
+                let name: Option<String> = row.get(3)?;
+                Ok(Event {
+                    id: row.get(0)?,
+                    at: Moment(row.get(1)?),
+                    machine: machine.map(MachineId).zip(name),
+                    kind: row.get(4)?,
+                    detail: row.get(5)?,
+                })
+            })
+        })
+    }
+
+    pub fn deliveries(
+        &self,
+        page: Page,
+        machine: Option<MachineId>,
+        state: Option<Delivery>,
+        limit: u32,
+    ) -> Result<Vec<Sending>, StoreError> {
+        let (mut condition, order) = paged("o.id", page);
+        if let Some(machine) = machine {
+            condition += &format!(" AND o.machine_id = {}", machine.0);
+        }
+        if let Some(state) = state {
+            // For people, what a courier has in its hands waits.
+            let leased = if state == Delivery::Waiting { Delivery::Leased } else { state };
+            condition += &format!(" AND o.state IN ({}, {})", state as i64, leased as i64);
+        }
+        let sql = format!(
+            "SELECT o.id, o.created_at, o.machine_id, m.name, o.outage_id, o.event, r.name, o.channel_id, c.kind,
+                    o.state, o.attempts, o.due_at, o.expires_at, o.delivered_at, o.last_error
+             FROM outbox o JOIN machine m ON m.id = o.machine_id JOIN channel c ON c.id = o.channel_id
+             JOIN recipient r ON r.id = c.recipient_id WHERE {condition} {order} LIMIT {limit}"
+        );
+        self.read(|connection| rows(connection, &sql, Vec::new(), sending))
+    }
+}
+
+fn paged(id: &str, page: Page) -> (String, String) {
+    match page {
+        Page::Before(before) => {
+            (format!("{id} < {}", before.unwrap_or(i64::MAX)), format!("ORDER BY {id} DESC"))
+        }
+        Page::After(after) => (format!("{id} > {after}"), format!("ORDER BY {id}")),
+    }
+}
+
+fn rows<T>(
+    connection: &Connection,
+    sql: &str,
+    values: Vec<Value>,
+    each: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> Result<Vec<T>, StoreError> {
+    let mut statement = connection.prepare(sql)?;
+    let rows = statement.query_map(params_from_iter(values), each)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+fn machine(row: &Row<'_>) -> rusqlite::Result<Machine> {
+    let status: i64 = row.get(8)?;
+    let all = [Status::New, Status::Online, Status::Offline, Status::Stopped];
+    let status = all.into_iter().find(|known| *known as i64 == status);
+    let moment = |column| -> rusqlite::Result<Option<Moment>> {
+        Ok(row.get::<_, Option<i64>>(column)?.map(Moment))
+    };
+    Ok(Machine {
+        id: MachineId(row.get(0)?),
+        name: row.get(1)?,
+        hostname: row.get(2)?,
+        description: row.get(3)?,
+        group: row.get(4)?,
+        tags: row.get(5)?,
+        hardware_id: row.get(6)?,
+        created: Moment(row.get(7)?),
+        status: status.ok_or(rusqlite::Error::IntegralValueOutOfRange(8, -1))?,
+        watched: row.get(9)?,
+        last_seen: moment(10)?,
+        since: Moment(row.get(11)?),
+        threshold: row.get(12)?,
+        paused_until: moment(13)?,
+    })
+}
+
+fn sending(row: &Row<'_>) -> rusqlite::Result<Sending> {
+    Ok(Sending {
+        id: row.get(0)?,
+        created: Moment(row.get(1)?),
+        machine: (MachineId(row.get(2)?), row.get(3)?),
+        outage: row.get(4)?,
+        event: row.get(5)?,
+        recipient: row.get(6)?,
+        channel: row.get(7)?,
+        kind: row.get(8)?,
+        state: row.get(9)?,
+        attempts: row.get(10)?,
+        due: Moment(row.get(11)?),
+        expires: Moment(row.get(12)?),
+        delivered: row.get::<_, Option<i64>>(13)?.map(Moment),
+        last_error: row.get(14)?,
+    })
+}
