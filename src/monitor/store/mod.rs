@@ -16,6 +16,8 @@ mod create;
 mod error;
 mod lock;
 mod migrate;
+mod prune;
+pub mod reading;
 #[cfg(test)]
 mod tests;
 mod upkeep;

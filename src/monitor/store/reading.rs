@@ -108,9 +108,7 @@ impl Store {
 
     pub fn machine(&self, id: MachineId, now: Moment) -> Result<Option<Machine>, StoreError> {
         let sql = format!("{MACHINE} WHERE m.id = ?2");
-        self.read(|connection| {
-            Ok(connection.prepare(&sql)?.query_row([now.0, id.0], machine).optional()?)
-        })
+        self.read(|connection| Ok(connection.prepare(&sql)?.query_row([now.0, id.0], machine).optional()?))
     }
 
     pub fn events(
@@ -192,9 +190,8 @@ fn machine(row: &Row<'_>) -> rusqlite::Result<Machine> {
     let status: i64 = row.get(8)?;
     let all = [Status::New, Status::Online, Status::Offline, Status::Stopped];
     let status = all.into_iter().find(|known| *known as i64 == status);
-    let moment = |column| -> rusqlite::Result<Option<Moment>> {
-        Ok(row.get::<_, Option<i64>>(column)?.map(Moment))
-    };
+    let moment =
+        |column| -> rusqlite::Result<Option<Moment>> { Ok(row.get::<_, Option<i64>>(column)?.map(Moment)) };
     Ok(Machine {
         id: MachineId(row.get(0)?),
         name: row.get(1)?,

@@ -59,10 +59,16 @@ impl Query {
     }
 
     /// A whole number of seconds.
-    pub fn seconds(&mut self, name: &str, allowed: std::ops::RangeInclusive<u32>) -> Result<Option<u32>, Problem> {
+    pub fn seconds(
+        &mut self,
+        name: &str,
+        allowed: std::ops::RangeInclusive<u32>,
+    ) -> Result<Option<u32>, Problem> {
         let Some(text) = self.text(name) else { return Ok(None) };
         let seconds = text.parse().ok().filter(|seconds| allowed.contains(seconds));
-        let wanted = || format!("{name} must be a whole number of seconds from {} to {}", allowed.start(), allowed.end());
+        let wanted = || {
+            format!("{name} must be a whole number of seconds from {} to {}", allowed.start(), allowed.end())
+        };
         seconds.map(Some).ok_or_else(wanted)
     }
 
