@@ -17,5 +17,6 @@
 //! | `store/` | the database; one file a subject |
 
 pub mod beat;
+pub mod ingest;
 pub mod store;
 pub mod time;
