@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! bin/heartbeat-daemon ─► device ──┐
-//!                                  ├─► http, wire, config, logging, systemd
+//!                                  ├─► http, wire, config, logging, systemd, ticker
 //! bin/heartbeat-monitor ─► monitor ┘
 //! ```
 //!
@@ -19,4 +19,5 @@ pub mod logging;
 #[cfg(feature = "monitor")]
 pub mod monitor;
 pub mod systemd;
+pub mod ticker;
 pub mod wire;

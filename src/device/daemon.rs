@@ -11,7 +11,7 @@ use super::heartbeat::{self, Heartbeat, Inbox, Reload, Trigger, server_name};
 use super::metrics::{self, Sampler, identify};
 use super::os::pid_file::PidFile;
 use super::os::privilege;
-use super::ticker::Ticker;
+use crate::ticker::Ticker;
 use crate::config::ConfigError;
 use crate::wire::Reason;
 use crate::{logging, systemd};

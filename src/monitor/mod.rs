@@ -23,6 +23,7 @@ pub mod beat;
 pub mod config;
 pub mod detect;
 pub mod notify;
+pub mod ingest;
 pub mod store;
 pub mod time;
 pub mod web;

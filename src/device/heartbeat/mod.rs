@@ -23,7 +23,7 @@ mod transport;
 
 use super::config;
 use super::metrics::{Identity, Metrics};
-use super::ticker::Ticker;
+use crate::ticker::Ticker;
 use crate::systemd::{self, Watchdog};
 use crate::wire::{self, LinkState, Reason};
 use crossbeam_channel::{Receiver, Sender as ChannelSender, TrySendError, at, bounded, never, select};
