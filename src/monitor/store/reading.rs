@@ -4,6 +4,8 @@ use super::{Delivery, MachineId, Status, Store, StoreError};
 use crate::monitor::time::Moment;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
+use std::collections::BTreeMap;
+use std::path::Path;
 
 /// A machine as people know it, and how it is.
 #[derive(Debug, Clone, PartialEq)]
@@ -77,6 +79,20 @@ pub struct Sending {
     pub last_error: Option<String>,
 }
 
+/// What `/metrics` asks the database.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Figures {
+    /// Watched ones, by [`Status`].
+    pub machines: [u64; 4],
+    pub disabled: u64,
+    pub paused: u64,
+    /// By the channel's kind, and by [`Delivery`].
+    pub notifications: BTreeMap<String, [u64; 5]>,
+    /// How long the one that waits the longest has been due.
+    pub overdue_s: f64,
+    pub bytes: u64,
+}
+
 const MACHINE: &str = "SELECT m.id, m.name, m.hostname, m.description, m.group_name,
     (SELECT json_group_array(tag) FROM (SELECT tag FROM machine_tag WHERE machine_id = m.id ORDER BY tag)),
     m.hardware_id, m.created_at, s.status, s.watched, s.last_seen, s.since, s.threshold,
@@ -109,6 +125,40 @@ impl Store {
     pub fn machine(&self, id: MachineId, now: Moment) -> Result<Option<Machine>, StoreError> {
         let sql = format!("{MACHINE} WHERE m.id = ?2");
         self.read(|connection| Ok(connection.prepare(&sql)?.query_row([now.0, id.0], machine).optional()?))
+    }
+
+    pub fn figures(&self, now: Moment) -> Result<Figures, StoreError> {
+        let mut figures = Figures::default();
+        self.read(|connection| {
+            let sql = "SELECT status, watched, count(*) FROM machine_state GROUP BY status, watched";
+            let counts = |row: &Row<'_>| -> rusqlite::Result<(usize, bool, u64)> {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            };
+            for (status, watched, count) in rows(connection, sql, Vec::new(), counts)? {
+                match figures.machines.get_mut(status).filter(|_| watched) {
+                    Some(machines) => *machines += count,
+                    None => figures.disabled += count,
+                }
+            }
+            let sql = "SELECT count(DISTINCT machine_id) FROM maintenance WHERE starts_at <= ?1 AND ends_at > ?1";
+            figures.paused = connection.query_row(sql, [now.0], |row| row.get(0))?;
+            let sql = "SELECT c.kind, o.state, count(*) FROM outbox o JOIN channel c ON c.id = o.channel_id
+                       GROUP BY c.kind, o.state";
+            let counts = |row: &Row<'_>| -> rusqlite::Result<(String, usize, u64)> {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            };
+            for (kind, state, count) in rows(connection, sql, Vec::new(), counts)? {
+                if let Some(notifications) = figures.notifications.entry(kind).or_default().get_mut(state) {
+                    *notifications += count;
+                }
+            }
+            let sql = "SELECT min(due_at) FROM outbox WHERE state IN (0, 1)";
+            let oldest: Option<i64> = connection.query_row(sql, [], |row| row.get(0))?;
+            figures.overdue_s = oldest.map_or(0.0, |due| now.since(Moment(due)).as_secs_f64());
+            Ok(())
+        })?;
+        figures.bytes = ["", "-wal"].iter().map(|suffix| size(&super::beside(self.path(), suffix))).sum();
+        Ok(figures)
     }
 
     pub fn events(
@@ -164,6 +214,10 @@ impl Store {
         );
         self.read(|connection| rows(connection, &sql, Vec::new(), sending))
     }
+}
+
+fn size(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |metadata| metadata.len())
 }
 
 fn paged(id: &str, page: Page) -> (String, String) {

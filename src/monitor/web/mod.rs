@@ -1,15 +1,209 @@
 //! What the monitor tells over HTTP: the read API, its figures, and whether it works.
 //!
+//! Ingest comes before it (`ingest/`): what arrives here has another path. A worker's thread answers, since most
+//! of it reads the database.
+//!
 //! | file | what it owns |
 //! |---|---|
 //! | `route` | which paths there are |
-//! | `query` | what stands behind the question mark |
+//! | `access` | who may ask |
 //! | `client` | who asks, behind proxies |
-//! | `lists` | machines, events and deliveries as JSON |
-//! | `exposition` | the text that Prometheus reads |
+//! | `query` | what stands behind the question mark |
+//! | `lists`, `history` | what is known, as JSON |
+//! | `metrics`, `exposition` | figures, as Prometheus reads them |
 
+mod access;
 pub mod client;
 mod exposition;
+mod history;
 mod lists;
+mod metrics;
 mod query;
 pub mod route;
+
+use super::config::Config;
+use super::config::networks::Network;
+use super::fleet::Fleet;
+use super::pulse::Pulse;
+use super::registry::Registry;
+use super::store::{MachineId, Store, StoreError};
+use super::time::Moment;
+use super::{ingest, store};
+use crate::http::{Counters, Exchange, Method, Request, Response};
+use crate::latest::Latest;
+use crossbeam_channel::Receiver;
+use query::{Problem, Query};
+use route::Route;
+use serde::Serialize;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What answers need to know; shared by the workers.
+pub struct Web {
+    pub store: Arc<Store>,
+    pub registry: Arc<Latest<Registry>>,
+    pub fleet: Arc<Fleet>,
+    pub pulse: Arc<Pulse>,
+    pub counters: Arc<Counters>,
+    pub settings: Arc<Latest<Settings>>,
+    pub started: Moment,
+}
+
+/// What a reload may change.
+#[derive(Debug)]
+pub struct Settings {
+    /// Of machines that have none of their own.
+    pub threshold: Duration,
+    pub trusted_proxies: Vec<Network>,
+}
+
+impl Settings {
+    pub fn of(config: &Config) -> Settings {
+        Settings {
+            threshold: config.detection.offline_threshold,
+            trusted_proxies: config.http.trusted_proxies.clone(),
+        }
+    }
+}
+
+/// Why a request is not answered with what it asks for.
+enum Refusal {
+    Malformed(Problem),
+    NotFound(&'static str),
+    /// With what may be done instead.
+    Method(&'static str),
+    Store(StoreError),
+    /// It is told as it is.
+    Access(Response),
+}
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Refusal {
+        Refusal::Malformed(problem)
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Refusal {
+        Refusal::Store(error)
+    }
+}
+
+/// A worker: answers until the server ends.
+pub fn work(web: &Web, requests: &Receiver<Exchange>) {
+    for Exchange { request, reply } in requests {
+        reply.send(web.answer(&request, Moment::now(), Instant::now()));
+    }
+}
+
+impl Web {
+    pub fn answer(&self, request: &Request, now: Moment, tick: Instant) -> Response {
+        self.respond(request, now, tick).unwrap_or_else(|refusal| match refusal {
+            Refusal::Malformed(problem) => Response::error(400, &problem),
+            Refusal::NotFound(what) => Response::error(404, what),
+            Refusal::Method(allowed) => {
+                Response::error(405, &format!("here only {allowed} is answered")).header("Allow", allowed)
+            }
+            Refusal::Store(error) => unavailable(&error),
+            Refusal::Access(response) => response,
+        })
+    }
+
+    fn respond(&self, request: &Request, now: Moment, tick: Instant) -> Result<Response, Refusal> {
+        let route = Route::of(request.path()).ok_or(Refusal::NotFound("there is nothing here"))?;
+        if request.method() != route.method() {
+            return Err(Refusal::Method(route.allowed()));
+        }
+        match route {
+            Route::Health => return Ok(self.health(tick)),
+            Route::Enroll => return Ok(ingest::enroll::answer(&self.store, request, now)),
+            _ => self.admit(request, route, now)?,
+        }
+        let query = Query::parse(request.query())?;
+        match route {
+            Route::Metrics => {
+                query.end()?;
+                Ok(Response::new(200).body(exposition::CONTENT_TYPE, self.metrics(now, tick)?.into_bytes()))
+            }
+            Route::Machines => self.machines(query, now),
+            Route::Machine(id) => self.machine(id, query, now),
+            Route::History(id) => self.history(id, query, now),
+            Route::Events => self.events(query),
+            Route::Deliveries => self.deliveries(query),
+            // Answered above.
+            Route::Health | Route::Enroll => Err(Refusal::NotFound("there is nothing here")),
+        }
+    }
+
+    /// 200 while heartbeats are kept: whoever balances load or restarts services acts on it.
+    fn health(&self, tick: Instant) -> Response {
+        if self.pulse.is_fresh(tick) {
+            return Response::json(200, &serde_json::json!({ "status": "ok" }));
+        }
+        Response::error(503, "heartbeats are not written to the database at the moment; the log says why")
+    }
+
+    fn machines(&self, query: Query, now: Moment) -> Result<Response, Refusal> {
+        let filter = lists::machine_filter(query)?;
+        let threshold = self.settings.get().threshold;
+        let rows = self.store.machines(&filter, now)?;
+        Ok(answer(&lists::list(rows, filter.limit, |row| row.id.0, |row| lists::machine(row, threshold))))
+    }
+
+    fn machine(&self, id: MachineId, query: Query, now: Moment) -> Result<Response, Refusal> {
+        #[derive(Serialize)]
+        struct Detail {
+            #[serde(flatten)]
+            machine: lists::MachineView,
+            latest: Option<Box<serde_json::value::RawValue>>,
+            latest_at: Option<String>,
+        }
+        query.end()?;
+        let machine = self.store.machine_with_state(id, now)?.ok_or(NO_MACHINE)?;
+        let (latest, at) = match self.latest(id)? {
+            Some((payload, at)) => (lists::raw(payload), at.rfc3339()),
+            None => (None, None),
+        };
+        let machine = lists::machine(machine, self.settings.get().threshold);
+        Ok(answer(&Detail { machine, latest, latest_at: at }))
+    }
+
+    /// From memory, which is ahead of the database; after a start, from there.
+    fn latest(&self, id: MachineId) -> Result<Option<(String, Moment)>, StoreError> {
+        match self.fleet.newest(id).filter(|newest| !newest.payload.is_empty()) {
+            Some(newest) => Ok(Some((newest.payload, newest.seen))),
+            None => self.store.latest(id),
+        }
+    }
+
+    fn history(&self, id: MachineId, query: Query, now: Moment) -> Result<Response, Refusal> {
+        let span = history::span(query, now)?;
+        if self.store.machine_with_state(id, now)?.is_none() {
+            return Err(NO_MACHINE);
+        }
+        Ok(answer(&history::view(&self.store, &self.fleet, id, &span)?))
+    }
+
+    fn events(&self, query: Query) -> Result<Response, Refusal> {
+        let slice = lists::slice(query, false)?;
+        let rows = self.store.events(slice.page, slice.machine, slice.limit)?;
+        Ok(answer(&lists::list(rows, slice.limit, |row| row.id, lists::event)))
+    }
+
+    fn deliveries(&self, query: Query) -> Result<Response, Refusal> {
+        let slice = lists::slice(query, true)?;
+        let rows = self.store.deliveries(slice.page, slice.machine, slice.state, slice.limit)?;
+        Ok(answer(&lists::list(rows, slice.limit, |row| row.id, lists::delivery)))
+    }
+}
+
+const NO_MACHINE: Refusal = Refusal::NotFound("there is no such machine");
+
+/// What is read changes by itself: nobody is to keep a copy.
+fn answer(value: &impl Serialize) -> Response {
+    Response::json(200, value).header("Cache-Control", "no-store")
+}
+
+fn unavailable(error: &StoreError) -> Response {
+    Response::error(503, &error.to_string()).header("Retry-After", "5")
+}

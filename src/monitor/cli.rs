@@ -1,0 +1,77 @@
+//! The command line, and what each command does.
+
+use super::command::{channel, database, enroll, machine, recipient, token};
+use super::config::{Config, DEFAULT_PATH};
+use super::notify::channel_test;
+use super::serve::{self, Failure};
+use super::time::Moment;
+use clap::{Parser, Subcommand};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// sysexits.h: the service is not available; here, another program has the database or the port.
+const EX_UNAVAILABLE: u8 = 69;
+
+/// sysexits.h: something is wrong with the configuration.
+const EX_CONFIG: u8 = 78;
+
+/// Takes a fleet's heartbeats, knows who is late, and tells people once.
+#[derive(Debug, Parser)]
+#[command(
+    name = "heartbeat-monitor",
+    version,
+    after_help = "Signals: TERM and INT stop, HUP reloads configuration and certificate.\nExit status: 0 good, \
+    1 failure, 2 usage, 69 the database or the address is in use, 78 configuration."
+)]
+struct Arguments {
+    /// The configuration file
+    #[arg(long, global = true, value_name = "FILE", default_value = DEFAULT_PATH)]
+    config: PathBuf,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve in the foreground (the default; the service runs the same)
+    Serve,
+    /// Check the configuration and say what is wrong with it
+    CheckConfig,
+    /// Add, list and change machines and their tokens
+    #[command(subcommand)]
+    Machine(machine::MachineCommand),
+    /// One-time keys with which a new device registers itself
+    #[command(subcommand)]
+    Enroll(enroll::EnrollCommand),
+    /// Tokens of programs that read
+    #[command(subcommand)]
+    Token(token::TokenCommand),
+    /// Who is told, and what they want to hear
+    #[command(subcommand)]
+    Recipient(recipient::RecipientCommand),
+    /// The ways to reach them: webhook, telegram, email, ntfy
+    #[command(subcommand)]
+    Channel(channel::ChannelCommand),
+    /// Check, copy and tidy the database
+    #[command(subcommand)]
+    Db(database::DatabaseCommand),
+    /// Simulate a fleet against a monitor, to see what a server can take
+    Fleet(super::load::Arguments),
+}
+
+/// Does what the command line says.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(&arguments.config, arguments.command.unwrap_or(Command::Serve)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("heartbeat-monitor: {failure}");
+            match failure {
+                Failure::Config(_) => ExitCode::from(EX_CONFIG),
+                Failure::InUse(_) => ExitCode::from(EX_UNAVAILABLE),
+                Failure::Other(_) => ExitCode::FAILURE,
+            }
+        }
+    }
+}
