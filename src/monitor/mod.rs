@@ -17,6 +17,8 @@
 //! | `store/` | the database; one file a subject |
 
 pub mod beat;
+pub mod fleet;
+pub mod history;
 pub mod ingest;
 pub mod store;
 pub mod time;

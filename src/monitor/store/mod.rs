@@ -11,15 +11,18 @@
 //! | `upkeep` | check, backup, vacuum |
 //! | `error` | what can be wrong, and what to do |
 
+mod beats;
 mod connection;
 mod create;
 mod error;
+mod history;
 mod lock;
 mod migrate;
 #[cfg(test)]
 mod tests;
 mod upkeep;
 
+pub use beats::{Past, State};
 pub use error::{OpenError, StoreError};
 
 use super::time::Moment;
