@@ -23,6 +23,8 @@ pub mod beat;
 pub mod config;
 pub mod detect;
 pub mod notify;
+pub mod fleet;
+pub mod history;
 pub mod ingest;
 pub mod store;
 pub mod time;

@@ -20,11 +20,11 @@ pub fn celsius(number: Option<f64>) -> Option<f32> {
 }
 
 pub fn watts(number: Option<f64>) -> Option<f32> {
-    within(number, 0.0, 5_000.0)
+    within(number, 0.0, 3_000.0)
 }
 
 pub fn load(number: Option<f64>) -> Option<f32> {
-    within(number, 0.0, 5_000.0)
+    within(number, 0.0, 3_000.0)
 }
 
 pub fn interval(seconds: Option<f64>) -> Option<Duration> {

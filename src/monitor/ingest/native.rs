@@ -159,7 +159,8 @@ impl<'de> Visitor<'de> for ReplaysVisitor {
                 return Err(A::Error::custom("an element is not an object"));
             };
             // Without an age it would have to count as being alive now, and nobody sends that in an array.
-            let age = age(native.replay_age_s).ok_or_else(|| A::Error::custom("an element has no replay_age_s"))?;
+            let age =
+                age(native.replay_age_s).ok_or_else(|| A::Error::custom("an element has no replay_age_s"))?;
             replays.push(Replay { age, sample: native.sample });
         }
         Ok(Replays(replays))

@@ -11,9 +11,11 @@
 //! | `upkeep` | check, backup, vacuum |
 //! | `error` | what can be wrong, and what to do |
 
+mod beats;
 mod connection;
 mod create;
 mod error;
+mod history;
 mod lock;
 mod migrate;
 mod prune;
@@ -22,6 +24,7 @@ pub mod reading;
 mod tests;
 mod upkeep;
 
+pub use beats::{Past, State};
 pub use error::{OpenError, StoreError};
 
 use super::time::Moment;
