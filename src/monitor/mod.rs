@@ -22,10 +22,10 @@
 pub mod beat;
 pub mod config;
 pub mod detect;
-pub mod notify;
 pub mod fleet;
 pub mod history;
 pub mod ingest;
+pub mod notify;
 pub mod store;
 pub mod time;
 pub mod web;

@@ -10,6 +10,7 @@ pub mod https;
 pub mod namespace;
 pub mod net;
 pub mod notify;
+pub mod process;
 pub mod request;
 pub mod scratch;
 pub mod server;

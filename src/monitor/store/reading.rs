@@ -140,7 +140,8 @@ impl Store {
                     None => figures.disabled += count,
                 }
             }
-            let sql = "SELECT count(DISTINCT machine_id) FROM maintenance WHERE starts_at <= ?1 AND ends_at > ?1";
+            let sql =
+                "SELECT count(DISTINCT machine_id) FROM maintenance WHERE starts_at <= ?1 AND ends_at > ?1";
             figures.paused = connection.query_row(sql, [now.0], |row| row.get(0))?;
             let sql = "SELECT c.kind, o.state, count(*) FROM outbox o JOIN channel c ON c.id = o.channel_id
                        GROUP BY c.kind, o.state";

@@ -24,7 +24,8 @@ impl Web {
         let from = from.map_or_else(|| "the socket file".to_owned(), |address| address.to_string());
         if registry.authenticate(token, now).is_ok() {
             log::debug!("{from} asks for {} with a machine's token", request.path());
-            let sentence = "this token is a machine's; what reads has one of its own (heartbeat-monitor token add)";
+            let sentence =
+                "this token is a machine's; what reads has one of its own (heartbeat-monitor token add)";
             return Err(Refusal::Access(Response::error(403, sentence)));
         }
         log::debug!("{from} asks for {} with a token that nobody knows", request.path());

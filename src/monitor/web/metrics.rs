@@ -52,7 +52,11 @@ fn notifications(text: &mut Exposition, figures: &Figures) {
         ("dead", Delivery::Dead),
         ("skipped", Delivery::Skipped),
     ];
-    text.family(NAME, "Notifications in the database, by the channel's kind and what became of them.", "gauge");
+    text.family(
+        NAME,
+        "Notifications in the database, by the channel's kind and what became of them.",
+        "gauge",
+    );
     for (kind, counts) in &figures.notifications {
         for (word, state) in STATES {
             let mut count = counts[state as usize];
@@ -86,11 +90,7 @@ fn front(text: &mut Exposition, counters: &Counters) {
         "Times that no file descriptor was left for a connection.",
         counters.exhausted.get(),
     );
-    text.counter(
-        "heartbeat_monitor_http_requests_total",
-        "Complete requests.",
-        counters.requests.get(),
-    );
+    text.counter("heartbeat_monitor_http_requests_total", "Complete requests.", counters.requests.get());
     let classes = ["1xx", "2xx", "3xx", "4xx", "5xx"];
     let answers: Vec<(&str, u64)> =
         classes.into_iter().zip(counters.answers.iter().map(|counter| counter.get())).collect();
