@@ -13,9 +13,13 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `beat` | a heartbeat of any origin, in the one form used inside |
+//! | `detect` | who is late: grace, doubt, flapping |
+//! | `notify/` | telling people: what, whom, when, and until it is heard |
 //! | `time` | the monitor's clock: the only one that decides |
 //! | `store/` | the database; one file a subject |
 
 pub mod beat;
+pub mod detect;
+pub mod notify;
 pub mod store;
 pub mod time;

@@ -9,6 +9,8 @@
 //! | `connection` | how SQLite is set up |
 //! | `create`, `migrate`, `lock` | a new file, an old file, one server for a file |
 //! | `upkeep` | check, backup, vacuum |
+//! | `transitions`, `teller` | status, outages, and what is told of them |
+//! | `recipients` | who is told, and how they are reached |
 //! | `error` | what can be wrong, and what to do |
 
 mod connection;
@@ -16,8 +18,11 @@ mod create;
 mod error;
 mod lock;
 mod migrate;
+pub(super) mod recipients;
+pub(super) mod teller;
 #[cfg(test)]
 mod tests;
+pub(super) mod transitions;
 mod upkeep;
 
 pub use error::{OpenError, StoreError};
@@ -48,6 +53,18 @@ pub enum Status {
     Offline = 2,
     /// It said that it is being stopped.
     Stopped = 3,
+}
+
+impl Status {
+    /// What the database says; anything that this program never wrote is as good as new.
+    fn of(number: i64) -> Status {
+        match number {
+            1 => Status::Online,
+            2 => Status::Offline,
+            3 => Status::Stopped,
+            _ => Status::New,
+        }
+    }
 }
 
 /// What stands in `outbox.state`.
