@@ -3,6 +3,9 @@
 //! Belongs to the recorder's thread, the one owner of every machine's status. What is decided here is written by
 //! `store/transitions.rs`: status, outage, event and outbox rows in one transaction.
 
+#[cfg(test)]
+mod tests;
+
 use super::notify::Poke;
 use super::store::transitions::{Cut, Taken, Transition};
 use super::store::{MachineId, Store, StoreError};

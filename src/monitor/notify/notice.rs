@@ -42,6 +42,11 @@ impl Notice {
         }
     }
 
+    /// What whoever has read this thinks that the machine is; `None`: that it comes and goes.
+    pub fn believed(&self) -> Option<News> {
+        (self.news != News::Flapping).then_some(self.state)
+    }
+
     /// One line.
     pub fn title(&self) -> String {
         format!("{} {} {}", self.sign(), shown(&self.name), self.verb())

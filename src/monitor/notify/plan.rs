@@ -144,13 +144,13 @@ pub struct Planned {
     pub due: Moment,
 }
 
-/// The rows for what happened. `heard` are the channels over which the outage that ends here was told, or will be:
-/// a recovery that nobody was waiting for is told to those alone who want recoveries and no outages.
+/// The rows for what happened. What begins is news to everybody. What ends is news over the channels in `waiting`,
+/// over which something else was said of the machine last; and a recovery to those who want to hear of nothing else.
 pub fn plan(
     recipients: &[Recipient],
     machine: &Subject,
     what: &Happening,
-    heard: &[ChannelId],
+    waiting: &[ChannelId],
 ) -> Vec<Planned> {
     let mut rows = Vec::new();
     for recipient in recipients {
@@ -158,8 +158,10 @@ pub fn plan(
             continue;
         }
         let due = recipient.due(what);
-        let told = |channel: &&ChannelId| {
-            what.news != News::Online || heard.contains(channel) || !recipient.hears_of_outages()
+        let told = |channel: &&ChannelId| match what.news {
+            News::Online => waiting.contains(channel) || !recipient.hears_of_outages(),
+            News::Steady => waiting.contains(channel),
+            News::Offline | News::Stopped | News::Flapping => true,
         };
         rows.extend(recipient.channels.iter().filter(told).map(|&channel| Planned { channel, due }));
     }
@@ -228,7 +230,7 @@ mod tests {
     const MINUTES_2: Duration = Duration::from_secs(120);
 
     fn dues(recipient: &Recipient, what: &Happening) -> Vec<Moment> {
-        plan(&[recipient.clone()], &machine(), what, &[]).iter().map(|row| row.due).collect()
+        plan(std::slice::from_ref(recipient), &machine(), what, &[]).iter().map(|row| row.due).collect()
     }
 
     #[test]
@@ -282,8 +284,10 @@ mod tests {
             (vec![News::Online], false),
             (vec![News::Stopped], false),
         ] {
-            let recipient = Recipient { events, ..everybody() };
-            assert_eq!(!dues(&recipient, &steady).is_empty(), told, "{:?}", recipient.events);
+            let recipient = [Recipient { events, ..everybody() }];
+            let rows = plan(&recipient, &machine(), &steady, &[ChannelId(1)]);
+            assert_eq!(!rows.is_empty(), told, "{:?}", recipient[0].events);
+            assert!(plan(&recipient, &machine(), &steady, &[]).is_empty(), "it is no news");
         }
     }
 

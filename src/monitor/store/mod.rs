@@ -8,9 +8,13 @@
 //! | `mod` | the connections of a process: who writes, who reads |
 //! | `connection` | how SQLite is set up |
 //! | `create`, `migrate`, `lock` | a new file, an old file, one server for a file |
-//! | `upkeep` | check, backup, vacuum |
+//! | `upkeep`, `prune` | check, backup, vacuum; what is kept for how long |
 //! | `machines`, `tokens`, `enrolment` | who is watched, and what proves who it is |
 //! | `credentials` | what the registry keeps of that in memory |
+//! | `beats`, `history` | what was heard of a machine |
+//! | `transitions`, `teller` | status, outages, and what is told of them |
+//! | `recipients` | who is told, and how they are reached |
+//! | `reading` | what the read API asks for |
 //! | `error`, `refused` | what can be wrong, and what to do |
 
 mod beats;
@@ -25,10 +29,13 @@ pub mod machines;
 mod migrate;
 mod prune;
 pub mod reading;
+pub(super) mod recipients;
 mod refused;
+pub(super) mod teller;
 #[cfg(test)]
 mod tests;
 pub mod tokens;
+pub(super) mod transitions;
 mod upkeep;
 
 pub use beats::{Past, State};

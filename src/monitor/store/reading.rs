@@ -124,7 +124,7 @@ impl Store {
 
     pub fn machine(&self, id: MachineId, now: Moment) -> Result<Option<Machine>, StoreError> {
         let sql = format!("{MACHINE} WHERE m.id = ?2");
-        self.read(|connection| Ok(connection.prepare(&sql)?.query_row([now.0, id.0], machine).optional()?))
+        self.read(|connection| Ok(connection.prepare_cached(&sql)?.query_row([now.0, id.0], machine).optional()?))
     }
 
     pub fn figures(&self, now: Moment) -> Result<Figures, StoreError> {
@@ -236,7 +236,7 @@ fn rows<T>(
     values: Vec<Value>,
     each: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
 ) -> Result<Vec<T>, StoreError> {
-    let mut statement = connection.prepare(sql)?;
+    let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map(params_from_iter(values), each)?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }

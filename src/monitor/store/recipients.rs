@@ -28,7 +28,8 @@ pub(super) fn reachable(connection: &Connection) -> Result<Vec<Recipient>, Store
 /// Columns 1 to 6 of the statement above. What somebody has written into the database by hand and cannot be read
 /// must not keep an outage from being told: then it is as if nothing had been chosen.
 fn preferences(row: &Row) -> Result<Recipient, StoreError> {
-    let unreadable = |what: &str| warn!("A recipient's choice of {what} in the database cannot be read: all of it");
+    let unreadable =
+        |what: &str| warn!("A recipient's choice of {what} in the database cannot be read: all of it");
     let machines = match row.get::<_, Option<String>>(1)? {
         Some(json) => serde_json::from_str(&json).unwrap_or_else(|_| {
             unreadable("machines");
