@@ -1,8 +1,8 @@
 //! The command line, and what each command does.
 
-use super::command::{channel, database, enroll, machine, recipient, token};
+use super::command::{channel, database, enroll, fleet, machine, recipient, token};
 use super::config::{Config, DEFAULT_PATH};
-use super::notify::channel_test;
+use super::notify;
 use super::serve::{self, Failure};
 use super::time::Moment;
 use clap::{Parser, Subcommand};
@@ -57,7 +57,7 @@ enum Command {
     #[command(subcommand)]
     Db(database::DatabaseCommand),
     /// Simulate a fleet against a monitor, to see what a server can take
-    Fleet(super::load::Arguments),
+    Fleet(fleet::FleetCommand),
 }
 
 /// Does what the command line says.
@@ -73,5 +73,46 @@ pub fn main() -> ExitCode {
                 Failure::Other(_) => ExitCode::FAILURE,
             }
         }
+    }
+}
+
+fn run(path: &Path, command: Command) -> Result<(), Failure> {
+    let now = Moment::now();
+    if let Command::Serve = command {
+        return serve::run(path);
+    }
+    if let Command::Fleet(command) = command {
+        return say(&fleet::run(&command).map_err(Failure::Other)?);
+    }
+    let config = Config::load(path)?;
+    let database = config.store.database.as_path();
+    let said = match command {
+        Command::CheckConfig => check_config(path, &config)?,
+        Command::Machine(command) => machine::run(command, database, now)?,
+        Command::Enroll(command) => enroll::run(command, database, now)?,
+        Command::Token(command) => token::run(command, database, now)?,
+        Command::Recipient(command) => recipient::run(command, database, now)?,
+        Command::Channel(command) => channel::run(command, database, &notify::Settings::of(&config)?, now)?,
+        Command::Db(command) => database::run(command, database, now)?,
+        // Done above, without a configuration.
+        Command::Serve | Command::Fleet(_) => return Ok(()),
+    };
+    say(&said)
+}
+
+/// All that a start would refuse, but for the database and the address.
+fn check_config(path: &Path, config: &Config) -> Result<String, Failure> {
+    notify::Settings::of(config)?;
+    let listen = config.http.listen.map(|address| address.to_string());
+    let socket = config.http.socket.as_ref().map(|path| path.display().to_string());
+    let places: Vec<String> = listen.into_iter().chain(socket).collect();
+    Ok(format!("{}: good; would listen on {}", path.display(), places.join(" and ")))
+}
+
+/// A reader that has left (`heartbeat-monitor machine list | head`) is no failure.
+fn say(text: &str) -> Result<(), Failure> {
+    match writeln!(io::stdout(), "{text}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Other(error.to_string())),
+        _ => Ok(()),
     }
 }

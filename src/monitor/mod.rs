@@ -39,4 +39,4 @@ pub mod registry;
 pub mod store;
 pub mod time;
 pub mod tokens;
-// pub mod web;
+pub mod web;

@@ -45,6 +45,14 @@ pub struct Http {
     pub trusted_proxies: Vec<Network>,
 }
 
+impl Http {
+    /// Whether a listener for the one is a listener for the other.
+    pub fn same_place(&self, other: &Http) -> bool {
+        (self.listen, &self.socket, self.tls.is_some())
+            == (other.listen, &other.socket, other.tls.is_some())
+    }
+}
+
 /// PEM files, read again at SIGHUP.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tls {

@@ -187,7 +187,7 @@ impl Store {
 }
 
 /// A machine with a column for each of its fields; ?1 is the present moment.
-const SELECT: &str = "
+pub(super) const SELECT: &str = "
     SELECT machine.id, name, hostname, description, group_name, hardware_id, device_key, created_at,
            threshold, status, watched, last_seen, since,
            (SELECT group_concat(tag, char(31)) FROM
@@ -196,7 +196,7 @@ const SELECT: &str = "
             WHERE maintenance.machine_id = machine.id AND ends_at > ?1 AND starts_at <= ?1)
     FROM machine JOIN machine_state ON machine_state.machine_id = machine.id";
 
-fn read(row: &Row<'_>) -> Result<Machine, rusqlite::Error> {
+pub(super) fn read(row: &Row<'_>) -> Result<Machine, rusqlite::Error> {
     let tags: Option<String> = row.get(13)?;
     let threshold: Option<i64> = row.get(8)?;
     Ok(Machine {

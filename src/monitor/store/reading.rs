@@ -1,33 +1,13 @@
 //! What the read API asks for, a page at a time.
 
+use super::machines::{SELECT, read};
 use super::{Delivery, MachineId, Status, Store, StoreError};
 use crate::monitor::time::Moment;
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
+use crate::monitor::machine::Machine;
+use rusqlite::{Connection, Row, params_from_iter};
 use std::collections::BTreeMap;
 use std::path::Path;
-
-/// A machine as people know it, and how it is.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Machine {
-    pub id: MachineId,
-    pub name: String,
-    pub hostname: Option<String>,
-    pub description: Option<String>,
-    pub group: Option<String>,
-    /// A JSON array.
-    pub tags: String,
-    pub hardware_id: Option<String>,
-    pub created: Moment,
-    pub status: Status,
-    pub watched: bool,
-    pub last_seen: Option<Moment>,
-    pub since: Moment,
-    /// Milliseconds; `None` for the configured one.
-    pub threshold: Option<i64>,
-    /// The end of the maintenance that is going on.
-    pub paused_until: Option<Moment>,
-}
 
 /// Which machines, and which page of them.
 #[derive(Debug, Clone, Default)]
@@ -93,38 +73,27 @@ pub struct Figures {
     pub bytes: u64,
 }
 
-const MACHINE: &str = "SELECT m.id, m.name, m.hostname, m.description, m.group_name,
-    (SELECT json_group_array(tag) FROM (SELECT tag FROM machine_tag WHERE machine_id = m.id ORDER BY tag)),
-    m.hardware_id, m.created_at, s.status, s.watched, s.last_seen, s.since, s.threshold,
-    (SELECT max(ends_at) FROM maintenance WHERE machine_id = m.id AND starts_at <= ?1 AND ends_at > ?1)
-    FROM machine m JOIN machine_state s ON s.machine_id = m.id";
-
 impl Store {
     /// By number, ascending.
     pub fn machines(&self, filter: &MachineFilter, now: Moment) -> Result<Vec<Machine>, StoreError> {
-        let mut sql = format!("{MACHINE} WHERE m.id > ?2");
+        let mut sql = format!("{SELECT} WHERE machine.id > ?2");
         let mut values = vec![Value::from(now.0), Value::from(filter.after)];
         let mut only = |condition: &str, value: Value| {
             values.push(value);
             sql += &format!(" AND {}", condition.replace("?#", &format!("?{}", values.len())));
         };
         if let Some(status) = filter.status {
-            only("s.status = ?#", Value::from(status as i64));
+            only("status = ?#", Value::from(status as i64));
         }
         if let Some(group) = &filter.group {
-            only("m.group_name = ?#", Value::from(group.clone()));
+            only("group_name = ?#", Value::from(group.clone()));
         }
         if let Some(tag) = &filter.tag {
-            let tagged = "m.id IN (SELECT machine_id FROM machine_tag WHERE tag = ?#)";
+            let tagged = "machine.id IN (SELECT machine_id FROM machine_tag WHERE tag = ?#)";
             only(tagged, Value::from(tag.clone()));
         }
-        sql += &format!(" ORDER BY m.id LIMIT {}", filter.limit);
-        self.read(|connection| rows(connection, &sql, values, machine))
-    }
-
-    pub fn machine(&self, id: MachineId, now: Moment) -> Result<Option<Machine>, StoreError> {
-        let sql = format!("{MACHINE} WHERE m.id = ?2");
-        self.read(|connection| Ok(connection.prepare_cached(&sql)?.query_row([now.0, id.0], machine).optional()?))
+        sql += &format!(" ORDER BY machine.id LIMIT {}", filter.limit);
+        self.read(|connection| rows(connection, &sql, values, read))
     }
 
     pub fn figures(&self, now: Moment) -> Result<Figures, StoreError> {
@@ -132,7 +101,7 @@ impl Store {
         self.read(|connection| {
             let sql = "SELECT status, watched, count(*) FROM machine_state GROUP BY status, watched";
             let counts = |row: &Row<'_>| -> rusqlite::Result<(usize, bool, u64)> {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+                Ok((number(row, 0)? as usize, row.get(1)?, number(row, 2)?))
             };
             for (status, watched, count) in rows(connection, sql, Vec::new(), counts)? {
                 match figures.machines.get_mut(status).filter(|_| watched) {
@@ -142,11 +111,11 @@ impl Store {
             }
             let sql =
                 "SELECT count(DISTINCT machine_id) FROM maintenance WHERE starts_at <= ?1 AND ends_at > ?1";
-            figures.paused = connection.query_row(sql, [now.0], |row| row.get(0))?;
+            figures.paused = connection.query_row(sql, [now.0], |row| number(row, 0))?;
             let sql = "SELECT c.kind, o.state, count(*) FROM outbox o JOIN channel c ON c.id = o.channel_id
                        GROUP BY c.kind, o.state";
             let counts = |row: &Row<'_>| -> rusqlite::Result<(String, usize, u64)> {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+                Ok((row.get(0)?, number(row, 1)? as usize, number(row, 2)?))
             };
             for (kind, state, count) in rows(connection, sql, Vec::new(), counts)? {
                 if let Some(notifications) = figures.notifications.entry(kind).or_default().get_mut(state) {
@@ -217,6 +186,11 @@ impl Store {
     }
 }
 
+/// Of what is counted or numbered from 0.
+fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    Ok(u64::try_from(row.get::<_, i64>(column)?).unwrap_or(0))
+}
+
 fn size(path: &Path) -> u64 {
     std::fs::metadata(path).map_or(0, |metadata| metadata.len())
 }
@@ -236,33 +210,9 @@ fn rows<T>(
     values: Vec<Value>,
     each: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
 ) -> Result<Vec<T>, StoreError> {
-    let mut statement = connection.prepare_cached(sql)?;
+    let mut statement = connection.prepare(sql)?;
     let rows = statement.query_map(params_from_iter(values), each)?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
-}
-
-fn machine(row: &Row<'_>) -> rusqlite::Result<Machine> {
-    let status: i64 = row.get(8)?;
-    let all = [Status::New, Status::Online, Status::Offline, Status::Stopped];
-    let status = all.into_iter().find(|known| *known as i64 == status);
-    let moment =
-        |column| -> rusqlite::Result<Option<Moment>> { Ok(row.get::<_, Option<i64>>(column)?.map(Moment)) };
-    Ok(Machine {
-        id: MachineId(row.get(0)?),
-        name: row.get(1)?,
-        hostname: row.get(2)?,
-        description: row.get(3)?,
-        group: row.get(4)?,
-        tags: row.get(5)?,
-        hardware_id: row.get(6)?,
-        created: Moment(row.get(7)?),
-        status: status.ok_or(rusqlite::Error::IntegralValueOutOfRange(8, -1))?,
-        watched: row.get(9)?,
-        last_seen: moment(10)?,
-        since: Moment(row.get(11)?),
-        threshold: row.get(12)?,
-        paused_until: moment(13)?,
-    })
 }
 
 fn sending(row: &Row<'_>) -> rusqlite::Result<Sending> {

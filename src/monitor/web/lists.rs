@@ -1,7 +1,8 @@
 //! Machines, events and deliveries as JSON, a page at a time.
 
 use super::query::{Problem, Query};
-use crate::monitor::store::reading::{Event, Machine, MachineFilter, Page, Sending};
+use crate::monitor::machine::Machine;
+use crate::monitor::store::reading::{Event, MachineFilter, Page, Sending};
 use crate::monitor::store::{Delivery, MachineId, Status};
 use crate::monitor::time::Moment;
 use serde::Serialize;
@@ -16,7 +17,7 @@ pub struct MachineView {
     pub hostname: Option<String>,
     pub description: Option<String>,
     pub group: Option<String>,
-    pub tags: Box<RawValue>,
+    pub tags: Vec<String>,
     pub hardware_id: Option<String>,
     pub status: &'static str,
     /// Since when it has this status.
@@ -131,23 +132,21 @@ pub fn list<R, T>(rows: Vec<R>, limit: u32, id: impl Fn(&R) -> i64, view: impl F
 }
 
 pub fn machine(machine: Machine, threshold: Duration) -> MachineView {
-    let own = machine.threshold.and_then(|own| u64::try_from(own).ok()).map(Duration::from_millis);
-    let status = STATUSES.iter().find(|(_, status)| *status == machine.status);
     MachineView {
         id: machine.id.0,
         name: machine.name,
         hostname: machine.hostname,
         description: machine.description,
         group: machine.group,
-        tags: raw(machine.tags).unwrap_or_default(),
+        tags: machine.tags,
         hardware_id: machine.hardware_id,
-        status: status.map_or("new", |(word, _)| word),
+        status: machine.status.as_str(),
         since: machine.since.rfc3339(),
         enabled: machine.watched,
         paused_until: machine.paused_until.and_then(Moment::rfc3339),
         last_seen: machine.last_seen.and_then(Moment::rfc3339),
-        threshold_s: own.unwrap_or(threshold).as_secs_f64(),
-        created_at: machine.created.rfc3339(),
+        threshold_s: machine.threshold.unwrap_or(threshold).as_secs_f64(),
+        created_at: machine.created_at.rfc3339(),
     }
 }
 

@@ -44,6 +44,7 @@ pub struct Web {
     pub registry: Arc<Latest<Registry>>,
     pub fleet: Arc<Fleet>,
     pub pulse: Arc<Pulse>,
+    pub ingest: Arc<ingest::Counters>,
     pub counters: Arc<Counters>,
     pub settings: Arc<Latest<Settings>>,
     pub started: Moment,
@@ -159,9 +160,9 @@ impl Web {
             latest_at: Option<String>,
         }
         query.end()?;
-        let machine = self.store.machine_with_state(id, now)?.ok_or(NO_MACHINE)?;
+        let machine = self.store.machine(id, now)?.ok_or(NO_MACHINE)?;
         let (latest, at) = match self.latest(id)? {
-            Some((payload, at)) => (lists::raw(payload), at.rfc3339()),
+            Some((at, payload)) => (payload.and_then(lists::raw), at.rfc3339()),
             None => (None, None),
         };
         let machine = lists::machine(machine, self.settings.get().threshold);
@@ -169,16 +170,16 @@ impl Web {
     }
 
     /// From memory, which is ahead of the database; after a start, from there.
-    fn latest(&self, id: MachineId) -> Result<Option<(String, Moment)>, StoreError> {
-        match self.fleet.newest(id).filter(|newest| !newest.payload.is_empty()) {
-            Some(newest) => Ok(Some((newest.payload, newest.seen))),
-            None => self.store.latest(id),
+    fn latest(&self, id: MachineId) -> Result<Option<(Moment, Option<String>)>, StoreError> {
+        match self.fleet.newest(id) {
+            Some(newest) => Ok(Some((newest.seen, newest.payload))),
+            None => Ok(self.store.latest(id)?.map(|(at, payload)| (at, Some(payload)))),
         }
     }
 
     fn history(&self, id: MachineId, query: Query, now: Moment) -> Result<Response, Refusal> {
         let span = history::span(query, now)?;
-        if self.store.machine_with_state(id, now)?.is_none() {
+        if self.store.machine(id, now)?.is_none() {
             return Err(NO_MACHINE);
         }
         Ok(answer(&history::view(&self.store, &self.fleet, id, &span)?))
