@@ -7,6 +7,8 @@ pub mod cable;
 pub mod daemon;
 pub mod dns;
 pub mod https;
+#[cfg(feature = "monitor")]
+pub mod monitor;
 pub mod namespace;
 pub mod net;
 pub mod notify;

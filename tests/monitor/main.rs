@@ -1,0 +1,15 @@
+//! The real heartbeat-monitor, with real daemons, receivers, commands, signals and requests.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod api;
+mod command_line;
+mod failover;
+mod reload;
+mod requests;
+mod rig;
+#[path = "../failover/rig.rs"]
+mod bed;
+mod stop;
+mod told;
