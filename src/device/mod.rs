@@ -29,4 +29,3 @@ pub mod metrics;
 pub mod os;
 pub mod receive;
 pub mod shown;
-

@@ -57,7 +57,8 @@ fn a_second_monitor_on_the_same_database_is_refused_with_69() {
 
 #[test]
 fn the_environment_of_lunasentri_is_obeyed() {
-    let plan = Plan::new().env("MACHINE_HEARTBEAT_CHECK_INTERVAL", "1m30s").env("MACHINE_OFFLINE_THRESHOLD", "5m0s");
+    let plan =
+        Plan::new().env("MACHINE_HEARTBEAT_CHECK_INTERVAL", "1m30s").env("MACHINE_OFFLINE_THRESHOLD", "5m0s");
     let monitor = plan.start();
     monitor.wait_for_line("of the seed", |line| {
         line.ends_with("Heartbeat monitor started (interval: 1m30s, threshold: 5m0s)")

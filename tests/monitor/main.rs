@@ -9,7 +9,5 @@ mod failover;
 mod reload;
 mod requests;
 mod rig;
-#[path = "../failover/rig.rs"]
-mod bed;
 mod stop;
 mod told;

@@ -37,7 +37,9 @@ fn what_needs_a_restart_is_said() {
     let mut monitor = Plan::new().start();
     monitor.reconfigure("limits.workers", "3");
     monitor.signal(Signal::HUP);
-    monitor.wait_for_line("of [limits]", |line| line.contains("a change of [limits] takes effect at the next start"));
+    monitor.wait_for_line("of [limits]", |line| {
+        line.contains("a change of [limits] takes effect at the next start")
+    });
 }
 
 #[test]

@@ -61,7 +61,11 @@ fn a_malformed_or_oversized_heartbeat_is_refused_and_not_stored() {
         assert!(answer.json()["error"].is_string());
     }
     let machine = monitor.get_as(&reader, "/api/v1/machines/1").json();
-    assert_eq!((machine["status"].as_str(), machine["last_seen"].is_null()), (Some("new"), true), "{machine}");
+    assert_eq!(
+        (machine["status"].as_str(), machine["last_seen"].is_null()),
+        (Some("new"), true),
+        "{machine}"
+    );
 }
 
 #[test]

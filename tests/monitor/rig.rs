@@ -1,10 +1,10 @@
 //! A monitor, a receiver of its webhooks, and a daemon that beats.
 
 use crate::support::daemon::{Daemon, Setup};
+use crate::support::eventually;
 use crate::support::monitor::{Monitor, Plan};
 use crate::support::request::Request;
 use crate::support::server::{Reply, Server};
-use crate::support::eventually;
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
@@ -19,10 +19,23 @@ pub struct Told {
 impl Told {
     /// Adds the recipient before the monitor is started.
     pub fn of(plan: &Plan) -> Told {
-        let receiver = Server::always(Reply::ok());
+        Told::by(plan, Server::always(Reply::ok()))
+    }
+
+    /// The same by way of this receiver.
+    pub fn by(plan: &Plan, receiver: Server) -> Told {
         let secret = plan.scratch().file("webhook-secret", "hunter2-hunter2\n");
         plan.says(&["recipient", "add", "me", "--events", "offline,online,stopped"]);
-        plan.says(&["channel", "add", "webhook", &receiver.url("/hook"), "--to", "me", "--secret-file", &secret]);
+        plan.says(&[
+            "channel",
+            "add",
+            "webhook",
+            &receiver.url("/hook"),
+            "--to",
+            "me",
+            "--secret-file",
+            &secret,
+        ]);
         Told { receiver }
     }
 

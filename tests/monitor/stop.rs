@@ -7,8 +7,8 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -34,7 +34,8 @@ fn clients_that_hang_do_not_hold_a_stop_up() {
     let mut monitor = Plan::new().start();
     let idle = TcpStream::connect(monitor.address()).expect("connected");
     let mut half = TcpStream::connect(monitor.address()).expect("connected");
-    half.write_all(b"POST /api/v1/heartbeat HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{").expect("sent");
+    half.write_all(b"POST /api/v1/heartbeat HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        .expect("sent");
     stop(&mut monitor);
     drop((idle, half));
 }
@@ -115,7 +116,8 @@ fn a_stop_under_load_loses_nothing_that_was_acknowledged() {
     assert!(kept == newest || kept == newest + 1, "{kept}, acknowledged was {newest}");
     let history = monitor.get_as(&reader, "/api/v1/machines/1/history?step=60").json();
     let history = history["points"].as_array().map_or(0, Vec::len) as u64;
-    let longer = monitor.get_as(&reader, &format!("/api/v1/machines/1/history?step=60&from={}", now() - 33 * 3600));
+    let longer =
+        monitor.get_as(&reader, &format!("/api/v1/machines/1/history?step=60&from={}", now() - 33 * 3600));
     let points = longer.json()["points"].as_array().map_or(0, Vec::len) as u64;
     assert!(points >= history.max(replays), "{points} points of {replays} replays");
 }
@@ -145,7 +147,8 @@ fn exchange(stream: &mut TcpStream, token: &str, body: &str) -> bool {
         }
     }
     let head = String::from_utf8_lossy(&answer).into_owned();
-    let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")?.parse().ok()).unwrap_or(0);
+    let length =
+        head.lines().find_map(|line| line.strip_prefix("Content-Length: ")?.parse().ok()).unwrap_or(0);
     let mut rest = vec![0; length];
     stream.read_exact(&mut rest).is_ok() && head.starts_with("HTTP/1.1 200")
 }

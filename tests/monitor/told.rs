@@ -61,7 +61,8 @@ fn a_monitor_that_restarts_with_the_fleet_alive_says_nothing() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port");
     let monitor = plan.key("http.listen", &port.to_string()).start();
     let reader = monitor.reader();
-    let daemons: Vec<_> = ["barn", "gate", "yard"].map(|name| daemon(&monitor, &monitor.machine(name))).into();
+    let daemons: Vec<_> =
+        ["barn", "gate", "yard"].map(|name| daemon(&monitor, &monitor.machine(name))).into();
     for machine in 1..=3 {
         becomes(&monitor, &reader, machine, "online");
     }
@@ -92,7 +93,11 @@ fn what_could_not_be_delivered_is_delivered_after_a_restart_and_once() {
     let monitor = plan.start();
     let again = told.says("machine.offline", "barn-cam");
     let id = |request: &crate::support::request::Request| request.header("x-webhook-id").map(str::to_owned);
-    assert_eq!((id(&first).is_some(), id(&again)), (true, id(&first)), "it can be told that it is the same one");
+    assert_eq!(
+        (id(&first).is_some(), id(&again)),
+        (true, id(&first)),
+        "it can be told that it is the same one"
+    );
     told.nothing_for(2 * SECOND);
     let page = monitor.get_as(&reader, "/api/v1/deliveries?state=delivered").json();
     assert_eq!(page["items"].as_array().map(Vec::len), Some(1), "{page}");

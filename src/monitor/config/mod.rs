@@ -48,8 +48,7 @@ pub struct Http {
 impl Http {
     /// Whether a listener for the one is a listener for the other.
     pub fn same_place(&self, other: &Http) -> bool {
-        (self.listen, &self.socket, self.tls.is_some())
-            == (other.listen, &other.socket, other.tls.is_some())
+        (self.listen, &self.socket, self.tls.is_some()) == (other.listen, &other.socket, other.tls.is_some())
     }
 }
 

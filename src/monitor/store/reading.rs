@@ -2,9 +2,9 @@
 
 use super::machines::{SELECT, read};
 use super::{Delivery, MachineId, Status, Store, StoreError};
+use crate::monitor::machine::Machine;
 use crate::monitor::time::Moment;
 use rusqlite::types::Value;
-use crate::monitor::machine::Machine;
 use rusqlite::{Connection, Row, params_from_iter};
 use std::collections::BTreeMap;
 use std::path::Path;
