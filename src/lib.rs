@@ -5,6 +5,7 @@
 //! ```text
 //! bin/heartbeat-daemon ─► device ──┐
 //!                                  ├─► http, wire, config, logging, systemd, ticker
+//!                                  ├─► http, wire, config, latest, logging, systemd
 //! bin/heartbeat-monitor ─► monitor ┘
 //! ```
 //!
@@ -15,6 +16,7 @@ pub mod config;
 #[cfg(feature = "device")]
 pub mod device;
 pub mod http;
+pub mod latest;
 pub mod logging;
 #[cfg(feature = "monitor")]
 pub mod monitor;

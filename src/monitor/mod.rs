@@ -14,11 +14,16 @@
 //! |---|---|
 //! | `beat` | a heartbeat of any origin, in the one form used inside |
 //! | `time` | the monitor's clock: the only one that decides |
+//! | `machine` | what a machine is, and what it may be called |
+//! | `tokens`, `registry` | what proves who somebody is, and who that is |
 //! | `store/` | the database; one file a subject |
 
 pub mod beat;
 pub mod fleet;
 pub mod history;
 pub mod ingest;
+pub mod machine;
+pub mod registry;
 pub mod store;
 pub mod time;
+pub mod tokens;

@@ -9,21 +9,29 @@
 //! | `connection` | how SQLite is set up |
 //! | `create`, `migrate`, `lock` | a new file, an old file, one server for a file |
 //! | `upkeep` | check, backup, vacuum |
-//! | `error` | what can be wrong, and what to do |
+//! | `machines`, `tokens`, `enrolment` | who is watched, and what proves who it is |
+//! | `credentials` | what the registry keeps of that in memory |
+//! | `error`, `refused` | what can be wrong, and what to do |
 
 mod beats;
 mod connection;
 mod create;
+pub mod credentials;
+pub mod enrolment;
 mod error;
 mod history;
 mod lock;
+pub mod machines;
 mod migrate;
+mod refused;
 #[cfg(test)]
 mod tests;
+pub mod tokens;
 mod upkeep;
 
 pub use beats::{Past, State};
 pub use error::{OpenError, StoreError};
+pub use refused::Refused;
 
 use super::time::Moment;
 use connection::Manner;
@@ -51,6 +59,28 @@ pub enum Status {
     Offline = 2,
     /// It said that it is being stopped.
     Stopped = 3,
+}
+
+impl Status {
+    /// What the database says; anything that this program never wrote is as good as new.
+    fn of(number: i64) -> Status {
+        match number {
+            1 => Status::Online,
+            2 => Status::Offline,
+            3 => Status::Stopped,
+            _ => Status::New,
+        }
+    }
+
+    /// As it is shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Status::New => "new",
+            Status::Online => "online",
+            Status::Offline => "offline",
+            Status::Stopped => "stopped",
+        }
+    }
 }
 
 /// What stands in `outbox.state`.
