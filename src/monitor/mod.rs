@@ -13,6 +13,8 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `beat` | a heartbeat of any origin, in the one form used inside |
+//! | `detect` | who is late: grace, doubt, flapping |
+//! | `notify/` | telling people: what, whom, when, and until it is heard |
 //! | `time` | the monitor's clock: the only one that decides |
 //! | `machine` | what a machine is, and what it may be called |
 //! | `tokens`, `registry` | what proves who somebody is, and who that is |
@@ -24,6 +26,8 @@ pub mod history;
 pub mod ingest;
 pub mod machine;
 pub mod registry;
+pub mod detect;
+pub mod notify;
 pub mod store;
 pub mod time;
 pub mod tokens;

@@ -10,6 +10,8 @@ use std::time::Duration;
 /// machines (0.5 MB) with room for what changes beside it, a reader's one answer.
 const WRITER_CACHE: u32 = 2048;
 const READER_CACHE: u32 = 512;
+/// Statements that the writer keeps compiled: those of a transition and of the couriers, a few KB each.
+const WRITER_STATEMENTS: usize = 32;
 /// The WAL is cut back to this after a large transaction, in bytes; a checkpoint comes at 4 MB of it.
 const JOURNAL_LIMIT: u32 = 4 * 1024 * 1024;
 
@@ -26,6 +28,7 @@ pub struct Manner {
 pub fn writer(path: &Path, manner: Manner) -> Result<Connection, StoreError> {
     let connection = open(path, manner)?;
     connection.execute_batch(&format!("PRAGMA cache_size = -{WRITER_CACHE};"))?;
+    connection.set_prepared_statement_cache_capacity(WRITER_STATEMENTS);
     // SQLite opens a file that it may not write for reading only, and says nothing.
     if connection.is_readonly("main")? {
         return Err(StoreError::ReadOnly);

@@ -12,6 +12,9 @@
 //! | `machines`, `tokens`, `enrolment` | who is watched, and what proves who it is |
 //! | `credentials` | what the registry keeps of that in memory |
 //! | `error`, `refused` | what can be wrong, and what to do |
+//! | `transitions`, `teller` | status, outages, and what is told of them |
+//! | `recipients` | who is told, and how they are reached |
+//! | `error` | what can be wrong, and what to do |
 
 mod beats;
 mod connection;
@@ -27,6 +30,11 @@ mod refused;
 #[cfg(test)]
 mod tests;
 pub mod tokens;
+pub(super) mod recipients;
+pub(super) mod teller;
+#[cfg(test)]
+mod tests;
+pub(super) mod transitions;
 mod upkeep;
 
 pub use beats::{Past, State};
