@@ -4,8 +4,7 @@
 //!
 //! ```text
 //! bin/heartbeat-daemon ─► device ──┐
-//!                                  ├─► http, wire, config, logging, systemd, ticker
-//!                                  ├─► http, wire, config, latest, logging, systemd
+//!                                  ├─► http, wire, config, latest, logging, systemd, ticker
 //! bin/heartbeat-monitor ─► monitor ┘
 //! ```
 //!

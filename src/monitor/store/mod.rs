@@ -9,12 +9,12 @@
 //! | `connection` | how SQLite is set up |
 //! | `create`, `migrate`, `lock` | a new file, an old file, one server for a file |
 //! | `upkeep` | check, backup, vacuum |
+//! | `beats`, `history` | what beats leave: last seen, the latest payload, the past |
 //! | `machines`, `tokens`, `enrolment` | who is watched, and what proves who it is |
 //! | `credentials` | what the registry keeps of that in memory |
 //! | `error`, `refused` | what can be wrong, and what to do |
 //! | `transitions`, `teller` | status, outages, and what is told of them |
 //! | `recipients` | who is told, and how they are reached |
-//! | `error` | what can be wrong, and what to do |
 
 mod beats;
 mod connection;
@@ -26,14 +26,12 @@ mod history;
 mod lock;
 pub mod machines;
 mod migrate;
-mod refused;
-#[cfg(test)]
-mod tests;
-pub mod tokens;
 pub(super) mod recipients;
+mod refused;
 pub(super) mod teller;
 #[cfg(test)]
 mod tests;
+pub mod tokens;
 pub(super) mod transitions;
 mod upkeep;
 
