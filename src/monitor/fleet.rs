@@ -199,6 +199,11 @@ impl Fleet {
         Some(Newest { seen: slot.seen?, interval, sample, payload: slot.payload() })
     }
 
+    /// When `machine` has beaten last, since the monitor started.
+    pub fn seen(&self, machine: MachineId) -> Option<Moment> {
+        self.shard(machine).slots.get(&machine)?.seen
+    }
+
     /// Minutes of `machine` that the database does not have yet, the one that is not over among them.
     pub fn minutes(&self, machine: MachineId) -> Vec<(i64, Packed)> {
         let shard = self.shard(machine);
@@ -209,6 +214,16 @@ impl Fleet {
     /// How many machines are known.
     pub fn len(&self) -> usize {
         self.shards.iter().map(|shard| held(shard).slots.len()).sum()
+    }
+
+    /// How many of all machines are believed to be online.
+    pub fn online(&self) -> (usize, usize) {
+        let count = |shard: &Mutex<Shard>| {
+            let shard = held(shard);
+            let online = shard.slots.values().filter(|slot| slot.belief == Belief::Online).count();
+            (online, shard.slots.len())
+        };
+        self.shards.iter().map(count).fold((0, 0), |sum, shard| (sum.0 + shard.0, sum.1 + shard.1))
     }
 
     pub fn is_empty(&self) -> bool {

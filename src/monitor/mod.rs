@@ -35,6 +35,8 @@ pub mod history;
 pub mod ingest;
 pub mod machine;
 pub mod notify;
+pub mod pulse;
+pub mod recorder;
 pub mod registry;
 pub mod store;
 pub mod time;

@@ -51,9 +51,8 @@ impl Store {
             return Ok(());
         }
         self.write(|tx| {
-            let mut known = tx.prepare("SELECT 1 FROM machine WHERE id = ?1")?;
             let mut latest = tx.prepare(
-                "INSERT INTO machine_latest (machine_id, received_at, payload) VALUES (?1, ?2, ?3)
+                "INSERT INTO machine_latest (machine_id, received_at, payload) SELECT id, ?2, ?3 FROM machine WHERE id = ?1
                  ON CONFLICT DO UPDATE SET received_at = excluded.received_at, payload = excluded.payload",
             )?;
             let mut name =
@@ -61,9 +60,6 @@ impl Store {
             let mut rows = Rows::new(tx)?;
             for unsaved in machines {
                 let id = unsaved.machine.0;
-                if !known.exists([id])? {
-                    continue;
-                }
                 if let Some(payload) = &unsaved.payload {
                     latest.execute((id, unsaved.received_at.0, payload))?;
                 }
@@ -106,13 +102,7 @@ impl Store {
         self.read(|connection| {
             let mut query = connection.prepare("SELECT machine_id, status FROM machine_state")?;
             let rows = query.query_map([], |row| {
-                let status = match row.get(1)? {
-                    1 => Status::Online,
-                    2 => Status::Offline,
-                    3 => Status::Stopped,
-                    _ => Status::New,
-                };
-                Ok(State { machine: MachineId(row.get(0)?), status })
+                Ok(State { machine: MachineId(row.get(0)?), status: Status::of(row.get(1)?) })
             })?;
             Ok(rows.collect::<Result<_, _>>()?)
         })

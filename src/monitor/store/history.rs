@@ -17,7 +17,7 @@ pub enum Precedence {
 /// A bucket of [`RESOLUTIONS`] at this index.
 type Bucket = (i64, Packed);
 
-/// The statements of a transaction that changes rows.
+/// The statements of a transaction that changes rows. Machines that were removed meanwhile are passed over.
 pub struct Rows<'tx> {
     select: Statement<'tx>,
     write: Statement<'tx>,
@@ -29,7 +29,8 @@ impl<'tx> Rows<'tx> {
             "SELECT samples FROM history WHERE machine_id = ?1 AND resolution = ?2 AND starts_at = ?3",
         )?;
         let write = tx.prepare(
-            "INSERT INTO history (machine_id, resolution, starts_at, samples) VALUES (?1, ?2, ?3, ?4)
+            "INSERT INTO history (machine_id, resolution, starts_at, samples)
+             SELECT id, ?2, ?3, ?4 FROM machine WHERE id = ?1
              ON CONFLICT DO UPDATE SET samples = excluded.samples",
         )?;
         Ok(Rows { select, write })

@@ -11,7 +11,7 @@
 //! | `upkeep`, `prune` | check, backup, vacuum; what is kept for how long |
 //! | `machines`, `tokens`, `enrolment` | who is watched, and what proves who it is |
 //! | `credentials` | what the registry keeps of that in memory |
-//! | `beats`, `history` | what was heard of a machine |
+//! | `beats`, `history` | what beats leave: last seen, the latest payload, the past |
 //! | `transitions`, `teller` | status, outages, and what is told of them |
 //! | `recipients` | who is told, and how they are reached |
 //! | `reading` | what the read API asks for |
