@@ -11,13 +11,11 @@
 
 use super::config::Config;
 use super::detect::{self, Sweeper};
-use super::fleet::Fleet;
 use super::ingest::Ingest;
 use super::listen::{self, Bound, CannotListen};
 use super::notify::{self, Poke, couriers::Couriers};
 use super::pulse::Pulse;
-use super::recorder::{FLUSH, Inbox, Order, Recorder};
-use super::registry::Registry;
+use super::recorder::{FLUSH, Inbox, Order, Recorder, Shared};
 use super::store::{OpenError, Refused, Store, StoreError};
 use super::time::{Moment, go_duration};
 use super::web::{self, Web};
@@ -137,8 +135,12 @@ impl Monitor {
         let notify = notify::Settings::of(&config)?;
         listen::make_room(&config);
         let store = Arc::new(Store::open_for_serving(&config.store.database, now)?);
-        let registry = Arc::new(Latest::new(Registry::load(&store).map_err(database)?));
-        let (fleet, pulse) = (Arc::new(Fleet::default()), Arc::new(Pulse::new(tick)));
+        let shared = Shared {
+            store: store.clone(),
+            registry: Arc::default(),
+            fleet: Arc::default(),
+            pulse: Arc::new(Pulse::new(tick)),
+        };
         let mut bound = listen::bind(&config.http)?;
         let server = Server::new(std::mem::take(&mut bound.listeners), limits(&config));
         let server = server.map_err(cannot("listen"))?;
@@ -148,8 +150,9 @@ impl Monitor {
         let couriers = Couriers::start(store.clone(), notify, poked).map_err(cannot("start the couriers"))?;
         let (orders, inbox) = bounded(ORDERS);
         let sweeper = Sweeper::new(sweeping(&config), now, tick, poke);
-        let recorder = Recorder::new(store.clone(), fleet.clone(), pulse.clone(), registry.clone(), sweeper);
-        recorder.learn_states().map_err(database)?;
+        let watchdog = systemd::Watchdog::from_environment(tick);
+        let recorder = Recorder::new(shared.clone(), sweeper, watchdog);
+        recorder.learn().map_err(database)?;
         let tickers = Inbox {
             orders: inbox,
             flush: Ticker::every(FLUSH, tick + FLUSH),
@@ -158,12 +161,9 @@ impl Monitor {
         let recorder_ended = spawn("recorder", move || recorder.run(tickers))?;
 
         let settings = Arc::new(Latest::new(web::Settings::of(&config)));
-        let ingest = Ingest::new(registry.clone(), fleet.clone(), orders.clone(), pulse.clone());
+        let ingest = Ingest::new(shared.clone(), orders.clone());
         let web = Arc::new(Web {
-            store: store.clone(),
-            registry,
-            fleet,
-            pulse,
+            shared,
             ingest: ingest.counters(),
             counters,
             settings: settings.clone(),

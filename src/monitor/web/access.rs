@@ -16,7 +16,7 @@ impl Web {
             }
             return Err(unauthorized("a read token is needed: Authorization: Bearer TOKEN"));
         };
-        let registry = self.registry.get();
+        let registry = self.shared.registry.get();
         if registry.reader(token).is_some() {
             return Ok(());
         }

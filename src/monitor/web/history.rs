@@ -2,17 +2,12 @@
 
 use super::query::{Problem, Query};
 use crate::monitor::fleet::Fleet;
+use crate::monitor::history::{self, RESOLUTIONS};
 use crate::monitor::store::{MachineId, Store, StoreError};
 use crate::monitor::time::Moment;
 use serde::Serialize;
 use std::time::Duration;
 
-/// What is kept, the finest first: seconds between two points, and how long they are kept.
-const KEPT: [(u32, Duration); 3] = [
-    (60, Duration::from_secs(48 * 3600)),
-    (900, Duration::from_secs(30 * 86_400)),
-    (3600, Duration::from_secs(366 * 86_400)),
-];
 /// Points of one answer: about 200 KB, and more than any graph has pixels for.
 const MOST_POINTS: u64 = 2_000;
 const DAY: Duration = Duration::from_secs(86_400);
@@ -43,7 +38,7 @@ pub struct PointView {
     pub disk: Option<f32>,
     pub power: Option<f32>,
     pub load: Option<f32>,
-    pub signal: Option<u8>,
+    pub signal: Option<f32>,
 }
 
 /// Reads `from`, `to` and `step`.
@@ -52,6 +47,9 @@ pub fn span(mut query: Query, now: Moment) -> Result<Span, Problem> {
     let from = query.moment("from")?.unwrap_or_else(|| to.minus(DAY));
     let asked = query.seconds("step", 60..=86_400)?;
     query.end()?;
+    if asked.is_some_and(|step| step % 60 != 0) {
+        return Err("step must be whole minutes: a multiple of 60".into());
+    }
     if from >= to {
         return Err("from must be before to".into());
     }
@@ -80,8 +78,8 @@ pub fn span(mut query: Query, now: Moment) -> Result<Span, Problem> {
 /// Reads them from the database, and what is not written yet from memory.
 pub fn view(store: &Store, fleet: &Fleet, id: MachineId, span: &Span) -> Result<HistoryView, StoreError> {
     let step = Duration::from_secs(span.step.into());
-    let points = crate::monitor::history::query(store, fleet, id, span.from, span.to, step)?;
-    let view = |point: crate::monitor::history::Point| PointView {
+    let points = history::query(store, fleet, id, span.from, span.to, step)?;
+    let view = |point: history::Point| PointView {
         at: point.at.rfc3339(),
         cpu: point.sample.cpu,
         mem: point.sample.mem,
@@ -126,7 +124,7 @@ mod tests {
     #[test]
     fn a_stretch_that_is_none_or_has_too_many_points_is_refused() {
         for text in
-            ["from=1763756400&to=1763756400", "from=1763756400", "from=0&step=60", "step=59", "step=1m"]
+            ["from=1763756400&to=1763756400", "from=1763756400", "from=0&step=60", "step=59", "step=61", "step=1m"]
         {
             asked(text).expect_err(text);
         }

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 impl Web {
     pub(super) fn metrics(&self, now: Moment, tick: Instant) -> Result<String, Refusal> {
-        let figures = self.store.figures(now)?;
+        let figures = self.shared.store.figures(now)?;
         let mut text = Exposition::default();
         text.family("heartbeat_monitor_info", "The program that answers.", "gauge");
         text.sample("heartbeat_monitor_info", &[("version", env!("CARGO_PKG_VERSION"))], 1.0);

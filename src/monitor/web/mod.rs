@@ -23,13 +23,11 @@ pub mod route;
 
 use super::config::Config;
 use super::config::networks::Network;
-use super::fleet::Fleet;
-use super::pulse::Pulse;
-use super::registry::Registry;
-use super::store::{MachineId, Store, StoreError};
+use super::ingest;
+use super::recorder::Shared;
+use super::store::{MachineId, StoreError};
 use super::time::Moment;
-use super::{ingest, store};
-use crate::http::{Counters, Exchange, Method, Request, Response};
+use crate::http::{Counters, Exchange, Request, Response};
 use crate::latest::Latest;
 use crossbeam_channel::Receiver;
 use query::{Problem, Query};
@@ -40,10 +38,7 @@ use std::time::{Duration, Instant};
 
 /// What answers need to know; shared by the workers.
 pub struct Web {
-    pub store: Arc<Store>,
-    pub registry: Arc<Latest<Registry>>,
-    pub fleet: Arc<Fleet>,
-    pub pulse: Arc<Pulse>,
+    pub shared: Shared,
     pub ingest: Arc<ingest::Counters>,
     pub counters: Arc<Counters>,
     pub settings: Arc<Latest<Settings>>,
@@ -117,7 +112,7 @@ impl Web {
         }
         match route {
             Route::Health => return Ok(self.health(tick)),
-            Route::Enroll => return Ok(ingest::enroll::answer(&self.store, request, now)),
+            Route::Enroll => return Ok(ingest::enroll::answer(&self.shared.store, request, now)),
             _ => self.admit(request, route, now)?,
         }
         let query = Query::parse(request.query())?;
@@ -138,7 +133,7 @@ impl Web {
 
     /// 200 while heartbeats are kept: whoever balances load or restarts services acts on it.
     fn health(&self, tick: Instant) -> Response {
-        if self.pulse.is_fresh(tick) {
+        if self.shared.pulse.is_fresh(tick) {
             return Response::json(200, &serde_json::json!({ "status": "ok" }));
         }
         Response::error(503, "heartbeats are not written to the database at the moment; the log says why")
@@ -147,7 +142,7 @@ impl Web {
     fn machines(&self, query: Query, now: Moment) -> Result<Response, Refusal> {
         let filter = lists::machine_filter(query)?;
         let threshold = self.settings.get().threshold;
-        let rows = self.store.machines(&filter, now)?;
+        let rows = self.shared.store.machines(&filter, now)?;
         Ok(answer(&lists::list(rows, filter.limit, |row| row.id.0, |row| lists::machine(row, threshold))))
     }
 
@@ -160,7 +155,7 @@ impl Web {
             latest_at: Option<String>,
         }
         query.end()?;
-        let machine = self.store.machine(id, now)?.ok_or(NO_MACHINE)?;
+        let machine = self.shared.store.machine(id, now)?.ok_or(NO_MACHINE)?;
         let (latest, at) = match self.latest(id)? {
             Some((at, payload)) => (payload.and_then(lists::raw), at.rfc3339()),
             None => (None, None),
@@ -171,29 +166,29 @@ impl Web {
 
     /// From memory, which is ahead of the database; after a start, from there.
     fn latest(&self, id: MachineId) -> Result<Option<(Moment, Option<String>)>, StoreError> {
-        match self.fleet.newest(id) {
+        match self.shared.fleet.newest(id) {
             Some(newest) => Ok(Some((newest.seen, newest.payload))),
-            None => Ok(self.store.latest(id)?.map(|(at, payload)| (at, Some(payload)))),
+            None => Ok(self.shared.store.latest(id)?.map(|(at, payload)| (at, Some(payload)))),
         }
     }
 
     fn history(&self, id: MachineId, query: Query, now: Moment) -> Result<Response, Refusal> {
         let span = history::span(query, now)?;
-        if self.store.machine(id, now)?.is_none() {
+        if self.shared.store.machine(id, now)?.is_none() {
             return Err(NO_MACHINE);
         }
-        Ok(answer(&history::view(&self.store, &self.fleet, id, &span)?))
+        Ok(answer(&history::view(&self.shared.store, &self.shared.fleet, id, &span)?))
     }
 
     fn events(&self, query: Query) -> Result<Response, Refusal> {
         let slice = lists::slice(query, false)?;
-        let rows = self.store.events(slice.page, slice.machine, slice.limit)?;
+        let rows = self.shared.store.events(slice.page, slice.machine, slice.limit)?;
         Ok(answer(&lists::list(rows, slice.limit, |row| row.id, lists::event)))
     }
 
     fn deliveries(&self, query: Query) -> Result<Response, Refusal> {
         let slice = lists::slice(query, true)?;
-        let rows = self.store.deliveries(slice.page, slice.machine, slice.state, slice.limit)?;
+        let rows = self.shared.store.deliveries(slice.page, slice.machine, slice.state, slice.limit)?;
         Ok(answer(&lists::list(rows, slice.limit, |row| row.id, lists::delivery)))
     }
 }
