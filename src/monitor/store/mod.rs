@@ -10,6 +10,7 @@
 //! | `create`, `migrate`, `lock` | a new file, an old file, one server for a file |
 //! | `upkeep` | check, backup, vacuum |
 //! | `transitions`, `teller` | status, outages, and what is told of them |
+//! | `outbox` | what is still to be told, and who is telling it |
 //! | `recipients` | who is told, and how they are reached |
 //! | `error` | what can be wrong, and what to do |
 
@@ -18,6 +19,7 @@ mod create;
 mod error;
 mod lock;
 mod migrate;
+pub mod outbox;
 pub(super) mod recipients;
 pub(super) mod teller;
 #[cfg(test)]
