@@ -17,8 +17,6 @@
 //! | `failover/` | one thread that keeps the machine on the best uplink |
 //! | `heartbeat/` | one thread that owns the snapshot and sends it |
 //! | `os/` | the only code that touches the machine below /proc and /sys |
-//! | `latest` | what one thread writes and others read |
-//! | `ticker` | when a loop is due |
 //! | `receive` | a tiny receiver, to see heartbeats without a server |
 //! | `shown` | a heartbeat as one line for a person |
 
@@ -27,9 +25,7 @@ pub mod config;
 pub mod daemon;
 pub mod failover;
 pub mod heartbeat;
-pub mod latest;
 pub mod metrics;
 pub mod os;
 pub mod receive;
 pub mod shown;
-pub mod ticker;

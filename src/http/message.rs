@@ -37,6 +37,7 @@ pub struct Request {
     /// Name and value.
     pub(super) headers: Vec<(Range<usize>, Range<usize>)>,
     pub(super) body: Range<usize>,
+    pub(super) has_length: bool,
     pub(super) peer: Peer,
 }
 
@@ -66,6 +67,12 @@ impl Request {
 
     pub fn body(&self) -> &[u8] {
         self.bytes.get(self.body.clone()).unwrap_or_default()
+    }
+
+    /// The body, where the request needs one: 411 if it came without a Content-Length. `curl -X POST` alone sends
+    /// none, and is welcome wherever [`Request::body`] would not be looked at.
+    pub fn content(&self) -> Result<&[u8], Response> {
+        if self.has_length { Ok(self.body()) } else { Err(Response::error(411, "Content-Length is missing")) }
     }
 
     pub fn peer(&self) -> Peer {

@@ -10,7 +10,35 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `message` | a request and a response, as handlers see them |
+//! | `reply` | the way of an answer back to the reactor |
+//! | `queue` | the way of a request to worker threads |
+//! | `limits`, `counters` | what a client may cost; what was served |
+//! | `reactor` | the loop: readiness, deadlines, answers, one turn after the other |
+//! | `accept`, `admission` | new connections, and when there are too many |
+//! | `connection` | the states of a connection, without its socket |
+//! | `parse`, `write` | bytes to a request, an answer to bytes |
+//! | `deadlines`, `table`, `listener`, `transport` | what the reactor keeps: times, connections, sockets |
 
+mod accept;
+mod admission;
+mod connection;
+pub mod counters;
+mod deadlines;
+pub mod limits;
+pub mod listener;
 pub mod message;
+mod parse;
+pub mod queue;
+mod reactor;
+pub mod reply;
+mod table;
+mod transport;
+mod write;
 
+pub use counters::Counters;
+pub use limits::Limits;
+pub use listener::Listener;
 pub use message::{Method, Peer, Request, Response};
+pub use queue::queue;
+pub use reactor::Server;
+pub use reply::{Exchange, Reply, Stopper};

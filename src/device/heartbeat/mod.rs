@@ -23,8 +23,8 @@ mod transport;
 
 use super::config;
 use super::metrics::{Identity, Metrics};
-use super::ticker::Ticker;
 use crate::systemd::{self, Watchdog};
+use crate::ticker::Ticker;
 use crate::wire::{self, LinkState, Reason};
 use crossbeam_channel::{Receiver, Sender as ChannelSender, TrySendError, at, bounded, never, select};
 use outage::Outage;

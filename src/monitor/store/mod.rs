@@ -9,25 +9,37 @@
 //! | `connection` | how SQLite is set up |
 //! | `create`, `migrate`, `lock` | a new file, an old file, one server for a file |
 //! | `upkeep` | check, backup, vacuum |
+//! | `beats`, `history` | what beats leave: last seen, the latest payload, the past |
+//! | `machines`, `tokens`, `enrolment` | who is watched, and what proves who it is |
+//! | `credentials` | what the registry keeps of that in memory |
+//! | `error`, `refused` | what can be wrong, and what to do |
 //! | `transitions`, `teller` | status, outages, and what is told of them |
 //! | `outbox` | what is still to be told, and who is telling it |
 //! | `recipients` | who is told, and how they are reached |
-//! | `error` | what can be wrong, and what to do |
 
+mod beats;
 mod connection;
 mod create;
+pub mod credentials;
+pub mod enrolment;
 mod error;
+mod history;
 mod lock;
+pub mod machines;
 mod migrate;
 pub mod outbox;
 pub(super) mod recipients;
+mod refused;
 pub(super) mod teller;
 #[cfg(test)]
 mod tests;
+pub mod tokens;
 pub(super) mod transitions;
 mod upkeep;
 
+pub use beats::{Past, State};
 pub use error::{OpenError, StoreError};
+pub use refused::Refused;
 
 use super::time::Moment;
 use connection::Manner;
@@ -65,6 +77,16 @@ impl Status {
             2 => Status::Offline,
             3 => Status::Stopped,
             _ => Status::New,
+        }
+    }
+
+    /// As it is shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Status::New => "new",
+            Status::Online => "online",
+            Status::Offline => "offline",
+            Status::Stopped => "stopped",
         }
     }
 }

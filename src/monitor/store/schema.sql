@@ -40,7 +40,7 @@ CREATE TABLE device_token (
     machine_id INTEGER NOT NULL REFERENCES machine (id) ON DELETE CASCADE,
     hash       BLOB NOT NULL UNIQUE,                -- SHA-256 of 256 random bits: nothing to guess, nothing to salt
     created_at INTEGER NOT NULL,
-    expires_at INTEGER                              -- set by rotate and revoke
+    expires_at INTEGER                              -- set by rotate
 ) STRICT;
 CREATE INDEX device_token_machine ON device_token (machine_id);
 

@@ -1,0 +1,302 @@
+//! The states of one connection, without its socket: bytes in, requests out, answers in, bytes out.
+
+use super::counters::Counters;
+use super::deadlines::Wait;
+use super::limits::Limits;
+use super::message::{Method, Peer, Request, Response};
+use super::parse::{self, Head, Refusal, Scanner};
+use super::queue;
+use super::write::{self, After};
+use std::sync::Arc;
+
+/// What a refused client may still send before its connection is reset; more is not read for the sake of courtesy.
+const MAX_DISCARDED: usize = 256 * 1024;
+
+/// What all connections of a server share.
+pub(super) struct Front {
+    pub(super) limits: Limits,
+    pub(super) counters: Arc<Counters>,
+    /// As [`write::date`] has it, renewed each second.
+    pub(super) date: String,
+}
+
+/// An idle one holds no buffer: a fleet of 10,000 keeps 10,000 of these.
+#[derive(Debug)]
+pub(super) struct Connection {
+    peer: Peer,
+    /// Received and not handed on; `input[begin..]` begins with a request.
+    input: Vec<u8>,
+    begin: usize,
+    scanner: Scanner,
+    /// Of the request whose body is not complete.
+    head: Option<Box<Head>>,
+    /// Answers; `output[written..]` is still to be sent.
+    output: Vec<u8>,
+    written: usize,
+    state: State,
+    /// The peer will send no more.
+    ended: bool,
+    /// The server stops: the next answer is the last one.
+    last: bool,
+    /// Requests handed on.
+    requests: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// A request is awaited, or has come in part.
+    Receiving,
+    /// The handler has a request.
+    Working(After),
+    /// Close once the output is sent, and linger where the peer may still be sending.
+    Closing {
+        linger: bool,
+    },
+    /// Our side is shut; what comes is discarded.
+    Lingering {
+        discarded: usize,
+    },
+    Closed,
+}
+
+impl Connection {
+    pub(super) fn new(peer: Peer) -> Connection {
+        Connection {
+            peer,
+            input: Vec::new(),
+            begin: 0,
+            scanner: Scanner::default(),
+            head: None,
+            output: Vec::new(),
+            written: 0,
+            state: State::Receiving,
+            ended: false,
+            last: false,
+            requests: 0,
+        }
+    }
+
+    pub(super) fn peer(&self) -> Peer {
+        self.peer
+    }
+
+    pub(super) fn requests(&self) -> u32 {
+        self.requests
+    }
+
+    /// Whether bytes from the socket are of use now. Otherwise they stay in the kernel, and the peer has to wait.
+    pub(super) fn wants_input(&self) -> bool {
+        !self.ended && matches!(self.state, State::Receiving | State::Lingering { .. })
+    }
+
+    pub(super) fn receive(&mut self, bytes: &[u8]) {
+        match &mut self.state {
+            State::Lingering { discarded } => {
+                *discarded += bytes.len();
+                if *discarded > MAX_DISCARDED {
+                    self.state = State::Closed;
+                }
+            }
+            _ => {
+                self.input.drain(..std::mem::take(&mut self.begin));
+                self.input.extend_from_slice(bytes);
+            }
+        }
+    }
+
+    /// The peer sends no more. It may still be reading: what was asked completely is answered.
+    pub(super) fn end(&mut self) {
+        self.ended = true;
+        match self.state {
+            State::Receiving => self.state = State::Closing { linger: false },
+            State::Lingering { .. } => self.state = State::Closed,
+            State::Working(_) | State::Closing { .. } | State::Closed => {}
+        }
+    }
+
+    /// The next complete request, if there is one and the one before is answered. A malformed one is answered here.
+    pub(super) fn next(&mut self, front: &Front) -> Option<Request> {
+        if self.state != State::Receiving {
+            return None;
+        }
+        match self.parse(&front.limits) {
+            Ok(request) => request,
+            Err(refusal) => {
+                self.refuse(refusal, front);
+                None
+            }
+        }
+    }
+
+    fn parse(&mut self, limits: &Limits) -> Result<Option<Request>, Refusal> {
+        let bytes = &self.input[self.begin..];
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        let head = match self.head.take() {
+            Some(head) => head,
+            None => {
+                let Some(end) = self.scanner.scan(bytes, limits.head)? else { return Ok(None) };
+                let head = parse::head(&bytes[..end], limits.body)?;
+                let waits = head.expects_continue && bytes.len() == end && head.size() > end;
+                if waits {
+                    self.output.extend_from_slice(write::CONTINUE);
+                }
+                Box::new(head)
+            }
+        };
+        if bytes.len() < head.size() {
+            self.head = Some(head);
+            return Ok(None);
+        }
+        Ok(Some(self.hand_on(*head)))
+    }
+
+    fn hand_on(&mut self, head: Head) -> Request {
+        let end = self.begin + head.size();
+        let bytes = if self.begin == 0 && end == self.input.len() {
+            std::mem::take(&mut self.input)
+        } else {
+            self.input[self.begin..end].to_vec()
+        };
+        self.begin = end;
+        if self.begin >= self.input.len() {
+            self.input = Vec::new();
+            self.begin = 0;
+        }
+        self.scanner = Scanner::default();
+        self.requests = self.requests.wrapping_add(1);
+        let without_body = head.method == Method::Head;
+        self.state = State::Working(After { without_body, keep_alive: head.keep_alive, old: head.old });
+        Request {
+            method: if without_body { Method::Get } else { head.method },
+            body: head.end..bytes.len(),
+            bytes,
+            path: head.path,
+            query: head.query,
+            headers: head.headers,
+            has_length: head.length.is_some(),
+            peer: self.peer,
+        }
+    }
+
+    /// The answer to the request that [`Connection::next`] gave. One that comes too late is dropped.
+    pub(super) fn answer(&mut self, response: &Response, front: &Front) {
+        let State::Working(mut after) = self.state else { return };
+        after.keep_alive &= !self.ended && !self.last;
+        self.put(response, after, front);
+        self.state = if after.keep_alive {
+            State::Receiving
+        } else {
+            // Unread requests behind this one would turn the close into a reset.
+            State::Closing { linger: !self.ended && !self.input.is_empty() }
+        };
+    }
+
+    /// Answers what is there, whatever it is, with an error, and closes.
+    pub(super) fn refuse(&mut self, refusal: Refusal, front: &Front) {
+        let mut response = Response::error(refusal.status, refusal.error);
+        if refusal.status == 503 {
+            response = response.header("Retry-After", queue::retry_after());
+        }
+        let after = match self.state {
+            State::Working(after) => After { keep_alive: false, ..after },
+            _ => After { without_body: false, keep_alive: false, old: false },
+        };
+        self.put(&response, after, front);
+        self.drop_input();
+        self.state = State::Closing { linger: !self.ended };
+    }
+
+    fn put(&mut self, response: &Response, after: After, front: &Front) {
+        front.counters.answered(response.status());
+        write::answer(&mut self.output, response, after, &front.date);
+    }
+
+    fn drop_input(&mut self) {
+        self.input = Vec::new();
+        self.begin = 0;
+        self.head = None;
+    }
+
+    /// The server stops: what is complete is answered, and nothing after it.
+    pub(super) fn stop(&mut self, front: &Front) {
+        self.last = true;
+        if self.state != State::Receiving {
+            return;
+        }
+        if self.is_between_requests() {
+            self.state = State::Closing { linger: false };
+        } else {
+            self.refuse(Refusal { status: 503, error: "the server stops" }, front);
+        }
+    }
+
+    /// Its deadline has passed; see [`Connection::wait`] for which.
+    pub(super) fn expire(&mut self, wait: Wait, front: &Front) {
+        let counters = &front.counters;
+        match wait {
+            Wait::Request => {
+                counters.late_requests.add(1);
+                if self.is_between_requests() {
+                    self.state = State::Closed;
+                } else {
+                    self.refuse(Refusal { status: 408, error: "the request took too long" }, front);
+                }
+            }
+            Wait::Answer => {
+                counters.late_answers.add(1);
+                self.refuse(Refusal { status: 503, error: "no answer in time" }, front);
+            }
+            Wait::Write => {
+                counters.slow_readers.add(1);
+                self.state = State::Closed;
+            }
+            Wait::Idle | Wait::Linger => self.state = State::Closed,
+        }
+    }
+
+    /// What it waits for, once there is nothing more to do; `None`: it is to be closed.
+    pub(super) fn wait(&self) -> Option<Wait> {
+        if !self.output().is_empty() && self.state != State::Closed {
+            return Some(Wait::Write);
+        }
+        match self.state {
+            State::Receiving if self.requests > 0 && self.is_between_requests() => Some(Wait::Idle),
+            State::Receiving => Some(Wait::Request),
+            State::Working(_) => Some(Wait::Answer),
+            State::Lingering { .. } => Some(Wait::Linger),
+            State::Closing { .. } | State::Closed => None,
+        }
+    }
+
+    /// The one empty line that httparse lets pass before a request is none (RFC 9112 2.2: some clients send one
+    /// behind a body), or it would open a way to hold a connection.
+    fn is_between_requests(&self) -> bool {
+        matches!(self.input[self.begin..], [] | [b'\r'] | [b'\r', b'\n'])
+    }
+
+    /// What is to be sent.
+    pub(super) fn output(&self) -> &[u8] {
+        &self.output[self.written..]
+    }
+
+    /// So much of [`Connection::output`] has been sent.
+    pub(super) fn wrote(&mut self, bytes: usize) {
+        self.written += bytes;
+        if self.written >= self.output.len() {
+            self.output = Vec::new();
+            self.written = 0;
+        }
+    }
+
+    /// All output is sent: whether our side of the socket is to be shut now, so that the peer reads an end instead
+    /// of a reset while it is still sending.
+    pub(super) fn shuts(&mut self) -> bool {
+        let shuts = self.output().is_empty() && self.state == State::Closing { linger: true };
+        if shuts {
+            self.state = State::Lingering { discarded: 0 };
+        }
+        shuts
+    }
+}

@@ -1,0 +1,272 @@
+//! Bytes -> the head of a request, or why it is refused. Pure: nothing is read from anywhere here.
+//!
+//! Stricter than RFC 9112 allows a recipient to be: whatever two parsers in a row may read in two ways (line ends,
+//! folded lines, two lengths, two hosts) is refused, since a proxy in front may have read the other one.
+
+use super::message::Method;
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+/// Header lines of one request. Browsers send 20, a proxy adds 5.
+const MAX_HEADERS: usize = 64;
+
+/// A request that is not handed on. The connection is closed behind the answer: where the next request would
+/// begin is not known, or not worth reading up to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) status: u16,
+    pub(super) error: &'static str,
+}
+
+const fn refused(status: u16, error: &'static str) -> Refusal {
+    Refusal { status, error }
+}
+
+/// The head of a request. All ranges count from the head's first byte.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub(super) method: Method,
+    pub(super) path: Range<usize>,
+    pub(super) query: Option<Range<usize>>,
+    pub(super) headers: Vec<(Range<usize>, Range<usize>)>,
+    /// Where the body begins.
+    pub(super) end: usize,
+    /// Bytes of the body; `None` where the request does not say.
+    pub(super) length: Option<usize>,
+    /// HTTP/1.0, which has no persistent connections and no `100 Continue` of its own.
+    pub(super) old: bool,
+    pub(super) keep_alive: bool,
+    pub(super) expects_continue: bool,
+}
+
+impl Head {
+    pub(super) fn size(&self) -> usize {
+        self.end + self.length.unwrap_or(0)
+    }
+}
+
+/// How far the search for the end of a head has come: each byte is looked at once, however slowly they arrive.
+#[derive(Debug, Default)]
+pub(super) struct Scanner {
+    seen: usize,
+    line_ended: bool,
+}
+
+impl Scanner {
+    /// `bytes` begin with the request; between two calls they only grow. The length of the head once its end is
+    /// there, `None` until then.
+    pub(super) fn scan(&mut self, bytes: &[u8], limit: usize) -> Result<Option<usize>, Refusal> {
+        let bytes = bytes.get(..limit).unwrap_or(bytes);
+        let mut previous = self.seen.checked_sub(1).and_then(|at| bytes.get(at)).copied();
+        while let Some(&byte) = bytes.get(self.seen) {
+            match (previous, byte) {
+                (Some(b'\r'), b'\n') => {
+                    self.line_ended = true;
+                    if bytes[..=self.seen].ends_with(b"\r\n\r\n") {
+                        return Ok(Some(self.seen + 1));
+                    }
+                }
+                (Some(b'\r'), _) | (_, b'\n') => return Err(refused(400, "lines must end in CR LF")),
+                (_, 0..=8 | 11..=12 | 14..=31 | 127) => {
+                    return Err(refused(400, "a control character in the head"));
+                }
+                _ => {}
+            }
+            previous = Some(byte);
+            self.seen += 1;
+        }
+        match (self.seen >= limit, self.line_ended) {
+            (false, _) => Ok(None),
+            (true, true) => Err(refused(431, "the head of the request is too large")),
+            (true, false) => Err(refused(414, "the target of the request is too long")),
+        }
+    }
+}
+
+/// `head` is all up to and with the empty line, as [`Scanner::scan`] found it; `max_body` in bytes.
+pub(super) fn head(head: &[u8], max_body: usize) -> Result<Head, Refusal> {
+    let mut lines = [const { MaybeUninit::uninit() }; MAX_HEADERS];
+    let mut parsed = httparse::Request::new(&mut []);
+    match parsed.parse_with_uninit_headers(head, &mut lines) {
+        Ok(httparse::Status::Complete(end)) if end == head.len() => {}
+        Ok(_) => return Err(refused(400, "not a request")),
+        Err(error) => return Err(unreadable(error, head)),
+    }
+    let method = method(parsed.method.unwrap_or_default())?;
+    let old = parsed.version == Some(0);
+    let fields = Fields::read(parsed.headers, max_body)?;
+    if fields.host.is_none() && !old {
+        return Err(refused(400, "the Host header is missing"));
+    }
+    if fields.length.is_none() && fields.content_type && has_content(method) {
+        return Err(refused(411, "Content-Length is missing"));
+    }
+    let (path, query) =
+        target(head, parsed.path.unwrap_or_default(), method, fields.host.unwrap_or_default())?;
+    Ok(Head {
+        method,
+        path,
+        query,
+        headers: parsed
+            .headers
+            .iter()
+            .map(|h| (within(head, h.name.as_bytes()), within(head, h.value)))
+            .collect(),
+        end: head.len(),
+        length: fields.length,
+        old,
+        keep_alive: !fields.close && (!old || fields.keep_alive),
+        expects_continue: fields.expects_continue && !old,
+    })
+}
+
+fn unreadable(error: httparse::Error, head: &[u8]) -> Refusal {
+    match error {
+        httparse::Error::TooManyHeaders => refused(431, "too many header lines"),
+        httparse::Error::Version if names_another_version(head) => refused(505, "HTTP/1.1 and HTTP/1.0 only"),
+        httparse::Error::HeaderName => refused(400, "a malformed header name"),
+        httparse::Error::HeaderValue => refused(400, "a malformed header value"),
+        _ => refused(400, "not a request"),
+    }
+}
+
+fn names_another_version(head: &[u8]) -> bool {
+    let line = head.split(|&byte| byte == b'\r').next().unwrap_or_default();
+    let version = line.rsplit(|&byte| byte == b' ').next().unwrap_or_default();
+    match version.strip_prefix(b"HTTP/") {
+        Some(b"1.0" | b"1.1") => false,
+        Some([major, b'.', minor]) => major.is_ascii_digit() && minor.is_ascii_digit(),
+        _ => false,
+    }
+}
+
+fn method(word: &str) -> Result<Method, Refusal> {
+    Ok(match word {
+        "GET" => Method::Get,
+        "HEAD" => Method::Head,
+        "POST" => Method::Post,
+        "PUT" => Method::Put,
+        "PATCH" => Method::Patch,
+        "DELETE" => Method::Delete,
+        "OPTIONS" => Method::Options,
+        _ => return Err(refused(501, "this method is not known here")),
+    })
+}
+
+fn has_content(method: Method) -> bool {
+    matches!(method, Method::Post | Method::Put | Method::Patch)
+}
+
+/// What the front itself wants to know of the header lines.
+#[derive(Default)]
+struct Fields<'a> {
+    host: Option<&'a [u8]>,
+    length: Option<usize>,
+    content_type: bool,
+    close: bool,
+    keep_alive: bool,
+    expects_continue: bool,
+}
+
+impl<'a> Fields<'a> {
+    fn read(headers: &[httparse::Header<'a>], max_body: usize) -> Result<Fields<'a>, Refusal> {
+        let mut fields = Fields::default();
+        for header in headers {
+            let named = |name: &str| header.name.eq_ignore_ascii_case(name);
+            match header.name.len() {
+                4 if named("host") => fields.host(header.value)?,
+                6 if named("expect") => fields.expect(header.value)?,
+                10 if named("connection") => fields.connection(header.value),
+                12 if named("content-type") => fields.content_type = true,
+                14 if named("content-length") => fields.length(header.value, max_body)?,
+                17 if named("transfer-encoding") => {
+                    return Err(refused(501, "Transfer-Encoding is not supported: send Content-Length"));
+                }
+                _ => {}
+            }
+        }
+        Ok(fields)
+    }
+
+    fn host(&mut self, value: &'a [u8]) -> Result<(), Refusal> {
+        if self.host.is_some() {
+            return Err(refused(400, "more than one Host header"));
+        }
+        let fits = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=:[]".contains(byte);
+        if !value.iter().all(fits) {
+            return Err(refused(400, "a malformed Host header"));
+        }
+        self.host = Some(value);
+        Ok(())
+    }
+
+    fn length(&mut self, value: &[u8], max_body: usize) -> Result<(), Refusal> {
+        if self.length.is_some() {
+            return Err(refused(400, "more than one Content-Length header"));
+        }
+        // Digits alone: str::parse would take "+5" too.
+        let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+        let number =
+            std::str::from_utf8(value).ok().filter(|_| digits).and_then(|text| text.parse::<u64>().ok());
+        let Some(number) = number else { return Err(refused(400, "a malformed Content-Length")) };
+        match usize::try_from(number) {
+            Ok(length) if length <= max_body => self.length = Some(length),
+            _ => return Err(refused(413, "the body is too large")),
+        }
+        Ok(())
+    }
+
+    fn connection(&mut self, value: &[u8]) {
+        for word in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
+            self.close |= word.eq_ignore_ascii_case(b"close");
+            self.keep_alive |= word.eq_ignore_ascii_case(b"keep-alive");
+        }
+    }
+
+    fn expect(&mut self, value: &[u8]) -> Result<(), Refusal> {
+        self.expects_continue = value.eq_ignore_ascii_case(b"100-continue");
+        if self.expects_continue { Ok(()) } else { Err(refused(417, "only 100-continue can be expected")) }
+    }
+}
+
+/// Path and query.
+type Target = (Range<usize>, Option<Range<usize>>);
+
+/// Path and query of `target`, a part of `head`: `/path?query`, `http://host/path?query`, or `*` for OPTIONS.
+fn target(head: &[u8], target: &str, method: Method, host: &[u8]) -> Result<Target, Refusal> {
+    const MALFORMED: Refusal = refused(400, "a malformed target");
+    if !target.is_ascii() || target.contains('#') {
+        return Err(MALFORMED);
+    }
+    let at = within(head, target.as_bytes());
+    let path = if target.starts_with('/') || (target == "*" && method == Method::Options) {
+        at.start
+    } else {
+        let scheme = target.find("://").filter(|&end| {
+            let scheme = &target[..end];
+            scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")
+        });
+        let authority = scheme.ok_or(MALFORMED)? + 3;
+        let length = target[authority..].find(['/', '?']).unwrap_or(target.len() - authority);
+        // RFC 9112 3.2.2: the target's host is the one that counts. Two that differ are somebody's mistake or trick.
+        if length == 0 || !target.as_bytes()[authority..authority + length].eq_ignore_ascii_case(host) {
+            return Err(refused(400, "the target's host is not the Host header's"));
+        }
+        at.start + authority + length
+    };
+    let question = head[path..at.end].iter().position(|&byte| byte == b'?').map(|offset| path + offset);
+    let end = question.unwrap_or(at.end);
+    let query = question.map(|question| question + 1..at.end);
+    // "http://host" and "http://host?query" mean the path "/": there is one in front of the host.
+    let slash = at.start + target.find('/').unwrap_or(0);
+    Ok((if path < end { path..end } else { slash..slash + 1 }, query))
+}
+
+/// Where `part`, a slice of `whole`, lies in it.
+fn within(whole: &[u8], part: &[u8]) -> Range<usize> {
+    let start = (part.as_ptr() as usize).saturating_sub(whole.as_ptr() as usize);
+    start..start + part.len()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,325 @@
+//! The thread that owns every socket: waits for readiness, deadlines and answers, and gives each connection its turn.
+
+use super::accept::Reserve;
+use super::admission::Admission;
+use super::connection::Front;
+use super::counters::Counters;
+use super::deadlines::Deadlines;
+use super::limits::Limits;
+use super::listener::{Door, Listener};
+use super::message::{Request, Response};
+use super::reply::{Answers, Exchange, Reply, Stopper, Ticket};
+use super::table::{Client, Table};
+use super::write;
+use crossbeam_channel::{Receiver, unbounded};
+use mio::{Events, Poll, Token};
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+/// One read. Most requests are whole in it; it is shared by all connections.
+const READ: usize = 16 * 1024;
+/// Answers to pipelined requests leave together, up to so many bytes.
+const BATCH: usize = 64 * 1024;
+/// Of one connection before the others have theirs.
+const REQUESTS_A_TURN: usize = 32;
+const EVENTS: usize = 256;
+
+const WAKER: Token = Token(usize::MAX);
+/// Listeners count down from here, connections up from 0.
+const FIRST_DOOR: usize = usize::MAX - 1;
+
+/// An HTTP/1.1 server over plain sockets. It has no thread of its own: see [`Server::run`].
+pub struct Server(Reactor);
+
+impl Server {
+    /// Nothing is accepted before [`Server::run`]; until then the kernel holds what comes.
+    pub fn new(listeners: Vec<Listener>, limits: Limits) -> io::Result<Server> {
+        Reactor::new(listeners, limits).map(Server)
+    }
+
+    pub fn stopper(&self) -> Stopper {
+        Stopper(self.0.answers.clone())
+    }
+
+    pub fn counters(&self) -> Arc<Counters> {
+        self.0.front.counters.clone()
+    }
+
+    /// Serves until [`Stopper::stop`]. `handle` is called on this thread for each complete request and must not
+    /// wait: it answers at once, or passes the [`Exchange`] on (see [`super::queue`]).
+    ///
+    /// An error means that waiting itself failed, and that nothing is served any more.
+    pub fn run(mut self, mut handle: impl FnMut(Exchange)) -> io::Result<()> {
+        let mut events = Events::with_capacity(EVENTS);
+        loop {
+            self.0.take_answers();
+            self.0.serve(&mut handle);
+            // After those that are in: what they are about to do makes them busy, and not the ones to give way.
+            self.0.accept();
+            self.0.serve(&mut handle);
+            self.0.look_for_stop(&mut handle);
+            if self.0.is_done() {
+                return Ok(());
+            }
+            self.0.wait(&mut events)?;
+        }
+    }
+}
+
+/// What [`Server`] is inside; `accept` adds to it.
+pub(super) struct Reactor {
+    pub(super) poll: Poll,
+    pub(super) doors: Vec<Door>,
+    pub(super) table: Table,
+    pub(super) deadlines: Deadlines,
+    pub(super) admission: Admission,
+    pub(super) front: Front,
+    pub(super) reserve: Reserve,
+    /// When to try again after no descriptor was left.
+    pub(super) accept_again: Option<Instant>,
+    /// Of this round; time is read once for all connections.
+    pub(super) now: Instant,
+    pub(super) scratch: Box<[u8]>,
+    /// Connections with something to do.
+    queue: VecDeque<u32>,
+    answers: Arc<Answers>,
+    answered: Receiver<(Ticket, Response)>,
+    /// When it ends, whatever is open.
+    stopping: Option<Instant>,
+    second: u64,
+}
+
+impl Reactor {
+    fn new(listeners: Vec<Listener>, limits: Limits) -> io::Result<Reactor> {
+        let poll = Poll::new()?;
+        let waker = mio::Waker::new(poll.registry(), WAKER)?;
+        let doors = listeners
+            .into_iter()
+            .enumerate()
+            .map(|(n, listener)| Door::open(listener, poll.registry(), Token(FIRST_DOOR - n)))
+            .collect::<io::Result<Vec<_>>>()?;
+        // Bounded by the number of connections: each has one request at a time.
+        let (sender, answered) = unbounded();
+        Ok(Reactor {
+            doors,
+            table: Table::default(),
+            deadlines: Deadlines::new(&limits),
+            admission: Admission::default(),
+            front: Front { limits, counters: Arc::default(), date: write::date(SystemTime::now()) },
+            reserve: Reserve::new(),
+            accept_again: None,
+            now: Instant::now(),
+            scratch: vec![0; READ].into_boxed_slice(),
+            queue: VecDeque::new(),
+            answers: Arc::new(Answers::new(sender, waker)),
+            answered,
+            stopping: None,
+            second: 0,
+            poll,
+        })
+    }
+
+    pub(super) fn enqueue(&mut self, index: u32) {
+        if let Some(client) = self.table.get(index).filter(|client| !client.queued) {
+            client.queued = true;
+            self.queue.push_back(index);
+        }
+    }
+
+    pub(super) fn close(&mut self, index: u32) {
+        let Some(client) = self.table.remove(index) else { return };
+        if client.admitted {
+            self.admission.leave(client.connection.peer());
+        }
+        self.deadlines.clear(index);
+        self.front.counters.open.set(self.table.len() as u64);
+    }
+
+    fn take_answers(&mut self) {
+        while let Ok((ticket, response)) = self.answered.try_recv() {
+            if let Some(client) = self.table.by_ticket(ticket) {
+                client.connection.answer(&response, &self.front);
+                self.enqueue(ticket.index);
+            }
+        }
+    }
+
+    /// One turn for each connection that has something to do now.
+    fn serve(&mut self, handle: &mut impl FnMut(Exchange)) {
+        for _ in 0..self.queue.len() {
+            let Some(index) = self.queue.pop_front() else { return };
+            let again = self.turn(index, handle);
+            if let Some(client) = self.table.get(index) {
+                client.queued = false;
+            }
+            self.watch(index);
+            if again {
+                self.enqueue(index);
+            }
+        }
+    }
+
+    /// True if there is more to do than fits into one turn.
+    fn turn(&mut self, index: u32, handle: &mut impl FnMut(Exchange)) -> bool {
+        for _ in 0..REQUESTS_A_TURN {
+            let Some(client) = self.table.get(index) else { return false };
+            match advance(client, &self.front, &mut self.scratch) {
+                Ok(Some(request)) => {
+                    self.front.counters.requests.add(1);
+                    let reply = Reply::new(self.table.ticket(index), self.answers.clone());
+                    handle(Exchange { request, reply });
+                    // If it was answered at once, the next request follows in this turn.
+                    self.take_answers();
+                }
+                Ok(None) => return false,
+                Err(_) => {
+                    // Reset by the peer, mostly. Nobody is there to be told.
+                    self.close(index);
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Sets the deadline for what the connection waits for now, or closes it.
+    fn watch(&mut self, index: u32) {
+        let Some(client) = self.table.get(index) else { return };
+        let Some(wait) = client.connection.wait() else { return self.close(index) };
+        let watched = Some((wait, client.connection.requests()));
+        if client.watched != watched {
+            client.watched = watched;
+            self.deadlines.set(index, wait, self.now);
+        }
+    }
+
+    fn wait(&mut self, events: &mut Events) -> io::Result<()> {
+        self.answers.drowsy();
+        let busy = !self.queue.is_empty() || !self.answered.is_empty() || self.has_callers();
+        let timeout = if busy { Some(Duration::ZERO) } else { self.next_deadline() };
+        match self.poll.poll(events, timeout) {
+            Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        self.answers.woken();
+        self.read_clock();
+        for event in events.iter() {
+            self.ready(event);
+        }
+        self.expire();
+        Ok(())
+    }
+
+    fn next_deadline(&self) -> Option<Duration> {
+        let next = [self.deadlines.next(), self.accept_again, self.stopping].into_iter().flatten().min()?;
+        Some(next.saturating_duration_since(self.now))
+    }
+
+    fn read_clock(&mut self) {
+        self.now = Instant::now();
+        let now = SystemTime::now();
+        let second = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        if second != self.second {
+            self.second = second;
+            self.front.date = write::date(now);
+        }
+    }
+
+    fn ready(&mut self, event: &mio::event::Event) {
+        let token = event.token();
+        if token == WAKER {
+            return;
+        }
+        if let Some(door) = FIRST_DOOR.checked_sub(token.0).and_then(|n| self.doors.get_mut(n)) {
+            door.ready = true;
+            return;
+        }
+        let index = token.0 as u32;
+        if let Some(client) = self.table.get(index) {
+            client.transport.ready(event);
+            self.enqueue(index);
+        }
+    }
+
+    fn expire(&mut self) {
+        while let Some((index, wait)) = self.deadlines.passed(self.now) {
+            let Some(client) = self.table.get(index) else { continue };
+            client.watched = None;
+            client.connection.expire(wait, &self.front);
+            self.enqueue(index);
+        }
+    }
+
+    /// Begins to stop, once told to.
+    fn look_for_stop(&mut self, handle: &mut impl FnMut(Exchange)) {
+        let Some(grace) = self.answers.stop().filter(|_| self.stopping.is_none()) else { return };
+        self.stopping = Some(self.now + grace);
+        // Who was let in by the kernel is let in, and a request that has arrived is served.
+        self.doors.iter_mut().for_each(|door| door.ready = true);
+        self.accept();
+        self.doors.clear();
+        for index in self.table.indices() {
+            if let Some(client) = self.table.get(index) {
+                client.transport.look_again();
+            }
+            self.enqueue(index);
+        }
+        self.serve(handle);
+        for index in self.table.indices() {
+            if let Some(client) = self.table.get(index) {
+                client.connection.stop(&self.front);
+            }
+            self.enqueue(index);
+        }
+        self.serve(handle);
+    }
+
+    fn is_done(&self) -> bool {
+        self.stopping.is_some_and(|end| end <= self.now || self.table.len() == 0)
+    }
+}
+
+/// Reads, parses and writes as far as it goes without waiting; the next request, if one is complete. An error is the
+/// socket's.
+fn advance(client: &mut Client, front: &Front, scratch: &mut [u8]) -> io::Result<Option<Request>> {
+    // Nothing is parsed for a client that does not take its answers.
+    let blocked = client.connection.output().len() >= BATCH || client.watched_for_writing();
+    if blocked && !flush(client)? {
+        return Ok(None);
+    }
+    loop {
+        if let Some(request) = client.connection.next(front) {
+            return Ok(Some(request));
+        }
+        if client.connection.wants_input() {
+            match client.transport.read(scratch) {
+                Ok(0) => client.connection.end(),
+                Ok(bytes) => client.connection.receive(&scratch[..bytes]),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    flush(client)?;
+                    return Ok(None);
+                }
+                Err(error) => return Err(error),
+            }
+        } else {
+            if !flush(client)? || !client.connection.shuts() {
+                return Ok(None);
+            }
+            client.transport.shut();
+        }
+    }
+}
+
+/// True when nothing is left to be sent.
+fn flush(client: &mut Client) -> io::Result<bool> {
+    while !client.connection.output().is_empty() {
+        match client.transport.write(client.connection.output()) {
+            Ok(bytes) => client.connection.wrote(bytes),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(true)
+}
