@@ -13,6 +13,7 @@
 //! | `credentials` | what the registry keeps of that in memory |
 //! | `beats`, `history` | what beats leave: last seen, the latest payload, the past |
 //! | `transitions`, `teller` | status, outages, and what is told of them |
+//! | `outbox` | what is still to be told, and who is telling it |
 //! | `recipients` | who is told, and how they are reached |
 //! | `reading` | what the read API asks for |
 //! | `error`, `refused` | what can be wrong, and what to do |
@@ -27,6 +28,7 @@ mod history;
 mod lock;
 pub mod machines;
 mod migrate;
+pub mod outbox;
 mod prune;
 pub mod reading;
 pub(super) mod recipients;
