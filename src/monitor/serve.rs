@@ -132,8 +132,7 @@ struct Monitor {
 impl Monitor {
     fn start(config_file: &Path, config: Config, signals: Handle) -> Result<Monitor, Failure> {
         let (now, tick) = (Moment::now(), Instant::now());
-        let notify = notify::Settings::of(&config)?;
-        listen::make_room(&config);
+                listen::make_room(&config);
         let store = Arc::new(Store::open_for_serving(&config.store.database, now)?);
         let shared = Shared {
             store: store.clone(),
@@ -147,7 +146,7 @@ impl Monitor {
         let (stopper, counters) = (server.stopper(), server.counters());
 
         let (poke, poked) = Poke::new();
-        let couriers = Couriers::start(store.clone(), notify, poked).map_err(cannot("start the couriers"))?;
+        let couriers = Couriers::start(store.clone(), notify::Settings::of(&config), poked, Arc::new(|| (Moment::now(), Instant::now()))).map_err(cannot("start the couriers"))?;
         let (orders, inbox) = bounded(ORDERS);
         let sweeper = Sweeper::new(sweeping(&config), now, tick, poke);
         let watchdog = systemd::Watchdog::from_environment(tick);
@@ -164,7 +163,9 @@ impl Monitor {
         let ingest = Ingest::new(shared.clone(), orders.clone());
         let web = Arc::new(Web {
             shared,
+            orders: orders.clone(),
             ingest: ingest.counters(),
+            couriers: couriers.counters(),
             counters,
             settings: settings.clone(),
             started: now,
@@ -204,10 +205,8 @@ impl Monitor {
 
     /// Reads the configuration anew; a bad one is refused, and the old one stays.
     fn reload(&mut self) {
-        let loaded = Config::load(&self.config_file)
-            .and_then(|config| Ok((notify::Settings::of(&config)?, config)));
-        let (notify, config) = match loaded {
-            Ok(loaded) => loaded,
+        let config = match Config::load(&self.config_file) {
+            Ok(config) => config,
             Err(error) => return log::error!("{error}; the old configuration stays"),
         };
         for (section, same) in [
@@ -221,7 +220,7 @@ impl Monitor {
         }
         logging::init(config.log);
         self.settings.put(web::Settings::of(&config));
-        self.couriers.reload(notify);
+        self.couriers.reload(notify::Settings::of(&config));
         // Both threads live as long as this one holds their channels.
         let recorder = self.orders.send(Order::Settings(sweeping(&config)));
         let upkeep = self.upkeep.send(kept_of(&config));
@@ -230,12 +229,10 @@ impl Monitor {
         self.config = config;
     }
 
-    /// In the order in which what was taken flows: requests, workers, recorder. Couriers give up what they are at: it
-    /// is in the database still.
+    /// In the order in which what was taken flows: requests, workers, recorder, couriers.
     fn stop(self) -> Result<(), Failure> {
         systemd::stopping();
         let deadline = Instant::now() + STOP;
-        self.couriers.stop();
         drop(self.upkeep);
         self.stopper.stop(GRACE);
         let http = self.http_ended.recv_deadline(deadline);
@@ -248,6 +245,7 @@ impl Monitor {
                 log::warn!("{what}; stopped without it");
             }
         }
+        self.couriers.stop(deadline);
         match http {
             Ok(Err(error)) => Err(Failure::Other(format!("waiting for sockets failed: {error}"))),
             _ => Ok(()),

@@ -204,7 +204,6 @@ fn every_route_is_documented() {
         ("/api/v1/machines/{id}/history", Route::of("/api/v1/machines/1/history")),
         ("/api/v1/events", Route::of("/api/v1/events")),
         ("/api/v1/deliveries", Route::of("/api/v1/deliveries")),
-        ("/api/v1/enroll", Route::of("/api/v1/enroll")),
     ];
     for (path, route) in routes {
         assert!(route.is_some(), "{path} is documented and not there");

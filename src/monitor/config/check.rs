@@ -167,8 +167,14 @@ impl Check<'_> {
             let problem = "must be an address, such as \"Heartbeat <heartbeat@example.org>\"";
             return Err(self.source.fault(from.span(), problem));
         }
-        let port = written.port.map_or(usual, Spanned::into_inner);
-        Ok(Some(Smtp { host: host.into_inner(), port, security, login, from: from.into_inner() }))
+        Ok(Some(Smtp {
+            host: host.into_inner(),
+            port: written.port.map_or(usual, Spanned::into_inner),
+            security,
+            login,
+            from: from.into_inner(),
+            ca_file: self.optional_path(written.ca_file)?,
+        }))
     }
 
     pub fn retention(&self, written: written::Retention) -> Result<Retention, ConfigError> {

@@ -90,6 +90,8 @@ pub struct Smtp {
     pub login: Option<Login>,
     /// `address` or `Name <address>`.
     pub from: String,
+    /// PEM; absent: the authorities that browsers trust.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// How a mail server is spoken to.

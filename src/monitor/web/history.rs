@@ -60,9 +60,10 @@ pub fn span(mut query: Query, now: Moment) -> Result<Span, Problem> {
         }
         Some(step) => Ok(Span { from, to, step }),
         None => {
+            let steps = RESOLUTIONS.map(|kept| (u32::try_from(kept.seconds).unwrap_or(3600), kept.kept));
             let reaches =
                 |(step, kept): &&(u32, Duration)| points(*step) <= MOST_POINTS && now.since(from) <= *kept;
-            let step = KEPT.iter().find(reaches).map_or(3600, |(step, _)| *step);
+            let step = steps.iter().find(reaches).map_or(3600, |(step, _)| *step);
             let enough = to.since(from).as_secs().div_ceil(MOST_POINTS);
             // A whole number of hours, where hours are too fine.
             let step = if points(step) > MOST_POINTS {
@@ -123,9 +124,14 @@ mod tests {
 
     #[test]
     fn a_stretch_that_is_none_or_has_too_many_points_is_refused() {
-        for text in
-            ["from=1763756400&to=1763756400", "from=1763756400", "from=0&step=60", "step=59", "step=61", "step=1m"]
-        {
+        for text in [
+            "from=1763756400&to=1763756400",
+            "from=1763756400",
+            "from=0&step=60",
+            "step=59",
+            "step=61",
+            "step=1m",
+        ] {
             asked(text).expect_err(text);
         }
     }

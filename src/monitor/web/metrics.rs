@@ -3,7 +3,9 @@
 use super::exposition::Exposition;
 use super::lists::STATUSES;
 use super::{Refusal, Web};
-use crate::http::Counters;
+use crate::http;
+use crate::monitor::ingest::counters::{Counters, Format};
+use crate::monitor::notify::couriers::Counts;
 use crate::monitor::store::Delivery;
 use crate::monitor::store::reading::Figures;
 use crate::monitor::time::Moment;
@@ -18,8 +20,18 @@ impl Web {
         let started = self.started.0 as f64 / 1000.0;
         text.gauge("heartbeat_monitor_start_time_seconds", "Unix time of its start.", started);
         fleet(&mut text, &figures);
-        self.ingest(&mut text, tick);
-        notifications(&mut text, &figures);
+        ingest(&mut text, &self.ingest);
+        text.gauge(
+            "heartbeat_monitor_flush_age_seconds",
+            "How long ago all heartbeats until then were in the database; from 15 on they are refused.",
+            self.shared.pulse.age(tick).as_secs_f64(),
+        );
+        text.gauge(
+            "heartbeat_monitor_orders_waiting",
+            "Returns, farewells and replays that wait for the recorder.",
+            self.orders.len() as f64,
+        );
+        notifications(&mut text, &figures, &self.couriers.read());
         front(&mut text, &self.counters);
         text.gauge(
             "heartbeat_monitor_database_bytes",
@@ -44,7 +56,39 @@ fn fleet(text: &mut Exposition, figures: &Figures) {
     );
 }
 
-fn notifications(text: &mut Exposition, figures: &Figures) {
+fn ingest(text: &mut Exposition, counters: &Counters) {
+    let by_format = Format::ALL.map(|format| (format.as_str(), counters.heartbeats(format)));
+    text.counters(
+        "heartbeat_monitor_heartbeats_total",
+        "Heartbeats that were taken, by format.",
+        "format",
+        &by_format,
+    );
+    text.counter("heartbeat_monitor_replays_total", "Replays that were stored.", counters.replays());
+    text.counters(
+        "heartbeat_monitor_heartbeats_refused_total",
+        "Heartbeats that were refused, by reason: 401 and 403, 400, 503.",
+        "reason",
+        &[
+            ("denied", counters.denials()),
+            ("malformed", counters.malformations()),
+            ("unavailable", counters.refusals()),
+        ],
+    );
+}
+
+fn notifications(text: &mut Exposition, figures: &Figures, couriers: &[Counts]) {
+    type Column = fn(&Counts) -> u64;
+    let columns: [(&str, &str, Column); 3] = [
+        ("heartbeat_monitor_deliveries_total", "Notifications that a receiver has accepted.", |c| c.delivered),
+        ("heartbeat_monitor_delivery_failures_total", "Attempts that did not work.", |c| c.failed),
+        ("heartbeat_monitor_deliveries_dead_total", "Notifications that were given up.", |c| c.dead),
+    ];
+    for (name, help, column) in columns {
+        let by_kind: Vec<(&str, u64)> = couriers.iter().map(|counts| (counts.kind.name(), column(counts))).collect();
+        text.counters(name, help, "channel", &by_kind);
+    }
+
     const NAME: &str = "heartbeat_monitor_notifications";
     const STATES: [(&str, Delivery); 4] = [
         ("waiting", Delivery::Waiting),
@@ -73,7 +117,7 @@ fn notifications(text: &mut Exposition, figures: &Figures) {
     );
 }
 
-fn front(text: &mut Exposition, counters: &Counters) {
+fn front(text: &mut Exposition, counters: &http::Counters) {
     text.gauge("heartbeat_monitor_http_connections", "Open connections.", counters.open.get() as f64);
     text.counters(
         "heartbeat_monitor_http_connections_total",

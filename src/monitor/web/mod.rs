@@ -23,13 +23,14 @@ pub mod route;
 
 use super::config::Config;
 use super::config::networks::Network;
-use super::ingest;
-use super::recorder::Shared;
+use super::ingest::{self, enroll};
+use super::notify::couriers;
+use super::recorder::{Order, Shared};
 use super::store::{MachineId, StoreError};
 use super::time::Moment;
-use crate::http::{Counters, Exchange, Request, Response};
+use crate::http::{Counters, Exchange, Method, Request, Response};
 use crate::latest::Latest;
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, Sender};
 use query::{Problem, Query};
 use route::Route;
 use serde::Serialize;
@@ -39,7 +40,10 @@ use std::time::{Duration, Instant};
 /// What answers need to know; shared by the workers.
 pub struct Web {
     pub shared: Shared,
-    pub ingest: Arc<ingest::Counters>,
+    /// For devices that register themselves.
+    pub orders: Sender<Order>,
+    pub ingest: Arc<ingest::counters::Counters>,
+    pub couriers: Arc<couriers::Counters>,
     pub counters: Arc<Counters>,
     pub settings: Arc<Latest<Settings>>,
     pub started: Moment,
@@ -66,8 +70,8 @@ impl Settings {
 enum Refusal {
     Malformed(Problem),
     NotFound(&'static str),
-    /// With what may be done instead.
-    Method(&'static str),
+    /// Everything here is read only.
+    Method,
     Store(StoreError),
     /// It is told as it is.
     Access(Response),
@@ -87,8 +91,14 @@ impl From<StoreError> for Refusal {
 
 /// A worker: answers until the server ends.
 pub fn work(web: &Web, requests: &Receiver<Exchange>) {
-    for Exchange { request, reply } in requests {
-        reply.send(web.answer(&request, Moment::now(), Instant::now()));
+    for exchange in requests {
+        let now = Moment::now();
+        if exchange.request.path() == enroll::PATH {
+            enroll::take(&web.shared.store, &web.orders, exchange, now);
+        } else {
+            let response = web.answer(&exchange.request, now, Instant::now());
+            exchange.reply.send(response);
+        }
     }
 }
 
@@ -97,9 +107,7 @@ impl Web {
         self.respond(request, now, tick).unwrap_or_else(|refusal| match refusal {
             Refusal::Malformed(problem) => Response::error(400, &problem),
             Refusal::NotFound(what) => Response::error(404, what),
-            Refusal::Method(allowed) => {
-                Response::error(405, &format!("here only {allowed} is answered")).header("Allow", allowed)
-            }
+            Refusal::Method => Response::error(405, "this is for reading only").header("Allow", "GET, HEAD"),
             Refusal::Store(error) => unavailable(&error),
             Refusal::Access(response) => response,
         })
@@ -107,14 +115,13 @@ impl Web {
 
     fn respond(&self, request: &Request, now: Moment, tick: Instant) -> Result<Response, Refusal> {
         let route = Route::of(request.path()).ok_or(Refusal::NotFound("there is nothing here"))?;
-        if request.method() != route.method() {
-            return Err(Refusal::Method(route.allowed()));
+        if request.method() != Method::Get {
+            return Err(Refusal::Method);
         }
-        match route {
-            Route::Health => return Ok(self.health(tick)),
-            Route::Enroll => return Ok(ingest::enroll::answer(&self.shared.store, request, now)),
-            _ => self.admit(request, route, now)?,
+        if route == Route::Health {
+            return Ok(self.health(tick));
         }
+        self.admit(request, route, now)?;
         let query = Query::parse(request.query())?;
         match route {
             Route::Metrics => {
@@ -126,8 +133,8 @@ impl Web {
             Route::History(id) => self.history(id, query, now),
             Route::Events => self.events(query),
             Route::Deliveries => self.deliveries(query),
-            // Answered above.
-            Route::Health | Route::Enroll => Err(Refusal::NotFound("there is nothing here")),
+            // Answered above, to everybody.
+            Route::Health => Ok(self.health(tick)),
         }
     }
 

@@ -1,6 +1,5 @@
-//! Which paths there are, beside those of ingest.
+//! Which paths there are, beside those of ingest. All of them are read: GET, and HEAD, which comes as GET.
 
-use crate::http::Method;
 use crate::monitor::store::MachineId;
 
 /// What a path means.
@@ -13,7 +12,6 @@ pub enum Route {
     History(MachineId),
     Events,
     Deliveries,
-    Enroll,
 }
 
 impl Route {
@@ -28,7 +26,6 @@ impl Route {
             "machines" => Some(Route::Machines),
             "events" => Some(Route::Events),
             "deliveries" => Some(Route::Deliveries),
-            "enroll" => Some(Route::Enroll),
             rest => {
                 let rest = rest.strip_prefix("machines/")?;
                 match rest.split_once('/') {
@@ -37,22 +34,6 @@ impl Route {
                     Some(_) => None,
                 }
             }
-        }
-    }
-
-    /// The one method that it answers; HEAD comes as GET.
-    pub fn method(self) -> Method {
-        match self {
-            Route::Enroll => Method::Post,
-            _ => Method::Get,
-        }
-    }
-
-    /// For the header `Allow`.
-    pub fn allowed(self) -> &'static str {
-        match self.method() {
-            Method::Post => "POST",
-            _ => "GET, HEAD",
         }
     }
 }
@@ -77,7 +58,7 @@ mod tests {
             ("/api/v1/machines/7/history", Some(Route::History(MachineId(7)))),
             ("/api/v1/events", Some(Route::Events)),
             ("/api/v1/deliveries", Some(Route::Deliveries)),
-            ("/api/v1/enroll", Some(Route::Enroll)),
+            ("/api/v1/enroll", None),
             ("/", None),
             ("/api/v1/", None),
             ("/api/v1/machines/", None),
