@@ -12,7 +12,7 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `cli`, `command/` | the command line, and what its commands do |
-//! | `serve` | start-up, signals, stop: which threads there are |
+//! | `serve`, `listen` | start-up, signals, stop: which threads there are; where they listen |
 //! | `config/` | the configuration: as written, as used |
 //! | `ingest/` | from a request to a beat, in four formats |
 //! | `beat` | a heartbeat of any origin, in the one form used inside |
@@ -23,22 +23,27 @@
 //! | `notify/` | telling people: what, whom, when, and until it is heard |
 //! | `machine` | what a machine is, and what it may be called |
 //! | `tokens`, `registry` | what proves who somebody is, and who that is |
-//! | `store/` | the database; one file a subject |
+//! | `store/`, `upkeep` | the database, one file a subject; what is removed from it |
 //! | `web/` | read API, figures, health |
 //! | `time` | the monitor's clock: the only one that decides |
 
 pub mod beat;
+pub mod cli;
+pub mod command;
 pub mod config;
 pub mod detect;
 pub mod fleet;
 pub mod history;
 pub mod ingest;
+mod listen;
 pub mod machine;
 pub mod notify;
 pub mod pulse;
 pub mod recorder;
 pub mod registry;
+pub mod serve;
 pub mod store;
 pub mod time;
 pub mod tokens;
+mod upkeep;
 pub mod web;

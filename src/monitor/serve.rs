@@ -225,7 +225,7 @@ impl Monitor {
         let recorder = self.orders.send(Order::Settings(sweeping(&config)));
         let upkeep = self.upkeep.send(kept_of(&config));
         debug_assert!(recorder.is_ok() && upkeep.is_ok());
-        announce(&config, &self.bound);
+        log::info!("the configuration is taken over {}", rhythm(&config));
         self.config = config;
     }
 
@@ -272,11 +272,7 @@ fn workers(
 
 /// The two lines of a start; the first is the one that LunaSentri's users look for.
 fn announce(config: &Config, bound: &Bound) {
-    log::info!(
-        "Heartbeat monitor started (interval: {}, threshold: {})",
-        go_duration(config.detection.check_interval),
-        go_duration(config.detection.offline_threshold)
-    );
+    log::info!("Heartbeat monitor started {}", rhythm(config));
     let scheme = if config.http.tls.is_some() { "https" } else { "http" };
     if let Some(address) = bound.address {
         log::info!("heartbeat-monitor {} is listening on {scheme}://{address}", env!("CARGO_PKG_VERSION"));
@@ -284,6 +280,12 @@ fn announce(config: &Config, bound: &Bound) {
     if let Some(socket) = &config.http.socket {
         log::info!("heartbeat-monitor {} is listening on {}", env!("CARGO_PKG_VERSION"), socket.display());
     }
+}
+
+/// In Go's form of durations, as LunaSentri wrote it.
+fn rhythm(config: &Config) -> String {
+    let (interval, threshold) = (config.detection.check_interval, config.detection.offline_threshold);
+    format!("(interval: {}, threshold: {})", go_duration(interval), go_duration(threshold))
 }
 
 fn limits(config: &Config) -> Limits {

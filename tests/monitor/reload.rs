@@ -26,7 +26,7 @@ fn a_new_threshold_is_taken_over_and_a_bad_file_is_not() {
 
     monitor.reconfigure("detection.offline_threshold", "\"2s\"");
     monitor.signal(Signal::HUP);
-    monitor.wait_for_line("of the seed", |line| line.ends_with("(interval: 1s, threshold: 2s)"));
+    monitor.wait_for_line("of the reload", |line| line.ends_with("taken over (interval: 1s, threshold: 2s)"));
     told.says("machine.offline", "barn");
     daemon.signal(Signal::CONT);
     told.says("machine.online", "barn");

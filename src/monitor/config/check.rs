@@ -187,7 +187,7 @@ impl Check<'_> {
     pub fn limits(&self, written: written::Limits) -> Result<Limits, ConfigError> {
         Ok(Limits {
             // A million descriptors is the kernel's own limit (fs.nr_open).
-            connections: self.number(written.connections, 20_000, 16..=1_000_000)?,
+            connections: self.number(written.connections, 16_384, 16..=1_000_000)?,
             connections_per_address: self.number(written.connections_per_address, 1_000, 1..=1_000_000)?,
             // At 64 KiB a request, a queue of 1024 holds at most 64 MiB; of heartbeats 1 MiB.
             queue: self.number(written.queue, 1_024, 16..=65_536)?,
