@@ -127,7 +127,7 @@ impl Recorder {
         let mut known = HashSet::new();
         for state in store.states()? {
             let belief = if state.status == Status::Online { Belief::Online } else { Belief::Away };
-            fleet.believe(state.machine, belief);
+            fleet.learn(state.machine, belief, state.last_seen);
             known.insert(state.machine);
         }
         fleet.retain(|machine| known.contains(&machine));
