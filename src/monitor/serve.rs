@@ -12,14 +12,14 @@
 use super::config::Config;
 use super::detect::{self, Sweeper};
 use super::ingest::Ingest;
-use super::listen::{self, Bound, CannotListen};
+use super::listen::{self, Bound, CannotListen, SocketFile};
 use super::notify::{self, Poke, couriers::Couriers};
 use super::pulse::Pulse;
 use super::recorder::{FLUSH, Inbox, Order, Recorder, Shared};
 use super::store::{OpenError, Refused, Store, StoreError};
 use super::time::{Moment, go_duration};
-use super::web::{self, Web};
 use super::upkeep;
+use super::web::{self, Web};
 use crate::config::ConfigError;
 use crate::http::{Limits, Server, Stopper, queue};
 use crate::latest::Latest;
@@ -115,7 +115,8 @@ pub fn run(config_file: &Path) -> Result<(), Failure> {
 struct Monitor {
     config_file: PathBuf,
     config: Config,
-    bound: Bound,
+    /// Removed at the end.
+    _socket: Option<SocketFile>,
     stopper: Stopper,
     settings: Arc<Latest<web::Settings>>,
     orders: Sender<Order>,
@@ -132,7 +133,7 @@ struct Monitor {
 impl Monitor {
     fn start(config_file: &Path, config: Config, signals: Handle) -> Result<Monitor, Failure> {
         let (now, tick) = (Moment::now(), Instant::now());
-                listen::make_room(&config);
+        listen::make_room(&config);
         let store = Arc::new(Store::open_for_serving(&config.store.database, now)?);
         let shared = Shared {
             store: store.clone(),
@@ -146,7 +147,13 @@ impl Monitor {
         let (stopper, counters) = (server.stopper(), server.counters());
 
         let (poke, poked) = Poke::new();
-        let couriers = Couriers::start(store.clone(), notify::Settings::of(&config), poked, Arc::new(|| (Moment::now(), Instant::now()))).map_err(cannot("start the couriers"))?;
+        let couriers = Couriers::start(
+            store.clone(),
+            notify::Settings::of(&config),
+            poked,
+            Arc::new(|| (Moment::now(), Instant::now())),
+        )
+        .map_err(cannot("start the couriers"))?;
         let (orders, inbox) = bounded(ORDERS);
         let sweeper = Sweeper::new(sweeping(&config), now, tick, poke);
         let watchdog = systemd::Watchdog::from_environment(tick);
@@ -191,7 +198,7 @@ impl Monitor {
         Ok(Monitor {
             config_file: config_file.to_owned(),
             config,
-            bound,
+            _socket: bound.socket,
             stopper,
             settings,
             orders,

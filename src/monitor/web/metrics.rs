@@ -80,12 +80,15 @@ fn ingest(text: &mut Exposition, counters: &Counters) {
 fn notifications(text: &mut Exposition, figures: &Figures, couriers: &[Counts]) {
     type Column = fn(&Counts) -> u64;
     let columns: [(&str, &str, Column); 3] = [
-        ("heartbeat_monitor_deliveries_total", "Notifications that a receiver has accepted.", |c| c.delivered),
+        ("heartbeat_monitor_deliveries_total", "Notifications that a receiver has accepted.", |c| {
+            c.delivered
+        }),
         ("heartbeat_monitor_delivery_failures_total", "Attempts that did not work.", |c| c.failed),
         ("heartbeat_monitor_deliveries_dead_total", "Notifications that were given up.", |c| c.dead),
     ];
     for (name, help, column) in columns {
-        let by_kind: Vec<(&str, u64)> = couriers.iter().map(|counts| (counts.kind.name(), column(counts))).collect();
+        let by_kind: Vec<(&str, u64)> =
+            couriers.iter().map(|counts| (counts.kind.name(), column(counts))).collect();
         text.counters(name, help, "channel", &by_kind);
     }
 

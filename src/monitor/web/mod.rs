@@ -164,18 +164,19 @@ impl Web {
         query.end()?;
         let machine = self.shared.store.machine(id, now)?.ok_or(NO_MACHINE)?;
         let (latest, at) = match self.latest(id)? {
-            Some((at, payload)) => (payload.and_then(lists::raw), at.rfc3339()),
+            Some((at, payload)) => (lists::raw(payload), at.rfc3339()),
             None => (None, None),
         };
         let machine = lists::machine(machine, self.settings.get().threshold);
         Ok(answer(&Detail { machine, latest, latest_at: at }))
     }
 
-    /// From memory, which is ahead of the database; after a start, from there.
-    fn latest(&self, id: MachineId) -> Result<Option<(Moment, Option<String>)>, StoreError> {
-        match self.shared.fleet.newest(id) {
-            Some(newest) => Ok(Some((newest.seen, newest.payload))),
-            None => Ok(self.shared.store.latest(id)?.map(|(at, payload)| (at, Some(payload)))),
+    /// From memory, which is ahead of the database; after a start, or where it was too long, from there.
+    fn latest(&self, id: MachineId) -> Result<Option<(Moment, String)>, StoreError> {
+        let newest = self.shared.fleet.newest(id);
+        match newest.and_then(|newest| Some((newest.seen, newest.payload?))) {
+            Some(latest) => Ok(Some(latest)),
+            None => self.shared.store.latest(id),
         }
     }
 
