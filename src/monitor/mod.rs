@@ -14,11 +14,13 @@
 //! |---|---|
 //! | `beat` | a heartbeat of any origin, in the one form used inside |
 //! | `time` | the monitor's clock: the only one that decides |
+//! | `command/` | what the command line's commands do |
 //! | `machine` | what a machine is, and what it may be called |
 //! | `tokens`, `registry` | what proves who somebody is, and who that is |
 //! | `store/` | the database; one file a subject |
 
 pub mod beat;
+pub mod command;
 pub mod machine;
 pub mod registry;
 pub mod store;
