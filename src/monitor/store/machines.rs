@@ -73,6 +73,7 @@ impl Store {
                     "UPDATE outbox SET state = ?2 WHERE machine_id = ?1 AND state = ?3",
                     params![id.0, Delivery::Skipped as i64, Delivery::Waiting as i64],
                 )?;
+                tx.execute("DELETE FROM flapping WHERE machine_id = ?1", [id.0])?;
                 note(tx, Some(id), "disabled", None, now)?;
             }
             Ok(id)
