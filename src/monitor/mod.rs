@@ -35,6 +35,7 @@ pub mod notify;
 pub mod pulse;
 pub mod recorder;
 pub mod registry;
+pub mod simulation;
 pub mod store;
 pub mod time;
 pub mod tokens;
