@@ -42,6 +42,7 @@ pub mod pulse;
 pub mod recorder;
 pub mod registry;
 pub mod serve;
+pub mod simulation;
 pub mod store;
 pub mod time;
 pub mod tokens;
