@@ -14,6 +14,7 @@
 //! | `credentials` | what the registry keeps of that in memory |
 //! | `error`, `refused` | what can be wrong, and what to do |
 //! | `transitions`, `teller` | status, outages, and what is told of them |
+//! | `outbox` | what is still to be told, and who is telling it |
 //! | `recipients` | who is told, and how they are reached |
 
 mod beats;
@@ -26,6 +27,7 @@ mod history;
 mod lock;
 pub mod machines;
 mod migrate;
+pub mod outbox;
 pub(super) mod recipients;
 mod refused;
 pub(super) mod teller;
