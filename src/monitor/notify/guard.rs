@@ -1,4 +1,4 @@
-//! Where a webhook may not lead: into the network that the monitor stands in, unless the configuration says so.
+//! Where a webhook or ntfy's URL may not lead: into the network that the monitor stands in, unless the configuration says so.
 //!
 //! Looked at is the address that is connected to, after the name was resolved, so a name that resolves to something
 //! else a moment later (DNS rebinding) gains nothing. With [`super::http`] the only file that uses

@@ -29,13 +29,13 @@ pub struct Http {
 }
 
 impl Http {
-    /// For Telegram and ntfy, whose servers the administrator names; by a proxy if the environment has one.
+    /// For Telegram, whose server the configuration names; by a proxy if the environment has one.
     pub fn anywhere(timeout: Duration) -> Http {
         Http { agent: config(timeout).build().new_agent() }
     }
 
-    /// For webhooks. No proxy: it would resolve the name itself, where nobody checks the address.
-    pub fn webhooks(timeout: Duration, allow_private: bool) -> Http {
+    /// For webhooks and ntfy. No proxy: it would resolve the name itself, where nobody checks the address.
+    pub fn guarded(timeout: Duration, allow_private: bool) -> Http {
         let config = config(timeout).proxy(None).build();
         match allow_private {
             true => Http { agent: config.new_agent() },

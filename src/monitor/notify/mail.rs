@@ -3,7 +3,7 @@
 use super::Smtp;
 use super::channel::Channel;
 use super::send::{Failure, Message};
-use super::smtp;
+use super::smtp::{self, Envelope};
 use crate::monitor::time::Moment;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -19,19 +19,29 @@ pub fn send(
     message: &Message,
     now: Moment,
 ) -> Result<String, Failure> {
-    let mail = compose(&settings.from, &channel.target, message, now);
-    smtp::deliver(settings, timeout, &channel.target, &mail)
+    let from = sender(&settings.from);
+    let mail = compose(from, &channel.target, message, now);
+    smtp::deliver(settings, timeout, &Envelope { from: from.1, to: &channel.target }, &mail)
+}
+
+/// Name and address out of `address` or `Name <address>`.
+fn sender(from: &str) -> (&str, &str) {
+    match from.rsplit_once('<') {
+        Some((name, address)) => (name.trim(), address.trim_end_matches('>').trim()),
+        None => ("heartbeat-monitor", from.trim()),
+    }
 }
 
 /// Head and body with the line ends of the wire. The body is base64: no line is too long, and none begins with a
 /// dot, whatever the text.
-fn compose(from: &str, to: &str, message: &Message, now: Moment) -> String {
+fn compose((name, from): (&str, &str), to: &str, message: &Message, now: Moment) -> String {
     let subject = encoded_word(&message.title());
     let id = message_id(from, message);
     let mut mail = format!(
-        "From: heartbeat-monitor <{from}>\r\nTo: <{to}>\r\nSubject: {subject}\r\nMessage-ID: <{id}>\r\n\
+        "From: {} <{from}>\r\nTo: <{to}>\r\nSubject: {subject}\r\nMessage-ID: <{id}>\r\n\
          MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\
-         Auto-Submitted: auto-generated\r\n"
+         Auto-Submitted: auto-generated\r\n",
+        phrase(name)
     );
     let date = OffsetDateTime::from_unix_timestamp(now.0.div_euclid(1000)).ok();
     if let Some(date) = date.and_then(|date| date.format(&Rfc2822).ok()) {
@@ -75,6 +85,17 @@ pub fn encoded_word(text: &str) -> String {
     encoded.join(" ")
 }
 
+/// A name before an address.
+fn phrase(name: &str) -> String {
+    match name.chars().all(|c| c.is_ascii_alphanumeric() || " -_".contains(c)) {
+        true => name.to_owned(),
+        false => {
+            let word = STANDARD.encode(name.chars().filter(|c| !c.is_control()).take(30).collect::<String>());
+            format!("=?UTF-8?B?{word}?=")
+        }
+    }
+}
+
 /// An address that can stand in a command of SMTP and in a header as it is.
 ///
 /// # Errors
@@ -111,7 +132,8 @@ mod tests {
 
     #[test]
     fn a_mail_is_ascii_with_short_lines_and_says_what_it_should() {
-        let mail = compose("monitor@example.org", "ops@example.org", &message(), Moment(1_769_005_935_000));
+        let mail =
+            compose(sender("monitor@example.org"), "ops@example.org", &message(), Moment(1_769_005_935_000));
         assert!(mail.is_ascii() && mail.lines().all(|line| line.len() < 200));
         assert_eq!(mail.matches('\n').count(), mail.matches("\r\n").count());
         let (head, body) = mail.split_once("\r\n\r\n").expect("head and body");
@@ -126,6 +148,14 @@ mod tests {
         let id = |message: &Message| message_id("a@b", message);
         assert_eq!(id(&message()), id(&message()));
         assert_ne!(id(&message()), id(&Message { rows: vec![18], ..message() }));
+    }
+
+    #[test]
+    fn a_sender_may_have_a_name() {
+        assert_eq!(sender("monitor@example.org"), ("heartbeat-monitor", "monitor@example.org"));
+        assert_eq!(sender("The barn <a@b>"), ("The barn", "a@b"));
+        assert_eq!(phrase("The barn"), "The barn");
+        assert!(phrase("a\r\nBcc: x <y>").starts_with("=?UTF-8?B?"));
     }
 
     #[test]

@@ -56,7 +56,7 @@ impl Poke {
 /// What the configuration says of sending.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Webhooks may lead to loopback, private and link-local addresses.
+    /// Webhooks and ntfy may lead to loopback, private and link-local addresses.
     pub allow_private_webhooks: bool,
     /// Without a slash at the end.
     pub telegram_api: String,

@@ -61,15 +61,17 @@ impl Failure {
 #[derive(Debug)]
 pub struct Sender {
     settings: Settings,
-    webhooks: Http,
+    /// For URLs that somebody gave to a channel.
+    guarded: Http,
+    /// For the one that the configuration names.
     anywhere: Http,
 }
 
 impl Sender {
     pub fn new(settings: Settings) -> Sender {
-        let webhooks = Http::webhooks(settings.timeout, settings.allow_private_webhooks);
+        let guarded = Http::guarded(settings.timeout, settings.allow_private_webhooks);
         let anywhere = Http::anywhere(settings.timeout);
-        Sender { settings, webhooks, anywhere }
+        Sender { settings, guarded, anywhere }
     }
 
     /// Sends `message` and says what the receiver answered.
@@ -78,9 +80,9 @@ impl Sender {
     /// One sentence that names no secret.
     pub fn send(&self, channel: &Channel, message: &Message, now: Moment) -> Result<String, Failure> {
         match channel.kind {
-            Kind::Webhook => webhook::send(&self.webhooks, channel, message, now),
+            Kind::Webhook => webhook::send(&self.guarded, channel, message, now),
             Kind::Telegram => telegram::send(&self.anywhere, &self.settings.telegram_api, channel, message),
-            Kind::Ntfy => ntfy::send(&self.anywhere, channel, message),
+            Kind::Ntfy => ntfy::send(&self.guarded, channel, message),
             Kind::Email => match &self.settings.smtp {
                 Some(smtp) => mail::send(smtp, self.settings.timeout, channel, message, now),
                 None => Err(Failure::later("no mail server is configured: [smtp] is missing")),

@@ -21,11 +21,18 @@ use std::time::{Duration, Instant};
 /// Of one reply, all of its lines.
 const LONGEST_REPLY: usize = 8 * 1024;
 
-/// Hands `mail` to the server for `to`, and says what it answered.
+/// Who is told to the server, whatever the mail's head says.
+#[derive(Debug, Clone, Copy)]
+pub struct Envelope<'a> {
+    pub from: &'a str,
+    pub to: &'a str,
+}
+
+/// Hands `mail` to the server, and says what it answered.
 ///
 /// # Errors
 /// One sentence; `Never` if the server refuses this recipient or this mail for good.
-pub fn deliver(smtp: &Smtp, timeout: Duration, to: &str, mail: &str) -> Result<String, Failure> {
+pub fn deliver(smtp: &Smtp, timeout: Duration, envelope: &Envelope, mail: &str) -> Result<String, Failure> {
     let deadline = Instant::now() + timeout;
     let socket = connect(smtp, deadline).map_err(|error| lost(smtp, "connecting", &error))?;
     let peer = socket.0.peer_addr().map_err(|error| lost(smtp, "connecting", &error))?.ip();
@@ -49,8 +56,8 @@ pub fn deliver(smtp: &Smtp, timeout: Duration, to: &str, mail: &str) -> Result<S
         }
         talk.log_in(login, &offers)?;
     }
-    talk.command(&format!("MAIL FROM:<{}>", smtp.from), "MAIL", 250).map_err(softened)?;
-    talk.command(&format!("RCPT TO:<{to}>"), "RCPT", 250)?;
+    talk.command(&format!("MAIL FROM:<{}>", envelope.from), "MAIL", 250).map_err(softened)?;
+    talk.command(&format!("RCPT TO:<{}>", envelope.to), "RCPT", 250)?;
     talk.command("DATA", "DATA", 354)?;
     let answer = talk.command(&format!("{mail}."), "the mail", 250)?;
     // It is theirs now, whatever becomes of the connection.
