@@ -2,6 +2,7 @@
 
 use super::command::{channel, database, enroll, fleet, machine, recipient, token};
 use super::config::{Config, DEFAULT_PATH};
+use super::listen;
 use super::notify;
 use super::serve::{self, Failure};
 use super::time::Moment;
@@ -87,7 +88,7 @@ fn run(path: &Path, command: Command) -> Result<(), Failure> {
     let config = Config::load(path)?;
     let database = config.store.database.as_path();
     let said = match command {
-        Command::CheckConfig => check_config(path, &config),
+        Command::CheckConfig => check_config(path, &config)?,
         Command::Machine(command) => machine::run(command, database, now)?,
         Command::Enroll(command) => enroll::run(command, database, now)?,
         Command::Token(command) => token::run(command, database, now)?,
@@ -101,11 +102,12 @@ fn run(path: &Path, command: Command) -> Result<(), Failure> {
 }
 
 /// All that a start would refuse, but for the database and the address.
-fn check_config(path: &Path, config: &Config) -> String {
+fn check_config(path: &Path, config: &Config) -> Result<String, Failure> {
+    config.http.tls.as_ref().map(listen::certificate).transpose()?;
     let listen = config.http.listen.map(|address| address.to_string());
     let socket = config.http.socket.as_ref().map(|path| path.display().to_string());
     let places: Vec<String> = listen.into_iter().chain(socket).collect();
-    format!("{}: good; would listen on {}", path.display(), places.join(" and "))
+    Ok(format!("{}: good; would listen on {}", path.display(), places.join(" and ")))
 }
 
 /// A reader that has left (`heartbeat-monitor machine list | head`) is no failure.

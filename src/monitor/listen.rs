@@ -1,7 +1,9 @@
 //! Where the monitor listens: addresses and socket files, bound before anything says that it is ready.
 
-use super::config::{Config, Http};
+use super::config::{Config, Http, Tls};
+use crate::config::ConfigError;
 use crate::http::Listener;
+use crate::http::tls::{TlsConfig, server_config};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -22,9 +24,10 @@ pub enum CannotListen {
 }
 
 /// What was bound, and where that is.
-#[derive(Debug)]
 pub struct Bound {
     pub listeners: Vec<Listener>,
+    /// For a renewed certificate.
+    pub tls: Option<TlsConfig>,
     /// The port is known, even if any was asked for.
     pub address: Option<SocketAddr>,
     pub socket: Option<SocketFile>,
@@ -41,14 +44,36 @@ impl Drop for SocketFile {
     }
 }
 
+/// What the certificate's and the key's file hold.
+///
+/// # Errors
+/// One cannot be read, or they are not a certificate with its key.
+pub fn certificate(tls: &Tls) -> Result<rustls::ServerConfig, ConfigError> {
+    let read = |path: &Path| {
+        let problem = |error| ConfigError::new(format!("{}: cannot be read: {error}", path.display()));
+        fs::read(path).map_err(problem)
+    };
+    let (chain, key) = (read(&tls.certificate_file)?, read(&tls.key_file)?);
+    server_config(&chain, &key).map_err(|problem| {
+        let (chain, key) = (tls.certificate_file.display(), tls.key_file.display());
+        ConfigError::new(format!("{chain} and {key}: {problem}"))
+    })
+}
+
+/// With `tls`, if the address is to speak it; the socket file never does.
+///
 /// # Errors
 /// An address or a file is taken, or not allowed.
-pub fn bind(http: &Http) -> Result<Bound, CannotListen> {
-    let mut bound = Bound { listeners: Vec::new(), address: None, socket: None };
+pub fn bind(http: &Http, tls: Option<rustls::ServerConfig>) -> Result<Bound, CannotListen> {
+    let tls = tls.map(TlsConfig::new);
+    let mut bound = Bound { listeners: Vec::new(), tls: tls.clone(), address: None, socket: None };
     if let Some(address) = http.listen {
         let listener = TcpListener::bind(address).map_err(|error| explain(&address.to_string(), &error))?;
         bound.address = Some(listener.local_addr().unwrap_or(address));
-        bound.listeners.push(Listener::Tcp(listener));
+        bound.listeners.push(match tls {
+            Some(tls) => Listener::Tls(listener, tls),
+            None => Listener::Tcp(listener),
+        });
     }
     if let Some(path) = &http.socket {
         let listener = bind_file(path).map_err(|error| explain(&path.display().to_string(), &error))?;
@@ -120,7 +145,7 @@ mod tests {
     fn a_taken_address_is_told_as_such() {
         let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
         let http = http(taken.local_addr().ok(), None);
-        let error = bind(&http).expect_err("taken");
+        let error = bind(&http, None).err().expect("taken");
         assert!(matches!(&error, CannotListen::InUse(why) if why.contains("another program")), "{error:?}");
     }
 
@@ -130,14 +155,14 @@ mod tests {
         let path = scratch.path().join("http.sock");
         let http = http(None, Some(path.clone()));
         drop(UnixListener::bind(&path).expect("one that is left behind"));
-        let bound = bind(&http).expect("taken over");
+        let bound = bind(&http, None).expect("taken over");
         let mode = fs::metadata(&path).expect("there").permissions().mode();
         assert_eq!(mode & 0o777, 0o660);
-        assert!(matches!(bind(&http), Err(CannotListen::InUse(_))));
+        assert!(matches!(bind(&http, None), Err(CannotListen::InUse(_))));
         drop(bound);
         assert!(!path.exists());
         fs::write(&path, "mine").expect("a file");
-        assert!(matches!(bind(&http), Err(CannotListen::Other(_))));
+        assert!(matches!(bind(&http, None), Err(CannotListen::Other(_))));
         assert_eq!(fs::read_to_string(&path).expect("untouched"), "mine");
     }
 }

@@ -21,6 +21,7 @@ use super::time::{Moment, go_duration};
 use super::upkeep;
 use super::web::{self, Web};
 use crate::config::ConfigError;
+use crate::http::tls::TlsConfig;
 use crate::http::{Limits, Server, Stopper, queue};
 use crate::latest::Latest;
 use crate::ticker::Ticker;
@@ -115,6 +116,8 @@ pub fn run(config_file: &Path) -> Result<(), Failure> {
 struct Monitor {
     config_file: PathBuf,
     config: Config,
+    /// Absent: plain HTTP.
+    tls: Option<TlsConfig>,
     /// Removed at the end.
     _socket: Option<SocketFile>,
     stopper: Stopper,
@@ -133,6 +136,7 @@ struct Monitor {
 impl Monitor {
     fn start(config_file: &Path, config: Config, signals: Handle) -> Result<Monitor, Failure> {
         let (now, tick) = (Moment::now(), Instant::now());
+        let certificate = config.http.tls.as_ref().map(listen::certificate).transpose()?;
         listen::make_room(&config);
         let store = Arc::new(Store::open_for_serving(&config.store.database, now)?);
         let shared = Shared {
@@ -141,7 +145,7 @@ impl Monitor {
             fleet: Arc::default(),
             pulse: Arc::new(Pulse::new(tick)),
         };
-        let mut bound = listen::bind(&config.http)?;
+        let mut bound = listen::bind(&config.http, certificate)?;
         let server = Server::new(std::mem::take(&mut bound.listeners), limits(&config));
         let server = server.map_err(cannot("listen"))?;
         let (stopper, counters) = (server.stopper(), server.counters());
@@ -198,6 +202,7 @@ impl Monitor {
         Ok(Monitor {
             config_file: config_file.to_owned(),
             config,
+            tls: bound.tls,
             _socket: bound.socket,
             stopper,
             settings,
@@ -210,10 +215,12 @@ impl Monitor {
         })
     }
 
-    /// Reads the configuration anew; a bad one is refused, and the old one stays.
+    /// Reads configuration and certificate anew; what is bad is refused, and all of the old stays.
     fn reload(&mut self) {
-        let config = match Config::load(&self.config_file) {
-            Ok(config) => config,
+        let loaded = Config::load(&self.config_file)
+            .and_then(|config| Ok((config.http.tls.as_ref().map(listen::certificate).transpose()?, config)));
+        let (certificate, config) = match loaded {
+            Ok(loaded) => loaded,
             Err(error) => return log::error!("{error}; the old configuration stays"),
         };
         for (section, same) in [
@@ -226,6 +233,9 @@ impl Monitor {
             }
         }
         logging::init(config.log);
+        if let (Some(tls), Some(certificate)) = (&self.tls, certificate) {
+            tls.replace(certificate);
+        }
         self.settings.put(web::Settings::of(&config));
         self.couriers.reload(notify::Settings::of(&config));
         // Both threads live as long as this one holds their channels.
