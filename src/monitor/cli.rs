@@ -1,8 +1,9 @@
 //! The command line, and what each command does.
 
-use super::command::{database, enroll, machine, token};
+use super::command::{channel, database, enroll, fleet, machine, recipient, token};
 use super::config::{Config, DEFAULT_PATH};
 use super::listen;
+use super::notify;
 use super::serve::{self, Failure};
 use super::time::Moment;
 use clap::{Parser, Subcommand};
@@ -47,9 +48,17 @@ enum Command {
     /// Tokens of programs that read
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Who is told, and what they want to hear
+    #[command(subcommand)]
+    Recipient(recipient::RecipientCommand),
+    /// The ways to reach them: webhook, telegram, email, ntfy
+    #[command(subcommand)]
+    Channel(channel::ChannelCommand),
     /// Check, copy and tidy the database
     #[command(subcommand)]
     Db(database::DatabaseCommand),
+    /// Simulate a fleet against a monitor, to see what a server can take
+    Fleet(fleet::FleetCommand),
 }
 
 /// Does what the command line says.
@@ -73,6 +82,9 @@ fn run(path: &Path, command: Command) -> Result<(), Failure> {
     if let Command::Serve = command {
         return serve::run(path);
     }
+    if let Command::Fleet(command) = command {
+        return say(&fleet::run(&command).map_err(Failure::Other)?);
+    }
     let config = Config::load(path)?;
     let database = config.store.database.as_path();
     let said = match command {
@@ -80,9 +92,11 @@ fn run(path: &Path, command: Command) -> Result<(), Failure> {
         Command::Machine(command) => machine::run(command, database, now)?,
         Command::Enroll(command) => enroll::run(command, database, now)?,
         Command::Token(command) => token::run(command, database, now)?,
+        Command::Recipient(command) => recipient::run(command, database, now)?,
+        Command::Channel(command) => channel::run(command, database, &notify::Settings::of(&config), now)?,
         Command::Db(command) => database::run(command, database, now)?,
         // Done above, without a configuration.
-        Command::Serve => return Ok(()),
+        Command::Serve | Command::Fleet(_) => return Ok(()),
     };
     say(&said)
 }

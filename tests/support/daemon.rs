@@ -1,6 +1,6 @@
 //! The real heartbeat-daemon, with a configuration and directories of its own.
 
-pub use super::process::{Vitals, output_of};
+pub use super::process::output_of;
 
 use super::SOON;
 use super::process::Process;
