@@ -17,7 +17,7 @@ fn open(path: &Path, migrations: &[&str], purpose: Purpose) -> Result<Store, Sto
 }
 
 fn version(store: &Store) -> i64 {
-    store.read(|connection| migrate::version(connection)).expect("a version")
+    store.read(migrate::version).expect("a version")
 }
 
 fn tags(store: &Store) -> i64 {
