@@ -13,6 +13,7 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `beat` | a heartbeat of any origin, in the one form used inside |
+//! | `command/` | what the command line's commands do |
 //! | `detect` | who is late: grace, doubt, flapping |
 //! | `notify/` | telling people: what, whom, when, and until it is heard |
 //! | `ingest/` | from a request to a beat: who sent it, in which format, what is answered |
@@ -26,6 +27,7 @@
 //! | `store/` | the database; one file a subject |
 
 pub mod beat;
+pub mod command;
 pub mod detect;
 pub mod fleet;
 pub mod history;

@@ -28,7 +28,7 @@ mod lock;
 pub mod machines;
 mod migrate;
 pub mod outbox;
-pub(super) mod recipients;
+pub mod recipients;
 mod refused;
 pub(super) mod teller;
 #[cfg(test)]
