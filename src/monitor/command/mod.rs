@@ -5,11 +5,15 @@
 //! | `machine` | machines and their tokens |
 //! | `enroll` | keys with which devices add themselves |
 //! | `token` | tokens of the read API |
+//! | `recipient` | who is told of what, and when |
+//! | `channel` | ways to reach recipients |
 //! | `database` | check, backup, vacuum |
 //! | `table` | columns for people |
 
+pub mod channel;
 pub mod database;
 pub mod enroll;
 pub mod machine;
+pub mod recipient;
 mod table;
 pub mod token;

@@ -15,7 +15,7 @@ pub mod channel;
 pub mod couriers;
 mod guard;
 mod http;
-mod mail;
+pub mod mail;
 pub mod notice;
 mod ntfy;
 mod pace;

@@ -14,6 +14,7 @@ pub fn send(http: &Http, channel: &Channel, message: &Message) -> Result<String,
     let title = message.title();
     let (priority, tag) = match (notice.news, notice.state) {
         (News::Flapping, _) => ("high", "orange_circle"),
+        (News::Test, _) => ("default", "white_circle"),
         (_, News::Online) => ("default", "green_circle"),
         (_, News::Stopped) => ("low", "white_circle"),
         _ => ("high", "red_circle"),

@@ -2,7 +2,8 @@
 //!
 //! - `X-Webhook-Signature: sha256=<hex HMAC-SHA256 of the body>`: the original's. It says that the body is ours, and
 //!   nothing of when it was sent: whoever records it can send it again for ever.
-//! - `X-Webhook-Id`: the outbox row. A delivery that is repeated, because its answer was lost, has the same.
+//! - `X-Webhook-Id`: the outbox row. A delivery that is repeated, because its answer was lost, has the same. That of
+//!   `channel test` is negative, and its event is `machine.test`.
 //! - `X-Webhook-Timestamp` (Unix seconds of this attempt) and `X-Webhook-Signature-V2: sha256=<hex HMAC-SHA256 of
 //!   "id.timestamp.body">`: a receiver refuses what is older than five minutes, and ids that it knows.
 

@@ -31,7 +31,7 @@ mod migrate;
 pub mod outbox;
 mod prune;
 pub mod reading;
-pub(super) mod recipients;
+pub mod recipients;
 mod refused;
 pub(super) mod teller;
 #[cfg(test)]
