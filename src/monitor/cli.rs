@@ -1,6 +1,6 @@
 //! The command line, and what each command does.
 
-use super::command::{channel, database, enroll, fleet, machine, recipient, token};
+use super::command::{channel, database, enroll, machine, recipient, token};
 use super::config::{Config, DEFAULT_PATH};
 use super::listen;
 use super::notify;
@@ -57,8 +57,6 @@ enum Command {
     /// Check, copy and tidy the database
     #[command(subcommand)]
     Db(database::DatabaseCommand),
-    /// Simulate a fleet against a monitor, to see what a server can take
-    Fleet(fleet::FleetCommand),
 }
 
 /// Does what the command line says.
@@ -82,9 +80,6 @@ fn run(path: &Path, command: Command) -> Result<(), Failure> {
     if let Command::Serve = command {
         return serve::run(path);
     }
-    if let Command::Fleet(command) = command {
-        return say(&fleet::run(&command).map_err(Failure::Other)?);
-    }
     let config = Config::load(path)?;
     let database = config.store.database.as_path();
     let said = match command {
@@ -96,7 +91,7 @@ fn run(path: &Path, command: Command) -> Result<(), Failure> {
         Command::Channel(command) => channel::run(command, database, &notify::Settings::of(&config), now)?,
         Command::Db(command) => database::run(command, database, now)?,
         // Done above, without a configuration.
-        Command::Serve | Command::Fleet(_) => return Ok(()),
+        Command::Serve => return Ok(()),
     };
     say(&said)
 }
