@@ -31,7 +31,7 @@ impl Told {
             "add",
             "webhook",
             &receiver.url("/hook"),
-            "--to",
+            "--recipient",
             "me",
             "--secret-file",
             &secret,
