@@ -309,6 +309,7 @@ fn limits(config: &Config) -> Limits {
     Limits {
         connections: config.limits.connections,
         connections_per_address: config.limits.connections_per_address,
+        unlimited: config.http.trusted_proxies.clone(),
         ..Limits::default()
     }
 }
