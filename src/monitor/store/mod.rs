@@ -28,6 +28,7 @@ pub mod machines;
 mod migrate;
 pub(super) mod recipients;
 mod refused;
+mod simulated;
 pub(super) mod teller;
 #[cfg(test)]
 mod tests;
