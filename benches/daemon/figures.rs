@@ -30,8 +30,8 @@ pub struct Figure {
 
 #[derive(Clone, Copy)]
 enum Limit {
-    Most(f64),
-    Least(f64),
+    AtMost(f64),
+    AtLeast(f64),
 }
 
 impl Figure {
@@ -40,12 +40,12 @@ impl Figure {
     }
 
     pub fn at_most(mut self, limit: f64) -> Figure {
-        self.limit = Some(Limit::Most(limit));
+        self.limit = Some(Limit::AtMost(limit));
         self
     }
 
     pub fn at_least(mut self, limit: f64) -> Figure {
-        self.limit = Some(Limit::Least(limit));
+        self.limit = Some(Limit::AtLeast(limit));
         self
     }
 }
@@ -53,12 +53,12 @@ impl Figure {
 impl fmt::Display for Figure {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "  {:<42}{:>10} {:<6}", self.name, number(self.value), self.unit)?;
-        let (words, limit, met) = match self.limit {
-            Some(Limit::Most(limit)) => ("at most", limit, self.value <= limit),
-            Some(Limit::Least(limit)) => ("at least", limit, self.value >= limit),
+        let (word, limit, is_met) = match self.limit {
+            Some(Limit::AtMost(limit)) => ("at most", limit, self.value <= limit),
+            Some(Limit::AtLeast(limit)) => ("at least", limit, self.value >= limit),
             None => return Ok(()),
         };
-        write!(out, "  {words} {:>7}  {}", number(limit), if met { "met" } else { "MISSED" })
+        write!(out, "  {word} {:>7}  {}", number(limit), if is_met { "met" } else { "MISSED" })
     }
 }
 

@@ -42,17 +42,6 @@ struct Plan {
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let [first, dir] = arguments.as_slice() {
-        if first == subject::INSIDE {
-            return match subject::be_the_monitor(std::path::Path::new(dir)) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(problem) => {
-                    eprintln!("{problem}");
-                    ExitCode::FAILURE
-                }
-            };
-        }
-    }
     // `cargo bench` says --bench; `cargo test --all-targets` starts this program too, and does not.
     if !arguments.iter().any(|argument| argument == "--bench") {
         println!("measures for some minutes: {USAGE}");

@@ -17,13 +17,17 @@
 //! | `accept`, `admission` | new connections, and when there are too many |
 //! | `connection` | the states of a connection, without its socket |
 //! | `parse`, `write` | bytes to a request, an answer to bytes |
+//! | `exercise` | what must hold whatever comes, for tests and fuzzer |
 //! | `deadlines`, `table`, `listener`, `transport` | what the reactor keeps: times, connections, sockets |
+//! | `tls` | the monitor's: encryption under a connection, and its certificate |
 
 mod accept;
 mod admission;
 mod connection;
 pub mod counters;
 mod deadlines;
+#[cfg(any(test, fuzzing))]
+pub mod exercise;
 pub mod limits;
 pub mod listener;
 pub mod message;
@@ -32,6 +36,8 @@ pub mod queue;
 mod reactor;
 pub mod reply;
 mod table;
+#[cfg(feature = "monitor")]
+pub mod tls;
 mod transport;
 mod write;
 
@@ -42,3 +48,5 @@ pub use message::{Method, Peer, Request, Response};
 pub use queue::queue;
 pub use reactor::Server;
 pub use reply::{Exchange, Reply, Stopper};
+#[cfg(feature = "monitor")]
+pub use tls::TlsConfig;

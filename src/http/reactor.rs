@@ -79,6 +79,8 @@ pub(super) struct Reactor {
     pub(super) reserve: Reserve,
     /// When to try again after no descriptor was left.
     pub(super) accept_again: Option<Instant>,
+    /// Nobody has waited for a descriptor yet since there was none.
+    pub(super) patient: bool,
     /// Of this round; time is read once for all connections.
     pub(super) now: Instant,
     pub(super) scratch: Box<[u8]>,
@@ -110,6 +112,7 @@ impl Reactor {
             front: Front { limits, counters: Arc::default(), date: write::date(SystemTime::now()) },
             reserve: Reserve::new(),
             accept_again: None,
+            patient: true,
             now: Instant::now(),
             scratch: vec![0; READ].into_boxed_slice(),
             queue: VecDeque::new(),
@@ -129,7 +132,8 @@ impl Reactor {
     }
 
     pub(super) fn close(&mut self, index: u32) {
-        let Some(client) = self.table.remove(index) else { return };
+        let Some(mut client) = self.table.remove(index) else { return };
+        client.transport.say_goodbye();
         if client.admitted {
             self.admission.leave(client.connection.peer());
         }
@@ -238,7 +242,7 @@ impl Reactor {
         }
         let index = token.0 as u32;
         if let Some(client) = self.table.get(index) {
-            client.transport.ready(event);
+            client.transport.wire.ready(event);
             self.enqueue(index);
         }
     }
@@ -262,7 +266,7 @@ impl Reactor {
         self.doors.clear();
         for index in self.table.indices() {
             if let Some(client) = self.table.get(index) {
-                client.transport.look_again();
+                client.transport.wire.look_again();
             }
             self.enqueue(index);
         }

@@ -42,6 +42,20 @@ impl Notice {
         }
     }
 
+    /// For `channel test`.
+    pub fn test(now: Moment) -> Notice {
+        Notice {
+            news: News::Test,
+            state: News::Online,
+            machine: 0,
+            name: "heartbeat-monitor".into(),
+            hostname: None,
+            description: None,
+            last_seen: now.0,
+            at: now.0,
+        }
+    }
+
     /// What whoever has read this thinks that the machine is; `None`: that it comes and goes.
     pub fn believed(&self) -> Option<News> {
         (self.news != News::Flapping).then_some(self.state)
@@ -54,6 +68,9 @@ impl Notice {
 
     /// Plain text: nothing in it is markup to anybody.
     pub fn text(&self) -> String {
+        if self.news == News::Test {
+            return format!("{} This is a test of heartbeat-monitor: messages arrive here.", self.sign());
+        }
         let mut text = format!("{} Machine {}\n", self.sign(), self.verb());
         // Writing to a String cannot fail.
         let _ = writeln!(text, "Machine: {}", shown(&self.name));
@@ -64,7 +81,7 @@ impl Notice {
         let ago = self.silence();
         let _ = match self.news {
             News::Online => write!(text, "\nAway for: {ago}"),
-            News::Offline | News::Stopped => write!(text, " ({ago} ago)"),
+            News::Offline | News::Stopped | News::Test => write!(text, " ({ago} ago)"),
             News::Flapping => {
                 write!(text, "\nNothing more is said until it has held one state for 15 minutes.")
             }
@@ -126,6 +143,7 @@ pub fn text_of_many(notices: &[Notice]) -> String {
 fn sign(news: News, state: News) -> char {
     match (news, state) {
         (News::Flapping, _) => '\u{1F7E0}',
+        (News::Test, _) => '\u{26AA}',
         (_, News::Online) => '\u{1F7E2}',
         (_, News::Stopped) => '\u{26AA}',
         _ => '\u{1F534}',
@@ -135,6 +153,7 @@ fn sign(news: News, state: News) -> char {
 fn verb(news: News, state: News) -> &'static str {
     match (news, state) {
         (News::Flapping, _) => "keeps going offline and coming back",
+        (News::Test, _) => "sends a test",
         (News::Steady, News::Online) => "is steady again: online",
         (News::Steady, News::Stopped) => "is steady again: stopped",
         (News::Steady, _) => "is steady again: offline",

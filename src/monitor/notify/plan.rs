@@ -20,6 +20,8 @@ pub enum News {
     Flapping,
     /// It has stopped flapping, and is what it is now.
     Steady,
+    /// Nothing happened: somebody tries a channel.
+    Test,
 }
 
 impl News {
@@ -31,12 +33,8 @@ impl News {
             News::Stopped => "stopped",
             News::Flapping => "flapping",
             News::Steady => "steady",
+            News::Test => "test",
         }
-    }
-
-    pub fn from_name(name: &str) -> Option<News> {
-        let all = [News::Offline, News::Online, News::Stopped, News::Flapping, News::Steady];
-        all.into_iter().find(|news| news.name() == name)
     }
 }
 
@@ -162,6 +160,7 @@ pub fn plan(
             News::Online => waiting.contains(channel) || !recipient.hears_of_outages(),
             News::Steady => waiting.contains(channel),
             News::Offline | News::Stopped | News::Flapping => true,
+            News::Test => false,
         };
         rows.extend(recipient.channels.iter().filter(told).map(|&channel| Planned { channel, due }));
     }

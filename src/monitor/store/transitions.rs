@@ -2,7 +2,7 @@
 //! thread alone (`detect.rs`).
 
 use super::teller::Teller;
-use super::{MachineId, Status, Store, StoreError};
+use super::{MachineId, Status, Store, StoreError, outbox};
 use crate::monitor::detect::MANY;
 use crate::monitor::notify::plan::News;
 use crate::monitor::time::{Moment, go_duration, milliseconds};
@@ -225,7 +225,7 @@ impl Store {
             for statement in statements {
                 transaction.execute(statement, [now.0])?;
             }
-            Ok(())
+            outbox::forget_the_future(transaction, now)
         })
     }
 }
