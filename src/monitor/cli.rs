@@ -1,6 +1,6 @@
 //! The command line, and what each command does.
 
-use super::command::{channel, database, enroll, machine, recipient, token};
+use super::command::{channel, database, enroll, fleet, machine, recipient, token};
 use super::config::{Config, DEFAULT_PATH};
 use super::listen;
 use super::notify;
@@ -57,6 +57,8 @@ enum Command {
     /// Check, copy and tidy the database
     #[command(subcommand)]
     Db(database::DatabaseCommand),
+    /// A simulated fleet against a running monitor, for sizing
+    Fleet(fleet::FleetCommand),
 }
 
 /// Does what the command line says.
@@ -90,6 +92,7 @@ fn run(path: &Path, command: Command) -> Result<(), Failure> {
         Command::Recipient(command) => recipient::run(command, database, now)?,
         Command::Channel(command) => channel::run(command, database, &notify::Settings::of(&config), now)?,
         Command::Db(command) => database::run(command, database, now)?,
+        Command::Fleet(command) => fleet::run(&command, database, now)?,
         // Done above, without a configuration.
         Command::Serve => return Ok(()),
     };

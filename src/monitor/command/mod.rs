@@ -8,11 +8,13 @@
 //! | `recipient` | who is told of what, and when |
 //! | `channel` | ways to reach recipients |
 //! | `database` | check, backup, vacuum |
+//! | `fleet` | a simulated fleet against a running monitor |
 //! | `table` | columns for people |
 
 pub mod channel;
 pub mod database;
 pub mod enroll;
+pub mod fleet;
 pub mod machine;
 pub mod recipient;
 mod table;

@@ -33,6 +33,7 @@ mod prune;
 pub mod reading;
 pub mod recipients;
 mod refused;
+mod simulated;
 pub(super) mod teller;
 #[cfg(test)]
 mod tests;
