@@ -25,7 +25,13 @@ pub struct Figure {
     name: String,
     value: f64,
     unit: &'static str,
-    limit: Option<f64>,
+    limit: Option<Limit>,
+}
+
+#[derive(Clone, Copy)]
+enum Limit {
+    AtMost(f64),
+    AtLeast(f64),
 }
 
 impl Figure {
@@ -34,7 +40,12 @@ impl Figure {
     }
 
     pub fn at_most(mut self, limit: f64) -> Figure {
-        self.limit = Some(limit);
+        self.limit = Some(Limit::AtMost(limit));
+        self
+    }
+
+    pub fn at_least(mut self, limit: f64) -> Figure {
+        self.limit = Some(Limit::AtLeast(limit));
         self
     }
 }
@@ -42,11 +53,12 @@ impl Figure {
 impl fmt::Display for Figure {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "  {:<42}{:>10} {:<6}", self.name, number(self.value), self.unit)?;
-        match self.limit {
-            Some(limit) if self.value <= limit => write!(out, "  at most {:>7}  met", number(limit)),
-            Some(limit) => write!(out, "  at most {:>7}  MISSED", number(limit)),
-            None => Ok(()),
-        }
+        let (word, limit, is_met) = match self.limit {
+            Some(Limit::AtMost(limit)) => ("at most", limit, self.value <= limit),
+            Some(Limit::AtLeast(limit)) => ("at least", limit, self.value >= limit),
+            None => return Ok(()),
+        };
+        write!(out, "  {word} {:>7}  {}", number(limit), if is_met { "met" } else { "MISSED" })
     }
 }
 

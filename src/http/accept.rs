@@ -7,7 +7,7 @@ use super::message::Peer;
 use super::parse::Refusal;
 use super::reactor::Reactor;
 use super::table::Client;
-use super::transport::{Socket, Transport};
+use super::transport::{Caller, Transport};
 use mio::Token;
 use std::io::{self, ErrorKind};
 use std::os::unix::net::UnixDatagram;
@@ -17,8 +17,10 @@ use std::time::Duration;
 const ACCEPTS_A_TURN: usize = 64;
 /// Refused ones that are told so politely; the others read a reset if they go on sending.
 const REFUSED_AT_ONCE: usize = 32;
-/// While there is no descriptor, not even for refusing: nothing tells when another part of the program closes one.
-const RETRY: Duration = Duration::from_millis(100);
+/// How long a connection waits for a descriptor before it is refused: most others are being answered, and idle in a
+/// moment. Also how often it is tried while there is none for refusing either: nothing tells when another part of the
+/// program closes one.
+const RETRY: Duration = Duration::from_millis(50);
 
 const TOO_MANY: Refusal = Refusal { status: 503, error: "too many connections" };
 
@@ -41,6 +43,7 @@ impl Reactor {
     pub(super) fn accept(&mut self) {
         if self.accept_again.is_some_and(|at| at <= self.now) {
             self.accept_again = None;
+            self.patient = false;
             self.doors.iter_mut().for_each(|door| door.ready = true);
         }
         for door in 0..self.doors.len() {
@@ -55,39 +58,50 @@ impl Reactor {
 
     fn accept_one(&mut self, door: usize) {
         match self.doors[door].accept() {
-            Ok((socket, peer)) => self.admit(socket, peer),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => self.doors[door].ready = false,
+            Ok((caller, peer)) => self.admit(caller, peer),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.doors[door].ready = false;
+                self.patient = true;
+            }
             Err(error) if is_exhausted(&error) => self.accept_with_reserve(door),
             // Of that one connection, which is gone (accept(2)), or a signal.
             Err(_) => {}
         }
     }
 
-    /// Linux reports that descriptors are exhausted even when nobody is waiting.
+    /// Linux reports that descriptors are exhausted even when nobody is waiting: only the reserve tells.
     fn accept_with_reserve(&mut self, door: usize) {
+        if self.patient && self.deadlines.longest(Wait::Idle).is_none() {
+            return self.accept_later(door);
+        }
         self.reserve.0 = None;
         match self.doors[door].accept() {
-            Ok((socket, peer)) => {
+            Ok((caller, peer)) => {
                 self.front.counters.exhausted.add(1);
                 if self.evict() {
-                    self.admit(socket, peer);
+                    self.admit(caller, peer);
                 } else {
                     self.front.counters.accepted.add(1);
-                    self.turn_away(socket);
+                    self.turn_away(caller);
                 }
             }
-            Err(error) => {
+            Err(error) if is_exhausted(&error) => self.accept_later(door),
+            Err(_) => {
                 self.doors[door].ready = false;
-                if is_exhausted(&error) {
-                    self.front.counters.exhausted.add(1);
-                    self.accept_again = Some(self.now + RETRY);
-                }
+                self.patient = true;
             }
         }
         self.reserve = Reserve::new();
     }
 
-    fn admit(&mut self, socket: Socket, peer: Peer) {
+    fn accept_later(&mut self, door: usize) {
+        self.front.counters.exhausted.add(1);
+        self.doors[door].ready = false;
+        // New arrivals do not put it off.
+        self.accept_again.get_or_insert(self.now + RETRY);
+    }
+
+    fn admit(&mut self, caller: Caller, peer: Peer) {
         self.front.counters.accepted.add(1);
         let mut verdict = self.admission.admit(peer, &self.front.limits);
         if verdict == Verdict::Full && self.evict() {
@@ -95,10 +109,10 @@ impl Reactor {
         }
         let admitted = verdict == Verdict::Admitted;
         if !admitted && self.table.len() >= self.front.limits.connections.saturating_add(REFUSED_AT_ONCE) {
-            return self.turn_away(socket);
+            return self.turn_away(caller);
         }
         let index = self.table.vacant();
-        let Ok(transport) = Transport::new(socket, self.poll.registry(), Token(index as usize)) else {
+        let Ok(transport) = Transport::new(caller, self.poll.registry(), Token(index as usize)) else {
             // epoll's own limit (fs.epoll.max_user_watches).
             self.front.counters.refused.add(1);
             if admitted {
@@ -124,14 +138,18 @@ impl Reactor {
         true
     }
 
-    /// Without a place for it: what one write takes.
-    fn turn_away(&mut self, mut socket: Socket) {
+    /// Without a place for it: what one write takes, and over TLS nothing, since a handshake takes a place.
+    fn turn_away(&mut self, mut caller: Caller) {
         self.front.counters.refused.add(1);
+        #[cfg(feature = "monitor")]
+        if caller.tls.is_some() {
+            return;
+        }
         let mut connection = Connection::new(Peer::Unix);
         connection.refuse(TOO_MANY, &self.front);
         // Unread bytes would turn the close into a reset that may overtake the answer.
-        let _ = socket.read(&mut self.scratch);
-        let _ = socket.write(connection.output());
+        let _ = caller.socket.read(&mut self.scratch);
+        let _ = caller.socket.write(connection.output());
     }
 }
 

@@ -276,6 +276,11 @@ impl Connection {
         matches!(self.input[self.begin..], [] | [b'\r'] | [b'\r', b'\n'])
     }
 
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn buffered(&self) -> usize {
+        self.input.len()
+    }
+
     /// What is to be sent.
     pub(super) fn output(&self) -> &[u8] {
         &self.output[self.written..]

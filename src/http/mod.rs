@@ -14,24 +14,31 @@
 //! | `queue` | the way of a request to worker threads |
 //! | `limits`, `counters` | what a client may cost; what was served |
 //! | `reactor` | the loop: readiness, deadlines, answers, one turn after the other |
-//! | `accept`, `admission` | new connections, and when there are too many |
+//! | `accept`, `admission`, `networks` | new connections, when there are too many, and of whom there cannot be |
 //! | `connection` | the states of a connection, without its socket |
 //! | `parse`, `write` | bytes to a request, an answer to bytes |
+//! | `exercise` | what must hold whatever comes, for tests and fuzzer |
 //! | `deadlines`, `table`, `listener`, `transport` | what the reactor keeps: times, connections, sockets |
+//! | `tls` | the monitor's: encryption under a connection, and its certificate |
 
 mod accept;
 mod admission;
 mod connection;
 pub mod counters;
 mod deadlines;
+#[cfg(any(test, fuzzing))]
+pub mod exercise;
 pub mod limits;
 pub mod listener;
 pub mod message;
+pub mod networks;
 mod parse;
 pub mod queue;
 mod reactor;
 pub mod reply;
 mod table;
+#[cfg(feature = "monitor")]
+pub mod tls;
 mod transport;
 mod write;
 
@@ -42,3 +49,5 @@ pub use message::{Method, Peer, Request, Response};
 pub use queue::queue;
 pub use reactor::Server;
 pub use reply::{Exchange, Reply, Stopper};
+#[cfg(feature = "monitor")]
+pub use tls::TlsConfig;

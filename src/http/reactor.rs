@@ -4,7 +4,7 @@ use super::accept::Reserve;
 use super::admission::Admission;
 use super::connection::Front;
 use super::counters::Counters;
-use super::deadlines::Deadlines;
+use super::deadlines::{Deadlines, LONGEST};
 use super::limits::Limits;
 use super::listener::{Door, Listener};
 use super::message::{Request, Response};
@@ -53,6 +53,7 @@ impl Server {
     /// An error means that waiting itself failed, and that nothing is served any more.
     pub fn run(mut self, mut handle: impl FnMut(Exchange)) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS);
+        self.0.read_clock();
         loop {
             self.0.take_answers();
             self.0.serve(&mut handle);
@@ -79,6 +80,8 @@ pub(super) struct Reactor {
     pub(super) reserve: Reserve,
     /// When to try again after no descriptor was left.
     pub(super) accept_again: Option<Instant>,
+    /// Nobody has waited for a descriptor yet since there was none.
+    pub(super) patient: bool,
     /// Of this round; time is read once for all connections.
     pub(super) now: Instant,
     pub(super) scratch: Box<[u8]>,
@@ -110,6 +113,7 @@ impl Reactor {
             front: Front { limits, counters: Arc::default(), date: write::date(SystemTime::now()) },
             reserve: Reserve::new(),
             accept_again: None,
+            patient: true,
             now: Instant::now(),
             scratch: vec![0; READ].into_boxed_slice(),
             queue: VecDeque::new(),
@@ -129,7 +133,8 @@ impl Reactor {
     }
 
     pub(super) fn close(&mut self, index: u32) {
-        let Some(client) = self.table.remove(index) else { return };
+        let Some(mut client) = self.table.remove(index) else { return };
+        client.transport.say_goodbye();
         if client.admitted {
             self.admission.leave(client.connection.peer());
         }
@@ -238,7 +243,7 @@ impl Reactor {
         }
         let index = token.0 as u32;
         if let Some(client) = self.table.get(index) {
-            client.transport.ready(event);
+            client.transport.wire.ready(event);
             self.enqueue(index);
         }
     }
@@ -255,14 +260,14 @@ impl Reactor {
     /// Begins to stop, once told to.
     fn look_for_stop(&mut self, handle: &mut impl FnMut(Exchange)) {
         let Some(grace) = self.answers.stop().filter(|_| self.stopping.is_none()) else { return };
-        self.stopping = Some(self.now + grace);
+        self.stopping = Some(self.now + grace.min(LONGEST));
         // Who was let in by the kernel is let in, and a request that has arrived is served.
         self.doors.iter_mut().for_each(|door| door.ready = true);
         self.accept();
         self.doors.clear();
         for index in self.table.indices() {
             if let Some(client) = self.table.get(index) {
-                client.transport.look_again();
+                client.transport.wire.look_again();
             }
             self.enqueue(index);
         }

@@ -56,7 +56,7 @@ pub enum News {
 #[derive(Debug)]
 struct Slot {
     belief: Belief,
-    /// Since the monitor started.
+    /// Before the monitor started, too.
     seen: Option<Moment>,
     /// In `Shard::changed`.
     changed: bool,
@@ -86,7 +86,8 @@ pub struct Newest {
     pub seen: Moment,
     pub interval: Option<Duration>,
     pub sample: Sample,
-    /// JSON as it was sent; `None` if it was longer than [`MAX_PAYLOAD`].
+    /// JSON as it was sent; `None` if it was longer than [`MAX_PAYLOAD`], and before the first beat since the monitor
+    /// started.
     pub payload: Option<String>,
 }
 
@@ -130,7 +131,15 @@ impl Fleet {
         }
     }
 
-    /// What the database says of `machine` now. Returns when it was last seen if it has beaten since its last flush:
+    /// What the database says of `machine`, as it stands there.
+    pub fn learn(&self, machine: MachineId, belief: Belief, last_seen: Option<Moment>) {
+        let mut shard = self.shard(machine);
+        let slot = shard.slots.entry(machine).or_default();
+        slot.belief = belief;
+        slot.seen = slot.seen.or(last_seen);
+    }
+
+    /// What the database has just been told of `machine`. Returns when it was last seen if it has beaten since its last flush:
     /// then a machine that was just called offline is back already.
     pub fn believe(&self, machine: MachineId, belief: Belief) -> Option<Moment> {
         let mut shard = self.shard(machine);
@@ -199,9 +208,13 @@ impl Fleet {
         Some(Newest { seen: slot.seen?, interval, sample, payload: slot.payload() })
     }
 
-    /// When `machine` has beaten last, since the monitor started.
+    /// When `machine` has beaten last.
     pub fn seen(&self, machine: MachineId) -> Option<Moment> {
         self.shard(machine).slots.get(&machine)?.seen
+    }
+
+    pub fn is_online(&self, machine: MachineId) -> bool {
+        self.shard(machine).slots.get(&machine).is_some_and(|slot| slot.belief == Belief::Online)
     }
 
     /// Minutes of `machine` that the database does not have yet, the one that is not over among them.

@@ -1,6 +1,16 @@
 //! The HTTP front over real sockets, with a handler of a few lines.
 
 mod deadlines;
+#[cfg(feature = "monitor")]
+#[path = "../support/https.rs"]
+mod https;
+mod others;
 mod protocol;
+mod room;
 mod site;
+#[path = "../support/skip.rs"]
+mod skip;
 mod stop;
+mod stress;
+#[cfg(feature = "monitor")]
+mod tls;

@@ -10,6 +10,15 @@ use std::time::{Duration, Instant};
 /// More than any test waits for something that does come.
 pub const LONG: Duration = Duration::from_secs(60);
 
+/// Waits until it holds, which it does soon.
+pub fn eventually(what: &str, holds: impl Fn() -> bool) {
+    let end = Instant::now() + LONG;
+    while !holds() {
+        assert!(Instant::now() < end, "never: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// A running server on a port of its own; ends when dropped.
 pub struct Site {
     pub address: SocketAddr,
@@ -28,9 +37,18 @@ impl Site {
     }
 
     pub fn with(limits: Limits, handle: impl FnMut(Exchange) + Send + 'static) -> Site {
+        Site::on(Listener::Tcp, limits, handle)
+    }
+
+    /// `listen` makes a listener of a bound socket.
+    pub fn on(
+        listen: impl FnOnce(TcpListener) -> Listener,
+        limits: Limits,
+        handle: impl FnMut(Exchange) + Send + 'static,
+    ) -> Site {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
         let address = listener.local_addr().expect("bound");
-        let server = Server::new(vec![Listener::Tcp(listener)], limits).expect("a server");
+        let server = Server::new(vec![listen(listener)], limits).expect("a server");
         let (counters, stopper) = (server.counters(), server.stopper());
         let thread = std::thread::spawn(move || server.run(handle));
         Site { address, counters, stopper, thread: Some(thread) }
@@ -101,8 +119,8 @@ pub fn answer(exchange: Exchange) {
 }
 
 /// One connection. Reading fails a test after [`LONG`].
-pub struct Client {
-    stream: TcpStream,
+pub struct Client<S = TcpStream> {
+    pub stream: S,
     read: Vec<u8>,
 }
 
@@ -110,6 +128,33 @@ impl Client {
     pub fn new(stream: TcpStream) -> Client {
         stream.set_read_timeout(Some(LONG)).expect("a timeout");
         stream.set_nodelay(true).expect("an option");
+        Client::over(stream)
+    }
+
+    pub fn shut(&mut self) {
+        // Fails if the server has reset the connection; what it sent before that is still to be read.
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
+    /// Whether the server closes the connection within `time`, reading what comes.
+    pub fn ends_within(&mut self, time: Duration) -> bool {
+        let end = Instant::now() + time;
+        while let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+            self.stream.set_read_timeout(Some(left)).expect("a timeout");
+            let mut buffer = [0; 4096];
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return true,
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
+                Err(_) => return true,
+            }
+        }
+        false
+    }
+}
+
+impl<S: Read + Write> Client<S> {
+    pub fn over(stream: S) -> Client<S> {
         Client { stream, read: Vec::new() }
     }
 
@@ -120,11 +165,6 @@ impl Client {
     /// As [`Client::send`], where the server may have hung up.
     pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         self.stream.write_all(bytes.as_ref()).is_ok()
-    }
-
-    pub fn shut(&mut self) {
-        // Fails if the server has reset the connection; what it sent before that is still to be read.
-        let _ = self.stream.shutdown(Shutdown::Write);
     }
 
     /// One answer with its body, by its Content-Length. Empty at the end of the connection.
@@ -157,22 +197,6 @@ impl Client {
         String::from_utf8(std::mem::take(&mut self.read)).expect("text")
     }
 
-    /// Whether the server closes the connection within `time`, reading what comes.
-    pub fn ends_within(&mut self, time: Duration) -> bool {
-        let end = Instant::now() + time;
-        while let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
-            self.stream.set_read_timeout(Some(left)).expect("a timeout");
-            let mut buffer = [0; 4096];
-            match self.stream.read(&mut buffer) {
-                Ok(0) => return true,
-                Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
-                Err(_) => return true,
-            }
-        }
-        false
-    }
-
     fn more(&mut self) -> bool {
         let mut buffer = [0; 16 * 1024];
         match self.stream.read(&mut buffer) {
@@ -180,6 +204,8 @@ impl Client {
                 self.read.extend_from_slice(&buffer[..bytes]);
                 bytes > 0
             }
+            // rustls says so of an end without a close_notify.
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => panic!("cut off: {error}"),
             Err(error) if error.kind() == ErrorKind::ConnectionReset => false,
             Err(error) => panic!("{error} after {:?}", beginning(&self.read)),
         }

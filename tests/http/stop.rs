@@ -1,6 +1,6 @@
 //! How a server ends.
 
-use crate::site::{LONG, Site, body, get, post, status};
+use crate::site::{LONG, Site, body, eventually, get, post, status};
 use std::time::{Duration, Instant};
 
 #[test]
@@ -13,9 +13,7 @@ fn what_was_asked_is_answered_and_what_is_idle_is_closed() {
     partial.send("GET /hel");
     let mut late = site.client();
     late.send(get("/later?500"));
-    while site.counters.requests.get() < 2 {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    eventually("both have come", || site.counters.requests.get() == 2);
     let mut unread = site.client();
     unread.send(post("/echo", "sent before the stop"));
     let begin = Instant::now();
@@ -37,9 +35,7 @@ fn grace_is_the_longest_that_it_takes() {
     let mut site = Site::new();
     let mut client = site.client();
     client.send(get("/later?60000"));
-    while site.counters.requests.get() < 1 {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    eventually("it has come", || site.counters.requests.get() == 1);
     let begin = Instant::now();
     site.stopper.stop(Duration::from_millis(200));
     site.join();
@@ -50,7 +46,7 @@ fn grace_is_the_longest_that_it_takes() {
 #[test]
 fn a_stop_before_the_start_ends_it_at_once() {
     let mut site = Site::new();
-    site.stopper.stop(LONG);
+    site.stopper.stop(Duration::MAX);
     site.stopper.stop(LONG);
     site.join();
 }

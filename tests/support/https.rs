@@ -70,11 +70,10 @@ impl Authority {
 
     /// The same, but it refuses clients without a certificate of this authority.
     pub fn server_that_wants_a_certificate(&self, names: &[&str]) -> Arc<ServerConfig> {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.certificate.clone()).expect("an authority");
-        let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), default_provider().into())
-            .build()
-            .expect("one root is enough");
+        let verifier =
+            WebPkiClientVerifier::builder_with_provider(self.roots().into(), default_provider().into())
+                .build()
+                .expect("one root is enough");
         let (chain, key) = self.server_identity(names);
         let config = server_config().with_client_cert_verifier(verifier).with_single_cert(chain, key);
         Arc::new(config.expect("key and leaf fit"))
@@ -87,6 +86,22 @@ impl Authority {
             certificate_pem: pem("CERTIFICATE", leaf.der()),
             key_pem: pem("PRIVATE KEY", &key.serialize_der()),
         }
+    }
+
+    /// For a server that reads PEM.
+    pub fn server_pem(&self, names: &[&str]) -> Identity {
+        let (leaf, key) = self.sign(names, Usage::ServerAuth, VALID);
+        Identity {
+            certificate_pem: pem("CERTIFICATE", leaf.der()),
+            key_pem: pem("PRIVATE KEY", &key.serialize_der()),
+        }
+    }
+
+    /// What a client trusts.
+    pub fn roots(&self) -> RootCertStore {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.certificate.clone()).expect("an authority");
+        roots
     }
 
     fn server_identity(&self, names: &[&str]) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {

@@ -6,7 +6,7 @@
 mod check;
 mod written;
 
-use crate::config::{ConfigError, Source};
+use crate::config::{ConfigError, Level, Source};
 use check::Check;
 use log::LevelFilter;
 use serde::Deserialize;
@@ -182,7 +182,7 @@ impl Config {
             metrics: check.metrics(written.metrics)?,
             activity: check.activity(written.activity)?,
             daemon,
-            log: written.log.level.unwrap_or(written::Level::Info).into(),
+            log: written.log.level.unwrap_or(Level::Info).into(),
         })
     }
 }

@@ -2,10 +2,20 @@
 //!
 //! | file | what it owns |
 //! |---|---|
-//! | `channel` | ways to reach recipients |
+//! | `machine` | machines and their tokens |
+//! | `enroll` | keys with which devices add themselves |
+//! | `token` | tokens of the read API |
 //! | `recipient` | who is told of what, and when |
+//! | `channel` | ways to reach recipients |
+//! | `database` | check, backup, vacuum |
+//! | `fleet` | a simulated fleet against a running monitor |
 //! | `table` | columns for people |
 
 pub mod channel;
+pub mod database;
+pub mod enroll;
+pub mod fleet;
+pub mod machine;
 pub mod recipient;
 mod table;
+pub mod token;

@@ -3,8 +3,11 @@
 use super::Malformed;
 use super::figures::{CELSIUS, NO_UNIT, PERCENT, celsius, load, percent};
 use super::read::{self, Fields, figure, skip};
+use crate::http::Response;
 use crate::monitor::beat::{Beat, Kind, Sample};
+use crate::monitor::time::Moment;
 use serde::de::MapAccess;
+use serde_json::json;
 
 /// # Errors
 /// Not a JSON object.
@@ -29,4 +32,16 @@ impl<'de> Fields<'de> for Online {
         }
         Ok(())
     }
+}
+
+/// What a device is told that is online.
+pub fn online() -> Response {
+    Response::json(200, &json!({ "status": "available" }))
+}
+
+/// What its own API says of a device, with the time as that one writes it: "2026-01-21 14:30:00", UTC.
+pub fn availability(online: bool, seen: Option<Moment>) -> Response {
+    let seen = seen.and_then(Moment::rfc3339).map(|text| text.replace('T', " ").replace('Z', ""));
+    let status = if online { "available" } else { "unavailable" };
+    Response::json(200, &json!({ "status": status, "last_heartbeat": seen }))
 }

@@ -25,8 +25,9 @@ mod smtp;
 mod telegram;
 mod webhook;
 
+use super::config::Config;
+pub use super::config::{Login, Security, Smtp};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// Wakes the couriers: there is something new in the outbox. Any number of pokes before they look are one.
@@ -65,6 +66,17 @@ pub struct Settings {
     pub timeout: Duration,
 }
 
+impl Settings {
+    pub fn of(config: &Config) -> Settings {
+        Settings {
+            allow_private_webhooks: config.notify.allow_private_webhooks,
+            telegram_api: config.notify.telegram_api.clone(),
+            smtp: config.smtp.clone(),
+            ..Settings::default()
+        }
+    }
+}
+
 impl Default for Settings {
     fn default() -> Settings {
         Settings {
@@ -74,32 +86,4 @@ impl Default for Settings {
             timeout: Duration::from_secs(10),
         }
     }
-}
-
-/// The server that takes our mail.
-#[derive(Debug, Clone)]
-pub struct Smtp {
-    pub host: String,
-    pub port: u16,
-    pub security: Security,
-    pub login: Option<Login>,
-    /// The sender: `address` or `Name <address>`.
-    pub from: String,
-    /// In PEM form; `None`: the authorities that browsers trust.
-    pub ca_file: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Security {
-    /// From the first byte: port 465.
-    Tls,
-    /// Asked for after the greeting, and required: port 587.
-    StartTls,
-    None,
-}
-
-#[derive(Debug, Clone)]
-pub struct Login {
-    pub user: String,
-    pub password_file: PathBuf,
 }

@@ -12,6 +12,7 @@ use rusqlite::OptionalExtension;
 pub struct State {
     pub machine: MachineId,
     pub status: Status,
+    pub last_seen: Option<Moment>,
 }
 
 /// What a machine said of moments at which nobody listened: (bucket, figures) by resolution.
@@ -100,9 +101,13 @@ impl Store {
     /// The database could not be read.
     pub fn states(&self) -> Result<Vec<State>, StoreError> {
         self.read(|connection| {
-            let mut query = connection.prepare("SELECT machine_id, status FROM machine_state")?;
+            let mut query = connection.prepare("SELECT machine_id, status, last_seen FROM machine_state")?;
             let rows = query.query_map([], |row| {
-                Ok(State { machine: MachineId(row.get(0)?), status: Status::of(row.get(1)?) })
+                Ok(State {
+                    machine: MachineId(row.get(0)?),
+                    status: Status::of(row.get(1)?),
+                    last_seen: row.get::<_, Option<i64>>(2)?.map(Moment),
+                })
             })?;
             Ok(rows.collect::<Result<_, _>>()?)
         })

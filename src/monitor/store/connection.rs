@@ -29,10 +29,6 @@ pub fn writer(path: &Path, manner: Manner) -> Result<Connection, StoreError> {
     let connection = open(path, manner)?;
     connection.execute_batch(&format!("PRAGMA cache_size = -{WRITER_CACHE};"))?;
     connection.set_prepared_statement_cache_capacity(WRITER_STATEMENTS);
-    // SQLite opens a file that it may not write for reading only, and says nothing.
-    if connection.is_readonly("main")? {
-        return Err(StoreError::ReadOnly);
-    }
     Ok(connection)
 }
 
@@ -67,6 +63,10 @@ pub fn bare(path: &Path) -> Result<Connection, StoreError> {
     // Without a mutex of its own: a `Connection` is used by one thread at a time, which the compiler holds.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(|error| cannot_open(path, error))?;
+    // SQLite opens a file that it may not write for reading only, and says nothing.
+    if connection.is_readonly("main")? {
+        return Err(StoreError::ReadOnly);
+    }
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     // Not mapped: a file that is cut short or a disk that fails would end the process with SIGBUS.
@@ -78,7 +78,8 @@ pub fn bare(path: &Path) -> Result<Connection, StoreError> {
 fn cannot_open(path: &Path, error: rusqlite::Error) -> StoreError {
     match std::fs::metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => StoreError::Gone,
-        Err(why) => StoreError::Other(format!("{why}; run it as root or as the user of the service")),
+        Err(why) => StoreError::of_file(path, &why),
+        // It is there, and may not be opened: of whoever runs this, not of the file.
         Ok(_) => match StoreError::from(error) {
             StoreError::Other(why) => {
                 StoreError::Other(format!("{why}; run it as root or as the user of the service"))

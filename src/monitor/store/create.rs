@@ -16,40 +16,25 @@ const DIRECTORY_MODE: u32 = 0o750;
 
 /// Makes the database under another name and links it to its own when it is complete, so that a file of that name is
 /// never empty, and two that make it at the same moment end with one.
-pub fn create(path: &Path) -> Result<(), StoreError> {
-    let failed = |what: &Path, error: io::Error| match error.kind() {
-        io::ErrorKind::StorageFull => StoreError::Full,
-        io::ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly,
-        io::ErrorKind::PermissionDenied => StoreError::Other(format!(
-            "{} cannot be made: {error}; run it as root or as the user of the service",
-            what.display()
-        )),
-        _ => StoreError::Other(format!("{} cannot be made: {error}", what.display())),
-    };
+pub fn create(path: &Path, migrations: &[&str]) -> Result<(), StoreError> {
     let directory = directory(path);
     DirBuilder::new()
         .recursive(true)
         .mode(DIRECTORY_MODE)
         .create(directory)
-        .map_err(|e| failed(directory, e))?;
+        .map_err(|error| StoreError::of_file(directory, &error))?;
     let unfinished = super::beside(path, &format!(".new-{}-{:08x}", std::process::id(), fastrand::u32(..)));
-    let made = fill(&unfinished).and_then(|()| publish(&unfinished, path).map_err(|e| failed(path, e)));
+    let made = fill(&unfinished, migrations)
+        .and_then(|()| publish(&unfinished, path).map_err(|error| StoreError::of_file(path, &error)));
     // One that is left behind by a crash here costs 200 KB and is in nobody's way.
     let _ = fs::remove_file(&unfinished);
     made
 }
 
-fn fill(path: &Path) -> Result<(), StoreError> {
+fn fill(path: &Path, migrations: &[&str]) -> Result<(), StoreError> {
     let opened = OpenOptions::new().write(true).create_new(true).mode(MODE).open(path);
     let owned = opened.and_then(|file| give_to_owner_of_directory(&file, path));
-    owned.map_err(|error| match error.kind() {
-        io::ErrorKind::StorageFull => StoreError::Full,
-        io::ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly,
-        _ => StoreError::Other(format!(
-            "{} cannot be made: {error}; run it as root or as the user of the service",
-            path.display()
-        )),
-    })?;
+    owned.map_err(|error| StoreError::of_file(path, &error))?;
     let mut new = connection::bare(path)?;
     // A journal in memory will do: whoever is interrupted begins anew. Space that rows leave is given back in small
     // steps while the monitor serves, which a database can do only if it is told before its first table.
@@ -57,7 +42,7 @@ fn fill(path: &Path) -> Result<(), StoreError> {
         "PRAGMA journal_mode = MEMORY; PRAGMA synchronous = FULL; PRAGMA auto_vacuum = INCREMENTAL;
          PRAGMA application_id = {APPLICATION_ID};"
     ))?;
-    migrate::migrate(&mut new, migrate::MIGRATIONS)
+    migrate::migrate(&mut new, migrations)
 }
 
 /// Gives the finished database its name, unless another process was faster: then its is as good.

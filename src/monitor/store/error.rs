@@ -5,7 +5,8 @@ use rusqlite::ffi::{
     SQLITE_IOERR_CORRUPTFS, SQLITE_IOERR_DATA, SQLITE_IOERR_SHMSIZE, SQLITE_READONLY_DBMOVED,
 };
 use std::fmt;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 /// Why the database did not do what was asked. After `Full`, `ReadOnly`, `Busy` and `Gone` the same [`super::Store`]
 /// works again as soon as the cause has gone: nothing of the failed transaction is stored.
@@ -35,6 +36,21 @@ pub enum StoreError {
     },
     /// Anything else, in SQLite's or the kernel's words.
     Other(String),
+}
+
+impl StoreError {
+    /// Of a file beside the database, or of the database where SQLite does not say why.
+    pub(super) fn of_file(path: &Path, error: &io::Error) -> StoreError {
+        let path = path.display();
+        match error.kind() {
+            io::ErrorKind::StorageFull => StoreError::Full,
+            io::ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly,
+            io::ErrorKind::PermissionDenied => {
+                StoreError::Other(format!("{path}: {error}; run it as root or as the user of the service"))
+            }
+            _ => StoreError::Other(format!("{path}: {error}")),
+        }
+    }
 }
 
 impl fmt::Display for StoreError {
@@ -94,6 +110,11 @@ impl From<rusqlite::Error> for StoreError {
             (ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked, _) => StoreError::Busy,
             (ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase, _)
             | (_, SQLITE_IOERR_DATA | SQLITE_IOERR_CORRUPTFS) => StoreError::Corrupt(error.to_string()),
+            // It could open the database itself; what it could not open is its log, or the file of a further connection.
+            (ErrorCode::CannotOpen, _) => StoreError::Other(format!(
+                "{error}; its directory must be writable for the user that the service runs as, \
+                 and the process must have file descriptors left"
+            )),
             _ => StoreError::Other(error.to_string()),
         }
     }

@@ -21,8 +21,7 @@ impl Lock {
     /// [`StoreError::Held`], or the file cannot be written.
     pub fn take(database: &Path) -> Result<Lock, StoreError> {
         let path = path(database);
-        let failed =
-            |error: io::Error| StoreError::Other(format!("{} cannot be locked: {error}", path.display()));
+        let failed = |error: io::Error| StoreError::of_file(&path, &error);
         // Not truncated before it is locked: what stands in it is the holder's.
         let mut file = OpenOptions::new()
             .read(true)

@@ -73,6 +73,7 @@ impl Store {
                     "UPDATE outbox SET state = ?2 WHERE machine_id = ?1 AND state = ?3",
                     params![id.0, Delivery::Skipped as i64, Delivery::Waiting as i64],
                 )?;
+                tx.execute("DELETE FROM flapping WHERE machine_id = ?1", [id.0])?;
                 note(tx, Some(id), "disabled", None, now)?;
             }
             Ok(id)
@@ -187,7 +188,7 @@ impl Store {
 }
 
 /// A machine with a column for each of its fields; ?1 is the present moment.
-const SELECT: &str = "
+pub(super) const SELECT: &str = "
     SELECT machine.id, name, hostname, description, group_name, hardware_id, device_key, created_at,
            threshold, status, watched, last_seen, since,
            (SELECT group_concat(tag, char(31)) FROM
@@ -196,7 +197,7 @@ const SELECT: &str = "
             WHERE maintenance.machine_id = machine.id AND ends_at > ?1 AND starts_at <= ?1)
     FROM machine JOIN machine_state ON machine_state.machine_id = machine.id";
 
-fn read(row: &Row<'_>) -> Result<Machine, rusqlite::Error> {
+pub(super) fn read(row: &Row<'_>) -> Result<Machine, rusqlite::Error> {
     let tags: Option<String> = row.get(13)?;
     let threshold: Option<i64> = row.get(8)?;
     Ok(Machine {

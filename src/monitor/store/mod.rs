@@ -8,14 +8,15 @@
 //! | `mod` | the connections of a process: who writes, who reads |
 //! | `connection` | how SQLite is set up |
 //! | `create`, `migrate`, `lock` | a new file, an old file, one server for a file |
-//! | `upkeep` | check, backup, vacuum |
-//! | `beats`, `history` | what beats leave: last seen, the latest payload, the past |
+//! | `upkeep`, `prune` | check, backup, vacuum; what is kept for how long |
 //! | `machines`, `tokens`, `enrolment` | who is watched, and what proves who it is |
 //! | `credentials` | what the registry keeps of that in memory |
-//! | `error`, `refused` | what can be wrong, and what to do |
+//! | `beats`, `history` | what beats leave: last seen, the latest payload, the past |
 //! | `transitions`, `teller` | status, outages, and what is told of them |
 //! | `outbox` | what is still to be told, and who is telling it |
 //! | `recipients` | who is told, and how they are reached |
+//! | `reading` | what the read API asks for |
+//! | `error`, `refused` | what can be wrong, and what to do |
 
 mod beats;
 mod connection;
@@ -28,8 +29,11 @@ mod lock;
 pub mod machines;
 mod migrate;
 pub mod outbox;
+mod prune;
+pub mod reading;
 pub mod recipients;
 mod refused;
+mod simulated;
 pub(super) mod teller;
 #[cfg(test)]
 mod tests;
@@ -40,6 +44,7 @@ mod upkeep;
 pub use beats::{Past, State};
 pub use error::{OpenError, StoreError};
 pub use refused::Refused;
+pub use upkeep::{Checked, Vacuumed};
 
 use super::time::Moment;
 use connection::Manner;
@@ -155,8 +160,22 @@ impl Store {
         Store::open(path, now, manner, Purpose::Command)
     }
 
+    /// [`Store::open_beside`] for a command that makes no sense without a database.
+    ///
+    /// # Errors
+    /// As there, and there is none.
+    pub fn open_existing(path: &Path, now: Moment) -> Result<Store, OpenError> {
+        if !path.exists() {
+            let error =
+                StoreError::Other("there is no such file; the first start of the service makes it".into());
+            return Err(OpenError { path: path.to_owned(), error });
+        }
+        Store::open_beside(path, now)
+    }
+
     fn open(path: &Path, now: Moment, manner: Manner, purpose: Purpose) -> Result<Store, OpenError> {
-        prepare(path, now, manner, purpose).map_err(|error| OpenError { path: path.to_owned(), error })
+        prepare(path, now, manner, purpose, migrate::MIGRATIONS)
+            .map_err(|error| OpenError { path: path.to_owned(), error })
     }
 
     pub fn path(&self) -> &Path {
@@ -234,12 +253,16 @@ enum Purpose {
     Command,
 }
 
-fn prepare(path: &Path, now: Moment, manner: Manner, purpose: Purpose) -> Result<Store, StoreError> {
+fn prepare(
+    path: &Path,
+    now: Moment,
+    manner: Manner,
+    purpose: Purpose,
+    migrations: &[&str],
+) -> Result<Store, StoreError> {
     match fs::metadata(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => create::create(path)?,
-        Err(error) => {
-            return Err(StoreError::Other(format!("{error}; run it as root or as the user of the service")));
-        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => create::create(path, migrations)?,
+        Err(error) => return Err(StoreError::of_file(path, &error)),
         // Never made so here (see `create`), so there were machines in it once.
         Ok(metadata) if metadata.len() == 0 => return Err(StoreError::Corrupt("it is empty".into())),
         Ok(_) => {}
@@ -247,7 +270,7 @@ fn prepare(path: &Path, now: Moment, manner: Manner, purpose: Purpose) -> Result
     let lock = (purpose == Purpose::Serve).then(|| Lock::take(path)).transpose()?;
     let mut connection = connection::writer(path, manner)?;
     migrate::recognise(&connection)?;
-    let (found, known) = (migrate::version(&connection)?, migrate::latest(migrate::MIGRATIONS));
+    let (found, known) = (migrate::version(&connection)?, migrate::latest(migrations));
     if found > known {
         return Err(StoreError::Newer { found, known });
     }
@@ -259,7 +282,7 @@ fn prepare(path: &Path, now: Moment, manner: Manner, purpose: Purpose) -> Result
         }
         let _alone = alone.transpose()?;
         migrate::keep_copy(&connection, path, now)?;
-        migrate::migrate(&mut connection, migrate::MIGRATIONS)?;
+        migrate::migrate(&mut connection, migrations)?;
     }
     let seen = data_version(&connection)?;
     let identity = identity(path).ok_or(StoreError::Gone)?;

@@ -1,0 +1,162 @@
+//! Any bytes, in any pieces, through a connection without a socket; what must hold for each. For the fuzzer and for
+//! the tests.
+
+use super::connection::{Connection, Front};
+use super::limits::Limits;
+use super::message::{Method, Peer, Request, Response};
+use std::sync::Arc;
+
+/// As the reactor's read.
+const READ: usize = 16 * 1024;
+
+/// Panics where a promise is broken: the pieces in which bytes come change nothing, buffers are bounded, a handler
+/// sees only what it may expect. `cuts` says where the bytes are cut.
+pub fn exercise(bytes: &[u8], cuts: &[u8]) {
+    let front = Front {
+        limits: Limits { head: 512, body: 256, ..Limits::default() },
+        counters: Arc::default(),
+        date: "today".to_owned(),
+    };
+    let whole = serve(&front, bytes.chunks(READ));
+    let cut = serve(&front, Cut { bytes, sizes: cuts.iter().cycle() });
+    assert_eq!(whole, cut, "cut elsewhere, the same bytes say something else");
+}
+
+/// What was handed on, and what was answered.
+fn serve<'a>(front: &Front, pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<String>, String) {
+    let (mut connection, mut requests, mut answers) = (Connection::new(Peer::Unix), Vec::new(), Vec::new());
+    for piece in pieces.map(Some).chain([None]) {
+        match piece {
+            _ if !connection.wants_input() => break,
+            Some(piece) => connection.receive(piece),
+            None => connection.end(),
+        }
+        while let Some(request) = connection.next(front) {
+            check(&request, &front.limits);
+            requests.push(format!("{:?} {} {:?}", request.method(), request.path(), request.body()));
+            let response = Response::new(200).body("text/plain", request.path().as_bytes().to_vec());
+            connection.answer(&response, front);
+        }
+        assert!(connection.buffered() <= front.limits.head + front.limits.body + READ);
+        answers.extend_from_slice(connection.output());
+        connection.wrote(connection.output().len());
+        // As the reactor does; what is discarded while lingering is not part of what is compared.
+        if connection.shuts() {
+            break;
+        }
+    }
+    // Whether 100 is said depends on what of the body has come, as it should.
+    let answers = String::from_utf8(answers).expect("a path is ASCII");
+    (requests, answers.replace("HTTP/1.1 100 Continue\r\n\r\n", ""))
+}
+
+fn check(request: &Request, limits: &Limits) {
+    assert!(!matches!(request.method(), Method::Head | Method::Other));
+    assert!(request.path() == "*" || request.path().starts_with('/'));
+    assert!(request.path().is_ascii() && request.query().is_none_or(str::is_ascii));
+    assert!(request.body().len() <= limits.body);
+    assert!(request.header("transfer-encoding").is_none());
+    let length = request.header("content-length").map(|value| value.parse::<usize>());
+    assert_eq!(length.unwrap_or(Ok(0)), Ok(request.body().len()));
+}
+
+/// `bytes` in pieces of these sizes.
+struct Cut<'a> {
+    bytes: &'a [u8],
+    sizes: std::iter::Cycle<std::slice::Iter<'a, u8>>,
+}
+
+impl<'a> Iterator for Cut<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        if self.bytes.is_empty() {
+            return None;
+        }
+        let size = usize::from(self.sizes.next().copied().unwrap_or(u8::MAX)).clamp(1, self.bytes.len());
+        let (piece, rest) = self.bytes.split_at(size);
+        self.bytes = rest;
+        Some(piece)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WORDS: [&str; 44] = [
+        "GET ",
+        "HEAD ",
+        "POST ",
+        "PUT ",
+        "OPTIONS ",
+        "BREW ",
+        "/",
+        "*",
+        "/a?b=c",
+        "http://a/",
+        "http://b",
+        "%00",
+        "#",
+        " HTTP/1.1\r\n",
+        " HTTP/1.0\r\n",
+        " HTTP/2.0\r\n",
+        "Host: a\r\n",
+        "Host: a\r\n",
+        "Host : b\r\n",
+        "\r\n",
+        "\r\n",
+        "\n",
+        "\r",
+        "\0",
+        "Content-Length: 3\r\n",
+        "Content-Length: 0\r\n",
+        "Content-Length: 257\r\n",
+        "content-length: -1\r\n",
+        "Content-Length: 99999999999999999999\r\n",
+        "Transfer-Encoding: chunked\r\n",
+        "Expect: 100-continue\r\n",
+        "Expect: x\r\n",
+        "Connection: close\r\n",
+        "Connection: keep-alive\r\n",
+        "Content-Type: a/b\r\n",
+        "X: y\r\n",
+        " folded\r\n",
+        "abc",
+        "a",
+        "\u{e9}",
+        ": ",
+        "0\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        "POST /e HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc",
+    ];
+
+    #[test]
+    fn a_hundred_thousand_random_requests_break_no_promise() {
+        let mut random = fastrand::Rng::with_seed(20_251_122);
+        let mut bytes = Vec::new();
+        for _ in 0..100_000 {
+            bytes.clear();
+            for _ in 0..random.usize(1..14) {
+                bytes.extend_from_slice(WORDS[random.usize(0..WORDS.len())].as_bytes());
+            }
+            if random.u8(0..3) == 0 {
+                let at = random.usize(0..bytes.len());
+                bytes[at] = random.u8(..);
+            }
+            exercise(&bytes, &[random.u8(..), random.u8(..), random.u8(0..3)]);
+        }
+    }
+
+    #[test]
+    fn many_requests_on_one_connection_are_cut_anywhere() {
+        let mut random = fastrand::Rng::with_seed(7);
+        let sentence =
+            "POST /e HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabcGET /x?y HTTP/1.1\r\nHost: a\r\n\r\n";
+        let many = sentence.repeat(400);
+        for _ in 0..100 {
+            let cuts: Vec<u8> = (0..17).map(|_| random.u8(..)).collect();
+            exercise(many.as_bytes(), &cuts);
+        }
+    }
+}
