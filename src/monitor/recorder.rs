@@ -95,6 +95,8 @@ pub struct Recorder {
     watchdog: Watchdog,
     /// A new one, until the ticker has it.
     check_interval: Option<Duration>,
+    /// A loss was larger than one transaction: swept again after the next flush.
+    sweep_goes_on: bool,
     /// Flushes so far: whose turn it is to be saved.
     turn: u64,
     /// The minute in which history was aged last.
@@ -113,7 +115,16 @@ struct Trouble {
 
 impl Recorder {
     pub fn new(shared: Shared, sweeper: Sweeper, watchdog: Watchdog) -> Recorder {
-        Recorder { shared, sweeper, watchdog, check_interval: None, turn: 0, aged: 0, trouble: None }
+        Recorder {
+            shared,
+            sweeper,
+            watchdog,
+            check_interval: None,
+            sweep_goes_on: false,
+            turn: 0,
+            aged: 0,
+            trouble: None,
+        }
     }
 
     /// Takes over from the database who may send, and who is online; before the first beat, so that a restart is no
@@ -241,10 +252,15 @@ impl Recorder {
         if self.look_at(changed, tick) == Some(true) {
             let learned = self.learn();
             self.look_at(learned, tick);
+            // A channel may have been added or switched on.
+            self.sweeper.wake_couriers();
         }
         if self.flush(now, tick) {
             self.save(now, tick);
             self.age(now, tick);
+        }
+        if self.sweep_goes_on {
+            self.sweep(now, tick);
         }
         self.end_trouble(tick);
     }
@@ -295,7 +311,9 @@ impl Recorder {
             return;
         }
         let swept = self.sweeper.sweep(&self.shared.store, now, tick);
+        self.sweep_goes_on = false;
         if let Some(swept) = self.look_at(swept, tick) {
+            self.sweep_goes_on = swept.goes_on;
             self.call_offline(&swept.offline, now);
         }
     }
