@@ -1,9 +1,9 @@
 //! The network of these tests, without the daemon: each fault does what its name says, and nothing else.
 
 use crate::rig::Plan;
-use crate::support::eventually;
 use crate::support::net::{Net, Shape, UPLINKS};
 use crate::support::server::{Reply, Server};
+use crate::support::{SOON, eventually};
 use heartbeat_daemon::device::metrics::network::Network;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
@@ -15,18 +15,18 @@ use std::time::{Duration, Instant};
 const LIMIT: Duration = Duration::from_millis(700);
 
 /// Connects to the server over this uplink.
-fn reach(net: &Net, server: SocketAddr, uplink: &str) -> io::Result<()> {
+fn reach(net: &Net, server: SocketAddr, uplink: &str, limit: Duration) -> io::Result<()> {
     net.device.enter(|| {
         let socket = Socket::new(Domain::for_address(server), Type::STREAM, Some(Protocol::TCP))?;
         socket.bind_device(Some(uplink.as_bytes()))?;
-        socket.connect_timeout(&server.into(), LIMIT)
+        socket.connect_timeout(&server.into(), limit)
     })
 }
 
 /// Exactly these uplinks reach the server, now or soon: a gateway may have to be asked for its address first.
 fn reachable(net: &Net, server: &Server, expected: &[&str]) {
     eventually(&format!("{expected:?} reach the server, and no other uplink"), || {
-        let reaches = |uplink: &&str| reach(net, server.address(), uplink).is_ok();
+        let reaches = |uplink: &&str| reach(net, server.address(), uplink, LIMIT).is_ok();
         UPLINKS.into_iter().filter(reaches).collect::<Vec<_>>() == expected
     });
 }
@@ -74,7 +74,7 @@ fn an_ipv6_bed_a_shared_subnet_and_a_long_way_reach_the_server() {
     // On a busy machine one try may take longer than its limit.
     eventually("the server is reached over the long way", || {
         let begin = Instant::now();
-        let reached = reach(&net, server.address(), "eth0").is_ok();
+        let reached = reach(&net, server.address(), "eth0", LIMIT).is_ok();
         assert!(begin.elapsed() >= Duration::from_millis(40), "one round trip: {:?}", begin.elapsed());
         reached
     });
@@ -122,7 +122,7 @@ fn a_portal_takes_every_connection_of_its_uplink() {
     let portal = Server::on(net.listen_as_portal(), None, |_| Reply::status(302));
     net.portal("eth0");
     for uplink in UPLINKS {
-        reach(&net, server.address(), uplink).expect("reached");
+        reach(&net, server.address(), uplink, SOON).expect("reached");
     }
     eventually("one of three at the portal", || (portal.connections(), server.connections()) == (1, 2));
 }

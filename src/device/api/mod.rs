@@ -174,7 +174,7 @@ fn serve(shared: &Arc<Shared>, open: Open, settings: &Arc<Settings>, end: &Recei
     let counters = server.counters();
     *shared.stopper() = Some(server.stopper());
     // Told before the stopper was there.
-    let outdated = !Arc::ptr_eq(settings, &shared.settings.get());
+    let outdated = settings.api != shared.settings.get().api;
     if outdated || end.try_recv() == Err(TryRecvError::Disconnected) {
         return Ok(());
     }
