@@ -37,21 +37,19 @@ pub fn measure(_: &Plan) -> Outcome<Vec<Table>> {
     Ok(vec![table])
 }
 
-/// An hour of all machines, in pieces of ten minutes as the recorder saves a large fleet.
+/// An hour of all machines.
 fn live(store: &Store, hour: i64, random: &mut fastrand::Rng) -> Outcome<()> {
     let said = |error: heartbeat_daemon::monitor::store::StoreError| error.to_string();
-    for piece in 0..6 {
-        let first = hour / MINUTE + piece * 10;
-        let unsaved = |machine: usize, random: &mut fastrand::Rng| Unsaved {
-            machine: MachineId(machine as i64),
-            received_at: Moment(first * MINUTE),
-            payload: Some(heartbeat_daemon::wire::SAMPLE.to_owned()),
-            hostname: None,
-            minutes: (first..first + 10).map(|minute| (minute, figures(minute, machine, random))).collect(),
-        };
-        let machines: Vec<Unsaved> = (1..=MACHINES).map(|machine| unsaved(machine, random)).collect();
-        store.save_latest(&machines).map_err(said)?;
-    }
+    let first = hour / MINUTE;
+    let unsaved = |machine: usize| Unsaved {
+        machine: MachineId(machine as i64),
+        received_at: Moment(hour),
+        payload: Some(heartbeat_daemon::wire::SAMPLE.to_owned()),
+        hostname: None,
+        minutes: (first..first + 60).map(|minute| (minute, figures(minute, machine, random))).collect(),
+    };
+    let machines: Vec<Unsaved> = (1..=MACHINES).map(unsaved).collect();
+    store.save_beats(&[], &machines).map_err(said)?;
     if hour % (6 * 60 * MINUTE) == 0 {
         store.age_history(0, 1, Moment(hour)).map_err(said)?;
     }

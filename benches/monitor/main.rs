@@ -3,6 +3,7 @@
 //! Figures are not tests: a missed limit is said, and the exit code stays 0. It is 1 only where a figure could not be
 //! measured.
 
+mod cost;
 #[path = "../daemon/figures.rs"]
 mod figures;
 mod growth;
@@ -21,9 +22,10 @@ use std::time::Duration;
 /// Why something could not be measured, as a sentence for the person who started it.
 type Outcome<T> = Result<T, String>;
 
-const USAGE: &str = "cargo bench --features monitor --bench monitor -- [ingest] [replays] [steady] [idle] [growth] [--seconds N]";
+const USAGE: &str = "cargo bench --features monitor --bench monitor -- [cost] [ingest] [replays] [steady] [idle] [growth] [--seconds N]";
 type Part = (&'static str, fn(&Plan) -> Outcome<Vec<Table>>);
-const PARTS: [Part; 5] = [
+const PARTS: [Part; 6] = [
+    ("cost", cost::measure),
     ("ingest", ingest::measure),
     ("replays", ingest::replays),
     ("steady", steady::measure),

@@ -2,16 +2,17 @@
 //!
 //! ```text
 //! orders  (back, farewell, replays, reload) ─┐
-//! flush   (each second)                      ├─► recorder ─► store
+//! pass    (each second)                      ├─► recorder ─► store
 //! sweep   (each check interval) ─────────────┘
 //! ```
 //!
-//! Each second it writes when machines were last seen, in one transaction, and a share of the payloads and minutes.
+//! Every five seconds it writes, in one transaction, when machines were last seen, and a share of the payloads and
+//! minutes.
 //! What waits in the channel is taken together: a fleet that comes back, or its replays, are one commit. It ends when
 //! all who may give orders have gone, and leaves nothing in memory then.
 
 use super::detect::{Settings, Sweeper};
-use super::fleet::{Belief, Fleet};
+use super::fleet::{Belief, Fleet, Unsaved};
 use super::pulse::Pulse;
 use super::registry::Registry;
 use super::store::{MachineId, Past, Status, Store, StoreError};
@@ -25,14 +26,19 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How often beats reach the database.
+/// How often the recorder looks: whether another process has changed the database, and whether a write is due.
 pub const FLUSH: Duration = Duration::from_secs(1);
 
-/// Payloads and minutes of so many machines are written each second: two pages of 4 KiB each, and again when the
-/// journal is folded in, are what 0.5 MB/s of disk leave beside `last_seen`.
-const SAVED_AT_ONCE: u64 = 12;
-/// Bounds of how long a machine's payload and minutes stay in memory alone.
-const SAVE_PERIOD: std::ops::RangeInclusive<u64> = 60..=900;
+/// How often beats reach the database, apart from sweeps, which look at nothing older. A kill -9 forgets so much of
+/// being alive, which the grace after a start covers many times. Each second would write the same pages five times as
+/// often: 0.26 MB/s for 10,000 machines, and most of what an idle monitor costs.
+const WRITE_EVERY: u64 = 5;
+
+/// Payloads and minutes of so many machines are written with each write: two pages of 4 KiB each, and again when the
+/// journal is folded in, 0.2 MB/s together.
+const SAVED_AT_ONCE: u64 = 60;
+/// Bounds of how long a machine's payload and minutes stay in memory alone, in writes: 1 to 15 minutes.
+const SAVE_PERIOD: std::ops::RangeInclusive<u64> = 12..=180;
 
 /// Machines in one transaction while stopping.
 const BATCH: usize = 1000;
@@ -97,7 +103,9 @@ pub struct Recorder {
     check_interval: Option<Duration>,
     /// A loss was larger than one transaction: swept again after the next flush.
     sweep_goes_on: bool,
-    /// Flushes so far: whose turn it is to be saved.
+    /// Passes since the last write.
+    waited: u64,
+    /// Whose turn it is to be saved.
     turn: u64,
     /// The minute in which history was aged last.
     aged: i64,
@@ -121,6 +129,7 @@ impl Recorder {
             watchdog,
             check_interval: None,
             sweep_goes_on: false,
+            waited: 0,
             turn: 0,
             aged: 0,
             trouble: None,
@@ -255,9 +264,10 @@ impl Recorder {
             // A channel may have been added or switched on.
             self.sweeper.wake_couriers();
         }
-        if self.flush(now, tick) {
-            self.save(now, tick);
-            self.age(now, tick);
+        self.waited += 1;
+        // What failed is tried each second.
+        if self.waited >= WRITE_EVERY || self.trouble.is_some() {
+            self.write(now, tick);
         }
         if self.sweep_goes_on {
             self.sweep(now, tick);
@@ -265,11 +275,24 @@ impl Recorder {
         self.end_trouble(tick);
     }
 
-    /// Writes who was seen when. False if that failed; it is tried again.
-    fn flush(&mut self, now: Moment, tick: Instant) -> bool {
+    /// Writes who was seen when, and payloads and minutes of those whose turn it is.
+    fn write(&mut self, now: Moment, tick: Instant) {
+        let fleet = self.shared.fleet.clone();
+        let period = (fleet.len() as u64 / SAVED_AT_ONCE).clamp(*SAVE_PERIOD.start(), *SAVE_PERIOD.end());
+        let turn = (self.turn + 1) % period;
+        let unsaved = fleet.take_unsaved(now, |machine| machine.0.unsigned_abs() % period == turn);
+        match self.flush(&unsaved, now, tick) {
+            true => (self.waited, self.turn) = (0, turn),
+            false => fleet.not_saved(unsaved),
+        }
+        self.age(now, tick);
+    }
+
+    /// Writes who was seen when, and `unsaved` with it. False if that failed; it is tried again.
+    fn flush(&mut self, unsaved: &[Unsaved], now: Moment, tick: Instant) -> bool {
         let Shared { store, fleet, pulse, .. } = &self.shared;
         let beats = fleet.take_changed();
-        let written = store.save_seen(&beats);
+        let written = store.save_beats(&beats, unsaved);
         if written.is_err() {
             fleet.not_written(&beats);
         } else {
@@ -280,20 +303,6 @@ impl Recorder {
             pulse.flushed(tick);
         }
         self.look_at(written, tick).is_some()
-    }
-
-    /// Writes payloads and minutes of those whose turn it is.
-    fn save(&mut self, now: Moment, tick: Instant) {
-        let Shared { store, fleet, .. } = &self.shared;
-        let period = (fleet.len() as u64 / SAVED_AT_ONCE).clamp(*SAVE_PERIOD.start(), *SAVE_PERIOD.end());
-        self.turn = (self.turn + 1) % period;
-        let turn = self.turn;
-        let unsaved = fleet.take_unsaved(now, |machine| machine.0.unsigned_abs() % period == turn);
-        let saved = store.save_latest(&unsaved);
-        if saved.is_err() {
-            fleet.not_saved(unsaved);
-        }
-        self.look_at(saved, tick);
     }
 
     /// Hands old history down, for one turn of machines each minute.
@@ -307,7 +316,7 @@ impl Recorder {
 
     /// Looks who is late, after all beats are written. Not at all if they cannot be: nobody would be found alive.
     pub fn sweep(&mut self, now: Moment, tick: Instant) {
-        if !self.flush(now, tick) {
+        if !self.flush(&[], now, tick) {
             return;
         }
         let swept = self.sweeper.sweep(&self.shared.store, now, tick);
@@ -331,14 +340,14 @@ impl Recorder {
 
     /// Writes all there is.
     fn stop(&mut self, now: Moment, tick: Instant) {
-        self.flush(now, tick);
         // The minute that is not over, too.
-        let unsaved = self.shared.fleet.take_unsaved(now.plus(Duration::from_secs(60)), |_| true);
-        for batch in unsaved.chunks(BATCH) {
-            let saved = self.shared.store.save_latest(batch);
-            if self.look_at(saved, tick).is_none() {
+        let mut unsaved = self.shared.fleet.take_unsaved(now.plus(Duration::from_secs(60)), |_| true);
+        loop {
+            let rest = unsaved.split_off(unsaved.len().min(BATCH));
+            if !self.flush(&unsaved, now, tick) || rest.is_empty() {
                 break;
             }
+            unsaved = rest;
         }
         if let Some(trouble) = &self.trouble {
             log::error!("stopped, and not everything is written: {}", trouble.error);

@@ -5,7 +5,7 @@ use super::{MachineId, Status, Store, StoreError};
 use crate::monitor::fleet::Unsaved;
 use crate::monitor::history::packed::Packed;
 use crate::monitor::time::Moment;
-use rusqlite::OptionalExtension;
+use rusqlite::{OptionalExtension, Transaction};
 
 /// A machine's place in the table of states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,52 +24,23 @@ pub struct Past {
 }
 
 impl Store {
-    /// Writes when machines were last seen, in one transaction; `beats` had better be sorted. Nothing else changes: a
-    /// status is the sweeper's and the recovery's alone.
+    /// Writes when machines were last seen, and what there is to save of some of them, in one transaction; `beats` had
+    /// better be sorted. Nothing else changes: a status is the sweeper's and the recovery's alone. Machines that were
+    /// removed meanwhile are passed over.
     ///
     /// # Errors
     /// The database; nothing is written then.
-    pub fn save_seen(&self, beats: &[(MachineId, Moment)]) -> Result<(), StoreError> {
-        if beats.is_empty() {
+    pub fn save_beats(&self, beats: &[(MachineId, Moment)], machines: &[Unsaved]) -> Result<(), StoreError> {
+        if beats.is_empty() && machines.is_empty() {
             return Ok(());
         }
         self.write(|tx| {
-            let mut update = tx.prepare("UPDATE machine_state SET last_seen = ?2 WHERE machine_id = ?1")?;
-            for (machine, seen) in beats {
-                update.execute((machine.0, seen.0))?;
+            let mut seen =
+                tx.prepare_cached("UPDATE machine_state SET last_seen = ?2 WHERE machine_id = ?1")?;
+            for (machine, at) in beats {
+                seen.execute((machine.0, at.0))?;
             }
-            Ok(())
-        })
-    }
-
-    /// Writes payloads and minutes of `machines`, in one transaction. Machines that were removed meanwhile are left
-    /// out.
-    ///
-    /// # Errors
-    /// The database; nothing is written then.
-    pub fn save_latest(&self, machines: &[Unsaved]) -> Result<(), StoreError> {
-        if machines.is_empty() {
-            return Ok(());
-        }
-        self.write(|tx| {
-            let mut latest = tx.prepare(
-                "INSERT INTO machine_latest (machine_id, received_at, payload) SELECT id, ?2, ?3 FROM machine WHERE id = ?1
-                 ON CONFLICT DO UPDATE SET received_at = excluded.received_at, payload = excluded.payload",
-            )?;
-            let mut name =
-                tx.prepare("UPDATE machine SET hostname = ?2 WHERE id = ?1 AND hostname IS NULL")?;
-            let mut rows = Rows::new(tx)?;
-            for unsaved in machines {
-                let id = unsaved.machine.0;
-                if let Some(payload) = &unsaved.payload {
-                    latest.execute((id, unsaved.received_at.0, payload))?;
-                }
-                if let Some(hostname) = &unsaved.hostname {
-                    name.execute((id, hostname))?;
-                }
-                rows.merge(unsaved.machine, 0, &unsaved.minutes, Precedence::New)?;
-            }
-            Ok(())
+            save_latest(tx, machines)
         })
     }
 
@@ -112,4 +83,26 @@ impl Store {
             Ok(rows.collect::<Result<_, _>>()?)
         })
     }
+}
+
+fn save_latest(tx: &Transaction<'_>, machines: &[Unsaved]) -> Result<(), StoreError> {
+    let mut latest = tx.prepare_cached(
+        "INSERT INTO machine_latest (machine_id, received_at, payload)
+         SELECT id, ?2, ?3 FROM machine WHERE id = ?1
+         ON CONFLICT DO UPDATE SET received_at = excluded.received_at, payload = excluded.payload",
+    )?;
+    let mut name =
+        tx.prepare_cached("UPDATE machine SET hostname = ?2 WHERE id = ?1 AND hostname IS NULL")?;
+    let mut rows = Rows::new(tx)?;
+    for unsaved in machines {
+        let id = unsaved.machine.0;
+        if let Some(payload) = &unsaved.payload {
+            latest.execute((id, unsaved.received_at.0, payload))?;
+        }
+        if let Some(hostname) = &unsaved.hostname {
+            name.execute((id, hostname))?;
+        }
+        rows.merge(unsaved.machine, 0, &unsaved.minutes, Precedence::New)?;
+    }
+    Ok(())
 }

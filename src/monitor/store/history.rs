@@ -5,7 +5,7 @@ use super::{MachineId, Store, StoreError};
 use crate::monitor::history::packed::{self, Packed};
 use crate::monitor::history::{RESOLUTIONS, Resolution, coarser};
 use crate::monitor::time::Moment;
-use rusqlite::{Statement, Transaction};
+use rusqlite::{CachedStatement, Transaction};
 
 /// Which of two figures for one bucket stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,16 +19,16 @@ type Bucket = (i64, Packed);
 
 /// The statements of a transaction that changes rows. Machines that were removed meanwhile are passed over.
 pub struct Rows<'tx> {
-    select: Statement<'tx>,
-    write: Statement<'tx>,
+    select: CachedStatement<'tx>,
+    write: CachedStatement<'tx>,
 }
 
 impl<'tx> Rows<'tx> {
     pub fn new(tx: &'tx Transaction<'_>) -> Result<Rows<'tx>, StoreError> {
-        let select = tx.prepare(
+        let select = tx.prepare_cached(
             "SELECT samples FROM history WHERE machine_id = ?1 AND resolution = ?2 AND starts_at = ?3",
         )?;
-        let write = tx.prepare(
+        let write = tx.prepare_cached(
             "INSERT INTO history (machine_id, resolution, starts_at, samples)
              SELECT id, ?2, ?3, ?4 FROM machine WHERE id = ?1
              ON CONFLICT DO UPDATE SET samples = excluded.samples",

@@ -27,7 +27,7 @@ fn a_hundred_thousand_random_requests_crash_nothing_and_leave_nothing() {
         }
         writing.join().expect("no panic").expect("written");
     }
-    site.second();
+    site.writes();
     assert!(site.is_untouched());
     assert_eq!(site.beat(wire::SAMPLE).status, 200, "and it still works");
 }
@@ -53,7 +53,7 @@ fn bytes_that_are_no_http_at_all_crash_nothing_and_leave_nothing() {
             assert!((400..=505).contains(&answer.status) && answer.status != 500, "{answer:?}");
         }
     }
-    site.second();
+    site.writes();
     assert!(site.is_untouched());
 }
 
