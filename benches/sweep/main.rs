@@ -1,4 +1,4 @@
-//! What a sweep costs: 1,000,000 machines, a thousand of them late, one recipient with two channels.
+//! What a sweep costs: 1,000,000 machines, a thousand of them late, one recipient with one channel.
 //!
 //! `cargo bench --no-default-features --features monitor --bench sweep [-- --machines N]`. Figures, not tests: a
 //! missed limit is said, and the exit code stays 0.
@@ -10,6 +10,29 @@ use heartbeat_daemon::monitor::time::Moment;
 use rusqlite::{Connection, params};
 use std::path::Path;
 use std::time::{Duration, Instant};
+
+/// By the clock, and of a core: on a busy machine only the second says anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Cost {
+    core: Duration,
+    clock: Duration,
+}
+
+impl Cost {
+    /// Of what `work` does on this thread.
+    fn of<T>(work: impl FnOnce() -> Outcome<T>) -> Outcome<(T, Cost)> {
+        let (begin, before) = (Instant::now(), on_core()?);
+        let done = work()?;
+        Ok((done, Cost { core: on_core()?.saturating_sub(before), clock: begin.elapsed() }))
+    }
+}
+
+/// Time that this thread has had a core for, since it began.
+fn on_core() -> Outcome<Duration> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat")?;
+    let nanoseconds = text.split_whitespace().next().ok_or("no schedstat")?;
+    Ok(Duration::from_nanos(nanoseconds.parse()?))
+}
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
@@ -47,7 +70,7 @@ fn measure(machines: i64) -> Outcome<()> {
     let dir = tempfile::tempdir_in(std::env::var_os("TMPDIR").unwrap_or_else(|| "/var/tmp".into()))?;
     let mut fleet = Fleet::new(&dir.path().join("monitor.db"), machines)?;
     fleet.grow_old()?;
-    println!("{machines} machines, {ROUNDS} rounds, median (slowest)");
+    println!("{machines} machines, {ROUNDS} rounds, median (most)");
     let idle = (0..ROUNDS).map(|_| fleet.sweep(0)).collect::<Outcome<Vec<_>>>()?;
     say("a sweep that finds nobody late", idle, LIMIT);
     let mut sweeps = Vec::new();
@@ -58,11 +81,7 @@ fn measure(machines: i64) -> Outcome<()> {
         sweeps.push(fleet.sweep(usize::try_from(LATE)?)?);
         returns.push(fleet.bring_back(first..first + LATE)?);
     }
-    say(
-        &format!("a sweep that finds {LATE} late, with outages, events and {} messages", LATE * 2),
-        sweeps,
-        LIMIT,
-    );
+    say(&format!("a sweep that finds {LATE} late, with outages, events and {LATE} messages"), sweeps, LIMIT);
     say(&format!("{LATE} that come back, in one transaction"), returns, LIMIT);
     let one = (0..ROUNDS).map(|round| {
         let id = machines - i64::try_from(round)?;
@@ -74,25 +93,28 @@ fn measure(machines: i64) -> Outcome<()> {
     let half = machines / 2;
     fleet.silence(1..half + 1)?;
     let doubted = fleet.sweep(0)?;
-    println!("  {:>9.1} ms  half of the fleet, doubted", doubted.as_secs_f64() * 1e3);
+    say("half of the fleet, doubted", vec![doubted], Duration::from_secs(1));
     let (mut taken, mut batches) = (0, Vec::new());
     while taken < usize::try_from(half)? {
-        let begin = Instant::now();
-        taken += fleet.sweeper.sweep(&fleet.store, fleet.now, fleet.tick)?.offline.len();
-        batches.push(begin.elapsed());
+        let (store, now, tick) = (&fleet.store, fleet.now, fleet.tick);
+        let (swept, cost) = Cost::of(|| Ok(fleet.sweeper.sweep(store, now, tick)?))?;
+        taken += swept.offline.len();
+        batches.push(cost);
     }
     say("10,000 of that half taken offline, one transaction", batches, Duration::from_secs(1));
     Ok(())
 }
 
-fn say(what: &str, mut times: Vec<Duration>, limit: Duration) {
-    times.sort();
-    let (median, slowest) = (times[times.len() / 2], times[times.len() - 1]);
-    let verdict = if median <= limit { "" } else { "  MISSED" };
+fn say(what: &str, mut costs: Vec<Cost>, limit: Duration) {
+    costs.sort();
+    let (median, slowest) = (costs[costs.len() / 2], costs[costs.len() - 1]);
+    let verdict = if median.core <= limit { "" } else { "  MISSED" };
+    let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
     println!(
-        "  {:>9.1} ms ({:.1})  {what}, at most {} ms{verdict}",
-        median.as_secs_f64() * 1e3,
-        slowest.as_secs_f64() * 1e3,
+        "  {:>8.1} ms of a core ({:.1}), {:>8.1} ms by the clock  {what}, at most {} ms{verdict}",
+        ms(median.core),
+        ms(slowest.core),
+        ms(median.clock),
         limit.as_millis()
     );
 }
@@ -108,7 +130,6 @@ impl Fleet {
             "BEGIN;
              INSERT INTO recipient (name, events) VALUES ('ops', '[\"offline\",\"online\",\"flapping\"]');
              INSERT INTO channel (recipient_id, kind, target, created_at) VALUES (1, 'webhook', 'http://a/', 0);
-             INSERT INTO channel (recipient_id, kind, target, created_at) VALUES (1, 'telegram', '1', 0);
              WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {machines})
              INSERT INTO machine (id, name, hostname, created_at) SELECT i, 'machine-' || i, 'host-' || i, 0 FROM n;
              INSERT INTO machine_state (machine_id, status, watched, since, last_seen)
@@ -127,10 +148,8 @@ impl Fleet {
         Ok(())
     }
 
-    fn sweep(&mut self, expected: usize) -> Outcome<Duration> {
-        let begin = Instant::now();
-        let swept = self.sweeper.sweep(&self.store, self.now, self.tick)?;
-        let took = begin.elapsed();
+    fn sweep(&mut self, expected: usize) -> Outcome<Cost> {
+        let (swept, took) = Cost::of(|| Ok(self.sweeper.sweep(&self.store, self.now, self.tick)?))?;
         match swept.offline.len() == expected {
             true => Ok(took),
             false => Err(format!("{} late instead of {expected}", swept.offline.len()).into()),
@@ -148,10 +167,12 @@ impl Fleet {
         Ok(())
     }
 
-    fn bring_back(&mut self, machines: std::ops::Range<i64>) -> Outcome<Duration> {
+    fn bring_back(&mut self, machines: std::ops::Range<i64>) -> Outcome<Cost> {
         let beats: Vec<(MachineId, Moment)> = machines.map(|id| (MachineId(id), self.now)).collect();
-        let begin = Instant::now();
-        self.sweeper.back(&self.store, &beats, self.now)?;
-        Ok(begin.elapsed())
+        let ((), took) = Cost::of(|| {
+            self.sweeper.back(&self.store, &beats, self.now)?;
+            Ok(())
+        })?;
+        Ok(took)
     }
 }

@@ -107,6 +107,8 @@ pub struct Sweeper {
     doubted: bool,
     /// The last sweep took as many as one transaction may; what it left belongs to the same loss.
     goes_on: bool,
+    /// [`BATCH`], and less in tests.
+    batch: usize,
     /// Moments that lie in the future have been looked for since the start, and since the clock went back.
     clamped: bool,
     poke: Poke,
@@ -116,7 +118,7 @@ impl Sweeper {
     /// Nobody is late before they had their whole threshold from `now` on.
     pub fn new(settings: Settings, now: Moment, tick: Instant, poke: Poke) -> Sweeper {
         let listening = Listening { since: now, looked: tick, looked_at: now };
-        Sweeper { settings, listening, doubted: false, goes_on: false, clamped: false, poke }
+        Sweeper { settings, listening, doubted: false, goes_on: false, batch: BATCH, clamped: false, poke }
     }
 
     pub fn reload(&mut self, settings: Settings) {
@@ -165,7 +167,7 @@ impl Sweeper {
             listening_since: self.listening.since,
             threshold: self.settings.threshold,
             doubt: !self.doubted && !self.goes_on,
-            batch: BATCH,
+            batch: self.batch,
         };
         match store.take_offline(&cut)? {
             Taken::Doubtful { late } => {
@@ -178,7 +180,7 @@ impl Sweeper {
             Taken::Offline(transitions) => {
                 log_each(&transitions, now);
                 swept.offline.extend(transitions.iter().map(|transition| transition.machine));
-                swept.goes_on = transitions.len() >= BATCH;
+                swept.goes_on = transitions.len() >= self.batch;
                 (self.doubted, self.goes_on) = (false, swept.goes_on);
             }
         }

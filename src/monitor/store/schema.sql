@@ -27,6 +27,8 @@ CREATE TABLE machine_state (
     since      INTEGER NOT NULL,                    -- of this status
     threshold  INTEGER                              -- NULL: the configured one
 ) STRICT;
+-- Untouched by heartbeats: it holds those that have a threshold of their own, and nothing of when they were seen.
+CREATE INDEX machine_state_threshold ON machine_state (machine_id) WHERE threshold IS NOT NULL;
 
 -- What was sent last; wide, and therefore written seldom.
 CREATE TABLE machine_latest (
