@@ -176,7 +176,7 @@ impl Store {
     pub fn tell_after_maintenance(&self, now: Moment) -> Result<Vec<Transition>, StoreError> {
         self.write(|transaction| {
             let mut statement = transaction.prepare_cached(
-                "SELECT o.id, o.machine_id, o.last_seen FROM outage o JOIN machine_state s USING (machine_id)
+                "SELECT o.id, o.machine_id, o.last_seen FROM outage o CROSS JOIN machine_state s USING (machine_id)
                  WHERE o.hushed = 1 AND o.ended_at IS NULL AND o.planned = 0 AND s.watched = 1
                    AND NOT EXISTS (SELECT 1 FROM maintenance m WHERE m.machine_id = o.machine_id
                                    AND m.starts_at <= ?1 AND m.ends_at > ?1)",
@@ -194,8 +194,9 @@ impl Store {
     /// Tells of the machines that flapped and have held one state for `hold`.
     pub fn tell_steady(&self, now: Moment, hold: Duration) -> Result<Vec<Transition>, StoreError> {
         self.write(|transaction| {
+            // CROSS: the few that flap are asked for their state, not the whole fleet whether it flaps.
             let mut statement = transaction.prepare_cached(
-                "SELECT f.machine_id, s.status, s.last_seen FROM flapping f JOIN machine_state s USING (machine_id)
+                "SELECT f.machine_id, s.status, s.last_seen FROM flapping f CROSS JOIN machine_state s USING (machine_id)
                  WHERE f.steady_at IS NULL AND s.since <= ?2 AND s.watched = 1
                    AND NOT EXISTS (SELECT 1 FROM maintenance m WHERE m.machine_id = f.machine_id
                                    AND m.starts_at <= ?1 AND m.ends_at > ?1)",
