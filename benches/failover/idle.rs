@@ -6,6 +6,8 @@ use crate::support::net::{Shape, UPLINKS};
 use crate::{limits, rounds};
 use std::fs;
 use std::path::PathBuf;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// The name of the thread.
@@ -37,22 +39,53 @@ fn cost(title: &str, keys: &'static [(&str, &str)], limit: f64, shape: Shape, wi
     let rig = rounds::start(Plan { keys, shape, interval: "5s", ..Plan::new("routes") });
     std::thread::sleep(SETTLE);
     let thread = Thread::of(rig.daemon.pid());
-    let before = thread.counts();
+    let peer = Idler::start(Duration::from_secs_f64(1.0 / limit));
+    let before = [thread.counts(), peer.thread.counts()];
     std::thread::sleep(window);
-    let after = thread.counts();
-    let wake_ups = (after.wake_ups - before.wake_ups) as f64;
-    let cpu_us = (after.cpu_ns - before.cpu_ns) as f64 / 1e3;
+    let [(wake_ups, cpu_us), (idle_wake_ups, idle_us)] =
+        [thread.since(&before[0]), peer.thread.since(&before[1])];
+    peer.end();
     let seconds = window.as_secs_f64();
     let title = format!("The failover thread at rest, {title}, {} uplinks, {seconds} s", UPLINKS.len());
     let mut table = Table::new(title);
     table.add(Figure::new("wake-ups a second", wake_ups / seconds, "").at_most(limit));
     let each = Figure::new("CPU per wake-up", cpu_us / wake_ups.max(1.0), "us");
     table.add(each.at_most(limits::CPU_US_PER_WAKE_UP));
+    let (each, idle) = (cpu_us / wake_ups.max(1.0), idle_us / idle_wake_ups.max(1.0));
+    table.add(Figure::new("of a thread that only waits, at its limit's pace", idle, "us"));
+    table.add(Figure::new("the work of a wake-up: the difference", each - idle, "us"));
+    table.add(Figure::new("to the thread that only waits", each / idle, "times"));
     table.add(Figure::new("CPU a minute", cpu_us / 1e3 / seconds * 60.0, "ms"));
     if shape.taps {
         table.say("the far side of each cable is a process of its own here, so that only the thread's own work counts");
     }
     table
+}
+
+/// A thread that only waits: what this machine takes for a wake-up that does nothing.
+struct Idler {
+    thread: Thread,
+    end: Sender<()>,
+    handle: JoinHandle<()>,
+}
+
+impl Idler {
+    fn start(interval: Duration) -> Idler {
+        let (tell, told) = channel();
+        let (end, wait) = channel::<()>();
+        let handle = std::thread::spawn(move || {
+            let own = fs::canonicalize("/proc/thread-self").expect("Linux has it");
+            tell.send(own).expect("somebody waits for it");
+            while wait.recv_timeout(interval) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {}
+        });
+        let thread = Thread(told.recv().expect("the thread has started"));
+        Idler { thread, end, handle }
+    }
+
+    fn end(self) {
+        drop(self.end);
+        self.handle.join().expect("it does nothing that fails");
+    }
 }
 
 /// A thread of a process, in /proc.
@@ -71,6 +104,12 @@ impl Thread {
             |path: &PathBuf| fs::read_to_string(path.join("comm")).is_ok_and(|name| name.trim() == THREAD);
         let found = tasks.flatten().map(|entry| entry.path()).find(named);
         Thread(found.unwrap_or_else(|| panic!("the daemon has no thread named {THREAD}")))
+    }
+
+    /// How often it woke, and its time on the processor in us.
+    fn since(&self, before: &Counts) -> (f64, f64) {
+        let after = self.counts();
+        ((after.wake_ups - before.wake_ups) as f64, (after.cpu_ns - before.cpu_ns) as f64 / 1e3)
     }
 
     fn counts(&self) -> Counts {

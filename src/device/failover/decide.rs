@@ -35,6 +35,8 @@ pub struct Uplinks {
     last_failback: Option<Instant>,
     /// The first choice is no failover.
     chosen: bool,
+    /// Something was learnt since the last decision that may change it.
+    news: bool,
 }
 
 impl Uplinks {
@@ -50,6 +52,7 @@ impl Uplinks {
             offline_since: None,
             last_failback: None,
             chosen: false,
+            news: true,
         }
     }
 
@@ -59,7 +62,10 @@ impl Uplinks {
             Event::Links(seen) => self.links(seen, now),
             Event::Upstream { index, works } => self.upstream(index, works, now),
             Event::Gateway { index, answers } => {
-                self.track(index).into_iter().for_each(|track| track.gateway(answers, now));
+                // Several times a second, and nearly always the same.
+                let is_news = self.track(index).is_some_and(|track| track.gateway(answers, now));
+                self.news |= is_news;
+                return;
             }
             Event::Portal { index, free } => {
                 self.track(index).into_iter().for_each(|track| track.portal(free, now));
@@ -73,6 +79,12 @@ impl Uplinks {
             Event::Locked(locked) => self.locked = locked,
             Event::AccessPoint(is_up) => self.access_point = is_up,
         }
+        self.news = true;
+    }
+
+    /// Whether deciding anew may lead to anything else than the last time, before that decision's next moment.
+    pub fn have_news(&self) -> bool {
+        self.news
     }
 
     /// Whether the next acknowledged heartbeat changes the state.
@@ -191,6 +203,7 @@ const LAST_RESORT: u8 = 3;
 /// What follows from all that was learnt. Changes the active uplink, and counts the probes that it returns as
 /// started.
 pub fn decide(uplinks: &mut Uplinks, now: Instant) -> Decision {
+    uplinks.news = false;
     if uplinks.manual.as_ref().is_some_and(|(_, until)| until.is_some_and(|until| until <= now)) {
         uplinks.manual = None;
     }
@@ -364,7 +377,7 @@ impl Uplinks {
                 let patience = if brief { Patience::Brief } else { Patience::Normal };
                 starts.push(Start::Upstream { index, which, patience });
             }
-            if track.gateway_due(role, now).is_some_and(|due| due <= now) {
+            if track.gateway_due(role, now).is_some_and(|due| early(due, track.last_gateway()) <= now) {
                 track.start_gateway(now);
                 starts.push(Start::Gateway { index });
             }

@@ -189,6 +189,9 @@ impl Gateways {
     /// The answers since the last call. Where the time is over without an event, the kernel is asked what it
     /// knows: events may be lost.
     pub fn finished(&mut self, now: Instant) -> Vec<Answer> {
+        if self.due().is_none_or(|due| now < due) {
+            return Vec::new();
+        }
         let all = std::mem::take(&mut self.asked);
         let (late, asked): (Vec<_>, Vec<_>) = all.into_iter().partition(|asked| now >= asked.begun + LIMIT);
         self.asked = asked;

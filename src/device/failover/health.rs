@@ -257,9 +257,10 @@ impl Track {
         }
     }
 
-    pub fn gateway(&mut self, answers: bool, now: Instant) {
+    /// True unless that is what was known.
+    pub fn gateway(&mut self, answers: bool, now: Instant) -> bool {
         if !self.usable() {
-            return;
+            return false;
         }
         let before = self.gateway;
         let dead_before = self.condemned || before == Gateway::Silent;
@@ -279,10 +280,12 @@ impl Track {
             }
             _ => {}
         }
-        if answers && self.seen.targets == 0 {
+        let counts = answers && self.seen.targets == 0;
+        if counts {
             self.in_a_row = self.in_a_row.saturating_add(1);
             self.valid_since.get_or_insert(now);
         }
+        counts || self.gateway != before
     }
 
     /// A check that tells nothing leaves a portal one, and anything else free: it must not keep an uplink from use.
@@ -378,6 +381,10 @@ impl Track {
     pub fn gateway_due(&self, role: Role, now: Instant) -> Option<Instant> {
         let asked = self.usable() && self.seen.gateway;
         asked.then(|| self.last_gateway.map_or(now, |last| last + role.gateway()))
+    }
+
+    pub fn last_gateway(&self) -> Option<Instant> {
+        self.last_gateway
     }
 
     pub fn start_gateway(&mut self, now: Instant) {

@@ -140,7 +140,9 @@ impl<'a> Watch<'a> {
             if let Some(end) = self.take_orders(inbox) {
                 return Ok(end);
             }
-            self.act(now, inbox);
+            if self.must_decide(now) {
+                self.act(now, inbox);
+            }
             // After acting: what it finds out acts at the next turn, without waiting.
             if self.kernel.read_if_due(now).unwrap_or_else(|error| self.unread(&error)) {
                 self.learn_links(now);
@@ -148,6 +150,15 @@ impl<'a> Watch<'a> {
             }
             self.wait(inbox)?;
         }
+    }
+
+    /// The gateways' answers wake the thread some times a second, and nearly all of them tell what was known.
+    fn must_decide(&self, now: Instant) -> bool {
+        let is_past = |due: Option<Instant>| due.is_some_and(|due| due <= now);
+        self.uplinks.have_news()
+            || self.next_due.is_none()
+            || is_past(self.next_due)
+            || is_past(self.backend.due())
     }
 
     fn unread(&self, error: &io::Error) -> bool {

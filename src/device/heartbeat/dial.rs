@@ -1,6 +1,7 @@
 //! TCP connections: all addresses in a staggered race, and a line that another thread can cut.
 
 use crate::device::os::egress::egress;
+use crate::device::os::tcp::Path;
 use crate::device::os::wait::wait_for;
 use rustix::event::{PollFd, PollFlags};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -13,8 +14,12 @@ use std::time::{Duration, Instant};
 /// A second address is tried beside the first one after this (RFC 8305, happy eyeballs).
 const STAGGER: Duration = Duration::from_millis(250);
 
-/// Two retransmissions of a path of a few milliseconds (200 ms, then 400 ms later).
-const SILENCE: Duration = Duration::from_millis(500);
+/// Over an uplink on which the last connection ended in silence. Enough for one whose router has merely forgotten that
+/// connection (NAT) to keep the heartbeat; the next one may be metered.
+const STAGGER_AFTER_SILENCE: Duration = Duration::from_millis(50);
+
+/// On a path of a few milliseconds the kernel has sent everything three times by then (after 200 and 400 ms).
+pub const SILENCE: Duration = Duration::from_millis(500);
 
 /// At most so many attempts for one connection: two addresses over each of three uplinks, and a little more.
 const MOST_ATTEMPTS: usize = 8;
@@ -48,6 +53,8 @@ pub struct Line {
 struct Last {
     server: Vec<SocketAddr>,
     over: Option<String>,
+    /// The uplink of a connection that ended in silence, until the next one is dialled.
+    silent: Option<String>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -70,6 +77,17 @@ impl Line {
     /// The uplink that the last connection was bound to.
     pub fn over(&self) -> Option<String> {
         lock(&self.last).over.clone()
+    }
+
+    /// Whether another uplink could carry what the last connection does not.
+    pub fn has_choice(&self) -> bool {
+        lock(&self.uplinks).len() > 1 && lock(&self.last).over.is_some()
+    }
+
+    /// The last connection ended in silence: in the next race its uplink is given 50 ms before the next one starts.
+    pub fn fell_silent(&self) {
+        let mut last = lock(&self.last);
+        last.silent = last.over.clone();
     }
 
     /// A heartbeat is about to be sent.
@@ -179,7 +197,11 @@ pub fn dial(
     let uplinks = lock(&line.uplinks).clone();
     // Without an answer of netlink the uplinks are as good a guess as any.
     let waiting = attempts(addresses, &uplinks, |ip| egress(ip).ok().flatten());
-    lock(&line.last).server = addresses.to_vec();
+    let silent = {
+        let mut last = lock(&line.last);
+        last.server = addresses.to_vec();
+        last.silent.take()
+    };
     let last_error = io::ErrorKind::AddrNotAvailable.into();
     let mut race = Race { line, user_timeout, waiting: &waiting, dialling: Vec::new(), last_error };
     loop {
@@ -187,14 +209,8 @@ pub fn dial(
         if race.dialling.is_empty() {
             return Err(race.last_error);
         }
-        let head_start = if race.waiting.is_empty() { limit } else { STAGGER };
-        if let Some(Dialling { socket, over, began }) =
-            race.wait_until(deadline.min(Instant::now() + head_start))?
-        {
-            if uplinks.len() > 1 {
-                let silence = longest_silence(began.elapsed());
-                socket.set_tcp_user_timeout(Some(user_timeout.map_or(silence, |most| most.min(silence))))?;
-            }
+        let head_start = if race.waiting.is_empty() { limit } else { race.head_start(silent.as_deref()) };
+        if let Some(Dialling { socket, over }) = race.wait_until(deadline.min(Instant::now() + head_start))? {
             lock(&line.last).over = over;
             return Ok(socket);
         }
@@ -206,16 +222,16 @@ pub fn dial(
 
 /// How long the server's kernel may leave sent bytes unacknowledged where another uplink could carry them: the
 /// heartbeat is then repeated over a new connection, in a race of the uplinks, and still arrives within a second of
-/// its beat. Three times what connecting took, because a slow uplink is not a dead one.
-fn longest_silence(connecting: Duration) -> Duration {
-    (connecting * 3).max(SILENCE)
+/// its beat. Three round trips, and whatever the kernel itself waits for an answer, because a slow or unsteady uplink is
+/// not a dead one.
+pub fn longest_silence(path: &Path) -> Duration {
+    SILENCE.max(path.rtt * 3).max(path.rtt + path.deviation * 4)
 }
 
 /// A connection, or one being opened, and the name of the uplink that it is bound to.
 struct Dialling {
     socket: Arc<Socket>,
     over: Option<String>,
-    began: Instant,
 }
 
 struct Race<'a> {
@@ -234,11 +250,17 @@ impl Race<'_> {
             match self.start(attempt) {
                 Ok(socket) => {
                     let over = attempt.uplink.as_ref().map(|uplink| uplink.name.clone());
-                    return self.dialling.push(Dialling { socket, over, began: Instant::now() });
+                    return self.dialling.push(Dialling { socket, over });
                 }
                 Err(error) => self.last_error = error,
             }
         }
+    }
+
+    /// Before the next attempt is started beside the latest one.
+    fn head_start(&self, silent: Option<&str>) -> Duration {
+        let over = self.dialling.last().and_then(|latest| latest.over.as_deref());
+        if silent.is_some() && over == silent { STAGGER_AFTER_SILENCE } else { STAGGER }
     }
 
     fn start(&self, attempt: &Attempt) -> io::Result<Arc<Socket>> {
@@ -408,9 +430,30 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_uplink_may_be_silent_for_longer() {
-        assert_eq!(longest_silence(Duration::from_millis(2)), SILENCE);
-        assert_eq!(longest_silence(Duration::from_millis(700)), Duration::from_millis(2100));
+    fn a_slow_or_unsteady_uplink_may_be_silent_for_longer() {
+        let ms = Duration::from_millis;
+        let path = |rtt, deviation| Path { waits: true, silent: Duration::ZERO, rtt, deviation };
+        assert_eq!(longest_silence(&path(ms(2), ms(1))), SILENCE);
+        assert_eq!(longest_silence(&path(ms(700), ms(10))), ms(2100), "a satellite");
+        assert_eq!(longest_silence(&path(ms(200), ms(300))), ms(1400), "a full cell");
+    }
+
+    #[test]
+    fn only_the_uplink_that_fell_silent_has_a_shorter_head_start_and_only_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let line = Line::default();
+        let last_error = io::ErrorKind::AddrNotAvailable.into();
+        let mut race =
+            Race { line: &line, user_timeout: None, waiting: &[], dialling: Vec::new(), last_error };
+        let socket = Arc::new(Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket"));
+        race.dialling.push(Dialling { socket, over: Some("eth0".to_owned()) });
+        assert_eq!(race.head_start(Some("eth0")), STAGGER_AFTER_SILENCE);
+        assert_eq!(race.head_start(Some("wlan0")), STAGGER);
+        assert_eq!(race.head_start(None), STAGGER);
+        lock(&line.last).over = Some("eth0".to_owned());
+        line.fell_silent();
+        dial(&line, &[listener.local_addr().expect("bound")], None, LONG).expect("connected");
+        assert_eq!(lock(&line.last).silent, None);
     }
 
     #[test]

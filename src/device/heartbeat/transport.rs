@@ -3,8 +3,9 @@
 //! The only file that uses `ureq::unversioned`, which may change in any release of ureq; so the version is
 //! pinned, and the rest of the program sees an [`Agent`].
 
-use super::dial::{Line, dial};
+use super::dial::{Line, SILENCE, dial, longest_silence};
 use super::resolver::Names;
+use crate::device::os::tcp;
 use crate::device::os::wait::wait_for;
 use rustix::event::{PollFd, PollFlags};
 use socket2::Socket;
@@ -114,6 +115,43 @@ impl Wired {
         wait_for(&mut [PollFd::new(&*self.socket, what)], Some(left))?;
         Ok(())
     }
+
+    /// Waits for an answer to what was sent at `sent`, until `deadline` at most; but not for one to what the server's
+    /// kernel does not even acknowledge, where another uplink could carry it. TCP_USER_TIMEOUT would not do for that: the
+    /// kernel counts from its second repetition, so 500 ms of it were 930 ms of silence.
+    fn wait_for_answer(
+        &self,
+        sent: Instant,
+        timeout: NextTimeout,
+        deadline: Instant,
+    ) -> Result<(), ureq::Error> {
+        let mut look = self.line.has_choice().then_some(sent + SILENCE);
+        while let Some(until) = look.filter(|look| *look < deadline) {
+            let left = until.saturating_duration_since(Instant::now());
+            if wait_for(&mut [PollFd::new(&*self.socket, PollFlags::IN)], Some(left))? {
+                return Ok(());
+            }
+            let path = tcp::path(&*self.socket)?;
+            let now = Instant::now();
+            let silent = path.silent.min(now.saturating_duration_since(sent));
+            look = match longest_silence(&path).checked_sub(silent).filter(|left| !left.is_zero()) {
+                _ if !path.waits => None,
+                Some(left) => Some(now + left),
+                None => {
+                    self.line.fell_silent();
+                    return Err(given_up(&self.socket));
+                }
+            };
+        }
+        self.wait(PollFlags::IN, timeout, deadline)
+    }
+}
+
+/// Nothing can be expected of this connection any more, and its queue is dropped: the heartbeat is repeated over another
+/// one, and must not arrive after the next because a dead uplink came back.
+fn given_up(socket: &Socket) -> ureq::Error {
+    let _ = socket.set_linger(Some(Duration::ZERO));
+    io::Error::from(io::ErrorKind::TimedOut).into()
 }
 
 /// The time that is left; every request has a limit, and no wait of ours is longer than an hour.
@@ -137,9 +175,10 @@ impl Transport for Wired {
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
         self.flush(timeout)?;
         let timeout = timeout.for_read();
-        let deadline = Instant::now() + limit_of(timeout);
+        let sent = Instant::now();
+        let deadline = sent + limit_of(timeout);
         loop {
-            self.wait(PollFlags::IN, timeout, deadline)?;
+            self.wait_for_answer(sent, timeout, deadline)?;
             match (&*self.socket).read(self.buffers.input_append_buf()) {
                 Ok(length) => {
                     self.buffers.input_appended(length);

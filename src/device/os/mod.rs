@@ -16,5 +16,6 @@ pub mod pid_file;
 pub mod privilege;
 pub mod program;
 pub mod routes;
+pub mod tcp;
 pub mod vcio;
 pub mod wait;
