@@ -47,7 +47,8 @@ pub fn of(metadata: &Value, ours: &Path) -> Result<String, Box<dyn Error>> {
 }
 
 const APACHE: &str = "The text of Apache-2.0 is in /usr/share/common-licenses/Apache-2.0 on every Debian system; where a \
-    crate comes\nunder it, with or without another licence at your choice, that text is meant.\n";
+    crate comes\nunder it, with or without another licence at your choice, that text is meant. The GNU Free Documentation\n\
+    License is there too.\n";
 
 /// The dependencies whose code is in the program: neither those of tests and build scripts nor those that only run in
 /// the compiler.
@@ -92,14 +93,14 @@ fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-/// Those that lie beside the crate's Cargo.toml, without Apache-2.0's own, which Debian has.
+/// Those that lie beside the crate's Cargo.toml.
 fn licence_texts(sources: &Path) -> Result<BTreeSet<String>, Box<dyn Error>> {
     let mut texts = BTreeSet::new();
     for entry in fs::read_dir(sources)? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().to_uppercase();
         if path.is_file() && TEXTS.iter().any(|text| name.starts_with(text)) {
-            let text = without_apache(&String::from_utf8_lossy(&fs::read(&path)?).replace('\r', ""));
+            let text = without_common(&String::from_utf8_lossy(&fs::read(&path)?).replace('\r', ""));
             if !text.is_empty() {
                 texts.insert(text);
             }
@@ -108,13 +109,21 @@ fn licence_texts(sources: &Path) -> Result<BTreeSet<String>, Box<dyn Error>> {
     Ok(texts)
 }
 
-/// Without the text of Apache-2.0, from its title to its last line, where it stands in a file with others too.
-fn without_apache(text: &str) -> String {
-    const END: &str = "END OF TERMS AND CONDITIONS";
-    let Some(terms) = text.find("TERMS AND CONDITIONS FOR USE, REPRODUCTION") else { return text.trim().to_owned() };
-    let begin = text[..terms].rfind("Apache License").unwrap_or(terms);
-    let end = text[terms..].find(END).map_or(text.len(), |end| terms + end + END.len());
-    // Behind it stands how to apply it to works of one's own.
-    let after = text[end..].find("limitations under the License.").map_or(end, |last| end + last + 30);
-    format!("{}\n{}", text[..begin].trim(), text[after..].trim()).trim().to_owned()
+/// Long licences that Debian has: how each begins, a line that only the whole text has, and how it ends.
+const COMMON: [(&str, &str, &str); 2] = [
+    ("Apache License", "TERMS AND CONDITIONS FOR USE, REPRODUCTION", "limitations under the License."),
+    // What procfs's documentation was taken from; of that, nothing is in the program.
+    ("GNU Free Documentation License", "0. PREAMBLE", "to permit their use in free software."),
+];
+
+/// A text without those, where they stand in it with others.
+fn without_common(text: &str) -> String {
+    let mut text = text.to_owned();
+    for (title, only_there, last) in COMMON {
+        let Some(inside) = text.find(only_there) else { continue };
+        let begin = text[..inside].rfind(title).unwrap_or(inside);
+        let end = text[inside..].find(last).map_or(text.len(), |end| inside + end + last.len());
+        text = format!("{}\n{}", text[..begin].trim(), text[end..].trim());
+    }
+    text.trim().to_owned()
 }

@@ -19,8 +19,10 @@ use std::io;
 use std::path::Path;
 
 /// Which file of the sources is a program's default configuration, as it is installed.
-const SHIPPED: [(&str, &str); 2] =
-    [("heartbeat-daemon", "packaging/config.toml"), ("heartbeat-monitor", "packaging/heartbeat-monitor.toml")];
+const SHIPPED: [(&str, &str); 2] = [
+    ("heartbeat-daemon", "packaging/config.toml"),
+    ("heartbeat-monitor", "packaging/heartbeat-monitor.toml"),
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

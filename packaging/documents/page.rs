@@ -28,7 +28,14 @@ pub fn program(command: Command, date: &str) -> io::Result<Vec<u8>> {
     notes(&mut rest, &built);
     files(&mut rest, &name);
     rest.control("SH", ["SEE ALSO"]);
-    rest.text([bold(format!("{name}.toml")), roman("(5), "), bold("journalctl"), roman("(1), "), bold("systemd"), roman("(1)")]);
+    rest.text([
+        bold(format!("{name}.toml")),
+        roman("(5), "),
+        bold("journalctl"),
+        roman("(1), "),
+        bold("systemd"),
+        roman("(1)"),
+    ]);
     rest.to_writer(&mut page)?;
     Ok(page)
 }
@@ -56,18 +63,23 @@ fn one_command(page: &mut Roff, command: &Command) {
             continue;
         }
         page.control("TP", []);
-        let value = argument.get_value_names().map(|names| names.iter().map(|n| n.to_string()).collect::<Vec<_>>().join(" "));
+        let value = argument
+            .get_value_names()
+            .map(|names| names.iter().map(|n| n.to_string()).collect::<Vec<_>>().join(" "));
         let mut head = Vec::new();
         if let Some(long) = argument.get_long() {
             head.push(bold(format!("--{long}")));
         }
-        if let Some(value) = value.filter(|_| argument.is_positional() || argument.get_action().takes_values()) {
+        if let Some(value) =
+            value.filter(|_| argument.is_positional() || argument.get_action().takes_values())
+        {
             head.push(roman(if head.is_empty() { "" } else { " " }));
             head.push(italic(value));
         }
         page.text(head);
         let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
-        let default: Vec<_> = argument.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
+        let default: Vec<_> =
+            argument.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
         let default = match default.is_empty() || !argument.get_action().takes_values() {
             true => String::new(),
             false => format!(" [default: {}]", default.join(" ")),

@@ -18,7 +18,8 @@ fn read(line: &str) -> Line<'_> {
         return Line::Section(bare);
     }
     if let Some((key, value)) = bare.split_once(" = ") {
-        let is_key = !key.is_empty() && key.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+        let is_key =
+            !key.is_empty() && key.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
         if is_key {
             return Line::Key(key, value, bare != line);
         }
