@@ -1,9 +1,7 @@
 #!/bin/sh
-# Installs heartbeat-daemon on this machine and starts it. "./install.sh --help" says the rest.
+# Installs heartbeat-daemon or heartbeat-monitor on this machine and starts it. "./install.sh --help" says the rest.
 set -eu
 
-NAME=heartbeat-daemon
-ACCOUNT=heartbeat
 # The oldest compiler that builds it: rust-version in Cargo.toml.
 RUST=1.85
 EX_USAGE=2
@@ -11,13 +9,15 @@ EX_CONFIG=78
 
 usage() {
     cat <<'TEXT'
-usage: sudo ./install.sh [options]     install or update, enable, start
-       ./install.sh --try              see it at work: nothing is installed, no root, no server needed
-       sudo ./install.sh --uninstall   stop and remove it; configuration and state stay
+usage: sudo ./install.sh [options]               install or update the daemon, enable, start
+       sudo ./install.sh --monitor [options]     the same with heartbeat-monitor, on the server
+       ./install.sh --try                        see both at work: nothing is installed, no root needed
+       sudo ./install.sh --uninstall [--monitor] stop and remove it; configuration and state stay
 
   --url URL          where heartbeats go: sets url in the configuration
   --token-file FILE  copy the token in FILE to /etc/heartbeat-daemon/token and use it
-  --binary FILE      install this program instead of target/release/heartbeat-daemon
+  --binary FILE      install this program instead of the one in target/release (with --try: the daemon; the
+                     monitor is the heartbeat-monitor beside it)
   --prefix DIR       the program goes to DIR/bin (default /usr/local)
   --observe          without the privilege to change routes: it watches uplinks, and sends over the best one
   --networkmanager   let it activate connections of NetworkManager (for mode = "networkmanager")
@@ -31,7 +31,7 @@ or with Debian's own if that is 1.85 or newer (trixie).
 
 An edited configuration is never overwritten. A second run with nothing new changes nothing. If the
 configuration is wrong, nothing is changed and the exit code is 78. --observe and --networkmanager stay in force
-in later runs, until --uninstall.
+in later runs, until --uninstall. Daemon and monitor may be on one machine; each has its own user and files.
 
 DESTDIR=DIR in the environment installs below DIR: no root needed, no user made, nothing started.
 TEXT
@@ -43,6 +43,7 @@ fail() { complain "$1"; exit "${2:-1}"; }
 
 # ---- options ------------------------------------------------------------------------------------------------
 
+NAME=heartbeat-daemon ACCOUNT=heartbeat
 action=install prefix=/usr/local binary='' url='' token_file='' start=yes purge='' seconds='' observe='' networkmanager=''
 
 value() { [ -n "${2:-}" ] || fail "$1 needs a value; --help shows how" "$EX_USAGE"; }
@@ -58,6 +59,7 @@ while [ $# -gt 0 ]; do
         --networkmanager) networkmanager=yes ;;
         --no-start) start='' ;;
         --purge) purge=yes ;;
+        --monitor) NAME=heartbeat-monitor ACCOUNT=heartbeat-monitor ;;
         --try) action=try ;;
         --uninstall) action=uninstall ;;
         --help | -h) usage; exit 0 ;;
@@ -73,6 +75,9 @@ case $seconds in *[!0-9]*) fail "--seconds $seconds: must be a whole number" "$E
 [ -z "$purge" ] || [ "$action" = uninstall ] || fail '--purge belongs to --uninstall' "$EX_USAGE"
 [ -z "$observe$networkmanager" ] || [ "$action" = install ] ||
     fail '--observe and --networkmanager belong to an installation' "$EX_USAGE"
+[ "$NAME" = heartbeat-daemon ] || [ -z "$url$token_file$observe$networkmanager" ] ||
+    fail '--url, --token-file, --observe and --networkmanager are for the daemon' "$EX_USAGE"
+[ "$NAME" = heartbeat-daemon ] || [ "$action" != try ] || fail '--try shows daemon and monitor; leave --monitor out' "$EX_USAGE"
 [ -z "$token_file" ] || [ -s "$token_file" ] || fail "--token-file $token_file: is missing or empty" "$EX_USAGE"
 [ -z "$token_file" ] || [ -r "$token_file" ] || fail "--token-file $token_file: cannot be read" "$EX_USAGE"
 [ -z "$binary" ] || [ -x "$binary" ] || fail "--binary $binary: no such program" "$EX_USAGE"
@@ -93,9 +98,16 @@ program=$prefix/bin/$NAME
 default=$prefix/share/$NAME/config.toml
 unit=/etc/systemd/system/$NAME.service
 sysusers=/etc/sysusers.d/$NAME.conf
-dropin=$unit.d/50-observe.conf
-sysctl=/etc/sysctl.d/90-$NAME.conf
-polkit=/etc/polkit-1/rules.d/50-$NAME.rules
+case $NAME in
+    heartbeat-monitor)
+        features='--no-default-features --features monitor'
+        default_config=packaging/heartbeat-monitor.toml
+        ;;
+    *)
+        features=''
+        default_config=packaging/config.toml
+        ;;
+esac
 
 scratch=$(mktemp -d)
 half_written=''
@@ -150,7 +162,8 @@ find_binary() {
     [ -x "$binary" ] && [ -z "$(find src Cargo.toml Cargo.lock -newer "$binary" -type f)" ] && return
     need_cargo
     say "building $NAME; the first time takes some minutes"
-    as_builder cargo build --release --locked --bin "$NAME" || fail 'the build failed; nothing was changed'
+    # shellcheck disable=SC2086  # two words or none
+    as_builder cargo build --release --locked $features --bin "$NAME" || fail 'the build failed; nothing was changed'
 }
 
 # ---- the configuration --------------------------------------------------------------------------------------
@@ -187,6 +200,7 @@ check_config() {
     sed "s|\"$etc/token\"|\"$token\"|" "$1" >"$scratch/checked.toml"
     answer=0
     env -u HEARTBEAT_URL -u HEARTBEAT_INTERVAL -u REQUEST_TIMEOUT -u PIDFILE \
+        -u MACHINE_HEARTBEAT_CHECK_INTERVAL -u MACHINE_OFFLINE_THRESHOLD \
         "$binary" --config "$scratch/checked.toml" check-config >"$scratch/said" 2>&1 || answer=$?
     [ "$answer" = 0 ] ||
         sed -e "s|$scratch/checked.toml|$etc/config.toml|" -e "s|$token|${token_file:-$etc/token}|" "$scratch/said" >&2
@@ -201,7 +215,7 @@ prepare_config() {
         cp "$installed" "$config"
         edited=yes
     else
-        cp packaging/config.toml "$config"
+        cp "$default_config" "$config"
         edited=''
     fi
     # The rest of what makes a URL is the program's to judge.
@@ -235,11 +249,13 @@ put() {
 make_user() {
     put packaging/$NAME.sysusers "$sysusers" 0644
     [ -z "$dest" ] || return 0
-    if getent passwd "$ACCOUNT" >/dev/null && getent group video >/dev/null; then return; fi
+    # The daemon's unit asks for this group.
+    [ "$NAME" = heartbeat-daemon ] && group=video || group=root
+    if getent passwd "$ACCOUNT" >/dev/null && getent group "$group" >/dev/null; then return; fi
     if command -v systemd-sysusers >/dev/null; then
         systemd-sysusers "$sysusers"
     elif command -v useradd >/dev/null; then
-        getent group video >/dev/null || groupadd --system video
+        getent group "$group" >/dev/null || groupadd --system "$group"
         useradd --system --user-group --home-dir $state --no-create-home --shell /usr/sbin/nologin "$ACCOUNT"
     else
         fail "there is neither systemd-sysusers nor useradd: make a system user named $ACCOUNT, then again"
@@ -248,29 +264,51 @@ make_user() {
     say "  user $ACCOUNT"
 }
 
+# Calls a command with source, target, mode and option of each line of the list.
+for_each_file() {
+    while read -r source mode target _ option; do
+        case $source in '' | '#'*) continue ;; esac
+        case $target in
+            -) continue ;;
+            PREFIX/*) target=$prefix/${target#PREFIX/} ;;
+        esac
+        "$1" "$source" "$target" "$mode" "$option"
+    done <"packaging/$NAME.files"
+}
+
+install_listed() {
+    # What was asked for once is kept up to date: an update is not to grant what a person has taken away.
+    case $4 in
+        --observe) [ -n "$observe" ] || [ -e "$dest$2" ] || return 0 ;;
+        --networkmanager) [ -n "$networkmanager" ] || [ -e "$dest$2" ] || return 0 ;;
+    esac
+    case $2 in
+        "$unit")
+            sed "s|^\(Exec[A-Za-z]*=-*\)/usr/bin/$NAME|\1$program|" "$1" >"$scratch/unit"
+            put "$scratch/unit" "$2" "$3"
+            ;;
+        */sysctl.d/*) set_kernel "$@" ;;
+        *) put "$1" "$2" "$3" ;;
+    esac
+}
+
 install_files() {
-    sed "s|^\(Exec[A-Za-z]*=-*\)/usr/bin/$NAME|\1$program|" heartbeat-daemon.service >"$scratch/unit"
     make_user
     put "$binary" "$program" 0755
-    put packaging/config.toml "$default" 0644
     [ -z "$token_file" ] || put "$token_file" "$etc/token" 0640 "$ACCOUNT"
     # Below DESTDIR there is no such group yet, and without it a closed file could not be read by the daemon.
     if [ -n "$dest" ]; then closed=0644; else closed=0640; fi
     put "$scratch/config.toml" "$etc/config.toml" "$closed" "$ACCOUNT"
-    put "$scratch/unit" "$unit" 0644
-    # What was asked for once is kept up to date: an update is not to grant what a person has taken away.
-    if [ -n "$observe" ] || [ -e "$dest$dropin" ]; then put packaging/observe.conf "$dropin" 0644; fi
-    if [ -n "$networkmanager" ] || [ -e "$dest$polkit" ]; then put packaging/$NAME.polkit.rules "$polkit" 0644; fi
-    set_kernel
+    for_each_file install_listed
 }
 
 # The kernel takes it now, not only at the next boot; a container's may refuse.
 set_kernel() {
     before=$changed changed=''
-    put packaging/$NAME.sysctl "$sysctl" 0644
+    put "$1" "$2" "$3"
     if [ -n "$changed" ] && [ -z "$dest" ]; then
-        sysctl --quiet --load="$sysctl" >"$scratch/said" 2>&1 ||
-            complain "the kernel does not take all of $sysctl now: $(head -n 1 "$scratch/said")"
+        sysctl --quiet --load="$2" >"$scratch/said" 2>&1 ||
+            complain "the kernel does not take all of $2 now: $(head -n 1 "$scratch/said")"
     fi
     changed=$changed$before
 }
@@ -291,7 +329,7 @@ start_service() {
         changed=yes
     fi
     if [ -z "$start" ]; then
-        say 'enabled, not started (--no-start): systemctl start heartbeat-daemon'
+        say "enabled, not started (--no-start): systemctl start $NAME"
         return
     fi
     if [ -z "$changed" ] && systemctl --quiet is-active "$NAME"; then return; fi
@@ -319,14 +357,24 @@ install_all() {
     fi
     [ -z "$edited" ] || cmp -s "$dest$etc/config.toml" "$dest$default" ||
         say "your $etc/config.toml stays as you edited it; this version's default is $default"
-    grep -q '^[[:space:]]*url[[:space:]]*=' "$dest$etc/config.toml" ||
-        say "no server yet: sudo ./install.sh --url URL [--token-file FILE]"
+    case $NAME in
+        heartbeat-monitor)
+            [ -n "$dest" ] || say "a machine: sudo -u $ACCOUNT $program machine add NAME   (prints its token, once)"
+            ;;
+        *)
+            grep -q '^[[:space:]]*url[[:space:]]*=' "$dest$etc/config.toml" ||
+                say "no server yet: sudo ./install.sh --url URL [--token-file FILE]"
+            ;;
+    esac
 }
+
+remove_listed() { rm -f "$dest$2"; }
 
 uninstall() {
     [ -n "$dest" ] || [ "$(id -u)" = 0 ] || fail 'needs root: sudo ./install.sh --uninstall'
     if systemd_runs && [ -e "$unit" ]; then systemctl --quiet disable --now "$NAME" || :; fi
-    rm -f "$dest$program" "$dest$default" "$dest$unit" "$dest$sysusers" "$dest$dropin" "$dest$sysctl" "$dest$polkit"
+    rm -f "$dest$program"
+    for_each_file remove_listed
     rmdir "$dest$prefix/share/$NAME" "$dest$unit.d" 2>/dev/null || :
     if systemd_runs; then systemctl daemon-reload; fi
     if [ -z "$purge" ]; then
@@ -340,51 +388,19 @@ uninstall() {
 
 # ---- a look at it -------------------------------------------------------------------------------------------
 
-# Ends what --try started, the daemon first, so that its last heartbeat is seen.
-end_try() {
-    for pid in ${timer:-} ${daemon:-} ${receiver:-}; do
-        kill -TERM "$pid" 2>/dev/null || :
-        wait "$pid" 2>/dev/null || :
-    done
-    timer='' daemon='' receiver=''
-    [ -z "${printer:-}" ] || wait "$printer" 2>/dev/null || :
-}
-
 try() {
     [ -z "$dest$url$token_file" ] || fail '--try takes neither DESTDIR nor --url nor --token-file' "$EX_USAGE"
+    given=$binary
     find_binary
-    mkfifo "$scratch/lines"
-    "$binary" receive --listen 127.0.0.1:0 >"$scratch/lines" &
-    receiver=$!
-    trap 'end_try; rm -rf "$scratch"' EXIT
-    exec 3<"$scratch/lines"
-    read -r first <&3 || fail 'the receiver did not start'
-    cat <&3 &
-    printer=$!
-    mkdir "$scratch/state" "$scratch/run"
-    {
-        printf '[heartbeat]\nurl = "http://%s/heartbeat"\n' "${first#listening on }"
-        printf '[daemon]\nstate_dir = "%s/state"\nruntime_dir = "%s/run"\n' "$scratch" "$scratch"
-        # Nothing of this machine's network is changed, and nobody outside is asked anything.
-        printf '[network]\nmode = "observe"\nconnectivity_check = ""\ngateway_probe = false\n'
-        printf '[api]\nlisten = ""\n'
-    } >"$scratch/config.toml"
-    say "a heartbeat every 5 s, from this machine to this terminal; Ctrl-C ends it"
-    env -u HEARTBEAT_URL -u HEARTBEAT_INTERVAL -u REQUEST_TIMEOUT -u PIDFILE -u NOTIFY_SOCKET \
-        "$binary" --config "$scratch/config.toml" 2>"$scratch/log" &
-    daemon=$!
-    # Ctrl-C is how it ends: no failure.
-    trap 'end_try; exit 0' INT TERM HUP
-    if [ -n "$seconds" ]; then
-        sleep "$seconds" &
-        timer=$!
-        wait "$timer"
-        if kill -0 "$daemon" 2>/dev/null; then return; fi
-    else
-        wait "$daemon" || :
-    fi
-    cat "$scratch/log" >&2
-    fail 'the daemon ended by itself: see above'
+    daemon=$binary
+    NAME=heartbeat-monitor features='--no-default-features --features monitor' binary=''
+    # A daemon that somebody has built brings its monitor along.
+    if [ -n "$given" ]; then binary=$(dirname "$given")/$NAME; fi
+    [ -z "$binary" ] || [ -x "$binary" ] || fail "--binary: there is no $binary" "$EX_USAGE"
+    find_binary
+    rm -rf "$scratch"
+    trap - EXIT
+    exec packaging/try "$daemon" "$binary" ${seconds:+"$seconds"}
 }
 
 case $action in

@@ -3,6 +3,7 @@
 //! A file is read twice over: as written (serde, no unknown keys) and as used (checked values). Every
 //! fault becomes one sentence that names file, line, key, value and what is allowed.
 
+use log::LevelFilter;
 use serde::de::{self, DeserializeOwned, Visitor};
 use serde::{Deserialize, Deserializer};
 use std::fmt;
@@ -11,6 +12,10 @@ use std::io;
 use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use toml::Spanned;
+
+#[cfg(test)]
+pub mod shipped;
 
 /// Keys whose values are never shown, not even when they are wrong.
 const SECRET_KEYS: [&str; 3] = ["token", "password", "device_key"];
@@ -32,6 +37,14 @@ impl fmt::Display for ConfigError {
 }
 
 impl std::error::Error for ConfigError {}
+
+/// Where a value came from, for the sentence about it.
+pub enum Origin {
+    File(Range<usize>),
+    /// Name and value; the value as it may be shown.
+    Environment(&'static str, String),
+    Default,
+}
 
 /// A configuration file and its text: what a fault is located in.
 #[derive(Debug)]
@@ -69,6 +82,43 @@ impl Source {
             Some(span) => self.fault(span, error.message()),
             None => ConfigError::new(format!("{}: {}", self.path.display(), error.message())),
         })
+    }
+
+    /// The sentence for a fault of a value from `origin`.
+    pub fn fault_of(&self, origin: &Origin, problem: &str) -> ConfigError {
+        match origin {
+            Origin::File(span) => self.fault(span.clone(), problem),
+            Origin::Environment(name, value) => {
+                ConfigError::new(format!("environment variable {name}={value}: {problem}"))
+            }
+            Origin::Default => ConfigError::new(format!("{}: {problem}", self.path.display())),
+        }
+    }
+
+    /// # Errors
+    /// The path is relative: programs under systemd have no directory of their own.
+    pub fn absolute(&self, written: Spanned<PathBuf>) -> Result<PathBuf, ConfigError> {
+        if written.get_ref().is_absolute() {
+            return Ok(written.into_inner());
+        }
+        Err(self.fault(written.span(), "the path must start with /"))
+    }
+
+    /// # Errors
+    /// The period is outside `allowed`.
+    pub fn period(
+        &self,
+        written: Option<Spanned<Period>>,
+        default: &str,
+        allowed: &RangeInclusive<Duration>,
+    ) -> Result<Duration, ConfigError> {
+        let Some(written) = written else {
+            return default.parse().map(|period: Period| period.0).map_err(ConfigError::new);
+        };
+        match outside(*written.get_ref(), allowed) {
+            Some(problem) => Err(self.fault(written.span(), &problem)),
+            None => Ok(written.get_ref().0),
+        }
     }
 
     /// The sentence for a fault at `span`: file, line, key and value, then `problem`.
@@ -113,6 +163,27 @@ fn holds_secret(line: &str) -> bool {
     let words = line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-');
     let url = line.split_once("://").is_some_and(|(_, rest)| rest.contains(['@', '?']));
     url || words.into_iter().any(|word| SECRET_KEYS.contains(&word))
+}
+
+/// `[log] level`, as it is written.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    Error,
+    Warn,
+    Info,
+    Debug,
+}
+
+impl From<Level> for LevelFilter {
+    fn from(level: Level) -> LevelFilter {
+        match level {
+            Level::Error => LevelFilter::Error,
+            Level::Warn => LevelFilter::Warn,
+            Level::Info => LevelFilter::Info,
+            Level::Debug => LevelFilter::Debug,
+        }
+    }
 }
 
 /// A duration as it is written: `"250ms"`, `"5s"`, `"2m"`, `"1h"`.

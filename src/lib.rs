@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! bin/heartbeat-daemon ─► device ──┐
-//!                                  ├─► http, wire, config, logging, systemd
+//!                                  ├─► http, wire, config, latest, logging, systemd, ticker
 //! bin/heartbeat-monitor ─► monitor ┘
 //! ```
 //!
@@ -15,8 +15,10 @@ pub mod config;
 #[cfg(feature = "device")]
 pub mod device;
 pub mod http;
+pub mod latest;
 pub mod logging;
 #[cfg(feature = "monitor")]
 pub mod monitor;
 pub mod systemd;
+pub mod ticker;
 pub mod wire;

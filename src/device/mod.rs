@@ -21,8 +21,6 @@
 //! | `os/` | the only code that touches the machine below /proc and /sys |
 //! | `host` | what a host on the LAN is known by |
 //! | `newest` | a channel in which only the newest message waits |
-//! | `latest` | what one thread writes and others read |
-//! | `ticker` | when a loop is due |
 //! | `token` | what proves who is who, for both directions |
 //! | `receive` | a tiny receiver, to see heartbeats without a server |
 //! | `shown` | a heartbeat as one line for a person |
@@ -35,11 +33,9 @@ pub mod daemon;
 pub mod failover;
 pub mod heartbeat;
 pub mod host;
-pub mod latest;
 pub mod metrics;
 pub mod newest;
 pub mod os;
 pub mod receive;
 pub mod shown;
-pub mod ticker;
 pub mod token;

@@ -111,6 +111,13 @@ impl Response {
         response
     }
 
+    /// A body that its reader knows without being told what it is: RFC 9110 8.3 asks for a Content-Type where it is
+    /// known, and a fleet on metered links pays for each byte.
+    #[must_use]
+    pub fn bare(status: u16, body: impl Into<Cow<'static, [u8]>>) -> Response {
+        Response { body: body.into(), ..Response::new(status) }
+    }
+
     /// `value` as JSON; 500 if it cannot be written.
     pub fn json(status: u16, value: &impl Serialize) -> Response {
         match serde_json::to_vec(value) {

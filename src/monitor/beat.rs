@@ -1,30 +1,36 @@
 //! A heartbeat of any origin, in the one form that is used inside.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
-/// What ingest has made of a request. Who sent it was authenticated before; when, the monitor's clock says.
+/// What a device says of this moment, most of it borrowed from the request. Who sent it was authenticated before;
+/// when, the monitor's clock says.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Beat {
+pub struct Beat<'a> {
     pub kind: Kind,
-    /// The device's own id of this heartbeat: tells one that was sent twice.
-    pub id: Option<String>,
     /// How long the device means to wait before its next one.
     pub interval: Option<Duration>,
-    pub hostname: Option<String>,
-    pub hardware_id: Option<String>,
+    pub hostname: Option<Cow<'a, str>>,
     pub sample: Sample,
-    /// What was sent, as JSON, with the fields that we do not know; at most `wire::MAX_BODY` bytes.
-    pub payload: String,
+    /// What was sent, as JSON, with the fields that we do not know.
+    pub payload: &'a str,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// The device is alive now.
+    /// The device is alive.
     Live,
-    /// It was alive so long ago: fills the history, never counts as being alive.
-    Replay { age: Duration },
     /// It is being stopped on purpose.
     Farewell,
+}
+
+/// What a device says of a moment at which nobody listened. It fills the history and never counts as being alive,
+/// which is why it is no [`Beat`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Replay {
+    /// How long ago that was, by the device's monotonic clock.
+    pub age: Duration,
+    pub sample: Sample,
 }
 
 /// The figures that are kept as history. Absent is never zero.
@@ -43,5 +49,19 @@ pub struct Sample {
     /// Run queue over one minute.
     pub load: Option<f32>,
     /// Percent.
-    pub signal: Option<u8>,
+    pub signal: Option<f32>,
+}
+
+/// How many figures a [`Sample`] has.
+pub const FIGURES: usize = 7;
+
+impl Sample {
+    pub fn figures(&self) -> [Option<f32>; FIGURES] {
+        [self.cpu, self.mem, self.temp, self.disk, self.power, self.load, self.signal]
+    }
+
+    pub fn of(figures: [Option<f32>; FIGURES]) -> Sample {
+        let [cpu, mem, temp, disk, power, load, signal] = figures;
+        Sample { cpu, mem, temp, disk, power, load, signal }
+    }
 }

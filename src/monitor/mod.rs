@@ -1,21 +1,51 @@
 //! The program on a server: takes a fleet's heartbeats, knows who is late, and tells people once.
 //!
 //! ```text
-//! http reactor ─ requests ─► workers ── beats ──► fleet (memory) ─┐ once a second
-//!                              │                                  ▼
-//!                              ├─ replays, recoveries ─────► recorder + sweeper ──┐ one transaction: last_seen,
-//!                              │                               one thread         ├─ outages, events, outbox
-//!                read API ◄────┘                                                  ▼
-//!                    ▲───────────────────────────────────────────────────────── store
-//!                              couriers, one per channel ◄── outbox, leased ──────┘
+//! http reactor ── beats ──► fleet (memory) ─┐ once a second
+//!   │        │                              ▼
+//!   │        └─ replays, recoveries ─► recorder + sweeper ──┐ one transaction: last_seen,
+//!   ▼                                    one thread         ├─ outages, events, outbox
+//! workers: read API, enrolment ◄──────────────────────────► store
+//!                 couriers, one per channel ◄── outbox, leased ──┘
 //! ```
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `cli`, `command/` | the command line, and what its commands do |
+//! | `serve`, `listen` | start-up, signals, stop: which threads there are; where they listen |
+//! | `config/` | the configuration: as written, as used |
+//! | `ingest/` | from a request to a beat, in four formats |
 //! | `beat` | a heartbeat of any origin, in the one form used inside |
+//! | `fleet`, `pulse` | the newest beat of each machine in memory; whether beats reach the database |
+//! | `history/` | the past of a machine, packed |
+//! | `recorder` | the one thread that owns every machine's status |
+//! | `detect` | who is late: grace, doubt, flapping |
+//! | `notify/` | telling people: what, whom, when, and until it is heard |
+//! | `machine` | what a machine is, and what it may be called |
+//! | `tokens`, `registry` | what proves who somebody is, and who that is |
+//! | `simulation/` | a fleet to measure with |
+//! | `store/`, `upkeep` | the database, one file a subject; what is removed from it |
+//! | `web/` | read API, figures, health |
 //! | `time` | the monitor's clock: the only one that decides |
-//! | `store/` | the database; one file a subject |
 
 pub mod beat;
+pub mod cli;
+pub mod command;
+pub mod config;
+pub mod detect;
+pub mod fleet;
+pub mod history;
+pub mod ingest;
+mod listen;
+pub mod machine;
+pub mod notify;
+pub mod pulse;
+pub mod recorder;
+pub mod registry;
+pub mod serve;
+pub mod simulation;
 pub mod store;
 pub mod time;
+pub mod tokens;
+mod upkeep;
+pub mod web;

@@ -1,6 +1,7 @@
 //! Servers that do the worst: the beat goes on, and the daemon stays as small as it was.
 
-use crate::support::daemon::{Daemon, Setup, Vitals};
+use crate::support::daemon::{Daemon, Setup};
+use crate::support::process::Vitals;
 use crate::support::request::Request;
 use crate::support::server::{Reply, Server};
 use crate::support::{SOON, eventually};

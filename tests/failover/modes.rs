@@ -42,8 +42,8 @@ fn a_failover_lock_that_another_process_holds_forbids_every_switch_until_it_is_r
     std::thread::sleep(Duration::from_secs(2));
     assert_eq!(rig.net.our_routes(), "", "no switch while another process has the lock");
     drop(file);
-    let request = rig.next_over("wlan1");
-    assert_eq!(active(&request), "wlan1");
+    // Heartbeats went over wlan1 all the time: the race sees to that, whatever is chosen.
+    rig.wait("switched", |seen| rig.came_over(seen, "wlan1") && active(seen) == "wlan1");
 }
 
 #[test]

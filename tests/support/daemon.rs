@@ -1,18 +1,18 @@
 //! The real heartbeat-daemon, with a configuration and directories of its own.
 
+pub use super::process::output_of;
+
 use super::SOON;
+use super::process::Process;
 use super::scratch::Scratch;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
+use std::ops::{Deref, DerefMut};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
-use std::thread::{self, JoinHandle};
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_heartbeat-daemon");
@@ -146,13 +146,8 @@ impl Setup {
     /// `command` becomes the daemon, by exec: it is given the daemon's arguments.
     pub fn start_as(self, command: Command) -> Daemon {
         self.write_config();
-        let mut command = self.prepare(command, &["run"]);
-        let mut child =
-            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the daemon starts");
-        let log = Log::default();
-        let stderr = log.collect(child.stderr.take().expect("piped"));
-        let stdout = log.collect(child.stdout.take().expect("piped"));
-        Daemon { child, log, collectors: vec![stderr, stdout], setup: self }
+        let process = Process::start(self.prepare(command, &["run"]));
+        Daemon { process, setup: self }
     }
 
     /// Its standard error is a socket that $JOURNAL_STREAM names, as under systemd.
@@ -162,93 +157,28 @@ impl Setup {
         let socket = rustix::fs::fstat(&theirs).expect("a socket has an inode");
         let mut command = self.prepare(Command::new(PROGRAM), &["run"]);
         command.env("JOURNAL_STREAM", format!("{}:{}", socket.st_dev, socket.st_ino));
-        command.stdout(Stdio::null()).stderr(std::os::fd::OwnedFd::from(theirs));
-        let child = command.spawn().expect("the daemon starts");
-        // Holds our copy of the daemon's end, without which the log ends with the daemon.
-        drop(command);
-        let log = Log::default();
-        let collectors = vec![log.collect(ours)];
-        Daemon { child, log, collectors, setup: self }
-    }
-}
-
-/// Runs a program that must end by itself, soon.
-pub fn output_of(mut command: Command) -> Output {
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
-    let drain = |mut pipe: Box<dyn Read + Send>| {
-        thread::spawn(move || {
-            let mut bytes = Vec::new();
-            pipe.read_to_end(&mut bytes).map(|_| bytes)
-        })
-    };
-    let stdout = drain(Box::new(child.stdout.take().expect("piped")));
-    let stderr = drain(Box::new(child.stderr.take().expect("piped")));
-    let ended = wait(&child, SOON);
-    // Without effect on one that has ended.
-    let _ = child.kill();
-    let status = child.wait().expect("a child");
-    let text =
-        |reader: JoinHandle<std::io::Result<Vec<u8>>>| reader.join().expect("no panic").expect("readable");
-    let output = Output { status, stdout: text(stdout), stderr: text(stderr) };
-    assert!(ended, "{command:?} did not end: {output:?}");
-    output
-}
-
-/// True once the child has ended, which it may do within `limit`.
-fn wait(child: &Child, limit: Duration) -> bool {
-    let ended = pidfd_open(pid(child), PidfdFlags::empty()).expect("a child that is not reaped");
-    let limit = Timespec {
-        tv_sec: i64::try_from(limit.as_secs()).expect("no age"),
-        tv_nsec: limit.subsec_nanos().into(),
-    };
-    poll(&mut [PollFd::new(&ended, PollFlags::IN)], Some(&limit)).expect("poll") > 0
-}
-
-fn pid(child: &Child) -> Pid {
-    Pid::from_child(child)
-}
-
-/// What a process says, line by line; complete once all its ends are closed.
-#[derive(Default, Clone)]
-struct Log(Arc<(Mutex<Vec<String>>, Condvar)>);
-
-impl Log {
-    fn collect(&self, pipe: impl Read + Send + 'static) -> JoinHandle<()> {
-        let log = self.clone();
-        thread::spawn(move || {
-            for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
-                let line = String::from_utf8_lossy(&line).into_owned();
-                log.0.0.lock().expect("no panic").push(line);
-                log.0.1.notify_all();
-            }
-        })
+        command.stderr(std::os::fd::OwnedFd::from(theirs));
+        Daemon { process: Process::start_heard_through(command, ours), setup: self }
     }
 }
 
 /// A running daemon; killed on drop, by its own pid.
 pub struct Daemon {
-    child: Child,
-    log: Log,
-    collectors: Vec<JoinHandle<()>>,
+    process: Process,
     setup: Setup,
 }
 
-/// What the process holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Vitals {
-    pub rss_kib: u64,
-    pub threads: u64,
-    pub descriptors: usize,
+impl Deref for Daemon {
+    type Target = Process;
+
+    fn deref(&self) -> &Process {
+        &self.process
+    }
 }
 
-impl Vitals {
-    /// The larger of each.
-    pub fn max(self, other: Vitals) -> Vitals {
-        Vitals {
-            rss_kib: self.rss_kib.max(other.rss_kib),
-            threads: self.threads.max(other.threads),
-            descriptors: self.descriptors.max(other.descriptors),
-        }
+impl DerefMut for Daemon {
+    fn deref_mut(&mut self) -> &mut Process {
+        &mut self.process
     }
 }
 
@@ -261,75 +191,6 @@ impl Daemon {
     pub fn reconfigure(&mut self, name: &str, value: &str) {
         self.setup.set(name, value);
         self.setup.write_config();
-    }
-
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    pub fn signal(&self, signal: Signal) {
-        kill_process(pid(&self.child), signal).expect("the daemon is there");
-    }
-
-    pub fn log(&self) -> Vec<String> {
-        self.log.0.0.lock().expect("no panic").clone()
-    }
-
-    pub fn log_lines(&self, part: &str) -> Vec<String> {
-        self.log().into_iter().filter(|line| line.contains(part)).collect()
-    }
-
-    /// The first line that holds, now or soon.
-    pub fn wait_for_line(&self, what: &str, holds: impl Fn(&str) -> bool) -> String {
-        let (lines, changed) = &*self.log.0;
-        let deadline = Instant::now() + SOON;
-        let mut guard = lines.lock().expect("no panic");
-        loop {
-            if let Some(line) = guard.iter().find(|line| holds(line)) {
-                return line.clone();
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                drop(guard);
-                panic!("no line {what} in the log");
-            }
-            guard = changed.wait_timeout(guard, left).expect("no panic").0;
-        }
-    }
-
-    /// How it ended and how long that took from now on; it must end within `limit`. The log is complete then.
-    pub fn wait_for_end(&mut self, limit: Duration) -> (ExitStatus, Duration) {
-        let begin = Instant::now();
-        assert!(wait(&self.child, limit), "the daemon still runs after {limit:?}");
-        let took = begin.elapsed();
-        self.collectors.drain(..).for_each(|collector| collector.join().expect("no panic"));
-        (self.child.wait().expect("a child"), took)
-    }
-
-    pub fn is_running(&self) -> bool {
-        !wait(&self.child, Duration::ZERO)
-    }
-
-    pub fn proc_file(&self, name: &str) -> Vec<u8> {
-        let path = Path::new("/proc").join(self.pid().to_string()).join(name);
-        fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-    }
-
-    /// A line `Key: number` of a file in /proc/PID.
-    pub fn proc_number(&self, file: &str, key: &str) -> u64 {
-        let text = String::from_utf8(self.proc_file(file)).expect("text");
-        let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
-        let number = line.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
-        number.unwrap_or_else(|| panic!("no {key} in {file}: {text}"))
-    }
-
-    pub fn vitals(&self) -> Vitals {
-        let descriptors = fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("it runs").count();
-        Vitals {
-            rss_kib: self.proc_number("status", "VmRSS"),
-            threads: self.proc_number("status", "Threads"),
-            descriptors,
-        }
     }
 
     /// Where its API listens, once it says so.
@@ -356,17 +217,6 @@ impl Daemon {
                 Err(error) => assert!(Instant::now() < deadline, "no snapshot: {error}"),
             }
             thread::sleep(Duration::from_millis(10));
-        }
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        // It may have ended before.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        if thread::panicking() {
-            eprintln!("the daemon's log:\n{}", self.log().join("\n"));
         }
     }
 }

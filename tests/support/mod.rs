@@ -7,9 +7,12 @@ pub mod cable;
 pub mod daemon;
 pub mod dns;
 pub mod https;
+#[cfg(feature = "monitor")]
+pub mod monitor;
 pub mod namespace;
 pub mod net;
 pub mod notify;
+pub mod process;
 pub mod request;
 pub mod scratch;
 pub mod server;

@@ -30,8 +30,8 @@ mod route;
 mod state;
 pub mod table;
 
-use super::latest::Latest;
 use crate::http::{Counters, Exchange, Limits, Response, Server, Stopper};
+use crate::latest::Latest;
 use cameras::Checked;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
 use listen::Open;

@@ -6,8 +6,8 @@ use crate::device::config::{self, Config};
 use crate::device::failover::control::{Status as Failover, Told};
 use crate::device::heartbeat::Trigger;
 use crate::device::heartbeat::account::Account;
-use crate::device::latest::Latest;
 use crate::device::token::Token;
+use crate::latest::Latest;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

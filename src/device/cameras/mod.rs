@@ -37,7 +37,7 @@ mod watch;
 
 use super::config;
 pub use super::host::Mac;
-use super::latest::Latest;
+use crate::latest::Latest;
 pub use camera::{Camera, DhcpAction, DhcpEvent, Method, NewCamera, Origin, Status};
 pub use doctor::examine;
 pub use inbox::Done;

@@ -11,7 +11,7 @@ use super::rounds::Rounds;
 use super::state::StateFile;
 use crate::device::config;
 use crate::device::heartbeat::Trigger;
-use crate::device::latest::Latest;
+use crate::latest::Latest;
 use crate::wire::Reason;
 use mio::{Events, Poll};
 use std::collections::BTreeSet;

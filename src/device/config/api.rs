@@ -18,7 +18,7 @@ impl Check<'_> {
             Some(path) if path.get_ref().as_os_str().len() > SOCKET_PATH => {
                 return Err(self.source.fault(path.span(), "a socket's path has at most 107 bytes"));
             }
-            Some(path) => Some(self.path(path)?),
+            Some(path) => Some(self.source.absolute(path)?),
         };
         Ok(Api {
             enabled: written.enabled.unwrap_or(true),

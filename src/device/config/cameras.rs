@@ -68,7 +68,7 @@ impl Check<'_> {
 
     fn plan(&self, wanted: Wanted, general: CameraPlan) -> Result<CameraPlan, ConfigError> {
         let period = |written: Option<Spanned<Period>>, general: Duration, allowed| {
-            self.plain_period(written, &Period(general).to_string(), allowed)
+            self.source.period(written, &Period(general).to_string(), allowed)
         };
         let method = wanted.method.unwrap_or(general.method);
         let port = match wanted.tcp_port {

@@ -4,8 +4,8 @@ use super::{
     Activity, ClientCertificate, Daemon, Format, Heartbeat, Method, Metrics, Mode, Network, Sign,
     without_query, written,
 };
-use crate::config::{ConfigError, Period, Source, outside};
-use std::ops::{Range, RangeInclusive};
+use crate::config::{ConfigError, Origin, Period, Source, outside};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml::Spanned;
@@ -23,13 +23,6 @@ const FAILBACK_HOLD: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_
 /// `IFNAMSIZ` with the zero byte.
 const INTERFACE_NAME: usize = 16;
 
-/// Where a value came from, for the sentence about it.
-enum Origin {
-    File(Range<usize>),
-    Environment(&'static str, String),
-    Default,
-}
-
 /// Turns written values into used ones.
 pub struct Check<'a> {
     pub source: &'a Source,
@@ -37,16 +30,6 @@ pub struct Check<'a> {
 }
 
 impl Check<'_> {
-    fn fault(&self, origin: &Origin, problem: &str) -> ConfigError {
-        match origin {
-            Origin::File(span) => self.source.fault(span.clone(), problem),
-            Origin::Environment(name, value) => {
-                ConfigError::new(format!("environment variable {name}={value}: {problem}"))
-            }
-            Origin::Default => ConfigError::new(format!("{}: {problem}", self.source.path().display())),
-        }
-    }
-
     pub fn heartbeat(&self, written: written::Heartbeat) -> Result<Heartbeat, ConfigError> {
         let format = written.format.unwrap_or(Format::Native);
         let method = self.method(written.method, format)?;
@@ -57,11 +40,13 @@ impl Check<'_> {
                 "must not be longer than the interval ({}), or heartbeats pile up",
                 Period(interval.0)
             );
-            return Err(self.fault(&timeout.1, &problem));
+            return Err(self.source.fault_of(&timeout.1, &problem));
         }
         let device_key = written.device_key.map(|key| self.device_key(key)).transpose()?;
         if format == Format::Meeting && device_key.is_none() {
-            return Err(self.fault(&Origin::Default, "[heartbeat] format = \"meeting\" needs device_key"));
+            return Err(self
+                .source
+                .fault_of(&Origin::Default, "[heartbeat] format = \"meeting\" needs device_key"));
         }
         Ok(Heartbeat {
             url: self.url(written.url)?,
@@ -87,22 +72,22 @@ impl Check<'_> {
             (None, Some(written)) => (written.get_ref().clone(), Origin::File(written.span())),
             (None, None) => return Ok(None),
         };
-        let url: Uri = text
-            .parse()
-            .map_err(|_| self.fault(&origin, "is not a URL such as \"https://example.org/heartbeat\""))?;
+        let url: Uri = text.parse().map_err(|_| {
+            self.source.fault_of(&origin, "is not a URL such as \"https://example.org/heartbeat\"")
+        })?;
         if !matches!(url.scheme_str(), Some("http" | "https")) || url.host().is_none_or(str::is_empty) {
-            return Err(self.fault(&origin, "must start with http:// or https:// and name a host"));
+            return Err(self.source.fault_of(&origin, "must start with http:// or https:// and name a host"));
         }
         if url.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-            return Err(
-                self.fault(&origin, "must not hold a user or a password; put the token into token_file")
-            );
+            return Err(self
+                .source
+                .fault_of(&origin, "must not hold a user or a password; put the token into token_file"));
         }
         // The parser takes any text behind the colon, and nothing could be connected to.
         if url.authority().is_some_and(|authority| authority.as_str() != authority.host())
             && url.port_u16().is_none()
         {
-            return Err(self.fault(&origin, "the port must be a number up to 65535"));
+            return Err(self.source.fault_of(&origin, "the port must be a number up to 65535"));
         }
         Ok(Some(url))
     }
@@ -127,13 +112,13 @@ impl Check<'_> {
         let (period, origin) = match ((self.env)(name), written) {
             (Some(text), _) => {
                 let origin = Origin::Environment(name, text.clone());
-                (seconds_or_period(&text).map_err(|problem| self.fault(&origin, &problem))?, origin)
+                (seconds_or_period(&text).map_err(|problem| self.source.fault_of(&origin, &problem))?, origin)
             }
             (None, Some(written)) => (*written.get_ref(), Origin::File(written.span())),
             (None, None) => (default.parse().map_err(ConfigError::new)?, Origin::Default),
         };
         match outside(period, allowed) {
-            Some(problem) => Err(self.fault(&origin, &problem)),
+            Some(problem) => Err(self.source.fault_of(&origin, &problem)),
             None => Ok((period.0, origin)),
         }
     }
@@ -156,8 +141,8 @@ impl Check<'_> {
         match (certificate, key) {
             (None, None) => Ok(None),
             (Some(certificate), Some(key)) => Ok(Some(ClientCertificate {
-                certificate_file: self.path(certificate)?,
-                key_file: self.path(key)?,
+                certificate_file: self.source.absolute(certificate)?,
+                key_file: self.source.absolute(key)?,
             })),
             (Some(alone), None) => Err(self.source.fault(alone.span(), "needs client_key_file beside it")),
             (None, Some(alone)) => {
@@ -173,7 +158,7 @@ impl Check<'_> {
             "" => None,
             text => Some(text.parse().map_err(|_| self.source.fault(check.span(), NAME))?),
         };
-        let timeout = self.plain_period(written.connectivity_timeout, "2s", &CONNECTIVITY_TIMEOUT)?;
+        let timeout = self.source.period(written.connectivity_timeout, "2s", &CONNECTIVITY_TIMEOUT)?;
         Ok(Network {
             mode: written.mode.unwrap_or(Mode::Auto),
             interfaces: self.interfaces(written.interfaces, &["eth0", "wlan1", "wlan0"], true)?,
@@ -181,29 +166,13 @@ impl Check<'_> {
             connectivity_timeout: timeout,
             gateway_probe: written.gateway_probe.unwrap_or(true),
             captive_portal_check: self.portal_check(written.captive_portal_check)?,
-            failback_hold: self.plain_period(written.failback_hold, "5s", &FAILBACK_HOLD)?,
+            failback_hold: self.source.period(written.failback_hold, "5s", &FAILBACK_HOLD)?,
             ap_interfaces: self.interfaces(written.ap_interfaces, &[], false)?,
             lock_file: match written.lock_file {
-                Some(path) => self.path(path)?,
+                Some(path) => self.source.absolute(path)?,
                 None => runtime_dir.join("failover.lock"),
             },
         })
-    }
-
-    /// A period that no environment variable overrides.
-    pub(super) fn plain_period(
-        &self,
-        written: Option<Spanned<Period>>,
-        default: &str,
-        allowed: &RangeInclusive<Duration>,
-    ) -> Result<Duration, ConfigError> {
-        let Some(written) = written else {
-            return default.parse().map(|period: Period| period.0).map_err(ConfigError::new);
-        };
-        match outside(*written.get_ref(), allowed) {
-            Some(problem) => Err(self.source.fault(written.span(), &problem)),
-            None => Ok(written.get_ref().0),
-        }
     }
 
     fn interfaces(
@@ -283,16 +252,16 @@ impl Check<'_> {
 
     pub fn daemon(&self, written: written::Daemon) -> Result<Daemon, ConfigError> {
         let runtime_dir = match written.runtime_dir {
-            Some(path) => self.path(path)?,
+            Some(path) => self.source.absolute(path)?,
             None => PathBuf::from("/run/heartbeat-daemon"),
         };
         let pidfile = match ((self.env)("PIDFILE"), written.pidfile) {
             (Some(path), _) if Path::new(&path).is_absolute() => PathBuf::from(path),
             (Some(path), _) => {
                 let origin = Origin::Environment("PIDFILE", path);
-                return Err(self.fault(&origin, "the path must start with /"));
+                return Err(self.source.fault_of(&origin, "the path must start with /"));
             }
-            (None, Some(path)) => self.path(path)?,
+            (None, Some(path)) => self.source.absolute(path)?,
             (None, None) => runtime_dir.join("heartbeat-daemon.pid"),
         };
         Ok(Daemon {
@@ -304,18 +273,11 @@ impl Check<'_> {
         })
     }
 
-    pub(super) fn path(&self, written: Spanned<PathBuf>) -> Result<PathBuf, ConfigError> {
-        if written.get_ref().is_absolute() {
-            return Ok(written.into_inner());
-        }
-        Err(self.source.fault(written.span(), "the path must start with /"))
-    }
-
     pub(super) fn optional_path(
         &self,
         written: Option<Spanned<PathBuf>>,
     ) -> Result<Option<PathBuf>, ConfigError> {
-        written.map(|path| self.path(path)).transpose()
+        written.map(|path| self.source.absolute(path)).transpose()
     }
 }
 

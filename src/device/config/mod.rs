@@ -9,7 +9,7 @@ mod check;
 mod written;
 
 use super::host::Mac;
-use crate::config::{ConfigError, Source};
+use crate::config::{ConfigError, Level, Source};
 use check::Check;
 use log::LevelFilter;
 use serde::Deserialize;
@@ -279,7 +279,7 @@ impl Config {
             activity: check.activity(written.activity)?,
             api: check.api(written.api, &daemon.runtime_dir)?,
             daemon,
-            log: written.log.level.unwrap_or(written::Level::Info).into(),
+            log: written.log.level.unwrap_or(Level::Info).into(),
         })
     }
 }

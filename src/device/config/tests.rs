@@ -1,11 +1,7 @@
 //! The configuration as it is shipped, written by people, and refused.
 
 use super::*;
-
-fn project_file(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
-    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
+use crate::config::shipped::{known_keys, project_file, written_keys};
 
 fn shipped() -> String {
     project_file("packaging/config.toml")
@@ -27,47 +23,6 @@ fn fault(text: &str) -> String {
     load(text).expect_err(text).to_string()
 }
 
-/// What the code knows, in its own words: it lists them to whoever misspells one.
-fn names_known_in(section: &str) -> Vec<String> {
-    let sentence = fault(&format!("{section}\nno_such_key = 1"));
-    let (_, list) = sentence.split_once("expected").expect("a list of what is known");
-    list.split('`').skip(1).step_by(2).map(str::to_owned).collect()
-}
-
-/// Every section with every key.
-fn known_keys() -> Vec<(String, String)> {
-    let sections = names_known_in("");
-    let keys = |section: &str, head: &str| {
-        let section = section.to_owned();
-        names_known_in(head).into_iter().map(move |key| (section.clone(), key))
-    };
-    let mut all: Vec<_> =
-        sections.iter().flat_map(|section| keys(section, &format!("[{section}]"))).collect();
-    // A section inside another one, which may stand there several times.
-    let inner = ("cameras".to_owned(), "camera".to_owned());
-    assert!(all.contains(&inner));
-    all.retain(|key| *key != inner);
-    all.extend(keys("cameras.camera", "[[cameras.camera]]"));
-    all
-}
-
-/// `(section, key, is it active)` of each line of a file that is a key or a commented one.
-fn written_keys(text: &str) -> Vec<(String, String, bool)> {
-    let (mut section, mut keys) = (String::new(), Vec::new());
-    for line in text.lines() {
-        let bare = line.strip_prefix('#').unwrap_or(line);
-        if let Some(name) = bare.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-            section = name.trim_matches(['[', ']']).to_owned();
-        }
-        let key = bare.split(" = ").next().unwrap_or_default();
-        let is_key = !key.is_empty() && key.chars().all(|c| c.is_ascii_lowercase() || c == '_');
-        if is_key && bare.contains(" = ") {
-            keys.push((section.clone(), key.to_owned(), bare == line));
-        }
-    }
-    keys
-}
-
 #[test]
 fn the_shipped_file_is_the_defaults() {
     let shipped = load(&shipped()).expect("the shipped file is right");
@@ -82,7 +37,7 @@ fn the_shipped_file_is_the_defaults() {
 fn every_key_stands_in_the_shipped_file_exactly_once() {
     let mut written: Vec<_> =
         written_keys(&shipped()).into_iter().map(|(section, key, _)| (section, key)).collect();
-    let mut known = known_keys();
+    let mut known = known_keys(fault, &[("cameras", "camera")]);
     assert!(known.len() >= 52, "{known:?}");
     written.sort();
     known.sort();
@@ -92,7 +47,7 @@ fn every_key_stands_in_the_shipped_file_exactly_once() {
 #[test]
 fn readme_lists_every_key() {
     let readme = project_file("README.md");
-    for (section, key) in known_keys() {
+    for (section, key) in known_keys(fault, &[("cameras", "camera")]) {
         let cell = format!("| `{section}.{key}` |");
         let rows = readme.lines().filter(|line| line.starts_with(&cell)).count();
         assert_eq!(rows, 1, "rows of README.md that begin with {cell}");

@@ -1,8 +1,7 @@
 //! The file as written: every key optional, none unknown.
 
 use super::{CameraMethod, Format, Method, Mode, Sign};
-use crate::config::Period;
-use log::LevelFilter;
+use crate::config::{Level, Period};
 use serde::Deserialize;
 use std::path::PathBuf;
 use toml::Spanned;
@@ -122,24 +121,4 @@ pub struct Daemon {
 #[serde(deny_unknown_fields, default)]
 pub struct Log {
     pub level: Option<Level>,
-}
-
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Level {
-    Error,
-    Warn,
-    Info,
-    Debug,
-}
-
-impl From<Level> for LevelFilter {
-    fn from(level: Level) -> LevelFilter {
-        match level {
-            Level::Error => LevelFilter::Error,
-            Level::Warn => LevelFilter::Warn,
-            Level::Info => LevelFilter::Info,
-            Level::Debug => LevelFilter::Debug,
-        }
-    }
 }

@@ -1,7 +1,7 @@
 //! What the heartbeat thread tells the others of itself: how it went so far, and that it still moves.
 
 use super::sender::Outcome;
-use crate::device::latest::Latest;
+use crate::latest::Latest;
 use crate::wire::{self, Reason};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

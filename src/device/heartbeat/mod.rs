@@ -25,10 +25,10 @@ mod transport;
 
 use super::cameras::Camera;
 use super::config;
-use super::latest::Latest;
 use super::metrics::{Identity, Metrics};
-use super::ticker::Ticker;
+use crate::latest::Latest;
 use crate::systemd::{self, Watchdog};
+use crate::ticker::Ticker;
 use crate::wire::{self, LinkState, Reason};
 use account::{Accepted, Account, Counts, Record, Tally};
 use crossbeam_channel::{Receiver, Sender as ChannelSender, TrySendError, at, bounded, never, select};

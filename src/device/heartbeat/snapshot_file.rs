@@ -51,9 +51,10 @@ impl SnapshotFile {
 /// disk, in which no heartbeat leaves.
 fn is_on_disk(directory: &Path) -> bool {
     /// `linux/magic.h`: tmpfs, ramfs.
-    const IN_MEMORY: [i64; 2] = [0x0102_1994, 0x8584_58f6];
-    // Where it cannot be asked, the first write will say more.
-    rustix::fs::statfs(directory).is_ok_and(|found| !IN_MEMORY.contains(&(found.f_type as i64)))
+    const IN_MEMORY: [i128; 2] = [0x0102_1994, 0x8584_58f6];
+    // The type has 32 bits or 64, with a sign or without. Where it cannot be asked, the first write will say more.
+    rustix::fs::statfs(directory)
+        .is_ok_and(|found| !IN_MEMORY.contains(&(i128::from(found.f_type) & 0xffff_ffff)))
 }
 
 #[cfg(test)]

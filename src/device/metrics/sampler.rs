@@ -20,7 +20,7 @@ use super::temperature::Temperature;
 use super::throttled::Throttled;
 use super::{gps, modem};
 use crate::device::config;
-use crate::device::ticker::Ticker;
+use crate::ticker::Ticker;
 use crossbeam_channel::{Receiver, select};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

@@ -40,7 +40,7 @@ CREATE TABLE device_token (
     machine_id INTEGER NOT NULL REFERENCES machine (id) ON DELETE CASCADE,
     hash       BLOB NOT NULL UNIQUE,                -- SHA-256 of 256 random bits: nothing to guess, nothing to salt
     created_at INTEGER NOT NULL,
-    expires_at INTEGER                              -- set by rotate and revoke
+    expires_at INTEGER                              -- set by rotate
 ) STRICT;
 CREATE INDEX device_token_machine ON device_token (machine_id);
 
@@ -76,12 +76,21 @@ CREATE TABLE outage (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,
     machine_id INTEGER NOT NULL REFERENCES machine (id) ON DELETE CASCADE,
     planned    INTEGER NOT NULL,                    -- 1: the device said that it is being stopped
+    hushed     INTEGER NOT NULL DEFAULT 0,          -- 1: it began in a maintenance, and nobody was told
     last_seen  INTEGER NOT NULL,
     started_at INTEGER NOT NULL,
     ended_at   INTEGER
 ) STRICT;
 CREATE UNIQUE INDEX outage_open ON outage (machine_id) WHERE ended_at IS NULL;
 CREATE INDEX outage_machine ON outage (machine_id, started_at);
+CREATE INDEX outage_hushed ON outage (machine_id) WHERE hushed = 1 AND ended_at IS NULL;
+
+-- Who comes and goes too often to be told each time.
+CREATE TABLE flapping (
+    machine_id INTEGER PRIMARY KEY REFERENCES machine (id) ON DELETE CASCADE,
+    since      INTEGER NOT NULL,
+    steady_at  INTEGER                              -- NULL: it still does
+) STRICT;
 
 -- What happened, for people and programs that read it later. machine_id stays NULL for the monitor's own.
 CREATE TABLE event (

@@ -1,90 +1,13 @@
-//! install.sh with the real program, below DESTDIR: what it puts where, and what it leaves alone.
+//! The daemon's installation.
 
-use std::collections::BTreeMap;
+use crate::{Machine, PROGRAM, SECRET, code, said, script};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::time::SystemTime;
-use tempfile::TempDir;
+use std::path::Path;
+use std::process::{Command, Output};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_heartbeat-daemon");
 const CONFIG: &str = "etc/heartbeat-daemon/config.toml";
 const TOKEN: &str = "etc/heartbeat-daemon/token";
-const SECRET: &str = "hunter2-hunter2";
-
-/// A machine's root, empty at first.
-struct Machine(TempDir);
-
-impl Machine {
-    fn new() -> Machine {
-        Machine(tempfile::tempdir().expect("a directory"))
-    }
-
-    fn install(&self, options: &[&str]) -> Output {
-        self.run(&[&["--binary", PROGRAM], options].concat())
-    }
-
-    fn run(&self, options: &[&str]) -> Output {
-        script().env("DESTDIR", self.0.path()).args(options).output().expect("install.sh runs")
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn read(&self, name: &str) -> String {
-        fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
-    }
-
-    fn write(&self, name: &str, text: &str) -> String {
-        fs::write(self.path(name), text).expect("written");
-        self.path(name).to_str().expect("UTF-8").to_owned()
-    }
-
-    /// Every file: content, mode, time of its last change.
-    fn tree(&self) -> BTreeMap<PathBuf, (Vec<u8>, u32, SystemTime)> {
-        let mut files = BTreeMap::new();
-        let mut left = vec![self.0.path().to_owned()];
-        while let Some(directory) = left.pop() {
-            for entry in fs::read_dir(directory).expect("readable") {
-                let path = entry.expect("an entry").path();
-                if path.is_dir() {
-                    left.push(path);
-                    continue;
-                }
-                let about = path.metadata().expect("metadata");
-                let changed = about.modified().expect("a time");
-                let name = path.strip_prefix(self.0.path()).expect("below it").to_owned();
-                files.insert(name, (fs::read(&path).expect("readable"), about.permissions().mode(), changed));
-            }
-        }
-        files
-    }
-
-    fn names(&self) -> Vec<String> {
-        self.tree().keys().map(|path| path.display().to_string()).collect()
-    }
-}
-
-/// install.sh called from somewhere else, without what the caller's environment would change.
-fn script() -> Command {
-    let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("install.sh"));
-    command.current_dir("/").env_remove("DESTDIR").stdin(Stdio::null());
-    for name in ["HEARTBEAT_URL", "HEARTBEAT_INTERVAL", "REQUEST_TIMEOUT", "PIDFILE"] {
-        command.env(name, "not for the installer");
-    }
-    command
-}
-
-fn said(output: &Output) -> String {
-    [&output.stdout[..], &output.stderr[..]].concat().iter().map(|&byte| char::from(byte)).collect()
-}
-
-#[track_caller]
-fn code(output: &Output, expected: i32) {
-    assert_eq!(output.status.code(), Some(expected), "{}", said(output));
-}
 
 #[test]
 fn an_installation_is_these_files_and_no_others() {
@@ -99,6 +22,7 @@ fn an_installation_is_these_files_and_no_others() {
             "etc/sysusers.d/heartbeat-daemon.conf",
             "usr/local/bin/heartbeat-daemon",
             "usr/local/share/heartbeat-daemon/config.toml",
+            "usr/local/share/heartbeat-daemon/heartbeat-camera-event",
         ]
     );
     let unit = machine.read("etc/systemd/system/heartbeat-daemon.service");
@@ -363,40 +287,4 @@ fn the_rule_for_networkmanager_is_installed_only_when_asked_for() {
     assert_eq!(machine.read(RULE), rule);
     code(&machine.run(&["--uninstall"]), 0);
     assert_eq!(machine.names(), [CONFIG]);
-}
-
-#[test]
-fn help_is_an_answer_and_not_a_fault() {
-    let output = script().arg("--help").output().expect("it runs");
-    code(&output, 0);
-    for option in [
-        "--url",
-        "--token-file",
-        "--try",
-        "--uninstall",
-        "--no-start",
-        "--observe",
-        "--networkmanager",
-        "DESTDIR",
-    ] {
-        assert!(said(&output).contains(option), "{option}");
-    }
-}
-
-#[test]
-fn try_shows_heartbeats_and_leaves_nothing_behind() {
-    let scratch = tempfile::tempdir().expect("a directory");
-    // Two are certain on a busy machine too: the first at the start, the last at the stop.
-    let output = script()
-        .args(["--try", "--seconds", "7", "--binary", PROGRAM])
-        .env("TMPDIR", scratch.path())
-        .output()
-        .expect("it runs");
-    code(&output, 0);
-    let (text, last) = (String::from_utf8_lossy(&output.stdout), " shutdown");
-    let lines: Vec<&str> = text.lines().skip(1).collect();
-    assert!(lines.len() >= 2, "{}", said(&output));
-    assert!(lines[0].contains("#1 startup"), "{}", lines[0]);
-    assert!(lines.last().is_some_and(|line| line.contains(last)), "{}", said(&output));
-    assert_eq!(fs::read_dir(scratch.path()).expect("readable").count(), 0);
 }

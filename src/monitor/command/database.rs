@@ -1,0 +1,67 @@
+//! `heartbeat-monitor db ...`
+
+use crate::monitor::store::{Refused, Store, Vacuumed};
+use crate::monitor::time::Moment;
+use clap::Subcommand;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, Subcommand)]
+pub enum DatabaseCommand {
+    /// Read the whole database and say what is wrong with it
+    Check,
+    /// Copy the database, as it is at this moment, to a new file
+    Backup {
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Give space that is no longer used back to the disk
+    Vacuum,
+}
+
+/// What is to be printed.
+///
+/// # Errors
+/// What is wrong with the database, or why it could not be looked at.
+pub fn run(command: DatabaseCommand, database: &Path, now: Moment) -> Result<String, Refused> {
+    let store = Store::open_existing(database, now)?;
+    match command {
+        DatabaseCommand::Check => check(&store),
+        DatabaseCommand::Backup { file } => {
+            let bytes = store.backup(&file)?;
+            Ok(format!("{}: {}, checked", file.display(), size(bytes)))
+        }
+        DatabaseCommand::Vacuum => {
+            let Vacuumed { before, after, whole } = store.vacuum()?;
+            let how = if whole { "" } else { "; it was not put in order, because it is being served" };
+            Ok(format!("{} before, {} after{how}", size(before), size(after)))
+        }
+    }
+}
+
+fn check(store: &Store) -> Result<String, Refused> {
+    let report = store.check()?;
+    let path = store.path().display();
+    if report.problems.is_empty() {
+        let (bytes, free) = (size(report.bytes), size(report.free));
+        return Ok(format!("{path}: good; version {}, {bytes}, {free} of it free", report.version));
+    }
+    let problems = report.problems.join("\n  ");
+    Err(Refused::because(format!(
+        "{path}: damaged:\n  {problems}\nStop the monitor, keep the file for a look at it, and put a backup in its place."
+    )))
+}
+
+/// In binary units, as `ls -h` and `du -h` show it.
+fn size(bytes: u64) -> String {
+    const UNITS: [&str; 3] = ["KiB", "MiB", "GiB"];
+    let mut value = bytes as f64 / 1024.0;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,51 @@
+//! What is said of a database that is good, damaged or not there.
+
+use super::*;
+
+const NOW: Moment = Moment(1_763_774_609_000);
+
+#[test]
+fn a_good_database_is_said_to_be_good_and_a_copy_of_it_too() {
+    let store = Store::scratch();
+    let said = run(DatabaseCommand::Check, store.path(), NOW).expect("good");
+    assert!(said.contains("monitor.db: good; version 1, "), "{said}");
+    let file = store.dir.path().join("copy.db");
+    let said = run(DatabaseCommand::Backup { file: file.clone() }, store.path(), NOW).expect("copied");
+    assert!(said.ends_with("KiB, checked"), "{said}");
+    run(DatabaseCommand::Check, &file, NOW).expect("good");
+    let said = run(DatabaseCommand::Vacuum, store.path(), NOW).expect("done");
+    assert!(said.ends_with("because it is being served"), "{said}");
+}
+
+#[test]
+fn a_damaged_database_is_an_error_with_what_is_wrong() {
+    let store = Store::scratch();
+    store
+        .add_machine(&crate::monitor::machine::Description { name: "barn".into(), ..Default::default() }, NOW)
+        .expect("added");
+    let copy = store.dir.path().join("damaged.db");
+    store.backup(&copy).expect("copied");
+    let mut bytes = std::fs::read(&copy).expect("readable");
+    let at = bytes.windows(4).rposition(|window| window == b"barn").expect("in the table or its index");
+    bytes[at] = b'c';
+    std::fs::write(&copy, bytes).expect("damaged");
+    let error = run(DatabaseCommand::Check, &copy, NOW).expect_err("damaged").to_string();
+    assert!(error.contains("damaged:\n  ") && error.contains("put a backup in its place"), "{error}");
+}
+
+#[test]
+fn a_database_that_is_not_there_is_not_made_by_looking_at_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("monitor.db");
+    let error = run(DatabaseCommand::Check, &path, NOW).expect_err("nothing there").to_string();
+    assert!(error.contains("there is no such file"), "{error}");
+    assert!(!path.exists());
+}
+
+#[test]
+fn sizes_are_said_in_the_unit_that_fits() {
+    assert_eq!(size(0), "0.0 KiB");
+    assert_eq!(size(200 * 1024), "200.0 KiB");
+    assert_eq!(size(3 << 20), "3.0 MiB");
+    assert_eq!(size(5 << 40), "5120.0 GiB");
+}

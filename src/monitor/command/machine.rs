@@ -1,0 +1,280 @@
+//! `heartbeat-monitor machine ...`
+
+use super::table::{ago, or_dash, table};
+use crate::config::Period;
+use crate::monitor::machine::{Description, Machine};
+use crate::monitor::store::machines::{Change, LARGEST_PAGE};
+use crate::monitor::store::{Refused, Store};
+use crate::monitor::time::Moment;
+use crate::monitor::tokens::Token;
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::time::Duration;
+
+#[derive(Debug, Subcommand)]
+pub enum MachineCommand {
+    /// Add a machine; its token is printed alone on the last line, this once
+    Add(Add),
+    /// List all machines
+    List {
+        /// As a JSON array
+        #[arg(long)]
+        json: bool,
+    },
+    /// Change what is said of a machine; an empty value takes it away
+    Set(Set),
+    /// Give a machine a new token; it is printed alone on the last line, this once
+    Rotate {
+        /// Its name or id
+        machine: String,
+        /// How long the old token is still taken, such as "24h"; without it, it ends now
+        #[arg(long, value_name = "TIME", default_value = "0s")]
+        keep_old: Period,
+    },
+    /// End all tokens of a machine at once
+    Revoke {
+        /// Its name or id
+        machine: String,
+    },
+    /// Refuse a machine's heartbeats and stop watching it
+    Disable {
+        /// Its name or id
+        machine: String,
+    },
+    /// Watch a disabled machine again
+    Enable {
+        /// Its name or id
+        machine: String,
+    },
+    /// Tell nobody of a machine for a while; it is watched all the same
+    Pause {
+        /// Its name or id
+        machine: String,
+        /// Such as "2h"
+        #[arg(long = "for", value_name = "TIME")]
+        length: Period,
+        /// What is done to it
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// End a machine's pause now
+    Resume {
+        /// Its name or id
+        machine: String,
+    },
+    /// Remove a machine with its history and all else that is known of it
+    Remove {
+        /// Its name or id
+        machine: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Add {
+    name: String,
+    #[arg(long)]
+    hostname: Option<String>,
+    #[arg(long)]
+    description: Option<String>,
+    /// Silence that means offline, such as "5m"; without it the configured one
+    #[arg(long, value_name = "TIME")]
+    threshold: Option<Period>,
+    #[arg(long)]
+    group: Option<String>,
+    /// May be given several times
+    #[arg(long)]
+    tag: Vec<String>,
+    /// Its name at the Meeting API
+    #[arg(long, value_name = "KEY")]
+    device_key: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Set {
+    /// Its name or id
+    machine: String,
+    #[arg(long)]
+    name: Option<String>,
+    #[arg(long)]
+    hostname: Option<String>,
+    #[arg(long)]
+    description: Option<String>,
+    /// Silence that means offline, such as "5m"
+    #[arg(long, value_name = "TIME")]
+    threshold: Option<String>,
+    #[arg(long)]
+    group: Option<String>,
+    /// May be given several times
+    #[arg(long)]
+    tag: Vec<String>,
+    /// May be given several times
+    #[arg(long)]
+    untag: Vec<String>,
+    /// Its name at the Meeting API
+    #[arg(long, value_name = "KEY")]
+    device_key: Option<String>,
+}
+
+/// What is to be printed.
+///
+/// # Errors
+/// One sentence; nothing was changed.
+pub fn run(command: MachineCommand, database: &Path, now: Moment) -> Result<String, Refused> {
+    let store = Store::open_beside(database, now)?;
+    match command {
+        MachineCommand::Add(new) => add(&store, new, now),
+        MachineCommand::List { json: true } => list_as_json(&store, now),
+        MachineCommand::List { json: false } => list(&store, now),
+        MachineCommand::Set(set) => change(&store, set),
+        MachineCommand::Rotate { machine, keep_old } => rotate(&store, &machine, keep_old, now),
+        MachineCommand::Revoke { machine } => {
+            let (id, tokens) = store.revoke(&machine, now)?;
+            Ok(format!("machine {} has no token any more ({tokens} revoked)", id.0))
+        }
+        MachineCommand::Disable { machine } => {
+            let id = store.disable_machine(&machine, now)?;
+            Ok(format!("machine {} is disabled: its heartbeats are refused, nobody is told of it", id.0))
+        }
+        MachineCommand::Enable { machine } => {
+            let id = store.enable_machine(&machine, now)?;
+            Ok(format!("machine {} is watched again from its next heartbeat on", id.0))
+        }
+        MachineCommand::Pause { machine, length, reason } => {
+            let until = store.pause_machine(&machine, length.0, reason.as_deref(), now)?;
+            Ok(format!("nobody is told of it until {}", until.rfc3339().unwrap_or_default()))
+        }
+        MachineCommand::Resume { machine } => match store.resume_machine(&machine, now)? {
+            true => Ok("the pause has ended".into()),
+            false => Ok("it was not paused".into()),
+        },
+        MachineCommand::Remove { machine } => {
+            let id = store.remove_machine(&machine, now)?;
+            Ok(format!("machine {} is removed", id.0))
+        }
+    }
+}
+
+fn add(store: &Store, new: Add, now: Moment) -> Result<String, Refused> {
+    let description = Description {
+        name: new.name,
+        hostname: new.hostname,
+        description: new.description,
+        group: new.group,
+        tags: new.tag,
+        threshold: new.threshold.map(|threshold| threshold.0),
+        device_key: new.device_key,
+    };
+    let (id, token) = store.add_machine(&description, now)?;
+    Ok(with_token(&format!("machine {} ({}) is added", id.0, description.name), &token))
+}
+
+fn rotate(store: &Store, which: &str, keep_old: Period, now: Moment) -> Result<String, Refused> {
+    let (id, token) = store.rotate(which, keep_old.0, now)?;
+    let old = match keep_old.0 {
+        Duration::ZERO => "the old one is refused from now on".to_owned(),
+        _ => format!("the old one is taken for {keep_old} more"),
+    };
+    Ok(with_token(&format!("machine {} has a new token; {old}", id.0), &token))
+}
+
+/// A script takes the last line: `heartbeat-monitor machine add barn | tail -n 1 > token`.
+pub(super) fn with_token(said: &str, token: &Token) -> String {
+    format!("{said}; what follows is shown this once:\n{}", token.as_str())
+}
+
+fn change(store: &Store, set: Set) -> Result<String, Refused> {
+    let emptied = |text: Option<String>| text.map(|text| (!text.is_empty()).then_some(text));
+    let threshold = match emptied(set.threshold) {
+        Some(Some(text)) => {
+            let period: Period =
+                text.parse().map_err(|problem| format!("--threshold \"{text}\": {problem}"))?;
+            Some(Some(period.0))
+        }
+        Some(None) => Some(None),
+        None => None,
+    };
+    let change = Change {
+        name: set.name,
+        hostname: emptied(set.hostname),
+        description: emptied(set.description),
+        group: emptied(set.group),
+        threshold,
+        device_key: emptied(set.device_key),
+        tag: set.tag,
+        untag: set.untag,
+    };
+    let machine = store.change_machine(&set.machine, &change)?;
+    Ok(format!("machine {} ({}) is changed", machine.id.0, machine.name))
+}
+
+fn list(store: &Store, now: Moment) -> Result<String, Refused> {
+    let mut rows = Vec::new();
+    each(store, now, |machine| {
+        rows.push([
+            machine.id.0.to_string(),
+            machine.name.clone(),
+            state(machine).to_owned(),
+            ago(machine.last_seen, now),
+            machine.threshold.map_or_else(|| "-".into(), |threshold| Period(threshold).to_string()),
+            or_dash(machine.group.as_deref()),
+            or_dash(Some(machine.tags.join(",").as_str()).filter(|tags| !tags.is_empty())),
+        ]);
+    })?;
+    if rows.is_empty() {
+        return Ok("no machines; heartbeat-monitor machine add NAME adds one".into());
+    }
+    Ok(table(["ID", "NAME", "STATE", "LAST SEEN", "THRESHOLD", "GROUP", "TAGS"], &rows))
+}
+
+/// What a person wants to know first: a disabled or paused machine's status says less.
+fn state(machine: &Machine) -> &'static str {
+    match machine {
+        Machine { watched: false, .. } => "disabled",
+        Machine { paused_until: Some(_), .. } => "paused",
+        Machine { status, .. } => status.as_str(),
+    }
+}
+
+fn list_as_json(store: &Store, now: Moment) -> Result<String, Refused> {
+    let mut listed = Vec::new();
+    each(store, now, |machine| listed.push(as_json(machine)))?;
+    Ok(Value::Array(listed).to_string())
+}
+
+fn as_json(machine: &Machine) -> Value {
+    let moment = |moment: Moment| moment.rfc3339();
+    json!({
+        "id": machine.id.0,
+        "name": machine.name,
+        "hostname": machine.hostname,
+        "description": machine.description,
+        "group": machine.group,
+        "tags": machine.tags,
+        "hardware_id": machine.hardware_id,
+        "device_key": machine.device_key,
+        "threshold_s": machine.threshold.map(|threshold| threshold.as_secs_f64()),
+        "status": machine.status.as_str(),
+        "watched": machine.watched,
+        "last_seen": machine.last_seen.and_then(moment),
+        "since": moment(machine.since),
+        "created_at": moment(machine.created_at),
+        "paused_until": machine.paused_until.and_then(moment),
+    })
+}
+
+/// All machines, a page at a time: no reading lasts long enough to hold the server's checkpoints up.
+fn each(store: &Store, now: Moment, mut act: impl FnMut(&Machine)) -> Result<(), Refused> {
+    let mut after = None;
+    loop {
+        let page = store.machines_page(after, LARGEST_PAGE, now)?;
+        page.iter().for_each(&mut act);
+        match page.last() {
+            Some(last) => after = Some(last.id),
+            None => return Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,115 @@
+//! What is printed: for people, for scripts that take the last line, for programs that read JSON.
+
+use super::*;
+use crate::monitor::registry::Registry;
+use clap::Parser;
+
+const NOW: Moment = Moment(1_763_774_609_000);
+
+#[derive(Debug, Parser)]
+struct Line {
+    #[command(subcommand)]
+    command: MachineCommand,
+}
+
+fn at(store: &Store, words: &[&str], now: Moment) -> Result<String, Refused> {
+    let line = Line::try_parse_from(std::iter::once(&"machine").chain(words)).expect("a command line");
+    run(line.command, store.path(), now)
+}
+
+fn said(store: &Store, words: &[&str]) -> String {
+    at(store, words, NOW).expect("done")
+}
+
+#[test]
+fn the_token_stands_alone_on_the_last_line_and_opens_the_door() {
+    let store = Store::scratch();
+    let words =
+        ["add", "barn", "--hostname", "barn-cam", "--threshold", "5m", "--group", "farm", "--tag", "a"];
+    let first = said(&store, &words);
+    let (sentence, token) = first.rsplit_once('\n').expect("two lines");
+    assert_eq!(sentence, "machine 1 (barn) is added; what follows is shown this once:");
+    assert_eq!(store.changed_outside(), Ok(true), "the server notices");
+    assert!(Registry::load(&store).expect("loaded").authenticate(token, NOW).is_ok());
+    let second = said(&store, &["rotate", "barn", "--keep-old", "24h"]);
+    assert!(second.starts_with("machine 1 has a new token; the old one is taken for 24h more;"), "{second}");
+    let registry = Registry::load(&store).expect("loaded");
+    assert!(registry.authenticate(token, NOW).is_ok());
+    assert!(registry.authenticate(second.lines().last().expect("a line"), NOW).is_ok());
+    assert_eq!(said(&store, &["revoke", "1"]), "machine 1 has no token any more (2 revoked)");
+}
+
+#[test]
+fn the_list_says_what_a_person_wants_to_know_first() {
+    let store = Store::scratch();
+    assert_eq!(said(&store, &["list"]), "no machines; heartbeat-monitor machine add NAME adds one");
+    said(&store, &["add", "barn", "--group", "farm", "--tag", "b", "--tag", "a", "--threshold", "5m"]);
+    said(&store, &["add", "gate"]);
+    said(&store, &["add", "silo"]);
+    said(&store, &["pause", "gate", "--for", "2h", "--reason", "new roof"]);
+    said(&store, &["disable", "silo"]);
+    store
+        .write(|tx| {
+            Ok(tx.execute(
+                "UPDATE machine_state SET status = 1, last_seen = ?1 WHERE machine_id = 1",
+                [NOW.0 - 12_000],
+            )?)
+        })
+        .expect("a heartbeat");
+    let expected = "\
+ID  NAME  STATE     LAST SEEN  THRESHOLD  GROUP  TAGS
+1   barn  online    12s ago    5m         farm   a,b
+2   gate  paused    -          -          -      -
+3   silo  disabled  -          -          -      -";
+    assert_eq!(said(&store, &["list"]), expected);
+}
+
+#[test]
+fn programs_get_every_field_and_never_a_token() {
+    let store = Store::scratch();
+    assert_eq!(said(&store, &["list", "--json"]), "[]");
+    let token = said(&store, &["add", "barn", "--threshold", "90s", "--device-key", "BARN"]);
+    let json = said(&store, &["list", "--json"]);
+    assert!(!json.contains(token.lines().last().expect("a token")));
+    let listed: Value = serde_json::from_str(&json).expect("JSON");
+    let machine = &listed[0];
+    assert_eq!(machine["id"], 1);
+    assert_eq!(machine["threshold_s"], 90.0);
+    assert_eq!(machine["device_key"], "BARN");
+    assert_eq!(machine["status"], "new");
+    assert_eq!(machine["last_seen"], Value::Null);
+    assert_eq!(machine["created_at"], "2025-11-22T01:23:29Z");
+}
+
+#[test]
+fn an_empty_value_takes_a_setting_away() {
+    let store = Store::scratch();
+    said(&store, &["add", "barn", "--threshold", "5m", "--description", "x"]);
+    said(&store, &["set", "barn", "--threshold", "", "--description", "", "--name", "stable"]);
+    let machine = store.machine_called("stable", NOW).expect("there");
+    assert_eq!((machine.threshold, machine.description), (None, None));
+    let error = at(&store, &["set", "stable", "--threshold", "soon"], NOW).expect_err("no time").to_string();
+    assert!(error.starts_with("--threshold \"soon\": expected a duration"), "{error}");
+}
+
+#[test]
+fn a_pause_is_said_with_its_end() {
+    let store = Store::scratch();
+    said(&store, &["add", "barn"]);
+    let until = said(&store, &["pause", "barn", "--for", "2h"]);
+    assert_eq!(until, "nobody is told of it until 2025-11-22T03:23:29Z");
+    let later = NOW.plus(Duration::from_secs(60));
+    assert_eq!(at(&store, &["resume", "barn"], later), Ok("the pause has ended".into()));
+    assert_eq!(at(&store, &["resume", "barn"], later), Ok("it was not paused".into()));
+    assert_eq!(said(&store, &["remove", "barn"]), "machine 1 is removed");
+}
+
+#[test]
+fn more_machines_than_a_page_are_all_listed() {
+    let store = Store::scratch();
+    let rows = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 2500)
+        INSERT INTO machine (name, created_at) SELECT 'm' || n, 0 FROM n;
+        INSERT INTO machine_state SELECT id, 0, 1, NULL, 0, NULL FROM machine;";
+    store.write(|tx| Ok(tx.execute_batch(rows)?)).expect("a fleet");
+    assert_eq!(said(&store, &["list"]).lines().count(), 2501);
+}

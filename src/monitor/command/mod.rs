@@ -1,0 +1,21 @@
+//! What the commands of the command line do: each opens the database beside the server, acts, and says what it did.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `machine` | machines and their tokens |
+//! | `enroll` | keys with which devices add themselves |
+//! | `token` | tokens of the read API |
+//! | `recipient` | who is told of what, and when |
+//! | `channel` | ways to reach recipients |
+//! | `database` | check, backup, vacuum |
+//! | `fleet` | a simulated fleet against a running monitor |
+//! | `table` | columns for people |
+
+pub mod channel;
+pub mod database;
+pub mod enroll;
+pub mod fleet;
+pub mod machine;
+pub mod recipient;
+mod table;
+pub mod token;

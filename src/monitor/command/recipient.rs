@@ -1,0 +1,256 @@
+//! `heartbeat-monitor recipient ...`
+
+use super::table::table;
+use crate::config::Period;
+use crate::monitor::notify::plan::{CHOICES, Choice, News, QuietHours};
+use crate::monitor::store::recipients::{Known, Preferences};
+use crate::monitor::store::{Refused, Store};
+use crate::monitor::time::Moment;
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+
+#[derive(Debug, Subcommand)]
+pub enum RecipientCommand {
+    /// Add a person or a team; without options they are told of every machine
+    Add {
+        name: String,
+        #[command(flatten)]
+        wants: Wants,
+    },
+    /// Change what a recipient wants; what is not named stays
+    Set {
+        name: String,
+        #[command(flatten)]
+        wants: Wants,
+    },
+    /// List all recipients
+    List {
+        /// As a JSON array
+        #[arg(long)]
+        json: bool,
+    },
+    /// Tell a recipient nothing; what waits for them is not told
+    Disable { name: String },
+    /// Tell a disabled recipient again
+    Enable { name: String },
+    /// Remove a recipient with their channels
+    Remove { name: String },
+}
+
+#[derive(Debug, Default, Args)]
+pub struct Wants {
+    /// Only this machine; may be given several times, also with the next two: any of them is enough
+    #[arg(long, value_name = "NAME")]
+    machine: Vec<String>,
+    /// Only machines of this group
+    #[arg(long)]
+    group: Vec<String>,
+    /// Only machines with this tag
+    #[arg(long)]
+    tag: Vec<String>,
+    /// Every machine again
+    #[arg(long, conflicts_with_all = ["machine", "group", "tag"])]
+    all_machines: bool,
+    /// Of offline, online, stopped, flapping; without it all but stopped
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = event)]
+    events: Option<Vec<News>>,
+    /// Tell nothing in these hours, such as 22:00-07:00; what is over at their end is never told
+    #[arg(long, value_name = "FROM-TO")]
+    quiet: Option<Hours>,
+    /// The clock of the quiet hours, such as +02:00
+    #[arg(long, value_name = "OFFSET", allow_hyphen_values = true)]
+    utc_offset: Option<Offset>,
+    /// No quiet hours any more
+    #[arg(long, conflicts_with_all = ["quiet", "utc_offset"])]
+    never_quiet: bool,
+    /// Tell of outages only that last so long, such as "10m", counted from the last heartbeat
+    #[arg(long, value_name = "TIME")]
+    min_outage: Option<Period>,
+}
+
+/// Longer outages are always told.
+const LONGEST_MIN_OUTAGE: Duration = Duration::from_secs(7 * 86_400);
+
+fn event(name: &str) -> Result<News, String> {
+    let found = CHOICES.into_iter().find(|news| news.name() == name);
+    found.ok_or_else(|| "must be offline, online, stopped or flapping".into())
+}
+
+/// Minutes of the day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Hours {
+    from: u16,
+    to: u16,
+}
+
+impl FromStr for Hours {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Hours, String> {
+        let parsed =
+            text.split_once('-').and_then(|(from, to)| Some(Hours { from: minute(from)?, to: minute(to)? }));
+        parsed.ok_or_else(|| "must be two times of day such as 22:00-07:00".into())
+    }
+}
+
+fn minute(text: &str) -> Option<u16> {
+    let (hour, minute) = text.split_once(':')?;
+    let number = |text: &str, below: u16| {
+        let digits = text.len() == 2 && text.chars().all(|c| c.is_ascii_digit());
+        text.parse::<u16>().ok().filter(|number| digits && *number < below)
+    };
+    Some(number(hour, 24)? * 60 + number(minute, 60)?)
+}
+
+/// Minutes east of UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Offset(i16);
+
+impl FromStr for Offset {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Offset, String> {
+        let (sign, time) = match text.split_at_checked(1) {
+            Some(("+", time)) => (1, time),
+            Some(("-", time)) => (-1, time),
+            _ => (1, text),
+        };
+        let offset = minute(time).and_then(|minutes| i16::try_from(minutes).ok());
+        let offset = offset.filter(|minutes| *minutes <= 14 * 60);
+        offset.map(|minutes| Offset(sign * minutes)).ok_or_else(|| "must be such as +02:00 or -05:30".into())
+    }
+}
+
+impl Wants {
+    fn check(&self) -> Result<(), String> {
+        match self.min_outage {
+            Some(Period(longest)) if longest > LONGEST_MIN_OUTAGE => Err("--min-outage: at most 168h".into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn apply(&self, to: &mut Preferences) {
+        if self.all_machines {
+            to.machines = Choice::default();
+        } else if !(self.machine.is_empty() && self.group.is_empty() && self.tag.is_empty()) {
+            let (names, groups, tags) = (self.machine.clone(), self.group.clone(), self.tag.clone());
+            to.machines = Choice { names, groups, tags };
+        }
+        if let Some(events) = &self.events {
+            to.events = CHOICES.into_iter().filter(|choice| events.contains(choice)).collect();
+        }
+        let offset = self.utc_offset.map(|Offset(minutes)| minutes);
+        if let Some(Hours { from, to: end }) = self.quiet {
+            let before = to.quiet.map_or(0, |quiet| quiet.utc_offset);
+            to.quiet = Some(QuietHours { from, to: end, utc_offset: offset.unwrap_or(before) });
+        } else if let (Some(quiet), Some(utc_offset)) = (to.quiet, offset) {
+            to.quiet = Some(QuietHours { utc_offset, ..quiet });
+        }
+        if self.never_quiet {
+            to.quiet = None;
+        }
+        if let Some(Period(min_outage)) = self.min_outage {
+            to.min_outage = min_outage;
+        }
+    }
+}
+
+/// What is to be printed.
+///
+/// # Errors
+/// One sentence; nothing was changed.
+pub fn run(command: RecipientCommand, database: &Path, now: Moment) -> Result<String, Refused> {
+    let store = Store::open_beside(database, now)?;
+    match command {
+        RecipientCommand::Add { name, wants } => {
+            wants.check()?;
+            let mut preferences = Preferences::default();
+            wants.apply(&mut preferences);
+            store.add_recipient(&name, &preferences)?;
+            Ok(format!("{name} is added; heartbeat-monitor channel add --recipient \"{name}\" says where"))
+        }
+        RecipientCommand::Set { name, wants } => {
+            wants.check()?;
+            store.change_recipient(&name, |preferences| wants.apply(preferences))?;
+            Ok(format!("{name} is changed"))
+        }
+        RecipientCommand::List { json: true } => {
+            Ok(Value::Array(store.recipients()?.iter().map(as_json).collect()).to_string())
+        }
+        RecipientCommand::List { json: false } => list(&store),
+        RecipientCommand::Disable { name } => {
+            store.enable_recipient(&name, false)?;
+            Ok(format!("{name} is told nothing"))
+        }
+        RecipientCommand::Enable { name } => {
+            store.enable_recipient(&name, true)?;
+            Ok(format!("{name} is told again"))
+        }
+        RecipientCommand::Remove { name } => {
+            store.remove_recipient(&name)?;
+            Ok(format!("{name} is removed"))
+        }
+    }
+}
+
+fn list(store: &Store) -> Result<String, Refused> {
+    let recipients = store.recipients()?;
+    if recipients.is_empty() {
+        return Ok("no recipients; heartbeat-monitor channel add makes one that is told of everything".into());
+    }
+    let row = |known: &Known| {
+        let wants = &known.preferences;
+        [
+            known.name.clone(),
+            if known.enabled { "enabled" } else { "disabled" }.to_owned(),
+            known.channels.to_string(),
+            chosen(&wants.machines),
+            names(&wants.events).join(","),
+            wants.quiet.map_or_else(|| "-".into(), |quiet| written(&quiet)),
+            if wants.min_outage.is_zero() { "-".into() } else { Period(wants.min_outage).to_string() },
+        ]
+    };
+    let rows: Vec<_> = recipients.iter().map(row).collect();
+    Ok(table(["NAME", "STATE", "CHANNELS", "MACHINES", "EVENTS", "QUIET", "MIN OUTAGE"], &rows))
+}
+
+fn names(events: &[News]) -> Vec<&'static str> {
+    events.iter().map(|event| event.name()).collect()
+}
+
+fn chosen(machines: &Choice) -> String {
+    let each = |kind: &'static str, names: &[String]| -> Vec<String> {
+        names.iter().map(|name| format!("{kind}{name}")).collect()
+    };
+    let parts = [each("", &machines.names), each("group:", &machines.groups), each("tag:", &machines.tags)];
+    match machines.is_everything() {
+        true => "all".into(),
+        false => parts.concat().join(","),
+    }
+}
+
+/// `22:00-07:00 +02:00`
+fn written(quiet: &QuietHours) -> String {
+    let time = |minute: u16| format!("{:02}:{:02}", minute / 60, minute % 60);
+    let sign = if quiet.utc_offset < 0 { '-' } else { '+' };
+    format!("{}-{} {sign}{}", time(quiet.from), time(quiet.to), time(quiet.utc_offset.unsigned_abs()))
+}
+
+fn as_json(known: &Known) -> Value {
+    let wants = &known.preferences;
+    json!({
+        "name": known.name,
+        "enabled": known.enabled,
+        "channels": known.channels,
+        "machines": wants.machines,
+        "events": names(&wants.events),
+        "quiet": wants.quiet.as_ref().map(written),
+        "min_outage_s": wants.min_outage.as_secs_f64(),
+    })
+}
+
+#[cfg(test)]
+mod tests;

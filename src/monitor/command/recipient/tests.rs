@@ -1,0 +1,84 @@
+use super::*;
+use clap::Parser;
+
+#[derive(Debug, Parser)]
+struct Line {
+    #[command(subcommand)]
+    command: RecipientCommand,
+}
+
+fn try_to(dir: &tempfile::TempDir, arguments: &[&str]) -> Result<String, String> {
+    let words = std::iter::once("recipient").chain(arguments.iter().copied());
+    let line = Line::try_parse_from(words).map_err(|error| error.to_string())?;
+    run(line.command, &dir.path().join("monitor.db"), Moment(0)).map_err(|error| error.to_string())
+}
+
+fn say(dir: &tempfile::TempDir, arguments: &[&str]) -> String {
+    try_to(dir, arguments).unwrap_or_else(|error| panic!("{arguments:?}: {error}"))
+}
+
+#[test]
+fn a_recipients_wishes_are_kept_changed_and_listed() {
+    let dir = tempfile::tempdir().expect("a directory");
+    say(&dir, &["add", "anna"]);
+    assert!(
+        say(&dir, &["list"]).contains("anna  enabled  0         all       offline,online,flapping  -      -")
+    );
+    say(
+        &dir,
+        &[
+            "set",
+            "anna",
+            "--group",
+            "farm",
+            "--tag",
+            "camera",
+            "--machine",
+            "barn",
+            "--events",
+            "offline,stopped",
+            "--quiet",
+            "22:00-07:00",
+            "--utc-offset",
+            "-05:30",
+            "--min-outage",
+            "10m",
+        ],
+    );
+    let list = say(&dir, &["list"]);
+    for part in ["barn,group:farm,tag:camera", "offline,stopped", "22:00-07:00 -05:30", "10m"] {
+        assert!(list.contains(part), "{part}: {list}");
+    }
+    say(&dir, &["set", "anna", "--quiet", "23:00-06:00"]);
+    assert!(say(&dir, &["list"]).contains("23:00-06:00 -05:30"), "the offset stays");
+    say(&dir, &["set", "anna", "--all-machines", "--never-quiet"]);
+    assert!(say(&dir, &["list", "--json"]).contains(r#""quiet":null"#));
+    say(&dir, &["disable", "anna"]);
+    assert!(say(&dir, &["list"]).contains("disabled"));
+    say(&dir, &["enable", "anna"]);
+    say(&dir, &["remove", "anna"]);
+    assert!(say(&dir, &["list"]).starts_with("no recipients"));
+}
+
+#[test]
+fn what_cannot_be_is_refused_with_a_reason() {
+    let dir = tempfile::tempdir().expect("a directory");
+    say(&dir, &["add", "anna"]);
+    let cases: &[&[&str]] = &[
+        &["add", "anna"],
+        &["set", "nobody"],
+        &["set", "anna", "--quiet", "22-7"],
+        &["set", "anna", "--quiet", "24:00-07:00"],
+        &["set", "anna", "--quiet", "22:0-07:00"],
+        &["set", "anna", "--utc-offset", "+15:00"],
+        &["set", "anna", "--utc-offset", "\u{fc}"],
+        &["set", "anna", "--events", "steady"],
+        &["set", "anna", "--min-outage", "999h"],
+        &["set", "anna", "--min-outage", "5"],
+        &["add", ""],
+        &["remove", "nobody"],
+    ];
+    for arguments in cases {
+        try_to(&dir, arguments).expect_err(&format!("{arguments:?}"));
+    }
+}

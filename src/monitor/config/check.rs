@@ -1,0 +1,272 @@
+//! From written values to used ones; every fault as one sentence.
+
+use super::{Detection, Http, Limits, Login, Notify, Retention, Security, Smtp, Store, Tls, written};
+use crate::config::{ConfigError, Origin, Period, Source, outside};
+use crate::http::networks::Network;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+use toml::Spanned;
+use ureq::http::Uri;
+
+/// A sweep takes 60 ms with a million machines: below 1 s it would be the load. Above 1 h nobody is told in time.
+const CHECK_INTERVAL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
+/// Devices beat at most once a second; a week covers what is woken once a day.
+const OFFLINE_THRESHOLD: RangeInclusive<Duration> = Duration::from_secs(2)..=Duration::from_secs(7 * 86_400);
+/// Ten years is what a person means by "for ever".
+const KEPT: RangeInclusive<Duration> = Duration::from_secs(86_400)..=Duration::from_secs(3650 * 86_400);
+
+/// Turns written values into used ones.
+pub struct Check<'a> {
+    pub source: &'a Source,
+    pub env: &'a dyn Fn(&str) -> Option<String>,
+}
+
+impl Check<'_> {
+    pub fn http(&self, written: written::Http) -> Result<Http, ConfigError> {
+        let listen = written.listen.unwrap_or_else(|| Spanned::new(0..0, "127.0.0.1:8080".into()));
+        let http = Http {
+            listen: self.listen(&listen)?,
+            socket: self.optional_path(written.socket)?,
+            tls: self.tls(written.certificate_file, written.key_file)?,
+            trusted_proxies: self.networks(written.trusted_proxies)?,
+        };
+        if http.listen.is_none() && http.socket.is_none() {
+            return Err(self.source.fault(listen.span(), "without an address there must be a socket"));
+        }
+        Ok(http)
+    }
+
+    fn listen(&self, written: &Spanned<String>) -> Result<Option<SocketAddr>, ConfigError> {
+        const WANTED: &str = "expected an address with a port, such as \"127.0.0.1:8080\" or \"[::]:8443\", or \
+                              \"\" for none";
+        match written.get_ref().as_str() {
+            "" => Ok(None),
+            text => text.parse().map(Some).map_err(|_| self.source.fault(written.span(), WANTED)),
+        }
+    }
+
+    fn tls(
+        &self,
+        certificate: Option<Spanned<PathBuf>>,
+        key: Option<Spanned<PathBuf>>,
+    ) -> Result<Option<Tls>, ConfigError> {
+        match (certificate, key) {
+            (None, None) => Ok(None),
+            (Some(certificate), Some(key)) => Ok(Some(Tls {
+                certificate_file: self.source.absolute(certificate)?,
+                key_file: self.source.absolute(key)?,
+            })),
+            (Some(alone), None) => Err(self.source.fault(alone.span(), "needs key_file beside it")),
+            (None, Some(alone)) => Err(self.source.fault(alone.span(), "needs certificate_file beside it")),
+        }
+    }
+
+    fn networks(&self, written: Option<Spanned<Vec<String>>>) -> Result<Vec<Network>, ConfigError> {
+        const WANTED: &str = "expected addresses or networks, such as [\"127.0.0.1\", \"10.0.0.0/8\"]";
+        let Some(written) = written else { return Ok(Vec::new()) };
+        let parsed = written.get_ref().iter().map(|text| text.parse());
+        parsed.collect::<Result<_, ()>>().map_err(|()| self.source.fault(written.span(), WANTED))
+    }
+
+    pub fn store(&self, written: written::Store) -> Result<Store, ConfigError> {
+        let state_dir = self.optional_path(written.state_dir)?;
+        let state_dir = state_dir.unwrap_or_else(|| PathBuf::from("/var/lib/heartbeat-monitor"));
+        let database = self.optional_path(written.database)?.unwrap_or_else(|| state_dir.join("monitor.db"));
+        Ok(Store { state_dir, database })
+    }
+
+    pub fn detection(&self, written: &written::Detection) -> Result<Detection, ConfigError> {
+        let check_interval = self.seed_period(
+            "MACHINE_HEARTBEAT_CHECK_INTERVAL",
+            written.check_interval.as_ref(),
+            Duration::from_secs(30),
+            &CHECK_INTERVAL,
+        )?;
+        let offline_threshold = self.seed_period(
+            "MACHINE_OFFLINE_THRESHOLD",
+            written.offline_threshold.as_ref(),
+            Duration::from_secs(120),
+            &OFFLINE_THRESHOLD,
+        )?;
+        Ok(Detection { check_interval, offline_threshold })
+    }
+
+    fn seed_period(
+        &self,
+        name: &'static str,
+        written: Option<&Spanned<Period>>,
+        default: Duration,
+        allowed: &RangeInclusive<Duration>,
+    ) -> Result<Duration, ConfigError> {
+        let (period, origin) = match ((self.env)(name), written) {
+            (Some(text), _) => {
+                let origin = Origin::Environment(name, text.clone());
+                let wanted = "expected a duration such as \"30s\" or \"2m0s\"";
+                let period = go_duration(&text).ok_or_else(|| self.source.fault_of(&origin, wanted))?;
+                (period, origin)
+            }
+            (None, Some(written)) => (written.get_ref().0, Origin::File(written.span())),
+            (None, None) => return Ok(default),
+        };
+        match outside(Period(period), allowed) {
+            Some(problem) => Err(self.source.fault_of(&origin, &problem)),
+            None => Ok(period),
+        }
+    }
+
+    pub fn notify(&self, written: written::Notify) -> Result<Notify, ConfigError> {
+        let api =
+            written.telegram_api.unwrap_or_else(|| Spanned::new(0..0, "https://api.telegram.org".into()));
+        let url: Option<Uri> = api.get_ref().parse().ok();
+        let usable = |url: &Uri| {
+            matches!(url.scheme_str(), Some("http" | "https"))
+                && url.host().is_some_and(|host| !host.is_empty())
+                && url.query().is_none()
+        };
+        if !url.as_ref().is_some_and(usable) {
+            let problem = "must start with http:// or https:// and name a host";
+            return Err(self.source.fault(api.span(), problem));
+        }
+        Ok(Notify {
+            allow_private_webhooks: written.allow_private_webhooks.unwrap_or(false),
+            telegram_api: api.get_ref().trim_end_matches('/').to_owned(),
+        })
+    }
+
+    pub fn smtp(&self, written: written::Smtp) -> Result<Option<Smtp>, ConfigError> {
+        let login = match (written.user, written.password_file) {
+            (None, None) => None,
+            (Some(user), Some(file)) => {
+                Some(Login { user: user.into_inner(), password_file: self.source.absolute(file)? })
+            }
+            (Some(alone), None) => {
+                return Err(self.source.fault(alone.span(), "needs password_file beside it"));
+            }
+            (None, Some(alone)) => return Err(self.source.fault(alone.span(), "needs user beside it")),
+        };
+        let security = written.security.unwrap_or(Security::StartTls);
+        let usual = match security {
+            Security::Tls => 465,
+            Security::StartTls => 587,
+            Security::None => 25,
+        };
+        let (host, from) = match (written.host, written.from) {
+            (None, None) => return Ok(None),
+            (Some(host), Some(from)) => (host, from),
+            (Some(alone), None) => return Err(self.source.fault(alone.span(), "needs from beside it")),
+            (None, Some(alone)) => return Err(self.source.fault(alone.span(), "needs host beside it")),
+        };
+        if host.get_ref().is_empty() || host.get_ref().contains(|c: char| c.is_whitespace() || c == '/') {
+            return Err(self
+                .source
+                .fault(host.span(), "must be the name of a host, such as \"mail.example.org\""));
+        }
+        if !from.get_ref().contains('@') || from.get_ref().contains(char::is_control) {
+            let problem = "must be an address, such as \"Heartbeat <heartbeat@example.org>\"";
+            return Err(self.source.fault(from.span(), problem));
+        }
+        Ok(Some(Smtp {
+            host: host.into_inner(),
+            port: written.port.map_or(usual, Spanned::into_inner),
+            security,
+            login,
+            from: from.into_inner(),
+            ca_file: self.optional_path(written.ca_file)?,
+        }))
+    }
+
+    pub fn retention(&self, written: written::Retention) -> Result<Retention, ConfigError> {
+        Ok(Retention {
+            events: self.source.period(written.events, "8760h", &KEPT)?,
+            deliveries: self.source.period(written.deliveries, "2160h", &KEPT)?,
+        })
+    }
+
+    pub fn limits(&self, written: written::Limits) -> Result<Limits, ConfigError> {
+        Ok(Limits {
+            // A million descriptors is the kernel's own limit (fs.nr_open).
+            connections: self.number(written.connections, 16_384, 16..=1_000_000)?,
+            connections_per_address: self.number(written.connections_per_address, 1_000, 1..=1_000_000)?,
+            // At 64 KiB a request, a queue of 1024 holds at most 64 MiB; of heartbeats 1 MiB.
+            queue: self.number(written.queue, 1_024, 16..=65_536)?,
+            workers: self.number(written.workers, 2, 1..=64)?,
+        })
+    }
+
+    fn number(
+        &self,
+        written: Option<Spanned<usize>>,
+        default: usize,
+        allowed: RangeInclusive<usize>,
+    ) -> Result<usize, ConfigError> {
+        let Some(written) = written else { return Ok(default) };
+        if allowed.contains(written.get_ref()) {
+            return Ok(written.into_inner());
+        }
+        let problem = format!("must be from {} to {}", allowed.start(), allowed.end());
+        Err(self.source.fault(written.span(), &problem))
+    }
+
+    fn optional_path(&self, written: Option<Spanned<PathBuf>>) -> Result<Option<PathBuf>, ConfigError> {
+        written.map(|path| self.source.absolute(path)).transpose()
+    }
+}
+
+/// A duration in Go's form (`time.ParseDuration`): numbers with units, one after another, largest first or not:
+/// `2m0s`, `1h15m30.5s`, `300ms`. Negative ones are no use here.
+fn go_duration(text: &str) -> Option<Duration> {
+    let mut rest = text.trim();
+    let mut total = Duration::ZERO;
+    if rest.is_empty() {
+        return None;
+    }
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, behind) = rest.split_at(digits);
+        let letters = behind.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(behind.len());
+        let (unit, behind) = behind.split_at(letters);
+        let seconds = match unit {
+            "h" => 3600.0,
+            "m" => 60.0,
+            "s" => 1.0,
+            "ms" => 1e-3,
+            "us" | "µs" | "μs" => 1e-6,
+            "ns" => 1e-9,
+            _ => return None,
+        };
+        let number: f64 = number.parse().ok()?;
+        total = total.checked_add(Duration::try_from_secs_f64(number * seconds).ok()?)?;
+        rest = behind;
+    }
+    Some(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::go_duration;
+    use std::time::Duration;
+
+    #[test]
+    fn durations_are_read_as_go_writes_them() {
+        for (text, milliseconds) in [
+            ("30s", 30_000),
+            ("2m0s", 120_000),
+            ("1m30s", 90_000),
+            ("1h0m0s", 3_600_000),
+            ("1.5h", 5_400_000),
+            ("300ms", 300),
+            ("1m0.5s", 60_500),
+            ("2000us", 2),
+            (" 2m ", 120_000),
+        ] {
+            assert_eq!(go_duration(text), Some(Duration::from_millis(milliseconds)), "{text}");
+        }
+        for text in
+            ["", "30", "s", "-5s", "2m0", "1d", "2 m", "1.2.3s", ".s", "1e9h", "99999999999999999999h"]
+        {
+            assert_eq!(go_duration(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! The monitor's configuration: as written in the file, and as used by the threads.
+//!
+//! The environment names of LunaSentri override the file: `MACHINE_HEARTBEAT_CHECK_INTERVAL` and
+//! `MACHINE_OFFLINE_THRESHOLD`, in the form that it takes them in ("30s", "2m0s").
+
+mod check;
+mod written;
+
+use crate::config::{ConfigError, Level, Source};
+use crate::http::networks::Network;
+use check::Check;
+use log::LevelFilter;
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Where the installed program looks.
+pub const DEFAULT_PATH: &str = "/etc/heartbeat-monitor/config.toml";
+
+/// The configuration as the threads use it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    pub http: Http,
+    pub store: Store,
+    pub detection: Detection,
+    pub notify: Notify,
+    /// Absent: no mail can be sent, and a channel of this kind says so.
+    pub smtp: Option<Smtp>,
+    pub retention: Retention,
+    pub limits: Limits,
+    pub log: LevelFilter,
+}
+
+/// Where the monitor listens; at least one of the two is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Http {
+    pub listen: Option<SocketAddr>,
+    /// A socket file, for a reverse proxy on the same machine.
+    pub socket: Option<PathBuf>,
+    /// Absent: plain HTTP.
+    pub tls: Option<Tls>,
+    /// Whose `X-Forwarded-For` is believed, and who may open any number of connections.
+    pub trusted_proxies: Vec<Network>,
+}
+
+impl Http {
+    /// Whether a listener for the one is a listener for the other.
+    pub fn same_place(&self, other: &Http) -> bool {
+        (self.listen, &self.socket, self.tls.is_some()) == (other.listen, &other.socket, other.tls.is_some())
+    }
+}
+
+/// PEM files, read again at SIGHUP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    pub certificate_file: PathBuf,
+    pub key_file: PathBuf,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Store {
+    /// Holds the database, its lock and the backups before migrations.
+    pub state_dir: PathBuf,
+    pub database: PathBuf,
+}
+
+/// When a machine counts as offline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Detection {
+    pub check_interval: Duration,
+    /// For machines without one of their own.
+    pub offline_threshold: Duration,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notify {
+    /// Webhooks and ntfy may go to loopback and private addresses.
+    pub allow_private_webhooks: bool,
+    /// The Bot API, without a slash at the end.
+    pub telegram_api: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Smtp {
+    pub host: String,
+    pub port: u16,
+    pub security: Security,
+    pub login: Option<Login>,
+    /// `address` or `Name <address>`.
+    pub from: String,
+    /// PEM; absent: the authorities that browsers trust.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// How a mail server is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Security {
+    /// TLS from the first byte; port 465.
+    Tls,
+    /// TLS after the greeting, refused without; port 587.
+    StartTls,
+    /// In the clear: for a mail server on the same machine.
+    None,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Login {
+    pub user: String,
+    pub password_file: PathBuf,
+}
+
+/// How long what has happened is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// Events and ended outages.
+    pub events: Duration,
+    /// Delivered, expired and skipped notifications.
+    pub deliveries: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    pub connections: usize,
+    /// Of one address that is no trusted proxy.
+    pub connections_per_address: usize,
+    /// Complete requests that wait for a worker; beyond them 503 is answered.
+    pub queue: usize,
+    pub workers: usize,
+}
+
+impl Config {
+    /// The environment wins over the file at `path`, the file over the defaults.
+    ///
+    /// # Errors
+    /// The first fault, as one sentence.
+    pub fn load(path: &Path) -> Result<Config, ConfigError> {
+        Config::from_source(&Source::read(path)?, &|name| std::env::var(name).ok().filter(|v| !v.is_empty()))
+    }
+
+    /// [`Config::load`] with the text and the environment as arguments.
+    ///
+    /// # Errors
+    /// The first fault, as one sentence.
+    pub fn from_source(source: &Source, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
+        let written: written::File = source.parse()?;
+        let check = Check { source, env };
+        Ok(Config {
+            http: check.http(written.http)?,
+            store: check.store(written.store)?,
+            detection: check.detection(&written.detection)?,
+            notify: check.notify(written.notify)?,
+            smtp: check.smtp(written.smtp)?,
+            retention: check.retention(written.retention)?,
+            limits: check.limits(written.limits)?,
+            log: written.log.level.unwrap_or(Level::Info).into(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

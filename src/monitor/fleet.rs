@@ -1,0 +1,365 @@
+//! The newest beat of each machine, in memory: the front writes it and answers, the recorder takes what has changed.
+//!
+//! A machine costs its payload (about 1 KB) and 300 bytes. What is here is the truth while the monitor runs; the
+//! database follows within seconds (`last_seen`) and minutes (payload, history), and at once for whoever comes back.
+
+use super::beat::{Beat, FIGURES, Kind, Sample};
+use super::history::packed::Packed;
+use super::store::MachineId;
+use super::time::Moment;
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// So many locks; each is held for the copying of one payload, 50 ns.
+const SHARDS: usize = 64;
+
+/// A longer payload is not kept, its figures are. Ours has 1.3 KB; one device must not take 64 KiB from the others.
+pub const MAX_PAYLOAD: usize = 16 * 1024;
+
+/// Minutes that wait to be written. They are written every 1 to 15 minutes; if that fails for longer, the oldest go.
+const MAX_MINUTES: usize = 120;
+
+/// All machines, as far as their beats go.
+#[derive(Debug)]
+pub struct Fleet {
+    shards: Box<[Mutex<Shard>]>,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    slots: HashMap<MachineId, Slot>,
+    /// Whose beats the database has not seen.
+    changed: Vec<MachineId>,
+}
+
+/// What the database says of a machine, as far as a beat must know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Belief {
+    Online,
+    /// Offline, stopped, or never heard of: the recorder must know of its next beat at once.
+    Away,
+    /// The recorder has been told of a beat, and has not said anything yet.
+    Told,
+}
+
+/// What the recorder must be told because of a beat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum News {
+    Nothing,
+    /// A machine that was away beats.
+    Back,
+    /// A machine says that it is being stopped.
+    Farewell,
+}
+
+#[derive(Debug)]
+struct Slot {
+    belief: Belief,
+    /// Before the monitor started, too.
+    seen: Option<Moment>,
+    /// In `Shard::changed`.
+    changed: bool,
+    /// The payload is newer than the database's.
+    unsaved: bool,
+    interval: Option<Duration>,
+    sample: Sample,
+    payload: Vec<u8>,
+    /// Until the database has it, which wants it once.
+    hostname: Option<Box<str>>,
+    minute: Minute,
+    /// Complete ones, oldest first, with their number since 1970.
+    minutes: Vec<(i64, Packed)>,
+}
+
+/// A minute that is not over: sums and counts of what was measured in it.
+#[derive(Debug, Default)]
+struct Minute {
+    number: i64,
+    sums: [f32; FIGURES],
+    counts: [u16; FIGURES],
+}
+
+/// The newest beat of a machine, for whoever shows it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Newest {
+    pub seen: Moment,
+    pub interval: Option<Duration>,
+    pub sample: Sample,
+    /// JSON as it was sent; `None` if it was longer than [`MAX_PAYLOAD`], and before the first beat since the monitor
+    /// started.
+    pub payload: Option<String>,
+}
+
+/// What the database should have of a machine.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unsaved {
+    pub machine: MachineId,
+    pub received_at: Moment,
+    /// `None`: too long, or the database has it.
+    pub payload: Option<String>,
+    pub hostname: Option<Box<str>>,
+    pub minutes: Vec<(i64, Packed)>,
+}
+
+impl Default for Fleet {
+    fn default() -> Fleet {
+        Fleet { shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
+    }
+}
+
+impl Fleet {
+    /// A machine beats, `now`. Never waits for more than other beats.
+    pub fn beat(&self, machine: MachineId, beat: &Beat<'_>, now: Moment) -> News {
+        let mut shard = self.shard(machine);
+        let Shard { slots, changed } = &mut *shard;
+        let slot = slots.entry(machine).or_default();
+        if !std::mem::replace(&mut slot.changed, true) {
+            changed.push(machine);
+        }
+        slot.take(beat, now);
+        match (beat.kind, slot.belief) {
+            (Kind::Farewell, _) => {
+                slot.belief = Belief::Away;
+                News::Farewell
+            }
+            (Kind::Live, Belief::Away) => {
+                slot.belief = Belief::Told;
+                News::Back
+            }
+            (Kind::Live, _) => News::Nothing,
+        }
+    }
+
+    /// What the database says of `machine`, as it stands there.
+    pub fn learn(&self, machine: MachineId, belief: Belief, last_seen: Option<Moment>) {
+        let mut shard = self.shard(machine);
+        let slot = shard.slots.entry(machine).or_default();
+        slot.belief = belief;
+        slot.seen = slot.seen.or(last_seen);
+    }
+
+    /// What the database has just been told of `machine`. Returns when it was last seen if it has beaten since its last flush:
+    /// then a machine that was just called offline is back already.
+    pub fn believe(&self, machine: MachineId, belief: Belief) -> Option<Moment> {
+        let mut shard = self.shard(machine);
+        let slot = shard.slots.entry(machine).or_default();
+        slot.belief = belief;
+        slot.seen.filter(|_| slot.changed)
+    }
+
+    /// Who has beaten since this was last called, and when.
+    pub fn take_changed(&self) -> Vec<(MachineId, Moment)> {
+        let mut taken = Vec::new();
+        for shard in &self.shards {
+            let Shard { slots, changed } = &mut *held(shard);
+            for machine in changed.drain(..) {
+                if let Some(slot) = slots.get_mut(&machine) {
+                    slot.changed = false;
+                    taken.extend(slot.seen.map(|seen| (machine, seen)));
+                }
+            }
+        }
+        // Neighbours in the database: a page is written once for all of its rows.
+        taken.sort_unstable();
+        taken
+    }
+
+    /// They could not be written, and are changed still.
+    pub fn not_written(&self, beats: &[(MachineId, Moment)]) {
+        for (machine, _) in beats {
+            let Shard { slots, changed } = &mut *self.shard(*machine);
+            let Some(slot) = slots.get_mut(machine) else { continue };
+            if !std::mem::replace(&mut slot.changed, true) {
+                changed.push(*machine);
+            }
+        }
+    }
+
+    /// What there is to save of the machines that `wanted` picks.
+    pub fn take_unsaved(&self, now: Moment, mut wanted: impl FnMut(MachineId) -> bool) -> Vec<Unsaved> {
+        let mut taken = Vec::new();
+        for shard in &self.shards {
+            let mut shard = held(shard);
+            let due =
+                shard.slots.iter_mut().filter(|(machine, slot)| slot.has_unsaved() && wanted(**machine));
+            taken.extend(due.map(|(machine, slot)| slot.take_unsaved(*machine, now)));
+        }
+        taken
+    }
+
+    /// It could not be saved, and is to be tried again.
+    pub fn not_saved(&self, unsaved: Vec<Unsaved>) {
+        for Unsaved { machine, hostname, mut minutes, .. } in unsaved {
+            let mut shard = self.shard(machine);
+            let Some(slot) = shard.slots.get_mut(&machine) else { continue };
+            slot.unsaved = true;
+            slot.hostname = hostname.or(slot.hostname.take());
+            minutes.append(&mut slot.minutes);
+            slot.minutes = minutes;
+            slot.bound_minutes();
+        }
+    }
+
+    pub fn newest(&self, machine: MachineId) -> Option<Newest> {
+        let shard = self.shard(machine);
+        let slot = shard.slots.get(&machine)?;
+        let Slot { interval, sample, .. } = *slot;
+        Some(Newest { seen: slot.seen?, interval, sample, payload: slot.payload() })
+    }
+
+    /// When `machine` has beaten last.
+    pub fn seen(&self, machine: MachineId) -> Option<Moment> {
+        self.shard(machine).slots.get(&machine)?.seen
+    }
+
+    pub fn is_online(&self, machine: MachineId) -> bool {
+        self.shard(machine).slots.get(&machine).is_some_and(|slot| slot.belief == Belief::Online)
+    }
+
+    /// Minutes of `machine` that the database does not have yet, the one that is not over among them.
+    pub fn minutes(&self, machine: MachineId) -> Vec<(i64, Packed)> {
+        let shard = self.shard(machine);
+        let Some(slot) = shard.slots.get(&machine) else { return Vec::new() };
+        slot.minutes.iter().copied().chain(slot.minute.mean()).collect()
+    }
+
+    /// How many machines are known.
+    pub fn len(&self) -> usize {
+        self.shards.iter().map(|shard| held(shard).slots.len()).sum()
+    }
+
+    /// How many of all machines are believed to be online.
+    pub fn online(&self) -> (usize, usize) {
+        let count = |shard: &Mutex<Shard>| {
+            let shard = held(shard);
+            let online = shard.slots.values().filter(|slot| slot.belief == Belief::Online).count();
+            (online, shard.slots.len())
+        };
+        self.shards.iter().map(count).fold((0, 0), |sum, shard| (sum.0 + shard.0, sum.1 + shard.1))
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Forgets the machines that `known` does not know any more.
+    pub fn retain(&self, mut known: impl FnMut(MachineId) -> bool) {
+        for shard in &self.shards {
+            held(shard).slots.retain(|machine, _| known(*machine));
+        }
+    }
+
+    fn shard(&self, machine: MachineId) -> MutexGuard<'_, Shard> {
+        held(&self.shards[machine.0.unsigned_abs() as usize % SHARDS])
+    }
+}
+
+fn held(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Default for Slot {
+    /// Of a machine that nothing is known of: the recorder is asked.
+    fn default() -> Slot {
+        Slot {
+            belief: Belief::Away,
+            seen: None,
+            changed: false,
+            unsaved: false,
+            interval: None,
+            sample: Sample::default(),
+            payload: Vec::new(),
+            hostname: None,
+            minute: Minute::default(),
+            minutes: Vec::new(),
+        }
+    }
+}
+
+impl Slot {
+    fn take(&mut self, beat: &Beat<'_>, now: Moment) {
+        // Whatever the clock says now, even if it went back: only so does silence begin here.
+        self.seen = Some(now);
+        self.interval = beat.interval.or(self.interval);
+        self.sample = beat.sample;
+        self.keep_payload(beat.payload);
+        if let Some(name) = beat.hostname.as_deref().filter(|_| self.hostname.is_none()) {
+            self.hostname = Some(name.into());
+        }
+        let number = now.0.div_euclid(60_000);
+        if number != self.minute.number {
+            self.end_minute();
+            self.minute.number = number;
+        }
+        self.minute.add(beat.sample);
+    }
+
+    /// Into the buffer of the one before it: payloads of a machine are of one length, give or take.
+    fn keep_payload(&mut self, payload: &str) {
+        self.unsaved = true;
+        self.payload.clear();
+        if payload.len() <= MAX_PAYLOAD {
+            self.payload.reserve_exact(payload.len());
+            self.payload.extend_from_slice(payload.as_bytes());
+        }
+        if self.payload.capacity() > 2 * self.payload.len() + 512 {
+            self.payload.shrink_to_fit();
+        }
+    }
+
+    fn payload(&self) -> Option<String> {
+        // It was text when it was kept.
+        String::from_utf8(self.payload.clone()).ok().filter(|payload| !payload.is_empty())
+    }
+
+    fn end_minute(&mut self) {
+        self.minutes.extend(self.minute.mean());
+        self.minute = Minute::default();
+        self.bound_minutes();
+    }
+
+    fn bound_minutes(&mut self) {
+        let surplus = self.minutes.len().saturating_sub(MAX_MINUTES);
+        self.minutes.drain(..surplus);
+    }
+
+    fn has_unsaved(&self) -> bool {
+        self.unsaved || !self.minutes.is_empty()
+    }
+
+    /// A minute that is not over is left for the next time, unless it is long past.
+    fn take_unsaved(&mut self, machine: MachineId, now: Moment) -> Unsaved {
+        if now.0.div_euclid(60_000) != self.minute.number {
+            self.end_minute();
+        }
+        Unsaved {
+            machine,
+            received_at: self.seen.unwrap_or(now),
+            payload: std::mem::take(&mut self.unsaved).then(|| self.payload()).flatten(),
+            hostname: self.hostname.take(),
+            minutes: std::mem::take(&mut self.minutes),
+        }
+    }
+}
+
+impl Minute {
+    fn add(&mut self, sample: Sample) {
+        for (index, figure) in sample.figures().into_iter().enumerate() {
+            if let Some(figure) = figure.filter(|_| self.counts[index] < u16::MAX) {
+                self.sums[index] += figure;
+                self.counts[index] += 1;
+            }
+        }
+    }
+
+    /// `None` if nothing was measured.
+    fn mean(&self) -> Option<(i64, Packed)> {
+        let mean = |index: usize| match self.counts[index] {
+            0 => None,
+            count => Some(self.sums[index] / f32::from(count)),
+        };
+        let packed = Packed::from(Sample::of(std::array::from_fn(mean)));
+        (!packed.is_empty()).then_some((self.number, packed))
+    }
+}

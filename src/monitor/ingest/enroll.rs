@@ -1,0 +1,82 @@
+//! A device that registers itself: `POST /api/v1/enroll` with a key that is good for once.
+//!
+//! ```text
+//! Authorization: Bearer KEY        or "key" in the body, or ?token=
+//! {"hardwareid": "10000000a5bd2dd2", "hostname": "barn-cam"}
+//! 201 {"machine": 7, "name": "barn-cam", "token": "..."}
+//! ```
+//!
+//! It writes, so it belongs to a worker. Answered once the front knows the new token: the device may use it at once.
+
+use super::read::{self, Fields, skip, text};
+use super::{Malformed, UNWRITTEN, credentials, unavailable};
+use crate::http::{Exchange, Method, Request, Response};
+use crate::monitor::recorder::Order;
+use crate::monitor::store::enrolment::{Enrolled, Enrolment};
+use crate::monitor::store::{Refused, Store};
+use crate::monitor::time::Moment;
+use crossbeam_channel::Sender;
+use serde::de::MapAccess;
+use serde_json::json;
+use std::borrow::Cow;
+
+pub const PATH: &str = "/api/v1/enroll";
+
+/// Answers an exchange for [`PATH`], possibly later. Waits for the database.
+pub fn take(store: &Store, orders: &Sender<Order>, exchange: Exchange, now: Moment) {
+    let Exchange { request, reply } = exchange;
+    let enrolled = match enroll(store, &request, now) {
+        Ok(enrolled) => enrolled,
+        Err(response) => return reply.send(response),
+    };
+    let loaded = move |result: Result<(), _>| {
+        // Not known to the front yet, but it will be when the database can be read again.
+        let status = if result.is_ok() { 201 } else { 202 };
+        let Enrolled { machine, name, token } = enrolled;
+        reply.send(Response::json(
+            status,
+            &json!({ "machine": machine.0, "name": name, "token": token.as_str() }),
+        ));
+    };
+    // Fails when the monitor stops: then the reply is dropped, and the device may use its key again.
+    let _ = orders.send(Order::Registry { loaded: Box::new(loaded) });
+}
+
+fn enroll(store: &Store, request: &Request, now: Moment) -> Result<Enrolled, Response> {
+    if request.method() != Method::Post {
+        return Err(Response::error(405, "this path knows other methods").header("Allow", "POST"));
+    }
+    let malformed = |reason: Malformed| Response::error(400, &reason.to_string());
+    let (device, _) = read::object::<Device>(request.content()?).map_err(malformed)?;
+    let Some(key) = credentials::token(request).or(device.key) else {
+        return Err(Response::error(401, "an enrolment key is needed: Authorization: Bearer KEY")
+            .header("WWW-Authenticate", "Bearer realm=\"enrolment\""));
+    };
+    let Some(hardware_id) = device.hardware_id else {
+        return Err(Response::error(400, "hardwareid is missing"));
+    };
+    let enrolment = Enrolment { key: &key, hardware_id: &hardware_id, hostname: device.hostname.as_deref() };
+    store.enroll(&enrolment, now).map_err(|refused| match refused {
+        Refused::Store(_) | Refused::Open(_) => unavailable(UNWRITTEN),
+        Refused::Request(reason) => Response::error(403, &reason),
+    })
+}
+
+#[derive(Default)]
+struct Device<'de> {
+    key: Option<Cow<'de, str>>,
+    hardware_id: Option<Cow<'de, str>>,
+    hostname: Option<Cow<'de, str>>,
+}
+
+impl<'de> Fields<'de> for Device<'de> {
+    fn take<A: MapAccess<'de>>(&mut self, key: &str, value: &mut A) -> Result<(), A::Error> {
+        match key {
+            "key" => self.key = text(value)?,
+            "hardwareid" => self.hardware_id = text(value)?,
+            "hostname" => self.hostname = text(value)?,
+            _ => skip(value)?,
+        }
+        Ok(())
+    }
+}

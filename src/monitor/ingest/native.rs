@@ -1,0 +1,168 @@
+//! Our own daemon's heartbeats (`wire::Heartbeat`): one, or an array of replays.
+//!
+//! Fields that a later version adds are kept in the payload, fields that an earlier one lacks are absent.
+
+use super::Malformed;
+use super::figures::{CELSIUS, NO_UNIT, PERCENT, WATT, age, celsius, interval, load, percent, watts};
+use super::read::{self, Fields, Value, figure, first, nested, skip, text};
+use crate::monitor::beat::{Beat, Kind, Replay, Sample};
+use crate::wire::Reason;
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use std::borrow::Cow;
+use std::fmt;
+
+/// What one request brings.
+#[derive(Debug, PartialEq)]
+pub enum Received<'a> {
+    Beat(Beat<'a>),
+    /// Oldest first, as the daemon sends them; nothing relies on it.
+    Replays(Vec<Replay>),
+}
+
+/// # Errors
+/// Not JSON, neither an object nor an array, or an array with something else in it than replays.
+pub fn parse(body: &[u8]) -> Result<Received<'_>, Malformed> {
+    if body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
+        let replays: Replays = serde_json::from_str(read::utf8(body)?).map_err(Malformed::json)?;
+        return Ok(Received::Replays(replays.0));
+    }
+    let (native, payload) = read::object::<Native>(body)?;
+    if let Some(age) = age(native.replay_age_s) {
+        return Ok(Received::Replays(vec![Replay { age, sample: native.sample }]));
+    }
+    Ok(Received::Beat(native.beat(payload)))
+}
+
+/// The fields of a heartbeat that mean something here; RPI Streamer's have the same names.
+#[derive(Default)]
+pub(super) struct Native<'de> {
+    reason: Option<Cow<'de, str>>,
+    interval_s: Option<f64>,
+    replay_age_s: Option<f64>,
+    hostname: Option<Cow<'de, str>>,
+    sample: Sample,
+}
+
+impl<'de> Native<'de> {
+    pub(super) fn beat(self, payload: &'de str) -> Beat<'de> {
+        let farewell = self.reason.as_deref() == Some(Reason::Shutdown.as_str());
+        Beat {
+            kind: if farewell { Kind::Farewell } else { Kind::Live },
+            interval: interval(self.interval_s),
+            hostname: self.hostname,
+            sample: self.sample,
+            payload,
+        }
+    }
+}
+
+impl<'de> Fields<'de> for Native<'de> {
+    fn take<A: MapAccess<'de>>(&mut self, key: &str, value: &mut A) -> Result<(), A::Error> {
+        match key {
+            "cpu" => self.sample.cpu = percent(figure(value, PERCENT)?),
+            "mem" => self.sample.mem = percent(figure(value, PERCENT)?),
+            "temp" => self.sample.temp = celsius(figure(value, CELSIUS)?),
+            "power" => self.sample.power = watts(figure(value, WATT)?),
+            "load" => self.sample.load = load(first(value)?),
+            "disk" => self.sample.disk = nested::<Disk, A>(value)?.percent,
+            "connection" => self.sample.signal = nested::<Connection, A>(value)?.signal,
+            "reason" => self.reason = text(value)?,
+            "hostname" => self.hostname = text(value)?,
+            "interval_s" => self.interval_s = figure(value, NO_UNIT)?,
+            "replay_age_s" => self.replay_age_s = figure(value, NO_UNIT)?,
+            _ => skip(value)?,
+        }
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct Disk {
+    percent: Option<f32>,
+}
+
+impl<'de> Fields<'de> for Disk {
+    fn take<A: MapAccess<'de>>(&mut self, key: &str, value: &mut A) -> Result<(), A::Error> {
+        match key {
+            "percent" => self.percent = percent(figure(value, PERCENT)?),
+            _ => skip(value)?,
+        }
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct Connection {
+    signal: Option<f32>,
+}
+
+impl<'de> Fields<'de> for Connection {
+    fn take<A: MapAccess<'de>>(&mut self, key: &str, value: &mut A) -> Result<(), A::Error> {
+        match key {
+            "wifi" => {
+                self.signal = match value.next_value::<Value<Wifi>>()? {
+                    Value::Object(wifi) => wifi.signal,
+                    Value::Text(words) => signal_in(&words),
+                    _ => None,
+                }
+            }
+            _ => skip(value)?,
+        }
+        Ok(())
+    }
+}
+
+/// RPI Streamer's words for a WLAN: "Connected (barn) - 80%".
+fn signal_in(words: &str) -> Option<f32> {
+    let (_, signal) = words.strip_suffix('%')?.rsplit_once(" - ")?;
+    percent(signal.parse().ok())
+}
+
+#[derive(Default)]
+struct Wifi {
+    signal: Option<f32>,
+}
+
+impl<'de> Fields<'de> for Wifi {
+    fn take<A: MapAccess<'de>>(&mut self, key: &str, value: &mut A) -> Result<(), A::Error> {
+        match key {
+            "signal_percent" => self.signal = percent(figure(value, PERCENT)?),
+            _ => skip(value)?,
+        }
+        Ok(())
+    }
+}
+
+/// An array of replays. The first element that is none ends the reading: an array is never worth more memory than
+/// what it keeps.
+struct Replays(Vec<Replay>);
+
+impl<'de> Deserialize<'de> for Replays {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_seq(ReplaysVisitor)
+    }
+}
+
+struct ReplaysVisitor;
+
+impl<'de> Visitor<'de> for ReplaysVisitor {
+    type Value = Replays;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of replays")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Replays, A::Error> {
+        let mut replays = Vec::new();
+        while let Some(element) = seq.next_element::<Value<Native>>()? {
+            let Value::Object(native) = element else {
+                return Err(A::Error::custom("an element is not an object"));
+            };
+            // Without an age it would have to count as being alive now, and nobody sends that in an array.
+            let age =
+                age(native.replay_age_s).ok_or_else(|| A::Error::custom("an element has no replay_age_s"))?;
+            replays.push(Replay { age, sample: native.sample });
+        }
+        Ok(Replays(replays))
+    }
+}

@@ -1,0 +1,247 @@
+//! One pass over a heartbeat's JSON: what we know is taken, all the rest is checked and passed over.
+//!
+//! Nothing is copied, no tree is built. A field of the wrong kind is absent, as if it had not been sent: the devices
+//! in the field are of many ages. Refused is what is not JSON at all, and what a strict reader of the stored payload
+//! could not read again: nested deeper than serde_json's 128, a number beyond f64, half a surrogate pair. (serde's
+//! own `IgnoredAny` lets all three pass.)
+
+use super::Malformed;
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+
+/// The fields of the object that `body` is, and `body` as text.
+///
+/// # Errors
+/// Not JSON, or no object.
+pub fn object<'de, F: Fields<'de>>(body: &'de [u8]) -> Result<(F, &'de str), Malformed> {
+    let payload = utf8(body)?;
+    match serde_json::from_str(payload).map_err(Malformed::json)? {
+        Value::Object(fields) => Ok((fields, payload)),
+        _ => Err(Malformed::new("the body must be a JSON object")),
+    }
+}
+
+/// # Errors
+/// It is none.
+pub fn utf8(body: &[u8]) -> Result<&str, Malformed> {
+    std::str::from_utf8(body).map_err(|_| Malformed::new("the body is not UTF-8"))
+}
+
+/// What an object holds for us. A key that stands there twice counts the last time, as in PHP.
+pub trait Fields<'de>: Default {
+    /// Takes the value of `key`: exactly one of [`figure`], [`text`], [`nested`] or [`skip`] must be called.
+    ///
+    /// # Errors
+    /// The value is not JSON.
+    fn take<A: MapAccess<'de>>(&mut self, key: &str, value: &mut A) -> Result<(), A::Error>;
+}
+
+/// A number, or a number with one of `units` behind it in a string.
+///
+/// # Errors
+/// The value is not JSON.
+pub fn figure<'de, A: MapAccess<'de>>(value: &mut A, units: &[&str]) -> Result<Option<f64>, A::Error> {
+    Ok(match value.next_value::<Value<Unknown>>()? {
+        Value::Number(number) => Some(number),
+        Value::Text(text) => with_unit(&text, units),
+        _ => None,
+    })
+}
+
+/// A string that is not empty.
+///
+/// # Errors
+/// The value is not JSON.
+pub fn text<'de, A: MapAccess<'de>>(value: &mut A) -> Result<Option<Cow<'de, str>>, A::Error> {
+    Ok(match value.next_value::<Value<Unknown>>()? {
+        Value::Text(text) if !text.is_empty() => Some(text),
+        _ => None,
+    })
+}
+
+/// The first number of an array.
+///
+/// # Errors
+/// The value is not JSON.
+pub fn first<'de, A: MapAccess<'de>>(value: &mut A) -> Result<Option<f64>, A::Error> {
+    Ok(match value.next_value::<Value<Unknown>>()? {
+        Value::Array(first) => first,
+        _ => None,
+    })
+}
+
+/// An object; empty if the value is something else.
+///
+/// # Errors
+/// The value is not JSON.
+pub fn nested<'de, F: Fields<'de>, A: MapAccess<'de>>(value: &mut A) -> Result<F, A::Error> {
+    Ok(match value.next_value::<Value<F>>()? {
+        Value::Object(fields) => fields,
+        _ => F::default(),
+    })
+}
+
+/// # Errors
+/// The value is not JSON.
+pub fn skip<'de, A: MapAccess<'de>>(value: &mut A) -> Result<(), A::Error> {
+    value.next_value::<Value<Unknown>>().map(drop)
+}
+
+/// Any JSON.
+pub enum Value<'de, F> {
+    Object(F),
+    /// Its first element, where that is a number.
+    Array(Option<f64>),
+    Number(f64),
+    Text(Cow<'de, str>),
+    /// `null`, `true`, `false`.
+    Word,
+}
+
+/// An object of which we want nothing.
+#[derive(Default)]
+pub struct Unknown;
+
+impl<'de> Fields<'de> for Unknown {
+    fn take<A: MapAccess<'de>>(&mut self, _: &str, value: &mut A) -> Result<(), A::Error> {
+        skip(value)
+    }
+}
+
+impl<'de, F: Fields<'de>> Deserialize<'de> for Value<'de, F> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(ValueVisitor(PhantomData))
+    }
+}
+
+struct ValueVisitor<F>(PhantomData<F>);
+
+impl<'de, F: Fields<'de>> Visitor<'de> for ValueVisitor<F> {
+    type Value = Value<'de, F>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut fields = F::default();
+        while let Some(Key(key)) = map.next_key()? {
+            fields.take(&key, &mut map)?;
+        }
+        Ok(Value::Object(fields))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let first = match seq.next_element::<Value<Unknown>>()? {
+            Some(Value::Number(number)) => Some(number),
+            _ => None,
+        };
+        while seq.next_element::<Value<Unknown>>()?.is_some() {}
+        Ok(Value::Array(first))
+    }
+
+    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Value::Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Value::Text(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Self::Value, E> {
+        Ok(Value::Number(number))
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Self::Value, E> {
+        Ok(Value::Number(number as f64))
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Self::Value, E> {
+        Ok(Value::Number(number as f64))
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(Value::Word)
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+        Ok(Value::Word)
+    }
+}
+
+/// A name in an object: borrowed, unless it was written with escapes.
+struct Key<'de>(Cow<'de, str>);
+
+impl<'de> Deserialize<'de> for Key<'de> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_str(KeyVisitor)
+    }
+}
+
+struct KeyVisitor;
+
+impl<'de> Visitor<'de> for KeyVisitor {
+    type Value = Key<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Key(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Key(Cow::Owned(text.to_owned())))
+    }
+}
+
+/// "48.8°C", "2.45 W", "42.1": absent with a unit that is not one of `units` (119 °F is no temperature of ours), and
+/// where there is no number: "--", "NaN".
+fn with_unit(text: &str, units: &[&str]) -> Option<f64> {
+    let text = text.trim();
+    let end = text.find(|c: char| !matches!(c, '0'..='9' | '.' | '-' | '+')).unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let unit = unit.trim_start();
+    if !unit.is_empty() && !units.contains(&unit) {
+        return None;
+    }
+    number.parse().ok().filter(|number: &f64| number.is_finite())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_may_be_a_string_with_the_unit_of_its_field() {
+        for (text, expected) in [
+            ("48.8°C", Some(48.8)),
+            ("48.8 °C", Some(48.8)),
+            (" -3.5°C ", Some(-3.5)),
+            ("48.8", Some(48.8)),
+            ("119.8°F", None),
+            ("--", None),
+            ("NaN", None),
+            ("inf", None),
+            ("", None),
+            ("°C", None),
+            ("1.2.3", None),
+        ] {
+            assert_eq!(with_unit(text, &["°C"]), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_strict_reader_could_not_read_again_is_refused() {
+        let deep = format!("{{\"a\": {}{}}}", "[".repeat(200), "]".repeat(200));
+        for hostile in [deep.as_str(), r#"{"a": 1e999}"#, r#"{"a": "\ud800"}"#, r#"{"a": {"\ud800": 1}}"#] {
+            assert!(serde_json::from_str::<Value<Unknown>>(hostile).is_err(), "{hostile}");
+            assert!(serde_json::from_str::<serde_json::Value>(hostile).is_err(), "{hostile}");
+        }
+        let shallow = format!("{{\"a\": {}{}}}", "[".repeat(100), "]".repeat(100));
+        assert!(serde_json::from_str::<Value<Unknown>>(&shallow).is_ok());
+    }
+}

@@ -1,0 +1,180 @@
+//! A mail: plain text, in a form that every server since RFC 2045 takes as it is.
+
+use super::Smtp;
+use super::channel::Channel;
+use super::send::{Failure, Message};
+use super::smtp::{self, Envelope};
+use crate::monitor::time::Moment;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use std::fmt::Write;
+use std::time::Duration;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
+
+pub fn send(
+    settings: &Smtp,
+    timeout: Duration,
+    channel: &Channel,
+    message: &Message,
+    now: Moment,
+) -> Result<String, Failure> {
+    let from = sender(&settings.from);
+    let mail = compose(from, &channel.target, message, now);
+    smtp::deliver(settings, timeout, &Envelope { from: from.1, to: &channel.target }, &mail)
+}
+
+/// Name and address out of `address` or `Name <address>`.
+fn sender(from: &str) -> (&str, &str) {
+    match from.rsplit_once('<') {
+        Some((name, address)) => (name.trim(), address.trim_end_matches('>').trim()),
+        None => ("heartbeat-monitor", from.trim()),
+    }
+}
+
+/// Head and body with the line ends of the wire. The body is base64: no line is too long, and none begins with a
+/// dot, whatever the text.
+fn compose((name, from): (&str, &str), to: &str, message: &Message, now: Moment) -> String {
+    let subject = encoded_word(&message.title());
+    let id = message_id(from, message);
+    let mut mail = format!(
+        "From: {} <{from}>\r\nTo: <{to}>\r\nSubject: {subject}\r\nMessage-ID: <{id}>\r\n\
+         MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\
+         Auto-Submitted: auto-generated\r\n",
+        phrase(name)
+    );
+    let date = OffsetDateTime::from_unix_timestamp(now.0.div_euclid(1000)).ok();
+    if let Some(date) = date.and_then(|date| date.format(&Rfc2822).ok()) {
+        // Writing to a String cannot fail.
+        let _ = write!(mail, "Date: {date}\r\n");
+    }
+    mail.push_str("\r\n");
+    let body = STANDARD.encode(message.text().replace('\n', "\r\n"));
+    for line in body.as_bytes().chunks(76) {
+        mail.push_str(&String::from_utf8_lossy(line));
+        mail.push_str("\r\n");
+    }
+    mail
+}
+
+/// The same for the same rows, so that a mailbox can tell a mail that was delivered twice; with the moment, because a
+/// new database counts from one again.
+fn message_id(from: &str, message: &Message) -> String {
+    let at = message.notices.first().map_or(0, |notice| notice.at);
+    let domain = from.rsplit_once('@').map_or("localhost", |(_, domain)| domain);
+    format!("{at}.{}.{}@{domain}", message.id(), message.rows.len())
+}
+
+/// A header's text: as it is if it is ASCII, else as RFC 2047 writes it, in words of at most 75 characters.
+pub fn encoded_word(text: &str) -> String {
+    if text.chars().all(|c| c.is_ascii_graphic() || c == ' ') {
+        return text.to_owned();
+    }
+    let mut words: Vec<String> = Vec::new();
+    let mut word = String::new();
+    for c in text.chars().filter(|c| !c.is_control()) {
+        // 45 bytes are 60 characters of base64, and 12 more around them.
+        if word.len() + c.len_utf8() > 45 {
+            words.push(std::mem::take(&mut word));
+        }
+        word.push(c);
+    }
+    words.push(word);
+    let encoded: Vec<String> =
+        words.iter().map(|word| format!("=?UTF-8?B?{}?=", STANDARD.encode(word))).collect();
+    encoded.join(" ")
+}
+
+/// A name before an address.
+fn phrase(name: &str) -> String {
+    match name.chars().all(|c| c.is_ascii_alphanumeric() || " -_".contains(c)) {
+        true => name.to_owned(),
+        false => {
+            let word = STANDARD.encode(name.chars().filter(|c| !c.is_control()).take(30).collect::<String>());
+            format!("=?UTF-8?B?{word}?=")
+        }
+    }
+}
+
+/// An address that can stand in a command of SMTP and in a header as it is.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_address(address: &str) -> Result<(), String> {
+    let plain = |c: char| c.is_ascii_graphic() && !"<>()[]\\,;:\"".contains(c);
+    let (user, domain) = address.rsplit_once('@').unwrap_or_default();
+    let right = !user.is_empty() && !domain.is_empty() && !user.contains('@');
+    match right && address.len() <= 254 && address.chars().all(plain) {
+        true => Ok(()),
+        false => Err(format!("{address:?} is not a mail address such as ops@example.org")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::monitor::notify::notice::Notice;
+    use crate::monitor::notify::plan::News;
+
+    fn message() -> Message {
+        let notice = Notice {
+            news: News::Offline,
+            state: News::Offline,
+            machine: 1,
+            name: "Scheune \u{fc}ber dem Hof".into(),
+            hostname: None,
+            description: None,
+            last_seen: 1_769_005_800_000,
+            at: 1_769_005_935_000,
+        };
+        Message { rows: vec![17], notices: vec![notice] }
+    }
+
+    #[test]
+    fn a_mail_is_ascii_with_short_lines_and_says_what_it_should() {
+        let mail =
+            compose(sender("monitor@example.org"), "ops@example.org", &message(), Moment(1_769_005_935_000));
+        assert!(mail.is_ascii() && mail.lines().all(|line| line.len() < 200));
+        assert_eq!(mail.matches('\n').count(), mail.matches("\r\n").count());
+        let (head, body) = mail.split_once("\r\n\r\n").expect("head and body");
+        assert!(head.contains("\r\nDate: Wed, 21 Jan 2026 14:32:15 +0000"), "{head}");
+        assert!(head.contains("\r\nMessage-ID: <1769005935000.17.1@example.org>"), "{head}");
+        let text = STANDARD.decode(body.replace("\r\n", "")).expect("base64");
+        assert!(String::from_utf8(text).expect("UTF-8").contains("Machine: Scheune \u{fc}ber dem Hof\r\n"));
+    }
+
+    #[test]
+    fn a_repeated_mail_has_the_same_id_and_another_one_another() {
+        let id = |message: &Message| message_id("a@b", message);
+        assert_eq!(id(&message()), id(&message()));
+        assert_ne!(id(&message()), id(&Message { rows: vec![18], ..message() }));
+    }
+
+    #[test]
+    fn a_sender_may_have_a_name() {
+        assert_eq!(sender("monitor@example.org"), ("heartbeat-monitor", "monitor@example.org"));
+        assert_eq!(sender("The barn <a@b>"), ("The barn", "a@b"));
+        assert_eq!(phrase("The barn"), "The barn");
+        assert!(phrase("a\r\nBcc: x <y>").starts_with("=?UTF-8?B?"));
+    }
+
+    #[test]
+    fn a_header_brings_no_header_of_its_own() {
+        let word = encoded_word("barn\r\nBcc: everybody@example.org");
+        assert!(word.starts_with("=?UTF-8?B?") && !word.contains(['\r', '\n']), "{word}");
+        assert_eq!(encoded_word("plain text"), "plain text");
+        let long = encoded_word(&"\u{1F534}".repeat(100));
+        assert!(long.split(' ').all(|word| word.len() <= 75), "{long}");
+    }
+
+    #[test]
+    fn an_address_carries_no_command() {
+        for good in ["ops@example.org", "a.b+c@sub.example.org", "root@localhost"] {
+            assert_eq!(check_address(good), Ok(()));
+        }
+        for bad in ["", "ops", "@example.org", "ops@", "a@b@c", "a b@c", "a@b>\r\nDATA", "<a@b>", "\u{fc}@b"]
+        {
+            check_address(bad).expect_err(bad);
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! What is said of a machine: fixed when it happened, kept in the outbox, and written out for each kind of channel.
+
+use super::plan::{Happening, News, Subject};
+use crate::monitor::time::{Moment, go_duration};
+use serde::{Deserialize, Serialize};
+use std::fmt::Write;
+use std::time::Duration;
+
+/// As in `outbox.content`, as JSON. A delivery that is repeated says the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    pub news: News,
+    /// `offline`, `online` or `stopped`: what the machine was then.
+    pub state: News,
+    pub machine: i64,
+    pub name: String,
+    pub hostname: Option<String>,
+    pub description: Option<String>,
+    /// The heartbeat before it; of a recovery, the one before the outage. Milliseconds since 1970.
+    pub last_seen: i64,
+    /// When it happened.
+    pub at: i64,
+}
+
+/// Longer names are cut: a message is read on a telephone.
+const LONGEST_NAME: usize = 100;
+
+/// Machines named in one message of many; Telegram's limit of 4096 characters is far.
+const MOST_NAMED: usize = 20;
+
+impl Notice {
+    pub fn new(machine: &Subject, what: &Happening) -> Notice {
+        Notice {
+            news: what.news,
+            state: what.state,
+            machine: machine.id,
+            name: machine.name.clone(),
+            hostname: machine.hostname.clone(),
+            description: machine.description.clone(),
+            last_seen: what.last_seen.0,
+            at: what.now.0,
+        }
+    }
+
+    /// For `channel test`.
+    pub fn test(now: Moment) -> Notice {
+        Notice {
+            news: News::Test,
+            state: News::Online,
+            machine: 0,
+            name: "heartbeat-monitor".into(),
+            hostname: None,
+            description: None,
+            last_seen: now.0,
+            at: now.0,
+        }
+    }
+
+    /// What whoever has read this thinks that the machine is; `None`: that it comes and goes.
+    pub fn believed(&self) -> Option<News> {
+        (self.news != News::Flapping).then_some(self.state)
+    }
+
+    /// One line.
+    pub fn title(&self) -> String {
+        format!("{} {} {}", self.sign(), shown(&self.name), self.verb())
+    }
+
+    /// Plain text: nothing in it is markup to anybody.
+    pub fn text(&self) -> String {
+        if self.news == News::Test {
+            return format!("{} This is a test of heartbeat-monitor: messages arrive here.", self.sign());
+        }
+        let mut text = format!("{} Machine {}\n", self.sign(), self.verb());
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "Machine: {}", shown(&self.name));
+        if let Some(hostname) = &self.hostname {
+            let _ = writeln!(text, "Hostname: {}", shown(hostname));
+        }
+        let _ = write!(text, "{}: {}", self.label(), clock(self.last_seen));
+        let ago = self.silence();
+        let _ = match self.news {
+            News::Online => write!(text, "\nAway for: {ago}"),
+            News::Offline | News::Stopped | News::Test => write!(text, " ({ago} ago)"),
+            News::Flapping => {
+                write!(text, "\nNothing more is said until it has held one state for 15 minutes.")
+            }
+            News::Steady => {
+                write!(text, "\nIt had been coming and going, and has held this state for 15 minutes.")
+            }
+        };
+        text
+    }
+
+    /// From the last heartbeat to the event, to the second.
+    fn silence(&self) -> String {
+        go_duration(Duration::from_secs(Moment(self.at).since(Moment(self.last_seen)).as_secs()))
+    }
+
+    fn label(&self) -> &'static str {
+        match self.news {
+            News::Online => "Last seen before",
+            _ => "Last seen",
+        }
+    }
+
+    fn sign(&self) -> char {
+        sign(self.news, self.state)
+    }
+
+    fn verb(&self) -> &'static str {
+        verb(self.news, self.state)
+    }
+}
+
+/// One message of many machines that all did the same.
+pub fn title_of_many(notices: &[Notice]) -> String {
+    notices.first().map_or_else(String::new, |first| {
+        format!("{} {} machines {}", first.sign(), notices.len(), first.verb())
+    })
+}
+
+/// The first names, and how many more.
+pub fn text_of_many(notices: &[Notice]) -> String {
+    let mut text = title_of_many(notices);
+    text.push('\n');
+    let names: Vec<String> = notices.iter().take(MOST_NAMED).map(|notice| shown(&notice.name)).collect();
+    text.push_str(&names.join(", "));
+    if notices.len() > MOST_NAMED {
+        let _ = write!(text, " and {} more", notices.len() - MOST_NAMED);
+    }
+    let seen = |notice: &Notice| notice.last_seen;
+    if let (Some(first), Some(last)) = (notices.iter().map(seen).min(), notices.iter().map(seen).max()) {
+        let _ = match first == last {
+            true => write!(text, "\nLast seen: {}", clock(first)),
+            false => write!(text, "\nLast seen: {} to {}", clock(first), clock(last)),
+        };
+    }
+    text
+}
+
+/// The red and the green circle are what the users of the original system look for.
+fn sign(news: News, state: News) -> char {
+    match (news, state) {
+        (News::Flapping, _) => '\u{1F7E0}',
+        (News::Test, _) => '\u{26AA}',
+        (_, News::Online) => '\u{1F7E2}',
+        (_, News::Stopped) => '\u{26AA}',
+        _ => '\u{1F534}',
+    }
+}
+
+fn verb(news: News, state: News) -> &'static str {
+    match (news, state) {
+        (News::Flapping, _) => "keeps going offline and coming back",
+        (News::Test, _) => "sends a test",
+        (News::Steady, News::Online) => "is steady again: online",
+        (News::Steady, News::Stopped) => "is steady again: stopped",
+        (News::Steady, _) => "is steady again: offline",
+        (_, News::Online) => "back online",
+        (_, News::Stopped) => "stopped on purpose",
+        _ => "offline",
+    }
+}
+
+/// Without line breaks and other control characters, and not too long.
+fn shown(name: &str) -> String {
+    let clean = name.chars().map(|c| if c.is_control() { ' ' } else { c });
+    clean.take(LONGEST_NAME).collect()
+}
+
+/// `2026-01-21 14:30:00 UTC`.
+fn clock(at: i64) -> String {
+    let written = Moment(at).rfc3339().unwrap_or_else(|| "unknown".into());
+    written.replace('T', " ").replace('Z', " UTC")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn notice(news: News, state: News) -> Notice {
+        let machine = Subject {
+            id: 1,
+            name: "production-server".into(),
+            hostname: Some("web-1".into()),
+            ..Subject::default()
+        };
+        let what = Happening {
+            news,
+            state,
+            now: Moment(1_769_005_800_000),
+            last_seen: Moment(1_769_005_800_000 - 135_400),
+        };
+        Notice::new(&machine, &what)
+    }
+
+    #[test]
+    fn an_outage_and_its_end_read_as_the_original_systems_did() {
+        assert_eq!(
+            notice(News::Offline, News::Offline).text(),
+            "\u{1F534} Machine offline\nMachine: production-server\nHostname: web-1\n\
+             Last seen: 2026-01-21 14:27:44 UTC (2m15s ago)"
+        );
+        assert_eq!(
+            notice(News::Online, News::Online).text(),
+            "\u{1F7E2} Machine back online\nMachine: production-server\nHostname: web-1\n\
+             Last seen before: 2026-01-21 14:27:44 UTC\nAway for: 2m15s"
+        );
+    }
+
+    #[test]
+    fn many_machines_make_one_short_message() {
+        let many: Vec<Notice> = (0..500)
+            .map(|n| Notice { name: format!("camera-{n}"), ..notice(News::Offline, News::Offline) })
+            .collect();
+        let text = text_of_many(&many);
+        assert!(text.starts_with("\u{1F534} 500 machines offline\ncamera-0, camera-1, "), "{text}");
+        assert!(text.contains("camera-19 and 480 more\nLast seen: 2026-01-21 14:27:44 UTC"), "{text}");
+        assert!(text.len() < 1000);
+    }
+
+    #[test]
+    fn a_name_brings_no_lines_of_its_own_and_no_endless_text() {
+        let name = format!("a\nLast seen: never\u{7}{}", "x".repeat(5000));
+        let text = Notice { name, ..notice(News::Offline, News::Offline) }.text();
+        assert_eq!(text.lines().count(), 4, "{text}");
+        assert!(text.len() < 400);
+    }
+
+    #[test]
+    fn a_notice_comes_out_of_the_outbox_as_it_went_in() {
+        let notice = notice(News::Steady, News::Offline);
+        let stored = serde_json::to_string(&notice).expect("JSON");
+        assert_eq!(serde_json::from_str::<Notice>(&stored).expect("a notice"), notice);
+    }
+}

@@ -1,0 +1,36 @@
+//! ntfy: the text is the body, everything else stands in headers.
+
+use super::channel::{Channel, secret_in};
+use super::http::Http;
+use super::mail::encoded_word;
+use super::plan::News;
+use super::send::{Failure, Message};
+
+pub fn send(http: &Http, channel: &Channel, message: &Message) -> Result<String, Failure> {
+    let Some(notice) = message.notices.first() else {
+        return Err(Failure::Never { why: "there is nothing to say".into() });
+    };
+    // The circle is a tag here, which ntfy puts before the title.
+    let title = message.title();
+    let (priority, tag) = match (notice.news, notice.state) {
+        (News::Flapping, _) => ("high", "orange_circle"),
+        (News::Test, _) => ("default", "white_circle"),
+        (_, News::Online) => ("default", "green_circle"),
+        (_, News::Stopped) => ("low", "white_circle"),
+        _ => ("high", "red_circle"),
+    };
+    let mut headers = vec![
+        ("Title", encoded_word(title.get(title.find(' ').map_or(0, |space| space + 1)..).unwrap_or(&title))),
+        ("Priority", priority.to_owned()),
+        ("Tags", tag.to_owned()),
+    ];
+    if let Some(file) = &channel.secret_file {
+        let token = secret_in(file).map_err(Failure::later)?;
+        headers.push(("Authorization", format!("Bearer {token}")));
+    }
+    let answer = http.post(&channel.target, &headers, message.text().as_bytes())?;
+    match answer.is_success() {
+        true => Ok(format!("{}: accepted by ntfy", answer.status)),
+        false => Err(answer.failure()),
+    }
+}

@@ -1,0 +1,138 @@
+//! The original system's webhook, and what it lacked against repetition and replay.
+//!
+//! - `X-Webhook-Signature: sha256=<hex HMAC-SHA256 of the body>`: the original's. It says that the body is ours, and
+//!   nothing of when it was sent: whoever records it can send it again for ever.
+//! - `X-Webhook-Id`: the outbox row. A delivery that is repeated, because its answer was lost, has the same. That of
+//!   `channel test` is negative, and its event is `machine.test`.
+//! - `X-Webhook-Timestamp` (Unix seconds of this attempt) and `X-Webhook-Signature-V2: sha256=<hex HMAC-SHA256 of
+//!   "id.timestamp.body">`: a receiver refuses what is older than five minutes, and ids that it knows.
+
+use super::channel::Channel;
+use super::http::Http;
+use super::notice::Notice;
+use super::plan::News;
+use super::send::{Failure, Message};
+use crate::monitor::time::Moment;
+use hmac::{Hmac, KeyInit, Mac};
+use serde::Serialize;
+use sha2::Sha256;
+use std::fmt::Write;
+
+/// The payload, field by field as the original sends it.
+#[derive(Debug, Serialize)]
+struct Payload<'a> {
+    event: String,
+    machine: Machine<'a>,
+}
+
+#[derive(Debug, Serialize)]
+struct Machine<'a> {
+    id: i64,
+    name: &'a str,
+    hostname: Option<&'a str>,
+    description: Option<&'a str>,
+    status: &'static str,
+    last_seen: Option<String>,
+}
+
+pub fn send(http: &Http, channel: &Channel, message: &Message, now: Moment) -> Result<String, Failure> {
+    let Some(notice) = message.notices.first() else {
+        return Err(Failure::Never { why: "there is nothing to say".into() });
+    };
+    let body = payload(notice).map_err(|why| Failure::Never { why })?;
+    let (id, timestamp) = (message.id().to_string(), now.0.div_euclid(1000).to_string());
+    let mut headers = vec![
+        ("Content-Type", "application/json".to_owned()),
+        ("X-Webhook-Id", id.clone()),
+        ("X-Webhook-Timestamp", timestamp.clone()),
+    ];
+    if let Some(secret) = &channel.secret {
+        let dated = [id.as_bytes(), b".", timestamp.as_bytes(), b".", &body];
+        headers.push(("X-Webhook-Signature", signature(secret, &[&body])));
+        headers.push(("X-Webhook-Signature-V2", signature(secret, &dated)));
+    }
+    let answer = http.post(&channel.target, &headers, &body)?;
+    match answer.is_success() {
+        true => Ok(answer.status.to_string()),
+        false => Err(answer.failure()),
+    }
+}
+
+fn payload(notice: &Notice) -> Result<Vec<u8>, String> {
+    // Who knows the original's two events alone ends with the right state after a time of flapping, too.
+    let event = match notice.news {
+        News::Steady => notice.state.name(),
+        news => news.name(),
+    };
+    let machine = Machine {
+        id: notice.machine,
+        name: &notice.name,
+        hostname: notice.hostname.as_deref(),
+        description: notice.description.as_deref(),
+        status: notice.state.name(),
+        last_seen: Moment(notice.last_seen).rfc3339(),
+    };
+    serde_json::to_vec(&Payload { event: format!("machine.{event}"), machine })
+        .map_err(|error| error.to_string())
+}
+
+/// `sha256=` and the HMAC-SHA256 of `parts`, one after the other, in hex.
+fn signature(secret: &str, parts: &[&[u8]]) -> String {
+    // HMAC takes keys of any length; the error is for other MACs.
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.as_bytes()) else { return String::new() };
+    parts.iter().for_each(|part| mac.update(part));
+    let mut text = String::from("sha256=");
+    for byte in mac.finalize().into_bytes() {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 4231, test case 2.
+    #[test]
+    fn the_signature_is_hmac_sha256() {
+        assert_eq!(
+            signature("Jefe", &[b"what do ya want ", b"for nothing?"]),
+            "sha256=5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
+        );
+    }
+
+    fn notice(news: News, state: News) -> Notice {
+        Notice {
+            news,
+            state,
+            machine: 7,
+            name: "production-server".into(),
+            hostname: None,
+            description: Some("in the \"barn\"".into()),
+            last_seen: 1_769_005_800_000,
+            at: 1_769_005_935_000,
+        }
+    }
+
+    #[test]
+    fn the_payload_is_the_original_systems() {
+        let body = payload(&notice(News::Offline, News::Offline)).expect("JSON");
+        assert_eq!(
+            String::from_utf8(body).expect("text"),
+            r#"{"event":"machine.offline","machine":{"id":7,"name":"production-server","hostname":null,"description":"in the \"barn\"","status":"offline","last_seen":"2026-01-21T14:30:00Z"}}"#
+        );
+    }
+
+    #[test]
+    fn a_program_that_knows_two_events_learns_the_state_after_flapping() {
+        let event = |news, state| {
+            let body = payload(&notice(news, state)).expect("JSON");
+            let value: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+            value["event"].as_str().map(str::to_owned)
+        };
+        assert_eq!(event(News::Flapping, News::Offline).as_deref(), Some("machine.flapping"));
+        assert_eq!(event(News::Steady, News::Offline).as_deref(), Some("machine.offline"));
+        assert_eq!(event(News::Steady, News::Online).as_deref(), Some("machine.online"));
+    }
+}

@@ -1,0 +1,410 @@
+//! The one thread that writes what beats change, and the one owner of every machine's status.
+//!
+//! ```text
+//! orders  (back, farewell, replays, reload) ─┐
+//! flush   (each second)                      ├─► recorder ─► store
+//! sweep   (each check interval) ─────────────┘
+//! ```
+//!
+//! Each second it writes when machines were last seen, in one transaction, and a share of the payloads and minutes.
+//! What waits in the channel is taken together: a fleet that comes back, or its replays, are one commit. It ends when
+//! all who may give orders have gone, and leaves nothing in memory then.
+
+use super::detect::{Settings, Sweeper};
+use super::fleet::{Belief, Fleet};
+use super::pulse::Pulse;
+use super::registry::Registry;
+use super::store::{MachineId, Past, Status, Store, StoreError};
+use super::time::{Moment, go_duration};
+use crate::latest::Latest;
+use crate::systemd::Watchdog;
+use crate::ticker::Ticker;
+use crossbeam_channel::{Receiver, select};
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How often beats reach the database.
+pub const FLUSH: Duration = Duration::from_secs(1);
+
+/// Payloads and minutes of so many machines are written each second: two pages of 4 KiB each, and again when the
+/// journal is folded in, are what 0.5 MB/s of disk leave beside `last_seen`.
+const SAVED_AT_ONCE: u64 = 12;
+/// Bounds of how long a machine's payload and minutes stay in memory alone.
+const SAVE_PERIOD: std::ops::RangeInclusive<u64> = 60..=900;
+
+/// Machines in one transaction while stopping.
+const BATCH: usize = 1000;
+
+/// The history's rows are looked through in so many turns, one each minute.
+const AGEING_TURNS: i64 = 360;
+
+/// All that can reach the recorder.
+pub enum Order {
+    /// A machine that was away has been heard of.
+    Back { machine: MachineId, seen: Moment },
+    /// A machine says that it is being stopped.
+    Farewell { machine: MachineId, seen: Moment },
+    /// What a machine says of the past; `stored` is told when that is durable, or cannot be.
+    Replays { past: Vec<Past>, stored: Done },
+    /// This process has changed machines or tokens; `loaded` is told when every thread knows.
+    Registry { loaded: Done },
+    /// Another configuration.
+    Settings(Settings),
+}
+
+/// Told once whether it is stored. Called on the recorder's thread: it must not wait for anything.
+pub type Done = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+impl fmt::Debug for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Order::Back { machine, seen } => write!(f, "Back({machine:?}, {seen:?})"),
+            Order::Farewell { machine, seen } => write!(f, "Farewell({machine:?}, {seen:?})"),
+            Order::Replays { past, .. } => write!(f, "Replays({})", past.len()),
+            Order::Registry { .. } => f.write_str("Registry"),
+            Order::Settings(settings) => write!(f, "{settings:?}"),
+        }
+    }
+}
+
+/// What wakes the recorder.
+#[derive(Debug)]
+pub struct Inbox {
+    pub orders: Receiver<Order>,
+    /// Each [`FLUSH`].
+    pub flush: Ticker,
+    /// Each check interval.
+    pub sweep: Ticker,
+}
+
+/// What the recorder shares with the threads that answer.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    pub store: Arc<Store>,
+    pub registry: Arc<Latest<Registry>>,
+    pub fleet: Arc<Fleet>,
+    pub pulse: Arc<Pulse>,
+}
+
+#[derive(Debug)]
+pub struct Recorder {
+    shared: Shared,
+    sweeper: Sweeper,
+    watchdog: Watchdog,
+    /// A new one, until the ticker has it.
+    check_interval: Option<Duration>,
+    /// A loss was larger than one transaction: swept again after the next flush.
+    sweep_goes_on: bool,
+    /// Flushes so far: whose turn it is to be saved.
+    turn: u64,
+    /// The minute in which history was aged last.
+    aged: i64,
+    trouble: Option<Trouble>,
+}
+
+/// What the database does not take.
+#[derive(Debug)]
+struct Trouble {
+    since: Instant,
+    error: StoreError,
+    /// Something has failed since the last second was over.
+    lately: bool,
+}
+
+impl Recorder {
+    pub fn new(shared: Shared, sweeper: Sweeper, watchdog: Watchdog) -> Recorder {
+        Recorder {
+            shared,
+            sweeper,
+            watchdog,
+            check_interval: None,
+            sweep_goes_on: false,
+            turn: 0,
+            aged: 0,
+            trouble: None,
+        }
+    }
+
+    /// Takes over from the database who may send, and who is online; before the first beat, so that a restart is no
+    /// recovery of all.
+    ///
+    /// # Errors
+    /// The database could not be read.
+    pub fn learn(&self) -> Result<(), StoreError> {
+        let Shared { store, registry, fleet, .. } = &self.shared;
+        registry.put(Registry::load(store)?);
+        let mut known = HashSet::new();
+        for state in store.states()? {
+            let belief = if state.status == Status::Online { Belief::Online } else { Belief::Away };
+            fleet.learn(state.machine, belief, state.last_seen);
+            known.insert(state.machine);
+        }
+        fleet.retain(|machine| known.contains(&machine));
+        Ok(())
+    }
+
+    /// Runs until all senders of orders are gone, then writes all that is left.
+    pub fn run(mut self, mut inbox: Inbox) {
+        loop {
+            self.watchdog.pass(Instant::now(), || status(&self.shared.fleet, self.trouble.as_ref()));
+            select! {
+                recv(inbox.orders) -> order => match order {
+                    Ok(order) => {
+                        let waiting = inbox.orders.try_iter().take(inbox.orders.len());
+                        self.obey(std::iter::once(order).chain(waiting), Moment::now());
+                        if let Some(interval) = self.check_interval.take() {
+                            inbox.sweep = Ticker::every(interval, Instant::now() + interval);
+                        }
+                    }
+                    Err(_) => break,
+                },
+                recv(inbox.flush.due()) -> tick => {
+                    let tick = tick.unwrap_or_else(|_| Instant::now());
+                    inbox.flush.advance(Instant::now());
+                    self.beat(Moment::now(), tick);
+                }
+                recv(inbox.sweep.due()) -> tick => {
+                    let tick = tick.unwrap_or_else(|_| Instant::now());
+                    inbox.sweep.advance(Instant::now());
+                    self.sweep(Moment::now(), tick);
+                }
+            }
+        }
+        self.stop(Moment::now(), Instant::now());
+    }
+
+    /// Obeys in the order of arrival; what is alike is one transaction.
+    pub fn obey(&mut self, orders: impl Iterator<Item = Order>, now: Moment) {
+        let mut gathered = Gathered::default();
+        let mut changed = Vec::new();
+        for order in orders {
+            if !gathered.takes(&order) {
+                self.carry_out(std::mem::take(&mut gathered), now);
+            }
+            match order {
+                Order::Back { machine, seen } => gathered.back.push((machine, seen)),
+                Order::Farewell { machine, seen } => gathered.farewells.push((machine, seen)),
+                Order::Replays { mut past, stored } => {
+                    gathered.past.append(&mut past);
+                    gathered.stored.push(stored);
+                }
+                Order::Registry { loaded } => changed.push(loaded),
+                Order::Settings(settings) => {
+                    self.sweeper.reload(settings);
+                    self.check_interval = Some(settings.check_interval);
+                }
+            }
+        }
+        self.carry_out(gathered, now);
+        if !changed.is_empty() {
+            let result = self.learn();
+            for loaded in changed {
+                loaded(result.clone());
+            }
+            self.look_at(result, Instant::now());
+        }
+    }
+
+    fn carry_out(&mut self, gathered: Gathered, now: Moment) {
+        let Gathered { back, farewells, mut past, stored } = gathered;
+        if !back.is_empty() {
+            self.bring_back(&back, now);
+        }
+        if !farewells.is_empty() {
+            let farewells = self.newest(&farewells);
+            let result = self.sweeper.farewell(&self.shared.store, &farewells, now);
+            self.look_at(result, Instant::now());
+        }
+        if !stored.is_empty() {
+            let result = self.shared.store.save_replays(&mut past, now);
+            for stored in stored {
+                stored(result.clone());
+            }
+            self.look_at(result, Instant::now());
+        }
+    }
+
+    /// Those that are not online afterwards are away still: their next beat asks again.
+    fn bring_back(&mut self, beats: &[(MachineId, Moment)], now: Moment) {
+        for (machine, _) in beats {
+            self.shared.fleet.believe(*machine, Belief::Away);
+        }
+        let beats = self.newest(beats);
+        let online = self.sweeper.back(&self.shared.store, &beats, now);
+        for machine in self.look_at(online, Instant::now()).into_iter().flatten() {
+            self.shared.fleet.believe(machine, Belief::Online);
+        }
+    }
+
+    /// A flush may have written a later beat than the one that the order was about; time must not go back.
+    fn newest(&self, beats: &[(MachineId, Moment)]) -> Vec<(MachineId, Moment)> {
+        let newest = |(machine, seen): &(MachineId, Moment)| {
+            (*machine, self.shared.fleet.seen(*machine).unwrap_or(*seen))
+        };
+        beats.iter().map(newest).collect()
+    }
+
+    /// What is done each second.
+    pub fn beat(&mut self, now: Moment, tick: Instant) {
+        let changed = self.shared.store.changed_outside();
+        if self.look_at(changed, tick) == Some(true) {
+            let learned = self.learn();
+            self.look_at(learned, tick);
+            // A channel may have been added or switched on.
+            self.sweeper.wake_couriers();
+        }
+        if self.flush(now, tick) {
+            self.save(now, tick);
+            self.age(now, tick);
+        }
+        if self.sweep_goes_on {
+            self.sweep(now, tick);
+        }
+        self.end_trouble(tick);
+    }
+
+    /// Writes who was seen when. False if that failed; it is tried again.
+    fn flush(&mut self, now: Moment, tick: Instant) -> bool {
+        let Shared { store, fleet, pulse, .. } = &self.shared;
+        let beats = fleet.take_changed();
+        let written = store.save_seen(&beats);
+        if written.is_err() {
+            fleet.not_written(&beats);
+        } else {
+            if !pulse.is_fresh(tick) {
+                // Heartbeats were refused meanwhile: silence in that time says nothing.
+                self.sweeper.ingest_was_down(now);
+            }
+            pulse.flushed(tick);
+        }
+        self.look_at(written, tick).is_some()
+    }
+
+    /// Writes payloads and minutes of those whose turn it is.
+    fn save(&mut self, now: Moment, tick: Instant) {
+        let Shared { store, fleet, .. } = &self.shared;
+        let period = (fleet.len() as u64 / SAVED_AT_ONCE).clamp(*SAVE_PERIOD.start(), *SAVE_PERIOD.end());
+        self.turn = (self.turn + 1) % period;
+        let turn = self.turn;
+        let unsaved = fleet.take_unsaved(now, |machine| machine.0.unsigned_abs() % period == turn);
+        let saved = store.save_latest(&unsaved);
+        if saved.is_err() {
+            fleet.not_saved(unsaved);
+        }
+        self.look_at(saved, tick);
+    }
+
+    /// Hands old history down, for one turn of machines each minute.
+    fn age(&mut self, now: Moment, tick: Instant) {
+        let minute = now.0.div_euclid(60_000);
+        if std::mem::replace(&mut self.aged, minute) != minute {
+            let aged = self.shared.store.age_history(minute.rem_euclid(AGEING_TURNS), AGEING_TURNS, now);
+            self.look_at(aged, tick);
+        }
+    }
+
+    /// Looks who is late, after all beats are written. Not at all if they cannot be: nobody would be found alive.
+    pub fn sweep(&mut self, now: Moment, tick: Instant) {
+        if !self.flush(now, tick) {
+            return;
+        }
+        let swept = self.sweeper.sweep(&self.shared.store, now, tick);
+        self.sweep_goes_on = false;
+        if let Some(swept) = self.look_at(swept, tick) {
+            self.sweep_goes_on = swept.goes_on;
+            self.call_offline(&swept.offline, now);
+        }
+    }
+
+    /// Who has beaten while the sweep looked is back at once.
+    fn call_offline(&mut self, machines: &[MachineId], now: Moment) {
+        let mut back = Vec::new();
+        for machine in machines {
+            back.extend(self.shared.fleet.believe(*machine, Belief::Away).map(|seen| (*machine, seen)));
+        }
+        if !back.is_empty() {
+            self.bring_back(&back, now);
+        }
+    }
+
+    /// Writes all there is.
+    fn stop(&mut self, now: Moment, tick: Instant) {
+        self.flush(now, tick);
+        // The minute that is not over, too.
+        let unsaved = self.shared.fleet.take_unsaved(now.plus(Duration::from_secs(60)), |_| true);
+        for batch in unsaved.chunks(BATCH) {
+            let saved = self.shared.store.save_latest(batch);
+            if self.look_at(saved, tick).is_none() {
+                break;
+            }
+        }
+        if let Some(trouble) = &self.trouble {
+            log::error!("stopped, and not everything is written: {}", trouble.error);
+        }
+    }
+
+    /// What came of `result`; the first of a row of failures is said.
+    fn look_at<T>(&mut self, result: Result<T, StoreError>, tick: Instant) -> Option<T> {
+        let error = match result {
+            Ok(value) => return Some(value),
+            Err(error) => error,
+        };
+        match &mut self.trouble {
+            Some(trouble) => {
+                if trouble.error != error {
+                    log::error!("{error}");
+                }
+                (trouble.error, trouble.lately) = (error, true);
+            }
+            None => {
+                log::error!("{error} (what cannot be written now is kept in memory and tried again)");
+                self.trouble = Some(Trouble { since: tick, error, lately: true });
+            }
+        }
+        None
+    }
+
+    /// A second without a failure is the end of it.
+    fn end_trouble(&mut self, tick: Instant) {
+        let Some(trouble) = &mut self.trouble else { return };
+        if std::mem::replace(&mut trouble.lately, false) {
+            return;
+        }
+        let length = tick.saturating_duration_since(trouble.since);
+        log::info!("the database works again after {}", go_duration(length));
+        self.trouble = None;
+    }
+}
+
+/// For systemd's status line.
+fn status(fleet: &Fleet, trouble: Option<&Trouble>) -> String {
+    let (online, all) = fleet.online();
+    let machines = format!("{online} of {all} machines online");
+    trouble.map_or(machines.clone(), |trouble| format!("{machines}; {}", trouble.error))
+}
+
+/// Orders that are carried out together.
+#[derive(Default)]
+struct Gathered {
+    back: Vec<(MachineId, Moment)>,
+    farewells: Vec<(MachineId, Moment)>,
+    past: Vec<Past>,
+    stored: Vec<Done>,
+}
+
+impl Gathered {
+    /// Whether `order` may join without changing what comes of it: who comes back after a farewell is not stopped.
+    fn takes(&self, order: &Order) -> bool {
+        match order {
+            Order::Back { .. } => self.farewells.is_empty(),
+            Order::Farewell { .. } => self.back.is_empty(),
+            Order::Replays { .. } => true,
+            Order::Registry { .. } | Order::Settings(_) => self.back.is_empty() && self.farewells.is_empty(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

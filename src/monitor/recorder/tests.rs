@@ -1,0 +1,383 @@
+//! The recorder with a clock that the test turns, and its loop with tickers that the test drives.
+
+use super::*;
+use crate::monitor::beat::{Beat, Kind, Sample};
+use crate::monitor::fleet::News;
+use crate::monitor::history::RESOLUTIONS;
+use crate::monitor::history::packed::Packed;
+use crate::monitor::machine::Description;
+use crate::monitor::notify::Poke;
+use crate::monitor::store::Scratch;
+use crossbeam_channel::{Sender, bounded};
+use std::thread;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const SETTINGS: Settings =
+    Settings { check_interval: Duration::from_secs(30), threshold: Duration::from_secs(120) };
+
+struct Rig {
+    store: Scratch,
+    shared: Shared,
+    recorder: Recorder,
+    now: Moment,
+    tick: Instant,
+}
+
+impl Rig {
+    fn new(machines: i64) -> Rig {
+        let (store, now, tick) = (Store::scratch(), Moment(1_769_000_000_000), Instant::now());
+        for number in 0..machines {
+            let description = Description { name: format!("m{number}"), ..Description::default() };
+            store.add_machine(&description, now).expect("a machine");
+        }
+        let shared = Shared {
+            store: store.clone(),
+            registry: Arc::default(),
+            fleet: Arc::default(),
+            pulse: Arc::new(Pulse::new(tick)),
+        };
+        let sweeper = Sweeper::new(SETTINGS, now, tick, Poke::nobody());
+        let recorder = Recorder::new(shared.clone(), sweeper, Watchdog::from_environment(tick));
+        recorder.learn().expect("states");
+        Rig { store, shared, recorder, now, tick }
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now = self.now.plus(time);
+        self.tick += time;
+    }
+
+    /// A live beat, and the recorder told of what it must know.
+    fn beats(&mut self, machine: i64) {
+        self.says(machine, Kind::Live);
+    }
+
+    fn says(&mut self, machine: i64, kind: Kind) {
+        let (machine, seen) = (MachineId(machine), self.now);
+        let order = match self.shared.fleet.beat(machine, &beat(kind), seen) {
+            News::Nothing => return,
+            News::Back => Order::Back { machine, seen },
+            News::Farewell => Order::Farewell { machine, seen },
+        };
+        self.recorder.obey(std::iter::once(order), self.now);
+    }
+
+    fn second(&mut self) {
+        self.recorder.beat(self.now, self.tick);
+    }
+
+    fn sweep(&mut self) {
+        self.recorder.sweep(self.now, self.tick);
+    }
+
+    fn status(&self, machine: i64) -> Status {
+        self.machine(machine).status
+    }
+
+    fn last_seen(&self, machine: i64) -> Option<Moment> {
+        self.machine(machine).last_seen
+    }
+
+    fn machine(&self, machine: i64) -> crate::monitor::machine::Machine {
+        self.store.machine(MachineId(machine), self.now).expect("read").expect("a machine")
+    }
+
+    /// Obeys the order of these replays, and returns what was said of it.
+    fn replays(&mut self, machine: i64, ages: &[Duration]) -> Result<(), StoreError> {
+        let (stored, told) = told();
+        let order = Order::Replays { past: past(machine, ages, self.now), stored };
+        self.recorder.obey(std::iter::once(order), self.now);
+        told.try_recv().expect("told at once")
+    }
+
+    /// What is stored, with the resolution's seconds.
+    fn history(&self, machine: i64) -> Vec<(Moment, i64, Option<f32>)> {
+        let mut found = Vec::new();
+        for resolution in RESOLUTIONS {
+            let take = |bucket, packed: Packed| {
+                found.push((resolution.begin(bucket), resolution.seconds, packed.sample().cpu));
+            };
+            let (machine, from, to) = (MachineId(machine), Moment(0), self.now.plus(MINUTE));
+            self.store.history(machine, resolution, from, to, take).expect("history");
+        }
+        found
+    }
+
+    /// Time passes while `machine` beats.
+    fn goes_on(&mut self, time: Duration, machine: i64) {
+        let end = self.now.plus(time);
+        while self.now < end {
+            self.pass((SECOND * 10).min(end.since(self.now)));
+            self.beats(machine);
+            self.second();
+            self.sweep();
+        }
+    }
+}
+
+fn beat(kind: Kind) -> Beat<'static> {
+    let sample = Sample { cpu: Some(12.5), ..Sample::default() };
+    Beat { kind, interval: None, hostname: Some("barn".into()), sample, payload: "{\"cpu\": 12.5}" }
+}
+
+fn past(machine: i64, ages: &[Duration], now: Moment) -> Vec<Past> {
+    let figures = Packed::from(Sample { cpu: Some(50.0), ..Sample::default() });
+    ages.iter().map(|age| Past { machine: MachineId(machine), at: now.minus(*age), figures }).collect()
+}
+
+fn told() -> (Done, Receiver<Result<(), StoreError>>) {
+    let (sender, receiver) = bounded(1);
+    (Box::new(move |result| sender.send(result).expect("the test listens")), receiver)
+}
+
+#[test]
+fn a_beat_is_in_the_database_a_second_later_and_a_recovery_at_once() {
+    let mut rig = Rig::new(1);
+    rig.beats(1);
+    assert_eq!(rig.status(1), Status::Online, "the first beat of all is a recovery, too");
+    rig.pass(SECOND * 5);
+    rig.beats(1);
+    assert_ne!(rig.last_seen(1), Some(rig.now));
+    rig.second();
+    assert_eq!(rig.last_seen(1), Some(rig.now));
+}
+
+#[test]
+fn silence_is_an_outage_and_the_next_beat_ends_it() {
+    let mut rig = Rig::new(2);
+    rig.beats(1);
+    rig.goes_on(SECOND * 121, 2);
+    assert_eq!((rig.status(1), rig.status(2)), (Status::Offline, Status::Online));
+    rig.pass(SECOND);
+    rig.beats(1);
+    assert_eq!(rig.status(1), Status::Online);
+}
+
+#[test]
+fn whoever_beats_while_the_sweep_looks_is_back_at_once() {
+    let mut rig = Rig::new(2);
+    rig.beats(1);
+    rig.goes_on(SECOND * 120, 2);
+    rig.pass(SECOND);
+    // What the sweep sees is the database; this beat comes between its flush and its end.
+    let swept = rig.recorder.sweeper.sweep(&rig.store, rig.now, rig.tick).expect("swept");
+    rig.beats(1);
+    assert_eq!(
+        rig.status(1),
+        Status::Offline,
+        "nobody has told the fleet, so the beat was one like any other"
+    );
+    rig.recorder.call_offline(&swept.offline, rig.now);
+    assert_eq!(rig.status(1), Status::Online);
+}
+
+#[test]
+fn a_restart_is_no_recovery_of_all() {
+    let mut rig = Rig::new(1);
+    rig.beats(1);
+    let fleet = Arc::new(Fleet::default());
+    rig.recorder.shared.fleet = fleet.clone();
+    rig.recorder.learn().expect("states");
+    assert_eq!(fleet.beat(MachineId(1), &beat(Kind::Live), rig.now), News::Nothing);
+}
+
+#[test]
+fn a_farewell_is_a_stop_and_the_beat_after_it_a_return() {
+    let mut rig = Rig::new(1);
+    rig.beats(1);
+    rig.says(1, Kind::Farewell);
+    assert_eq!(rig.status(1), Status::Stopped);
+    // Both in one batch, in this order.
+    let (machine, seen) = (MachineId(1), rig.now);
+    let orders = [Order::Farewell { machine, seen }, Order::Back { machine, seen }];
+    rig.recorder.obey(orders.into_iter(), rig.now);
+    assert_eq!(rig.status(1), Status::Online);
+}
+
+#[test]
+fn replays_are_stored_when_they_are_acknowledged_and_count_as_nothing_else() {
+    let mut rig = Rig::new(1);
+    rig.beats(1);
+    rig.second();
+    let (seen, status) = (rig.last_seen(1), rig.status(1));
+    rig.pass(SECOND * 7200);
+    assert_eq!(rig.replays(1, &[MINUTE * 90, MINUTE * 30, MINUTE * 89]), Ok(()));
+    rig.second();
+    assert_eq!((rig.last_seen(1), rig.status(1)), (seen, status), "a replay is no sign of life");
+    let minute = |age: u32| (Moment(rig.now.minus(MINUTE * age).0 / 60_000 * 60_000), 60, Some(50.0));
+    assert_eq!(rig.history(1), [90, 89, 30].map(minute));
+}
+
+#[test]
+fn a_replay_that_is_sent_twice_changes_nothing() {
+    let mut rig = Rig::new(1);
+    rig.replays(1, &[MINUTE * 90]).expect("stored");
+    let once = rig.history(1);
+    rig.replays(1, &[MINUTE * 90]).expect("stored");
+    assert_eq!(rig.history(1), once);
+}
+
+#[test]
+fn a_replay_of_any_age_goes_where_its_time_is_kept_or_nowhere() {
+    let mut rig = Rig::new(1);
+    let day = SECOND * 86_400;
+    let ages = [MINUTE, day, day * 3, day * 60, day * 364, day * 1000, Duration::from_secs(u64::MAX)];
+    assert_eq!(rig.replays(1, &ages), Ok(()));
+    let bucket = |(days, seconds): (u32, i64)| {
+        let at = rig.now.minus(day * days).0.div_euclid(seconds * 1000) * seconds * 1000;
+        (Moment(at), seconds, Some(50.0))
+    };
+    let mut expected =
+        vec![bucket((1, 60)), bucket((0, 60)), bucket((3, 900)), bucket((364, 3600)), bucket((60, 3600))];
+    expected[1].0 = Moment(rig.now.minus(MINUTE).0 / 60_000 * 60_000);
+    assert_eq!(rig.history(1), expected);
+}
+
+#[test]
+fn replays_of_a_machine_that_is_gone_do_not_fail_the_others() {
+    let mut rig = Rig::new(1);
+    let (stored, told) = told();
+    let mut both = past(1, &[MINUTE], rig.now);
+    both.extend(past(77, &[MINUTE], rig.now));
+    rig.recorder.obey(std::iter::once(Order::Replays { past: both, stored }), rig.now);
+    assert_eq!(told.try_recv(), Ok(Ok(())));
+    assert_eq!(rig.history(1).len(), 1);
+}
+
+#[test]
+fn when_the_database_fails_beats_are_kept_and_written_later() {
+    let mut rig = Rig::new(1);
+    rig.beats(1);
+    rig.second();
+    let (file, away) = (rig.store.path().to_owned(), rig.store.dir.path().join("away"));
+    std::fs::rename(&file, &away).expect("renamed");
+    for _ in 0..16 {
+        rig.pass(SECOND);
+        rig.beats(1);
+        rig.second();
+    }
+    assert!(!rig.shared.pulse.is_fresh(rig.tick), "heartbeats are refused by now");
+    assert!(rig.replays(1, &[MINUTE]).is_err(), "and replays at once");
+    std::fs::rename(&away, &file).expect("renamed back");
+    rig.pass(SECOND);
+    let seen = rig.now.minus(SECOND);
+    rig.second();
+    assert_eq!(rig.last_seen(1), Some(seen));
+    assert!(rig.shared.pulse.is_fresh(rig.tick));
+    rig.pass(SECOND);
+    rig.second();
+    assert!(rig.recorder.trouble.is_none());
+}
+
+#[test]
+fn nobody_is_late_for_the_time_in_which_heartbeats_were_refused() {
+    let mut rig = Rig::new(1);
+    rig.beats(1);
+    rig.second();
+    let (file, away) = (rig.store.path().to_owned(), rig.store.dir.path().join("away"));
+    std::fs::rename(&file, &away).expect("renamed");
+    for _ in 0..5 {
+        rig.pass(SECOND * 30);
+        rig.second();
+        rig.sweep();
+        rig.beats(1);
+    }
+    // The device obeys Retry-After and is silent; then the database is there again.
+    std::fs::rename(&away, &file).expect("renamed back");
+    rig.pass(SECOND * 30);
+    rig.sweep();
+    assert_eq!(rig.status(1), Status::Online);
+}
+
+#[test]
+fn payload_hostname_and_minutes_are_saved_within_a_minute() {
+    let mut rig = Rig::new(3);
+    let begin = rig.now;
+    for _ in 0..62 {
+        for machine in 1..=3 {
+            rig.beats(machine);
+        }
+        rig.second();
+        rig.pass(SECOND);
+    }
+    let (_, payload) = rig.store.latest(MachineId(2)).expect("read").expect("saved");
+    assert_eq!(payload, "{\"cpu\": 12.5}");
+    assert_eq!(rig.machine(2).hostname.as_deref(), Some("barn"));
+    let mut minutes = Vec::new();
+    let take = |bucket, packed: Packed| minutes.push((bucket, packed.sample().cpu));
+    rig.store.history(MachineId(2), RESOLUTIONS[0], begin, rig.now, take).expect("read");
+    assert_eq!(minutes, [(begin.0 / 60_000, Some(12.5))]);
+}
+
+#[test]
+fn a_removed_machine_is_forgotten_and_does_not_disturb() {
+    let mut rig = Rig::new(2);
+    rig.beats(1);
+    rig.beats(2);
+    rig.store.remove_machine("m0", rig.now).expect("removed");
+    rig.beats(1);
+    for _ in 0..61 {
+        rig.pass(SECOND);
+        rig.second();
+    }
+    assert!(rig.recorder.trouble.is_none());
+    let (loaded, told) = told();
+    rig.recorder.obey(std::iter::once(Order::Registry { loaded }), rig.now);
+    assert_eq!((told.try_recv(), rig.shared.fleet.len()), (Ok(Ok(())), 1));
+}
+
+/// The loop on a thread of its own.
+fn running(rig: Rig) -> (Scratch, Shared, Sender<Order>, Sender<Instant>, thread::JoinHandle<()>) {
+    let (orders, inbox) = bounded(16);
+    let (flushes, flush) = bounded(0);
+    let (_, never) = bounded(0);
+    let Rig { store, shared, recorder, .. } = rig;
+    let inbox = Inbox { orders: inbox, flush: Ticker::by_hand(flush), sweep: Ticker::by_hand(never) };
+    let loop_thread = thread::spawn(move || recorder.run(inbox));
+    (store, shared, orders, flushes, loop_thread)
+}
+
+#[test]
+fn when_nobody_can_order_anything_any_more_all_is_written() {
+    let (store, shared, orders, flushes, recorder) = running(Rig::new(2));
+    let now = Moment::now();
+    for machine in 1..=2 {
+        shared.fleet.beat(MachineId(machine), &beat(Kind::Live), now);
+        orders.send(Order::Back { machine: MachineId(machine), seen: now }).expect("taken");
+    }
+    flushes.send(Instant::now()).expect("a tick");
+    // Beats that no flush has seen, and a payload that no turn has saved.
+    let later = now.plus(SECOND);
+    shared.fleet.beat(MachineId(2), &beat(Kind::Live), later);
+    drop(orders);
+    recorder.join().expect("ended");
+    let machine = store.machine(MachineId(2), later).expect("read").expect("a machine");
+    assert_eq!((machine.status, machine.last_seen), (Status::Online, Some(later)));
+    assert_eq!(store.latest(MachineId(2)).expect("read"), Some((later, "{\"cpu\": 12.5}".to_owned())));
+    drop(flushes);
+}
+
+#[test]
+fn replays_that_wait_together_are_stored_together() {
+    let (store, _, orders, flushes, recorder) = running(Rig::new(4));
+    let now = Moment::now();
+    let waiting: Vec<_> = (1..=4)
+        .map(|machine| {
+            let (stored, told) = told();
+            orders.send(Order::Replays { past: past(machine, &[MINUTE], now), stored }).expect("taken");
+            told
+        })
+        .collect();
+    for told in waiting {
+        assert_eq!(told.recv_timeout(SECOND * 10), Ok(Ok(())));
+    }
+    let mut found = 0;
+    for machine in 1..=4 {
+        let from = now.minus(MINUTE * 5);
+        store.history(MachineId(machine), RESOLUTIONS[0], from, now, |_, _| found += 1).expect("read");
+    }
+    assert_eq!(found, 4);
+    drop((orders, flushes));
+    recorder.join().expect("ended");
+}

@@ -1,0 +1,358 @@
+//! Start-up, signals, stop: which threads there are and who talks to whom.
+//!
+//! | thread | waits for | ends when |
+//! |---|---|---|
+//! | main | signals | TERM, INT, or the http thread fails |
+//! | http | sockets; takes live beats itself | it is told to stop |
+//! | worker-N | other requests | http has ended |
+//! | recorder | orders, tickers | http and main have dropped their ends |
+//! | courier ... | the outbox | they are told to stop |
+//! | upkeep | an hour | main drops its end |
+
+use super::config::Config;
+use super::detect::{self, Sweeper};
+use super::ingest::Ingest;
+use super::listen::{self, Bound, CannotListen, SocketFile};
+use super::notify::{self, Poke, couriers::Couriers};
+use super::pulse::Pulse;
+use super::recorder::{FLUSH, Inbox, Order, Recorder, Shared};
+use super::store::{OpenError, Refused, Store, StoreError};
+use super::time::{Moment, go_duration};
+use super::upkeep;
+use super::web::{self, Web};
+use crate::config::ConfigError;
+use crate::http::tls::TlsConfig;
+use crate::http::{Exchange, Limits, Server, Stopper, queue};
+use crate::latest::Latest;
+use crate::ticker::Ticker;
+use crate::{logging, systemd};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::{Handle, Signals};
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A stop takes this long at most, whatever devices, disks and mail servers do.
+const STOP: Duration = Duration::from_secs(5);
+/// Of that, for requests that are complete to be answered.
+const GRACE: Duration = Duration::from_secs(2);
+/// Orders of a fleet that comes back, while one commit lasts.
+const ORDERS: usize = 16_384;
+
+/// Why the monitor ended by itself, or did not start.
+#[derive(Debug)]
+pub enum Failure {
+    Config(ConfigError),
+    /// Another program has the database or the address.
+    InUse(String),
+    Other(String),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Config(error) => error.fmt(f),
+            Failure::InUse(sentence) | Failure::Other(sentence) => f.write_str(sentence),
+        }
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Failure {
+        Failure::Config(error)
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Failure {
+        match error.error {
+            StoreError::Held { .. } | StoreError::Busy => Failure::InUse(error.to_string()),
+            _ => Failure::Other(error.to_string()),
+        }
+    }
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Failure {
+        match refused {
+            Refused::Open(error) => error.into(),
+            refused => Failure::Other(refused.to_string()),
+        }
+    }
+}
+
+impl From<CannotListen> for Failure {
+    fn from(error: CannotListen) -> Failure {
+        match error {
+            CannotListen::InUse(sentence) => Failure::InUse(sentence),
+            CannotListen::Other(sentence) => Failure::Other(sentence),
+        }
+    }
+}
+
+/// Serves in the foreground until SIGTERM or SIGINT.
+///
+/// # Errors
+/// A bad configuration, a database or an address that cannot be used; later, that waiting for sockets failed.
+pub fn run(config_file: &Path) -> Result<(), Failure> {
+    let config = Config::load(config_file)?;
+    logging::init(config.log);
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(cannot("handle signals"))?;
+    let mut monitor = Monitor::start(config_file, config, signals.handle())?;
+    for signal in signals.forever() {
+        match signal {
+            SIGHUP => monitor.reload(),
+            _ => break,
+        }
+    }
+    monitor.stop()
+}
+
+/// What the main thread holds of the others.
+struct Monitor {
+    config_file: PathBuf,
+    config: Config,
+    /// Absent: plain HTTP.
+    tls: Option<TlsConfig>,
+    /// Removed at the end.
+    _socket: Option<SocketFile>,
+    stopper: Stopper,
+    settings: Arc<Latest<web::Settings>>,
+    orders: Sender<Order>,
+    couriers: Couriers,
+    upkeep: Sender<upkeep::Kept>,
+    /// What the http thread ended with.
+    http_ended: Receiver<io::Result<()>>,
+    /// Disconnected when all workers have returned.
+    workers_ended: Receiver<()>,
+    /// Disconnected when the recorder has written everything.
+    recorder_ended: Receiver<()>,
+}
+
+impl Monitor {
+    fn start(config_file: &Path, config: Config, signals: Handle) -> Result<Monitor, Failure> {
+        let (now, tick) = (Moment::now(), Instant::now());
+        let certificate = config.http.tls.as_ref().map(listen::certificate).transpose()?;
+        listen::make_room(&config);
+        let store = Arc::new(Store::open_for_serving(&config.store.database, now)?);
+        let shared = Shared {
+            store: store.clone(),
+            registry: Arc::default(),
+            fleet: Arc::default(),
+            pulse: Arc::new(Pulse::new(tick)),
+        };
+        let mut bound = listen::bind(&config.http, certificate)?;
+        let server = Server::new(std::mem::take(&mut bound.listeners), limits(&config));
+        let server = server.map_err(cannot("listen"))?;
+        let (stopper, counters) = (server.stopper(), server.counters());
+
+        let (poke, poked) = Poke::new();
+        let clock = Arc::new(|| (Moment::now(), Instant::now()));
+        let couriers = Couriers::start(store.clone(), notify::Settings::of(&config), poked, clock)
+            .map_err(cannot("start the couriers"))?;
+        let sweeper = Sweeper::new(sweeping(&config), now, tick, poke);
+        let (orders, recorder_ended) = start_recorder(&shared, sweeper, &config, tick)?;
+
+        let settings = Arc::new(Latest::new(web::Settings::of(&config)));
+        let ingest = Ingest::new(shared.clone(), orders.clone());
+        let web = Arc::new(Web {
+            shared,
+            orders: orders.clone(),
+            ingest: ingest.counters(),
+            couriers: couriers.counters(),
+            counters,
+            settings: settings.clone(),
+            started: now,
+        });
+        let (others, requests) = queue(config.limits.queue);
+        let workers_ended = workers(config.limits.workers, &web, &requests)?;
+        let (upkeep, kept) = bounded(1);
+        let keeping = kept_of(&config);
+        drop(spawn("upkeep", move || upkeep::run(&store, keeping, &kept))?);
+        let http_ended = start_http(server, ingest, others, signals)?;
+        announce(&config, &bound);
+        systemd::ready("watching");
+        Ok(Monitor {
+            config_file: config_file.to_owned(),
+            config,
+            tls: bound.tls,
+            _socket: bound.socket,
+            stopper,
+            settings,
+            orders,
+            couriers,
+            upkeep,
+            http_ended,
+            workers_ended,
+            recorder_ended,
+        })
+    }
+
+    /// Reads configuration and certificate anew; what is bad is refused, and all of the old stays.
+    fn reload(&mut self) {
+        let loaded = Config::load(&self.config_file)
+            .and_then(|config| Ok((config.http.tls.as_ref().map(listen::certificate).transpose()?, config)));
+        let (certificate, config) = match loaded {
+            Ok(loaded) => loaded,
+            Err(error) => return log::error!("{error}; the old configuration stays"),
+        };
+        for (section, same) in [
+            ("listen or socket in [http]", config.http.same_place(&self.config.http)),
+            ("[store]", config.store == self.config.store),
+            ("[limits]", config.limits == self.config.limits),
+        ] {
+            if !same {
+                log::warn!("a change of {section} takes effect at the next start");
+            }
+        }
+        logging::init(config.log);
+        if let (Some(tls), Some(certificate)) = (&self.tls, certificate) {
+            tls.replace(certificate);
+        }
+        self.settings.put(web::Settings::of(&config));
+        self.couriers.reload(notify::Settings::of(&config));
+        // Both threads live as long as this one holds their channels.
+        let recorder = self.orders.send(Order::Settings(sweeping(&config)));
+        let upkeep = self.upkeep.send(kept_of(&config));
+        debug_assert!(recorder.is_ok() && upkeep.is_ok());
+        log::info!("the configuration is taken over {}", rhythm(&config));
+        self.config = config;
+    }
+
+    /// In the order in which what was taken flows: requests, workers, recorder, couriers.
+    fn stop(self) -> Result<(), Failure> {
+        systemd::stopping();
+        let deadline = Instant::now() + STOP;
+        drop(self.upkeep);
+        self.stopper.stop(GRACE);
+        let http = self.http_ended.recv_deadline(deadline);
+        drop(self.orders);
+        for (ended, what) in [
+            (&self.workers_ended, "a request is still being answered"),
+            (&self.recorder_ended, "the database does not take the last heartbeats"),
+        ] {
+            if ended.recv_deadline(deadline) == Err(crossbeam_channel::RecvTimeoutError::Timeout) {
+                log::warn!("{what}; stopped without it");
+            }
+        }
+        self.couriers.stop(deadline);
+        match http {
+            Ok(Err(error)) => Err(Failure::Other(format!("waiting for sockets failed: {error}"))),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Takes over from the database before the first order can come. What is returned beside the way to give orders
+/// disconnects when everything is written.
+fn start_recorder(
+    shared: &Shared,
+    sweeper: Sweeper,
+    config: &Config,
+    tick: Instant,
+) -> Result<(Sender<Order>, Receiver<()>), Failure> {
+    let (orders, inbox) = bounded(ORDERS);
+    let recorder = Recorder::new(shared.clone(), sweeper, systemd::Watchdog::from_environment(tick));
+    recorder.learn().map_err(database)?;
+    let interval = config.detection.check_interval;
+    let inbox = Inbox {
+        orders: inbox,
+        flush: Ticker::every(FLUSH, tick + FLUSH),
+        sweep: Ticker::every(interval, tick + interval),
+    };
+    Ok((orders, spawn("recorder", move || recorder.run(inbox))?))
+}
+
+/// Live heartbeats are taken on the reactor's own thread, what is not ingest's goes to `others`.
+fn start_http(
+    server: Server,
+    ingest: Ingest,
+    mut others: impl FnMut(Exchange) + Send + 'static,
+    signals: Handle,
+) -> Result<Receiver<io::Result<()>>, Failure> {
+    let (ended, http_ended) = bounded(1);
+    drop(spawn("http", move || {
+        let result = server.run(move |exchange| {
+            if let Some(exchange) = ingest.take(exchange) {
+                others(exchange);
+            }
+        });
+        // Main sleeps until a signal comes; without sockets there is nothing left to wait for.
+        let _ = ended.send(result);
+        signals.close();
+    })?);
+    Ok(http_ended)
+}
+
+/// Threads that share a queue. What is returned disconnects when all of them have ended.
+fn workers(count: usize, web: &Arc<Web>, requests: &Receiver<Exchange>) -> Result<Receiver<()>, Failure> {
+    let (alive, ended) = bounded(0);
+    for number in 1..=count {
+        let (web, requests, alive) = (web.clone(), requests.clone(), alive.clone());
+        drop(spawn(&format!("worker-{number}"), move || {
+            web::work(&web, &requests);
+            drop(alive);
+        })?);
+    }
+    Ok(ended)
+}
+
+/// The two lines of a start; the first is the one that LunaSentri's users look for.
+fn announce(config: &Config, bound: &Bound) {
+    log::info!("Heartbeat monitor started {}", rhythm(config));
+    let scheme = if config.http.tls.is_some() { "https" } else { "http" };
+    if let Some(address) = bound.address {
+        log::info!("heartbeat-monitor {} is listening on {scheme}://{address}", env!("CARGO_PKG_VERSION"));
+    }
+    if let Some(socket) = &config.http.socket {
+        log::info!("heartbeat-monitor {} is listening on {}", env!("CARGO_PKG_VERSION"), socket.display());
+    }
+}
+
+/// In Go's form of durations, as LunaSentri wrote it.
+fn rhythm(config: &Config) -> String {
+    let (interval, threshold) = (config.detection.check_interval, config.detection.offline_threshold);
+    format!("(interval: {}, threshold: {})", go_duration(interval), go_duration(threshold))
+}
+
+fn limits(config: &Config) -> Limits {
+    Limits {
+        connections: config.limits.connections,
+        connections_per_address: config.limits.connections_per_address,
+        unlimited: config.http.trusted_proxies.clone(),
+        ..Limits::default()
+    }
+}
+
+fn sweeping(config: &Config) -> detect::Settings {
+    detect::Settings {
+        check_interval: config.detection.check_interval,
+        threshold: config.detection.offline_threshold,
+    }
+}
+
+fn kept_of(config: &Config) -> upkeep::Kept {
+    upkeep::Kept { events: config.retention.events, deliveries: config.retention.deliveries }
+}
+
+/// A named thread; what is returned disconnects when it has ended.
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<Receiver<()>, Failure> {
+    let (alive, ended) = bounded(0);
+    let thread = thread::Builder::new().name(name.into()).spawn(move || {
+        work();
+        drop::<Sender<()>>(alive);
+    });
+    thread.map(|_| ended).map_err(cannot(&format!("start the {name} thread")))
+}
+
+fn cannot(what: &str) -> impl FnOnce(io::Error) -> Failure {
+    move |error| Failure::Other(format!("cannot {what}: {error}"))
+}
+
+fn database(error: StoreError) -> Failure {
+    Failure::Other(error.to_string())
+}

@@ -1,0 +1,90 @@
+//! How this program uses SQLite: every connection is opened here.
+
+use super::error::StoreError;
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+use std::path::Path;
+use std::time::Duration;
+
+/// Pages that a connection may keep, in KiB, taken only as they are needed: the writer's hold the state of 10,000
+/// machines (0.5 MB) with room for what changes beside it, a reader's one answer.
+const WRITER_CACHE: u32 = 2048;
+const READER_CACHE: u32 = 512;
+/// Statements that the writer keeps compiled: those of a transition and of the couriers, a few KB each.
+const WRITER_STATEMENTS: usize = 32;
+/// The WAL is cut back to this after a large transaction, in bytes; a checkpoint comes at 4 MB of it.
+const JOURNAL_LIMIT: u32 = 4 * 1024 * 1024;
+
+/// How a connection differs from the others of its store.
+#[derive(Debug, Clone, Copy)]
+pub struct Manner {
+    /// How long it waits for another process that writes.
+    pub patience: Duration,
+    /// What is committed survives a loss of power. Only tests do without.
+    pub durable: bool,
+}
+
+/// A connection that may write.
+pub fn writer(path: &Path, manner: Manner) -> Result<Connection, StoreError> {
+    let connection = open(path, manner)?;
+    connection.execute_batch(&format!("PRAGMA cache_size = -{WRITER_CACHE};"))?;
+    connection.set_prepared_statement_cache_capacity(WRITER_STATEMENTS);
+    Ok(connection)
+}
+
+/// A connection that only reads.
+pub fn reader(path: &Path, manner: Manner) -> Result<Connection, StoreError> {
+    let connection = open(path, manner)?;
+    connection.execute_batch(&format!("PRAGMA cache_size = -{READER_CACHE}; PRAGMA query_only = ON;"))?;
+    Ok(connection)
+}
+
+fn open(path: &Path, manner: Manner) -> Result<Connection, StoreError> {
+    let connection = bare(path)?;
+    connection.busy_timeout(manner.patience)?;
+    let synchronous = if manner.durable { "FULL" } else { "OFF" };
+    connection.execute_batch(&format!(
+        "PRAGMA synchronous = {synchronous};
+         PRAGMA journal_size_limit = {JOURNAL_LIMIT};
+         PRAGMA foreign_keys = ON;"
+    ))?;
+    let journal: String =
+        connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    if journal != "wal" {
+        return Err(StoreError::Other(format!(
+            "its file system allows no write-ahead log (journal: {journal})"
+        )));
+    }
+    Ok(connection)
+}
+
+/// A connection with nothing but what keeps a damaged or foreign file from doing harm.
+pub fn bare(path: &Path) -> Result<Connection, StoreError> {
+    // Without a mutex of its own: a `Connection` is used by one thread at a time, which the compiler holds.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(|error| cannot_open(path, error))?;
+    // SQLite opens a file that it may not write for reading only, and says nothing.
+    if connection.is_readonly("main")? {
+        return Err(StoreError::ReadOnly);
+    }
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    // Not mapped: a file that is cut short or a disk that fails would end the process with SIGBUS.
+    connection.execute_batch("PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0;")?;
+    Ok(connection)
+}
+
+/// SQLite says of any file that it "cannot open"; the kernel says why.
+fn cannot_open(path: &Path, error: rusqlite::Error) -> StoreError {
+    match std::fs::metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => StoreError::Gone,
+        Err(why) => StoreError::of_file(path, &why),
+        // It is there, and may not be opened: of whoever runs this, not of the file.
+        Ok(_) => match StoreError::from(error) {
+            StoreError::Other(why) => {
+                StoreError::Other(format!("{why}; run it as root or as the user of the service"))
+            }
+            known => known,
+        },
+    }
+}

@@ -1,0 +1,72 @@
+//! A new database: whole or not there at all.
+
+use super::connection;
+use super::error::StoreError;
+use super::migrate::{self, APPLICATION_ID};
+use rustix::fs::{AtFlags, CWD, linkat};
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
+use std::path::Path;
+
+/// The group may read it (a backup tool), nobody else: channels' secrets are in it.
+pub const MODE: u32 = 0o640;
+/// Of the state directory, where there is none.
+const DIRECTORY_MODE: u32 = 0o750;
+
+/// Makes the database under another name and links it to its own when it is complete, so that a file of that name is
+/// never empty, and two that make it at the same moment end with one.
+pub fn create(path: &Path, migrations: &[&str]) -> Result<(), StoreError> {
+    let directory = directory(path);
+    DirBuilder::new()
+        .recursive(true)
+        .mode(DIRECTORY_MODE)
+        .create(directory)
+        .map_err(|error| StoreError::of_file(directory, &error))?;
+    let unfinished = super::beside(path, &format!(".new-{}-{:08x}", std::process::id(), fastrand::u32(..)));
+    let made = fill(&unfinished, migrations)
+        .and_then(|()| publish(&unfinished, path).map_err(|error| StoreError::of_file(path, &error)));
+    // One that is left behind by a crash here costs 200 KB and is in nobody's way.
+    let _ = fs::remove_file(&unfinished);
+    made
+}
+
+fn fill(path: &Path, migrations: &[&str]) -> Result<(), StoreError> {
+    let opened = OpenOptions::new().write(true).create_new(true).mode(MODE).open(path);
+    let owned = opened.and_then(|file| give_to_owner_of_directory(&file, path));
+    owned.map_err(|error| StoreError::of_file(path, &error))?;
+    let mut new = connection::bare(path)?;
+    // A journal in memory will do: whoever is interrupted begins anew. Space that rows leave is given back in small
+    // steps while the monitor serves, which a database can do only if it is told before its first table.
+    new.execute_batch(&format!(
+        "PRAGMA journal_mode = MEMORY; PRAGMA synchronous = FULL; PRAGMA auto_vacuum = INCREMENTAL;
+         PRAGMA application_id = {APPLICATION_ID};"
+    ))?;
+    migrate::migrate(&mut new, migrations)
+}
+
+/// Gives the finished database its name, unless another process was faster: then its is as good.
+fn publish(unfinished: &Path, path: &Path) -> io::Result<()> {
+    match linkat(CWD, unfinished, CWD, path, AtFlags::empty()) {
+        Ok(()) => File::open(directory(path))?.sync_all(),
+        Err(rustix::io::Errno::EXIST) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What root makes beside the service's files must be the service's: `sudo heartbeat-monitor machine add` may come
+/// before the first start. SQLite does the same for its journals.
+pub fn give_to_owner_of_directory(file: &File, path: &Path) -> io::Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let owner = fs::metadata(directory(path))?;
+    fchown(file, Some(owner.uid()), Some(owner.gid()))
+}
+
+fn directory(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
+}

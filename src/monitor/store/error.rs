@@ -1,0 +1,136 @@
+//! What can be wrong with the database, as a sentence that says what to do.
+
+use rusqlite::ErrorCode;
+use rusqlite::ffi::{
+    SQLITE_IOERR_CORRUPTFS, SQLITE_IOERR_DATA, SQLITE_IOERR_SHMSIZE, SQLITE_READONLY_DBMOVED,
+};
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why the database did not do what was asked. After `Full`, `ReadOnly`, `Busy` and `Gone` the same [`super::Store`]
+/// works again as soon as the cause has gone: nothing of the failed transaction is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreError {
+    Full,
+    ReadOnly,
+    /// Another process has held the write lock for longer than this one waits.
+    Busy,
+    /// What SQLite says of it.
+    Corrupt(String),
+    /// The file was removed, or another one is at its path.
+    Gone,
+    /// The schema is of a later program.
+    Newer {
+        found: i64,
+        known: i64,
+    },
+    /// The schema is of an earlier program, which serves the file at this moment.
+    Older {
+        found: i64,
+        known: i64,
+    },
+    /// Another monitor serves the file; its process id, where that could be read.
+    Held {
+        pid: String,
+    },
+    /// Anything else, in SQLite's or the kernel's words.
+    Other(String),
+}
+
+impl StoreError {
+    /// Of a file beside the database, or of the database where SQLite does not say why.
+    pub(super) fn of_file(path: &Path, error: &io::Error) -> StoreError {
+        let path = path.display();
+        match error.kind() {
+            io::ErrorKind::StorageFull => StoreError::Full,
+            io::ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly,
+            io::ErrorKind::PermissionDenied => {
+                StoreError::Other(format!("{path}: {error}; run it as root or as the user of the service"))
+            }
+            _ => StoreError::Other(format!("{path}: {error}")),
+        }
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StoreError::Full => f.write_str(
+                "the database's disk is full; free some space there, and the monitor goes on by itself",
+            ),
+            StoreError::ReadOnly => f.write_str(
+                "the database cannot be written; its file and directory must be writable for the user that the \
+                 service runs as, on a file system that is not mounted read-only",
+            ),
+            StoreError::Busy => f.write_str(
+                "the database is locked by another program; end that one (a backup tool, a sqlite3 shell), or try again",
+            ),
+            StoreError::Corrupt(why) => write!(
+                f,
+                "the database is damaged ({why}); stop the monitor, keep the file for a look at it, \
+                 and put a backup in its place"
+            ),
+            StoreError::Gone => f.write_str(
+                "the database file was removed or replaced while it was in use; put it back, \
+                 or restart the monitor to use the one that is there",
+            ),
+            StoreError::Newer { found, known } => write!(
+                f,
+                "the database has version {found}, and this program knows version {known}; install the later \
+                 heartbeat-monitor again, or restore the backup that it made beside the file"
+            ),
+            StoreError::Older { found, known } => write!(
+                f,
+                "the database has version {found}, and this program would make it version {known} under a monitor \
+                 that serves it; restart the service first"
+            ),
+            StoreError::Held { pid } if pid.is_empty() => {
+                f.write_str("another heartbeat-monitor serves this database; stop that one first")
+            }
+            StoreError::Held { pid } => {
+                write!(f, "a heartbeat-monitor with pid {pid} serves this database; stop that one first")
+            }
+            StoreError::Other(why) => write!(f, "the database: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> StoreError {
+        let Some(code) = error.sqlite_error() else { return StoreError::Other(error.to_string()) };
+        match (code.code, code.extended_code) {
+            (_, SQLITE_READONLY_DBMOVED) => StoreError::Gone,
+            // The shared index of the WAL could not grow, which takes a full disk. Other failed writes for want of
+            // space come as SQLITE_FULL.
+            (ErrorCode::DiskFull, _) | (_, SQLITE_IOERR_SHMSIZE) => StoreError::Full,
+            (ErrorCode::ReadOnly, _) => StoreError::ReadOnly,
+            (ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked, _) => StoreError::Busy,
+            (ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase, _)
+            | (_, SQLITE_IOERR_DATA | SQLITE_IOERR_CORRUPTFS) => StoreError::Corrupt(error.to_string()),
+            // It could open the database itself; what it could not open is its log, or the file of a further connection.
+            (ErrorCode::CannotOpen, _) => StoreError::Other(format!(
+                "{error}; its directory must be writable for the user that the service runs as, \
+                 and the process must have file descriptors left"
+            )),
+            _ => StoreError::Other(error.to_string()),
+        }
+    }
+}
+
+/// Why a database could not be opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenError {
+    pub path: PathBuf,
+    pub error: StoreError,
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path.display(), self.error)
+    }
+}
+
+impl std::error::Error for OpenError {}

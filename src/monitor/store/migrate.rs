@@ -1,0 +1,112 @@
+//! From the schema that is found to the one that this program knows, with a copy of the file made before.
+
+use super::error::StoreError;
+use crate::monitor::time::Moment;
+use rusqlite::{Connection, TransactionBehavior};
+use std::fs;
+use std::path::{Path, PathBuf};
+use time::OffsetDateTime;
+
+/// In the file's head ("hbmn"): another program's database is not taken for ours.
+pub const APPLICATION_ID: i32 = 0x6862_6d6e;
+
+/// The statements from version n to n + 1 stand at n; one that was released is never changed.
+pub const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
+
+/// Copies that stay; the oldest go.
+const KEPT_COPIES: usize = 3;
+
+/// The version of the schema in `connection`.
+pub fn version(connection: &Connection) -> Result<i64, StoreError> {
+    Ok(connection.query_row("PRAGMA user_version", [], |row| row.get(0))?)
+}
+
+/// That it is one of ours at all.
+pub fn recognise(connection: &Connection) -> Result<(), StoreError> {
+    let id: i32 = connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+    if id != APPLICATION_ID {
+        return Err(StoreError::Other("this is a database of another program; name another file".into()));
+    }
+    Ok(())
+}
+
+/// The version that `migrations` lead to.
+pub fn latest(migrations: &[&str]) -> i64 {
+    i64::try_from(migrations.len()).unwrap_or(i64::MAX)
+}
+
+/// Applies what is missing, each step a transaction of its own: whoever is killed goes on where that ended.
+///
+/// # Errors
+/// [`StoreError::Newer`], or what SQLite says; the schema is then the one after the last step that succeeded.
+pub fn migrate(connection: &mut Connection, migrations: &[&str]) -> Result<(), StoreError> {
+    // A table that is made anew is dropped, which would delete what refers to it. It can only be set outside of a
+    // transaction; what refers to nothing is looked for at the end of each.
+    connection.pragma_update(None, "foreign_keys", false)?;
+    let result = steps(connection, migrations);
+    connection.pragma_update(None, "foreign_keys", true)?;
+    result
+}
+
+fn steps(connection: &mut Connection, migrations: &[&str]) -> Result<(), StoreError> {
+    loop {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        // Asked inside: another process may have been faster.
+        let (found, known) = (version(&transaction)?, latest(migrations));
+        if found > known {
+            return Err(StoreError::Newer { found, known });
+        }
+        let Some(statements) = usize::try_from(found).ok().and_then(|found| migrations.get(found)) else {
+            return Ok(());
+        };
+        transaction.execute_batch(statements)?;
+        let strays: i64 =
+            transaction.query_row("SELECT count(*) FROM pragma_foreign_key_check", [], |row| row.get(0))?;
+        if strays > 0 {
+            let step = found + 1;
+            return Err(StoreError::Other(format!("{strays} rows would refer to nothing in version {step}")));
+        }
+        transaction.pragma_update(None, "user_version", found + 1)?;
+        transaction.commit()?;
+    }
+}
+
+/// Copies the database of an older version to `FILE.v1-20261122T012329Z`, and removes older copies.
+pub fn keep_copy(connection: &Connection, path: &Path, now: Moment) -> Result<PathBuf, StoreError> {
+    let copy = super::beside(path, &format!(".v{}-{}", version(connection)?, stamp(now)));
+    super::upkeep::copy_to(connection, &copy)?;
+    forget_old_copies(path);
+    Ok(copy)
+}
+
+/// As it stands in a file's name: `20261122T012329Z`.
+fn stamp(now: Moment) -> String {
+    let at = OffsetDateTime::from_unix_timestamp(now.0 / 1000).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let ((year, month, day), (hour, minute, second)) = (at.to_calendar_date(), at.to_hms());
+    format!("{year:04}{:02}{day:02}T{hour:02}{minute:02}{second:02}Z", u8::from(month))
+}
+
+/// What cannot be removed stays: a migration does not fail for it.
+fn forget_old_copies(path: &Path) {
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str()))
+    else {
+        return;
+    };
+    let prefix = format!("{name}.v");
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    let mut copies: Vec<(String, PathBuf)> = entries
+        .filter_map(Result::ok)
+        .filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            // By time, as it stands at the end: versions are not all of the same length.
+            let (_, at) = name.strip_prefix(&prefix)?.split_once('-')?;
+            let is_time = at.len() == 16 && at.ends_with('Z');
+            is_time.then(|| (at.to_owned(), entry.path()))
+        })
+        .collect();
+    copies.sort();
+    copies.reverse();
+    for (_, copy) in copies.iter().skip(KEPT_COPIES) {
+        let _ = fs::remove_file(copy);
+    }
+}

@@ -1,0 +1,357 @@
+//! Recipients and their channels: who wants to hear what, and how they are reached.
+
+use super::refused::Refused;
+use super::{Delivery, Store, StoreError};
+use crate::monitor::machine;
+use crate::monitor::notify::channel::{Channel, Kind};
+use crate::monitor::notify::plan::{ChannelId, Choice, DEFAULT_CHOICE, News, QuietHours, Recipient};
+use crate::monitor::time::{Moment, milliseconds};
+use log::warn;
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use std::time::Duration;
+
+/// Those who can be told anything now: enabled, with an enabled channel.
+pub(super) fn reachable(connection: &Connection) -> Result<Vec<Recipient>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT r.id, r.machines, r.events, r.quiet_from, r.quiet_to, r.utc_offset, r.min_outage, c.id
+         FROM recipient r JOIN channel c ON c.recipient_id = r.id AND c.enabled = 1
+         WHERE r.enabled = 1 ORDER BY r.id, c.id",
+    )?;
+    let mut rows = statement.query([])?;
+    let mut recipients: Vec<(i64, Recipient)> = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (id, channel): (i64, i64) = (row.get(0)?, row.get(7)?);
+        match recipients.last_mut() {
+            Some((last, recipient)) if *last == id => recipient.channels.push(ChannelId(channel)),
+            _ => {
+                let Preferences { machines, events, quiet, min_outage } = preferences(row)?;
+                let channels = vec![ChannelId(channel)];
+                recipients.push((id, Recipient { machines, events, quiet, min_outage, channels }));
+            }
+        }
+    }
+    Ok(recipients.into_iter().map(|(_, recipient)| recipient).collect())
+}
+
+/// Columns 1 to 6 of the statements here. What somebody has written into the database by hand and cannot be read
+/// must not keep an outage from being told: then it is as if nothing had been chosen.
+fn preferences(row: &Row) -> Result<Preferences, StoreError> {
+    let unreadable =
+        |what: &str| warn!("A recipient's choice of {what} in the database cannot be read: all of it");
+    let machines = match row.get::<_, Option<String>>(1)? {
+        Some(json) => serde_json::from_str(&json).unwrap_or_else(|_| {
+            unreadable("machines");
+            Choice::default()
+        }),
+        None => Choice::default(),
+    };
+    let events: Vec<News> = serde_json::from_str(&row.get::<_, String>(2)?).unwrap_or_else(|_| {
+        unreadable("events");
+        DEFAULT_CHOICE.to_vec()
+    });
+    let minute = |minute: i64| u16::try_from(minute.rem_euclid(1440)).unwrap_or(0);
+    let quiet = match (row.get::<_, Option<i64>>(3)?, row.get::<_, Option<i64>>(4)?) {
+        (Some(from), Some(to)) => {
+            let utc_offset = i16::try_from(row.get::<_, i64>(5)?).unwrap_or(0);
+            Some(QuietHours { from: minute(from), to: minute(to), utc_offset })
+        }
+        _ => None,
+    };
+    let min_outage = Duration::from_millis(u64::try_from(row.get::<_, i64>(6)?).unwrap_or(0));
+    Ok(Preferences { machines, events, quiet, min_outage })
+}
+
+/// Who gets a channel that is added without a recipient, and is made for it.
+pub const DEFAULT_RECIPIENT: &str = "everybody";
+
+/// What a recipient wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Preferences {
+    pub machines: Choice,
+    pub events: Vec<News>,
+    pub quiet: Option<QuietHours>,
+    /// Counted from the machine's last heartbeat.
+    pub min_outage: Duration,
+}
+
+impl Default for Preferences {
+    fn default() -> Preferences {
+        Preferences {
+            machines: Choice::default(),
+            events: DEFAULT_CHOICE.to_vec(),
+            quiet: None,
+            min_outage: Duration::ZERO,
+        }
+    }
+}
+
+/// A recipient as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    pub name: String,
+    pub enabled: bool,
+    pub preferences: Preferences,
+    pub channels: u32,
+}
+
+/// A channel that is to be added.
+#[derive(Debug, Clone)]
+pub struct NewChannel {
+    pub kind: Kind,
+    pub target: String,
+    pub secret: Option<String>,
+    pub secret_file: Option<String>,
+}
+
+/// A channel as it is listed: without its secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    pub id: ChannelId,
+    pub recipient: String,
+    pub kind: String,
+    pub target: String,
+    pub enabled: bool,
+    /// Rows of the outbox that are still to be sent.
+    pub waiting: u32,
+    pub last_delivered: Option<Moment>,
+    /// Of the newest row that has one and is not delivered.
+    pub last_error: Option<String>,
+}
+
+impl Store {
+    /// # Errors
+    /// It cannot be called that, or another one is.
+    pub fn add_recipient(&self, name: &str, wants: &Preferences) -> Result<(), Refused> {
+        machine::name(name)?;
+        self.transact(|tx| match recipient_called(tx, name)? {
+            Some(_) => Err(Refused::because(format!("there is a recipient \"{name}\" already"))),
+            None => insert_recipient(tx, name, wants).map(drop),
+        })
+    }
+
+    /// Changes what a recipient wants.
+    ///
+    /// # Errors
+    /// There is no such recipient.
+    pub fn change_recipient(&self, name: &str, change: impl FnOnce(&mut Preferences)) -> Result<(), Refused> {
+        self.transact(|tx| {
+            let id = recipient_called(tx, name)?.ok_or_else(|| unknown(name))?;
+            let mut wants = recipients(tx)?
+                .into_iter()
+                .find(|known| known.name == name)
+                .map(|known| known.preferences)
+                .unwrap_or_default();
+            change(&mut wants);
+            let stored = stored(&wants)?;
+            tx.execute(
+                "UPDATE recipient SET machines = ?2, events = ?3, quiet_from = ?4, quiet_to = ?5, utc_offset = ?6,
+                                      min_outage = ?7 WHERE id = ?1",
+                params![
+                    id,
+                    stored.machines,
+                    stored.events,
+                    wants.quiet.map(|quiet| quiet.from),
+                    wants.quiet.map(|quiet| quiet.to),
+                    wants.quiet.map_or(0, |quiet| quiet.utc_offset),
+                    milliseconds(wants.min_outage)
+                ],
+            )?;
+            Ok(())
+        })
+    }
+
+    /// # Errors
+    /// There is no such recipient.
+    pub fn enable_recipient(&self, name: &str, enabled: bool) -> Result<(), Refused> {
+        self.transact(|tx| {
+            let id = recipient_called(tx, name)?.ok_or_else(|| unknown(name))?;
+            tx.execute("UPDATE recipient SET enabled = ?2 WHERE id = ?1", params![id, enabled])?;
+            if !enabled {
+                let sql = "UPDATE outbox SET state = ?2 WHERE state = ?3
+                             AND channel_id IN (SELECT id FROM channel WHERE recipient_id = ?1)";
+                tx.execute(sql, params![id, Delivery::Skipped as i64, Delivery::Waiting as i64])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Removes a recipient with its channels and the list of what was delivered over them.
+    ///
+    /// # Errors
+    /// There is no such recipient.
+    pub fn remove_recipient(&self, name: &str) -> Result<(), Refused> {
+        self.transact(|tx| match tx.execute("DELETE FROM recipient WHERE name = ?1", [name])? {
+            0 => Err(unknown(name)),
+            _ => Ok(()),
+        })
+    }
+
+    /// In the order of their names.
+    pub fn recipients(&self) -> Result<Vec<Known>, StoreError> {
+        self.read(recipients)
+    }
+
+    /// Adds a channel to a recipient; without one, to [`DEFAULT_RECIPIENT`], which is made if it must be.
+    ///
+    /// # Errors
+    /// There is no such recipient, or it has this channel.
+    pub fn add_channel(
+        &self,
+        recipient: Option<&str>,
+        new: &NewChannel,
+        now: Moment,
+    ) -> Result<ChannelId, Refused> {
+        self.transact(|tx| {
+            let id = match (recipient, recipient_called(tx, recipient.unwrap_or(DEFAULT_RECIPIENT))?) {
+                (_, Some(id)) => id,
+                (None, None) => insert_recipient(tx, DEFAULT_RECIPIENT, &Preferences::default())?,
+                (Some(name), None) => return Err(unknown(name)),
+            };
+            let added = tx.execute(
+                "INSERT INTO channel (recipient_id, kind, target, secret, secret_file, created_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
+                params![id, new.kind.name(), new.target, new.secret, new.secret_file, now.0],
+            )?;
+            match added {
+                0 => Err(Refused::because("the recipient has this channel already")),
+                _ => Ok(ChannelId(tx.last_insert_rowid())),
+            }
+        })
+    }
+
+    /// # Errors
+    /// There is no such channel, or it is of a kind that this version does not know.
+    pub fn channel(&self, id: ChannelId) -> Result<Channel, Refused> {
+        let found = self.read(|connection| {
+            let sql = "SELECT kind, target, secret, secret_file FROM channel WHERE id = ?1";
+            let row = connection.query_row(sql, [id.0], |row| {
+                Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            });
+            Ok(row.optional()?)
+        })?;
+        let (kind, target, secret, secret_file) = found.ok_or_else(|| no_channel(id))?;
+        let kind = Kind::from_name(&kind)
+            .ok_or_else(|| Refused::because(format!("channel {} is of the unknown kind {kind}", id.0)))?;
+        Ok(Channel { id, kind, target, secret, secret_file })
+    }
+
+    /// What waits on a channel that is switched off is not told.
+    ///
+    /// # Errors
+    /// There is no such channel.
+    pub fn enable_channel(&self, id: ChannelId, enabled: bool) -> Result<(), Refused> {
+        self.transact(|tx| {
+            if tx.execute("UPDATE channel SET enabled = ?2 WHERE id = ?1", params![id.0, enabled])? == 0 {
+                return Err(no_channel(id));
+            }
+            if !enabled {
+                let sql = "UPDATE outbox SET state = ?2 WHERE channel_id = ?1 AND state = ?3";
+                tx.execute(sql, params![id.0, Delivery::Skipped as i64, Delivery::Waiting as i64])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Removes a channel with the list of what was delivered over it.
+    ///
+    /// # Errors
+    /// There is no such channel.
+    pub fn remove_channel(&self, id: ChannelId) -> Result<(), Refused> {
+        self.transact(|tx| match tx.execute("DELETE FROM channel WHERE id = ?1", [id.0])? {
+            0 => Err(no_channel(id)),
+            _ => Ok(()),
+        })
+    }
+
+    /// All channels, by their recipients' names.
+    pub fn channels(&self) -> Result<Vec<Listed>, StoreError> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT c.id, r.name, c.kind, c.target, c.enabled AND r.enabled,
+                        (SELECT count(*) FROM outbox o WHERE o.channel_id = c.id AND o.state IN (0, 1)),
+                        (SELECT max(delivered_at) FROM outbox o WHERE o.channel_id = c.id),
+                        (SELECT last_error FROM outbox o WHERE o.channel_id = c.id AND o.last_error IS NOT NULL
+                         ORDER BY o.id DESC LIMIT 1)
+                 FROM channel c JOIN recipient r ON r.id = c.recipient_id ORDER BY r.name, c.id",
+            )?;
+            let rows = statement.query_map([], |row| {
+                Ok(Listed {
+                    id: ChannelId(row.get(0)?),
+                    recipient: row.get(1)?,
+                    kind: row.get(2)?,
+                    target: row.get(3)?,
+                    enabled: row.get(4)?,
+                    waiting: row.get(5)?,
+                    last_delivered: row.get::<_, Option<i64>>(6)?.map(Moment),
+                    last_error: row.get(7)?,
+                })
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+}
+
+fn unknown(name: &str) -> Refused {
+    Refused::because(format!("there is no recipient \"{name}\"; heartbeat-monitor recipient add makes one"))
+}
+
+fn no_channel(id: ChannelId) -> Refused {
+    Refused::because(format!("there is no channel {}; heartbeat-monitor channel list shows them", id.0))
+}
+
+fn recipient_called(tx: &Transaction, name: &str) -> Result<Option<i64>, StoreError> {
+    let sql = "SELECT id FROM recipient WHERE name = ?1";
+    Ok(tx.query_row(sql, [name], |row| row.get(0)).optional()?)
+}
+
+/// Preferences as the columns hold them.
+struct Stored {
+    machines: Option<String>,
+    events: String,
+}
+
+fn stored(wants: &Preferences) -> Result<Stored, Refused> {
+    let json = |error: serde_json::Error| Refused::because(error.to_string());
+    let all = wants.machines.is_everything();
+    Ok(Stored {
+        machines: (!all).then(|| serde_json::to_string(&wants.machines)).transpose().map_err(json)?,
+        events: serde_json::to_string(&wants.events).map_err(json)?,
+    })
+}
+
+fn insert_recipient(tx: &Transaction, name: &str, wants: &Preferences) -> Result<i64, Refused> {
+    let stored = stored(wants)?;
+    tx.execute(
+        "INSERT INTO recipient (name, machines, events, quiet_from, quiet_to, utc_offset, min_outage)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        params![
+            name,
+            stored.machines,
+            stored.events,
+            wants.quiet.map(|quiet| quiet.from),
+            wants.quiet.map(|quiet| quiet.to),
+            wants.quiet.map_or(0, |quiet| quiet.utc_offset),
+            milliseconds(wants.min_outage)
+        ],
+    )?;
+    Ok(tx.last_insert_rowid())
+}
+
+fn recipients(connection: &Connection) -> Result<Vec<Known>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT r.id, r.machines, r.events, r.quiet_from, r.quiet_to, r.utc_offset, r.min_outage, r.name, r.enabled,
+                (SELECT count(*) FROM channel c WHERE c.recipient_id = r.id)
+         FROM recipient r ORDER BY r.name",
+    )?;
+    let mut rows = statement.query([])?;
+    let mut known = Vec::new();
+    while let Some(row) = rows.next()? {
+        known.push(Known {
+            name: row.get(7)?,
+            enabled: row.get(8)?,
+            preferences: preferences(row)?,
+            channels: row.get(9)?,
+        });
+    }
+    Ok(known)
+}

@@ -1,0 +1,276 @@
+//! A disk that is full or read-only, a file that is locked, damaged, removed: told, survived, over when the cause is.
+
+use super::*;
+use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change, mount_remount};
+use rustix::thread::{UnshareFlags, unshare_unsafe};
+use std::io::Write;
+
+const IMPATIENT: Manner = Manner { patience: Duration::from_millis(50), durable: false };
+
+fn served(path: &Path) -> Store {
+    prepare(path, DAY, IMPATIENT, Purpose::Serve, migrate::MIGRATIONS).expect("opened")
+}
+
+/// Runs `test` in a thread with a file system of its own of so many KiB; without the right to make one, not at all.
+fn on_a_disk_of(kib: u32, test: fn(&Path)) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().to_owned();
+    let thread = std::thread::spawn(move || {
+        // SAFETY: the thread's mounts, root and working directory become its own; no memory and no descriptors.
+        if unsafe { unshare_unsafe(UnshareFlags::NEWNS) }.is_err() {
+            let _ = writeln!(std::io::stderr(), "SKIPPED: a mount namespace takes root");
+            return;
+        }
+        mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)
+            .expect("mounts of its own");
+        let size = std::ffi::CString::new(format!("size={kib}k")).expect("no NUL");
+        mount("tmpfs", &path, "tmpfs", MountFlags::empty(), Some(size.as_c_str())).expect("a small disk");
+        test(&path);
+    });
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+}
+
+/// A file that takes what is left of the disk.
+fn fill(path: &Path) -> PathBuf {
+    let ballast = path.join("ballast");
+    let mut file = fs::File::create(&ballast).expect("made");
+    while file.write_all(&[0; 4096]).is_ok() {}
+    while file.write_all(&[0]).is_ok() {}
+    ballast
+}
+
+#[test]
+fn a_full_disk_is_told_loses_nothing_that_was_acknowledged_and_is_over_when_it_is() {
+    on_a_disk_of(2048, |disk| {
+        let path = disk.join("monitor.db");
+        let store = served(&path);
+        add(&store, "before").expect("written");
+        let ballast = fill(disk);
+        let mut acknowledged = 1;
+        let error = loop {
+            match add(&store, &format!("{acknowledged}-{}", "x".repeat(10_000))) {
+                Ok(()) => acknowledged += 1,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error, StoreError::Full);
+        assert!(error.to_string().contains("free some space there, and the monitor goes on by itself"));
+        assert_eq!(count(&store), acknowledged, "it is still read");
+        assert_eq!(store.changed_outside(), Ok(false));
+        for _ in 0..3 {
+            assert_eq!(add(&store, &"y".repeat(100_000)), Err(StoreError::Full));
+        }
+        fs::remove_file(ballast).expect("space again");
+        add(&store, &"y".repeat(100_000)).expect("goes on by itself");
+        drop(store);
+        let store = served(&path);
+        assert_eq!(count(&store), acknowledged + 1);
+        assert_eq!(store.check().expect("checked").problems, Vec::<String>::new());
+    });
+}
+
+#[test]
+fn a_disk_that_is_full_from_the_start_leaves_no_half_database() {
+    on_a_disk_of(1024, |disk| {
+        let ballast = fill(disk);
+        let error = Store::open_for_serving(&disk.join("monitor.db"), DAY).expect_err("full");
+        assert_eq!(error.error, StoreError::Full, "{error}");
+        assert_eq!(files(disk, "monitor.db"), Vec::<String>::new());
+        fs::remove_file(ballast).expect("space again");
+        Store::open_for_serving(&disk.join("monitor.db"), DAY).expect("made");
+    });
+}
+
+#[test]
+fn a_migration_on_a_full_disk_leaves_the_old_database_as_it_was() {
+    on_a_disk_of(16_384, |disk| {
+        let path = disk.join("monitor.db");
+        let store = served(&path);
+        for n in 0..100 {
+            add(&store, &format!("{n}-{}", "x".repeat(5_000))).expect("written");
+        }
+        drop(store);
+        let ballast = fill(disk);
+        let wide = [
+            migrate::MIGRATIONS[0],
+            "ALTER TABLE machine ADD COLUMN twice TEXT; UPDATE machine SET twice = name;",
+        ];
+        let error = prepare(&path, DAY, IMPATIENT, Purpose::Serve, &wide).expect_err("no room for the copy");
+        assert_eq!(error, StoreError::Full);
+        assert_eq!(files(disk, ".v"), Vec::<String>::new(), "no half copy stays");
+        fs::remove_file(ballast).expect("space again");
+        let store = prepare(&path, DAY, IMPATIENT, Purpose::Serve, &wide).expect("migrated");
+        assert_eq!(count(&store), 100);
+    });
+}
+
+#[test]
+fn a_read_only_disk_is_said_to_be_one_and_used_when_it_is_not() {
+    on_a_disk_of(2048, |disk| {
+        let path = disk.join("monitor.db");
+        drop(served(&path));
+        fs::remove_file(disk.join("monitor.db.lock")).expect("removed");
+        let read_only = |on: bool| {
+            let flags = if on { MountFlags::RDONLY } else { MountFlags::empty() };
+            mount_remount(disk, flags, c"").expect("remounted");
+        };
+        read_only(true);
+        for error in [Store::open_beside(&path, DAY), Store::open_for_serving(&path, DAY)] {
+            let error = error.expect_err("read-only");
+            assert_eq!(error.error, StoreError::ReadOnly, "{error}");
+        }
+        let new = Store::open_beside(&disk.join("other.db"), DAY).expect_err("read-only");
+        assert_eq!(new.error, StoreError::ReadOnly, "{new}");
+        read_only(false);
+        add(&served(&path), "barn").expect("written");
+    });
+}
+
+#[test]
+fn a_file_that_another_program_has_locked_is_waited_for_and_then_told() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = served(&dir.path().join("monitor.db"));
+    let other = connection::writer(store.path(), IMPATIENT).expect("another connection");
+    other.execute_batch("BEGIN IMMEDIATE").expect("locked");
+    let begin = std::time::Instant::now();
+    assert_eq!(add(&store, "barn"), Err(StoreError::Busy));
+    assert!(begin.elapsed() >= IMPATIENT.patience);
+    assert_eq!(count(&store), 0, "it is still read");
+    other.execute_batch("COMMIT").expect("released");
+    add(&store, "barn").expect("works again");
+    other.execute_batch("BEGIN IMMEDIATE").expect("locked");
+    std::thread::scope(|scope| {
+        let patient = Manner { patience: Duration::from_secs(20), durable: false };
+        let waiting =
+            prepare(store.path(), DAY, patient, Purpose::Command, migrate::MIGRATIONS).expect("opened");
+        let written = scope.spawn(move || add(&waiting, "gate"));
+        other.execute_batch("COMMIT").expect("released");
+        assert_eq!(written.join().expect("no panic"), Ok(()));
+    });
+}
+
+#[test]
+fn a_file_that_is_removed_or_replaced_is_not_written_to_and_goes_on_when_it_is_back() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = served(&dir.path().join("monitor.db"));
+    add(&store, "barn").expect("written");
+    let away = dir.path().join("away.db");
+    fs::rename(store.path(), &away).expect("moved away");
+    assert_eq!(add(&store, "lost"), Err(StoreError::Gone));
+    assert_eq!(store.changed_outside(), Err(StoreError::Gone));
+    assert_eq!(store.read(|_| Ok(())), Err(StoreError::Gone));
+    fs::copy(&away, store.path()).expect("another file");
+    assert_eq!(add(&store, "lost"), Err(StoreError::Gone));
+    fs::rename(&away, store.path()).expect("moved back");
+    add(&store, "gate").expect("works again");
+    assert_eq!(count(&store), 2);
+}
+
+#[test]
+fn what_is_no_database_of_ours_is_named_and_left_as_it_is() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("monitor.db");
+    let refused = |content: &[u8]| {
+        fs::write(&path, content).expect("written");
+        let error = Store::open_for_serving(&path, DAY).expect_err("not ours").error;
+        assert_eq!(fs::read(&path).expect("readable"), content);
+        error
+    };
+    assert_eq!(refused(b""), StoreError::Corrupt("it is empty".into()));
+    assert!(matches!(
+        refused(
+            b"# not a database, and longer than the head of one, which has 100 bytes in it; \
+        so that the first of them are read and found to be wrong\n"
+        ),
+        StoreError::Corrupt(_)
+    ));
+    assert!(matches!(refused(&[0; 8192]), StoreError::Corrupt(_)));
+    fs::remove_file(&path).expect("removed");
+    let strange = Connection::open(&path).expect("made");
+    strange.execute_batch("CREATE TABLE t (x)").expect("filled");
+    drop(strange);
+    let error = Store::open_for_serving(&path, DAY).expect_err("another program's").to_string();
+    assert!(error.contains("a database of another program"), "{error}");
+    fs::remove_file(&path).expect("removed");
+    fs::create_dir(&path).expect("a directory of that name");
+    Store::open_for_serving(&path, DAY).expect_err("a directory");
+}
+
+/// A database with a few hundred rows in several tables, not open.
+fn filled(path: &Path) {
+    let store = served(path);
+    let rows = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 300)
+        INSERT INTO machine (name, hostname, created_at) SELECT 'machine ' || n, hex(randomblob(40)), n FROM n;
+        INSERT INTO machine_state SELECT id, 1, 1, id, id, NULL FROM machine;
+        INSERT INTO device_token (machine_id, hash, created_at) SELECT id, randomblob(32), 0 FROM machine;
+        INSERT INTO event (at, machine_id, kind) SELECT id, id, 'added' FROM machine;";
+    store.write(|tx| Ok(tx.execute_batch(rows)?)).expect("filled");
+}
+
+/// Everything that a damaged file may be asked for; only errors are allowed, and no hanging.
+fn use_all_of_it(path: &Path) -> Result<(), StoreError> {
+    let store = prepare(path, DAY, IMPATIENT, Purpose::Serve, migrate::MIGRATIONS)?;
+    let page = store.machines_page(None, 1000, DAY).map(|_| ());
+    let credentials = store.credentials().map(|_| ());
+    let written = add(&store, "one more");
+    let removed = store.write(|tx| Ok(tx.execute("DELETE FROM machine WHERE id % 3 = 0", [])?)).map(|_| ());
+    let problems = store.check()?.problems;
+    let checked = problems.into_iter().next().map_or(Ok(()), |problem| Err(StoreError::Corrupt(problem)));
+    page.and(credentials).and(written).and(removed).and(checked)
+}
+
+#[test]
+fn random_bytes_in_random_places_bring_an_error_and_nothing_worse() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let good = dir.path().join("good.db");
+    filled(&good);
+    let whole = fs::read(&good).expect("readable");
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut told = 0;
+    for round in 0..200 {
+        let path = dir.path().join(format!("{round}.db"));
+        let mut bytes = whole.clone();
+        for _ in 0..random.usize(1..4) {
+            let at = random.usize(100..bytes.len() - 600);
+            let length = random.usize(1..600);
+            random.fill(&mut bytes[at..at + length]);
+        }
+        fs::write(&path, bytes).expect("written");
+        told += usize::from(use_all_of_it(&path).is_err());
+        for name in files(dir.path(), &format!("{round}.db")).iter().filter(|name| **name != "good.db") {
+            let _ = fs::remove_file(dir.path().join(name));
+        }
+    }
+    // Bytes inside a name or a free page are no damage that anybody could see.
+    assert!(told >= 100, "{told} of 200");
+}
+
+#[test]
+fn a_file_that_was_cut_short_is_damaged_at_whatever_length() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("monitor.db");
+    filled(&path);
+    let whole = fs::read(&path).expect("readable");
+    for eighths in 0..8 {
+        fs::write(&path, &whole[..whole.len() * eighths / 8]).expect("cut");
+        let error = use_all_of_it(&path).expect_err("damaged");
+        assert!(matches!(error, StoreError::Corrupt(_)), "{eighths}/8: {error:?}");
+        for journal in ["monitor.db-wal", "monitor.db-shm"] {
+            let _ = fs::remove_file(dir.path().join(journal));
+        }
+    }
+}
+
+#[test]
+fn a_damaged_log_loses_at_most_what_was_in_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("monitor.db");
+    filled(&path);
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut noise = vec![0; 40_000];
+    random.fill(&mut noise);
+    fs::write(dir.path().join("monitor.db-wal"), noise).expect("written");
+    let store = served(&path);
+    assert_eq!(count(&store), 300);
+    add(&store, "barn").expect("written");
+}

@@ -1,0 +1,78 @@
+//! Who asks, where a proxy asks in their place.
+//!
+//! It decides one thing (`/metrics` is open to this machine) and is shown in the log. The front's limits count
+//! connections, and those are the proxy's own.
+
+use crate::http::networks::Network;
+use crate::http::{Peer, Request};
+use std::net::IpAddr;
+
+/// The address of whoever asked: the nearest one in `X-Forwarded-For` that no trusted proxy has. `None` where
+/// nobody trustworthy says.
+pub fn address(request: &Request, trusted: &[Network]) -> Option<IpAddr> {
+    let peer = match request.peer() {
+        Peer::Tcp(address) => Some(address.ip().to_canonical()),
+        // The socket's mode says who connects: a proxy on this machine.
+        Peer::Unix => None,
+    };
+    nearest(peer, request.header("x-forwarded-for"), trusted)
+}
+
+/// Whether the request began on this machine: by a connection of its own, not one of a proxy that says nothing.
+pub fn is_local(request: &Request, trusted: &[Network]) -> bool {
+    let address = address(request, trusted);
+    let said = request.header("x-forwarded-for").is_some() || request.header("forwarded").is_some();
+    match request.peer() {
+        Peer::Unix if !said => true,
+        Peer::Tcp(peer) if said && Some(peer.ip().to_canonical()) == address => false,
+        _ => address.is_some_and(|address| address.is_loopback()),
+    }
+}
+
+fn nearest(peer: Option<IpAddr>, forwarded: Option<&str>, trusted: &[Network]) -> Option<IpAddr> {
+    let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
+    if peer.is_some_and(|peer| !is_trusted(peer)) {
+        return peer;
+    }
+    let mut nearest = peer;
+    for part in forwarded.unwrap_or_default().rsplit(',').map(str::trim).filter(|part| !part.is_empty()) {
+        // Whatever stands further out was said by nobody whom we know.
+        let Ok(address) = part.parse::<IpAddr>() else { return nearest };
+        nearest = Some(address.to_canonical());
+        if !is_trusted(address) {
+            break;
+        }
+    }
+    nearest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(peer: &str, forwarded: &str) -> String {
+        let trusted = ["127.0.0.1", "10.0.0.0/8"].map(|text| text.parse().expect(text));
+        let peer = (peer != "unix").then(|| peer.parse().expect(peer));
+        let forwarded = (!forwarded.is_empty()).then_some(forwarded);
+        nearest(peer, forwarded, &trusted).map_or("nobody".into(), |address| address.to_string())
+    }
+
+    #[test]
+    fn only_trusted_proxies_are_believed() {
+        for (peer, forwarded, client) in [
+            ("203.0.113.9", "", "203.0.113.9"),
+            ("203.0.113.9", "127.0.0.1", "203.0.113.9"),
+            ("127.0.0.1", "", "127.0.0.1"),
+            ("127.0.0.1", "198.51.100.7", "198.51.100.7"),
+            ("127.0.0.1", "127.0.0.1, 198.51.100.7", "198.51.100.7"),
+            ("127.0.0.1", "198.51.100.7, 10.1.1.1", "198.51.100.7"),
+            ("127.0.0.1", "198.51.100.7, nonsense, 10.1.1.1", "10.1.1.1"),
+            ("127.0.0.1", "10.2.2.2,10.1.1.1", "10.2.2.2"),
+            ("unix", "198.51.100.7", "198.51.100.7"),
+            ("unix", "", "nobody"),
+            ("unix", "2001:db8::1", "2001:db8::1"),
+        ] {
+            assert_eq!(seen(peer, forwarded), client, "{peer} {forwarded}");
+        }
+    }
+}

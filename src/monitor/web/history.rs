@@ -1,0 +1,138 @@
+//! A machine's figures over time, as JSON.
+
+use super::query::{Problem, Query};
+use crate::monitor::fleet::Fleet;
+use crate::monitor::history::{self, RESOLUTIONS};
+use crate::monitor::store::{MachineId, Store, StoreError};
+use crate::monitor::time::Moment;
+use serde::Serialize;
+use std::time::Duration;
+
+/// Points of one answer: about 200 KB, and more than any graph has pixels for.
+const MOST_POINTS: u64 = 2_000;
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// A stretch of time, and how fine.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Span {
+    pub from: Moment,
+    pub to: Moment,
+    /// Seconds.
+    pub step: u32,
+}
+
+#[derive(Debug, Serialize)]
+pub struct HistoryView {
+    pub step_s: u32,
+    /// The oldest first; where nothing was heard there is none.
+    pub points: Vec<PointView>,
+}
+
+/// The mean of a step. Absent is never zero.
+#[derive(Debug, Serialize)]
+pub struct PointView {
+    pub at: Option<String>,
+    pub cpu: Option<f32>,
+    pub mem: Option<f32>,
+    pub temp: Option<f32>,
+    pub disk: Option<f32>,
+    pub power: Option<f32>,
+    pub load: Option<f32>,
+    pub signal: Option<f32>,
+}
+
+/// Reads `from`, `to` and `step`.
+pub fn span(mut query: Query, now: Moment) -> Result<Span, Problem> {
+    let to = query.moment("to")?.unwrap_or(now);
+    let from = query.moment("from")?.unwrap_or_else(|| to.minus(DAY));
+    let asked = query.seconds("step", 60..=86_400)?;
+    query.end()?;
+    if asked.is_some_and(|step| step % 60 != 0) {
+        return Err("step must be whole minutes: a multiple of 60".into());
+    }
+    if from >= to {
+        return Err("from must be before to".into());
+    }
+    let points = |step: u32| to.since(from).as_secs().div_ceil(u64::from(step));
+    match asked {
+        Some(step) if points(step) > MOST_POINTS => {
+            Err(format!("that would be {} points; take a larger step, or a shorter time", points(step)))
+        }
+        Some(step) => Ok(Span { from, to, step }),
+        None => {
+            let steps = RESOLUTIONS.map(|kept| (u32::try_from(kept.seconds).unwrap_or(3600), kept.kept));
+            let reaches =
+                |(step, kept): &&(u32, Duration)| points(*step) <= MOST_POINTS && now.since(from) <= *kept;
+            let step = steps.iter().find(reaches).map_or(3600, |(step, _)| *step);
+            let enough = to.since(from).as_secs().div_ceil(MOST_POINTS);
+            // A whole number of hours, where hours are too fine.
+            let step = if points(step) > MOST_POINTS {
+                u32::try_from(enough.div_ceil(3600) * 3600).unwrap_or(u32::MAX)
+            } else {
+                step
+            };
+            Ok(Span { from, to, step })
+        }
+    }
+}
+
+/// Reads them from the database, and what is not written yet from memory.
+pub fn view(store: &Store, fleet: &Fleet, id: MachineId, span: &Span) -> Result<HistoryView, StoreError> {
+    let step = Duration::from_secs(span.step.into());
+    let points = history::query(store, fleet, id, span.from, span.to, step)?;
+    let view = |point: history::Point| PointView {
+        at: point.at.rfc3339(),
+        cpu: point.sample.cpu,
+        mem: point.sample.mem,
+        temp: point.sample.temp,
+        disk: point.sample.disk,
+        power: point.sample.power,
+        load: point.sample.load,
+        signal: point.sample.signal,
+    };
+    Ok(HistoryView { step_s: span.step, points: points.into_iter().map(view).collect() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Moment = Moment(1_763_756_400_000);
+
+    fn asked(text: &str) -> Result<Span, Problem> {
+        span(Query::parse(Some(text)).expect(text), NOW)
+    }
+
+    fn ago(hours: u64) -> Moment {
+        NOW.minus(Duration::from_secs(hours * 3600))
+    }
+
+    #[test]
+    fn without_a_word_it_is_the_last_day_by_the_minute() {
+        assert_eq!(asked(""), Ok(Span { from: ago(24), to: NOW, step: 60 }));
+    }
+
+    #[test]
+    fn the_step_is_the_finest_that_is_kept_and_fits_into_an_answer() {
+        let step = |hours: u64| asked(&format!("from={}", ago(hours).0 / 1000)).map(|span| span.step);
+        assert_eq!(step(33), Ok(60));
+        assert_eq!(step(34), Ok(900), "2,040 minutes");
+        assert_eq!(step(24 * 20), Ok(900));
+        assert_eq!(step(24 * 31), Ok(3600));
+        assert_eq!(step(24 * 365), Ok(5 * 3600));
+    }
+
+    #[test]
+    fn a_stretch_that_is_none_or_has_too_many_points_is_refused() {
+        for text in [
+            "from=1763756400&to=1763756400",
+            "from=1763756400",
+            "from=0&step=60",
+            "step=59",
+            "step=61",
+            "step=1m",
+        ] {
+            asked(text).expect_err(text);
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Machines, events and deliveries as JSON, a page at a time.
+
+use super::query::{Problem, Query};
+use crate::monitor::machine::Machine;
+use crate::monitor::store::reading::{Event, MachineFilter, Page, Sending};
+use crate::monitor::store::{Delivery, MachineId, Status};
+use crate::monitor::time::Moment;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::time::Duration;
+
+/// One machine, as `GET /api/v1/machines` shows it. Times are RFC 3339, in UTC.
+#[derive(Debug, Serialize)]
+pub struct MachineView {
+    pub id: i64,
+    pub name: String,
+    pub hostname: Option<String>,
+    pub description: Option<String>,
+    pub group: Option<String>,
+    pub tags: Vec<String>,
+    pub hardware_id: Option<String>,
+    pub status: &'static str,
+    /// Since when it has this status.
+    pub since: Option<String>,
+    /// `false`: disabled; nobody looks whether it is late.
+    pub enabled: bool,
+    /// People are told nothing before this.
+    pub paused_until: Option<String>,
+    pub last_seen: Option<String>,
+    /// Seconds of silence after which it is offline.
+    pub threshold_s: f64,
+    pub created_at: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct EventView {
+    pub id: i64,
+    pub at: Option<String>,
+    pub kind: String,
+    pub machine_id: Option<i64>,
+    pub machine: Option<String>,
+    pub detail: Option<Box<RawValue>>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct DeliveryView {
+    /// The `X-Webhook-Id` of a webhook.
+    pub id: i64,
+    pub created_at: Option<String>,
+    pub machine_id: i64,
+    pub machine: String,
+    pub outage_id: i64,
+    pub event: String,
+    pub recipient: String,
+    pub channel_id: i64,
+    pub channel: String,
+    pub state: &'static str,
+    pub attempts: i64,
+    /// While it waits: not before this.
+    pub due_at: Option<String>,
+    pub expires_at: Option<String>,
+    pub delivered_at: Option<String>,
+    pub last_error: Option<String>,
+}
+
+/// A page; `next` goes into `after` (or `before`, for the lists that begin with the newest), `null` at the end.
+#[derive(Debug, Serialize)]
+pub struct List<T> {
+    pub items: Vec<T>,
+    pub next: Option<i64>,
+}
+
+pub const STATUSES: [(&str, Status); 4] = [
+    ("new", Status::New),
+    ("online", Status::Online),
+    ("offline", Status::Offline),
+    ("stopped", Status::Stopped),
+];
+
+const STATES: [(&str, Delivery); 4] = [
+    ("waiting", Delivery::Waiting),
+    ("delivered", Delivery::Delivered),
+    ("dead", Delivery::Dead),
+    ("skipped", Delivery::Skipped),
+];
+
+/// Reads `after`, `limit`, `status`, `group` and `tag`.
+pub fn machine_filter(mut query: Query) -> Result<MachineFilter, Problem> {
+    let filter = MachineFilter {
+        after: query.id("after")?.unwrap_or(0),
+        limit: query.limit()?,
+        status: query.word("status", &STATUSES)?,
+        group: query.text("group"),
+        tag: query.text("tag"),
+    };
+    query.end()?;
+    Ok(filter)
+}
+
+/// What `events` and `deliveries` are asked for.
+#[derive(Debug)]
+pub struct Slice {
+    pub page: Page,
+    pub limit: u32,
+    pub machine: Option<MachineId>,
+    /// Of deliveries only.
+    pub state: Option<Delivery>,
+}
+
+/// Reads `before`, `after`, `limit`, `machine` and, of deliveries, `state`.
+pub fn slice(mut query: Query, of_deliveries: bool) -> Result<Slice, Problem> {
+    let slice = Slice {
+        page: Page { before: query.id("before")?, after: query.id("after")? },
+        limit: query.limit()?,
+        machine: query.id("machine")?.map(MachineId),
+        state: if of_deliveries { query.word("state", &STATES)? } else { None },
+    };
+    query.end()?;
+    Ok(slice)
+}
+
+/// A page with its continuation, which is there only if the page is full.
+pub fn list<R, T>(rows: Vec<R>, limit: u32, id: impl Fn(&R) -> i64, view: impl Fn(R) -> T) -> List<T> {
+    let is_full = rows.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
+    let next = rows.last().filter(|_| is_full).map(id);
+    List { items: rows.into_iter().map(view).collect(), next }
+}
+
+pub fn machine(machine: Machine, threshold: Duration) -> MachineView {
+    MachineView {
+        id: machine.id.0,
+        name: machine.name,
+        hostname: machine.hostname,
+        description: machine.description,
+        group: machine.group,
+        tags: machine.tags,
+        hardware_id: machine.hardware_id,
+        status: machine.status.as_str(),
+        since: machine.since.rfc3339(),
+        enabled: machine.watched,
+        paused_until: machine.paused_until.and_then(Moment::rfc3339),
+        last_seen: machine.last_seen.and_then(Moment::rfc3339),
+        threshold_s: machine.threshold.unwrap_or(threshold).as_secs_f64(),
+        created_at: machine.created_at.rfc3339(),
+    }
+}
+
+pub fn event(event: Event) -> EventView {
+    let (machine_id, machine) = event.machine.map(|(id, name)| (id.0, name)).unzip();
+    EventView {
+        id: event.id,
+        at: event.at.rfc3339(),
+        kind: event.kind,
+        machine_id,
+        machine,
+        detail: event.detail.and_then(raw),
+    }
+}
+
+pub fn delivery(sending: Sending) -> DeliveryView {
+    let waits = [Delivery::Waiting as i64, Delivery::Leased as i64].contains(&sending.state);
+    let state = STATES.iter().find(|(_, state)| *state as i64 == sending.state);
+    DeliveryView {
+        id: sending.id,
+        created_at: sending.created.rfc3339(),
+        machine_id: sending.machine.0.0,
+        machine: sending.machine.1,
+        outage_id: sending.outage,
+        event: sending.event,
+        recipient: sending.recipient,
+        channel_id: sending.channel,
+        channel: sending.kind,
+        state: state.map_or("waiting", |(word, _)| word),
+        attempts: sending.attempts,
+        due_at: sending.due.rfc3339().filter(|_| waits),
+        expires_at: sending.expires.rfc3339(),
+        delivered_at: sending.delivered.and_then(Moment::rfc3339),
+        last_error: sending.last_error,
+    }
+}
+
+/// JSON that was stored; what is none is left out.
+pub fn raw(json: String) -> Option<Box<RawValue>> {
+    RawValue::from_string(json).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_page_says_where_the_next_one_begins() {
+        let page = |rows: Vec<i64>| list(rows, 2, |row| *row, |row| row).next;
+        assert_eq!(page(vec![4, 9]), Some(9));
+        assert_eq!(page(vec![4]), None);
+        assert_eq!(page(vec![]), None);
+    }
+
+    #[test]
+    fn a_list_is_cut_from_one_end() {
+        let slice = |text: &str| slice(Query::parse(Some(text)).expect(text), false);
+        let page = |before, after| Page { before, after };
+        assert_eq!(slice("").expect("the newest").page, page(None, None));
+        assert_eq!(slice("before=7").expect("older ones").page, page(Some(7), None));
+        assert_eq!(slice("after=0").expect("all").page, page(None, Some(0)));
+        assert_eq!(slice("before=7&after=3").expect("in between").page, page(Some(7), Some(3)));
+        slice("state=dead").expect_err("events have no state");
+    }
+}

@@ -1,0 +1,213 @@
+//! What the monitor tells over HTTP: the read API, its figures, and whether it works.
+//!
+//! Ingest comes before it (`ingest/`): what arrives here has another path. A worker's thread answers, since most
+//! of it reads the database.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `route` | which paths there are |
+//! | `access` | who may ask |
+//! | `client` | who asks, behind proxies |
+//! | `query` | what stands behind the question mark |
+//! | `lists`, `history` | what is known, as JSON |
+//! | `metrics`, `exposition` | figures, as Prometheus reads them |
+
+mod access;
+pub mod client;
+mod exposition;
+mod history;
+mod lists;
+mod metrics;
+mod query;
+pub mod route;
+
+use super::config::Config;
+use super::ingest::{self, enroll};
+use super::notify::couriers;
+use super::recorder::{Order, Shared};
+use super::store::{MachineId, StoreError};
+use super::time::Moment;
+use crate::http::networks::Network;
+use crate::http::{Counters, Exchange, Method, Request, Response};
+use crate::latest::Latest;
+use crossbeam_channel::{Receiver, Sender};
+use query::{Problem, Query};
+use route::Route;
+use serde::Serialize;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What answers need to know; shared by the workers.
+pub struct Web {
+    pub shared: Shared,
+    /// For devices that register themselves.
+    pub orders: Sender<Order>,
+    pub ingest: Arc<ingest::counters::Counters>,
+    pub couriers: Arc<couriers::Counters>,
+    pub counters: Arc<Counters>,
+    pub settings: Arc<Latest<Settings>>,
+    pub started: Moment,
+}
+
+/// What a reload may change.
+#[derive(Debug)]
+pub struct Settings {
+    /// Of machines that have none of their own.
+    pub threshold: Duration,
+    pub trusted_proxies: Vec<Network>,
+}
+
+impl Settings {
+    pub fn of(config: &Config) -> Settings {
+        Settings {
+            threshold: config.detection.offline_threshold,
+            trusted_proxies: config.http.trusted_proxies.clone(),
+        }
+    }
+}
+
+/// Why a request is not answered with what it asks for.
+enum Refusal {
+    Malformed(Problem),
+    NotFound(&'static str),
+    /// Everything here is read only.
+    Method,
+    Store(StoreError),
+    /// It is told as it is.
+    Access(Response),
+}
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Refusal {
+        Refusal::Malformed(problem)
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Refusal {
+        Refusal::Store(error)
+    }
+}
+
+/// A worker: answers until the server ends.
+pub fn work(web: &Web, requests: &Receiver<Exchange>) {
+    for exchange in requests {
+        let now = Moment::now();
+        if exchange.request.path() == enroll::PATH {
+            enroll::take(&web.shared.store, &web.orders, exchange, now);
+        } else {
+            let response = web.answer(&exchange.request, now, Instant::now());
+            exchange.reply.send(response);
+        }
+    }
+}
+
+impl Web {
+    pub fn answer(&self, request: &Request, now: Moment, tick: Instant) -> Response {
+        self.respond(request, now, tick).unwrap_or_else(|refusal| match refusal {
+            Refusal::Malformed(problem) => Response::error(400, &problem),
+            Refusal::NotFound(what) => Response::error(404, what),
+            Refusal::Method => Response::error(405, "this is for reading only").header("Allow", "GET, HEAD"),
+            Refusal::Store(error) => unavailable(&error),
+            Refusal::Access(response) => response,
+        })
+    }
+
+    fn respond(&self, request: &Request, now: Moment, tick: Instant) -> Result<Response, Refusal> {
+        let route = Route::of(request.path()).ok_or(Refusal::NotFound("there is nothing here"))?;
+        if request.method() != Method::Get {
+            return Err(Refusal::Method);
+        }
+        if route == Route::Health {
+            return Ok(self.health(tick));
+        }
+        self.admit(request, route, now)?;
+        let query = Query::parse(request.query())?;
+        match route {
+            Route::Metrics => {
+                query.end()?;
+                Ok(Response::new(200).body(exposition::CONTENT_TYPE, self.metrics(now, tick)?.into_bytes()))
+            }
+            Route::Machines => self.machines(query, now),
+            Route::Machine(id) => self.machine(id, query, now),
+            Route::History(id) => self.history(id, query, now),
+            Route::Events => self.events(query),
+            Route::Deliveries => self.deliveries(query),
+            // Answered above, to everybody.
+            Route::Health => Ok(self.health(tick)),
+        }
+    }
+
+    /// 200 while heartbeats are kept: whoever balances load or restarts services acts on it.
+    fn health(&self, tick: Instant) -> Response {
+        if self.shared.pulse.is_fresh(tick) {
+            return Response::json(200, &serde_json::json!({ "status": "ok" }));
+        }
+        Response::error(503, "heartbeats are not written to the database at the moment; the log says why")
+    }
+
+    fn machines(&self, query: Query, now: Moment) -> Result<Response, Refusal> {
+        let filter = lists::machine_filter(query)?;
+        let threshold = self.settings.get().threshold;
+        let rows = self.shared.store.machines(&filter, now)?;
+        Ok(answer(&lists::list(rows, filter.limit, |row| row.id.0, |row| lists::machine(row, threshold))))
+    }
+
+    fn machine(&self, id: MachineId, query: Query, now: Moment) -> Result<Response, Refusal> {
+        #[derive(Serialize)]
+        struct Detail {
+            #[serde(flatten)]
+            machine: lists::MachineView,
+            latest: Option<Box<serde_json::value::RawValue>>,
+            latest_at: Option<String>,
+        }
+        query.end()?;
+        let machine = self.shared.store.machine(id, now)?.ok_or(NO_MACHINE)?;
+        let (latest, at) = match self.latest(id)? {
+            Some((at, payload)) => (lists::raw(payload), at.rfc3339()),
+            None => (None, None),
+        };
+        let machine = lists::machine(machine, self.settings.get().threshold);
+        Ok(answer(&Detail { machine, latest, latest_at: at }))
+    }
+
+    /// From memory, which is ahead of the database; after a start, or where it was too long, from there.
+    fn latest(&self, id: MachineId) -> Result<Option<(Moment, String)>, StoreError> {
+        let newest = self.shared.fleet.newest(id);
+        match newest.and_then(|newest| Some((newest.seen, newest.payload?))) {
+            Some(latest) => Ok(Some(latest)),
+            None => self.shared.store.latest(id),
+        }
+    }
+
+    fn history(&self, id: MachineId, query: Query, now: Moment) -> Result<Response, Refusal> {
+        let span = history::span(query, now)?;
+        if self.shared.store.machine(id, now)?.is_none() {
+            return Err(NO_MACHINE);
+        }
+        Ok(answer(&history::view(&self.shared.store, &self.shared.fleet, id, &span)?))
+    }
+
+    fn events(&self, query: Query) -> Result<Response, Refusal> {
+        let slice = lists::slice(query, false)?;
+        let rows = self.shared.store.events(slice.page, slice.machine, slice.limit)?;
+        Ok(answer(&lists::list(rows, slice.limit, |row| row.id, lists::event)))
+    }
+
+    fn deliveries(&self, query: Query) -> Result<Response, Refusal> {
+        let slice = lists::slice(query, true)?;
+        let rows = self.shared.store.deliveries(slice.page, slice.machine, slice.state, slice.limit)?;
+        Ok(answer(&lists::list(rows, slice.limit, |row| row.id, lists::delivery)))
+    }
+}
+
+const NO_MACHINE: Refusal = Refusal::NotFound("there is no such machine");
+
+/// What is read changes by itself: nobody is to keep a copy.
+fn answer(value: &impl Serialize) -> Response {
+    Response::json(200, value).header("Cache-Control", "no-store")
+}
+
+fn unavailable(error: &StoreError) -> Response {
+    Response::error(503, &error.to_string()).header("Retry-After", "5")
+}

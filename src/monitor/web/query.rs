@@ -1,0 +1,152 @@
+//! What stands behind the question mark: strictly read, so that a misspelt filter never shows the whole fleet.
+
+use crate::monitor::time::Moment;
+use percent_encoding::percent_decode_str;
+use std::collections::BTreeMap;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// Parameters by name; each is taken once, and what is left at the end is unknown.
+#[derive(Debug)]
+pub struct Query(BTreeMap<String, String>);
+
+/// One sentence, answered with 400.
+pub type Problem = String;
+
+/// A page's rows, where the request does not say how many.
+const PAGE: u32 = 100;
+/// One answer of this many machines has about 300 KB.
+const LARGEST_PAGE: u32 = 1_000;
+
+impl Query {
+    pub fn parse(query: Option<&str>) -> Result<Query, Problem> {
+        let mut parameters = BTreeMap::new();
+        for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let (name, value) = (decoded(name)?, decoded(value)?);
+            if let Some(twice) = parameters.insert(name.clone(), value) {
+                drop(twice);
+                return Err(format!("the parameter {name:?} stands there twice"));
+            }
+        }
+        Ok(Query(parameters))
+    }
+
+    pub fn text(&mut self, name: &str) -> Option<String> {
+        self.0.remove(name)
+    }
+
+    /// A row's number: what a page's `next` says.
+    pub fn id(&mut self, name: &str) -> Result<Option<i64>, Problem> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        let id: Option<i64> = text.parse().ok().filter(|id| *id >= 0);
+        id.map(Some).ok_or_else(|| format!("{name} must be a whole number from 0"))
+    }
+
+    pub fn limit(&mut self) -> Result<u32, Problem> {
+        let Some(text) = self.text("limit") else { return Ok(PAGE) };
+        let limit = text.parse().ok().filter(|limit| (1..=LARGEST_PAGE).contains(limit));
+        limit.ok_or_else(|| format!("limit must be a whole number from 1 to {LARGEST_PAGE}"))
+    }
+
+    /// Seconds since 1970, or RFC 3339.
+    pub fn moment(&mut self, name: &str) -> Result<Option<Moment>, Problem> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        let seconds = text.parse::<i64>().ok().and_then(|seconds| seconds.checked_mul(1_000));
+        let moment = seconds.filter(|at| *at >= 0).map(Moment).or_else(|| rfc3339(&text));
+        let wanted = || format!("{name} must be seconds since 1970, or a time such as 2026-01-21T14:30:00Z");
+        moment.map(Some).ok_or_else(wanted)
+    }
+
+    /// A whole number of seconds.
+    pub fn seconds(
+        &mut self,
+        name: &str,
+        allowed: std::ops::RangeInclusive<u32>,
+    ) -> Result<Option<u32>, Problem> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        let seconds = text.parse().ok().filter(|seconds| allowed.contains(seconds));
+        let wanted = || {
+            format!("{name} must be a whole number of seconds from {} to {}", allowed.start(), allowed.end())
+        };
+        seconds.map(Some).ok_or_else(wanted)
+    }
+
+    /// One of these words.
+    pub fn word<T: Copy>(&mut self, name: &str, words: &[(&str, T)]) -> Result<Option<T>, Problem> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        let found = words.iter().find(|(word, _)| *word == text);
+        let wanted = || {
+            let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            format!("{name} must be one of {}", words.join(", "))
+        };
+        found.map(|(_, meaning)| Some(*meaning)).ok_or_else(wanted)
+    }
+
+    /// Everything must have been taken.
+    pub fn end(self) -> Result<(), Problem> {
+        match self.0.into_keys().next() {
+            Some(name) => Err(format!("there is no parameter {name:?} here")),
+            None => Ok(()),
+        }
+    }
+}
+
+fn decoded(text: &str) -> Result<String, Problem> {
+    let text = text.replace('+', " ");
+    let decoded = percent_decode_str(&text).decode_utf8();
+    decoded.map(|text| text.into_owned()).map_err(|_| "the query is not UTF-8".to_owned())
+}
+
+fn rfc3339(text: &str) -> Option<Moment> {
+    // A plus in a query means a space.
+    let at = OffsetDateTime::parse(&text.replace(' ', "+"), &Rfc3339).ok()?;
+    let milliseconds = i64::try_from(at.unix_timestamp_nanos() / 1_000_000).ok()?;
+    (milliseconds >= 0).then_some(Moment(milliseconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn query(text: &str) -> Query {
+        Query::parse(Some(text)).expect(text)
+    }
+
+    #[test]
+    fn parameters_are_decoded_and_taken_once() {
+        let mut parameters = query("group=barn%20%26+yard&limit=5&after=7&");
+        assert_eq!(parameters.text("group").as_deref(), Some("barn & yard"));
+        assert_eq!(parameters.limit(), Ok(5));
+        assert_eq!(parameters.id("after"), Ok(Some(7)));
+        assert_eq!(parameters.id("after"), Ok(None));
+        assert_eq!(parameters.end(), Ok(()));
+    }
+
+    #[test]
+    fn what_nobody_took_is_refused() {
+        assert_eq!(query("statsu=offline").end(), Err("there is no parameter \"statsu\" here".into()));
+        assert!(Query::parse(Some("a=1&a=2")).is_err());
+        assert!(Query::parse(Some("a=%ff")).is_err());
+    }
+
+    #[test]
+    fn numbers_and_times_out_of_range_are_refused() {
+        for text in ["limit=0", "limit=1001", "limit=-1", "limit=ten", "limit="] {
+            query(text).limit().expect_err(text);
+        }
+        for text in ["after=-1", "after=x", "after=9223372036854775808"] {
+            query(text).id("after").expect_err(text);
+        }
+        for text in ["from=yesterday", "from=-1", "from=9223372036854775807", "from=2026-13-01T00:00:00Z"] {
+            query(text).moment("from").expect_err(text);
+        }
+    }
+
+    #[test]
+    fn a_time_is_seconds_or_rfc_3339() {
+        for text in ["from=1763756400", "from=2025-11-21T20:20:00Z", "from=2025-11-21T21:20:00%2B01:00"] {
+            assert_eq!(query(text).moment("from"), Ok(Some(Moment(1_763_756_400_000))), "{text}");
+        }
+    }
+}

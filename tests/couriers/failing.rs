@@ -1,0 +1,152 @@
+//! Receivers that fail, hang, refuse, redirect, and come back.
+
+use crate::rig::{DEAD, DELIVERED, HOUR, MINUTE, Rig};
+use crate::support::server::{Reply, Server};
+use crate::support::{SOON, eventually};
+use std::time::Duration;
+
+#[test]
+fn a_receiver_that_comes_back_after_an_hour_hears_everything_in_order() {
+    let server = Server::always(Reply::status(503));
+    let mut rig = Rig::new(9);
+    rig.channel("webhook", &server.url("/"));
+    rig.lose([1]);
+    server.request();
+    rig.back([1]);
+    rig.lose([2]);
+    // Tried again and again, less and less often, and what is second waits for the first.
+    let mut tries = 1;
+    for _ in 0..12 {
+        rig.wait(MINUTE * 5);
+        if server.request_within(Duration::from_millis(300)).is_some() {
+            tries += 1;
+        }
+    }
+    assert!((3..=12).contains(&tries), "{tries} attempts in an hour");
+    assert!(rig.rows().iter().all(|row| row.state != DELIVERED));
+    server.become_one_that(|_| Reply::ok());
+    rig.wait(HOUR);
+    rig.eventually_all_delivered();
+    let events: Vec<(i64, String)> = rig.rows().into_iter().map(|row| (row.machine, row.event)).collect();
+    assert_eq!(events, [(1, "offline".into()), (1, "online".into()), (2, "offline".into())]);
+}
+
+#[test]
+fn a_receiver_that_never_comes_back_is_given_up_after_a_day_and_that_is_seen() {
+    let server = Server::always(Reply::status(500));
+    let mut rig = Rig::new(1);
+    rig.channel("webhook", &server.url("/"));
+    rig.lose([1]);
+    server.request();
+    rig.eventually_row(1, "it failed", |row| row.attempts == 1);
+    rig.wait(HOUR * 25);
+    rig.eventually_row(1, "given up", |row| row.state == DEAD);
+    assert_eq!(rig.row(1).error.as_deref(), Some("500"));
+    let couriers = rig.couriers.as_ref().expect("couriers");
+    eventually("it is counted", || couriers.counters().read()[0].dead == 1);
+    // The end of an outage that nobody heard of is no news.
+    rig.back([1]);
+    assert_eq!(rig.rows().len(), 1);
+}
+
+#[test]
+fn a_channel_that_hangs_delays_no_other() {
+    let (dead, alive) = (Server::always(Reply::Hang), Server::always(Reply::ok()));
+    let mut rig = Rig::new(9);
+    for _ in 0..3 {
+        rig.channel("webhook", &dead.url(&format!("/{}", fastrand::u32(..))));
+    }
+    rig.channel("webhook", &alive.url("/"));
+    rig.lose([1]);
+    dead.requests(3);
+    alive.request_within(Duration::from_secs(5)).expect("held up");
+    rig.lose([2]);
+    let second = alive.request_within(Duration::from_secs(5)).expect("held up");
+    assert_eq!(second.json()["machine"]["id"], 2);
+    // The one that hangs is left after 10 s.
+    rig.eventually_row(1, "left", |row| row.error.as_deref() == Some("no answer in time"));
+}
+
+#[test]
+fn a_busy_receiver_is_left_alone_for_as_long_as_it_asks() {
+    let answer = Reply::Answer(429, vec![("Retry-After", "300".into())], Vec::new());
+    let server = Server::always(answer);
+    let mut rig = Rig::new(1);
+    rig.channel("webhook", &server.url("/"));
+    rig.lose([1]);
+    server.request();
+    rig.eventually_row(1, "it failed", |row| row.attempts == 1);
+    server.become_one_that(|_| Reply::ok());
+    rig.wait(Duration::from_secs(290));
+    assert!(server.request_within(Duration::from_millis(500)).is_none(), "too early");
+    rig.wait(Duration::from_secs(11));
+    server.request();
+    rig.eventually_all_delivered();
+}
+
+#[test]
+fn no_redirect_is_followed() {
+    let elsewhere = Server::always(Reply::ok());
+    let location = elsewhere.url("/");
+    let server = Server::always(Reply::Answer(302, vec![("Location", location)], Vec::new()));
+    let mut rig = Rig::new(1);
+    rig.channel("webhook", &server.url("/"));
+    rig.lose([1]);
+    rig.eventually_row(1, "it failed", |row| row.attempts == 1);
+    assert!(rig.row(1).error.is_some_and(|why| why.contains("redirects")));
+    assert_eq!(elsewhere.connections(), 0);
+}
+
+#[test]
+fn a_message_that_is_refused_is_given_up_and_the_next_one_is_sent() {
+    let server = Server::start(|request| match request.json()["machine"]["id"].as_i64() {
+        Some(1) => Reply::status(422),
+        _ => Reply::ok(),
+    });
+    let mut rig = Rig::new(9);
+    rig.channel("webhook", &server.url("/"));
+    rig.lose([1, 2]);
+    server.requests(2);
+    rig.eventually_row(2, "sent", |row| row.state == DELIVERED);
+    assert_eq!(rig.row(1).state, DEAD);
+}
+
+#[test]
+fn a_receiver_that_talks_without_end_holds_nobody() {
+    let chunk = vec![b'x'; 64 * 1024];
+    let server =
+        Server::always(Reply::Endless(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n", chunk));
+    let mut rig = Rig::new(1);
+    rig.channel("webhook", &server.url("/"));
+    rig.lose([1]);
+    rig.eventually_all_delivered();
+    let endless_head = Server::always(Reply::Endless(b"HTTP/1.1 200 OK\r\n", b"X-Filler: x\r\n".to_vec()));
+    rig.sql("UPDATE channel SET target = ?1", [endless_head.url("/")]);
+    rig.back([1]);
+    rig.eventually_row(2, "left", |row| row.attempts == 1);
+}
+
+#[test]
+fn a_channel_that_was_switched_off_is_not_sent_to() {
+    let server = Server::always(Reply::status(503));
+    let mut rig = Rig::new(1);
+    let channel = rig.channel("webhook", &server.url("/"));
+    rig.lose([1]);
+    server.request();
+    rig.eventually_row(1, "it failed", |row| row.attempts == 1);
+    rig.sql("UPDATE channel SET enabled = 0 WHERE id = ?1", [channel]);
+    rig.wait(HOUR);
+    assert!(server.request_within(Duration::from_millis(500)).is_none());
+}
+
+#[test]
+fn couriers_end_within_their_limit_whatever_hangs() {
+    let server = Server::always(Reply::Hang);
+    let mut rig = Rig::new(1);
+    rig.channel("webhook", &server.url("/"));
+    rig.lose([1]);
+    server.request();
+    let stop = std::time::Instant::now();
+    rig.couriers.take().expect("couriers").stop(stop + Duration::from_secs(1));
+    assert!(stop.elapsed() < SOON / 2, "{:?}", stop.elapsed());
+}

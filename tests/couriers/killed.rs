@@ -1,0 +1,210 @@
+//! kill -9 at random moments under load: nothing untold, nothing told twice under two ids, everything in order.
+
+use crate::rig::SECRET;
+use crate::support::request::Request;
+use crate::support::server::{Arrival, Reply, Server};
+use heartbeat_daemon::monitor::detect::{Settings as Detection, Sweeper};
+use heartbeat_daemon::monitor::notify::couriers::{Clock, Couriers};
+use heartbeat_daemon::monitor::notify::{Poke, Settings};
+use heartbeat_daemon::monitor::store::{MachineId, Store};
+use heartbeat_daemon::monitor::time::Moment;
+use rusqlite::{Connection, params};
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const MACHINES: i64 = 3000;
+
+/// The child's clock runs so much faster, that backoff takes no hours.
+const SPEED: u32 = 60;
+
+/// What the child is told: database, moment of the first start, and whether to finish what is there.
+const DATABASE: &str = "HEARTBEAT_KILLED_DATABASE";
+const START: &str = "HEARTBEAT_KILLED_START";
+const FINISH: &str = "HEARTBEAT_KILLED_FINISH";
+
+#[test]
+fn nothing_is_lost_doubled_or_out_of_order_when_it_is_killed_20_times() {
+    kill(20);
+}
+
+/// `cargo test --test couriers -- --ignored 200`
+#[test]
+#[ignore = "takes minutes"]
+fn nothing_is_lost_doubled_or_out_of_order_when_it_is_killed_200_times() {
+    kill(200);
+}
+
+fn kill(times: u32) {
+    // Two in ten are heard and not answered, or answered late, or with an error.
+    let server = Server::start(|_| match fastrand::u8(..20) {
+        0 => Reply::Reset,
+        1 => Reply::Late(Duration::from_millis(30), Box::new(Reply::ok())),
+        2 => Reply::status(500),
+        3 => Reply::Close,
+        _ => Reply::ok(),
+    });
+    let dir = tempfile::tempdir().expect("a directory");
+    let database = dir.path().join("monitor.db");
+    prepare(&database, &server.url("/"));
+    let start = Moment::now();
+    for _ in 0..times {
+        let mut child = spawn(&database, start, false);
+        std::thread::sleep(Duration::from_millis(fastrand::u64(5..400)));
+        child.kill().expect("killed");
+        child.wait().expect("dead");
+    }
+    let finished = spawn(&database, start, true).wait().expect("an end");
+    assert!(finished.success(), "{finished}");
+    let arrivals: Vec<Request> = server
+        .arrivals()
+        .try_iter()
+        .filter_map(|arrival| match arrival {
+            Arrival::Request(request) => Some(request),
+            Arrival::Connection(_) => None,
+        })
+        .collect();
+    check(&database, &arrivals, times);
+}
+
+fn prepare(database: &Path, url: &str) {
+    drop(Store::open_for_serving(database, Moment::now()).expect("a database"));
+    let direct = Connection::open(database).expect("a connection");
+    let sql = format!(
+        "BEGIN;
+         INSERT INTO recipient (name, events) VALUES ('ops', '[\"offline\",\"online\"]');
+         INSERT INTO channel (recipient_id, kind, target, secret, created_at)
+         VALUES (1, 'webhook', '{url}', '{SECRET}', 0);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {MACHINES})
+         INSERT INTO machine (id, name, created_at) SELECT i, 'm' || i, 0 FROM n;
+         INSERT INTO machine_state (machine_id, status, watched, since, last_seen, threshold)
+         SELECT id, 1, 1, 0, 0, 100000000000000 FROM machine;
+         COMMIT;"
+    );
+    direct.execute_batch(&sql).expect("filled");
+}
+
+fn spawn(database: &Path, start: Moment, finish: bool) -> Child {
+    let program = std::env::current_exe().expect("a program");
+    let mut child = Command::new(program)
+        .args(["--exact", "killed::the_monitor_that_is_killed", "--ignored", "--nocapture"])
+        .env(DATABASE, database)
+        .env(START, start.0.to_string())
+        .env(FINISH, if finish { "yes" } else { "no" })
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("a child");
+    let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    assert!(lines.any(|line| line.is_ok_and(|line| line.contains("ready"))), "the child did not start");
+    // It says nothing more that anybody waits for, and must not die of a closed pipe.
+    std::thread::spawn(move || lines.for_each(drop));
+    child
+}
+
+fn check(database: &Path, arrivals: &[Request], kills: u32) {
+    let direct = Connection::open(database).expect("a connection");
+    let count = |sql: &str| -> i64 { direct.query_row(sql, [], |row| row.get(0)).expect(sql) };
+    let outages = count("SELECT count(*) FROM outage");
+    assert!(outages > i64::from(kills), "only {outages} outages");
+    let untold = "SELECT count(*) FROM outage o WHERE NOT EXISTS
+                  (SELECT 1 FROM outbox b WHERE b.outage_id = o.id AND b.event = 'offline')";
+    assert_eq!(count(untold), 0, "an outage untold");
+    let unended = "SELECT count(*) FROM outage o WHERE ended_at IS NOT NULL AND NOT EXISTS
+                   (SELECT 1 FROM outbox b WHERE b.outage_id = o.id AND b.event = 'online')";
+    assert_eq!(count(unended), 0, "a recovery untold");
+    assert_eq!(count("SELECT count(*) FROM outbox WHERE state <> 2"), 0, "a row that was not delivered");
+    let twice = "SELECT count(*) FROM (SELECT 1 FROM outbox GROUP BY outage_id, event, channel_id HAVING count(*) > 1)";
+    assert_eq!(count(twice), 0, "two rows for one");
+    let open = "SELECT count(*) FROM (SELECT 1 FROM outage WHERE ended_at IS NULL GROUP BY machine_id HAVING count(*) > 1)";
+    assert_eq!(count(open), 0, "two open outages");
+    let rows = count("SELECT count(*) FROM outbox");
+    let mut bodies: HashMap<i64, &[u8]> = HashMap::new();
+    let mut last: HashMap<i64, i64> = HashMap::new();
+    let mut repeated = 0;
+    for request in arrivals {
+        let id: i64 = request.header("X-Webhook-Id").and_then(|id| id.parse().ok()).expect("an id");
+        match bodies.insert(id, &request.body) {
+            Some(before) => {
+                assert_eq!(before, request.body, "another body under the same id");
+                repeated += 1;
+            }
+            None => {
+                let machine = request.json()["machine"]["id"].as_i64().expect("a machine");
+                let before = last.insert(machine, id).unwrap_or(0);
+                assert!(before < id, "machine {machine}: row {id} came after row {before}");
+            }
+        }
+    }
+    assert_eq!(bodies.len() as i64, rows, "what was delivered is what arrived");
+    println!("{kills} kills, {outages} outages, {rows} rows, {repeated} deliveries repeated");
+}
+
+/// Not a test: the process that the tests above kill.
+#[test]
+#[ignore = "started by the tests above"]
+fn the_monitor_that_is_killed() {
+    let Ok(database) = std::env::var(DATABASE) else { return };
+    let start: i64 = std::env::var(START).ok().and_then(|start| start.parse().ok()).expect("a start");
+    let clock = fast_clock(Moment(start));
+    let (now, tick) = clock();
+    let store = Arc::new(Store::open_for_serving(Path::new(&database), now).expect("a database"));
+    let direct = Connection::open(&database).expect("a connection");
+    direct.busy_timeout(Duration::from_secs(10)).expect("a timeout");
+    let (poke, poked) = Poke::new();
+    let settings = Settings { allow_private_webhooks: true, ..Settings::default() };
+    let couriers = Couriers::start(store.clone(), settings, poked, clock.clone()).expect("couriers");
+    let hour = Duration::from_secs(3600);
+    let detection = Detection { check_interval: hour * 1000, threshold: hour };
+    let mut sweeper = Sweeper::new(detection, now, tick, poke.clone());
+    println!("ready");
+    let finish = std::env::var(FINISH).is_ok_and(|finish| finish == "yes");
+    let deadline = Instant::now() + Duration::from_secs(120);
+    loop {
+        std::thread::sleep(Duration::from_millis(10));
+        if finish {
+            poke.poke();
+            let waiting = store.waiting_deliveries().expect("a count").0;
+            if waiting == 0 {
+                break;
+            }
+            assert!(Instant::now() < deadline, "{waiting} rows are never delivered");
+        } else {
+            change(&direct, &mut sweeper, &store, &clock);
+        }
+    }
+    drop(couriers);
+}
+
+fn fast_clock(start: Moment) -> Clock {
+    let began = Instant::now();
+    Arc::new(move || {
+        let passed = Moment::now().since(start) * SPEED;
+        (start.plus(passed), began + began.elapsed() * SPEED)
+    })
+}
+
+/// Some fall silent, some return; nobody so often that it flaps.
+fn change(direct: &Connection, sweeper: &mut Sweeper, store: &Store, clock: &Clock) {
+    let (now, tick) = clock();
+    let silence = "UPDATE machine_state SET last_seen = ?1, threshold = 1 WHERE machine_id IN
+                   (SELECT machine_id FROM machine_state s WHERE status = 1
+                    AND (SELECT count(*) FROM outage o WHERE o.machine_id = s.machine_id) < 2
+                    ORDER BY random() LIMIT 3)";
+    direct.execute(silence, params![now.0 - 1_000]).expect("silenced");
+    sweeper.sweep(store, now, tick).expect("swept");
+    let mut statement = direct
+        .prepare_cached("SELECT machine_id FROM machine_state WHERE status = 2 ORDER BY random() LIMIT 2")
+        .expect("prepared");
+    let offline = statement.query_map([], |row| row.get(0)).expect("rows");
+    let ids: Vec<i64> = offline.collect::<Result<_, _>>().expect("rows");
+    for id in &ids {
+        let patience = "UPDATE machine_state SET threshold = 100000000000000 WHERE machine_id = ?1";
+        direct.execute(patience, [id]).expect("written");
+    }
+    let (now, _) = clock();
+    let beats: Vec<(MachineId, Moment)> = ids.into_iter().map(|id| (MachineId(id), now)).collect();
+    sweeper.back(store, &beats, now).expect("back");
+}

@@ -1,0 +1,239 @@
+//! Channels that people read: Telegram, ntfy, mail.
+
+use crate::rig::{DELIVERED, MINUTE, Rig};
+use crate::support::https::Authority;
+use crate::support::mail::{MailServer, Manner};
+use crate::support::server::{Reply, Server};
+use heartbeat_daemon::monitor::notify::{Login, Security, Settings, Smtp};
+use std::time::Duration;
+
+const TOKEN: &str = "123456:ABC-DEF_ghi";
+
+fn telegram(machines: i64, server: &Server) -> Rig {
+    let settings =
+        Settings { telegram_api: server.url("").trim_end_matches('/').into(), ..Settings::default() };
+    let rig = Rig::with(machines, settings);
+    let channel = rig.channel("telegram", "-1001234");
+    rig.secret_file(channel, &format!("{TOKEN}\n"));
+    rig
+}
+
+#[test]
+fn telegram_gets_plain_text_with_its_circle() {
+    let server = Server::always(Reply::ok());
+    let mut rig = telegram(1, &server);
+    rig.sql("UPDATE machine SET name = '<b>*barn*</b> [x](http://x)'", []);
+    rig.lose([1]);
+    let request = server.request();
+    assert_eq!(request.target, format!("/bot{TOKEN}/sendMessage"));
+    let json = request.json();
+    assert_eq!(json["chat_id"], "-1001234");
+    assert!(json.get("parse_mode").is_none());
+    let text = json["text"].as_str().expect("text");
+    assert!(
+        text.starts_with("\u{1F534} Machine offline\nMachine: <b>*barn*</b> [x](http://x)\nHostname: host\n"),
+        "{text}"
+    );
+    rig.back([1]);
+    assert!(server.request().json()["text"].as_str().expect("text").starts_with("\u{1F7E2}"));
+    rig.eventually_all_delivered();
+}
+
+#[test]
+fn five_hundred_machines_lost_at_once_are_one_message_to_a_person() {
+    let server = Server::always(Reply::ok());
+    let mut rig = telegram(1000, &server);
+    rig.lose(1..=500);
+    let text = server.request().json()["text"].to_string();
+    assert!(text.contains("500 machines offline"), "{text}");
+    rig.eventually_all_delivered();
+    assert!(server.request_within(Duration::from_millis(300)).is_none(), "a second message");
+}
+
+#[test]
+fn machines_that_come_back_one_after_the_other_do_not_flood_a_person() {
+    let server = Server::always(Reply::ok());
+    let mut rig = telegram(100, &server);
+    rig.lose(1..=40);
+    server.request();
+    rig.eventually_all_delivered();
+    rig.wait(MINUTE);
+    for machine in 1..=40 {
+        rig.back([machine]);
+    }
+    let at_once = server.requests_during(Duration::from_secs(2)).len();
+    assert!((1..=4).contains(&at_once), "{at_once} messages");
+    rig.wait(Duration::from_secs(16));
+    rig.eventually_all_delivered();
+    let rest = server.requests_during(Duration::from_millis(500)).len();
+    assert!(rest <= 2, "{rest} messages");
+}
+
+#[test]
+fn telegrams_wish_to_wait_is_obeyed() {
+    let body = br#"{"ok":false,"error_code":429,"description":"Too Many Requests","parameters":{"retry_after":600}}"#;
+    let server = Server::always(Reply::Answer(429, Vec::new(), body.to_vec()));
+    let mut rig = telegram(1, &server);
+    rig.lose([1]);
+    server.request();
+    rig.eventually_row(1, "it failed", |row| row.attempts == 1);
+    server.become_one_that(|_| Reply::ok());
+    rig.wait(Duration::from_secs(590));
+    assert!(server.request_within(Duration::from_millis(500)).is_none(), "too early");
+    rig.wait(Duration::from_secs(11));
+    rig.eventually_all_delivered();
+}
+
+#[test]
+fn no_error_shows_the_bot_token() {
+    let server = Server::always(Reply::Answer(
+        400,
+        Vec::new(),
+        br#"{"ok":false,"description":"Bad Request: chat not found"}"#.to_vec(),
+    ));
+    let mut rig = telegram(2, &server);
+    rig.lose([1]);
+    rig.eventually_row(1, "it failed", |row| row.attempts == 1);
+    assert!(rig.row(1).error.is_some_and(|why| why.contains("check the chat id")));
+    // And one that cannot be reached.
+    drop(server);
+    rig.wait(MINUTE);
+    rig.eventually_row(1, "it failed again", |row| row.attempts >= 2);
+    assert!(rig.row(1).error.is_some_and(|why| !why.contains("ABC-DEF")));
+}
+
+#[test]
+fn ntfy_gets_title_priority_tag_and_token() {
+    let server = Server::always(Reply::ok());
+    let mut rig = Rig::new(1);
+    let channel = rig.channel("ntfy", &server.url("/alarms"));
+    rig.secret_file(channel, "tk_secret");
+    rig.sql("UPDATE machine SET name = 'Scheune \u{fc}ber'", []);
+    rig.lose([1]);
+    let request = server.request();
+    assert_eq!(request.target, "/alarms");
+    assert_eq!(request.header("Authorization"), Some("Bearer tk_secret"));
+    assert_eq!((request.header("Priority"), request.header("Tags")), (Some("high"), Some("red_circle")));
+    assert!(request.header("Title").is_some_and(|title| title.starts_with("=?UTF-8?B?")));
+    assert!(String::from_utf8(request.body).expect("UTF-8").contains("Machine: Scheune \u{fc}ber"));
+    rig.eventually_all_delivered();
+}
+
+struct Post {
+    server: MailServer,
+    rig: Rig,
+}
+
+fn post(manner: Manner, security: Security, login: Option<(&str, &str)>, authority: &Authority) -> Post {
+    let server = MailServer::start(manner);
+    let files = tempfile::tempdir().expect("a directory").keep();
+    let write = |name: &str, text: &str| {
+        let path = files.join(name);
+        std::fs::write(&path, text).expect("written");
+        path
+    };
+    let smtp = Smtp {
+        host: "localhost".into(),
+        port: server.port,
+        security,
+        login: login
+            .map(|(user, password)| Login { user: user.into(), password_file: write("password", password) }),
+        from: "The barn <monitor@example.org>".into(),
+        ca_file: Some(write("ca.pem", &authority.pem)),
+    };
+    let settings = Settings { smtp: Some(smtp), timeout: Duration::from_secs(4), ..Settings::default() };
+    let rig = Rig::with(9, settings);
+    rig.channel("email", "ops@example.org");
+    Post { server, rig }
+}
+
+#[test]
+fn mail_goes_over_starttls_and_tls_with_a_password_and_never_without_tls() {
+    let authority = Authority::new();
+    for (at_once, only_login) in [(false, false), (true, false), (false, true)] {
+        let manner = Manner {
+            tls: Some(authority.server(&["localhost"])),
+            tls_at_once: at_once,
+            login: Some(("monitor".into(), "correct horse".into())),
+            only_auth_login: only_login,
+            ..Manner::default()
+        };
+        let security = if at_once { Security::Tls } else { Security::StartTls };
+        let mut post = post(manner, security, Some(("monitor", "correct horse")), &authority);
+        post.rig.lose([1]);
+        let mail = post.server.mail();
+        assert_eq!((mail.from.as_str(), mail.to.as_str()), ("<monitor@example.org>", "<ops@example.org>"));
+        assert!(mail.encrypted);
+        assert_eq!(mail.user.as_deref(), Some("monitor"));
+        assert_eq!(mail.header("From"), Some("The barn <monitor@example.org>"));
+        assert!(mail.header("Message-ID").is_some_and(|id| id.ends_with(".1.1@example.org>")));
+        assert!(mail.body().contains("Machine: m1\r\n"), "{}", mail.body());
+        post.rig.eventually_all_delivered();
+    }
+}
+
+#[test]
+fn a_server_that_does_not_offer_tls_or_lies_about_it_gets_no_mail() {
+    let authority = Authority::new();
+    let stranger = Authority::new();
+    let with_tls = |tls| Manner { tls: Some(tls), ..Manner::default() };
+    let cases = [
+        (Manner::default(), "does not offer STARTTLS"),
+        (with_tls(stranger.server(&["localhost"])), "TLS"),
+        (with_tls(authority.server(&["elsewhere.test"])), "TLS"),
+        (
+            Manner { injected: "250 forged\r\n", ..with_tls(authority.server(&["localhost"])) },
+            "spoke before TLS began",
+        ),
+    ];
+    for (manner, said) in cases {
+        let mut post = post(manner, Security::StartTls, None, &authority);
+        post.rig.lose([1]);
+        post.rig.eventually_row(1, said, |row| row.attempts == 1);
+        let why = post.rig.row(1).error.expect("a reason");
+        let handshake = said == "TLS" && why.to_ascii_lowercase().contains("certificate");
+        assert!(why.contains(said) || handshake, "{said}: {why}");
+        assert!(!post.server.has_mail());
+    }
+}
+
+#[test]
+fn a_wrong_password_is_said_and_tried_again_and_an_unknown_mailbox_is_given_up() {
+    let authority = Authority::new();
+    let manner = Manner {
+        tls: Some(authority.server(&["localhost"])),
+        login: Some(("monitor".into(), "correct horse".into())),
+        ..Manner::default()
+    };
+    let mut wrong = post(manner, Security::StartTls, Some(("monitor", "battery staple")), &authority);
+    wrong.rig.lose([1]);
+    wrong.rig.eventually_row(1, "it failed", |row| row.attempts == 1 && row.state == 0);
+    let why = wrong.rig.row(1).error.expect("a reason");
+    assert!(why.contains("535") && !why.contains("battery"), "{why}");
+    let unknown = Manner { answers: vec![("RCPT", "550 5.1.1 no such user\r\n")], ..Manner::default() };
+    let mut unknown = post(unknown, Security::None, None, &authority);
+    unknown.rig.lose([1]);
+    unknown.rig.eventually_row(1, "given up", |row| row.state == crate::rig::DEAD);
+    let busy = Manner { answers: vec![("RCPT", "451 4.7.1 greylisted\r\n")], ..Manner::default() };
+    let mut busy = post(busy, Security::None, None, &authority);
+    busy.rig.lose([1]);
+    busy.rig.eventually_row(1, "it failed", |row| row.attempts == 1 && row.state == 0);
+}
+
+#[test]
+fn a_mail_server_that_says_a_byte_now_and_then_is_left_at_the_limit() {
+    let mut post = post(Manner { drip: true, ..Manner::default() }, Security::None, None, &Authority::new());
+    post.rig.lose([1]);
+    post.rig.eventually_row(1, "left", |row| row.attempts == 1);
+    assert!(post.rig.row(1).error.is_some_and(|why| why.contains("no answer in time")));
+}
+
+#[test]
+fn many_machines_are_one_mail() {
+    let mut post = post(Manner::default(), Security::None, None, &Authority::new());
+    post.rig.lose(1..=7);
+    assert!(post.server.mail().body().contains("7 machines offline"));
+    post.rig.eventually_all_delivered();
+    assert!(post.rig.rows().iter().all(|row| row.state == DELIVERED));
+    assert!(!post.server.has_mail());
+}

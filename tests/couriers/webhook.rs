@@ -1,0 +1,84 @@
+//! What a webhook brings, and that it is what it says.
+
+use crate::rig::{MINUTE, Rig, SECRET};
+use crate::support::request::Request;
+use crate::support::server::{Reply, Server};
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// By Python's hmac: not the code that has made it.
+fn hmac(secret: &str, message: &[u8]) -> String {
+    let program = "import hmac, sys; print(hmac.new(sys.argv[1].encode(), sys.stdin.buffer.read(), 'sha256').hexdigest())";
+    let mut python = Command::new("python3")
+        .args(["-c", program, secret])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("python3");
+    python.stdin.take().expect("a pipe").write_all(message).expect("written");
+    let output = python.wait_with_output().expect("an answer");
+    String::from_utf8(output.stdout).expect("text").trim().to_owned()
+}
+
+fn header<'a>(request: &'a Request, name: &str) -> &'a str {
+    request.header(name).unwrap_or_else(|| panic!("no {name}: {request:?}"))
+}
+
+#[test]
+fn an_outage_and_its_end_arrive_within_a_second_signed_as_the_original_system_did() {
+    let server = Server::always(Reply::ok());
+    let mut rig = Rig::new(1);
+    rig.channel("webhook", &server.url("/hook"));
+    let lost = Instant::now();
+    rig.lose([1]);
+    let offline = server.request();
+    assert!(lost.elapsed() < Duration::from_secs(1), "{:?}", lost.elapsed());
+    assert_eq!((offline.method.as_str(), offline.target.as_str()), ("POST", "/hook"));
+    assert_eq!(header(&offline, "Content-Type"), "application/json");
+    let json = offline.json();
+    assert_eq!(json["event"], "machine.offline");
+    assert_eq!(json["machine"]["name"], "m1");
+    assert_eq!(json["machine"]["status"], "offline");
+    assert_eq!(header(&offline, "X-Webhook-Signature"), format!("sha256={}", hmac(SECRET, &offline.body)));
+    let (id, at) = (header(&offline, "X-Webhook-Id"), header(&offline, "X-Webhook-Timestamp"));
+    let dated = [id.as_bytes(), b".", at.as_bytes(), b".", &offline.body].concat();
+    assert_eq!(header(&offline, "X-Webhook-Signature-V2"), format!("sha256={}", hmac(SECRET, &dated)));
+    let heartbeat = Instant::now();
+    rig.back([1]);
+    let online = server.request();
+    assert!(heartbeat.elapsed() < Duration::from_secs(1), "{:?}", heartbeat.elapsed());
+    assert_eq!(online.json()["event"], "machine.online");
+    rig.eventually_all_delivered();
+}
+
+#[test]
+fn a_program_gets_a_message_for_each_machine_in_their_order_over_one_connection() {
+    let server = Server::always(Reply::ok());
+    let mut rig = Rig::new(100);
+    rig.channel("webhook", &server.url("/"));
+    rig.lose(1..=60);
+    let requests = server.requests(60);
+    let ids: Vec<i64> =
+        requests.iter().map(|request| header(request, "X-Webhook-Id").parse().expect("a number")).collect();
+    assert!(ids.is_sorted(), "{ids:?}");
+    assert!(server.connections() <= 5, "{} connections", server.connections());
+    rig.eventually_all_delivered();
+}
+
+#[test]
+fn a_delivery_whose_answer_was_lost_is_repeated_with_the_same_id_and_body() {
+    let server = Server::always(Reply::Reset);
+    let mut rig = Rig::new(1);
+    rig.channel("webhook", &server.url("/"));
+    rig.lose([1]);
+    let first = server.request();
+    rig.eventually_row(1, "it failed", |row| row.attempts == 1);
+    server.become_one_that(|_| Reply::ok());
+    rig.wait(MINUTE);
+    let second = server.request();
+    assert_eq!(header(&first, "X-Webhook-Id"), header(&second, "X-Webhook-Id"));
+    assert_eq!(first.body, second.body);
+    assert_ne!(header(&first, "X-Webhook-Timestamp"), header(&second, "X-Webhook-Timestamp"));
+    rig.eventually_all_delivered();
+}

@@ -1,0 +1,78 @@
+//! Commands, their exit codes, and what they say.
+
+use crate::support::monitor::{PROGRAM, Plan};
+use crate::support::process::output_of;
+use std::process::{Command, Output};
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn a_bad_configuration_is_named_and_ends_with_78() {
+    let plan = Plan::new().key("detection.check_interval", "soon");
+    for command in [&["serve"][..], &["check-config"], &["machine", "list"], &[]] {
+        let output = plan.run(command);
+        assert_eq!(output.status.code(), Some(78), "{command:?} {output:?}");
+        assert!(said(&output).contains("[detection] check_interval = \"soon\": "), "{}", said(&output));
+    }
+    let output = plan.run(&["--config", "/no/such/file"]);
+    assert_eq!(output.status.code(), Some(2), "twice the same option: {output:?}");
+}
+
+#[test]
+fn check_config_says_that_it_is_good() {
+    let output = Plan::new().run(&["check-config"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains(": good; would listen on 127.0.0.1:0"));
+}
+
+#[test]
+fn the_configuration_is_named_before_or_behind_the_command() {
+    let plan = Plan::new();
+    let path = plan.config_path();
+    let mut behind = Command::new(PROGRAM);
+    behind.args(["machine", "list", "--config"]).arg(path).env_clear();
+    assert_eq!(output_of(behind).status.code(), Some(0));
+}
+
+#[test]
+fn an_address_in_use_is_one_sentence_and_69() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("bound").to_string();
+    let output = Plan::new().key("http.listen", &address).run(&["serve"]);
+    assert_eq!(output.status.code(), Some(69), "{output:?}");
+    let sentence = format!("heartbeat-monitor: {address}: another program listens there; ");
+    assert!(said(&output).lines().any(|line| line.starts_with(&sentence)), "{}", said(&output));
+}
+
+#[test]
+fn a_second_monitor_on_the_same_database_is_refused_with_69() {
+    let monitor = Plan::new().start();
+    let output = monitor.plan().run(&["serve"]);
+    assert_eq!(output.status.code(), Some(69), "{output:?}");
+    let pid = format!("with pid {} serves this database", monitor.pid());
+    assert!(said(&output).contains(&pid), "{}", said(&output));
+}
+
+#[test]
+fn the_environment_of_lunasentri_is_obeyed() {
+    let plan =
+        Plan::new().env("MACHINE_HEARTBEAT_CHECK_INTERVAL", "1m30s").env("MACHINE_OFFLINE_THRESHOLD", "5m0s");
+    let monitor = plan.start();
+    monitor.wait_for_line("of the seed", |line| {
+        line.ends_with("Heartbeat monitor started (interval: 1m30s, threshold: 5m0s)")
+    });
+}
+
+#[test]
+fn no_command_takes_a_secret_and_none_shows_one() {
+    let plan = Plan::new();
+    let token = plan.token(&["machine", "add", "barn"]);
+    assert!(token.len() >= 43, "256 bits: {token}");
+    for command in [&["machine", "list"][..], &["token", "list"]] {
+        assert!(!plan.says(command).contains(&token));
+    }
+    let database = std::fs::read(plan.database()).expect("there");
+    assert!(!database.windows(token.len()).any(|bytes| bytes == token.as_bytes()), "stored as a hash only");
+}

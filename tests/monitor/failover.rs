@@ -1,0 +1,56 @@
+//! A device with three uplinks, and the monitor in the internet: a lost cable is no outage, a lost device is one.
+
+use crate::rig::{BUSY, Told, becomes, text};
+use crate::support::monitor::{Monitor, Plan};
+use crate::support::net::{Net, Shape, UPLINKS, obstacle, setup};
+use crate::support::server::{Reply, Server};
+use crate::support::{eventually, skip};
+use serde_json::Value;
+use std::time::{Duration, Instant};
+
+/// Back online in the API after a failover; the original promised 1 to 3 s.
+const PROMISE: Duration = Duration::from_secs(1);
+
+fn latest(net: &Net, monitor: &Monitor, reader: &str) -> Value {
+    net.internet.enter(|| monitor.get_as(reader, "/api/v1/machines/1")).json()
+}
+
+#[test]
+fn a_failover_is_seen_at_once_and_nobody_is_told_and_a_dead_device_is_told_of() {
+    if let Some(reason) = obstacle() {
+        return skip(reason);
+    }
+    let net = Net::new(Shape::default()).expect("as it was possible before");
+    let _resolver = net.resolver();
+    let plan = Plan::new().key("http.listen", &format!("{}:8080", net.server_ip()));
+    let told = Told::by(&plan, Server::on(net.listen(0), None, |_| Reply::ok()));
+    let monitor = net.internet.enter(|| plan.start());
+    let (token, reader) = net.internet.enter(|| (monitor.machine("barn-cam"), monitor.reader()));
+    let setup = setup("observe").to(&monitor.url("/api/v1/heartbeat")).token(&token);
+    let command = net.become_daemon();
+    let daemon = net.device.enter(|| setup.start_as(command));
+    daemon.wait_for_line("of the start", |line| line.contains("sends a heartbeat to"));
+    net.internet.enter(|| becomes(&monitor, &reader, 1, "online"));
+    eventually("all uplinks are good", || {
+        let uplinks = &latest(&net, &monitor, &reader)["latest"]["connection"]["uplinks"];
+        UPLINKS.iter().all(|uplink| text(&uplinks[uplink]) == "valid")
+    });
+
+    let cut = net.carrier("eth0", false);
+    let active = || text(&latest(&net, &monitor, &reader)["latest"]["connection"]["active"]).to_owned();
+    eventually("the monitor knows of the failover", || active() == "wlan1");
+    let took = cut.elapsed();
+    println!("failover seen by the monitor: {took:?}, promised within {PROMISE:?}");
+    assert!(took < PROMISE + BUSY, "{took:?}");
+    told.nothing_for(Duration::from_secs(5));
+
+    let dead = Instant::now();
+    for uplink in ["wlan1", "wlan0"] {
+        net.carrier(uplink, false);
+    }
+    let offline = told.says("machine.offline", "barn-cam");
+    crate::rig::in_time(dead, offline.at, Duration::from_secs(3 + 1 + 1), "told of the loss of all uplinks");
+    net.carrier("wlan0", true);
+    told.says("machine.online", "barn-cam");
+    eventually("the monitor knows of the last uplink", || active() == "wlan0");
+}

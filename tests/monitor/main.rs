@@ -1,0 +1,14 @@
+//! The real heartbeat-monitor, with real daemons, receivers, commands, signals and requests.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod api;
+mod command_line;
+mod failover;
+mod https;
+mod reload;
+mod requests;
+mod rig;
+mod stop;
+mod told;

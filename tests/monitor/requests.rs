@@ -1,0 +1,108 @@
+//! What is refused, and how; nothing of it is stored.
+
+use crate::support::monitor::{Monitor, Plan, ask, bearer};
+
+fn statuses(monitor: &Monitor, cases: &[(&str, &str, u16)]) {
+    for (method, path, status) in cases {
+        let answer = monitor.ask(method, path, &[], b"");
+        assert_eq!(answer.status, *status, "{method} {path}: {answer:?}");
+        if answer.status >= 400 {
+            assert!(answer.json()["error"].is_string(), "{method} {path}: {answer:?}");
+        }
+    }
+}
+
+#[test]
+fn each_path_answers_its_method_and_nothing_else_is_there() {
+    let monitor = Plan::new().start();
+    statuses(
+        &monitor,
+        &[
+            ("GET", "/healthz", 200),
+            ("GET", "/", 404),
+            ("GET", "/api/v1/", 404),
+            ("GET", "/api/v1/machines/../../etc/passwd", 404),
+            ("GET", "/api/v1/machines", 401),
+            ("GET", "/api/v1/machines/1", 401),
+            ("GET", "/api/v1/machines/1/history", 401),
+            ("GET", "/api/v1/events", 401),
+            ("GET", "/api/v1/deliveries", 401),
+            ("POST", "/api/v1/machines", 405),
+            ("DELETE", "/api/v1/machines/1", 405),
+            ("POST", "/healthz", 405),
+            ("POST", "/metrics", 405),
+            ("GET", "/api/v1/heartbeat", 405),
+            ("GET", "/api/v1/enroll", 405),
+            ("POST", "/api/v1/heartbeat", 401),
+            ("POST", "/heartbeat.php", 401),
+            ("GET", "/heartbeat.php?params=%7B%7D", 401),
+            ("POST", "/agent/metrics", 401),
+            ("BREW", "/healthz", 501),
+        ],
+    );
+    assert_eq!(monitor.ask("POST", "/api/v1/machines", &[], b"").header("allow"), Some("GET, HEAD"));
+    assert_eq!(monitor.get("/api/v1/machines").header("www-authenticate"), Some("Bearer"));
+}
+
+#[test]
+fn a_malformed_or_oversized_heartbeat_is_refused_and_not_stored() {
+    let monitor = Plan::new().start();
+    let (token, reader) = (monitor.machine("barn"), monitor.reader());
+    for (body, status) in [
+        (b"".to_vec(), 400),
+        (b"{".to_vec(), 400),
+        (b"[]x".to_vec(), 400),
+        (b"\"hello\"".to_vec(), 400),
+        (vec![b'['; 60_000], 400),
+        (vec![b'x'; 70_000], 413),
+    ] {
+        let answer = monitor.post("/api/v1/heartbeat", &[bearer(&token)], &body);
+        assert_eq!(answer.status, status, "{} bytes: {answer:?}", body.len());
+        assert!(answer.json()["error"].is_string());
+    }
+    let machine = monitor.get_as(&reader, "/api/v1/machines/1").json();
+    assert_eq!(
+        (machine["status"].as_str(), machine["last_seen"].is_null()),
+        (Some("new"), true),
+        "{machine}"
+    );
+}
+
+#[test]
+fn a_machines_token_reads_nothing_and_a_read_token_beats_for_nobody() {
+    let monitor = Plan::new().start();
+    let (token, reader) = (monitor.machine("barn"), monitor.reader());
+    assert_eq!(monitor.get_as(&token, "/api/v1/machines").status, 403);
+    assert_eq!(monitor.get_as("nonsense", "/api/v1/machines").status, 401);
+    assert_eq!(monitor.get_as(&reader, "/api/v1/machines").status, 200);
+    let sample = heartbeat_daemon::wire::SAMPLE.as_bytes();
+    assert_eq!(monitor.post("/api/v1/heartbeat", &[bearer(&reader)], sample).status, 401);
+    assert_eq!(monitor.post("/api/v1/heartbeat", &[bearer(&token)], sample).status, 200);
+}
+
+#[test]
+fn figures_are_open_to_this_machine_and_not_through_a_proxy() {
+    let plan = Plan::new().toml("http.trusted_proxies", "[\"127.0.0.1\"]");
+    let socket = plan.scratch().path().join("http.sock");
+    let monitor = plan.key("http.socket", socket.to_str().expect("UTF-8")).start();
+    let reader = monitor.reader();
+    assert_eq!(monitor.get("/metrics").status, 200);
+    let from = |address: &str| [("X-Forwarded-For", address.to_owned())];
+    assert_eq!(ask(monitor.address(), "GET", "/metrics", &from("203.0.113.9"), b"").status, 401);
+    assert_eq!(ask(monitor.address(), "GET", "/metrics", &from("203.0.113.9, nonsense"), b"").status, 401);
+    assert_eq!(monitor.get_as(&reader, "/metrics").status, 200);
+    assert!(std::os::unix::net::UnixStream::connect(&socket).is_ok());
+}
+
+#[test]
+fn a_secret_stands_neither_in_the_log_nor_in_the_figures() {
+    let monitor = Plan::new().key("log.level", "debug").start();
+    let (token, reader) = (monitor.machine("barn"), monitor.reader());
+    monitor.post(&format!("/heartbeat.php?token={token}"), &[], b"{\"cpu\": 5}");
+    monitor.get_as(&format!("{reader}x"), "/api/v1/machines");
+    let figures = monitor.get("/metrics").body;
+    let log = monitor.log().join("\n");
+    for secret in [&token, &reader] {
+        assert!(!log.contains(secret.as_str()) && !figures.contains(secret.as_str()), "{log}");
+    }
+}

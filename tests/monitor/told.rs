@@ -1,0 +1,104 @@
+//! A device stops, a person is told; it starts, a person is told; and of nothing else.
+
+use crate::rig::{Told, becomes, daemon, in_time};
+use crate::support::monitor::Plan;
+use crate::support::server::Reply;
+use rustix::process::Signal;
+use std::time::{Duration, Instant};
+
+const CHECK: Duration = Duration::from_secs(1);
+const THRESHOLD: Duration = Duration::from_secs(3);
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn a_device_that_falls_silent_is_told_of_once_and_again_when_it_is_back() {
+    let plan = Plan::new();
+    let told = Told::of(&plan);
+    let monitor = plan.start();
+    let (token, reader) = (monitor.machine("barn-cam"), monitor.reader());
+    let daemon = daemon(&monitor, &token);
+    becomes(&monitor, &reader, 1, "online");
+
+    let silent = Instant::now();
+    daemon.signal(Signal::STOP);
+    let offline = told.says("machine.offline", "barn-cam");
+    in_time(silent, offline.at, THRESHOLD + CHECK + SECOND, "told of the silence");
+    told.nothing_for(THRESHOLD + CHECK);
+    monitor.wait_for_line("of the seed", |line| {
+        line.contains("Machine 1 (barn-cam) went offline (last seen: ") && line.ends_with("s ago)")
+    });
+
+    let back = Instant::now();
+    daemon.signal(Signal::CONT);
+    let online = told.says("machine.online", "barn-cam");
+    in_time(back, online.at, SECOND + SECOND, "told of the return, a heartbeat later");
+    monitor.wait_for_line("of the seed", |line| line.ends_with("Machine 1 (barn-cam) came back online"));
+    told.nothing_for(THRESHOLD + CHECK);
+    let started = "Heartbeat monitor started (interval: 1s, threshold: 3s)";
+    assert_eq!(monitor.log_lines(started).len(), 1);
+}
+
+#[test]
+fn a_device_that_is_stopped_on_purpose_raises_no_alarm() {
+    let plan = Plan::new();
+    let told = Told::of(&plan);
+    let monitor = plan.start();
+    let (token, reader) = (monitor.machine("barn-cam"), monitor.reader());
+    let mut daemon = daemon(&monitor, &token);
+    becomes(&monitor, &reader, 1, "online");
+    daemon.signal(Signal::TERM);
+    daemon.wait_for_end(Duration::from_secs(10));
+    told.says("machine.stopped", "barn-cam");
+    becomes(&monitor, &reader, 1, "stopped");
+    told.nothing_for(THRESHOLD + CHECK + SECOND);
+}
+
+#[test]
+fn a_monitor_that_restarts_with_the_fleet_alive_says_nothing() {
+    let plan = Plan::new();
+    let told = Told::of(&plan);
+    // The same port again, so that daemons find it.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port");
+    let monitor = plan.key("http.listen", &port.to_string()).start();
+    let reader = monitor.reader();
+    let daemons: Vec<_> =
+        ["barn", "gate", "yard"].map(|name| daemon(&monitor, &monitor.machine(name))).into();
+    for machine in 1..=3 {
+        becomes(&monitor, &reader, machine, "online");
+    }
+    // Killed, not stopped, and away for longer than the threshold.
+    let plan = monitor.kill();
+    std::thread::sleep(THRESHOLD + SECOND);
+    let monitor = plan.start();
+    told.nothing_for(THRESHOLD + CHECK + SECOND);
+    for machine in 1..=3 {
+        becomes(&monitor, &reader, machine, "online");
+    }
+    drop(daemons);
+}
+
+#[test]
+fn what_could_not_be_delivered_is_delivered_after_a_restart_and_once() {
+    let plan = Plan::new();
+    let told = Told::of(&plan);
+    told.receiver.become_one_that(|_| Reply::status(500));
+    let monitor = plan.start();
+    let (token, reader) = (monitor.machine("barn-cam"), monitor.reader());
+    let daemon = daemon(&monitor, &token);
+    becomes(&monitor, &reader, 1, "online");
+    daemon.signal(Signal::STOP);
+    let first = told.says("machine.offline", "barn-cam");
+    let plan = monitor.kill();
+    told.receiver.become_one_that(|_| Reply::ok());
+    let monitor = plan.start();
+    let again = told.says("machine.offline", "barn-cam");
+    let id = |request: &crate::support::request::Request| request.header("x-webhook-id").map(str::to_owned);
+    assert_eq!(
+        (id(&first).is_some(), id(&again)),
+        (true, id(&first)),
+        "it can be told that it is the same one"
+    );
+    told.nothing_for(2 * SECOND);
+    let page = monitor.get_as(&reader, "/api/v1/deliveries?state=delivered").json();
+    assert_eq!(page["items"].as_array().map(Vec::len), Some(1), "{page}");
+}
