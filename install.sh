@@ -98,19 +98,14 @@ program=$prefix/bin/$NAME
 default=$prefix/share/$NAME/config.toml
 unit=/etc/systemd/system/$NAME.service
 sysusers=/etc/sysusers.d/$NAME.conf
-dropin=$unit.d/50-observe.conf
-sysctl=/etc/sysctl.d/90-$NAME.conf
-polkit=/etc/polkit-1/rules.d/50-$NAME.rules
 case $NAME in
     heartbeat-monitor)
         features='--no-default-features --features monitor'
         default_config=packaging/heartbeat-monitor.toml
-        unit_file=packaging/heartbeat-monitor.service
         ;;
     *)
         features=''
         default_config=packaging/config.toml
-        unit_file=heartbeat-daemon.service
         ;;
 esac
 
@@ -269,30 +264,51 @@ make_user() {
     say "  user $ACCOUNT"
 }
 
+# Calls a command with source, target, mode and option of each line of the list.
+for_each_file() {
+    while read -r source mode target _ option; do
+        case $source in '' | '#'*) continue ;; esac
+        case $target in
+            -) continue ;;
+            PREFIX/*) target=$prefix/${target#PREFIX/} ;;
+        esac
+        "$1" "$source" "$target" "$mode" "$option"
+    done <"packaging/$NAME.files"
+}
+
+install_listed() {
+    # What was asked for once is kept up to date: an update is not to grant what a person has taken away.
+    case $4 in
+        --observe) [ -n "$observe" ] || [ -e "$dest$2" ] || return 0 ;;
+        --networkmanager) [ -n "$networkmanager" ] || [ -e "$dest$2" ] || return 0 ;;
+    esac
+    case $2 in
+        "$unit")
+            sed "s|^\(Exec[A-Za-z]*=-*\)/usr/bin/$NAME|\1$program|" "$1" >"$scratch/unit"
+            put "$scratch/unit" "$2" "$3"
+            ;;
+        */sysctl.d/*) set_kernel "$@" ;;
+        *) put "$1" "$2" "$3" ;;
+    esac
+}
+
 install_files() {
-    sed "s|^\(Exec[A-Za-z]*=-*\)/usr/bin/$NAME|\1$program|" "$unit_file" >"$scratch/unit"
     make_user
     put "$binary" "$program" 0755
-    put "$default_config" "$default" 0644
     [ -z "$token_file" ] || put "$token_file" "$etc/token" 0640 "$ACCOUNT"
     # Below DESTDIR there is no such group yet, and without it a closed file could not be read by the daemon.
     if [ -n "$dest" ]; then closed=0644; else closed=0640; fi
     put "$scratch/config.toml" "$etc/config.toml" "$closed" "$ACCOUNT"
-    put "$scratch/unit" "$unit" 0644
-    [ "$NAME" = heartbeat-daemon ] || return 0
-    # What was asked for once is kept up to date: an update is not to grant what a person has taken away.
-    if [ -n "$observe" ] || [ -e "$dest$dropin" ]; then put packaging/observe.conf "$dropin" 0644; fi
-    if [ -n "$networkmanager" ] || [ -e "$dest$polkit" ]; then put packaging/$NAME.polkit.rules "$polkit" 0644; fi
-    set_kernel
+    for_each_file install_listed
 }
 
 # The kernel takes it now, not only at the next boot; a container's may refuse.
 set_kernel() {
     before=$changed changed=''
-    put packaging/$NAME.sysctl "$sysctl" 0644
+    put "$1" "$2" "$3"
     if [ -n "$changed" ] && [ -z "$dest" ]; then
-        sysctl --quiet --load="$sysctl" >"$scratch/said" 2>&1 ||
-            complain "the kernel does not take all of $sysctl now: $(head -n 1 "$scratch/said")"
+        sysctl --quiet --load="$2" >"$scratch/said" 2>&1 ||
+            complain "the kernel does not take all of $2 now: $(head -n 1 "$scratch/said")"
     fi
     changed=$changed$before
 }
@@ -352,10 +368,13 @@ install_all() {
     esac
 }
 
+remove_listed() { rm -f "$dest$2"; }
+
 uninstall() {
     [ -n "$dest" ] || [ "$(id -u)" = 0 ] || fail 'needs root: sudo ./install.sh --uninstall'
     if systemd_runs && [ -e "$unit" ]; then systemctl --quiet disable --now "$NAME" || :; fi
-    rm -f "$dest$program" "$dest$default" "$dest$unit" "$dest$sysusers" "$dest$dropin" "$dest$sysctl" "$dest$polkit"
+    rm -f "$dest$program"
+    for_each_file remove_listed
     rmdir "$dest$prefix/share/$NAME" "$dest$unit.d" 2>/dev/null || :
     if systemd_runs; then systemctl daemon-reload; fi
     if [ -z "$purge" ]; then

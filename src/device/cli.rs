@@ -16,7 +16,7 @@ use super::metrics::{self, Sampler, SourceReport, read_identity};
 use super::receive;
 use crate::config::Period;
 use crate::wire::{self, Reason};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::fs;
@@ -112,6 +112,11 @@ enum FailoverCommand {
     },
     /// Choose by itself again
     Auto,
+}
+
+/// The command line as it is defined, for man page and completions.
+pub fn command() -> clap::Command {
+    Arguments::command()
 }
 
 /// Does what the command line says.

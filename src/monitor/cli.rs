@@ -6,7 +6,7 @@ use super::listen;
 use super::notify;
 use super::serve::{self, Failure};
 use super::time::Moment;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -59,6 +59,11 @@ enum Command {
     Db(database::DatabaseCommand),
     /// A simulated fleet against a running monitor, for sizing
     Fleet(fleet::FleetCommand),
+}
+
+/// The command line as it is defined, for man page and completions.
+pub fn command() -> clap::Command {
+    Arguments::command()
 }
 
 /// Does what the command line says.

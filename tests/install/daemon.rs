@@ -22,6 +22,7 @@ fn an_installation_is_these_files_and_no_others() {
             "etc/sysusers.d/heartbeat-daemon.conf",
             "usr/local/bin/heartbeat-daemon",
             "usr/local/share/heartbeat-daemon/config.toml",
+            "usr/local/share/heartbeat-daemon/heartbeat-camera-event",
         ]
     );
     let unit = machine.read("etc/systemd/system/heartbeat-daemon.service");

@@ -163,7 +163,20 @@ fn pidfile_alive(root: &Path, path: &Path) -> Result<bool, String> {
     };
     let first = text.split_ascii_whitespace().next().unwrap_or_default();
     let pid: u32 = first.parse().map_err(|_| format!("{}: {first:.20?} is not a pid", path.display()))?;
-    Ok(living_name(&mut stat_of(root, pid)).is_some())
+    let lives = living_name(&mut stat_of(root, pid)).is_some();
+    if !lives {
+        others_are_seen(root)?;
+    }
+    Ok(lives)
+}
+
+/// A process that is not seen has ended only where the others are: a service with `ProtectProc=invisible` sees its own
+/// alone, and would call every other one ended.
+fn others_are_seen(root: &Path) -> Result<(), String> {
+    match root.join("proc/1").exists() {
+        true => Ok(()),
+        false => Err("other processes are hidden from this service (ProtectProc=)".into()),
+    }
 }
 
 fn stat_of(root: &Path, pid: u32) -> KeptFile {
@@ -202,6 +215,9 @@ impl Process {
         if has_gone || self.scanned.is_none_or(|at| now.saturating_duration_since(at) >= SCAN_EVERY) {
             self.stat = self.find()?;
             self.scanned = Some(now);
+        }
+        if self.stat.is_none() {
+            others_are_seen(&self.root)?;
         }
         Ok(self.stat.is_some())
     }

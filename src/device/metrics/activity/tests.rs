@@ -8,8 +8,9 @@ struct Root(PathBuf);
 impl Root {
     fn new(name: &str) -> Root {
         let root = std::env::temp_dir().join(format!("heartbeat-activity-{name}-{}", std::process::id()));
-        fs::create_dir_all(root.join("proc")).expect("created");
-        Root(root)
+        let root = Root(root);
+        root.process(1, "systemd", 'S');
+        root
     }
 
     fn file(&self, path: &str, text: &str) {
@@ -109,6 +110,20 @@ fn processes_are_looked_through_every_ten_seconds_at_most() {
     root.process(77, "mediamtx", 'S');
     assert_eq!(streams(&mut activities, now + SCAN_EVERY / 2), Some(false), "not looked for yet");
     assert_eq!(streams(&mut activities, now + SCAN_EVERY), Some(true));
+}
+
+#[test]
+fn where_other_processes_are_hidden_an_activity_is_unknown_and_not_over() {
+    let root = Root::new("hidden");
+    let now = Instant::now();
+    root.end(1);
+    root.process(4711, "heartbeat-daemon", 'S');
+    root.file("run/stream.pid", "77\n");
+    for sign in [Sign::Pidfile("/run/stream.pid".into()), Sign::Process("mediamtx".into())] {
+        let mut activities = root.streaming(sign);
+        assert_eq!(streams(&mut activities, now), None);
+        assert!(activities.reports(now)[0].value.as_ref().is_err_and(|why| why.contains("ProtectProc=")));
+    }
 }
 
 #[test]

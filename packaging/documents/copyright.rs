@@ -1,0 +1,129 @@
+//! Who wrote what is in the program: Debian's `copyright`, from what cargo knows of the dependencies.
+
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+
+/// What a licence's text may be called, in capitals.
+const TEXTS: [&str; 6] = ["LICENSE", "LICENCE", "COPYING", "COPYRIGHT", "NOTICE", "UNLICENSE"];
+
+struct Crate<'a> {
+    name: &'a str,
+    version: &'a str,
+    licence: &'a str,
+    authors: String,
+    sources: &'a Path,
+}
+
+/// The whole file. Same dependencies, same bytes: the order is that of names and versions.
+pub fn of(metadata: &Value, ours: &Path) -> Result<String, Box<dyn Error>> {
+    let crates = linked(metadata)?;
+    let mut text = format!(
+        "This program is heartbeat-daemon or heartbeat-monitor, under the terms of MIT or Apache-2.0, at your choice:\n\n\
+         {}\n{APACHE}\n\
+         {:=<78}\n\n\
+         It holds Rust's standard library (MIT or Apache-2.0, Copyright The Rust Project Developers; see\n\
+         https://www.rust-lang.org/policies/licenses) and the following crates.\n\n",
+        fs::read_to_string(ours)?,
+        "",
+    );
+    // One text, and all crates that have it to the letter.
+    let mut texts: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for one in &crates {
+        let name = format!("{} {}", one.name, one.version);
+        text += &format!("{name}: {}{}\n", one.licence, one.authors);
+        for found in licence_texts(one.sources)? {
+            texts.entry(found).or_default().push(name.clone());
+        }
+    }
+    let mut ordered: Vec<_> = texts.into_iter().collect();
+    ordered.sort_by(|(_, one), (_, other)| one.cmp(other));
+    for (licence, crates) in ordered {
+        text += &format!("\n{:=<78}\n{}:\n\n{licence}\n", "", crates.join(", "));
+    }
+    Ok(text)
+}
+
+const APACHE: &str = "The text of Apache-2.0 is in /usr/share/common-licenses/Apache-2.0 on every Debian system; where a \
+    crate comes\nunder it, with or without another licence at your choice, that text is meant. The GNU Free Documentation\n\
+    License is there too.\n";
+
+/// The dependencies whose code is in the program: neither those of tests and build scripts nor those that only run in
+/// the compiler.
+fn linked(metadata: &Value) -> Result<Vec<Crate<'_>>, Box<dyn Error>> {
+    let packages: BTreeMap<&str, &Value> =
+        list(&metadata["packages"]).filter_map(|package| Some((package["id"].as_str()?, package))).collect();
+    let nodes: BTreeMap<&str, &Value> =
+        list(&metadata["resolve"]["nodes"]).filter_map(|node| Some((node["id"].as_str()?, node))).collect();
+    let root = metadata["resolve"]["root"].as_str().ok_or("cargo metadata names no root")?;
+    let (mut left, mut seen) = (vec![root], BTreeSet::from([root]));
+    while let Some(id) = left.pop() {
+        for dependency in list(&nodes[id]["deps"]) {
+            let normal = list(&dependency["dep_kinds"]).any(|kind| kind["kind"].is_null());
+            let Some(id) = dependency["pkg"].as_str().filter(|_| normal) else { continue };
+            if !in_compiler(packages[id]) && seen.insert(id) {
+                left.push(id);
+            }
+        }
+    }
+    seen.remove(root);
+    let mut crates: Vec<_> = seen.iter().filter_map(|id| read(packages[id])).collect();
+    crates.sort_by(|one, other| (one.name, one.version).cmp(&(other.name, other.version)));
+    Ok(crates)
+}
+
+fn in_compiler(package: &Value) -> bool {
+    list(&package["targets"]).any(|target| list(&target["kind"]).any(|kind| kind == "proc-macro"))
+}
+
+fn read(package: &Value) -> Option<Crate<'_>> {
+    let authors: Vec<_> = list(&package["authors"]).filter_map(Value::as_str).collect();
+    Some(Crate {
+        name: package["name"].as_str()?,
+        version: package["version"].as_str()?,
+        licence: package["license"].as_str().unwrap_or("see below"),
+        authors: if authors.is_empty() { String::new() } else { format!("; {}", authors.join(", ")) },
+        sources: Path::new(package["manifest_path"].as_str()?).parent()?,
+    })
+}
+
+fn list(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+/// Those that lie beside the crate's Cargo.toml.
+fn licence_texts(sources: &Path) -> Result<BTreeSet<String>, Box<dyn Error>> {
+    let mut texts = BTreeSet::new();
+    for entry in fs::read_dir(sources)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().to_uppercase();
+        if path.is_file() && TEXTS.iter().any(|text| name.starts_with(text)) {
+            let text = without_common(&String::from_utf8_lossy(&fs::read(&path)?).replace('\r', ""));
+            if !text.is_empty() {
+                texts.insert(text);
+            }
+        }
+    }
+    Ok(texts)
+}
+
+/// Long licences that Debian has: how each begins, a line that only the whole text has, and how it ends.
+const COMMON: [(&str, &str, &str); 2] = [
+    ("Apache License", "TERMS AND CONDITIONS FOR USE, REPRODUCTION", "limitations under the License."),
+    // What procfs's documentation was taken from; of that, nothing is in the program.
+    ("GNU Free Documentation License", "0. PREAMBLE", "to permit their use in free software."),
+];
+
+/// A text without those, where they stand in it with others.
+fn without_common(text: &str) -> String {
+    let mut text = text.to_owned();
+    for (title, only_there, last) in COMMON {
+        let Some(inside) = text.find(only_there) else { continue };
+        let begin = text[..inside].rfind(title).unwrap_or(inside);
+        let end = text[inside..].find(last).map_or(text.len(), |end| inside + end + last.len());
+        text = format!("{}\n{}", text[..begin].trim(), text[end..].trim());
+    }
+    text.trim().to_owned()
+}
