@@ -19,17 +19,19 @@ const ROUNDS: usize = 3;
 pub fn measure(plan: &Plan) -> Outcome<Vec<Table>> {
     let monitor = Monitor::start(MACHINES)?;
     let nginx = Nginx::start()?;
-    let (mut ours, mut theirs, mut cpu) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    let (mut cpu, mut their_cpu) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let watch = Watch::begin(monitor.pid())?;
         let report = run(plan, monitor.plan(Content::Live))?;
         let window = watch.end()?;
-        let all = report.accepted.count() as f64 * (WARM_UP + plan.window).as_secs_f64()
-            / plan.window.as_secs_f64();
-        cpu.push(window.cpu.as_secs_f64() * 1e6 / all);
+        cpu.push(each(window.cpu, &report));
         ours.push(report);
         if let Some(nginx) = &nginx {
-            theirs.push(run(plan, nginx.plan(&monitor.tokens))?);
+            let begin = nginx.cpu()?;
+            let report = run(plan, nginx.plan(&monitor.tokens))?;
+            their_cpu.push(each(nginx.cpu()? - begin, &report));
+            theirs.push(report);
         }
     }
     let mut table = Table::new(format!(
@@ -43,14 +45,14 @@ pub fn measure(plan: &Plan) -> Outcome<Vec<Table>> {
     table.add(Figure::new("p99", milliseconds(&ours, 0.99), "ms").at_most(10.0));
     table.add(Figure::new("longest", ours.accepted.most().as_secs_f64() * 1000.0, "ms"));
     table.add(Figure::new("not accepted, or connection broken", faults as f64, "").at_most(0.0));
-    cpu.sort_by(f64::total_cmp);
-    table.add(Figure::new("CPU of the monitor, each", cpu[cpu.len() / 2], "us"));
+    table.add(Figure::new("CPU of the monitor, each", median(cpu), "us"));
     if theirs.is_empty() {
         table.say("nginx is not installed: no comparison");
     } else {
         let theirs = middle(theirs);
         table.add(Figure::new("nginx, 204 to the same", theirs.rate(), "/s"));
         table.add(Figure::new("nginx, p99", milliseconds(&theirs, 0.99), "ms"));
+        table.add(Figure::new("CPU of nginx, each", median(their_cpu), "us"));
         table.add(Figure::new("share of nginx", ours.rate() / theirs.rate() * 100.0, "%").at_least(60.0));
     }
     Ok(vec![table])
@@ -82,6 +84,17 @@ fn run(plan: &Plan, mut fleet: simulation::Plan) -> Outcome<Report> {
     fleet.connections = CONNECTIONS;
     fleet.length = plan.window;
     simulation::run(&Arc::new(fleet), 1, WARM_UP).map_err(|error| format!("the fleet: {error}"))
+}
+
+/// Microseconds of CPU for each request, those of the warm-up counted in at the same rate.
+fn each(cpu: Duration, report: &Report) -> f64 {
+    let share = report.length.as_secs_f64() / (report.length + WARM_UP).as_secs_f64();
+    cpu.as_secs_f64() * 1e6 * share / report.accepted.count().max(1) as f64
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 fn middle(mut reports: Vec<Report>) -> Report {

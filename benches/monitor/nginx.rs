@@ -36,6 +36,20 @@ impl Nginx {
         Ok(Some(nginx))
     }
 
+    /// Of master and workers, since they started; in steps of 10 ms.
+    pub fn cpu(&self) -> Outcome<Duration> {
+        let said = |error: procfs::ProcError| format!("nginx: {error}");
+        let master = self.child.id() as i32;
+        let mut ticks = 0;
+        for process in procfs::process::all_processes().map_err(said)?.flatten() {
+            let Ok(stat) = process.stat() else { continue };
+            if stat.pid == master || stat.ppid == master {
+                ticks += stat.utime + stat.stime;
+            }
+        }
+        Ok(Duration::from_secs_f64(ticks as f64 / procfs::ticks_per_second() as f64))
+    }
+
     pub fn plan(&self, tokens: &[String]) -> Plan {
         Plan::new(self.address, &self.address.to_string(), "/api/v1/heartbeat", tokens, Content::Live)
     }

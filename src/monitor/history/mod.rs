@@ -145,3 +145,6 @@ pub fn coarser(row: &[(i64, Packed)], fine: Resolution, coarse: Resolution) -> V
     let points = means.points().into_iter();
     points.map(|point| (coarse.bucket(point.at), Packed::from(point.sample))).collect()
 }
+
+#[cfg(test)]
+mod tests;

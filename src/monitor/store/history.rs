@@ -191,3 +191,14 @@ fn hand_down(
     let delete = "DELETE FROM history WHERE machine_id = ?1 AND resolution = ?2 AND starts_at < ?3";
     Ok(tx.execute(delete, key)?)
 }
+
+#[cfg(test)]
+impl Store {
+    /// Makes nonsense of the rows that begin at `at`.
+    pub fn damage_history(&self, at: Moment) {
+        let damage = |tx: &Transaction<'_>| {
+            Ok(tx.execute("UPDATE history SET samples = x'01ff02' WHERE starts_at = ?1", [at.0])?)
+        };
+        self.write(damage).expect("written");
+    }
+}
