@@ -74,9 +74,13 @@ pub fn run(config_file: &Path) -> Result<(), Failure> {
         PidFile::lock(&config.daemon.pidfile).map_err(|error| Failure::Other(error.to_string()))?;
 
     let mut daemon = Daemon::start(config_file, config, credentials, settings)?;
+    heap::trim();
     for signal in signals.forever() {
         match signal {
-            SIGHUP => daemon.reload(),
+            SIGHUP => {
+                daemon.reload();
+                heap::trim();
+            }
             SIGUSR1 => daemon.trigger(),
             _ => break,
         }
