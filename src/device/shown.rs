@@ -3,8 +3,7 @@
 //! It may come from anybody, so nothing of it reaches a terminal raw: control characters and those that turn
 //! the direction of writing are escaped, long texts are cut.
 
-use crate::wire::{CameraStatus, Disk, Heartbeat, Throttled, Wifi};
-use serde::Deserialize;
+use crate::wire::{CameraStatus, MAX_CAMERAS};
 use serde_json::Value;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -18,9 +17,9 @@ const FOREIGN: usize = 240;
 /// `22:05:03Z barn-cam #42 scheduled | cpu 12.5 % mem 41.2 % 48.8 °C 1.9 W | wlan0 192.168.1.202 "barn" -52 dBm |
 /// streaming recording`: the time at which it arrived (UTC), and what is known; what is absent is left out.
 pub fn shown(json: &Value, arrived: SystemTime) -> String {
-    let what = match Heartbeat::deserialize(json) {
-        Ok(heartbeat) => parts(&heartbeat).join(" | "),
-        Err(_) => printable(&json.to_string(), FOREIGN),
+    let what = match who(json) {
+        Some(who) => parts(who, json).join(" | "),
+        None => printable(&serde_json::to_string(json).unwrap_or_default(), FOREIGN),
     };
     format!("{} {what}", time_of_day(arrived))
 }
@@ -30,81 +29,83 @@ fn time_of_day(time: SystemTime) -> String {
     format!("{:02}:{:02}:{:02}Z", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
-fn parts(heartbeat: &Heartbeat) -> Vec<String> {
-    let parts = [who(heartbeat), how(heartbeat), link(heartbeat), activity(heartbeat), cameras(heartbeat)];
+fn parts(who: Vec<String>, heartbeat: &Value) -> Vec<String> {
+    let parts =
+        [who, how(heartbeat), link(&heartbeat["connection"]), activity(heartbeat), cameras(heartbeat)];
     parts.into_iter().filter(|words| !words.is_empty()).map(|words| words.join(" ")).collect()
 }
 
-fn who(heartbeat: &Heartbeat) -> Vec<String> {
-    let name = heartbeat.hostname.as_deref().or(heartbeat.hardwareid.as_deref()).unwrap_or("unknown");
-    let mut words =
-        vec![printable(name, TEXT), format!("#{}", heartbeat.seq), heartbeat.reason.as_str().to_owned()];
-    words.extend(heartbeat.replay_age_s.map(|age| format!("replay of {age} s ago")));
-    words
+/// A text of the heartbeat, fit to be shown.
+fn text(value: &Value) -> Option<String> {
+    value.as_str().map(|text| printable(text, TEXT))
 }
 
-fn how(heartbeat: &Heartbeat) -> Vec<String> {
-    let disk = |disk: &Disk| format!("disk {} %", disk.percent);
-    let words = [
-        heartbeat.cpu.map(|percent| format!("cpu {percent} %")),
-        heartbeat.mem.map(|percent| format!("mem {percent} %")),
-        heartbeat.disk.as_ref().map(disk),
-        heartbeat.temp.map(|celsius| format!("{celsius} °C")),
-        heartbeat.power.map(|watts| format!("{watts} W")),
-        heartbeat.fan_rpm.map(|rpm| format!("{rpm} RPM")),
-        heartbeat.throttled.as_ref().and_then(held_back),
+/// `None` where it is no heartbeat of ours: those have a number and a reason.
+fn who(heartbeat: &Value) -> Option<Vec<String>> {
+    let (seq, reason) = (heartbeat["seq"].as_u64()?, text(&heartbeat["reason"])?);
+    let name = text(&heartbeat["hostname"]).or_else(|| text(&heartbeat["hardwareid"]));
+    let mut words = vec![name.unwrap_or_else(|| "unknown".into()), format!("#{seq}"), reason];
+    words.extend(heartbeat["replay_age_s"].as_u64().map(|age| format!("replay of {age} s ago")));
+    Some(words)
+}
+
+/// What was measured, with its unit: "cpu 12.5 %", "48.8 °C".
+pub fn measures(heartbeat: &Value) -> Vec<String> {
+    let facts = [
+        ("cpu ", &heartbeat["cpu"], "%"),
+        ("mem ", &heartbeat["mem"], "%"),
+        ("disk ", &heartbeat["disk"]["percent"], "%"),
+        ("", &heartbeat["temp"], "°C"),
+        ("", &heartbeat["power"], "W"),
+        ("", &heartbeat["fan_rpm"], "RPM"),
     ];
-    words.into_iter().flatten().collect()
+    let written = |(name, value, unit): (&str, &Value, &str)| {
+        value.as_f64().map(|value| format!("{name}{value} {unit}"))
+    };
+    facts.into_iter().filter_map(written).collect()
 }
 
-fn held_back(throttled: &Throttled) -> Option<String> {
-    // The words of the wire, so that they can be searched for.
-    let now = throttled.now.iter().filter_map(|flag| serde_json::to_value(flag).ok());
-    let now: Vec<String> = now.filter_map(|word| word.as_str().map(str::to_owned)).collect();
-    (!now.is_empty()).then(|| now.join(" "))
+fn how(heartbeat: &Value) -> Vec<String> {
+    // What holds it back is told by the words of the wire, so that they can be searched for.
+    let held_back = each(&heartbeat["throttled"]["now"]).filter_map(text);
+    measures(heartbeat).into_iter().chain(held_back).collect()
 }
 
-fn link(heartbeat: &Heartbeat) -> Vec<String> {
-    let connection = &heartbeat.connection;
-    let Some(active) = connection.active.as_deref() else { return Vec::new() };
-    let mut words = vec![printable(active, TEXT)];
-    let addresses = connection.ip_addresses.iter().filter(|address| address.interface == active);
+/// Nothing where it is no array; no array of a heartbeat has more than the cameras'.
+fn each(values: &Value) -> impl Iterator<Item = &Value> {
+    values.as_array().into_iter().flatten().take(MAX_CAMERAS)
+}
+
+fn link(connection: &Value) -> Vec<String> {
+    let Some(active) = text(&connection["active"]) else { return Vec::new() };
+    let of_it = |value: &&Value| value["interface"] == connection["active"];
+    let addresses =
+        each(&connection["ip_addresses"]).filter(of_it).filter_map(|address| text(&address["ip"]));
     // IPv4 where there is one: it is what people know their devices by.
-    words.extend(addresses.min_by_key(|address| address.ip.is_ipv6()).map(|address| address.ip.to_string()));
-    if let Some(wifi) = connection.wifi.as_ref().filter(|wifi| wifi.interface == active) {
-        words.extend(radio(wifi));
-    }
-    words.extend(connection.state.as_deref().map(|state| printable(state, TEXT)));
-    words
+    let address = addresses.min_by_key(|address| address.contains(':'));
+    let wifi = Some(&connection["wifi"]).filter(of_it).unwrap_or(&Value::Null);
+    let ssid = text(&wifi["ssid"]).map(|ssid| format!("\"{ssid}\""));
+    let signal = wifi["signal_dbm"].as_i64().map(|dbm| format!("{dbm} dBm"));
+    [Some(active), address, ssid, signal, text(&connection["state"])].into_iter().flatten().collect()
 }
 
-fn radio(wifi: &Wifi) -> Vec<String> {
-    let ssid = wifi.ssid.as_deref().map(|ssid| format!("\"{}\"", printable(ssid, TEXT)));
-    let signal = wifi.signal_dbm.map(|dbm| format!("{dbm} dBm"));
-    [ssid, signal].into_iter().flatten().collect()
-}
-
-fn activity(heartbeat: &Heartbeat) -> Vec<String> {
-    let activities = [
-        (heartbeat.streaming_active, "streaming"),
-        (heartbeat.tracking_active, "tracking"),
-        (heartbeat.recording_active, "recording"),
-    ];
-    activities.into_iter().filter(|(on, _)| *on == Some(true)).map(|(_, word)| word.to_owned()).collect()
+fn activity(heartbeat: &Value) -> Vec<String> {
+    let activities = ["streaming", "tracking", "recording"];
+    let goes_on = |word: &&str| heartbeat[format!("{word}_active")] == true;
+    activities.into_iter().filter(goes_on).map(str::to_owned).collect()
 }
 
 /// How many are there, and which ones are not.
-fn cameras(heartbeat: &Heartbeat) -> Vec<String> {
-    let cameras = &heartbeat.cameras;
-    if cameras.is_empty() {
+fn cameras(heartbeat: &Value) -> Vec<String> {
+    let cameras = || each(&heartbeat["cameras"]);
+    let with = |status: CameraStatus| cameras().filter(move |camera| camera["status"] == status.as_str());
+    if cameras().next().is_none() {
         return Vec::new();
     }
-    let with = |status| cameras.iter().filter(move |camera| camera.status == status);
-    let lost = with(CameraStatus::Disconnected).take(LOST);
-    let lost =
-        lost.map(|camera| format!("no {}", printable(camera.hostname.as_ref().unwrap_or(&camera.mac), TEXT)));
-    let there = with(CameraStatus::Connected).count();
-    [format!("cameras {there}/{}", cameras.len())].into_iter().chain(lost).collect()
+    let name = |camera: &Value| text(&camera["hostname"]).or_else(|| text(&camera["mac"]));
+    let lost = with(CameraStatus::Disconnected).filter_map(name).take(LOST);
+    let count = format!("cameras {}/{}", with(CameraStatus::Connected).count(), cameras().count());
+    std::iter::once(count).chain(lost.map(|name| format!("no {name}"))).collect()
 }
 
 /// At most `limit` characters of `text`, harmless in a terminal.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 /// A camera as it is shown; the first five fields are the original's.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize)]
 pub struct CameraView {
     pub mac_address: String,
     pub hostname: Option<String>,

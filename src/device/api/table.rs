@@ -1,14 +1,30 @@
 //! What the command line shows of the daemon's answers: tables for a person, coloured on a terminal.
 
-use super::document::Document;
+use super::document::Server;
+use crate::device::failover::control::Status as Failover;
 use crate::device::heartbeat::span;
-use crate::wire::Heartbeat;
+use crate::device::shown::measures;
+use crate::logging::takes_colours;
+use serde::Deserialize;
+use serde_json::Value;
 use std::fmt::Write;
-use std::io::{self, IsTerminal};
+use std::io;
 use std::time::Duration;
 
-pub use super::cameras::CameraView;
-pub use super::document::Document as Status;
+/// What is shown of [`Document`](super::document::Document).
+#[derive(Debug, Deserialize)]
+pub struct Status {
+    version: String,
+    hostname: String,
+    daemon_uptime_s: u64,
+    server: Server,
+    failover: Option<Failover>,
+    /// [`CameraView`](super::cameras::CameraView)s.
+    cameras: Vec<Value>,
+    /// In the wire format; `null` before the first. Only a few numbers of it are shown: to read it as a whole would
+    /// put as much code again into the program as it takes to write one.
+    heartbeat: Value,
+}
 
 /// ANSI's colours, which everybody's terminal has.
 #[derive(Debug, Clone, Copy)]
@@ -23,11 +39,8 @@ enum Colour {
 pub struct Paint(pub bool);
 
 impl Paint {
-    /// On a terminal, unless `NO_COLOR` (no-color.org) or a terminal without any says otherwise.
     pub fn for_stdout() -> Paint {
-        let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        Paint(io::stdout().is_terminal() && !set("NO_COLOR") && !dumb)
+        Paint(takes_colours(&io::stdout()))
     }
 
     fn paint(self, colour: Colour, text: &str) -> String {
@@ -47,7 +60,7 @@ impl Paint {
 }
 
 /// What a person wants to know first stands first.
-pub fn status(document: &Document, paint: Paint) -> String {
+pub fn status(document: &Status, paint: Paint) -> String {
     let mut text = format!("{} heartbeat-daemon {}", document.hostname, document.version);
     text += &format!(", running for {}\n", span(Duration::from_secs(document.daemon_uptime_s)));
     server(&mut text, document, paint);
@@ -59,11 +72,11 @@ pub fn status(document: &Document, paint: Paint) -> String {
             row(&mut text, &format!("  {}", uplink.interface), &format!("{state} {used}"));
         }
     }
-    if let Some(heartbeat) = &document.heartbeat {
-        device(&mut text, heartbeat);
+    if document.heartbeat.is_object() {
+        device(&mut text, &document.heartbeat);
     }
     if !document.cameras.is_empty() {
-        let connected = document.cameras.iter().filter(|camera| camera.status == "connected").count();
+        let connected = document.cameras.iter().filter(|camera| camera["status"] == "connected").count();
         row(&mut text, "cameras", &format!("{connected} of {} connected", document.cameras.len()));
     }
     text
@@ -79,7 +92,7 @@ fn tame(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
-fn server(text: &mut String, document: &Document, paint: Paint) {
+fn server(text: &mut String, document: &Status, paint: Paint) {
     let server = &document.server;
     let state = match (&server.name, server.connected) {
         (None, _) => "none configured".to_owned(),
@@ -102,24 +115,16 @@ fn server(text: &mut String, document: &Document, paint: Paint) {
     }
 }
 
-fn device(text: &mut String, heartbeat: &Heartbeat) {
-    let percent = |name: &str, value: Option<f64>| value.map(|value| format!("{name} {value} %"));
-    let facts = [
-        percent("cpu", heartbeat.cpu),
-        percent("mem", heartbeat.mem),
-        percent("disk", heartbeat.disk.as_ref().map(|disk| disk.percent)),
-        heartbeat.temp.map(|temp| format!("{temp} °C")),
-        heartbeat.power.map(|power| format!("{power} W")),
-        heartbeat.fan_rpm.map(|rpm| format!("{rpm} RPM")),
-    ];
-    row(text, "device", &facts.into_iter().flatten().collect::<Vec<_>>().join(", "));
-    for address in &heartbeat.connection.ip_addresses {
-        row(text, "address", &format!("{} {}", address.interface, address.ip));
+fn device(text: &mut String, heartbeat: &Value) {
+    row(text, "device", &measures(heartbeat).join(", "));
+    for address in heartbeat["connection"]["ip_addresses"].as_array().into_iter().flatten() {
+        let word = |key: &str| address[key].as_str().unwrap_or_default();
+        row(text, "address", &format!("{} {}", word("interface"), word("ip")));
     }
 }
 
-/// A line each; what is absent is "-".
-pub fn cameras(cameras: &[CameraView], paint: Paint) -> String {
+/// A line for each [`CameraView`](super::cameras::CameraView); what is absent is "-".
+pub fn cameras(cameras: &[Value], paint: Paint) -> String {
     if cameras.is_empty() {
         return "no cameras\n".into();
     }
@@ -138,22 +143,28 @@ pub fn cameras(cameras: &[CameraView], paint: Paint) -> String {
     };
     let mut text = line(&head, "STATUS      ", "LAST SEEN");
     for (camera, row) in cameras.iter().zip(&cells) {
-        let seen = camera.last_seen.as_deref().unwrap_or("-");
-        let problem = camera.problem.iter().map(|problem| format!("  {}", tame(problem))).collect::<String>();
-        text += &line(row, &paint.state(&camera.status, 12), &format!("{seen}{problem}"));
+        let problem = camera["problem"].as_str().map(|problem| format!("  {}", tame(problem)));
+        let rest = word(&camera["last_seen"]) + &problem.unwrap_or_default();
+        text += &line(row, &paint.state(&word(&camera["status"]), 12), &rest);
     }
     text
 }
 
-fn cells(camera: &CameraView) -> [String; 5] {
-    let or_dash = |value: Option<String>| value.unwrap_or_else(|| "-".into());
+fn cells(camera: &Value) -> [String; 5] {
+    let number = |key: &str, unit: &str| {
+        camera[key].as_f64().map_or_else(|| "-".into(), |number| format!("{number:.1} {unit}"))
+    };
     [
-        or_dash(camera.hostname.clone()),
-        or_dash(camera.ip_address.clone()),
-        camera.mac_address.clone(),
-        or_dash(camera.latency_ms.map(|ms| format!("{ms:.1} ms"))),
-        or_dash(camera.uptime_24h.map(|percent| format!("{percent:.1} %"))),
+        word(&camera["hostname"]),
+        word(&camera["ip_address"]),
+        word(&camera["mac_address"]),
+        number("latency_ms", "ms"),
+        number("uptime_24h", "%"),
     ]
+}
+
+fn word(value: &Value) -> String {
+    tame(value.as_str().unwrap_or("-"))
 }
 
 #[cfg(test)]
@@ -162,8 +173,8 @@ mod tests {
     use crate::wire;
     use serde_json::json;
 
-    fn document() -> Document {
-        let heartbeat: serde_json::Value = serde_json::from_str(wire::SAMPLE).expect("the sample");
+    fn document() -> Status {
+        let heartbeat: Value = serde_json::from_str(wire::SAMPLE).expect("the sample");
         serde_json::from_value(json!({
             "version": "0.1.0", "hostname": "barn-cam", "time": "2026-01-21T14:30:00Z", "daemon_uptime_s": 7380,
             "server": {
@@ -181,7 +192,7 @@ mod tests {
         .expect("a document")
     }
 
-    fn camera(hostname: &str, status: &str) -> serde_json::Value {
+    fn camera(hostname: &str, status: &str) -> Value {
         json!({
             "mac_address": "aa:bb:cc:dd:ee:ff", "hostname": hostname, "ip_address": "192.168.1.7",
             "status": status, "last_seen": "2026-01-21T14:30:00Z", "reachable": true, "since": null,

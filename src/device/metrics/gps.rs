@@ -3,7 +3,7 @@
 use super::schedule::Asked;
 use super::source::Source;
 use crate::wire::{Gps, GpsFix};
-use serde::Deserialize;
+use serde_json::Value;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -105,48 +105,31 @@ enum Report {
 }
 
 /// The classes of the protocol that matter here; gpsd has others, and adds some.
-#[derive(Deserialize)]
-#[serde(tag = "class")]
-enum Line {
-    #[serde(rename = "DEVICES")]
-    Devices { devices: Vec<serde::de::IgnoredAny> },
-    #[serde(rename = "POLL")]
-    Poll {
-        #[serde(default)]
-        tpv: Vec<Tpv>,
-    },
-    #[serde(rename = "TPV")]
-    Tpv(Tpv),
-}
-
-/// Time, position, velocity.
-#[derive(Deserialize)]
-struct Tpv {
-    /// 0 nothing heard yet, 1 no fix, 2 two-dimensional, 3 three-dimensional.
-    #[serde(default)]
-    mode: u8,
-    lat: Option<f64>,
-    lon: Option<f64>,
-}
-
 fn parse(line: &[u8]) -> Option<Report> {
-    match serde_json::from_slice(line).ok()? {
-        Line::Devices { devices } => devices.is_empty().then_some(Report::NoReceiver),
-        Line::Poll { tpv } => tpv.iter().max_by_key(|tpv| tpv.mode).and_then(fix).map(Report::Fix),
-        Line::Tpv(tpv) => fix(&tpv).map(Report::Fix),
+    let line: Value = serde_json::from_slice(line).ok()?;
+    match line["class"].as_str()? {
+        "DEVICES" => line["devices"].as_array()?.is_empty().then_some(Report::NoReceiver),
+        "POLL" => {
+            let tpv = line["tpv"].as_array().into_iter().flatten();
+            tpv.max_by_key(|tpv| tpv["mode"].as_u64()).and_then(fix).map(Report::Fix)
+        }
+        "TPV" => fix(&line).map(Report::Fix),
+        _ => None,
     }
 }
 
-fn fix(tpv: &Tpv) -> Option<Gps> {
-    let fix = match tpv.mode {
+/// Of a report of time, position, velocity. Its mode: 0 nothing heard yet, 1 no fix, 2 two-dimensional, 3
+/// three-dimensional.
+fn fix(tpv: &Value) -> Option<Gps> {
+    let fix = match tpv["mode"].as_u64()? {
         1 => GpsFix::None,
         2 => GpsFix::TwoD,
         3 => GpsFix::ThreeD,
         _ => return None,
     };
     let has_place = fix != GpsFix::None;
-    let within = |value: Option<f64>, limit: f64| value.filter(|value| has_place && value.abs() <= limit);
-    Some(Gps { fix, latitude: within(tpv.lat, 90.0), longitude: within(tpv.lon, 180.0) })
+    let within = |key: &str, limit: f64| tpv[key].as_f64().filter(|value| has_place && value.abs() <= limit);
+    Some(Gps { fix, latitude: within("lat", 90.0), longitude: within("lon", 180.0) })
 }
 
 #[cfg(test)]

@@ -69,7 +69,8 @@ fn parse_list(json: &str) -> Result<Option<String>, String> {
         #[serde(rename = "modem-list")]
         modems: Vec<String>,
     }
-    let answer: Answer = serde_json::from_str(json).map_err(|error| format!("mmcli -L: {error}"))?;
+    let answer: Answer =
+        serde_json::from_slice(json.as_bytes()).map_err(|error| format!("mmcli -L: {error}"))?;
     let Some(path) = answer.modems.first() else { return Ok(None) };
     // The object's path ends in the number that -m takes.
     let number = path.rsplit('/').next().unwrap_or_default();
@@ -82,7 +83,7 @@ fn parse_list(json: &str) -> Result<Option<String>, String> {
 /// The answer to `mmcli -J -m N`. Every value is text there, and "--" or nothing means that there is none.
 fn parse_modem(json: &str) -> Result<wire::Cellular, String> {
     let answer: serde_json::Value =
-        serde_json::from_str(json).map_err(|error| format!("mmcli -m: {error}"))?;
+        serde_json::from_slice(json.as_bytes()).map_err(|error| format!("mmcli -m: {error}"))?;
     let text = |path: &str| answer.pointer(path).and_then(serde_json::Value::as_str).and_then(present);
     let state = text("/modem/generic/state").ok_or("mmcli -m tells no state")?;
     let technologies =
