@@ -97,9 +97,9 @@ impl Source {
 
     /// # Errors
     /// The path is relative: programs under systemd have no directory of their own.
-    pub fn absolute(&self, written: Spanned<PathBuf>) -> Result<PathBuf, ConfigError> {
-        if written.get_ref().is_absolute() {
-            return Ok(written.into_inner());
+    pub fn absolute(&self, written: Spanned<String>) -> Result<PathBuf, ConfigError> {
+        if Path::new(written.get_ref()).is_absolute() {
+            return Ok(written.into_inner().into());
         }
         Err(self.fault(written.span(), "the path must start with /"))
     }

@@ -29,6 +29,14 @@ pub fn init(level: LevelFilter) {
     log::set_max_level(level);
 }
 
+/// Whether a stream that people read takes colours: on a terminal, unless `NO_COLOR` (no-color.org) or a terminal
+/// without any says otherwise.
+pub fn takes_colours(stream: &impl IsTerminal) -> bool {
+    let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    stream.is_terminal() && !no_colour && !dumb
+}
+
 /// Whether standard error is the stream that systemd connected to the journal: it names device and inode of
 /// that stream in `$JOURNAL_STREAM` (sd-journal documentation), and a child's redirected one differs.
 fn is_journal() -> bool {

@@ -14,8 +14,8 @@ impl Check<'_> {
     pub fn api(&self, written: written::Api, runtime_dir: &Path) -> Result<Api, ConfigError> {
         let socket = match written.socket {
             None => Some(runtime_dir.join("api.sock")),
-            Some(path) if path.get_ref().as_os_str().is_empty() => None,
-            Some(path) if path.get_ref().as_os_str().len() > SOCKET_PATH => {
+            Some(path) if path.get_ref().is_empty() => None,
+            Some(path) if path.get_ref().len() > SOCKET_PATH => {
                 return Err(self.source.fault(path.span(), "a socket's path has at most 107 bytes"));
             }
             Some(path) => Some(self.source.absolute(path)?),

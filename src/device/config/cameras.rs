@@ -14,7 +14,7 @@ use toml::Spanned;
 const INTERVAL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 /// A camera on the same LAN that needs longer is of no use.
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(30);
-const FAILURES: RangeInclusive<u32> = 1..=100;
+const FAILURES: RangeInclusive<u16> = 1..=100;
 const PATTERNS: usize = 64;
 /// As long as the names that they are for.
 const PATTERN: usize = 63;
@@ -26,7 +26,7 @@ struct Wanted {
     tcp_port: Option<Spanned<u16>>,
     tcp_timeout: Option<Spanned<Period>>,
     icmp_timeout: Option<Spanned<Period>>,
-    failures: Option<Spanned<u32>>,
+    failures: Option<Spanned<u16>>,
 }
 
 /// Where a camera listens unless somebody says otherwise.
@@ -86,7 +86,7 @@ impl Check<'_> {
             Some(failures) if !FAILURES.contains(failures.get_ref()) => {
                 return Err(self.source.fault(failures.span(), "must be from 1 to 100"));
             }
-            failures => failures.map_or(general.failures, Spanned::into_inner),
+            failures => failures.map_or(general.failures, |failures| (*failures.get_ref()).into()),
         };
         Ok(CameraPlan {
             interval: period(wanted.interval, general.interval, &INTERVAL)?,

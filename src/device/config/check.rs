@@ -59,7 +59,7 @@ impl Check<'_> {
             client_certificate: self
                 .client_certificate(written.client_certificate_file, written.client_key_file)?,
             device_key,
-            note: written.note,
+            note: written.note.map(Spanned::into_inner),
         })
     }
 
@@ -135,8 +135,8 @@ impl Check<'_> {
 
     fn client_certificate(
         &self,
-        certificate: Option<Spanned<PathBuf>>,
-        key: Option<Spanned<PathBuf>>,
+        certificate: Option<Spanned<String>>,
+        key: Option<Spanned<String>>,
     ) -> Result<Option<ClientCertificate>, ConfigError> {
         match (certificate, key) {
             (None, None) => Ok(None),
@@ -275,7 +275,7 @@ impl Check<'_> {
 
     pub(super) fn optional_path(
         &self,
-        written: Option<Spanned<PathBuf>>,
+        written: Option<Spanned<String>>,
     ) -> Result<Option<PathBuf>, ConfigError> {
         written.map(|path| self.source.absolute(path)).transpose()
     }

@@ -105,7 +105,7 @@ impl Uplinks {
             let place = seen.iter().position(|seen| seen.name == track.seen.name);
             track.observe(place.map(|place| seen.swap_remove(place)), now);
         }
-        seen.sort_by_key(|seen| seen.index);
+        seen.sort_unstable_by_key(|seen| seen.index);
         for seen in seen {
             if self.tracks.len() == UPLINKS {
                 // An adapter with a name of its own that went for good makes room.
@@ -117,7 +117,7 @@ impl Uplinks {
             track.observe(Some(seen), now);
             self.tracks.push(track);
         }
-        self.tracks.sort_by(|a, b| (a.seen.rank, &a.seen.name).cmp(&(b.seen.rank, &b.seen.name)));
+        self.tracks.sort_unstable_by(|a, b| (a.seen.rank, &a.seen.name).cmp(&(b.seen.rank, &b.seen.name)));
     }
 
     fn upstream(&mut self, index: u32, works: Option<bool>, now: Instant) {

@@ -14,7 +14,7 @@ pub fn named(root: &Path, name: &str) -> Option<PathBuf> {
 pub fn entries(directory: &Path) -> Vec<PathBuf> {
     let Ok(listing) = fs::read_dir(directory) else { return Vec::new() };
     let mut paths: Vec<PathBuf> = listing.flatten().map(|entry| entry.path()).collect();
-    paths.sort();
+    paths.sort_unstable();
     paths
 }
 

@@ -49,8 +49,8 @@ impl Check<'_> {
 
     fn tls(
         &self,
-        certificate: Option<Spanned<PathBuf>>,
-        key: Option<Spanned<PathBuf>>,
+        certificate: Option<Spanned<String>>,
+        key: Option<Spanned<String>>,
     ) -> Result<Option<Tls>, ConfigError> {
         match (certificate, key) {
             (None, None) => Ok(None),
@@ -209,7 +209,7 @@ impl Check<'_> {
         Err(self.source.fault(written.span(), &problem))
     }
 
-    fn optional_path(&self, written: Option<Spanned<PathBuf>>) -> Result<Option<PathBuf>, ConfigError> {
+    fn optional_path(&self, written: Option<Spanned<String>>) -> Result<Option<PathBuf>, ConfigError> {
         written.map(|path| self.source.absolute(path)).transpose()
     }
 }

@@ -3,7 +3,6 @@
 use super::Security;
 use crate::config::{Level, Period};
 use serde::Deserialize;
-use std::path::PathBuf;
 use toml::Spanned;
 
 #[derive(Default, Deserialize)]
@@ -23,17 +22,17 @@ pub struct File {
 #[serde(deny_unknown_fields, default)]
 pub struct Http {
     pub listen: Option<Spanned<String>>,
-    pub socket: Option<Spanned<PathBuf>>,
-    pub certificate_file: Option<Spanned<PathBuf>>,
-    pub key_file: Option<Spanned<PathBuf>>,
+    pub socket: Option<Spanned<String>>,
+    pub certificate_file: Option<Spanned<String>>,
+    pub key_file: Option<Spanned<String>>,
     pub trusted_proxies: Option<Spanned<Vec<String>>>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Store {
-    pub state_dir: Option<Spanned<PathBuf>>,
-    pub database: Option<Spanned<PathBuf>>,
+    pub state_dir: Option<Spanned<String>>,
+    pub database: Option<Spanned<String>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -57,9 +56,9 @@ pub struct Smtp {
     pub port: Option<Spanned<u16>>,
     pub security: Option<Security>,
     pub user: Option<Spanned<String>>,
-    pub password_file: Option<Spanned<PathBuf>>,
+    pub password_file: Option<Spanned<String>>,
     pub from: Option<Spanned<String>>,
-    pub ca_file: Option<Spanned<PathBuf>>,
+    pub ca_file: Option<Spanned<String>>,
 }
 
 #[derive(Default, Deserialize)]
