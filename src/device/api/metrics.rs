@@ -8,8 +8,11 @@ use std::fmt::{Display, Write};
 
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
+/// Without cameras it has 7 KiB.
+const ROOM: usize = 8 * 1024;
+
 pub fn metrics(call: &Call) -> Answer {
-    let mut text = Text::default();
+    let mut text = Text(String::with_capacity(ROOM));
     of_the_daemon(&mut text, call);
     of_the_heartbeats(&mut text, call);
     if let Some(heartbeat) = &call.known.account.record().heartbeat {
@@ -27,6 +30,17 @@ pub fn metrics(call: &Call) -> Answer {
 struct Text(String);
 
 impl Text {
+    fn escaped(&mut self, value: &str) {
+        for c in value.chars() {
+            match c {
+                '\\' => self.0.push_str("\\\\"),
+                '"' => self.0.push_str("\\\""),
+                '\n' => self.0.push_str("\\n"),
+                c => self.0.push(c),
+            }
+        }
+    }
+
     /// A name with one value; nothing where there is none.
     fn gauge(&mut self, name: &str, help: &str, value: Option<f64>) {
         if let Some(value) = value {
@@ -41,23 +55,24 @@ impl Text {
     }
 
     fn family(&mut self, name: &str, kind: &str, help: &str) {
-        // Writing to a string does not fail.
-        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        for part in ["# HELP ", name, " ", help, "\n# TYPE ", name, " ", kind, "\n"] {
+            self.0.push_str(part);
+        }
     }
 
     fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
         self.0.push_str(name);
         for (place, (label, value)) in labels.iter().enumerate() {
             self.0.push(if place == 0 { '{' } else { ',' });
-            let _ = write!(self.0, "{label}=\"{}\"", escaped(value));
+            self.0.push_str(label);
+            self.0.push_str("=\"");
+            self.escaped(value);
+            self.0.push('"');
         }
-        let end = if labels.is_empty() { "" } else { "}" };
-        let _ = writeln!(self.0, "{end} {value}");
+        self.0.push_str(if labels.is_empty() { " " } else { "} " });
+        // Writing to a string does not fail.
+        let _ = writeln!(self.0, "{value}");
     }
-}
-
-fn escaped(value: &str) -> String {
-    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
 fn truth(value: bool) -> f64 {
