@@ -11,7 +11,8 @@ pub mod limits {
     pub const PSS_HTTP_KIB: f64 = 3.0 * 1024.0;
     pub const PSS_HTTPS_KIB: f64 = 4.0 * 1024.0;
     pub const RSS_KIB: f64 = 6.0 * 1024.0;
-    pub const THREADS: f64 = 5.0;
+    /// One a subsystem: main (signals), resolver, metrics, failover, cameras, heartbeat, api.
+    pub const THREADS: f64 = 7.0;
     pub const CPU_MS: f64 = 0.8;
     pub const SYSCALLS: f64 = 80.0;
     pub const HTTPS_WIRE_BYTES: f64 = 1.6 * 1024.0;
