@@ -11,8 +11,8 @@ pub fn share() {
 }
 
 /// Gives back what is free. glibc itself returns only what is free at the heap's end, and whatever is still used of a
-/// configuration lies behind what its parser has used and freed. Takes well under a millisecond; the next allocations
-/// cost a page fault each, so it is for what happens rarely.
+/// configuration lies behind what its parser has used and freed. The pages come back with a fault each once they are
+/// needed, so it is for what happens rarely.
 pub fn trim() {
     #[cfg(target_env = "gnu")]
     // SAFETY: it takes a number, touches no memory that is in use, and holds the allocator's own locks.
