@@ -15,7 +15,7 @@ use crate::monitor::time::go_duration;
 use crossbeam_channel::{Receiver, TryRecvError};
 use log::{debug, info, warn};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What nothing was due on is not asked again for so long, unless something is new.
 const REST: Duration = Duration::from_secs(1);
@@ -44,8 +44,9 @@ pub struct Line {
 }
 
 impl Line {
-    pub fn is_worth_keeping(&self) -> bool {
-        self.pace.is_failing() || !self.unmarked.is_empty()
+    /// Whether a fresh one would do another thing.
+    pub fn is_worth_keeping(&self, now: Instant) -> bool {
+        self.pace.is_failing() || self.pace.counts(now) || !self.unmarked.is_empty()
     }
 }
 

@@ -200,10 +200,10 @@ impl Dispatcher {
             self.freed = true;
         }
         let work = self.shared.store.channels_with_work()?;
-        // A channel without work is remembered for what it fails with, and no longer.
-        self.lines
-            .retain(|channel, line| line.is_worth_keeping() || work.iter().any(|(id, _)| id == channel));
         let (now, tick) = (self.shared.clock)();
+        // A channel without work is remembered for what it fails with and has just sent, and no longer.
+        self.lines
+            .retain(|channel, line| line.is_worth_keeping(tick) || work.iter().any(|(id, _)| id == channel));
         let mut sleep = LONGEST_SLEEP;
         for (channel, due) in work {
             if self.running.contains(&channel) || self.running.len() >= MOST_COURIERS {

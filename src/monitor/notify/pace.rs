@@ -34,6 +34,11 @@ impl Pace {
         self.failures > 0
     }
 
+    /// Whether a message lies so little back that it counts for the next one.
+    pub fn counts(&self, now: Instant) -> bool {
+        self.sent.back().is_some_and(|last| *last + WINDOW > now)
+    }
+
     /// Whether the next message must wait, because there were many; then it does.
     pub fn must_pause(&mut self, kind: Kind, now: Instant) -> bool {
         if !kind.is_for_people() {
