@@ -101,8 +101,6 @@ impl Drop for Subject {
 /// Says its address, serves until standard input ends.
 pub fn inside(kind: &str) -> ExitCode {
     let Ok(listener) = TcpListener::bind(("127.0.0.1", 0)) else { return ExitCode::FAILURE };
-    let Ok(address) = listener.local_addr() else { return ExitCode::FAILURE };
-    println!("{address}");
     let Some(kind) = kind_of(kind) else { return ExitCode::FAILURE };
     thread::spawn(move || if kind == Kind::TinyHttp { tiny_http(listener) } else { ours(kind, listener) });
     let _ = std::io::stdin().read_to_end(&mut Vec::new());
@@ -115,7 +113,10 @@ fn kind_of(name: &str) -> Option<Kind> {
 
 fn ours(kind: Kind, listener: TcpListener) {
     let limits = Limits { connections: 20_000, connections_per_address: 20_000, ..Limits::default() };
+    let address = listener.local_addr().expect("bound");
     let server = Server::new(vec![Listener::Tcp(listener)], limits).expect("a server");
+    // Not before: the listener's queue is the server's now, and not std's of 128.
+    println!("{address}");
     let ended = if kind == Kind::Inline {
         server.run(answer)
     } else {
@@ -145,7 +146,9 @@ fn is_heartbeat(body: &[u8]) -> bool {
 }
 
 fn tiny_http(listener: TcpListener) {
+    let address = listener.local_addr().expect("bound");
     let server = tiny_http::Server::from_listener(listener, None).expect("a server");
+    println!("{address}");
     thread::scope(|scope| {
         for _ in 0..WORKERS {
             scope.spawn(|| server.incoming_requests().for_each(answer_by_tiny_http));

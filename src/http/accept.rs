@@ -97,7 +97,8 @@ impl Reactor {
     fn accept_later(&mut self, door: usize) {
         self.front.counters.exhausted.add(1);
         self.doors[door].ready = false;
-        self.accept_again = Some(self.now + RETRY);
+        // New arrivals do not put it off.
+        self.accept_again.get_or_insert(self.now + RETRY);
     }
 
     fn admit(&mut self, caller: Caller, peer: Peer) {

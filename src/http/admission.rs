@@ -31,7 +31,7 @@ impl Admission {
     pub(super) fn admit(&mut self, peer: Peer, limits: &Limits) -> Verdict {
         let network = network(peer);
         let here = network.and_then(|network| self.by_network.get(&network)).copied().unwrap_or(0);
-        if here >= limits.connections_per_address {
+        if here >= limits.connections_per_address && !is_unlimited(peer, limits) {
             return Verdict::TooMany;
         }
         if self.all >= limits.connections {
@@ -52,6 +52,11 @@ impl Admission {
             _ => drop(self.by_network.remove(&network)),
         }
     }
+}
+
+fn is_unlimited(peer: Peer, limits: &Limits) -> bool {
+    let Peer::Tcp(address) = peer else { return true };
+    limits.unlimited.iter().any(|network| network.contains(address.ip()))
 }
 
 fn network(peer: Peer) -> Option<Network> {
@@ -93,5 +98,20 @@ mod tests {
         admission.leave(Peer::Unix);
         assert_eq!(admission.admit(from("192.0.2.1"), &limits), Verdict::Admitted);
         assert_eq!(admission.by_network.len(), 2);
+    }
+
+    #[test]
+    fn a_trusted_proxy_has_no_share() {
+        let unlimited = vec!["192.0.2.0/24".parse().expect("a network")];
+        let limits = Limits { connections: 4, connections_per_address: 1, unlimited, ..Limits::default() };
+        let mut admission = Admission::default();
+        for _ in 0..4 {
+            assert_eq!(admission.admit(from("192.0.2.1"), &limits), Verdict::Admitted);
+        }
+        assert_eq!(
+            admission.admit(from("192.0.2.1"), &limits),
+            Verdict::Full,
+            "of all there are, a share or not"
+        );
     }
 }

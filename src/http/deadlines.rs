@@ -4,6 +4,9 @@
 use super::limits::Limits;
 use std::time::{Duration, Instant};
 
+/// As good as none; an instant cannot be moved by Duration::MAX.
+pub(super) const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// What a connection is waiting for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wait {
@@ -53,6 +56,7 @@ impl Deadlines {
             Wait::Write => limits.write,
             Wait::Linger => limits.linger,
         });
+        let lengths = lengths.map(|length| length.min(LONGEST));
         Deadlines { lengths, ends: Default::default(), nodes: Vec::new() }
     }
 

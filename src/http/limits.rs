@@ -1,5 +1,6 @@
 //! What one client may cost.
 
+use super::networks::Network;
 use crate::wire;
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ pub struct Limits {
     pub connections: usize,
     /// Of them from one IPv4 address or one IPv6 /64; a Unix socket is exempt.
     pub connections_per_address: usize,
+    /// Whose share is unlimited: a reverse proxy's connections are those of all its clients.
+    pub unlimited: Vec<Network>,
     /// For a whole request, from its first byte, or from the connection's begin.
     pub request: Duration,
     /// Between two requests.
@@ -33,6 +36,7 @@ impl Default for Limits {
             body: wire::MAX_BODY,
             connections: 1_024,
             connections_per_address: 128,
+            unlimited: Vec::new(),
             request: Duration::from_secs(10),
             // Longer than the 60 s for which nginx keeps an upstream connection: the proxy should be the one to close.
             idle: Duration::from_secs(75),

@@ -14,7 +14,7 @@
 //! | `queue` | the way of a request to worker threads |
 //! | `limits`, `counters` | what a client may cost; what was served |
 //! | `reactor` | the loop: readiness, deadlines, answers, one turn after the other |
-//! | `accept`, `admission` | new connections, and when there are too many |
+//! | `accept`, `admission`, `networks` | new connections, when there are too many, and of whom there cannot be |
 //! | `connection` | the states of a connection, without its socket |
 //! | `parse`, `write` | bytes to a request, an answer to bytes |
 //! | `exercise` | what must hold whatever comes, for tests and fuzzer |
@@ -31,6 +31,7 @@ pub mod exercise;
 pub mod limits;
 pub mod listener;
 pub mod message;
+pub mod networks;
 mod parse;
 pub mod queue;
 mod reactor;

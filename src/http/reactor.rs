@@ -4,7 +4,7 @@ use super::accept::Reserve;
 use super::admission::Admission;
 use super::connection::Front;
 use super::counters::Counters;
-use super::deadlines::Deadlines;
+use super::deadlines::{Deadlines, LONGEST};
 use super::limits::Limits;
 use super::listener::{Door, Listener};
 use super::message::{Request, Response};
@@ -53,6 +53,7 @@ impl Server {
     /// An error means that waiting itself failed, and that nothing is served any more.
     pub fn run(mut self, mut handle: impl FnMut(Exchange)) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS);
+        self.0.read_clock();
         loop {
             self.0.take_answers();
             self.0.serve(&mut handle);
@@ -259,7 +260,7 @@ impl Reactor {
     /// Begins to stop, once told to.
     fn look_for_stop(&mut self, handle: &mut impl FnMut(Exchange)) {
         let Some(grace) = self.answers.stop().filter(|_| self.stopping.is_none()) else { return };
-        self.stopping = Some(self.now + grace);
+        self.stopping = Some(self.now + grace.min(LONGEST));
         // Who was let in by the kernel is let in, and a request that has arrived is served.
         self.doors.iter_mut().for_each(|door| door.ready = true);
         self.accept();

@@ -93,7 +93,7 @@ fn run(path: &Path, command: Command) -> Result<(), Failure> {
         Command::Channel(command) => channel::run(command, database, &notify::Settings::of(&config), now)?,
         Command::Db(command) => database::run(command, database, now)?,
         Command::Fleet(command) => fleet::run(&command, database, now)?,
-        // Done above, without a configuration.
+        // Done above.
         Command::Serve => return Ok(()),
     };
     say(&said)

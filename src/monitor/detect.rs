@@ -94,6 +94,8 @@ pub struct Swept {
     pub offline: Vec<MachineId>,
     /// So many are silent at once that the next sweep looks again before anybody is told; they are still online.
     pub doubted: bool,
+    /// There may be more: to be swept again after the next flush.
+    pub goes_on: bool,
 }
 
 /// Turns machines offline, and back online.
@@ -103,6 +105,8 @@ pub struct Sweeper {
     listening: Listening,
     /// The last sweep found half the fleet silent; if this one does too, they are.
     doubted: bool,
+    /// The last sweep took as many as one transaction may; what it left belongs to the same loss.
+    goes_on: bool,
     /// Moments that lie in the future have been looked for since the start, and since the clock went back.
     clamped: bool,
     poke: Poke,
@@ -112,7 +116,7 @@ impl Sweeper {
     /// Nobody is late before they had their whole threshold from `now` on.
     pub fn new(settings: Settings, now: Moment, tick: Instant, poke: Poke) -> Sweeper {
         let listening = Listening { since: now, looked: tick, looked_at: now };
-        Sweeper { settings, listening, doubted: false, clamped: false, poke }
+        Sweeper { settings, listening, doubted: false, goes_on: false, clamped: false, poke }
     }
 
     pub fn reload(&mut self, settings: Settings) {
@@ -122,6 +126,11 @@ impl Sweeper {
     /// Beats could not be taken, or not be kept: silence before `until` says nothing of a machine.
     pub fn ingest_was_down(&mut self, until: Moment) {
         self.listening.since = self.listening.since.max(until);
+    }
+
+    /// Somebody else has changed the database: there may be something to send.
+    pub fn wake_couriers(&self) {
+        self.poke.poke();
     }
 
     /// Takes offline who is late, and tells what has been held back: outages that outlast a maintenance, machines
@@ -138,7 +147,7 @@ impl Sweeper {
             self.clamped = true;
         }
         let mut swept = Swept::default();
-        let taken = self.take_all(store, now, &mut swept);
+        let taken = self.take(store, now, &mut swept);
         let told = taken.and_then(|()| {
             log_each(&store.tell_after_maintenance(now)?, now);
             log_each(&store.tell_steady(now, HOLD)?, now);
@@ -149,36 +158,31 @@ impl Sweeper {
         told.map(|()| swept)
     }
 
-    fn take_all(&mut self, store: &Store, now: Moment, swept: &mut Swept) -> Result<(), StoreError> {
-        let mut cut = Cut {
+    /// One batch: a larger loss goes on after the next flush, or heartbeats would be refused meanwhile.
+    fn take(&mut self, store: &Store, now: Moment, swept: &mut Swept) -> Result<(), StoreError> {
+        let cut = Cut {
             now,
             listening_since: self.listening.since,
             threshold: self.settings.threshold,
-            doubt: !self.doubted,
+            doubt: !self.doubted && !self.goes_on,
             batch: BATCH,
         };
-        loop {
-            match store.take_offline(&cut)? {
-                Taken::Doubtful { late } => {
-                    warn!(
-                        "{late} machines, half of the fleet or more, fell silent at once: \
-                         told at the next check if they still are"
-                    );
-                    (self.doubted, swept.doubted) = (true, true);
-                    return Ok(());
-                }
-                Taken::Offline(transitions) => {
-                    log_each(&transitions, now);
-                    swept.offline.extend(transitions.iter().map(|transition| transition.machine));
-                    if transitions.len() < BATCH {
-                        self.doubted = false;
-                        return Ok(());
-                    }
-                    // What remains belongs to the same loss.
-                    cut.doubt = false;
-                }
+        match store.take_offline(&cut)? {
+            Taken::Doubtful { late } => {
+                warn!(
+                    "{late} machines, half of the fleet or more, fell silent at once: told at the next check if they \
+                     still are"
+                );
+                (self.doubted, swept.doubted) = (true, true);
+            }
+            Taken::Offline(transitions) => {
+                log_each(&transitions, now);
+                swept.offline.extend(transitions.iter().map(|transition| transition.machine));
+                swept.goes_on = transitions.len() >= BATCH;
+                (self.doubted, self.goes_on) = (false, swept.goes_on);
             }
         }
+        Ok(())
     }
 
     /// Beats of machines that are not online, at the heartbeat itself: as many in one transaction as are there.

@@ -23,6 +23,7 @@
 //! | `notify/` | telling people: what, whom, when, and until it is heard |
 //! | `machine` | what a machine is, and what it may be called |
 //! | `tokens`, `registry` | what proves who somebody is, and who that is |
+//! | `simulation/` | a fleet to measure with |
 //! | `store/`, `upkeep` | the database, one file a subject; what is removed from it |
 //! | `web/` | read API, figures, health |
 //! | `time` | the monitor's clock: the only one that decides |

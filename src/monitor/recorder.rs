@@ -103,6 +103,8 @@ pub struct Recorder {
     check_interval: Option<Duration>,
     /// Passes since the last write.
     waited: u64,
+    /// A loss was larger than one transaction: swept again in the next pass.
+    sweep_goes_on: bool,
     /// Whose turn it is to be saved.
     turn: u64,
     /// The minute in which history was aged last.
@@ -127,6 +129,7 @@ impl Recorder {
             watchdog,
             check_interval: None,
             waited: 0,
+            sweep_goes_on: false,
             turn: 0,
             aged: 0,
             trouble: None,
@@ -258,11 +261,16 @@ impl Recorder {
         if self.look_at(changed, tick) == Some(true) {
             let learned = self.learn();
             self.look_at(learned, tick);
+            // A channel may have been added or switched on.
+            self.sweeper.wake_couriers();
         }
         self.waited += 1;
         // What failed is tried each second.
         if self.waited >= WRITE_EVERY || self.trouble.is_some() {
             self.write(now, tick);
+        }
+        if self.sweep_goes_on {
+            self.sweep(now, tick);
         }
         self.end_trouble(tick);
     }
@@ -312,7 +320,9 @@ impl Recorder {
             return;
         }
         let swept = self.sweeper.sweep(&self.shared.store, now, tick);
+        self.sweep_goes_on = false;
         if let Some(swept) = self.look_at(swept, tick) {
+            self.sweep_goes_on = swept.goes_on;
             self.call_offline(&swept.offline, now);
         }
     }

@@ -91,8 +91,17 @@ impl Hash {
 }
 
 impl ConstantTimeEq for Hash {
+    /// All bits that differ are gathered first, eight bytes at a time, and only then looked at, once.
     fn ct_eq(&self, other: &Hash) -> Choice {
-        self.0.ct_eq(&other.0)
+        let words = |hash: &Hash| {
+            let mut words = [0; 4];
+            for (word, bytes) in words.iter_mut().zip(hash.0.chunks_exact(8)) {
+                *word = bytes.iter().fold(0_u64, |word, byte| word << 8 | u64::from(*byte));
+            }
+            words
+        };
+        let pairs = words(self).into_iter().zip(words(other));
+        pairs.fold(0, |differing, (a, b)| differing | (a ^ b)).ct_eq(&0)
     }
 }
 

@@ -1,7 +1,8 @@
 //! A client cannot hold what it does not use: each wait has an end, and nobody else notices.
 
-use crate::site::{LONG, Site, body, eventually, get, post, roomy, status};
-use heartbeat_daemon::http::Limits;
+use crate::site::{Client, LONG, Site, answer, body, eventually, get, post, roomy, status};
+use heartbeat_daemon::http::{Limits, Listener, Server};
+use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 const SHORT: Duration = Duration::from_millis(500);
@@ -34,7 +35,8 @@ fn a_request_has_one_deadline_however_often_a_byte_of_it_comes() {
     assert!(begin.elapsed() < LONG);
     assert_eq!(site.counters.late_requests.get(), 200);
     let worst = others.into_iter().max().expect("some");
-    assert!(worst < SHORT, "others waited {worst:?}");
+    // They take a millisecond; the rest is for a machine that is very busy.
+    assert!(worst < SHORT * 6, "others waited {worst:?}");
 }
 
 #[test]
@@ -69,16 +71,31 @@ fn an_idle_connection_is_closed_and_an_empty_line_does_not_keep_it() {
 
 #[test]
 fn who_does_not_take_the_answer_is_cut_and_who_is_merely_slow_is_not() {
-    let site = Site::limited(Limits { write: Duration::from_secs(2), idle: LONG, ..short() });
+    let site = Site::limited(Limits { write: Duration::from_secs(6), idle: LONG, ..short() });
     let mut deaf = site.client();
     let mut slow = site.client();
     deaf.send(get("/large?50000000"));
     slow.send(get("/large?20000000"));
     std::thread::sleep(Duration::from_millis(700));
-    assert_eq!(body(&slow.answer()).len(), 20_000_000, "within its two seconds");
+    assert_eq!(body(&slow.answer()).len(), 20_000_000, "within its six seconds");
     eventually("the other one is cut", || site.counters.open.get() == 1);
     assert_eq!(site.counters.slow_readers.get(), 1);
     drop(deaf);
+}
+
+#[test]
+fn what_came_before_the_server_ran_has_all_its_time() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let mut client = Client::new(TcpStream::connect(listener.local_addr().expect("bound")).expect("queued"));
+    let server = Server::new(vec![Listener::Tcp(listener)], Limits { idle: Duration::MAX, ..short() });
+    let server = server.expect("a server");
+    let stopper = server.stopper();
+    std::thread::sleep(SHORT * 2);
+    let thread = std::thread::spawn(move || server.run(answer));
+    client.send(get("/hello"));
+    assert_eq!(status(&client.answer()), 200);
+    stopper.stop(LONG);
+    thread.join().expect("no panic").expect("no error");
 }
 
 #[test]

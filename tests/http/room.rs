@@ -19,7 +19,7 @@ fn the_longest_idle_connection_gives_way_and_a_busy_one_does_not() {
         assert_eq!(status(&client.answer()), 200);
     }
     let mut third = site.client();
-    third.send(get("/later?300"));
+    third.send(get("/later?3000"));
     assert_eq!(first.rest(), "", "idle for longer than the other");
     let mut fourth = site.client();
     fourth.send("GET /hel");

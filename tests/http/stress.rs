@@ -44,7 +44,7 @@ fn sixty_four_connections_and_four_threads_lose_no_answer_and_mix_none_up() {
     assert_eq!((waits.len(), site.counters.late_answers.get()), (CONNECTIONS * REQUESTS, 0));
     let p99 = waits[waits.len() * 99 / 100];
     // The lost wake-ups of a prototype made it 950 ms; 64 threads on one busy core make it some 20.
-    assert!(p99 < Duration::from_millis(500), "p99 {p99:?}");
+    assert!(p99 < Duration::from_millis(800), "p99 {p99:?}");
     drop((site, exchanges));
     workers.into_iter().for_each(|worker| worker.join().expect("the workers end"));
 }

@@ -37,7 +37,8 @@ fn violations(document: &Value, schema: &Value, value: &Value, place: &str, foun
         Value::Array(many) => many.iter().filter_map(Value::as_str).collect(),
         _ => vec![kind],
     };
-    if !allowed.contains(&kind) && !(kind == "integer" && allowed.contains(&"number")) {
+    let fits = allowed.contains(&kind) || kind == "integer" && allowed.contains(&"number");
+    if !fits {
         found.push(format!("{place} is {kind}, documented as {allowed:?}"));
     }
     if let (Some(words), Some(text)) = (schema["enum"].as_array(), value.as_str()) {

@@ -6,6 +6,7 @@ mod support;
 mod api;
 mod command_line;
 mod failover;
+mod https;
 mod reload;
 mod requests;
 mod rig;

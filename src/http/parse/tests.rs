@@ -1,3 +1,5 @@
+//! Requests as bytes, and what is made of them.
+
 use super::*;
 
 const MAX_BODY: usize = 100;

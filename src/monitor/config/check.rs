@@ -1,8 +1,8 @@
 //! From written values to used ones; every fault as one sentence.
 
-use super::networks::Network;
 use super::{Detection, Http, Limits, Login, Notify, Retention, Security, Smtp, Store, Tls, written};
 use crate::config::{ConfigError, Origin, Period, Source, outside};
+use crate::http::networks::Network;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;

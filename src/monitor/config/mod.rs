@@ -4,13 +4,12 @@
 //! `MACHINE_OFFLINE_THRESHOLD`, in the form that it takes them in ("30s", "2m0s").
 
 mod check;
-pub mod networks;
 mod written;
 
 use crate::config::{ConfigError, Level, Source};
+use crate::http::networks::Network;
 use check::Check;
 use log::LevelFilter;
-use networks::Network;
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -41,7 +40,7 @@ pub struct Http {
     pub socket: Option<PathBuf>,
     /// Absent: plain HTTP.
     pub tls: Option<Tls>,
-    /// Whose `X-Forwarded-For` is believed.
+    /// Whose `X-Forwarded-For` is believed, and who may open any number of connections.
     pub trusted_proxies: Vec<Network>,
 }
 

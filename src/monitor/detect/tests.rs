@@ -580,3 +580,31 @@ fn check(rig: &Rig, seed: u64) {
                     AND NOT EXISTS (SELECT 1 FROM outbox b WHERE b.outage_id = o.id AND b.channel_id = 1)";
     assert_eq!(rig.count(untold), 0, "seed {seed}");
 }
+
+#[test]
+fn a_loss_larger_than_a_transaction_goes_on_with_the_next_flush_and_is_not_doubted_again() {
+    let mut rig = Rig::new(0);
+    rig.sql(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 25000)
+         INSERT INTO machine (id, name, created_at) SELECT i, 'm' || i, 0 FROM n",
+        [],
+    );
+    rig.sql(
+        "INSERT INTO machine_state (machine_id, status, watched, since, last_seen)
+         SELECT id, 1, 1, 0, ?1 FROM machine",
+        [rig.now.0],
+    );
+    rig.run(THRESHOLD, &[]);
+    rig.wait(INTERVAL);
+    assert!(rig.sweep().doubted);
+    rig.wait(INTERVAL);
+    let sizes: Vec<(usize, bool)> = (0..4)
+        .map(|_| {
+            rig.wait(SECOND);
+            let swept = rig.sweep();
+            assert!(!swept.doubted);
+            (swept.offline.len(), swept.goes_on)
+        })
+        .collect();
+    assert_eq!(sizes, [(10_000, true), (10_000, true), (5_000, false), (0, false)]);
+}

@@ -2,24 +2,20 @@
 //!
 //! The deciding thread owns every channel's pace. It lends it to a courier, a thread that leases what is due on its
 //! channel, sends it, marks it, and ends; so a channel that hangs holds up nobody, and an idle monitor has one thread
-//! here. A row is marked after it was sent, never before: whoever is killed in between sends it again, with the same
-//! id.
+//! here.
 
 use super::Settings;
-use super::channel::{Channel, KINDS, Kind};
-use super::pace::Pace;
+pub use super::counters::{Counters, Counts};
+use super::courier::{Courier, Line, STORE_REST, Shared};
 use super::plan::ChannelId;
-use super::send::{Failure, Message, Sender as Carrier};
-use crate::monitor::detect::MANY;
-use crate::monitor::store::outbox::{Batch, Leased, Outcome};
+use super::send::Sender as Carrier;
 use crate::monitor::store::{Store, StoreError};
-use crate::monitor::time::{Moment, go_duration};
-use crossbeam_channel::{Receiver, Sender, TryRecvError, after, bounded, never, select};
-use log::{debug, info, warn};
+use crate::monitor::time::Moment;
+use crossbeam_channel::{Receiver, Sender, after, bounded, never, select};
+use log::{info, warn};
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -29,55 +25,11 @@ pub type Clock = Arc<dyn Fn() -> (Moment, Instant) + Send + Sync>;
 /// Channels that are sent to at the same time. More are only met where so many hang, 10 s each before they back off.
 const MOST_COURIERS: usize = 32;
 
-/// What nothing was due on is not asked again for so long, unless something is new.
-const REST: Duration = Duration::from_secs(1);
-
-/// After the database has failed.
-const STORE_REST: Duration = Duration::from_secs(5);
-
 /// A look at the outbox without a reason; the wall clock may have been set.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
 /// For couriers that are sending when the monitor stops without saying how long it waits.
 const GRACE: Duration = Duration::from_secs(4);
-
-/// What was done since the start, for each kind of channel; for `/metrics`.
-#[derive(Debug, Default)]
-pub struct Counters([KindCounters; KINDS.len()]);
-
-#[derive(Debug, Default)]
-struct KindCounters {
-    delivered: AtomicU64,
-    failed: AtomicU64,
-    dead: AtomicU64,
-}
-
-/// A reading of [`Counters`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Counts {
-    pub kind: Kind,
-    /// Rows of the outbox that a receiver has accepted.
-    pub delivered: u64,
-    /// Attempts that did not work.
-    pub failed: u64,
-    /// Rows that were given up.
-    pub dead: u64,
-}
-
-impl Counters {
-    pub fn read(&self) -> Vec<Counts> {
-        let read = |kind: Kind| {
-            let of = &self.0[kind as usize];
-            let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-            Counts { kind, delivered: get(&of.delivered), failed: get(&of.failed), dead: get(&of.dead) }
-        };
-        KINDS.into_iter().map(read).collect()
-    }
-
-    fn of(&self, kind: Kind) -> &KindCounters {
-        &self.0[kind as usize]
-    }
-}
 
 /// What the deciding thread is told; its end is to stop within [`GRACE`].
 #[derive(Debug)]
@@ -156,26 +108,6 @@ impl Drop for Couriers {
             let _ = thread.join();
         }
     }
-}
-
-/// What every courier needs.
-#[derive(Clone)]
-struct Shared {
-    store: Arc<Store>,
-    clock: Clock,
-    counters: Arc<Counters>,
-    /// Disconnected once the monitor stops.
-    stopped: Receiver<()>,
-}
-
-/// What is known of a channel between two of its couriers.
-#[derive(Debug, Default)]
-struct Line {
-    pace: Pace,
-    /// Sent, or failed, and the database could not take it: to be written before anything else is leased.
-    unmarked: Vec<(i64, Vec<(i64, Outcome)>)>,
-    /// What was last said of it in the log.
-    complaint: String,
 }
 
 struct Dispatcher {
@@ -307,187 +239,4 @@ impl Dispatcher {
             }
         }
     }
-}
-
-impl Line {
-    fn is_worth_keeping(&self) -> bool {
-        self.pace.is_failing() || !self.unmarked.is_empty()
-    }
-}
-
-/// One visit to a channel.
-struct Courier<'a> {
-    shared: &'a Shared,
-    carrier: &'a Carrier,
-    channel: ChannelId,
-    line: Line,
-}
-
-impl Courier<'_> {
-    fn run(mut self) -> Line {
-        if let Err(error) = self.visit() {
-            self.complain(&format!("Channel {}: {error}", self.channel.0));
-            let (_, tick) = (self.shared.clock)();
-            self.line.pace.rest(tick, STORE_REST);
-        }
-        self.line
-    }
-
-    fn visit(&mut self) -> Result<(), StoreError> {
-        self.mark()?;
-        let (now, tick) = (self.shared.clock)();
-        let Some(batch) = self.shared.store.lease(self.channel, now)? else { return Ok(()) };
-        if batch.expired > 0 {
-            self.shared
-                .counters
-                .of(batch.channel.kind)
-                .dead
-                .fetch_add(batch.expired as u64, Ordering::Relaxed);
-            let name = batch.channel.name();
-            warn!("{name}: {} notifications have expired unsent", batch.expired);
-        }
-        if batch.rows.is_empty() {
-            self.line.pace.rest(tick, REST);
-            return Ok(());
-        }
-        self.send_all(batch)
-    }
-
-    /// Sends until something fails; what was not tried is given back.
-    fn send_all(&mut self, batch: Batch) -> Result<(), StoreError> {
-        let Batch { channel, lease, rows, .. } = batch;
-        let mut stopped = false;
-        for message in messages(channel.kind, rows) {
-            let (now, tick) = (self.shared.clock)();
-            stopped = stopped
-                || self.shared.stopped.try_recv() == Err(TryRecvError::Disconnected)
-                || self.line.pace.must_pause(channel.kind, tick);
-            let outcomes = match stopped {
-                true => message.ids().map(|id| (id, Outcome::Untouched)).collect(),
-                false => {
-                    let result = self.carrier.send(&channel, &message.what, now);
-                    let outcomes = self.judge(&channel, &message, result);
-                    stopped = self.line.pace.is_failing();
-                    outcomes
-                }
-            };
-            match self.line.unmarked.last_mut() {
-                Some((last, rows)) if *last == lease => rows.extend(outcomes),
-                _ => self.line.unmarked.push((lease, outcomes)),
-            }
-            if !stopped {
-                self.mark()?;
-            }
-        }
-        self.mark()
-    }
-
-    /// What a delivery means for its rows and for the channel's pace.
-    fn judge(
-        &mut self,
-        channel: &Channel,
-        message: &Outgoing,
-        result: Result<String, Failure>,
-    ) -> Vec<(i64, Outcome)> {
-        let (now, tick) = (self.shared.clock)();
-        let counters = self.shared.counters.of(channel.kind);
-        let count = |counter: &AtomicU64, by: usize| counter.fetch_add(by as u64, Ordering::Relaxed);
-        match result {
-            Ok(answer) => {
-                count(&counters.delivered, message.rows.len());
-                debug!("{}: {} delivered: {answer}", channel.name(), message.what.title());
-                if self.line.pace.worked(tick) {
-                    info!("{} works again", channel.name());
-                    self.line.complaint.clear();
-                }
-                message.ids().map(|id| (id, Outcome::Delivered)).collect()
-            }
-            Err(Failure::Never { why }) => {
-                count(&counters.failed, 1);
-                count(&counters.dead, message.rows.len());
-                // It was reached: what it refuses is this message.
-                self.line.pace.worked(tick);
-                warn!("{}: given up: {}: {why}", channel.name(), message.what.title());
-                message.ids().map(|id| (id, Outcome::Dead { why: why.clone() })).collect()
-            }
-            Err(Failure::Later { why, after }) => {
-                count(&counters.failed, 1);
-                let delay = self.line.pace.failed(tick, after, fastrand::f64());
-                self.complain(&format!("{}: {why}", channel.name()));
-                debug!("{}: trying again in {}", channel.name(), go_duration(delay));
-                let again = now.plus(delay);
-                let each = message.rows.iter().map(|row| match again < row.expires {
-                    true => (row.id, Outcome::Failed { why: why.clone(), again }),
-                    false => {
-                        count(&counters.dead, 1);
-                        warn!("{}: given up after a day: {}: {why}", channel.name(), row.notice.title());
-                        (row.id, Outcome::Dead { why: why.clone() })
-                    }
-                });
-                each.collect()
-            }
-        }
-    }
-
-    /// Writes what became of the rows. What the database cannot take stays for the next visit.
-    fn mark(&mut self) -> Result<(), StoreError> {
-        let (now, _) = (self.shared.clock)();
-        while let Some((lease, outcomes)) = self.line.unmarked.first() {
-            let held = self.shared.store.settle(*lease, outcomes, now)?;
-            if held < outcomes.len() {
-                warn!("Channel {}: {} leases were lost", self.channel.0, outcomes.len() - held);
-            }
-            self.line.unmarked.remove(0);
-        }
-        Ok(())
-    }
-
-    /// Once for each thing that is wrong, until it works again.
-    fn complain(&mut self, complaint: &str) {
-        if self.line.complaint != complaint {
-            warn!("{complaint}");
-            self.line.complaint = complaint.to_owned();
-        }
-    }
-}
-
-/// A message and the rows that it answers for.
-struct Outgoing {
-    what: Message,
-    rows: Vec<Leased>,
-}
-
-impl Outgoing {
-    fn ids(&self) -> impl Iterator<Item = i64> + '_ {
-        self.rows.iter().map(|row| row.id)
-    }
-}
-
-/// A program gets a message for each machine. So does a person, unless many machines did the same.
-fn messages(kind: Kind, rows: Vec<Leased>) -> Vec<Outgoing> {
-    let mut groups: Vec<Vec<Leased>> = Vec::new();
-    for row in rows {
-        let same = |group: &&mut Vec<Leased>| {
-            let other = &group[0].notice;
-            (other.news, other.state) == (row.notice.news, row.notice.state)
-        };
-        match groups.iter_mut().find(same) {
-            Some(group) if kind.is_for_people() => group.push(row),
-            _ => groups.push(vec![row]),
-        }
-    }
-    let split = |group: Vec<Leased>| match group.len() >= MANY {
-        true => vec![group],
-        false => group.into_iter().map(|row| vec![row]).collect(),
-    };
-    let mut groups: Vec<Vec<Leased>> = groups.into_iter().flat_map(split).collect();
-    groups.sort_by_key(|group| group[0].id);
-    let outgoing = |rows: Vec<Leased>| {
-        let what = Message {
-            rows: rows.iter().map(|row| row.id).collect(),
-            notices: rows.iter().map(|row| row.notice.clone()).collect(),
-        };
-        Outgoing { what, rows }
-    };
-    groups.into_iter().map(outgoing).collect()
 }

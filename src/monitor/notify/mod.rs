@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `plan` | who is told what and when: pure |
 //! | `notice` | what is said |
-//! | `couriers` | when which channel is tried: one thread that decides, and one for each channel that sends |
+//! | `couriers`, `courier` | when which channel is tried: one thread that decides, and one for each channel that sends |
+//! | `counters` | what was delivered, what failed, what was given up |
 //! | `pace` | when a channel is tried again, and how many messages a person gets in a row |
 //! | `send` | one delivery, by the kind of its channel |
 //! | `webhook`, `telegram`, `ntfy`, `mail` + `smtp` | the kinds |
@@ -12,6 +13,8 @@
 //! | `channel` | a channel as it stands in the database |
 
 pub mod channel;
+mod counters;
+mod courier;
 pub mod couriers;
 mod guard;
 mod http;

@@ -19,13 +19,11 @@ pub struct MachineFilter {
     pub tag: Option<String>,
 }
 
-/// From which end a page of a growing list is cut.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Page {
-    /// The newest, or those before this number; the newest first.
-    Before(Option<i64>),
-    /// What came after this number; the oldest first.
-    After(i64),
+/// A page of a growing list: the newest first, or from `after` on the oldest first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Page {
+    pub before: Option<i64>,
+    pub after: Option<i64>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -195,13 +193,11 @@ fn size(path: &Path) -> u64 {
     std::fs::metadata(path).map_or(0, |metadata| metadata.len())
 }
 
+/// What stands behind WHERE, and the order.
 fn paged(id: &str, page: Page) -> (String, String) {
-    match page {
-        Page::Before(before) => {
-            (format!("{id} < {}", before.unwrap_or(i64::MAX)), format!("ORDER BY {id} DESC"))
-        }
-        Page::After(after) => (format!("{id} > {after}"), format!("ORDER BY {id}")),
-    }
+    let order = if page.after.is_some() { "" } else { " DESC" };
+    let (after, before) = (page.after.unwrap_or(-1), page.before.unwrap_or(i64::MAX));
+    (format!("{id} > {after} AND {id} < {before}"), format!("ORDER BY {id}{order}"))
 }
 
 fn rows<T>(

@@ -5,7 +5,7 @@ use super::teller::Teller;
 use super::{MachineId, Status, Store, StoreError, outbox};
 use crate::monitor::detect::MANY;
 use crate::monitor::notify::plan::News;
-use crate::monitor::time::{Moment, go_duration, milliseconds};
+use crate::monitor::time::{Moment, go_duration};
 use rusqlite::{Transaction, params};
 use std::time::Duration;
 
@@ -230,24 +230,35 @@ impl Store {
     }
 }
 
+/// Who is late, as both statements below ask it: the parameters are now, since when the monitor has been listening,
+/// the moment before which a machine without a threshold of its own is late, and `Status::Online`. Compared first is
+/// what lets most machines pass, and no function is called for each.
+const LATE: &str = "last_seen < ?1 AND status = ?4 AND watched = 1
+    AND ((threshold IS NULL AND last_seen < ?3)
+         OR (threshold IS NOT NULL AND last_seen < ?1 - threshold AND ?2 < ?1 - threshold))";
+
+/// The moment before which a machine without a threshold of its own is late; nobody is if the monitor itself has not
+/// been listening for so long.
+fn default_limit(cut: &Cut) -> i64 {
+    let limit = cut.now.minus(cut.threshold);
+    if cut.listening_since < limit { limit.0 } else { i64::MIN }
+}
+
 /// The one statement that finds who is late. A scan: an index on last_seen would be written at every heartbeat.
 fn sweep(transaction: &Transaction, cut: &Cut) -> Result<Vec<(MachineId, Moment)>, StoreError> {
-    let mut statement = transaction.prepare_cached(
+    let mut statement = transaction.prepare_cached(&format!(
         "UPDATE machine_state SET status = ?5, since = ?1
-         WHERE machine_id IN (
-             SELECT machine_id FROM machine_state
-             WHERE status = ?6 AND watched = 1
-               AND max(last_seen, ?2) < ?1 - coalesce(threshold, ?3) LIMIT ?4)
-         RETURNING machine_id, last_seen",
-    )?;
+         WHERE machine_id IN (SELECT machine_id FROM machine_state WHERE {LATE} LIMIT ?6)
+         RETURNING machine_id, last_seen"
+    ))?;
     let rows = statement.query_map(
         params![
             cut.now.0,
             cut.listening_since.0,
-            milliseconds(cut.threshold),
-            i64::try_from(cut.batch).unwrap_or(i64::MAX),
+            default_limit(cut),
+            Status::Online as i64,
             Status::Offline as i64,
-            Status::Online as i64
+            i64::try_from(cut.batch).unwrap_or(i64::MAX)
         ],
         |row| Ok((MachineId(row.get(0)?), Moment(row.get(1)?))),
     )?;
@@ -260,9 +271,8 @@ fn doubt(transaction: &Transaction, cut: &Cut, taken: usize) -> Result<(), Undon
     let more: i64 = match taken < cut.batch {
         true => 0,
         false => transaction.query_row(
-            "SELECT count(*) FROM machine_state WHERE status = ?4 AND watched = 1
-               AND max(last_seen, ?2) < ?1 - coalesce(threshold, ?3)",
-            params![cut.now.0, cut.listening_since.0, milliseconds(cut.threshold), Status::Online as i64],
+            &format!("SELECT count(*) FROM machine_state WHERE {LATE}"),
+            params![cut.now.0, cut.listening_since.0, default_limit(cut), Status::Online as i64],
             |row| row.get(0),
         )?,
     };

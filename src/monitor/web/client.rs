@@ -3,8 +3,8 @@
 //! It decides one thing (`/metrics` is open to this machine) and is shown in the log. The front's limits count
 //! connections, and those are the proxy's own.
 
+use crate::http::networks::Network;
 use crate::http::{Peer, Request};
-use crate::monitor::config::networks::Network;
 use std::net::IpAddr;
 
 /// The address of whoever asked: the nearest one in `X-Forwarded-For` that no trusted proxy has. `None` where

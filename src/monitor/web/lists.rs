@@ -107,15 +107,10 @@ pub struct Slice {
     pub state: Option<Delivery>,
 }
 
-/// Reads `before` or `after`, `limit`, `machine` and, of deliveries, `state`.
+/// Reads `before`, `after`, `limit`, `machine` and, of deliveries, `state`.
 pub fn slice(mut query: Query, of_deliveries: bool) -> Result<Slice, Problem> {
-    let page = match (query.id("before")?, query.id("after")?) {
-        (Some(_), Some(_)) => return Err("take before or after, not both".into()),
-        (None, Some(after)) => Page::After(after),
-        (before, None) => Page::Before(before),
-    };
     let slice = Slice {
-        page,
+        page: Page { before: query.id("before")?, after: query.id("after")? },
         limit: query.limit()?,
         machine: query.id("machine")?.map(MachineId),
         state: if of_deliveries { query.word("state", &STATES)? } else { None },
@@ -204,10 +199,11 @@ mod tests {
     #[test]
     fn a_list_is_cut_from_one_end() {
         let slice = |text: &str| slice(Query::parse(Some(text)).expect(text), false);
-        assert_eq!(slice("").expect("the newest").page, Page::Before(None));
-        assert_eq!(slice("before=7").expect("older ones").page, Page::Before(Some(7)));
-        assert_eq!(slice("after=0").expect("all").page, Page::After(0));
-        slice("before=7&after=3").expect_err("both ends");
+        let page = |before, after| Page { before, after };
+        assert_eq!(slice("").expect("the newest").page, page(None, None));
+        assert_eq!(slice("before=7").expect("older ones").page, page(Some(7), None));
+        assert_eq!(slice("after=0").expect("all").page, page(None, Some(0)));
+        assert_eq!(slice("before=7&after=3").expect("in between").page, page(Some(7), Some(3)));
         slice("state=dead").expect_err("events have no state");
     }
 }

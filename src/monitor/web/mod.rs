@@ -22,12 +22,12 @@ mod query;
 pub mod route;
 
 use super::config::Config;
-use super::config::networks::Network;
 use super::ingest::{self, enroll};
 use super::notify::couriers;
 use super::recorder::{Order, Shared};
 use super::store::{MachineId, StoreError};
 use super::time::Moment;
+use crate::http::networks::Network;
 use crate::http::{Counters, Exchange, Method, Request, Response};
 use crate::latest::Latest;
 use crossbeam_channel::{Receiver, Sender};

@@ -148,3 +148,30 @@ fn threads_that_write_and_read_do_not_see_half_of_a_transaction() {
     assert_eq!(count(&scratch), 400);
     assert!(held(&scratch.readers).len() <= IDLE_READERS);
 }
+
+/// `cargo test --no-default-features --features monitor -- --ignored --nocapture --test-threads 1 the_database_in_memory`
+#[test]
+#[ignore = "a measurement"]
+fn the_database_in_memory() {
+    // Without the pages of the program itself, which an optimised one has half of.
+    let pss = || {
+        let rollup = fs::read_to_string("/proc/self/smaps_rollup").expect("of this process");
+        let line = rollup.lines().find(|line| line.starts_with("Pss_Anon:")).expect("a sum");
+        line.split_whitespace().nth(1).expect("a number").parse::<i64>().expect("KiB")
+    };
+    let dir = tempfile::tempdir().expect("a directory");
+    let before = pss();
+    let store = Store::open_for_serving(&dir.path().join("monitor.db"), DAY).expect("made");
+    println!("opened: {} KiB", pss() - before);
+    let rows = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 100)
+        INSERT INTO machine (name, created_at) SELECT 'm' || n, 0 FROM n;
+        INSERT INTO machine_state SELECT id, 0, 1, NULL, 0, NULL FROM machine;";
+    store.write(|tx| Ok(tx.execute_batch(rows)?)).expect("a fleet");
+    for second in 0..100 {
+        store
+            .write(|tx| Ok(tx.execute("UPDATE machine_state SET last_seen = ?1", [second])?))
+            .expect("a flush");
+        assert_eq!(store.machines_page(None, 100, DAY).expect("a page").len(), 100);
+    }
+    println!("100 machines, written and read for a while: {} KiB", pss() - before);
+}

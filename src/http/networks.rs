@@ -1,4 +1,4 @@
-//! Networks as they stand in a configuration: one address, or a range such as `10.0.0.0/8`.
+//! Networks as a configuration names them: one address, or a range such as `10.0.0.0/8`.
 
 use std::net::IpAddr;
 use std::str::FromStr;
