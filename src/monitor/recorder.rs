@@ -11,18 +11,22 @@
 //! What waits in the channel is taken together: a fleet that comes back, or its replays, are one commit. It ends when
 //! all who may give orders have gone, and leaves nothing in memory then.
 
-use super::detect::{Settings, Sweeper};
+mod orders;
+
+pub use orders::{Done, Order};
+
+use super::detect::Sweeper;
 use super::fleet::{Belief, Fleet, Unsaved};
 use super::pulse::Pulse;
 use super::registry::Registry;
-use super::store::{MachineId, Past, Status, Store, StoreError};
+use super::store::{MachineId, Status, Store, StoreError};
 use super::time::{Moment, go_duration};
 use crate::latest::Latest;
 use crate::systemd::Watchdog;
 use crate::ticker::Ticker;
 use crossbeam_channel::{Receiver, select};
+use orders::Gathered;
 use std::collections::HashSet;
-use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -45,35 +49,6 @@ const BATCH: usize = 1000;
 
 /// The history's rows are looked through in so many turns, one each minute.
 const AGEING_TURNS: i64 = 360;
-
-/// All that can reach the recorder.
-pub enum Order {
-    /// A machine that was away has been heard of.
-    Back { machine: MachineId, seen: Moment },
-    /// A machine says that it is being stopped.
-    Farewell { machine: MachineId, seen: Moment },
-    /// What a machine says of the past; `stored` is told when that is durable, or cannot be.
-    Replays { past: Vec<Past>, stored: Done },
-    /// This process has changed machines or tokens; `loaded` is told when every thread knows.
-    Registry { loaded: Done },
-    /// Another configuration.
-    Settings(Settings),
-}
-
-/// Told once whether it is stored. Called on the recorder's thread: it must not wait for anything.
-pub type Done = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
-
-impl fmt::Debug for Order {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Order::Back { machine, seen } => write!(f, "Back({machine:?}, {seen:?})"),
-            Order::Farewell { machine, seen } => write!(f, "Farewell({machine:?}, {seen:?})"),
-            Order::Replays { past, .. } => write!(f, "Replays({})", past.len()),
-            Order::Registry { .. } => f.write_str("Registry"),
-            Order::Settings(settings) => write!(f, "{settings:?}"),
-        }
-    }
-}
 
 /// What wakes the recorder.
 #[derive(Debug)]
@@ -101,10 +76,10 @@ pub struct Recorder {
     watchdog: Watchdog,
     /// A new one, until the ticker has it.
     check_interval: Option<Duration>,
-    /// A loss was larger than one transaction: swept again after the next flush.
-    sweep_goes_on: bool,
     /// Passes since the last write.
     waited: u64,
+    /// A loss was larger than one transaction: swept again in the next pass.
+    sweep_goes_on: bool,
     /// Whose turn it is to be saved.
     turn: u64,
     /// The minute in which history was aged last.
@@ -128,8 +103,8 @@ impl Recorder {
             sweeper,
             watchdog,
             check_interval: None,
-            sweep_goes_on: false,
             waited: 0,
+            sweep_goes_on: false,
             turn: 0,
             aged: 0,
             trouble: None,
@@ -392,27 +367,6 @@ fn status(fleet: &Fleet, trouble: Option<&Trouble>) -> String {
     let (online, all) = fleet.online();
     let machines = format!("{online} of {all} machines online");
     trouble.map_or(machines.clone(), |trouble| format!("{machines}; {}", trouble.error))
-}
-
-/// Orders that are carried out together.
-#[derive(Default)]
-struct Gathered {
-    back: Vec<(MachineId, Moment)>,
-    farewells: Vec<(MachineId, Moment)>,
-    past: Vec<Past>,
-    stored: Vec<Done>,
-}
-
-impl Gathered {
-    /// Whether `order` may join without changing what comes of it: who comes back after a farewell is not stopped.
-    fn takes(&self, order: &Order) -> bool {
-        match order {
-            Order::Back { .. } => self.farewells.is_empty(),
-            Order::Farewell { .. } => self.back.is_empty(),
-            Order::Replays { .. } => true,
-            Order::Registry { .. } | Order::Settings(_) => self.back.is_empty() && self.farewells.is_empty(),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -2,12 +2,13 @@
 
 use super::*;
 use crate::monitor::beat::{Beat, Kind, Sample};
+use crate::monitor::detect::Settings;
 use crate::monitor::fleet::News;
 use crate::monitor::history::RESOLUTIONS;
 use crate::monitor::history::packed::Packed;
 use crate::monitor::machine::Description;
 use crate::monitor::notify::Poke;
-use crate::monitor::store::Scratch;
+use crate::monitor::store::{Past, Scratch};
 use crossbeam_channel::{Sender, bounded};
 use std::thread;
 
