@@ -1,6 +1,6 @@
 //! nginx, which answers 204 to whatever is posted and does nothing else: what HTTP itself costs here.
 
-use crate::Outcome;
+use crate::parts::Outcome;
 use heartbeat_daemon::monitor::simulation::{Content, Plan};
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -1,10 +1,11 @@
 //! A fleet at its own pace, and a small one: what a monitor costs while nothing happens.
 
+use crate::INTERVAL;
 use crate::figures::{Figure, Table};
 use crate::nginx::Nginx;
+use crate::parts::{Outcome, Plan};
 use crate::process::{Watch, Window};
 use crate::subject::Monitor;
-use crate::{INTERVAL, Outcome, Plan};
 use heartbeat_daemon::monitor::simulation::{self, Content, Pace, Report};
 use std::sync::Arc;
 use std::thread::JoinHandle;
