@@ -46,6 +46,9 @@ pub fn status(call: &Call) -> Answer {
 
 /// At most one call waits: a second one is told that the first will do.
 pub fn trigger(call: &Call) -> Answer {
+    if call.settings.heartbeat.url.is_none() {
+        return Response::error(409, "no server is configured: set url in [heartbeat]").into();
+    }
     let triggered = call.known.trigger.fire(Reason::Trigger);
     Response::json(202, &json!({ "triggered": triggered })).into()
 }
