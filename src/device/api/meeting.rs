@@ -1,7 +1,7 @@
 //! The Meeting API's local half: `GET /api/meeting/status`, `POST /api/meeting/heartbeat`.
 
+use super::call::{Answer, Call};
 use super::document::{iso_8601, rounded};
-use super::route::{Answer, Call};
 use crate::device::config::{Format, Heartbeat};
 use crate::http::Response;
 use crate::wire::Reason;
