@@ -15,7 +15,7 @@ holds() {
     else
         failed=$((failed + 1))
         echo "FAILED: $sentence"
-        sed 's/^/    /' "$SCRATCH/output"
+        tail -n 60 "$SCRATCH/output" | sed 's/^/    /'
     fi
 }
 
