@@ -90,8 +90,8 @@ refuses_the_rest() {
     local drop_in=/run/systemd/system/$UNIT.service.d
     install -m 0644 "$(dirname "${BASH_SOURCE[0]}")/probe.pl" /usr/share/probe.pl
     mkdir -p /home/person "$drop_in" && touch /home/person/diary
-    printf '[Service]\nType=oneshot\nRestart=no\nWatchdogSec=0\nExecStart=\nExecStart=/usr/bin/perl /usr/share/probe.pl %s\nExecStopPost=\n' \
-        "$UNIT $*" >"$drop_in/90-probe.conf"
+    printf '%s\n' '[Service]' Type=oneshot Restart=no WatchdogSec=0 ExecStart= ExecStopPost= \
+        "ExecStart=/usr/bin/perl /usr/share/probe.pl $UNIT $*" >"$drop_in/90-probe.conf"
     systemctl daemon-reload && systemctl restart "$UNIT"
     journalctl --sync
     logged | grep '^probe: '

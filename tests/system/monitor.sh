@@ -32,8 +32,8 @@ monitor_reloads() {
     local pid
     pid=$(property MainPID)
     set_key allow_private_webhooks true && set_key check_interval '"1s"' && set_key offline_threshold '"10s"' || return
-    as_monitor check-config && systemctl reload "$UNIT" && becomes has_logged 'the configuration is taken over' && [ "$(property MainPID)" = "$pid" ] &&
-        as_monitor channel test 1 && grep '^machine.test' "$SCRATCH/webhooks"
+    as_monitor check-config && systemctl reload "$UNIT" && becomes has_logged 'the configuration is taken over' &&
+        [ "$(property MainPID)" = "$pid" ] && as_monitor channel test 1 && grep '^machine.test' "$SCRATCH/webhooks"
 }
 
 # Commands read the same file, and refuse it too.
@@ -94,8 +94,8 @@ backs_up() {
 
 # make_certificate NAME: certificate and key that only root may read.
 make_certificate() {
-    (umask 077 && openssl req -quiet -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -noenc -days 2 -subj "/CN=$1" \
-        -addext subjectAltName=IP:127.0.0.1 -keyout "/root/$1.key" -out "/root/$1.pem")
+    (umask 077 && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -noenc -days 2 \
+        -subj "/CN=$1" -addext subjectAltName=IP:127.0.0.1 -keyout "/root/$1.key" -out "/root/$1.pem")
 }
 # Over TLS, with that certificate and no other.
 answers_with() {
@@ -132,7 +132,8 @@ certificate_comes_as_credential() {
 }
 
 monitor_removes() {
-    apt remove "$UNIT" && is_inactive && [ -e "$CONFIG" ] && [ -s "/var/lib/$UNIT/monitor.db" ] && [ ! -e "/usr/bin/$UNIT" ]
+    apt remove "$UNIT" && is_inactive && [ -e "$CONFIG" ] && [ -s "/var/lib/$UNIT/monitor.db" ] &&
+        [ ! -e "/usr/bin/$UNIT" ]
 }
 monitor_is_back() { installs monitor.deb && becomes is_active && becomes machine_is online; }
 its_secrets_are_nowhere() {
