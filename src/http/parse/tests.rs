@@ -157,7 +157,9 @@ fn http_1_1_names_its_host_once() {
 
 #[test]
 fn any_method_but_connect_is_the_paths_matter_and_a_version_is_known_or_answered_505() {
-    for method in ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY", "get", "BREW", "GETT"] {
+    for method in
+        ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY", "get", "BREW", "GETT"]
+    {
         assert_eq!(status(&format!("{method} / HTTP/1.1\r\nHost: a\r\n\r\n")), 200, "{method}");
     }
     for method in ["G(ET", "\u{7}", "G\u{e9}T"] {
