@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::ops::Range;
 
-/// What a request wants done. Every other word is [`Method::Other`], and is answered 501 by the front itself.
+/// What a request wants done. Every other word is [`Method::Other`]: the path decides what it answers instead. Only
+/// CONNECT, which asks for a proxy and has no path, is answered 501 by the front itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Method {
     Get,

@@ -149,7 +149,8 @@ fn method(word: &str) -> Result<Method, Refusal> {
         "PATCH" => Method::Patch,
         "DELETE" => Method::Delete,
         "OPTIONS" => Method::Options,
-        _ => return Err(refused(501, "this method is not known here")),
+        "CONNECT" => return Err(refused(501, "this is no proxy")),
+        _ => Method::Other,
     })
 }
 

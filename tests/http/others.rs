@@ -66,7 +66,7 @@ fn curl_gets_what_it_asks_for() {
         ),
         "501"
     );
-    assert_eq!(curl(&[&code[..], &["-X", "BREW", &url("/hello")]].concat()), "501");
+    assert_eq!(curl(&[&code[..], &["-X", "BREW", &url("/hello")]].concat()), "405");
     assert_eq!(
         curl(&[&code[..], &["--header", &format!("X: {}", "x".repeat(9_000)), &url("/hello")]].concat()),
         "431"

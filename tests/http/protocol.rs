@@ -146,7 +146,7 @@ fn each_refusal_is_told_in_json_and_ends_the_connection() {
         (414, format!("GET /{long} HTTP/1.1\r\nHost: a\r\n\r\n")),
         (417, "GET / HTTP/1.1\r\nHost: a\r\nExpect: more\r\n\r\n".to_owned()),
         (431, format!("GET / HTTP/1.1\r\nHost: a\r\nX: {long}\r\n\r\n")),
-        (501, "BREW / HTTP/1.1\r\nHost: a\r\n\r\n".to_owned()),
+        (501, "CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n".to_owned()),
         (501, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".to_owned()),
         (505, "GET / HTTP/2.0\r\nHost: a\r\n\r\n".to_owned()),
     ];

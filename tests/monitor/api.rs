@@ -1,6 +1,7 @@
 //! The OpenAPI file against the running program: what is documented is answered so, and nothing else is there.
 
 use crate::support::monitor::{Answer, Monitor, Plan, bearer};
+use heartbeat_daemon::monitor::ingest;
 use heartbeat_daemon::monitor::web::route::Route;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -193,22 +194,71 @@ fn every_documented_operation_is_tried() {
     assert!(missing.is_empty(), "{missing:?}");
 }
 
-/// The router is asked for every path of the document, and for others.
+/// The path of the document that a route is described by. Whoever adds a route is stopped here by the compiler.
+fn web_path(route: Route) -> &'static str {
+    match route {
+        Route::Health => "/healthz",
+        Route::Metrics => "/metrics",
+        Route::Machines => "/api/v1/machines",
+        Route::Machine(_) => "/api/v1/machines/{id}",
+        Route::History(_) => "/api/v1/machines/{id}/history",
+        Route::Events => "/api/v1/events",
+        Route::Deliveries => "/api/v1/deliveries",
+    }
+}
+
+/// The same for what devices send to.
+fn ingest_path(route: ingest::route::Route) -> &'static str {
+    use ingest::route::Route;
+    match route {
+        Route::Heartbeat => "/api/v1/heartbeat",
+        Route::Streamer => "/heartbeat.php",
+        Route::Online { .. } => "/api/devices/{device_key}/online",
+        Route::Availability { .. } => "/api/devices/{device_key}/availability",
+        Route::Metrics => "/agent/metrics",
+    }
+}
+
+/// Something that can be asked for.
+fn target(path: &str) -> String {
+    path.replace("{id}", "1").replace("{device_key}", "cam-7")
+}
+
 #[test]
-fn every_route_is_documented() {
+fn each_documented_path_is_the_route_of_its_name_and_there_are_no_others() {
     let document = document();
-    let paths: Vec<String> = document["paths"].as_object().expect("paths").keys().cloned().collect();
-    let routes = [
-        ("/healthz", Route::of("/healthz")),
-        ("/metrics", Route::of("/metrics")),
-        ("/api/v1/machines", Route::of("/api/v1/machines")),
-        ("/api/v1/machines/{id}", Route::of("/api/v1/machines/1")),
-        ("/api/v1/machines/{id}/history", Route::of("/api/v1/machines/1/history")),
-        ("/api/v1/events", Route::of("/api/v1/events")),
-        ("/api/v1/deliveries", Route::of("/api/v1/deliveries")),
-    ];
-    for (path, route) in routes {
-        assert!(route.is_some(), "{path} is documented and not there");
-        assert!(paths.iter().any(|documented| documented == path), "{path} is there and not documented");
+    let mut routes = 0;
+    for path in document["paths"].as_object().expect("paths").keys() {
+        let target = target(path);
+        let web = Route::of(&target).map(web_path);
+        let found = web.or_else(|| ingest::route::route(&target).map(ingest_path));
+        let enroll = (target == ingest::enroll::PATH).then_some(ingest::enroll::PATH);
+        assert_eq!(found.or(enroll), Some(path.as_str()));
+        routes += 1;
+    }
+    assert_eq!(routes, 7 + 5 + 1, "the arms of the two functions above, and enrolment");
+}
+
+#[test]
+fn each_documented_path_takes_the_documented_methods_and_says_so_to_others() {
+    let (document, monitor) = (document(), Plan::new().start());
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        let methods: Vec<String> =
+            item.as_object().expect("methods").keys().map(|method| method.to_uppercase()).collect();
+        let target = target(path);
+        for method in &methods {
+            let status = monitor.ask(method, &target, &[], b"").status;
+            assert!(status != 404 && status != 405, "{method} {path}: {status}");
+        }
+        let mut allowed: BTreeSet<&str> = methods.iter().map(String::as_str).collect();
+        if allowed.contains("GET") {
+            allowed.insert("HEAD");
+        }
+        for method in ["DELETE", "PUT", "PATCH", "OPTIONS", "TRACE", "QUERY", "BREW"] {
+            let answer = monitor.ask(method, &target, &[], b"");
+            assert_eq!(answer.status, 405, "{method} {path}: {answer:?}");
+            let said: BTreeSet<&str> = answer.header("allow").expect("Allow").split(", ").collect();
+            assert_eq!(said, allowed, "{method} {path}");
+        }
     }
 }

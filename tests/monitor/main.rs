@@ -5,10 +5,13 @@ mod support;
 
 mod api;
 mod command_line;
+mod enrolment;
 mod failover;
+mod formats;
 mod https;
 mod reload;
 mod requests;
 mod rig;
 mod stop;
+mod tokens;
 mod told;

@@ -37,7 +37,11 @@ fn each_path_answers_its_method_and_nothing_else_is_there() {
             ("POST", "/heartbeat.php", 401),
             ("GET", "/heartbeat.php?params=%7B%7D", 401),
             ("POST", "/agent/metrics", 401),
-            ("BREW", "/healthz", 501),
+            ("TRACE", "/healthz", 405),
+            ("BREW", "/api/v1/heartbeat", 405),
+            ("QUERY", "/api/v1/enroll", 405),
+            ("QUERY", "/api/v1/machine", 404),
+            ("CONNECT", "/healthz", 501),
         ],
     );
     assert_eq!(monitor.ask("POST", "/api/v1/machines", &[], b"").header("allow"), Some("GET, HEAD"));

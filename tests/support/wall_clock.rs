@@ -27,6 +27,19 @@ impl WallClock {
         Some(WallClock { library, offset: PathBuf::new(), pid: None })
     }
 
+    /// What a command of the monitor prints alone on its last line, run with a clock so far from the right time, such
+    /// as "-2h".
+    #[cfg(feature = "monitor")]
+    #[track_caller]
+    pub fn token(&self, plan: &super::monitor::Plan, offset: &str, arguments: &[&str]) -> String {
+        let mut command = plan.command(arguments);
+        command.env("LD_PRELOAD", &self.library).env("FAKETIME", offset);
+        let output = super::process::output_of(command);
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        let said = String::from_utf8(output.stdout).expect("text");
+        said.lines().last().expect("a line").to_owned()
+    }
+
     /// The daemon of this setup has this clock, which is right at first.
     pub fn given_to(&mut self, setup: Setup) -> Setup {
         let offset = setup.scratch().file("offset", "+0");

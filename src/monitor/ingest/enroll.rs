@@ -8,7 +8,7 @@
 //!
 //! It writes, so it belongs to a worker. Answered once the front knows the new token: the device may use it at once.
 
-use super::read::{self, Fields, skip, text};
+use super::read::{self, Fields, Unknown, Value, skip};
 use super::{Malformed, UNWRITTEN, credentials, unavailable};
 use crate::http::{Exchange, Method, Request, Response};
 use crate::monitor::recorder::Order;
@@ -16,7 +16,7 @@ use crate::monitor::store::enrolment::{Enrolled, Enrolment};
 use crate::monitor::store::{Refused, Store};
 use crate::monitor::time::Moment;
 use crossbeam_channel::Sender;
-use serde::de::MapAccess;
+use serde::de::{Error, MapAccess};
 use serde_json::json;
 use std::borrow::Cow;
 
@@ -72,11 +72,20 @@ struct Device<'de> {
 impl<'de> Fields<'de> for Device<'de> {
     fn take<A: MapAccess<'de>>(&mut self, key: &str, value: &mut A) -> Result<(), A::Error> {
         match key {
-            "key" => self.key = text(value)?,
-            "hardwareid" => self.hardware_id = text(value)?,
-            "hostname" => self.hostname = text(value)?,
+            "key" => self.key = string(value)?,
+            "hardwareid" => self.hardware_id = string(value)?,
+            "hostname" => self.hostname = string(value)?,
             _ => skip(value)?,
         }
         Ok(())
+    }
+}
+
+/// Strict, unlike a heartbeat's fields: no client of another age is to be understood here, and whoever builds one is
+/// told what is wrong.
+fn string<'de, A: MapAccess<'de>>(value: &mut A) -> Result<Option<Cow<'de, str>>, A::Error> {
+    match value.next_value::<Value<Unknown>>()? {
+        Value::Text(text) => Ok(Some(text).filter(|text| !text.is_empty())),
+        _ => Err(A::Error::custom("expected a string")),
     }
 }

@@ -25,7 +25,7 @@ pub mod lunasentri;
 pub mod meeting;
 pub mod native;
 pub mod read;
-mod route;
+pub mod route;
 pub mod streamer;
 
 #[cfg(test)]
@@ -67,7 +67,7 @@ impl Malformed {
     }
 
     fn json(error: serde_json::Error) -> Malformed {
-        Malformed(Cow::Owned(format!("the body is not a heartbeat: {error}")))
+        Malformed(Cow::Owned(format!("the body cannot be read: {error}")))
     }
 }
 

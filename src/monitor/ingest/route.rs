@@ -44,8 +44,8 @@ impl Route<'_> {
     /// For the header `Allow`.
     pub fn allowed(&self) -> &'static str {
         match self {
-            Route::Availability { .. } => "GET",
-            Route::Streamer => "GET, POST",
+            Route::Availability { .. } => "GET, HEAD",
+            Route::Streamer => "GET, HEAD, POST",
             _ => "POST",
         }
     }

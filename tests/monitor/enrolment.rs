@@ -1,0 +1,124 @@
+//! A device that adds itself with a key that is good for once.
+
+use crate::rig::becomes;
+use crate::support::eventually;
+use crate::support::monitor::{Answer, Monitor, Plan, bearer};
+use crate::support::wall_clock::WallClock;
+use heartbeat_daemon::wire;
+use serde_json::json;
+
+const DEVICE: &str = r#"{"hardwareid": "10000000a5bd2dd2", "hostname": "barn-cam"}"#;
+const OTHER: &str = r#"{"hardwareid": "100000001e240b17", "hostname": "barn-cam"}"#;
+
+fn key(monitor: &Monitor) -> String {
+    monitor.plan().token(&["enroll", "add", "--group", "farm"])
+}
+
+fn enrol(monitor: &Monitor, key: &str, device: &str) -> Answer {
+    monitor.post("/api/v1/enroll", &[bearer(key)], device.as_bytes())
+}
+
+#[track_caller]
+fn token(answer: &Answer) -> String {
+    assert_eq!(answer.status, 201, "{answer:?}");
+    answer.json()["token"].as_str().expect("a token").to_owned()
+}
+
+fn beat(monitor: &Monitor, token: &str) -> u16 {
+    monitor.post("/api/v1/heartbeat", &[bearer(token)], wire::SAMPLE.as_bytes()).status
+}
+
+#[track_caller]
+fn refused(answer: &Answer, reason: &str) {
+    assert_eq!(answer.status, 403, "{answer:?}");
+    assert!(answer.body.contains(reason), "{answer:?}");
+}
+
+#[test]
+fn a_key_adds_one_device_whose_token_is_good_at_once() {
+    let monitor = Plan::new().start();
+    let (reader, key) = (monitor.reader(), key(&monitor));
+    let answer = enrol(&monitor, &key, DEVICE);
+    let token = token(&answer);
+    assert_eq!((&answer.json()["machine"], &answer.json()["name"]), (&json!(1), &json!("barn-cam")));
+    assert_eq!(beat(&monitor, &token), 200);
+    becomes(&monitor, &reader, 1, "online");
+    let machine = monitor.get_as(&reader, "/api/v1/machines/1").json();
+    assert_eq!((&machine["group"], &machine["hardware_id"]), (&json!("farm"), &json!("10000000a5bd2dd2")));
+
+    refused(&enrol(&monitor, &key, OTHER), "unknown, used or expired");
+    refused(&enrol(&monitor, &key, DEVICE), "unknown, used or expired");
+    assert_eq!(beat(&monitor, &key), 401, "a key is no token");
+    let machines = monitor.get_as(&reader, "/api/v1/machines").json();
+    assert_eq!(machines["items"].as_array().map(Vec::len), Some(1), "{machines}");
+}
+
+/// As when its answer was lost.
+#[test]
+fn a_device_that_was_never_heard_of_may_use_its_key_again_and_only_the_last_token_counts() {
+    let monitor = Plan::new().start();
+    let key = key(&monitor);
+    let first = token(&enrol(&monitor, &key, DEVICE));
+    let second = token(&enrol(&monitor, &key, DEVICE));
+    assert_eq!((beat(&monitor, &first), beat(&monitor, &second)), (401, 200));
+    refused(&enrol(&monitor, &key, OTHER), "unknown, used or expired");
+}
+
+#[test]
+fn a_key_that_is_wrong_removed_or_too_old_adds_nothing() {
+    let monitor = Plan::new().start();
+    let reader = monitor.reader();
+    refused(&enrol(&monitor, "nonsense", DEVICE), "unknown, used or expired");
+    let removed = key(&monitor);
+    monitor.plan().says(&["enroll", "remove", "1"]);
+    refused(&enrol(&monitor, &removed, DEVICE), "unknown, used or expired");
+    if let Some(clock) = WallClock::new() {
+        // Made an hour ago: for one command the clock is behind.
+        let old = clock.token(monitor.plan(), "-1h", &["enroll", "add", "--for", "30m"]);
+        refused(&enrol(&monitor, &old, DEVICE), "unknown, used or expired");
+        let fresh = clock.token(monitor.plan(), "-1h", &["enroll", "add", "--for", "90m"]);
+        token(&enrol(&monitor, &fresh, DEVICE));
+    }
+    let machines = monitor.get_as(&reader, "/api/v1/machines").json();
+    assert!(machines["items"].as_array().is_some_and(|items| items.len() <= 1), "{machines}");
+}
+
+#[test]
+fn what_is_missing_or_of_the_wrong_kind_is_said_and_costs_no_key() {
+    let monitor = Plan::new().start();
+    let key = key(&monitor);
+    for (headers, body, status) in [
+        (vec![], DEVICE, 401),
+        (vec![bearer(&key)], "{}", 400),
+        (vec![bearer(&key)], r#"{"hardwareid": ""}"#, 400),
+        (vec![bearer(&key)], r#"{"hardwareid": 5}"#, 400),
+        (vec![bearer(&key)], r#"{"hardwareid": "1", "hostname": ["barn"]}"#, 400),
+        (vec![bearer(&key)], "[]", 400),
+    ] {
+        let answer = monitor.post("/api/v1/enroll", &headers, body.as_bytes());
+        assert_eq!(answer.status, status, "{body}: {answer:?}");
+        assert!(answer.json()["error"].is_string(), "{body}: {answer:?}");
+    }
+    // In the body, for a client that cannot set a header.
+    let with_key = format!("{{\"hardwareid\": \"10000000a5bd2dd2\", \"key\": \"{key}\"}}");
+    token(&monitor.post("/api/v1/enroll", &[], with_key.as_bytes()));
+}
+
+#[test]
+fn the_hardware_id_of_a_machine_that_is_online_is_not_taken_over_until_it_is_revoked() {
+    let monitor = Plan::new().start();
+    let reader = monitor.reader();
+    let old = token(&enrol(&monitor, &key(&monitor), DEVICE));
+    assert_eq!(beat(&monitor, &old), 200);
+    becomes(&monitor, &reader, 1, "online");
+
+    let second = key(&monitor);
+    refused(&enrol(&monitor, &second, DEVICE), "is online");
+    assert_eq!(beat(&monitor, &old), 200, "nothing has changed for it");
+    monitor.plan().says(&["machine", "revoke", "barn-cam"]);
+    eventually("the revoked token is refused", || beat(&monitor, &old) == 401);
+    let answer = enrol(&monitor, &second, DEVICE);
+    let new = token(&answer);
+    assert_eq!(answer.json()["machine"], json!(1), "the same machine");
+    assert_eq!((beat(&monitor, &new), beat(&monitor, &old)), (200, 401));
+}
