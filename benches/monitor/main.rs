@@ -23,7 +23,7 @@ const INTERVAL: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     Benchmark {
-        usage: "cargo bench --features monitor --bench monitor -- [cost] [ingest] [replays] [steady] [idle] [growth] \
+        usage: "cargo bench --profile monitor --features monitor --bench monitor -- [cost] [ingest] [replays] [steady] [idle] [growth] \
                 [--seconds N]",
         parts: &[
             ("cost", cost::measure),

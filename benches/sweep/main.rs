@@ -1,6 +1,6 @@
 //! What a sweep costs: 1,000,000 machines, a thousand of them late, one recipient with one channel.
 //!
-//! `cargo bench --no-default-features --features monitor --bench sweep [-- --machines N]`. Figures, not tests: a
+//! `cargo bench --profile monitor --no-default-features --features monitor --bench sweep [-- --machines N]`. Figures, not tests: a
 //! missed limit is said, and the exit code stays 0.
 
 use heartbeat_daemon::monitor::detect::{Settings, Sweeper};
