@@ -9,6 +9,7 @@ mod enrolment;
 mod failover;
 mod formats;
 mod https;
+mod proxies;
 mod reload;
 mod requests;
 mod rig;
