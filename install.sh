@@ -16,7 +16,7 @@ usage: sudo ./install.sh [options]               install or update the daemon, e
 
   --url URL          where heartbeats go: sets url in the configuration
   --token-file FILE  copy the token in FILE to /etc/heartbeat-daemon/token and use it
-  --binary FILE      install this program instead of the one in target/release (with --try: the daemon; the
+  --binary FILE      install this program instead of the one in target (with --try: the daemon; the
                      monitor is the heartbeat-monitor beside it)
   --prefix DIR       the program goes to DIR/bin (default /usr/local)
   --observe          without the privilege to change routes: it watches uplinks, and sends over the best one
@@ -26,7 +26,7 @@ usage: sudo ./install.sh [options]               install or update the daemon, e
   --seconds N        with --try: end after N seconds instead of at Ctrl-C
   --help             this text
 
-Without a program in target/release, or with sources newer than it, it is built first: with the cargo in PATH,
+Without a program in target, or with sources newer than it, it is built first: with the cargo in PATH,
 or with Debian's own if that is 1.85 or newer (trixie).
 
 An edited configuration is never overwritten. A second run with nothing new changes nothing. If the
@@ -99,14 +99,8 @@ default=$prefix/share/$NAME/config.toml
 unit=/etc/systemd/system/$NAME.service
 sysusers=/etc/sysusers.d/$NAME.conf
 case $NAME in
-    heartbeat-monitor)
-        features='--no-default-features --features monitor'
-        default_config=packaging/heartbeat-monitor.toml
-        ;;
-    *)
-        features=''
-        default_config=packaging/config.toml
-        ;;
+    heartbeat-monitor) default_config=packaging/heartbeat-monitor.toml ;;
+    *) default_config=packaging/config.toml ;;
 esac
 
 scratch=$(mktemp -d)
@@ -158,12 +152,16 @@ need_cargo() {
 # Sets $binary.
 find_binary() {
     [ -z "$binary" ] || return 0
-    binary=$(absolute "${CARGO_TARGET_DIR:-target}")/release/$NAME
+    case $NAME in
+        heartbeat-monitor) profile=monitor how='--profile monitor --no-default-features --features monitor' ;;
+        *) profile=release how=--release ;;
+    esac
+    binary=$(absolute "${CARGO_TARGET_DIR:-target}")/$profile/$NAME
     [ -x "$binary" ] && [ -z "$(find src Cargo.toml Cargo.lock -newer "$binary" -type f)" ] && return
     need_cargo
     say "building $NAME; the first time takes some minutes"
-    # shellcheck disable=SC2086  # two words or none
-    as_builder cargo build --release --locked $features --bin "$NAME" || fail 'the build failed; nothing was changed'
+    # shellcheck disable=SC2086  # several words
+    as_builder cargo build $how --locked --bin "$NAME" || fail 'the build failed; nothing was changed'
 }
 
 # ---- the configuration --------------------------------------------------------------------------------------
@@ -393,7 +391,7 @@ try() {
     given=$binary
     find_binary
     daemon=$binary
-    NAME=heartbeat-monitor features='--no-default-features --features monitor' binary=''
+    NAME=heartbeat-monitor binary=''
     # A daemon that somebody has built brings its monitor along.
     if [ -n "$given" ]; then binary=$(dirname "$given")/$NAME; fi
     [ -z "$binary" ] || [ -x "$binary" ] || fail "--binary: there is no $binary" "$EX_USAGE"

@@ -3,7 +3,7 @@
 //!
 //! Figures are not tests: a missed limit is said, and the exit code stays 0.
 
-#[path = "../daemon/figures.rs"]
+#[path = "../support/figures.rs"]
 mod figures;
 #[path = "../../tests/support/mod.rs"]
 mod support;

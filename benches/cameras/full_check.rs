@@ -47,7 +47,7 @@ fn full_check(watching: &Watching) -> (Duration, usize) {
     (took, list.iter().filter(|camera| camera.reachable == Some(true)).count())
 }
 
-pub fn unreachable(_: &crate::Plan) -> Vec<Table> {
+pub fn unreachable(_: &crate::parts::Plan) -> Vec<Table> {
     let mut table =
         Table::new(format!("A full check of {UNREACHABLE} cameras that drop everything, timeout 2 s"));
     for (method, limit) in [("tcp", limits::UNREACHABLE_S), ("icmp", limits::UNREACHABLE_S), ("both", 4.2)] {
@@ -67,7 +67,7 @@ pub fn unreachable(_: &crate::Plan) -> Vec<Table> {
     vec![table]
 }
 
-pub fn reachable(_: &crate::Plan) -> Vec<Table> {
+pub fn reachable(_: &crate::parts::Plan) -> Vec<Table> {
     let mut table = Table::new(format!("A full check of {REACHABLE} cameras on loopback, {ROUNDS} rounds"));
     descriptors::allow(2 * usize::from(REACHABLE));
     for method in ["tcp", "icmp"] {

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 const CAMERAS: u16 = 5;
 
-pub fn measure(plan: &crate::Plan) -> Vec<Table> {
+pub fn measure(plan: &crate::parts::Plan) -> Vec<Table> {
     ["tcp", "icmp", "both"].map(|method| cost(method, plan.window)).into()
 }
 

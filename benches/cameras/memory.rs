@@ -17,7 +17,7 @@ struct Cost {
     most_descriptors: f64,
 }
 
-pub fn measure(_: &crate::Plan) -> Vec<Table> {
+pub fn measure(_: &crate::parts::Plan) -> Vec<Table> {
     let without = cost(Setup::new(), 0);
     let mut table = Table::new(format!(
         "{CAMERAS} cameras that drop everything, checked every 5 s; the daemon sends a heartbeat a second to nobody"

@@ -1,8 +1,8 @@
 //! From SIGUSR1 to the first byte at a server on this machine, on a connection that is open.
 
 use crate::figures::{Figure, Table, limits};
+use crate::parts::{Outcome, Plan};
 use crate::subject::{Daemon, Scheme};
-use crate::{Outcome, Plan};
 use std::time::{Duration, Instant};
 
 const ROUNDS: usize = 500;

@@ -1,11 +1,12 @@
 //! The daemon beside two programs that do the same work, all three in the same minute.
 
+use crate::INTERVAL;
 use crate::figures::{Table, number};
+use crate::parts::{Outcome, Plan};
 use crate::process::{LOOK, Watch, Window};
 use crate::receiver::Receiver;
 use crate::subject::{Daemon, PATIENCE, Program, Scheme, Scratch};
 use crate::syscalls::{Calls, Tracer};
-use crate::{INTERVAL, Outcome, Plan};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -1,7 +1,7 @@
 //! A server that answers like heartbeat-monitor, and says when each request arrived and how large it was.
 
-use crate::Outcome;
 use crate::https::Stream;
+use crate::parts::Outcome;
 use rustls::ServerConfig;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -1,10 +1,11 @@
 //! What a heartbeat costs the device, once the first ones are over.
 
+use crate::INTERVAL;
 use crate::figures::{Figure, Table, limits};
+use crate::parts::{Outcome, Plan};
 use crate::process::{LOOK, Watch, Window};
 use crate::subject::{Daemon, PATIENCE, Scheme};
 use crate::syscalls::{Calls, Tracer};
-use crate::{INTERVAL, Outcome, Plan};
 use std::time::{Duration, Instant};
 
 /// The first heartbeats open the connection, find the sources and fill the allocator.

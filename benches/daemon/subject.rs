@@ -1,8 +1,9 @@
 //! A program under measurement: where its files are, how it starts, and that it ends.
 
+use crate::INTERVAL;
 use crate::https::Authority;
+use crate::parts::Outcome;
 use crate::receiver::Receiver;
-use crate::{INTERVAL, Outcome};
 use rustix::process::{Pid, Signal, kill_process};
 use std::ffi::OsStr;
 use std::fs::{self, File};

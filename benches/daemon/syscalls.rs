@@ -1,6 +1,6 @@
 //! System calls, counted by strace: exact, but it slows the program, so it has a window of its own.
 
-use crate::Outcome;
+use crate::parts::Outcome;
 use crate::subject::signal;
 use procfs::process::Process;
 use rustix::process::Signal;

@@ -1,10 +1,11 @@
 //! Bytes per heartbeat with IP, TCP and TLS, both ways, by the counters of a loopback interface
 //! that nobody else uses: this program starts itself again in a network namespace.
 
+use crate::INTERVAL;
 use crate::figures::{Figure, Table, limits};
+use crate::parts::{Outcome, Plan};
 use crate::steady::heartbeats;
 use crate::subject::{Daemon, Scheme};
-use crate::{INTERVAL, Outcome, Plan};
 use serde::{Deserialize, Serialize};
 use std::process::{Command, ExitCode, Stdio};
 

@@ -15,7 +15,7 @@ const THREAD: &str = "failover";
 /// After the last change, for probes of standbys to find their pace.
 const SETTLE: Duration = Duration::from_secs(5);
 
-pub fn measure(plan: &crate::Plan) -> Vec<Table> {
+pub fn measure(plan: &crate::parts::Plan) -> Vec<Table> {
     let (on, off) = (&[][..], &[("network.gateway_probe", "false")][..]);
     let most = limits::WAKE_UPS_PER_S_WITHOUT_PROBES;
     vec![

@@ -1,11 +1,10 @@
 //! Measures failover from outside, in network namespaces, beside its limits; `benches/README.md` says how.
-//!
-//! Figures are not tests: a missed limit is said, and the exit code stays 0. It is 1 only where a
-//! figure could not be measured.
 
-#[path = "../daemon/figures.rs"]
+#[path = "../support/figures.rs"]
 mod figures;
 mod idle;
+#[path = "../support/parts.rs"]
+mod parts;
 #[path = "../../tests/failover/rig.rs"]
 mod rig;
 mod rounds;
@@ -14,14 +13,12 @@ mod support;
 mod switch;
 mod upstream;
 
-use figures::Table;
+use parts::{Benchmark, Plan};
 use std::process::ExitCode;
 use std::time::Duration;
 
 /// Of the scheduled heartbeats, where nothing else is said: none falls into a round.
 const INTERVAL: Duration = Duration::from_secs(60);
-const USAGE: &str = "cargo bench --bench failover -- [carrier] [https] [upstream] [gateway] [return] [idle] [--rounds N] \
-     [--seconds N]";
 
 /// What the project promises, in ms unless the name says otherwise.
 mod limits {
@@ -44,75 +41,21 @@ mod limits {
 const SEEDS: &str =
     "the system that this replaces promises 1000 to 3000 ms, and 1000 ms after the internet is back";
 
-/// How often, and how long.
-struct Plan {
-    rounds: usize,
-    window: Duration,
-}
-
-type Part = (&'static str, fn(&Plan) -> Vec<Table>);
-const PARTS: [Part; 6] = [
-    ("carrier", switch::carrier),
-    ("https", switch::https),
-    ("upstream", upstream::upstream),
-    ("gateway", upstream::gateway),
-    ("return", switch::all_dead_and_one_back),
-    ("idle", idle::measure),
-];
-
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    // `cargo bench` says --bench; `cargo test --all-targets` starts this program too, and does not.
-    if !arguments.iter().any(|argument| argument == "--bench") {
-        println!("measures for some minutes: {USAGE}");
-        return ExitCode::SUCCESS;
+    Benchmark {
+        usage: "cargo bench --bench failover -- [carrier] [https] [upstream] [gateway] [return] [idle] [--rounds N] \
+                [--seconds N] (as root)",
+        parts: &[
+            ("carrier", |plan| Ok(switch::carrier(plan))),
+            ("https", |plan| Ok(switch::https(plan))),
+            ("upstream", |plan| Ok(upstream::upstream(plan))),
+            ("gateway", |plan| Ok(upstream::gateway(plan))),
+            ("return", |plan| Ok(switch::all_dead_and_one_back(plan))),
+            ("idle", |plan| Ok(idle::measure(plan))),
+        ],
+        plan: Plan { window: Duration::from_secs(60), rounds: 200 },
+        shortest: Duration::from_secs(1),
+        obstacle: || support::net::obstacle().map(str::to_owned),
     }
-    let (plan, parts) = match plan(&arguments) {
-        Ok(plan) => plan,
-        Err(problem) => {
-            eprintln!("{problem}\nusage: {USAGE}");
-            return ExitCode::from(2);
-        }
-    };
-    if let Some(reason) = support::net::obstacle() {
-        println!("not measured: {reason}");
-        return ExitCode::FAILURE;
-    }
-    run(&plan, &parts)
-}
-
-fn plan(arguments: &[String]) -> Result<(Plan, Vec<String>), String> {
-    let mut plan = Plan { rounds: 200, window: Duration::from_secs(60) };
-    let mut parts = Vec::new();
-    let mut rest = arguments.iter().filter(|argument| *argument != "--bench");
-    while let Some(argument) = rest.next() {
-        let mut number =
-            || rest.next().and_then(|value| value.parse().ok()).filter(|n| (1..=3600).contains(n));
-        match argument.as_str() {
-            "--rounds" => plan.rounds = number().ok_or("--rounds wants 1 to 3600")? as usize,
-            "--seconds" => plan.window = Duration::from_secs(number().ok_or("--seconds wants 1 to 3600")?),
-            name if PARTS.iter().any(|(part, _)| *part == name) => parts.push(name.to_owned()),
-            _ => return Err(format!("{argument}: no such part")),
-        }
-    }
-    Ok((plan, parts))
-}
-
-/// All parts if none is named. What goes wrong in one of them is a panic there, and costs only that part.
-fn run(plan: &Plan, parts: &[String]) -> ExitCode {
-    println!("{}", figures::machine());
-    let mut code = ExitCode::SUCCESS;
-    for (name, measure) in PARTS {
-        if !parts.is_empty() && !parts.iter().any(|part| part == name) {
-            continue;
-        }
-        match std::panic::catch_unwind(|| measure(plan)) {
-            Ok(tables) => tables.iter().for_each(|table| println!("{table}")),
-            Err(_) => {
-                println!("\n{name}: not measured, for the reason above");
-                code = ExitCode::FAILURE;
-            }
-        }
-    }
-    code
+    .main()
 }

@@ -12,7 +12,7 @@ const DELAY: Duration = Duration::from_millis(20);
 /// A return is slow to set up: all uplinks have to be dead first.
 const MOST_RETURNS: usize = 30;
 
-pub fn carrier(plan: &crate::Plan) -> Vec<Table> {
+pub fn carrier(plan: &crate::parts::Plan) -> Vec<Table> {
     let measure = |mode| {
         let times = switches(&rounds::start(rounds::plan(mode)), plan.rounds);
         let mut table = Table::new(format!(
@@ -29,7 +29,7 @@ pub fn carrier(plan: &crate::Plan) -> Vec<Table> {
     ["observe", "routes"].into_iter().map(measure).collect()
 }
 
-pub fn https(plan: &crate::Plan) -> Vec<Table> {
+pub fn https(plan: &crate::parts::Plan) -> Vec<Table> {
     let measure = |mode| {
         let shape = Shape { delay: DELAY, ..Shape::default() };
         let rig = rounds::start(Plan { https: true, shape, ..rounds::plan(mode) });
@@ -54,7 +54,7 @@ fn switches(rig: &Rig, rounds: usize) -> Times {
     Times::new((0..rounds).map(switch).collect())
 }
 
-pub fn all_dead_and_one_back(plan: &crate::Plan) -> Vec<Table> {
+pub fn all_dead_and_one_back(plan: &crate::parts::Plan) -> Vec<Table> {
     let rig = rounds::start(rounds::plan("routes"));
     let round = |number: usize| {
         rounds::ready(&rig);

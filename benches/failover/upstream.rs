@@ -14,7 +14,7 @@ const BEAT: Duration = Duration::from_secs(2);
 /// As for all rounds, with the timeout that is the default.
 const KEYS: &[(&str, &str)] = &[("network.failback_hold", "\"5m\""), ("heartbeat.timeout", "\"2s\"")];
 
-pub fn upstream(plan: &crate::Plan) -> Vec<Table> {
+pub fn upstream(plan: &crate::parts::Plan) -> Vec<Table> {
     ["observe", "routes"].into_iter().map(|mode| dropped(mode, plan.rounds.min(MOST_ROUNDS))).collect()
 }
 
@@ -49,7 +49,7 @@ fn dropped(mode: &'static str, rounds: usize) -> Table {
 }
 
 /// From the last frame that the gateway heard to the heartbeat that calls the uplink dead.
-pub fn gateway(plan: &crate::Plan) -> Vec<Table> {
+pub fn gateway(plan: &crate::parts::Plan) -> Vec<Table> {
     let rig = rounds::start(rounds::plan("routes"));
     let round = |number: usize| {
         let dead = rounds::ready(&rig);

@@ -1,6 +1,6 @@
 //! Many clients on one thread: connections that send requests and note when the answers come.
 
-use crate::Outcome;
+use crate::parts::Outcome;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use std::io::{ErrorKind, Read, Write};

@@ -1,9 +1,10 @@
 //! Many connections at once: what they cost, and what they do to each other.
 
+use crate::INTERVAL;
 use crate::crowd::{Crowd, News, request};
 use crate::figures::{Figure, Table};
+use crate::parts::Outcome;
 use crate::server::{Kind, Subject};
-use crate::{INTERVAL, Outcome};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::collections::VecDeque;
 use std::io::{Read, Write};

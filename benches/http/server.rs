@@ -1,6 +1,6 @@
 //! The servers that are measured, each in a process of its own: this program, started again.
 
-use crate::Outcome;
+use crate::parts::Outcome;
 use heartbeat_daemon::http::{Exchange, Limits, Listener, Response, Server, queue};
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener};

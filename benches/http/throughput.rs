@@ -1,8 +1,8 @@
 //! Requests per second and how long each takes: 64 connections that ask again as soon as they are answered.
 
-use crate::Outcome;
 use crate::crowd::{Crowd, News};
 use crate::figures::{Figure, Table};
+use crate::parts::Outcome;
 use crate::server::{Kind, Subject};
 use std::process::Command;
 use std::time::{Duration, Instant};

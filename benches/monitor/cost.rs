@@ -1,8 +1,8 @@
 //! What a heartbeat costs inside, part by part: the best of many rounds, which a busy machine does not change.
 
 use crate::figures::{Figure, Table};
+use crate::parts::{Outcome, Plan};
 use crate::subject::open;
-use crate::{Outcome, Plan};
 use heartbeat_daemon::monitor::fleet::Fleet;
 use heartbeat_daemon::monitor::ingest::native::{self, Received};
 use heartbeat_daemon::monitor::registry::Registry;

@@ -1,8 +1,8 @@
 //! How large the database becomes: a year of machines, written as the recorder writes it, with the clock turned.
 
 use crate::figures::{Figure, Table};
+use crate::parts::{Outcome, Plan};
 use crate::subject::open;
-use crate::{Outcome, Plan};
 use heartbeat_daemon::monitor::beat::Sample;
 use heartbeat_daemon::monitor::fleet::Unsaved;
 use heartbeat_daemon::monitor::history::packed::Packed;

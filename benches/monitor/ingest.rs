@@ -2,9 +2,9 @@
 
 use crate::figures::{Figure, Table};
 use crate::nginx::Nginx;
+use crate::parts::{Outcome, Plan};
 use crate::process::Watch;
 use crate::subject::Monitor;
-use crate::{Outcome, Plan};
 use heartbeat_daemon::monitor::simulation::{self, Content, Report};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,15 +13,14 @@ const MACHINES: usize = 10_000;
 /// Each sends as soon as it has its answer, for one machine after the other.
 const CONNECTIONS: usize = 64;
 const WARM_UP: Duration = Duration::from_secs(2);
-/// The two take turns, and the middle one counts: the machine is never quite the same for ten seconds.
-const ROUNDS: usize = 3;
 
 pub fn measure(plan: &Plan) -> Outcome<Vec<Table>> {
     let monitor = Monitor::start(MACHINES)?;
     let nginx = Nginx::start()?;
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     let (mut cpu, mut their_cpu) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
+    // They take turns, and the middle one counts: the machine is never quite the same for ten seconds.
+    for _ in 0..plan.rounds {
         let watch = Watch::begin(monitor.pid())?;
         let report = run(plan, monitor.plan(Content::Live))?;
         let window = watch.end()?;

@@ -1,6 +1,6 @@
 //! nginx, which answers 204 to whatever is posted and does nothing else: what HTTP itself costs here.
 
-use crate::Outcome;
+use crate::parts::Outcome;
 use heartbeat_daemon::monitor::simulation::{Content, Plan};
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -36,18 +36,18 @@ impl Nginx {
         Ok(Some(nginx))
     }
 
-    /// Of master and workers, since they started; in steps of 10 ms.
+    /// Of master and workers, since they started.
     pub fn cpu(&self) -> Outcome<Duration> {
         let said = |error: procfs::ProcError| format!("nginx: {error}");
         let master = self.child.id() as i32;
-        let mut ticks = 0;
+        let mut on_cpu = Duration::ZERO;
         for process in procfs::process::all_processes().map_err(said)?.flatten() {
             let Ok(stat) = process.stat() else { continue };
             if stat.pid == master || stat.ppid == master {
-                ticks += stat.utime + stat.stime;
+                on_cpu += Duration::from_nanos(process.schedstat().map_err(said)?.sum_exec_runtime);
             }
         }
-        Ok(Duration::from_secs_f64(ticks as f64 / procfs::ticks_per_second() as f64))
+        Ok(on_cpu)
     }
 
     pub fn plan(&self, tokens: &[String]) -> Plan {

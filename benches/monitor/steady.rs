@@ -1,12 +1,15 @@
 //! A fleet at its own pace, and a small one: what a monitor costs while nothing happens.
 
+use crate::INTERVAL;
 use crate::figures::{Figure, Table};
+use crate::nginx::Nginx;
+use crate::parts::{Outcome, Plan};
 use crate::process::{Watch, Window};
 use crate::subject::Monitor;
-use crate::{INTERVAL, Outcome, Plan};
 use heartbeat_daemon::monitor::simulation::{self, Content, Pace, Report};
 use std::sync::Arc;
-use std::time::Duration;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 /// All machines have connected and beaten.
 const WARM_UP: Duration = Duration::from_secs(12);
@@ -34,7 +37,33 @@ pub fn idle(plan: &Plan) -> Outcome<Vec<Table>> {
     table.add(cpu(&window, length).at_most(0.1));
     table.add(Figure::new("written to a disk", window.written as f64 / 1e3 / length, "kB/s"));
     table.add(Figure::new("context switches", window.switches as f64 / length, "/s"));
+    match waiting_nginx(plan)? {
+        Some(share) => table.add(Figure::new("CPU of nginx, 204 to the same", share, "%")),
+        None => table.say("nginx is not installed: no comparison"),
+    }
     Ok(vec![table])
+}
+
+/// What the kernel charges a server for 20 small requests a second on this machine, whatever it does with them; in
+/// percent of a core.
+fn waiting_nginx(plan: &Plan) -> Outcome<Option<f64>> {
+    let Some(nginx) = Nginx::start()? else { return Ok(None) };
+    let tokens: Vec<String> = (0..100).map(|number| format!("token-{number}")).collect();
+    let mut fleet = nginx.plan(&tokens);
+    (fleet.pace, fleet.length) = (Pace::Every(INTERVAL), plan.window);
+    let fleet = Arc::new(fleet);
+    let sending = std::thread::spawn(move || simulation::run(&fleet, 1, WARM_UP));
+    std::thread::sleep(WARM_UP);
+    let (begin, before) = (Instant::now(), nginx.cpu()?);
+    std::thread::sleep(plan.window - Duration::from_secs(1));
+    let (spent, length) = (nginx.cpu()? - before, begin.elapsed());
+    finished(sending)?;
+    Ok(Some(spent.as_secs_f64() / length.as_secs_f64() * 100.0))
+}
+
+fn finished(sending: JoinHandle<std::io::Result<Report>>) -> Outcome<Report> {
+    let report = sending.join().map_err(|_| "the fleet has panicked")?;
+    report.map_err(|error| format!("the fleet: {error}"))
 }
 
 fn look(machines: usize, length: Duration) -> Outcome<(Report, Window, f64)> {
@@ -47,10 +76,7 @@ fn look(machines: usize, length: Duration) -> Outcome<(Report, Window, f64)> {
     let watch = Watch::begin(monitor.pid())?;
     std::thread::sleep(length - Duration::from_secs(1));
     let window = watch.end()?;
-    let report = sending
-        .join()
-        .map_err(|_| "the fleet has panicked")?
-        .map_err(|error| format!("the fleet: {error}"))?;
+    let report = finished(sending)?;
     Ok((report, window, (length - Duration::from_secs(1)).as_secs_f64()))
 }
 

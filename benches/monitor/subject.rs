@@ -1,6 +1,6 @@
 //! The monitor under measurement: its database, its process, its fleet.
 
-use crate::Outcome;
+use crate::parts::Outcome;
 use heartbeat_daemon::monitor::simulation::{Content, Plan};
 use heartbeat_daemon::monitor::store::Store;
 use heartbeat_daemon::monitor::time::Moment;

@@ -4,10 +4,14 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What a licence's text may be called, in capitals.
 const TEXTS: [&str; 6] = ["LICENSE", "LICENCE", "COPYING", "COPYRIGHT", "NOTICE", "UNLICENSE"];
+/// Where a crate keeps what it has from others (ring: fiat-crypto), besides its own directory.
+const OF_OTHERS: [&str; 2] = ["src", "third_party"];
+/// SQLite, as libsqlite3-sys has it: in the public domain, as its authors say at the top of each file.
+const SQLITE: &str = "sqlite3/sqlite3.h";
 
 struct Crate<'a> {
     name: &'a str,
@@ -37,6 +41,9 @@ pub fn of(metadata: &Value, ours: &Path) -> Result<String, Box<dyn Error>> {
         for found in licence_texts(one.sources)? {
             texts.entry(found).or_default().push(name.clone());
         }
+        if let Some(words) = words_of_sqlite(one.sources)? {
+            texts.entry(words).or_default().push(format!("SQLite, in {name}"));
+        }
     }
     let mut ordered: Vec<_> = texts.into_iter().collect();
     ordered.sort_by(|(_, one), (_, other)| one.cmp(other));
@@ -46,9 +53,9 @@ pub fn of(metadata: &Value, ours: &Path) -> Result<String, Box<dyn Error>> {
     Ok(text)
 }
 
-const APACHE: &str = "The text of Apache-2.0 is in /usr/share/common-licenses/Apache-2.0 on every Debian system; where a \
-    crate comes\nunder it, with or without another licence at your choice, that text is meant. The GNU Free Documentation\n\
-    License is there too.\n";
+const APACHE: &str = "The texts of Apache-2.0 and of the GNU Free Documentation License are in /usr/share/common-licenses on every\n\
+    Debian system; where a crate comes under one of them, with or without another licence at your choice, that text\n\
+    is meant.\n";
 
 /// The dependencies whose code is in the program: neither those of tests and build scripts nor those that only run in
 /// the compiler.
@@ -93,20 +100,52 @@ fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-/// Those that lie beside the crate's Cargo.toml.
+/// Those that lie beside the crate's Cargo.toml, and those of what it has from others.
 fn licence_texts(sources: &Path) -> Result<BTreeSet<String>, Box<dyn Error>> {
     let mut texts = BTreeSet::new();
-    for entry in fs::read_dir(sources)? {
+    let mut left: Vec<_> = OF_OTHERS.iter().map(|inner| sources.join(inner)).filter(|d| d.is_dir()).collect();
+    read_texts(sources, &mut texts)?;
+    while let Some(directory) = left.pop() {
+        left.extend(read_texts(&directory, &mut texts)?);
+    }
+    Ok(texts)
+}
+
+/// Adds the texts in a directory; returns the directories in it.
+fn read_texts(directory: &Path, texts: &mut BTreeSet<String>) -> Result<Vec<PathBuf>, Box<dyn Error>> {
+    let mut directories = Vec::new();
+    for entry in fs::read_dir(directory)? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().to_uppercase();
-        if path.is_file() && TEXTS.iter().any(|text| name.starts_with(text)) {
+        if path.is_dir() {
+            directories.push(path);
+        } else if TEXTS.iter().any(|text| name.starts_with(text)) && !name.ends_with(".RS") {
             let text = without_common(&String::from_utf8_lossy(&fs::read(&path)?).replace('\r', ""));
             if !text.is_empty() {
                 texts.insert(text);
             }
         }
     }
-    Ok(texts)
+    Ok(directories)
+}
+
+/// The comment at the top of its header, without the comment's stars.
+fn words_of_sqlite(sources: &Path) -> Result<Option<String>, Box<dyn Error>> {
+    let header = sources.join(SQLITE);
+    if !header.exists() {
+        return Ok(None);
+    }
+    let header = fs::read_to_string(header)?;
+    let words: Vec<_> = header
+        .lines()
+        .skip(1)
+        .take_while(|line| !line.starts_with("***"))
+        .map(|line| line.strip_prefix("** ").unwrap_or_default().trim_end())
+        .collect();
+    if !words.iter().any(|line| line.contains("disclaims copyright")) {
+        return Err(format!("{SQLITE} does not say any more that it is in the public domain").into());
+    }
+    Ok(Some(words.join("\n").trim().to_owned()))
 }
 
 /// Long licences that Debian has: how each begins, a line that only the whole text has, and how it ends.

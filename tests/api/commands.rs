@@ -55,6 +55,15 @@ fn trigger_sends_a_heartbeat() {
 }
 
 #[test]
+fn without_a_server_trigger_says_what_is_missing() {
+    let daemon = started(Setup::new());
+    let triggered = run(&daemon, &["trigger"]);
+    assert_eq!((triggered.status.code(), stdout(&triggered).as_str()), (Some(1), ""), "{triggered:?}");
+    let said = String::from_utf8_lossy(&triggered.stderr);
+    assert!(said.contains("no server is configured: set url in [heartbeat]"), "{said}");
+}
+
+#[test]
 fn cameras_are_checked_and_shown() {
     let camera = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = camera.local_addr().expect("bound").port();

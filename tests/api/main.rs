@@ -14,6 +14,9 @@ mod paths;
 mod prometheus;
 mod security;
 
+/// A server that is configured and not there: what is triggered is sent, and fails.
+const NOBODY: &str = "http://127.0.0.1:1/";
+
 /// Where a program is missing that "tests/run browser" installs, which is too much to ask of whoever builds this on a
 /// device: said, and a failure only where that has been run.
 fn skip_without(program: &str) {

@@ -1,5 +1,6 @@
 //! Who may do what: from the socket, from loopback, from another machine, from a page of another site.
 
+use super::NOBODY;
 use super::client::{Ask, get, post};
 use crate::support::daemon::{Daemon, PROGRAM, Setup};
 use crate::support::namespace::Namespace;
@@ -17,7 +18,7 @@ fn trigger() -> Ask {
 
 #[test]
 fn a_page_of_another_site_cannot_change_anything_through_a_browser() {
-    let daemon = Setup::new().start();
+    let daemon = Setup::new().to(NOBODY).start();
     let own = format!("http://{}", daemon.api_address());
     for (name, value) in [
         ("Origin", "http://evil.example"),
@@ -89,7 +90,7 @@ fn what_a_proxy_passes_on_is_another_machines() {
 
 #[test]
 fn through_the_socket_everything_is_allowed() {
-    let daemon = Setup::new().start();
+    let daemon = Setup::new().to(NOBODY).start();
     daemon.api_address();
     let answer = trigger().header("Host", "whatever").through_the_socket_of(&daemon);
     assert_eq!(answer.status, 202, "{answer:?}");
@@ -110,7 +111,7 @@ fn lan(token: Option<&str>) -> Option<Lan> {
     };
     // An address of its own is not loopback, although nothing leaves the machine.
     namespace.ip("addr add 10.7.0.1/24 dev lo");
-    let setup = Setup::new().key("api.listen", "10.7.0.1:5000");
+    let setup = Setup::new().to(NOBODY).key("api.listen", "10.7.0.1:5000");
     let setup = match token {
         Some(token) => {
             let file = setup.scratch().file("api-token", token);

@@ -1,7 +1,7 @@
 //! PumaGuard's half of the API: cameras, and what dnsmasq tells of them.
 
+use super::call::{Answer, Call};
 use super::document::{iso_8601, rounded};
-use super::route::{Answer, Call};
 use crate::device::cameras::{Camera, DhcpEvent, Mac, NewCamera};
 use crate::http::{Reply, Request, Response};
 use serde::de::DeserializeOwned;

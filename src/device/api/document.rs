@@ -1,8 +1,8 @@
 //! `/api/status`: everything that the page and the command line show, in one document; and `/api/heartbeat`.
 
+use super::call::{Answer, Call};
 use super::cameras::CameraView;
 use super::guard::Trust;
-use super::route::{Answer, Call};
 use crate::device::failover::control::Status as Failover;
 use crate::device::heartbeat::account::Counts;
 use crate::device::heartbeat::{local_body, server_name};

@@ -1,6 +1,6 @@
 //! `/healthz`: whether the heartbeat loop moves. Not whether the server is there: a restart would not bring it back.
 
-use super::route::{Answer, Call};
+use super::call::{Answer, Call};
 use crate::http::Response;
 use serde_json::json;
 use std::time::Duration;

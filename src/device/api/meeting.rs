@@ -1,7 +1,7 @@
 //! The Meeting API's local half: `GET /api/meeting/status`, `POST /api/meeting/heartbeat`.
 
+use super::call::{Answer, Call};
 use super::document::{iso_8601, rounded};
-use super::route::{Answer, Call};
 use crate::device::config::{Format, Heartbeat};
 use crate::http::Response;
 use crate::wire::Reason;
@@ -46,6 +46,9 @@ pub fn status(call: &Call) -> Answer {
 
 /// At most one call waits: a second one is told that the first will do.
 pub fn trigger(call: &Call) -> Answer {
+    if call.settings.heartbeat.url.is_none() {
+        return Response::error(409, "no server is configured: set url in [heartbeat]").into();
+    }
     let triggered = call.known.trigger.fire(Reason::Trigger);
     Response::json(202, &json!({ "triggered": triggered })).into()
 }

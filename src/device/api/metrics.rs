@@ -1,6 +1,6 @@
 //! `/metrics`: the same facts for Prometheus, in its base units.
 
-use super::route::{Answer, Call};
+use super::call::{Answer, Call};
 use crate::device::cameras::Status as CameraStatus;
 use crate::http::{Counters, Response};
 use crate::wire::Heartbeat;

@@ -11,12 +11,14 @@
 //! |---|---|
 //! | `listen` | the address and the socket file |
 //! | `route` | which handler answers what |
+//! | `call` | what a handler is given |
 //! | `guard` | who may do what |
 //! | `state` | what the handlers know |
 //! | `meeting`, `cameras` | the paths of the systems before this one |
 //! | `document`, `health`, `metrics`, `page` | our own |
 //! | `client`, `table` | the other end: the command line's |
 
+mod call;
 mod cameras;
 pub mod client;
 mod document;
@@ -32,10 +34,11 @@ pub mod table;
 
 use crate::http::{Counters, Exchange, Limits, Response, Server, Stopper};
 use crate::latest::Latest;
+use call::{Answer, Now};
 use cameras::Checked;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
 use listen::Open;
-use route::{Answer, Now, answer};
+use route::answer;
 pub use state::{Known, Settings};
 use std::io;
 use std::net::{SocketAddr, TcpListener};

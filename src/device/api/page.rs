@@ -1,6 +1,6 @@
 //! The status page: one file with nothing from elsewhere, which asks `/api/status` for everything it shows.
 
-use super::route::{Answer, Call};
+use super::call::{Answer, Call};
 use crate::http::Response;
 
 const PAGE: &str = include_str!("page.html");

@@ -1,53 +1,10 @@
 //! Which handler answers what; 404 and 405 come out of the table by themselves.
 
-use super::guard::{self, Trust, Wish};
+use super::call::{Answer, Call, Now};
+use super::guard::{self, Wish};
 use super::state::{Known, Settings};
 use super::{cameras, document, health, meeting, metrics, page};
 use crate::http::{Counters, Method, Request, Response};
-use std::time::{Duration, Instant, SystemTime};
-
-/// What a handler is given.
-pub struct Call<'a> {
-    pub request: &'a Request,
-    /// What stands in place of the `*` of its path.
-    pub rest: &'a str,
-    pub trust: Trust,
-    pub known: &'a Known,
-    pub settings: &'a Settings,
-    pub counters: &'a Counters,
-    pub now: Now,
-}
-
-/// This moment, on both clocks.
-#[derive(Debug, Clone, Copy)]
-pub struct Now {
-    pub monotonic: Instant,
-    pub wall: SystemTime,
-}
-
-impl Now {
-    pub fn read() -> Now {
-        Now { monotonic: Instant::now(), wall: SystemTime::now() }
-    }
-
-    /// Since `then`.
-    pub fn since(&self, then: Instant) -> Duration {
-        self.monotonic.saturating_duration_since(then)
-    }
-}
-
-/// What a handler gives back.
-pub enum Answer {
-    Now(Response),
-    /// Once all cameras are checked.
-    CheckedCameras,
-}
-
-impl From<Response> for Answer {
-    fn from(response: Response) -> Answer {
-        Answer::Now(response)
-    }
-}
 
 type Handler = fn(&Call) -> Answer;
 

@@ -1,16 +1,19 @@
 //! The loop: what is waited for, and what follows from it.
 
+mod people;
+mod probing;
+
 use super::backend::Backend;
-use super::control::{Answer, Request, Server, Status, Told};
+use super::control::Server;
 use super::decide::{Uplinks, decide};
-use super::decision::{Decision, Event, Patience, Policy, Seen, Start, State, UplinkState, Which};
-use super::gateway::{Gateways, NoAnswer};
+use super::decision::{Decision, Event, Policy, Seen, State, UplinkState};
+use super::gateway::Gateways;
 use super::journal::Journal;
 use super::links::{Kernel, Link};
 use super::lock::is_locked;
 use super::names::{matches, rank};
 use super::orders::{Inbox, Order};
-use super::probe::{Probe, ProbeError, Probes, Target};
+use super::probe::Probes;
 use super::routes::is_strict;
 use super::targets::Targets;
 use super::{Outside, Report};
@@ -23,21 +26,11 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// A connection takes one round trip; more than this is no uplink to choose.
-const UPSTREAM: Duration = Duration::from_secs(1);
-/// Two tries end within 2 s, the time that deciding takes included.
-const UPSTREAM_SHORT: Duration = Duration::from_millis(800);
-/// Below the 500 ms between two looks.
-const UPSTREAM_BRIEF: Duration = Duration::from_millis(450);
 /// At a wake-up after so long the lock file is looked at, whether or not anything is to be switched: only what is told
 /// of the state depends on it then.
 const LOCK: Duration = Duration::from_secs(5);
 /// While another process holds it, a switch may be waiting.
 const LOCK_HELD: Duration = Duration::from_secs(1);
-const PORTAL: Duration = Duration::from_secs(3);
-/// Between two attempts to bring the heartbeat's connection to the active uplink. One on which connecting takes longer
-/// than its head start would lose each race, and each costs a handshake.
-const RETURN: Duration = Duration::from_secs(60);
 
 /// Why the loop ended.
 #[derive(Debug)]
@@ -220,98 +213,6 @@ impl<'a> Watch<'a> {
         Ok(())
     }
 
-    fn hear_probes(&mut self, now: Instant) {
-        for answer in self.probes.finished(now) {
-            let index = answer.index;
-            log::trace!("probe over {index}: {answer:?}");
-            let event = match (&answer.target, &answer.result) {
-                (Target::Tcp(_), Ok(_)) => Event::Upstream { index, works: Some(true) },
-                (Target::Tcp(_), Err(error)) => {
-                    Event::Upstream { index, works: error.is_the_uplinks().then_some(false) }
-                }
-                (Target::Portal(_), Ok(_)) => Event::Portal { index, free: Some(true) },
-                (Target::Portal(_), Err(ProbeError::Portal)) => Event::Portal { index, free: Some(false) },
-                (Target::Portal(_), Err(_)) => Event::Portal { index, free: None },
-            };
-            if let Event::Upstream { index, works: Some(true) } = event {
-                self.bring_back(index, now);
-            }
-            self.uplinks.learn(event, now);
-        }
-        let answers = self.gateways.as_mut().map(|gateways| gateways.finished(now)).unwrap_or_default();
-        for answer in answers {
-            let answers = match answer.result {
-                Ok(()) => true,
-                Err(NoAnswer::Silent) => false,
-                Err(NoAnswer::NotAsked) => continue,
-            };
-            self.uplinks.learn(Event::Gateway { index: answer.index, answers }, now);
-        }
-    }
-
-    /// A standby that won a race keeps the connection, and may be metered: once the active uplink is seen to work, the
-    /// next heartbeat is dialled over it.
-    fn bring_back(&mut self, works: u32, now: Instant) {
-        let Some((active, name)) = self.ranked.as_ref().and_then(|ranked| ranked.first()) else { return };
-        let elsewhere = self.outside.line.over().is_some_and(|over| over != *name);
-        if *active == works && elsewhere && self.returned.is_none_or(|returned| now >= returned + RETURN) {
-            self.returned = Some(now);
-            self.outside.line.renew();
-        }
-    }
-
-    fn hear_people(&mut self, now: Instant, inbox: &Inbox) -> io::Result<()> {
-        let Some(control) = &self.control else { return Ok(()) };
-        for (request, client) in control.requests()? {
-            let answer = self.obey(request, now, inbox);
-            self.control.iter().for_each(|control| control.answer(&client, &answer));
-        }
-        Ok(())
-    }
-
-    fn obey(&mut self, request: Option<Request>, now: Instant, inbox: &Inbox) -> Answer {
-        match request {
-            None => return Err("this is no request".into()),
-            Some(Request::Status) => {}
-            Some(Request::Auto) => {
-                log::info!("failover: override ended by command");
-                self.manual_until = None;
-                self.uplinks.learn(Event::Auto, now);
-            }
-            Some(Request::Manual { interface, limit }) => {
-                if self.rank(&interface).is_none() {
-                    return Err(format!(
-                        "{interface} is none of the configured uplinks ({})",
-                        self.config.interfaces.join(", ")
-                    ));
-                }
-                log::info!("failover: override by command: {interface}");
-                let until = limit.map(|limit| now + limit);
-                self.manual_until = until;
-                self.uplinks.learn(Event::Manual { interface, until }, now);
-            }
-        }
-        let decision = self.act(now, inbox);
-        // An override may have got another end, which changes nothing else.
-        self.tell(&decision);
-        Ok(self.status(&decision).at(now))
-    }
-
-    fn status(&self, decision: &Decision) -> Told {
-        let status = Status {
-            active: decision.active.clone(),
-            state: decision.state.to_string(),
-            backend: self.backend.name().into(),
-            manual_s: None,
-            uplinks: decision.uplinks.clone(),
-        };
-        Told::new(status, self.manual_until.filter(|_| decision.state == State::ManualOverride))
-    }
-
-    fn tell(&self, decision: &Decision) {
-        self.outside.told.put(Some(self.status(decision)));
-    }
-
     /// Place in the configured order; `None` is no uplink.
     fn rank(&self, name: &str) -> Option<usize> {
         rank(self.config, name)
@@ -399,49 +300,6 @@ impl<'a> Watch<'a> {
         let links = uplinks.iter().map(|uplink| (uplink.interface.clone(), uplink.state)).collect();
         self.outside.reports.put(Some(Report { active: active.clone(), state: state.to_string(), links }));
         self.told = Some((active, state, uplinks));
-    }
-
-    fn start_probes(&mut self, decision: &Decision, now: Instant) {
-        for start in &decision.probes {
-            match *start {
-                Start::Upstream { index, which, patience } => self.ask_upstream(index, which, patience, now),
-                Start::Gateway { index } => {
-                    let ip = gateway(self.kernel.table().routes(), index);
-                    if let (Some(gateways), Some(ip)) = (&mut self.gateways, ip) {
-                        gateways.start(now, index, ip);
-                    }
-                }
-                Start::Portal { index } => {
-                    let link = self.kernel.table().links().find(|link| link.index == index);
-                    let page = link.and_then(|link| Some((link.name.clone(), self.targets.page(link)?)));
-                    match page {
-                        Some((name, page)) => {
-                            let target = Target::Portal(page);
-                            self.probes.start(now, Probe { index, name, target, timeout: PORTAL });
-                        }
-                        None => self.uplinks.learn(Event::PortalNotAsked { index }, now),
-                    }
-                }
-            }
-        }
-    }
-
-    fn ask_upstream(&mut self, index: u32, which: Which, patience: Patience, now: Instant) {
-        let Some(link) = self.kernel.table().links().find(|link| link.index == index) else { return };
-        let targets = self.targets.over(link);
-        let target = match which {
-            Which::First => targets.first(),
-            Which::Last => targets.last(),
-        };
-        let Some(&address) = target else { return };
-        let timeout = match patience {
-            Patience::Normal if self.targets.is_check(address) => self.config.connectivity_timeout,
-            Patience::Normal => UPSTREAM,
-            Patience::Short => UPSTREAM_SHORT,
-            Patience::Brief => UPSTREAM_BRIEF,
-        };
-        let name = link.name.clone();
-        self.probes.start(now, Probe { index, name, target: Target::Tcp(address), timeout });
     }
 }
 

@@ -147,7 +147,10 @@ impl Store {
     /// One sentence with the path and what to do; nothing was changed, or nothing but complete migrations.
     pub fn open_for_serving(path: &Path, now: Moment) -> Result<Store, OpenError> {
         let manner = Manner { patience: SERVER_PATIENCE, durable: true };
-        Store::open(path, now, manner, Purpose::Serve)
+        let store = Store::open(path, now, manner, Purpose::Serve)?;
+        let room = connection::make_room(&held(&store.writer).connection);
+        room.map_err(|error| OpenError { path: path.to_owned(), error })?;
+        Ok(store)
     }
 
     /// Opens the database for a command, while a server may be running; makes it where there is none, so that

@@ -1,6 +1,6 @@
 //! What the kernel says of a process, read from outside without disturbing it.
 
-use crate::Outcome;
+use crate::parts::Outcome;
 use procfs::process::Process;
 use std::collections::BTreeMap;
 use std::io;

@@ -1,0 +1,104 @@
+//! Probes: those that were decided are started, and what they tell is learnt.
+
+use super::Watch;
+use crate::device::failover::decision::{Decision, Event, Patience, Start, Which};
+use crate::device::failover::gateway::NoAnswer;
+use crate::device::failover::probe::{Probe, ProbeError, Target};
+use crate::device::os::routes::gateway;
+use std::time::{Duration, Instant};
+
+/// A connection takes one round trip; more than this is no uplink to choose.
+const UPSTREAM: Duration = Duration::from_secs(1);
+/// Two tries end within 2 s, the time that deciding takes included.
+const UPSTREAM_SHORT: Duration = Duration::from_millis(800);
+/// Below the 500 ms between two looks.
+const UPSTREAM_BRIEF: Duration = Duration::from_millis(450);
+const PORTAL: Duration = Duration::from_secs(3);
+/// Between two attempts to bring the heartbeat's connection to the active uplink. One on which connecting takes longer
+/// than its head start would lose each race, and each costs a handshake.
+const RETURN: Duration = Duration::from_secs(60);
+
+impl Watch<'_> {
+    pub(super) fn hear_probes(&mut self, now: Instant) {
+        for answer in self.probes.finished(now) {
+            let index = answer.index;
+            log::trace!("probe over {index}: {answer:?}");
+            let event = match (&answer.target, &answer.result) {
+                (Target::Tcp(_), Ok(_)) => Event::Upstream { index, works: Some(true) },
+                (Target::Tcp(_), Err(error)) => {
+                    Event::Upstream { index, works: error.is_the_uplinks().then_some(false) }
+                }
+                (Target::Portal(_), Ok(_)) => Event::Portal { index, free: Some(true) },
+                (Target::Portal(_), Err(ProbeError::Portal)) => Event::Portal { index, free: Some(false) },
+                (Target::Portal(_), Err(_)) => Event::Portal { index, free: None },
+            };
+            if let Event::Upstream { index, works: Some(true) } = event {
+                self.bring_back(index, now);
+            }
+            self.uplinks.learn(event, now);
+        }
+        let answers = self.gateways.as_mut().map(|gateways| gateways.finished(now)).unwrap_or_default();
+        for answer in answers {
+            let answers = match answer.result {
+                Ok(()) => true,
+                Err(NoAnswer::Silent) => false,
+                Err(NoAnswer::NotAsked) => continue,
+            };
+            self.uplinks.learn(Event::Gateway { index: answer.index, answers }, now);
+        }
+    }
+
+    /// A standby that won a race keeps the connection, and may be metered: once the active uplink is seen to work, the
+    /// next heartbeat is dialled over it.
+    fn bring_back(&mut self, works: u32, now: Instant) {
+        let Some((active, name)) = self.ranked.as_ref().and_then(|ranked| ranked.first()) else { return };
+        let elsewhere = self.outside.line.over().is_some_and(|over| over != *name);
+        if *active == works && elsewhere && self.returned.is_none_or(|returned| now >= returned + RETURN) {
+            self.returned = Some(now);
+            self.outside.line.renew();
+        }
+    }
+
+    pub(super) fn start_probes(&mut self, decision: &Decision, now: Instant) {
+        for start in &decision.probes {
+            match *start {
+                Start::Upstream { index, which, patience } => self.ask_upstream(index, which, patience, now),
+                Start::Gateway { index } => {
+                    let ip = gateway(self.kernel.table().routes(), index);
+                    if let (Some(gateways), Some(ip)) = (&mut self.gateways, ip) {
+                        gateways.start(now, index, ip);
+                    }
+                }
+                Start::Portal { index } => {
+                    let link = self.kernel.table().links().find(|link| link.index == index);
+                    let page = link.and_then(|link| Some((link.name.clone(), self.targets.page(link)?)));
+                    match page {
+                        Some((name, page)) => {
+                            let target = Target::Portal(page);
+                            self.probes.start(now, Probe { index, name, target, timeout: PORTAL });
+                        }
+                        None => self.uplinks.learn(Event::PortalNotAsked { index }, now),
+                    }
+                }
+            }
+        }
+    }
+
+    fn ask_upstream(&mut self, index: u32, which: Which, patience: Patience, now: Instant) {
+        let Some(link) = self.kernel.table().links().find(|link| link.index == index) else { return };
+        let targets = self.targets.over(link);
+        let target = match which {
+            Which::First => targets.first(),
+            Which::Last => targets.last(),
+        };
+        let Some(&address) = target else { return };
+        let timeout = match patience {
+            Patience::Normal if self.targets.is_check(address) => self.config.connectivity_timeout,
+            Patience::Normal => UPSTREAM,
+            Patience::Short => UPSTREAM_SHORT,
+            Patience::Brief => UPSTREAM_BRIEF,
+        };
+        let name = link.name.clone();
+        self.probes.start(now, Probe { index, name, target: Target::Tcp(address), timeout });
+    }
+}

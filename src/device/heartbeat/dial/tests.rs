@@ -1,0 +1,163 @@
+use super::*;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::thread;
+
+const LONG: Duration = Duration::from_secs(20);
+
+fn race(addresses: &[SocketAddr], limit: Duration) -> io::Result<Arc<Socket>> {
+    dial(&Line::default(), addresses, Some(Duration::from_secs(2)), limit)
+}
+
+/// A listener whose queue is full: connecting to it hangs, as to a host that drops packets.
+fn hanging() -> (Socket, SocketAddr, Vec<TcpStream>) {
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("bound");
+    listener.listen(0).expect("listening");
+    let address = listener.local_addr().expect("bound").as_socket().expect("an IP address");
+    let mut queue = Vec::new();
+    while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
+        queue.push(stream);
+    }
+    (listener, address, queue)
+}
+
+#[test]
+fn an_address_that_hangs_costs_a_quarter_of_a_second_when_there_is_another() {
+    let (_listener, dead, _queue) = hanging();
+    let alive = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let alive = (alive.local_addr().expect("bound"), alive);
+    let begin = Instant::now();
+    let socket = race(&[dead, alive.0], LONG).expect("connected");
+    let peer = socket.peer_addr().expect("connected").as_socket();
+    assert_eq!(peer, Some(alive.0));
+    assert!(begin.elapsed() >= STAGGER);
+    assert!(begin.elapsed() < LONG / 2);
+}
+
+#[test]
+fn an_address_that_refuses_costs_nothing_when_there_is_another() {
+    let refusing = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("bound and closed");
+    let alive = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let alive_address = alive.local_addr().expect("bound");
+    race(&[refusing, alive_address], LONG).expect("connected");
+    let error = race(&[refusing, refusing], LONG).expect_err("nobody there");
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+}
+
+#[test]
+fn a_race_that_nobody_wins_ends_at_its_limit() {
+    let (_listener, dead, _queue) = hanging();
+    let error = race(&[dead, dead], Duration::from_millis(300)).expect_err("nobody answers");
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    race(&[], LONG).expect_err("no address at all");
+}
+
+#[test]
+fn a_connection_being_opened_is_ended_by_a_cut_from_another_thread() {
+    let (_listener, dead, _queue) = hanging();
+    let line = Arc::new(Line::default());
+    line.begin();
+    let callers = line.clone();
+    let caller = thread::spawn(move || dial(&callers, &[dead], None, LONG).map(drop));
+    let begin = Instant::now();
+    // The other thread may not have begun to dial yet; a cut before that holds too.
+    line.abort();
+    caller.join().expect("no panic").expect_err("cut");
+    assert!(begin.elapsed() < LONG / 2);
+    assert!(line.end());
+}
+
+#[test]
+fn what_a_cut_connection_still_had_to_send_is_dropped_with_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let line = Line::default();
+    line.begin();
+    let address = listener.local_addr().expect("bound");
+    let socket = dial(&line, &[address], None, LONG).expect("connected");
+    let (mut server, _) = listener.accept().expect("a connection");
+    // More than both ends hold: a part is still in our queue, as on an uplink that has died.
+    while (&*socket).write(&[0; 64 * 1024]).is_ok() {}
+    line.cut();
+    drop(socket);
+    // A queue that is not dropped would arrive to its end, and then an orderly close.
+    let error = server.read_to_end(&mut Vec::new()).expect_err("a reset, whatever was under way");
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+}
+
+fn uplink(index: u32, name: &str) -> Uplink {
+    Uplink { index, name: name.to_owned() }
+}
+
+#[test]
+fn each_address_is_tried_over_the_best_uplink_first() {
+    let server: SocketAddr = "203.0.113.7:443".parse().expect("an address");
+    let uplinks = [uplink(2, "eth0"), uplink(3, "wlan0")];
+    let over = |attempts: Vec<Attempt>| -> Vec<Option<String>> {
+        attempts.into_iter().map(|attempt| attempt.uplink.map(|uplink| uplink.name)).collect()
+    };
+    let names = [Some("eth0".to_owned()), Some("wlan0".to_owned())];
+    // The kernel's own route leads over an uplink, over another one than the best, or nowhere.
+    for kernels in [Some(2), Some(3), None] {
+        assert_eq!(over(attempts(&[server], &uplinks, |_| kernels)), names);
+    }
+    assert_eq!(over(attempts(&[server], &[], |_| Some(2))), [None], "no uplinks: the kernel decides");
+    assert_eq!(attempts(&[server; 9], &uplinks, |_| None).len(), MOST_ATTEMPTS);
+}
+
+#[test]
+fn a_slow_or_unsteady_uplink_may_be_silent_for_longer() {
+    let ms = Duration::from_millis;
+    let path = |rtt, deviation| Path { waits: true, silent: Duration::ZERO, rtt, deviation };
+    assert_eq!(longest_silence(&path(ms(2), ms(1))), SILENCE);
+    assert_eq!(longest_silence(&path(ms(700), ms(10))), ms(2100), "a satellite");
+    assert_eq!(longest_silence(&path(ms(200), ms(300))), ms(1400), "a full cell");
+}
+
+#[test]
+fn only_the_uplink_that_fell_silent_has_a_shorter_head_start_and_only_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let line = Line::default();
+    let last_error = io::ErrorKind::AddrNotAvailable.into();
+    let mut race = Race { line: &line, user_timeout: None, waiting: &[], dialling: Vec::new(), last_error };
+    let socket = Arc::new(Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket"));
+    race.dialling.push(Dialling { socket, over: Some("eth0".to_owned()) });
+    assert_eq!(race.head_start(Some("eth0")), STAGGER_AFTER_SILENCE);
+    assert_eq!(race.head_start(Some("wlan0")), STAGGER);
+    assert_eq!(race.head_start(None), STAGGER);
+    lock(&line.last).over = Some("eth0".to_owned());
+    line.fell_silent();
+    dial(&line, &[listener.local_addr().expect("bound")], None, LONG).expect("connected");
+    assert_eq!(lock(&line.last).silent, None);
+}
+
+#[test]
+fn a_server_on_this_machine_or_behind_a_vpn_is_left_to_the_kernel() {
+    let uplinks = [uplink(2, "eth0"), uplink(3, "wlan0")];
+    let server: SocketAddr = "10.8.0.1:443".parse().expect("an address");
+    assert_eq!(attempts(&[server], &uplinks, |_| Some(9)), [Attempt { address: server, uplink: None }]);
+}
+
+#[test]
+fn a_server_on_this_machine_is_reached_whatever_the_uplinks_are() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let address = listener.local_addr().expect("bound");
+    let line = Line::default();
+    line.use_uplinks(vec![uplink(4_000_000, "nowhere0")]);
+    dial(&line, &[address], None, LONG).expect("connected");
+    assert_eq!((line.server(), line.over()), (vec![address], None));
+}
+
+#[test]
+fn an_abort_with_nothing_on_its_way_leaves_the_idle_connection_open() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let line = Line::default();
+    let socket = dial(&line, &[listener.local_addr().expect("bound")], None, LONG).expect("connected");
+    line.begin();
+    assert!(!line.end());
+    line.abort();
+    let is_open = || socket.peek(&mut [std::mem::MaybeUninit::uninit()]).is_err();
+    assert!(is_open(), "nothing to read, and no end");
+    line.cut();
+    assert!(!is_open(), "the end can be read");
+}

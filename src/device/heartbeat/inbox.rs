@@ -1,0 +1,74 @@
+//! What reaches the thread: readings, uplinks, calls for a heartbeat, a new configuration.
+
+use super::sender::Sender;
+use crate::device::config;
+use crate::device::metrics::Metrics;
+use crate::ticker::Ticker;
+use crate::wire::{self, LinkState, Reason};
+use crossbeam_channel::{Receiver, Sender as ChannelSender, TrySendError, bounded};
+use std::collections::BTreeMap;
+
+/// Calls for a heartbeat at once.
+#[derive(Debug, Clone)]
+pub struct Trigger(ChannelSender<Reason>);
+
+impl Trigger {
+    /// At most one call waits: false if there is one already, which will do for both.
+    pub fn fire(&self, reason: Reason) -> bool {
+        !matches!(self.0.try_send(reason), Err(TrySendError::Full(_)))
+    }
+}
+
+/// A trigger, and the end of it that the heartbeat thread holds.
+pub fn trigger() -> (Trigger, Receiver<Reason>) {
+    let (sender, receiver) = bounded(1);
+    (Trigger(sender), receiver)
+}
+
+/// All that can reach the thread, apart from the ticker.
+#[derive(Debug)]
+pub struct Inbox {
+    /// The newest reading. Looked at when a heartbeat is due: one that came wakes nobody.
+    pub metrics: Receiver<Metrics>,
+    /// Empty where failover is off; disconnected where none runs.
+    pub uplinks: Receiver<Option<Uplinks>>,
+    pub triggers: Receiver<Reason>,
+    /// Its other end dropped: say farewell and return.
+    pub control: Receiver<Reload>,
+}
+
+/// What the failover thread tells of the uplinks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Uplinks {
+    pub active: Option<String>,
+    /// The name of what failover is doing: `eth0_priority`, `failover_to_wlan0` ...
+    pub state: String,
+    pub links: BTreeMap<String, LinkState>,
+}
+
+impl Uplinks {
+    /// Failover probes, and so it knows the links better than the metrics do.
+    pub fn tell(&self, connection: &mut wire::Connection) {
+        connection.active.clone_from(&self.active);
+        connection.state = Some(self.state.clone());
+        let known = |name: &str| self.links.get(name).copied();
+        if let Some(ethernet) = &mut connection.ethernet {
+            ethernet.state = known(&ethernet.interface).unwrap_or(ethernet.state);
+        }
+        if let Some(wifi) = &mut connection.wifi {
+            wifi.state = known(&wifi.interface).unwrap_or(wifi.state);
+        }
+        connection.uplinks.clone_from(&self.links);
+    }
+}
+
+/// Called with the uplink over which a heartbeat was acknowledged, for each one: it stands for a probe.
+pub type Delivered = Box<dyn Fn(&str) + Send>;
+
+/// A new configuration, with everything that was made from it.
+#[derive(Debug)]
+pub struct Reload {
+    pub config: config::Heartbeat,
+    pub sender: Option<Sender>,
+    pub ticker: Ticker,
+}

@@ -1,0 +1,185 @@
+use super::*;
+use crate::device::heartbeat::credentials::Credentials;
+use crate::device::heartbeat::resolver::Names;
+use crate::wire::LinkState;
+use crossbeam_channel::{Sender as ChannelSender, bounded};
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::thread::{self, JoinHandle};
+
+const LONG: Duration = Duration::from_secs(20);
+
+/// The other ends of everything that can reach a running thread, and what its server receives.
+struct Rig {
+    beats: ChannelSender<Instant>,
+    trigger: Trigger,
+    metrics: ChannelSender<Metrics>,
+    uplinks: ChannelSender<Option<Uplinks>>,
+    control: Option<ChannelSender<Reload>>,
+    heartbeats: Receiver<wire::Heartbeat>,
+    account: Arc<Account>,
+    thread: JoinHandle<()>,
+    _dir: tempfile::TempDir,
+}
+
+impl Rig {
+    fn start() -> Rig {
+        let (url, heartbeats) = server();
+        let text = format!("[heartbeat]\nurl = \"{url}\"\ninterval = \"1h\"\ntimeout = \"10s\"\n");
+        let config = config::Config::from_source(&crate::config::Source::new("test", text), &|_| None)
+            .expect("a good configuration")
+            .heartbeat;
+        let credentials = Credentials::load(&config).expect("none");
+        let names = Names::start(resolver::lookup).expect("started");
+        let sender = Sender::new(&config, credentials, Arc::new(names), Arc::default());
+        let dir = tempfile::tempdir().expect("a scratch directory");
+        let (beats, due) = bounded(0);
+        let (trigger, triggers) = trigger();
+        let (metrics, metrics_in) = bounded(1);
+        let (control, orders) = bounded(1);
+        let delivered = Box::new(|_: &str| {});
+        let file = dir.path().join("heartbeat.json");
+        let account = Arc::new(Account::new(Instant::now()));
+        let (identity, cameras) = (Identity::default(), Arc::default());
+        let heartbeat = Heartbeat::new(config, sender, identity, cameras, delivered, &file, account.clone());
+        let (uplinks, uplinks_in) = bounded(1);
+        uplinks.send(None).expect("there is room");
+        let inbox = Inbox { metrics: metrics_in, uplinks: uplinks_in, triggers, control: orders };
+        let thread = thread::spawn(move || heartbeat.run(Ticker::by_hand(due), inbox));
+        Rig {
+            beats,
+            trigger,
+            metrics,
+            uplinks,
+            control: Some(control),
+            heartbeats,
+            account,
+            thread,
+            _dir: dir,
+        }
+    }
+
+    fn beat(&self) {
+        self.beats.send_timeout(Instant::now(), LONG).expect("the loop takes its beats");
+    }
+
+    fn next(&self) -> wire::Heartbeat {
+        self.heartbeats.recv_timeout(LONG).expect("a heartbeat")
+    }
+}
+
+/// Answers 204 to everything, on one connection, and passes the bodies on.
+fn server() -> (String, Receiver<wire::Heartbeat>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let url = format!("http://{}/", listener.local_addr().expect("bound"));
+    let (sender, receiver) = crossbeam_channel::unbounded();
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a connection");
+        let mut bytes = Vec::new();
+        let mut chunk = [0; 4096];
+        while let Ok(length @ 1..) = stream.read(&mut chunk) {
+            bytes.extend_from_slice(&chunk[..length]);
+            let head = bytes.windows(4).position(|end| end == b"\r\n\r\n").map(|at| at + 4);
+            if let Some(Ok(heartbeat)) = head.map(|head| serde_json::from_slice(&bytes[head..])) {
+                sender.send(heartbeat).expect("the test listens");
+                bytes.clear();
+                stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").expect("sent");
+            }
+        }
+    });
+    (url, receiver)
+}
+
+#[test]
+fn each_beat_sends_one_heartbeat_with_the_newest_metrics_and_the_stop_sends_the_last() {
+    let mut rig = Rig::start();
+    rig.metrics.send(Metrics { mem: Some(1.0), ..Metrics::default() }).expect("running");
+    let first = rig.next();
+    assert_eq!((first.reason, first.seq, first.mem), (Reason::Startup, 1, Some(1.0)));
+    for seq in 2..=4 {
+        rig.beat();
+        let heartbeat = rig.next();
+        assert_eq!((heartbeat.reason, heartbeat.seq), (Reason::Scheduled, seq));
+    }
+    drop(rig.control.take());
+    assert_eq!(rig.next().reason, Reason::Shutdown);
+    rig.thread.join().expect("no panic");
+    assert!(rig.heartbeats.try_recv().is_err(), "nothing after the farewell");
+}
+
+#[test]
+fn a_trigger_sends_one_heartbeat_between_the_beats_and_at_most_one_waits() {
+    let rig = Rig::start();
+    rig.metrics.send(Metrics::default()).expect("running");
+    assert_eq!(rig.next().reason, Reason::Startup);
+    for _ in 0..3 {
+        assert!(rig.trigger.fire(Reason::Camera));
+        assert_eq!(rig.next().reason, Reason::Camera);
+    }
+    rig.beat();
+    assert_eq!(rig.next().reason, Reason::Scheduled);
+}
+
+#[test]
+fn the_others_are_told_how_it_went() {
+    let rig = Rig::start();
+    rig.metrics.send(Metrics { mem: Some(1.0), ..Metrics::default() }).expect("running");
+    rig.next();
+    assert!(rig.trigger.fire(Reason::Trigger));
+    rig.next();
+    // It is told after the answer; the next beat is taken after that.
+    rig.beat();
+    let record = rig.account.record();
+    assert_eq!((record.counts.immediate, record.counts.failed), (2, 0));
+    assert_eq!(record.works, Some(true));
+    assert!(record.accepted.is_some() && record.result.contains("answered 204"), "{record:?}");
+    assert!(record.heartbeat.as_ref().is_some_and(|heartbeat| heartbeat.seq >= 2));
+    assert!(record.tally.iter().any(|entry| entry == ("trigger", "accepted", 1)));
+}
+
+#[test]
+fn a_second_trigger_while_one_waits_is_told_so() {
+    let (trigger, waiting) = trigger();
+    assert!(trigger.fire(Reason::Trigger));
+    assert!(!trigger.fire(Reason::Failover));
+    assert_eq!(waiting.recv(), Ok(Reason::Trigger));
+    assert!(trigger.fire(Reason::Failover));
+}
+
+#[test]
+fn what_failover_knows_is_told_instead_of_what_the_metrics_saw() {
+    let rig = Rig::start();
+    let ethernet = wire::Ethernet { interface: "eth0".into(), state: LinkState::Up };
+    let connection = wire::Connection {
+        active: Some("eth0".into()),
+        ethernet: Some(ethernet),
+        ..wire::Connection::default()
+    };
+    rig.metrics.send(Metrics { connection, ..Metrics::default() }).expect("running");
+    assert_eq!(rig.next().connection.ethernet.map(|ethernet| ethernet.state), Some(LinkState::Up));
+    let links = BTreeMap::from([("eth0".into(), LinkState::Dead), ("wlan0".into(), LinkState::Valid)]);
+    let uplinks =
+        Uplinks { active: Some("wlan0".into()), state: "failover_to_wlan0".into(), links: links.clone() };
+    rig.uplinks.send(Some(uplinks)).expect("running");
+    // The loop takes either message first, so the second beat is the one that must know.
+    rig.beat();
+    rig.next();
+    rig.beat();
+    let connection = rig.next().connection;
+    assert_eq!(connection.active.as_deref(), Some("wlan0"));
+    assert_eq!(connection.state.as_deref(), Some("failover_to_wlan0"));
+    assert_eq!(connection.ethernet.map(|ethernet| ethernet.state), Some(LinkState::Dead));
+    assert_eq!(connection.uplinks, links);
+}
+
+#[test]
+fn every_heartbeat_has_an_id_of_its_own() {
+    let rig = Rig::start();
+    rig.metrics.send(Metrics::default()).expect("running");
+    let mut ids = std::collections::HashSet::from([rig.next().id]);
+    for _ in 0..20 {
+        rig.beat();
+        assert!(ids.insert(rig.next().id));
+    }
+}
