@@ -8,6 +8,7 @@ mod command_line;
 mod enrolment;
 mod failover;
 mod formats;
+mod hostile;
 mod https;
 mod proxies;
 mod reload;
