@@ -50,3 +50,19 @@ pub fn written_keys(text: &str) -> Vec<(String, String, bool)> {
     }
     keys
 }
+
+/// What stands behind `key = ` in a section of a file, and no comment.
+pub fn written_value<'t>(text: &'t str, section: &str, key: &str) -> Option<&'t str> {
+    let mut lines = text.lines().skip_while(|line| *line != format!("[{section}]")).skip(1);
+    let inside = lines.by_ref().take_while(|line| !line.starts_with('['));
+    inside.filter_map(|line| line.split_once(" = ")).find(|(name, _)| *name == key).map(|(_, value)| value)
+}
+
+/// The cells behind the key in the one row that a document has for it: `| `section.key` | default | what it is |`.
+pub fn row<'t>(document: &'t str, section: &str, key: &str) -> Vec<&'t str> {
+    let first = format!("| `{section}.{key}` |");
+    let mut rows = document.lines().filter_map(|line| line.strip_prefix(&first));
+    let row = rows.next().unwrap_or_else(|| panic!("no row begins with {first}"));
+    assert!(rows.next().is_none(), "two rows begin with {first}");
+    row.trim_end_matches('|').split('|').map(str::trim).collect()
+}

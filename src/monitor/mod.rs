@@ -27,6 +27,7 @@
 //! | `store/`, `upkeep` | the database, one file a subject; what is removed from it |
 //! | `web/` | read API, figures, health |
 //! | `time` | the monitor's clock: the only one that decides |
+//! | `zone` | what a recipient's clock shows: for quiet hours |
 
 pub mod beat;
 pub mod cli;
@@ -49,3 +50,4 @@ pub mod time;
 pub mod tokens;
 mod upkeep;
 pub mod web;
+pub mod zone;

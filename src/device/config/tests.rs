@@ -1,7 +1,7 @@
 //! The configuration as it is shipped, written by people, and refused.
 
 use super::*;
-use crate::config::shipped::{known_keys, project_file, written_keys};
+use crate::config::shipped::{known_keys, project_file, row, written_keys};
 
 fn shipped() -> String {
     project_file("packaging/config.toml")
@@ -48,9 +48,7 @@ fn every_key_stands_in_the_shipped_file_exactly_once() {
 fn readme_lists_every_key() {
     let readme = project_file("README.md");
     for (section, key) in known_keys(fault, &[("cameras", "camera")]) {
-        let cell = format!("| `{section}.{key}` |");
-        let rows = readme.lines().filter(|line| line.starts_with(&cell)).count();
-        assert_eq!(rows, 1, "rows of README.md that begin with {cell}");
+        row(&readme, &section, &key);
     }
 }
 

@@ -6,6 +6,7 @@ use crate::monitor::notify::plan::{CHOICES, Choice, News, QuietHours};
 use crate::monitor::store::recipients::{Known, Preferences};
 use crate::monitor::store::{Refused, Store};
 use crate::monitor::time::Moment;
+use crate::monitor::zone::{Clock, ZONES, Zone};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -60,11 +61,14 @@ pub struct Wants {
     /// Tell nothing in these hours, such as 22:00-07:00; what is over at their end is never told
     #[arg(long, value_name = "FROM-TO")]
     quiet: Option<Hours>,
-    /// The clock of the quiet hours, such as +02:00
+    /// The clock of the quiet hours, such as +02:00, all the year
     #[arg(long, value_name = "OFFSET", allow_hyphen_values = true)]
     utc_offset: Option<Offset>,
+    /// The same with its summer time, such as Europe/Berlin
+    #[arg(long, value_name = "NAME", value_parser = zone, conflicts_with = "utc_offset")]
+    time_zone: Option<Zone>,
     /// No quiet hours any more
-    #[arg(long, conflicts_with_all = ["quiet", "utc_offset"])]
+    #[arg(long, conflicts_with_all = ["quiet", "utc_offset", "time_zone"])]
     never_quiet: bool,
     /// Tell of outages only that last so long, such as "10m", counted from the last heartbeat
     #[arg(long, value_name = "TIME")]
@@ -77,6 +81,10 @@ const LONGEST_MIN_OUTAGE: Duration = Duration::from_secs(7 * 86_400);
 fn event(name: &str) -> Result<News, String> {
     let found = CHOICES.into_iter().find(|news| news.name() == name);
     found.ok_or_else(|| "must be offline, online, stopped or flapping".into())
+}
+
+fn zone(name: &str) -> Result<Zone, String> {
+    Zone::read(Path::new(ZONES), name)
 }
 
 /// Minutes of the day.
@@ -142,12 +150,13 @@ impl Wants {
         if let Some(events) = &self.events {
             to.events = CHOICES.into_iter().filter(|choice| events.contains(choice)).collect();
         }
-        let offset = self.utc_offset.map(|Offset(minutes)| minutes);
+        let offset = self.utc_offset.map(|Offset(minutes)| Clock::Fixed(minutes));
+        let clock = self.time_zone.clone().map(Clock::Zone).or(offset);
         if let Some(Hours { from, to: end }) = self.quiet {
-            let before = to.quiet.map_or(0, |quiet| quiet.utc_offset);
-            to.quiet = Some(QuietHours { from, to: end, utc_offset: offset.unwrap_or(before) });
-        } else if let (Some(quiet), Some(utc_offset)) = (to.quiet, offset) {
-            to.quiet = Some(QuietHours { utc_offset, ..quiet });
+            let before = to.quiet.take().map_or(Clock::UTC, |quiet| quiet.clock);
+            to.quiet = Some(QuietHours { from, to: end, clock: clock.unwrap_or(before) });
+        } else if let (Some(quiet), Some(clock)) = (&mut to.quiet, clock) {
+            quiet.clock = clock;
         }
         if self.never_quiet {
             to.quiet = None;
@@ -169,12 +178,12 @@ pub fn run(command: RecipientCommand, database: &Path, now: Moment) -> Result<St
             wants.check()?;
             let mut preferences = Preferences::default();
             wants.apply(&mut preferences);
-            store.add_recipient(&name, &preferences)?;
+            store.add_recipient(&name, &preferences, now)?;
             Ok(format!("{name} is added; heartbeat-monitor channel add --recipient \"{name}\" says where"))
         }
         RecipientCommand::Set { name, wants } => {
             wants.check()?;
-            store.change_recipient(&name, |preferences| wants.apply(preferences))?;
+            store.change_recipient(&name, now, |preferences| wants.apply(preferences))?;
             Ok(format!("{name} is changed"))
         }
         RecipientCommand::List { json: true } => {
@@ -209,7 +218,7 @@ fn list(store: &Store) -> Result<String, Refused> {
             known.channels.to_string(),
             chosen(&wants.machines),
             names(&wants.events).join(","),
-            wants.quiet.map_or_else(|| "-".into(), |quiet| written(&quiet)),
+            wants.quiet.as_ref().map_or_else(|| "-".into(), written),
             if wants.min_outage.is_zero() { "-".into() } else { Period(wants.min_outage).to_string() },
         ]
     };
@@ -235,8 +244,7 @@ fn chosen(machines: &Choice) -> String {
 /// `22:00-07:00 +02:00`
 fn written(quiet: &QuietHours) -> String {
     let time = |minute: u16| format!("{:02}:{:02}", minute / 60, minute % 60);
-    let sign = if quiet.utc_offset < 0 { '-' } else { '+' };
-    format!("{}-{} {sign}{}", time(quiet.from), time(quiet.to), time(quiet.utc_offset.unsigned_abs()))
+    format!("{}-{} {}", time(quiet.from), time(quiet.to), quiet.clock)
 }
 
 fn as_json(known: &Known) -> Value {

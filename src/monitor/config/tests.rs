@@ -1,7 +1,7 @@
 //! The configuration as it is shipped, written by people, and refused.
 
 use super::*;
-use crate::config::shipped::{known_keys, project_file, written_keys};
+use crate::config::shipped::{known_keys, project_file, row, written_keys, written_value};
 
 fn shipped() -> String {
     project_file("packaging/heartbeat-monitor.toml")
@@ -42,6 +42,33 @@ fn every_key_stands_in_the_shipped_file_exactly_once() {
     written.sort();
     known.sort();
     assert_eq!(written, known);
+}
+
+/// The sentence of a value that is certainly out of range says the range.
+fn range_of(section: &str, key: &str) -> Option<String> {
+    ["\"0s\"", "0"].iter().find_map(|value| {
+        let sentence = load(&format!("[{section}]\n{key} = {value}")).err()?.to_string();
+        sentence.split_once("must be from ").map(|(_, range)| range.replace('"', ""))
+    })
+}
+
+#[test]
+fn the_documentation_lists_every_key_with_its_default_and_its_range() {
+    let (document, shipped) = (project_file("docs/monitor.md"), shipped());
+    let mut ranges = 0;
+    for (section, key) in known_keys(fault, &[]) {
+        let cells = row(&document, &section, &key);
+        let [default, meaning] = cells[..] else { panic!("{section}.{key}: {cells:?}") };
+        match written_value(&shipped, &section, &key) {
+            Some(value) => assert_eq!(default, format!("`{value}`"), "{section}.{key}"),
+            None => assert!(!default.starts_with('`'), "{section}.{key} has no default, and not {default}"),
+        }
+        if let Some(range) = range_of(&section, &key) {
+            assert!(meaning.contains(&range), "{section}.{key}: {range} is not in {meaning:?}");
+            ranges += 1;
+        }
+    }
+    assert!(ranges >= 8, "{ranges}");
 }
 
 #[test]

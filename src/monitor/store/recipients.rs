@@ -6,21 +6,23 @@ use crate::monitor::machine;
 use crate::monitor::notify::channel::{Channel, Kind};
 use crate::monitor::notify::plan::{ChannelId, Choice, DEFAULT_CHOICE, News, QuietHours, Recipient};
 use crate::monitor::time::{Moment, milliseconds};
+use crate::monitor::zone::{Clock, ZONES, Zone};
 use log::warn;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use std::path::Path;
 use std::time::Duration;
 
 /// Those who can be told anything now: enabled, with an enabled channel.
 pub(super) fn reachable(connection: &Connection) -> Result<Vec<Recipient>, StoreError> {
     let mut statement = connection.prepare_cached(
-        "SELECT r.id, r.machines, r.events, r.quiet_from, r.quiet_to, r.utc_offset, r.min_outage, c.id
+        "SELECT r.id, r.machines, r.events, r.quiet_from, r.quiet_to, r.utc_offset, r.min_outage, r.time_zone, c.id
          FROM recipient r JOIN channel c ON c.recipient_id = r.id AND c.enabled = 1
          WHERE r.enabled = 1 ORDER BY r.id, c.id",
     )?;
     let mut rows = statement.query([])?;
     let mut recipients: Vec<(i64, Recipient)> = Vec::new();
     while let Some(row) = rows.next()? {
-        let (id, channel): (i64, i64) = (row.get(0)?, row.get(7)?);
+        let (id, channel): (i64, i64) = (row.get(0)?, row.get(8)?);
         match recipients.last_mut() {
             Some((last, recipient)) if *last == id => recipient.channels.push(ChannelId(channel)),
             _ => {
@@ -33,7 +35,7 @@ pub(super) fn reachable(connection: &Connection) -> Result<Vec<Recipient>, Store
     Ok(recipients.into_iter().map(|(_, recipient)| recipient).collect())
 }
 
-/// Columns 1 to 6 of the statements here. What somebody has written into the database by hand and cannot be read
+/// Columns 1 to 7 of the statements here. What somebody has written into the database by hand and cannot be read
 /// must not keep an outage from being told: then it is as if nothing had been chosen.
 fn preferences(row: &Row) -> Result<Preferences, StoreError> {
     let unreadable =
@@ -52,8 +54,12 @@ fn preferences(row: &Row) -> Result<Preferences, StoreError> {
     let minute = |minute: i64| u16::try_from(minute.rem_euclid(1440)).unwrap_or(0);
     let quiet = match (row.get::<_, Option<i64>>(3)?, row.get::<_, Option<i64>>(4)?) {
         (Some(from), Some(to)) => {
-            let utc_offset = i16::try_from(row.get::<_, i64>(5)?).unwrap_or(0);
-            Some(QuietHours { from: minute(from), to: minute(to), utc_offset })
+            let offset = i16::try_from(row.get::<_, i64>(5)?).unwrap_or(0);
+            let clock = match row.get(7)? {
+                Some(name) => Clock::Zone(Zone::read_again(Path::new(ZONES), name, offset)),
+                None => Clock::Fixed(offset),
+            };
+            Some(QuietHours { from: minute(from), to: minute(to), clock })
         }
         _ => None,
     };
@@ -121,11 +127,11 @@ pub struct Listed {
 impl Store {
     /// # Errors
     /// It cannot be called that, or another one is.
-    pub fn add_recipient(&self, name: &str, wants: &Preferences) -> Result<(), Refused> {
+    pub fn add_recipient(&self, name: &str, wants: &Preferences, now: Moment) -> Result<(), Refused> {
         machine::name(name)?;
         self.transact(|tx| match recipient_called(tx, name)? {
             Some(_) => Err(Refused::because(format!("there is a recipient \"{name}\" already"))),
-            None => insert_recipient(tx, name, wants).map(drop),
+            None => insert_recipient(tx, name, wants, now).map(drop),
         })
     }
 
@@ -133,7 +139,12 @@ impl Store {
     ///
     /// # Errors
     /// There is no such recipient.
-    pub fn change_recipient(&self, name: &str, change: impl FnOnce(&mut Preferences)) -> Result<(), Refused> {
+    pub fn change_recipient(
+        &self,
+        name: &str,
+        now: Moment,
+        change: impl FnOnce(&mut Preferences),
+    ) -> Result<(), Refused> {
         self.transact(|tx| {
             let id = recipient_called(tx, name)?.ok_or_else(|| unknown(name))?;
             let mut wants = recipients(tx)?
@@ -142,18 +153,19 @@ impl Store {
                 .map(|known| known.preferences)
                 .unwrap_or_default();
             change(&mut wants);
-            let stored = stored(&wants)?;
+            let stored = stored(&wants, now)?;
             tx.execute(
                 "UPDATE recipient SET machines = ?2, events = ?3, quiet_from = ?4, quiet_to = ?5, utc_offset = ?6,
-                                      min_outage = ?7 WHERE id = ?1",
+                                      min_outage = ?7, time_zone = ?8 WHERE id = ?1",
                 params![
                     id,
                     stored.machines,
                     stored.events,
-                    wants.quiet.map(|quiet| quiet.from),
-                    wants.quiet.map(|quiet| quiet.to),
-                    wants.quiet.map_or(0, |quiet| quiet.utc_offset),
-                    milliseconds(wants.min_outage)
+                    stored.quiet_from,
+                    stored.quiet_to,
+                    stored.utc_offset,
+                    milliseconds(wants.min_outage),
+                    stored.time_zone
                 ],
             )?;
             Ok(())
@@ -204,7 +216,7 @@ impl Store {
         self.transact(|tx| {
             let id = match (recipient, recipient_called(tx, recipient.unwrap_or(DEFAULT_RECIPIENT))?) {
                 (_, Some(id)) => id,
-                (None, None) => insert_recipient(tx, DEFAULT_RECIPIENT, &Preferences::default())?,
+                (None, None) => insert_recipient(tx, DEFAULT_RECIPIENT, &Preferences::default(), now)?,
                 (Some(name), None) => return Err(unknown(name)),
             };
             let added = tx.execute(
@@ -308,30 +320,40 @@ fn recipient_called(tx: &Transaction, name: &str) -> Result<Option<i64>, StoreEr
 struct Stored {
     machines: Option<String>,
     events: String,
+    quiet_from: Option<u16>,
+    quiet_to: Option<u16>,
+    utc_offset: i16,
+    time_zone: Option<String>,
 }
 
-fn stored(wants: &Preferences) -> Result<Stored, Refused> {
+fn stored(wants: &Preferences, now: Moment) -> Result<Stored, Refused> {
     let json = |error: serde_json::Error| Refused::because(error.to_string());
     let all = wants.machines.is_everything();
+    let quiet = wants.quiet.as_ref();
     Ok(Stored {
         machines: (!all).then(|| serde_json::to_string(&wants.machines)).transpose().map_err(json)?,
         events: serde_json::to_string(&wants.events).map_err(json)?,
+        quiet_from: quiet.map(|quiet| quiet.from),
+        quiet_to: quiet.map(|quiet| quiet.to),
+        utc_offset: quiet.map_or(0, |quiet| quiet.clock.minutes_ahead(now)),
+        time_zone: quiet.and_then(|quiet| quiet.clock.zone()).map(str::to_owned),
     })
 }
 
-fn insert_recipient(tx: &Transaction, name: &str, wants: &Preferences) -> Result<i64, Refused> {
-    let stored = stored(wants)?;
+fn insert_recipient(tx: &Transaction, name: &str, wants: &Preferences, now: Moment) -> Result<i64, Refused> {
+    let stored = stored(wants, now)?;
     tx.execute(
-        "INSERT INTO recipient (name, machines, events, quiet_from, quiet_to, utc_offset, min_outage)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "INSERT INTO recipient (name, machines, events, quiet_from, quiet_to, utc_offset, min_outage, time_zone)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         params![
             name,
             stored.machines,
             stored.events,
-            wants.quiet.map(|quiet| quiet.from),
-            wants.quiet.map(|quiet| quiet.to),
-            wants.quiet.map_or(0, |quiet| quiet.utc_offset),
-            milliseconds(wants.min_outage)
+            stored.quiet_from,
+            stored.quiet_to,
+            stored.utc_offset,
+            milliseconds(wants.min_outage),
+            stored.time_zone
         ],
     )?;
     Ok(tx.last_insert_rowid())
@@ -339,7 +361,8 @@ fn insert_recipient(tx: &Transaction, name: &str, wants: &Preferences) -> Result
 
 fn recipients(connection: &Connection) -> Result<Vec<Known>, StoreError> {
     let mut statement = connection.prepare_cached(
-        "SELECT r.id, r.machines, r.events, r.quiet_from, r.quiet_to, r.utc_offset, r.min_outage, r.name, r.enabled,
+        "SELECT r.id, r.machines, r.events, r.quiet_from, r.quiet_to, r.utc_offset, r.min_outage, r.time_zone, r.name,
+                r.enabled,
                 (SELECT count(*) FROM channel c WHERE c.recipient_id = r.id)
          FROM recipient r ORDER BY r.name",
     )?;
@@ -347,10 +370,10 @@ fn recipients(connection: &Connection) -> Result<Vec<Known>, StoreError> {
     let mut known = Vec::new();
     while let Some(row) = rows.next()? {
         known.push(Known {
-            name: row.get(7)?,
-            enabled: row.get(8)?,
+            name: row.get(8)?,
+            enabled: row.get(9)?,
             preferences: preferences(row)?,
-            channels: row.get(9)?,
+            channels: row.get(10)?,
         });
     }
     Ok(known)

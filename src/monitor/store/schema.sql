@@ -111,9 +111,10 @@ CREATE TABLE recipient (
     enabled       INTEGER NOT NULL DEFAULT 1,
     machines      TEXT,                             -- JSON {"names": [], "groups": [], "tags": []}; NULL: all
     events        TEXT NOT NULL,                    -- JSON array
-    quiet_from    INTEGER,                          -- minute of the day, by the recipient's offset
+    quiet_from    INTEGER,                          -- minute of the day, by the recipient's clock
     quiet_to      INTEGER,
-    utc_offset    INTEGER NOT NULL DEFAULT 0,       -- minutes
+    utc_offset    INTEGER NOT NULL DEFAULT 0,       -- minutes; of a time zone: when it was chosen
+    time_zone     TEXT,                             -- "Europe/Berlin"; NULL: the offset is fixed
     min_outage    INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 

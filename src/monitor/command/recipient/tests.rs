@@ -51,6 +51,18 @@ fn a_recipients_wishes_are_kept_changed_and_listed() {
     }
     say(&dir, &["set", "anna", "--quiet", "23:00-06:00"]);
     assert!(say(&dir, &["list"]).contains("23:00-06:00 -05:30"), "the offset stays");
+    say(&dir, &["set", "anna", "--time-zone", "Europe/Berlin"]);
+    assert!(say(&dir, &["list"]).contains("23:00-06:00 Europe/Berlin"));
+    say(&dir, &["set", "anna", "--quiet", "22:00-07:00", "--min-outage", "5m"]);
+    assert!(
+        say(&dir, &["list", "--json"]).contains(r#""quiet":"22:00-07:00 Europe/Berlin""#),
+        "the zone stays"
+    );
+    say(&dir, &["set", "anna", "--utc-offset", "+01:00"]);
+    assert!(say(&dir, &["list"]).contains("22:00-07:00 +01:00"));
+    say(&dir, &["add", "bert", "--quiet", "23:00-06:00", "--time-zone", "America/New_York"]);
+    assert!(say(&dir, &["list"]).contains("23:00-06:00 America/New_York"));
+    say(&dir, &["remove", "bert"]);
     say(&dir, &["set", "anna", "--all-machines", "--never-quiet"]);
     assert!(say(&dir, &["list", "--json"]).contains(r#""quiet":null"#));
     say(&dir, &["disable", "anna"]);
@@ -72,6 +84,10 @@ fn what_cannot_be_is_refused_with_a_reason() {
         &["set", "anna", "--quiet", "22:0-07:00"],
         &["set", "anna", "--utc-offset", "+15:00"],
         &["set", "anna", "--utc-offset", "\u{fc}"],
+        &["set", "anna", "--time-zone", "Europe/Bern"],
+        &["set", "anna", "--time-zone", "../../../etc/passwd"],
+        &["set", "anna", "--time-zone", "Europe/Berlin", "--utc-offset", "+01:00"],
+        &["set", "anna", "--time-zone", "Europe/Berlin", "--never-quiet"],
         &["set", "anna", "--events", "steady"],
         &["set", "anna", "--min-outage", "999h"],
         &["set", "anna", "--min-outage", "5"],

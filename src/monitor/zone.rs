@@ -1,0 +1,208 @@
+//! What the clock on a recipient's wall shows: a fixed offset from UTC, or a time zone with its summer time.
+//!
+//! The rules of time zones change several times a year somewhere; they are the server's own (Debian's `tzdata`), read
+//! anew whenever recipients are, so that an update counts without a restart. A file takes some 50 us.
+
+use crate::monitor::time::Moment;
+use std::fmt;
+use std::fs;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use tz::TimeZone;
+
+/// Where the C library looks too.
+pub const ZONES: &str = "/usr/share/zoneinfo";
+
+const MINUTE_MS: i64 = 60_000;
+/// The longest of the IANA's has 32 letters.
+const LONGEST_NAME: usize = 64;
+
+/// How a recipient's time is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Clock {
+    /// Minutes east of UTC.
+    Fixed(i16),
+    Zone(Zone),
+}
+
+impl Clock {
+    pub const UTC: Clock = Clock::Fixed(0);
+
+    /// How far it is ahead of UTC at this moment, in milliseconds.
+    pub fn ahead_ms(&self, at: Moment) -> i64 {
+        match self {
+            Clock::Fixed(minutes) => i64::from(*minutes) * MINUTE_MS,
+            Clock::Zone(zone) => zone.ahead_ms(at),
+        }
+    }
+
+    /// Whole minutes ahead of UTC at this moment: what is stored beside a zone's name.
+    pub fn minutes_ahead(&self, at: Moment) -> i16 {
+        i16::try_from(self.ahead_ms(at) / MINUTE_MS).unwrap_or(0)
+    }
+
+    pub fn zone(&self) -> Option<&str> {
+        match self {
+            Clock::Fixed(_) => None,
+            Clock::Zone(zone) => Some(&zone.name),
+        }
+    }
+}
+
+/// `+02:00`, or `Europe/Berlin`
+impl fmt::Display for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Clock::Zone(zone) => f.write_str(&zone.name),
+            Clock::Fixed(minutes) => {
+                let (sign, ahead) = (if *minutes < 0 { '-' } else { '+' }, minutes.unsigned_abs());
+                write!(f, "{sign}{:02}:{:02}", ahead / 60, ahead % 60)
+            }
+        }
+    }
+}
+
+/// A time zone of the IANA's database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Zone {
+    name: String,
+    /// Without its rules it is a fixed offset: the one that it had when it was chosen.
+    rules: Result<TimeZone, i16>,
+}
+
+impl Zone {
+    /// Reads `Europe/Berlin` from the directory that has it.
+    ///
+    /// # Errors
+    /// One sentence: it is not there, or cannot be read.
+    pub fn read(directory: &Path, name: &str) -> Result<Zone, String> {
+        let letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '_' | '-' | '+');
+        let named = !name.starts_with('/') && name.len() <= LONGEST_NAME && name.chars().all(letter);
+        let file = directory.join(name);
+        if !named || !file.is_file() {
+            let known = match directory.is_dir() {
+                true => "names such as Europe/Berlin are known here",
+                false => "this server knows none: apt-get install tzdata",
+            };
+            return Err(format!("there is no time zone \"{name}\"; {known}"));
+        }
+        let unreadable = |problem: &dyn fmt::Display| format!("{}: {problem}", file.display());
+        let bytes = fs::read(&file).map_err(|error| unreadable(&error))?;
+        let rules = TimeZone::from_tz_data(&bytes).map_err(|error| unreadable(&error))?;
+        if rules.as_ref().extra_rule().is_none() {
+            return Err(unreadable(&"it says nothing of the future"));
+        }
+        Ok(Zone { name: name.to_owned(), rules: Ok(rules) })
+    }
+
+    /// The same for one that was there when it was chosen: if it is not any more, its offset of that day is better
+    /// than none, and the log says so once.
+    pub fn read_again(directory: &Path, name: String, minutes: i16) -> Zone {
+        let read = Zone::read(directory, &name);
+        let missing = read.as_ref().err().map(String::as_str);
+        if let Some(problem) = missing.filter(|_| is_new(&name, true)) {
+            let instead = Clock::Fixed(minutes);
+            log::warn!("Quiet hours are kept by {instead} instead of {name}: {problem}");
+        } else if missing.is_none() {
+            is_new(&name, false);
+        }
+        read.unwrap_or(Zone { name, rules: Err(minutes) })
+    }
+
+    fn ahead_ms(&self, at: Moment) -> i64 {
+        let rules = match &self.rules {
+            Ok(rules) => rules,
+            Err(minutes) => return i64::from(*minutes) * MINUTE_MS,
+        };
+        // It fails for times alone that no clock of this program shows: years that do not fit into 32 bits.
+        let kind = rules.find_local_time_type(at.0.div_euclid(1000));
+        kind.map_or(0, |kind| i64::from(kind.ut_offset()) * 1000)
+    }
+}
+
+/// Notes whether a zone is missing; true if that is news. For the log alone: recipients are read at each outage.
+fn is_new(name: &str, missing: bool) -> bool {
+    static MISSING: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    let mut known = MISSING.lock().unwrap_or_else(PoisonError::into_inner);
+    let was = known.iter().any(|known| known == name);
+    match missing {
+        true if !was => known.push(name.to_owned()),
+        false if was => known.retain(|known| known != name),
+        _ => {}
+    }
+    missing && !was
+}
+
+/// Berlin's clock by rules of the project's own: those of a server may change, or be missing.
+#[cfg(test)]
+pub fn berlin() -> Clock {
+    Clock::Zone(Zone::read(&sample(), "Europe/Berlin").expect("a sample of tzdata"))
+}
+
+#[cfg(test)]
+fn sample() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/samples/zoneinfo")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_zone_has_its_summer_time_today_and_in_a_hundred_years() {
+        let clock = berlin();
+        for (seconds, minutes) in [
+            // 2026-03-29 01:00 UTC and a second before.
+            (1_774_745_999, 60),
+            (1_774_746_000, 120),
+            // 2026-10-25 01:00 UTC and a second before.
+            (1_792_889_999, 120),
+            (1_792_890_000, 60),
+            // 2126-07-01
+            (4_938_192_000, 120),
+        ] {
+            assert_eq!(clock.minutes_ahead(Moment(seconds * 1000)), minutes, "{seconds}");
+        }
+        assert_eq!((clock.to_string(), clock.zone()), ("Europe/Berlin".into(), Some("Europe/Berlin")));
+    }
+
+    #[test]
+    fn what_is_no_zone_is_refused_with_a_reason() {
+        let known = sample();
+        for name in ["Europe/Bern", "", "Europe", "../../../etc/passwd", "/etc/localtime", "Europe/Berlin\0"]
+        {
+            let problem = Zone::read(&known, name).expect_err(name);
+            assert!(problem.contains("such as Europe/Berlin"), "{problem}");
+        }
+        let scratch = tempfile::tempdir().expect("a directory");
+        let problem = Zone::read(&scratch.path().join("none"), "Europe/Berlin").expect_err("no directory");
+        assert!(problem.ends_with("apt-get install tzdata"), "{problem}");
+        fs::write(scratch.path().join("Broken"), "TZif2").expect("written");
+        Zone::read(scratch.path(), "Broken").expect_err("no rules");
+    }
+
+    #[test]
+    fn a_zone_that_vanishes_leaves_its_offset_and_counts_again_when_it_is_back() {
+        let scratch = tempfile::tempdir().expect("a directory");
+        let (summer, winter) = (Moment(1_780_000_000_000), Moment(1_800_000_000_000));
+        let gone = Clock::Zone(Zone::read_again(scratch.path(), "Berlin".into(), 120));
+        assert_eq!((gone.minutes_ahead(summer), gone.minutes_ahead(winter)), (120, 120));
+        assert_eq!(gone.to_string(), "Berlin");
+        fs::copy(sample().join("Europe/Berlin"), scratch.path().join("Berlin")).expect("copied");
+        let back = Clock::Zone(Zone::read_again(scratch.path(), "Berlin".into(), 120));
+        assert_eq!((back.minutes_ahead(summer), back.minutes_ahead(winter)), (120, 60));
+    }
+
+    #[test]
+    fn a_missing_zone_is_news_once_and_again_after_it_was_there() {
+        let news = [true, true, false, true].map(|missing| is_new("Mars/Olympus", missing));
+        assert_eq!(news, [true, false, false, true]);
+    }
+
+    #[test]
+    fn a_fixed_offset_is_written_as_it_is_given() {
+        for (minutes, text) in [(0, "+00:00"), (120, "+02:00"), (-330, "-05:30"), (840, "+14:00")] {
+            assert_eq!(Clock::Fixed(minutes).to_string(), text);
+        }
+    }
+}

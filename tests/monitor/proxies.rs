@@ -1,0 +1,188 @@
+//! The reverse proxies of packaging/, each with its example as it is shipped: only addresses and certificate are the
+//! test's.
+
+use crate::https::{daemon, renew};
+use crate::rig::becomes;
+use crate::support::https::Authority;
+use crate::support::monitor::{Monitor, Plan};
+use crate::support::process::{Process, output_of};
+use crate::support::{eventually, skip};
+use rustix::process::Signal;
+use std::fs;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// A monitor that believes a proxy on 127.0.0.1, and what a proxy in front of it needs.
+struct Site {
+    monitor: Monitor,
+    authority: Authority,
+    /// Where the proxy is to listen.
+    front: SocketAddr,
+    certificate: String,
+    key: String,
+}
+
+impl Site {
+    fn new() -> Site {
+        let plan = Plan::new().toml("http.trusted_proxies", "[\"127.0.0.1\"]").key("log.level", "debug");
+        let monitor = plan.start();
+        let authority = Authority::new();
+        let (certificate, key) = renew(&authority, monitor.plan().scratch().path());
+        let front = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port");
+        Site { monitor, authority, front, certificate, key }
+    }
+
+    fn directory(&self) -> &Path {
+        self.monitor.plan().scratch().path()
+    }
+
+    /// A shipped example with these texts exchanged; each must be there.
+    fn example(&self, name: &str, exchanged: &[(&str, String)]) -> String {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging").join(name);
+        let mut text = fs::read_to_string(path).expect("the example is there");
+        for (from, to) in exchanged {
+            assert!(text.contains(from), "the example has no {from}");
+            text = text.replace(from, to);
+        }
+        text
+    }
+
+    fn start(&self, command: Command) -> Process {
+        let proxy = Process::start(command);
+        eventually("the proxy listens", || TcpStream::connect(self.front).is_ok());
+        proxy
+    }
+
+    /// Status and body of a request by curl, from another address of this machine than the proxy's.
+    fn curl(&self, path: &str, arguments: &[&str]) -> (String, String) {
+        let mut command = Command::new("curl");
+        let authority = self.monitor.plan().scratch().file("ca.pem", &self.authority.pem);
+        command.args(["--silent", "--show-error", "--interface", "127.0.0.2", "--cacert", &authority]);
+        command.args(["--noproxy", "*", "--write-out", "\n%{http_code}"]).args(arguments);
+        let output = output_of({
+            command.arg(format!("https://{}{path}", self.front));
+            command
+        });
+        let said = String::from_utf8(output.stdout.clone()).expect("text");
+        let (body, status) = said.rsplit_once('\n').unwrap_or_else(|| panic!("{output:?}"));
+        (status.to_owned(), body.to_owned())
+    }
+
+    /// Waits until the log says from where this was asked for, with a token that nobody knows.
+    fn asked_from(&self, path: &str, address: &str) {
+        self.monitor
+            .wait_for_line("of who asks", |line| line.contains(&format!("{address} asks for {path} ")));
+    }
+}
+
+/// What must hold behind any of them.
+fn serves_behind(site: Site) -> Site {
+    let (token, reader) = (site.monitor.machine("barn"), site.monitor.reader());
+    let daemon = daemon(&format!("https://{}/api/v1/heartbeat", site.front), &token, &site.authority);
+    becomes(&site.monitor, &reader, 1, "online");
+    let beats = || figure(&site.monitor, "heartbeat_monitor_heartbeats_total{format=\"native\"}");
+    eventually("more heartbeats", || beats() >= 4.0);
+    assert!(daemon.log_lines("failed").is_empty(), "{:?}", daemon.log());
+    drop(daemon);
+
+    assert_eq!(site.curl("/healthz", &[]), ("200".into(), "{\"status\":\"ok\"}".into()));
+    assert_eq!(site.curl("/metrics", &[]).0, "404", "figures are for this machine");
+    let authorized = format!("Authorization: Bearer {token}");
+    let large = site.monitor.plan().scratch().file("large", &"x".repeat(70_000));
+    let body = ["--header", &authorized, "--data", &format!("@{large}")];
+    assert_eq!(site.curl("/api/v1/heartbeat", &body).0, "413");
+
+    // What a client says of itself is worth nothing, through the proxy and beside it; the proxy's own word counts.
+    let forged = ["--header", "X-Forwarded-For: 203.0.113.9", "--header", "Authorization: Bearer nonsense"];
+    assert_eq!(site.curl("/api/v1/events", &forged).0, "401");
+    site.asked_from("/api/v1/events", "127.0.0.2");
+    let direct = format!("http://{}/api/v1/deliveries", site.monitor.address());
+    let mut command = Command::new("curl");
+    command.args(["--silent", "--noproxy", "*", "--interface", "127.0.0.2"]).args(forged).arg(direct);
+    assert!(output_of(command).status.success());
+    site.asked_from("/api/v1/deliveries", "127.0.0.2");
+    assert!(!site.monitor.log().iter().any(|line| line.contains("203.0.113.9")));
+    site
+}
+
+/// Once nobody is trusted any more, the proxy is whoever asks.
+fn is_not_believed_once_it_is_not_trusted(mut site: Site) -> Site {
+    site.monitor.reconfigure("http.trusted_proxies", "[]");
+    site.monitor.signal(Signal::HUP);
+    site.monitor.wait_for_line("of the reload", |line| line.contains("the configuration is taken over"));
+    assert_eq!(site.curl("/api/v1/machines/7", &["--header", "Authorization: Bearer nonsense"]).0, "401");
+    site.asked_from("/api/v1/machines/7", "127.0.0.1");
+    site
+}
+
+fn figure(monitor: &Monitor, name: &str) -> f64 {
+    let figures = monitor.get("/metrics").body;
+    let value = figures.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+    value.unwrap_or_else(|| panic!("no {name} in {figures}"))
+}
+
+fn is_there(program: &str, version: &str) -> bool {
+    let mut command = Command::new(program);
+    command.arg(version).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
+}
+
+#[test]
+fn a_fleet_is_served_through_nginx_with_the_example() {
+    if !is_there("nginx", "-v") {
+        return skip("no nginx (apt-get install nginx-light)");
+    }
+    let site = Site::new();
+    let example = site.example(
+        "nginx/heartbeat-monitor.conf",
+        &[
+            ("server 127.0.0.1:8080;", format!("server {};", site.monitor.address())),
+            ("listen 443 ssl;", format!("listen {} ssl;", site.front)),
+            ("    listen [::]:443 ssl;\n", String::new()),
+            ("/etc/letsencrypt/live/monitor.example.org/fullchain.pem", site.certificate.clone()),
+            ("/etc/letsencrypt/live/monitor.example.org/privkey.pem", site.key.clone()),
+        ],
+    );
+    let directory = site.directory().display();
+    let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|kind| format!("{kind}_temp_path {directory}/{kind};"));
+    let configuration = format!(
+        "daemon off; master_process off; pid {directory}/nginx.pid; error_log stderr;\n\
+         events {{ worker_connections 64; }}\nhttp {{ {}\n{example}\n}}\n",
+        temporary.join(" ")
+    );
+    let file = site.monitor.plan().scratch().file("nginx.conf", &configuration);
+    let mut command = Command::new("nginx");
+    command.args(["-e", "stderr", "-c", &file]).stdin(Stdio::null());
+    let nginx = site.start(command);
+    let site = is_not_believed_once_it_is_not_trusted(serves_behind(site));
+    drop((nginx, site));
+}
+
+#[test]
+fn a_fleet_is_served_through_caddy_with_the_example() {
+    if !is_there("caddy", "version") {
+        return skip("no caddy (apt-get install caddy)");
+    }
+    let site = Site::new();
+    let example = site.example(
+        "caddy/Caddyfile",
+        &[
+            // With the test's certificate, since there is nobody to ask for one.
+            (
+                "monitor.example.org {",
+                format!("https://{} {{\n\ttls {} {}\n", site.front, site.certificate, site.key),
+            ),
+            ("127.0.0.1:8080 {", format!("{} {{", site.monitor.address())),
+        ],
+    );
+    let configuration = format!("{{\n\tadmin off\n\tauto_https disable_redirects\n}}\n{example}");
+    let file = site.monitor.plan().scratch().file("Caddyfile", &configuration);
+    let mut command = Command::new("caddy");
+    command.args(["run", "--adapter", "caddyfile", "--config", &file]).stdin(Stdio::null());
+    command.env("HOME", site.directory()).env("XDG_DATA_HOME", site.directory());
+    command.env("XDG_CONFIG_HOME", site.directory());
+    let caddy = site.start(command);
+    let site = is_not_believed_once_it_is_not_trusted(serves_behind(site));
+    drop((caddy, site));
+}
