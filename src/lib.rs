@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! bin/heartbeat-daemon ─► device ──┐
-//!                                  ├─► http, wire, config, latest, logging, systemd, ticker
+//!                                  ├─► http, wire, config, heap, latest, logging, systemd, ticker
 //! bin/heartbeat-monitor ─► monitor ┘
 //! ```
 //!
@@ -14,6 +14,7 @@
 pub mod config;
 #[cfg(feature = "device")]
 pub mod device;
+pub mod heap;
 pub mod http;
 pub mod latest;
 pub mod logging;

@@ -16,8 +16,7 @@ pub fn program(command: Command, date: &str) -> io::Result<Vec<u8>> {
     let mut page = Vec::new();
     man.render_title(&mut page)?;
     man.render_name_section(&mut page)?;
-    man.render_synopsis_section(&mut page)?;
-    man.render_description_section(&mut page)?;
+    synopsis(&name, &built).to_writer(&mut page)?;
     man.render_options_section(&mut page)?;
 
     let mut rest = Roff::new();
@@ -38,6 +37,29 @@ pub fn program(command: Command, date: &str) -> io::Result<Vec<u8>> {
     ]);
     rest.to_writer(&mut page)?;
     Ok(page)
+}
+
+/// How it is called, and what it is for: clap_mangen's own names neither the option's value nor a command.
+fn synopsis(name: &str, command: &Command) -> Roff {
+    let mut section = Roff::new();
+    section.control("SH", ["SYNOPSIS"]);
+    section.text([
+        bold(name),
+        roman(" ["),
+        bold("--config "),
+        italic("FILE"),
+        roman("] ["),
+        italic("COMMAND"),
+        roman(" ["),
+        italic("OPTION"),
+        roman("]...]"),
+    ]);
+    section.control("SH", ["DESCRIPTION"]);
+    let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+    section.text([roman(format!("{}.", about.trim_end_matches('.')))]);
+    section.control("PP", []);
+    section.text([roman("Without a command it runs in the foreground, as the service does.")]);
+    section
 }
 
 /// A command with its options; those of a command inside it follow.

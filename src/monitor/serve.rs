@@ -25,7 +25,7 @@ use crate::http::tls::TlsConfig;
 use crate::http::{Exchange, Limits, Server, Stopper, queue};
 use crate::latest::Latest;
 use crate::ticker::Ticker;
-use crate::{logging, systemd};
+use crate::{heap, logging, systemd};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
@@ -102,8 +102,10 @@ impl From<CannotListen> for Failure {
 pub fn run(config_file: &Path) -> Result<(), Failure> {
     let config = Config::load(config_file)?;
     logging::init(config.log);
+    heap::share();
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(cannot("handle signals"))?;
     let mut monitor = Monitor::start(config_file, config, signals.handle())?;
+    heap::trim();
     for signal in signals.forever() {
         match signal {
             SIGHUP => monitor.reload(),

@@ -99,8 +99,9 @@ fn what_is_missing_or_of_the_wrong_kind_is_said_and_costs_no_key() {
         assert_eq!(answer.status, status, "{body}: {answer:?}");
         assert!(answer.json()["error"].is_string(), "{body}: {answer:?}");
     }
-    // In the body, for a client that cannot set a header.
-    let with_key = format!("{{\"hardwareid\": \"10000000a5bd2dd2\", \"key\": \"{key}\"}}");
+    // In the body, for a client that cannot set a header; null is absent.
+    let with_key =
+        format!("{{\"hardwareid\": \"10000000a5bd2dd2\", \"hostname\": null, \"key\": \"{key}\"}}");
     token(&monitor.post("/api/v1/enroll", &[], with_key.as_bytes()));
 }
 

@@ -91,7 +91,9 @@ fn serves_behind(site: Site) -> Site {
     let authorized = format!("Authorization: Bearer {token}");
     let large = site.monitor.plan().scratch().file("large", &"x".repeat(70_000));
     let body = ["--header", &authorized, "--data", &format!("@{large}")];
-    assert_eq!(site.curl("/api/v1/heartbeat", &body).0, "413");
+    // Caddy notices while it is passing the request on already, and may blame the monitor.
+    let refused = site.curl("/api/v1/heartbeat", &body).0;
+    assert!(["413", "502"].contains(&refused.as_str()), "{refused}");
 
     // What a client says of itself is worth nothing, through the proxy and beside it; the proxy's own word counts.
     let forged = ["--header", "X-Forwarded-For: 203.0.113.9", "--header", "Authorization: Bearer nonsense"];

@@ -6,7 +6,6 @@ pub mod default_route;
 pub mod descriptors;
 pub mod egress;
 pub mod file;
-pub mod heap;
 pub mod link_events;
 pub mod links;
 pub mod neighbours;

@@ -82,10 +82,11 @@ impl<'de> Fields<'de> for Device<'de> {
 }
 
 /// Strict, unlike a heartbeat's fields: no client of another age is to be understood here, and whoever builds one is
-/// told what is wrong.
+/// told what is wrong. `null` is absent.
 fn string<'de, A: MapAccess<'de>>(value: &mut A) -> Result<Option<Cow<'de, str>>, A::Error> {
-    match value.next_value::<Value<Unknown>>()? {
-        Value::Text(text) => Ok(Some(text).filter(|text| !text.is_empty())),
-        _ => Err(A::Error::custom("expected a string")),
+    match value.next_value::<Option<Value<Unknown>>>()? {
+        None => Ok(None),
+        Some(Value::Text(text)) => Ok(Some(text).filter(|text| !text.is_empty())),
+        Some(_) => Err(A::Error::custom("expected a string")),
     }
 }
