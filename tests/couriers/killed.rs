@@ -1,6 +1,7 @@
 //! kill -9 at random moments under load: nothing untold, nothing told twice under two ids, everything in order.
 
 use crate::rig::SECRET;
+use crate::support::outages::all_told_once_and_in_order;
 use crate::support::request::Request;
 use crate::support::server::{Arrival, Reply, Server};
 use heartbeat_daemon::monitor::detect::{Settings as Detection, Sweeper};
@@ -9,7 +10,6 @@ use heartbeat_daemon::monitor::notify::{Poke, Settings};
 use heartbeat_daemon::monitor::store::{MachineId, Store};
 use heartbeat_daemon::monitor::time::Moment;
 use rusqlite::{Connection, params};
-use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -67,7 +67,9 @@ fn kill(times: u32) {
             Arrival::Connection(_) => None,
         })
         .collect();
-    check(&database, &arrivals, times);
+    let told = all_told_once_and_in_order(&database, &arrivals);
+    println!("{times} kills, {told:?}");
+    assert!(told.outages > i64::from(times), "only {told:?}");
 }
 
 fn prepare(database: &Path, url: &str) {
@@ -102,44 +104,6 @@ fn spawn(database: &Path, start: Moment, finish: bool) -> Child {
     // It says nothing more that anybody waits for, and must not die of a closed pipe.
     std::thread::spawn(move || lines.for_each(drop));
     child
-}
-
-fn check(database: &Path, arrivals: &[Request], kills: u32) {
-    let direct = Connection::open(database).expect("a connection");
-    let count = |sql: &str| -> i64 { direct.query_row(sql, [], |row| row.get(0)).expect(sql) };
-    let outages = count("SELECT count(*) FROM outage");
-    assert!(outages > i64::from(kills), "only {outages} outages");
-    let untold = "SELECT count(*) FROM outage o WHERE NOT EXISTS
-                  (SELECT 1 FROM outbox b WHERE b.outage_id = o.id AND b.event = 'offline')";
-    assert_eq!(count(untold), 0, "an outage untold");
-    let unended = "SELECT count(*) FROM outage o WHERE ended_at IS NOT NULL AND NOT EXISTS
-                   (SELECT 1 FROM outbox b WHERE b.outage_id = o.id AND b.event = 'online')";
-    assert_eq!(count(unended), 0, "a recovery untold");
-    assert_eq!(count("SELECT count(*) FROM outbox WHERE state <> 2"), 0, "a row that was not delivered");
-    let twice = "SELECT count(*) FROM (SELECT 1 FROM outbox GROUP BY outage_id, event, channel_id HAVING count(*) > 1)";
-    assert_eq!(count(twice), 0, "two rows for one");
-    let open = "SELECT count(*) FROM (SELECT 1 FROM outage WHERE ended_at IS NULL GROUP BY machine_id HAVING count(*) > 1)";
-    assert_eq!(count(open), 0, "two open outages");
-    let rows = count("SELECT count(*) FROM outbox");
-    let mut bodies: HashMap<i64, &[u8]> = HashMap::new();
-    let mut last: HashMap<i64, i64> = HashMap::new();
-    let mut repeated = 0;
-    for request in arrivals {
-        let id: i64 = request.header("X-Webhook-Id").and_then(|id| id.parse().ok()).expect("an id");
-        match bodies.insert(id, &request.body) {
-            Some(before) => {
-                assert_eq!(before, request.body, "another body under the same id");
-                repeated += 1;
-            }
-            None => {
-                let machine = request.json()["machine"]["id"].as_i64().expect("a machine");
-                let before = last.insert(machine, id).unwrap_or(0);
-                assert!(before < id, "machine {machine}: row {id} came after row {before}");
-            }
-        }
-    }
-    assert_eq!(bodies.len() as i64, rows, "what was delivered is what arrived");
-    println!("{kills} kills, {outages} outages, {rows} rows, {repeated} deliveries repeated");
 }
 
 /// Not a test: the process that the tests above kill.

@@ -7,6 +7,8 @@
 pub mod https;
 #[path = "../support/mail.rs"]
 pub mod mail;
+#[path = "../support/outages.rs"]
+pub mod outages;
 #[path = "../support/request.rs"]
 pub mod request;
 #[path = "../support/server.rs"]

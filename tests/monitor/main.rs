@@ -10,6 +10,7 @@ mod failover;
 mod formats;
 mod hostile;
 mod https;
+mod killed;
 mod proxies;
 mod reload;
 mod requests;

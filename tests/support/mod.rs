@@ -12,6 +12,8 @@ pub mod monitor;
 pub mod namespace;
 pub mod net;
 pub mod notify;
+#[cfg(feature = "monitor")]
+pub mod outages;
 pub mod process;
 pub mod request;
 pub mod scratch;
