@@ -15,7 +15,7 @@ use std::process::Command;
 fn browser() -> Option<Browser> {
     let browser = Browser::start();
     if browser.is_none() {
-        super::skip_without("chromium, which shows the status page");
+        crate::support::skip_without("chromium, which shows the status page");
     }
     browser
 }

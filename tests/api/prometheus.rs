@@ -64,7 +64,7 @@ fn promtool_finds_nothing_to_say() {
         .stderr(Stdio::piped())
         .spawn();
     let Ok(mut tool) = tool else {
-        return super::skip_without("promtool; the rules above hold");
+        return crate::support::skip_without("promtool; the rules above hold");
     };
     tool.stdin.take().expect("piped").write_all(metrics().as_bytes()).expect("it reads");
     let ended = tool.wait_with_output().expect("it ends");

@@ -6,7 +6,7 @@ use crate::rig::becomes;
 use crate::support::https::Authority;
 use crate::support::monitor::{Monitor, Plan};
 use crate::support::process::{Process, output_of};
-use crate::support::{eventually, skip};
+use crate::support::{eventually, skip, skip_without};
 use rustix::process::Signal;
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -164,7 +164,7 @@ fn a_fleet_is_served_through_nginx_with_the_example() {
 #[test]
 fn a_fleet_is_served_through_caddy_with_the_example() {
     if !is_there("caddy", "version") {
-        return skip("no caddy (apt-get install caddy)");
+        return skip_without("caddy");
     }
     let site = Site::new();
     let example = site.example(

@@ -21,7 +21,7 @@ pub mod server;
 pub mod skip;
 pub mod wall_clock;
 
-pub use skip::skip;
+pub use skip::{skip, skip_without};
 use std::thread;
 use std::time::{Duration, Instant};
 

@@ -9,3 +9,10 @@ pub fn skip(reason: &str) {
     // Not by a macro, whose output is shown for tests that fail only.
     writeln!(std::io::stderr(), "SKIPPED: {reason}").expect("a standard error");
 }
+
+/// The same for a program that "tests/run browser" brings, which is too much to ask of whoever builds this on a device:
+/// a failure only where that has been run.
+pub fn skip_without(program: &str) {
+    assert!(std::env::var_os("HEARTBEAT_TESTS_BROWSER").is_none(), "there is no {program}");
+    writeln!(std::io::stderr(), "SKIPPED: there is no {program}").expect("a standard error");
+}
