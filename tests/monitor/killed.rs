@@ -50,17 +50,15 @@ fn kill(times: u64) {
     let tokens: Vec<String> =
         (1..=MACHINES).map(|number| plan.token(&["machine", "add", &format!("m{number}")])).collect();
     let length = Duration::from_millis(times * (LIFE.end / 2));
-    let (over, mut kills) = (AtomicBool::new(false), 0);
+    let over = AtomicBool::new(false);
     let plan = thread::scope(|scope| {
         scope.spawn(|| beat(address, &tokens, length, &over));
         // Also where this fails: the scope waits for the fleet.
         let _fleet = EndsWith(&over);
-        let begin = Instant::now();
         let mut monitor = plan.start();
-        while begin.elapsed() < length {
+        for _ in 0..times {
             thread::sleep(Duration::from_millis(fastrand::u64(LIFE)));
             monitor = monitor.restart();
-            kills += 1;
         }
         told.receiver.become_one_that(|_| Reply::ok());
         settled(&monitor, &reader);
@@ -68,8 +66,8 @@ fn kill(times: u64) {
     });
     let arrivals: Vec<Request> = told.receiver.arrivals().try_iter().filter_map(request).collect();
     let summary = all_told_once_and_in_order(&plan.database(), &arrivals);
-    println!("{kills} kills, {summary:?}");
-    assert!(kills >= times / 2 && summary.outages > 5, "that was no load: {kills} kills, {summary:?}");
+    println!("{times} kills, {summary:?}");
+    assert!(summary.outages > 5, "that was no load: {summary:?}");
 }
 
 /// Sets it on drop.
