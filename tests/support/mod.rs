@@ -1,7 +1,7 @@
 //! What the test programs share: a daemon in a scratch directory, and the servers it meets.
 
 // Each program that includes this uses a part of it.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 pub mod cable;
 pub mod daemon;

@@ -12,6 +12,8 @@ pub fn skip(reason: &str) {
 
 /// The same for a program that "tests/run browser" brings, which is too much to ask of whoever builds this on a device:
 /// a failure only where that has been run.
+// Not every program that includes this file alone has such a test.
+#[allow(dead_code)]
 pub fn skip_without(program: &str) {
     assert!(std::env::var_os("HEARTBEAT_TESTS_BROWSER").is_none(), "there is no {program}");
     writeln!(std::io::stderr(), "SKIPPED: there is no {program}").expect("a standard error");
