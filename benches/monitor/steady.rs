@@ -49,11 +49,7 @@ pub fn idle(plan: &Plan) -> Outcome<Vec<Table>> {
 fn waiting_nginx(plan: &Plan) -> Outcome<Option<f64>> {
     let Some(nginx) = Nginx::start()? else { return Ok(None) };
     let tokens: Vec<String> = (0..100).map(|number| format!("token-{number}")).collect();
-    let mut fleet = nginx.plan(&tokens);
-    (fleet.pace, fleet.length) = (Pace::Every(INTERVAL), plan.window);
-    let fleet = Arc::new(fleet);
-    let sending = std::thread::spawn(move || simulation::run(&fleet, 1, WARM_UP));
-    std::thread::sleep(WARM_UP);
+    let sending = beating(nginx.plan(&tokens), plan.window);
     let (begin, before) = (Instant::now(), nginx.cpu()?);
     std::thread::sleep(plan.window - Duration::from_secs(1));
     let (spent, length) = (nginx.cpu()? - before, begin.elapsed());
@@ -61,18 +57,25 @@ fn waiting_nginx(plan: &Plan) -> Outcome<Option<f64>> {
     Ok(Some(spent.as_secs_f64() / length.as_secs_f64() * 100.0))
 }
 
-fn finished(sending: JoinHandle<std::io::Result<Report>>) -> Outcome<Report> {
+type Sending = JoinHandle<std::io::Result<Report>>;
+
+/// Has the fleet beat at its own pace for so long, and returns once it has warmed up.
+fn beating(mut fleet: simulation::Plan, length: Duration) -> Sending {
+    (fleet.pace, fleet.length) = (Pace::Every(INTERVAL), length);
+    let fleet = Arc::new(fleet);
+    let sending = std::thread::spawn(move || simulation::run(&fleet, 1, WARM_UP));
+    std::thread::sleep(WARM_UP);
+    sending
+}
+
+fn finished(sending: Sending) -> Outcome<Report> {
     let report = sending.join().map_err(|_| "the fleet has panicked")?;
     report.map_err(|error| format!("the fleet: {error}"))
 }
 
 fn look(machines: usize, length: Duration) -> Outcome<(Report, Window, f64)> {
     let monitor = Monitor::start(machines)?;
-    let mut fleet = monitor.plan(Content::Live);
-    (fleet.pace, fleet.length) = (Pace::Every(INTERVAL), length);
-    let fleet = Arc::new(fleet);
-    let sending = std::thread::spawn(move || simulation::run(&fleet, 1, WARM_UP));
-    std::thread::sleep(WARM_UP);
+    let sending = beating(monitor.plan(Content::Live), length);
     let watch = Watch::begin(monitor.pid())?;
     std::thread::sleep(length - Duration::from_secs(1));
     let window = watch.end()?;
