@@ -129,10 +129,10 @@ impl Browser {
         result["result"]["value"].clone()
     }
 
-    /// The text of an element, as a person sees it; empty while it is hidden.
+    /// The text of an element, as a person sees it; empty while it is hidden, whose `innerText` is not.
     pub fn text(&mut self, id: &str) -> String {
-        let found = self.value(&format!("document.getElementById({id:?})?.innerText ?? ''"));
-        found.as_str().unwrap_or_default().to_owned()
+        let seen = format!("[document.getElementById({id:?})].find(it => it?.checkVisibility())?.innerText");
+        self.value(&seen).as_str().unwrap_or_default().to_owned()
     }
 
     pub fn click(&mut self, id: &str) {

@@ -1,14 +1,17 @@
 //! SIGTERM: nothing that was acknowledged is lost, and it does not take long.
 
 use crate::rig::daemon;
+use crate::support::eventually;
 use crate::support::monitor::{Monitor, Plan, bearer};
 use crate::support::notify::NotifySocket;
+use heartbeat_daemon::monitor::time::Moment;
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::net::{SocketAddr, TcpStream};
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -68,58 +71,74 @@ fn heartbeat(number: u64, replay_age_s: Option<u64>) -> Value {
     heartbeat
 }
 
+/// The seconds of a minute that a replay tells of.
+const MINUTE: u64 = 60;
+
+/// Sends live heartbeats until it is refused, and says the number of the last that was answered with 200.
+fn send_live(address: SocketAddr, token: &str, accepted: &AtomicUsize) -> u64 {
+    let Some(mut stream) = connect(address) else { return 0 };
+    let sent = |number: &u64| exchange(&mut stream, token, &heartbeat(*number, None).to_string());
+    let count = |_: &u64| _ = accepted.fetch_add(1, Ordering::Relaxed);
+    (1..).take_while(sent).inspect(count).last().unwrap_or(0)
+}
+
+/// Sends a replay of each of these minutes until it is refused, and says which were answered with 200. An age is
+/// counted from the middle of its minute, so that another minute's begin between two of them moves neither.
+fn send_replays(address: SocketAddr, token: &str, minutes: Range<u64>, accepted: &AtomicUsize) -> Vec<u64> {
+    let Some(mut stream) = connect(address) else { return Vec::new() };
+    let sent = |minute: &u64| {
+        let age = now() - (minute * MINUTE + MINUTE / 2);
+        exchange(&mut stream, token, &json!([heartbeat(*minute, Some(age))]).to_string())
+    };
+    let count = |_: &u64| _ = accepted.fetch_add(1, Ordering::Relaxed);
+    minutes.rev().take_while(sent).inspect(count).collect()
+}
+
+fn connect(address: SocketAddr) -> Option<TcpStream> {
+    let stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a limit");
+    Some(stream)
+}
+
 #[test]
 fn a_stop_under_load_loses_nothing_that_was_acknowledged() {
-    let monitor = Plan::new().start();
+    const EACH: u64 = 600;
+    let mut monitor = Plan::new().start();
     let (token, reader) = (monitor.machine("barn"), monitor.reader());
-    let (address, stopped) = (monitor.address(), Arc::new(AtomicBool::new(false)));
-    // The last live heartbeat, and how many replays, that were answered with 200.
-    let (newest, replays) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
-    let senders: Vec<_> = (0..4)
-        .map(|sender| {
-            let (token, stopped) = (token.clone(), stopped.clone());
-            let (newest, replays) = (newest.clone(), replays.clone());
-            thread::spawn(move || {
-                let Ok(mut stream) = TcpStream::connect(address) else { return };
-                stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a limit");
-                for number in 1.. {
-                    // One minute each, so that each is a point of the history.
-                    let body = match sender {
-                        0 => heartbeat(number, None),
-                        _ if number > 600 => break,
-                        _ => json!([heartbeat(number, Some(60 * (600 * (sender - 1) + number)))]),
-                    };
-                    if stopped.load(Ordering::SeqCst) || !exchange(&mut stream, &token, &body.to_string()) {
-                        break;
-                    }
-                    match sender {
-                        0 => newest.store(number, Ordering::SeqCst),
-                        _ => drop(replays.fetch_add(1, Ordering::SeqCst)),
-                    }
-                }
-            })
-        })
-        .collect();
-    thread::sleep(Duration::from_millis(1500));
-    let mut monitor = monitor;
-    stop(&mut monitor);
-    stopped.store(true, Ordering::SeqCst);
-    senders.into_iter().for_each(|sender| sender.join().expect("no panic"));
+    let (address, begin) = (monitor.address(), now() / MINUTE);
+    let (lived, replayed) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let (newest, replays) = thread::scope(|scope| {
+        let (token, replayed) = (&token, &replayed);
+        let live = scope.spawn(|| send_live(address, token, &lived));
+        let replays = [1, 2, 3].map(|sender| {
+            let last = begin - EACH * (sender - 1);
+            scope.spawn(move || send_replays(address, token, last - EACH..last, replayed))
+        });
+        eventually("they are at it", || [&lived, replayed].iter().all(|it| it.load(Ordering::Relaxed) > 100));
+        stop(&mut monitor);
+        let replays = replays.into_iter().flat_map(|sender| sender.join().expect("no panic"));
+        (live.join().expect("no panic"), replays.collect::<Vec<_>>())
+    });
 
     let monitor = monitor.restart();
     let machine = monitor.get_as(&reader, "/api/v1/machines/1").json();
     let kept = machine["latest"]["seq"].as_u64().expect("a payload");
-    let (newest, replays) = (newest.load(Ordering::SeqCst), replays.load(Ordering::SeqCst));
-    println!("{newest} heartbeats and {replays} replays acknowledged; {kept} is kept");
-    assert!(newest > 10 && replays > 10, "that was no load: {newest} {replays}");
+    println!("{newest} heartbeats and {} replays acknowledged; {kept} is kept", replays.len());
     // One more may have been taken whose answer did not arrive.
     assert!(kept == newest || kept == newest + 1, "{kept}, acknowledged was {newest}");
-    let history = monitor.get_as(&reader, "/api/v1/machines/1/history?step=60").json();
-    let history = history["points"].as_array().map_or(0, Vec::len) as u64;
-    let longer =
-        monitor.get_as(&reader, &format!("/api/v1/machines/1/history?step=60&from={}", now() - 33 * 3600));
-    let points = longer.json()["points"].as_array().map_or(0, Vec::len) as u64;
-    assert!(points >= history.max(replays), "{points} points of {replays} replays");
+    let since = (begin - 3 * EACH) * MINUTE;
+    let path = format!("/api/v1/machines/1/history?step={MINUTE}&from={since}");
+    let history = monitor.get_as(&reader, &path).json();
+    let points = history["points"].as_array().expect("points").iter();
+    let kept: BTreeSet<&str> = points.filter_map(|point| point["at"].as_str()).collect();
+    let lost: Vec<_> = replays.iter().filter(|minute| !kept.contains(written(minute).as_str())).collect();
+    assert!(lost.is_empty(), "{lost:?} of {} replays", replays.len());
+}
+
+/// A minute's begin, as the API writes it.
+fn written(minute: &u64) -> String {
+    let begin = i64::try_from(minute * MINUTE * 1000).expect("a moment");
+    Moment(begin).rfc3339().expect("in this millennium")
 }
 
 fn now() -> u64 {
