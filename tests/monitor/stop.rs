@@ -74,12 +74,15 @@ fn heartbeat(number: u64, replay_age_s: Option<u64>) -> Value {
 /// The seconds of a minute that a replay tells of.
 const MINUTE: u64 = 60;
 
+/// More than are sent until the stop, and not without end if there is none.
+const MOST: u64 = 100_000;
+
 /// Sends live heartbeats until it is refused, and says the number of the last that was answered with 200.
 fn send_live(address: SocketAddr, token: &str, accepted: &AtomicUsize) -> u64 {
     let Some(mut stream) = connect(address) else { return 0 };
     let sent = |number: &u64| exchange(&mut stream, token, &heartbeat(*number, None).to_string());
     let count = |_: &u64| _ = accepted.fetch_add(1, Ordering::Relaxed);
-    (1..).take_while(sent).inspect(count).last().unwrap_or(0)
+    (1..MOST).take_while(sent).inspect(count).last().unwrap_or(0)
 }
 
 /// Sends a replay of each of these minutes until it is refused, and says which were answered with 200. An age is
