@@ -1,6 +1,7 @@
 //! Cables, access points and addresses that come and go.
 
-use crate::rig::{Plan, active, health, in_time, state};
+use crate::rig::{Plan, active, health, state};
+use crate::support::lateness::in_time;
 use crate::support::net::Shape;
 use std::time::{Duration, Instant};
 
@@ -62,7 +63,7 @@ fn a_standby_whose_gateway_is_silent_is_reported_dead_before_it_is_needed() {
     let silent = rig.net.silence_gateway("wlan1");
     let seen = rig.wait("wlan1 dead", |seen| health(seen, "wlan1") == "dead");
     // The probe of a standby comes every 2 s, and 3 x 100 ms without an answer end it.
-    in_time(seen.at - silent, Duration::from_millis(2_400), "a dead standby is told");
+    in_time(silent, seen.at, Duration::from_millis(2_400), "a dead standby is told");
     let cut = rig.net.carrier("eth0", false);
     rig.fails_over(cut, AT_ONCE, "wlan0", "failover_to_wlan0");
 }
@@ -75,7 +76,7 @@ fn an_active_access_point_that_reboots_leaves_no_network_and_then_recovers_at_on
     rig.says("no_network");
     let back = rig.net.carrier("wlan1", true);
     let request = rig.next_over("wlan1");
-    in_time(request.at - back, Duration::from_secs(1), "recovery");
+    in_time(back, request.at, Duration::from_secs(1), "recovery");
     assert!(["failover", "connectivity_restored"].contains(&request.reason().as_str()), "{request:?}");
     rig.says("[Meeting] Connectivity restored, sending immediate heartbeat");
 }
@@ -133,7 +134,7 @@ fn all_uplinks_down_and_one_back_sends_within_a_second() {
     rig.says("no_network");
     let back = rig.net.carrier("wlan0", true);
     let request = rig.next_over("wlan0");
-    in_time(request.at - back, Duration::from_secs(1), "recovery");
+    in_time(back, request.at, Duration::from_secs(1), "recovery");
     assert_eq!(active(&request), "wlan0");
 }
 

@@ -5,6 +5,7 @@
 
 use crate::support::daemon::{Daemon, Setup};
 use crate::support::https::Authority;
+use crate::support::lateness::{self, in_time};
 use crate::support::net::{Net, Resolver, Shape, UPLINKS, obstacle, setup};
 use crate::support::request::Request;
 use crate::support::server::{Reply, Server};
@@ -12,9 +13,6 @@ use crate::support::{SOON, skip};
 use rustix::process::Signal;
 use serde_json::Value;
 use std::time::{Duration, Instant};
-
-/// On top of what is promised, for a machine that does much else at the same time.
-const BUSY: Duration = Duration::from_millis(500);
 
 /// How a test's daemon and its surroundings begin.
 pub struct Plan {
@@ -61,6 +59,10 @@ impl Plan {
     }
 
     pub fn start_with(self, net: Net, setup: Setup) -> Rig {
+        // The benchmark, which includes this, is not to be woken 200 times a second.
+        if cfg!(test) {
+            lateness::watch();
+        }
         let authority = self.https.then(Authority::new);
         let tls = authority.as_ref().map(|ca| ca.server(&[&net.server_ip().to_string()]));
         let server = Server::on(net.listen(0), tls, |_| Reply::ok());
@@ -151,7 +153,7 @@ impl Rig {
     /// The next heartbeat is one of an event, leaves over this uplink in time, and says so.
     pub fn fails_over(&self, since: Instant, promise: Duration, uplink: &str, state: &str) -> Request {
         let request = self.next_over(uplink);
-        in_time(request.at.saturating_duration_since(since), promise, state);
+        in_time(since, request.at, promise, state);
         assert_eq!(
             (request.reason().as_str(), active(&request).as_str()),
             ("failover", uplink),
@@ -189,12 +191,6 @@ impl Rig {
     pub fn says(&self, line: &str) {
         self.daemon.wait_for_line(line, |said| said.contains(line));
     }
-}
-
-/// Said with the promise, and held against it and some more for a busy machine.
-pub fn in_time(took: Duration, promise: Duration, what: &str) {
-    println!("{what}: {took:?}, promised within {promise:?}");
-    assert!(took <= promise + BUSY, "{what}: {took:?}, promised within {promise:?}");
 }
 
 pub fn active(request: &Request) -> String {

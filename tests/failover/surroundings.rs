@@ -1,7 +1,8 @@
 //! Networks, kernels and clocks that are not as usual.
 
-use crate::rig::{Plan, active, health, in_time};
+use crate::rig::{Plan, active, health};
 use crate::support::SOON;
+use crate::support::lateness::in_time;
 use crate::support::net::Shape;
 use crate::support::wall_clock::WallClock;
 use rustix::process::Signal;
@@ -57,7 +58,7 @@ fn a_strict_reverse_path_filter_is_warned_of_and_routes_work_in_spite_of_it() {
     rig.server.request_that(|request| rig.came_over(request, "eth0"));
     let cut = rig.net.carrier("eth0", false);
     let request = rig.next_over("wlan1");
-    in_time(request.at - cut, AT_ONCE, "failover under a strict filter");
+    in_time(cut, request.at, AT_ONCE, "failover under a strict filter");
     assert_eq!(active(&request), "wlan1");
 }
 

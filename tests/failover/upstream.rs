@@ -1,6 +1,7 @@
 //! Uplinks whose carrier is there, and nothing behind it: routers, gateways, portals, servers.
 
-use crate::rig::{Plan, Rig, active, health, in_time};
+use crate::rig::{Plan, Rig, active, health};
+use crate::support::lateness::in_time;
 use crate::support::request::Request;
 use crate::support::server::{Reply, Server};
 use std::time::Duration;
@@ -24,14 +25,10 @@ fn a_dead_upstream(mode: &'static str) {
     let request = rig.next_over("wlan1");
     // The next beat after the fault; one that was already on its way is repeated within the same limit.
     let beat = before.at + Duration::from_secs(3);
-    in_time(
-        request.at.saturating_duration_since(beat),
-        Duration::from_secs(1),
-        "the heartbeat after its beat",
-    );
+    in_time(beat, request.at, Duration::from_secs(1), "the heartbeat after its beat");
     let told =
         rig.wait("the state follows", |seen| active(seen) == "wlan1" && health(seen, "eth0") == "dead");
-    in_time(told.at - dropped, PROBE_CYCLE, "the state");
+    in_time(dropped, told.at, PROBE_CYCLE, "the state");
     rig.net.restore_upstream("eth0");
     comes_back(&rig);
 }

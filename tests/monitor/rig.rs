@@ -1,15 +1,12 @@
 //! A monitor, a receiver of its webhooks, and a daemon that beats.
 
 use crate::support::daemon::{Daemon, Setup};
-use crate::support::eventually;
 use crate::support::monitor::{Monitor, Plan};
 use crate::support::request::Request;
 use crate::support::server::{Reply, Server};
+use crate::support::{eventually, lateness};
 use serde_json::Value;
-use std::time::{Duration, Instant};
-
-/// On top of what is promised, for a machine that does much else at the same time.
-pub const BUSY: Duration = Duration::from_millis(1500);
+use std::time::Duration;
 
 /// Somebody who is told everything by a webhook.
 pub struct Told {
@@ -24,6 +21,7 @@ impl Told {
 
     /// The same by way of this receiver.
     pub fn by(plan: &Plan, receiver: Server) -> Told {
+        lateness::watch();
         let secret = plan.scratch().file("webhook-secret", "hunter2-hunter2\n");
         plan.says(&["recipient", "add", "me", "--events", "offline,online,stopped"]);
         plan.says(&[
@@ -78,12 +76,4 @@ pub fn becomes(monitor: &Monitor, reader: &str, machine: u32, status: &str) {
         let machine = monitor.get_as(reader, &format!("/api/v1/machines/{machine}")).json();
         text(&machine["status"]) == status
     });
-}
-
-/// Held against the promise, and some more for a busy machine.
-#[track_caller]
-pub fn in_time(since: Instant, at: Instant, promise: Duration, what: &str) {
-    let took = at.saturating_duration_since(since);
-    println!("{what}: {took:?}, promised within {promise:?}");
-    assert!(took <= promise + BUSY, "{what}: {took:?}, promised within {promise:?}");
 }

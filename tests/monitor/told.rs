@@ -1,6 +1,7 @@
 //! A device stops, a person is told; it starts, a person is told; and of nothing else.
 
-use crate::rig::{Told, becomes, daemon, in_time};
+use crate::rig::{Told, becomes, daemon};
+use crate::support::lateness::in_time;
 use crate::support::monitor::Plan;
 use crate::support::server::Reply;
 use rustix::process::Signal;

@@ -7,6 +7,7 @@ pub mod cable;
 pub mod daemon;
 pub mod dns;
 pub mod https;
+pub mod lateness;
 #[cfg(feature = "monitor")]
 pub mod monitor;
 pub mod namespace;
