@@ -8,13 +8,14 @@
 //! wlan0 10.3.0.2 ─── p-wlan0 10.3.0.1 ┘
 //! ```
 
+use super::SOON;
 use super::cable::Cable;
 use super::daemon::{PROGRAM, Setup};
 use super::namespace::Namespace;
 use super::scratch::Scratch;
 use socket2::SockRef;
 use std::fmt::Write;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::Command;
@@ -298,7 +299,17 @@ impl Drop for Resolver {
 }
 
 fn listen(namespace: &Namespace, address: SocketAddr) -> TcpListener {
-    namespace.enter(|| TcpListener::bind(address)).unwrap_or_else(|error| panic!("{address}: {error}"))
+    let deadline = Instant::now() + SOON;
+    loop {
+        match namespace.enter(|| TcpListener::bind(address)) {
+            Ok(listener) => return listener,
+            // An IPv6 address is there when a thread of the kernel's has come to it.
+            Err(error) if error.kind() == ErrorKind::AddrNotAvailable && Instant::now() < deadline => {
+                thread::sleep(Duration::from_millis(10));
+            }
+            Err(error) => panic!("{address}: {error}"),
+        }
+    }
 }
 
 /// Why there can be no namespaces here, asked once.
