@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 const RETRANS: Duration = Duration::from_millis(100);
 /// The kernel gives up after three questions: 312 ms, measured with ticks of 4 ms.
 const LIMIT: Duration = Duration::from_millis(400);
+/// What it is given where its timers are late, on a device that is very busy.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// The kernel cannot have asked in vain three times before this: somebody took the entry away.
 const TOO_EARLY: Duration = Duration::from_millis(200);
 /// Gateways asked at the same time.
@@ -67,6 +69,8 @@ struct Asked {
     index: u32,
     gateway: IpAddr,
     begun: Instant,
+    /// When the kernel is asked what it knows, for want of an event.
+    due: Instant,
     /// The kernel was asking already, for somebody's packet.
     joined: bool,
 }
@@ -82,15 +86,15 @@ impl Gateways {
         Ok(Gateways { socket, asked: Vec::new(), done: Vec::new(), tuned: Vec::new(), known: Vec::new() })
     }
 
-    /// Asks a gateway; its answer comes from [`Gateways::finished`] within 0.4 s. False if it is being asked
-    /// already.
+    /// Asks a gateway; its answer comes from [`Gateways::finished`] within 0.4 s, or 1 s where the kernel is late.
+    /// False if it is being asked already.
     pub fn start(&mut self, now: Instant, index: u32, gateway: IpAddr) -> bool {
         let same = |asked: &Asked| asked.index == index && asked.gateway == gateway;
         if self.asked.iter().any(same) || self.asked.len() + self.done.len() >= IN_ALL {
             return false;
         }
         match self.ask(index, gateway) {
-            Ok(joined) => self.asked.push(Asked { index, gateway, begun: now, joined }),
+            Ok(joined) => self.asked.push(Asked { index, gateway, begun: now, due: now + LIMIT, joined }),
             Err(error) => {
                 log::debug!("gateway {gateway} of interface {index} cannot be asked: {error}");
                 self.done.push((now, Answer { index, gateway, result: Err(NoAnswer::NotAsked) }));
@@ -183,7 +187,7 @@ impl Gateways {
     /// When [`Gateways::finished`] is to be called at the latest; in the past if answers wait.
     pub fn due(&self) -> Option<Instant> {
         let answered = self.done.iter().map(|(since, _)| *since);
-        self.asked.iter().map(|asked| asked.begun + LIMIT).chain(answered).min()
+        self.asked.iter().map(|asked| asked.due).chain(answered).min()
     }
 
     /// The answers since the last call. Where the time is over without an event, the kernel is asked what it
@@ -193,17 +197,24 @@ impl Gateways {
             return Vec::new();
         }
         let all = std::mem::take(&mut self.asked);
-        let (late, asked): (Vec<_>, Vec<_>) = all.into_iter().partition(|asked| now >= asked.begun + LIMIT);
+        let (late, asked): (Vec<_>, Vec<_>) = all.into_iter().partition(|asked| now >= asked.due);
         self.asked = asked;
         let mut answers: Vec<_> = self.done.drain(..).map(|(_, answer)| answer).collect();
         for asked in late {
-            let Asked { index, gateway, .. } = asked;
+            let Asked { index, gateway, begun, .. } = asked;
             let state = self.with_socket(|socket| neighbours::read(socket, index, gateway));
-            let result = state.ok().and_then(|state| judge(&asked, now, state)).unwrap_or_else(|| {
+            let result = match state.map(|state| judge(&asked, now, state)) {
+                Ok(Some(result)) => result,
+                Ok(None) if now < begun + PATIENCE => {
+                    self.asked.push(Asked { due: now + RETRANS, ..asked });
+                    continue;
+                }
                 // The kernel is still asking: somebody set its time back (a router's advertisement may).
-                self.tuned.retain(|tuned| tuned.index != index);
-                Err(NoAnswer::NotAsked)
-            });
+                Ok(None) | Err(_) => {
+                    self.tuned.retain(|tuned| tuned.index != index);
+                    Err(NoAnswer::NotAsked)
+                }
+            };
             answers.push(Answer { index, gateway, result });
         }
         answers
@@ -273,7 +284,8 @@ mod tests {
     #[test]
     fn a_state_tells_alive_silent_still_being_asked_or_nothing() {
         let begun = Instant::now();
-        let asked = |joined| Asked { index: 3, gateway: [10, 0, 0, 1].into(), begun, joined };
+        let asked =
+            |joined| Asked { index: 3, gateway: [10, 0, 0, 1].into(), begun, due: begun + LIMIT, joined };
         let later = begun + Duration::from_millis(312);
         for (state, result) in [
             (State::Probe, None),
@@ -292,7 +304,8 @@ mod tests {
     #[test]
     fn a_failure_that_comes_too_early_is_not_the_gateways_unless_the_kernel_was_asking_before() {
         let begun = Instant::now();
-        let asked = |joined| Asked { index: 3, gateway: [10, 0, 0, 1].into(), begun, joined };
+        let asked =
+            |joined| Asked { index: 3, gateway: [10, 0, 0, 1].into(), begun, due: begun + LIMIT, joined };
         let early = begun + Duration::from_millis(5);
         assert_eq!(judge(&asked(false), early, State::Failed), Some(Err(NoAnswer::NotAsked)));
         assert_eq!(judge(&asked(true), early, State::Failed), Some(Err(NoAnswer::Silent)));
