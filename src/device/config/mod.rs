@@ -9,10 +9,10 @@ mod check;
 mod written;
 
 use super::host::Mac;
+use crate::config::written::{Fault, Keys, Value, Word, Written};
 use crate::config::{ConfigError, Level, Source};
 use check::Check;
 use log::LevelFilter;
-use serde::Deserialize;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -61,17 +61,18 @@ pub struct ClientCertificate {
     pub key_file: PathBuf,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
-    #[serde(rename = "POST")]
     Post,
     /// The legacy form: `?params=<url-encoded JSON>`.
-    #[serde(rename = "GET")]
     Get,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+impl Word for Method {
+    const WORDS: &'static [(&'static str, Method)] = &[("POST", Method::Post), ("GET", Method::Get)];
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// [`crate::wire::Heartbeat`].
     Native,
@@ -79,6 +80,11 @@ pub enum Format {
     Streamer,
     /// The Meeting API: `POST {url}/api/devices/{device_key}/online`.
     Meeting,
+}
+
+impl Word for Format {
+    const WORDS: &'static [(&'static str, Format)] =
+        &[("native", Format::Native), ("streamer", Format::Streamer), ("meeting", Format::Meeting)];
 }
 
 /// Which uplinks there are, and how they are looked after.
@@ -101,8 +107,7 @@ pub struct Network {
 }
 
 /// What failover may do to the machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     /// `routes` where it is allowed, else `observe`.
     Auto,
@@ -114,6 +119,16 @@ pub enum Mode {
     NetworkManager,
     /// No failover at all.
     Off,
+}
+
+impl Word for Mode {
+    const WORDS: &'static [(&'static str, Mode)] = &[
+        ("auto", Mode::Auto),
+        ("observe", Mode::Observe),
+        ("routes", Mode::Routes),
+        ("networkmanager", Mode::NetworkManager),
+        ("off", Mode::Off),
+    ];
 }
 
 /// Cameras in all. Most LANs have 254 addresses.
@@ -158,8 +173,7 @@ pub struct CameraPlan {
 }
 
 /// What a camera has to do to be there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CameraMethod {
     /// Answer a ping.
     Icmp,
@@ -175,17 +189,21 @@ pub enum CameraMethod {
     Rtsp,
 }
 
+impl Word for CameraMethod {
+    const WORDS: &'static [(&'static str, CameraMethod)] = &[
+        ("icmp", CameraMethod::Icmp),
+        ("tcp", CameraMethod::Tcp),
+        ("both", CameraMethod::Both),
+        ("http", CameraMethod::Http),
+        ("https", CameraMethod::Https),
+        ("rtsp", CameraMethod::Rtsp),
+    ];
+}
+
 impl CameraMethod {
     /// The word in the configuration.
     pub fn as_str(self) -> &'static str {
-        match self {
-            CameraMethod::Icmp => "icmp",
-            CameraMethod::Tcp => "tcp",
-            CameraMethod::Both => "both",
-            CameraMethod::Http => "http",
-            CameraMethod::Https => "https",
-            CameraMethod::Rtsp => "rtsp",
-        }
+        Self::WORDS.iter().find(|(_, method)| *method == self).map_or("", |(word, _)| word)
     }
 }
 
@@ -217,8 +235,7 @@ pub struct Activity {
 }
 
 /// What shows that an activity is going on.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sign {
     /// A pid file whose process is alive.
     Pidfile(PathBuf),
@@ -226,6 +243,19 @@ pub enum Sign {
     Process(String),
     /// An active systemd unit of the system manager.
     Unit(String),
+}
+
+impl Written for Sign {
+    fn read(value: Value<'_>) -> Result<Sign, Fault> {
+        let span = value.span();
+        let mut keys = Keys::of(value, &["pidfile", "process", "unit"])?;
+        match (keys.take("pidfile")?, keys.take("process")?, keys.take("unit")?) {
+            (Some::<String>(path), None, None) => Ok(Sign::Pidfile(path.into())),
+            (None, Some(name), None) => Ok(Sign::Process(name)),
+            (None, None, Some(name)) => Ok(Sign::Unit(name)),
+            _ => Err(Fault::new(span, "expected one sign, such as { unit = \"mediamtx.service\" }")),
+        }
+    }
 }
 
 /// Where the local HTTP API listens, and who may change something through it.

@@ -303,20 +303,38 @@ fn a_word_outside_its_list_is_answered_with_the_list() {
 }
 
 #[test]
-fn a_value_of_another_type_is_refused() {
-    for text in [
-        "[heartbeat]\ninterval = 5",
-        "[heartbeat]\nurl = 1",
-        "[metrics]\nmodem = \"yes\"",
-        "[activity]\nstreaming = true",
-        "heartbeat = 1",
-        "[heartbeat]\n[heartbeat]",
-        "[cameras]\ntcp_port = 65536",
-        "[cameras]\ncamera = \"gate\"",
-        "[heartbeat]\nnote = \"a\"\nnote = \"b\"",
+fn a_value_of_another_type_is_refused_with_the_type_that_is_wanted() {
+    for (text, wanted) in [
+        ("[heartbeat]\ninterval = 5", "interval = 5: expected a duration such as"),
+        ("[heartbeat]\nurl = 1", "url = 1: expected a text in quotes"),
+        ("[heartbeat]\nmethod = 1", "method = 1: expected a word in quotes"),
+        ("[metrics]\nmodem = \"yes\"", "modem = \"yes\": expected true or false"),
+        ("[network]\ninterfaces = \"eth0\"", "interfaces = \"eth0\": expected a list in brackets"),
+        ("[network]\ninterfaces = [1]", "interfaces = [1]: expected a text in quotes"),
+        ("[activity]\nstreaming = true", "streaming = true: expected a section of keys"),
+        ("[activity]\nstreaming = {}", "streaming = {}: expected one sign, such as { unit ="),
+        ("[activity]\nstreaming = { unit = \"a.service\", process = \"a\" }", "expected one sign, such as"),
+        ("heartbeat = 1", "heartbeat = 1: expected a section of keys"),
+        ("[cameras]\ntcp_port = 65536", "tcp_port = 65536: expected a whole number up to 65535"),
+        ("[cameras]\ntcp_port = -1", "tcp_port = -1: expected a whole number up to 65535"),
+        ("[cameras]\nfailures = 1.5", "failures = 1.5: expected a whole number"),
+        ("[cameras]\ncamera = \"gate\"", "camera = \"gate\": expected a list in brackets"),
+        ("[cameras]\ncamera = [1]", "camera = [1]: expected a section of keys"),
+        ("[heartbeat]\n[heartbeat]", "duplicate key"),
+        ("[heartbeat]\nnote = \"a\"\nnote = \"b\"", "duplicate key"),
     ] {
-        assert!(fault(text).starts_with("c.toml:"), "{text}");
+        let sentence = fault(text);
+        assert!(sentence.starts_with("c.toml:") && sentence.contains(wanted), "{sentence}");
     }
+    let hexadecimal = load("[cameras]\ntcp_port = 0x1F_90").expect("TOML has it");
+    assert_eq!(hexadecimal.cameras.plan.port, 8080);
+}
+
+#[test]
+fn of_several_unknown_keys_the_first_one_is_named() {
+    assert!(
+        fault("[log]\nz = 1\na = 1").starts_with("c.toml:2: [log] z: unknown field `z`, expected `level`")
+    );
 }
 
 #[test]

@@ -6,11 +6,11 @@
 mod check;
 mod written;
 
+use crate::config::written::Word;
 use crate::config::{ConfigError, Level, Source};
 use crate::http::networks::Network;
 use check::Check;
 use log::LevelFilter;
-use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -94,8 +94,7 @@ pub struct Smtp {
 }
 
 /// How a mail server is spoken to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Security {
     /// TLS from the first byte; port 465.
     Tls,
@@ -103,6 +102,11 @@ pub enum Security {
     StartTls,
     /// In the clear: for a mail server on the same machine.
     None,
+}
+
+impl Word for Security {
+    const WORDS: &'static [(&'static str, Security)] =
+        &[("tls", Security::Tls), ("starttls", Security::StartTls), ("none", Security::None)];
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,0 +1,180 @@
+//! A file as it is written: sections of keys, each value of one type, none unknown.
+//!
+//! Read by hand, because what serde derives for it takes 156 KiB of the daemon's program, most of it for words of errors
+//! that nobody who edits a file knows ("invalid type: integer, expected struct").
+
+use super::{Level, Period};
+use std::ops::Range;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// A value where it stands in the text.
+pub type Value<'t> = Spanned<DeValue<'t>>;
+
+/// What is wrong, and where in the text.
+#[derive(Debug)]
+pub struct Fault {
+    pub span: Range<usize>,
+    pub problem: String,
+}
+
+impl Fault {
+    pub fn new(span: Range<usize>, problem: impl Into<String>) -> Fault {
+        Fault { span, problem: problem.into() }
+    }
+}
+
+/// What a value may be read into.
+pub trait Written: Sized {
+    /// # Errors
+    /// The value is of another kind.
+    fn read(value: Value<'_>) -> Result<Self, Fault>;
+}
+
+/// One of a few words.
+pub trait Word: Copy + 'static {
+    /// Each with what it stands for.
+    const WORDS: &'static [(&'static str, Self)];
+}
+
+/// Structs whose fields are the keys of a section. An absent key is the field's default.
+macro_rules! sections {
+    ($(pub struct $section:ident { $(pub $key:ident: $type:ty,)* })*) => {$(
+        #[derive(Default)]
+        pub struct $section {
+            $(pub $key: $type,)*
+        }
+
+        impl $crate::config::written::Written for $section {
+            fn read(
+                value: $crate::config::written::Value<'_>,
+            ) -> Result<Self, $crate::config::written::Fault> {
+                let mut keys = $crate::config::written::Keys::of(value, &[$(stringify!($key)),*])?;
+                Ok($section { $($key: keys.take(stringify!($key))?,)* })
+            }
+        }
+    )*};
+}
+pub(crate) use sections;
+
+/// What a section holds, taken key by key.
+pub struct Keys<'t>(DeTable<'t>);
+
+impl<'t> Keys<'t> {
+    /// # Errors
+    /// It is no section, or has a key that is not `known`.
+    pub fn of(value: Value<'t>, known: &[&str]) -> Result<Keys<'t>, Fault> {
+        let span = value.span();
+        let DeValue::Table(table) = value.into_inner() else {
+            return Err(Fault::new(span, "expected a section of keys"));
+        };
+        let unknown = table.keys().filter(|key| !known.contains(&key.get_ref().as_ref()));
+        match unknown.min_by_key(|key| key.span().start) {
+            Some(key) => Err(outside("unknown field", key.span(), key.get_ref(), known)),
+            None => Ok(Keys(table)),
+        }
+    }
+
+    /// # Errors
+    /// Its value is none for a `T`.
+    pub fn take<T: Written + Default>(&mut self, key: &str) -> Result<T, Fault> {
+        self.0.remove(key).map_or_else(|| Ok(T::default()), T::read)
+    }
+}
+
+fn outside(what: &str, span: Range<usize>, found: &str, known: &[&str]) -> Fault {
+    let known: Vec<_> = known.iter().map(|word| format!("`{word}`")).collect();
+    let known = match &known[..] {
+        [] => "none".to_owned(),
+        [only] => only.clone(),
+        [one, other] => format!("{one} or {other}"),
+        _ => format!("one of {}", known.join(", ")),
+    };
+    Fault::new(span, format!("{what} `{found}`, expected {known}"))
+}
+
+impl<T: Written> Written for Option<T> {
+    fn read(value: Value<'_>) -> Result<Option<T>, Fault> {
+        T::read(value).map(Some)
+    }
+}
+
+impl<T: Written> Written for Spanned<T> {
+    fn read(value: Value<'_>) -> Result<Spanned<T>, Fault> {
+        let span = value.span();
+        T::read(value).map(|read| Spanned::new(span, read))
+    }
+}
+
+impl<T: Written> Written for Vec<T> {
+    fn read(value: Value<'_>) -> Result<Vec<T>, Fault> {
+        let span = value.span();
+        match value.into_inner() {
+            DeValue::Array(values) => values.into_iter().map(T::read).collect(),
+            _ => Err(Fault::new(span, "expected a list in brackets")),
+        }
+    }
+}
+
+impl Written for String {
+    fn read(value: Value<'_>) -> Result<String, Fault> {
+        text(value, "a text in quotes").map(Spanned::into_inner)
+    }
+}
+
+impl Written for bool {
+    fn read(value: Value<'_>) -> Result<bool, Fault> {
+        value.get_ref().as_bool().ok_or_else(|| Fault::new(value.span(), "expected true or false"))
+    }
+}
+
+impl Written for u16 {
+    fn read(value: Value<'_>) -> Result<u16, Fault> {
+        number(&value, u16::MAX.into()).map(|number| number as u16)
+    }
+}
+
+impl Written for usize {
+    fn read(value: Value<'_>) -> Result<usize, Fault> {
+        number(&value, u32::MAX).map(|number| number as usize)
+    }
+}
+
+impl Written for Period {
+    fn read(value: Value<'_>) -> Result<Period, Fault> {
+        let text = text(value, super::PERIOD)?;
+        text.get_ref().parse().map_err(|problem: String| Fault::new(text.span(), problem))
+    }
+}
+
+impl<T: Word> Written for T {
+    fn read(value: Value<'_>) -> Result<T, Fault> {
+        let text = text(value, "a word in quotes")?;
+        let found = T::WORDS.iter().find(|(word, _)| word == text.get_ref());
+        found.map(|(_, meant)| *meant).ok_or_else(|| {
+            let known: Vec<_> = T::WORDS.iter().map(|(word, _)| *word).collect();
+            outside("unknown variant", text.span(), text.get_ref(), &known)
+        })
+    }
+}
+
+impl Word for Level {
+    const WORDS: &'static [(&'static str, Level)] =
+        &[("error", Level::Error), ("warn", Level::Warn), ("info", Level::Info), ("debug", Level::Debug)];
+}
+
+fn text(value: Value<'_>, wanted: &str) -> Result<Spanned<String>, Fault> {
+    let span = value.span();
+    match value.into_inner() {
+        DeValue::String(text) => Ok(Spanned::new(span, text.into_owned())),
+        _ => Err(Fault::new(span, format!("expected {wanted}"))),
+    }
+}
+
+fn number(value: &Value<'_>, most: u32) -> Result<u32, Fault> {
+    let digits = value.get_ref().as_integer();
+    let number = digits.and_then(|digits| u32::from_str_radix(digits.as_str(), digits.radix()).ok());
+    number
+        .filter(|number| *number <= most)
+        .ok_or_else(|| Fault::new(value.span(), format!("expected a whole number up to {most}")))
+}
