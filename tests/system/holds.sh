@@ -1,6 +1,10 @@
 # shellcheck shell=bash
-# What every test here begins with: it counts sentences that hold, waits, and cleans up. What is known about a service is
-# in unit.sh, about heartbeats in heartbeats.sh, about uplinks in uplinks.sh, about machines to run in in throwaway.sh.
+# What every test here begins with: it counts sentences that hold, waits, and cleans up. The rest of what they share stands
+# beside it, by what it is about:
+#   throwaway.sh    booting a machine, and running in it        machine.sh    what boot and vm need for that
+#   unit.sh         a service: systemd, its journal, its sandbox
+#   heartbeats.sh   which have arrived
+#   uplinks.sh      cables to a router, routes                  managed.sh    those that NetworkManager configures
 
 SCRATCH=$(mktemp -d)
 # How long "becomes" waits, in seconds: far longer than anything may take.
@@ -58,6 +62,6 @@ within() {
 
 # took BEGIN [LIMIT]: says how many seconds have passed since BEGIN, a time of $EPOCHREALTIME.
 took() {
-    awk -v from="$1" -v to="$EPOCHREALTIME" -v limit="${2:-inf}" \
-        'BEGIN { printf "figure after %.2f s\n", to - from; exit !(limit == "inf" || to - from <= limit) }'
+    awk -v from="$1" -v to="$EPOCHREALTIME" -v limit="${2:-}" \
+        'BEGIN { printf "figure after %.2f s\n", to - from; exit !(limit == "" || to - from <= limit) }'
 }

@@ -44,10 +44,9 @@ report("read $_", can_read($_), @closed) for "/etc/shadow", "/proc/1/environ", "
 report("see a file in a home", -e "/home/person/diary", @closed);
 report("see a disk", scalar(grep { -e } "/dev/sda", "/dev/vda", "/dev/mmcblk0", "/dev/mem"), @closed);
 
-# The kernel's numbers, which are others for each processor; so are the names of some for 32 bits: a program's "mmap" is
-# mmap2 there, "setuid" setuid32, and each has an older one beside it.
-my ($processor) = $Config{archname} =~ /^(x86_64|aarch64|arm)-/ or die "probe: no numbers for $Config{archname}\n";
-my %number = %{ {
+# The kernel's numbers, which are others for each processor (asm/unistd.h); so are the names of some for 32 bits: what a
+# program calls mmap is mmap2 there, setuid is setuid32, and older ones stand beside them.
+my %numbers = (
     x86_64 => {
         bpf => 321, chroot => 161, clock_settime => 227, init_module => 175, mknodat => 259, mmap => 9, mount => 165,
         ptrace => 101, reboot => 169, sched_setscheduler => 144, setuid => 105, socket => 41, unshare => 272,
@@ -61,7 +60,9 @@ my %number = %{ {
         ptrace => 26, reboot => 88, sched_setscheduler => 156, setuid => 213, socket => 281, unshare => 337,
         old_clock_settime => 262, old_setuid => 23,
     },
-}->{$processor} };
+);
+my ($processor) = $Config{archname} =~ /^([^-]*)-/;
+my $number = $numbers{$processor} or die "probe: no numbers for $processor\n";
 
 # Each as [name, argument...]. What were allowed would do no harm: the kernel asks for the right first, and finds only then
 # that this clock is older than the machine, or that module empty. Sockets: AF_NETLINK 16, AF_PACKET 17, AF_BLUETOOTH 31.
@@ -82,7 +83,7 @@ my %call = (
     # A node of /dev/null's own numbers is as good as any: AT_FDCWD, path, S_IFCHR | 0666, 1:3.
     "make a device" => ["mknodat", -100, "/run/$unit/device", 0020666, 0x103],
 );
-# Beside EPERM: of a wrong number ENOSYS or EINVAL would come.
+# Beside EPERM.
 my %refusal = (socket => [EAFNOSUPPORT], mmap => [EACCES]);
 if ($processor eq "arm") {
     $call{"set the clock, by the old name"} = ["old_clock_settime", 0, pack("ll", 1, 0)];
@@ -96,6 +97,6 @@ if ($unit eq "heartbeat-monitor") {
 }
 for my $what (sort keys %call) {
     my ($name, @arguments) = @{ $call{$what} };
-    report($what, syscall($number{$name}, @arguments) != -1, EPERM, @{ $refusal{$name} // [] });
+    report($what, syscall($number->{$name}, @arguments) != -1, EPERM, @{ $refusal{$name} // [] });
 }
 print "probe: done\n";

@@ -15,6 +15,12 @@ logged() { journalctl --quiet --no-pager --unit "$UNIT" --output cat; }
 # Reads to the end, as grep -q does not: with pipefail, a journalctl that nobody listens to would be a failure.
 has_logged() { logged | grep -e "$1" >/dev/null; }
 
+# What a person would look at.
+witnesses() {
+    systemctl status --no-pager --full --lines 0 "$UNIT"
+    logged | tail -n 20
+}
+
 # is_ready_in_time SECONDS: from the start of the program to READY=1.
 is_ready_in_time() {
     becomes is_active || return
