@@ -1,39 +1,10 @@
 # shellcheck shell=bash
-# What the tests on a booted Debian share: they count sentences, wait, and ask systemd about the service in $UNIT.
-# Read by them with "."; whoever reads it sets UNIT.
+# What systemd, its journal and the kernel say about the service in $UNIT. After holds.sh, in the root of the sources.
 
-SCRATCH=$(mktemp -d)
-passed=0 failed=0
-
-# holds SENTENCE COMMAND...: counts one test; a line that begins with "figure" is shown.
-holds() {
-    local sentence=$1
-    shift
-    if "$@" >"$SCRATCH/output" 2>&1; then
-        passed=$((passed + 1))
-        echo "ok: $sentence$(sed -n 's/^figure/:/p' "$SCRATCH/output" | tr -d '\n')"
-    else
-        failed=$((failed + 1))
-        echo "FAILED: $sentence"
-        tail -n 60 "$SCRATCH/output" | sed 's/^/    /'
-    fi
-}
-
-# The last line, from which tests/run takes the sum.
-sum_up() {
-    echo "$passed passed, $failed failed"
-    [ "$failed" = 0 ]
-}
-
-# Waits until a command succeeds, far longer than it may take.
-becomes() {
-    local tries=0
-    until "$@"; do
-        tries=$((tries + 1))
-        [ $tries -lt 900 ] || return 1
-        sleep 0.1
-    done
-}
+# The test of a monitor has others meanwhile.
+UNIT=heartbeat-daemon
+# shellcheck disable=SC2034  # for who reads this file
+CONFIG=/etc/$UNIT/config.toml
 
 property() { systemctl show --property "$1" --value "$UNIT"; }
 is_active() { [ "$(property ActiveState)" = active ]; }
@@ -43,6 +14,12 @@ restarted_after() { [ "$(property NRestarts)" -gt "$1" ] && is_active; }
 logged() { journalctl --quiet --no-pager --unit "$UNIT" --output cat; }
 # Reads to the end, as grep -q does not: with pipefail, a journalctl that nobody listens to would be a failure.
 has_logged() { logged | grep -e "$1" >/dev/null; }
+
+# What a person would look at.
+witnesses() {
+    systemctl status --no-pager --full --lines 0 "$UNIT"
+    logged | tail -n 20
+}
 
 # is_ready_in_time SECONDS: from the start of the program to READY=1.
 is_ready_in_time() {
@@ -59,16 +36,13 @@ comes_back_after() {
     local signal=$1 before begin=$EPOCHREALTIME
     shift
     before=$(property NRestarts)
-    kill -s "$signal" "$(property MainPID)" && becomes restarted_after "$before" && "$@" &&
-        awk -v from="$begin" -v to="$EPOCHREALTIME" 'BEGIN { printf "figure after %.1f s\n", to - from }'
+    kill -s "$signal" "$(property MainPID)" && becomes restarted_after "$before" && "$@" && took "$begin"
 }
 
 # stops_within SECONDS
 stops_within() {
     local begin=$EPOCHREALTIME
-    systemctl stop "$UNIT" && [ "$(property Result)" = success ] &&
-        awk -v from="$begin" -v to="$EPOCHREALTIME" -v limit="$1" \
-            'BEGIN { printf "figure after %.1f s\n", to - from; exit !(to - from < limit) }'
+    systemctl stop "$UNIT" && [ "$(property Result)" = success ] && took "$begin" "$1"
 }
 
 # Exposure as systemd sees it, at most $1.
@@ -88,7 +62,7 @@ knows_every_line() {
 # its own directories; nothing else that it tries succeeds, nor is one of the PATHs read.
 refuses_the_rest() {
     local drop_in=/run/systemd/system/$UNIT.service.d
-    install -m 0644 "$(dirname "${BASH_SOURCE[0]}")/probe.pl" /usr/share/probe.pl
+    install -m 0644 tests/system/probe.pl /usr/share/probe.pl
     mkdir -p /home/person "$drop_in" && touch /home/person/diary
     printf '%s\n' '[Service]' Type=oneshot Restart=no WatchdogSec=0 ExecStart= ExecStopPost= \
         "ExecStart=/usr/bin/perl /usr/share/probe.pl $UNIT $*" >"$drop_in/90-probe.conf"
@@ -99,5 +73,15 @@ refuses_the_rest() {
     systemctl daemon-reload && systemctl restart "$UNIT"
     echo "figure $(logged | grep -c '^probe: .*refused') attempts refused"
     has_logged '^probe: writes to its own directories' && has_logged '^probe: done' &&
-        ! has_logged '^probe: .*allowed' && [ ! -e /tmp/probe ]
+        ! has_logged '^probe: .*: \(allowed\|unclear\)' && [ ! -e /tmp/probe ]
+}
+
+# is_gone NAME ACCOUNT: of a program that was purged there is nothing left, neither files nor unit, user or group. What
+# the test itself and the packages' tools keep does not count.
+is_gone() {
+    local name=$1 account=$2
+    ! find / -xdev \( -path /proc -o -path /sys -o -path /src -o -path /given -o -path "$SCRATCH" -o -path /var/log/journal \
+        -o -path /var/log/apt -o -path /var/cache/apt \) -prune -o -name "*$name*" -print | grep . &&
+        ! getent passwd "$account" && ! getent group "$account" &&
+        [ "$(systemctl show --property LoadState --value "$name")" = not-found ]
 }
