@@ -133,6 +133,13 @@ impl FromStr for Offset {
 }
 
 impl Wants {
+    fn is_nothing(&self) -> bool {
+        let chosen = [&self.machine, &self.group, &self.tag].iter().any(|list| !list.is_empty());
+        let clock = self.quiet.is_some() || self.utc_offset.is_some() || self.time_zone.is_some();
+        let rest = self.events.is_some() || self.min_outage.is_some();
+        !(chosen || clock || rest || self.all_machines || self.never_quiet)
+    }
+
     fn check(&self) -> Result<(), String> {
         match self.min_outage {
             Some(Period(longest)) if longest > LONGEST_MIN_OUTAGE => Err("--min-outage: at most 168h".into()),
@@ -182,6 +189,11 @@ pub fn run(command: RecipientCommand, database: &Path, now: Moment) -> Result<St
             Ok(format!("{name} is added; heartbeat-monitor channel add --recipient \"{name}\" says where"))
         }
         RecipientCommand::Set { name, wants } => {
+            if wants.is_nothing() {
+                let sentence =
+                    "there is nothing to change; heartbeat-monitor recipient set --help shows what can be";
+                return Err(Refused::because(sentence));
+            }
             wants.check()?;
             store.change_recipient(&name, now, |preferences| wants.apply(preferences))?;
             Ok(format!("{name} is changed"))
