@@ -88,11 +88,11 @@ fn a_port_that_becomes_free_is_taken_without_a_word() {
     // Nothing at all to listen on, for now.
     let daemon = Setup::new().key("api.listen", &address.to_string()).key("api.socket", "").start();
     daemon.wait_for_line("about the port", |line| line.contains("in use"));
-    let waiting = daemon.vitals().threads;
+    eventually("somebody waits", || daemon.has_thread("api-port"));
     drop(taken);
     eventually("it has the port", || daemon.log_lines("API listens on").len() == 2);
     assert_eq!(get("/healthz").at(address).status, 200);
-    eventually("nobody waits any more", || daemon.vitals().threads < waiting);
+    eventually("nobody waits any more", || !daemon.has_thread("api-port"));
 }
 
 #[test]

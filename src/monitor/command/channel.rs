@@ -37,13 +37,25 @@ pub enum ChannelCommand {
         json: bool,
     },
     /// Send a test message now and show the answer
-    Test { id: i64 },
+    Test {
+        /// As listed
+        id: i64,
+    },
     /// Stop sending over a channel; what waits there is not told
-    Disable { id: i64 },
+    Disable {
+        /// As listed
+        id: i64,
+    },
     /// Send over a disabled channel again
-    Enable { id: i64 },
+    Enable {
+        /// As listed
+        id: i64,
+    },
     /// Remove a channel with the list of its deliveries
-    Remove { id: i64 },
+    Remove {
+        /// As listed
+        id: i64,
+    },
 }
 
 /// Where it leads.
@@ -62,7 +74,10 @@ pub enum New {
         bot_token_file: PathBuf,
     },
     /// Send mail over the server in [smtp]
-    Email { address: String },
+    Email {
+        /// Such as ops@example.org
+        address: String,
+    },
     /// Publish to an ntfy topic
     Ntfy {
         /// Such as https://ntfy.sh/my-topic
@@ -75,6 +90,7 @@ pub enum New {
 
 #[derive(Debug, Args)]
 pub struct Webhook {
+    /// Such as https://example.org/hook
     url: String,
     /// Holds the secret, which is copied into the database
     #[arg(long, value_name = "FILE", conflicts_with = "secret_stdin")]

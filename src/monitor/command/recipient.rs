@@ -17,12 +17,14 @@ use std::time::Duration;
 pub enum RecipientCommand {
     /// Add a person or a team; without options they are told of every machine
     Add {
+        /// Who it is
         name: String,
         #[command(flatten)]
         wants: Wants,
     },
     /// Change what a recipient wants; what is not named stays
     Set {
+        /// As listed
         name: String,
         #[command(flatten)]
         wants: Wants,
@@ -34,11 +36,20 @@ pub enum RecipientCommand {
         json: bool,
     },
     /// Tell a recipient nothing; what waits for them is not told
-    Disable { name: String },
+    Disable {
+        /// As listed
+        name: String,
+    },
     /// Tell a disabled recipient again
-    Enable { name: String },
+    Enable {
+        /// As listed
+        name: String,
+    },
     /// Remove a recipient with their channels
-    Remove { name: String },
+    Remove {
+        /// As listed
+        name: String,
+    },
 }
 
 #[derive(Debug, Default, Args)]
