@@ -264,6 +264,9 @@ fn prepare(
     purpose: Purpose,
     migrations: &[&str],
 ) -> Result<Store, StoreError> {
+    // One lock for a database, by whatever link it is reached; SQLite follows links, too.
+    let resolved = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let path = resolved.as_path();
     match fs::metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => create::create(path, migrations)?,
         Err(error) => return Err(StoreError::of_file(path, &error)),
