@@ -58,12 +58,24 @@ impl Request {
         self.query.as_ref().map(|range| self.text(range))
     }
 
-    /// The first header of this name, whatever its case; `None` too where it is not ASCII.
+    /// The first header of this name, whatever its case; `None` too where it is not ASCII, so it does not tell
+    /// whether one was sent: [`Request::has_header`] does.
     pub fn header(&self, name: &str) -> Option<&str> {
-        let mut headers = self.headers.iter();
-        let (_, value) = headers.find(|(found, _)| self.text(found).eq_ignore_ascii_case(name))?;
-        let value = self.bytes.get(value.clone())?;
+        let value = self.header_lines(name).next()?;
         value.is_ascii().then(|| std::str::from_utf8(value).ok()).flatten()
+    }
+
+    /// Whether a header of this name was sent, whatever stands in it.
+    pub fn has_header(&self, name: &str) -> bool {
+        self.header_lines(name).next().is_some()
+    }
+
+    /// What stands in each header of this name, in the order in which they were sent. A proxy may add a line of its
+    /// own instead of lengthening the client's.
+    pub fn header_lines(&self, name: &str) -> impl DoubleEndedIterator<Item = &[u8]> {
+        let named =
+            move |(found, _): &&(Range<usize>, Range<usize>)| self.text(found).eq_ignore_ascii_case(name);
+        self.headers.iter().filter(named).filter_map(|(_, value)| self.bytes.get(value.clone()))
     }
 
     pub fn body(&self) -> &[u8] {

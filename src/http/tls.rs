@@ -1,7 +1,7 @@
 //! TLS of the monitor's listeners: rustls without a thread or a socket of its own, under the same deadlines.
 
 use super::transport::Wire;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection};
 use std::io::{self, ErrorKind, Read, Write};
@@ -40,14 +40,28 @@ pub fn server_config(chain: &[u8], key: &[u8]) -> Result<ServerConfig, String> {
     let chain = CertificateDer::pem_slice_iter(chain)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| format!("the certificate: {error}"))?;
-    let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| format!("the private key: {error}"))?;
+    if chain.is_empty() {
+        return Err(
+            "there is no certificate in the first (a block that begins with -----BEGIN CERTIFICATE-----)"
+                .into(),
+        );
+    }
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| match error {
+        pem::Error::NoItemsFound => {
+            "there is no private key in the second (a block such as -----BEGIN PRIVATE KEY-----)".to_owned()
+        }
+        error => format!("the private key: {error}"),
+    })?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
         .with_no_client_auth()
         .with_single_cert(chain, key)
-        .map_err(|error| format!("certificate and private key: {error}"))?;
+        .map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => "the private key is not the certificate's".to_owned(),
+            error => format!("certificate and private key: {error}"),
+        })?;
     config.ticketer =
         rustls::crypto::ring::Ticketer::new().map_err(|error| format!("session tickets: {error}"))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];

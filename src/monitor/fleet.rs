@@ -5,6 +5,7 @@
 
 use super::beat::{Beat, FIGURES, Kind, Sample};
 use super::history::packed::Packed;
+use super::machine;
 use super::store::MachineId;
 use super::time::Moment;
 use std::collections::HashMap;
@@ -285,7 +286,8 @@ impl Slot {
         self.sample = beat.sample;
         self.keep_payload(beat.payload);
         if let Some(name) = beat.hostname.as_deref().filter(|_| self.hostname.is_none()) {
-            self.hostname = Some(name.into());
+            // It goes into every message, and a machine that is called what it may not could not be changed any more.
+            self.hostname = machine::hostname(name).is_ok().then(|| name.into());
         }
         let number = now.0.div_euclid(60_000);
         if number != self.minute.number {

@@ -195,10 +195,14 @@ fn no_comma(what: &str, text: &str) -> Result<(), String> {
 /// Control characters, and those that turn the direction of a text or have no width: they would forge a log line or a
 /// message.
 fn is_unseen(c: char) -> bool {
-    let formats = ['\u{ad}', '\u{61c}', '\u{180e}', '\u{feff}'];
+    let formats = ['\u{ad}', '\u{34f}', '\u{61c}', '\u{180e}', '\u{feff}'];
+    // Letters of Hangul and a sign of Braille that are blank: a second "barn" could not be told from the first.
+    let blanks = ['\u{115f}', '\u{1160}', '\u{2800}', '\u{3164}', '\u{ffa0}'];
     c.is_control()
         || formats.contains(&c)
+        || blanks.contains(&c)
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+        || matches!(c, '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]
@@ -224,6 +228,11 @@ mod tests {
             "a\u{0}b",
             "a\u{202e}b",
             "a\u{200b}",
+            "a\u{2066}b",
+            "a\u{2028}b",
+            "a\u{3164}",
+            "a\u{fffb}b",
+            "a\u{e0041}",
             "7",
             "-x",
             "a\u{1b}[31m",

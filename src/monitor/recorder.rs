@@ -356,7 +356,8 @@ impl Recorder {
         if std::mem::replace(&mut trouble.lately, false) {
             return;
         }
-        let length = tick.saturating_duration_since(trouble.since);
+        let length = tick.saturating_duration_since(trouble.since).as_millis();
+        let length = Duration::from_millis(u64::try_from(length).unwrap_or(u64::MAX));
         log::info!("the database works again after {}", go_duration(length));
         self.trouble = None;
     }

@@ -204,7 +204,7 @@ impl Monitor {
             Err(error) => return log::error!("{error}; the old configuration stays"),
         };
         for (section, same) in [
-            ("listen or socket in [http]", config.http.same_place(&self.config.http)),
+            ("listen or socket in [http], or from HTTP to HTTPS,", config.http.same_place(&self.config.http)),
             ("[store]", config.store == self.config.store),
             ("[limits]", config.limits == self.config.limits),
         ] {

@@ -1,8 +1,8 @@
 //! `status`, `trigger` and `cameras` of the command line, which ask the running daemon.
 
 use crate::support::daemon::{Daemon, Setup, output_of};
-use crate::support::eventually;
 use crate::support::server::{Reply, Server};
+use crate::support::{eventually, lasting_address};
 use serde_json::Value;
 use std::net::TcpListener;
 use std::process::Output;
@@ -97,8 +97,7 @@ fn without_a_daemon_each_one_exits_with_69_and_says_so() {
 
 #[test]
 fn where_the_socket_is_closed_the_address_is_asked() {
-    let free = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port");
-    let listen = format!("0.0.0.0:{}", free.port());
+    let listen = format!("0.0.0.0:{}", lasting_address().port());
     let daemon = started(Setup::new().key("api.socket", "").key("api.listen", &listen));
     let shown = run(&daemon, &["status"]);
     assert_eq!(shown.status.code(), Some(0), "{shown:?}");

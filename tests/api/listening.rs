@@ -1,10 +1,9 @@
 //! Where the API listens, and what a reload and a stop make of it.
 
 use super::client::get;
-use crate::support::SOON;
 use crate::support::daemon::{Daemon, Setup};
-use crate::support::eventually;
 use crate::support::server::{Reply, Server};
+use crate::support::{SOON, eventually, lasting_address};
 use rustix::process::Signal;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -84,25 +83,23 @@ fn a_port_that_is_taken_is_a_warning_and_heartbeats_go_on() {
 
 #[test]
 fn a_port_that_becomes_free_is_taken_without_a_word() {
-    // Below the ports that the kernel gives to others' connections, one of which would keep it from the daemon.
-    let free = |port| TcpListener::bind(("127.0.0.1", port)).ok();
-    let taken = (20_000..30_000).rev().find_map(free).expect("a port");
-    let address = taken.local_addr().expect("bound");
+    let address = lasting_address();
+    let taken = TcpListener::bind(address).expect("a port");
     // Nothing at all to listen on, for now.
     let daemon = Setup::new().key("api.listen", &address.to_string()).key("api.socket", "").start();
     daemon.wait_for_line("about the port", |line| line.contains("in use"));
-    let waiting = daemon.vitals().threads;
+    eventually("somebody waits", || daemon.has_thread("api-port"));
     drop(taken);
     eventually("it has the port", || daemon.log_lines("API listens on").len() == 2);
     assert_eq!(get("/healthz").at(address).status, 200);
-    eventually("nobody waits any more", || daemon.vitals().threads < waiting);
+    eventually("nobody waits any more", || !daemon.has_thread("api-port"));
 }
 
 #[test]
 fn a_reload_moves_the_api_and_switches_it_off_and_on() {
     let mut daemon = Setup::new().start();
     let first = daemon.api_address();
-    let second = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port");
+    let second = lasting_address();
     reload(&mut daemon, "api.listen", &format!("\"{second}\""));
     eventually("it has moved", || answers(second));
     assert!(!answers(first));

@@ -78,11 +78,11 @@ fn a_busy_receiver_is_left_alone_for_as_long_as_it_asks() {
     rig.channel("webhook", &server.url("/"));
     rig.lose([1]);
     server.request();
-    rig.eventually_row(1, "it failed", |row| row.attempts == 1);
+    rig.waits_for(1, Duration::from_secs(300));
     server.become_one_that(|_| Reply::ok());
-    rig.wait(Duration::from_secs(290));
+    rig.wait(Duration::from_secs(200));
     assert!(server.request_within(Duration::from_millis(500)).is_none(), "too early");
-    rig.wait(Duration::from_secs(11));
+    rig.wait(Duration::from_secs(101));
     server.request();
     rig.eventually_all_delivered();
 }

@@ -36,6 +36,8 @@ pub struct Row {
     pub state: i64,
     pub attempts: i64,
     pub error: Option<String>,
+    /// When it is tried next.
+    pub due: Moment,
 }
 
 pub const DELIVERED: i64 = 2;
@@ -155,8 +157,7 @@ impl Rig {
     }
 
     pub fn rows(&self) -> Vec<Row> {
-        let sql =
-            "SELECT id, channel_id, machine_id, event, state, attempts, last_error FROM outbox ORDER BY id";
+        let sql = "SELECT id, channel_id, machine_id, event, state, attempts, last_error, due_at FROM outbox ORDER BY id";
         let mut statement = self.direct.prepare(sql).expect("prepared");
         let rows = statement.query_map([], |row| {
             Ok(Row {
@@ -167,9 +168,19 @@ impl Rig {
                 state: row.get(4)?,
                 attempts: row.get(5)?,
                 error: row.get(6)?,
+                due: Moment(row.get(7)?),
             })
         });
         rows.expect("rows").collect::<Result<_, _>>().expect("rows")
+    }
+
+    /// Its first attempt has just failed, and the next one is so far away: what has passed since is much less than the
+    /// tenth that may be missing, and than any pause of our own.
+    #[track_caller]
+    pub fn waits_for(&self, id: i64, asked: Duration) {
+        self.eventually_row(id, "it failed", |row| row.attempts == 1);
+        let left = self.row(id).due.since(self.now());
+        assert!(left <= asked && left > asked * 9 / 10, "asked for {asked:?}, and {left:?} are left");
     }
 
     pub fn row(&self, id: i64) -> Row {

@@ -20,16 +20,19 @@ fn a_step_is_survived(step: &str, seconds: f64) {
     };
     let before = server.requests(4);
     assert!(off_by(&before[3].json()["timestamp"]).abs() < 5.0, "not yet stepped");
-    clock.step(&daemon, step);
+    clock.step(step);
     let after = server.requests(6);
     let stepped = off_by(&after[5].json()["timestamp"]) - seconds;
     assert!(stepped.abs() < 2.0 * 86_400.0, "the timestamp follows the clock, and is off by {stepped} s");
     let all = [before, after].concat();
-    // The first gap is the random phase.
-    for pair in all[1..].windows(2) {
+    // The first gap is the random phase. Of two that came late together the second seems to follow at once; over all
+    // of them that does not add up to a burst.
+    let beats = &all[1..];
+    let (gaps, took) = (beats.len() - 1, beats[beats.len() - 1].at - beats[0].at);
+    assert!(took > Duration::from_millis(500) * gaps as u32, "a burst: {gaps} seconds in {took:?}");
+    for pair in beats.windows(2) {
         let gap = pair[1].at - pair[0].at;
-        assert!(gap > Duration::from_millis(300), "a burst: {gap:?}");
-        assert!(gap < Duration::from_millis(2_500), "a gap: {gap:?}");
+        assert!(gap < Duration::from_secs(5), "a gap: {gap:?}");
     }
     daemon.signal(Signal::TERM);
     assert!(daemon.wait_for_end(SOON).0.success());

@@ -33,6 +33,8 @@ fn a_name_server_that_hangs_stops_neither_the_loop_nor_the_end() {
     let mut daemon = start(setup, &names);
     notify.wait_for("READY=1");
     daemon.wait_for_line("about the name", |line| line.contains("WARN") && line.contains("heartbeat.test"));
+    // The API's thread is the last to start.
+    daemon.api_address();
     let before = daemon.vitals();
     let mut last = Instant::now();
     let mut most = before;

@@ -49,6 +49,8 @@ fn a_proxy_that_hangs_does_not_stop_the_beat() {
         .env("http_proxy", &proxy.url(""))
         .start();
     proxy.requests(2);
+    // The API's thread is the last to start.
+    daemon.api_address();
     let before = daemon.vitals();
     let attempts = proxy.requests_during(Duration::from_secs(5));
     assert!(attempts.len() >= 2, "{} attempts in 5 s", attempts.len());

@@ -95,6 +95,8 @@ fn reloads_do_not_leave_anything_behind() {
     let server = Server::always(Reply::ok());
     let mut daemon = Setup::new().to(&server.url("/")).start();
     server.requests(2);
+    // Its thread is the last to start.
+    daemon.api_address();
     let reload = |daemon: &mut Daemon, note: usize| {
         change(daemon, "heartbeat.note", &format!("\"{note}\""));
         server.requests(1);

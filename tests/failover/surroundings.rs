@@ -127,7 +127,7 @@ fn a_clock_that_steps(offset: &str) {
     let mut rig = plan.start_with(net, setup);
     clock.belongs_to(&rig.daemon);
     rig.settle_on_all();
-    clock.step(&rig.daemon, offset);
+    clock.step(offset);
     let after = rig.server.requests_during(Duration::from_secs(7));
     // One a second, and the beat does not know the wall clock.
     assert!((5..=9).contains(&after.len()), "{} heartbeats in 7 s", after.len());

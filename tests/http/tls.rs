@@ -128,6 +128,23 @@ fn a_client_comes_back_without_a_whole_handshake() {
 }
 
 #[test]
+fn what_is_no_certificate_or_not_its_key_is_said() {
+    let (first, second) = (Authority::new().server_pem(&["a"]), Authority::new().server_pem(&["a"]));
+    let (chain, key) = (first.certificate_pem.as_bytes(), first.key_pem.as_bytes());
+    for (chain, key, said) in [
+        (&b""[..], key, "no certificate"),
+        (b"junk", key, "no certificate"),
+        (key, key, "no certificate"),
+        (chain, b"", "no private key"),
+        (chain, chain, "no private key"),
+        (chain, second.key_pem.as_bytes(), "not the certificate's"),
+    ] {
+        let sentence = server_config(chain, key).expect_err(said);
+        assert!(sentence.contains(said), "{sentence}");
+    }
+}
+
+#[test]
 fn a_renewed_certificate_is_shown_to_new_connections_and_the_others_go_on() {
     let secure = Secure::new(roomy());
     let mut before = secure.client();

@@ -2,13 +2,13 @@
 //! told twice under two ids, everything in order.
 
 use crate::rig::{Told, text};
-use crate::support::eventually;
 use crate::support::monitor::{Monitor, Plan, bearer};
 use crate::support::outages::all_told_once_and_in_order;
 use crate::support::request::Request;
 use crate::support::server::{Arrival, Reply, Server};
+use crate::support::{eventually, lasting_address};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -43,7 +43,7 @@ fn kill(times: u64) {
         _ => Reply::ok(),
     });
     // The same port after each start.
-    let address = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port");
+    let address = lasting_address();
     let plan = Plan::new().key("http.listen", &address.to_string()).key("detection.offline_threshold", "2s");
     let told = Told::by(&plan, receiver);
     let reader = plan.token(&["token", "add", "test"]);

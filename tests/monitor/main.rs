@@ -4,6 +4,7 @@
 mod support;
 
 mod api;
+mod clock;
 mod command_line;
 mod enrolment;
 mod failover;

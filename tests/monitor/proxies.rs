@@ -6,10 +6,10 @@ use crate::rig::becomes;
 use crate::support::https::Authority;
 use crate::support::monitor::{Monitor, Plan};
 use crate::support::process::{Process, output_of};
-use crate::support::{eventually, skip, skip_without};
+use crate::support::{eventually, lasting_address, skip, skip_without};
 use rustix::process::Signal;
 use std::fs;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -29,7 +29,7 @@ impl Site {
         let monitor = plan.start();
         let authority = Authority::new();
         let (certificate, key) = renew(&authority, monitor.plan().scratch().path());
-        let front = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port");
+        let front = lasting_address();
         Site { monitor, authority, front, certificate, key }
     }
 

@@ -94,6 +94,15 @@ fn figures_are_open_to_this_machine_and_not_through_a_proxy() {
     let from = |address: &str| [("X-Forwarded-For", address.to_owned())];
     assert_eq!(ask(monitor.address(), "GET", "/metrics", &from("203.0.113.9"), b"").status, 401);
     assert_eq!(ask(monitor.address(), "GET", "/metrics", &from("203.0.113.9, nonsense"), b"").status, 401);
+    // What a client wrote before the proxy, on a line of its own, in whatever bytes.
+    let forged = ["127.0.0.2", "\u{e4}"].map(|said| ("X-Forwarded-For", said.to_owned()));
+    for client in forged {
+        let lines = [client, ("X-Forwarded-For", "203.0.113.9".to_owned())];
+        assert_eq!(ask(monitor.address(), "GET", "/metrics", &lines, b"").status, 401, "{lines:?}");
+    }
+    assert_eq!(ask(monitor.address(), "GET", "/metrics", &from("\u{e4}, 203.0.113.9"), b"").status, 401);
+    let real = [("X-Real-IP", "203.0.113.9".to_owned())];
+    assert_eq!(ask(monitor.address(), "GET", "/metrics", &real, b"").status, 401);
     assert_eq!(monitor.get_as(&reader, "/metrics").status, 200);
     assert!(std::os::unix::net::UnixStream::connect(&socket).is_ok());
 }

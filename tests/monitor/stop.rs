@@ -29,7 +29,8 @@ fn stop(monitor: &mut Monitor) -> Duration {
 #[test]
 fn an_idle_monitor_stops_at_once() {
     let mut monitor = Plan::new().start();
-    assert!(stop(&mut monitor) < Duration::from_secs(2));
+    // Its threads have nothing to wait for; the rest is for a machine that is very busy.
+    assert!(stop(&mut monitor) < PROMISE);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use crate::rig::{Told, becomes, daemon};
 use crate::support::lateness::in_time;
 use crate::support::monitor::Plan;
 use crate::support::server::Reply;
+use crate::support::{eventually, lasting_address};
 use rustix::process::Signal;
 use std::time::{Duration, Instant};
 
@@ -59,8 +60,7 @@ fn a_monitor_that_restarts_with_the_fleet_alive_says_nothing() {
     let plan = Plan::new();
     let told = Told::of(&plan);
     // The same port again, so that daemons find it.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port");
-    let monitor = plan.key("http.listen", &port.to_string()).start();
+    let monitor = plan.key("http.listen", &lasting_address().to_string()).start();
     let reader = monitor.reader();
     let daemons: Vec<_> =
         ["barn", "gate", "yard"].map(|name| daemon(&monitor, &monitor.machine(name))).into();
@@ -100,6 +100,9 @@ fn what_could_not_be_delivered_is_delivered_after_a_restart_and_once() {
         "it can be told that it is the same one"
     );
     told.nothing_for(2 * SECOND);
-    let page = monitor.get_as(&reader, "/api/v1/deliveries?state=delivered").json();
-    assert_eq!(page["items"].as_array().map(Vec::len), Some(1), "{page}");
+    eventually("it is delivered, and nothing else", || {
+        let page = monitor.get_as(&reader, "/api/v1/deliveries").json();
+        let items = page["items"].as_array().expect("a list");
+        items.len() == 1 && items[0]["state"] == "delivered"
+    });
 }

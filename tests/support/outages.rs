@@ -36,6 +36,9 @@ pub fn all_told_once_and_in_order(database: &Path, arrivals: &[Request]) -> Told
     assert_eq!(untold("offline", "started_at"), 0, "an outage untold");
     assert_eq!(untold("online", "ended_at"), 0, "a recovery untold");
     assert_eq!(count("SELECT count(*) FROM outbox WHERE state <> 2"), 0, "a row that was not delivered");
+    let unknown = "SELECT count(*) FROM machine_state s WHERE status = 2 AND NOT EXISTS
+                   (SELECT 1 FROM outage o WHERE o.machine_id = s.machine_id AND ended_at IS NULL)";
+    assert_eq!(count(unknown), 0, "a machine is offline without an outage");
     let twice = "SELECT count(*) FROM (SELECT 1 FROM outbox GROUP BY outage_id, event, channel_id HAVING count(*) > 1)";
     assert_eq!(count(twice), 0, "two rows for one");
     let open = "SELECT count(*) FROM (SELECT 1 FROM outage WHERE ended_at IS NULL GROUP BY machine_id HAVING count(*) > 1)";

@@ -171,6 +171,13 @@ impl Process {
         number.unwrap_or_else(|| panic!("no {key} in {file}: {text}"))
     }
 
+    /// Whether a thread of this name runs at this moment: right after the start, a number of them says little.
+    pub fn has_thread(&self, name: &str) -> bool {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.pid())).expect("it runs");
+        let mut names = tasks.flatten().filter_map(|task| fs::read_to_string(task.path().join("comm")).ok());
+        names.any(|found| found.trim_end() == name)
+    }
+
     pub fn vitals(&self) -> Vitals {
         let descriptors = fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("it runs").count();
         Vitals {

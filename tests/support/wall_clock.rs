@@ -1,6 +1,8 @@
 //! A wall clock of the test's own for one process, by libfaketime; its monotonic clock stays the machine's.
 
-use super::daemon::{Daemon, Setup};
+use super::daemon::Setup;
+use super::process::Process;
+use super::scratch::Scratch;
 use super::skip;
 use std::path::{Path, PathBuf};
 
@@ -42,24 +44,38 @@ impl WallClock {
 
     /// The daemon of this setup has this clock, which is right at first.
     pub fn given_to(&mut self, setup: Setup) -> Setup {
-        let offset = setup.scratch().file("offset", "+0");
+        let environment = self.environment(setup.scratch());
+        environment.iter().fold(setup, |setup, (name, value)| setup.env(name, value))
+    }
+
+    /// The same for a monitor and its commands.
+    #[cfg(feature = "monitor")]
+    pub fn given_to_monitor(&mut self, plan: super::monitor::Plan) -> super::monitor::Plan {
+        let environment = self.environment(plan.scratch());
+        environment.iter().fold(plan, |plan, (name, value)| plan.env(name, value))
+    }
+
+    fn environment(&mut self, scratch: &Scratch) -> [(&'static str, String); 5] {
+        let offset = scratch.file("offset", "+0");
         self.offset = PathBuf::from(&offset);
-        setup
-            .env("LD_PRELOAD", &self.library)
-            .env("FAKETIME_TIMESTAMP_FILE", &offset)
-            .env("FAKETIME_NO_CACHE", "1")
-            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
-            .env("DONT_FAKE_MONOTONIC", "1")
+        [
+            ("LD_PRELOAD", self.library.clone()),
+            ("FAKETIME_TIMESTAMP_FILE", offset),
+            ("FAKETIME_NO_CACHE", "1".into()),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1".into()),
+            ("DONT_FAKE_MONOTONIC", "1".into()),
+        ]
     }
 
     /// Whose clock it is, for what has to be removed after a kill.
-    pub fn belongs_to(&mut self, daemon: &Daemon) {
-        self.pid = Some(daemon.pid());
+    pub fn belongs_to(&mut self, process: &Process) {
+        self.pid = Some(process.pid());
     }
 
     /// To so far from the right time, such as "-365d". In one step, as the kernel does it: never an empty file.
-    pub fn step(&self, daemon: &Daemon, offset: &str) {
-        let next = daemon.setup().scratch().file("offset.new", offset);
+    pub fn step(&self, offset: &str) {
+        let next = self.offset.with_extension("new");
+        std::fs::write(&next, offset).expect("written");
         std::fs::rename(next, &self.offset).expect("the same directory");
     }
 }

@@ -52,7 +52,7 @@ pub fn check(
     if !is_this_machine(host, hostname) {
         return Err(refuse("Host must be an IP address, localhost or this machine's name"));
     }
-    let local = address.is_loopback() && !FORWARDED.iter().any(|name| request.header(name).is_some());
+    let local = address.is_loopback() && !FORWARDED.iter().any(|name| request.has_header(name));
     match wish {
         Wish::Read if local => Ok(Trust::Full),
         Wish::Read => Ok(Trust::Reader),

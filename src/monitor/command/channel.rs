@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use ureq::http::Uri;
+use ureq::http::uri::Authority;
 
 #[derive(Debug, Subcommand)]
 pub enum ChannelCommand {
@@ -37,13 +38,25 @@ pub enum ChannelCommand {
         json: bool,
     },
     /// Send a test message now and show the answer
-    Test { id: i64 },
+    Test {
+        /// As listed
+        id: i64,
+    },
     /// Stop sending over a channel; what waits there is not told
-    Disable { id: i64 },
+    Disable {
+        /// As listed
+        id: i64,
+    },
     /// Send over a disabled channel again
-    Enable { id: i64 },
+    Enable {
+        /// As listed
+        id: i64,
+    },
     /// Remove a channel with the list of its deliveries
-    Remove { id: i64 },
+    Remove {
+        /// As listed
+        id: i64,
+    },
 }
 
 /// Where it leads.
@@ -62,7 +75,10 @@ pub enum New {
         bot_token_file: PathBuf,
     },
     /// Send mail over the server in [smtp]
-    Email { address: String },
+    Email {
+        /// Such as ops@example.org
+        address: String,
+    },
     /// Publish to an ntfy topic
     Ntfy {
         /// Such as https://ntfy.sh/my-topic
@@ -75,6 +91,7 @@ pub enum New {
 
 #[derive(Debug, Args)]
 pub struct Webhook {
+    /// Such as https://example.org/hook
     url: String,
     /// Holds the secret, which is copied into the database
     #[arg(long, value_name = "FILE", conflicts_with = "secret_stdin")]
@@ -136,6 +153,7 @@ fn add(store: &Store, recipient: Option<&str>, kind: New, now: Moment) -> Result
         }
         New::Ntfy { url, token_file } => {
             check_url(&url)?;
+            check_topic(&url)?;
             let file = token_file.as_deref().map(secret_file).transpose()?;
             new_channel(Kind::Ntfy, url, None, file)
         }
@@ -186,14 +204,38 @@ fn secret_file(path: &Path) -> Result<String, Refused> {
 }
 
 fn check_url(url: &str) -> Result<(), String> {
-    let wrong = |problem: &str| Err(format!("\"{}\": {problem}", shown_url(url)));
+    let wrong = |problem: &str| Err(format!("\"{}\": {problem}", shown_url(url).escape_debug()));
     let Ok(uri) = url.parse::<Uri>() else { return wrong("is not a URL") };
     match (uri.scheme_str(), uri.authority()) {
         (Some("http" | "https"), Some(host)) if host.as_str().contains('@') => {
             wrong("has a user or password in it, which everybody sees; use a secret or a token file")
         }
+        (Some("http" | "https"), Some(place)) if !has_good_port(place) => {
+            wrong("its port must be a number from 1 to 65535")
+        }
         (Some("http" | "https"), Some(_)) => Ok(()),
         _ => wrong("must begin with https:// or http:// and name a host"),
+    }
+}
+
+/// One that is none would be read as the scheme's own, and somebody else is told.
+fn has_good_port(place: &Authority) -> bool {
+    match place.as_str().strip_prefix(place.host()) {
+        Some("") => true,
+        Some(port) => {
+            port.strip_prefix(':').and_then(|port| port.parse().ok()).is_some_and(|port: u16| port > 0)
+        }
+        None => false,
+    }
+}
+
+/// ntfy's server itself is no place to publish to.
+fn check_topic(url: &str) -> Result<(), String> {
+    match url.parse::<Uri>().is_ok_and(|uri| uri.path().trim_matches('/').is_empty()) {
+        true => {
+            Err(format!("\"{}\": names no topic; it is such as https://ntfy.sh/my-topic", shown_url(url)))
+        }
+        false => Ok(()),
     }
 }
 

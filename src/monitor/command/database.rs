@@ -11,6 +11,7 @@ pub enum DatabaseCommand {
     Check,
     /// Copy the database, as it is at this moment, to a new file
     Backup {
+        /// It must not be there yet
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },

@@ -63,7 +63,7 @@ pub enum MachineCommand {
         /// Its name or id
         machine: String,
     },
-    /// Remove a machine with its history and all else that is known of it
+    /// Remove a machine with its history and all else that is known of it, without asking
     Remove {
         /// Its name or id
         machine: String,
@@ -72,17 +72,21 @@ pub enum MachineCommand {
 
 #[derive(Debug, Args)]
 pub struct Add {
+    /// What it is called here and in messages
     name: String,
+    /// Without it, what the device itself says first
     #[arg(long)]
     hostname: Option<String>,
+    /// What it is, or where
     #[arg(long)]
     description: Option<String>,
     /// Silence that means offline, such as "5m"; without it the configured one
     #[arg(long, value_name = "TIME")]
     threshold: Option<Period>,
+    /// Recipients and lists can choose by it
     #[arg(long)]
     group: Option<String>,
-    /// May be given several times
+    /// The same, but a machine can have many: may be given several times
     #[arg(long)]
     tag: Vec<String>,
     /// Its name at the Meeting API
@@ -94,21 +98,25 @@ pub struct Add {
 pub struct Set {
     /// Its name or id
     machine: String,
+    /// A new name
     #[arg(long)]
     name: Option<String>,
+    /// Taken away, it is what the device itself says next
     #[arg(long)]
     hostname: Option<String>,
+    /// What it is, or where
     #[arg(long)]
     description: Option<String>,
     /// Silence that means offline, such as "5m"
     #[arg(long, value_name = "TIME")]
     threshold: Option<String>,
+    /// Recipients and lists can choose by it
     #[arg(long)]
     group: Option<String>,
-    /// May be given several times
+    /// One more tag; may be given several times
     #[arg(long)]
     tag: Vec<String>,
-    /// May be given several times
+    /// Takes a tag away; may be given several times
     #[arg(long)]
     untag: Vec<String>,
     /// Its name at the Meeting API
@@ -129,30 +137,42 @@ pub fn run(command: MachineCommand, database: &Path, now: Moment) -> Result<Stri
         MachineCommand::Set(set) => change(&store, set),
         MachineCommand::Rotate { machine, keep_old } => rotate(&store, &machine, keep_old, now),
         MachineCommand::Revoke { machine } => {
-            let (id, tokens) = store.revoke(&machine, now)?;
-            Ok(format!("machine {} has no token any more ({tokens} revoked)", id.0))
+            let named = named(&store, &machine, now)?;
+            let (_, tokens) = store.revoke(&machine, now)?;
+            Ok(format!("{named} has no token any more ({tokens} revoked)"))
         }
         MachineCommand::Disable { machine } => {
-            let id = store.disable_machine(&machine, now)?;
-            Ok(format!("machine {} is disabled: its heartbeats are refused, nobody is told of it", id.0))
+            let named = named(&store, &machine, now)?;
+            store.disable_machine(&machine, now)?;
+            Ok(format!("{named} is disabled: its heartbeats are refused, nobody is told of it"))
         }
         MachineCommand::Enable { machine } => {
-            let id = store.enable_machine(&machine, now)?;
-            Ok(format!("machine {} is watched again from its next heartbeat on", id.0))
+            let named = named(&store, &machine, now)?;
+            store.enable_machine(&machine, now)?;
+            Ok(format!("{named} is watched again from its next heartbeat on"))
         }
         MachineCommand::Pause { machine, length, reason } => {
+            let named = named(&store, &machine, now)?;
             let until = store.pause_machine(&machine, length.0, reason.as_deref(), now)?;
-            Ok(format!("nobody is told of it until {}", until.rfc3339().unwrap_or_default()))
+            Ok(format!("{named}: nobody is told of it until {}", until.rfc3339().unwrap_or_default()))
         }
-        MachineCommand::Resume { machine } => match store.resume_machine(&machine, now)? {
-            true => Ok("the pause has ended".into()),
-            false => Ok("it was not paused".into()),
-        },
+        MachineCommand::Resume { machine } => {
+            let named = named(&store, &machine, now)?;
+            let ended = store.resume_machine(&machine, now)?;
+            Ok(format!("{named}: {}", if ended { "the pause has ended" } else { "it was not paused" }))
+        }
         MachineCommand::Remove { machine } => {
-            let id = store.remove_machine(&machine, now)?;
-            Ok(format!("machine {} is removed", id.0))
+            let named = named(&store, &machine, now)?;
+            store.remove_machine(&machine, now)?;
+            Ok(format!("{named} is removed"))
         }
     }
+}
+
+/// Number and name, whichever of them was typed: the answer shows a slip of the hand.
+fn named(store: &Store, which: &str, now: Moment) -> Result<String, Refused> {
+    let machine = store.machine_called(which, now)?;
+    Ok(format!("machine {} ({})", machine.id.0, machine.name))
 }
 
 fn add(store: &Store, new: Add, now: Moment) -> Result<String, Refused> {
@@ -170,12 +190,13 @@ fn add(store: &Store, new: Add, now: Moment) -> Result<String, Refused> {
 }
 
 fn rotate(store: &Store, which: &str, keep_old: Period, now: Moment) -> Result<String, Refused> {
-    let (id, token) = store.rotate(which, keep_old.0, now)?;
+    let named = named(store, which, now)?;
+    let (_, token) = store.rotate(which, keep_old.0, now)?;
     let old = match keep_old.0 {
         Duration::ZERO => "the old one is refused from now on".to_owned(),
         _ => format!("the old one is taken for {keep_old} more"),
     };
-    Ok(with_token(&format!("machine {} has a new token; {old}", id.0), &token))
+    Ok(with_token(&format!("{named} has a new token; {old}"), &token))
 }
 
 /// A script takes the last line: `heartbeat-monitor machine add barn | tail -n 1 > token`.
@@ -204,6 +225,11 @@ fn change(store: &Store, set: Set) -> Result<String, Refused> {
         tag: set.tag,
         untag: set.untag,
     };
+    if change == Change::default() {
+        return Err(Refused::because(
+            "there is nothing to change; heartbeat-monitor machine set --help shows what can be",
+        ));
+    }
     let machine = store.change_machine(&set.machine, &change)?;
     Ok(format!("machine {} ({}) is changed", machine.id.0, machine.name))
 }

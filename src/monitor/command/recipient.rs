@@ -17,12 +17,14 @@ use std::time::Duration;
 pub enum RecipientCommand {
     /// Add a person or a team; without options they are told of every machine
     Add {
+        /// Who it is
         name: String,
         #[command(flatten)]
         wants: Wants,
     },
     /// Change what a recipient wants; what is not named stays
     Set {
+        /// As listed
         name: String,
         #[command(flatten)]
         wants: Wants,
@@ -34,11 +36,20 @@ pub enum RecipientCommand {
         json: bool,
     },
     /// Tell a recipient nothing; what waits for them is not told
-    Disable { name: String },
+    Disable {
+        /// As listed
+        name: String,
+    },
     /// Tell a disabled recipient again
-    Enable { name: String },
+    Enable {
+        /// As listed
+        name: String,
+    },
     /// Remove a recipient with their channels
-    Remove { name: String },
+    Remove {
+        /// As listed
+        name: String,
+    },
 }
 
 #[derive(Debug, Default, Args)]
@@ -133,6 +144,13 @@ impl FromStr for Offset {
 }
 
 impl Wants {
+    fn is_nothing(&self) -> bool {
+        let chosen = [&self.machine, &self.group, &self.tag].iter().any(|list| !list.is_empty());
+        let clock = self.quiet.is_some() || self.utc_offset.is_some() || self.time_zone.is_some();
+        let rest = self.events.is_some() || self.min_outage.is_some();
+        !(chosen || clock || rest || self.all_machines || self.never_quiet)
+    }
+
     fn check(&self) -> Result<(), String> {
         match self.min_outage {
             Some(Period(longest)) if longest > LONGEST_MIN_OUTAGE => Err("--min-outage: at most 168h".into()),
@@ -182,6 +200,11 @@ pub fn run(command: RecipientCommand, database: &Path, now: Moment) -> Result<St
             Ok(format!("{name} is added; heartbeat-monitor channel add --recipient \"{name}\" says where"))
         }
         RecipientCommand::Set { name, wants } => {
+            if wants.is_nothing() {
+                let sentence =
+                    "there is nothing to change; heartbeat-monitor recipient set --help shows what can be";
+                return Err(Refused::because(sentence));
+            }
             wants.check()?;
             store.change_recipient(&name, now, |preferences| wants.apply(preferences))?;
             Ok(format!("{name} is changed"))

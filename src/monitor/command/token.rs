@@ -17,7 +17,10 @@ pub enum TokenCommand {
     /// List the names of all read tokens
     List,
     /// Remove a read token
-    Remove { name: String },
+    Remove {
+        /// As listed
+        name: String,
+    },
 }
 
 /// What is to be printed.

@@ -166,6 +166,38 @@ fn a_machine_is_offline_after_its_threshold_told_once_and_told_once_when_it_is_b
     assert_eq!(rig.count("SELECT count(*) FROM outage WHERE ended_at IS NULL"), 0);
 }
 
+/// Kills hit the moment between two commits too seldom to show that there are not two.
+#[test]
+fn what_cannot_be_told_has_not_happened() {
+    let mut rig = Rig::new(1);
+    rig.run(THRESHOLD, &[]);
+    rig.wait(SECOND);
+    let no_room = "CREATE TRIGGER no_room BEFORE INSERT ON outbox BEGIN SELECT RAISE(ABORT, 'no room'); END";
+    let happened = |rig: &Rig| {
+        let events = rig.count("SELECT count(*) FROM event");
+        (rig.status(id(1)), rig.count("SELECT count(*) FROM outage WHERE ended_at IS NULL"), events)
+    };
+
+    rig.sql(no_room, []);
+    rig.sweeper.sweep(&rig.store, rig.now, rig.tick).expect_err("no room");
+    assert_eq!(happened(&rig), (Status::Online, 0, 0));
+    rig.sql("DROP TRIGGER no_room", []);
+    assert_eq!(rig.sweep().offline, [id(1)]);
+
+    rig.sql(no_room, []);
+    rig.sweeper.back(&rig.store, &[(id(1), rig.now)], rig.now).expect_err("no room");
+    assert_eq!(happened(&rig), (Status::Offline, 1, 1));
+    rig.sql("DROP TRIGGER no_room", []);
+    rig.beat(id(1));
+
+    rig.sql(no_room, []);
+    rig.sweeper.farewell(&rig.store, &[(id(1), rig.now)], rig.now).expect_err("no room");
+    assert_eq!(happened(&rig), (Status::Online, 0, 2));
+    rig.sql("DROP TRIGGER no_room", []);
+    rig.farewell(id(1));
+    assert_eq!(rig.told(), ["offline", "online", "stopped"]);
+}
+
 #[test]
 fn the_log_says_it_in_the_original_systems_words() {
     let transition =

@@ -61,6 +61,18 @@ fn a_minute_is_the_mean_of_its_beats_and_what_was_never_measured_is_absent() {
 }
 
 #[test]
+fn a_device_that_calls_itself_what_no_host_is_called_has_no_hostname() {
+    let fleet = Fleet::default();
+    for name in ["barn\nBcc: all", "b\u{202e}nrab", "a b", "", &"x".repeat(254)] {
+        let hostname = Some(name.into());
+        fleet.beat(MACHINE, &Beat { hostname, ..beat(Some(1.0), "{}") }, BEGIN);
+    }
+    assert_eq!(fleet.take_unsaved(seconds(300), all)[0].hostname, None);
+    fleet.beat(MACHINE, &Beat { hostname: Some("barn-cam".into()), ..beat(Some(1.0), "{}") }, BEGIN);
+    assert_eq!(fleet.take_unsaved(seconds(600), all)[0].hostname.as_deref(), Some("barn-cam"));
+}
+
+#[test]
 fn a_payload_that_is_too_long_is_not_kept_and_its_figures_are() {
     let fleet = Fleet::default();
     let long = format!("{{\"a\": \"{}\"}}", "x".repeat(MAX_PAYLOAD));

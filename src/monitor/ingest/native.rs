@@ -20,14 +20,17 @@ pub enum Received<'a> {
 }
 
 /// # Errors
-/// Not JSON, neither an object nor an array, or an array with something else in it than replays.
+/// Not JSON, neither an object nor an array, an array with something else in it than replays, or an age that is none:
+/// what was recorded is never a sign of life.
 pub fn parse(body: &[u8]) -> Result<Received<'_>, Malformed> {
     if body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
         let replays: Replays = serde_json::from_str(read::utf8(body)?).map_err(Malformed::json)?;
         return Ok(Received::Replays(replays.0));
     }
     let (native, payload) = read::object::<Native>(body)?;
-    if let Some(age) = age(native.replay_age_s) {
+    if native.replay_age_s.is_some() {
+        let age = age(native.replay_age_s)
+            .ok_or_else(|| Malformed::new("replay_age_s must be 0 or more seconds"))?;
         return Ok(Received::Replays(vec![Replay { age, sample: native.sample }]));
     }
     Ok(Received::Beat(native.beat(payload)))

@@ -77,6 +77,16 @@ fn an_array_with_anything_but_replays_is_refused() {
 }
 
 #[test]
+fn one_whose_age_is_no_age_is_refused_and_no_sign_of_life() {
+    for age in ["-1", "-0.001", "\"-5\""] {
+        let body = format!("{{\"replay_age_s\": {age}, \"cpu\": 1}}");
+        assert!(native::parse(body.as_bytes()).is_err(), "{body}");
+    }
+    let live = native::parse(br#"{"replay_age_s": null}"#);
+    assert!(matches!(live, Ok(Received::Beat(_))), "our own daemon says null of a live one");
+}
+
+#[test]
 fn an_age_beyond_all_years_is_only_old() {
     let Ok(Received::Replays(replays)) = native::parse(br#"[{"replay_age_s": 1e300}]"#) else { panic!() };
     assert_eq!(replays[0].age, Duration::from_secs(u64::MAX));

@@ -34,7 +34,9 @@ pub enum StoreError {
     Held {
         pid: String,
     },
-    /// Anything else, in SQLite's or the kernel's words.
+    /// A file that is named in it, in the kernel's words.
+    File(String),
+    /// Anything else, in SQLite's words or our own.
     Other(String),
 }
 
@@ -46,9 +48,9 @@ impl StoreError {
             io::ErrorKind::StorageFull => StoreError::Full,
             io::ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly,
             io::ErrorKind::PermissionDenied => {
-                StoreError::Other(format!("{path}: {error}; run it as root or as the user of the service"))
+                StoreError::File(format!("{path}: {error}; run it as root or as the user of the service"))
             }
-            _ => StoreError::Other(format!("{path}: {error}")),
+            _ => StoreError::File(format!("{path}: {error}")),
         }
     }
 }
@@ -91,6 +93,7 @@ impl fmt::Display for StoreError {
             StoreError::Held { pid } => {
                 write!(f, "a heartbeat-monitor with pid {pid} serves this database; stop that one first")
             }
+            StoreError::File(why) => f.write_str(why),
             StoreError::Other(why) => write!(f, "the database: {why}"),
         }
     }
@@ -129,7 +132,11 @@ pub struct OpenError {
 
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.path.display(), self.error)
+        match &self.error {
+            StoreError::File(why) => f.write_str(why),
+            StoreError::Other(why) => write!(f, "{}: {why}", self.path.display()),
+            error => write!(f, "{}: {error}", self.path.display()),
+        }
     }
 }
 

@@ -168,7 +168,8 @@ impl Store {
     /// # Errors
     /// As there, and there is none.
     pub fn open_existing(path: &Path, now: Moment) -> Result<Store, OpenError> {
-        if !path.exists() {
+        // What may not be looked at may well be there: opening it says so.
+        if fs::metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
             let error =
                 StoreError::Other("there is no such file; the first start of the service makes it".into());
             return Err(OpenError { path: path.to_owned(), error });
@@ -263,6 +264,9 @@ fn prepare(
     purpose: Purpose,
     migrations: &[&str],
 ) -> Result<Store, StoreError> {
+    // One lock for a database, by whatever link it is reached; SQLite follows links, too.
+    let resolved = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let path = resolved.as_path();
     match fs::metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => create::create(path, migrations)?,
         Err(error) => return Err(StoreError::of_file(path, &error)),

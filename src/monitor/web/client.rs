@@ -7,6 +7,9 @@ use crate::http::networks::Network;
 use crate::http::{Peer, Request};
 use std::net::IpAddr;
 
+/// What a proxy adds, whichever of them it is set up to add.
+const FORWARDED: [&str; 3] = ["Forwarded", "X-Forwarded-For", "X-Real-IP"];
+
 /// The address of whoever asked: the nearest one in `X-Forwarded-For` that no trusted proxy has. `None` where
 /// nobody trustworthy says.
 pub fn address(request: &Request, trusted: &[Network]) -> Option<IpAddr> {
@@ -15,13 +18,13 @@ pub fn address(request: &Request, trusted: &[Network]) -> Option<IpAddr> {
         // The socket's mode says who connects: a proxy on this machine.
         Peer::Unix => None,
     };
-    nearest(peer, request.header("x-forwarded-for"), trusted)
+    nearest(peer, request.header_lines("x-forwarded-for"), trusted)
 }
 
 /// Whether the request began on this machine: by a connection of its own, not one of a proxy that says nothing.
 pub fn is_local(request: &Request, trusted: &[Network]) -> bool {
     let address = address(request, trusted);
-    let said = request.header("x-forwarded-for").is_some() || request.header("forwarded").is_some();
+    let said = FORWARDED.iter().any(|name| request.has_header(name));
     match request.peer() {
         Peer::Unix if !said => true,
         Peer::Tcp(peer) if said && Some(peer.ip().to_canonical()) == address => false,
@@ -29,15 +32,21 @@ pub fn is_local(request: &Request, trusted: &[Network]) -> bool {
     }
 }
 
-fn nearest(peer: Option<IpAddr>, forwarded: Option<&str>, trusted: &[Network]) -> Option<IpAddr> {
+fn nearest<'a>(
+    peer: Option<IpAddr>,
+    forwarded: impl DoubleEndedIterator<Item = &'a [u8]>,
+    trusted: &[Network],
+) -> Option<IpAddr> {
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
     if peer.is_some_and(|peer| !is_trusted(peer)) {
         return peer;
     }
     let mut nearest = peer;
-    for part in forwarded.unwrap_or_default().rsplit(',').map(str::trim).filter(|part| !part.is_empty()) {
+    let parts = forwarded.rev().flat_map(|line| line.rsplit(|byte| *byte == b','));
+    for part in parts.map(<[u8]>::trim_ascii).filter(|part| !part.is_empty()) {
         // Whatever stands further out was said by nobody whom we know.
-        let Ok(address) = part.parse::<IpAddr>() else { return nearest };
+        let address = std::str::from_utf8(part).ok().and_then(|part| part.parse::<IpAddr>().ok());
+        let Some(address) = address else { return nearest };
         nearest = Some(address.to_canonical());
         if !is_trusted(address) {
             break;
@@ -50,11 +59,12 @@ fn nearest(peer: Option<IpAddr>, forwarded: Option<&str>, trusted: &[Network]) -
 mod tests {
     use super::*;
 
+    /// `forwarded`: the lines, as they were sent.
     fn seen(peer: &str, forwarded: &str) -> String {
         let trusted = ["127.0.0.1", "10.0.0.0/8"].map(|text| text.parse().expect(text));
         let peer = (peer != "unix").then(|| peer.parse().expect(peer));
-        let forwarded = (!forwarded.is_empty()).then_some(forwarded);
-        nearest(peer, forwarded, &trusted).map_or("nobody".into(), |address| address.to_string())
+        let lines = forwarded.lines().map(str::as_bytes);
+        nearest(peer, lines, &trusted).map_or("nobody".into(), |address| address.to_string())
     }
 
     #[test]
@@ -68,6 +78,9 @@ mod tests {
             ("127.0.0.1", "198.51.100.7, 10.1.1.1", "198.51.100.7"),
             ("127.0.0.1", "198.51.100.7, nonsense, 10.1.1.1", "10.1.1.1"),
             ("127.0.0.1", "10.2.2.2,10.1.1.1", "10.2.2.2"),
+            ("127.0.0.1", "\u{e4}, 198.51.100.7, 10.1.1.1", "198.51.100.7"),
+            ("127.0.0.1", "127.0.0.2\n198.51.100.7", "198.51.100.7"),
+            ("127.0.0.1", "198.51.100.7\n10.1.1.1", "198.51.100.7"),
             ("unix", "198.51.100.7", "198.51.100.7"),
             ("unix", "", "nobody"),
             ("unix", "2001:db8::1", "2001:db8::1"),

@@ -42,6 +42,18 @@ fn a_database_that_is_not_there_is_not_made_by_looking_at_it() {
     assert!(!path.exists());
 }
 
+/// As where its directory is closed to whoever asks, which root cannot try.
+#[test]
+fn a_database_that_may_not_be_looked_at_is_not_said_to_be_missing() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("file");
+    std::fs::write(&file, "").expect("a file");
+    let path = file.join("monitor.db");
+    let error = run(DatabaseCommand::Check, &path, NOW).expect_err("no way there").to_string();
+    assert!(error.ends_with("Not a directory (os error 20)"), "{error}");
+    assert_eq!(error.matches("monitor.db").count(), 1, "its path is said once: {error}");
+}
+
 #[test]
 fn sizes_are_said_in_the_unit_that_fits() {
     assert_eq!(size(0), "0.0 KiB");

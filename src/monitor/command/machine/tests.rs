@@ -32,11 +32,14 @@ fn the_token_stands_alone_on_the_last_line_and_opens_the_door() {
     assert_eq!(store.changed_outside(), Ok(true), "the server notices");
     assert!(Registry::load(&store).expect("loaded").authenticate(token, NOW).is_ok());
     let second = said(&store, &["rotate", "barn", "--keep-old", "24h"]);
-    assert!(second.starts_with("machine 1 has a new token; the old one is taken for 24h more;"), "{second}");
+    assert!(
+        second.starts_with("machine 1 (barn) has a new token; the old one is taken for 24h more;"),
+        "{second}"
+    );
     let registry = Registry::load(&store).expect("loaded");
     assert!(registry.authenticate(token, NOW).is_ok());
     assert!(registry.authenticate(second.lines().last().expect("a line"), NOW).is_ok());
-    assert_eq!(said(&store, &["revoke", "1"]), "machine 1 has no token any more (2 revoked)");
+    assert_eq!(said(&store, &["revoke", "1"]), "machine 1 (barn) has no token any more (2 revoked)");
 }
 
 #[test]
@@ -90,6 +93,8 @@ fn an_empty_value_takes_a_setting_away() {
     assert_eq!((machine.threshold, machine.description), (None, None));
     let error = at(&store, &["set", "stable", "--threshold", "soon"], NOW).expect_err("no time").to_string();
     assert!(error.starts_with("--threshold \"soon\": expected a duration"), "{error}");
+    let error = at(&store, &["set", "stable"], NOW).expect_err("nothing to change").to_string();
+    assert!(error.starts_with("there is nothing to change"), "{error}");
 }
 
 #[test]
@@ -97,11 +102,11 @@ fn a_pause_is_said_with_its_end() {
     let store = Store::scratch();
     said(&store, &["add", "barn"]);
     let until = said(&store, &["pause", "barn", "--for", "2h"]);
-    assert_eq!(until, "nobody is told of it until 2025-11-22T03:23:29Z");
+    assert_eq!(until, "machine 1 (barn): nobody is told of it until 2025-11-22T03:23:29Z");
     let later = NOW.plus(Duration::from_secs(60));
-    assert_eq!(at(&store, &["resume", "barn"], later), Ok("the pause has ended".into()));
-    assert_eq!(at(&store, &["resume", "barn"], later), Ok("it was not paused".into()));
-    assert_eq!(said(&store, &["remove", "barn"]), "machine 1 is removed");
+    assert_eq!(at(&store, &["resume", "barn"], later), Ok("machine 1 (barn): the pause has ended".into()));
+    assert_eq!(at(&store, &["resume", "barn"], later), Ok("machine 1 (barn): it was not paused".into()));
+    assert_eq!(said(&store, &["remove", "barn"]), "machine 1 (barn) is removed");
 }
 
 #[test]

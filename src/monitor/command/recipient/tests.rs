@@ -78,7 +78,8 @@ fn what_cannot_be_is_refused_with_a_reason() {
     say(&dir, &["add", "anna"]);
     let cases: &[&[&str]] = &[
         &["add", "anna"],
-        &["set", "nobody"],
+        &["set", "nobody", "--all-machines"],
+        &["set", "anna"],
         &["set", "anna", "--quiet", "22-7"],
         &["set", "anna", "--quiet", "24:00-07:00"],
         &["set", "anna", "--quiet", "22:0-07:00"],

@@ -70,6 +70,11 @@ fn one_monitor_serves_a_database_and_commands_open_it_beside_that_one() {
     assert!(
         second.to_string().contains(&format!("{}: a heartbeat-monitor with pid", scratch.path().display()))
     );
+    let elsewhere = tempfile::tempdir().expect("a directory");
+    let link = elsewhere.path().join("linked.db");
+    std::os::unix::fs::symlink(scratch.path(), &link).expect("a link");
+    let third = Store::open_for_serving(&link, DAY).expect_err("the same one by another name");
+    assert!(matches!(third.error, StoreError::Held { .. }), "{third}");
     Store::open_beside(scratch.path(), DAY).expect("beside it");
     let path = scratch.path().to_owned();
     let Scratch { store, dir: _dir } = scratch;

@@ -1,0 +1,41 @@
+//! The server's wall clock is set, by hand or by NTP: nobody is told for it, and it is watched on.
+
+use crate::rig::{Told, becomes};
+use crate::support::monitor::{Plan, bearer};
+use crate::support::wall_clock::WallClock;
+use std::time::Duration;
+
+fn a_step_is_told_to_nobody(offset: &str, way: &str) {
+    let Some(mut clock) = WallClock::new() else { return };
+    // Long enough for what happens here between two heartbeats, however busy the machine is.
+    let plan = clock.given_to_monitor(Plan::new().key("detection.offline_threshold", "10s"));
+    let told = Told::of(&plan);
+    let monitor = plan.start();
+    clock.belongs_to(&monitor);
+    let (token, reader) = (monitor.machine("barn"), monitor.reader());
+    let beat = || assert_eq!(monitor.post("/api/v1/heartbeat", &[bearer(&token)], b"{}").status, 200);
+    beat();
+    becomes(&monitor, &reader, 1, "online");
+
+    // The check that sees the step sees no heartbeat after it.
+    beat();
+    clock.step(offset);
+    monitor.wait_for_line("of the step", |line| line.contains(&format!("The clock jumped {way} by ")));
+    told.nothing_for(Duration::from_secs(2));
+    becomes(&monitor, &reader, 1, "online");
+
+    // Now it is silent, and late by the new clock as by the old one.
+    told.says("machine.offline", "barn");
+    beat();
+    told.says("machine.online", "barn");
+}
+
+#[test]
+fn a_clock_that_steps_a_day_ahead_makes_nobody_late() {
+    a_step_is_told_to_nobody("+1d", "forwards");
+}
+
+#[test]
+fn a_clock_that_steps_a_day_back_makes_nobody_late_and_hides_nobody() {
+    a_step_is_told_to_nobody("-1d", "back");
+}
