@@ -38,6 +38,7 @@ pub trait Word: Copy + 'static {
 }
 
 /// Structs whose fields are the keys of a section. An absent key is the field's default.
+#[cfg(any(feature = "device", feature = "monitor", test))]
 macro_rules! sections {
     ($(pub struct $section:ident { $(pub $key:ident: $type:ty,)* })*) => {$(
         #[derive(Default)]
@@ -55,6 +56,7 @@ macro_rules! sections {
         }
     )*};
 }
+#[cfg(any(feature = "device", feature = "monitor", test))]
 pub(crate) use sections;
 
 /// What a section holds, taken key by key.
