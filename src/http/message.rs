@@ -27,6 +27,9 @@ pub enum Peer {
     Unix,
 }
 
+/// What a proxy adds, whichever of them it is set up to add.
+const FORWARDED: [&str; 3] = ["Forwarded", "X-Forwarded-For", "X-Real-IP"];
+
 /// A complete request; head and body are one buffer, and the rest points into it.
 #[derive(Debug)]
 pub struct Request {
@@ -59,15 +62,15 @@ impl Request {
     }
 
     /// The first header of this name, whatever its case; `None` too where it is not ASCII, so it does not tell
-    /// whether one was sent: [`Request::has_header`] does.
+    /// whether one was sent: [`Request::header_lines`] does.
     pub fn header(&self, name: &str) -> Option<&str> {
         let value = self.header_lines(name).next()?;
         value.is_ascii().then(|| std::str::from_utf8(value).ok()).flatten()
     }
 
-    /// Whether a header of this name was sent, whatever stands in it.
-    pub fn has_header(&self, name: &str) -> bool {
-        self.header_lines(name).next().is_some()
+    /// Whether a proxy passes it on for somebody else, whatever it says of them.
+    pub fn is_forwarded(&self) -> bool {
+        FORWARDED.iter().any(|name| self.header_lines(name).next().is_some())
     }
 
     /// What stands in each header of this name, in the order in which they were sent. A proxy may add a line of its

@@ -2,6 +2,7 @@
 
 use crate::rig::daemon;
 use crate::support::eventually;
+use crate::support::lateness::{self, in_time};
 use crate::support::monitor::{Monitor, Plan, bearer};
 use crate::support::notify::NotifySocket;
 use heartbeat_daemon::monitor::time::Moment;
@@ -13,24 +14,24 @@ use std::net::{SocketAddr, TcpStream};
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const PROMISE: Duration = Duration::from_secs(5);
 
-fn stop(monitor: &mut Monitor) -> Duration {
+fn stop(monitor: &mut Monitor, promise: Duration) {
+    lateness::watch();
+    let begin = Instant::now();
     monitor.signal(Signal::TERM);
-    let (status, took) = monitor.wait_for_end(Duration::from_secs(20));
+    let (status, _) = monitor.wait_for_end(Duration::from_secs(20));
     assert_eq!(status.code(), Some(0), "{:?}", monitor.log());
-    println!("stopped in {took:?}, promised within {PROMISE:?}");
-    assert!(took <= PROMISE + Duration::from_secs(1), "{took:?}");
-    took
+    in_time(begin, Instant::now(), promise, "the end");
 }
 
 #[test]
 fn an_idle_monitor_stops_at_once() {
     let mut monitor = Plan::new().start();
-    // Its threads have nothing to wait for; the rest is for a machine that is very busy.
-    assert!(stop(&mut monitor) < PROMISE);
+    // Its threads have nothing to wait for.
+    stop(&mut monitor, Duration::from_millis(1500));
 }
 
 #[test]
@@ -40,7 +41,7 @@ fn clients_that_hang_do_not_hold_a_stop_up() {
     let mut half = TcpStream::connect(monitor.address()).expect("connected");
     half.write_all(b"POST /api/v1/heartbeat HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
         .expect("sent");
-    stop(&mut monitor);
+    stop(&mut monitor, PROMISE);
     drop((idle, half));
 }
 
@@ -119,7 +120,7 @@ fn a_stop_under_load_loses_nothing_that_was_acknowledged() {
             scope.spawn(move || send_replays(address, token, last - EACH..last, replayed))
         });
         eventually("they are at it", || [&lived, replayed].iter().all(|it| it.load(Ordering::Relaxed) > 100));
-        stop(&mut monitor);
+        stop(&mut monitor, PROMISE);
         let replays = replays.into_iter().flat_map(|sender| sender.join().expect("no panic"));
         (live.join().expect("no panic"), replays.collect::<Vec<_>>())
     });
@@ -182,5 +183,5 @@ fn a_daemon_at_work_does_not_hold_a_stop_up() {
     let token = monitor.machine("barn");
     let daemon = daemon(&monitor, &token);
     daemon.wait_for_line("of the start", |line| line.contains("sends a heartbeat to"));
-    stop(&mut monitor);
+    stop(&mut monitor, PROMISE);
 }

@@ -11,9 +11,6 @@ use crate::device::token::Token;
 use crate::http::{Peer, Request, Response};
 use std::net::IpAddr;
 
-/// What a proxy on this machine adds: the request is another machine's.
-const FORWARDED: [&str; 3] = ["Forwarded", "X-Forwarded-For", "X-Real-IP"];
-
 /// How far whoever asks is trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trust {
@@ -52,7 +49,8 @@ pub fn check(
     if !is_this_machine(host, hostname) {
         return Err(refuse("Host must be an IP address, localhost or this machine's name"));
     }
-    let local = address.is_loopback() && !FORWARDED.iter().any(|name| request.has_header(name));
+    // What a proxy on this machine passes on is another machine's.
+    let local = address.is_loopback() && !request.is_forwarded();
     match wish {
         Wish::Read if local => Ok(Trust::Full),
         Wish::Read => Ok(Trust::Reader),

@@ -7,9 +7,6 @@ use crate::http::networks::Network;
 use crate::http::{Peer, Request};
 use std::net::IpAddr;
 
-/// What a proxy adds, whichever of them it is set up to add.
-const FORWARDED: [&str; 3] = ["Forwarded", "X-Forwarded-For", "X-Real-IP"];
-
 /// The address of whoever asked: the nearest one in `X-Forwarded-For` that no trusted proxy has. `None` where
 /// nobody trustworthy says.
 pub fn address(request: &Request, trusted: &[Network]) -> Option<IpAddr> {
@@ -24,7 +21,7 @@ pub fn address(request: &Request, trusted: &[Network]) -> Option<IpAddr> {
 /// Whether the request began on this machine: by a connection of its own, not one of a proxy that says nothing.
 pub fn is_local(request: &Request, trusted: &[Network]) -> bool {
     let address = address(request, trusted);
-    let said = FORWARDED.iter().any(|name| request.has_header(name));
+    let said = request.is_forwarded();
     match request.peer() {
         Peer::Unix if !said => true,
         Peer::Tcp(peer) if said && Some(peer.ip().to_canonical()) == address => false,
