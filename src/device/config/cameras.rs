@@ -19,16 +19,6 @@ const PATTERNS: usize = 64;
 /// As long as the names that they are for.
 const PATTERN: usize = 63;
 
-/// What the plan of one camera may say; the rest is as for all.
-struct Wanted {
-    interval: Option<Spanned<Period>>,
-    method: Option<CameraMethod>,
-    tcp_port: Option<Spanned<u16>>,
-    tcp_timeout: Option<Spanned<Period>>,
-    icmp_timeout: Option<Spanned<Period>>,
-    failures: Option<Spanned<u16>>,
-}
-
 /// Where a camera listens unless somebody says otherwise.
 fn usual_port(method: CameraMethod) -> u16 {
     match method {
@@ -48,13 +38,14 @@ impl Check<'_> {
             icmp_timeout: Duration::from_secs(2),
             failures: 1,
         };
-        let wanted = Wanted {
+        let wanted = written::Camera {
             interval: written.interval,
             method: written.method,
             tcp_port: written.tcp_port,
             tcp_timeout: written.tcp_timeout,
             icmp_timeout: written.icmp_timeout,
             failures: written.failures,
+            ..written::Camera::default()
         };
         let plan = Arc::new(self.plan(wanted, defaults)?);
         Ok(Cameras {
@@ -66,7 +57,8 @@ impl Check<'_> {
         })
     }
 
-    fn plan(&self, wanted: Wanted, general: CameraPlan) -> Result<CameraPlan, ConfigError> {
+    /// What `wanted` does not say is as in `general`.
+    fn plan(&self, wanted: written::Camera, general: CameraPlan) -> Result<CameraPlan, ConfigError> {
         let period = |written: Option<Spanned<Period>>, general: Duration, allowed| {
             self.source.period(written, &Period(general).to_string(), allowed)
         };
@@ -141,22 +133,14 @@ impl Check<'_> {
         general: &Arc<CameraPlan>,
     ) -> Result<ConfiguredCamera, ConfigError> {
         let span = written.span();
-        let written = written.into_inner();
-        let mac = self.read(written.mac, str::parse)?;
-        let address = self.read(written.address, host::address)?;
-        let hostname = self.read(written.hostname, host::hostname)?;
+        let mut written = written.into_inner();
+        let mac = self.read(written.mac.take(), str::parse)?;
+        let address = self.read(written.address.take(), host::address)?;
+        let hostname = self.read(written.hostname.take(), host::hostname)?;
         if mac.is_none() && address.is_none() {
             return Err(self.source.fault(span, "a camera needs a mac or an address"));
         }
-        let wanted = Wanted {
-            interval: written.interval,
-            method: written.method,
-            tcp_port: written.tcp_port,
-            tcp_timeout: written.tcp_timeout,
-            icmp_timeout: written.icmp_timeout,
-            failures: written.failures,
-        };
-        let plan = self.plan(wanted, **general)?;
+        let plan = self.plan(written, **general)?;
         let plan = if plan == **general { general.clone() } else { Arc::new(plan) };
         Ok(ConfiguredCamera { mac, address, hostname, plan })
     }
