@@ -23,17 +23,25 @@ const SECRET_KEYS: [&str; 3] = ["token", "password", "device_key"];
 
 /// One fault of a configuration, as one sentence.
 #[derive(Debug)]
-pub struct ConfigError(String);
+pub struct ConfigError {
+    sentence: String,
+    is_unreadable: bool,
+}
 
 impl ConfigError {
     pub fn new(sentence: impl Into<String>) -> ConfigError {
-        ConfigError(sentence.into())
+        ConfigError { sentence: sentence.into(), is_unreadable: false }
+    }
+
+    /// Whether the configuration file itself may not be read by this user.
+    pub fn is_unreadable(&self) -> bool {
+        self.is_unreadable
     }
 }
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.sentence)
     }
 }
 
@@ -63,7 +71,12 @@ impl Source {
                 "{}: no such file; install.sh puts one there, or name another with --config FILE",
                 path.display()
             )),
-            _ => ConfigError::new(format!("{}: cannot be read: {error}", path.display())),
+            // The installed file is closed to others, because it may hold a key or a URL with a token.
+            io::ErrorKind::PermissionDenied => ConfigError {
+                sentence: format!("cannot read {}: permission denied; run it with sudo", path.display()),
+                is_unreadable: true,
+            },
+            _ => ConfigError::new(format!("cannot read {}: {error}", path.display())),
         })?;
         Ok(Source::new(path, text))
     }
@@ -140,8 +153,8 @@ impl Source {
         // The key of an unknown or misspelt setting says enough; its value may be a secret.
         let hidden = holds_secret(line) || problem.starts_with("unknown field");
         match shown(line, hidden) {
-            Some(shown) => ConfigError(format!("{place}{shown}: {problem}")),
-            None => ConfigError(format!("{place}{problem}")),
+            Some(shown) => ConfigError::new(format!("{place}{shown}: {problem}")),
+            None => ConfigError::new(format!("{place}{problem}")),
         }
     }
 }

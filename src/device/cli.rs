@@ -230,7 +230,7 @@ const CAMERAS: Question = Question { method: "GET", path: "/api/cameras", limit:
 const CHECK: Question = Question { method: "POST", path: "/api/cameras/heartbeat", limit: client::CHECK };
 
 fn asked(config: &Path, question: &Question) -> Result<Vec<u8>, Failure> {
-    let api = Config::load(config)?.api;
+    let api = Config::load_to_ask(config)?.api;
     ask(&api, question.method, question.path, question.limit).map_err(|error| match error {
         client::AskError::NotThere(why) => Failure::NotRunning(why),
         client::AskError::Refused(why) => Failure::Other(why),

@@ -1,11 +1,15 @@
 //! `status`, `trigger` and `cameras` of the command line, which ask the running daemon.
 
-use crate::support::daemon::{Daemon, Setup, output_of};
+use crate::support::daemon::{Daemon, PROGRAM, Setup, output_of};
+use crate::support::namespace::Namespace;
 use crate::support::server::{Reply, Server};
 use crate::support::{eventually, lasting_address};
 use serde_json::Value;
+use std::fs;
 use std::net::TcpListener;
-use std::process::Output;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Output};
 
 const COMMANDS: [&[&str]; 5] =
     [&["status"], &["status", "--json"], &["trigger"], &["cameras"], &["cameras", "--check"]];
@@ -132,4 +136,85 @@ fn what_they_show_survives_a_reader_that_leaves() {
     let mut child = command.stdout(std::process::Stdio::piped()).spawn().expect("it starts");
     drop(child.stdout.take());
     assert!(child.wait().expect("a child").success());
+}
+
+/// The account `nobody` of every Linux: neither root nor in the service's group.
+const NOBODY: u32 = 65534;
+
+/// The installed file, in a namespace that ends with its test.
+const INSTALLED: &str = "/etc/heartbeat-daemon/config.toml";
+
+/// Gives this thread, and what it starts, an empty /etc: the machine's own may hold an installation.
+fn empty_etc() {
+    use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
+    use rustix::thread::{UnshareFlags, unshare_unsafe};
+    // SAFETY: a mount namespace shares no memory and no descriptors; only CLONE_FILES would.
+    unsafe { unshare_unsafe(UnshareFlags::NEWNS) }.expect("root");
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).expect("root");
+    mount("none", "/etc", "tmpfs", MountFlags::empty(), None).expect("root");
+    fs::create_dir("/etc/heartbeat-daemon").expect("an empty /etc");
+}
+
+/// The program as an ordinary user, with the installed configuration.
+fn as_nobody(arguments: &[&str]) -> Output {
+    let mut command = Command::new(PROGRAM);
+    command.args(arguments).env_clear().uid(NOBODY).gid(NOBODY);
+    output_of(command)
+}
+
+#[test]
+fn an_ordinary_user_may_ask_although_the_configuration_is_closed_to_them() {
+    let Ok(namespace) = Namespace::new() else {
+        return crate::support::skip("a namespace takes root");
+    };
+    namespace.enter(|| {
+        empty_etc();
+        let daemon = started(Setup::new().key("api.listen", "127.0.0.1:5000"));
+        fs::copy(daemon.setup().config_path(), INSTALLED).expect("installed");
+        fs::set_permissions(INSTALLED, fs::Permissions::from_mode(0o640)).expect("closed");
+        for arguments in [&["status"][..], &["cameras"], &["cameras", "--check"]] {
+            let ended = as_nobody(arguments);
+            assert_eq!(ended.status.code(), Some(0), "{arguments:?}: {ended:?}");
+        }
+        // It reaches the daemon, which has no server to send to.
+        let triggered = String::from_utf8(as_nobody(&["trigger"]).stderr).expect("UTF-8");
+        assert!(triggered.contains("no server is configured"), "{triggered}");
+        for arguments in
+            [&["print"][..], &["send"], &["doctor"], &["check-config"], &["failover", "status"], &[]]
+        {
+            let ended = as_nobody(arguments);
+            let said = String::from_utf8_lossy(&ended.stderr);
+            assert_eq!(ended.status.code(), Some(78), "{arguments:?}: {said}");
+            let expected = format!("cannot read {INSTALLED}: permission denied; run it with sudo\n");
+            assert!(said.ends_with(&expected), "{arguments:?}: {said}");
+        }
+        // Another file is what the user asked for: no default takes its place.
+        let other = daemon.setup().scratch().file("closed.toml", "");
+        fs::set_permissions(&other, fs::Permissions::from_mode(0o600)).expect("closed");
+        let ended = as_nobody(&["status", "--config", &other]);
+        assert_eq!(ended.status.code(), Some(78), "{ended:?}");
+    });
+}
+
+#[test]
+fn a_user_who_may_not_connect_is_told_to_use_sudo() {
+    if !rustix::process::geteuid().is_root() {
+        return crate::support::skip("running a program as another user takes root");
+    }
+    let daemon = Setup::new().key("api.listen", "").start();
+    daemon.wait_for_line("about the API", |line| line.contains("API listens on "));
+    let config = daemon.setup().config_path();
+    for path in [daemon.setup().scratch().path(), &config] {
+        chown(path, Some(NOBODY), Some(NOBODY)).expect("root");
+    }
+    for arguments in COMMANDS {
+        let mut command = daemon.setup().command(arguments);
+        let ended = output_of({
+            command.uid(NOBODY).gid(NOBODY);
+            command
+        });
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(1), "{arguments:?}: {said}");
+        assert!(said.contains("permission denied; run it with sudo"), "{said}");
+    }
 }

@@ -92,7 +92,7 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
 fn nobody(socket: Option<(&Path, io::Error)>, tcp: Option<(SocketAddr, io::Error)>) -> AskError {
     match (socket, tcp) {
         (Some((path, error)), _) if error.kind() == ErrorKind::PermissionDenied => AskError::Refused(
-            format!("{}: {error}; run as root, as the service's user or in its group", path.display()),
+            format!("cannot connect to {}: permission denied; run it with sudo", path.display()),
         ),
         (Some((path, error)), _) => {
             AskError::NotThere(format!("{}: {error}: heartbeat-daemon is not running", path.display()))

@@ -289,7 +289,21 @@ impl Config {
     /// # Errors
     /// The first fault, as one sentence.
     pub fn load(path: &Path) -> Result<Config, ConfigError> {
-        Config::from_source(&Source::read(path)?, &|name| std::env::var(name).ok().filter(|v| !v.is_empty()))
+        Config::from_source(&Source::read(path)?, &environment)
+    }
+
+    /// [`Config::load`], or the defaults if `path` is the default file and this user may not read it: enough to ask the
+    /// running daemon.
+    ///
+    /// # Errors
+    /// The first fault, as one sentence.
+    pub fn load_to_ask(path: &Path) -> Result<Config, ConfigError> {
+        match Config::load(path) {
+            Err(error) if error.is_unreadable() && path == Path::new(DEFAULT_PATH) => {
+                Config::from_source(&Source::new(path, ""), &environment)
+            }
+            result => result,
+        }
     }
 
     /// [`Config::load`] with the text and the environment as arguments.
@@ -312,6 +326,10 @@ impl Config {
             log: written.log.level.unwrap_or(Level::Info).into(),
         })
     }
+}
+
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// A URL without the part in which a token may stand.

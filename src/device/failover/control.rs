@@ -173,9 +173,10 @@ pub enum AskError {
 pub fn ask(runtime_dir: &Path, request: &Request) -> Result<Status, AskError> {
     let path = runtime_dir.join(NAME);
     let answer = exchange(&path, &request.text()).map_err(|error| match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            AskError::Refused(format!("{}: {error}; run as root or as the service's user", path.display()))
-        }
+        io::ErrorKind::PermissionDenied => AskError::Refused(format!(
+            "cannot connect to {}: permission denied; run it with sudo",
+            path.display()
+        )),
         io::ErrorKind::WouldBlock => AskError::NotThere("heartbeat-daemon does not answer".into()),
         _ => AskError::NotThere(format!(
             "{}: {error}: heartbeat-daemon is not running, or [network] mode is \"off\"",
