@@ -309,6 +309,9 @@ fn uplinks(status: &Status) -> String {
         let used = if Some(&uplink.interface) == status.active.as_ref() { "  in use" } else { "" };
         text += &format!("{:<8} {}{used}\n", uplink.interface, uplink.state.as_str());
     }
+    if !status.not_covered.is_empty() {
+        text += &format!("Policy routing: not covered by mode routes: {}\n", status.not_covered.join(", "));
+    }
     text
 }
 

@@ -5,6 +5,7 @@ use super::links::Table;
 use super::networkmanager::Repair;
 use super::routes::{Keeper, is_allowed};
 use crate::device::config::Mode;
+use crate::device::os::rules::Rule;
 use crate::wire::LinkState;
 use std::io;
 use std::path::Path;
@@ -63,6 +64,14 @@ impl Backend {
             Backend::Observe => "observe",
             Backend::Routes(_) => "routes",
             Backend::NetworkManager(_) => "networkmanager",
+        }
+    }
+
+    /// Traffic of the machine that does not follow the uplink, because policy routing sends it elsewhere.
+    pub fn not_covered(&self, table: &Table) -> Vec<String> {
+        match self {
+            Backend::Routes(_) => table.rules().iter().map(Rule::to_string).collect(),
+            Backend::Observe | Backend::NetworkManager(_) => Vec::new(),
         }
     }
 

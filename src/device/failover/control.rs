@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 pub const NAME: &str = "failover.sock";
 /// The longest request is `manual` with a name of 15 bytes and a number.
 const REQUEST: usize = 64;
-/// Sixteen uplinks with all that is said of them have 2 KiB.
+/// Sixteen uplinks and 64 rules of policy routing have 6 KiB.
 const ANSWER: usize = 16 * 1024;
 /// Requests answered before the loop does something else.
 const BURST: usize = 8;
@@ -72,6 +72,9 @@ pub struct Status {
     /// Seconds until an override ends by itself.
     pub manual_s: Option<u64>,
     pub uplinks: Vec<UplinkState>,
+    /// Policy routing rules whose packets do not follow the uplink; mode `routes` only.
+    #[serde(default)]
+    pub not_covered: Vec<String>,
 }
 
 /// A status that another thread reads later.
@@ -207,7 +210,14 @@ mod tests {
     fn status() -> Status {
         let uplinks = vec![UplinkState { interface: "wlan0".into(), state: LinkState::Valid }];
         let state = "wlan0_active".into();
-        Status { active: Some("wlan0".into()), state, backend: "observe".into(), manual_s: None, uplinks }
+        Status {
+            active: Some("wlan0".into()),
+            state,
+            backend: "observe".into(),
+            manual_s: None,
+            uplinks,
+            not_covered: Vec::new(),
+        }
     }
 
     #[test]

@@ -4,10 +4,11 @@
 //! something is a hint as well: all is read anew and compared. At most one reading a second, at least one in 30 s.
 
 use crate::device::os::link_events::{Change, Events};
-use crate::device::os::links as kernel;
+use crate::device::os::links::{self as kernel, Address};
 use crate::device::os::neighbours::Neighbour;
 use crate::device::os::netlink::Socket;
 use crate::device::os::routes::{DefaultRoute, default_routes};
+use crate::device::os::rules::{Rule, unusual_rules};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use std::collections::BTreeMap;
 use std::io;
@@ -28,23 +29,39 @@ pub struct Link {
     pub index: u32,
     pub name: String,
     pub carrier: bool,
-    /// Usable ones that reach further than the link.
-    pub addresses: Vec<IpAddr>,
+    /// The usable ones that reach further than the link.
+    pub addresses: Vec<Address>,
 }
 
 impl Link {
     fn of(link: &kernel::Link) -> Link {
         let usable = link.addresses.iter().filter(|address| !address.tentative && reaches_out(address.ip));
+        // One kernel entry each: an address with two prefixes is there twice, and stays when one entry goes.
         Link {
             index: link.index,
             name: link.name.clone(),
             carrier: link.carrier,
-            addresses: usable.map(|address| address.ip).take(ADDRESSES).collect(),
+            addresses: usable.take(ADDRESSES).copied().collect(),
         }
     }
 
+    /// A link with carrier and these addresses, each with a prefix of 24 bits.
+    #[cfg(test)]
+    pub fn with_addresses(index: u32, addresses: &[&str]) -> Link {
+        let address = |ip: &&str| {
+            let ip = ip.parse().expect("an address");
+            Address { ip, prefix: 24, peer: ip, tentative: false }
+        };
+        let addresses = addresses.iter().map(address).collect();
+        Link { index, name: format!("link{index}"), carrier: true, addresses }
+    }
+
+    pub fn has_address(&self, ip: IpAddr) -> bool {
+        self.addresses.iter().any(|address| address.ip == ip)
+    }
+
     pub fn has_family(&self, ipv6: bool) -> bool {
-        self.addresses.iter().any(|ip| ip.is_ipv6() == ipv6)
+        self.addresses.iter().any(|address| address.ip.is_ipv6() == ipv6)
     }
 }
 
@@ -57,10 +74,11 @@ fn reaches_out(ip: IpAddr) -> bool {
 }
 
 /// What events and readings say, without the sockets.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Table {
     links: BTreeMap<u32, Link>,
     routes: Vec<DefaultRoute>,
+    rules: Vec<Rule>,
 }
 
 impl Table {
@@ -73,6 +91,11 @@ impl Table {
         &self.routes
     }
 
+    /// Rules by which some packets do not follow these routes.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
     /// True if that changed anything.
     fn apply(&mut self, change: Change) -> bool {
         match change {
@@ -80,16 +103,16 @@ impl Table {
             Change::LinkGone { index } => self.links.remove(&index).is_some(),
             Change::Address { index, address, gone } => {
                 let Some(link) = self.links.get_mut(&index) else { return false };
-                let place = link.addresses.iter().position(|ip| *ip == address.ip);
+                let place = link.addresses.iter().position(|known| known.is_same_entry(&address));
                 let usable = !gone && !address.tentative && reaches_out(address.ip);
                 match (place, usable) {
                     (Some(place), false) => _ = link.addresses.remove(place),
-                    (None, true) if link.addresses.len() < ADDRESSES => link.addresses.push(address.ip),
+                    (None, true) if link.addresses.len() < ADDRESSES => link.addresses.push(address),
                     _ => return false,
                 }
                 true
             }
-            Change::DefaultRoute => true,
+            Change::DefaultRoute | Change::Rule => true,
             Change::Neighbour(_) => false,
         }
     }
@@ -108,10 +131,11 @@ impl Table {
     }
 
     /// True if that changed anything.
-    fn replace(&mut self, links: &[kernel::Link], routes: Vec<DefaultRoute>) -> bool {
+    fn replace(&mut self, links: &[kernel::Link], routes: Vec<DefaultRoute>, rules: Vec<Rule>) -> bool {
         let links = links.iter().map(|link| (link.index, Link::of(link))).collect();
-        let same = self.links == links && self.routes == routes;
-        (self.links, self.routes) = (links, routes);
+        let newer = Table { links, routes, rules };
+        let same = *self == newer;
+        *self = newer;
         !same
     }
 }
@@ -122,7 +146,7 @@ pub struct Kernel {
     table: Table,
     events: Events,
     links: kernel::Links,
-    /// For routes; made anew after an error.
+    /// For routes and rules; opened again after an error.
     routes: Option<Socket>,
     last_read: Option<Instant>,
     /// Something happened since.
@@ -189,19 +213,24 @@ impl Kernel {
         self.last_read = Some(now);
         self.stale = true;
         let links = self.links.dump()?;
-        let routes = self.read_routes()?;
+        let (routes, rules) = self.read_routes()?;
         self.stale = false;
-        Ok(self.table.replace(&links, routes))
+        Ok(self.table.replace(&links, routes, rules))
     }
 
-    fn read_routes(&mut self) -> io::Result<Vec<DefaultRoute>> {
+    fn read_routes(&mut self) -> io::Result<(Vec<DefaultRoute>, Vec<Rule>)> {
         let mut socket = match self.routes.take() {
             Some(socket) => socket,
             None => Socket::open(NETLINK_ROUTE)?,
         };
         let routes = default_routes(&mut socket)?;
+        let rules = match unusual_rules(&mut socket) {
+            // A kernel without policy routing.
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => Vec::new(),
+            rules => rules?,
+        };
         self.routes = Some(socket);
-        Ok(routes)
+        Ok((routes, rules))
     }
 }
 
@@ -214,15 +243,32 @@ impl AsFd for Kernel {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kernel::Address;
-
     fn eth0(carrier: bool) -> kernel::Link {
         kernel::Link { index: 2, name: "eth0".into(), up: true, carrier, ..Default::default() }
     }
 
     fn address(ip: &str, tentative: bool, gone: bool) -> Change {
-        let address = Address { ip: ip.parse().expect("an address"), tentative };
-        Change::Address { index: 2, address, gone }
+        let ip = ip.parse().expect("an address");
+        Change::Address { index: 2, address: Address { ip, prefix: 24, peer: ip, tentative }, gone }
+    }
+
+    #[test]
+    fn an_address_with_two_prefixes_or_two_peers_stays_until_its_last_entry_goes() {
+        let ip = "192.0.2.1".parse().expect("an address");
+        let peer = "192.0.2.9".parse().expect("an address");
+        let entries = [(24, ip), (32, ip), (32, peer)];
+        let change = |(prefix, peer), gone| {
+            let address = Address { ip, prefix, peer, tentative: false };
+            Change::Address { index: 2, address, gone }
+        };
+        let mut table = Table::default();
+        table.apply(Change::Link { link: eth0(true), whole: true });
+        entries.iter().for_each(|entry| assert!(table.apply(change(*entry, false)), "{entry:?}"));
+        for entry in entries {
+            assert!(table.links[&2].has_family(false), "before {entry:?} goes");
+            assert!(table.apply(change(entry, true)), "{entry:?}");
+        }
+        assert!(table.links[&2].addresses.is_empty());
     }
 
     #[test]

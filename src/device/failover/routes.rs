@@ -34,11 +34,13 @@ fn wanted(active: Option<&Link>, routes: &[DefaultRoute]) -> Vec<DefaultRoute> {
         let own =
             theirs(ipv6).filter(|route| route.index == active.index).min_by_key(|route| route.metric)?;
         let differs = kernels.index != active.index && active.has_family(ipv6);
-        differs.then_some(DefaultRoute { metric: METRIC, protocol: PROTOCOL, linkdown: false, ..*own })
+        // A full copy: without its `onlink`, `src` or `mtu` the kernel refuses it, or packets do not arrive.
+        differs.then(|| DefaultRoute { metric: METRIC, protocol: PROTOCOL, linkdown: false, ..own.clone() })
     };
     [false, true].into_iter().filter_map(wanted).collect()
 }
 
+/// Whether the kernel would take both for one route when it deletes one.
 fn same(a: &DefaultRoute, b: &DefaultRoute) -> bool {
     let key = |route: &DefaultRoute| (route.index, route.ipv6, route.gateway, route.metric);
     key(a) == key(b)
@@ -48,7 +50,9 @@ fn same(a: &DefaultRoute, b: &DefaultRoute) -> bool {
 #[derive(Debug)]
 pub struct Keeper {
     socket: Socket,
-    /// What cannot be done is said once.
+    /// Our routes as they were requested. What the kernel lists may differ in attributes that it rounds or leaves out.
+    requested: Vec<DefaultRoute>,
+    /// Only the first of several failures is logged.
     complained: bool,
 }
 
@@ -62,22 +66,28 @@ impl Keeper {
             0 => {}
             count => log::info!("failover: {count} routes of a daemon that was killed removed"),
         }
-        Ok(Keeper { socket: Socket::open(NETLINK_ROUTE)?, complained: false })
+        Ok(Keeper { socket: Socket::open(NETLINK_ROUTE)?, requested: Vec::new(), complained: false })
     }
 
     /// Adds what is missing and deletes what is too much. True if anything was changed.
     pub fn keep(&mut self, active: Option<&Link>, routes: &[DefaultRoute]) -> bool {
         let wanted = wanted(active, routes);
         let ours = || routes.iter().filter(|route| route.protocol == PROTOCOL);
-        let missing = wanted.iter().filter(|route| !ours().any(|ours| same(ours, route)));
-        let too_many = ours().filter(|ours| !wanted.iter().any(|route| same(ours, route)));
+        let is_there = |route: &DefaultRoute| ours().any(|ours| same(ours, route));
+        let (kept, missing): (Vec<_>, Vec<_>) =
+            wanted.into_iter().partition(|route| self.requested.contains(route) && is_there(route));
+        let too_many = ours().filter(|ours| !kept.iter().any(|route| same(ours, route)));
         let mut changed = false;
         // The old one first: two of one metric cannot be.
         for route in too_many {
             changed |= self.change("removed", route, delete);
         }
+        self.requested = kept;
         for route in missing {
-            changed |= self.change("added", route, add);
+            if self.change("added", &route, add) {
+                changed = true;
+                self.requested.push(route);
+            }
         }
         changed
     }
@@ -157,16 +167,16 @@ pub fn is_strict(root: &Path, interface: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::IpAddr;
+    use std::slice;
 
     fn link(index: u32) -> Link {
-        let addresses = vec![IpAddr::from([192, 0, 2, 9]), "2001:db8::9".parse().expect("an address")];
-        Link { index, name: format!("link{index}"), carrier: true, addresses }
+        Link::with_addresses(index, &["192.0.2.9", "2001:db8::9"])
     }
 
     fn route(index: u32, metric: u32) -> DefaultRoute {
         let gateway = Some([192, 0, 2, index as u8].into());
-        DefaultRoute { index, ipv6: false, gateway, metric, protocol: 16, linkdown: false }
+        let (ipv6, protocol, copied) = (false, 16, Vec::new());
+        DefaultRoute { index, ipv6, gateway, metric, protocol, linkdown: false, onlink: false, copied }
     }
 
     #[test]
@@ -174,11 +184,19 @@ mod tests {
         let routes = [route(2, 100), route(3, 600)];
         assert_eq!(wanted(Some(&link(2)), &routes), []);
         let ours = DefaultRoute { metric: METRIC, protocol: PROTOCOL, ..route(3, 600) };
-        assert_eq!(wanted(Some(&link(3)), &routes), [ours]);
-        let with_ours = [ours, routes[0], routes[1]];
+        assert_eq!(wanted(Some(&link(3)), &routes), slice::from_ref(&ours));
+        let [first, second] = routes;
+        let with_ours = [ours.clone(), first, second];
         assert_eq!(wanted(Some(&link(3)), &with_ours), [ours], "our own is not the kernel's choice");
         assert_eq!(wanted(Some(&link(2)), &with_ours), []);
         assert_eq!(wanted(None, &with_ours), []);
+    }
+
+    #[test]
+    fn a_route_of_ours_is_a_copy_with_everything_but_metric_protocol_and_link_state() {
+        let own = DefaultRoute { onlink: true, linkdown: true, copied: vec![1, 2, 3, 4], ..route(3, 600) };
+        let ours = DefaultRoute { metric: METRIC, protocol: PROTOCOL, linkdown: false, ..own.clone() };
+        assert_eq!(wanted(Some(&link(3)), &[route(2, 100), own]), [ours]);
     }
 
     #[test]

@@ -44,7 +44,7 @@ impl Targets {
 
     /// A server on this machine, or behind a link that is no uplink (a VPN), says nothing of uplinks.
     pub fn sort_out(&mut self, table: &Table, is_uplink: impl Fn(&str) -> bool) {
-        let own = |address: &SocketAddr| table.links().any(|link| link.addresses.contains(&address.ip()));
+        let own = |address: &SocketAddr| table.links().any(|link| link.has_address(address.ip()));
         let elsewhere = |address: &SocketAddr| {
             let index = egress(address.ip()).ok().flatten();
             table.links().any(|link| Some(link.index) == index && !is_uplink(&link.name))
@@ -90,8 +90,7 @@ mod tests {
     }
 
     fn link(addresses: &[&str]) -> Link {
-        let addresses = addresses.iter().map(|ip| ip.parse().expect("an address")).collect();
-        Link { index: 2, name: "eth0".into(), carrier: true, addresses }
+        Link::with_addresses(2, addresses)
     }
 
     #[test]

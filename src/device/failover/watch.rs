@@ -62,6 +62,8 @@ pub struct Watch<'a> {
     lock_seen: Option<(Instant, bool)>,
     /// When the heartbeat's connection was last told to come over the active uplink.
     returned: Option<Instant>,
+    /// Rules of policy routing that the mode does not follow, as they were logged.
+    not_covered: Vec<String>,
     /// The first choice cuts no connection: the first heartbeat may be on its way.
     begun: bool,
 }
@@ -104,6 +106,7 @@ impl<'a> Watch<'a> {
             next_due: None,
             lock_seen: None,
             returned: None,
+            not_covered: Vec::new(),
             begun: false,
         };
         watch.kernel.doubt();
@@ -218,8 +221,27 @@ impl<'a> Watch<'a> {
         rank(self.config, name)
     }
 
+    /// Logs which packets of the machine do not follow the uplink, when that changes.
+    fn note_policy_routing(&mut self) {
+        let not_covered = self.backend.not_covered(self.kernel.table());
+        if not_covered == self.not_covered {
+            return;
+        }
+        match not_covered.as_slice() {
+            [] => log::info!("failover: no policy routing any more; all traffic follows the uplink"),
+            rules => log::info!(
+                "failover: policy routing sends some packets to other tables ({}); they do not follow the uplink",
+                rules.join(", ")
+            ),
+        }
+        self.not_covered = not_covered;
+        // Tell the status again.
+        self.told = None;
+    }
+
     /// Tells `uplinks` what the kernel's table says.
     fn learn_links(&mut self, now: Instant) {
+        self.note_policy_routing();
         let (config, table) = (self.config, self.kernel.table());
         self.targets.sort_out(table, |name| rank(config, name).is_some());
         let seen = |link: &Link| {

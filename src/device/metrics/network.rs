@@ -265,7 +265,12 @@ fn addresses(interface: &Interface) -> impl Iterator<Item = wire::Address> + '_ 
         LinkState::NoAddress => true,
         state => state.is_connected() && usable(address),
     };
-    link.addresses.iter().filter(told).map(|address| wire::Address {
+    // An address with two prefixes is told once.
+    let first = |(place, address): &(usize, &Address)| {
+        link.addresses[..*place].iter().all(|earlier| earlier.ip != address.ip)
+    };
+    let listed = link.addresses.iter().enumerate().filter(first).map(|(_, address)| address);
+    listed.filter(told).map(|address| wire::Address {
         interface: link.name.clone(),
         ip: address.ip,
         kind: interface.kind,

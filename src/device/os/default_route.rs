@@ -3,6 +3,7 @@
 use super::netlink::{AF_INET6, Socket, family_of, push, push_ip};
 use super::routes::{
     DefaultRoute, MAIN, RTA_GATEWAY, RTA_OIF, RTA_PRIORITY, RTA_VIA, RTM_DELROUTE, RTM_NEWROUTE, RTN_UNICAST,
+    RTNH_F_ONLINK,
 };
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use std::io;
@@ -13,13 +14,17 @@ const UNIVERSE: u8 = 0;
 const LINK: u8 = 253;
 const NOWHERE: u8 = 255;
 
-/// Never `NLM_F_REPLACE`: it ignores protocol and device, and has taken away somebody else's route.
+/// Adds this route with all its attributes.
+///
+/// Never with `NLM_F_REPLACE`, which ignores protocol and device: it has removed another program's route.
 ///
 /// # Errors
 /// EEXIST if there is one of this metric, ENETUNREACH if the gateway cannot be reached over the interface, EPERM.
 pub fn add(socket: &mut Socket, route: &DefaultRoute) -> io::Result<()> {
     let scope = if route.gateway.is_some() || route.ipv6 { UNIVERSE } else { LINK };
-    socket.request(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, &body(route, scope), |_, _| {})
+    let mut body = body(route, scope);
+    body.extend(&route.copied);
+    socket.request(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, &body, |_, _| {})
 }
 
 /// Deletes this route and no other: interface, gateway, metric and protocol have to match.
@@ -32,7 +37,9 @@ pub fn delete(socket: &mut Socket, route: &DefaultRoute) -> io::Result<()> {
 
 /// `struct rtmsg` and its attributes.
 fn body(route: &DefaultRoute, scope: u8) -> Vec<u8> {
-    let mut body = vec![family_of(route.ipv6), 0, 0, 0, MAIN, route.protocol, scope, RTN_UNICAST, 0, 0, 0, 0];
+    let flags = if route.onlink { u32::from(RTNH_F_ONLINK) } else { 0 };
+    let mut body = vec![family_of(route.ipv6), 0, 0, 0, MAIN, route.protocol, scope, RTN_UNICAST];
+    body.extend(flags.to_ne_bytes());
     push(&mut body, RTA_OIF, &route.index.to_ne_bytes());
     push(&mut body, RTA_PRIORITY, &route.metric.to_ne_bytes());
     match route.gateway {
@@ -60,9 +67,12 @@ mod tests {
             metric: 50,
             protocol: 222,
             linkdown: false,
+            onlink: true,
+            copied: Vec::new(),
         };
         let body = body(&route, UNIVERSE);
-        assert_eq!(body[..12], [2, 0, 0, 0, 254, 222, 0, 1, 0, 0, 0, 0]);
+        assert_eq!(body[..8], [2, 0, 0, 0, 254, 222, 0, 1]);
+        assert_eq!(body[8..12], u32::from(RTNH_F_ONLINK).to_ne_bytes());
         assert_eq!(
             super::super::netlink::attribute(&body[12..], RTA_GATEWAY),
             Some([192, 168, 1, 1].as_slice())

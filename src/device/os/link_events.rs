@@ -8,6 +8,7 @@ use super::links::{
 use super::neighbours::{NUD_DELAY, NUD_INCOMPLETE, NUD_PROBE, Neighbour, RTM_DELNEIGH, RTM_NEWNEIGH};
 use super::netlink::{MSG_TRUNC, attribute, messages};
 use super::routes::{RTM_DELROUTE, RTM_NEWROUTE};
+use super::rules::RTM_NEWRULE;
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
 use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_recv_buffer_size_force};
@@ -25,8 +26,10 @@ const BURST: usize = 256;
 
 const RTM_DELLINK: u16 = 17;
 const RTM_DELADDR: u16 = 21;
-/// `RTNLGRP_*` of `linux/rtnetlink.h`: link, IPv4 and IPv6 addresses, IPv4 and IPv6 routes; neighbours.
-const GROUPS: [u32; 5] = [1, 5, 9, 7, 11];
+const RTM_DELRULE: u16 = 33;
+/// `RTNLGRP_*` of `linux/rtnetlink.h`: link, IPv4 and IPv6 addresses, IPv4 and IPv6 routes, IPv4 and IPv6 rules;
+/// neighbours.
+const GROUPS: [u32; 7] = [1, 5, 9, 7, 11, 8, 19];
 const NEIGHBOURS: u32 = 3;
 
 /// One event.
@@ -46,6 +49,8 @@ pub enum Change {
         gone: bool,
     },
     DefaultRoute,
+    /// A rule of policy routing.
+    Rule,
     Neighbour(Neighbour),
 }
 
@@ -163,6 +168,7 @@ fn parse(kind: u16, body: &[u8]) -> Option<Change> {
         }
         // `rtm_dst_len`: routes to anywhere else come and go with every address.
         RTM_NEWROUTE | RTM_DELROUTE => (*body.get(1)? == 0).then_some(Change::DefaultRoute),
+        RTM_NEWRULE | RTM_DELRULE => Some(Change::Rule),
         RTM_NEWNEIGH | RTM_DELNEIGH => Neighbour::parse(kind, body).map(Change::Neighbour),
         _ => None,
     }

@@ -68,11 +68,23 @@ pub struct Bytes {
     pub sent: u64,
 }
 
+/// An address of an interface. The same `ip` may be there several times, with different prefixes or peers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Address {
     pub ip: IpAddr,
+    /// Length of the subnet's prefix.
+    pub prefix: u8,
+    /// The other end of a point-to-point link; elsewhere the same as `ip`.
+    pub peer: IpAddr,
     /// Not to be used (yet): IPv6 is still looking for, or has found, another owner.
     pub tentative: bool,
+}
+
+impl Address {
+    /// Whether both are one entry of the kernel's list, whatever state it is in.
+    pub fn is_same_entry(&self, other: &Address) -> bool {
+        (self.ip, self.prefix, self.peer) == (other.ip, other.prefix, other.peer)
+    }
 }
 
 /// Reads all links over a socket that stays open.
@@ -239,12 +251,13 @@ pub(super) fn parse_address(body: &[u8]) -> Option<(u32, Address)> {
     let header = AddressHeader::parse(body).ok()?;
     let attributes = body.get(ADDRESS_HEADER..)?;
     // On a point-to-point link IFA_ADDRESS is the other end.
-    let value = attribute(attributes, IFA_LOCAL).or_else(|| attribute(attributes, IFA_ADDRESS))?;
-    let ip = ip_address(value)?;
+    let address = attribute(attributes, IFA_ADDRESS);
+    let ip = ip_address(attribute(attributes, IFA_LOCAL).or(address)?)?;
+    let peer = address.and_then(ip_address).unwrap_or(ip);
     let waits = header.flags.contains(AddressHeaderFlags::Tentative)
         && !header.flags.contains(AddressHeaderFlags::Optimistic);
     let tentative = waits || header.flags.contains(AddressHeaderFlags::Dadfailed);
-    Some((header.index, Address { ip, tentative }))
+    Some((header.index, Address { ip, prefix: header.prefix_len, peer, tentative }))
 }
 
 #[cfg(test)]
@@ -303,7 +316,8 @@ mod tests {
         body.extend(nla(IFA_ADDRESS, &[10, 0, 0, 2]));
         body.extend(nla(IFA_LOCAL, &[10, 0, 0, 1]));
         let (index, address) = parse_address(&body).expect("an address");
-        assert_eq!((index, address.ip), (4, IpAddr::from([10, 0, 0, 1])));
+        assert_eq!((index, address.ip, address.prefix), (4, IpAddr::from([10, 0, 0, 1]), 32));
+        assert_eq!(address.peer, IpAddr::from([10, 0, 0, 2]));
     }
 
     #[test]

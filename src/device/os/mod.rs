@@ -15,6 +15,7 @@ pub mod pid_file;
 pub mod privilege;
 pub mod program;
 pub mod routes;
+pub mod rules;
 pub mod tcp;
 pub mod vcio;
 pub mod wait;

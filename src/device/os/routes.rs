@@ -2,7 +2,9 @@
 //!
 //! No privilege is needed.
 
-use crate::device::os::netlink::{AF_INET, AF_INET6, Socket, attribute, attributes, ip_address, number};
+use crate::device::os::netlink::{
+    AF_INET, AF_INET6, Socket, attribute, attributes, ip_address, number, push,
+};
 use netlink_packet_core::NLM_F_DUMP;
 use std::io;
 use std::net::IpAddr;
@@ -23,12 +25,16 @@ pub(super) const RTA_PRIORITY: u16 = 6;
 const RTA_MULTIPATH: u16 = 9;
 const RTA_TABLE: u16 = 15;
 pub(super) const RTA_VIA: u16 = 18;
+pub(super) const RTNH_F_ONLINK: u8 = 4;
 const RTNH_F_LINKDOWN: u8 = 16;
+/// What else a copy of a route needs: `RTA_PREFSRC` (`src`), `RTA_METRICS` (`mtu`, `advmss`, `initcwnd` ...), `RTA_FLOW`
+/// (realms), `RTA_PREF` (a router's preference in IPv6), `RTA_ENCAP_TYPE` and `RTA_ENCAP`.
+const COPIED: [u16; 6] = [7, 8, 11, 20, 21, 22];
 /// Default routes that are kept; a device has one or two for each uplink.
 const LIMIT: usize = 256;
 
 /// One way out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DefaultRoute {
     /// The interface's.
     pub index: u32,
@@ -43,6 +49,10 @@ pub struct DefaultRoute {
     /// The interface has no carrier. IPv4 packets are sent into it all the same, unless the sysctl
     /// `ignore_routes_with_linkdown` is on.
     pub linkdown: bool,
+    /// The gateway is a neighbour on the interface although no route leads to it: `onlink`.
+    pub onlink: bool,
+    /// The attributes of [`COPIED`], as the kernel encodes them.
+    pub copied: Vec<u8>,
 }
 
 /// All default routes of the main table, both families, the best first.
@@ -73,31 +83,45 @@ pub fn gateway(routes: &[DefaultRoute], index: u32) -> Option<IpAddr> {
 /// Body of an `RTM_NEWROUTE`; adds it if it is a default route that leads somewhere.
 fn parse(body: &[u8], routes: &mut Vec<DefaultRoute>) {
     let Some((header, rest)) = body.split_first_chunk::<ROUTE_HEADER>() else { return };
-    let [family, prefix, source_prefix, _, table, protocol, _, kind, flags, ..] = *header;
+    let [family, prefix, source_prefix, tos, table, protocol, _, kind, flags @ ..] = *header;
     let known = family == AF_INET || family == AF_INET6;
     let table = attribute(rest, RTA_TABLE).and_then(number).unwrap_or(u32::from(table));
-    // One with a source prefix is for a part of the packets only.
-    if !known || prefix != 0 || source_prefix != 0 || kind != RTN_UNICAST || table != u32::from(MAIN) {
+    // One with a source prefix or a TOS is for some packets only.
+    let for_all = prefix == 0 && source_prefix == 0 && tos == 0;
+    if !known || !for_all || kind != RTN_UNICAST || table != u32::from(MAIN) {
         return;
     }
     let metric = attribute(rest, RTA_PRIORITY).and_then(number).unwrap_or(0);
-    let mut add = |index: u32, attributes: &[u8], flags: u8| {
+    let copied = copied(rest);
+    let mut add = |index: u32, gateway: Option<IpAddr>, flags: u8, of_the_hop: &[u8]| {
         if routes.len() < LIMIT {
-            let (gateway, linkdown) = (next_hop(attributes), flags & RTNH_F_LINKDOWN != 0);
+            let (linkdown, onlink) = (flags & RTNH_F_LINKDOWN != 0, flags & RTNH_F_ONLINK != 0);
+            let copied = [&copied, of_the_hop].concat();
             let ipv6 = family == AF_INET6;
-            routes.push(DefaultRoute { index, ipv6, gateway, metric, protocol, linkdown });
+            routes.push(DefaultRoute { index, ipv6, gateway, metric, protocol, linkdown, onlink, copied });
         }
     };
     if let Some(index) = attribute(rest, RTA_OIF).and_then(number) {
-        return add(index, rest, flags);
+        // The flags that are used stand in the lowest byte.
+        return add(index, next_hop(rest), u32::from_ne_bytes(flags) as u8, &[]);
     }
     let mut hops = attribute(rest, RTA_MULTIPATH).unwrap_or_default();
     while let Some((length, flags, index)) = hop(hops) {
         let (this, others) = hops.split_at(length);
-        add(index, &this[HOP_HEADER..], flags);
+        let attributes = &this[HOP_HEADER..];
+        add(index, next_hop(attributes), flags, &self::copied(attributes));
         // Each begins at a multiple of 4.
         hops = others.get(length.next_multiple_of(4) - length..).unwrap_or_default();
     }
+}
+
+/// The attributes of [`COPIED`] among these.
+fn copied(bytes: &[u8]) -> Vec<u8> {
+    let mut copied = Vec::new();
+    for (kind, value) in attributes(bytes).filter(|(kind, _)| COPIED.contains(kind)) {
+        push(&mut copied, kind, value);
+    }
+    copied
 }
 
 /// Length, flags and interface of a `struct rtnexthop`; `None` at the end and for a length that lies.
@@ -126,6 +150,7 @@ mod tests {
     use super::*;
     use crate::device::os::netlink::nla;
     use netlink_sys::protocols::NETLINK_ROUTE;
+    use std::slice;
 
     fn body(header: [u8; ROUTE_HEADER], attributes: &[(u16, &[u8])]) -> Vec<u8> {
         let attributes = attributes.iter().flat_map(|(kind, value)| nla(*kind, value));
@@ -156,11 +181,14 @@ mod tests {
             metric: 600,
             protocol: 16,
             linkdown: true,
+            onlink: false,
+            copied: Vec::new(),
         };
-        assert_eq!(parsed(&route), [expected]);
+        assert_eq!(parsed(&route), slice::from_ref(&expected));
         // A modem's: neither gateway nor metric.
         let route = body(DEFAULT, &[(RTA_OIF, &oif)]);
-        assert_eq!(parsed(&route), [DefaultRoute { gateway: None, metric: 0, linkdown: false, ..expected }]);
+        let bare = DefaultRoute { gateway: None, metric: 0, linkdown: false, ..expected };
+        assert_eq!(parsed(&route), [bare]);
         // IPv4 over an IPv6 gateway.
         let via = [&10_u16.to_ne_bytes()[..], &[0xfe; 16]].concat();
         assert_eq!(
@@ -177,7 +205,7 @@ mod tests {
             header[place] = value;
             body(header, &[(RTA_OIF, &oif)])
         };
-        for (place, value) in [(0, 7), (1, 24), (2, 64), (4, 100), (7, 7)] {
+        for (place, value) in [(0, 7), (1, 24), (2, 64), (3, 16), (4, 100), (7, 7)] {
             assert_eq!(parsed(&with(place, value)), [], "byte {place} = {value}");
         }
         let table = 51820_u32.to_ne_bytes();
@@ -201,6 +229,28 @@ mod tests {
     }
 
     #[test]
+    fn what_a_copy_needs_is_kept_of_the_route_and_of_its_hop() {
+        const CACHE_INFO: u16 = 12;
+        let (oif, mtu) = (3_u32.to_ne_bytes(), nla(2, &1400_u32.to_ne_bytes()));
+        let mut header = DEFAULT;
+        header[8..].copy_from_slice(&u32::from(RTNH_F_ONLINK).to_ne_bytes());
+        let route = body(header, &[(RTA_OIF, &oif), (7, &VIA), (CACHE_INFO, &[0; 32]), (8, &mtu)]);
+        let expected = [nla(7, &VIA), nla(8, &mtu)].concat();
+        let found = &parsed(&route)[0];
+        assert!(found.onlink);
+        assert_eq!(found.copied, expected);
+
+        let realm = nla(11, &9_u32.to_ne_bytes());
+        let mut hop = ((HOP_HEADER + realm.len()) as u16).to_ne_bytes().to_vec();
+        hop.extend([RTNH_F_ONLINK, 0]);
+        hop.extend(oif);
+        hop.extend(&realm);
+        let found = &parsed(&body(DEFAULT, &[(8, &mtu), (RTA_MULTIPATH, &hop)]))[0];
+        assert!(found.onlink);
+        assert_eq!(found.copied, [nla(8, &mtu), realm].concat());
+    }
+
+    #[test]
     fn the_gateway_of_an_interface_is_its_best_one_and_ipv4s_first() {
         let route = |index, gateway: Option<IpAddr>, metric| DefaultRoute {
             index,
@@ -209,6 +259,8 @@ mod tests {
             metric,
             protocol: 16,
             linkdown: false,
+            onlink: false,
+            copied: Vec::new(),
         };
         let ip = |last| Some(IpAddr::from([10, 0, 0, last]));
         let routes = [

@@ -52,6 +52,7 @@ impl Watch<'_> {
             backend: self.backend.name().into(),
             manual_s: None,
             uplinks: decision.uplinks.clone(),
+            not_covered: self.not_covered.clone(),
         };
         Told::new(status, self.manual_until.filter(|_| decision.state == State::ManualOverride))
     }

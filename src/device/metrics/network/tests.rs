@@ -18,7 +18,8 @@ fn link(index: u32, name: &str, addresses: &[&str]) -> Link {
 }
 
 fn address(ip: &str) -> Address {
-    Address { ip: ip.parse().expect("an address"), tentative: false }
+    let ip = ip.parse().expect("an address");
+    Address { ip, prefix: 24, peer: ip, tentative: false }
 }
 
 fn without_carrier(link: Link) -> Link {

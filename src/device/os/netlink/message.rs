@@ -16,7 +16,7 @@ pub fn message(kind: u16, flags: u16, sequence: u32, body: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0; length];
     bytes[HEADER..].copy_from_slice(body);
     let mut header = NetlinkBuffer::new(&mut bytes);
-    // Requests have less than 100 bytes.
+    // The longest request is a route with its attributes: less than 1 KiB.
     header.set_length(length as u32);
     header.set_message_type(kind);
     header.set_flags(flags);
@@ -68,7 +68,7 @@ pub fn attribute(bytes: &[u8], kind: u16) -> Option<&[u8]> {
 
 /// Appends an attribute, at a multiple of 4 as the next one has to be.
 pub fn push(body: &mut Vec<u8>, kind: u16, value: &[u8]) {
-    // Values here have 30 bytes at most.
+    // Values are short, or come from an attribute of the kernel's, whose length has 16 bits too.
     let length = (4 + value.len()) as u16;
     body.extend(length.to_ne_bytes());
     body.extend(kind.to_ne_bytes());
