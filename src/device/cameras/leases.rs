@@ -1,7 +1,8 @@
 //! dnsmasq's lease file: who has which address, and under which name.
 
 use crate::device::host::{self, Mac};
-use std::fs::{self, File};
+use crate::device::os::file::open_regular;
+use std::fs;
 use std::io::{self, Read};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -56,7 +57,7 @@ impl Leases {
             return Ok(None);
         }
         let mut bytes = Vec::new();
-        File::open(&self.path)?.take(LIMIT).read_to_end(&mut bytes)?;
+        open_regular(&self.path)?.take(LIMIT).read_to_end(&mut bytes)?;
         // Taken before the reading: what is written meanwhile is read next time.
         self.read = Some(version);
         Ok(Some(

@@ -1,12 +1,13 @@
 //! The failover lock, by which other programs keep uplinks as they are.
 
+use crate::device::os::file::open_regular;
 use rustix::fs::{FlockOperation, flock};
-use std::fs::File;
 use std::path::Path;
 
-/// Whether another process holds a lock on the file. It need not exist.
+/// Whether another process holds a lock on the file. A file that does not exist, or that is not a regular file, is not
+/// locked.
 pub fn is_locked(path: &Path) -> bool {
-    let Ok(file) = File::open(path) else { return false };
+    let Ok(file) = open_regular(path) else { return false };
     // Shared: two that look do not take each other for a lock.
     match flock(&file, FlockOperation::NonBlockingLockShared) {
         // Not only closed: a child that was just forked may still hold the descriptor.
@@ -19,6 +20,7 @@ pub fn is_locked(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::File;
 
     #[test]
     fn another_holders_lock_is_seen_and_a_missing_file_is_none() {
@@ -31,5 +33,8 @@ mod tests {
         assert!(is_locked(&path));
         flock(&file, FlockOperation::Unlock).expect("unlocked");
         assert!(!is_locked(&path));
+        std::fs::remove_file(&path).expect("removed");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RWXU).expect("made");
+        assert!(!is_locked(&path), "a FIFO does not hang the failover thread");
     }
 }

@@ -1,12 +1,44 @@
-//! Files of /proc and sysfs that are read again and again.
+//! Files that other programs own: opened without waiting, and those of /proc and sysfs read again and again.
 
-use std::fs::File;
+use rustix::fs::OFlags;
+use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Larger than anything read here; /proc/stat of a machine with 64 cores has about 10 KiB.
 const LIMIT: usize = 256 * 1024;
+
+/// Opens a regular file for reading. A FIFO or a device under that name would block the thread that opens or reads it,
+/// maybe for ever.
+///
+/// # Errors
+/// The file cannot be opened, or it is not a regular file.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    open_regular_with(OpenOptions::new().read(true), path)
+}
+
+/// [`open_regular`] with options of the caller's.
+///
+/// # Errors
+/// The file cannot be opened, or it is not a regular file.
+pub fn open_regular_with(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    // Without the flag, opening a FIFO waits for its other end. Regular files ignore it.
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let file = options.custom_flags(flags).open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")),
+    }
+}
+
+/// Whether a file cannot be written because of the state of its file system (full, read-only, failing), and not because
+/// of its path or its permissions.
+pub fn is_file_system_trouble(error: &io::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    matches!(error.kind(), StorageFull | ReadOnlyFilesystem | QuotaExceeded)
+        || error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
+}
 
 /// A small file that stays open, so that a reading costs one system call instead of four.
 ///
@@ -34,7 +66,7 @@ impl KeptFile {
     pub fn read(&mut self) -> io::Result<&[u8]> {
         let file = match self.file.take() {
             Some(file) => file,
-            None => File::open(&self.path)?,
+            None => open_regular(&self.path)?,
         };
         let length = read_whole(&file, &mut self.buffer)?;
         // Kept only after a success: a device that went and came back has a new inode.
@@ -89,6 +121,19 @@ mod tests {
         std::fs::write(scratch.path(), &whole).expect("written");
         let mut file = KeptFile::new(scratch.path());
         assert_eq!(file.read().expect("readable"), whole);
+    }
+
+    #[test]
+    fn a_fifo_or_a_directory_is_refused_at_once() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let fifo = directory.path().join("fifo");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RWXU).expect("made");
+        for path in [&fifo, directory.path(), Path::new("/dev/null")] {
+            let error = KeptFile::new(path).read().expect_err("not a regular file").to_string();
+            assert_eq!(error, "not a regular file", "{}", path.display());
+        }
+        let write = open_regular_with(OpenOptions::new().read(true).write(true), &fifo);
+        write.expect_err("a FIFO that would open for both");
     }
 
     #[test]

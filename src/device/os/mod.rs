@@ -6,6 +6,7 @@ pub mod default_route;
 pub mod descriptors;
 pub mod egress;
 pub mod file;
+mod instance_socket;
 pub mod link_events;
 pub mod links;
 pub mod neighbours;

@@ -1,5 +1,7 @@
 //! The pid file: one instance at a time.
 
+use super::file::{is_file_system_trouble, open_regular, open_regular_with};
+use super::instance_socket::InstanceSocket;
 use rustix::fs::{FlockOperation, flock};
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -10,7 +12,18 @@ use std::path::{Path, PathBuf};
 /// so a file that was left behind is no obstacle.
 #[derive(Debug)]
 pub struct PidFile {
-    file: File,
+    held: Held,
+}
+
+#[derive(Debug)]
+enum Held {
+    File(File),
+    /// Where the file system is full or read-only and there is no file yet: for its `Drop` alone.
+    Socket {
+        _socket: InstanceSocket,
+    },
+    /// Not even that: the daemon runs all the same.
+    Nothing,
 }
 
 #[derive(Debug)]
@@ -31,17 +44,18 @@ impl fmt::Display for PidFileError {
         match self {
             PidFileError::Held { path, pid } => {
                 let path = path.display();
-                write!(
-                    f,
-                    "heartbeat-daemon runs already with pid {pid} ({path} is locked); stop that one first"
-                )
+                match pid.is_empty() {
+                    true => f.write_str("heartbeat-daemon is already running")?,
+                    false => write!(f, "heartbeat-daemon is already running (pid {pid})")?,
+                }
+                write!(f, "; it locks {path}; stop it first")
             }
             PidFileError::Io { path, error } => {
                 let path = path.display();
                 write!(
                     f,
-                    "{path} cannot be written: {error}; run as root or as the service's user, \
-                     or set pidfile in [daemon] to a place of yours"
+                    "cannot write {path}: {error}; run as root or as the service's user, \
+                     or set pidfile in [daemon] to a path that you may write"
                 )
             }
         }
@@ -51,45 +65,84 @@ impl fmt::Display for PidFileError {
 impl std::error::Error for PidFileError {}
 
 impl PidFile {
-    /// Creates the file and its directory where needed, and locks it.
+    /// Creates the file and its directory where needed, and locks it. While the file system is full or read-only, an
+    /// abstract socket is locked in its place, with a warning: no heartbeat is lost for a file.
     ///
     /// # Errors
-    /// Another instance holds it, or it cannot be written.
+    /// Another instance holds it, or it cannot be written for another reason.
     pub fn lock(path: &Path) -> Result<PidFile, PidFileError> {
         let failed = |error| PidFileError::Io { path: path.to_owned(), error };
-        if let Some(directory) = path.parent() {
-            fs::create_dir_all(directory).map_err(failed)?;
-        }
-        // Not truncated before it is locked: it may be another instance's.
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .map_err(failed)?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                let mut pid = String::new();
-                // For the sentence only: an unreadable file just makes it shorter.
-                let _ = Read::by_ref(&mut file).take(20).read_to_string(&mut pid);
-                return Err(PidFileError::Held { path: path.to_owned(), pid: pid.trim().to_owned() });
+        match open(path) {
+            Ok(file) => lock_file(path, file),
+            Err(error) if is_file_system_trouble(&error) => {
+                log::warn!("cannot write {}: {error}; running without it", path.display());
+                lock_socket(path)
             }
-            Err(error) => return Err(failed(error.into())),
+            Err(error) => Err(failed(error)),
         }
-        file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(failed)?;
-        Ok(PidFile { file })
     }
 }
 
+/// Not truncated: it may be another instance's.
+fn open(path: &Path) -> io::Result<File> {
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory)?;
+    }
+    match open_regular_with(OpenOptions::new().read(true).write(true).create(true).truncate(false), path) {
+        // A file that can only be read can be locked all the same.
+        Err(error) if is_file_system_trouble(&error) => open_regular(path).map_err(|_| error),
+        opened => opened,
+    }
+}
+
+fn lock_file(path: &Path, mut file: File) -> Result<PidFile, PidFileError> {
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::WOULDBLOCK) => return Err(held(path, &mut file)),
+        // A file system without locks.
+        Err(error) => {
+            log::warn!("cannot lock {}: {error}; running without it", path.display());
+            return lock_socket(path);
+        }
+    }
+    if InstanceSocket::is_held(path) {
+        return Err(PidFileError::Held { path: path.to_owned(), pid: String::new() });
+    }
+    let written = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+    if let Err(error) = written {
+        // It is locked, which is what matters; scripts that read the pid find none.
+        log::warn!("cannot write {}: {error}", path.display());
+    }
+    Ok(PidFile { held: Held::File(file) })
+}
+
+fn lock_socket(path: &Path) -> Result<PidFile, PidFileError> {
+    match InstanceSocket::lock(path) {
+        Ok(Some(socket)) => Ok(PidFile { held: Held::Socket { _socket: socket } }),
+        Ok(None) => Err(PidFileError::Held { path: path.to_owned(), pid: String::new() }),
+        Err(error) => {
+            log::warn!("cannot make sure that only one heartbeat-daemon runs: {error}");
+            Ok(PidFile { held: Held::Nothing })
+        }
+    }
+}
+
+fn held(path: &Path, file: &mut File) -> PidFileError {
+    let mut pid = String::new();
+    // For the message only: an unreadable file just makes it shorter.
+    let _ = file.take(20).read_to_string(&mut pid);
+    PidFileError::Held { path: path.to_owned(), pid: pid.trim().to_owned() }
+}
+
 impl Drop for PidFile {
-    /// Empties the file: a script that kills what stands in it must not kill a stranger. The file itself stays,
+    /// Empties the file: a script that kills the process named in it must not kill a stranger. The file itself stays,
     /// or two starting instances could lock two files of the same name.
     fn drop(&mut self) {
-        let _ = self.file.set_len(0);
-        // Closing it would not do: a child that is just being started has the same open file for a moment.
-        let _ = flock(&self.file, FlockOperation::Unlock);
+        if let Held::File(file) = &self.held {
+            let _ = file.set_len(0);
+            // Closing it is not enough: a child that is just being started has the same open file for a moment.
+            let _ = flock(file, FlockOperation::Unlock);
+        }
     }
 }
 
@@ -105,7 +158,7 @@ mod tests {
         let pid = std::process::id().to_string();
         assert_eq!(fs::read_to_string(&path).expect("readable").trim(), pid);
         let error = PidFile::lock(&path).expect_err("held").to_string();
-        assert!(error.contains(&format!("runs already with pid {pid}")), "{error}");
+        assert!(error.contains(&format!("already running (pid {pid})")), "{error}");
         drop(first);
         assert_eq!(fs::read_to_string(&path).expect("readable"), "");
         PidFile::lock(&path).expect("free again");
@@ -118,6 +171,26 @@ mod tests {
         fs::write(&path, "999999999999\n").expect("written");
         let _lock = PidFile::lock(&path).expect("locked");
         assert_eq!(fs::read_to_string(&path).expect("readable").trim(), std::process::id().to_string());
+    }
+
+    #[test]
+    fn a_fifo_in_place_of_the_file_is_refused_at_once() {
+        let dir = tempfile::tempdir().expect("a scratch directory");
+        let path = dir.path().join("pid");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RWXU).expect("made");
+        let error = PidFile::lock(&path).expect_err("no regular file").to_string();
+        assert!(error.contains("not a regular file"), "{error}");
+    }
+
+    #[test]
+    fn an_instance_that_could_make_no_file_is_seen_by_one_that_can() {
+        let dir = tempfile::tempdir().expect("a scratch directory");
+        let path = dir.path().join("pid");
+        let first = lock_socket(&path).expect("locked");
+        PidFile::lock(&path).expect_err("the first one runs");
+        lock_socket(&path).expect_err("the first one runs");
+        drop(first);
+        PidFile::lock(&path).expect("free again");
     }
 
     #[test]
