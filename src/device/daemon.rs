@@ -14,6 +14,7 @@ use super::heartbeat::sender::Sender;
 use super::heartbeat::{self, Heartbeat, Inbox, Reload, Trigger, server_name};
 use super::metrics::{self, Sampler, identify};
 use super::newest::newest;
+use super::os::file::is_file_system_trouble;
 use super::os::pid_file::PidFile;
 use super::os::privilege;
 use crate::config::ConfigError;
@@ -111,6 +112,8 @@ struct Daemon {
     failover: Orders,
     account: Arc<Account>,
     told: Arc<Latest<Option<Told>>>,
+    /// File systems that do not answer, published by the metrics thread.
+    unresponsive: Arc<Latest<Vec<PathBuf>>>,
     cameras: Cameras,
     /// Absent where it is switched off.
     api: Option<Api>,
@@ -131,7 +134,12 @@ impl Daemon {
     ) -> Result<Daemon, Failure> {
         announce(&config);
         let runtime_dir = &config.daemon.runtime_dir;
-        fs::create_dir_all(runtime_dir).map_err(cannot(&format!("create {}", runtime_dir.display())))?;
+        match fs::create_dir_all(runtime_dir) {
+            Err(error) if is_file_system_trouble(&error) => {
+                log::warn!("cannot create {}: {error}; running without it", runtime_dir.display());
+            }
+            made => made.map_err(cannot(&format!("create {}", runtime_dir.display())))?,
+        }
         let root = Path::new("/");
         let identity = identify(root, &config.daemon.state_dir);
         identity.warning.iter().for_each(|warning| log::warn!("{warning}"));
@@ -146,8 +154,13 @@ impl Daemon {
         let (sampling, beat) = tickers(config.heartbeat.interval, Instant::now());
 
         let sampler = Sampler::new(root, &config.metrics, &config.activity);
+        let unresponsive = Arc::new(Latest::default());
+        let published = unresponsive.clone();
         spawn("metrics", move || {
-            metrics::run(sampler, sampling, &metrics_orders, |metrics| metrics_out.put(metrics));
+            metrics::run(sampler, sampling, &metrics_orders, |metrics| {
+                published.put(metrics.unresponsive.clone());
+                metrics_out.put(metrics);
+            });
         })?;
         let told = Arc::new(Latest::new(None));
         let (orders, uplinks, failover_ended) = start_failover(&config, &line, &names, &trigger, &told)?;
@@ -180,6 +193,7 @@ impl Daemon {
             failover: orders,
             account,
             told,
+            unresponsive,
             cameras,
             api: None,
             farewell,
@@ -199,6 +213,7 @@ impl Daemon {
                 let known = Known {
                     account: self.account.clone(),
                     failover: self.told.clone(),
+                    unresponsive: self.unresponsive.clone(),
                     cameras: self.cameras.clone(),
                     trigger: self.trigger.clone(),
                 };

@@ -7,6 +7,7 @@ mod clock;
 mod command_line;
 mod configuration;
 mod dns;
+mod file_systems;
 mod formats;
 mod hostile;
 mod instances;

@@ -8,6 +8,7 @@ use crate::device::heartbeat::Trigger;
 use crate::device::heartbeat::account::Account;
 use crate::device::token::Token;
 use crate::latest::Latest;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,8 @@ const STANDSTILL: Duration = Duration::from_secs(30);
 pub struct Known {
     pub account: Arc<Account>,
     pub failover: Arc<Latest<Option<Told>>>,
+    /// File systems that do not answer, published by the metrics thread.
+    pub unresponsive: Arc<Latest<Vec<PathBuf>>>,
     pub cameras: Cameras,
     pub trigger: Trigger,
 }

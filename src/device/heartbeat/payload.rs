@@ -108,10 +108,8 @@ fn rounded(value: f64, digits: i32) -> f64 {
 
 /// Percent as `df` shows it: of what programs can have, not of the size.
 fn disk(disk: Disk) -> wire::Disk {
-    let available = disk.used + disk.free;
-    let percent = if available == 0 { 0.0 } else { disk.used as f64 / available as f64 * 100.0 };
     wire::Disk {
-        percent: rounded(percent, 1),
+        percent: rounded(disk.percent(), 1),
         used_gb: rounded(disk.used as f64 / GB, 1),
         total_gb: rounded(disk.total as f64 / GB, 1),
         free_gb: rounded(disk.free as f64 / GB, 1),

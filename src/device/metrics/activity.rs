@@ -6,6 +6,7 @@ use super::doctor::SourceReport;
 use super::firmware::Firmware;
 use super::recording::Recording;
 use super::source::{Absent, Place, Source, Turn, under};
+use super::worker::{Budget, Worker};
 use super::{Activity, Metrics, RecordingFile};
 use crate::device::config::{self, Sign};
 use crate::device::os::file::KeptFile;
@@ -25,17 +26,35 @@ pub struct Activities {
     streaming: Option<Watch>,
     tracking: Option<Watch>,
     recording: Option<Watch>,
-    file: Recording,
+    /// Absent if the configuration names no place of recordings.
+    file: Option<RecordedFile>,
+}
+
+/// The file that is being recorded. Recordings may lie on a network file system.
+#[derive(Debug)]
+struct RecordedFile {
+    place: String,
+    worker: Worker<RecordingFile>,
+}
+
+impl RecordedFile {
+    fn new(root: &Path, config: &config::Activity, budget: &Budget) -> Option<RecordedFile> {
+        let mut recording = Recording::new(root, config);
+        let place = recording.place()?;
+        let worker =
+            Worker::start(budget, Path::new(&place), move || recording.find().map_err(Absent::because));
+        Some(RecordedFile { place, worker })
+    }
 }
 
 impl Activities {
-    pub fn new(root: &Path, config: &config::Activity) -> Activities {
+    pub fn new(root: &Path, config: &config::Activity, budget: &Budget) -> Activities {
         let watch = |sign: &Option<Sign>| sign.as_ref().map(|sign| Watch::new(root, sign));
         Activities {
             streaming: watch(&config.streaming),
             tracking: watch(&config.tracking),
             recording: watch(&config.recording),
-            file: Recording::new(root, config),
+            file: RecordedFile::new(root, config, budget),
         }
     }
 
@@ -49,7 +68,7 @@ impl Activities {
             tracking: goes_on(&mut self.tracking),
             recording,
             recording_file: match recording {
-                Some(true) => self.file.find().ok(),
+                Some(true) => self.file.as_mut().and_then(|file| file.worker.read(now).ok()),
                 _ => None,
             },
         }
@@ -71,11 +90,10 @@ impl Activities {
                 })
             })
             .collect();
-        if let Some(place) = self.file.place() {
-            inspections.push(SourceReport::ask("recording_file", place, || {
-                self.file
-                    .find()
-                    .map(|RecordingFile { path, bytes }| format!("{}, {bytes} bytes", path.display()))
+        if let Some(file) = &mut self.file {
+            inspections.push(SourceReport::ask("recording_file", &*file.place, || {
+                let found = file.worker.read(now).map_err(|absent| absent.to_string());
+                found.map(|RecordingFile { path, bytes }| format!("{}, {bytes} bytes", path.display()))
             }));
         }
         inspections
@@ -107,6 +125,10 @@ impl Source for Activities {
 
     fn inspect(&mut self, turn: &mut Turn<'_>) -> Vec<SourceReport> {
         self.reports(turn.now)
+    }
+
+    fn unresponsive(&self) -> Option<&Path> {
+        self.file.as_ref().and_then(|file| file.worker.unresponsive())
     }
 }
 
@@ -163,19 +185,26 @@ fn pidfile_alive(root: &Path, path: &Path) -> Result<bool, String> {
     };
     let first = text.split_ascii_whitespace().next().unwrap_or_default();
     let pid: u32 = first.parse().map_err(|_| format!("{}: {first:.20?} is not a pid", path.display()))?;
-    let lives = living_name(&mut stat_of(root, pid)).is_some();
+    let lives = living_name(&mut stat_of(root, pid))?.is_some();
     if !lives {
         others_are_seen(root)?;
     }
     Ok(lives)
 }
 
-/// A process that is not seen has ended only where the others are: a service with `ProtectProc=invisible` sees its own
-/// alone, and would call every other one ended.
+/// The reason where `/proc` does not show the processes of other users.
+const HIDDEN: &str = "the processes of other users are hidden from this one (/proc mounted with hidepid=, or \
+                      ProtectProc= in the unit)";
+
+/// A process that is not seen has ended only where the processes of others are seen. `ProtectProc=invisible` and
+/// `hidepid=2` hide their directories; `hidepid=1` shows these, and refuses to open what is in them.
+///
+/// # Errors
+/// [`HIDDEN`].
 fn others_are_seen(root: &Path) -> Result<(), String> {
-    match root.join("proc/1").exists() {
-        true => Ok(()),
-        false => Err("other processes are hidden from this service (ProtectProc=)".into()),
+    match stat_of(root, 1).read() {
+        Ok(_) => Ok(()),
+        Err(_) => Err(HIDDEN.into()),
     }
 }
 
@@ -183,11 +212,21 @@ fn stat_of(root: &Path, pid: u32) -> KeptFile {
     KeptFile::new(root.join(format!("proc/{pid}/stat")))
 }
 
-/// Name of the process whose /proc/PID/stat this is; `None` if it has ended. A zombie has ended; nobody has
-/// asked for its status yet.
-fn living_name(stat: &mut KeptFile) -> Option<String> {
-    // pid (name) state ...: the name may hold anything, also brackets, and need not be UTF-8.
-    let stat = String::from_utf8_lossy(stat.read().ok()?);
+/// Name of the process whose /proc/PID/stat this is; `None` if it has ended. A zombie, whose parent has not asked for
+/// its status yet, has ended.
+///
+/// # Errors
+/// [`HIDDEN`]: the file may not be read.
+fn living_name(stat: &mut KeptFile) -> Result<Option<String>, String> {
+    match stat.read() {
+        Ok(text) => Ok(name_of_living(&String::from_utf8_lossy(text))),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(HIDDEN.into()),
+        Err(_) => Ok(None),
+    }
+}
+
+/// `pid (name) state ...`: the name may contain any character, also brackets.
+fn name_of_living(stat: &str) -> Option<String> {
     let (before, rest) = stat.rsplit_once(')')?;
     let (_, name) = before.split_once('(')?;
     let state = rest.trim_start().chars().next()?;
@@ -207,7 +246,7 @@ struct Process {
 
 impl Process {
     fn runs(&mut self, now: Instant) -> Result<bool, String> {
-        if self.stat.as_mut().is_some_and(|stat| living_name(stat).as_ref() == Some(&self.name)) {
+        if self.stat.as_mut().is_some_and(|stat| bears(stat, &self.name)) {
             return Ok(true);
         }
         // One that has just gone may have been restarted: look at once. Later, only now and then.
@@ -227,8 +266,13 @@ impl Process {
         let entries = fs::read_dir(&proc).map_err(|error| format!("{}: {error}", proc.display()))?;
         let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
         let mut stats = pids.take(PROCESSES).map(|pid| stat_of(&self.root, pid));
-        Ok(stats.find_map(|mut stat| (living_name(&mut stat)? == self.name).then_some(stat)))
+        Ok(stats.find_map(|mut stat| bears(&mut stat, &self.name).then_some(stat)))
     }
+}
+
+/// Whether a living process of this name is seen behind `stat`.
+fn bears(stat: &mut KeptFile, name: &str) -> bool {
+    matches!(living_name(stat), Ok(Some(living)) if living == name)
 }
 
 /// A unit of the system manager, by the cgroup that systemd makes for it.

@@ -3,7 +3,8 @@
 use super::firmware::Firmware;
 use super::reading::Metrics;
 use super::source::{Absent, Place, Source, Turn, under};
-use std::fs::{self, File};
+use crate::device::os::file::open_regular;
+use std::fs;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -78,7 +79,7 @@ fn stamp(path: &Path) -> io::Result<Stamp> {
 
 fn first_line(path: &Path) -> io::Result<String> {
     let mut start = Vec::new();
-    File::open(path)?.take(4096).read_to_end(&mut start)?;
+    open_regular(path)?.take(4096).read_to_end(&mut start)?;
     let text = String::from_utf8_lossy(&start);
     let line: String = text.lines().next().unwrap_or("").trim().chars().take(MAX_CHARACTERS).collect();
     match line.is_empty() {

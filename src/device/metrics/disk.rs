@@ -3,16 +3,34 @@
 use super::firmware::Firmware;
 use super::reading::{self, Metrics};
 use super::source::{Absent, Place, Source, Turn, under};
+use super::worker::{Budget, Worker};
+use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags};
+use std::io;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug)]
-pub struct Disk(PathBuf);
+pub struct Disk {
+    path: PathBuf,
+    read: Read,
+}
+
+#[derive(Debug)]
+enum Read {
+    /// The root file system: if it does not answer, nothing does.
+    Here(MountPoint),
+    /// Any other may be a network file system or a failing disk.
+    OnThread(Worker<reading::Disk>),
+}
 
 impl Disk {
-    /// `mount_point` should be local: the kernel may hold the call up for ever at a network file system whose server
-    /// is gone.
-    pub fn new(root: &Path, mount_point: &Path) -> Disk {
-        Disk(under(root, mount_point))
+    pub fn new(root: &Path, mount_point: &Path, budget: &Budget) -> Disk {
+        let path = under(root, mount_point);
+        let mut checked = MountPoint { path: path.clone(), was_mounted: false };
+        let read = match mount_point == Path::new("/") {
+            true => Read::Here(checked),
+            false => Read::OnThread(Worker::start(budget, &path, move || checked.fill())),
+        };
+        Disk { path, read }
     }
 }
 
@@ -24,15 +42,22 @@ impl Source for Disk {
     }
 
     fn place(&self, _: &Firmware) -> Place {
-        Place::file(&self.0)
+        // Its permissions are not asked for: that would wait for a file system that does not answer.
+        Place::words(self.path.display().to_string())
     }
 
-    fn read(&mut self, _: &mut Turn<'_>) -> Result<reading::Disk, Absent> {
-        let all = rustix::fs::statvfs(&self.0)
-            .map_err(|error| Absent::Unreadable { path: self.0.clone(), error: error.into() })?;
-        let bytes = |blocks: u64| blocks.saturating_mul(all.f_frsize);
-        let used = all.f_blocks.saturating_sub(all.f_bfree);
-        Ok(reading::Disk { total: bytes(all.f_blocks), used: bytes(used), free: bytes(all.f_bavail) })
+    fn read(&mut self, turn: &mut Turn<'_>) -> Result<reading::Disk, Absent> {
+        match &mut self.read {
+            Read::Here(mount_point) => mount_point.fill(),
+            Read::OnThread(worker) => worker.read(turn.now),
+        }
+    }
+
+    fn unresponsive(&self) -> Option<&Path> {
+        match &self.read {
+            Read::Here(_) => None,
+            Read::OnThread(worker) => worker.unresponsive(),
+        }
     }
 
     fn put(&self, value: &reading::Disk, reading: &mut Metrics) {
@@ -45,13 +70,73 @@ impl Source for Disk {
     }
 }
 
+/// A path, and whether a file system was mounted there at the last look.
+#[derive(Debug)]
+struct MountPoint {
+    path: PathBuf,
+    was_mounted: bool,
+}
+
+impl MountPoint {
+    /// # Errors
+    /// The path cannot be read, its file system has no size, or it was a mount point and is none any more: the fill
+    /// would be that of the file system below.
+    fn fill(&mut self) -> Result<reading::Disk, Absent> {
+        let path = &self.path;
+        let unreadable = |error: io::Error| Absent::Unreadable { path: path.clone(), error };
+        let mounted = is_mount_point(path).map_err(unreadable)?;
+        if self.was_mounted && mounted == Some(false) {
+            return Err(Absent::because(format!(
+                "{} is no longer a mount point: is it unmounted?",
+                path.display()
+            )));
+        }
+        self.was_mounted |= mounted == Some(true);
+        let all = rustix::fs::statvfs(path).map_err(|error| unreadable(error.into()))?;
+        let bytes = |blocks: u64| blocks.saturating_mul(all.f_frsize);
+        let used = all.f_blocks.checked_sub(all.f_bfree).filter(|_| all.f_blocks > 0);
+        let used =
+            used.ok_or_else(|| Absent::because(format!("{}: its file system has no size", path.display())))?;
+        Ok(reading::Disk { total: bytes(all.f_blocks), used: bytes(used), free: bytes(all.f_bavail) })
+    }
+}
+
+/// `None` if the kernel cannot tell (before Linux 5.8).
+fn is_mount_point(path: &Path) -> io::Result<Option<bool>> {
+    match rustix::fs::statx(CWD, path, AtFlags::empty(), StatxFlags::empty()) {
+        Ok(found) => {
+            let known = found.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT);
+            Ok(known.then(|| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)))
+        }
+        Err(rustix::io::Errno::NOSYS) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::reading::Disk;
+    use super::*;
 
     #[test]
-    fn the_percentage_leaves_out_what_is_kept_back_for_root_as_df_does() {
-        assert_eq!(Disk { total: 1000, used: 400, free: 400 }.percent(), 50.0);
-        assert_eq!(Disk { total: 0, used: 0, free: 0 }.percent(), 0.0);
+    fn a_directory_that_never_was_a_mount_point_reports_the_file_system_that_holds_it() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut mount_point = MountPoint { path: directory.path().to_owned(), was_mounted: false };
+        assert!(mount_point.fill().expect("readable").total > 0);
+        assert!(!mount_point.was_mounted);
+    }
+
+    #[test]
+    fn a_path_that_is_no_longer_a_mount_point_is_absent_with_its_reason() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut mount_point = MountPoint { path: directory.path().to_owned(), was_mounted: true };
+        let reason = mount_point.fill().expect_err("not mounted").to_string();
+        assert!(reason.contains("no longer a mount point"), "{reason}");
+    }
+
+    #[test]
+    fn a_file_system_without_a_size_is_absent_not_empty() {
+        let mut proc = MountPoint { path: PathBuf::from("/proc"), was_mounted: false };
+        let reason = proc.fill().expect_err("no blocks").to_string();
+        assert!(proc.was_mounted && reason.contains("no size"), "{reason}");
     }
 }

@@ -2,6 +2,7 @@
 
 use super::firmware::Firmware;
 use super::hwmon;
+use super::plausible;
 use super::reading::Metrics;
 use super::source::{Absent, Place, Sought, Source, Turn, read_parsed};
 use crate::device::os::file::KeptFile;
@@ -75,12 +76,18 @@ fn files(directory: &Path) -> Option<Files> {
 
 /// One may fail without the other; both together are an error.
 fn speed(files: &mut Files) -> Result<Speed, Absent> {
-    let rpm = files.rpm.as_mut().map(|file| read_parsed(file, |text| text.parse::<u32>().ok()));
+    let rpm = files.rpm.as_mut().map(revolutions);
     let pwm = files.pwm.as_mut().map(|file| read_parsed(file, |text| text.parse::<u8>().ok()));
     match (rpm, pwm) {
         (Some(Err(error)), None | Some(Err(_))) | (None, Some(Err(error))) => Err(error),
         (rpm, pwm) => Ok(Speed { rpm: rpm.and_then(Result::ok), pwm: pwm.and_then(Result::ok) }),
     }
+}
+
+fn revolutions(file: &mut KeptFile) -> Result<u32, Absent> {
+    let rpm = read_parsed(file, |text| text.parse::<u32>().ok())?;
+    plausible::FAN.check(f64::from(rpm), file.path().display())?;
+    Ok(rpm)
 }
 
 #[cfg(test)]
@@ -109,6 +116,8 @@ mod tests {
         assert_eq!(speed, Speed { rpm: None, pwm: Some(75) });
         let speed = fan(Some("3038\n"), Some("256")).expect("a fan").expect("readable");
         assert_eq!(speed, Speed { rpm: Some(3038), pwm: None });
+        let speed = fan(Some("4294967295"), Some("75")).expect("a fan").expect("readable");
+        assert_eq!(speed, Speed { rpm: None, pwm: Some(75) }, "no fan turns this fast");
         let speed = fan(None, Some("255")).expect("a fan").expect("readable");
         assert_eq!(speed, Speed { rpm: None, pwm: Some(255) });
     }

@@ -1,6 +1,7 @@
 //! The run queue, and the time since the kernel started.
 
 use super::firmware::Firmware;
+use super::plausible;
 use super::reading::Metrics;
 use super::source::{Absent, Place, Source, Turn, read_parsed};
 use crate::device::os::file::KeptFile;
@@ -45,7 +46,7 @@ fn load(text: &str) -> Option<[f64; 3]> {
     let load = procfs::LoadAverage::from_read(text.as_bytes()).ok()?;
     // procfs keeps them as f32; the kernel prints two decimals, and 0.42 must not travel as 0.41999998688697815.
     let load = [load.one, load.five, load.fifteen].map(|l| (f64::from(l) * 100.0).round() / 100.0);
-    load.iter().all(|l| l.is_finite()).then_some(load)
+    load.iter().all(|&l| plausible::LOAD.holds(l)).then_some(load)
 }
 
 #[derive(Debug)]
@@ -84,7 +85,8 @@ impl Source for Uptime {
 
 fn uptime(text: &str) -> Option<Duration> {
     let uptime = procfs::Uptime::from_read(text.as_bytes()).ok()?;
-    Duration::try_from_secs_f64(uptime.uptime).ok()
+    let uptime = Duration::try_from_secs_f64(uptime.uptime).ok()?;
+    (uptime <= plausible::LONGEST_UPTIME).then_some(uptime)
 }
 
 #[cfg(test)]
@@ -103,10 +105,18 @@ mod tests {
 
     #[test]
     fn garbage_is_absent() {
-        for text in ["", "0.42", "a b c 2/215 4711", "inf 0.1 0.1 1/1 1", "NaN 0 0 1/1 1"] {
+        for text in [
+            "",
+            "0.42",
+            "a b c 2/215 4711",
+            "inf 0.1 0.1 1/1 1",
+            "NaN 0 0 1/1 1",
+            "-1 0 0 1/1 1",
+            "9e9 0 0 1/1 1",
+        ] {
             assert_eq!(load(text), None, "{text}");
         }
-        for text in ["", "86400.07", "-1.0 1.0", "inf 1.0", "NaN 1.0", "1e300 1.0"] {
+        for text in ["", "86400.07", "3153600001 1.0", "-1.0 1.0", "inf 1.0", "NaN 1.0", "1e300 1.0"] {
             assert_eq!(uptime(text), None, "{text}");
         }
     }

@@ -1,6 +1,7 @@
 //! How full memory and swap are.
 
 use super::firmware::Firmware;
+use super::plausible::percent_used;
 use super::reading::Metrics;
 use super::source::{Absent, Place, Source, Turn, read_parsed};
 use crate::device::os::file::KeptFile;
@@ -67,10 +68,6 @@ fn available_before_3_14(info: &Meminfo) -> u64 {
     (info.mem_free + info.buffers + info.cached).saturating_sub(info.shmem.unwrap_or(0))
 }
 
-fn percent_used(total: u64, left: u64) -> Option<f64> {
-    (total > 0).then(|| total.saturating_sub(left) as f64 / total as f64 * 100.0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,6 +93,13 @@ mod tests {
     fn without_swap_its_fill_is_absent_not_zero() {
         let text = MEMINFO.replace("SwapTotal: 200 kB", "SwapTotal: 0 kB").replace("150", "0");
         assert_eq!(fill(&text), Some(Fill { memory: 40.0, swap: None }));
+    }
+
+    #[test]
+    fn more_available_memory_than_the_machine_has_is_absent_not_zero() {
+        assert_eq!(fill(&MEMINFO.replace("MemAvailable: 600", "MemAvailable: 1001")), None);
+        let swap = MEMINFO.replace("SwapFree: 150", "SwapFree: 201");
+        assert_eq!(fill(&swap), Some(Fill { memory: 40.0, swap: None }));
     }
 
     #[test]

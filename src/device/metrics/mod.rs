@@ -20,6 +20,7 @@ mod load;
 mod memory;
 mod modem;
 pub mod network;
+mod plausible;
 mod power;
 mod reading;
 mod recording;
@@ -30,6 +31,7 @@ pub mod source;
 mod temperature;
 mod throttled;
 mod wifi;
+mod worker;
 
 pub use doctor::{SourceReport, render};
 pub use identity::{HardwareId, Identity, Origin, identify, read_identity};

@@ -12,20 +12,64 @@ use std::time::{Duration, Instant};
 /// Where Debian and all others install it; the daemon's own PATH is not asked.
 const MMCLI: &str = "usr/bin/mmcli";
 
-/// The first modem, or `None` if ModemManager has none. `limit` is for everything together: mmcli runs twice,
-/// each time a program start and a call over D-Bus (8 ms on a PC; waiting for a busy modem, seconds).
+/// Modems that are asked about; a device has one or two.
+const MODEMS: usize = 4;
+
+/// States of a modem as ModemManager names them, the most usable last. (A stick that lost its SIM stays in the list as
+/// `failed`, in front of the one that carries the traffic.)
+const STATES: [&str; 13] = [
+    "failed",
+    "unknown",
+    "initializing",
+    "locked",
+    "disabled",
+    "disabling",
+    "enabling",
+    "enabled",
+    "searching",
+    "registered",
+    "disconnecting",
+    "connecting",
+    "connected",
+];
+
+/// The modem that is connected, or else the most usable one; `None` if ModemManager has none. `limit` is for everything
+/// together: mmcli runs once for the list and once a modem until a connected one is found, each time a program start
+/// and a call over D-Bus (8 ms on a PC; waiting for a busy modem, seconds).
 ///
 /// # Errors
-/// One sentence: no mmcli on this machine (found out without starting anything), ModemManager does not run,
-/// or what it says cannot be read.
+/// There is no mmcli on this machine (found out without starting anything), ModemManager does not run, or its answers
+/// cannot be parsed.
 pub fn ask(root: &Path, limit: Duration) -> Result<Option<wire::Cellular>, String> {
     let program = root.join(MMCLI);
     if !program.exists() {
         return Err(format!("no {}", program.display()));
     }
     let deadline = Instant::now() + limit;
-    let Some(modem) = parse_list(&run(&program, &["-J", "-L"], deadline)?)? else { return Ok(None) };
-    parse_modem(&run(&program, &["-J", "-m", &modem], deadline)?).map(Some)
+    let modems = parse_list(&run(&program, &["-J", "-L"], deadline)?)?;
+    let mut best: Result<Option<wire::Cellular>, String> = Ok(None);
+    for number in modems {
+        let modem = run(&program, &["-J", "-m", &number], deadline).and_then(|text| parse_modem(&text));
+        best = more_usable(best, modem);
+        if best.as_ref().is_ok_and(|best| best.as_ref().is_some_and(|modem| modem.state == "connected")) {
+            break;
+        }
+    }
+    best
+}
+
+/// The one in the better state; an error counts only if nothing is known of any modem.
+fn more_usable(
+    best: Result<Option<wire::Cellular>, String>,
+    next: Result<wire::Cellular, String>,
+) -> Result<Option<wire::Cellular>, String> {
+    let rank = |modem: &wire::Cellular| STATES.iter().position(|state| *state == modem.state);
+    match (best, next) {
+        (Ok(Some(best)), Ok(next)) if rank(&next) <= rank(&best) => Ok(Some(best)),
+        (_, Ok(next)) => Ok(Some(next)),
+        (Ok(None), Err(error)) => Err(error),
+        (best, Err(_)) => best,
+    }
 }
 
 /// [`ask`], as a source.
@@ -62,8 +106,8 @@ fn run(program: &Path, arguments: &[&str], deadline: Instant) -> Result<String, 
     }
 }
 
-/// Number of the first modem in the answer to `mmcli -J -L`.
-fn parse_list(json: &str) -> Result<Option<String>, String> {
+/// Numbers of the modems in the answer to `mmcli -J -L`.
+fn parse_list(json: &str) -> Result<Vec<String>, String> {
     #[derive(Deserialize)]
     struct Answer {
         #[serde(rename = "modem-list")]
@@ -71,12 +115,15 @@ fn parse_list(json: &str) -> Result<Option<String>, String> {
     }
     let answer: Answer =
         serde_json::from_slice(json.as_bytes()).map_err(|error| format!("mmcli -L: {error}"))?;
-    let Some(path) = answer.modems.first() else { return Ok(None) };
-    // The object's path ends in the number that -m takes.
+    answer.modems.iter().take(MODEMS).map(|path| number_of(path)).collect()
+}
+
+/// The object's path ends in the number that -m expects.
+fn number_of(path: &str) -> Result<String, String> {
     let number = path.rsplit('/').next().unwrap_or_default();
     match !number.is_empty() && number.bytes().all(|c| c.is_ascii_digit()) {
-        true => Ok(Some(number.to_owned())),
-        false => Err(format!("mmcli -L names a modem without number: {path:.100}")),
+        true => Ok(number.to_owned()),
+        false => Err(format!("mmcli -L names a modem without a number: {path:.100}")),
     }
 }
 
@@ -172,10 +219,10 @@ mod tests {
     }
 
     #[test]
-    fn the_list_gives_the_number_of_the_first_modem() {
+    fn the_list_gives_the_numbers_of_the_modems() {
         let list = r#"{"modem-list":["/org/freedesktop/ModemManager1/Modem/12","/org/freedesktop/ModemManager1/Modem/3"]}"#;
-        assert_eq!(parse_list(list), Ok(Some("12".into())));
-        assert_eq!(parse_list(r#"{"modem-list":[]}"#), Ok(None));
+        assert_eq!(parse_list(list), Ok(vec!["12".to_owned(), "3".to_owned()]));
+        assert_eq!(parse_list(r#"{"modem-list":[]}"#), Ok(Vec::new()));
         assert!(parse_list(r#"{"modem-list":["--help"]}"#).is_err());
         assert!(parse_list("error: couldn't find the ModemManager process in the bus").is_err());
     }
@@ -217,6 +264,42 @@ mod tests {
         let root = FakeRoot::new("present", &script);
         let modem = ask(&root.0, LONG).expect("an answer").expect("a modem");
         assert_eq!(modem.operator.as_deref(), Some("Telekom.de"));
+    }
+
+    #[test]
+    fn a_failed_first_modem_does_not_hide_a_connected_second_one() {
+        for (first, second) in [("0", "1"), ("1", "0"), ("2", "1")] {
+            let script = format!(
+                r#"case "$*" in
+                "-J -L") echo '{{"modem-list":["/org/Modem/{first}","/org/Modem/{second}"]}}';;
+                "-J -m 0") echo '{FAILED}';;
+                "-J -m 1") echo '{CONNECTED}';;
+                *) exit 2;;
+                esac"#
+            );
+            let root = FakeRoot::new(&format!("two-{first}"), &script);
+            let modem = ask(&root.0, LONG).expect("an answer").expect("a modem");
+            assert_eq!(modem.state, "connected", "{first} before {second}");
+        }
+    }
+
+    #[test]
+    fn the_state_decides_between_two_modems_and_an_error_only_counts_alone() {
+        let modem = |state: &str| wire::Cellular {
+            state: state.to_owned(),
+            operator: None,
+            technology: None,
+            signal_percent: None,
+        };
+        let gone = || Err("gone".to_owned());
+        let best = |modems: Vec<Result<wire::Cellular, String>>| {
+            modems.into_iter().fold(Ok(None), more_usable).map(|best| best.map(|modem| modem.state))
+        };
+        let searching = Ok(Some("searching".to_owned()));
+        assert_eq!(best(vec![Ok(modem("searching")), Ok(modem("disabled"))]), searching);
+        assert_eq!(best(vec![Ok(modem("of the future")), gone(), Ok(modem("searching"))]), searching);
+        assert_eq!(best(vec![gone(), gone()]), Err("gone".to_owned()));
+        assert_eq!(best(Vec::new()), Ok(None));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! What hangs on USB and PCIe is not in it, because the 5 V rail (`EXT5V`) is measured in volts only.
 
 use super::firmware::{Firmware, Question};
+use super::plausible;
 use super::reading::Metrics;
 use super::source::{Absent, Place, Source, Turn};
 use std::collections::BTreeMap;
@@ -23,9 +24,10 @@ impl Source for Power {
 
     fn read(&mut self, turn: &mut Turn<'_>) -> Result<f64, Absent> {
         let text = turn.firmware.ask(Question::PmicReadAdc, turn.now, turn.limit)?;
-        watts(&text).ok_or(Absent::because(
+        let watts = watts(&text).ok_or(Absent::because(
             "no rail of the PMIC has both a current and a voltage (firmware of 2023 gives currents only: update it)",
-        ))
+        ))?;
+        plausible::POWER.check(watts, "pmic_read_adc")
     }
 
     fn put(&self, value: &f64, reading: &mut Metrics) {

@@ -28,6 +28,8 @@ pub struct Metrics {
     pub app_version: Option<String>,
     pub connection: wire::Connection,
     pub activity: Activity,
+    /// File systems that have not answered for three samples.
+    pub unresponsive: Vec<PathBuf>,
 }
 
 /// Fill of one file system, in bytes, as `df` counts.
@@ -42,10 +44,9 @@ pub struct Disk {
 impl Disk {
     /// As `df` and psutil count: the blocks kept back for root are neither used nor free. 0 to 100.
     pub fn percent(&self) -> f64 {
-        match self.used + self.free {
-            0 => 0.0,
-            usable => self.used as f64 / usable as f64 * 100.0,
-        }
+        let usable = self.used.saturating_add(self.free);
+        // A disk without room for programs is full.
+        if usable == 0 { 100.0 } else { self.used as f64 / usable as f64 * 100.0 }
     }
 }
 
@@ -63,4 +64,15 @@ pub struct Activity {
 pub struct RecordingFile {
     pub path: PathBuf,
     pub bytes: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Disk;
+
+    #[test]
+    fn the_percentage_leaves_out_the_blocks_reserved_for_root_as_df_does() {
+        assert_eq!(Disk { total: 1000, used: 400, free: 400 }.percent(), 50.0);
+        assert_eq!(Disk { total: 1000, used: 0, free: 0 }.percent(), 100.0);
+    }
 }

@@ -3,6 +3,7 @@
 use super::RecordingFile;
 use super::source::under;
 use crate::device::config;
+use crate::device::os::file::open_regular;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -73,7 +74,7 @@ impl Recording {
     fn named_by(&self, path_file: &Path) -> Result<RecordingFile, String> {
         let fault = |problem: &dyn std::fmt::Display| format!("{}: {problem}", path_file.display());
         let mut text = String::new();
-        let file = fs::File::open(path_file).map_err(|error| fault(&error))?;
+        let file = open_regular(path_file).map_err(|error| fault(&error))?;
         file.take(PATH_MAX).read_to_string(&mut text).map_err(|error| fault(&error))?;
         let path = Path::new(text.lines().next().unwrap_or_default().trim());
         if !path.is_absolute() {
@@ -238,6 +239,10 @@ mod tests {
         }
         fs::write(root.0.join("path"), b"/data/\xff.mp4").expect("written");
         recording.find().expect_err("not UTF-8");
+        fs::remove_file(root.0.join("path")).expect("removed");
+        rustix::fs::mkfifoat(rustix::fs::CWD, root.0.join("path"), rustix::fs::Mode::RUSR).expect("made");
+        let reason = recording.find().expect_err("a FIFO without a writer does not hang the reader");
+        assert!(reason.contains("not a regular file"), "{reason}");
     }
 
     #[test]

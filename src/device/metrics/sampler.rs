@@ -18,6 +18,7 @@ use super::schedule::Sources;
 use super::source::Turn;
 use super::temperature::Temperature;
 use super::throttled::Throttled;
+use super::worker::Budget;
 use super::{gps, modem};
 use crate::device::config;
 use crate::ticker::Ticker;
@@ -40,14 +41,24 @@ pub struct Sampler {
     firmware: Firmware,
     sources: Sources,
     slow_limit: Duration,
+    budget: Budget,
 }
 
 impl Sampler {
     /// Looks for each source. Nothing slow is asked here but the firmware's node, once: 2.65 ms.
     pub fn new(root: &Path, metrics: &config::Metrics, activity: &config::Activity) -> Sampler {
+        Sampler::within(Budget::default(), root, metrics, activity)
+    }
+
+    fn within(
+        budget: Budget,
+        root: &Path,
+        metrics: &config::Metrics,
+        activity: &config::Activity,
+    ) -> Sampler {
         let firmware = Firmware::choose(root);
-        let sources = sources(root, metrics, activity, &firmware);
-        Sampler { root: root.to_owned(), firmware, sources, slow_limit: SLOW_LIMIT }
+        let sources = sources(root, metrics, activity, &firmware, &budget);
+        Sampler { root: root.to_owned(), firmware, sources, slow_limit: SLOW_LIMIT, budget }
     }
 
     /// The same with another limit for one slow source; a busy machine may need more than 1 s to start a program.
@@ -77,7 +88,7 @@ impl Sampler {
     }
 
     fn reloaded(&self, metrics: &config::Metrics, activity: &config::Activity) -> Sampler {
-        Sampler::new(&self.root, metrics, activity).with_slow_limit(self.slow_limit)
+        Sampler::within(self.budget.clone(), &self.root, metrics, activity).with_slow_limit(self.slow_limit)
     }
 }
 
@@ -87,6 +98,7 @@ fn sources(
     metrics: &config::Metrics,
     activity: &config::Activity,
     firmware: &Firmware,
+    budget: &Budget,
 ) -> Sources {
     let temperature = Temperature::new(root, firmware);
     let mut sources = Sources::default();
@@ -98,11 +110,11 @@ fn sources(
     sources.add(firmware.pace(), Power);
     sources.add(firmware.pace(), Throttled::new(root));
     sources.add(Pace::EachSample, Fan::new(root));
-    sources.add(Pace::EachSample, Disk::new(root, &metrics.disk));
+    sources.add(Pace::EachSample, Disk::new(root, &metrics.disk, budget));
     sources.add(Pace::EachSample, Clock::new(root));
     sources.add(Pace::EachSample, AppVersion::new(root, metrics.app_version_file.as_deref()));
     sources.add(Pace::EachSample, Network::new(root));
-    sources.add(Pace::EachSample, Activities::new(root, activity));
+    sources.add(Pace::EachSample, Activities::new(root, activity, budget));
     if metrics.modem {
         sources.add(MODEM, modem::source(root));
     }

@@ -5,6 +5,7 @@ use super::doctor::SourceReport;
 use super::firmware::Firmware;
 use super::reading::Metrics;
 use super::source::{Absent, Place, Source, Turn};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// A value is dropped once it is older than this many periods of its source.
@@ -33,6 +34,7 @@ impl Sources {
         let mut reading = Metrics::default();
         for entry in &mut self.entries {
             entry.fill(turn, round, &mut reading);
+            reading.unresponsive.extend(entry.unresponsive().map(Path::to_owned));
         }
         reading
     }
@@ -54,7 +56,7 @@ impl Sources {
     }
 }
 
-/// A source whose type of value is nobody else's business.
+/// A type-erased [`Source`] with its schedule.
 trait Entry: Send {
     fn is_slow(&self) -> bool;
     fn fill(&mut self, turn: &mut Turn<'_>, round: Duration, reading: &mut Metrics);
@@ -62,6 +64,7 @@ trait Entry: Send {
     fn due(&self, now: Instant) -> Option<Option<Instant>>;
     fn ask(&mut self, turn: &mut Turn<'_>);
     fn inspect(&mut self, turn: &mut Turn<'_>) -> Vec<SourceReport>;
+    fn unresponsive(&self) -> Option<&Path>;
 }
 
 struct Scheduled<S: Source> {
@@ -123,6 +126,10 @@ impl<S: Source> Entry for Scheduled<S> {
     fn inspect(&mut self, turn: &mut Turn<'_>) -> Vec<SourceReport> {
         self.source.inspect(turn)
     }
+
+    fn unresponsive(&self) -> Option<&Path> {
+        self.source.unresponsive()
+    }
 }
 
 /// A slow source that is no more than a question: what a program or a peer says within a limit.
@@ -172,7 +179,6 @@ mod tests {
     use super::*;
     use crate::device::metrics::power::Power;
     use crate::wire::Cellular;
-    use std::path::Path;
 
     /// A modem of which only the operator matters here.
     fn modem(operator: &str) -> Cellular {

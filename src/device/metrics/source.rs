@@ -29,6 +29,11 @@ pub trait Source: Send {
     /// The value with its unit, for a person.
     fn show(&self, value: &Self::Value) -> String;
 
+    /// The path that this source reads, if it has not answered for three samples.
+    fn unresponsive(&self) -> Option<&Path> {
+        None
+    }
+
     /// For `doctor`; more than one report where a source is made of several.
     fn inspect(&mut self, turn: &mut Turn<'_>) -> Vec<SourceReport> {
         let begin = Instant::now();

@@ -6,6 +6,7 @@
 use super::cadence::Pace;
 use super::firmware::{Firmware, Question};
 use super::hwmon;
+use super::plausible;
 use super::reading::Metrics;
 use super::source::{Absent, Place, Sought, Source, Turn, read_parsed};
 use crate::device::os::file::KeptFile;
@@ -52,7 +53,8 @@ impl Source for Temperature {
 
     fn read(&mut self, turn: &mut Turn<'_>) -> Result<f64, Absent> {
         let sysfs = self.sysfs.read(turn.now, "no sensor of the processor in thermal or hwmon", |file| {
-            read_parsed(file, millidegrees)
+            let degrees = read_parsed(file, millidegrees)?;
+            plausible::TEMPERATURE.check(degrees, file.path().display())
         });
         match sysfs {
             Err(error) if self.ask_firmware => self.by_firmware(turn, error),
@@ -74,7 +76,8 @@ impl Temperature {
     fn by_firmware(&mut self, turn: &mut Turn<'_>, sysfs: Absent) -> Result<f64, Absent> {
         match turn.firmware.ask(Question::MeasureTemp, turn.now, turn.limit) {
             Ok(text) => degrees(&text)
-                .ok_or_else(|| Absent::because(format!("measure_temp: not understood: {text:?}"))),
+                .ok_or_else(|| Absent::because(format!("measure_temp: not understood: {text:?}")))
+                .and_then(|degrees| plausible::TEMPERATURE.check(degrees, "measure_temp")),
             Err(Absent::ForGood(_)) => {
                 // A driver may load later: only the firmware is out of the question.
                 self.ask_firmware = false;
@@ -139,6 +142,45 @@ mod tests {
         }
         for text in ["", "temp=", "temp='C", "temp=NaN'C", "temp=49.9", "volt=1.2000V"] {
             assert_eq!(degrees(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_temperature_that_no_processor_has_is_absent_with_its_reason() {
+        let root = tempfile::tempdir().expect("a directory");
+        let zone = root.path().join("sys/class/thermal/thermal_zone0");
+        fs::create_dir_all(&zone).expect("created");
+        fs::write(zone.join("type"), "cpu-thermal\n").expect("written");
+        for (millidegrees, expected) in [
+            ("48850", Some(48.85)),
+            ("-50000", Some(-50.0)),
+            ("150000", Some(150.0)),
+            ("-650788984", None),
+            ("-273200", None),
+            ("-50001", None),
+            ("150001", None),
+            ("85000000", None),
+            ("2147483647", None),
+        ] {
+            fs::write(zone.join("temp"), millidegrees).expect("written");
+            let mut firmware = Firmware::choose(root.path());
+            let mut temperature = Temperature::new(root.path(), &firmware);
+            let mut turn = Turn {
+                now: std::time::Instant::now(),
+                limit: std::time::Duration::ZERO,
+                firmware: &mut firmware,
+            };
+            match (temperature.read(&mut turn), expected) {
+                (Ok(degrees), Some(expected)) => assert_eq!(degrees, expected),
+                (Err(reason), None) => {
+                    let reason = reason.to_string();
+                    assert!(
+                        reason.contains("thermal_zone0/temp") && reason.contains("implausible"),
+                        "{reason}"
+                    );
+                }
+                (result, _) => panic!("{millidegrees}: {result:?}"),
+            }
         }
     }
 

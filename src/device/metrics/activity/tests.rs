@@ -30,7 +30,11 @@ impl Root {
     }
 
     fn streaming(&self, sign: Sign) -> Activities {
-        Activities::new(&self.0, &config::Activity { streaming: Some(sign), ..Default::default() })
+        Activities::new(
+            &self.0,
+            &config::Activity { streaming: Some(sign), ..Default::default() },
+            &Budget::default(),
+        )
     }
 }
 
@@ -46,7 +50,7 @@ fn streams(activities: &mut Activities, now: Instant) -> Option<bool> {
 
 #[test]
 fn what_is_not_configured_is_unknown() {
-    let mut activities = Activities::new(Path::new("/"), &config::Activity::default());
+    let mut activities = Activities::new(Path::new("/"), &config::Activity::default(), &Budget::default());
     assert_eq!(activities.sample(Instant::now()), Activity::default());
     assert!(activities.reports(Instant::now()).is_empty());
 }
@@ -69,7 +73,7 @@ fn a_pid_file_counts_while_its_process_lives() {
 fn a_process_may_have_a_nasty_name() {
     let root = Root::new("name");
     root.process(5, "a) Z (b", 'R');
-    assert_eq!(living_name(&mut stat_of(&root.0, 5)).as_deref(), Some("a) Z (b"));
+    assert_eq!(living_name(&mut stat_of(&root.0, 5)), Ok(Some("a) Z (b".to_owned())));
 }
 
 #[test]
@@ -174,10 +178,11 @@ fn the_recording_file_is_told_only_while_recording() {
     let root = Root::new("recording");
     root.file("data/rec/a.mp4", "12345");
     let directory = config::Activity { recording_dir: Some("/data/rec".into()), ..Default::default() };
-    let mut unknown = Activities::new(&root.0, &directory);
+    let mut unknown = Activities::new(&root.0, &directory, &Budget::default());
     assert_eq!(unknown.sample(Instant::now()), Activity::default());
     let sign = Some(Sign::Pidfile("/run/rec.pid".into()));
-    let mut activities = Activities::new(&root.0, &config::Activity { recording: sign, ..directory });
+    let config = config::Activity { recording: sign, ..directory };
+    let mut activities = Activities::new(&root.0, &config, &Budget::default());
     let stopped = activities.sample(Instant::now());
     assert_eq!((stopped.recording, stopped.recording_file), (Some(false), None));
     root.file("run/rec.pid", "9");
@@ -192,15 +197,15 @@ fn a_real_process_of_this_machine_is_seen_to_live_and_to_die() {
     let mut child = Command::new("/bin/sleep").arg("600").spawn().expect("sleep starts");
     let mut stat = stat_of(Path::new("/"), child.id());
     // The child has its name once it has become /bin/sleep.
-    while living_name(&mut stat).as_deref() != Some("sleep") {
+    while !bears(&mut stat, "sleep") {
         std::thread::yield_now();
     }
     child.kill().expect("killed");
     // Before anybody asks for its status it is a zombie: it still has an entry.
-    while living_name(&mut stat).is_some() {
+    while living_name(&mut stat).expect("readable").is_some() {
         std::thread::yield_now();
     }
     assert!(stat.path().exists());
     child.wait().expect("ended");
-    assert_eq!(living_name(&mut stat), None);
+    assert_eq!(living_name(&mut stat), Ok(None));
 }
