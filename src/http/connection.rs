@@ -3,8 +3,9 @@
 use super::counters::Counters;
 use super::deadlines::Wait;
 use super::limits::Limits;
-use super::message::{Method, Peer, Request, Response};
-use super::parse::{self, Head, Refusal, Scanner};
+use super::message::{Peer, Request, Response};
+use super::parse::{self, Framing, Refusal, Scanner};
+use super::partial::Partial;
 use super::queue;
 use super::write::{self, After};
 use std::sync::Arc;
@@ -28,8 +29,8 @@ pub(super) struct Connection {
     input: Vec<u8>,
     begin: usize,
     scanner: Scanner,
-    /// Of the request whose body is not complete.
-    head: Option<Box<Head>>,
+    /// The request whose head is complete and whose body is not.
+    partial: Option<Box<Partial>>,
     /// Answers; `output[written..]` is still to be sent.
     output: Vec<u8>,
     written: usize,
@@ -66,7 +67,7 @@ impl Connection {
             input: Vec::new(),
             begin: 0,
             scanner: Scanner::default(),
-            head: None,
+            partial: None,
             output: Vec::new(),
             written: 0,
             state: State::Receiving,
@@ -129,54 +130,48 @@ impl Connection {
     }
 
     fn parse(&mut self, limits: &Limits) -> Result<Option<Request>, Refusal> {
+        let mut partial = match self.partial.take() {
+            Some(partial) => *partial,
+            None => match self.open(limits)? {
+                Some(partial) => partial,
+                None => return Ok(None),
+            },
+        };
+        let used = partial.receive(&self.input[self.begin..], limits)?;
+        self.consume(used);
+        if !partial.is_complete() {
+            self.partial = Some(Box::new(partial));
+            return Ok(None);
+        }
+        let (request, after) = partial.into_request();
+        self.scanner = Scanner::default();
+        self.requests = self.requests.wrapping_add(1);
+        self.state = State::Working(after);
+        Ok(Some(request))
+    }
+
+    /// Begins the next request once its head is complete.
+    fn open(&mut self, limits: &Limits) -> Result<Option<Partial>, Refusal> {
         let bytes = &self.input[self.begin..];
         if bytes.is_empty() {
             return Ok(None);
         }
-        let head = match self.head.take() {
-            Some(head) => head,
-            None => {
-                let Some(end) = self.scanner.scan(bytes, limits.head)? else { return Ok(None) };
-                let head = parse::head(&bytes[..end], limits.body)?;
-                let waits = head.expects_continue && bytes.len() == end && head.size() > end;
-                if waits {
-                    self.output.extend_from_slice(write::CONTINUE);
-                }
-                Box::new(head)
-            }
-        };
-        if bytes.len() < head.size() {
-            self.head = Some(head);
-            return Ok(None);
+        let Some(end) = self.scanner.scan(bytes, limits.head)? else { return Ok(None) };
+        let head = parse::head(&bytes[..end], limits.body)?;
+        let has_body = !matches!(head.framing, Framing::Unstated | Framing::Length(0));
+        if head.expects_continue && has_body && bytes.len() == end {
+            self.output.extend_from_slice(write::CONTINUE);
         }
-        Ok(Some(self.hand_on(*head)))
+        let (partial, used) = Partial::open(head, &mut self.input, self.begin, self.peer);
+        self.consume(used);
+        Ok(Some(partial))
     }
 
-    fn hand_on(&mut self, head: Head) -> Request {
-        let end = self.begin + head.size();
-        let bytes = if self.begin == 0 && end == self.input.len() {
-            std::mem::take(&mut self.input)
-        } else {
-            self.input[self.begin..end].to_vec()
-        };
-        self.begin = end;
+    fn consume(&mut self, bytes: usize) {
+        self.begin += bytes;
         if self.begin >= self.input.len() {
             self.input = Vec::new();
             self.begin = 0;
-        }
-        self.scanner = Scanner::default();
-        self.requests = self.requests.wrapping_add(1);
-        let without_body = head.method == Method::Head;
-        self.state = State::Working(After { without_body, keep_alive: head.keep_alive, old: head.old });
-        Request {
-            method: if without_body { Method::Get } else { head.method },
-            body: head.end..bytes.len(),
-            bytes,
-            path: head.path,
-            query: head.query,
-            headers: head.headers,
-            has_length: head.length.is_some(),
-            peer: self.peer,
         }
     }
 
@@ -216,7 +211,7 @@ impl Connection {
     fn drop_input(&mut self) {
         self.input = Vec::new();
         self.begin = 0;
-        self.head = None;
+        self.partial = None;
     }
 
     /// The server stops: what is complete is answered, and nothing after it.
@@ -270,15 +265,15 @@ impl Connection {
         }
     }
 
-    /// The one empty line that httparse lets pass before a request is none (RFC 9112 2.2: some clients send one
-    /// behind a body), or it would open a way to hold a connection.
+    /// No byte of a request has come. The empty line that some clients send behind a body (RFC 9112 2.2) is not a
+    /// request: it would open a way to hold a connection.
     fn is_between_requests(&self) -> bool {
-        matches!(self.input[self.begin..], [] | [b'\r'] | [b'\r', b'\n'])
+        self.partial.is_none() && matches!(self.input[self.begin..], [] | [b'\r'] | [b'\r', b'\n'])
     }
 
     #[cfg(any(test, fuzzing))]
     pub(super) fn buffered(&self) -> usize {
-        self.input.len()
+        self.input.len() + self.partial.as_ref().map_or(0, |partial| partial.buffered())
     }
 
     /// What is to be sent.

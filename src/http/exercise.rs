@@ -12,11 +12,7 @@ const READ: usize = 16 * 1024;
 /// Panics where a promise is broken: the pieces in which bytes come change nothing, buffers are bounded, a handler
 /// sees only what it may expect. `cuts` says where the bytes are cut.
 pub fn exercise(bytes: &[u8], cuts: &[u8]) {
-    let front = Front {
-        limits: Limits { head: 512, body: 256, ..Limits::default() },
-        counters: Arc::default(),
-        date: "today".to_owned(),
-    };
+    let front = front(256);
     let whole = serve(&front, bytes.chunks(READ));
     let cut = serve(&front, Cut { bytes, sizes: cuts.iter().cycle() });
     assert_eq!(whole, cut, "cut elsewhere, the same bytes say something else");
@@ -55,9 +51,40 @@ fn check(request: &Request, limits: &Limits) {
     assert!(request.path() == "*" || request.path().starts_with('/'));
     assert!(request.path().is_ascii() && request.query().is_none_or(str::is_ascii));
     assert!(request.body().len() <= limits.body);
-    assert!(request.header("transfer-encoding").is_none());
     let length = request.header("content-length").map(|value| value.parse::<usize>());
-    assert_eq!(length.unwrap_or(Ok(0)), Ok(request.body().len()));
+    match request.header("transfer-encoding") {
+        Some(coding) => assert!(coding.eq_ignore_ascii_case("chunked") && length.is_none()),
+        None => assert_eq!(length.unwrap_or(Ok(0)), Ok(request.body().len())),
+    }
+}
+
+/// As [`exercise`], with `encoded` as a chunked body.
+pub fn exercise_chunked(encoded: &[u8], cuts: &[u8]) {
+    let mut request = b"POST /e HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+    request.extend_from_slice(encoded);
+    exercise(&request, cuts);
+}
+
+/// Encodes `body` in chunks of these sizes; it must arrive as it was.
+pub fn exercise_chunks(body: &[u8], sizes: &[u8]) {
+    let front = front(body.len());
+    let mut request = b"POST /e HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+    for chunk in (Cut { bytes: body, sizes: sizes.iter().cycle() }) {
+        request.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+        request.extend_from_slice(chunk);
+        request.extend_from_slice(b"\r\n");
+    }
+    request.extend_from_slice(b"0\r\n\r\n");
+    let (requests, _) = serve(&front, Cut { bytes: &request, sizes: sizes.iter().cycle() });
+    assert_eq!(requests, [format!("Post /e {body:?}")]);
+}
+
+fn front(body: usize) -> Front {
+    Front {
+        limits: Limits { head: 512, body, ..Limits::default() },
+        counters: Arc::default(),
+        date: "today".to_owned(),
+    }
 }
 
 /// `bytes` in pieces of these sizes.
@@ -84,7 +111,7 @@ impl<'a> Iterator for Cut<'a> {
 mod tests {
     use super::*;
 
-    const WORDS: [&str; 44] = [
+    const WORDS: [&str; 48] = [
         "GET ",
         "HEAD ",
         "POST ",
@@ -115,6 +142,10 @@ mod tests {
         "content-length: -1\r\n",
         "Content-Length: 99999999999999999999\r\n",
         "Transfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked\r\n\r\n",
+        "3\r\nabc\r\n",
+        "3;x=y\r\nabc\r\n0\r\nT: u\r\n\r\n",
+        "101\r\n",
         "Expect: 100-continue\r\n",
         "Expect: x\r\n",
         "Connection: close\r\n",
@@ -145,6 +176,15 @@ mod tests {
                 bytes[at] = random.u8(..);
             }
             exercise(&bytes, &[random.u8(..), random.u8(..), random.u8(0..3)]);
+        }
+    }
+
+    #[test]
+    fn any_body_arrives_as_it_was_in_whatever_chunks_and_pieces_it_comes() {
+        let mut random = fastrand::Rng::with_seed(9112);
+        for _ in 0..500 {
+            let body: Vec<u8> = (0..random.usize(0..600)).map(|_| random.u8(..)).collect();
+            exercise_chunks(&body, &[random.u8(..), random.u8(..), random.u8(0..4)]);
         }
     }
 

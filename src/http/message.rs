@@ -85,8 +85,11 @@ impl Request {
         self.bytes.get(self.body.clone()).unwrap_or_default()
     }
 
-    /// The body, where the request needs one: 411 if it came without a Content-Length. `curl -X POST` alone sends
-    /// none, and is welcome wherever [`Request::body`] would not be looked at.
+    /// The body of a request that needs one. `curl -X POST` alone sends none, and is accepted wherever
+    /// [`Request::body`] is not used.
+    ///
+    /// # Errors
+    /// 411: the request has neither Content-Length nor Transfer-Encoding.
     pub fn content(&self) -> Result<&[u8], Response> {
         if self.has_length { Ok(self.body()) } else { Err(Response::error(411, "Content-Length is missing")) }
     }

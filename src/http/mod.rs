@@ -15,14 +15,15 @@
 //! | `limits`, `counters` | what a client may cost; what was served |
 //! | `reactor` | the loop: readiness, deadlines, answers, one turn after the other |
 //! | `accept`, `admission`, `networks` | new connections, when there are too many, and of whom there cannot be |
-//! | `connection` | the states of a connection, without its socket |
-//! | `parse`, `write` | bytes to a request, an answer to bytes |
+//! | `connection`, `partial` | the states of a connection, without its socket, and of a request whose body arrives |
+//! | `parse`, `chunked`, `write` | bytes to a request, bytes of a chunked body to the body, an answer to bytes |
 //! | `exercise` | what must hold whatever comes, for tests and fuzzer |
 //! | `deadlines`, `table`, `listener`, `transport` | what the reactor keeps: times, connections, sockets |
 //! | `tls` | the monitor's: encryption under a connection, and its certificate |
 
 mod accept;
 mod admission;
+mod chunked;
 mod connection;
 pub mod counters;
 mod deadlines;
@@ -33,6 +34,7 @@ pub mod listener;
 pub mod message;
 pub mod networks;
 mod parse;
+mod partial;
 pub mod queue;
 mod reactor;
 pub mod reply;

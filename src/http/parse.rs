@@ -18,7 +18,7 @@ pub(super) struct Refusal {
     pub(super) error: &'static str,
 }
 
-const fn refused(status: u16, error: &'static str) -> Refusal {
+pub(super) const fn refused(status: u16, error: &'static str) -> Refusal {
     Refusal { status, error }
 }
 
@@ -31,18 +31,20 @@ pub(super) struct Head {
     pub(super) headers: Vec<(Range<usize>, Range<usize>)>,
     /// Where the body begins.
     pub(super) end: usize,
-    /// Bytes of the body; `None` where the request does not say.
-    pub(super) length: Option<usize>,
+    pub(super) framing: Framing,
     /// HTTP/1.0, which has no persistent connections and no `100 Continue` of its own.
     pub(super) old: bool,
     pub(super) keep_alive: bool,
     pub(super) expects_continue: bool,
 }
 
-impl Head {
-    pub(super) fn size(&self) -> usize {
-        self.end + self.length.unwrap_or(0)
-    }
+/// How the end of the body is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// Neither Content-Length nor Transfer-Encoding: there is no body.
+    Unstated,
+    Length(usize),
+    Chunked,
 }
 
 /// How far the search for the end of a head has come: each byte is looked at once, however slowly they arrive.
@@ -94,11 +96,12 @@ pub(super) fn head(head: &[u8], max_body: usize) -> Result<Head, Refusal> {
     }
     let method = method(parsed.method.unwrap_or_default())?;
     let old = parsed.version == Some(0);
-    let fields = Fields::read(parsed.headers, max_body)?;
+    let fields = Fields::read(parsed.headers)?;
+    let framing = fields.framing(max_body, old)?;
     if fields.host.is_none() && !old {
         return Err(refused(400, "the Host header is missing"));
     }
-    if fields.length.is_none() && fields.content_type && has_content(method) {
+    if framing == Framing::Unstated && fields.content_type && has_content(method) {
         return Err(refused(411, "Content-Length is missing"));
     }
     let (path, query) =
@@ -113,7 +116,7 @@ pub(super) fn head(head: &[u8], max_body: usize) -> Result<Head, Refusal> {
             .map(|h| (within(head, h.name.as_bytes()), within(head, h.value)))
             .collect(),
         end: head.len(),
-        length: fields.length,
+        framing,
         old,
         keep_alive: !fields.close && (!old || fields.keep_alive),
         expects_continue: fields.expects_continue && !old,
@@ -158,11 +161,12 @@ fn has_content(method: Method) -> bool {
     matches!(method, Method::Post | Method::Put | Method::Patch)
 }
 
-/// What the front itself wants to know of the header lines.
+/// Header lines that the server itself acts on.
 #[derive(Default)]
 struct Fields<'a> {
     host: Option<&'a [u8]>,
-    length: Option<usize>,
+    length: Option<u64>,
+    coding: Option<Coding>,
     content_type: bool,
     close: bool,
     keep_alive: bool,
@@ -170,7 +174,7 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    fn read(headers: &[httparse::Header<'a>], max_body: usize) -> Result<Fields<'a>, Refusal> {
+    fn read(headers: &[httparse::Header<'a>]) -> Result<Fields<'a>, Refusal> {
         let mut fields = Fields::default();
         for header in headers {
             let named = |name: &str| header.name.eq_ignore_ascii_case(name);
@@ -179,10 +183,8 @@ impl<'a> Fields<'a> {
                 6 if named("expect") => fields.expect(header.value)?,
                 10 if named("connection") => fields.connection(header.value),
                 12 if named("content-type") => fields.content_type = true,
-                14 if named("content-length") => fields.length(header.value, max_body)?,
-                17 if named("transfer-encoding") => {
-                    return Err(refused(501, "Transfer-Encoding is not supported: send Content-Length"));
-                }
+                14 if named("content-length") => fields.length(header.value)?,
+                17 if named("transfer-encoding") => fields.coding(header.value),
                 _ => {}
             }
         }
@@ -201,7 +203,7 @@ impl<'a> Fields<'a> {
         Ok(())
     }
 
-    fn length(&mut self, value: &[u8], max_body: usize) -> Result<(), Refusal> {
+    fn length(&mut self, value: &[u8]) -> Result<(), Refusal> {
         if self.length.is_some() {
             return Err(refused(400, "more than one Content-Length header"));
         }
@@ -210,11 +212,34 @@ impl<'a> Fields<'a> {
         let number =
             std::str::from_utf8(value).ok().filter(|_| digits).and_then(|text| text.parse::<u64>().ok());
         let Some(number) = number else { return Err(refused(400, "a malformed Content-Length")) };
-        match usize::try_from(number) {
-            Ok(length) if length <= max_body => self.length = Some(length),
-            _ => return Err(refused(413, "the body is too large")),
-        }
+        self.length = Some(number);
         Ok(())
+    }
+
+    fn coding(&mut self, value: &[u8]) {
+        let coding = if self.coding.is_some() { Coding::Malformed } else { Coding::of(value) };
+        self.coding = Some(coding);
+    }
+
+    /// RFC 9112 6.3. Length and coding together are what request smuggling is made of: nothing of such a request is
+    /// believed. HTTP/1.0 has no codings.
+    fn framing(&self, max_body: usize, old: bool) -> Result<Framing, Refusal> {
+        match (self.coding, self.length) {
+            (Some(_), Some(_)) => Err(refused(400, "both Content-Length and Transfer-Encoding")),
+            (Some(_), None) if old => Err(refused(400, "Transfer-Encoding in an HTTP/1.0 request")),
+            (Some(Coding::Chunked), None) => Ok(Framing::Chunked),
+            (Some(Coding::Unsupported), None) => {
+                Err(refused(501, "the only supported Transfer-Encoding is chunked"))
+            }
+            (Some(Coding::Malformed), None) => {
+                Err(refused(400, "Transfer-Encoding must be chunked, given once"))
+            }
+            (None, None) => Ok(Framing::Unstated),
+            (None, Some(length)) => match usize::try_from(length) {
+                Ok(length) if length <= max_body => Ok(Framing::Length(length)),
+                _ => Err(refused(413, "the body is too large")),
+            },
+        }
     }
 
     fn connection(&mut self, value: &[u8]) {
@@ -227,6 +252,32 @@ impl<'a> Fields<'a> {
     fn expect(&mut self, value: &[u8]) -> Result<(), Refusal> {
         self.expects_continue = value.eq_ignore_ascii_case(b"100-continue");
         if self.expects_continue { Ok(()) } else { Err(refused(417, "only 100-continue can be expected")) }
+    }
+}
+
+/// The value of Transfer-Encoding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Coding {
+    Chunked,
+    /// Other codings below chunked: the length is known, the content is not understood.
+    Unsupported,
+    /// Chunked is not the last coding, or not the only one of its kind: where the body ends is unknown.
+    Malformed,
+}
+
+impl Coding {
+    fn of(value: &[u8]) -> Coding {
+        let is_chunked = |word: &[u8]| word.eq_ignore_ascii_case(b"chunked");
+        if is_chunked(value) {
+            return Coding::Chunked;
+        }
+        let mut words = value.rsplit(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+        let ends_chunked = words.next().is_some_and(is_chunked);
+        if ends_chunked && words.all(|word| !word.is_empty() && !is_chunked(word)) {
+            Coding::Unsupported
+        } else {
+            Coding::Malformed
+        }
     }
 }
 

@@ -60,12 +60,8 @@ fn curl_gets_what_it_asks_for() {
     let too_large = "x".repeat(70_000);
     let code = ["--output", "/dev/null", "--write-out", "%{http_code}"];
     assert_eq!(curl(&[&code[..], &["--data", &too_large, &url("/echo")]].concat()), "413");
-    assert_eq!(
-        curl(
-            &[&code[..], &["--header", "Transfer-Encoding: chunked", "--data", "x", &url("/echo")]].concat()
-        ),
-        "501"
-    );
+    let chunked = ["--header", "Transfer-Encoding: chunked", "--data", "in chunks", &url("/echo")];
+    assert_eq!(curl(&chunked), "in chunks");
     assert_eq!(curl(&[&code[..], &["-X", "BREW", &url("/hello")]].concat()), "405");
     assert_eq!(
         curl(&[&code[..], &["--header", &format!("X: {}", "x".repeat(9_000)), &url("/hello")]].concat()),

@@ -38,6 +38,29 @@ fn a_request_is_understood_however_it_is_cut() {
 }
 
 #[test]
+fn a_chunked_body_is_a_body_on_a_connection_that_stays() {
+    let site = Site::new();
+    let mut client = site.client();
+    let chunked = "POST /content HTTP/1.1\r\nHost: a\r\nContent-Type: text/plain\r\n\
+                   Transfer-Encoding: chunked\r\n\r\n4;x=y\r\nbeat\r\n3\r\n on\r\n0\r\nX-Sum: 1\r\n\r\n";
+    client.send(chunked.to_owned() + &post("/echo", "next") + chunked);
+    for expected in ["beat on", "next", "beat on"] {
+        let answer = client.answer();
+        assert_eq!((status(&answer), body(&answer)), (200, expected));
+    }
+    let largest = "x".repeat(64 * 1024);
+    client.send(format!(
+        "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n10000\r\n{largest}\r\n0\r\n\r\n"
+    ));
+    assert_eq!(body(&client.answer()), largest);
+    client
+        .send("POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n");
+    assert_eq!(client.answer(), "HTTP/1.1 100 Continue\r\n\r\n");
+    client.send("1\r\n!\r\n0\r\n\r\n");
+    assert_eq!(body(&client.answer()), "!");
+}
+
+#[test]
 fn pipelined_requests_are_answered_in_their_order_also_when_an_early_one_takes_longest() {
     let site = Site::new();
     let mut client = site.client();
@@ -147,7 +170,10 @@ fn each_refusal_is_told_in_json_and_ends_the_connection() {
         (417, "GET / HTTP/1.1\r\nHost: a\r\nExpect: more\r\n\r\n".to_owned()),
         (431, format!("GET / HTTP/1.1\r\nHost: a\r\nX: {long}\r\n\r\n")),
         (501, "CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n".to_owned()),
-        (501, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".to_owned()),
+        (501, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n".to_owned()),
+        (400, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n0\r\n\r\n".to_owned()),
+        (400, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n\r\n".to_owned()),
+        (413, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n10001\r\n".to_owned()),
         (505, "GET / HTTP/2.0\r\nHost: a\r\n\r\n".to_owned()),
     ];
     for (expected, request) in table {
@@ -186,7 +212,9 @@ fn nothing_behind_a_refused_request_is_ever_taken_for_a_request() {
         "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n",
         "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
-        "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\tchunked\r\n\r\n0\r\n\r\n",
+        "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\n\r\n",
+        "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0 \r\n\r\n",
+        "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
         "POST /echo HTTP/1.1\r\nHost: a\r\nX: a\r\n Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         "POST /echo HTTP/1.1\r\nHost: a\r\nX: a\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nContent-Length: 60\r\n\r\n",

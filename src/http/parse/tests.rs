@@ -47,7 +47,7 @@ fn a_request_is_read_with_all_that_it_says() {
     );
     let headers: Vec<_> = head.headers.iter().map(|(n, v)| (&text[n.clone()], &text[v.clone()])).collect();
     assert_eq!(headers, [("Host", "pi"), ("content-LENGTH", "007"), ("X", ""), ("Expect", "100-Continue")]);
-    assert_eq!((&text[head.end..], head.length, head.size()), ("body", Some(7), head.end + 7));
+    assert_eq!((&text[head.end..], head.framing), ("body", Framing::Length(7)));
     assert!(head.keep_alive && head.expects_continue && !head.old);
 }
 
@@ -98,7 +98,12 @@ fn a_length_is_one_number_of_digits() {
 #[test]
 fn what_two_parsers_could_read_in_two_ways_is_refused() {
     for coding in ["chunked", "identity", "gzip, chunked", "", "\tchunked", "xchunked"] {
-        assert_eq!(with(&format!("Transfer-Encoding: {coding}\r\nContent-Length: 1\r\n")), 501, "{coding:?}");
+        for length in ["1", "99999999"] {
+            let both = format!("Transfer-Encoding: {coding}\r\nContent-Length: {length}\r\n");
+            assert_eq!(with(&both), 400, "{both:?}");
+        }
+        let both = format!("Content-Length: 1\r\nTransfer-Encoding: {coding}\r\n");
+        assert_eq!(with(&both), 400, "{both:?}");
     }
     let malformed = [
         "Content-Length : 1\r\n",
@@ -127,6 +132,36 @@ fn what_two_parsers_could_read_in_two_ways_is_refused() {
         assert_eq!(with(lines), 400, "{lines:?}");
     }
     assert_eq!(with("X: \u{e9}\r\n"), 200, "obs-text is allowed in a value");
+}
+
+#[test]
+fn chunked_is_the_only_coding_and_given_once() {
+    let coding = |value: &str| with(&format!("Transfer-Encoding: {value}\r\nContent-Type: a/b\r\n"));
+    for plain in ["chunked", "Chunked", "\tchunked "] {
+        assert_eq!(coding(plain), 200, "{plain:?}");
+    }
+    // RFC 9112 6.1: a coding that is not understood is 501; one that does not end in chunked has no known length.
+    for unsupported in ["gzip, chunked", "identity,chunked", "x, y, chunked"] {
+        assert_eq!(coding(unsupported), 501, "{unsupported:?}");
+    }
+    for malformed in [
+        "",
+        "identity",
+        "gzip",
+        "chunked, gzip",
+        "chunked, chunked",
+        "chunked,",
+        ",chunked",
+        "xchunked",
+        "chunked;q=1",
+        "\"chunked\"",
+        "chunked\r\nTransfer-Encoding: chunked",
+        "gzip\r\nTransfer-Encoding: chunked",
+        "chunked\r\nTransfer-Encoding: identity",
+    ] {
+        assert_eq!(coding(malformed), 400, "{malformed:?}");
+    }
+    assert_eq!(status("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"), 400);
 }
 
 #[test]

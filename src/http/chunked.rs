@@ -1,0 +1,273 @@
+//! Incremental decoder of `Transfer-Encoding: chunked` (RFC 9112 7.1). Pure: bytes in, bytes of the body out.
+//!
+//! As strict as `parse`: a line that two parsers could read in two ways (a bare LF or CR, spaces where the grammar
+//! has none, a trailer line without a name) is refused. Extensions and trailers are checked, counted and dropped.
+
+use super::parse::{Refusal, refused};
+
+/// Hexadecimal digits of a chunk's size, leading zeros included.
+const MAX_SIZE_DIGITS: u8 = 16;
+
+/// Bounds of one body.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// Decoded bytes.
+    pub(super) body: usize,
+    /// Bytes of all chunk extensions and trailers together.
+    pub(super) extras: usize,
+}
+
+/// Position in one chunked body.
+#[derive(Debug, Default)]
+pub(super) struct Decoder {
+    state: State,
+    /// Bytes of the body announced by chunk sizes so far.
+    announced: usize,
+    /// Bytes of extensions and trailers so far.
+    extras: usize,
+}
+
+/// What the next byte belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Size {
+        size: usize,
+        digits: u8,
+    },
+    /// Whitespace that may only lead to an extension.
+    BeforeExtension {
+        size: usize,
+    },
+    Extension {
+        size: usize,
+    },
+    /// The LF behind a size.
+    SizeEnd {
+        size: usize,
+    },
+    Data {
+        left: usize,
+    },
+    DataCr,
+    DataLf,
+    /// A trailer line, or the empty line that ends the body.
+    TrailerStart,
+    TrailerName,
+    TrailerValue,
+    TrailerLf,
+    LastLf,
+    Done,
+}
+
+impl Default for State {
+    fn default() -> State {
+        State::Size { size: 0, digits: 0 }
+    }
+}
+
+impl Decoder {
+    /// The body is complete, its last CR LF included.
+    pub(super) fn is_done(&self) -> bool {
+        self.state == State::Done
+    }
+
+    /// Decodes `encoded`, which continues where the previous call stopped, and appends the decoded bytes to `body`.
+    /// Returns the number of bytes of `encoded` that belong to this body.
+    ///
+    /// # Errors
+    /// The encoding is malformed (400), the body is larger than allowed (413), or extensions and trailers are (431).
+    pub(super) fn decode(
+        &mut self,
+        encoded: &[u8],
+        body: &mut Vec<u8>,
+        bounds: Bounds,
+    ) -> Result<usize, Refusal> {
+        let mut at = 0;
+        while let Some(&byte) = encoded.get(at) {
+            match self.state {
+                State::Done => break,
+                State::Data { left } => {
+                    let end = encoded.len().min(at.saturating_add(left));
+                    body.extend_from_slice(&encoded[at..end]);
+                    let left = left - (end - at);
+                    self.state = if left == 0 { State::DataCr } else { State::Data { left } };
+                    at = end;
+                }
+                state => {
+                    self.state = self.next(state, byte, bounds)?;
+                    at += 1;
+                }
+            }
+        }
+        Ok(at)
+    }
+
+    /// The state behind one byte of the framing.
+    fn next(&mut self, state: State, byte: u8, bounds: Bounds) -> Result<State, Refusal> {
+        Ok(match (state, byte) {
+            (State::Size { size, digits }, _) if byte.is_ascii_hexdigit() => {
+                self.size(size, digits, byte, bounds)?
+            }
+            (State::Size { digits: 0, .. }, _) => return Err(MALFORMED),
+            (State::Size { size, .. } | State::Extension { size }, b'\r') => State::SizeEnd { size },
+            (State::Size { size, .. } | State::BeforeExtension { size }, b';') => {
+                self.extra(bounds)?;
+                State::Extension { size }
+            }
+            (State::Size { size, .. } | State::BeforeExtension { size }, b' ' | b'\t') => {
+                self.extra(bounds)?;
+                State::BeforeExtension { size }
+            }
+            (State::Extension { size }, _) if is_text(byte) => {
+                self.extra(bounds)?;
+                State::Extension { size }
+            }
+            (State::SizeEnd { size: 0 }, b'\n') => State::TrailerStart,
+            (State::SizeEnd { size }, b'\n') => {
+                self.announced += size;
+                State::Data { left: size }
+            }
+            (State::DataCr, b'\r') => State::DataLf,
+            (State::DataLf, b'\n') => State::default(),
+            (State::TrailerStart, b'\r') => State::LastLf,
+            (State::LastLf, b'\n') => State::Done,
+            (State::TrailerStart | State::TrailerName, _) if is_token(byte) => {
+                self.extra(bounds)?;
+                State::TrailerName
+            }
+            (State::TrailerName, b':') => State::TrailerValue,
+            (State::TrailerValue, b'\r') => State::TrailerLf,
+            (State::TrailerValue, _) if is_text(byte) => {
+                self.extra(bounds)?;
+                State::TrailerValue
+            }
+            (State::TrailerLf, b'\n') => State::TrailerStart,
+            _ => return Err(MALFORMED),
+        })
+    }
+
+    fn size(&self, size: usize, digits: u8, byte: u8, bounds: Bounds) -> Result<State, Refusal> {
+        let digit = char::from(byte).to_digit(16).unwrap_or(0) as usize;
+        let size = size.saturating_mul(16).saturating_add(digit);
+        if size > bounds.body.saturating_sub(self.announced) {
+            return Err(refused(413, "the body is too large"));
+        }
+        if digits >= MAX_SIZE_DIGITS {
+            return Err(MALFORMED);
+        }
+        Ok(State::Size { size, digits: digits + 1 })
+    }
+
+    fn extra(&mut self, bounds: Bounds) -> Result<(), Refusal> {
+        self.extras += 1;
+        if self.extras > bounds.extras {
+            return Err(refused(431, "chunk extensions and trailers are too large"));
+        }
+        Ok(())
+    }
+}
+
+const MALFORMED: Refusal = refused(400, "malformed chunked encoding");
+
+/// Tab, space, visible characters and obs-text (RFC 9110 5.5).
+fn is_text(byte: u8) -> bool {
+    matches!(byte, b'\t' | b' '..=b'~' | 0x80..)
+}
+
+/// A character of a header's name (RFC 9110 5.6.2).
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUNDS: Bounds = Bounds { body: 100, extras: 40 };
+
+    /// The decoded body and the bytes behind it; `None` if it is not complete.
+    fn decoded<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<Option<(String, Vec<u8>)>, u16> {
+        let (mut decoder, mut body, mut rest) = (Decoder::default(), Vec::new(), Vec::new());
+        for piece in pieces {
+            let used = decoder.decode(piece, &mut body, BOUNDS).map_err(|refusal| refusal.status)?;
+            rest.extend_from_slice(&piece[used..]);
+        }
+        Ok(decoder.is_done().then(|| (String::from_utf8(body).expect("text"), rest)))
+    }
+
+    fn whole(encoded: &str) -> Result<Option<(String, Vec<u8>)>, u16> {
+        decoded([encoded.as_bytes()])
+    }
+
+    #[test]
+    fn a_body_is_the_same_wherever_it_is_split() {
+        let encoded =
+            b"4\r\nbeat\r\n00A;a=\"b c\" ;d\r\n0123456789\r\n1 ;x\r\n!\r\n0;e\r\nX-Sum: 7\r\nY:\r\n\r\nGET /";
+        let expected = Ok(Some(("beat0123456789!".to_owned(), b"GET /".to_vec())));
+        for cut in 0..=encoded.len() {
+            let (front, back) = encoded.split_at(cut);
+            assert_eq!(decoded([front, back]), expected, "split at {cut}");
+        }
+        assert_eq!(decoded(encoded.chunks(1)), expected, "byte by byte");
+        for end in 0..encoded.len() - 5 {
+            assert_eq!(decoded([&encoded[..end]]), Ok(None), "complete after {end} bytes");
+        }
+    }
+
+    #[test]
+    fn an_empty_body_is_a_body() {
+        assert_eq!(whole("0\r\n\r\n"), Ok(Some((String::new(), Vec::new()))));
+        assert_eq!(whole("0000\r\nA: b\r\n\r\n"), Ok(Some((String::new(), Vec::new()))));
+    }
+
+    #[test]
+    fn whatever_two_parsers_could_read_in_two_ways_is_refused() {
+        for encoded in [
+            "\r\n",
+            "4\nbeat\r\n",
+            "4\r\nbeat\n",
+            "4\r\nbeatx",
+            "4\r\nbeat\r\r",
+            "4 \r\nbeat",
+            " 4\r\nbeat",
+            "0x4\r\nbeat",
+            "-4\r\n",
+            "+4\r\n",
+            "4;a\nbeat",
+            "4;a\rbeat",
+            "4;a\0\r\n",
+            "g\r\n",
+            "\u{664}\r\n",
+            "0\r\n\n",
+            "0\r\n X: folded\r\n",
+            "0\r\nno colon\r\n",
+            "0\r\n: no name\r\n",
+            "0\r\nX : y\r\n",
+            "0\r\nX: y\n",
+            "0\r\nX: y\rZ: z",
+            "00000000000000000\r\n",
+        ] {
+            assert_eq!(whole(encoded), Err(400), "{encoded:?}");
+        }
+    }
+
+    #[test]
+    fn the_body_is_bounded_by_its_announced_sizes() {
+        assert!(matches!(whole(&format!("64\r\n{}\r\n0\r\n\r\n", "x".repeat(100))), Ok(Some(_))));
+        for encoded in
+            ["65\r\n", "ffffffffffffffffffffffff\r\n", &format!("64\r\n{}\r\n1\r\n", "x".repeat(100))]
+        {
+            assert_eq!(whole(encoded), Err(413), "{encoded:?}");
+        }
+    }
+
+    #[test]
+    fn extensions_and_trailers_share_one_bound() {
+        assert_eq!(whole(&format!("1;{}\r\nx\r\n", "e".repeat(40))), Err(431));
+        let trailers = |length| whole(&format!("1;a\r\nx\r\n0\r\nT: {}\r\n\r\n", "t".repeat(length)));
+        assert!(matches!(trailers(36), Ok(Some(_))), "{:?}", trailers(36));
+        assert_eq!(trailers(37), Err(431));
+        let many = "1;a\r\nx\r\n".repeat(21);
+        assert_eq!(whole(&many), Err(431), "counted over all chunks");
+    }
+}

@@ -1,0 +1,92 @@
+//! A request whose head is complete, while its body arrives.
+
+use super::chunked::{Bounds, Decoder};
+use super::limits::Limits;
+use super::message::{Method, Peer, Request};
+use super::parse::{Framing, Head, Refusal};
+use super::write::After;
+
+#[derive(Debug)]
+pub(super) struct Partial {
+    /// Its `bytes` are the head and the body received so far.
+    request: Request,
+    after: After,
+    rest: Rest,
+}
+
+/// What is missing of the body.
+#[derive(Debug)]
+enum Rest {
+    /// Head and body have this many bytes.
+    Until(usize),
+    Chunked(Decoder),
+}
+
+impl Partial {
+    /// `received` begins with the request. Returns how many bytes of it were used.
+    pub(super) fn open(head: Head, received: &mut Vec<u8>, begin: usize, peer: Peer) -> (Partial, usize) {
+        let available = received.len() - begin;
+        let (size, rest) = match head.framing {
+            Framing::Unstated => (head.end, Rest::Until(head.end)),
+            Framing::Length(length) => (head.end + length, Rest::Until(head.end + length)),
+            Framing::Chunked => (head.end, Rest::Chunked(Decoder::default())),
+        };
+        let used = size.min(available);
+        // The usual request is all that was received: its buffer moves along.
+        let bytes = if begin == 0 && used == available {
+            std::mem::take(received)
+        } else {
+            received[begin..begin + used].to_vec()
+        };
+        let without_body = head.method == Method::Head;
+        let request = Request {
+            method: if without_body { Method::Get } else { head.method },
+            bytes,
+            path: head.path,
+            query: head.query,
+            headers: head.headers,
+            body: head.end..size,
+            has_length: head.framing != Framing::Unstated,
+            peer,
+        };
+        let after = After { without_body, keep_alive: head.keep_alive, old: head.old };
+        (Partial { request, after, rest }, used)
+    }
+
+    /// Takes what belongs to this request from the front of `bytes`, and returns how much that is.
+    ///
+    /// # Errors
+    /// A chunked body is malformed or too large.
+    pub(super) fn receive(&mut self, bytes: &[u8], limits: &Limits) -> Result<usize, Refusal> {
+        let request = &mut self.request;
+        match &mut self.rest {
+            Rest::Until(size) => {
+                let used = size.saturating_sub(request.bytes.len()).min(bytes.len());
+                request.bytes.extend_from_slice(&bytes[..used]);
+                Ok(used)
+            }
+            Rest::Chunked(decoder) => {
+                let bounds = Bounds { body: limits.body, extras: limits.head };
+                let used = decoder.decode(bytes, &mut request.bytes, bounds)?;
+                request.body.end = request.bytes.len();
+                Ok(used)
+            }
+        }
+    }
+
+    pub(super) fn is_complete(&self) -> bool {
+        match &self.rest {
+            Rest::Until(size) => self.request.bytes.len() >= *size,
+            Rest::Chunked(decoder) => decoder.is_done(),
+        }
+    }
+
+    pub(super) fn into_request(self) -> (Request, After) {
+        (self.request, self.after)
+    }
+
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn buffered(&self) -> usize {
+        self.request.bytes.len()
+    }
+}
