@@ -1,6 +1,6 @@
 //! Receivers that fail, hang, refuse, redirect, and come back.
 
-use crate::rig::{DEAD, DELIVERED, HOUR, MINUTE, Rig};
+use crate::rig::{DEAD, DELIVERED, HOUR, MINUTE, Rig, WAITING};
 use crate::support::server::{Reply, Server};
 use crate::support::{SOON, eventually};
 use std::time::Duration;
@@ -101,17 +101,40 @@ fn no_redirect_is_followed() {
 }
 
 #[test]
-fn a_message_that_is_refused_is_given_up_and_the_next_one_is_sent() {
-    let server = Server::start(|request| match request.json()["machine"]["id"].as_i64() {
-        Some(1) => Reply::status(422),
-        _ => Reply::ok(),
-    });
+fn no_receiver_shortens_our_backoff() {
+    let wishes = ["0", "00", "-1", "1", "Sun, 06 Nov 1994 08:49:37 GMT", "soon", ""];
+    let servers: Vec<Server> = wishes
+        .iter()
+        .map(|wish| Server::always(Reply::Answer(503, vec![("Retry-After", (*wish).into())], Vec::new())))
+        .collect();
+    let mut rig = Rig::new(9);
+    for server in &servers {
+        rig.channel("webhook", &server.url("/"));
+    }
+    rig.lose([1]);
+    for (id, (server, wish)) in (1..).zip(servers.iter().zip(wishes)) {
+        server.request();
+        rig.eventually_row(id, "it failed", |row| row.attempts == 1);
+        let row = rig.row(id);
+        // A part of the 5 s has passed already.
+        assert!(row.due.since(rig.now()) > Duration::from_secs(1), "{wish:?}: {row:?}");
+    }
+    let again: usize =
+        servers.iter().map(|server| server.requests_during(Duration::from_millis(100)).len()).sum();
+    assert_eq!(again, 0, "requests in a row");
+}
+
+#[test]
+fn a_message_that_is_refused_is_retried() {
+    let server = Server::always(Reply::Answer(422, Vec::new(), b"no such {template}".to_vec()));
     let mut rig = Rig::new(9);
     rig.channel("webhook", &server.url("/"));
-    rig.lose([1, 2]);
-    server.requests(2);
-    rig.eventually_row(2, "sent", |row| row.state == DELIVERED);
-    assert_eq!(rig.row(1).state, DEAD);
+    rig.lose([1]);
+    rig.eventually_row(1, "it failed", |row| row.attempts == 1 && row.state == WAITING);
+    assert!(rig.row(1).error.is_some_and(|why| why.contains("422") && why.contains("no such {template}")));
+    server.become_one_that(|_| Reply::ok());
+    rig.wait(MINUTE);
+    rig.eventually_all_delivered();
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Channels that people read: Telegram, ntfy, mail.
 
-use crate::rig::{DELIVERED, MINUTE, Rig};
+use crate::rig::{DELIVERED, MINUTE, Rig, WAITING};
 use crate::support::https::Authority;
 use crate::support::mail::{MailServer, Manner};
 use crate::support::server::{Reply, Server};
@@ -86,6 +86,61 @@ fn telegrams_wish_to_wait_is_obeyed() {
     assert!(server.request_within(Duration::from_millis(500)).is_none(), "too early");
     rig.wait(Duration::from_secs(101));
     rig.eventually_all_delivered();
+}
+
+#[test]
+fn a_wait_of_zero_from_telegram_is_none() {
+    let server = Server::always(Reply::Answer(
+        429,
+        Vec::new(),
+        br#"{"ok":false,"error_code":429,"parameters":{"retry_after":0}}"#.to_vec(),
+    ));
+    let mut rig = telegram(1, &server);
+    rig.lose([1]);
+    rig.eventually_row(1, "it failed", |row| row.attempts == 1);
+    assert!(rig.row(1).due.since(rig.now()) > Duration::from_secs(1), "{:?}", rig.row(1));
+}
+
+#[test]
+fn a_bot_without_rights_delivers_once_it_has_them() {
+    for description in [
+        "Bad Request: not enough rights to send text messages to the chat",
+        "Bad Request: need administrator rights in the channel chat",
+    ] {
+        let body = format!(r#"{{"ok":false,"description":"{description}"}}"#);
+        let server = Server::always(Reply::Answer(400, Vec::new(), body.into_bytes()));
+        let mut rig = telegram(1, &server);
+        rig.lose([1]);
+        rig.eventually_row(1, "it failed", |row| row.attempts == 1 && row.state == WAITING);
+        assert!(rig.row(1).error.is_some_and(|why| why.contains(description)));
+        server.become_one_that(|_| Reply::ok());
+        rig.wait(MINUTE);
+        rig.eventually_all_delivered();
+    }
+}
+
+#[test]
+fn a_mail_that_is_refused_for_a_reason_that_can_pass_is_retried() {
+    for (command, reply) in [
+        ("RCPT", "504 5.5.2 <[127.0.0.1]>: Helo command rejected: need fully-qualified hostname\r\n"),
+        ("RCPT", "554 5.7.1 Relay access denied\r\n"),
+        ("RCPT", "552 5.2.2 mailbox full\r\n"),
+        (".", "554 5.7.1 sender not yet verified\r\n"),
+        ("DATA", "554 no valid recipients\r\n"),
+    ] {
+        let manner = Manner { answers: vec![(command, reply)], ..Manner::default() };
+        let mut post = post(manner, Security::None, None, &Authority::new());
+        post.rig.lose([1]);
+        post.rig.eventually_row(1, reply, |row| row.attempts == 1 && row.state == WAITING);
+        let why = post.rig.row(1).error.expect("a reason");
+        assert!(why.contains(reply.trim_end()), "{why}");
+    }
+    for (command, reply) in [("RCPT", "550 5.1.1 no such user\r\n"), (".", "554 5.6.0 malformed\r\n")] {
+        let manner = Manner { answers: vec![(command, reply)], ..Manner::default() };
+        let mut post = post(manner, Security::None, None, &Authority::new());
+        post.rig.lose([1]);
+        post.rig.eventually_row(1, reply, |row| row.state == crate::rig::DEAD);
+    }
 }
 
 #[test]

@@ -40,6 +40,7 @@ pub struct Row {
     pub due: Moment,
 }
 
+pub const WAITING: i64 = 0;
 pub const DELIVERED: i64 = 2;
 pub const DEAD: i64 = 3;
 

@@ -19,7 +19,7 @@ pub struct Manner {
     /// What AUTH must bring; offered as PLAIN, or as LOGIN alone.
     pub login: Option<(String, String)>,
     pub only_auth_login: bool,
-    /// Answers that replace the usual ones, by the first word of the command.
+    /// Answers that replace the usual ones, by the first word of the command; "." is the end of the mail.
     pub answers: Vec<(&'static str, &'static str)>,
     /// One byte of the greeting a second.
     pub drip: bool,
@@ -167,6 +167,11 @@ impl Session {
                 "DATA" => {
                     self.say("354 go on\r\n")?;
                     let text = self.data()?;
+                    if let Some((_, answer)) = self.manner.answers.iter().find(|(command, _)| *command == ".")
+                    {
+                        self.say(answer)?;
+                        continue;
+                    }
                     let encrypted = matches!(self.stream, Stream::Tls(_));
                     let user = self.user.clone();
                     // Nobody may be waiting for it.

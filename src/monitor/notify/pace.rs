@@ -64,16 +64,15 @@ impl Pace {
         std::mem::take(&mut self.failures) > 0
     }
 
-    /// How long to wait: what the receiver asked for, or 5 s doubled up to 15 minutes. Up to half of it more comes
-    /// after the cap (`jitter`: 0 to 1), or all that have reached it would come at once for ever.
+    /// Time until the next attempt: 5 s, doubled up to 15 minutes, or longer if the receiver asked for that. A receiver
+    /// never shortens it. Jitter (0 to 1) adds up to half after the cap; without it, all channels at the cap would be
+    /// retried at the same moments.
     pub fn failed(&mut self, now: Instant, asked: Option<Duration>, jitter: f64) -> Duration {
         self.failures = self.failures.saturating_add(1);
         let doublings = (self.failures - 1).min(16);
         let own = (FIRST_RETRY * (1 << doublings)).min(LONGEST_RETRY);
-        let delay = match asked {
-            Some(asked) => asked.min(LONGEST_HOLD),
-            None => own + own.mul_f64(jitter / 2.0),
-        };
+        let own = own + own.mul_f64(jitter / 2.0);
+        let delay = own.max(asked.unwrap_or_default().min(LONGEST_HOLD));
         self.resume_at = Some(now + delay);
         delay
     }
@@ -107,13 +106,15 @@ mod tests {
     }
 
     #[test]
-    fn what_the_receiver_asks_for_is_obeyed_for_up_to_an_hour() {
+    fn a_receiver_lengthens_the_backoff_up_to_an_hour_and_never_shortens_it() {
         let now = Instant::now();
         let mut pace = Pace::default();
         assert_eq!(pace.failed(now, Some(SECOND * 35), 1.0), SECOND * 35);
         assert_eq!(pace.waits_until(now + SECOND * 34), Some(now + SECOND * 35));
         assert_eq!(pace.waits_until(now + SECOND * 35), None);
-        assert_eq!(pace.failed(now, Some(SECOND * 86_400), 0.0), SECOND * 3600);
+        assert_eq!(pace.failed(now, Some(Duration::MAX), 0.0), SECOND * 3600);
+        assert_eq!(pace.failed(now, Some(Duration::ZERO), 0.0), SECOND * 20);
+        assert_eq!(pace.failed(now, Some(SECOND), 1.0), SECOND * 60);
     }
 
     #[test]

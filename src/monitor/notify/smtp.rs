@@ -4,11 +4,15 @@
 //! Unicode's tables and, in its lock file, an async runtime. And because its limit of time is one of each read: a
 //! server that sends a byte now and then would hold a courier for ever. Here all of it has one deadline.
 
+mod reply;
+
 use super::channel::secret_in;
+use super::http::words;
 use super::send::Failure;
 use super::{Login, Security, Smtp};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use reply::Reply;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -65,7 +69,7 @@ pub fn deliver(smtp: &Smtp, timeout: Duration, envelope: &Envelope, mail: &str) 
     Ok(answer)
 }
 
-/// What the server says before it knows the recipient is about us or about its own state: that can be mended.
+/// A refusal before the server knows the recipient is about us or about its own state: it can be corrected.
 fn softened(failure: Failure) -> Failure {
     match failure {
         Failure::Never { why } => Failure::Later { why, after: None },
@@ -247,24 +251,23 @@ impl<'a> Talk<'a> {
     }
 
     fn expect(&mut self, name: &str, wanted: u16) -> Result<String, Failure> {
-        let (code, text) = self.reply().map_err(|error| lost(self.smtp, name, &error))?;
+        let reply = self.reply().map_err(|error| lost(self.smtp, name, &error))?;
         // 251 is a recipient that will be forwarded to.
-        if code == wanted || (wanted == 250 && code == 251) {
-            return Ok(text);
+        if reply.code == wanted || (wanted == 250 && reply.code == 251) {
+            return Ok(reply.text);
         }
-        let shown: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect();
-        let why = format!("mail server {}: {name}: {code} {shown}", self.smtp.host);
-        match code {
-            500..600 => Err(Failure::Never { why }),
-            _ => Err(Failure::later(why)),
+        let why = format!("mail server {}: {name}: {} {}", self.smtp.host, reply.code, words(&reply.text));
+        match reply.refuses_for_good() {
+            true => Err(Failure::Never { why }),
+            false => Err(Failure::later(why)),
         }
     }
 
-    fn reply(&mut self) -> io::Result<(u16, String)> {
+    fn reply(&mut self) -> io::Result<Reply> {
         loop {
-            if let Some((length, code, text)) = parse_reply(&self.unread)? {
+            if let Some((length, reply)) = reply::parse(&self.unread)? {
                 self.unread.drain(..length);
-                return Ok((code, text));
+                return Ok(reply);
             }
             if self.unread.len() > LONGEST_REPLY {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "an endless answer"));
@@ -276,66 +279,6 @@ impl<'a> Talk<'a> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
-        }
-    }
-}
-
-/// A whole reply at the beginning of `bytes`: its length, its code, and its text, a line for each of its lines.
-fn parse_reply(bytes: &[u8]) -> io::Result<Option<(usize, u16, String)>> {
-    let invalid = || io::Error::new(io::ErrorKind::InvalidData, "an answer that is not SMTP");
-    let (mut length, mut text) = (0, String::new());
-    for line in bytes.split_inclusive(|&byte| byte == b'\n') {
-        if !line.ends_with(b"\n") {
-            return Ok(None);
-        }
-        length += line.len();
-        let line = line.trim_ascii_end();
-        let code =
-            line.get(..3).and_then(|code| std::str::from_utf8(code).ok()).and_then(|code| code.parse().ok());
-        let code: u16 = code.filter(|code| (200..600).contains(code)).ok_or_else(invalid)?;
-        text.push_str(&String::from_utf8_lossy(line.get(4..).unwrap_or_default()));
-        match line.get(3) {
-            Some(b'-') => text.push('\n'),
-            None | Some(b' ') => return Ok(Some((length, code, text))),
-            Some(_) => return Err(invalid()),
-        }
-    }
-    Ok(None)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_reply_of_several_lines_is_read_as_a_whole() {
-        let reply = b"250-mail.example.org\r\n250-AUTH PLAIN LOGIN\r\n250 STARTTLS\r\n220 next";
-        let (length, code, text) = parse_reply(reply).expect("SMTP").expect("whole");
-        assert_eq!((length, code), (reply.len() - 8, 250));
-        assert_eq!(text, "mail.example.org\nAUTH PLAIN LOGIN\nSTARTTLS");
-        assert_eq!(parse_reply(b"220\r\n").expect("SMTP"), Some((5, 220, String::new())));
-    }
-
-    #[test]
-    fn a_reply_that_is_cut_short_waits_for_its_rest() {
-        let reply = b"250-a\r\n250 b\r\n";
-        for length in 0..reply.len() {
-            assert_eq!(parse_reply(&reply[..length]).expect("SMTP"), None, "{length}");
-        }
-    }
-
-    #[test]
-    fn what_is_not_smtp_is_an_error_and_no_panic() {
-        for wrong in
-            ["HTTP/1.1 400 Bad Request\r\n", "\r\n", "25\r\n", "999 x\r\n", "250_x\r\n", "\u{fc}\u{fc}\r\n"]
-        {
-            parse_reply(wrong.as_bytes()).expect_err(wrong);
-        }
-        let mut random = fastrand::Rng::with_seed(3);
-        for _ in 0..20_000 {
-            let length = random.usize(..40);
-            let bytes: Vec<u8> = (0..length).map(|_| b"0259- \r\nA\xff"[random.usize(..10)]).collect();
-            let _ = parse_reply(&bytes);
         }
     }
 }
