@@ -194,7 +194,7 @@ fn send(path: &Path) -> Result<(), Failure> {
     let heartbeat = one_heartbeat(&config, Reason::Trigger);
     let body = payload::body(&heartbeat, config.heartbeat.format, config.heartbeat.note.as_deref());
     let begin = Instant::now();
-    let outcome = sender.send(&body, config.heartbeat.timeout);
+    let outcome = sender.send(&body, config.heartbeat.timeout).outcome;
     let result = heartbeat::result(&server_name(&config.heartbeat), &outcome, begin.elapsed());
     match outcome {
         Outcome::Accepted { .. } => say(&format!("{result}; {} bytes sent", body.len())),

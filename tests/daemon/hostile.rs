@@ -200,6 +200,45 @@ fn a_redirection_is_not_followed_and_is_said_clearly() {
     assert_eq!(daemon.log_lines("status 301").len(), 1, "said once");
 }
 
+const PAGE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 19\r\n\r\n<html>log in</html>";
+
+/// What was not delivered is kept, and replayed to the monitor afterwards.
+fn comes_back_with_replays(server: &Server, daemon: &Daemon) {
+    server.become_one_that(|_| Reply::monitor());
+    daemon.wait_for_line("about the recovery", |line| line.contains("works again"));
+    server.request_that(|request| !request.is_live());
+}
+
+#[test]
+fn a_page_at_the_path_of_heartbeat_monitor_is_no_delivery() {
+    let server = Server::always(Reply::Bytes(PAGE));
+    let daemon = Setup::new().to(&server.url("/api/v1/heartbeat")).start();
+    let line = daemon.wait_for_line("about the page", |line| line.contains("was not delivered"));
+    assert!(line.contains("status 200") && line.contains("login page"), "{line}");
+    let requests = server.requests(3);
+    let pause = requests[1].at - requests[0].at;
+    assert!(pause < Duration::from_millis(900), "a retry before the next beat: {pause:?}");
+    comes_back_with_replays(&server, &daemon);
+}
+
+#[test]
+fn a_page_from_a_server_that_was_heartbeat_monitor_is_no_delivery() {
+    let server = Server::always(Reply::monitor());
+    let daemon = Setup::new().to(&server.url("/elsewhere")).start();
+    server.requests(2);
+    server.become_one_that(|_| Reply::Bytes(PAGE));
+    daemon.wait_for_line("about the page", |line| line.contains("was not delivered"));
+    comes_back_with_replays(&server, &daemon);
+}
+
+#[test]
+fn a_redirected_heartbeat_is_no_delivery_and_is_replayed() {
+    let server = Server::always(Reply::status(302));
+    let daemon = Setup::new().to(&server.url("/")).start();
+    daemon.wait_for_line("about the redirect", |line| line.contains("was not delivered"));
+    comes_back_with_replays(&server, &daemon);
+}
+
 #[test]
 fn a_closed_port_does_not_stop_the_beat() {
     // Bound and not listening: refused, and nobody else gets the port.

@@ -26,10 +26,12 @@
 //! | one subnet on two uplinks | `surroundings::on_one_subnet_the_uplink_that_is_said_is_the_uplink_that_is_used` |
 //! | an override, a lock, an access point of our own | `modes` |
 //! | a POST is on its way when its uplink dies | `in_flight` |
+//! | the server has several addresses, and some are dead or silent | `addresses` |
 
 #[path = "../support/mod.rs"]
 mod support;
 
+mod addresses;
 mod bed;
 mod carrier;
 mod in_flight;

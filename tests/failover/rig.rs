@@ -21,6 +21,10 @@ pub struct Plan {
     /// So long that a heartbeat in between is one of an event.
     pub interval: &'static str,
     pub https: bool,
+    /// The server's port; 0 takes a free one.
+    pub port: u16,
+    /// What the server is called in `url`, if it has a name.
+    pub host: Option<&'static str>,
     /// Uplinks that begin without a carrier.
     pub unplugged: &'static [&'static str],
     /// Programs that become the daemon.
@@ -32,7 +36,8 @@ pub struct Plan {
 impl Plan {
     pub fn new(mode: &'static str) -> Plan {
         let (shape, none) = (Shape::default(), &[]);
-        Plan { mode, shape, interval: "1m", https: false, unplugged: none, way: none, keys: &[] }
+        let (https, port, host) = (false, 0, None);
+        Plan { mode, shape, interval: "1m", https, port, host, unplugged: none, way: none, keys: &[] }
     }
 
     /// `None` where there can be no namespaces.
@@ -65,8 +70,12 @@ impl Plan {
         }
         let authority = self.https.then(Authority::new);
         let tls = authority.as_ref().map(|ca| ca.server(&[&net.server_ip().to_string()]));
-        let server = Server::on(net.listen(0), tls, |_| Reply::ok());
-        let mut setup = setup.to(&server.url("/"));
+        let server = Server::on(net.listen(self.port), tls, |_| Reply::ok());
+        let mut url = server.url("/");
+        if let Some(host) = self.host {
+            url = url.replace(&net.server_ip().to_string(), host);
+        }
+        let mut setup = setup.to(&url);
         if let Some(authority) = authority {
             let file = setup.scratch().file("ca.pem", &authority.pem);
             setup = setup.key("heartbeat.ca_file", &file);

@@ -192,6 +192,13 @@ impl Net {
         listen(&self.internet, SocketAddr::new(self.server_ip(), port))
     }
 
+    /// The same on another IPv4 address of the internet, which is added.
+    pub fn listen_at(&self, address: SocketAddr) -> TcpListener {
+        self.internet.ip(&format!("addr add {} dev lo", address.ip()));
+        self.router.ip(&format!("route add {} via 10.98.0.2", address.ip()));
+        listen(&self.internet, address)
+    }
+
     /// A socket in the router, where [`Net::portal`] sends everything.
     pub fn listen_as_portal(&self) -> TcpListener {
         listen(&self.router, SocketAddr::new(self.gateway("eth0"), PORTAL_PORT))

@@ -11,6 +11,7 @@
 use super::decision::{Decision, Event, Patience, Policy, Seen, Start, State, Switch, UplinkState, Which};
 use super::health::{Failed, Track};
 use super::role::{Role, early};
+use crate::device::heartbeat::dial::Uplink;
 use crate::wire::{LinkState as Health, Reason};
 use std::time::{Duration, Instant};
 
@@ -329,7 +330,7 @@ impl Uplinks {
 
     /// The last resorts too, and at the end what is down: a dead uplink may have come back a moment ago, and who
     /// dials has to know which links are uplinks at all.
-    fn ranked(&self) -> Vec<(u32, String)> {
+    fn ranked(&self) -> Vec<Uplink> {
         let Some(active) = &self.active else { return Vec::new() };
         let mut ranked: Vec<(Option<u8>, &Track)> = self
             .tracks
@@ -339,7 +340,12 @@ impl Uplinks {
             .map(|(health, track)| (class(health), track))
             .collect();
         ranked.sort_by_key(|(class, track)| (class.is_none(), track.seen.name != *active, *class));
-        ranked.into_iter().map(|(_, track)| (track.seen.index, track.seen.name.clone())).collect()
+        let uplink = |(class, track): (Option<u8>, &Track)| Uplink {
+            index: track.seen.index,
+            name: track.seen.name.clone(),
+            usable: class.is_some(),
+        };
+        ranked.into_iter().map(uplink).collect()
     }
 
     fn report(&self) -> Vec<UplinkState> {

@@ -1,5 +1,6 @@
 //! What deciding takes and gives: events in, states and orders out.
 
+use crate::device::heartbeat::dial::Uplink;
 use crate::wire::{LinkState as Health, Reason};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -131,8 +132,8 @@ pub struct UplinkState {
 pub struct Decision {
     pub active: Option<String>,
     pub state: State,
-    /// Index and name, the active one first, then those that may help out.
-    pub ranked: Vec<(u32, String)>,
+    /// The active one first, then those that may help out, then those that are down.
+    pub ranked: Vec<Uplink>,
     /// All configured uplinks, in their order.
     pub uplinks: Vec<UplinkState>,
     /// Set in the decision that changes the active uplink.

@@ -18,7 +18,7 @@ use super::routes::is_strict;
 use super::targets::Targets;
 use super::{Outside, Report};
 use crate::device::config;
-use crate::device::heartbeat::dial;
+use crate::device::heartbeat::dial::Uplink;
 use crate::device::os::routes::gateway;
 use crate::device::os::wait::wait_for;
 use rustix::event::{PollFd, PollFlags};
@@ -54,7 +54,7 @@ pub struct Watch<'a> {
     control: Option<Server>,
     journal: Journal,
     /// What was told last.
-    ranked: Option<Vec<(u32, String)>>,
+    ranked: Option<Vec<Uplink>>,
     told: Option<(Option<String>, State, Vec<UplinkState>)>,
     manual_until: Option<Instant>,
     next_due: Option<Instant>,
@@ -272,8 +272,7 @@ impl<'a> Watch<'a> {
         self.look_at_the_lock(now);
         let decision = decide(&mut self.uplinks, now);
         if self.ranked.as_ref() != Some(&decision.ranked) {
-            let ranked = decision.ranked.iter().cloned();
-            self.outside.line.use_uplinks(ranked.map(|(index, name)| dial::Uplink { index, name }).collect());
+            self.outside.line.use_uplinks(decision.ranked.clone());
             self.ranked = Some(decision.ranked.clone());
         }
         let table = self.kernel.table();

@@ -90,7 +90,7 @@ impl Tally {
             Outcome::Refused { .. } => 1,
             Outcome::Rejected { .. } => 2,
             Outcome::Busy { .. } => 3,
-            Outcome::Failed { .. } => 4,
+            Outcome::Failed { .. } | Outcome::Foreign { .. } => 4,
             Outcome::Cut => 5,
         };
         let place = Reason::ALL.iter().position(|known| *known == reason);

@@ -1,5 +1,6 @@
 //! TCP connections: all addresses in a staggered race, and a line that another thread can cut.
 
+use super::delivery::{Deliveries, Evidence};
 use crate::device::os::egress::egress;
 use crate::device::os::tcp::Path;
 use crate::device::os::wait::wait_for;
@@ -21,7 +22,8 @@ const STAGGER_AFTER_SILENCE: Duration = Duration::from_millis(50);
 /// On a path of a few milliseconds the kernel has sent everything three times by then (after 200 and 400 ms).
 pub const SILENCE: Duration = Duration::from_millis(500);
 
-/// At most so many attempts for one connection: two addresses over each of three uplinks, and a little more.
+/// Attempts of one race that get as far as waiting for an answer: two addresses over each of three uplinks, and a little
+/// more.
 const MOST_ATTEMPTS: usize = 8;
 
 /// A link that leads out.
@@ -29,6 +31,8 @@ const MOST_ATTEMPTS: usize = 8;
 pub struct Uplink {
     pub index: u32,
     pub name: String,
+    /// It has a carrier and an address. One that has none is known so that a server behind it is recognised as such.
+    pub usable: bool,
 }
 
 /// What the failover thread and the heartbeat thread share: over which uplinks to dial, and the sockets that are
@@ -39,6 +43,7 @@ pub struct Line {
     uplinks: Mutex<Vec<Uplink>>,
     /// Where the last connection led, and over which uplink.
     last: Mutex<Last>,
+    deliveries: Mutex<Deliveries>,
     live: Mutex<Vec<Weak<Socket>>>,
     /// A heartbeat is on its way.
     busy: AtomicBool,
@@ -52,6 +57,8 @@ pub struct Line {
 #[derive(Debug, Default, Clone)]
 struct Last {
     server: Vec<SocketAddr>,
+    /// `None` until one of them is connected.
+    peer: Option<SocketAddr>,
     over: Option<String>,
     /// The uplink of a connection that ended in silence, until the next one is dialled.
     silent: Option<String>,
@@ -64,9 +71,33 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Line {
     /// New connections are dialled over the first of these; if it has not connected after 250 ms, over the next
-    /// one too. Empty: the kernel decides.
+    /// one too. Empty: the kernel decides. An uplink that becomes the first one starts without undelivered heartbeats.
     pub fn use_uplinks(&self, ranked: Vec<Uplink>) {
-        *lock(&self.uplinks) = ranked;
+        let mut uplinks = lock(&self.uplinks);
+        if let Some(first) = ranked.first() {
+            if uplinks.first().is_none_or(|before| before.name != first.name) {
+                lock(&self.deliveries).forget_uplink(&first.name);
+            }
+        }
+        *uplinks = ranked;
+    }
+
+    /// Counts the result of the heartbeat that the last connection carried.
+    pub fn learn(&self, evidence: Evidence) {
+        let last = lock(&self.last);
+        if let Some(peer) = last.peer {
+            lock(&self.deliveries).learn(last.over.as_deref(), peer, evidence);
+        }
+    }
+
+    /// Undelivered heartbeats in a row over an uplink; `None` is the way that the kernel chooses.
+    pub fn undelivered(&self, uplink: Option<&str>) -> u32 {
+        lock(&self.deliveries).undelivered(uplink)
+    }
+
+    /// Whether the last race was won: a heartbeat that failed since then failed over a connection.
+    pub fn is_connected(&self) -> bool {
+        lock(&self.last).peer.is_some()
     }
 
     /// The server's addresses, as they were dialled last; what a probe of an uplink asks first.
@@ -139,6 +170,13 @@ impl Line {
         self.dialled.load(Ordering::Relaxed)
     }
 
+    /// The order in which addresses and uplinks are dialled.
+    fn best_first(&self, addresses: &[SocketAddr]) -> (Vec<SocketAddr>, Vec<Uplink>) {
+        let mut addresses = addresses.to_vec();
+        lock(&self.deliveries).sort(&mut addresses);
+        (addresses, lock(&self.uplinks).clone())
+    }
+
     /// Whoever cuts holds the same lock, so no new socket slips through.
     fn register(&self, socket: &Arc<Socket>) -> io::Result<()> {
         let mut live = lock(&self.live);
@@ -159,28 +197,31 @@ struct Attempt {
     uplink: Option<Uplink>,
 }
 
-/// Each address over each uplink, the best uplink first for each address. What the kernel reaches over a link that
-/// is no uplink (this machine, a VPN) is left to the kernel; `egress` tells that link's index.
+/// Each address over each usable uplink, the best uplink first for each address. An address that the kernel reaches over
+/// a link that is no uplink (this machine, a VPN) is left to the kernel; `egress` returns that link's index.
 fn attempts(
     addresses: &[SocketAddr],
     uplinks: &[Uplink],
     egress: impl Fn(IpAddr) -> Option<u32>,
 ) -> Vec<Attempt> {
     let mut attempts = Vec::new();
+    // Without any usable one, whichever comes back first.
+    let none_usable = uplinks.iter().all(|uplink| !uplink.usable);
     for &address in addresses {
         let elsewhere = |index| uplinks.iter().all(|uplink| uplink.index != index);
         if uplinks.is_empty() || egress(address.ip()).is_some_and(elsewhere) {
             attempts.push(Attempt { address, uplink: None });
         } else {
-            attempts.extend(uplinks.iter().map(|uplink| Attempt { address, uplink: Some(uplink.clone()) }));
+            let tried = uplinks.iter().filter(|uplink| uplink.usable || none_usable);
+            attempts.extend(tried.map(|uplink| Attempt { address, uplink: Some(uplink.clone()) }));
         }
     }
-    attempts.truncate(MOST_ATTEMPTS);
     attempts
 }
 
 /// Connects to the first of `addresses` that answers, over the line's uplinks. Each attempt has a head start of
-/// 250 ms over the next, unless it fails before. The socket does not block, and ends a silence of `user_timeout` by
+/// 250 ms over the next, unless it fails before. The address that answered a heartbeat last is tried first, and one that
+/// accepted connections but delivered nothing is tried last. The socket does not block, and ends a silence of `user_timeout` by
 /// itself (TCP_USER_TIMEOUT): a dead connection would live for a quarter of an hour otherwise.
 ///
 /// # Errors
@@ -194,27 +235,31 @@ pub fn dial(
     line.dialled.fetch_add(1, Ordering::Relaxed);
     line.stale.store(false, Ordering::Relaxed);
     let deadline = Instant::now() + limit;
-    let uplinks = lock(&line.uplinks).clone();
+    let (addresses, uplinks) = line.best_first(addresses);
     // Without an answer of netlink the uplinks are as good a guess as any.
-    let waiting = attempts(addresses, &uplinks, |ip| egress(ip).ok().flatten());
+    let waiting = attempts(&addresses, &uplinks, |ip| egress(ip).ok().flatten());
     let silent = {
         let mut last = lock(&line.last);
-        last.server = addresses.to_vec();
+        last.server = addresses;
+        (last.peer, last.over) = (None, None);
         last.silent.take()
     };
     let last_error = io::ErrorKind::AddrNotAvailable.into();
-    let mut race = Race { line, user_timeout, waiting: &waiting, dialling: Vec::new(), last_error };
+    let (dialling, begun) = (Vec::new(), 0);
+    let mut race = Race { line, user_timeout, waiting: &waiting, dialling, begun, last_error };
     loop {
         race.start_next();
         if race.dialling.is_empty() {
             return Err(race.last_error);
         }
         let head_start = if race.waiting.is_empty() { limit } else { race.head_start(silent.as_deref()) };
-        if let Some(Dialling { socket, over }) = race.wait_until(deadline.min(Instant::now() + head_start))? {
-            lock(&line.last).over = over;
-            return Ok(socket);
+        if let Some(winner) = race.wait_until(deadline.min(Instant::now() + head_start))? {
+            let mut last = lock(&line.last);
+            (last.peer, last.over) = (Some(winner.address), winner.over);
+            return Ok(winner.socket);
         }
         if Instant::now() >= deadline {
+            race.nobody_won();
             return Err(io::ErrorKind::TimedOut.into());
         }
     }
@@ -231,6 +276,7 @@ pub fn longest_silence(path: &Path) -> Duration {
 /// A connection, or one being opened, and the name of the uplink that it is bound to.
 struct Dialling {
     socket: Arc<Socket>,
+    address: SocketAddr,
     over: Option<String>,
 }
 
@@ -239,6 +285,9 @@ struct Race<'a> {
     user_timeout: Option<Duration>,
     waiting: &'a [Attempt],
     dialling: Vec<Dialling>,
+    /// Attempts that got as far as waiting for an answer. One that fails at once, because the uplink has no address of
+    /// that family, takes no slot.
+    begun: usize,
     last_error: io::Error,
 }
 
@@ -250,11 +299,25 @@ impl Race<'_> {
             match self.start(attempt) {
                 Ok(socket) => {
                     let over = attempt.uplink.as_ref().map(|uplink| uplink.name.clone());
-                    return self.dialling.push(Dialling { socket, over });
+                    self.dialling.push(Dialling { socket, address: attempt.address, over });
+                    self.begun += 1;
+                    if self.begun == MOST_ATTEMPTS {
+                        self.waiting = &[];
+                    }
+                    return;
                 }
                 Err(error) => self.last_error = error,
             }
         }
+    }
+
+    /// The next race begins with other addresses, if there are any.
+    fn nobody_won(&self) {
+        let mut deliveries = lock(&self.line.deliveries);
+        let mut tried: Vec<SocketAddr> = self.dialling.iter().map(|dialling| dialling.address).collect();
+        tried.sort_unstable();
+        tried.dedup();
+        tried.into_iter().for_each(|address| deliveries.learn_silence(address));
     }
 
     /// Before the next attempt is started beside the latest one.

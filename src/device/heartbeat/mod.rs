@@ -7,6 +7,7 @@
 //! | `payload` | what is sent |
 //! | `sender` | one heartbeat to the server, and its outcome |
 //! | `transport`, `dial`, `resolver` | the connection under it: ureq's end, TCP's end, the name |
+//! | `delivery` | what its result says of the uplink and the address that it took |
 //! | `credentials` | token, CA, client certificate |
 //! | `outage` | what the log says of failures |
 //! | `account` | what the thread tells the others of itself |
@@ -14,6 +15,7 @@
 
 pub mod account;
 pub mod credentials;
+pub mod delivery;
 pub mod dial;
 mod inbox;
 mod outage;
@@ -34,13 +36,14 @@ use crate::ticker::Ticker;
 use crate::wire::{self, Reason};
 use account::{Accepted, Account, Counts, Record, Tally};
 use crossbeam_channel::{Receiver, at, never, select};
+use delivery::Evidence;
 pub use inbox::{Delivered, Inbox, Reload, Trigger, Uplinks, trigger};
 use outage::Outage;
 pub use outage::span;
 use pace::Pace;
 use payload::Stamp;
 use recorder::Recorder;
-use sender::{Outcome, Sender};
+use sender::{Outcome, Sender, Sent};
 use snapshot_file::SnapshotFile;
 use std::path::Path;
 use std::sync::Arc;
@@ -186,10 +189,13 @@ impl Heartbeat {
         });
     }
 
-    /// Tells the failover thread that the uplink works: a change to it is complete.
-    fn tell_delivered(&self) {
-        let over = self.sender.as_ref().and_then(Sender::over);
-        over.iter().for_each(|over| (self.delivered)(over));
+    /// Tells the failover thread what a heartbeat says of the uplink that it took.
+    fn report(&self, evidence: Evidence) {
+        if let Some(over) = self.sender.as_ref().and_then(Sender::over) {
+            if evidence.proves_uplink() {
+                (self.delivered)(&over);
+            }
+        }
     }
 
     fn called(&mut self, reason: Reason) {
@@ -259,7 +265,7 @@ impl Heartbeat {
     fn send(&mut self, heartbeat: &wire::Heartbeat, body: &[u8], limit: Duration) {
         let Some(sender) = &self.sender else { return };
         let begin = Instant::now();
-        let outcome = sender.send(body, limit);
+        let Sent { outcome, evidence } = sender.send(body, limit);
         let now = Instant::now();
         log::debug!("heartbeat {} ({}): {outcome:?}", heartbeat.seq, heartbeat.reason.as_str());
         let server = server_name(&self.config);
@@ -275,8 +281,8 @@ impl Heartbeat {
         }
         if works {
             self.accepted = Some(Accepted { at: now, wall: SystemTime::now() });
-            self.tell_delivered();
         }
+        evidence.into_iter().for_each(|evidence| self.report(evidence));
         match outcome {
             Outcome::Accepted { monitor: true, .. } => {
                 // A slow heartbeat and a slow replay together may take longer than the watchdog waits.
@@ -284,7 +290,7 @@ impl Heartbeat {
                 self.replay();
             }
             Outcome::Accepted { .. } => {}
-            Outcome::Failed { .. } | Outcome::Busy { .. } => {
+            Outcome::Failed { .. } | Outcome::Foreign { .. } | Outcome::Busy { .. } => {
                 self.counts.failed += 1;
                 self.record(heartbeat, now);
             }
@@ -305,10 +311,10 @@ impl Heartbeat {
         let Some(sender) = self.sender.as_ref().filter(|_| !self.recorder.is_empty()) else { return };
         let batch = self.recorder.batch(Instant::now());
         let body = serde_json::to_vec(&batch).unwrap_or_default();
-        let outcome = sender.send(&body, self.config.timeout);
+        let outcome = sender.send(&body, self.config.timeout).outcome;
         match outcome {
             Outcome::Accepted { .. } => log::info!("{} heartbeats of the outage delivered", batch.len()),
-            Outcome::Rejected { status, .. } => {
+            Outcome::Rejected { status } => {
                 log::warn!("{} heartbeats of the outage rejected with status {status}, dropped", batch.len());
             }
             // Kept for the next time.
@@ -372,7 +378,8 @@ pub fn result(server: &str, outcome: &Outcome, took: Duration) -> String {
     match outcome {
         Outcome::Accepted { status, .. } => format!("{server} answered {status} in {}", span(took)),
         Outcome::Refused { status } => format!("{server} refuses our token ({status})"),
-        Outcome::Rejected { status, .. } => format!("{server} rejects our heartbeats ({status})"),
+        Outcome::Rejected { status } => format!("{server} rejects our heartbeats ({status})"),
+        Outcome::Foreign { problem } => format!("not delivered to {server}: {problem}"),
         Outcome::Busy { hold } => format!("{server} asks for {} of silence", span(*hold)),
         Outcome::Failed { problem } => format!("{server}: {problem}"),
         Outcome::Cut => format!("the connection to {server} was cut"),

@@ -9,6 +9,7 @@ enum Trouble {
     Unreachable,
     Refused,
     Rejected,
+    Foreign,
     Busy,
 }
 
@@ -38,13 +39,15 @@ impl Outage {
                 (Trouble::Unreachable, Line::Warning(format!("heartbeat to {server} failed: {problem}")))
             }
             Outcome::Refused { status } => (Trouble::Refused, Line::Error(refused(server, *status))),
-            Outcome::Rejected { status, hint } => (
+            Outcome::Rejected { status } => (
                 Trouble::Rejected,
                 Line::Error(format!(
-                    "{server} rejects our heartbeats with status {status}: {}",
-                    hint.as_deref().unwrap_or("check url, method and format in [heartbeat]")
+                    "{server} rejects our heartbeats with status {status}: check url, method and format in [heartbeat]"
                 )),
             ),
+            Outcome::Foreign { problem } => {
+                (Trouble::Foreign, Line::Error(format!("heartbeat to {server} was not delivered: {problem}")))
+            }
             Outcome::Busy { hold } => (
                 Trouble::Busy,
                 Line::Warning(format!("{server} asks for {} of silence, and gets it", span(*hold))),

@@ -80,7 +80,7 @@ impl Pace {
             }
             // Our own doing: whoever cut the connection has a heartbeat of its own to send.
             Outcome::Cut => {}
-            Outcome::Failed { .. } => {
+            Outcome::Failed { .. } | Outcome::Foreign { .. } => {
                 self.failures = self.failures.saturating_add(1);
                 self.retry = Some(Retry { at: now + self.delay(jitter), reason });
             }
@@ -150,7 +150,7 @@ mod tests {
     fn a_refused_or_rejected_heartbeat_keeps_the_pace() {
         let now = Instant::now();
         let mut pace = Pace::new(INTERVAL);
-        for outcome in [Outcome::Refused { status: 401 }, Outcome::Rejected { status: 404, hint: None }] {
+        for outcome in [Outcome::Refused { status: 401 }, Outcome::Rejected { status: 404 }] {
             pace.learn(Reason::Scheduled, &outcome, now, 0.5);
             assert_eq!(pace.retry_at(), None);
             assert!(pace.may_send(Reason::Scheduled, now));

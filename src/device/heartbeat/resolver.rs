@@ -18,7 +18,8 @@ const REFRESH: Duration = Duration::from_secs(60);
 /// The server and a proxy, before and after a reload.
 const MOST_NAMES: usize = 4;
 
-/// More addresses than anybody waits for.
+/// Addresses of a name that are kept, of both families if it has both: as many as fit into the 2 s of a heartbeat, 250 ms
+/// each.
 const MOST_ADDRESSES: usize = 8;
 
 /// Turns a host and a port into addresses; [`lookup`] in the daemon.
@@ -160,12 +161,31 @@ fn learn(known: &mut [Known], answer: Answer) -> Option<(Name, io::Error)> {
 /// # Errors
 /// The name is unknown, or nobody answers for it.
 pub fn lookup(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    let mut addresses: Vec<SocketAddr> = (host, port).to_socket_addrs()?.collect();
-    addresses.truncate(MOST_ADDRESSES);
+    let addresses = interleave((host, port).to_socket_addrs()?);
     match addresses.is_empty() {
         true => Err(io::Error::new(io::ErrorKind::NotFound, format!("{host} has no address"))),
         false => Ok(addresses),
     }
+}
+
+/// At most [`MOST_ADDRESSES`], in which the families take turns, that of the first one first (RFC 8305, section 4): a
+/// family that leads nowhere must not keep the other one from its turn.
+fn interleave(addresses: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
+    let mut addresses = addresses.peekable();
+    let ipv6_first = addresses.peek().is_some_and(SocketAddr::is_ipv6);
+    let (first, second): (Vec<_>, Vec<_>) = addresses.partition(|address| address.is_ipv6() == ipv6_first);
+    let (mut first, mut second) = (first.into_iter(), second.into_iter());
+    let mut interleaved = Vec::new();
+    while interleaved.len() < MOST_ADDRESSES {
+        let before = interleaved.len();
+        interleaved.extend(first.next());
+        interleaved.extend(second.next());
+        if interleaved.len() == before {
+            break;
+        }
+    }
+    interleaved.truncate(MOST_ADDRESSES);
+    interleaved
 }
 
 #[cfg(test)]
@@ -179,6 +199,29 @@ mod tests {
 
     fn address(last: u8) -> Vec<SocketAddr> {
         vec![SocketAddr::from(([192, 0, 2, last], 80))]
+    }
+
+    #[test]
+    fn the_families_take_turns_and_some_of_each_is_kept() {
+        let families = |text: &str| -> String {
+            let address = |(n, family): (usize, char)| match family {
+                '6' => SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 0, n as u16], 80)),
+                _ => SocketAddr::from(([192, 0, 2, n as u8], 80)),
+            };
+            let kept = interleave(text.chars().enumerate().map(address));
+            kept.iter().map(|address| if address.is_ipv6() { '6' } else { '4' }).collect()
+        };
+        for (found, kept) in [
+            ("", ""),
+            ("4", "4"),
+            ("666644", "646466"),
+            ("446666", "464666"),
+            ("666666666644", "64646666"),
+            ("444444444446", "46444444"),
+            ("6666666666", "66666666"),
+        ] {
+            assert_eq!(families(found), kept, "{found}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! One heartbeat to the server, and what became of it.
 
 use super::credentials::Credentials;
+use super::delivery::{Answer, Evidence, evidence};
 use super::dial::Line;
 use super::resolver::Names;
 use super::transport;
@@ -8,6 +9,7 @@ use crate::config::Period;
 use crate::device::config::{self, Format, Method};
 use crate::wire;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+use std::cell::Cell;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -20,6 +22,17 @@ use ureq::{Agent, Body};
 /// All but the unreserved characters of RFC 3986.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
+/// heartbeat-monitor's own path: whatever answers there without its JSON is not heartbeat-monitor.
+const MONITOR_PATH: &str = "/api/v1/heartbeat";
+
+/// A heartbeat that was sent.
+#[derive(Debug, PartialEq)]
+pub struct Sent {
+    pub outcome: Outcome,
+    /// What it proves of the uplink and the address; `None` if no connection was made, or another thread cut it.
+    pub evidence: Option<Evidence>,
+}
+
 /// What became of a heartbeat.
 #[derive(Debug, PartialEq)]
 pub enum Outcome {
@@ -28,7 +41,9 @@ pub enum Outcome {
     /// 401 or 403: our token is wrong. The pace is kept; somebody has to act.
     Refused { status: u16 },
     /// The server will never take this one.
-    Rejected { status: u16, hint: Option<String> },
+    Rejected { status: u16 },
+    /// An answer that is not the server's: a redirect, or a page in place of heartbeat-monitor's JSON.
+    Foreign { problem: String },
     /// The server asks for silence (429 or 503 with Retry-After).
     Busy { hold: Duration },
     /// No answer, or one that asks for another try.
@@ -45,6 +60,8 @@ pub struct Sender {
     line: Arc<Line>,
     target: Target,
     timeout: Duration,
+    /// The server is heartbeat-monitor: its path says so, or it has answered as such.
+    expects_ours: Cell<bool>,
 }
 
 /// Everything of a request that stays the same.
@@ -81,7 +98,8 @@ impl Sender {
             .max_idle_age(config.interval * 2)
             .build();
         let agent = transport::agent(agent_config, names.clone(), line.clone());
-        Some(Sender { agent, names, line, target, timeout: config.timeout })
+        let expects_ours = Cell::new(target.uri.path() == MONITOR_PATH);
+        Some(Sender { agent, names, line, target, timeout: config.timeout, expects_ours })
     }
 
     /// The uplink that the connection is bound to.
@@ -90,18 +108,25 @@ impl Sender {
     }
 
     /// Sends `body` and waits for the answer, at most for `limit` and never longer than the configured timeout.
-    pub fn send(&self, body: &[u8], limit: Duration) -> Outcome {
+    pub fn send(&self, body: &[u8], limit: Duration) -> Sent {
         self.line.begin();
-        let outcome = self.attempt(body, limit.min(self.timeout));
-        match self.line.end() {
-            true if !matches!(outcome, Outcome::Accepted { .. }) => Outcome::Cut,
-            _ => outcome,
+        let (outcome, answer) = self.attempt(body, limit.min(self.timeout));
+        if self.line.end() && !matches!(outcome, Outcome::Accepted { .. }) {
+            return Sent { outcome: Outcome::Cut, evidence: None };
         }
+        if answer == (Answer::Success { ours: true }) {
+            self.expects_ours.set(true);
+        }
+        let verified = self.target.uri.scheme_str() == Some("https");
+        let proved = evidence(answer, self.expects_ours.get(), verified);
+        let evidence = self.line.is_connected().then_some(proved);
+        evidence.into_iter().for_each(|evidence| self.line.learn(evidence));
+        Sent { outcome, evidence }
     }
 
     /// A server may close a kept connection just as it is used again (Apache does after 5 s of idleness, which
     /// is our interval): that is no failure, the same heartbeat leaves over a new one.
-    fn attempt(&self, body: &[u8], limit: Duration) -> Outcome {
+    fn attempt(&self, body: &[u8], limit: Duration) -> (Outcome, Answer) {
         let begin = std::time::Instant::now();
         let dialled = self.line.dialled();
         let result = match self.exchange(body, limit) {
@@ -110,22 +135,20 @@ impl Sender {
             }
             result => result,
         };
-        match result {
-            Ok(outcome) => outcome,
-            Err(error) => {
-                // The server may have moved (henrygd/beszel#1924); the known address is used until that is known.
-                self.names.doubt();
-                Outcome::Failed { problem: describe(&error, limit, SystemTime::now()) }
-            }
-        }
+        result.unwrap_or_else(|error| {
+            // The server may have moved (henrygd/beszel#1924); the known address is used until that is known.
+            self.names.doubt();
+            let problem = describe(&error, limit, SystemTime::now());
+            (Outcome::Failed { problem }, Answer::Nothing)
+        })
     }
 
-    fn exchange(&self, body: &[u8], limit: Duration) -> Result<Outcome, ureq::Error> {
+    fn exchange(&self, body: &[u8], limit: Duration) -> Result<(Outcome, Answer), ureq::Error> {
         let response = match self.target.method {
             Method::Post => self.run(self.target.post(body)?, limit)?,
             Method::Get => self.run(self.target.get(body)?, limit)?,
         };
-        Ok(judge(response))
+        Ok(judge(response, self.expects_ours.get()))
     }
 
     fn run<B: ureq::AsSendBody>(
@@ -194,37 +217,49 @@ fn meeting_uri(url: &Uri, device_key: &str) -> Uri {
 }
 
 /// What an answer means. Its body is read only as far as ours can be long; with more of it the connection is
-/// dropped, and the status counts all the same.
-fn judge(mut response: Response<Body>) -> Outcome {
+/// dropped, and the status counts all the same where our JSON is not expected.
+fn judge(mut response: Response<Body>, expects_ours: bool) -> (Outcome, Answer) {
     let status = response.status();
     let code = status.as_u16();
     if status.is_success() {
         let body = response.body_mut().with_config().limit(wire::MAX_BODY as u64).read_to_vec();
-        let monitor = body.is_ok_and(|body| serde_json::from_slice::<wire::Answer>(&body).is_ok());
-        return Outcome::Accepted { status: code, monitor };
+        let ours = body.is_ok_and(|body| serde_json::from_slice::<wire::Answer>(&body).is_ok());
+        let outcome = match expects_ours && !ours {
+            true => Outcome::Foreign {
+                problem: format!(
+                    "status {code}, but not from heartbeat-monitor: a network's login page, or check url"
+                ),
+            },
+            false => Outcome::Accepted { status: code, monitor: ours },
+        };
+        return (outcome, Answer::Success { ours });
     }
     let header = |name: HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok());
-    match status {
+    if status.is_redirection() {
+        let to = header(LOCATION).map(|place| format!(" to {}", config::without_query(place)));
+        let problem = format!(
+            "status {code}, a redirect{}: put the server's own address into url, or log in if this is a network's \
+             login page",
+            to.unwrap_or_default()
+        );
+        return (Outcome::Foreign { problem }, Answer::Redirect);
+    }
+    if status == StatusCode::NETWORK_AUTHENTICATION_REQUIRED {
+        let problem = format!("status {code}: the network requires a login");
+        return (Outcome::Foreign { problem }, Answer::LoginRequired);
+    }
+    let failed = || Outcome::Failed { problem: format!("status {code}") };
+    let outcome = match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Outcome::Refused { status: code },
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
             // A date instead of seconds would need a clock that can be trusted.
-            match header(RETRY_AFTER).and_then(|seconds| seconds.trim().parse().ok()) {
-                Some(seconds) => Outcome::Busy { hold: Duration::from_secs(seconds) },
-                None => Outcome::Failed { problem: format!("status {code}") },
-            }
+            let seconds = header(RETRY_AFTER).and_then(|seconds| seconds.trim().parse().ok());
+            seconds.map_or_else(failed, |seconds| Outcome::Busy { hold: Duration::from_secs(seconds) })
         }
-        _ if status.is_redirection() => Outcome::Rejected {
-            status: code,
-            hint: Some(match header(LOCATION) {
-                Some(place) => {
-                    format!("it redirects to {}; put that into url", config::without_query(place))
-                }
-                None => "it redirects; check url".to_owned(),
-            }),
-        },
-        _ if status.is_client_error() => Outcome::Rejected { status: code, hint: None },
-        _ => Outcome::Failed { problem: format!("status {code}") },
-    }
+        _ if status.is_client_error() => Outcome::Rejected { status: code },
+        _ => failed(),
+    };
+    (outcome, Answer::Other)
 }
 
 /// Whether the other side has closed the connection without a word, or the kernel has because nothing came through

@@ -452,7 +452,7 @@ fn an_override_ends_by_itself() {
         (device.state().as_str(), device.decision.active.as_deref()),
         ("manual_override", Some("wlan0"))
     );
-    assert_eq!(device.decision.ranked[0].1, "eth0", "heartbeats may still take another way");
+    assert_eq!(device.decision.ranked[0].name, "eth0", "heartbeats may still take another way");
     device.pass(SECOND);
     assert_eq!(device.state(), "eth0_priority");
 }
@@ -544,7 +544,7 @@ impl Chaos {
         let valid = device.decision.uplinks.iter().any(|uplink| uplink.state == Valid);
         let lost = matches!(active, Absent | Down | NoAddress | Dead | Health::Portal);
         assert!(!(valid && lost), "{active:?} is used while a valid one exists: {:?}", device.decision);
-        let first = device.decision.ranked.first().map(|(_, name)| name.as_str());
+        let first = device.decision.ranked.first().map(|uplink| uplink.name.as_str());
         assert_eq!(first, device.decision.active.as_deref(), "the active one is dialled first");
         let expects_none = matches!(state, State::NoNetwork | State::ApMode);
         let unusable = matches!(active, Absent | Down | NoAddress | Dead | Health::Portal);

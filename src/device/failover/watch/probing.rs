@@ -51,9 +51,10 @@ impl Watch<'_> {
     /// A standby that won a race keeps the connection, and may be metered: once the active uplink is seen to work, the
     /// next heartbeat is dialled over it.
     fn bring_back(&mut self, works: u32, now: Instant) {
-        let Some((active, name)) = self.ranked.as_ref().and_then(|ranked| ranked.first()) else { return };
-        let elsewhere = self.outside.line.over().is_some_and(|over| over != *name);
-        if *active == works && elsewhere && self.returned.is_none_or(|returned| now >= returned + RETURN) {
+        let Some(active) = self.ranked.as_ref().and_then(|ranked| ranked.first()) else { return };
+        let elsewhere = self.outside.line.over().is_some_and(|over| over != active.name);
+        if active.index == works && elsewhere && self.returned.is_none_or(|returned| now >= returned + RETURN)
+        {
             self.returned = Some(now);
             self.outside.line.renew();
         }

@@ -86,7 +86,7 @@ fn what_a_cut_connection_still_had_to_send_is_dropped_with_it() {
 }
 
 fn uplink(index: u32, name: &str) -> Uplink {
-    Uplink { index, name: name.to_owned() }
+    Uplink { index, name: name.to_owned(), usable: true }
 }
 
 #[test]
@@ -102,7 +102,59 @@ fn each_address_is_tried_over_the_best_uplink_first() {
         assert_eq!(over(attempts(&[server], &uplinks, |_| kernels)), names);
     }
     assert_eq!(over(attempts(&[server], &[], |_| Some(2))), [None], "no uplinks: the kernel decides");
-    assert_eq!(attempts(&[server; 9], &uplinks, |_| None).len(), MOST_ATTEMPTS);
+}
+
+#[test]
+fn an_uplink_that_is_down_takes_no_slot_unless_all_are_down() {
+    let server: SocketAddr = "203.0.113.7:443".parse().expect("an address");
+    let down = |uplink: Uplink| Uplink { usable: false, ..uplink };
+    let names = |uplinks: &[Uplink], kernels: Option<u32>| -> Vec<Option<String>> {
+        let attempts = attempts(&[server], uplinks, |_| kernels);
+        attempts.into_iter().map(|attempt| attempt.uplink.map(|uplink| uplink.name)).collect()
+    };
+    let uplinks = [uplink(2, "eth0"), down(uplink(3, "wlan1")), uplink(4, "wlan0")];
+    assert_eq!(names(&uplinks, None), [Some("eth0".into()), Some("wlan0".into())]);
+    assert_eq!(
+        names(&uplinks, Some(3)).len(),
+        2,
+        "the kernel's way leads over a dead uplink, not over a VPN"
+    );
+    assert_eq!(names(&uplinks.map(down), None).len(), 3);
+}
+
+#[test]
+fn an_address_that_accepted_a_connection_and_delivered_nothing_is_dialled_last() {
+    let line = Line::default();
+    let addresses: [SocketAddr; 2] = ["192.0.2.1:80", "192.0.2.2:80"].map(|a| a.parse().expect("an address"));
+    let carried = |address, evidence| {
+        *lock(&line.last) = Last { peer: Some(address), over: Some("eth0".into()), ..Last::default() };
+        line.learn(evidence);
+    };
+    let first = || line.best_first(&addresses).0[0];
+    assert_eq!(first(), addresses[0]);
+    carried(addresses[0], Evidence::Lost);
+    assert_eq!((first(), line.undelivered(Some("eth0"))), (addresses[1], 1));
+    carried(addresses[1], Evidence::Delivered);
+    assert_eq!((first(), line.undelivered(Some("eth0"))), (addresses[1], 0));
+    carried(addresses[1], Evidence::Lost);
+    line.use_uplinks(vec![uplink(2, "eth0")]);
+    assert_eq!(line.undelivered(Some("eth0")), 0, "chosen anew");
+}
+
+/// Addresses beyond the cap would never be tried.
+#[test]
+fn a_race_that_nobody_won_begins_with_other_addresses_the_next_time() {
+    let (_listener, dead, _queue) = hanging();
+    let alive = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let alive = (alive.local_addr().expect("bound"), alive);
+    let line = Line::default();
+    let addresses = [dead, alive.0];
+    // Shorter than the head start of the first address.
+    let limit = STAGGER / 2;
+    dial(&line, &addresses, None, limit).expect_err("only the dead one was tried");
+    assert!(!line.is_connected());
+    dial(&line, &addresses, None, limit).expect("the other one is tried first now");
+    assert!(line.is_connected());
 }
 
 #[test]
@@ -119,9 +171,11 @@ fn only_the_uplink_that_fell_silent_has_a_shorter_head_start_and_only_once() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
     let line = Line::default();
     let last_error = io::ErrorKind::AddrNotAvailable.into();
-    let mut race = Race { line: &line, user_timeout: None, waiting: &[], dialling: Vec::new(), last_error };
+    let (waiting, dialling): (&[Attempt], _) = (&[], Vec::new());
+    let mut race = Race { line: &line, user_timeout: None, waiting, dialling, begun: 0, last_error };
     let socket = Arc::new(Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket"));
-    race.dialling.push(Dialling { socket, over: Some("eth0".to_owned()) });
+    let address = listener.local_addr().expect("bound");
+    race.dialling.push(Dialling { socket, address, over: Some("eth0".to_owned()) });
     assert_eq!(race.head_start(Some("eth0")), STAGGER_AFTER_SILENCE);
     assert_eq!(race.head_start(Some("wlan0")), STAGGER);
     assert_eq!(race.head_start(None), STAGGER);
