@@ -95,6 +95,20 @@ impl Zone {
         Ok(Zone { name: name.to_owned(), rules: Ok(rules) })
     }
 
+    /// The zone of the machine with this root directory: what `/etc/localtime` is a link to, or what `/etc/timezone`
+    /// names (Debian keeps both). `None` if it has no name, or no rules in `directory`.
+    pub fn of_machine(root: &Path, directory: &Path) -> Option<Zone> {
+        let link = fs::read_link(root.join("etc/localtime")).ok();
+        let linked = link.as_deref().and_then(Path::to_str).and_then(|link| link.split_once("zoneinfo/"));
+        let named = linked.map(|(_, name)| name.to_owned());
+        let named = named.or_else(|| fs::read_to_string(root.join("etc/timezone")).ok())?;
+        Zone::read(directory, named.trim()).ok()
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The same for one that was there when it was chosen: if it is not any more, its offset of that day is better
     /// than none, and the log says so once.
     pub fn read_again(directory: &Path, name: String, minutes: i16) -> Zone {
@@ -179,6 +193,28 @@ mod tests {
         assert!(problem.ends_with("apt-get install tzdata"), "{problem}");
         fs::write(scratch.path().join("Broken"), "TZif2").expect("written");
         Zone::read(scratch.path(), "Broken").expect_err("no rules");
+    }
+
+    #[test]
+    fn the_zone_of_a_machine_is_its_localtime_link_or_else_its_timezone_file() {
+        let scratch = tempfile::tempdir().expect("a directory");
+        let (root, etc) = (scratch.path(), scratch.path().join("etc"));
+        fs::create_dir(&etc).expect("a directory");
+        let name = || Zone::of_machine(root, &sample()).map(|zone| zone.name().to_owned());
+        assert_eq!(name(), None);
+        fs::write(etc.join("timezone"), "Europe/Berlin\n").expect("written");
+        assert_eq!(name().as_deref(), Some("Europe/Berlin"));
+        // A copy instead of a link has no name of its own.
+        fs::write(etc.join("localtime"), "TZif2").expect("written");
+        assert_eq!(name().as_deref(), Some("Europe/Berlin"));
+        fs::remove_file(etc.join("localtime")).expect("removed");
+        for target in ["/usr/share/zoneinfo/Europe/Berlin", "../usr/share/zoneinfo/Europe/Berlin"] {
+            std::os::unix::fs::symlink(target, etc.join("localtime")).expect("a link");
+            fs::write(etc.join("timezone"), "Mars/Olympus\n").expect("written");
+            assert_eq!(name().as_deref(), Some("Europe/Berlin"), "{target}");
+            fs::remove_file(etc.join("localtime")).expect("removed");
+        }
+        assert_eq!(name(), None, "Mars is not in the database");
     }
 
     #[test]

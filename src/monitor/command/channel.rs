@@ -4,22 +4,29 @@
 //! the shell's history. A webhook's secret comes out of a file or the standard input, or is made here.
 
 use super::table::{ago, or_dash, table};
-use crate::monitor::notify::Settings;
 use crate::monitor::notify::channel::{Kind, check_secret, secret_in};
 use crate::monitor::notify::mail::check_address;
 use crate::monitor::notify::notice::Notice;
 use crate::monitor::notify::plan::ChannelId;
 use crate::monitor::notify::send::{Message, Sender};
+use crate::monitor::notify::{Settings, is_public};
 use crate::monitor::store::recipients::{DEFAULT_RECIPIENT, Listed, NewChannel};
 use crate::monitor::store::{Refused, Store};
 use crate::monitor::time::Moment;
 use crate::monitor::tokens::{Token, Use};
 use clap::{Args, Subcommand};
+use crossbeam_channel::bounded;
 use serde_json::{Value, json};
 use std::io::{self, Read};
+use std::net::{IpAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 use ureq::http::Uri;
 use ureq::http::uri::Authority;
+
+/// Time for a name to be resolved; without an answer the channel is added unchecked.
+const LOOKUP: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Subcommand)]
 pub enum ChannelCommand {
@@ -113,7 +120,7 @@ pub fn run(
 ) -> Result<String, Refused> {
     let store = Store::open_beside(database, now)?;
     match command {
-        ChannelCommand::Add { recipient, kind } => add(&store, recipient.as_deref(), kind, now),
+        ChannelCommand::Add { recipient, kind } => add(&store, recipient.as_deref(), kind, settings, now),
         ChannelCommand::List { json: true } => {
             Ok(Value::Array(store.channels()?.iter().map(as_json).collect()).to_string())
         }
@@ -134,11 +141,18 @@ pub fn run(
     }
 }
 
-fn add(store: &Store, recipient: Option<&str>, kind: New, now: Moment) -> Result<String, Refused> {
+fn add(
+    store: &Store,
+    recipient: Option<&str>,
+    kind: New,
+    settings: &Settings,
+    now: Moment,
+) -> Result<String, Refused> {
     let mut made = None;
     let new = match kind {
         New::Webhook(webhook) => {
             check_url(&webhook.url)?;
+            check_public(&webhook.url, settings)?;
             let (secret, shown) = webhook.secret()?;
             made = shown;
             new_channel(Kind::Webhook, webhook.url, Some(secret), None)
@@ -149,11 +163,13 @@ fn add(store: &Store, recipient: Option<&str>, kind: New, now: Moment) -> Result
         }
         New::Email { address } => {
             check_address(&address)?;
+            check_mail_server(settings)?;
             new_channel(Kind::Email, address, None, None)
         }
         New::Ntfy { url, token_file } => {
             check_url(&url)?;
             check_topic(&url)?;
+            check_public(&url, settings)?;
             let file = token_file.as_deref().map(secret_file).transpose()?;
             new_channel(Kind::Ntfy, url, None, file)
         }
@@ -215,6 +231,48 @@ fn check_url(url: &str) -> Result<(), String> {
         }
         (Some("http" | "https"), Some(_)) => Ok(()),
         _ => wrong("must begin with https:// or http:// and name a host"),
+    }
+}
+
+/// Refuses a host that a webhook may never reach. A name that cannot be resolved now may be resolved later.
+fn check_public(url: &str, settings: &Settings) -> Result<(), String> {
+    if settings.allow_private_webhooks {
+        return Ok(());
+    }
+    let addresses = url.parse::<Uri>().ok().map(|uri| addresses_of(&uri)).unwrap_or_default();
+    match addresses.first() {
+        Some(address) if !addresses.iter().any(|address| is_public(*address)) => Err(format!(
+            "\"{}\": {address} is not a public address, and webhooks and ntfy reach only those; to permit it, set \
+             allow_private_webhooks = true in [notify] and reload the service",
+            shown_url(url)
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Addresses of the URL's host; none if it is a name that is not resolved in time.
+fn addresses_of(uri: &Uri) -> Vec<IpAddr> {
+    let host = uri.host().unwrap_or_default().to_owned();
+    if let Ok(address) = host.trim_matches(['[', ']']).parse() {
+        return vec![address];
+    }
+    let (found, answer) = bounded(1);
+    // The C library has no timeout of its own; this thread ends with the command.
+    let lookup = thread::Builder::new().name("lookup".into()).spawn(move || {
+        let addresses = (host.as_str(), 0).to_socket_addrs();
+        // The command may have gone on without the answer.
+        let _ = found.send(addresses.map(|found| found.map(|address| address.ip()).collect()));
+    });
+    match lookup.map(|_| answer.recv_timeout(LOOKUP)) {
+        Ok(Ok(Ok(addresses))) => addresses,
+        _ => Vec::new(),
+    }
+}
+
+fn check_mail_server(settings: &Settings) -> Result<(), String> {
+    match &settings.smtp {
+        Some(_) => Ok(()),
+        None => Err("no mail can be sent: set host and from in [smtp] of the configuration first".into()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! `heartbeat-monitor enroll ...`
 
-use super::machine::with_token;
 use super::table::{or_dash, rough, table};
+use super::token_file::Destination;
 use crate::config::Period;
 use crate::monitor::store::enrolment::Key;
 use crate::monitor::store::{Refused, Store};
@@ -11,7 +11,7 @@ use std::path::Path;
 
 #[derive(Debug, Subcommand)]
 pub enum EnrollCommand {
-    /// Make a key with which one device can add itself; it is printed alone on the last line, this once
+    /// Make a key with which one device can add itself; it is printed alone on the last line, only this once
     Add {
         /// How long it can be used
         #[arg(long = "for", value_name = "TIME", default_value = "1h")]
@@ -19,6 +19,8 @@ pub enum EnrollCommand {
         /// The group that the machine will be in
         #[arg(long)]
         group: Option<String>,
+        #[command(flatten)]
+        token: Destination,
     },
     /// List the keys whose time is not over
     List,
@@ -36,10 +38,10 @@ pub enum EnrollCommand {
 pub fn run(command: EnrollCommand, database: &Path, now: Moment) -> Result<String, Refused> {
     let store = Store::open_beside(database, now)?;
     match command {
-        EnrollCommand::Add { valid, group } => {
-            let key = store.add_key(valid.0, group.as_deref(), now)?;
-            Ok(with_token(&format!("one device can enrol itself within {valid}"), &key))
-        }
+        EnrollCommand::Add { valid, group, token } => token.deliver(|hand_over| {
+            let key = store.add_key(valid.0, group.as_deref(), now, hand_over)?;
+            Ok((format!("one device can enrol itself within {valid}"), key))
+        }),
         EnrollCommand::List => {
             let rows: Vec<_> = store.keys(now)?.iter().map(|key| row(key, now)).collect();
             match rows.is_empty() {

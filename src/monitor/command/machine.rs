@@ -1,9 +1,11 @@
 //! `heartbeat-monitor machine ...`
 
 use super::table::{ago, or_dash, table};
+use super::token_file::Destination;
 use crate::config::Period;
 use crate::monitor::machine::{Description, Machine};
 use crate::monitor::store::machines::{Change, LARGEST_PAGE};
+use crate::monitor::store::tokens::HandOver;
 use crate::monitor::store::{Refused, Store};
 use crate::monitor::time::Moment;
 use crate::monitor::tokens::Token;
@@ -14,7 +16,7 @@ use std::time::Duration;
 
 #[derive(Debug, Subcommand)]
 pub enum MachineCommand {
-    /// Add a machine; its token is printed alone on the last line, this once
+    /// Add a machine; its token is printed alone on the last line, only this once
     Add(Add),
     /// List all machines
     List {
@@ -24,13 +26,15 @@ pub enum MachineCommand {
     },
     /// Change what is said of a machine; an empty value takes it away
     Set(Set),
-    /// Give a machine a new token; it is printed alone on the last line, this once
+    /// Give a machine a new token; it is printed alone on the last line, only this once
     Rotate {
         /// Its name or id
         machine: String,
-        /// How long the old token is still taken, such as "24h"; without it, it ends now
+        /// How long the old token is still accepted, such as "24h"; without it, it ends now
         #[arg(long, value_name = "TIME", default_value = "0s")]
         keep_old: Period,
+        #[command(flatten)]
+        token: Destination,
     },
     /// End all tokens of a machine at once
     Revoke {
@@ -92,6 +96,8 @@ pub struct Add {
     /// Its name at the Meeting API
     #[arg(long, value_name = "KEY")]
     device_key: Option<String>,
+    #[command(flatten)]
+    token: Destination,
 }
 
 #[derive(Debug, Args)]
@@ -135,7 +141,9 @@ pub fn run(command: MachineCommand, database: &Path, now: Moment) -> Result<Stri
         MachineCommand::List { json: true } => list_as_json(&store, now),
         MachineCommand::List { json: false } => list(&store, now),
         MachineCommand::Set(set) => change(&store, set),
-        MachineCommand::Rotate { machine, keep_old } => rotate(&store, &machine, keep_old, now),
+        MachineCommand::Rotate { machine, keep_old, token } => {
+            token.deliver(|hand_over| rotate(&store, &machine, keep_old, now, hand_over))
+        }
         MachineCommand::Revoke { machine } => {
             let named = named(&store, &machine, now)?;
             let (_, tokens) = store.revoke(&machine, now)?;
@@ -185,23 +193,26 @@ fn add(store: &Store, new: Add, now: Moment) -> Result<String, Refused> {
         threshold: new.threshold.map(|threshold| threshold.0),
         device_key: new.device_key,
     };
-    let (id, token) = store.add_machine(&description, now)?;
-    Ok(with_token(&format!("machine {} ({}) is added", id.0, description.name), &token))
+    new.token.deliver(|hand_over| {
+        let (id, token) = store.add_machine_and(&description, now, hand_over)?;
+        Ok((format!("machine {} ({}) is added", id.0, description.name), token))
+    })
 }
 
-fn rotate(store: &Store, which: &str, keep_old: Period, now: Moment) -> Result<String, Refused> {
+fn rotate(
+    store: &Store,
+    which: &str,
+    keep_old: Period,
+    now: Moment,
+    hand_over: HandOver<'_>,
+) -> Result<(String, Token), Refused> {
     let named = named(store, which, now)?;
-    let (_, token) = store.rotate(which, keep_old.0, now)?;
+    let (_, token) = store.rotate(which, keep_old.0, now, hand_over)?;
     let old = match keep_old.0 {
         Duration::ZERO => "the old one is refused from now on".to_owned(),
-        _ => format!("the old one is taken for {keep_old} more"),
+        _ => format!("the old one is accepted for {keep_old} more"),
     };
-    Ok(with_token(&format!("{named} has a new token; {old}"), &token))
-}
-
-/// A script takes the last line: `heartbeat-monitor machine add barn | tail -n 1 > token`.
-pub(super) fn with_token(said: &str, token: &Token) -> String {
-    format!("{said}; what follows is shown this once:\n{}", token.as_str())
+    Ok((format!("{named} has a new token; {old}"), token))
 }
 
 fn change(store: &Store, set: Set) -> Result<String, Refused> {

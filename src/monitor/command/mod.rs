@@ -10,6 +10,7 @@
 //! | `database` | check, backup, vacuum |
 //! | `fleet` | a simulated fleet against a running monitor |
 //! | `table` | columns for people |
+//! | `token_file` | where a new token is left: printed, or in a private file |
 
 pub mod channel;
 pub mod database;
@@ -19,3 +20,4 @@ pub mod machine;
 pub mod recipient;
 mod table;
 pub mod token;
+mod token_file;

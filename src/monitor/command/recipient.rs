@@ -69,13 +69,13 @@ pub struct Wants {
     /// Of offline, online, stopped, flapping; without it all but stopped
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = event)]
     events: Option<Vec<News>>,
-    /// Tell nothing in these hours, such as 22:00-07:00; what is over at their end is never told
+    /// Send nothing in these hours, such as 22:00-07:00; an outage that is over at their end is never reported
     #[arg(long, value_name = "FROM-TO")]
     quiet: Option<Hours>,
-    /// The clock of the quiet hours, such as +02:00, all the year
+    /// The offset from UTC of the quiet hours, such as +02:00, all year round
     #[arg(long, value_name = "OFFSET", allow_hyphen_values = true)]
     utc_offset: Option<Offset>,
-    /// The same with its summer time, such as Europe/Berlin
+    /// The time zone of the quiet hours, such as Europe/Berlin; default: this server's
     #[arg(long, value_name = "NAME", value_parser = zone, conflicts_with = "utc_offset")]
     time_zone: Option<Zone>,
     /// No quiet hours any more
@@ -158,7 +158,8 @@ impl Wants {
         }
     }
 
-    fn apply(&self, to: &mut Preferences) {
+    /// Changes the preferences; `server` is the clock of quiet hours that are chosen without one. True if it was used.
+    fn apply(&self, to: &mut Preferences, server: &Clock) -> bool {
         if self.all_machines {
             to.machines = Choice::default();
         } else if !(self.machine.is_empty() && self.group.is_empty() && self.tag.is_empty()) {
@@ -169,10 +170,12 @@ impl Wants {
             to.events = CHOICES.into_iter().filter(|choice| events.contains(choice)).collect();
         }
         let offset = self.utc_offset.map(|Offset(minutes)| Clock::Fixed(minutes));
-        let clock = self.time_zone.clone().map(Clock::Zone).or(offset);
+        let chosen = self.time_zone.clone().map(Clock::Zone).or(offset);
+        let clock = chosen.or_else(|| to.quiet.as_ref().map(|quiet| quiet.clock.clone()));
+        let needs_server = self.quiet.is_some() && clock.is_none();
         if let Some(Hours { from, to: end }) = self.quiet {
-            let before = to.quiet.take().map_or(Clock::UTC, |quiet| quiet.clock);
-            to.quiet = Some(QuietHours { from, to: end, clock: clock.unwrap_or(before) });
+            let clock = clock.unwrap_or_else(|| server.clone());
+            to.quiet = Some(QuietHours { from, to: end, clock });
         } else if let (Some(quiet), Some(clock)) = (&mut to.quiet, clock) {
             quiet.clock = clock;
         }
@@ -182,7 +185,23 @@ impl Wants {
         if let Some(Period(min_outage)) = self.min_outage {
             to.min_outage = min_outage;
         }
+        needs_server
     }
+}
+
+/// The clock of this server; UTC, as the C library does, where its time zone is not known.
+fn server_clock() -> Clock {
+    Zone::of_machine(Path::new("/"), Path::new(ZONES)).map_or(Clock::UTC, Clock::Zone)
+}
+
+/// Says which clock quiet hours follow if the command did not name one.
+fn with_clock(said: String, server: &Clock, used: bool) -> String {
+    let why = match (used, server) {
+        (false, _) => return said,
+        (true, Clock::Zone(zone)) => format!("in this server's time zone, {}", zone.name()),
+        (true, Clock::Fixed(_)) => "in UTC, because this server's time zone is not known".into(),
+    };
+    format!("{said}; the quiet hours are {why} (--time-zone sets another)")
 }
 
 /// What is to be printed.
@@ -195,9 +214,13 @@ pub fn run(command: RecipientCommand, database: &Path, now: Moment) -> Result<St
         RecipientCommand::Add { name, wants } => {
             wants.check()?;
             let mut preferences = Preferences::default();
-            wants.apply(&mut preferences);
+            let server = server_clock();
+            let used = wants.apply(&mut preferences, &server);
             store.add_recipient(&name, &preferences, now)?;
-            Ok(format!("{name} is added; heartbeat-monitor channel add --recipient \"{name}\" says where"))
+            let said = format!(
+                "{name} is added; heartbeat-monitor channel add --recipient \"{name}\" adds a channel"
+            );
+            Ok(with_clock(said, &server, used))
         }
         RecipientCommand::Set { name, wants } => {
             if wants.is_nothing() {
@@ -206,8 +229,9 @@ pub fn run(command: RecipientCommand, database: &Path, now: Moment) -> Result<St
                 return Err(Refused::because(sentence));
             }
             wants.check()?;
-            store.change_recipient(&name, now, |preferences| wants.apply(preferences))?;
-            Ok(format!("{name} is changed"))
+            let (server, mut used) = (server_clock(), false);
+            store.change_recipient(&name, now, |preferences| used = wants.apply(preferences, &server))?;
+            Ok(with_clock(format!("{name} is changed"), &server, used))
         }
         RecipientCommand::List { json: true } => {
             Ok(Value::Array(store.recipients()?.iter().map(as_json).collect()).to_string())

@@ -1,7 +1,7 @@
 //! `heartbeat-monitor token ...`: who may read the API.
 
-use super::machine::with_token;
 use super::table::{ago, table};
+use super::token_file::Destination;
 use crate::monitor::store::{Refused, Store};
 use crate::monitor::time::Moment;
 use clap::Subcommand;
@@ -9,10 +9,12 @@ use std::path::Path;
 
 #[derive(Debug, Subcommand)]
 pub enum TokenCommand {
-    /// Make a token that reads the API; it is printed alone on the last line, this once
+    /// Make a token that reads the API; it is printed alone on the last line, only this once
     Add {
         /// Who will use it
         name: String,
+        #[command(flatten)]
+        token: Destination,
     },
     /// List the names of all read tokens
     List,
@@ -30,10 +32,10 @@ pub enum TokenCommand {
 pub fn run(command: TokenCommand, database: &Path, now: Moment) -> Result<String, Refused> {
     let store = Store::open_beside(database, now)?;
     match command {
-        TokenCommand::Add { name } => {
-            let token = store.add_reader(&name, now)?;
-            Ok(with_token(&format!("read token \"{name}\" is made"), &token))
-        }
+        TokenCommand::Add { name, token } => token.deliver(|hand_over| {
+            let token = store.add_reader(&name, now, hand_over)?;
+            Ok((format!("read token \"{name}\" is made"), token))
+        }),
         TokenCommand::List => {
             let readers = store.readers()?;
             let rows: Vec<_> =

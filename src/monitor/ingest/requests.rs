@@ -386,7 +386,7 @@ fn replays_that_cannot_be_stored_are_not_acknowledged() {
 #[test]
 fn a_device_registers_itself_and_its_token_is_good_at_once() {
     let site = Site::new();
-    let key = site.store.add_key(Duration::from_secs(60), None, Moment::now()).expect("a key");
+    let key = site.store.add_key(Duration::from_secs(60), None, Moment::now(), &|_| Ok(())).expect("a key");
     let device = r#"{"hardwareid": "10000000a5bd2dd2", "hostname": "barn-cam"}"#;
     let answer = site.post(enroll::PATH, &bearer(key.as_str()), device);
     assert_eq!(answer.status, 201, "{answer:?}");

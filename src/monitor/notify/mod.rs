@@ -31,6 +31,7 @@ mod webhook;
 use super::config::Config;
 pub use super::config::{Login, Security, Smtp};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+pub use guard::is_public;
 use std::time::Duration;
 
 /// Wakes the couriers: there is something new in the outbox. Any number of pokes before they look are one.

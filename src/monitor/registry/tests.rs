@@ -46,7 +46,7 @@ fn a_registry_of_nobody_knows_nobody() {
 fn a_replaced_token_is_valid_for_the_stated_time_and_no_longer() {
     let store = Store::scratch();
     let (barn, old) = store.add_machine(&barn(), NOW).expect("added");
-    let (_, new) = store.rotate("barn", Duration::from_secs(60), NOW).expect("rotated");
+    let (_, new) = store.rotate("barn", Duration::from_secs(60), NOW, &|_| Ok(())).expect("rotated");
     let registry = Registry::load(&store).expect("loaded");
     let end = NOW.plus(Duration::from_secs(60));
     assert_eq!(registry.authenticate(old.as_str(), end.minus(Duration::from_millis(1))), Ok(barn));
@@ -58,7 +58,7 @@ fn a_replaced_token_is_valid_for_the_stated_time_and_no_longer() {
 fn a_token_replaced_without_overlap_or_revoked_is_unknown_at_once() {
     let store = Store::scratch();
     let (_, old) = store.add_machine(&barn(), NOW).expect("added");
-    let (barn, new) = store.rotate("barn", Duration::ZERO, NOW).expect("rotated");
+    let (barn, new) = store.rotate("barn", Duration::ZERO, NOW, &|_| Ok(())).expect("rotated");
     let registry = Registry::load(&store).expect("loaded");
     assert_eq!(registry.authenticate(old.as_str(), NOW), Err(Denied::Unknown));
     assert_eq!(registry.authenticate(new.as_str(), NOW), Ok(barn));
@@ -71,8 +71,8 @@ fn a_token_replaced_without_overlap_or_revoked_is_unknown_at_once() {
 fn a_second_rotation_does_not_lengthen_what_the_first_one_has_cut_short() {
     let store = Store::scratch();
     let (_, old) = store.add_machine(&barn(), NOW).expect("added");
-    store.rotate("barn", Duration::from_secs(60), NOW).expect("rotated");
-    store.rotate("barn", Duration::from_secs(3600), NOW).expect("rotated");
+    store.rotate("barn", Duration::from_secs(60), NOW, &|_| Ok(())).expect("rotated");
+    store.rotate("barn", Duration::from_secs(3600), NOW, &|_| Ok(())).expect("rotated");
     let registry = Registry::load(&store).expect("loaded");
     let later = NOW.plus(Duration::from_secs(61));
     assert_eq!(registry.authenticate(old.as_str(), later), Err(Denied::Expired));
@@ -93,8 +93,8 @@ fn a_disabled_machine_is_refused_as_such_and_taken_again_when_it_is_enabled() {
 #[test]
 fn a_reader_reads_and_is_no_device() {
     let store = Store::scratch();
-    let grafana = store.add_reader("grafana", NOW).expect("added");
-    let ci = store.add_reader("ci", NOW).expect("added");
+    let grafana = store.add_reader("grafana", NOW, &|_| Ok(())).expect("added");
+    let ci = store.add_reader("ci", NOW, &|_| Ok(())).expect("added");
     let registry = Registry::load(&store).expect("loaded");
     assert_eq!(registry.reader(grafana.as_str()), Some("grafana"));
     assert_eq!(registry.reader(ci.as_str()), Some("ci"));

@@ -7,7 +7,7 @@
 
 use super::machines::{insert, note};
 use super::refused::Refused;
-use super::tokens::{give, make, take_all};
+use super::tokens::{HandOver, give, make, take_all};
 use super::{MachineId, Status, Store, StoreError};
 use crate::monitor::machine::{self, Description};
 use crate::monitor::time::Moment;
@@ -50,8 +50,14 @@ impl Store {
     /// Makes a key that one device can use within `valid`.
     ///
     /// # Errors
-    /// The time or the group cannot be, or there are too many keys.
-    pub fn add_key(&self, valid: Duration, group: Option<&str>, now: Moment) -> Result<Token, Refused> {
+    /// The time or the group is refused, there are too many keys, or `hand_over` failed.
+    pub fn add_key(
+        &self,
+        valid: Duration,
+        group: Option<&str>,
+        now: Moment,
+        hand_over: HandOver<'_>,
+    ) -> Result<Token, Refused> {
         machine::within("--for", valid, &machine::ENROLMENT)?;
         group.map_or(Ok(()), machine::group)?;
         self.transact(|tx| {
@@ -65,6 +71,7 @@ impl Store {
                 "INSERT INTO enroll_token (hash, created_at, expires_at, group_name) VALUES (?1, ?2, ?3, ?4)",
                 params![key.hash().0, now.0, now.plus(valid).0, group],
             )?;
+            hand_over(&key)?;
             Ok(key)
         })
     }

@@ -4,6 +4,7 @@
 //! nobody is told of a recovery from before, nor of silence before its next heartbeat.
 
 use super::refused::Refused;
+use super::tokens::HandOver;
 use super::{Delivery, MachineId, Status, Store, StoreError};
 use crate::monitor::machine::{self, Description, Machine};
 use crate::monitor::time::{Moment, milliseconds};
@@ -31,14 +32,30 @@ pub struct Change {
 }
 
 impl Store {
+    /// [`Store::add_machine_and`] with nothing more to do.
+    ///
     /// # Errors
-    /// It cannot be called that, or another one is.
+    /// As there.
     pub fn add_machine(&self, new: &Description, now: Moment) -> Result<(MachineId, Token), Refused> {
+        self.add_machine_and(new, now, &|_| Ok(()))
+    }
+
+    /// Adds a machine; passes its token to `hand_over` before it commits.
+    ///
+    /// # Errors
+    /// The description is refused, its name or device key is taken, or `hand_over` failed; nothing was changed.
+    pub fn add_machine_and(
+        &self,
+        new: &Description,
+        now: Moment,
+        hand_over: HandOver<'_>,
+    ) -> Result<(MachineId, Token), Refused> {
         new.check()?;
         self.transact(|tx| {
             let machine = insert(tx, new, None, now)?;
             let token = super::tokens::give(tx, machine, now)?;
             note(tx, Some(machine), "added", None, now)?;
+            hand_over(&token)?;
             Ok((machine, token))
         })
     }

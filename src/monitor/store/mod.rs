@@ -42,6 +42,7 @@ pub(super) mod transitions;
 mod upkeep;
 
 pub use beats::{Past, State};
+pub(super) use create::give_to_owner_of_directory;
 pub use error::{OpenError, StoreError};
 pub use refused::Refused;
 pub use upkeep::{Checked, Vacuumed};

@@ -14,6 +14,9 @@ const MOST_TOKENS: i64 = 8;
 /// In number. Every one of them is a key to all machines' figures.
 const MOST_READERS: i64 = 1000;
 
+/// Receives a new token before the transaction commits that stores its hash; its error undoes the transaction.
+pub type HandOver<'a> = &'a dyn Fn(&Token) -> Result<(), Refused>;
+
 /// A reader of the API, as it is listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reader {
@@ -25,8 +28,14 @@ impl Store {
     /// Gives a machine a new token. The others are valid for `overlap` more, and no longer than they were.
     ///
     /// # Errors
-    /// There is no such machine; it has too many tokens; the overlap is too long.
-    pub fn rotate(&self, which: &str, overlap: Duration, now: Moment) -> Result<(MachineId, Token), Refused> {
+    /// There is no such machine; it has too many tokens; the overlap is too long; `hand_over` failed.
+    pub fn rotate(
+        &self,
+        which: &str,
+        overlap: Duration,
+        now: Moment,
+        hand_over: HandOver<'_>,
+    ) -> Result<(MachineId, Token), Refused> {
         machine::within("--keep-old", overlap, &machine::OVERLAP)?;
         self.transact(|tx| {
             let id = find(tx, which)?;
@@ -38,6 +47,7 @@ impl Store {
             tx.execute("DELETE FROM device_token WHERE expires_at <= ?1", [now.0])?;
             let token = give(tx, id, now)?;
             note(tx, Some(id), "rotated", None, now)?;
+            hand_over(&token)?;
             Ok((id, token))
         })
     }
@@ -71,8 +81,8 @@ impl Store {
     }
 
     /// # Errors
-    /// It cannot be called that, or another one is.
-    pub fn add_reader(&self, name: &str, now: Moment) -> Result<Token, Refused> {
+    /// The name is refused or taken, there are too many read tokens, or `hand_over` failed.
+    pub fn add_reader(&self, name: &str, now: Moment, hand_over: HandOver<'_>) -> Result<Token, Refused> {
         machine::name(name)?;
         self.transact(|tx| {
             let number = |sql: &str| tx.query_row(sql, [], |row| row.get::<_, i64>(0));
@@ -86,7 +96,7 @@ impl Store {
             )?;
             match added {
                 0 => Err(Refused::because(format!("a read token is called \"{name}\" already"))),
-                _ => Ok(token),
+                _ => hand_over(&token).map(|()| token),
             }
         })
     }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::monitor::notify::{Security, Smtp};
 use clap::Parser;
 
 #[derive(Debug, Parser)]
@@ -22,12 +23,24 @@ impl Desk {
         path.display().to_string()
     }
 
+    /// With a mail server, where nothing is sent to.
     fn try_to(&self, arguments: &[&str]) -> Result<String, String> {
+        let smtp = Smtp {
+            host: "mail.invalid".into(),
+            port: 25,
+            security: Security::None,
+            login: None,
+            from: "heartbeat@example.org".into(),
+            ca_file: None,
+        };
+        self.try_with(&Settings { smtp: Some(smtp), ..Settings::default() }, arguments)
+    }
+
+    fn try_with(&self, settings: &Settings, arguments: &[&str]) -> Result<String, String> {
         let words = std::iter::once("channel").chain(arguments.iter().copied());
         let line = Line::try_parse_from(words).map_err(|error| error.to_string())?;
         let database = self.dir.path().join("monitor.db");
-        run(line.command, &database, &Settings::default(), Moment(1_769_000_000_000))
-            .map_err(|e| e.to_string())
+        run(line.command, &database, settings, Moment(1_769_000_000_000)).map_err(|e| e.to_string())
     }
 
     fn say(&self, arguments: &[&str]) -> String {
@@ -104,12 +117,52 @@ fn what_cannot_work_is_refused_with_a_reason() {
 }
 
 #[test]
+fn a_private_address_is_refused_in_every_spelling_unless_it_is_allowed() {
+    let desk = Desk::new();
+    let urls = [
+        "http://127.0.0.1:9/hook",
+        "http://10.0.0.7/hook",
+        "http://[::1]/hook",
+        "http://[::ffff:192.168.1.1]/hook",
+        "http://localhost:9/hook",
+        "http://127.1/hook",
+    ];
+    for url in urls {
+        for kind in ["webhook", "ntfy"] {
+            let error = desk.try_to(&["add", kind, url]).expect_err(url);
+            assert!(error.contains("is not a public address"), "{error}");
+            assert!(error.contains("allow_private_webhooks = true in [notify]"), "{error}");
+        }
+    }
+    assert!(desk.say(&["list"]).starts_with("no channels"), "nothing was added");
+    let allowing = Settings { allow_private_webhooks: true, ..Settings::default() };
+    for url in urls {
+        desk.try_with(&allowing, &["add", "webhook", url]).expect(url);
+    }
+}
+
+#[test]
+fn a_name_that_cannot_be_resolved_now_is_accepted() {
+    Desk::new().say(&["add", "ntfy", "https://ntfy.invalid/topic"]);
+}
+
+#[test]
+fn a_mail_channel_is_refused_while_no_mail_server_is_configured() {
+    let desk = Desk::new();
+    let error =
+        desk.try_with(&Settings::default(), &["add", "email", "a@example.org"]).expect_err("no [smtp]");
+    assert_eq!(error, "no mail can be sent: set host and from in [smtp] of the configuration first");
+    assert!(desk.say(&["list"]).starts_with("no channels"), "nothing was added");
+}
+
+#[test]
 fn a_test_that_does_not_arrive_says_why() {
     let desk = Desk::new();
     desk.say(&["add", "email", "a@example.org"]);
-    let error = desk.try_to(&["test", "1"]).expect_err("there is no mail server");
+    let error = desk.try_with(&Settings::default(), &["test", "1"]).expect_err("[smtp] was removed");
     assert_eq!(error, "email channel 1: no mail server is configured: [smtp] is missing");
-    desk.say(&["add", "webhook", "http://127.0.0.1:9/"]);
-    let error = desk.try_to(&["test", "2"]).expect_err("it is private");
+    let allowing = Settings { allow_private_webhooks: true, ..Settings::default() };
+    desk.try_with(&allowing, &["add", "webhook", "http://127.0.0.1:9/"]).expect("allowed");
+    let error = desk.try_to(&["test", "2"]).expect_err("it is allowed no longer");
     assert!(error.contains("allow_private_webhooks"), "{error}");
 }

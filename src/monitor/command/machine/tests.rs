@@ -28,12 +28,12 @@ fn the_token_stands_alone_on_the_last_line_and_opens_the_door() {
         ["add", "barn", "--hostname", "barn-cam", "--threshold", "5m", "--group", "farm", "--tag", "a"];
     let first = said(&store, &words);
     let (sentence, token) = first.rsplit_once('\n').expect("two lines");
-    assert_eq!(sentence, "machine 1 (barn) is added; what follows is shown this once:");
+    assert_eq!(sentence, "machine 1 (barn) is added; the token follows and is shown only this once:");
     assert_eq!(store.changed_outside(), Ok(true), "the server notices");
     assert!(Registry::load(&store).expect("loaded").authenticate(token, NOW).is_ok());
     let second = said(&store, &["rotate", "barn", "--keep-old", "24h"]);
     assert!(
-        second.starts_with("machine 1 (barn) has a new token; the old one is taken for 24h more;"),
+        second.starts_with("machine 1 (barn) has a new token; the old one is accepted for 24h more;"),
         "{second}"
     );
     let registry = Registry::load(&store).expect("loaded");
@@ -117,4 +117,25 @@ fn more_machines_than_a_page_are_all_listed() {
         INSERT INTO machine_state SELECT id, 0, 1, NULL, 0, NULL FROM machine;";
     store.write(|tx| Ok(tx.execute_batch(rows)?)).expect("a fleet");
     assert_eq!(said(&store, &["list"]).lines().count(), 2501);
+}
+
+#[test]
+fn neither_machine_nor_file_is_left_when_one_of_them_cannot_be_made() {
+    let store = Store::scratch();
+    let file = store.dir.path().join("barn.token");
+    let path = file.to_str().expect("UTF-8");
+    let sentence = said(&store, &["add", "barn", "--token-file", path]);
+    assert_eq!(sentence, format!("machine 1 (barn) is added; its token is in {path}"));
+    let token = std::fs::read_to_string(&file).expect("readable");
+    assert!(Registry::load(&store).expect("loaded").authenticate(token.trim(), NOW).is_ok());
+
+    at(&store, &["add", "gate", "--token-file", path], NOW).expect_err("the file exists");
+    at(&store, &["add", "gate", "--token-file", "/nonexistent/token"], NOW).expect_err("no directory");
+    at(&store, &["add", "gate", "--token-file", "/dev/full"], NOW).expect_err("it exists");
+    let second = store.dir.path().join("second.token");
+    let words = ["add", "barn", "--token-file", second.to_str().expect("UTF-8")];
+    at(&store, &words, NOW).expect_err("the name is taken");
+    assert!(!second.exists());
+    assert_eq!(said(&store, &["list"]).lines().count(), 2, "a title and one machine");
+    assert_eq!(std::fs::read_to_string(&file).expect("readable"), token);
 }

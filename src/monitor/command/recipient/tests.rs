@@ -73,6 +73,34 @@ fn a_recipients_wishes_are_kept_changed_and_listed() {
 }
 
 #[test]
+fn quiet_hours_without_a_time_zone_follow_the_servers_clock_and_the_answer_says_so() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let zone = Zone::of_machine(Path::new("/"), Path::new(ZONES));
+    let (listed, said) = match &zone {
+        Some(zone) => (zone.name(), format!("this server's time zone, {} (--time-zone", zone.name())),
+        None => ("+00:00", "in UTC, because this server's time zone is not known (--time-zone".into()),
+    };
+    let answer = say(&dir, &["add", "anna", "--quiet", "22:00-07:00"]);
+    assert!(answer.contains(&said), "{answer}");
+    assert!(say(&dir, &["list"]).contains(&format!("22:00-07:00 {listed}")));
+    let answer = say(&dir, &["set", "anna", "--quiet", "23:00-07:00"]);
+    assert_eq!(answer, "anna is changed", "the zone was chosen before");
+    let answer = say(&dir, &["add", "bert", "--quiet", "22:00-07:00", "--utc-offset", "+01:00"]);
+    assert!(!answer.contains("time zone"), "{answer}");
+}
+
+#[test]
+fn a_clock_that_is_used_unasked_is_named() {
+    let used = |clock: &Clock| with_clock("anna is added".into(), clock, true);
+    let berlin = used(&crate::monitor::zone::berlin());
+    assert!(
+        berlin.ends_with("in this server's time zone, Europe/Berlin (--time-zone sets another)"),
+        "{berlin}"
+    );
+    assert!(used(&Clock::UTC).contains("in UTC, because this server's time zone is not known"));
+}
+
+#[test]
 fn what_cannot_be_is_refused_with_a_reason() {
     let dir = tempfile::tempdir().expect("a directory");
     say(&dir, &["add", "anna"]);

@@ -19,7 +19,7 @@ fn set_status(store: &Store, status: Status) {
 #[test]
 fn a_key_makes_a_machine_of_a_device_once() {
     let store = Store::scratch();
-    let key = store.add_key(HOUR, Some("farm"), NOW).expect("a key");
+    let key = store.add_key(HOUR, Some("farm"), NOW, &|_| Ok(())).expect("a key");
     let enrolled = store.enroll(&device(&key, "10000000a5bd2dd2"), NOW).expect("enrolled");
     assert_eq!(enrolled.name, "barn-cam");
     let machine = store.machine(enrolled.machine, NOW).expect("read").expect("there");
@@ -33,7 +33,7 @@ fn a_key_makes_a_machine_of_a_device_once() {
 #[test]
 fn an_unknown_an_expired_and_a_removed_key_are_refused_alike() {
     let store = Store::scratch();
-    let key = store.add_key(HOUR, None, NOW).expect("a key");
+    let key = store.add_key(HOUR, None, NOW, &|_| Ok(())).expect("a key");
     assert_eq!(store.enroll(&device(&key, "a"), NOW.plus(HOUR)), Err(unusable()));
     let strange = Token::make(Use::Enrol).expect("random numbers");
     assert_eq!(store.enroll(&device(&strange, "a"), NOW), Err(unusable()));
@@ -46,10 +46,10 @@ fn an_unknown_an_expired_and_a_removed_key_are_refused_alike() {
 #[test]
 fn a_device_whose_card_was_written_anew_is_the_same_machine_with_a_new_token() {
     let store = Store::scratch();
-    let key = store.add_key(HOUR, None, NOW).expect("a key");
+    let key = store.add_key(HOUR, None, NOW, &|_| Ok(())).expect("a key");
     let first = store.enroll(&device(&key, "a"), NOW).expect("enrolled");
     set_status(&store, Status::Offline);
-    let key = store.add_key(HOUR, None, NOW).expect("another key");
+    let key = store.add_key(HOUR, None, NOW, &|_| Ok(())).expect("another key");
     let second = store.enroll(&device(&key, "a"), NOW).expect("enrolled again");
     assert_eq!((second.machine, &second.name), (first.machine, &first.name));
     let registry = Registry::load(&store).expect("loaded");
@@ -60,10 +60,10 @@ fn a_device_whose_card_was_written_anew_is_the_same_machine_with_a_new_token() {
 #[test]
 fn nobody_enrols_as_a_machine_that_is_online_until_its_tokens_are_revoked() {
     let store = Store::scratch();
-    let key = store.add_key(HOUR, None, NOW).expect("a key");
+    let key = store.add_key(HOUR, None, NOW, &|_| Ok(())).expect("a key");
     let first = store.enroll(&device(&key, "a"), NOW).expect("enrolled");
     set_status(&store, Status::Online);
-    let key = store.add_key(HOUR, None, NOW).expect("another key");
+    let key = store.add_key(HOUR, None, NOW, &|_| Ok(())).expect("another key");
     let refused = store.enroll(&device(&key, "a"), NOW).expect_err("online").to_string();
     assert!(refused.contains("is online; heartbeat-monitor machine revoke 1"), "{refused}");
     let registry = Registry::load(&store).expect("loaded");
@@ -75,7 +75,7 @@ fn nobody_enrols_as_a_machine_that_is_online_until_its_tokens_are_revoked() {
 #[test]
 fn a_device_that_got_no_answer_asks_again_with_its_key_until_it_is_heard() {
     let store = Store::scratch();
-    let key = store.add_key(HOUR, None, NOW).expect("a key");
+    let key = store.add_key(HOUR, None, NOW, &|_| Ok(())).expect("a key");
     let lost = store.enroll(&device(&key, "a"), NOW).expect("enrolled");
     let again = store.enroll(&device(&key, "a"), NOW).expect("enrolled again");
     assert_eq!(lost.machine, again.machine);
@@ -88,10 +88,10 @@ fn a_device_that_got_no_answer_asks_again_with_its_key_until_it_is_heard() {
 #[test]
 fn a_disabled_machine_does_not_enrol_itself_again() {
     let store = Store::scratch();
-    let key = store.add_key(HOUR, None, NOW).expect("a key");
+    let key = store.add_key(HOUR, None, NOW, &|_| Ok(())).expect("a key");
     store.enroll(&device(&key, "a"), NOW).expect("enrolled");
     store.disable_machine("barn-cam", NOW).expect("disabled");
-    let key = store.add_key(HOUR, None, NOW).expect("another key");
+    let key = store.add_key(HOUR, None, NOW, &|_| Ok(())).expect("another key");
     assert_eq!(
         store.enroll(&device(&key, "a"), NOW),
         Err(Refused::because("machine \"barn-cam\" is disabled"))
@@ -102,7 +102,7 @@ fn a_disabled_machine_does_not_enrol_itself_again() {
 fn devices_of_one_hostname_or_of_none_get_names_of_their_own() {
     let store = Store::scratch();
     let enrol = |hardware_id: &str, hostname: Option<&str>| {
-        let key = store.add_key(HOUR, None, NOW).expect("a key");
+        let key = store.add_key(HOUR, None, NOW, &|_| Ok(())).expect("a key");
         let device = Enrolment { key: key.as_str(), hardware_id, hostname };
         store.enroll(&device, NOW).expect("enrolled").name
     };
@@ -120,7 +120,7 @@ fn devices_of_one_hostname_or_of_none_get_names_of_their_own() {
 #[test]
 fn a_device_that_says_nothing_usable_of_itself_is_refused_and_its_key_stays() {
     let store = Store::scratch();
-    let key = store.add_key(HOUR, None, NOW).expect("a key");
+    let key = store.add_key(HOUR, None, NOW, &|_| Ok(())).expect("a key");
     for hardware_id in ["", "a b", "a\n", "ä", &"0".repeat(65)] {
         store.enroll(&device(&key, hardware_id), NOW).expect_err(hardware_id);
     }
@@ -130,9 +130,9 @@ fn a_device_that_says_nothing_usable_of_itself_is_refused_and_its_key_stays() {
 #[test]
 fn keys_and_tokens_whose_time_is_over_are_forgotten() {
     let store = Store::scratch();
-    store.add_key(HOUR, None, NOW).expect("a key");
+    store.add_key(HOUR, None, NOW, &|_| Ok(())).expect("a key");
     store.add_machine(&Description { name: "gate".into(), ..Description::default() }, NOW).expect("added");
-    store.rotate("gate", HOUR, NOW).expect("rotated");
+    store.rotate("gate", HOUR, NOW, &|_| Ok(())).expect("rotated");
     assert_eq!(store.forget_expired(NOW), Ok(0));
     assert_eq!(store.forget_expired(NOW.plus(HOUR)), Ok(2));
 }
@@ -140,7 +140,7 @@ fn keys_and_tokens_whose_time_is_over_are_forgotten() {
 #[test]
 fn a_hundred_devices_with_one_key_make_one_machine() {
     let store = Store::scratch();
-    let key = store.add_key(HOUR, None, NOW).expect("a key");
+    let key = store.add_key(HOUR, None, NOW, &|_| Ok(())).expect("a key");
     let enrolled = std::thread::scope(|scope| {
         let enrol = |n: usize| {
             let (store, key) = (&store, &key);

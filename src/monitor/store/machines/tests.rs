@@ -217,19 +217,22 @@ fn a_machine_has_a_bounded_number_of_tokens() {
     let store = Store::scratch();
     store.add_machine(&named("barn"), NOW).expect("added");
     for _ in 0..7 {
-        store.rotate("barn", HOUR, NOW).expect("rotated");
+        store.rotate("barn", HOUR, NOW, &|_| Ok(())).expect("rotated");
     }
-    assert!(sentence(store.rotate("barn", HOUR, NOW)).contains("8 tokens"));
-    store.rotate("barn", HOUR, NOW.plus(2 * HOUR)).expect("the old ones have expired");
+    assert!(sentence(store.rotate("barn", HOUR, NOW, &|_| Ok(()))).contains("8 tokens"));
+    store.rotate("barn", HOUR, NOW.plus(2 * HOUR), &|_| Ok(())).expect("the old ones have expired");
     assert_eq!(number(&store, "SELECT count(*) FROM device_token"), 2);
-    sentence(store.rotate("barn", Duration::from_secs(32 * 86_400), NOW));
+    sentence(store.rotate("barn", Duration::from_secs(32 * 86_400), NOW, &|_| Ok(())));
 }
 
 #[test]
 fn read_tokens_have_names_of_their_own() {
     let store = Store::scratch();
-    store.add_reader("grafana", NOW).expect("added");
-    assert_eq!(sentence(store.add_reader("grafana", NOW)), "a read token is called \"grafana\" already");
+    store.add_reader("grafana", NOW, &|_| Ok(())).expect("added");
+    assert_eq!(
+        sentence(store.add_reader("grafana", NOW, &|_| Ok(()))),
+        "a read token is called \"grafana\" already"
+    );
     let names: Vec<String> = store.readers().expect("listed").into_iter().map(|reader| reader.name).collect();
     assert_eq!(names, ["grafana"]);
     store.remove_reader("grafana").expect("removed");

@@ -1,0 +1,149 @@
+//! Where a command leaves a new token: on the standard output, or in a file that no other user can read.
+//!
+//! `machine add barn > file` creates the file before the command has run, with the permissions of the shell's umask.
+//! `--token-file` creates it with mode 0600 and removes it again if the command fails.
+
+use crate::monitor::store::{Refused, give_to_owner_of_directory};
+use crate::monitor::tokens::Token;
+use clap::Args;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, Args)]
+pub struct Destination {
+    /// Write the token to this new file with mode 0600 instead of printing it
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+impl Destination {
+    /// Runs `make`, which passes the new token to its argument before it commits, and says where the token is. After
+    /// an error neither the token nor the file exists.
+    ///
+    /// # Errors
+    /// The file exists or cannot be written, or `make` failed.
+    pub fn deliver(
+        &self,
+        make: impl FnOnce(&dyn Fn(&Token) -> Result<(), Refused>) -> Result<(String, Token), Refused>,
+    ) -> Result<String, Refused> {
+        let Some(path) = &self.token_file else {
+            // A script takes the last line: `heartbeat-monitor machine add barn | tail -n 1`.
+            let (said, token) = make(&|_| Ok(()))?;
+            return Ok(format!("{said}; the token follows and is shown only this once:\n{}", token.as_str()));
+        };
+        let file = NewFile::create(path)?;
+        let (said, _) = make(&|token| file.write(token))?;
+        file.keep();
+        Ok(format!("{said}; its token is in {}", path.display()))
+    }
+}
+
+/// A file of ours that is removed unless it is kept.
+struct NewFile<'p> {
+    path: &'p Path,
+    file: File,
+    kept: bool,
+}
+
+impl NewFile<'_> {
+    fn create(path: &Path) -> Result<NewFile<'_>, Refused> {
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+        let file = file.map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => {
+                let path = path.display();
+                Refused::because(format!("{path} exists and is not overwritten; name another file"))
+            }
+            _ => cannot_write(path, &error),
+        })?;
+        Ok(NewFile { path, file, kept: false })
+    }
+
+    /// On the disk when this returns: the database keeps a hash only, so a lost file is a lost token.
+    fn write(&self, token: &Token) -> Result<(), Refused> {
+        let mut file = &self.file;
+        give_to_owner_of_directory(file, self.path)
+            .and_then(|()| writeln!(file, "{}", token.as_str()))
+            .and_then(|()| file.sync_all())
+            .map_err(|error| cannot_write(self.path, &error))
+    }
+
+    fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for NewFile<'_> {
+    fn drop(&mut self) {
+        if !self.kept {
+            // Nothing more can be done, and without its row in the database the token opens nothing.
+            let _ = fs::remove_file(self.path);
+        }
+    }
+}
+
+fn cannot_write(path: &Path, error: &io::Error) -> Refused {
+    Refused::because(format!("cannot write {}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::monitor::tokens::Use;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn to(path: &Path) -> Destination {
+        Destination { token_file: Some(path.to_owned()) }
+    }
+
+    fn token() -> Token {
+        Token::make(Use::Device).expect("random numbers")
+    }
+
+    #[test]
+    fn the_file_has_the_token_and_mode_0600_and_nothing_secret_is_printed() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (path, token) = (dir.path().join("barn.token"), token());
+        let said = to(&path).deliver(|hand_over| {
+            hand_over(&token)?;
+            Ok(("machine 1 (barn) is added".into(), token.clone()))
+        });
+        let expected = format!("machine 1 (barn) is added; its token is in {}", path.display());
+        assert_eq!(said, Ok(expected));
+        assert_eq!(fs::read_to_string(&path).expect("readable"), format!("{}\n", token.as_str()));
+        assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o7777, 0o600);
+    }
+
+    #[test]
+    fn no_file_is_left_when_the_command_fails() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("barn.token");
+        for hand_over_first in [false, true] {
+            let said = to(&path).deliver(|hand_over| {
+                if hand_over_first {
+                    hand_over(&token())?;
+                }
+                Err(Refused::because("the disk is full"))
+            });
+            assert_eq!(said, Err(Refused::because("the disk is full")));
+            assert!(!path.exists());
+        }
+    }
+
+    #[test]
+    fn an_existing_file_and_a_link_to_nowhere_are_left_alone() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (path, link) = (dir.path().join("barn.token"), dir.path().join("link"));
+        fs::write(&path, "old").expect("written");
+        std::os::unix::fs::symlink(dir.path().join("nowhere"), &link).expect("a link");
+        for path in [&path, &link] {
+            let said = to(path).deliver(|_| panic!("nothing may be made"));
+            assert!(
+                said.expect_err("it exists").to_string().ends_with("is not overwritten; name another file")
+            );
+        }
+        assert_eq!(fs::read_to_string(&path).expect("readable"), "old");
+        assert!(fs::symlink_metadata(&link).is_ok());
+    }
+}
