@@ -5,6 +5,7 @@ use crate::support::https::Authority;
 use crate::support::mail::{MailServer, Manner};
 use crate::support::server::{Reply, Server};
 use heartbeat_daemon::monitor::notify::{Login, Security, Settings, Smtp};
+use heartbeat_daemon::monitor::store::choices::Selection;
 use std::time::Duration;
 
 const TOKEN: &str = "123456:ABC-DEF_ghi";
@@ -36,6 +37,24 @@ fn telegram_gets_plain_text_with_its_circle() {
     );
     rig.back([1]);
     assert!(server.request().json()["text"].as_str().expect("text").starts_with("\u{1F7E2}"));
+    rig.eventually_all_delivered();
+}
+
+#[test]
+fn the_end_of_an_outage_reaches_the_channel_that_got_its_beginning_whatever_has_changed_since() {
+    let server = Server::always(Reply::ok());
+    let mut rig = telegram(2, &server);
+    rig.lose([1]);
+    server.request();
+    rig.eventually_all_delivered();
+    let other = Selection::Only { machines: vec!["m2".into()], groups: Vec::new(), tags: Vec::new() };
+    rig.store.change_recipient("ops", Some(&other), rig.now(), |_| {}).expect("another choice");
+    rig.store.disable_machine("m1", rig.now()).expect("disabled");
+    rig.store.enable_machine("m1", rig.now()).expect("enabled");
+    rig.sql("UPDATE machine SET name = 'silo', group_name = 'town' WHERE id = 1", []);
+    rig.back([1]);
+    let text = server.request().json()["text"].to_string();
+    assert!(text.contains('\u{1F7E2}') && text.contains("Machine: silo"), "{text}");
     rig.eventually_all_delivered();
 }
 

@@ -3,6 +3,7 @@
 //! No option takes a secret itself: what stands on a command line is seen by every user of the machine, and stays in
 //! the shell's history. A webhook's secret comes out of a file or the standard input, or is made here.
 
+use super::recipient::with_warnings;
 use super::table::{ago, or_dash, table};
 use crate::monitor::notify::channel::{Kind, check_secret, secret_in};
 use crate::monitor::notify::mail::check_address;
@@ -121,9 +122,7 @@ pub fn run(
     let store = Store::open_beside(database, now)?;
     match command {
         ChannelCommand::Add { recipient, kind } => add(&store, recipient.as_deref(), kind, settings, now),
-        ChannelCommand::List { json: true } => {
-            Ok(Value::Array(store.channels()?.iter().map(as_json).collect()).to_string())
-        }
+        ChannelCommand::List { json: true } => list_as_json(&store),
         ChannelCommand::List { json: false } => list(&store, now),
         ChannelCommand::Test { id } => test(&store, ChannelId(id), settings, now),
         ChannelCommand::Disable { id } => {
@@ -347,11 +346,23 @@ fn list(store: &Store, now: Moment) -> Result<String, Refused> {
         ]
     };
     let rows: Vec<_> = channels.iter().map(row).collect();
-    Ok(table(["ID", "RECIPIENT", "KIND", "TARGET", "STATE", "WAITING", "DELIVERED", "LAST ERROR"], &rows))
+    let listed =
+        table(["ID", "RECIPIENT", "KIND", "TARGET", "STATE", "WAITING", "DELIVERED", "LAST ERROR"], &rows);
+    let recipients = store.recipients()?;
+    Ok(with_warnings(listed, recipients.iter().filter(|known| known.channels > 0)))
 }
 
-fn as_json(channel: &Listed) -> Value {
+fn list_as_json(store: &Store) -> Result<String, Refused> {
+    let recipients = store.recipients()?;
+    let warning = |name: &str| recipients.iter().find(|known| known.name == name)?.chosen.warning();
+    let channels = store.channels()?;
+    let listed = channels.iter().map(|channel| as_json(channel, warning(&channel.recipient))).collect();
+    Ok(Value::Array(listed).to_string())
+}
+
+fn as_json(channel: &Listed, warning: Option<String>) -> Value {
     json!({
+        "warning": warning,
         "id": channel.id.0,
         "recipient": channel.recipient,
         "kind": channel.kind,

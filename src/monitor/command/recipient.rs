@@ -1,10 +1,11 @@
 //! `heartbeat-monitor recipient ...`
 
-use super::table::table;
+use super::table::{or_dash, table};
 use crate::config::Period;
-use crate::monitor::notify::plan::{CHOICES, Choice, News, QuietHours};
+use crate::monitor::notify::plan::{CHOICES, News, QuietHours};
+use crate::monitor::store::choices::{Chosen, Selection};
 use crate::monitor::store::recipients::{Known, Preferences};
-use crate::monitor::store::{Refused, Store};
+use crate::monitor::store::{MachineId, Refused, Store};
 use crate::monitor::time::Moment;
 use crate::monitor::zone::{Clock, ZONES, Zone};
 use clap::{Args, Subcommand};
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 #[derive(Debug, Subcommand)]
 pub enum RecipientCommand {
-    /// Add a person or a team; without options they are told of every machine
+    /// Add a person or a team; without options they are notified about every machine
     Add {
         /// Who it is
         name: String,
@@ -54,7 +55,7 @@ pub enum RecipientCommand {
 
 #[derive(Debug, Default, Args)]
 pub struct Wants {
-    /// Only this machine; may be given several times, also with the next two: any of them is enough
+    /// Only this machine (name or id); may be given several times, also with the next two: any of them is enough
     #[arg(long, value_name = "NAME")]
     machine: Vec<String>,
     /// Only machines of this group
@@ -145,10 +146,19 @@ impl FromStr for Offset {
 
 impl Wants {
     fn is_nothing(&self) -> bool {
-        let chosen = [&self.machine, &self.group, &self.tag].iter().any(|list| !list.is_empty());
         let clock = self.quiet.is_some() || self.utc_offset.is_some() || self.time_zone.is_some();
         let rest = self.events.is_some() || self.min_outage.is_some();
-        !(chosen || clock || rest || self.all_machines || self.never_quiet)
+        !(self.selection().is_some() || clock || rest || self.never_quiet)
+    }
+
+    /// The machines that were chosen; `None` if the command does not say.
+    fn selection(&self) -> Option<Selection> {
+        let (machines, groups, tags) = (self.machine.clone(), self.group.clone(), self.tag.clone());
+        match (self.all_machines, machines.is_empty() && groups.is_empty() && tags.is_empty()) {
+            (true, _) => Some(Selection::All),
+            (false, false) => Some(Selection::Only { machines, groups, tags }),
+            (false, true) => None,
+        }
     }
 
     fn check(&self) -> Result<(), String> {
@@ -160,12 +170,6 @@ impl Wants {
 
     /// Changes the preferences; `server` is the clock of quiet hours that are chosen without one. True if it was used.
     fn apply(&self, to: &mut Preferences, server: &Clock) -> bool {
-        if self.all_machines {
-            to.machines = Choice::default();
-        } else if !(self.machine.is_empty() && self.group.is_empty() && self.tag.is_empty()) {
-            let (names, groups, tags) = (self.machine.clone(), self.group.clone(), self.tag.clone());
-            to.machines = Choice { names, groups, tags };
-        }
         if let Some(events) = &self.events {
             to.events = CHOICES.into_iter().filter(|choice| events.contains(choice)).collect();
         }
@@ -216,7 +220,7 @@ pub fn run(command: RecipientCommand, database: &Path, now: Moment) -> Result<St
             let mut preferences = Preferences::default();
             let server = server_clock();
             let used = wants.apply(&mut preferences, &server);
-            store.add_recipient(&name, &preferences, now)?;
+            store.add_recipient(&name, &wants.selection().unwrap_or(Selection::All), &preferences, now)?;
             let said = format!(
                 "{name} is added; heartbeat-monitor channel add --recipient \"{name}\" adds a channel"
             );
@@ -230,7 +234,8 @@ pub fn run(command: RecipientCommand, database: &Path, now: Moment) -> Result<St
             }
             wants.check()?;
             let (server, mut used) = (server_clock(), false);
-            store.change_recipient(&name, now, |preferences| used = wants.apply(preferences, &server))?;
+            let change = |preferences: &mut Preferences| used = wants.apply(preferences, &server);
+            store.change_recipient(&name, wants.selection().as_ref(), now, change)?;
             Ok(with_clock(format!("{name} is changed"), &server, used))
         }
         RecipientCommand::List { json: true } => {
@@ -263,29 +268,43 @@ fn list(store: &Store) -> Result<String, Refused> {
             known.name.clone(),
             if known.enabled { "enabled" } else { "disabled" }.to_owned(),
             known.channels.to_string(),
-            chosen(&wants.machines),
+            chosen(&known.chosen),
             names(&wants.events).join(","),
             wants.quiet.as_ref().map_or_else(|| "-".into(), written),
             if wants.min_outage.is_zero() { "-".into() } else { Period(wants.min_outage).to_string() },
         ]
     };
     let rows: Vec<_> = recipients.iter().map(row).collect();
-    Ok(table(["NAME", "STATE", "CHANNELS", "MACHINES", "EVENTS", "QUIET", "MIN OUTAGE"], &rows))
+    let listed = table(["NAME", "STATE", "CHANNELS", "MACHINES", "EVENTS", "QUIET", "MIN OUTAGE"], &rows);
+    Ok(with_warnings(listed, &recipients))
+}
+
+/// A table and, below it, a line for each recipient whose choice does not match what it names.
+pub(super) fn with_warnings<'k>(table: String, recipients: impl IntoIterator<Item = &'k Known>) -> String {
+    let warnings = recipients.into_iter().filter_map(|known| {
+        let warning = known.chosen.warning()?;
+        Some(format!(
+            "warning: {}: {warning} (heartbeat-monitor recipient set \"{}\" changes it)",
+            known.name, known.name
+        ))
+    });
+    std::iter::once(table).chain(warnings).collect::<Vec<_>>().join("\n")
 }
 
 fn names(events: &[News]) -> Vec<&'static str> {
     events.iter().map(|event| event.name()).collect()
 }
 
-fn chosen(machines: &Choice) -> String {
-    let each = |kind: &'static str, names: &[String]| -> Vec<String> {
-        names.iter().map(|name| format!("{kind}{name}")).collect()
-    };
-    let parts = [each("", &machines.names), each("group:", &machines.groups), each("tag:", &machines.tags)];
-    match machines.is_everything() {
-        true => "all".into(),
-        false => parts.concat().join(","),
+fn chosen(chosen: &Chosen) -> String {
+    if chosen.all {
+        return "all".into();
     }
+    let machines = chosen.machines.iter().map(|(_, name)| name.clone());
+    let groups = chosen.groups.iter().map(|name| format!("group:{name}"));
+    let tags = chosen.tags.iter().map(|name| format!("tag:{name}"));
+    let missing = chosen.missing.iter().map(|name| format!("missing:{name}"));
+    let parts: Vec<String> = machines.chain(groups).chain(tags).chain(missing).collect();
+    or_dash(Some(parts.join(",").as_str()).filter(|parts| !parts.is_empty()))
 }
 
 /// `22:00-07:00 +02:00`
@@ -300,10 +319,22 @@ fn as_json(known: &Known) -> Value {
         "name": known.name,
         "enabled": known.enabled,
         "channels": known.channels,
-        "machines": wants.machines,
+        "machines": chosen_json(&known.chosen),
+        "warning": known.chosen.warning(),
         "events": names(&wants.events),
         "quiet": wants.quiet.as_ref().map(written),
         "min_outage_s": wants.min_outage.as_secs_f64(),
+    })
+}
+
+fn chosen_json(chosen: &Chosen) -> Value {
+    let machine = |(id, name): &(MachineId, String)| json!({ "id": id.0, "name": name });
+    json!({
+        "all": chosen.all,
+        "machines": chosen.machines.iter().map(machine).collect::<Vec<_>>(),
+        "groups": chosen.groups,
+        "tags": chosen.tags,
+        "missing": chosen.missing,
     })
 }
 

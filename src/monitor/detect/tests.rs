@@ -1,6 +1,9 @@
 //! A fleet, its sweeper and its outbox, with a clock that the test turns.
 
+mod choices;
+
 use super::*;
+use crate::monitor::notify::plan::{ChannelId, News};
 use crate::monitor::store::{Scratch, Status};
 use rusqlite::params;
 use std::collections::HashMap;
@@ -568,11 +571,14 @@ fn no_sequence_of_events_leaves_two_open_outages_or_tells_twice_or_tells_of_noth
         rig.recipient(r#"["offline","online"]"#, 300_000, Some((13 * 60, 15 * 60)));
         for _ in 0..60 {
             let machine = id(random.i64(1..=7));
-            match random.u8(..10) {
+            match random.u8(..12) {
                 0..=2 => rig.run(INTERVAL * random.u32(1..6), &[]),
                 3..=5 => rig.beat(machine),
                 6 => rig.farewell(machine),
                 7 => rig.deliver(),
+                // Disabled machines come back in the end: half of these enable.
+                10 => drop(rig.store.disable_machine(&machine.0.to_string(), rig.now)),
+                11 => drop(rig.store.enable_machine(&machine.0.to_string(), rig.now)),
                 8 => rig.sweeper = Sweeper::new(SETTINGS, rig.now, rig.tick, Poke::nobody()),
                 _ if random.bool() => pause(&rig, random.u32(1..20)),
                 _ => {
@@ -589,7 +595,8 @@ fn check(rig: &Rig, seed: u64) {
     let open_twice = "SELECT count(*) FROM (SELECT 1 FROM outage WHERE ended_at IS NULL
                       GROUP BY machine_id HAVING count(*) > 1)";
     assert_eq!(rig.count(open_twice), 0, "seed {seed}");
-    let unlike = "SELECT count(*) FROM machine_state s WHERE (status IN (2, 3)) <>
+    // A machine that was disabled is new, with or without an outage.
+    let unlike = "SELECT count(*) FROM machine_state s WHERE status <> 0 AND (status IN (2, 3)) <>
                   EXISTS (SELECT 1 FROM outage o WHERE o.machine_id = s.machine_id AND o.ended_at IS NULL)";
     assert_eq!(rig.count(unlike), 0, "a status without its outage, seed {seed}");
     // Per machine and channel: nothing twice in a row, no end without its outage.

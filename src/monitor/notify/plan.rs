@@ -61,24 +61,21 @@ pub struct Recipient {
     pub channels: Vec<ChannelId>,
 }
 
-/// Machines by name, group or tag: any of them is enough. All lists empty: every machine.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+/// The machines that a recipient is notified about: all of them, or those with a chosen id, group or tag.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Choice {
-    pub names: Vec<String>,
+    pub all: bool,
+    /// By id: another name is still the same machine.
+    pub machines: Vec<i64>,
     pub groups: Vec<String>,
     pub tags: Vec<String>,
 }
 
 impl Choice {
-    pub fn is_everything(&self) -> bool {
-        self.names.is_empty() && self.groups.is_empty() && self.tags.is_empty()
-    }
-
     fn includes(&self, machine: &Subject) -> bool {
         let group = |chosen: &String| machine.group.as_ref() == Some(chosen);
-        self.is_everything()
-            || self.names.contains(&machine.name)
+        self.all
+            || self.machines.contains(&machine.id)
             || self.groups.iter().any(group)
             || self.tags.iter().any(|tag| machine.tags.contains(tag))
     }
@@ -153,8 +150,9 @@ pub struct Planned {
     pub due: Moment,
 }
 
-/// The rows for what happened. What begins is news to everybody. What ends is news over the channels in `waiting`,
-/// over which something else was said of the machine last; and a recovery to those who want to hear of nothing else.
+/// The rows for what happened. What begins goes to every recipient who has chosen the machine. What ends goes to the
+/// channels in `waiting`, over which another state of the machine was reported last, whatever their recipients have
+/// chosen by now; and a recovery also to recipients who want no other event.
 pub fn plan(
     recipients: &[Recipient],
     machine: &Subject,
@@ -163,14 +161,15 @@ pub fn plan(
 ) -> Vec<Planned> {
     let mut rows = Vec::new();
     for recipient in recipients {
-        if !recipient.machines.includes(machine) || !recipient.wants(what) {
+        if !recipient.wants(what) {
             continue;
         }
+        let chosen = recipient.machines.includes(machine);
         let due = recipient.due(what);
         let told = |channel: &&ChannelId| match what.news {
-            News::Online => waiting.contains(channel) || !recipient.hears_of_outages(),
+            News::Online => waiting.contains(channel) || (chosen && !recipient.hears_of_outages()),
             News::Steady => waiting.contains(channel),
-            News::Offline | News::Stopped | News::Flapping => true,
+            News::Offline | News::Stopped | News::Flapping => chosen,
             News::Test => false,
         };
         rows.extend(recipient.channels.iter().filter(told).map(|&channel| Planned { channel, due }));
@@ -216,7 +215,7 @@ mod tests {
 
     fn everybody() -> Recipient {
         Recipient {
-            machines: Choice::default(),
+            machines: Choice { all: true, ..Choice::default() },
             events: DEFAULT_CHOICE.to_vec(),
             quiet: None,
             min_outage: Duration::ZERO,
@@ -254,17 +253,33 @@ mod tests {
     }
 
     #[test]
-    fn machines_are_chosen_by_name_or_group_or_tag_and_no_choice_is_all() {
-        let chosen = |names: &[&str], groups: &[&str], tags: &[&str]| {
+    fn machines_are_chosen_by_id_or_group_or_tag_and_an_empty_choice_is_none() {
+        let chosen = |machines: &[i64], groups: &[&str], tags: &[&str]| {
             let list = |of: &[&str]| of.iter().map(|s| (*s).to_owned()).collect();
-            let machines = Choice { names: list(names), groups: list(groups), tags: list(tags) };
+            let machines =
+                Choice { all: false, machines: machines.to_vec(), groups: list(groups), tags: list(tags) };
             !dues(&Recipient { machines, ..everybody() }, &offline(at(12, 0))).is_empty()
         };
-        assert!(chosen(&[], &[], &[]));
-        assert!(chosen(&["barn"], &["town"], &[]));
-        assert!(chosen(&["other"], &["farm"], &[]));
+        assert!(!chosen(&[], &[], &[]), "nothing is left of the choice");
+        assert!(chosen(&[1], &["town"], &[]));
+        assert!(chosen(&[2], &["farm"], &[]));
         assert!(chosen(&[], &[], &["gate", "camera"]));
-        assert!(!chosen(&["other"], &["town"], &["gate"]));
+        assert!(!chosen(&[2], &["town"], &["gate"]));
+    }
+
+    #[test]
+    fn an_end_goes_where_its_beginning_went_even_if_the_machine_is_chosen_no_longer() {
+        let online = Happening { news: News::Online, state: News::Online, ..offline(at(12, 0)) };
+        let steady = Happening { news: News::Steady, state: News::Online, ..offline(at(12, 0)) };
+        let other = Recipient { machines: Choice::default(), ..everybody() };
+        for end in [&online, &steady] {
+            assert_eq!(plan(std::slice::from_ref(&other), &machine(), end, &[ChannelId(1)]).len(), 1);
+            assert!(plan(std::slice::from_ref(&other), &machine(), end, &[]).is_empty());
+        }
+        let without = Recipient { events: vec![News::Offline], ..everybody() };
+        assert!(plan(&[without], &machine(), &online, &[ChannelId(1)]).is_empty(), "online is not wanted");
+        let recoveries_alone = Recipient { events: vec![News::Online], ..other };
+        assert!(dues(&recoveries_alone, &online).is_empty(), "of a machine that is not chosen");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Machines: added, described, disabled, paused, removed, listed.
 //!
-//! `machine_state.status` belongs to the recorder. A machine that is added, disabled or enabled begins anew (`New`):
-//! nobody is told of a recovery from before, nor of silence before its next heartbeat.
+//! `machine_state.status` belongs to the recorder. A machine that is added, disabled or enabled becomes `New`: its
+//! silence before the next heartbeat is not reported. An open outage stays open, and that heartbeat ends it.
 
 use super::refused::Refused;
 use super::tokens::HandOver;
@@ -73,8 +73,8 @@ impl Store {
         })
     }
 
-    /// Ends the watching of a machine and refuses its heartbeats; its tokens stay. An outage ends with it, and what
-    /// was still to be told of it is not.
+    /// Ends the watching of a machine and refuses its heartbeats; its tokens stay, and so does an open outage. Pending
+    /// notifications are skipped, except the end of an outage whose beginning was sent over the same channel.
     ///
     /// # Errors
     /// There is no such machine.
@@ -82,15 +82,12 @@ impl Store {
         self.transact(|tx| {
             let id = find(tx, which)?;
             if begin_anew(tx, id, false, now)? {
+                skip_pending(tx, id)?;
+                // Transitions from before count no longer.
                 tx.execute(
-                    "UPDATE outage SET ended_at = ?2 WHERE machine_id = ?1 AND ended_at IS NULL",
+                    "UPDATE flapping SET steady_at = ?2 WHERE machine_id = ?1 AND steady_at IS NULL",
                     params![id.0, now.0],
                 )?;
-                tx.execute(
-                    "UPDATE outbox SET state = ?2 WHERE machine_id = ?1 AND state = ?3",
-                    params![id.0, Delivery::Skipped as i64, Delivery::Waiting as i64],
-                )?;
-                tx.execute("DELETE FROM flapping WHERE machine_id = ?1", [id.0])?;
                 note(tx, Some(id), "disabled", None, now)?;
             }
             Ok(id)
@@ -159,6 +156,11 @@ impl Store {
             let id = find(tx, which)?;
             let name: String =
                 tx.query_row("SELECT name FROM machine WHERE id = ?1", [id.0], |row| row.get(0))?;
+            // Recipients who chose it keep its name, so that `recipient list` can show what is missing.
+            tx.execute(
+                "UPDATE recipient_choice SET machine_id = NULL, name = ?2 WHERE machine_id = ?1",
+                params![id.0, name],
+            )?;
             tx.execute("DELETE FROM machine WHERE id = ?1", [id.0])?;
             note(tx, None, "removed", Some(serde_json::json!({"id": id.0, "name": name})), now)?;
             Ok(id)
@@ -353,6 +355,24 @@ fn begin_anew(tx: &Transaction<'_>, id: MachineId, watched: bool, now: Moment) -
         params![id.0, watched, Status::New as i64, now.0],
     )?;
     Ok(changed > 0)
+}
+
+fn skip_pending(tx: &Transaction<'_>, id: MachineId) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE outbox SET state = ?2 WHERE machine_id = ?1 AND state = ?3
+           AND NOT (event = 'online' AND EXISTS (
+                SELECT 1 FROM outbox AS beginning
+                WHERE beginning.outage_id = outbox.outage_id AND beginning.channel_id = outbox.channel_id
+                  AND beginning.id < outbox.id AND beginning.state IN (?4, ?5)))",
+        params![
+            id.0,
+            Delivery::Skipped as i64,
+            Delivery::Waiting as i64,
+            Delivery::Leased as i64,
+            Delivery::Delivered as i64
+        ],
+    )?;
+    Ok(())
 }
 
 /// Whether there was one.

@@ -14,11 +14,12 @@
 //! | `beats`, `history` | what beats leave: last seen, the latest payload, the past |
 //! | `transitions`, `teller` | status, outages, and what is told of them |
 //! | `outbox` | what is still to be told, and who is telling it |
-//! | `recipients` | who is told, and how they are reached |
+//! | `recipients`, `choices` | who is notified, about which machines, and how they are reached |
 //! | `reading` | what the read API asks for |
 //! | `error`, `refused` | what can be wrong, and what to do |
 
 mod beats;
+pub mod choices;
 mod connection;
 mod create;
 pub mod credentials;

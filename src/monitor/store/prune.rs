@@ -28,8 +28,10 @@ impl Store {
                      AND NOT EXISTS (SELECT 1 FROM outbox WHERE outage_id = outage.id)",
                     &[events.0],
                 )?,
+                // While an outage is open they say which channels its end goes to.
                 ids(
-                    "SELECT id FROM outbox WHERE created_at < ?1 AND state IN (?2, ?3, ?4)",
+                    "SELECT id FROM outbox WHERE created_at < ?1 AND state IN (?2, ?3, ?4)
+                     AND NOT EXISTS (SELECT 1 FROM outage WHERE id = outbox.outage_id AND ended_at IS NULL)",
                     &[deliveries.0, delivered, dead, skipped],
                 )?,
             ))
@@ -74,7 +76,7 @@ mod tests {
                         (1, 1, 0, 0, 100, 200), (2, 1, 0, 0, 100, 200), (3, 1, 0, 0, 100, NULL);
                      INSERT INTO outbox (channel_id, machine_id, outage_id, event, content, created_at, due_at,
                         expires_at, state) VALUES (1, 1, 1, 'offline', '{}', 100, 0, 0, 2),
-                        (1, 1, 2, 'offline', '{}', 100, 0, 0, 0), (1, 1, 3, 'offline', '{}', 900, 0, 0, 2);",
+                        (1, 1, 2, 'offline', '{}', 100, 0, 0, 0), (1, 1, 3, 'offline', '{}', 100, 0, 0, 2);",
                 )?;
                 Ok(())
             })

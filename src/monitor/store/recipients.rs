@@ -1,10 +1,11 @@
 //! Recipients and their channels: who wants to hear what, and how they are reached.
 
+use super::choices::{self, Chosen, Selection};
 use super::refused::Refused;
 use super::{Delivery, Store, StoreError};
 use crate::monitor::machine;
 use crate::monitor::notify::channel::{Channel, Kind};
-use crate::monitor::notify::plan::{ChannelId, Choice, DEFAULT_CHOICE, News, QuietHours, Recipient};
+use crate::monitor::notify::plan::{ChannelId, DEFAULT_CHOICE, News, QuietHours, Recipient};
 use crate::monitor::time::{Moment, milliseconds};
 use crate::monitor::zone::{Clock, ZONES, Zone};
 use log::warn;
@@ -15,7 +16,7 @@ use std::time::Duration;
 /// Those who can be told anything now: enabled, with an enabled channel.
 pub(super) fn reachable(connection: &Connection) -> Result<Vec<Recipient>, StoreError> {
     let mut statement = connection.prepare_cached(
-        "SELECT r.id, r.machines, r.events, r.quiet_from, r.quiet_to, r.utc_offset, r.min_outage, r.time_zone, c.id
+        "SELECT r.id, r.events, r.quiet_from, r.quiet_to, r.utc_offset, r.min_outage, r.time_zone, r.all_machines, c.id
          FROM recipient r JOIN channel c ON c.recipient_id = r.id AND c.enabled = 1
          WHERE r.enabled = 1 ORDER BY r.id, c.id",
     )?;
@@ -26,7 +27,8 @@ pub(super) fn reachable(connection: &Connection) -> Result<Vec<Recipient>, Store
         match recipients.last_mut() {
             Some((last, recipient)) if *last == id => recipient.channels.push(ChannelId(channel)),
             _ => {
-                let Preferences { machines, events, quiet, min_outage } = preferences(row)?;
+                let Preferences { events, quiet, min_outage } = preferences(row)?;
+                let machines = choices::choice(connection, id, row.get(7)?)?;
                 let channels = vec![ChannelId(channel)];
                 recipients.push((id, Recipient { machines, events, quiet, min_outage, channels }));
             }
@@ -35,27 +37,18 @@ pub(super) fn reachable(connection: &Connection) -> Result<Vec<Recipient>, Store
     Ok(recipients.into_iter().map(|(_, recipient)| recipient).collect())
 }
 
-/// Columns 1 to 7 of the statements here. What somebody has written into the database by hand and cannot be read
-/// must not keep an outage from being told: then it is as if nothing had been chosen.
+/// Columns 1 to 6 of the statements here. Events that were edited by hand and cannot be parsed must not suppress a
+/// notification: they count as the default.
 fn preferences(row: &Row) -> Result<Preferences, StoreError> {
-    let unreadable =
-        |what: &str| warn!("A recipient's choice of {what} in the database cannot be read: all of it");
-    let machines = match row.get::<_, Option<String>>(1)? {
-        Some(json) => serde_json::from_str(&json).unwrap_or_else(|_| {
-            unreadable("machines");
-            Choice::default()
-        }),
-        None => Choice::default(),
-    };
-    let events: Vec<News> = serde_json::from_str(&row.get::<_, String>(2)?).unwrap_or_else(|_| {
-        unreadable("events");
+    let events: Vec<News> = serde_json::from_str(&row.get::<_, String>(1)?).unwrap_or_else(|_| {
+        warn!("cannot parse a recipient's events in the database; using offline, online and flapping");
         DEFAULT_CHOICE.to_vec()
     });
     let minute = |minute: i64| u16::try_from(minute.rem_euclid(1440)).unwrap_or(0);
-    let quiet = match (row.get::<_, Option<i64>>(3)?, row.get::<_, Option<i64>>(4)?) {
+    let quiet = match (row.get::<_, Option<i64>>(2)?, row.get::<_, Option<i64>>(3)?) {
         (Some(from), Some(to)) => {
-            let offset = i16::try_from(row.get::<_, i64>(5)?).unwrap_or(0);
-            let clock = match row.get(7)? {
+            let offset = i16::try_from(row.get::<_, i64>(4)?).unwrap_or(0);
+            let clock = match row.get(6)? {
                 Some(name) => Clock::Zone(Zone::read_again(Path::new(ZONES), name, offset)),
                 None => Clock::Fixed(offset),
             };
@@ -63,17 +56,16 @@ fn preferences(row: &Row) -> Result<Preferences, StoreError> {
         }
         _ => None,
     };
-    let min_outage = Duration::from_millis(u64::try_from(row.get::<_, i64>(6)?).unwrap_or(0));
-    Ok(Preferences { machines, events, quiet, min_outage })
+    let min_outage = Duration::from_millis(u64::try_from(row.get::<_, i64>(5)?).unwrap_or(0));
+    Ok(Preferences { events, quiet, min_outage })
 }
 
 /// Who gets a channel that is added without a recipient, and is made for it.
 pub const DEFAULT_RECIPIENT: &str = "everybody";
 
-/// What a recipient wants.
+/// Which events a recipient wants, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Preferences {
-    pub machines: Choice,
     pub events: Vec<News>,
     pub quiet: Option<QuietHours>,
     /// Counted from the machine's last heartbeat.
@@ -82,12 +74,7 @@ pub struct Preferences {
 
 impl Default for Preferences {
     fn default() -> Preferences {
-        Preferences {
-            machines: Choice::default(),
-            events: DEFAULT_CHOICE.to_vec(),
-            quiet: None,
-            min_outage: Duration::ZERO,
-        }
+        Preferences { events: DEFAULT_CHOICE.to_vec(), quiet: None, min_outage: Duration::ZERO }
     }
 }
 
@@ -96,6 +83,7 @@ impl Default for Preferences {
 pub struct Known {
     pub name: String,
     pub enabled: bool,
+    pub chosen: Chosen,
     pub preferences: Preferences,
     pub channels: u32,
 }
@@ -126,22 +114,32 @@ pub struct Listed {
 
 impl Store {
     /// # Errors
-    /// It cannot be called that, or another one is.
-    pub fn add_recipient(&self, name: &str, wants: &Preferences, now: Moment) -> Result<(), Refused> {
+    /// The name is refused or taken, or the selection names what does not exist.
+    pub fn add_recipient(
+        &self,
+        name: &str,
+        selection: &Selection,
+        wants: &Preferences,
+        now: Moment,
+    ) -> Result<(), Refused> {
         machine::name(name)?;
         self.transact(|tx| match recipient_called(tx, name)? {
             Some(_) => Err(Refused::because(format!("there is a recipient \"{name}\" already"))),
-            None => insert_recipient(tx, name, wants, now).map(drop),
+            None => {
+                let id = insert_recipient(tx, name, wants, now)?;
+                choices::store(tx, id, selection, now)
+            }
         })
     }
 
-    /// Changes what a recipient wants.
+    /// Changes what a recipient wants; `None` keeps the choice of machines.
     ///
     /// # Errors
-    /// There is no such recipient.
+    /// There is no such recipient, or the selection names what does not exist.
     pub fn change_recipient(
         &self,
         name: &str,
+        selection: Option<&Selection>,
         now: Moment,
         change: impl FnOnce(&mut Preferences),
     ) -> Result<(), Refused> {
@@ -155,11 +153,10 @@ impl Store {
             change(&mut wants);
             let stored = stored(&wants, now)?;
             tx.execute(
-                "UPDATE recipient SET machines = ?2, events = ?3, quiet_from = ?4, quiet_to = ?5, utc_offset = ?6,
-                                      min_outage = ?7, time_zone = ?8 WHERE id = ?1",
+                "UPDATE recipient SET events = ?2, quiet_from = ?3, quiet_to = ?4, utc_offset = ?5, min_outage = ?6,
+                                      time_zone = ?7 WHERE id = ?1",
                 params![
                     id,
-                    stored.machines,
                     stored.events,
                     stored.quiet_from,
                     stored.quiet_to,
@@ -168,7 +165,7 @@ impl Store {
                     stored.time_zone
                 ],
             )?;
-            Ok(())
+            selection.map_or(Ok(()), |selection| choices::store(tx, id, selection, now))
         })
     }
 
@@ -318,7 +315,6 @@ fn recipient_called(tx: &Transaction, name: &str) -> Result<Option<i64>, StoreEr
 
 /// Preferences as the columns hold them.
 struct Stored {
-    machines: Option<String>,
     events: String,
     quiet_from: Option<u16>,
     quiet_to: Option<u16>,
@@ -328,10 +324,8 @@ struct Stored {
 
 fn stored(wants: &Preferences, now: Moment) -> Result<Stored, Refused> {
     let json = |error: serde_json::Error| Refused::because(error.to_string());
-    let all = wants.machines.is_everything();
     let quiet = wants.quiet.as_ref();
     Ok(Stored {
-        machines: (!all).then(|| serde_json::to_string(&wants.machines)).transpose().map_err(json)?,
         events: serde_json::to_string(&wants.events).map_err(json)?,
         quiet_from: quiet.map(|quiet| quiet.from),
         quiet_to: quiet.map(|quiet| quiet.to),
@@ -340,14 +334,14 @@ fn stored(wants: &Preferences, now: Moment) -> Result<Stored, Refused> {
     })
 }
 
+/// Notified about all machines until a choice is stored.
 fn insert_recipient(tx: &Transaction, name: &str, wants: &Preferences, now: Moment) -> Result<i64, Refused> {
     let stored = stored(wants, now)?;
     tx.execute(
-        "INSERT INTO recipient (name, machines, events, quiet_from, quiet_to, utc_offset, min_outage, time_zone)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        "INSERT INTO recipient (name, all_machines, events, quiet_from, quiet_to, utc_offset, min_outage, time_zone)
+         VALUES (?1, 1, ?2, ?3, ?4, ?5, ?6, ?7)",
         params![
             name,
-            stored.machines,
             stored.events,
             stored.quiet_from,
             stored.quiet_to,
@@ -361,8 +355,8 @@ fn insert_recipient(tx: &Transaction, name: &str, wants: &Preferences, now: Mome
 
 fn recipients(connection: &Connection) -> Result<Vec<Known>, StoreError> {
     let mut statement = connection.prepare_cached(
-        "SELECT r.id, r.machines, r.events, r.quiet_from, r.quiet_to, r.utc_offset, r.min_outage, r.time_zone, r.name,
-                r.enabled,
+        "SELECT r.id, r.events, r.quiet_from, r.quiet_to, r.utc_offset, r.min_outage, r.time_zone, r.all_machines,
+                r.name, r.enabled,
                 (SELECT count(*) FROM channel c WHERE c.recipient_id = r.id)
          FROM recipient r ORDER BY r.name",
     )?;
@@ -372,6 +366,7 @@ fn recipients(connection: &Connection) -> Result<Vec<Known>, StoreError> {
         known.push(Known {
             name: row.get(8)?,
             enabled: row.get(9)?,
+            chosen: choices::chosen(connection, row.get(0)?, row.get(7)?)?,
             preferences: preferences(row)?,
             channels: row.get(10)?,
         });

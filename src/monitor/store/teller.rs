@@ -78,29 +78,19 @@ impl<'t> Teller<'t> {
         Ok(Transition { machine, name: told.subject.name, kind: Kind::Online, flaps })
     }
 
-    /// A late farewell makes a stop of an outage that nobody knew the reason of.
-    pub fn was_stopped(
-        &self,
-        machine: MachineId,
-        before: Status,
-        at: Moment,
-    ) -> Result<Transition, StoreError> {
+    /// A farewell ends no outage: it says that the one that is open, or a new one, was planned.
+    pub fn was_stopped(&self, machine: MachineId, at: Moment) -> Result<Transition, StoreError> {
         let told = self.machine(machine, 0)?;
         self.event(machine, News::Stopped)?;
-        let outage = match before {
-            Status::Offline => {
-                let outage: Option<i64> = self
-                    .transaction
-                    .prepare_cached(
-                        "UPDATE outage SET planned = 1 WHERE machine_id = ?1 AND ended_at IS NULL RETURNING id",
-                    )?
-                    .query_row([machine.0], |row| row.get(0))
-                    .optional()?;
-                outage
-            }
-            _ => None,
-        };
-        let outage = match outage {
+        // One is open while the machine is offline, and after it was disabled while it was.
+        let open: Option<i64> = self
+            .transaction
+            .prepare_cached(
+                "UPDATE outage SET planned = 1 WHERE machine_id = ?1 AND ended_at IS NULL RETURNING id",
+            )?
+            .query_row([machine.0], |row| row.get(0))
+            .optional()?;
+        let outage = match open {
             Some(outage) => {
                 self.skip_held(outage)?;
                 outage

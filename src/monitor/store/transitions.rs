@@ -165,7 +165,7 @@ impl Store {
                 let Some(status) = teller.status(machine)? else { continue };
                 if status != Status::Stopped {
                     teller.set_status(machine, Status::Stopped, at)?;
-                    transitions.push(teller.was_stopped(machine, status, at)?);
+                    transitions.push(teller.was_stopped(machine, at)?);
                 }
             }
             Ok(transitions)
@@ -177,11 +177,14 @@ impl Store {
         self.write(|transaction| {
             let mut statement = transaction.prepare_cached(
                 "SELECT o.id, o.machine_id, o.last_seen FROM outage o CROSS JOIN machine_state s USING (machine_id)
-                 WHERE o.hushed = 1 AND o.ended_at IS NULL AND o.planned = 0 AND s.watched = 1
+                 WHERE o.hushed = 1 AND o.ended_at IS NULL AND o.planned = 0 AND s.watched = 1 AND s.status = ?2
                    AND NOT EXISTS (SELECT 1 FROM maintenance m WHERE m.machine_id = o.machine_id
                                    AND m.starts_at <= ?1 AND m.ends_at > ?1)",
             )?;
-            let rows = statement.query_map([now.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+            // One that was disabled meanwhile is `New`, and its silence is not reported before its next heartbeat.
+            let rows = statement.query_map([now.0, Status::Offline as i64], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })?;
             let held: Vec<(i64, i64, i64)> = rows.collect::<Result<_, _>>()?;
             if held.is_empty() {
                 return Ok(Vec::new());

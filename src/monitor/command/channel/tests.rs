@@ -1,5 +1,8 @@
 use super::*;
+use crate::monitor::machine::Description;
 use crate::monitor::notify::{Security, Smtp};
+use crate::monitor::store::choices::Selection;
+use crate::monitor::store::recipients::Preferences;
 use clap::Parser;
 
 #[derive(Debug, Parser)]
@@ -69,6 +72,22 @@ fn channels_of_every_kind_are_added_listed_and_removed_and_no_secret_is_shown() 
         desk.say(&["remove", id]);
     }
     assert!(desk.say(&["list"]).starts_with("no channels"));
+}
+
+#[test]
+fn a_channel_of_a_recipient_without_machines_is_listed_with_a_warning() {
+    let desk = Desk::new();
+    let store = Store::open_beside(&desk.dir.path().join("monitor.db"), Moment(0)).expect("a database");
+    let barn = Description { name: "barn".into(), ..Description::default() };
+    store.add_machine(&barn, Moment(0)).expect("added");
+    let only = Selection::Only { machines: vec!["barn".into()], groups: Vec::new(), tags: Vec::new() };
+    store.add_recipient("anna", &only, &Preferences::default(), Moment(0)).expect("added");
+    desk.say(&["add", "--recipient", "anna", "email", "anna@example.org"]);
+    assert!(!desk.say(&["list"]).contains("warning"));
+    store.remove_machine("barn", Moment(0)).expect("removed");
+    let list = desk.say(&["list"]);
+    assert!(list.contains("warning: anna: no machine matches the choice, so nothing is sent"), "{list}");
+    assert!(desk.say(&["list", "--json"]).contains("so nothing is sent"));
 }
 
 #[test]

@@ -1,4 +1,5 @@
 use super::*;
+use crate::monitor::machine::Description;
 use clap::Parser;
 
 #[derive(Debug, Parser)]
@@ -17,9 +18,80 @@ fn say(dir: &tempfile::TempDir, arguments: &[&str]) -> String {
     try_to(dir, arguments).unwrap_or_else(|error| panic!("{arguments:?}: {error}"))
 }
 
+/// In the group "farm", with the tag "camera".
+fn machine(dir: &tempfile::TempDir, name: &str) {
+    let store = Store::open_beside(&dir.path().join("monitor.db"), Moment(0)).expect("a database");
+    let (group, tags) = (Some("farm".into()), vec!["camera".into()]);
+    let machine = Description { name: name.into(), group, tags, ..Description::default() };
+    store.add_machine(&machine, Moment(0)).expect("added");
+}
+
+fn remove(dir: &tempfile::TempDir, name: &str) {
+    let store = Store::open_beside(&dir.path().join("monitor.db"), Moment(0)).expect("a database");
+    store.remove_machine(name, Moment(0)).expect("removed");
+}
+
+#[test]
+fn a_choice_of_what_does_not_exist_is_refused_with_its_name() {
+    let dir = tempfile::tempdir().expect("a directory");
+    machine(&dir, "barn");
+    say(&dir, &["add", "anna", "--machine", "1"]);
+    for (option, name, said) in [
+        ("--machine", "bran", "there is no machine \"bran\""),
+        ("--machine", "2", "there is no machine \"2\""),
+        ("--group", "fram", "no machine is in the group \"fram\""),
+        ("--tag", "cam", "no machine has the tag \"cam\""),
+    ] {
+        for command in [&["add", "bert"][..], &["set", "anna"]] {
+            let error = try_to(&dir, &[command, &[option, name]].concat()).expect_err(said);
+            assert!(error.contains(said), "{error}");
+        }
+    }
+    let list = say(&dir, &["list"]);
+    assert!(!list.contains("bert") && list.contains("  barn  "), "nothing was changed: {list}");
+}
+
+#[test]
+fn the_group_of_an_unused_enrolment_key_can_be_chosen() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = Store::open_beside(&dir.path().join("monitor.db"), Moment(0)).expect("a database");
+    store.add_key(Duration::from_secs(3600), Some("farm"), Moment(0), &|_| Ok(())).expect("a key");
+    say(&dir, &["add", "anna", "--group", "farm"]);
+}
+
+#[test]
+fn a_choice_that_has_become_empty_means_nobody_and_is_a_warning() {
+    let dir = tempfile::tempdir().expect("a directory");
+    machine(&dir, "barn");
+    machine(&dir, "gate");
+    say(&dir, &["add", "anna", "--machine", "barn", "--machine", "gate", "--machine", "1"]);
+    say(&dir, &["add", "bert", "--group", "farm"]);
+    assert!(!say(&dir, &["list"]).contains("warning"), "all is well");
+    remove(&dir, "barn");
+    let list = say(&dir, &["list"]);
+    assert!(list.contains("  gate,missing:barn  "), "{list}");
+    assert!(list.contains("warning: anna: chosen machines do not exist: barn (heartbeat-monitor"), "{list}");
+    remove(&dir, "gate");
+    let list = say(&dir, &["list"]);
+    for name in ["anna", "bert"] {
+        let warning = format!("warning: {name}: no machine matches the choice, so nothing is sent");
+        assert!(list.contains(&warning), "{list}");
+    }
+    let json: Value = serde_json::from_str(&say(&dir, &["list", "--json"])).expect("JSON");
+    assert_eq!(json[0]["machines"]["missing"], json!(["barn", "gate"]));
+    assert_eq!(json[0]["machines"]["all"], false);
+    assert!(json[0]["warning"].as_str().is_some_and(|warning| warning.contains("nothing is sent")));
+    machine(&dir, "barn");
+    assert!(say(&dir, &["list"]).contains("missing:barn"), "a new machine is another one");
+    assert!(!say(&dir, &["list"]).contains("warning: bert"), "the group has a machine again");
+    say(&dir, &["set", "anna", "--all-machines"]);
+    assert!(!say(&dir, &["list"]).contains("warning"));
+}
+
 #[test]
 fn a_recipients_wishes_are_kept_changed_and_listed() {
     let dir = tempfile::tempdir().expect("a directory");
+    machine(&dir, "barn");
     say(&dir, &["add", "anna"]);
     assert!(
         say(&dir, &["list"]).contains("anna  enabled  0         all       offline,online,flapping  -      -")

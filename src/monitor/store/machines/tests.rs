@@ -147,7 +147,7 @@ fn a_pause_ends_by_itself_or_by_hand_and_a_second_one_replaces_it() {
 }
 
 #[test]
-fn disabling_ends_an_outage_and_what_was_still_to_be_told_and_enabling_begins_anew() {
+fn disabling_skips_what_is_pending_and_leaves_the_outage_open() {
     let store = Store::scratch();
     let (id, _) = store.add_machine(&named("barn"), NOW).expect("added");
     store
@@ -159,7 +159,7 @@ fn disabling_ends_an_outage_and_what_was_still_to_be_told_and_enabling_begins_an
                  INSERT INTO channel (id, recipient_id, kind, target, created_at) VALUES (1, 1, 'ntfy', 'x', 0);
                  INSERT INTO outbox (channel_id, machine_id, outage_id, event, content, created_at, due_at,
                                      expires_at, state)
-                 VALUES (1, 1, 7, 'offline', '{}', 0, 0, 9, 2), (1, 1, 7, 'online', '{}', 0, 0, 9, 0);",
+                 VALUES (1, 1, 7, 'offline', '{}', 0, 0, 9, 2), (1, 1, 7, 'flapping', '{}', 0, 0, 9, 0);",
             )?;
             Ok(())
         })
@@ -169,16 +169,43 @@ fn disabling_ends_an_outage_and_what_was_still_to_be_told_and_enabling_begins_an
     store.disable_machine("barn", later.plus(HOUR)).expect("a second time is nothing new");
     let machine = store.machine(id, later).expect("read").expect("there");
     assert_eq!((machine.watched, machine.status, machine.since), (false, Status::New, later));
-    assert_eq!(number(&store, "SELECT ended_at FROM outage"), later.0);
+    assert_eq!(number(&store, "SELECT count(*) FROM outage WHERE ended_at IS NULL"), 1);
     assert_eq!(
         number(&store, "SELECT state FROM outbox WHERE event = 'offline'"),
         Delivery::Delivered as i64
     );
-    assert_eq!(number(&store, "SELECT state FROM outbox WHERE event = 'online'"), Delivery::Skipped as i64);
+    assert_eq!(number(&store, "SELECT state FROM outbox WHERE event = 'flapping'"), Delivery::Skipped as i64);
     store.enable_machine("barn", later.plus(HOUR)).expect("enabled");
     let machine = store.machine(id, later).expect("read").expect("there");
     assert_eq!((machine.watched, machine.status, machine.since), (true, Status::New, later.plus(HOUR)));
     assert_eq!(number(&store, "SELECT count(*) FROM event WHERE kind = 'disabled'"), 1);
+}
+
+#[test]
+fn disabling_keeps_the_pending_end_of_an_outage_whose_beginning_was_delivered() {
+    let store = Store::scratch();
+    store.add_machine(&named("barn"), NOW).expect("added");
+    store
+        .write(|tx| {
+            tx.execute_batch(
+                "INSERT INTO outage (id, machine_id, planned, last_seen, started_at, ended_at) VALUES (7, 1, 0, 5, 6, 7);
+                 INSERT INTO recipient (id, name, events) VALUES (1, 'ops', '[]');
+                 INSERT INTO channel (id, recipient_id, kind, target, created_at)
+                 VALUES (1, 1, 'ntfy', 'x', 0), (2, 1, 'ntfy', 'y', 0);
+                 INSERT INTO outbox (channel_id, machine_id, outage_id, event, content, created_at, due_at,
+                                     expires_at, state)
+                 VALUES (1, 1, 7, 'offline', '{}', 0, 0, 9, 2), (1, 1, 7, 'online', '{}', 0, 0, 9, 0),
+                        (2, 1, 7, 'offline', '{}', 0, 0, 9, 0), (2, 1, 7, 'online', '{}', 0, 0, 9, 0);",
+            )?;
+            Ok(())
+        })
+        .expect("an outage that is over, and a channel that got neither end of it yet");
+    store.disable_machine("barn", NOW).expect("disabled");
+    let state = |channel: i64| {
+        number(&store, &format!("SELECT state FROM outbox WHERE event = 'online' AND channel_id = {channel}"))
+    };
+    assert_eq!(state(1), Delivery::Waiting as i64, "its recipient believes that the machine is offline");
+    assert_eq!(state(2), Delivery::Skipped as i64, "its recipient was told nothing");
 }
 
 #[test]

@@ -99,10 +99,8 @@ fn a_migration_on_a_full_disk_leaves_the_old_database_as_it_was() {
         }
         drop(store);
         let ballast = fill(disk);
-        let wide = [
-            migrate::MIGRATIONS[0],
-            "ALTER TABLE machine ADD COLUMN twice TEXT; UPDATE machine SET twice = name;",
-        ];
+        let wider = "ALTER TABLE machine ADD COLUMN twice TEXT; UPDATE machine SET twice = name;";
+        let wide = [migrate::MIGRATIONS, &[wider]].concat();
         let error = prepare(&path, DAY, IMPATIENT, Purpose::Serve, &wide).expect_err("no room for the copy");
         assert_eq!(error, StoreError::Full);
         assert_eq!(files(disk, ".v"), Vec::<String>::new(), "no half copy stays");

@@ -1,6 +1,7 @@
 //! Databases of earlier and later programs.
 
 use super::*;
+use crate::monitor::machine::Description;
 
 const V1: &str = "CREATE TABLE machine (id INTEGER PRIMARY KEY, name TEXT NOT NULL);
     CREATE TABLE tag (machine_id INTEGER NOT NULL REFERENCES machine (id) ON DELETE CASCADE, tag TEXT);
@@ -114,6 +115,125 @@ fn the_three_newest_copies_are_kept_and_nothing_else_is_touched() {
     expected.extend(others.map(str::to_owned));
     expected.sort();
     assert_eq!(files(dir.path(), ".v"), expected);
+}
+
+/// A version 1 database with rows in every table, ids with gaps, and choices of every kind.
+const RELEASED: &str = r#"
+    INSERT INTO machine (id, name, hostname, description, group_name, hardware_id, device_key, created_at) VALUES
+        (3, 'barn', 'barn-cam', 'left', 'farm', 'aa', 'BARN', 1), (7, 'gate', NULL, NULL, NULL, NULL, NULL, 2),
+        (99, 'gone', NULL, NULL, NULL, NULL, NULL, 3);
+    DELETE FROM machine WHERE id = 99;
+    INSERT INTO machine_tag VALUES (3, 'camera');
+    INSERT INTO machine_state VALUES (3, 2, 1, 50, 60, 5000), (7, 1, 1, 70, 1, NULL);
+    INSERT INTO machine_latest VALUES (3, 50, '{"cpu": 1}');
+    INSERT INTO device_token VALUES (5, 3, x'01', 1, NULL);
+    INSERT INTO enroll_token VALUES (6, x'02', 1, 9, 'farm', 2, 3);
+    INSERT INTO read_token VALUES (7, 'grafana', x'03', 1);
+    INSERT INTO maintenance VALUES (8, 3, 1, 2, 'roof');
+    INSERT INTO outage VALUES (11, 3, 0, 0, 50, 60, NULL), (40, 7, 0, 0, 1, 2, 3);
+    DELETE FROM outage WHERE id = 40;
+    INSERT INTO flapping VALUES (3, 1, 2);
+    INSERT INTO event VALUES (12, 60, 3, 'offline', NULL), (13, 61, NULL, 'removed', '{"id": 99}');
+    INSERT INTO recipient (id, name, enabled, machines, events, quiet_from, quiet_to, utc_offset, time_zone, min_outage)
+    VALUES
+        (1, 'everybody', 1, NULL, '["offline"]', NULL, NULL, 0, NULL, 0),
+        (2, 'anna', 1, '{"names":["barn","silo"],"groups":["farm"],"tags":["camera"]}', '["offline"]', 1320, 420, 60,
+         'Europe/Berlin', 600000),
+        (3, 'bert', 0, '{"names":["silo"],"groups":[],"tags":[]}', '["online"]', NULL, NULL, 0, NULL, 0),
+        (4, 'empty lists', 1, '{"names":[],"groups":[],"tags":[]}', '["offline"]', NULL, NULL, 0, NULL, 0),
+        (5, 'by hand', 1, 'barn, gate', '["offline"]', NULL, NULL, 0, NULL, 0),
+        (44, 'removed', 1, NULL, '[]', NULL, NULL, 0, NULL, 0);
+    DELETE FROM recipient WHERE id = 44;
+    INSERT INTO channel VALUES (21, 2, 'webhook', 'https://example.org/', 's', NULL, 1, 5);
+    INSERT INTO outbox VALUES (31, 21, 3, 11, 'offline', '{}', 60, 60, 99, 2, 1, NULL, NULL, 61, NULL);
+    INSERT INTO history VALUES (3, 60, 0, x'04');"#;
+
+/// Every row of each table, by table; columns that version 1 does not have are left out.
+fn rows(store: &Store, columns: &[(String, Vec<String>)]) -> Vec<(String, Vec<String>)> {
+    let read = |connection: &Connection| {
+        let mut found = Vec::new();
+        for (table, columns) in columns {
+            let quoted: Vec<String> = columns.iter().map(|column| format!("quote({column})")).collect();
+            let sql = format!("SELECT {} FROM {table} ORDER BY 1", quoted.join(" || ',' || "));
+            let mut statement = connection.prepare(&sql)?;
+            let rows = statement.query_map([], |row| row.get(0))?;
+            found.push((table.clone(), rows.collect::<Result<_, _>>()?));
+        }
+        Ok(found)
+    };
+    store.read(read).expect("read")
+}
+
+fn columns(store: &Store) -> Vec<(String, Vec<String>)> {
+    let read = |connection: &Connection| {
+        let mut statement = connection.prepare(
+            "SELECT t.name, c.name FROM sqlite_master t JOIN pragma_table_info(t.name) c WHERE t.type = 'table'
+             ORDER BY t.name, c.cid",
+        )?;
+        let mut tables: Vec<(String, Vec<String>)> = Vec::new();
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let (table, column): (String, String) = (row.get(0)?, row.get(1)?);
+            match tables.last_mut() {
+                Some((last, columns)) if *last == table => columns.push(column),
+                _ => tables.push((table, vec![column])),
+            }
+        }
+        Ok(tables)
+    };
+    store.read(read).expect("read")
+}
+
+#[test]
+fn a_version_1_database_keeps_every_row_and_its_choices_are_resolved_once() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("monitor.db");
+    let released = open(&path, &migrate::MIGRATIONS[..1], Purpose::Serve).expect("made");
+    released.write(|tx| Ok(tx.execute_batch(RELEASED)?)).expect("rows");
+    let mut columns = columns(&released);
+    for (table, rows) in rows(&released, &columns) {
+        assert!(!rows.is_empty(), "{table} has no row in this test");
+    }
+    // Its successor is the table of choices.
+    columns
+        .iter_mut()
+        .for_each(|(table, columns)| columns.retain(|c| table != "recipient" || c != "machines"));
+    // Tables that were added since have a sequence of their own.
+    columns.retain(|(table, _)| table != "sqlite_sequence");
+    let sequences = |store: &Store| {
+        let sql = "SELECT group_concat(name || seq) FROM (SELECT * FROM sqlite_sequence WHERE name IN
+                   ('machine', 'outage', 'event', 'recipient', 'channel', 'outbox') ORDER BY name)";
+        store.read(|c| Ok(c.query_row(sql, [], |row| row.get::<_, String>(0))?)).expect("read")
+    };
+    let before = (rows(&released, &columns), sequences(&released));
+    assert!(before.1.contains("machine99") && before.1.contains("outage40"), "{}", before.1);
+    drop(released);
+
+    let store = open(&path, migrate::MIGRATIONS, Purpose::Serve).expect("migrated");
+    assert_eq!((rows(&store, &columns), sequences(&store)), before);
+    assert_eq!(store.check().expect("checked").problems, Vec::<String>::new());
+    let recipients = store.recipients().expect("read");
+    let chosen = |name: &str| &recipients.iter().find(|known| known.name == name).expect(name).chosen;
+    for name in ["everybody", "empty lists", "by hand"] {
+        assert!(chosen(name).all, "{name}: as before");
+        assert_eq!(chosen(name).warning(), None);
+    }
+    let anna = chosen("anna");
+    assert_eq!(anna.machines, [(MachineId(3), "barn".to_owned())]);
+    assert_eq!((&anna.groups[..], &anna.tags[..]), (&["farm".to_owned()][..], &["camera".to_owned()][..]));
+    assert_eq!(anna.missing, ["silo"]);
+    assert_eq!(anna.warning().as_deref(), Some("chosen machines do not exist: silo"));
+    let bert = chosen("bert");
+    assert!(!bert.all && !bert.matches);
+    assert_eq!(
+        bert.warning().as_deref(),
+        Some("no machine matches the choice, so nothing is sent; chosen machines do not exist: silo")
+    );
+    // A machine of that name that is added later is another one.
+    store.add_machine(&Description { name: "silo".into(), ..Description::default() }, DAY).expect("added");
+    let bert =
+        store.recipients().expect("read").into_iter().find(|known| known.name == "bert").expect("bert");
+    assert!(!bert.chosen.matches);
 }
 
 #[test]
