@@ -1,6 +1,6 @@
 //! The command line, and what each command does.
 
-use super::command::{channel, database, enroll, fleet, machine, recipient, token};
+use super::command::{channel, database, enroll, events, fleet, machine, recipient, token};
 use super::config::{Config, DEFAULT_PATH};
 use super::listen;
 use super::notify;
@@ -54,6 +54,8 @@ enum Command {
     /// The ways to reach them: webhook, telegram, email, ntfy
     #[command(subcommand)]
     Channel(channel::ChannelCommand),
+    /// List what happened: outages, recoveries, flapping, changes by commands
+    Events(events::EventsCommand),
     /// Check, copy and tidy the database
     #[command(subcommand)]
     Db(database::DatabaseCommand),
@@ -96,6 +98,7 @@ fn run(path: &Path, command: Command) -> Result<(), Failure> {
         Command::Token(command) => token::run(command, database, now)?,
         Command::Recipient(command) => recipient::run(command, database, now)?,
         Command::Channel(command) => channel::run(command, database, &notify::Settings::of(&config), now)?,
+        Command::Events(command) => events::run(&command, database, now)?,
         Command::Db(command) => database::run(command, database, now)?,
         Command::Fleet(command) => fleet::run(&command, database, now)?,
         // Done above.

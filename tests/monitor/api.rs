@@ -97,6 +97,7 @@ fn cases() -> Vec<Case> {
     let mut add = |method, path, target, token, body, status| {
         cases.push(Case { method, path, target, token, body, status });
     };
+    add("get", "/", "/", None, "", 200);
     add("get", "/healthz", "/healthz", None, "", 200);
     add("get", "/metrics", "/metrics", None, "", 200);
     add("get", "/metrics", "/metrics", Machine, "", 403);
@@ -197,6 +198,7 @@ fn every_documented_operation_is_tried() {
 /// The path of the document that a route is described by. Whoever adds a route is stopped here by the compiler.
 fn web_path(route: Route) -> &'static str {
     match route {
+        Route::Root => "/",
         Route::Health => "/healthz",
         Route::Metrics => "/metrics",
         Route::Machines => "/api/v1/machines",
@@ -236,7 +238,7 @@ fn each_documented_path_is_the_route_of_its_name_and_there_are_no_others() {
         assert_eq!(found.or(enroll), Some(path.as_str()));
         routes += 1;
     }
-    assert_eq!(routes, 7 + 5 + 1, "the arms of the two functions above, and enrolment");
+    assert_eq!(routes, 8 + 5 + 1, "the arms of the two functions above, and enrolment");
 }
 
 #[test]

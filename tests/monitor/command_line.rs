@@ -2,6 +2,9 @@
 
 use crate::support::monitor::{PROGRAM, Plan};
 use crate::support::process::output_of;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Output};
 
 fn said(output: &Output) -> String {
@@ -55,6 +58,37 @@ fn a_second_monitor_on_the_same_database_is_refused_with_69() {
     assert!(said(&output).contains(&pid), "{}", said(&output));
 }
 
+/// Runs a command as a user who may not read `file`; root, who may read everything, becomes nobody.
+fn said_to_a_user_who_may_not_read(plan: &Plan, file: &std::path::Path, arguments: &[&str]) -> String {
+    let before = std::fs::metadata(file).expect("there").permissions();
+    let root = rustix::process::geteuid().is_root();
+    let closed = Permissions::from_mode(if root { 0o600 } else { 0o000 });
+    std::fs::set_permissions(file, closed).expect("a mode");
+    let mut command = plan.command(arguments);
+    if root {
+        std::fs::set_permissions(plan.scratch().path(), Permissions::from_mode(0o755)).expect("a mode");
+        command.uid(65534).gid(65534);
+    }
+    let output = output_of(command);
+    std::fs::set_permissions(file, before).expect("a mode");
+    assert!(!output.status.success(), "{output:?}");
+    said(&output)
+}
+
+#[test]
+fn a_user_who_may_not_read_the_configuration_or_the_database_is_told_to_use_sudo() {
+    let plan = Plan::new();
+    plan.says(&["machine", "add", "barn"]);
+    for arguments in [&["machine", "list"][..], &["events"], &["channel", "list"], &["db", "check"]] {
+        for file in [plan.config_path(), plan.database()] {
+            let said = said_to_a_user_who_may_not_read(&plan, &file, arguments);
+            let path = file.display().to_string();
+            assert!(said.contains(&path) && said.contains("run it with sudo"), "{arguments:?}: {said}");
+            assert_eq!(said.matches(&path).count(), 1, "its path is said once: {said}");
+        }
+    }
+}
+
 #[test]
 fn the_environment_of_lunasentri_is_obeyed() {
     let plan =
@@ -63,6 +97,18 @@ fn the_environment_of_lunasentri_is_obeyed() {
     monitor.wait_for_line("of the seed", |line| {
         line.ends_with("Heartbeat monitor started (interval: 1m30s, threshold: 5m0s)")
     });
+}
+
+#[test]
+fn the_root_of_the_server_says_what_it_is_and_where_heartbeats_go() {
+    let monitor = Plan::new().start();
+    monitor.machine("secret-barn");
+    let answer = monitor.get("/");
+    assert_eq!((answer.status, answer.header("content-type")), (200, Some("text/plain; charset=utf-8")));
+    for part in ["heartbeat-monitor", "POST /api/v1/heartbeat", "GET /healthz", "docs/monitor.md"] {
+        assert!(answer.body.contains(part), "{answer:?}");
+    }
+    assert!(!answer.body.contains("secret-barn"));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::config::Period;
 use crate::monitor::machine::{Description, Machine};
 use crate::monitor::store::machines::{Change, LARGEST_PAGE};
 use crate::monitor::store::tokens::HandOver;
-use crate::monitor::store::{Refused, Store};
+use crate::monitor::store::{Refused, Status, Store};
 use crate::monitor::time::Moment;
 use crate::monitor::tokens::Token;
 use clap::{Args, Subcommand};
@@ -14,13 +14,19 @@ use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Duration;
 
+mod show;
+
 #[derive(Debug, Subcommand)]
 pub enum MachineCommand {
     /// Add a machine; its token is printed alone on the last line, only this once
     Add(Add),
-    /// List all machines
-    List {
-        /// As a JSON array
+    /// List machines
+    List(List),
+    /// Show everything about a machine: description, state, open outage, latest heartbeat
+    Show {
+        /// Its name or id
+        machine: String,
+        /// As a JSON object
         #[arg(long)]
         json: bool,
     },
@@ -100,6 +106,22 @@ pub struct Add {
     token: Destination,
 }
 
+#[derive(Debug, Default, Args)]
+pub struct List {
+    /// Only machines of this group
+    #[arg(long)]
+    group: Option<String>,
+    /// Only machines with this tag
+    #[arg(long)]
+    tag: Option<String>,
+    /// Only machines in this state: new, online, offline, stopped, paused or disabled
+    #[arg(long, value_name = "STATE", value_parser = state_named)]
+    status: Option<&'static str>,
+    /// As a JSON array
+    #[arg(long)]
+    json: bool,
+}
+
 #[derive(Debug, Args)]
 pub struct Set {
     /// Its name or id
@@ -138,8 +160,9 @@ pub fn run(command: MachineCommand, database: &Path, now: Moment) -> Result<Stri
     let store = Store::open_beside(database, now)?;
     match command {
         MachineCommand::Add(new) => add(&store, new, now),
-        MachineCommand::List { json: true } => list_as_json(&store, now),
-        MachineCommand::List { json: false } => list(&store, now),
+        MachineCommand::List(only) if only.json => list_as_json(&store, &only, now),
+        MachineCommand::List(only) => list(&store, &only, now),
+        MachineCommand::Show { machine, json } => show::run(&store, &machine, json, now),
         MachineCommand::Set(set) => change(&store, set),
         MachineCommand::Rotate { machine, keep_old, token } => {
             token.deliver(|hand_over| rotate(&store, &machine, keep_old, now, hand_over))
@@ -245,9 +268,21 @@ fn change(store: &Store, set: Set) -> Result<String, Refused> {
     Ok(format!("machine {} ({}) is changed", machine.id.0, machine.name))
 }
 
-fn list(store: &Store, now: Moment) -> Result<String, Refused> {
+impl List {
+    fn includes(&self, machine: &Machine) -> bool {
+        self.group.as_ref().is_none_or(|group| machine.group.as_ref() == Some(group))
+            && self.tag.as_ref().is_none_or(|tag| machine.tags.contains(tag))
+            && self.status.is_none_or(|status| state(machine) == status)
+    }
+
+    fn is_everything(&self) -> bool {
+        self.group.is_none() && self.tag.is_none() && self.status.is_none()
+    }
+}
+
+fn list(store: &Store, only: &List, now: Moment) -> Result<String, Refused> {
     let mut rows = Vec::new();
-    each(store, now, |machine| {
+    each(store, only, now, |machine| {
         rows.push([
             machine.id.0.to_string(),
             machine.name.clone(),
@@ -258,24 +293,37 @@ fn list(store: &Store, now: Moment) -> Result<String, Refused> {
             or_dash(Some(machine.tags.join(",").as_str()).filter(|tags| !tags.is_empty())),
         ]);
     })?;
+    if rows.is_empty() && !only.is_everything() {
+        return Ok("no machine matches".into());
+    }
     if rows.is_empty() {
         return Ok("no machines; heartbeat-monitor machine add NAME adds one".into());
     }
     Ok(table(["ID", "NAME", "STATE", "LAST SEEN", "THRESHOLD", "GROUP", "TAGS"], &rows))
 }
 
+const DISABLED: &str = "disabled";
+const PAUSED: &str = "paused";
+
 /// What a person wants to know first: a disabled or paused machine's status says less.
 fn state(machine: &Machine) -> &'static str {
     match machine {
-        Machine { watched: false, .. } => "disabled",
-        Machine { paused_until: Some(_), .. } => "paused",
+        Machine { watched: false, .. } => DISABLED,
+        Machine { paused_until: Some(_), .. } => PAUSED,
         Machine { status, .. } => status.as_str(),
     }
 }
 
-fn list_as_json(store: &Store, now: Moment) -> Result<String, Refused> {
+/// A state as [`state`] says it.
+fn state_named(name: &str) -> Result<&'static str, String> {
+    let statuses = [Status::New, Status::Online, Status::Offline, Status::Stopped].map(Status::as_str);
+    let found = statuses.into_iter().chain([PAUSED, DISABLED]).find(|state| *state == name);
+    found.ok_or_else(|| "must be new, online, offline, stopped, paused or disabled".into())
+}
+
+fn list_as_json(store: &Store, only: &List, now: Moment) -> Result<String, Refused> {
     let mut listed = Vec::new();
-    each(store, now, |machine| listed.push(as_json(machine)))?;
+    each(store, only, now, |machine| listed.push(as_json(machine)))?;
     Ok(Value::Array(listed).to_string())
 }
 
@@ -300,12 +348,12 @@ fn as_json(machine: &Machine) -> Value {
     })
 }
 
-/// All machines, a page at a time: no reading lasts long enough to hold the server's checkpoints up.
-fn each(store: &Store, now: Moment, mut act: impl FnMut(&Machine)) -> Result<(), Refused> {
+/// The machines that are asked for, a page at a time: a long read would delay the server's checkpoints.
+fn each(store: &Store, only: &List, now: Moment, mut act: impl FnMut(&Machine)) -> Result<(), Refused> {
     let mut after = None;
     loop {
         let page = store.machines_page(after, LARGEST_PAGE, now)?;
-        page.iter().for_each(&mut act);
+        page.iter().filter(|machine| only.includes(machine)).for_each(&mut act);
         match page.last() {
             Some(last) => after = Some(last.id),
             None => return Ok(()),

@@ -8,6 +8,7 @@
 //! | `recipient` | who is told of what, and when |
 //! | `channel` | ways to reach recipients |
 //! | `database` | check, backup, vacuum |
+//! | `events` | what happened lately |
 //! | `fleet` | a simulated fleet against a running monitor |
 //! | `table` | columns for people |
 //! | `token_file` | where a new token is left: printed, or in a private file |
@@ -15,6 +16,7 @@
 pub mod channel;
 pub mod database;
 pub mod enroll;
+pub mod events;
 pub mod fleet;
 pub mod machine;
 pub mod recipient;

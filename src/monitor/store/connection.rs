@@ -3,6 +3,7 @@
 use super::error::StoreError;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
+use rustix::fs::Access;
 use std::path::Path;
 use std::time::Duration;
 
@@ -76,7 +77,7 @@ pub fn bare(path: &Path) -> Result<Connection, StoreError> {
     let connection = Connection::open_with_flags(path, flags).map_err(|error| cannot_open(path, error))?;
     // SQLite opens a file that it may not write for reading only, and says nothing.
     if connection.is_readonly("main")? {
-        return Err(StoreError::ReadOnly);
+        return Err(not_allowed(path).unwrap_or(StoreError::ReadOnly));
     }
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
@@ -92,12 +93,13 @@ fn cannot_open(path: &Path, error: rusqlite::Error) -> StoreError {
     match std::fs::metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => StoreError::Gone,
         Err(why) => StoreError::of_file(path, &why),
-        // It is there, and may not be opened: of whoever runs this, not of the file.
-        Ok(_) => match StoreError::from(error) {
-            StoreError::Other(why) => {
-                StoreError::Other(format!("{why}; run it as root or as the user of the service"))
-            }
-            known => known,
-        },
+        Ok(_) => not_allowed(path).unwrap_or_else(|| StoreError::from(error)),
     }
+}
+
+/// Why this user may not read and write the file, in the kernel's words. Not tried by opening the file: closing it would
+/// end the locks that other connections of this process hold.
+fn not_allowed(path: &Path) -> Option<StoreError> {
+    let denied = rustix::fs::access(path, Access::READ_OK | Access::WRITE_OK).err()?;
+    Some(StoreError::of_file(path, &denied.into()))
 }

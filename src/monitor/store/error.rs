@@ -48,7 +48,7 @@ impl StoreError {
             io::ErrorKind::StorageFull => StoreError::Full,
             io::ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly,
             io::ErrorKind::PermissionDenied => {
-                StoreError::File(format!("{path}: {error}; run it as root or as the user of the service"))
+                StoreError::File(format!("cannot open {path}: {error}; run it with sudo"))
             }
             _ => StoreError::File(format!("{path}: {error}")),
         }

@@ -37,6 +37,17 @@ pub struct Event {
     pub detail: Option<String>,
 }
 
+/// An outage, from the last heartbeat before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outage {
+    pub last_seen: Moment,
+    pub started: Moment,
+    /// `None`: it lasts.
+    pub ended: Option<Moment>,
+    /// The device said that it was being stopped.
+    pub planned: bool,
+}
+
 /// A notification on its way to somebody; never the secret with which it is sent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sending {
@@ -156,6 +167,32 @@ impl Store {
                 })
             })
         })
+    }
+
+    /// The outage of a machine that began or ended at this moment.
+    pub fn outage_at(&self, machine: MachineId, at: Moment) -> Result<Option<Outage>, StoreError> {
+        self.outage("(started_at = ?2 OR ended_at = ?2)", vec![machine.0.into(), at.0.into()])
+    }
+
+    /// The outage of a machine that lasts.
+    pub fn open_outage(&self, machine: MachineId) -> Result<Option<Outage>, StoreError> {
+        self.outage("ended_at IS NULL", vec![machine.0.into()])
+    }
+
+    fn outage(&self, condition: &str, values: Vec<Value>) -> Result<Option<Outage>, StoreError> {
+        let sql = format!(
+            "SELECT last_seen, started_at, ended_at, planned FROM outage WHERE machine_id = ?1 AND {condition}
+             ORDER BY id DESC LIMIT 1"
+        );
+        let outage = |row: &Row<'_>| {
+            Ok(Outage {
+                last_seen: Moment(row.get(0)?),
+                started: Moment(row.get(1)?),
+                ended: row.get::<_, Option<i64>>(2)?.map(Moment),
+                planned: row.get(3)?,
+            })
+        };
+        Ok(self.read(|connection| rows(connection, &sql, values, outage))?.pop())
     }
 
     pub fn deliveries(

@@ -118,8 +118,10 @@ impl Web {
         if request.method() != Method::Get {
             return Err(Refusal::Method);
         }
-        if route == Route::Health {
-            return Ok(self.health(tick));
+        match route {
+            Route::Root => return Ok(Response::new(200).body(TEXT, ABOUT.as_bytes())),
+            Route::Health => return Ok(self.health(tick)),
+            _ => {}
         }
         self.admit(request, route, now)?;
         let query = Query::parse(request.query())?;
@@ -133,8 +135,8 @@ impl Web {
             Route::History(id) => self.history(id, query, now),
             Route::Events => self.events(query),
             Route::Deliveries => self.deliveries(query),
-            // Answered above, to everybody.
-            Route::Health => Ok(self.health(tick)),
+            // Answered above, without a token.
+            Route::Root | Route::Health => Err(Refusal::NotFound("there is nothing here")),
         }
     }
 
@@ -200,6 +202,18 @@ impl Web {
         Ok(answer(&lists::list(rows, slice.limit, |row| row.id, lists::delivery)))
     }
 }
+
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// For a person who opens the server's address, or a device whose URL has no path. It names nothing of the fleet.
+const ABOUT: &str = "\
+This is heartbeat-monitor.
+
+Heartbeats     POST /api/v1/heartbeat with the token of a machine (heartbeat-monitor machine add NAME)
+Read API       GET /api/v1/machines with a read token (heartbeat-monitor token add NAME)
+Health         GET /healthz
+Documentation  man heartbeat-monitor, /usr/share/doc/heartbeat-monitor, docs/monitor.md of the source
+";
 
 const NO_MACHINE: Refusal = Refusal::NotFound("there is no such machine");
 

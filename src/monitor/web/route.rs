@@ -5,6 +5,8 @@ use crate::monitor::store::MachineId;
 /// What a path means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Route {
+    /// What this server is, for a person who opens it in a browser.
+    Root,
     Health,
     Metrics,
     Machines,
@@ -18,6 +20,7 @@ impl Route {
     /// `None` where there is nothing.
     pub fn of(path: &str) -> Option<Route> {
         match path {
+            "/" => return Some(Route::Root),
             "/healthz" => return Some(Route::Health),
             "/metrics" => return Some(Route::Metrics),
             _ => {}
@@ -59,7 +62,9 @@ mod tests {
             ("/api/v1/events", Some(Route::Events)),
             ("/api/v1/deliveries", Some(Route::Deliveries)),
             ("/api/v1/enroll", None),
-            ("/", None),
+            ("/", Some(Route::Root)),
+            ("", None),
+            ("//", None),
             ("/api/v1/", None),
             ("/api/v1/machines/", None),
             ("/api/v1/machines/07", None),

@@ -68,6 +68,69 @@ ID  NAME  STATE     LAST SEEN  THRESHOLD  GROUP  TAGS
 }
 
 #[test]
+fn the_list_can_be_narrowed_by_group_tag_and_state() {
+    let store = Store::scratch();
+    said(&store, &["add", "barn", "--group", "farm", "--tag", "camera"]);
+    said(&store, &["add", "gate", "--group", "farm"]);
+    said(&store, &["add", "silo"]);
+    said(&store, &["disable", "silo"]);
+    said(&store, &["pause", "gate", "--for", "2h"]);
+    let names = |words: &[&str]| -> Vec<String> {
+        let list = said(&store, &[&["list"], words].concat());
+        list.lines().skip(1).filter_map(|line| line.split_whitespace().nth(1)).map(str::to_owned).collect()
+    };
+    assert_eq!(names(&["--group", "farm"]), ["barn", "gate"]);
+    assert_eq!(names(&["--group", "farm", "--tag", "camera"]), ["barn"]);
+    assert_eq!(names(&["--status", "disabled"]), ["silo"]);
+    assert_eq!(names(&["--status", "paused", "--group", "farm"]), ["gate"]);
+    assert_eq!(names(&["--status", "new"]), ["barn"]);
+    assert_eq!(said(&store, &["list", "--status", "offline"]), "no machine matches");
+    let json: Value =
+        serde_json::from_str(&said(&store, &["list", "--json", "--status", "new"])).expect("JSON");
+    assert_eq!(json.as_array().map(Vec::len), Some(1));
+    Line::try_parse_from(["machine", "list", "--status", "ofline"]).expect_err("no state");
+}
+
+#[test]
+fn a_machine_is_shown_with_its_open_outage_and_its_latest_heartbeat() {
+    let store = Store::scratch();
+    said(&store, &["add", "barn", "--hostname", "barn-cam", "--group", "farm", "--threshold", "5m"]);
+    let seen = NOW.0 - 600_000;
+    store
+        .write(|tx| {
+            tx.execute(
+                "UPDATE machine_state SET status = 2, since = ?1, last_seen = ?2",
+                [NOW.0 - 300_000, seen],
+            )?;
+            tx.execute(
+                "INSERT INTO outage (machine_id, planned, last_seen, started_at) VALUES (1, 0, ?1, ?2)",
+                [seen, NOW.0 - 300_000],
+            )?;
+            Ok(tx.execute("INSERT INTO machine_latest VALUES (1, ?1, '{\"cpu\":12.5}')", [seen])?)
+        })
+        .expect("an outage");
+    let expected = "\
+id            1
+name          barn
+hostname      barn-cam
+group         farm
+threshold     5m
+created       2025-11-22T01:23:29Z
+state         offline, for 5m
+last seen     2025-11-22T01:13:29Z (10m ago)
+open outage   offline since 2025-11-22T01:18:29Z (5m ago)
+latest        10m ago
+  {
+    \"cpu\": 12.5
+  }";
+    assert_eq!(said(&store, &["show", "barn"]), expected);
+    let json: Value = serde_json::from_str(&said(&store, &["show", "1", "--json"])).expect("JSON");
+    assert_eq!((&json["name"], &json["latest"]["cpu"]), (&"barn".into(), &12.5.into()));
+    assert_eq!(json["outage"]["started_at"], "2025-11-22T01:18:29Z");
+    assert!(at(&store, &["show", "bran"], NOW).is_err());
+}
+
+#[test]
 fn programs_get_every_field_and_never_a_token() {
     let store = Store::scratch();
     assert_eq!(said(&store, &["list", "--json"]), "[]");
