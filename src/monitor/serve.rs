@@ -243,6 +243,7 @@ impl Monitor {
             }
         }
         self.couriers.stop(deadline);
+        log::info!("Heartbeat monitor stopped");
         match http {
             Ok(Err(error)) => Err(Failure::Other(format!("waiting for sockets failed: {error}"))),
             _ => Ok(()),

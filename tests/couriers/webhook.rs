@@ -9,7 +9,18 @@ use std::time::{Duration, Instant};
 
 /// By Python's hmac: not the code that has made it.
 fn hmac(secret: &str, message: &[u8]) -> String {
-    let program = "import hmac, sys; print(hmac.new(sys.argv[1].encode(), sys.stdin.buffer.read(), 'sha256').hexdigest())";
+    computed("sys.argv[1].encode()", secret, message)
+}
+
+/// LunaSentri's key is the hash of the secret.
+fn hmac_of_lunasentri(secret: &str, message: &[u8]) -> String {
+    computed("hashlib.sha256(sys.argv[1].encode()).digest()", secret, message)
+}
+
+fn computed(key: &str, secret: &str, message: &[u8]) -> String {
+    let program = &format!(
+        "import hashlib, hmac, sys; print(hmac.new({key}, sys.stdin.buffer.read(), 'sha256').hexdigest())"
+    );
     let mut python = Command::new("python3")
         .args(["-c", program, secret])
         .stdin(Stdio::piped())
@@ -44,6 +55,8 @@ fn an_outage_and_its_end_arrive_at_once_signed_as_the_original_system_did() {
     assert_eq!(json["machine"]["name"], "m1");
     assert_eq!(json["machine"]["status"], "offline");
     assert_eq!(header(&offline, "X-Webhook-Signature"), format!("sha256={}", hmac(SECRET, &offline.body)));
+    let expected = format!("sha256={}", hmac_of_lunasentri(SECRET, &offline.body));
+    assert_eq!(header(&offline, "X-LunaSentri-Signature"), expected);
     let (id, at) = (header(&offline, "X-Webhook-Id"), header(&offline, "X-Webhook-Timestamp"));
     let dated = [id.as_bytes(), b".", at.as_bytes(), b".", &offline.body].concat();
     assert_eq!(header(&offline, "X-Webhook-Signature-V2"), format!("sha256={}", hmac(SECRET, &dated)));

@@ -28,10 +28,12 @@ fn stop(monitor: &mut Monitor, promise: Duration) {
 }
 
 #[test]
-fn an_idle_monitor_stops_at_once() {
+fn an_idle_monitor_stops_at_once_and_says_so() {
     let mut monitor = Plan::new().start();
     // Its threads have nothing to wait for.
     stop(&mut monitor, Duration::from_millis(1500));
+    let log = monitor.log();
+    assert!(log.last().is_some_and(|line| line.ends_with("Heartbeat monitor stopped")), "{log:?}");
 }
 
 #[test]

@@ -2,6 +2,8 @@
 //!
 //! - `X-Webhook-Signature: sha256=<hex HMAC-SHA256 of the body>`: the original's. It says that the body is ours, and
 //!   nothing of when it was sent: whoever records it can send it again for ever.
+//! - `X-LunaSentri-Signature`: the same, as LunaSentri's program sends it, while its documentation names the header
+//!   above. Its key is the SHA-256 of the secret (32 bytes), because LunaSentri stores nothing else.
 //! - `X-Webhook-Id`: the outbox row. A delivery that is repeated, because its answer was lost, has the same. That of
 //!   `channel test` is negative, and its event is `machine.test`.
 //! - `X-Webhook-Timestamp` (Unix seconds of this attempt) and `X-Webhook-Signature-V2: sha256=<hex HMAC-SHA256 of
@@ -15,7 +17,7 @@ use super::send::{Failure, Message};
 use crate::monitor::time::Moment;
 use hmac::{Hmac, KeyInit, Mac};
 use serde::Serialize;
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 use std::fmt::Write;
 
 /// The payload, field by field as the original sends it.
@@ -48,8 +50,9 @@ pub fn send(http: &Http, channel: &Channel, message: &Message, now: Moment) -> R
     ];
     if let Some(secret) = &channel.secret {
         let dated = [id.as_bytes(), b".", timestamp.as_bytes(), b".", &body];
-        headers.push(("X-Webhook-Signature", signature(secret, &[&body])));
-        headers.push(("X-Webhook-Signature-V2", signature(secret, &dated)));
+        headers.push(("X-Webhook-Signature", signature(secret.as_bytes(), &[&body])));
+        headers.push(("X-Webhook-Signature-V2", signature(secret.as_bytes(), &dated)));
+        headers.push(("X-LunaSentri-Signature", signature(&Sha256::digest(secret), &[&body])));
     }
     let answer = http.post(&channel.target, &headers, &body)?;
     match answer.is_success() {
@@ -77,9 +80,9 @@ fn payload(notice: &Notice) -> Result<Vec<u8>, String> {
 }
 
 /// `sha256=` and the HMAC-SHA256 of `parts`, one after the other, in hex.
-fn signature(secret: &str, parts: &[&[u8]]) -> String {
+fn signature(key: &[u8], parts: &[&[u8]]) -> String {
     // HMAC takes keys of any length; the error is for other MACs.
-    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.as_bytes()) else { return String::new() };
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return String::new() };
     parts.iter().for_each(|part| mac.update(part));
     let mut text = String::from("sha256=");
     for byte in mac.finalize().into_bytes() {
@@ -97,7 +100,7 @@ mod tests {
     #[test]
     fn the_signature_is_hmac_sha256() {
         assert_eq!(
-            signature("Jefe", &[b"what do ya want ", b"for nothing?"]),
+            signature(b"Jefe", &[b"what do ya want ", b"for nothing?"]),
             "sha256=5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
         );
     }

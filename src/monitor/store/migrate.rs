@@ -11,7 +11,11 @@ use time::OffsetDateTime;
 pub const APPLICATION_ID: i32 = 0x6862_6d6e;
 
 /// The statements from version n to n + 1 stand at n; one that was released is never changed.
-pub const MIGRATIONS: &[&str] = &[include_str!("schema.sql"), include_str!("migrations/002_choices.sql")];
+pub const MIGRATIONS: &[&str] = &[
+    include_str!("schema.sql"),
+    include_str!("migrations/002_choices.sql"),
+    include_str!("migrations/003_lunasentri_views.sql"),
+];
 
 /// Copies that stay; the oldest go.
 const KEPT_COPIES: usize = 3;

@@ -236,6 +236,50 @@ fn a_version_1_database_keeps_every_row_and_its_choices_are_resolved_once() {
     assert!(!bert.chosen.matches);
 }
 
+/// As its documentation has them.
+#[test]
+fn lunasentris_documented_sqlite3_commands_work() {
+    let store = Store::scratch();
+    let rows = |sql: &str| -> Vec<String> {
+        let read = |connection: &Connection| {
+            let mut statement = connection.prepare(sql)?;
+            let columns = statement.column_count();
+            let rows = statement.query_map([], |row| {
+                let cells = (0..columns).map(|column| {
+                    let cell: rusqlite::types::Value = row.get(column)?;
+                    Ok(match cell {
+                        rusqlite::types::Value::Integer(number) => number.to_string(),
+                        rusqlite::types::Value::Text(text) => text,
+                        other => format!("{other:?}"),
+                    })
+                });
+                Ok(cells.collect::<rusqlite::Result<Vec<_>>>()?.join("|"))
+            })?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        };
+        store.read(read).expect(sql)
+    };
+    store
+        .write(|tx| {
+            Ok(tx.execute_batch(
+                "INSERT INTO machine (id, name, created_at) VALUES (1, 'barn', 0), (2, 'gate', 0), (3, 'new', 0);
+                 INSERT INTO machine_state VALUES (1, 2, 1, 1763774609000, 0, NULL), (2, 1, 1, 1763774609999, 0, NULL),
+                                                  (3, 0, 1, NULL, 0, NULL);
+                 INSERT INTO outage (machine_id, planned, hushed, last_seen, started_at, ended_at) VALUES
+                    (1, 0, 0, 0, 1763774729000, NULL), (2, 0, 0, 0, 1, 2), (3, 1, 0, 0, 1, NULL);",
+            )?)
+        })
+        .expect("rows");
+    assert_eq!(
+        rows("SELECT id, name, status, last_seen FROM machines;"),
+        ["1|barn|offline|2025-11-22 01:23:29", "2|gate|online|2025-11-22 01:23:29", "3|new|offline|Null"]
+    );
+    assert_eq!(rows("SELECT id, name, status, datetime(last_seen, 'localtime') FROM machines;").len(), 3);
+    assert_eq!(rows("SELECT * FROM machine_offline_notifications;"), ["1|2025-11-22 01:25:29"]);
+    let local = "SELECT machine_id, datetime(notified_at, 'localtime') FROM machine_offline_notifications;";
+    assert_eq!(rows(local).len(), 1);
+}
+
 #[test]
 fn the_released_schema_refers_to_nothing_that_is_not_there() {
     let scratch = Store::scratch();
