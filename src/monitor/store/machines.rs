@@ -1,12 +1,9 @@
-//! Machines: added, described, disabled, paused, removed, listed.
-//!
-//! `machine_state.status` belongs to the recorder. A machine that is added, disabled or enabled becomes `New`: its
-//! silence before the next heartbeat is not reported. An open outage stays open, and that heartbeat ends it.
+//! Machines: added, described, removed, listed. `watching` owns whether one is watched and reported.
 
 use super::refused::Refused;
 use super::tokens::HandOver;
-use super::{Delivery, MachineId, Status, Store, StoreError};
-use crate::monitor::machine::{self, Description, Machine};
+use super::{MachineId, Status, Store, StoreError};
+use crate::monitor::machine::{Description, Machine};
 use crate::monitor::time::{Moment, milliseconds};
 use crate::monitor::tokens::Token;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
@@ -70,80 +67,6 @@ impl Store {
             after.check()?;
             update(tx, id, &after)?;
             one(tx, id, Moment(0))?.ok_or_else(|| unknown(which))
-        })
-    }
-
-    /// Ends the watching of a machine and refuses its heartbeats; its tokens stay, and so does an open outage. Pending
-    /// notifications are skipped, except the end of an outage whose beginning was sent over the same channel.
-    ///
-    /// # Errors
-    /// There is no such machine.
-    pub fn disable_machine(&self, which: &str, now: Moment) -> Result<MachineId, Refused> {
-        self.transact(|tx| {
-            let id = find(tx, which)?;
-            if begin_anew(tx, id, false, now)? {
-                skip_pending(tx, id)?;
-                // Transitions from before count no longer.
-                tx.execute(
-                    "UPDATE flapping SET steady_at = ?2 WHERE machine_id = ?1 AND steady_at IS NULL",
-                    params![id.0, now.0],
-                )?;
-                note(tx, Some(id), "disabled", None, now)?;
-            }
-            Ok(id)
-        })
-    }
-
-    /// # Errors
-    /// There is no such machine.
-    pub fn enable_machine(&self, which: &str, now: Moment) -> Result<MachineId, Refused> {
-        self.transact(|tx| {
-            let id = find(tx, which)?;
-            if begin_anew(tx, id, true, now)? {
-                note(tx, Some(id), "enabled", None, now)?;
-            }
-            Ok(id)
-        })
-    }
-
-    /// Watches on, and tells nobody until then; a pause that is going on is replaced.
-    ///
-    /// # Errors
-    /// There is no such machine, or the pause is too short or too long.
-    pub fn pause_machine(
-        &self,
-        which: &str,
-        length: Duration,
-        reason: Option<&str>,
-        now: Moment,
-    ) -> Result<Moment, Refused> {
-        machine::within("--for", length, &machine::PAUSE)?;
-        reason.map_or(Ok(()), machine::description)?;
-        self.transact(|tx| {
-            let id = find(tx, which)?;
-            end_pause(tx, id, now)?;
-            let until = now.plus(length);
-            tx.execute(
-                "INSERT INTO maintenance (machine_id, starts_at, ends_at, reason) VALUES (?1, ?2, ?3, ?4)",
-                params![id.0, now.0, until.0, reason],
-            )?;
-            note(tx, Some(id), "paused", Some(serde_json::json!({"until": until.0, "reason": reason})), now)?;
-            Ok(until)
-        })
-    }
-
-    /// Whether there was a pause to end.
-    ///
-    /// # Errors
-    /// There is no such machine.
-    pub fn resume_machine(&self, which: &str, now: Moment) -> Result<bool, Refused> {
-        self.transact(|tx| {
-            let id = find(tx, which)?;
-            let ended = end_pause(tx, id, now)?;
-            if ended {
-                note(tx, Some(id), "resumed", None, now)?;
-            }
-            Ok(ended)
         })
     }
 
@@ -346,44 +269,6 @@ fn changed(before: Machine, change: &Change) -> Description {
         threshold: change.threshold.unwrap_or(before.threshold),
         device_key: change.device_key.clone().unwrap_or(before.device_key),
     }
-}
-
-/// Whether that is a change.
-fn begin_anew(tx: &Transaction<'_>, id: MachineId, watched: bool, now: Moment) -> Result<bool, StoreError> {
-    let changed = tx.execute(
-        "UPDATE machine_state SET watched = ?2, status = ?3, since = ?4 WHERE machine_id = ?1 AND watched <> ?2",
-        params![id.0, watched, Status::New as i64, now.0],
-    )?;
-    Ok(changed > 0)
-}
-
-fn skip_pending(tx: &Transaction<'_>, id: MachineId) -> Result<(), StoreError> {
-    tx.execute(
-        "UPDATE outbox SET state = ?2 WHERE machine_id = ?1 AND state = ?3
-           AND NOT (event = 'online' AND EXISTS (
-                SELECT 1 FROM outbox AS beginning
-                WHERE beginning.outage_id = outbox.outage_id AND beginning.channel_id = outbox.channel_id
-                  AND beginning.id < outbox.id AND beginning.state IN (?4, ?5)))",
-        params![
-            id.0,
-            Delivery::Skipped as i64,
-            Delivery::Waiting as i64,
-            Delivery::Leased as i64,
-            Delivery::Delivered as i64
-        ],
-    )?;
-    Ok(())
-}
-
-/// Whether there was one.
-fn end_pause(tx: &Transaction<'_>, id: MachineId, now: Moment) -> Result<bool, StoreError> {
-    // One that has just begun, or that begins later, has told nobody anything.
-    tx.execute("DELETE FROM maintenance WHERE machine_id = ?1 AND starts_at > ?2", params![id.0, now.0])?;
-    let ended = tx.execute(
-        "UPDATE maintenance SET ends_at = ?2 WHERE machine_id = ?1 AND ends_at > ?2",
-        params![id.0, now.0],
-    )?;
-    Ok(ended > 0)
 }
 
 /// A line in the list of what happened.

@@ -9,7 +9,8 @@
 //! | `connection` | how SQLite is set up |
 //! | `create`, `migrate`, `lock` | a new file, an old file, one server for a file |
 //! | `upkeep`, `prune` | check, backup, vacuum; what is kept for how long |
-//! | `machines`, `tokens`, `enrolment` | who is watched, and what proves who it is |
+//! | `machines`, `watching` | machines and their descriptions; which of them are watched and reported |
+//! | `tokens`, `enrolment` | what proves who a device is |
 //! | `credentials` | what the registry keeps of that in memory |
 //! | `beats`, `history` | what beats leave: last seen, the latest payload, the past |
 //! | `transitions`, `teller` | status, outages, and what is told of them |
@@ -41,6 +42,7 @@ mod tests;
 pub mod tokens;
 pub(super) mod transitions;
 mod upkeep;
+mod watching;
 
 pub use beats::{Past, State};
 pub(super) use create::give_to_owner_of_directory;

@@ -1,6 +1,7 @@
 //! Machines as people add, change, find, pause and remove them.
 
 use super::*;
+use crate::monitor::store::Delivery;
 
 const NOW: Moment = Moment(1_000_000);
 const HOUR: Duration = Duration::from_secs(3600);
