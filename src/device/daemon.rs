@@ -240,16 +240,20 @@ impl Daemon {
         }
         logging::init(config.log);
         let sender = Sender::new(&config.heartbeat, credentials, self.names.clone(), self.line.clone());
-        let (sampling, beat) = tickers(config.heartbeat.interval, Instant::now());
-        let order = metrics::Control::Reload {
-            metrics: config.metrics.clone(),
-            activity: config.activity.clone(),
-            ticker: sampling,
-        };
+        // With an unchanged interval the schedule goes on: a reload must not put off the next heartbeat.
+        let interval = config.heartbeat.interval;
+        let changed = interval != self.config.heartbeat.interval;
+        let (sampling, beat) = changed.then(|| tickers(interval, Instant::now())).unzip();
         let reload = Reload { config: config.heartbeat.clone(), sender, ticker: beat };
-        // Both threads live as long as this one holds their channels.
-        let delivered = self.metrics.send(order).is_ok() && self.heartbeat.send(reload).is_ok();
+        // The thread lives as long as this one holds its channel.
+        let delivered = self.heartbeat.send(reload).is_ok();
         debug_assert!(delivered);
+        if changed || config.metrics != self.config.metrics || config.activity != self.config.activity {
+            let (metrics, activity) = (config.metrics.clone(), config.activity.clone());
+            let delivered =
+                self.metrics.send(metrics::Control::Reload { metrics, activity, ticker: sampling }).is_ok();
+            debug_assert!(delivered);
+        }
         if config.network != self.config.network {
             self.failover.reload(config.network.clone());
         }

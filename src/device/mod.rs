@@ -19,6 +19,7 @@
 //! | `api/` | one thread that answers local HTTP: status page, scripts, the command line |
 //! | `heartbeat/` | one thread that owns the snapshot and sends it |
 //! | `os/` | the only code that touches the machine below /proc and /sys |
+//! | `burst` | a limit on what happens in bursts |
 //! | `host` | what a host on the LAN is known by |
 //! | `newest` | a channel in which only the newest message waits |
 //! | `token` | what proves who is who, for both directions |
@@ -26,6 +27,7 @@
 //! | `shown` | a heartbeat as one line for a person |
 
 pub mod api;
+mod burst;
 pub mod cameras;
 pub mod cli;
 pub mod config;

@@ -27,8 +27,8 @@ pub enum Peer {
     Unix,
 }
 
-/// What a proxy adds, whichever of them it is set up to add.
-const FORWARDED: [&str; 3] = ["Forwarded", "X-Forwarded-For", "X-Real-IP"];
+/// Headers that a proxy adds; each proxy adds some of them. `Via` is the one that RFC 9110 section 7.6.3 requires.
+const FORWARDED: [&str; 4] = ["Forwarded", "Via", "X-Forwarded-For", "X-Real-IP"];
 
 /// A complete request; head and body are one buffer, and the rest points into it.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ impl Request {
         value.is_ascii().then(|| std::str::from_utf8(value).ok()).flatten()
     }
 
-    /// Whether a proxy passes it on for somebody else, whatever it says of them.
+    /// Whether a proxy forwards it for another client.
     pub fn is_forwarded(&self) -> bool {
         FORWARDED.iter().any(|name| self.header_lines(name).next().is_some())
     }

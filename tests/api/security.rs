@@ -80,7 +80,7 @@ fn a_name_that_was_made_to_point_here_is_refused() {
 #[test]
 fn what_a_proxy_passes_on_is_another_machines() {
     let daemon = Setup::new().start();
-    for name in ["X-Forwarded-For", "Forwarded", "X-Real-IP"] {
+    for name in ["X-Forwarded-For", "Forwarded", "Via", "X-Real-IP"] {
         // A client may write anything there first, and a proxy keeps it.
         for said in ["192.0.2.7", "\u{e4}, 192.0.2.7", ""] {
             let answer = trigger().header(name, said).to(&daemon);

@@ -27,6 +27,21 @@ fn a_new_interval_takes_effect_without_a_restart() {
 }
 
 #[test]
+fn reloads_in_quick_succession_do_not_stop_the_beat() {
+    let server = Server::always(Reply::ok());
+    let daemon = Setup::new().to(&server.url("/")).start();
+    let first = server.request().at;
+    while first.elapsed() < Duration::from_secs(5) {
+        daemon.signal(Signal::HUP);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let beats = server.requests_during(Duration::ZERO);
+    // One a second; a busy machine may skip some.
+    assert!(beats.len() >= 3, "{} heartbeats in 5 s", beats.len());
+    assert!(beats.iter().all(|beat| beat.reason() == "scheduled"), "none for a reload");
+}
+
+#[test]
 fn a_new_server_takes_effect_without_a_restart() {
     let (old, new) = (Server::always(Reply::ok()), Server::always(Reply::ok()));
     let mut daemon = Setup::new().to(&old.url("/")).start();

@@ -177,5 +177,23 @@ fn a_flapping_cable_makes_fewer_heartbeats_than_flaps_and_one_failback_a_hold() 
     assert!(failbacks.iter().all(|at| *at <= begin + flapped + BOUNDARY), "back on a cable that flapped");
 }
 
+#[test]
+fn thousands_of_flaps_are_logged_and_sent_within_a_bound() {
+    let Some(rig) = Plan::new("observe").start() else { return };
+    rig.settle_on_all();
+    let before = rig.daemon.log().len();
+    let flaps = 2500;
+    let begin = Instant::now();
+    rig.net.device.ip_batch(&"link set eth0 down\nlink set eth0 up\n".repeat(flaps));
+    let seconds = usize::try_from(begin.elapsed().as_secs()).expect("short") + 8;
+    let requests = rig.server.requests_during(Duration::from_secs(8)).len();
+    // 10 at once, then one a second; and what is sent while none of them is acknowledged.
+    assert!(requests <= 20 + 2 * seconds, "{requests} heartbeats for {flaps} flaps in {seconds} s");
+    let lines = rig.daemon.log().len() - before;
+    // 20 changes of up to 4 lines, then one in 10 s; a line for each immediate heartbeat.
+    assert!(lines <= 100 + 4 * seconds, "{lines} lines for {flaps} flaps in {seconds} s");
+    rig.wait("the daemon works on", |seen| !active(seen).is_empty());
+}
+
 /// The kernel tells of a flap up to 1 s late.
 const BOUNDARY: Duration = Duration::from_secs(1);

@@ -39,6 +39,10 @@ pub struct Known {
     pub fixed_ip: bool,
     pub status: Status,
     pub reachable: Option<bool>,
+    /// Whether a check of it ever succeeded, in earlier runs too.
+    pub answered: bool,
+    /// Order in which cameras entered the list.
+    pub number: u64,
     pub last_seen: Option<SystemTime>,
     pub since: Option<SystemTime>,
     pub latency: Option<Duration>,
@@ -72,6 +76,8 @@ impl Known {
             fixed_ip: false,
             status: Status::Unknown,
             reachable: None,
+            answered: false,
+            number: 0,
             last_seen: None,
             since: None,
             latency: None,
@@ -90,6 +96,7 @@ impl Known {
         match result {
             Ok(_) => {
                 self.reachable = Some(true);
+                self.answered = true;
                 self.is_there(now)
             }
             Err(problem) if problem.is_the_cameras() => {

@@ -40,8 +40,10 @@ pub struct Roster {
     /// Without its cameras, which are in the list.
     config: config::Cameras,
     known: BTreeMap<Key, Box<Known>>,
+    /// [`Known::number`] of the next camera that is added.
+    next: u64,
     news: News,
-    /// Said once.
+    /// Logged once.
     full: bool,
     foreign: bool,
 }
@@ -49,9 +51,15 @@ pub struct Roster {
 impl Roster {
     /// With the cameras of an earlier run.
     pub fn new(config: config::Cameras, saved: Vec<(Mac, Known)>, now: Moment) -> Roster {
-        let known = saved.into_iter().map(|(mac, known)| (Key::Mac(mac), Box::new(known))).collect();
+        let mut known: BTreeMap<_, _> =
+            saved.into_iter().map(|(mac, known)| (Key::Mac(mac), Box::new(known))).collect();
+        let mut next = 0;
+        for known in known.values_mut() {
+            known.number = next;
+            next += 1;
+        }
         let news = News { shown: true, ..News::default() };
-        let mut roster = Roster { config, known, news, full: false, foreign: false };
+        let mut roster = Roster { config, known, next, news, full: false, foreign: false };
         roster.configure(now);
         roster
     }
@@ -101,25 +109,38 @@ impl Roster {
         }
     }
 
-    /// `None` if the list is full.
+    /// `None` if the list is full of cameras that are worth keeping.
     fn get_or_insert(&mut self, key: Key, origin: Origin, due: Instant) -> Option<&mut Known> {
         if !self.known.contains_key(&key) {
-            if self.known.len() >= MOST_CAMERAS {
-                if !self.full {
-                    log::warn!("cameras: there are {MOST_CAMERAS} already; more are not taken");
-                }
-                self.full = true;
+            if self.known.len() >= MOST_CAMERAS && !self.evict() {
                 return None;
             }
             let mut new = Known::new(origin, self.config.plan.clone());
             new.due = self.config.enabled.then_some(due);
+            new.number = self.next;
+            self.next += 1;
             self.known.insert(key, Box::new(new));
             (self.news.set, self.news.shown) = (true, true);
         }
         self.known.get_mut(&key).map(|known| &mut **known)
     }
 
-    /// Somebody adds a camera, or tells what is new of it.
+    /// Removes the camera that was learnt from DHCP the longest ago and has never answered a check; false if there is
+    /// none. Any host on the LAN can ask for leases under the names of cameras that do not exist.
+    fn evict(&mut self) -> bool {
+        if !self.full {
+            log::warn!(
+                "cameras: the list is full ({MOST_CAMERAS}); new ones replace those learnt from DHCP that never answered"
+            );
+        }
+        self.full = true;
+        let never_answered =
+            self.known.iter().filter(|(_, known)| known.origin == Origin::Dhcp && !known.answered);
+        let oldest = never_answered.min_by_key(|(_, known)| known.number).map(|(key, _)| *key);
+        oldest.is_some_and(|key| self.known.remove(&key).is_some())
+    }
+
+    /// Adds a camera, or changes the name or address of a known one.
     pub fn add(&mut self, new: NewCamera, origin: Origin, now: Moment) {
         let NewCamera { mac, hostname, ip } = new;
         let Some(known) = self.get_or_insert(Key::Mac(mac), origin, now.at) else { return };
@@ -350,6 +371,33 @@ mod tests {
             roster.add(NewCamera { mac: mac(number), hostname: None, ip: None }, Origin::Api, now);
         }
         assert_eq!((roster.known().count(), roster.full), (MOST_CAMERAS, true));
+    }
+
+    #[test]
+    fn invented_dhcp_clients_neither_fill_the_list_nor_displace_a_camera_that_answered() {
+        let (mut roster, now) = roster("[cameras]\nhostname_patterns = [\"cam-*\"]");
+        let event = |number: u16| DhcpEvent {
+            action: DhcpAction::Add,
+            mac: mac(number),
+            ip: Some([192, 0, 2, 1].into()),
+            hostname: Some("cam-gate".into()),
+        };
+        roster.dhcp(event(1), now);
+        let question = asked(&mut roster, now).pop().expect("one");
+        roster.learn(question.answer(Ok(Duration::ZERO)), now, nobody);
+        let added = NewCamera { mac: mac(2), hostname: None, ip: None };
+        roster.add(added, Origin::Api, now);
+        let most = u16::try_from(MOST_CAMERAS).expect("few");
+        for number in 3..2 * most {
+            roster.dhcp(event(number), now);
+        }
+        roster.add(NewCamera { mac: mac(u16::MAX), hostname: None, ip: None }, Origin::Api, now);
+        let macs: Vec<_> = roster.known().map(|(mac, _)| mac).collect();
+        assert_eq!(macs.len(), MOST_CAMERAS);
+        for kept in [1, 2, 2 * most - 1, u16::MAX] {
+            assert!(macs.contains(&mac(kept)), "camera {kept} is listed");
+        }
+        assert!(!macs.contains(&mac(3)), "the oldest invented one is gone");
     }
 
     #[test]

@@ -50,6 +50,9 @@ struct SavedCamera {
     last_seen: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     since: Option<u64>,
+    /// Files of earlier versions do not say so: their cameras count as real.
+    #[serde(default = "yes")]
+    answered: bool,
     /// Since when it was what, for the share of the last 24 hours.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     history: Vec<(i64, Status)>,
@@ -151,6 +154,10 @@ impl StateFile {
     }
 }
 
+fn yes() -> bool {
+    true
+}
+
 fn unix(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
@@ -174,6 +181,7 @@ fn each<S: Serializer>((roster, offset): &(&Roster, i64), serializer: S) -> Resu
         status: known.status,
         last_seen: known.last_seen.map(unix),
         since: known.since.map(unix),
+        answered: known.answered,
         history: known
             .history
             .transitions()
@@ -200,6 +208,7 @@ fn restored(saved: Saved, plan: &Arc<CameraPlan>, now: Moment) -> Vec<(Mac, Know
         known.ip = camera.ip;
         known.status = camera.status;
         (known.last_seen, known.since) = (time(camera.last_seen), time(camera.since));
+        known.answered = camera.answered;
         let transitions = camera.history.into_iter().map(|(at, status)| (since_start(at), status));
         known.history = History::restore(transitions, since_start(saved.saved_at));
         Some((camera.mac.parse().ok()?, known))

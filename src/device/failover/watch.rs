@@ -291,7 +291,7 @@ impl<'a> Watch<'a> {
             self.outside.trigger.fire(reason);
         }
         self.start_probes(&decision, now);
-        self.journal.note(&decision);
+        self.journal.note(&decision, now);
         inbox.settle(decision.active.as_deref().filter(|_| !self.uplinks.awaits_acknowledgement()));
         self.next_due = decision.next_due;
         decision

@@ -70,5 +70,6 @@ pub type Delivered = Box<dyn Fn(&str) + Send>;
 pub struct Reload {
     pub config: config::Heartbeat,
     pub sender: Option<Sender>,
-    pub ticker: Ticker,
+    /// Absent while the interval stays as it is: then the schedule does too.
+    pub ticker: Option<Ticker>,
 }

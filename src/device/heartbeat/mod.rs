@@ -161,7 +161,7 @@ impl Heartbeat {
                     Err(_) => inbox.uplinks = never(),
                 },
                 recv(inbox.control) -> reload => match reload {
-                    Ok(reload) => ticker = self.reload(reload),
+                    Ok(reload) => ticker = self.reload(reload).unwrap_or(ticker),
                     Err(_) => return self.farewell(),
                 },
                 recv(timer(self.pace.retry_at())) -> _ => self.beat(Cause::Retry, Instant::now()),
@@ -199,12 +199,16 @@ impl Heartbeat {
     }
 
     fn called(&mut self, reason: Reason) {
+        let now = Instant::now();
+        if !self.pace.may_interrupt(reason, now) {
+            return log::debug!("a heartbeat for \"{}\" is put off: too many in a row", reason.as_str());
+        }
         log::info!("[Meeting] Immediate heartbeat triggered by event: {}", reason.as_str());
-        self.beat(Cause::Call(reason), Instant::now());
+        self.beat(Cause::Call(reason), now);
     }
 
-    /// Takes the new configuration over; what has been learnt about the server belongs to the old one.
-    fn reload(&mut self, reload: Reload) -> Ticker {
+    /// Applies a new configuration and drops the statistics of the old server; returns the new schedule, if there is one.
+    fn reload(&mut self, reload: Reload) -> Option<Ticker> {
         self.pace = Pace::new(reload.config.interval);
         self.outage = Outage::default();
         self.last_result = waiting_for(&reload.config);

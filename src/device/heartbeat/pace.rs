@@ -1,6 +1,7 @@
 //! When to send: pure decisions over outcomes and time.
 
 use super::sender::Outcome;
+use crate::device::burst::Burst;
 use crate::wire::Reason;
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,10 @@ const FIRST_RETRY: Duration = Duration::from_millis(250);
 
 /// A server may ask for silence, but not for so long that a living device counts as dead for hours.
 const LONGEST_HOLD: Duration = Duration::from_secs(300);
+
+/// Heartbeats for events: 10 in a row, later ones about one a second (each 2 s the one that was put off, and that of the
+/// next event). A cable that flaps a hundred times a second must not flood the server.
+const IMMEDIATE: Burst = Burst::new(10, Duration::from_secs(2));
 
 /// Decides when the next heartbeat may and must leave, apart from the beat itself.
 #[derive(Debug)]
@@ -19,6 +24,7 @@ pub struct Pace {
     retry: Option<Retry>,
     /// No sending before this: the server asked for it.
     hold: Option<Instant>,
+    immediate: Burst,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +35,7 @@ struct Retry {
 
 impl Pace {
     pub fn new(interval: Duration) -> Pace {
-        Pace { interval, failures: 0, retry: None, hold: None }
+        Pace { interval, failures: 0, retry: None, hold: None, immediate: IMMEDIATE }
     }
 
     /// Whether a heartbeat may leave now. One that may not is kept for the end of the hold, unless it is only
@@ -47,6 +53,20 @@ impl Pace {
                 true
             }
         }
+    }
+
+    /// Whether a heartbeat for `reason` may leave between two scheduled ones. One that may not is sent as soon as it may,
+    /// once for all that come until then. One that a person or a program asked for always may.
+    pub fn may_interrupt(&mut self, reason: Reason, now: Instant) -> bool {
+        if reason == Reason::Trigger {
+            return true;
+        }
+        let allowed = self.immediate.allow(now);
+        if let Err(at) = allowed {
+            let at = self.retry.map_or(at, |retry| retry.at.min(at));
+            self.retry = Some(Retry { at, reason });
+        }
+        allowed.is_ok()
     }
 
     /// When a retry is due.
@@ -112,6 +132,26 @@ mod tests {
 
     fn ms(milliseconds: u64) -> Duration {
         Duration::from_millis(milliseconds)
+    }
+
+    #[test]
+    fn a_flood_of_events_is_sent_within_a_bound_and_its_last_one_is_not_lost() {
+        let begin = Instant::now();
+        let mut pace = Pace::new(INTERVAL);
+        let mut sent = 0;
+        // 2,500 events in 25 s, each answered at once, and the retries between them.
+        for n in 0..2500 {
+            let now = begin + ms(10) * n;
+            let due = pace.retry_at().is_some_and(|at| at <= now);
+            if due || pace.may_interrupt(Reason::Failover, now) {
+                sent += 1;
+                pace.learn(Reason::Failover, &accepted(), now, 0.0);
+            }
+        }
+        assert!((20..=40).contains(&sent), "{sent} heartbeats for 2,500 events");
+        assert!(!pace.may_interrupt(Reason::Failover, begin + ms(25_000)));
+        assert_eq!(pace.reason(Reason::Scheduled), Reason::Failover, "it is still to be sent");
+        assert!(pace.retry_at().is_some_and(|at| at <= begin + ms(27_000)));
     }
 
     #[test]

@@ -128,8 +128,8 @@ fn sources(
 /// What can be asked of the metrics thread. It ends when the other end of this channel is dropped.
 #[derive(Debug)]
 pub enum Control {
-    /// A configuration that was checked, and the beat that goes with it.
-    Reload { metrics: config::Metrics, activity: config::Activity, ticker: Ticker },
+    /// A configuration that was checked, and a new schedule if the interval has changed.
+    Reload { metrics: config::Metrics, activity: config::Activity, ticker: Option<Ticker> },
 }
 
 /// Samples at once and then at each tick, until `control` is dropped.
@@ -148,7 +148,7 @@ pub fn run(
                     sampler = sampler.reloaded(&metrics, &activity);
                     // Not published: it is the one that the next sample's percentage begins from.
                     sampler.sample(Instant::now());
-                    ticker = new;
+                    ticker = new.unwrap_or(ticker);
                 }
                 Err(_) => return,
             },
@@ -218,7 +218,9 @@ mod tests {
         assert_eq!(readings.recv().expect("at once").app_version, None);
         let metrics = config::Metrics { app_version_file: Some(PathBuf::from("/VERSION")), ..config() };
         let activity = config::Activity::default();
-        control.send(Control::Reload { metrics, activity, ticker: Ticker::by_hand(due) }).expect("running");
+        control
+            .send(Control::Reload { metrics, activity, ticker: Some(Ticker::by_hand(due)) })
+            .expect("running");
         beats.send(Instant::now()).expect("running");
         assert_eq!(readings.recv().expect("at the new tick").app_version.as_deref(), Some("3.10"));
         drop(control);
