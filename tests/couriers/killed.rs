@@ -26,27 +26,53 @@ const DATABASE: &str = "HEARTBEAT_KILLED_DATABASE";
 const START: &str = "HEARTBEAT_KILLED_START";
 const FINISH: &str = "HEARTBEAT_KILLED_FINISH";
 
+/// Two in ten are heard and not answered, or answered late, or with an error.
+fn unreliable() -> Reply {
+    match fastrand::u8(..20) {
+        0 => Reply::Reset,
+        1 => Reply::Late(Duration::from_millis(30), Box::new(Reply::ok())),
+        2 => Reply::status(500),
+        3 => Reply::Close,
+        _ => Reply::ok(),
+    }
+}
+
+/// 37 % of the requests fail: a quarter at once, the others hang.
+fn failing_for_37_percent() -> Reply {
+    match fastrand::u8(..100) {
+        0..13 => Reply::status(500),
+        13..25 => Reply::Reset,
+        25..37 => Reply::Hang,
+        _ => Reply::ok(),
+    }
+}
+
 #[test]
 fn nothing_is_lost_doubled_or_out_of_order_when_it_is_killed_20_times() {
-    kill(20);
+    kill(20, unreliable);
+}
+
+#[test]
+fn every_outage_is_delivered_when_it_is_killed_5_times_and_37_percent_of_the_requests_fail() {
+    kill(5, failing_for_37_percent);
+}
+
+/// `cargo test --features monitor --test couriers -- --ignored --nocapture killed_60`
+#[test]
+#[ignore = "takes minutes"]
+fn every_outage_is_delivered_when_it_is_killed_60_times_and_37_percent_of_the_requests_fail() {
+    kill(60, failing_for_37_percent);
 }
 
 /// `cargo test --test couriers -- --ignored 200`
 #[test]
 #[ignore = "takes minutes"]
 fn nothing_is_lost_doubled_or_out_of_order_when_it_is_killed_200_times() {
-    kill(200);
+    kill(200, unreliable);
 }
 
-fn kill(times: u32) {
-    // Two in ten are heard and not answered, or answered late, or with an error.
-    let server = Server::start(|_| match fastrand::u8(..20) {
-        0 => Reply::Reset,
-        1 => Reply::Late(Duration::from_millis(30), Box::new(Reply::ok())),
-        2 => Reply::status(500),
-        3 => Reply::Close,
-        _ => Reply::ok(),
-    });
+fn kill(times: u32, reply: fn() -> Reply) {
+    let server = Server::start(move |_| reply());
     let dir = tempfile::tempdir().expect("a directory");
     let database = dir.path().join("monitor.db");
     prepare(&database, &server.url("/"));
@@ -118,7 +144,8 @@ fn the_monitor_that_is_killed() {
     let direct = Connection::open(&database).expect("a connection");
     direct.busy_timeout(Duration::from_secs(10)).expect("a timeout");
     let (poke, poked) = Poke::new();
-    let settings = Settings { allow_private_webhooks: true, ..Settings::default() };
+    let timeout = Duration::from_secs(1);
+    let settings = Settings { allow_private_webhooks: true, timeout, ..Settings::default() };
     let couriers = Couriers::start(store.clone(), settings, poked, clock.clone()).expect("couriers");
     let hour = Duration::from_secs(3600);
     let detection = Detection { check_interval: hour * 1000, threshold: hour };

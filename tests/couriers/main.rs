@@ -2,9 +2,12 @@
 //! against being killed.
 
 mod addresses;
+mod blocking;
 mod failing;
+mod figures;
 mod killed;
 mod people;
+mod post;
 mod rig;
 mod support;
 mod webhook;

@@ -4,7 +4,7 @@ use crate::rig::{DELIVERED, MINUTE, Rig, WAITING};
 use crate::support::https::Authority;
 use crate::support::mail::{MailServer, Manner};
 use crate::support::server::{Reply, Server};
-use heartbeat_daemon::monitor::notify::{Login, Security, Settings, Smtp};
+use heartbeat_daemon::monitor::notify::{Login, MailLimits, Security, Settings, Smtp};
 use heartbeat_daemon::monitor::store::choices::Selection;
 use std::time::Duration;
 
@@ -219,7 +219,9 @@ fn post(manner: Manner, security: Security, login: Option<(&str, &str)>, authori
         from: "The barn <monitor@example.org>".into(),
         ca_file: Some(write("ca.pem", &authority.pem)),
     };
-    let settings = Settings { smtp: Some(smtp), timeout: Duration::from_secs(4), ..Settings::default() };
+    let greeting = Duration::from_secs(4);
+    let mail_limits = MailLimits { greeting, ..MailLimits::default() };
+    let settings = Settings { smtp: Some(smtp), mail_limits, ..Settings::default() };
     let rig = Rig::with(9, settings);
     rig.channel("email", "ops@example.org");
     Post { server, rig }

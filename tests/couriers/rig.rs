@@ -38,6 +38,8 @@ pub struct Row {
     pub error: Option<String>,
     /// When it is tried next.
     pub due: Moment,
+    /// It may have arrived.
+    pub is_uncertain: bool,
 }
 
 pub const WAITING: i64 = 0;
@@ -158,7 +160,7 @@ impl Rig {
     }
 
     pub fn rows(&self) -> Vec<Row> {
-        let sql = "SELECT id, channel_id, machine_id, event, state, attempts, last_error, due_at FROM outbox ORDER BY id";
+        let sql = "SELECT id, channel_id, machine_id, event, state, attempts, last_error, due_at, uncertain_since IS NOT NULL FROM outbox ORDER BY id";
         let mut statement = self.direct.prepare(sql).expect("prepared");
         let rows = statement.query_map([], |row| {
             Ok(Row {
@@ -170,6 +172,7 @@ impl Rig {
                 attempts: row.get(5)?,
                 error: row.get(6)?,
                 due: Moment(row.get(7)?),
+                is_uncertain: row.get(8)?,
             })
         });
         rows.expect("rows").collect::<Result<_, _>>().expect("rows")

@@ -9,10 +9,25 @@ use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
+
+/// What it does with a whole mail.
+#[derive(Debug, Clone, Copy, Default)]
+pub enum AtTheDot {
+    #[default]
+    Answer,
+    /// It answers after this time.
+    Wait(Duration),
+    /// It keeps the mail and closes the connection without an answer.
+    Close,
+}
 
 /// How it behaves.
 #[derive(Debug, Clone, Default)]
 pub struct Manner {
+    pub at_the_dot: AtTheDot,
+    /// It accepts connections and says nothing.
+    pub is_silent: bool,
     /// From the first byte, or after STARTTLS, which is offered then.
     pub tls: Option<Arc<ServerConfig>>,
     pub tls_at_once: bool,
@@ -77,6 +92,10 @@ impl MailServer {
     pub fn has_mail(&self) -> bool {
         !self.mails.is_empty()
     }
+
+    pub fn has_mail_within(&self, limit: Duration) -> bool {
+        self.mails.recv_timeout(limit).is_ok()
+    }
 }
 
 enum Stream {
@@ -130,10 +149,14 @@ impl Session {
     }
 
     fn run(mut self) -> io::Result<()> {
+        if self.manner.is_silent {
+            // Until the client goes away.
+            return self.line().map(drop);
+        }
         if self.manner.drip {
             for byte in "220 slow.test\r\n".chars().cycle() {
                 self.say(&byte.to_string().replace(['\r', '\n'], "x"))?;
-                thread::sleep(std::time::Duration::from_secs(1));
+                thread::sleep(Duration::from_secs(1));
             }
         }
         self.say("220 mail.test ready\r\n")?;
@@ -177,6 +200,11 @@ impl Session {
                     // Nobody may be waiting for it.
                     let _ =
                         self.mails.send(Mail { from: from.clone(), to: to.clone(), text, encrypted, user });
+                    match self.manner.at_the_dot {
+                        AtTheDot::Answer => {}
+                        AtTheDot::Wait(time) => thread::sleep(time),
+                        AtTheDot::Close => return Ok(()),
+                    }
                     self.say("250 2.0.0 queued as 4711\r\n")?;
                 }
                 "QUIT" => return self.say("221 bye\r\n"),

@@ -36,10 +36,12 @@ impl Kind {
         self != Kind::Webhook
     }
 
-    /// Rows that a courier leases at once. Of a person's, all that there are make few messages; a program's are sent
-    /// one by one, within the lease.
-    pub fn batch(self) -> usize {
-        if self.is_for_people() { 10_000 } else { 16 }
+    /// Messages of one channel in flight at the same time.
+    pub fn in_flight(self) -> usize {
+        match self {
+            Kind::Webhook => 8,
+            Kind::Telegram | Kind::Ntfy | Kind::Email => 4,
+        }
     }
 }
 

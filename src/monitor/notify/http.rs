@@ -79,7 +79,9 @@ fn config(timeout: Duration) -> ureq::config::ConfigBuilder<ureq::typestate::Age
         .max_response_header_size(MOST_READ as usize)
         .timeout_global(Some(timeout))
         .max_idle_age(IDLE)
-        .max_idle_connections(8)
+        .max_idle_connections(64)
+        // As many as one channel has in flight.
+        .max_idle_connections_per_host(8)
         .user_agent(concat!("heartbeat-monitor/", env!("CARGO_PKG_VERSION")))
 }
 
@@ -150,7 +152,7 @@ impl Answer {
         if !said.is_empty() {
             why = format!("{why}; it says: {said}");
         }
-        Failure::Later { why, after: self.retry_after }
+        Failure::Later { why, after: self.retry_after, limits_us: self.status == 429 }
     }
 }
 

@@ -2,26 +2,26 @@
 
 use super::Smtp;
 use super::channel::Channel;
-use super::send::{Failure, Message};
-use super::smtp::{self, Envelope};
+use super::send::{Attempt, Failure, Message};
+use super::smtp;
+use super::smtp::talk::{Envelope, MailLimits};
 use crate::monitor::time::Moment;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use std::fmt::Write;
-use std::time::Duration;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
 pub fn send(
-    settings: &Smtp,
-    timeout: Duration,
+    smtp: &Smtp,
+    limits: &MailLimits,
     channel: &Channel,
     message: &Message,
-    now: Moment,
+    attempt: &Attempt,
 ) -> Result<String, Failure> {
-    let from = sender(&settings.from);
-    let mail = compose(from, &channel.target, message, now);
-    smtp::deliver(settings, timeout, &Envelope { from: from.1, to: &channel.target }, &mail)
+    let from = sender(&smtp.from);
+    let mail = compose(from, &channel.target, message, attempt.now);
+    smtp::deliver(smtp, limits, &Envelope { from: from.1, to: &channel.target, mail: &mail }, attempt)
 }
 
 /// Name and address out of `address` or `Name <address>`.

@@ -4,27 +4,35 @@
 //! |---|---|
 //! | `plan` | who is told what and when: pure |
 //! | `notice` | what is said |
-//! | `couriers`, `courier` | when which channel is tried: one thread that decides, and one for each channel that sends |
+//! | `couriers`, `dispatch` | the thread that decides which message is sent when, and marks what became of it |
+//! | `pool` | the threads that send |
+//! | `batch` | leased rows, gathered into messages |
+//! | `interrupt` | ends waits on sockets at a stop |
+//! | `complaints` | log lines about a channel that fails |
 //! | `counters` | what was delivered, what failed, what was given up |
-//! | `pace` | when a channel is tried again, and how many messages a person gets in a row |
+//! | `pace` | retries, requests at once, and how many messages a person gets in a row: pure |
 //! | `send` | one delivery, by the kind of its channel |
 //! | `webhook`, `telegram`, `ntfy`, `mail` + `smtp` | the kinds |
 //! | `http`, `guard` | one POST with limits; where a webhook may not lead |
 //! | `channel` | a channel as it stands in the database |
 
+mod batch;
 pub mod channel;
+mod complaints;
 mod counters;
-mod courier;
 pub mod couriers;
+mod dispatch;
 mod guard;
 mod http;
+mod interrupt;
 pub mod mail;
 pub mod notice;
 mod ntfy;
 mod pace;
 pub mod plan;
+mod pool;
 pub mod send;
-mod smtp;
+pub mod smtp;
 mod telegram;
 mod webhook;
 
@@ -32,6 +40,7 @@ use super::config::Config;
 pub use super::config::{Login, Security, Smtp};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 pub use guard::is_public;
+pub use smtp::talk::MailLimits;
 use std::time::Duration;
 
 /// Wakes the couriers: there is something new in the outbox. Any number of pokes before they look are one.
@@ -66,8 +75,10 @@ pub struct Settings {
     pub telegram_api: String,
     /// `None`: no mail is sent.
     pub smtp: Option<Smtp>,
-    /// For one delivery, from the lookup of the name to the end of the answer.
+    /// For one delivery over HTTP, from the lookup of the name to the end of the answer.
     pub timeout: Duration,
+    /// For the steps of a mail.
+    pub mail_limits: MailLimits,
 }
 
 impl Settings {
@@ -88,6 +99,7 @@ impl Default for Settings {
             telegram_api: "https://api.telegram.org".into(),
             smtp: None,
             timeout: Duration::from_secs(10),
+            mail_limits: MailLimits::default(),
         }
     }
 }

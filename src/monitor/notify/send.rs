@@ -2,6 +2,7 @@
 
 use super::channel::{Channel, Kind};
 use super::http::Http;
+use super::interrupt::Interrupt;
 use super::notice::{Notice, text_of_many, title_of_many};
 use super::{Settings, mail, ntfy, telegram, webhook};
 use crate::monitor::time::Moment;
@@ -39,22 +40,34 @@ impl Message {
 /// Why a delivery did not work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
-    /// It may work later: not before `after`, if the receiver has said so.
-    Later { why: String, after: Option<Duration> },
+    /// It may work later: not before `after`, if the receiver has said so. `limits_us`: the receiver said so because it
+    /// gets too many messages from us.
+    Later { why: String, after: Option<Duration>, limits_us: bool },
+    /// The receiver has the message and has not answered: it may have arrived.
+    Unknown { why: String },
     /// This message never will.
     Never { why: String },
 }
 
 impl Failure {
     pub fn later(why: impl Into<String>) -> Failure {
-        Failure::Later { why: why.into(), after: None }
+        Failure::Later { why: why.into(), after: None, limits_us: false }
     }
 
     pub fn why(&self) -> &str {
         match self {
-            Failure::Later { why, .. } | Failure::Never { why } => why,
+            Failure::Later { why, .. } | Failure::Unknown { why } | Failure::Never { why } => why,
         }
     }
+}
+
+/// What an attempt needs besides the message.
+pub struct Attempt<'a> {
+    pub now: Moment,
+    /// Shuts down the socket of a receiver that takes minutes.
+    pub interrupt: &'a Interrupt,
+    /// Called before the point after which only an answer says whether the message arrived; if it fails, nothing is sent.
+    pub before_data: &'a dyn Fn() -> Result<(), String>,
 }
 
 /// Sends over every kind of channel; shared by all couriers.
@@ -74,17 +87,32 @@ impl Sender {
         Sender { settings, guarded, anywhere }
     }
 
-    /// Sends `message` and says what the receiver answered.
+    /// Sends `message`, which has no row in the outbox, and says what the receiver answered.
     ///
     /// # Errors
     /// One sentence that names no secret.
     pub fn send(&self, channel: &Channel, message: &Message, now: Moment) -> Result<String, Failure> {
+        let interrupt = Interrupt::default();
+        self.attempt(channel, message, &Attempt { now, interrupt: &interrupt, before_data: &|| Ok(()) })
+    }
+
+    /// [`Sender::send`] for a row of the outbox.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn attempt(
+        &self,
+        channel: &Channel,
+        message: &Message,
+        attempt: &Attempt,
+    ) -> Result<String, Failure> {
+        let Settings { smtp, telegram_api, mail_limits, .. } = &self.settings;
         match channel.kind {
-            Kind::Webhook => webhook::send(&self.guarded, channel, message, now),
-            Kind::Telegram => telegram::send(&self.anywhere, &self.settings.telegram_api, channel, message),
+            Kind::Webhook => webhook::send(&self.guarded, channel, message, attempt.now),
+            Kind::Telegram => telegram::send(&self.anywhere, telegram_api, channel, message),
             Kind::Ntfy => ntfy::send(&self.guarded, channel, message),
-            Kind::Email => match &self.settings.smtp {
-                Some(smtp) => mail::send(smtp, self.settings.timeout, channel, message, now),
+            Kind::Email => match smtp {
+                Some(smtp) => mail::send(smtp, mail_limits, channel, message, attempt),
                 None => Err(Failure::later("no mail server is configured: [smtp] is missing")),
             },
         }

@@ -1,18 +1,19 @@
-//! One mail to the configured server (RFC 5321; STARTTLS, AUTH PLAIN and LOGIN), on a blocking socket.
+//! One mail to the configured server (RFC 5321; STARTTLS, AUTH PLAIN and LOGIN), on a blocking socket: connection and TLS.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `talk` | the dialogue and its timeouts |
+//! | `reply` | a reply, parsed and judged |
 //!
 //! Our own, because what we need of SMTP is this file, and the client that everybody uses (lettre) brings 34 crates,
 //! Unicode's tables and, in its lock file, an async runtime. And because its limit of time is one of each read: a
-//! server that sends a byte now and then would hold a courier for ever. Here all of it has one deadline.
+//! server that sends a byte now and then would hold a courier for ever. Here each step has one deadline.
 
-mod reply;
+pub mod reply;
+pub mod talk;
 
-use super::channel::secret_in;
-use super::http::words;
-use super::send::Failure;
-use super::{Login, Security, Smtp};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use reply::Reply;
+use super::send::{Attempt, Failure};
+use super::{Security, Smtp};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -21,35 +22,33 @@ use std::io::{self, Read, Write};
 use std::net::{IpAddr, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use talk::{Envelope, MailLimits, Talk, Wire, lost};
 
-/// Of one reply, all of its lines.
-const LONGEST_REPLY: usize = 8 * 1024;
-
-/// Who is told to the server, whatever the mail's head says.
-#[derive(Debug, Clone, Copy)]
-pub struct Envelope<'a> {
-    pub from: &'a str,
-    pub to: &'a str,
-}
-
-/// Hands `mail` to the server, and says what it answered.
+/// Hands a mail to the server, and says what it answered.
 ///
 /// # Errors
-/// One sentence; `Never` if the server refuses this recipient or this mail for good.
-pub fn deliver(smtp: &Smtp, timeout: Duration, envelope: &Envelope, mail: &str) -> Result<String, Failure> {
-    let deadline = Instant::now() + timeout;
-    let socket = connect(smtp, deadline).map_err(|error| lost(smtp, "connecting", &error))?;
-    let peer = socket.0.peer_addr().map_err(|error| lost(smtp, "connecting", &error))?.ip();
+/// One sentence. `Never` if there is no such mailbox or the mail is not acceptable, `Unknown` if the server has the mail and
+/// has not answered.
+pub fn deliver(
+    smtp: &Smtp,
+    limits: &MailLimits,
+    envelope: &Envelope,
+    attempt: &Attempt,
+) -> Result<String, Failure> {
+    let unreachable = |error: io::Error| lost(smtp, "connecting", &error);
+    let socket = connect(smtp, limits.connect).map_err(unreachable)?;
+    let _watched = attempt.interrupt.watch(&socket.0).map_err(unreachable)?;
+    let peer = socket.0.peer_addr().map_err(unreachable)?.ip();
     let name = socket.0.local_addr().map_or_else(|_| "localhost".into(), |address| literal(address.ip()));
     let stream = match smtp.security {
         Security::Tls => Stream::Tls(tls(smtp, socket)?),
         Security::StartTls | Security::None => Stream::Plain(socket),
     };
-    let mut talk = Talk { smtp, stream, unread: Vec::new() };
-    talk.expect("the greeting", 220).map_err(softened)?;
+    let mut talk = Talk::new(smtp, limits, stream);
+    talk.greeting()?;
     let mut offers = talk.hello(&name)?;
     if smtp.security == Security::StartTls {
-        talk = talk.start_tls(&offers)?;
+        talk = start_tls(talk, &offers)?;
         offers = talk.hello(&name)?;
     }
     if let Some(login) = &smtp.login {
@@ -60,29 +59,25 @@ pub fn deliver(smtp: &Smtp, timeout: Duration, envelope: &Envelope, mail: &str) 
         }
         talk.log_in(login, &offers)?;
     }
-    talk.command(&format!("MAIL FROM:<{}>", envelope.from), "MAIL", 250).map_err(softened)?;
-    talk.command(&format!("RCPT TO:<{}>", envelope.to), "RCPT", 250)?;
-    talk.command("DATA", "DATA", 354)?;
-    let answer = talk.command(&format!("{mail}."), "the mail", 250)?;
-    // It is theirs now, whatever becomes of the connection.
-    let _ = talk.command("QUIT", "QUIT", 221);
+    let answer = talk.submit(envelope, attempt.before_data)?;
+    talk.quit();
     Ok(answer)
 }
 
-/// A refusal before the server knows the recipient is about us or about its own state: it can be corrected.
-fn softened(failure: Failure) -> Failure {
-    match failure {
-        Failure::Never { why } => Failure::Later { why, after: None },
-        later => later,
+fn start_tls<'a>(mut talk: Talk<'a, Stream>, offers: &[String]) -> Result<Talk<'a, Stream>, Failure> {
+    let smtp = talk.smtp;
+    if !offers.iter().any(|offer| offer == "STARTTLS") {
+        return Err(Failure::later(format!("mail server {}: does not offer STARTTLS", smtp.host)));
     }
-}
-
-fn lost(smtp: &Smtp, doing: &str, error: &io::Error) -> Failure {
-    let why = match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "no answer in time".into(),
-        _ => error.to_string(),
+    talk.start_tls()?;
+    // Bytes before the handshake are not from the server that the certificate names.
+    let (Stream::Plain(socket), limits, unread) = talk.into_parts() else {
+        return Err(Failure::later("STARTTLS within TLS"));
     };
-    Failure::later(format!("mail server {}:{}: {doing}: {why}", smtp.host, smtp.port))
+    if !unread.is_empty() {
+        return Err(Failure::later(format!("mail server {}: spoke before TLS began", smtp.host)));
+    }
+    Ok(Talk::new(smtp, limits, Stream::Tls(tls(smtp, socket)?)))
 }
 
 /// A socket whose every wait ends at one deadline.
@@ -122,8 +117,8 @@ enum Stream {
     Tls(Box<StreamOwned<ClientConnection, Timed>>),
 }
 
-impl Stream {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+impl Wire for Stream {
+    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Stream::Plain(plain) => plain.read(buffer),
             Stream::Tls(tls) => tls.read(buffer),
@@ -136,17 +131,28 @@ impl Stream {
             Stream::Tls(tls) => tls.write_all(bytes).and_then(|()| tls.flush()),
         }
     }
+
+    fn set_deadline(&mut self, deadline: Instant) {
+        match self {
+            Stream::Plain(plain) => plain.1 = deadline,
+            Stream::Tls(tls) => tls.sock.1 = deadline,
+        }
+    }
 }
 
-/// The lookup has the limits of the C library's resolver, not ours; it holds up nobody but this channel.
-fn connect(smtp: &Smtp, deadline: Instant) -> io::Result<Timed> {
+/// The lookup has the limits of the C library's resolver, not ours; it delays only this channel.
+fn connect(smtp: &Smtp, limit: Duration) -> io::Result<Timed> {
+    let deadline = Instant::now() + limit;
     let mut last = io::Error::new(io::ErrorKind::NotFound, "its name has no address");
-    for address in (smtp.host.as_str(), smtp.port).to_socket_addrs()? {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
+    let addresses: Vec<_> = (smtp.host.as_str(), smtp.port).to_socket_addrs()?.collect();
+    for (index, address) in addresses.iter().enumerate() {
+        // An address that does not answer leaves time for the others.
+        let others = u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
+        let share = deadline.saturating_duration_since(Instant::now()) / others;
+        if share.is_zero() {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        match TcpStream::connect_timeout(&address, left) {
+        match TcpStream::connect_timeout(address, share) {
             Ok(socket) => return Ok(Timed(socket, deadline)),
             Err(error) => last = error,
         }
@@ -189,96 +195,5 @@ fn literal(address: IpAddr) -> String {
     match address {
         IpAddr::V4(v4) => format!("[{v4}]"),
         IpAddr::V6(v6) => format!("[IPv6:{v6}]"),
-    }
-}
-
-/// The conversation.
-struct Talk<'a> {
-    smtp: &'a Smtp,
-    stream: Stream,
-    unread: Vec<u8>,
-}
-
-impl<'a> Talk<'a> {
-    /// What the server offers, a line each, in capitals.
-    fn hello(&mut self, name: &str) -> Result<Vec<String>, Failure> {
-        let answer = self.command(&format!("EHLO {name}"), "EHLO", 250).map_err(softened)?;
-        Ok(answer.lines().map(str::to_ascii_uppercase).collect())
-    }
-
-    fn start_tls(mut self, offers: &[String]) -> Result<Talk<'a>, Failure> {
-        if !offers.iter().any(|offer| offer == "STARTTLS") {
-            return Err(Failure::later(format!("mail server {}: does not offer STARTTLS", self.smtp.host)));
-        }
-        self.command("STARTTLS", "STARTTLS", 220).map_err(softened)?;
-        // What came before the handshake was not said by whom the certificate names.
-        let Talk { smtp, stream: Stream::Plain(socket), unread } = self else {
-            return Err(Failure::later("STARTTLS within TLS"));
-        };
-        if !unread.is_empty() {
-            return Err(Failure::later(format!("mail server {}: spoke before TLS began", smtp.host)));
-        }
-        Ok(Talk { smtp, stream: Stream::Tls(tls(smtp, socket)?), unread })
-    }
-
-    fn log_in(&mut self, login: &Login, offers: &[String]) -> Result<(), Failure> {
-        let password = secret_in(&login.password_file.display().to_string()).map_err(Failure::later)?;
-        let offered = |how: &str| {
-            let mut lines = offers.iter().filter_map(|offer| offer.strip_prefix("AUTH "));
-            lines.any(|line| line.split_whitespace().any(|offer| offer == how))
-        };
-        let user = &login.user;
-        if offered("PLAIN") {
-            let proof = STANDARD.encode(format!("\0{user}\0{password}"));
-            self.command(&format!("AUTH PLAIN {proof}"), "AUTH", 235).map_err(softened)?;
-        } else if offered("LOGIN") {
-            self.command("AUTH LOGIN", "AUTH", 334).map_err(softened)?;
-            self.command(&STANDARD.encode(user), "AUTH", 334).map_err(softened)?;
-            self.command(&STANDARD.encode(password), "AUTH", 235).map_err(softened)?;
-        } else {
-            let host = &self.smtp.host;
-            return Err(Failure::later(format!(
-                "mail server {host}: takes no password (AUTH PLAIN or LOGIN)"
-            )));
-        }
-        Ok(())
-    }
-
-    /// Sends a line and reads the reply, whose text it returns. `name` is said of a failure: the line may be secret.
-    fn command(&mut self, line: &str, name: &str, wanted: u16) -> Result<String, Failure> {
-        self.stream.send(format!("{line}\r\n").as_bytes()).map_err(|error| lost(self.smtp, name, &error))?;
-        self.expect(name, wanted)
-    }
-
-    fn expect(&mut self, name: &str, wanted: u16) -> Result<String, Failure> {
-        let reply = self.reply().map_err(|error| lost(self.smtp, name, &error))?;
-        // 251 is a recipient that will be forwarded to.
-        if reply.code == wanted || (wanted == 250 && reply.code == 251) {
-            return Ok(reply.text);
-        }
-        let why = format!("mail server {}: {name}: {} {}", self.smtp.host, reply.code, words(&reply.text));
-        match reply.refuses_for_good() {
-            true => Err(Failure::Never { why }),
-            false => Err(Failure::later(why)),
-        }
-    }
-
-    fn reply(&mut self) -> io::Result<Reply> {
-        loop {
-            if let Some((length, reply)) = reply::parse(&self.unread)? {
-                self.unread.drain(..length);
-                return Ok(reply);
-            }
-            if self.unread.len() > LONGEST_REPLY {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "an endless answer"));
-            }
-            let mut buffer = [0; 1024];
-            match self.stream.read(&mut buffer) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(length) => self.unread.extend_from_slice(&buffer[..length]),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
     }
 }

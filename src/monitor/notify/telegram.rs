@@ -72,7 +72,7 @@ fn failure(answer: &Answer, token: &str) -> Failure {
     let why = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(": ");
     // Longer than any wait that is obeyed, and an integer: a duration from any number that JSON has.
     let asked = parameters["retry_after"].as_f64().map(|seconds| Duration::from_secs(seconds as u64));
-    Failure::Later { why, after: asked.max(answer.retry_after) }
+    Failure::Later { why, after: asked.max(answer.retry_after), limits_us: answer.status == 429 }
 }
 
 #[cfg(test)]
@@ -89,7 +89,7 @@ mod tests {
             let body = format!(
                 r#"{{"description":"Too Many Requests","parameters":{{"retry_after":{retry_after}}}}}"#
             );
-            let Failure::Later { why, after } = answered(429, &body) else { panic!("given up") };
+            let Failure::Later { why, after, .. } = answered(429, &body) else { panic!("given up") };
             assert_eq!(why, "429: Too Many Requests: Telegram limits our messages");
             after.map(|after| after.as_secs())
         };

@@ -1,7 +1,8 @@
-//! The outbox: what is still to be told, leased by couriers, marked only by who holds the lease.
+//! The outbox: what is still to be delivered, leased by couriers, marked only by the process that holds the lease.
 //!
-//! One process serves a database, with one courier for a channel at a time. The statements would hold for several of
-//! both: a lease is committed before anything is sent, and a mark counts only while the lease does.
+//! One process serves a database. The statements would hold for several: a lease is committed before anything is sent, and
+//! a mark counts only while the lease does. A process never takes its own leases away from itself, however long a
+//! courier needs.
 
 use super::{Delivery, Store, StoreError};
 use crate::monitor::notify::channel::{Channel, Kind};
@@ -12,8 +13,38 @@ use log::warn;
 use rusqlite::{OptionalExtension, Transaction, params};
 use std::time::Duration;
 
-/// Longer than any courier needs for what it takes at once: 16 webhooks of at most 10 s each, and a lookup.
+/// Renewed while a courier lives: another process may take a row this long after the last renewal.
 pub const LEASE: Duration = Duration::from_secs(300);
+
+/// Rows whose backoff ends early are tried after this time.
+const FREED_AFTER: Duration = Duration::from_secs(1);
+
+/// Stands in the leases of one process, drawn at its start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner(i64);
+
+impl Owner {
+    pub fn new() -> Owner {
+        Owner(i64::from_ne_bytes(fastrand::u64(..).to_ne_bytes()))
+    }
+}
+
+impl Default for Owner {
+    fn default() -> Owner {
+        Owner::new()
+    }
+}
+
+/// An enabled channel with rows that can be delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Work {
+    pub channel: ChannelId,
+    pub kind: Kind,
+    /// The first row's.
+    pub due: Moment,
+    /// The same among rows that were never tried.
+    pub new_due: Option<Moment>,
+}
 
 /// A row of the outbox that a courier has leased.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,13 +56,19 @@ pub struct Leased {
     pub expires: Moment,
 }
 
-/// What a courier got.
+/// How many rows may be leased.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Most {
+    pub rows: usize,
+    /// Of them, the ones that were tried before.
+    pub retries: usize,
+}
+
+/// Rows of one channel, leased together.
 #[derive(Debug)]
 pub struct Batch {
     pub channel: Channel,
-    /// Proves that it is the one who holds the rows.
-    pub lease: i64,
-    /// At most one of each machine: the first that it has not been told of.
+    /// At most one of each machine: the first that is not delivered.
     pub rows: Vec<Leased>,
     /// Rows that were given up because they are too old.
     pub expired: usize,
@@ -46,53 +83,149 @@ pub enum Outcome {
         why: String,
         again: Moment,
     },
+    /// It may have arrived; to be tried again then.
+    Unknown {
+        why: String,
+        again: Moment,
+    },
     /// Given up.
     Dead {
         why: String,
     },
-    /// Not tried; nobody holds it any more.
+    /// Not tried; the lease ends.
     Untouched,
 }
 
+/// A row that can be leased: nobody has it, and no earlier row of its machine on its channel is still to be delivered.
+/// `?1` is now, `?2` the owner.
+const FREE: &str = "o.state IN (0, 1) AND (o.state = 0 OR (o.leased_until <= ?1 AND o.lease <> ?2))
+     AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.machine_id = o.machine_id AND e.channel_id = o.channel_id
+                     AND e.id < o.id AND e.state IN (0, 1))";
+
 impl Store {
-    /// At start: whoever held leases has ended with the last process. Returns how many there were.
-    pub fn free_leases(&self) -> Result<usize, StoreError> {
+    /// At start: the leases of the last process have ended with it. A mail that it had handed over to the server may have
+    /// arrived; it is not sent again within `hold`. Returns how many leases there were.
+    pub fn free_leases(&self, now: Moment, hold: Duration) -> Result<usize, StoreError> {
         self.write(|transaction| {
-            let sql = "UPDATE outbox SET state = 0, lease = NULL, leased_until = NULL WHERE state = 1";
+            transaction.execute(
+                "UPDATE outbox SET last_error = ?3,
+                        due_at = ?2 + CASE WHEN uncertain_since < ?1 THEN uncertain_since ELSE ?1 END
+                 WHERE state IN (0, 1) AND state = 1 AND uncertain_since IS NOT NULL",
+                params![now.0, milliseconds(hold), "the monitor ended before the mail server answered"],
+            )?;
+            let sql = "UPDATE outbox SET state = 0, lease = NULL, leased_until = NULL
+                       WHERE state IN (0, 1) AND state = 1";
             Ok(transaction.execute(sql, [])?)
         })
     }
 
-    /// The enabled channels that have anything to be told, and since or from when.
-    pub fn channels_with_work(&self) -> Result<Vec<(ChannelId, Moment)>, StoreError> {
+    /// The enabled channels with rows that can be delivered now or later.
+    pub fn channels_with_work(&self, owner: Owner, now: Moment) -> Result<Vec<Work>, StoreError> {
         self.read(|connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT c.id, (SELECT min(due_at) FROM outbox o WHERE o.channel_id = c.id AND o.state IN (0, 1)) AS due
+            let first = |more: &str| {
+                format!(
+                    "(SELECT o.due_at FROM outbox o WHERE o.channel_id = c.id AND {FREE} {more}
+                      ORDER BY o.due_at LIMIT 1)"
+                )
+            };
+            let mut statement = connection.prepare_cached(&format!(
+                "SELECT c.id, c.kind, {} AS due, {}
                  FROM channel c JOIN recipient r ON r.id = c.recipient_id
                  WHERE c.enabled = 1 AND r.enabled = 1 AND due IS NOT NULL ORDER BY due",
-            )?;
-            let rows = statement.query_map([], |row| Ok((ChannelId(row.get(0)?), Moment(row.get(1)?))))?;
-            Ok(rows.collect::<Result<_, _>>()?)
+                first(""),
+                first("AND o.attempts = 0"),
+            ))?;
+            let rows = statement.query_map(params![now.0, owner.0], |row| {
+                Ok((ChannelId(row.get(0)?), row.get::<_, String>(1)?, Moment(row.get(2)?), row.get(3)?))
+            })?;
+            let mut work = Vec::new();
+            for row in rows {
+                let (channel, kind, due, new_due) = row?;
+                // A kind of a later version, or written by hand, is as good as disabled.
+                if let Some(kind) = Kind::from_name(&kind) {
+                    work.push(Work { channel, kind, due, new_due: Option::map(new_due, Moment) });
+                }
+            }
+            Ok(work)
         })
     }
 
-    /// Leases what is due on `channel`, a batch at most; `None` if the channel has gone or is switched off.
-    pub fn lease(&self, channel: ChannelId, now: Moment) -> Result<Option<Batch>, StoreError> {
+    /// Leases what is due on `channel`, in the order in which it became due: a message that has failed stands behind those
+    /// that were due by then. `None` if the channel has gone or is disabled.
+    pub fn lease(
+        &self,
+        channel: ChannelId,
+        owner: Owner,
+        most: Most,
+        now: Moment,
+    ) -> Result<Option<Batch>, StoreError> {
         self.write(|transaction| {
             let Some(channel) = enabled_channel(transaction, channel)? else { return Ok(None) };
             let expired = expire(transaction, channel.id, now)?;
-            let lease = i64::from_ne_bytes(fastrand::u64(..).to_ne_bytes());
-            let rows = take(transaction, channel.id, lease, channel.kind.batch(), now)?;
-            Ok(Some(Batch { channel, lease, rows, expired }))
+            let mut rows = take(transaction, channel.id, owner, most.retries.min(most.rows), true, now)?;
+            rows.extend(take(
+                transaction,
+                channel.id,
+                owner,
+                most.rows.saturating_sub(rows.len()),
+                false,
+                now,
+            )?);
+            // RETURNING promises no order.
+            rows.sort_by_key(|row| row.id);
+            Ok(Some(Batch { channel, rows, expired }))
         })
     }
 
-    /// Writes what became of leased rows. Returns how many of them the lease still held.
-    pub fn settle(&self, lease: i64, outcomes: &[(i64, Outcome)], now: Moment) -> Result<usize, StoreError> {
+    /// Every lease of `owner` lasts [`LEASE`] from now on.
+    pub fn renew_leases(&self, owner: Owner, now: Moment) -> Result<(), StoreError> {
+        self.write(|transaction| {
+            let sql =
+                "UPDATE outbox SET leased_until = ?2 WHERE state IN (0, 1) AND state = 1 AND lease = ?1";
+            transaction.execute(sql, params![owner.0, now.plus(LEASE).0])?;
+            Ok(())
+        })
+    }
+
+    /// Notes that these rows are about to be handed over, and that only an answer will say whether they were.
+    ///
+    /// # Errors
+    /// It cannot be written, or the lease is lost: nothing may be handed over.
+    pub fn note_handover(&self, owner: Owner, rows: &[i64], now: Moment) -> Result<(), StoreError> {
+        self.write(|transaction| {
+            let mut statement = transaction.prepare_cached(
+                "UPDATE outbox SET uncertain_since = ?3 WHERE id = ?1 AND lease = ?2 AND state = 1",
+            )?;
+            for row in rows {
+                if statement.execute(params![row, owner.0, now.0])? == 0 {
+                    return Err(StoreError::Other(
+                        "the notification was changed while it was being sent".into(),
+                    ));
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Writes what became of leased rows, and ends the backoff of the rows in `freed`. Returns how many rows the lease
+    /// still held.
+    pub fn settle(
+        &self,
+        owner: Owner,
+        outcomes: &[(i64, Outcome)],
+        freed: &[i64],
+        now: Moment,
+    ) -> Result<usize, StoreError> {
         self.write(|transaction| {
             let mut held = 0;
             for (id, outcome) in outcomes {
-                held += settle_one(transaction, lease, *id, outcome, now)?;
+                held += settle_one(transaction, owner, *id, outcome, now)?;
+            }
+            let mut free = transaction.prepare_cached(
+                "UPDATE outbox SET due_at = ?2 WHERE id = ?1 AND state = 0 AND due_at > ?2",
+            )?;
+            for id in freed {
+                free.execute(params![id, now.plus(FREED_AFTER).0])?;
             }
             Ok(held)
         })
@@ -135,24 +268,25 @@ fn expire(transaction: &Transaction, channel: ChannelId, now: Moment) -> Result<
 fn take(
     transaction: &Transaction,
     channel: ChannelId,
-    lease: i64,
+    owner: Owner,
     most: usize,
+    retries: bool,
     now: Moment,
 ) -> Result<Vec<Leased>, StoreError> {
-    // A machine's second row waits until its first one has been told or given up.
-    let mut statement = transaction.prepare_cached(
+    if most == 0 {
+        return Ok(Vec::new());
+    }
+    let mut statement = transaction.prepare_cached(&format!(
         "UPDATE outbox SET state = 1, lease = ?2, leased_until = ?4
          WHERE id IN (
              SELECT o.id FROM outbox o
-             WHERE o.channel_id = ?1 AND o.state IN (0, 1) AND o.due_at <= ?3
-               AND (o.state = 0 OR o.leased_until <= ?3)
-               AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.machine_id = o.machine_id
-                               AND e.channel_id = o.channel_id AND e.id < o.id AND e.state IN (0, 1))
-             ORDER BY o.due_at, o.id LIMIT ?5)
-         RETURNING id, content, attempts, expires_at",
-    )?;
+             WHERE o.channel_id = ?3 AND o.due_at <= ?1 AND (o.attempts = 0 OR ?5) AND {FREE}
+             ORDER BY o.due_at, o.id LIMIT ?6)
+         RETURNING id, content, attempts, expires_at"
+    ))?;
     let most = i64::try_from(most).unwrap_or(i64::MAX);
-    let rows = statement.query_map(params![channel.0, lease, now.0, now.plus(LEASE).0, most], |row| {
+    let values = params![now.0, owner.0, channel.0, now.plus(LEASE).0, retries, most];
+    let rows = statement.query_map(values, |row| {
         Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?, Moment(row.get(3)?)))
     })?;
     let mut leased = Vec::new();
@@ -160,39 +294,43 @@ fn take(
         let (id, content, attempts, expires) = row?;
         match serde_json::from_str(&content) {
             Ok(notice) => leased.push(Leased { id, notice, attempts, expires }),
-            // Never written so here; whoever did must not stop the channel.
+            // This program never wrote it; it must not stop the channel.
             Err(error) => {
-                warn!("Row {id} of the outbox cannot be read: {error}");
-                let why = format!("cannot be read: {error}");
-                settle_one(transaction, lease, id, &Outcome::Dead { why }, now)?;
+                warn!("row {id} of the outbox cannot be parsed and is given up: {error}");
+                let why = format!("cannot be parsed: {error}");
+                settle_one(transaction, owner, id, &Outcome::Dead { why }, now)?;
             }
         }
     }
-    // RETURNING promises no order.
-    leased.sort_by_key(|row| row.id);
     Ok(leased)
 }
 
 fn settle_one(
     transaction: &Transaction,
-    lease: i64,
+    owner: Owner,
     id: i64,
     outcome: &Outcome,
     now: Moment,
 ) -> Result<usize, StoreError> {
     let (state, attempts, due, delivered, error) = match outcome {
         Outcome::Delivered => (Delivery::Delivered, 1, None, Some(now.0), None),
-        Outcome::Failed { why, again } => (Delivery::Waiting, 1, Some(again.0), None, Some(why.as_str())),
+        Outcome::Failed { why, again } | Outcome::Unknown { why, again } => {
+            (Delivery::Waiting, 1, Some(again.0), None, Some(why.as_str()))
+        }
         Outcome::Dead { why } => (Delivery::Dead, 1, None, None, Some(why.as_str())),
         Outcome::Untouched => (Delivery::Waiting, 0, None, None, None),
     };
+    // Only an answer ends the uncertainty whether a mail has arrived.
+    let is_certain = !matches!(outcome, Outcome::Unknown { .. } | Outcome::Untouched);
     let mut statement = transaction.prepare_cached(
         "UPDATE outbox SET state = ?3, attempts = attempts + ?4, due_at = coalesce(?5, due_at), delivered_at = ?6,
                            last_error = CASE WHEN ?4 = 1 THEN ?7 ELSE last_error END,
+                           uncertain_since = CASE WHEN ?8 THEN NULL ELSE uncertain_since END,
                            lease = NULL, leased_until = NULL
          WHERE id = ?1 AND lease = ?2 AND state = 1",
     )?;
-    Ok(statement.execute(params![id, lease, state as i64, attempts, due, delivered, error])?)
+    let values = params![id, owner.0, state as i64, attempts, due, delivered, error, is_certain];
+    Ok(statement.execute(values)?)
 }
 
 /// After the clock went back: what was written later than now is due, and leases end as they would have.
@@ -207,3 +345,6 @@ pub(super) fn forget_the_future(transaction: &Transaction, now: Moment) -> Resul
     )?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,43 @@
+//! From leased rows to messages: a program gets one for each machine, a person one for many machines.
+
+use super::channel::Kind;
+use super::send::Message;
+use crate::monitor::detect::MANY;
+use crate::monitor::store::outbox::Leased;
+
+/// A message and its rows.
+#[derive(Debug)]
+pub struct Outgoing {
+    pub what: Message,
+    pub rows: Vec<Leased>,
+}
+
+/// The messages for these rows, in the order of their first rows. A person gets one message for [`MANY`] or more machines
+/// with the same news.
+pub fn messages(kind: Kind, rows: Vec<Leased>) -> Vec<Outgoing> {
+    let mut groups: Vec<Vec<Leased>> = Vec::new();
+    for row in rows {
+        let same = |group: &&mut Vec<Leased>| {
+            let other = &group[0].notice;
+            (other.news, other.state) == (row.notice.news, row.notice.state)
+        };
+        match groups.iter_mut().find(same) {
+            Some(group) if kind.is_for_people() => group.push(row),
+            _ => groups.push(vec![row]),
+        }
+    }
+    let split = |group: Vec<Leased>| match group.len() >= MANY {
+        true => vec![group],
+        false => group.into_iter().map(|row| vec![row]).collect(),
+    };
+    let mut groups: Vec<Vec<Leased>> = groups.into_iter().flat_map(split).collect();
+    groups.sort_by_key(|group| group[0].id);
+    let outgoing = |rows: Vec<Leased>| {
+        let what = Message {
+            rows: rows.iter().map(|row| row.id).collect(),
+            notices: rows.iter().map(|row| row.notice.clone()).collect(),
+        };
+        Outgoing { what, rows }
+    };
+    groups.into_iter().map(outgoing).collect()
+}

@@ -1,0 +1,352 @@
+//! The thread that decides: what is due on which channel, who sends it, and what a result means for its rows.
+//!
+//! A row is marked after it was sent, never before: a monitor that is killed in between sends it again, with the same id.
+//! This thread never waits for a receiver.
+
+use super::batch::{Outgoing, messages};
+use super::channel::Channel;
+use super::complaints::Complaints;
+use super::counters::Counters;
+use super::couriers::Clock;
+use super::pace::{Pace, Setback, Turn};
+use super::plan::ChannelId;
+use super::pool::{CLASSES, Class, Done, Job, Pool, Surroundings};
+use super::send::{Failure, Sender as Carrier};
+use crate::monitor::store::outbox::{Batch, Leased, Most, Outcome, Owner, Work};
+use crate::monitor::store::{Store, StoreError};
+use crate::monitor::time::{Moment, go_duration};
+use log::{debug, info, warn};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The outbox is read without a reason after this time; the wall clock may have been set.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+
+/// After the database has failed, or no thread could be started.
+const STORE_REST: Duration = Duration::from_secs(5);
+
+/// After something was due and could not be leased.
+const NOTHING_LEASED: Duration = Duration::from_secs(1);
+
+/// Leases are renewed this often while anything is in flight; they last five times as long.
+const RENEWAL: Duration = Duration::from_secs(60);
+
+/// A mail that may have arrived is not sent again before this time: the server may still be working on it, and a person
+/// who got it needs no second one soon.
+pub const UNKNOWN_HOLD: Duration = Duration::from_secs(30 * 60);
+
+/// One channel's pace, and what was last logged about it.
+#[derive(Default)]
+struct Line {
+    pace: Pace,
+    complaints: Complaints,
+}
+
+/// A message that a courier has.
+struct Flight {
+    channel: Arc<Channel>,
+    rows: Vec<Leased>,
+    title: String,
+}
+
+impl Flight {
+    fn is_retry(&self) -> bool {
+        self.rows.iter().all(|row| row.attempts > 0)
+    }
+
+    fn ids(&self) -> Vec<i64> {
+        self.rows.iter().map(|row| row.id).collect()
+    }
+}
+
+pub struct Dispatcher {
+    store: Arc<Store>,
+    clock: Clock,
+    counters: Arc<Counters>,
+    carrier: Arc<Carrier>,
+    /// Marks our leases in the database.
+    owner: Owner,
+    lines: HashMap<ChannelId, Line>,
+    pools: [Pool; CLASSES.len()],
+    flights: HashMap<u64, Flight>,
+    next_flight: u64,
+    /// Results that the database does not have yet.
+    unmarked: Vec<(i64, Outcome)>,
+    /// Rows whose backoff has ended early, in the same way.
+    freed: Vec<i64>,
+    renewed_at: Instant,
+    /// The leases of the process before this one are freed.
+    has_taken_over: bool,
+    store_failed: bool,
+    /// Nothing new is started, and a message that did not get through was interrupted.
+    is_stopping: bool,
+}
+
+impl Dispatcher {
+    pub fn new(
+        store: Arc<Store>,
+        clock: Clock,
+        counters: Arc<Counters>,
+        carrier: Carrier,
+        owner: Owner,
+        surroundings: &Surroundings,
+    ) -> Dispatcher {
+        let (_, tick) = clock();
+        Dispatcher {
+            store,
+            clock,
+            counters,
+            carrier: Arc::new(carrier),
+            owner,
+            lines: HashMap::new(),
+            pools: CLASSES.map(|class| Pool::new(class, surroundings.clone())),
+            flights: HashMap::new(),
+            next_flight: 0,
+            unmarked: Vec::new(),
+            freed: Vec::new(),
+            renewed_at: tick,
+            has_taken_over: false,
+            store_failed: false,
+            is_stopping: false,
+        }
+    }
+
+    /// Takes effect with the next message.
+    pub fn use_carrier(&mut self, carrier: Carrier) {
+        self.carrier = Arc::new(carrier);
+    }
+
+    pub fn in_flight(&self) -> usize {
+        self.flights.len()
+    }
+
+    /// From here on, messages that fail have been interrupted.
+    pub fn stop(&mut self) {
+        self.is_stopping = true;
+    }
+
+    /// Marks what is done and starts what is due. Returns the time until something else is.
+    pub fn round(&mut self) -> Duration {
+        match self.mark().and_then(|()| self.renew()).and_then(|()| self.look()) {
+            Ok(sleep) => {
+                if std::mem::take(&mut self.store_failed) {
+                    info!("the outbox can be read and written again");
+                }
+                sleep.min(LONGEST_SLEEP)
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.store_failed, true) {
+                    warn!("cannot read or mark the outbox, notifications are stalled: {error}");
+                }
+                STORE_REST
+            }
+        }
+    }
+
+    /// Writes what became of the rows. What the database does not take is kept for the next round.
+    pub fn mark(&mut self) -> Result<(), StoreError> {
+        if self.unmarked.is_empty() && self.freed.is_empty() {
+            return Ok(());
+        }
+        let (now, _) = (self.clock)();
+        let held = self.store.settle(self.owner, &self.unmarked, &self.freed, now)?;
+        if held < self.unmarked.len() {
+            warn!("{} notifications were changed while they were being sent", self.unmarked.len() - held);
+        }
+        self.unmarked.clear();
+        self.freed.clear();
+        Ok(())
+    }
+
+    /// A lease never expires under a living courier.
+    fn renew(&mut self) -> Result<(), StoreError> {
+        let (now, tick) = (self.clock)();
+        if self.flights.is_empty() || tick < self.renewed_at + RENEWAL {
+            return Ok(());
+        }
+        self.store.renew_leases(self.owner, now)?;
+        self.renewed_at = tick;
+        Ok(())
+    }
+
+    /// Starts what is due on every channel, as far as its pace and the threads allow.
+    fn look(&mut self) -> Result<Duration, StoreError> {
+        let (now, tick) = (self.clock)();
+        if !self.has_taken_over {
+            let unfinished = self.store.free_leases(now, UNKNOWN_HOLD)?;
+            if unfinished > 0 {
+                info!(
+                    "{unfinished} notifications were being sent when the monitor ended, and are sent again"
+                );
+            }
+            self.has_taken_over = true;
+        }
+        let work = self.store.channels_with_work(self.owner, now)?;
+        self.lines.retain(|channel, line| {
+            line.pace.is_worth_keeping(tick)
+                || line.complaints.is_recent(tick)
+                || work.iter().any(|work| work.channel == *channel)
+        });
+        let mut sleep = LONGEST_SLEEP;
+        for pool in &mut self.pools {
+            sleep = pool.rest(tick).map_or(sleep, |left| left.min(sleep));
+        }
+        for work in work {
+            if let Some(wait) = self.serve(&work, now, tick)? {
+                sleep = sleep.min(wait);
+            }
+        }
+        Ok(sleep)
+    }
+
+    /// Starts what is due on one channel. Returns when to look again; `None`: when something else happens.
+    fn serve(&mut self, work: &Work, now: Moment, tick: Instant) -> Result<Option<Duration>, StoreError> {
+        let pace = &mut self.lines.entry(work.channel).or_default().pace;
+        let (most, retries, retries_at) = match pace.turn(work.kind, tick) {
+            Turn::Later(at) => return Ok(at.map(|at| at - tick)),
+            Turn::Now { messages, retries, retries_at } => (messages, retries, retries_at),
+        };
+        let retries = if retries_at.is_some() { 0 } else { retries };
+        let new_wait = work.new_due.map(|due| due.since(now));
+        let wait = match (retries, retries_at) {
+            (0, Some(at)) => Some(new_wait.map_or(at - tick, |wait| wait.min(at - tick))),
+            // Until a retry has ended.
+            (0, None) => new_wait,
+            _ => Some(work.due.since(now)),
+        };
+        if wait != Some(Duration::ZERO) {
+            return Ok(wait);
+        }
+        let room = self.pools[Class::of(work.kind) as usize].room(pace.is_idle());
+        let most = most.min(room);
+        if most == 0 {
+            return Ok(None);
+        }
+        let rows = match work.kind.is_for_people() {
+            true => Most { rows: MOST_GATHERED, retries: if retries > 0 { MOST_GATHERED } else { 0 } },
+            false => Most { rows: most, retries: retries.min(most) },
+        };
+        let Some(batch) = self.store.lease(work.channel, self.owner, rows, now)? else {
+            // Disabled since it was looked at.
+            return Ok(Some(STORE_REST));
+        };
+        if batch.expired > 0 {
+            self.counters.given_up(batch.channel.kind, batch.expired);
+            warn!("{}: {} notifications have expired unsent", batch.channel.name(), batch.expired);
+        }
+        let is_progress = self.start(batch, most, tick)? > 0;
+        // What is due next is known when what was leased no longer counts.
+        Ok(Some(if is_progress { Duration::ZERO } else { NOTHING_LEASED }))
+    }
+
+    /// Starts `most` messages, and gives the rest of the rows back. Returns how many were started.
+    fn start(&mut self, batch: Batch, most: usize, tick: Instant) -> Result<usize, StoreError> {
+        let channel = Arc::new(batch.channel);
+        let mut started = 0;
+        for Outgoing { what, rows } in messages(channel.kind, batch.rows) {
+            let title = what.title();
+            let job = Job {
+                number: self.next_flight,
+                carrier: self.carrier.clone(),
+                channel: channel.clone(),
+                message: what,
+            };
+            let line = self.lines.entry(channel.id).or_default();
+            if started == most || !self.pools[Class::of(channel.kind) as usize].start(job, tick) {
+                if started < most {
+                    // No thread.
+                    line.pace.rest(tick, STORE_REST);
+                }
+                self.unmarked.extend(rows.iter().map(|row| (row.id, Outcome::Untouched)));
+                continue;
+            }
+            started += 1;
+            let flight = Flight { channel: channel.clone(), rows, title };
+            line.pace.started(flight.is_retry());
+            self.flights.insert(self.next_flight, flight);
+            self.next_flight += 1;
+        }
+        self.mark()?;
+        Ok(started)
+    }
+
+    /// Takes a result; [`Dispatcher::mark`] writes it.
+    pub fn take(&mut self, done: Done) {
+        let Some(flight) = self.flights.remove(&done.number) else { return };
+        let (now, tick) = (self.clock)();
+        self.pools[Class::of(flight.channel.kind) as usize].ended(tick);
+        self.lines.entry(flight.channel.id).or_default().pace.ended(flight.is_retry());
+        let outcomes = match done.result {
+            Ok(answer) => self.delivered(&flight, &answer, tick),
+            Err(failure) => self.failed(&flight, failure, now, tick),
+        };
+        self.unmarked.extend(outcomes);
+    }
+
+    fn delivered(&mut self, flight: &Flight, answer: &str, tick: Instant) -> Vec<(i64, Outcome)> {
+        let name = flight.channel.name();
+        self.counters.delivered(flight.channel.kind, flight.rows.len());
+        debug!("{name}: {} delivered: {answer}", flight.title);
+        let line = self.lines.entry(flight.channel.id).or_default();
+        if line.complaints.worked() {
+            info!("{name} works again");
+        }
+        self.freed.extend(line.pace.worked(tick));
+        flight.rows.iter().map(|row| (row.id, Outcome::Delivered)).collect()
+    }
+
+    fn failed(
+        &mut self,
+        flight: &Flight,
+        failure: Failure,
+        now: Moment,
+        tick: Instant,
+    ) -> Vec<(i64, Outcome)> {
+        let (kind, name) = (flight.channel.kind, flight.channel.name());
+        let line = self.lines.entry(flight.channel.id).or_default();
+        let (why, again) = match failure {
+            // Interrupted before the receiver had it.
+            Failure::Later { .. } if self.is_stopping => {
+                return flight.rows.iter().map(|row| (row.id, Outcome::Untouched)).collect();
+            }
+            Failure::Never { why } => {
+                self.counters.failed(kind);
+                self.counters.given_up(kind, flight.rows.len());
+                // The receiver was reached; it refuses this message alone.
+                self.freed.extend(line.pace.worked(tick));
+                warn!("{name}: given up: {}: {why}", flight.title);
+                return flight.rows.iter().map(|row| (row.id, Outcome::Dead { why: why.clone() })).collect();
+            }
+            Failure::Unknown { why } => {
+                let outcome = Outcome::Unknown { why: why.clone(), again: now.plus(UNKNOWN_HOLD) };
+                warn!("{name}: {} may have arrived, next attempt in 30 min: {why}", flight.title);
+                self.counters.failed(kind);
+                return flight.rows.iter().map(|row| (row.id, outcome.clone())).collect();
+            }
+            Failure::Later { why, after, limits_us } => {
+                // Rows that are sent together stay together.
+                let attempts = flight.rows.iter().map(|row| row.attempts).min().unwrap_or(0) + 1;
+                let setback = Setback { attempts, asked: after, limits_us };
+                let delay = line.pace.failed(&flight.ids(), setback, tick, fastrand::f64());
+                let sentence =
+                    format!("{name}: {}: {why}; next attempt in {}", flight.title, go_duration(delay));
+                line.complaints.failed(&why, sentence, tick);
+                (why, now.plus(delay))
+            }
+        };
+        self.counters.failed(kind);
+        let outcome = |row: &Leased| match again < row.expires {
+            true => (row.id, Outcome::Failed { why: why.clone(), again }),
+            false => {
+                self.counters.given_up(kind, 1);
+                warn!("{name}: given up after a day: {}: {why}", row.notice.title());
+                (row.id, Outcome::Dead { why: why.clone() })
+            }
+        };
+        flight.rows.iter().map(outcome).collect()
+    }
+}
+
+/// Rows that are leased at once for a person, who gets few messages of them.
+const MOST_GATHERED: usize = 10_000;
