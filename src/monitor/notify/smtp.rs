@@ -4,11 +4,13 @@
 //! |---|---|
 //! | `talk` | the dialogue and its timeouts |
 //! | `reply` | a reply, parsed and judged |
+//! | `exercise` | what must hold for any server, for tests and fuzzer |
 //!
 //! Our own, because what we need of SMTP is this file, and the client that everybody uses (lettre) brings 34 crates,
 //! Unicode's tables and, in its lock file, an async runtime. And because its limit of time is one of each read: a
 //! server that sends a byte now and then would hold a courier for ever. Here each step has one deadline.
 
+pub mod exercise;
 pub mod reply;
 pub mod talk;
 
