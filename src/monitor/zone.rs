@@ -28,6 +28,11 @@ pub enum Clock {
 impl Clock {
     pub const UTC: Clock = Clock::Fixed(0);
 
+    /// This server's; UTC, as the C library does, where its time zone is not known.
+    pub fn of_server() -> Clock {
+        Zone::of_machine(Path::new("/"), Path::new(ZONES)).map_or(Clock::UTC, Clock::Zone)
+    }
+
     /// How far it is ahead of UTC at this moment, in milliseconds.
     pub fn ahead_ms(&self, at: Moment) -> i64 {
         match self {
@@ -39,6 +44,25 @@ impl Clock {
     /// Whole minutes ahead of UTC at this moment: what is stored beside a zone's name.
     pub fn minutes_ahead(&self, at: Moment) -> i16 {
         i16::try_from(self.ahead_ms(at) / MINUTE_MS).unwrap_or(0)
+    }
+
+    /// What it shows at this moment, to the second: `2026-01-21 15:27:44 CET`, `2026-01-21 14:27:44 UTC`.
+    pub fn written(&self, at: Moment) -> String {
+        let shown = Moment(at.0.saturating_add(self.ahead_ms(at))).rfc3339();
+        match shown.as_deref().and_then(|shown| shown.strip_suffix('Z')) {
+            Some(shown) => format!("{} {}", shown.replace('T', " "), self.label(at)),
+            None => "unknown".into(),
+        }
+    }
+
+    /// `CET`, `UTC`, or the offset where the zone has no abbreviation.
+    fn label(&self, at: Moment) -> String {
+        let label = match self {
+            Clock::Zone(zone) => zone.abbreviation(at).map(str::to_owned),
+            Clock::Fixed(0) => Some("UTC".into()),
+            Clock::Fixed(_) => None,
+        };
+        label.unwrap_or_else(|| Clock::Fixed(self.minutes_ahead(at)).to_string())
     }
 
     pub fn zone(&self) -> Option<&str> {
@@ -116,11 +140,17 @@ impl Zone {
         let missing = read.as_ref().err().map(String::as_str);
         if let Some(problem) = missing.filter(|_| is_new(&name, true)) {
             let instead = Clock::Fixed(minutes);
-            log::warn!("Quiet hours are kept by {instead} instead of {name}: {problem}");
+            log::warn!("recipients have {instead} instead of {name}: {problem}");
         } else if missing.is_none() {
             is_new(&name, false);
         }
         read.unwrap_or(Zone { name, rules: Err(minutes) })
+    }
+
+    fn abbreviation(&self, at: Moment) -> Option<&str> {
+        let kind = self.rules.as_ref().ok()?.find_local_time_type(at.0.div_euclid(1000)).ok()?;
+        // Zones without letters have "-03", which an offset says better.
+        Some(kind.time_zone_designation()).filter(|name| name.starts_with(|c: char| c.is_ascii_alphabetic()))
     }
 
     fn ahead_ms(&self, at: Moment) -> i64 {
@@ -233,6 +263,19 @@ mod tests {
     fn a_missing_zone_is_news_once_and_again_after_it_was_there() {
         let news = [true, true, false, true].map(|missing| is_new("Mars/Olympus", missing));
         assert_eq!(news, [true, false, false, true]);
+    }
+
+    #[test]
+    fn a_moment_is_written_as_the_clock_shows_it() {
+        let (winter, summer) = (Moment(1_769_005_664_600), Moment(1_783_000_000_000));
+        assert_eq!(berlin().written(winter), "2026-01-21 15:27:44 CET");
+        assert_eq!(berlin().written(summer), "2026-07-02 15:46:40 CEST");
+        assert_eq!(Clock::UTC.written(winter), "2026-01-21 14:27:44 UTC");
+        assert_eq!(Clock::Fixed(-570).written(winter), "2026-01-21 04:57:44 -09:30");
+        let scratch = tempfile::tempdir().expect("a directory");
+        let gone = Clock::Zone(Zone::read_again(scratch.path(), "Berlin".into(), 60));
+        assert_eq!(gone.written(winter), "2026-01-21 15:27:44 +01:00");
+        assert_eq!(Clock::UTC.written(Moment(i64::MAX)), "unknown");
     }
 
     #[test]

@@ -59,6 +59,26 @@ fn the_end_of_an_outage_reaches_the_channel_that_got_its_beginning_whatever_has_
 }
 
 #[test]
+fn a_text_is_right_when_it_is_delivered_and_by_the_recipients_clock() {
+    let server = Server::always(Reply::status(503));
+    let mut rig = telegram(1, &server);
+    rig.sql("UPDATE recipient SET min_outage = 600000, utc_offset = 330", []);
+    rig.lose([1]);
+    rig.wait(MINUTE * 9);
+    let text = |server: &Server| server.request().json()["text"].as_str().expect("text").to_owned();
+    let first = text(&server);
+    // Silent for 2 minutes when it was noticed.
+    assert!(first.contains(" +05:30 (11m"), "{first}");
+    rig.eventually_row(1, "it failed", |row| row.attempts == 1);
+    server.become_one_that(|_| Reply::ok());
+    rig.wait(MINUTE * 30);
+    let second = text(&server);
+    assert!(second.contains(" +05:30 (41m"), "{second}");
+    assert_eq!(first.split(" (").next(), second.split(" (").next());
+    rig.eventually_all_delivered();
+}
+
+#[test]
 fn five_hundred_machines_lost_at_once_are_one_message_to_a_person() {
     let server = Server::always(Reply::ok());
     let mut rig = telegram(1000, &server);

@@ -15,6 +15,7 @@ use crate::monitor::store::recipients::{DEFAULT_RECIPIENT, Listed, NewChannel};
 use crate::monitor::store::{Refused, Store};
 use crate::monitor::time::Moment;
 use crate::monitor::tokens::{Token, Use};
+use crate::monitor::zone::Clock;
 use clap::{Args, Subcommand};
 use crossbeam_channel::bounded;
 use serde_json::{Value, json};
@@ -320,7 +321,7 @@ fn shown_url(url: &str) -> String {
 fn test(store: &Store, id: ChannelId, settings: &Settings, now: Moment) -> Result<String, Refused> {
     let channel = store.channel(id)?;
     // No row of the outbox has a negative id, and no two tests the same.
-    let message = Message { rows: vec![-now.0], notices: vec![Notice::test(now)] };
+    let message = Message { rows: vec![-now.0], notices: vec![Notice::test(now)], clock: Clock::UTC };
     match Sender::new(settings.clone()).send(&channel, &message, now) {
         Ok(answer) => Ok(format!("{}: {answer}", channel.name())),
         Err(failure) => Err(Refused::because(format!("{}: {}", channel.name(), failure.why()))),

@@ -73,10 +73,10 @@ pub struct Wants {
     /// Send nothing in these hours, such as 22:00-07:00; an outage that is over at their end is never reported
     #[arg(long, value_name = "FROM-TO")]
     quiet: Option<Hours>,
-    /// The offset from UTC of the quiet hours, such as +02:00, all year round
+    /// The offset from UTC of quiet hours and of times in messages, such as +02:00, all year round
     #[arg(long, value_name = "OFFSET", allow_hyphen_values = true)]
     utc_offset: Option<Offset>,
-    /// The time zone of the quiet hours, such as Europe/Berlin; default: this server's
+    /// The time zone of quiet hours and of times in messages, such as Europe/Berlin; default: this server's
     #[arg(long, value_name = "NAME", value_parser = zone, conflicts_with = "utc_offset")]
     time_zone: Option<Zone>,
     /// No quiet hours any more
@@ -175,7 +175,8 @@ impl Wants {
         }
         let offset = self.utc_offset.map(|Offset(minutes)| Clock::Fixed(minutes));
         let chosen = self.time_zone.clone().map(Clock::Zone).or(offset);
-        let clock = chosen.or_else(|| to.quiet.as_ref().map(|quiet| quiet.clock.clone()));
+        let clock = chosen.or_else(|| to.clock.take());
+        to.clock.clone_from(&clock);
         let needs_server = self.quiet.is_some() && clock.is_none();
         if let Some(Hours { from, to: end }) = self.quiet {
             let clock = clock.unwrap_or_else(|| server.clone());
@@ -191,11 +192,6 @@ impl Wants {
         }
         needs_server
     }
-}
-
-/// The clock of this server; UTC, as the C library does, where its time zone is not known.
-fn server_clock() -> Clock {
-    Zone::of_machine(Path::new("/"), Path::new(ZONES)).map_or(Clock::UTC, Clock::Zone)
 }
 
 /// Says which clock quiet hours follow if the command did not name one.
@@ -218,7 +214,7 @@ pub fn run(command: RecipientCommand, database: &Path, now: Moment) -> Result<St
         RecipientCommand::Add { name, wants } => {
             wants.check()?;
             let mut preferences = Preferences::default();
-            let server = server_clock();
+            let server = Clock::of_server();
             let used = wants.apply(&mut preferences, &server);
             store.add_recipient(&name, &wants.selection().unwrap_or(Selection::All), &preferences, now)?;
             let said = format!(
@@ -233,7 +229,7 @@ pub fn run(command: RecipientCommand, database: &Path, now: Moment) -> Result<St
                 return Err(Refused::because(sentence));
             }
             wants.check()?;
-            let (server, mut used) = (server_clock(), false);
+            let (server, mut used) = (Clock::of_server(), false);
             let change = |preferences: &mut Preferences| used = wants.apply(preferences, &server);
             store.change_recipient(&name, wants.selection().as_ref(), now, change)?;
             Ok(with_clock(format!("{name} is changed"), &server, used))
@@ -322,6 +318,7 @@ fn as_json(known: &Known) -> Value {
         "machines": chosen_json(&known.chosen),
         "warning": known.chosen.warning(),
         "events": names(&wants.events),
+        "time_zone": wants.clock.as_ref().map(Clock::to_string),
         "quiet": wants.quiet.as_ref().map(written),
         "min_outage_s": wants.min_outage.as_secs_f64(),
     })

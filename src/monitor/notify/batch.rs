@@ -4,6 +4,7 @@ use super::channel::Kind;
 use super::send::Message;
 use crate::monitor::detect::MANY;
 use crate::monitor::store::outbox::Leased;
+use crate::monitor::zone::Clock;
 
 /// A message and its rows.
 #[derive(Debug)]
@@ -14,7 +15,7 @@ pub struct Outgoing {
 
 /// The messages for these rows, in the order of their first rows. A person gets one message for [`MANY`] or more machines
 /// with the same news.
-pub fn messages(kind: Kind, rows: Vec<Leased>) -> Vec<Outgoing> {
+pub fn messages(kind: Kind, clock: &Clock, rows: Vec<Leased>) -> Vec<Outgoing> {
     let mut groups: Vec<Vec<Leased>> = Vec::new();
     for row in rows {
         let same = |group: &&mut Vec<Leased>| {
@@ -36,6 +37,7 @@ pub fn messages(kind: Kind, rows: Vec<Leased>) -> Vec<Outgoing> {
         let what = Message {
             rows: rows.iter().map(|row| row.id).collect(),
             notices: rows.iter().map(|row| row.notice.clone()).collect(),
+            clock: clock.clone(),
         };
         Outgoing { what, rows }
     };

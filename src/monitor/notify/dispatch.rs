@@ -244,7 +244,7 @@ impl Dispatcher {
     fn start(&mut self, batch: Batch, most: usize, tick: Instant) -> Result<usize, StoreError> {
         let channel = Arc::new(batch.channel);
         let mut started = 0;
-        for Outgoing { what, rows } in messages(channel.kind, batch.rows) {
+        for Outgoing { what, rows } in messages(channel.kind, &batch.clock, batch.rows) {
             let title = what.title();
             let job = Job {
                 number: self.next_flight,

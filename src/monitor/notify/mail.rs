@@ -49,7 +49,7 @@ fn compose((name, from): (&str, &str), to: &str, message: &Message, now: Moment)
         let _ = write!(mail, "Date: {date}\r\n");
     }
     mail.push_str("\r\n");
-    let body = STANDARD.encode(message.text().replace('\n', "\r\n"));
+    let body = STANDARD.encode(message.text(now).replace('\n', "\r\n"));
     for line in body.as_bytes().chunks(76) {
         mail.push_str(&String::from_utf8_lossy(line));
         mail.push_str("\r\n");
@@ -115,6 +115,7 @@ mod tests {
     use super::*;
     use crate::monitor::notify::notice::Notice;
     use crate::monitor::notify::plan::News;
+    use crate::monitor::zone::Clock;
 
     fn message() -> Message {
         let notice = Notice {
@@ -127,7 +128,7 @@ mod tests {
             last_seen: 1_769_005_800_000,
             at: 1_769_005_935_000,
         };
-        Message { rows: vec![17], notices: vec![notice] }
+        Message { rows: vec![17], notices: vec![notice], clock: Clock::UTC }
     }
 
     #[test]

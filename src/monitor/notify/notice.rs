@@ -1,12 +1,14 @@
-//! What is said of a machine: fixed when it happened, kept in the outbox, and written out for each kind of channel.
+//! What is said of a machine: the facts are kept in the outbox as they were when it happened; the text is rendered when it is
+//! delivered, so that ages are right then, by the recipient's clock.
 
 use super::plan::{Happening, News, Subject};
 use crate::monitor::time::{Moment, go_duration};
+use crate::monitor::zone::Clock;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 use std::time::Duration;
 
-/// As in `outbox.content`, as JSON. A delivery that is repeated says the same.
+/// As in `outbox.content`, as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notice {
     pub news: News,
@@ -66,8 +68,8 @@ impl Notice {
         format!("{} {} {}", self.sign(), shown(&self.name), self.verb())
     }
 
-    /// Plain text: nothing in it is markup to anybody.
-    pub fn text(&self) -> String {
+    /// Plain text without markup, as it is right at `now` by the reader's `clock`.
+    pub fn text(&self, now: Moment, clock: &Clock) -> String {
         if self.news == News::Test {
             return format!("{} This is a test of heartbeat-monitor: messages arrive here.", self.sign());
         }
@@ -77,11 +79,13 @@ impl Notice {
         if let Some(hostname) = &self.hostname {
             let _ = writeln!(text, "Hostname: {}", shown(hostname));
         }
-        let _ = write!(text, "{}: {}", self.label(), clock(self.last_seen));
-        let ago = self.silence();
+        let last_seen = Moment(self.last_seen);
+        let _ = write!(text, "{}: {}", self.label(), clock.written(last_seen));
         let _ = match self.news {
-            News::Online => write!(text, "\nAway for: {ago}"),
-            News::Offline | News::Stopped | News::Test => write!(text, " ({ago} ago)"),
+            News::Online => write!(text, "\nAway for: {}", seconds(Moment(self.at).since(last_seen))),
+            News::Offline | News::Stopped | News::Test => {
+                write!(text, " ({} ago)", seconds(now.since(last_seen)))
+            }
             News::Flapping => {
                 write!(text, "\nNothing more is said until it has held one state for 15 minutes.")
             }
@@ -90,11 +94,6 @@ impl Notice {
             }
         };
         text
-    }
-
-    /// From the last heartbeat to the event, to the second.
-    fn silence(&self) -> String {
-        go_duration(Duration::from_secs(Moment(self.at).since(Moment(self.last_seen)).as_secs()))
     }
 
     fn label(&self) -> &'static str {
@@ -121,7 +120,7 @@ pub fn title_of_many(notices: &[Notice]) -> String {
 }
 
 /// The first names, and how many more.
-pub fn text_of_many(notices: &[Notice]) -> String {
+pub fn text_of_many(notices: &[Notice], clock: &Clock) -> String {
     let mut text = title_of_many(notices);
     text.push('\n');
     let names: Vec<String> = notices.iter().take(MOST_NAMED).map(|notice| shown(&notice.name)).collect();
@@ -131,9 +130,10 @@ pub fn text_of_many(notices: &[Notice]) -> String {
     }
     let seen = |notice: &Notice| notice.last_seen;
     if let (Some(first), Some(last)) = (notices.iter().map(seen).min(), notices.iter().map(seen).max()) {
+        let (first, last) = (clock.written(Moment(first)), clock.written(Moment(last)));
         let _ = match first == last {
-            true => write!(text, "\nLast seen: {}", clock(first)),
-            false => write!(text, "\nLast seen: {} to {}", clock(first), clock(last)),
+            true => write!(text, "\nLast seen: {first}"),
+            false => write!(text, "\nLast seen: {first} to {last}"),
         };
     }
     text
@@ -169,15 +169,18 @@ fn shown(name: &str) -> String {
     clean.take(LONGEST_NAME).collect()
 }
 
-/// `2026-01-21 14:30:00 UTC`.
-fn clock(at: i64) -> String {
-    let written = Moment(at).rfc3339().unwrap_or_else(|| "unknown".into());
-    written.replace('T', " ").replace('Z', " UTC")
+/// To the second.
+fn seconds(duration: Duration) -> String {
+    go_duration(Duration::from_secs(duration.as_secs()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::monitor::zone::berlin;
+
+    /// When it happens.
+    const THEN: Moment = Moment(1_769_005_800_000);
 
     fn notice(news: News, state: News) -> Notice {
         let machine = Subject {
@@ -186,27 +189,37 @@ mod tests {
             hostname: Some("web-1".into()),
             ..Subject::default()
         };
-        let what = Happening {
-            news,
-            state,
-            now: Moment(1_769_005_800_000),
-            last_seen: Moment(1_769_005_800_000 - 135_400),
-        };
+        let what = Happening { news, state, now: THEN, last_seen: Moment(THEN.0 - 135_400) };
         Notice::new(&machine, &what)
     }
 
     #[test]
     fn an_outage_and_its_end_read_as_the_original_systems_did() {
         assert_eq!(
-            notice(News::Offline, News::Offline).text(),
+            notice(News::Offline, News::Offline).text(THEN, &Clock::UTC),
             "\u{1F534} Machine offline\nMachine: production-server\nHostname: web-1\n\
              Last seen: 2026-01-21 14:27:44 UTC (2m15s ago)"
         );
         assert_eq!(
-            notice(News::Online, News::Online).text(),
+            notice(News::Online, News::Online).text(THEN, &Clock::UTC),
             "\u{1F7E2} Machine back online\nMachine: production-server\nHostname: web-1\n\
              Last seen before: 2026-01-21 14:27:44 UTC\nAway for: 2m15s"
         );
+    }
+
+    #[test]
+    fn an_age_is_that_of_the_delivery_and_times_are_the_readers() {
+        let hour_later = THEN.plus(Duration::from_secs(3600));
+        let text = notice(News::Offline, News::Offline).text(hour_later, &berlin());
+        assert!(text.ends_with("\nLast seen: 2026-01-21 15:27:44 CET (1h2m15s ago)"), "{text}");
+        let recovery = notice(News::Online, News::Online).text(hour_later, &berlin());
+        assert!(
+            recovery.ends_with("\nLast seen before: 2026-01-21 15:27:44 CET\nAway for: 2m15s"),
+            "{recovery}"
+        );
+        // The clock was set back meanwhile.
+        let text = notice(News::Stopped, News::Stopped).text(Moment(0), &Clock::UTC);
+        assert!(text.ends_with(" UTC (0s ago)"), "{text}");
     }
 
     #[test]
@@ -214,7 +227,7 @@ mod tests {
         let many: Vec<Notice> = (0..500)
             .map(|n| Notice { name: format!("camera-{n}"), ..notice(News::Offline, News::Offline) })
             .collect();
-        let text = text_of_many(&many);
+        let text = text_of_many(&many, &Clock::UTC);
         assert!(text.starts_with("\u{1F534} 500 machines offline\ncamera-0, camera-1, "), "{text}");
         assert!(text.contains("camera-19 and 480 more\nLast seen: 2026-01-21 14:27:44 UTC"), "{text}");
         assert!(text.len() < 1000);
@@ -223,7 +236,7 @@ mod tests {
     #[test]
     fn a_name_brings_no_lines_of_its_own_and_no_endless_text() {
         let name = format!("a\nLast seen: never\u{7}{}", "x".repeat(5000));
-        let text = Notice { name, ..notice(News::Offline, News::Offline) }.text();
+        let text = Notice { name, ..notice(News::Offline, News::Offline) }.text(THEN, &Clock::UTC);
         assert_eq!(text.lines().count(), 4, "{text}");
         assert!(text.len() < 400);
     }

@@ -5,8 +5,9 @@ use super::http::Http;
 use super::mail::encoded_word;
 use super::plan::News;
 use super::send::{Failure, Message};
+use crate::monitor::time::Moment;
 
-pub fn send(http: &Http, channel: &Channel, message: &Message) -> Result<String, Failure> {
+pub fn send(http: &Http, channel: &Channel, message: &Message, now: Moment) -> Result<String, Failure> {
     let Some(notice) = message.notices.first() else {
         return Err(Failure::Never { why: "there is nothing to say".into() });
     };
@@ -28,7 +29,7 @@ pub fn send(http: &Http, channel: &Channel, message: &Message) -> Result<String,
     if let Some(token) = &token {
         headers.push(("Authorization", format!("Bearer {token}")));
     }
-    let mut answer = http.post(&channel.target, &headers, message.text().as_bytes())?;
+    let mut answer = http.post(&channel.target, &headers, message.text(now).as_bytes())?;
     // A server that repeats the request in its answer does not bring the token into the log.
     if let Some(token) = token {
         answer.body = answer.body.replace(&token, "(token)");

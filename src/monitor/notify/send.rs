@@ -6,6 +6,7 @@ use super::interrupt::Interrupt;
 use super::notice::{Notice, text_of_many, title_of_many};
 use super::{Settings, mail, ntfy, telegram, webhook};
 use crate::monitor::time::Moment;
+use crate::monitor::zone::Clock;
 use std::time::Duration;
 
 /// What is sent at once: a machine's news, or that of many machines which all did the same.
@@ -14,6 +15,8 @@ pub struct Message {
     /// The rows of the outbox, in their order; never empty.
     pub rows: Vec<i64>,
     pub notices: Vec<Notice>,
+    /// The recipient's.
+    pub clock: Clock,
 }
 
 impl Message {
@@ -29,10 +32,11 @@ impl Message {
         }
     }
 
-    pub fn text(&self) -> String {
+    /// As it is right at `now`.
+    pub fn text(&self, now: Moment) -> String {
         match self.notices.as_slice() {
-            [one] => one.text(),
-            many => text_of_many(many),
+            [one] => one.text(now, &self.clock),
+            many => text_of_many(many, &self.clock),
         }
     }
 }
@@ -109,8 +113,8 @@ impl Sender {
         let Settings { smtp, telegram_api, mail_limits, .. } = &self.settings;
         match channel.kind {
             Kind::Webhook => webhook::send(&self.guarded, channel, message, attempt.now),
-            Kind::Telegram => telegram::send(&self.anywhere, telegram_api, channel, message),
-            Kind::Ntfy => ntfy::send(&self.guarded, channel, message),
+            Kind::Telegram => telegram::send(&self.anywhere, telegram_api, channel, message, attempt.now),
+            Kind::Ntfy => ntfy::send(&self.guarded, channel, message, attempt.now),
             Kind::Email => match smtp {
                 Some(smtp) => mail::send(smtp, mail_limits, channel, message, attempt),
                 None => Err(Failure::later("no mail server is configured: [smtp] is missing")),

@@ -3,6 +3,7 @@
 use super::channel::{Channel, secret_in};
 use super::http::{Answer, Http, words};
 use super::send::{Failure, Message};
+use crate::monitor::time::Moment;
 use serde::Serialize;
 use serde_json::Value;
 use std::time::Duration;
@@ -26,14 +27,20 @@ const UNACCEPTABLE: [&str; 6] = [
     "can't parse entities",
 ];
 
-pub fn send(http: &Http, api: &str, channel: &Channel, message: &Message) -> Result<String, Failure> {
+pub fn send(
+    http: &Http,
+    api: &str,
+    channel: &Channel,
+    message: &Message,
+    now: Moment,
+) -> Result<String, Failure> {
     let file = channel.secret_file.as_deref().ok_or_else(|| Failure::later("it has no --bot-token-file"))?;
     let token = secret_in(file).map_err(Failure::later)?;
     // It becomes part of a URL.
     if !token.chars().all(|c| c.is_ascii_alphanumeric() || ":_-".contains(c)) {
         return Err(Failure::later(format!("{file}: does not hold a bot token (123456:ABC-DEF...)")));
     }
-    let text = message.text();
+    let text = message.text(now);
     let body = SendMessage { chat_id: &channel.target, text: &text, disable_web_page_preview: true };
     let body = serde_json::to_vec(&body).map_err(|error| Failure::Never { why: error.to_string() })?;
     let headers = [("Content-Type", "application/json".to_owned())];

@@ -4,13 +4,14 @@
 //! a mark counts only while the lease does. A process never takes its own leases away from itself, however long a
 //! courier needs.
 
-use super::{Delivery, Store, StoreError};
+use super::{Delivery, Store, StoreError, recipients};
 use crate::monitor::notify::channel::{Channel, Kind};
 use crate::monitor::notify::notice::Notice;
 use crate::monitor::notify::plan::ChannelId;
 use crate::monitor::time::{Moment, milliseconds};
+use crate::monitor::zone::Clock;
 use log::warn;
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{Transaction, params};
 use std::time::Duration;
 
 /// Renewed while a courier lives: another process may take a row this long after the last renewal.
@@ -68,6 +69,8 @@ pub struct Most {
 #[derive(Debug)]
 pub struct Batch {
     pub channel: Channel,
+    /// The recipient's.
+    pub clock: Clock,
     /// At most one of each machine: the first that is not delivered.
     pub rows: Vec<Leased>,
     /// Rows that were given up because they are too old.
@@ -160,7 +163,7 @@ impl Store {
         now: Moment,
     ) -> Result<Option<Batch>, StoreError> {
         self.write(|transaction| {
-            let Some(channel) = enabled_channel(transaction, channel)? else { return Ok(None) };
+            let Some((channel, clock)) = enabled_channel(transaction, channel)? else { return Ok(None) };
             let expired = expire(transaction, channel.id, now)?;
             let mut rows = take(transaction, channel.id, owner, most.retries.min(most.rows), true, now)?;
             rows.extend(take(
@@ -173,7 +176,7 @@ impl Store {
             )?);
             // RETURNING promises no order.
             rows.sort_by_key(|row| row.id);
-            Ok(Some(Batch { channel, rows, expired }))
+            Ok(Some(Batch { channel, clock, rows, expired }))
         })
     }
 
@@ -243,18 +246,20 @@ impl Store {
     }
 }
 
-fn enabled_channel(transaction: &Transaction, id: ChannelId) -> Result<Option<Channel>, StoreError> {
+/// The channel and its recipient's clock: this server's if the recipient has none.
+fn enabled_channel(transaction: &Transaction, id: ChannelId) -> Result<Option<(Channel, Clock)>, StoreError> {
     let mut statement = transaction.prepare_cached(
-        "SELECT c.kind, c.target, c.secret, c.secret_file FROM channel c JOIN recipient r ON r.id = c.recipient_id
+        "SELECT c.kind, c.target, c.secret, c.secret_file, r.time_zone, r.utc_offset, r.quiet_from IS NOT NULL
+         FROM channel c JOIN recipient r ON r.id = c.recipient_id
          WHERE c.id = ?1 AND c.enabled = 1 AND r.enabled = 1",
     )?;
-    let row = statement
-        .query_row([id.0], |row| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
-        .optional()?;
-    let Some((kind, target, secret, secret_file)) = row else { return Ok(None) };
-    // Of a later version, or written by hand: as good as switched off.
-    let Some(kind) = Kind::from_name(&kind) else { return Ok(None) };
-    Ok(Some(Channel { id, kind, target, secret, secret_file }))
+    let mut rows = statement.query([id.0])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    // A kind of a later version, or written by hand, is as good as disabled.
+    let Some(kind) = Kind::from_name(&row.get::<_, String>(0)?) else { return Ok(None) };
+    let channel = Channel { id, kind, target: row.get(1)?, secret: row.get(2)?, secret_file: row.get(3)? };
+    let clock = recipients::clock(row.get(4)?, row.get(5)?, row.get(6)?);
+    Ok(Some((channel, clock.unwrap_or_else(Clock::of_server))))
 }
 
 fn expire(transaction: &Transaction, channel: ChannelId, now: Moment) -> Result<usize, StoreError> {

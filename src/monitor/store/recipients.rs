@@ -27,7 +27,7 @@ pub(super) fn reachable(connection: &Connection) -> Result<Vec<Recipient>, Store
         match recipients.last_mut() {
             Some((last, recipient)) if *last == id => recipient.channels.push(ChannelId(channel)),
             _ => {
-                let Preferences { events, quiet, min_outage } = preferences(row)?;
+                let Preferences { events, quiet, min_outage, .. } = preferences(row)?;
                 let machines = choices::choice(connection, id, row.get(7)?)?;
                 let channels = vec![ChannelId(channel)];
                 recipients.push((id, Recipient { machines, events, quiet, min_outage, channels }));
@@ -45,19 +45,23 @@ fn preferences(row: &Row) -> Result<Preferences, StoreError> {
         DEFAULT_CHOICE.to_vec()
     });
     let minute = |minute: i64| u16::try_from(minute.rem_euclid(1440)).unwrap_or(0);
-    let quiet = match (row.get::<_, Option<i64>>(2)?, row.get::<_, Option<i64>>(3)?) {
-        (Some(from), Some(to)) => {
-            let offset = i16::try_from(row.get::<_, i64>(4)?).unwrap_or(0);
-            let clock = match row.get(6)? {
-                Some(name) => Clock::Zone(Zone::read_again(Path::new(ZONES), name, offset)),
-                None => Clock::Fixed(offset),
-            };
-            Some(QuietHours { from: minute(from), to: minute(to), clock })
-        }
-        _ => None,
-    };
+    let hours = row.get::<_, Option<i64>>(2)?.zip(row.get::<_, Option<i64>>(3)?);
+    let clock = clock(row.get(6)?, row.get(4)?, hours.is_some());
+    let quiet = hours.map(|(from, to)| {
+        let clock = clock.clone().unwrap_or(Clock::UTC);
+        QuietHours { from: minute(from), to: minute(to), clock }
+    });
     let min_outage = Duration::from_millis(u64::try_from(row.get::<_, i64>(5)?).unwrap_or(0));
-    Ok(Preferences { events, quiet, min_outage })
+    Ok(Preferences { events, clock, quiet, min_outage })
+}
+
+/// A recipient's clock from its columns; `None` if none was chosen. Quiet hours always have one.
+pub(super) fn clock(zone: Option<String>, offset: i64, has_quiet_hours: bool) -> Option<Clock> {
+    let offset = i16::try_from(offset).unwrap_or(0);
+    match zone {
+        Some(name) => Some(Clock::Zone(Zone::read_again(Path::new(ZONES), name, offset))),
+        None => (has_quiet_hours || offset != 0).then_some(Clock::Fixed(offset)),
+    }
 }
 
 /// Who gets a channel that is added without a recipient, and is made for it.
@@ -67,6 +71,8 @@ pub const DEFAULT_RECIPIENT: &str = "everybody";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Preferences {
     pub events: Vec<News>,
+    /// For the times in messages; that of the quiet hours if there are any. `None`: this server's.
+    pub clock: Option<Clock>,
     pub quiet: Option<QuietHours>,
     /// Counted from the machine's last heartbeat.
     pub min_outage: Duration,
@@ -74,7 +80,7 @@ pub struct Preferences {
 
 impl Default for Preferences {
     fn default() -> Preferences {
-        Preferences { events: DEFAULT_CHOICE.to_vec(), quiet: None, min_outage: Duration::ZERO }
+        Preferences { events: DEFAULT_CHOICE.to_vec(), clock: None, quiet: None, min_outage: Duration::ZERO }
     }
 }
 
@@ -325,12 +331,18 @@ struct Stored {
 fn stored(wants: &Preferences, now: Moment) -> Result<Stored, Refused> {
     let json = |error: serde_json::Error| Refused::because(error.to_string());
     let quiet = wants.quiet.as_ref();
+    let clock = quiet.map(|quiet| &quiet.clock).or(wants.clock.as_ref());
+    // Offset 0 without quiet hours and without a name means that none was chosen.
+    let zone = match clock {
+        Some(clock) if quiet.is_none() && *clock == Clock::UTC => Some("UTC"),
+        clock => clock.and_then(Clock::zone),
+    };
     Ok(Stored {
         events: serde_json::to_string(&wants.events).map_err(json)?,
         quiet_from: quiet.map(|quiet| quiet.from),
         quiet_to: quiet.map(|quiet| quiet.to),
-        utc_offset: quiet.map_or(0, |quiet| quiet.clock.minutes_ahead(now)),
-        time_zone: quiet.and_then(|quiet| quiet.clock.zone()).map(str::to_owned),
+        utc_offset: clock.map_or(0, |clock| clock.minutes_ahead(now)),
+        time_zone: zone.map(str::to_owned),
     })
 }
 

@@ -162,6 +162,25 @@ fn quiet_hours_without_a_time_zone_follow_the_servers_clock_and_the_answer_says_
 }
 
 #[test]
+fn a_time_zone_is_kept_without_quiet_hours_for_the_times_in_messages() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let zone = || -> Value {
+        let all: Value = serde_json::from_str(&say(&dir, &["list", "--json"])).expect("JSON");
+        all[0]["time_zone"].clone()
+    };
+    say(&dir, &["add", "anna"]);
+    assert_eq!(zone(), Value::Null, "this server's, whatever that is by then");
+    say(&dir, &["set", "anna", "--utc-offset", "-05:30"]);
+    assert_eq!(zone(), "-05:30");
+    say(&dir, &["set", "anna", "--quiet", "22:00-07:00"]);
+    assert!(say(&dir, &["list"]).contains("22:00-07:00 -05:30"), "quiet hours follow it");
+    say(&dir, &["set", "anna", "--never-quiet"]);
+    assert_eq!(zone(), "-05:30");
+    say(&dir, &["set", "anna", "--utc-offset", "+00:00"]);
+    assert_eq!(zone(), "UTC");
+}
+
+#[test]
 fn a_clock_that_is_used_unasked_is_named() {
     let used = |clock: &Clock| with_clock("anna is added".into(), clock, true);
     let berlin = used(&crate::monitor::zone::berlin());
