@@ -8,7 +8,7 @@ use super::failover::orders::{Orders, orders};
 use super::failover::{self, Outside};
 use super::heartbeat::account::Account;
 use super::heartbeat::credentials::Credentials;
-use super::heartbeat::dial::Line;
+use super::heartbeat::dial::{Line, Uplink};
 use super::heartbeat::resolver::{Names, lookup};
 use super::heartbeat::sender::Sender;
 use super::heartbeat::{self, Heartbeat, Inbox, Reload, Trigger, server_name};
@@ -37,6 +37,9 @@ const STOP: Duration = Duration::from_millis(2200);
 
 /// Removing two routes takes less than a millisecond.
 const CLEANUP: Duration = Duration::from_millis(200);
+
+/// Copies of a heartbeat that wait to be sent, each over another uplink.
+const COPIES: usize = 4;
 
 /// Metrics are read this much before the beat that carries them, or a tenth of the interval if that is less.
 const METRICS_LEAD: Duration = Duration::from_millis(500);
@@ -163,11 +166,15 @@ impl Daemon {
             });
         })?;
         let told = Arc::new(Latest::new(None));
-        let (orders, uplinks, failover_ended) = start_failover(&config, &line, &names, &trigger, &told)?;
+        let (copies_out, copies) = bounded(COPIES);
+        let (orders, uplinks, failover_ended) =
+            start_failover(&config, &line, &names, &trigger, copies_out, &told)?;
         let (cameras, cameras_ended) = start_cameras(&config, &trigger)?;
-        let inbox = Inbox { metrics: metrics_in, uplinks, triggers, control: heartbeat_orders };
-        let acknowledged = orders.clone();
-        let delivered = Box::new(move |interface: &str| acknowledged.acknowledged(interface));
+        let control = heartbeat_orders;
+        let inbox = Inbox { metrics: metrics_in, uplinks, triggers, copies, control };
+        let sent = orders.clone();
+        let delivered =
+            Arc::new(move |interface: &str, evidence, copy| sent.heartbeat(interface, evidence, copy));
         let account = Arc::new(Account::new(Instant::now()));
         let thread = Heartbeat::new(
             config.heartbeat.clone(),
@@ -298,6 +305,7 @@ fn start_failover(
     line: &Arc<Line>,
     names: &Arc<Names>,
     trigger: &Trigger,
+    copies: ChannelSender<Uplink>,
     told: &Arc<Latest<Option<Told>>>,
 ) -> Result<Started, Failure> {
     let (orders, inbox) = orders().map_err(cannot("make an eventfd"))?;
@@ -307,6 +315,7 @@ fn start_failover(
         line: line.clone(),
         names: names.clone(),
         trigger: trigger.clone(),
+        copies,
         reports,
         told: told.clone(),
         runtime_dir: config.daemon.runtime_dir.clone(),

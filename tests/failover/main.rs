@@ -26,6 +26,7 @@
 //! | one subnet on two uplinks | `surroundings::on_one_subnet_the_uplink_that_is_said_is_the_uplink_that_is_used` |
 //! | an override, a lock, an access point of our own | `modes` |
 //! | a POST is on its way when its uplink dies | `in_flight` |
+//! | an uplink accepts connections and lets no heartbeat through | `passage` |
 //! | the server has several addresses, and some are dead or silent | `addresses` |
 
 #[path = "../support/mod.rs"]
@@ -36,6 +37,7 @@ mod bed;
 mod carrier;
 mod in_flight;
 mod modes;
+mod passage;
 mod rig;
 mod routes;
 mod surroundings;

@@ -176,7 +176,7 @@ impl Server {
     }
 
     /// The next request for which this holds; the others are passed over.
-    pub fn request_that(&self, holds: impl Fn(&Request) -> bool) -> Request {
+    pub fn request_that(&self, mut holds: impl FnMut(&Request) -> bool) -> Request {
         let deadline = Instant::now() + SOON;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());

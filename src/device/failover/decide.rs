@@ -6,7 +6,10 @@
 //! | gateway silent (500 ms, then 3 x 100 ms) | at once |
 //! | two probes failed, another uplink's succeeded meanwhile | at once |
 //! | two probes failed, and everybody's do | not: it is the server |
+//! | two heartbeats undelivered, another uplink delivers, a copy undelivered | at once |
 //! | a better uplink works again | after the hold-down and 3 answers in a row |
+
+mod heartbeats;
 
 use super::decision::{Decision, Event, Patience, Policy, Seen, Start, State, Switch, UplinkState, Which};
 use super::health::{Failed, Track};
@@ -74,7 +77,9 @@ impl Uplinks {
             Event::PortalNotAsked { index } => {
                 self.track(index).into_iter().for_each(|track| track.portal_not_asked(now));
             }
-            Event::Acknowledged { interface } => self.heartbeat_over(&interface, now),
+            Event::Heartbeat { interface, evidence, copy } => {
+                self.heartbeat(&interface, evidence, copy, now);
+            }
             Event::Manual { interface, until } => self.manual = Some((interface, until)),
             Event::Auto => self.manual = None,
             Event::Locked(locked) => self.locked = locked,
@@ -161,21 +166,6 @@ impl Uplinks {
         }
     }
 
-    fn heartbeat_over(&mut self, interface: &str, now: Instant) {
-        let Some(track) = self.tracks.iter_mut().find(|track| track.seen.name == interface) else { return };
-        track.succeeded(true, now);
-        if self.active.as_deref() == Some(interface) {
-            self.acknowledged = true;
-            return;
-        }
-        // It should have gone over the active one.
-        let active = self.active.clone();
-        let active = self.tracks.iter_mut().find(|track| Some(&track.seen.name) == active.as_ref());
-        active.into_iter().filter(|track| track.usable() && !track.is_doubtful()).for_each(|track| {
-            track.doubt(now);
-        });
-    }
-
     fn health(&self, track: &Track) -> Health {
         track.health(self.policy.portals)
     }
@@ -212,7 +202,8 @@ pub fn decide(uplinks: &mut Uplinks, now: Instant) -> Decision {
     let switch = uplinks.switch(now);
     uplinks.notice_outage(now);
     let trigger = uplinks.trigger(switch.as_ref(), was_offline);
-    let probes = uplinks.start_probes(now);
+    let mut probes = uplinks.start_probes(now);
+    probes.extend(uplinks.start_copies(now));
     Decision {
         active: uplinks.active.clone(),
         state: uplinks.state(),
@@ -400,7 +391,7 @@ impl Uplinks {
         let probes = self.tracks.iter().flat_map(|track| {
             let role = self.role(track, now);
             let portal = track.portal_due(now).filter(|_| self.policy.portals);
-            [track.upstream_due(role, now), track.gateway_due(role, now), portal]
+            [track.upstream_due(role, now), track.gateway_due(role, now), portal, track.copy_due()]
         });
         let failback =
             self.active_track().filter(|_| !self.locked && self.manual.is_none()).and_then(|active| {

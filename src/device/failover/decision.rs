@@ -1,5 +1,6 @@
 //! What deciding takes and gives: events in, states and orders out.
 
+use crate::device::heartbeat::delivery::Evidence;
 use crate::device::heartbeat::dial::Uplink;
 use crate::wire::{LinkState as Health, Reason};
 use serde::{Deserialize, Serialize};
@@ -43,8 +44,8 @@ pub enum Event {
     Portal { index: u32, free: Option<bool> },
     /// The page's name has not been looked up yet.
     PortalNotAsked { index: u32 },
-    /// A heartbeat over this interface was acknowledged.
-    Acknowledged { interface: String },
+    /// A heartbeat was sent over this interface; `copy`: on purpose, to see whether it gets through.
+    Heartbeat { interface: String, evidence: Evidence, copy: bool },
     /// Somebody wants this uplink, for ever or until then.
     Manual { interface: String, until: Option<Instant> },
     /// Choose by yourself again.
@@ -106,9 +107,21 @@ pub enum Patience {
 /// A probe to start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
-    Upstream { index: u32, which: Which, patience: Patience },
-    Gateway { index: u32 },
-    Portal { index: u32 },
+    Upstream {
+        index: u32,
+        which: Which,
+        patience: Patience,
+    },
+    Gateway {
+        index: u32,
+    },
+    Portal {
+        index: u32,
+    },
+    /// A copy of the last heartbeat over this uplink alone.
+    Copy {
+        index: u32,
+    },
 }
 
 /// From one uplink to another.

@@ -1,7 +1,10 @@
 //! What is known of one uplink, from the kernel and from probes, and when it is to be probed again.
 
+mod heartbeats;
+
 use super::decision::{Seen, Which};
 use super::hold_down::HoldDown;
+use super::passage::Passage;
 use super::role::{Role, UPSTREAM_STANDBY};
 use crate::wire::LinkState as Health;
 use std::time::{Duration, Instant};
@@ -72,6 +75,7 @@ pub struct Track {
     portal: Portal,
     /// Left for an upstream failure, while another uplink worked.
     condemned: bool,
+    passage: Passage,
     attempt: Option<Attempt>,
     looks: u32,
     last_success: Option<Instant>,
@@ -97,6 +101,7 @@ impl Track {
             upstream: Upstream::Unknown,
             portal: Portal::Unknown,
             condemned: false,
+            passage: Passage::new(),
             attempt: None,
             looks: 0,
             last_success: None,
@@ -122,8 +127,9 @@ impl Track {
             _ => {}
         }
         match (self.portal, self.upstream) {
+            _ if self.passage.is_portal() => Health::Portal,
             (Portal::Captive, _) => Health::Portal,
-            _ if self.gateway == Gateway::Silent || self.condemned => Health::Dead,
+            _ if self.is_dead() => Health::Dead,
             (_, Upstream::Failed) => Health::Suspect,
             (Portal::Unknown, Upstream::Works) if portals => Health::Unverified,
             (_, Upstream::Works) => Health::Valid,
@@ -131,6 +137,10 @@ impl Track {
             _ if self.seen.targets == 0 && self.gateway == Gateway::Answers => Health::Valid,
             _ => Health::Unverified,
         }
+    }
+
+    fn is_dead(&self) -> bool {
+        self.condemned || self.gateway == Gateway::Silent || self.passage.is_blocked()
     }
 
     /// Carrier and address: packets may leave.
@@ -142,9 +152,10 @@ impl Track {
     pub fn observe(&mut self, seen: Option<Seen>, now: Instant) {
         let before = (self.usable(), self.seen.index);
         self.present = seen.is_some();
-        if let Some(seen) = seen {
+        if let Some(seen) = seen.filter(|seen| *seen != self.seen) {
             // A new gateway or a new route may mend what did not answer.
-            self.hurry |= seen != self.seen;
+            self.hurry = true;
+            self.passage.link_changed(now);
             self.seen = seen;
         }
         match (before.0, self.usable()) {
@@ -158,6 +169,7 @@ impl Track {
 
     fn begin(&mut self, now: Instant) {
         self.forget();
+        self.passage.link_changed(now);
         self.usable_since = Some(now);
         self.hurry = true;
     }
@@ -174,6 +186,7 @@ impl Track {
         self.upstream = Upstream::Unknown;
         self.portal = Portal::Unknown;
         self.condemned = false;
+        self.passage.link_lost();
         self.attempt = None;
         self.second_try = false;
         self.vouched = None;
@@ -250,7 +263,8 @@ impl Track {
 
     /// Left although it has carrier: another uplink works, and this one does not.
     pub fn condemn(&mut self, now: Instant) {
-        let dead_before = std::mem::replace(&mut self.condemned, true) || self.gateway == Gateway::Silent;
+        let dead_before = self.is_dead();
+        self.condemned = true;
         self.not_valid();
         if !dead_before {
             self.hold.lost(now);
@@ -263,7 +277,7 @@ impl Track {
             return false;
         }
         let before = self.gateway;
-        let dead_before = self.condemned || before == Gateway::Silent;
+        let dead_before = self.is_dead();
         self.gateway = if answers { Gateway::Answers } else { Gateway::Silent };
         match (before, self.gateway) {
             (Gateway::Silent, Gateway::Answers) => {
@@ -309,9 +323,10 @@ impl Track {
         }
     }
 
-    /// Whether it worked at `moment` or later.
+    /// Whether it worked at `moment` or later. Connections are made over a portal, too, and lead nowhere.
     pub fn worked_since(&self, moment: Instant) -> bool {
-        self.usable() && self.last_success.is_some_and(|success| success >= moment)
+        let leads_nowhere = self.passage.is_blocked() || self.portal == Portal::Captive;
+        self.usable() && !leads_nowhere && self.last_success.is_some_and(|success| success >= moment)
     }
 
     /// Valid for the hold-down and [`PROBES_IN_A_ROW`]; where nothing can be asked, usable for the hold-down.
@@ -349,8 +364,8 @@ impl Track {
             return None;
         }
         let Some(last) = self.last_upstream.filter(|_| !self.hurry) else { return Some(now) };
-        if self.portal == Portal::Captive {
-            // It accepts any connection: only the page tells when it is gone.
+        if self.portal == Portal::Captive || self.passage.is_blocked() {
+            // It accepts any connection: only the page, or a heartbeat, tells when it is gone.
             return Some(last + UPSTREAM_STANDBY);
         }
         let due = last + role.upstream(self.in_a_row >= PROBES_IN_A_ROW, self.upstream == Upstream::Failed);

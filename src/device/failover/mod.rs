@@ -9,7 +9,7 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `watch` | the loop: what is waited for, and what follows from it |
-//! | `decide`, `decision`, `health`, `role`, `hold_down` | which uplink is used: pure |
+//! | `decide`, `decision`, `health`, `passage`, `role`, `hold_down` | which uplink is used: pure |
 //! | `names`, `lock` | which interfaces are uplinks; whether another program forbids a switch |
 //! | `links` | what the kernel says of links, addresses and default routes |
 //! | `probe`, `gateway`, `portal`, `targets` | what lies behind them |
@@ -30,6 +30,7 @@ mod lock;
 mod names;
 pub mod networkmanager;
 pub mod orders;
+mod passage;
 pub mod portal;
 pub mod probe;
 mod role;
@@ -38,13 +39,14 @@ mod targets;
 mod watch;
 
 use super::config;
-use super::heartbeat::dial::Line;
+use super::heartbeat::dial::{Line, Uplink};
 use super::heartbeat::resolver::Names;
 use super::heartbeat::{Trigger, Uplinks as Report};
 use super::newest::Newest;
 use super::os::wait::wait_for;
 use crate::latest::Latest;
 use control::Told;
+use crossbeam_channel::Sender;
 use orders::{Inbox, Order};
 use rustix::event::{PollFd, PollFlags};
 use std::path::PathBuf;
@@ -61,6 +63,8 @@ pub struct Outside {
     pub line: Arc<Line>,
     pub names: Arc<Names>,
     pub trigger: Trigger,
+    /// Uplinks over which a copy of the last heartbeat is to be tried.
+    pub copies: Sender<Uplink>,
     pub reports: Reports,
     /// What failover does, for whoever wants to know; `None` while it is off.
     pub told: Arc<Latest<Option<Told>>>,
@@ -103,7 +107,7 @@ fn wait(inbox: &Inbox, until: Option<Instant>) -> Option<End> {
         match inbox.next() {
             Some(Order::Reload(network)) => return Some(End::Reload(network)),
             Some(Order::Stop) => return Some(End::Stop),
-            Some(Order::Acknowledged { .. }) => continue,
+            Some(Order::Heartbeat { .. }) => continue,
             None => {}
         }
         let left = until.map(|until| until.saturating_duration_since(Instant::now()));

@@ -1,6 +1,7 @@
 //! What other threads tell the failover thread: a channel, and an eventfd that wakes its poll.
 
 use crate::device::config;
+use crate::device::heartbeat::delivery::Evidence;
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 use rustix::event::{EventfdFlags, eventfd};
 use std::io;
@@ -16,9 +17,12 @@ const STOP: Duration = Duration::from_millis(100);
 /// All that can be told. No sender left means [`Order::Stop`].
 #[derive(Debug)]
 pub enum Order {
-    /// A heartbeat over this interface was acknowledged then.
-    Acknowledged {
+    /// A heartbeat was sent over this interface, and its result was known then.
+    Heartbeat {
         interface: String,
+        evidence: Evidence,
+        /// It was sent there on purpose, whichever uplink is in use.
+        copy: bool,
         at: Instant,
     },
     Reload(Box<config::Network>),
@@ -60,14 +64,15 @@ pub fn orders() -> io::Result<(Orders, Inbox)> {
 }
 
 impl Orders {
-    /// A heartbeat over `interface` was acknowledged. Wakes the thread only if that tells it something that it has
-    /// to act upon; else it finds this when it wakes next.
-    pub fn acknowledged(&self, interface: &str) {
+    /// A heartbeat, or a `copy` of one, was sent over `interface`. Wakes the thread only if that is something that it
+    /// has to act upon; otherwise it finds this when it wakes next.
+    pub fn heartbeat(&self, interface: &str, evidence: Evidence, copy: bool) {
         let Some(sender) = &self.sender else { return };
-        let order = Order::Acknowledged { interface: interface.to_owned(), at: Instant::now() };
+        let order = Order::Heartbeat { interface: interface.to_owned(), evidence, copy, at: Instant::now() };
         // Full of the same.
         let _ = sender.try_send(order);
-        if lock(&self.settled).as_deref() != Some(interface) {
+        let settled = evidence.proves_uplink() && lock(&self.settled).as_deref() == Some(interface);
+        if copy || !settled {
             self.wake();
         }
     }
@@ -158,13 +163,17 @@ mod tests {
     #[test]
     fn only_news_wake_the_thread() {
         let (orders, inbox) = orders().expect("a descriptor");
-        orders.acknowledged("eth0");
+        orders.heartbeat("eth0", Evidence::Delivered, false);
         assert!(is_awake(&inbox));
         inbox.settle(Some("eth0"));
-        (0..100).for_each(|_| orders.acknowledged("eth0"));
+        (0..100).for_each(|_| orders.heartbeat("eth0", Evidence::Delivered, false));
         assert!(!is_awake(&inbox));
-        assert!(matches!(inbox.next(), Some(Order::Acknowledged { .. })), "but it is told");
-        orders.acknowledged("wlan0");
+        assert!(matches!(inbox.next(), Some(Order::Heartbeat { .. })), "but it is told");
+        orders.heartbeat("wlan0", Evidence::Delivered, false);
+        assert!(is_awake(&inbox));
+        orders.heartbeat("eth0", Evidence::Lost, false);
+        assert!(is_awake(&inbox));
+        orders.heartbeat("eth0", Evidence::Delivered, true);
         assert!(is_awake(&inbox));
     }
 

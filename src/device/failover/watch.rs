@@ -165,8 +165,11 @@ impl<'a> Watch<'a> {
     fn take_orders(&mut self, inbox: &Inbox) -> Option<End> {
         loop {
             match inbox.next() {
-                Some(Order::Acknowledged { interface, at }) => {
-                    self.uplinks.learn(Event::Acknowledged { interface }, at);
+                Some(Order::Heartbeat { interface, evidence, copy, at }) => {
+                    if copy && evidence.proves_uplink() {
+                        self.bring_back(&interface);
+                    }
+                    self.uplinks.learn(Event::Heartbeat { interface, evidence, copy }, at);
                 }
                 Some(Order::Reload(network)) => return Some(End::Reload(network)),
                 Some(Order::Stop) => return Some(End::Stop),

@@ -90,6 +90,22 @@ impl Line {
         }
     }
 
+    /// The same for a copy of a heartbeat, which went over `uplink` on purpose.
+    pub fn learn_uplink(&self, uplink: &str, evidence: Evidence) {
+        lock(&self.deliveries).learn_uplink(Some(uplink), evidence);
+    }
+
+    /// A line over `uplink` alone, which knows the same of the other uplinks and of the server's addresses.
+    pub fn bound_to(&self, uplink: &Uplink) -> Line {
+        let mut uplinks = lock(&self.uplinks).clone();
+        uplinks.retain(|known| known.index != uplink.index);
+        // Known still: an address that the kernel reaches over one of them is not left to the kernel.
+        uplinks.iter_mut().for_each(|other| other.usable = false);
+        uplinks.insert(0, Uplink { usable: true, ..uplink.clone() });
+        let deliveries = Mutex::new(lock(&self.deliveries).clone());
+        Line { uplinks: Mutex::new(uplinks), deliveries, ..Line::default() }
+    }
+
     /// Undelivered heartbeats in a row over an uplink; `None` is the way that the kernel chooses.
     pub fn undelivered(&self, uplink: Option<&str>) -> u32 {
         lock(&self.deliveries).undelivered(uplink)
@@ -172,9 +188,11 @@ impl Line {
 
     /// The order in which addresses and uplinks are dialled.
     fn best_first(&self, addresses: &[SocketAddr]) -> (Vec<SocketAddr>, Vec<Uplink>) {
-        let mut addresses = addresses.to_vec();
-        lock(&self.deliveries).sort(&mut addresses);
-        (addresses, lock(&self.uplinks).clone())
+        let (mut addresses, mut uplinks) = (addresses.to_vec(), lock(&self.uplinks).clone());
+        let deliveries = lock(&self.deliveries);
+        deliveries.sort(&mut addresses);
+        uplinks.sort_by_key(|uplink| deliveries.rank(Some(&uplink.name)));
+        (addresses, uplinks)
     }
 
     /// Whoever cuts holds the same lock, so no new socket slips through.
@@ -219,13 +237,13 @@ fn attempts(
     attempts
 }
 
-/// Connects to the first of `addresses` that answers, over the line's uplinks. Each attempt has a head start of
-/// 250 ms over the next, unless it fails before. The address that answered a heartbeat last is tried first, and one that
-/// accepted connections but delivered nothing is tried last. The socket does not block, and ends a silence of `user_timeout` by
-/// itself (TCP_USER_TIMEOUT): a dead connection would live for a quarter of an hour otherwise.
+/// Connects to the first of `addresses` that answers, over the line's uplinks. Each attempt has a head start of 250 ms
+/// over the next, unless it fails before. The address that answered a heartbeat last is tried first; an address or an
+/// uplink that was connected and delivered nothing is tried last. The socket does not block, and ends a silence of
+/// `user_timeout` by itself (TCP_USER_TIMEOUT): a dead connection would live for a quarter of an hour otherwise.
 ///
 /// # Errors
-/// `TimedOut` after `limit`, `ConnectionAborted` if the line was cut, else what the last attempt said.
+/// `TimedOut` after `limit`, `ConnectionAborted` if the line was cut, else the last attempt's error.
 pub fn dial(
     line: &Line,
     addresses: &[SocketAddr],

@@ -1,5 +1,7 @@
 //! What reaches the thread: readings, uplinks, calls for a heartbeat, a new configuration.
 
+use super::delivery::Evidence;
+use super::dial::Uplink;
 use super::sender::Sender;
 use crate::device::config;
 use crate::device::metrics::Metrics;
@@ -7,6 +9,7 @@ use crate::ticker::Ticker;
 use crate::wire::{self, LinkState, Reason};
 use crossbeam_channel::{Receiver, Sender as ChannelSender, TrySendError, bounded};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Calls for a heartbeat at once.
 #[derive(Debug, Clone)]
@@ -33,6 +36,8 @@ pub struct Inbox {
     /// Empty where failover is off; disconnected where none runs.
     pub uplinks: Receiver<Option<Uplinks>>,
     pub triggers: Receiver<Reason>,
+    /// Uplinks over which a copy of the last heartbeat is to be tried.
+    pub copies: Receiver<Uplink>,
     /// Its other end dropped: say farewell and return.
     pub control: Receiver<Reload>,
 }
@@ -62,8 +67,9 @@ impl Uplinks {
     }
 }
 
-/// Called with the uplink over which a heartbeat was acknowledged, for each one: it stands for a probe.
-pub type Delivered = Box<dyn Fn(&str) + Send>;
+/// Called for each heartbeat that was sent over an uplink, with what it says of the uplink, and whether it was a copy:
+/// one that gets through stands for a probe.
+pub type Delivered = Arc<dyn Fn(&str, Evidence, bool) + Send + Sync>;
 
 /// A new configuration, with everything that was made from it.
 #[derive(Debug)]

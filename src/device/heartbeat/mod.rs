@@ -7,6 +7,7 @@
 //! | `payload` | what is sent |
 //! | `sender` | one heartbeat to the server, and its outcome |
 //! | `transport`, `dial`, `resolver` | the connection under it: ureq's end, TCP's end, the name |
+//! | `copies` | copies of a heartbeat over uplinks that passed none |
 //! | `delivery` | what its result says of the uplink and the address that it took |
 //! | `credentials` | token, CA, client certificate |
 //! | `outage` | what the log says of failures |
@@ -14,6 +15,7 @@
 //! | `recorder` | what would have been said while nobody listened |
 
 pub mod account;
+mod copies;
 pub mod credentials;
 pub mod delivery;
 pub mod dial;
@@ -35,8 +37,10 @@ use crate::systemd::{self, Watchdog};
 use crate::ticker::Ticker;
 use crate::wire::{self, Reason};
 use account::{Accepted, Account, Counts, Record, Tally};
+use copies::Copies;
 use crossbeam_channel::{Receiver, at, never, select};
 use delivery::Evidence;
+use dial::Uplink;
 pub use inbox::{Delivered, Inbox, Reload, Trigger, Uplinks, trigger};
 use outage::Outage;
 pub use outage::span;
@@ -78,6 +82,9 @@ pub struct Heartbeat {
     /// The camera thread's; what it calls for a heartbeat about stands in it before.
     cameras: Arc<Latest<Vec<Camera>>>,
     delivered: Delivered,
+    copies: Copies,
+    /// As it was sent last.
+    body: Vec<u8>,
     pace: Pace,
     outage: Outage,
     recorder: Recorder,
@@ -113,7 +120,9 @@ impl Heartbeat {
             metrics: Metrics::default(),
             uplinks: None,
             cameras,
+            copies: Copies::new(delivered.clone()),
             delivered,
+            body: Vec::new(),
             outage: Outage::default(),
             recorder: Recorder::default(),
             snapshot_file: SnapshotFile::new(snapshot_file),
@@ -160,6 +169,10 @@ impl Heartbeat {
                     // No failover; a disconnected channel would be ready for ever.
                     Err(_) => inbox.uplinks = never(),
                 },
+                recv(inbox.copies) -> uplink => match uplink {
+                    Ok(uplink) => self.send_copy(uplink, Instant::now()),
+                    Err(_) => inbox.copies = never(),
+                },
                 recv(inbox.control) -> reload => match reload {
                     Ok(reload) => ticker = self.reload(reload).unwrap_or(ticker),
                     Err(_) => return self.farewell(),
@@ -192,9 +205,7 @@ impl Heartbeat {
     /// Tells the failover thread what a heartbeat says of the uplink that it took.
     fn report(&self, evidence: Evidence) {
         if let Some(over) = self.sender.as_ref().and_then(Sender::over) {
-            if evidence.proves_uplink() {
-                (self.delivered)(&over);
-            }
+            (self.delivered)(&over, evidence, false);
         }
     }
 
@@ -238,7 +249,17 @@ impl Heartbeat {
         } else {
             self.snapshot_file.write(&local_body(&heartbeat, format));
         }
+        self.body = body;
         self.tell(Some(Arc::new(heartbeat)));
+    }
+
+    /// Tries the last heartbeat over an uplink that passed none. It carries the same `id`.
+    fn send_copy(&mut self, uplink: Uplink, now: Instant) {
+        if let Some(sender) = self.sender.as_ref().filter(|_| !self.body.is_empty()) {
+            if self.pace.may_send(Reason::Scheduled, now) {
+                self.copies.send(sender, uplink, self.body.clone(), self.config.timeout);
+            }
+        }
     }
 
     fn next_heartbeat(&mut self, reason: Reason) -> wire::Heartbeat {

@@ -2,7 +2,7 @@
 
 use super::credentials::Credentials;
 use super::delivery::{Answer, Evidence, evidence};
-use super::dial::Line;
+use super::dial::{Line, Uplink};
 use super::resolver::Names;
 use super::transport;
 use crate::config::Period;
@@ -56,6 +56,8 @@ pub enum Outcome {
 #[derive(Debug)]
 pub struct Sender {
     agent: Agent,
+    /// What the agent was made of.
+    config: ureq::config::Config,
     names: Arc<Names>,
     line: Arc<Line>,
     target: Target,
@@ -65,7 +67,7 @@ pub struct Sender {
 }
 
 /// Everything of a request that stays the same.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Target {
     uri: Uri,
     method: Method,
@@ -97,9 +99,28 @@ impl Sender {
             // Ages are the transport's business; a beat of an hour keeps its connection if the server does.
             .max_idle_age(config.interval * 2)
             .build();
-        let agent = transport::agent(agent_config, names.clone(), line.clone());
+        let agent = transport::agent(agent_config.clone(), names.clone(), line.clone());
         let expects_ours = Cell::new(target.uri.path() == MONITOR_PATH);
-        Some(Sender { agent, names, line, target, timeout: config.timeout, expects_ours })
+        let (config, timeout) = (agent_config, config.timeout);
+        Some(Sender { agent, config, names, line, target, timeout, expects_ours })
+    }
+
+    /// A sender to the same server with connections of its own, all of them over `uplink`.
+    pub fn bound_to(&self, uplink: &Uplink) -> Sender {
+        let line = Arc::new(self.line.bound_to(uplink));
+        Sender {
+            agent: transport::agent(self.config.clone(), self.names.clone(), line.clone()),
+            config: self.config.clone(),
+            names: self.names.clone(),
+            line,
+            target: self.target.clone(),
+            timeout: self.timeout,
+            expects_ours: self.expects_ours.clone(),
+        }
+    }
+
+    pub fn line(&self) -> Arc<Line> {
+        self.line.clone()
     }
 
     /// The uplink that the connection is bound to.
@@ -120,7 +141,13 @@ impl Sender {
         let verified = self.target.uri.scheme_str() == Some("https");
         let proved = evidence(answer, self.expects_ours.get(), verified);
         let evidence = self.line.is_connected().then_some(proved);
-        evidence.into_iter().for_each(|evidence| self.line.learn(evidence));
+        if let Some(evidence) = evidence {
+            self.line.learn(evidence);
+            if evidence.is_undelivered() {
+                // What answered in the server's place would keep the connection open.
+                self.line.renew();
+            }
+        }
         Sent { outcome, evidence }
     }
 

@@ -38,14 +38,15 @@ impl Rig {
         let (trigger, triggers) = trigger();
         let (metrics, metrics_in) = bounded(1);
         let (control, orders) = bounded(1);
-        let delivered = Box::new(|_: &str| {});
+        let delivered = Arc::new(|_: &str, _: Evidence, _: bool| {});
         let file = dir.path().join("heartbeat.json");
         let account = Arc::new(Account::new(Instant::now()));
         let (identity, cameras) = (Identity::default(), Arc::default());
         let heartbeat = Heartbeat::new(config, sender, identity, cameras, delivered, &file, account.clone());
         let (uplinks, uplinks_in) = bounded(1);
         uplinks.send(None).expect("there is room");
-        let inbox = Inbox { metrics: metrics_in, uplinks: uplinks_in, triggers, control: orders };
+        let inbox =
+            Inbox { metrics: metrics_in, uplinks: uplinks_in, triggers, copies: never(), control: orders };
         let thread = thread::spawn(move || heartbeat.run(Ticker::by_hand(due), inbox));
         Rig {
             beats,

@@ -1,6 +1,8 @@
 //! A device with eth0, wlan1 and wlan0, in this order, without any of them.
 
 use super::*;
+use crate::device::heartbeat::delivery::Evidence;
+use Evidence::{Delivered, Intercepted, Lost};
 use Health::{Absent, Dead, Down, NoAddress, Suspect, Unverified, Valid};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -21,6 +23,8 @@ struct Device {
     triggers: Vec<Reason>,
     switches: Vec<(Instant, Switch)>,
     probes: usize,
+    /// Indexes of the uplinks over which copies were to be sent.
+    copies: Vec<u32>,
 }
 
 impl Device {
@@ -35,9 +39,9 @@ impl Device {
         let seen = (0..3).map(seen).collect();
         let decision = decide(&mut uplinks, now);
         let (works, gateway) = ([true; 3], [true; 3]);
-        let (triggers, switches) = (Vec::new(), Vec::new());
+        let (triggers, switches, copies, probes) = (Vec::new(), Vec::new(), Vec::new(), 0);
         let mut device =
-            Device { uplinks, seen, now, works, gateway, decision, triggers, switches, probes: 0 };
+            Device { uplinks, seen, now, works, gateway, decision, triggers, switches, probes, copies };
         device.links();
         device
     }
@@ -85,6 +89,10 @@ impl Device {
                 Start::Upstream { index, .. } => (index, Event::Upstream { index, works: Some(true) }),
                 Start::Gateway { index } => (index, Event::Gateway { index, answers: true }),
                 Start::Portal { index } => (index, Event::Portal { index, free: Some(true) }),
+                Start::Copy { index } => {
+                    self.copies.push(index);
+                    continue;
+                }
             };
             let place = (index - ETH0) as usize;
             let answers = if matches!(probe, Start::Gateway { .. }) { &self.gateway } else { &self.works };
@@ -193,8 +201,25 @@ fn each_state_follows_from_its_event_at_once() {
 }
 
 impl Device {
+    fn heartbeat(&mut self, interface: &str, evidence: Evidence) {
+        self.tell(Event::Heartbeat { interface: interface.to_owned(), evidence, copy: false });
+    }
+
+    /// A copy was asked for, over eth0 alone, and this is its result.
+    fn copy_over_eth0(&mut self, evidence: Evidence) {
+        assert_eq!(std::mem::take(&mut self.copies), [ETH0]);
+        self.tell(Event::Heartbeat { interface: "eth0".into(), evidence, copy: true });
+    }
+
+    /// eth0 passes nothing, and wlan1 does.
+    fn block_eth0(&mut self) {
+        (0..2).for_each(|_| self.heartbeat("eth0", Lost));
+        self.heartbeat("wlan1", Delivered);
+        self.copy_over_eth0(Lost);
+    }
+
     fn acknowledge(&mut self, interface: &str) {
-        self.tell(Event::Acknowledged { interface: interface.to_owned() });
+        self.heartbeat(interface, Delivered);
     }
 
     fn address(&mut self, place: usize, addressed: bool) {
@@ -582,4 +607,91 @@ fn whatever_happens_no_dead_uplink_is_used_while_a_valid_one_exists_and_every_st
     ];
     assert_eq!(states.iter().map(String::as_str).collect::<Vec<_>>(), all);
     assert_eq!(healths.len(), 8, "{healths:?}");
+}
+
+#[test]
+fn an_uplink_that_connects_and_delivers_nothing_is_left_once_another_delivers_and_a_copy_is_lost() {
+    for (evidence, health) in [(Lost, Dead), (Intercepted, Health::Portal)] {
+        let mut device = Device::settled();
+        device.heartbeat("eth0", Lost);
+        device.heartbeat("eth0", evidence);
+        device.pass(SECOND * 10);
+        assert_eq!(
+            (device.state().as_str(), device.copies.len()),
+            ("eth0_priority", 0),
+            "no other was tried"
+        );
+        device.heartbeat("wlan1", Delivered);
+        assert_eq!(device.state(), "eth0_priority", "the server may just have come back");
+        device.copy_over_eth0(evidence);
+        assert_eq!((device.state().as_str(), device.health()[0]), ("failover_to_wlan1", health));
+        assert_eq!(device.triggers, [Reason::Failover]);
+        device.pass(SECOND * 29);
+        assert_eq!((device.health()[0], device.copies.len()), (health, 0), "TCP probes do not revive it");
+        device.pass(SECOND * 2);
+        device.copy_over_eth0(evidence);
+        device.pass(SECOND * 58);
+        assert!(device.copies.is_empty());
+        device.pass(SECOND * 3);
+        device.copy_over_eth0(Delivered);
+        assert_eq!(device.state(), "failover_to_wlan1", "the hold begins");
+        device.pass(HOLD - SECOND);
+        assert_eq!(device.state(), "failover_to_wlan1");
+        device.pass(SECOND * 3);
+        assert_eq!(device.state(), "eth0_priority");
+    }
+}
+
+#[test]
+fn a_server_that_was_down_for_all_uplinks_switches_nothing_when_it_is_back() {
+    let mut device = Device::settled();
+    for name in NAMES {
+        (0..4).for_each(|_| device.heartbeat(name, Lost));
+    }
+    assert!(device.copies.is_empty());
+    device.heartbeat("wlan1", Delivered);
+    assert_eq!(std::mem::take(&mut device.copies), [ETH0, ETH0 + 2]);
+    for interface in ["eth0", "wlan0"] {
+        device.tell(Event::Heartbeat { interface: interface.into(), evidence: Delivered, copy: true });
+    }
+    device.pass(SECOND * 60);
+    assert_eq!((device.state().as_str(), device.health()), ("eth0_priority", vec![Valid; 3]));
+    assert!(device.switches.is_empty() && device.copies.is_empty());
+}
+
+#[test]
+fn a_blocked_uplink_stays_blocked_when_its_cable_is_plugged_in_again_and_a_copy_is_tried_at_once() {
+    let mut device = Device::settled();
+    device.block_eth0();
+    device.pass(SECOND * 6);
+    device.cable(0, false);
+    assert!(device.copies.is_empty());
+    device.cable(0, true);
+    assert_eq!(device.health()[0], Dead);
+    device.copy_over_eth0(Delivered);
+    device.pass(HOLD + SECOND * 3);
+    assert_eq!(device.state(), "eth0_priority");
+}
+
+#[test]
+fn a_blocked_uplink_is_the_last_resort_and_free_once_a_heartbeat_gets_through() {
+    let mut device = Device::settled();
+    device.block_eth0();
+    device.cable(1, false);
+    assert_eq!(device.state(), "failover_to_wlan0");
+    device.cable(2, false);
+    assert_eq!((device.state().as_str(), device.decision.active.as_deref()), ("no_network", Some("eth0")));
+    device.heartbeat("eth0", Delivered);
+    assert_eq!(device.state(), "eth0_priority");
+}
+
+/// Its probes are answered by whatever blocks it.
+#[test]
+fn a_blocked_uplink_speaks_against_no_other() {
+    let mut device = Device::settled();
+    device.cable(2, false);
+    device.block_eth0();
+    device.works[1] = false;
+    device.pass(SECOND * 60);
+    assert_eq!((device.health()[1], device.decision.active.as_deref()), (Suspect, Some("wlan1")));
 }

@@ -4,6 +4,8 @@ use super::Watch;
 use crate::device::failover::decision::{Decision, Event, Patience, Start, Which};
 use crate::device::failover::gateway::NoAnswer;
 use crate::device::failover::probe::{Probe, ProbeError, Target};
+use crate::device::heartbeat::delivery::TOO_MANY;
+use crate::device::heartbeat::dial::Uplink;
 use crate::device::os::routes::gateway;
 use std::time::{Duration, Instant};
 
@@ -33,7 +35,7 @@ impl Watch<'_> {
                 (Target::Portal(_), Err(_)) => Event::Portal { index, free: None },
             };
             if let Event::Upstream { index, works: Some(true) } = event {
-                self.bring_back(index, now);
+                self.bring_back_after_probe(index, now);
             }
             self.uplinks.learn(event, now);
         }
@@ -50,14 +52,24 @@ impl Watch<'_> {
 
     /// A standby that won a race keeps the connection, and may be metered: once the active uplink is seen to work, the
     /// next heartbeat is dialled over it.
-    fn bring_back(&mut self, works: u32, now: Instant) {
+    fn bring_back_after_probe(&mut self, works: u32, now: Instant) {
         let Some(active) = self.ranked.as_ref().and_then(|ranked| ranked.first()) else { return };
-        let elsewhere = self.outside.line.over().is_some_and(|over| over != active.name);
-        if active.index == works && elsewhere && self.returned.is_none_or(|returned| now >= returned + RETURN)
-        {
+        let delivers = self.outside.line.undelivered(Some(&active.name)) < TOO_MANY;
+        let recently = self.returned.is_some_and(|returned| now < returned + RETURN);
+        if active.index == works && delivers && !recently && self.bring_back(&active.name) {
             self.returned = Some(now);
+        }
+    }
+
+    /// The next heartbeat is dialled over the active uplink if that is `works`. True if it would have gone elsewhere.
+    pub(super) fn bring_back(&self, works: &str) -> bool {
+        let active = self.ranked.as_ref().and_then(|ranked| ranked.first());
+        let is_active = active.is_some_and(|active| active.name == works);
+        let elsewhere = self.outside.line.over().is_some_and(|over| over != works);
+        if is_active && elsewhere {
             self.outside.line.renew();
         }
+        is_active && elsewhere
     }
 
     pub(super) fn start_probes(&mut self, decision: &Decision, now: Instant) {
@@ -68,6 +80,13 @@ impl Watch<'_> {
                     let ip = gateway(self.kernel.table().routes(), index);
                     if let (Some(gateways), Some(ip)) = (&mut self.gateways, ip) {
                         gateways.start(now, index, ip);
+                    }
+                }
+                Start::Copy { index } => {
+                    if let Some(link) = self.kernel.table().links().find(|link| link.index == index) {
+                        let uplink = Uplink { index, name: link.name.clone(), usable: true };
+                        // Full: it is asked for again later.
+                        let _ = self.outside.copies.try_send(uplink);
                     }
                 }
                 Start::Portal { index } => {

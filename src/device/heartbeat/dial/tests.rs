@@ -141,6 +141,34 @@ fn an_address_that_accepted_a_connection_and_delivered_nothing_is_dialled_last()
     assert_eq!(line.undelivered(Some("eth0")), 0, "chosen anew");
 }
 
+/// The kernel's own way leads over another uplink once the device has left this one.
+#[test]
+fn a_line_that_is_bound_to_one_uplink_dials_over_it_alone_whichever_the_kernel_prefers() {
+    let line = Line::default();
+    line.use_uplinks(vec![uplink(3, "wlan0"), uplink(2, "eth0")]);
+    let bound = line.bound_to(&uplink(2, "eth0"));
+    let server: SocketAddr = "203.0.113.7:443".parse().expect("an address");
+    let (addresses, uplinks) = bound.best_first(&[server]);
+    let expected = [Attempt { address: server, uplink: Some(uplink(2, "eth0")) }];
+    assert_eq!(attempts(&addresses, &uplinks, |_| Some(3)), expected);
+}
+
+#[test]
+fn an_uplink_over_which_two_heartbeats_were_not_delivered_is_dialled_last_until_one_is() {
+    let line = Line::default();
+    let ranked = vec![uplink(2, "eth0"), uplink(3, "wlan0")];
+    line.use_uplinks(ranked.clone());
+    let first = || line.best_first(&[]).1[0].name.clone();
+    line.learn_uplink("eth0", Evidence::Lost);
+    assert_eq!(first(), "eth0");
+    line.learn_uplink("eth0", Evidence::Lost);
+    assert_eq!(first(), "wlan0");
+    line.use_uplinks(ranked);
+    assert_eq!(first(), "wlan0", "the same choice as before changes nothing");
+    line.learn_uplink("eth0", Evidence::Misdirected);
+    assert_eq!(first(), "eth0");
+}
+
 /// Addresses beyond the cap would never be tried.
 #[test]
 fn a_race_that_nobody_won_begins_with_other_addresses_the_next_time() {
