@@ -43,7 +43,7 @@ impl Source for Cpu {
         let now = ticks(text).ok_or_else(|| Absent::garbage(&path, &String::from_utf8_lossy(text)))?;
         let before = self.before.replace(now);
         before.and_then(|before| percent(before, now)).ok_or(Absent::because(
-            "a percentage needs two samples; it is there from the daemon's second one on",
+            "a percentage needs two samples some time apart",
         ))
     }
 

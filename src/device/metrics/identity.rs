@@ -121,7 +121,12 @@ fn mac(root: &Path) -> Option<String> {
         };
         (octets != [0; 6] && !group).then(|| ((software, local, rank, name.to_owned()), address))
     });
-    ranked.min().map(|(_, address)| address)
+    ranked.min().map(|(_, address)| without_colons(&address))
+}
+
+/// "b8:27:eb:00:00:01" as the hardware id "b827eb000001", which is how RPI Streamer writes it.
+fn without_colons(address: &str) -> String {
+    address.replace(':', "")
 }
 
 fn octets(address: &str) -> Option<[u8; 6]> {
@@ -130,11 +135,12 @@ fn octets(address: &str) -> Option<[u8; 6]> {
     octets?.try_into().ok()
 }
 
-/// What is no id (a file cut off by a power failure, or written by hand) counts as nothing remembered.
+/// The id in the state directory; `None` if the file is damaged (a power failure, an edit). Earlier versions wrote a
+/// MAC address with its colons.
 fn remembered(state_dir: &Path) -> Option<String> {
     let id = line(&state_dir.join(REMEMBERED))?;
     let plausible = id.len() <= 64 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b':' || b == b'-');
-    plausible.then_some(id)
+    plausible.then(|| if octets(&id).is_some() { without_colons(&id) } else { id })
 }
 
 /// Whole or not at all, also when the power fails in between.
@@ -255,7 +261,8 @@ mod tests {
             if hardware {
                 machine.write(&format!("sys/class/net/{interface}/device/uevent"), "");
             }
-            assert_eq!(machine.id(), some(&address.to_lowercase(), Origin::Mac), "{interface}");
+            let id = address.to_lowercase().replace(':', "");
+            assert_eq!(machine.id(), some(&id, Origin::Mac), "{interface}");
             fs::remove_file(machine.remembered()).expect("it was remembered");
         }
     }
@@ -271,10 +278,17 @@ mod tests {
     #[test]
     fn a_chosen_mac_is_remembered_when_its_interface_is_gone() {
         let machine = Machine::with(&[("sys/class/net/wlan0/address", "b8:27:eb:00:00:03")]);
-        assert_eq!(machine.id(), some("b8:27:eb:00:00:03", Origin::Mac));
+        assert_eq!(machine.id(), some("b827eb000003", Origin::Mac));
         fs::remove_dir_all(machine.root.path().join("sys")).expect("removed");
         machine.write("sys/class/net/eth0/address", "b8:27:eb:00:00:06");
-        assert_eq!(machine.id(), some("b8:27:eb:00:00:03", Origin::Remembered));
+        assert_eq!(machine.id(), some("b827eb000003", Origin::Remembered));
+    }
+
+    #[test]
+    fn a_mac_that_an_earlier_version_remembered_loses_its_colons() {
+        let machine = Machine::with(&[]);
+        fs::write(machine.remembered(), "b8:27:eb:00:00:03\n").expect("written");
+        assert_eq!(machine.id(), some("b827eb000003", Origin::Remembered));
     }
 
     #[test]
@@ -300,8 +314,8 @@ mod tests {
         for damage in ["", "\n", "\0\0\0\0", "two words", &"7".repeat(1000)] {
             let machine = Machine::with(&[("sys/class/net/eth0/address", "b8:27:eb:00:00:06")]);
             fs::write(machine.remembered(), damage).expect("written");
-            assert_eq!(machine.id(), some("b8:27:eb:00:00:06", Origin::Mac), "{damage:?}");
-            assert_eq!(fs::read_to_string(machine.remembered()).expect("there"), "b8:27:eb:00:00:06\n");
+            assert_eq!(machine.id(), some("b827eb000006", Origin::Mac), "{damage:?}");
+            assert_eq!(fs::read_to_string(machine.remembered()).expect("there"), "b827eb000006\n");
         }
     }
 

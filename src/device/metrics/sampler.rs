@@ -24,6 +24,7 @@ use crate::device::config;
 use crate::ticker::Ticker;
 use crossbeam_channel::{Receiver, select};
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// For one slow source: the next sample, 1 s away at the least, is not late because of it.
@@ -34,6 +35,11 @@ const MODEM: Pace = Pace::Every(Duration::from_secs(60));
 
 /// gpsd lets a receiver sleep 60 s after its last client has gone, and waking takes longer than a question may.
 const GPS: Pace = Pace::Every(Duration::from_secs(30));
+
+/// CPU usage needs two readings: the first heartbeat carries the usage of this window. 100 ms is ten ticks of each core
+/// (USER_HZ), the shortest that psutil advises, and nobody notices it at a start. The average since boot, which needs no
+/// wait, would say nothing of this moment.
+const FIRST_WINDOW: Duration = Duration::from_millis(100);
 
 /// Reads the machine whose file system begins at a root.
 pub struct Sampler {
@@ -132,13 +138,15 @@ pub enum Control {
     Reload { metrics: config::Metrics, activity: config::Activity, ticker: Option<Ticker> },
 }
 
-/// Samples at once and then at each tick, until `control` is dropped.
+/// Samples at once (see [`FIRST_WINDOW`]) and then at each tick, until `control` is dropped.
 pub fn run(
     mut sampler: Sampler,
     mut ticker: Ticker,
     control: &Receiver<Control>,
     mut publish: impl FnMut(Metrics),
 ) {
+    sampler.sample(Instant::now());
+    thread::sleep(FIRST_WINDOW);
     publish(sampler.sample(Instant::now()));
     loop {
         sampler.ask_one_slow(Instant::now());
@@ -165,7 +173,6 @@ pub fn run(
 mod tests {
     use super::*;
     use crossbeam_channel::unbounded;
-    use std::thread;
 
     fn config() -> config::Metrics {
         config::Metrics {
@@ -191,7 +198,7 @@ mod tests {
                 out.send(metrics).expect("the test listens")
             });
         });
-        readings.recv().expect("at once");
+        assert!(readings.recv().expect("at once").cpu.is_some(), "the first reading has all values");
         for _ in 0..2 {
             beats.send(Instant::now()).expect("running");
             readings.recv().expect("at the tick");
