@@ -151,7 +151,7 @@ impl Source {
             .unwrap_or_default();
         let place = format!("{}:{line_number}: {section}", self.path.display());
         // The key of an unknown or misspelt setting says enough; its value may be a secret.
-        let hidden = holds_secret(line) || problem.starts_with("unknown field");
+        let hidden = holds_secret(line) || problem.starts_with("unknown key");
         match shown(line, hidden) {
             Some(shown) => ConfigError::new(format!("{place}{shown}: {problem}")),
             None => ConfigError::new(format!("{place}{problem}")),
@@ -273,9 +273,23 @@ mod tests {
     #[test]
     fn an_unknown_key_is_named_without_its_value_which_may_be_a_secret() {
         let sentence = fault("[heartbeat]\ntokn = \"hunter2\"\n");
-        assert!(sentence.starts_with("/etc/x.toml:2: [heartbeat] tokn: unknown field `tokn`"), "{sentence}");
+        assert!(sentence.starts_with("/etc/x.toml:2: [heartbeat] tokn: unknown key `tokn`"), "{sentence}");
         assert!(sentence.contains("expected `interval`"), "{sentence}");
         assert!(!sentence.contains("hunter2"), "{sentence}");
+    }
+
+    #[test]
+    fn a_misspelt_key_or_section_gets_the_nearest_one_proposed() {
+        for (text, near) in [
+            ("[heartbeat]\nintervall = \"5s\"\n", "interval"),
+            ("[heartbeat]\nInterval = \"5s\"\n", "interval"),
+            ("[heartbeat]\ninetrval = \"5s\"\n", "interval"),
+            ("[heartbeat]\ninter = \"5s\"\n", "interval"),
+            ("[heatbeat]\ninterval = \"5s\"\n", "heartbeat"),
+        ] {
+            let sentence = fault(text);
+            assert!(sentence.ends_with(&format!(", did you mean `{near}`?")), "{sentence}");
+        }
     }
 
     #[test]

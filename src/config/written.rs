@@ -72,7 +72,7 @@ impl<'t> Keys<'t> {
         };
         let unknown = table.keys().filter(|key| !known.contains(&key.get_ref().as_ref()));
         match unknown.min_by_key(|key| key.span().start) {
-            Some(key) => Err(outside("unknown field", key.span(), key.get_ref(), known)),
+            Some(key) => Err(outside("unknown key", key.span(), key.get_ref(), known)),
             None => Ok(Keys(table)),
         }
     }
@@ -84,7 +84,11 @@ impl<'t> Keys<'t> {
     }
 }
 
+/// The fault of a word that is not `known`: proposes the nearest one, or lists all.
 fn outside(what: &str, span: Range<usize>, found: &str, known: &[&str]) -> Fault {
+    if let Some(near) = nearest(found, known) {
+        return Fault::new(span, format!("{what} `{found}`, did you mean `{near}`?"));
+    }
     let known: Vec<_> = known.iter().map(|word| format!("`{word}`")).collect();
     let known = match &known[..] {
         [] => "none".to_owned(),
@@ -93,6 +97,16 @@ fn outside(what: &str, span: Range<usize>, found: &str, known: &[&str]) -> Fault
         _ => format!("one of {}", known.join(", ")),
     };
     Fault::new(span, format!("{what} `{found}`, expected {known}"))
+}
+
+/// The word that `found` probably stands for: at most a third of its letters are wrong, missing or swapped, or it is a
+/// part of one (`token` of `token_file`).
+fn nearest<'w>(found: &str, known: &[&'w str]) -> Option<&'w str> {
+    let found = found.to_ascii_lowercase().replace('-', "_");
+    let distance = |word: &str| strsim::osa_distance(&found, word);
+    let near = known.iter().copied().map(|word| (distance(word), word)).min();
+    let near = near.filter(|(distance, word)| *distance <= (word.len() / 3).max(1)).map(|(_, word)| word);
+    near.or_else(|| known.iter().copied().find(|word| found.len() > 2 && word.starts_with(&found)))
 }
 
 impl<T: Written> Written for Option<T> {
@@ -155,7 +169,7 @@ impl<T: Word> Written for T {
         let found = T::WORDS.iter().find(|(word, _)| word == text.get_ref());
         found.map(|(_, meant)| *meant).ok_or_else(|| {
             let known: Vec<_> = T::WORDS.iter().map(|(word, _)| *word).collect();
-            outside("unknown variant", text.span(), text.get_ref(), &known)
+            outside("unknown word", text.span(), text.get_ref(), &known)
         })
     }
 }

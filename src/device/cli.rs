@@ -3,6 +3,7 @@
 use super::api::client::{self, ask};
 use super::api::table::{self, Paint};
 use super::cameras;
+use super::config::advice::advice;
 use super::config::{Config, DEFAULT_PATH};
 use super::daemon::{self, Failure};
 use super::failover::control::{self, AskError, Request, Status};
@@ -88,10 +89,10 @@ enum Command {
     Cleanup,
     /// Receive heartbeats and print a line for each, to see them without a server
     Receive {
-        /// Where to listen
-        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8000")]
+        /// Address and port; a port alone listens for this machine only
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8000", value_parser = receive::listen_address)]
         listen: String,
-        /// Stop after so many heartbeats
+        /// Stop after this many heartbeats
         #[arg(long, value_name = "N")]
         count: Option<u64>,
     },
@@ -134,9 +135,8 @@ pub fn main() -> ExitCode {
         Command::Cameras { check, json } => cameras(config, check, json),
         Command::Failover(command) => failover(config, command),
         Command::Cleanup => cleanup(),
-        Command::Receive { listen, count } => {
-            receive::receive(&listen, &mut io::stdout(), count).map_err(|e| Failure::Other(e.to_string()))
-        }
+        Command::Receive { listen, count } => receive::receive(&listen, &mut io::stdout(), count)
+            .map_err(|error| Failure::Other(format!("cannot receive on {listen}: {error}"))),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -156,7 +156,10 @@ pub fn main() -> ExitCode {
 }
 
 fn check_config(path: &Path) -> Result<(), Failure> {
-    let (config, ..) = daemon::load(path)?;
+    let (config, credentials, _) = daemon::load(path)?;
+    for sentence in advice(&config.heartbeat, credentials.token.is_some()) {
+        eprintln!("heartbeat-daemon: warning: {sentence}");
+    }
     match config.heartbeat.url {
         Some(_) => println!("{}: good; heartbeats go to {}", path.display(), server_name(&config.heartbeat)),
         None => println!("{}: good; no server is configured (url in [heartbeat])", path.display()),

@@ -3,6 +3,7 @@
 use super::api::{Api, Known, Settings};
 use super::cameras::{self, Cameras};
 use super::config::Config;
+use super::config::advice::advice;
 use super::failover::control::Told;
 use super::failover::orders::{Orders, orders};
 use super::failover::{self, Outside};
@@ -136,6 +137,7 @@ impl Daemon {
         settings: Settings,
     ) -> Result<Daemon, Failure> {
         announce(&config);
+        advise(&config, settings.has_server_token);
         let runtime_dir = &config.daemon.runtime_dir;
         match fs::create_dir_all(runtime_dir) {
             Err(error) if is_file_system_trouble(&error) => {
@@ -267,8 +269,11 @@ impl Daemon {
         if config.cameras != self.config.cameras {
             self.cameras.reload(config.cameras.clone());
         }
-        self.open_api(settings);
         announce(&config);
+        if config.heartbeat != self.config.heartbeat {
+            advise(&config, settings.has_server_token);
+        }
+        self.open_api(settings);
         self.config = config;
     }
 
@@ -359,6 +364,11 @@ fn announce(config: &Config) {
             "no server is configured: set url in [heartbeat]; until then the daemon works for this machine only"
         ),
     }
+}
+
+/// Warns of what is probably not meant: at start, and after a reload that changed something about it.
+fn advise(config: &Config, has_token: bool) {
+    advice(&config.heartbeat, has_token).iter().for_each(|sentence| log::warn!("{sentence}"));
 }
 
 /// The metrics' ticker and, a little later each time, the heartbeat's. The first beat falls anywhere within an

@@ -20,6 +20,26 @@ const INTERVAL_S: f64 = 5.0;
 /// For the answer to the last heartbeat.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// `ADDRESS:PORT` of what a person wrote: a port alone is one of this machine, for this machine only.
+///
+/// # Errors
+/// The text names no port, or no address; the sentence says what to write.
+pub fn listen_address(text: &str) -> Result<String, String> {
+    if text.parse::<u16>().is_ok() {
+        return Ok(format!("127.0.0.1:{text}"));
+    }
+    match text.rsplit_once(':').map(|(host, port)| (host, port.parse::<u16>())) {
+        Some(("", Ok(port))) => {
+            Err(format!("write 0.0.0.0:{port} for every network, or {port} for this machine only"))
+        }
+        Some((host, Ok(_))) if !host.contains(':') || host.starts_with('[') => Ok(text.to_owned()),
+        _ => {
+            Err("expected an address and a port, such as 0.0.0.0:8000 or [::]:8000, or a port alone"
+                .to_owned())
+        }
+    }
+}
+
 /// Listens on `listen` (port 0: any free one), says where on the first line of `out`, then writes one line for
 /// each heartbeat; returns after `stop_after` of them.
 ///
@@ -249,6 +269,24 @@ mod tests {
             assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{request:?}: {answer}");
         }
         receiver.end_with_a_heartbeat();
+    }
+
+    #[test]
+    fn a_port_alone_is_this_machines_and_anything_else_needs_both() {
+        for (text, address) in [
+            ("8000", "127.0.0.1:8000"),
+            ("0", "127.0.0.1:0"),
+            ("0.0.0.0:8000", "0.0.0.0:8000"),
+            ("[::]:8000", "[::]:8000"),
+            ("localhost:8000", "localhost:8000"),
+        ] {
+            assert_eq!(listen_address(text).as_deref(), Ok(address));
+        }
+        for text in ["", ":8000", "70000", "0.0.0.0", "::", "::1:8000", "localhost", "0.0.0.0:", "http://x:y"]
+        {
+            let said = listen_address(text).expect_err(text);
+            assert!(said.contains("0.0.0.0:8000"), "{said}");
+        }
     }
 
     #[test]

@@ -117,3 +117,66 @@ fn doctor_says_for_each_source_what_it_found() {
         assert!(said.contains(source), "{source}: {said}");
     }
 }
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("UTF-8")
+}
+
+#[test]
+fn a_typo_gets_the_right_word_proposed() {
+    for (arguments, proposed) in [
+        (&["statsu"][..], "'status'"),
+        (&["check-confg"], "'check-config'"),
+        (&["status", "--jsn"], "'--json'"),
+    ] {
+        let mut command = Command::new(PROGRAM);
+        command.args(arguments);
+        let ended = output_of(command);
+        assert_eq!(ended.status.code(), Some(2), "{ended:?}");
+        assert!(stderr(&ended).contains(proposed), "{}", stderr(&ended));
+    }
+    let ended = Setup::new().key("heartbeat.tokenfile", "/nowhere").run(&["check-config"]);
+    assert_eq!(ended.status.code(), Some(78), "{ended:?}");
+    assert!(stderr(&ended).contains("did you mean `token_file`?"), "{}", stderr(&ended));
+}
+
+#[test]
+fn https_to_a_port_that_speaks_plain_http_is_named_as_such() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("bound");
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            use std::io::{Read, Write};
+            let (mut stream, mut hello) = (stream, [0; 2048]);
+            let _ = stream.read(&mut hello);
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    let sent = Setup::new().to(&format!("https://{address}/")).run(&["send"]);
+    assert_eq!(sent.status.code(), Some(1), "{sent:?}");
+    assert!(stderr(&sent).contains("url must start with http://"), "{}", stderr(&sent));
+}
+
+#[test]
+fn check_config_warns_of_what_is_valid_and_probably_not_meant() {
+    let checked = Setup::new().to("http://monitor.example.org").token("hunter2").run(&["check-config"]);
+    assert!(checked.status.success(), "{checked:?}");
+    let said = stderr(&checked);
+    assert!(said.contains("http://monitor.example.org/api/v1/heartbeat"), "{said}");
+    assert!(said.contains("the token is sent over plain HTTP") && !said.contains("hunter2"), "{said}");
+    let checked = Setup::new().to("http://10.0.0.2/api/v1/heartbeat").token("hunter2").run(&["check-config"]);
+    assert_eq!(stderr(&checked), "");
+}
+
+#[test]
+fn receive_takes_a_port_alone() {
+    let mut command = Command::new(PROGRAM);
+    command.args(["receive", "--listen", "0", "--count", "1"]);
+    let receiver = crate::support::process::Process::start(command);
+    receiver.wait_for_line("about its address", |line| line.starts_with("listening on 127.0.0.1:"));
+    let mut command = Command::new(PROGRAM);
+    command.args(["receive", "--listen", "0.0.0.0"]);
+    let ended = output_of(command);
+    assert_eq!(ended.status.code(), Some(2), "{ended:?}");
+    assert!(stderr(&ended).contains("such as 0.0.0.0:8000"), "{}", stderr(&ended));
+}

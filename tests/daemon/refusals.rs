@@ -35,6 +35,25 @@ fn a_token_that_is_revoked_is_said_once_and_the_pace_is_kept() {
 }
 
 #[test]
+fn a_missing_token_is_not_called_a_wrong_one() {
+    for path in ["/heartbeat", "/heartbeat?token=hunter2"] {
+        let server = Server::always(Reply::status(401));
+        let daemon = Setup::new().to(&server.url(path)).start();
+        let line = daemon.wait_for_line("about the refusal", |line| line.contains("status 401"));
+        assert_eq!(line.contains("refuses heartbeats without a token"), !path.contains("token="), "{line}");
+        assert_eq!(line.contains("refuses our token"), path.contains("token="), "{line}");
+    }
+}
+
+#[test]
+fn a_404_for_a_url_without_a_path_names_the_monitors() {
+    let server = Server::always(Reply::status(404));
+    let daemon = Setup::new().to(&server.url("/")).start();
+    let line = daemon.wait_for_line("about the refusal", |line| line.contains("status 404"));
+    assert!(line.ends_with(&server.url("/api/v1/heartbeat")), "{line}");
+}
+
+#[test]
 fn a_heartbeat_that_the_server_cannot_read_is_said_once_and_not_repeated() {
     is_said_once_and_keeps_the_pace(400);
 }

@@ -3,6 +3,7 @@
 //! The environment names of the systems that this program replaces override the file: `HEARTBEAT_URL`,
 //! `HEARTBEAT_INTERVAL`, `REQUEST_TIMEOUT` (seconds there, or with a unit), `PIDFILE`.
 
+pub mod advice;
 mod api;
 mod cameras;
 mod check;

@@ -332,9 +332,7 @@ fn a_value_of_another_type_is_refused_with_the_type_that_is_wanted() {
 
 #[test]
 fn of_several_unknown_keys_the_first_one_is_named() {
-    assert!(
-        fault("[log]\nz = 1\na = 1").starts_with("c.toml:2: [log] z: unknown field `z`, expected `level`")
-    );
+    assert!(fault("[log]\nz = 1\na = 1").starts_with("c.toml:2: [log] z: unknown key `z`, expected `level`"));
 }
 
 #[test]

@@ -120,7 +120,7 @@ mod tests {
             (Reason::Scheduled, &taken),
             (Reason::Scheduled, &taken),
             (Reason::Shutdown, &Outcome::Cut),
-            (Reason::Startup, &Outcome::Refused { status: 401 }),
+            (Reason::Startup, &Outcome::Refused { status: 401, with_token: true }),
         ] {
             tally.add(reason, outcome);
         }

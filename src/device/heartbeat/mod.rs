@@ -339,7 +339,7 @@ impl Heartbeat {
         let outcome = sender.send(&body, self.config.timeout).outcome;
         match outcome {
             Outcome::Accepted { .. } => log::info!("{} heartbeats of the outage delivered", batch.len()),
-            Outcome::Rejected { status } => {
+            Outcome::Rejected { status, .. } => {
                 log::warn!("{} heartbeats of the outage rejected with status {status}, dropped", batch.len());
             }
             // Kept for the next time.
@@ -402,8 +402,11 @@ pub fn server_name(config: &config::Heartbeat) -> String {
 pub fn result(server: &str, outcome: &Outcome, took: Duration) -> String {
     match outcome {
         Outcome::Accepted { status, .. } => format!("{server} answered {status} in {}", span(took)),
-        Outcome::Refused { status } => format!("{server} refuses our token ({status})"),
-        Outcome::Rejected { status } => format!("{server} rejects our heartbeats ({status})"),
+        Outcome::Refused { status, with_token: true } => format!("{server} refuses our token ({status})"),
+        Outcome::Refused { status, with_token: false } => {
+            format!("{server} refuses heartbeats without a token ({status})")
+        }
+        Outcome::Rejected { status, .. } => format!("{server} rejects our heartbeats ({status})"),
         Outcome::Foreign { problem } => format!("not delivered to {server}: {problem}"),
         Outcome::Busy { hold } => format!("{server} asks for {} of silence", span(*hold)),
         Outcome::Failed { problem } => format!("{server}: {problem}"),

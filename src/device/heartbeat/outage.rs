@@ -38,11 +38,14 @@ impl Outage {
             Outcome::Failed { problem } => {
                 (Trouble::Unreachable, Line::Warning(format!("heartbeat to {server} failed: {problem}")))
             }
-            Outcome::Refused { status } => (Trouble::Refused, Line::Error(refused(server, *status))),
-            Outcome::Rejected { status } => (
+            Outcome::Refused { status, with_token } => {
+                (Trouble::Refused, Line::Error(refused(server, *status, *with_token)))
+            }
+            Outcome::Rejected { status, hint } => (
                 Trouble::Rejected,
                 Line::Error(format!(
-                    "{server} rejects our heartbeats with status {status}: check url, method and format in [heartbeat]"
+                    "{server} rejects our heartbeats with status {status}: {}",
+                    hint.as_deref().unwrap_or("check url, method and format in [heartbeat]")
                 )),
             ),
             Outcome::Foreign { problem } => {
@@ -83,11 +86,17 @@ impl Line {
     }
 }
 
-fn refused(server: &str, status: u16) -> String {
-    format!(
-        "{server} refuses our token with status {status}: put the right one into token_file \
-         (or the systemd credential heartbeat-token), then reload; heartbeats go on meanwhile"
-    )
+fn refused(server: &str, status: u16, with_token: bool) -> String {
+    match with_token {
+        true => format!(
+            "{server} refuses our token with status {status}: put the right one into token_file \
+             (or the systemd credential heartbeat-token), then reload; heartbeats go on meanwhile"
+        ),
+        false => format!(
+            "{server} refuses heartbeats without a token with status {status}: put the token into a file and name it in \
+             token_file (or use the systemd credential heartbeat-token), then reload; heartbeats go on meanwhile"
+        ),
+    }
 }
 
 /// A length of time for people: "12 ms", "5 s", "3m 20s", "2h 3m".
@@ -137,9 +146,9 @@ mod tests {
         let mut outage = Outage::default();
         outage.learn("example.org", &failed(), now);
         for (outcome, said) in [
-            (Outcome::Refused { status: 401 }, true),
+            (Outcome::Refused { status: 401, with_token: true }, true),
             (failed(), false),
-            (Outcome::Refused { status: 401 }, false),
+            (Outcome::Refused { status: 401, with_token: true }, false),
         ] {
             assert_eq!(outage.learn("example.org", &outcome, now).is_some(), said, "{outcome:?}");
         }

@@ -190,7 +190,10 @@ mod tests {
     fn a_refused_or_rejected_heartbeat_keeps_the_pace() {
         let now = Instant::now();
         let mut pace = Pace::new(INTERVAL);
-        for outcome in [Outcome::Refused { status: 401 }, Outcome::Rejected { status: 404 }] {
+        for outcome in [
+            Outcome::Refused { status: 401, with_token: true },
+            Outcome::Rejected { status: 404, hint: None },
+        ] {
             pace.learn(Reason::Scheduled, &outcome, now, 0.5);
             assert_eq!(pace.retry_at(), None);
             assert!(pace.may_send(Reason::Scheduled, now));

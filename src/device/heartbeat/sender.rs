@@ -38,10 +38,10 @@ pub struct Sent {
 pub enum Outcome {
     /// The server has it. `monitor`: the answer was heartbeat-monitor's, which takes replays.
     Accepted { status: u16, monitor: bool },
-    /// 401 or 403: our token is wrong. The pace is kept; somebody has to act.
-    Refused { status: u16 },
+    /// 401 or 403: our token is wrong, or we sent none. The pace is kept; a person has to act.
+    Refused { status: u16, with_token: bool },
     /// The server will never take this one.
-    Rejected { status: u16 },
+    Rejected { status: u16, hint: Option<String> },
     /// An answer that is not the server's: a redirect, or a page in place of heartbeat-monitor's JSON.
     Foreign { problem: String },
     /// The server asks for silence (429 or 503 with Retry-After).
@@ -175,7 +175,7 @@ impl Sender {
             Method::Post => self.run(self.target.post(body)?, limit)?,
             Method::Get => self.run(self.target.get(body)?, limit)?,
         };
-        Ok(judge(response, self.expects_ours.get()))
+        Ok(judge(response, &self.target, self.expects_ours.get()))
     }
 
     fn run<B: ureq::AsSendBody>(
@@ -209,6 +209,11 @@ impl Target {
             Some((name, value))
         });
         Some(Target { uri, method: config.method, token })
+    }
+
+    /// In a header, or in the URL's query.
+    fn has_token(&self) -> bool {
+        self.token.is_some() || config::advice::has_token_in_query(&self.uri)
     }
 
     fn post<'b>(&self, body: &'b [u8]) -> Result<Request<&'b [u8]>, ureq::Error> {
@@ -245,7 +250,7 @@ fn meeting_uri(url: &Uri, device_key: &str) -> Uri {
 
 /// What an answer means. Its body is read only as far as ours can be long; with more of it the connection is
 /// dropped, and the status counts all the same where our JSON is not expected.
-fn judge(mut response: Response<Body>, expects_ours: bool) -> (Outcome, Answer) {
+fn judge(mut response: Response<Body>, target: &Target, expects_ours: bool) -> (Outcome, Answer) {
     let status = response.status();
     let code = status.as_u16();
     if status.is_success() {
@@ -277,13 +282,18 @@ fn judge(mut response: Response<Body>, expects_ours: bool) -> (Outcome, Answer) 
     }
     let failed = || Outcome::Failed { problem: format!("status {code}") };
     let outcome = match status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Outcome::Refused { status: code },
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            Outcome::Refused { status: code, with_token: target.has_token() }
+        }
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
             // A date instead of seconds would need a clock that can be trusted.
             let seconds = header(RETRY_AFTER).and_then(|seconds| seconds.trim().parse().ok());
             seconds.map_or_else(failed, |seconds| Outcome::Busy { hold: Duration::from_secs(seconds) })
         }
-        _ if status.is_client_error() => Outcome::Rejected { status: code },
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => {
+            Outcome::Rejected { status: code, hint: config::advice::missing_path(&target.uri) }
+        }
+        _ if status.is_client_error() => Outcome::Rejected { status: code, hint: None },
         _ => failed(),
     };
     (outcome, Answer::Other)
@@ -318,7 +328,11 @@ fn describe(error: &ureq::Error, limit: Duration, now: SystemTime) -> String {
             None => error.to_string(),
         },
         ureq::Error::Rustls(error) => describe_tls(error, now),
-        ureq::Error::Protocol(error) => format!("its answer is not HTTP: {error}"),
+        ureq::Error::Protocol(error) => {
+            format!(
+                "its answer is not HTTP ({error}); if the port is for HTTPS, url must start with https://"
+            )
+        }
         ureq::Error::LargeResponseHeader(..) => "its answer has more than 16 KiB of headers".to_owned(),
         other => other.to_string(),
     }
@@ -343,6 +357,10 @@ fn describe_tls(error: &rustls::Error, now: SystemTime) -> String {
         }
         rustls::Error::AlertReceived(rustls::AlertDescription::CertificateRequired) => {
             "it wants a client certificate: set client_certificate_file and client_key_file".to_owned()
+        }
+        // The first byte of the answer begins no TLS record.
+        rustls::Error::InvalidMessage(_) => {
+            "its answer is not TLS; if the port is for plain HTTP, url must start with http://".to_owned()
         }
         other => format!("TLS: {other}"),
     }

@@ -42,9 +42,9 @@ impl Source for Cpu {
         let text = self.stat.read().map_err(|error| Absent::Unreadable { path: path.clone(), error })?;
         let now = ticks(text).ok_or_else(|| Absent::garbage(&path, &String::from_utf8_lossy(text)))?;
         let before = self.before.replace(now);
-        before.and_then(|before| percent(before, now)).ok_or(Absent::because(
-            "a percentage needs two samples some time apart",
-        ))
+        before
+            .and_then(|before| percent(before, now))
+            .ok_or(Absent::because("a percentage needs two samples some time apart"))
     }
 
     fn put(&self, value: &f64, reading: &mut Metrics) {
