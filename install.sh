@@ -199,7 +199,7 @@ check_config() {
     answer=0
     env -u HEARTBEAT_URL -u HEARTBEAT_INTERVAL -u REQUEST_TIMEOUT -u PIDFILE \
         -u MACHINE_HEARTBEAT_CHECK_INTERVAL -u MACHINE_OFFLINE_THRESHOLD \
-        "$binary" --config "$scratch/checked.toml" check-config >"$scratch/said" 2>&1 || answer=$?
+        "$binary" --config "$scratch/checked.toml" check-config --user root >"$scratch/said" 2>&1 || answer=$?
     [ "$answer" = 0 ] ||
         sed -e "s|$scratch/checked.toml|$etc/config.toml|" -e "s|$token|${token_file:-$etc/token}|" "$scratch/said" >&2
     return "$answer"
@@ -282,7 +282,7 @@ install_listed() {
     esac
     case $2 in
         "$unit")
-            sed "s|^\(Exec[A-Za-z]*=-*\)/usr/bin/$NAME|\1$program|" "$1" >"$scratch/unit"
+            sed "s|^\(Exec[A-Za-z]*=[-+]*\)/usr/bin/$NAME|\1$program|" "$1" >"$scratch/unit"
             put "$scratch/unit" "$2" "$3"
             ;;
         */sysctl.d/*) set_kernel "$@" ;;

@@ -4,13 +4,15 @@
 //!
 //! ```text
 //! bin/heartbeat-daemon ─► device ──┐
-//!                                  ├─► http, wire, config, heap, latest, logging, systemd, ticker
+//!                                  ├─► http, wire, account, config, heap, latest, logging, systemd, ticker
 //! bin/heartbeat-monitor ─► monitor ┘
 //! ```
 //!
 //! Arrows point one way: nothing here knows the programs above it, and `device` and `monitor` never
 //! meet except through [`wire`].
 
+#[cfg(any(feature = "device", feature = "monitor"))]
+pub mod account;
 pub mod config;
 #[cfg(feature = "device")]
 pub mod device;

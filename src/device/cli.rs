@@ -3,7 +3,7 @@
 use super::api::client::{self, ask};
 use super::api::table::{self, Paint};
 use super::cameras;
-use super::config::advice::advice;
+use super::check;
 use super::config::{Config, DEFAULT_PATH};
 use super::daemon::{self, Failure};
 use super::failover::control::{self, AskError, Request, Status};
@@ -15,6 +15,7 @@ use super::heartbeat::sender::{Outcome, Sender};
 use super::heartbeat::{self, server_name};
 use super::metrics::{self, Sampler, SourceReport, read_identity};
 use super::receive;
+use crate::account;
 use crate::config::Period;
 use crate::wire::{self, Reason};
 use clap::{CommandFactory, Parser, Subcommand};
@@ -57,8 +58,15 @@ struct Arguments {
 enum Command {
     /// Run in the foreground (the default; the service runs the same)
     Run,
-    /// Check the configuration and say what is wrong with it
-    CheckConfig,
+    /// Check the configuration and say what is wrong with it; as root, as the service's user would read it
+    CheckConfig {
+        /// Check as this user instead (root only)
+        #[arg(long, value_name = "NAME")]
+        user: Option<String>,
+        /// Check as this process would: its user, environment, credentials and file system (root only; for ExecReload=)
+        #[arg(long, value_name = "PID", conflicts_with = "user")]
+        process: Option<u32>,
+    },
     /// Print one heartbeat and send nothing
     Print,
     /// Send one heartbeat and show the answer
@@ -126,7 +134,10 @@ pub fn main() -> ExitCode {
     let config = arguments.config.as_path();
     let result = match arguments.command.unwrap_or(Command::Run) {
         Command::Run => daemon::run(config),
-        Command::CheckConfig => check_config(config),
+        Command::CheckConfig { process: Some(pid), .. } => {
+            Err(account::run_as_process(pid, config, "check-config").into())
+        }
+        Command::CheckConfig { user, .. } => check::check_config(config, user.as_deref()),
         Command::Print => print(config),
         Command::Send => send(config),
         Command::Doctor => examine(config),
@@ -153,18 +164,6 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-fn check_config(path: &Path) -> Result<(), Failure> {
-    let (config, credentials, _) = daemon::load(path)?;
-    for sentence in advice(&config.heartbeat, credentials.token.is_some()) {
-        eprintln!("heartbeat-daemon: warning: {sentence}");
-    }
-    match config.heartbeat.url {
-        Some(_) => println!("{}: good; heartbeats go to {}", path.display(), server_name(&config.heartbeat)),
-        None => println!("{}: good; no server is configured (url in [heartbeat])", path.display()),
-    }
-    Ok(())
 }
 
 /// One heartbeat of this moment, with what the slow sources say.

@@ -18,7 +18,7 @@ use super::newest::newest;
 use super::os::file::is_file_system_trouble;
 use super::os::pid_file::PidFile;
 use super::os::privilege;
-use crate::config::ConfigError;
+use crate::config::{ConfigError, Source};
 use crate::latest::Latest;
 use crate::ticker::Ticker;
 use crate::wire::Reason;
@@ -98,7 +98,15 @@ pub fn run(config_file: &Path) -> Result<(), Failure> {
 /// # Errors
 /// The first fault, as one sentence.
 pub fn load(config_file: &Path) -> Result<(Config, Credentials, Settings), ConfigError> {
-    let config = Config::load(config_file)?;
+    load_source(&Source::read(config_file)?)
+}
+
+/// [`load`] of a file that was read already.
+///
+/// # Errors
+/// The first fault, as one sentence.
+pub fn load_source(source: &Source) -> Result<(Config, Credentials, Settings), ConfigError> {
+    let config = Config::from_file(source)?;
     let credentials = Credentials::load(&config.heartbeat)?;
     let settings = Settings::load(&config, credentials.token.is_some())?;
     Ok((config, credentials, settings))

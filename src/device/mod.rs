@@ -11,6 +11,7 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `cli` | the command line, and what each command does |
+//! | `check` | the command `check-config` |
 //! | `config` | the configuration file, as written and as used |
 //! | `daemon` | start-up, signals, stop: which threads there are and who talks to whom |
 //! | `metrics/` | one thread that reads the machine |
@@ -29,6 +30,7 @@
 pub mod api;
 mod burst;
 pub mod cameras;
+pub mod check;
 pub mod cli;
 pub mod config;
 pub mod daemon;

@@ -1,11 +1,11 @@
 //! The command line, and what each command does.
 
-use super::command::{channel, database, enroll, events, fleet, machine, recipient, token};
+use super::command::{channel, check_config, database, enroll, events, fleet, machine, recipient, token};
 use super::config::{Config, DEFAULT_PATH};
-use super::listen;
 use super::notify;
 use super::serve::{self, Failure};
 use super::time::Moment;
+use crate::account;
 use clap::{CommandFactory, Parser, Subcommand};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -37,8 +37,15 @@ struct Arguments {
 enum Command {
     /// Serve in the foreground (the default; the service runs the same)
     Serve,
-    /// Check the configuration and say what is wrong with it
-    CheckConfig,
+    /// Check the configuration and say what is wrong with it; as root, as the service's user would read it
+    CheckConfig {
+        /// Check as this user instead (root only)
+        #[arg(long, value_name = "NAME")]
+        user: Option<String>,
+        /// Check as this process would: its user, environment, credentials and file system (root only; for ExecReload=)
+        #[arg(long, value_name = "PID", conflicts_with = "user")]
+        process: Option<u32>,
+    },
     /// Add, list and change machines and their tokens
     #[command(subcommand)]
     Machine(machine::MachineCommand),
@@ -86,13 +93,17 @@ pub fn main() -> ExitCode {
 
 fn run(path: &Path, command: Command) -> Result<(), Failure> {
     let now = Moment::now();
-    if let Command::Serve = command {
-        return serve::run(path);
+    match &command {
+        Command::Serve => return serve::run(path),
+        Command::CheckConfig { process: Some(pid), .. } => {
+            return Err(account::run_as_process(*pid, path, "check-config").into());
+        }
+        Command::CheckConfig { user, .. } => return say(&check_config::run(path, user.as_deref(), now)?),
+        _ => {}
     }
     let config = Config::load(path)?;
     let database = config.store.database.as_path();
     let said = match command {
-        Command::CheckConfig => check_config(path, &config)?,
         Command::Machine(command) => machine::run(command, database, now)?,
         Command::Enroll(command) => enroll::run(command, database, now)?,
         Command::Token(command) => token::run(command, database, now)?,
@@ -102,18 +113,9 @@ fn run(path: &Path, command: Command) -> Result<(), Failure> {
         Command::Db(command) => database::run(command, database, now)?,
         Command::Fleet(command) => fleet::run(&command, database, now)?,
         // Done above.
-        Command::Serve => return Ok(()),
+        Command::Serve | Command::CheckConfig { .. } => return Ok(()),
     };
     say(&said)
-}
-
-/// All that a start would refuse, but for the database and the address.
-fn check_config(path: &Path, config: &Config) -> Result<String, Failure> {
-    config.http.tls.as_ref().map(listen::certificate).transpose()?;
-    let listen = config.http.listen.map(|address| address.to_string());
-    let socket = config.http.socket.as_ref().map(|path| path.display().to_string());
-    let places: Vec<String> = listen.into_iter().chain(socket).collect();
-    Ok(format!("{}: good; would listen on {}", path.display(), places.join(" and ")))
 }
 
 /// A reader that has left (`heartbeat-monitor machine list | head`) is no failure.

@@ -3,6 +3,9 @@
 use crate::support::daemon::{PROGRAM, Setup, output_of};
 use crate::support::server::{Reply, Server};
 use heartbeat_daemon::wire;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Output};
 
 fn stdout(output: &Output) -> String {
@@ -179,4 +182,67 @@ fn receive_takes_a_port_alone() {
     let ended = output_of(command);
     assert_eq!(ended.status.code(), Some(2), "{ended:?}");
     assert!(stderr(&ended).contains("such as 0.0.0.0:8000"), "{}", stderr(&ended));
+}
+
+/// The account `nobody` of every Linux.
+const NOBODY: u32 = 65534;
+
+/// A configuration that everybody may read, with a token that only root may.
+fn with_closed_token() -> Setup {
+    let setup = Setup::new().token("hunter2");
+    let token = setup.scratch().path().join("token");
+    fs::set_permissions(token, fs::Permissions::from_mode(0o600)).expect("its mode");
+    setup
+}
+
+#[test]
+fn check_config_as_root_reads_as_the_services_user() {
+    if !rustix::process::geteuid().is_root() {
+        return crate::support::skip("becoming another user takes root");
+    }
+    let setup = with_closed_token();
+    assert!(setup.run(&["check-config", "--user", "root"]).status.success());
+    let checked = setup.run(&["check-config", "--user", "nobody"]);
+    assert_eq!(checked.status.code(), Some(78), "{checked:?}");
+    let said = stderr(&checked);
+    assert!(said.contains("token_file") && said.contains("the service's user nobody"), "{said}");
+    let nobody = setup.run(&["check-config", "--user", "no-such-user"]);
+    assert!(stderr(&nobody).contains("there is no such user"), "{nobody:?}");
+}
+
+#[test]
+fn check_config_reads_as_a_process_of_the_service() {
+    if !rustix::process::geteuid().is_root() {
+        return crate::support::skip("becoming another user takes root");
+    }
+    let setup = with_closed_token();
+    setup.write_config();
+    let mut service = Command::new("sleep");
+    service.arg("60").uid(NOBODY).gid(NOBODY).env_clear().env("HEARTBEAT_INTERVAL", "1s");
+    let mut service = service.spawn().expect("it starts");
+    let pid = service.id().to_string();
+    let closed = setup.run(&["check-config", "--process", &pid]);
+    let token = setup.scratch().path().join("token");
+    fs::set_permissions(token, fs::Permissions::from_mode(0o644)).expect("its mode");
+    let open = setup.run(&["check-config", "--process", &pid]);
+    service.kill().expect("it runs");
+    service.wait().expect("a child");
+    assert_eq!(closed.status.code(), Some(78), "{closed:?}");
+    assert!(stderr(&closed).contains("token_file"), "{closed:?}");
+    assert_eq!(open.status.code(), Some(0), "{open:?}");
+}
+
+#[test]
+fn check_config_as_a_process_has_its_environment() {
+    if !rustix::process::geteuid().is_root() {
+        return crate::support::skip("reading the environment of another user's process takes root");
+    }
+    let mut service = Command::new("sleep");
+    service.arg("60").uid(NOBODY).gid(NOBODY).env_clear().env("HEARTBEAT_INTERVAL", "soon");
+    let mut service = service.spawn().expect("it starts");
+    let checked = Setup::new().run(&["check-config", "--process", &service.id().to_string()]);
+    service.kill().expect("it runs");
+    service.wait().expect("a child");
+    assert_eq!(checked.status.code(), Some(78), "{checked:?}");
+    assert!(stderr(&checked).contains("HEARTBEAT_INTERVAL=soon"), "{checked:?}");
 }

@@ -31,6 +31,59 @@ fn check_config_says_that_it_is_good() {
 }
 
 #[test]
+fn check_config_reads_the_files_that_are_needed_later() {
+    let mail = |plan: Plan| plan.key("smtp.host", "mail.example.org").key("smtp.from", "ops@example.org");
+    for (plan, fault) in [
+        (
+            mail(Plan::new()).key("smtp.user", "x").key("smtp.password_file", "/no/such/password"),
+            "/no/such/password",
+        ),
+        (mail(Plan::new()).key("smtp.ca_file", "/no/such/ca.pem"), "/no/such/ca.pem"),
+        (mail(Plan::new()).key("smtp.from", "Ops <ops@example.org"), "smtp] from"),
+        (mail(Plan::new()).key("smtp.from", "ops@@example.org"), "smtp] from"),
+        (mail(Plan::new()).key("smtp.host", "mail.example.org:587"), "smtp] host"),
+        (mail(Plan::new()).key("smtp.host", "https://mail.example.org"), "smtp] host"),
+    ] {
+        let output = plan.run(&["check-config"]);
+        assert_eq!(output.status.code(), Some(78), "{fault}: {output:?}");
+        assert!(said(&output).contains(fault), "{}", said(&output));
+    }
+    let good = mail(Plan::new()).key("smtp.from", "Heartbeat <ops@example.org>").run(&["check-config"]);
+    assert_eq!(good.status.code(), Some(0), "{good:?}");
+}
+
+#[test]
+fn check_config_reads_the_token_files_of_the_channels() {
+    let plan = Plan::new();
+    let path = plan.config_path().with_file_name("bot-token");
+    let token = path.to_str().expect("UTF-8");
+    std::fs::write(&path, "1:secret\n").expect("written");
+    let added = plan.run(&["channel", "add", "telegram", "1", "--bot-token-file", token]);
+    assert_eq!(added.status.code(), Some(0), "{added:?}");
+    assert_eq!(plan.run(&["check-config"]).status.code(), Some(0));
+    std::fs::remove_file(&path).expect("it is there");
+    let output = plan.run(&["check-config"]);
+    assert_eq!(output.status.code(), Some(78), "{output:?}");
+    assert!(said(&output).contains(token), "{}", said(&output));
+}
+
+#[test]
+fn check_config_as_root_reads_as_the_services_user() {
+    if !rustix::process::geteuid().is_root() {
+        return crate::support::skip("becoming another user takes root");
+    }
+    let plan = Plan::new().key("smtp.host", "mail.example.org").key("smtp.from", "ops@example.org");
+    let path = plan.config_path().with_file_name("password");
+    std::fs::write(&path, "hunter2\n").expect("written");
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).expect("its mode");
+    let plan = plan.key("smtp.user", "x").key("smtp.password_file", path.to_str().expect("UTF-8"));
+    assert_eq!(plan.run(&["check-config", "--user", "root"]).status.code(), Some(0));
+    let output = plan.run(&["check-config", "--user", "nobody"]);
+    assert_eq!(output.status.code(), Some(78), "{output:?}");
+    assert!(said(&output).contains("the service's user nobody"), "{}", said(&output));
+}
+
+#[test]
 fn the_configuration_is_named_before_or_behind_the_command() {
     let plan = Plan::new();
     let path = plan.config_path();

@@ -38,7 +38,7 @@ bad_monitor_reload_is_refused() {
     local pid status
     pid=$(property MainPID)
     set_key check_interval '"soon"'
-    systemctl reload "$UNIT" && becomes has_logged 'check_interval = "soon"' && ! machine_is online
+    ! systemctl reload "$UNIT" && becomes has_logged 'check_interval = "soon"' && ! machine_is online
     status=$?
     set_key check_interval '"1s"'
     [ $status = 0 ] && becomes machine_is online && [ "$(property MainPID)" = "$pid" ]
@@ -120,7 +120,8 @@ certificate_comes_as_credential() {
         >"$drop_ins/certificate.conf"
     set_key certificate_file '"/run/credentials/heartbeat-monitor.service/certificate.pem"'
     set_key key_file '"/run/credentials/heartbeat-monitor.service/key.pem"'
-    systemctl daemon-reload && systemctl restart "$UNIT" && becomes answers_with old
+    # The check before a reload sees them too.
+    systemctl daemon-reload && systemctl restart "$UNIT" && becomes answers_with old && systemctl reload "$UNIT"
     status=$?
     rm -r "$drop_ins"
     systemctl daemon-reload

@@ -290,7 +290,15 @@ impl Config {
     /// # Errors
     /// The first fault, as one sentence.
     pub fn load(path: &Path) -> Result<Config, ConfigError> {
-        Config::from_source(&Source::read(path)?, &environment)
+        Config::from_file(&Source::read(path)?)
+    }
+
+    /// [`Config::load`] of a file that was read already.
+    ///
+    /// # Errors
+    /// The first fault, as one sentence.
+    pub fn from_file(source: &Source) -> Result<Config, ConfigError> {
+        Config::from_source(source, &environment)
     }
 
     /// [`Config::load`], or the defaults if `path` is the default file and this user may not read it: enough to ask the
@@ -301,7 +309,7 @@ impl Config {
     pub fn load_to_ask(path: &Path) -> Result<Config, ConfigError> {
         match Config::load(path) {
             Err(error) if error.is_unreadable() && path == Path::new(DEFAULT_PATH) => {
-                Config::from_source(&Source::new(path, ""), &environment)
+                Config::from_file(&Source::new(path, ""))
             }
             result => result,
         }

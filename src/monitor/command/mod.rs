@@ -8,12 +8,14 @@
 //! | `recipient` | who is told of what, and when |
 //! | `channel` | ways to reach recipients |
 //! | `database` | check, backup, vacuum |
+//! | `check_config` | all that a start or a later read would refuse |
 //! | `events` | what happened lately |
 //! | `fleet` | a simulated fleet against a running monitor |
 //! | `table` | columns for people |
 //! | `token_file` | where a new token is left: printed, or in a private file |
 
 pub mod channel;
+pub mod check_config;
 pub mod database;
 pub mod enroll;
 pub mod events;

@@ -3,6 +3,7 @@
 use super::{Detection, Http, Limits, Login, Notify, Retention, Security, Smtp, Store, Tls, written};
 use crate::config::{ConfigError, Origin, Period, Source, outside};
 use crate::http::networks::Network;
+use rustls::pki_types::ServerName;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -158,12 +159,12 @@ impl Check<'_> {
             (Some(alone), None) => return Err(self.source.fault(alone.span(), "needs from beside it")),
             (None, Some(alone)) => return Err(self.source.fault(alone.span(), "needs host beside it")),
         };
-        if host.get_ref().is_empty() || host.get_ref().contains(|c: char| c.is_whitespace() || c == '/') {
-            return Err(self
-                .source
-                .fault(host.span(), "must be the name of a host, such as \"mail.example.org\""));
+        if ServerName::try_from(host.get_ref().as_str()).is_err() {
+            let problem =
+                "must be the name of a host, such as \"mail.example.org\"; its port is a key of its own";
+            return Err(self.source.fault(host.span(), problem));
         }
-        if !from.get_ref().contains('@') || from.get_ref().contains(char::is_control) {
+        if !is_mailbox(from.get_ref()) {
             let problem = "must be an address, such as \"Heartbeat <heartbeat@example.org>\"";
             return Err(self.source.fault(from.span(), problem));
         }
@@ -212,6 +213,19 @@ impl Check<'_> {
     fn optional_path(&self, written: Option<Spanned<String>>) -> Result<Option<PathBuf>, ConfigError> {
         written.map(|path| self.source.absolute(path)).transpose()
     }
+}
+
+/// `address` or `Name <address>`, with an address that can stand in SMTP as it is.
+fn is_mailbox(text: &str) -> bool {
+    let address = match text.rsplit_once('<') {
+        Some((_, rest)) => rest.strip_suffix('>').unwrap_or_default(),
+        None => text.trim(),
+    };
+    let is_plain = |part: &str| {
+        !part.is_empty() && part.chars().all(|c| c.is_ascii_graphic() && !"<>()[]\\,;:\"@".contains(c))
+    };
+    !text.contains(char::is_control)
+        && address.split_once('@').is_some_and(|(user, domain)| is_plain(user) && is_plain(domain))
 }
 
 /// A duration in Go's form (`time.ParseDuration`): numbers with units, one after another, largest first or not:

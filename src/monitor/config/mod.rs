@@ -140,7 +140,15 @@ impl Config {
     /// # Errors
     /// The first fault, as one sentence.
     pub fn load(path: &Path) -> Result<Config, ConfigError> {
-        Config::from_source(&Source::read(path)?, &|name| std::env::var(name).ok().filter(|v| !v.is_empty()))
+        Config::from_file(&Source::read(path)?)
+    }
+
+    /// [`Config::load`] of a file that was read already.
+    ///
+    /// # Errors
+    /// The first fault, as one sentence.
+    pub fn from_file(source: &Source) -> Result<Config, ConfigError> {
+        Config::from_source(source, &|name| std::env::var(name).ok().filter(|v| !v.is_empty()))
     }
 
     /// [`Config::load`] with the text and the environment as arguments.

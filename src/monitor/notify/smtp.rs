@@ -177,7 +177,11 @@ fn tls(smtp: &Smtp, socket: Timed) -> Result<Box<StreamOwned<ClientConnection, T
     Ok(Box::new(StreamOwned::new(connection, socket)))
 }
 
-fn roots(smtp: &Smtp) -> Result<RootCertStore, String> {
+/// The authorities that may have signed the mail server's certificate.
+///
+/// # Errors
+/// `ca_file` cannot be read, or holds no certificate.
+pub fn roots(smtp: &Smtp) -> Result<RootCertStore, String> {
     let Some(file) = &smtp.ca_file else {
         return Ok(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() });
     };

@@ -1,0 +1,47 @@
+//! `check-config`: all that a start would refuse, and what is probably not meant.
+
+use super::config::advice::advice;
+use super::config::{Config, DEFAULT_PATH};
+use super::daemon::{self, Failure};
+use super::heartbeat::server_name;
+use crate::account;
+use crate::config::{ConfigError, Source};
+use std::path::{Path, PathBuf};
+
+/// The unit's name, and its user's where no systemd can be asked.
+const SERVICE: &str = "heartbeat-daemon";
+const ACCOUNT: &str = "heartbeat";
+
+/// Reads the configuration and every file that it names. As root it does so as the service's user, or as `user`; only a
+/// configuration that is not the service's own is read as root first.
+pub fn check_config(path: &Path, user: Option<&str>) -> Result<(), Failure> {
+    let is_own = path == Path::new(DEFAULT_PATH);
+    let read = if is_own { None } else { Some(Source::read(path)?) };
+    let user = account::become_user(SERVICE, ACCOUNT, user)?;
+    let named = |error: ConfigError| account::name_user(error, user.as_deref(), path);
+    let source = read.map_or_else(|| Source::read(path), Ok).map_err(named)?;
+    let (config, credentials, _) = daemon::load_source(&source).map_err(named)?;
+    let mut warnings = advice(&config.heartbeat, credentials.token.is_some());
+    if user.is_some() {
+        warnings.extend(account::hidden_files(files(&config)));
+    }
+    warnings.iter().for_each(|sentence| eprintln!("heartbeat-daemon: warning: {sentence}"));
+    let place = match config.heartbeat.url {
+        Some(_) => format!("heartbeats go to {}", server_name(&config.heartbeat)),
+        None => "no server is configured (url in [heartbeat])".to_owned(),
+    };
+    let reader = user.map(|user| format!(" (read as the service's user {user})")).unwrap_or_default();
+    println!("{}: good; {place}{reader}", path.display());
+    Ok(())
+}
+
+/// The files that the service reads at each start and reload.
+fn files(config: &Config) -> Vec<&PathBuf> {
+    let heartbeat = &config.heartbeat;
+    let certificate = heartbeat.client_certificate.as_ref();
+    [&heartbeat.token_file, &heartbeat.ca_file, &config.api.token_file]
+        .into_iter()
+        .flatten()
+        .chain(certificate.into_iter().flat_map(|client| [&client.certificate_file, &client.key_file]))
+        .collect()
+}

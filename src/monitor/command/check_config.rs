@@ -1,0 +1,84 @@
+//! `heartbeat-monitor check-config`: all that a start would refuse but for the database and the address, and every file
+//! that is read later.
+
+use crate::account;
+use crate::config::{ConfigError, Source};
+use crate::monitor::config::{Config, DEFAULT_PATH};
+use crate::monitor::listen;
+use crate::monitor::notify::channel::{Channel, secret_in};
+use crate::monitor::notify::smtp;
+use crate::monitor::serve::Failure;
+use crate::monitor::store::{Refused, Store};
+use crate::monitor::time::Moment;
+use std::path::{Path, PathBuf};
+
+/// The unit's name, and its user's where no systemd can be asked.
+const SERVICE: &str = "heartbeat-monitor";
+
+/// As root it reads as the service's user, or as `user`; only a configuration that is not the service's own is read as
+/// root first.
+pub fn run(path: &Path, user: Option<&str>, now: Moment) -> Result<String, Failure> {
+    let is_own = path == Path::new(DEFAULT_PATH);
+    let read = if is_own { None } else { Some(Source::read(path)?) };
+    let user = account::become_user(SERVICE, SERVICE, user)?;
+    let named = |error: ConfigError| account::name_user(error, user.as_deref(), path);
+    let source = read.map_or_else(|| Source::read(path), Ok).map_err(named)?;
+    let config = Config::from_file(&source).map_err(named)?;
+    config.http.tls.as_ref().map(listen::certificate).transpose().map_err(named)?;
+    mail(&config).map_err(named)?;
+    channels(&config, now).map_err(named)?;
+    if user.is_some() {
+        for sentence in account::hidden_files(files(&config)) {
+            eprintln!("heartbeat-monitor: warning: {sentence}");
+        }
+    }
+    let listen = config.http.listen.map(|address| address.to_string());
+    let socket = config.http.socket.as_ref().map(|path| path.display().to_string());
+    let places: Vec<String> = listen.into_iter().chain(socket).collect();
+    let reader = user.map(|user| format!(" (read as the service's user {user})")).unwrap_or_default();
+    Ok(format!("{}: good; would listen on {}{reader}", path.display(), places.join(" and ")))
+}
+
+fn mail(config: &Config) -> Result<(), ConfigError> {
+    let Some(settings) = &config.smtp else { return Ok(()) };
+    let fault = |problem: String| ConfigError::new(format!("[smtp] {problem}"));
+    if let Some(login) = &settings.login {
+        secret_in(&login.password_file.display().to_string()).map_err(fault)?;
+    }
+    smtp::roots(settings).map(drop).map_err(fault)
+}
+
+/// The token files of the channels, which are in the database. One that cannot be opened is not the configuration's
+/// fault: the start will name it.
+fn channels(config: &Config, now: Moment) -> Result<(), ConfigError> {
+    if !config.store.database.exists() {
+        return Ok(());
+    }
+    let channels = match enabled_channels(&config.store.database, now) {
+        Ok(channels) => channels,
+        Err(error) => {
+            eprintln!("heartbeat-monitor: warning: the channels' token files were not checked: {error}");
+            return Ok(());
+        }
+    };
+    for channel in channels {
+        if let Some(file) = &channel.secret_file {
+            secret_in(file).map_err(|problem| ConfigError::new(format!("{}: {problem}", channel.name())))?;
+        }
+    }
+    Ok(())
+}
+
+fn enabled_channels(database: &Path, now: Moment) -> Result<Vec<Channel>, Refused> {
+    let store = Store::open_existing(database, now)?;
+    let listed = store.channels()?;
+    listed.iter().filter(|listed| listed.enabled).map(|listed| store.channel(listed.id)).collect()
+}
+
+/// The files that the service reads.
+fn files(config: &Config) -> Vec<&PathBuf> {
+    let tls = config.http.tls.iter().flat_map(|tls| [&tls.certificate_file, &tls.key_file]);
+    let smtp = config.smtp.as_ref();
+    let login = smtp.and_then(|smtp| smtp.login.as_ref()).map(|login| &login.password_file);
+    tls.chain(login).chain(smtp.and_then(|smtp| smtp.ca_file.as_ref())).collect()
+}
