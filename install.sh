@@ -187,6 +187,12 @@ set_key() {
     cat "$scratch/edited" >"$1"
 }
 
+# Runs the program without the variables that are meant for the service.
+without_environment() {
+    env -u HEARTBEAT_URL -u HEARTBEAT_INTERVAL -u REQUEST_TIMEOUT -u PIDFILE \
+        -u MACHINE_HEARTBEAT_CHECK_INTERVAL -u MACHINE_OFFLINE_THRESHOLD "$@"
+}
+
 # Prints nothing if the program accepts FILE; its sentences name the files that the user knows. The token is read
 # by the check: from where it comes, or below DESTDIR, as it is not in its place yet.
 check_config() {
@@ -197,9 +203,7 @@ check_config() {
     fi
     sed "s|\"$etc/token\"|\"$token\"|" "$1" >"$scratch/checked.toml"
     answer=0
-    env -u HEARTBEAT_URL -u HEARTBEAT_INTERVAL -u REQUEST_TIMEOUT -u PIDFILE \
-        -u MACHINE_HEARTBEAT_CHECK_INTERVAL -u MACHINE_OFFLINE_THRESHOLD \
-        "$binary" --config "$scratch/checked.toml" check-config --user root >"$scratch/said" 2>&1 || answer=$?
+    without_environment "$binary" --config "$scratch/checked.toml" check-config --user root >"$scratch/said" 2>&1 || answer=$?
     [ "$answer" = 0 ] ||
         sed -e "s|$scratch/checked.toml|$etc/config.toml|" -e "s|$token|${token_file:-$etc/token}|" "$scratch/said" >&2
     return "$answer"
@@ -300,6 +304,14 @@ install_files() {
     for_each_file install_listed
 }
 
+# Before the start: whoever else needs port 5000 keeps it. It says so only when it has found somebody.
+settle_port() {
+    [ "$NAME" = heartbeat-daemon ] || return 0
+    found=$(without_environment "$binary" --config "$dest$etc/config.toml" port check --root "$dest/") ||
+        complain 'could not find out who needs port 5000'
+    [ -z "$found" ] || { changed=yes; say "$found"; }
+}
+
 # The kernel takes it now, not only at the next boot; a container's may refuse.
 set_kernel() {
     before=$changed changed=''
@@ -344,6 +356,7 @@ install_all() {
     "$binary" --version >/dev/null 2>&1 || fail "$binary does not run on this machine"
     prepare_config
     install_files
+    settle_port
     if systemd_runs; then start_service; fi
     [ -n "$changed" ] || say 'everything was in place: nothing changed'
     if systemd_runs; then

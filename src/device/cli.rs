@@ -14,6 +14,7 @@ use super::heartbeat::resolver::{Names, lookup};
 use super::heartbeat::sender::{Outcome, Sender};
 use super::heartbeat::{self, server_name};
 use super::metrics::{self, Sampler, SourceReport, read_identity};
+use super::port;
 use super::receive;
 use crate::account;
 use crate::config::Period;
@@ -93,6 +94,9 @@ enum Command {
     /// Ask the running daemon which uplink it uses, or tell it which to use
     #[command(subcommand)]
     Failover(FailoverCommand),
+    /// Port 5000, which the web manager and PumaGuard need too: whose it is, take it, or leave it
+    #[command(subcommand)]
+    Port(PortCommand),
     /// Remove the default routes that a killed daemon has left behind (the service does it when it stops)
     Cleanup,
     /// Receive heartbeats and print a line for each, to see them without a server
@@ -104,6 +108,25 @@ enum Command {
         #[arg(long, value_name = "N")]
         count: Option<u64>,
     },
+}
+
+/// For `listen = "auto"` in `[api]`; a change takes effect at the daemon's next start.
+#[derive(Debug, Subcommand)]
+enum PortCommand {
+    /// Show whose port 5000 is
+    Status,
+    /// Listen there, whatever else is installed
+    Use,
+    /// Leave it to another program
+    Leave,
+    /// Leave it if the web manager, PumaGuard or another listener is found; an earlier choice stays (install.sh does it)
+    Check {
+        /// Look at the machine whose file system begins here
+        #[arg(long, value_name = "DIR", default_value = "/")]
+        root: PathBuf,
+    },
+    /// Forget the choice, and look again as "check" does
+    Auto,
 }
 
 #[derive(Debug, Subcommand)]
@@ -145,6 +168,7 @@ pub fn main() -> ExitCode {
         Command::Trigger => trigger(config),
         Command::Cameras { check, json } => cameras(config, check, json),
         Command::Failover(command) => failover(config, command),
+        Command::Port(command) => port_command(config, command),
         Command::Cleanup => cleanup(),
         Command::Receive { listen, count } => receive::receive(&listen, &mut io::stdout(), count)
             .map_err(|error| Failure::Other(format!("cannot receive on {listen}: {error}"))),
@@ -315,6 +339,35 @@ fn uplinks(status: &Status) -> String {
         text += &format!("Policy routing: not covered by mode routes: {}\n", status.not_covered.join(", "));
     }
     text
+}
+
+fn port_command(path: &Path, command: PortCommand) -> Result<(), Failure> {
+    let state_dir = Config::load(path)?.daemon.state_dir;
+    let unkept = |error: io::Error| {
+        let hint = if error.kind() == io::ErrorKind::PermissionDenied { "; run it with sudo" } else { "" };
+        Failure::Other(format!("cannot keep the choice in {}: {error}{hint}", state_dir.display()))
+    };
+    let root = Path::new("/");
+    match command {
+        PortCommand::Status => {}
+        PortCommand::Use => port::write(&state_dir, &port::Choice::Use).map_err(unkept)?,
+        PortCommand::Leave => {
+            let choice = port::Choice::Leave("another program (\"port leave\" was called)".into());
+            port::write(&state_dir, &choice).map_err(unkept)?;
+        }
+        PortCommand::Check { root } => {
+            let below = root.join(state_dir.strip_prefix("/").unwrap_or(&state_dir));
+            return match port::check(&root, &below).map_err(unkept)? {
+                Some(choice) => say(&choice.to_string()),
+                None => Ok(()),
+            };
+        }
+        PortCommand::Auto => {
+            port::forget(&state_dir).map_err(unkept)?;
+            port::check(root, &state_dir).map_err(unkept)?;
+        }
+    }
+    say(&port::read(&state_dir).map_or_else(|| port::DEFAULT.to_owned(), |choice| choice.to_string()))
 }
 
 fn cleanup() -> Result<(), Failure> {

@@ -3,7 +3,7 @@
 use super::api::{Api, Known, Settings};
 use super::cameras::{self, Cameras};
 use super::config::Config;
-use super::config::advice::advice;
+use super::config::advice::readable_token;
 use super::failover::control::Told;
 use super::failover::orders::{Orders, orders};
 use super::failover::{self, Outside};
@@ -18,6 +18,7 @@ use super::newest::newest;
 use super::os::file::is_file_system_trouble;
 use super::os::pid_file::PidFile;
 use super::os::privilege;
+use super::port::Port;
 use crate::config::{ConfigError, Source};
 use crate::latest::Latest;
 use crate::ticker::Ticker;
@@ -127,6 +128,7 @@ struct Daemon {
     /// File systems that do not answer, published by the metrics thread.
     unresponsive: Arc<Latest<Vec<PathBuf>>>,
     cameras: Cameras,
+    port: Arc<Port>,
     /// Absent where it is switched off.
     api: Option<Api>,
     /// Disconnected when the heartbeat thread has returned.
@@ -145,7 +147,7 @@ impl Daemon {
         settings: Settings,
     ) -> Result<Daemon, Failure> {
         announce(&config);
-        advise(&config, settings.has_server_token);
+        warn_of_readable_token(&config, settings.has_server_token);
         let runtime_dir = &config.daemon.runtime_dir;
         match fs::create_dir_all(runtime_dir) {
             Err(error) if is_file_system_trouble(&error) => {
@@ -199,6 +201,7 @@ impl Daemon {
             thread.run(beat, inbox);
             drop(alive);
         })?;
+        let port = Arc::new(Port::at_start(&config.daemon.state_dir));
         let mut daemon = Daemon {
             config_file: config_file.to_owned(),
             config,
@@ -212,6 +215,7 @@ impl Daemon {
             told,
             unresponsive,
             cameras,
+            port,
             api: None,
             farewell,
             failover_ended,
@@ -233,6 +237,7 @@ impl Daemon {
                     unresponsive: self.unresponsive.clone(),
                     cameras: self.cameras.clone(),
                     trigger: self.trigger.clone(),
+                    port: self.port.clone(),
                 };
                 let started = Api::start(settings, known);
                 self.api = started.inspect_err(|error| log::error!("API: no thread: {error}")).ok();
@@ -279,7 +284,7 @@ impl Daemon {
         }
         announce(&config);
         if config.heartbeat != self.config.heartbeat {
-            advise(&config, settings.has_server_token);
+            warn_of_readable_token(&config, settings.has_server_token);
         }
         self.open_api(settings);
         self.config = config;
@@ -374,9 +379,11 @@ fn announce(config: &Config) {
     }
 }
 
-/// Warns of what is probably not meant: at start, and after a reload that changed something about it.
-fn advise(config: &Config, has_token: bool) {
-    advice(&config.heartbeat, has_token).iter().for_each(|sentence| log::warn!("{sentence}"));
+/// Said at start, and after a reload that changed something about it.
+fn warn_of_readable_token(config: &Config, has_token: bool) {
+    if let Some(sentence) = readable_token(&config.heartbeat, has_token) {
+        log::warn!("{sentence}");
+    }
 }
 
 /// The metrics' ticker and, a little later each time, the heartbeat's. The first beat falls anywhere within an

@@ -22,6 +22,7 @@
 //! | `os/` | the only code that touches the machine below /proc and /sys |
 //! | `burst` | a limit on what happens in bursts |
 //! | `host` | what a host on the LAN is known by |
+//! | `port` | whose port 5000 is: ours, or that of a program of the systems before this one |
 //! | `newest` | a channel in which only the newest message waits |
 //! | `token` | what proves who is who, for both directions |
 //! | `receive` | a tiny receiver, to see heartbeats without a server |
@@ -40,6 +41,7 @@ pub mod host;
 pub mod metrics;
 pub mod newest;
 pub mod os;
+pub mod port;
 pub mod receive;
 pub mod shown;
 pub mod token;

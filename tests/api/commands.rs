@@ -109,12 +109,38 @@ fn where_the_socket_is_closed_the_address_is_asked() {
 
 #[test]
 fn a_refusal_exits_with_1_and_its_sentence() {
-    // Somebody else has the port.
-    let other = Server::always(Reply::Answer(403, Vec::new(), br#"{"error": "not for you"}"#.to_vec()));
-    let address = other.url("").trim_start_matches("http://").trim_end_matches('/').to_owned();
+    let server = vec![("Server", "heartbeat-daemon/0.1.0".to_owned())];
+    let refusing = Server::always(Reply::Answer(403, server, br#"{"error": "not for you"}"#.to_vec()));
+    let address = refusing.url("").trim_start_matches("http://").trim_end_matches('/').to_owned();
     let ended = Setup::new().key("api.socket", "").key("api.listen", &address).run(&["trigger"]);
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
     assert!(String::from_utf8_lossy(&ended.stderr).contains("not for you"), "{ended:?}");
+}
+
+#[test]
+fn another_program_on_the_port_is_sent_no_post_and_believed_nothing() {
+    let body = br#"{"cameras": [], "triggered": true}"#.to_vec();
+    let other = Server::always(Reply::Answer(200, vec![("Server", "gunicorn".to_owned())], body));
+    let address = other.url("").trim_start_matches("http://").trim_end_matches('/').to_owned();
+    for arguments in COMMANDS {
+        let ended = Setup::new().key("api.socket", "").key("api.listen", &address).run(arguments);
+        assert_eq!(ended.status.code(), Some(69), "{arguments:?}: {ended:?}");
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert!(said.contains("another program listens there, not heartbeat-daemon"), "{said}");
+        assert!(ended.stdout.is_empty());
+        assert_eq!(other.request().method, "GET", "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_trigger_over_tcp_goes_to_the_daemon_that_has_named_itself() {
+    let server = Server::always(Reply::ok());
+    let listen = format!("127.0.0.1:{}", lasting_address().port());
+    let setup = Setup::new().to(&server.url("/")).interval("1h");
+    let daemon = started(setup.key("api.socket", "").key("api.listen", &listen));
+    server.request();
+    assert_eq!(stdout(&run(&daemon, &["trigger"])), "a heartbeat is sent now\n");
+    assert_eq!(server.request().json()["reason"], "trigger");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::client::get;
 use crate::support::daemon::{Daemon, Setup};
+use crate::support::namespace::Namespace;
 use crate::support::server::{Reply, Server};
 use crate::support::{SOON, eventually, lasting_address};
 use rustix::process::Signal;
@@ -140,4 +141,94 @@ fn without_a_place_for_its_socket_the_rest_works() {
     let daemon = Setup::new().key("api.socket", "/proc/nowhere/api.sock").start();
     daemon.wait_for_line("about the socket", |line| line.contains("WARN") && line.contains("/proc/nowhere"));
     assert_eq!(get("/healthz").to(&daemon).status, 200);
+}
+
+/// A network of the test's own, where port 5000 is free; `None` without root.
+fn own_network() -> Option<Namespace> {
+    let namespace = Namespace::new();
+    if namespace.is_err() {
+        crate::support::skip("a network namespace takes root");
+    }
+    namespace.ok()
+}
+
+const PORT: &str = "127.0.0.1:5000";
+
+fn says(daemon: &Daemon, part: &str) -> String {
+    daemon.wait_for_line(part, |line| line.contains(part))
+}
+
+#[test]
+fn by_default_and_by_the_old_default_it_listens_on_port_5000() {
+    let Some(namespace) = own_network() else { return };
+    for listen in ["auto", PORT] {
+        namespace.enter(|| {
+            let daemon = Setup::new().key("api.listen", listen).start();
+            says(&daemon, "API listens on 127.0.0.1:5000 and ");
+            let answer = get("/healthz").at(PORT.parse().expect("an address"));
+            assert!(
+                answer.header("server").is_some_and(|name| name.starts_with("heartbeat-daemon/")),
+                "{answer:?}"
+            );
+        });
+    }
+}
+
+#[test]
+fn a_port_that_was_left_is_not_taken_and_a_command_takes_it_back() {
+    let Some(namespace) = own_network() else { return };
+    namespace.enter(|| {
+        let setup = Setup::new().key("api.listen", "auto");
+        let left = setup.run(&["port", "leave"]);
+        assert!(left.status.success(), "{left:?}");
+        let mut daemon = setup.start();
+        says(&daemon, "; port 5000 is left to another program");
+        assert!(!answers(PORT.parse().expect("an address")));
+        assert_eq!(get("/healthz").through_the_socket_of(&daemon).status, 200);
+        let taken = daemon.setup().run(&["port", "use"]);
+        assert!(taken.status.success(), "{taken:?}");
+        // Not before the next start.
+        reload(&mut daemon, "api.socket_mode", "\"0600\"");
+        eventually("it has reloaded", || daemon.log_lines("API listens on").len() == 2);
+        assert!(!answers(PORT.parse().expect("an address")));
+        daemon.signal(Signal::TERM);
+        daemon.wait_for_end(SOON);
+        let again = crate::support::process::Process::start(daemon.setup().command(&["run"]));
+        again.wait_for_line("about the API", |line| line.contains("API listens on 127.0.0.1:5000"));
+    });
+}
+
+#[test]
+fn a_port_that_another_program_has_at_the_start_stays_its_own() {
+    let Some(namespace) = own_network() else { return };
+    namespace.enter(|| {
+        let taken = TcpListener::bind("0.0.0.0:5000").expect("a free port");
+        let mut daemon = Setup::new().key("api.listen", "auto").start();
+        let line = says(&daemon, "cannot listen on 127.0.0.1:5000");
+        assert!(line.contains("WARN") && line.contains("not tried again before the next start"), "{line}");
+        drop(taken);
+        reload(&mut daemon, "api.socket_mode", "\"0600\"");
+        eventually("it has reloaded", || daemon.log_lines("API listens on").len() == 2);
+        assert!(!daemon.has_thread("api-port") && !answers(PORT.parse().expect("an address")));
+    });
+}
+
+#[test]
+fn a_foreign_listener_is_found_and_our_own_daemon_is_not() {
+    let Some(namespace) = own_network() else { return };
+    namespace.enter(|| {
+        let daemon = Setup::new().key("api.listen", "auto").start();
+        says(&daemon, "API listens on 127.0.0.1:5000");
+        let nothing = daemon.setup().run(&["port", "check"]);
+        assert_eq!((nothing.status.code(), nothing.stdout.as_slice()), (Some(0), &b""[..]), "{nothing:?}");
+        drop(daemon);
+        let _taken = TcpListener::bind("127.0.0.1:5000").expect("a free port");
+        let setup = Setup::new();
+        let found = setup.run(&["port", "check"]);
+        let said = String::from_utf8_lossy(&found.stdout).into_owned();
+        let pid = format!("(pid {} listened there)", std::process::id());
+        assert!(said.starts_with("port 5000 is left to api-") && said.contains(&pid), "{said}");
+        let status = setup.run(&["port", "status"]);
+        assert_eq!(status.stdout, found.stdout);
+    });
 }

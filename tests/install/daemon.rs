@@ -288,3 +288,19 @@ fn the_rule_for_networkmanager_is_installed_only_when_asked_for() {
     code(&machine.run(&["--uninstall"]), 0);
     assert_eq!(machine.names(), [CONFIG]);
 }
+
+#[test]
+fn port_5000_is_left_to_a_program_of_the_systems_before_this_one() {
+    const CHOICE: &str = "var/lib/heartbeat-daemon/api-port";
+    let machine = Machine::new();
+    code(&machine.install(&[]), 0);
+    assert!(!machine.path(CHOICE).exists(), "nothing else is installed");
+    machine.write("etc/systemd/system/pumaguard.service", "");
+    let output = machine.install(&[]);
+    code(&output, 0);
+    let sentence = "port 5000 is left to PumaGuard (/etc/systemd/system/pumaguard.service)";
+    assert!(said(&output).contains(sentence), "{}", said(&output));
+    assert!(machine.read(CHOICE).starts_with("leave\n"));
+    let output = machine.install(&[]);
+    assert!(said(&output).contains("nothing changed"), "{}", said(&output));
+}

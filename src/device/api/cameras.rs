@@ -138,7 +138,7 @@ impl Checked {
 
     pub fn done(mut self, cameras: &[Camera]) {
         if let Some(reply) = self.0.take() {
-            reply.send(checked(cameras));
+            reply.send(super::safe(checked(cameras)));
         }
     }
 }
@@ -146,7 +146,7 @@ impl Checked {
 impl Drop for Checked {
     fn drop(&mut self) {
         if let Some(reply) = self.0.take() {
-            reply.send(Response::error(500, "Failed to perform heartbeat check"));
+            reply.send(super::safe(Response::error(500, "Failed to perform heartbeat check")));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The command line's way to the running daemon: the socket file, or the address where that is closed to us.
 
-use crate::device::config::Api;
+use crate::device::config::{AUTO, Api, Listen};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -14,6 +14,21 @@ pub const CHECK: Duration = Duration::from_secs(60);
 /// A thousand cameras have 400 KiB.
 const LONGEST: usize = 4 * 1024 * 1024;
 const HEADERS: usize = 32;
+
+/// How the daemon names itself in each answer.
+pub const SERVER: &str = concat!("heartbeat-daemon/", env!("CARGO_PKG_VERSION"));
+/// Of any version.
+const PRODUCT: &str = "heartbeat-daemon/";
+/// Answered by every version, whatever the daemon's state.
+const HEALTH: &str = "/healthz";
+
+/// A whole answer.
+struct Answer {
+    status: u16,
+    body: Vec<u8>,
+    /// It names heartbeat-daemon.
+    is_ours: bool,
+}
 
 /// Why there is no answer.
 #[derive(Debug)]
@@ -32,17 +47,66 @@ pub fn ask(config: &Api, method: &str, path: &str, limit: Duration) -> Result<Ve
         return Err(AskError::NotThere("[api] enabled is false: the daemon cannot be asked".into()));
     }
     let deadline = Instant::now() + limit;
-    let mut stream = connect(config)?;
-    let answer = exchange(&mut *stream, method, path, deadline).map_err(|error| match error.kind() {
+    // The socket file first: its owner is the daemon, and a port may be another program's.
+    let socket = config.socket.as_deref().map(|path| (path, UnixStream::connect(path)));
+    let answer = match socket {
+        Some((_, Ok(mut stream))) => {
+            exchange(&mut stream, method, path, false, deadline).map_err(|error| explain(&error, limit))?
+        }
+        closed => {
+            let closed = closed.and_then(|(path, result)| Some((path, result.err()?)));
+            let Some(address) = address(config.listen) else { return Err(nobody(closed, None)) };
+            match over_tcp(address, method, path, deadline) {
+                Ok(answer) => answer,
+                Err(error) if is_late(&error) => return Err(explain(&error, limit)),
+                Err(error) => return Err(nobody(closed, Some((address, error)))),
+            }
+        }
+    };
+    match answer.status {
+        200..300 => Ok(answer.body),
+        status => Err(AskError::Refused(reason(status, &answer.body))),
+    }
+}
+
+/// Whether the daemon answers at this address.
+///
+/// # Errors
+/// No program answers there, or one that is not heartbeat-daemon.
+pub fn identify(address: SocketAddr) -> io::Result<()> {
+    over_tcp(address, "GET", HEALTH, Instant::now() + PATIENCE).map(drop)
+}
+
+/// Over one connection, so that the program that has named itself is the one that is asked.
+fn over_tcp(address: SocketAddr, method: &str, path: &str, deadline: Instant) -> io::Result<Answer> {
+    let mut stream = TcpStream::connect_timeout(&address, left(deadline)?)?;
+    if method != "GET" {
+        // A request that changes something goes to no other program.
+        identified(exchange(&mut stream, "GET", HEALTH, true, deadline)?)?;
+    }
+    identified(exchange(&mut stream, method, path, false, deadline)?)
+}
+
+fn identified(answer: Answer) -> io::Result<Answer> {
+    match answer.is_ours {
+        true => Ok(answer),
+        false => {
+            Err(io::Error::new(ErrorKind::InvalidData, "the program that answers is not heartbeat-daemon"))
+        }
+    }
+}
+
+fn is_late(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+}
+
+fn explain(error: &io::Error, limit: Duration) -> AskError {
+    match error.kind() {
         ErrorKind::WouldBlock | ErrorKind::TimedOut => {
             AskError::NotThere(format!("heartbeat-daemon does not answer within {} s", limit.as_secs()))
         }
         ErrorKind::InvalidData => AskError::Refused("this is not heartbeat-daemon's answer".into()),
         _ => AskError::NotThere(format!("heartbeat-daemon: {error}")),
-    })?;
-    match answer {
-        (200..300, body) => Ok(body),
-        (status, body) => Err(AskError::Refused(reason(status, &body))),
     }
 }
 
@@ -63,18 +127,12 @@ impl Stream for TcpStream {
     }
 }
 
-/// The socket first: its owner is the daemon, and a port may be anybody's.
-fn connect(config: &Api) -> Result<Box<dyn Stream>, AskError> {
-    let socket = config.socket.as_deref().map(|path| (path, UnixStream::connect(path)));
-    let closed = match socket {
-        Some((_, Ok(stream))) => return Ok(Box::new(stream)),
-        Some((path, Err(error))) => Some((path, error)),
-        None => None,
-    };
-    let address = config.listen.filter(|address| address.port() != 0).map(reachable);
-    match address.map(|address| TcpStream::connect_timeout(&address, PATIENCE)) {
-        Some(Ok(stream)) => Ok(Box::new(stream)),
-        tried => Err(nobody(closed, address.zip(tried.and_then(Result::err)))),
+/// Where the daemon may listen over TCP.
+fn address(listen: Listen) -> Option<SocketAddr> {
+    match listen {
+        Listen::Nowhere => None,
+        Listen::Auto => Some(AUTO),
+        Listen::At(address) => Some(reachable(address)).filter(|address| address.port() != 0),
     }
 }
 
@@ -97,6 +155,9 @@ fn nobody(socket: Option<(&Path, io::Error)>, tcp: Option<(SocketAddr, io::Error
         (Some((path, error)), _) => {
             AskError::NotThere(format!("{}: {error}: heartbeat-daemon is not running", path.display()))
         }
+        (None, Some((address, error))) if error.kind() == ErrorKind::InvalidData => {
+            AskError::NotThere(format!("{address}: another program listens there, not heartbeat-daemon"))
+        }
         (None, Some((address, error))) => {
             AskError::NotThere(format!("{address}: {error}: heartbeat-daemon is not running"))
         }
@@ -108,11 +169,14 @@ fn exchange(
     stream: &mut dyn Stream,
     method: &str,
     path: &str,
+    keep: bool,
     deadline: Instant,
-) -> io::Result<(u16, Vec<u8>)> {
+) -> io::Result<Answer> {
     stream.limit(left(deadline)?)?;
     let length = if method == "POST" { "Content-Length: 0\r\n" } else { "" };
-    let request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n{length}Connection: close\r\n\r\n");
+    let connection = if keep { "keep-alive" } else { "close" };
+    let request =
+        format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n{length}Connection: {connection}\r\n\r\n");
     stream.write_all(request.as_bytes())?;
     let (mut bytes, mut chunk) = (Vec::new(), vec![0; 16 * 1024]);
     loop {
@@ -132,8 +196,8 @@ fn left(deadline: Instant) -> io::Result<Duration> {
     if left.is_zero() { Err(ErrorKind::TimedOut.into()) } else { Ok(left) }
 }
 
-/// Status and body, once they are whole.
-fn parse(bytes: &[u8]) -> io::Result<Option<(u16, Vec<u8>)>> {
+/// An answer, once it is whole.
+fn parse(bytes: &[u8]) -> io::Result<Option<Answer>> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS];
     let mut response = httparse::Response::new(&mut headers);
     let head = match response.parse(bytes) {
@@ -141,10 +205,15 @@ fn parse(bytes: &[u8]) -> io::Result<Option<(u16, Vec<u8>)>> {
         Ok(httparse::Status::Partial) => return Ok(None),
         Err(_) => return Err(ErrorKind::InvalidData.into()),
     };
-    let named = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
-    let length = named.and_then(|header| std::str::from_utf8(header.value).ok()?.parse::<usize>().ok());
+    let header = |name: &str| {
+        let found = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
+        found.and_then(|header| std::str::from_utf8(header.value).ok())
+    };
+    let length = header("content-length").and_then(|length| length.parse::<usize>().ok());
     let end = length.and_then(|length| head.checked_add(length)).ok_or(ErrorKind::InvalidData)?;
-    Ok(response.code.zip(bytes.get(head..end).map(<[u8]>::to_owned)))
+    let is_ours = header("server").is_some_and(|server| server.starts_with(PRODUCT));
+    let whole = response.code.zip(bytes.get(head..end).map(<[u8]>::to_owned));
+    Ok(whole.map(|(status, body)| Answer { status, body, is_ours }))
 }
 
 /// The error that the API tells as JSON.
@@ -163,6 +232,7 @@ mod tests {
     use std::thread;
 
     fn config(listen: Option<SocketAddr>) -> Api {
+        let listen = listen.map_or(Listen::Nowhere, Listen::At);
         Api { enabled: true, listen, socket: None, socket_mode: 0o660, socket_group: None, token_file: None }
     }
 
@@ -183,9 +253,10 @@ mod tests {
 
     #[test]
     fn a_good_answer_is_its_body_and_an_error_its_sentence() {
-        let good = answered(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}");
+        let good =
+            answered(b"HTTP/1.1 200 OK\r\nServer: heartbeat-daemon/9.9\r\nContent-Length: 2\r\n\r\n{}");
         assert_eq!(good.expect("good"), b"{}");
-        let refused = answered(b"HTTP/1.1 500 X\r\nContent-Length: 15\r\n\r\n{\"error\":\"why\"}");
+        let refused = answered(b"HTTP/1.1 500 X\r\nServer: heartbeat-daemon/0.1.0\r\nContent-Length: 15\r\n\r\n{\"error\":\"why\"}");
         assert!(matches!(refused, Err(AskError::Refused(why)) if why == "why"));
     }
 
@@ -194,6 +265,8 @@ mod tests {
         for answer in [
             &b""[..],
             b"SSH-2.0-OpenSSH\r\n",
+            b"HTTP/1.1 200 OK\r\nServer: gunicorn\r\nContent-Length: 2\r\n\r\n{}",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
             b"HTTP/1.1 200 OK\r\n\r\n{}",
             b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{}",
             b"HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551615\r\n\r\n{}",

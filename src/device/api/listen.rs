@@ -1,6 +1,7 @@
 //! Where the API listens: an address, and a socket file with its mode and group.
 
-use crate::device::config::Api;
+use crate::device::config::{Api, Listen};
+use crate::device::port::Port;
 use crate::http::Listener;
 use rustix::fs::{Gid, chown};
 use std::fmt;
@@ -23,10 +24,10 @@ pub struct Open {
 }
 
 impl Open {
-    pub fn all(config: &Api) -> Open {
+    pub fn all(config: &Api, port: &Port) -> Open {
         let mut open = Open::default();
-        if let Some(address) = config.listen {
-            open.tcp(address);
+        if let Some(address) = port.address(config.listen) {
+            open.tcp(address, config.listen == Listen::Auto, port);
         }
         if let Some(path) = &config.socket {
             open.unix(path, config);
@@ -34,12 +35,20 @@ impl Open {
         open
     }
 
-    fn tcp(&mut self, address: SocketAddr) {
+    /// What `auto` does not get is the other program's until the next start.
+    fn tcp(&mut self, address: SocketAddr, is_auto: bool, port: &Port) {
         let bound = TcpListener::bind(address).and_then(|listener| Ok((listener.local_addr()?, listener)));
         match bound {
             Ok((address, listener)) => {
                 self.address = Some(address);
                 self.listeners.push(Listener::Tcp(listener));
+            }
+            Err(error) if is_auto => {
+                port.miss();
+                self.problems.push(format!(
+                    "cannot listen on {address}: {error}; not tried again before the next start (\"heartbeat-daemon port \
+                     leave\" leaves it to the other program for good)"
+                ));
             }
             Err(error) => self.problems.push(format!("cannot listen on {address}: {error}")),
         }
@@ -119,7 +128,7 @@ mod tests {
     fn config(socket: &Path) -> Api {
         Api {
             enabled: true,
-            listen: None,
+            listen: Listen::Nowhere,
             socket: Some(socket.to_owned()),
             socket_mode: 0o640,
             socket_group: None,
@@ -127,11 +136,15 @@ mod tests {
         }
     }
 
+    fn port(dir: &tempfile::TempDir) -> Port {
+        Port::at_start(dir.path())
+    }
+
     #[test]
     fn the_socket_has_its_mode_and_goes_with_its_owner() {
         let dir = tempfile::tempdir().expect("a scratch directory");
         let path = dir.path().join("api.sock");
-        let open = Open::all(&config(&path));
+        let open = Open::all(&config(&path), &port(&dir));
         assert_eq!((open.listeners.len(), open.problems.len()), (1, 0));
         assert_eq!(fs::metadata(&path).expect("there").mode() & 0o777, 0o640);
         assert_eq!(open.to_string(), path.display().to_string());
@@ -144,9 +157,9 @@ mod tests {
         let dir = tempfile::tempdir().expect("a scratch directory");
         let path = dir.path().join("api.sock");
         drop(UnixListener::bind(&path).expect("bound"));
-        assert!(Open::all(&config(&path)).problems.is_empty());
+        assert!(Open::all(&config(&path), &port(&dir)).problems.is_empty());
         fs::write(&path, "a file of somebody's").expect("written");
-        let open = Open::all(&config(&path));
+        let open = Open::all(&config(&path), &port(&dir));
         assert_eq!((open.listeners.len(), open.problems.len()), (0, 1), "{:?}", open.problems);
         drop(open);
         assert!(path.exists());
@@ -156,7 +169,8 @@ mod tests {
     fn without_its_group_the_socket_stays_closed_to_others() {
         let dir = tempfile::tempdir().expect("a scratch directory");
         let path = dir.path().join("api.sock");
-        let open = Open::all(&Api { socket_group: Some("no such group".into()), ..config(&path) });
+        let open =
+            Open::all(&Api { socket_group: Some("no such group".into()), ..config(&path) }, &port(&dir));
         assert!(open.problems[0].ends_with("there is no group \"no such group\""), "{:?}", open.problems);
     }
 

@@ -32,6 +32,7 @@ mod route;
 mod state;
 pub mod table;
 
+use crate::device::config::Listen;
 use crate::http::{Counters, Exchange, Limits, Response, Server, Stopper};
 use crate::latest::Latest;
 use call::{Answer, Now};
@@ -147,16 +148,22 @@ impl Shared {
 
 /// For every answer, the page's too.
 fn safe(response: Response) -> Response {
-    response.header("X-Content-Type-Options", "nosniff").header("Cache-Control", "no-store")
+    response
+        .header("X-Content-Type-Options", "nosniff")
+        .header("Cache-Control", "no-store")
+        .header("Server", client::SERVER)
 }
 
 /// A server for each time that something about the listeners changes.
 fn run(shared: &Arc<Shared>, end: &Receiver<()>) {
     while end.try_recv() != Err(TryRecvError::Disconnected) {
         let settings = shared.settings.get();
-        let open = Open::all(&settings.api);
+        let open = Open::all(&settings.api, &shared.known.port);
         open.problems.iter().for_each(|problem| log::warn!("API: {problem}"));
-        log::info!("API listens on {open}");
+        match shared.known.port.left_to().filter(|_| settings.api.listen == Listen::Auto) {
+            Some(other) => log::info!("API listens on {open}; port 5000 is left to {other}"),
+            None => log::info!("API listens on {open}"),
+        }
         if let Err(error) = serve(shared, open, &settings, end) {
             log::error!("API: {error}; tried again in {} s", AGAIN.as_secs());
             let _ = end.recv_timeout(AGAIN);
@@ -183,7 +190,7 @@ fn serve(shared: &Arc<Shared>, open: Open, settings: &Arc<Settings>, end: &Recei
     }
     // Dropped with this server: then nobody waits for its port any more.
     let (_running, over) = bounded(0);
-    if let Some(taken) = settings.api.listen.filter(|_| address.is_none()) {
+    if let (Listen::At(taken), None) = (settings.api.listen, address) {
         wait_for_port(taken, server.stopper(), over)?;
     }
     let theirs = shared.clone();
@@ -192,7 +199,7 @@ fn serve(shared: &Arc<Shared>, open: Open, settings: &Arc<Settings>, end: &Recei
     ended
 }
 
-/// A thread for as long as somebody else has the port: once it is free, the server starts anew with it.
+/// A thread for as long as another program has the configured port: once it is free, the server starts again with it.
 fn wait_for_port(address: SocketAddr, stopper: Stopper, over: Receiver<()>) -> io::Result<()> {
     let wait = move || {
         while over.recv_timeout(AGAIN) == Err(RecvTimeoutError::Timeout) {

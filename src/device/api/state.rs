@@ -6,6 +6,7 @@ use crate::device::config::{self, Config};
 use crate::device::failover::control::{Status as Failover, Told};
 use crate::device::heartbeat::Trigger;
 use crate::device::heartbeat::account::Account;
+use crate::device::port::Port;
 use crate::device::token::Token;
 use crate::latest::Latest;
 use std::path::PathBuf;
@@ -27,6 +28,7 @@ pub struct Known {
     pub unresponsive: Arc<Latest<Vec<PathBuf>>>,
     pub cameras: Cameras,
     pub trigger: Trigger,
+    pub port: Arc<Port>,
 }
 
 impl Known {

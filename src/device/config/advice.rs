@@ -12,11 +12,22 @@ const PRIVATE_SUFFIXES: [&str; 6] = ["local", "localhost", "lan", "internal", "l
 
 /// What is probably not meant in `[heartbeat]`; `has_token` if a token is sent in a header.
 pub fn advice(config: &Heartbeat, has_token: bool) -> Vec<String> {
-    let Some(url) = &config.url else { return Vec::new() };
-    let path = if config.format == Format::Native { missing_path(url) } else { None };
+    let url = config.url.as_ref().filter(|_| config.format == Format::Native);
+    url.and_then(missing_path).into_iter().chain(readable_token(config, has_token)).collect()
+}
+
+/// A token that leaves the local network over plain HTTP.
+pub fn readable_token(config: &Heartbeat, has_token: bool) -> Option<String> {
+    let url = config.url.as_ref()?;
     // The device key is as good as a secret at the Meeting API.
     let has_secret = has_token || config.device_key.is_some() || has_token_in_query(url);
-    path.into_iter().chain(has_secret.then(|| readable_token(url)).flatten()).collect()
+    let host = url.host()?;
+    (has_secret && url.scheme_str() == Some("http") && is_public(host)).then(|| {
+        format!(
+            "the token is sent over plain HTTP to {host}: anyone on the way can read it; use https:// ({})",
+            without_query(&url.to_string()).replacen("http://", "https://", 1)
+        )
+    })
 }
 
 /// A URL that ends with the host: heartbeat-monitor answers 404 there, and another server may mean it.
@@ -33,16 +44,6 @@ pub fn missing_path(url: &Uri) -> Option<String> {
 /// `?token=...`, for clients that can only change a URL.
 pub fn has_token_in_query(url: &Uri) -> bool {
     url.query().is_some_and(|query| query.split('&').any(|pair| pair.starts_with("token=")))
-}
-
-fn readable_token(url: &Uri) -> Option<String> {
-    let host = url.host()?;
-    (url.scheme_str() == Some("http") && is_public(host)).then(|| {
-        format!(
-            "the token is sent over plain HTTP to {host}: anyone on the way can read it; use https:// ({})",
-            without_query(&url.to_string()).replacen("http://", "https://", 1)
-        )
-    })
 }
 
 /// Whether a connection to `host` may leave the local network.

@@ -1,11 +1,14 @@
 //! `[api]`, from written values to used ones.
 
 use super::check::Check;
-use super::{Api, written};
+use super::{Api, Listen, written};
 use crate::config::ConfigError;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use toml::Spanned;
+
+/// Where `auto` listens: the port of the web manager and of PumaGuard, whose scripts ask there.
+pub const AUTO: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5000);
 
 /// `sun_path` of linux/un.h without the zero byte.
 const SOCKET_PATH: usize = 107;
@@ -30,11 +33,19 @@ impl Check<'_> {
         })
     }
 
-    fn listen(&self, written: Option<Spanned<String>>) -> Result<Option<SocketAddr>, ConfigError> {
-        const PROBLEM: &str = "expected an IP address with a port, such as \"127.0.0.1:5000\" or \"[::]:5000\", or \"\" for none";
-        match written.unwrap_or_else(|| Spanned::new(0..0, "127.0.0.1:5000".into())) {
-            text if text.get_ref().is_empty() => Ok(None),
-            text => text.get_ref().parse().map(Some).map_err(|_| self.source.fault(text.span(), PROBLEM)),
+    /// The old default is what every installed file says, whether its owner means it or not: it counts as `auto`.
+    fn listen(&self, written: Option<Spanned<String>>) -> Result<Listen, ConfigError> {
+        const PROBLEM: &str = "expected \"auto\", an IP address with a port, such as \"127.0.0.1:5001\" or \
+                               \"[::]:5000\", or \"\" for none";
+        let Some(written) = written else { return Ok(Listen::Auto) };
+        match written.get_ref().as_str() {
+            "" => Ok(Listen::Nowhere),
+            "auto" => Ok(Listen::Auto),
+            text => match text.parse() {
+                Ok(address) if address == AUTO => Ok(Listen::Auto),
+                Ok(address) => Ok(Listen::At(address)),
+                Err(_) => Err(self.source.fault(written.span(), PROBLEM)),
+            },
         }
     }
 

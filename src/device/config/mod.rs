@@ -12,6 +12,7 @@ mod written;
 use super::host::Mac;
 use crate::config::written::{Fault, Keys, Value, Word, Written};
 use crate::config::{ConfigError, Level, Source};
+pub use api::AUTO;
 use check::Check;
 use log::LevelFilter;
 use std::net::{IpAddr, SocketAddr};
@@ -263,8 +264,7 @@ impl Written for Sign {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Api {
     pub enabled: bool,
-    /// Absent: through the socket file only.
-    pub listen: Option<SocketAddr>,
+    pub listen: Listen,
     /// Absent: over TCP only.
     pub socket: Option<PathBuf>,
     /// Who may connect to the socket file: at most `0o777`.
@@ -273,6 +273,16 @@ pub struct Api {
     pub socket_group: Option<String>,
     /// What a changing request from another machine must show.
     pub token_file: Option<PathBuf>,
+}
+
+/// Where the API listens over TCP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listen {
+    /// Through the socket file only.
+    Nowhere,
+    /// On port 5000 of loopback, unless another program needs it: see [`crate::device::port`].
+    Auto,
+    At(SocketAddr),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

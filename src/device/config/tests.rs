@@ -110,7 +110,16 @@ fn the_environment_names_of_the_originals_win_over_the_file() {
 fn an_empty_listen_or_socket_is_none_and_the_socket_follows_the_runtime_directory() {
     let api = |text: &str| load(text).expect(text).api;
     let none = api("[api]\nlisten = \"\"\nsocket = \"\"");
-    assert_eq!((none.listen, none.socket), (None, None));
+    assert_eq!((none.listen, none.socket), (Listen::Nowhere, None));
+    let other = "0.0.0.0:5000".parse().expect("an address");
+    for (text, listen) in [
+        ("", Listen::Auto),
+        ("listen = \"auto\"", Listen::Auto),
+        ("listen = \"127.0.0.1:5000\"", Listen::Auto),
+        ("listen = \"0.0.0.0:5000\"", Listen::At(other)),
+    ] {
+        assert_eq!(api(&format!("[api]\n{text}")).listen, listen, "{text}");
+    }
     let moved = api("[daemon]\nruntime_dir = \"/run/x\"");
     assert_eq!(moved.socket.as_deref(), Some(Path::new("/run/x/api.sock")));
     fault(&format!("[api]\nsocket = \"/{}\"", "x".repeat(107)));
@@ -151,8 +160,8 @@ fn each_fault_is_one_sentence_with_its_place_and_what_is_allowed() {
         ),
         (
             "[api]\nlisten = \"localhost:5000\"",
-            "c.toml:2: [api] listen = \"localhost:5000\": expected an IP address with a port, such as \
-             \"127.0.0.1:5000\" or \"[::]:5000\", or \"\" for none",
+            "c.toml:2: [api] listen = \"localhost:5000\": expected \"auto\", an IP address with a \
+             port, such as \"127.0.0.1:5001\" or \"[::]:5000\", or \"\" for none",
         ),
         (
             "[api]\nsocket_mode = \"1777\"",
