@@ -11,7 +11,7 @@ usage() {
     cat <<'TEXT'
 usage: sudo ./install.sh [options]               install or update the daemon, enable, start
        sudo ./install.sh --monitor [options]     the same with heartbeat-monitor, on the server
-       ./install.sh --try                        see both at work: nothing is installed, no root needed
+       ./install.sh --try [--yes]                run both programs in a scratch directory and show an outage
        sudo ./install.sh --uninstall [--monitor] stop and remove it; configuration and state stay
 
   --url URL          where heartbeats go: sets url in the configuration
@@ -23,11 +23,16 @@ usage: sudo ./install.sh [options]               install or update the daemon, e
   --networkmanager   let it activate connections of NetworkManager (for mode = "networkmanager")
   --no-start         install and enable, but start nothing before the next boot
   --purge            with --uninstall: remove configuration, state and the user too
-  --seconds N        with --try: end after N seconds instead of at Ctrl-C
+  --seconds N        with --try: end N seconds after the demonstration instead of at Ctrl-C
+  --yes              install a missing compiler without asking
   --help             this text
 
-Without a program in target, or with sources newer than it, it is built first: with the cargo in PATH,
-or with Debian's own if that is 1.85 or newer (trixie).
+Without a program in target, or with sources newer than it, it is built first. That needs cargo 1.85 or newer
+and a C compiler. What is missing is installed with apt: "cargo" on Debian 13, "cargo-web" on Debian 12.
+
+--try installs a compiler and nothing else. It says what is missing and how large it is, asks once, and uses sudo
+for apt-get only; --yes answers the question. Without a terminal and without --yes it prints the commands and
+exits with status 2.
 
 An edited configuration is never overwritten. A second run with nothing new changes nothing. If the
 configuration is wrong, nothing is changed and the exit code is 78. --observe and --networkmanager stay in force
@@ -45,6 +50,7 @@ fail() { complain "$1"; exit "${2:-1}"; }
 
 NAME=heartbeat-daemon ACCOUNT=heartbeat
 action=install prefix=/usr/local binary='' url='' token_file='' start=yes purge='' seconds='' observe='' networkmanager=''
+yes=''
 
 value() { [ -n "${2:-}" ] || fail "$1 needs a value; --help shows how" "$EX_USAGE"; }
 
@@ -58,6 +64,7 @@ while [ $# -gt 0 ]; do
         --observe) observe=yes ;;
         --networkmanager) networkmanager=yes ;;
         --no-start) start='' ;;
+        --yes) yes=yes ;;
         --purge) purge=yes ;;
         --monitor) NAME=heartbeat-monitor ACCOUNT=heartbeat-monitor ;;
         --try) action=try ;;
@@ -72,6 +79,7 @@ case $prefix in /*) prefix=${prefix%/} ;; *) fail "--prefix $prefix: must start 
 case $prefix in *[!A-Za-z0-9/._+-]*) fail "--prefix $prefix: only letters, digits and / . _ + -" "$EX_USAGE" ;; esac
 case $seconds in *[!0-9]*) fail "--seconds $seconds: must be a whole number" "$EX_USAGE" ;; esac
 [ -z "$seconds" ] || [ "$action" = try ] || fail '--seconds belongs to --try' "$EX_USAGE"
+[ -z "$yes" ] || [ "$action" != uninstall ] || fail '--yes does not belong to --uninstall' "$EX_USAGE"
 [ -z "$purge" ] || [ "$action" = uninstall ] || fail '--purge belongs to --uninstall' "$EX_USAGE"
 [ -z "$observe$networkmanager" ] || [ "$action" = install ] ||
     fail '--observe and --networkmanager belong to an installation' "$EX_USAGE"
@@ -112,56 +120,23 @@ trap 'exit 143' TERM
 
 # ---- the program --------------------------------------------------------------------------------------------
 
-# Runs a command as the user who called sudo, so that target/ stays theirs, with their own cargo in PATH.
-as_builder() {
-    if [ "$(id -u)" = 0 ] && [ "${SUDO_UID:-0}" != 0 ]; then
-        # shellcheck disable=SC2016  # for the inner shell
-        sudo -u "#$SUDO_UID" -H -- sh -c 'PATH=$HOME/.cargo/bin:$PATH; exec "$@"' sh "$@"
-    else
-        (PATH=${HOME:-/root}/.cargo/bin:$PATH; exec "$@")
-    fi
-}
+. packaging/compiler.sh
 
-# at_least VERSION WANTED: both of the form 1.85.0
-at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
-
-cargo_version() { as_builder cargo --version 2>/dev/null | sed -n 's/^cargo \([0-9.]*\).*/\1/p'; }
-
-# The version of Debian's cargo, without epoch and revision; nothing where there is no apt.
-apt_cargo_version() {
-    command -v apt-cache >/dev/null || return 0
-    LC_ALL=C apt-cache policy cargo 2>/dev/null | sed -n 's/^ *Candidate: *\([0-9.]*\).*/\1/p'
-}
-
-need_cargo() {
-    version=$(cargo_version)
-    if [ -n "$version" ] && at_least "$version" "$RUST"; then return; fi
-    offered=$(apt_cargo_version)
-    if [ -n "$offered" ] && at_least "$offered" "$RUST"; then
-        [ "$(id -u)" = 0 ] || fail "needs cargo $RUST or newer to build: sudo apt-get install cargo, then again"
-        say "installing Debian's cargo $offered to build it"
-        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends cargo gcc libc6-dev ||
-            fail 'apt-get could not install cargo; "sudo apt-get update" may help'
-        return
-    fi
-    complain "needs cargo $RUST or newer to build; here: ${version:-none}, from apt: ${offered:-none}."
-    complain 'Get one from https://rustup.rs (as your own user, not root), or build on another machine'
-    fail 'and give the program with --binary FILE.'
-}
+target=$(absolute "${CARGO_TARGET_DIR:-target}")
 
 # Sets $binary.
 find_binary() {
     [ -z "$binary" ] || return 0
     case $NAME in
-        heartbeat-monitor) profile=monitor how='--profile monitor --no-default-features --features monitor' ;;
-        *) profile=release how=--release ;;
+        heartbeat-monitor) binary=$target/monitor/$NAME ;;
+        *) binary=$target/release/$NAME ;;
     esac
-    binary=$(absolute "${CARGO_TARGET_DIR:-target}")/$profile/$NAME
-    [ -x "$binary" ] && [ -z "$(find src Cargo.toml Cargo.lock -newer "$binary" -type f)" ] && return
-    need_cargo
-    say "building $NAME; the first time takes some minutes"
-    # shellcheck disable=SC2086  # several words
-    as_builder cargo build $how --locked --bin "$NAME" || fail 'the build failed; nothing was changed'
+    if up_to_date "$binary"; then return; fi
+    prepare_build $NAME 5 650 1000
+    case $NAME in
+        heartbeat-monitor) cargo_build --profile monitor --no-default-features --features monitor --bin $NAME ;;
+        *) cargo_build --release --bin $NAME ;;
+    esac
 }
 
 # ---- the configuration --------------------------------------------------------------------------------------
@@ -399,19 +374,27 @@ uninstall() {
 
 # ---- a look at it -------------------------------------------------------------------------------------------
 
+# One after the other: half of the crate takes less memory than all of it, and the dependencies are compiled once.
+build_for_try() {
+    prepare_build 'heartbeat-daemon and heartbeat-monitor' 4 400 600
+    cargo_build --profile try --bin heartbeat-daemon
+    cargo_build --profile try --no-default-features --features monitor --bin heartbeat-monitor
+}
+
+# Both programs, not optimised: see [profile.try] in Cargo.toml.
 try() {
     [ -z "$dest$url$token_file" ] || fail '--try takes neither DESTDIR nor --url nor --token-file' "$EX_USAGE"
-    given=$binary
-    find_binary
-    daemon=$binary
-    NAME=heartbeat-monitor binary=''
-    # A daemon that somebody has built brings its monitor along.
-    if [ -n "$given" ]; then binary=$(dirname "$given")/$NAME; fi
-    [ -z "$binary" ] || [ -x "$binary" ] || fail "--binary: there is no $binary" "$EX_USAGE"
-    find_binary
+    if [ -n "$binary" ]; then
+        # A daemon that was built elsewhere brings its monitor along.
+        monitor=$(dirname "$binary")/heartbeat-monitor
+        [ -x "$monitor" ] || fail "--binary: there is no $monitor" "$EX_USAGE"
+    else
+        binary=$target/try/heartbeat-daemon monitor=$target/try/heartbeat-monitor
+        { up_to_date "$binary" && up_to_date "$monitor"; } || build_for_try
+    fi
     rm -rf "$scratch"
     trap - EXIT
-    exec packaging/try "$daemon" "$binary" ${seconds:+"$seconds"}
+    exec packaging/try "$binary" "$monitor" ${seconds:+"$seconds"}
 }
 
 case $action in

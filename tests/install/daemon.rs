@@ -218,7 +218,7 @@ fn a_compiler_that_is_too_old_is_named_with_what_to_do() {
     let machine = Machine::new();
     let output = build_with(&machine, "echo cargo 1.65.0", "echo '  Candidate: 0.66.0+ds1-1'");
     code(&output, 1);
-    for words in ["needs cargo 1.85", "here: 1.65.0", "apt: 0.66.0", "rustup.rs", "--binary"] {
+    for words in ["needs cargo 1.85", "Installed: 1.65.0", "apt: 0.66.0", "rustup.rs", "--binary"] {
         assert!(said(&output).contains(words), "{}", said(&output));
     }
     assert!(!machine.path("root").exists());
@@ -233,7 +233,7 @@ fn a_program_is_built_where_there_is_none_and_only_then() {
     );
     let first = build_with(&machine, &cargo, "exit 1");
     code(&first, 0);
-    let how = "built with build --release --locked --bin heartbeat-daemon";
+    let how = "built with build --locked --release --bin heartbeat-daemon";
     assert!(said(&first).contains(how), "{}", said(&first));
     let second = build_with(&machine, &cargo, "exit 1");
     code(&second, 0);

@@ -2,9 +2,9 @@
 
 mod daemon;
 #[cfg(feature = "monitor")]
-mod monitor;
+mod demonstration;
 #[cfg(feature = "monitor")]
-mod together;
+mod monitor;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -105,6 +105,7 @@ fn help_is_an_answer_and_not_a_fault() {
         "--url",
         "--token-file",
         "--try",
+        "--yes",
         "--monitor",
         "--uninstall",
         "--no-start",

@@ -1,0 +1,126 @@
+# shellcheck shell=sh
+# Part of install.sh: finds the compiler, installs it with apt if it is missing, and builds.
+#
+# Reads $RUST, $yes, $action and $target, and calls say, complain and fail of install.sh.
+# shellcheck disable=SC2154,SC2034
+
+# Runs a command as the user who called sudo, so that target/ stays theirs, with their own cargo in PATH.
+as_builder() {
+    if [ "$(id -u)" = 0 ] && [ "${SUDO_UID:-0}" != 0 ]; then
+        # shellcheck disable=SC2016  # for the inner shell
+        sudo -u "#$SUDO_UID" -H -- sh -c 'PATH=$HOME/.cargo/bin:$PATH; exec "$@"' sh "$@"
+    else
+        (PATH=${HOME:-/root}/.cargo/bin:$PATH; exec "$@")
+    fi
+}
+
+# at_least VERSION WANTED: both of the form 1.85.0
+at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
+
+cargo_version() { as_builder cargo --version 2>/dev/null | sed -n 's/^cargo \([0-9.]*\).*/\1/p'; }
+
+# The version of a package that apt would install, without epoch and revision.
+candidate() { LC_ALL=C apt-cache policy "$1" 2>/dev/null | sed -n 's/^ *Candidate: *\([0-9.]*\).*/\1/p'; }
+
+# The Debian package with a new enough cargo; nothing if there is none.
+cargo_package() {
+    for package in cargo cargo-web; do
+        offered=$(candidate "$package")
+        if [ -n "$offered" ] && at_least "$offered" "$RUST"; then
+            printf '%s' "$package"
+            return
+        fi
+    done
+}
+
+# Sets $have to the version of the installed cargo, $wants_cargo if that is too old, and $packages to what apt has to
+# install.
+find_missing() {
+    have=$(cargo_version) wants_cargo='' packages=''
+    if [ -z "$have" ] || ! at_least "$have" "$RUST"; then
+        wants_cargo=yes
+        packages=$(cargo_package)
+    fi
+    command -v cc >/dev/null || packages="${packages:+$packages }gcc"
+    # gcc only recommends the C library's headers.
+    [ -e /usr/include/stdio.h ] || packages="${packages:+$packages }libc6-dev"
+}
+
+# size_of PACKAGE...: what apt says about it. Nothing is locked, as this is not root.
+size_of() {
+    LC_ALL=C apt-get install --assume-no --no-install-recommends -o Debug::NoLocking=true "$@" 2>/dev/null |
+        sed -n 's/^Need to get \(.*\) of archives\.$/\1 to download/p
+            s/^After this operation, \(.*\) of additional disk space will be used\.$/, \1 on disk/p' | tr -d '\n'
+}
+
+no_cargo_here() {
+    offered=$(candidate cargo)
+    complain "needs cargo $RUST or newer to build. Installed: ${have:-none}. From apt: ${offered:-none}."
+    if as_builder rustup --version >/dev/null 2>&1; then
+        fail 'Update it, then run this again:  rustup update stable && rustup default stable'
+    fi
+    complain 'Install it for your own user (without root), then run this again:'
+    complain "    curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal"
+    fail 'Or build on another machine, and give the program with --binary FILE.'
+}
+
+# The question that comes before apt-get. "sudo ./install.sh" has asked for an installation already.
+ask_for_compiler() {
+    say 'To build, a compiler has to be installed with these commands:'
+    say "    ${sudo:+sudo }apt-get update"
+    say "    ${sudo:+sudo }apt-get install --no-install-recommends $1"
+    say "$2; one to five minutes. Nothing else is installed."
+    [ -z "$sudo" ] || command -v sudo >/dev/null || fail 'there is no sudo: run them as root, then this again' "$EX_USAGE"
+    if [ -n "$yes" ] || { [ -z "$sudo" ] && [ "$action" = install ]; }; then return; fi
+    [ -t 0 ] || fail 'there is no terminal to ask on: run them, or run this again with --yes' "$EX_USAGE"
+    printf 'Install it now? [Y/n] '
+    read -r answer || answer=no
+    case $answer in '' | [Yy] | [Yy][Ee][Ss]) ;; *) fail 'nothing was installed' ;; esac
+}
+
+need_compiler() {
+    find_missing
+    [ -n "$wants_cargo$packages" ] || return 0
+    command -v apt-get >/dev/null || no_cargo_here
+    # The user's own compiler would be used instead of apt's.
+    if [ -n "$wants_cargo" ] && as_builder rustup --version >/dev/null 2>&1; then no_cargo_here; fi
+    if [ "$(id -u)" = 0 ]; then sudo=''; else sudo=sudo; fi
+    if [ -n "$wants_cargo" ] && [ -z "$(candidate cargo)" ]; then
+        # A fresh image has no lists of packages; the sizes are those of Debian 13.
+        ask_for_compiler "cargo $packages" 'About 170 MB to download, 700 MB on disk'
+    else
+        [ -z "$wants_cargo" ] || [ -n "$(cargo_package)" ] || no_cargo_here
+        # shellcheck disable=SC2086  # several packages
+        ask_for_compiler "$packages" "$(size_of $packages)"
+    fi
+    $sudo apt-get update || complain 'apt-get update failed; going on with the lists of packages that are there'
+    find_missing
+    [ -z "$wants_cargo" ] || [ -n "$(cargo_package)" ] || no_cargo_here
+    # An older cargo that is installed is not replaced without being asked.
+    # shellcheck disable=SC2086  # several packages
+    $sudo env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-remove --no-install-recommends $packages ||
+        fail 'apt-get could not install the compiler; nothing was built'
+}
+
+# up_to_date PROGRAM: it is there, and no source is newer.
+up_to_date() { [ -x "$1" ] && [ -z "$(find src Cargo.toml Cargo.lock -newer "$1" -type f)" ]; }
+
+kilobytes() { awk -v key="$1:" '$1 == key { print $2 }' /proc/meminfo; }
+
+# prepare_build WHAT MINUTES DISK MEMORY: installs the compiler if there is none, and says what the build takes: minutes on
+# two cores, MB, MB.
+prepare_build() {
+    need_compiler
+    room=$(df -Pk . | awk 'NR == 2 { print int($4 / 1000) }')
+    free=$((($(kilobytes MemAvailable) + $(kilobytes SwapFree)) / 1000))
+    say "Building $1. It takes:"
+    say "    time    about $2 minutes on two cores of a PC; a Raspberry Pi takes several times as long"
+    say "    disk    $3 MB in $target ($room MB are free)"
+    say "    memory  up to $4 MB ($free MB are free)"
+}
+
+# cargo_build OPTION...: with one compiler process at a time below 2 GB of memory.
+cargo_build() {
+    if [ "$(kilobytes MemTotal)" -lt 2000000 ]; then set -- --jobs 1 "$@"; fi
+    as_builder cargo build --locked "$@" || fail 'the build failed; nothing was changed'
+}
