@@ -96,7 +96,7 @@ impl ConstantTimeEq for Hash {
         let words = |hash: &Hash| {
             let mut words = [0; 4];
             for (word, bytes) in words.iter_mut().zip(hash.0.chunks_exact(8)) {
-                *word = bytes.iter().fold(0_u64, |word, byte| word << 8 | u64::from(*byte));
+                *word = bytes.iter().fold(0_u64, |word, byte| (word << 8) | u64::from(*byte));
             }
             words
         };
@@ -142,8 +142,8 @@ mod tests {
     fn the_hash_is_the_one_that_others_compute() {
         // printf abc | sha256sum
         let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        let hex: String = Hash::of("abc").0.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hex, abc);
+        let hex: Vec<String> = Hash::of("abc").0.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex.concat(), abc);
         assert_eq!(Hash::of("abc").leading(), 0xba78_16bf_8f01_cfea);
     }
 }

@@ -55,7 +55,7 @@ impl Browser {
             for message in output.split(0).map_while(Result::ok) {
                 let message: Value = serde_json::from_slice(&message).expect("JSON");
                 if sender.send(message).is_err() {
-                    return;
+                    break;
                 }
             }
         });

@@ -22,7 +22,7 @@ pub fn is_allowed(root: &Path) -> bool {
     let status = fs::read_to_string(root.join("proc/self/status")).unwrap_or_default();
     let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
     let effective = effective.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());
-    effective.is_some_and(|bits| bits >> CAP_NET_ADMIN & 1 == 1)
+    effective.is_some_and(|bits| (bits >> CAP_NET_ADMIN) & 1 == 1)
 }
 
 /// The routes that there should be of ours: for each family in which the kernel prefers another interface.

@@ -73,11 +73,11 @@ pub fn cameras(list: &[Camera]) -> Vec<wire::Camera> {
     let mut room = wire::MAX_CAMERAS;
     let lost = list.iter().filter(|camera| camera.status != Status::Connected).count();
     let mut connected = room.saturating_sub(lost);
-    let mut has_room = |camera: &&Camera| {
+    let has_room = |camera: &&Camera| {
         let room = if camera.status == Status::Connected { &mut connected } else { &mut room };
         room.checked_sub(1).map(|less| *room = less).is_some()
     };
-    list.iter().filter(|camera| has_room(camera)).map(tell).collect()
+    list.iter().filter(has_room).map(tell).collect()
 }
 
 /// The body of a heartbeat in the configured form; `note` is the Meeting API's.
