@@ -22,6 +22,9 @@ pub mod latest;
 pub mod logging;
 #[cfg(feature = "monitor")]
 pub mod monitor;
+#[cfg(all(test, feature = "monitor"))]
+#[path = "../tests/support/skip.rs"]
+mod skip;
 pub mod systemd;
 pub mod ticker;
 pub mod wire;

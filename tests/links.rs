@@ -4,6 +4,8 @@
 //! links in it.
 #![cfg(feature = "device")]
 
+#[path = "support/skip.rs"]
+mod skip;
 #[path = "support/unshared.rs"]
 mod unshared;
 

@@ -4,6 +4,8 @@
 //! Each test runs itself again under `unshare -n`, which takes root. Its namespaces end with it.
 #![cfg(feature = "device")]
 
+#[path = "support/skip.rs"]
+mod skip;
 #[path = "support/unshared.rs"]
 mod unshared;
 

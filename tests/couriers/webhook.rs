@@ -7,29 +7,34 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// By Python's hmac: not the code that has made it.
 fn hmac(secret: &str, message: &[u8]) -> String {
-    computed("sys.argv[1].encode()", secret, message)
+    hmac_sha256(secret.as_bytes(), message)
 }
 
 /// LunaSentri's key is the hash of the secret.
 fn hmac_of_lunasentri(secret: &str, message: &[u8]) -> String {
-    computed("hashlib.sha256(sys.argv[1].encode()).digest()", secret, message)
+    hmac_sha256(&sha256(secret.as_bytes()), message)
 }
 
-fn computed(key: &str, secret: &str, message: &[u8]) -> String {
-    let program = &format!(
-        "import hashlib, hmac, sys; print(hmac.new({key}, sys.stdin.buffer.read(), 'sha256').hexdigest())"
-    );
-    let mut python = Command::new("python3")
-        .args(["-c", program, secret])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("python3");
-    python.stdin.take().expect("a pipe").write_all(message).expect("written");
-    let output = python.wait_with_output().expect("an answer");
-    String::from_utf8(output.stdout).expect("text").trim().to_owned()
+/// HMAC-SHA256 in hex, by RFC 2104 and coreutils: not by the code under test.
+fn hmac_sha256(key: &[u8], message: &[u8]) -> String {
+    const BLOCK: usize = 64;
+    assert!(key.len() <= BLOCK, "a longer key would have to be hashed first");
+    let padded = |pad: u8| -> Vec<u8> {
+        key.iter().copied().chain(std::iter::repeat(0)).take(BLOCK).map(|byte| byte ^ pad).collect()
+    };
+    let inner = sha256(&[padded(0x36), message.to_owned()].concat());
+    let outer = sha256(&[padded(0x5c), inner].concat());
+    outer.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
+}
+
+fn sha256(message: &[u8]) -> Vec<u8> {
+    let mut program =
+        Command::new("sha256sum").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("coreutils");
+    program.stdin.take().expect("a pipe").write_all(message).expect("written");
+    let output = program.wait_with_output().expect("an answer");
+    let hex = String::from_utf8(output.stdout).expect("text");
+    (0..64).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hex")).collect()
 }
 
 fn header<'a>(request: &'a Request, name: &str) -> &'a str {

@@ -1,6 +1,6 @@
 //! Too many connections, too many requests, no descriptor left: told clearly, and over when it is over.
 
-use crate::site::{Client, LONG, Site, answer, body, eventually, get, roomy, status};
+use crate::site::{Client, LONG, Site, answer, body, eventually, get, raise_descriptor_limit, roomy, status};
 use heartbeat_daemon::http::{Limits, Listener, Server, queue};
 use socket2::{Domain, Socket, Type};
 use std::io::{BufRead, BufReader, Read};
@@ -143,6 +143,7 @@ struct Few {
 impl Few {
     /// `None` inside that process, which runs all tests of one name.
     fn start(descriptors: &str) -> Option<Few> {
+        raise_descriptor_limit();
         let mut process = Command::new("sh")
             .args(["-c", "ulimit -n \"$1\" && shift && exec \"$@\"", "sh", descriptors])
             .arg(std::env::current_exe().expect("this test's own path"))
@@ -153,7 +154,7 @@ impl Few {
             .spawn()
             .expect("sh runs");
         let mut lines = BufReader::new(process.stdout.take().expect("piped")).lines();
-        let address = lines.find_map(|line| line.expect("text").split_once("serves ")?.1.parse().ok());
+        let address = lines.find_map(|line| served_address(&line.expect("text")));
         // The harness writes on; nobody reads it, and what it writes is less than a pipe holds.
         std::mem::forget(lines);
         Some(Few { process, address: address.expect("it serves") })
@@ -176,6 +177,11 @@ impl Few {
         let fields: Vec<&str> = stat.rsplit(") ").next().expect("fields").split(' ').collect();
         fields[11..13].iter().map(|ticks| ticks.parse::<u64>().expect("a number")).sum()
     }
+}
+
+/// The address in the line that the process prints once it serves.
+fn served_address(line: &str) -> Option<SocketAddr> {
+    line.split_once("serves ")?.1.parse().ok()
 }
 
 impl Drop for Few {

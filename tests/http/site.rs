@@ -1,11 +1,20 @@
 //! A server with a small handler, and a client that speaks bytes.
 
 use heartbeat_daemon::http::{Counters, Exchange, Limits, Listener, Method, Response, Server, Stopper};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+/// The tests of this program run in one process at the same time, and together they need more descriptors than the usual
+/// soft limit of 1,024.
+pub fn raise_descriptor_limit() {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
+        .expect("up to the hard limit it is allowed");
+}
 
 /// More than any test waits for something that does come.
 pub const LONG: Duration = Duration::from_secs(60);
@@ -37,6 +46,7 @@ impl Site {
     }
 
     pub fn with(limits: Limits, handle: impl FnMut(Exchange) + Send + 'static) -> Site {
+        raise_descriptor_limit();
         Site::on(Listener::Tcp, limits, handle)
     }
 

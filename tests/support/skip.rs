@@ -1,20 +1,40 @@
-//! Tests that need what this machine may not have.
+//! Skipping a test on a machine that lacks what the test needs.
 
+use std::fs::OpenOptions;
 use std::io::Write;
 
-/// Where something that a test needs is missing: said clearly, and the test passes for nothing. Where
-/// `$HEARTBEAT_TESTS_SKIP` is `never`, as for a CI that has installed everything, it fails.
+/// A file that gets one line for each skipped test. tests/run counts them, because the harness reports them as passed.
+const LIST: &str = "HEARTBEAT_TESTS_SKIPPED";
+/// `never`: a test that cannot run fails. For a CI that has installed everything.
+const POLICY: &str = "HEARTBEAT_TESTS_SKIP";
+
+/// Reports the calling test as skipped; the test then returns.
+///
+/// # Panics
+/// `$HEARTBEAT_TESTS_SKIP` is `never`.
 pub fn skip(reason: &str) {
-    assert!(std::env::var("HEARTBEAT_TESTS_SKIP").as_deref() != Ok("never"), "must not be skipped: {reason}");
-    // Not by a macro, whose output is shown for tests that fail only.
-    writeln!(std::io::stderr(), "SKIPPED: {reason}").expect("a standard error");
+    assert!(std::env::var(POLICY).as_deref() != Ok("never"), "must not be skipped: {reason}");
+    report(reason);
 }
 
-/// The same for a program that "tests/run browser" brings, which is too much to ask of whoever builds this on a device:
-/// a failure only where that has been run.
+/// `skip` for a test that needs one of the large programs that "tests/run browser" installs.
+///
+/// # Panics
+/// "tests/run browser" has run before.
 // Not every program that includes this file alone has such a test.
 #[allow(dead_code)]
 pub fn skip_without(program: &str) {
     assert!(std::env::var_os("HEARTBEAT_TESTS_BROWSER").is_none(), "there is no {program}");
-    writeln!(std::io::stderr(), "SKIPPED: there is no {program}").expect("a standard error");
+    report(&format!("there is no {program}"));
+}
+
+fn report(reason: &str) {
+    let thread = std::thread::current();
+    let line = format!("SKIPPED {}: {reason}\n", thread.name().unwrap_or("(unnamed)"));
+    // Not eprintln!: the harness shows its output for failed tests only.
+    std::io::stderr().write_all(line.as_bytes()).expect("a standard error");
+    if let Some(list) = std::env::var_os(LIST) {
+        let file = OpenOptions::new().append(true).create(true).open(list);
+        file.and_then(|mut file| file.write_all(line.as_bytes())).expect("the list of skipped tests");
+    }
 }

@@ -1,6 +1,6 @@
 //! Tests that run themselves again in a network namespace of their own, which ends with them.
 
-use std::io::Write;
+use crate::skip::skip;
 use std::process::Command;
 
 /// Set in the run inside the namespace.
@@ -12,9 +12,7 @@ pub fn in_namespace(name: &str, test: fn()) {
         return test();
     }
     if !rustix::process::geteuid().is_root() {
-        // Not by eprintln!, which the test harness keeps to itself where nothing fails.
-        let _ = writeln!(std::io::stderr(), "skipped {name}: making a network namespace takes root");
-        return;
+        return skip("a network namespace takes root");
     }
     let this = std::env::current_exe().expect("this test's own path");
     let status = Command::new("unshare")

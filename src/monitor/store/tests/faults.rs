@@ -13,23 +13,25 @@ fn served(path: &Path) -> Store {
     prepare(path, DAY, IMPATIENT, Purpose::Serve, migrate::MIGRATIONS).expect("opened")
 }
 
-/// Runs `test` in a thread with a file system of its own of so many KiB; without the right to make one, not at all.
+/// Runs `test` in a thread with a file system of its own of `kib` KiB; skips it without the right to mount one.
 fn on_a_disk_of(kib: u32, test: fn(&Path)) {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().to_owned();
     let thread = std::thread::spawn(move || {
         // SAFETY: the thread's mounts, root and working directory become its own; no memory and no descriptors.
         if unsafe { unshare_unsafe(UnshareFlags::NEWNS) }.is_err() {
-            let _ = writeln!(std::io::stderr(), "SKIPPED: a mount namespace takes root");
-            return;
+            return false;
         }
         mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)
             .expect("mounts of its own");
         let size = std::ffi::CString::new(format!("size={kib}k")).expect("no NUL");
         mount("tmpfs", &path, "tmpfs", MountFlags::empty(), Some(size.as_c_str())).expect("a small disk");
         test(&path);
+        true
     });
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    if !thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
+        crate::skip::skip("a mount namespace takes root");
+    }
 }
 
 /// A file that takes what is left of the disk.
