@@ -24,6 +24,23 @@ fn a_bad_configuration_is_named_and_ends_with_78() {
 }
 
 #[test]
+fn a_typo_gets_the_nearest_command_option_or_key_proposed() {
+    for (arguments, near) in [
+        (&["mashine", "list"][..], "machine"),
+        (&["machine", "lst"], "list"),
+        (&["machine", "list", "--grup", "farm"], "--group"),
+        (&["channel", "add", "telegramm", "1"], "telegram"),
+    ] {
+        let output = Plan::new().run(arguments);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        assert!(said(&output).contains("similar") && said(&output).contains(near), "{}", said(&output));
+    }
+    let plan = Plan::new().key("detection.ofline_threshold", "2m");
+    let said = said(&plan.run(&["check-config"]));
+    assert!(said.contains("did you mean `offline_threshold`?"), "{said}");
+}
+
+#[test]
 fn check_config_says_that_it_is_good() {
     let output = Plan::new().run(&["check-config"]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");

@@ -5,6 +5,7 @@
 
 use super::recipient::with_warnings;
 use super::table::{ago, or_dash, table};
+use crate::account;
 use crate::monitor::notify::channel::{Kind, check_secret, secret_in};
 use crate::monitor::notify::mail::check_address;
 use crate::monitor::notify::notice::Notice;
@@ -26,6 +27,9 @@ use std::thread;
 use std::time::Duration;
 use ureq::http::Uri;
 use ureq::http::uri::Authority;
+
+/// The unit's name, and its user's.
+const SERVICE: &str = "heartbeat-monitor";
 
 /// Time for a name to be resolved; without an answer the channel is added unchecked.
 const LOOKUP: Duration = Duration::from_secs(5);
@@ -211,12 +215,31 @@ impl Webhook {
     }
 }
 
-/// The file's absolute path: the service stands elsewhere.
+/// The file's absolute path: the service runs in another directory, and reads it as its own user.
 fn secret_file(path: &Path) -> Result<String, Refused> {
     let path = std::path::absolute(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let path = path.to_str().ok_or_else(|| format!("{}: its name is not UTF-8", path.display()))?;
     secret_in(path)?;
+    check_service_reads(path, None)?;
     Ok(path.to_owned())
+}
+
+/// Refuses a file that root can read and the service's user (or the user `wanted`) cannot.
+fn check_service_reads(path: &str, wanted: Option<&'static str>) -> Result<(), String> {
+    let file = path.to_owned();
+    // A thread of its own: user and groups are a thread's, and this one does not get root's back.
+    let check = thread::spawn(move || {
+        let user = account::become_user(SERVICE, SERVICE, wanted).ok().flatten();
+        let read = user.as_ref().map_or(Ok(String::new()), |_| secret_in(&file));
+        read.map(drop).map_err(|problem| match user {
+            Some(user) => {
+                format!("{problem} (as the service's user {user}); give it to a group of that user")
+            }
+            None => problem,
+        })
+    });
+    // Joining fails only if the check panicked, which says nothing about the file.
+    check.join().unwrap_or(Ok(()))
 }
 
 fn check_url(url: &str) -> Result<(), String> {

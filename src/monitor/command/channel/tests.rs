@@ -160,6 +160,28 @@ fn a_private_address_is_refused_in_every_spelling_unless_it_is_allowed() {
     }
 }
 
+/// Root alone can try what another user may read.
+#[test]
+fn a_secret_file_that_the_services_user_cannot_read_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let desk = Desk::new();
+    let token = desk.file("bot", "123:ABC\n");
+    let mode = |path: &str, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("a mode");
+    };
+    mode(desk.dir.path().to_str().expect("UTF-8"), 0o755);
+    mode(&token, 0o600);
+    let error = check_service_reads(&token, Some("nobody")).expect_err("it is root's");
+    assert!(error.contains(&token) && error.contains("as the service's user nobody"), "{error}");
+    assert!(!error.contains("ABC"), "{error}");
+    mode(&token, 0o644);
+    assert_eq!(check_service_reads(&token, Some("nobody")), Ok(()));
+    assert!(rustix::process::geteuid().is_root(), "this thread keeps its user");
+}
+
 #[test]
 fn a_name_that_cannot_be_resolved_now_is_accepted() {
     Desk::new().say(&["add", "ntfy", "https://ntfy.invalid/topic"]);
