@@ -6,7 +6,7 @@
 //!   │        └─ replays, recoveries ─► recorder + sweeper ──┐ one transaction: last_seen,
 //!   ▼                                    one thread         ├─ outages, events, outbox
 //! workers: read API, enrolment ◄──────────────────────────► store
-//!                 couriers, one per channel ◄── outbox, leased ──┘
+//!                 couriers ◄── outbox, leased ───────────────────┘
 //! ```
 //!
 //! | file | what it owns |

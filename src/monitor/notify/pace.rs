@@ -15,8 +15,9 @@ const LONGEST_RETRY: Duration = Duration::from_secs(15 * 60);
 /// Retries after 1, 2, 4, 8, 16 s while the channel delivers other messages.
 const QUICK_RETRIES: u32 = 5;
 
-/// A channel delivers if it has delivered within this time.
-const DELIVERING: Duration = Duration::from_secs(60);
+/// A channel delivers if it has delivered within this time: three timeouts of requests, which end together if all of them
+/// hang.
+const DELIVERING: Duration = Duration::from_secs(30);
 
 /// No receiver delays a message for longer, whatever it asks for: notifications expire after a day.
 const LONGEST_HOLD: Duration = Duration::from_secs(3600);
@@ -24,8 +25,7 @@ const LONGEST_HOLD: Duration = Duration::from_secs(3600);
 /// A receiver that limits our rate (429) delays the other messages of its channel for this long at most.
 const LONGEST_CHANNEL_HOLD: Duration = Duration::from_secs(60);
 
-/// Failures in a row after which a channel counts as down. With 37 % of requests failing at random, 1 of 2,800 messages
-/// meets that.
+/// Failures in a row after which a channel that does not deliver counts as down.
 const DOWN: u32 = 8;
 
 /// Requests at the same time on a channel that is down: a new message and a retry.
@@ -86,7 +86,7 @@ impl Pace {
         if let Some(at) = later(self.resume_at) {
             return Turn::Later(Some(at));
         }
-        let window = if self.is_down() { DOWN_WINDOW } else { kind.in_flight() };
+        let window = if self.is_down(now) { DOWN_WINDOW } else { kind.in_flight() };
         let most_retries = window - (window / 4).max(1);
         let mut messages = window.saturating_sub(self.in_flight);
         if kind.is_for_people() {
@@ -125,8 +125,12 @@ impl Pace {
     }
 
     /// Nothing gets through.
-    fn is_down(&self) -> bool {
-        self.misses >= DOWN
+    fn is_down(&self, now: Instant) -> bool {
+        self.misses >= DOWN && !self.delivers(now)
+    }
+
+    fn delivers(&self, now: Instant) -> bool {
+        self.last_success.is_some_and(|at| at + DELIVERING > now)
     }
 
     /// Whether a new pace would behave in another way.
@@ -155,7 +159,7 @@ impl Pace {
     /// never shortens it. `jitter` is 0 to 1.
     pub fn failed(&mut self, rows: &[i64], setback: Setback, now: Instant, jitter: f64) -> Duration {
         self.misses = self.misses.saturating_add(1);
-        let delivers = self.last_success.is_some_and(|at| at + DELIVERING > now);
+        let delivers = self.delivers(now);
         let own = match delivers {
             true => quick(setback.attempts, jitter),
             false => slow(setback.attempts, jitter),
@@ -167,7 +171,7 @@ impl Pace {
         if setback.limits_us && !asked.is_zero() {
             self.rest(now, asked.min(LONGEST_CHANNEL_HOLD));
         }
-        if self.is_down() {
+        if self.is_down(now) {
             self.retries_at = Some(now + slow(self.misses - DOWN + 1, jitter).min(LONGEST_PROBE));
         }
         own.max(asked)
@@ -275,6 +279,23 @@ mod tests {
         assert_eq!(pace.turn(Kind::Webhook, now + SECOND * 60), few(None));
         pace.worked(now);
         assert_eq!(pace.turn(Kind::Webhook, now), self::now(8));
+    }
+
+    #[test]
+    fn eight_requests_that_hang_together_do_not_make_a_channel_down_that_has_just_delivered() {
+        let (start, mut pace) = (Instant::now(), Pace::default());
+        pace.worked(start);
+        let timeout = start + SECOND * 10;
+        for row in 0..8 {
+            pace.failed(&[row], attempt(1), timeout, 0.0);
+        }
+        assert_eq!(pace.turn(Kind::Webhook, timeout), now(8));
+        let third = start + SECOND * 30;
+        pace.failed(&[9], attempt(1), third, 0.0);
+        assert_eq!(
+            pace.turn(Kind::Webhook, third),
+            Turn::Now { messages: 2, retries: 1, retries_at: Some(third + SECOND * 10) }
+        );
     }
 
     #[test]
