@@ -2,10 +2,10 @@
 
 use super::api::client::{self, ask};
 use super::api::table::{self, Paint};
-use super::cameras;
 use super::check;
 use super::config::{Config, DEFAULT_PATH};
 use super::daemon::{self, Failure};
+use super::doctor;
 use super::failover::control::{self, AskError, Request, Status};
 use super::failover::{gateway, routes};
 use super::heartbeat::credentials::Credentials;
@@ -13,7 +13,7 @@ use super::heartbeat::payload::{self, Stamp};
 use super::heartbeat::resolver::{Names, lookup};
 use super::heartbeat::sender::{Outcome, Sender};
 use super::heartbeat::{self, server_name};
-use super::metrics::{self, Sampler, SourceReport, read_identity};
+use super::metrics::{Sampler, read_identity};
 use super::port;
 use super::receive;
 use crate::account;
@@ -22,7 +22,6 @@ use crate::wire::{self, Reason};
 use clap::{CommandFactory, Parser, Subcommand};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -72,7 +71,8 @@ enum Command {
     Print,
     /// Send one heartbeat and show the answer
     Send,
-    /// Show each source of a heartbeat: where it is read, its value, or why it is missing
+    /// Show each source of a heartbeat (where it is read, its value, or why it is missing), and whether server, token,
+    /// certificate, uplinks and API work
     Doctor,
     /// Ask the running daemon how it is
     Status {
@@ -163,7 +163,7 @@ pub fn main() -> ExitCode {
         Command::CheckConfig { user, .. } => check::check_config(config, user.as_deref()),
         Command::Print => print(config),
         Command::Send => send(config),
-        Command::Doctor => examine(config),
+        Command::Doctor => doctor::examine(config).and_then(|table| say(table.trim_end())),
         Command::Status { json } => status(config, json),
         Command::Trigger => trigger(config),
         Command::Cameras { check, json } => cameras(config, check, json),
@@ -226,21 +226,6 @@ fn send(path: &Path) -> Result<(), Failure> {
         Outcome::Accepted { .. } => say(&format!("{result}; {} bytes sent", body.len())),
         _ => Err(Failure::Other(result)),
     }
-}
-
-fn examine(path: &Path) -> Result<(), Failure> {
-    let config = Config::load(path)?;
-    let mut sampler = Sampler::new(Path::new("/"), &config.metrics, &config.activity);
-    sampler.sample(Instant::now());
-    thread::sleep(CPU_WINDOW);
-    let mut reports = vec![hardware_id(&config.daemon.state_dir)];
-    reports.extend(sampler.inspect());
-    let state_dir = &config.daemon.state_dir;
-    reports.push(SourceReport::ask("cameras", state_dir.join(cameras::STATE).to_string_lossy(), || {
-        cameras::examine(&config.cameras, state_dir)
-    }));
-    reports.push(snapshot(&config.daemon.runtime_dir.join(daemon::SNAPSHOT)));
-    say(metrics::render(&reports).trim_end())
 }
 
 /// One question to the running daemon.
@@ -348,6 +333,7 @@ fn port_command(path: &Path, command: PortCommand) -> Result<(), Failure> {
         Failure::Other(format!("cannot keep the choice in {}: {error}{hint}", state_dir.display()))
     };
     let root = Path::new("/");
+    let changes = !matches!(command, PortCommand::Status);
     match command {
         PortCommand::Status => {}
         PortCommand::Use => port::write(&state_dir, &port::Choice::Use).map_err(unkept)?,
@@ -367,7 +353,9 @@ fn port_command(path: &Path, command: PortCommand) -> Result<(), Failure> {
             port::check(root, &state_dir).map_err(unkept)?;
         }
     }
-    say(&port::read(&state_dir).map_or_else(|| port::DEFAULT.to_owned(), |choice| choice.to_string()))
+    let applies = if changes { "; \"sudo systemctl restart heartbeat-daemon\" applies it" } else { "" };
+    let shown = port::read(&state_dir).map_or_else(|| port::DEFAULT.to_owned(), |choice| choice.to_string());
+    say(&format!("{shown}{applies}"))
 }
 
 fn cleanup() -> Result<(), Failure> {
@@ -378,24 +366,6 @@ fn cleanup() -> Result<(), Failure> {
         0 => Ok(()),
         _ => say(&format!("removed {routes} default routes, put {times} neighbour times back")),
     }
-}
-
-fn hardware_id(state_dir: &Path) -> SourceReport {
-    SourceReport::ask("hardware_id", state_dir.to_string_lossy(), || {
-        let found = read_identity(Path::new("/"), state_dir).hardware_id;
-        let found = found.ok_or("no serial number, nothing remembered, no interface with a MAC address")?;
-        Ok(format!("{} (from {})", found.id, found.origin.as_str()))
-    })
-}
-
-/// How old the values are that the running daemon sends.
-fn snapshot(path: &Path) -> SourceReport {
-    SourceReport::ask("snapshot", path.to_string_lossy(), || {
-        let written = fs::metadata(path).and_then(|metadata| metadata.modified());
-        let written = written.map_err(|error| format!("{error}: the daemon is not running"))?;
-        let age = SystemTime::now().duration_since(written).unwrap_or_default();
-        Ok(format!("written {} ago", heartbeat::span(age)))
-    })
 }
 
 /// A reader that has left (`heartbeat-daemon doctor | head`) is no failure.

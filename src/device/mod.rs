@@ -11,6 +11,8 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `cli` | the command line, and what each command does |
+//! | `doctor` | the command `doctor` |
+//! | `certificate` | until when a server's certificate is valid |
 //! | `check` | the command `check-config` |
 //! | `config` | the configuration file, as written and as used |
 //! | `daemon` | start-up, signals, stop: which threads there are and who talks to whom |
@@ -31,10 +33,12 @@
 pub mod api;
 mod burst;
 pub mod cameras;
+pub mod certificate;
 pub mod check;
 pub mod cli;
 pub mod config;
 pub mod daemon;
+pub mod doctor;
 pub mod failover;
 pub mod heartbeat;
 pub mod host;

@@ -246,3 +246,29 @@ fn check_config_as_a_process_has_its_environment() {
     assert_eq!(checked.status.code(), Some(78), "{checked:?}");
     assert!(stderr(&checked).contains("HEARTBEAT_INTERVAL=soon"), "{checked:?}");
 }
+
+#[test]
+fn doctor_asks_the_server_without_sending_a_heartbeat() {
+    let server = Server::always(Reply::status(401));
+    let doctor = Setup::new().to(&server.url("/api/v1/heartbeat")).token("hunter2").run(&["doctor"]);
+    assert!(doctor.status.success(), "{doctor:?}");
+    let said = stdout(&doctor);
+    assert!(said.contains("it refuses a request with our token (status 401)"), "{said}");
+    let asked = server.request();
+    assert_eq!((asked.method.as_str(), asked.header("authorization")), ("HEAD", Some("Bearer hunter2")));
+    for row in ["token ", "uplinks ", "api ", "clock "] {
+        assert!(said.lines().any(|line| line.starts_with(row)), "{row}: {said}");
+    }
+    assert!(said.contains("7 characters") && !said.contains("hunter2"), "{said}");
+}
+
+#[test]
+fn doctor_names_what_is_missing() {
+    let doctor = Setup::new().run(&["doctor"]);
+    let said = stdout(&doctor);
+    for part in
+        ["no server is configured", "none is configured (token_file", "heartbeat-daemon is not running"]
+    {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}

@@ -120,3 +120,18 @@ fn a_new_connection_resumes_the_tls_session_of_the_one_before() {
     let (full, resumed) = (Some(HandshakeKind::Full), Some(HandshakeKind::Resumed));
     assert_eq!(kinds, [full, resumed, resumed]);
 }
+
+#[test]
+fn doctor_says_until_when_the_servers_certificate_is_valid() {
+    for (years, part) in [(2001..4000, "more days"), (2001..2002, "it has expired, or this clock is wrong")] {
+        let authority = Authority::new();
+        let server = Server::start_tls(authority.server_valid(&NAMES, years), |_| Reply::ok());
+        // Not even trusted: it is read all the same, and nothing is sent.
+        let doctor = Setup::new().to(&server.url("/")).run(&["doctor"]);
+        let said = String::from_utf8(doctor.stdout).expect("UTF-8");
+        let at = said.lines().position(|line| line.starts_with("certificate ")).expect("its row");
+        let row: Vec<&str> = said.lines().skip(at).take(2).collect();
+        assert!(row.join("\n").contains(part), "{said}");
+        assert!(server.request_within(std::time::Duration::ZERO).is_none());
+    }
+}

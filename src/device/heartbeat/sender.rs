@@ -151,6 +151,20 @@ impl Sender {
         Sent { outcome, evidence }
     }
 
+    /// Asks the server without sending a heartbeat (HEAD, with the token), and returns the status of its answer.
+    ///
+    /// # Errors
+    /// There is no answer, in the words of [`Outcome::Failed`].
+    pub fn probe(&self) -> Result<u16, String> {
+        let request = Request::builder().method(HttpMethod::HEAD).uri(self.target.uri.clone());
+        self.line.begin();
+        let answer = self.target.finish(request, ()).and_then(|request| self.run(request, self.timeout));
+        self.line.end();
+        answer
+            .map(|response| response.status().as_u16())
+            .map_err(|error| describe(&error, self.timeout, SystemTime::now()))
+    }
+
     /// A server may close a kept connection just as it is used again (Apache does after 5 s of idleness, which
     /// is our interval): that is no failure, the same heartbeat leaves over a new one.
     fn attempt(&self, body: &[u8], limit: Duration) -> (Outcome, Answer) {

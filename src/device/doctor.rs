@@ -1,0 +1,141 @@
+//! `doctor`: each thing that the daemon needs, where it is, and what came of trying it.
+
+use super::api::client;
+use super::cameras;
+use super::certificate;
+use super::config::{AUTO, Config, Listen};
+use super::daemon::{self, Failure};
+use super::failover::control::{self, AskError, Request, Status};
+use super::heartbeat::credentials::Credentials;
+use super::heartbeat::resolver::{Names, lookup};
+use super::heartbeat::sender::Sender;
+use super::heartbeat::{self, server_name};
+use super::metrics::{self, Sampler, SourceReport, read_identity};
+use super::port;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+/// Between the two readings that CPU usage needs.
+const CPU_WINDOW: Duration = Duration::from_millis(200);
+
+/// A certificate that ends sooner is worth a word: what renews it does so a month before.
+const SOON: Duration = Duration::from_secs(14 * 86_400);
+
+/// A table of everything, as text.
+pub fn examine(path: &Path) -> Result<String, Failure> {
+    let config = Config::load(path)?;
+    let state_dir = &config.daemon.state_dir;
+    let mut sampler = Sampler::new(Path::new("/"), &config.metrics, &config.activity);
+    sampler.sample(Instant::now());
+    thread::sleep(CPU_WINDOW);
+    let mut reports = vec![hardware_id(state_dir)];
+    reports.extend(sampler.inspect());
+    reports.push(SourceReport::ask("cameras", state_dir.join(cameras::STATE).to_string_lossy(), || {
+        cameras::examine(&config.cameras, state_dir)
+    }));
+    reports.push(SourceReport::ask("token", token_place(&config), || token(&config)));
+    reports.push(SourceReport::ask("server", server_name(&config.heartbeat), || server(&config)));
+    if config.heartbeat.url.as_ref().is_some_and(|url| url.scheme_str() == Some("https")) {
+        let place = server_name(&config.heartbeat);
+        reports.push(SourceReport::ask("certificate", place, || server_certificate(&config)));
+    }
+    let runtime_dir = &config.daemon.runtime_dir;
+    reports.push(SourceReport::ask("uplinks", "the running daemon", || uplinks(runtime_dir)));
+    reports.push(SourceReport::ask("api", "listen in [api]", || api(&config)));
+    reports.push(snapshot(&runtime_dir.join(daemon::SNAPSHOT)));
+    Ok(metrics::render(&reports))
+}
+
+fn hardware_id(state_dir: &Path) -> SourceReport {
+    SourceReport::ask("hardware_id", state_dir.to_string_lossy(), || {
+        let found = read_identity(Path::new("/"), state_dir).hardware_id;
+        let found = found.ok_or("no serial number, nothing remembered, no interface with a MAC address")?;
+        Ok(format!("{} (from {})", found.id, found.origin.as_str()))
+    })
+}
+
+/// How old the values are that the running daemon sends.
+fn snapshot(path: &Path) -> SourceReport {
+    SourceReport::ask("snapshot", path.to_string_lossy(), || {
+        let written = fs::metadata(path).and_then(|metadata| metadata.modified());
+        let written = written.map_err(|error| format!("{error}: the daemon is not running"))?;
+        let age = SystemTime::now().duration_since(written).unwrap_or_default();
+        Ok(format!("written {} ago", heartbeat::span(age)))
+    })
+}
+
+fn token_place(config: &Config) -> String {
+    let file = config.heartbeat.token_file.as_ref();
+    file.map_or_else(|| "credential heartbeat-token".to_owned(), |file| file.display().to_string())
+}
+
+fn token(config: &Config) -> Result<String, String> {
+    let credentials = Credentials::load(&config.heartbeat).map_err(|error| error.to_string())?;
+    match credentials.token {
+        Some(token) => Ok(format!("{} characters", token.expose().len())),
+        None => {
+            Err("none is configured (token_file in [heartbeat]); a heartbeat-monitor needs one".to_owned())
+        }
+    }
+}
+
+/// Asks without sending a heartbeat: a request with the method HEAD changes nothing.
+fn server(config: &Config) -> Result<String, String> {
+    let credentials = Credentials::load(&config.heartbeat).map_err(|error| error.to_string())?;
+    let with_token = if credentials.token.is_some() { "with our token" } else { "without a token" };
+    let names = Names::start(lookup).map_err(|error| error.to_string())?;
+    let sender = Sender::new(&config.heartbeat, credentials, Arc::new(names), Arc::default());
+    let sender = sender.ok_or("no server is configured: set url in [heartbeat]")?;
+    let begin = Instant::now();
+    match sender.probe()? {
+        status @ (401 | 403) => Err(format!("it refuses a request {with_token} (status {status})")),
+        status => Ok(format!("answers in {} (status {status} to HEAD)", heartbeat::span(begin.elapsed()))),
+    }
+}
+
+fn server_certificate(config: &Config) -> Result<String, String> {
+    let url = config.heartbeat.url.as_ref().ok_or("no server is configured")?;
+    let host = url.host().ok_or("the URL names no host")?;
+    let addresses = lookup(host.trim_matches(['[', ']']), url.port_u16().unwrap_or(443));
+    let address = *addresses.map_err(|error| error.to_string())?.first().ok_or("it has no address")?;
+    let end = certificate::expiry(host, address, config.heartbeat.timeout)?;
+    let left = end.duration_since(SystemTime::now()).map_err(|_| "it has expired, or this clock is wrong")?;
+    let text = format!("valid for {} more days", left.as_secs() / 86_400);
+    if left < SOON { Err(format!("{text}: renew it")) } else { Ok(text) }
+}
+
+fn uplinks(runtime_dir: &Path) -> Result<String, String> {
+    let Status { active, state, uplinks, .. } =
+        control::ask(runtime_dir, &Request::Status).map_err(|error| match error {
+            AskError::NotThere(why) | AskError::Refused(why) => why,
+        })?;
+    let each = uplinks.iter().map(|uplink| {
+        let used = if Some(&uplink.interface) == active.as_ref() { " in use" } else { "" };
+        format!("{} {}{used}", uplink.interface, uplink.state.as_str())
+    });
+    Ok(format!("{state}: {}", each.collect::<Vec<_>>().join(", ")))
+}
+
+/// Where the API listens over TCP, and whether it is our daemon that answers there.
+fn api(config: &Config) -> Result<String, String> {
+    let address = match config.api.listen {
+        _ if !config.api.enabled => return Ok("switched off".to_owned()),
+        Listen::Nowhere => return Ok("socket file only".to_owned()),
+        Listen::At(address) => address,
+        Listen::Auto => match port::read(&config.daemon.state_dir) {
+            Some(choice @ port::Choice::Leave(_)) => return Ok(choice.to_string()),
+            _ => AUTO,
+        },
+    };
+    match client::identify(address) {
+        Ok(()) => Ok(address.to_string()),
+        Err(error) if error.kind() == ErrorKind::InvalidData => Err(format!(
+            "another program listens on {address}; \"heartbeat-daemon port leave\" leaves port 5000 to it"
+        )),
+        Err(error) => Err(format!("{address}: {error}")),
+    }
+}
