@@ -4,7 +4,8 @@
 //!
 //! ```text
 //! bin/heartbeat-daemon ─► device ──┐
-//!                                  ├─► http, wire, account, config, heap, latest, logging, systemd, ticker
+//!                                  ├─► http, wire, account, config, heap, latest, logging, systemd, ticker,
+//!                                  │   tls_client
 //! bin/heartbeat-monitor ─► monitor ┘
 //! ```
 //!
@@ -27,4 +28,6 @@ pub mod monitor;
 mod skip;
 pub mod systemd;
 pub mod ticker;
+#[cfg(any(feature = "device", feature = "monitor"))]
+pub mod tls_client;
 pub mod wire;

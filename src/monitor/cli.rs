@@ -108,8 +108,8 @@ fn run(path: &Path, command: Command) -> Result<(), Failure> {
         Command::Enroll(command) => enroll::run(command, database, now)?,
         Command::Token(command) => token::run(command, database, now)?,
         Command::Recipient(command) => recipient::run(command, database, now)?,
-        Command::Channel(command) => channel::run(command, database, &notify::Settings::of(&config), now)?,
         Command::Events(command) => events::run(&command, database, now)?,
+        Command::Channel(command) => channel::run(command, database, &notify::Settings::load(&config)?, now)?,
         Command::Db(command) => database::run(command, database, now)?,
         Command::Fleet(command) => fleet::run(&command, database, now)?,
         // Done above.

@@ -140,6 +140,7 @@ impl Monitor {
     fn start(config_file: &Path, config: Config, signals: Handle) -> Result<Monitor, Failure> {
         let (now, tick) = (Moment::now(), Instant::now());
         let certificate = config.http.tls.as_ref().map(listen::certificate).transpose()?;
+        let sending = notify::Settings::load(&config)?;
         listen::make_room(&config);
         let store = Arc::new(Store::open_for_serving(&config.store.database, now)?);
         let shared = Shared {
@@ -155,8 +156,8 @@ impl Monitor {
 
         let (poke, poked) = Poke::new();
         let clock = Arc::new(|| (Moment::now(), Instant::now()));
-        let couriers = Couriers::start(store.clone(), notify::Settings::of(&config), poked, clock)
-            .map_err(cannot("start the couriers"))?;
+        let couriers =
+            Couriers::start(store.clone(), sending, poked, clock).map_err(cannot("start the couriers"))?;
         let sweeper = Sweeper::new(sweeping(&config), now, tick, poke);
         let (orders, recorder_ended) = start_recorder(&shared, sweeper, &config, tick)?;
 
@@ -197,9 +198,11 @@ impl Monitor {
 
     /// Reads configuration and certificate anew; what is bad is refused, and all of the old stays.
     fn reload(&mut self) {
-        let loaded = Config::load(&self.config_file)
-            .and_then(|config| Ok((config.http.tls.as_ref().map(listen::certificate).transpose()?, config)));
-        let (certificate, config) = match loaded {
+        let loaded = Config::load(&self.config_file).and_then(|config| {
+            let certificate = config.http.tls.as_ref().map(listen::certificate).transpose()?;
+            Ok((certificate, notify::Settings::load(&config)?, config))
+        });
+        let (certificate, sending, config) = match loaded {
             Ok(loaded) => loaded,
             Err(error) => return log::error!("{error}; the old configuration stays"),
         };
@@ -217,7 +220,7 @@ impl Monitor {
             tls.replace(certificate);
         }
         self.settings.put(web::Settings::of(&config));
-        self.couriers.reload(notify::Settings::of(&config));
+        self.couriers.reload(sending);
         // Both threads live as long as this one holds their channels.
         let recorder = self.orders.send(Order::Settings(sweeping(&config)));
         let upkeep = self.upkeep.send(kept_of(&config));

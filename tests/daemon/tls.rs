@@ -2,7 +2,7 @@
 
 use crate::support::daemon::{Daemon, Setup};
 use crate::support::eventually;
-use crate::support::https::{Authority, Stream};
+use crate::support::https::{Authority, SelfSigned, Stream};
 use crate::support::server::{Reply, Server};
 use rustls::HandshakeKind;
 use std::io::{Read, Write};
@@ -31,6 +31,26 @@ fn an_authority_of_ones_own_is_trusted_where_it_is_configured() {
     let requests = server.requests(4);
     assert!(requests.iter().all(|request| request.header("authorization") == Some("Bearer over-tls")));
     assert!(requests.iter().all(|request| request.connection == 0), "one connection, one handshake");
+}
+
+#[test]
+fn a_self_signed_certificate_is_trusted_where_the_file_contains_it() {
+    let made = SelfSigned::valid(&NAMES);
+    let server = Server::start_tls(made.server(), |_| Reply::ok());
+    let setup = Setup::new();
+    let file = setup.scratch().file("ca.pem", &made.identity.certificate_pem);
+    let _daemon = setup.key("heartbeat.ca_file", &file).to(&server.url("/")).start();
+    server.requests(2);
+}
+
+#[test]
+fn a_self_signed_certificate_that_the_file_does_not_contain_is_refused_with_advice() {
+    let server = Server::start_tls(SelfSigned::valid(&NAMES).server(), |_| Reply::ok());
+    let setup = Setup::new();
+    let file = setup.scratch().file("ca.pem", &SelfSigned::valid(&NAMES).identity.certificate_pem);
+    let daemon = setup.key("heartbeat.ca_file", &file).to(&server.url("/")).start();
+    let line = refused(&server, &daemon);
+    assert!(line.contains("put exactly this certificate into ca_file"), "{line}");
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! A certificate authority of our own, and the server's side of TLS.
 //!
-//! Tests and benchmarks include this file by its path. rustls refuses a bare self-signed
-//! certificate, so there is always an authority and a leaf.
+//! Tests and benchmarks include this file by its path.
 
 // Each program that includes this file uses a part of it.
 #![allow(dead_code)]
@@ -15,6 +14,7 @@ use rcgen::{
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -36,6 +36,64 @@ pub struct Authority {
 pub struct Identity {
     pub certificate_pem: String,
     pub key_pem: String,
+}
+
+/// A certificate as `openssl req -x509` makes it: signed with its own key and marked as an authority.
+pub struct SelfSigned {
+    issuer: Issuer<'static, KeyPair>,
+    certificate: CertificateDer<'static>,
+    pub identity: Identity,
+}
+
+impl SelfSigned {
+    /// For a server with these names or addresses, valid from the first day of one year to that of another.
+    pub fn new(names: &[&str], years: Range<i32>) -> SelfSigned {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        let mut params = CertificateParams::new(names).expect("names and addresses");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, "self-signed");
+        params.not_before = date_time_ymd(years.start, 1, 1);
+        params.not_after = date_time_ymd(years.end, 1, 1);
+        let key = KeyPair::generate().expect("ring makes keys");
+        let certificate = params.self_signed(&key).expect("a key of the same algorithm");
+        let identity = Identity {
+            certificate_pem: pem("CERTIFICATE", certificate.der()),
+            key_pem: pem("PRIVATE KEY", &key.serialize_der()),
+        };
+        SelfSigned { certificate: certificate.into(), identity, issuer: Issuer::new(params, key) }
+    }
+
+    pub fn valid(names: &[&str]) -> SelfSigned {
+        SelfSigned::new(names, VALID)
+    }
+
+    /// A server that shows this certificate.
+    pub fn server(&self) -> Arc<ServerConfig> {
+        let key = PrivatePkcs8KeyDer::from(self.issuer.key().serialize_der()).into();
+        let config = server_config().with_no_client_auth();
+        Arc::new(
+            config.with_single_cert(vec![self.certificate.clone()], key).expect("key and certificate fit"),
+        )
+    }
+
+    /// A server that shows this certificate and signs with another key.
+    pub fn server_with_another_key(&self) -> Arc<ServerConfig> {
+        let key = KeyPair::generate().expect("ring makes keys");
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let key = default_provider().key_provider.load_private_key(key).expect("a key for signing");
+        let shown = CertifiedKey::new(vec![self.certificate.clone()], key);
+        Arc::new(
+            server_config().with_no_client_auth().with_cert_resolver(Arc::new(SingleCertAndKey::from(shown))),
+        )
+    }
+
+    /// A server whose certificate this one has signed.
+    pub fn server_of_issued(&self, names: &[&str]) -> Arc<ServerConfig> {
+        let (leaf, key) = signed(&self.issuer, names, Usage::ServerAuth, VALID);
+        let key = PrivatePkcs8KeyDer::from(key.serialize_der()).into();
+        let config = server_config().with_no_client_auth();
+        Arc::new(config.with_single_cert(vec![leaf.into()], key).expect("key and leaf fit"))
+    }
 }
 
 impl Authority {
@@ -110,15 +168,24 @@ impl Authority {
     }
 
     fn sign(&self, names: &[&str], usage: Usage, years: Range<i32>) -> (rcgen::Certificate, KeyPair) {
-        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-        let mut params = CertificateParams::new(names).expect("names and addresses");
-        params.not_before = date_time_ymd(years.start, 1, 1);
-        params.not_after = date_time_ymd(years.end, 1, 1);
-        params.use_authority_key_identifier_extension = true;
-        params.extended_key_usages.push(usage);
-        let key = KeyPair::generate().expect("ring makes keys");
-        (params.signed_by(&key, &self.issuer).expect("the authority may sign"), key)
+        signed(&self.issuer, names, usage, years)
     }
+}
+
+fn signed(
+    issuer: &Issuer<'static, KeyPair>,
+    names: &[&str],
+    usage: Usage,
+    years: Range<i32>,
+) -> (rcgen::Certificate, KeyPair) {
+    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    let mut params = CertificateParams::new(names).expect("names and addresses");
+    params.not_before = date_time_ymd(years.start, 1, 1);
+    params.not_after = date_time_ymd(years.end, 1, 1);
+    params.use_authority_key_identifier_extension = true;
+    params.extended_key_usages.push(usage);
+    let key = KeyPair::generate().expect("ring makes keys");
+    (params.signed_by(&key, issuer).expect("the authority may sign"), key)
 }
 
 /// Named, because rustls has no default where two providers are compiled in.

@@ -7,8 +7,10 @@ use super::resolver::Names;
 use super::transport;
 use crate::config::Period;
 use crate::device::config::{self, Format, Method};
+use crate::tls_client::fault;
 use crate::wire;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+use rustls::ClientConfig;
 use std::cell::Cell;
 use std::io;
 use std::sync::Arc;
@@ -58,6 +60,7 @@ pub struct Sender {
     agent: Agent,
     /// What the agent was made of.
     config: ureq::config::Config,
+    tls: Arc<ClientConfig>,
     names: Arc<Names>,
     line: Arc<Line>,
     target: Target,
@@ -85,7 +88,6 @@ impl Sender {
         let target = Target::new(config, &credentials)?;
         let agent_config = Agent::config_builder()
             .timeout_global(Some(config.timeout))
-            .tls_config(credentials.tls)
             .http_status_as_error(false)
             // A redirect would carry the token to whoever is named there.
             .max_redirects(0)
@@ -99,18 +101,20 @@ impl Sender {
             // Ages are the transport's business; a beat of an hour keeps its connection if the server does.
             .max_idle_age(config.interval * 2)
             .build();
-        let agent = transport::agent(agent_config.clone(), names.clone(), line.clone());
+        let agent =
+            transport::agent(agent_config.clone(), names.clone(), line.clone(), credentials.tls.clone());
         let expects_ours = Cell::new(target.uri.path() == MONITOR_PATH);
-        let (config, timeout) = (agent_config, config.timeout);
-        Some(Sender { agent, config, names, line, target, timeout, expects_ours })
+        let (config, timeout, tls) = (agent_config, config.timeout, credentials.tls);
+        Some(Sender { agent, config, tls, names, line, target, timeout, expects_ours })
     }
 
     /// A sender to the same server with connections of its own, all of them over `uplink`.
     pub fn bound_to(&self, uplink: &Uplink) -> Sender {
         let line = Arc::new(self.line.bound_to(uplink));
         Sender {
-            agent: transport::agent(self.config.clone(), self.names.clone(), line.clone()),
+            agent: transport::agent(self.config.clone(), self.names.clone(), line.clone(), self.tls.clone()),
             config: self.config.clone(),
+            tls: self.tls.clone(),
             names: self.names.clone(),
             line,
             target: self.target.clone(),
@@ -334,7 +338,7 @@ fn describe(error: &ureq::Error, limit: Duration, now: SystemTime) -> String {
         ureq::Error::Timeout(_) => {
             format!("no answer within {}", Period(Duration::from_millis(limit.as_millis() as u64)))
         }
-        ureq::Error::Io(error) => match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        ureq::Error::Io(error) => match fault::within(error) {
             Some(error) => describe_tls(error, now),
             None if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe) => {
                 "it closed the connection".to_owned()
@@ -363,12 +367,6 @@ fn describe_tls(error: &rustls::Error, now: SystemTime) -> String {
         InvalidCertificate(Bad::Expired | Bad::ExpiredContext { .. }) => {
             format!("its certificate has expired, or this device's clock is wrong: it says {}", clock(now))
         }
-        InvalidCertificate(Bad::UnknownIssuer) => {
-            "its certificate is signed by nobody we know: put the CA's certificate into ca_file".to_owned()
-        }
-        InvalidCertificate(Bad::NotValidForName | Bad::NotValidForNameContext { .. }) => {
-            "its certificate is for another name: check the host in url".to_owned()
-        }
         rustls::Error::AlertReceived(rustls::AlertDescription::CertificateRequired) => {
             "it wants a client certificate: set client_certificate_file and client_key_file".to_owned()
         }
@@ -376,7 +374,7 @@ fn describe_tls(error: &rustls::Error, now: SystemTime) -> String {
         rustls::Error::InvalidMessage(_) => {
             "its answer is not TLS; if the port is for plain HTTP, url must start with http://".to_owned()
         }
-        other => format!("TLS: {other}"),
+        other => fault::advice(other).unwrap_or_else(|| format!("TLS: {other}")),
     }
 }
 

@@ -1,13 +1,15 @@
 //! The connection under ureq: dialled by [`super::dial`], named by [`super::resolver`], of a limited age.
 //!
-//! The only file that uses `ureq::unversioned`, which may change in any release of ureq; so the version is
-//! pinned, and the rest of the program sees an [`Agent`].
+//! With [`crate::tls_client`] the only code of the daemon that uses `ureq::unversioned`, which may change in any
+//! release of ureq; so the version is pinned, and the rest of the program sees an [`Agent`].
 
 use super::dial::{Line, SILENCE, dial, longest_silence};
 use super::resolver::Names;
 use crate::device::os::tcp;
 use crate::device::os::wait::wait_for;
+use crate::tls_client::connector::TlsConnector;
 use rustix::event::{PollFd, PollFlags};
+use rustls::ClientConfig;
 use socket2::Socket;
 use std::io::{self, Read, Write};
 use std::mem::MaybeUninit;
@@ -18,20 +20,19 @@ use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{
-    Buffers, ConnectProxyConnector, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout,
-    RustlsConnector, Transport,
+    Buffers, ConnectProxyConnector, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, Transport,
 };
 
 /// Then the connection is opened anew, with an address resolved anew: a server that has moved must not be missed for long (influxdata/telegraf#3648).
 const LONGEST_LIFE: Duration = Duration::from_secs(600);
 
 /// An agent whose connections are dialled here.
-pub fn agent(config: Config, names: Arc<Names>, line: Arc<Line>) -> Agent {
+pub fn agent(config: Config, names: Arc<Names>, line: Arc<Line>, tls: Arc<ClientConfig>) -> Agent {
     let user_timeout = config.timeouts().global;
     let connector =
         ().chain(ConnectProxyConnector::default())
             .chain(Dial { line, user_timeout })
-            .chain(RustlsConnector::default());
+            .chain(TlsConnector::new(tls));
     Agent::with_parts(config, connector, ByNames(names))
 }
 

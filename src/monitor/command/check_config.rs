@@ -5,8 +5,8 @@ use crate::account;
 use crate::config::{ConfigError, Source};
 use crate::monitor::config::{Config, DEFAULT_PATH};
 use crate::monitor::listen;
+use crate::monitor::notify;
 use crate::monitor::notify::channel::{Channel, secret_in};
-use crate::monitor::notify::smtp;
 use crate::monitor::serve::Failure;
 use crate::monitor::store::{Refused, Store};
 use crate::monitor::time::Moment;
@@ -26,6 +26,7 @@ pub fn run(path: &Path, user: Option<&str>, now: Moment) -> Result<String, Failu
     let config = Config::from_file(&source).map_err(named)?;
     config.http.tls.as_ref().map(listen::certificate).transpose().map_err(named)?;
     mail(&config).map_err(named)?;
+    notify::Settings::load(&config).map_err(named)?;
     channels(&config, now).map_err(named)?;
     if user.is_some() {
         for sentence in account::hidden_files(files(&config)) {
@@ -45,7 +46,7 @@ fn mail(config: &Config) -> Result<(), ConfigError> {
     if let Some(login) = &settings.login {
         secret_in(&login.password_file.display().to_string()).map_err(fault)?;
     }
-    smtp::roots(settings).map(drop).map_err(fault)
+    Ok(())
 }
 
 /// The token files of the channels, which are in the database. One that cannot be opened is not the configuration's
@@ -80,5 +81,6 @@ fn files(config: &Config) -> Vec<&PathBuf> {
     let tls = config.http.tls.iter().flat_map(|tls| [&tls.certificate_file, &tls.key_file]);
     let smtp = config.smtp.as_ref();
     let login = smtp.and_then(|smtp| smtp.login.as_ref()).map(|login| &login.password_file);
-    tls.chain(login).chain(smtp.and_then(|smtp| smtp.ca_file.as_ref())).collect()
+    let authorities = smtp.and_then(|smtp| smtp.ca_file.as_ref()).into_iter().chain(&config.notify.ca_file);
+    tls.chain(login).chain(authorities).collect()
 }

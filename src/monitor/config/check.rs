@@ -133,6 +133,7 @@ impl Check<'_> {
         Ok(Notify {
             allow_private_webhooks: written.allow_private_webhooks.unwrap_or(false),
             telegram_api: api.get_ref().trim_end_matches('/').to_owned(),
+            ca_file: self.optional_path(written.ca_file)?,
         })
     }
 

@@ -79,6 +79,8 @@ pub struct Notify {
     pub allow_private_webhooks: bool,
     /// The Bot API, without a slash at the end.
     pub telegram_api: String,
+    /// PEM: trusted in addition to the public authorities.
+    pub ca_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,7 +91,7 @@ pub struct Smtp {
     pub login: Option<Login>,
     /// `address` or `Name <address>`.
     pub from: String,
-    /// PEM; absent: the authorities that browsers trust.
+    /// PEM: trusted instead of the public authorities.
     pub ca_file: Option<PathBuf>,
 }
 

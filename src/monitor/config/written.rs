@@ -38,6 +38,7 @@ sections! {
     pub struct Notify {
         pub allow_private_webhooks: Option<bool>,
         pub telegram_api: Option<Spanned<String>>,
+        pub ca_file: Option<Spanned<String>>,
     }
 
     pub struct Smtp {

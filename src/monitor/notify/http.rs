@@ -1,14 +1,20 @@
 //! One POST with limits: of time, of redirects (none), of what is read of the answer.
 
+use super::Settings;
 use super::guard::PublicOnly;
 use super::send::Failure;
 use crate::monitor::time::Moment;
+use crate::tls_client::connector::TlsConnector;
+use crate::tls_client::fault;
 use std::io::Read;
+use std::sync::Arc;
 use std::time::Duration;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 use ureq::Agent;
-use ureq::unversioned::transport::DefaultConnector;
+use ureq::config::Config;
+use ureq::unversioned::resolver::{DefaultResolver, Resolver};
+use ureq::unversioned::transport::{ConnectProxyConnector, Connector, TcpConnector};
 
 /// Of an answer, for the error in it; Telegram's are a few hundred bytes.
 const MOST_READ: u64 = 16 * 1024;
@@ -32,30 +38,42 @@ pub struct Answer {
 /// Goes anywhere, or to public addresses alone.
 #[derive(Debug, Clone)]
 pub struct Http {
-    agent: Agent,
+    /// The error: why there can be no TLS.
+    agent: Result<Agent, String>,
 }
 
 impl Http {
     /// For Telegram, whose server the configuration names; by a proxy if the environment has one.
-    pub fn anywhere(timeout: Duration) -> Http {
-        Http { agent: config(timeout).build().new_agent() }
+    pub fn anywhere(settings: &Settings) -> Http {
+        Http::new(settings, config(settings.timeout).build(), DefaultResolver::default())
     }
 
     /// For webhooks and ntfy. No proxy: it would resolve the name itself, where nobody checks the address.
-    pub fn guarded(timeout: Duration, allow_private: bool) -> Http {
-        let config = config(timeout).proxy(None).build();
-        match allow_private {
-            true => Http { agent: config.new_agent() },
-            false => {
-                Http { agent: Agent::with_parts(config, DefaultConnector::default(), PublicOnly::default()) }
-            }
+    pub fn guarded(settings: &Settings) -> Http {
+        let config = config(settings.timeout).proxy(None).build();
+        if settings.allow_private_webhooks {
+            Http::new(settings, config, DefaultResolver::default())
+        } else {
+            Http::new(settings, config, PublicOnly::default())
         }
+    }
+
+    fn new(settings: &Settings, config: Config, resolver: impl Resolver) -> Http {
+        let agent = settings.trust.client_config(None).map(|tls| {
+            let connector =
+                ().chain(ConnectProxyConnector::default())
+                    .chain(TcpConnector::default())
+                    .chain(TlsConnector::new(Arc::new(tls)));
+            Agent::with_parts(config, connector, resolver)
+        });
+        Http { agent: agent.map_err(|error| format!("TLS cannot be set up: {error}")) }
     }
 
     /// # Errors
     /// There was no whole answer; any status is one.
     pub fn post(&self, url: &str, headers: &[(&str, String)], body: &[u8]) -> Result<Answer, Failure> {
-        let mut request = self.agent.post(url);
+        let agent = self.agent.as_ref().map_err(|problem| Failure::later(problem.clone()))?;
+        let mut request = agent.post(url);
         for (name, value) in headers {
             request = request.header(*name, value);
         }
@@ -92,7 +110,11 @@ fn sentence(error: &ureq::Error) -> String {
         ureq::Error::HostNotFound => "its host has no address".into(),
         ureq::Error::Timeout(_) => "no answer in time".into(),
         ureq::Error::Other(why) => why.to_string(),
-        ureq::Error::Io(why) => why.to_string(),
+        ureq::Error::Io(why) => match fault::within(why) {
+            Some(tls) => about_tls(tls),
+            None => why.to_string(),
+        },
+        ureq::Error::Rustls(tls) => about_tls(tls),
         other => other.to_string(),
     }
 }
@@ -129,6 +151,10 @@ pub fn words(text: &str) -> String {
         line.push_str(word);
     }
     line.chars().take(MOST_WORDS).collect()
+}
+
+fn about_tls(error: &rustls::Error) -> String {
+    fault::advice(error).unwrap_or_else(|| format!("TLS: {error}"))
 }
 
 impl Answer {

@@ -38,9 +38,12 @@ mod webhook;
 
 use super::config::Config;
 pub use super::config::{Login, Security, Smtp};
+use crate::config::ConfigError;
+use crate::tls_client::trust::Trust;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 pub use guard::is_public;
 pub use smtp::talk::MailLimits;
+use std::path::Path;
 use std::time::Duration;
 
 /// Wakes the couriers: there is something new in the outbox. Any number of pokes before they look are one.
@@ -73,6 +76,8 @@ pub struct Settings {
     pub allow_private_webhooks: bool,
     /// Without a slash at the end.
     pub telegram_api: String,
+    /// For webhooks, ntfy and the Bot API.
+    pub trust: Trust,
     /// `None`: no mail is sent.
     pub smtp: Option<Smtp>,
     /// For one delivery over HTTP, from the lookup of the name to the end of the answer.
@@ -82,13 +87,29 @@ pub struct Settings {
 }
 
 impl Settings {
-    pub fn of(config: &Config) -> Settings {
-        Settings {
+    /// Reads `notify.ca_file`, and checks that `smtp.ca_file`, which each delivery reads, can be read now.
+    ///
+    /// # Errors
+    /// One of the two files cannot be read, or holds no certificate.
+    pub fn load(config: &Config) -> Result<Settings, ConfigError> {
+        let load = |section: &str, file: &Path| {
+            Trust::only_file(file)
+                .map_err(|problem| ConfigError::new(format!("[{section}] ca_file: {problem}")))
+        };
+        if let Some(file) = config.smtp.as_ref().and_then(|smtp| smtp.ca_file.as_deref()) {
+            load("smtp", file)?;
+        }
+        let trust = match config.notify.ca_file.as_deref() {
+            Some(file) => load("notify", file)?.and_public(),
+            None => Trust::public(),
+        };
+        Ok(Settings {
             allow_private_webhooks: config.notify.allow_private_webhooks,
             telegram_api: config.notify.telegram_api.clone(),
+            trust,
             smtp: config.smtp.clone(),
             ..Settings::default()
-        }
+        })
     }
 }
 
@@ -97,6 +118,7 @@ impl Default for Settings {
         Settings {
             allow_private_webhooks: false,
             telegram_api: "https://api.telegram.org".into(),
+            trust: Trust::public(),
             smtp: None,
             timeout: Duration::from_secs(10),
             mail_limits: MailLimits::default(),

@@ -86,8 +86,8 @@ pub struct Sender {
 
 impl Sender {
     pub fn new(settings: Settings) -> Sender {
-        let guarded = Http::guarded(settings.timeout, settings.allow_private_webhooks);
-        let anywhere = Http::anywhere(settings.timeout);
+        let guarded = Http::guarded(&settings);
+        let anywhere = Http::anywhere(&settings);
         Sender { settings, guarded, anywhere }
     }
 

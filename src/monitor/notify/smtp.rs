@@ -16,10 +16,9 @@ pub mod talk;
 
 use super::send::{Attempt, Failure};
 use super::{Security, Smtp};
-use rustls::crypto::ring;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use crate::tls_client::trust::Trust;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, StreamOwned};
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
@@ -163,37 +162,14 @@ fn connect(smtp: &Smtp, limit: Duration) -> io::Result<Timed> {
 }
 
 fn tls(smtp: &Smtp, socket: Timed) -> Result<Box<StreamOwned<ClientConnection, Timed>>, Failure> {
-    let roots = roots(smtp).map_err(Failure::later)?;
+    let trust = smtp.ca_file.as_deref().map_or_else(|| Ok(Trust::public()), Trust::only_file);
     let fault = |error: rustls::Error| Failure::later(format!("mail server {}: TLS: {error}", smtp.host));
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(fault)?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let config = trust.map_err(Failure::later)?.client_config(None).map_err(fault)?;
     let name = ServerName::try_from(smtp.host.clone()).map_err(|_| {
         Failure::later(format!("mail server {}: not a name that a certificate has", smtp.host))
     })?;
     let connection = ClientConnection::new(Arc::new(config), name).map_err(fault)?;
     Ok(Box::new(StreamOwned::new(connection, socket)))
-}
-
-/// The authorities that may have signed the mail server's certificate.
-///
-/// # Errors
-/// `ca_file` cannot be read, or holds no certificate.
-pub fn roots(smtp: &Smtp) -> Result<RootCertStore, String> {
-    let Some(file) = &smtp.ca_file else {
-        return Ok(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() });
-    };
-    let mut roots = RootCertStore::empty();
-    let certificates = CertificateDer::pem_file_iter(file)
-        .and_then(|found| found.collect::<Result<Vec<_>, _>>())
-        .map_err(|error| format!("{}: cannot be read: {error}", file.display()))?;
-    roots.add_parsable_certificates(certificates);
-    match roots.is_empty() {
-        true => Err(format!("{}: holds no certificate in PEM form", file.display())),
-        false => Ok(roots),
-    }
 }
 
 /// How a client without a name of its own introduces itself (RFC 5321, 4.1.3).

@@ -5,6 +5,7 @@ use crate::monitor::notify::channel::secret_in;
 use crate::monitor::notify::http::words;
 use crate::monitor::notify::send::Failure;
 use crate::monitor::notify::{Login, Smtp};
+use crate::tls_client::fault;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use std::io;
@@ -232,7 +233,7 @@ pub fn lost(smtp: &Smtp, doing: &str, error: &io::Error) -> Failure {
     let why = match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "no answer in time".into(),
         io::ErrorKind::UnexpectedEof => "the connection was closed".into(),
-        _ => error.to_string(),
+        _ => fault::within(error).and_then(fault::advice).unwrap_or_else(|| error.to_string()),
     };
     Failure::later(format!("mail server {}:{}: {doing}: {why}", smtp.host, smtp.port))
 }
