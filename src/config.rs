@@ -306,6 +306,21 @@ mod tests {
     }
 
     #[test]
+    fn a_plain_number_is_a_number_of_seconds() {
+        let read = |text: &str| {
+            let source = Source::new("/etc/x.toml", format!("[heartbeat]\ninterval = {text}\n"));
+            source.parse::<File>().map(|file| file.heartbeat.interval.map(|period| period.0))
+        };
+        for (text, milliseconds) in [("5", 5000), ("2.5", 2500), ("0", 0), ("3600", 3_600_000)] {
+            assert_eq!(read(text).expect("seconds"), Some(Duration::from_millis(milliseconds)), "{text}");
+        }
+        for text in ["-5", "nan", "inf", "1e300", "0x10", "true", "[5]"] {
+            let sentence = read(text).expect_err("no time").to_string();
+            assert!(sentence.contains("expected a duration such as"), "{sentence}");
+        }
+    }
+
+    #[test]
     fn a_period_is_read_and_written_in_the_largest_whole_unit() {
         for (text, milliseconds) in [("250ms", 250), ("5s", 5_000), ("2m", 120_000), ("1h", 3_600_000)] {
             let period: Period = text.parse().expect("a period");

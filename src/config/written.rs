@@ -5,6 +5,7 @@
 
 use super::{Level, Period};
 use std::ops::Range;
+use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -156,8 +157,19 @@ impl Written for usize {
     }
 }
 
+/// A plain number is a number of seconds, as the systems that this one replaces wrote it.
 impl Written for Period {
     fn read(value: Value<'_>) -> Result<Period, Fault> {
+        let digits = match value.get_ref() {
+            DeValue::Integer(number) if number.radix() == 10 => Some(number.as_str()),
+            DeValue::Float(number) => Some(number.as_str()),
+            _ => None,
+        };
+        if let Some(digits) = digits {
+            let seconds = digits.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+            let expected = || Fault::new(value.span(), format!("expected {}", super::PERIOD));
+            return seconds.map(Period).ok_or_else(expected);
+        }
         let text = text(value, super::PERIOD)?;
         text.get_ref().parse().map_err(|problem: String| Fault::new(text.span(), problem))
     }

@@ -1,6 +1,6 @@
 //! What users and scripts of the systems before this one do, word by word: they change nothing.
 
-use super::client::{get, post};
+use super::client::{ask, get, post};
 use crate::support::daemon::Setup;
 use crate::support::eventually;
 use crate::support::server::{Reply, Server};
@@ -150,6 +150,34 @@ fn a_camera_is_added_listed_checked_and_found() {
             assert_eq!((one.status, &one.json()["status"]), (200, &json!("connected")), "{one:?}");
         }
     }
+}
+
+#[test]
+fn cameras_are_removed_one_or_all() {
+    let configured = "[{ mac = \"02:00:00:00:00:01\" }]";
+    let daemon = Setup::new().toml("cameras.camera", configured).start();
+    let listed = || get("/api/dhcp/cameras").to(&daemon).json()["count"].clone();
+    for last in [2, 3, 4] {
+        let body = json!({ "mac_address": format!("02:00:00:00:00:0{last}"), "hostname": "unknown" });
+        assert_eq!(post("/api/dhcp/cameras").json(&body).to(&daemon).status, 201);
+    }
+    eventually("they are listed", || listed() == 4);
+    let camera = get("/api/dhcp/cameras/02:00:00:00:00:02").to(&daemon).json();
+    assert!(camera["hostname"].is_null(), "a placeholder is not a name: {camera}");
+    let removed = ask("DELETE", "/api/dhcp/cameras/02:00:00:00:00:02").to(&daemon);
+    assert_eq!((removed.status, removed.json()["status"].clone()), (200, json!("success")));
+    eventually("one is gone", || listed() == 3);
+    assert_eq!(ask("DELETE", "/api/dhcp/cameras/02:00:00:00:00:02").to(&daemon).status, 404);
+    assert_eq!(
+        ask("DELETE", "/api/dhcp/cameras/02:00:00:00:00:01").to(&daemon).status,
+        409,
+        "of the configuration"
+    );
+    let cleared = ask("DELETE", "/api/dhcp/cameras").to(&daemon).json();
+    assert_eq!(cleared["message"], "Cleared 2 camera record(s)");
+    eventually("the others are gone", || listed() == 1);
+    let events = get("/api/dhcp/cameras/events").to(&daemon);
+    assert!(events.status == 404 && events.json()["error"].as_str().is_some_and(|e| e.contains("poll")));
 }
 
 #[test]

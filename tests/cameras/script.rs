@@ -1,6 +1,6 @@
 //! packaging/dnsmasq/heartbeat-camera-event: what dnsmasq calls, and what of it arrives.
 
-use crate::support::daemon::output_of;
+use crate::support::daemon::{Setup, output_of};
 use crate::support::server::{Reply, Server};
 use crate::support::skip;
 use serde_json::Value;
@@ -76,4 +76,52 @@ fn what_is_no_lease_is_not_told_and_a_daemon_that_hangs_or_is_not_there_holds_no
     let took = call(&hangs, &["add", MAC, "192.168.1.64", "cam"], &[]);
     assert!(took < Duration::from_secs(4), "{took:?}");
     call(&hangs, &["add", MAC, "192.168.1.64", "cam"], &[("HEARTBEAT_API", "http://127.0.0.1:1")]);
+}
+
+#[test]
+fn a_token_reaches_the_daemon_and_no_argument_list() {
+    if !has_curl() {
+        return;
+    }
+    let server = Server::always(Reply::ok());
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("token");
+    std::fs::write(&file, "hunter2\n").expect("written");
+    let file = file.to_str().expect("UTF-8");
+    call(&server, &["add", MAC, "192.168.1.64", "gate"], &[("HEARTBEAT_API_TOKEN_FILE", file)]);
+    assert_eq!(server.request().header("authorization"), Some("Bearer hunter2"));
+}
+
+/// PumaGuard's settings as it writes them, and the configuration that the converter makes of them.
+#[test]
+fn pumaguards_settings_become_a_configuration_that_is_accepted() {
+    const CONVERTER: &str =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/pumaguard/heartbeat-from-pumaguard");
+    const SETTINGS: &str = "YOLO-min-size: 0.01\n\
+        camera-heartbeat-enabled: true\n\
+        camera-heartbeat-icmp-timeout: 2\n\
+        camera-heartbeat-interval: 90  # seconds\n\
+        camera-heartbeat-method: both\n\
+        camera-heartbeat-tcp-port: 8080\n\
+        camera-heartbeat-tcp-timeout: 3\n\
+        cameras:\n\
+        - hostname: gate\n  ip_address: 192.168.52.96\n  mac_address: AA:BB:CC:DD:EE:FF\n  status: connected\n\
+        - hostname: unknown\n  ip_address: 192.168.52.97\n  mac_address: aa:bb:cc:dd:ee:01\n\
+        plugs:\n- hostname: shelly\n  mac_address: aa:bb:cc:dd:ee:02\n\
+        volume: 80\n";
+    let setup = Setup::new();
+    let settings = setup.scratch().file("settings.yaml", SETTINGS);
+    let mut command = Command::new(CONVERTER);
+    command.arg(&settings);
+    let output = output_of(command);
+    let converted = String::from_utf8(output.stdout).expect("UTF-8");
+    assert_eq!(
+        converted,
+        "[cameras]\nenabled = true\nicmp_timeout = 2\ninterval = 90\nmethod = \"both\"\ntcp_port = 8080\n\
+         tcp_timeout = 3\n\n[[cameras.camera]]\nmac = \"aa:bb:cc:dd:ee:ff\"\naddress = \"192.168.52.96\"\n\
+         hostname = \"gate\"\n\n[[cameras.camera]]\nmac = \"aa:bb:cc:dd:ee:01\"\naddress = \"192.168.52.97\"\n"
+    );
+    std::fs::write(setup.config_path(), converted).expect("written");
+    let checked = output_of(setup.command(&["check-config"]));
+    assert!(checked.status.success(), "{checked:?}");
 }

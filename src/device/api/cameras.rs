@@ -2,7 +2,7 @@
 
 use super::call::{Answer, Call};
 use super::document::{iso_8601, rounded};
-use crate::device::cameras::{Camera, DhcpEvent, Mac, NewCamera};
+use crate::device::cameras::{Camera, DhcpEvent, Mac, NewCamera, Origin};
 use crate::http::{Reply, Request, Response};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -56,10 +56,47 @@ pub fn list(call: &Call) -> Answer {
 }
 
 pub fn one(call: &Call) -> Answer {
+    with_named(call, |camera| Response::json(200, &CameraView::of(camera)).into())
+}
+
+/// The original's stream of server-sent events is not here: a reader would hold a connection for ever.
+pub fn no_events(_: &Call) -> Answer {
+    Response::error(404, "there is no event stream; poll GET /api/dhcp/cameras").into()
+}
+
+/// A camera of the configuration would be back at the next reload.
+pub fn remove_one(call: &Call) -> Answer {
+    with_named(call, |camera| {
+        if camera.origin == Origin::Config {
+            let problem = "this camera is in the configuration: remove it there";
+            return Response::error(409, problem).into();
+        }
+        if !call.known.cameras.remove(Some(camera.mac)) {
+            return busy();
+        }
+        let mac = camera.mac.to_string();
+        Response::json(200, &json!({ "status": "success", "message": "Camera removed", "mac_address": mac }))
+            .into()
+    })
+}
+
+/// All but those of the configuration.
+pub fn remove_all(call: &Call) -> Answer {
+    let cameras = call.known.cameras.list();
+    let count = cameras.iter().filter(|camera| camera.origin != Origin::Config).count();
+    if !call.known.cameras.remove(None) {
+        return busy();
+    }
+    let message = format!("Cleared {count} camera record(s)");
+    Response::json(200, &json!({ "status": "success", "message": message })).into()
+}
+
+/// The answer about the camera whose MAC address the path names; 404 if there is none.
+fn with_named(call: &Call, answer: impl FnOnce(&Camera) -> Answer) -> Answer {
     let asked = percent_encoding::percent_decode_str(call.rest).decode_utf8_lossy().to_ascii_lowercase();
     let mac: Option<Mac> = asked.parse().ok();
     match call.known.cameras.list().iter().find(|camera| Some(camera.mac) == mac) {
-        Some(camera) => Response::json(200, &CameraView::of(camera)).into(),
+        Some(camera) => answer(camera),
         None => {
             let mac = mac.map_or(asked, |mac| mac.to_string());
             Response::json(404, &json!({ "error": "Camera not found", "mac_address": mac })).into()

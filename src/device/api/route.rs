@@ -24,8 +24,12 @@ const fn post(path: &'static str, handler: Handler) -> Route {
     Route { path, method: Method::Post, wish: Wish::Change, handler }
 }
 
+const fn delete(path: &'static str, handler: Handler) -> Route {
+    Route { path, method: Method::Delete, wish: Wish::Change, handler }
+}
+
 /// The first one that fits counts.
-const ROUTES: [Route; 18] = [
+const ROUTES: [Route; 23] = [
     get("/", page::page),
     get("/healthz", health::healthz),
     get("/metrics", metrics::metrics),
@@ -37,12 +41,17 @@ const ROUTES: [Route; 18] = [
     get("/api/dhcp/cameras", cameras::list),
     post("/api/dhcp/cameras", cameras::add),
     post("/api/dhcp/cameras/heartbeat", cameras::check),
+    delete("/api/dhcp/cameras", cameras::remove_all),
+    get("/api/dhcp/cameras/events", cameras::no_events),
     get("/api/dhcp/cameras/*", cameras::one),
+    delete("/api/dhcp/cameras/*", cameras::remove_one),
     post("/api/dhcp/event", cameras::event),
     get("/api/cameras", cameras::list),
     post("/api/cameras", cameras::add),
     post("/api/cameras/heartbeat", cameras::check),
+    delete("/api/cameras", cameras::remove_all),
     get("/api/cameras/*", cameras::one),
+    delete("/api/cameras/*", cameras::remove_one),
     post("/api/cameras/event", cameras::event),
 ];
 
@@ -83,7 +92,11 @@ pub fn answer(
 fn not_allowed(methods: impl Iterator<Item = Method>) -> Response {
     let mut allowed = Vec::new();
     for method in methods {
-        let words: &[&str] = if method == Method::Get { &["GET", "HEAD"] } else { &["POST"] };
+        let words: &[&str] = match method {
+            Method::Get => &["GET", "HEAD"],
+            Method::Delete => &["DELETE"],
+            _ => &["POST"],
+        };
         allowed.extend(words.iter().filter(|word| !allowed.contains(*word)).copied().collect::<Vec<_>>());
     }
     let allowed = allowed.join(", ");

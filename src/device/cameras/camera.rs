@@ -110,8 +110,11 @@ pub enum DhcpAction {
     Del,
 }
 
+/// Placeholders for a client without a name: dnsmasq's, and PumaGuard's.
+const NO_NAME: [&str; 3] = ["", "*", "unknown"];
+
 fn read_hostname(text: Option<&str>) -> Result<Option<String>, String> {
-    text.filter(|text| !text.is_empty()).map(host_name).transpose()
+    text.filter(|text| !NO_NAME.contains(text)).map(host_name).transpose()
 }
 
 fn read_ip(text: Option<&str>) -> Result<Option<IpAddr>, String> {
@@ -131,6 +134,16 @@ mod tests {
         let full = NewCamera::new(MAC, Some("gate-1.lan"), Some("fd00::5")).expect("a camera");
         assert_eq!(full.hostname.as_deref(), Some("gate-1.lan"));
         assert_eq!(full.ip, Some("fd00::5".parse().expect("an address")));
+    }
+
+    #[test]
+    fn a_placeholder_is_not_a_name() {
+        for placeholder in ["", "*", "unknown"] {
+            let camera = NewCamera::new(MAC, Some(placeholder), None).expect("a camera");
+            assert_eq!(camera.hostname, None, "{placeholder:?}");
+            let event = DhcpEvent::new("add", MAC, None, Some(placeholder)).expect("an event");
+            assert_eq!(event.hostname, None, "{placeholder:?}");
+        }
     }
 
     #[test]

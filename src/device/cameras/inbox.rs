@@ -2,6 +2,7 @@
 
 use super::camera::{Camera, DhcpEvent, NewCamera};
 use crate::device::config;
+use crate::device::host::Mac;
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 use mio::Waker;
 use std::fmt;
@@ -20,6 +21,8 @@ pub type Done = Box<dyn FnOnce(Arc<Vec<Camera>>) + Send>;
 pub enum Order {
     Add(NewCamera),
     Dhcp(DhcpEvent),
+    /// One camera, or all; those of the configuration stay.
+    Remove(Option<Mac>),
     Check(Done),
     Reload(Box<config::Cameras>),
     Stop,

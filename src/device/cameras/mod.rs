@@ -105,6 +105,11 @@ impl Cameras {
         self.orders.send(Order::Dhcp(event))
     }
 
+    /// Removes one camera, or all; those of the configuration stay. False if the thread's inbox is full.
+    pub fn remove(&self, camera: Option<Mac>) -> bool {
+        self.orders.send(Order::Remove(camera))
+    }
+
     /// Has all cameras checked now; `done` runs on the camera thread when each one has answered or failed. False if the
     /// thread's inbox is full. Where the thread ends before, or sixteen wait already, `done` is dropped instead.
     pub fn check(&self, done: Done) -> bool {

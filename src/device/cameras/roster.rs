@@ -160,6 +160,18 @@ impl Roster {
         self.news.shown |= news;
     }
 
+    /// Removes one camera, or all; those of the configuration stay.
+    pub fn remove(&mut self, camera: Option<Mac>) {
+        let before = self.known.len();
+        self.known.retain(|key, known| {
+            known.origin == Origin::Config || camera.is_some_and(|mac| *key != Key::Mac(mac))
+        });
+        let removed = self.known.len() != before;
+        self.full &= !removed;
+        self.news.set |= removed;
+        self.news.shown |= removed;
+    }
+
     /// An address belongs to whom it was given last: another camera that had it would be found alive there.
     fn take_from_others(&mut self, mac: Mac, ip: IpAddr) {
         for (key, known) in &mut self.known {
@@ -371,6 +383,24 @@ mod tests {
             roster.add(NewCamera { mac: mac(number), hostname: None, ip: None }, Origin::Api, now);
         }
         assert_eq!((roster.known().count(), roster.full), (MOST_CAMERAS, true));
+    }
+
+    #[test]
+    fn cameras_are_removed_one_or_all_but_those_of_the_configuration_stay() {
+        let (mut roster, now) = roster("[[cameras.camera]]\nmac = \"02:00:00:00:00:01\"");
+        for number in [2, 3, 4] {
+            roster.add(NewCamera { mac: mac(number), hostname: None, ip: None }, Origin::Api, now);
+        }
+        roster.take_news();
+        let macs = |roster: &Roster| roster.known().map(|(mac, _)| mac).collect::<Vec<_>>();
+        roster.remove(Some(mac(3)));
+        assert_eq!(macs(&roster), [1, 2, 4].map(mac));
+        assert!(roster.take_news().set, "the state file follows");
+        roster.remove(Some(mac(1)));
+        roster.remove(Some(mac(9)));
+        assert!(!roster.take_news().set);
+        roster.remove(None);
+        assert_eq!(macs(&roster), [mac(1)]);
     }
 
     #[test]

@@ -130,6 +130,7 @@ impl Watch {
             match order {
                 Order::Add(new) => self.roster.add(new, Origin::Api, now),
                 Order::Dhcp(event) => self.roster.dhcp(event, now),
+                Order::Remove(camera) => self.roster.remove(camera),
                 Order::Check(done) => self.check(done, now),
                 Order::Reload(config) => self.reload(*config, now),
                 Order::Stop => return true,

@@ -7,6 +7,7 @@ pub mod advice;
 mod api;
 mod cameras;
 mod check;
+mod renamed;
 mod written;
 
 use super::host::Mac;
@@ -330,7 +331,7 @@ impl Config {
     /// # Errors
     /// The first fault, as one sentence.
     pub fn from_source(source: &Source, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
-        let written: written::File = source.parse()?;
+        let written: written::File = source.parse().map_err(renamed::explained)?;
         let check = Check { source, env };
         let heartbeat = check.heartbeat(written.heartbeat)?;
         let daemon = check.daemon(written.daemon)?;

@@ -314,7 +314,7 @@ fn a_word_outside_its_list_is_answered_with_the_list() {
 #[test]
 fn a_value_of_another_type_is_refused_with_the_type_that_is_wanted() {
     for (text, wanted) in [
-        ("[heartbeat]\ninterval = 5", "interval = 5: expected a duration such as"),
+        ("[heartbeat]\ninterval = true", "interval = true: expected a duration such as"),
         ("[heartbeat]\nurl = 1", "url = 1: expected a text in quotes"),
         ("[heartbeat]\nmethod = 1", "method = 1: expected a word in quotes"),
         ("[metrics]\nmodem = \"yes\"", "modem = \"yes\": expected true or false"),
