@@ -56,7 +56,7 @@ pub enum Origin {
 }
 
 /// A configuration file and its text: what a fault is located in.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Source {
     path: PathBuf,
     text: String,

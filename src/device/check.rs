@@ -7,6 +7,7 @@ use super::heartbeat::server_name;
 use crate::account;
 use crate::config::{ConfigError, Source};
 use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
 
 /// The unit's name, and its user's where no systemd can be asked.
 const SERVICE: &str = "heartbeat-daemon";
@@ -20,7 +21,7 @@ pub fn check_config(path: &Path, user: Option<&str>) -> Result<(), Failure> {
     let user = account::become_user(SERVICE, ACCOUNT, user)?;
     let named = |error: ConfigError| account::name_user(error, user.as_deref(), path);
     let source = read.map_or_else(|| Source::read(path), Ok).map_err(named)?;
-    let (config, credentials, _) = daemon::load_source(&source).map_err(named)?;
+    let (config, credentials, settings) = daemon::load_source(&source).map_err(named)?;
     let mut warnings = advice(&config.heartbeat, credentials.token.is_some());
     if user.is_some() {
         warnings.extend(account::hidden_files(files(&config)));
@@ -32,6 +33,8 @@ pub fn check_config(path: &Path, user: Option<&str>) -> Result<(), Failure> {
     };
     let reader = user.map(|user| format!(" (read as the service's user {user})")).unwrap_or_default();
     println!("{}: good; {place}{reader}", path.display());
+    let cameras = settings.cameras.lock().unwrap_or_else(PoisonError::into_inner);
+    cameras.differences().iter().for_each(|line| println!("{line}"));
     Ok(())
 }
 

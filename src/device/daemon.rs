@@ -1,6 +1,7 @@
 //! Start-up, signals, stop: which threads there are and who talks to whom.
 
 use super::api::{Api, Known, Settings};
+use super::camera_settings::CameraSettings;
 use super::cameras::{self, Cameras};
 use super::config::Config;
 use super::config::advice::readable_token;
@@ -30,7 +31,7 @@ use signal_hook::iterator::Signals;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -107,9 +108,11 @@ pub fn load(config_file: &Path) -> Result<(Config, Credentials, Settings), Confi
 /// # Errors
 /// The first fault, as one sentence.
 pub fn load_source(source: &Source) -> Result<(Config, Credentials, Settings), ConfigError> {
-    let config = Config::from_file(source)?;
+    let mut config = Config::from_file(source)?;
     let credentials = Credentials::load(&config.heartbeat)?;
-    let settings = Settings::load(&config, credentials.token.is_some())?;
+    let cameras = CameraSettings::load(source, &config);
+    config.cameras = cameras.cameras()?;
+    let settings = Settings::load(&config, credentials.token.is_some(), cameras)?;
     Ok((config, credentials, settings))
 }
 
@@ -227,6 +230,7 @@ impl Daemon {
 
     /// Starts, changes or ends the API. It is not worth a heartbeat: without it the daemon goes on.
     fn open_api(&mut self, settings: Settings) {
+        settings.cameras.lock().unwrap_or_else(PoisonError::into_inner).settle();
         match &self.api {
             _ if !settings.api.enabled => self.api = None,
             Some(api) => api.reload(settings),

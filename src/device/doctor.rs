@@ -1,6 +1,7 @@
 //! `doctor`: each thing that the daemon needs, where it is, and what came of trying it.
 
 use super::api::client;
+use super::camera_settings::{self, CameraSettings};
 use super::cameras;
 use super::certificate;
 use super::config::{AUTO, Config, Listen};
@@ -12,6 +13,7 @@ use super::heartbeat::sender::Sender;
 use super::heartbeat::{self, server_name};
 use super::metrics::{self, Sampler, SourceReport, read_identity};
 use super::port;
+use crate::config::Source;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -27,7 +29,8 @@ const SOON: Duration = Duration::from_secs(14 * 86_400);
 
 /// A table of everything, as text.
 pub fn examine(path: &Path) -> Result<String, Failure> {
-    let config = Config::load(path)?;
+    let source = Source::read(path)?;
+    let config = Config::from_file(&source)?;
     let state_dir = &config.daemon.state_dir;
     let mut sampler = Sampler::new(Path::new("/"), &config.metrics, &config.activity);
     sampler.sample(Instant::now());
@@ -46,6 +49,7 @@ pub fn examine(path: &Path) -> Result<String, Failure> {
     let runtime_dir = &config.daemon.runtime_dir;
     reports.push(SourceReport::ask("uplinks", "the running daemon", || uplinks(runtime_dir)));
     reports.push(SourceReport::ask("api", "listen in [api]", || api(&config)));
+    reports.push(camera_settings(&source, &config));
     reports.push(snapshot(&runtime_dir.join(daemon::SNAPSHOT)));
     Ok(metrics::render(&reports))
 }
@@ -55,6 +59,14 @@ fn hardware_id(state_dir: &Path) -> SourceReport {
         let found = read_identity(Path::new("/"), state_dir).hardware_id;
         let found = found.ok_or("no serial number, nothing remembered, no interface with a MAC address")?;
         Ok(format!("{} (from {})", found.id, found.origin.as_str()))
+    })
+}
+
+fn camera_settings(source: &Source, config: &Config) -> SourceReport {
+    let place = config.daemon.state_dir.join(camera_settings::NAME);
+    SourceReport::ask("settings", place.to_string_lossy(), || {
+        let changed = CameraSettings::load(source, config).differences();
+        Ok(if changed.is_empty() { "as the file says".to_owned() } else { changed.join("; ") })
     })
 }
 

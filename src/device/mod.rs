@@ -18,6 +18,7 @@
 //! | `daemon` | start-up, signals, stop: which threads there are and who talks to whom |
 //! | `metrics/` | one thread that reads the machine |
 //! | `failover/` | one thread that keeps the machine on the best uplink |
+//! | `camera_settings` | the camera settings that the API has changed |
 //! | `cameras/` | one thread that watches the LAN's cameras |
 //! | `api/` | one thread that answers local HTTP: status page, scripts, the command line |
 //! | `heartbeat/` | one thread that owns the snapshot and sends it |
@@ -32,6 +33,7 @@
 
 pub mod api;
 mod burst;
+pub mod camera_settings;
 pub mod cameras;
 pub mod certificate;
 pub mod check;

@@ -1,9 +1,10 @@
 //! What users and scripts of the systems before this one do, word by word: they change nothing.
 
 use super::client::{ask, get, post};
-use crate::support::daemon::Setup;
+use crate::support::daemon::{Setup, output_of};
 use crate::support::eventually;
 use crate::support::server::{Reply, Server};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::net::TcpListener;
 
@@ -178,6 +179,55 @@ fn cameras_are_removed_one_or_all() {
     eventually("the others are gone", || listed() == 1);
     let events = get("/api/dhcp/cameras/events").to(&daemon);
     assert!(events.status == 404 && events.json()["error"].as_str().is_some_and(|e| e.contains("poll")));
+}
+
+#[test]
+fn camera_settings_are_changed_kept_and_shown() {
+    let daemon = Setup::new().token_for_api("hunter2").start();
+    let changes = json!({ "camera-heartbeat-interval": 30, "camera-heartbeat-method": "both", "volume": 80 });
+    let refused = ask("PUT", "/api/settings").json(&changes).to(&daemon);
+    assert_eq!(refused.status, 401, "a program on this machine without the token: {refused:?}");
+    let changed =
+        ask("PUT", "/api/settings").json(&changes).header("Authorization", "Bearer hunter2").to(&daemon);
+    assert_eq!((changed.status, changed.json()["success"].clone()), (200, json!(true)));
+    daemon.wait_for_line("of the change", |line| {
+        line.contains("interval 60 -> 30") && line.contains("127.0.0.1 with the API token")
+    });
+    let settings = get("/api/settings").to(&daemon).json();
+    assert_eq!(
+        (&settings["camera-heartbeat-interval"], &settings["camera-heartbeat-enabled"]),
+        (&json!(30), &json!(true))
+    );
+    assert_eq!(settings["changed"]["camera-heartbeat-interval"], json!({ "value": 30, "file": 60 }));
+    let invalid = ask("PUT", "/api/settings").json(&json!({ "camera-heartbeat-tcp-port": 0 }));
+    let invalid = invalid.through_the_socket_of(&daemon);
+    assert!(invalid.status == 400 && invalid.error().contains("must be from 1 to 65535"), "{invalid:?}");
+
+    for command in [&["check-config"][..], &["doctor"]] {
+        let output = output_of(daemon.setup().command(command));
+        let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(shown.contains("interval = 30 by the API (the file says 60)"), "{command:?}: {shown}");
+    }
+    let reset = ask("DELETE", "/api/settings").through_the_socket_of(&daemon);
+    assert_eq!(reset.status, 200, "{reset:?}");
+    daemon.wait_for_line("of the reset", |line| line.contains("30 -> 60, by the socket file"));
+}
+
+#[test]
+fn an_edited_file_counts_more_than_an_earlier_change() {
+    let mut daemon = Setup::new().key("cameras.interval", "60s").start();
+    daemon.api_address();
+    let changes = json!({ "camera-heartbeat-interval": 30 });
+    assert_eq!(ask("PUT", "/api/settings").json(&changes).through_the_socket_of(&daemon).status, 200);
+    daemon.signal(Signal::HUP);
+    daemon.reconfigure("cameras.interval", "\"90s\"");
+    daemon.signal(Signal::HUP);
+    daemon.wait_for_line("of the dropped change", |line| {
+        line.contains("from 60 to 90 and counts; 30 is dropped")
+    });
+    eventually("the file counts", || {
+        get("/api/settings").to(&daemon).json()["camera-heartbeat-interval"] == 90
+    });
 }
 
 #[test]

@@ -86,6 +86,12 @@ impl Setup {
         self.key("heartbeat.token_file", &file)
     }
 
+    /// A token for the API in a file of its own.
+    pub fn token_for_api(self, token: &str) -> Setup {
+        let file = self.scratch.file("api-token", &format!("{token}\n"));
+        self.key("api.token_file", &file)
+    }
+
     pub fn env(mut self, name: &str, value: &str) -> Setup {
         self.environment.insert(name.to_owned(), value.to_owned());
         self

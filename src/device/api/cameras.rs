@@ -207,7 +207,7 @@ fn checked(cameras: &[Camera]) -> Response {
 }
 
 /// A form of another site's page cannot say that it is JSON.
-fn read<T: DeserializeOwned>(request: &Request) -> Result<T, Response> {
+pub fn read<T: DeserializeOwned>(request: &Request) -> Result<T, Response> {
     let kind = request.header("Content-Type").unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
     if !kind.eq_ignore_ascii_case("application/json") {

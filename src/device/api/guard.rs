@@ -3,7 +3,7 @@
 //! | from | may |
 //! |---|---|
 //! | the socket file | everything: its mode and group say who may connect |
-//! | loopback | everything, unless a proxy passed it on or another site's page sent it |
+//! | loopback | everything but settings, unless a proxy passed it on or another site's page sent it |
 //! | another machine | read, but not the GPS position and the path of a recording |
 //! | anywhere, with the API token | everything |
 
@@ -24,6 +24,8 @@ pub enum Trust {
 pub enum Wish {
     Read,
     Change,
+    /// Change a setting for good: not even a program on this machine may, unless over the socket file or with the token.
+    Configure,
 }
 
 /// `None` where the request itself must be refused whatever it wants; `hostname` is this machine's.
@@ -57,11 +59,14 @@ pub fn check(
         Wish::Change if is_cross_site(request, host) => {
             Err(refuse("refused: this request comes from a page of another site"))
         }
+        Wish::Configure if token.is_none() => Err(refuse(
+            "refused: settings are changed over the socket file, or with an API token (token_file in [api])",
+        )),
         Wish::Change if local => Ok(Trust::Full),
         Wish::Change if token.is_none() => Err(refuse(
             "refused: changes from another machine need an API token, and token_file in [api] names none",
         )),
-        Wish::Change => {
+        Wish::Change | Wish::Configure => {
             Err(Response::error(401, "needs the header \"Authorization: Bearer <the API token>\"")
                 .header("WWW-Authenticate", "Bearer"))
         }

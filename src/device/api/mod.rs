@@ -29,6 +29,7 @@ mod meeting;
 mod metrics;
 mod page;
 mod route;
+mod settings;
 mod state;
 pub mod table;
 

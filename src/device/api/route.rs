@@ -3,7 +3,7 @@
 use super::call::{Answer, Call, Now};
 use super::guard::{self, Wish};
 use super::state::{Known, Settings};
-use super::{cameras, document, health, meeting, metrics, page};
+use super::{cameras, document, health, meeting, metrics, page, settings as camera_settings};
 use crate::http::{Counters, Method, Request, Response};
 
 type Handler = fn(&Call) -> Answer;
@@ -28,8 +28,12 @@ const fn delete(path: &'static str, handler: Handler) -> Route {
     Route { path, method: Method::Delete, wish: Wish::Change, handler }
 }
 
+const fn configure(method: Method, path: &'static str, handler: Handler) -> Route {
+    Route { path, method, wish: Wish::Configure, handler }
+}
+
 /// The first one that fits counts.
-const ROUTES: [Route; 23] = [
+const ROUTES: [Route; 26] = [
     get("/", page::page),
     get("/healthz", health::healthz),
     get("/metrics", metrics::metrics),
@@ -46,6 +50,9 @@ const ROUTES: [Route; 23] = [
     get("/api/dhcp/cameras/*", cameras::one),
     delete("/api/dhcp/cameras/*", cameras::remove_one),
     post("/api/dhcp/event", cameras::event),
+    get("/api/settings", camera_settings::show),
+    configure(Method::Put, "/api/settings", camera_settings::change),
+    configure(Method::Delete, "/api/settings", camera_settings::reset),
     get("/api/cameras", cameras::list),
     post("/api/cameras", cameras::add),
     post("/api/cameras/heartbeat", cameras::check),
@@ -95,6 +102,7 @@ fn not_allowed(methods: impl Iterator<Item = Method>) -> Response {
         let words: &[&str] = match method {
             Method::Get => &["GET", "HEAD"],
             Method::Delete => &["DELETE"],
+            Method::Put => &["PUT"],
             _ => &["POST"],
         };
         allowed.extend(words.iter().filter(|word| !allowed.contains(*word)).copied().collect::<Vec<_>>());

@@ -1,6 +1,7 @@
 //! What the handlers know: what other threads last told, and what the configuration says.
 
 use crate::config::ConfigError;
+use crate::device::camera_settings::CameraSettings;
 use crate::device::cameras::Cameras;
 use crate::device::config::{self, Config};
 use crate::device::failover::control::{Status as Failover, Told};
@@ -10,7 +11,7 @@ use crate::device::port::Port;
 use crate::device::token::Token;
 use crate::latest::Latest;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// The credential's name under `$CREDENTIALS_DIRECTORY`.
@@ -52,17 +53,24 @@ pub struct Settings {
     pub has_server_token: bool,
     /// What a changing request from another machine must show.
     pub token: Option<Token>,
+    /// The API changes them.
+    pub cameras: Mutex<CameraSettings>,
 }
 
 impl Settings {
     /// # Errors
     /// The token cannot be read.
-    pub fn load(config: &Config, has_server_token: bool) -> Result<Settings, ConfigError> {
+    pub fn load(
+        config: &Config,
+        has_server_token: bool,
+        cameras: CameraSettings,
+    ) -> Result<Settings, ConfigError> {
         Ok(Settings {
             api: config.api.clone(),
             heartbeat: config.heartbeat.clone(),
             has_server_token,
             token: Token::load("api", config.api.token_file.as_deref(), CREDENTIAL)?,
+            cameras: Mutex::new(cameras),
         })
     }
 
@@ -81,8 +89,10 @@ mod tests {
     fn a_loop_moves_while_it_comes_around_within_an_interval_and_half_a_minute() {
         for (interval, well, still) in [("5s", 34, 35), ("1h", 3629, 3630)] {
             let text = format!("[heartbeat]\ninterval = \"{interval}\"\n");
-            let config = Config::from_source(&Source::new("test", text), &|_| None).expect("good");
-            let settings = Settings::load(&config, false).expect("no token");
+            let source = Source::new("test", text);
+            let config = Config::from_source(&source, &|_| None).expect("good");
+            let cameras = CameraSettings::load(&source, &config);
+            let settings = Settings::load(&config, false, cameras).expect("no token");
             assert!(settings.moves(Duration::from_secs(well)), "{interval}");
             assert!(!settings.moves(Duration::from_secs(still)), "{interval}");
         }

@@ -326,6 +326,19 @@ impl Config {
         }
     }
 
+    /// The cameras of `source`, with the keys of `overlay`'s `[cameras]` in place of the file's.
+    ///
+    /// # Errors
+    /// The first fault, as one sentence; a fault of the overlay names that.
+    pub fn cameras_with(source: &Source, overlay: &Source) -> Result<Cameras, ConfigError> {
+        let none = |_: &str| None;
+        // Alone first: spans of the overlay mean nothing in the file.
+        Check { source: overlay, env: &none }.cameras(overlay.parse::<written::File>()?.cameras)?;
+        let file: written::File = source.parse().map_err(renamed::explained)?;
+        let cameras = file.cameras.overlaid(overlay.parse::<written::File>()?.cameras);
+        Check { source, env: &none }.cameras(cameras)
+    }
+
     /// [`Config::load`] with the text and the environment as arguments.
     ///
     /// # Errors

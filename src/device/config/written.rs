@@ -103,3 +103,18 @@ sections! {
         pub level: Option<Level>,
     }
 }
+
+impl Cameras {
+    /// The six settings that the API can change, where `over` has them.
+    pub fn overlaid(self, over: Cameras) -> Cameras {
+        Cameras {
+            enabled: over.enabled.or(self.enabled),
+            interval: over.interval.or(self.interval),
+            method: over.method.or(self.method),
+            tcp_port: over.tcp_port.or(self.tcp_port),
+            tcp_timeout: over.tcp_timeout.or(self.tcp_timeout),
+            icmp_timeout: over.icmp_timeout.or(self.icmp_timeout),
+            ..self
+        }
+    }
+}

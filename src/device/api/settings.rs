@@ -1,0 +1,48 @@
+//! `/api/settings`: the six camera settings under PumaGuard's names.
+
+use super::call::{Answer, Call};
+use super::cameras::{CameraView, read};
+use crate::device::camera_settings::{CameraSettings, Refusal};
+use crate::device::config;
+use crate::http::{Peer, Response};
+use serde_json::{Map, Value, json};
+use std::sync::PoisonError;
+
+pub fn show(call: &Call) -> Answer {
+    let mut view = call.settings.cameras.lock().unwrap_or_else(PoisonError::into_inner).view();
+    let cameras: Vec<CameraView> = call.known.cameras.list().iter().map(CameraView::of).collect();
+    view.insert("cameras".to_owned(), json!(cameras));
+    Response::json(200, &Value::Object(view)).into()
+}
+
+pub fn change(call: &Call) -> Answer {
+    match read::<Map<String, Value>>(call.request) {
+        Ok(changes) => apply(call, |settings| settings.change(&changes)),
+        Err(refusal) => refusal.into(),
+    }
+}
+
+pub fn reset(call: &Call) -> Answer {
+    apply(call, CameraSettings::reset)
+}
+
+fn apply(
+    call: &Call,
+    change: impl FnOnce(&mut CameraSettings) -> Result<(config::Cameras, Vec<String>), Refusal>,
+) -> Answer {
+    let mut settings = call.settings.cameras.lock().unwrap_or_else(PoisonError::into_inner);
+    let (cameras, changes) = match change(&mut settings) {
+        Ok(changed) => changed,
+        Err(Refusal::Invalid(why)) => return Response::error(400, &why).into(),
+        Err(Refusal::Unwritable(why)) => return Response::error(500, &why).into(),
+    };
+    let origin = match call.request.peer() {
+        Peer::Unix => "the socket file".to_owned(),
+        Peer::Tcp(address) => format!("{} with the API token", address.ip()),
+    };
+    changes.iter().for_each(|change| log::info!("camera settings: {change}, by {origin}"));
+    if !changes.is_empty() {
+        call.known.cameras.reload(cameras);
+    }
+    Response::json(200, &json!({ "success": true, "message": "Settings updated and saved" })).into()
+}
