@@ -4,8 +4,8 @@
 //!
 //! ```text
 //! bin/heartbeat-daemon ─► device ──┐
-//!                                  ├─► http, wire, account, config, heap, latest, logging, systemd, ticker,
-//!                                  │   tls_client
+//!                                  ├─► http, wire, account, config, heap, latest, logging, resolver, systemd,
+//!                                  │   ticker, tls_client
 //! bin/heartbeat-monitor ─► monitor ┘
 //! ```
 //!
@@ -23,6 +23,8 @@ pub mod latest;
 pub mod logging;
 #[cfg(feature = "monitor")]
 pub mod monitor;
+#[cfg(any(feature = "device", feature = "monitor"))]
+pub mod resolver;
 #[cfg(all(test, feature = "monitor"))]
 #[path = "../tests/support/skip.rs"]
 mod skip;

@@ -10,7 +10,6 @@ use super::failover::control::{self, AskError, Request, Status};
 use super::failover::{gateway, routes};
 use super::heartbeat::credentials::Credentials;
 use super::heartbeat::payload::{self, Stamp};
-use super::heartbeat::resolver::{Names, lookup};
 use super::heartbeat::sender::{Outcome, Sender};
 use super::heartbeat::{self, server_name};
 use super::metrics::{Sampler, read_identity};
@@ -18,6 +17,7 @@ use super::port;
 use super::receive;
 use crate::account;
 use crate::config::Period;
+use crate::resolver::{Names, lookup};
 use crate::wire::{self, Reason};
 use clap::{CommandFactory, Parser, Subcommand};
 use serde::Deserialize;
@@ -213,7 +213,7 @@ fn print(path: &Path) -> Result<(), Failure> {
 fn send(path: &Path) -> Result<(), Failure> {
     let config = Config::load(path)?;
     let credentials = Credentials::load(&config.heartbeat)?;
-    let names = Names::start(lookup).map_err(|error| Failure::Other(error.to_string()))?;
+    let names = Names::start(heartbeat::NAMES, lookup).map_err(|error| Failure::Other(error.to_string()))?;
     let Some(sender) = Sender::new(&config.heartbeat, credentials, Arc::new(names), Arc::default()) else {
         return Err(Failure::Other("no server is configured: set url in [heartbeat]".into()));
     };

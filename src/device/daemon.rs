@@ -11,7 +11,6 @@ use super::failover::{self, Outside};
 use super::heartbeat::account::Account;
 use super::heartbeat::credentials::Credentials;
 use super::heartbeat::dial::{Line, Uplink};
-use super::heartbeat::resolver::{Names, lookup};
 use super::heartbeat::sender::Sender;
 use super::heartbeat::{self, Heartbeat, Inbox, Reload, Trigger, server_name};
 use super::metrics::{self, Sampler, identify};
@@ -22,6 +21,7 @@ use super::os::privilege;
 use super::port::Port;
 use crate::config::{ConfigError, Source};
 use crate::latest::Latest;
+use crate::resolver::{Names, lookup};
 use crate::ticker::Ticker;
 use crate::wire::Reason;
 use crate::{heap, logging, systemd};
@@ -161,7 +161,8 @@ impl Daemon {
         let root = Path::new("/");
         let identity = identify(root, &config.daemon.state_dir);
         identity.warning.iter().for_each(|warning| log::warn!("{warning}"));
-        let names = Arc::new(Names::start(lookup).map_err(cannot("start the resolver thread"))?);
+        let names =
+            Arc::new(Names::start(heartbeat::NAMES, lookup).map_err(cannot("start the resolver thread"))?);
         let line = Arc::new(Line::default());
         let sender = Sender::new(&config.heartbeat, credentials, names.clone(), line.clone());
         let (trigger, triggers) = heartbeat::trigger();

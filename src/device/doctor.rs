@@ -8,12 +8,12 @@ use super::config::{AUTO, Config, Listen};
 use super::daemon::{self, Failure};
 use super::failover::control::{self, AskError, Request, Status};
 use super::heartbeat::credentials::Credentials;
-use super::heartbeat::resolver::{Names, lookup};
 use super::heartbeat::sender::Sender;
 use super::heartbeat::{self, server_name};
 use super::metrics::{self, Sampler, SourceReport, read_identity};
 use super::port;
 use crate::config::Source;
+use crate::resolver::{Names, lookup};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -99,7 +99,7 @@ fn token(config: &Config) -> Result<String, String> {
 fn server(config: &Config) -> Result<String, String> {
     let credentials = Credentials::load(&config.heartbeat).map_err(|error| error.to_string())?;
     let with_token = if credentials.token.is_some() { "with our token" } else { "without a token" };
-    let names = Names::start(lookup).map_err(|error| error.to_string())?;
+    let names = Names::start(heartbeat::NAMES, lookup).map_err(|error| error.to_string())?;
     let sender = Sender::new(&config.heartbeat, credentials, Arc::new(names), Arc::default());
     let sender = sender.ok_or("no server is configured: set url in [heartbeat]")?;
     let begin = Instant::now();

@@ -2,21 +2,12 @@
 
 use crate::stop::assert_stops;
 use crate::support::daemon::{Daemon, PROGRAM, Setup};
-use crate::support::dns::{self, NameServer};
+use crate::support::dns::{NameServer, name_server};
 use crate::support::notify::NotifySocket;
 use crate::support::server::{Reply, Server};
-use crate::support::skip;
 use rustix::process::Signal;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
-
-fn name_server() -> Option<NameServer> {
-    if !dns::can_be_replaced() {
-        skip("a name server of the test's own needs root and the right to make a mount namespace");
-        return None;
-    }
-    NameServer::start().map_err(|error| skip(&format!("port 53 on loopback: {error}"))).ok()
-}
 
 fn start(setup: Setup, names: &NameServer) -> Daemon {
     let command = names.asked_by(PROGRAM, setup.scratch());

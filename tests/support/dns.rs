@@ -1,6 +1,7 @@
 //! A name server that answers, or does not, and what is needed to make a program ask it.
 
 use super::scratch::Scratch;
+use super::skip;
 use std::net::UdpSocket;
 use std::process::Command;
 use std::sync::Arc;
@@ -89,8 +90,17 @@ impl Drop for NameServer {
     }
 }
 
-/// True where a mount namespace can be made: as root, and not in every container.
-pub fn can_be_replaced() -> bool {
+/// A name server of the test's own; `None`, and a skipped test, without root or in some containers.
+pub fn name_server() -> Option<NameServer> {
+    if !can_be_replaced() {
+        skip("a name server of the test's own needs root and the right to make a mount namespace");
+        return None;
+    }
+    NameServer::start().map_err(|error| skip(&format!("port 53 on loopback: {error}"))).ok()
+}
+
+/// True where a mount namespace can be made.
+fn can_be_replaced() -> bool {
     let script = "mount --bind /dev/null /etc/resolv.conf && mount --bind /dev/null /etc/nsswitch.conf";
     Command::new("unshare")
         .args(["--mount", "sh", "-c", script])

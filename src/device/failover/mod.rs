@@ -40,11 +40,11 @@ mod watch;
 
 use super::config;
 use super::heartbeat::dial::{Line, Uplink};
-use super::heartbeat::resolver::Names;
 use super::heartbeat::{Trigger, Uplinks as Report};
 use super::newest::Newest;
 use super::os::wait::wait_for;
 use crate::latest::Latest;
+use crate::resolver::Names;
 use control::Told;
 use crossbeam_channel::Sender;
 use orders::{Inbox, Order};

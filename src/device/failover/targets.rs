@@ -4,8 +4,8 @@ use super::links::{Link, Table};
 use super::portal::Page;
 use crate::device::config;
 use crate::device::heartbeat::dial::Line;
-use crate::device::heartbeat::resolver::Names;
 use crate::device::os::egress::egress;
+use crate::resolver::Names;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -82,11 +82,12 @@ impl Targets {
 mod tests {
     use super::*;
     use crate::config::Source;
-    use crate::device::heartbeat::resolver::lookup;
+    use crate::device::heartbeat::NAMES;
+    use crate::resolver::lookup;
 
     fn targets(text: &str) -> Targets {
         let config = config::Config::from_source(&Source::new("c.toml", text), &|_| None).expect("good");
-        Targets::new(&config.network, Arc::default(), Arc::new(Names::start(lookup).expect("started")))
+        Targets::new(&config.network, Arc::default(), Arc::new(Names::start(NAMES, lookup).expect("started")))
     }
 
     fn link(addresses: &[&str]) -> Link {

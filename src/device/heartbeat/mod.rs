@@ -6,9 +6,9 @@
 //! | `pace` | when to send: retries, silence that the server asked for |
 //! | `payload` | what is sent |
 //! | `sender` | one heartbeat to the server, and its outcome |
-//! | `transport`, `dial`, `resolver` | the connection under it: ureq's end, TCP's end, the name |
 //! | `copies` | copies of a heartbeat over uplinks that passed none |
 //! | `delivery` | what its result says of the uplink and the address that it took |
+//! | `transport`, `dial` | the connection below it: ureq's end, TCP's end |
 //! | `credentials` | token, CA, client certificate |
 //! | `outage` | what the log says of failures |
 //! | `account` | what the thread tells the others of itself |
@@ -24,7 +24,6 @@ mod outage;
 mod pace;
 pub mod payload;
 mod recorder;
-pub mod resolver;
 pub mod sender;
 mod snapshot_file;
 mod transport;
@@ -33,6 +32,7 @@ use super::cameras::Camera;
 use super::config;
 use super::metrics::{Identity, Metrics};
 use crate::latest::Latest;
+use crate::resolver;
 use crate::systemd::{self, Watchdog};
 use crate::ticker::Ticker;
 use crate::wire::{self, Reason};
@@ -52,6 +52,10 @@ use snapshot_file::SnapshotFile;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
+
+/// The daemon's resolver: the server and a proxy, before and after a reload. A heartbeat never waits for DNS once the
+/// server's name has been resolved.
+pub const NAMES: resolver::Limits = resolver::Limits { threads: 1, names: 4, patience: Duration::ZERO };
 
 /// Start-up waits this long for the first metrics; without them it says what it has.
 const FIRST_METRICS: Duration = Duration::from_secs(1);

@@ -3,10 +3,10 @@
 use super::credentials::Credentials;
 use super::delivery::{Answer, Evidence, evidence};
 use super::dial::{Line, Uplink};
-use super::resolver::Names;
 use super::transport;
 use crate::config::Period;
 use crate::device::config::{self, Format, Method};
+use crate::resolver::Names;
 use crate::tls_client::fault;
 use crate::wire;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};

@@ -1,6 +1,6 @@
 use super::*;
 use crate::device::heartbeat::credentials::Credentials;
-use crate::device::heartbeat::resolver::Names;
+use crate::resolver::{Names, lookup};
 use crate::wire::LinkState;
 use crossbeam_channel::{Sender as ChannelSender, bounded};
 use std::collections::BTreeMap;
@@ -31,7 +31,7 @@ impl Rig {
             .expect("a good configuration")
             .heartbeat;
         let credentials = Credentials::load(&config).expect("none");
-        let names = Names::start(resolver::lookup).expect("started");
+        let names = Names::start(NAMES, lookup).expect("started");
         let sender = Sender::new(&config, credentials, Arc::new(names), Arc::default());
         let dir = tempfile::tempdir().expect("a scratch directory");
         let (beats, due) = bounded(0);

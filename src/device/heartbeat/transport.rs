@@ -1,12 +1,12 @@
-//! The connection under ureq: dialled by [`super::dial`], named by [`super::resolver`], of a limited age.
+//! The connection under ureq: dialled by [`super::dial`], named by [`crate::resolver`], of a limited age.
 //!
-//! With [`crate::tls_client`] the only code of the daemon that uses `ureq::unversioned`, which may change in any
+//! With [`crate::tls_client`] and [`crate::resolver`] the only code of the daemon that uses `ureq::unversioned`, which may change in any
 //! release of ureq; so the version is pinned, and the rest of the program sees an [`Agent`].
 
 use super::dial::{Line, SILENCE, dial, longest_silence};
-use super::resolver::Names;
 use crate::device::os::tcp;
 use crate::device::os::wait::wait_for;
+use crate::resolver::{ByNames, Names};
 use crate::tls_client::connector::TlsConnector;
 use rustix::event::{PollFd, PollFlags};
 use rustls::ClientConfig;
@@ -17,8 +17,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use ureq::Agent;
 use ureq::config::Config;
-use ureq::http::Uri;
-use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{
     Buffers, ConnectProxyConnector, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, Transport,
 };
@@ -199,25 +197,5 @@ impl Transport for Wired {
         self.born.elapsed() < LONGEST_LIFE
             && self.line.is_fresh()
             && self.socket.peek(&mut byte).is_err_and(silent)
-    }
-}
-
-/// ureq's question for a name, answered by the resolver thread.
-#[derive(Debug)]
-struct ByNames(Arc<Names>);
-
-impl Resolver for ByNames {
-    fn resolve(
-        &self,
-        uri: &Uri,
-        _config: &Config,
-        timeout: NextTimeout,
-    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        let host = uri.host().ok_or(ureq::Error::HostNotFound)?;
-        let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
-        let found = self.0.resolve(host, port, limit_of(timeout)).map_err(ureq::Error::Io)?;
-        let mut addresses = self.empty();
-        found.into_iter().for_each(|address| addresses.push(address));
-        Ok(addresses)
     }
 }

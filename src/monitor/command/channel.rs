@@ -11,7 +11,7 @@ use crate::monitor::notify::mail::check_address;
 use crate::monitor::notify::notice::Notice;
 use crate::monitor::notify::plan::ChannelId;
 use crate::monitor::notify::send::{Message, Sender};
-use crate::monitor::notify::{Settings, is_public};
+use crate::monitor::notify::{Settings, is_public, start_resolver};
 use crate::monitor::store::recipients::{DEFAULT_RECIPIENT, Listed, NewChannel};
 use crate::monitor::store::{Refused, Store};
 use crate::monitor::time::Moment;
@@ -345,7 +345,8 @@ fn test(store: &Store, id: ChannelId, settings: &Settings, now: Moment) -> Resul
     let channel = store.channel(id)?;
     // No row of the outbox has a negative id, and no two tests the same.
     let message = Message { rows: vec![-now.0], notices: vec![Notice::test(now)], clock: Clock::UTC };
-    match Sender::new(settings.clone()).send(&channel, &message, now) {
+    let names = start_resolver().map_err(|error| Refused::because(error.to_string()))?;
+    match Sender::new(settings.clone(), names).send(&channel, &message, now) {
         Ok(answer) => Ok(format!("{}: {answer}", channel.name())),
         Err(failure) => Err(Refused::because(format!("{}: {}", channel.name(), failure.why()))),
     }

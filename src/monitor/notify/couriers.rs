@@ -9,6 +9,7 @@ use super::send::Sender as Carrier;
 use crate::monitor::store::Store;
 use crate::monitor::store::outbox::Owner;
 use crate::monitor::time::Moment;
+use crate::resolver::Names;
 use crossbeam_channel::{Receiver, Sender, after, bounded, never, select};
 use log::warn;
 use std::io;
@@ -43,7 +44,7 @@ impl Couriers {
     /// Sends whatever waits in the outbox, and what comes whenever `poked` receives.
     ///
     /// # Errors
-    /// The thread cannot be started.
+    /// A thread cannot be started.
     pub fn start(
         store: Arc<Store>,
         settings: Settings,
@@ -51,6 +52,7 @@ impl Couriers {
         clock: Clock,
     ) -> io::Result<Couriers> {
         let counters = Arc::<Counters>::default();
+        let names = super::start_resolver()?;
         let (orders, ordered) = bounded(1);
         // As many results as there are threads: a courier never waits for this thread.
         let (done, results) = bounded(CLASSES.map(Class::threads).iter().sum());
@@ -69,9 +71,9 @@ impl Couriers {
             interrupt: interrupt.clone(),
             done,
         };
-        let carrier = Carrier::new(settings);
+        let carrier = Carrier::new(settings, names.clone());
         let dispatcher = Dispatcher::new(store, clock, counters.clone(), carrier, owner, &surroundings);
-        let mut service = Service { dispatcher, interrupt, results };
+        let mut service = Service { dispatcher, interrupt, names, results };
         // Couriers alone send results.
         drop(surroundings);
         let run = move || {
@@ -116,6 +118,7 @@ impl Drop for Couriers {
 struct Service {
     dispatcher: Dispatcher,
     interrupt: Interrupt,
+    names: Arc<Names>,
     results: Receiver<Done>,
 }
 
@@ -135,7 +138,9 @@ impl Service {
                     self.take_all();
                 },
                 recv(orders) -> order => match order {
-                    Ok(Order::Settings(settings)) => self.dispatcher.use_carrier(Carrier::new(*settings)),
+                    Ok(Order::Settings(settings)) => {
+                        self.dispatcher.use_carrier(Carrier::new(*settings, self.names.clone()));
+                    }
                     Ok(Order::Stop(deadline)) => return deadline,
                     Err(_) => return Instant::now() + GRACE,
                 },

@@ -4,15 +4,16 @@
 //! else a moment later (DNS rebinding) gains nothing. With [`super::http`] the only file that uses
 //! `ureq::unversioned`; the version is pinned.
 
+use crate::resolver::ByNames;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ureq::config::Config;
 use ureq::http::Uri;
-use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
-/// Resolves as ever, and leaves out what is not public.
-#[derive(Debug, Default)]
-pub struct PublicOnly(DefaultResolver);
+/// Resolves names and drops the addresses that are not public.
+#[derive(Debug)]
+pub struct PublicOnly(pub ByNames);
 
 impl Resolver for PublicOnly {
     fn resolve(

@@ -4,6 +4,7 @@ use super::Settings;
 use super::guard::PublicOnly;
 use super::send::Failure;
 use crate::monitor::time::Moment;
+use crate::resolver::{ByNames, Names};
 use crate::tls_client::connector::TlsConnector;
 use crate::tls_client::fault;
 use std::io::Read;
@@ -13,7 +14,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 use ureq::Agent;
 use ureq::config::Config;
-use ureq::unversioned::resolver::{DefaultResolver, Resolver};
+use ureq::unversioned::resolver::Resolver;
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector, TcpConnector};
 
 /// Of an answer, for the error in it; Telegram's are a few hundred bytes.
@@ -44,17 +45,17 @@ pub struct Http {
 
 impl Http {
     /// For Telegram, whose server the configuration names; by a proxy if the environment has one.
-    pub fn anywhere(settings: &Settings) -> Http {
-        Http::new(settings, config(settings.timeout).build(), DefaultResolver::default())
+    pub fn anywhere(settings: &Settings, names: &Arc<Names>) -> Http {
+        Http::new(settings, config(settings.timeout).build(), ByNames(names.clone()))
     }
 
     /// For webhooks and ntfy. No proxy: it would resolve the name itself, where nobody checks the address.
-    pub fn guarded(settings: &Settings) -> Http {
+    pub fn guarded(settings: &Settings, names: &Arc<Names>) -> Http {
         let config = config(settings.timeout).proxy(None).build();
         if settings.allow_private_webhooks {
-            Http::new(settings, config, DefaultResolver::default())
+            Http::new(settings, config, ByNames(names.clone()))
         } else {
-            Http::new(settings, config, PublicOnly::default())
+            Http::new(settings, config, PublicOnly(ByNames(names.clone())))
         }
     }
 

@@ -6,6 +6,7 @@ use super::send::{Attempt, Failure, Message};
 use super::smtp;
 use super::smtp::talk::{Envelope, MailLimits};
 use crate::monitor::time::Moment;
+use crate::resolver::Names;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use std::fmt::Write;
@@ -14,6 +15,7 @@ use time::format_description::well_known::Rfc2822;
 
 pub fn send(
     smtp: &Smtp,
+    names: &Names,
     limits: &MailLimits,
     channel: &Channel,
     message: &Message,
@@ -21,7 +23,7 @@ pub fn send(
 ) -> Result<String, Failure> {
     let from = sender(&smtp.from);
     let mail = compose(from, &channel.target, message, attempt.now);
-    smtp::deliver(smtp, limits, &Envelope { from: from.1, to: &channel.target, mail: &mail }, attempt)
+    smtp::deliver(smtp, names, limits, &Envelope { from: from.1, to: &channel.target, mail: &mail }, attempt)
 }
 
 /// Name and address out of `address` or `Name <address>`.

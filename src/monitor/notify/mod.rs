@@ -39,11 +39,14 @@ mod webhook;
 use super::config::Config;
 pub use super::config::{Login, Security, Smtp};
 use crate::config::ConfigError;
+use crate::resolver::{self, Names};
 use crate::tls_client::trust::Trust;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 pub use guard::is_public;
 pub use smtp::talk::MailLimits;
+use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Wakes the couriers: there is something new in the outbox. Any number of pokes before they look are one.
@@ -67,6 +70,18 @@ impl Poke {
             let (Ok(()) | Err(TrySendError::Full(()) | TrySendError::Disconnected(()))) = sender.try_send(());
         }
     }
+}
+
+/// The monitor's resolver: few threads, however many channels have a host that DNS does not answer for. The address of
+/// a receiver may have moved since the last message, so a newer one is waited for.
+const NAMES: resolver::Limits = resolver::Limits { threads: 4, names: 256, patience: Duration::from_secs(3) };
+
+/// Starts the resolver of all deliveries.
+///
+/// # Errors
+/// A thread cannot be started.
+pub fn start_resolver() -> io::Result<Arc<Names>> {
+    Names::start(NAMES, resolver::lookup).map(Arc::new)
 }
 
 /// What the configuration says of sending.

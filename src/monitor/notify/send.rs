@@ -7,6 +7,8 @@ use super::notice::{Notice, text_of_many, title_of_many};
 use super::{Settings, mail, ntfy, telegram, webhook};
 use crate::monitor::time::Moment;
 use crate::monitor::zone::Clock;
+use crate::resolver::Names;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What is sent at once: a machine's news, or that of many machines which all did the same.
@@ -78,6 +80,7 @@ pub struct Attempt<'a> {
 #[derive(Debug)]
 pub struct Sender {
     settings: Settings,
+    names: Arc<Names>,
     /// For URLs that somebody gave to a channel.
     guarded: Http,
     /// For the one that the configuration names.
@@ -85,10 +88,10 @@ pub struct Sender {
 }
 
 impl Sender {
-    pub fn new(settings: Settings) -> Sender {
-        let guarded = Http::guarded(&settings);
-        let anywhere = Http::anywhere(&settings);
-        Sender { settings, guarded, anywhere }
+    pub fn new(settings: Settings, names: Arc<Names>) -> Sender {
+        let guarded = Http::guarded(&settings, &names);
+        let anywhere = Http::anywhere(&settings, &names);
+        Sender { settings, names, guarded, anywhere }
     }
 
     /// Sends `message`, which has no row in the outbox, and says what the receiver answered.
@@ -116,7 +119,7 @@ impl Sender {
             Kind::Telegram => telegram::send(&self.anywhere, telegram_api, channel, message, attempt.now),
             Kind::Ntfy => ntfy::send(&self.guarded, channel, message, attempt.now),
             Kind::Email => match smtp {
-                Some(smtp) => mail::send(smtp, mail_limits, channel, message, attempt),
+                Some(smtp) => mail::send(smtp, &self.names, mail_limits, channel, message, attempt),
                 None => Err(Failure::later("no mail server is configured: [smtp] is missing")),
             },
         }

@@ -16,11 +16,12 @@ pub mod talk;
 
 use super::send::{Attempt, Failure};
 use super::{Security, Smtp};
+use crate::resolver::Names;
 use crate::tls_client::trust::Trust;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use talk::{Envelope, MailLimits, Talk, Wire, lost};
@@ -32,12 +33,13 @@ use talk::{Envelope, MailLimits, Talk, Wire, lost};
 /// has not answered.
 pub fn deliver(
     smtp: &Smtp,
+    names: &Names,
     limits: &MailLimits,
     envelope: &Envelope,
     attempt: &Attempt,
 ) -> Result<String, Failure> {
     let unreachable = |error: io::Error| lost(smtp, "connecting", &error);
-    let socket = connect(smtp, limits.connect).map_err(unreachable)?;
+    let socket = connect(smtp, names, limits.connect).map_err(unreachable)?;
     let _watched = attempt.interrupt.watch(&socket.0).map_err(unreachable)?;
     let peer = socket.0.peer_addr().map_err(unreachable)?.ip();
     let name = socket.0.local_addr().map_or_else(|_| "localhost".into(), |address| literal(address.ip()));
@@ -141,11 +143,10 @@ impl Wire for Stream {
     }
 }
 
-/// The lookup has the limits of the C library's resolver, not ours; it delays only this channel.
-fn connect(smtp: &Smtp, limit: Duration) -> io::Result<Timed> {
+fn connect(smtp: &Smtp, names: &Names, limit: Duration) -> io::Result<Timed> {
     let deadline = Instant::now() + limit;
     let mut last = io::Error::new(io::ErrorKind::NotFound, "its name has no address");
-    let addresses: Vec<_> = (smtp.host.as_str(), smtp.port).to_socket_addrs()?.collect();
+    let addresses = names.resolve(&smtp.host, smtp.port, limit)?;
     for (index, address) in addresses.iter().enumerate() {
         // An address that does not answer leaves time for the others.
         let others = u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
