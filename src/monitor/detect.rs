@@ -75,7 +75,8 @@ impl Listening {
                 go_duration(by)
             );
         } else if passed > interval * 2 {
-            warn!("No check for {}: every machine gets its whole threshold again", go_duration(passed));
+            let passed = go_duration(Duration::from_secs(passed.as_secs()));
+            warn!("No check for {passed}: every machine gets its whole threshold again");
         }
         if ahead || behind || passed > interval * 2 {
             self.since = now;

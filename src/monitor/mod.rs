@@ -16,6 +16,7 @@
 //! | `config/` | the configuration: as written, as used |
 //! | `ingest/` | from a request to a beat, in four formats |
 //! | `beat` | a heartbeat of any origin, in the one form used inside |
+//! | `horizon` | the moment that retention is counted from |
 //! | `fleet`, `pulse` | the newest beat of each machine in memory; whether beats reach the database |
 //! | `history/` | the past of a machine, packed |
 //! | `recorder` | the one thread that owns every machine's status |
@@ -36,6 +37,7 @@ pub mod config;
 pub mod detect;
 pub mod fleet;
 pub mod history;
+pub mod horizon;
 pub mod ingest;
 mod listen;
 pub mod machine;

@@ -17,10 +17,11 @@ pub use orders::{Done, Order};
 
 use super::detect::Sweeper;
 use super::fleet::{Belief, Fleet, Unsaved};
+use super::horizon::Horizon;
 use super::pulse::Pulse;
 use super::registry::Registry;
 use super::store::{MachineId, Status, Store, StoreError};
-use super::time::{Moment, go_duration};
+use super::time::{Moment, clocks, go_duration, suspended};
 use crate::latest::Latest;
 use crate::systemd::Watchdog;
 use crate::ticker::Ticker;
@@ -84,6 +85,10 @@ pub struct Recorder {
     turn: u64,
     /// The minute in which history was aged last.
     aged: i64,
+    /// Read from the database when history is aged first.
+    horizon: Option<Horizon>,
+    /// [`suspended`] at the start.
+    suspended: Duration,
     trouble: Option<Trouble>,
 }
 
@@ -107,6 +112,8 @@ impl Recorder {
             sweep_goes_on: false,
             turn: 0,
             aged: 0,
+            horizon: None,
+            suspended: suspended(),
             trouble: None,
         }
     }
@@ -144,15 +151,16 @@ impl Recorder {
                     }
                     Err(_) => break,
                 },
-                recv(inbox.flush.due()) -> tick => {
-                    let tick = tick.unwrap_or_else(|_| Instant::now());
-                    inbox.flush.advance(Instant::now());
-                    self.beat(Moment::now(), tick);
+                // Not the instant at which it was due, which is long past where the process was stopped.
+                recv(inbox.flush.due()) -> _ => {
+                    let (now, tick) = clocks();
+                    inbox.flush.advance(tick);
+                    self.beat(now, tick);
                 }
-                recv(inbox.sweep.due()) -> tick => {
-                    let tick = tick.unwrap_or_else(|_| Instant::now());
-                    inbox.sweep.advance(Instant::now());
-                    self.sweep(Moment::now(), tick);
+                recv(inbox.sweep.due()) -> _ => {
+                    let (now, tick) = clocks();
+                    inbox.sweep.advance(tick);
+                    self.sweep(now, tick);
                 }
             }
         }
@@ -284,9 +292,18 @@ impl Recorder {
     fn age(&mut self, now: Moment, tick: Instant) {
         let minute = now.0.div_euclid(60_000);
         if std::mem::replace(&mut self.aged, minute) != minute {
-            let aged = self.shared.store.age_history(minute.rem_euclid(AGEING_TURNS), AGEING_TURNS, now);
+            let aged = self.age_turn(minute.rem_euclid(AGEING_TURNS), now, tick);
             self.look_at(aged, tick);
         }
+    }
+
+    fn age_turn(&mut self, turn: i64, now: Moment, tick: Instant) -> Result<usize, StoreError> {
+        let store = &self.shared.store;
+        let horizon = match &mut self.horizon {
+            Some(horizon) => horizon,
+            None => self.horizon.insert(Horizon::new(store.horizon(now)?, tick)),
+        };
+        store.age_history(turn, AGEING_TURNS, horizon.advance(now, tick))
     }
 
     /// Looks who is late, after all beats are written. Not at all if they cannot be: nobody would be found alive.
@@ -294,7 +311,8 @@ impl Recorder {
         if !self.flush(&[], now, tick) {
             return;
         }
-        let swept = self.sweeper.sweep(&self.shared.store, now, tick);
+        let asleep = suspended().saturating_sub(self.suspended);
+        let swept = self.sweeper.sweep(&self.shared.store, now, tick + asleep);
         self.sweep_goes_on = false;
         if let Some(swept) = self.look_at(swept, tick) {
             self.sweep_goes_on = swept.goes_on;

@@ -1,6 +1,7 @@
 //! The monitor's clock: the only one that decides. What a device says of the time is shown, never believed.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use rustix::time::{ClockId, clock_gettime};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -33,6 +34,30 @@ impl Moment {
     pub fn rfc3339(self) -> Option<String> {
         OffsetDateTime::from_unix_timestamp(self.0.div_euclid(1000)).ok()?.format(&Rfc3339).ok()
     }
+}
+
+/// Both clocks at one moment, also where the process is stopped between the two readings: a difference would look like
+/// a step of the wall clock.
+pub fn clocks() -> (Moment, Instant) {
+    loop {
+        let before = Instant::now();
+        let now = Moment::now();
+        let tick = Instant::now();
+        if tick.saturating_duration_since(before) < LONGEST_READING {
+            return (now, tick);
+        }
+    }
+}
+
+/// Far above what two readings take on a busy machine, far below what counts as a step.
+const LONGEST_READING: Duration = Duration::from_millis(500);
+
+/// How long the machine has been suspended since it was booted: [`Instant`] stands still meanwhile.
+pub fn suspended() -> Duration {
+    let of = |id| Duration::try_from(clock_gettime(id)).unwrap_or_default();
+    // In this order the difference is never too small.
+    let awake = of(ClockId::Monotonic);
+    of(ClockId::Boottime).saturating_sub(awake)
 }
 
 /// As the database keeps durations; what does not fit is 292 million years.

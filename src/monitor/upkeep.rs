@@ -1,7 +1,8 @@
 //! What the database must not keep for ever is removed, once an hour.
 
+use super::horizon::Horizon;
 use super::store::{Store, StoreError};
-use super::time::Moment;
+use super::time::{Moment, clocks};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
@@ -23,16 +24,32 @@ pub struct Kept {
 /// Runs until the other end of `changes` is dropped.
 pub fn run(store: &Store, mut kept: Kept, changes: &Receiver<Kept>) {
     let mut pause = FIRST;
+    let mut horizon = None;
     loop {
         match changes.recv_timeout(pause) {
             Ok(changed) => kept = changed,
             Err(RecvTimeoutError::Timeout) => {
-                tidy(store, &mut kept, changes, Moment::now());
+                match advanced(store, &mut horizon) {
+                    Ok(now) => tidy(store, &mut kept, changes, now),
+                    Err(error) => log::debug!("nothing removed this time: {error}"),
+                }
                 pause = EVERY;
             }
             Err(RecvTimeoutError::Disconnected) => return,
         }
     }
+}
+
+/// The moment that retention is counted from, for now and for the next start.
+fn advanced(store: &Store, horizon: &mut Option<Horizon>) -> Result<Moment, StoreError> {
+    let (now, tick) = clocks();
+    let horizon = match horizon {
+        Some(horizon) => horizon,
+        None => horizon.insert(Horizon::new(store.horizon(now)?, tick)),
+    };
+    let moment = horizon.advance(now, tick);
+    store.set_horizon(moment)?;
+    Ok(moment)
 }
 
 /// Batch by batch; stops where the monitor does.

@@ -3,6 +3,7 @@
 use crate::rig::{Told, becomes};
 use crate::support::monitor::{Plan, bearer};
 use crate::support::wall_clock::WallClock;
+use rustix::process::Signal;
 use std::time::Duration;
 
 fn a_step_is_told_to_nobody(offset: &str, way: &str) {
@@ -38,4 +39,17 @@ fn a_clock_that_steps_a_day_ahead_makes_nobody_late() {
 #[test]
 fn a_clock_that_steps_a_day_back_makes_nobody_late_and_hides_nobody() {
     a_step_is_told_to_nobody("-1d", "back");
+}
+
+#[test]
+fn a_monitor_that_was_stopped_for_a_while_logs_the_gap_and_no_step_of_the_clock() {
+    let monitor = Plan::new().start();
+    monitor.signal(Signal::STOP);
+    // The monitor's own time is what is measured here.
+    std::thread::sleep(Duration::from_secs(8));
+    monitor.signal(Signal::CONT);
+    let line =
+        monitor.wait_for_line("of the gap", |line| line.contains("every machine gets its whole threshold"));
+    assert!(line.contains("No check for "), "{line}");
+    assert!(monitor.log_lines("The clock jumped").is_empty());
 }

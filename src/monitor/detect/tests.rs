@@ -282,6 +282,49 @@ fn a_clock_that_was_set_back_does_not_keep_a_silent_machine_online() {
     assert_eq!(rig.told(), ["offline"]);
 }
 
+/// Due rows of the second channel, which are delivered.
+fn delivered_by_second(rig: &Rig) -> i64 {
+    rig.deliver();
+    rig.count("SELECT count(*) FROM outbox WHERE channel_id = 2 AND state = 2")
+}
+
+#[test]
+fn a_clock_that_is_set_back_releases_nothing_that_a_minimum_outage_holds() {
+    for back in [MINUTE * 2, MINUTE * 60, MINUTE * 60 * 24 * 365] {
+        let mut rig = Rig::new(1);
+        rig.recipient(r#"["offline","online"]"#, 600_000, None);
+        rig.run(MINUTE * 4, &[]);
+        rig.now = rig.now.minus(back);
+        rig.run(MINUTE * 4, &[]);
+        assert_eq!(delivered_by_second(&rig), 0, "{back:?}: after 8 of 10 minutes");
+        rig.run(MINUTE * 7, &[]);
+        assert_eq!(delivered_by_second(&rig), 1, "{back:?}: after 10 minutes, and 5 more for the step");
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_back_releases_nothing_that_quiet_hours_hold() {
+    // The rig's clock stands at 12:53 UTC.
+    let quiet = Some((12 * 60, 14 * 60));
+    for (back, until) in
+        [(30, "2026-01-21T14:00:00Z"), (6 * 60, "2026-01-21T08:01:00Z"), (23 * 60, "2026-01-20T15:01:00Z")]
+    {
+        let mut rig = Rig::new(1);
+        rig.recipient(r#"["offline","online"]"#, 0, quiet);
+        rig.run(MINUTE * 3, &[]);
+        rig.now = rig.now.minus(MINUTE * back);
+        rig.run(INTERVAL, &[]);
+        assert_eq!(delivered_by_second(&rig), 0, "{back} minutes back");
+        let due = Moment(rig.count("SELECT due_at FROM outbox WHERE channel_id = 2 AND state = 0"));
+        let until = until.split_at(13).0;
+        assert!(due.rfc3339().is_some_and(|due| due.starts_with(until)), "{back} minutes back: {due:?}");
+        // The next start finds nothing of it in the future.
+        rig.sweeper = Sweeper::new(SETTINGS, rig.now, rig.tick, Poke::nobody());
+        rig.run(INTERVAL, &[]);
+        assert_eq!(delivered_by_second(&rig), 0, "{back} minutes back, after a start");
+    }
+}
+
 #[test]
 fn time_in_which_heartbeats_could_not_be_taken_is_nobodys_silence() {
     let mut rig = Rig::new(1);

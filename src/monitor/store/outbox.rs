@@ -338,12 +338,30 @@ fn settle_one(
     Ok(statement.execute(values)?)
 }
 
-/// After the clock went back: what was written later than now is due, and leases end as they would have.
+/// After the clock went back: rows that were written later than now count as written now. A row that is held, by a
+/// minimum outage or by quiet hours, is held for as long from now, and until its recipient's quiet hours are over by the
+/// new clock. Leases end as they would have.
 pub(super) fn forget_the_future(transaction: &Transaction, now: Moment) -> Result<(), StoreError> {
-    transaction.execute(
-        "UPDATE outbox SET due_at = ?1 WHERE state IN (0, 1) AND due_at > ?1 AND created_at > ?1",
-        [now.0],
+    let mut statement = transaction.prepare_cached(
+        "SELECT id, channel_id, attempts, created_at, due_at, expires_at FROM outbox
+         WHERE state IN (0, 1) AND created_at > ?1",
     )?;
+    let rows = statement.query_map([now.0], |row| {
+        let moment = |index| row.get(index).map(Moment);
+        Ok((row.get(0)?, ChannelId(row.get(1)?), row.get(2)?, moment(3)?, moment(4)?, moment(5)?))
+    })?;
+    let rows: Vec<(i64, ChannelId, i64, Moment, Moment, Moment)> = rows.collect::<Result<_, _>>()?;
+    let recipients = if rows.is_empty() { Vec::new() } else { recipients::reachable(transaction)? };
+    let mut update = transaction
+        .prepare_cached("UPDATE outbox SET created_at = ?2, due_at = ?3, expires_at = ?4 WHERE id = ?1")?;
+    for (id, channel, attempts, created, due, expires) in rows {
+        // A retry is held by nothing.
+        let held_until = if attempts == 0 { now.plus(due.since(created)) } else { now };
+        let recipient = recipients.iter().find(|recipient| recipient.channels.contains(&channel));
+        let quiet = recipient.and_then(|recipient| recipient.quiet.as_ref()).filter(|_| held_until > now);
+        let due = quiet.map_or(held_until, |quiet| quiet.end_if_quiet(held_until));
+        update.execute(params![id, now.0, due.0, now.plus(expires.since(created)).0])?;
+    }
     transaction.execute(
         "UPDATE outbox SET leased_until = ?1 WHERE state IN (0, 1) AND state = 1 AND leased_until > ?1 + ?2",
         [now.0, milliseconds(LEASE)],

@@ -8,6 +8,25 @@ use rusqlite::params;
 const BATCH: i64 = 1_000;
 
 impl Store {
+    /// The moment that retention was counted from last; without one, the newest heartbeat, or `now` in a new database.
+    pub fn horizon(&self, now: Moment) -> Result<Moment, StoreError> {
+        self.read(|connection| {
+            let sql = "SELECT coalesce((SELECT max(horizon) FROM retention), (SELECT max(last_seen) FROM machine_state))";
+            let kept: Option<i64> = connection.query_row(sql, [], |row| row.get(0))?;
+            Ok(kept.map_or(now, Moment))
+        })
+    }
+
+    pub fn set_horizon(&self, horizon: Moment) -> Result<(), StoreError> {
+        self.write(|transaction| {
+            transaction.execute(
+                "INSERT INTO retention (id, horizon) VALUES (1, ?1) ON CONFLICT (id) DO UPDATE SET horizon = ?1",
+                [horizon.0],
+            )?;
+            Ok(())
+        })
+    }
+
     /// Removes events and ended outages from before `events`, and finished notifications from before `deliveries`;
     /// a part of them, and how many. Call it again until it is 0.
     pub fn prune(&self, events: Moment, deliveries: Moment) -> Result<usize, StoreError> {
@@ -60,6 +79,26 @@ mod tests {
     fn count(store: &Store, table: &str) -> i64 {
         let sql = format!("SELECT count(*) FROM {table}");
         store.read(|connection| Ok(connection.query_row(&sql, [], |row| row.get(0))?)).expect("counted")
+    }
+
+    #[test]
+    fn the_horizon_is_kept_and_begins_with_the_newest_heartbeat() {
+        let store = Store::scratch();
+        assert_eq!(store.horizon(Moment(5_000)).expect("read"), Moment(5_000), "a new database");
+        store
+            .write(|transaction| {
+                transaction.execute_batch(
+                    "INSERT INTO machine (id, name, created_at) VALUES (1, 'barn', 0);
+                     INSERT INTO machine_state (machine_id, status, watched, since, last_seen) VALUES (1, 1, 1, 0, 700);",
+                )?;
+                Ok(())
+            })
+            .expect("rows");
+        assert_eq!(store.horizon(Moment(5_000)).expect("read"), Moment(700));
+        for moment in [Moment(900), Moment(800)] {
+            store.set_horizon(moment).expect("written");
+            assert_eq!(store.horizon(Moment(5_000)).expect("read"), moment);
+        }
     }
 
     #[test]
