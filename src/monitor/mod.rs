@@ -17,7 +17,9 @@
 //! | `ingest/` | from a request to a beat, in four formats |
 //! | `beat` | a heartbeat of any origin, in the one form used inside |
 //! | `horizon` | the moment that retention is counted from |
-//! | `fleet`, `pulse` | the newest beat of each machine in memory; whether beats reach the database |
+//! | `fleet` | the newest beat of each machine in memory |
+//! | `progress`, `pulse` | whether work makes progress, and the recorder's in particular |
+//! | `health` | whether the monitor does its own work, and the message to people if not |
 //! | `history/` | the past of a machine, packed |
 //! | `recorder` | the one thread that owns every machine's status |
 //! | `detect` | who is late: grace, doubt, flapping |
@@ -36,12 +38,14 @@ pub mod command;
 pub mod config;
 pub mod detect;
 pub mod fleet;
+pub mod health;
 pub mod history;
 pub mod horizon;
 pub mod ingest;
 mod listen;
 pub mod machine;
 pub mod notify;
+pub mod progress;
 pub mod pulse;
 pub mod recorder;
 pub mod registry;

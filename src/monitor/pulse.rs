@@ -1,5 +1,6 @@
-//! Whether what is taken is also kept: when beats last reached the database, for those who answer.
+//! Whether the recorder's work makes progress: the flush of beats, the sweep, the recording of machines that come back.
 
+use super::progress::Progress;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -7,17 +8,28 @@ use std::time::{Duration, Instant};
 /// much of being alive. Long enough for a command that holds the database and for a slow disk's worst moment.
 pub const STALE: Duration = Duration::from_secs(15);
 
+/// A machine whose return was not recorded beats again within this time.
+const MEMORY: Duration = Duration::from_secs(60);
+
 /// Written by the recorder, read by the front.
 #[derive(Debug)]
 pub struct Pulse {
     begin: Instant,
     /// Milliseconds from `begin`.
     flushed: AtomicU64,
+    pub sweep: Progress,
+    /// Transitions at the heartbeat itself: returns and farewells.
+    pub returns: Progress,
 }
 
 impl Pulse {
     pub fn new(now: Instant) -> Pulse {
-        Pulse { begin: now, flushed: AtomicU64::new(0) }
+        Pulse {
+            begin: now,
+            flushed: AtomicU64::new(0),
+            sweep: Progress::default(),
+            returns: Progress::of_many(MEMORY),
+        }
     }
 
     /// All beats until now are in the database.

@@ -89,16 +89,8 @@ pub struct Recorder {
     horizon: Option<Horizon>,
     /// [`suspended`] at the start.
     suspended: Duration,
-    trouble: Option<Trouble>,
-}
-
-/// What the database does not take.
-#[derive(Debug)]
-struct Trouble {
-    since: Instant,
-    error: StoreError,
-    /// Something has failed since the last second was over.
-    lately: bool,
+    /// Tasks that the database fails, at most one entry for each.
+    troubles: Vec<Trouble>,
 }
 
 impl Recorder {
@@ -114,7 +106,7 @@ impl Recorder {
             aged: 0,
             horizon: None,
             suspended: suspended(),
-            trouble: None,
+            troubles: Vec::new(),
         }
     }
 
@@ -139,7 +131,7 @@ impl Recorder {
     /// Runs until all senders of orders are gone, then writes all that is left.
     pub fn run(mut self, mut inbox: Inbox) {
         loop {
-            self.watchdog.pass(Instant::now(), || status(&self.shared.fleet, self.trouble.as_ref()));
+            self.watchdog.pass(Instant::now(), || status(&self.shared.fleet, self.troubles.first()));
             select! {
                 recv(inbox.orders) -> order => match order {
                     Ok(order) => {
@@ -195,7 +187,7 @@ impl Recorder {
             for loaded in changed {
                 loaded(result.clone());
             }
-            self.look_at(result, Instant::now());
+            self.look_at(Task::Registry, result, Instant::now());
         }
     }
 
@@ -207,14 +199,14 @@ impl Recorder {
         if !farewells.is_empty() {
             let farewells = self.newest(&farewells);
             let result = self.sweeper.farewell(&self.shared.store, &farewells, now);
-            self.look_at(result, Instant::now());
+            self.look_at(Task::Farewells, result, Instant::now());
         }
         if !stored.is_empty() {
             let result = self.shared.store.save_replays(&mut past, now);
             for stored in stored {
                 stored(result.clone());
             }
-            self.look_at(result, Instant::now());
+            self.look_at(Task::Replays, result, Instant::now());
         }
     }
 
@@ -225,7 +217,7 @@ impl Recorder {
         }
         let beats = self.newest(beats);
         let online = self.sweeper.back(&self.shared.store, &beats, now);
-        for machine in self.look_at(online, Instant::now()).into_iter().flatten() {
+        for machine in self.look_at(Task::Returns, online, Instant::now()).into_iter().flatten() {
             self.shared.fleet.believe(machine, Belief::Online);
         }
     }
@@ -241,21 +233,21 @@ impl Recorder {
     /// What is done each second.
     pub fn beat(&mut self, now: Moment, tick: Instant) {
         let changed = self.shared.store.changed_outside();
-        if self.look_at(changed, tick) == Some(true) {
+        if self.look_at(Task::Registry, changed, tick) == Some(true) {
             let learned = self.learn();
-            self.look_at(learned, tick);
+            self.look_at(Task::Registry, learned, tick);
             // A channel may have been added or switched on.
             self.sweeper.wake_couriers();
         }
         self.waited += 1;
         // What failed is tried each second.
-        if self.waited >= WRITE_EVERY || self.trouble.is_some() {
+        if self.waited >= WRITE_EVERY || self.troubles.iter().any(|trouble| trouble.task == Task::Write) {
             self.write(now, tick);
         }
         if self.sweep_goes_on {
             self.sweep(now, tick);
         }
-        self.end_trouble(tick);
+        self.end_troubles(tick);
     }
 
     /// Writes who was seen when, and payloads and minutes of those whose turn it is.
@@ -285,7 +277,7 @@ impl Recorder {
             }
             pulse.flushed(tick);
         }
-        self.look_at(written, tick).is_some()
+        self.look_at(Task::Write, written, tick).is_some()
     }
 
     /// Hands old history down, for one turn of machines each minute.
@@ -293,7 +285,7 @@ impl Recorder {
         let minute = now.0.div_euclid(60_000);
         if std::mem::replace(&mut self.aged, minute) != minute {
             let aged = self.age_turn(minute.rem_euclid(AGEING_TURNS), now, tick);
-            self.look_at(aged, tick);
+            self.look_at(Task::Ageing, aged, tick);
         }
     }
 
@@ -308,13 +300,15 @@ impl Recorder {
 
     /// Looks who is late, after all beats are written. Not at all if they cannot be: nobody would be found alive.
     pub fn sweep(&mut self, now: Moment, tick: Instant) {
+        self.shared.pulse.sweep.started(tick);
         if !self.flush(&[], now, tick) {
             return;
         }
         let asleep = suspended().saturating_sub(self.suspended);
         let swept = self.sweeper.sweep(&self.shared.store, now, tick + asleep);
         self.sweep_goes_on = false;
-        if let Some(swept) = self.look_at(swept, tick) {
+        if let Some(swept) = self.look_at(Task::Sweep, swept, tick) {
+            self.shared.pulse.sweep.succeeded();
             self.sweep_goes_on = swept.goes_on;
             self.call_offline(&swept.offline, now);
         }
@@ -342,43 +336,104 @@ impl Recorder {
             }
             unsaved = rest;
         }
-        if let Some(trouble) = &self.trouble {
+        if let Some(trouble) = self.troubles.first() {
             log::error!("stopped, and not everything is written: {}", trouble.error);
         }
     }
 
-    /// What came of `result`; the first of a row of failures is said.
-    fn look_at<T>(&mut self, result: Result<T, StoreError>, tick: Instant) -> Option<T> {
+    /// The value of `result`; logs the first failure of a task, and each change of its reason.
+    fn look_at<T>(&mut self, task: Task, result: Result<T, StoreError>, tick: Instant) -> Option<T> {
+        let known = self.troubles.iter_mut().find(|trouble| trouble.task == task);
         let error = match result {
-            Ok(value) => return Some(value),
+            Ok(value) => {
+                if let Some(trouble) = known {
+                    trouble.succeeded = true;
+                }
+                return Some(value);
+            }
             Err(error) => error,
         };
-        match &mut self.trouble {
+        if matches!(task, Task::Returns | Task::Farewells) {
+            self.shared.pulse.returns.failed(tick);
+        }
+        match known {
             Some(trouble) => {
                 if trouble.error != error {
-                    log::error!("{error}");
+                    log::error!("cannot {}: {error}", task.as_str());
                 }
-                (trouble.error, trouble.lately) = (error, true);
+                (trouble.error, trouble.failed, trouble.succeeded) = (error, tick, false);
             }
             None => {
-                log::error!("{error} (what cannot be written now is kept in memory and tried again)");
-                self.trouble = Some(Trouble { since: tick, error, lately: true });
+                log::error!(
+                    "cannot {}: {error} (what cannot be written now is kept in memory and tried again)",
+                    task.as_str()
+                );
+                self.troubles.push(Trouble { task, since: tick, failed: tick, succeeded: false, error });
             }
         }
         None
     }
 
-    /// A second without a failure is the end of it.
-    fn end_trouble(&mut self, tick: Instant) {
-        let Some(trouble) = &mut self.trouble else { return };
-        if std::mem::replace(&mut trouble.lately, false) {
-            return;
-        }
-        let length = tick.saturating_duration_since(trouble.since).as_millis();
-        let length = Duration::from_millis(u64::try_from(length).unwrap_or(u64::MAX));
-        log::info!("the database works again after {}", go_duration(length));
-        self.trouble = None;
+    /// A task works again once it has not failed for a while: one that concerns certain machines only fails and succeeds
+    /// in turns while a part of the database is damaged. One that is repeated in any case must have succeeded, too.
+    fn end_troubles(&mut self, tick: Instant) {
+        self.troubles.retain(|trouble| {
+            let (calm, must_succeed) = match trouble.task {
+                Task::Write => (Duration::ZERO, true),
+                Task::Sweep | Task::Ageing | Task::Registry => (CALM, true),
+                Task::Returns | Task::Farewells | Task::Replays | Task::Events => (CALM, false),
+            };
+            let is_over = (trouble.succeeded || !must_succeed)
+                && tick.saturating_duration_since(trouble.failed) >= calm;
+            if is_over {
+                let length = trouble.failed.saturating_duration_since(trouble.since).as_secs();
+                let length = go_duration(Duration::from_secs(length));
+                log::info!("can {} again; it had failed for {length}", trouble.task.as_str());
+            }
+            !is_over
+        });
     }
+}
+
+/// Without a failure for this long, a task works again.
+const CALM: Duration = Duration::from_secs(60);
+
+/// Something that the recorder does with the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Task {
+    Registry,
+    Returns,
+    Farewells,
+    Replays,
+    Write,
+    Ageing,
+    Sweep,
+}
+
+impl Task {
+    /// After "cannot".
+    fn as_str(self) -> &'static str {
+        match self {
+            Task::Registry => "read machines and tokens from the database",
+            Task::Returns => "record that machines are back",
+            Task::Farewells => "record that machines were stopped",
+            Task::Replays => "store replays",
+            Task::Write => "write heartbeats to the database",
+            Task::Ageing => "summarise old history",
+            Task::Sweep => "take silent machines offline",
+        }
+    }
+}
+
+/// A task that the database fails.
+#[derive(Debug)]
+struct Trouble {
+    task: Task,
+    since: Instant,
+    failed: Instant,
+    /// It has worked since it failed last.
+    succeeded: bool,
+    error: StoreError,
 }
 
 /// For systemd's status line.

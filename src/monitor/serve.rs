@@ -7,10 +7,12 @@
 //! | worker-N | other requests | http has ended |
 //! | recorder | orders, tickers | http and main have dropped their ends |
 //! | courier ... | the outbox | they are told to stop |
+//! | health | 5 s | main drops its end |
 //! | upkeep | an hour | main drops its end |
 
 use super::config::Config;
 use super::detect::{self, Sweeper};
+use super::health::{self, Health};
 use super::ingest::Ingest;
 use super::listen::{self, Bound, CannotListen, SocketFile};
 use super::notify::{self, Poke, couriers::Couriers};
@@ -128,6 +130,10 @@ struct Monitor {
     orders: Sender<Order>,
     couriers: Couriers,
     upkeep: Sender<upkeep::Kept>,
+    /// What the messages about the monitor itself are sent with.
+    sending: Arc<Latest<notify::Settings>>,
+    /// The health thread ends when this is dropped.
+    _health: Sender<()>,
     /// What the http thread ended with.
     http_ended: Receiver<io::Result<()>>,
     /// Disconnected when all workers have returned.
@@ -156,15 +162,17 @@ impl Monitor {
 
         let (poke, poked) = Poke::new();
         let clock = Arc::new(|| (Moment::now(), Instant::now()));
-        let couriers =
-            Couriers::start(store.clone(), sending, poked, clock).map_err(cannot("start the couriers"))?;
+        let couriers = Couriers::start(store.clone(), sending.clone(), poked, clock)
+            .map_err(cannot("start the couriers"))?;
         let sweeper = Sweeper::new(sweeping(&config), now, tick, poke);
         let (orders, recorder_ended) = start_recorder(&shared, sweeper, &config, tick)?;
 
+        let health = Arc::new(Health::new(shared.pulse.clone(), couriers.counters()));
         let settings = Arc::new(Latest::new(web::Settings::of(&config)));
         let ingest = Ingest::new(shared.clone(), orders.clone());
         let web = Arc::new(Web {
             shared,
+            health: health.clone(),
             orders: orders.clone(),
             ingest: ingest.counters(),
             couriers: couriers.counters(),
@@ -174,6 +182,10 @@ impl Monitor {
         });
         let (others, requests) = queue(config.limits.queue);
         let workers_ended = workers(config.limits.workers, &web, &requests)?;
+        let (watch, watched) = bounded(0);
+        let sending = Arc::new(Latest::new(sending));
+        let (database, latest) = (store.clone(), sending.clone());
+        drop(spawn("health", move || health::watch(&health, &database, &latest, &watched))?);
         let (upkeep, kept) = bounded(1);
         let keeping = kept_of(&config);
         drop(spawn("upkeep", move || upkeep::run(&store, keeping, &kept))?);
@@ -190,6 +202,8 @@ impl Monitor {
             orders,
             couriers,
             upkeep,
+            sending,
+            _health: watch,
             http_ended,
             workers_ended,
             recorder_ended,
@@ -220,6 +234,7 @@ impl Monitor {
             tls.replace(certificate);
         }
         self.settings.put(web::Settings::of(&config));
+        self.sending.put(sending.clone());
         self.couriers.reload(sending);
         // Both threads live as long as this one holds their channels.
         let recorder = self.orders.send(Order::Settings(sweeping(&config)));

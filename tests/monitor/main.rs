@@ -6,6 +6,7 @@ mod support;
 mod api;
 mod clock;
 mod command_line;
+mod damaged;
 mod dns;
 mod enrolment;
 mod failover;

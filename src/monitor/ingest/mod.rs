@@ -181,6 +181,7 @@ impl Ingest {
             if self.orders.try_send(order).is_err() {
                 // Its next beat asks again.
                 self.shared.fleet.believe(machine, Belief::Away);
+                self.shared.pulse.returns.failed(tick);
                 return Err(Refusal::Busy);
             }
         }

@@ -1,11 +1,18 @@
-//! What was delivered, what failed, what was given up.
+//! Deliveries by outcome, and whether the couriers' own work with the outbox makes progress.
 
 use super::channel::{KINDS, Kind};
+use crate::monitor::progress::Progress;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What was done since the start, for each kind of channel; for `/metrics`.
 #[derive(Debug, Default)]
-pub struct Counters([KindCounters; KINDS.len()]);
+pub struct Counters {
+    kinds: [KindCounters; KINDS.len()],
+    /// The look at the outbox for what is due, and its lease.
+    pub reading: Progress,
+    /// What became of the rows, and the leases of those in flight.
+    pub marking: Progress,
+}
 
 #[derive(Debug, Default)]
 struct KindCounters {
@@ -29,7 +36,7 @@ pub struct Counts {
 impl Counters {
     pub fn read(&self) -> Vec<Counts> {
         let read = |kind: Kind| {
-            let of = &self.0[kind as usize];
+            let of = &self.kinds[kind as usize];
             let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
             Counts { kind, delivered: get(&of.delivered), failed: get(&of.failed), dead: get(&of.dead) }
         };
@@ -37,14 +44,14 @@ impl Counters {
     }
 
     pub(super) fn delivered(&self, kind: Kind, rows: usize) {
-        self.0[kind as usize].delivered.fetch_add(rows as u64, Ordering::Relaxed);
+        self.kinds[kind as usize].delivered.fetch_add(rows as u64, Ordering::Relaxed);
     }
 
     pub(super) fn failed(&self, kind: Kind) {
-        self.0[kind as usize].failed.fetch_add(1, Ordering::Relaxed);
+        self.kinds[kind as usize].failed.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn given_up(&self, kind: Kind, rows: usize) {
-        self.0[kind as usize].dead.fetch_add(rows as u64, Ordering::Relaxed);
+        self.kinds[kind as usize].dead.fetch_add(rows as u64, Ordering::Relaxed);
     }
 }

@@ -128,7 +128,7 @@ impl Dispatcher {
 
     /// Marks what is done and starts what is due. Returns the time until something else is.
     pub fn round(&mut self) -> Duration {
-        match self.mark().and_then(|()| self.renew()).and_then(|()| self.look()) {
+        match self.work() {
             Ok(sleep) => {
                 if std::mem::take(&mut self.store_failed) {
                     info!("the outbox can be read and written again");
@@ -142,6 +142,18 @@ impl Dispatcher {
                 STORE_REST
             }
         }
+    }
+
+    fn work(&mut self) -> Result<Duration, StoreError> {
+        let (_, tick) = (self.clock)();
+        self.counters.marking.started(tick);
+        self.mark()?;
+        self.renew()?;
+        self.counters.marking.succeeded();
+        self.counters.reading.started(tick);
+        let sleep = self.look()?;
+        self.counters.reading.succeeded();
+        Ok(sleep)
     }
 
     /// Writes what became of the rows. What the database does not take is kept for the next round.

@@ -11,6 +11,7 @@
 //! | `complaints` | log lines about a channel that fails |
 //! | `counters` | what was delivered, what failed, what was given up |
 //! | `pace` | retries, requests at once, and how many messages a person gets in a row: pure |
+//! | `self_alert` | a message about the monitor itself, without the outbox |
 //! | `send` | one delivery, by the kind of its channel |
 //! | `webhook`, `telegram`, `ntfy`, `mail` + `smtp` | the kinds |
 //! | `http`, `guard` | one POST with limits; where a webhook may not lead |
@@ -31,6 +32,7 @@ mod ntfy;
 mod pace;
 pub mod plan;
 mod pool;
+pub mod self_alert;
 pub mod send;
 pub mod smtp;
 mod telegram;

@@ -58,6 +58,12 @@ impl Notice {
         }
     }
 
+    /// For a message about the monitor itself.
+    pub fn trouble(what: &str, now: Moment) -> Notice {
+        let description = Some(what.to_owned());
+        Notice { news: News::Trouble, state: News::Offline, description, ..Notice::test(now) }
+    }
+
     /// What whoever has read this thinks that the machine is; `None`: that it comes and goes.
     pub fn believed(&self) -> Option<News> {
         (self.news != News::Flapping).then_some(self.state)
@@ -73,6 +79,12 @@ impl Notice {
         if self.news == News::Test {
             return format!("{} This is a test of heartbeat-monitor: messages arrive here.", self.sign());
         }
+        if let (News::Trouble, Some(what)) = (self.news, &self.description) {
+            return format!(
+                "{} heartbeat-monitor is in trouble: {what}. Its log has the reasons.",
+                self.sign()
+            );
+        }
         let mut text = format!("{} Machine {}\n", self.sign(), self.verb());
         // Writing to a String cannot fail.
         let _ = writeln!(text, "Machine: {}", shown(&self.name));
@@ -83,7 +95,7 @@ impl Notice {
         let _ = write!(text, "{}: {}", self.label(), clock.written(last_seen));
         let _ = match self.news {
             News::Online => write!(text, "\nAway for: {}", seconds(Moment(self.at).since(last_seen))),
-            News::Offline | News::Stopped | News::Test => {
+            News::Offline | News::Stopped | News::Test | News::Trouble => {
                 write!(text, " ({} ago)", seconds(now.since(last_seen)))
             }
             News::Flapping => {
@@ -154,6 +166,7 @@ fn verb(news: News, state: News) -> &'static str {
     match (news, state) {
         (News::Flapping, _) => "keeps going offline and coming back",
         (News::Test, _) => "sends a test",
+        (News::Trouble, _) => "is in trouble",
         (News::Steady, News::Online) => "is steady again: online",
         (News::Steady, News::Stopped) => "is steady again: stopped",
         (News::Steady, _) => "is steady again: offline",

@@ -23,6 +23,8 @@ pub enum News {
     Steady,
     /// Nothing happened: somebody tries a channel.
     Test,
+    /// The monitor itself does not work.
+    Trouble,
 }
 
 impl News {
@@ -35,6 +37,7 @@ impl News {
             News::Flapping => "flapping",
             News::Steady => "steady",
             News::Test => "test",
+            News::Trouble => "trouble",
         }
     }
 }
@@ -170,7 +173,7 @@ pub fn plan(
             News::Online => waiting.contains(channel) || (chosen && !recipient.hears_of_outages()),
             News::Steady => waiting.contains(channel),
             News::Offline | News::Stopped | News::Flapping => chosen,
-            News::Test => false,
+            News::Test | News::Trouble => false,
         };
         rows.extend(recipient.channels.iter().filter(told).map(|&channel| Planned { channel, due }));
     }

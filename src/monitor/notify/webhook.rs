@@ -5,7 +5,8 @@
 //! - `X-LunaSentri-Signature`: the same, as LunaSentri's program sends it, while its documentation names the header
 //!   above. Its key is the SHA-256 of the secret (32 bytes), because LunaSentri stores nothing else.
 //! - `X-Webhook-Id`: the outbox row. A delivery that is repeated, because its answer was lost, has the same. That of
-//!   `channel test` is negative, and its event is `machine.test`.
+//!   `channel test` is negative, and its event is `machine.test`; so is that of a message about the monitor itself, whose
+//!   event is `monitor.trouble`.
 //! - `X-Webhook-Timestamp` (Unix seconds of this attempt) and `X-Webhook-Signature-V2: sha256=<hex HMAC-SHA256 of
 //!   "id.timestamp.body">`: a receiver refuses what is older than five minutes, and ids that it knows.
 
@@ -75,7 +76,8 @@ fn payload(notice: &Notice) -> Result<Vec<u8>, String> {
         status: notice.state.name(),
         last_seen: Moment(notice.last_seen).rfc3339(),
     };
-    serde_json::to_vec(&Payload { event: format!("machine.{event}"), machine })
+    let about = if notice.news == News::Trouble { "monitor" } else { "machine" };
+    serde_json::to_vec(&Payload { event: format!("{about}.{event}"), machine })
         .map_err(|error| error.to_string())
 }
 

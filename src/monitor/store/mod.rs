@@ -11,6 +11,7 @@
 //! | `upkeep`, `prune` | check, backup, vacuum; what is kept for how long |
 //! | `machines`, `watching` | machines and their descriptions; which of them are watched and reported |
 //! | `tokens`, `enrolment` | what proves who a device is |
+//! | `damage` | a quick check of the tables, for the start |
 //! | `credentials` | what the registry keeps of that in memory |
 //! | `beats`, `history` | what beats leave: last seen, the latest payload, the past |
 //! | `transitions`, `teller` | status, outages, and what is told of them |
@@ -24,6 +25,7 @@ pub mod choices;
 mod connection;
 mod create;
 pub mod credentials;
+mod damage;
 pub mod enrolment;
 mod error;
 mod history;
@@ -46,6 +48,7 @@ mod watching;
 
 pub use beats::{Past, State};
 pub(super) use create::give_to_owner_of_directory;
+pub use damage::{Damage, QuickCheck};
 pub use error::{OpenError, StoreError};
 pub use refused::Refused;
 pub use upkeep::{Checked, Vacuumed};

@@ -77,6 +77,8 @@ pub struct Figures {
     pub paused: u64,
     /// By the channel's kind, and by [`Delivery`].
     pub notifications: BTreeMap<String, [u64; 5]>,
+    /// Number and kind of each channel with notifications that were tried without success, and how many.
+    pub retrying: Vec<(i64, String, u64)>,
     /// How long the one that waits the longest has been due.
     pub overdue_s: f64,
     pub bytes: u64,
@@ -131,6 +133,10 @@ impl Store {
                     *notifications += count;
                 }
             }
+            let sql = "SELECT c.id, c.kind, count(*) FROM outbox o JOIN channel c ON c.id = o.channel_id
+                       WHERE o.state IN (0, 1) AND o.attempts > 0 GROUP BY c.id, c.kind ORDER BY c.id";
+            figures.retrying =
+                rows(connection, sql, Vec::new(), |row| Ok((row.get(0)?, row.get(1)?, number(row, 2)?)))?;
             let sql = "SELECT min(due_at) FROM outbox WHERE state IN (0, 1)";
             let oldest: Option<i64> = connection.query_row(sql, [], |row| row.get(0))?;
             figures.overdue_s = oldest.map_or(0.0, |due| now.since(Moment(due)).as_secs_f64());

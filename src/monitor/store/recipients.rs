@@ -250,6 +250,21 @@ impl Store {
         Ok(Channel { id, kind, target, secret, secret_file })
     }
 
+    /// The channels over which people can be notified: enabled, of enabled recipients, and of a kind that is known.
+    ///
+    /// # Errors
+    /// The database could not be read.
+    pub fn enabled_channels(&self) -> Result<Vec<Channel>, StoreError> {
+        let ids: Vec<ChannelId> = self.read(|connection| {
+            let sql = "SELECT c.id FROM channel c JOIN recipient r ON r.id = c.recipient_id
+                       WHERE c.enabled = 1 AND r.enabled = 1 ORDER BY c.id";
+            let mut statement = connection.prepare_cached(sql)?;
+            let ids = statement.query_map([], |row| Ok(ChannelId(row.get(0)?)))?;
+            Ok(ids.collect::<Result<_, _>>()?)
+        })?;
+        Ok(ids.into_iter().filter_map(|id| self.channel(id).ok()).collect())
+    }
+
     /// What waits on a channel that is switched off is not told.
     ///
     /// # Errors

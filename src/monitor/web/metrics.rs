@@ -4,6 +4,7 @@ use super::exposition::Exposition;
 use super::lists::STATUSES;
 use super::{Refusal, Web};
 use crate::http;
+use crate::monitor::health::Health;
 use crate::monitor::ingest::counters::{Counters, Format};
 use crate::monitor::notify::couriers::Counts;
 use crate::monitor::store::Delivery;
@@ -13,13 +14,18 @@ use std::time::Instant;
 
 impl Web {
     pub(super) fn metrics(&self, now: Moment, tick: Instant) -> Result<String, Refusal> {
-        let figures = self.shared.store.figures(now)?;
+        let figures = self.shared.store.figures(now);
         let mut text = Exposition::default();
         text.family("heartbeat_monitor_info", "The program that answers.", "gauge");
         text.sample("heartbeat_monitor_info", &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
         let started = self.started.0 as f64 / 1000.0;
         text.gauge("heartbeat_monitor_start_time_seconds", "Unix time of its start.", started);
-        fleet(&mut text, &figures);
+        text.gauge(
+            "heartbeat_monitor_database_readable",
+            "1: the figures that come from the database are here; 0: they cannot be read, and only the others are.",
+            if figures.is_ok() { 1.0 } else { 0.0 },
+        );
+        health(&mut text, &self.health, tick);
         ingest(&mut text, &self.ingest);
         text.gauge(
             "heartbeat_monitor_flush_age_seconds",
@@ -31,15 +37,38 @@ impl Web {
             "Returns, farewells and replays that wait for the recorder.",
             self.orders.len() as f64,
         );
-        notifications(&mut text, &figures, &self.couriers.read());
+        deliveries(&mut text, &self.couriers.read());
         front(&mut text, &self.counters);
-        text.gauge(
-            "heartbeat_monitor_database_bytes",
-            "Size of the database with its write-ahead log.",
-            figures.bytes as f64,
-        );
+        if let Ok(figures) = &figures {
+            fleet(&mut text, figures);
+            notifications(&mut text, figures);
+            text.gauge(
+                "heartbeat_monitor_database_bytes",
+                "Size of the database with its write-ahead log.",
+                figures.bytes as f64,
+            );
+        }
         Ok(text.into_text())
     }
+}
+
+fn health(text: &mut Exposition, health: &Health, tick: Instant) {
+    let stuck: Vec<(&str, f64)> =
+        health.work(tick).into_iter().map(|work| (work.name, work.stuck_for.as_secs_f64())).collect();
+    text.gauges(
+        "heartbeat_monitor_stuck_seconds",
+        "Time for which a kind of work has made no progress; above 15 /healthz is 503.",
+        "work",
+        &stuck,
+    );
+    let damage = health.damage();
+    let damaged: Vec<(&str, f64)> = damage.iter().map(|damage| (damage.table.as_str(), 1.0)).collect();
+    text.gauges(
+        "heartbeat_monitor_damaged_table",
+        "Tables that the check at the start found damaged; /healthz is 503 then.",
+        "table",
+        &damaged,
+    );
 }
 
 fn fleet(text: &mut Exposition, figures: &Figures) {
@@ -77,7 +106,7 @@ fn ingest(text: &mut Exposition, counters: &Counters) {
     );
 }
 
-fn notifications(text: &mut Exposition, figures: &Figures, couriers: &[Counts]) {
+fn deliveries(text: &mut Exposition, couriers: &[Counts]) {
     type Column = fn(&Counts) -> u64;
     let columns: [(&str, &str, Column); 3] = [
         ("heartbeat_monitor_deliveries_total", "Notifications that a receiver has accepted.", |c| {
@@ -91,7 +120,18 @@ fn notifications(text: &mut Exposition, figures: &Figures, couriers: &[Counts]) 
             couriers.iter().map(|counts| (counts.kind.name(), column(counts))).collect();
         text.counters(name, help, "channel", &by_kind);
     }
+}
 
+fn notifications(text: &mut Exposition, figures: &Figures) {
+    const RETRIES: &str = "heartbeat_monitor_channel_retrying";
+    text.family(
+        RETRIES,
+        "Notifications of a channel that were tried without success and are tried again.",
+        "gauge",
+    );
+    for (channel, kind, count) in &figures.retrying {
+        text.sample(RETRIES, &[("channel", kind), ("id", &channel.to_string())], *count as f64);
+    }
     const NAME: &str = "heartbeat_monitor_notifications";
     const STATES: [(&str, Delivery); 4] = [
         ("waiting", Delivery::Waiting),

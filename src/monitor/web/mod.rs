@@ -22,6 +22,7 @@ mod query;
 pub mod route;
 
 use super::config::Config;
+use super::health::Health;
 use super::ingest::{self, enroll};
 use super::notify::couriers;
 use super::recorder::{Order, Shared};
@@ -40,6 +41,7 @@ use std::time::{Duration, Instant};
 /// What answers need to know; shared by the workers.
 pub struct Web {
     pub shared: Shared,
+    pub health: Arc<Health>,
     /// For devices that register themselves.
     pub orders: Sender<Order>,
     pub ingest: Arc<ingest::counters::Counters>,
@@ -140,12 +142,12 @@ impl Web {
         }
     }
 
-    /// 200 while heartbeats are kept: whoever balances load or restarts services acts on it.
+    /// 200 while the monitor does its own work, whatever receivers do: load balancers and service managers act on it.
     fn health(&self, tick: Instant) -> Response {
-        if self.shared.pulse.is_fresh(tick) {
-            return Response::json(200, &serde_json::json!({ "status": "ok" }));
+        match self.health.trouble(tick) {
+            None => Response::json(200, &serde_json::json!({ "status": "ok" })),
+            Some(trouble) => Response::error(503, &format!("{trouble}; the log has the reasons")),
         }
-        Response::error(503, "heartbeats are not written to the database at the moment; the log says why")
     }
 
     fn machines(&self, query: Query, now: Moment) -> Result<Response, Refusal> {

@@ -1,0 +1,229 @@
+//! Whether the monitor does its own work: for `/healthz`, `/metrics`, the log, and people who are notified of it.
+//!
+//! Each owner of a kind of work publishes its [`Progress`](super::progress::Progress); this file only reads them.
+//! Receivers that refuse or hang are not the monitor's own work.
+
+use super::notify::Settings;
+use super::notify::couriers;
+use super::notify::self_alert::SelfAlert;
+use super::pulse::{Pulse, STALE};
+use super::store::{Damage, Store};
+use super::time::{Moment, go_duration};
+use crate::latest::Latest;
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Between two looks.
+const EVERY: Duration = Duration::from_secs(5);
+
+/// Trouble is over after this long without any: it must not begin and end in turns in the log.
+const CALM: Duration = Duration::from_secs(60);
+
+/// Limit of the check of the tables at the start.
+const CHECK: Duration = Duration::from_secs(5);
+
+/// What the monitor knows about its own work.
+#[derive(Debug)]
+pub struct Health {
+    pulse: Arc<Pulse>,
+    couriers: Arc<couriers::Counters>,
+    /// Tables that the check at the start found damaged.
+    damage: Mutex<Vec<Damage>>,
+}
+
+/// A kind of work and how long it has been stuck.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Work {
+    /// As in `/metrics`.
+    pub name: &'static str,
+    pub stuck_for: Duration,
+    /// The consequence if it is stuck.
+    consequence: &'static str,
+}
+
+impl Health {
+    pub fn new(pulse: Arc<Pulse>, couriers: Arc<couriers::Counters>) -> Health {
+        Health { pulse, couriers, damage: Mutex::default() }
+    }
+
+    /// Every kind of work.
+    pub fn work(&self, tick: Instant) -> [Work; 5] {
+        let work = |name, stuck_for, consequence| Work { name, stuck_for, consequence };
+        let (pulse, couriers) = (&self.pulse, &self.couriers);
+        [
+            work("ingest", pulse.returns.stuck_for(tick), "machines that come back are not recorded"),
+            work("flush", pulse.age(tick), "heartbeats are not written to the database"),
+            work("sweep", pulse.sweep.stuck_for(tick), "machines that fall silent are not detected"),
+            work(
+                "outbox_read",
+                couriers.reading.stuck_for(tick),
+                "notifications cannot be read from the outbox",
+            ),
+            work(
+                "outbox_mark",
+                couriers.marking.stuck_for(tick),
+                "deliveries cannot be leased or marked in the outbox",
+            ),
+        ]
+    }
+
+    pub fn damage(&self) -> Vec<Damage> {
+        self.damage.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// One sentence for everything that is wrong; `None` if the monitor works.
+    pub fn trouble(&self, tick: Instant) -> Option<String> {
+        let stuck = self.work(tick).into_iter().filter(|work| work.stuck_for > STALE);
+        let stuck = stuck.map(|work| format!("{} (for {})", work.consequence, whole_seconds(work.stuck_for)));
+        let damage = self.damage().into_iter().map(|damage| format!("table {} is damaged", damage.table));
+        let all: Vec<String> = stuck.chain(damage).collect();
+        (!all.is_empty()).then(|| all.join("; "))
+    }
+
+    /// Checks the tables once. A damaged one stops nothing: the others may still work.
+    fn check(&self, store: &Store) {
+        match store.quick_check(CHECK) {
+            Ok(checked) => {
+                for damage in &checked.damage {
+                    log::error!(
+                        "table {} is damaged: {}; restore a backup, or run \"heartbeat-monitor db check\" for all problems",
+                        damage.table,
+                        damage.problem
+                    );
+                }
+                if checked.unchecked > 0 {
+                    log::info!("{} tables were not checked within {}", checked.unchecked, go_duration(CHECK));
+                }
+                *self.damage.lock().unwrap_or_else(PoisonError::into_inner) = checked.damage;
+            }
+            Err(error) => log::warn!("the tables cannot be checked: {error}"),
+        }
+    }
+}
+
+fn whole_seconds(duration: Duration) -> String {
+    go_duration(Duration::from_secs(duration.as_secs()))
+}
+
+/// Checks the tables, then watches until the other end of `stop` is dropped: logs trouble once, and notifies people of
+/// it directly.
+pub fn watch(health: &Health, store: &Store, settings: &Latest<Settings>, stop: &Receiver<()>) {
+    let mut alert = SelfAlert::default();
+    let mut watcher = Watcher::default();
+    alert.refresh(store, Instant::now());
+    health.check(store);
+    loop {
+        let tick = Instant::now();
+        match watcher.look(health.trouble(tick), tick) {
+            Some(Change::Trouble(trouble)) => log::error!("the monitor is in trouble: {trouble}"),
+            Some(Change::Over(length)) => {
+                log::info!("the monitor works again after {}", whole_seconds(length))
+            }
+            None => {}
+        }
+        match &watcher.trouble {
+            Some(trouble) => alert.send(&settings.get(), &trouble.what, Moment::now(), tick),
+            None => alert.refresh(store, tick),
+        }
+        if stop.recv_timeout(EVERY) == Err(RecvTimeoutError::Disconnected) {
+            return;
+        }
+    }
+}
+
+/// The trouble of the last looks. The first look that shows it is not believed: after SIGSTOP all work looks stuck.
+#[derive(Debug, Default)]
+struct Watcher {
+    suspected: bool,
+    trouble: Option<Trouble>,
+}
+
+#[derive(Debug)]
+struct Trouble {
+    since: Instant,
+    seen: Instant,
+    what: String,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Change {
+    Trouble(String),
+    Over(Duration),
+}
+
+impl Watcher {
+    fn look(&mut self, trouble: Option<String>, tick: Instant) -> Option<Change> {
+        let suspected = std::mem::replace(&mut self.suspected, trouble.is_some());
+        match (&mut self.trouble, trouble) {
+            (None, None) => None,
+            (None, Some(_)) if !suspected => None,
+            (None, Some(what)) => {
+                self.trouble = Some(Trouble { since: tick, seen: tick, what: what.clone() });
+                Some(Change::Trouble(what))
+            }
+            (Some(known), Some(what)) => {
+                (known.seen, known.what) = (tick, what);
+                None
+            }
+            (Some(known), None) => {
+                if tick.saturating_duration_since(known.seen) < CALM {
+                    return None;
+                }
+                let length = known.seen.saturating_duration_since(known.since);
+                self.trouble = None;
+                Some(Change::Over(length))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn health(begin: Instant) -> Health {
+        Health::new(Arc::new(Pulse::new(begin)), Arc::default())
+    }
+
+    #[test]
+    fn each_kind_of_work_is_trouble_after_15_s_and_is_named() {
+        let begin = Instant::now();
+        let stick: [(&str, fn(&Health, Instant)); 5] = [
+            ("come back", |health, now| health.pulse.returns.failed(now)),
+            ("written", |_, _| {}),
+            ("silent", |health, now| health.pulse.sweep.started(now)),
+            ("read", |health, now| health.couriers.reading.failed(now)),
+            ("marked", |health, now| health.couriers.marking.failed(now)),
+        ];
+        for (named, stick) in stick {
+            let health = health(begin);
+            stick(&health, begin);
+            if named != "written" {
+                health.pulse.flushed(begin + SECOND * 16);
+            }
+            assert!(health.trouble(begin + SECOND * 15).is_none(), "{named}");
+            stick(&health, begin + SECOND * 16);
+            let trouble = health.trouble(begin + SECOND * 16).expect(named);
+            assert!(trouble.contains(named) && !trouble.contains(';'), "{trouble}");
+        }
+    }
+
+    #[test]
+    fn trouble_is_logged_once_and_is_over_after_a_minute_without_any() {
+        let (mut watcher, begin) = (Watcher::default(), Instant::now());
+        let trouble = || Some("disk".to_owned());
+        assert_eq!(watcher.look(trouble(), begin), None, "once is not believed");
+        assert_eq!(watcher.look(None, begin), None);
+        assert_eq!(watcher.look(trouble(), begin), None);
+        assert_eq!(watcher.look(trouble(), begin), Some(Change::Trouble("disk".into())));
+        for second in 1..100 {
+            let trouble = if second % 10 == 0 { trouble() } else { None };
+            assert_eq!(watcher.look(trouble, begin + SECOND * second), None);
+        }
+        assert_eq!(watcher.look(None, begin + SECOND * 149), None);
+        assert_eq!(watcher.look(None, begin + SECOND * 150), Some(Change::Over(SECOND * 90)));
+    }
+}

@@ -1,0 +1,102 @@
+//! Whether one kind of work makes progress: since when it has been failing, or has not come to an end.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Written by the threads that do the work, read by those that report on it.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// `None`: only a success ends a failure. Otherwise work that several threads do, where one thread's success says
+    /// nothing about the others: a failure counts until there was none for this long.
+    memory: Option<Duration>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct State {
+    /// Begin of the work that has not succeeded.
+    since: Option<Instant>,
+    failed: Option<Instant>,
+}
+
+impl Progress {
+    /// For work of several threads.
+    pub fn of_many(memory: Duration) -> Progress {
+        Progress { memory: Some(memory), state: Mutex::default() }
+    }
+
+    /// The work begins. Not for work of several threads.
+    pub fn started(&self, now: Instant) {
+        self.state().since.get_or_insert(now);
+    }
+
+    pub fn failed(&self, now: Instant) {
+        let mut state = self.state();
+        self.forget(&mut state, now);
+        state.since.get_or_insert(now);
+        state.failed = Some(now);
+    }
+
+    pub fn succeeded(&self) {
+        if self.memory.is_none() {
+            *self.state() = State::default();
+        }
+    }
+
+    /// Time for which the work has been failing or unfinished; of several threads' work, from the first to the last
+    /// failure.
+    pub fn stuck_for(&self, now: Instant) -> Duration {
+        let mut state = self.state();
+        self.forget(&mut state, now);
+        let until = if self.memory.is_some() { state.failed.unwrap_or(now) } else { now };
+        state.since.map_or(Duration::ZERO, |since| until.saturating_duration_since(since))
+    }
+
+    fn forget(&self, state: &mut State, now: Instant) {
+        let is_over =
+            |memory| state.failed.is_some_and(|failed| now.saturating_duration_since(failed) > memory);
+        if self.memory.is_some_and(is_over) {
+            *state = State::default();
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn work_that_fails_or_does_not_end_is_stuck_until_it_succeeds() {
+        let (progress, begin) = (Progress::default(), Instant::now());
+        assert_eq!(progress.stuck_for(begin), Duration::ZERO);
+        progress.started(begin);
+        progress.failed(begin + SECOND);
+        progress.started(begin + SECOND * 5);
+        assert_eq!(progress.stuck_for(begin + SECOND * 20), SECOND * 20);
+        progress.succeeded();
+        assert_eq!(progress.stuck_for(begin + SECOND * 21), Duration::ZERO);
+    }
+
+    #[test]
+    fn of_several_threads_one_success_does_not_end_another_threads_failures() {
+        let (progress, begin) = (Progress::of_many(SECOND * 30), Instant::now());
+        progress.failed(begin);
+        assert_eq!(
+            progress.stuck_for(begin + SECOND * 16),
+            Duration::ZERO,
+            "one failure is not a row of them"
+        );
+        progress.succeeded();
+        progress.failed(begin + SECOND * 20);
+        assert_eq!(progress.stuck_for(begin + SECOND * 25), SECOND * 20);
+        assert_eq!(progress.stuck_for(begin + SECOND * 51), Duration::ZERO);
+        progress.failed(begin + SECOND * 60);
+        assert_eq!(progress.stuck_for(begin + SECOND * 61), Duration::ZERO);
+    }
+}
