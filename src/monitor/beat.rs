@@ -1,6 +1,7 @@
 //! A heartbeat of any origin, in the one form that is used inside.
 
 use std::borrow::Cow;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 /// What a device says of this moment, most of it borrowed from the request. Who sent it was authenticated before;
@@ -11,9 +12,27 @@ pub struct Beat<'a> {
     /// How long the device means to wait before its next one.
     pub interval: Option<Duration>,
     pub hostname: Option<Cow<'a, str>>,
+    /// `None`: the format names no device.
+    pub device: Option<DeviceId>,
     pub sample: Sample,
     /// What was sent, as JSON, with the fields that we do not know.
     pub payload: &'a str,
+}
+
+/// Tells devices apart that send in one machine's name: a hash of hardware id and boot id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeviceId(u64);
+
+impl DeviceId {
+    /// `None` without either.
+    pub fn of(hardware_id: Option<&str>, boot_id: Option<&str>) -> Option<DeviceId> {
+        if hardware_id.is_none() && boot_id.is_none() {
+            return None;
+        }
+        let mut hasher = DefaultHasher::new();
+        (hardware_id, boot_id).hash(&mut hasher);
+        Some(DeviceId(hasher.finish()))
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,13 +1,17 @@
 //! The newest beat of each machine, in memory: the front writes it and answers, the recorder takes what has changed.
 //!
-//! A machine costs its payload (about 1 KB) and 300 bytes. What is here is the truth while the monitor runs; the
+//! A machine costs its payload (about 1 KB) and 400 bytes. What is here is the truth while the monitor runs; the
 //! database follows within seconds (`last_seen`) and minutes (payload, history), and at once for whoever comes back.
+
+mod devices;
 
 use super::beat::{Beat, FIGURES, Kind, Sample};
 use super::history::packed::Packed;
 use super::machine;
 use super::store::MachineId;
 use super::time::Moment;
+use devices::Devices;
+use serde::Deserialize;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -32,6 +36,16 @@ struct Shard {
     slots: HashMap<MachineId, Slot>,
     /// Whose beats the database has not seen.
     changed: Vec<MachineId>,
+    /// Machines whose token two devices use in turn, to be reported.
+    shared: Vec<SharedToken>,
+}
+
+/// A machine whose token two devices use in turn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedToken {
+    pub machine: MachineId,
+    /// Hardware ids of both, as far as they have one.
+    pub hardware_ids: Vec<String>,
 }
 
 /// What the database says of a machine, as far as a beat must know it.
@@ -65,6 +79,7 @@ struct Slot {
     unsaved: bool,
     interval: Option<Duration>,
     sample: Sample,
+    devices: Devices,
     payload: Vec<u8>,
     /// Until the database has it, which wants it once.
     hostname: Option<Box<str>>,
@@ -113,10 +128,15 @@ impl Fleet {
     /// A machine beats, `now`. Never waits for more than other beats.
     pub fn beat(&self, machine: MachineId, beat: &Beat<'_>, now: Moment) -> News {
         let mut shard = self.shard(machine);
-        let Shard { slots, changed } = &mut *shard;
+        let Shard { slots, changed, shared } = &mut *shard;
         let slot = slots.entry(machine).or_default();
         if !std::mem::replace(&mut slot.changed, true) {
             changed.push(machine);
+        }
+        if beat.device.is_some_and(|device| slot.devices.sent(device, now)) {
+            let payloads = [slot.payload.as_slice(), beat.payload.as_bytes()];
+            let hardware_ids = payloads.into_iter().filter_map(hardware_id).collect();
+            shared.push(SharedToken { machine, hardware_ids });
         }
         slot.take(beat, now);
         match (beat.kind, slot.belief) {
@@ -153,7 +173,7 @@ impl Fleet {
     pub fn take_changed(&self) -> Vec<(MachineId, Moment)> {
         let mut taken = Vec::new();
         for shard in &self.shards {
-            let Shard { slots, changed } = &mut *held(shard);
+            let Shard { slots, changed, .. } = &mut *held(shard);
             for machine in changed.drain(..) {
                 if let Some(slot) = slots.get_mut(&machine) {
                     slot.changed = false;
@@ -166,10 +186,20 @@ impl Fleet {
         taken
     }
 
+    /// The machines whose token is found to be shared since this was last called.
+    pub fn take_shared(&self) -> Vec<SharedToken> {
+        self.shards.iter().flat_map(|shard| std::mem::take(&mut held(shard).shared)).collect()
+    }
+
+    /// Whether two devices used the token of `machine` in turn within the last hour.
+    pub fn is_token_shared(&self, machine: MachineId, now: Moment) -> bool {
+        self.shard(machine).slots.get(&machine).is_some_and(|slot| slot.devices.are_several(now))
+    }
+
     /// They could not be written, and are changed still.
     pub fn not_written(&self, beats: &[(MachineId, Moment)]) {
         for (machine, _) in beats {
-            let Shard { slots, changed } = &mut *self.shard(*machine);
+            let Shard { slots, changed, .. } = &mut *self.shard(*machine);
             let Some(slot) = slots.get_mut(machine) else { continue };
             if !std::mem::replace(&mut slot.changed, true) {
                 changed.push(*machine);
@@ -256,6 +286,15 @@ impl Fleet {
     }
 }
 
+/// In a payload that was checked to be JSON.
+fn hardware_id(payload: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Named {
+        hardwareid: Option<String>,
+    }
+    serde_json::from_slice::<Named>(payload).ok()?.hardwareid
+}
+
 fn held(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -270,6 +309,7 @@ impl Default for Slot {
             unsaved: false,
             interval: None,
             sample: Sample::default(),
+            devices: Devices::default(),
             payload: Vec::new(),
             hostname: None,
             minute: Minute::default(),

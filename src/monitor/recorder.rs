@@ -239,6 +239,7 @@ impl Recorder {
             // A channel may have been added or switched on.
             self.sweeper.wake_couriers();
         }
+        self.report_shared_tokens(now, tick);
         self.waited += 1;
         // What failed is tried each second.
         if self.waited >= WRITE_EVERY || self.troubles.iter().any(|trouble| trouble.task == Task::Write) {
@@ -248,6 +249,20 @@ impl Recorder {
             self.sweep(now, tick);
         }
         self.end_troubles(tick);
+    }
+
+    /// Two devices that use one token are watched as one: the end of either is noticed by nobody.
+    fn report_shared_tokens(&mut self, now: Moment, tick: Instant) {
+        for shared in self.shared.fleet.take_shared() {
+            let ids = shared.hardware_ids.join(" and ");
+            log::warn!(
+                "machine {}: two devices ({ids}) use its token in turn, so it looks online while either of them sends: \
+                 give each a machine and a token of its own (heartbeat-monitor machine add)",
+                shared.machine.0
+            );
+            let reported = self.shared.store.note_shared_token(&shared, now);
+            self.look_at(Task::Events, reported, tick);
+        }
     }
 
     /// Writes who was seen when, and payloads and minutes of those whose turn it is.
@@ -407,6 +422,7 @@ enum Task {
     Replays,
     Write,
     Ageing,
+    Events,
     Sweep,
 }
 
@@ -420,6 +436,7 @@ impl Task {
             Task::Replays => "store replays",
             Task::Write => "write heartbeats to the database",
             Task::Ageing => "summarise old history",
+            Task::Events => "write events",
             Task::Sweep => "take silent machines offline",
         }
     }

@@ -1,8 +1,8 @@
 //! A device stops, a person is told; it starts, a person is told; and of nothing else.
 
-use crate::rig::{Told, becomes, daemon};
+use crate::rig::{Told, becomes, daemon, text};
 use crate::support::lateness::in_time;
-use crate::support::monitor::Plan;
+use crate::support::monitor::{Plan, bearer};
 use crate::support::server::Reply;
 use crate::support::{eventually, lasting_address};
 use rustix::process::Signal;
@@ -105,4 +105,30 @@ fn what_could_not_be_delivered_is_delivered_after_a_restart_and_once() {
         let items = page["items"].as_array().expect("a list");
         items.len() == 1 && items[0]["state"] == "delivered"
     });
+}
+
+#[test]
+fn two_devices_that_use_one_token_in_turn_are_noticed_and_a_reboot_is_not() {
+    let monitor = Plan::new().start();
+    let (token, reader) = (monitor.machine("barn"), monitor.reader());
+    let beat = |hardware: &str, boot: &str| {
+        let body = format!(r#"{{"hardwareid":"{hardware}","boot_id":"{boot}","cpu":1}}"#);
+        assert_eq!(monitor.post("/api/v1/heartbeat", &[bearer(&token)], body.as_bytes()).status, 200);
+    };
+    let shared = || monitor.get_as(&reader, "/api/v1/machines/1").json()["shared_token"].clone();
+    beat("10000000aaaaaaaa", "1");
+    beat("10000000aaaaaaaa", "2");
+    beat("10000000bbbbbbbb", "3");
+    assert_eq!(shared(), false);
+    beat("10000000aaaaaaaa", "2");
+    beat("10000000bbbbbbbb", "3");
+    assert_eq!(shared(), true);
+    let line = monitor.wait_for_line("of the two devices", |line| line.contains("use its token in turn"));
+    assert!(line.contains("10000000aaaaaaaa") && line.contains("10000000bbbbbbbb"), "{line}");
+    eventually("the event is stored", || {
+        let events = monitor.get_as(&reader, "/api/v1/events").json();
+        let kinds = events["items"].as_array().expect("a list").iter().map(|event| text(&event["kind"]));
+        kinds.filter(|kind| *kind == "shared_token").count() == 1
+    });
+    assert_eq!(monitor.log_lines("use its token in turn").len(), 1);
 }

@@ -5,7 +5,7 @@ const BEGIN: Moment = Moment(1_769_000_040_000);
 
 fn beat(cpu: Option<f32>, payload: &str) -> Beat<'_> {
     let sample = Sample { cpu, ..Sample::default() };
-    Beat { kind: Kind::Live, interval: None, hostname: None, sample, payload }
+    Beat { kind: Kind::Live, interval: None, device: None, hostname: None, sample, payload }
 }
 
 fn seconds(count: u64) -> Moment {

@@ -56,7 +56,7 @@ fn what_is_in_memory_alone_belongs_to_it_and_counts_once() {
     let (store, fleet) = (store(), Fleet::default());
     save(&store, [(0, 10.0), (1, 99.0)].into_iter());
     let sample = Sample { cpu: Some(30.0), ..Sample::default() };
-    let beat = Beat { kind: Kind::Live, interval: None, hostname: None, sample, payload: "{}" };
+    let beat = Beat { kind: Kind::Live, interval: None, device: None, hostname: None, sample, payload: "{}" };
     fleet.beat(MACHINE, &beat, after(1));
     assert_eq!(read(&store, &fleet, BEGIN, after(5), MINUTE), [(0, 10.0), (1, 30.0)]);
     assert_eq!(read(&store, &fleet, BEGIN, after(5), MINUTE * 5), [(0, 20.0)]);

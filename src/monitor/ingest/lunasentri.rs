@@ -14,7 +14,7 @@ use std::borrow::Cow;
 pub fn parse(body: &[u8]) -> Result<Beat<'_>, Malformed> {
     let (metrics, payload) = read::object::<Metrics>(body)?;
     let Metrics { hostname, sample } = metrics;
-    Ok(Beat { kind: Kind::Live, interval: None, hostname, sample, payload })
+    Ok(Beat { kind: Kind::Live, interval: None, device: None, hostname, sample, payload })
 }
 
 #[derive(Default)]

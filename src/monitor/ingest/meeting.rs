@@ -13,7 +13,14 @@ use serde_json::json;
 /// Not a JSON object.
 pub fn parse(body: &[u8]) -> Result<Beat<'_>, Malformed> {
     let (online, payload) = read::object::<Online>(body)?;
-    Ok(Beat { kind: Kind::Live, interval: None, hostname: None, sample: online.sample, payload })
+    Ok(Beat {
+        kind: Kind::Live,
+        interval: None,
+        device: None,
+        hostname: None,
+        sample: online.sample,
+        payload,
+    })
 }
 
 #[derive(Default)]

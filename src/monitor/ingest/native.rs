@@ -5,7 +5,7 @@
 use super::Malformed;
 use super::figures::{CELSIUS, NO_UNIT, PERCENT, WATT, age, celsius, interval, load, percent, watts};
 use super::read::{self, Fields, Value, figure, first, nested, skip, text};
-use crate::monitor::beat::{Beat, Kind, Replay, Sample};
+use crate::monitor::beat::{Beat, DeviceId, Kind, Replay, Sample};
 use crate::wire::Reason;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
@@ -43,6 +43,8 @@ pub(super) struct Native<'de> {
     interval_s: Option<f64>,
     replay_age_s: Option<f64>,
     hostname: Option<Cow<'de, str>>,
+    hardwareid: Option<Cow<'de, str>>,
+    boot_id: Option<Cow<'de, str>>,
     sample: Sample,
 }
 
@@ -52,6 +54,7 @@ impl<'de> Native<'de> {
         Beat {
             kind: if farewell { Kind::Farewell } else { Kind::Live },
             interval: interval(self.interval_s),
+            device: DeviceId::of(self.hardwareid.as_deref(), self.boot_id.as_deref()),
             hostname: self.hostname,
             sample: self.sample,
             payload,
@@ -71,6 +74,8 @@ impl<'de> Fields<'de> for Native<'de> {
             "connection" => self.sample.signal = nested::<Connection, A>(value)?.signal,
             "reason" => self.reason = text(value)?,
             "hostname" => self.hostname = text(value)?,
+            "hardwareid" => self.hardwareid = text(value)?,
+            "boot_id" => self.boot_id = text(value)?,
             "interval_s" => self.interval_s = figure(value, NO_UNIT)?,
             "replay_age_s" => self.replay_age_s = figure(value, NO_UNIT)?,
             _ => skip(value)?,

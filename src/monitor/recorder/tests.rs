@@ -122,7 +122,14 @@ impl Rig {
 
 fn beat(kind: Kind) -> Beat<'static> {
     let sample = Sample { cpu: Some(12.5), ..Sample::default() };
-    Beat { kind, interval: None, hostname: Some("barn".into()), sample, payload: "{\"cpu\": 12.5}" }
+    Beat {
+        kind,
+        interval: None,
+        device: None,
+        hostname: Some("barn".into()),
+        sample,
+        payload: "{\"cpu\": 12.5}",
+    }
 }
 
 fn past(machine: i64, ages: &[Duration], now: Moment) -> Vec<Past> {

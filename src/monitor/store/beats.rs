@@ -2,10 +2,10 @@
 
 use super::history::{Precedence, Rows};
 use super::{MachineId, Status, Store, StoreError};
-use crate::monitor::fleet::Unsaved;
+use crate::monitor::fleet::{SharedToken, Unsaved};
 use crate::monitor::history::packed::Packed;
 use crate::monitor::time::Moment;
-use rusqlite::{OptionalExtension, Transaction};
+use rusqlite::{OptionalExtension, Transaction, params};
 
 /// A machine's place in the table of states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +24,22 @@ pub struct Past {
 }
 
 impl Store {
+    /// Writes the event that two devices use one machine's token. Not if the machine has just been removed.
+    ///
+    /// # Errors
+    /// The database.
+    pub fn note_shared_token(&self, shared: &SharedToken, now: Moment) -> Result<(), StoreError> {
+        let detail = serde_json::json!({ "hardware_ids": shared.hardware_ids }).to_string();
+        self.write(|transaction| {
+            transaction.execute(
+                "INSERT INTO event (at, machine_id, kind, detail)
+                 SELECT ?1, id, 'shared_token', ?3 FROM machine WHERE id = ?2",
+                params![now.0, shared.machine.0, detail],
+            )?;
+            Ok(())
+        })
+    }
+
     /// Writes when machines were last seen, and what there is to save of some of them, in one transaction; `beats` had
     /// better be sorted. Nothing else changes: a status is the sweeper's and the recovery's alone. Machines that were
     /// removed meanwhile are passed over.

@@ -30,6 +30,8 @@ pub struct MachineView {
     /// Seconds of silence after which it is offline.
     pub threshold_s: f64,
     pub created_at: Option<String>,
+    /// Two devices used its token in turn within the last hour.
+    pub shared_token: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -126,7 +128,7 @@ pub fn list<R, T>(rows: Vec<R>, limit: u32, id: impl Fn(&R) -> i64, view: impl F
     List { items: rows.into_iter().map(view).collect(), next }
 }
 
-pub fn machine(machine: Machine, threshold: Duration) -> MachineView {
+pub fn machine(machine: Machine, threshold: Duration, shared_token: bool) -> MachineView {
     MachineView {
         id: machine.id.0,
         name: machine.name,
@@ -142,6 +144,7 @@ pub fn machine(machine: Machine, threshold: Duration) -> MachineView {
         last_seen: machine.last_seen.and_then(Moment::rfc3339),
         threshold_s: machine.threshold.unwrap_or(threshold).as_secs_f64(),
         created_at: machine.created_at.rfc3339(),
+        shared_token,
     }
 }
 

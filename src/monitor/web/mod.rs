@@ -154,7 +154,15 @@ impl Web {
         let filter = lists::machine_filter(query)?;
         let threshold = self.settings.get().threshold;
         let rows = self.shared.store.machines(&filter, now)?;
-        Ok(answer(&lists::list(rows, filter.limit, |row| row.id.0, |row| lists::machine(row, threshold))))
+        Ok(answer(&lists::list(
+            rows,
+            filter.limit,
+            |row| row.id.0,
+            |row| {
+                let shared = self.shared.fleet.is_token_shared(row.id, now);
+                lists::machine(row, threshold, shared)
+            },
+        )))
     }
 
     fn machine(&self, id: MachineId, query: Query, now: Moment) -> Result<Response, Refusal> {
@@ -171,7 +179,8 @@ impl Web {
             Some((at, payload)) => (lists::raw(payload), at.rfc3339()),
             None => (None, None),
         };
-        let machine = lists::machine(machine, self.settings.get().threshold);
+        let shared = self.shared.fleet.is_token_shared(id, now);
+        let machine = lists::machine(machine, self.settings.get().threshold, shared);
         Ok(answer(&Detail { machine, latest, latest_at: at }))
     }
 

@@ -1,0 +1,122 @@
+//! Which devices use one machine's token: two that use it in turn, as the copies of one SD card do, are noticed.
+//!
+//! A reboot or another board changes who sends once and for good. A device that sends again after another one did was
+//! there all the time: the first return is enough.
+
+use crate::monitor::beat::DeviceId;
+use crate::monitor::time::Moment;
+use std::time::Duration;
+
+/// A device that returns after a longer time may be a board that was swapped back.
+const LONGEST_TURN: Duration = Duration::from_secs(3600);
+
+/// Between two reports of one machine.
+const EVERY: Duration = Duration::from_secs(24 * 3600);
+
+/// The last two devices that used a token.
+#[derive(Debug, Default)]
+pub struct Devices {
+    current: Option<DeviceId>,
+    before: Option<Before>,
+    /// Last time that a device returned.
+    shared_at: Option<Moment>,
+    reported_at: Option<Moment>,
+}
+
+/// The device that sent before the current one did.
+#[derive(Debug, Clone, Copy)]
+struct Before {
+    device: DeviceId,
+    /// The first beat of the current one, which is when this one had sent last at most.
+    until: Moment,
+}
+
+impl Devices {
+    /// A device sends. True if two devices are found to use the token in turn and this is to be reported.
+    pub fn sent(&mut self, device: DeviceId, now: Moment) -> bool {
+        let Some(current) = self.current.replace(device).filter(|current| *current != device) else {
+            return false;
+        };
+        let before = self.before.replace(Before { device: current, until: now });
+        let has_returned =
+            before.is_some_and(|before| before.device == device && !is_past(before.until, LONGEST_TURN, now));
+        if !has_returned {
+            return false;
+        }
+        self.shared_at = Some(now);
+        let is_due = self.reported_at.is_none_or(|reported| is_past(reported, EVERY, now));
+        if is_due {
+            self.reported_at = Some(now);
+        }
+        is_due
+    }
+
+    /// Whether two devices used the token in turn lately.
+    pub fn are_several(&self, now: Moment) -> bool {
+        self.shared_at.is_some_and(|shared| !is_past(shared, LONGEST_TURN, now))
+    }
+}
+
+/// Whether `moment` is longer ago than `age`; a moment that lies in the future, after a step of the clock, is not.
+fn is_past(moment: Moment, age: Duration, now: Moment) -> bool {
+    now.since(moment) > age
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+    const BEGIN: Moment = Moment(1_769_005_800_000);
+
+    /// The devices, one a minute, at which a report is due.
+    fn reports(senders: &str) -> Vec<usize> {
+        let mut devices = Devices::default();
+        let mut now = BEGIN;
+        let mut due = Vec::new();
+        for (index, sender) in senders.chars().enumerate() {
+            now = now.plus(MINUTE);
+            if devices.sent(DeviceId::of(Some(&sender.to_string()), None).expect("an id"), now) {
+                due.push(index);
+            }
+        }
+        due
+    }
+
+    #[test]
+    fn a_device_that_returns_is_reported_once_and_a_reboot_or_another_board_is_not() {
+        for (senders, due) in [
+            ("aaaaaa", vec![]),
+            ("aaabbb", vec![]),
+            ("aabbccdd", vec![]),
+            ("aba", vec![2]),
+            ("aabbaabbaabb", vec![4]),
+            ("abcabc", vec![]),
+        ] {
+            assert_eq!(reports(senders), due, "{senders}");
+        }
+    }
+
+    #[test]
+    fn a_board_that_is_swapped_back_after_hours_is_not_reported_and_the_mark_fades() {
+        let [a, b] = ["a", "b"].map(|id| DeviceId::of(Some(id), None).expect("an id"));
+        let mut devices = Devices::default();
+        let mut now = BEGIN;
+        devices.sent(a, now);
+        devices.sent(b, now.plus(MINUTE));
+        now = now.plus(MINUTE * 90);
+        assert!(!devices.sent(a, now) && !devices.are_several(now));
+        assert!(devices.sent(b, now.plus(MINUTE)));
+        assert!(devices.are_several(now.plus(MINUTE * 30)));
+        assert!(!devices.are_several(now.plus(MINUTE * 90)));
+    }
+
+    #[test]
+    fn the_same_board_with_another_boot_id_is_another_device_and_without_any_id_there_is_none() {
+        let of = |hardware, boot| DeviceId::of(hardware, boot);
+        assert_ne!(of(Some("a"), Some("1")), of(Some("a"), Some("2")));
+        assert_ne!(of(Some("a"), None), of(None, Some("a")));
+        assert_eq!(of(Some("a"), Some("1")), of(Some("a"), Some("1")));
+        assert_eq!(of(None, None), None);
+    }
+}
