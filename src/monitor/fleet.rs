@@ -10,8 +10,8 @@ use super::history::packed::Packed;
 use super::machine;
 use super::store::MachineId;
 use super::time::Moment;
-use devices::Devices;
-use serde::Deserialize;
+pub use devices::SharedToken;
+use devices::{Devices, hardware_id};
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -38,14 +38,6 @@ struct Shard {
     changed: Vec<MachineId>,
     /// Machines whose token two devices use in turn, to be reported.
     shared: Vec<SharedToken>,
-}
-
-/// A machine whose token two devices use in turn.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SharedToken {
-    pub machine: MachineId,
-    /// Hardware ids of both, as far as they have one.
-    pub hardware_ids: Vec<String>,
 }
 
 /// What the database says of a machine, as far as a beat must know it.
@@ -284,15 +276,6 @@ impl Fleet {
     fn shard(&self, machine: MachineId) -> MutexGuard<'_, Shard> {
         held(&self.shards[machine.0.unsigned_abs() as usize % SHARDS])
     }
-}
-
-/// In a payload that was checked to be JSON.
-fn hardware_id(payload: &[u8]) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Named {
-        hardwareid: Option<String>,
-    }
-    serde_json::from_slice::<Named>(payload).ok()?.hardwareid
 }
 
 fn held(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {

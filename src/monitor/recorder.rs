@@ -12,6 +12,7 @@
 //! all who may give orders have gone, and leaves nothing in memory then.
 
 mod orders;
+mod trouble;
 
 pub use orders::{Done, Order};
 
@@ -21,7 +22,7 @@ use super::horizon::Horizon;
 use super::pulse::Pulse;
 use super::registry::Registry;
 use super::store::{MachineId, Status, Store, StoreError};
-use super::time::{Moment, clocks, go_duration, suspended};
+use super::time::{Moment, clocks, suspended};
 use crate::latest::Latest;
 use crate::systemd::Watchdog;
 use crate::ticker::Ticker;
@@ -30,6 +31,7 @@ use orders::Gathered;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use trouble::{Task, Troubles};
 
 /// How often the recorder looks: whether another process has changed the database, and whether a write is due.
 pub const FLUSH: Duration = Duration::from_secs(1);
@@ -89,8 +91,7 @@ pub struct Recorder {
     horizon: Option<Horizon>,
     /// [`suspended`] at the start.
     suspended: Duration,
-    /// Tasks that the database fails, at most one entry for each.
-    troubles: Vec<Trouble>,
+    troubles: Troubles,
 }
 
 impl Recorder {
@@ -106,7 +107,7 @@ impl Recorder {
             aged: 0,
             horizon: None,
             suspended: suspended(),
-            troubles: Vec::new(),
+            troubles: Troubles::default(),
         }
     }
 
@@ -131,7 +132,7 @@ impl Recorder {
     /// Runs until all senders of orders are gone, then writes all that is left.
     pub fn run(mut self, mut inbox: Inbox) {
         loop {
-            self.watchdog.pass(Instant::now(), || status(&self.shared.fleet, self.troubles.first()));
+            self.watchdog.pass(Instant::now(), || status(&self.shared.fleet, self.troubles.error()));
             select! {
                 recv(inbox.orders) -> order => match order {
                     Ok(order) => {
@@ -242,13 +243,13 @@ impl Recorder {
         self.report_shared_tokens(now, tick);
         self.waited += 1;
         // What failed is tried each second.
-        if self.waited >= WRITE_EVERY || self.troubles.iter().any(|trouble| trouble.task == Task::Write) {
+        if self.waited >= WRITE_EVERY || self.troubles.concern(Task::Write) {
             self.write(now, tick);
         }
         if self.sweep_goes_on {
             self.sweep(now, tick);
         }
-        self.end_troubles(tick);
+        self.troubles.end(tick);
     }
 
     /// Two devices that use one token are watched as one: the end of either is noticed by nobody.
@@ -351,113 +352,34 @@ impl Recorder {
             }
             unsaved = rest;
         }
-        if let Some(trouble) = self.troubles.first() {
-            log::error!("stopped, and not everything is written: {}", trouble.error);
+        if let Some(error) = self.troubles.error() {
+            log::error!("stopped, and not everything is written: {error}");
         }
     }
 
-    /// The value of `result`; logs the first failure of a task, and each change of its reason.
+    /// The value of `result`; a failure is logged.
     fn look_at<T>(&mut self, task: Task, result: Result<T, StoreError>, tick: Instant) -> Option<T> {
-        let known = self.troubles.iter_mut().find(|trouble| trouble.task == task);
-        let error = match result {
+        match result {
             Ok(value) => {
-                if let Some(trouble) = known {
-                    trouble.succeeded = true;
+                self.troubles.succeeded(task);
+                Some(value)
+            }
+            Err(error) => {
+                if matches!(task, Task::Returns | Task::Farewells) {
+                    self.shared.pulse.returns.failed(tick);
                 }
-                return Some(value);
-            }
-            Err(error) => error,
-        };
-        if matches!(task, Task::Returns | Task::Farewells) {
-            self.shared.pulse.returns.failed(tick);
-        }
-        match known {
-            Some(trouble) => {
-                if trouble.error != error {
-                    log::error!("cannot {}: {error}", task.as_str());
-                }
-                (trouble.error, trouble.failed, trouble.succeeded) = (error, tick, false);
-            }
-            None => {
-                log::error!(
-                    "cannot {}: {error} (what cannot be written now is kept in memory and tried again)",
-                    task.as_str()
-                );
-                self.troubles.push(Trouble { task, since: tick, failed: tick, succeeded: false, error });
+                self.troubles.failed(task, error, tick);
+                None
             }
         }
-        None
     }
-
-    /// A task works again once it has not failed for a while: one that concerns certain machines only fails and succeeds
-    /// in turns while a part of the database is damaged. One that is repeated in any case must have succeeded, too.
-    fn end_troubles(&mut self, tick: Instant) {
-        self.troubles.retain(|trouble| {
-            let (calm, must_succeed) = match trouble.task {
-                Task::Write => (Duration::ZERO, true),
-                Task::Sweep | Task::Ageing | Task::Registry => (CALM, true),
-                Task::Returns | Task::Farewells | Task::Replays | Task::Events => (CALM, false),
-            };
-            let is_over = (trouble.succeeded || !must_succeed)
-                && tick.saturating_duration_since(trouble.failed) >= calm;
-            if is_over {
-                let length = trouble.failed.saturating_duration_since(trouble.since).as_secs();
-                let length = go_duration(Duration::from_secs(length));
-                log::info!("can {} again; it had failed for {length}", trouble.task.as_str());
-            }
-            !is_over
-        });
-    }
-}
-
-/// Without a failure for this long, a task works again.
-const CALM: Duration = Duration::from_secs(60);
-
-/// Something that the recorder does with the database.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Task {
-    Registry,
-    Returns,
-    Farewells,
-    Replays,
-    Write,
-    Ageing,
-    Events,
-    Sweep,
-}
-
-impl Task {
-    /// After "cannot".
-    fn as_str(self) -> &'static str {
-        match self {
-            Task::Registry => "read machines and tokens from the database",
-            Task::Returns => "record that machines are back",
-            Task::Farewells => "record that machines were stopped",
-            Task::Replays => "store replays",
-            Task::Write => "write heartbeats to the database",
-            Task::Ageing => "summarise old history",
-            Task::Events => "write events",
-            Task::Sweep => "take silent machines offline",
-        }
-    }
-}
-
-/// A task that the database fails.
-#[derive(Debug)]
-struct Trouble {
-    task: Task,
-    since: Instant,
-    failed: Instant,
-    /// It has worked since it failed last.
-    succeeded: bool,
-    error: StoreError,
 }
 
 /// For systemd's status line.
-fn status(fleet: &Fleet, trouble: Option<&Trouble>) -> String {
+fn status(fleet: &Fleet, error: Option<&StoreError>) -> String {
     let (online, all) = fleet.online();
     let machines = format!("{online} of {all} machines online");
-    trouble.map_or(machines.clone(), |trouble| format!("{machines}; {}", trouble.error))
+    error.map_or(machines.clone(), |error| format!("{machines}; {error}"))
 }
 
 #[cfg(test)]

@@ -4,7 +4,9 @@
 //! there all the time: the first return is enough.
 
 use crate::monitor::beat::DeviceId;
+use crate::monitor::store::MachineId;
 use crate::monitor::time::Moment;
+use serde::Deserialize;
 use std::time::Duration;
 
 /// A device that returns after a longer time may be a board that was swapped back.
@@ -12,6 +14,14 @@ const LONGEST_TURN: Duration = Duration::from_secs(3600);
 
 /// Between two reports of one machine.
 const EVERY: Duration = Duration::from_secs(24 * 3600);
+
+/// A machine whose token two devices use in turn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedToken {
+    pub machine: MachineId,
+    /// Hardware ids of both, as far as they have one.
+    pub hardware_ids: Vec<String>,
+}
 
 /// The last two devices that used a token.
 #[derive(Debug, Default)]
@@ -55,6 +65,15 @@ impl Devices {
     pub fn are_several(&self, now: Moment) -> bool {
         self.shared_at.is_some_and(|shared| !is_past(shared, LONGEST_TURN, now))
     }
+}
+
+/// The hardware id in a payload.
+pub fn hardware_id(payload: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Named {
+        hardwareid: Option<String>,
+    }
+    serde_json::from_slice::<Named>(payload).ok()?.hardwareid
 }
 
 /// Whether `moment` is longer ago than `age`; a moment that lies in the future, after a step of the clock, is not.
