@@ -1,6 +1,7 @@
 //! Channels that people read: Telegram, ntfy, mail.
 
 use crate::rig::{DELIVERED, MINUTE, Rig, WAITING};
+use crate::support::eventually;
 use crate::support::https::{Authority, SelfSigned};
 use crate::support::mail::{MailServer, Manner};
 use crate::support::server::{Reply, Server};
@@ -88,6 +89,28 @@ fn five_hundred_machines_lost_at_once_are_one_message_to_a_person() {
     assert!(text.contains("500 machines offline"), "{text}");
     rig.eventually_all_delivered();
     assert!(server.request_within(Duration::from_millis(300)).is_none(), "a second message");
+}
+
+#[test]
+fn a_common_message_that_is_refused_is_sent_for_each_machine() {
+    // A filter that does not accept one of the names.
+    let server = Server::start(|request| match request.json()["text"].as_str() {
+        Some(text) if text.contains("m3") => {
+            let refused = br#"{"ok":false,"description":"Bad Request: can't parse entities"}"#;
+            Reply::Answer(400, Vec::new(), refused.to_vec())
+        }
+        _ => Reply::ok(),
+    });
+    let mut rig = telegram(99, &server);
+    rig.lose(1..=6);
+    assert!(server.request().json()["text"].to_string().contains("6 machines offline"));
+    rig.eventually_row(1, "it is sent alone", |row| row.attempts == 1);
+    // Four messages come within 15 s.
+    eventually("the others are delivered", || {
+        rig.wait(MINUTE);
+        rig.rows().iter().filter(|row| row.state == DELIVERED).count() == 5
+    });
+    rig.eventually_row(3, "given up", |row| row.state == crate::rig::DEAD);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use super::send::Message;
 use crate::monitor::detect::MANY;
 use crate::monitor::store::outbox::Leased;
 use crate::monitor::zone::Clock;
+use std::collections::HashSet;
 
 /// A message and its rows.
 #[derive(Debug)]
@@ -14,13 +15,15 @@ pub struct Outgoing {
 }
 
 /// The messages for these rows, in the order of their first rows. A person gets one message for [`MANY`] or more machines
-/// with the same news.
-pub fn messages(kind: Kind, clock: &Clock, rows: Vec<Leased>) -> Vec<Outgoing> {
+/// with the same news; rows in `alone` have one each.
+pub fn messages(kind: Kind, clock: &Clock, rows: Vec<Leased>, alone: &HashSet<i64>) -> Vec<Outgoing> {
     let mut groups: Vec<Vec<Leased>> = Vec::new();
     for row in rows {
         let same = |group: &&mut Vec<Leased>| {
             let other = &group[0].notice;
             (other.news, other.state) == (row.notice.news, row.notice.state)
+                && !alone.contains(&row.id)
+                && !alone.contains(&group[0].id)
         };
         match groups.iter_mut().find(same) {
             Some(group) if kind.is_for_people() => group.push(row),

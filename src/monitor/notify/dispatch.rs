@@ -16,7 +16,7 @@ use crate::monitor::store::outbox::{Batch, Leased, Most, Outcome, Owner, Work};
 use crate::monitor::store::{Store, StoreError};
 use crate::monitor::time::{Moment, go_duration};
 use log::{debug, info, warn};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -41,6 +41,8 @@ pub const UNKNOWN_HOLD: Duration = Duration::from_secs(30 * 60);
 struct Line {
     pace: Pace,
     complaints: Complaints,
+    /// Rows whose common message was refused: each is sent alone.
+    alone: HashSet<i64>,
 }
 
 /// A message that a courier has.
@@ -256,7 +258,8 @@ impl Dispatcher {
     fn start(&mut self, batch: Batch, most: usize, tick: Instant) -> Result<usize, StoreError> {
         let channel = Arc::new(batch.channel);
         let mut started = 0;
-        for Outgoing { what, rows } in messages(channel.kind, &batch.clock, batch.rows) {
+        let alone = &self.lines.entry(channel.id).or_default().alone;
+        for Outgoing { what, rows } in messages(channel.kind, &batch.clock, batch.rows, alone) {
             let title = what.title();
             let job = Job {
                 number: self.next_flight,
@@ -293,6 +296,13 @@ impl Dispatcher {
             Ok(answer) => self.delivered(&flight, &answer, tick),
             Err(failure) => self.failed(&flight, failure, now, tick),
         };
+        if let Some(line) = self.lines.get_mut(&flight.channel.id).filter(|line| !line.alone.is_empty()) {
+            for (row, outcome) in &outcomes {
+                if matches!(outcome, Outcome::Delivered | Outcome::Dead { .. }) {
+                    line.alone.remove(row);
+                }
+            }
+        }
         self.unmarked.extend(outcomes);
     }
 
@@ -321,6 +331,14 @@ impl Dispatcher {
             // Interrupted before the receiver had it.
             Failure::Later { .. } if self.is_stopping => {
                 return flight.rows.iter().map(|row| (row.id, Outcome::Untouched)).collect();
+            }
+            // One of its machines may be the reason: the others must not lose their message.
+            Failure::Never { why } if flight.rows.len() > 1 => {
+                self.counters.failed(kind);
+                line.alone.extend(flight.ids());
+                warn!("{name}: {} is refused and sent again as one message a machine: {why}", flight.title);
+                let outcome = Outcome::Failed { why, again: now.plus(APART_AFTER) };
+                return flight.rows.iter().map(|row| (row.id, outcome.clone())).collect();
             }
             Failure::Never { why } => {
                 self.counters.failed(kind);
@@ -359,6 +377,9 @@ impl Dispatcher {
         flight.rows.iter().map(outcome).collect()
     }
 }
+
+/// Between a refusal of a common message and the messages of its machines.
+const APART_AFTER: Duration = Duration::from_secs(1);
 
 /// Rows that are leased at once for a person, who gets few messages of them.
 const MOST_GATHERED: usize = 10_000;
