@@ -167,7 +167,7 @@ pub fn main() -> ExitCode {
         Command::Status { json } => status(config, json),
         Command::Trigger => trigger(config),
         Command::Cameras { check, json } => cameras(config, check, json),
-        Command::Failover(command) => failover(config, command),
+        Command::Failover(command) => control_failover(config, command),
         Command::Port(command) => port_command(config, command),
         Command::Cleanup => cleanup(),
         Command::Receive { listen, count } => receive::receive(&listen, &mut io::stdout(), count)
@@ -293,7 +293,7 @@ fn cameras(config: &Path, check: bool, json: bool) -> Result<(), Failure> {
     }
 }
 
-fn failover(path: &Path, command: FailoverCommand) -> Result<(), Failure> {
+fn control_failover(path: &Path, command: FailoverCommand) -> Result<(), Failure> {
     let config = Config::load(path)?;
     let request = match command {
         FailoverCommand::Status => Request::Status,

@@ -6,6 +6,7 @@ use super::cameras;
 use super::certificate;
 use super::config::{AUTO, Config, Listen};
 use super::daemon::{self, Failure};
+use super::failover;
 use super::failover::control::{self, AskError, Request, Status};
 use super::heartbeat::credentials::Credentials;
 use super::heartbeat::sender::Sender;
@@ -47,6 +48,7 @@ pub fn examine(path: &Path) -> Result<String, Failure> {
         reports.push(SourceReport::ask("certificate", place, || server_certificate(&config)));
     }
     let runtime_dir = &config.daemon.runtime_dir;
+    reports.push(SourceReport::ask("interfaces", "route netlink", || failover::examine(&config.network)));
     reports.push(SourceReport::ask("uplinks", "the running daemon", || uplinks(runtime_dir)));
     reports.push(SourceReport::ask("api", "listen in [api]", || api(&config)));
     reports.push(camera_settings(&source, &config));

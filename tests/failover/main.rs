@@ -24,6 +24,8 @@
 //! | another program takes our route away | `routes::a_route_of_ours_that_goes_with_an_address_is_added_again_once`; NetworkManager itself: `tests/system/networkmanager` |
 //! | a strict rp_filter | `surroundings::a_strict_reverse_path_filter_is_warned_of_and_routes_work_in_spite_of_it` |
 //! | one subnet on two uplinks | `surroundings::on_one_subnet_the_uplink_that_is_said_is_the_uplink_that_is_used` |
+//! | the kernel's default route leads over an interface that is not an uplink | `kernels_choice::*unlisted*`, `kernels_choice::a_vpn_*`, `kernels_choice::*https*` |
+//! | a specific route to the server; a server on the own LAN | `kernels_choice::a_specific_route_*`, `kernels_choice::*lan*` |
 //! | an override, a lock, an access point of our own | `modes` |
 //! | a POST is on its way when its uplink dies | `in_flight` |
 //! | an uplink accepts connections and lets no heartbeat through | `passage` |
@@ -36,6 +38,7 @@ mod addresses;
 mod bed;
 mod carrier;
 mod in_flight;
+mod kernels_choice;
 mod modes;
 mod passage;
 mod rig;

@@ -161,7 +161,7 @@ impl Check<'_> {
         let timeout = self.source.period(written.connectivity_timeout, "2s", &CONNECTIVITY_TIMEOUT)?;
         Ok(Network {
             mode: written.mode.unwrap_or(Mode::Auto),
-            interfaces: self.interfaces(written.interfaces, &["eth0", "wlan1", "wlan0"], true)?,
+            interfaces: self.interfaces(written.interfaces, &["eth0", "end0", "wlan1", "wlan0"], true)?,
             connectivity_check,
             connectivity_timeout: timeout,
             gateway_probe: written.gateway_probe.unwrap_or(true),

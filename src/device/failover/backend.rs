@@ -86,8 +86,8 @@ impl Backend {
         match self {
             Backend::Observe => false,
             Backend::Routes(keeper) => {
-                let active = table.links().find(|link| Some(link.name.as_str()) == active);
-                keeper.keep(active, table.routes())
+                let is_uplink = |name: &str| uplinks.iter().any(|uplink| uplink.interface == name);
+                keeper.keep(active, is_uplink, table)
             }
             Backend::NetworkManager(repair) => {
                 repair.forget(now);

@@ -10,8 +10,11 @@
 //! | a better uplink works again | after the hold-down and 3 answers in a row |
 
 mod heartbeats;
+mod path;
 
-use super::decision::{Decision, Event, Patience, Policy, Seen, Start, State, Switch, UplinkState, Which};
+use super::decision::{
+    Decision, Event, Patience, Pin, Policy, Seen, Start, State, Switch, UplinkState, Which,
+};
 use super::health::{Failed, Track};
 use super::role::{Role, early};
 use crate::device::heartbeat::dial::Uplink;
@@ -28,8 +31,15 @@ const UPLINKS: usize = 16;
 pub struct Uplinks {
     policy: Policy,
     tracks: Vec<Track>,
+    /// The chosen uplink.
     active: Option<String>,
-    /// A heartbeat came through the active one since it was chosen.
+    pin: Option<Pin>,
+    pinned_at: Instant,
+    /// The uplink that delivered a heartbeat although the way is pinned.
+    helper: Option<String>,
+    /// The interface that heartbeats take, as it was decided last.
+    path: Option<String>,
+    /// A heartbeat was acknowledged over `path` since it is the path.
     acknowledged: bool,
     manual: Option<(String, Option<Instant>)>,
     locked: bool,
@@ -49,6 +59,10 @@ impl Uplinks {
             policy,
             tracks: Vec::new(),
             active: None,
+            pin: None,
+            pinned_at: Instant::now(),
+            helper: None,
+            path: None,
             acknowledged: false,
             manual: None,
             locked: false,
@@ -80,6 +94,8 @@ impl Uplinks {
             Event::Heartbeat { interface, evidence, copy } => {
                 self.heartbeat(&interface, evidence, copy, now);
             }
+            Event::Pinned(pin) if pin == self.pin => return,
+            Event::Pinned(pin) => (self.pin, self.pinned_at, self.helper) = (pin, now, None),
             Event::Manual { interface, until } => self.manual = Some((interface, until)),
             Event::Auto => self.manual = None,
             Event::Locked(locked) => self.locked = locked,
@@ -91,6 +107,11 @@ impl Uplinks {
     /// Whether deciding anew may lead to anything else than the last time, before that decision's next moment.
     pub fn have_news(&self) -> bool {
         self.news
+    }
+
+    /// Whether heartbeats take the chosen uplink; not so while the kernel's route to the server says otherwise.
+    pub fn is_chosen_from(&self) -> bool {
+        self.path == self.active
     }
 
     /// Whether the next acknowledged heartbeat changes the state.
@@ -188,6 +209,11 @@ fn class(health: Health) -> Option<u8> {
     }
 }
 
+/// Whether `a` is the better one by configuration: the earlier entry, and by name where both match the same pattern.
+fn is_before(a: &Track, b: &Track) -> bool {
+    (a.seen.rank, &a.seen.name) < (b.seen.rank, &b.seen.name)
+}
+
 /// From here on it is only used when nothing else is left.
 const LAST_RESORT: u8 = 3;
 
@@ -206,6 +232,7 @@ pub fn decide(uplinks: &mut Uplinks, now: Instant) -> Decision {
     probes.extend(uplinks.start_copies(now));
     Decision {
         active: uplinks.active.clone(),
+        path: uplinks.path.clone(),
         state: uplinks.state(),
         ranked: uplinks.ranked(),
         uplinks: uplinks.report(),
@@ -219,22 +246,28 @@ pub fn decide(uplinks: &mut Uplinks, now: Instant) -> Decision {
 impl Uplinks {
     fn switch(&mut self, now: Instant) -> Option<Switch> {
         let to = self.choose(now);
-        if to == self.active {
+        if to != self.active {
+            self.activate(to, now);
+        }
+        let path = self.path_now();
+        if path == self.path {
             return None;
         }
-        let because = self.active_track().map(|track| self.health(track));
-        let left_freely = because.and_then(class).is_some_and(|class| class < LAST_RESORT);
-        if left_freely && self.manual.is_none() {
+        let because = self.path.as_deref().map(|name| self.health_of(name));
+        self.acknowledged = self.helper.is_some();
+        let from = std::mem::replace(&mut self.path, path);
+        Some(Switch { from, because, to: self.path.clone() })
+    }
+
+    fn activate(&mut self, to: Option<String>, now: Instant) {
+        let before = self.active_track().and_then(|track| class(self.health(track)));
+        if before.is_some_and(|class| class < LAST_RESORT) && self.manual.is_none() {
             self.last_failback = Some(now);
         }
-        let from = std::mem::replace(&mut self.active, to);
-        self.acknowledged = false;
+        self.active = to;
         let active = self.active.clone();
-        self.tracks
-            .iter_mut()
-            .filter(|track| Some(&track.seen.name) == active.as_ref())
-            .for_each(Track::hurry);
-        Some(Switch { from, because, to: self.active.clone() })
+        let chosen = self.tracks.iter_mut().filter(|track| Some(&track.seen.name) == active.as_ref());
+        chosen.for_each(Track::hurry);
     }
 
     /// Whether deciding now would change the active uplink.
@@ -267,8 +300,8 @@ impl Uplinks {
         if self.failback_at().is_some_and(|at| now < at) {
             return None;
         }
-        let better = self.tracks.iter().filter(|track| track.seen.rank < active.seen.rank);
-        better.into_iter().find(|track| track.proved(self.policy.portals, now))
+        let mut better = self.tracks.iter().filter(|track| is_before(track, active));
+        better.find(|track| track.proved(self.policy.portals, now))
     }
 
     /// Not before the hold-down since the last one is over.
@@ -278,7 +311,11 @@ impl Uplinks {
 
     /// Whether any uplink has a chance.
     fn is_online(&self) -> bool {
-        self.tracks.iter().any(|track| matches!(self.health(track), Health::Valid | Health::Unverified))
+        self.path_is_unknown()
+            || self
+                .tracks
+                .iter()
+                .any(|track| matches!(self.health(track), Health::Valid | Health::Unverified))
     }
 
     fn notice_outage(&mut self, now: Instant) {
@@ -291,7 +328,7 @@ impl Uplinks {
     fn trigger(&mut self, switch: Option<&Switch>, was_offline: bool) -> Option<Reason> {
         let is_online = self.offline_since.is_none();
         let first = !self.chosen;
-        self.chosen |= self.active.is_some();
+        self.chosen |= self.path.is_some();
         match switch {
             _ if was_offline && is_online => Some(Reason::ConnectivityRestored),
             Some(switch) if !first && switch.to.is_some() && self.manual.is_none() => Some(Reason::Failover),
@@ -306,14 +343,14 @@ impl Uplinks {
         if self.manual.is_some() {
             return State::ManualOverride;
         }
-        let active = self.active_track().filter(|track| {
-            let class = class(self.health(track));
-            class.is_some_and(|class| class < LAST_RESORT)
-        });
-        match active {
-            Some(track) if track.seen.rank == 0 => State::Priority(track.seen.name.clone()),
-            Some(track) if self.acknowledged => State::Active(track.seen.name.clone()),
-            Some(track) => State::FailoverTo(track.seen.name.clone()),
+        let works = |path: &&String| match self.named(path) {
+            Some(track) => self.is_good(track),
+            None => self.path_is_unknown(),
+        };
+        match self.path.as_ref().filter(works) {
+            Some(path) if self.is_first(path) => State::Priority(path.clone()),
+            Some(path) if self.acknowledged => State::Active(path.clone()),
+            Some(path) => State::FailoverTo(path.clone()),
             None if self.access_point => State::ApMode,
             None => State::NoNetwork,
         }
@@ -352,7 +389,7 @@ impl Uplinks {
         }
         match self.active_track() {
             Some(active) if active.seen.name == track.seen.name => Role::Active,
-            Some(active) if track.seen.rank < active.seen.rank => Role::Trial,
+            Some(active) if is_before(track, active) => Role::Trial,
             _ => Role::Standby,
         }
     }
@@ -395,7 +432,7 @@ impl Uplinks {
         });
         let failback =
             self.active_track().filter(|_| !self.locked && self.manual.is_none()).and_then(|active| {
-                let better = self.tracks.iter().filter(|track| track.seen.rank < active.seen.rank);
+                let better = self.tracks.iter().filter(|track| is_before(track, active));
                 let held = better.filter_map(|track| track.held_until(self.policy.portals, now)).min()?;
                 Some(self.failback_at().map_or(held, |at| at.max(held)))
             });

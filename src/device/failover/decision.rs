@@ -31,6 +31,14 @@ pub struct Seen {
     pub targets: usize,
 }
 
+/// The interface that heartbeats take whatever uplink is chosen, because the kernel's route to the server says so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pin {
+    pub interface: String,
+    /// By its default route, over an interface that is not an uplink; otherwise by a more specific route.
+    pub by_default: bool,
+}
+
 /// All that can be learnt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
@@ -44,6 +52,8 @@ pub enum Event {
     Portal { index: u32, free: Option<bool> },
     /// The page's name has not been looked up yet.
     PortalNotAsked { index: u32 },
+    /// The kernel's route to the server leaves no choice, or leaves it again.
+    Pinned(Option<Pin>),
     /// A heartbeat was sent over this interface; `copy`: on purpose, to see whether it gets through.
     Heartbeat { interface: String, evidence: Evidence, copy: bool },
     /// Somebody wants this uplink, for ever or until then.
@@ -124,7 +134,7 @@ pub enum Start {
     },
 }
 
-/// From one uplink to another.
+/// From one interface to another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Switch {
     pub from: Option<String>,
@@ -143,13 +153,16 @@ pub struct UplinkState {
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
+    /// The uplink that is chosen.
     pub active: Option<String>,
+    /// The interface that heartbeats take: the chosen uplink, unless the kernel's route to the server says otherwise.
+    pub path: Option<String>,
     pub state: State,
     /// The active one first, then those that may help out, then those that are down.
     pub ranked: Vec<Uplink>,
     /// All configured uplinks, in their order.
     pub uplinks: Vec<UplinkState>,
-    /// Set in the decision that changes the active uplink.
+    /// Set in the decision that changes `path`.
     pub switch: Option<Switch>,
     /// A heartbeat is wanted at once.
     pub trigger: Option<Reason>,

@@ -102,7 +102,7 @@ fn note_switch(switch: &Switch) {
 
 /// The others, for whoever wonders what is left.
 fn standbys(decision: &Decision) -> String {
-    let others = decision.uplinks.iter().filter(|uplink| Some(&uplink.interface) != decision.active.as_ref());
+    let others = decision.uplinks.iter().filter(|uplink| Some(&uplink.interface) != decision.path.as_ref());
     let others: Vec<String> =
         others.map(|uplink| format!("{} {}", uplink.interface, uplink.state.as_str())).collect();
     if others.is_empty() { String::new() } else { format!(" ({})", others.join(", ")) }

@@ -82,6 +82,11 @@ pub struct Table {
 }
 
 impl Table {
+    #[cfg(test)]
+    pub fn with(links: impl Iterator<Item = Link>, routes: Vec<DefaultRoute>) -> Table {
+        Table { links: links.map(|link| (link.index, link)).collect(), routes, rules: Vec::new() }
+    }
+
     pub fn links(&self) -> impl Iterator<Item = &Link> {
         self.links.values()
     }
@@ -113,7 +118,7 @@ impl Table {
                 true
             }
             Change::DefaultRoute | Change::Rule => true,
-            Change::Neighbour(_) => false,
+            Change::Route | Change::Neighbour(_) => false,
         }
     }
 
@@ -151,6 +156,8 @@ pub struct Kernel {
     last_read: Option<Instant>,
     /// Something happened since.
     stale: bool,
+    /// Among it, a change of a route that is not in the table.
+    rerouted: bool,
 }
 
 impl Kernel {
@@ -164,6 +171,7 @@ impl Kernel {
             routes: None,
             last_read: None,
             stale: true,
+            rerouted: false,
         })
     }
 
@@ -176,17 +184,19 @@ impl Kernel {
     /// # Errors
     /// The socket is broken.
     pub fn receive(&mut self, mut neighbour: impl FnMut(&Neighbour)) -> io::Result<bool> {
-        let (mut changed, table) = (false, &mut self.table);
+        let (mut changed, mut rerouted, table) = (false, false, &mut self.table);
         let lost = self.events.receive(|change| {
             // An answer of a gateway comes alone; what happens to links comes in a crowd.
             let more = !matches!(change, Change::Neighbour(_));
             if let Change::Neighbour(event) = &change {
                 neighbour(event);
             }
+            rerouted |= matches!(change, Change::Route);
             changed |= table.apply(change);
             more
         })?;
-        self.stale |= changed || lost;
+        self.rerouted |= rerouted || lost;
+        self.stale |= changed || self.rerouted;
         Ok(changed)
     }
 
@@ -201,7 +211,7 @@ impl Kernel {
     }
 
     /// Reads all anew if that is due; the half-minute's reading comes a little early where something else woke the
-    /// thread. True if something changed that no event told.
+    /// thread. True if something changed that no event told, or a route that is not in the table.
     ///
     /// # Errors
     /// As the kernel says; the table stays as it is, and the next reading is due in a second.
@@ -215,7 +225,8 @@ impl Kernel {
         let links = self.links.dump()?;
         let (routes, rules) = self.read_routes()?;
         self.stale = false;
-        Ok(self.table.replace(&links, routes, rules))
+        let rerouted = std::mem::take(&mut self.rerouted);
+        Ok(self.table.replace(&links, routes, rules) || rerouted)
     }
 
     fn read_routes(&mut self) -> io::Result<(Vec<DefaultRoute>, Vec<Rule>)> {

@@ -15,12 +15,13 @@
 //! | `probe`, `gateway`, `portal`, `targets` | what lies behind them |
 //! | `backend`, `routes`, `networkmanager` | what is done to the machine |
 //! | `control`, `orders` | who may ask for something: a person, another thread |
-//! | `journal` | what the log says |
+//! | `journal`, `doctor` | what the log says; what can be said without the thread |
 
 mod backend;
 pub mod control;
 pub mod decide;
 pub mod decision;
+mod doctor;
 pub mod gateway;
 pub mod health;
 mod hold_down;
@@ -47,6 +48,7 @@ use crate::latest::Latest;
 use crate::resolver::Names;
 use control::Told;
 use crossbeam_channel::Sender;
+pub use doctor::examine;
 use orders::{Inbox, Order};
 use rustix::event::{PollFd, PollFlags};
 use std::path::PathBuf;

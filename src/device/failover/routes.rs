@@ -1,7 +1,7 @@
 //! The backend `routes`: one default route of our own for each address family, and only while the kernel would send
 //! elsewhere. Another program's packets follow it; nobody else's route is touched.
 
-use super::links::Link;
+use super::links::{Link, Table};
 use crate::device::os::default_route::{add, delete};
 use crate::device::os::netlink::Socket;
 use crate::device::os::routes::{DefaultRoute, default_routes};
@@ -25,15 +25,35 @@ pub fn is_allowed(root: &Path) -> bool {
     effective.is_some_and(|bits| (bits >> CAP_NET_ADMIN) & 1 == 1)
 }
 
-/// The routes that there should be of ours: for each family in which the kernel prefers another interface.
-fn wanted(active: Option<&Link>, routes: &[DefaultRoute]) -> Vec<DefaultRoute> {
+/// The best default route of a family that is not ours and that the kernel does not skip.
+pub fn kernels_best(
+    routes: &[DefaultRoute],
+    ipv6: bool,
+    is_skipped: impl Fn(&DefaultRoute) -> bool,
+) -> Option<&DefaultRoute> {
+    let theirs = routes.iter().filter(|route| route.ipv6 == ipv6 && route.protocol != PROTOCOL);
+    theirs.filter(|route| !is_skipped(route)).min_by_key(|route| route.metric)
+}
+
+/// The routes that there should be of ours: for each family in which the kernel prefers another uplink. What it prefers
+/// that is not an uplink (a VPN, a bridge, a modem) is respected.
+fn wanted(
+    active: Option<&Link>,
+    routes: &[DefaultRoute],
+    is_uplink: impl Fn(u32) -> bool,
+    is_skipped: impl Fn(&DefaultRoute) -> bool,
+) -> Vec<DefaultRoute> {
     let Some(active) = active else { return Vec::new() };
-    let theirs = |ipv6| routes.iter().filter(move |route| route.ipv6 == ipv6 && route.protocol != PROTOCOL);
     let wanted = |ipv6| {
-        let kernels = theirs(ipv6).min_by_key(|route| route.metric)?;
-        let own =
-            theirs(ipv6).filter(|route| route.index == active.index).min_by_key(|route| route.metric)?;
-        let differs = kernels.index != active.index && active.has_family(ipv6);
+        let kernels = kernels_best(routes, ipv6, &is_skipped)?;
+        let own = kernels_best(routes, ipv6, |route| route.index != active.index)?;
+        // Among routes of the same metric, such as those of IPv6 router advertisements, the kernel may take any.
+        let is_respected = |route: &DefaultRoute| {
+            let takes_part = route.ipv6 == ipv6 && route.protocol != PROTOCOL && !is_skipped(route);
+            takes_part && route.metric <= kernels.metric && !is_uplink(route.index)
+        };
+        let may_overrule = !routes.iter().any(is_respected);
+        let differs = kernels.index != active.index && may_overrule && active.has_family(ipv6);
         // A full copy: without its `onlink`, `src` or `mtu` the kernel refuses it, or packets do not arrive.
         differs.then(|| DefaultRoute { metric: METRIC, protocol: PROTOCOL, linkdown: false, ..own.clone() })
     };
@@ -69,9 +89,13 @@ impl Keeper {
         Ok(Keeper { socket: Socket::open(NETLINK_ROUTE)?, requested: Vec::new(), complained: false })
     }
 
-    /// Adds what is missing and deletes what is too much. True if anything was changed.
-    pub fn keep(&mut self, active: Option<&Link>, routes: &[DefaultRoute]) -> bool {
-        let wanted = wanted(active, routes);
+    /// Adds the routes that are missing and deletes those that are not wanted. True if anything was changed.
+    pub fn keep(&mut self, active: Option<&str>, is_uplink: impl Fn(&str) -> bool, table: &Table) -> bool {
+        let routes = table.routes();
+        let active = table.links().find(|link| Some(link.name.as_str()) == active);
+        let link = |index| table.links().find(|link| link.index == index);
+        let is_uplink = |index| link(index).is_some_and(|link| is_uplink(&link.name));
+        let wanted = wanted(active, routes, is_uplink, |route| is_skipped(Path::new("/"), route, table));
         let ours = || routes.iter().filter(|route| route.protocol == PROTOCOL);
         let is_there = |route: &DefaultRoute| ours().any(|ours| same(ours, route));
         let (kept, missing): (Vec<_>, Vec<_>) =
@@ -124,6 +148,22 @@ impl Keeper {
             self.socket = socket;
         }
     }
+}
+
+/// Whether the kernel skips this route because its interface has no carrier.
+pub fn is_skipped(root: &Path, route: &DefaultRoute, table: &Table) -> bool {
+    let link = table.links().find(|link| link.index == route.index);
+    link.is_some_and(|link| !link.carrier && ignores_linkdown(root, &link.name, route.ipv6))
+}
+
+/// `ignore_routes_with_linkdown`; for IPv6 only the interface's own value counts.
+fn ignores_linkdown(root: &Path, interface: &str, ipv6: bool) -> bool {
+    let is_on = |family: &str, name: &str| {
+        let path = root.join("proc/sys/net").join(family).join("conf").join(name);
+        let value = fs::read_to_string(path.join("ignore_routes_with_linkdown"));
+        value.is_ok_and(|value| value.trim() == "1")
+    };
+    if ipv6 { is_on("ipv6", interface) } else { is_on("ipv4", "all") || is_on("ipv4", interface) }
 }
 
 fn is_done(error: &io::Error) -> bool {
@@ -179,32 +219,73 @@ mod tests {
         DefaultRoute { index, ipv6, gateway, metric, protocol, linkdown: false, onlink: false, copied }
     }
 
+    /// Every interface is an uplink, and the kernel skips no route.
+    fn all_listed(active: Option<&Link>, routes: &[DefaultRoute]) -> Vec<DefaultRoute> {
+        wanted(active, routes, |_| true, |_| false)
+    }
+
+    #[test]
+    fn what_the_kernel_prefers_and_is_not_an_uplink_is_never_overruled() {
+        let (unlisted, eth0, wlan0) = (route(9, 50), route(2, 100), route(3, 600));
+        let with = |routes: &[DefaultRoute], skipped: &[u32]| {
+            let is_skipped = |route: &DefaultRoute| skipped.contains(&route.index);
+            wanted(Some(&link(3)), routes, |index| index != 9, is_skipped).len()
+        };
+        let all = [unlisted.clone(), eth0.clone(), wlan0.clone()];
+        assert_eq!(with(&all, &[]), 0, "a VPN is the kernel's choice");
+        assert_eq!(with(&all, &[9]), 1, "the kernel skips it: it has no carrier");
+        assert_eq!(with(&[unlisted, wlan0.clone()], &[]), 0);
+        assert_eq!(with(&[eth0.clone(), route(9, 100), wlan0.clone()], &[]), 0, "the kernel may take either");
+        let worse = DefaultRoute { metric: 900, ..route(9, 0) };
+        assert_eq!(with(&[eth0.clone(), worse.clone(), wlan0.clone()], &[]), 1, "eth0 is preferred to it");
+        assert_eq!(with(&[eth0, route(9, 200), wlan0], &[2]), 0, "it would be next");
+    }
+
+    #[test]
+    fn a_route_without_carrier_is_skipped_only_where_the_kernel_is_told_so() {
+        let root = tempfile::tempdir().expect("a directory");
+        let write = |family: &str, name: &str, value: &str| {
+            let directory = root.path().join("proc/sys/net").join(family).join("conf").join(name);
+            fs::create_dir_all(&directory).expect("created");
+            fs::write(directory.join("ignore_routes_with_linkdown"), value).expect("written");
+        };
+        let ignores = |ipv6| ignores_linkdown(root.path(), "eth0", ipv6);
+        assert!(!ignores(false) && !ignores(true), "nothing is known");
+        write("ipv4", "all", "1\n");
+        write("ipv6", "all", "1\n");
+        assert!(ignores(false) && !ignores(true), "IPv6 looks at the interface");
+        write("ipv4", "all", "0\n");
+        write("ipv4", "eth0", "1\n");
+        write("ipv6", "eth0", "1\n");
+        assert!(ignores(false) && ignores(true));
+    }
+
     #[test]
     fn a_route_of_ours_is_wanted_only_while_the_kernel_would_send_elsewhere() {
         let routes = [route(2, 100), route(3, 600)];
-        assert_eq!(wanted(Some(&link(2)), &routes), []);
+        assert_eq!(all_listed(Some(&link(2)), &routes), []);
         let ours = DefaultRoute { metric: METRIC, protocol: PROTOCOL, ..route(3, 600) };
-        assert_eq!(wanted(Some(&link(3)), &routes), slice::from_ref(&ours));
+        assert_eq!(all_listed(Some(&link(3)), &routes), slice::from_ref(&ours));
         let [first, second] = routes;
         let with_ours = [ours.clone(), first, second];
-        assert_eq!(wanted(Some(&link(3)), &with_ours), [ours], "our own is not the kernel's choice");
-        assert_eq!(wanted(Some(&link(2)), &with_ours), []);
-        assert_eq!(wanted(None, &with_ours), []);
+        assert_eq!(all_listed(Some(&link(3)), &with_ours), [ours], "our own is not the kernel's choice");
+        assert_eq!(all_listed(Some(&link(2)), &with_ours), []);
+        assert_eq!(all_listed(None, &with_ours), []);
     }
 
     #[test]
     fn a_route_of_ours_is_a_copy_with_everything_but_metric_protocol_and_link_state() {
         let own = DefaultRoute { onlink: true, linkdown: true, copied: vec![1, 2, 3, 4], ..route(3, 600) };
         let ours = DefaultRoute { metric: METRIC, protocol: PROTOCOL, linkdown: false, ..own.clone() };
-        assert_eq!(wanted(Some(&link(3)), &[route(2, 100), own]), [ours]);
+        assert_eq!(all_listed(Some(&link(3)), &[route(2, 100), own]), [ours]);
     }
 
     #[test]
     fn without_a_gateway_known_for_the_uplink_nothing_is_wanted() {
-        assert_eq!(wanted(Some(&link(3)), &[route(2, 100)]), []);
-        assert_eq!(wanted(Some(&link(3)), &[]), []);
+        assert_eq!(all_listed(Some(&link(3)), &[route(2, 100)]), []);
+        assert_eq!(all_listed(Some(&link(3)), &[]), []);
         let bare = Link { addresses: Vec::new(), ..link(3) };
-        assert_eq!(wanted(Some(&bare), &[route(2, 100), route(3, 600)]), [], "no address of that family");
+        assert_eq!(all_listed(Some(&bare), &[route(2, 100), route(3, 600)]), [], "no address of that family");
     }
 
     #[test]
@@ -215,9 +296,9 @@ mod tests {
             ..route(index, metric)
         };
         let routes = [route(2, 100), six(3, 100), route(3, 600), six(2, 600)];
-        let found = wanted(Some(&link(3)), &routes);
+        let found = all_listed(Some(&link(3)), &routes);
         assert_eq!(found.iter().map(|route| route.ipv6).collect::<Vec<_>>(), [false]);
-        let found = wanted(Some(&link(2)), &routes);
+        let found = all_listed(Some(&link(2)), &routes);
         assert_eq!(found.iter().map(|route| route.ipv6).collect::<Vec<_>>(), [true]);
     }
 

@@ -1,10 +1,14 @@
 //! What is probed over each uplink: the heartbeat's server, then `connectivity_check`, then the portal's page.
 
+use super::decision::Pin;
 use super::links::{Link, Table};
 use super::portal::Page;
+use super::routes::PROTOCOL;
 use crate::device::config;
 use crate::device::heartbeat::dial::Line;
-use crate::device::os::egress::egress;
+use crate::device::heartbeat::ways::{Help, Ways};
+use crate::device::os::egress::{Kind, Lookup};
+use crate::device::os::routes::DefaultRoute;
 use crate::resolver::Names;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,12 +18,28 @@ use std::sync::Arc;
 pub struct Targets {
     line: Arc<Line>,
     names: Arc<Names>,
-    /// As they were dialled last.
-    dialled: Vec<SocketAddr>,
-    /// Of these, those that are reached over uplinks.
-    server: Vec<SocketAddr>,
+    /// The addresses that were dialled last, and the one that was connected to.
+    dialled: (Vec<SocketAddr>, Option<SocketAddr>),
+    /// The servers among them that are not this machine.
+    servers: Vec<Server>,
     check: Option<SocketAddr>,
     page: Option<ureq::http::Uri>,
+}
+
+/// A server address, and the kernel's routes to it.
+#[derive(Debug)]
+struct Server {
+    address: SocketAddr,
+    ways: Ways,
+    /// Indexes of the uplinks that lead there.
+    over: Vec<u32>,
+}
+
+impl Server {
+    fn new(address: SocketAddr, ways: Ways) -> Server {
+        let over = ways.permitted(Help::No).iter().filter_map(|permit| permit.over).collect();
+        Server { address, ways, over }
+    }
 }
 
 impl Targets {
@@ -27,8 +47,8 @@ impl Targets {
         Targets {
             line,
             names,
-            dialled: Vec::new(),
-            server: Vec::new(),
+            dialled: (Vec::new(), None),
+            servers: Vec::new(),
             check: config.connectivity_check,
             page: config.captive_portal_check.clone(),
         }
@@ -36,35 +56,64 @@ impl Targets {
 
     /// Whether the heartbeat dials other addresses than before.
     pub fn have_moved(&mut self) -> bool {
-        let dialled = self.line.server();
+        let dialled = (self.line.server(), self.line.peer());
         let moved = dialled != self.dialled;
         self.dialled = dialled;
         moved
     }
 
-    /// A server on this machine, or behind a link that is no uplink (a VPN), says nothing of uplinks.
+    /// Reads the kernel's routes to the server. A server on this machine says nothing about uplinks, and one that is
+    /// reached over another interface (a VPN) or over one uplink only says nothing about the others.
     pub fn sort_out(&mut self, table: &Table, is_uplink: impl Fn(&str) -> bool) {
+        self.have_moved();
         let own = |address: &SocketAddr| table.links().any(|link| link.has_address(address.ip()));
-        let elsewhere = |address: &SocketAddr| {
-            let index = egress(address.ip()).ok().flatten();
-            table.links().any(|link| Some(link.index) == index && !is_uplink(&link.name))
-        };
-        let local = |address: &SocketAddr| address.ip().is_loopback() || own(address) || elsewhere(address);
-        self.server = self.dialled.iter().filter(|address| !local(address)).copied().collect();
+        let (dialled, _) = &self.dialled;
+        let remote = dialled.iter().filter(|address| !address.ip().is_loopback() && !own(address));
+        let uplinks = || table.links().filter(|link| is_uplink(&link.name)).map(|link| link.index);
+        let lookup = if dialled.is_empty() { None } else { Lookup::open().ok() };
+        self.servers = lookup.map_or_else(Vec::new, |mut lookup| {
+            let read = |address: &SocketAddr| {
+                Some(Server::new(*address, Ways::read(&mut lookup, address.ip(), uplinks()).ok()?))
+            };
+            remote.filter_map(read).collect()
+        });
     }
 
-    /// Of the families that the link has addresses of: at most two.
+    /// The interface that heartbeats take whatever uplink is chosen; before the server is known, the one of the
+    /// kernel's default route unless that is an uplink.
+    pub fn pin(&self, table: &Table, is_uplink: impl Fn(&str) -> bool) -> Option<Pin> {
+        let name = |index| table.links().find(|link| link.index == index).map(|link| link.name.clone());
+        let peer = |server: &&Server| self.dialled.1 == Some(server.address);
+        let (index, by_default) = match self.servers.iter().find(peer).or(self.servers.first()) {
+            Some(server) => {
+                let by_default = server.ways.kernels.is_some_and(|way| way.kind == Kind::Default);
+                (server.ways.pinned()?, by_default)
+            }
+            None => {
+                let not_ours = |route: &&DefaultRoute| route.protocol != PROTOCOL;
+                let best =
+                    table.routes().iter().filter(not_ours).min_by_key(|route| (route.ipv6, route.metric));
+                (best?.index, true)
+            }
+        };
+        let name = name(index)?;
+        // The best default route may lead over an uplink.
+        (!by_default || !is_uplink(&name)).then_some(Pin { interface: name, by_default })
+    }
+
+    /// What to probe over this link, of the families that it has addresses of: at most two.
     pub fn over(&self, link: &Link) -> Vec<SocketAddr> {
-        let reachable = |address: &&SocketAddr| link.has_family(address.is_ipv6());
-        let server = self.server.iter().find(reachable);
-        let mut targets: Vec<SocketAddr> =
-            server.into_iter().chain(self.check.iter().filter(reachable)).copied().collect();
+        let reachable = |address: &SocketAddr| link.has_family(address.is_ipv6());
+        let leads_there = |server: &&Server| server.over.contains(&link.index) && reachable(&server.address);
+        let server = self.servers.iter().find(leads_there).map(|server| server.address);
+        let check = self.check.filter(reachable);
+        let mut targets: Vec<SocketAddr> = server.into_iter().chain(check).collect();
         targets.dedup();
         targets
     }
 
     pub fn is_check(&self, address: SocketAddr) -> bool {
-        self.check == Some(address) && !self.server.contains(&address)
+        self.check == Some(address) && self.servers.iter().all(|server| server.address != address)
     }
 
     /// The portal's page, once its name has been looked up. Never waits.
@@ -100,17 +149,21 @@ mod tests {
         let check = targets.check.expect("the default");
         let four = "192.0.2.7:443".parse().expect("an address");
         let six = "[2001:db8::7]:443".parse().expect("an address");
-        targets.server = vec![six, four];
+        let over = vec![2];
+        targets.servers =
+            [six, four].map(|address| Server { address, ways: Ways::default(), over: over.clone() }).into();
         assert_eq!(targets.over(&link(&["10.0.0.2"])), [four, check]);
         assert_eq!(targets.over(&link(&["2001:db8::9"])), [six]);
         assert_eq!(targets.over(&link(&[])), []);
         assert!(targets.is_check(check) && !targets.is_check(four));
+        let other = Link::with_addresses(3, &["10.0.0.2"]);
+        assert_eq!(targets.over(&other), [check], "the server is not behind that link");
     }
 
     #[test]
     fn a_server_on_this_machine_is_not_probed() {
         let mut targets = targets("[network]\nconnectivity_check = \"\"");
-        targets.dialled = vec!["127.0.0.1:80".parse().expect("an address")];
+        targets.line.expect_server(vec!["127.0.0.1:80".parse().expect("an address")]);
         targets.sort_out(&Table::default(), |_| true);
         assert_eq!(targets.over(&link(&["10.0.0.2"])), []);
     }

@@ -6,7 +6,8 @@ mod probing;
 use super::backend::Backend;
 use super::control::Server;
 use super::decide::{Uplinks, decide};
-use super::decision::{Decision, Event, Policy, Seen, State, UplinkState};
+use super::decision::{Decision, Event, Pin, Policy, Seen, State, UplinkState};
+use super::doctor::{not_named, server_not_named, unlisted};
 use super::gateway::Gateways;
 use super::journal::Journal;
 use super::links::{Kernel, Link};
@@ -31,6 +32,9 @@ use std::time::{Duration, Instant};
 const LOCK: Duration = Duration::from_secs(5);
 /// While another process holds it, a switch may be waiting.
 const LOCK_HELD: Duration = Duration::from_secs(1);
+
+/// Interfaces whose warning is remembered; the oldest ones may be warned of again.
+const UNLISTED: usize = 16;
 
 /// Why the loop ended.
 #[derive(Debug)]
@@ -62,6 +66,8 @@ pub struct Watch<'a> {
     lock_seen: Option<(Instant, bool)>,
     /// When the heartbeat's connection was last told to come over the active uplink.
     returned: Option<Instant>,
+    /// Interfaces that the kernel prefers and `interfaces` does not name, as they were logged.
+    unlisted: Vec<String>,
     /// Rules of policy routing that the mode does not follow, as they were logged.
     not_covered: Vec<String>,
     /// The first choice cuts no connection: the first heartbeat may be on its way.
@@ -106,6 +112,7 @@ impl<'a> Watch<'a> {
             next_due: None,
             lock_seen: None,
             returned: None,
+            unlisted: Vec::new(),
             not_covered: Vec::new(),
             begun: false,
         };
@@ -242,11 +249,29 @@ impl<'a> Watch<'a> {
         self.told = None;
     }
 
+    /// Warns once of each interface that the kernel prefers and the configuration does not name.
+    fn note_unlisted(&mut self, pin: Option<&Pin>) {
+        let by_default =
+            unlisted(self.config, self.kernel.table()).into_iter().map(|name| (not_named(&name), name));
+        // A default route of another table, or a more specific route.
+        let pin = pin.map(|pin| &pin.interface).filter(|name| self.rank(name).is_none());
+        let to_server = pin.map(|name| (server_not_named(name), name.clone()));
+        let is_new = |(_, name): &(String, String)| !self.unlisted.contains(name);
+        let Some((warning, name)) = by_default.chain(to_server).find(is_new) else { return };
+        log::warn!("failover: {warning}");
+        self.unlisted.truncate(UNLISTED - 1);
+        self.unlisted.push(name);
+    }
+
     /// Tells `uplinks` what the kernel's table says.
     fn learn_links(&mut self, now: Instant) {
         self.note_policy_routing();
         let (config, table) = (self.config, self.kernel.table());
-        self.targets.sort_out(table, |name| rank(config, name).is_some());
+        let is_uplink = |name: &str| rank(config, name).is_some();
+        self.targets.sort_out(table, is_uplink);
+        let pin = self.targets.pin(table, is_uplink);
+        self.note_unlisted(pin.as_ref());
+        let table = self.kernel.table();
         let seen = |link: &Link| {
             Some(Seen {
                 index: link.index,
@@ -268,6 +293,7 @@ impl<'a> Watch<'a> {
         }
         self.uplinks.learn(Event::Links(all), now);
         self.uplinks.learn(Event::AccessPoint(access_point), now);
+        self.uplinks.learn(Event::Pinned(pin), now);
     }
 
     /// Decides, and does what was decided: the heartbeat's way first, everything else after it.
@@ -278,6 +304,7 @@ impl<'a> Watch<'a> {
             self.outside.line.use_uplinks(decision.ranked.clone());
             self.ranked = Some(decision.ranked.clone());
         }
+        self.outside.line.set_chosen(decision.state == State::ManualOverride);
         let table = self.kernel.table();
         if self.backend.follow(decision.active.as_deref(), &decision.uplinks, table, now) {
             self.kernel.doubt();
@@ -295,7 +322,7 @@ impl<'a> Watch<'a> {
         }
         self.start_probes(&decision, now);
         self.journal.note(&decision, now);
-        inbox.settle(decision.active.as_deref().filter(|_| !self.uplinks.awaits_acknowledgement()));
+        inbox.settle(decision.path.as_deref().filter(|_| !self.uplinks.awaits_acknowledgement()));
         self.next_due = decision.next_due;
         decision
     }
@@ -314,13 +341,13 @@ impl<'a> Watch<'a> {
 
     fn report(&mut self, decision: &Decision) {
         let told = self.told.as_ref().is_some_and(|(active, state, uplinks)| {
-            (active, state, uplinks) == (&decision.active, &decision.state, &decision.uplinks)
+            (active, state, uplinks) == (&decision.path, &decision.state, &decision.uplinks)
         });
         if told {
             return;
         }
         self.tell(decision);
-        let Decision { active, state, uplinks, .. } = decision.clone();
+        let Decision { path: active, state, uplinks, .. } = decision.clone();
         let links = uplinks.iter().map(|uplink| (uplink.interface.clone(), uplink.state)).collect();
         self.outside.reports.put(Some(Report { active: active.clone(), state: state.to_string(), links }));
         self.told = Some((active, state, uplinks));

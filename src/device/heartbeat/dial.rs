@@ -1,13 +1,16 @@
 //! TCP connections: all addresses in a staggered race, and a line that another thread can cut.
 
-use super::delivery::{Deliveries, Evidence};
-use crate::device::os::egress::egress;
+pub use super::attempts::Uplink;
+use super::attempts::{Attempt, Host, Hosts, permitted};
+use super::delivery::{Deliveries, Evidence, TOO_MANY};
+use super::ways::Help;
 use crate::device::os::tcp::Path;
 use crate::device::os::wait::wait_for;
 use rustix::event::{PollFd, PollFlags};
+use rustix::net::netdevice::index_to_name;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
-use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::net::{Shutdown, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -22,18 +25,12 @@ const STAGGER_AFTER_SILENCE: Duration = Duration::from_millis(50);
 /// On a path of a few milliseconds the kernel has sent everything three times by then (after 200 and 400 ms).
 pub const SILENCE: Duration = Duration::from_millis(500);
 
+/// While uplinks help out, the kernel's choice is tried again in the first race after this.
+const KERNELS_TURN: Duration = Duration::from_secs(30);
+
 /// Attempts of one race that get as far as waiting for an answer: two addresses over each of three uplinks, and a little
 /// more.
 const MOST_ATTEMPTS: usize = 8;
-
-/// A link that leads out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Uplink {
-    pub index: u32,
-    pub name: String,
-    /// It has a carrier and an address. One that has none is known so that a server behind it is recognised as such.
-    pub usable: bool,
-}
 
 /// What the failover thread and the heartbeat thread share: over which uplinks to dial, and the sockets that are
 /// open or being opened, for whoever has to cut them.
@@ -44,6 +41,9 @@ pub struct Line {
     /// Where the last connection led, and over which uplink.
     last: Mutex<Last>,
     deliveries: Mutex<Deliveries>,
+    hosts: Mutex<Hosts>,
+    /// A person chose the first uplink.
+    chosen: AtomicBool,
     live: Mutex<Vec<Weak<Socket>>>,
     /// A heartbeat is on its way.
     busy: AtomicBool,
@@ -60,6 +60,12 @@ struct Last {
     /// `None` until one of them is connected.
     peer: Option<SocketAddr>,
     over: Option<String>,
+    /// Without an uplink: the name of the interface that the kernel chose.
+    kernels: Option<String>,
+    /// Another way was permitted too.
+    has_choice: bool,
+    /// When a heartbeat over the kernel's choice was undelivered, if uplinks may help.
+    kernel_failed: Option<Instant>,
     /// The uplink of a connection that ended in silence, until the next one is dialled.
     silent: Option<String>,
 }
@@ -82,11 +88,20 @@ impl Line {
         *uplinks = ranked;
     }
 
+    /// Whether a person chose the first uplink: it is used although the kernel's default route leads over an interface
+    /// that is not an uplink.
+    pub fn set_chosen(&self, chosen: bool) {
+        self.chosen.store(chosen, Ordering::Relaxed);
+    }
+
     /// Counts the result of the heartbeat that the last connection carried.
     pub fn learn(&self, evidence: Evidence) {
-        let last = lock(&self.last);
+        let mut last = lock(&self.last);
         if let Some(peer) = last.peer {
             lock(&self.deliveries).learn(last.over.as_deref(), peer, evidence);
+            if last.over.is_none() && !evidence.proves_uplink() {
+                last.kernel_failed = Some(Instant::now());
+            }
         }
     }
 
@@ -103,7 +118,8 @@ impl Line {
         uplinks.iter_mut().for_each(|other| other.usable = false);
         uplinks.insert(0, Uplink { usable: true, ..uplink.clone() });
         let deliveries = Mutex::new(lock(&self.deliveries).clone());
-        Line { uplinks: Mutex::new(uplinks), deliveries, ..Line::default() }
+        let hosts = Mutex::new(lock(&self.hosts).clone());
+        Line { uplinks: Mutex::new(uplinks), deliveries, hosts, ..Line::default() }
     }
 
     /// Undelivered heartbeats in a row over an uplink; `None` is the way that the kernel chooses.
@@ -116,6 +132,12 @@ impl Line {
         lock(&self.last).peer.is_some()
     }
 
+    /// The server's addresses are known before the first connection.
+    pub fn expect_server(&self, addresses: Vec<SocketAddr>) {
+        let mut last = lock(&self.last);
+        (last.server, last.peer) = (addresses, None);
+    }
+
     /// The server's addresses, as they were dialled last; what a probe of an uplink asks first.
     pub fn server(&self) -> Vec<SocketAddr> {
         lock(&self.last).server.clone()
@@ -126,9 +148,21 @@ impl Line {
         lock(&self.last).over.clone()
     }
 
+    /// The interface that the last connection took: the uplink that it was bound to, or the kernel's choice.
+    pub fn took(&self) -> Option<String> {
+        let last = lock(&self.last);
+        last.over.clone().or_else(|| last.kernels.clone())
+    }
+
+    /// The server's address that the last connection was made with.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        lock(&self.last).peer
+    }
+
     /// Whether another uplink could carry what the last connection does not.
     pub fn has_choice(&self) -> bool {
-        lock(&self.uplinks).len() > 1 && lock(&self.last).over.is_some()
+        let last = lock(&self.last);
+        last.has_choice && last.over.is_some()
     }
 
     /// The last connection ended in silence: in the next race its uplink is given 50 ms before the next one starts.
@@ -186,6 +220,24 @@ impl Line {
         self.dialled.load(Ordering::Relaxed)
     }
 
+    /// Whether uplinks may carry heartbeats although the kernel's default route leads over another interface. Its own
+    /// choice gets another chance in each race after [`KERNELS_TURN`].
+    fn help(&self, secure: bool) -> Help {
+        let undelivered = self.undelivered(None) >= TOO_MANY;
+        let recently = lock(&self.last).kernel_failed.is_some_and(|at| at.elapsed() < KERNELS_TURN);
+        match self.chosen.load(Ordering::Relaxed) {
+            true => Help::Chosen,
+            false if secure && undelivered && recently => Help::Undelivered,
+            false => Help::No,
+        }
+    }
+
+    /// The kernel's choice could not even be connected to.
+    fn kernel_failed(&self) {
+        lock(&self.deliveries).learn_uplink(None, Evidence::Lost);
+        lock(&self.last).kernel_failed = Some(Instant::now());
+    }
+
     /// The order in which addresses and uplinks are dialled.
     fn best_first(&self, addresses: &[SocketAddr]) -> (Vec<SocketAddr>, Vec<Uplink>) {
         let (mut addresses, mut uplinks) = (addresses.to_vec(), lock(&self.uplinks).clone());
@@ -207,36 +259,6 @@ impl Line {
     }
 }
 
-/// One way to the server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Attempt {
-    address: SocketAddr,
-    /// Bound to it; without one the kernel decides.
-    uplink: Option<Uplink>,
-}
-
-/// Each address over each usable uplink, the best uplink first for each address. An address that the kernel reaches over
-/// a link that is no uplink (this machine, a VPN) is left to the kernel; `egress` returns that link's index.
-fn attempts(
-    addresses: &[SocketAddr],
-    uplinks: &[Uplink],
-    egress: impl Fn(IpAddr) -> Option<u32>,
-) -> Vec<Attempt> {
-    let mut attempts = Vec::new();
-    // Without any usable one, whichever comes back first.
-    let none_usable = uplinks.iter().all(|uplink| !uplink.usable);
-    for &address in addresses {
-        let elsewhere = |index| uplinks.iter().all(|uplink| uplink.index != index);
-        if uplinks.is_empty() || egress(address.ip()).is_some_and(elsewhere) {
-            attempts.push(Attempt { address, uplink: None });
-        } else {
-            let tried = uplinks.iter().filter(|uplink| uplink.usable || none_usable);
-            attempts.extend(tried.map(|uplink| Attempt { address, uplink: Some(uplink.clone()) }));
-        }
-    }
-    attempts
-}
-
 /// Connects to the first of `addresses` that answers, over the line's uplinks. Each attempt has a head start of 250 ms
 /// over the next, unless it fails before. The address that answered a heartbeat last is tried first; an address or an
 /// uplink that was connected and delivered nothing is tried last. The socket does not block, and ends a silence of
@@ -247,6 +269,7 @@ fn attempts(
 pub fn dial(
     line: &Line,
     addresses: &[SocketAddr],
+    secure: bool,
     user_timeout: Option<Duration>,
     limit: Duration,
 ) -> io::Result<Arc<Socket>> {
@@ -254,12 +277,12 @@ pub fn dial(
     line.stale.store(false, Ordering::Relaxed);
     let deadline = Instant::now() + limit;
     let (addresses, uplinks) = line.best_first(addresses);
-    // Without an answer of netlink the uplinks are as good a guess as any.
-    let waiting = attempts(&addresses, &uplinks, |ip| egress(ip).ok().flatten());
+    let waiting = permitted(&addresses, &uplinks, secure, line.help(secure), &lock(&line.hosts));
     let silent = {
         let mut last = lock(&line.last);
         last.server = addresses;
-        (last.peer, last.over) = (None, None);
+        (last.peer, last.over, last.kernels) = (None, None, None);
+        last.has_choice = waiting.iter().any(|attempt| attempt.uplink != waiting[0].uplink);
         last.silent.take()
     };
     let last_error = io::ErrorKind::AddrNotAvailable.into();
@@ -268,16 +291,18 @@ pub fn dial(
     loop {
         race.start_next();
         if race.dialling.is_empty() {
+            race.nobody_won(&waiting);
             return Err(race.last_error);
         }
         let head_start = if race.waiting.is_empty() { limit } else { race.head_start(silent.as_deref()) };
         if let Some(winner) = race.wait_until(deadline.min(Instant::now() + head_start))? {
+            let kernels = winner.kernels.and_then(|index| index_to_name(&*winner.socket, index).ok());
             let mut last = lock(&line.last);
-            (last.peer, last.over) = (Some(winner.address), winner.over);
+            (last.peer, last.over, last.kernels) = (Some(winner.address), winner.over, kernels);
             return Ok(winner.socket);
         }
         if Instant::now() >= deadline {
-            race.nobody_won();
+            race.nobody_won(&waiting);
             return Err(io::ErrorKind::TimedOut.into());
         }
     }
@@ -296,6 +321,10 @@ struct Dialling {
     socket: Arc<Socket>,
     address: SocketAddr,
     over: Option<String>,
+    /// The interface, by index, if it is known; of the kernel's choice, if there is no uplink.
+    index: Option<u32>,
+    kernels: Option<u32>,
+    host: Host,
 }
 
 struct Race<'a> {
@@ -317,7 +346,16 @@ impl Race<'_> {
             match self.start(attempt) {
                 Ok(socket) => {
                     let over = attempt.uplink.as_ref().map(|uplink| uplink.name.clone());
-                    self.dialling.push(Dialling { socket, address: attempt.address, over });
+                    let index = attempt.uplink.as_ref().map(|uplink| uplink.index);
+                    let Attempt { address, kernels, ref host, .. } = *attempt;
+                    self.dialling.push(Dialling {
+                        socket,
+                        address,
+                        over,
+                        index,
+                        kernels,
+                        host: host.clone(),
+                    });
                     self.begun += 1;
                     if self.begun == MOST_ATTEMPTS {
                         self.waiting = &[];
@@ -329,8 +367,12 @@ impl Race<'_> {
         }
     }
 
-    /// The next race begins with other addresses, if there are any.
-    fn nobody_won(&self) {
+    /// The next race begins with other addresses, if there are any. `all` are the race's attempts.
+    fn nobody_won(&self, all: &[Attempt]) {
+        let was_cut = self.line.cut.load(Ordering::SeqCst);
+        if !was_cut && all.iter().any(|attempt| attempt.uplink.is_none() && attempt.kernels.is_some()) {
+            self.line.kernel_failed();
+        }
         let mut deliveries = lock(&self.line.deliveries);
         let mut tried: Vec<SocketAddr> = self.dialling.iter().map(|dialling| dialling.address).collect();
         tried.sort_unstable();
@@ -372,7 +414,7 @@ impl Race<'_> {
             let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
             for index in (0..ready.len()).rev().filter(|index| ready[*index]) {
                 let connected = self.dialling.swap_remove(index);
-                match connection_of(&connected.socket) {
+                match connection_of(&connected.socket).and_then(|()| self.check_host(&connected)) {
                     Ok(()) => return Ok(Some(connected)),
                     Err(error) => self.last_error = error,
                 }
@@ -381,6 +423,15 @@ impl Race<'_> {
                 return Ok(None);
             }
         }
+    }
+
+    /// Whether the server answered, and not another host with its address.
+    fn check_host(&self, connected: &Dialling) -> io::Result<()> {
+        let (Some(index), ip) = (connected.index, connected.address.ip()) else { return Ok(()) };
+        if let Some(hardware) = connected.host.check(index, ip)? {
+            lock(&self.line.hosts).remember(ip, hardware);
+        }
+        Ok(())
     }
 }
 

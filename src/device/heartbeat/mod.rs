@@ -6,6 +6,7 @@
 //! | `pace` | when to send: retries, silence that the server asked for |
 //! | `payload` | what is sent |
 //! | `sender` | one heartbeat to the server, and its outcome |
+//! | `attempts`, `ways` | which addresses are dialled, and over which interfaces that is permitted |
 //! | `copies` | copies of a heartbeat over uplinks that passed none |
 //! | `delivery` | what its result says of the uplink and the address that it took |
 //! | `transport`, `dial` | the connection below it: ureq's end, TCP's end |
@@ -15,6 +16,7 @@
 //! | `recorder` | what would have been said while nobody listened |
 
 pub mod account;
+mod attempts;
 mod copies;
 pub mod credentials;
 pub mod delivery;
@@ -27,6 +29,7 @@ mod recorder;
 pub mod sender;
 mod snapshot_file;
 mod transport;
+pub mod ways;
 
 use super::cameras::Camera;
 use super::config;

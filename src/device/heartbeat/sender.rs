@@ -104,6 +104,11 @@ impl Sender {
         let agent =
             transport::agent(agent_config.clone(), names.clone(), line.clone(), credentials.tls.clone());
         let expects_ours = Cell::new(target.uri.path() == MONITOR_PATH);
+        let port =
+            target.uri.port_u16().unwrap_or(if target.uri.scheme_str() == Some("https") { 443 } else { 80 });
+        if let Some(addresses) = target.uri.host().and_then(|host| names.known(host, port)) {
+            line.expect_server(addresses);
+        }
         let (config, timeout, tls) = (agent_config, config.timeout, credentials.tls);
         Some(Sender { agent, config, tls, names, line, target, timeout, expects_ours })
     }
@@ -127,9 +132,9 @@ impl Sender {
         self.line.clone()
     }
 
-    /// The uplink that the connection is bound to.
+    /// The interface that the connection took.
     pub fn over(&self) -> Option<String> {
-        self.line.over()
+        self.line.took()
     }
 
     /// Sends `body` and waits for the answer, at most for `limit` and never longer than the configured timeout.

@@ -54,7 +54,7 @@ impl<In: Transport> Connector<In> for Dial {
             return Ok(Some(Either::A(tunnel)));
         }
         let limit = limit_of(details.timeout);
-        let dialled = dial(&self.line, &details.addrs, self.user_timeout, limit);
+        let dialled = dial(&self.line, &details.addrs, details.needs_tls(), self.user_timeout, limit);
         let socket = dialled.map_err(|error| match error.kind() {
             io::ErrorKind::TimedOut => ureq::Error::Timeout(details.timeout.reason),
             _ => ureq::Error::Io(error),

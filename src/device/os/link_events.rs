@@ -27,6 +27,7 @@ const BURST: usize = 256;
 const RTM_DELLINK: u16 = 17;
 const RTM_DELADDR: u16 = 21;
 const RTM_DELRULE: u16 = 33;
+const LOCAL_TABLE: u8 = 255;
 /// `RTNLGRP_*` of `linux/rtnetlink.h`: link, IPv4 and IPv6 addresses, IPv4 and IPv6 routes, IPv4 and IPv6 rules;
 /// neighbours.
 const GROUPS: [u32; 7] = [1, 5, 9, 7, 11, 8, 19];
@@ -49,6 +50,8 @@ pub enum Change {
         gone: bool,
     },
     DefaultRoute,
+    /// A route to a part of the network.
+    Route,
     /// A rule of policy routing.
     Rule,
     Neighbour(Neighbour),
@@ -166,8 +169,12 @@ fn parse(kind: u16, body: &[u8]) -> Option<Change> {
             let (index, address) = parse_address(body)?;
             Some(Change::Address { index, address, gone: kind == RTM_DELADDR })
         }
-        // `rtm_dst_len`: routes to anywhere else come and go with every address.
-        RTM_NEWROUTE | RTM_DELROUTE => (*body.get(1)? == 0).then_some(Change::DefaultRoute),
+        // `rtm_dst_len` and `rtm_table`: routes to the machine itself come and go with every address.
+        RTM_NEWROUTE | RTM_DELROUTE => match (*body.get(1)?, *body.get(4)?) {
+            (_, LOCAL_TABLE) => None,
+            (0, _) => Some(Change::DefaultRoute),
+            _ => Some(Change::Route),
+        },
         RTM_NEWRULE | RTM_DELRULE => Some(Change::Rule),
         RTM_NEWNEIGH | RTM_DELNEIGH => Neighbour::parse(kind, body).map(Change::Neighbour),
         _ => None,
@@ -179,9 +186,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_default_routes_are_told() {
-        assert!(matches!(parse(RTM_DELROUTE, &[2, 0, 0, 0]), Some(Change::DefaultRoute)));
-        assert!(parse(RTM_NEWROUTE, &[2, 24, 0, 0]).is_none());
+    fn routes_are_told_but_those_to_the_machine_itself() {
+        assert!(matches!(parse(RTM_DELROUTE, &[2, 0, 0, 0, 254]), Some(Change::DefaultRoute)));
+        assert!(matches!(parse(RTM_NEWROUTE, &[2, 24, 0, 0, 254]), Some(Change::Route)));
+        assert!(parse(RTM_NEWROUTE, &[2, 32, 0, 0, 255]).is_none());
         assert!(parse(RTM_NEWROUTE, &[]).is_none());
     }
 

@@ -23,6 +23,7 @@ const HEADER: usize = 12;
 const TABLE_HEADER: usize = 4;
 /// Attributes and flags of `linux/neighbour.h`.
 const NDA_DST: u16 = 1;
+const NDA_LLADDR: u16 = 2;
 const NDTA_NAME: u16 = 1;
 const NDTA_PARMS: u16 = 6;
 const NDTPA_IFINDEX: u16 = 1;
@@ -106,6 +107,25 @@ pub fn read(socket: &mut Socket, index: u32, ip: IpAddr) -> io::Result<State> {
     match result {
         Err(error) if Errno::from_io_error(&error) == Some(Errno::NOENT) => Ok(State::None),
         result => result.map(|()| state),
+    }
+}
+
+/// The hardware address of a neighbour; `None` if it is not known. A neighbour with which a connection has just been
+/// made has one, unless the link has no such addresses.
+///
+/// # Errors
+/// As [`Socket::request`]; kernels before 5.0 do not answer this.
+pub fn hardware_address(socket: &mut Socket, index: u32, ip: IpAddr) -> io::Result<Option<Vec<u8>>> {
+    let mut found = None;
+    let result = socket.request(RTM_GETNEIGH, 0, &entry(index, ip, 0, 0), |kind, body| {
+        if kind == RTM_NEWNEIGH {
+            let value = body.get(HEADER..).and_then(|attributes| attribute(attributes, NDA_LLADDR));
+            found = value.map(<[u8]>::to_vec);
+        }
+    });
+    match result {
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::NOENT) => Ok(None),
+        result => result.map(|()| found),
     }
 }
 

@@ -9,16 +9,22 @@ use std::time::Instant;
 impl Uplinks {
     /// `copy`: it was sent over this uplink on purpose, whichever is the active one.
     pub(super) fn heartbeat(&mut self, interface: &str, evidence: Evidence, copy: bool, now: Instant) {
-        let Some(track) = self.tracks.iter_mut().find(|track| track.seen.name == interface) else { return };
-        track.heartbeat(evidence, now);
+        let track = self.tracks.iter_mut().find(|track| track.seen.name == interface);
+        let is_uplink = track.is_some();
+        track.into_iter().for_each(|track| track.heartbeat(evidence, now));
         if !evidence.proves_uplink() {
             return;
         }
-        let others = self.tracks.iter_mut().filter(|track| track.seen.name != interface);
-        others.for_each(|track| track.question(now));
-        if self.active.as_deref() == Some(interface) {
-            self.acknowledged = true;
-        } else if !copy {
+        if is_uplink {
+            let others = self.tracks.iter_mut().filter(|track| track.seen.name != interface);
+            others.for_each(|track| track.question(now));
+        }
+        if !copy {
+            self.note_helper(interface, is_uplink, now);
+        }
+        if self.path_now().as_deref() == Some(interface) {
+            self.acknowledged |= self.path.as_deref() == Some(interface);
+        } else if !copy && is_uplink && self.pin.is_none() {
             self.doubt_active(now);
         }
     }

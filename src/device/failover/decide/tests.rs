@@ -695,3 +695,87 @@ fn a_blocked_uplink_speaks_against_no_other() {
     device.pass(SECOND * 60);
     assert_eq!((device.health()[1], device.decision.active.as_deref()), (Suspect, Some("wlan1")));
 }
+
+fn pin(interface: &str, by_default: bool) -> Option<Pin> {
+    Some(Pin { interface: interface.to_owned(), by_default })
+}
+
+fn acknowledged(device: &mut Device, interface: &str) {
+    device.heartbeat(interface, Delivered);
+}
+
+#[test]
+fn a_default_route_over_another_interface_is_the_path_and_what_uplinks_do_is_no_switch() {
+    let mut device = Device::settled();
+    device.tell(Event::Pinned(pin("tun0", true)));
+    assert_eq!(
+        (device.state().as_str(), device.decision.path.as_deref()),
+        ("failover_to_tun0", Some("tun0"))
+    );
+    assert_eq!(device.decision.active.as_deref(), Some("eth0"), "still the best uplink");
+    assert_eq!(device.triggers, [Reason::Failover]);
+    acknowledged(&mut device, "tun0");
+    assert_eq!(device.state(), "tun0_active");
+    device.cable(0, false);
+    assert_eq!((device.state().as_str(), device.decision.active.as_deref()), ("tun0_active", Some("wlan1")));
+    (1..3).for_each(|place| device.cable(place, false));
+    device.pass(SECOND * 5);
+    assert_eq!(device.state(), "tun0_active", "no uplink is left, and heartbeats go on");
+    assert_eq!((device.triggers.len(), device.switches.len()), (1, 1));
+    (0..3).for_each(|place| device.cable(place, true));
+    device.tell(Event::Pinned(None));
+    assert_eq!(device.decision.path, device.decision.active);
+    assert_eq!(device.triggers.len(), 2);
+}
+
+#[test]
+fn an_uplink_that_delivers_in_place_of_the_kernels_choice_is_the_path_until_that_delivers_again() {
+    let mut device = Device::settled();
+    device.tell(Event::Pinned(pin("tun0", true)));
+    acknowledged(&mut device, "wlan1");
+    assert_eq!(device.state(), "failover_to_tun0", "what was acknowledged before says nothing");
+    device.pass(SECOND);
+    acknowledged(&mut device, "wlan1");
+    assert_eq!((device.state().as_str(), device.decision.active.as_deref()), ("wlan1_active", Some("eth0")));
+    acknowledged(&mut device, "tun0");
+    acknowledged(&mut device, "tun0");
+    assert_eq!(device.state(), "tun0_active");
+}
+
+#[test]
+fn a_specific_route_is_the_path_unless_its_uplink_is_dead() {
+    let mut device = Device::settled();
+    device.tell(Event::Pinned(pin("wlan0", false)));
+    acknowledged(&mut device, "wlan0");
+    assert_eq!((device.state().as_str(), device.decision.active.as_deref()), ("wlan0_active", Some("eth0")));
+    device.tell(Event::Manual { interface: "wlan1".into(), until: None });
+    assert_eq!(device.decision.path.as_deref(), Some("wlan0"), "nobody may send the token elsewhere");
+    device.tell(Event::Auto);
+    device.cable(2, false);
+    assert_eq!(device.decision.path.as_deref(), Some("eth0"), "what the rest of the machine uses");
+    device.tell(Event::Pinned(pin("tun0", true)));
+    device.tell(Event::Manual { interface: "wlan1".into(), until: None });
+    assert_eq!(device.decision.path.as_deref(), Some("wlan1"), "a default route is a person's to overrule");
+}
+
+#[test]
+fn uplinks_of_one_pattern_are_ranked_by_name_and_one_that_goes_promotes_no_other() {
+    let mut device = Device::settled();
+    for (seen, name) in device.seen.iter_mut().zip(["enx2", "enx1", "enx3"]) {
+        seen.rank = 0;
+        seen.name = name.to_owned();
+    }
+    device.links();
+    device.pass(SECOND * 120);
+    assert_eq!(device.state(), "enx1_priority");
+    device.cable(1, false);
+    acknowledged(&mut device, "enx2");
+    assert_eq!(device.state(), "enx2_active");
+    device.cable(1, true);
+    device.pass(SECOND * 20);
+    assert_eq!(device.state(), "enx1_priority", "failed back to the first by name");
+    let gone = device.seen.remove(1);
+    device.links();
+    acknowledged(&mut device, "enx2");
+    assert_eq!((gone.name.as_str(), device.state().as_str()), ("enx1", "enx2_active"));
+}

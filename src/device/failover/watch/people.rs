@@ -47,7 +47,7 @@ impl Watch<'_> {
 
     fn status(&self, decision: &Decision) -> Told {
         let status = Status {
-            active: decision.active.clone(),
+            active: decision.path.clone(),
             state: decision.state.to_string(),
             backend: self.backend.name().into(),
             manual_s: None,

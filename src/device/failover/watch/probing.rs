@@ -66,10 +66,11 @@ impl Watch<'_> {
         let active = self.ranked.as_ref().and_then(|ranked| ranked.first());
         let is_active = active.is_some_and(|active| active.name == works);
         let elsewhere = self.outside.line.over().is_some_and(|over| over != works);
-        if is_active && elsewhere {
+        let is_wanted = is_active && elsewhere && self.uplinks.is_chosen_from();
+        if is_wanted {
             self.outside.line.renew();
         }
-        is_active && elsewhere
+        is_wanted
     }
 
     pub(super) fn start_probes(&mut self, decision: &Decision, now: Instant) {

@@ -6,7 +6,7 @@ use std::thread;
 const LONG: Duration = Duration::from_secs(20);
 
 fn race(addresses: &[SocketAddr], limit: Duration) -> io::Result<Arc<Socket>> {
-    dial(&Line::default(), addresses, Some(Duration::from_secs(2)), limit)
+    dial(&Line::default(), addresses, false, Some(Duration::from_secs(2)), limit)
 }
 
 /// A listener whose queue is full: connecting to it hangs, as to a host that drops packets.
@@ -59,7 +59,7 @@ fn a_connection_being_opened_is_ended_by_a_cut_from_another_thread() {
     let line = Arc::new(Line::default());
     line.begin();
     let callers = line.clone();
-    let caller = thread::spawn(move || dial(&callers, &[dead], None, LONG).map(drop));
+    let caller = thread::spawn(move || dial(&callers, &[dead], false, None, LONG).map(drop));
     let begin = Instant::now();
     // The other thread may not have begun to dial yet; a cut before that holds too.
     line.abort();
@@ -74,7 +74,7 @@ fn what_a_cut_connection_still_had_to_send_is_dropped_with_it() {
     let line = Line::default();
     line.begin();
     let address = listener.local_addr().expect("bound");
-    let socket = dial(&line, &[address], None, LONG).expect("connected");
+    let socket = dial(&line, &[address], false, None, LONG).expect("connected");
     let (mut server, _) = listener.accept().expect("a connection");
     // More than both ends hold: a part is still in our queue, as on an uplink that has died.
     while (&*socket).write(&[0; 64 * 1024]).is_ok() {}
@@ -87,39 +87,6 @@ fn what_a_cut_connection_still_had_to_send_is_dropped_with_it() {
 
 fn uplink(index: u32, name: &str) -> Uplink {
     Uplink { index, name: name.to_owned(), usable: true }
-}
-
-#[test]
-fn each_address_is_tried_over_the_best_uplink_first() {
-    let server: SocketAddr = "203.0.113.7:443".parse().expect("an address");
-    let uplinks = [uplink(2, "eth0"), uplink(3, "wlan0")];
-    let over = |attempts: Vec<Attempt>| -> Vec<Option<String>> {
-        attempts.into_iter().map(|attempt| attempt.uplink.map(|uplink| uplink.name)).collect()
-    };
-    let names = [Some("eth0".to_owned()), Some("wlan0".to_owned())];
-    // The kernel's own route leads over an uplink, over another one than the best, or nowhere.
-    for kernels in [Some(2), Some(3), None] {
-        assert_eq!(over(attempts(&[server], &uplinks, |_| kernels)), names);
-    }
-    assert_eq!(over(attempts(&[server], &[], |_| Some(2))), [None], "no uplinks: the kernel decides");
-}
-
-#[test]
-fn an_uplink_that_is_down_takes_no_slot_unless_all_are_down() {
-    let server: SocketAddr = "203.0.113.7:443".parse().expect("an address");
-    let down = |uplink: Uplink| Uplink { usable: false, ..uplink };
-    let names = |uplinks: &[Uplink], kernels: Option<u32>| -> Vec<Option<String>> {
-        let attempts = attempts(&[server], uplinks, |_| kernels);
-        attempts.into_iter().map(|attempt| attempt.uplink.map(|uplink| uplink.name)).collect()
-    };
-    let uplinks = [uplink(2, "eth0"), down(uplink(3, "wlan1")), uplink(4, "wlan0")];
-    assert_eq!(names(&uplinks, None), [Some("eth0".into()), Some("wlan0".into())]);
-    assert_eq!(
-        names(&uplinks, Some(3)).len(),
-        2,
-        "the kernel's way leads over a dead uplink, not over a VPN"
-    );
-    assert_eq!(names(&uplinks.map(down), None).len(), 3);
 }
 
 #[test]
@@ -147,10 +114,9 @@ fn a_line_that_is_bound_to_one_uplink_dials_over_it_alone_whichever_the_kernel_p
     let line = Line::default();
     line.use_uplinks(vec![uplink(3, "wlan0"), uplink(2, "eth0")]);
     let bound = line.bound_to(&uplink(2, "eth0"));
-    let server: SocketAddr = "203.0.113.7:443".parse().expect("an address");
-    let (addresses, uplinks) = bound.best_first(&[server]);
-    let expected = [Attempt { address: server, uplink: Some(uplink(2, "eth0")) }];
-    assert_eq!(attempts(&addresses, &uplinks, |_| Some(3)), expected);
+    let (_, uplinks) = bound.best_first(&[]);
+    let other = Uplink { usable: false, ..uplink(3, "wlan0") };
+    assert_eq!(uplinks, [uplink(2, "eth0"), other], "known, and not dialled");
 }
 
 #[test]
@@ -179,9 +145,9 @@ fn a_race_that_nobody_won_begins_with_other_addresses_the_next_time() {
     let addresses = [dead, alive.0];
     // Shorter than the head start of the first address.
     let limit = STAGGER / 2;
-    dial(&line, &addresses, None, limit).expect_err("only the dead one was tried");
+    dial(&line, &addresses, false, None, limit).expect_err("only the dead one was tried");
     assert!(!line.is_connected());
-    dial(&line, &addresses, None, limit).expect("the other one is tried first now");
+    dial(&line, &addresses, false, None, limit).expect("the other one is tried first now");
     assert!(line.is_connected());
 }
 
@@ -203,21 +169,21 @@ fn only_the_uplink_that_fell_silent_has_a_shorter_head_start_and_only_once() {
     let mut race = Race { line: &line, user_timeout: None, waiting, dialling, begun: 0, last_error };
     let socket = Arc::new(Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket"));
     let address = listener.local_addr().expect("bound");
-    race.dialling.push(Dialling { socket, address, over: Some("eth0".to_owned()) });
+    race.dialling.push(Dialling {
+        socket,
+        address,
+        over: Some("eth0".to_owned()),
+        index: None,
+        kernels: None,
+        host: Host::Any,
+    });
     assert_eq!(race.head_start(Some("eth0")), STAGGER_AFTER_SILENCE);
     assert_eq!(race.head_start(Some("wlan0")), STAGGER);
     assert_eq!(race.head_start(None), STAGGER);
     lock(&line.last).over = Some("eth0".to_owned());
     line.fell_silent();
-    dial(&line, &[listener.local_addr().expect("bound")], None, LONG).expect("connected");
+    dial(&line, &[listener.local_addr().expect("bound")], false, None, LONG).expect("connected");
     assert_eq!(lock(&line.last).silent, None);
-}
-
-#[test]
-fn a_server_on_this_machine_or_behind_a_vpn_is_left_to_the_kernel() {
-    let uplinks = [uplink(2, "eth0"), uplink(3, "wlan0")];
-    let server: SocketAddr = "10.8.0.1:443".parse().expect("an address");
-    assert_eq!(attempts(&[server], &uplinks, |_| Some(9)), [Attempt { address: server, uplink: None }]);
 }
 
 #[test]
@@ -226,7 +192,7 @@ fn a_server_on_this_machine_is_reached_whatever_the_uplinks_are() {
     let address = listener.local_addr().expect("bound");
     let line = Line::default();
     line.use_uplinks(vec![uplink(4_000_000, "nowhere0")]);
-    dial(&line, &[address], None, LONG).expect("connected");
+    dial(&line, &[address], false, None, LONG).expect("connected");
     assert_eq!((line.server(), line.over()), (vec![address], None));
 }
 
@@ -234,7 +200,7 @@ fn a_server_on_this_machine_is_reached_whatever_the_uplinks_are() {
 fn an_abort_with_nothing_on_its_way_leaves_the_idle_connection_open() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
     let line = Line::default();
-    let socket = dial(&line, &[listener.local_addr().expect("bound")], None, LONG).expect("connected");
+    let socket = dial(&line, &[listener.local_addr().expect("bound")], false, None, LONG).expect("connected");
     line.begin();
     assert!(!line.end());
     line.abort();

@@ -1,0 +1,216 @@
+//! What a race dials: each server address over each interface that is permitted for it.
+
+use super::ways::{Help, Permit, Ways};
+use crate::device::os::egress::Lookup;
+use crate::device::os::neighbours::hardware_address;
+use crate::device::os::netlink::Socket;
+use netlink_sys::protocols::NETLINK_ROUTE;
+use std::collections::VecDeque;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+/// Servers on the own LAN whose hardware address is remembered.
+const HOSTS: usize = 8;
+
+/// A link that leads out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Uplink {
+    pub index: u32,
+    pub name: String,
+    /// It has a carrier and an address. One that has none is known so that a server behind it is recognised as such.
+    pub usable: bool,
+}
+
+/// One way to the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    pub address: SocketAddr,
+    /// Bound to it; without one the kernel decides.
+    pub uplink: Option<Uplink>,
+    /// Without an uplink: the interface that the kernel chooses.
+    pub kernels: Option<u32>,
+    pub host: Host,
+}
+
+/// Who may answer at the server's address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Host {
+    Any,
+    /// The server, by the kernel's own choice: its hardware address is remembered.
+    Server,
+    /// Only the host with this hardware address.
+    Same(Vec<u8>),
+}
+
+/// Hardware addresses of servers on the own LAN, the newest first.
+#[derive(Debug, Default, Clone)]
+pub struct Hosts(VecDeque<(IpAddr, Vec<u8>)>);
+
+impl Hosts {
+    pub fn remember(&mut self, ip: IpAddr, hardware: Vec<u8>) {
+        self.0.retain(|(known, _)| *known != ip);
+        self.0.truncate(HOSTS - 1);
+        self.0.push_front((ip, hardware));
+    }
+
+    fn of(&self, ip: IpAddr) -> Option<&Vec<u8>> {
+        self.0.iter().find(|(known, _)| *known == ip).map(|(_, hardware)| hardware)
+    }
+}
+
+impl Host {
+    /// Whether this host answered a connection over an interface. Returns the hardware address to remember, if any.
+    ///
+    /// # Errors
+    /// Another host answered, or netlink does not tell.
+    pub fn check(&self, index: u32, ip: IpAddr) -> io::Result<Option<Vec<u8>>> {
+        let found = || hardware_address(&mut Socket::open(NETLINK_ROUTE)?, index, ip);
+        match self {
+            Host::Any => Ok(None),
+            Host::Server => Ok(found().ok().flatten()),
+            Host::Same(expected) if found()?.as_ref() == Some(expected) => Ok(None),
+            Host::Same(_) => {
+                Err(io::Error::other(format!("over another uplink another host answers at {ip}")))
+            }
+        }
+    }
+}
+
+/// The attempts that the kernel's routes permit now. Without an answer of netlink the kernel decides.
+pub fn permitted(
+    addresses: &[SocketAddr],
+    uplinks: &[Uplink],
+    secure: bool,
+    help: Help,
+    hosts: &Hosts,
+) -> Vec<Attempt> {
+    let mut lookup = if uplinks.is_empty() { None } else { Lookup::open().ok() };
+    let ways = |ip| {
+        let indexes = uplinks.iter().map(|uplink| uplink.index);
+        let ways = lookup.as_mut().map(|lookup| Ways::read(lookup, ip, indexes));
+        match ways {
+            Some(Ok(ways)) => ways,
+            Some(Err(error)) => {
+                log::debug!("no route lookup for {ip}: {error}");
+                lookup = None;
+                Ways::default()
+            }
+            None => Ways::default(),
+        }
+    };
+    attempts(addresses, uplinks, secure, help, hosts, ways)
+}
+
+/// Each address over each permitted way, the best first for each address. `ways` returns the kernel's routes to an
+/// address, and `secure` means HTTPS, which proves who answers.
+fn attempts(
+    addresses: &[SocketAddr],
+    uplinks: &[Uplink],
+    secure: bool,
+    help: Help,
+    hosts: &Hosts,
+    mut ways: impl FnMut(IpAddr) -> Ways,
+) -> Vec<Attempt> {
+    let mut attempts = Vec::new();
+    for &address in addresses {
+        let ways = if uplinks.is_empty() { Ways::default() } else { ways(address.ip()) };
+        let permits = ways.permitted(help);
+        let shared = permits.iter().any(|permit| permit.same_host);
+        let attempt = |permit: &Permit| {
+            let host = match (permit.same_host, shared) {
+                _ if secure => Host::Any,
+                (true, _) => Host::Same(hosts.of(address.ip())?.clone()),
+                (false, true) => Host::Server,
+                (false, false) => Host::Any,
+            };
+            let uplink = uplinks.iter().find(|uplink| Some(uplink.index) == permit.over).cloned();
+            let kernels = ways.kernels.filter(|_| uplink.is_none()).map(|way| way.index);
+            Some(Attempt { address, uplink, kernels, host })
+        };
+        let permitted: Vec<Attempt> = permits.iter().filter_map(attempt).collect();
+        // Without any usable one, whichever comes back first.
+        let is_usable = |attempt: &Attempt| attempt.uplink.as_ref().is_none_or(|uplink| uplink.usable);
+        let any_usable = permitted.iter().any(is_usable);
+        attempts.extend(permitted.into_iter().filter(|attempt| is_usable(attempt) || !any_usable));
+    }
+    attempts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::os::egress::{Kind, Way};
+
+    const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 7)), 443);
+
+    fn uplink(index: u32, name: &str) -> Uplink {
+        Uplink { index, name: name.to_owned(), usable: true }
+    }
+
+    fn down(uplink: Uplink) -> Uplink {
+        Uplink { usable: false, ..uplink }
+    }
+
+    /// All uplinks have such a route, and the kernel uses the one of `kernels`.
+    fn all(uplinks: &[Uplink], kernels: Option<u32>, kind: Kind) -> Vec<Attempt> {
+        let ways = |_| Ways {
+            kernels: kernels.map(|index| Way { index, kind }),
+            over: uplinks.iter().map(|uplink| (uplink.index, Some(kind))).collect(),
+        };
+        attempts(&[SERVER], uplinks, false, Help::No, &Hosts::default(), ways)
+    }
+
+    fn names(attempts: &[Attempt]) -> Vec<&str> {
+        attempts.iter().map(|attempt| attempt.uplink.as_ref().map_or("-", |uplink| &uplink.name)).collect()
+    }
+
+    #[test]
+    fn each_address_is_tried_over_the_best_uplink_first() {
+        let uplinks = [uplink(2, "eth0"), uplink(3, "wlan0")];
+        // The kernel's own route leads over an uplink, over another one than the best, or nowhere.
+        for kernels in [Some(2), Some(3), None] {
+            assert_eq!(names(&all(&uplinks, kernels, Kind::Default)), ["eth0", "wlan0"]);
+        }
+        let attempts = all(&uplinks, Some(9), Kind::Default);
+        assert_eq!((names(&attempts), attempts[0].kernels), (vec!["-"], Some(9)), "a VPN");
+        assert_eq!(names(&all(&[], Some(2), Kind::Default)), ["-"], "no uplinks: the kernel decides");
+    }
+
+    #[test]
+    fn an_uplink_that_is_down_takes_no_slot_unless_all_are_down() {
+        let uplinks = [uplink(2, "eth0"), down(uplink(3, "wlan1")), uplink(4, "wlan0")];
+        assert_eq!(names(&all(&uplinks, None, Kind::Default)), ["eth0", "wlan0"]);
+        // The kernel's way leads over a dead uplink, not over a VPN.
+        assert_eq!(names(&all(&uplinks, Some(3), Kind::Default)), ["eth0", "wlan0"]);
+        assert_eq!(names(&all(&uplinks.clone().map(down), None, Kind::Default)).len(), 3);
+        assert_eq!(names(&all(&uplinks, Some(3), Kind::Specific)), ["wlan1"], "the only way");
+    }
+
+    #[test]
+    fn a_server_of_the_own_lan_is_dialled_over_another_uplink_only_where_the_same_host_answers() {
+        let uplinks = [uplink(2, "eth0"), uplink(3, "wlan0")];
+        let lan = Kind::Connected { network: [203, 0, 113, 0].into(), prefix: 24 };
+        let hosts = |secure, hosts: &Hosts| -> Vec<Host> {
+            let ways = |_| Ways {
+                kernels: Some(Way { index: 2, kind: lan }),
+                over: vec![(2, Some(lan)), (3, Some(lan))],
+            };
+            let attempts = attempts(&[SERVER], &uplinks, secure, Help::No, hosts, ways);
+            attempts.into_iter().map(|attempt| attempt.host).collect()
+        };
+        let mut known = Hosts::default();
+        assert_eq!(hosts(false, &known), [Host::Server], "nobody knows who answers over wlan0");
+        assert_eq!(hosts(true, &known), [Host::Any, Host::Any], "its certificate tells");
+        known.remember(SERVER.ip(), vec![2, 0, 0, 0, 0, 9]);
+        assert_eq!(hosts(false, &known), [Host::Server, Host::Same(vec![2, 0, 0, 0, 0, 9])]);
+    }
+
+    #[test]
+    fn remembered_hosts_are_bounded_and_the_newest_address_counts() {
+        let mut hosts = Hosts::default();
+        let ip = |n: u8| IpAddr::from([10, 0, 0, n]);
+        (0..=255).for_each(|n| hosts.remember(ip(n), vec![n]));
+        hosts.remember(ip(255), vec![1, 1]);
+        assert_eq!((hosts.0.len(), hosts.of(ip(255)), hosts.of(ip(0))), (HOSTS, Some(&vec![1, 1]), None));
+    }
+}

@@ -1,0 +1,211 @@
+//! Over which interfaces a heartbeat may leave: over another one than the kernel's choice only where that leads to the
+//! same server.
+//!
+//! | the kernel's route to the server | permitted |
+//! |---|---|
+//! | a default route over an uplink | each uplink that has a default route too |
+//! | a default route over another interface (VPN, bridge, modem) | the kernel's choice; uplinks only as a [`Help`] |
+//! | a subnet of its own (connected) | each uplink in the same subnet, if the same host answers there |
+//! | a more specific route, or this machine itself | the kernel's choice |
+
+use crate::device::os::egress::{Kind, Lookup, Way};
+use std::io;
+use std::net::IpAddr;
+
+/// The kernel's routes to one server address.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ways {
+    /// The one that it uses; `None` if there is none.
+    pub kernels: Option<Way>,
+    /// The one over each uplink, by index, the best uplink first.
+    pub over: Vec<(u32, Option<Kind>)>,
+}
+
+/// One permitted way to the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Permit {
+    /// The interface to bind to; `None` leaves the choice to the kernel.
+    pub over: Option<u32>,
+    /// Another host may have the same address there: only over HTTPS, or if its hardware address is the server's.
+    pub same_host: bool,
+}
+
+/// Whether uplinks may carry heartbeats although the kernel's default route leads over an interface that is not one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Help {
+    No,
+    /// A person chose the first uplink.
+    Chosen,
+    /// Heartbeats were not delivered over the kernel's choice, and HTTPS protects the token.
+    Undelivered,
+}
+
+const KERNEL: Permit = Permit { over: None, same_host: false };
+
+fn permit(index: u32) -> Permit {
+    Permit { over: Some(index), same_host: false }
+}
+
+impl Ways {
+    /// Asks the kernel.
+    ///
+    /// # Errors
+    /// Netlink does not answer. The lookup is to be dropped then.
+    pub fn read(
+        lookup: &mut Lookup,
+        server: IpAddr,
+        uplinks: impl IntoIterator<Item = u32>,
+    ) -> io::Result<Ways> {
+        let kernels = lookup.way(server, None)?;
+        let mut kind = |index| Ok((index, lookup.way(server, Some(index))?.map(|way| way.kind)));
+        let over = uplinks.into_iter().map(&mut kind).collect::<io::Result<_>>()?;
+        Ok(Ways { kernels, over })
+    }
+
+    fn is_uplink(&self, index: u32) -> bool {
+        self.over.iter().any(|(uplink, _)| *uplink == index)
+    }
+
+    /// The ways to try, the best first; at least one.
+    pub fn permitted(&self, help: Help) -> Vec<Permit> {
+        let permits = match self.kernels {
+            None => self.with(Kind::Default, None),
+            Some(Way { index, kind }) if self.is_uplink(index) => match kind {
+                Kind::Local => Vec::new(),
+                Kind::Default => self.with(Kind::Default, Some(index)),
+                Kind::Connected { .. } => {
+                    let mut permits = self.with(kind, Some(index));
+                    permits.iter_mut().for_each(|permit| permit.same_host = permit.over != Some(index));
+                    permits
+                }
+                Kind::Specific => vec![permit(index)],
+            },
+            Some(Way { kind: Kind::Default, .. }) => {
+                let mut permits = match help {
+                    Help::No => Vec::new(),
+                    Help::Chosen => self.with(Kind::Default, None).into_iter().take(1).collect(),
+                    Help::Undelivered => self.with(Kind::Default, None),
+                };
+                permits.push(KERNEL);
+                permits
+            }
+            Some(_) => Vec::new(),
+        };
+        if permits.is_empty() { vec![KERNEL] } else { permits }
+    }
+
+    /// The uplinks with such a route, and the kernel's choice in its place among them.
+    fn with(&self, kind: Kind, kernels: Option<u32>) -> Vec<Permit> {
+        let matches = |(index, found): &&(u32, Option<Kind>)| *found == Some(kind) || Some(*index) == kernels;
+        self.over.iter().filter(matches).map(|(index, _)| permit(*index)).collect()
+    }
+
+    /// The interface that the kernel's route leaves no choice about; `None` where uplinks are chosen from, or where the
+    /// server is this machine.
+    pub fn pinned(&self) -> Option<u32> {
+        let Way { index, kind } = self.kernels?;
+        let has_choice = match kind {
+            Kind::Local => true,
+            Kind::Default => self.is_uplink(index),
+            Kind::Specific => false,
+            Kind::Connected { .. } => {
+                self.is_uplink(index)
+                    && self.over.iter().any(|(other, found)| *other != index && *found == Some(kind))
+            }
+        };
+        (!has_choice).then_some(index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Kind::{Default, Local, Specific};
+
+    const ETH0: u32 = 2;
+    const WLAN0: u32 = 3;
+    const VPN: u32 = 9;
+
+    fn lan(last: u8) -> Kind {
+        Kind::Connected { network: [10, 0, last, 0].into(), prefix: 24 }
+    }
+
+    fn ways(kernels: Option<(u32, Kind)>, eth0: Option<Kind>, wlan0: Option<Kind>) -> Ways {
+        let kernels = kernels.map(|(index, kind)| Way { index, kind });
+        Ways { kernels, over: vec![(ETH0, eth0), (WLAN0, wlan0)] }
+    }
+
+    /// As `eth0`, `wlan0?` (if the same host answers) and `-` (the kernel's choice).
+    fn shown(permits: &[Permit]) -> String {
+        let name = |permit: &Permit| {
+            let name = match permit.over {
+                Some(ETH0) => "eth0",
+                Some(WLAN0) => "wlan0",
+                Some(_) => "another",
+                None => "-",
+            };
+            format!("{name}{}", if permit.same_host { "?" } else { "" })
+        };
+        permits.iter().map(name).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn another_uplink_is_permitted_only_where_it_leads_to_the_same_server() {
+        let all = (Some(Default), Some(Default));
+        for (kernels, (eth0, wlan0), expected) in [
+            (Some((ETH0, Default)), all, "eth0 wlan0"),
+            (Some((WLAN0, Default)), all, "eth0 wlan0"),
+            // A camera LAN: the kernel would ask the neighbours there for the server's address.
+            (Some((WLAN0, Default)), (None, Some(Default)), "wlan0"),
+            (Some((WLAN0, Default)), (Some(lan(1)), Some(Default)), "wlan0"),
+            (Some((WLAN0, Specific)), all, "wlan0"),
+            (Some((VPN, Default)), all, "-"),
+            (Some((VPN, Specific)), all, "-"),
+            (Some((VPN, lan(1))), (Some(lan(1)), Some(lan(1))), "-"),
+            (Some((ETH0, lan(1))), (Some(lan(1)), Some(lan(1))), "eth0 wlan0?"),
+            (Some((WLAN0, lan(1))), (Some(lan(1)), Some(lan(1))), "eth0? wlan0"),
+            (Some((ETH0, lan(1))), (Some(lan(1)), Some(lan(2))), "eth0"),
+            (Some((ETH0, lan(1))), (Some(lan(1)), Some(Default)), "eth0"),
+            (Some((1, Local)), (Some(Local), Some(Local)), "-"),
+            (None, (None, Some(Default)), "wlan0"),
+            (None, (None, Some(lan(1))), "-"),
+            (None, (None, None), "-"),
+        ] {
+            let permits = ways(kernels, eth0, wlan0).permitted(Help::No);
+            assert_eq!(shown(&permits), expected, "{kernels:?} {eth0:?} {wlan0:?}");
+        }
+    }
+
+    #[test]
+    fn uplinks_help_only_where_the_kernel_uses_a_default_route() {
+        for (kind, help, expected) in [
+            (Default, Help::No, "-"),
+            (Default, Help::Chosen, "eth0 -"),
+            (Default, Help::Undelivered, "eth0 wlan0 -"),
+            (Specific, Help::Chosen, "-"),
+            (Specific, Help::Undelivered, "-"),
+        ] {
+            let ways = ways(Some((VPN, kind)), Some(Default), Some(Default));
+            assert_eq!(shown(&ways.permitted(help)), expected, "{kind:?} {help:?}");
+        }
+        let none = ways(Some((VPN, Default)), None, Some(lan(1)));
+        assert_eq!(shown(&none.permitted(Help::Chosen)), "-", "no uplink leads there");
+    }
+
+    #[test]
+    fn a_way_is_pinned_where_the_kernel_leaves_no_choice() {
+        for (index, kind, expected) in [
+            (ETH0, Default, None),
+            (VPN, Default, Some(VPN)),
+            (VPN, Specific, Some(VPN)),
+            (WLAN0, Specific, Some(WLAN0)),
+            (ETH0, lan(1), None),
+            (ETH0, lan(2), Some(ETH0)),
+            (VPN, lan(1), Some(VPN)),
+            (1, Local, None),
+        ] {
+            let ways = ways(Some((index, kind)), Some(lan(1)), Some(lan(1)));
+            assert_eq!(ways.pinned(), expected, "{index} {kind:?}");
+        }
+    }
+}
