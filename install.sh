@@ -132,7 +132,8 @@ find_binary() {
         *) binary=$target/release/$NAME ;;
     esac
     if up_to_date "$binary"; then return; fi
-    prepare_build $NAME 5 650 1000
+    if has_little_memory; then memory=600; else memory=1000; fi
+    prepare_build $NAME 5 650 $memory
     case $NAME in
         heartbeat-monitor) cargo_build --profile monitor --no-default-features --features monitor --bin $NAME ;;
         *) cargo_build --release --bin $NAME ;;

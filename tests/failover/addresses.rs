@@ -13,7 +13,8 @@ fn start(plan: Plan, net: Net, addresses: &[&str]) -> Rig {
     // Becomes a shell that mounts the file over /etc/hosts and then becomes the daemon.
     const HOSTS: &[&str] =
         &["sh", "-c", r#"mount --bind "$HEARTBEAT_TEST_HOSTS" /etc/hosts && exec "$@""#, "sh"];
-    let lines: String = addresses.iter().map(|address| format!("{address} {NAME}\n")).collect();
+    let lines: Vec<String> = addresses.iter().map(|address| format!("{address} {NAME}\n")).collect();
+    let lines = lines.concat();
     let plan = Plan { host: Some(NAME), way: HOSTS, ..plan };
     let setup = plan.setup();
     let hosts = setup.scratch().file("hosts", &lines);
