@@ -132,7 +132,7 @@ find_binary() {
         *) binary=$target/release/$NAME ;;
     esac
     if up_to_date "$binary"; then return; fi
-    if has_little_memory; then memory=600; else memory=1000; fi
+    if has_little_memory; then memory=650; else memory=1000; fi
     prepare_build $NAME 5 650 $memory
     case $NAME in
         heartbeat-monitor) cargo_build --profile monitor --no-default-features --features monitor --bin $NAME ;;
@@ -377,7 +377,7 @@ uninstall() {
 
 # One after the other: half of the crate takes less memory than all of it, and the dependencies are compiled once.
 build_for_try() {
-    prepare_build 'heartbeat-daemon and heartbeat-monitor' 4 400 600
+    prepare_build 'heartbeat-daemon and heartbeat-monitor' 4 400 650
     cargo_build --profile try --bin heartbeat-daemon
     cargo_build --profile try --no-default-features --features monitor --bin heartbeat-monitor
 }
