@@ -4,7 +4,7 @@ pub use super::attempts::Uplink;
 use super::attempts::{Attempt, Host, Hosts, permitted};
 use super::delivery::{Deliveries, Evidence, TOO_MANY};
 use super::ways::Help;
-use crate::device::os::tcp::Path;
+use crate::device::os::tcp::{self, Path};
 use crate::device::os::wait::wait_for;
 use rustix::event::{PollFd, PollFlags};
 use rustix::net::netdevice::index_to_name;
@@ -60,6 +60,8 @@ struct Last {
     /// `None` until one of them is connected.
     peer: Option<SocketAddr>,
     over: Option<String>,
+    /// Of a packet to `peer` and its answer.
+    round_trip: Option<Duration>,
     /// Without an uplink: the name of the interface that the kernel chose.
     kernels: Option<String>,
     /// Another way was permitted too.
@@ -125,6 +127,11 @@ impl Line {
     /// Undelivered heartbeats in a row over an uplink; `None` is the way that the kernel chooses.
     pub fn undelivered(&self, uplink: Option<&str>) -> u32 {
         lock(&self.deliveries).undelivered(uplink)
+    }
+
+    /// A round trip over the last connection, as the kernel measured it when that was made.
+    pub fn round_trip(&self) -> Option<Duration> {
+        lock(&self.last).round_trip
     }
 
     /// Whether the last race was won: a heartbeat that failed since then failed over a connection.
@@ -281,7 +288,7 @@ pub fn dial(
     let silent = {
         let mut last = lock(&line.last);
         last.server = addresses;
-        (last.peer, last.over, last.kernels) = (None, None, None);
+        (last.peer, last.over, last.kernels, last.round_trip) = (None, None, None, None);
         last.has_choice = waiting.iter().any(|attempt| attempt.uplink != waiting[0].uplink);
         last.silent.take()
     };
@@ -299,6 +306,7 @@ pub fn dial(
             let kernels = winner.kernels.and_then(|index| index_to_name(&*winner.socket, index).ok());
             let mut last = lock(&line.last);
             (last.peer, last.over, last.kernels) = (Some(winner.address), winner.over, kernels);
+            last.round_trip = tcp::path(&*winner.socket).ok().map(|path| path.rtt);
             return Ok(winner.socket);
         }
         if Instant::now() >= deadline {
@@ -308,12 +316,12 @@ pub fn dial(
     }
 }
 
-/// How long the server's kernel may leave sent bytes unacknowledged where another uplink could carry them: the
-/// heartbeat is then repeated over a new connection, in a race of the uplinks, and still arrives within a second of
-/// its beat. Three round trips, and whatever the kernel itself waits for an answer, because a slow or unsteady uplink is
-/// not a dead one.
-pub fn longest_silence(path: &Path) -> Duration {
-    SILENCE.max(path.rtt * 3).max(path.rtt + path.deviation * 4)
+/// How long the server's kernel may leave sent bytes unacknowledged where another uplink could carry them, or a new
+/// connection could because a router has forgotten this one: the heartbeat is then repeated over a new connection, in a
+/// race of the uplinks, and still arrives within a second of its beat. At least `shortest`, three round trips, and
+/// whatever the kernel itself waits for an answer, because a slow or unsteady uplink is not a dead one.
+pub fn longest_silence(path: &Path, shortest: Duration) -> Duration {
+    shortest.max(path.rtt * 3).max(path.rtt + path.deviation * 4)
 }
 
 /// A connection, or one being opened, and the name of the uplink that it is bound to.

@@ -3,6 +3,7 @@
 use super::credentials::Credentials;
 use super::delivery::{Answer, Evidence, evidence};
 use super::dial::{Line, Uplink};
+use super::outage::span;
 use super::transport;
 use crate::config::Period;
 use crate::device::config::{self, Format, Method};
@@ -12,8 +13,11 @@ use crate::wire;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use rustls::ClientConfig;
 use std::cell::Cell;
+use std::fmt::Write;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, SystemTime};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -23,6 +27,9 @@ use ureq::{Agent, Body};
 
 /// All but the unreserved characters of RFC 3986.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// For a copy that opens a connection over a slow line: as much as `timeout` may be at most.
+const WARM_UP: Duration = Duration::from_secs(10);
 
 /// heartbeat-monitor's own path: whatever answers there without its JSON is not heartbeat-monitor.
 const MONITOR_PATH: &str = "/api/v1/heartbeat";
@@ -67,6 +74,10 @@ pub struct Sender {
     timeout: Duration,
     /// The server is heartbeat-monitor: its path says so, or it has answered as such.
     expects_ours: Cell<bool>,
+    /// A copy of a heartbeat with more time is in flight.
+    warming_up: Arc<AtomicBool>,
+    /// The last one was answered, and no heartbeat has failed since.
+    warm: Arc<AtomicBool>,
 }
 
 /// Everything of a request that stays the same.
@@ -110,7 +121,8 @@ impl Sender {
             line.expect_server(addresses);
         }
         let (config, timeout, tls) = (agent_config, config.timeout, credentials.tls);
-        Some(Sender { agent, config, tls, names, line, target, timeout, expects_ours })
+        let (warming_up, warm) = (Arc::default(), Arc::default());
+        Some(Sender { agent, config, tls, names, line, target, timeout, expects_ours, warming_up, warm })
     }
 
     /// A sender to the same server with connections of its own, all of them over `uplink`.
@@ -125,6 +137,8 @@ impl Sender {
             target: self.target.clone(),
             timeout: self.timeout,
             expects_ours: self.expects_ours.clone(),
+            warming_up: Arc::default(),
+            warm: Arc::default(),
         }
     }
 
@@ -147,12 +161,11 @@ impl Sender {
         if answer == (Answer::Success { ours: true }) {
             self.expects_ours.set(true);
         }
-        let verified = self.target.uri.scheme_str() == Some("https");
-        let proved = evidence(answer, self.expects_ours.get(), verified);
+        let proved = evidence(answer, self.expects_ours.get(), self.is_https());
         let evidence = self.line.is_connected().then_some(proved);
         if let Some(evidence) = evidence {
             self.line.learn(evidence);
-            if evidence.is_undelivered() {
+            if matches!(evidence, Evidence::Misdirected | Evidence::Intercepted) {
                 // What answered in the server's place would keep the connection open.
                 self.line.renew();
             }
@@ -167,7 +180,7 @@ impl Sender {
     pub fn probe(&self) -> Result<u16, String> {
         let request = Request::builder().method(HttpMethod::HEAD).uri(self.target.uri.clone());
         self.line.begin();
-        let answer = self.target.finish(request, ()).and_then(|request| self.run(request, self.timeout));
+        let answer = self.target.finish(request, ()).and_then(|request| run(&self.agent, request, None));
         self.line.end();
         answer
             .map(|response| response.status().as_u16())
@@ -188,29 +201,72 @@ impl Sender {
         result.unwrap_or_else(|error| {
             // The server may have moved (henrygd/beszel#1924); the known address is used until that is known.
             self.names.doubt();
-            let problem = describe(&error, limit, SystemTime::now());
+            let mut problem = describe(&error, limit, SystemTime::now());
+            if let Some(round_trip) = self.slow_line(&error, limit) {
+                let _ = write!(
+                    problem,
+                    "; the line is slow, a round trip takes {}, and a new connection needs {}: raise timeout in \
+                     [heartbeat]",
+                    span(round_trip),
+                    if self.is_https() { "three" } else { "two" }
+                );
+                self.warm_up(body);
+            }
             (Outcome::Failed { problem }, Answer::Nothing)
         })
     }
 
+    /// The measured round trip, if it is what made the heartbeat miss its limit: a new connection takes two of them, or
+    /// three with TLS, and the server's own time comes on top.
+    fn slow_line(&self, error: &ureq::Error, limit: Duration) -> Option<Duration> {
+        let round_trips = if self.is_https() { 4 } else { 3 };
+        let is_slow = |round_trip: &Duration| *round_trip * round_trips > limit;
+        self.line.round_trip().filter(is_slow).filter(|_| matches!(error, ureq::Error::Timeout(_)))
+    }
+
+    fn is_https(&self) -> bool {
+        self.target.uri.scheme_str() == Some("https")
+    }
+
     fn exchange(&self, body: &[u8], limit: Duration) -> Result<(Outcome, Answer), ureq::Error> {
-        let response = match self.target.method {
-            Method::Post => self.run(self.target.post(body)?, limit)?,
-            Method::Get => self.run(self.target.get(body)?, limit)?,
-        };
+        let limit = (limit < self.timeout).then_some(limit);
+        let response = self.target.send(&self.agent, body, limit)?;
         Ok(judge(response, &self.target, self.expects_ours.get()))
     }
 
-    fn run<B: ureq::AsSendBody>(
-        &self,
-        request: Request<B>,
-        limit: Duration,
-    ) -> Result<Response<Body>, ureq::Error> {
-        // A request with a limit of its own costs a copy of the configuration; usually it has none.
-        match limit < self.timeout {
-            true => self.agent.run(self.agent.configure_request(request).timeout_global(Some(limit)).build()),
-            false => self.agent.run(request),
+    /// Sends `body` once more (the same `id`) on a thread of its own, which has more time than a heartbeat: its connection
+    /// is kept for the next heartbeat, which then takes a single round trip.
+    fn warm_up(&self, body: &[u8]) {
+        // A connection that was opened while this heartbeat was under way is the next heartbeat's.
+        if self.warm.swap(false, Ordering::Relaxed) || self.warming_up.swap(true, Ordering::Relaxed) {
+            return;
         }
+        let (agent, target, body) = (self.agent.clone(), self.target.clone(), body.to_vec());
+        let (warming_up, warm, expects_ours) =
+            (self.warming_up.clone(), self.warm.clone(), self.expects_ours.get());
+        let work = move || {
+            let result = target.send(&agent, &body, Some(WARM_UP));
+            let result = result.map(|response| judge(response, &target, expects_ours).0);
+            log::debug!("a copy with more time: {result:?}");
+            warm.store(result.is_ok(), Ordering::Relaxed);
+            warming_up.store(false, Ordering::Relaxed);
+        };
+        if let Err(error) = thread::Builder::new().name("warm-up".into()).spawn(work) {
+            log::debug!("no thread for a copy with more time: {error}");
+            self.warming_up.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
+fn run<B: ureq::AsSendBody>(
+    agent: &Agent,
+    request: Request<B>,
+    limit: Option<Duration>,
+) -> Result<Response<Body>, ureq::Error> {
+    // A request with a limit of its own costs a copy of the configuration; usually it has none.
+    match limit {
+        Some(_) => agent.run(agent.configure_request(request).timeout_global(limit).build()),
+        None => agent.run(request),
     }
 }
 
@@ -237,6 +293,19 @@ impl Target {
     /// In a header, or in the URL's query.
     fn has_token(&self) -> bool {
         self.token.is_some() || config::advice::has_token_in_query(&self.uri)
+    }
+
+    /// `limit` where it is not the agent's.
+    fn send(
+        &self,
+        agent: &Agent,
+        body: &[u8],
+        limit: Option<Duration>,
+    ) -> Result<Response<Body>, ureq::Error> {
+        match self.method {
+            Method::Post => run(agent, self.post(body)?, limit),
+            Method::Get => run(agent, self.get(body)?, limit),
+        }
     }
 
     fn post<'b>(&self, body: &'b [u8]) -> Result<Request<&'b [u8]>, ureq::Error> {

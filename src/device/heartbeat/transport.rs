@@ -76,6 +76,8 @@ pub struct Wired {
     /// hear the answer.
     unsent: Vec<u8>,
     born: Instant,
+    /// It has carried a request before: a router may have forgotten it meanwhile.
+    kept: bool,
 }
 
 /// More than a heartbeat; what is larger leaves at once.
@@ -83,7 +85,7 @@ const MOST_UNSENT: usize = 16 * 1024;
 
 impl Wired {
     fn new(line: Arc<Line>, socket: Arc<Socket>, buffers: LazyBuffers) -> Wired {
-        Wired { line, socket, buffers, unsent: Vec::new(), born: Instant::now() }
+        Wired { line, socket, buffers, unsent: Vec::new(), born: Instant::now(), kept: false }
     }
 
     fn flush(&mut self, timeout: NextTimeout) -> Result<(), ureq::Error> {
@@ -116,7 +118,7 @@ impl Wired {
     }
 
     /// Waits for an answer to what was sent at `sent`, until `deadline` at most; but not for one to what the server's
-    /// kernel does not even acknowledge, where another uplink could carry it. TCP_USER_TIMEOUT would not do for that: the
+    /// kernel does not even acknowledge, where another uplink or a new connection could carry it. TCP_USER_TIMEOUT would not do for that: the
     /// kernel counts from its second repetition, so 500 ms of it were 930 ms of silence.
     fn wait_for_answer(
         &self,
@@ -124,7 +126,9 @@ impl Wired {
         timeout: NextTimeout,
         deadline: Instant,
     ) -> Result<(), ureq::Error> {
-        let mut look = self.line.has_choice().then_some(sent + SILENCE);
+        // Half of the time is left for the repetition.
+        let shortest = SILENCE.min(deadline.saturating_duration_since(sent) / 2);
+        let mut look = (self.kept || self.line.has_choice()).then_some(sent + shortest);
         while let Some(until) = look.filter(|look| *look < deadline) {
             let left = until.saturating_duration_since(Instant::now());
             if wait_for(&mut [PollFd::new(&*self.socket, PollFlags::IN)], Some(left))? {
@@ -133,7 +137,7 @@ impl Wired {
             let path = tcp::path(&*self.socket)?;
             let now = Instant::now();
             let silent = path.silent.min(now.saturating_duration_since(sent));
-            look = match longest_silence(&path).checked_sub(silent).filter(|left| !left.is_zero()) {
+            look = match longest_silence(&path, shortest).checked_sub(silent).filter(|left| !left.is_zero()) {
                 _ if !path.waits => None,
                 Some(left) => Some(now + left),
                 None => {
@@ -194,6 +198,8 @@ impl Transport for Wired {
     fn is_open(&mut self) -> bool {
         let mut byte = [MaybeUninit::uninit()];
         let silent = |error: io::Error| error.kind() == io::ErrorKind::WouldBlock;
+        // ureq asks when a request has been answered, and before the next one.
+        self.kept = true;
         self.born.elapsed() < LONGEST_LIFE
             && self.line.is_fresh()
             && self.socket.peek(&mut byte).is_err_and(silent)
