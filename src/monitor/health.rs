@@ -191,7 +191,8 @@ mod tests {
     #[test]
     fn each_kind_of_work_is_trouble_after_15_s_and_is_named() {
         let begin = Instant::now();
-        let stick: [(&str, fn(&Health, Instant)); 5] = [
+        type Stick = fn(&Health, Instant);
+        let stick: [(&str, Stick); 5] = [
             ("come back", |health, now| health.pulse.returns.failed(now)),
             ("written", |_, _| {}),
             ("silent", |health, now| health.pulse.sweep.started(now)),
