@@ -18,7 +18,7 @@ const MACHINES: usize = 10_000;
 
 pub fn measure(_: &Plan) -> Outcome<Vec<Table>> {
     let sample: Heartbeat = serde_json::from_str(SAMPLE).map_err(|error| error.to_string())?;
-    let body = serde_json::to_vec(&sample).map_err(|error| error.to_string())?;
+    let body = serde_json::to_string(&sample).map_err(|error| error.to_string())?;
     let dir = tempfile::tempdir().map_err(|error| error.to_string())?;
     let store = open(dir.path())?;
     let tokens = store.add_simulated(MACHINES, Moment(0)).map_err(|error| error.to_string())?;
@@ -40,7 +40,7 @@ pub fn measure(_: &Plan) -> Outcome<Vec<Table>> {
         }),
     );
     add("the clock", best(|_| _ = black_box(Moment::now())));
-    let tree = |_| drop(black_box(serde_json::from_slice::<serde_json::Value>(black_box(&body))));
+    let tree = |_| drop(black_box(serde_json::from_str::<serde_json::Value>(black_box(&body))));
     add("(for comparison: parse into a tree)", best(tree));
     Ok(vec![table])
 }

@@ -190,7 +190,8 @@ impl Connection {
 
     /// Answers what is there, whatever it is, with an error, and closes.
     pub(super) fn refuse(&mut self, refusal: Refusal, front: &Front) {
-        let mut response = Response::error(refusal.status, refusal.error);
+        // Caches may keep a 414 or a 501 that does not forbid it (RFC 9110 15.1).
+        let mut response = Response::error(refusal.status, refusal.error).header("Cache-Control", "no-store");
         if refusal.status == 503 {
             response = response.header("Retry-After", queue::retry_after());
         }

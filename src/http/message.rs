@@ -34,6 +34,7 @@ const FORWARDED: [&str; 4] = ["Forwarded", "Via", "X-Forwarded-For", "X-Real-IP"
 #[derive(Debug)]
 pub struct Request {
     pub(super) method: Method,
+    pub(super) is_head: bool,
     pub(super) bytes: Vec<u8>,
     pub(super) path: Range<usize>,
     /// Without the question mark.
@@ -46,9 +47,14 @@ pub struct Request {
 }
 
 impl Request {
-    /// HEAD is told apart by the front alone: a handler sees GET, and its body is not sent.
+    /// GET for HEAD too: the same response is made, and its body is not sent.
     pub fn method(&self) -> Method {
         self.method
+    }
+
+    /// The request is a HEAD, which must not change anything.
+    pub fn is_head(&self) -> bool {
+        self.is_head
     }
 
     /// As sent, still percent-encoded, up to the question mark. ASCII: the parser lets nothing else through.

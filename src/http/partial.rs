@@ -41,6 +41,7 @@ impl Partial {
         let without_body = head.method == Method::Head;
         let request = Request {
             method: if without_body { Method::Get } else { head.method },
+            is_head: without_body,
             bytes,
             path: head.path,
             query: head.query,

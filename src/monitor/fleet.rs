@@ -73,7 +73,9 @@ struct Slot {
     sample: Sample,
     devices: Devices,
     payload: Vec<u8>,
-    /// Until the database has it, which wants it once.
+    /// When the payload was received.
+    payload_at: Option<Moment>,
+    /// Reported since the last write to the database.
     hostname: Option<Box<str>>,
     minute: Minute,
     /// Complete ones, oldest first, with their number since 1970.
@@ -97,6 +99,8 @@ pub struct Newest {
     /// JSON as it was sent; `None` if it was longer than [`MAX_PAYLOAD`], and before the first beat since the monitor
     /// started.
     pub payload: Option<String>,
+    /// When `payload` was received.
+    pub payload_at: Option<Moment>,
 }
 
 /// What the database should have of a machine.
@@ -119,19 +123,35 @@ impl Default for Fleet {
 impl Fleet {
     /// A machine beats, `now`. Never waits for more than other beats.
     pub fn beat(&self, machine: MachineId, beat: &Beat<'_>, now: Moment) -> News {
+        self.hear(machine, beat.kind, |slot, shared| {
+            if beat.device.is_some_and(|device| slot.devices.sent(device, now)) {
+                let payloads = [slot.payload.as_slice(), beat.payload.as_bytes()];
+                let hardware_ids = payloads.into_iter().filter_map(hardware_id).collect();
+                shared.push(SharedToken { machine, hardware_ids });
+            }
+            slot.take(beat, now);
+        })
+    }
+
+    /// A machine sent a request that cannot be decoded: it is alive, and nothing else about it changes.
+    pub fn alive(&self, machine: MachineId, now: Moment) -> News {
+        self.hear(machine, Kind::Live, |slot, _| slot.seen = Some(now))
+    }
+
+    fn hear(
+        &self,
+        machine: MachineId,
+        kind: Kind,
+        change: impl FnOnce(&mut Slot, &mut Vec<SharedToken>),
+    ) -> News {
         let mut shard = self.shard(machine);
         let Shard { slots, changed, shared } = &mut *shard;
         let slot = slots.entry(machine).or_default();
         if !std::mem::replace(&mut slot.changed, true) {
             changed.push(machine);
         }
-        if beat.device.is_some_and(|device| slot.devices.sent(device, now)) {
-            let payloads = [slot.payload.as_slice(), beat.payload.as_bytes()];
-            let hardware_ids = payloads.into_iter().filter_map(hardware_id).collect();
-            shared.push(SharedToken { machine, hardware_ids });
-        }
-        slot.take(beat, now);
-        match (beat.kind, slot.belief) {
+        change(slot, shared);
+        match (kind, slot.belief) {
             (Kind::Farewell, _) => {
                 slot.belief = Belief::Away;
                 News::Farewell
@@ -217,7 +237,7 @@ impl Fleet {
             let mut shard = self.shard(machine);
             let Some(slot) = shard.slots.get_mut(&machine) else { continue };
             slot.unsaved = true;
-            slot.hostname = hostname.or(slot.hostname.take());
+            slot.hostname = slot.hostname.take().or(hostname);
             minutes.append(&mut slot.minutes);
             slot.minutes = minutes;
             slot.bound_minutes();
@@ -228,7 +248,8 @@ impl Fleet {
         let shard = self.shard(machine);
         let slot = shard.slots.get(&machine)?;
         let Slot { interval, sample, .. } = *slot;
-        Some(Newest { seen: slot.seen?, interval, sample, payload: slot.payload() })
+        let (seen, payload_at) = (slot.seen?, slot.payload_at);
+        Some(Newest { seen, interval, sample, payload: slot.payload(), payload_at })
     }
 
     /// When `machine` has beaten last.
@@ -294,6 +315,7 @@ impl Default for Slot {
             sample: Sample::default(),
             devices: Devices::default(),
             payload: Vec::new(),
+            payload_at: None,
             hostname: None,
             minute: Minute::default(),
             minutes: Vec::new(),
@@ -308,9 +330,12 @@ impl Slot {
         self.interval = beat.interval.or(self.interval);
         self.sample = beat.sample;
         self.keep_payload(beat.payload);
-        if let Some(name) = beat.hostname.as_deref().filter(|_| self.hostname.is_none()) {
-            // It goes into every message, and a machine that is called what it may not could not be changed any more.
-            self.hostname = machine::hostname(name).is_ok().then(|| name.into());
+        self.payload_at = Some(now);
+        if let Some(name) = beat.hostname.as_deref().filter(|name| self.hostname.as_deref() != Some(*name)) {
+            // It goes into every message, and a machine with a forbidden name could not be changed any more.
+            if machine::hostname(name).is_ok() {
+                self.hostname = Some(name.into());
+            }
         }
         let number = now.0.div_euclid(60_000);
         if number != self.minute.number {
@@ -365,7 +390,7 @@ impl Slot {
         }
         Unsaved {
             machine,
-            received_at: self.seen.unwrap_or(now),
+            received_at: self.payload_at.unwrap_or(now),
             payload: std::mem::take(&mut self.unsaved).then(|| self.payload()).flatten(),
             hostname: self.hostname.take(),
             minutes: std::mem::take(&mut self.minutes),

@@ -176,6 +176,7 @@ impl Recorder {
                     gathered.stored.push(stored);
                 }
                 Order::Registry { loaded } => changed.push(loaded),
+                Order::Undecodable { machine, reason } => self.log_undecodable(machine, &reason, now),
                 Order::Settings(settings) => {
                     self.sweeper.reload(settings);
                     self.check_interval = Some(settings.check_interval);
@@ -190,6 +191,17 @@ impl Recorder {
             }
             self.look_at(Task::Registry, result, Instant::now());
         }
+    }
+
+    fn log_undecodable(&self, machine: MachineId, reason: &str, now: Moment) {
+        // Without the name, the number has to do.
+        let name = self.shared.store.machine(machine, now).ok().flatten().map(|machine| machine.name);
+        log::warn!(
+            "Machine {} ({}) sends requests that cannot be decoded: {reason}. It counts as alive, and its values stay \
+             as they were. Logged once an hour.",
+            machine.0,
+            name.as_deref().unwrap_or("name unknown")
+        );
     }
 
     fn carry_out(&mut self, gathered: Gathered, now: Moment) {

@@ -1,5 +1,7 @@
 //! What is refused, and how; nothing of it is stored.
 
+use crate::rig::becomes;
+use crate::support::eventually;
 use crate::support::monitor::{Monitor, Plan, ask, bearer};
 
 fn statuses(monitor: &Monitor, cases: &[(&str, &str, u16)]) {
@@ -64,12 +66,34 @@ fn a_malformed_or_oversized_heartbeat_is_refused_and_not_stored() {
         assert_eq!(answer.status, status, "{} bytes: {answer:?}", body.len());
         assert!(answer.json()["error"].is_string());
     }
+    // The token was right: the machine is alive, and that is all that is known of it.
+    becomes(&monitor, &reader, 1, "online");
     let machine = monitor.get_as(&reader, "/api/v1/machines/1").json();
-    assert_eq!(
-        (machine["status"].as_str(), machine["last_seen"].is_null()),
-        (Some("new"), true),
-        "{machine}"
-    );
+    assert!(machine["latest"].is_null() && machine["hostname"].is_null(), "{machine}");
+}
+
+#[test]
+fn requests_that_cannot_be_decoded_are_logged_once_per_machine_and_cause() {
+    let monitor = Plan::new().start();
+    let (barn, gate) = (monitor.machine("barn"), monitor.machine("gate"));
+    for _ in 0..3 {
+        for (token, body) in
+            [(&barn, &b"{\"temp\":\"48.8\xb0C\"}"[..]), (&barn, b"{"), (&barn, b"{\"a\":"), (&gate, b"{")]
+        {
+            assert_eq!(monitor.post("/api/v1/heartbeat", &[bearer(token)], body).status, 400);
+        }
+    }
+    let logged = |name: &str, cause: &str| {
+        let lines = monitor.log();
+        lines.iter().filter(|line| line.contains(name) && line.contains(cause)).count()
+    };
+    eventually("all are logged", || {
+        logged("(barn)", "not UTF-8")
+            + logged("(barn)", "not valid JSON")
+            + logged("(gate)", "not valid JSON")
+            == 3
+    });
+    assert_eq!((logged("(barn)", "cannot be decoded"), logged("(gate)", "cannot be decoded")), (2, 1));
 }
 
 #[test]

@@ -84,7 +84,7 @@ pub enum MachineCommand {
 pub struct Add {
     /// What it is called here and in messages
     name: String,
-    /// Without it, what the device itself says first
+    /// Default: the hostname that the device reports
     #[arg(long)]
     hostname: Option<String>,
     /// What it is, or where
@@ -129,7 +129,7 @@ pub struct Set {
     /// A new name
     #[arg(long)]
     name: Option<String>,
-    /// Taken away, it is what the device itself says next
+    /// Replaces the hostname that the device reports; an empty value returns to that
     #[arg(long)]
     hostname: Option<String>,
     /// What it is, or where

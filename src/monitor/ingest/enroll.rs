@@ -9,7 +9,7 @@
 //! It writes, so it belongs to a worker. Answered once the front knows the new token: the device may use it at once.
 
 use super::read::{self, Fields, Unknown, Value, skip};
-use super::{Malformed, UNWRITTEN, credentials, unavailable};
+use super::{Malformed, UNWRITTEN, body, credentials, unavailable, uncached};
 use crate::http::{Exchange, Method, Request, Response};
 use crate::monitor::recorder::Order;
 use crate::monitor::store::enrolment::{Enrolled, Enrolment};
@@ -27,16 +27,14 @@ pub fn take(store: &Store, orders: &Sender<Order>, exchange: Exchange, now: Mome
     let Exchange { request, reply } = exchange;
     let enrolled = match enroll(store, &request, now) {
         Ok(enrolled) => enrolled,
-        Err(response) => return reply.send(response),
+        Err(response) => return reply.send(uncached(response)),
     };
     let loaded = move |result: Result<(), _>| {
         // Not known to the front yet, but it will be when the database can be read again.
         let status = if result.is_ok() { 201 } else { 202 };
         let Enrolled { machine, name, token } = enrolled;
-        reply.send(Response::json(
-            status,
-            &json!({ "machine": machine.0, "name": name, "token": token.as_str() }),
-        ));
+        let granted = json!({ "machine": machine.0, "name": name, "token": token.as_str() });
+        reply.send(uncached(Response::json(status, &granted)));
     };
     // Fails when the monitor stops: then the reply is dropped, and the device may use its key again.
     let _ = orders.send(Order::Registry { loaded: Box::new(loaded) });
@@ -44,10 +42,12 @@ pub fn take(store: &Store, orders: &Sender<Order>, exchange: Exchange, now: Mome
 
 fn enroll(store: &Store, request: &Request, now: Moment) -> Result<Enrolled, Response> {
     if request.method() != Method::Post {
-        return Err(Response::error(405, "this path knows other methods").header("Allow", "POST"));
+        return Err(Response::error(405, "method not allowed here (see Allow)").header("Allow", "POST"));
     }
-    let malformed = |reason: Malformed| Response::error(400, &reason.to_string());
-    let (device, _) = read::object::<Device>(request.content()?).map_err(malformed)?;
+    let malformed = |reason: Malformed| Response::error(reason.status(), &reason.to_string());
+    let (body, inflated) = body::inflate(request, request.content()?);
+    let text = inflated.and_then(|()| body::text(&body)).map_err(malformed)?;
+    let device: Device<'_> = read::object(text).map_err(malformed)?;
     let Some(key) = credentials::token(request).or(device.key) else {
         return Err(Response::error(401, "an enrolment key is needed: Authorization: Bearer KEY")
             .header("WWW-Authenticate", "Bearer realm=\"enrolment\""));

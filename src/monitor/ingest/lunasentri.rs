@@ -11,10 +11,9 @@ use std::borrow::Cow;
 
 /// # Errors
 /// Not a JSON object.
-pub fn parse(body: &[u8]) -> Result<Beat<'_>, Malformed> {
-    let (metrics, payload) = read::object::<Metrics>(body)?;
-    let Metrics { hostname, sample } = metrics;
-    Ok(Beat { kind: Kind::Live, interval: None, device: None, hostname, sample, payload })
+pub fn parse(text: &str) -> Result<Beat<'_>, Malformed> {
+    let Metrics { hostname, sample } = read::object(text)?;
+    Ok(Beat { kind: Kind::Live, interval: None, device: None, hostname, sample, payload: text })
 }
 
 #[derive(Default)]

@@ -11,15 +11,15 @@ use serde_json::json;
 
 /// # Errors
 /// Not a JSON object.
-pub fn parse(body: &[u8]) -> Result<Beat<'_>, Malformed> {
-    let (online, payload) = read::object::<Online>(body)?;
+pub fn parse(text: &str) -> Result<Beat<'_>, Malformed> {
+    let online: Online = read::object(text)?;
     Ok(Beat {
         kind: Kind::Live,
         interval: None,
         device: None,
         hostname: None,
         sample: online.sample,
-        payload,
+        payload: text,
     })
 }
 

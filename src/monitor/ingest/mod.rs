@@ -8,6 +8,8 @@
 //! |---|---|
 //! | `route` | which paths are ingest's |
 //! | `credentials` | the token in a request |
+//! | `body` | gzip, encoding and NaN: from a body's bytes to its text |
+//! | `complaints` | which undecodable requests are logged |
 //! | `read` | one pass over JSON, for all formats |
 //! | `figures` | what is believed of a number |
 //! | `native` | our daemon's heartbeats and replays |
@@ -17,6 +19,8 @@
 //! | `enroll` | a device that registers itself |
 //! | `counters` | what was taken and what was refused |
 
+mod body;
+mod complaints;
 pub mod counters;
 mod credentials;
 pub mod enroll;
@@ -41,8 +45,9 @@ use super::registry::{Denied, Registry};
 use super::store::{MachineId, Past, StoreError};
 use super::time::Moment;
 use crate::http::{Exchange, Method, Reply, Request, Response};
+use complaints::Complaints;
 use counters::{Counters, Format};
-use crossbeam_channel::Sender;
+use crossbeam_channel::Sender as Channel;
 use native::Received;
 use route::Route;
 use std::borrow::Cow;
@@ -57,23 +62,47 @@ const INTERVAL: Duration = Duration::from_secs(5);
 /// Seconds, drawn anew for each device: those that are turned away together do not come back together.
 const RETRY_AFTER_S: RangeInclusive<u32> = 5..=15;
 
-/// Why a request is no heartbeat: one sentence for whoever built the client.
+/// Why a request is not a heartbeat: one sentence for the author of the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Malformed(Cow<'static, str>);
+pub struct Malformed {
+    cause: Cause,
+    reason: Cow<'static, str>,
+}
+
+/// Kinds of malformed requests; each is logged once an hour per machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// Content-Encoding.
+    Coding,
+    TooLarge,
+    NotUtf8,
+    NotJson,
+    /// JSON, but not what the path takes.
+    NotAHeartbeat,
+    /// No body at all.
+    Missing,
+}
 
 impl Malformed {
-    fn new(reason: &'static str) -> Malformed {
-        Malformed(Cow::Borrowed(reason))
+    fn new(cause: Cause, reason: &'static str) -> Malformed {
+        Malformed { cause, reason: Cow::Borrowed(reason) }
     }
 
     fn json(error: serde_json::Error) -> Malformed {
-        Malformed(Cow::Owned(format!("the body cannot be read: {error}")))
+        Malformed {
+            cause: Cause::NotJson,
+            reason: Cow::Owned(format!("the body is not valid JSON: {error}")),
+        }
+    }
+
+    fn status(&self) -> u16 {
+        if self.cause == Cause::TooLarge { 413 } else { 400 }
     }
 }
 
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.reason)
     }
 }
 
@@ -81,8 +110,27 @@ impl fmt::Display for Malformed {
 #[derive(Debug, Clone)]
 pub struct Ingest {
     shared: Shared,
-    orders: Sender<Order>,
+    orders: Channel<Order>,
     counters: Arc<Counters>,
+    complaints: Arc<Complaints>,
+}
+
+/// An authenticated request.
+#[derive(Clone, Copy)]
+struct Sender<'r> {
+    machine: MachineId,
+    route: Route<'r>,
+    /// HEAD: answered as GET, and nothing is recorded.
+    is_head: bool,
+    now: Moment,
+    tick: Instant,
+}
+
+/// Whether NaN and Infinity were replaced by null in a body.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Numbers {
+    AsSent,
+    Replaced,
 }
 
 /// What a request comes to.
@@ -94,23 +142,24 @@ enum Verdict {
 
 impl Ingest {
     /// `orders` is the recorder's; what does not fit there is answered 503.
-    pub fn new(shared: Shared, orders: Sender<Order>) -> Ingest {
-        Ingest { shared, orders, counters: Arc::default() }
+    pub fn new(shared: Shared, orders: Channel<Order>) -> Ingest {
+        Ingest { shared, orders, counters: Arc::default(), complaints: Arc::default() }
     }
 
     pub fn counters(&self) -> Arc<Counters> {
         self.counters.clone()
     }
 
-    /// Answers the exchange, or passes it on to the recorder, or returns it: it is not ingest's then. Never waits.
+    /// Answers the exchange, or passes it on to the recorder; returns it if its path is not one of ingest's. Never
+    /// waits.
     pub fn take(&self, exchange: Exchange) -> Option<Exchange> {
         let Some(route) = route::route(exchange.request.path()) else { return Some(exchange) };
         let (now, tick) = (Moment::now(), Instant::now());
-        let verdict = self.judge(&exchange.request, &route, now, tick);
+        let verdict = self.judge(&exchange.request, route, now, tick);
         match verdict {
-            Ok(Verdict::Answered(response)) => exchange.reply.send(response),
+            Ok(Verdict::Answered(response)) => exchange.reply.send(uncached(response)),
             Ok(Verdict::Pending(past)) => self.order_replays(past, exchange.reply, now),
-            Err(refusal) => exchange.reply.send(self.refuse(refusal)),
+            Err(refusal) => exchange.reply.send(uncached(self.refuse(refusal))),
         }
         None
     }
@@ -118,44 +167,93 @@ impl Ingest {
     fn judge(
         &self,
         request: &Request,
-        route: &Route<'_>,
+        route: Route<'_>,
         now: Moment,
         tick: Instant,
     ) -> Result<Verdict, Refusal> {
-        let legacy = *route == Route::Streamer && request.method() == Method::Get;
+        let legacy = route == Route::Streamer && request.method() == Method::Get;
         if !legacy && request.method() != route.method() {
             return Err(Refusal::Method(route.allowed()));
         }
         let registry = self.shared.registry.get();
         let machine = authenticate(&registry, request, now)?;
-        let query;
-        let body = match (route, legacy) {
-            (Route::Availability { device_key }, _) => {
-                check_key(&registry, machine, device_key)?;
-                return Ok(Verdict::Answered(self.availability(machine)));
+        if let Route::Online { device_key } | Route::Availability { device_key } = route {
+            check_key(&registry, machine, device_key)?;
+        }
+        if let Route::Availability { .. } = route {
+            return Ok(Verdict::Answered(self.availability(machine)));
+        }
+        let sender = Sender { machine, route, is_head: request.is_head(), now, tick };
+        if legacy {
+            let body = streamer::params(request.query().unwrap_or_default())?;
+            return self.receive(sender, &body, Ok(()));
+        }
+        let (body, inflated) = body::inflate(request, request.content().map_err(Refusal::Front)?);
+        self.receive(sender, &body, inflated)
+    }
+
+    /// Takes a body, `inflated` unless that failed. One that cannot be decoded is a sign of life all the same: the
+    /// device is there, and its token is right.
+    fn receive(
+        &self,
+        sender: Sender<'_>,
+        body: &[u8],
+        inflated: Result<(), Malformed>,
+    ) -> Result<Verdict, Refusal> {
+        let text = inflated.and_then(|()| body::text(body));
+        let verdict = text.map_err(Refusal::from).and_then(|text| self.decode(sender, text));
+        if let Err(Refusal::Malformed(reason)) = &verdict {
+            // The rest of what is too large may well hold the key of a replay.
+            let may_be_replay = reason.cause == Cause::TooLarge || body::may_be_replay(body);
+            if !sender.is_head && !may_be_replay {
+                self.hear_undecodable(sender, reason);
             }
-            (_, true) => {
-                query = streamer::params(request.query().unwrap_or_default())?;
-                query.as_slice()
-            }
-            _ => request.content().map_err(Refusal::Front)?,
-        };
-        match route {
-            Route::Heartbeat | Route::Streamer => match native::parse(body)? {
-                Received::Beat(beat) => {
-                    let format = if *route == Route::Heartbeat { Format::Native } else { Format::Streamer };
-                    self.hear(machine, &beat, format, now, tick)?;
-                    Ok(Verdict::Answered(acknowledgement(beat.interval, now)))
+        }
+        verdict
+    }
+
+    /// Parses a body, a second time if it has numbers that JSON does not have.
+    fn decode(&self, sender: Sender<'_>, text: &str) -> Result<Verdict, Refusal> {
+        let parsed = self.parse(sender, text, Numbers::AsSent);
+        match &parsed {
+            Err(Refusal::Malformed(reason)) if reason.cause == Cause::NotJson => {}
+            _ => return parsed,
+        }
+        match body::with_null_for_nan(text) {
+            Some(text) => self.parse(sender, &text, Numbers::Replaced),
+            None => parsed,
+        }
+    }
+
+    fn parse(&self, sender: Sender<'_>, text: &str, numbers: Numbers) -> Result<Verdict, Refusal> {
+        match sender.route {
+            Route::Heartbeat | Route::Streamer => match native::parse(text)? {
+                Received::Beat(_)
+                    if numbers == Numbers::Replaced && body::mentions_replay(text.as_bytes()) =>
+                {
+                    Err(Malformed::new(Cause::NotAHeartbeat, native::NO_AGE).into())
                 }
-                Received::Replays(replays) => Ok(Verdict::Pending(past(machine, &replays, now))),
+                Received::Beat(beat) => {
+                    let native = sender.route == Route::Heartbeat;
+                    let format = if native { Format::Native } else { Format::Streamer };
+                    if !sender.is_head {
+                        self.hear(sender, &beat, format)?;
+                    }
+                    Ok(Verdict::Answered(acknowledgement(beat.interval, sender.now)))
+                }
+                Received::Replays(_) if sender.is_head => {
+                    Ok(Verdict::Answered(acknowledgement(None, sender.now)))
+                }
+                Received::Replays(replays) => {
+                    Ok(Verdict::Pending(past(sender.machine, &replays, sender.now)))
+                }
             },
-            Route::Online { device_key } => {
-                check_key(&registry, machine, device_key)?;
-                self.hear(machine, &meeting::parse(body)?, Format::Meeting, now, tick)?;
+            Route::Online { .. } | Route::Availability { .. } => {
+                self.hear(sender, &meeting::parse(text)?, Format::Meeting)?;
                 Ok(Verdict::Answered(meeting::online()))
             }
-            Route::Metrics | Route::Availability { .. } => {
-                self.hear(machine, &lunasentri::parse(body)?, Format::Lunasentri, now, tick)?;
+            Route::Metrics => {
+                self.hear(sender, &lunasentri::parse(text)?, Format::Lunasentri)?;
                 // As its own server answers.
                 Ok(Verdict::Answered(Response::new(202)))
             }
@@ -164,32 +262,45 @@ impl Ingest {
 
     /// Notes that `machine` is alive. A beat that must be refused has been heard all the same: nobody is called late
     /// for what the monitor cannot do.
-    fn hear(
-        &self,
-        machine: MachineId,
-        beat: &Beat<'_>,
-        format: Format,
-        now: Moment,
-        tick: Instant,
-    ) -> Result<(), Refusal> {
-        let order = match self.shared.fleet.beat(machine, beat, now) {
-            News::Nothing => None,
-            News::Back => Some(Order::Back { machine, seen: now }),
-            News::Farewell => Some(Order::Farewell { machine, seen: now }),
-        };
-        if let Some(order) = order {
-            if self.orders.try_send(order).is_err() {
-                // Its next beat asks again.
-                self.shared.fleet.believe(machine, Belief::Away);
-                self.shared.pulse.returns.failed(tick);
-                return Err(Refusal::Busy);
-            }
+    fn hear(&self, sender: Sender<'_>, beat: &Beat<'_>, format: Format) -> Result<(), Refusal> {
+        let Sender { machine, now, .. } = sender;
+        let news = self.shared.fleet.beat(machine, beat, now);
+        if !self.pass_on(sender, news) {
+            return Err(Refusal::Busy);
         }
-        if !self.shared.pulse.is_fresh(tick) {
+        if !self.shared.pulse.is_fresh(sender.tick) {
             return Err(Refusal::Unwritten);
         }
         self.counters.taken(format);
         Ok(())
+    }
+
+    /// Notes that the sender is alive, and logs why its request could not be decoded.
+    fn hear_undecodable(&self, sender: Sender<'_>, reason: &Malformed) {
+        let Sender { machine, now, .. } = sender;
+        let news = self.shared.fleet.alive(machine, now);
+        self.pass_on(sender, news);
+        if self.complaints.is_due(machine, reason.cause, sender.tick) {
+            // Not logged if the recorder is busy; the counter of malformed requests shows it.
+            let _ = self.orders.try_send(Order::Undecodable { machine, reason: reason.to_string() });
+        }
+    }
+
+    /// Passes what follows from a beat on to the recorder; false if it is too busy.
+    fn pass_on(&self, sender: Sender<'_>, news: News) -> bool {
+        let Sender { machine, now, tick, .. } = sender;
+        let order = match news {
+            News::Nothing => return true,
+            News::Back => Order::Back { machine, seen: now },
+            News::Farewell => Order::Farewell { machine, seen: now },
+        };
+        let sent = self.orders.try_send(order).is_ok();
+        if !sent {
+            // Its next beat asks again.
+            self.shared.fleet.believe(machine, Belief::Away);
+            self.shared.pulse.returns.failed(tick);
+        }
+        sent
     }
 
     fn order_replays(&self, past: Vec<Past>, reply: Reply, now: Moment) {
@@ -197,11 +308,11 @@ impl Ingest {
         let stored = move |result: Result<(), StoreError>| match result {
             Ok(()) => {
                 counters.replayed(count);
-                reply.send(acknowledgement(None, now));
+                reply.send(uncached(acknowledgement(None, now)));
             }
             Err(_) => {
                 counters.busy();
-                reply.send(unavailable(UNWRITTEN));
+                reply.send(uncached(unavailable(UNWRITTEN)));
             }
         };
         let order = Order::Replays { past, stored: Box::new(stored) };
@@ -228,14 +339,14 @@ impl Ingest {
             Refusal::OtherDevice => self.unauthorized("the token is another device's"),
             Refusal::Malformed(reason) => {
                 self.counters.malformed();
-                Response::error(400, &reason.to_string())
+                Response::error(reason.status(), &reason.to_string())
             }
             Refusal::Front(response) => {
                 self.counters.malformed();
                 response
             }
             Refusal::Method(allowed) => {
-                Response::error(405, "this path knows other methods").header("Allow", allowed)
+                Response::error(405, "method not allowed here (see Allow)").header("Allow", allowed)
             }
             Refusal::Busy => {
                 self.counters.busy();
@@ -300,6 +411,11 @@ fn acknowledgement(interval: Option<Duration>, now: Moment) -> Response {
     let interval = interval.unwrap_or(INTERVAL).as_secs_f64();
     let server_time = now.0.div_euclid(1000);
     Response::bare(200, format!("{{\"interval_s\":{interval},\"server_time\":{server_time}}}").into_bytes())
+}
+
+/// A cache that repeats an answer would hide that a device is gone.
+fn uncached(response: Response) -> Response {
+    response.header("Cache-Control", "no-store")
 }
 
 fn unavailable(reason: &str) -> Response {

@@ -2,9 +2,9 @@
 //!
 //! Fields that a later version adds are kept in the payload, fields that an earlier one lacks are absent.
 
-use super::Malformed;
 use super::figures::{CELSIUS, NO_UNIT, PERCENT, WATT, age, celsius, interval, load, percent, watts};
 use super::read::{self, Fields, Value, figure, first, nested, skip, text};
+use super::{Cause, Malformed};
 use crate::monitor::beat::{Beat, DeviceId, Kind, Replay, Sample};
 use crate::wire::Reason;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
@@ -19,21 +19,22 @@ pub enum Received<'a> {
     Replays(Vec<Replay>),
 }
 
+pub const NO_AGE: &str = "replay_age_s must be 0 or more seconds";
+
 /// # Errors
 /// Not JSON, neither an object nor an array, an array with something else in it than replays, or an age that is none:
 /// what was recorded is never a sign of life.
-pub fn parse(body: &[u8]) -> Result<Received<'_>, Malformed> {
-    if body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
-        let replays: Replays = serde_json::from_str(read::utf8(body)?).map_err(Malformed::json)?;
+pub fn parse(text: &str) -> Result<Received<'_>, Malformed> {
+    if text.trim_ascii_start().starts_with('[') {
+        let replays: Replays = serde_json::from_str(text).map_err(Malformed::json)?;
         return Ok(Received::Replays(replays.0));
     }
-    let (native, payload) = read::object::<Native>(body)?;
+    let native: Native<'_> = read::object(text)?;
     if native.replay_age_s.is_some() {
-        let age = age(native.replay_age_s)
-            .ok_or_else(|| Malformed::new("replay_age_s must be 0 or more seconds"))?;
+        let age = age(native.replay_age_s).ok_or_else(|| Malformed::new(Cause::NotAHeartbeat, NO_AGE))?;
         return Ok(Received::Replays(vec![Replay { age, sample: native.sample }]));
     }
-    Ok(Received::Beat(native.beat(payload)))
+    Ok(Received::Beat(native.beat(text)))
 }
 
 /// The fields of a heartbeat that mean something here; RPI Streamer's have the same names.

@@ -5,28 +5,21 @@
 //! could not read again: nested deeper than serde_json's 128, a number beyond f64, half a surrogate pair. (serde's
 //! own `IgnoredAny` lets all three pass.)
 
-use super::Malformed;
+use super::{Cause, Malformed};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-/// The fields of the object that `body` is, and `body` as text.
+/// The fields of the JSON object in `text`.
 ///
 /// # Errors
-/// Not JSON, or no object.
-pub fn object<'de, F: Fields<'de>>(body: &'de [u8]) -> Result<(F, &'de str), Malformed> {
-    let payload = utf8(body)?;
-    match serde_json::from_str(payload).map_err(Malformed::json)? {
-        Value::Object(fields) => Ok((fields, payload)),
-        _ => Err(Malformed::new("the body must be a JSON object")),
+/// Not JSON, or not an object.
+pub fn object<'de, F: Fields<'de>>(text: &'de str) -> Result<F, Malformed> {
+    match serde_json::from_str(text).map_err(Malformed::json)? {
+        Value::Object(fields) => Ok(fields),
+        _ => Err(Malformed::new(Cause::NotAHeartbeat, "the body must be a JSON object")),
     }
-}
-
-/// # Errors
-/// It is none.
-pub fn utf8(body: &[u8]) -> Result<&str, Malformed> {
-    std::str::from_utf8(body).map_err(|_| Malformed::new("the body is not UTF-8"))
 }
 
 /// What an object holds for us. A key that stands there twice counts the last time, as in PHP.

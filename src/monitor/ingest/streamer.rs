@@ -4,7 +4,7 @@
 //! "3038 RPM", and "--" for what it could not read. So one reader serves both, and our daemon may be pointed at the
 //! original's URL without a word about the format.
 
-use super::Malformed;
+use super::{Cause, Malformed};
 use percent_encoding::percent_decode;
 
 /// The JSON in a query, decoded.
@@ -12,7 +12,8 @@ use percent_encoding::percent_decode;
 /// # Errors
 /// There is no `params` in it.
 pub fn params(query: &str) -> Result<Vec<u8>, Malformed> {
-    let value = parameter(query, "params").ok_or(Malformed::new("a GET needs ?params=<url-encoded JSON>"))?;
+    let value = parameter(query, "params")
+        .ok_or(Malformed::new(Cause::Missing, "a GET needs ?params=<url-encoded JSON>"))?;
     Ok(decoded(value))
 }
 

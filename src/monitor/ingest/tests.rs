@@ -27,7 +27,7 @@ const LUNASENTRI: &str = r#"{"cpu_pct": 12.5, "mem_used_pct": 41.2, "disk_used_p
     "cpu_cores": 4}}"#;
 
 fn beat(body: &str) -> Beat<'_> {
-    match native::parse(body.as_bytes()) {
+    match native::parse(body) {
         Ok(Received::Beat(beat)) => beat,
         other => panic!("{other:?}"),
     }
@@ -56,15 +56,15 @@ fn a_shutdown_is_a_farewell() {
 
 #[test]
 fn an_array_is_replays_and_so_is_one_with_an_age() {
-    let replays = native::parse(br#" [{"replay_age_s": 60, "cpu": 1}, {"replay_age_s": 0, "temp": "20.5"}]"#);
+    let replays = native::parse(r#" [{"replay_age_s": 60, "cpu": 1}, {"replay_age_s": 0, "temp": "20.5"}]"#);
     let expected = [
         Replay { age: Duration::from_secs(60), sample: Sample { cpu: Some(1.0), ..Sample::default() } },
         Replay { age: Duration::ZERO, sample: Sample { temp: Some(20.5), ..Sample::default() } },
     ];
     assert_eq!(replays, Ok(Received::Replays(expected.to_vec())));
-    let one = native::parse(br#"{"replay_age_s": 60, "cpu": 1, "reason": "shutdown"}"#);
+    let one = native::parse(r#"{"replay_age_s": 60, "cpu": 1, "reason": "shutdown"}"#);
     assert_eq!(one, Ok(Received::Replays(expected[..1].to_vec())));
-    assert_eq!(native::parse(b"[]"), Ok(Received::Replays(Vec::new())));
+    assert_eq!(native::parse("[]"), Ok(Received::Replays(Vec::new())));
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn an_array_with_anything_but_replays_is_refused() {
     for body in
         [r#"[{"cpu": 1}]"#, "[1]", "[[]]", r#"[{"replay_age_s": 1}, null]"#, r#"[{"replay_age_s": -1}]"#]
     {
-        assert!(native::parse(body.as_bytes()).is_err(), "{body}");
+        assert!(native::parse(body).is_err(), "{body}");
     }
 }
 
@@ -80,15 +80,15 @@ fn an_array_with_anything_but_replays_is_refused() {
 fn one_whose_age_is_no_age_is_refused_and_no_sign_of_life() {
     for age in ["-1", "-0.001", "\"-5\""] {
         let body = format!("{{\"replay_age_s\": {age}, \"cpu\": 1}}");
-        assert!(native::parse(body.as_bytes()).is_err(), "{body}");
+        assert!(native::parse(&body).is_err(), "{body}");
     }
-    let live = native::parse(br#"{"replay_age_s": null}"#);
+    let live = native::parse(r#"{"replay_age_s": null}"#);
     assert!(matches!(live, Ok(Received::Beat(_))), "our own daemon says null of a live one");
 }
 
 #[test]
 fn an_age_beyond_all_years_is_only_old() {
-    let Ok(Received::Replays(replays)) = native::parse(br#"[{"replay_age_s": 1e300}]"#) else { panic!() };
+    let Ok(Received::Replays(replays)) = native::parse(r#"[{"replay_age_s": 1e300}]"#) else { panic!() };
     assert_eq!(replays[0].age, Duration::from_secs(u64::MAX));
 }
 
@@ -119,13 +119,13 @@ fn the_older_form_is_in_the_query() {
 
 #[test]
 fn the_meeting_apis_fields_are_figures() {
-    let beat = meeting::parse(MEETING.as_bytes()).expect("a beat");
+    let beat = meeting::parse(MEETING).expect("a beat");
     assert_eq!(beat.sample, sample([None, Some(41.2), Some(48.8), Some(42.1), None, Some(0.42), None]));
 }
 
 #[test]
 fn lunasentris_fields_are_figures() {
-    let beat = lunasentri::parse(LUNASENTRI.as_bytes()).expect("a beat");
+    let beat = lunasentri::parse(LUNASENTRI).expect("a beat");
     assert_eq!(beat.sample, sample([Some(12.5), Some(41.2), None, Some(42.1), None, None, None]));
     assert_eq!(beat.hostname.as_deref(), Some("web-1"));
 }
@@ -146,7 +146,7 @@ fn a_field_of_the_wrong_kind_is_absent_and_the_rest_counts() {
             r#"{{"temp": {odd}, "load": {odd}, "disk": {odd}, "connection": {odd}, "reason": {odd},
                  "hostname": {odd}, "interval_s": {odd}, "replay_age_s": {odd}, "unknown": {odd}, "cpu": 3}}"#
         );
-        let Ok(Received::Beat(beat)) = native::parse(body.as_bytes()) else { panic!("{body}") };
+        let Ok(Received::Beat(beat)) = native::parse(&body) else { panic!("{body}") };
         assert_eq!(beat.sample, Sample { cpu: Some(3.0), ..Sample::default() }, "{body}");
         assert_eq!((beat.kind, beat.interval), (Kind::Live, None), "{body}");
     }
@@ -159,15 +159,14 @@ fn what_is_no_json_object_is_refused_with_a_reason() {
     for body in
         ["", "{", "null", "3", "\"{}\"", "{}{}", "{'a': 1}", "{\"a\" 1}", "{\"a\": 01}", &deep, &unfinished]
     {
-        let parsers: [fn(&[u8]) -> bool; 3] = [
+        let parsers: [fn(&str) -> bool; 3] = [
             |body| native::parse(body).is_err(),
             |body| meeting::parse(body).is_err(),
             |body| lunasentri::parse(body).is_err(),
         ];
-        assert!(parsers.iter().all(|refuses| refuses(body.as_bytes())), "{}", &body[..body.len().min(40)]);
+        assert!(parsers.iter().all(|refuses| refuses(body)), "{}", &body[..body.len().min(40)]);
     }
-    assert!(native::parse(b"{\"a\": \"\xff\"}").is_err(), "not UTF-8");
-    let reason = native::parse(b"{\"a\" 1}").expect_err("not JSON").to_string();
+    let reason = native::parse("{\"a\" 1}").expect_err("not JSON").to_string();
     assert!(reason.contains("line 1 column"), "{reason}");
 }
 
@@ -182,18 +181,22 @@ mod with_the_device {
     use crate::device::config::Format;
     use crate::device::heartbeat::payload::body;
 
+    fn text(body: &[u8]) -> &str {
+        std::str::from_utf8(body).expect("UTF-8")
+    }
+
     #[test]
     fn what_our_own_daemon_sends_is_read_in_each_format() {
         let sent: wire::Heartbeat = serde_json::from_str(wire::SAMPLE).expect("the sample");
         let native_body = body(&sent, Format::Native, None);
-        let Ok(Received::Beat(native)) = native::parse(&native_body) else { panic!() };
+        let Ok(Received::Beat(native)) = native::parse(text(&native_body)) else { panic!() };
         let all = [Some(12.5), Some(41.2), Some(48.8), Some(42.1), Some(1.9), Some(0.42), Some(80.0)];
         assert_eq!(native.sample, Sample::of(all));
         let streamer_body = body(&sent, Format::Streamer, None);
-        let Ok(Received::Beat(streamer)) = native::parse(&streamer_body) else { panic!() };
+        let Ok(Received::Beat(streamer)) = native::parse(text(&streamer_body)) else { panic!() };
         assert_eq!(streamer.sample, Sample { load: None, ..native.sample });
         let meeting_body = body(&sent, Format::Meeting, Some("barn"));
-        let meeting = meeting::parse(&meeting_body).expect("a beat");
+        let meeting = meeting::parse(text(&meeting_body)).expect("a beat");
         let absent = Sample { cpu: None, power: None, signal: None, ..native.sample };
         assert_eq!(meeting.sample, absent);
     }

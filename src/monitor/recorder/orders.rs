@@ -15,6 +15,8 @@ pub enum Order {
     Replays { past: Vec<Past>, stored: Done },
     /// This process has changed machines or tokens; `loaded` is told when every thread knows.
     Registry { loaded: Done },
+    /// A machine's request could not be decoded, which is to be logged under the machine's name.
+    Undecodable { machine: MachineId, reason: String },
     /// Another configuration.
     Settings(Settings),
 }
@@ -29,6 +31,7 @@ impl fmt::Debug for Order {
             Order::Farewell { machine, seen } => write!(f, "Farewell({machine:?}, {seen:?})"),
             Order::Replays { past, .. } => write!(f, "Replays({})", past.len()),
             Order::Registry { .. } => f.write_str("Registry"),
+            Order::Undecodable { machine, reason } => write!(f, "Undecodable({machine:?}, {reason})"),
             Order::Settings(settings) => write!(f, "{settings:?}"),
         }
     }
@@ -49,7 +52,7 @@ impl Gathered {
         match order {
             Order::Back { .. } => self.farewells.is_empty(),
             Order::Farewell { .. } => self.back.is_empty(),
-            Order::Replays { .. } => true,
+            Order::Replays { .. } | Order::Undecodable { .. } => true,
             Order::Registry { .. } | Order::Settings(_) => self.back.is_empty() && self.farewells.is_empty(),
         }
     }

@@ -107,8 +107,10 @@ fn save_latest(tx: &Transaction<'_>, machines: &[Unsaved]) -> Result<(), StoreEr
          SELECT id, ?2, ?3 FROM machine WHERE id = ?1
          ON CONFLICT DO UPDATE SET received_at = excluded.received_at, payload = excluded.payload",
     )?;
-    let mut name =
-        tx.prepare_cached("UPDATE machine SET hostname = ?2 WHERE id = ?1 AND hostname IS NULL")?;
+    let mut name = tx.prepare_cached(
+        "UPDATE machine SET hostname = ?2
+         WHERE id = ?1 AND hostname_pinned = 0 AND (hostname IS NULL OR hostname <> ?2)",
+    )?;
     let mut rows = Rows::new(tx)?;
     for unsaved in machines {
         let id = unsaved.machine.0;

@@ -66,6 +66,9 @@ impl Store {
             let after = changed(before, change);
             after.check()?;
             update(tx, id, &after)?;
+            if let Some(hostname) = &change.hostname {
+                pin_hostname(tx, id, hostname.is_some())?;
+            }
             one(tx, id, Moment(0))?.ok_or_else(|| unknown(which))
         })
     }
@@ -192,9 +195,20 @@ pub(super) fn insert(
 ) -> Result<MachineId, Refused> {
     refuse_a_second(tx, new, None)?;
     tx.execute(
-        "INSERT INTO machine (name, hostname, description, group_name, hardware_id, device_key, created_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-        params![new.name, new.hostname, new.description, new.group, hardware_id, new.device_key, now.0],
+        "INSERT INTO machine (name, hostname, description, group_name, hardware_id, device_key, created_at,
+                              hostname_pinned)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        params![
+            new.name,
+            new.hostname,
+            new.description,
+            new.group,
+            hardware_id,
+            new.device_key,
+            now.0,
+            // A device that enrolled itself reported its own.
+            new.hostname.is_some() && hardware_id.is_none(),
+        ],
     )?;
     let machine = MachineId(tx.last_insert_rowid());
     tx.execute(
@@ -218,6 +232,12 @@ fn update(tx: &Transaction<'_>, id: MachineId, after: &Description) -> Result<()
     )?;
     tx.execute("DELETE FROM machine_tag WHERE machine_id = ?1", [id.0])?;
     Ok(set_tags(tx, id, &after.tags)?)
+}
+
+/// Whether reports of the device leave the hostname as it is.
+fn pin_hostname(tx: &Transaction<'_>, id: MachineId, pinned: bool) -> Result<(), StoreError> {
+    tx.execute("UPDATE machine SET hostname_pinned = ?2 WHERE id = ?1", params![id.0, pinned])?;
+    Ok(())
 }
 
 fn set_tags(tx: &Transaction<'_>, id: MachineId, tags: &[String]) -> Result<(), StoreError> {

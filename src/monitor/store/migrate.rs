@@ -17,6 +17,7 @@ pub const MIGRATIONS: &[&str] = &[
     include_str!("migrations/003_lunasentri_views.sql"),
     include_str!("migrations/004_outbox_uncertain.sql"),
     include_str!("migrations/005_horizon.sql"),
+    include_str!("migrations/006_hostname_pinned.sql"),
 ];
 
 /// Copies that stay; the oldest go.

@@ -122,7 +122,7 @@ impl Web {
         }
         match route {
             Route::Root => return Ok(Response::new(200).body(TEXT, ABOUT.as_bytes())),
-            Route::Health => return Ok(self.health(tick)),
+            Route::Health => return Ok(self.health(tick).header("Cache-Control", "no-store")),
             _ => {}
         }
         self.admit(request, route, now)?;
@@ -187,7 +187,7 @@ impl Web {
     /// From memory, which is ahead of the database; after a start, or where it was too long, from there.
     fn latest(&self, id: MachineId) -> Result<Option<(Moment, String)>, StoreError> {
         let newest = self.shared.fleet.newest(id);
-        match newest.and_then(|newest| Some((newest.seen, newest.payload?))) {
+        match newest.and_then(|newest| Some((newest.payload_at?, newest.payload?))) {
             Some(latest) => Ok(Some(latest)),
             None => self.shared.store.latest(id),
         }

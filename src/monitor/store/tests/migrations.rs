@@ -286,3 +286,26 @@ fn the_released_schema_refers_to_nothing_that_is_not_there() {
     assert_eq!(version(&scratch), migrate::latest(migrate::MIGRATIONS));
     assert_eq!(scratch.check().expect("checked").problems, Vec::<String>::new());
 }
+
+#[test]
+fn a_hostname_from_version_1_is_pinned_unless_the_device_reported_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("monitor.db");
+    let store = open(&path, &migrate::MIGRATIONS[..1], Purpose::Serve).expect("made");
+    let rows = r#"
+        INSERT INTO machine (id, name, hostname, created_at) VALUES
+            (1, 'set', 'gate', 0), (2, 'reported', 'barn-cam', 0), (3, 'none', NULL, 0), (4, 'silent', 'x', 0),
+            (5, 'spaced', 'attic', 0);
+        INSERT INTO machine_latest (machine_id, received_at, payload) VALUES
+            (1, 0, '{"hostname":"raspberrypi"}'), (2, 0, '{"cpu":1,"hostname":"barn-cam"}'), (3, 0, '{}'),
+            (5, 0, '{"hostname": "attic"}');"#;
+    store.write(|tx| Ok(tx.execute_batch(rows)?)).expect("version 1");
+    drop(store);
+    let store = open(&path, migrate::MIGRATIONS, Purpose::Serve).expect("migrated");
+    let pinned = store.read(|connection| {
+        let mut query = connection.prepare("SELECT id FROM machine WHERE hostname_pinned = 1 ORDER BY id")?;
+        let rows = query.query_map([], |row| row.get::<_, i64>(0))?;
+        Ok(rows.collect::<Result<Vec<_>, _>>()?)
+    });
+    assert_eq!(pinned, Ok(vec![1, 4]));
+}
