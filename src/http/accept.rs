@@ -71,7 +71,7 @@ impl Reactor {
 
     /// Linux reports that descriptors are exhausted even when nobody is waiting: only the reserve tells.
     fn accept_with_reserve(&mut self, door: usize) {
-        if self.patient && self.deadlines.longest(Wait::Idle).is_none() {
+        if self.patient && self.least_missed().is_none() {
             return self.accept_later(door);
         }
         self.reserve.0 = None;
@@ -120,22 +120,39 @@ impl Reactor {
             }
             return;
         };
-        let mut connection = Connection::new(peer);
+        let mut connection = Connection::new(peer, &self.front.limits);
         if !admitted {
             self.front.counters.refused.add(1);
             connection.refuse(TOO_MANY, &self.front);
         }
-        self.table.insert(Client { transport, connection, queued: false, watched: None, admitted });
+        self.table.insert(Client {
+            transport,
+            connection,
+            queued: false,
+            watched: None,
+            admitted,
+            holds: false,
+        });
         self.front.counters.open.set(self.table.len() as u64);
         self.enqueue(index);
     }
 
-    /// Closes the connection that has been idle the longest, which HTTP allows at any time.
+    /// Closes the connection that is missed least; false if all are being served.
     fn evict(&mut self) -> bool {
-        let Some(idle) = self.deadlines.longest(Wait::Idle) else { return false };
+        let Some(index) = self.least_missed() else { return false };
         self.front.counters.evicted.add(1);
-        self.close(idle);
+        self.close(index);
         true
+    }
+
+    /// Idle connections first, which HTTP lets a server close at any time, then half-sent requests; those of clients
+    /// that have shown a valid token after all others.
+    fn least_missed(&self) -> Option<u32> {
+        self.deadlines
+            .longest(Wait::Idle)
+            .or_else(|| self.unfinished.crowd())
+            .or_else(|| self.deadlines.longest(Wait::IdleKnown))
+            .or_else(|| self.unfinished.known_crowd())
     }
 
     /// Without a place for it: what one write takes, and over TLS nothing, since a handshake takes a place.
@@ -145,7 +162,7 @@ impl Reactor {
         if caller.tls.is_some() {
             return;
         }
-        let mut connection = Connection::new(Peer::Unix);
+        let mut connection = Connection::new(Peer::Unix, &self.front.limits);
         connection.refuse(TOO_MANY, &self.front);
         // Unread bytes would turn the close into a reset that may overtake the answer.
         let _ = caller.socket.read(&mut self.scratch);

@@ -1,13 +1,16 @@
 //! The states of one connection, without its socket: bytes in, requests out, answers in, bytes out.
 
+use super::client;
 use super::counters::Counters;
 use super::deadlines::Wait;
+use super::gate::{Gate, Verdict};
 use super::limits::Limits;
 use super::message::{Peer, Request, Response};
-use super::parse::{self, Framing, Refusal, Scanner};
+use super::parse::{self, Refusal, Scanner};
 use super::partial::Partial;
 use super::queue;
 use super::write::{self, After};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// What a refused client may still send before its connection is reset; more is not read for the sake of courtesy.
@@ -17,6 +20,7 @@ const MAX_DISCARDED: usize = 256 * 1024;
 pub(super) struct Front {
     pub(super) limits: Limits,
     pub(super) counters: Arc<Counters>,
+    pub(super) gate: Option<Gate>,
     /// As [`write::date`] has it, renewed each second.
     pub(super) date: String,
 }
@@ -25,6 +29,12 @@ pub(super) struct Front {
 #[derive(Debug)]
 pub(super) struct Connection {
     peer: Peer,
+    /// Whose requests come now; `None`: a proxy has not said for whom it asks, or the peer is on this machine.
+    client: Option<IpAddr>,
+    /// The peer asks for many clients: what one of them has shown does not count for the next.
+    is_shared: bool,
+    /// The client has shown a valid token.
+    known: bool,
     /// Received and not handed on; `input[begin..]` begins with a request.
     input: Vec<u8>,
     begin: usize,
@@ -41,6 +51,25 @@ pub(super) struct Connection {
     last: bool,
     /// Requests handed on.
     requests: u32,
+}
+
+/// Why a request goes no further.
+enum End {
+    Refused(Refusal),
+    Answered(Response),
+}
+
+impl From<Refusal> for End {
+    fn from(refusal: Refusal) -> End {
+        End::Refused(refusal)
+    }
+}
+
+/// The peer's address, unless it asks for others.
+fn own_address(peer: Peer, limits: &Limits) -> Option<IpAddr> {
+    let Peer::Tcp(address) = peer else { return None };
+    let is_proxy = limits.unlimited.iter().any(|network| network.contains(address.ip()));
+    (!is_proxy).then(|| address.ip())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,9 +90,13 @@ enum State {
 }
 
 impl Connection {
-    pub(super) fn new(peer: Peer) -> Connection {
+    pub(super) fn new(peer: Peer, limits: &Limits) -> Connection {
+        let client = own_address(peer, limits);
         Connection {
             peer,
+            client,
+            is_shared: client.is_none(),
+            known: false,
             input: Vec::new(),
             begin: 0,
             scanner: Scanner::default(),
@@ -120,26 +153,37 @@ impl Connection {
         if self.state != State::Receiving {
             return None;
         }
-        match self.parse(&front.limits) {
+        match self.parse(front) {
             Ok(request) => request,
-            Err(refusal) => {
+            Err(End::Refused(refusal)) => {
                 self.refuse(refusal, front);
+                None
+            }
+            Err(End::Answered(response)) => {
+                self.answer_and_close(&response, front);
                 None
             }
         }
     }
 
-    fn parse(&mut self, limits: &Limits) -> Result<Option<Request>, Refusal> {
-        let mut partial = match self.partial.take() {
-            Some(partial) => *partial,
+    fn parse(&mut self, front: &Front) -> Result<Option<Request>, End> {
+        let limits = &front.limits;
+        let (mut partial, is_new) = match self.partial.take() {
+            Some(partial) => (*partial, false),
             None => match self.open(limits)? {
-                Some(partial) => partial,
+                Some(partial) => (partial, true),
                 None => return Ok(None),
             },
         };
         let used = partial.receive(&self.input[self.begin..], limits)?;
         self.consume(used);
         if !partial.is_complete() {
+            if is_new {
+                self.check(partial.head(), front)?;
+            }
+            if is_new && used == 0 && partial.waits_for_continue() {
+                self.output.extend_from_slice(write::CONTINUE);
+            }
             self.partial = Some(Box::new(partial));
             return Ok(None);
         }
@@ -150,6 +194,20 @@ impl Connection {
         Ok(Some(request))
     }
 
+    /// Asks the program about a request whose body is still to come.
+    fn check(&mut self, head: &Request, front: &Front) -> Result<(), End> {
+        if self.is_shared {
+            self.client = client::address(head, &front.limits.unlimited);
+            self.known = false;
+        }
+        match front.gate.as_ref().map(|gate| gate(head)) {
+            None | Some(Verdict::Receive) => {}
+            Some(Verdict::Authenticated) => self.known = true,
+            Some(Verdict::Refuse(response)) => return Err(End::Answered(response)),
+        }
+        Ok(())
+    }
+
     /// Begins the next request once its head is complete.
     fn open(&mut self, limits: &Limits) -> Result<Option<Partial>, Refusal> {
         let bytes = &self.input[self.begin..];
@@ -158,10 +216,6 @@ impl Connection {
         }
         let Some(end) = self.scanner.scan(bytes, limits.head)? else { return Ok(None) };
         let head = parse::head(&bytes[..end], limits.body)?;
-        let has_body = !matches!(head.framing, Framing::Unstated | Framing::Length(0));
-        if head.expects_continue && has_body && bytes.len() == end {
-            self.output.extend_from_slice(write::CONTINUE);
-        }
         let (partial, used) = Partial::open(head, &mut self.input, self.begin, self.peer);
         self.consume(used);
         Ok(Some(partial))
@@ -179,6 +233,11 @@ impl Connection {
     pub(super) fn answer(&mut self, response: &Response, front: &Front) {
         let State::Working(mut after) = self.state else { return };
         after.keep_alive &= !self.ended && !self.last;
+        let refused = self.is_shared || response.status() == 401;
+        self.known = response.authenticated || (self.known && !refused);
+        if self.is_shared {
+            self.client = None;
+        }
         self.put(response, after, front);
         self.state = if after.keep_alive {
             State::Receiving
@@ -195,11 +254,15 @@ impl Connection {
         if refusal.status == 503 {
             response = response.header("Retry-After", queue::retry_after());
         }
+        self.answer_and_close(&response, front);
+    }
+
+    fn answer_and_close(&mut self, response: &Response, front: &Front) {
         let after = match self.state {
             State::Working(after) => After { keep_alive: false, ..after },
             _ => After { without_body: false, keep_alive: false, old: false },
         };
-        self.put(&response, after, front);
+        self.put(response, after, front);
         self.drop_input();
         self.state = State::Closing { linger: !self.ended };
     }
@@ -248,7 +311,7 @@ impl Connection {
                 counters.slow_readers.add(1);
                 self.state = State::Closed;
             }
-            Wait::Idle | Wait::Linger => self.state = State::Closed,
+            Wait::Idle | Wait::IdleKnown | Wait::Linger => self.state = State::Closed,
         }
     }
 
@@ -258,7 +321,9 @@ impl Connection {
             return Some(Wait::Write);
         }
         match self.state {
-            State::Receiving if self.requests > 0 && self.is_between_requests() => Some(Wait::Idle),
+            State::Receiving if self.requests > 0 && self.is_between_requests() => {
+                Some(if self.known { Wait::IdleKnown } else { Wait::Idle })
+            }
             State::Receiving => Some(Wait::Request),
             State::Working(_) => Some(Wait::Answer),
             State::Lingering { .. } => Some(Wait::Linger),
@@ -270,6 +335,20 @@ impl Connection {
     /// request: it would open a way to hold a connection.
     fn is_between_requests(&self) -> bool {
         self.partial.is_none() && matches!(self.input[self.begin..], [] | [b'\r'] | [b'\r', b'\n'])
+    }
+
+    /// Whose it is, for the bounds of unfinished input.
+    pub(super) fn client(&self) -> Option<IpAddr> {
+        self.client
+    }
+
+    pub(super) fn is_known(&self) -> bool {
+        self.known
+    }
+
+    /// Memory of unfinished input, in bytes.
+    pub(super) fn held(&self) -> usize {
+        self.input.capacity() + self.partial.as_ref().map_or(0, |partial| partial.held())
     }
 
     #[cfg(any(test, fuzzing))]

@@ -10,7 +10,7 @@ pub struct Counters {
     pub accepted: Counter,
     /// Connections refused with 503, because there were too many.
     pub refused: Counter,
-    /// Idle connections closed to make room for new ones.
+    /// Connections closed to make room: idle ones, and unfinished ones of whoever holds most.
     pub evicted: Counter,
     /// Times that no descriptor was left for a new connection.
     pub exhausted: Counter,

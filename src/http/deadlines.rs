@@ -12,8 +12,10 @@ pub(super) const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 pub(super) enum Wait {
     /// The rest of a request, or the first one.
     Request,
-    /// The next request.
+    /// The next request, of a client that has not shown a valid token.
     Idle,
+    /// The next request, of one that has: closed after the others when there is no room.
+    IdleKnown,
     /// The handler.
     Answer,
     /// The client, to take what is answered.
@@ -22,7 +24,8 @@ pub(super) enum Wait {
     Linger,
 }
 
-const KINDS: [Wait; 5] = [Wait::Request, Wait::Idle, Wait::Answer, Wait::Write, Wait::Linger];
+const KINDS: [Wait; 6] =
+    [Wait::Request, Wait::Idle, Wait::IdleKnown, Wait::Answer, Wait::Write, Wait::Linger];
 
 /// Deadlines by connection index; a list per [`Wait`], linked through `nodes`.
 #[derive(Debug)]
@@ -51,7 +54,7 @@ impl Deadlines {
     pub(super) fn new(limits: &Limits) -> Deadlines {
         let lengths = KINDS.map(|wait| match wait {
             Wait::Request => limits.request,
-            Wait::Idle => limits.idle,
+            Wait::Idle | Wait::IdleKnown => limits.idle,
             Wait::Answer => limits.answer,
             Wait::Write => limits.write,
             Wait::Linger => limits.linger,

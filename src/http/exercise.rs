@@ -20,7 +20,8 @@ pub fn exercise(bytes: &[u8], cuts: &[u8]) {
 
 /// What was handed on, and what was answered.
 fn serve<'a>(front: &Front, pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<String>, String) {
-    let (mut connection, mut requests, mut answers) = (Connection::new(Peer::Unix), Vec::new(), Vec::new());
+    let (mut connection, mut requests, mut answers) =
+        (Connection::new(Peer::Unix, &front.limits), Vec::new(), Vec::new());
     for piece in pieces.map(Some).chain([None]) {
         match piece {
             _ if !connection.wants_input() => break,
@@ -83,6 +84,7 @@ fn front(body: usize) -> Front {
     Front {
         limits: Limits { head: 512, body, ..Limits::default() },
         counters: Arc::default(),
+        gate: None,
         date: "today".to_owned(),
     }
 }

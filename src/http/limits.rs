@@ -11,11 +11,17 @@ pub struct Limits {
     pub head: usize,
     /// Bytes of a body.
     pub body: usize,
-    /// Open connections. One more takes the place of the one that has been idle the longest, or is answered 503.
+    /// Bytes of unfinished requests and TLS handshakes, all connections together. At the bound, connections of the
+    /// network that holds most are closed.
+    pub unfinished: usize,
+    /// The same for one network: an IPv4 address or an IPv6 /56.
+    pub unfinished_per_network: usize,
+    /// Open connections. One more takes the place of one that is idle or unfinished, or is answered 503.
     pub connections: usize,
     /// Of them from one IPv4 address or one IPv6 /64; a Unix socket is exempt.
     pub connections_per_address: usize,
-    /// Whose share is unlimited: a reverse proxy's connections are those of all its clients.
+    /// Trusted reverse proxies. Their connections are those of all their clients, and not limited per address; what
+    /// they send counts for the client that they name.
     pub unlimited: Vec<Network>,
     /// For a whole request, from its first byte, or from the connection's begin.
     pub request: Duration,
@@ -34,6 +40,8 @@ impl Default for Limits {
         Limits {
             head: 8 * 1024,
             body: wire::MAX_BODY,
+            unfinished: 32 * 1024 * 1024,
+            unfinished_per_network: 1024 * 1024,
             connections: 1_024,
             connections_per_address: 128,
             unlimited: Vec::new(),

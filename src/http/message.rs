@@ -115,12 +115,13 @@ pub struct Response {
     pub(super) status: u16,
     pub(super) headers: Vec<(&'static str, Cow<'static, str>)>,
     pub(super) body: Cow<'static, [u8]>,
+    pub(super) authenticated: bool,
 }
 
 impl Response {
     /// An answer without a body.
     pub fn new(status: u16) -> Response {
-        Response { status, headers: Vec::new(), body: Cow::Borrowed(&[]) }
+        Response { status, headers: Vec::new(), body: Cow::Borrowed(&[]), authenticated: false }
     }
 
     #[must_use]
@@ -154,6 +155,13 @@ impl Response {
     /// `{"error": "..."}`, as every error is told.
     pub fn error(status: u16, error: &str) -> Response {
         Response::json(status, &serde_json::json!({ "error": error }))
+    }
+
+    /// Says that the request had a valid token: its connection is the last to be closed when there is no room.
+    #[must_use]
+    pub fn authenticated(mut self) -> Response {
+        self.authenticated = true;
+        self
     }
 
     pub fn status(&self) -> u16 {

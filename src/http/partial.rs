@@ -12,6 +12,7 @@ pub(super) struct Partial {
     request: Request,
     after: After,
     rest: Rest,
+    expects_continue: bool,
 }
 
 /// What is missing of the body.
@@ -51,7 +52,7 @@ impl Partial {
             peer,
         };
         let after = After { without_body, keep_alive: head.keep_alive, old: head.old };
-        (Partial { request, after, rest }, used)
+        (Partial { request, after, rest, expects_continue: head.expects_continue }, used)
     }
 
     /// Takes what belongs to this request from the front of `bytes`, and returns how much that is.
@@ -80,6 +81,21 @@ impl Partial {
             Rest::Until(size) => self.request.bytes.len() >= *size,
             Rest::Chunked(decoder) => decoder.is_done(),
         }
+    }
+
+    /// Nothing of the body has come, and the client waits to be told to send it.
+    pub(super) fn waits_for_continue(&self) -> bool {
+        self.expects_continue && self.request.bytes.len() == self.request.body.start
+    }
+
+    /// The request without its body.
+    pub(super) fn head(&self) -> &Request {
+        &self.request
+    }
+
+    /// Bytes of memory.
+    pub(super) fn held(&self) -> usize {
+        self.request.bytes.capacity()
     }
 
     pub(super) fn into_request(self) -> (Request, After) {

@@ -4,12 +4,14 @@ use super::accept::Reserve;
 use super::admission::Admission;
 use super::connection::Front;
 use super::counters::Counters;
-use super::deadlines::{Deadlines, LONGEST};
+use super::deadlines::{Deadlines, LONGEST, Wait};
+use super::gate::Verdict;
 use super::limits::Limits;
 use super::listener::{Door, Listener};
 use super::message::{Request, Response};
 use super::reply::{Answers, Exchange, Reply, Stopper, Ticket};
 use super::table::{Client, Table};
+use super::unfinished::{Bounds, Unfinished};
 use super::write;
 use crossbeam_channel::{Receiver, unbounded};
 use mio::{Events, Poll, Token};
@@ -47,6 +49,13 @@ impl Server {
         self.0.front.counters.clone()
     }
 
+    /// Has `gate` decide about each request whose body does not come together with its head.
+    #[must_use]
+    pub fn gate(mut self, gate: impl Fn(&Request) -> Verdict + Send + 'static) -> Server {
+        self.0.front.gate = Some(Box::new(gate));
+        self
+    }
+
     /// Serves until [`Stopper::stop`]. `handle` is called on this thread for each complete request and must not
     /// wait: it answers at once, or passes the [`Exchange`] on (see [`super::queue`]).
     ///
@@ -76,6 +85,7 @@ pub(super) struct Reactor {
     pub(super) table: Table,
     pub(super) deadlines: Deadlines,
     pub(super) admission: Admission,
+    pub(super) unfinished: Unfinished,
     pub(super) front: Front,
     pub(super) reserve: Reserve,
     /// When to try again after no descriptor was left.
@@ -110,7 +120,13 @@ impl Reactor {
             table: Table::default(),
             deadlines: Deadlines::new(&limits),
             admission: Admission::default(),
-            front: Front { limits, counters: Arc::default(), date: write::date(SystemTime::now()) },
+            unfinished: Unfinished::default(),
+            front: Front {
+                limits,
+                counters: Arc::default(),
+                gate: None,
+                date: write::date(SystemTime::now()),
+            },
             reserve: Reserve::new(),
             accept_again: None,
             patient: true,
@@ -139,6 +155,7 @@ impl Reactor {
             self.admission.leave(client.connection.peer());
         }
         self.deadlines.clear(index);
+        self.unfinished.set(index, None);
         self.front.counters.open.set(self.table.len() as u64);
     }
 
@@ -197,6 +214,23 @@ impl Reactor {
         if client.watched != watched {
             client.watched = watched;
             self.deadlines.set(index, wait, self.now);
+        }
+        self.bound(index, wait);
+    }
+
+    /// Counts what the connection holds; at a bound, closes whichever holds most.
+    fn bound(&mut self, index: u32, wait: Wait) {
+        let Some(client) = self.table.get(index) else { return };
+        let holding = client.holding(wait);
+        if holding.is_none() && !client.holds {
+            return;
+        }
+        client.holds = holding.is_some();
+        self.unfinished.set(index, holding);
+        let Limits { unfinished: all, unfinished_per_network: network, .. } = self.front.limits;
+        while let Some(excess) = self.unfinished.excess(index, Bounds { all, network }) {
+            self.front.counters.evicted.add(1);
+            self.close(excess);
         }
     }
 

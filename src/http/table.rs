@@ -4,6 +4,7 @@ use super::connection::Connection;
 use super::deadlines::Wait;
 use super::reply::Ticket;
 use super::transport::Transport;
+use super::unfinished::Holding;
 
 /// A connection with its socket.
 pub(super) struct Client {
@@ -15,7 +16,12 @@ pub(super) struct Client {
     pub(super) watched: Option<(Wait, u32)>,
     /// It counts among its address's connections.
     pub(super) admitted: bool,
+    /// It is counted in `Unfinished`.
+    pub(super) holds: bool,
 }
+
+/// What a connection takes by itself, in bytes.
+const CONNECTION: usize = 512;
 
 /// A slab: an index is used again, a generation is not (within 4 billion connections of one index).
 #[derive(Default)]
@@ -79,6 +85,21 @@ impl Table {
 }
 
 impl Client {
+    /// What it holds while it waits for this; `None`: nothing that has to be bounded. Idle connections have bounds of
+    /// their own, and complete requests are being answered.
+    pub(super) fn holding(&self, wait: Wait) -> Option<Holding> {
+        let (client, known) = (self.connection.client(), self.connection.is_known());
+        match wait {
+            Wait::Idle | Wait::IdleKnown | Wait::Answer => None,
+            // A place is all that it takes, which one that is known may keep.
+            Wait::Write | Wait::Linger if known => None,
+            Wait::Request | Wait::Write | Wait::Linger => {
+                let bytes = CONNECTION + self.connection.held() + self.transport.held();
+                Some(Holding { client, known, bytes })
+            }
+        }
+    }
+
     /// Its socket took only a part of the answers when it was last tried.
     pub(super) fn watched_for_writing(&self) -> bool {
         matches!(self.watched, Some((Wait::Write, _)))

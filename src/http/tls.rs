@@ -30,7 +30,7 @@ impl TlsConfig {
 
     /// For one connection.
     pub(super) fn session(&self) -> Result<Session, rustls::Error> {
-        Ok(Session { tls: Box::new(ServerConnection::new(self.current())?), encrypted: 0 })
+        Ok(Session { tls: Box::new(ServerConnection::new(self.current())?), received: 0, encrypted: 0 })
     }
 }
 
@@ -68,9 +68,15 @@ pub fn server_config(chain: &[u8], key: &[u8]) -> Result<ServerConfig, String> {
     Ok(config)
 }
 
+/// Memory of a session without what it has received: measured 8 KiB in the middle of a handshake, its buffer for records
+/// included.
+const SESSION: usize = 8 * 1024;
+
 /// One connection's TLS.
 pub(super) struct Session {
     tls: Box<ServerConnection>,
+    /// Bytes received since the last plaintext: of a handshake, or of a record that is not complete.
+    received: usize,
     /// So many bytes of what was to be written are encrypted, and not all with the kernel yet.
     encrypted: usize,
 }
@@ -83,15 +89,23 @@ impl Session {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 // Without a close_notify: lengths tell what is complete, so nothing can be cut off unseen.
                 Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(0),
-                result => return result,
+                result => {
+                    self.received = 0;
+                    return result;
+                }
             }
-            self.tls.read_tls(wire)?;
+            self.received += self.tls.read_tls(wire)?;
             if let Err(error) = self.tls.process_new_packets() {
                 // The alert that says why.
                 self.send(wire)?;
                 return Err(io::Error::new(ErrorKind::InvalidData, error));
             }
         }
+    }
+
+    /// Memory, in bytes.
+    pub(super) fn held(&self) -> usize {
+        SESSION + self.received
     }
 
     /// As a plain socket's: what it returns is with the kernel, so whoever waits for the client to read waits for all

@@ -53,6 +53,15 @@ impl Transport {
         self.wire.read(buffer)
     }
 
+    /// Memory of a TLS session that holds nothing finished, in bytes.
+    pub(super) fn held(&self) -> usize {
+        #[cfg(feature = "monitor")]
+        if let Some(tls) = &self.tls {
+            return tls.held();
+        }
+        0
+    }
+
     /// What it takes is with the kernel. After `WouldBlock` the same bytes have to come again.
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         #[cfg(feature = "monitor")]

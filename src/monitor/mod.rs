@@ -22,6 +22,7 @@
 //! | `health` | whether the monitor does its own work, and the message to people if not |
 //! | `history/` | the past of a machine, packed |
 //! | `recorder` | the one thread that owns every machine's status |
+//! | `gate` | which requests are refused before their body has come |
 //! | `detect` | who is late: grace, doubt, flapping |
 //! | `notify/` | telling people: what, whom, when, and until it is heard |
 //! | `machine` | what a machine is, and what it may be called |
@@ -38,6 +39,7 @@ pub mod command;
 pub mod config;
 pub mod detect;
 pub mod fleet;
+mod gate;
 pub mod health;
 pub mod history;
 pub mod horizon;

@@ -12,6 +12,7 @@
 
 use super::config::Config;
 use super::detect::{self, Sweeper};
+use super::gate::gate;
 use super::health::{self, Health};
 use super::ingest::Ingest;
 use super::listen::{self, Bound, CannotListen, SocketFile};
@@ -189,6 +190,7 @@ impl Monitor {
         let (upkeep, kept) = bounded(1);
         let keeping = kept_of(&config);
         drop(spawn("upkeep", move || upkeep::run(&store, keeping, &kept))?);
+        let server = server.gate(gate(ingest.clone(), web));
         let http_ended = start_http(server, ingest, others, signals)?;
         announce(&config, &bound);
         systemd::ready("watching");

@@ -1,5 +1,6 @@
 //! The HTTP front over real sockets, with a handler of a few lines.
 
+mod attack;
 mod deadlines;
 #[cfg(feature = "monitor")]
 #[path = "../support/https.rs"]

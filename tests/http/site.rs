@@ -1,6 +1,8 @@
 //! A server with a small handler, and a client that speaks bytes.
 
-use heartbeat_daemon::http::{Counters, Exchange, Limits, Listener, Method, Response, Server, Stopper};
+use heartbeat_daemon::http::{
+    Counters, Exchange, Limits, Listener, Method, Request, Response, Server, Stopper, Verdict,
+};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -50,15 +52,33 @@ impl Site {
         Site::on(Listener::Tcp, limits, handle)
     }
 
+    /// With a gate before the handler.
+    pub fn gated(
+        limits: Limits,
+        handle: impl FnMut(Exchange) + Send + 'static,
+        gate: impl Fn(&Request) -> Verdict + Send + 'static,
+    ) -> Site {
+        Site::start(Listener::Tcp, limits, handle, |server| server.gate(gate))
+    }
+
     /// `listen` makes a listener of a bound socket.
     pub fn on(
         listen: impl FnOnce(TcpListener) -> Listener,
         limits: Limits,
         handle: impl FnMut(Exchange) + Send + 'static,
     ) -> Site {
+        Site::start(listen, limits, handle, |server| server)
+    }
+
+    fn start(
+        listen: impl FnOnce(TcpListener) -> Listener,
+        limits: Limits,
+        handle: impl FnMut(Exchange) + Send + 'static,
+        prepare: impl FnOnce(Server) -> Server,
+    ) -> Site {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
         let address = listener.local_addr().expect("bound");
-        let server = Server::new(vec![listen(listener)], limits).expect("a server");
+        let server = prepare(Server::new(vec![listen(listener)], limits).expect("a server"));
         let (counters, stopper) = (server.counters(), server.stopper());
         let thread = std::thread::spawn(move || server.run(handle));
         Site { address, counters, stopper, thread: Some(thread) }

@@ -219,3 +219,12 @@ fn rubbish_after_the_handshake_ends_that_connection_alone() {
     }
     assert_eq!(secure.site.counters.accepted.get(), 200);
 }
+
+#[test]
+fn handshakes_are_bounded_before_their_first_byte() {
+    let limits = Limits { unfinished_per_network: 64 * 1024, request: LONG, ..roomy() };
+    let secure = Secure::new(limits);
+    let mut silent: Vec<Client> = (0..20).map(|_| secure.site.client()).collect();
+    eventually("some are closed", || secure.site.counters.evicted.get() >= 10);
+    assert!(silent[0].ends_within(LONG), "the oldest");
+}

@@ -156,20 +156,29 @@ fn body(random: &mut Rng) -> Vec<u8> {
     }
 }
 
-/// The statuses of all answers on one connection.
+/// The statuses of all answers. A refusal at a request's head ends the connection, and the rest goes over another one.
 fn answers(monitor: &Monitor, requests: &[(bool, Vec<u8>)]) -> Vec<u16> {
+    let mut statuses = Vec::new();
+    while statuses.len() < requests.len() {
+        let rest = &requests[statuses.len()..];
+        let answered = answers_of_one_connection(monitor, rest);
+        assert!(!answered.is_empty(), "none to {}", String::from_utf8_lossy(&rest[0].1));
+        statuses.extend(answered);
+    }
+    statuses
+}
+
+fn answers_of_one_connection(monitor: &Monitor, requests: &[(bool, Vec<u8>)]) -> Vec<u16> {
     let stream = TcpStream::connect(monitor.address()).expect("connected");
     stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a limit");
     let mut writer = stream.try_clone().expect("a second handle");
     let bytes: Vec<u8> = requests.iter().flat_map(|(_, bytes)| bytes).copied().collect();
-    // The server reads on only when its answers are taken.
-    let writing = thread::spawn(move || writer.write_all(&bytes));
+    // The server reads on only when its answers are taken, and not at all behind a refusal.
+    let writing = thread::spawn(move || drop(writer.write_all(&bytes)));
     let mut reader = BufReader::new(stream);
-    let statuses = requests.iter().map(|(bodiless, bytes)| {
-        answer(&mut reader, *bodiless).unwrap_or_else(|| panic!("none to {}", String::from_utf8_lossy(bytes)))
-    });
-    let statuses = statuses.collect();
-    writing.join().expect("no panic").expect("written");
+    let statuses = requests.iter().map_while(|(bodiless, _)| answer(&mut reader, *bodiless)).collect();
+    drop(reader);
+    writing.join().expect("no panic");
     statuses
 }
 

@@ -42,7 +42,7 @@ pub fn take(store: &Store, orders: &Sender<Order>, exchange: Exchange, now: Mome
 
 fn enroll(store: &Store, request: &Request, now: Moment) -> Result<Enrolled, Response> {
     if request.method() != Method::Post {
-        return Err(Response::error(405, "method not allowed here (see Allow)").header("Allow", "POST"));
+        return Err(wrong_method());
     }
     let malformed = |reason: Malformed| Response::error(reason.status(), &reason.to_string());
     let (body, inflated) = body::inflate(request, request.content()?);
@@ -60,6 +60,10 @@ fn enroll(store: &Store, request: &Request, now: Moment) -> Result<Enrolled, Res
         Refused::Store(_) | Refused::Open(_) => unavailable(UNWRITTEN),
         Refused::Request(reason) => Response::error(403, &reason),
     })
+}
+
+pub fn wrong_method() -> Response {
+    Response::error(405, "method not allowed here (see Allow)").header("Allow", "POST")
 }
 
 #[derive(Default)]

@@ -44,7 +44,7 @@ use super::recorder::{Order, Shared};
 use super::registry::{Denied, Registry};
 use super::store::{MachineId, Past, StoreError};
 use super::time::Moment;
-use crate::http::{Exchange, Method, Reply, Request, Response};
+use crate::http::{self, Exchange, Method, Reply, Request, Response};
 use complaints::Complaints;
 use counters::{Counters, Format};
 use crossbeam_channel::Sender as Channel;
@@ -157,11 +157,33 @@ impl Ingest {
         let (now, tick) = (Moment::now(), Instant::now());
         let verdict = self.judge(&exchange.request, route, now, tick);
         match verdict {
-            Ok(Verdict::Answered(response)) => exchange.reply.send(uncached(response)),
+            Ok(Verdict::Answered(response)) => exchange.reply.send(uncached(response).authenticated()),
             Ok(Verdict::Pending(past)) => self.order_replays(past, exchange.reply, now),
-            Err(refusal) => exchange.reply.send(uncached(self.refuse(refusal))),
+            Err(refusal) => exchange.reply.send(self.refuse(refusal)),
         }
         None
+    }
+
+    /// Decides about a request whose body is still to come; `None` if its path is not one of ingest's.
+    pub fn check(&self, request: &Request, now: Moment) -> Option<http::Verdict> {
+        let route = route::route(request.path())?;
+        Some(match self.identify(request, route, now) {
+            Ok(_) => http::Verdict::Authenticated,
+            Err(refusal) => http::Verdict::Refuse(self.refuse(refusal)),
+        })
+    }
+
+    /// Checks method, token and device key.
+    fn identify(&self, request: &Request, route: Route<'_>, now: Moment) -> Result<MachineId, Refusal> {
+        if request.method() != route.method() && !is_legacy(request, route) {
+            return Err(Refusal::Method(route.allowed()));
+        }
+        let registry = self.shared.registry.get();
+        let machine = authenticate(&registry, request, now)?;
+        if let Route::Online { device_key } | Route::Availability { device_key } = route {
+            check_key(&registry, machine, device_key)?;
+        }
+        Ok(machine)
     }
 
     fn judge(
@@ -171,20 +193,12 @@ impl Ingest {
         now: Moment,
         tick: Instant,
     ) -> Result<Verdict, Refusal> {
-        let legacy = route == Route::Streamer && request.method() == Method::Get;
-        if !legacy && request.method() != route.method() {
-            return Err(Refusal::Method(route.allowed()));
-        }
-        let registry = self.shared.registry.get();
-        let machine = authenticate(&registry, request, now)?;
-        if let Route::Online { device_key } | Route::Availability { device_key } = route {
-            check_key(&registry, machine, device_key)?;
-        }
+        let machine = self.identify(request, route, now)?;
         if let Route::Availability { .. } = route {
             return Ok(Verdict::Answered(self.availability(machine)));
         }
         let sender = Sender { machine, route, is_head: request.is_head(), now, tick };
-        if legacy {
+        if is_legacy(request, route) {
             let body = streamer::params(request.query().unwrap_or_default())?;
             return self.receive(sender, &body, Ok(()));
         }
@@ -308,11 +322,11 @@ impl Ingest {
         let stored = move |result: Result<(), StoreError>| match result {
             Ok(()) => {
                 counters.replayed(count);
-                reply.send(uncached(acknowledgement(None, now)));
+                reply.send(uncached(acknowledgement(None, now)).authenticated());
             }
             Err(_) => {
                 counters.busy();
-                reply.send(uncached(unavailable(UNWRITTEN)));
+                reply.send(uncached(unavailable(UNWRITTEN)).authenticated());
             }
         };
         let order = Order::Replays { past, stored: Box::new(stored) };
@@ -329,6 +343,12 @@ impl Ingest {
     }
 
     fn refuse(&self, refusal: Refusal) -> Response {
+        let authenticated = refusal.is_authenticated();
+        let response = uncached(self.explain(refusal));
+        if authenticated { response.authenticated() } else { response }
+    }
+
+    fn explain(&self, refusal: Refusal) -> Response {
         match refusal {
             Refusal::Denied(Denied::Disabled) => {
                 self.counters.denied();
@@ -380,10 +400,25 @@ enum Refusal {
     Unwritten,
 }
 
+impl Refusal {
+    /// The request had a valid token.
+    fn is_authenticated(&self) -> bool {
+        match self {
+            Refusal::NoToken | Refusal::Denied(_) | Refusal::OtherDevice | Refusal::Method(_) => false,
+            Refusal::Malformed(_) | Refusal::Front(_) | Refusal::Busy | Refusal::Unwritten => true,
+        }
+    }
+}
+
 impl From<Malformed> for Refusal {
     fn from(reason: Malformed) -> Refusal {
         Refusal::Malformed(reason)
     }
+}
+
+/// RPI Streamer's older form, with the body in the query.
+fn is_legacy(request: &Request, route: Route<'_>) -> bool {
+    route == Route::Streamer && request.method() == Method::Get
 }
 
 fn authenticate(registry: &Registry, request: &Request, now: Moment) -> Result<MachineId, Refusal> {

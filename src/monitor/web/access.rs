@@ -3,24 +3,33 @@
 use super::client;
 use super::route::Route;
 use super::{Refusal, Web};
+use crate::http::client::address;
 use crate::http::{Request, Response};
 use crate::monitor::time::Moment;
 
+/// Why somebody may read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reader {
+    WithToken,
+    /// On this machine, and only figures.
+    Local,
+}
+
 impl Web {
-    pub(super) fn admit(&self, request: &Request, route: Route, now: Moment) -> Result<(), Refusal> {
+    pub(super) fn admit(&self, request: &Request, route: Route, now: Moment) -> Result<Reader, Refusal> {
         let settings = self.settings.get();
         let local = || client::is_local(request, &settings.trusted_proxies);
         let Some(token) = bearer(request) else {
             if route == Route::Metrics && local() {
-                return Ok(());
+                return Ok(Reader::Local);
             }
             return Err(unauthorized("a read token is needed: Authorization: Bearer TOKEN"));
         };
         let registry = self.shared.registry.get();
         if registry.reader(token).is_some() {
-            return Ok(());
+            return Ok(Reader::WithToken);
         }
-        let from = client::address(request, &settings.trusted_proxies);
+        let from = address(request, &settings.trusted_proxies);
         let from = from.map_or_else(|| "the socket file".to_owned(), |address| address.to_string());
         if registry.authenticate(token, now).is_ok() {
             log::debug!("{from} asks for {} with a machine's token", request.path());

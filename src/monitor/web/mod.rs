@@ -7,13 +7,13 @@
 //! |---|---|
 //! | `route` | which paths there are |
 //! | `access` | who may ask |
-//! | `client` | who asks, behind proxies |
+//! | `client` | whether a request began on this machine |
 //! | `query` | what stands behind the question mark |
 //! | `lists`, `history` | what is known, as JSON |
 //! | `metrics`, `exposition` | figures, as Prometheus reads them |
 
 mod access;
-pub mod client;
+mod client;
 mod exposition;
 mod history;
 mod lists;
@@ -29,8 +29,9 @@ use super::recorder::{Order, Shared};
 use super::store::{MachineId, StoreError};
 use super::time::Moment;
 use crate::http::networks::Network;
-use crate::http::{Counters, Exchange, Method, Request, Response};
+use crate::http::{Counters, Exchange, Method, Request, Response, Verdict};
 use crate::latest::Latest;
+use access::Reader;
 use crossbeam_channel::{Receiver, Sender};
 use query::{Problem, Query};
 use route::Route;
@@ -106,27 +107,39 @@ pub fn work(web: &Web, requests: &Receiver<Exchange>) {
 
 impl Web {
     pub fn answer(&self, request: &Request, now: Moment, tick: Instant) -> Response {
-        self.respond(request, now, tick).unwrap_or_else(|refusal| match refusal {
-            Refusal::Malformed(problem) => Response::error(400, &problem),
-            Refusal::NotFound(what) => Response::error(404, what),
-            Refusal::Method => Response::error(405, "this is for reading only").header("Allow", "GET, HEAD"),
-            Refusal::Store(error) => unavailable(&error),
-            Refusal::Access(response) => response,
-        })
+        self.respond(request, now, tick).unwrap_or_else(explain)
+    }
+
+    /// Decides about a request whose body is still to come; none is needed for anything here.
+    pub fn check(&self, request: &Request, now: Moment) -> Verdict {
+        let route = match route(request) {
+            Ok(Route::Root | Route::Health) => return Verdict::Receive,
+            Ok(route) => route,
+            Err(refusal) => return Verdict::Refuse(explain(refusal)),
+        };
+        match self.admit(request, route, now) {
+            Ok(Reader::WithToken) => Verdict::Authenticated,
+            Ok(Reader::Local) => Verdict::Receive,
+            Err(refusal) => Verdict::Refuse(explain(refusal)),
+        }
     }
 
     fn respond(&self, request: &Request, now: Moment, tick: Instant) -> Result<Response, Refusal> {
-        let route = Route::of(request.path()).ok_or(Refusal::NotFound("there is nothing here"))?;
-        if request.method() != Method::Get {
-            return Err(Refusal::Method);
-        }
+        let route = route(request)?;
         match route {
             Route::Root => return Ok(Response::new(200).body(TEXT, ABOUT.as_bytes())),
             Route::Health => return Ok(self.health(tick).header("Cache-Control", "no-store")),
             _ => {}
         }
-        self.admit(request, route, now)?;
-        let query = Query::parse(request.query())?;
+        let reader = self.admit(request, route, now)?;
+        let response = self.read(route, Query::parse(request.query())?, now, tick)?;
+        Ok(match reader {
+            Reader::WithToken => response.authenticated(),
+            Reader::Local => response,
+        })
+    }
+
+    fn read(&self, route: Route, query: Query, now: Moment, tick: Instant) -> Result<Response, Refusal> {
         match route {
             Route::Metrics => {
                 query.end()?;
@@ -225,6 +238,21 @@ Read API       GET /api/v1/machines with a read token (heartbeat-monitor token a
 Health         GET /healthz
 Documentation  man heartbeat-monitor, /usr/share/doc/heartbeat-monitor, docs/monitor.md of the source
 ";
+
+fn route(request: &Request) -> Result<Route, Refusal> {
+    let route = Route::of(request.path()).ok_or(Refusal::NotFound("there is nothing here"))?;
+    if request.method() == Method::Get { Ok(route) } else { Err(Refusal::Method) }
+}
+
+fn explain(refusal: Refusal) -> Response {
+    match refusal {
+        Refusal::Malformed(problem) => Response::error(400, &problem),
+        Refusal::NotFound(what) => Response::error(404, what),
+        Refusal::Method => Response::error(405, "this is for reading only").header("Allow", "GET, HEAD"),
+        Refusal::Store(error) => unavailable(&error),
+        Refusal::Access(response) => response,
+    }
+}
 
 const NO_MACHINE: Refusal = Refusal::NotFound("there is no such machine");
 

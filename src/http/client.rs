@@ -1,0 +1,74 @@
+//! The client of a request, where a trusted proxy asks in its place.
+
+use super::message::{Peer, Request};
+use super::networks::Network;
+use std::net::IpAddr;
+
+/// The address of whoever asked: the nearest one in `X-Forwarded-For` that no trusted proxy has. `None` where
+/// nobody trustworthy says.
+pub fn address(request: &Request, trusted: &[Network]) -> Option<IpAddr> {
+    let peer = match request.peer() {
+        Peer::Tcp(address) => Some(address.ip().to_canonical()),
+        // The socket's mode says who connects: a proxy on this machine.
+        Peer::Unix => None,
+    };
+    nearest(peer, request.header_lines("x-forwarded-for"), trusted)
+}
+
+fn nearest<'a>(
+    peer: Option<IpAddr>,
+    forwarded: impl DoubleEndedIterator<Item = &'a [u8]>,
+    trusted: &[Network],
+) -> Option<IpAddr> {
+    let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
+    if peer.is_some_and(|peer| !is_trusted(peer)) {
+        return peer;
+    }
+    let mut nearest = peer;
+    let parts = forwarded.rev().flat_map(|line| line.rsplit(|byte| *byte == b','));
+    for part in parts.map(<[u8]>::trim_ascii).filter(|part| !part.is_empty()) {
+        // Whatever stands further out was said by nobody whom we know.
+        let address = std::str::from_utf8(part).ok().and_then(|part| part.parse::<IpAddr>().ok());
+        let Some(address) = address else { return nearest };
+        nearest = Some(address.to_canonical());
+        if !is_trusted(address) {
+            break;
+        }
+    }
+    nearest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `forwarded`: the lines, as they were sent.
+    fn seen(peer: &str, forwarded: &str) -> String {
+        let trusted = ["127.0.0.1", "10.0.0.0/8"].map(|text| text.parse().expect(text));
+        let peer = (peer != "unix").then(|| peer.parse().expect(peer));
+        let lines = forwarded.lines().map(str::as_bytes);
+        nearest(peer, lines, &trusted).map_or("nobody".into(), |address| address.to_string())
+    }
+
+    #[test]
+    fn only_trusted_proxies_are_believed() {
+        for (peer, forwarded, client) in [
+            ("203.0.113.9", "", "203.0.113.9"),
+            ("203.0.113.9", "127.0.0.1", "203.0.113.9"),
+            ("127.0.0.1", "", "127.0.0.1"),
+            ("127.0.0.1", "198.51.100.7", "198.51.100.7"),
+            ("127.0.0.1", "127.0.0.1, 198.51.100.7", "198.51.100.7"),
+            ("127.0.0.1", "198.51.100.7, 10.1.1.1", "198.51.100.7"),
+            ("127.0.0.1", "198.51.100.7, nonsense, 10.1.1.1", "10.1.1.1"),
+            ("127.0.0.1", "10.2.2.2,10.1.1.1", "10.2.2.2"),
+            ("127.0.0.1", "\u{e4}, 198.51.100.7, 10.1.1.1", "198.51.100.7"),
+            ("127.0.0.1", "127.0.0.2\n198.51.100.7", "198.51.100.7"),
+            ("127.0.0.1", "198.51.100.7\n10.1.1.1", "198.51.100.7"),
+            ("unix", "198.51.100.7", "198.51.100.7"),
+            ("unix", "", "nobody"),
+            ("unix", "2001:db8::1", "2001:db8::1"),
+        ] {
+            assert_eq!(seen(peer, forwarded), client, "{peer} {forwarded}");
+        }
+    }
+}

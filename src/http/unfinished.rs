@@ -1,0 +1,331 @@
+//! Connections that hold something unfinished, by the network of their client, and which one is closed at a bound.
+//!
+//! A half-sent request costs its sender nothing and this process memory. So all unfinished input together is bounded,
+//! and that of one network. Networks are IPv4 addresses and IPv6 /56, which one customer has; within a /56, each /64 is
+//! a host. Of the network and the host that hold most, the connection that has been unfinished the longest is closed.
+//! Connections whose client has shown a valid token ("known") are closed last.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+
+/// Whose connections are counted together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Network {
+    V4([u8; 4]),
+    /// A /56.
+    V6([u8; 7]),
+    /// A trusted proxy before it has said for whom it asks, or the socket file: not bounded on its own.
+    Shared,
+}
+
+/// Whose connections are counted together within a [`Network`]: the last byte of an IPv6 /64.
+type Host = u8;
+
+impl Network {
+    fn of(address: Option<IpAddr>) -> (Network, Host) {
+        match address.map(|address| address.to_canonical()) {
+            None => (Network::Shared, 0),
+            Some(IpAddr::V4(address)) => (Network::V4(address.octets()), 0),
+            Some(IpAddr::V6(address)) => {
+                let [a, b, c, d, e, f, g, host, ..] = address.octets();
+                (Network::V6([a, b, c, d, e, f, g]), host)
+            }
+        }
+    }
+}
+
+/// What a connection holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Holding {
+    /// `None`: shared by many clients.
+    pub(super) client: Option<IpAddr>,
+    pub(super) known: bool,
+    pub(super) bytes: usize,
+}
+
+/// Bounds of unfinished input, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    pub(super) all: usize,
+    pub(super) network: usize,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Unfinished {
+    bytes: usize,
+    /// By index of the connection.
+    entries: Vec<Option<Entry>>,
+    strangers: Group,
+    known: Group,
+    /// Number of the next entry: the lowest is the oldest.
+    next: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    holding: Holding,
+    since: u64,
+}
+
+/// Either all known connections, or all others.
+#[derive(Debug, Default)]
+struct Group {
+    networks: HashMap<Network, Share>,
+    /// All networks, in the order of their bytes.
+    by_bytes: BTreeSet<(usize, Network)>,
+    /// All networks, in the order of their number of connections.
+    by_connections: BTreeSet<(usize, Network)>,
+}
+
+#[derive(Debug, Default)]
+struct Share {
+    bytes: usize,
+    connections: usize,
+    hosts: BTreeMap<Host, HostShare>,
+}
+
+#[derive(Debug, Default)]
+struct HostShare {
+    bytes: usize,
+    /// Connections by the number of their entry.
+    connections: BTreeMap<u64, u32>,
+}
+
+impl Unfinished {
+    /// Notes what the connection holds now; `None`: nothing.
+    pub(super) fn set(&mut self, index: u32, holding: Option<Holding>) {
+        let slot = index as usize;
+        let before = self.entries.get(slot).copied().flatten();
+        if before.map(|entry| entry.holding) == holding {
+            return;
+        }
+        if let Some(entry) = before {
+            self.bytes -= entry.holding.bytes;
+            self.group(entry.holding.known).remove(entry);
+        }
+        if self.entries.len() <= slot {
+            self.entries.resize(slot + 1, None);
+        }
+        self.entries[slot] = holding.map(|holding| {
+            let since = before.map_or(self.next, |entry| entry.since);
+            self.next += u64::from(before.is_none());
+            let entry = Entry { holding, since };
+            self.bytes += holding.bytes;
+            self.group(holding.known).insert(entry, index);
+            entry
+        });
+    }
+
+    /// The connection to close, if `index` has just made a bound to be exceeded.
+    pub(super) fn excess(&self, index: u32, bounds: Bounds) -> Option<u32> {
+        let entry = self.entries.get(index as usize).copied().flatten()?;
+        let (network, _) = Network::of(entry.holding.client);
+        if network != Network::Shared && self.bytes_of(network) > bounds.network {
+            return self.strangers.largest_in(network).or_else(|| self.known.largest_in(network));
+        }
+        if self.bytes > bounds.all {
+            return self.strangers.largest().or_else(|| self.known.largest());
+        }
+        None
+    }
+
+    /// Of the network with the most connections that are not known, the oldest one.
+    pub(super) fn crowd(&self) -> Option<u32> {
+        self.strangers.most_connections()
+    }
+
+    /// The same among the known ones.
+    pub(super) fn known_crowd(&self) -> Option<u32> {
+        self.known.most_connections()
+    }
+
+    fn bytes_of(&self, network: Network) -> usize {
+        [&self.strangers, &self.known].iter().map(|group| group.bytes_of(network)).sum()
+    }
+
+    fn group(&mut self, known: bool) -> &mut Group {
+        if known { &mut self.known } else { &mut self.strangers }
+    }
+}
+
+impl Group {
+    fn insert(&mut self, entry: Entry, index: u32) {
+        let Entry { holding: Holding { client, bytes, .. }, since } = entry;
+        self.change(client, |share, host| {
+            share.bytes += bytes;
+            share.connections += 1;
+            let host = share.hosts.entry(host).or_default();
+            host.bytes += bytes;
+            host.connections.insert(since, index);
+        });
+    }
+
+    fn remove(&mut self, entry: Entry) {
+        let Entry { holding: Holding { client, bytes, .. }, since } = entry;
+        self.change(client, |share, host| {
+            share.bytes -= bytes;
+            share.connections -= 1;
+            if let Some(its) = share.hosts.get_mut(&host) {
+                its.bytes -= bytes;
+                its.connections.remove(&since);
+                if its.connections.is_empty() {
+                    share.hosts.remove(&host);
+                }
+            }
+        });
+    }
+
+    /// Changes one network's share, and its place in both orders.
+    fn change(&mut self, client: Option<IpAddr>, change: impl FnOnce(&mut Share, Host)) {
+        let (network, host) = Network::of(client);
+        let share = self.networks.entry(network).or_default();
+        let before = (share.bytes, share.connections);
+        change(share, host);
+        let after = (share.bytes, share.connections);
+        if after.1 == 0 {
+            self.networks.remove(&network);
+        }
+        self.by_bytes.remove(&(before.0, network));
+        self.by_connections.remove(&(before.1, network));
+        if after.1 > 0 {
+            self.by_bytes.insert((after.0, network));
+            self.by_connections.insert((after.1, network));
+        }
+    }
+
+    fn bytes_of(&self, network: Network) -> usize {
+        self.networks.get(&network).map_or(0, |share| share.bytes)
+    }
+
+    /// The oldest connection of the host that holds most bytes in the network that does.
+    fn largest(&self) -> Option<u32> {
+        self.by_bytes.last().and_then(|(_, network)| self.largest_in(*network))
+    }
+
+    fn largest_in(&self, network: Network) -> Option<u32> {
+        let hosts = self.networks.get(&network)?.hosts.values();
+        oldest(hosts.max_by_key(|host| host.bytes)?)
+    }
+
+    fn most_connections(&self) -> Option<u32> {
+        let (_, network) = self.by_connections.last()?;
+        let hosts = self.networks.get(network)?.hosts.values();
+        oldest(hosts.max_by_key(|host| host.connections.len())?)
+    }
+}
+
+fn oldest(host: &HostShare) -> Option<u32> {
+    host.connections.first_key_value().map(|(_, index)| *index)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUNDS: Bounds = Bounds { all: 100, network: 40 };
+
+    fn from(address: &str, bytes: usize) -> Holding {
+        Holding { client: address.parse().ok(), known: false, bytes }
+    }
+
+    fn known(address: &str, bytes: usize) -> Holding {
+        Holding { known: true, ..from(address, bytes) }
+    }
+
+    /// One connection for each, by its place.
+    fn all(holdings: &[Holding]) -> Unfinished {
+        let mut unfinished = Unfinished::default();
+        for (index, holding) in (0..).zip(holdings) {
+            unfinished.set(index, Some(*holding));
+        }
+        unfinished
+    }
+
+    #[test]
+    fn a_network_over_its_bound_loses_its_oldest_stranger_and_known_ones_last() {
+        let mut unfinished = all(&[
+            known("192.0.2.1", 10),
+            from("192.0.2.1", 10),
+            from("192.0.2.1", 20),
+            from("192.0.2.2", 40),
+        ]);
+        assert_eq!(unfinished.excess(2, BOUNDS), None);
+        unfinished.set(2, Some(from("192.0.2.1", 21)));
+        assert_eq!(unfinished.excess(2, BOUNDS), Some(1));
+        unfinished.set(1, None);
+        assert_eq!(unfinished.excess(2, BOUNDS), None);
+        unfinished.set(2, Some(known("192.0.2.1", 31)));
+        assert_eq!(unfinished.excess(2, BOUNDS), Some(0), "only known ones are left");
+    }
+
+    #[test]
+    fn over_the_bound_of_all_the_network_that_holds_most_loses_its_oldest() {
+        let mut unfinished = all(&[
+            known("192.0.2.9", 35),
+            from("192.0.2.1", 15),
+            from("192.0.2.2", 10),
+            from("192.0.2.2", 10),
+            from("192.0.2.3", 15),
+        ]);
+        unfinished.set(5, Some(from("192.0.2.4", 16)));
+        assert_eq!(unfinished.excess(5, BOUNDS), Some(2));
+        unfinished.set(2, None);
+        assert_eq!(unfinished.excess(5, BOUNDS), None);
+    }
+
+    #[test]
+    fn an_ipv6_network_is_a_56_and_in_it_the_64_that_holds_most_loses() {
+        let unfinished = all(&[
+            from("2001:db8:0:100::1", 10),
+            from("2001:db8:0:101::1", 9),
+            from("2001:db8:0:101::2", 9),
+            from("2001:db8:0:1ff::1", 13),
+        ]);
+        assert_eq!(unfinished.excess(3, BOUNDS), Some(1));
+        let apart = all(&[from("2001:db8:0:100::1", 21), from("2001:db8:0:200::1", 21)]);
+        assert_eq!(apart.excess(1, BOUNDS), None);
+        let mapped = all(&[from("::ffff:192.0.2.1", 21), from("192.0.2.1", 21)]);
+        assert_eq!(mapped.excess(1, BOUNDS), Some(0));
+    }
+
+    #[test]
+    fn what_many_clients_share_has_no_bound_of_its_own() {
+        let shared = |bytes| Holding { client: None, known: false, bytes };
+        let mut unfinished = all(&[shared(40), shared(40)]);
+        assert_eq!(unfinished.excess(1, BOUNDS), None);
+        unfinished.set(2, Some(from("192.0.2.1", 21)));
+        assert_eq!(unfinished.excess(2, BOUNDS), Some(0));
+    }
+
+    #[test]
+    fn the_crowd_is_counted_in_connections_and_a_newcomer_from_elsewhere_is_not_in_it() {
+        let mut unfinished =
+            all(&[known("192.0.2.9", 0), from("192.0.2.1", 1), from("192.0.2.1", 1), from("192.0.2.2", 30)]);
+        assert_eq!((unfinished.crowd(), unfinished.known_crowd()), (Some(1), Some(0)));
+        unfinished.set(1, Some(from("192.0.2.1", 9)));
+        assert_eq!(unfinished.crowd(), Some(1), "more bytes make it no younger");
+        unfinished.set(1, None);
+        unfinished.set(2, None);
+        assert_eq!(unfinished.crowd(), Some(3));
+    }
+
+    #[test]
+    fn nothing_is_left_of_connections_that_are_gone() {
+        let mut random = fastrand::Rng::with_seed(9);
+        let mut unfinished = Unfinished::default();
+        for _ in 0..20_000 {
+            let address = format!("2001:db8:0:{:x}::1", random.u16(..1000));
+            let holding = Holding { known: random.bool(), ..from(&address, random.usize(..100)) };
+            unfinished.set(random.u32(..200), random.bool().then_some(holding));
+        }
+        let held: usize = unfinished.entries.iter().flatten().map(|entry| entry.holding.bytes).sum();
+        assert_eq!(unfinished.bytes, held);
+        (0..200).for_each(|index| unfinished.set(index, None));
+        assert_eq!((unfinished.bytes, unfinished.crowd(), unfinished.known_crowd()), (0, None, None));
+        for group in [&unfinished.strangers, &unfinished.known] {
+            assert!(
+                group.networks.is_empty() && group.by_bytes.is_empty() && group.by_connections.is_empty()
+            );
+        }
+    }
+}
