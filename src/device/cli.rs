@@ -206,7 +206,7 @@ fn one_heartbeat(config: &Config, reason: Reason) -> wire::Heartbeat {
 fn print(path: &Path) -> Result<(), Failure> {
     let config = Config::load(path)?;
     let heartbeat = one_heartbeat(&config, Reason::Trigger);
-    let body = payload::body(&heartbeat, config.heartbeat.format, config.heartbeat.note.as_deref());
+    let body = payload::to_send(&heartbeat, &config.heartbeat, Path::new("/"));
     say(&String::from_utf8_lossy(&body))
 }
 
@@ -218,7 +218,7 @@ fn send(path: &Path) -> Result<(), Failure> {
         return Err(Failure::Other("no server is configured: set url in [heartbeat]".into()));
     };
     let heartbeat = one_heartbeat(&config, Reason::Trigger);
-    let body = payload::body(&heartbeat, config.heartbeat.format, config.heartbeat.note.as_deref());
+    let body = payload::to_send(&heartbeat, &config.heartbeat, Path::new("/"));
     let begin = Instant::now();
     let outcome = sender.send(&body, config.heartbeat.timeout).outcome;
     let result = heartbeat::result(&server_name(&config.heartbeat), &outcome, begin.elapsed());

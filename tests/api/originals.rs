@@ -41,6 +41,9 @@ fn the_meeting_status_has_its_fields() {
     for yes in ["enabled", "connected", "provisioned", "configured", "heartbeat_thread_running"] {
         assert_eq!(status[yes], true, "{yes}: {status}");
     }
+    assert_eq!(status["success"], true, "as the original says");
+    assert_eq!(status["status"]["connected"], true, "{status}");
+    assert_eq!(status["status"]["device_key"], "barn****", "{status}");
     assert_eq!(status["last_error"], Value::Null);
     assert_eq!(status["device_key"], "barn****");
     assert_eq!(status["heartbeat_interval"], 1);

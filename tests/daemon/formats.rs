@@ -157,6 +157,8 @@ fn the_meeting_format_speaks_the_meeting_api() {
         "disk_percent",
         "ip_address",
         "ip_addresses",
+        "ip_lan",
+        "mac",
         "memory_percent",
         "note",
         "temperature",
@@ -170,7 +172,20 @@ fn the_meeting_format_speaks_the_meeting_api() {
     let uptime = sent["uptime"].as_str().expect("text");
     let (hours, minutes) = uptime.split_once("h ").expect("\"2h 3m\"");
     assert!(hours.parse::<u64>().is_ok() && minutes.ends_with('m'), "{uptime}");
-    assert!(sent["ip_addresses"].is_array());
+    assert!(sent["ip_addresses"].is_object(), "{sent}");
+}
+
+#[test]
+fn the_originals_api_url_may_end_in_api() {
+    for (base, target) in [("/api", "/api/devices/K/online"), ("/base/api/", "/base/api/devices/K/online")] {
+        let server = Server::always(Reply::ok());
+        let _daemon = Setup::new()
+            .to(&server.url(base))
+            .key("heartbeat.format", "meeting")
+            .key("heartbeat.device_key", "K")
+            .start();
+        assert_eq!(server.request().target, target);
+    }
 }
 
 /// The text with each digit as 0.

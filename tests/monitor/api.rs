@@ -189,7 +189,11 @@ fn every_documented_operation_is_tried() {
     let tried: BTreeSet<_> =
         cases().iter().map(|case| (case.path.to_owned(), case.method.to_owned())).collect();
     // The Meeting API wants a device key, and enrolment a key: each has a test of its own.
-    let elsewhere = ["/api/devices/{device_key}/online", "/api/devices/{device_key}/availability"];
+    let elsewhere = [
+        "/api/devices/{device_key}",
+        "/api/devices/{device_key}/online",
+        "/api/devices/{device_key}/availability",
+    ];
     let missing: Vec<_> =
         documented.difference(&tried).filter(|(path, _)| !elsewhere.contains(&path.as_str())).collect();
     assert!(missing.is_empty(), "{missing:?}");
@@ -217,6 +221,7 @@ fn ingest_path(route: ingest::route::Route) -> &'static str {
         Route::Streamer => "/heartbeat.php",
         Route::Online { .. } => "/api/devices/{device_key}/online",
         Route::Availability { .. } => "/api/devices/{device_key}/availability",
+        Route::Device { .. } => "/api/devices/{device_key}",
         Route::Metrics => "/agent/metrics",
     }
 }
@@ -238,7 +243,7 @@ fn each_documented_path_is_the_route_of_its_name_and_there_are_no_others() {
         assert_eq!(found.or(enroll), Some(path.as_str()));
         routes += 1;
     }
-    assert_eq!(routes, 8 + 5 + 1, "the arms of the two functions above, and enrolment");
+    assert_eq!(routes, 8 + 6 + 1, "the arms of the two functions above, and enrolment");
 }
 
 #[test]

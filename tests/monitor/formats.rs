@@ -63,6 +63,30 @@ fn rpi_streamers_get_is_taken_with_the_token_in_its_url() {
 }
 
 #[test]
+fn a_meeting_api_client_finds_its_device_by_its_key() {
+    let plan = Plan::new();
+    let token = plan.token(&["machine", "add", "barn", "--device-key", "cam-7"]);
+    let monitor = plan.start();
+    let code = [("X-Token-Code", token)];
+    let device = |path: &str| monitor.ask("GET", path, &code, b"");
+    let before = device("/api/devices/cam-7").json();
+    assert_eq!((text(&before["device_key"]), &before["online"]), ("cam-7", &json!(false)), "{before}");
+    assert!(before["last_seen"].is_null() && before["ip_address"].is_null(), "{before}");
+    let body = br#"{"ip_address": "192.168.1.5", "ip_lan": "192.168.1.5", "mac": "B8:27:EB:00:00:01", "note": "barn",
+                    "ip_addresses": {"eth0": "192.168.1.5"}}"#;
+    // The original's api_url ends in "/api", and some of its clients add another one.
+    assert_eq!(monitor.ask("POST", "/api/api/devices/cam-7/online", &code, body).status, 200);
+    eventually("it is online", || device("/api/devices/cam-7").json()["online"] == true);
+    let after = device("/api/devices/cam-7").json();
+    assert_eq!((text(&after["status"]), text(&after["mac"])), ("available", "B8:27:EB:00:00:01"), "{after}");
+    assert_eq!(text(&after["last_seen"]).len(), 19, "{after}");
+    let refused = monitor.ask("GET", "/api/devices/cam-7", &[], b"");
+    assert_eq!(refused.status, 401);
+    assert!(refused.body.contains("X-Token-Code"), "{refused:?}");
+    assert_eq!(device("/api/devices/cam-8").status, 401, "another device's");
+}
+
+#[test]
 fn a_meeting_api_client_says_that_it_is_online_and_is_available_until_it_falls_silent() {
     let plan = Plan::new();
     let told = Told::of(&plan);

@@ -19,7 +19,7 @@ pub fn status(call: &Call) -> Answer {
     let configured =
         config.url.is_some() && (config.format != Format::Meeting || config.device_key.is_some());
     let still = call.known.account.still_for(call.now.monotonic);
-    let status = json!({
+    let mut status = json!({
         "enabled": config.url.is_some(),
         "connected": connected,
         "last_heartbeat": record.accepted.map(|accepted| iso_8601(accepted.wall)),
@@ -41,6 +41,10 @@ pub fn status(call: &Call) -> Answer {
         "heartbeat_interval": number(config.interval),
         "heartbeat_thread_running": call.settings.moves(still),
     });
+    // As the original: the fields stand there twice, and programs read either.
+    let fields = status.clone();
+    status["status"] = fields;
+    status["success"] = true.into();
     Response::json(200, &status).into()
 }
 

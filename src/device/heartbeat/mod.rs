@@ -246,7 +246,7 @@ impl Heartbeat {
         let reason = self.pace.reason(wanted);
         let heartbeat = self.next_heartbeat(reason);
         let format = self.config.format;
-        let body = payload::body(&heartbeat, format, self.config.note.as_deref());
+        let body = payload::to_send(&heartbeat, &self.config, Path::new("/"));
         if self.sender.is_some() && self.pace.may_send(reason, now) {
             self.count(cause);
             self.send(&heartbeat, &body, self.config.timeout);
@@ -368,7 +368,7 @@ impl Heartbeat {
             self.recorder = Recorder::default();
             let heartbeat = self.next_heartbeat(Reason::Shutdown);
             self.counts.immediate += 1;
-            let body = payload::body(&heartbeat, self.config.format, self.config.note.as_deref());
+            let body = payload::to_send(&heartbeat, &self.config, Path::new("/"));
             self.send(&heartbeat, &body, self.config.timeout.min(FAREWELL));
         }
         log::info!("stopped: {}", status(&self.last_result, self.counts));
@@ -377,7 +377,7 @@ impl Heartbeat {
 
 /// For programs on the device: what is sent, or our own form where that says too little.
 pub fn local_body(heartbeat: &wire::Heartbeat, format: config::Format) -> Vec<u8> {
-    payload::body(heartbeat, local_form(format), None)
+    payload::body(heartbeat, local_form(format), &payload::MeetingFields::default())
 }
 
 /// Meeting's form leaves out most of what a program on the device looks for.

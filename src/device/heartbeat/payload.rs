@@ -1,10 +1,14 @@
 //! From a snapshot to what travels: our own JSON, RPI Streamer's, the Meeting API's.
 
 use crate::device::cameras::{Camera, Status};
-use crate::device::config::Format;
+use crate::device::config::{self, Format};
 use crate::device::metrics::{Disk, Identity, Metrics};
 use crate::wire::{self, GpsFix, Heartbeat, LinkKind, Reason};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::IpAddr;
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -80,12 +84,26 @@ pub fn cameras(list: &[Camera]) -> Vec<wire::Camera> {
     list.iter().filter(has_room).map(tell).collect()
 }
 
-/// The body of a heartbeat in the configured form; `note` is the Meeting API's.
-pub fn body(heartbeat: &Heartbeat, format: Format, note: Option<&str>) -> Vec<u8> {
+/// What the Meeting API's form has besides the heartbeat.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MeetingFields<'a> {
+    pub note: Option<&'a str>,
+    /// Of the interface with the main address, as the Meeting API wants it: `AA:BB:CC:DD:EE:FF`.
+    pub mac: Option<String>,
+}
+
+/// The body that is sent to the configured server; `root` is where the system's files are.
+pub fn to_send(heartbeat: &Heartbeat, config: &config::Heartbeat, root: &Path) -> Vec<u8> {
+    let mac = (config.format == Format::Meeting).then(|| mac(&heartbeat.connection, root)).flatten();
+    body(heartbeat, config.format, &MeetingFields { note: config.note.as_deref(), mac })
+}
+
+/// The body of a heartbeat in this form.
+pub fn body(heartbeat: &Heartbeat, format: Format, fields: &MeetingFields<'_>) -> Vec<u8> {
     match format {
         Format::Native => to_json(heartbeat),
         Format::Streamer => to_json(&streamer(heartbeat)),
-        Format::Meeting => to_json(&meeting(heartbeat, note)),
+        Format::Meeting => to_json(&meeting(heartbeat, fields)),
     }
 }
 
@@ -184,26 +202,36 @@ fn streamer_connection(connection: &wire::Connection) -> Value {
     })
 }
 
-/// The Meeting API's "online" call.
-fn meeting(heartbeat: &Heartbeat, note: Option<&str>) -> Value {
+/// The Meeting API's "online" call, version 1.8 of it and the one before.
+fn meeting(heartbeat: &Heartbeat, fields: &MeetingFields<'_>) -> Value {
     let connection = &heartbeat.connection;
-    let addresses: Vec<String> =
-        connection.ip_addresses.iter().map(|address| address.ip.to_string()).collect();
+    let address = main_address(connection).map(|address| address.ip.to_string());
     json!({
         "timestamp": iso_8601(heartbeat.timestamp),
-        "ip_address": main_address(connection),
-        "note": note,
+        "ip_address": address,
+        "ip_lan": address,
+        "mac": fields.mac,
+        "note": fields.note,
         "uptime": heartbeat.uptime_s.map(hours_and_minutes),
         "cpu_load": heartbeat.load.map(|load| load[0]),
         "memory_percent": heartbeat.mem,
         "disk_percent": heartbeat.disk.as_ref().map(|disk| disk.percent),
         "temperature": heartbeat.temp,
-        "ip_addresses": addresses,
+        "ip_addresses": ipv4_by_interface(connection),
     })
 }
 
+/// The original's form: `{"wlan0": "192.168.1.202"}`, one IPv4 address for each interface.
+fn ipv4_by_interface(connection: &wire::Connection) -> BTreeMap<&str, IpAddr> {
+    let mut addresses = BTreeMap::new();
+    for address in connection.ip_addresses.iter().filter(|address| address.ip.is_ipv4()) {
+        addresses.entry(address.interface.as_str()).or_insert(address.ip);
+    }
+    addresses
+}
+
 /// The address by which the device is reached: of the active interface, IPv4 first.
-fn main_address(connection: &wire::Connection) -> Option<String> {
+fn main_address(connection: &wire::Connection) -> Option<&wire::Address> {
     let active = |address: &&wire::Address| Some(&address.interface) == connection.active.as_ref();
     let addresses = &connection.ip_addresses;
     addresses
@@ -212,7 +240,15 @@ fn main_address(connection: &wire::Connection) -> Option<String> {
         .find(|address| address.ip.is_ipv4())
         .or_else(|| addresses.iter().find(active))
         .or_else(|| addresses.iter().find(|address| address.kind != LinkKind::Other))
-        .map(|address| address.ip.to_string())
+}
+
+/// `None` where the interface has none: a tunnel, or one that has just gone.
+fn mac(connection: &wire::Connection, root: &Path) -> Option<String> {
+    let interface = &main_address(connection)?.interface;
+    let file = root.join("sys/class/net").join(interface).join("address");
+    let mac = fs::read_to_string(file).ok()?.trim().to_ascii_uppercase();
+    let is_mac = mac.len() == 17 && mac.split(':').count() == 6 && mac != "00:00:00:00:00:00";
+    is_mac.then_some(mac)
 }
 
 fn iso_8601(unix_time: f64) -> Option<String> {
@@ -233,7 +269,9 @@ mod tests {
     }
 
     fn sent(heartbeat: &Heartbeat, format: Format) -> Value {
-        serde_json::from_slice(&body(heartbeat, format, Some("barn"))).expect("JSON")
+        let mac = Some("B8:27:EB:00:00:01".to_owned());
+        let fields = MeetingFields { note: Some("barn"), mac };
+        serde_json::from_slice(&body(heartbeat, format, &fields)).expect("JSON")
     }
 
     #[test]
@@ -291,7 +329,9 @@ mod tests {
         let lost = heartbeat.cameras.iter().filter(|camera| camera.status == Status::Disconnected);
         assert_eq!(lost.count(), 100);
         assert!(heartbeat.cameras.is_sorted_by_key(|camera| camera.mac.clone()));
-        assert!(body(&heartbeat, Format::Native, None).len() < wire::MAX_BODY - 8 * 1024);
+        assert!(
+            body(&heartbeat, Format::Native, &MeetingFields::default()).len() < wire::MAX_BODY - 8 * 1024
+        );
         assert_eq!(cameras(&all[..3]).len(), 3);
         assert_eq!(heartbeat.cameras[0].last_seen.as_deref(), Some("1970-01-01T00:00:00Z"));
     }
@@ -308,22 +348,45 @@ mod tests {
     }
 
     #[test]
-    fn the_meeting_api_gets_its_nine_fields() {
+    fn the_meeting_api_gets_the_fields_that_the_original_sent() {
         let value = sent(&sample(), Format::Meeting);
         assert_eq!(
             value,
             json!({
                 "timestamp": "2025-11-21T20:20:00Z",
                 "ip_address": "192.168.1.202",
+                "ip_lan": "192.168.1.202",
+                "mac": "B8:27:EB:00:00:01",
                 "note": "barn",
                 "uptime": "24h 0m",
                 "cpu_load": 0.42,
                 "memory_percent": 41.2,
                 "disk_percent": 42.1,
                 "temperature": 48.8,
-                "ip_addresses": ["192.168.1.202"],
+                "ip_addresses": {"wlan0": "192.168.1.202"},
             })
         );
+    }
+
+    #[test]
+    fn the_mac_is_that_of_the_interface_with_the_main_address() {
+        let root = tempfile::tempdir().expect("a directory");
+        let write = |interface: &str, text: &str| {
+            let directory = root.path().join("sys/class/net").join(interface);
+            fs::create_dir_all(&directory).expect("made");
+            fs::write(directory.join("address"), text).expect("written");
+        };
+        let connection = sample().connection;
+        assert_eq!(mac(&connection, root.path()), None, "nothing is known of it");
+        write("eth0", "b8:27:eb:00:00:02\n");
+        write("wlan0", "b8:27:eb:00:00:01\n");
+        assert_eq!(mac(&connection, root.path()).as_deref(), Some("B8:27:EB:00:00:01"));
+        for none in
+            ["00:00:00:00:00:00\n", "\n", "80:00:02:08:fe:80:00:00:00:00:00:00:00:02:c9:03:00:00:00:01\n"]
+        {
+            write("wlan0", none);
+            assert_eq!(mac(&connection, root.path()), None, "{none}");
+        }
     }
 
     #[test]

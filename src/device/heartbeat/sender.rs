@@ -333,10 +333,12 @@ impl Target {
     }
 }
 
-/// `{url}/api/devices/{device_key}/online`; the key has been checked to need no encoding.
+/// `{url}/api/devices/{device_key}/online`. The original's `api_url` may end in `/api` already. The key has been checked
+/// to need no encoding.
 fn meeting_uri(url: &Uri, device_key: &str) -> Uri {
     let base = url.to_string();
     let base = base.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
+    let base = base.strip_suffix("/api").map_or(base, |base| base.trim_end_matches('/'));
     format!("{base}/api/devices/{device_key}/online").parse().unwrap_or_else(|_| url.clone())
 }
 

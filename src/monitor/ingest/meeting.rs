@@ -1,13 +1,15 @@
-//! The Meeting API's `POST /api/devices/{device_key}/online`, and its answer to `.../availability`.
+//! The Meeting API's `POST /api/devices/{device_key}/online`, and its answers to `.../availability` and to the device
+//! alone.
 
 use super::Malformed;
 use super::figures::{CELSIUS, NO_UNIT, PERCENT, celsius, load, percent};
 use super::read::{self, Fields, figure, skip};
 use crate::http::Response;
 use crate::monitor::beat::{Beat, Kind, Sample};
+use crate::monitor::fleet::Newest;
 use crate::monitor::time::Moment;
 use serde::de::MapAccess;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// # Errors
 /// Not a JSON object.
@@ -46,9 +48,40 @@ pub fn online() -> Response {
     Response::json(200, &json!({ "status": "available" }))
 }
 
-/// What its own API says of a device, with the time as that one writes it: "2026-01-21 14:30:00", UTC.
+/// Whether a device is online, as the original says it.
 pub fn availability(online: bool, seen: Option<Moment>) -> Response {
-    let seen = seen.and_then(Moment::rfc3339).map(|text| text.replace('T', " ").replace('Z', ""));
-    let status = if online { "available" } else { "unavailable" };
-    Response::json(200, &json!({ "status": status, "last_heartbeat": seen }))
+    Response::json(200, &json!({ "status": status(online), "last_heartbeat": seen.and_then(time) }))
+}
+
+/// A device as the original describes it, as far as its last heartbeat says. Each token is a device's own, so it is
+/// authorized and provisioned.
+pub fn device(device_key: &str, online: bool, newest: Option<Newest>) -> Response {
+    let seen = newest.as_ref().and_then(|newest| time(newest.seen));
+    let payload = newest.and_then(|newest| newest.payload);
+    let payload: Value = payload.and_then(|payload| serde_json::from_str(&payload).ok()).unwrap_or_default();
+    Response::json(
+        200,
+        &json!({
+            "device_key": device_key,
+            "authorized": true,
+            "provisioned": true,
+            "online": online,
+            "status": status(online),
+            "last_seen": seen,
+            "last_heartbeat": seen,
+            "ip_address": payload["ip_address"],
+            "ip_lan": payload["ip_lan"],
+            "mac": payload["mac"],
+            "note": payload["note"],
+        }),
+    )
+}
+
+fn status(online: bool) -> &'static str {
+    if online { "available" } else { "unavailable" }
+}
+
+/// As the original writes it: "2026-01-21 14:30:00", UTC.
+fn time(moment: Moment) -> Option<String> {
+    moment.rfc3339().map(|text| text.replace('T', " ").replace('Z', ""))
 }

@@ -180,7 +180,7 @@ impl Ingest {
         }
         let registry = self.shared.registry.get();
         let machine = authenticate(&registry, request, now)?;
-        if let Route::Online { device_key } | Route::Availability { device_key } = route {
+        if let Some(device_key) = route.device_key() {
             check_key(&registry, machine, device_key)?;
         }
         Ok(machine)
@@ -194,8 +194,10 @@ impl Ingest {
         tick: Instant,
     ) -> Result<Verdict, Refusal> {
         let machine = self.identify(request, route, now)?;
-        if let Route::Availability { .. } = route {
-            return Ok(Verdict::Answered(self.availability(machine)));
+        match route {
+            Route::Availability { .. } => return Ok(Verdict::Answered(self.availability(machine))),
+            Route::Device { device_key } => return Ok(Verdict::Answered(self.device(machine, device_key))),
+            _ => {}
         }
         let sender = Sender { machine, route, is_head: request.is_head(), now, tick };
         if is_legacy(request, route) {
@@ -262,7 +264,7 @@ impl Ingest {
                     Ok(Verdict::Pending(past(sender.machine, &replays, sender.now)))
                 }
             },
-            Route::Online { .. } | Route::Availability { .. } => {
+            Route::Online { .. } | Route::Availability { .. } | Route::Device { .. } => {
                 self.hear(sender, &meeting::parse(text)?, Format::Meeting)?;
                 Ok(Verdict::Answered(meeting::online()))
             }
@@ -342,6 +344,11 @@ impl Ingest {
         meeting::availability(fleet.is_online(machine), fleet.seen(machine))
     }
 
+    fn device(&self, machine: MachineId, device_key: &str) -> Response {
+        let fleet = &self.shared.fleet;
+        meeting::device(device_key, fleet.is_online(machine), fleet.newest(machine))
+    }
+
     fn refuse(&self, refusal: Refusal) -> Response {
         let authenticated = refusal.is_authenticated();
         let response = uncached(self.explain(refusal));
@@ -355,7 +362,7 @@ impl Ingest {
                 Response::error(403, &Denied::Disabled.to_string())
             }
             Refusal::Denied(denied) => self.unauthorized(&denied.to_string()),
-            Refusal::NoToken => self.unauthorized("a token is needed: Authorization: Bearer TOKEN"),
+            Refusal::NoToken => self.unauthorized(NO_TOKEN),
             Refusal::OtherDevice => self.unauthorized("the token is another device's"),
             Refusal::Malformed(reason) => {
                 self.counters.malformed();
@@ -385,6 +392,8 @@ impl Ingest {
     }
 }
 
+const NO_TOKEN: &str =
+    "a token is needed: Authorization: Bearer TOKEN (Meeting API: X-Token-Code; LunaSentri: X-API-Key)";
 const UNWRITTEN: &str = "the database cannot be written: try again later";
 
 /// Why a request is not taken.

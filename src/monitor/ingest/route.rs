@@ -12,6 +12,8 @@ pub enum Route<'p> {
     Online { device_key: &'p str },
     /// `/api/devices/{device_key}/availability`
     Availability { device_key: &'p str },
+    /// `/api/devices/{device_key}`
+    Device { device_key: &'p str },
     /// `/agent/metrics`
     Metrics,
 }
@@ -23,20 +25,34 @@ pub fn route(path: &str) -> Option<Route<'_>> {
         _ if path.ends_with("/heartbeat.php") => return Some(Route::Streamer),
         _ => {}
     }
-    let (device_key, action) = path.strip_prefix("/api/devices/")?.split_once('/')?;
+    // A client whose base URL ends in "/api" may add another one.
+    let path = path.strip_prefix("/api/api/").or_else(|| path.strip_prefix("/api/"))?;
+    let path = path.strip_prefix("devices/")?;
+    let (device_key, action) = path.split_once('/').map_or((path, None), |(key, action)| (key, Some(action)));
     match action {
         _ if device_key.is_empty() => None,
-        "online" => Some(Route::Online { device_key }),
-        "availability" => Some(Route::Availability { device_key }),
-        _ => None,
+        None => Some(Route::Device { device_key }),
+        Some("online") => Some(Route::Online { device_key }),
+        Some("availability") => Some(Route::Availability { device_key }),
+        Some(_) => None,
     }
 }
 
-impl Route<'_> {
+impl<'p> Route<'p> {
+    /// The device that a path of the Meeting API names.
+    pub fn device_key(&self) -> Option<&'p str> {
+        match self {
+            Route::Online { device_key }
+            | Route::Availability { device_key }
+            | Route::Device { device_key } => Some(device_key),
+            Route::Heartbeat | Route::Streamer | Route::Metrics => None,
+        }
+    }
+
     /// RPI Streamer's takes GET as well.
     pub fn method(&self) -> Method {
         match self {
-            Route::Availability { .. } => Method::Get,
+            Route::Availability { .. } | Route::Device { .. } => Method::Get,
             _ => Method::Post,
         }
     }
@@ -44,7 +60,7 @@ impl Route<'_> {
     /// For the header `Allow`.
     pub fn allowed(&self) -> &'static str {
         match self {
-            Route::Availability { .. } => "GET, HEAD",
+            Route::Availability { .. } | Route::Device { .. } => "GET, HEAD",
             Route::Streamer => "GET, HEAD, POST",
             _ => "POST",
         }
@@ -69,7 +85,11 @@ mod tests {
             ("/heartbeat.phpx", None),
             ("heartbeat.php", None),
             ("/api/devices//online", None),
-            ("/api/devices/online", None),
+            ("/api/devices/cam-7", Some(Route::Device { device_key: "cam-7" })),
+            ("/api/api/devices/cam-7/online", Some(Route::Online { device_key: "cam-7" })),
+            ("/api/api/api/devices/cam-7/online", None),
+            ("/api/devices/", None),
+            ("/api/devices/cam-7/", None),
             ("/api/devices/a/b/online", None),
             ("/api/v1/machines", None),
         ] {

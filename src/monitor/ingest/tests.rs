@@ -179,7 +179,7 @@ fn a_key_that_stands_there_twice_counts_the_last_time() {
 mod with_the_device {
     use super::*;
     use crate::device::config::Format;
-    use crate::device::heartbeat::payload::body;
+    use crate::device::heartbeat::payload::{MeetingFields, body};
 
     fn text(body: &[u8]) -> &str {
         std::str::from_utf8(body).expect("UTF-8")
@@ -188,14 +188,14 @@ mod with_the_device {
     #[test]
     fn what_our_own_daemon_sends_is_read_in_each_format() {
         let sent: wire::Heartbeat = serde_json::from_str(wire::SAMPLE).expect("the sample");
-        let native_body = body(&sent, Format::Native, None);
+        let native_body = body(&sent, Format::Native, &MeetingFields::default());
         let Ok(Received::Beat(native)) = native::parse(text(&native_body)) else { panic!() };
         let all = [Some(12.5), Some(41.2), Some(48.8), Some(42.1), Some(1.9), Some(0.42), Some(80.0)];
         assert_eq!(native.sample, Sample::of(all));
-        let streamer_body = body(&sent, Format::Streamer, None);
+        let streamer_body = body(&sent, Format::Streamer, &MeetingFields::default());
         let Ok(Received::Beat(streamer)) = native::parse(text(&streamer_body)) else { panic!() };
         assert_eq!(streamer.sample, Sample { load: None, ..native.sample });
-        let meeting_body = body(&sent, Format::Meeting, Some("barn"));
+        let meeting_body = body(&sent, Format::Meeting, &MeetingFields::default());
         let meeting = meeting::parse(text(&meeting_body)).expect("a beat");
         let absent = Sample { cpu: None, power: None, signal: None, ..native.sample };
         assert_eq!(meeting.sample, absent);
