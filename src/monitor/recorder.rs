@@ -245,6 +245,7 @@ impl Recorder {
 
     /// What is done each second.
     pub fn beat(&mut self, now: Moment, tick: Instant) {
+        self.look_after_wal(tick);
         let changed = self.shared.store.changed_outside();
         if self.look_at(Task::Registry, changed, tick) == Some(true) {
             let learned = self.learn();
@@ -275,6 +276,18 @@ impl Recorder {
             );
             let reported = self.shared.store.note_shared_token(&shared, now);
             self.look_at(Task::Events, reported, tick);
+        }
+    }
+
+    fn look_after_wal(&mut self, tick: Instant) {
+        let renewed = self.shared.store.renew_removed_wal();
+        if self.look_at(Task::Wal, renewed, tick) == Some(true) {
+            log::error!(
+                "The database's write-ahead log ({}-wal) was removed or replaced while the monitor runs. Its content \
+                 was saved and a new log was started. Find out what removed it (a cleanup job, a copied backup): \
+                 the next time this may lose data.",
+                self.shared.store.path().display()
+            );
         }
     }
 

@@ -21,7 +21,7 @@ fn each_path_answers_its_method_and_nothing_else_is_there() {
         &monitor,
         &[
             ("GET", "/healthz", 200),
-            ("GET", "/", 404),
+            ("GET", "/", 200),
             ("GET", "/api/v1/", 404),
             ("GET", "/api/v1/machines/../../etc/passwd", 404),
             ("GET", "/api/v1/machines", 401),

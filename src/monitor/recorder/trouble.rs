@@ -18,6 +18,7 @@ pub enum Task {
     Ageing,
     Events,
     Sweep,
+    Wal,
 }
 
 impl Task {
@@ -32,12 +33,13 @@ impl Task {
             Task::Ageing => "summarise old history",
             Task::Events => "write events",
             Task::Sweep => "take silent machines offline",
+            Task::Wal => "save a removed write-ahead log",
         }
     }
 
     /// Whether it is repeated until it succeeds, so that only a success shows that it works again.
     fn must_succeed(self) -> bool {
-        matches!(self, Task::Write | Task::Sweep | Task::Ageing | Task::Registry)
+        matches!(self, Task::Write | Task::Sweep | Task::Ageing | Task::Registry | Task::Wal)
     }
 
     /// Time without a failure after which it works again. Writing is the same each time; a task that concerns certain

@@ -9,6 +9,7 @@
 //! | `connection` | how SQLite is set up |
 //! | `create`, `migrate`, `lock` | a new file, an old file, one server for a file |
 //! | `upkeep`, `prune` | check, backup, vacuum; what is kept for how long |
+//! | `wal` | a write-ahead log that was removed while it is in use |
 //! | `machines`, `watching` | machines and their descriptions; which of them are watched and reported |
 //! | `tokens`, `enrolment` | what proves who a device is |
 //! | `damage` | a quick check of the tables, for the start |
@@ -44,6 +45,7 @@ mod tests;
 pub mod tokens;
 pub(super) mod transitions;
 mod upkeep;
+mod wal;
 mod watching;
 
 pub use beats::{Past, State};
@@ -137,6 +139,7 @@ struct Writer {
     connection: Connection,
     /// SQLite's count of what others have committed.
     seen: i64,
+    wal: wal::Wal,
 }
 
 /// Which file it is, whatever its name.
@@ -304,7 +307,7 @@ fn prepare(
         path: path.to_owned(),
         identity,
         manner,
-        writer: Mutex::new(Writer { connection, seen }),
+        writer: Mutex::new(Writer { connection, seen, wal: wal::Wal::default() }),
         readers: Mutex::new(Vec::new()),
         _lock: lock,
     })

@@ -287,3 +287,26 @@ fn a_damaged_log_loses_at_most_what_was_in_it() {
     assert_eq!(count(&store), 300);
     add(&store, "barn").expect("written");
 }
+
+#[test]
+fn a_log_that_is_removed_under_a_running_store_is_noticed_and_loses_nothing() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("monitor.db");
+    let log = dir.path().join("monitor.db-wal");
+    let store = served(&path);
+    add(&store, "before").expect("written");
+    assert_eq!(store.renew_removed_wal(), Ok(false));
+    for name in ["once", "twice"] {
+        add(&store, name).expect("written");
+        fs::remove_file(&log).expect("removed");
+        add(&store, &format!("{name} after")).expect("written to a file that has no name");
+        assert_eq!(store.renew_removed_wal(), Ok(true), "{name}");
+        assert_eq!(store.renew_removed_wal(), Ok(false), "{name}");
+        assert!(log.exists(), "{name}");
+        assert_eq!(store.changed_outside(), Ok(true), "what others wrote meanwhile is read again");
+    }
+    add(&store, "after").expect("written");
+    assert_eq!(store.check().expect("checked").problems, Vec::<String>::new());
+    drop(store);
+    assert_eq!(count(&served(&path)), 6, "all of them are there for the next process");
+}

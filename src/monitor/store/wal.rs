@@ -1,0 +1,41 @@
+//! Whether the write-ahead log beside the database is still the file that this process has open.
+//!
+//! SQLite goes on writing to a log that was removed. The next process to open the database would find none of it.
+
+use super::{Identity, Store, StoreError, beside, connection, held, identity};
+
+/// The log as it was when it was last looked at.
+#[derive(Debug, Default)]
+pub(super) struct Wal(Option<Identity>);
+
+impl Store {
+    /// True if the write-ahead log was removed or replaced since the last call. Its content is in the database then,
+    /// and a new log is in its place.
+    ///
+    /// # Errors
+    /// The content could not be saved yet; the next call tries again.
+    pub fn renew_removed_wal(&self) -> Result<bool, StoreError> {
+        self.still_there()?;
+        let mut writer = held(&self.writer);
+        let found = identity(&beside(&self.path, "-wal"));
+        let known = writer.wal.0;
+        if known.is_none() || found == known {
+            writer.wal.0 = found;
+            return Ok(false);
+        }
+        // The connection still has the removed file open.
+        let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
+        let busy: i64 = writer.connection.query_row(checkpoint, [], |row| row.get(0))?;
+        if busy != 0 {
+            return Err(StoreError::Busy);
+        }
+        held(&self.readers).clear();
+        let renewed = connection::writer(&self.path, self.manner)?;
+        connection::make_room(&renewed)?;
+        writer.connection = renewed;
+        // What others committed meanwhile is not known: the next look finds a change.
+        writer.seen = -1;
+        writer.wal.0 = identity(&beside(&self.path, "-wal"));
+        Ok(true)
+    }
+}
