@@ -235,7 +235,7 @@ fn a_pc_has_what_every_linux_has_and_a_mac_for_an_id() {
         ..Metrics::default()
     };
     assert_eq!(read("pc"), expected);
-    assert_eq!(who("pc"), ("54:e1:ad:0a:0b:0c".into(), Origin::Mac, "office".into()));
+    assert_eq!(who("pc"), ("54e1ad0a0b0c".into(), Origin::Mac, "office".into()));
 }
 
 #[test]

@@ -23,6 +23,7 @@ fn an_installation_is_these_files_and_no_others() {
             "usr/local/bin/heartbeat-daemon",
             "usr/local/share/heartbeat-daemon/config.toml",
             "usr/local/share/heartbeat-daemon/heartbeat-camera-event",
+            "usr/local/share/heartbeat-daemon/heartbeat-from-pumaguard",
         ]
     );
     let unit = machine.read("etc/systemd/system/heartbeat-daemon.service");
