@@ -2,9 +2,6 @@
 
 use super::netlink::{Socket, attribute, attributes, ip_address, text};
 use netlink_packet_core::NLM_F_DUMP;
-use netlink_packet_route::AddressFamily;
-use netlink_packet_route::address::{AddressHeader, AddressHeaderFlags};
-use netlink_packet_route::link::{LinkFlags, LinkHeader, LinkLayerType, State, Stats64};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use std::collections::BTreeMap;
 use std::io;
@@ -28,6 +25,9 @@ const RTM_GETADDR: u16 = 22;
 pub(super) const LINK_HEADER: usize = 16;
 const ADDRESS_HEADER: usize = 8;
 
+/// `linux/if.h`: the driver signals that something is at the other end.
+const IFF_LOWER_UP: libc::c_int = 1 << 16;
+
 /// Attributes of `linux/if_link.h` and `linux/if_addr.h`.
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
@@ -37,6 +37,12 @@ const IFLA_STATS64: u16 = 23;
 const IFLA_EXT_MASK: u16 = 29;
 const RTEXT_FILTER_SKIP_STATS: u32 = 8;
 const IFLA_INFO_KIND: u16 = 1;
+/// Operational states of RFC 2863, in `linux/if.h`: a driver that does not say reports unknown.
+const IF_OPER_UNKNOWN: u8 = 0;
+const IF_OPER_UP: u8 = 6;
+/// Offsets of `rx_bytes` and `tx_bytes` in `struct rtnl_link_stats64`.
+const RX_BYTES: usize = 16;
+const TX_BYTES: usize = 24;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
 
@@ -213,51 +219,52 @@ fn disturbed(error: &io::Error) -> bool {
 /// Body of an `RTM_NEWLINK`. Only the few attributes that are used are looked at: a kernel of next year may
 /// change any other without making a link unreadable.
 pub(super) fn parse_link(body: &[u8]) -> Option<Link> {
-    let header = LinkHeader::parse(body).ok()?;
+    // struct ifinfomsg: family, padding, layer type, index, flags, mask of changes.
+    let &[family, _, t0, t1, i0, i1, i2, i3, f0, f1, f2, f3, ..] = body else { return None };
     // With strict checking there are no others; a bridge's ports are also listed as AF_BRIDGE without it.
-    if header.interface_family != AddressFamily::Unspec {
+    if i32::from(family) != libc::AF_UNSPEC {
         return None;
     }
-    let up = header.flags.contains(LinkFlags::Up);
+    let has = |flag: libc::c_int| u32::from_ne_bytes([f0, f1, f2, f3]) & flag.unsigned_abs() != 0;
+    let up = has(libc::IFF_UP);
     let mut link = Link {
-        index: header.index,
+        index: u32::from_ne_bytes([i0, i1, i2, i3]),
         up,
-        carrier: up && header.flags.contains(LinkFlags::LowerUp),
-        ethernet_frames: header.link_layer_type == LinkLayerType::Ether,
+        carrier: up && has(IFF_LOWER_UP),
+        ethernet_frames: u16::from_ne_bytes([t0, t1]) == libc::ARPHRD_ETHER,
         ..Link::default()
     };
     for (kind, value) in attributes(body.get(LINK_HEADER..)?) {
         match kind {
             IFLA_IFNAME => link.name = text(value),
             IFLA_ADDRESS => link.mac = value.try_into().ok(),
-            IFLA_OPERSTATE => link.carrier &= value.first().is_some_and(|&state| may_carry(state.into())),
+            IFLA_OPERSTATE => link.carrier &= matches!(value.first(), Some(&(IF_OPER_UP | IF_OPER_UNKNOWN))),
             IFLA_LINKINFO => link.virtual_kind = attribute(value, IFLA_INFO_KIND).map(text),
-            IFLA_STATS64 => {
-                let stats = Stats64::parse(value).ok();
-                link.bytes = stats.map(|stats| Bytes { received: stats.rx_bytes, sent: stats.tx_bytes });
-            }
+            IFLA_STATS64 => link.bytes = parse_bytes(value),
             _ => {}
         }
     }
     (!link.name.is_empty()).then_some(link)
 }
 
-fn may_carry(operstate: State) -> bool {
-    matches!(operstate, State::Up | State::Unknown)
+/// From `struct rtnl_link_stats64`.
+fn parse_bytes(stats: &[u8]) -> Option<Bytes> {
+    let counter = |offset: usize| Some(u64::from_ne_bytes(stats.get(offset..offset + 8)?.try_into().ok()?));
+    Some(Bytes { received: counter(RX_BYTES)?, sent: counter(TX_BYTES)? })
 }
 
 /// Body of an `RTM_NEWADDR`: the interface's index and the address.
 pub(super) fn parse_address(body: &[u8]) -> Option<(u32, Address)> {
-    let header = AddressHeader::parse(body).ok()?;
-    let attributes = body.get(ADDRESS_HEADER..)?;
+    // struct ifaddrmsg: family, length of the prefix, flags, scope, index.
+    let &[_, prefix, flags, _, i0, i1, i2, i3, ref attributes @ ..] = body else { return None };
     // On a point-to-point link IFA_ADDRESS is the other end.
     let address = attribute(attributes, IFA_ADDRESS);
     let ip = ip_address(attribute(attributes, IFA_LOCAL).or(address)?)?;
     let peer = address.and_then(ip_address).unwrap_or(ip);
-    let waits = header.flags.contains(AddressHeaderFlags::Tentative)
-        && !header.flags.contains(AddressHeaderFlags::Optimistic);
-    let tentative = waits || header.flags.contains(AddressHeaderFlags::Dadfailed);
-    Some((header.index, Address { ip, prefix: header.prefix_len, peer, tentative }))
+    let has = |flag: u32| u32::from(flags) & flag != 0;
+    let waits = has(libc::IFA_F_TENTATIVE) && !has(libc::IFA_F_OPTIMISTIC);
+    let tentative = waits || has(libc::IFA_F_DADFAILED);
+    Some((u32::from_ne_bytes([i0, i1, i2, i3]), Address { ip, prefix, peer, tentative }))
 }
 
 #[cfg(test)]
