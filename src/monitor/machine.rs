@@ -3,6 +3,7 @@
 use super::store::{MachineId, Status};
 use super::time::Moment;
 use crate::config::{self, Period};
+use std::borrow::Cow;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -129,6 +130,17 @@ pub fn hostname(text: &str) -> Result<(), String> {
 /// Why it cannot be the id of a device's hardware.
 pub fn hardware_id(text: &str) -> Result<(), String> {
     plain("hardware id", text, LONGEST_HARDWARE_ID)
+}
+
+/// A hardware id as it is stored and compared. A MAC address loses its separators and capitals: earlier daemons sent
+/// it with colons, and the device is the same one. Any other id stays as it is.
+pub fn canonical_hardware_id(text: &str) -> Cow<'_, str> {
+    let is_octet = |octet: &str| octet.len() == 2 && octet.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_mac = |separator| text.split(separator).count() == 6 && text.split(separator).all(is_octet);
+    match is_mac(':') || is_mac('-') {
+        true => Cow::Owned(text.replace([':', '-'], "").to_ascii_lowercase()),
+        false => Cow::Borrowed(text),
+    }
 }
 
 /// # Errors
@@ -258,5 +270,25 @@ mod tests {
             hardware_id(text).expect_err(text);
         }
         device_key("a/b").expect_err("a slash");
+    }
+
+    #[test]
+    fn a_mac_address_is_one_hardware_id_however_it_is_written() {
+        for text in ["b8:27:eb:0a:00:03", "B8:27:EB:0A:00:03", "b8-27-eb-0a-00-03", "b827eb0a0003"] {
+            assert_eq!(canonical_hardware_id(text), "b827eb0a0003", "{text}");
+        }
+        for text in [
+            "10000000A5BD2DD2",
+            "b8:27:eb:0a:00",
+            "b8:27:eb:0a:00:03:04",
+            "b8:27-eb:0a-00:03",
+            "b8:27:eb:0a:00:0g",
+            "b8:27:eb:0a:0:003",
+            "6f9619ff-8b86-d011-b42d-00cf4fc964ff",
+            "::::::",
+            "",
+        ] {
+            assert_eq!(canonical_hardware_id(text), text);
+        }
     }
 }

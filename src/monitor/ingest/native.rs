@@ -6,6 +6,7 @@ use super::figures::{CELSIUS, NO_UNIT, PERCENT, WATT, age, celsius, interval, lo
 use super::read::{self, Fields, Value, figure, first, nested, skip, text};
 use super::{Cause, Malformed};
 use crate::monitor::beat::{Beat, DeviceId, Kind, Replay, Sample};
+use crate::monitor::machine;
 use crate::wire::Reason;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
@@ -51,11 +52,13 @@ pub(super) struct Native<'de> {
 
 impl<'de> Native<'de> {
     pub(super) fn beat(self, payload: &'de str) -> Beat<'de> {
+        // An update of the daemon that writes a MAC address in another way makes no other device.
+        let hardware_id = self.hardwareid.as_deref().map(machine::canonical_hardware_id);
         let farewell = self.reason.as_deref() == Some(Reason::Shutdown.as_str());
         Beat {
             kind: if farewell { Kind::Farewell } else { Kind::Live },
             interval: interval(self.interval_s),
-            device: DeviceId::of(self.hardwareid.as_deref(), self.boot_id.as_deref()),
+            device: DeviceId::of(hardware_id.as_deref(), self.boot_id.as_deref()),
             hostname: self.hostname,
             sample: self.sample,
             payload,

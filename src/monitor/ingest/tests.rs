@@ -48,6 +48,13 @@ fn our_own_sample_is_a_live_beat_with_all_its_figures() {
 }
 
 #[test]
+fn a_mac_address_with_or_without_colons_is_the_same_device() {
+    let device = |id: &str| beat(&format!(r#"{{"hardwareid": "{id}", "boot_id": "1"}}"#)).device;
+    assert_eq!(device("b8:27:eb:00:00:03"), device("b827eb000003"));
+    assert_ne!(device("b827eb000004"), device("b827eb000003"));
+}
+
+#[test]
 fn a_shutdown_is_a_farewell() {
     let beat = beat(r#"{"reason": "shutdown"}"#);
     assert_eq!(beat.kind, Kind::Farewell);

@@ -1,6 +1,6 @@
 //! Enrolment: a one-time key, with which a device that nobody has added adds itself.
 //!
-//! A device is known by its hardware id. One that enrols again with a new key (its card was written anew) is the same
+//! A device is known by its hardware id, a MAC address however it is written. One that enrols again with a new key (its card was written anew) is the same
 //! machine with a new token, and its old tokens end. As a hardware id is no secret, a machine that is online keeps its
 //! tokens: whoever enrols as that one is refused until somebody revokes them. A key that was used makes another token
 //! for the same device until it is heard for the first time, because the answer may have been lost on the way.
@@ -116,6 +116,8 @@ impl Store {
     /// is online.
     pub fn enroll(&self, device: &Enrolment<'_>, now: Moment) -> Result<Enrolled, Refused> {
         machine::hardware_id(device.hardware_id)?;
+        let hardware_id = machine::canonical_hardware_id(device.hardware_id);
+        let device = &Enrolment { hardware_id: &hardware_id, ..*device };
         self.transact(|tx| {
             let key = find_key(tx, device.key, now)?;
             let known = known_device(tx, device.hardware_id)?;

@@ -18,6 +18,7 @@ pub const MIGRATIONS: &[&str] = &[
     include_str!("migrations/004_outbox_uncertain.sql"),
     include_str!("migrations/005_horizon.sql"),
     include_str!("migrations/006_hostname_pinned.sql"),
+    include_str!("migrations/007_hardware_id.sql"),
 ];
 
 /// Copies that stay; the oldest go.

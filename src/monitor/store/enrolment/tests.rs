@@ -58,6 +58,23 @@ fn a_device_whose_card_was_written_anew_is_the_same_machine_with_a_new_token() {
 }
 
 #[test]
+fn a_mac_address_with_or_without_colons_is_the_same_device() {
+    let store = Store::scratch();
+    let enrol = |hardware_id: &str| {
+        let key = store.add_key(HOUR, None, NOW, &|_| Ok(())).expect("a key");
+        store.enroll(&device(&key, hardware_id), NOW).expect("enrolled").machine
+    };
+    let first = enrol("b8:27:eb:00:00:03");
+    for again in ["b827eb000003", "B8:27:EB:00:00:03", "b8-27-eb-00-00-03"] {
+        set_status(&store, Status::Offline);
+        assert_eq!(enrol(again), first, "{again}");
+    }
+    let machine = store.machine(first, NOW).expect("read").expect("there");
+    assert_eq!(machine.hardware_id.as_deref(), Some("b827eb000003"));
+    assert_ne!(enrol("b827eb000004"), first);
+}
+
+#[test]
 fn nobody_enrols_as_a_machine_that_is_online_until_its_tokens_are_revoked() {
     let store = Store::scratch();
     let key = store.add_key(HOUR, None, NOW, &|_| Ok(())).expect("a key");

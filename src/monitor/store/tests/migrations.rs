@@ -309,3 +309,37 @@ fn a_hostname_from_version_1_is_pinned_unless_the_device_reported_it() {
     });
     assert_eq!(pinned, Ok(vec![1, 4]));
 }
+
+#[test]
+fn a_mac_address_from_version_1_loses_its_colons_unless_another_machine_has_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("monitor.db");
+    let store = open(&path, &migrate::MIGRATIONS[..1], Purpose::Serve).expect("made");
+    let rows = "
+        INSERT INTO machine (id, name, hardware_id, created_at) VALUES
+            (1, 'mac', 'b8:27:eb:00:00:01', 0), (2, 'serial', '10000000A5BD2DD2', 0), (3, 'added', NULL, 0),
+            (4, 'before', 'b8:27:eb:00:00:04', 0), (5, 'after', 'b827eb000004', 0),
+            (6, 'hyphens', 'B8-27-EB-00-00-06', 0), (7, 'twice', 'b8:27:eb:00:00:06', 0),
+            (8, 'no mac', 'b8:27:eb:00:00:zz', 0), (9, 'gap', 'b8:27:eb:00:00:::', 0), (10, 'mixed', 'b8-27:eb-00:00-10', 0);";
+    store.write(|tx| Ok(tx.execute_batch(rows)?)).expect("version 1");
+    drop(store);
+    let store = open(&path, migrate::MIGRATIONS, Purpose::Serve).expect("migrated");
+    let ids = store.read(|connection| {
+        let mut query = connection.prepare("SELECT hardware_id FROM machine ORDER BY id")?;
+        let rows = query.query_map([], |row| row.get::<_, Option<String>>(0))?;
+        Ok(rows.collect::<Result<Vec<_>, _>>()?)
+    });
+    let expected = [
+        Some("b827eb000001"),
+        Some("10000000A5BD2DD2"),
+        None,
+        Some("b8:27:eb:00:00:04"),
+        Some("b827eb000004"),
+        Some("b827eb000006"),
+        Some("b8:27:eb:00:00:06"),
+        Some("b8:27:eb:00:00:zz"),
+        Some("b8:27:eb:00:00:::"),
+        Some("b8-27:eb-00:00-10"),
+    ];
+    assert_eq!(ids, Ok(expected.map(|id| id.map(str::to_owned)).to_vec()));
+}
