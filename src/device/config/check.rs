@@ -36,8 +36,13 @@ impl Check<'_> {
         let interval = self.period("HEARTBEAT_INTERVAL", written.interval, "5s", &INTERVAL)?;
         let timeout = self.period("REQUEST_TIMEOUT", written.timeout, "2s", &TIMEOUT)?;
         if timeout.0 > interval.0 {
+            // The sentence locates a value that was written; one that was not has to be named.
+            let subject = match timeout.1 {
+                Origin::Default => format!("[heartbeat] timeout ({} unless it is set) ", Period(timeout.0)),
+                Origin::File(_) | Origin::Environment(..) => String::new(),
+            };
             let problem = format!(
-                "must not be longer than the interval ({}), or heartbeats pile up",
+                "{subject}must not be longer than the interval ({}), or heartbeats pile up",
                 Period(interval.0)
             );
             return Err(self.source.fault_of(&timeout.1, &problem));

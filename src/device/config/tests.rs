@@ -189,6 +189,10 @@ fn each_fault_is_one_sentence_with_its_place_and_what_is_allowed() {
             "c.toml:3: [heartbeat] timeout = \"2s\": must not be longer than the interval (1s), or heartbeats pile up",
         ),
         (
+            "[heartbeat]\ninterval = \"1s\"",
+            "c.toml: [heartbeat] timeout (2s unless it is set) must not be longer than the interval (1s), or heartbeats pile up",
+        ),
+        (
             "[heartbeat]\ntoken_file = \"barn\"",
             "c.toml:2: [heartbeat] token_file = \"barn\": the path must start with /",
         ),
