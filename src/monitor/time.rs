@@ -85,6 +85,11 @@ pub fn go_duration(duration: Duration) -> String {
     }
 }
 
+/// The same in whole seconds, rounded up, for a wait of which nobody wants to know the nanoseconds.
+pub fn go_seconds(wait: Duration) -> String {
+    go_duration(Duration::from_secs(wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0))))
+}
+
 /// `value` / 10^`places`, without zeros at the end.
 fn decimal(value: u128, places: u32) -> String {
     let unit = 10u128.pow(places);
@@ -116,6 +121,13 @@ mod tests {
         ];
         for (nanos, written) in cases {
             assert_eq!(go_duration(Duration::from_nanos(nanos)), written);
+        }
+    }
+
+    #[test]
+    fn a_wait_is_written_in_whole_seconds_and_never_as_none() {
+        for (nanos, written) in [(5_175_850_652, "6s"), (1, "1s"), (60_000_000_000, "1m0s"), (0, "0s")] {
+            assert_eq!(go_seconds(Duration::from_nanos(nanos)), written);
         }
     }
 

@@ -14,7 +14,7 @@ use super::pool::{CLASSES, Class, Done, Job, Pool, Surroundings};
 use super::send::{Failure, Sender as Carrier};
 use crate::monitor::store::outbox::{Batch, Leased, Most, Outcome, Owner, Work};
 use crate::monitor::store::{Store, StoreError};
-use crate::monitor::time::{Moment, go_duration};
+use crate::monitor::time::{Moment, go_seconds};
 use log::{debug, info, warn};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -360,7 +360,7 @@ impl Dispatcher {
                 let setback = Setback { attempts, asked: after, limits_us };
                 let delay = line.pace.failed(&flight.ids(), setback, tick, fastrand::f64());
                 let sentence =
-                    format!("{name}: {}: {why}; next attempt in {}", flight.title, go_duration(delay));
+                    format!("{name}: {}: {why}; next attempt in {}", flight.title, go_seconds(delay));
                 line.complaints.failed(&why, sentence, tick);
                 (why, now.plus(delay))
             }
