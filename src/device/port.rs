@@ -5,15 +5,18 @@
 //! is used. A person changes it with `heartbeat-daemon port`.
 
 use crate::device::config::{AUTO, Listen};
+use crate::device::os::file::open_regular;
 use std::fmt;
-use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write};
+use std::fs::{self, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// In the state directory.
 const NAME: &str = "api-port";
+/// Two short lines.
+const LONGEST: u64 = 4096;
 
 /// Where systemd looks for units.
 const UNITS: [&str; 4] =
@@ -89,7 +92,8 @@ impl Port {
 
 /// The kept choice; a file with anything else in it is none.
 pub fn read(state_dir: &Path) -> Option<Choice> {
-    let text = fs::read_to_string(state_dir.join(NAME)).ok()?;
+    let mut text = String::new();
+    open_regular(&state_dir.join(NAME)).ok()?.take(LONGEST).read_to_string(&mut text).ok()?;
     let mut lines = text.lines();
     match lines.next()? {
         "use" => Some(Choice::Use),
@@ -98,14 +102,19 @@ pub fn read(state_dir: &Path) -> Option<Choice> {
     }
 }
 
-/// Keeps a choice: whole or not at all, also when the power fails in between.
+/// Keeps a choice: whole or not at all, also when the power fails in between. Root writes here into a directory of the
+/// service's user, so a symbolic link that is already there is never followed.
 ///
 /// # Errors
 /// The directory or the file cannot be written.
 pub fn write(state_dir: &Path, choice: &Choice) -> io::Result<()> {
     fs::create_dir_all(state_dir)?;
     let temporary = state_dir.join(format!(".{NAME}.new"));
-    let mut file = File::create(&temporary)?;
+    match fs::remove_file(&temporary) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).open(&temporary)?;
     match choice {
         Choice::Use => writeln!(file, "use")?,
         Choice::Leave(why) => writeln!(file, "leave\n{why}")?,
@@ -261,6 +270,18 @@ mod tests {
 
     fn leave(why: &str) -> Option<Choice> {
         Some(Choice::Leave(why.to_owned()))
+    }
+
+    #[test]
+    fn a_symbolic_link_in_the_state_directory_is_replaced_and_not_followed() {
+        let machine = Machine::new();
+        let other = machine.write("etc/shadow", "root:secret");
+        for name in ["state/.api-port.new", "state/api-port"] {
+            machine.link(name, other.to_str().expect("UTF-8"));
+        }
+        write(&machine.state_dir(), &Choice::Use).expect("written");
+        assert_eq!(fs::read_to_string(&other).expect("still there"), "root:secret");
+        assert_eq!(read(&machine.state_dir()), Some(Choice::Use));
     }
 
     #[test]
