@@ -233,6 +233,8 @@ impl Heartbeat {
         self.config = reload.config;
         self.sender = reload.sender;
         self.works = None;
+        // A copy of it is for the old server, and perhaps in another format.
+        self.body.clear();
         self.tell(self.account.record().heartbeat.clone());
         reload.ticker
     }
