@@ -66,7 +66,7 @@ pub struct Watch<'a> {
     lock_seen: Option<(Instant, bool)>,
     /// When the heartbeat's connection was last told to come over the active uplink.
     returned: Option<Instant>,
-    /// Interfaces that the kernel prefers and `interfaces` does not name, as they were logged.
+    /// Interfaces that the kernel prefers and `interfaces` does not name, as they were logged; the newest first.
     unlisted: Vec<String>,
     /// Rules of policy routing that the mode does not follow, as they were logged.
     not_covered: Vec<String>,
@@ -260,7 +260,7 @@ impl<'a> Watch<'a> {
         let Some((warning, name)) = by_default.chain(to_server).find(is_new) else { return };
         log::warn!("failover: {warning}");
         self.unlisted.truncate(UNLISTED - 1);
-        self.unlisted.push(name);
+        self.unlisted.insert(0, name);
     }
 
     /// Tells `uplinks` what the kernel's table says.
