@@ -1,6 +1,7 @@
 //! The certificate that a server shows, for `doctor`: until when it is valid. It is read and not trusted; whether it is
 //! trusted is what sending finds out.
 
+use crate::tls_client::validity::validity;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -9,15 +10,6 @@ use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
-
-/// `UTCTime` and `GeneralizedTime`, with the tags of X.690.
-const SEQUENCE: u8 = 0x30;
-const UTC_TIME: u8 = 0x17;
-const GENERALIZED_TIME: u8 = 0x18;
-/// `[0] EXPLICIT Version`, which a certificate of version 1 does not have.
-const VERSION: u8 = 0xa0;
 
 /// The moment after which the certificate of the server at `address` is no longer valid.
 ///
@@ -92,54 +84,10 @@ impl ServerCertVerifier for Witness {
     }
 }
 
-/// `notAfter` of RFC 5280, 4.1: Certificate { tbs { [version], serial, algorithm, issuer, validity { from, to } } }.
+/// The last second of a certificate.
 fn not_after(der: &[u8]) -> Option<SystemTime> {
-    let (certificate, _) = expect(der, SEQUENCE)?;
-    let (tbs, _) = expect(certificate, SEQUENCE)?;
-    let (tag, _, behind) = element(tbs)?;
-    let serial = if tag == VERSION { behind } else { tbs };
-    let (_, _, algorithm) = element(serial)?;
-    let (_, _, issuer) = element(algorithm)?;
-    let (_, _, validity) = element(issuer)?;
-    let (validity, _) = expect(validity, SEQUENCE)?;
-    let (_, _, to) = element(validity)?;
-    let (tag, text, _) = element(to)?;
-    moment(tag, std::str::from_utf8(text).ok()?)
-}
-
-/// Two digits of a year below 50 are of this century (RFC 5280, 4.1.2.5.1).
-fn moment(tag: u8, text: &str) -> Option<SystemTime> {
-    let text = match tag {
-        GENERALIZED_TIME => text.to_owned(),
-        UTC_TIME => format!("{}{text}", if text.get(..2)? < "50" { "20" } else { "19" }),
-        _ => return None,
-    };
-    let digits = text.strip_suffix('Z').filter(|digits| digits.len() == 14 && digits.is_ascii())?;
-    let (date, time) = digits.split_at(8);
-    let date = format!("{}-{}-{}", &date[..4], &date[4..6], &date[6..]);
-    let time = format!("{}:{}:{}", &time[..2], &time[2..4], &time[4..]);
-    OffsetDateTime::parse(&format!("{date}T{time}Z"), &Rfc3339).ok().map(SystemTime::from)
-}
-
-fn expect(bytes: &[u8], wanted: u8) -> Option<(&[u8], &[u8])> {
-    let (tag, content, behind) = element(bytes)?;
-    (tag == wanted).then_some((content, behind))
-}
-
-/// Tag, content, and what is behind it. A length has one byte, or up to four after a byte with their number.
-fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (&tag, rest) = bytes.split_first()?;
-    let (&first, rest) = rest.split_first()?;
-    let (length, rest) = match first {
-        0..=0x7f => (usize::from(first), rest),
-        0x81..=0x84 => {
-            let (digits, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
-            (digits.iter().fold(0, |length, digit| length << 8 | usize::from(*digit)), rest)
-        }
-        _ => return None,
-    };
-    let (content, behind) = rest.split_at_checked(length)?;
-    Some((tag, content, behind))
+    let (_, end) = validity(der)?;
+    Some(SystemTime::UNIX_EPOCH + Duration::from_secs(end.as_secs()))
 }
 
 #[cfg(test)]
