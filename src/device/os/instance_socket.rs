@@ -14,6 +14,10 @@ use std::path::Path;
 /// Part of an abstract name that may be used for the path: `sun_path` has 108 bytes.
 const LONGEST: usize = 80;
 
+/// Connections that are queued and never accepted: each refused start adds one. The kernel's own limit
+/// (net.core.somaxconn) is as high.
+const CONNECTIONS: i32 = 4096;
+
 /// Held until it is dropped, or until its process has ended.
 #[derive(Debug)]
 pub struct InstanceSocket {
@@ -30,7 +34,7 @@ impl InstanceSocket {
         let listener = stream()?;
         match bind(&listener, &address) {
             Ok(()) => {
-                listen(&listener, 1)?;
+                listen(&listener, CONNECTIONS)?;
                 Ok(Some(InstanceSocket { _listener: listener }))
             }
             Err(Errno::ADDRINUSE) if is_held_by_us(&address)? => Ok(None),
@@ -53,8 +57,8 @@ fn is_held_by_us(address: &SocketAddrUnix) -> io::Result<bool> {
             let holder = socket_peercred(&socket)?.uid;
             Ok(holder.is_root() || holder == rustix::process::geteuid())
         }
-        // Its queue of connections is full: it is there, and of whom cannot be asked.
-        Err(Errno::AGAIN) => Ok(true),
+        // A full queue shows no owner, and only a stranger's is ever full.
+        Err(Errno::AGAIN) => Ok(false),
         Err(Errno::CONNREFUSED) => Ok(false),
         Err(error) => Err(error.into()),
     }
@@ -103,5 +107,17 @@ mod tests {
             assert!(!InstanceSocket::is_held(&path));
             assert!(InstanceSocket::lock(&path).expect("a socket").is_some());
         }
+    }
+    #[test]
+    fn a_stranger_whose_queue_is_full_keeps_no_daemon_from_starting() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("pid");
+        let stranger = stream().expect("a socket");
+        let address = address(&path).expect("an address");
+        bind(&stranger, &address).expect("free");
+        listen(&stranger, 0).expect("it listens");
+        let _queued = stream().and_then(|socket| Ok(connect(&socket, &address)?)).expect("room for one");
+        assert!(!InstanceSocket::is_held(&path), "its owner cannot be asked");
+        assert!(InstanceSocket::lock(&path).is_err(), "a warning, and the daemon runs");
     }
 }
