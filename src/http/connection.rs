@@ -16,6 +16,9 @@ use std::sync::Arc;
 /// What a refused client may still send before its connection is reset; more is not read for the sake of courtesy.
 const MAX_DISCARDED: usize = 256 * 1024;
 
+/// Answers to pipelined requests leave together, up to this many bytes.
+pub(super) const BATCH: usize = 64 * 1024;
+
 /// What all connections of a server share.
 pub(super) struct Front {
     pub(super) limits: Limits,
@@ -346,9 +349,11 @@ impl Connection {
         self.known
     }
 
-    /// Memory of unfinished input, in bytes.
+    /// Memory of unfinished input and of unread answers, in bytes. An answer that is larger than [`BATCH`] counts as
+    /// that many: a slow reader of one long answer is no attack.
     pub(super) fn held(&self) -> usize {
-        self.input.capacity() + self.partial.as_ref().map_or(0, |partial| partial.held())
+        let partial = self.partial.as_ref().map_or(0, |partial| partial.held());
+        self.input.capacity() + partial + self.output.len().min(BATCH)
     }
 
     #[cfg(any(test, fuzzing))]

@@ -11,8 +11,8 @@ pub struct Limits {
     pub head: usize,
     /// Bytes of a body.
     pub body: usize,
-    /// Bytes of unfinished requests and TLS handshakes, all connections together. At the bound, connections of the
-    /// network that holds most are closed.
+    /// Bytes of unfinished requests, unread answers and TLS handshakes, all connections together. At the bound,
+    /// connections of the network that holds most are closed.
     pub unfinished: usize,
     /// The same for one network: an IPv4 address or an IPv6 /56.
     pub unfinished_per_network: usize,

@@ -2,7 +2,7 @@
 
 use super::accept::Reserve;
 use super::admission::Admission;
-use super::connection::Front;
+use super::connection::{BATCH, Front};
 use super::counters::Counters;
 use super::deadlines::{Deadlines, LONGEST, Wait};
 use super::gate::Verdict;
@@ -22,8 +22,6 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// One read. Most requests are whole in it; it is shared by all connections.
 const READ: usize = 16 * 1024;
-/// Answers to pipelined requests leave together, up to so many bytes.
-const BATCH: usize = 64 * 1024;
 /// Of one connection before the others have theirs.
 const REQUESTS_A_TURN: usize = 32;
 const EVENTS: usize = 256;
@@ -218,7 +216,7 @@ impl Reactor {
         self.bound(index, wait);
     }
 
-    /// Counts what the connection holds; at a bound, closes whichever holds most.
+    /// Counts what the connection holds; at a bound, closes the oldest connection of the network that holds most.
     fn bound(&mut self, index: u32, wait: Wait) {
         let Some(client) = self.table.get(index) else { return };
         let holding = client.holding(wait);

@@ -1,6 +1,6 @@
 //! Clients that send half of a request and no more: what they cost, and whom.
 
-use crate::site::{Client, LONG, Site, eventually, get, post, roomy, status};
+use crate::site::{Client, LONG, Site, body, eventually, get, post, roomy, status};
 use heartbeat_daemon::http::{Exchange, Limits, Request, Response, Verdict};
 use socket2::{Domain, Socket, Type};
 use std::net::SocketAddr;
@@ -98,6 +98,20 @@ fn one_networks_half_requests_are_bounded_and_cost_nobody_else() {
     assert_eq!(beats(&mut neighbour), 200, "known, and of the same address");
     device.send("x".repeat(8 * KIB));
     assert_eq!(status(&device.answer()), 200);
+}
+
+#[test]
+fn answers_that_are_not_read_count_as_unfinished() {
+    let limits = Limits { unfinished_per_network: 160 * KIB, write: LONG, ..roomy() };
+    let site = Site::limited(limits);
+    let mut readers: Vec<Client> = (0..6).map(|_| from([127, 0, 1, 1], site.address)).collect();
+    for reader in &mut readers {
+        reader.send(get("/large?20000000"));
+    }
+    eventually("two are left", || site.counters.evicted.get() == 4 && site.counters.open.get() == 2);
+    let mut other = from([127, 0, 2, 1], site.address);
+    other.send(get("/large?20000000"));
+    assert_eq!(body(&other.answer()).len(), 20_000_000, "one long answer is no attack");
 }
 
 #[test]
