@@ -339,24 +339,24 @@ fn settle_one(
 }
 
 /// After the clock went back: rows that were written later than now count as written now. A row that is held, by a
-/// minimum outage or by quiet hours, is held for as long from now, and until its recipient's quiet hours are over by the
-/// new clock. Leases end as they would have.
+/// minimum outage or by quiet hours, or a mail that may have arrived, is held for as long from now, and until its
+/// recipient's quiet hours are over by the new clock. Leases end as they would have.
 pub(super) fn forget_the_future(transaction: &Transaction, now: Moment) -> Result<(), StoreError> {
     let mut statement = transaction.prepare_cached(
-        "SELECT id, channel_id, attempts, created_at, due_at, expires_at FROM outbox
+        "SELECT id, channel_id, attempts > 0 AND uncertain_since IS NULL, created_at, due_at, expires_at FROM outbox
          WHERE state IN (0, 1) AND created_at > ?1",
     )?;
     let rows = statement.query_map([now.0], |row| {
         let moment = |index| row.get(index).map(Moment);
         Ok((row.get(0)?, ChannelId(row.get(1)?), row.get(2)?, moment(3)?, moment(4)?, moment(5)?))
     })?;
-    let rows: Vec<(i64, ChannelId, i64, Moment, Moment, Moment)> = rows.collect::<Result<_, _>>()?;
+    let rows: Vec<(i64, ChannelId, bool, Moment, Moment, Moment)> = rows.collect::<Result<_, _>>()?;
     let recipients = if rows.is_empty() { Vec::new() } else { recipients::reachable(transaction)? };
     let mut update = transaction
         .prepare_cached("UPDATE outbox SET created_at = ?2, due_at = ?3, expires_at = ?4 WHERE id = ?1")?;
-    for (id, channel, attempts, created, due, expires) in rows {
-        // A retry is held by nothing.
-        let held_until = if attempts == 0 { now.plus(due.since(created)) } else { now };
+    for (id, channel, is_retry, created, due, expires) in rows {
+        // A retry of what has not arrived is held by nothing.
+        let held_until = if is_retry { now } else { now.plus(due.since(created)) };
         let recipient = recipients.iter().find(|recipient| recipient.channels.contains(&channel));
         let quiet = recipient.and_then(|recipient| recipient.quiet.as_ref()).filter(|_| held_until > now);
         let due = quiet.map_or(held_until, |quiet| quiet.end_if_quiet(held_until));

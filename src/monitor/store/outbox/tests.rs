@@ -110,6 +110,28 @@ fn a_mail_that_was_handed_over_when_the_process_ended_is_not_sent_again_soon() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_releases_retries_but_no_mail_that_may_have_arrived() {
+    let store = Store::scratch();
+    filled(&store);
+    let owner = Owner::new();
+    assert_eq!(leased(&store, owner, NOW), [1, 2]);
+    let (why, again) = ("no answer".to_owned(), NOW.plus(MINUTE * 30));
+    store.note_handover(owner, &[1], NOW).expect("noted");
+    let outcomes = [(1, Outcome::Unknown { why: why.clone(), again }), (2, Outcome::Failed { why, again })];
+    assert_eq!(store.settle(owner, &outcomes, &[], NOW), Ok(2));
+    let back = NOW.minus(MINUTE * 60);
+    store
+        .write(|transaction| {
+            transaction.execute("UPDATE outbox SET created_at = ?1", [NOW.0])?;
+            forget_the_future(transaction, back)
+        })
+        .expect("applied");
+    assert_eq!(leased(&store, owner, back), [2]);
+    assert!(leased(&store, owner, back.plus(MINUTE * 29)).is_empty());
+    assert_eq!(leased(&store, owner, back.plus(MINUTE * 30)), [1]);
+}
+
+#[test]
 fn what_is_still_to_be_sent_is_found_by_the_small_indexes() {
     let store = Store::scratch();
     let plan = store.read(|connection| {
