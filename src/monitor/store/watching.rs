@@ -98,14 +98,16 @@ fn set_watched(tx: &Transaction<'_>, id: MachineId, watched: bool, now: Moment) 
     Ok(changed > 0)
 }
 
-/// Skips what waits in the outbox, except the end of an outage whose recipient knows of its beginning.
+/// Skips what waits in the outbox, except the end of an outage whose beginning has reached, or may have reached, its
+/// recipient.
 fn skip_pending(tx: &Transaction<'_>, id: MachineId) -> Result<(), StoreError> {
     tx.execute(
         "UPDATE outbox SET state = ?2 WHERE machine_id = ?1 AND state = ?3
            AND NOT (event = 'online' AND EXISTS (
                 SELECT 1 FROM outbox AS beginning
                 WHERE beginning.outage_id = outbox.outage_id AND beginning.channel_id = outbox.channel_id
-                  AND beginning.id < outbox.id AND beginning.state IN (?4, ?5)))",
+                  AND beginning.id < outbox.id
+                  AND (beginning.state IN (?4, ?5) OR beginning.uncertain_since IS NOT NULL)))",
         params![
             id.0,
             Delivery::Skipped as i64,
