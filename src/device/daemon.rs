@@ -284,9 +284,7 @@ impl Daemon {
         if config.network != self.config.network {
             self.failover.reload(config.network.clone());
         }
-        if config.cameras != self.config.cameras {
-            self.cameras.reload(config.cameras.clone());
-        }
+        self.cameras.reload(config.cameras.clone());
         announce(&config);
         if config.heartbeat != self.config.heartbeat {
             warn_of_readable_token(&config, settings.has_server_token);

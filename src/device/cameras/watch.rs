@@ -45,7 +45,8 @@ pub struct Watch {
     outside: Outside,
     list: Arc<Latest<Vec<Camera>>>,
     begin: Instant,
-    interval: Duration,
+    /// As it was applied last.
+    config: config::Cameras,
     roster: Roster,
     checks: Checks,
     rounds: Rounds,
@@ -78,10 +79,10 @@ impl Watch {
             outside,
             list,
             begin,
-            interval: config.plan.interval,
             leases: None,
             leases_due: None,
             roster: Roster::new(config.clone(), saved, now),
+            config,
             checks: Checks::new(poll.registry().try_clone()?),
             rounds: Rounds::default(),
             state,
@@ -91,7 +92,7 @@ impl Watch {
             tell_due: None,
             changes: Vec::new(),
         };
-        watch.look_at_leases_of(&config, now.at);
+        watch.look_at_leases(now.at);
         // In the list before the first heartbeat.
         watch.take_news(now.at);
         Ok(watch)
@@ -148,13 +149,17 @@ impl Watch {
     }
 
     fn reload(&mut self, config: config::Cameras, now: Moment) {
-        self.interval = config.plan.interval;
-        self.look_at_leases_of(&config, now.at);
-        self.roster.reload(config, now);
+        // Each reload of the daemon sends it: the API may have changed the settings meanwhile.
+        if self.config == config {
+            return;
+        }
+        self.roster.reload(config.clone(), now);
+        self.config = config;
+        self.look_at_leases(now.at);
     }
 
-    fn look_at_leases_of(&mut self, config: &config::Cameras, now: Instant) {
-        self.leases = config.lease_file.as_deref().filter(|_| config.enabled).map(Leases::new);
+    fn look_at_leases(&mut self, now: Instant) {
+        self.leases = self.config.lease_file.as_deref().filter(|_| self.config.enabled).map(Leases::new);
         self.leases_due = self.leases.is_some().then_some(now);
     }
 
@@ -162,7 +167,7 @@ impl Watch {
     fn turn(&mut self) {
         let now = Moment::now(self.begin);
         if self.leases_due.is_some_and(|due| now.at >= due) {
-            self.leases_due = Some(now.at + self.interval);
+            self.leases_due = Some(now.at + self.config.plan.interval);
             if let Some(text) = self.leases.as_mut().and_then(Leases::news) {
                 self.roster.leases(leases::parse(&text), now);
             }
