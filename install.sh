@@ -132,7 +132,7 @@ find_binary() {
         *) binary=$target/release/$NAME ;;
     esac
     if up_to_date "$binary"; then return; fi
-    if has_little_memory; then memory=650; else memory=1000; fi
+    if has_little_memory; then memory=600; else memory=1000; fi
     prepare_build $NAME 5 650 $memory
     case $NAME in
         heartbeat-monitor) cargo_build --profile monitor --no-default-features --features monitor --bin $NAME ;;
@@ -178,8 +178,10 @@ check_config() {
         cat "$token_file" >"$token"
     fi
     sed "s|\"$etc/token\"|\"$token\"|" "$1" >"$scratch/checked.toml"
+    # The service's user cannot read the copy. Only root may check as another user.
+    if [ "$(id -u)" = 0 ]; then set -- --user root; else set --; fi
     answer=0
-    without_environment "$binary" --config "$scratch/checked.toml" check-config --user root >"$scratch/said" 2>&1 || answer=$?
+    without_environment "$binary" --config "$scratch/checked.toml" check-config "$@" >"$scratch/said" 2>&1 || answer=$?
     [ "$answer" = 0 ] ||
         sed -e "s|$scratch/checked.toml|$etc/config.toml|" -e "s|$token|${token_file:-$etc/token}|" "$scratch/said" >&2
     return "$answer"
@@ -377,7 +379,7 @@ uninstall() {
 
 # One after the other: half of the crate takes less memory than all of it, and the dependencies are compiled once.
 build_for_try() {
-    prepare_build 'heartbeat-daemon and heartbeat-monitor' 4 400 650
+    prepare_build 'heartbeat-daemon and heartbeat-monitor' 4 400 500
     cargo_build --profile try --bin heartbeat-daemon
     cargo_build --profile try --no-default-features --features monitor --bin heartbeat-monitor
 }

@@ -125,8 +125,9 @@ has_little_memory() { [ "$(kilobytes MemTotal)" -lt 2000000 ]; }
 # which takes 950 MB.
 cargo_build() {
     if has_little_memory; then
-        set -- --jobs 1 --config profile.release.lto=false "$@"
-        # glibc gives freed memory back at once: rustc for the largest dependency keeps a tenth less.
+        # Small units, because the compiler holds a whole one while it optimises it.
+        set -- --jobs 1 --config profile.release.lto=false --config profile.release.codegen-units=16 "$@"
+        # glibc gives freed memory back at once.
         set -- env MALLOC_ARENA_MAX=1 MALLOC_MMAP_THRESHOLD_=131072 MALLOC_TRIM_THRESHOLD_=131072 \
             cargo build --locked "$@"
     else
