@@ -33,7 +33,7 @@ fn element(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
         0..=0x7f => (usize::from(first), rest),
         0x81..=0x83 => {
             let (digits, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
-            (digits.iter().fold(0, |length, digit| length << 8 | usize::from(*digit)), rest)
+            (digits.iter().fold(0, |length, digit| (length << 8) | usize::from(*digit)), rest)
         }
         _ => return None,
     };

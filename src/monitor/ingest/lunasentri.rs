@@ -12,7 +12,7 @@ use std::borrow::Cow;
 /// # Errors
 /// Not a JSON object.
 pub fn parse(text: &str) -> Result<Beat<'_>, Malformed> {
-    let Metrics { hostname, sample } = read::object(text)?;
+    let Metrics { hostname, sample } = read::object::<Metrics>(text)?;
     Ok(Beat { kind: Kind::Live, interval: None, device: None, hostname, sample, payload: text })
 }
 
