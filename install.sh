@@ -348,7 +348,7 @@ install_all() {
         say "your $etc/config.toml stays as you edited it; this version's default is $default"
     case $NAME in
         heartbeat-monitor)
-            [ -n "$dest" ] || say "a machine: sudo -u $ACCOUNT $program machine add NAME   (prints its token, once)"
+            [ -n "$dest" ] || say "a machine: sudo $program machine add NAME --token-file FILE   (writes its token to FILE)"
             ;;
         *)
             grep -q '^[[:space:]]*url[[:space:]]*=' "$dest$etc/config.toml" ||
