@@ -44,7 +44,7 @@ pub fn expiry(host: &str, address: SocketAddr, limit: Duration) -> Result<System
     }
 }
 
-/// Keeps the certificate and refuses every handshake, so that nothing is ever sent to a server that nobody has verified.
+/// Keeps the certificate and refuses every handshake, so that nothing is ever sent to an unverified server.
 #[derive(Debug)]
 struct Witness(Mutex<Option<Vec<u8>>>, Vec<SignatureScheme>);
 

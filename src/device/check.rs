@@ -7,7 +7,6 @@ use super::heartbeat::server_name;
 use crate::account;
 use crate::config::{ConfigError, Source};
 use std::path::{Path, PathBuf};
-use std::sync::PoisonError;
 
 /// The unit's name, and its user's where no systemd can be asked.
 const SERVICE: &str = "heartbeat-daemon";
@@ -33,7 +32,7 @@ pub fn check_config(path: &Path, user: Option<&str>) -> Result<(), Failure> {
     };
     let reader = user.map(|user| format!(" (read as the service's user {user})")).unwrap_or_default();
     println!("{}: good; {place}{reader}", path.display());
-    let cameras = settings.cameras.lock().unwrap_or_else(PoisonError::into_inner);
+    let cameras = settings.cameras();
     cameras.differences().iter().for_each(|line| println!("{line}"));
     Ok(())
 }

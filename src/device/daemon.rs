@@ -31,7 +31,7 @@ use signal_hook::iterator::Signals;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -231,7 +231,7 @@ impl Daemon {
 
     /// Starts, changes or ends the API. It is not worth a heartbeat: without it the daemon goes on.
     fn open_api(&mut self, settings: Settings) {
-        settings.cameras.lock().unwrap_or_else(PoisonError::into_inner).settle();
+        settings.cameras().settle();
         match &self.api {
             _ if !settings.api.enabled => self.api = None,
             Some(api) => api.reload(settings),

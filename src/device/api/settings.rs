@@ -6,10 +6,9 @@ use crate::device::camera_settings::{CameraSettings, Refusal};
 use crate::device::config;
 use crate::http::{Peer, Response};
 use serde_json::{Map, Value, json};
-use std::sync::PoisonError;
 
 pub fn show(call: &Call) -> Answer {
-    let mut view = call.settings.cameras.lock().unwrap_or_else(PoisonError::into_inner).view();
+    let mut view = call.settings.cameras().view();
     let cameras: Vec<CameraView> = call.known.cameras.list().iter().map(CameraView::of).collect();
     view.insert("cameras".to_owned(), json!(cameras));
     Response::json(200, &Value::Object(view)).into()
@@ -30,7 +29,7 @@ fn apply(
     call: &Call,
     change: impl FnOnce(&mut CameraSettings) -> Result<(config::Cameras, Vec<String>), Refusal>,
 ) -> Answer {
-    let mut settings = call.settings.cameras.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut settings = call.settings.cameras();
     let (cameras, changes) = match change(&mut settings) {
         Ok(changed) => changed,
         Err(Refusal::Invalid(why)) => return Response::error(400, &why).into(),

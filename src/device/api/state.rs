@@ -11,7 +11,7 @@ use crate::device::port::Port;
 use crate::device::token::Token;
 use crate::latest::Latest;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The credential's name under `$CREDENTIALS_DIRECTORY`.
@@ -54,7 +54,7 @@ pub struct Settings {
     /// What a changing request from another machine must show.
     pub token: Option<Token>,
     /// The API changes them.
-    pub cameras: Mutex<CameraSettings>,
+    cameras: Mutex<CameraSettings>,
 }
 
 impl Settings {
@@ -72,6 +72,11 @@ impl Settings {
             token: Token::load("api", config.api.token_file.as_deref(), CREDENTIAL)?,
             cameras: Mutex::new(cameras),
         })
+    }
+
+    /// The camera settings, locked.
+    pub fn cameras(&self) -> MutexGuard<'_, CameraSettings> {
+        self.cameras.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a loop that has not come around for so long still moves.

@@ -30,7 +30,7 @@ impl Range {
     /// # Errors
     /// It does not, or it is not a number; the reason names `source`, the value and the range.
     pub fn check(&self, value: f64, source: impl Display) -> Result<f64, Absent> {
-        if (self.low..=self.high).contains(&value) {
+        if self.holds(value) {
             return Ok(value);
         }
         let Range { low, high, unit } = self;

@@ -226,6 +226,7 @@ fn entry(index: u32, ip: IpAddr, state: u16, flags: u8) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::os::netlink::mangled;
 
     const GATEWAY: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 168, 1, 1));
 
@@ -269,12 +270,7 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(4711);
         let good = entry(3, IpAddr::from([0xfe; 16]), 2, 0);
         for _ in 0..20_000 {
-            let mut mangled = good.clone();
-            for _ in 0..random.usize(1..8) {
-                let place = random.usize(..mangled.len());
-                mangled[place] = random.u8(..);
-            }
-            mangled.truncate(random.usize(..=mangled.len()));
+            let mangled = mangled(&good, &mut random);
             Neighbour::parse(RTM_NEWNEIGH, &mangled);
             parse_retrans(&mangled);
         }

@@ -2,12 +2,12 @@
 
 mod message;
 
-#[cfg(test)]
-pub(super) use message::nla;
 pub(super) use message::{
     AF_INET, AF_INET6, attribute, attributes, family_of, ip_address, message, messages, number, push,
     push_ip, text,
 };
+#[cfg(test)]
+pub(super) use message::{mangled, nla};
 
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NLMSG_NOOP, NLMSG_OVERRUN,

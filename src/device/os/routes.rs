@@ -148,7 +148,7 @@ pub fn address(value: &[u8]) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::os::netlink::nla;
+    use crate::device::os::netlink::{mangled, nla};
     use netlink_sys::protocols::NETLINK_ROUTE;
     use std::slice;
 
@@ -281,12 +281,7 @@ mod tests {
         let hops = [16, 0, 0, 0, 1, 0, 0, 0, 8, 0, 5, 0, 10, 0, 0, 1].repeat(3);
         let good = body(DEFAULT, &[(RTA_MULTIPATH, &hops), (RTA_PRIORITY, &[1, 0, 0, 0])]);
         for _ in 0..20_000 {
-            let mut mangled = good.clone();
-            for _ in 0..random.usize(1..8) {
-                let place = random.usize(..mangled.len());
-                mangled[place] = random.u8(..);
-            }
-            mangled.truncate(random.usize(..=mangled.len()));
+            let mangled = mangled(&good, &mut random);
             parsed(&mangled);
         }
     }

@@ -94,7 +94,7 @@ fn parse(body: &[u8]) -> Option<Rule> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::os::netlink::nla;
+    use crate::device::os::netlink::{mangled, nla};
     use netlink_sys::protocols::NETLINK_ROUTE;
 
     fn rule(table: u8, action: u8, attributes: &[(u16, &[u8])]) -> Vec<u8> {
@@ -125,12 +125,7 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(4711);
         let good = rule(0, FR_ACT_TO_TBL, &[(FRA_PRIORITY, &[1, 0, 0, 0]), (FRA_TABLE, &[1, 1, 0, 0])]);
         for _ in 0..20_000 {
-            let mut mangled = good.clone();
-            for _ in 0..random.usize(1..8) {
-                let place = random.usize(..mangled.len());
-                mangled[place] = random.u8(..);
-            }
-            mangled.truncate(random.usize(..=mangled.len()));
+            let mangled = mangled(&good, &mut random);
             parse(&mangled);
         }
     }

@@ -115,6 +115,18 @@ pub fn nla(kind: u16, value: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// A copy with a few bytes changed at random, and cut off somewhere.
+#[cfg(test)]
+pub fn mangled(good: &[u8], random: &mut fastrand::Rng) -> Vec<u8> {
+    let mut mangled = good.to_vec();
+    for _ in 0..random.usize(1..8) {
+        let place = random.usize(..mangled.len());
+        mangled[place] = random.u8(..);
+    }
+    mangled.truncate(random.usize(..=mangled.len()));
+    mangled
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
