@@ -45,7 +45,8 @@ fn both_notifications_arrive_and_nothing_is_left_behind() {
 fn interrupted_at(at: &str) -> String {
     let scratch = tempfile::tempdir().expect("a directory");
     let install = Path::new(env!("CARGO_MANIFEST_DIR")).join("install.sh");
-    let command = format!("{} --try --binary {PROGRAM}", install.display());
+    // Without exec a shell between script and install.sh gets the SIGINT too, and dash then exits with 130.
+    let command = format!("exec {} --try --binary {PROGRAM}", install.display());
     let mut terminal = Command::new("script")
         .args(["--quiet", "--return", "--flush", "--command", &command, "/dev/null"])
         .env("TMPDIR", scratch.path())
