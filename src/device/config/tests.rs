@@ -1,7 +1,7 @@
 //! The configuration as it is shipped, written by people, and refused.
 
 use super::*;
-use crate::config::shipped::{known_keys, project_file, row, written_keys};
+use crate::config::shipped::{known_keys, project_file, row, written_keys, written_value};
 
 fn shipped() -> String {
     project_file("packaging/config.toml")
@@ -45,10 +45,15 @@ fn every_key_stands_in_the_shipped_file_exactly_once() {
 }
 
 #[test]
-fn readme_lists_every_key() {
-    let readme = project_file("README.md");
+fn the_documentation_lists_every_key_with_its_default() {
+    let (document, shipped) = (project_file("docs/configuration.md"), shipped());
     for (section, key) in known_keys(fault, &[("cameras", "camera")]) {
-        row(&readme, &section, &key);
+        let cells = row(&document, &section, &key);
+        let [default, _] = cells[..] else { panic!("{section}.{key}: {cells:?}") };
+        match written_value(&shipped, &section, &key) {
+            Some(value) => assert_eq!(default, format!("`{value}`"), "{section}.{key}"),
+            None => assert!(!default.starts_with('`'), "{section}.{key} has no default, and not {default}"),
+        }
     }
 }
 
