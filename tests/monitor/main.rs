@@ -9,6 +9,7 @@ mod command_line;
 mod damaged;
 mod dns;
 mod enrolment;
+mod examples;
 mod failover;
 mod formats;
 mod hostile;
