@@ -53,6 +53,37 @@ fn a_receiver_that_never_comes_back_is_given_up_after_a_day_and_that_is_seen() {
 }
 
 #[test]
+fn a_wall_clock_that_is_a_year_ahead_loses_no_message_and_a_day_still_ends_the_retries() {
+    let server = Server::always(Reply::status(500));
+    let mut rig = Rig::new(1);
+    rig.channel("webhook", &server.url("/"));
+    rig.lose([1]);
+    rig.eventually_row(1, "it failed", |row| row.attempts == 1);
+    rig.set_clock_ahead(HOUR * 24 * 365);
+    rig.eventually_row(1, "it failed again", |row| row.attempts == 2);
+    for attempts in 3..6 {
+        rig.wait(HOUR);
+        rig.eventually_row(1, "it is retried", |row| row.attempts == attempts && row.state == WAITING);
+    }
+    rig.wait(HOUR * 24);
+    rig.eventually_row(1, "given up", |row| row.state == DEAD);
+}
+
+#[test]
+fn a_message_in_flight_when_the_clock_jumps_a_year_is_retried() {
+    let server = Server::always(Reply::Late(Duration::from_secs(2), Box::new(Reply::status(500))));
+    let mut rig = Rig::new(1);
+    rig.channel("webhook", &server.url("/"));
+    rig.lose([1]);
+    server.request();
+    rig.set_clock_ahead(HOUR * 24 * 365);
+    rig.eventually_row(1, "it failed", |row| row.attempts == 1);
+    server.become_one_that(|_| Reply::ok());
+    rig.wait(MINUTE);
+    rig.eventually_all_delivered();
+}
+
+#[test]
 fn a_channel_that_hangs_delays_no_other() {
     let (dead, alive) = (Server::always(Reply::Hang), Server::always(Reply::ok()));
     let mut rig = Rig::new(9);

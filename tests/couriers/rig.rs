@@ -21,6 +21,8 @@ pub struct Rig {
     pub couriers: Option<Couriers>,
     poke: Poke,
     ahead: Arc<AtomicU64>,
+    /// Of the wall clock alone.
+    stepped: Arc<AtomicU64>,
     clock: Clock,
     direct: Connection,
     pub dir: tempfile::TempDir,
@@ -58,12 +60,13 @@ impl Rig {
         let store = Arc::new(Store::open_for_serving(&path, Moment::now()).expect("a database"));
         let direct = Connection::open(&path).expect("a connection");
         direct.busy_timeout(Duration::from_secs(20)).expect("a timeout");
-        let ahead = Arc::<AtomicU64>::default();
+        let (ahead, stepped) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
         let clock: Clock = {
-            let (ahead, start) = (ahead.clone(), (Moment::now(), Instant::now()));
+            let (ahead, stepped, start) = (ahead.clone(), stepped.clone(), (Moment::now(), Instant::now()));
             Arc::new(move || {
                 let passed = start.1.elapsed() + Duration::from_millis(ahead.load(Ordering::SeqCst));
-                (start.0.plus(passed), start.1 + passed)
+                let step = Duration::from_millis(stepped.load(Ordering::SeqCst));
+                (start.0.plus(passed).plus(step), start.1 + passed)
             })
         };
         let (poke, poked) = Poke::new();
@@ -72,7 +75,8 @@ impl Rig {
         let detection = Detection { check_interval: HOUR * 100, threshold: MINUTE * 2 };
         let sweeper = Sweeper::new(detection, now, tick, poke.clone());
         let couriers = Couriers::start(store.clone(), settings, poked, clock.clone()).expect("couriers");
-        let mut rig = Rig { store, sweeper, couriers: Some(couriers), poke, ahead, clock, direct, dir };
+        let mut rig =
+            Rig { store, sweeper, couriers: Some(couriers), poke, ahead, stepped, clock, direct, dir };
         rig.sql(
             "INSERT INTO recipient (name, events) VALUES ('ops', '[\"offline\",\"online\",\"flapping\"]')",
             [],
@@ -127,6 +131,13 @@ impl Rig {
     pub fn wait(&self, duration: Duration) {
         let by = u64::try_from(duration.as_millis()).expect("a duration");
         self.ahead.fetch_add(by, Ordering::SeqCst);
+        self.poke.poke();
+    }
+
+    /// Sets the wall clock to this much later than it should be, and lets the couriers see it.
+    pub fn set_clock_ahead(&self, by: Duration) {
+        let by = u64::try_from(by.as_millis()).expect("a duration");
+        self.stepped.store(by, Ordering::SeqCst);
         self.poke.poke();
     }
 

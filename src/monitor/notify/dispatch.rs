@@ -32,6 +32,9 @@ const NOTHING_LEASED: Duration = Duration::from_secs(1);
 /// Leases are renewed this often while anything is in flight; they last five times as long.
 const RENEWAL: Duration = Duration::from_secs(60);
 
+/// A wall clock that gains more than this between two rounds was set forward; slewing stays far below.
+const CLOCK_STEP: Duration = Duration::from_secs(1);
+
 /// A mail that may have arrived is not sent again before this time: the server may still be working on it, and a person
 /// who got it needs no second one soon.
 pub const UNKNOWN_HOLD: Duration = Duration::from_secs(30 * 60);
@@ -78,6 +81,10 @@ pub struct Dispatcher {
     /// Rows whose backoff has ended early, in the same way.
     freed: Vec<i64>,
     renewed_at: Instant,
+    /// Both clocks when they were compared last.
+    compared_at: (Moment, Instant),
+    /// Steps of the wall clock that the database does not have yet.
+    stepped: Duration,
     /// The leases of the process before this one are freed.
     has_taken_over: bool,
     store_failed: bool,
@@ -94,7 +101,7 @@ impl Dispatcher {
         owner: Owner,
         surroundings: &Surroundings,
     ) -> Dispatcher {
-        let (_, tick) = clock();
+        let compared_at = clock();
         Dispatcher {
             store,
             clock,
@@ -107,7 +114,9 @@ impl Dispatcher {
             next_flight: 0,
             unmarked: Vec::new(),
             freed: Vec::new(),
-            renewed_at: tick,
+            renewed_at: compared_at.1,
+            compared_at,
+            stepped: Duration::ZERO,
             has_taken_over: false,
             store_failed: false,
             is_stopping: false,
@@ -184,9 +193,22 @@ impl Dispatcher {
         Ok(())
     }
 
+    /// A step forward of the wall clock brings no notification nearer to its expiry.
+    fn compare_clocks(&mut self, now: Moment, tick: Instant) {
+        let (last, last_tick) = std::mem::replace(&mut self.compared_at, (now, tick));
+        let step = now.since(last.plus(tick.saturating_duration_since(last_tick)));
+        if step > CLOCK_STEP {
+            self.stepped += step;
+            for row in self.flights.values_mut().flat_map(|flight| &mut flight.rows) {
+                row.expires = row.expires.plus(step);
+            }
+        }
+    }
+
     /// Starts what is due on every channel, as far as its pace and the threads allow.
     fn look(&mut self) -> Result<Duration, StoreError> {
         let (now, tick) = (self.clock)();
+        self.compare_clocks(now, tick);
         if !self.has_taken_over {
             let unfinished = self.store.free_leases(now, UNKNOWN_HOLD)?;
             if unfinished > 0 {
@@ -195,6 +217,10 @@ impl Dispatcher {
                 );
             }
             self.has_taken_over = true;
+        }
+        if !self.stepped.is_zero() {
+            self.store.postpone_expiry(self.stepped)?;
+            self.stepped = Duration::ZERO;
         }
         let work = self.store.channels_with_work(self.owner, now)?;
         self.lines.retain(|channel, line| {
@@ -288,8 +314,9 @@ impl Dispatcher {
 
     /// Takes a result; [`Dispatcher::mark`] writes it.
     pub fn take(&mut self, done: Done) {
-        let Some(flight) = self.flights.remove(&done.number) else { return };
         let (now, tick) = (self.clock)();
+        self.compare_clocks(now, tick);
+        let Some(flight) = self.flights.remove(&done.number) else { return };
         self.pools[Class::of(flight.channel.kind) as usize].ended(tick);
         self.lines.entry(flight.channel.id).or_default().pace.ended(flight.is_retry());
         let outcomes = match done.result {

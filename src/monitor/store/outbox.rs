@@ -17,6 +17,13 @@ use std::time::Duration;
 /// Renewed while a courier lives: another process may take a row this long after the last renewal.
 pub const LEASE: Duration = Duration::from_secs(300);
 
+/// A row that could not be delivered for this long is given up. Only time that passes while the monitor runs counts: a
+/// wall clock that is wrong, or a night without power, must not lose a message.
+pub const EXPIRES_AFTER: Duration = Duration::from_secs(24 * 3600);
+
+/// Longer than any receiver makes a retry wait: a retry that is due later was scheduled by a clock that was ahead.
+const LONGEST_RETRY: Duration = Duration::from_secs(2 * 3600);
+
 /// Rows whose backoff ends early are tried after this time.
 const FREED_AFTER: Duration = Duration::from_secs(1);
 
@@ -107,9 +114,18 @@ const FREE: &str = "o.state IN (0, 1) AND (o.state = 0 OR (o.leased_until <= ?1 
 
 impl Store {
     /// At start: the leases of the last process have ended with it. A mail that it had handed over to the server may have
-    /// arrived; it is not sent again within `hold`. Returns how many leases there were.
+    /// arrived; it is not sent again within `hold`. The time since a row was due does not count towards its expiry: nobody
+    /// tried it. Returns how many leases there were.
     pub fn free_leases(&self, now: Moment, hold: Duration) -> Result<usize, StoreError> {
         self.write(|transaction| {
+            transaction.execute(
+                "UPDATE outbox SET expires_at = max(expires_at, ?1 + ?2)
+                 WHERE state IN (0, 1) AND attempts = 0 AND due_at < ?1",
+                [now.0, milliseconds(EXPIRES_AFTER)],
+            )?;
+            let sql = "UPDATE outbox SET expires_at = expires_at + (?1 - due_at), due_at = ?1
+                       WHERE state IN (0, 1) AND attempts > 0 AND due_at < ?1";
+            transaction.execute(sql, [now.0])?;
             transaction.execute(
                 "UPDATE outbox SET last_error = ?3,
                         due_at = ?2 + CASE WHEN uncertain_since < ?1 THEN uncertain_since ELSE ?1 END
@@ -177,6 +193,15 @@ impl Store {
             // RETURNING promises no order.
             rows.sort_by_key(|row| row.id);
             Ok(Some(Batch { channel, clock, rows, expired }))
+        })
+    }
+
+    /// After the wall clock was set forward by `step`: rows that are not delivered expire as much later.
+    pub fn postpone_expiry(&self, step: Duration) -> Result<(), StoreError> {
+        self.write(|transaction| {
+            let sql = "UPDATE outbox SET expires_at = expires_at + ?1 WHERE state IN (0, 1)";
+            transaction.execute(sql, [milliseconds(step)])?;
+            Ok(())
         })
     }
 
@@ -264,7 +289,7 @@ fn enabled_channel(transaction: &Transaction, id: ChannelId) -> Result<Option<(C
 
 fn expire(transaction: &Transaction, channel: ChannelId, now: Moment) -> Result<usize, StoreError> {
     let mut statement = transaction.prepare_cached(
-        "UPDATE outbox SET state = ?3, last_error = coalesce(last_error, 'not sent in time: the monitor was not running')
+        "UPDATE outbox SET state = ?3, last_error = coalesce(last_error, 'not sent within a day')
          WHERE channel_id = ?1 AND state IN (0, 1) AND state = 0 AND due_at <= ?2 AND expires_at <= ?2",
     )?;
     Ok(statement.execute(params![channel.0, now.0, Delivery::Dead as i64])?)
@@ -338,29 +363,75 @@ fn settle_one(
     Ok(statement.execute(values)?)
 }
 
+/// A row as [`forget_the_future`] reads it.
+struct Scheduled {
+    id: i64,
+    channel: ChannelId,
+    is_retry: bool,
+    created: Moment,
+    /// It may have arrived, and is not sent again soon.
+    handed_over: Option<Moment>,
+    due: Moment,
+    expires: Moment,
+}
+
+impl Scheduled {
+    /// When it is due by a clock that went back to `now`.
+    fn new_due(&self, now: Moment) -> Moment {
+        let written = self.handed_over.unwrap_or(self.created);
+        let is_held = !self.is_retry || self.handed_over.is_some();
+        if is_held && written > now {
+            return now.plus(self.due.since(written));
+        }
+        let is_misdated = self.created > now || self.due > now.plus(LONGEST_RETRY);
+        if self.is_retry && is_misdated { now } else { self.due }
+    }
+
+    fn new_expiry(&self, due: Moment, now: Moment) -> Moment {
+        let by_creation =
+            if self.created > now { now.plus(self.expires.since(self.created)) } else { self.expires };
+        by_creation.min(due.max(now).plus(EXPIRES_AFTER))
+    }
+}
+
 /// After the clock went back: rows that were written later than now count as written now. A row that is held, by a
 /// minimum outage or by quiet hours, or a mail that may have arrived, is held for as long from now, and until its
-/// recipient's quiet hours are over by the new clock. Leases end as they would have.
+/// recipient's quiet hours are over by the new clock. Retries that a clock which was ahead has scheduled are due now.
+/// Leases end as they would have.
 pub(super) fn forget_the_future(transaction: &Transaction, now: Moment) -> Result<(), StoreError> {
     let mut statement = transaction.prepare_cached(
-        "SELECT id, channel_id, attempts > 0 AND uncertain_since IS NULL, created_at, due_at, expires_at FROM outbox
-         WHERE state IN (0, 1) AND created_at > ?1",
+        "SELECT id, channel_id, attempts > 0, created_at, uncertain_since, due_at, expires_at FROM outbox
+         WHERE state IN (0, 1) AND (created_at > ?1 OR uncertain_since > ?1 OR due_at > ?1 + ?2
+                                    OR expires_at > max(due_at, ?1) + ?3)",
     )?;
-    let rows = statement.query_map([now.0], |row| {
+    let values = [now.0, milliseconds(LONGEST_RETRY), milliseconds(EXPIRES_AFTER)];
+    let rows = statement.query_map(values, |row| {
         let moment = |index| row.get(index).map(Moment);
-        Ok((row.get(0)?, ChannelId(row.get(1)?), row.get(2)?, moment(3)?, moment(4)?, moment(5)?))
+        Ok(Scheduled {
+            id: row.get(0)?,
+            channel: ChannelId(row.get(1)?),
+            is_retry: row.get(2)?,
+            created: moment(3)?,
+            handed_over: row.get::<_, Option<i64>>(4)?.map(Moment),
+            due: moment(5)?,
+            expires: moment(6)?,
+        })
     })?;
-    let rows: Vec<(i64, ChannelId, bool, Moment, Moment, Moment)> = rows.collect::<Result<_, _>>()?;
+    let rows: Vec<Scheduled> = rows.collect::<Result<_, _>>()?;
     let recipients = if rows.is_empty() { Vec::new() } else { recipients::reachable(transaction)? };
-    let mut update = transaction
-        .prepare_cached("UPDATE outbox SET created_at = ?2, due_at = ?3, expires_at = ?4 WHERE id = ?1")?;
-    for (id, channel, is_retry, created, due, expires) in rows {
-        // A retry of what has not arrived is held by nothing.
-        let held_until = if is_retry { now } else { now.plus(due.since(created)) };
-        let recipient = recipients.iter().find(|recipient| recipient.channels.contains(&channel));
-        let quiet = recipient.and_then(|recipient| recipient.quiet.as_ref()).filter(|_| held_until > now);
-        let due = quiet.map_or(held_until, |quiet| quiet.end_if_quiet(held_until));
-        update.execute(params![id, now.0, due.0, now.plus(expires.since(created)).0])?;
+    let mut update = transaction.prepare_cached(
+        "UPDATE outbox SET created_at = min(created_at, ?2), uncertain_since = min(uncertain_since, ?2), due_at = ?3,
+                           expires_at = ?4
+         WHERE id = ?1",
+    )?;
+    for row in rows {
+        let recipient = recipients.iter().find(|recipient| recipient.channels.contains(&row.channel));
+        let quiet = recipient.and_then(|recipient| recipient.quiet.as_ref());
+        let mut due = row.new_due(now);
+        if due != row.due && due > now {
+            due = quiet.map_or(due, |quiet| quiet.end_if_quiet(due));
+        }
+        update.execute(params![row.id, now.0, due.0, row.new_expiry(due, now).0])?;
     }
     transaction.execute(
         "UPDATE outbox SET leased_until = ?1 WHERE state IN (0, 1) AND state = 1 AND leased_until > ?1 + ?2",

@@ -1,5 +1,6 @@
 //! What happened to a machine, written down: its outage, its event, and a row of the outbox for each who is told.
 
+use super::outbox::EXPIRES_AFTER;
 use super::transitions::{Kind, Transition};
 use super::{Delivery, MachineId, Status, StoreError, recipients};
 use crate::monitor::detect::{FLAPPING_WINDOW, MOST_TRANSITIONS};
@@ -8,10 +9,6 @@ use crate::monitor::notify::plan::{ChannelId, Happening, News, Recipient, Subjec
 use crate::monitor::time::Moment;
 use log::warn;
 use rusqlite::{OptionalExtension, Transaction, params};
-use std::time::Duration;
-
-/// A notification older than this is given up: nobody wants yesterday's alarm.
-pub const EXPIRES_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 /// What has to be known of a machine to tell anything of it.
 struct Told {

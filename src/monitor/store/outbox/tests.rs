@@ -131,6 +131,54 @@ fn a_clock_that_is_set_back_releases_retries_but_no_mail_that_may_have_arrived()
     assert_eq!(leased(&store, owner, back.plus(MINUTE * 30)), [1]);
 }
 
+const YEAR: Duration = Duration::from_secs(365 * 86_400);
+
+#[test]
+fn a_start_a_year_later_or_with_a_clock_that_is_a_year_ahead_expires_nothing() {
+    let store = Store::scratch();
+    filled(&store);
+    let (before, after) = (Owner::new(), Owner::new());
+    leased(&store, before, NOW);
+    let failed = Outcome::Failed { why: "500".into(), again: NOW.plus(MINUTE) };
+    store.settle(before, &[(1, failed)], &[], NOW).expect("marked");
+    let ahead = NOW.plus(YEAR);
+    assert_eq!(store.free_leases(ahead, MINUTE * 30), Ok(1));
+    assert_eq!(leased(&store, after, ahead), [1, 2], "one that was tried and one that was not");
+    let left = |id: i64| {
+        let sql = format!("SELECT expires_at FROM outbox WHERE id = {id}");
+        number(&store, &sql).map(|expires| Moment(expires).since(ahead))
+    };
+    assert_eq!(left(1), Some(EXPIRES_AFTER - MINUTE), "the minute before its next attempt counts");
+    assert_eq!(left(2), Some(EXPIRES_AFTER));
+    // The clock is still wrong at the first sweep.
+    store.write(|transaction| forget_the_future(transaction, ahead)).expect("applied");
+    assert_eq!(left(2), Some(EXPIRES_AFTER));
+}
+
+#[test]
+fn a_step_forward_postpones_the_expiry_and_the_step_back_takes_that_away_again() {
+    let store = Store::scratch();
+    filled(&store);
+    let owner = Owner::new();
+    store.postpone_expiry(YEAR).expect("postponed");
+    let ahead = NOW.plus(YEAR);
+    assert_eq!(leased(&store, owner, ahead), [1, 2]);
+    store.note_handover(owner, &[2], ahead).expect("noted");
+    let (why, again) = ("no answer".to_owned(), ahead.plus(MINUTE * 30));
+    let outcomes = [(1, Outcome::Failed { why: why.clone(), again }), (2, Outcome::Unknown { why, again })];
+    store.settle(owner, &outcomes, &[], ahead).expect("marked");
+    let right = NOW.plus(MINUTE);
+    store.write(|transaction| forget_the_future(transaction, right)).expect("applied");
+    assert_eq!(leased(&store, owner, right), [1], "the retry does not wait for a year");
+    assert_eq!(
+        leased(&store, owner, right.plus(MINUTE * 30)),
+        [2],
+        "the mail that may have arrived for its time"
+    );
+    let latest = number(&store, "SELECT max(expires_at) FROM outbox").map(Moment);
+    assert!(latest <= Some(right.plus(EXPIRES_AFTER + MINUTE * 30)), "{latest:?}");
+}
+
 #[test]
 fn what_is_still_to_be_sent_is_found_by_the_small_indexes() {
     let store = Store::scratch();
