@@ -45,10 +45,12 @@ fn both_notifications_arrive_and_nothing_is_left_behind() {
 fn interrupted_at(at: &str) -> String {
     let scratch = tempfile::tempdir().expect("a directory");
     let install = Path::new(env!("CARGO_MANIFEST_DIR")).join("install.sh");
-    // Without exec a shell between script and install.sh gets the SIGINT too, and dash then exits with 130.
-    let command = format!("exec {} --try --binary {PROGRAM}", install.display());
+    // Without exec a shell between script and install.sh gets the SIGINT too, and dash then exits with 130. A shell
+    // cannot trap a SIGINT that was ignored when it started, as in tests that run in the background.
+    let command = format!("exec env --default-signal=INT {} --try --binary {PROGRAM}", install.display());
     let mut terminal = Command::new("script")
         .args(["--quiet", "--return", "--flush", "--command", &command, "/dev/null"])
+        .env("SHELL", "/bin/sh")
         .env("TMPDIR", scratch.path())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -177,6 +179,7 @@ impl Toolchain {
         self.settings(&mut command);
         let mut terminal = command
             .args(["--quiet", "--return", "--flush", "--command"])
+            .env("SHELL", "/bin/sh")
             .arg(format!("{} --try --seconds 0", install.display()))
             .arg("/dev/null")
             .stdin(Stdio::piped())
