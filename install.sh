@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs heartbeat-daemon or heartbeat-monitor on this machine and starts it. "./install.sh --help" says the rest.
+# Installs heartbeat-daemon or heartbeat-monitor on this machine and starts it. "./install.sh --help" lists the options.
 set -eu
 
 # The oldest compiler that builds it: rust-version in Cargo.toml.
@@ -12,33 +12,33 @@ usage() {
 usage: sudo ./install.sh [options]               install or update the daemon, enable, start
        sudo ./install.sh --monitor [options]     the same with heartbeat-monitor, on the server
        ./install.sh --try [--yes]                run both programs in a scratch directory and show an outage
-       sudo ./install.sh --uninstall [--monitor] stop and remove it; configuration and state stay
+       sudo ./install.sh --uninstall [--monitor] stop and remove it; keep configuration and state
 
-  --url URL          where heartbeats go: sets url in the configuration
-  --token-file FILE  copy the token in FILE to /etc/heartbeat-daemon/token and use it
-  --binary FILE      install this program instead of the one in target (with --try: the daemon; the
-                     monitor is the heartbeat-monitor beside it)
-  --prefix DIR       the program goes to DIR/bin (default /usr/local)
-  --observe          without the privilege to change routes: it watches uplinks, and sends over the best one
-  --networkmanager   let it activate connections of NetworkManager (for mode = "networkmanager")
-  --no-start         install and enable, but start nothing before the next boot
-  --purge            with --uninstall: remove configuration, state and the user too
+  --url URL          send heartbeats to URL: sets url in the configuration
+  --token-file FILE  copy the token in FILE to /etc/heartbeat-daemon/token and use that
+  --binary FILE      install this program instead of the one in target (with --try: the daemon; its
+                     monitor is heartbeat-monitor in the same directory)
+  --prefix DIR       install the program into DIR/bin (default /usr/local)
+  --observe          install without the privilege to change routes: the daemon sends over the best uplink only
+  --networkmanager   allow the daemon to activate connections of NetworkManager (for mode = "networkmanager")
+  --no-start         install and enable; the service starts at the next boot
+  --purge            with --uninstall: also remove configuration, state and the user
   --seconds N        with --try: end N seconds after the demonstration instead of at Ctrl-C
   --yes              install a missing compiler without asking
-  --help             this text
+  --help             print this text
 
-Without a program in target, or with sources newer than it, it is built first. That needs cargo 1.85 or newer
-and a C compiler. What is missing is installed with apt: "cargo" on Debian 13, "cargo-web" on Debian 12.
+If target has no program, or an older one than the sources, it is built first. That needs cargo 1.85 or newer
+and a C compiler. A missing one is installed with apt: "cargo" on Debian 13, "cargo-web" on Debian 12.
 
---try installs a compiler and nothing else. It says what is missing and how large it is, asks once, and uses sudo
+--try installs a compiler and nothing else. It lists what is missing with its size, asks once, and uses sudo
 for apt-get only; --yes answers the question. Without a terminal and without --yes it prints the commands and
 exits with status 2.
 
-An edited configuration is never overwritten. A second run with nothing new changes nothing. If the
-configuration is wrong, nothing is changed and the exit code is 78. --observe and --networkmanager stay in force
-in later runs, until --uninstall. Daemon and monitor may be on one machine; each has its own user and files.
+An edited configuration is never overwritten. A second run without changes does nothing. If the
+configuration is invalid, nothing is changed and the exit status is 78. --observe and --networkmanager apply to
+later runs too, until --uninstall. Daemon and monitor can share a machine; each has its own user and files.
 
-DESTDIR=DIR in the environment installs below DIR: no root needed, no user made, nothing started.
+DESTDIR=DIR in the environment installs below DIR, without root: no user is created and nothing is started.
 TEXT
 }
 
@@ -52,7 +52,7 @@ NAME=heartbeat-daemon ACCOUNT=heartbeat
 action=install prefix=/usr/local binary='' url='' token_file='' start=yes purge='' seconds='' observe='' networkmanager=''
 yes=''
 
-value() { [ -n "${2:-}" ] || fail "$1 needs a value; --help shows how" "$EX_USAGE"; }
+value() { [ -n "${2:-}" ] || fail "$1 needs a value; see --help" "$EX_USAGE"; }
 
 while [ $# -gt 0 ]; do
     case $1 in
@@ -70,7 +70,7 @@ while [ $# -gt 0 ]; do
         --try) action=try ;;
         --uninstall) action=uninstall ;;
         --help | -h) usage; exit 0 ;;
-        *) fail "unknown option $1; --help shows all" "$EX_USAGE" ;;
+        *) fail "unknown option $1; see --help" "$EX_USAGE" ;;
     esac
     shift
 done
@@ -78,23 +78,23 @@ done
 case $prefix in /*) prefix=${prefix%/} ;; *) fail "--prefix $prefix: must start with /" "$EX_USAGE" ;; esac
 case $prefix in *[!A-Za-z0-9/._+-]*) fail "--prefix $prefix: only letters, digits and / . _ + -" "$EX_USAGE" ;; esac
 case $seconds in *[!0-9]*) fail "--seconds $seconds: must be a whole number" "$EX_USAGE" ;; esac
-[ -z "$seconds" ] || [ "$action" = try ] || fail '--seconds belongs to --try' "$EX_USAGE"
-[ -z "$yes" ] || [ "$action" != uninstall ] || fail '--yes does not belong to --uninstall' "$EX_USAGE"
-[ -z "$purge" ] || [ "$action" = uninstall ] || fail '--purge belongs to --uninstall' "$EX_USAGE"
+[ -z "$seconds" ] || [ "$action" = try ] || fail '--seconds needs --try' "$EX_USAGE"
+[ -z "$yes" ] || [ "$action" != uninstall ] || fail '--yes cannot be combined with --uninstall' "$EX_USAGE"
+[ -z "$purge" ] || [ "$action" = uninstall ] || fail '--purge needs --uninstall' "$EX_USAGE"
 [ -z "$observe$networkmanager" ] || [ "$action" = install ] ||
-    fail '--observe and --networkmanager belong to an installation' "$EX_USAGE"
+    fail '--observe and --networkmanager cannot be combined with --try or --uninstall' "$EX_USAGE"
 [ "$NAME" = heartbeat-daemon ] || [ -z "$url$token_file$observe$networkmanager" ] ||
     fail '--url, --token-file, --observe and --networkmanager are for the daemon' "$EX_USAGE"
-[ "$NAME" = heartbeat-daemon ] || [ "$action" != try ] || fail '--try shows daemon and monitor; leave --monitor out' "$EX_USAGE"
-[ -z "$token_file" ] || [ -s "$token_file" ] || fail "--token-file $token_file: is missing or empty" "$EX_USAGE"
-[ -z "$token_file" ] || [ -r "$token_file" ] || fail "--token-file $token_file: cannot be read" "$EX_USAGE"
-[ -z "$binary" ] || [ -x "$binary" ] || fail "--binary $binary: no such program" "$EX_USAGE"
+[ "$NAME" = heartbeat-daemon ] || [ "$action" != try ] || fail '--try runs both programs; leave out --monitor' "$EX_USAGE"
+[ -z "$token_file" ] || [ -s "$token_file" ] || fail "--token-file $token_file: the file is missing or empty" "$EX_USAGE"
+[ -z "$token_file" ] || [ -r "$token_file" ] || fail "cannot read --token-file $token_file" "$EX_USAGE"
+[ -z "$binary" ] || [ -x "$binary" ] || fail "--binary $binary: not an executable file" "$EX_USAGE"
 
 absolute() { case $1 in '' | /*) printf '%s' "$1" ;; *) printf '%s/%s' "$PWD" "$1" ;; esac; }
 binary=$(absolute "$binary")
 token_file=$(absolute "$token_file")
 
-# Everything below works from the sources' directory, wherever it was called from.
+# The rest runs in the sources' directory, wherever the script was called from.
 cd "$(dirname "$0")"
 
 dest=${DESTDIR:-}
@@ -102,7 +102,7 @@ dest=${dest%/}
 etc=/etc/$NAME
 state=/var/lib/$NAME
 program=$prefix/bin/$NAME
-# The default configuration as it was installed: tells an edited one from one that may be replaced.
+# The default configuration as installed: a configuration that differs from it was edited and is not replaced.
 default=$prefix/share/$NAME/config.toml
 unit=/etc/systemd/system/$NAME.service
 sysusers=/etc/sysusers.d/$NAME.conf
@@ -163,14 +163,14 @@ set_key() {
     cat "$scratch/edited" >"$1"
 }
 
-# Runs the program without the variables that are meant for the service.
+# Runs the program without the variables that configure the service.
 without_environment() {
     env -u HEARTBEAT_URL -u HEARTBEAT_INTERVAL -u REQUEST_TIMEOUT -u PIDFILE \
         -u MACHINE_HEARTBEAT_CHECK_INTERVAL -u MACHINE_OFFLINE_THRESHOLD "$@"
 }
 
-# Prints nothing if the program accepts FILE; its sentences name the files that the user knows. The token is read
-# by the check: from where it comes, or below DESTDIR, as it is not in its place yet.
+# check_config FILE: prints nothing if the program accepts FILE. Its errors name the files that the user knows. The
+# check reads the token, which is not installed yet: from --token-file, or below DESTDIR.
 check_config() {
     token=$dest$etc/token
     if [ -n "$token_file" ]; then
@@ -178,7 +178,7 @@ check_config() {
         cat "$token_file" >"$token"
     fi
     sed "s|\"$etc/token\"|\"$token\"|" "$1" >"$scratch/checked.toml"
-    # The service's user cannot read the copy. Only root may check as another user.
+    # The service's user cannot read the copy. Only root can check as another user.
     if [ "$(id -u)" = 0 ]; then set -- --user root; else set --; fi
     answer=0
     without_environment "$binary" --config "$scratch/checked.toml" check-config "$@" >"$scratch/said" 2>&1 || answer=$?
@@ -187,7 +187,7 @@ check_config() {
     return "$answer"
 }
 
-# Makes the configuration that will be installed in $scratch/config.toml, and checks it before anything changes.
+# Writes the configuration to install to $scratch/config.toml, and checks it before anything changes.
 prepare_config() {
     config=$scratch/config.toml
     installed=$dest$etc/config.toml
@@ -198,18 +198,18 @@ prepare_config() {
         cp "$default_config" "$config"
         edited=''
     fi
-    # The rest of what makes a URL is the program's to judge.
-    case $url in *[\"\\[:space:][:cntrl:]]*) fail '--url: holds a character that no URL has' "$EX_USAGE" ;; esac
+    # The program checks the rest of the URL.
+    case $url in *[\"\\[:space:][:cntrl:]]*) fail '--url contains a character that no URL has' "$EX_USAGE" ;; esac
     [ -z "$url" ] || set_key "$config" url "$url"
     [ -z "$token_file" ] || set_key "$config" token_file "$etc/token"
-    check_config "$config" || fail "the configuration is wrong: see above. Nothing was changed." "$EX_CONFIG"
+    check_config "$config" || fail "the configuration is invalid: see above. Nothing was changed." "$EX_CONFIG"
 }
 
 # ---- files --------------------------------------------------------------------------------------------------
 
 changed=''
 
-# put SOURCE TARGET MODE [GROUP]: as root's file; leaves an equal file alone, and never a half-written one.
+# put SOURCE TARGET MODE [GROUP]: installs a file of root. Skips an equal file, and never leaves a half-written one.
 put() {
     target=$dest$2
     if [ -n "$dest" ]; then group='' wanted=$3; else group=${4:-root} wanted="$3 root ${4:-root}"; fi
@@ -225,11 +225,11 @@ put() {
     say "  $2"
 }
 
-# The user goes before the files that belong to its group.
+# Creates the user; the files of its group follow.
 make_user() {
     put packaging/$NAME.sysusers "$sysusers" 0644
     [ -z "$dest" ] || return 0
-    # The daemon's unit asks for this group.
+    # The daemon's unit names this group.
     [ "$NAME" = heartbeat-daemon ] && group=video || group=root
     if getent passwd "$ACCOUNT" >/dev/null && getent group "$group" >/dev/null; then return; fi
     if command -v systemd-sysusers >/dev/null; then
@@ -238,13 +238,13 @@ make_user() {
         getent group "$group" >/dev/null || groupadd --system "$group"
         useradd --system --user-group --home-dir $state --no-create-home --shell /usr/sbin/nologin "$ACCOUNT"
     else
-        fail "there is neither systemd-sysusers nor useradd: make a system user named $ACCOUNT, then again"
+        fail "neither systemd-sysusers nor useradd is installed: create a system user named $ACCOUNT, then run this again"
     fi
     changed=yes
     say "  user $ACCOUNT"
 }
 
-# Calls a command with source, target, mode and option of each line of the list.
+# for_each_file COMMAND: calls it with source, target, mode and option of each line in the list of files.
 for_each_file() {
     while read -r source mode target _ option; do
         case $source in '' | '#'*) continue ;; esac
@@ -257,7 +257,7 @@ for_each_file() {
 }
 
 install_listed() {
-    # What was asked for once is kept up to date: an update is not to grant what a person has taken away.
+    # An option of an earlier run still applies: an update must not grant what a person has taken away.
     case $4 in
         --observe) [ -n "$observe" ] || [ -e "$dest$2" ] || return 0 ;;
         --networkmanager) [ -n "$networkmanager" ] || [ -e "$dest$2" ] || return 0 ;;
@@ -276,27 +276,27 @@ install_files() {
     make_user
     put "$binary" "$program" 0755
     [ -z "$token_file" ] || put "$token_file" "$etc/token" 0640 "$ACCOUNT"
-    # Below DESTDIR there is no such group yet, and without it a closed file could not be read by the daemon.
+    # Below DESTDIR the group does not exist yet, and without it the daemon could not read a closed file.
     if [ -n "$dest" ]; then closed=0644; else closed=0640; fi
     put "$scratch/config.toml" "$etc/config.toml" "$closed" "$ACCOUNT"
     for_each_file install_listed
 }
 
-# Before the start: whoever else needs port 5000 keeps it. It says so only when it has found somebody.
+# Runs before the start: another program that needs port 5000 keeps it. Prints a line only if there is one.
 settle_port() {
     [ "$NAME" = heartbeat-daemon ] || return 0
     found=$(without_environment "$binary" --config "$dest$etc/config.toml" port check --root "$dest/") ||
-        complain 'could not find out who needs port 5000'
+        complain 'cannot determine whether another program needs port 5000'
     [ -z "$found" ] || { changed=yes; say "$found"; }
 }
 
-# The kernel takes it now, not only at the next boot; a container's may refuse.
+# set_kernel: applies the settings now, not only at the next boot. In a container the kernel may refuse.
 set_kernel() {
     before=$changed changed=''
     put "$1" "$2" "$3"
     if [ -n "$changed" ] && [ -z "$dest" ]; then
         sysctl --quiet --load="$2" >"$scratch/said" 2>&1 ||
-            complain "the kernel does not take all of $2 now: $(head -n 1 "$scratch/said")"
+            complain "could not apply all of $2: $(head -n 1 "$scratch/said")"
     fi
     changed=$changed$before
 }
@@ -317,42 +317,42 @@ start_service() {
         changed=yes
     fi
     if [ -z "$start" ]; then
-        say "enabled, not started (--no-start): systemctl start $NAME"
+        say "enabled, not started (--no-start). To start it: systemctl start $NAME"
         return
     fi
     if [ -z "$changed" ] && systemctl --quiet is-active "$NAME"; then return; fi
     changed=yes
     if ! systemctl restart "$NAME"; then
         show_service
-        fail 'it was installed, but did not start: see above'
+        fail 'installed, but it did not start: see above'
     fi
 }
 
 install_all() {
     [ -n "$dest" ] || [ "$(id -u)" = 0 ] || fail 'needs root: sudo ./install.sh   (without root: --try)'
     find_binary
-    "$binary" --version >/dev/null 2>&1 || fail "$binary does not run on this machine"
+    "$binary" --version >/dev/null 2>&1 || fail "$binary cannot run on this machine"
     prepare_config
     install_files
     settle_port
     if systemd_runs; then start_service; fi
-    [ -n "$changed" ] || say 'everything was in place: nothing changed'
+    [ -n "$changed" ] || say 'everything is up to date: nothing changed'
     if systemd_runs; then
         show_service
     elif [ -n "$dest" ]; then
-        say "installed below $dest; no user was made and nothing started"
+        say "installed below $dest; no user was created and nothing was started"
     else
-        say "no systemd runs here: installed, not started. To start it: $program --config $etc/config.toml"
+        say "systemd is not running: installed, not started. To start it: $program --config $etc/config.toml"
     fi
     [ -z "$edited" ] || cmp -s "$dest$etc/config.toml" "$dest$default" ||
         say "your $etc/config.toml stays as you edited it; this version's default is $default"
     case $NAME in
         heartbeat-monitor)
-            [ -n "$dest" ] || say "a machine: sudo $program machine add NAME --token-file FILE   (writes its token to FILE)"
+            [ -n "$dest" ] || say "next, add a machine: sudo $program machine add NAME --token-file FILE   (writes its token to FILE)"
             ;;
         *)
             grep -q '^[[:space:]]*url[[:space:]]*=' "$dest$etc/config.toml" ||
-                say "no server yet: sudo ./install.sh --url URL [--token-file FILE]"
+                say "no server is configured yet: sudo ./install.sh --url URL [--token-file FILE]"
             ;;
     esac
 }
@@ -367,17 +367,17 @@ uninstall() {
     rmdir "$dest$prefix/share/$NAME" "$dest$unit.d" 2>/dev/null || :
     if systemd_runs; then systemctl daemon-reload; fi
     if [ -z "$purge" ]; then
-        say "removed; $etc and $state stay (--purge removes them too)"
+        say "removed; $etc and $state stay (--purge removes them)"
         return
     fi
     rm -rf "$dest$etc" "$dest$state"
     if [ -z "$dest" ] && getent passwd "$ACCOUNT" >/dev/null; then userdel "$ACCOUNT"; fi
-    say 'removed, with configuration, state and user'
+    say 'removed, including configuration, state and user'
 }
 
-# ---- a look at it -------------------------------------------------------------------------------------------
+# ---- the demonstration -------------------------------------------------------------------------------------------
 
-# One after the other: half of the crate takes less memory than all of it, and the dependencies are compiled once.
+# One after the other: one program takes less memory than both, and the dependencies are compiled once.
 build_for_try() {
     prepare_build 'heartbeat-daemon and heartbeat-monitor' 4 400 500
     cargo_build --profile try --bin heartbeat-daemon
@@ -386,11 +386,11 @@ build_for_try() {
 
 # Both programs, not optimised: see [profile.try] in Cargo.toml.
 try() {
-    [ -z "$dest$url$token_file" ] || fail '--try takes neither DESTDIR nor --url nor --token-file' "$EX_USAGE"
+    [ -z "$dest$url$token_file" ] || fail '--try cannot be combined with DESTDIR, --url or --token-file' "$EX_USAGE"
     if [ -n "$binary" ]; then
-        # A daemon that was built elsewhere brings its monitor along.
+        # A daemon that was built elsewhere needs its monitor beside it.
         monitor=$(dirname "$binary")/heartbeat-monitor
-        [ -x "$monitor" ] || fail "--binary: there is no $monitor" "$EX_USAGE"
+        [ -x "$monitor" ] || fail "--binary: $monitor does not exist" "$EX_USAGE"
     else
         binary=$target/try/heartbeat-daemon monitor=$target/try/heartbeat-monitor
         { up_to_date "$binary" && up_to_date "$monitor"; } || build_for_try
