@@ -1,4 +1,4 @@
-//! Who wrote what is in the program: Debian's `copyright`, from what cargo knows of the dependencies.
+//! Debian's `copyright` file: the licences of everything in the program, from cargo's metadata of the dependencies.
 
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -6,11 +6,11 @@ use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What a licence's text may be called, in capitals.
+/// File names of licence texts, in capitals.
 const TEXTS: [&str; 6] = ["LICENSE", "LICENCE", "COPYING", "COPYRIGHT", "NOTICE", "UNLICENSE"];
-/// Where a crate keeps what it has from others (ring: fiat-crypto), besides its own directory.
-const OF_OTHERS: [&str; 2] = ["src", "third_party"];
-/// SQLite, as libsqlite3-sys has it: in the public domain, as its authors say at the top of each file.
+/// Directories of a crate that contain third-party code (ring: fiat-crypto).
+const THIRD_PARTY: [&str; 2] = ["src", "third_party"];
+/// SQLite inside libsqlite3-sys; the top of each file says that it is in the public domain.
 const SQLITE: &str = "sqlite3/sqlite3.h";
 
 struct Crate<'a> {
@@ -21,19 +21,19 @@ struct Crate<'a> {
     sources: &'a Path,
 }
 
-/// The whole file. Same dependencies, same bytes: the order is that of names and versions.
+/// The whole file. The same dependencies give the same bytes, because crates are sorted by name and version.
 pub fn of(metadata: &Value, ours: &Path) -> Result<String, Box<dyn Error>> {
     let crates = linked(metadata)?;
     let mut text = format!(
         "This program is heartbeat-daemon or heartbeat-monitor, under the terms of MIT or Apache-2.0, at your choice:\n\n\
          {}\n{APACHE}\n\
          {:=<78}\n\n\
-         It holds Rust's standard library (MIT or Apache-2.0, Copyright The Rust Project Developers; see\n\
+         It contains Rust's standard library (MIT or Apache-2.0, Copyright The Rust Project Developers; see\n\
          https://www.rust-lang.org/policies/licenses) and the following crates.\n\n",
         fs::read_to_string(ours)?,
         "",
     );
-    // One text, and all crates that have it to the letter.
+    // Each text with all crates that contain exactly this text.
     let mut texts: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for one in &crates {
         let name = format!("{} {}", one.name, one.version);
@@ -57,8 +57,7 @@ const APACHE: &str = "The texts of Apache-2.0 and of the GNU Free Documentation 
     Debian system; where a crate comes under one of them, with or without another licence at your choice, that text\n\
     is meant.\n";
 
-/// The dependencies whose code is in the program: neither those of tests and build scripts nor those that only run in
-/// the compiler.
+/// The dependencies whose code is in the program: without those of tests and build scripts, and without procedural macros.
 fn linked(metadata: &Value) -> Result<Vec<Crate<'_>>, Box<dyn Error>> {
     let packages: BTreeMap<&str, &Value> =
         list(&metadata["packages"]).filter_map(|package| Some((package["id"].as_str()?, package))).collect();
@@ -100,10 +99,11 @@ fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-/// Those that lie beside the crate's Cargo.toml, and those of what it has from others.
+/// The texts beside the crate's Cargo.toml, and those of third-party code in it.
 fn licence_texts(sources: &Path) -> Result<BTreeSet<String>, Box<dyn Error>> {
     let mut texts = BTreeSet::new();
-    let mut left: Vec<_> = OF_OTHERS.iter().map(|inner| sources.join(inner)).filter(|d| d.is_dir()).collect();
+    let mut left: Vec<_> =
+        THIRD_PARTY.iter().map(|inner| sources.join(inner)).filter(|d| d.is_dir()).collect();
     read_texts(sources, &mut texts)?;
     while let Some(directory) = left.pop() {
         left.extend(read_texts(&directory, &mut texts)?);
@@ -111,7 +111,7 @@ fn licence_texts(sources: &Path) -> Result<BTreeSet<String>, Box<dyn Error>> {
     Ok(texts)
 }
 
-/// Adds the texts in a directory; returns the directories in it.
+/// Adds the texts in a directory; returns its subdirectories.
 fn read_texts(directory: &Path, texts: &mut BTreeSet<String>) -> Result<Vec<PathBuf>, Box<dyn Error>> {
     let mut directories = Vec::new();
     for entry in fs::read_dir(directory)? {
@@ -129,7 +129,7 @@ fn read_texts(directory: &Path, texts: &mut BTreeSet<String>) -> Result<Vec<Path
     Ok(directories)
 }
 
-/// The comment at the top of its header, without the comment's stars.
+/// The comment at the top of SQLite's header, without the stars.
 fn words_of_sqlite(sources: &Path) -> Result<Option<String>, Box<dyn Error>> {
     let header = sources.join(SQLITE);
     if !header.exists() {
@@ -143,19 +143,19 @@ fn words_of_sqlite(sources: &Path) -> Result<Option<String>, Box<dyn Error>> {
         .map(|line| line.strip_prefix("** ").unwrap_or_default().trim_end())
         .collect();
     if !words.iter().any(|line| line.contains("disclaims copyright")) {
-        return Err(format!("{SQLITE} does not say any more that it is in the public domain").into());
+        return Err(format!("{SQLITE} no longer says that it is in the public domain").into());
     }
     Ok(Some(words.join("\n").trim().to_owned()))
 }
 
-/// Long licences that Debian has: how each begins, a line that only the whole text has, and how it ends.
+/// Long licences that Debian has: the title, a line that only the complete text has, and the end.
 const COMMON: [(&str, &str, &str); 2] = [
     ("Apache License", "TERMS AND CONDITIONS FOR USE, REPRODUCTION", "limitations under the License."),
-    // What procfs's documentation was taken from; of that, nothing is in the program.
+    // The licence of the source of procfs's documentation, which is not in the program.
     ("GNU Free Documentation License", "0. PREAMBLE", "to permit their use in free software."),
 ];
 
-/// A text without those, where they stand in it with others.
+/// A text without the [`COMMON`] licences in it.
 fn without_common(text: &str) -> String {
     let mut text = text.to_owned();
     for (title, only_there, last) in COMMON {

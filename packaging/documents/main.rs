@@ -1,11 +1,11 @@
-//! What a package holds besides the program: man pages, completions, copyright. Each is made from what the program
-//! itself is made from: its command line, its shipped configuration, its dependencies.
+//! Generates the other files of a package: man pages, completions, copyright. Their sources are those of the program: its
+//! command line, its shipped configuration, its dependencies.
 //!
 //! ```sh
 //! cargo metadata ... | cargo run --example documents -- heartbeat-daemon 2026-01-31 target/documents
 //! ```
 //!
-//! An example, so that nothing of it can get into a program that is shipped.
+//! It is a cargo example, so that none of it gets into a shipped program.
 
 mod copyright;
 mod page;
@@ -18,7 +18,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-/// Which file of the sources is a program's default configuration, as it is installed.
+/// The default configuration of each program in the sources.
 const SHIPPED: [(&str, &str); 2] = [
     ("heartbeat-daemon", "packaging/config.toml"),
     ("heartbeat-monitor", "packaging/heartbeat-monitor.toml"),
@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let [program, date, out] = arguments.as_slice() else {
         return Err("usage: documents PROGRAM DATE DIRECTORY <METADATA".into());
     };
-    let command = command(program).ok_or_else(|| format!("{program} is not a program of these features"))?;
+    let command = command(program).ok_or_else(|| format!("{program} is not built with these features"))?;
     let (_, shipped) = SHIPPED.iter().find(|(name, _)| name == program).ok_or("no configuration")?;
     let out = Path::new(out);
     fs::create_dir_all(out)?;
@@ -46,7 +46,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The command line of a program, if these features have it.
+/// The command line of a program; `None` if its feature is off.
 fn command(program: &str) -> Option<Command> {
     match program {
         #[cfg(feature = "device")]

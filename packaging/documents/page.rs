@@ -5,12 +5,12 @@ use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, italic, roman};
 use std::io;
 
-/// The page of a program: its options, and each command with its own.
+/// The page of a program: its options, then each command with its options.
 pub fn program(command: Command, date: &str) -> io::Result<Vec<u8>> {
     let name = command.get_name().to_owned();
     let mut built = command.clone();
     built.build();
-    // Commands and what stands after the help follow in sections of our own.
+    // Commands and the text after the help get their own sections below.
     let plain = command.after_help(None::<&str>).disable_help_subcommand(true);
     let man = Man::new(plain).section("8").date(date).source(name.clone()).manual("System administration");
     let mut page = Vec::new();
@@ -39,7 +39,7 @@ pub fn program(command: Command, date: &str) -> io::Result<Vec<u8>> {
     Ok(page)
 }
 
-/// How it is called, and what it is for: clap_mangen's own names neither the option's value nor a command.
+/// Synopsis and description; clap_mangen's own synopsis names neither the option's value nor a command.
 fn synopsis(name: &str, command: &Command) -> Roff {
     let mut section = Roff::new();
     section.control("SH", ["SYNOPSIS"]);
@@ -62,7 +62,7 @@ fn synopsis(name: &str, command: &Command) -> Roff {
     section
 }
 
-/// A command with its options; those of a command inside it follow.
+/// A command with its options; for a command with subcommands, each of them.
 fn one_command(page: &mut Roff, command: &Command) {
     if command.get_name() == "help" {
         return;
@@ -80,7 +80,7 @@ fn one_command(page: &mut Roff, command: &Command) {
         page.text([roman(format!("{}.", about.to_string().trim_end_matches('.')))]);
     }
     for argument in command.get_arguments().filter(|argument| !argument.is_hide_set()) {
-        // The same for every command, and said once.
+        // Global options are listed once.
         if argument.is_global_set() || matches!(argument.get_id().as_str(), "help" | "version") {
             continue;
         }
@@ -110,7 +110,7 @@ fn one_command(page: &mut Roff, command: &Command) {
     }
 }
 
-/// The text after the help: a line each, with its subject in front of the first colon.
+/// The text after the help: one section per line, titled by the text before the first colon.
 fn notes(page: &mut Roff, command: &Command) {
     let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
     for line in text.lines() {

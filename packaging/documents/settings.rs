@@ -7,7 +7,7 @@ enum Line<'a> {
     Blank,
     /// `[network]`, `#[[cameras.camera]]`
     Section(&'a str),
-    /// Key, value, and whether it stands there as an example only.
+    /// Key, value, and whether the line is only an example.
     Key(&'a str, &'a str, bool),
     Comment(&'a str),
 }
@@ -42,7 +42,7 @@ pub fn page(program: &str, date: &str, shipped: &str) -> String {
     page.text([italic(format!("/etc/{program}/config.toml"))]);
     page.control("SH", ["DESCRIPTION"]);
 
-    // The first line only says which file it is.
+    // The first line only names the file.
     let mut waiting: Vec<&str> = Vec::new();
     let mut keys: Vec<(&str, &str, bool)> = Vec::new();
     for line in shipped.lines().skip(1).chain([""]) {
@@ -67,7 +67,7 @@ pub fn page(program: &str, date: &str, shipped: &str) -> String {
     page.to_roff()
 }
 
-/// Text that belongs to no key. Indented lines, which show commands, stay as they are.
+/// Text that belongs to no key. Indented lines, which show commands, keep their line breaks.
 fn paragraph(page: &mut Roff, lines: &mut Vec<&str>) {
     if lines.is_empty() {
         return;
@@ -81,7 +81,7 @@ fn paragraph(page: &mut Roff, lines: &mut Vec<&str>) {
     }
 }
 
-/// Keys that stand together under one comment.
+/// A group of keys under one comment.
 fn entry(page: &mut Roff, keys: &[(&str, &str, bool)], comment: &[&str]) {
     for (number, (key, value, example)) in keys.iter().enumerate() {
         page.control(if number == 0 { "TP" } else { "TQ" }, []);
