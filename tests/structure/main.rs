@@ -1,0 +1,172 @@
+//! House rules of src/ that a test can check. Reads the source as text, so it needs no feature.
+
+mod imports;
+mod open;
+mod source;
+mod tokens;
+
+use source::{File, group_length, read_all};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::LazyLock;
+use tokens::{Token, tokens};
+
+const MAX_FILE_LINES: usize = 400;
+const MAX_TYPES_OF_ONE_NAME: usize = 2;
+const MAX_MEDIAN_FUNCTION_LINES: usize = 8;
+const MAX_P95_FUNCTION_LINES: usize = 26;
+const MAX_UNSAFE_BLOCKS: usize = 7;
+
+fn files() -> &'static [File] {
+    static FILES: LazyLock<Vec<File>> = LazyLock::new(|| read_all(Path::new(env!("CARGO_MANIFEST_DIR"))));
+    &FILES
+}
+
+/// Fails on a violation that is not among the open ones, and prints those that can be removed from the list.
+fn check(rule: &str, found: &BTreeMap<String, String>, open: &[&str]) {
+    let new: Vec<_> = found.iter().filter(|(key, _)| !open.contains(&key.as_str())).collect();
+    let text: String = new.iter().map(|(key, details)| format!("  {key}{details}\n")).collect();
+    let fixed: Vec<_> = open.iter().filter(|key| !found.contains_key(**key)).collect();
+    if !fixed.is_empty() {
+        println!("{rule}: fixed, remove from tests/structure/open.rs: {fixed:#?}");
+    }
+    assert!(new.is_empty(), "{rule}:\n{text}");
+}
+
+#[test]
+fn files_do_not_import_each_other_in_a_cycle() {
+    let files = files();
+    let edges = imports::edges(files);
+    let name = |file: usize| files[file].path.trim_start_matches("src/");
+    let mut found = BTreeMap::new();
+    for (number, cycle) in imports::cycles(&edges, files.len()).iter().enumerate() {
+        for (from, to) in cycle {
+            let line = edges[&(*from, *to)];
+            let details = format!("   (cycle {}, src/{}:{line})", number + 1, name(*from));
+            found.insert(format!("{} -> {}", name(*from), name(*to)), details);
+        }
+    }
+    check("import cycles between files", &found, open::CYCLES);
+}
+
+#[test]
+fn a_type_name_is_used_twice_at_most() {
+    let files = files();
+    let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for file in files {
+        for token in type_names(&tokens(&file.text)) {
+            places.entry(token.text).or_default().push(format!("{}:{}", file.path, token.line));
+        }
+    }
+    places.retain(|_, places| places.len() > MAX_TYPES_OF_ONE_NAME);
+    let found = places.into_iter().map(|(name, places)| (name, format!(": {}", places.join(", ")))).collect();
+    check("type names that occur more than twice", &found, open::TYPE_NAMES);
+}
+
+/// Names of structs, enums, traits and type aliases; not of associated types.
+fn type_names(tokens: &[Token]) -> Vec<Token> {
+    let mut names = Vec::new();
+    let mut at = 0;
+    while let Some(token) = tokens.get(at) {
+        let name = tokens.get(at + 1).filter(|next| next.is_name());
+        match (token.text.as_str(), name) {
+            ("struct" | "enum" | "type", Some(name)) => names.push(name.clone()),
+            ("trait", Some(name)) => {
+                names.push(name.clone());
+                at += block_end(&tokens[at..]);
+            }
+            ("impl", _) if is_item_start(tokens, at) => at += block_end(&tokens[at..]),
+            _ => {}
+        }
+        at += 1;
+    }
+    names
+}
+
+/// False for `impl Trait` as a type.
+fn is_item_start(tokens: &[Token], at: usize) -> bool {
+    at == 0 || ["}", ";", "{", "]", "unsafe"].contains(&tokens[at - 1].text.as_str())
+}
+
+/// Number of tokens up to the end of the first `{ .. }`.
+fn block_end(tokens: &[Token]) -> usize {
+    let begin = tokens.iter().take_while(|token| !token.is("{")).count();
+    begin + group_length(&tokens[begin..])
+}
+
+#[test]
+fn a_file_begins_with_what_it_owns() {
+    let missing = files().iter().filter(|file| !file.is_test && !file.text.starts_with("//!"));
+    let missing = missing.map(|file| (file.path.clone(), String::new())).collect();
+    check("files without a //! at the top", &missing, &[]);
+}
+
+#[test]
+fn a_file_has_at_most_400_lines_without_its_tests() {
+    let lines = |file: &File| file.text.lines().count() - file.test_lines;
+    let long = files().iter().filter(|file| !file.is_test && lines(file) > MAX_FILE_LINES);
+    let long = long.map(|file| (file.path.clone(), format!(": {} lines", lines(file)))).collect();
+    check("files of more than 400 lines", &long, open::LONG_FILES);
+}
+
+#[test]
+fn functions_are_short() {
+    let mut lengths: Vec<(usize, String)> = Vec::new();
+    for file in files() {
+        for at in 0..file.production.len() {
+            lengths.extend(
+                function_lines(&file.production[at..])
+                    .map(|lines| (lines, format!("{}:{}", file.path, file.production[at].line))),
+            );
+        }
+    }
+    lengths.sort();
+    let (median, p95) = (lengths[lengths.len() / 2].0, lengths[lengths.len() * 95 / 100].0);
+    println!("{} functions: median {median} lines, p95 {p95}", lengths.len());
+    let longest = &lengths[lengths.len() - 20..];
+    assert!(median <= MAX_MEDIAN_FUNCTION_LINES, "median {median}");
+    assert!(p95 <= MAX_P95_FUNCTION_LINES, "p95 {p95}; the longest: {longest:#?}");
+}
+
+/// Lines of the function that begins with the first token, signature and braces included; `None` without a body.
+fn function_lines(tokens: &[Token]) -> Option<usize> {
+    let is_function = tokens[0].is("fn") && tokens.get(1)?.is_name();
+    let mut at = 2;
+    while is_function && !tokens.get(at)?.is(";") {
+        if tokens[at].is("{") {
+            let end = at + group_length(&tokens[at..]) - 1;
+            return Some(tokens[end].line - tokens[0].line + 1);
+        }
+        at += if tokens[at].is("(") || tokens[at].is("[") { group_length(&tokens[at..]) } else { 1 };
+    }
+    None
+}
+
+#[test]
+fn unsafe_blocks_are_few() {
+    let mut found = Vec::new();
+    for file in files() {
+        let is_block = |pair: &&[Token]| pair[0].is("unsafe") && !pair[1].is("fn");
+        let blocks = file.production.windows(2).filter(is_block);
+        found.extend(blocks.map(|pair| format!("{}:{}", file.path, pair[0].line)));
+    }
+    assert!(found.len() <= MAX_UNSAFE_BLOCKS, "{} unsafe blocks: {found:#?}", found.len());
+}
+
+#[test]
+fn each_file_below_src_belongs_to_a_module() {
+    let known: BTreeSet<_> = files().iter().map(|file| file.path.as_str()).collect();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            let name =
+                path.strip_prefix(env!("CARGO_MANIFEST_DIR")).expect("below the package").to_string_lossy();
+            let is_unknown = path.extension().is_some_and(|kind| kind == "rs") && !known.contains(&*name);
+            assert!(!is_unknown, "{name} is in no module");
+            if path.is_dir() {
+                folders.push(path);
+            }
+        }
+    }
+}
