@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! bin/heartbeat-daemon ─► device ──┐
-//!                                  ├─► http, wire, account, config, heap, latest, logging, resolver, systemd,
+//!                                  ├─► http, wire, account, clock, config, heap, latest, logging, resolver, systemd,
 //!                                  │   ticker, tls_client
 //! bin/heartbeat-monitor ─► monitor ┘
 //! ```
@@ -14,6 +14,7 @@
 
 #[cfg(any(feature = "device", feature = "monitor"))]
 pub mod account;
+pub mod clock;
 pub mod config;
 #[cfg(feature = "device")]
 pub mod device;

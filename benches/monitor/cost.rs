@@ -3,11 +3,11 @@
 use crate::figures::{Figure, Table};
 use crate::parts::{Outcome, Plan};
 use crate::subject::open;
+use heartbeat_daemon::clock::Moment;
 use heartbeat_daemon::monitor::fleet::Fleet;
 use heartbeat_daemon::monitor::ingest::native::{self, Received};
 use heartbeat_daemon::monitor::registry::Registry;
 use heartbeat_daemon::monitor::store::MachineId;
-use heartbeat_daemon::monitor::time::Moment;
 use heartbeat_daemon::wire::{Heartbeat, SAMPLE};
 use std::hint::black_box;
 use std::time::Instant;

@@ -3,11 +3,11 @@
 use crate::figures::{Figure, Table};
 use crate::parts::{Outcome, Plan};
 use crate::subject::open;
+use heartbeat_daemon::clock::Moment;
 use heartbeat_daemon::monitor::beat::Sample;
 use heartbeat_daemon::monitor::fleet::Unsaved;
 use heartbeat_daemon::monitor::history::packed::Packed;
 use heartbeat_daemon::monitor::store::{MachineId, Store};
-use heartbeat_daemon::monitor::time::Moment;
 
 const MACHINES: usize = 20;
 const DAYS: i64 = 400;

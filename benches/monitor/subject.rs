@@ -1,9 +1,9 @@
 //! The monitor under measurement: its database, its process, its fleet.
 
 use crate::parts::Outcome;
+use heartbeat_daemon::clock::Moment;
 use heartbeat_daemon::monitor::simulation::{Content, Plan};
 use heartbeat_daemon::monitor::store::Store;
-use heartbeat_daemon::monitor::time::Moment;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};

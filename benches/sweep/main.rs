@@ -3,10 +3,10 @@
 //! `cargo bench --profile monitor --no-default-features --features monitor --bench sweep [-- --machines N]`. Figures, not tests: a
 //! missed limit is said, and the exit code stays 0.
 
+use heartbeat_daemon::clock::{Moment, Now};
 use heartbeat_daemon::monitor::detect::{Settings, Sweeper};
 use heartbeat_daemon::monitor::notify::Poke;
 use heartbeat_daemon::monitor::store::{MachineId, Store};
-use heartbeat_daemon::monitor::time::Moment;
 use rusqlite::Connection;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -62,8 +62,7 @@ struct Fleet {
     store: Store,
     machines: i64,
     sweeper: Sweeper,
-    now: Moment,
-    tick: Instant,
+    now: Now,
 }
 
 fn measure(machines: i64) -> Outcome<()> {
@@ -96,8 +95,8 @@ fn measure(machines: i64) -> Outcome<()> {
     say("half of the fleet, doubted", vec![doubted], Duration::from_secs(1));
     let (mut taken, mut batches) = (0, Vec::new());
     while taken < usize::try_from(half)? {
-        let (store, now, tick) = (&fleet.store, fleet.now, fleet.tick);
-        let (swept, cost) = Cost::of(|| Ok(fleet.sweeper.sweep(store, now, tick)?))?;
+        let (store, now) = (&fleet.store, fleet.now);
+        let (swept, cost) = Cost::of(|| Ok(fleet.sweeper.sweep(store, now)?))?;
         taken += swept.offline.len();
         batches.push(cost);
     }
@@ -121,8 +120,8 @@ fn say(what: &str, mut costs: Vec<Cost>, limit: Duration) {
 
 impl Fleet {
     fn new(path: &Path, machines: i64) -> Outcome<Fleet> {
-        let (now, tick) = (Moment::now(), Instant::now());
-        let store = Store::open_for_serving(path, now)?;
+        let now = Now::read();
+        let store = Store::open_for_serving(path, now.wall)?;
         let direct = Connection::open(path)?;
         direct.busy_timeout(Duration::from_secs(60))?;
         direct.execute_batch("PRAGMA synchronous = OFF;")?;
@@ -135,12 +134,12 @@ impl Fleet {
              INSERT INTO machine_state (machine_id, status, watched, since, last_seen)
              SELECT id, 1, 1, {now}, {now} FROM machine;
              COMMIT;",
-            now = now.0
+            now = now.wall.0
         ))?;
         drop((direct, store));
-        let store = Store::open_for_serving(path, now)?;
-        let sweeper = Sweeper::new(SETTINGS, now, tick, Poke::nobody());
-        Ok(Fleet { store, machines, sweeper, now, tick })
+        let store = Store::open_for_serving(path, now.wall)?;
+        let sweeper = Sweeper::new(SETTINGS, now, Poke::nobody());
+        Ok(Fleet { store, machines, sweeper, now })
     }
 
     fn seen(&self, machines: std::ops::Range<i64>, at: Moment) -> Outcome<()> {
@@ -150,11 +149,11 @@ impl Fleet {
 
     /// They have been silent for longer than their threshold.
     fn silence(&mut self, machines: std::ops::Range<i64>) -> Outcome<()> {
-        self.seen(machines, Moment(self.now.0 - 1_000_000))
+        self.seen(machines, Moment(self.now.wall.0 - 1_000_000))
     }
 
     fn sweep(&mut self, expected: usize) -> Outcome<Cost> {
-        let (swept, took) = Cost::of(|| Ok(self.sweeper.sweep(&self.store, self.now, self.tick)?))?;
+        let (swept, took) = Cost::of(|| Ok(self.sweeper.sweep(&self.store, self.now)?))?;
         match swept.offline.len() == expected {
             true => Ok(took),
             false => Err(format!("{} late instead of {expected}", swept.offline.len()).into()),
@@ -165,17 +164,16 @@ impl Fleet {
     fn grow_old(&mut self) -> Outcome<()> {
         for _ in 0..5 {
             self.now = self.now.plus(SETTINGS.check_interval);
-            self.tick += SETTINGS.check_interval;
-            self.seen(1..self.machines + 1, self.now)?;
+            self.seen(1..self.machines + 1, self.now.wall)?;
             self.sweep(0)?;
         }
         Ok(())
     }
 
     fn bring_back(&mut self, machines: std::ops::Range<i64>) -> Outcome<Cost> {
-        let beats: Vec<(MachineId, Moment)> = machines.map(|id| (MachineId(id), self.now)).collect();
+        let beats: Vec<(MachineId, Moment)> = machines.map(|id| (MachineId(id), self.now.wall)).collect();
         let ((), took) = Cost::of(|| {
-            self.sweeper.back(&self.store, &beats, self.now)?;
+            self.sweeper.back(&self.store, &beats, self.now.wall)?;
             Ok(())
         })?;
         Ok(took)

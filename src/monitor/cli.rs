@@ -4,8 +4,8 @@ use super::command::{channel, check_config, database, enroll, events, fleet, mac
 use super::config::{Config, DEFAULT_PATH};
 use super::notify;
 use super::serve::{self, Failure};
-use super::time::Moment;
 use crate::account;
+use crate::clock::Moment;
 use clap::{CommandFactory, Parser, Subcommand};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};

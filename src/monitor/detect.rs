@@ -9,7 +9,8 @@ mod tests;
 use super::notify::Poke;
 use super::store::transitions::{Cut, Taken, Transition};
 use super::store::{MachineId, Store, StoreError};
-use super::time::{Moment, go_duration};
+use super::time::go_duration;
+use crate::clock::{Moment, Now};
 use log::{info, warn};
 use std::time::{Duration, Instant};
 
@@ -60,15 +61,15 @@ enum Clocks {
 
 impl Listening {
     /// Moves `since` after a gap between two looks, and after a jump of the wall clock.
-    fn look(&mut self, interval: Duration, now: Moment, tick: Instant) -> Clocks {
-        let passed = tick.saturating_duration_since(self.looked);
+    fn look(&mut self, interval: Duration, now: Now) -> Clocks {
+        let passed = now.since(self.looked);
         let expected = self.looked_at.plus(passed);
-        let ahead = now.since(expected) > CLOCK_JUMP;
-        let behind = expected.since(now) > CLOCK_JUMP;
+        let ahead = now.wall.since(expected) > CLOCK_JUMP;
+        let behind = expected.since(now.wall) > CLOCK_JUMP;
         if ahead || behind {
             let (by, way) = match ahead {
-                true => (now.since(expected), "forwards"),
-                false => (expected.since(now), "back"),
+                true => (now.wall.since(expected), "forwards"),
+                false => (expected.since(now.wall), "back"),
             };
             warn!(
                 "The clock jumped {way} by {}: every machine gets its whole threshold again",
@@ -79,11 +80,11 @@ impl Listening {
             warn!("No check for {passed}: every machine gets its whole threshold again");
         }
         if ahead || behind || passed > interval * 2 {
-            self.since = now;
+            self.since = now.wall;
         }
         // Also after a step too small to be called a jump.
-        self.since = self.since.min(now);
-        (self.looked, self.looked_at) = (tick, now);
+        self.since = self.since.min(now.wall);
+        (self.looked, self.looked_at) = (now.monotonic, now.wall);
         if behind { Clocks::WentBack } else { Clocks::Fine }
     }
 }
@@ -117,8 +118,8 @@ pub struct Sweeper {
 
 impl Sweeper {
     /// Nobody is late before they had their whole threshold from `now` on.
-    pub fn new(settings: Settings, now: Moment, tick: Instant, poke: Poke) -> Sweeper {
-        let listening = Listening { since: now, looked: tick, looked_at: now };
+    pub fn new(settings: Settings, now: Now, poke: Poke) -> Sweeper {
+        let listening = Listening { since: now.wall, looked: now.monotonic, looked_at: now.wall };
         Sweeper { settings, listening, doubted: false, goes_on: false, batch: BATCH, clamped: false, poke }
     }
 
@@ -141,19 +142,19 @@ impl Sweeper {
     ///
     /// # Errors
     /// The database; what was not committed is done by the next sweep.
-    pub fn sweep(&mut self, store: &Store, now: Moment, tick: Instant) -> Result<Swept, StoreError> {
-        if self.listening.look(self.settings.check_interval, now, tick) == Clocks::WentBack {
+    pub fn sweep(&mut self, store: &Store, now: Now) -> Result<Swept, StoreError> {
+        if self.listening.look(self.settings.check_interval, now) == Clocks::WentBack {
             self.clamped = false;
         }
         if !self.clamped {
-            store.forget_the_future(now)?;
+            store.forget_the_future(now.wall)?;
             self.clamped = true;
         }
         let mut swept = Swept::default();
-        let taken = self.take(store, now, &mut swept);
+        let taken = self.take(store, now.wall, &mut swept);
         let told = taken.and_then(|()| {
-            log_each(&store.tell_after_maintenance(now)?, now);
-            log_each(&store.tell_steady(now, HOLD)?, now);
+            log_each(&store.tell_after_maintenance(now.wall)?, now.wall);
+            log_each(&store.tell_steady(now.wall, HOLD)?, now.wall);
             Ok(())
         });
         // Some may have been committed before something failed.

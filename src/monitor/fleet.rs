@@ -9,7 +9,7 @@ use super::beat::{Beat, FIGURES, Kind, Sample};
 use super::history::packed::Packed;
 use super::machine;
 use super::store::MachineId;
-use super::time::Moment;
+use crate::clock::Moment;
 pub use devices::SharedToken;
 use devices::{Devices, hardware_id};
 use std::collections::HashMap;

@@ -3,8 +3,8 @@
 //! Half-sent requests of strangers end here, and those of known devices are the last to be closed at a bound.
 
 use super::ingest::{Ingest, enroll};
-use super::time::Moment;
 use super::web::Web;
+use crate::clock::Moment;
 use crate::http::{Method, Request, Verdict};
 use std::sync::Arc;
 

@@ -8,7 +8,8 @@ use super::notify::couriers;
 use super::notify::self_alert::SelfAlert;
 use super::pulse::{Pulse, STALE};
 use super::store::{Damage, Store};
-use super::time::{Moment, go_duration};
+use super::time::go_duration;
+use crate::clock::Now;
 use crate::latest::Latest;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -48,21 +49,21 @@ impl Health {
     }
 
     /// Every kind of work.
-    pub fn work(&self, tick: Instant) -> [Work; 5] {
+    pub fn work(&self, now: Instant) -> [Work; 5] {
         let work = |name, stuck_for, consequence| Work { name, stuck_for, consequence };
         let (pulse, couriers) = (&self.pulse, &self.couriers);
         [
-            work("ingest", pulse.returns.stuck_for(tick), "machines that come back are not recorded"),
-            work("flush", pulse.age(tick), "heartbeats are not written to the database"),
-            work("sweep", pulse.sweep.stuck_for(tick), "machines that fall silent are not detected"),
+            work("ingest", pulse.returns.stuck_for(now), "machines that come back are not recorded"),
+            work("flush", pulse.age(now), "heartbeats are not written to the database"),
+            work("sweep", pulse.sweep.stuck_for(now), "machines that fall silent are not detected"),
             work(
                 "outbox_read",
-                couriers.reading.stuck_for(tick),
+                couriers.reading.stuck_for(now),
                 "notifications cannot be read from the outbox",
             ),
             work(
                 "outbox_mark",
-                couriers.marking.stuck_for(tick),
+                couriers.marking.stuck_for(now),
                 "deliveries cannot be leased or marked in the outbox",
             ),
         ]
@@ -73,8 +74,8 @@ impl Health {
     }
 
     /// One sentence for everything that is wrong; `None` if the monitor works.
-    pub fn trouble(&self, tick: Instant) -> Option<String> {
-        let stuck = self.work(tick).into_iter().filter(|work| work.stuck_for > STALE);
+    pub fn trouble(&self, now: Instant) -> Option<String> {
+        let stuck = self.work(now).into_iter().filter(|work| work.stuck_for > STALE);
         let stuck = stuck.map(|work| format!("{} (for {})", work.consequence, whole_seconds(work.stuck_for)));
         let damage = self.damage().into_iter().map(|damage| format!("table {} is damaged", damage.table));
         let all: Vec<String> = stuck.chain(damage).collect();
@@ -114,8 +115,8 @@ pub fn watch(health: &Health, store: &Store, settings: &Latest<Settings>, stop: 
     alert.refresh(store, Instant::now());
     health.check(store);
     loop {
-        let tick = Instant::now();
-        match watcher.look(health.trouble(tick), tick) {
+        let now = Now::read();
+        match watcher.look(health.trouble(now.monotonic), now.monotonic) {
             Some(Change::Trouble(trouble)) => log::error!("the monitor is in trouble: {trouble}"),
             Some(Change::Over(length)) => {
                 log::info!("the monitor works again after {}", whole_seconds(length))
@@ -123,8 +124,8 @@ pub fn watch(health: &Health, store: &Store, settings: &Latest<Settings>, stop: 
             None => {}
         }
         match &watcher.trouble {
-            Some(trouble) => alert.send(&settings.get(), &trouble.what, Moment::now(), tick),
-            None => alert.refresh(store, tick),
+            Some(trouble) => alert.send(&settings.get(), &trouble.what, now),
+            None => alert.refresh(store, now.monotonic),
         }
         if stop.recv_timeout(EVERY) == Err(RecvTimeoutError::Disconnected) {
             return;
@@ -153,21 +154,21 @@ enum Change {
 }
 
 impl Watcher {
-    fn look(&mut self, trouble: Option<String>, tick: Instant) -> Option<Change> {
+    fn look(&mut self, trouble: Option<String>, now: Instant) -> Option<Change> {
         let suspected = std::mem::replace(&mut self.suspected, trouble.is_some());
         match (&mut self.trouble, trouble) {
             (None, None) => None,
             (None, Some(_)) if !suspected => None,
             (None, Some(what)) => {
-                self.trouble = Some(Trouble { since: tick, seen: tick, what: what.clone() });
+                self.trouble = Some(Trouble { since: now, seen: now, what: what.clone() });
                 Some(Change::Trouble(what))
             }
             (Some(known), Some(what)) => {
-                (known.seen, known.what) = (tick, what);
+                (known.seen, known.what) = (now, what);
                 None
             }
             (Some(known), None) => {
-                if tick.saturating_duration_since(known.seen) < CALM {
+                if now.saturating_duration_since(known.seen) < CALM {
                     return None;
                 }
                 let length = known.seen.saturating_duration_since(known.since);

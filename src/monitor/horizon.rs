@@ -5,7 +5,7 @@
 //! monitor runs: a day with a wrong clock removes one day too much, and after a month without a monitor old data is
 //! kept longer for a month.
 
-use super::time::Moment;
+use crate::clock::{Moment, Now};
 use std::time::Instant;
 
 /// The moment that retention is counted from.
@@ -16,15 +16,15 @@ pub struct Horizon {
 }
 
 impl Horizon {
-    pub fn new(moment: Moment, tick: Instant) -> Horizon {
-        Horizon { moment, advanced: tick }
+    pub fn new(moment: Moment, now: Instant) -> Horizon {
+        Horizon { moment, advanced: now }
     }
 
     /// Moves it towards `now`, and returns it.
-    pub fn advance(&mut self, now: Moment, tick: Instant) -> Moment {
-        let passed = tick.saturating_duration_since(self.advanced);
-        self.moment = self.moment.plus(passed.saturating_mul(2)).min(now);
-        self.advanced = tick;
+    pub fn advance(&mut self, now: Now) -> Moment {
+        let passed = now.since(self.advanced);
+        self.moment = self.moment.plus(passed.saturating_mul(2)).min(now.wall);
+        self.advanced = now.monotonic;
         self.moment
     }
 }
@@ -39,22 +39,37 @@ mod tests {
 
     #[test]
     fn it_follows_the_clock_and_a_clock_that_is_a_year_ahead_only_twice_as_fast_as_time_passes() {
-        let (now, tick) = (Moment(1_769_005_800_000), Instant::now());
-        let mut horizon = Horizon::new(now, tick);
-        assert_eq!(horizon.advance(now.plus(HOUR), tick + HOUR), now.plus(HOUR));
-        let wrong = now.plus(YEAR);
-        assert_eq!(horizon.advance(wrong.plus(HOUR * 2), tick + HOUR * 2), now.plus(HOUR * 3));
+        let (wall, monotonic) = (Moment(1_769_005_800_000), Instant::now());
+        let mut horizon = Horizon::new(wall, monotonic);
+        assert_eq!(
+            horizon.advance(Now { wall: wall.plus(HOUR), monotonic: monotonic + HOUR }),
+            wall.plus(HOUR)
+        );
+        let wrong = wall.plus(YEAR);
+        assert_eq!(
+            horizon.advance(Now { wall: wrong.plus(HOUR * 2), monotonic: monotonic + HOUR * 2 }),
+            wall.plus(HOUR * 3)
+        );
         // The clock is right again, and what had been gained is given back.
-        assert_eq!(horizon.advance(now.plus(HOUR * 3), tick + HOUR * 3), now.plus(HOUR * 3));
-        assert_eq!(horizon.advance(now.plus(HOUR * 2), tick + HOUR * 4), now.plus(HOUR * 2));
+        assert_eq!(
+            horizon.advance(Now { wall: wall.plus(HOUR * 3), monotonic: monotonic + HOUR * 3 }),
+            wall.plus(HOUR * 3)
+        );
+        assert_eq!(
+            horizon.advance(Now { wall: wall.plus(HOUR * 2), monotonic: monotonic + HOUR * 4 }),
+            wall.plus(HOUR * 2)
+        );
     }
 
     #[test]
     fn after_a_month_without_a_monitor_it_catches_up() {
-        let (now, tick) = (Moment(1_769_005_800_000), Instant::now());
+        let (wall, monotonic) = (Moment(1_769_005_800_000), Instant::now());
         let month = Duration::from_secs(30 * 86_400);
-        let mut horizon = Horizon::new(now.minus(month), tick);
-        assert_eq!(horizon.advance(now, tick), now.minus(month));
-        assert_eq!(horizon.advance(now.plus(month), tick + month), now.plus(month));
+        let mut horizon = Horizon::new(wall.minus(month), monotonic);
+        assert_eq!(horizon.advance(Now { wall, monotonic }), wall.minus(month));
+        assert_eq!(
+            horizon.advance(Now { wall: wall.plus(month), monotonic: monotonic + month }),
+            wall.plus(month)
+        );
     }
 }

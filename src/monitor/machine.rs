@@ -1,7 +1,7 @@
 //! What a machine is, and what it may be called.
 
 use super::store::{MachineId, Status};
-use super::time::Moment;
+use crate::clock::Moment;
 use crate::config::{self, Period};
 use std::borrow::Cow;
 use std::ops::RangeInclusive;

@@ -30,7 +30,7 @@
 //! | `simulation/` | a fleet to measure with |
 //! | `store/`, `upkeep` | the database, one file a subject; what is removed from it |
 //! | `web/` | read API, figures, health |
-//! | `time` | the monitor's clock: the only one that decides |
+//! | `time` | suspend time, durations in Go's notation |
 //! | `zone` | what a recipient's clock shows: for quiet hours |
 
 pub mod beat;

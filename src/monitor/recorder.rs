@@ -22,7 +22,8 @@ use super::horizon::Horizon;
 use super::pulse::Pulse;
 use super::registry::Registry;
 use super::store::{MachineId, Status, Store, StoreError};
-use super::time::{Moment, clocks, suspended};
+use super::time::suspended;
+use crate::clock::{Moment, Now};
 use crate::latest::Latest;
 use crate::systemd::Watchdog;
 use crate::ticker::Ticker;
@@ -146,18 +147,18 @@ impl Recorder {
                 },
                 // Not the instant at which it was due, which is long past where the process was stopped.
                 recv(inbox.flush.due()) -> _ => {
-                    let (now, tick) = clocks();
-                    inbox.flush.advance(tick);
-                    self.beat(now, tick);
+                    let now = Now::read();
+                    inbox.flush.advance(now.monotonic);
+                    self.beat(now);
                 }
                 recv(inbox.sweep.due()) -> _ => {
-                    let (now, tick) = clocks();
-                    inbox.sweep.advance(tick);
-                    self.sweep(now, tick);
+                    let now = Now::read();
+                    inbox.sweep.advance(now.monotonic);
+                    self.sweep(now);
                 }
             }
         }
-        self.stop(Moment::now(), Instant::now());
+        self.stop(Now::read());
     }
 
     /// Obeys in the order of arrival; what is alike is one transaction.
@@ -244,29 +245,29 @@ impl Recorder {
     }
 
     /// What is done each second.
-    pub fn beat(&mut self, now: Moment, tick: Instant) {
-        self.look_after_wal(tick);
+    pub fn beat(&mut self, now: Now) {
+        self.look_after_wal(now.monotonic);
         let changed = self.shared.store.changed_outside();
-        if self.look_at(Task::Registry, changed, tick) == Some(true) {
+        if self.look_at(Task::Registry, changed, now.monotonic) == Some(true) {
             let learned = self.learn();
-            self.look_at(Task::Registry, learned, tick);
+            self.look_at(Task::Registry, learned, now.monotonic);
             // A channel may have been added or switched on.
             self.sweeper.wake_couriers();
         }
-        self.report_shared_tokens(now, tick);
+        self.report_shared_tokens(now);
         self.waited += 1;
         // What failed is tried each second.
         if self.waited >= WRITE_EVERY || self.troubles.concern(Task::Write) {
-            self.write(now, tick);
+            self.write(now);
         }
         if self.sweep_goes_on {
-            self.sweep(now, tick);
+            self.sweep(now);
         }
-        self.troubles.end(tick);
+        self.troubles.end(now.monotonic);
     }
 
     /// Two devices that use one token are watched as one: the end of either is noticed by nobody.
-    fn report_shared_tokens(&mut self, now: Moment, tick: Instant) {
+    fn report_shared_tokens(&mut self, now: Now) {
         for shared in self.shared.fleet.take_shared() {
             let ids = shared.hardware_ids.join(" and ");
             log::warn!(
@@ -274,14 +275,14 @@ impl Recorder {
                  give each a machine and a token of its own (heartbeat-monitor machine add)",
                 shared.machine.0
             );
-            let reported = self.shared.store.note_shared_token(&shared, now);
-            self.look_at(Task::Events, reported, tick);
+            let reported = self.shared.store.note_shared_token(&shared, now.wall);
+            self.look_at(Task::Events, reported, now.monotonic);
         }
     }
 
-    fn look_after_wal(&mut self, tick: Instant) {
+    fn look_after_wal(&mut self, now: Instant) {
         let renewed = self.shared.store.renew_removed_wal();
-        if self.look_at(Task::Wal, renewed, tick) == Some(true) {
+        if self.look_at(Task::Wal, renewed, now) == Some(true) {
             log::error!(
                 "The database's write-ahead log ({}-wal) was removed or replaced while the monitor runs. Its content \
                  was saved and a new log was started. Find out what removed it (a cleanup job, a copied backup): \
@@ -292,66 +293,66 @@ impl Recorder {
     }
 
     /// Writes who was seen when, and payloads and minutes of those whose turn it is.
-    fn write(&mut self, now: Moment, tick: Instant) {
+    fn write(&mut self, now: Now) {
         let fleet = self.shared.fleet.clone();
         let period = (fleet.len() as u64 / SAVED_AT_ONCE).clamp(*SAVE_PERIOD.start(), *SAVE_PERIOD.end());
         let turn = (self.turn + 1) % period;
-        let unsaved = fleet.take_unsaved(now, |machine| machine.0.unsigned_abs() % period == turn);
-        match self.flush(&unsaved, now, tick) {
+        let unsaved = fleet.take_unsaved(now.wall, |machine| machine.0.unsigned_abs() % period == turn);
+        match self.flush(&unsaved, now) {
             true => (self.waited, self.turn) = (0, turn),
             false => fleet.not_saved(unsaved),
         }
-        self.age(now, tick);
+        self.age(now);
     }
 
     /// Writes who was seen when, and `unsaved` with it. False if that failed; it is tried again.
-    fn flush(&mut self, unsaved: &[Unsaved], now: Moment, tick: Instant) -> bool {
+    fn flush(&mut self, unsaved: &[Unsaved], now: Now) -> bool {
         let Shared { store, fleet, pulse, .. } = &self.shared;
         let beats = fleet.take_changed();
         let written = store.save_beats(&beats, unsaved);
         if written.is_err() {
             fleet.not_written(&beats);
         } else {
-            if !pulse.is_fresh(tick) {
+            if !pulse.is_fresh(now.monotonic) {
                 // Heartbeats were refused meanwhile: silence in that time says nothing.
-                self.sweeper.ingest_was_down(now);
+                self.sweeper.ingest_was_down(now.wall);
             }
-            pulse.flushed(tick);
+            pulse.flushed(now.monotonic);
         }
-        self.look_at(Task::Write, written, tick).is_some()
+        self.look_at(Task::Write, written, now.monotonic).is_some()
     }
 
     /// Hands old history down, for one turn of machines each minute.
-    fn age(&mut self, now: Moment, tick: Instant) {
-        let minute = now.0.div_euclid(60_000);
+    fn age(&mut self, now: Now) {
+        let minute = now.wall.0.div_euclid(60_000);
         if std::mem::replace(&mut self.aged, minute) != minute {
-            let aged = self.age_turn(minute.rem_euclid(AGEING_TURNS), now, tick);
-            self.look_at(Task::Ageing, aged, tick);
+            let aged = self.age_turn(minute.rem_euclid(AGEING_TURNS), now);
+            self.look_at(Task::Ageing, aged, now.monotonic);
         }
     }
 
-    fn age_turn(&mut self, turn: i64, now: Moment, tick: Instant) -> Result<usize, StoreError> {
+    fn age_turn(&mut self, turn: i64, now: Now) -> Result<usize, StoreError> {
         let store = &self.shared.store;
         let horizon = match &mut self.horizon {
             Some(horizon) => horizon,
-            None => self.horizon.insert(Horizon::new(store.horizon(now)?, tick)),
+            None => self.horizon.insert(Horizon::new(store.horizon(now.wall)?, now.monotonic)),
         };
-        store.age_history(turn, AGEING_TURNS, horizon.advance(now, tick))
+        store.age_history(turn, AGEING_TURNS, horizon.advance(now))
     }
 
     /// Looks who is late, after all beats are written. Not at all if they cannot be: nobody would be found alive.
-    pub fn sweep(&mut self, now: Moment, tick: Instant) {
-        self.shared.pulse.sweep.started(tick);
-        if !self.flush(&[], now, tick) {
+    pub fn sweep(&mut self, now: Now) {
+        self.shared.pulse.sweep.started(now.monotonic);
+        if !self.flush(&[], now) {
             return;
         }
         let asleep = suspended().saturating_sub(self.suspended);
-        let swept = self.sweeper.sweep(&self.shared.store, now, tick + asleep);
+        let swept = self.sweeper.sweep(&self.shared.store, Now { monotonic: now.monotonic + asleep, ..now });
         self.sweep_goes_on = false;
-        if let Some(swept) = self.look_at(Task::Sweep, swept, tick) {
+        if let Some(swept) = self.look_at(Task::Sweep, swept, now.monotonic) {
             self.shared.pulse.sweep.succeeded();
             self.sweep_goes_on = swept.goes_on;
-            self.call_offline(&swept.offline, now);
+            self.call_offline(&swept.offline, now.wall);
         }
     }
 
@@ -367,12 +368,12 @@ impl Recorder {
     }
 
     /// Writes all there is.
-    fn stop(&mut self, now: Moment, tick: Instant) {
+    fn stop(&mut self, now: Now) {
         // The minute that is not over, too.
-        let mut unsaved = self.shared.fleet.take_unsaved(now.plus(Duration::from_secs(60)), |_| true);
+        let mut unsaved = self.shared.fleet.take_unsaved(now.wall.plus(Duration::from_secs(60)), |_| true);
         loop {
             let rest = unsaved.split_off(unsaved.len().min(BATCH));
-            if !self.flush(&unsaved, now, tick) || rest.is_empty() {
+            if !self.flush(&unsaved, now) || rest.is_empty() {
                 break;
             }
             unsaved = rest;
@@ -383,7 +384,7 @@ impl Recorder {
     }
 
     /// The value of `result`; a failure is logged.
-    fn look_at<T>(&mut self, task: Task, result: Result<T, StoreError>, tick: Instant) -> Option<T> {
+    fn look_at<T>(&mut self, task: Task, result: Result<T, StoreError>, now: Instant) -> Option<T> {
         match result {
             Ok(value) => {
                 self.troubles.succeeded(task);
@@ -391,9 +392,9 @@ impl Recorder {
             }
             Err(error) => {
                 if matches!(task, Task::Returns | Task::Farewells) {
-                    self.shared.pulse.returns.failed(tick);
+                    self.shared.pulse.returns.failed(now);
                 }
-                self.troubles.failed(task, error, tick);
+                self.troubles.failed(task, error, now);
                 None
             }
         }

@@ -5,8 +5,8 @@
 //! an old one, both are there.
 
 use super::store::{MachineId, Store, StoreError};
-use super::time::Moment;
 use super::tokens::Hash;
+use crate::clock::Moment;
 use std::collections::HashMap;
 use std::fmt;
 use subtle::{ConditionallySelectable, ConstantTimeEq};

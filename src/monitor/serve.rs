@@ -20,9 +20,10 @@ use super::notify::{self, Poke, couriers::Couriers};
 use super::pulse::Pulse;
 use super::recorder::{FLUSH, Inbox, Order, Recorder, Shared};
 use super::store::{OpenError, Refused, Store, StoreError};
-use super::time::{Moment, go_duration};
+use super::time::go_duration;
 use super::upkeep;
 use super::web::{self, Web};
+use crate::clock::Now;
 use crate::config::ConfigError;
 use crate::http::tls::TlsConfig;
 use crate::http::{Exchange, Limits, Server, Stopper, queue};
@@ -145,16 +146,16 @@ struct Monitor {
 
 impl Monitor {
     fn start(config_file: &Path, config: Config, signals: Handle) -> Result<Monitor, Failure> {
-        let (now, tick) = (Moment::now(), Instant::now());
+        let now = Now::read();
         let certificate = config.http.tls.as_ref().map(listen::certificate).transpose()?;
         let sending = notify::Settings::load(&config)?;
         listen::make_room(&config);
-        let store = Arc::new(Store::open_for_serving(&config.store.database, now)?);
+        let store = Arc::new(Store::open_for_serving(&config.store.database, now.wall)?);
         let shared = Shared {
             store: store.clone(),
             registry: Arc::default(),
             fleet: Arc::default(),
-            pulse: Arc::new(Pulse::new(tick)),
+            pulse: Arc::new(Pulse::new(now.monotonic)),
         };
         let mut bound = listen::bind(&config.http, certificate)?;
         let server = Server::new(std::mem::take(&mut bound.listeners), limits(&config));
@@ -162,11 +163,11 @@ impl Monitor {
         let (stopper, counters) = (server.stopper(), server.counters());
 
         let (poke, poked) = Poke::new();
-        let clock = Arc::new(|| (Moment::now(), Instant::now()));
+        let clock = Arc::new(Now::read);
         let couriers = Couriers::start(store.clone(), sending.clone(), poked, clock)
             .map_err(cannot("start the couriers"))?;
-        let sweeper = Sweeper::new(sweeping(&config), now, tick, poke);
-        let (orders, recorder_ended) = start_recorder(&shared, sweeper, &config, tick)?;
+        let sweeper = Sweeper::new(sweeping(&config), now, poke);
+        let (orders, recorder_ended) = start_recorder(&shared, sweeper, &config, now.monotonic)?;
 
         let health = Arc::new(Health::new(shared.pulse.clone(), couriers.counters()));
         let settings = Arc::new(Latest::new(web::Settings::of(&config)));
@@ -179,7 +180,7 @@ impl Monitor {
             couriers: couriers.counters(),
             counters,
             settings: settings.clone(),
-            started: now,
+            started: now.wall,
         });
         let (others, requests) = queue(config.limits.queue);
         let workers_ended = workers(config.limits.workers, &web, &requests)?;
@@ -277,16 +278,16 @@ fn start_recorder(
     shared: &Shared,
     sweeper: Sweeper,
     config: &Config,
-    tick: Instant,
+    now: Instant,
 ) -> Result<(Sender<Order>, Receiver<()>), Failure> {
     let (orders, inbox) = bounded(ORDERS);
-    let recorder = Recorder::new(shared.clone(), sweeper, systemd::Watchdog::from_environment(tick));
+    let recorder = Recorder::new(shared.clone(), sweeper, systemd::Watchdog::from_environment(now));
     recorder.learn().map_err(database)?;
     let interval = config.detection.check_interval;
     let inbox = Inbox {
         orders: inbox,
-        flush: Ticker::every(FLUSH, tick + FLUSH),
-        sweep: Ticker::every(interval, tick + interval),
+        flush: Ticker::every(FLUSH, now + FLUSH),
+        sweep: Ticker::every(interval, now + interval),
     };
     Ok((orders, spawn("recorder", move || recorder.run(inbox))?))
 }

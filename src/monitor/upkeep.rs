@@ -2,7 +2,7 @@
 
 use super::horizon::Horizon;
 use super::store::{Store, StoreError};
-use super::time::{Moment, clocks};
+use crate::clock::{Moment, Now};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
@@ -42,12 +42,12 @@ pub fn run(store: &Store, mut kept: Kept, changes: &Receiver<Kept>) {
 
 /// The moment that retention is counted from, for now and for the next start.
 fn advanced(store: &Store, horizon: &mut Option<Horizon>) -> Result<Moment, StoreError> {
-    let (now, tick) = clocks();
+    let now = Now::read();
     let horizon = match horizon {
         Some(horizon) => horizon,
-        None => horizon.insert(Horizon::new(store.horizon(now)?, tick)),
+        None => horizon.insert(Horizon::new(store.horizon(now.wall)?, now.monotonic)),
     };
-    let moment = horizon.advance(now, tick);
+    let moment = horizon.advance(now);
     store.set_horizon(moment)?;
     Ok(moment)
 }

@@ -3,7 +3,7 @@
 //! The rules of time zones change several times a year somewhere; they are the server's own (Debian's `tzdata`), read
 //! anew whenever recipients are, so that an update counts without a restart. A file takes some 50 us.
 
-use crate::monitor::time::Moment;
+use crate::clock::Moment;
 use std::fmt;
 use std::fs;
 use std::path::Path;
@@ -48,7 +48,7 @@ impl Clock {
 
     /// What it shows at this moment, to the second: `2026-01-21 15:27:44 CET`, `2026-01-21 14:27:44 UTC`.
     pub fn written(&self, at: Moment) -> String {
-        let shown = Moment(at.0.saturating_add(self.ahead_ms(at))).rfc3339();
+        let shown = Moment(at.0.saturating_add(self.ahead_ms(at))).rfc_3339();
         match shown.as_deref().and_then(|shown| shown.strip_suffix('Z')) {
             Some(shown) => format!("{} {}", shown.replace('T', " "), self.label(at)),
             None => "unknown".into(),

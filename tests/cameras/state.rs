@@ -137,7 +137,7 @@ fn a_camera_that_stays_as_it_is_is_not_written_again() {
         || fs::metadata(watching.state_file()).and_then(|metadata| metadata.modified()).expect("there");
     let (written, seen) = (version(), watching.camera(1).last_seen);
     eventually("some checks", || {
-        watching.camera(1).last_seen > seen.map(|seen| seen + Duration::from_secs(3))
+        watching.camera(1).last_seen > seen.map(|seen| seen.plus(Duration::from_secs(3)))
     });
     assert_eq!(version(), written);
 }

@@ -4,11 +4,11 @@ use crate::rig::SECRET;
 use crate::support::outages::all_told_once_and_in_order;
 use crate::support::request::Request;
 use crate::support::server::{Arrival, Reply, Server};
+use heartbeat_daemon::clock::{Moment, Now};
 use heartbeat_daemon::monitor::detect::{Settings as Detection, Sweeper};
 use heartbeat_daemon::monitor::notify::couriers::{Clock, Couriers};
 use heartbeat_daemon::monitor::notify::{Poke, Settings};
 use heartbeat_daemon::monitor::store::{MachineId, Store};
-use heartbeat_daemon::monitor::time::Moment;
 use rusqlite::{Connection, params};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -139,8 +139,8 @@ fn the_monitor_that_is_killed() {
     let Ok(database) = std::env::var(DATABASE) else { return };
     let start: i64 = std::env::var(START).ok().and_then(|start| start.parse().ok()).expect("a start");
     let clock = fast_clock(Moment(start));
-    let (now, tick) = clock();
-    let store = Arc::new(Store::open_for_serving(Path::new(&database), now).expect("a database"));
+    let now = clock();
+    let store = Arc::new(Store::open_for_serving(Path::new(&database), now.wall).expect("a database"));
     let direct = Connection::open(&database).expect("a connection");
     direct.busy_timeout(Duration::from_secs(10)).expect("a timeout");
     let (poke, poked) = Poke::new();
@@ -149,7 +149,7 @@ fn the_monitor_that_is_killed() {
     let couriers = Couriers::start(store.clone(), settings, poked, clock.clone()).expect("couriers");
     let hour = Duration::from_secs(3600);
     let detection = Detection { check_interval: hour * 1000, threshold: hour };
-    let mut sweeper = Sweeper::new(detection, now, tick, poke.clone());
+    let mut sweeper = Sweeper::new(detection, now, poke.clone());
     println!("ready");
     let finish = std::env::var(FINISH).is_ok_and(|finish| finish == "yes");
     let deadline = Instant::now() + Duration::from_secs(120);
@@ -173,19 +173,19 @@ fn fast_clock(start: Moment) -> Clock {
     let began = Instant::now();
     Arc::new(move || {
         let passed = Moment::now().since(start) * SPEED;
-        (start.plus(passed), began + began.elapsed() * SPEED)
+        Now { monotonic: began + began.elapsed() * SPEED, wall: start.plus(passed) }
     })
 }
 
 /// Some fall silent, some return; nobody so often that it flaps.
 fn change(direct: &Connection, sweeper: &mut Sweeper, store: &Store, clock: &Clock) {
-    let (now, tick) = clock();
+    let now = clock();
     let silence = "UPDATE machine_state SET last_seen = ?1, threshold = 1 WHERE machine_id IN
                    (SELECT machine_id FROM machine_state s WHERE status = 1
                     AND (SELECT count(*) FROM outage o WHERE o.machine_id = s.machine_id) < 2
                     ORDER BY random() LIMIT 3)";
-    direct.execute(silence, params![now.0 - 1_000]).expect("silenced");
-    sweeper.sweep(store, now, tick).expect("swept");
+    direct.execute(silence, params![now.wall.0 - 1_000]).expect("silenced");
+    sweeper.sweep(store, now).expect("swept");
     let mut statement = direct
         .prepare_cached("SELECT machine_id FROM machine_state WHERE status = 2 ORDER BY random() LIMIT 2")
         .expect("prepared");
@@ -195,7 +195,7 @@ fn change(direct: &Connection, sweeper: &mut Sweeper, store: &Store, clock: &Clo
         let patience = "UPDATE machine_state SET threshold = 100000000000000 WHERE machine_id = ?1";
         direct.execute(patience, [id]).expect("written");
     }
-    let (now, _) = clock();
+    let now = clock().wall;
     let beats: Vec<(MachineId, Moment)> = ids.into_iter().map(|id| (MachineId(id), now)).collect();
     sweeper.back(store, &beats, now).expect("back");
 }

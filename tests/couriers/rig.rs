@@ -1,15 +1,15 @@
 //! A database with machines and channels, a sweeper, couriers, and a clock that the test turns.
 
 use crate::support::eventually;
+use heartbeat_daemon::clock::{Moment, Now};
 use heartbeat_daemon::monitor::detect::{Settings as Detection, Sweeper};
 use heartbeat_daemon::monitor::notify::couriers::{Clock, Couriers};
 use heartbeat_daemon::monitor::notify::{Poke, Settings};
 use heartbeat_daemon::monitor::store::{MachineId, Store};
-use heartbeat_daemon::monitor::time::Moment;
 use rusqlite::{Connection, Params, params};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub const MINUTE: Duration = Duration::from_secs(60);
 pub const HOUR: Duration = Duration::from_secs(3600);
@@ -62,18 +62,19 @@ impl Rig {
         direct.busy_timeout(Duration::from_secs(20)).expect("a timeout");
         let (ahead, stepped) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
         let clock: Clock = {
-            let (ahead, stepped, start) = (ahead.clone(), stepped.clone(), (Moment::now(), Instant::now()));
+            let (ahead, stepped, start) = (ahead.clone(), stepped.clone(), Now::read());
             Arc::new(move || {
-                let passed = start.1.elapsed() + Duration::from_millis(ahead.load(Ordering::SeqCst));
+                let passed = start.monotonic.elapsed() + Duration::from_millis(ahead.load(Ordering::SeqCst));
                 let step = Duration::from_millis(stepped.load(Ordering::SeqCst));
-                (start.0.plus(passed).plus(step), start.1 + passed)
+                let now = start.plus(passed);
+                Now { wall: now.wall.plus(step), ..now }
             })
         };
         let (poke, poked) = Poke::new();
-        let (now, tick) = clock();
+        let now = clock();
         // Checked by hand; a test that jumps an hour has not been suspended.
         let detection = Detection { check_interval: HOUR * 100, threshold: MINUTE * 2 };
-        let sweeper = Sweeper::new(detection, now, tick, poke.clone());
+        let sweeper = Sweeper::new(detection, now, poke.clone());
         let couriers = Couriers::start(store.clone(), settings, poked, clock.clone()).expect("couriers");
         let mut rig =
             Rig { store, sweeper, couriers: Some(couriers), poke, ahead, stepped, clock, direct, dir };
@@ -124,7 +125,7 @@ impl Rig {
     }
 
     pub fn now(&self) -> Moment {
-        (self.clock)().0
+        (self.clock)().wall
     }
 
     /// Turns the clock, and lets the couriers see it.
@@ -154,8 +155,8 @@ impl Rig {
         // One millisecond of silence since the start is enough.
         self.wait(Duration::from_millis(5));
         for _ in 0..2 {
-            let (now, tick) = (self.clock)();
-            if !self.sweeper.sweep(&self.store, now, tick).expect("swept").doubted {
+            let now = (self.clock)();
+            if !self.sweeper.sweep(&self.store, now).expect("swept").doubted {
                 break;
             }
         }

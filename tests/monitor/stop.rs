@@ -5,7 +5,7 @@ use crate::support::eventually;
 use crate::support::lateness::{self, in_time};
 use crate::support::monitor::{Monitor, Plan, bearer};
 use crate::support::notify::NotifySocket;
-use heartbeat_daemon::monitor::time::Moment;
+use heartbeat_daemon::clock::Moment;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -145,7 +145,7 @@ fn a_stop_under_load_loses_nothing_that_was_acknowledged() {
 /// A minute's begin, as the API writes it.
 fn written(minute: &u64) -> String {
     let begin = i64::try_from(minute * MINUTE * 1000).expect("a moment");
-    Moment(begin).rfc3339().expect("in this millennium")
+    Moment(begin).rfc_3339().expect("in this millennium")
 }
 
 fn now() -> u64 {

@@ -2,8 +2,8 @@
 
 use super::guard::Trust;
 use super::state::{Known, Settings};
+use crate::clock::Now;
 use crate::http::{Counters, Request, Response};
-use std::time::{Duration, Instant, SystemTime};
 
 /// What a handler is given.
 pub struct Call<'a> {
@@ -15,24 +15,6 @@ pub struct Call<'a> {
     pub settings: &'a Settings,
     pub counters: &'a Counters,
     pub now: Now,
-}
-
-/// This moment, on both clocks.
-#[derive(Debug, Clone, Copy)]
-pub struct Now {
-    pub monotonic: Instant,
-    pub wall: SystemTime,
-}
-
-impl Now {
-    pub fn read() -> Now {
-        Now { monotonic: Instant::now(), wall: SystemTime::now() }
-    }
-
-    /// Since `then`.
-    pub fn since(&self, then: Instant) -> Duration {
-        self.monotonic.saturating_duration_since(then)
-    }
 }
 
 /// What a handler gives back.

@@ -1,7 +1,8 @@
 //! PumaGuard's half of the API: cameras, and what dnsmasq tells of them.
 
 use super::call::{Answer, Call};
-use super::document::{iso_8601, rounded};
+use super::document::rounded;
+use crate::clock::Moment;
 use crate::device::cameras::{Camera, DhcpEvent, Mac, NewCamera, Origin};
 use crate::http::{Reply, Request, Response};
 use serde::de::DeserializeOwned;
@@ -36,9 +37,9 @@ impl CameraView {
             hostname: camera.hostname.clone(),
             ip_address: camera.ip.map(|ip| ip.to_string()),
             status: camera.status.as_str().into(),
-            last_seen: camera.last_seen.map(iso_8601),
+            last_seen: camera.last_seen.and_then(Moment::rfc_3339),
             reachable: camera.reachable,
-            since: camera.since.map(iso_8601),
+            since: camera.since.and_then(Moment::rfc_3339),
             latency_ms: camera.latency.map(|latency| rounded(latency.as_secs_f64() * 1000.0)),
             uptime_24h: camera.uptime_24h.map(|percent| (percent * 10.0).round() / 10.0),
             method: camera.method.as_str().into(),

@@ -1,7 +1,7 @@
 //! The Meeting API's local half: `GET /api/meeting/status`, `POST /api/meeting/heartbeat`.
 
 use super::call::{Answer, Call};
-use super::document::{iso_8601, rounded};
+use super::document::rounded;
 use crate::device::config::{Format, Heartbeat};
 use crate::http::Response;
 use crate::wire::Reason;
@@ -15,14 +15,14 @@ const SHORT_KEY: usize = 8;
 pub fn status(call: &Call) -> Answer {
     let (config, record) = (&call.settings.heartbeat, call.known.account.record());
     let connected = record.works == Some(true);
-    let ago = record.accepted.map(|accepted| call.now.since(accepted.at));
+    let ago = record.accepted.map(|accepted| call.now.since(accepted.monotonic));
     let configured =
         config.url.is_some() && (config.format != Format::Meeting || config.device_key.is_some());
     let still = call.known.account.still_for(call.now.monotonic);
     let mut status = json!({
         "enabled": config.url.is_some(),
         "connected": connected,
-        "last_heartbeat": record.accepted.map(|accepted| iso_8601(accepted.wall)),
+        "last_heartbeat": record.accepted.and_then(|accepted| accepted.wall.rfc_3339()),
         "last_heartbeat_ago": ago.map(in_words),
         "last_heartbeat_ago_seconds": ago.map(|ago| rounded(ago.as_secs_f64())),
         "last_error": (record.works == Some(false)).then_some(&record.result),

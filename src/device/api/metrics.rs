@@ -107,7 +107,7 @@ fn of_the_heartbeats(text: &mut Text, call: &Call) {
     text.counter("heartbeat_retries_total", "Heartbeats sent as a retry.", record.counts.retried);
     let works = record.works.map(truth);
     text.gauge("heartbeat_server_up", "Whether the server took the last heartbeat.", works);
-    let age = record.accepted.map(|accepted| call.now.since(accepted.at).as_secs_f64());
+    let age = record.accepted.map(|accepted| call.now.since(accepted.monotonic).as_secs_f64());
     text.gauge("heartbeat_last_success_age_seconds", "Since the server took a heartbeat last.", age);
 }
 

@@ -33,10 +33,11 @@ mod settings;
 mod state;
 pub mod table;
 
+use crate::clock::Now;
 use crate::device::config::Listen;
 use crate::http::{Counters, Exchange, Limits, Response, Server, Stopper};
 use crate::latest::Latest;
-use call::{Answer, Now};
+use call::Answer;
 use cameras::Checked;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
 use listen::Open;

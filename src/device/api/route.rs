@@ -1,9 +1,10 @@
 //! Which handler answers what; 404 and 405 come out of the table by themselves.
 
-use super::call::{Answer, Call, Now};
+use super::call::{Answer, Call};
 use super::guard::{self, Wish};
 use super::state::{Known, Settings};
 use super::{cameras, document, health, meeting, metrics, page, settings as camera_settings};
+use crate::clock::Now;
 use crate::http::{Counters, Method, Request, Response};
 
 type Handler = fn(&Call) -> Answer;

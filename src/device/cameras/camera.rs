@@ -1,10 +1,11 @@
 //! A camera as others see it, and what others tell of cameras.
 
+use crate::clock::Moment;
 pub use crate::device::config::CameraMethod as Method;
 use crate::device::host::{Mac, address, hostname as host_name};
 pub use crate::wire::CameraStatus as Status;
 use std::net::IpAddr;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// What is known of a camera.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,9 +21,9 @@ pub struct Camera {
     /// machine's own.
     pub reachable: Option<bool>,
     /// Moved by a check that succeeded and by a DHCP event that says it is there; by nothing else.
-    pub last_seen: Option<SystemTime>,
+    pub last_seen: Option<Moment>,
     /// When it took its status.
-    pub since: Option<SystemTime>,
+    pub since: Option<Moment>,
     /// From the first packet of the last check to the answer.
     pub latency: Option<Duration>,
     /// Percent of the last 24 hours in which it was connected. Time in which nobody looked is not counted.

@@ -3,29 +3,12 @@
 use super::camera::{Camera, Origin, Status};
 use super::problem::Problem;
 use super::uptime::History;
+use crate::clock::{Moment, Now};
 use crate::device::config::CameraPlan;
 use crate::device::host::Mac;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
-
-/// Now, by each clock.
-#[derive(Debug, Clone, Copy)]
-pub struct Moment {
-    pub at: Instant,
-    pub wall: SystemTime,
-    /// Of the monotonic clock, since the daemon's start.
-    pub second: i32,
-}
-
-impl Moment {
-    pub fn now(begin: Instant) -> Moment {
-        let at = Instant::now();
-        // A process does not run for 68 years.
-        let second = i32::try_from(at.saturating_duration_since(begin).as_secs()).unwrap_or(i32::MAX);
-        Moment { at, wall: SystemTime::now(), second }
-    }
-}
+use std::time::{Duration, Instant};
 
 /// Everything known of a camera but what it is called by in the list.
 #[derive(Debug)]
@@ -43,8 +26,8 @@ pub struct Known {
     pub answered: bool,
     /// Order in which cameras entered the list.
     pub number: u64,
-    pub last_seen: Option<SystemTime>,
-    pub since: Option<SystemTime>,
+    pub last_seen: Option<Moment>,
+    pub since: Option<Moment>,
     pub latency: Option<Duration>,
     pub problem: Option<Problem>,
     pub history: History,
@@ -66,7 +49,7 @@ pub enum Effect {
 }
 
 impl Known {
-    pub fn new(origin: Origin, plan: Arc<CameraPlan>) -> Known {
+    pub fn new(origin: Origin, plan: Arc<CameraPlan>, now: Instant) -> Known {
         Known {
             hostname: None,
             ip: None,
@@ -82,7 +65,7 @@ impl Known {
             since: None,
             latency: None,
             problem: None,
-            history: History::default(),
+            history: History::new(now),
             failed: 0,
             due: None,
             checking: false,
@@ -90,7 +73,7 @@ impl Known {
     }
 
     /// Takes the outcome of a check. A problem of this machine's own says nothing of the camera.
-    pub fn learn(&mut self, result: Result<Duration, Problem>, now: Moment) -> Effect {
+    pub fn learn(&mut self, result: Result<Duration, Problem>, now: Now) -> Effect {
         self.problem = result.err();
         self.latency = result.ok();
         match result {
@@ -111,25 +94,25 @@ impl Known {
             Err(_) => {
                 self.reachable = None;
                 // Nobody looked.
-                self.history.note(now.second, Status::Unknown);
+                self.history.note(now.monotonic, Status::Unknown);
                 Effect::Nothing
             }
         }
     }
 
     /// It answered, or DHCP says that it is there.
-    pub fn is_there(&mut self, now: Moment) -> Effect {
+    pub fn is_there(&mut self, now: Now) -> Effect {
         self.last_seen = Some(now.wall);
         self.failed = 0;
         self.set(Status::Connected, now)
     }
 
-    pub fn is_gone(&mut self, now: Moment) -> Effect {
+    pub fn is_gone(&mut self, now: Now) -> Effect {
         self.set(Status::Disconnected, now)
     }
 
-    fn set(&mut self, status: Status, now: Moment) -> Effect {
-        self.history.note(now.second, status);
+    fn set(&mut self, status: Status, now: Now) -> Effect {
+        self.history.note(now.monotonic, status);
         let before = std::mem::replace(&mut self.status, status);
         if before == status {
             return Effect::Nothing;
@@ -139,7 +122,7 @@ impl Known {
     }
 
     /// As others see it.
-    pub fn view(&self, mac: Mac, now: Moment) -> Camera {
+    pub fn view(&self, mac: Mac, now: Now) -> Camera {
         Camera {
             mac,
             hostname: self.hostname.clone(),
@@ -149,7 +132,7 @@ impl Known {
             last_seen: self.last_seen,
             since: self.since,
             latency: self.latency,
-            uptime_24h: self.history.share(now.second),
+            uptime_24h: self.history.share(now.monotonic),
             method: self.plan.method,
             port: self.plan.port,
             origin: self.origin,

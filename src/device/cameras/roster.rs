@@ -3,10 +3,11 @@
 use super::arp::Neighbours;
 use super::camera::{Camera, DhcpAction, DhcpEvent, NewCamera, Origin, Status};
 use super::checks::{Answer, Question};
-use super::known::{Effect, Known, Moment};
+use super::known::{Effect, Known};
 use super::leases::Lease;
 use super::pattern::matches;
 use super::problem::Problem;
+use crate::clock::Now;
 use crate::device::config::{self, ConfiguredCamera, MOST_CAMERAS};
 use crate::device::host::Mac;
 use std::cell::LazyCell;
@@ -50,7 +51,7 @@ pub struct Roster {
 
 impl Roster {
     /// With the cameras of an earlier run.
-    pub fn new(config: config::Cameras, saved: Vec<(Mac, Known)>, now: Moment) -> Roster {
+    pub fn new(config: config::Cameras, saved: Vec<(Mac, Known)>, now: Now) -> Roster {
         let mut known: BTreeMap<_, _> =
             saved.into_iter().map(|(mac, known)| (Key::Mac(mac), Box::new(known))).collect();
         let mut next = 0;
@@ -64,26 +65,26 @@ impl Roster {
         roster
     }
 
-    pub fn reload(&mut self, config: config::Cameras, now: Moment) {
+    pub fn reload(&mut self, config: config::Cameras, now: Now) {
         self.config = config;
         self.full = false;
         self.configure(now);
     }
 
     /// Has the list agree with the configuration: what it says anew, and what it does not say any more.
-    fn configure(&mut self, now: Moment) {
+    fn configure(&mut self, now: Now) {
         let configured = std::mem::take(&mut self.config.cameras);
         let keys: Vec<Key> = configured.iter().map(|camera| self.key_of(camera)).collect();
         let before = self.known.len();
         self.known.retain(|key, known| known.origin != Origin::Config || keys.contains(key));
         self.news.set |= self.known.len() != before;
-        let due = self.config.enabled.then_some(now.at);
+        let due = self.config.enabled.then_some(now.monotonic);
         for known in self.known.values_mut() {
             known.plan = self.config.plan.clone();
             (known.fixed_ip, known.fixed_hostname, known.due) = (false, false, due);
         }
         for (key, camera) in keys.into_iter().zip(&configured) {
-            let Some(known) = self.get_or_insert(key, Origin::Config, now.at) else { continue };
+            let Some(known) = self.get_or_insert(key, Origin::Config, now.monotonic) else { continue };
             known.origin = Origin::Config;
             known.plan = camera.plan.clone();
             (known.fixed_ip, known.fixed_hostname) = (camera.address.is_some(), camera.hostname.is_some());
@@ -115,7 +116,7 @@ impl Roster {
             if self.known.len() >= MOST_CAMERAS && !self.evict() {
                 return None;
             }
-            let mut new = Known::new(origin, self.config.plan.clone());
+            let mut new = Known::new(origin, self.config.plan.clone(), due);
             new.due = self.config.enabled.then_some(due);
             new.number = self.next;
             self.next += 1;
@@ -141,9 +142,9 @@ impl Roster {
     }
 
     /// Adds a camera, or changes the name or address of a known one.
-    pub fn add(&mut self, new: NewCamera, origin: Origin, now: Moment) {
+    pub fn add(&mut self, new: NewCamera, origin: Origin, now: Now) {
         let NewCamera { mac, hostname, ip } = new;
-        let Some(known) = self.get_or_insert(Key::Mac(mac), origin, now.at) else { return };
+        let Some(known) = self.get_or_insert(Key::Mac(mac), origin, now.monotonic) else { return };
         let other_name = hostname.is_some() && known.hostname != hostname && !known.fixed_hostname;
         if other_name {
             known.hostname = hostname;
@@ -152,7 +153,7 @@ impl Roster {
         if let Some(ip) = other_ip {
             known.ip = Some(ip);
             // It is looked for there at once, unless nobody looks at all.
-            known.due = known.due.map(|_| now.at);
+            known.due = known.due.map(|_| now.monotonic);
             self.take_from_others(mac, ip);
         }
         let news = other_name || other_ip.is_some();
@@ -182,7 +183,7 @@ impl Roster {
     }
 
     /// Unknown clients are cameras if their names say so.
-    pub fn dhcp(&mut self, event: DhcpEvent, now: Moment) {
+    pub fn dhcp(&mut self, event: DhcpEvent, now: Now) {
         let DhcpEvent { action, mac, ip, hostname } = event;
         let key = Key::Mac(mac);
         let is_new = !self.known.contains_key(&key);
@@ -201,7 +202,7 @@ impl Roster {
     }
 
     /// A lease says where a client is, not that it is there.
-    pub fn leases(&mut self, leases: impl Iterator<Item = Lease>, now: Moment) {
+    pub fn leases(&mut self, leases: impl Iterator<Item = Lease>, now: Now) {
         for Lease { mac, ip, hostname } in leases {
             if self.known.contains_key(&Key::Mac(mac)) || self.is_camera(hostname.as_deref()) {
                 self.add(NewCamera { mac, hostname, ip: Some(ip) }, Origin::Dhcp, now);
@@ -229,7 +230,7 @@ impl Roster {
     /// one wake-up for all, and a handful of packets is no burst.
     pub fn ask(
         &mut self,
-        now: Moment,
+        now: Now,
         neighbours: impl FnOnce() -> Neighbours,
         mut begin: impl FnMut(Question),
     ) {
@@ -237,10 +238,10 @@ impl Roster {
         let neighbours = LazyCell::new(neighbours);
         let mut lost = Vec::new();
         for (key, known) in &mut self.known {
-            if known.checking || known.due.is_none_or(|due| now.at < due) {
+            if known.checking || known.due.is_none_or(|due| now.monotonic < due) {
                 continue;
             }
-            known.due = self.config.enabled.then_some(now.at + known.plan.interval);
+            known.due = self.config.enabled.then_some(now.monotonic + known.plan.interval);
             if let (None, Key::Mac(mac)) = (known.ip, *key) {
                 known.ip = neighbours.address_of(mac);
                 self.news.set |= known.ip.is_some();
@@ -264,12 +265,12 @@ impl Roster {
     }
 
     /// Takes the answer of a camera.
-    pub fn learn(&mut self, answer: Answer, now: Moment, neighbours: impl FnOnce() -> Neighbours) {
+    pub fn learn(&mut self, answer: Answer, now: Now, neighbours: impl FnOnce() -> Neighbours) {
         let Some(known) = self.known.get_mut(&answer.key) else { return };
         known.checking = false;
         if known.ip != Some(answer.ip) {
             // It has moved meanwhile.
-            known.due = known.due.map(|_| now.at);
+            known.due = known.due.map(|_| now.monotonic);
             return;
         }
         self.take(answer.key, answer.result, now);
@@ -288,7 +289,7 @@ impl Roster {
         }
     }
 
-    fn take(&mut self, key: Key, result: Result<Duration, Problem>, now: Moment) {
+    fn take(&mut self, key: Key, result: Result<Duration, Problem>, now: Now) {
         let Some(known) = self.known.get_mut(&key) else { return };
         let effect = known.learn(result, now);
         self.news.shown = true;
@@ -308,7 +309,7 @@ impl Roster {
         let Some(mut known) = self.known.remove(&Key::Address(ip)) else { return };
         if let Some(before) = self.known.remove(&Key::Mac(mac)) {
             let newer = std::mem::replace(&mut known.history, before.history);
-            newer.transitions().for_each(|(second, status)| known.history.note(second, status));
+            known.history.append(&newer);
             if known.hostname.is_none() {
                 known.hostname = before.hostname;
             }
@@ -329,7 +330,7 @@ impl Roster {
         })
     }
 
-    pub fn view(&self, now: Moment) -> Vec<Camera> {
+    pub fn view(&self, now: Now) -> Vec<Camera> {
         let mut cameras = Vec::with_capacity(self.known.len());
         cameras.extend(self.known().map(|(mac, known)| known.view(mac, now)));
         cameras
@@ -355,9 +356,9 @@ mod tests {
     use crate::config::Source;
     use std::path::Path;
 
-    fn roster(text: &str) -> (Roster, Moment) {
+    fn roster(text: &str) -> (Roster, Now) {
         let config = config::Config::from_source(&Source::new("test", text), &|_| None).expect(text);
-        let now = Moment::now(Instant::now());
+        let now = Now::read();
         (Roster::new(config.cameras, Vec::new(), now), now)
     }
 
@@ -370,7 +371,7 @@ mod tests {
         Neighbours::read(Path::new("/nowhere"))
     }
 
-    fn asked(roster: &mut Roster, now: Moment) -> Vec<Question> {
+    fn asked(roster: &mut Roster, now: Now) -> Vec<Question> {
         let mut questions = Vec::new();
         roster.ask(now, nobody, |question| questions.push(question));
         questions
@@ -467,7 +468,7 @@ mod tests {
         let (mut roster, now) =
             roster("[[cameras.camera]]\naddress = \"192.0.2.1\"\nmac = \"02:00:00:00:00:01\"");
         assert_eq!(asked(&mut roster, now).len(), 1);
-        roster.make_all_due(now.at);
+        roster.make_all_due(now.monotonic);
         assert!(asked(&mut roster, now).is_empty());
         assert_eq!(roster.due(), None, "nothing to wake up for but its answer");
     }

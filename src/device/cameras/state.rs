@@ -4,9 +4,10 @@
 //! moment, finds the old content or the new one.
 
 use super::camera::{Origin, Status};
-use super::known::{Known, Moment};
+use super::known::Known;
 use super::roster::Roster;
 use super::uptime::History;
+use crate::clock::{Moment, Now};
 use crate::device::config::{CameraPlan, MOST_CAMERAS};
 use crate::device::host::{self, Mac};
 use serde::{Deserialize, Serialize, Serializer};
@@ -15,7 +16,6 @@ use std::io::{self, BufWriter, Read};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub const NAME: &str = "cameras.json";
 
@@ -34,7 +34,7 @@ struct Saved {
 struct Saving<'a> {
     saved_at: i64,
     #[serde(serialize_with = "each")]
-    cameras: (&'a Roster, i64),
+    cameras: (&'a Roster, Now),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -94,7 +94,7 @@ impl StateFile {
     }
 
     /// The cameras of an earlier run. A file that cannot be understood is set aside, for a person to look at.
-    pub fn load(&self, plan: &Arc<CameraPlan>, now: Moment) -> Vec<(Mac, Known)> {
+    pub fn load(&self, plan: &Arc<CameraPlan>, now: Now) -> Vec<(Mac, Known)> {
         let bytes = match self.read() {
             Ok(bytes) => bytes,
             Err(error) => {
@@ -125,7 +125,7 @@ impl StateFile {
     }
 
     /// A full or read-only disk costs the memory of a restart, and nothing else.
-    pub fn save(&mut self, roster: &Roster, now: Moment) {
+    pub fn save(&mut self, roster: &Roster, now: Now) {
         match self.replace(roster, now) {
             Ok(()) if self.failed => {
                 log::info!("cameras: {} can be written again", self.path.display());
@@ -139,14 +139,10 @@ impl StateFile {
         }
     }
 
-    fn replace(&self, roster: &Roster, now: Moment) -> io::Result<()> {
+    fn replace(&self, roster: &Roster, now: Now) -> io::Result<()> {
         let draft = self.path.with_extension("json.new");
         let mut file = BufWriter::new(File::create(&draft)?);
-        let offset = offset(now);
-        serde_json::to_writer(
-            &mut file,
-            &Saving { saved_at: i64::from(now.second) + offset, cameras: (roster, offset) },
-        )?;
+        serde_json::to_writer(&mut file, &Saving { saved_at: now.wall.seconds(), cameras: (roster, now) })?;
         file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
         fs::rename(&draft, &self.path)?;
         // The name too, or a power cut takes it back.
@@ -158,17 +154,16 @@ fn yes() -> bool {
     true
 }
 
-fn unix(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+fn unix(moment: Moment) -> u64 {
+    u64::try_from(moment.seconds()).unwrap_or(0)
 }
 
-/// From seconds since the start to Unix time.
-fn offset(now: Moment) -> i64 {
-    // What a wall clock shows in the year 292 billion is of no interest.
-    unix(now.wall) as i64 - i64::from(now.second)
+/// From the seconds of a history to Unix time.
+fn offset(history: &History, now: Now) -> i64 {
+    now.wall.seconds() - i64::from(history.second(now.monotonic))
 }
 
-fn each<S: Serializer>((roster, offset): &(&Roster, i64), serializer: S) -> Result<S::Ok, S::Error> {
+fn each<S: Serializer>((roster, now): &(&Roster, Now), serializer: S) -> Result<S::Ok, S::Error> {
     let camera = |(mac, known): (Mac, &Known)| SavedCamera {
         mac: mac.to_string(),
         hostname: known.hostname.clone(),
@@ -185,32 +180,32 @@ fn each<S: Serializer>((roster, offset): &(&Roster, i64), serializer: S) -> Resu
         history: known
             .history
             .transitions()
-            .map(|(second, status)| (i64::from(second) + offset, status))
+            .map(|(second, status)| (i64::from(second) + offset(&known.history, *now), status))
             .collect(),
     };
     serializer.collect_seq(roster.known().map(camera))
 }
 
 /// A camera that makes no sense is left out: the file may have been edited.
-fn restored(saved: Saved, plan: &Arc<CameraPlan>, now: Moment) -> Vec<(Mac, Known)> {
-    let offset = offset(now);
+fn restored(saved: Saved, plan: &Arc<CameraPlan>, now: Now) -> Vec<(Mac, Known)> {
     // What is out of range is from a clock that was wrong, and counts for nothing.
-    let since_start = |unix: i64| i32::try_from(unix.saturating_sub(offset)).unwrap_or(i32::MAX);
-    let time = |seconds: Option<u64>| seconds.and_then(|s| UNIX_EPOCH.checked_add(Duration::from_secs(s)));
+    let since_start = |unix: i64| i32::try_from(unix.saturating_sub(now.wall.seconds())).unwrap_or(i32::MAX);
+    let time =
+        |seconds: Option<u64>| seconds.and_then(|s| Some(Moment::from_seconds(i64::try_from(s).ok()?)));
     let camera = |camera: SavedCamera| {
         let origin = match camera.origin {
             SavedOrigin::Config => Origin::Config,
             SavedOrigin::Api => Origin::Api,
             SavedOrigin::Dhcp => Origin::Dhcp,
         };
-        let mut known = Known::new(origin, plan.clone());
+        let mut known = Known::new(origin, plan.clone(), now.monotonic);
         known.hostname = camera.hostname.and_then(|name| host::hostname(&name).ok());
         known.ip = camera.ip;
         known.status = camera.status;
         (known.last_seen, known.since) = (time(camera.last_seen), time(camera.since));
         known.answered = camera.answered;
         let transitions = camera.history.into_iter().map(|(at, status)| (since_start(at), status));
-        known.history = History::restore(transitions, since_start(saved.saved_at));
+        known.history = History::restore(now.monotonic, transitions, since_start(saved.saved_at));
         Some((camera.mac.parse().ok()?, known))
     };
     saved.cameras.into_iter().take(MOST_CAMERAS).filter_map(camera).collect()

@@ -1,10 +1,11 @@
 //! How much of the last 24 hours a camera was connected, of the time in which somebody looked.
 //!
-//! Times are seconds on the monotonic clock, 0 at the daemon's start and negative before it: a wall clock that is set
-//! (a Pi without a clock chip begins in the past) makes no hours out of nothing.
+//! Times are seconds on the monotonic clock, 0 when the camera entered the list and negative in earlier runs of the
+//! daemon: a step of the wall clock (a Pi without a clock chip boots in the past) does not change the share.
 
 use super::camera::Status;
 use std::collections::VecDeque;
+use std::time::Instant;
 
 pub const DAY: i32 = 86_400;
 
@@ -12,34 +13,61 @@ pub const DAY: i32 = 86_400;
 const TRANSITIONS: usize = 96;
 
 /// What it was, from when on. In memory some bytes, unless it flaps.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct History(VecDeque<(i32, Status)>);
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct History {
+    begin: Instant,
+    transitions: VecDeque<(i32, Status)>,
+}
 
 impl History {
+    pub fn new(begin: Instant) -> History {
+        History { begin, transitions: VecDeque::new() }
+    }
+
+    /// Seconds from the begin to `now`.
+    pub fn second(&self, now: Instant) -> i32 {
+        // A process does not run for 68 years.
+        i32::try_from(now.saturating_duration_since(self.begin).as_secs()).unwrap_or(i32::MAX)
+    }
+
     /// From now on its status is this one.
-    pub fn note(&mut self, now: i32, status: Status) {
-        if self.0.back().is_some_and(|(_, last)| *last == status) {
+    pub fn note(&mut self, now: Instant, status: Status) {
+        self.note_at(self.second(now), status);
+    }
+
+    /// Adds what `newer`, the history of the same camera under another key, knows.
+    pub fn append(&mut self, newer: &History) {
+        let shift = self.second(newer.begin);
+        newer.transitions().for_each(|(second, status)| self.note_at(second.saturating_add(shift), status));
+    }
+
+    fn note_at(&mut self, now: i32, status: Status) {
+        if self.transitions.back().is_some_and(|(_, last)| *last == status) {
             return;
         }
         self.forget(now);
-        if self.0.len() == TRANSITIONS {
-            self.0.pop_front();
+        if self.transitions.len() == TRANSITIONS {
+            self.transitions.pop_front();
         }
-        self.0.push_back((now, status));
+        self.transitions.push_back((now, status));
     }
 
     /// What ended more than a day ago.
     fn forget(&mut self, now: i32) {
-        while self.0.get(1).is_some_and(|(ended, _)| *ended <= now.saturating_sub(DAY)) {
-            self.0.pop_front();
+        while self.transitions.get(1).is_some_and(|(ended, _)| *ended <= now.saturating_sub(DAY)) {
+            self.transitions.pop_front();
         }
     }
 
     /// Percent; absent if nobody looked.
-    pub fn share(&self, now: i32) -> Option<f64> {
-        let ends = self.0.iter().skip(1).map(|(begin, _)| *begin).chain([now]);
+    pub fn share(&self, now: Instant) -> Option<f64> {
+        self.share_at(self.second(now))
+    }
+
+    fn share_at(&self, now: i32) -> Option<f64> {
+        let ends = self.transitions.iter().skip(1).map(|(begin, _)| *begin).chain([now]);
         let (mut known, mut up) = (0_i32, 0_i32);
-        for ((begin, status), end) in self.0.iter().zip(ends) {
+        for ((begin, status), end) in self.transitions.iter().zip(ends) {
             let length = end.min(now).saturating_sub((*begin).max(now.saturating_sub(DAY))).max(0);
             match status {
                 Status::Connected => (known, up) = (known + length, up + length),
@@ -51,21 +79,25 @@ impl History {
     }
 
     pub fn transitions(&self) -> impl Iterator<Item = (i32, Status)> + '_ {
-        self.0.iter().copied()
+        self.transitions.iter().copied()
     }
 
     /// As it was saved; what lies in the future or out of order comes from a clock that was wrong, and counts for
     /// nothing. `until`: when somebody looked for the last time.
-    pub fn restore(transitions: impl IntoIterator<Item = (i32, Status)>, until: i32) -> History {
-        let mut history = History::default();
+    pub fn restore(
+        begin: Instant,
+        transitions: impl IntoIterator<Item = (i32, Status)>,
+        until: i32,
+    ) -> History {
+        let mut history = History::new(begin);
         let mut last = i32::MIN;
         for (at, status) in transitions.into_iter().filter(|(at, _)| *at <= until.min(0)).take(TRANSITIONS) {
             if at >= last {
-                history.note(at, status);
+                history.note_at(at, status);
                 last = at;
             }
         }
-        history.note(until.min(0).max(last), Status::Unknown);
+        history.note_at(until.min(0).max(last), Status::Unknown);
         history
     }
 }
@@ -76,54 +108,55 @@ mod tests {
     use Status::{Connected, Disconnected, Unknown};
 
     fn share(history: &History, now: i32) -> Option<f64> {
-        history.share(now).map(f64::round)
+        history.share_at(now).map(f64::round)
     }
 
     #[test]
     fn only_time_in_which_somebody_looked_counts() {
-        let mut history = History::default();
-        assert_eq!(history.share(100), None);
-        history.note(100, Connected);
-        assert_eq!(history.share(100), None);
+        let mut history = History::new(Instant::now());
+        assert_eq!(history.share_at(100), None);
+        history.note_at(100, Connected);
+        assert_eq!(history.share_at(100), None);
         assert_eq!(share(&history, 200), Some(100.0));
-        history.note(200, Disconnected);
+        history.note_at(200, Disconnected);
         assert_eq!(share(&history, 300), Some(50.0));
-        history.note(300, Unknown);
+        history.note_at(300, Unknown);
         assert_eq!(share(&history, 10_000), Some(50.0));
     }
 
     #[test]
     fn what_is_older_than_a_day_is_forgotten() {
-        let mut history = History::default();
-        history.note(0, Disconnected);
-        history.note(DAY / 2, Connected);
+        let mut history = History::new(Instant::now());
+        history.note_at(0, Disconnected);
+        history.note_at(DAY / 2, Connected);
         assert_eq!(share(&history, DAY), Some(50.0));
         assert_eq!(share(&history, DAY + DAY / 4), Some(75.0));
         assert_eq!(share(&history, 3 * DAY), Some(100.0));
-        history.note(3 * DAY, Disconnected);
-        assert_eq!(history.0.len(), 2);
+        history.note_at(3 * DAY, Disconnected);
+        assert_eq!(history.transitions.len(), 2);
     }
 
     #[test]
     fn a_camera_that_flaps_takes_no_more_memory_than_allowed() {
-        let mut history = History::default();
+        let mut history = History::new(Instant::now());
         for second in 0..10_000 {
-            history.note(second, if second % 2 == 0 { Connected } else { Disconnected });
+            history.note_at(second, if second % 2 == 0 { Connected } else { Disconnected });
         }
-        assert_eq!(history.0.len(), TRANSITIONS);
+        assert_eq!(history.transitions.len(), TRANSITIONS);
         assert_eq!(share(&history, 10_000), Some(50.0));
     }
 
     #[test]
     fn the_time_between_two_runs_is_unknown_and_a_file_of_the_future_counts_for_nothing() {
-        let history = History::restore([(-400, Connected), (-300, Disconnected)], -200);
+        let history = History::restore(Instant::now(), [(-400, Connected), (-300, Disconnected)], -200);
         assert_eq!(share(&history, 5_000), Some(50.0));
-        let nonsense = History::restore([(500, Connected), (i32::MAX, Disconnected)], i32::MAX);
-        assert_eq!(nonsense.share(1_000), None);
-        let disorder = History::restore([(-100, Connected), (-500, Disconnected)], -50);
+        let nonsense =
+            History::restore(Instant::now(), [(500, Connected), (i32::MAX, Disconnected)], i32::MAX);
+        assert_eq!(nonsense.share_at(1_000), None);
+        let disorder = History::restore(Instant::now(), [(-100, Connected), (-500, Disconnected)], -50);
         assert_eq!(share(&disorder, 0), Some(100.0));
-        let mut long = History::restore([(-400, Connected)], -400);
-        long.note(0, Connected);
+        let mut long = History::restore(Instant::now(), [(-400, Connected)], -400);
+        long.note_at(0, Connected);
         assert_eq!(share(&long, 100), Some(100.0));
     }
 }

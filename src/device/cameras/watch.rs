@@ -4,11 +4,11 @@ use super::arp::Neighbours;
 use super::camera::{Camera, Origin};
 use super::checks::Checks;
 use super::inbox::{Done, Inbox, Order};
-use super::known::Moment;
 use super::leases::{self, Leases};
 use super::roster::{Key, Roster};
 use super::rounds::Rounds;
 use super::state::StateFile;
+use crate::clock::Now;
 use crate::device::config;
 use crate::device::heartbeat::Trigger;
 use crate::latest::Latest;
@@ -44,7 +44,6 @@ pub struct Outside {
 pub struct Watch {
     outside: Outside,
     list: Arc<Latest<Vec<Camera>>>,
-    begin: Instant,
     /// As it was applied last.
     config: config::Cameras,
     roster: Roster,
@@ -71,14 +70,12 @@ impl Watch {
         outside: Outside,
         list: Arc<Latest<Vec<Camera>>>,
     ) -> io::Result<Watch> {
-        let begin = Instant::now();
-        let now = Moment::now(begin);
+        let now = Now::read();
         let state = StateFile::new(&outside.state_dir);
         let saved = state.load(&config.plan, now);
         let mut watch = Watch {
             outside,
             list,
-            begin,
             leases: None,
             leases_due: None,
             roster: Roster::new(config.clone(), saved, now),
@@ -86,15 +83,15 @@ impl Watch {
             checks: Checks::new(poll.registry().try_clone()?),
             rounds: Rounds::default(),
             state,
-            saved_at: begin,
+            saved_at: now.monotonic,
             unsaved: false,
             save_due: None,
             tell_due: None,
             changes: Vec::new(),
         };
-        watch.look_at_leases(now.at);
+        watch.look_at_leases(now.monotonic);
         // In the list before the first heartbeat.
-        watch.take_news(now.at);
+        watch.take_news(now.monotonic);
         Ok(watch)
     }
 
@@ -120,13 +117,13 @@ impl Watch {
             events.iter().for_each(|event| self.checks.event(now, event));
         }
         if self.unsaved {
-            self.state.save(&self.roster, Moment::now(self.begin));
+            self.state.save(&self.roster, Now::read());
         }
     }
 
     /// True at the end.
     fn take_orders(&mut self, inbox: &Inbox) -> bool {
-        let now = Moment::now(self.begin);
+        let now = Now::read();
         while let Some(order) = inbox.next() {
             match order {
                 Order::Add(new) => self.roster.add(new, Origin::Api, now),
@@ -141,21 +138,21 @@ impl Watch {
     }
 
     /// Has all checked; what is being checked already is waited for.
-    fn check(&mut self, done: Done, now: Moment) {
-        self.roster.make_all_due(now.at);
+    fn check(&mut self, done: Done, now: Now) {
+        self.roster.make_all_due(now.monotonic);
         self.ask(now);
         let missing: BTreeSet<Key> = self.roster.being_checked().collect();
         self.rounds.begin(missing, done);
     }
 
-    fn reload(&mut self, config: config::Cameras, now: Moment) {
+    fn reload(&mut self, config: config::Cameras, now: Now) {
         // Each reload of the daemon sends it: the API may have changed the settings meanwhile.
         if self.config == config {
             return;
         }
         self.roster.reload(config.clone(), now);
         self.config = config;
-        self.look_at_leases(now.at);
+        self.look_at_leases(now.monotonic);
     }
 
     fn look_at_leases(&mut self, now: Instant) {
@@ -165,46 +162,46 @@ impl Watch {
 
     /// Everything that is to be done now.
     fn turn(&mut self) {
-        let now = Moment::now(self.begin);
-        if self.leases_due.is_some_and(|due| now.at >= due) {
-            self.leases_due = Some(now.at + self.config.plan.interval);
+        let now = Now::read();
+        if self.leases_due.is_some_and(|due| now.monotonic >= due) {
+            self.leases_due = Some(now.monotonic + self.config.plan.interval);
             if let Some(text) = self.leases.as_mut().and_then(Leases::news) {
                 self.roster.leases(leases::parse(&text), now);
             }
         }
         self.ask(now);
         self.learn(now);
-        self.take_news(now.at);
+        self.take_news(now.monotonic);
         // Telling comes before writing, which may be slow.
-        if self.tell_due.is_some_and(|due| now.at >= due) {
+        if self.tell_due.is_some_and(|due| now.monotonic >= due) {
             self.tell();
         }
         self.rounds.finish(|| self.list.get());
-        if self.save_due.is_some_and(|due| now.at >= due) {
+        if self.save_due.is_some_and(|due| now.monotonic >= due) {
             self.save();
         }
     }
 
-    fn ask(&mut self, now: Moment) {
+    fn ask(&mut self, now: Now) {
         let Watch { roster, checks, outside, .. } = self;
-        roster.ask(now, || Neighbours::read(&outside.root), |question| checks.ask(now.at, question));
+        roster.ask(now, || Neighbours::read(&outside.root), |question| checks.ask(now.monotonic, question));
     }
 
-    fn learn(&mut self, now: Moment) {
-        for answer in self.checks.go_on(now.at) {
+    fn learn(&mut self, now: Now) {
+        for answer in self.checks.go_on(now.monotonic) {
             self.roster.learn(answer, now, || Neighbours::read(&self.outside.root));
             self.rounds.ended(answer.key);
             self.unsaved |= answer.result.is_ok();
         }
-        if self.unsaved && now.at >= self.saved_at + LAST_SEEN {
-            self.save_by(now.at);
+        if self.unsaved && now.monotonic >= self.saved_at + LAST_SEEN {
+            self.save_by(now.monotonic);
         }
     }
 
     fn take_news(&mut self, now: Instant) {
         let news = self.roster.take_news();
         if news.shown {
-            self.list.put(self.roster.view(Moment::now(self.begin)));
+            self.list.put(self.roster.view(Now::read()));
         }
         if !news.changes.is_empty() {
             self.changes.extend(news.changes);
@@ -224,9 +221,9 @@ impl Watch {
     }
 
     fn save(&mut self) {
-        let now = Moment::now(self.begin);
+        let now = Now::read();
         self.state.save(&self.roster, now);
-        (self.saved_at, self.unsaved, self.save_due) = (now.at, false, None);
+        (self.saved_at, self.unsaved, self.save_due) = (now.monotonic, false, None);
     }
 
     fn tell(&mut self) {

@@ -1,11 +1,12 @@
 //! What the heartbeat thread tells the others of itself: how it went so far, and that it still moves.
 
 use super::sender::Outcome;
+use crate::clock::Now;
 use crate::latest::Latest;
 use crate::wire::{self, Reason};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 /// Written by the heartbeat thread alone.
 #[derive(Debug)]
@@ -55,16 +56,9 @@ pub struct Record {
     pub result: String,
     /// Whether the server took the last one; `None` before the first.
     pub works: Option<bool>,
-    pub accepted: Option<Accepted>,
+    pub accepted: Option<Now>,
     pub counts: Counts,
     pub tally: Tally,
-}
-
-/// When the server took a heartbeat last: for lengths of time, and for people.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Accepted {
-    pub at: Instant,
-    pub wall: SystemTime,
 }
 
 /// How many heartbeats were sent, and for which cause.

@@ -34,12 +34,13 @@ pub mod ways;
 use super::cameras::Camera;
 use super::config;
 use super::metrics::{Identity, Metrics};
+use crate::clock::Now;
 use crate::latest::Latest;
 use crate::resolver;
 use crate::systemd::{self, Watchdog};
 use crate::ticker::Ticker;
 use crate::wire::{self, Reason};
-use account::{Accepted, Account, Counts, Record, Tally};
+use account::{Account, Counts, Record, Tally};
 use copies::Copies;
 use crossbeam_channel::{Receiver, at, never, select};
 use delivery::Evidence;
@@ -103,7 +104,7 @@ pub struct Heartbeat {
     last_result: String,
     /// Whether the server took the last heartbeat.
     works: Option<bool>,
-    accepted: Option<Accepted>,
+    accepted: Option<Now>,
     watchdog: Watchdog,
 }
 
@@ -314,7 +315,7 @@ impl Heartbeat {
             self.watchdog.has_news();
         }
         if works {
-            self.accepted = Some(Accepted { at: now, wall: SystemTime::now() });
+            self.accepted = Some(Now::read());
         }
         evidence.into_iter().for_each(|evidence| self.report(evidence));
         match outcome {

@@ -1,5 +1,6 @@
 //! From a snapshot to what travels: our own JSON, RPI Streamer's, the Meeting API's.
 
+use crate::clock::Moment;
 use crate::device::cameras::{Camera, Status};
 use crate::device::config::{self, Format};
 use crate::device::metrics::{Disk, Identity, Metrics};
@@ -10,8 +11,6 @@ use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 /// Bytes in a GB, as the original counted.
 const GB: f64 = 1024.0 * 1024.0 * 1024.0;
@@ -72,7 +71,7 @@ pub fn cameras(list: &[Camera]) -> Vec<wire::Camera> {
         mac: camera.mac.to_string(),
         hostname: camera.hostname.clone(),
         status: camera.status,
-        last_seen: camera.last_seen.and_then(|seen| iso_8601(unix_time(seen))),
+        last_seen: camera.last_seen.and_then(Moment::rfc_3339),
     };
     let mut room = wire::MAX_CAMERAS;
     let lost = list.iter().filter(|camera| camera.status != Status::Connected).count();
@@ -207,7 +206,7 @@ fn meeting(heartbeat: &Heartbeat, fields: &MeetingFields<'_>) -> Value {
     let connection = &heartbeat.connection;
     let address = main_address(connection).map(|address| address.ip.to_string());
     json!({
-        "timestamp": iso_8601(heartbeat.timestamp),
+        "timestamp": Moment::from_seconds(heartbeat.timestamp as i64).rfc_3339(),
         "ip_address": address,
         "ip_lan": address,
         "mac": fields.mac,
@@ -249,10 +248,6 @@ fn mac(connection: &wire::Connection, root: &Path) -> Option<String> {
     let mac = fs::read_to_string(file).ok()?.trim().to_ascii_uppercase();
     let is_mac = mac.len() == 17 && mac.split(':').count() == 6 && mac != "00:00:00:00:00:00";
     is_mac.then_some(mac)
-}
-
-fn iso_8601(unix_time: f64) -> Option<String> {
-    OffsetDateTime::from_unix_timestamp(unix_time as i64).ok()?.format(&Rfc3339).ok()
 }
 
 /// "2h 3m", as the original wrote it.
@@ -313,7 +308,7 @@ mod tests {
             ip: None,
             status: if n % 10 == 0 { Status::Disconnected } else { Status::Connected },
             reachable: None,
-            last_seen: Some(UNIX_EPOCH),
+            last_seen: Some(Moment(0)),
             since: None,
             latency: None,
             uptime_24h: None,

@@ -6,6 +6,7 @@
 use super::recipient::with_warnings;
 use super::table::{ago, or_dash, table};
 use crate::account;
+use crate::clock::Moment;
 use crate::monitor::notify::channel::{Kind, check_secret, secret_in};
 use crate::monitor::notify::mail::check_address;
 use crate::monitor::notify::notice::Notice;
@@ -14,7 +15,6 @@ use crate::monitor::notify::send::{Message, Sender};
 use crate::monitor::notify::{Settings, is_public, start_resolver};
 use crate::monitor::store::recipients::{DEFAULT_RECIPIENT, Listed, NewChannel};
 use crate::monitor::store::{Refused, Store};
-use crate::monitor::time::Moment;
 use crate::monitor::tokens::{Token, Use};
 use crate::monitor::zone::Clock;
 use clap::{Args, Subcommand};
@@ -394,7 +394,7 @@ fn as_json(channel: &Listed, warning: Option<String>) -> Value {
         "target": shown_url(&channel.target),
         "enabled": channel.enabled,
         "waiting": channel.waiting,
-        "last_delivered": channel.last_delivered.and_then(Moment::rfc3339),
+        "last_delivered": channel.last_delivered.and_then(Moment::rfc_3339),
         "last_error": channel.last_error,
     })
 }

@@ -2,6 +2,7 @@
 //! that is read later.
 
 use crate::account;
+use crate::clock::Moment;
 use crate::config::{ConfigError, Source};
 use crate::monitor::config::{Config, DEFAULT_PATH};
 use crate::monitor::listen;
@@ -9,7 +10,6 @@ use crate::monitor::notify;
 use crate::monitor::notify::channel::{Channel, secret_in};
 use crate::monitor::serve::Failure;
 use crate::monitor::store::{Refused, Store};
-use crate::monitor::time::Moment;
 use std::path::{Path, PathBuf};
 
 /// The unit's name, and its user's where no systemd can be asked.

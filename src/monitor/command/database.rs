@@ -1,7 +1,7 @@
 //! `heartbeat-monitor db ...`
 
+use crate::clock::Moment;
 use crate::monitor::store::{Refused, Store, Vacuumed};
-use crate::monitor::time::Moment;
 use clap::Subcommand;
 use std::path::{Path, PathBuf};
 

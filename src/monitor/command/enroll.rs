@@ -2,10 +2,10 @@
 
 use super::table::{or_dash, rough, table};
 use super::token_file::Destination;
+use crate::clock::Moment;
 use crate::config::Period;
 use crate::monitor::store::enrolment::Key;
 use crate::monitor::store::{Refused, Store};
-use crate::monitor::time::Moment;
 use clap::Subcommand;
 use std::path::Path;
 

@@ -1,10 +1,10 @@
 //! `heartbeat-monitor events`: what happened lately, oldest first, as in a log.
 
 use super::table::{or_dash, rough, table};
+use crate::clock::Moment;
 use crate::config::Period;
 use crate::monitor::store::reading::{Event, Page};
 use crate::monitor::store::{MachineId, Refused, Store};
-use crate::monitor::time::Moment;
 use clap::Args;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -55,7 +55,7 @@ fn list(store: &Store, events: &[Event]) -> Result<String, Refused> {
     for event in events {
         let detail = parsed(event);
         rows.push([
-            or_dash(event.at.rfc3339().as_deref()),
+            or_dash(event.at.rfc_3339().as_deref()),
             machine(event, &detail),
             event.kind.clone(),
             or_dash(about(store, event, &detail)?.as_deref()),
@@ -82,7 +82,7 @@ fn about(store: &Store, event: &Event, detail: &Value) -> Result<Option<String>,
         _ => None,
     };
     Ok(match (event.kind.as_str(), outage) {
-        ("offline", Some(outage)) => outage.last_seen.rfc3339().map(|seen| format!("last seen {seen}")),
+        ("offline", Some(outage)) => outage.last_seen.rfc_3339().map(|seen| format!("last seen {seen}")),
         ("online", Some(outage)) => Some(format!("after {}", rough(event.at.since(outage.last_seen)))),
         _ => shown(detail),
     })
@@ -93,7 +93,7 @@ fn shown(detail: &Value) -> Option<String> {
     let fields = detail.as_object()?.iter().filter_map(|(name, value)| match (name.as_str(), value) {
         (_, Value::Null) => None,
         ("until", value) => {
-            value.as_i64().and_then(|at| Moment(at).rfc3339()).map(|at| format!("until {at}"))
+            value.as_i64().and_then(|at| Moment(at).rfc_3339()).map(|at| format!("until {at}"))
         }
         // It stands in the machine's column.
         ("name", _) => None,
@@ -107,7 +107,7 @@ fn shown(detail: &Value) -> Option<String> {
 pub(super) fn as_json(event: &Event) -> Value {
     json!({
         "id": event.id,
-        "at": event.at.rfc3339(),
+        "at": event.at.rfc_3339(),
         "kind": event.kind,
         "machine_id": event.machine.as_ref().map(|(MachineId(id), _)| id),
         "machine": event.machine.as_ref().map(|(_, name)| name),

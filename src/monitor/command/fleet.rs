@@ -1,8 +1,8 @@
 //! `heartbeat-monitor fleet`: a simulated fleet against a running monitor, to see what a server can carry.
 
+use crate::clock::Moment;
 use crate::monitor::simulation::{self, Content, Pace, Plan, Report};
 use crate::monitor::store::{Refused, Store};
-use crate::monitor::time::Moment;
 use clap::Args;
 use std::fmt::Write as _;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};

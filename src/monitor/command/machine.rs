@@ -2,12 +2,12 @@
 
 use super::table::{ago, or_dash, table};
 use super::token_file::Destination;
+use crate::clock::Moment;
 use crate::config::Period;
 use crate::monitor::machine::{Description, Machine};
 use crate::monitor::store::machines::{Change, LARGEST_PAGE};
 use crate::monitor::store::tokens::HandOver;
 use crate::monitor::store::{Refused, Status, Store};
-use crate::monitor::time::Moment;
 use crate::monitor::tokens::Token;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -185,7 +185,7 @@ pub fn run(command: MachineCommand, database: &Path, now: Moment) -> Result<Stri
         MachineCommand::Pause { machine, length, reason } => {
             let named = named(&store, &machine, now)?;
             let until = store.pause_machine(&machine, length.0, reason.as_deref(), now)?;
-            Ok(format!("{named}: nobody is told of it until {}", until.rfc3339().unwrap_or_default()))
+            Ok(format!("{named}: nobody is told of it until {}", until.rfc_3339().unwrap_or_default()))
         }
         MachineCommand::Resume { machine } => {
             let named = named(&store, &machine, now)?;
@@ -328,7 +328,7 @@ fn list_as_json(store: &Store, only: &List, now: Moment) -> Result<String, Refus
 }
 
 fn as_json(machine: &Machine) -> Value {
-    let moment = |moment: Moment| moment.rfc3339();
+    let moment = |moment: Moment| moment.rfc_3339();
     json!({
         "id": machine.id.0,
         "name": machine.name,

@@ -1,12 +1,12 @@
 //! `heartbeat-monitor recipient ...`
 
 use super::table::{or_dash, table};
+use crate::clock::Moment;
 use crate::config::Period;
 use crate::monitor::notify::plan::{CHOICES, News, QuietHours};
 use crate::monitor::store::choices::{Chosen, Selection};
 use crate::monitor::store::recipients::{Known, Preferences};
 use crate::monitor::store::{MachineId, Refused, Store};
-use crate::monitor::time::Moment;
 use crate::monitor::zone::{Clock, ZONES, Zone};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
 //! Columns for people; programs take `--json`.
 
-use crate::monitor::time::Moment;
+use crate::clock::Moment;
 use std::time::Duration;
 
 /// Rows under their titles, each column as wide as its widest cell; the last one is not filled up.

@@ -2,8 +2,8 @@
 
 use super::table::{ago, table};
 use super::token_file::Destination;
+use crate::clock::Moment;
 use crate::monitor::store::{Refused, Store};
-use crate::monitor::time::Moment;
 use clap::Subcommand;
 use std::path::Path;
 

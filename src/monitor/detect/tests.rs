@@ -3,6 +3,7 @@
 mod choices;
 
 use super::*;
+use crate::clock::Now;
 use crate::monitor::notify::plan::{ChannelId, News};
 use crate::monitor::store::{Scratch, Status};
 use rusqlite::params;
@@ -26,12 +27,16 @@ struct Rig {
 type Row = (i64, i64, String, i64);
 
 impl Rig {
+    fn clocks(&self) -> Now {
+        Now { monotonic: self.tick, wall: self.now }
+    }
+
     /// One recipient with one channel, who wants everything, and so many machines that are online.
     fn new(machines: i64) -> Rig {
         let store = Store::scratch();
         let now = Moment(1_769_000_000_000);
         let tick = Instant::now();
-        let sweeper = Sweeper::new(SETTINGS, now, tick, Poke::nobody());
+        let sweeper = Sweeper::new(SETTINGS, Now { monotonic: tick, wall: now }, Poke::nobody());
         let mut rig = Rig { store, sweeper, now, tick, machines: 0 };
         rig.recipient(r#"["offline","online","stopped","flapping"]"#, 0, None);
         for _ in 0..machines {
@@ -106,7 +111,7 @@ impl Rig {
     }
 
     fn sweep(&mut self) -> Swept {
-        self.sweeper.sweep(&self.store, self.now, self.tick).expect("swept")
+        self.sweeper.sweep(&self.store, self.clocks()).expect("swept")
     }
 
     /// Sweeps at each check for `duration`, with a beat of `alive` before each.
@@ -182,7 +187,7 @@ fn what_cannot_be_told_has_not_happened() {
     };
 
     rig.sql(no_room, []);
-    rig.sweeper.sweep(&rig.store, rig.now, rig.tick).expect_err("no room");
+    rig.sweeper.sweep(&rig.store, rig.clocks()).expect_err("no room");
     assert_eq!(happened(&rig), (Status::Online, 0, 0));
     rig.sql("DROP TRIGGER no_room", []);
     assert_eq!(rig.sweep().offline, [id(1)]);
@@ -230,7 +235,7 @@ fn a_restart_with_the_whole_fleet_alive_tells_nothing_and_one_who_stays_silent_i
     let mut rig = Rig::new(100);
     // Down for an hour.
     rig.wait(MINUTE * 60);
-    rig.sweeper = Sweeper::new(SETTINGS, rig.now, rig.tick, Poke::nobody());
+    rig.sweeper = Sweeper::new(SETTINGS, rig.clocks(), Poke::nobody());
     let alive: Vec<MachineId> = (2..=100).map(id).collect();
     rig.run(THRESHOLD, &alive);
     assert!(rig.told().is_empty());
@@ -243,7 +248,7 @@ fn a_restart_with_the_whole_fleet_alive_tells_nothing_and_one_who_stays_silent_i
 fn who_was_offline_before_a_restart_stays_so_silently() {
     let mut rig = Rig::new(1);
     rig.run(MINUTE * 3, &[]);
-    rig.sweeper = Sweeper::new(SETTINGS, rig.now, rig.tick, Poke::nobody());
+    rig.sweeper = Sweeper::new(SETTINGS, rig.clocks(), Poke::nobody());
     rig.run(MINUTE * 30, &[]);
     assert_eq!(rig.told(), ["offline"]);
     rig.beat(id(1));
@@ -317,9 +322,9 @@ fn a_clock_that_is_set_back_releases_nothing_that_quiet_hours_hold() {
         assert_eq!(delivered_by_second(&rig), 0, "{back} minutes back");
         let due = Moment(rig.count("SELECT due_at FROM outbox WHERE channel_id = 2 AND state = 0"));
         let until = until.split_at(13).0;
-        assert!(due.rfc3339().is_some_and(|due| due.starts_with(until)), "{back} minutes back: {due:?}");
+        assert!(due.rfc_3339().is_some_and(|due| due.starts_with(until)), "{back} minutes back: {due:?}");
         // The next start finds nothing of it in the future.
-        rig.sweeper = Sweeper::new(SETTINGS, rig.now, rig.tick, Poke::nobody());
+        rig.sweeper = Sweeper::new(SETTINGS, rig.clocks(), Poke::nobody());
         rig.run(INTERVAL, &[]);
         assert_eq!(delivered_by_second(&rig), 0, "{back} minutes back, after a start");
     }
@@ -505,7 +510,7 @@ fn an_outage_in_quiet_hours_is_told_at_their_end_if_it_lasts() {
         rig.rows().into_iter().filter(|row| row.0 == 2).map(|row| (row.1, row.3)).collect();
     assert_eq!(second, [(1, 4), (2, 0)], "one is well again, the other waits");
     let due = rig.count("SELECT due_at FROM outbox WHERE channel_id = 2 AND state = 0");
-    assert_eq!(Moment(due).rfc3339().as_deref(), Some("2026-01-21T14:00:00Z"));
+    assert_eq!(Moment(due).rfc_3339().as_deref(), Some("2026-01-21T14:00:00Z"));
 }
 
 fn pause(rig: &Rig, minutes: u32) {
@@ -622,7 +627,7 @@ fn no_sequence_of_events_leaves_two_open_outages_or_tells_twice_or_tells_of_noth
                 // Disabled machines come back in the end: half of these enable.
                 10 => drop(rig.store.disable_machine(&machine.0.to_string(), rig.now)),
                 11 => drop(rig.store.enable_machine(&machine.0.to_string(), rig.now)),
-                8 => rig.sweeper = Sweeper::new(SETTINGS, rig.now, rig.tick, Poke::nobody()),
+                8 => rig.sweeper = Sweeper::new(SETTINGS, rig.clocks(), Poke::nobody()),
                 _ if random.bool() => pause(&rig, random.u32(1..20)),
                 _ => {
                     let alive: Vec<MachineId> = (1..=7).filter(|_| random.bool()).map(id).collect();

@@ -3,9 +3,9 @@
 //! A reboot or another board changes who sends once and for good. A device that sends again after another one did was
 //! there all the time: the first return is enough.
 
+use crate::clock::Moment;
 use crate::monitor::beat::DeviceId;
 use crate::monitor::store::MachineId;
-use crate::monitor::time::Moment;
 use serde::Deserialize;
 use std::time::Duration;
 

@@ -9,7 +9,7 @@ pub mod packed;
 use super::beat::{FIGURES, Sample};
 use super::fleet::Fleet;
 use super::store::{MachineId, Store, StoreError};
-use super::time::Moment;
+use crate::clock::Moment;
 use packed::Packed;
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -10,11 +10,11 @@
 
 use super::read::{self, Fields, Unknown, Value, skip};
 use super::{Malformed, UNWRITTEN, body, credentials, unavailable, uncached};
+use crate::clock::Moment;
 use crate::http::{Exchange, Method, Request, Response};
 use crate::monitor::recorder::Order;
 use crate::monitor::store::enrolment::{Enrolled, Enrolment};
 use crate::monitor::store::{Refused, Store};
-use crate::monitor::time::Moment;
 use crossbeam_channel::Sender;
 use serde::de::{Error, MapAccess};
 use serde_json::json;

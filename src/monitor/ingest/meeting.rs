@@ -4,10 +4,10 @@
 use super::Malformed;
 use super::figures::{CELSIUS, NO_UNIT, PERCENT, celsius, load, percent};
 use super::read::{self, Fields, figure, skip};
+use crate::clock::Moment;
 use crate::http::Response;
 use crate::monitor::beat::{Beat, Kind, Sample};
 use crate::monitor::fleet::Newest;
-use crate::monitor::time::Moment;
 use serde::de::MapAccess;
 use serde_json::{Value, json};
 
@@ -83,5 +83,5 @@ fn status(online: bool) -> &'static str {
 
 /// As the original writes it: "2026-01-21 14:30:00", UTC.
 fn time(moment: Moment) -> Option<String> {
-    moment.rfc3339().map(|text| text.replace('T', " ").replace('Z', ""))
+    moment.rfc_3339().map(|text| text.replace('T', " ").replace('Z', ""))
 }

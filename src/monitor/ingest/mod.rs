@@ -43,7 +43,7 @@ use super::history::packed::Packed;
 use super::recorder::{Order, Shared};
 use super::registry::{Denied, Registry};
 use super::store::{MachineId, Past, StoreError};
-use super::time::Moment;
+use crate::clock::{Moment, Now};
 use crate::http::{self, Exchange, Method, Reply, Request, Response};
 use complaints::Complaints;
 use counters::{Counters, Format};
@@ -54,7 +54,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What is said to a device that does not name its interval.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -122,8 +122,7 @@ struct Sender<'r> {
     route: Route<'r>,
     /// HEAD: answered as GET, and nothing is recorded.
     is_head: bool,
-    now: Moment,
-    tick: Instant,
+    now: Now,
 }
 
 /// Whether NaN and Infinity were replaced by null in a body.
@@ -154,11 +153,11 @@ impl Ingest {
     /// waits.
     pub fn take(&self, exchange: Exchange) -> Option<Exchange> {
         let Some(route) = route::route(exchange.request.path()) else { return Some(exchange) };
-        let (now, tick) = (Moment::now(), Instant::now());
-        let verdict = self.judge(&exchange.request, route, now, tick);
+        let now = Now::read();
+        let verdict = self.judge(&exchange.request, route, now);
         match verdict {
             Ok(Verdict::Answered(response)) => exchange.reply.send(uncached(response).authenticated()),
-            Ok(Verdict::Pending(past)) => self.order_replays(past, exchange.reply, now),
+            Ok(Verdict::Pending(past)) => self.order_replays(past, exchange.reply, now.wall),
             Err(refusal) => exchange.reply.send(self.refuse(refusal)),
         }
         None
@@ -186,20 +185,14 @@ impl Ingest {
         Ok(machine)
     }
 
-    fn judge(
-        &self,
-        request: &Request,
-        route: Route<'_>,
-        now: Moment,
-        tick: Instant,
-    ) -> Result<Verdict, Refusal> {
-        let machine = self.identify(request, route, now)?;
+    fn judge(&self, request: &Request, route: Route<'_>, now: Now) -> Result<Verdict, Refusal> {
+        let machine = self.identify(request, route, now.wall)?;
         match route {
             Route::Availability { .. } => return Ok(Verdict::Answered(self.availability(machine))),
             Route::Device { device_key } => return Ok(Verdict::Answered(self.device(machine, device_key))),
             _ => {}
         }
-        let sender = Sender { machine, route, is_head: request.is_head(), now, tick };
+        let sender = Sender { machine, route, is_head: request.is_head(), now };
         if is_legacy(request, route) {
             let body = streamer::params(request.query().unwrap_or_default())?;
             return self.receive(sender, &body, Ok(()));
@@ -255,13 +248,13 @@ impl Ingest {
                     if !sender.is_head {
                         self.hear(sender, &beat, format)?;
                     }
-                    Ok(Verdict::Answered(acknowledgement(beat.interval, sender.now)))
+                    Ok(Verdict::Answered(acknowledgement(beat.interval, sender.now.wall)))
                 }
                 Received::Replays(_) if sender.is_head => {
-                    Ok(Verdict::Answered(acknowledgement(None, sender.now)))
+                    Ok(Verdict::Answered(acknowledgement(None, sender.now.wall)))
                 }
                 Received::Replays(replays) => {
-                    Ok(Verdict::Pending(past(sender.machine, &replays, sender.now)))
+                    Ok(Verdict::Pending(past(sender.machine, &replays, sender.now.wall)))
                 }
             },
             Route::Online { .. } | Route::Availability { .. } | Route::Device { .. } => {
@@ -279,12 +272,11 @@ impl Ingest {
     /// Notes that `machine` is alive. A beat that must be refused has been heard all the same: nobody is called late
     /// for what the monitor cannot do.
     fn hear(&self, sender: Sender<'_>, beat: &Beat<'_>, format: Format) -> Result<(), Refusal> {
-        let Sender { machine, now, .. } = sender;
-        let news = self.shared.fleet.beat(machine, beat, now);
+        let news = self.shared.fleet.beat(sender.machine, beat, sender.now.wall);
         if !self.pass_on(sender, news) {
             return Err(Refusal::Busy);
         }
-        if !self.shared.pulse.is_fresh(sender.tick) {
+        if !self.shared.pulse.is_fresh(sender.now.monotonic) {
             return Err(Refusal::Unwritten);
         }
         self.counters.taken(format);
@@ -294,9 +286,9 @@ impl Ingest {
     /// Notes that the sender is alive, and logs why its request could not be decoded.
     fn hear_undecodable(&self, sender: Sender<'_>, reason: &Malformed) {
         let Sender { machine, now, .. } = sender;
-        let news = self.shared.fleet.alive(machine, now);
+        let news = self.shared.fleet.alive(machine, now.wall);
         self.pass_on(sender, news);
-        if self.complaints.is_due(machine, reason.cause, sender.tick) {
+        if self.complaints.is_due(machine, reason.cause, sender.now.monotonic) {
             // Not logged if the recorder is busy; the counter of malformed requests shows it.
             let _ = self.orders.try_send(Order::Undecodable { machine, reason: reason.to_string() });
         }
@@ -304,17 +296,17 @@ impl Ingest {
 
     /// Passes what follows from a beat on to the recorder; false if it is too busy.
     fn pass_on(&self, sender: Sender<'_>, news: News) -> bool {
-        let Sender { machine, now, tick, .. } = sender;
+        let Sender { machine, now, .. } = sender;
         let order = match news {
             News::Nothing => return true,
-            News::Back => Order::Back { machine, seen: now },
-            News::Farewell => Order::Farewell { machine, seen: now },
+            News::Back => Order::Back { machine, seen: now.wall },
+            News::Farewell => Order::Farewell { machine, seen: now.wall },
         };
         let sent = self.orders.try_send(order).is_ok();
         if !sent {
             // Its next beat asks again.
             self.shared.fleet.believe(machine, Belief::Away);
-            self.shared.pulse.returns.failed(tick);
+            self.shared.pulse.returns.failed(now.monotonic);
         }
         sent
     }

@@ -16,6 +16,7 @@ use crossbeam_channel::{Sender, bounded};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
 const MACHINE: MachineId = MachineId(1);
 
@@ -144,10 +145,10 @@ fn recorder(
     orders: crossbeam_channel::Receiver<Order>,
     flushes: crossbeam_channel::Receiver<Instant>,
 ) -> impl FnOnce() + use<> {
-    let (now, tick) = (Moment::now(), Instant::now());
+    let now = Now::read();
     let settings = Settings { check_interval: Duration::from_secs(30), threshold: Duration::from_secs(120) };
-    let sweeper = Sweeper::new(settings, now, tick, Poke::nobody());
-    let recorder = Recorder::new(shared.clone(), sweeper, Watchdog::from_environment(tick));
+    let sweeper = Sweeper::new(settings, now, Poke::nobody());
+    let recorder = Recorder::new(shared.clone(), sweeper, Watchdog::from_environment(now.monotonic));
     recorder.learn().expect("states");
     let never = crossbeam_channel::never();
     let inbox = Inbox { orders, flush: Ticker::by_hand(flushes), sweep: Ticker::by_hand(never) };

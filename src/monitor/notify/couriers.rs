@@ -6,9 +6,9 @@ use super::dispatch::Dispatcher;
 use super::interrupt::Interrupt;
 use super::pool::{CLASSES, Class, Done, Surroundings};
 use super::send::Sender as Carrier;
+use crate::clock::Now;
 use crate::monitor::store::Store;
 use crate::monitor::store::outbox::Owner;
-use crate::monitor::time::Moment;
 use crate::resolver::Names;
 use crossbeam_channel::{Receiver, Sender, after, bounded, never, select};
 use log::warn;
@@ -18,7 +18,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// What the clocks say; tests turn them.
-pub type Clock = Arc<dyn Fn() -> (Moment, Instant) + Send + Sync>;
+pub type Clock = Arc<dyn Fn() -> Now + Send + Sync>;
 
 /// For messages in flight when the monitor stops without saying how long it waits.
 const GRACE: Duration = Duration::from_secs(4);
@@ -60,12 +60,12 @@ impl Couriers {
         let surroundings = Surroundings {
             now: {
                 let clock = clock.clone();
-                Arc::new(move || clock().0)
+                Arc::new(move || clock().wall)
             },
             before_data: {
                 let (store, clock) = (store.clone(), clock.clone());
                 Arc::new(move |rows: &[i64]| {
-                    store.note_handover(owner, rows, clock().0).map_err(|error| error.to_string())
+                    store.note_handover(owner, rows, clock().wall).map_err(|error| error.to_string())
                 })
             },
             interrupt: interrupt.clone(),

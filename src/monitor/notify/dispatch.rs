@@ -12,9 +12,10 @@ use super::pace::{Pace, Setback, Turn};
 use super::plan::ChannelId;
 use super::pool::{CLASSES, Class, Done, Job, Pool, Surroundings};
 use super::send::{Failure, Sender as Carrier};
+use crate::clock::Now;
 use crate::monitor::store::outbox::{Batch, Leased, Most, Outcome, Owner, Work};
 use crate::monitor::store::{Store, StoreError};
-use crate::monitor::time::{Moment, go_seconds};
+use crate::monitor::time::go_seconds;
 use log::{debug, info, warn};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -82,7 +83,7 @@ pub struct Dispatcher {
     freed: Vec<i64>,
     renewed_at: Instant,
     /// Both clocks when they were compared last.
-    compared_at: (Moment, Instant),
+    compared_at: Now,
     /// Steps of the wall clock that the database does not have yet.
     stepped: Duration,
     /// The leases of the process before this one are freed.
@@ -114,7 +115,7 @@ impl Dispatcher {
             next_flight: 0,
             unmarked: Vec::new(),
             freed: Vec::new(),
-            renewed_at: compared_at.1,
+            renewed_at: compared_at.monotonic,
             compared_at,
             stepped: Duration::ZERO,
             has_taken_over: false,
@@ -156,12 +157,12 @@ impl Dispatcher {
     }
 
     fn work(&mut self) -> Result<Duration, StoreError> {
-        let (_, tick) = (self.clock)();
-        self.counters.marking.started(tick);
+        let now = (self.clock)().monotonic;
+        self.counters.marking.started(now);
         self.mark()?;
         self.renew()?;
         self.counters.marking.succeeded();
-        self.counters.reading.started(tick);
+        self.counters.reading.started(now);
         let sleep = self.look()?;
         self.counters.reading.succeeded();
         Ok(sleep)
@@ -172,7 +173,7 @@ impl Dispatcher {
         if self.unmarked.is_empty() && self.freed.is_empty() {
             return Ok(());
         }
-        let (now, _) = (self.clock)();
+        let now = (self.clock)().wall;
         let held = self.store.settle(self.owner, &self.unmarked, &self.freed, now)?;
         if held < self.unmarked.len() {
             warn!("{} notifications were changed while they were being sent", self.unmarked.len() - held);
@@ -184,19 +185,19 @@ impl Dispatcher {
 
     /// A lease never expires under a living courier.
     fn renew(&mut self) -> Result<(), StoreError> {
-        let (now, tick) = (self.clock)();
-        if self.flights.is_empty() || tick < self.renewed_at + RENEWAL {
+        let now = (self.clock)();
+        if self.flights.is_empty() || now.monotonic < self.renewed_at + RENEWAL {
             return Ok(());
         }
-        self.store.renew_leases(self.owner, now)?;
-        self.renewed_at = tick;
+        self.store.renew_leases(self.owner, now.wall)?;
+        self.renewed_at = now.monotonic;
         Ok(())
     }
 
     /// A step forward of the wall clock brings no notification nearer to its expiry.
-    fn compare_clocks(&mut self, now: Moment, tick: Instant) {
-        let (last, last_tick) = std::mem::replace(&mut self.compared_at, (now, tick));
-        let step = now.since(last.plus(tick.saturating_duration_since(last_tick)));
+    fn compare_clocks(&mut self, now: Now) {
+        let last = std::mem::replace(&mut self.compared_at, now);
+        let step = now.wall.since(last.wall.plus(now.since(last.monotonic)));
         if step > CLOCK_STEP {
             self.stepped += step;
             for row in self.flights.values_mut().flat_map(|flight| &mut flight.rows) {
@@ -207,10 +208,10 @@ impl Dispatcher {
 
     /// Starts what is due on every channel, as far as its pace and the threads allow.
     fn look(&mut self) -> Result<Duration, StoreError> {
-        let (now, tick) = (self.clock)();
-        self.compare_clocks(now, tick);
+        let now = (self.clock)();
+        self.compare_clocks(now);
         if !self.has_taken_over {
-            let unfinished = self.store.free_leases(now, UNKNOWN_HOLD)?;
+            let unfinished = self.store.free_leases(now.wall, UNKNOWN_HOLD)?;
             if unfinished > 0 {
                 info!(
                     "{unfinished} notifications were being sent when the monitor ended, and are sent again"
@@ -222,18 +223,18 @@ impl Dispatcher {
             self.store.postpone_expiry(self.stepped)?;
             self.stepped = Duration::ZERO;
         }
-        let work = self.store.channels_with_work(self.owner, now)?;
+        let work = self.store.channels_with_work(self.owner, now.wall)?;
         self.lines.retain(|channel, line| {
-            line.pace.is_worth_keeping(tick)
-                || line.complaints.is_recent(tick)
+            line.pace.is_worth_keeping(now.monotonic)
+                || line.complaints.is_recent(now.monotonic)
                 || work.iter().any(|work| work.channel == *channel)
         });
         let mut sleep = LONGEST_SLEEP;
         for pool in &mut self.pools {
-            sleep = pool.rest(tick).map_or(sleep, |left| left.min(sleep));
+            sleep = pool.rest(now.monotonic).map_or(sleep, |left| left.min(sleep));
         }
         for work in work {
-            if let Some(wait) = self.serve(&work, now, tick)? {
+            if let Some(wait) = self.serve(&work, now)? {
                 sleep = sleep.min(wait);
             }
         }
@@ -241,19 +242,19 @@ impl Dispatcher {
     }
 
     /// Starts what is due on one channel. Returns when to look again; `None`: when something else happens.
-    fn serve(&mut self, work: &Work, now: Moment, tick: Instant) -> Result<Option<Duration>, StoreError> {
+    fn serve(&mut self, work: &Work, now: Now) -> Result<Option<Duration>, StoreError> {
         let pace = &mut self.lines.entry(work.channel).or_default().pace;
-        let (most, retries, retries_at) = match pace.turn(work.kind, tick) {
-            Turn::Later(at) => return Ok(at.map(|at| at - tick)),
+        let (most, retries, retries_at) = match pace.turn(work.kind, now.monotonic) {
+            Turn::Later(at) => return Ok(at.map(|at| at - now.monotonic)),
             Turn::Now { messages, retries, retries_at } => (messages, retries, retries_at),
         };
         let retries = if retries_at.is_some() { 0 } else { retries };
-        let new_wait = work.new_due.map(|due| due.since(now));
+        let new_wait = work.new_due.map(|due| due.since(now.wall));
         let wait = match (retries, retries_at) {
-            (0, Some(at)) => Some(new_wait.map_or(at - tick, |wait| wait.min(at - tick))),
+            (0, Some(at)) => Some(new_wait.map_or(at - now.monotonic, |wait| wait.min(at - now.monotonic))),
             // Until a retry has ended.
             (0, None) => new_wait,
-            _ => Some(work.due.since(now)),
+            _ => Some(work.due.since(now.wall)),
         };
         if wait != Some(Duration::ZERO) {
             return Ok(wait);
@@ -267,7 +268,7 @@ impl Dispatcher {
             true => Most { rows: MOST_GATHERED, retries: if retries > 0 { MOST_GATHERED } else { 0 } },
             false => Most { rows: most, retries: retries.min(most) },
         };
-        let Some(batch) = self.store.lease(work.channel, self.owner, rows, now)? else {
+        let Some(batch) = self.store.lease(work.channel, self.owner, rows, now.wall)? else {
             // Disabled since it was looked at.
             return Ok(Some(STORE_REST));
         };
@@ -275,13 +276,13 @@ impl Dispatcher {
             self.counters.given_up(batch.channel.kind, batch.expired);
             warn!("{}: {} notifications have expired unsent", batch.channel.name(), batch.expired);
         }
-        let is_progress = self.start(batch, most, tick)? > 0;
+        let is_progress = self.start(batch, most, now.monotonic)? > 0;
         // What is due next is known when what was leased no longer counts.
         Ok(Some(if is_progress { Duration::ZERO } else { NOTHING_LEASED }))
     }
 
     /// Starts `most` messages, and gives the rest of the rows back. Returns how many were started.
-    fn start(&mut self, batch: Batch, most: usize, tick: Instant) -> Result<usize, StoreError> {
+    fn start(&mut self, batch: Batch, most: usize, now: Instant) -> Result<usize, StoreError> {
         let channel = Arc::new(batch.channel);
         let mut started = 0;
         let alone = &self.lines.entry(channel.id).or_default().alone;
@@ -294,10 +295,10 @@ impl Dispatcher {
                 message: what,
             };
             let line = self.lines.entry(channel.id).or_default();
-            if started == most || !self.pools[Class::of(channel.kind) as usize].start(job, tick) {
+            if started == most || !self.pools[Class::of(channel.kind) as usize].start(job, now) {
                 if started < most {
                     // No thread.
-                    line.pace.rest(tick, STORE_REST);
+                    line.pace.rest(now, STORE_REST);
                 }
                 self.unmarked.extend(rows.iter().map(|row| (row.id, Outcome::Untouched)));
                 continue;
@@ -314,14 +315,14 @@ impl Dispatcher {
 
     /// Takes a result; [`Dispatcher::mark`] writes it.
     pub fn take(&mut self, done: Done) {
-        let (now, tick) = (self.clock)();
-        self.compare_clocks(now, tick);
+        let now = (self.clock)();
+        self.compare_clocks(now);
         let Some(flight) = self.flights.remove(&done.number) else { return };
-        self.pools[Class::of(flight.channel.kind) as usize].ended(tick);
+        self.pools[Class::of(flight.channel.kind) as usize].ended(now.monotonic);
         self.lines.entry(flight.channel.id).or_default().pace.ended(flight.is_retry());
         let outcomes = match done.result {
-            Ok(answer) => self.delivered(&flight, &answer, tick),
-            Err(failure) => self.failed(&flight, failure, now, tick),
+            Ok(answer) => self.delivered(&flight, &answer, now.monotonic),
+            Err(failure) => self.failed(&flight, failure, now),
         };
         if let Some(line) = self.lines.get_mut(&flight.channel.id).filter(|line| !line.alone.is_empty()) {
             for (row, outcome) in &outcomes {
@@ -333,7 +334,7 @@ impl Dispatcher {
         self.unmarked.extend(outcomes);
     }
 
-    fn delivered(&mut self, flight: &Flight, answer: &str, tick: Instant) -> Vec<(i64, Outcome)> {
+    fn delivered(&mut self, flight: &Flight, answer: &str, now: Instant) -> Vec<(i64, Outcome)> {
         let name = flight.channel.name();
         self.counters.delivered(flight.channel.kind, flight.rows.len());
         debug!("{name}: {} delivered: {answer}", flight.title);
@@ -341,17 +342,11 @@ impl Dispatcher {
         if line.complaints.worked() {
             info!("{name} works again");
         }
-        self.freed.extend(line.pace.worked(tick));
+        self.freed.extend(line.pace.worked(now));
         flight.rows.iter().map(|row| (row.id, Outcome::Delivered)).collect()
     }
 
-    fn failed(
-        &mut self,
-        flight: &Flight,
-        failure: Failure,
-        now: Moment,
-        tick: Instant,
-    ) -> Vec<(i64, Outcome)> {
+    fn failed(&mut self, flight: &Flight, failure: Failure, now: Now) -> Vec<(i64, Outcome)> {
         let (kind, name) = (flight.channel.kind, flight.channel.name());
         let line = self.lines.entry(flight.channel.id).or_default();
         let (why, again) = match failure {
@@ -364,19 +359,19 @@ impl Dispatcher {
                 self.counters.failed(kind);
                 line.alone.extend(flight.ids());
                 warn!("{name}: {} is refused and sent again as one message a machine: {why}", flight.title);
-                let outcome = Outcome::Failed { why, again: now.plus(APART_AFTER) };
+                let outcome = Outcome::Failed { why, again: now.wall.plus(APART_AFTER) };
                 return flight.rows.iter().map(|row| (row.id, outcome.clone())).collect();
             }
             Failure::Never { why } => {
                 self.counters.failed(kind);
                 self.counters.given_up(kind, flight.rows.len());
                 // The receiver was reached; it refuses this message alone.
-                self.freed.extend(line.pace.worked(tick));
+                self.freed.extend(line.pace.worked(now.monotonic));
                 warn!("{name}: given up: {}: {why}", flight.title);
                 return flight.rows.iter().map(|row| (row.id, Outcome::Dead { why: why.clone() })).collect();
             }
             Failure::Unknown { why } => {
-                let outcome = Outcome::Unknown { why: why.clone(), again: now.plus(UNKNOWN_HOLD) };
+                let outcome = Outcome::Unknown { why: why.clone(), again: now.wall.plus(UNKNOWN_HOLD) };
                 warn!("{name}: {} may have arrived, next attempt in 30 min: {why}", flight.title);
                 self.counters.failed(kind);
                 return flight.rows.iter().map(|row| (row.id, outcome.clone())).collect();
@@ -385,11 +380,11 @@ impl Dispatcher {
                 // Rows that are sent together stay together.
                 let attempts = flight.rows.iter().map(|row| row.attempts).min().unwrap_or(0) + 1;
                 let setback = Setback { attempts, asked: after, limits_us };
-                let delay = line.pace.failed(&flight.ids(), setback, tick, fastrand::f64());
+                let delay = line.pace.failed(&flight.ids(), setback, now.monotonic, fastrand::f64());
                 let sentence =
                     format!("{name}: {}: {why}; next attempt in {}", flight.title, go_seconds(delay));
-                line.complaints.failed(&why, sentence, tick);
-                (why, now.plus(delay))
+                line.complaints.failed(&why, sentence, now.monotonic);
+                (why, now.wall.plus(delay))
             }
         };
         self.counters.failed(kind);

@@ -3,7 +3,7 @@
 use super::Settings;
 use super::guard::PublicOnly;
 use super::send::Failure;
-use crate::monitor::time::Moment;
+use crate::clock::Moment;
 use crate::resolver::{ByNames, Names};
 use crate::tls_client::connector::TlsConnector;
 use crate::tls_client::fault;

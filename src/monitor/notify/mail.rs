@@ -5,7 +5,7 @@ use super::channel::Channel;
 use super::send::{Attempt, Failure, Message};
 use super::smtp;
 use super::smtp::talk::{Envelope, MailLimits};
-use crate::monitor::time::Moment;
+use crate::clock::Moment;
 use crate::resolver::Names;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

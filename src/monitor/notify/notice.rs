@@ -2,7 +2,8 @@
 //! delivered, so that ages are right then, by the recipient's clock.
 
 use super::plan::{Happening, News, Subject};
-use crate::monitor::time::{Moment, go_duration};
+use crate::clock::Moment;
+use crate::monitor::time::go_duration;
 use crate::monitor::zone::Clock;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;

@@ -5,7 +5,7 @@ use super::http::Http;
 use super::mail::encoded_word;
 use super::plan::News;
 use super::send::{Failure, Message};
-use crate::monitor::time::Moment;
+use crate::clock::Moment;
 
 pub fn send(http: &Http, channel: &Channel, message: &Message, now: Moment) -> Result<String, Failure> {
     let Some(notice) = message.notices.first() else {

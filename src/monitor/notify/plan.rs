@@ -4,7 +4,7 @@
 //! it. A row may be due later than now: after the recipient's minimum outage, at the end of their quiet hours. If the
 //! machine is back by then, neither the outage nor the recovery is told.
 
-use crate::monitor::time::{Moment, milliseconds};
+use crate::clock::{Moment, milliseconds};
 use crate::monitor::zone::Clock;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;

@@ -6,7 +6,7 @@
 use super::channel::{Channel, Kind};
 use super::interrupt::Interrupt;
 use super::send::{Attempt, Failure, Message, Sender as Carrier};
-use crate::monitor::time::Moment;
+use crate::clock::Moment;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use log::warn;
 use std::sync::Arc;
@@ -109,7 +109,7 @@ impl Pool {
     }
 
     /// Hands a message to a thread. False if there is none and none can be started.
-    pub fn start(&mut self, job: Job, tick: Instant) -> bool {
+    pub fn start(&mut self, job: Job, now: Instant) -> bool {
         if self.threads <= self.in_flight && self.threads < self.class.threads() {
             self.grow();
         }
@@ -118,22 +118,22 @@ impl Pool {
             return false;
         }
         self.in_flight += 1;
-        self.busy_at = Some(tick);
+        self.busy_at = Some(now);
         true
     }
 
     /// A message that it was handed is done.
-    pub fn ended(&mut self, tick: Instant) {
+    pub fn ended(&mut self, now: Instant) {
         self.in_flight = self.in_flight.saturating_sub(1);
-        self.busy_at = Some(tick);
+        self.busy_at = Some(now);
     }
 
     /// Ends its threads if they have been idle. Returns how long they may go on.
-    pub fn rest(&mut self, tick: Instant) -> Option<Duration> {
+    pub fn rest(&mut self, now: Instant) -> Option<Duration> {
         if self.threads == 0 || self.in_flight > 0 {
             return None;
         }
-        let left = self.busy_at.map_or(IDLE, |at| (at + IDLE).saturating_duration_since(tick));
+        let left = self.busy_at.map_or(IDLE, |at| (at + IDLE).saturating_duration_since(now));
         if !left.is_zero() {
             return Some(left);
         }

@@ -6,8 +6,8 @@ use super::channel::Channel;
 use super::notice::Notice;
 use super::send::{Message, Sender};
 use super::{Settings, start_resolver};
+use crate::clock::{Moment, Now};
 use crate::monitor::store::Store;
-use crate::monitor::time::Moment;
 use crate::monitor::zone::Clock;
 use crossbeam_channel::bounded;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -39,11 +39,11 @@ pub struct SelfAlert {
 
 impl SelfAlert {
     /// Reads the enabled channels if they are not known or old; on an error the known ones stay.
-    pub fn refresh(&mut self, store: &Store, tick: Instant) {
-        if self.refreshed.is_some_and(|refreshed| tick.saturating_duration_since(refreshed) < REFRESH) {
+    pub fn refresh(&mut self, store: &Store, now: Instant) {
+        if self.refreshed.is_some_and(|refreshed| now.saturating_duration_since(refreshed) < REFRESH) {
             return;
         }
-        self.refreshed = Some(tick);
+        self.refreshed = Some(now);
         match store.enabled_channels() {
             Ok(channels) => self.channels = channels,
             Err(error) => log::debug!("the channels cannot be read, the known ones are kept: {error}"),
@@ -51,12 +51,12 @@ impl SelfAlert {
     }
 
     /// Sends `trouble` over all known channels, unless a message was sent less than an hour ago.
-    pub fn send(&mut self, settings: &Settings, trouble: &str, now: Moment, tick: Instant) {
-        if self.channels.is_empty() || self.not_before.is_some_and(|not_before| tick < not_before) {
+    pub fn send(&mut self, settings: &Settings, trouble: &str, now: Now) {
+        if self.channels.is_empty() || self.not_before.is_some_and(|not_before| now.monotonic < not_before) {
             return;
         }
-        let arrived = deliver(&self.channels, settings, trouble, now);
-        self.not_before = Some(tick + if arrived > 0 { EVERY } else { RETRY });
+        let arrived = deliver(&self.channels, settings, trouble, now.wall);
+        self.not_before = Some(now.monotonic + if arrived > 0 { EVERY } else { RETRY });
         log::info!("notified people directly over {arrived} of {} channels", self.channels.len());
     }
 }

@@ -5,7 +5,7 @@ use super::http::Http;
 use super::interrupt::Interrupt;
 use super::notice::{Notice, text_of_many, title_of_many};
 use super::{Settings, mail, ntfy, telegram, webhook};
-use crate::monitor::time::Moment;
+use crate::clock::Moment;
 use crate::monitor::zone::Clock;
 use crate::resolver::Names;
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 use super::channel::{Channel, secret_in};
 use super::http::{Answer, Http, words};
 use super::send::{Failure, Message};
-use crate::monitor::time::Moment;
+use crate::clock::Moment;
 use serde::Serialize;
 use serde_json::Value;
 use std::time::Duration;

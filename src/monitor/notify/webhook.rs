@@ -15,7 +15,7 @@ use super::http::Http;
 use super::notice::Notice;
 use super::plan::News;
 use super::send::{Failure, Message};
-use crate::monitor::time::Moment;
+use crate::clock::Moment;
 use hmac::{Hmac, KeyInit, Mac};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -74,7 +74,7 @@ fn payload(notice: &Notice) -> Result<Vec<u8>, String> {
         hostname: notice.hostname.as_deref(),
         description: notice.description.as_deref(),
         status: notice.state.name(),
-        last_seen: Moment(notice.last_seen).rfc3339(),
+        last_seen: Moment(notice.last_seen).rfc_3339(),
     };
     let about = if notice.news == News::Trouble { "monitor" } else { "machine" };
     serde_json::to_vec(&Payload { event: format!("{about}.{event}"), machine })

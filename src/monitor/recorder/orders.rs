@@ -1,8 +1,8 @@
 //! What the recorder is told to do, and what of it is done together.
 
+use crate::clock::Moment;
 use crate::monitor::detect::Settings;
 use crate::monitor::store::{MachineId, Past, StoreError};
-use crate::monitor::time::Moment;
 use std::fmt;
 
 /// All that can reach the recorder.

@@ -1,6 +1,7 @@
 //! The recorder with a clock that the test turns, and its loop with tickers that the test drives.
 
 use super::*;
+use crate::clock::Now;
 use crate::monitor::beat::{Beat, Kind, Sample};
 use crate::monitor::detect::Settings;
 use crate::monitor::fleet::News;
@@ -21,32 +22,31 @@ struct Rig {
     store: Scratch,
     shared: Shared,
     recorder: Recorder,
-    now: Moment,
-    tick: Instant,
+    now: Now,
 }
 
 impl Rig {
     fn new(machines: i64) -> Rig {
-        let (store, now, tick) = (Store::scratch(), Moment(1_769_000_000_000), Instant::now());
+        let (store, now) =
+            (Store::scratch(), Now { monotonic: Instant::now(), wall: Moment(1_769_000_000_000) });
         for number in 0..machines {
             let description = Description { name: format!("m{number}"), ..Description::default() };
-            store.add_machine(&description, now).expect("a machine");
+            store.add_machine(&description, now.wall).expect("a machine");
         }
         let shared = Shared {
             store: store.clone(),
             registry: Arc::default(),
             fleet: Arc::default(),
-            pulse: Arc::new(Pulse::new(tick)),
+            pulse: Arc::new(Pulse::new(now.monotonic)),
         };
-        let sweeper = Sweeper::new(SETTINGS, now, tick, Poke::nobody());
-        let recorder = Recorder::new(shared.clone(), sweeper, Watchdog::from_environment(tick));
+        let sweeper = Sweeper::new(SETTINGS, now, Poke::nobody());
+        let recorder = Recorder::new(shared.clone(), sweeper, Watchdog::from_environment(now.monotonic));
         recorder.learn().expect("states");
-        Rig { store, shared, recorder, now, tick }
+        Rig { store, shared, recorder, now }
     }
 
     fn pass(&mut self, time: Duration) {
         self.now = self.now.plus(time);
-        self.tick += time;
     }
 
     /// A live beat, and the recorder told of what it must know.
@@ -55,24 +55,24 @@ impl Rig {
     }
 
     fn says(&mut self, machine: i64, kind: Kind) {
-        let (machine, seen) = (MachineId(machine), self.now);
+        let (machine, seen) = (MachineId(machine), self.now.wall);
         let order = match self.shared.fleet.beat(machine, &beat(kind), seen) {
             News::Nothing => return,
             News::Back => Order::Back { machine, seen },
             News::Farewell => Order::Farewell { machine, seen },
         };
-        self.recorder.obey(std::iter::once(order), self.now);
+        self.recorder.obey(std::iter::once(order), self.now.wall);
     }
 
     /// All that has to be written is.
     fn writes(&mut self) {
         for _ in 0..WRITE_EVERY {
-            self.recorder.beat(self.now, self.tick);
+            self.recorder.beat(self.now);
         }
     }
 
     fn sweep(&mut self) {
-        self.recorder.sweep(self.now, self.tick);
+        self.recorder.sweep(self.now);
     }
 
     fn status(&self, machine: i64) -> Status {
@@ -84,14 +84,14 @@ impl Rig {
     }
 
     fn machine(&self, machine: i64) -> crate::monitor::machine::Machine {
-        self.store.machine(MachineId(machine), self.now).expect("read").expect("a machine")
+        self.store.machine(MachineId(machine), self.now.wall).expect("read").expect("a machine")
     }
 
     /// Obeys the order of these replays, and returns what was said of it.
     fn replays(&mut self, machine: i64, ages: &[Duration]) -> Result<(), StoreError> {
         let (stored, told) = told();
-        let order = Order::Replays { past: past(machine, ages, self.now), stored };
-        self.recorder.obey(std::iter::once(order), self.now);
+        let order = Order::Replays { past: past(machine, ages, self.now.wall), stored };
+        self.recorder.obey(std::iter::once(order), self.now.wall);
         told.try_recv().expect("told at once")
     }
 
@@ -102,7 +102,7 @@ impl Rig {
             let take = |bucket, packed: Packed| {
                 found.push((resolution.begin(bucket), resolution.seconds, packed.sample().cpu));
             };
-            let (machine, from, to) = (MachineId(machine), Moment(0), self.now.plus(MINUTE));
+            let (machine, from, to) = (MachineId(machine), Moment(0), self.now.wall.plus(MINUTE));
             self.store.history(machine, resolution, from, to, take).expect("history");
         }
         found
@@ -110,9 +110,9 @@ impl Rig {
 
     /// Time passes while `machine` beats.
     fn goes_on(&mut self, time: Duration, machine: i64) {
-        let end = self.now.plus(time);
-        while self.now < end {
-            self.pass((SECOND * 10).min(end.since(self.now)));
+        let end = self.now.wall.plus(time);
+        while self.now.wall < end {
+            self.pass((SECOND * 10).min(end.since(self.now.wall)));
             self.beats(machine);
             self.writes();
             self.sweep();
@@ -149,9 +149,9 @@ fn a_beat_is_in_the_database_with_the_next_write_and_a_recovery_at_once() {
     assert_eq!(rig.status(1), Status::Online, "the first beat of all is a recovery, too");
     rig.pass(SECOND * 5);
     rig.beats(1);
-    assert_ne!(rig.last_seen(1), Some(rig.now));
+    assert_ne!(rig.last_seen(1), Some(rig.now.wall));
     rig.writes();
-    assert_eq!(rig.last_seen(1), Some(rig.now));
+    assert_eq!(rig.last_seen(1), Some(rig.now.wall));
 }
 
 #[test]
@@ -172,14 +172,14 @@ fn whoever_beats_while_the_sweep_looks_is_back_at_once() {
     rig.goes_on(SECOND * 120, 2);
     rig.pass(SECOND);
     // What the sweep sees is the database; this beat comes between its flush and its end.
-    let swept = rig.recorder.sweeper.sweep(&rig.store, rig.now, rig.tick).expect("swept");
+    let swept = rig.recorder.sweeper.sweep(&rig.store, rig.now).expect("swept");
     rig.beats(1);
     assert_eq!(
         rig.status(1),
         Status::Offline,
         "nobody has told the fleet, so the beat was one like any other"
     );
-    rig.recorder.call_offline(&swept.offline, rig.now);
+    rig.recorder.call_offline(&swept.offline, rig.now.wall);
     assert_eq!(rig.status(1), Status::Online);
 }
 
@@ -190,7 +190,7 @@ fn a_restart_is_no_recovery_of_all() {
     let fleet = Arc::new(Fleet::default());
     rig.recorder.shared.fleet = fleet.clone();
     rig.recorder.learn().expect("states");
-    assert_eq!(fleet.beat(MachineId(1), &beat(Kind::Live), rig.now), News::Nothing);
+    assert_eq!(fleet.beat(MachineId(1), &beat(Kind::Live), rig.now.wall), News::Nothing);
 }
 
 #[test]
@@ -200,9 +200,9 @@ fn a_farewell_is_a_stop_and_the_beat_after_it_a_return() {
     rig.says(1, Kind::Farewell);
     assert_eq!(rig.status(1), Status::Stopped);
     // Both in one batch, in this order.
-    let (machine, seen) = (MachineId(1), rig.now);
+    let (machine, seen) = (MachineId(1), rig.now.wall);
     let orders = [Order::Farewell { machine, seen }, Order::Back { machine, seen }];
-    rig.recorder.obey(orders.into_iter(), rig.now);
+    rig.recorder.obey(orders.into_iter(), rig.now.wall);
     assert_eq!(rig.status(1), Status::Online);
 }
 
@@ -216,7 +216,7 @@ fn replays_are_stored_when_they_are_acknowledged_and_count_as_nothing_else() {
     assert_eq!(rig.replays(1, &[MINUTE * 90, MINUTE * 30, MINUTE * 89]), Ok(()));
     rig.writes();
     assert_eq!((rig.last_seen(1), rig.status(1)), (seen, status), "a replay is no sign of life");
-    let minute = |age: u32| (Moment(rig.now.minus(MINUTE * age).0 / 60_000 * 60_000), 60, Some(50.0));
+    let minute = |age: u32| (Moment(rig.now.wall.minus(MINUTE * age).0 / 60_000 * 60_000), 60, Some(50.0));
     assert_eq!(rig.history(1), [90, 89, 30].map(minute));
 }
 
@@ -236,12 +236,12 @@ fn a_replay_of_any_age_goes_where_its_time_is_kept_or_nowhere() {
     let ages = [MINUTE, day, day * 3, day * 60, day * 364, day * 1000, Duration::from_secs(u64::MAX)];
     assert_eq!(rig.replays(1, &ages), Ok(()));
     let bucket = |(days, seconds): (u32, i64)| {
-        let at = rig.now.minus(day * days).0.div_euclid(seconds * 1000) * seconds * 1000;
+        let at = rig.now.wall.minus(day * days).0.div_euclid(seconds * 1000) * seconds * 1000;
         (Moment(at), seconds, Some(50.0))
     };
     let mut expected =
         vec![bucket((1, 60)), bucket((0, 60)), bucket((3, 900)), bucket((364, 3600)), bucket((60, 3600))];
-    expected[1].0 = Moment(rig.now.minus(MINUTE).0 / 60_000 * 60_000);
+    expected[1].0 = Moment(rig.now.wall.minus(MINUTE).0 / 60_000 * 60_000);
     assert_eq!(rig.history(1), expected);
 }
 
@@ -249,9 +249,9 @@ fn a_replay_of_any_age_goes_where_its_time_is_kept_or_nowhere() {
 fn replays_of_a_machine_that_is_gone_do_not_fail_the_others() {
     let mut rig = Rig::new(1);
     let (stored, told) = told();
-    let mut both = past(1, &[MINUTE], rig.now);
-    both.extend(past(77, &[MINUTE], rig.now));
-    rig.recorder.obey(std::iter::once(Order::Replays { past: both, stored }), rig.now);
+    let mut both = past(1, &[MINUTE], rig.now.wall);
+    both.extend(past(77, &[MINUTE], rig.now.wall));
+    rig.recorder.obey(std::iter::once(Order::Replays { past: both, stored }), rig.now.wall);
     assert_eq!(told.try_recv(), Ok(Ok(())));
     assert_eq!(rig.history(1).len(), 1);
 }
@@ -268,14 +268,14 @@ fn when_the_database_fails_beats_are_kept_and_written_later() {
         rig.beats(1);
         rig.writes();
     }
-    assert!(!rig.shared.pulse.is_fresh(rig.tick), "heartbeats are refused by now");
+    assert!(!rig.shared.pulse.is_fresh(rig.now.monotonic), "heartbeats are refused by now");
     assert!(rig.replays(1, &[MINUTE]).is_err(), "and replays at once");
     std::fs::rename(&away, &file).expect("renamed back");
     rig.pass(SECOND);
-    let seen = rig.now.minus(SECOND);
+    let seen = rig.now.wall.minus(SECOND);
     rig.writes();
     assert_eq!(rig.last_seen(1), Some(seen));
-    assert!(rig.shared.pulse.is_fresh(rig.tick));
+    assert!(rig.shared.pulse.is_fresh(rig.now.monotonic));
     rig.pass(trouble::CALM);
     rig.writes();
     rig.pass(SECOND);
@@ -306,7 +306,7 @@ fn nobody_is_late_for_the_time_in_which_heartbeats_were_refused() {
 #[test]
 fn payload_hostname_and_minutes_are_saved_within_a_minute() {
     let mut rig = Rig::new(3);
-    let begin = rig.now;
+    let begin = rig.now.wall;
     for _ in 0..62 {
         for machine in 1..=3 {
             rig.beats(machine);
@@ -319,7 +319,7 @@ fn payload_hostname_and_minutes_are_saved_within_a_minute() {
     assert_eq!(rig.machine(2).hostname.as_deref(), Some("barn"));
     let mut minutes = Vec::new();
     let take = |bucket, packed: Packed| minutes.push((bucket, packed.sample().cpu));
-    rig.store.history(MachineId(2), RESOLUTIONS[0], begin, rig.now, take).expect("read");
+    rig.store.history(MachineId(2), RESOLUTIONS[0], begin, rig.now.wall, take).expect("read");
     assert_eq!(minutes, [(begin.0 / 60_000, Some(12.5))]);
 }
 
@@ -328,7 +328,7 @@ fn a_removed_machine_is_forgotten_and_does_not_disturb() {
     let mut rig = Rig::new(2);
     rig.beats(1);
     rig.beats(2);
-    rig.store.remove_machine("m0", rig.now).expect("removed");
+    rig.store.remove_machine("m0", rig.now.wall).expect("removed");
     rig.beats(1);
     for _ in 0..61 {
         rig.pass(SECOND);
@@ -336,7 +336,7 @@ fn a_removed_machine_is_forgotten_and_does_not_disturb() {
     }
     assert!(rig.recorder.troubles.error().is_none());
     let (loaded, told) = told();
-    rig.recorder.obey(std::iter::once(Order::Registry { loaded }), rig.now);
+    rig.recorder.obey(std::iter::once(Order::Registry { loaded }), rig.now.wall);
     assert_eq!((told.try_recv(), rig.shared.fleet.len()), (Ok(Ok(())), 1));
 }
 

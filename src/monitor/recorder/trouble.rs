@@ -71,14 +71,14 @@ impl Troubles {
     }
 
     /// Logs the first failure of a task, and each change of its reason.
-    pub fn failed(&mut self, task: Task, error: StoreError, tick: Instant) {
+    pub fn failed(&mut self, task: Task, error: StoreError, now: Instant) {
         match self.0.iter_mut().find(|trouble| trouble.task == task) {
             Some(trouble) => {
                 if trouble.error != error {
                     log::error!("cannot {}: {error}", task.as_str());
                 }
                 trouble.error = error;
-                trouble.failed = tick;
+                trouble.failed = now;
                 trouble.succeeded = false;
             }
             None => {
@@ -86,15 +86,15 @@ impl Troubles {
                     "cannot {}: {error} (what cannot be written now is kept in memory and tried again)",
                     task.as_str()
                 );
-                self.0.push(Trouble { task, since: tick, failed: tick, succeeded: false, error });
+                self.0.push(Trouble { task, since: now, failed: now, succeeded: false, error });
             }
         }
     }
 
     /// Drops the tasks that work again, and logs each.
-    pub fn end(&mut self, tick: Instant) {
+    pub fn end(&mut self, now: Instant) {
         self.0.retain(|trouble| {
-            let is_calm = tick.saturating_duration_since(trouble.failed) >= trouble.task.calm();
+            let is_calm = now.saturating_duration_since(trouble.failed) >= trouble.task.calm();
             let is_over = is_calm && (trouble.succeeded || !trouble.task.must_succeed());
             if is_over {
                 let length = trouble.failed.saturating_duration_since(trouble.since).as_secs();

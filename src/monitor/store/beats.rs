@@ -2,9 +2,9 @@
 
 use super::history::{Precedence, Rows};
 use super::{MachineId, Status, Store, StoreError};
+use crate::clock::Moment;
 use crate::monitor::fleet::{SharedToken, Unsaved};
 use crate::monitor::history::packed::Packed;
-use crate::monitor::time::Moment;
 use rusqlite::{OptionalExtension, Transaction, params};
 
 /// A machine's place in the table of states.

@@ -2,8 +2,8 @@
 
 use super::refused::Refused;
 use super::{MachineId, StoreError, machines};
+use crate::clock::Moment;
 use crate::monitor::notify::plan::Choice;
-use crate::monitor::time::Moment;
 use rusqlite::{Connection, Transaction, params};
 
 /// A choice as it is typed. Any of the lists is enough for a machine.

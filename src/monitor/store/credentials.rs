@@ -1,7 +1,7 @@
 //! What the registry keeps in memory, read at once.
 
 use super::{MachineId, Store, StoreError};
-use crate::monitor::time::Moment;
+use crate::clock::Moment;
 use crate::monitor::tokens::Hash;
 
 /// Every token that may be shown, and whose it is.

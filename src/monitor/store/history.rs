@@ -2,9 +2,9 @@
 
 use super::beats::Past;
 use super::{MachineId, Store, StoreError};
+use crate::clock::Moment;
 use crate::monitor::history::packed::{self, Packed};
 use crate::monitor::history::{RESOLUTIONS, Resolution, coarser};
-use crate::monitor::time::Moment;
 use rusqlite::{CachedStatement, Transaction};
 
 /// Which of two figures for one bucket stays.

@@ -3,8 +3,8 @@
 use super::refused::Refused;
 use super::tokens::HandOver;
 use super::{MachineId, Status, Store, StoreError};
+use crate::clock::{Moment, milliseconds};
 use crate::monitor::machine::{Description, Machine};
-use crate::monitor::time::{Moment, milliseconds};
 use crate::monitor::tokens::Token;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! From the schema that is found to the one that this program knows, with a copy of the file made before.
 
 use super::error::StoreError;
-use crate::monitor::time::Moment;
+use crate::clock::Moment;
 use rusqlite::{Connection, TransactionBehavior};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -55,7 +55,7 @@ pub use error::{OpenError, StoreError};
 pub use refused::Refused;
 pub use upkeep::{Checked, Vacuumed};
 
-use super::time::Moment;
+use crate::clock::Moment;
 use connection::Manner;
 use lock::Lock;
 use rusqlite::{Connection, Transaction, TransactionBehavior};

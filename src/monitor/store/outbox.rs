@@ -5,10 +5,10 @@
 //! courier needs.
 
 use super::{Delivery, Store, StoreError, recipients};
+use crate::clock::{Moment, milliseconds};
 use crate::monitor::notify::channel::{Channel, Kind};
 use crate::monitor::notify::notice::Notice;
 use crate::monitor::notify::plan::ChannelId;
-use crate::monitor::time::{Moment, milliseconds};
 use crate::monitor::zone::Clock;
 use log::warn;
 use rusqlite::{Transaction, params};

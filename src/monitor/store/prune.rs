@@ -1,7 +1,7 @@
 //! What has happened is kept for a while, not for ever.
 
 use super::{Delivery, Store, StoreError};
-use crate::monitor::time::Moment;
+use crate::clock::Moment;
 use rusqlite::params;
 
 /// Rows of one transaction: some milliseconds, in which the recorder waits.

@@ -2,8 +2,8 @@
 
 use super::machines::{SELECT, read};
 use super::{Delivery, MachineId, Status, Store, StoreError};
+use crate::clock::Moment;
 use crate::monitor::machine::Machine;
-use crate::monitor::time::Moment;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params_from_iter};
 use std::collections::BTreeMap;

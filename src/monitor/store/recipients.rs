@@ -3,10 +3,10 @@
 use super::choices::{self, Chosen, Selection};
 use super::refused::Refused;
 use super::{Delivery, Store, StoreError};
+use crate::clock::{Moment, milliseconds};
 use crate::monitor::machine;
 use crate::monitor::notify::channel::{Channel, Kind};
 use crate::monitor::notify::plan::{ChannelId, DEFAULT_CHOICE, News, QuietHours, Recipient};
-use crate::monitor::time::{Moment, milliseconds};
 use crate::monitor::zone::{Clock, ZONES, Zone};
 use log::warn;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};

@@ -3,8 +3,8 @@
 use super::machines::insert;
 use super::tokens::give;
 use super::{Refused, Store};
+use crate::clock::Moment;
 use crate::monitor::machine::Description;
-use crate::monitor::time::Moment;
 use crate::monitor::tokens::Token;
 
 const GROUP: &str = "simulated";

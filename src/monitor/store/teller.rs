@@ -3,10 +3,10 @@
 use super::outbox::EXPIRES_AFTER;
 use super::transitions::{Kind, Transition};
 use super::{Delivery, MachineId, Status, StoreError, recipients};
+use crate::clock::Moment;
 use crate::monitor::detect::{FLAPPING_WINDOW, MOST_TRANSITIONS};
 use crate::monitor::notify::notice::Notice;
 use crate::monitor::notify::plan::{ChannelId, Happening, News, Recipient, Subject, plan};
-use crate::monitor::time::Moment;
 use log::warn;
 use rusqlite::{OptionalExtension, Transaction, params};
 

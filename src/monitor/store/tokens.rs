@@ -3,8 +3,8 @@
 use super::machines::{find, note};
 use super::refused::Refused;
 use super::{MachineId, Store, StoreError};
+use crate::clock::Moment;
 use crate::monitor::machine;
-use crate::monitor::time::Moment;
 use crate::monitor::tokens::{Token, Use};
 use rusqlite::{Transaction, params};
 use std::time::Duration;

@@ -3,9 +3,10 @@
 
 use super::teller::Teller;
 use super::{MachineId, Status, Store, StoreError, outbox};
+use crate::clock::Moment;
 use crate::monitor::detect::MANY;
 use crate::monitor::notify::plan::News;
-use crate::monitor::time::{Moment, go_duration};
+use crate::monitor::time::go_duration;
 use rusqlite::{Transaction, params};
 use std::time::Duration;
 

@@ -6,8 +6,8 @@
 use super::machines::{find, note};
 use super::refused::Refused;
 use super::{Delivery, MachineId, Status, Store, StoreError};
+use crate::clock::Moment;
 use crate::monitor::machine;
-use crate::monitor::time::Moment;
 use rusqlite::{Transaction, params};
 use std::time::Duration;
 

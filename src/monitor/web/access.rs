@@ -3,9 +3,9 @@
 use super::client;
 use super::route::Route;
 use super::{Refusal, Web};
+use crate::clock::Moment;
 use crate::http::client::address;
 use crate::http::{Request, Response};
-use crate::monitor::time::Moment;
 
 /// Why somebody may read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,10 +1,10 @@
 //! A machine's figures over time, as JSON.
 
 use super::query::{Problem, Query};
+use crate::clock::Moment;
 use crate::monitor::fleet::Fleet;
 use crate::monitor::history::{self, RESOLUTIONS};
 use crate::monitor::store::{MachineId, Store, StoreError};
-use crate::monitor::time::Moment;
 use serde::Serialize;
 use std::time::Duration;
 
@@ -81,7 +81,7 @@ pub fn view(store: &Store, fleet: &Fleet, id: MachineId, span: &Span) -> Result<
     let step = Duration::from_secs(span.step.into());
     let points = history::query(store, fleet, id, span.from, span.to, step)?;
     let view = |point: history::Point| PointView {
-        at: point.at.rfc3339(),
+        at: point.at.rfc_3339(),
         cpu: point.sample.cpu,
         mem: point.sample.mem,
         temp: point.sample.temp,

@@ -1,10 +1,10 @@
 //! Machines, events and deliveries as JSON, a page at a time.
 
 use super::query::{Problem, Query};
+use crate::clock::Moment;
 use crate::monitor::machine::Machine;
 use crate::monitor::store::reading::{Event, MachineFilter, Page, Sending};
 use crate::monitor::store::{Delivery, MachineId, Status};
-use crate::monitor::time::Moment;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::time::Duration;
@@ -138,12 +138,12 @@ pub fn machine(machine: Machine, threshold: Duration, shared_token: bool) -> Mac
         tags: machine.tags,
         hardware_id: machine.hardware_id,
         status: machine.status.as_str(),
-        since: machine.since.rfc3339(),
+        since: machine.since.rfc_3339(),
         enabled: machine.watched,
-        paused_until: machine.paused_until.and_then(Moment::rfc3339),
-        last_seen: machine.last_seen.and_then(Moment::rfc3339),
+        paused_until: machine.paused_until.and_then(Moment::rfc_3339),
+        last_seen: machine.last_seen.and_then(Moment::rfc_3339),
         threshold_s: machine.threshold.unwrap_or(threshold).as_secs_f64(),
-        created_at: machine.created_at.rfc3339(),
+        created_at: machine.created_at.rfc_3339(),
         shared_token,
     }
 }
@@ -152,7 +152,7 @@ pub fn event(event: Event) -> EventView {
     let (machine_id, machine) = event.machine.map(|(id, name)| (id.0, name)).unzip();
     EventView {
         id: event.id,
-        at: event.at.rfc3339(),
+        at: event.at.rfc_3339(),
         kind: event.kind,
         machine_id,
         machine,
@@ -165,7 +165,7 @@ pub fn delivery(sending: Sending) -> DeliveryView {
     let state = STATES.iter().find(|(_, state)| *state as i64 == sending.state);
     DeliveryView {
         id: sending.id,
-        created_at: sending.created.rfc3339(),
+        created_at: sending.created.rfc_3339(),
         machine_id: sending.machine.0.0,
         machine: sending.machine.1,
         outage_id: sending.outage,
@@ -175,9 +175,9 @@ pub fn delivery(sending: Sending) -> DeliveryView {
         channel: sending.kind,
         state: state.map_or("waiting", |(word, _)| word),
         attempts: sending.attempts,
-        due_at: sending.due.rfc3339().filter(|_| waits),
-        expires_at: sending.expires.rfc3339(),
-        delivered_at: sending.delivered.and_then(Moment::rfc3339),
+        due_at: sending.due.rfc_3339().filter(|_| waits),
+        expires_at: sending.expires.rfc_3339(),
+        delivered_at: sending.delivered.and_then(Moment::rfc_3339),
         last_error: sending.last_error,
     }
 }

@@ -3,18 +3,18 @@
 use super::exposition::Exposition;
 use super::lists::STATUSES;
 use super::{Refusal, Web};
+use crate::clock::Now;
 use crate::http;
 use crate::monitor::health::Health;
 use crate::monitor::ingest::counters::{Counters, Format};
 use crate::monitor::notify::couriers::Counts;
 use crate::monitor::store::Delivery;
 use crate::monitor::store::reading::Figures;
-use crate::monitor::time::Moment;
 use std::time::Instant;
 
 impl Web {
-    pub(super) fn metrics(&self, now: Moment, tick: Instant) -> Result<String, Refusal> {
-        let figures = self.shared.store.figures(now);
+    pub(super) fn metrics(&self, now: Now) -> Result<String, Refusal> {
+        let figures = self.shared.store.figures(now.wall);
         let mut text = Exposition::default();
         text.family("heartbeat_monitor_info", "The program that answers.", "gauge");
         text.sample("heartbeat_monitor_info", &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
@@ -25,12 +25,12 @@ impl Web {
             "1: the figures that come from the database are here; 0: they cannot be read, and only the others are.",
             if figures.is_ok() { 1.0 } else { 0.0 },
         );
-        health(&mut text, &self.health, tick);
+        health(&mut text, &self.health, now.monotonic);
         ingest(&mut text, &self.ingest);
         text.gauge(
             "heartbeat_monitor_flush_age_seconds",
             "How long ago all heartbeats until then were in the database; from 15 on they are refused.",
-            self.shared.pulse.age(tick).as_secs_f64(),
+            self.shared.pulse.age(now.monotonic).as_secs_f64(),
         );
         text.gauge(
             "heartbeat_monitor_orders_waiting",
@@ -52,9 +52,9 @@ impl Web {
     }
 }
 
-fn health(text: &mut Exposition, health: &Health, tick: Instant) {
+fn health(text: &mut Exposition, health: &Health, now: Instant) {
     let stuck: Vec<(&str, f64)> =
-        health.work(tick).into_iter().map(|work| (work.name, work.stuck_for.as_secs_f64())).collect();
+        health.work(now).into_iter().map(|work| (work.name, work.stuck_for.as_secs_f64())).collect();
     text.gauges(
         "heartbeat_monitor_stuck_seconds",
         "Time for which a kind of work has made no progress; above 15 /healthz is 503.",

@@ -27,7 +27,7 @@ use super::ingest::{self, enroll};
 use super::notify::couriers;
 use super::recorder::{Order, Shared};
 use super::store::{MachineId, StoreError};
-use super::time::Moment;
+use crate::clock::{Moment, Now};
 use crate::http::networks::Network;
 use crate::http::{Counters, Exchange, Method, Request, Response, Verdict};
 use crate::latest::Latest;
@@ -95,19 +95,19 @@ impl From<StoreError> for Refusal {
 /// A worker: answers until the server ends.
 pub fn work(web: &Web, requests: &Receiver<Exchange>) {
     for exchange in requests {
-        let now = Moment::now();
+        let now = Now::read();
         if exchange.request.path() == enroll::PATH {
-            enroll::take(&web.shared.store, &web.orders, exchange, now);
+            enroll::take(&web.shared.store, &web.orders, exchange, now.wall);
         } else {
-            let response = web.answer(&exchange.request, now, Instant::now());
+            let response = web.answer(&exchange.request, now);
             exchange.reply.send(response);
         }
     }
 }
 
 impl Web {
-    pub fn answer(&self, request: &Request, now: Moment, tick: Instant) -> Response {
-        self.respond(request, now, tick).unwrap_or_else(explain)
+    pub fn answer(&self, request: &Request, now: Now) -> Response {
+        self.respond(request, now).unwrap_or_else(explain)
     }
 
     /// Decides about a request whose body is still to come; none is needed for anything here.
@@ -124,30 +124,30 @@ impl Web {
         }
     }
 
-    fn respond(&self, request: &Request, now: Moment, tick: Instant) -> Result<Response, Refusal> {
+    fn respond(&self, request: &Request, now: Now) -> Result<Response, Refusal> {
         let route = route(request)?;
         match route {
             Route::Root => return Ok(Response::new(200).body(TEXT, ABOUT.as_bytes())),
-            Route::Health => return Ok(self.health(tick).header("Cache-Control", "no-store")),
+            Route::Health => return Ok(self.health(now.monotonic).header("Cache-Control", "no-store")),
             _ => {}
         }
-        let reader = self.admit(request, route, now)?;
-        let response = self.read(route, Query::parse(request.query())?, now, tick)?;
+        let reader = self.admit(request, route, now.wall)?;
+        let response = self.read(route, Query::parse(request.query())?, now)?;
         Ok(match reader {
             Reader::WithToken => response.authenticated(),
             Reader::Local => response,
         })
     }
 
-    fn read(&self, route: Route, query: Query, now: Moment, tick: Instant) -> Result<Response, Refusal> {
+    fn read(&self, route: Route, query: Query, now: Now) -> Result<Response, Refusal> {
         match route {
             Route::Metrics => {
                 query.end()?;
-                Ok(Response::new(200).body(exposition::CONTENT_TYPE, self.metrics(now, tick)?.into_bytes()))
+                Ok(Response::new(200).body(exposition::CONTENT_TYPE, self.metrics(now)?.into_bytes()))
             }
-            Route::Machines => self.machines(query, now),
-            Route::Machine(id) => self.machine(id, query, now),
-            Route::History(id) => self.history(id, query, now),
+            Route::Machines => self.machines(query, now.wall),
+            Route::Machine(id) => self.machine(id, query, now.wall),
+            Route::History(id) => self.history(id, query, now.wall),
             Route::Events => self.events(query),
             Route::Deliveries => self.deliveries(query),
             // Answered above, without a token.
@@ -156,8 +156,8 @@ impl Web {
     }
 
     /// 200 while the monitor does its own work, whatever receivers do: load balancers and service managers act on it.
-    fn health(&self, tick: Instant) -> Response {
-        match self.health.trouble(tick) {
+    fn health(&self, now: Instant) -> Response {
+        match self.health.trouble(now) {
             None => Response::json(200, &serde_json::json!({ "status": "ok" })),
             Some(trouble) => Response::error(503, &format!("{trouble}; the log has the reasons")),
         }
@@ -189,7 +189,7 @@ impl Web {
         query.end()?;
         let machine = self.shared.store.machine(id, now)?.ok_or(NO_MACHINE)?;
         let (latest, at) = match self.latest(id)? {
-            Some((at, payload)) => (lists::raw(payload), at.rfc3339()),
+            Some((at, payload)) => (lists::raw(payload), at.rfc_3339()),
             None => (None, None),
         };
         let shared = self.shared.fleet.is_token_shared(id, now);

@@ -1,6 +1,6 @@
 //! What stands behind the question mark: strictly read, so that a misspelt filter never shows the whole fleet.
 
-use crate::monitor::time::Moment;
+use crate::clock::Moment;
 use percent_encoding::percent_decode_str;
 use std::collections::BTreeMap;
 use time::OffsetDateTime;

@@ -1,12 +1,12 @@
 //! `heartbeat-monitor machine show`.
 
 use super::{as_json, state};
+use crate::clock::Moment;
 use crate::config::Period;
 use crate::monitor::command::table::{ago, rough};
 use crate::monitor::machine::Machine;
 use crate::monitor::store::reading::Outage;
 use crate::monitor::store::{Refused, Store};
-use crate::monitor::time::Moment;
 use serde_json::{Value, json};
 
 /// Columns of a field's name.
@@ -19,7 +19,7 @@ pub fn run(store: &Store, which: &str, as_object: bool, now: Moment) -> Result<S
     if as_object {
         let mut object = as_json(&machine);
         object["outage"] = outage.map_or(Value::Null, outage_json);
-        object["latest_at"] = latest.as_ref().and_then(|(at, _)| at.rfc3339()).into();
+        object["latest_at"] = latest.as_ref().and_then(|(at, _)| at.rfc_3339()).into();
         object["latest"] = latest.map_or(Value::Null, |(_, payload)| parsed(&payload));
         return Ok(object.to_string());
     }
@@ -48,16 +48,16 @@ fn fields(machine: &Machine, outage: Option<&Outage>, now: Moment) -> Vec<(&'sta
         ("hardware id", machine.hardware_id.clone()),
         ("device key", machine.device_key.clone()),
         ("threshold", machine.threshold.map(|threshold| Period(threshold).to_string())),
-        ("created", machine.created_at.rfc3339()),
+        ("created", machine.created_at.rfc_3339()),
         ("state", Some(format!("{}, for {}", state(machine), rough(now.since(machine.since))))),
-        ("paused until", machine.paused_until.and_then(Moment::rfc3339)),
+        ("paused until", machine.paused_until.and_then(Moment::rfc_3339)),
         ("last seen", machine.last_seen.map(|seen| with_age(seen, now))),
         ("open outage", outage.map(|outage| outage_text(outage, now))),
     ]
 }
 
 fn with_age(at: Moment, now: Moment) -> String {
-    format!("{} ({})", at.rfc3339().unwrap_or_default(), ago(Some(at), now))
+    format!("{} ({})", at.rfc_3339().unwrap_or_default(), ago(Some(at), now))
 }
 
 fn outage_text(outage: &Outage, now: Moment) -> String {
@@ -67,8 +67,8 @@ fn outage_text(outage: &Outage, now: Moment) -> String {
 
 fn outage_json(outage: Outage) -> Value {
     json!({
-        "started_at": outage.started.rfc3339(),
-        "last_seen": outage.last_seen.rfc3339(),
+        "started_at": outage.started.rfc_3339(),
+        "last_seen": outage.last_seen.rfc_3339(),
         "planned": outage.planned,
     })
 }
