@@ -118,11 +118,13 @@ fn a_pulled_cable_is_told_by_the_kernel_at_once() {
 
 #[test]
 fn a_portal_takes_every_connection_of_its_uplink() {
-    let Some((net, server)) = bed(Shape::default()) else { return };
-    let portal = Server::on(net.listen_as_portal(), None, |_| Reply::status(302));
-    net.portal("eth0");
-    for uplink in UPLINKS {
-        reach(&net, server.address(), uplink, SOON).expect("reached");
+    for ipv6 in [false, true] {
+        let Some((net, server)) = bed(Shape { ipv6, ..Shape::default() }) else { return };
+        let portal = Server::on(net.listen_as_portal(), None, |_| Reply::status(302));
+        net.portal("eth0");
+        for uplink in UPLINKS {
+            reach(&net, server.address(), uplink, SOON).expect("reached");
+        }
+        eventually("one of three at the portal", || (portal.connections(), server.connections()) == (1, 2));
     }
-    eventually("one of three at the portal", || (portal.connections(), server.connections()) == (1, 2));
 }

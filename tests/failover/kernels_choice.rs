@@ -10,6 +10,7 @@ use rustix::process::Signal;
 use std::time::{Duration, Instant};
 
 const AT_ONCE: Duration = Duration::from_millis(50);
+const IPV6: Shape = Shape { ipv6: true, shared: false, tap: false, taps: false, delay: Duration::ZERO };
 /// eth0, over which the kernel's best default route leads, is not an uplink.
 const WIFI_ONLY: (&str, &str) = ("network.interfaces", "[\"wlan1\", \"wlan0\"]");
 
@@ -23,12 +24,13 @@ fn respects_eth0(rig: &Rig) {
         rig.came_over(seen, "eth0") && active(seen) == "eth0" && state(seen) == "eth0_active"
     });
     assert_eq!(rig.net.our_routes(), "");
-    let way = rig.net.device.ip_show("route get 1.2.3.4");
+    let elsewhere = if rig.net.server_ip().is_ipv6() { "2001:db8::1" } else { "1.2.3.4" };
+    let way = rig.net.device.ip_show(&format!("route get {elsewhere}"));
     assert!(way.contains("dev eth0"), "{way}");
 }
 
-fn a_default_route_over_an_unlisted_interface(mode: &'static str) {
-    let Some(rig) = unlisted(mode, &[WIFI_ONLY]).start() else { return };
+fn a_default_route_over_an_unlisted_interface(mode: &'static str, shape: Shape) {
+    let Some(rig) = (Plan { shape, ..unlisted(mode, &[WIFI_ONLY]) }).start() else { return };
     respects_eth0(&rig);
     rig.says("add \"eth0\"");
     // What happens to the uplinks meanwhile concerns no heartbeat.
@@ -44,12 +46,22 @@ fn a_default_route_over_an_unlisted_interface(mode: &'static str) {
 
 #[test]
 fn a_default_route_over_an_unlisted_interface_is_respected_with_auto() {
-    a_default_route_over_an_unlisted_interface("auto");
+    a_default_route_over_an_unlisted_interface("auto", Shape::default());
 }
 
 #[test]
 fn a_default_route_over_an_unlisted_interface_is_respected_with_observe() {
-    a_default_route_over_an_unlisted_interface("observe");
+    a_default_route_over_an_unlisted_interface("observe", Shape::default());
+}
+
+#[test]
+fn a_default_ipv6_route_over_an_unlisted_interface_is_respected_with_auto() {
+    a_default_route_over_an_unlisted_interface("auto", IPV6);
+}
+
+#[test]
+fn a_default_ipv6_route_over_an_unlisted_interface_is_respected_with_observe() {
+    a_default_route_over_an_unlisted_interface("observe", IPV6);
 }
 
 #[test]
@@ -116,6 +128,19 @@ fn a_person_may_choose_an_uplink_against_the_kernel() {
     respects_eth0(&rig);
 }
 
+#[test]
+fn heartbeats_return_to_the_uplink_that_a_person_chose_once_it_can_be_connected_over() {
+    let Some(rig) = unlisted("routes", &[WIFI_ONLY]).start() else { return };
+    respects_eth0(&rig);
+    rig.net.drop_upstream("wlan0");
+    rig.command(&["failover", "manual", "wlan0"]);
+    rig.says("manual_override");
+    rig.daemon.signal(Signal::USR1);
+    rig.next_over("eth0");
+    rig.net.restore_upstream("wlan0");
+    rig.wait("over wlan0", |seen| rig.came_over(seen, "wlan0"));
+}
+
 /// The unlisted interface accepts no heartbeat any more.
 fn eth0_delivers_nothing(https: bool) -> Option<(Rig, Instant)> {
     let keys = &[WIFI_ONLY, ("heartbeat.timeout", "\"500ms\"")];
@@ -173,11 +198,12 @@ fn gets_nothing(wrong: &Server, during: Duration) {
     assert!(requests.is_empty(), "another host got {requests:?}");
 }
 
-fn specific_route(mode: &'static str) {
-    let plan = || Plan { interval: "1s", ..Plan::new(mode) };
+fn specific_route(mode: &'static str, shape: Shape) {
+    let plan = || Plan { shape, interval: "1s", ..Plan::new(mode) };
     let Some(net) = plan().net() else { return };
     let wrong = wrong_host(&net);
-    net.device.ip("route add 10.99.0.0/24 via 10.2.0.1 dev wlan1");
+    let route = if shape.ipv6 { "fd99::/64 via fd00:2::1" } else { "10.99.0.0/24 via 10.2.0.1" };
+    net.device.ip(&format!("route add {route} dev wlan1"));
     let setup = plan().setup().token("of-the-right-server-alone");
     let rig = plan().start_with(net, setup);
     rig.wait("over wlan1, and it says so", |seen| {
@@ -196,12 +222,22 @@ fn specific_route(mode: &'static str) {
 
 #[test]
 fn a_specific_route_to_the_server_is_respected_with_routes() {
-    specific_route("routes");
+    specific_route("routes", Shape::default());
 }
 
 #[test]
 fn a_specific_route_to_the_server_is_respected_with_observe() {
-    specific_route("observe");
+    specific_route("observe", Shape::default());
+}
+
+#[test]
+fn a_specific_ipv6_route_to_the_server_is_respected_with_routes() {
+    specific_route("routes", IPV6);
+}
+
+#[test]
+fn a_specific_ipv6_route_to_the_server_is_respected_with_observe() {
+    specific_route("observe", IPV6);
 }
 
 /// Without a route the kernel takes a bound socket's server for a neighbour, and asks the LAN who that is.

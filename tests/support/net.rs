@@ -268,9 +268,12 @@ impl Net {
 
     /// Every new connection from there ends at the router's own port.
     pub fn portal(&self, uplink: &str) {
-        let gateway = self.gateway(uplink);
+        let (family, gateway) = match self.gateway(uplink) {
+            IpAddr::V4(gateway) => ("ip", gateway.to_string()),
+            IpAddr::V6(gateway) => ("ip6", format!("[{gateway}]")),
+        };
         self.router.nft(&format!(
-            "table ip portal_{uplink} {{ chain prerouting {{ type nat hook prerouting priority -100;
+            "table {family} portal_{uplink} {{ chain prerouting {{ type nat hook prerouting priority -100;
              iifname \"p-{uplink}\" tcp dport 1-65535 dnat to {gateway}:{PORTAL_PORT}; }}
 }}"
         ));
