@@ -7,6 +7,7 @@ use crate::support::net::{Net, Shape, UPLINKS};
 use crate::support::request::Request;
 use crate::support::server::{Reply, Server};
 use rustix::process::Signal;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 const AT_ONCE: Duration = Duration::from_millis(50);
@@ -255,24 +256,41 @@ fn a_lan_without_a_default_route_never_gets_a_heartbeat_for_the_server() {
     gets_nothing(&wrong, Duration::from_secs(2));
 }
 
+/// The device's address over an uplink in the server's subnet.
+fn on_the_lan(net: &Net, uplink: &str) -> IpAddr {
+    let place = 2 + UPLINKS.iter().position(|name| *name == uplink).expect("an uplink");
+    let prefix = if net.server_ip().is_ipv6() { "fd99::" } else { "10.99.0." };
+    format!("{prefix}{place}").parse().expect("an address")
+}
+
+/// The router answers for the server over `link`, until that loses its carrier.
+fn answer_for_the_server(net: &Net, uplink: &str, link: &str) {
+    if net.server_ip().is_ipv6() {
+        net.router.ip(&format!("neigh replace proxy {} dev {link}", net.server_ip()));
+    }
+    net.router.ip(&format!("route replace {} dev {link}", on_the_lan(net, uplink)));
+}
+
 /// A device whose uplinks all have an address in the server's subnet. The router answers for the server there, with its
 /// own hardware address on each cable, or with one for all of them where they share a bridge.
 fn server_on_the_lan(shape: Shape, https: bool) -> Option<Rig> {
     let plan = || Plan { shape, https, interval: "1s", ..Plan::new("routes") };
     let net = plan().net()?;
-    for (place, uplink) in UPLINKS.into_iter().enumerate() {
+    for uplink in UPLINKS {
         let link = if shape.shared { "br0".to_owned() } else { format!("p-{uplink}") };
-        net.router.sysctl(&format!("ipv4/conf/{link}/proxy_arp"), 1);
-        net.router.ip(&format!("route add 10.99.0.{} dev {link}", place + 2));
-        net.device.ip(&format!("addr add 10.99.0.{}/24 dev {uplink}", place + 2));
+        let (family, proxy, prefix) =
+            if shape.ipv6 { ("ipv6", "proxy_ndp", "64 nodad") } else { ("ipv4", "proxy_arp", "24") };
+        net.router.sysctl(&format!("{family}/conf/{link}/{proxy}"), 1);
+        answer_for_the_server(&net, uplink, &link);
+        net.device.ip(&format!("addr add {}/{prefix} dev {uplink}", on_the_lan(&net, uplink)));
     }
     let rig = plan().start_in(net)?;
-    rig.server.request_that(|request| came_from(request, "10.99.0.2"));
+    rig.server.request_that(|request| came_over_lan(&rig, request, "eth0"));
     Some(rig)
 }
 
-fn came_from(request: &Request, source: &str) -> bool {
-    request.peer.ip().to_string() == source
+fn came_over_lan(rig: &Rig, request: &Request, uplink: &str) -> bool {
+    request.peer.ip() == on_the_lan(&rig.net, uplink)
 }
 
 #[test]
@@ -280,24 +298,41 @@ fn failover_to_a_server_on_the_own_lan_works_where_the_same_host_answers() {
     let Some(rig) = server_on_the_lan(Shape { shared: true, ..Shape::default() }, false) else { return };
     rig.wait("all are known", |seen| active(seen) == "eth0");
     rig.net.carrier("eth0", false);
-    rig.server.request_that(|request| came_from(request, "10.99.0.3") && active(request) == "wlan1");
+    rig.server.request_that(|request| came_over_lan(&rig, request, "wlan1") && active(request) == "wlan1");
+}
+
+fn another_host_gets_nothing(shape: Shape) {
+    let Some(rig) = server_on_the_lan(shape, false) else { return };
+    rig.net.carrier("eth0", false);
+    let requests = rig.server.requests_during(Duration::from_secs(5));
+    assert!(requests.iter().all(|request| came_over_lan(&rig, request, "eth0")), "{requests:?}");
+    rig.net.carrier("eth0", true);
+    answer_for_the_server(&rig.net, "eth0", "p-eth0");
+    rig.server.request_that(|request| came_over_lan(&rig, request, "eth0"));
 }
 
 #[test]
 fn another_host_with_the_servers_address_on_another_lan_gets_nothing() {
-    let Some(rig) = server_on_the_lan(Shape::default(), false) else { return };
+    another_host_gets_nothing(Shape::default());
+}
+
+#[test]
+fn another_host_with_the_servers_ipv6_address_on_another_lan_gets_nothing() {
+    another_host_gets_nothing(IPV6);
+}
+
+fn https_on_another_lan(shape: Shape) {
+    let Some(rig) = server_on_the_lan(shape, true) else { return };
     rig.net.carrier("eth0", false);
-    let requests = rig.server.requests_during(Duration::from_secs(5));
-    assert!(requests.iter().all(|request| came_from(request, "10.99.0.2")), "{requests:?}");
-    rig.net.carrier("eth0", true);
-    // It went with the carrier.
-    rig.net.router.ip("route add 10.99.0.2 dev p-eth0");
-    rig.server.request_that(|request| came_from(request, "10.99.0.2"));
+    rig.server.request_that(|request| came_over_lan(&rig, request, "wlan1"));
 }
 
 #[test]
 fn https_proves_the_server_on_another_lan() {
-    let Some(rig) = server_on_the_lan(Shape::default(), true) else { return };
-    rig.net.carrier("eth0", false);
-    rig.server.request_that(|request| came_from(request, "10.99.0.3"));
+    https_on_another_lan(Shape::default());
+}
+
+#[test]
+fn https_proves_the_server_on_another_ipv6_lan() {
+    https_on_another_lan(IPV6);
 }
