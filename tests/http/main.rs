@@ -5,6 +5,10 @@ mod deadlines;
 #[cfg(feature = "monitor")]
 #[path = "../support/https.rs"]
 mod https;
+mod ipv6;
+#[allow(dead_code)]
+#[path = "../support/namespace.rs"]
+mod namespace;
 mod others;
 mod protocol;
 mod room;

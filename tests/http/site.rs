@@ -30,6 +30,10 @@ pub fn eventually(what: &str, holds: impl Fn() -> bool) {
     }
 }
 
+fn free_port() -> TcpListener {
+    TcpListener::bind(("127.0.0.1", 0)).expect("a port")
+}
+
 /// A running server on a port of its own; ends when dropped.
 pub struct Site {
     pub address: SocketAddr,
@@ -47,6 +51,13 @@ impl Site {
         Site::with(limits, answer)
     }
 
+    /// On another address than a free port of 127.0.0.1.
+    pub fn at(address: &str, limits: Limits) -> Site {
+        raise_descriptor_limit();
+        let listener = TcpListener::bind(address).expect("a port");
+        Site::start(listener, Listener::Tcp, limits, answer, |server| server)
+    }
+
     pub fn with(limits: Limits, handle: impl FnMut(Exchange) + Send + 'static) -> Site {
         raise_descriptor_limit();
         Site::on(Listener::Tcp, limits, handle)
@@ -58,7 +69,7 @@ impl Site {
         handle: impl FnMut(Exchange) + Send + 'static,
         gate: impl Fn(&Request) -> Verdict + Send + 'static,
     ) -> Site {
-        Site::start(Listener::Tcp, limits, handle, |server| server.gate(gate))
+        Site::start(free_port(), Listener::Tcp, limits, handle, |server| server.gate(gate))
     }
 
     /// `listen` makes a listener of a bound socket.
@@ -67,16 +78,16 @@ impl Site {
         limits: Limits,
         handle: impl FnMut(Exchange) + Send + 'static,
     ) -> Site {
-        Site::start(listen, limits, handle, |server| server)
+        Site::start(free_port(), listen, limits, handle, |server| server)
     }
 
     fn start(
+        listener: TcpListener,
         listen: impl FnOnce(TcpListener) -> Listener,
         limits: Limits,
         handle: impl FnMut(Exchange) + Send + 'static,
         prepare: impl FnOnce(Server) -> Server,
     ) -> Site {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
         let address = listener.local_addr().expect("bound");
         let server = prepare(Server::new(vec![listen(listener)], limits).expect("a server"));
         let (counters, stopper) = (server.counters(), server.stopper());
