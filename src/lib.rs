@@ -4,8 +4,8 @@
 //!
 //! ```text
 //! bin/heartbeat-daemon ─► device ──┐
-//!                                  ├─► http, wire, account, clock, config, heap, latest, logging, resolver, systemd,
-//!                                  │   ticker, tls_client
+//!                                  ├─► http, wire, account, clock, config, heap, latest, logging, mailbox, resolver,
+//!                                  │   systemd, ticker, tls_client
 //! bin/heartbeat-monitor ─► monitor ┘
 //! ```
 //!
@@ -22,6 +22,7 @@ pub mod heap;
 pub mod http;
 pub mod latest;
 pub mod logging;
+pub mod mailbox;
 #[cfg(feature = "monitor")]
 pub mod monitor;
 #[cfg(any(feature = "device", feature = "monitor"))]

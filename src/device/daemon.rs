@@ -6,7 +6,7 @@ use super::cameras::{self, Cameras};
 use super::config::Config;
 use super::config::advice::readable_token;
 use super::failover::control::Told;
-use super::failover::orders::{Orders, orders};
+use super::failover::handle::{Failover, failover};
 use super::failover::{self, Outside};
 use super::heartbeat::account::Account;
 use super::heartbeat::credentials::Credentials;
@@ -125,7 +125,7 @@ struct Daemon {
     trigger: Trigger,
     metrics: ChannelSender<metrics::Control>,
     heartbeat: ChannelSender<Reload>,
-    failover: Orders,
+    failover: Failover,
     account: Arc<Account>,
     told: Arc<Latest<Option<Told>>>,
     /// File systems that do not answer, published by the metrics thread.
@@ -190,7 +190,7 @@ impl Daemon {
         let inbox = Inbox { metrics: metrics_in, uplinks, triggers, copies, control };
         let sent = orders.clone();
         let delivered =
-            Arc::new(move |interface: &str, evidence, copy| sent.heartbeat(interface, evidence, copy));
+            Arc::new(move |interface: &str, evidence, copy| sent.report_heartbeat(interface, evidence, copy));
         let account = Arc::new(Account::new(Instant::now()));
         let thread = Heartbeat::new(
             config.heartbeat.clone(),
@@ -281,8 +281,8 @@ impl Daemon {
                 self.metrics.send(metrics::Control::Reload { metrics, activity, ticker: sampling }).is_ok();
             debug_assert!(delivered);
         }
-        if config.network != self.config.network {
-            self.failover.reload(config.network.clone());
+        if config.network != self.config.network && !self.failover.reload(config.network.clone()) {
+            log::error!("failover: the thread does not respond; [network] stays as it was");
         }
         self.cameras.reload(config.cameras.clone());
         announce(&config);
@@ -318,7 +318,7 @@ impl Daemon {
     }
 }
 
-type Started = (Orders, Receiver<Option<heartbeat::Uplinks>>, Receiver<()>);
+type Started = (Failover, Receiver<Option<heartbeat::Uplinks>>, Receiver<()>);
 
 /// What the failover thread is told, what it tells, and its end.
 fn start_failover(
@@ -329,7 +329,7 @@ fn start_failover(
     copies: ChannelSender<Uplink>,
     told: &Arc<Latest<Option<Told>>>,
 ) -> Result<Started, Failure> {
-    let (orders, inbox) = orders().map_err(cannot("make an eventfd"))?;
+    let (handle, mailbox) = failover().map_err(cannot("make an eventfd"))?;
     let (reports, uplinks) = newest();
     let (alive, ended) = bounded(0);
     let outside = Outside {
@@ -343,10 +343,10 @@ fn start_failover(
     };
     let network = config.network.clone();
     spawn("failover", move || {
-        failover::run(network, &outside, &inbox);
+        failover::run(network, &outside, &mailbox);
         drop(alive);
     })?;
-    Ok((orders, uplinks, ended))
+    Ok((handle, uplinks, ended))
 }
 
 /// The camera thread's other end, and its end.

@@ -8,12 +8,12 @@ use super::deadlines::{Deadlines, LONGEST, Wait};
 use super::gate::Verdict;
 use super::limits::Limits;
 use super::listener::{Door, Listener};
-use super::message::{Request, Response};
-use super::reply::{Answers, Exchange, Reply, Stopper, Ticket};
+use super::message::Request;
+use super::reply::{Exchange, ReactorEvent, Reply, Stopper};
 use super::table::{Client, Table};
 use super::unfinished::{Bounds, Unfinished};
 use super::write;
-use crossbeam_channel::{Receiver, unbounded};
+use crate::mailbox::{self, Mailbox, MailboxSender};
 use mio::{Events, Poll, Token};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
@@ -40,7 +40,7 @@ impl Server {
     }
 
     pub fn stopper(&self) -> Stopper {
-        Stopper(self.0.answers.clone())
+        Stopper(self.0.sender.clone())
     }
 
     pub fn counters(&self) -> Arc<Counters> {
@@ -62,7 +62,7 @@ impl Server {
         let mut events = Events::with_capacity(EVENTS);
         self.0.read_clock();
         loop {
-            self.0.take_answers();
+            self.0.handle_events();
             self.0.serve(&mut handle);
             // After those that are in: what they are about to do makes them busy, and not the ones to give way.
             self.0.accept();
@@ -95,8 +95,10 @@ pub(super) struct Reactor {
     pub(super) scratch: Box<[u8]>,
     /// Connections with something to do.
     queue: VecDeque<u32>,
-    answers: Arc<Answers>,
-    answered: Receiver<(Ticket, Response)>,
+    sender: MailboxSender<ReactorEvent>,
+    mailbox: Mailbox<ReactorEvent>,
+    /// What the server was told to stop within.
+    grace: Option<Duration>,
     /// When it ends, whatever is open.
     stopping: Option<Instant>,
     second: u64,
@@ -112,7 +114,8 @@ impl Reactor {
             .map(|(n, listener)| Door::open(listener, poll.registry(), Token(FIRST_DOOR - n)))
             .collect::<io::Result<Vec<_>>>()?;
         // Bounded by the number of connections: each has one request at a time.
-        let (sender, answered) = unbounded();
+        // A wake-up fails only if the eventfd's counter is full, and then the reactor is awake.
+        let (sender, mailbox) = mailbox::unbounded(move || _ = waker.wake());
         Ok(Reactor {
             doors,
             table: Table::default(),
@@ -131,8 +134,9 @@ impl Reactor {
             now: Instant::now(),
             scratch: vec![0; READ].into_boxed_slice(),
             queue: VecDeque::new(),
-            answers: Arc::new(Answers::new(sender, waker)),
-            answered,
+            sender,
+            mailbox,
+            grace: None,
             stopping: None,
             second: 0,
             poll,
@@ -157,11 +161,16 @@ impl Reactor {
         self.front.counters.open.set(self.table.len() as u64);
     }
 
-    fn take_answers(&mut self) {
-        while let Ok((ticket, response)) = self.answered.try_recv() {
-            if let Some(client) = self.table.by_ticket(ticket) {
-                client.connection.answer(&response, &self.front);
-                self.enqueue(ticket.index);
+    fn handle_events(&mut self) {
+        while let Ok(event) = self.mailbox.try_recv() {
+            match event {
+                ReactorEvent::Answer(ticket, response) => {
+                    if let Some(client) = self.table.by_ticket(ticket) {
+                        client.connection.answer(&response, &self.front);
+                        self.enqueue(ticket.index);
+                    }
+                }
+                ReactorEvent::Stop(grace) => self.grace = Some(grace),
             }
         }
     }
@@ -188,10 +197,10 @@ impl Reactor {
             match advance(client, &self.front, &mut self.scratch) {
                 Ok(Some(request)) => {
                     self.front.counters.requests.add(1);
-                    let reply = Reply::new(self.table.ticket(index), self.answers.clone());
+                    let reply = Reply::new(self.table.ticket(index), self.sender.clone());
                     handle(Exchange { request, reply });
                     // If it was answered at once, the next request follows in this turn.
-                    self.take_answers();
+                    self.handle_events();
                 }
                 Ok(None) => return false,
                 Err(_) => {
@@ -233,14 +242,14 @@ impl Reactor {
     }
 
     fn wait(&mut self, events: &mut Events) -> io::Result<()> {
-        self.answers.drowsy();
-        let busy = !self.queue.is_empty() || !self.answered.is_empty() || self.has_callers();
+        let busy = !self.mailbox.park() || !self.queue.is_empty() || self.has_callers();
         let timeout = if busy { Some(Duration::ZERO) } else { self.next_deadline() };
-        match self.poll.poll(events, timeout) {
+        let polled = self.poll.poll(events, timeout);
+        self.mailbox.unpark();
+        match polled {
             Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
             Ok(()) | Err(_) => {}
         }
-        self.answers.woken();
         self.read_clock();
         for event in events.iter() {
             self.ready(event);
@@ -291,7 +300,7 @@ impl Reactor {
 
     /// Begins to stop, once told to.
     fn look_for_stop(&mut self, handle: &mut impl FnMut(Exchange)) {
-        let Some(grace) = self.answers.stop().filter(|_| self.stopping.is_none()) else { return };
+        let Some(grace) = self.grace.filter(|_| self.stopping.is_none()) else { return };
         self.stopping = Some(self.now + grace.min(LONGEST));
         // Who was let in by the kernel is let in, and a request that has arrived is served.
         self.doors.iter_mut().for_each(|door| door.ready = true);

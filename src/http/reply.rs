@@ -1,10 +1,7 @@
 //! The way of an answer back to the reactor, from whatever thread.
 
 use super::message::{Request, Response};
-use crossbeam_channel::Sender;
-use mio::Waker;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::mailbox::MailboxSender;
 use std::time::Duration;
 
 /// A complete request and the way to answer it.
@@ -16,7 +13,7 @@ pub struct Exchange {
 /// The right to answer one request: now or later, on this thread or another. Dropped unanswered it answers 500.
 pub struct Reply {
     to: Ticket,
-    answers: Arc<Answers>,
+    reactor: MailboxSender<ReactorEvent>,
     sent: bool,
 }
 
@@ -28,86 +25,46 @@ pub(super) struct Ticket {
 }
 
 impl Reply {
-    pub(super) fn new(to: Ticket, answers: Arc<Answers>) -> Reply {
-        Reply { to, answers, sent: false }
+    pub(super) fn new(to: Ticket, reactor: MailboxSender<ReactorEvent>) -> Reply {
+        Reply { to, reactor, sent: false }
     }
 
     /// A connection that is gone by now takes no answer; nobody is told.
     pub fn send(mut self, response: Response) {
         self.sent = true;
-        self.answers.send(self.to, response);
+        self.post(response);
+    }
+
+    fn post(&mut self, response: Response) {
+        // Fails only when the server has ended, and all connections with it.
+        self.reactor.try_send(ReactorEvent::Answer(self.to, response));
     }
 }
 
 impl Drop for Reply {
     fn drop(&mut self) {
         if !self.sent {
-            self.answers.send(self.to, Response::error(500, "the request was not answered"));
+            self.post(Response::error(500, "the request was not answered"));
         }
     }
 }
 
-/// Where the reactor finds answers, and what wakes it for them.
-pub(super) struct Answers {
-    sender: Sender<(Ticket, Response)>,
-    waker: Waker,
-    /// The reactor will look into the channel before it sleeps: nobody needs to wake it.
-    awake: AtomicBool,
-    /// Milliseconds of grace, once the server has to stop.
-    stop: AtomicU64,
-}
-
-const RUNNING: u64 = u64::MAX;
-
-impl Answers {
-    pub(super) fn new(sender: Sender<(Ticket, Response)>, waker: Waker) -> Answers {
-        Answers { sender, waker, awake: AtomicBool::new(true), stop: AtomicU64::new(RUNNING) }
-    }
-
-    fn send(&self, to: Ticket, response: Response) {
-        // Fails only when the server has ended, and all connections with it.
-        if self.sender.send((to, response)).is_ok() {
-            self.wake();
-        }
-    }
-
-    /// After the send: whoever finds `awake` set has sent before the reactor cleared it, and so before it looks. On
-    /// the reactor's own thread it is always set, and an answer costs no system call. "Wake it if the queue was
-    /// empty" would lose wake-ups: the prototype's p99 was 950 ms.
-    fn wake(&self) {
-        if !self.awake.swap(true, Ordering::SeqCst) {
-            // An eventfd's write fails only where its counter is full, and then the reactor is woken anyway.
-            let _ = self.waker.wake();
-        }
-    }
-
-    /// The reactor is about to sleep; it looks into the channel once more after this.
-    pub(super) fn drowsy(&self) {
-        self.awake.swap(false, Ordering::SeqCst);
-    }
-
-    pub(super) fn woken(&self) {
-        self.awake.swap(true, Ordering::SeqCst);
-    }
-
-    pub(super) fn stop(&self) -> Option<Duration> {
-        match self.stop.load(Ordering::SeqCst) {
-            RUNNING => None,
-            grace => Some(Duration::from_millis(grace)),
-        }
-    }
+/// Everything that other threads send to the reactor.
+pub(super) enum ReactorEvent {
+    Answer(Ticket, Response),
+    /// Stop, after this long at the latest.
+    Stop(Duration),
 }
 
 /// Ends a server, from any thread.
 #[derive(Clone)]
-pub struct Stopper(pub(super) Arc<Answers>);
+pub struct Stopper(pub(super) MailboxSender<ReactorEvent>);
 
 impl Stopper {
     /// No more connections; idle ones are closed; requests that are complete are answered. [`super::Server::run`]
     /// returns when that is done, after `grace` at the latest.
     pub fn stop(&self, grace: Duration) {
-        let grace = u64::try_from(grace.as_millis()).unwrap_or(RUNNING).min(RUNNING - 1);
-        self.0.stop.store(grace, Ordering::SeqCst);
-        self.0.wake();
+        // Without a receiver the server has ended already.
+        self.0.try_send(ReactorEvent::Stop(grace));
     }
 }

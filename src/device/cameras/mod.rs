@@ -9,7 +9,7 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `camera` | a camera as others see it |
-//! | `inbox` | what others tell the thread |
+//! | `event` | what other threads send to the thread |
 //! | `watch` | the loop: what is waited for, and what follows from it |
 //! | `roster`, `known`, `uptime`, `pattern` | which cameras there are, and how they are: pure |
 //! | `checks`, `connection`, `ping`, `question`, `problem` | asking many of them at the same time |
@@ -22,7 +22,7 @@ mod camera;
 mod checks;
 mod connection;
 mod doctor;
-mod inbox;
+mod event;
 mod known;
 mod leases;
 mod pattern;
@@ -38,10 +38,11 @@ mod watch;
 use super::config;
 pub use super::host::Mac;
 use crate::latest::Latest;
+use crate::mailbox::{self, Mailbox, MailboxSender};
 pub use camera::{Camera, DhcpAction, DhcpEvent, Method, NewCamera, Origin, Status};
 pub use doctor::examine;
-pub use inbox::Done;
-use inbox::{Inbox, Order, Orders};
+pub use event::Done;
+use event::{CAPACITY, CameraEvent, ROOM};
 use mio::{Poll, Token, Waker};
 pub use state::NAME as STATE;
 use std::io;
@@ -56,14 +57,14 @@ const WAKE: Token = Token(0);
 #[derive(Debug, Clone)]
 pub struct Cameras {
     list: Arc<Latest<Vec<Camera>>>,
-    orders: Orders,
+    sender: MailboxSender<CameraEvent>,
 }
 
 /// What the thread runs, until it is told to stop.
 pub struct Thread {
     watch: Watch,
     poll: Poll,
-    inbox: Inbox,
+    mailbox: Mailbox<CameraEvent>,
 }
 
 /// Makes the thread's two ends. What was known in an earlier run is in the list already.
@@ -72,15 +73,17 @@ pub struct Thread {
 /// No descriptor is left.
 pub fn new(config: config::Cameras, outside: Outside) -> io::Result<(Cameras, Thread)> {
     let poll = Poll::new()?;
-    let (orders, inbox) = inbox::orders(Waker::new(poll.registry(), WAKE)?);
+    let waker = Waker::new(poll.registry(), WAKE)?;
+    // It cannot fail while there is memory.
+    let (sender, mailbox) = mailbox::bounded(CAPACITY, move || _ = waker.wake());
     let list = Arc::new(Latest::default());
     let watch = Watch::new(&poll, config, outside, list.clone())?;
-    Ok((Cameras { list, orders }, Thread { watch, poll, inbox }))
+    Ok((Cameras { list, sender }, Thread { watch, poll, mailbox }))
 }
 
 impl Thread {
     pub fn run(self) {
-        self.watch.run(self.poll, &self.inbox);
+        self.watch.run(self.poll, &self.mailbox);
     }
 }
 
@@ -95,35 +98,35 @@ impl Cameras {
         self.list.clone()
     }
 
-    /// Adds a camera, or what is new of one that is known. False if the thread's inbox is full.
+    /// Adds a camera, or what is new of one that is known. False if the thread's mailbox is full.
     pub fn add(&self, new: NewCamera) -> bool {
-        self.orders.send(Order::Add(new))
+        self.sender.try_send(CameraEvent::Add(new))
     }
 
-    /// Tells what DHCP said. False if the thread's inbox is full.
+    /// Tells what DHCP said. False if the thread's mailbox is full.
     pub fn dhcp(&self, event: DhcpEvent) -> bool {
-        self.orders.send(Order::Dhcp(event))
+        self.sender.try_send(CameraEvent::Dhcp(event))
     }
 
-    /// Removes one camera, or all; those of the configuration stay. False if the thread's inbox is full.
+    /// Removes one camera, or all; those of the configuration stay. False if the thread's mailbox is full.
     pub fn remove(&self, camera: Option<Mac>) -> bool {
-        self.orders.send(Order::Remove(camera))
+        self.sender.try_send(CameraEvent::Remove(camera))
     }
 
     /// Has all cameras checked now; `done` runs on the camera thread when each one has answered or failed. False if the
-    /// thread's inbox is full. Where the thread ends before, or sixteen wait already, `done` is dropped instead.
+    /// thread's mailbox is full. Where the thread ends before, or sixteen wait already, `done` is dropped instead.
     pub fn check(&self, done: Done) -> bool {
-        self.orders.send(Order::Check(done))
+        self.sender.try_send(CameraEvent::Check(done))
     }
 
     pub fn reload(&self, config: config::Cameras) {
-        if !self.orders.insist(Order::Reload(Box::new(config))) {
+        if !self.sender.send_timeout(CameraEvent::Reload(Box::new(config)), ROOM) {
             log::error!("cameras: the thread does not take the new configuration");
         }
     }
 
     /// Saves the state and ends the thread.
     pub fn stop(&self) {
-        let _ = self.orders.insist(Order::Stop);
+        let _ = self.sender.send_timeout(CameraEvent::Stop, ROOM);
     }
 }

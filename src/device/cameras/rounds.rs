@@ -1,7 +1,7 @@
 //! Checks of all cameras that somebody waits for.
 
 use super::camera::Camera;
-use super::inbox::Done;
+use super::event::Done;
 use super::roster::Key;
 use std::collections::BTreeSet;
 use std::fmt;

@@ -3,7 +3,7 @@
 use super::arp::Neighbours;
 use super::camera::{Camera, Origin};
 use super::checks::Checks;
-use super::inbox::{Done, Inbox, Order};
+use super::event::{CameraEvent, Done};
 use super::leases::{self, Leases};
 use super::roster::{Key, Roster};
 use super::rounds::Rounds;
@@ -12,7 +12,9 @@ use crate::clock::Now;
 use crate::device::config;
 use crate::device::heartbeat::Trigger;
 use crate::latest::Latest;
+use crate::mailbox::Mailbox;
 use crate::wire::Reason;
+use crossbeam_channel::TryRecvError;
 use mio::{Events, Poll};
 use std::collections::BTreeSet;
 use std::io;
@@ -96,15 +98,18 @@ impl Watch {
     }
 
     /// Runs until it is told to stop.
-    pub fn run(mut self, mut poll: Poll, inbox: &Inbox) {
+    pub fn run(mut self, mut poll: Poll, mailbox: &Mailbox<CameraEvent>) {
         let mut events = Events::with_capacity(EVENTS);
         loop {
-            if self.take_orders(inbox) {
+            if self.handle_events(mailbox) {
                 break;
             }
             self.turn();
             let wait = self.due().map(|due| due.saturating_duration_since(Instant::now()));
-            match poll.poll(&mut events, wait) {
+            let wait = if mailbox.park() { wait } else { Some(Duration::ZERO) };
+            let polled = poll.poll(&mut events, wait);
+            mailbox.unpark();
+            match polled {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => {
@@ -122,19 +127,19 @@ impl Watch {
     }
 
     /// True at the end.
-    fn take_orders(&mut self, inbox: &Inbox) -> bool {
+    fn handle_events(&mut self, mailbox: &Mailbox<CameraEvent>) -> bool {
         let now = Now::read();
-        while let Some(order) = inbox.next() {
-            match order {
-                Order::Add(new) => self.roster.add(new, Origin::Api, now),
-                Order::Dhcp(event) => self.roster.dhcp(event, now),
-                Order::Remove(camera) => self.roster.remove(camera),
-                Order::Check(done) => self.check(done, now),
-                Order::Reload(config) => self.reload(*config, now),
-                Order::Stop => return true,
+        loop {
+            match mailbox.try_recv() {
+                Ok(CameraEvent::Add(new)) => self.roster.add(new, Origin::Api, now),
+                Ok(CameraEvent::Dhcp(event)) => self.roster.dhcp(event, now),
+                Ok(CameraEvent::Remove(camera)) => self.roster.remove(camera),
+                Ok(CameraEvent::Check(done)) => self.check(done, now),
+                Ok(CameraEvent::Reload(config)) => self.reload(*config, now),
+                Ok(CameraEvent::Stop) | Err(TryRecvError::Disconnected) => return true,
+                Err(TryRecvError::Empty) => return false,
             }
         }
-        false
     }
 
     /// Has all checked; what is being checked already is waited for.

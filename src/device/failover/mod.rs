@@ -3,7 +3,7 @@
 //! ```text
 //! netlink events, readings ─┐
 //! probes, gateways ─────────┼─► learn ─► decide ─► line, backend, cut, report, trigger
-//! control socket, orders ───┘
+//! control socket, mailbox ───┘
 //! ```
 //!
 //! | file | what it owns |
@@ -14,7 +14,7 @@
 //! | `links` | what the kernel says of links, addresses and default routes |
 //! | `probe`, `gateway`, `portal`, `targets` | what lies behind them |
 //! | `backend`, `routes`, `networkmanager` | what is done to the machine |
-//! | `control`, `orders` | who may ask for something: a person, another thread |
+//! | `control`, `handle` | requests from people and from other threads |
 //! | `journal`, `doctor` | what the log says; what can be said without the thread |
 
 mod backend;
@@ -23,6 +23,7 @@ pub mod decide;
 pub mod decision;
 mod doctor;
 pub mod gateway;
+pub mod handle;
 pub mod health;
 mod hold_down;
 mod journal;
@@ -30,7 +31,6 @@ pub mod links;
 mod lock;
 mod names;
 pub mod networkmanager;
-pub mod orders;
 mod passage;
 pub mod portal;
 pub mod probe;
@@ -49,7 +49,7 @@ use crate::resolver::Names;
 use control::Told;
 use crossbeam_channel::Sender;
 pub use doctor::examine;
-use orders::{Inbox, Order};
+use handle::{FailoverEvent, FailoverMailbox};
 use rustix::event::{PollFd, PollFlags};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -77,21 +77,21 @@ pub struct Outside {
 /// Where reports go; only the newest one waits. `None`: failover is off.
 pub type Reports = Newest<Option<Report>>;
 
-/// Runs until it is told to stop, or the last sender of orders is dropped; then no route of ours is left.
-pub fn run(mut network: config::Network, outside: &Outside, inbox: &Inbox) {
+/// Runs until it is told to stop, or the last [`handle::Failover`] is dropped; then no route of ours is left.
+pub fn run(mut network: config::Network, outside: &Outside, mailbox: &FailoverMailbox) {
     loop {
         let end = match network.mode {
             config::Mode::Off => {
                 outside.line.use_uplinks(Vec::new());
                 outside.reports.put(None);
                 outside.told.put(None);
-                wait(inbox, None)
+                wait(mailbox, None)
             }
-            _ => match Watch::start(&network, outside).and_then(|mut watch| watch.run(inbox)) {
+            _ => match Watch::start(&network, outside).and_then(|mut watch| watch.run(mailbox)) {
                 Ok(end) => Some(end),
                 Err(error) => {
                     log::error!("failover: {error}; all is set up anew in {} s", AGAIN.as_secs());
-                    wait(inbox, Some(Instant::now() + AGAIN))
+                    wait(mailbox, Some(Instant::now() + AGAIN))
                 }
             },
         };
@@ -103,13 +103,13 @@ pub fn run(mut network: config::Network, outside: &Outside, inbox: &Inbox) {
     }
 }
 
-/// Waits for an order that ends something, until then.
-fn wait(inbox: &Inbox, until: Option<Instant>) -> Option<End> {
+/// Waits until `until` for an event that ends the current configuration.
+fn wait(mailbox: &FailoverMailbox, until: Option<Instant>) -> Option<End> {
     loop {
-        match inbox.next() {
-            Some(Order::Reload(network)) => return Some(End::Reload(network)),
-            Some(Order::Stop) => return Some(End::Stop),
-            Some(Order::Heartbeat { .. }) => continue,
+        match mailbox.next() {
+            Some(FailoverEvent::Reload(network)) => return Some(End::Reload(network)),
+            Some(FailoverEvent::Stop) => return Some(End::Stop),
+            Some(FailoverEvent::Heartbeat { .. }) => continue,
             None => {}
         }
         let left = until.map(|until| until.saturating_duration_since(Instant::now()));
@@ -117,7 +117,7 @@ fn wait(inbox: &Inbox, until: Option<Instant>) -> Option<End> {
             return None;
         }
         // An error is a signal's, or it comes again at the next call.
-        let _ = wait_for(&mut [PollFd::new(inbox, PollFlags::IN)], left);
-        inbox.quiet();
+        let woken = wait_for(&mut [PollFd::new(mailbox, PollFlags::IN)], mailbox.park(left));
+        mailbox.unpark(woken.unwrap_or_default());
     }
 }

@@ -9,11 +9,11 @@ use super::decide::{Uplinks, decide};
 use super::decision::{Decision, Event, Pin, Policy, Seen, State, UplinkState};
 use super::doctor::{not_named, server_not_named, unlisted};
 use super::gateway::Gateways;
+use super::handle::{FailoverEvent, FailoverMailbox};
 use super::journal::Journal;
 use super::links::{Kernel, Link};
 use super::lock::is_locked;
 use super::names::{matches, rank};
-use super::orders::{Inbox, Order};
 use super::probe::Probes;
 use super::routes::is_strict;
 use super::targets::Targets;
@@ -137,21 +137,21 @@ impl<'a> Watch<'a> {
 
     /// # Errors
     /// A socket of the loop's own is broken.
-    pub fn run(&mut self, inbox: &Inbox) -> io::Result<End> {
+    pub fn run(&mut self, mailbox: &FailoverMailbox) -> io::Result<End> {
         loop {
             let now = Instant::now();
-            if let Some(end) = self.take_orders(inbox) {
+            if let Some(end) = self.handle_events(mailbox) {
                 return Ok(end);
             }
             if self.must_decide(now) {
-                self.act(now, inbox);
+                self.act(now, mailbox);
             }
             // After acting: what it finds out acts at the next turn, without waiting.
             if self.kernel.read_if_due(now).unwrap_or_else(|error| self.unread(&error)) {
                 self.learn_links(now);
                 continue;
             }
-            self.wait(inbox)?;
+            self.wait(mailbox)?;
         }
     }
 
@@ -169,45 +169,44 @@ impl<'a> Watch<'a> {
         false
     }
 
-    fn take_orders(&mut self, inbox: &Inbox) -> Option<End> {
+    fn handle_events(&mut self, mailbox: &FailoverMailbox) -> Option<End> {
         loop {
-            match inbox.next() {
-                Some(Order::Heartbeat { interface, evidence, copy, at }) => {
+            match mailbox.next() {
+                Some(FailoverEvent::Heartbeat { interface, evidence, copy, at }) => {
                     if copy && evidence.proves_uplink() {
                         self.bring_back(&interface);
                     }
                     self.uplinks.learn(Event::Heartbeat { interface, evidence, copy }, at);
                 }
-                Some(Order::Reload(network)) => return Some(End::Reload(network)),
-                Some(Order::Stop) => return Some(End::Stop),
+                Some(FailoverEvent::Reload(network)) => return Some(End::Reload(network)),
+                Some(FailoverEvent::Stop) => return Some(End::Stop),
                 None => return None,
             }
         }
     }
 
     /// Waits for the first thing that happens, and learns it.
-    fn wait(&mut self, inbox: &Inbox) -> io::Result<()> {
+    fn wait(&mut self, mailbox: &FailoverMailbox) -> io::Result<()> {
         let dues = [self.next_due, self.kernel.due(), self.probes.due(), self.backend.due()];
         let gateways = self.gateways.as_ref().and_then(Gateways::due);
         let due = dues.into_iter().flatten().chain(gateways).min();
         let left = due.map(|due| due.saturating_duration_since(Instant::now()));
-        let mut fds = vec![PollFd::new(&self.kernel, PollFlags::IN), PollFd::new(inbox, PollFlags::IN)];
+        let mut fds = vec![PollFd::new(&self.kernel, PollFlags::IN), PollFd::new(mailbox, PollFlags::IN)];
         fds.extend(self.control.as_ref().map(|control| PollFd::new(control, PollFlags::IN)));
         self.probes.fds(&mut fds);
-        wait_for(&mut fds, left)?;
+        let polled = wait_for(&mut fds, mailbox.park(left));
         let happened: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
         drop(fds);
+        mailbox.unpark(happened[1]);
+        polled?;
 
         let now = Instant::now();
         if happened[0] {
             self.hear_kernel(now)?;
         }
-        if happened[1] {
-            inbox.quiet();
-        }
         self.hear_probes(now);
         if self.control.is_some() && happened[2] {
-            self.hear_people(now, inbox)?;
+            self.hear_people(now, mailbox)?;
         }
         if self.targets.have_moved() {
             self.learn_links(now);
@@ -297,7 +296,7 @@ impl<'a> Watch<'a> {
     }
 
     /// Decides, and does what was decided: the heartbeat's way first, everything else after it.
-    fn act(&mut self, now: Instant, inbox: &Inbox) -> Decision {
+    fn act(&mut self, now: Instant, mailbox: &FailoverMailbox) -> Decision {
         self.look_at_the_lock(now);
         let decision = decide(&mut self.uplinks, now);
         if self.ranked.as_ref() != Some(&decision.ranked) {
@@ -322,7 +321,7 @@ impl<'a> Watch<'a> {
         }
         self.start_probes(&decision, now);
         self.journal.note(&decision, now);
-        inbox.settle(decision.path.as_deref().filter(|_| !self.uplinks.awaits_acknowledgement()));
+        mailbox.settle(decision.path.as_deref().filter(|_| !self.uplinks.awaits_acknowledgement()));
         self.next_due = decision.next_due;
         decision
     }

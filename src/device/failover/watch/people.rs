@@ -3,21 +3,21 @@
 use super::Watch;
 use crate::device::failover::control::{Answer, Request, Status, Told};
 use crate::device::failover::decision::{Decision, Event, State};
-use crate::device::failover::orders::Inbox;
+use crate::device::failover::handle::FailoverMailbox;
 use std::io;
 use std::time::Instant;
 
 impl Watch<'_> {
-    pub(super) fn hear_people(&mut self, now: Instant, inbox: &Inbox) -> io::Result<()> {
+    pub(super) fn hear_people(&mut self, now: Instant, mailbox: &FailoverMailbox) -> io::Result<()> {
         let Some(control) = &self.control else { return Ok(()) };
         for (request, client) in control.requests()? {
-            let answer = self.obey(request, now, inbox);
+            let answer = self.obey(request, now, mailbox);
             self.control.iter().for_each(|control| control.answer(&client, &answer));
         }
         Ok(())
     }
 
-    fn obey(&mut self, request: Option<Request>, now: Instant, inbox: &Inbox) -> Answer {
+    fn obey(&mut self, request: Option<Request>, now: Instant, mailbox: &FailoverMailbox) -> Answer {
         match request {
             None => return Err("this is no request".into()),
             Some(Request::Status) => {}
@@ -39,7 +39,7 @@ impl Watch<'_> {
                 self.uplinks.learn(Event::Manual { interface, until }, now);
             }
         }
-        let decision = self.act(now, inbox);
+        let decision = self.act(now, mailbox);
         // An override may have got another end, which changes nothing else.
         self.tell(&decision);
         Ok(self.status(&decision).at(now))

@@ -1,0 +1,27 @@
+//! Everything that other threads send to the camera thread.
+
+use super::camera::{Camera, DhcpEvent, NewCamera};
+use crate::device::config;
+use crate::device::host::Mac;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A DHCP server that starts reports all its leases at once. A full mailbox refuses what the API and DHCP send; a
+/// reload and the stop wait [`ROOM`] for a place.
+pub const CAPACITY: usize = 256;
+/// A turn of the thread takes less, even with a slow SD card to write its state to; otherwise it hangs.
+pub const ROOM: Duration = Duration::from_millis(500);
+
+/// Takes the list after a check of all cameras.
+pub type Done = Box<dyn FnOnce(Arc<Vec<Camera>>) + Send>;
+
+/// A disconnected mailbox means [`CameraEvent::Stop`].
+pub enum CameraEvent {
+    Add(NewCamera),
+    Dhcp(DhcpEvent),
+    /// One camera, or all; those of the configuration stay.
+    Remove(Option<Mac>),
+    Check(Done),
+    Reload(Box<config::Cameras>),
+    Stop,
+}
