@@ -2,7 +2,8 @@
 
 use super::config::advice::advice;
 use super::config::{Config, DEFAULT_PATH};
-use super::daemon::{self, Failure};
+use super::daemon;
+use super::failure::Failure;
 use super::heartbeat::server_name;
 use crate::account;
 use crate::config::{ConfigError, Source};

@@ -1,13 +1,15 @@
 //! The command line, and what each command does.
 
-use super::api::client::{self, ask};
+use super::api::client::{self, ApiRequest, read};
+use super::api::failover::ManualOverride;
 use super::api::table::{self, Paint};
 use super::check;
 use super::config::{Config, DEFAULT_PATH};
-use super::daemon::{self, Failure};
+use super::daemon;
 use super::doctor;
-use super::failover::control::{self, AskError, Request, Status};
+use super::failover::status::FailoverStatus;
 use super::failover::{gateway, routes};
+use super::failure::Failure;
 use super::heartbeat::credentials::Credentials;
 use super::heartbeat::payload::{self, Stamp};
 use super::heartbeat::sender::{Outcome, Sender};
@@ -21,19 +23,12 @@ use crate::resolver::{Names, lookup};
 use crate::wire::{self, Reason};
 use clap::{CommandFactory, Parser, Subcommand};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
-
-/// sysexits.h: the daemon is not running.
-const EX_UNAVAILABLE: u8 = 69;
-
-/// sysexits.h: something is wrong with the configuration.
-const EX_CONFIG: u8 = 78;
 
 /// Between the two readings that CPU usage needs, where only one sample is wanted.
 const CPU_WINDOW: Duration = Duration::from_millis(200);
@@ -175,17 +170,9 @@ pub fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Config(error)) => {
-            eprintln!("heartbeat-daemon: {error}");
-            ExitCode::from(EX_CONFIG)
-        }
-        Err(Failure::NotRunning(error)) => {
-            eprintln!("heartbeat-daemon: {error}");
-            ExitCode::from(EX_UNAVAILABLE)
-        }
-        Err(Failure::Other(error)) => {
-            eprintln!("heartbeat-daemon: {error}");
-            ExitCode::FAILURE
+        Err(failure) => {
+            eprintln!("heartbeat-daemon: {failure}");
+            failure.exit_code()
         }
     }
 }
@@ -228,34 +215,13 @@ fn send(path: &Path) -> Result<(), Failure> {
     }
 }
 
-/// One question to the running daemon.
-struct Question {
-    method: &'static str,
-    path: &'static str,
-    limit: Duration,
-}
-
-const STATUS: Question = Question { method: "GET", path: "/api/status", limit: client::PATIENCE };
-const TRIGGER: Question = Question { method: "POST", path: "/api/heartbeat", limit: client::PATIENCE };
-const CAMERAS: Question = Question { method: "GET", path: "/api/cameras", limit: client::PATIENCE };
-const CHECK: Question = Question { method: "POST", path: "/api/cameras/heartbeat", limit: client::CHECK };
-
-fn asked(config: &Path, question: &Question) -> Result<Vec<u8>, Failure> {
-    let api = Config::load_to_ask(config)?.api;
-    ask(&api, question.method, question.path, question.limit).map_err(|error| match error {
-        client::AskError::NotThere(why) => Failure::NotRunning(why),
-        client::AskError::Refused(why) => Failure::Other(why),
-    })
-}
-
-/// An answer of this version, or of one that says the same.
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
-    let foreign = |error| Failure::Other(format!("the running daemon is of another version: {error}"));
-    serde_json::from_slice(body).map_err(foreign)
+/// The body of the running daemon's response.
+fn request(config: &Path, request: &ApiRequest) -> Result<Vec<u8>, Failure> {
+    client::send(&Config::load_to_ask(config)?.api, request, "")
 }
 
 fn status(config: &Path, json: bool) -> Result<(), Failure> {
-    let body = asked(config, &STATUS)?;
+    let body = request(config, &client::STATUS)?;
     if json {
         return say(&String::from_utf8_lossy(&body));
     }
@@ -267,7 +233,7 @@ fn trigger(config: &Path) -> Result<(), Failure> {
     struct Triggered {
         triggered: bool,
     }
-    let answer: Triggered = read(&asked(config, &TRIGGER)?)?;
+    let answer: Triggered = read(&request(config, &client::TRIGGER)?)?;
     say(if answer.triggered {
         "a heartbeat is sent now"
     } else {
@@ -280,11 +246,11 @@ fn cameras(config: &Path, check: bool, json: bool) -> Result<(), Failure> {
     struct List {
         cameras: Vec<serde_json::Value>,
     }
-    let checked = check.then(|| asked(config, &CHECK)).transpose()?;
+    let checked = check.then(|| request(config, &client::CHECK_CAMERAS)).transpose()?;
     match checked {
         Some(body) if json => say(&String::from_utf8_lossy(&body)),
         _ => {
-            let body = asked(config, &CAMERAS)?;
+            let body = request(config, &client::CAMERAS)?;
             if json {
                 return say(&String::from_utf8_lossy(&body));
             }
@@ -294,23 +260,21 @@ fn cameras(config: &Path, check: bool, json: bool) -> Result<(), Failure> {
 }
 
 fn control_failover(path: &Path, command: FailoverCommand) -> Result<(), Failure> {
-    let config = Config::load(path)?;
-    let request = match command {
-        FailoverCommand::Status => Request::Status,
-        FailoverCommand::Auto => Request::Auto,
+    let api = Config::load_to_ask(path)?.api;
+    let body = match command {
+        FailoverCommand::Status => client::send(&api, &client::FAILOVER, "")?,
+        FailoverCommand::Auto => client::send(&api, &client::AUTO, "")?,
         FailoverCommand::Manual { interface, limit } => {
-            Request::Manual { interface, limit: limit.map(|limit| limit.0) }
+            let duration_s = limit.map(|limit| limit.0.as_secs_f64());
+            let body = serde_json::json!(ManualOverride { interface, duration_s });
+            client::send(&api, &client::MANUAL, &body.to_string())?
         }
     };
-    let status = control::ask(&config.daemon.runtime_dir, &request).map_err(|error| match error {
-        AskError::NotThere(why) => Failure::NotRunning(why),
-        AskError::Refused(why) => Failure::Other(why),
-    })?;
-    say(uplinks(&status).trim_end())
+    say(uplinks(&read(&body)?).trim_end())
 }
 
 /// What a person wants to know first stands first.
-fn uplinks(status: &Status) -> String {
+fn uplinks(status: &FailoverStatus) -> String {
     let ends = status
         .manual_s
         .map(|seconds| format!(", for {} more", heartbeat::span(Duration::from_secs(seconds))));

@@ -5,9 +5,10 @@ use super::camera_settings::CameraSettings;
 use super::cameras::{self, Cameras};
 use super::config::Config;
 use super::config::advice::readable_token;
-use super::failover::control::Told;
 use super::failover::handle::{Failover, failover};
+use super::failover::status::PublishedStatus;
 use super::failover::{self, Outside};
+use super::failure::{Failure, cannot};
 use super::heartbeat::account::Account;
 use super::heartbeat::credentials::Credentials;
 use super::heartbeat::dial::{Line, Uplink};
@@ -29,7 +30,6 @@ use crossbeam_channel::{Receiver, Sender as ChannelSender, bounded};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -49,21 +49,6 @@ const METRICS_LEAD: Duration = Duration::from_millis(500);
 
 /// The snapshot's name in the runtime directory.
 pub const SNAPSHOT: &str = "heartbeat.json";
-
-/// Why the daemon ended by itself.
-#[derive(Debug)]
-pub enum Failure {
-    Config(ConfigError),
-    /// The running daemon is needed, and there is none.
-    NotRunning(String),
-    Other(String),
-}
-
-impl From<ConfigError> for Failure {
-    fn from(error: ConfigError) -> Failure {
-        Failure::Config(error)
-    }
-}
 
 /// Runs in the foreground until SIGTERM or SIGINT.
 ///
@@ -127,12 +112,12 @@ struct Daemon {
     heartbeat: ChannelSender<Reload>,
     failover: Failover,
     account: Arc<Account>,
-    told: Arc<Latest<Option<Told>>>,
+    told: Arc<Latest<Option<PublishedStatus>>>,
     /// File systems that do not answer, published by the metrics thread.
     unresponsive: Arc<Latest<Vec<PathBuf>>>,
     cameras: Cameras,
     port: Arc<Port>,
-    /// Absent where it is switched off.
+    /// `None`: its thread could not be started. Heartbeats do not need it.
     api: Option<Api>,
     /// Disconnected when the heartbeat thread has returned.
     farewell: Receiver<()>,
@@ -229,23 +214,24 @@ impl Daemon {
         Ok(daemon)
     }
 
-    /// Starts, changes or ends the API. It is not worth a heartbeat: without it the daemon goes on.
+    /// Starts the API, or applies new settings to it. The daemon runs without it if that fails.
     fn open_api(&mut self, settings: Settings) {
         settings.cameras().settle();
         match &self.api {
-            _ if !settings.api.enabled => self.api = None,
             Some(api) => api.reload(settings),
             None => {
                 let known = Known {
                     account: self.account.clone(),
-                    failover: self.told.clone(),
+                    failover: self.failover.clone(),
+                    failover_status: self.told.clone(),
                     unresponsive: self.unresponsive.clone(),
                     cameras: self.cameras.clone(),
                     trigger: self.trigger.clone(),
                     port: self.port.clone(),
                 };
                 let started = Api::start(settings, known);
-                self.api = started.inspect_err(|error| log::error!("API: no thread: {error}")).ok();
+                self.api =
+                    started.inspect_err(|error| log::error!("cannot start the API thread: {error}")).ok();
             }
         }
     }
@@ -327,7 +313,7 @@ fn start_failover(
     names: &Arc<Names>,
     trigger: &Trigger,
     copies: ChannelSender<Uplink>,
-    told: &Arc<Latest<Option<Told>>>,
+    told: &Arc<Latest<Option<PublishedStatus>>>,
 ) -> Result<Started, Failure> {
     let (handle, mailbox) = failover().map_err(cannot("make an eventfd"))?;
     let (reports, uplinks) = newest();
@@ -339,7 +325,6 @@ fn start_failover(
         copies,
         reports,
         told: told.clone(),
-        runtime_dir: config.daemon.runtime_dir.clone(),
     };
     let network = config.network.clone();
     spawn("failover", move || {
@@ -400,8 +385,4 @@ fn tickers(interval: Duration, now: Instant) -> (Ticker, Ticker) {
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
     let thread = thread::Builder::new().name(name.into()).spawn(work);
     thread.map(drop).map_err(cannot(&format!("start the {name} thread")))
-}
-
-fn cannot(what: &str) -> impl FnOnce(io::Error) -> Failure {
-    move |error| Failure::Other(format!("cannot {what}: {error}"))
 }

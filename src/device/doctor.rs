@@ -1,13 +1,14 @@
 //! `doctor`: each thing that the daemon needs, where it is, and what came of trying it.
 
-use super::api::client;
+use super::api::client::{self, FAILOVER};
 use super::camera_settings::{self, CameraSettings};
 use super::cameras;
 use super::certificate;
 use super::config::{AUTO, Config, Listen};
-use super::daemon::{self, Failure};
+use super::daemon;
 use super::failover;
-use super::failover::control::{self, AskError, Request, Status};
+use super::failover::status::FailoverStatus;
+use super::failure::Failure;
 use super::heartbeat::credentials::Credentials;
 use super::heartbeat::sender::Sender;
 use super::heartbeat::{self, server_name};
@@ -49,7 +50,7 @@ pub fn examine(path: &Path) -> Result<String, Failure> {
     }
     let runtime_dir = &config.daemon.runtime_dir;
     reports.push(SourceReport::ask("interfaces", "route netlink", || failover::examine(&config.network)));
-    reports.push(SourceReport::ask("uplinks", "the running daemon", || uplinks(runtime_dir)));
+    reports.push(SourceReport::ask("uplinks", "the running daemon", || uplinks(&config)));
     reports.push(SourceReport::ask("api", "listen in [api]", || api(&config)));
     reports.push(camera_settings(&source, &config));
     reports.push(snapshot(&runtime_dir.join(daemon::SNAPSHOT)));
@@ -122,11 +123,9 @@ fn server_certificate(config: &Config) -> Result<String, String> {
     if left < SOON { Err(format!("{text}: renew it")) } else { Ok(text) }
 }
 
-fn uplinks(runtime_dir: &Path) -> Result<String, String> {
-    let Status { active, state, uplinks, .. } =
-        control::ask(runtime_dir, &Request::Status).map_err(|error| match error {
-            AskError::NotThere(why) | AskError::Refused(why) => why,
-        })?;
+fn uplinks(config: &Config) -> Result<String, String> {
+    let status = client::fetch(&config.api, &FAILOVER).map_err(|failure| failure.to_string())?;
+    let FailoverStatus { active, state, uplinks, .. } = status;
     let each = uplinks.iter().map(|uplink| {
         let used = if Some(&uplink.interface) == active.as_ref() { " in use" } else { "" };
         format!("{} {}{used}", uplink.interface, uplink.state.as_str())
@@ -137,7 +136,6 @@ fn uplinks(runtime_dir: &Path) -> Result<String, String> {
 /// Where the API listens over TCP, and whether it is our daemon that answers there.
 fn api(config: &Config) -> Result<String, String> {
     let address = match config.api.listen {
-        _ if !config.api.enabled => return Ok("switched off".to_owned()),
         Listen::Nowhere => return Ok("socket file only".to_owned()),
         Listen::At(address) => address,
         Listen::Auto => match port::read(&config.daemon.state_dir) {

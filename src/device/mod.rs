@@ -16,6 +16,7 @@
 //! | `check` | the command `check-config` |
 //! | `config` | the configuration file, as written and as used |
 //! | `daemon` | start-up, signals, stop: which threads there are and who talks to whom |
+//! | `failure` | why a command failed, and its exit status |
 //! | `metrics/` | one thread that reads the machine |
 //! | `failover/` | one thread that keeps the machine on the best uplink |
 //! | `camera_settings` | the camera settings that the API has changed |
@@ -42,6 +43,7 @@ pub mod config;
 pub mod daemon;
 pub mod doctor;
 pub mod failover;
+pub mod failure;
 pub mod heartbeat;
 pub mod host;
 pub mod metrics;

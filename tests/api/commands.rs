@@ -205,9 +205,7 @@ fn an_ordinary_user_may_ask_although_the_configuration_is_closed_to_them() {
         // It reaches the daemon, which has no server to send to.
         let triggered = String::from_utf8(as_nobody(&["trigger"]).stderr).expect("UTF-8");
         assert!(triggered.contains("no server is configured"), "{triggered}");
-        for arguments in
-            [&["print"][..], &["send"], &["doctor"], &["check-config"], &["failover", "status"], &[]]
-        {
+        for arguments in [&["print"][..], &["send"], &["doctor"], &["check-config"], &[]] {
             let ended = as_nobody(arguments);
             let said = String::from_utf8_lossy(&ended.stderr);
             assert_eq!(ended.status.code(), Some(78), "{arguments:?}: {said}");

@@ -105,7 +105,9 @@ fn a_reload_moves_the_api_and_switches_it_off_and_on() {
     eventually("it has moved", || answers(second));
     assert!(!answers(first));
     reload(&mut daemon, "api.enabled", "false");
-    eventually("it is off", || !answers(second) && !daemon.api_socket().exists());
+    eventually("only the socket file is left", || {
+        !answers(second) && get("/healthz").through_the_socket_of(&daemon).status == 200
+    });
     reload(&mut daemon, "api.enabled", "true");
     eventually("it is on", || answers(second) && daemon.api_socket().exists());
     assert_eq!(get("/healthz").at(second).status, 200);
@@ -126,14 +128,13 @@ fn a_reload_of_something_else_leaves_connections_alone() {
 }
 
 #[test]
-fn switched_off_it_costs_no_thread() {
-    let with = Setup::new().start();
-    with.api_address();
-    with.snapshot();
-    let without = Setup::new().toml("api.enabled", "false").start();
-    without.snapshot();
-    eventually("one thread less", || without.vitals().threads + 1 == with.vitals().threads);
-    assert!(!without.api_socket().exists());
+fn switched_off_it_serves_the_command_line_on_the_socket_file_alone() {
+    let address = lasting_address();
+    let daemon = Setup::new().key("api.listen", &address.to_string()).toml("api.enabled", "false").start();
+    let line = daemon.wait_for_line("about the API", |line| line.contains("API listens on "));
+    assert!(!line.contains(&address.to_string()) && !answers(address), "{line}");
+    let status = daemon.setup().run(&["status"]);
+    assert_eq!(status.status.code(), Some(0), "{status:?}");
 }
 
 #[test]

@@ -21,6 +21,7 @@ fn a_path_that_is_not_there_is_404_and_another_method_405_with_allow() {
         ("PUT", "/api/status", "GET, HEAD"),
         ("GET", "/api/meeting/heartbeat", "POST"),
         ("OPTIONS", "/api/dhcp/event", "POST"),
+        ("GET", "/api/failover/manual", "POST"),
         ("PUT", "/api/dhcp/cameras", "GET, HEAD, POST, DELETE"),
         ("POST", "/api/settings", "GET, HEAD, PUT, DELETE"),
         ("PATCH", "/api/heartbeat", "GET, HEAD, POST"),

@@ -6,6 +6,7 @@ use crate::support::daemon::{Daemon, PROGRAM, Setup};
 use crate::support::namespace::Namespace;
 use crate::support::server::{Reply, Server};
 use crate::support::{eventually, skip};
+use serde_json::json;
 use std::net::SocketAddr;
 use std::process::Command;
 
@@ -208,4 +209,26 @@ fn a_token_that_cannot_be_read_is_a_fault_of_the_configuration() {
         assert_eq!(ended.status.code(), Some(78), "{command}: {said}");
         assert!(said.contains("[api] token_file"), "{command}: {said}");
     }
+}
+
+#[test]
+fn uplinks_are_switched_over_the_socket_file_alone() {
+    let setup = Setup::new();
+    let token = setup.scratch().file("api-token", TOKEN);
+    let daemon = setup.key("api.token_file", &token).start();
+    for path in ["/api/failover/manual", "/api/failover/auto"] {
+        for header in [("X-None", ""), ("Authorization", &format!("Bearer {TOKEN}"))] {
+            let switch = || post(path).json(&json!({ "interface": "eth0" })).header(header.0, header.1);
+            let refused = switch().to(&daemon);
+            assert_eq!(refused.status, 403, "{path}: {refused:?}");
+            assert!(refused.error().contains("over the socket file only"), "{refused:?}");
+            // The tests' daemon has failover switched off.
+            let accepted = switch().through_the_socket_of(&daemon);
+            assert_eq!(accepted.status, 409, "{path}: {accepted:?}");
+            assert!(accepted.error().starts_with("failover is not running"), "{accepted:?}");
+        }
+    }
+    assert_eq!(get("/api/failover").to(&daemon).status, 409);
+    let hostile = post("/api/failover/manual").json(&json!({ "interface": "eth0", "duration_s": -1e300 }));
+    assert_eq!(hostile.through_the_socket_of(&daemon).status, 400);
 }

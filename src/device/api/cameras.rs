@@ -1,10 +1,10 @@
 //! PumaGuard's half of the API: cameras, and what dnsmasq tells of them.
 
-use super::call::{Answer, Call};
+use super::call::{Call, Handled};
 use super::document::rounded;
 use crate::clock::Moment;
 use crate::device::cameras::{Camera, DhcpEvent, Mac, NewCamera, Origin};
-use crate::http::{Reply, Request, Response};
+use crate::http::{Request, Response};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -50,23 +50,23 @@ impl CameraView {
     }
 }
 
-pub fn list(call: &Call) -> Answer {
+pub fn list(call: &Call) -> Handled {
     let cameras: Vec<CameraView> = call.known.cameras.list().iter().map(CameraView::of).collect();
     let count = cameras.len();
     Response::json(200, &json!({ "cameras": cameras, "count": count })).into()
 }
 
-pub fn one(call: &Call) -> Answer {
+pub fn one(call: &Call) -> Handled {
     with_named(call, |camera| Response::json(200, &CameraView::of(camera)).into())
 }
 
 /// The original's stream of server-sent events is not here: a reader would hold a connection for ever.
-pub fn no_events(_: &Call) -> Answer {
+pub fn no_events(_: &Call) -> Handled {
     Response::error(404, "there is no event stream; poll GET /api/dhcp/cameras").into()
 }
 
 /// A camera of the configuration would be back at the next reload.
-pub fn remove_one(call: &Call) -> Answer {
+pub fn remove_one(call: &Call) -> Handled {
     with_named(call, |camera| {
         if camera.origin == Origin::Config {
             let problem = "this camera is in the configuration: remove it there";
@@ -82,7 +82,7 @@ pub fn remove_one(call: &Call) -> Answer {
 }
 
 /// All but those of the configuration.
-pub fn remove_all(call: &Call) -> Answer {
+pub fn remove_all(call: &Call) -> Handled {
     let cameras = call.known.cameras.list();
     let count = cameras.iter().filter(|camera| camera.origin != Origin::Config).count();
     if !call.known.cameras.remove(None) {
@@ -93,7 +93,7 @@ pub fn remove_all(call: &Call) -> Answer {
 }
 
 /// The answer about the camera whose MAC address the path names; 404 if there is none.
-fn with_named(call: &Call, answer: impl FnOnce(&Camera) -> Answer) -> Answer {
+fn with_named(call: &Call, answer: impl FnOnce(&Camera) -> Handled) -> Handled {
     let asked = percent_encoding::percent_decode_str(call.rest).decode_utf8_lossy().to_ascii_lowercase();
     let mac: Option<Mac> = asked.parse().ok();
     match call.known.cameras.list().iter().find(|camera| Some(camera.mac) == mac) {
@@ -115,7 +115,7 @@ struct Told {
 }
 
 /// The address may be left out: the kernel may know it.
-pub fn add(call: &Call) -> Answer {
+pub fn add(call: &Call) -> Handled {
     let told: Told = match read(call.request) {
         Ok(told) => told,
         Err(refusal) => return refusal.into(),
@@ -141,7 +141,7 @@ pub fn add(call: &Call) -> Answer {
 }
 
 /// From dnsmasq's `dhcp-script`.
-pub fn event(call: &Call) -> Answer {
+pub fn event(call: &Call) -> Handled {
     let told: Told = match read(call.request) {
         Ok(told) => told,
         Err(refusal) => return refusal.into(),
@@ -162,31 +162,12 @@ pub fn event(call: &Call) -> Answer {
         .into()
 }
 
-pub fn check(_: &Call) -> Answer {
-    Answer::CheckedCameras
-}
-
-/// The answer to a check; without a list, that of a check that nobody made.
-pub struct Checked(Option<Reply>);
-
-impl Checked {
-    pub fn new(reply: Reply) -> Checked {
-        Checked(Some(reply))
-    }
-
-    pub fn done(mut self, cameras: &[Camera]) {
-        if let Some(reply) = self.0.take() {
-            reply.send(super::safe(checked(cameras)));
-        }
-    }
-}
-
-impl Drop for Checked {
-    fn drop(&mut self) {
-        if let Some(reply) = self.0.take() {
-            reply.send(super::safe(Response::error(500, "Failed to perform heartbeat check")));
-        }
-    }
+/// Answers after the check.
+pub fn check(_: &Call) -> Handled {
+    Handled::Deferred(Box::new(|known, mut pending| {
+        pending.otherwise = Response::error(500, "Failed to perform heartbeat check");
+        known.cameras.check(Box::new(move |cameras| pending.send(checked(&cameras))));
+    }))
 }
 
 fn checked(cameras: &[Camera]) -> Response {
@@ -218,11 +199,11 @@ pub fn read<T: DeserializeOwned>(request: &Request) -> Result<T, Response> {
         .map_err(|error| Response::error(400, &format!("the body is not the JSON that is expected: {error}")))
 }
 
-fn missing(fields: &str) -> Answer {
+fn missing(fields: &str) -> Handled {
     Response::error(400, &format!("Missing required fields: {fields}")).into()
 }
 
-fn busy() -> Answer {
+fn busy() -> Handled {
     let response = Response::error(503, "the camera thread has too much to do; try again");
     response.header("Retry-After", "1").into()
 }

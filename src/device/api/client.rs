@@ -1,98 +1,131 @@
-//! The command line's way to the running daemon: the socket file, or the address where that is closed to us.
+//! The command line's client: over the socket file, or over TCP if the socket file cannot be used.
 
-use crate::device::config::{AUTO, Api, Listen};
+use crate::device::config::{AUTO as PORT_5000, Api, Listen};
+use crate::device::failure::Failure;
+use serde::de::DeserializeOwned;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// For a question that is answered out of memory.
-pub const PATIENCE: Duration = Duration::from_secs(5);
-/// For a check of all cameras, as long as the daemon itself waits.
-pub const CHECK: Duration = Duration::from_secs(60);
+/// For a request that is answered from memory.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// A check of all cameras takes as long as the daemon waits for it.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(60);
 /// A thousand cameras have 400 KiB.
 const LONGEST: usize = 4 * 1024 * 1024;
 const HEADERS: usize = 32;
 
-/// How the daemon names itself in each answer.
+/// The `Server` header of each response.
 pub const SERVER: &str = concat!("heartbeat-daemon/", env!("CARGO_PKG_VERSION"));
-/// Of any version.
+/// Of every version.
 const PRODUCT: &str = "heartbeat-daemon/";
-/// Answered by every version, whatever the daemon's state.
-const HEALTH: &str = "/healthz";
 
-/// A whole answer.
-struct Answer {
+/// A request of the command line.
+pub struct ApiRequest {
+    method: &'static str,
+    path: &'static str,
+    timeout: Duration,
+    /// The daemon accepts it on the socket file only.
+    socket_only: bool,
+}
+
+const GET: ApiRequest = ApiRequest { method: "GET", path: "", timeout: TIMEOUT, socket_only: false };
+const POST: ApiRequest = ApiRequest { method: "POST", ..GET };
+/// Every version serves it, whatever the daemon's state.
+const HEALTH: ApiRequest = ApiRequest { path: "/healthz", ..GET };
+pub const STATUS: ApiRequest = ApiRequest { path: "/api/status", ..GET };
+pub const TRIGGER: ApiRequest = ApiRequest { path: "/api/heartbeat", ..POST };
+pub const CAMERAS: ApiRequest = ApiRequest { path: "/api/cameras", ..GET };
+pub const CHECK_CAMERAS: ApiRequest =
+    ApiRequest { path: "/api/cameras/heartbeat", timeout: CHECK_TIMEOUT, ..POST };
+pub const FAILOVER: ApiRequest = ApiRequest { path: "/api/failover", ..GET };
+pub const MANUAL: ApiRequest = ApiRequest { path: "/api/failover/manual", socket_only: true, ..POST };
+pub const AUTO: ApiRequest = ApiRequest { path: "/api/failover/auto", socket_only: true, ..POST };
+
+/// A complete response.
+struct ApiResponse {
     status: u16,
     body: Vec<u8>,
     /// It names heartbeat-daemon.
     is_ours: bool,
 }
 
-/// Why there is no answer.
-#[derive(Debug)]
-pub enum AskError {
-    /// The daemon is not running, or its API is off.
-    NotThere(String),
-    Refused(String),
-}
-
-/// `GET` or `POST` of this path; the body of a good answer.
+/// [`send`] without a body; the parsed response.
 ///
 /// # Errors
-/// There is no daemon, it does not answer in time, or it refuses.
-pub fn ask(config: &Api, method: &str, path: &str, limit: Duration) -> Result<Vec<u8>, AskError> {
-    if !config.enabled {
-        return Err(AskError::NotThere("[api] enabled is false: the daemon cannot be asked".into()));
-    }
-    let deadline = Instant::now() + limit;
-    // The socket file first: its owner is the daemon, and a port may be another program's.
+/// See [`send`]; or the response is not that of this version.
+pub fn fetch<T: DeserializeOwned>(config: &Api, request: &ApiRequest) -> Result<T, Failure> {
+    read(&send(config, request, "")?)
+}
+
+/// Parses the response of this version, or of one with the same fields.
+///
+/// # Errors
+/// A field is missing or has another type.
+pub fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
+    let foreign = |error| Failure::Other(format!("the running daemon has another version: {error}"));
+    serde_json::from_slice(body).map_err(foreign)
+}
+
+/// The body of a successful response. `body` is JSON, or empty.
+///
+/// # Errors
+/// There is no daemon, it does not respond in time, or it refuses.
+pub fn send(config: &Api, request: &ApiRequest, body: &str) -> Result<Vec<u8>, Failure> {
+    let deadline = Instant::now() + request.timeout;
+    // The socket file first: its owner is the daemon, while a port may be another program's.
     let socket = config.socket.as_deref().map(|path| (path, UnixStream::connect(path)));
-    let answer = match socket {
-        Some((_, Ok(mut stream))) => {
-            exchange(&mut stream, method, path, false, deadline).map_err(|error| explain(&error, limit))?
-        }
+    let response = match socket {
+        Some((_, Ok(mut stream))) => exchange(&mut stream, request, body, false, deadline)
+            .map_err(|error| explain(&error, request.timeout))?,
         closed => {
             let closed = closed.and_then(|(path, result)| Some((path, result.err()?)));
-            let Some(address) = address(config.listen) else { return Err(nobody(closed, None)) };
-            match over_tcp(address, method, path, deadline) {
-                Ok(answer) => answer,
-                Err(error) if is_late(&error) => return Err(explain(&error, limit)),
-                Err(error) => return Err(nobody(closed, Some((address, error)))),
+            let Some(address) = address(config.listen).filter(|_| !request.socket_only) else {
+                return Err(unreachable(closed, None));
+            };
+            match over_tcp(address, request, body, deadline) {
+                Ok(response) => response,
+                Err(error) if is_late(&error) => return Err(explain(&error, request.timeout)),
+                Err(error) => return Err(unreachable(closed, Some((address, error)))),
             }
         }
     };
-    match answer.status {
-        200..300 => Ok(answer.body),
-        status => Err(AskError::Refused(reason(status, &answer.body))),
+    match response.status {
+        200..300 => Ok(response.body),
+        status => Err(Failure::Other(reason(status, &response.body))),
     }
 }
 
-/// Whether the daemon answers at this address.
+/// Checks that the daemon responds at this address.
 ///
 /// # Errors
-/// No program answers there, or one that is not heartbeat-daemon.
+/// No program responds there, or one that is not heartbeat-daemon.
 pub fn identify(address: SocketAddr) -> io::Result<()> {
-    over_tcp(address, "GET", HEALTH, Instant::now() + PATIENCE).map(drop)
+    over_tcp(address, &HEALTH, "", Instant::now() + TIMEOUT).map(drop)
 }
 
-/// Over one connection, so that the program that has named itself is the one that is asked.
-fn over_tcp(address: SocketAddr, method: &str, path: &str, deadline: Instant) -> io::Result<Answer> {
+/// Uses one connection, so that the program that named itself is the one that gets the request.
+fn over_tcp(
+    address: SocketAddr,
+    request: &ApiRequest,
+    body: &str,
+    deadline: Instant,
+) -> io::Result<ApiResponse> {
     let mut stream = TcpStream::connect_timeout(&address, left(deadline)?)?;
-    if method != "GET" {
-        // A request that changes something goes to no other program.
-        identified(exchange(&mut stream, "GET", HEALTH, true, deadline)?)?;
+    if request.method != "GET" {
+        // A request that changes something must not reach another program.
+        identified(exchange(&mut stream, &HEALTH, "", true, deadline)?)?;
     }
-    identified(exchange(&mut stream, method, path, false, deadline)?)
+    identified(exchange(&mut stream, request, body, false, deadline)?)
 }
 
-fn identified(answer: Answer) -> io::Result<Answer> {
-    match answer.is_ours {
-        true => Ok(answer),
-        false => {
-            Err(io::Error::new(ErrorKind::InvalidData, "the program that answers is not heartbeat-daemon"))
-        }
+fn identified(response: ApiResponse) -> io::Result<ApiResponse> {
+    if response.is_ours {
+        Ok(response)
+    } else {
+        Err(io::Error::new(ErrorKind::InvalidData, "the program that responds is not heartbeat-daemon"))
     }
 }
 
@@ -100,28 +133,28 @@ fn is_late(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
-fn explain(error: &io::Error, limit: Duration) -> AskError {
+fn explain(error: &io::Error, limit: Duration) -> Failure {
     match error.kind() {
         ErrorKind::WouldBlock | ErrorKind::TimedOut => {
-            AskError::NotThere(format!("heartbeat-daemon does not answer within {} s", limit.as_secs()))
+            Failure::NotRunning(format!("heartbeat-daemon did not respond within {} s", limit.as_secs()))
         }
-        ErrorKind::InvalidData => AskError::Refused("this is not heartbeat-daemon's answer".into()),
-        _ => AskError::NotThere(format!("heartbeat-daemon: {error}")),
+        ErrorKind::InvalidData => Failure::Other("the response is not heartbeat-daemon's".into()),
+        _ => Failure::NotRunning(format!("heartbeat-daemon: {error}")),
     }
 }
 
-/// A stream whose next read or write may take so long.
-trait Stream: Read + Write {
+/// A stream with a time limit for its next read or write.
+trait TimedStream: Read + Write {
     fn limit(&self, left: Duration) -> io::Result<()>;
 }
 
-impl Stream for UnixStream {
+impl TimedStream for UnixStream {
     fn limit(&self, left: Duration) -> io::Result<()> {
         self.set_read_timeout(Some(left)).and_then(|()| self.set_write_timeout(Some(left)))
     }
 }
 
-impl Stream for TcpStream {
+impl TimedStream for TcpStream {
     fn limit(&self, left: Duration) -> io::Result<()> {
         self.set_read_timeout(Some(left)).and_then(|()| self.set_write_timeout(Some(left)))
     }
@@ -131,12 +164,12 @@ impl Stream for TcpStream {
 fn address(listen: Listen) -> Option<SocketAddr> {
     match listen {
         Listen::Nowhere => None,
-        Listen::Auto => Some(AUTO),
+        Listen::Auto => Some(PORT_5000),
         Listen::At(address) => Some(reachable(address)).filter(|address| address.port() != 0),
     }
 }
 
-/// An address that stands for all of this machine's.
+/// Loopback in place of the address that means every interface.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(match address {
@@ -147,44 +180,50 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-fn nobody(socket: Option<(&Path, io::Error)>, tcp: Option<(SocketAddr, io::Error)>) -> AskError {
+fn unreachable(socket: Option<(&Path, io::Error)>, tcp: Option<(SocketAddr, io::Error)>) -> Failure {
     match (socket, tcp) {
-        (Some((path, error)), _) if error.kind() == ErrorKind::PermissionDenied => AskError::Refused(
-            format!("cannot connect to {}: permission denied; run it with sudo", path.display()),
-        ),
+        (Some((path, error)), _) if error.kind() == ErrorKind::PermissionDenied => Failure::Other(format!(
+            "cannot connect to {}: permission denied; run it with sudo",
+            path.display()
+        )),
         (Some((path, error)), _) => {
-            AskError::NotThere(format!("{}: {error}: heartbeat-daemon is not running", path.display()))
+            Failure::NotRunning(format!("{}: {error}: heartbeat-daemon is not running", path.display()))
         }
         (None, Some((address, error))) if error.kind() == ErrorKind::InvalidData => {
-            AskError::NotThere(format!("{address}: another program listens there, not heartbeat-daemon"))
+            Failure::NotRunning(format!("{address}: another program listens there, not heartbeat-daemon"))
         }
         (None, Some((address, error))) => {
-            AskError::NotThere(format!("{address}: {error}: heartbeat-daemon is not running"))
+            Failure::NotRunning(format!("{address}: {error}: heartbeat-daemon is not running"))
         }
-        (None, None) => AskError::NotThere("[api] has neither socket nor listen: nobody can be asked".into()),
+        (None, None) => Failure::NotRunning("the command needs the socket file: set socket in [api]".into()),
     }
 }
 
 fn exchange(
-    stream: &mut dyn Stream,
-    method: &str,
-    path: &str,
+    stream: &mut dyn TimedStream,
+    request: &ApiRequest,
+    body: &str,
     keep: bool,
     deadline: Instant,
-) -> io::Result<Answer> {
+) -> io::Result<ApiResponse> {
     stream.limit(left(deadline)?)?;
-    let length = if method == "POST" { "Content-Length: 0\r\n" } else { "" };
+    let ApiRequest { method, path, .. } = request;
+    let content = match (*method, body) {
+        ("GET", _) => String::new(),
+        (_, "") => "Content-Length: 0\r\n".to_owned(),
+        _ => format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len()),
+    };
     let connection = if keep { "keep-alive" } else { "close" };
-    let request =
-        format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n{length}Connection: {connection}\r\n\r\n");
-    stream.write_all(request.as_bytes())?;
+    let head =
+        format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n{content}Connection: {connection}\r\n\r\n");
+    stream.write_all((head + body).as_bytes())?;
     let (mut bytes, mut chunk) = (Vec::new(), vec![0; 16 * 1024]);
     loop {
         stream.limit(left(deadline)?)?;
         let length = stream.read(&mut chunk)?;
         bytes.extend_from_slice(&chunk[..length]);
         match parse(&bytes)? {
-            Some(answer) => return Ok(answer),
+            Some(response) => return Ok(response),
             None if length == 0 || bytes.len() > LONGEST => return Err(ErrorKind::InvalidData.into()),
             None => {}
         }
@@ -196,8 +235,8 @@ fn left(deadline: Instant) -> io::Result<Duration> {
     if left.is_zero() { Err(ErrorKind::TimedOut.into()) } else { Ok(left) }
 }
 
-/// An answer, once it is whole.
-fn parse(bytes: &[u8]) -> io::Result<Option<Answer>> {
+/// The response; `None` while it is incomplete.
+fn parse(bytes: &[u8]) -> io::Result<Option<ApiResponse>> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS];
     let mut response = httparse::Response::new(&mut headers);
     let head = match response.parse(bytes) {
@@ -213,15 +252,15 @@ fn parse(bytes: &[u8]) -> io::Result<Option<Answer>> {
     let end = length.and_then(|length| head.checked_add(length)).ok_or(ErrorKind::InvalidData)?;
     let is_ours = header("server").is_some_and(|server| server.starts_with(PRODUCT));
     let whole = response.code.zip(bytes.get(head..end).map(<[u8]>::to_owned));
-    Ok(whole.map(|(status, body)| Answer { status, body, is_ours }))
+    Ok(whole.map(|(status, body)| ApiResponse { status, body, is_ours }))
 }
 
-/// The error that the API tells as JSON.
+/// The error in the JSON body.
 fn reason(status: u16, body: &[u8]) -> String {
     let value: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
     match value["error"].as_str() {
         Some(error) => error.to_owned(),
-        None => format!("heartbeat-daemon answered with status {status}"),
+        None => format!("heartbeat-daemon responded with status {status}"),
     }
 }
 
@@ -233,11 +272,11 @@ mod tests {
 
     fn config(listen: Option<SocketAddr>) -> Api {
         let listen = listen.map_or(Listen::Nowhere, Listen::At);
-        Api { enabled: true, listen, socket: None, socket_mode: 0o660, socket_group: None, token_file: None }
+        Api { listen, socket: None, socket_mode: 0o660, socket_group: None, token_file: None }
     }
 
-    /// What comes of one question to a server that says this and closes.
-    fn answered(answer: &'static [u8]) -> Result<Vec<u8>, AskError> {
+    /// The result of one request to a server that sends this and closes.
+    fn answered(answer: &'static [u8]) -> Result<Vec<u8>, Failure> {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("bound");
         let server = thread::spawn(move || {
@@ -246,7 +285,7 @@ mod tests {
             let _ = stream.read(&mut request).expect("a request");
             stream.write_all(answer).expect("sent");
         });
-        let answer = ask(&config(Some(address)), "GET", "/api/status", PATIENCE);
+        let answer = send(&config(Some(address)), &STATUS, "");
         server.join().expect("no panic");
         answer
     }
@@ -257,7 +296,7 @@ mod tests {
             answered(b"HTTP/1.1 200 OK\r\nServer: heartbeat-daemon/9.9\r\nContent-Length: 2\r\n\r\n{}");
         assert_eq!(good.expect("good"), b"{}");
         let refused = answered(b"HTTP/1.1 500 X\r\nServer: heartbeat-daemon/0.1.0\r\nContent-Length: 15\r\n\r\n{\"error\":\"why\"}");
-        assert!(matches!(refused, Err(AskError::Refused(why)) if why == "why"));
+        assert!(matches!(refused, Err(Failure::Other(why)) if why == "why"));
     }
 
     #[test]
@@ -278,10 +317,11 @@ mod tests {
     #[test]
     fn without_a_daemon_it_says_so() {
         let free = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound");
-        let off = Api { enabled: false, ..config(Some(free)) };
-        for config in [config(Some(free)), config(None), off] {
-            let error = ask(&config, "GET", "/", PATIENCE).expect_err("nobody");
-            assert!(matches!(error, AskError::NotThere(_)), "{error:?}");
+        for (config, request) in
+            [(config(Some(free)), STATUS), (config(None), STATUS), (config(Some(free)), MANUAL)]
+        {
+            let error = send(&config, &request, "").expect_err("there is none");
+            assert!(matches!(error, Failure::NotRunning(_)), "{error:?}");
         }
     }
 }

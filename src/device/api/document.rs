@@ -1,9 +1,9 @@
 //! `/api/status`: everything that the page and the command line show, in one document; and `/api/heartbeat`.
 
-use super::call::{Answer, Call};
+use super::call::{Call, Handled};
 use super::cameras::CameraView;
 use super::guard::Trust;
-use crate::device::failover::control::Status as Failover;
+use crate::device::failover::status::FailoverStatus;
 use crate::device::heartbeat::account::Counts;
 use crate::device::heartbeat::{local_body, server_name};
 use crate::http::Response;
@@ -21,7 +21,7 @@ pub struct Document {
     pub daemon_uptime_s: u64,
     pub server: Server,
     /// `null`: failover is off.
-    pub failover: Option<Failover>,
+    pub failover: Option<FailoverStatus>,
     pub cameras: Vec<CameraView>,
     /// The latest heartbeat, in the wire format; `null` before the first.
     pub heartbeat: Option<Heartbeat>,
@@ -50,7 +50,7 @@ pub struct Server {
     pub moves: bool,
 }
 
-pub fn status(call: &Call) -> Answer {
+pub fn status(call: &Call) -> Handled {
     let (known, now) = (call.known, call.now);
     let heartbeat = known.account.record().heartbeat.as_deref().map(|heartbeat| shown(heartbeat, call.trust));
     let document = Document {
@@ -59,7 +59,7 @@ pub fn status(call: &Call) -> Answer {
         time: now.wall.rfc_3339(),
         daemon_uptime_s: now.since(known.account.begin()).as_secs(),
         server: server(call),
-        failover: known.failover(now.monotonic),
+        failover: known.failover_status(now.monotonic),
         cameras: known.cameras.list().iter().map(CameraView::of).collect(),
         heartbeat,
         trusted: call.trust == Trust::Full,
@@ -89,7 +89,7 @@ fn server(call: &Call) -> Server {
 }
 
 /// What RPI Streamer wrote into a file for its web page: the latest stats, in the form that is sent.
-pub fn heartbeat(call: &Call) -> Answer {
+pub fn heartbeat(call: &Call) -> Handled {
     match &call.known.account.record().heartbeat {
         Some(heartbeat) => {
             let body = local_body(&shown(heartbeat, call.trust), call.settings.heartbeat.format);

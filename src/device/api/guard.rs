@@ -5,7 +5,7 @@
 //! | the socket file | everything: its mode and group say who may connect |
 //! | loopback | everything but settings, unless a proxy passed it on or another site's page sent it |
 //! | another machine | read, but not the GPS position and the path of a recording |
-//! | anywhere, with the API token | everything |
+//! | anywhere, with the API token | everything but switching uplinks |
 
 use crate::device::token::Token;
 use crate::http::{Peer, Request, Response};
@@ -26,6 +26,8 @@ pub enum Wish {
     Change,
     /// Change a setting for good: not even a program on this machine may, unless over the socket file or with the token.
     Configure,
+    /// Switch uplinks: on the socket file only.
+    Switch,
 }
 
 /// `None` where the request itself must be refused whatever it wants; `hostname` is this machine's.
@@ -42,6 +44,9 @@ pub fn check(
         Peer::Unix => return Ok(Trust::Full),
         Peer::Tcp(address) => address.ip().to_canonical(),
     };
+    if wish == Wish::Switch {
+        return Err(refuse("refused: uplinks are switched over the socket file only"));
+    }
     let shown = bearer(request);
     if token.zip(shown).is_some_and(|(token, shown)| token.is(shown)) {
         // No page of another site can make a browser send it.
@@ -66,7 +71,7 @@ pub fn check(
         Wish::Change if token.is_none() => Err(refuse(
             "refused: changes from another machine need an API token, and token_file in [api] names none",
         )),
-        Wish::Change | Wish::Configure => {
+        Wish::Change | Wish::Configure | Wish::Switch => {
             Err(Response::error(401, "needs the header \"Authorization: Bearer <the API token>\"")
                 .header("WWW-Authenticate", "Bearer"))
         }

@@ -1,13 +1,13 @@
 //! `/healthz`: whether the heartbeat loop moves, and which file systems do not answer. Neither the server nor a file
 //! system makes it 503: restarting the daemon would bring neither back.
 
-use super::call::{Answer, Call};
+use super::call::{Call, Handled};
 use crate::http::Response;
 use serde_json::json;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub fn healthz(call: &Call) -> Answer {
+pub fn healthz(call: &Call) -> Handled {
     let still = call.known.account.still_for(call.now.monotonic);
     response(still, call.settings.moves(still), &call.known.unresponsive.get()).into()
 }

@@ -127,7 +127,6 @@ mod tests {
 
     fn config(socket: &Path) -> Api {
         Api {
-            enabled: true,
             listen: Listen::Nowhere,
             socket: Some(socket.to_owned()),
             socket_mode: 0o640,

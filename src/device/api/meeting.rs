@@ -1,6 +1,6 @@
 //! The Meeting API's local half: `GET /api/meeting/status`, `POST /api/meeting/heartbeat`.
 
-use super::call::{Answer, Call};
+use super::call::{Call, Handled};
 use super::document::rounded;
 use crate::device::config::{Format, Heartbeat};
 use crate::http::Response;
@@ -12,7 +12,7 @@ use std::time::Duration;
 const SHORT_KEY: usize = 8;
 
 /// The fields that its users know, and `last_heartbeat_ago_seconds` for programs.
-pub fn status(call: &Call) -> Answer {
+pub fn status(call: &Call) -> Handled {
     let (config, record) = (&call.settings.heartbeat, call.known.account.record());
     let connected = record.works == Some(true);
     let ago = record.accepted.map(|accepted| call.now.since(accepted.monotonic));
@@ -49,7 +49,7 @@ pub fn status(call: &Call) -> Answer {
 }
 
 /// At most one call waits: a second one is told that the first will do.
-pub fn trigger(call: &Call) -> Answer {
+pub fn trigger(call: &Call) -> Handled {
     if call.settings.heartbeat.url.is_none() {
         return Response::error(409, "no server is configured: set url in [heartbeat]").into();
     }

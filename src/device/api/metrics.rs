@@ -1,6 +1,6 @@
 //! `/metrics`: the same facts for Prometheus, in its base units.
 
-use super::call::{Answer, Call};
+use super::call::{Call, Handled};
 use crate::device::cameras::Status as CameraStatus;
 use crate::http::{Counters, Response};
 use crate::wire::Heartbeat;
@@ -11,7 +11,7 @@ const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Without cameras it has 7 KiB.
 const ROOM: usize = 8 * 1024;
 
-pub fn metrics(call: &Call) -> Answer {
+pub fn metrics(call: &Call) -> Handled {
     let mut text = Text(String::with_capacity(ROOM));
     of_the_daemon(&mut text, call);
     of_the_heartbeats(&mut text, call);
@@ -168,7 +168,7 @@ fn of_the_network(text: &mut Text, heartbeat: &Heartbeat) {
 }
 
 fn of_the_uplinks(text: &mut Text, call: &Call) {
-    let Some(failover) = call.known.failover(call.now.monotonic) else { return };
+    let Some(failover) = call.known.failover_status(call.now.monotonic) else { return };
     let active = "heartbeat_uplink_active";
     text.family(active, "gauge", "Whether the uplink is in use.");
     for uplink in &failover.uplinks {

@@ -14,6 +14,7 @@
 //! | `call` | what a handler is given |
 //! | `guard` | who may do what |
 //! | `state` | what the handlers know |
+//! | `failover` | uplinks and the manual override |
 //! | `meeting`, `cameras` | the paths of the systems before this one |
 //! | `document`, `health`, `metrics`, `page` | our own |
 //! | `client`, `table` | the other end: the command line's |
@@ -22,6 +23,7 @@ mod call;
 mod cameras;
 pub mod client;
 mod document;
+pub mod failover;
 mod guard;
 mod health;
 mod listen;
@@ -35,10 +37,9 @@ pub mod table;
 
 use crate::clock::Now;
 use crate::device::config::Listen;
-use crate::http::{Counters, Exchange, Limits, Response, Server, Stopper};
+use crate::http::{Counters, Exchange, Limits, Server, Stopper};
 use crate::latest::Latest;
-use call::Answer;
-use cameras::Checked;
+use call::{Handled, Pending, with_common_headers};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
 use listen::Open;
 use route::answer;
@@ -138,22 +139,10 @@ impl Shared {
     fn handle(&self, exchange: Exchange, counters: &Counters) {
         let settings = self.settings.get();
         match answer(&exchange.request, &self.known, &settings, counters, Now::read()) {
-            Answer::Now(response) => exchange.reply.send(safe(response)),
-            Answer::CheckedCameras => {
-                let checked = Checked::new(exchange.reply);
-                // What is not taken is dropped, and answers so.
-                let _ = self.known.cameras.check(Box::new(move |list| checked.done(&list)));
-            }
+            Handled::Response(response) => exchange.reply.send(with_common_headers(response)),
+            Handled::Deferred(start) => start(&self.known, Pending::new(exchange.reply)),
         }
     }
-}
-
-/// For every answer, the page's too.
-fn safe(response: Response) -> Response {
-    response
-        .header("X-Content-Type-Options", "nosniff")
-        .header("Cache-Control", "no-store")
-        .header("Server", client::SERVER)
 }
 
 /// A server for each time that something about the listeners changes.

@@ -1,6 +1,6 @@
 //! The status page: one file with nothing from elsewhere, which asks `/api/status` for everything it shows.
 
-use super::call::{Answer, Call};
+use super::call::{Call, Handled};
 use crate::http::Response;
 
 const PAGE: &str = include_str!("page.html");
@@ -12,7 +12,7 @@ const POLICY: &str = "default-src 'none'; connect-src 'self'; img-src data:; \
     script-src 'sha256-vw8zw3DGi2lS5UPgds7pWHqxCX3rBA3Oif7Ctc8HGg8='; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-pub fn page(_: &Call) -> Answer {
+pub fn page(_: &Call) -> Handled {
     Response::new(200)
         .body("text/html; charset=utf-8", PAGE.as_bytes())
         .header("Content-Security-Policy", POLICY)

@@ -1,13 +1,13 @@
 //! Which handler answers what; 404 and 405 come out of the table by themselves.
 
-use super::call::{Answer, Call};
+use super::call::{Call, Handled};
 use super::guard::{self, Wish};
 use super::state::{Known, Settings};
-use super::{cameras, document, health, meeting, metrics, page, settings as camera_settings};
+use super::{cameras, document, failover, health, meeting, metrics, page, settings as camera_settings};
 use crate::clock::Now;
 use crate::http::{Counters, Method, Request, Response};
 
-type Handler = fn(&Call) -> Answer;
+type Handler = fn(&Call) -> Handled;
 
 /// A path, whose last part may be `*`, and what may be done with it.
 struct Route {
@@ -25,6 +25,10 @@ const fn post(path: &'static str, handler: Handler) -> Route {
     Route { path, method: Method::Post, wish: Wish::Change, handler }
 }
 
+const fn switch(path: &'static str, handler: Handler) -> Route {
+    Route { path, method: Method::Post, wish: Wish::Switch, handler }
+}
+
 const fn delete(path: &'static str, handler: Handler) -> Route {
     Route { path, method: Method::Delete, wish: Wish::Change, handler }
 }
@@ -34,13 +38,16 @@ const fn configure(method: Method, path: &'static str, handler: Handler) -> Rout
 }
 
 /// The first one that fits counts.
-const ROUTES: [Route; 26] = [
+const ROUTES: [Route; 29] = [
     get("/", page::page),
     get("/healthz", health::healthz),
     get("/metrics", metrics::metrics),
     get("/api/status", document::status),
     get("/api/heartbeat", document::heartbeat),
     post("/api/heartbeat", meeting::trigger),
+    get("/api/failover", failover::show),
+    switch("/api/failover/manual", failover::manual),
+    switch("/api/failover/auto", failover::auto),
     get("/api/meeting/status", meeting::status),
     post("/api/meeting/heartbeat", meeting::trigger),
     get("/api/dhcp/cameras", cameras::list),
@@ -78,7 +85,7 @@ pub fn answer(
     settings: &Settings,
     counters: &Counters,
     now: Now,
-) -> Answer {
+) -> Handled {
     let path = request.path();
     let routes = || ROUTES.iter().filter_map(|route| Some((route, fits(route.path, path)?)));
     let found = routes().find(|(route, _)| route.method == request.method());

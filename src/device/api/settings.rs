@@ -1,34 +1,34 @@
 //! `/api/settings`: the six camera settings under PumaGuard's names.
 
-use super::call::{Answer, Call};
+use super::call::{Call, Handled};
 use super::cameras::{CameraView, read};
 use crate::device::camera_settings::{CameraSettings, Refusal};
 use crate::device::config;
 use crate::http::{Peer, Response};
 use serde_json::{Map, Value, json};
 
-pub fn show(call: &Call) -> Answer {
+pub fn show(call: &Call) -> Handled {
     let mut view = call.settings.cameras().view();
     let cameras: Vec<CameraView> = call.known.cameras.list().iter().map(CameraView::of).collect();
     view.insert("cameras".to_owned(), json!(cameras));
     Response::json(200, &Value::Object(view)).into()
 }
 
-pub fn change(call: &Call) -> Answer {
+pub fn change(call: &Call) -> Handled {
     match read::<Map<String, Value>>(call.request) {
         Ok(changes) => apply(call, |settings| settings.change(&changes)),
         Err(refusal) => refusal.into(),
     }
 }
 
-pub fn reset(call: &Call) -> Answer {
+pub fn reset(call: &Call) -> Handled {
     apply(call, CameraSettings::reset)
 }
 
 fn apply(
     call: &Call,
     change: impl FnOnce(&mut CameraSettings) -> Result<(config::Cameras, Vec<String>), Refusal>,
-) -> Answer {
+) -> Handled {
     let mut settings = call.settings.cameras();
     let (cameras, changes) = match change(&mut settings) {
         Ok(changed) => changed,

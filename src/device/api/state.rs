@@ -4,7 +4,8 @@ use crate::config::ConfigError;
 use crate::device::camera_settings::CameraSettings;
 use crate::device::cameras::Cameras;
 use crate::device::config::{self, Config};
-use crate::device::failover::control::{Status as Failover, Told};
+use crate::device::failover::handle::Failover;
+use crate::device::failover::status::{FailoverStatus, PublishedStatus};
 use crate::device::heartbeat::Trigger;
 use crate::device::heartbeat::account::Account;
 use crate::device::port::Port;
@@ -24,7 +25,9 @@ const STANDSTILL: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Known {
     pub account: Arc<Account>,
-    pub failover: Arc<Latest<Option<Told>>>,
+    pub failover: Failover,
+    /// `None` inside: failover is off.
+    pub failover_status: Arc<Latest<Option<PublishedStatus>>>,
     /// File systems that do not answer, published by the metrics thread.
     pub unresponsive: Arc<Latest<Vec<PathBuf>>>,
     pub cameras: Cameras,
@@ -38,9 +41,9 @@ impl Known {
         rustix::system::uname().nodename().to_string_lossy().into_owned()
     }
 
-    /// `None`: it is off.
-    pub fn failover(&self, now: Instant) -> Option<Failover> {
-        self.failover.get().as_ref().as_ref().map(|told| told.at(now))
+    /// `None`: failover is off.
+    pub fn failover_status(&self, now: Instant) -> Option<FailoverStatus> {
+        self.failover_status.get().as_ref().as_ref().map(|published| published.at(now))
     }
 }
 

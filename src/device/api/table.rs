@@ -1,7 +1,7 @@
 //! What the command line shows of the daemon's answers: tables for a person, coloured on a terminal.
 
 use super::document::Server;
-use crate::device::failover::control::Status as Failover;
+use crate::device::failover::status::FailoverStatus;
 use crate::device::heartbeat::span;
 use crate::device::shown::measures;
 use crate::logging::takes_colours;
@@ -18,7 +18,7 @@ pub struct Status {
     hostname: String,
     daemon_uptime_s: u64,
     server: Server,
-    failover: Option<Failover>,
+    failover: Option<FailoverStatus>,
     /// [`CameraView`](super::cameras::CameraView)s.
     cameras: Vec<Value>,
     /// In the wire format; `null` before the first. Only a few numbers of it are shown: to read it as a whole would

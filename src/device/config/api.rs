@@ -23,9 +23,10 @@ impl Check<'_> {
             }
             Some(path) => Some(self.source.absolute(path)?),
         };
+        let listen = self.listen(written.listen)?;
         Ok(Api {
-            enabled: written.enabled.unwrap_or(true),
-            listen: self.listen(written.listen)?,
+            // The command line uses the socket file in any case.
+            listen: if written.enabled.unwrap_or(true) { listen } else { Listen::Nowhere },
             socket,
             socket_mode: self.socket_mode(written.socket_mode)?,
             socket_group: self.group(written.socket_group)?,

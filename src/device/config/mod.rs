@@ -264,7 +264,7 @@ impl Written for Sign {
 /// Where the local HTTP API listens, and who may change something through it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Api {
-    pub enabled: bool,
+    /// `Nowhere` also if `enabled` is false.
     pub listen: Listen,
     /// Absent: over TCP only.
     pub socket: Option<PathBuf>,

@@ -1,5 +1,6 @@
 //! The failover thread's mailbox: what other threads send to it, and the eventfd that wakes its poll.
 
+use super::status::{CommandDone, FailoverCommand};
 use crate::device::config;
 use crate::device::heartbeat::delivery::Evidence;
 use crate::mailbox::{self, Mailbox, MailboxSender};
@@ -16,7 +17,6 @@ const CAPACITY: usize = 16;
 const ROOM: Duration = Duration::from_millis(100);
 
 /// Everything that other threads send to the failover thread.
-#[derive(Debug)]
 pub enum FailoverEvent {
     /// A heartbeat was sent over this interface, with its result at that time.
     Heartbeat {
@@ -26,6 +26,8 @@ pub enum FailoverEvent {
         copy: bool,
         at: Instant,
     },
+    /// A manual override, or its end.
+    Command(FailoverCommand, CommandDone),
     Reload(Box<config::Network>),
     /// Clean up and end. A disconnected mailbox means the same.
     Stop,
@@ -76,6 +78,11 @@ impl Failover {
         if copy || !settled || !sent {
             self.sender.wake();
         }
+    }
+
+    /// Runs a command and calls `done` with its result; drops `done` if the mailbox is full.
+    pub fn command(&self, command: FailoverCommand, done: CommandDone) {
+        self.sender.try_send(FailoverEvent::Command(command, done));
     }
 
     /// False if the thread hangs.

@@ -3,7 +3,7 @@
 //! ```text
 //! netlink events, readings ─┐
 //! probes, gateways ─────────┼─► learn ─► decide ─► line, backend, cut, report, trigger
-//! control socket, mailbox ───┘
+//! mailbox ───────────────────┘
 //! ```
 //!
 //! | file | what it owns |
@@ -14,11 +14,10 @@
 //! | `links` | what the kernel says of links, addresses and default routes |
 //! | `probe`, `gateway`, `portal`, `targets` | what lies behind them |
 //! | `backend`, `routes`, `networkmanager` | what is done to the machine |
-//! | `control`, `handle` | requests from people and from other threads |
+//! | `handle`, `status` | what other threads send to this one, and read of it |
 //! | `journal`, `doctor` | what the log says; what can be said without the thread |
 
 mod backend;
-pub mod control;
 pub mod decide;
 pub mod decision;
 mod doctor;
@@ -36,6 +35,7 @@ pub mod portal;
 pub mod probe;
 mod role;
 pub mod routes;
+pub mod status;
 mod targets;
 mod watch;
 
@@ -46,12 +46,11 @@ use super::newest::Newest;
 use super::os::wait::wait_for;
 use crate::latest::Latest;
 use crate::resolver::Names;
-use control::Told;
 use crossbeam_channel::Sender;
 pub use doctor::examine;
 use handle::{FailoverEvent, FailoverMailbox};
 use rustix::event::{PollFd, PollFlags};
-use std::path::PathBuf;
+use status::PublishedStatus;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use watch::{End, Watch};
@@ -69,9 +68,7 @@ pub struct Outside {
     pub copies: Sender<Uplink>,
     pub reports: Reports,
     /// What failover does, for whoever wants to know; `None` while it is off.
-    pub told: Arc<Latest<Option<Told>>>,
-    /// For the control socket.
-    pub runtime_dir: PathBuf,
+    pub told: Arc<Latest<Option<PublishedStatus>>>,
 }
 
 /// Where reports go; only the newest one waits. `None`: failover is off.
@@ -109,6 +106,13 @@ fn wait(mailbox: &FailoverMailbox, until: Option<Instant>) -> Option<End> {
         match mailbox.next() {
             Some(FailoverEvent::Reload(network)) => return Some(End::Reload(network)),
             Some(FailoverEvent::Stop) => return Some(End::Stop),
+            Some(FailoverEvent::Command(_, done)) => {
+                done(Err(
+                    "failover is not running: [network] mode is \"off\", or it restarts after an error"
+                        .into(),
+                ));
+                continue;
+            }
             Some(FailoverEvent::Heartbeat { .. }) => continue,
             None => {}
         }

@@ -1,10 +1,9 @@
 //! The loop: what is waited for, and what follows from it.
 
-mod people;
+mod command;
 mod probing;
 
 use super::backend::Backend;
-use super::control::Server;
 use super::decide::{Uplinks, decide};
 use super::decision::{Decision, Event, Pin, Policy, Seen, State, UplinkState};
 use super::doctor::{not_named, server_not_named, unlisted};
@@ -55,7 +54,6 @@ pub struct Watch<'a> {
     /// Absent without CAP_NET_ADMIN, or where it is not wanted.
     gateways: Option<Gateways>,
     backend: Backend,
-    control: Option<Server>,
     journal: Journal,
     /// What was told last.
     ranked: Option<Vec<Uplink>>,
@@ -85,11 +83,6 @@ impl<'a> Watch<'a> {
                 None
             }
         });
-        let control = Server::bind(&outside.runtime_dir)
-            .inspect_err(|error| {
-                log::warn!("failover: no control socket: {error}; the command line cannot ask")
-            })
-            .ok();
         let policy =
             Policy { failback_hold: config.failback_hold, portals: config.captive_portal_check.is_some() };
         let mut kernel = Kernel::open(gateways.is_some())?;
@@ -104,7 +97,6 @@ impl<'a> Watch<'a> {
             gateways,
             // Removes what a killed daemon left, which the reading above has seen: read again soon.
             backend: Backend::choose(config.mode, Path::new("/")),
-            control,
             journal: Journal::default(),
             ranked: None,
             told: None,
@@ -178,6 +170,9 @@ impl<'a> Watch<'a> {
                     }
                     self.uplinks.learn(Event::Heartbeat { interface, evidence, copy }, at);
                 }
+                Some(FailoverEvent::Command(command, done)) => {
+                    done(self.execute(command, Instant::now(), mailbox));
+                }
                 Some(FailoverEvent::Reload(network)) => return Some(End::Reload(network)),
                 Some(FailoverEvent::Stop) => return Some(End::Stop),
                 None => return None,
@@ -192,7 +187,6 @@ impl<'a> Watch<'a> {
         let due = dues.into_iter().flatten().chain(gateways).min();
         let left = due.map(|due| due.saturating_duration_since(Instant::now()));
         let mut fds = vec![PollFd::new(&self.kernel, PollFlags::IN), PollFd::new(mailbox, PollFlags::IN)];
-        fds.extend(self.control.as_ref().map(|control| PollFd::new(control, PollFlags::IN)));
         self.probes.fds(&mut fds);
         let polled = wait_for(&mut fds, mailbox.park(left));
         let happened: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
@@ -205,9 +199,6 @@ impl<'a> Watch<'a> {
             self.hear_kernel(now)?;
         }
         self.hear_probes(now);
-        if self.control.is_some() && happened[2] {
-            self.hear_people(now, mailbox)?;
-        }
         if self.targets.have_moved() {
             self.learn_links(now);
         }
@@ -345,7 +336,7 @@ impl<'a> Watch<'a> {
         if told {
             return;
         }
-        self.tell(decision);
+        self.publish(decision);
         let Decision { path: active, state, uplinks, .. } = decision.clone();
         let links = uplinks.iter().map(|uplink| (uplink.interface.clone(), uplink.state)).collect();
         self.outside.reports.put(Some(Report { active: active.clone(), state: state.to_string(), links }));
