@@ -55,8 +55,10 @@ pub enum Refusal {
 impl CameraSettings {
     /// The overlay of `config`, which was read from `source`, without the entries whose value in the file has changed.
     pub fn load(source: &Source, config: &Config) -> CameraSettings {
-        let state_dir = config.daemon.state_dir.clone();
-        let file = values(&config.cameras);
+        CameraSettings::read(source.clone(), config.daemon.state_dir.clone(), values(&config.cameras))
+    }
+
+    fn read(source: Source, state_dir: PathBuf, file: Values) -> CameraSettings {
         let mut dropped = Vec::new();
         let overlay = read(&state_dir).unwrap_or_else(|error| {
             dropped.push(format!("cannot read {}: {error}; using the configuration file", NAME));
@@ -64,12 +66,18 @@ impl CameraSettings {
         });
         let (overlay, outdated) = reconciled(overlay, &file);
         dropped.extend(outdated);
-        let mut settings = CameraSettings { source: source.clone(), state_dir, file, overlay, dropped };
+        let mut settings = CameraSettings { source, state_dir, file, overlay, dropped };
         if let Err(error) = settings.cameras() {
             settings.overlay.clear();
             settings.dropped.push(format!("{NAME}: {error}; using the configuration file"));
         }
         settings
+    }
+
+    /// Replaces the settings of the file by those of `newer`, and reads the overlay again: a change may have been saved
+    /// since `newer` was loaded.
+    pub fn reload(&mut self, newer: &CameraSettings) {
+        *self = CameraSettings::read(newer.source.clone(), newer.state_dir.clone(), newer.file.clone());
     }
 
     /// Logs what was dropped, and writes the rest; called by the running daemon alone.

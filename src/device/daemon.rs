@@ -31,7 +31,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -116,6 +116,7 @@ struct Daemon {
     /// File systems that do not answer, published by the metrics thread.
     unresponsive: Arc<Latest<Vec<PathBuf>>>,
     cameras: Cameras,
+    camera_settings: Arc<Mutex<CameraSettings>>,
     port: Arc<Port>,
     /// `None`: its thread could not be started. Heartbeats do not need it.
     api: Option<Api>,
@@ -204,6 +205,7 @@ impl Daemon {
             told,
             unresponsive,
             cameras,
+            camera_settings: settings.shared_cameras(),
             port,
             api: None,
             farewell,
@@ -244,7 +246,7 @@ impl Daemon {
 
     /// Reads the configuration anew; a bad one is refused, and the old one stays.
     fn reload(&mut self) {
-        let (config, credentials, settings) = match load(&self.config_file) {
+        let (config, credentials, mut settings) = match load(&self.config_file) {
             Ok(loaded) => loaded,
             Err(error) => return log::error!("{error}; the old configuration stays"),
         };
@@ -270,13 +272,23 @@ impl Daemon {
         if config.network != self.config.network && !self.failover.reload(config.network.clone()) {
             log::error!("failover: the thread does not respond; [network] stays as it was");
         }
-        self.cameras.reload(config.cameras.clone());
+        settings.share_cameras(self.camera_settings.clone());
+        self.reload_cameras(&settings);
         announce(&config);
         if config.heartbeat != self.config.heartbeat {
             warn_of_readable_token(&config, settings.has_server_token);
         }
         self.open_api(settings);
         self.config = config;
+    }
+
+    /// The settings stay locked meanwhile: a change by the API comes before this or after it.
+    fn reload_cameras(&self, settings: &Settings) {
+        let settings = settings.cameras();
+        match settings.cameras() {
+            Ok(cameras) => self.cameras.reload(cameras),
+            Err(error) => log::error!("{error}; the cameras keep their settings"),
+        }
     }
 
     /// What is on its way is given up for the farewell, and the farewell for the limit.

@@ -7,6 +7,8 @@ use crate::support::server::{Reply, Server};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::net::TcpListener;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 #[test]
 fn the_meeting_status_has_its_fields() {
@@ -214,6 +216,33 @@ fn camera_settings_are_changed_kept_and_shown() {
     let reset = ask("DELETE", "/api/settings").through_the_socket_of(&daemon);
     assert_eq!(reset.status, 200, "{reset:?}");
     daemon.wait_for_line("of the reset", |line| line.contains("30 -> 60, by the socket file"));
+}
+
+#[test]
+fn no_change_of_a_camera_setting_is_lost_to_a_reload_at_the_same_moment() {
+    let daemon = Setup::new().start();
+    daemon.api_address();
+    let is_done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_done.load(Ordering::Relaxed) {
+                daemon.signal(Signal::HUP);
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+        for interval in 100..300 {
+            let changes = json!({ "camera-heartbeat-interval": interval });
+            let changed = ask("PUT", "/api/settings").json(&changes).through_the_socket_of(&daemon);
+            assert_eq!(changed.status, 200, "{changed:?}");
+            std::thread::sleep(Duration::from_millis(interval % 7));
+            let now = get("/api/settings").through_the_socket_of(&daemon).json();
+            if now["camera-heartbeat-interval"] != interval {
+                is_done.store(true, Ordering::Relaxed);
+                panic!("{interval} was confirmed, and lost: {now}");
+            }
+        }
+        is_done.store(true, Ordering::Relaxed);
+    });
 }
 
 #[test]

@@ -56,8 +56,8 @@ pub struct Settings {
     pub has_server_token: bool,
     /// What a changing request from another machine must show.
     pub token: Option<Token>,
-    /// The API changes them.
-    cameras: Mutex<CameraSettings>,
+    /// One for the life of the daemon: its lock puts changes by the API and reloads in an order.
+    cameras: Arc<Mutex<CameraSettings>>,
 }
 
 impl Settings {
@@ -73,13 +73,23 @@ impl Settings {
             heartbeat: config.heartbeat.clone(),
             has_server_token,
             token: Token::load("api", config.api.token_file.as_deref(), CREDENTIAL)?,
-            cameras: Mutex::new(cameras),
+            cameras: Arc::new(Mutex::new(cameras)),
         })
     }
 
     /// The camera settings, locked.
     pub fn cameras(&self) -> MutexGuard<'_, CameraSettings> {
         self.cameras.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Merges the camera settings into those that `running` uses, and shares them from now on.
+    pub fn share_cameras(&mut self, running: Arc<Mutex<CameraSettings>>) {
+        let newer = std::mem::replace(&mut self.cameras, running);
+        self.cameras().reload(&newer.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    pub fn shared_cameras(&self) -> Arc<Mutex<CameraSettings>> {
+        self.cameras.clone()
     }
 
     /// Whether a loop that has not come around for so long still moves.
