@@ -7,7 +7,8 @@ use heartbeat_daemon::clock::Moment;
 use heartbeat_daemon::monitor::beat::Sample;
 use heartbeat_daemon::monitor::fleet::Unsaved;
 use heartbeat_daemon::monitor::history::packed::Packed;
-use heartbeat_daemon::monitor::store::{MachineId, Store};
+use heartbeat_daemon::monitor::machine::MachineId;
+use heartbeat_daemon::monitor::store::Store;
 
 const MACHINES: usize = 20;
 const DAYS: i64 = 400;

@@ -4,9 +4,10 @@
 //! missed limit is said, and the exit code stays 0.
 
 use heartbeat_daemon::clock::{Moment, Now};
-use heartbeat_daemon::monitor::detect::{Settings, Sweeper};
+use heartbeat_daemon::monitor::incidents::sweep::{SweepSettings, Sweeper};
+use heartbeat_daemon::monitor::machine::MachineId;
 use heartbeat_daemon::monitor::notify::Poke;
-use heartbeat_daemon::monitor::store::{MachineId, Store};
+use heartbeat_daemon::monitor::store::Store;
 use rusqlite::Connection;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -39,8 +40,8 @@ type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 const LATE: i64 = 1_000;
 const ROUNDS: usize = 9;
 const LIMIT: Duration = Duration::from_millis(60);
-const SETTINGS: Settings =
-    Settings { check_interval: Duration::from_secs(30), threshold: Duration::from_secs(120) };
+const SETTINGS: SweepSettings =
+    SweepSettings { check_interval: Duration::from_secs(30), threshold: Duration::from_secs(120) };
 
 fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -8,7 +8,7 @@ use std::time::Duration;
 /// when, the monitor's clock says.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Beat<'a> {
-    pub kind: Kind,
+    pub kind: BeatKind,
     /// How long the device means to wait before its next one.
     pub interval: Option<Duration>,
     pub hostname: Option<Cow<'a, str>>,
@@ -36,7 +36,7 @@ impl DeviceId {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum BeatKind {
     /// The device is alive.
     Live,
     /// It is being stopped on purpose.

@@ -3,13 +3,15 @@
 //! A machine costs its payload (about 1 KB) and 400 bytes. What is here is the truth while the monitor runs; the
 //! database follows within seconds (`last_seen`) and minutes (payload, history), and at once for whoever comes back.
 
+mod beats;
 mod devices;
 
-use super::beat::{Beat, FIGURES, Kind, Sample};
+use super::beat::{Beat, FIGURES, Sample};
 use super::history::packed::Packed;
 use super::machine;
-use super::store::MachineId;
 use crate::clock::Moment;
+use crate::monitor::beat::BeatKind;
+use crate::monitor::machine::MachineId;
 pub use devices::SharedToken;
 use devices::{Devices, hardware_id};
 use std::collections::HashMap;
@@ -33,7 +35,7 @@ pub struct Fleet {
 
 #[derive(Debug, Default)]
 struct Shard {
-    slots: HashMap<MachineId, Slot>,
+    slots: HashMap<MachineId, MachineSlot>,
     /// Whose beats the database has not seen.
     changed: Vec<MachineId>,
     /// Machines whose token two devices use in turn, to be reported.
@@ -52,7 +54,7 @@ pub enum Belief {
 
 /// What the recorder must be told because of a beat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum News {
+pub enum BeatEffect {
     Nothing,
     /// A machine that was away beats.
     Back,
@@ -61,7 +63,7 @@ pub enum News {
 }
 
 #[derive(Debug)]
-struct Slot {
+struct MachineSlot {
     belief: Belief,
     /// Before the monitor started, too.
     seen: Option<Moment>,
@@ -92,7 +94,7 @@ struct Minute {
 
 /// The newest beat of a machine, for whoever shows it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Newest {
+pub struct LatestBeat {
     pub seen: Moment,
     pub interval: Option<Duration>,
     pub sample: Sample,
@@ -122,7 +124,7 @@ impl Default for Fleet {
 
 impl Fleet {
     /// A machine beats, `now`. Never waits for more than other beats.
-    pub fn beat(&self, machine: MachineId, beat: &Beat<'_>, now: Moment) -> News {
+    pub fn beat(&self, machine: MachineId, beat: &Beat<'_>, now: Moment) -> BeatEffect {
         self.hear(machine, beat.kind, |slot, shared| {
             if beat.device.is_some_and(|device| slot.devices.sent(device, now)) {
                 let payloads = [slot.payload.as_slice(), beat.payload.as_bytes()];
@@ -134,16 +136,16 @@ impl Fleet {
     }
 
     /// A machine sent a request that cannot be decoded: it is alive, and nothing else about it changes.
-    pub fn alive(&self, machine: MachineId, now: Moment) -> News {
-        self.hear(machine, Kind::Live, |slot, _| slot.seen = Some(now))
+    pub fn alive(&self, machine: MachineId, now: Moment) -> BeatEffect {
+        self.hear(machine, BeatKind::Live, |slot, _| slot.seen = Some(now))
     }
 
     fn hear(
         &self,
         machine: MachineId,
-        kind: Kind,
-        change: impl FnOnce(&mut Slot, &mut Vec<SharedToken>),
-    ) -> News {
+        kind: BeatKind,
+        change: impl FnOnce(&mut MachineSlot, &mut Vec<SharedToken>),
+    ) -> BeatEffect {
         let mut shard = self.shard(machine);
         let Shard { slots, changed, shared } = &mut *shard;
         let slot = slots.entry(machine).or_default();
@@ -152,15 +154,15 @@ impl Fleet {
         }
         change(slot, shared);
         match (kind, slot.belief) {
-            (Kind::Farewell, _) => {
+            (BeatKind::Farewell, _) => {
                 slot.belief = Belief::Away;
-                News::Farewell
+                BeatEffect::Farewell
             }
-            (Kind::Live, Belief::Away) => {
+            (BeatKind::Live, Belief::Away) => {
                 slot.belief = Belief::Told;
-                News::Back
+                BeatEffect::Back
             }
-            (Kind::Live, _) => News::Nothing,
+            (BeatKind::Live, _) => BeatEffect::Nothing,
         }
     }
 
@@ -244,12 +246,12 @@ impl Fleet {
         }
     }
 
-    pub fn newest(&self, machine: MachineId) -> Option<Newest> {
+    pub fn newest(&self, machine: MachineId) -> Option<LatestBeat> {
         let shard = self.shard(machine);
         let slot = shard.slots.get(&machine)?;
-        let Slot { interval, sample, .. } = *slot;
+        let MachineSlot { interval, sample, .. } = *slot;
         let (seen, payload_at) = (slot.seen?, slot.payload_at);
-        Some(Newest { seen, interval, sample, payload: slot.payload(), payload_at })
+        Some(LatestBeat { seen, interval, sample, payload: slot.payload(), payload_at })
     }
 
     /// When `machine` has beaten last.
@@ -303,10 +305,10 @@ fn held(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Default for Slot {
+impl Default for MachineSlot {
     /// Of a machine that nothing is known of: the recorder is asked.
-    fn default() -> Slot {
-        Slot {
+    fn default() -> MachineSlot {
+        MachineSlot {
             belief: Belief::Away,
             seen: None,
             changed: false,
@@ -323,7 +325,7 @@ impl Default for Slot {
     }
 }
 
-impl Slot {
+impl MachineSlot {
     fn take(&mut self, beat: &Beat<'_>, now: Moment) {
         // Whatever the clock says now, even if it went back: only so does silence begin here.
         self.seen = Some(now);

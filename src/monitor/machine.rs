@@ -1,6 +1,5 @@
 //! What a machine is, and what it may be called.
 
-use super::store::{MachineId, Status};
 use crate::clock::Moment;
 use crate::config::{self, Period};
 use std::borrow::Cow;
@@ -28,6 +27,43 @@ const LONGEST_HARDWARE_ID: usize = 64;
 /// A machine's tags, in number.
 pub const MOST_TAGS: usize = 32;
 
+/// A machine's number, as in `machine.id`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MachineId(pub i64);
+
+/// What stands in `machine_state.status`. Only the recorder's thread changes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MachineStatus {
+    /// Added, and never heard of.
+    New = 0,
+    Online = 1,
+    Offline = 2,
+    /// It said that it is being stopped.
+    Stopped = 3,
+}
+
+impl MachineStatus {
+    /// What the database says; anything that this program never wrote is as good as new.
+    pub fn of(number: i64) -> MachineStatus {
+        match number {
+            1 => MachineStatus::Online,
+            2 => MachineStatus::Offline,
+            3 => MachineStatus::Stopped,
+            _ => MachineStatus::New,
+        }
+    }
+
+    /// As it is shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            MachineStatus::New => "new",
+            MachineStatus::Online => "online",
+            MachineStatus::Offline => "offline",
+            MachineStatus::Stopped => "stopped",
+        }
+    }
+}
+
 /// A machine as it is stored; what was heard in the last seconds is in the fleet's memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Machine {
@@ -44,7 +80,7 @@ pub struct Machine {
     pub device_key: Option<String>,
     /// `None`: the configured one.
     pub threshold: Option<Duration>,
-    pub status: Status,
+    pub status: MachineStatus,
     /// `false`: disabled.
     pub watched: bool,
     /// `None`: never.

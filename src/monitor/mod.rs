@@ -16,19 +16,20 @@
 //! | `config/` | the configuration: as written, as used |
 //! | `ingest/` | from a request to a beat, in four formats |
 //! | `beat` | a heartbeat of any origin, in the one form used inside |
-//! | `horizon` | the moment that retention is counted from |
+//! | `events` | what happened, for people and programs that read it later |
 //! | `fleet` | the newest beat of each machine in memory |
 //! | `progress`, `pulse` | whether work makes progress, and the recorder's in particular |
 //! | `health` | whether the monitor does its own work, and the message to people if not |
 //! | `history/` | the past of a machine, packed |
 //! | `recorder` | the one thread that owns every machine's status |
 //! | `gate` | which requests are refused before their body has come |
-//! | `detect` | who is late: grace, doubt, flapping |
-//! | `notify/` | telling people: what, whom, when, and until it is heard |
+//! | `incidents/` | who is late, what becomes an incident, and who hears of it |
+//! | `notify/` | recipients and channels, the outbox, and its delivery |
 //! | `machine` | what a machine is, and what it may be called |
-//! | `tokens`, `registry` | what proves who somebody is, and who that is |
+//! | `registry/` | machines and their tokens: who may send, who may read |
+//! | `retention/` | how long events, deliveries and history are kept |
 //! | `simulation/` | a fleet to measure with |
-//! | `store/`, `upkeep` | the database, one file a subject; what is removed from it |
+//! | `store/` | the database: connections, migrations, lock, upkeep |
 //! | `web/` | read API, figures, health |
 //! | `time` | suspend time, durations in Go's notation |
 //! | `zone` | what a recipient's clock shows: for quiet hours |
@@ -37,12 +38,12 @@ pub mod beat;
 pub mod cli;
 pub mod command;
 pub mod config;
-pub mod detect;
+pub mod events;
 pub mod fleet;
 mod gate;
 pub mod health;
 pub mod history;
-pub mod horizon;
+pub mod incidents;
 pub mod ingest;
 mod listen;
 pub mod machine;
@@ -51,11 +52,10 @@ pub mod progress;
 pub mod pulse;
 pub mod recorder;
 pub mod registry;
+pub mod retention;
 pub mod serve;
 pub mod simulation;
 pub mod store;
 pub mod time;
-pub mod tokens;
-mod upkeep;
 pub mod web;
 pub mod zone;

@@ -11,28 +11,29 @@
 //! What waits in the channel is taken together: a fleet that comes back, or its replays, are one commit. It ends when
 //! all who may give orders have gone, and leaves nothing in memory then.
 
-mod orders;
+mod events;
 mod trouble;
 
-pub use orders::{Done, Order};
+pub use events::{OnStored, RecorderEvent};
 
-use super::detect::Sweeper;
 use super::fleet::{Belief, Fleet, Unsaved};
-use super::horizon::Horizon;
 use super::pulse::Pulse;
-use super::registry::Registry;
-use super::store::{MachineId, Status, Store, StoreError};
+use super::store::{Store, StoreError};
 use super::time::suspended;
 use crate::clock::{Moment, Now};
 use crate::latest::Latest;
+use crate::monitor::incidents::sweep::Sweeper;
+use crate::monitor::machine::{MachineId, MachineStatus};
+use crate::monitor::registry::lookup::Registry;
+use crate::monitor::retention::horizon::Horizon;
 use crate::systemd::Watchdog;
 use crate::ticker::Ticker;
 use crossbeam_channel::{Receiver, select};
-use orders::Gathered;
+use events::Gathered;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use trouble::{Task, Troubles};
+use trouble::{Task, TaskFailures};
 
 /// How often the recorder looks: whether another process has changed the database, and whether a write is due.
 pub const FLUSH: Duration = Duration::from_secs(1);
@@ -56,8 +57,8 @@ const AGEING_TURNS: i64 = 360;
 
 /// What wakes the recorder.
 #[derive(Debug)]
-pub struct Inbox {
-    pub orders: Receiver<Order>,
+pub struct RecorderInbox {
+    pub orders: Receiver<RecorderEvent>,
     /// Each [`FLUSH`].
     pub flush: Ticker,
     /// Each check interval.
@@ -66,7 +67,7 @@ pub struct Inbox {
 
 /// What the recorder shares with the threads that answer.
 #[derive(Debug, Clone)]
-pub struct Shared {
+pub struct RecorderContext {
     pub store: Arc<Store>,
     pub registry: Arc<Latest<Registry>>,
     pub fleet: Arc<Fleet>,
@@ -75,7 +76,7 @@ pub struct Shared {
 
 #[derive(Debug)]
 pub struct Recorder {
-    shared: Shared,
+    shared: RecorderContext,
     sweeper: Sweeper,
     watchdog: Watchdog,
     /// A new one, until the ticker has it.
@@ -92,11 +93,11 @@ pub struct Recorder {
     horizon: Option<Horizon>,
     /// [`suspended`] at the start.
     suspended: Duration,
-    troubles: Troubles,
+    troubles: TaskFailures,
 }
 
 impl Recorder {
-    pub fn new(shared: Shared, sweeper: Sweeper, watchdog: Watchdog) -> Recorder {
+    pub fn new(shared: RecorderContext, sweeper: Sweeper, watchdog: Watchdog) -> Recorder {
         Recorder {
             shared,
             sweeper,
@@ -108,7 +109,7 @@ impl Recorder {
             aged: 0,
             horizon: None,
             suspended: suspended(),
-            troubles: Troubles::default(),
+            troubles: TaskFailures::default(),
         }
     }
 
@@ -118,11 +119,11 @@ impl Recorder {
     /// # Errors
     /// The database could not be read.
     pub fn learn(&self) -> Result<(), StoreError> {
-        let Shared { store, registry, fleet, .. } = &self.shared;
+        let RecorderContext { store, registry, fleet, .. } = &self.shared;
         registry.put(Registry::load(store)?);
         let mut known = HashSet::new();
         for state in store.states()? {
-            let belief = if state.status == Status::Online { Belief::Online } else { Belief::Away };
+            let belief = if state.status == MachineStatus::Online { Belief::Online } else { Belief::Away };
             fleet.learn(state.machine, belief, state.last_seen);
             known.insert(state.machine);
         }
@@ -131,7 +132,7 @@ impl Recorder {
     }
 
     /// Runs until all senders of orders are gone, then writes all that is left.
-    pub fn run(mut self, mut inbox: Inbox) {
+    pub fn run(mut self, mut inbox: RecorderInbox) {
         loop {
             self.watchdog.pass(Instant::now(), || status(&self.shared.fleet, self.troubles.error()));
             select! {
@@ -162,7 +163,7 @@ impl Recorder {
     }
 
     /// Obeys in the order of arrival; what is alike is one transaction.
-    pub fn obey(&mut self, orders: impl Iterator<Item = Order>, now: Moment) {
+    pub fn obey(&mut self, orders: impl Iterator<Item = RecorderEvent>, now: Moment) {
         let mut gathered = Gathered::default();
         let mut changed = Vec::new();
         for order in orders {
@@ -170,15 +171,15 @@ impl Recorder {
                 self.carry_out(std::mem::take(&mut gathered), now);
             }
             match order {
-                Order::Back { machine, seen } => gathered.back.push((machine, seen)),
-                Order::Farewell { machine, seen } => gathered.farewells.push((machine, seen)),
-                Order::Replays { mut past, stored } => {
+                RecorderEvent::Back { machine, seen } => gathered.back.push((machine, seen)),
+                RecorderEvent::Farewell { machine, seen } => gathered.farewells.push((machine, seen)),
+                RecorderEvent::Replays { mut past, stored } => {
                     gathered.past.append(&mut past);
                     gathered.stored.push(stored);
                 }
-                Order::Registry { loaded } => changed.push(loaded),
-                Order::Undecodable { machine, reason } => self.log_undecodable(machine, &reason, now),
-                Order::Settings(settings) => {
+                RecorderEvent::Registry { loaded } => changed.push(loaded),
+                RecorderEvent::Undecodable { machine, reason } => self.log_undecodable(machine, &reason, now),
+                RecorderEvent::Settings(settings) => {
                     self.sweeper.reload(settings);
                     self.check_interval = Some(settings.check_interval);
                 }
@@ -307,7 +308,7 @@ impl Recorder {
 
     /// Writes who was seen when, and `unsaved` with it. False if that failed; it is tried again.
     fn flush(&mut self, unsaved: &[Unsaved], now: Now) -> bool {
-        let Shared { store, fleet, pulse, .. } = &self.shared;
+        let RecorderContext { store, fleet, pulse, .. } = &self.shared;
         let beats = fleet.take_changed();
         let written = store.save_beats(&beats, unsaved);
         if written.is_err() {

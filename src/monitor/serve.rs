@@ -11,23 +11,24 @@
 //! | upkeep | an hour | main drops its end |
 
 use super::config::Config;
-use super::detect::{self, Sweeper};
 use super::gate::gate;
 use super::health::{self, Health};
 use super::ingest::Ingest;
 use super::listen::{self, Bound, CannotListen, SocketFile};
 use super::notify::{self, Poke, couriers::Couriers};
 use super::pulse::Pulse;
-use super::recorder::{FLUSH, Inbox, Order, Recorder, Shared};
+use super::recorder::{FLUSH, Recorder};
 use super::store::{OpenError, Refused, Store, StoreError};
 use super::time::go_duration;
-use super::upkeep;
 use super::web::{self, Web};
 use crate::clock::Now;
 use crate::config::ConfigError;
 use crate::http::tls::TlsConfig;
 use crate::http::{Exchange, Limits, Server, Stopper, queue};
 use crate::latest::Latest;
+use crate::monitor::incidents::sweep::{SweepSettings, Sweeper};
+use crate::monitor::recorder::{RecorderContext, RecorderEvent, RecorderInbox};
+use crate::monitor::retention::hourly;
 use crate::ticker::Ticker;
 use crate::{heap, logging, systemd};
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -129,9 +130,9 @@ struct Monitor {
     _socket: Option<SocketFile>,
     stopper: Stopper,
     settings: Arc<Latest<web::Settings>>,
-    orders: Sender<Order>,
+    orders: Sender<RecorderEvent>,
     couriers: Couriers,
-    upkeep: Sender<upkeep::Kept>,
+    upkeep: Sender<hourly::Kept>,
     /// What the messages about the monitor itself are sent with.
     sending: Arc<Latest<notify::Settings>>,
     /// The health thread ends when this is dropped.
@@ -151,7 +152,7 @@ impl Monitor {
         let sending = notify::Settings::load(&config)?;
         listen::make_room(&config);
         let store = Arc::new(Store::open_for_serving(&config.store.database, now.wall)?);
-        let shared = Shared {
+        let shared = RecorderContext {
             store: store.clone(),
             registry: Arc::default(),
             fleet: Arc::default(),
@@ -190,7 +191,7 @@ impl Monitor {
         drop(spawn("health", move || health::watch(&health, &database, &latest, &watched))?);
         let (upkeep, kept) = bounded(1);
         let keeping = kept_of(&config);
-        drop(spawn("upkeep", move || upkeep::run(&store, keeping, &kept))?);
+        drop(spawn("upkeep", move || hourly::run(&store, keeping, &kept))?);
         let server = server.gate(gate(ingest.clone(), web));
         let http_ended = start_http(server, ingest, others, signals)?;
         announce(&config, &bound);
@@ -240,7 +241,7 @@ impl Monitor {
         self.sending.put(sending.clone());
         self.couriers.reload(sending);
         // Both threads live as long as this one holds their channels.
-        let recorder = self.orders.send(Order::Settings(sweeping(&config)));
+        let recorder = self.orders.send(RecorderEvent::Settings(sweeping(&config)));
         let upkeep = self.upkeep.send(kept_of(&config));
         debug_assert!(recorder.is_ok() && upkeep.is_ok());
         log::info!("the configuration is taken over {}", rhythm(&config));
@@ -275,16 +276,16 @@ impl Monitor {
 /// Takes over from the database before the first order can come. What is returned beside the way to give orders
 /// disconnects when everything is written.
 fn start_recorder(
-    shared: &Shared,
+    shared: &RecorderContext,
     sweeper: Sweeper,
     config: &Config,
     now: Instant,
-) -> Result<(Sender<Order>, Receiver<()>), Failure> {
+) -> Result<(Sender<RecorderEvent>, Receiver<()>), Failure> {
     let (orders, inbox) = bounded(ORDERS);
     let recorder = Recorder::new(shared.clone(), sweeper, systemd::Watchdog::from_environment(now));
     recorder.learn().map_err(database)?;
     let interval = config.detection.check_interval;
-    let inbox = Inbox {
+    let inbox = RecorderInbox {
         orders: inbox,
         flush: Ticker::every(FLUSH, now + FLUSH),
         sweep: Ticker::every(interval, now + interval),
@@ -353,15 +354,15 @@ fn limits(config: &Config) -> Limits {
     }
 }
 
-fn sweeping(config: &Config) -> detect::Settings {
-    detect::Settings {
+fn sweeping(config: &Config) -> SweepSettings {
+    SweepSettings {
         check_interval: config.detection.check_interval,
         threshold: config.detection.offline_threshold,
     }
 }
 
-fn kept_of(config: &Config) -> upkeep::Kept {
-    upkeep::Kept { events: config.retention.events, deliveries: config.retention.deliveries }
+fn kept_of(config: &Config) -> hourly::Kept {
+    hourly::Kept { events: config.retention.events, deliveries: config.retention.deliveries }
 }
 
 /// A named thread; what is returned disconnects when it has ended.

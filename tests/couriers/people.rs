@@ -5,8 +5,8 @@ use crate::support::eventually;
 use crate::support::https::{Authority, SelfSigned};
 use crate::support::mail::{MailServer, Manner};
 use crate::support::server::{Reply, Server};
+use heartbeat_daemon::monitor::notify::choices::Selection;
 use heartbeat_daemon::monitor::notify::{Login, MailLimits, Security, Settings, Smtp};
-use heartbeat_daemon::monitor::store::choices::Selection;
 use heartbeat_daemon::tls_client::trust::Trust;
 use std::time::Duration;
 

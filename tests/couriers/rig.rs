@@ -2,10 +2,11 @@
 
 use crate::support::eventually;
 use heartbeat_daemon::clock::{Moment, Now};
-use heartbeat_daemon::monitor::detect::{Settings as Detection, Sweeper};
+use heartbeat_daemon::monitor::incidents::sweep::{SweepSettings as Detection, Sweeper};
+use heartbeat_daemon::monitor::machine::MachineId;
 use heartbeat_daemon::monitor::notify::couriers::{Clock, Couriers};
 use heartbeat_daemon::monitor::notify::{Poke, Settings};
-use heartbeat_daemon::monitor::store::{MachineId, Store};
+use heartbeat_daemon::monitor::store::Store;
 use rusqlite::{Connection, Params, params};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -7,15 +7,14 @@ use super::recipient::with_warnings;
 use super::table::{ago, or_dash, table};
 use crate::account;
 use crate::clock::Moment;
-use crate::monitor::notify::channel::{Kind, check_secret, secret_in};
+use crate::monitor::notify::channel::{ChannelId, Kind, check_secret, secret_in};
 use crate::monitor::notify::mail::check_address;
 use crate::monitor::notify::notice::Notice;
-use crate::monitor::notify::plan::ChannelId;
+use crate::monitor::notify::recipients::{DEFAULT_RECIPIENT, ListedChannel, NewChannel};
 use crate::monitor::notify::send::{Message, Sender};
 use crate::monitor::notify::{Settings, is_public, start_resolver};
-use crate::monitor::store::recipients::{DEFAULT_RECIPIENT, Listed, NewChannel};
+use crate::monitor::registry::token::{Token, TokenUse};
 use crate::monitor::store::{Refused, Store};
-use crate::monitor::tokens::{Token, Use};
 use crate::monitor::zone::Clock;
 use clap::{Args, Subcommand};
 use crossbeam_channel::bounded;
@@ -210,7 +209,7 @@ impl Webhook {
             check_secret(secret).map_err(|problem| format!("the secret {problem}"))?;
             return Ok((secret.to_owned(), None));
         }
-        let made = Token::make(Use::Device).map_err(|error| format!("no random numbers: {error}"))?;
+        let made = Token::make(TokenUse::Device).map_err(|error| format!("no random numbers: {error}"))?;
         Ok((made.as_str().to_owned(), Some(made)))
     }
 }
@@ -357,7 +356,7 @@ fn list(store: &Store, now: Moment) -> Result<String, Refused> {
     if channels.is_empty() {
         return Ok("no channels; heartbeat-monitor channel add --help says how to add one".into());
     }
-    let row = |channel: &Listed| {
+    let row = |channel: &ListedChannel| {
         let state = if channel.enabled { "enabled" } else { "disabled" };
         [
             channel.id.0.to_string(),
@@ -385,7 +384,7 @@ fn list_as_json(store: &Store) -> Result<String, Refused> {
     Ok(Value::Array(listed).to_string())
 }
 
-fn as_json(channel: &Listed, warning: Option<String>) -> Value {
+fn as_json(channel: &ListedChannel, warning: Option<String>) -> Value {
     json!({
         "warning": warning,
         "id": channel.id.0,

@@ -4,7 +4,7 @@ use super::table::{or_dash, rough, table};
 use super::token_file::Destination;
 use crate::clock::Moment;
 use crate::config::Period;
-use crate::monitor::store::enrolment::Key;
+use crate::monitor::registry::enrolment::EnrolmentKey;
 use crate::monitor::store::{Refused, Store};
 use clap::Subcommand;
 use std::path::Path;
@@ -56,7 +56,7 @@ pub fn run(command: EnrollCommand, database: &Path, now: Moment) -> Result<Strin
     }
 }
 
-fn row(key: &Key, now: Moment) -> [String; 4] {
+fn row(key: &EnrolmentKey, now: Moment) -> [String; 4] {
     let used = match (key.used_at, key.machine) {
         (None, _) => "-".to_owned(),
         (Some(_), Some(machine)) => machine.0.to_string(),

@@ -3,8 +3,10 @@
 use super::table::{or_dash, rough, table};
 use crate::clock::Moment;
 use crate::config::Period;
-use crate::monitor::store::reading::{Event, Page};
-use crate::monitor::store::{MachineId, Refused, Store};
+use crate::monitor::events::RecordedEvent;
+use crate::monitor::machine::MachineId;
+use crate::monitor::store::page::Page;
+use crate::monitor::store::{Refused, Store};
 use clap::Args;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -47,7 +49,7 @@ pub fn run(command: &EventsCommand, database: &Path, now: Moment) -> Result<Stri
     }
 }
 
-fn list(store: &Store, events: &[Event]) -> Result<String, Refused> {
+fn list(store: &Store, events: &[RecordedEvent]) -> Result<String, Refused> {
     if events.is_empty() {
         return Ok("no events".into());
     }
@@ -64,19 +66,19 @@ fn list(store: &Store, events: &[Event]) -> Result<String, Refused> {
     Ok(table(["TIME", "MACHINE", "EVENT", "DETAIL"], &rows))
 }
 
-fn parsed(event: &Event) -> Value {
+fn parsed(event: &RecordedEvent) -> Value {
     let detail = event.detail.as_deref().and_then(|detail| serde_json::from_str(detail).ok());
     detail.unwrap_or(Value::Null)
 }
 
 /// A removed machine is named in the event alone.
-fn machine(event: &Event, detail: &Value) -> String {
+fn machine(event: &RecordedEvent, detail: &Value) -> String {
     let present = event.machine.as_ref().map(|(_, name)| name.as_str());
     or_dash(present.or_else(|| detail["name"].as_str()))
 }
 
 /// The outage for its two ends, and the detail of other events.
-fn about(store: &Store, event: &Event, detail: &Value) -> Result<Option<String>, Refused> {
+fn about(store: &Store, event: &RecordedEvent, detail: &Value) -> Result<Option<String>, Refused> {
     let outage = match (&event.machine, event.kind.as_str()) {
         (Some((machine, _)), "offline" | "online") => store.outage_at(*machine, event.at)?,
         _ => None,
@@ -104,7 +106,7 @@ fn shown(detail: &Value) -> Option<String> {
     (!fields.is_empty()).then(|| fields.join(", "))
 }
 
-pub(super) fn as_json(event: &Event) -> Value {
+pub(super) fn as_json(event: &RecordedEvent) -> Value {
     json!({
         "id": event.id,
         "at": event.at.rfc_3339(),

@@ -4,11 +4,11 @@ use super::table::{ago, or_dash, table};
 use super::token_file::Destination;
 use crate::clock::Moment;
 use crate::config::Period;
-use crate::monitor::machine::{Description, Machine};
-use crate::monitor::store::machines::{Change, LARGEST_PAGE};
-use crate::monitor::store::tokens::HandOver;
-use crate::monitor::store::{Refused, Status, Store};
-use crate::monitor::tokens::Token;
+use crate::monitor::machine::{Description, Machine, MachineStatus};
+use crate::monitor::registry::issue::HandOver;
+use crate::monitor::registry::machines::{LARGEST_PAGE, MachineChange};
+use crate::monitor::registry::token::Token;
+use crate::monitor::store::{Refused, Store};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -249,7 +249,7 @@ fn change(store: &Store, set: Set) -> Result<String, Refused> {
         Some(None) => Some(None),
         None => None,
     };
-    let change = Change {
+    let change = MachineChange {
         name: set.name,
         hostname: emptied(set.hostname),
         description: emptied(set.description),
@@ -259,7 +259,7 @@ fn change(store: &Store, set: Set) -> Result<String, Refused> {
         tag: set.tag,
         untag: set.untag,
     };
-    if change == Change::default() {
+    if change == MachineChange::default() {
         return Err(Refused::because(
             "there is nothing to change; heartbeat-monitor machine set --help shows what can be",
         ));
@@ -316,7 +316,9 @@ fn state(machine: &Machine) -> &'static str {
 
 /// A state as [`state`] says it.
 fn state_named(name: &str) -> Result<&'static str, String> {
-    let statuses = [Status::New, Status::Online, Status::Offline, Status::Stopped].map(Status::as_str);
+    let statuses =
+        [MachineStatus::New, MachineStatus::Online, MachineStatus::Offline, MachineStatus::Stopped]
+            .map(MachineStatus::as_str);
     let found = statuses.into_iter().chain([PAUSED, DISABLED]).find(|state| *state == name);
     found.ok_or_else(|| "must be new, online, offline, stopped, paused or disabled".into())
 }

@@ -3,10 +3,12 @@
 use super::table::{or_dash, table};
 use crate::clock::Moment;
 use crate::config::Period;
-use crate::monitor::notify::plan::{CHOICES, News, QuietHours};
-use crate::monitor::store::choices::{Chosen, Selection};
-use crate::monitor::store::recipients::{Known, Preferences};
-use crate::monitor::store::{MachineId, Refused, Store};
+use crate::monitor::machine::MachineId;
+use crate::monitor::notify::choices::{Chosen, Selection};
+use crate::monitor::notify::notice::EventKind;
+use crate::monitor::notify::quiet_hours::QuietHours;
+use crate::monitor::notify::recipients::{CHOICES, Preferences, StoredRecipient};
+use crate::monitor::store::{Refused, Store};
 use crate::monitor::zone::{Clock, ZONES, Zone};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -69,7 +71,7 @@ pub struct Wants {
     all_machines: bool,
     /// Of offline, online, stopped, flapping; without it all but stopped
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = event)]
-    events: Option<Vec<News>>,
+    events: Option<Vec<EventKind>>,
     /// Send nothing in these hours, such as 22:00-07:00; an outage that is over at their end is never reported
     #[arg(long, value_name = "FROM-TO")]
     quiet: Option<Hours>,
@@ -90,7 +92,7 @@ pub struct Wants {
 /// Longer outages are always told.
 const LONGEST_MIN_OUTAGE: Duration = Duration::from_secs(7 * 86_400);
 
-fn event(name: &str) -> Result<News, String> {
+fn event(name: &str) -> Result<EventKind, String> {
     let found = CHOICES.into_iter().find(|news| news.name() == name);
     found.ok_or_else(|| "must be offline, online, stopped or flapping".into())
 }
@@ -258,7 +260,7 @@ fn list(store: &Store) -> Result<String, Refused> {
     if recipients.is_empty() {
         return Ok("no recipients; heartbeat-monitor channel add makes one that is told of everything".into());
     }
-    let row = |known: &Known| {
+    let row = |known: &StoredRecipient| {
         let wants = &known.preferences;
         [
             known.name.clone(),
@@ -276,7 +278,10 @@ fn list(store: &Store) -> Result<String, Refused> {
 }
 
 /// A table and, below it, a line for each recipient whose choice does not match what it names.
-pub(super) fn with_warnings<'k>(table: String, recipients: impl IntoIterator<Item = &'k Known>) -> String {
+pub(super) fn with_warnings<'k>(
+    table: String,
+    recipients: impl IntoIterator<Item = &'k StoredRecipient>,
+) -> String {
     let warnings = recipients.into_iter().filter_map(|known| {
         let warning = known.chosen.warning()?;
         Some(format!(
@@ -287,7 +292,7 @@ pub(super) fn with_warnings<'k>(table: String, recipients: impl IntoIterator<Ite
     std::iter::once(table).chain(warnings).collect::<Vec<_>>().join("\n")
 }
 
-fn names(events: &[News]) -> Vec<&'static str> {
+fn names(events: &[EventKind]) -> Vec<&'static str> {
     events.iter().map(|event| event.name()).collect()
 }
 
@@ -309,7 +314,7 @@ fn written(quiet: &QuietHours) -> String {
     format!("{}-{} {}", time(quiet.from), time(quiet.to), quiet.clock)
 }
 
-fn as_json(known: &Known) -> Value {
+fn as_json(known: &StoredRecipient) -> Value {
     let wants = &known.preferences;
     json!({
         "name": known.name,

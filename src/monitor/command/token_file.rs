@@ -3,8 +3,8 @@
 //! `machine add barn > file` creates the file before the command has run, with the permissions of the shell's umask.
 //! `--token-file` creates it with mode 0600 and removes it again if the command fails.
 
+use crate::monitor::registry::token::Token;
 use crate::monitor::store::{Refused, give_to_owner_of_directory};
-use crate::monitor::tokens::Token;
 use clap::Args;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -90,7 +90,7 @@ fn cannot_write(path: &Path, error: &io::Error) -> Refused {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::monitor::tokens::Use;
+    use crate::monitor::registry::token::TokenUse;
     use std::os::unix::fs::PermissionsExt;
 
     fn to(path: &Path) -> Destination {
@@ -98,7 +98,7 @@ mod tests {
     }
 
     fn token() -> Token {
-        Token::make(Use::Device).expect("random numbers")
+        Token::make(TokenUse::Device).expect("random numbers")
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use crate::clock::Moment;
 use crate::monitor::beat::DeviceId;
-use crate::monitor::store::MachineId;
+use crate::monitor::machine::MachineId;
 use serde::Deserialize;
 use std::time::Duration;
 

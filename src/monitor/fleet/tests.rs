@@ -5,7 +5,7 @@ const BEGIN: Moment = Moment(1_769_000_040_000);
 
 fn beat(cpu: Option<f32>, payload: &str) -> Beat<'_> {
     let sample = Sample { cpu, ..Sample::default() };
-    Beat { kind: Kind::Live, interval: None, device: None, hostname: None, sample, payload }
+    Beat { kind: BeatKind::Live, interval: None, device: None, hostname: None, sample, payload }
 }
 
 fn seconds(count: u64) -> Moment {
@@ -20,15 +20,15 @@ fn all(_: MachineId) -> bool {
 fn the_recorder_is_told_once_of_a_machine_that_was_away() {
     let fleet = Fleet::default();
     let live = beat(None, "{}");
-    assert_eq!(fleet.beat(MACHINE, &live, BEGIN), News::Back);
-    assert_eq!(fleet.beat(MACHINE, &live, BEGIN), News::Nothing, "it has been told");
+    assert_eq!(fleet.beat(MACHINE, &live, BEGIN), BeatEffect::Back);
+    assert_eq!(fleet.beat(MACHINE, &live, BEGIN), BeatEffect::Nothing, "it has been told");
     fleet.believe(MACHINE, Belief::Away);
-    assert_eq!(fleet.beat(MACHINE, &live, BEGIN), News::Back, "it did not succeed");
+    assert_eq!(fleet.beat(MACHINE, &live, BEGIN), BeatEffect::Back, "it did not succeed");
     fleet.believe(MACHINE, Belief::Online);
-    assert_eq!(fleet.beat(MACHINE, &live, BEGIN), News::Nothing);
-    let farewell = Beat { kind: Kind::Farewell, ..live.clone() };
-    assert_eq!(fleet.beat(MACHINE, &farewell, BEGIN), News::Farewell);
-    assert_eq!(fleet.beat(MACHINE, &live, BEGIN), News::Back);
+    assert_eq!(fleet.beat(MACHINE, &live, BEGIN), BeatEffect::Nothing);
+    let farewell = Beat { kind: BeatKind::Farewell, ..live.clone() };
+    assert_eq!(fleet.beat(MACHINE, &farewell, BEGIN), BeatEffect::Farewell);
+    assert_eq!(fleet.beat(MACHINE, &live, BEGIN), BeatEffect::Back);
 }
 
 #[test]

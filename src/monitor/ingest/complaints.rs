@@ -1,7 +1,7 @@
 //! Which undecodable requests are logged: one line per machine and cause per hour.
 
 use super::Cause;
-use crate::monitor::store::MachineId;
+use crate::monitor::machine::MachineId;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};

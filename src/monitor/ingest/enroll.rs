@@ -12,8 +12,8 @@ use super::read::{self, Fields, Unknown, Value, skip};
 use super::{Malformed, UNWRITTEN, body, credentials, unavailable, uncached};
 use crate::clock::Moment;
 use crate::http::{Exchange, Method, Request, Response};
-use crate::monitor::recorder::Order;
-use crate::monitor::store::enrolment::{Enrolled, Enrolment};
+use crate::monitor::recorder::RecorderEvent;
+use crate::monitor::registry::enrolment::{Enrolled, Enrolment};
 use crate::monitor::store::{Refused, Store};
 use crossbeam_channel::Sender;
 use serde::de::{Error, MapAccess};
@@ -23,7 +23,7 @@ use std::borrow::Cow;
 pub const PATH: &str = "/api/v1/enroll";
 
 /// Answers an exchange for [`PATH`], possibly later. Waits for the database.
-pub fn take(store: &Store, orders: &Sender<Order>, exchange: Exchange, now: Moment) {
+pub fn take(store: &Store, orders: &Sender<RecorderEvent>, exchange: Exchange, now: Moment) {
     let Exchange { request, reply } = exchange;
     let enrolled = match enroll(store, &request, now) {
         Ok(enrolled) => enrolled,
@@ -37,7 +37,7 @@ pub fn take(store: &Store, orders: &Sender<Order>, exchange: Exchange, now: Mome
         reply.send(uncached(Response::json(status, &granted)));
     };
     // Fails when the monitor stops: then the reply is dropped, and the device may use its key again.
-    let _ = orders.send(Order::Registry { loaded: Box::new(loaded) });
+    let _ = orders.send(RecorderEvent::Registry { loaded: Box::new(loaded) });
 }
 
 fn enroll(store: &Store, request: &Request, now: Moment) -> Result<Enrolled, Response> {

@@ -5,7 +5,7 @@
 use super::Malformed;
 use super::figures::{PERCENT, percent};
 use super::read::{self, Fields, figure, nested, skip, text};
-use crate::monitor::beat::{Beat, Kind, Sample};
+use crate::monitor::beat::{Beat, BeatKind, Sample};
 use serde::de::MapAccess;
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ use std::borrow::Cow;
 /// Not a JSON object.
 pub fn parse(text: &str) -> Result<Beat<'_>, Malformed> {
     let Metrics { hostname, sample } = read::object::<Metrics>(text)?;
-    Ok(Beat { kind: Kind::Live, interval: None, device: None, hostname, sample, payload: text })
+    Ok(Beat { kind: BeatKind::Live, interval: None, device: None, hostname, sample, payload: text })
 }
 
 #[derive(Default)]

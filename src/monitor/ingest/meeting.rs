@@ -6,8 +6,8 @@ use super::figures::{CELSIUS, NO_UNIT, PERCENT, celsius, load, percent};
 use super::read::{self, Fields, figure, skip};
 use crate::clock::Moment;
 use crate::http::Response;
-use crate::monitor::beat::{Beat, Kind, Sample};
-use crate::monitor::fleet::Newest;
+use crate::monitor::beat::{Beat, BeatKind, Sample};
+use crate::monitor::fleet::LatestBeat;
 use serde::de::MapAccess;
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 pub fn parse(text: &str) -> Result<Beat<'_>, Malformed> {
     let online: Online = read::object(text)?;
     Ok(Beat {
-        kind: Kind::Live,
+        kind: BeatKind::Live,
         interval: None,
         device: None,
         hostname: None,
@@ -55,7 +55,7 @@ pub fn availability(online: bool, seen: Option<Moment>) -> Response {
 
 /// A device as the original describes it, as far as its last heartbeat says. Each token is a device's own, so it is
 /// authorized and provisioned.
-pub fn device(device_key: &str, online: bool, newest: Option<Newest>) -> Response {
+pub fn device(device_key: &str, online: bool, newest: Option<LatestBeat>) -> Response {
     let seen = newest.as_ref().and_then(|newest| time(newest.seen));
     let payload = newest.and_then(|newest| newest.payload);
     let payload: Value = payload.and_then(|payload| serde_json::from_str(&payload).ok()).unwrap_or_default();

@@ -38,13 +38,16 @@ mod requests;
 mod tests;
 
 use super::beat::{Beat, Replay};
-use super::fleet::{Belief, News};
+use super::fleet::Belief;
 use super::history::packed::Packed;
-use super::recorder::{Order, Shared};
-use super::registry::{Denied, Registry};
-use super::store::{MachineId, Past, StoreError};
+use super::store::StoreError;
 use crate::clock::{Moment, Now};
 use crate::http::{self, Exchange, Method, Reply, Request, Response};
+use crate::monitor::fleet::BeatEffect;
+use crate::monitor::history::rows::PastSample;
+use crate::monitor::machine::MachineId;
+use crate::monitor::recorder::{RecorderContext, RecorderEvent};
+use crate::monitor::registry::lookup::{Denied, Registry};
 use complaints::Complaints;
 use counters::{Counters, Format};
 use crossbeam_channel::Sender as Channel;
@@ -109,8 +112,8 @@ impl fmt::Display for Malformed {
 /// Takes heartbeats of all formats out of the requests.
 #[derive(Debug, Clone)]
 pub struct Ingest {
-    shared: Shared,
-    orders: Channel<Order>,
+    shared: RecorderContext,
+    orders: Channel<RecorderEvent>,
     counters: Arc<Counters>,
     complaints: Arc<Complaints>,
 }
@@ -136,12 +139,12 @@ enum Numbers {
 enum Verdict {
     Answered(Response),
     /// When it is durable.
-    Pending(Vec<Past>),
+    Pending(Vec<PastSample>),
 }
 
 impl Ingest {
     /// `orders` is the recorder's; what does not fit there is answered 503.
-    pub fn new(shared: Shared, orders: Channel<Order>) -> Ingest {
+    pub fn new(shared: RecorderContext, orders: Channel<RecorderEvent>) -> Ingest {
         Ingest { shared, orders, counters: Arc::default(), complaints: Arc::default() }
     }
 
@@ -290,17 +293,17 @@ impl Ingest {
         self.pass_on(sender, news);
         if self.complaints.is_due(machine, reason.cause, sender.now.monotonic) {
             // Not logged if the recorder is busy; the counter of malformed requests shows it.
-            let _ = self.orders.try_send(Order::Undecodable { machine, reason: reason.to_string() });
+            let _ = self.orders.try_send(RecorderEvent::Undecodable { machine, reason: reason.to_string() });
         }
     }
 
     /// Passes what follows from a beat on to the recorder; false if it is too busy.
-    fn pass_on(&self, sender: Sender<'_>, news: News) -> bool {
+    fn pass_on(&self, sender: Sender<'_>, news: BeatEffect) -> bool {
         let Sender { machine, now, .. } = sender;
         let order = match news {
-            News::Nothing => return true,
-            News::Back => Order::Back { machine, seen: now.wall },
-            News::Farewell => Order::Farewell { machine, seen: now.wall },
+            BeatEffect::Nothing => return true,
+            BeatEffect::Back => RecorderEvent::Back { machine, seen: now.wall },
+            BeatEffect::Farewell => RecorderEvent::Farewell { machine, seen: now.wall },
         };
         let sent = self.orders.try_send(order).is_ok();
         if !sent {
@@ -311,7 +314,7 @@ impl Ingest {
         sent
     }
 
-    fn order_replays(&self, past: Vec<Past>, reply: Reply, now: Moment) {
+    fn order_replays(&self, past: Vec<PastSample>, reply: Reply, now: Moment) {
         let (count, counters) = (past.len(), self.counters.clone());
         let stored = move |result: Result<(), StoreError>| match result {
             Ok(()) => {
@@ -323,9 +326,9 @@ impl Ingest {
                 reply.send(uncached(unavailable(UNWRITTEN)).authenticated());
             }
         };
-        let order = Order::Replays { past, stored: Box::new(stored) };
+        let order = RecorderEvent::Replays { past, stored: Box::new(stored) };
         if let Err(unsent) = self.orders.try_send(order) {
-            if let Order::Replays { stored, .. } = unsent.into_inner() {
+            if let RecorderEvent::Replays { stored, .. } = unsent.into_inner() {
                 stored(Err(StoreError::Busy));
             }
         }
@@ -436,9 +439,12 @@ fn check_key(registry: &Registry, machine: MachineId, device_key: &str) -> Resul
     }
 }
 
-fn past(machine: MachineId, replays: &[Replay], now: Moment) -> Vec<Past> {
-    let past =
-        |replay: &Replay| Past { machine, at: now.minus(replay.age), figures: Packed::from(replay.sample) };
+fn past(machine: MachineId, replays: &[Replay], now: Moment) -> Vec<PastSample> {
+    let past = |replay: &Replay| PastSample {
+        machine,
+        at: now.minus(replay.age),
+        figures: Packed::from(replay.sample),
+    };
     replays.iter().map(past).collect()
 }
 

@@ -5,7 +5,7 @@
 use super::figures::{CELSIUS, NO_UNIT, PERCENT, WATT, age, celsius, interval, load, percent, watts};
 use super::read::{self, Fields, Value, figure, first, nested, skip, text};
 use super::{Cause, Malformed};
-use crate::monitor::beat::{Beat, DeviceId, Kind, Replay, Sample};
+use crate::monitor::beat::{Beat, BeatKind, DeviceId, Replay, Sample};
 use crate::monitor::machine;
 use crate::wire::Reason;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
@@ -56,7 +56,7 @@ impl<'de> Native<'de> {
         let hardware_id = self.hardwareid.as_deref().map(machine::canonical_hardware_id);
         let farewell = self.reason.as_deref() == Some(Reason::Shutdown.as_str());
         Beat {
-            kind: if farewell { Kind::Farewell } else { Kind::Live },
+            kind: if farewell { BeatKind::Farewell } else { BeatKind::Live },
             interval: interval(self.interval_s),
             device: DeviceId::of(hardware_id.as_deref(), self.boot_id.as_deref()),
             hostname: self.hostname,

@@ -2,13 +2,13 @@
 
 use super::*;
 use crate::http::{Limits, Listener, Server, Stopper};
-use crate::monitor::detect::{Settings, Sweeper};
-use crate::monitor::history::RESOLUTIONS;
-use crate::monitor::machine::Description;
+use crate::monitor::history::resolution::RESOLUTIONS;
+use crate::monitor::incidents::sweep::{SweepSettings, Sweeper};
+use crate::monitor::machine::{Description, MachineStatus};
 use crate::monitor::notify::Poke;
 use crate::monitor::pulse::Pulse;
-use crate::monitor::recorder::{Inbox, Recorder};
-use crate::monitor::store::{Scratch, Status, Store};
+use crate::monitor::recorder::{Recorder, RecorderInbox};
+use crate::monitor::store::{Scratch, Store};
 use crate::systemd::Watchdog;
 use crate::ticker::Ticker;
 use crate::wire;
@@ -24,7 +24,7 @@ const MACHINE: MachineId = MachineId(1);
 /// given one tick after the other by the test.
 struct Site {
     store: Scratch,
-    shared: Shared,
+    shared: RecorderContext,
     ingest: Ingest,
     tokens: Vec<String>,
     address: SocketAddr,
@@ -50,7 +50,7 @@ impl Site {
         });
         let tokens = tokens.collect();
         store.disable_machine("m3", now).expect("disabled");
-        let shared = Shared {
+        let shared = RecorderContext {
             store: store.clone(),
             registry: Arc::default(),
             fleet: Arc::default(),
@@ -107,7 +107,7 @@ impl Site {
     fn is_untouched(&self) -> bool {
         let fresh = |id| {
             let machine = self.store.machine(MachineId(id), Moment::now()).expect("read").expect("there");
-            machine.last_seen.is_none() && machine.status == Status::New
+            machine.last_seen.is_none() && machine.status == MachineStatus::New
         };
         let heard = (1..=3).any(|id| self.shared.fleet.seen(MachineId(id)).is_some());
         (1..=3).all(fresh) && !heard && self.history() == 0
@@ -141,17 +141,18 @@ impl Drop for Site {
 }
 
 fn recorder(
-    shared: &Shared,
-    orders: crossbeam_channel::Receiver<Order>,
+    shared: &RecorderContext,
+    orders: crossbeam_channel::Receiver<RecorderEvent>,
     flushes: crossbeam_channel::Receiver<Instant>,
 ) -> impl FnOnce() + use<> {
     let now = Now::read();
-    let settings = Settings { check_interval: Duration::from_secs(30), threshold: Duration::from_secs(120) };
+    let settings =
+        SweepSettings { check_interval: Duration::from_secs(30), threshold: Duration::from_secs(120) };
     let sweeper = Sweeper::new(settings, now, Poke::nobody());
     let recorder = Recorder::new(shared.clone(), sweeper, Watchdog::from_environment(now.monotonic));
     recorder.learn().expect("states");
     let never = crossbeam_channel::never();
-    let inbox = Inbox { orders, flush: Ticker::by_hand(flushes), sweep: Ticker::by_hand(never) };
+    let inbox = RecorderInbox { orders, flush: Ticker::by_hand(flushes), sweep: Ticker::by_hand(never) };
     move || recorder.run(inbox)
 }
 
@@ -357,7 +358,7 @@ fn a_replay_is_durable_when_it_is_answered_and_never_a_sign_of_life() {
     site.writes();
     assert!(site.shared.fleet.seen(MACHINE).is_none());
     let machine = site.store.machine(MACHINE, Moment::now()).expect("read").expect("there");
-    assert_eq!((machine.status, machine.last_seen), (Status::New, None));
+    assert_eq!((machine.status, machine.last_seen), (MachineStatus::New, None));
 }
 
 #[test]

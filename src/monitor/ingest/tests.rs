@@ -1,7 +1,7 @@
 //! Each format with what its senders really send, and with what they should not.
 
 use super::*;
-use crate::monitor::beat::{Beat, Kind, Replay, Sample};
+use crate::monitor::beat::{Beat, BeatKind, Replay, Sample};
 use crate::monitor::ingest::native::Received;
 use crate::wire;
 use std::time::Duration;
@@ -40,7 +40,7 @@ fn sample(figures: [Option<f32>; 7]) -> Sample {
 #[test]
 fn our_own_sample_is_a_live_beat_with_all_its_figures() {
     let beat = beat(wire::SAMPLE);
-    assert_eq!((beat.kind, beat.interval), (Kind::Live, Some(Duration::from_secs(5))));
+    assert_eq!((beat.kind, beat.interval), (BeatKind::Live, Some(Duration::from_secs(5))));
     assert_eq!(beat.hostname.as_deref(), Some("barn-cam"));
     let all = [Some(12.5), Some(41.2), Some(48.8), Some(42.1), Some(1.9), Some(0.42), Some(80.0)];
     assert_eq!(beat.sample, sample(all));
@@ -57,7 +57,7 @@ fn a_mac_address_with_or_without_colons_is_the_same_device() {
 #[test]
 fn a_shutdown_is_a_farewell() {
     let beat = beat(r#"{"reason": "shutdown"}"#);
-    assert_eq!(beat.kind, Kind::Farewell);
+    assert_eq!(beat.kind, BeatKind::Farewell);
     assert_eq!(beat.sample, Sample::default(), "nothing was measured, so nothing is known");
 }
 
@@ -104,7 +104,7 @@ fn rpi_streamers_strings_are_figures() {
     let beat = beat(STREAMER);
     let all = [Some(12.5), Some(41.2), Some(48.8), Some(42.1), Some(2.45), None, Some(80.0)];
     assert_eq!(beat.sample, sample(all));
-    assert_eq!((beat.kind, beat.interval), (Kind::Live, None));
+    assert_eq!((beat.kind, beat.interval), (BeatKind::Live, None));
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn a_field_of_the_wrong_kind_is_absent_and_the_rest_counts() {
         );
         let Ok(Received::Beat(beat)) = native::parse(&body) else { panic!("{body}") };
         assert_eq!(beat.sample, Sample { cpu: Some(3.0), ..Sample::default() }, "{body}");
-        assert_eq!((beat.kind, beat.interval), (Kind::Live, None), "{body}");
+        assert_eq!((beat.kind, beat.interval), (BeatKind::Live, None), "{body}");
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::channel::Kind;
 use super::send::Message;
-use crate::monitor::detect::MANY;
-use crate::monitor::store::outbox::Leased;
+use crate::monitor::incidents::sweep::MANY;
+use crate::monitor::notify::outbox::LeasedRow;
 use crate::monitor::zone::Clock;
 use std::collections::HashSet;
 
@@ -11,15 +11,15 @@ use std::collections::HashSet;
 #[derive(Debug)]
 pub struct Outgoing {
     pub what: Message,
-    pub rows: Vec<Leased>,
+    pub rows: Vec<LeasedRow>,
 }
 
 /// The messages for these rows, in the order of their first rows. A person gets one message for [`MANY`] or more machines
 /// with the same news; rows in `alone` have one each.
-pub fn messages(kind: Kind, clock: &Clock, rows: Vec<Leased>, alone: &HashSet<i64>) -> Vec<Outgoing> {
-    let mut groups: Vec<Vec<Leased>> = Vec::new();
+pub fn messages(kind: Kind, clock: &Clock, rows: Vec<LeasedRow>, alone: &HashSet<i64>) -> Vec<Outgoing> {
+    let mut groups: Vec<Vec<LeasedRow>> = Vec::new();
     for row in rows {
-        let same = |group: &&mut Vec<Leased>| {
+        let same = |group: &&mut Vec<LeasedRow>| {
             let other = &group[0].notice;
             (other.news, other.state) == (row.notice.news, row.notice.state)
                 && !alone.contains(&row.id)
@@ -30,13 +30,13 @@ pub fn messages(kind: Kind, clock: &Clock, rows: Vec<Leased>, alone: &HashSet<i6
             _ => groups.push(vec![row]),
         }
     }
-    let split = |group: Vec<Leased>| match group.len() >= MANY {
+    let split = |group: Vec<LeasedRow>| match group.len() >= MANY {
         true => vec![group],
         false => group.into_iter().map(|row| vec![row]).collect(),
     };
-    let mut groups: Vec<Vec<Leased>> = groups.into_iter().flat_map(split).collect();
+    let mut groups: Vec<Vec<LeasedRow>> = groups.into_iter().flat_map(split).collect();
     groups.sort_by_key(|group| group[0].id);
-    let outgoing = |rows: Vec<Leased>| {
+    let outgoing = |rows: Vec<LeasedRow>| {
         let what = Message {
             rows: rows.iter().map(|row| row.id).collect(),
             notices: rows.iter().map(|row| row.notice.clone()).collect(),

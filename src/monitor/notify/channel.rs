@@ -1,6 +1,5 @@
 //! A channel: which kind it is, where it leads, what proves that it is us.
 
-use super::plan::ChannelId;
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
@@ -12,6 +11,10 @@ pub enum Kind {
     Email,
     Ntfy,
 }
+
+/// A channel's number, as in `channel.id`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChannelId(pub i64);
 
 /// All kinds, in the order of [`Kind`].
 pub const KINDS: [Kind; 4] = [Kind::Webhook, Kind::Telegram, Kind::Email, Kind::Ntfy];

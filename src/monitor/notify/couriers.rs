@@ -7,8 +7,8 @@ use super::interrupt::Interrupt;
 use super::pool::{CLASSES, Class, Done, Surroundings};
 use super::send::Sender as Carrier;
 use crate::clock::Now;
+use crate::monitor::notify::outbox::LeaseOwner;
 use crate::monitor::store::Store;
-use crate::monitor::store::outbox::Owner;
 use crate::resolver::Names;
 use crossbeam_channel::{Receiver, Sender, after, bounded, never, select};
 use log::warn;
@@ -56,7 +56,7 @@ impl Couriers {
         let (orders, ordered) = bounded(1);
         // As many results as there are threads: a courier never waits for this thread.
         let (done, results) = bounded(CLASSES.map(Class::threads).iter().sum());
-        let (owner, interrupt) = (Owner::new(), Interrupt::default());
+        let (owner, interrupt) = (LeaseOwner::new(), Interrupt::default());
         let surroundings = Surroundings {
             now: {
                 let clock = clock.clone();

@@ -9,11 +9,13 @@ use super::complaints::Complaints;
 use super::counters::Counters;
 use super::couriers::Clock;
 use super::pace::{Pace, Setback, Turn};
-use super::plan::ChannelId;
 use super::pool::{CLASSES, Class, Done, Job, Pool, Surroundings};
 use super::send::{Failure, Sender as Carrier};
 use crate::clock::Now;
-use crate::monitor::store::outbox::{Batch, Leased, Most, Outcome, Owner, Work};
+use crate::monitor::notify::channel::ChannelId;
+use crate::monitor::notify::outbox::{
+    DeliveryOutcome, LeaseLimit, LeaseOwner, LeasedBatch, LeasedRow, PendingWork,
+};
 use crate::monitor::store::{Store, StoreError};
 use crate::monitor::time::go_seconds;
 use log::{debug, info, warn};
@@ -52,7 +54,7 @@ struct Line {
 /// A message that a courier has.
 struct Flight {
     channel: Arc<Channel>,
-    rows: Vec<Leased>,
+    rows: Vec<LeasedRow>,
     title: String,
 }
 
@@ -72,13 +74,13 @@ pub struct Dispatcher {
     counters: Arc<Counters>,
     carrier: Arc<Carrier>,
     /// Marks our leases in the database.
-    owner: Owner,
+    owner: LeaseOwner,
     lines: HashMap<ChannelId, Line>,
     pools: [Pool; CLASSES.len()],
     flights: HashMap<u64, Flight>,
     next_flight: u64,
     /// Results that the database does not have yet.
-    unmarked: Vec<(i64, Outcome)>,
+    unmarked: Vec<(i64, DeliveryOutcome)>,
     /// Rows whose backoff has ended early, in the same way.
     freed: Vec<i64>,
     renewed_at: Instant,
@@ -99,7 +101,7 @@ impl Dispatcher {
         clock: Clock,
         counters: Arc<Counters>,
         carrier: Carrier,
-        owner: Owner,
+        owner: LeaseOwner,
         surroundings: &Surroundings,
     ) -> Dispatcher {
         let compared_at = clock();
@@ -242,7 +244,7 @@ impl Dispatcher {
     }
 
     /// Starts what is due on one channel. Returns when to look again; `None`: when something else happens.
-    fn serve(&mut self, work: &Work, now: Now) -> Result<Option<Duration>, StoreError> {
+    fn serve(&mut self, work: &PendingWork, now: Now) -> Result<Option<Duration>, StoreError> {
         let pace = &mut self.lines.entry(work.channel).or_default().pace;
         let (most, retries, retries_at) = match pace.turn(work.kind, now.monotonic) {
             Turn::Later(at) => return Ok(at.map(|at| at - now.monotonic)),
@@ -265,8 +267,8 @@ impl Dispatcher {
             return Ok(None);
         }
         let rows = match work.kind.is_for_people() {
-            true => Most { rows: MOST_GATHERED, retries: if retries > 0 { MOST_GATHERED } else { 0 } },
-            false => Most { rows: most, retries: retries.min(most) },
+            true => LeaseLimit { rows: MOST_GATHERED, retries: if retries > 0 { MOST_GATHERED } else { 0 } },
+            false => LeaseLimit { rows: most, retries: retries.min(most) },
         };
         let Some(batch) = self.store.lease(work.channel, self.owner, rows, now.wall)? else {
             // Disabled since it was looked at.
@@ -282,7 +284,7 @@ impl Dispatcher {
     }
 
     /// Starts `most` messages, and gives the rest of the rows back. Returns how many were started.
-    fn start(&mut self, batch: Batch, most: usize, now: Instant) -> Result<usize, StoreError> {
+    fn start(&mut self, batch: LeasedBatch, most: usize, now: Instant) -> Result<usize, StoreError> {
         let channel = Arc::new(batch.channel);
         let mut started = 0;
         let alone = &self.lines.entry(channel.id).or_default().alone;
@@ -300,7 +302,7 @@ impl Dispatcher {
                     // No thread.
                     line.pace.rest(now, STORE_REST);
                 }
-                self.unmarked.extend(rows.iter().map(|row| (row.id, Outcome::Untouched)));
+                self.unmarked.extend(rows.iter().map(|row| (row.id, DeliveryOutcome::Untouched)));
                 continue;
             }
             started += 1;
@@ -326,7 +328,7 @@ impl Dispatcher {
         };
         if let Some(line) = self.lines.get_mut(&flight.channel.id).filter(|line| !line.alone.is_empty()) {
             for (row, outcome) in &outcomes {
-                if matches!(outcome, Outcome::Delivered | Outcome::Dead { .. }) {
+                if matches!(outcome, DeliveryOutcome::Delivered | DeliveryOutcome::Dead { .. }) {
                     line.alone.remove(row);
                 }
             }
@@ -334,7 +336,7 @@ impl Dispatcher {
         self.unmarked.extend(outcomes);
     }
 
-    fn delivered(&mut self, flight: &Flight, answer: &str, now: Instant) -> Vec<(i64, Outcome)> {
+    fn delivered(&mut self, flight: &Flight, answer: &str, now: Instant) -> Vec<(i64, DeliveryOutcome)> {
         let name = flight.channel.name();
         self.counters.delivered(flight.channel.kind, flight.rows.len());
         debug!("{name}: {} delivered: {answer}", flight.title);
@@ -343,23 +345,23 @@ impl Dispatcher {
             info!("{name} works again");
         }
         self.freed.extend(line.pace.worked(now));
-        flight.rows.iter().map(|row| (row.id, Outcome::Delivered)).collect()
+        flight.rows.iter().map(|row| (row.id, DeliveryOutcome::Delivered)).collect()
     }
 
-    fn failed(&mut self, flight: &Flight, failure: Failure, now: Now) -> Vec<(i64, Outcome)> {
+    fn failed(&mut self, flight: &Flight, failure: Failure, now: Now) -> Vec<(i64, DeliveryOutcome)> {
         let (kind, name) = (flight.channel.kind, flight.channel.name());
         let line = self.lines.entry(flight.channel.id).or_default();
         let (why, again) = match failure {
             // Interrupted before the receiver had it.
             Failure::Later { .. } if self.is_stopping => {
-                return flight.rows.iter().map(|row| (row.id, Outcome::Untouched)).collect();
+                return flight.rows.iter().map(|row| (row.id, DeliveryOutcome::Untouched)).collect();
             }
             // One of its machines may be the reason: the others must not lose their message.
             Failure::Never { why } if flight.rows.len() > 1 => {
                 self.counters.failed(kind);
                 line.alone.extend(flight.ids());
                 warn!("{name}: {} is refused and sent again as one message a machine: {why}", flight.title);
-                let outcome = Outcome::Failed { why, again: now.wall.plus(APART_AFTER) };
+                let outcome = DeliveryOutcome::Failed { why, again: now.wall.plus(APART_AFTER) };
                 return flight.rows.iter().map(|row| (row.id, outcome.clone())).collect();
             }
             Failure::Never { why } => {
@@ -368,10 +370,15 @@ impl Dispatcher {
                 // The receiver was reached; it refuses this message alone.
                 self.freed.extend(line.pace.worked(now.monotonic));
                 warn!("{name}: given up: {}: {why}", flight.title);
-                return flight.rows.iter().map(|row| (row.id, Outcome::Dead { why: why.clone() })).collect();
+                return flight
+                    .rows
+                    .iter()
+                    .map(|row| (row.id, DeliveryOutcome::Dead { why: why.clone() }))
+                    .collect();
             }
             Failure::Unknown { why } => {
-                let outcome = Outcome::Unknown { why: why.clone(), again: now.wall.plus(UNKNOWN_HOLD) };
+                let outcome =
+                    DeliveryOutcome::Unknown { why: why.clone(), again: now.wall.plus(UNKNOWN_HOLD) };
                 warn!("{name}: {} may have arrived, next attempt in 30 min: {why}", flight.title);
                 self.counters.failed(kind);
                 return flight.rows.iter().map(|row| (row.id, outcome.clone())).collect();
@@ -388,12 +395,12 @@ impl Dispatcher {
             }
         };
         self.counters.failed(kind);
-        let outcome = |row: &Leased| match again < row.expires {
-            true => (row.id, Outcome::Failed { why: why.clone(), again }),
+        let outcome = |row: &LeasedRow| match again < row.expires {
+            true => (row.id, DeliveryOutcome::Failed { why: why.clone(), again }),
             false => {
                 self.counters.given_up(kind, 1);
                 warn!("{name}: given up after a day: {}: {why}", row.notice.title());
-                (row.id, Outcome::Dead { why: why.clone() })
+                (row.id, DeliveryOutcome::Dead { why: why.clone() })
             }
         };
         flight.rows.iter().map(outcome).collect()

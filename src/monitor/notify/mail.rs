@@ -1,10 +1,9 @@
 //! A mail: plain text, in a form that every server since RFC 2045 takes as it is.
 
-use super::Smtp;
 use super::channel::Channel;
 use super::send::{Attempt, Failure, Message};
-use super::smtp;
 use super::smtp::talk::{Envelope, MailLimits};
+use super::{Smtp, smtp};
 use crate::clock::Moment;
 use crate::resolver::Names;
 use base64::Engine;
@@ -115,14 +114,14 @@ pub fn check_address(address: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::monitor::notify::notice::EventKind;
     use crate::monitor::notify::notice::Notice;
-    use crate::monitor::notify::plan::News;
     use crate::monitor::zone::Clock;
 
     fn message() -> Message {
         let notice = Notice {
-            news: News::Offline,
-            state: News::Offline,
+            news: EventKind::Offline,
+            state: EventKind::Offline,
             machine: 1,
             name: "Scheune \u{fc}ber dem Hof".into(),
             hostname: None,

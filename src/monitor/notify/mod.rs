@@ -2,8 +2,9 @@
 //!
 //! | file | what it owns |
 //! |---|---|
-//! | `plan` | who is told what and when: pure |
+//! | `recipients`, `choices`, `quiet_hours` | who is notified, about which machines, and when not |
 //! | `notice` | what is said |
+//! | `outbox`, `deliveries` | what is still to be delivered, and by whom; the list of it |
 //! | `couriers`, `dispatch` | the thread that decides which message is sent when, and marks what became of it |
 //! | `pool` | the threads that send |
 //! | `batch` | leased rows, gathered into messages |
@@ -19,9 +20,11 @@
 
 mod batch;
 pub mod channel;
+pub mod choices;
 mod complaints;
 mod counters;
 pub mod couriers;
+pub mod deliveries;
 mod dispatch;
 mod guard;
 mod http;
@@ -29,9 +32,11 @@ mod interrupt;
 pub mod mail;
 pub mod notice;
 mod ntfy;
+pub mod outbox;
 mod pace;
-pub mod plan;
 mod pool;
+pub mod quiet_hours;
+pub mod recipients;
 pub mod self_alert;
 pub mod send;
 pub mod smtp;

@@ -1,7 +1,6 @@
 //! What is said of a machine: the facts are kept in the outbox as they were when it happened; the text is rendered when it is
 //! delivered, so that ages are right then, by the recipient's clock.
 
-use super::plan::{Happening, News, Subject};
 use crate::clock::Moment;
 use crate::monitor::time::go_duration;
 use crate::monitor::zone::Clock;
@@ -9,12 +8,67 @@ use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 use std::time::Duration;
 
+/// What can be told of a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EventKind {
+    Offline,
+    Online,
+    /// It said that it is being stopped.
+    Stopped,
+    /// It comes and goes; what it does is not told from here on.
+    Flapping,
+    /// It has stopped flapping, and is what it is now.
+    Steady,
+    /// Nothing happened: somebody tries a channel.
+    Test,
+    /// The monitor itself does not work.
+    Trouble,
+}
+
+impl EventKind {
+    /// As in `outbox.event` and `event.kind`.
+    pub fn name(self) -> &'static str {
+        match self {
+            EventKind::Offline => "offline",
+            EventKind::Online => "online",
+            EventKind::Stopped => "stopped",
+            EventKind::Flapping => "flapping",
+            EventKind::Steady => "steady",
+            EventKind::Test => "test",
+            EventKind::Trouble => "trouble",
+        }
+    }
+}
+
+/// The machine, as far as a recipient's choice and what they are told go.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Subject {
+    pub id: i64,
+    pub name: String,
+    pub hostname: Option<String>,
+    pub description: Option<String>,
+    pub group: Option<String>,
+    pub tags: Vec<String>,
+}
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Happening {
+    pub news: EventKind,
+    /// `Offline`, `Online` or `Stopped`: what the machine is now.
+    pub state: EventKind,
+    pub now: Moment,
+    /// The machine's last heartbeat before it.
+    pub last_seen: Moment,
+}
+
 /// As in `outbox.content`, as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notice {
-    pub news: News,
+    pub news: EventKind,
     /// `offline`, `online` or `stopped`: what the machine was then.
-    pub state: News,
+    pub state: EventKind,
     pub machine: i64,
     pub name: String,
     pub hostname: Option<String>,
@@ -48,8 +102,8 @@ impl Notice {
     /// For `channel test`.
     pub fn test(now: Moment) -> Notice {
         Notice {
-            news: News::Test,
-            state: News::Online,
+            news: EventKind::Test,
+            state: EventKind::Online,
             machine: 0,
             name: "heartbeat-monitor".into(),
             hostname: None,
@@ -62,12 +116,12 @@ impl Notice {
     /// For a message about the monitor itself.
     pub fn trouble(what: &str, now: Moment) -> Notice {
         let description = Some(what.to_owned());
-        Notice { news: News::Trouble, state: News::Offline, description, ..Notice::test(now) }
+        Notice { news: EventKind::Trouble, state: EventKind::Offline, description, ..Notice::test(now) }
     }
 
     /// What whoever has read this thinks that the machine is; `None`: that it comes and goes.
-    pub fn believed(&self) -> Option<News> {
-        (self.news != News::Flapping).then_some(self.state)
+    pub fn believed(&self) -> Option<EventKind> {
+        (self.news != EventKind::Flapping).then_some(self.state)
     }
 
     /// One line.
@@ -77,10 +131,10 @@ impl Notice {
 
     /// Plain text without markup, as it is right at `now` by the reader's `clock`.
     pub fn text(&self, now: Moment, clock: &Clock) -> String {
-        if self.news == News::Test {
+        if self.news == EventKind::Test {
             return format!("{} This is a test of heartbeat-monitor: messages arrive here.", self.sign());
         }
-        if let (News::Trouble, Some(what)) = (self.news, &self.description) {
+        if let (EventKind::Trouble, Some(what)) = (self.news, &self.description) {
             return format!(
                 "{} heartbeat-monitor is in trouble: {what}. Its log has the reasons.",
                 self.sign()
@@ -95,14 +149,14 @@ impl Notice {
         let last_seen = Moment(self.last_seen);
         let _ = write!(text, "{}: {}", self.label(), clock.written(last_seen));
         let _ = match self.news {
-            News::Online => write!(text, "\nAway for: {}", seconds(Moment(self.at).since(last_seen))),
-            News::Offline | News::Stopped | News::Test | News::Trouble => {
+            EventKind::Online => write!(text, "\nAway for: {}", seconds(Moment(self.at).since(last_seen))),
+            EventKind::Offline | EventKind::Stopped | EventKind::Test | EventKind::Trouble => {
                 write!(text, " ({} ago)", seconds(now.since(last_seen)))
             }
-            News::Flapping => {
+            EventKind::Flapping => {
                 write!(text, "\nNothing more is said until it has held one state for 15 minutes.")
             }
-            News::Steady => {
+            EventKind::Steady => {
                 write!(text, "\nIt had been coming and going, and has held this state for 15 minutes.")
             }
         };
@@ -111,7 +165,7 @@ impl Notice {
 
     fn label(&self) -> &'static str {
         match self.news {
-            News::Online => "Last seen before",
+            EventKind::Online => "Last seen before",
             _ => "Last seen",
         }
     }
@@ -153,26 +207,26 @@ pub fn text_of_many(notices: &[Notice], clock: &Clock) -> String {
 }
 
 /// The red and the green circle are what the users of the original system look for.
-fn sign(news: News, state: News) -> char {
+fn sign(news: EventKind, state: EventKind) -> char {
     match (news, state) {
-        (News::Flapping, _) => '\u{1F7E0}',
-        (News::Test, _) => '\u{26AA}',
-        (_, News::Online) => '\u{1F7E2}',
-        (_, News::Stopped) => '\u{26AA}',
+        (EventKind::Flapping, _) => '\u{1F7E0}',
+        (EventKind::Test, _) => '\u{26AA}',
+        (_, EventKind::Online) => '\u{1F7E2}',
+        (_, EventKind::Stopped) => '\u{26AA}',
         _ => '\u{1F534}',
     }
 }
 
-fn verb(news: News, state: News) -> &'static str {
+fn verb(news: EventKind, state: EventKind) -> &'static str {
     match (news, state) {
-        (News::Flapping, _) => "keeps going offline and coming back",
-        (News::Test, _) => "sends a test",
-        (News::Trouble, _) => "is in trouble",
-        (News::Steady, News::Online) => "is steady again: online",
-        (News::Steady, News::Stopped) => "is steady again: stopped",
-        (News::Steady, _) => "is steady again: offline",
-        (_, News::Online) => "back online",
-        (_, News::Stopped) => "stopped on purpose",
+        (EventKind::Flapping, _) => "keeps going offline and coming back",
+        (EventKind::Test, _) => "sends a test",
+        (EventKind::Trouble, _) => "is in trouble",
+        (EventKind::Steady, EventKind::Online) => "is steady again: online",
+        (EventKind::Steady, EventKind::Stopped) => "is steady again: stopped",
+        (EventKind::Steady, _) => "is steady again: offline",
+        (_, EventKind::Online) => "back online",
+        (_, EventKind::Stopped) => "stopped on purpose",
         _ => "offline",
     }
 }
@@ -196,7 +250,7 @@ mod tests {
     /// When it happens.
     const THEN: Moment = Moment(1_769_005_800_000);
 
-    fn notice(news: News, state: News) -> Notice {
+    fn notice(news: EventKind, state: EventKind) -> Notice {
         let machine = Subject {
             id: 1,
             name: "production-server".into(),
@@ -210,12 +264,12 @@ mod tests {
     #[test]
     fn an_outage_and_its_end_read_as_the_original_systems_did() {
         assert_eq!(
-            notice(News::Offline, News::Offline).text(THEN, &Clock::UTC),
+            notice(EventKind::Offline, EventKind::Offline).text(THEN, &Clock::UTC),
             "\u{1F534} Machine offline\nMachine: production-server\nHostname: web-1\n\
              Last seen: 2026-01-21 14:27:44 UTC (2m15s ago)"
         );
         assert_eq!(
-            notice(News::Online, News::Online).text(THEN, &Clock::UTC),
+            notice(EventKind::Online, EventKind::Online).text(THEN, &Clock::UTC),
             "\u{1F7E2} Machine back online\nMachine: production-server\nHostname: web-1\n\
              Last seen before: 2026-01-21 14:27:44 UTC\nAway for: 2m15s"
         );
@@ -224,22 +278,22 @@ mod tests {
     #[test]
     fn an_age_is_that_of_the_delivery_and_times_are_the_readers() {
         let hour_later = THEN.plus(Duration::from_secs(3600));
-        let text = notice(News::Offline, News::Offline).text(hour_later, &berlin());
+        let text = notice(EventKind::Offline, EventKind::Offline).text(hour_later, &berlin());
         assert!(text.ends_with("\nLast seen: 2026-01-21 15:27:44 CET (1h2m15s ago)"), "{text}");
-        let recovery = notice(News::Online, News::Online).text(hour_later, &berlin());
+        let recovery = notice(EventKind::Online, EventKind::Online).text(hour_later, &berlin());
         assert!(
             recovery.ends_with("\nLast seen before: 2026-01-21 15:27:44 CET\nAway for: 2m15s"),
             "{recovery}"
         );
         // The clock was set back meanwhile.
-        let text = notice(News::Stopped, News::Stopped).text(Moment(0), &Clock::UTC);
+        let text = notice(EventKind::Stopped, EventKind::Stopped).text(Moment(0), &Clock::UTC);
         assert!(text.ends_with(" UTC (0s ago)"), "{text}");
     }
 
     #[test]
     fn many_machines_make_one_short_message() {
         let many: Vec<Notice> = (0..500)
-            .map(|n| Notice { name: format!("camera-{n}"), ..notice(News::Offline, News::Offline) })
+            .map(|n| Notice { name: format!("camera-{n}"), ..notice(EventKind::Offline, EventKind::Offline) })
             .collect();
         let text = text_of_many(&many, &Clock::UTC);
         assert!(text.starts_with("\u{1F534} 500 machines offline\ncamera-0, camera-1, "), "{text}");
@@ -250,14 +304,14 @@ mod tests {
     #[test]
     fn a_name_brings_no_lines_of_its_own_and_no_endless_text() {
         let name = format!("a\nLast seen: never\u{7}{}", "x".repeat(5000));
-        let text = Notice { name, ..notice(News::Offline, News::Offline) }.text(THEN, &Clock::UTC);
+        let text = Notice { name, ..notice(EventKind::Offline, EventKind::Offline) }.text(THEN, &Clock::UTC);
         assert_eq!(text.lines().count(), 4, "{text}");
         assert!(text.len() < 400);
     }
 
     #[test]
     fn a_notice_comes_out_of_the_outbox_as_it_went_in() {
-        let notice = notice(News::Steady, News::Offline);
+        let notice = notice(EventKind::Steady, EventKind::Offline);
         let stored = serde_json::to_string(&notice).expect("JSON");
         assert_eq!(serde_json::from_str::<Notice>(&stored).expect("a notice"), notice);
     }

@@ -3,9 +3,9 @@
 use super::channel::{Channel, secret_in};
 use super::http::Http;
 use super::mail::encoded_word;
-use super::plan::News;
 use super::send::{Failure, Message};
 use crate::clock::Moment;
+use crate::monitor::notify::notice::EventKind;
 
 pub fn send(http: &Http, channel: &Channel, message: &Message, now: Moment) -> Result<String, Failure> {
     let Some(notice) = message.notices.first() else {
@@ -14,10 +14,10 @@ pub fn send(http: &Http, channel: &Channel, message: &Message, now: Moment) -> R
     // The circle is a tag here, which ntfy puts before the title.
     let title = message.title();
     let (priority, tag) = match (notice.news, notice.state) {
-        (News::Flapping, _) => ("high", "orange_circle"),
-        (News::Test, _) => ("default", "white_circle"),
-        (_, News::Online) => ("default", "green_circle"),
-        (_, News::Stopped) => ("low", "white_circle"),
+        (EventKind::Flapping, _) => ("high", "orange_circle"),
+        (EventKind::Test, _) => ("default", "white_circle"),
+        (_, EventKind::Online) => ("default", "green_circle"),
+        (_, EventKind::Stopped) => ("low", "white_circle"),
         _ => ("high", "red_circle"),
     };
     let mut headers = vec![

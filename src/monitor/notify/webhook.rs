@@ -13,9 +13,9 @@
 use super::channel::Channel;
 use super::http::Http;
 use super::notice::Notice;
-use super::plan::News;
 use super::send::{Failure, Message};
 use crate::clock::Moment;
+use crate::monitor::notify::notice::EventKind;
 use hmac::{Hmac, KeyInit, Mac};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -65,7 +65,7 @@ pub fn send(http: &Http, channel: &Channel, message: &Message, now: Moment) -> R
 fn payload(notice: &Notice) -> Result<Vec<u8>, String> {
     // Who knows the original's two events alone ends with the right state after a time of flapping, too.
     let event = match notice.news {
-        News::Steady => notice.state.name(),
+        EventKind::Steady => notice.state.name(),
         news => news.name(),
     };
     let machine = Machine {
@@ -76,7 +76,7 @@ fn payload(notice: &Notice) -> Result<Vec<u8>, String> {
         status: notice.state.name(),
         last_seen: Moment(notice.last_seen).rfc_3339(),
     };
-    let about = if notice.news == News::Trouble { "monitor" } else { "machine" };
+    let about = if notice.news == EventKind::Trouble { "monitor" } else { "machine" };
     serde_json::to_vec(&Payload { event: format!("{about}.{event}"), machine })
         .map_err(|error| error.to_string())
 }
@@ -107,7 +107,7 @@ mod tests {
         );
     }
 
-    fn notice(news: News, state: News) -> Notice {
+    fn notice(news: EventKind, state: EventKind) -> Notice {
         Notice {
             news,
             state,
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn the_payload_is_the_original_systems() {
-        let body = payload(&notice(News::Offline, News::Offline)).expect("JSON");
+        let body = payload(&notice(EventKind::Offline, EventKind::Offline)).expect("JSON");
         assert_eq!(
             String::from_utf8(body).expect("text"),
             r#"{"event":"machine.offline","machine":{"id":7,"name":"production-server","hostname":null,"description":"in the \"barn\"","status":"offline","last_seen":"2026-01-21T14:30:00Z"}}"#
@@ -136,8 +136,8 @@ mod tests {
             let value: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
             value["event"].as_str().map(str::to_owned)
         };
-        assert_eq!(event(News::Flapping, News::Offline).as_deref(), Some("machine.flapping"));
-        assert_eq!(event(News::Steady, News::Offline).as_deref(), Some("machine.offline"));
-        assert_eq!(event(News::Steady, News::Online).as_deref(), Some("machine.online"));
+        assert_eq!(event(EventKind::Flapping, EventKind::Offline).as_deref(), Some("machine.flapping"));
+        assert_eq!(event(EventKind::Steady, EventKind::Offline).as_deref(), Some("machine.offline"));
+        assert_eq!(event(EventKind::Steady, EventKind::Online).as_deref(), Some("machine.online"));
     }
 }

@@ -2,25 +2,26 @@
 
 use super::*;
 use crate::clock::Now;
-use crate::monitor::beat::{Beat, Kind, Sample};
-use crate::monitor::detect::Settings;
-use crate::monitor::fleet::News;
-use crate::monitor::history::RESOLUTIONS;
+use crate::monitor::beat::{Beat, BeatKind, Sample};
+use crate::monitor::fleet::BeatEffect;
 use crate::monitor::history::packed::Packed;
+use crate::monitor::history::resolution::RESOLUTIONS;
+use crate::monitor::history::rows::PastSample;
+use crate::monitor::incidents::sweep::SweepSettings;
 use crate::monitor::machine::Description;
 use crate::monitor::notify::Poke;
-use crate::monitor::store::{Past, Scratch};
+use crate::monitor::store::Scratch;
 use crossbeam_channel::{Sender, bounded};
 use std::thread;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
-const SETTINGS: Settings =
-    Settings { check_interval: Duration::from_secs(30), threshold: Duration::from_secs(120) };
+const SETTINGS: SweepSettings =
+    SweepSettings { check_interval: Duration::from_secs(30), threshold: Duration::from_secs(120) };
 
 struct Rig {
     store: Scratch,
-    shared: Shared,
+    shared: RecorderContext,
     recorder: Recorder,
     now: Now,
 }
@@ -33,7 +34,7 @@ impl Rig {
             let description = Description { name: format!("m{number}"), ..Description::default() };
             store.add_machine(&description, now.wall).expect("a machine");
         }
-        let shared = Shared {
+        let shared = RecorderContext {
             store: store.clone(),
             registry: Arc::default(),
             fleet: Arc::default(),
@@ -51,15 +52,15 @@ impl Rig {
 
     /// A live beat, and the recorder told of what it must know.
     fn beats(&mut self, machine: i64) {
-        self.says(machine, Kind::Live);
+        self.says(machine, BeatKind::Live);
     }
 
-    fn says(&mut self, machine: i64, kind: Kind) {
+    fn says(&mut self, machine: i64, kind: BeatKind) {
         let (machine, seen) = (MachineId(machine), self.now.wall);
         let order = match self.shared.fleet.beat(machine, &beat(kind), seen) {
-            News::Nothing => return,
-            News::Back => Order::Back { machine, seen },
-            News::Farewell => Order::Farewell { machine, seen },
+            BeatEffect::Nothing => return,
+            BeatEffect::Back => RecorderEvent::Back { machine, seen },
+            BeatEffect::Farewell => RecorderEvent::Farewell { machine, seen },
         };
         self.recorder.obey(std::iter::once(order), self.now.wall);
     }
@@ -75,7 +76,7 @@ impl Rig {
         self.recorder.sweep(self.now);
     }
 
-    fn status(&self, machine: i64) -> Status {
+    fn status(&self, machine: i64) -> MachineStatus {
         self.machine(machine).status
     }
 
@@ -90,7 +91,7 @@ impl Rig {
     /// Obeys the order of these replays, and returns what was said of it.
     fn replays(&mut self, machine: i64, ages: &[Duration]) -> Result<(), StoreError> {
         let (stored, told) = told();
-        let order = Order::Replays { past: past(machine, ages, self.now.wall), stored };
+        let order = RecorderEvent::Replays { past: past(machine, ages, self.now.wall), stored };
         self.recorder.obey(std::iter::once(order), self.now.wall);
         told.try_recv().expect("told at once")
     }
@@ -120,7 +121,7 @@ impl Rig {
     }
 }
 
-fn beat(kind: Kind) -> Beat<'static> {
+fn beat(kind: BeatKind) -> Beat<'static> {
     let sample = Sample { cpu: Some(12.5), ..Sample::default() };
     Beat {
         kind,
@@ -132,12 +133,12 @@ fn beat(kind: Kind) -> Beat<'static> {
     }
 }
 
-fn past(machine: i64, ages: &[Duration], now: Moment) -> Vec<Past> {
+fn past(machine: i64, ages: &[Duration], now: Moment) -> Vec<PastSample> {
     let figures = Packed::from(Sample { cpu: Some(50.0), ..Sample::default() });
-    ages.iter().map(|age| Past { machine: MachineId(machine), at: now.minus(*age), figures }).collect()
+    ages.iter().map(|age| PastSample { machine: MachineId(machine), at: now.minus(*age), figures }).collect()
 }
 
-fn told() -> (Done, Receiver<Result<(), StoreError>>) {
+fn told() -> (OnStored, Receiver<Result<(), StoreError>>) {
     let (sender, receiver) = bounded(1);
     (Box::new(move |result| sender.send(result).expect("the test listens")), receiver)
 }
@@ -146,7 +147,7 @@ fn told() -> (Done, Receiver<Result<(), StoreError>>) {
 fn a_beat_is_in_the_database_with_the_next_write_and_a_recovery_at_once() {
     let mut rig = Rig::new(1);
     rig.beats(1);
-    assert_eq!(rig.status(1), Status::Online, "the first beat of all is a recovery, too");
+    assert_eq!(rig.status(1), MachineStatus::Online, "the first beat of all is a recovery, too");
     rig.pass(SECOND * 5);
     rig.beats(1);
     assert_ne!(rig.last_seen(1), Some(rig.now.wall));
@@ -159,10 +160,10 @@ fn silence_is_an_outage_and_the_next_beat_ends_it() {
     let mut rig = Rig::new(2);
     rig.beats(1);
     rig.goes_on(SECOND * 121, 2);
-    assert_eq!((rig.status(1), rig.status(2)), (Status::Offline, Status::Online));
+    assert_eq!((rig.status(1), rig.status(2)), (MachineStatus::Offline, MachineStatus::Online));
     rig.pass(SECOND);
     rig.beats(1);
-    assert_eq!(rig.status(1), Status::Online);
+    assert_eq!(rig.status(1), MachineStatus::Online);
 }
 
 #[test]
@@ -176,11 +177,11 @@ fn whoever_beats_while_the_sweep_looks_is_back_at_once() {
     rig.beats(1);
     assert_eq!(
         rig.status(1),
-        Status::Offline,
+        MachineStatus::Offline,
         "nobody has told the fleet, so the beat was one like any other"
     );
     rig.recorder.call_offline(&swept.offline, rig.now.wall);
-    assert_eq!(rig.status(1), Status::Online);
+    assert_eq!(rig.status(1), MachineStatus::Online);
 }
 
 #[test]
@@ -190,20 +191,20 @@ fn a_restart_is_no_recovery_of_all() {
     let fleet = Arc::new(Fleet::default());
     rig.recorder.shared.fleet = fleet.clone();
     rig.recorder.learn().expect("states");
-    assert_eq!(fleet.beat(MachineId(1), &beat(Kind::Live), rig.now.wall), News::Nothing);
+    assert_eq!(fleet.beat(MachineId(1), &beat(BeatKind::Live), rig.now.wall), BeatEffect::Nothing);
 }
 
 #[test]
 fn a_farewell_is_a_stop_and_the_beat_after_it_a_return() {
     let mut rig = Rig::new(1);
     rig.beats(1);
-    rig.says(1, Kind::Farewell);
-    assert_eq!(rig.status(1), Status::Stopped);
+    rig.says(1, BeatKind::Farewell);
+    assert_eq!(rig.status(1), MachineStatus::Stopped);
     // Both in one batch, in this order.
     let (machine, seen) = (MachineId(1), rig.now.wall);
-    let orders = [Order::Farewell { machine, seen }, Order::Back { machine, seen }];
+    let orders = [RecorderEvent::Farewell { machine, seen }, RecorderEvent::Back { machine, seen }];
     rig.recorder.obey(orders.into_iter(), rig.now.wall);
-    assert_eq!(rig.status(1), Status::Online);
+    assert_eq!(rig.status(1), MachineStatus::Online);
 }
 
 #[test]
@@ -251,7 +252,7 @@ fn replays_of_a_machine_that_is_gone_do_not_fail_the_others() {
     let (stored, told) = told();
     let mut both = past(1, &[MINUTE], rig.now.wall);
     both.extend(past(77, &[MINUTE], rig.now.wall));
-    rig.recorder.obey(std::iter::once(Order::Replays { past: both, stored }), rig.now.wall);
+    rig.recorder.obey(std::iter::once(RecorderEvent::Replays { past: both, stored }), rig.now.wall);
     assert_eq!(told.try_recv(), Ok(Ok(())));
     assert_eq!(rig.history(1).len(), 1);
 }
@@ -300,7 +301,7 @@ fn nobody_is_late_for_the_time_in_which_heartbeats_were_refused() {
     std::fs::rename(&away, &file).expect("renamed back");
     rig.pass(SECOND * 30);
     rig.sweep();
-    assert_eq!(rig.status(1), Status::Online);
+    assert_eq!(rig.status(1), MachineStatus::Online);
 }
 
 #[test]
@@ -336,17 +337,19 @@ fn a_removed_machine_is_forgotten_and_does_not_disturb() {
     }
     assert!(rig.recorder.troubles.error().is_none());
     let (loaded, told) = told();
-    rig.recorder.obey(std::iter::once(Order::Registry { loaded }), rig.now.wall);
+    rig.recorder.obey(std::iter::once(RecorderEvent::Registry { loaded }), rig.now.wall);
     assert_eq!((told.try_recv(), rig.shared.fleet.len()), (Ok(Ok(())), 1));
 }
 
 /// The loop on a thread of its own.
-fn running(rig: Rig) -> (Scratch, Shared, Sender<Order>, Sender<Instant>, thread::JoinHandle<()>) {
+fn running(
+    rig: Rig,
+) -> (Scratch, RecorderContext, Sender<RecorderEvent>, Sender<Instant>, thread::JoinHandle<()>) {
     let (orders, inbox) = bounded(16);
     let (flushes, flush) = bounded(0);
     let (_, never) = bounded(0);
     let Rig { store, shared, recorder, .. } = rig;
-    let inbox = Inbox { orders: inbox, flush: Ticker::by_hand(flush), sweep: Ticker::by_hand(never) };
+    let inbox = RecorderInbox { orders: inbox, flush: Ticker::by_hand(flush), sweep: Ticker::by_hand(never) };
     let loop_thread = thread::spawn(move || recorder.run(inbox));
     (store, shared, orders, flushes, loop_thread)
 }
@@ -356,17 +359,17 @@ fn when_nobody_can_order_anything_any_more_all_is_written() {
     let (store, shared, orders, flushes, recorder) = running(Rig::new(2));
     let now = Moment::now();
     for machine in 1..=2 {
-        shared.fleet.beat(MachineId(machine), &beat(Kind::Live), now);
-        orders.send(Order::Back { machine: MachineId(machine), seen: now }).expect("taken");
+        shared.fleet.beat(MachineId(machine), &beat(BeatKind::Live), now);
+        orders.send(RecorderEvent::Back { machine: MachineId(machine), seen: now }).expect("taken");
     }
     flushes.send(Instant::now()).expect("a tick");
     // Beats that no flush has seen, and a payload that no turn has saved.
     let later = now.plus(SECOND);
-    shared.fleet.beat(MachineId(2), &beat(Kind::Live), later);
+    shared.fleet.beat(MachineId(2), &beat(BeatKind::Live), later);
     drop(orders);
     recorder.join().expect("ended");
     let machine = store.machine(MachineId(2), later).expect("read").expect("a machine");
-    assert_eq!((machine.status, machine.last_seen), (Status::Online, Some(later)));
+    assert_eq!((machine.status, machine.last_seen), (MachineStatus::Online, Some(later)));
     assert_eq!(store.latest(MachineId(2)).expect("read"), Some((later, "{\"cpu\": 12.5}".to_owned())));
     drop(flushes);
 }
@@ -378,7 +381,9 @@ fn replays_that_wait_together_are_stored_together() {
     let waiting: Vec<_> = (1..=4)
         .map(|machine| {
             let (stored, told) = told();
-            orders.send(Order::Replays { past: past(machine, &[MINUTE], now), stored }).expect("taken");
+            orders
+                .send(RecorderEvent::Replays { past: past(machine, &[MINUTE], now), stored })
+                .expect("taken");
             told
         })
         .collect();

@@ -50,7 +50,7 @@ impl Task {
 }
 
 #[derive(Debug)]
-struct Trouble {
+struct TaskFailure {
     task: Task,
     since: Instant,
     failed: Instant,
@@ -61,9 +61,9 @@ struct Trouble {
 
 /// At most one entry for each task.
 #[derive(Debug, Default)]
-pub struct Troubles(Vec<Trouble>);
+pub struct TaskFailures(Vec<TaskFailure>);
 
-impl Troubles {
+impl TaskFailures {
     pub fn succeeded(&mut self, task: Task) {
         if let Some(trouble) = self.0.iter_mut().find(|trouble| trouble.task == task) {
             trouble.succeeded = true;
@@ -86,7 +86,7 @@ impl Troubles {
                     "cannot {}: {error} (what cannot be written now is kept in memory and tried again)",
                     task.as_str()
                 );
-                self.0.push(Trouble { task, since: now, failed: now, succeeded: false, error });
+                self.0.push(TaskFailure { task, since: now, failed: now, succeeded: false, error });
             }
         }
     }
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_task_that_fails_and_succeeds_in_turns_stays_in_trouble_until_a_minute_without_a_failure() {
-        let (mut troubles, begin) = (Troubles::default(), Instant::now());
+        let (mut troubles, begin) = (TaskFailures::default(), Instant::now());
         for turn in 0..20 {
             troubles.failed(Task::Sweep, StoreError::Busy, begin + SECOND * turn * 2);
             troubles.succeeded(Task::Sweep);
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn only_a_success_shows_that_a_repeated_task_works_again() {
-        let (mut troubles, begin) = (Troubles::default(), Instant::now());
+        let (mut troubles, begin) = (TaskFailures::default(), Instant::now());
         troubles.failed(Task::Write, StoreError::Full, begin);
         troubles.failed(Task::Replays, StoreError::Full, begin);
         troubles.end(begin + CALM);

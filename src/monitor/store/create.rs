@@ -2,15 +2,14 @@
 
 use super::connection;
 use super::error::StoreError;
+use super::file::{MODE, beside, directory, give_to_owner_of_directory};
 use super::migrate::{self, APPLICATION_ID};
 use rustix::fs::{AtFlags, CWD, linkat};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
-/// The group may read it (a backup tool), nobody else: channels' secrets are in it.
-pub const MODE: u32 = 0o640;
 /// Of the state directory, where there is none.
 const DIRECTORY_MODE: u32 = 0o750;
 
@@ -23,7 +22,7 @@ pub fn create(path: &Path, migrations: &[&str]) -> Result<(), StoreError> {
         .mode(DIRECTORY_MODE)
         .create(directory)
         .map_err(|error| StoreError::of_file(directory, &error))?;
-    let unfinished = super::beside(path, &format!(".new-{}-{:08x}", std::process::id(), fastrand::u32(..)));
+    let unfinished = beside(path, &format!(".new-{}-{:08x}", std::process::id(), fastrand::u32(..)));
     let made = fill(&unfinished, migrations)
         .and_then(|()| publish(&unfinished, path).map_err(|error| StoreError::of_file(path, &error)));
     // One that is left behind by a crash here costs 200 KB and is in nobody's way.
@@ -51,22 +50,5 @@ fn publish(unfinished: &Path, path: &Path) -> io::Result<()> {
         Ok(()) => File::open(directory(path))?.sync_all(),
         Err(rustix::io::Errno::EXIST) => Ok(()),
         Err(error) => Err(error.into()),
-    }
-}
-
-/// What root makes beside the service's files must be the service's: `sudo heartbeat-monitor machine add` may come
-/// before the first start. SQLite does the same for its journals.
-pub fn give_to_owner_of_directory(file: &File, path: &Path) -> io::Result<()> {
-    if !rustix::process::geteuid().is_root() {
-        return Ok(());
-    }
-    let owner = fs::metadata(directory(path))?;
-    fchown(file, Some(owner.uid()), Some(owner.gid()))
-}
-
-fn directory(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
     }
 }

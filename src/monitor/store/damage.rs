@@ -1,7 +1,8 @@
 //! A quick look for damaged tables, with a limit of time: for the start of a server.
 
+use super::connection;
+use super::database::Store;
 use super::error::StoreError;
-use super::{Store, connection};
 use rusqlite::Connection;
 use std::time::{Duration, Instant};
 

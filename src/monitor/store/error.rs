@@ -8,7 +8,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why the database did not do what was asked. After `Full`, `ReadOnly`, `Busy` and `Gone` the same [`super::Store`]
+/// Why the database did not do what was asked. After `Full`, `ReadOnly`, `Busy` and `Gone` the same store
 /// works again as soon as the cause has gone: nothing of the failed transaction is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreError {

@@ -4,6 +4,7 @@
 //! any descriptor of that file is closed, so nothing here ever opens the database but SQLite.
 
 use super::error::StoreError;
+use super::file::{MODE, beside, give_to_owner_of_directory};
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -28,7 +29,7 @@ impl Lock {
             .write(true)
             .create(true)
             .truncate(false)
-            .mode(super::create::MODE)
+            .mode(MODE)
             .open(&path)
             .map_err(failed)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -41,7 +42,7 @@ impl Lock {
             }
             Err(error) => return Err(failed(error.into())),
         }
-        super::create::give_to_owner_of_directory(&file, &path).map_err(failed)?;
+        give_to_owner_of_directory(&file, &path).map_err(failed)?;
         // On a full disk the lock is as good without the number in it.
         let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
         Ok(Lock { file })
@@ -59,7 +60,7 @@ impl Drop for Lock {
 }
 
 fn path(database: &Path) -> PathBuf {
-    super::beside(database, ".lock")
+    beside(database, ".lock")
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Why a change to machines, keys or tokens was not made.
 
-use super::{OpenError, StoreError};
+use super::error::{OpenError, StoreError};
 use std::fmt;
 
 /// Nothing was changed.

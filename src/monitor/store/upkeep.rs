@@ -1,8 +1,11 @@
 //! `db check`, `db backup` and `db vacuum`, all of them while the monitor serves.
 
+use super::database::{Store, held};
 use super::error::StoreError;
+use super::file::{MODE, beside, give_to_owner_of_directory};
 use super::lock::Lock;
-use super::{Refused, Store, held, migrate};
+use super::refused::Refused;
+use super::{connection, migrate};
 use rusqlite::Connection;
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -70,7 +73,7 @@ impl Store {
             )));
         }
         // Not by `read`: VACUUM cannot run in a transaction, makes one of its own, and is no query.
-        let connection = super::connection::writer(self.path(), self.manner)?;
+        let connection = connection::writer(self.path(), self.manner)?;
         self.still_there()?;
         copy_to(&connection, target)?;
         Ok(fs::metadata(target).map_or(0, |metadata| metadata.len()))
@@ -160,20 +163,16 @@ fn problems(connection: &Connection) -> Result<Vec<String>, StoreError> {
 /// pages in the copy.
 pub fn copy_to(connection: &Connection, target: &Path) -> Result<(), StoreError> {
     let failed = |error: io::Error| StoreError::of_file(target, &error);
-    let unfinished = super::beside(target, ".part");
+    let unfinished = beside(target, ".part");
     let Some(name) = unfinished.to_str() else {
         return Err(StoreError::Other(format!("{} is not UTF-8; name another file", target.display())));
     };
     // Of a backup that was killed.
     let _ = fs::remove_file(&unfinished);
     // SQLite fills an empty file as it fills none at all, and this one has the right mode from the start.
-    let file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(super::create::MODE)
-        .open(&unfinished)
-        .map_err(failed)?;
-    let done = super::create::give_to_owner_of_directory(&file, &unfinished).map_err(failed).and_then(|()| {
+    let file =
+        OpenOptions::new().write(true).create_new(true).mode(MODE).open(&unfinished).map_err(failed)?;
+    let done = give_to_owner_of_directory(&file, &unfinished).map_err(failed).and_then(|()| {
         drop(file);
         connection.execute("VACUUM INTO ?1", [name])?;
         approve(&unfinished)?;
@@ -189,7 +188,7 @@ pub fn copy_to(connection: &Connection, target: &Path) -> Result<(), StoreError>
 
 /// That a copy is whole: a backup of a damaged database is none.
 fn approve(copy: &Path) -> Result<(), StoreError> {
-    let connection = super::connection::bare(copy)?;
+    let connection = connection::bare(copy)?;
     match problems(&connection)?.into_iter().next() {
         Some(problem) => Err(StoreError::Corrupt(problem)),
         None => Ok(()),

@@ -2,11 +2,10 @@
 //!
 //! SQLite goes on writing to a log that was removed. The next process to open the database would find none of it.
 
-use super::{Identity, Store, StoreError, beside, connection, held, identity};
-
-/// The log as it was when it was last looked at.
-#[derive(Debug, Default)]
-pub(super) struct Wal(Option<Identity>);
+use super::connection;
+use super::database::{Store, held};
+use super::error::StoreError;
+use super::file::{beside, identity};
 
 impl Store {
     /// True if the write-ahead log was removed or replaced since the last call. Its content is in the database then,
@@ -18,9 +17,9 @@ impl Store {
         self.still_there()?;
         let mut writer = held(&self.writer);
         let found = identity(&beside(&self.path, "-wal"));
-        let known = writer.wal.0;
+        let known = writer.wal;
         if known.is_none() || found == known {
-            writer.wal.0 = found;
+            writer.wal = found;
             return Ok(false);
         }
         // The connection still has the removed file open.
@@ -35,7 +34,7 @@ impl Store {
         writer.connection = renewed;
         // What others committed meanwhile is not known: the next look finds a change.
         writer.seen = -1;
-        writer.wal.0 = identity(&beside(&self.path, "-wal"));
+        writer.wal = identity(&beside(&self.path, "-wal"));
         Ok(true)
     }
 }

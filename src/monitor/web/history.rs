@@ -3,8 +3,10 @@
 use super::query::{Problem, Query};
 use crate::clock::Moment;
 use crate::monitor::fleet::Fleet;
-use crate::monitor::history::{self, RESOLUTIONS};
-use crate::monitor::store::{MachineId, Store, StoreError};
+use crate::monitor::history;
+use crate::monitor::history::resolution::RESOLUTIONS;
+use crate::monitor::machine::MachineId;
+use crate::monitor::store::{Store, StoreError};
 use serde::Serialize;
 use std::time::Duration;
 
@@ -79,8 +81,8 @@ pub fn span(mut query: Query, now: Moment) -> Result<Span, Problem> {
 /// Reads them from the database, and what is not written yet from memory.
 pub fn view(store: &Store, fleet: &Fleet, id: MachineId, span: &Span) -> Result<HistoryView, StoreError> {
     let step = Duration::from_secs(span.step.into());
-    let points = history::query(store, fleet, id, span.from, span.to, step)?;
-    let view = |point: history::Point| PointView {
+    let points = history::query::query(store, fleet, id, span.from, span.to, step)?;
+    let view = |point: history::resolution::Point| PointView {
         at: point.at.rfc_3339(),
         cpu: point.sample.cpu,
         mem: point.sample.mem,

@@ -2,9 +2,12 @@
 
 use super::query::{Problem, Query};
 use crate::clock::Moment;
-use crate::monitor::machine::Machine;
-use crate::monitor::store::reading::{Event, MachineFilter, Page, Sending};
-use crate::monitor::store::{Delivery, MachineId, Status};
+use crate::monitor::events::RecordedEvent;
+use crate::monitor::machine::{Machine, MachineId, MachineStatus};
+use crate::monitor::notify::deliveries::DeliveryRecord;
+use crate::monitor::notify::outbox::DeliveryState;
+use crate::monitor::registry::machines::MachineFilter;
+use crate::monitor::store::page::Page;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::time::Duration;
@@ -72,18 +75,18 @@ pub struct List<T> {
     pub next: Option<i64>,
 }
 
-pub const STATUSES: [(&str, Status); 4] = [
-    ("new", Status::New),
-    ("online", Status::Online),
-    ("offline", Status::Offline),
-    ("stopped", Status::Stopped),
+pub const STATUSES: [(&str, MachineStatus); 4] = [
+    ("new", MachineStatus::New),
+    ("online", MachineStatus::Online),
+    ("offline", MachineStatus::Offline),
+    ("stopped", MachineStatus::Stopped),
 ];
 
-const STATES: [(&str, Delivery); 4] = [
-    ("waiting", Delivery::Waiting),
-    ("delivered", Delivery::Delivered),
-    ("dead", Delivery::Dead),
-    ("skipped", Delivery::Skipped),
+const STATES: [(&str, DeliveryState); 4] = [
+    ("waiting", DeliveryState::Waiting),
+    ("delivered", DeliveryState::Delivered),
+    ("dead", DeliveryState::Dead),
+    ("skipped", DeliveryState::Skipped),
 ];
 
 /// Reads `after`, `limit`, `status`, `group` and `tag`.
@@ -106,7 +109,7 @@ pub struct Slice {
     pub limit: u32,
     pub machine: Option<MachineId>,
     /// Of deliveries only.
-    pub state: Option<Delivery>,
+    pub state: Option<DeliveryState>,
 }
 
 /// Reads `before`, `after`, `limit`, `machine` and, of deliveries, `state`.
@@ -148,7 +151,7 @@ pub fn machine(machine: Machine, threshold: Duration, shared_token: bool) -> Mac
     }
 }
 
-pub fn event(event: Event) -> EventView {
+pub fn event(event: RecordedEvent) -> EventView {
     let (machine_id, machine) = event.machine.map(|(id, name)| (id.0, name)).unzip();
     EventView {
         id: event.id,
@@ -160,8 +163,8 @@ pub fn event(event: Event) -> EventView {
     }
 }
 
-pub fn delivery(sending: Sending) -> DeliveryView {
-    let waits = [Delivery::Waiting as i64, Delivery::Leased as i64].contains(&sending.state);
+pub fn delivery(sending: DeliveryRecord) -> DeliveryView {
+    let waits = [DeliveryState::Waiting as i64, DeliveryState::Leased as i64].contains(&sending.state);
     let state = STATES.iter().find(|(_, state)| *state as i64 == sending.state);
     DeliveryView {
         id: sending.id,

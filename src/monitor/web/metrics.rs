@@ -8,8 +8,8 @@ use crate::http;
 use crate::monitor::health::Health;
 use crate::monitor::ingest::counters::{Counters, Format};
 use crate::monitor::notify::couriers::Counts;
-use crate::monitor::store::Delivery;
-use crate::monitor::store::reading::Figures;
+use crate::monitor::notify::outbox::DeliveryState;
+use crate::monitor::web::figures::StoredFigures;
 use std::time::Instant;
 
 impl Web {
@@ -71,7 +71,7 @@ fn health(text: &mut Exposition, health: &Health, now: Instant) {
     );
 }
 
-fn fleet(text: &mut Exposition, figures: &Figures) {
+fn fleet(text: &mut Exposition, figures: &StoredFigures) {
     let by_status: Vec<(&str, f64)> = STATUSES
         .iter()
         .map(|(word, status)| (*word, figures.machines[*status as usize] as f64))
@@ -122,7 +122,7 @@ fn deliveries(text: &mut Exposition, couriers: &[Counts]) {
     }
 }
 
-fn notifications(text: &mut Exposition, figures: &Figures) {
+fn notifications(text: &mut Exposition, figures: &StoredFigures) {
     const RETRIES: &str = "heartbeat_monitor_channel_retrying";
     text.family(
         RETRIES,
@@ -133,11 +133,11 @@ fn notifications(text: &mut Exposition, figures: &Figures) {
         text.sample(RETRIES, &[("channel", kind), ("id", &channel.to_string())], *count as f64);
     }
     const NAME: &str = "heartbeat_monitor_notifications";
-    const STATES: [(&str, Delivery); 4] = [
-        ("waiting", Delivery::Waiting),
-        ("delivered", Delivery::Delivered),
-        ("dead", Delivery::Dead),
-        ("skipped", Delivery::Skipped),
+    const STATES: [(&str, DeliveryState); 4] = [
+        ("waiting", DeliveryState::Waiting),
+        ("delivered", DeliveryState::Delivered),
+        ("dead", DeliveryState::Dead),
+        ("skipped", DeliveryState::Skipped),
     ];
     text.family(
         NAME,
@@ -147,8 +147,8 @@ fn notifications(text: &mut Exposition, figures: &Figures) {
     for (kind, counts) in &figures.notifications {
         for (word, state) in STATES {
             let mut count = counts[state as usize];
-            if state == Delivery::Waiting {
-                count += counts[Delivery::Leased as usize];
+            if state == DeliveryState::Waiting {
+                count += counts[DeliveryState::Leased as usize];
             }
             text.sample(NAME, &[("channel", kind), ("state", word)], count as f64);
         }

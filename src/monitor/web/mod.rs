@@ -15,6 +15,7 @@
 mod access;
 mod client;
 mod exposition;
+mod figures;
 mod history;
 mod lists;
 mod metrics;
@@ -25,12 +26,13 @@ use super::config::Config;
 use super::health::Health;
 use super::ingest::{self, enroll};
 use super::notify::couriers;
-use super::recorder::{Order, Shared};
-use super::store::{MachineId, StoreError};
+use super::store::StoreError;
 use crate::clock::{Moment, Now};
 use crate::http::networks::Network;
 use crate::http::{Counters, Exchange, Method, Request, Response, Verdict};
 use crate::latest::Latest;
+use crate::monitor::machine::MachineId;
+use crate::monitor::recorder::{RecorderContext, RecorderEvent};
 use access::Reader;
 use crossbeam_channel::{Receiver, Sender};
 use query::{Problem, Query};
@@ -41,10 +43,10 @@ use std::time::{Duration, Instant};
 
 /// What answers need to know; shared by the workers.
 pub struct Web {
-    pub shared: Shared,
+    pub shared: RecorderContext,
     pub health: Arc<Health>,
     /// For devices that register themselves.
-    pub orders: Sender<Order>,
+    pub orders: Sender<RecorderEvent>,
     pub ingest: Arc<ingest::counters::Counters>,
     pub couriers: Arc<couriers::Counters>,
     pub counters: Arc<Counters>,

@@ -1,6 +1,6 @@
 //! Which paths there are, beside those of ingest. All of them are read: GET, and HEAD, which comes as GET.
 
-use crate::monitor::store::MachineId;
+use crate::monitor::machine::MachineId;
 
 /// What a path means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

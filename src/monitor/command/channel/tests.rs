@@ -1,8 +1,8 @@
 use super::*;
 use crate::monitor::machine::Description;
+use crate::monitor::notify::choices::Selection;
+use crate::monitor::notify::recipients::Preferences;
 use crate::monitor::notify::{Security, Smtp};
-use crate::monitor::store::choices::Selection;
-use crate::monitor::store::recipients::Preferences;
 use clap::Parser;
 
 #[derive(Debug, Parser)]

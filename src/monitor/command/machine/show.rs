@@ -4,8 +4,8 @@ use super::{as_json, state};
 use crate::clock::Moment;
 use crate::config::Period;
 use crate::monitor::command::table::{ago, rough};
+use crate::monitor::incidents::table::Outage;
 use crate::monitor::machine::Machine;
-use crate::monitor::store::reading::Outage;
 use crate::monitor::store::{Refused, Store};
 use serde_json::{Value, json};
 

@@ -1,7 +1,7 @@
 //! What is printed: for people, for scripts that take the last line, for programs that read JSON.
 
 use super::*;
-use crate::monitor::registry::Registry;
+use crate::monitor::registry::lookup::Registry;
 use clap::Parser;
 
 const NOW: Moment = Moment(1_763_774_609_000);

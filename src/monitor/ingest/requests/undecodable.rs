@@ -66,7 +66,7 @@ fn a_body_that_cannot_be_decoded_is_a_sign_of_life_and_changes_nothing_else() {
     }
     site.writes();
     let machine = site.store.machine(MACHINE, Moment::now()).expect("read").expect("there");
-    assert_eq!(machine.status, Status::Online, "none of them was a farewell");
+    assert_eq!(machine.status, MachineStatus::Online, "none of them was a farewell");
     assert!(machine.last_seen >= Some(before.seen));
     assert_eq!(site.ingest.counters().malformations(), 12);
 }
@@ -77,7 +77,7 @@ fn a_machine_that_was_never_heard_of_comes_online_with_an_undecodable_body() {
     assert_eq!(site.send(PATH, &bearer(&site.tokens[0]), b"{").status, 400);
     site.writes();
     let machine = site.store.machine(MACHINE, Moment::now()).expect("read").expect("there");
-    assert_eq!(machine.status, Status::Online);
+    assert_eq!(machine.status, MachineStatus::Online);
     assert!(site.has_no_values());
 }
 
@@ -153,7 +153,7 @@ fn marks_and_numbers_that_json_does_not_have_are_repaired_and_only_the_repaired_
     assert_eq!(site.send(PATH, &bearer(&site.tokens[0]), farewell).status, 200);
     site.writes();
     let machine = site.store.machine(MACHINE, Moment::now()).expect("read").expect("there");
-    assert_eq!(machine.status, Status::Stopped, "what can be repaired means what it says");
+    assert_eq!(machine.status, MachineStatus::Stopped, "what can be repaired means what it says");
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn a_hostname_follows_the_device_unless_a_person_set_it() {
     report("barn-cam");
     assert_eq!(hostname(1).as_deref(), Some("barn-cam"), "renamed on the device");
     let set = |name: Option<&str>| {
-        let change = crate::monitor::store::machines::Change {
+        let change = crate::monitor::registry::machines::MachineChange {
             hostname: Some(name.map(str::to_owned)),
             ..Default::default()
         };

@@ -6,7 +6,16 @@ mod migrations;
 mod opening;
 mod upkeep;
 
-use super::*;
+use super::connection::{self, Manner};
+use super::database::*;
+use super::error::StoreError;
+use super::migrate;
+use crate::clock::Moment;
+use crate::monitor::machine::MachineId;
+use rusqlite::{Connection, Transaction};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 const DAY: Moment = Moment(1_763_774_609_000);
 

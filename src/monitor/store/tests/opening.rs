@@ -95,7 +95,7 @@ fn a_command_before_the_first_start_makes_the_database_that_the_service_then_ope
 
 #[test]
 fn what_root_makes_belongs_to_the_owner_of_the_directory_and_to_nobody_else() {
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
     if !rustix::process::geteuid().is_root() {
         return crate::skip::skip("giving a directory to another user takes root");
     }

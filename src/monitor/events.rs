@@ -1,0 +1,64 @@
+//! The table `event`: what happened to machines and to the monitor, for people and programs that read it later.
+
+use crate::clock::Moment;
+use crate::monitor::machine::MachineId;
+use crate::monitor::store::page::{Page, paged, rows};
+use crate::monitor::store::{Store, StoreError};
+use rusqlite::{Transaction, params};
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecordedEvent {
+    pub id: i64,
+    pub at: Moment,
+    /// With its name; `None`: the monitor's own.
+    pub machine: Option<(MachineId, String)>,
+    pub kind: String,
+    /// JSON.
+    pub detail: Option<String>,
+}
+
+impl Store {
+    pub fn events(
+        &self,
+        page: Page,
+        machine: Option<MachineId>,
+        limit: u32,
+    ) -> Result<Vec<RecordedEvent>, StoreError> {
+        let (mut condition, order) = paged("e.id", page);
+        if let Some(machine) = machine {
+            condition += &format!(" AND e.machine_id = {}", machine.0);
+        }
+        let sql = format!(
+            "SELECT e.id, e.at, e.machine_id, m.name, e.kind, e.detail
+             FROM event e LEFT JOIN machine m ON m.id = e.machine_id WHERE {condition} {order} LIMIT {limit}"
+        );
+        self.read(|connection| {
+            rows(connection, &sql, Vec::new(), |row| {
+                let machine: Option<i64> = row.get(2)?;
+                let name: Option<String> = row.get(3)?;
+                Ok(RecordedEvent {
+                    id: row.get(0)?,
+                    at: Moment(row.get(1)?),
+                    machine: machine.map(MachineId).zip(name),
+                    kind: row.get(4)?,
+                    detail: row.get(5)?,
+                })
+            })
+        })
+    }
+}
+
+/// A line in the list of what happened.
+pub fn note(
+    tx: &Transaction<'_>,
+    machine: Option<MachineId>,
+    kind: &str,
+    detail: Option<serde_json::Value>,
+    now: Moment,
+) -> Result<(), StoreError> {
+    tx.execute(
+        "INSERT INTO event (at, machine_id, kind, detail) VALUES (?1, ?2, ?3, ?4)",
+        params![now.0, machine.map(|id| id.0), kind, detail.map(|detail| detail.to_string())],
+    )?;
+    Ok(())
+}

@@ -1,0 +1,56 @@
+//! The history of a machine as points: from the database, and from memory what is newer.
+
+use super::packed::Packed;
+use super::resolution::{Means, Point, RESOLUTIONS};
+use crate::clock::Moment;
+use crate::monitor::fleet::Fleet;
+use crate::monitor::machine::MachineId;
+use crate::monitor::store::{Store, StoreError};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// More points than a screen has are refused to nobody, and get a longer step instead.
+pub const MAX_POINTS: u64 = 5_000;
+
+/// The history of `machine` from `from` (included) to `to` (excluded), a point for each `step` in which something was
+/// measured. A step is at least a minute and a whole number of minutes, and so long that there are at most
+/// [`MAX_POINTS`]; where the past is kept more coarsely than `step`, the points are further apart.
+///
+/// # Errors
+/// The database could not be read.
+pub fn query(
+    store: &Store,
+    fleet: &Fleet,
+    machine: MachineId,
+    from: Moment,
+    to: Moment,
+    step: Duration,
+) -> Result<Vec<Point>, StoreError> {
+    let step = fitting(step, to.since(from));
+    let mut means = Means { step, from, to, sums: BTreeMap::new() };
+    let minutes = RESOLUTIONS[0];
+    // Memory before the database: what is written in between is there twice rather than missing, and counts once.
+    let newest: BTreeMap<i64, Packed> = fleet.minutes(machine).into_iter().collect();
+    for resolution in RESOLUTIONS {
+        store.history(machine, resolution, from, to, |bucket, packed| {
+            if resolution != minutes || !newest.contains_key(&bucket) {
+                means.add(resolution.begin(bucket), packed);
+            }
+        })?;
+    }
+    for (bucket, packed) in &newest {
+        means.add(minutes.begin(*bucket), *packed);
+    }
+    Ok(means.points())
+}
+
+/// Whole minutes, at least one, at most [`MAX_POINTS`] within `span`.
+fn fitting(step: Duration, span: Duration) -> i64 {
+    let least = span.as_secs().div_ceil(MAX_POINTS);
+    let minutes = step.as_secs().max(least).div_ceil(60).max(1);
+    // At most as long as the span itself, which came from an i64.
+    i64::try_from(minutes.saturating_mul(60_000)).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

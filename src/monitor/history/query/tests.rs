@@ -1,0 +1,113 @@
+//! A machine's past, with a clock that the test turns.
+
+use super::*;
+use crate::monitor::beat::{Beat, BeatKind, Sample};
+use crate::monitor::fleet::Unsaved;
+use crate::monitor::machine::Description;
+use crate::monitor::store::Scratch;
+
+const MACHINE: MachineId = MachineId(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(86_400);
+/// Begins a week, so that rows of all resolutions do.
+const BEGIN: Moment = Moment(2925 * 7 * 86_400_000);
+
+fn store() -> Scratch {
+    let store = Store::scratch();
+    let description = Description { name: "barn".into(), ..Description::default() };
+    store.add_machine(&description, BEGIN).expect("a machine");
+    store
+}
+
+fn packed(cpu: f32) -> Packed {
+    Packed::from(Sample { cpu: Some(cpu), ..Sample::default() })
+}
+
+fn after(minutes: u32) -> Moment {
+    BEGIN.plus(MINUTE * minutes)
+}
+
+/// Each of these minutes after the begin.
+fn save(store: &Store, minutes: impl Iterator<Item = (u32, f32)>) {
+    let minutes = minutes.map(|(minute, cpu)| (RESOLUTIONS[0].bucket(after(minute)), packed(cpu))).collect();
+    let unsaved = Unsaved { machine: MACHINE, received_at: BEGIN, payload: None, hostname: None, minutes };
+    store.save_beats(&[], &[unsaved]).expect("saved");
+}
+
+fn read(store: &Store, fleet: &Fleet, from: Moment, to: Moment, step: Duration) -> Vec<(i64, f32)> {
+    let points = query(store, fleet, MACHINE, from, to, step).expect("read");
+    let minute = |point: Point| ((point.at.0 - BEGIN.0) / 60_000, point.sample.cpu.expect("measured"));
+    points.into_iter().map(minute).collect()
+}
+
+#[test]
+fn points_are_means_of_their_step_and_gaps_are_gaps() {
+    let (store, fleet) = (store(), Fleet::default());
+    save(&store, [(0, 10.0), (1, 20.0), (58, 1.0), (63, 4.0)].into_iter());
+    let all = |step| read(&store, &fleet, BEGIN, after(120), step);
+    assert_eq!(all(MINUTE), [(0, 10.0), (1, 20.0), (58, 1.0), (63, 4.0)]);
+    assert_eq!(all(MINUTE * 5), [(0, 15.0), (55, 1.0), (60, 4.0)]);
+    assert_eq!(all(Duration::ZERO), all(MINUTE), "never finer than a minute");
+    assert_eq!(read(&store, &fleet, after(1), after(58), MINUTE), [(1, 20.0)], "from is in it, to is not");
+}
+
+#[test]
+fn what_is_in_memory_alone_belongs_to_it_and_counts_once() {
+    let (store, fleet) = (store(), Fleet::default());
+    save(&store, [(0, 10.0), (1, 99.0)].into_iter());
+    let sample = Sample { cpu: Some(30.0), ..Sample::default() };
+    let beat =
+        Beat { kind: BeatKind::Live, interval: None, device: None, hostname: None, sample, payload: "{}" };
+    fleet.beat(MACHINE, &beat, after(1));
+    assert_eq!(read(&store, &fleet, BEGIN, after(5), MINUTE), [(0, 10.0), (1, 30.0)]);
+    assert_eq!(read(&store, &fleet, BEGIN, after(5), MINUTE * 5), [(0, 20.0)]);
+}
+
+#[test]
+fn a_step_grows_until_the_answer_is_bounded() {
+    let (store, fleet) = (store(), Fleet::default());
+    save(&store, (0..2880).map(|minute| (minute, 1.0)));
+    let year = read(&store, &fleet, BEGIN.minus(DAY * 365), BEGIN.plus(DAY * 2), MINUTE);
+    assert!(year.len() as u64 <= MAX_POINTS && year.len() > 10, "{}", year.len());
+    let ever = query(&store, &fleet, MACHINE, Moment(i64::MIN), Moment(i64::MAX), MINUTE).expect("read");
+    assert!(ever.len() <= 2, "all that there is lies in one step or two");
+}
+
+#[test]
+fn old_minutes_become_quarters_then_hours_and_then_nothing() {
+    let (store, fleet) = (store(), Fleet::default());
+    // Two hours: the mean of each quarter is its number.
+    save(&store, (0..120).map(|minute| (minute, (minute / 15) as f32)));
+    let all = |from: Moment| read(&store, &fleet, from, from.plus(DAY), MINUTE);
+    let fresh = all(BEGIN);
+    assert_eq!(store.age_history(0, 1, BEGIN.plus(DAY)), Ok(0));
+    assert_eq!(all(BEGIN), fresh, "nothing is old yet");
+
+    store.age_history(0, 1, BEGIN.plus(DAY * 3)).expect("aged");
+    let quarters: Vec<_> = (0..8).map(|quarter| (quarter * 15, quarter as f32)).collect();
+    assert_eq!(all(BEGIN), quarters);
+
+    store.age_history(0, 1, BEGIN.plus(DAY * 32)).expect("aged");
+    assert_eq!(all(BEGIN), [(0, 1.5), (60, 5.5)]);
+
+    store.age_history(0, 1, BEGIN.plus(DAY * 380)).expect("aged");
+    assert_eq!(all(BEGIN), []);
+}
+
+#[test]
+fn only_the_machines_whose_turn_it_is_are_aged() {
+    let store = store();
+    save(&store, [(0, 1.0)].into_iter());
+    assert_eq!(store.age_history(0, 360, BEGIN.plus(DAY * 3)), Ok(0));
+    assert_eq!(store.age_history(1, 360, BEGIN.plus(DAY * 3)), Ok(1));
+}
+
+#[test]
+fn a_damaged_row_is_left_out_and_written_anew() {
+    let (store, fleet) = (store(), Fleet::default());
+    save(&store, [(0, 1.0), (60, 2.0)].into_iter());
+    store.damage_history(BEGIN);
+    assert_eq!(read(&store, &fleet, BEGIN, after(120), MINUTE), [(60, 2.0)]);
+    save(&store, [(1, 3.0)].into_iter());
+    assert_eq!(read(&store, &fleet, BEGIN, after(120), MINUTE), [(1, 3.0), (60, 2.0)]);
+}

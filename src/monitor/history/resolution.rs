@@ -1,0 +1,96 @@
+//! How finely the past is kept, and means of it.
+
+use super::packed::Packed;
+use crate::clock::Moment;
+use crate::monitor::beat::{FIGURES, Sample};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How finely a stretch of the past is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resolution {
+    /// Of a bucket.
+    pub seconds: i64,
+    /// In a row of the table.
+    pub buckets: usize,
+    /// What is older is handed down to the next one.
+    pub kept: Duration,
+}
+
+const HOUR: u64 = 3600;
+
+/// Finest first. Rows of an hour, a day, a week: few enough to be read together, small enough to be rewritten.
+pub const RESOLUTIONS: [Resolution; 3] = [
+    Resolution { seconds: 60, buckets: 60, kept: Duration::from_secs(48 * HOUR) },
+    Resolution { seconds: 900, buckets: 96, kept: Duration::from_secs(30 * 24 * HOUR) },
+    Resolution { seconds: 3600, buckets: 168, kept: Duration::from_secs(365 * 24 * HOUR) },
+];
+
+impl Resolution {
+    /// The number since 1970 of the bucket that `at` lies in.
+    pub fn bucket(&self, at: Moment) -> i64 {
+        at.0.div_euclid(self.seconds * 1000)
+    }
+
+    pub fn begin(&self, bucket: i64) -> Moment {
+        Moment(bucket.saturating_mul(self.seconds * 1000))
+    }
+
+    /// The first bucket of the row that `bucket` stands in, and its place there.
+    pub fn row(&self, bucket: i64) -> (i64, usize) {
+        let buckets = self.buckets as i64;
+        let place = bucket.rem_euclid(buckets);
+        (bucket - place, place as usize)
+    }
+}
+
+/// Figures at a moment: the mean of the `step` that begins there.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Point {
+    pub at: Moment,
+    pub sample: Sample,
+}
+
+/// Sums and counts of each step's figures.
+pub struct Means {
+    /// In milliseconds.
+    pub step: i64,
+    pub from: Moment,
+    pub to: Moment,
+    pub sums: BTreeMap<i64, [(f32, u32); FIGURES]>,
+}
+
+impl Means {
+    pub fn add(&mut self, at: Moment, packed: Packed) {
+        if at < self.from || at >= self.to {
+            return;
+        }
+        let sums = self.sums.entry(at.0.div_euclid(self.step)).or_insert([(0.0, 0); FIGURES]);
+        for ((sum, count), figure) in sums.iter_mut().zip(packed.sample().figures()) {
+            if let Some(figure) = figure {
+                *sum += figure;
+                *count += 1;
+            }
+        }
+    }
+
+    pub fn points(self) -> Vec<Point> {
+        let step = self.step;
+        let point = |(number, sums): (i64, [(f32, u32); FIGURES])| Point {
+            at: Moment(number * step),
+            sample: Sample::of(sums.map(|(sum, count)| (count > 0).then(|| sum / count as f32))),
+        };
+        self.sums.into_iter().map(point).collect()
+    }
+}
+
+/// The buckets of the next coarser resolution that these buckets make: each the mean of what there is.
+pub fn coarser(row: &[(i64, Packed)], fine: Resolution, coarse: Resolution) -> Vec<(i64, Packed)> {
+    let step = coarse.seconds * 1000;
+    let mut means = Means { step, from: Moment(i64::MIN), to: Moment(i64::MAX), sums: BTreeMap::new() };
+    for (bucket, packed) in row {
+        means.add(fine.begin(*bucket), *packed);
+    }
+    let points = means.points().into_iter();
+    points.map(|point| (coarse.bucket(point.at), Packed::from(point.sample))).collect()
+}

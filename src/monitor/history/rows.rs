@@ -1,0 +1,222 @@
+//! The table `history`: packed rows, read, merged into, handed down to coarser resolutions, and forgotten.
+
+use super::packed::{self, Packed};
+use super::resolution::{RESOLUTIONS, Resolution, coarser};
+use crate::clock::Moment;
+use crate::monitor::machine::MachineId;
+use crate::monitor::store::{Store, StoreError};
+use rusqlite::{CachedStatement, Transaction};
+
+/// What a machine said of moments at which nobody listened: (bucket, figures) by resolution.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PastSample {
+    pub machine: MachineId,
+    pub at: Moment,
+    pub figures: Packed,
+}
+
+/// Which of two figures for one bucket stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Precedence {
+    New,
+    Old,
+}
+
+/// A bucket of [`RESOLUTIONS`] at this index.
+type Bucket = (i64, Packed);
+
+/// The statements of a transaction that changes rows. Machines that were removed meanwhile are passed over.
+pub struct Rows<'tx> {
+    select: CachedStatement<'tx>,
+    write: CachedStatement<'tx>,
+}
+
+impl<'tx> Rows<'tx> {
+    pub fn new(tx: &'tx Transaction<'_>) -> Result<Rows<'tx>, StoreError> {
+        let select = tx.prepare_cached(
+            "SELECT samples FROM history WHERE machine_id = ?1 AND resolution = ?2 AND starts_at = ?3",
+        )?;
+        let write = tx.prepare_cached(
+            "INSERT INTO history (machine_id, resolution, starts_at, samples)
+             SELECT id, ?2, ?3, ?4 FROM machine WHERE id = ?1
+             ON CONFLICT DO UPDATE SET samples = excluded.samples",
+        )?;
+        Ok(Rows { select, write })
+    }
+
+    /// Merges buckets of one resolution (by its index), oldest first, into the rows they belong to.
+    pub fn merge(
+        &mut self,
+        machine: MachineId,
+        resolution: usize,
+        buckets: &[Bucket],
+        precedence: Precedence,
+    ) -> Result<(), StoreError> {
+        let resolution = RESOLUTIONS[resolution];
+        for buckets in buckets.chunk_by(|a, b| resolution.row(a.0).0 == resolution.row(b.0).0) {
+            let Some((first, _)) = buckets.first() else { continue };
+            let begin = resolution.row(*first).0;
+            let key = (machine.0, resolution.seconds, resolution.begin(begin).0);
+            let mut row = self.read(key, resolution)?;
+            for (bucket, new) in buckets {
+                let old = &mut row[resolution.row(*bucket).1];
+                if precedence == Precedence::New || old.is_empty() {
+                    *old = *new;
+                }
+            }
+            self.write.execute((key.0, key.1, key.2, packed::pack(&row)))?;
+        }
+        Ok(())
+    }
+
+    /// The row of this key; an empty one where there is none, and in place of one that cannot be read.
+    fn read(&mut self, key: (i64, i64, i64), resolution: Resolution) -> Result<Vec<Packed>, StoreError> {
+        let mut rows = self.select.query(key)?;
+        let row = match rows.next()? {
+            Some(row) => packed::unpack(row.get_ref(0)?.as_blob().unwrap_or_default(), resolution.buckets),
+            None => None,
+        };
+        Ok(row.unwrap_or_else(|| vec![Packed::EMPTY; resolution.buckets]))
+    }
+
+    /// Merges what machines say of the past, sorted by [`sort`]; each into the resolution that is still kept there.
+    pub fn replay(&mut self, replays: &[PastSample], now: Moment) -> Result<(), StoreError> {
+        for of_machine in replays.chunk_by(|a, b| a.machine == b.machine) {
+            let mut rest = of_machine;
+            // Oldest first, so the coarsest resolution's come first.
+            for (index, resolution) in RESOLUTIONS.iter().enumerate().rev() {
+                let finer_begins =
+                    index.checked_sub(1).map_or(Moment(i64::MAX), |finer| begin_of(finer, now));
+                let begin = now.minus(resolution.kept);
+                let count = rest.iter().take_while(|past| past.at < finer_begins).count();
+                let (mine, later) = rest.split_at(count);
+                rest = later;
+                let kept = mine.iter().filter(|past| past.at >= begin && !past.figures.is_empty());
+                let buckets: Vec<Bucket> =
+                    kept.map(|past| (resolution.bucket(past.at), past.figures)).collect();
+                if let Some(machine) = of_machine.first().filter(|_| !buckets.is_empty()) {
+                    self.merge(machine.machine, index, &buckets, Precedence::Old)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where the resolution of this index begins: before that its rows are, or will soon be, handed down.
+fn begin_of(index: usize, now: Moment) -> Moment {
+    let resolution = RESOLUTIONS[index];
+    let (row, _) = resolution.row(resolution.bucket(now.minus(resolution.kept)));
+    resolution.begin(row)
+}
+
+/// As [`Rows::replay`] takes them.
+pub fn sort(replays: &mut [PastSample]) {
+    replays.sort_unstable_by_key(|past| (past.machine, past.at));
+}
+
+impl Store {
+    /// Writes what machines say of the past, in one transaction; durable when it returns. What is known of a minute
+    /// already stays, so that a replay that is sent twice changes nothing.
+    ///
+    /// # Errors
+    /// The database; nothing is written then.
+    pub fn save_replays(&self, replays: &mut [PastSample], now: Moment) -> Result<(), StoreError> {
+        sort(replays);
+        self.write(|tx| Rows::new(tx)?.replay(replays, now))
+    }
+
+    /// Calls `take` for each bucket of one resolution that begins from `from` (included) to `to` (excluded), the row's
+    /// others too.
+    ///
+    /// # Errors
+    /// The database could not be read. A row that is damaged is left out.
+    pub fn history(
+        &self,
+        machine: MachineId,
+        resolution: Resolution,
+        from: Moment,
+        to: Moment,
+        mut take: impl FnMut(i64, Packed),
+    ) -> Result<(), StoreError> {
+        let (first, _) = resolution.row(resolution.bucket(from));
+        let begin = resolution.begin(first);
+        self.read(|connection| {
+            let mut query = connection.prepare(
+                "SELECT starts_at, samples FROM history
+                 WHERE machine_id = ?1 AND resolution = ?2 AND starts_at >= ?3 AND starts_at < ?4
+                 ORDER BY starts_at",
+            )?;
+            let mut rows = query.query((machine.0, resolution.seconds, begin.0, to.0))?;
+            while let Some(row) = rows.next()? {
+                let first = resolution.bucket(Moment(row.get(0)?));
+                let samples = row.get_ref(1)?.as_blob().unwrap_or_default();
+                let Some(buckets) = packed::unpack(samples, resolution.buckets) else { continue };
+                for (bucket, packed) in (first..).zip(buckets).filter(|(_, packed)| !packed.is_empty()) {
+                    take(bucket, packed);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Hands rows that are too old for their resolution down to the next one, and forgets what is too old for all, for
+    /// the machines whose number is `turn` modulo `turns`. Returns how many rows were handed down or forgotten.
+    ///
+    /// # Errors
+    /// The database; nothing is changed then.
+    pub fn age_history(&self, turn: i64, turns: i64, now: Moment) -> Result<usize, StoreError> {
+        self.write(|tx| {
+            let mut machines = tx.prepare("SELECT id FROM machine WHERE id % ?1 = ?2")?;
+            let machines = machines.query_map((turns, turn), |row| Ok(MachineId(row.get(0)?)))?;
+            let machines: Vec<MachineId> = machines.collect::<Result<_, _>>()?;
+            let mut aged = 0;
+            for machine in machines {
+                for index in 0..RESOLUTIONS.len() {
+                    aged += hand_down(tx, machine, index, now)?;
+                }
+            }
+            Ok(aged)
+        })
+    }
+}
+
+/// The rows of one machine and resolution that end before it is kept.
+fn hand_down(
+    tx: &Transaction<'_>,
+    machine: MachineId,
+    index: usize,
+    now: Moment,
+) -> Result<usize, StoreError> {
+    let resolution = RESOLUTIONS[index];
+    let key = (machine.0, resolution.seconds, begin_of(index, now).0);
+    if let Some(coarse) = RESOLUTIONS.get(index + 1) {
+        let mut select = tx.prepare(
+            "SELECT starts_at, samples FROM history WHERE machine_id = ?1 AND resolution = ?2 AND starts_at < ?3
+             ORDER BY starts_at",
+        )?;
+        let mut rows = select.query(key)?;
+        let mut fine = Vec::new();
+        while let Some(row) = rows.next()? {
+            let first = resolution.bucket(Moment(row.get(0)?));
+            let samples = row.get_ref(1)?.as_blob().unwrap_or_default();
+            let buckets = packed::unpack(samples, resolution.buckets).unwrap_or_default();
+            fine.extend((first..).zip(buckets).filter(|(_, packed)| !packed.is_empty()));
+        }
+        // What was replayed straight into the coarser one is a single beat's; a mean is better.
+        Rows::new(tx)?.merge(machine, index + 1, &coarser(&fine, resolution, *coarse), Precedence::New)?;
+    }
+    let delete = "DELETE FROM history WHERE machine_id = ?1 AND resolution = ?2 AND starts_at < ?3";
+    Ok(tx.execute(delete, key)?)
+}
+
+#[cfg(test)]
+impl Store {
+    /// Makes nonsense of the rows that begin at `at`.
+    pub fn damage_history(&self, at: Moment) {
+        let damage = |tx: &Transaction<'_>| {
+            Ok(tx.execute("UPDATE history SET samples = x'01ff02' WHERE starts_at = ?1", [at.0])?)
+        };
+        self.write(damage).expect("written");
+    }
+}

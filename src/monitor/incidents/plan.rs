@@ -1,0 +1,221 @@
+//! Who is told what, and when: pure.
+//!
+//! What happened to a machine becomes one row of the outbox for each channel of each recipient who wants to hear of
+//! it. A row may be due later than now: after the recipient's minimum outage, at the end of their quiet hours. If the
+//! machine is back by then, neither the outage nor the recovery is told.
+
+use crate::clock::{Moment, milliseconds};
+use crate::monitor::notify::channel::ChannelId;
+use crate::monitor::notify::notice::{EventKind, Happening, Subject};
+use crate::monitor::notify::recipients::Recipient;
+
+/// One row of the outbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Planned {
+    pub channel: ChannelId,
+    pub due: Moment,
+}
+
+/// The rows for what happened. What begins goes to every recipient who has chosen the machine. What ends goes to the
+/// channels in `waiting`, over which another state of the machine was reported last, whatever their recipients have
+/// chosen by now; and a recovery also to recipients who want no other event.
+pub fn plan(
+    recipients: &[Recipient],
+    machine: &Subject,
+    what: &Happening,
+    waiting: &[ChannelId],
+) -> Vec<Planned> {
+    let mut rows = Vec::new();
+    for recipient in recipients {
+        if !recipient.wants(what) {
+            continue;
+        }
+        let chosen = recipient.machines.includes(machine);
+        let due = recipient.due(what);
+        let told = |channel: &&ChannelId| match what.news {
+            EventKind::Online => waiting.contains(channel) || (chosen && !recipient.hears_of_outages()),
+            EventKind::Steady => waiting.contains(channel),
+            EventKind::Offline | EventKind::Stopped | EventKind::Flapping => chosen,
+            EventKind::Test | EventKind::Trouble => false,
+        };
+        rows.extend(recipient.channels.iter().filter(told).map(|&channel| Planned { channel, due }));
+    }
+    rows
+}
+
+impl Recipient {
+    fn wants(&self, what: &Happening) -> bool {
+        match what.news {
+            EventKind::Steady => {
+                self.events.contains(&EventKind::Flapping) || self.events.contains(&what.state)
+            }
+            news => self.events.contains(&news),
+        }
+    }
+
+    fn hears_of_outages(&self) -> bool {
+        let outage = [EventKind::Offline, EventKind::Stopped, EventKind::Flapping];
+        self.events.iter().any(|event| outage.contains(event))
+    }
+
+    fn due(&self, what: &Happening) -> Moment {
+        let due = match what.news {
+            EventKind::Offline => Moment(what.last_seen.0.saturating_add(milliseconds(self.min_outage))),
+            _ => what.now,
+        };
+        let due = due.max(what.now);
+        self.quiet.as_ref().map_or(due, |quiet| quiet.end_if_quiet(due))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::monitor::notify::choices::MachineChoice;
+    use crate::monitor::notify::quiet_hours::QuietHours;
+    use crate::monitor::notify::recipients::DEFAULT_CHOICE;
+    use crate::monitor::zone::Clock;
+    use std::time::Duration;
+
+    const HOUR: i64 = 3_600_000;
+    /// 2026-01-21 00:00 UTC.
+    const MIDNIGHT: Moment = Moment(1_768_953_600_000);
+
+    fn at(hour: i64, minute: i64) -> Moment {
+        Moment(MIDNIGHT.0 + hour * HOUR + minute * 60_000)
+    }
+
+    fn everybody() -> Recipient {
+        Recipient {
+            machines: MachineChoice { all: true, ..MachineChoice::default() },
+            events: DEFAULT_CHOICE.to_vec(),
+            quiet: None,
+            min_outage: Duration::ZERO,
+            channels: vec![ChannelId(1)],
+        }
+    }
+
+    fn machine() -> Subject {
+        Subject {
+            id: 1,
+            name: "barn".into(),
+            group: Some("farm".into()),
+            tags: vec!["camera".into()],
+            ..Subject::default()
+        }
+    }
+
+    fn offline(now: Moment) -> Happening {
+        Happening {
+            news: EventKind::Offline,
+            state: EventKind::Offline,
+            now,
+            last_seen: now.minus(MINUTES_2),
+        }
+    }
+
+    const MINUTES_2: Duration = Duration::from_secs(120);
+
+    fn dues(recipient: &Recipient, what: &Happening) -> Vec<Moment> {
+        plan(std::slice::from_ref(recipient), &machine(), what, &[]).iter().map(|row| row.due).collect()
+    }
+
+    #[test]
+    fn every_enabled_channel_of_who_wants_it_gets_a_row_at_once() {
+        let two = Recipient { channels: vec![ChannelId(1), ChannelId(7)], ..everybody() };
+        let rows = plan(&[two, everybody()], &machine(), &offline(at(12, 0)), &[]);
+        let channels: Vec<i64> = rows.iter().map(|row| row.channel.0).collect();
+        assert_eq!(channels, [1, 7, 1]);
+        assert!(rows.iter().all(|row| row.due == at(12, 0)));
+    }
+
+    #[test]
+    fn machines_are_chosen_by_id_or_group_or_tag_and_an_empty_choice_is_none() {
+        let chosen = |machines: &[i64], groups: &[&str], tags: &[&str]| {
+            let list = |of: &[&str]| of.iter().map(|s| (*s).to_owned()).collect();
+            let machines = MachineChoice {
+                all: false,
+                machines: machines.to_vec(),
+                groups: list(groups),
+                tags: list(tags),
+            };
+            !dues(&Recipient { machines, ..everybody() }, &offline(at(12, 0))).is_empty()
+        };
+        assert!(!chosen(&[], &[], &[]), "nothing is left of the choice");
+        assert!(chosen(&[1], &["town"], &[]));
+        assert!(chosen(&[2], &["farm"], &[]));
+        assert!(chosen(&[], &[], &["gate", "camera"]));
+        assert!(!chosen(&[2], &["town"], &["gate"]));
+    }
+
+    #[test]
+    fn an_end_goes_where_its_beginning_went_even_if_the_machine_is_chosen_no_longer() {
+        let online = Happening { news: EventKind::Online, state: EventKind::Online, ..offline(at(12, 0)) };
+        let steady = Happening { news: EventKind::Steady, state: EventKind::Online, ..offline(at(12, 0)) };
+        let other = Recipient { machines: MachineChoice::default(), ..everybody() };
+        for end in [&online, &steady] {
+            assert_eq!(plan(std::slice::from_ref(&other), &machine(), end, &[ChannelId(1)]).len(), 1);
+            assert!(plan(std::slice::from_ref(&other), &machine(), end, &[]).is_empty());
+        }
+        let without = Recipient { events: vec![EventKind::Offline], ..everybody() };
+        assert!(plan(&[without], &machine(), &online, &[ChannelId(1)]).is_empty(), "online is not wanted");
+        let recoveries_alone = Recipient { events: vec![EventKind::Online], ..other };
+        assert!(dues(&recoveries_alone, &online).is_empty(), "of a machine that is not chosen");
+    }
+
+    #[test]
+    fn an_event_that_was_not_chosen_is_not_told() {
+        let stopped = Happening { news: EventKind::Stopped, state: EventKind::Stopped, ..offline(at(12, 0)) };
+        assert!(dues(&everybody(), &stopped).is_empty());
+        let wants = Recipient { events: vec![EventKind::Stopped], ..everybody() };
+        assert_eq!(dues(&wants, &stopped), [at(12, 0)]);
+        assert!(dues(&wants, &offline(at(12, 0))).is_empty());
+    }
+
+    #[test]
+    fn a_recovery_is_told_where_its_outage_was() {
+        let online = Happening { news: EventKind::Online, state: EventKind::Online, ..offline(at(12, 0)) };
+        let two = Recipient { channels: vec![ChannelId(1), ChannelId(7)], ..everybody() };
+        let rows = plan(&[two], &machine(), &online, &[ChannelId(7)]);
+        assert_eq!(rows, [Planned { channel: ChannelId(7), due: at(12, 0) }]);
+        let recoveries_alone = Recipient { events: vec![EventKind::Online], ..everybody() };
+        assert_eq!(dues(&recoveries_alone, &online), [at(12, 0)]);
+    }
+
+    #[test]
+    fn what_holds_after_flapping_is_told_to_who_heard_of_it_or_wants_that_state() {
+        let steady = Happening { news: EventKind::Steady, ..offline(at(12, 0)) };
+        for (events, told) in [
+            (vec![EventKind::Flapping], true),
+            (vec![EventKind::Offline], true),
+            (vec![EventKind::Online], false),
+            (vec![EventKind::Stopped], false),
+        ] {
+            let recipient = [Recipient { events, ..everybody() }];
+            let rows = plan(&recipient, &machine(), &steady, &[ChannelId(1)]);
+            assert_eq!(!rows.is_empty(), told, "{:?}", recipient[0].events);
+            assert!(plan(&recipient, &machine(), &steady, &[]).is_empty(), "it is no news");
+        }
+    }
+
+    #[test]
+    fn a_minimum_outage_counts_from_the_last_heartbeat_and_never_backwards() {
+        let patient =
+            |minutes: u64| Recipient { min_outage: Duration::from_secs(minutes * 60), ..everybody() };
+        assert_eq!(dues(&patient(10), &offline(at(12, 0))), [at(12, 8)]);
+        assert_eq!(dues(&patient(1), &offline(at(12, 0))), [at(12, 0)]);
+        let online = Happening { news: EventKind::Online, state: EventKind::Online, ..offline(at(12, 0)) };
+        let rows = plan(&[patient(10)], &machine(), &online, &[ChannelId(1)]);
+        assert_eq!(rows[0].due, at(12, 0), "a recovery waits for nothing");
+        let endless = Recipient { min_outage: Duration::MAX, ..everybody() };
+        assert_eq!(dues(&endless, &offline(at(12, 0))), [Moment(i64::MAX)]);
+    }
+
+    #[test]
+    fn the_minimum_outage_comes_first_and_then_the_quiet_hours() {
+        let quiet = Some(QuietHours { from: 22 * 60, to: 7 * 60, clock: Clock::UTC });
+        let recipient = Recipient { quiet, min_outage: Duration::from_secs(1800), ..everybody() };
+        assert_eq!(dues(&recipient, &offline(at(21, 40))), [at(31, 0)]);
+        assert_eq!(dues(&recipient, &offline(at(21, 20))), [at(21, 48)]);
+    }
+}

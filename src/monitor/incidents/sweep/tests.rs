@@ -1,0 +1,694 @@
+//! A fleet, its sweeper and its outbox, with a clock that the test turns.
+
+mod choices;
+
+use super::*;
+use crate::clock::Now;
+use crate::monitor::machine::MachineStatus;
+use crate::monitor::notify::channel::ChannelId;
+use crate::monitor::notify::notice::EventKind;
+use crate::monitor::store::Scratch;
+use rusqlite::params;
+use std::collections::HashMap;
+
+const INTERVAL: Duration = Duration::from_secs(30);
+const THRESHOLD: Duration = Duration::from_secs(120);
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const SETTINGS: SweepSettings = SweepSettings { check_interval: INTERVAL, threshold: THRESHOLD };
+
+struct Rig {
+    store: Scratch,
+    sweeper: Sweeper,
+    now: Moment,
+    tick: Instant,
+    machines: i64,
+}
+
+/// A row of the outbox: channel, machine, event, state of the delivery.
+type Row = (i64, i64, String, i64);
+
+impl Rig {
+    fn clocks(&self) -> Now {
+        Now { monotonic: self.tick, wall: self.now }
+    }
+
+    /// One recipient with one channel, who wants everything, and so many machines that are online.
+    fn new(machines: i64) -> Rig {
+        let store = Store::scratch();
+        let now = Moment(1_769_000_000_000);
+        let tick = Instant::now();
+        let sweeper = Sweeper::new(SETTINGS, Now { monotonic: tick, wall: now }, Poke::nobody());
+        let mut rig = Rig { store, sweeper, now, tick, machines: 0 };
+        rig.recipient(r#"["offline","online","stopped","flapping"]"#, 0, None);
+        for _ in 0..machines {
+            let id = rig.add(MachineStatus::Online);
+            rig.seen(id);
+        }
+        rig
+    }
+
+    fn sql(&self, sql: &str, values: impl rusqlite::Params) {
+        self.store
+            .write(|transaction| {
+                transaction.execute(sql, values)?;
+                Ok(())
+            })
+            .expect("written");
+    }
+
+    fn recipient(&self, events: &str, min_outage: i64, quiet: Option<(i64, i64)>) {
+        self.sql(
+            "INSERT INTO recipient (name, events, min_outage, quiet_from, quiet_to)
+             SELECT 'r' || count(*), ?1, ?2, ?3, ?4 FROM recipient",
+            params![events, min_outage, quiet.map(|q| q.0), quiet.map(|q| q.1)],
+        );
+        self.sql(
+            "INSERT INTO channel (recipient_id, kind, target, created_at)
+             SELECT max(id), 'webhook', 'http://example.test/', 0 FROM recipient",
+            [],
+        );
+    }
+
+    fn add(&mut self, status: MachineStatus) -> MachineId {
+        self.machines += 1;
+        let id = self.machines;
+        self.sql("INSERT INTO machine (id, name, created_at) VALUES (?1, 'm' || ?1, 0)", [id]);
+        self.sql(
+            "INSERT INTO machine_state (machine_id, status, watched, since) VALUES (?1, ?2, 1, 0)",
+            params![id, status as i64],
+        );
+        MachineId(id)
+    }
+
+    /// As the recorder's flush does it.
+    fn seen(&self, id: MachineId) {
+        self.sql("UPDATE machine_state SET last_seen = ?2 WHERE machine_id = ?1", params![id.0, self.now.0]);
+    }
+
+    fn status(&self, id: MachineId) -> MachineStatus {
+        let sql = "SELECT status FROM machine_state WHERE machine_id = ?1";
+        let status: i64 = self
+            .store
+            .read(|connection| Ok(connection.query_row(sql, [id.0], |row| row.get(0))?))
+            .expect("a status");
+        [MachineStatus::New, MachineStatus::Online, MachineStatus::Offline, MachineStatus::Stopped]
+            [status as usize]
+    }
+
+    /// As the recorder takes it.
+    fn beat(&mut self, id: MachineId) {
+        self.seen(id);
+        if self.status(id) != MachineStatus::Online {
+            self.sweeper.back(&self.store, &[(id, self.now)], self.now).expect("back");
+        }
+    }
+
+    fn farewell(&mut self, id: MachineId) {
+        self.sweeper.farewell(&self.store, &[(id, self.now)], self.now).expect("stopped");
+    }
+
+    fn wait(&mut self, duration: Duration) {
+        self.now = self.now.plus(duration);
+        self.tick += duration;
+    }
+
+    fn sweep(&mut self) -> Swept {
+        self.sweeper.sweep(&self.store, self.clocks()).expect("swept")
+    }
+
+    /// Sweeps at each check for `duration`, with a beat of `alive` before each.
+    fn run(&mut self, duration: Duration, alive: &[MachineId]) {
+        let end = self.now.plus(duration);
+        while self.now < end {
+            self.wait(INTERVAL);
+            for id in alive {
+                self.beat(*id);
+            }
+            self.sweep();
+        }
+    }
+
+    fn rows(&self) -> Vec<Row> {
+        self.store
+            .read(|connection| {
+                let mut statement = connection
+                    .prepare("SELECT channel_id, machine_id, event, state FROM outbox ORDER BY id")?;
+                let rows = statement
+                    .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+                Ok(rows.collect::<Result<_, _>>()?)
+            })
+            .expect("the outbox")
+    }
+
+    /// The events that will be told over the first channel, in their order.
+    fn told(&self) -> Vec<String> {
+        let wanted = self.rows().into_iter().filter(|row| row.0 == 1 && row.3 != 4);
+        wanted.map(|row| row.2).collect()
+    }
+
+    /// As couriers do it that are faster than any check.
+    fn deliver(&self) {
+        self.sql("UPDATE outbox SET state = 2, attempts = 1 WHERE state = 0 AND due_at <= ?1", [self.now.0]);
+    }
+
+    fn count(&self, sql: &str) -> i64 {
+        self.store.read(|connection| Ok(connection.query_row(sql, [], |row| row.get(0))?)).expect("a count")
+    }
+}
+
+fn id(number: i64) -> MachineId {
+    MachineId(number)
+}
+
+#[test]
+fn a_machine_is_offline_after_its_threshold_told_once_and_told_once_when_it_is_back() {
+    let mut rig = Rig::new(1);
+    rig.run(THRESHOLD, &[]);
+    assert!(rig.told().is_empty(), "exactly the threshold is not longer than it");
+    rig.wait(SECOND);
+    assert_eq!(rig.sweep().offline, [id(1)]);
+    rig.run(MINUTE * 60, &[]);
+    assert_eq!(rig.told(), ["offline"]);
+    rig.beat(id(1));
+    rig.beat(id(1));
+    rig.run(MINUTE, &[id(1)]);
+    assert_eq!(rig.told(), ["offline", "online"]);
+    assert_eq!(rig.count("SELECT count(*) FROM outage WHERE ended_at IS NULL"), 0);
+}
+
+/// Kills hit the moment between two commits too seldom to show that there are not two.
+#[test]
+fn what_cannot_be_told_has_not_happened() {
+    let mut rig = Rig::new(1);
+    rig.run(THRESHOLD, &[]);
+    rig.wait(SECOND);
+    let no_room = "CREATE TRIGGER no_room BEFORE INSERT ON outbox BEGIN SELECT RAISE(ABORT, 'no room'); END";
+    let happened = |rig: &Rig| {
+        let events = rig.count("SELECT count(*) FROM event");
+        (rig.status(id(1)), rig.count("SELECT count(*) FROM outage WHERE ended_at IS NULL"), events)
+    };
+
+    rig.sql(no_room, []);
+    rig.sweeper.sweep(&rig.store, rig.clocks()).expect_err("no room");
+    assert_eq!(happened(&rig), (MachineStatus::Online, 0, 0));
+    rig.sql("DROP TRIGGER no_room", []);
+    assert_eq!(rig.sweep().offline, [id(1)]);
+
+    rig.sql(no_room, []);
+    rig.sweeper.back(&rig.store, &[(id(1), rig.now)], rig.now).expect_err("no room");
+    assert_eq!(happened(&rig), (MachineStatus::Offline, 1, 1));
+    rig.sql("DROP TRIGGER no_room", []);
+    rig.beat(id(1));
+
+    rig.sql(no_room, []);
+    rig.sweeper.farewell(&rig.store, &[(id(1), rig.now)], rig.now).expect_err("no room");
+    assert_eq!(happened(&rig), (MachineStatus::Online, 0, 2));
+    rig.sql("DROP TRIGGER no_room", []);
+    rig.farewell(id(1));
+    assert_eq!(rig.told(), ["offline", "online", "stopped"]);
+}
+
+#[test]
+fn the_log_says_it_in_the_original_systems_words() {
+    let transition =
+        |kind| Transition { machine: id(1), name: "production-server".into(), kind, flaps: false };
+    use crate::monitor::incidents::transitions::TransitionKind;
+    let now = Moment(1_769_000_000_000);
+    let offline = TransitionKind::Offline { last_seen: now.minus(Duration::from_millis(135_900)) };
+    assert_eq!(
+        transition(offline).line(now),
+        "Machine 1 (production-server) went offline (last seen: 2m15s ago)"
+    );
+    assert_eq!(
+        transition(TransitionKind::Online).line(now),
+        "Machine 1 (production-server) came back online"
+    );
+}
+
+#[test]
+fn a_machine_has_the_threshold_that_it_was_given() {
+    let mut rig = Rig::new(2);
+    rig.sql("UPDATE machine_state SET threshold = 600000 WHERE machine_id = 1", []);
+    rig.run(MINUTE * 5, &[]);
+    assert_eq!((rig.status(id(1)), rig.status(id(2))), (MachineStatus::Online, MachineStatus::Offline));
+    rig.run(MINUTE * 6, &[]);
+    assert_eq!(rig.status(id(1)), MachineStatus::Offline);
+}
+
+#[test]
+fn a_restart_with_the_whole_fleet_alive_tells_nothing_and_one_who_stays_silent_is_told() {
+    let mut rig = Rig::new(100);
+    // Down for an hour.
+    rig.wait(MINUTE * 60);
+    rig.sweeper = Sweeper::new(SETTINGS, rig.clocks(), Poke::nobody());
+    let alive: Vec<MachineId> = (2..=100).map(id).collect();
+    rig.run(THRESHOLD, &alive);
+    assert!(rig.told().is_empty());
+    rig.run(MINUTE, &alive);
+    assert_eq!(rig.told(), ["offline"]);
+    assert_eq!(rig.status(id(1)), MachineStatus::Offline);
+}
+
+#[test]
+fn who_was_offline_before_a_restart_stays_so_silently() {
+    let mut rig = Rig::new(1);
+    rig.run(MINUTE * 3, &[]);
+    rig.sweeper = Sweeper::new(SETTINGS, rig.clocks(), Poke::nobody());
+    rig.run(MINUTE * 30, &[]);
+    assert_eq!(rig.told(), ["offline"]);
+    rig.beat(id(1));
+    assert_eq!(rig.told(), ["offline", "online"]);
+}
+
+#[test]
+fn a_monitor_that_was_suspended_gives_everybody_their_threshold_again() {
+    for (name, wall, monotonic) in [
+        ("stopped, as by SIGSTOP", MINUTE * 10, MINUTE * 10),
+        ("suspended: the monotonic clock stands still", MINUTE * 10, SECOND),
+        ("the clock was set forwards", MINUTE * 600, SECOND * 30),
+    ] {
+        let mut rig = Rig::new(1);
+        rig.sweep();
+        rig.now = rig.now.plus(wall);
+        rig.tick += monotonic;
+        assert_eq!(rig.sweep(), Swept::default(), "{name}");
+        rig.run(THRESHOLD, &[]);
+        assert!(rig.told().is_empty(), "{name}");
+        rig.run(INTERVAL, &[]);
+        assert_eq!(rig.told(), ["offline"], "{name}");
+    }
+}
+
+#[test]
+fn a_clock_that_was_set_back_does_not_keep_a_silent_machine_online() {
+    let mut rig = Rig::new(1);
+    rig.sweep();
+    rig.now = rig.now.minus(MINUTE * 60 * 24 * 365);
+    rig.tick += INTERVAL;
+    rig.sweep();
+    rig.run(THRESHOLD, &[]);
+    assert!(rig.told().is_empty());
+    rig.run(INTERVAL, &[]);
+    assert_eq!(rig.told(), ["offline"]);
+}
+
+/// Due rows of the second channel, which are delivered.
+fn delivered_by_second(rig: &Rig) -> i64 {
+    rig.deliver();
+    rig.count("SELECT count(*) FROM outbox WHERE channel_id = 2 AND state = 2")
+}
+
+#[test]
+fn a_clock_that_is_set_back_releases_nothing_that_a_minimum_outage_holds() {
+    for back in [MINUTE * 2, MINUTE * 60, MINUTE * 60 * 24 * 365] {
+        let mut rig = Rig::new(1);
+        rig.recipient(r#"["offline","online"]"#, 600_000, None);
+        rig.run(MINUTE * 4, &[]);
+        rig.now = rig.now.minus(back);
+        rig.run(MINUTE * 4, &[]);
+        assert_eq!(delivered_by_second(&rig), 0, "{back:?}: after 8 of 10 minutes");
+        rig.run(MINUTE * 7, &[]);
+        assert_eq!(delivered_by_second(&rig), 1, "{back:?}: after 10 minutes, and 5 more for the step");
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_back_releases_nothing_that_quiet_hours_hold() {
+    // The rig's clock stands at 12:53 UTC.
+    let quiet = Some((12 * 60, 14 * 60));
+    for (back, until) in
+        [(30, "2026-01-21T14:00:00Z"), (6 * 60, "2026-01-21T08:01:00Z"), (23 * 60, "2026-01-20T15:01:00Z")]
+    {
+        let mut rig = Rig::new(1);
+        rig.recipient(r#"["offline","online"]"#, 0, quiet);
+        rig.run(MINUTE * 3, &[]);
+        rig.now = rig.now.minus(MINUTE * back);
+        rig.run(INTERVAL, &[]);
+        assert_eq!(delivered_by_second(&rig), 0, "{back} minutes back");
+        let due = Moment(rig.count("SELECT due_at FROM outbox WHERE channel_id = 2 AND state = 0"));
+        let until = until.split_at(13).0;
+        assert!(due.rfc_3339().is_some_and(|due| due.starts_with(until)), "{back} minutes back: {due:?}");
+        // The next start finds nothing of it in the future.
+        rig.sweeper = Sweeper::new(SETTINGS, rig.clocks(), Poke::nobody());
+        rig.run(INTERVAL, &[]);
+        assert_eq!(delivered_by_second(&rig), 0, "{back} minutes back, after a start");
+    }
+}
+
+#[test]
+fn time_in_which_heartbeats_could_not_be_taken_is_nobodys_silence() {
+    let mut rig = Rig::new(1);
+    rig.run(THRESHOLD, &[]);
+    rig.sweeper.ingest_was_down(rig.now);
+    rig.run(THRESHOLD, &[]);
+    assert!(rig.told().is_empty());
+    rig.run(INTERVAL, &[]);
+    assert_eq!(rig.told(), ["offline"]);
+}
+
+#[test]
+fn a_machine_that_was_never_seen_or_is_disabled_is_not_late() {
+    let mut rig = Rig::new(1);
+    let new = rig.add(MachineStatus::New);
+    rig.sql("UPDATE machine_state SET watched = 0 WHERE machine_id = 1", []);
+    rig.run(MINUTE * 10, &[]);
+    assert_eq!((rig.status(new), rig.status(id(1))), (MachineStatus::New, MachineStatus::Online));
+    assert_eq!(rig.sweeper.back(&rig.store, &[(id(1), rig.now), (new, rig.now)], rig.now), Ok(vec![new]));
+    assert_eq!(rig.status(new), MachineStatus::Online);
+    assert!(rig.told().is_empty());
+}
+
+#[test]
+fn a_machine_that_said_it_stops_is_no_alarm() {
+    let mut rig = Rig::new(1);
+    rig.recipient(r#"["offline","online"]"#, 0, None);
+    rig.farewell(id(1));
+    rig.farewell(id(1));
+    rig.run(MINUTE * 60, &[]);
+    assert_eq!(rig.status(id(1)), MachineStatus::Stopped);
+    rig.beat(id(1));
+    let rows: Vec<(i64, String)> = rig.rows().into_iter().map(|row| (row.0, row.2)).collect();
+    assert_eq!(rows, [(1, "stopped".to_owned()), (1, "online".to_owned())], "only who wants it hears of it");
+    assert_eq!(rig.count("SELECT count(*) FROM outage WHERE planned = 1 AND ended_at IS NOT NULL"), 1);
+}
+
+#[test]
+fn a_farewell_that_comes_late_makes_a_stop_of_the_outage() {
+    let mut rig = Rig::new(1);
+    rig.run(MINUTE * 3, &[]);
+    rig.farewell(id(1));
+    assert_eq!(rig.count("SELECT count(*) FROM outage"), 1);
+    rig.beat(id(1));
+    assert_eq!(rig.told(), ["offline", "stopped", "online"]);
+}
+
+#[test]
+fn half_the_fleet_silent_at_once_is_looked_at_twice() {
+    let mut rig = Rig::new(1000);
+    let alive: Vec<MachineId> = (501..=1000).map(id).collect();
+    rig.run(MINUTE, &[]);
+    alive.iter().for_each(|machine| rig.seen(*machine));
+    rig.run(MINUTE, &[]);
+    rig.wait(SECOND);
+    let swept = rig.sweep();
+    assert!(swept.doubted && swept.offline.is_empty());
+    assert!(rig.told().is_empty());
+    rig.wait(INTERVAL);
+    let swept = rig.sweep();
+    assert_eq!(swept.offline.len(), 500);
+    assert_eq!(rig.told().len(), 500);
+    // All at one moment: couriers make one message of them.
+    assert_eq!(rig.count("SELECT count(DISTINCT due_at) FROM outbox"), 1);
+}
+
+#[test]
+fn a_fleet_that_is_heard_again_before_the_second_look_is_not_told() {
+    let mut rig = Rig::new(10);
+    let all: Vec<MachineId> = (1..=10).map(id).collect();
+    rig.run(THRESHOLD, &[]);
+    rig.wait(SECOND);
+    assert!(rig.sweep().doubted);
+    rig.run(MINUTE * 10, &all);
+    assert!(rig.rows().is_empty());
+    // And the doubt of then does not spare the next one.
+    rig.run(THRESHOLD, &[]);
+    rig.wait(SECOND);
+    assert!(rig.sweep().doubted);
+}
+
+#[test]
+fn less_than_half_or_less_than_five_are_believed_at_once() {
+    for (fleet, silent) in [(11, 5), (1000, 499), (4, 4), (1, 1)] {
+        let mut rig = Rig::new(fleet);
+        rig.run(MINUTE, &[]);
+        (silent + 1..=fleet).map(id).for_each(|machine| rig.seen(machine));
+        rig.run(MINUTE, &[]);
+        rig.wait(SECOND);
+        let swept = rig.sweep();
+        assert_eq!(swept.offline.len() as i64, silent, "{silent} of {fleet}");
+    }
+}
+
+#[test]
+fn a_loss_larger_than_a_transaction_is_doubted_as_a_whole_and_taken_in_parts() {
+    let rig = Rig::new(100);
+    (61..=100).map(id).for_each(|machine| {
+        rig.sql("UPDATE machine_state SET threshold = 3600000 WHERE machine_id = ?1", [machine.0])
+    });
+    let now = rig.now.plus(MINUTE * 3);
+    let cut = Cut { now, listening_since: rig.now, threshold: THRESHOLD, doubt: true, batch: 25 };
+    assert_eq!(rig.store.take_offline(&cut), Ok(Taken::Doubtful { late: 60 }));
+    let cut = Cut { doubt: false, ..cut };
+    let sizes: Vec<usize> = (0..4)
+        .map(|_| match rig.store.take_offline(&cut).expect("taken") {
+            Taken::Offline(transitions) => transitions.len(),
+            Taken::Doubtful { .. } => panic!("doubted"),
+        })
+        .collect();
+    assert_eq!(sizes, [25, 25, 10, 0]);
+}
+
+#[test]
+fn a_large_minority_is_not_doubted_because_it_fills_a_transaction() {
+    let rig = Rig::new(100);
+    (41..=100).map(id).for_each(|machine| {
+        rig.sql("UPDATE machine_state SET threshold = 3600000 WHERE machine_id = ?1", [machine.0])
+    });
+    let now = rig.now.plus(MINUTE * 3);
+    let cut = Cut { now, listening_since: rig.now, threshold: THRESHOLD, doubt: true, batch: 25 };
+    assert!(matches!(rig.store.take_offline(&cut), Ok(Taken::Offline(taken)) if taken.len() == 25));
+}
+
+#[test]
+fn an_outage_shorter_than_the_minimum_is_not_told_and_neither_is_its_end() {
+    let mut rig = Rig::new(1);
+    rig.recipient(r#"["offline","online"]"#, 600_000, None);
+    rig.run(MINUTE * 5, &[]);
+    rig.deliver();
+    rig.beat(id(1));
+    let second: Vec<Row> = rig.rows().into_iter().filter(|row| row.0 == 2).collect();
+    assert_eq!(second, [(2, 1, "offline".to_owned(), 4)]);
+    assert_eq!(rig.told(), ["offline", "online"]);
+    rig.run(MINUTE * 12, &[]);
+    rig.deliver();
+    rig.beat(id(1));
+    let second: Vec<String> =
+        rig.rows().into_iter().filter(|row| row.0 == 2 && row.3 != 4).map(|row| row.2).collect();
+    assert_eq!(second, ["offline", "online"]);
+}
+
+#[test]
+fn a_row_that_is_due_and_still_unsent_when_the_machine_returns_is_told_with_its_end() {
+    let mut rig = Rig::new(1);
+    rig.run(MINUTE * 3, &[]);
+    rig.beat(id(1));
+    assert_eq!(rig.told(), ["offline", "online"]);
+}
+
+#[test]
+fn one_that_was_tried_in_vain_is_told_with_its_end() {
+    let mut rig = Rig::new(1);
+    rig.run(MINUTE * 3, &[]);
+    rig.sql("UPDATE outbox SET attempts = 1, due_at = ?1", [rig.now.plus(MINUTE).0]);
+    rig.beat(id(1));
+    assert_eq!(rig.told(), ["offline", "online"]);
+}
+
+#[test]
+fn an_outage_that_expired_untold_has_no_end_to_tell() {
+    let mut rig = Rig::new(1);
+    rig.run(MINUTE * 3, &[]);
+    rig.sql("UPDATE outbox SET state = 3", []);
+    rig.beat(id(1));
+    assert_eq!(rig.told(), ["offline"]);
+}
+
+#[test]
+fn an_outage_in_quiet_hours_is_told_at_their_end_if_it_lasts() {
+    // The rig's clock stands at 12:53 UTC.
+    let quiet = Some((12 * 60, 14 * 60));
+    let mut rig = Rig::new(2);
+    rig.recipient(r#"["offline","online"]"#, 0, quiet);
+    rig.run(MINUTE * 3, &[]);
+    rig.beat(id(1));
+    let second: Vec<(i64, i64)> =
+        rig.rows().into_iter().filter(|row| row.0 == 2).map(|row| (row.1, row.3)).collect();
+    assert_eq!(second, [(1, 4), (2, 0)], "one is well again, the other waits");
+    let due = rig.count("SELECT due_at FROM outbox WHERE channel_id = 2 AND state = 0");
+    assert_eq!(Moment(due).rfc_3339().as_deref(), Some("2026-01-21T14:00:00Z"));
+}
+
+fn pause(rig: &Rig, minutes: u32) {
+    let until = rig.now.plus(MINUTE * minutes);
+    rig.sql(
+        "INSERT INTO maintenance (machine_id, starts_at, ends_at) VALUES (1, ?1, ?2)",
+        [rig.now.0, until.0],
+    );
+}
+
+#[test]
+fn nobody_is_told_of_an_outage_in_a_maintenance_but_it_is_watched() {
+    let mut rig = Rig::new(1);
+    pause(&rig, 30);
+    rig.run(MINUTE * 10, &[]);
+    assert_eq!(rig.status(id(1)), MachineStatus::Offline);
+    rig.run(MINUTE * 5, &[id(1)]);
+    rig.run(MINUTE * 60, &[id(1)]);
+    assert!(rig.rows().is_empty());
+    assert_eq!(rig.count("SELECT count(*) FROM outage WHERE ended_at IS NOT NULL"), 1);
+}
+
+#[test]
+fn an_outage_that_outlasts_its_maintenance_is_told_once_at_its_end() {
+    let mut rig = Rig::new(1);
+    pause(&rig, 30);
+    rig.run(MINUTE * 29, &[]);
+    assert!(rig.rows().is_empty());
+    rig.run(MINUTE * 60, &[]);
+    assert_eq!(rig.told(), ["offline"]);
+    rig.beat(id(1));
+    assert_eq!(rig.told(), ["offline", "online"]);
+}
+
+#[test]
+fn a_maintenance_that_is_ended_early_holds_nothing_back() {
+    let mut rig = Rig::new(1);
+    pause(&rig, 600);
+    rig.run(MINUTE * 10, &[]);
+    rig.sql("UPDATE maintenance SET ends_at = ?1", [rig.now.0]);
+    rig.run(INTERVAL, &[]);
+    assert_eq!(rig.told(), ["offline"]);
+}
+
+#[test]
+fn the_end_of_an_outage_that_was_told_is_told_in_a_maintenance_too() {
+    let mut rig = Rig::new(1);
+    rig.run(MINUTE * 3, &[]);
+    pause(&rig, 30);
+    rig.beat(id(1));
+    assert_eq!(rig.told(), ["offline", "online"]);
+}
+
+#[test]
+fn who_flaps_is_told_of_once_and_then_when_it_holds() {
+    let mut rig = Rig::new(1);
+    for _ in 0..8 {
+        rig.run(MINUTE * 3, &[]);
+        rig.deliver();
+        rig.run(MINUTE, &[id(1)]);
+        rig.deliver();
+    }
+    assert_eq!(rig.told(), ["offline", "online", "offline", "online", "flapping"]);
+    rig.run(HOLD, &[id(1)]);
+    rig.run(MINUTE * 30, &[id(1)]);
+    assert_eq!(rig.told()[5..], ["steady"]);
+    rig.deliver();
+    // What comes after it is told as ever.
+    rig.run(MINUTE * 3, &[]);
+    rig.beat(id(1));
+    assert_eq!(rig.told()[6..], ["offline", "online"]);
+}
+
+#[test]
+fn one_who_stays_away_after_flapping_is_told_offline_and_its_return_is_told() {
+    let mut rig = Rig::new(1);
+    for _ in 0..3 {
+        rig.run(MINUTE, &[id(1)]);
+        rig.run(MINUTE * 3, &[]);
+        rig.deliver();
+    }
+    rig.run(MINUTE * 20, &[]);
+    let content =
+        "SELECT count(*) FROM outbox WHERE event = 'steady' AND content LIKE '%\"state\":\"offline\"%'";
+    assert_eq!(rig.count(content), 1);
+    rig.beat(id(1));
+    assert_eq!(rig.told().last().map(String::as_str), Some("online"));
+}
+
+#[test]
+fn four_transitions_an_hour_are_not_flapping() {
+    let mut rig = Rig::new(1);
+    for _ in 0..10 {
+        rig.run(MINUTE * 3, &[]);
+        rig.run(MINUTE * 28, &[id(1)]);
+    }
+    assert_eq!(rig.told().len(), 20);
+}
+
+/// What must hold whatever happens, in whatever order.
+#[test]
+fn no_sequence_of_events_leaves_two_open_outages_or_tells_twice_or_tells_of_nothing() {
+    for seed in 0..12 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut rig = Rig::new(7);
+        rig.recipient(r#"["offline","online"]"#, 300_000, Some((13 * 60, 15 * 60)));
+        for _ in 0..60 {
+            let machine = id(random.i64(1..=7));
+            match random.u8(..12) {
+                0..=2 => rig.run(INTERVAL * random.u32(1..6), &[]),
+                3..=5 => rig.beat(machine),
+                6 => rig.farewell(machine),
+                7 => rig.deliver(),
+                // Disabled machines come back in the end: half of these enable.
+                10 => drop(rig.store.disable_machine(&machine.0.to_string(), rig.now)),
+                11 => drop(rig.store.enable_machine(&machine.0.to_string(), rig.now)),
+                8 => rig.sweeper = Sweeper::new(SETTINGS, rig.clocks(), Poke::nobody()),
+                _ if random.bool() => pause(&rig, random.u32(1..20)),
+                _ => {
+                    let alive: Vec<MachineId> = (1..=7).filter(|_| random.bool()).map(id).collect();
+                    rig.run(MINUTE * random.u32(1..10), &alive);
+                }
+            }
+            check(&rig, seed);
+        }
+    }
+}
+
+fn check(rig: &Rig, seed: u64) {
+    let open_twice = "SELECT count(*) FROM (SELECT 1 FROM outage WHERE ended_at IS NULL
+                      GROUP BY machine_id HAVING count(*) > 1)";
+    assert_eq!(rig.count(open_twice), 0, "seed {seed}");
+    // A machine that was disabled is new, with or without an outage.
+    let unlike = "SELECT count(*) FROM machine_state s WHERE status <> 0 AND (status IN (2, 3)) <>
+                  EXISTS (SELECT 1 FROM outage o WHERE o.machine_id = s.machine_id AND o.ended_at IS NULL)";
+    assert_eq!(rig.count(unlike), 0, "a status without its outage, seed {seed}");
+    // Per machine and channel: nothing twice in a row, no end without its outage.
+    let mut last: HashMap<(i64, i64), String> = HashMap::new();
+    for (channel, machine, event, state) in rig.rows() {
+        if state == 4 {
+            continue;
+        }
+        let before = last.insert((channel, machine), event.clone());
+        let rows: Vec<Row> =
+            rig.rows().into_iter().filter(|row| (row.0, row.1) == (channel, machine)).collect();
+        assert_ne!(before.as_ref(), Some(&event), "seed {seed}: {rows:?}");
+        if event == "online" {
+            assert!(before.is_some_and(|before| before != "online"), "seed {seed}: machine {machine}");
+        }
+    }
+    // Without flapping and maintenance, each outage that has begun is told: the first recipient waits for nothing.
+    let untold = "SELECT count(*) FROM outage o WHERE hushed = 0 AND planned = 0
+                    AND machine_id NOT IN (SELECT machine_id FROM flapping)
+                    AND NOT EXISTS (SELECT 1 FROM outbox b WHERE b.outage_id = o.id AND b.channel_id = 1)";
+    assert_eq!(rig.count(untold), 0, "seed {seed}");
+}
+
+#[test]
+fn a_loss_larger_than_a_transaction_goes_on_with_the_next_flush_and_is_not_doubted_again() {
+    let mut rig = Rig::new(25);
+    rig.sweeper.batch = 10;
+    rig.run(THRESHOLD, &[]);
+    rig.wait(INTERVAL);
+    assert!(rig.sweep().doubted);
+    rig.wait(INTERVAL);
+    let sizes: Vec<(usize, bool)> = (0..4)
+        .map(|_| {
+            rig.wait(SECOND);
+            let swept = rig.sweep();
+            assert!(!swept.doubted);
+            (swept.offline.len(), swept.goes_on)
+        })
+        .collect();
+    assert_eq!(sizes, [(10, true), (10, true), (5, false), (0, false)]);
+}

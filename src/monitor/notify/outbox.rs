@@ -1,0 +1,457 @@
+//! The outbox: what is still to be delivered, leased by couriers, marked only by the process that holds the lease.
+//!
+//! One process serves a database. The statements would hold for several: a lease is committed before anything is sent, and
+//! a mark counts only while the lease does. A process never takes its own leases away from itself, however long a
+//! courier needs.
+
+use crate::clock::{Moment, milliseconds};
+use crate::monitor::notify::channel::{Channel, ChannelId, Kind};
+use crate::monitor::notify::notice::Notice;
+use crate::monitor::notify::recipients;
+use crate::monitor::store::{Store, StoreError};
+use crate::monitor::zone::Clock;
+use log::warn;
+use rusqlite::{Transaction, params};
+use std::time::Duration;
+
+/// What stands in `outbox.state`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DeliveryState {
+    Waiting = 0,
+    /// A courier has it, until `leased_until`.
+    Leased = 1,
+    Delivered = 2,
+    /// Given up: expired, or refused for good.
+    Dead = 3,
+    /// Overtaken: an outage shorter than the recipient wants to hear of, a channel that was switched off.
+    Skipped = 4,
+}
+
+/// Renewed while a courier lives: another process may take a row this long after the last renewal.
+pub const LEASE: Duration = Duration::from_secs(300);
+
+/// A row that could not be delivered for this long is given up. Only time that passes while the monitor runs counts: a
+/// wall clock that is wrong, or a night without power, must not lose a message.
+pub const EXPIRES_AFTER: Duration = Duration::from_secs(24 * 3600);
+
+/// Longer than any receiver makes a retry wait: a retry that is due later was scheduled by a clock that was ahead.
+const LONGEST_RETRY: Duration = Duration::from_secs(2 * 3600);
+
+/// Rows whose backoff ends early are tried after this time.
+const FREED_AFTER: Duration = Duration::from_secs(1);
+
+/// Stands in the leases of one process, drawn at its start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeaseOwner(i64);
+
+impl LeaseOwner {
+    pub fn new() -> LeaseOwner {
+        LeaseOwner(i64::from_ne_bytes(fastrand::u64(..).to_ne_bytes()))
+    }
+}
+
+impl Default for LeaseOwner {
+    fn default() -> LeaseOwner {
+        LeaseOwner::new()
+    }
+}
+
+/// An enabled channel with rows that can be delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PendingWork {
+    pub channel: ChannelId,
+    pub kind: Kind,
+    /// The first row's.
+    pub due: Moment,
+    /// The same among rows that were never tried.
+    pub new_due: Option<Moment>,
+}
+
+/// A row of the outbox that a courier has leased.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeasedRow {
+    /// `X-Webhook-Id`.
+    pub id: i64,
+    pub notice: Notice,
+    pub attempts: u32,
+    pub expires: Moment,
+}
+
+/// How many rows may be leased.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeaseLimit {
+    pub rows: usize,
+    /// Of them, the ones that were tried before.
+    pub retries: usize,
+}
+
+/// Rows of one channel, leased together.
+#[derive(Debug)]
+pub struct LeasedBatch {
+    pub channel: Channel,
+    /// The recipient's.
+    pub clock: Clock,
+    /// At most one of each machine: the first that is not delivered.
+    pub rows: Vec<LeasedRow>,
+    /// Rows that were given up because they are too old.
+    pub expired: usize,
+}
+
+/// What became of a leased row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeliveryOutcome {
+    Delivered,
+    /// To be tried again then.
+    Failed {
+        why: String,
+        again: Moment,
+    },
+    /// It may have arrived; to be tried again then.
+    Unknown {
+        why: String,
+        again: Moment,
+    },
+    /// Given up.
+    Dead {
+        why: String,
+    },
+    /// Not tried; the lease ends.
+    Untouched,
+}
+
+/// A row that can be leased: nobody has it, and no earlier row of its machine on its channel is still to be delivered.
+/// `?1` is now, `?2` the owner.
+const FREE: &str = "o.state IN (0, 1) AND (o.state = 0 OR (o.leased_until <= ?1 AND o.lease <> ?2))
+     AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.machine_id = o.machine_id AND e.channel_id = o.channel_id
+                     AND e.id < o.id AND e.state IN (0, 1))";
+
+impl Store {
+    /// At start: the leases of the last process have ended with it. A mail that it had handed over to the server may have
+    /// arrived; it is not sent again within `hold`. The time since a row was due does not count towards its expiry: nobody
+    /// tried it. Returns how many leases there were.
+    pub fn free_leases(&self, now: Moment, hold: Duration) -> Result<usize, StoreError> {
+        self.write(|transaction| {
+            transaction.execute(
+                "UPDATE outbox SET expires_at = max(expires_at, ?1 + ?2)
+                 WHERE state IN (0, 1) AND attempts = 0 AND due_at < ?1",
+                [now.0, milliseconds(EXPIRES_AFTER)],
+            )?;
+            let sql = "UPDATE outbox SET expires_at = expires_at + (?1 - due_at), due_at = ?1
+                       WHERE state IN (0, 1) AND attempts > 0 AND due_at < ?1";
+            transaction.execute(sql, [now.0])?;
+            transaction.execute(
+                "UPDATE outbox SET last_error = ?3,
+                        due_at = ?2 + CASE WHEN uncertain_since < ?1 THEN uncertain_since ELSE ?1 END
+                 WHERE state IN (0, 1) AND state = 1 AND uncertain_since IS NOT NULL",
+                params![now.0, milliseconds(hold), "the monitor ended before the mail server answered"],
+            )?;
+            let sql = "UPDATE outbox SET state = 0, lease = NULL, leased_until = NULL
+                       WHERE state IN (0, 1) AND state = 1";
+            Ok(transaction.execute(sql, [])?)
+        })
+    }
+
+    /// The enabled channels with rows that can be delivered now or later.
+    pub fn channels_with_work(&self, owner: LeaseOwner, now: Moment) -> Result<Vec<PendingWork>, StoreError> {
+        self.read(|connection| {
+            let first = |more: &str| {
+                format!(
+                    "(SELECT o.due_at FROM outbox o WHERE o.channel_id = c.id AND {FREE} {more}
+                      ORDER BY o.due_at LIMIT 1)"
+                )
+            };
+            let mut statement = connection.prepare_cached(&format!(
+                "SELECT c.id, c.kind, {} AS due, {}
+                 FROM channel c JOIN recipient r ON r.id = c.recipient_id
+                 WHERE c.enabled = 1 AND r.enabled = 1 AND due IS NOT NULL ORDER BY due",
+                first(""),
+                first("AND o.attempts = 0"),
+            ))?;
+            let rows = statement.query_map(params![now.0, owner.0], |row| {
+                Ok((ChannelId(row.get(0)?), row.get::<_, String>(1)?, Moment(row.get(2)?), row.get(3)?))
+            })?;
+            let mut work = Vec::new();
+            for row in rows {
+                let (channel, kind, due, new_due) = row?;
+                // A kind of a later version, or written by hand, is as good as disabled.
+                if let Some(kind) = Kind::from_name(&kind) {
+                    work.push(PendingWork { channel, kind, due, new_due: Option::map(new_due, Moment) });
+                }
+            }
+            Ok(work)
+        })
+    }
+
+    /// Leases what is due on `channel`, in the order in which it became due: a message that has failed stands behind those
+    /// that were due by then. `None` if the channel has gone or is disabled.
+    pub fn lease(
+        &self,
+        channel: ChannelId,
+        owner: LeaseOwner,
+        most: LeaseLimit,
+        now: Moment,
+    ) -> Result<Option<LeasedBatch>, StoreError> {
+        self.write(|transaction| {
+            let Some((channel, clock)) = enabled_channel(transaction, channel)? else { return Ok(None) };
+            let expired = expire(transaction, channel.id, now)?;
+            let mut rows = take(transaction, channel.id, owner, most.retries.min(most.rows), true, now)?;
+            rows.extend(take(
+                transaction,
+                channel.id,
+                owner,
+                most.rows.saturating_sub(rows.len()),
+                false,
+                now,
+            )?);
+            // RETURNING promises no order.
+            rows.sort_by_key(|row| row.id);
+            Ok(Some(LeasedBatch { channel, clock, rows, expired }))
+        })
+    }
+
+    /// After the wall clock was set forward by `step`: rows that are not delivered expire as much later.
+    pub fn postpone_expiry(&self, step: Duration) -> Result<(), StoreError> {
+        self.write(|transaction| {
+            let sql = "UPDATE outbox SET expires_at = expires_at + ?1 WHERE state IN (0, 1)";
+            transaction.execute(sql, [milliseconds(step)])?;
+            Ok(())
+        })
+    }
+
+    /// Every lease of `owner` lasts [`LEASE`] from now on.
+    pub fn renew_leases(&self, owner: LeaseOwner, now: Moment) -> Result<(), StoreError> {
+        self.write(|transaction| {
+            let sql =
+                "UPDATE outbox SET leased_until = ?2 WHERE state IN (0, 1) AND state = 1 AND lease = ?1";
+            transaction.execute(sql, params![owner.0, now.plus(LEASE).0])?;
+            Ok(())
+        })
+    }
+
+    /// Notes that these rows are about to be handed over, and that only an answer will say whether they were.
+    ///
+    /// # Errors
+    /// It cannot be written, or the lease is lost: nothing may be handed over.
+    pub fn note_handover(&self, owner: LeaseOwner, rows: &[i64], now: Moment) -> Result<(), StoreError> {
+        self.write(|transaction| {
+            let mut statement = transaction.prepare_cached(
+                "UPDATE outbox SET uncertain_since = ?3 WHERE id = ?1 AND lease = ?2 AND state = 1",
+            )?;
+            for row in rows {
+                if statement.execute(params![row, owner.0, now.0])? == 0 {
+                    return Err(StoreError::Other(
+                        "the notification was changed while it was being sent".into(),
+                    ));
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Writes what became of leased rows, and ends the backoff of the rows in `freed`. Returns how many rows the lease
+    /// still held.
+    pub fn settle(
+        &self,
+        owner: LeaseOwner,
+        outcomes: &[(i64, DeliveryOutcome)],
+        freed: &[i64],
+        now: Moment,
+    ) -> Result<usize, StoreError> {
+        self.write(|transaction| {
+            let mut held = 0;
+            for (id, outcome) in outcomes {
+                held += settle_one(transaction, owner, *id, outcome, now)?;
+            }
+            let mut free = transaction.prepare_cached(
+                "UPDATE outbox SET due_at = ?2 WHERE id = ?1 AND state = 0 AND due_at > ?2",
+            )?;
+            for id in freed {
+                free.execute(params![id, now.plus(FREED_AFTER).0])?;
+            }
+            Ok(held)
+        })
+    }
+
+    /// How many rows wait, and since when the first of them has been due.
+    pub fn waiting_deliveries(&self) -> Result<(u64, Option<Moment>), StoreError> {
+        self.read(|connection| {
+            let sql = "SELECT count(*), min(due_at) FROM outbox WHERE state IN (0, 1)";
+            let number = |count: i64| u64::try_from(count).unwrap_or(0);
+            Ok(connection.query_row(sql, [], |row| {
+                Ok((number(row.get(0)?), row.get::<_, Option<i64>>(1)?.map(Moment)))
+            })?)
+        })
+    }
+}
+
+/// The channel and its recipient's clock: this server's if the recipient has none.
+fn enabled_channel(transaction: &Transaction, id: ChannelId) -> Result<Option<(Channel, Clock)>, StoreError> {
+    let mut statement = transaction.prepare_cached(
+        "SELECT c.kind, c.target, c.secret, c.secret_file, r.time_zone, r.utc_offset, r.quiet_from IS NOT NULL
+         FROM channel c JOIN recipient r ON r.id = c.recipient_id
+         WHERE c.id = ?1 AND c.enabled = 1 AND r.enabled = 1",
+    )?;
+    let mut rows = statement.query([id.0])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    // A kind of a later version, or written by hand, is as good as disabled.
+    let Some(kind) = Kind::from_name(&row.get::<_, String>(0)?) else { return Ok(None) };
+    let channel = Channel { id, kind, target: row.get(1)?, secret: row.get(2)?, secret_file: row.get(3)? };
+    let clock = recipients::clock(row.get(4)?, row.get(5)?, row.get(6)?);
+    Ok(Some((channel, clock.unwrap_or_else(Clock::of_server))))
+}
+
+fn expire(transaction: &Transaction, channel: ChannelId, now: Moment) -> Result<usize, StoreError> {
+    let mut statement = transaction.prepare_cached(
+        "UPDATE outbox SET state = ?3, last_error = coalesce(last_error, 'not sent within a day')
+         WHERE channel_id = ?1 AND state IN (0, 1) AND state = 0 AND due_at <= ?2 AND expires_at <= ?2",
+    )?;
+    Ok(statement.execute(params![channel.0, now.0, DeliveryState::Dead as i64])?)
+}
+
+fn take(
+    transaction: &Transaction,
+    channel: ChannelId,
+    owner: LeaseOwner,
+    most: usize,
+    retries: bool,
+    now: Moment,
+) -> Result<Vec<LeasedRow>, StoreError> {
+    if most == 0 {
+        return Ok(Vec::new());
+    }
+    let mut statement = transaction.prepare_cached(&format!(
+        "UPDATE outbox SET state = 1, lease = ?2, leased_until = ?4
+         WHERE id IN (
+             SELECT o.id FROM outbox o
+             WHERE o.channel_id = ?3 AND o.due_at <= ?1 AND (o.attempts = 0 OR ?5) AND {FREE}
+             ORDER BY o.due_at, o.id LIMIT ?6)
+         RETURNING id, content, attempts, expires_at"
+    ))?;
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let values = params![now.0, owner.0, channel.0, now.plus(LEASE).0, retries, most];
+    let rows = statement.query_map(values, |row| {
+        Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?, Moment(row.get(3)?)))
+    })?;
+    let mut leased = Vec::new();
+    for row in rows {
+        let (id, content, attempts, expires) = row?;
+        match serde_json::from_str(&content) {
+            Ok(notice) => leased.push(LeasedRow { id, notice, attempts, expires }),
+            // This program never wrote it; it must not stop the channel.
+            Err(error) => {
+                warn!("row {id} of the outbox cannot be parsed and is given up: {error}");
+                let why = format!("cannot be parsed: {error}");
+                settle_one(transaction, owner, id, &DeliveryOutcome::Dead { why }, now)?;
+            }
+        }
+    }
+    Ok(leased)
+}
+
+fn settle_one(
+    transaction: &Transaction,
+    owner: LeaseOwner,
+    id: i64,
+    outcome: &DeliveryOutcome,
+    now: Moment,
+) -> Result<usize, StoreError> {
+    let (state, attempts, due, delivered, error) = match outcome {
+        DeliveryOutcome::Delivered => (DeliveryState::Delivered, 1, None, Some(now.0), None),
+        DeliveryOutcome::Failed { why, again } | DeliveryOutcome::Unknown { why, again } => {
+            (DeliveryState::Waiting, 1, Some(again.0), None, Some(why.as_str()))
+        }
+        DeliveryOutcome::Dead { why } => (DeliveryState::Dead, 1, None, None, Some(why.as_str())),
+        DeliveryOutcome::Untouched => (DeliveryState::Waiting, 0, None, None, None),
+    };
+    // Only an answer ends the uncertainty whether a mail has arrived.
+    let is_certain = !matches!(outcome, DeliveryOutcome::Unknown { .. } | DeliveryOutcome::Untouched);
+    let mut statement = transaction.prepare_cached(
+        "UPDATE outbox SET state = ?3, attempts = attempts + ?4, due_at = coalesce(?5, due_at), delivered_at = ?6,
+                           last_error = CASE WHEN ?4 = 1 THEN ?7 ELSE last_error END,
+                           uncertain_since = CASE WHEN ?8 THEN NULL ELSE uncertain_since END,
+                           lease = NULL, leased_until = NULL
+         WHERE id = ?1 AND lease = ?2 AND state = 1",
+    )?;
+    let values = params![id, owner.0, state as i64, attempts, due, delivered, error, is_certain];
+    Ok(statement.execute(values)?)
+}
+
+/// A row as [`forget_the_future`] reads it.
+struct Scheduled {
+    id: i64,
+    channel: ChannelId,
+    is_retry: bool,
+    created: Moment,
+    /// It may have arrived, and is not sent again soon.
+    handed_over: Option<Moment>,
+    due: Moment,
+    expires: Moment,
+}
+
+impl Scheduled {
+    /// When it is due by a clock that went back to `now`.
+    fn new_due(&self, now: Moment) -> Moment {
+        let written = self.handed_over.unwrap_or(self.created);
+        let is_held = !self.is_retry || self.handed_over.is_some();
+        if is_held && written > now {
+            return now.plus(self.due.since(written));
+        }
+        let is_misdated = self.created > now || self.due > now.plus(LONGEST_RETRY);
+        if self.is_retry && is_misdated { now } else { self.due }
+    }
+
+    fn new_expiry(&self, due: Moment, now: Moment) -> Moment {
+        let by_creation =
+            if self.created > now { now.plus(self.expires.since(self.created)) } else { self.expires };
+        by_creation.min(due.max(now).plus(EXPIRES_AFTER))
+    }
+}
+
+/// After the clock went back: rows that were written later than now count as written now. A row that is held, by a
+/// minimum outage or by quiet hours, or a mail that may have arrived, is held for as long from now, and until its
+/// recipient's quiet hours are over by the new clock. Retries that a clock which was ahead has scheduled are due now.
+/// Leases end as they would have.
+pub fn forget_the_future(transaction: &Transaction, now: Moment) -> Result<(), StoreError> {
+    let mut statement = transaction.prepare_cached(
+        "SELECT id, channel_id, attempts > 0, created_at, uncertain_since, due_at, expires_at FROM outbox
+         WHERE state IN (0, 1) AND (created_at > ?1 OR uncertain_since > ?1 OR due_at > ?1 + ?2
+                                    OR expires_at > max(due_at, ?1) + ?3)",
+    )?;
+    let values = [now.0, milliseconds(LONGEST_RETRY), milliseconds(EXPIRES_AFTER)];
+    let rows = statement.query_map(values, |row| {
+        let moment = |index| row.get(index).map(Moment);
+        Ok(Scheduled {
+            id: row.get(0)?,
+            channel: ChannelId(row.get(1)?),
+            is_retry: row.get(2)?,
+            created: moment(3)?,
+            handed_over: row.get::<_, Option<i64>>(4)?.map(Moment),
+            due: moment(5)?,
+            expires: moment(6)?,
+        })
+    })?;
+    let rows: Vec<Scheduled> = rows.collect::<Result<_, _>>()?;
+    let recipients = if rows.is_empty() { Vec::new() } else { recipients::reachable(transaction)? };
+    let mut update = transaction.prepare_cached(
+        "UPDATE outbox SET created_at = min(created_at, ?2), uncertain_since = min(uncertain_since, ?2), due_at = ?3,
+                           expires_at = ?4
+         WHERE id = ?1",
+    )?;
+    for row in rows {
+        let recipient = recipients.iter().find(|recipient| recipient.channels.contains(&row.channel));
+        let quiet = recipient.and_then(|recipient| recipient.quiet.as_ref());
+        let mut due = row.new_due(now);
+        if due != row.due && due > now {
+            due = quiet.map_or(due, |quiet| quiet.end_if_quiet(due));
+        }
+        update.execute(params![row.id, now.0, due.0, row.new_expiry(due, now).0])?;
+    }
+    transaction.execute(
+        "UPDATE outbox SET leased_until = ?1 WHERE state IN (0, 1) AND state = 1 AND leased_until > ?1 + ?2",
+        [now.0, milliseconds(LEASE)],
+    )?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

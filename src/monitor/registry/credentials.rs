@@ -1,0 +1,70 @@
+//! What the registry keeps in memory, read at once.
+
+use super::token::TokenHash;
+use crate::clock::Moment;
+use crate::monitor::machine::MachineId;
+use crate::monitor::store::{Store, StoreError};
+
+/// Every token that may be shown, and whose it is.
+#[derive(Debug, Default)]
+pub struct Credentials {
+    pub devices: Vec<DeviceToken>,
+    /// In order.
+    pub disabled: Vec<MachineId>,
+    /// In order of the machines.
+    pub device_keys: Vec<(MachineId, Box<str>)>,
+    /// Of the read API, with their names.
+    pub readers: Vec<(TokenHash, Box<str>)>,
+    pub machines: usize,
+}
+
+#[derive(Debug)]
+pub struct DeviceToken {
+    pub hash: TokenHash,
+    pub machine: MachineId,
+    pub expires_at: Option<Moment>,
+}
+
+impl Store {
+    /// # Errors
+    /// The database cannot be read.
+    pub fn credentials(&self) -> Result<Credentials, StoreError> {
+        self.read(|connection| {
+            let count = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+            let size = |n: i64| usize::try_from(n).unwrap_or(0);
+            let mut listed = Credentials {
+                machines: size(count("SELECT count(*) FROM machine")?),
+                // As large as it will be: a vector that grows is twice there while it does.
+                devices: Vec::with_capacity(size(count("SELECT count(*) FROM device_token")?)),
+                ..Credentials::default()
+            };
+            let mut tokens = connection.prepare("SELECT hash, machine_id, expires_at FROM device_token")?;
+            let mut rows = tokens.query([])?;
+            while let Some(row) = rows.next()? {
+                listed.devices.push(DeviceToken {
+                    hash: TokenHash(row.get(0)?),
+                    machine: MachineId(row.get(1)?),
+                    expires_at: row.get::<_, Option<i64>>(2)?.map(Moment),
+                });
+            }
+            let mut disabled = connection
+                .prepare("SELECT machine_id FROM machine_state WHERE watched = 0 ORDER BY machine_id")?;
+            let mut rows = disabled.query([])?;
+            while let Some(row) = rows.next()? {
+                listed.disabled.push(MachineId(row.get(0)?));
+            }
+            let mut keys = connection
+                .prepare("SELECT id, device_key FROM machine WHERE device_key IS NOT NULL ORDER BY id")?;
+            let mut rows = keys.query([])?;
+            while let Some(row) = rows.next()? {
+                listed.device_keys.push((MachineId(row.get(0)?), row.get(1)?));
+            }
+            let mut readers = connection.prepare("SELECT hash, name FROM read_token")?;
+            let mut rows = readers.query([])?;
+            while let Some(row) = rows.next()? {
+                listed.readers.push((TokenHash(row.get(0)?), row.get(1)?));
+            }
+            Ok(listed)
+        })
+    }
+}

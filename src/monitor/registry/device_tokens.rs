@@ -1,0 +1,124 @@
+//! Tokens of devices and of readers, as they are stored: their hashes.
+
+use super::machines::find;
+use crate::monitor::events::note;
+
+use super::issue::{HandOver, issue, make, revoke_all};
+use super::token::{Token, TokenUse};
+use crate::clock::Moment;
+use crate::monitor::machine;
+use crate::monitor::machine::MachineId;
+use crate::monitor::store::{Refused, Store, StoreError};
+use rusqlite::params;
+use std::time::Duration;
+
+/// In number. Every one of them is a key to all machines' figures.
+const MOST_READERS: i64 = 1000;
+
+/// A reader of the API, as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadToken {
+    pub name: String,
+    pub created_at: Moment,
+}
+
+impl Store {
+    /// Gives a machine a new token. The others are valid for `overlap` more, and no longer than they were.
+    ///
+    /// # Errors
+    /// There is no such machine; it has too many tokens; the overlap is too long; `hand_over` failed.
+    pub fn rotate(
+        &self,
+        which: &str,
+        overlap: Duration,
+        now: Moment,
+        hand_over: HandOver<'_>,
+    ) -> Result<(MachineId, Token), Refused> {
+        machine::within("--keep-old", overlap, &machine::OVERLAP)?;
+        self.transact(|tx| {
+            let id = find(tx, which)?;
+            let until = now.plus(overlap);
+            tx.execute(
+                "UPDATE device_token SET expires_at = min(ifnull(expires_at, ?2), ?2) WHERE machine_id = ?1",
+                params![id.0, until.0],
+            )?;
+            tx.execute("DELETE FROM device_token WHERE expires_at <= ?1", [now.0])?;
+            let token = issue(tx, id, now)?;
+            note(tx, Some(id), "rotated", None, now)?;
+            hand_over(&token)?;
+            Ok((id, token))
+        })
+    }
+
+    /// Ends all of a machine's tokens at once; how many there were.
+    ///
+    /// # Errors
+    /// There is no such machine.
+    pub fn revoke(&self, which: &str, now: Moment) -> Result<(MachineId, usize), Refused> {
+        self.transact(|tx| {
+            let id = find(tx, which)?;
+            let revoked = revoke_all(tx, id)?;
+            if revoked > 0 {
+                note(tx, Some(id), "revoked", None, now)?;
+            }
+            Ok((id, revoked))
+        })
+    }
+
+    /// Removes what can no longer be used: replaced tokens and enrolment keys whose time is over. Nothing depends on
+    /// it but the size of the file.
+    ///
+    /// # Errors
+    /// The database cannot be written.
+    pub fn forget_expired(&self, now: Moment) -> Result<usize, StoreError> {
+        self.write(|tx| {
+            let tokens = tx.execute("DELETE FROM device_token WHERE expires_at <= ?1", [now.0])?;
+            let keys = tx.execute("DELETE FROM enroll_token WHERE expires_at <= ?1", [now.0])?;
+            Ok(tokens + keys)
+        })
+    }
+
+    /// # Errors
+    /// The name is refused or taken, there are too many read tokens, or `hand_over` failed.
+    pub fn add_reader(&self, name: &str, now: Moment, hand_over: HandOver<'_>) -> Result<Token, Refused> {
+        machine::name(name)?;
+        self.transact(|tx| {
+            let number = |sql: &str| tx.query_row(sql, [], |row| row.get::<_, i64>(0));
+            if number("SELECT count(*) FROM read_token")? >= MOST_READERS {
+                return Err(Refused::because(format!("there are {MOST_READERS} read tokens; remove some first")));
+            }
+            let token = make(TokenUse::Read)?;
+            let added = tx.execute(
+                "INSERT INTO read_token (name, hash, created_at) VALUES (?1, ?2, ?3) ON CONFLICT (name) DO NOTHING",
+                params![name, token.hash().0, now.0],
+            )?;
+            match added {
+                0 => Err(Refused::because(format!("a read token is called \"{name}\" already"))),
+                _ => hand_over(&token).map(|()| token),
+            }
+        })
+    }
+
+    /// # Errors
+    /// There is none of that name.
+    pub fn remove_reader(&self, name: &str) -> Result<(), Refused> {
+        self.transact(|tx| match tx.execute("DELETE FROM read_token WHERE name = ?1", [name])? {
+            0 => Err(Refused::because(format!("there is no read token \"{}\"", name.escape_debug()))),
+            _ => Ok(()),
+        })
+    }
+
+    /// In the order of their names.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn readers(&self) -> Result<Vec<ReadToken>, StoreError> {
+        self.read(|connection| {
+            let mut statement =
+                connection.prepare("SELECT name, created_at FROM read_token ORDER BY name")?;
+            let rows = statement
+                .query_map([], |row| Ok(ReadToken { name: row.get(0)?, created_at: Moment(row.get(1)?) }))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+}

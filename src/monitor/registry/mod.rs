@@ -1,0 +1,22 @@
+//! Who may send and who may read: machines, their tokens, enrolment keys and read tokens.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `token` | how a token is made and hashed |
+//! | `lookup` | whose token it is: in memory, for each request |
+//! | `credentials` | what `lookup` reads from the database |
+//! | `machines`, `watching` | machines and their descriptions; disabled, enabled, paused, resumed |
+//! | `device_tokens` | tokens of devices and of readers, as they are stored |
+//! | `issue` | new tokens: made, handed over, stored |
+//! | `enrolment` | one-time keys with which a device adds itself |
+//! | `simulated` | machines that exist only for measurements |
+
+pub mod credentials;
+pub mod device_tokens;
+pub mod enrolment;
+pub mod issue;
+pub mod lookup;
+pub mod machines;
+mod simulated;
+pub mod token;
+mod watching;

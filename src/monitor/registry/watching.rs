@@ -1,0 +1,134 @@
+//! Which machines are watched and reported: disabled and enabled, paused and resumed.
+//!
+//! `machine_state.status` belongs to the recorder. A machine that is disabled or enabled becomes `New`: its silence before
+//! the next heartbeat is not reported. An open outage stays open, and that heartbeat ends it.
+
+use super::machines::find;
+use crate::monitor::events::note;
+
+use crate::clock::Moment;
+use crate::monitor::machine;
+use crate::monitor::machine::{MachineId, MachineStatus};
+use crate::monitor::notify::outbox::DeliveryState;
+use crate::monitor::store::{Refused, Store, StoreError};
+use rusqlite::{Transaction, params};
+use std::time::Duration;
+
+impl Store {
+    /// Ends the watching of a machine and refuses its heartbeats; its tokens stay, and so does an open outage. Pending
+    /// notifications are skipped, except the end of an outage whose beginning was sent over the same channel.
+    ///
+    /// # Errors
+    /// There is no such machine.
+    pub fn disable_machine(&self, which: &str, now: Moment) -> Result<MachineId, Refused> {
+        self.transact(|tx| {
+            let id = find(tx, which)?;
+            if set_watched(tx, id, false, now)? {
+                skip_pending(tx, id)?;
+                // Transitions from before count no longer.
+                tx.execute(
+                    "UPDATE flapping SET steady_at = ?2 WHERE machine_id = ?1 AND steady_at IS NULL",
+                    params![id.0, now.0],
+                )?;
+                note(tx, Some(id), "disabled", None, now)?;
+            }
+            Ok(id)
+        })
+    }
+
+    /// Watches a disabled machine again, from its next heartbeat on.
+    ///
+    /// # Errors
+    /// There is no such machine.
+    pub fn enable_machine(&self, which: &str, now: Moment) -> Result<MachineId, Refused> {
+        self.transact(|tx| {
+            let id = find(tx, which)?;
+            if set_watched(tx, id, true, now)? {
+                note(tx, Some(id), "enabled", None, now)?;
+            }
+            Ok(id)
+        })
+    }
+
+    /// Keeps watching a machine and suppresses notifications until the returned moment; replaces a current pause.
+    ///
+    /// # Errors
+    /// There is no such machine, or the pause is too short or too long.
+    pub fn pause_machine(
+        &self,
+        which: &str,
+        length: Duration,
+        reason: Option<&str>,
+        now: Moment,
+    ) -> Result<Moment, Refused> {
+        machine::within("--for", length, &machine::PAUSE)?;
+        reason.map_or(Ok(()), machine::description)?;
+        self.transact(|tx| {
+            let id = find(tx, which)?;
+            end_pause(tx, id, now)?;
+            let until = now.plus(length);
+            tx.execute(
+                "INSERT INTO maintenance (machine_id, starts_at, ends_at, reason) VALUES (?1, ?2, ?3, ?4)",
+                params![id.0, now.0, until.0, reason],
+            )?;
+            note(tx, Some(id), "paused", Some(serde_json::json!({"until": until.0, "reason": reason})), now)?;
+            Ok(until)
+        })
+    }
+
+    /// Ends a machine's pause; false if there was none.
+    ///
+    /// # Errors
+    /// There is no such machine.
+    pub fn resume_machine(&self, which: &str, now: Moment) -> Result<bool, Refused> {
+        self.transact(|tx| {
+            let id = find(tx, which)?;
+            let ended = end_pause(tx, id, now)?;
+            if ended {
+                note(tx, Some(id), "resumed", None, now)?;
+            }
+            Ok(ended)
+        })
+    }
+}
+
+/// Makes a machine `New`; false if it was watched, or was not, already.
+fn set_watched(tx: &Transaction<'_>, id: MachineId, watched: bool, now: Moment) -> Result<bool, StoreError> {
+    let changed = tx.execute(
+        "UPDATE machine_state SET watched = ?2, status = ?3, since = ?4 WHERE machine_id = ?1 AND watched <> ?2",
+        params![id.0, watched, MachineStatus::New as i64, now.0],
+    )?;
+    Ok(changed > 0)
+}
+
+/// Skips what waits in the outbox, except the end of an outage whose beginning has reached, or may have reached, its
+/// recipient.
+fn skip_pending(tx: &Transaction<'_>, id: MachineId) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE outbox SET state = ?2 WHERE machine_id = ?1 AND state = ?3
+           AND NOT (event = 'online' AND EXISTS (
+                SELECT 1 FROM outbox AS beginning
+                WHERE beginning.outage_id = outbox.outage_id AND beginning.channel_id = outbox.channel_id
+                  AND beginning.id < outbox.id
+                  AND (beginning.state IN (?4, ?5) OR beginning.uncertain_since IS NOT NULL)))",
+        params![
+            id.0,
+            DeliveryState::Skipped as i64,
+            DeliveryState::Waiting as i64,
+            DeliveryState::Leased as i64,
+            DeliveryState::Delivered as i64
+        ],
+    )?;
+    Ok(())
+}
+
+/// Ends the current pause and drops a later one; false if there was no current one.
+fn end_pause(tx: &Transaction<'_>, id: MachineId, now: Moment) -> Result<bool, StoreError> {
+    // A pause that begins later has suppressed nothing yet.
+    tx.execute("DELETE FROM maintenance WHERE machine_id = ?1 AND starts_at > ?2", params![id.0, now.0])?;
+    let ended = tx.execute(
+        "UPDATE maintenance SET ends_at = ?2 WHERE machine_id = ?1 AND ends_at > ?2",
+        params![id.0, now.0],
+    )?;
+    Ok(ended > 0)
+}

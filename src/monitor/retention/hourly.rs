@@ -1,0 +1,77 @@
+//! What the database must not keep for ever is removed, once an hour.
+
+use crate::clock::{Moment, Now};
+use crate::monitor::retention::horizon::Horizon;
+use crate::monitor::store::{Store, StoreError};
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+/// Between two looks.
+const EVERY: Duration = Duration::from_secs(3600);
+/// Not at the start itself, when a fleet comes back.
+const FIRST: Duration = Duration::from_secs(60);
+
+/// Between two batches: the recorder's turn.
+const TURN: Duration = Duration::from_millis(100);
+
+/// How long what has happened is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kept {
+    pub events: Duration,
+    pub deliveries: Duration,
+}
+
+/// Runs until the other end of `changes` is dropped.
+pub fn run(store: &Store, mut kept: Kept, changes: &Receiver<Kept>) {
+    let mut pause = FIRST;
+    let mut horizon = None;
+    loop {
+        match changes.recv_timeout(pause) {
+            Ok(changed) => kept = changed,
+            Err(RecvTimeoutError::Timeout) => {
+                match advanced(store, &mut horizon) {
+                    Ok(now) => tidy(store, &mut kept, changes, now),
+                    Err(error) => log::debug!("nothing removed this time: {error}"),
+                }
+                pause = EVERY;
+            }
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+    }
+}
+
+/// The moment that retention is counted from, for now and for the next start.
+fn advanced(store: &Store, horizon: &mut Option<Horizon>) -> Result<Moment, StoreError> {
+    let now = Now::read();
+    let horizon = match horizon {
+        Some(horizon) => horizon,
+        None => horizon.insert(Horizon::new(store.horizon(now.wall)?, now.monotonic)),
+    };
+    let moment = horizon.advance(now);
+    store.set_horizon(moment)?;
+    Ok(moment)
+}
+
+/// Batch by batch; stops where the monitor does.
+fn tidy(store: &Store, kept: &mut Kept, changes: &Receiver<Kept>, now: Moment) {
+    let mut prune = || -> Result<usize, StoreError> {
+        let mut removed = store.forget_expired(now)?;
+        loop {
+            match store.prune(now.minus(kept.events), now.minus(kept.deliveries))? {
+                0 => return Ok(removed),
+                some => removed += some,
+            }
+            match changes.recv_timeout(TURN) {
+                Ok(changed) => *kept = changed,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Ok(removed),
+            }
+        }
+    };
+    match prune() {
+        Ok(0) => {}
+        Ok(removed) => log::debug!("removed {removed} rows that are older than [retention] says"),
+        // The recorder meets the same, and says it.
+        Err(error) => log::debug!("nothing removed this time: {error}"),
+    }
+}

@@ -1,0 +1,135 @@
+//! What has happened is kept for a while, not for ever.
+
+use crate::clock::Moment;
+use crate::monitor::notify::outbox::DeliveryState;
+use crate::monitor::store::{Store, StoreError};
+use rusqlite::params;
+
+/// Rows of one transaction: some milliseconds, in which the recorder waits.
+const BATCH: i64 = 1_000;
+
+impl Store {
+    /// The moment that retention was counted from last; without one, the newest heartbeat, or `now` in a new database.
+    pub fn horizon(&self, now: Moment) -> Result<Moment, StoreError> {
+        self.read(|connection| {
+            let sql = "SELECT coalesce((SELECT max(horizon) FROM retention), (SELECT max(last_seen) FROM machine_state))";
+            let kept: Option<i64> = connection.query_row(sql, [], |row| row.get(0))?;
+            Ok(kept.map_or(now, Moment))
+        })
+    }
+
+    pub fn set_horizon(&self, horizon: Moment) -> Result<(), StoreError> {
+        self.write(|transaction| {
+            transaction.execute(
+                "INSERT INTO retention (id, horizon) VALUES (1, ?1) ON CONFLICT (id) DO UPDATE SET horizon = ?1",
+                [horizon.0],
+            )?;
+            Ok(())
+        })
+    }
+
+    /// Removes events and ended outages from before `events`, and finished notifications from before `deliveries`;
+    /// a part of them, and how many. Call it again until it is 0.
+    pub fn prune(&self, events: Moment, deliveries: Moment) -> Result<usize, StoreError> {
+        let finished =
+            [DeliveryState::Delivered, DeliveryState::Dead, DeliveryState::Skipped].map(|state| state as i64);
+        // Looking takes the longest, and needs no lock.
+        let (old_events, old_outages, old_deliveries) = self.read(|connection| {
+            let ids = |sql: &str, values: &[i64]| -> Result<Vec<i64>, StoreError> {
+                let mut statement = connection.prepare(&format!("{sql} LIMIT {BATCH}"))?;
+                let rows = statement.query_map(rusqlite::params_from_iter(values), |row| row.get(0))?;
+                Ok(rows.collect::<rusqlite::Result<_>>()?)
+            };
+            let [delivered, dead, skipped] = finished;
+            Ok((
+                ids("SELECT id FROM event WHERE at < ?1", &[events.0])?,
+                // Its notifications go with an outage, so it stays while they do.
+                ids(
+                    "SELECT id FROM outage WHERE ended_at < ?1
+                     AND NOT EXISTS (SELECT 1 FROM outbox WHERE outage_id = outage.id)",
+                    &[events.0],
+                )?,
+                // While an outage is open they say which channels its end goes to.
+                ids(
+                    "SELECT id FROM outbox WHERE created_at < ?1 AND state IN (?2, ?3, ?4)
+                     AND NOT EXISTS (SELECT 1 FROM outage WHERE id = outbox.outage_id AND ended_at IS NULL)",
+                    &[deliveries.0, delivered, dead, skipped],
+                )?,
+            ))
+        })?;
+        let all = [("event", old_events), ("outage", old_outages), ("outbox", old_deliveries)];
+        let found = all.iter().map(|(_, ids)| ids.len()).sum();
+        if found == 0 {
+            return Ok(0);
+        }
+        self.write(|transaction| {
+            for (table, ids) in &all {
+                let mut statement = transaction.prepare(&format!("DELETE FROM {table} WHERE id = ?1"))?;
+                for id in ids {
+                    statement.execute(params![id])?;
+                }
+            }
+            Ok(found)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn count(store: &Store, table: &str) -> i64 {
+        let sql = format!("SELECT count(*) FROM {table}");
+        store.read(|connection| Ok(connection.query_row(&sql, [], |row| row.get(0))?)).expect("counted")
+    }
+
+    #[test]
+    fn the_horizon_is_kept_and_begins_with_the_newest_heartbeat() {
+        let store = Store::scratch();
+        assert_eq!(store.horizon(Moment(5_000)).expect("read"), Moment(5_000), "a new database");
+        store
+            .write(|transaction| {
+                transaction.execute_batch(
+                    "INSERT INTO machine (id, name, created_at) VALUES (1, 'barn', 0);
+                     INSERT INTO machine_state (machine_id, status, watched, since, last_seen) VALUES (1, 1, 1, 0, 700);",
+                )?;
+                Ok(())
+            })
+            .expect("rows");
+        assert_eq!(store.horizon(Moment(5_000)).expect("read"), Moment(700));
+        for moment in [Moment(900), Moment(800)] {
+            store.set_horizon(moment).expect("written");
+            assert_eq!(store.horizon(Moment(5_000)).expect("read"), moment);
+        }
+    }
+
+    #[test]
+    fn what_is_old_goes_and_what_is_still_to_be_sent_stays() {
+        let store = Store::scratch();
+        store
+            .write(|transaction| {
+                transaction.execute_batch(
+                    "INSERT INTO machine (id, name, created_at) VALUES (1, 'barn', 0);
+                     INSERT INTO recipient (id, name, events) VALUES (1, 'me', '[]');
+                     INSERT INTO channel (id, recipient_id, kind, target, created_at) VALUES (1, 1, 'ntfy', 'x', 0);
+                     INSERT INTO event (at, machine_id, kind) VALUES (100, 1, 'offline'), (900, 1, 'online');
+                     INSERT INTO outage (id, machine_id, planned, last_seen, started_at, ended_at) VALUES
+                        (1, 1, 0, 0, 100, 200), (2, 1, 0, 0, 100, 200), (3, 1, 0, 0, 100, NULL);
+                     INSERT INTO outbox (channel_id, machine_id, outage_id, event, content, created_at, due_at,
+                        expires_at, state) VALUES (1, 1, 1, 'offline', '{}', 100, 0, 0, 2),
+                        (1, 1, 2, 'offline', '{}', 100, 0, 0, 0), (1, 1, 3, 'offline', '{}', 100, 0, 0, 2);",
+                )?;
+                Ok(())
+            })
+            .expect("rows");
+        let mut removed = 0;
+        loop {
+            match store.prune(Moment(500), Moment(500)).expect("pruned") {
+                0 => break,
+                more => removed += more,
+            }
+        }
+        assert_eq!(removed, 3, "an event, a delivered notification and then its outage");
+        assert_eq!((count(&store, "event"), count(&store, "outage"), count(&store, "outbox")), (1, 2, 2));
+    }
+}

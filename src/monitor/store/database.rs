@@ -1,0 +1,240 @@
+//! The connections of a process: one that writes, several that read.
+
+use super::connection::{self, Manner};
+use super::error::{OpenError, StoreError};
+use super::file::{FileIdentity, identity};
+use super::lock::Lock;
+use super::{create, migrate};
+use crate::clock::Moment;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How long the server waits for a command that writes. The recorder has 15 s before heartbeats are refused.
+pub(super) const SERVER_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a command waits for the server, whose longest transaction is a flush.
+const COMMAND_PATIENCE: Duration = Duration::from_secs(5);
+/// Read connections that stay open for the next one who reads; each has 0.1 to 0.5 MB.
+pub(super) const IDLE_READERS: usize = 2;
+
+/// The database, for all threads of a process.
+#[derive(Debug)]
+pub struct Store {
+    pub(super) path: PathBuf,
+    pub(super) identity: FileIdentity,
+    pub(super) manner: Manner,
+    pub(super) writer: Mutex<Writer>,
+    pub(super) readers: Mutex<Vec<Connection>>,
+    /// Of the server alone.
+    _lock: Option<Lock>,
+}
+
+#[derive(Debug)]
+pub(super) struct Writer {
+    pub(super) connection: Connection,
+    /// SQLite's count of what others have committed.
+    pub(super) seen: i64,
+    pub(super) wal: Option<FileIdentity>,
+}
+
+impl Store {
+    /// Opens the database to serve it: makes it where there is none, migrates an older one (a copy is kept beside
+    /// it), and keeps other monitors away until it is dropped.
+    ///
+    /// # Errors
+    /// One sentence with the path and what to do; nothing was changed, or nothing but complete migrations.
+    pub fn open_for_serving(path: &Path, now: Moment) -> Result<Store, OpenError> {
+        let manner = Manner { patience: SERVER_PATIENCE, durable: true };
+        let store = Store::open(path, now, manner, Purpose::Serve)?;
+        let room = connection::make_room(&held(&store.writer).connection);
+        room.map_err(|error| OpenError { path: path.to_owned(), error })?;
+        Ok(store)
+    }
+
+    /// Opens the database for a command, while a server may be running; makes it where there is none, so that
+    /// machines can be added before the first start.
+    ///
+    /// # Errors
+    /// As [`Store::open_for_serving`]; [`StoreError::Older`] if it would have to be migrated under a running server.
+    pub fn open_beside(path: &Path, now: Moment) -> Result<Store, OpenError> {
+        let manner = Manner { patience: COMMAND_PATIENCE, durable: true };
+        Store::open(path, now, manner, Purpose::Command)
+    }
+
+    /// [`Store::open_beside`] for a command that makes no sense without a database.
+    ///
+    /// # Errors
+    /// As there, and there is none.
+    pub fn open_existing(path: &Path, now: Moment) -> Result<Store, OpenError> {
+        // What may not be looked at may well be there: opening it says so.
+        if fs::metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
+            let error =
+                StoreError::Other("there is no such file; the first start of the service makes it".into());
+            return Err(OpenError { path: path.to_owned(), error });
+        }
+        Store::open_beside(path, now)
+    }
+
+    fn open(path: &Path, now: Moment, manner: Manner, purpose: Purpose) -> Result<Store, OpenError> {
+        prepare(path, now, manner, purpose, migrate::MIGRATIONS)
+            .map_err(|error| OpenError { path: path.to_owned(), error })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// One transaction that writes; an error undoes all of it. One at a time: keep it short.
+    pub(in crate::monitor) fn write<T>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.transact(work)
+    }
+
+    /// [`Store::write`] for work that has more reasons to fail than the database.
+    pub(in crate::monitor) fn transact<T, E: From<StoreError>>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut writer = held(&self.writer);
+        self.still_there()?;
+        let connection = &mut writer.connection;
+        let transaction =
+            connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(StoreError::from)?;
+        let done = work(&transaction)?;
+        transaction.commit().map_err(StoreError::from)?;
+        Ok(done)
+    }
+
+    /// Reads, all of it from one moment, beside the writer. Long readings make the file grow: page them.
+    pub(in crate::monitor) fn read<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.still_there()?;
+        let idle = held(&self.readers).pop();
+        let mut connection = match idle {
+            Some(connection) => connection,
+            None => connection::reader(&self.path, self.manner)?,
+        };
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Deferred)?;
+        let done = work(&transaction)?;
+        transaction.commit()?;
+        // After an error it is closed instead: the next one who reads begins with a clean one.
+        let mut readers = held(&self.readers);
+        if readers.len() < IDLE_READERS {
+            readers.push(connection);
+        }
+        Ok(done)
+    }
+
+    /// Whether another process has changed anything since this was last asked.
+    ///
+    /// # Errors
+    /// The file has gone or cannot be read.
+    pub fn changed_outside(&self) -> Result<bool, StoreError> {
+        let mut writer = held(&self.writer);
+        self.still_there()?;
+        let now = data_version(&writer.connection)?;
+        Ok(std::mem::replace(&mut writer.seen, now) != now)
+    }
+
+    /// SQLite goes on writing to a file that was removed, and all of it would be lost.
+    pub(super) fn still_there(&self) -> Result<(), StoreError> {
+        match identity(&self.path) {
+            Some(identity) if identity == self.identity => Ok(()),
+            _ => Err(StoreError::Gone),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Serve,
+    Command,
+}
+
+pub(super) fn prepare(
+    path: &Path,
+    now: Moment,
+    manner: Manner,
+    purpose: Purpose,
+    migrations: &[&str],
+) -> Result<Store, StoreError> {
+    // One lock for a database, by whatever link it is reached; SQLite follows links, too.
+    let resolved = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let path = resolved.as_path();
+    match fs::metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => create::create(path, migrations)?,
+        Err(error) => return Err(StoreError::of_file(path, &error)),
+        // Never made so here (see `create`), so there were machines in it once.
+        Ok(metadata) if metadata.len() == 0 => return Err(StoreError::Corrupt("it is empty".into())),
+        Ok(_) => {}
+    }
+    let lock = (purpose == Purpose::Serve).then(|| Lock::take(path)).transpose()?;
+    let mut connection = connection::writer(path, manner)?;
+    migrate::recognise(&connection)?;
+    let (found, known) = (migrate::version(&connection)?, migrate::latest(migrations));
+    if found > known {
+        return Err(StoreError::Newer { found, known });
+    }
+    if found < known {
+        // A command may migrate as well as a server, if there is none.
+        let alone = if lock.is_none() { Some(Lock::take(path)) } else { None };
+        if matches!(alone, Some(Err(StoreError::Held { .. }))) {
+            return Err(StoreError::Older { found, known });
+        }
+        let _alone = alone.transpose()?;
+        migrate::keep_copy(&connection, path, now)?;
+        migrate::migrate(&mut connection, migrations)?;
+    }
+    let seen = data_version(&connection)?;
+    let identity = identity(path).ok_or(StoreError::Gone)?;
+    Ok(Store {
+        path: path.to_owned(),
+        identity,
+        manner,
+        writer: Mutex::new(Writer { connection, seen, wal: None }),
+        readers: Mutex::new(Vec::new()),
+        _lock: lock,
+    })
+}
+
+fn data_version(connection: &Connection) -> Result<i64, StoreError> {
+    Ok(connection.query_row("PRAGMA data_version", [], |row| row.get(0))?)
+}
+
+/// A thread that panicked has left the connection as good as it was: its transaction was rolled back.
+pub(super) fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A database for a test, removed with it.
+#[cfg(test)]
+pub struct Scratch {
+    pub(super) store: std::sync::Arc<Store>,
+    pub dir: tempfile::TempDir,
+}
+
+#[cfg(test)]
+impl std::ops::Deref for Scratch {
+    type Target = std::sync::Arc<Store>;
+
+    fn deref(&self) -> &std::sync::Arc<Store> {
+        &self.store
+    }
+}
+
+#[cfg(test)]
+impl Store {
+    /// A new database in a directory of its own, which does not wait for the disk.
+    pub fn scratch() -> Scratch {
+        let dir = tempfile::tempdir().expect("a scratch directory");
+        let manner = Manner { patience: SERVER_PATIENCE, durable: false };
+        let store = Store::open(&dir.path().join("monitor.db"), Moment(0), manner, Purpose::Serve);
+        Scratch { store: std::sync::Arc::new(store.expect("a new database")), dir }
+    }
+}

@@ -1,0 +1,74 @@
+//! What `/metrics` reads from the database.
+
+use crate::clock::Moment;
+use crate::monitor::store::page::rows;
+use crate::monitor::store::{Store, StoreError, beside};
+use rusqlite::Row;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// What `/metrics` asks the database.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StoredFigures {
+    /// Watched ones, by [`MachineStatus`].
+    pub machines: [u64; 4],
+    pub disabled: u64,
+    pub paused: u64,
+    /// By the channel's kind, and by [`DeliveryState`].
+    pub notifications: BTreeMap<String, [u64; 5]>,
+    /// Number and kind of each channel with notifications that were tried without success, and how many.
+    pub retrying: Vec<(i64, String, u64)>,
+    /// How long the one that waits the longest has been due.
+    pub overdue_s: f64,
+    pub bytes: u64,
+}
+
+impl Store {
+    pub fn figures(&self, now: Moment) -> Result<StoredFigures, StoreError> {
+        let mut figures = StoredFigures::default();
+        self.read(|connection| {
+            let sql = "SELECT status, watched, count(*) FROM machine_state GROUP BY status, watched";
+            let counts = |row: &Row<'_>| -> rusqlite::Result<(usize, bool, u64)> {
+                Ok((number(row, 0)? as usize, row.get(1)?, number(row, 2)?))
+            };
+            for (status, watched, count) in rows(connection, sql, Vec::new(), counts)? {
+                match figures.machines.get_mut(status).filter(|_| watched) {
+                    Some(machines) => *machines += count,
+                    None => figures.disabled += count,
+                }
+            }
+            let sql =
+                "SELECT count(DISTINCT machine_id) FROM maintenance WHERE starts_at <= ?1 AND ends_at > ?1";
+            figures.paused = connection.query_row(sql, [now.0], |row| number(row, 0))?;
+            let sql = "SELECT c.kind, o.state, count(*) FROM outbox o JOIN channel c ON c.id = o.channel_id
+                       GROUP BY c.kind, o.state";
+            let counts = |row: &Row<'_>| -> rusqlite::Result<(String, usize, u64)> {
+                Ok((row.get(0)?, number(row, 1)? as usize, number(row, 2)?))
+            };
+            for (kind, state, count) in rows(connection, sql, Vec::new(), counts)? {
+                if let Some(notifications) = figures.notifications.entry(kind).or_default().get_mut(state) {
+                    *notifications += count;
+                }
+            }
+            let sql = "SELECT c.id, c.kind, count(*) FROM outbox o JOIN channel c ON c.id = o.channel_id
+                       WHERE o.state IN (0, 1) AND o.attempts > 0 GROUP BY c.id, c.kind ORDER BY c.id";
+            figures.retrying =
+                rows(connection, sql, Vec::new(), |row| Ok((row.get(0)?, row.get(1)?, number(row, 2)?)))?;
+            let sql = "SELECT min(due_at) FROM outbox WHERE state IN (0, 1)";
+            let oldest: Option<i64> = connection.query_row(sql, [], |row| row.get(0))?;
+            figures.overdue_s = oldest.map_or(0.0, |due| now.since(Moment(due)).as_secs_f64());
+            Ok(())
+        })?;
+        figures.bytes = ["", "-wal"].iter().map(|suffix| size(&beside(self.path(), suffix))).sum();
+        Ok(figures)
+    }
+}
+
+/// Of what is counted or numbered from 0.
+fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    Ok(u64::try_from(row.get::<_, i64>(column)?).unwrap_or(0))
+}
+
+fn size(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |metadata| metadata.len())
+}
