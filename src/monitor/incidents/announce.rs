@@ -2,12 +2,13 @@
 
 use crate::clock::Moment;
 use crate::monitor::incidents::plan::plan;
-use crate::monitor::incidents::sweep::{FLAPPING_WINDOW, MOST_TRANSITIONS};
-use crate::monitor::incidents::transitions::{Transition, TransitionKind};
+use crate::monitor::incidents::policy::{FLAPPING_WINDOW, MOST_TRANSITIONS};
+use crate::monitor::incidents::transition::{Transition, TransitionKind};
 use crate::monitor::machine::{MachineId, MachineStatus};
 use crate::monitor::notify::channel::ChannelId;
+use crate::monitor::notify::delivery_state::DeliveryState;
 use crate::monitor::notify::notice::{EventKind, Happening, Notice, Subject};
-use crate::monitor::notify::outbox::{DeliveryState, EXPIRES_AFTER};
+use crate::monitor::notify::outbox::EXPIRES_AFTER;
 use crate::monitor::notify::recipients;
 use crate::monitor::notify::recipients::Recipient;
 use crate::monitor::store::StoreError;

@@ -7,7 +7,9 @@
 mod tests;
 
 use crate::clock::{Moment, Now};
-use crate::monitor::incidents::transitions::{Cut, Taken, Transition};
+use crate::monitor::incidents::policy::FLAPPING_HOLD;
+use crate::monitor::incidents::transition::Transition;
+use crate::monitor::incidents::transitions::{Cut, Taken};
 use crate::monitor::machine::MachineId;
 use crate::monitor::notify::Poke;
 use crate::monitor::store::{Store, StoreError};
@@ -22,17 +24,6 @@ pub struct SweepSettings {
     /// Of machines that have none of their own.
     pub threshold: Duration,
 }
-
-/// So many at once are one message to a person, and, if they are half of those that were online, a reason to doubt
-/// our own ears first.
-pub const MANY: usize = 5;
-
-/// More than this many transitions of one machine within [`FLAPPING_WINDOW`] are flapping.
-pub const MOST_TRANSITIONS: u32 = 4;
-pub const FLAPPING_WINDOW: Duration = Duration::from_secs(3600);
-
-/// So long must a machine that flapped hold one state: the mean distance of transitions at the limit.
-pub const HOLD: Duration = Duration::from_secs(15 * 60);
 
 /// A wall clock that goes so much further or less than the monotonic one was set; slewing stays far below.
 const CLOCK_JUMP: Duration = Duration::from_secs(5);
@@ -155,7 +146,7 @@ impl Sweeper {
         let taken = self.take(store, now.wall, &mut swept);
         let told = taken.and_then(|()| {
             log_each(&store.tell_after_maintenance(now.wall)?, now.wall);
-            log_each(&store.tell_steady(now.wall, HOLD)?, now.wall);
+            log_each(&store.tell_steady(now.wall, FLAPPING_HOLD)?, now.wall);
             Ok(())
         });
         // Some may have been committed before something failed.

@@ -3,12 +3,11 @@
 
 use crate::clock::Moment;
 use crate::monitor::incidents::announce::Teller;
-use crate::monitor::incidents::sweep::MANY;
+use crate::monitor::incidents::policy::MASS_OUTAGE;
+use crate::monitor::incidents::transition::Transition;
 use crate::monitor::machine::{MachineId, MachineStatus};
-use crate::monitor::notify::notice::EventKind;
-use crate::monitor::notify::outbox;
+use crate::monitor::notify::outbox::clock_steps;
 use crate::monitor::store::{Store, StoreError};
-use crate::monitor::time::go_duration;
 use rusqlite::{Transaction, params};
 use std::time::Duration;
 
@@ -34,60 +33,6 @@ pub enum Taken {
     Doubtful {
         late: usize,
     },
-}
-
-/// A machine that has changed, for the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Transition {
-    pub machine: MachineId,
-    pub name: String,
-    pub kind: TransitionKind,
-    /// It flaps from here on.
-    pub flaps: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TransitionKind {
-    Offline {
-        last_seen: Moment,
-    },
-    Online,
-    FirstSeen,
-    Stopped,
-    /// It was taken offline in a maintenance that has ended.
-    StillOffline {
-        last_seen: Moment,
-    },
-    Steady {
-        state: EventKind,
-    },
-}
-
-impl Transition {
-    /// As the original system wrote it, for what that knew.
-    pub fn line(&self, now: Moment) -> String {
-        let machine = format!("Machine {} ({})", self.machine.0, self.name);
-        let ago = |since: Moment| go_duration(Duration::from_secs(now.since(since).as_secs()));
-        let mut line = match self.kind {
-            TransitionKind::Offline { last_seen } => {
-                format!("{machine} went offline (last seen: {} ago)", ago(last_seen))
-            }
-            TransitionKind::Online => format!("{machine} came back online"),
-            TransitionKind::FirstSeen => format!("{machine} sent its first heartbeat"),
-            TransitionKind::Stopped => format!("{machine} was stopped on purpose"),
-            TransitionKind::StillOffline { last_seen } => {
-                format!(
-                    "{machine} is still offline after its maintenance (last seen: {} ago)",
-                    ago(last_seen)
-                )
-            }
-            TransitionKind::Steady { state } => format!("{machine} is steady again: {}", state.name()),
-        };
-        if self.flaps {
-            line.push_str("; it keeps coming and going, nothing more is told until it holds one state");
-        }
-        line
-    }
 }
 
 /// What [`Store::bring_back`] has done.
@@ -121,7 +66,7 @@ impl Store {
     pub fn take_offline(&self, cut: &Cut) -> Result<Taken, StoreError> {
         let taken = self.transact(|transaction| {
             let late = sweep(transaction, cut)?;
-            if cut.doubt && late.len() >= MANY {
+            if cut.doubt && late.len() >= MASS_OUTAGE {
                 doubt(transaction, cut, late.len())?;
             }
             if late.is_empty() {
@@ -232,7 +177,7 @@ impl Store {
             for statement in statements {
                 transaction.execute(statement, [now.0])?;
             }
-            outbox::forget_the_future(transaction, now)
+            clock_steps::forget_the_future(transaction, now)
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use super::channel::Kind;
 use super::send::Message;
-use crate::monitor::incidents::sweep::MANY;
+use crate::monitor::incidents::policy::MASS_OUTAGE;
 use crate::monitor::notify::outbox::LeasedRow;
 use crate::monitor::zone::Clock;
 use std::collections::HashSet;
@@ -14,7 +14,7 @@ pub struct Outgoing {
     pub rows: Vec<LeasedRow>,
 }
 
-/// The messages for these rows, in the order of their first rows. A person gets one message for [`MANY`] or more machines
+/// The messages for these rows, in the order of their first rows. A person gets one message for [`MASS_OUTAGE`] or more machines
 /// with the same news; rows in `alone` have one each.
 pub fn messages(kind: Kind, clock: &Clock, rows: Vec<LeasedRow>, alone: &HashSet<i64>) -> Vec<Outgoing> {
     let mut groups: Vec<Vec<LeasedRow>> = Vec::new();
@@ -30,7 +30,7 @@ pub fn messages(kind: Kind, clock: &Clock, rows: Vec<LeasedRow>, alone: &HashSet
             _ => groups.push(vec![row]),
         }
     }
-    let split = |group: Vec<LeasedRow>| match group.len() >= MANY {
+    let split = |group: Vec<LeasedRow>| match group.len() >= MASS_OUTAGE {
         true => vec![group],
         false => group.into_iter().map(|row| vec![row]).collect(),
     };

@@ -1,6 +1,6 @@
 //! The list of notifications with their state of delivery, for people.
 
-use super::outbox::DeliveryState;
+use super::delivery_state::DeliveryState;
 use crate::clock::Moment;
 use crate::monitor::machine::MachineId;
 use crate::monitor::store::page::{Page, paged, rows};

@@ -2,9 +2,9 @@
 //!
 //! | file | what it owns |
 //! |---|---|
-//! | `recipients`, `choices`, `quiet_hours` | who is notified, about which machines, and when not |
+//! | `recipients`, `channels`, `choices`, `quiet_hours` | who is notified, about which machines, and when not |
 //! | `notice` | what is said |
-//! | `outbox`, `deliveries` | what is still to be delivered, and by whom; the list of it |
+//! | `outbox`, `delivery_state`, `deliveries` | what is still to be delivered, and by whom; the list of it |
 //! | `couriers`, `dispatch` | the thread that decides which message is sent when, and marks what became of it |
 //! | `pool` | the threads that send |
 //! | `batch` | leased rows, gathered into messages |
@@ -20,11 +20,13 @@
 
 mod batch;
 pub mod channel;
+pub mod channels;
 pub mod choices;
 mod complaints;
 mod counters;
 pub mod couriers;
 pub mod deliveries;
+pub mod delivery_state;
 mod dispatch;
 mod guard;
 mod http;

@@ -9,7 +9,7 @@ use crate::monitor::events::note;
 use crate::clock::Moment;
 use crate::monitor::machine;
 use crate::monitor::machine::{MachineId, MachineStatus};
-use crate::monitor::notify::outbox::DeliveryState;
+use crate::monitor::notify::delivery_state::DeliveryState;
 use crate::monitor::store::{Refused, Store, StoreError};
 use rusqlite::{Transaction, params};
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! What has happened is kept for a while, not for ever.
 
 use crate::clock::Moment;
-use crate::monitor::notify::outbox::DeliveryState;
+use crate::monitor::notify::delivery_state::DeliveryState;
 use crate::monitor::store::{Store, StoreError};
 use rusqlite::params;
 

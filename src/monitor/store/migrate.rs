@@ -1,8 +1,8 @@
 //! From the schema that is found to the one that this program knows, with a copy of the file made before.
 
+use super::copy::copy_to;
 use super::error::StoreError;
 use super::file::beside;
-use super::upkeep;
 use crate::clock::Moment;
 use rusqlite::{Connection, TransactionBehavior};
 use std::fs;
@@ -84,7 +84,7 @@ fn steps(connection: &mut Connection, migrations: &[&str]) -> Result<(), StoreEr
 /// Copies the database of an older version to `FILE.v1-20261122T012329Z`, and removes older copies.
 pub fn keep_copy(connection: &Connection, path: &Path, now: Moment) -> Result<PathBuf, StoreError> {
     let copy = beside(path, &format!(".v{}-{}", version(connection)?, stamp(now)));
-    upkeep::copy_to(connection, &copy)?;
+    copy_to(connection, &copy)?;
     forget_old_copies(path);
     Ok(copy)
 }

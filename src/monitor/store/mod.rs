@@ -9,12 +9,13 @@
 //! | `connection` | how SQLite is configured |
 //! | `create`, `migrate`, `lock` | a new file, an old file, one server per file |
 //! | `file` | names, identity and owner of the file and those beside it |
-//! | `upkeep`, `damage` | check, backup, vacuum; a quick check of the tables at start |
+//! | `upkeep`, `copy`, `damage` | check, backup, vacuum; a quick check of the tables at start |
 //! | `wal` | a write-ahead log that was removed while it is in use |
 //! | `page` | lists that are read a page at a time |
 //! | `error`, `refused` | what can be wrong, and what to do |
 
 mod connection;
+mod copy;
 mod create;
 mod damage;
 mod database;

@@ -1,20 +1,15 @@
 //! `db check`, `db backup` and `db vacuum`, all of them while the monitor serves.
 
+use super::copy::{copy_to, problems};
 use super::database::{Store, held};
 use super::error::StoreError;
-use super::file::{MODE, beside, give_to_owner_of_directory};
 use super::lock::Lock;
 use super::refused::Refused;
 use super::{connection, migrate};
-use rusqlite::Connection;
-use std::fs::{self, File, OpenOptions};
-use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-/// Problems that are shown; a damaged page can bring thousands.
-const MOST_PROBLEMS: u32 = 100;
 /// Pages that are given back in one transaction: 4 MB, some 20 ms.
 const STEP: u32 = 1024;
 /// Between two steps. SQLite's waiting is not a queue but a look every 100 ms at most: the server gets its turn only if
@@ -125,72 +120,5 @@ impl Store {
             let bytes = number("PRAGMA page_count")?.saturating_mul(number("PRAGMA page_size")?);
             Ok(u64::try_from(bytes).unwrap_or(0))
         })
-    }
-}
-
-fn problems(connection: &Connection) -> Result<Vec<String>, StoreError> {
-    let mut problems = Vec::new();
-    let mut statement = connection.prepare(&format!("PRAGMA integrity_check({MOST_PROBLEMS})"))?;
-    let mut rows = statement.query([])?;
-    loop {
-        match rows.next() {
-            Ok(Some(row)) => problems.push(row.get::<_, String>(0)?),
-            Ok(None) => break,
-            // So damaged that the check itself ends.
-            Err(error) => match StoreError::from(error) {
-                StoreError::Corrupt(why) => {
-                    problems.push(why);
-                    return Ok(problems);
-                }
-                other => return Err(other),
-            },
-        }
-    }
-    problems.retain(|problem| problem != "ok");
-    let strays = "SELECT \"table\", count(*) FROM pragma_foreign_key_check GROUP BY 1";
-    let mut statement = connection.prepare(strays)?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let (table, count): (String, i64) = (row.get(0)?, row.get(1)?);
-        problems.push(format!("{count} rows of {table} refer to nothing"));
-    }
-    Ok(problems)
-}
-
-/// Copies the whole database as it is at this moment into a new file, and checks the copy; others go on writing.
-///
-/// `VACUUM INTO` rather than the backup API: one snapshot without beginning anew at each write of others, and no free
-/// pages in the copy.
-pub fn copy_to(connection: &Connection, target: &Path) -> Result<(), StoreError> {
-    let failed = |error: io::Error| StoreError::of_file(target, &error);
-    let unfinished = beside(target, ".part");
-    let Some(name) = unfinished.to_str() else {
-        return Err(StoreError::Other(format!("{} is not UTF-8; name another file", target.display())));
-    };
-    // Of a backup that was killed.
-    let _ = fs::remove_file(&unfinished);
-    // SQLite fills an empty file as it fills none at all, and this one has the right mode from the start.
-    let file =
-        OpenOptions::new().write(true).create_new(true).mode(MODE).open(&unfinished).map_err(failed)?;
-    let done = give_to_owner_of_directory(&file, &unfinished).map_err(failed).and_then(|()| {
-        drop(file);
-        connection.execute("VACUUM INTO ?1", [name])?;
-        approve(&unfinished)?;
-        // SQLite does not sync what it has no journal for.
-        File::open(&unfinished).and_then(|file| file.sync_all()).map_err(failed)?;
-        fs::rename(&unfinished, target).map_err(failed)
-    });
-    if done.is_err() {
-        let _ = fs::remove_file(&unfinished);
-    }
-    done
-}
-
-/// That a copy is whole: a backup of a damaged database is none.
-fn approve(copy: &Path) -> Result<(), StoreError> {
-    let connection = connection::bare(copy)?;
-    match problems(&connection)?.into_iter().next() {
-        Some(problem) => Err(StoreError::Corrupt(problem)),
-        None => Ok(()),
     }
 }

@@ -5,7 +5,7 @@ use crate::clock::Moment;
 use crate::monitor::events::RecordedEvent;
 use crate::monitor::machine::{Machine, MachineId, MachineStatus};
 use crate::monitor::notify::deliveries::DeliveryRecord;
-use crate::monitor::notify::outbox::DeliveryState;
+use crate::monitor::notify::delivery_state::DeliveryState;
 use crate::monitor::registry::machines::MachineFilter;
 use crate::monitor::store::page::Page;
 use serde::Serialize;

@@ -8,7 +8,7 @@ use crate::http;
 use crate::monitor::health::Health;
 use crate::monitor::ingest::counters::{Counters, Format};
 use crate::monitor::notify::couriers::Counts;
-use crate::monitor::notify::outbox::DeliveryState;
+use crate::monitor::notify::delivery_state::DeliveryState;
 use crate::monitor::web::figures::StoredFigures;
 use std::time::Instant;
 

@@ -213,7 +213,7 @@ fn what_cannot_be_told_has_not_happened() {
 fn the_log_says_it_in_the_original_systems_words() {
     let transition =
         |kind| Transition { machine: id(1), name: "production-server".into(), kind, flaps: false };
-    use crate::monitor::incidents::transitions::TransitionKind;
+    use crate::monitor::incidents::transition::TransitionKind;
     let now = Moment(1_769_000_000_000);
     let offline = TransitionKind::Offline { last_seen: now.minus(Duration::from_millis(135_900)) };
     assert_eq!(
@@ -580,7 +580,7 @@ fn who_flaps_is_told_of_once_and_then_when_it_holds() {
         rig.deliver();
     }
     assert_eq!(rig.told(), ["offline", "online", "offline", "online", "flapping"]);
-    rig.run(HOLD, &[id(1)]);
+    rig.run(FLAPPING_HOLD, &[id(1)]);
     rig.run(MINUTE * 30, &[id(1)]);
     assert_eq!(rig.told()[5..], ["steady"]);
     rig.deliver();

@@ -126,7 +126,7 @@ fn a_clock_that_is_set_back_releases_retries_but_no_mail_that_may_have_arrived()
     store
         .write(|transaction| {
             transaction.execute("UPDATE outbox SET created_at = ?1", [NOW.0])?;
-            forget_the_future(transaction, back)
+            clock_steps::forget_the_future(transaction, back)
         })
         .expect("applied");
     assert_eq!(leased(&store, owner, back), [2]);
@@ -154,7 +154,7 @@ fn a_start_a_year_later_or_with_a_clock_that_is_a_year_ahead_expires_nothing() {
     assert_eq!(left(1), Some(EXPIRES_AFTER - MINUTE), "the minute before its next attempt counts");
     assert_eq!(left(2), Some(EXPIRES_AFTER));
     // The clock is still wrong at the first sweep.
-    store.write(|transaction| forget_the_future(transaction, ahead)).expect("applied");
+    store.write(|transaction| clock_steps::forget_the_future(transaction, ahead)).expect("applied");
     assert_eq!(left(2), Some(EXPIRES_AFTER));
 }
 
@@ -174,7 +174,7 @@ fn a_step_forward_postpones_the_expiry_and_the_step_back_takes_that_away_again()
     ];
     store.settle(owner, &outcomes, &[], ahead).expect("marked");
     let right = NOW.plus(MINUTE);
-    store.write(|transaction| forget_the_future(transaction, right)).expect("applied");
+    store.write(|transaction| clock_steps::forget_the_future(transaction, right)).expect("applied");
     assert_eq!(leased(&store, owner, right), [1], "the retry does not wait for a year");
     assert_eq!(
         leased(&store, owner, right.plus(MINUTE * 30)),

@@ -1,7 +1,7 @@
 //! Machines as people add, change, find, pause and remove them.
 
 use super::*;
-use crate::monitor::notify::outbox::DeliveryState;
+use crate::monitor::notify::delivery_state::DeliveryState;
 
 const NOW: Moment = Moment(1_000_000);
 const HOUR: Duration = Duration::from_secs(3600);

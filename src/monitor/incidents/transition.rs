@@ -1,0 +1,61 @@
+//! A change of a machine's status, and its log line.
+
+use crate::clock::Moment;
+use crate::monitor::machine::MachineId;
+use crate::monitor::notify::notice::EventKind;
+use crate::monitor::time::go_duration;
+use std::time::Duration;
+
+/// A machine that has changed, for the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transition {
+    pub machine: MachineId,
+    pub name: String,
+    pub kind: TransitionKind,
+    /// It flaps from here on.
+    pub flaps: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransitionKind {
+    Offline {
+        last_seen: Moment,
+    },
+    Online,
+    FirstSeen,
+    Stopped,
+    /// It was taken offline in a maintenance that has ended.
+    StillOffline {
+        last_seen: Moment,
+    },
+    Steady {
+        state: EventKind,
+    },
+}
+
+impl Transition {
+    /// As the original system wrote it, for what that knew.
+    pub fn line(&self, now: Moment) -> String {
+        let machine = format!("Machine {} ({})", self.machine.0, self.name);
+        let ago = |since: Moment| go_duration(Duration::from_secs(now.since(since).as_secs()));
+        let mut line = match self.kind {
+            TransitionKind::Offline { last_seen } => {
+                format!("{machine} went offline (last seen: {} ago)", ago(last_seen))
+            }
+            TransitionKind::Online => format!("{machine} came back online"),
+            TransitionKind::FirstSeen => format!("{machine} sent its first heartbeat"),
+            TransitionKind::Stopped => format!("{machine} was stopped on purpose"),
+            TransitionKind::StillOffline { last_seen } => {
+                format!(
+                    "{machine} is still offline after its maintenance (last seen: {} ago)",
+                    ago(last_seen)
+                )
+            }
+            TransitionKind::Steady { state } => format!("{machine} is steady again: {}", state.name()),
+        };
+        if self.flaps {
+            line.push_str("; it keeps coming and going, nothing more is told until it holds one state");
+        }
+        line
+    }
+}

@@ -1,0 +1,155 @@
+//! The table `channel`: the ways to reach a recipient.
+
+use super::channel::{Channel, ChannelId, Kind};
+use super::delivery_state::DeliveryState;
+use super::recipients::{Preferences, insert_recipient, recipient_called, unknown};
+use crate::clock::Moment;
+use crate::monitor::store::{Refused, Store, StoreError};
+use rusqlite::{OptionalExtension, params};
+
+/// Who gets a channel that is added without a recipient, and is made for it.
+pub const DEFAULT_RECIPIENT: &str = "everybody";
+
+/// A channel that is to be added.
+#[derive(Debug, Clone)]
+pub struct NewChannel {
+    pub kind: Kind,
+    pub target: String,
+    pub secret: Option<String>,
+    pub secret_file: Option<String>,
+}
+
+/// A channel as it is listed: without its secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedChannel {
+    pub id: ChannelId,
+    pub recipient: String,
+    pub kind: String,
+    pub target: String,
+    pub enabled: bool,
+    /// Rows of the outbox that are still to be sent.
+    pub waiting: u32,
+    pub last_delivered: Option<Moment>,
+    /// Of the newest row that has one and is not delivered.
+    pub last_error: Option<String>,
+}
+
+impl Store {
+    /// Adds a channel to a recipient; without one, to [`DEFAULT_RECIPIENT`], which is made if it must be.
+    ///
+    /// # Errors
+    /// There is no such recipient, or it has this channel.
+    pub fn add_channel(
+        &self,
+        recipient: Option<&str>,
+        new: &NewChannel,
+        now: Moment,
+    ) -> Result<ChannelId, Refused> {
+        self.transact(|tx| {
+            let id = match (recipient, recipient_called(tx, recipient.unwrap_or(DEFAULT_RECIPIENT))?) {
+                (_, Some(id)) => id,
+                (None, None) => insert_recipient(tx, DEFAULT_RECIPIENT, &Preferences::default(), now)?,
+                (Some(name), None) => return Err(unknown(name)),
+            };
+            let added = tx.execute(
+                "INSERT INTO channel (recipient_id, kind, target, secret, secret_file, created_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
+                params![id, new.kind.name(), new.target, new.secret, new.secret_file, now.0],
+            )?;
+            match added {
+                0 => Err(Refused::because("the recipient has this channel already")),
+                _ => Ok(ChannelId(tx.last_insert_rowid())),
+            }
+        })
+    }
+
+    /// # Errors
+    /// There is no such channel, or it is of a kind that this version does not know.
+    pub fn channel(&self, id: ChannelId) -> Result<Channel, Refused> {
+        let found = self.read(|connection| {
+            let sql = "SELECT kind, target, secret, secret_file FROM channel WHERE id = ?1";
+            let row = connection.query_row(sql, [id.0], |row| {
+                Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            });
+            Ok(row.optional()?)
+        })?;
+        let (kind, target, secret, secret_file) = found.ok_or_else(|| no_channel(id))?;
+        let kind = Kind::from_name(&kind)
+            .ok_or_else(|| Refused::because(format!("channel {} is of the unknown kind {kind}", id.0)))?;
+        Ok(Channel { id, kind, target, secret, secret_file })
+    }
+
+    /// The channels over which people can be notified: enabled, of enabled recipients, and of a kind that is known.
+    ///
+    /// # Errors
+    /// The database could not be read.
+    pub fn enabled_channels(&self) -> Result<Vec<Channel>, StoreError> {
+        let ids: Vec<ChannelId> = self.read(|connection| {
+            let sql = "SELECT c.id FROM channel c JOIN recipient r ON r.id = c.recipient_id
+                       WHERE c.enabled = 1 AND r.enabled = 1 ORDER BY c.id";
+            let mut statement = connection.prepare_cached(sql)?;
+            let ids = statement.query_map([], |row| Ok(ChannelId(row.get(0)?)))?;
+            Ok(ids.collect::<Result<_, _>>()?)
+        })?;
+        Ok(ids.into_iter().filter_map(|id| self.channel(id).ok()).collect())
+    }
+
+    /// What waits on a channel that is switched off is not told.
+    ///
+    /// # Errors
+    /// There is no such channel.
+    pub fn enable_channel(&self, id: ChannelId, enabled: bool) -> Result<(), Refused> {
+        self.transact(|tx| {
+            if tx.execute("UPDATE channel SET enabled = ?2 WHERE id = ?1", params![id.0, enabled])? == 0 {
+                return Err(no_channel(id));
+            }
+            if !enabled {
+                let sql = "UPDATE outbox SET state = ?2 WHERE channel_id = ?1 AND state = ?3";
+                tx.execute(sql, params![id.0, DeliveryState::Skipped as i64, DeliveryState::Waiting as i64])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Removes a channel with the list of what was delivered over it.
+    ///
+    /// # Errors
+    /// There is no such channel.
+    pub fn remove_channel(&self, id: ChannelId) -> Result<(), Refused> {
+        self.transact(|tx| match tx.execute("DELETE FROM channel WHERE id = ?1", [id.0])? {
+            0 => Err(no_channel(id)),
+            _ => Ok(()),
+        })
+    }
+
+    /// All channels, by their recipients' names.
+    pub fn channels(&self) -> Result<Vec<ListedChannel>, StoreError> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT c.id, r.name, c.kind, c.target, c.enabled AND r.enabled,
+                        (SELECT count(*) FROM outbox o WHERE o.channel_id = c.id AND o.state IN (0, 1)),
+                        (SELECT max(delivered_at) FROM outbox o WHERE o.channel_id = c.id),
+                        (SELECT last_error FROM outbox o WHERE o.channel_id = c.id AND o.last_error IS NOT NULL
+                         ORDER BY o.id DESC LIMIT 1)
+                 FROM channel c JOIN recipient r ON r.id = c.recipient_id ORDER BY r.name, c.id",
+            )?;
+            let rows = statement.query_map([], |row| {
+                Ok(ListedChannel {
+                    id: ChannelId(row.get(0)?),
+                    recipient: row.get(1)?,
+                    kind: row.get(2)?,
+                    target: row.get(3)?,
+                    enabled: row.get(4)?,
+                    waiting: row.get(5)?,
+                    last_delivered: row.get::<_, Option<i64>>(6)?.map(Moment),
+                    last_error: row.get(7)?,
+                })
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+}
+
+fn no_channel(id: ChannelId) -> Refused {
+    Refused::because(format!("there is no channel {}; heartbeat-monitor channel list shows them", id.0))
+}
