@@ -1,5 +1,6 @@
 //! House rules of src/ that a test can check. Reads the source as text, so it needs no feature.
 
+mod documents;
 mod imports;
 mod open;
 mod source;
