@@ -3,9 +3,10 @@
 //!
 //! ```text
 //! Open ── 2 undelivered, then another uplink delivers ──► Questioned (a copy at once)
-//! Questioned ── one more undelivered ──► Blocked (a copy after 30 s, 60 s ... 10 min, and after a link event)
+//! Questioned ── one more undelivered ──► Blocked (a copy after a link event)
 //! any ── a heartbeat or a copy of one gets through ──► Open
 //! ```
+//! After the first one, copies follow in 30 s, 60 s ... 10 min.
 //! The copy that answers the question tells a dead uplink from a server that was down and is back.
 
 use crate::device::heartbeat::delivery::{Evidence, TOO_MANY};
@@ -66,7 +67,8 @@ impl Passage {
             State::Open => Change::None,
             State::Questioned => {
                 self.state = State::Blocked { portal: intercepted };
-                (self.wait, self.copy) = (FIRST_COPY, Some(now + FIRST_COPY));
+                self.wait = FIRST_COPY;
+                self.schedule_copy(now);
                 Change::Blocked
             }
             State::Blocked { portal } => {
@@ -115,11 +117,15 @@ impl Passage {
         self.copy
     }
 
+    /// Its result may never come: the copy may have left over another interface.
     pub fn start_copy(&mut self, now: Instant) {
-        if self.is_blocked() {
-            self.wait = (self.wait * 2).min(LONGEST_WAIT);
-        }
-        (self.last_copy, self.copy) = (Some(now), Some(now + self.wait));
+        self.last_copy = Some(now);
+        self.schedule_copy(now);
+    }
+
+    fn schedule_copy(&mut self, now: Instant) {
+        self.copy = Some(now + self.wait);
+        self.wait = (self.wait * 2).min(LONGEST_WAIT);
     }
 }
 
@@ -176,6 +182,23 @@ mod tests {
         }
         assert_eq!(passage.learn(Misdirected, now), Change::Opened, "an answer over verified TLS");
         assert!(!passage.is_blocked() && passage.copy_due().is_none());
+    }
+
+    #[test]
+    fn copies_that_leave_over_another_interface_become_as_rare() {
+        let begin = Instant::now();
+        let (mut passage, mut now) = (Passage::new(), begin);
+        (0..TOO_MANY).for_each(|_| _ = passage.learn(Lost, now));
+        passage.question(now);
+        for wait in [0, 30, 60, 120, 240, 480, 600, 600] {
+            let due = passage.copy_due().expect("a copy");
+            assert_eq!(due - now, seconds(wait));
+            now = due;
+            // Nobody learns what became of it.
+            passage.start_copy(now);
+        }
+        assert_eq!(passage.learn(Lost, now), Change::Blocked);
+        assert_eq!(passage.copy_due(), Some(now + FIRST_COPY));
     }
 
     #[test]

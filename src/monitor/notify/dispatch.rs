@@ -388,8 +388,10 @@ impl Dispatcher {
                 let attempts = flight.rows.iter().map(|row| row.attempts).min().unwrap_or(0) + 1;
                 let setback = Setback { attempts, asked: after, limits_us };
                 let delay = line.pace.failed(&flight.ids(), setback, now.monotonic, fastrand::f64());
+                let may_end_early = flight.rows.first().is_some_and(|row| line.pace.may_end_early(row.id));
+                let when = if may_end_early { "within" } else { "in" };
                 let sentence =
-                    format!("{name}: {}: {why}; next attempt in {}", flight.title, go_seconds(delay));
+                    format!("{name}: {}: {why}; next attempt {when} {}", flight.title, go_seconds(delay));
                 line.complaints.failed(&why, sentence, now.monotonic);
                 (why, now.wall.plus(delay))
             }

@@ -177,6 +177,11 @@ impl Pace {
         own.max(asked)
     }
 
+    /// Whether the backoff of this row ends early once the channel delivers.
+    pub fn may_end_early(&self, row: i64) -> bool {
+        self.backed_off.contains(&row)
+    }
+
     /// Nothing is tried for this long.
     pub fn rest(&mut self, now: Instant, pause: Duration) {
         self.resume_at = Some(self.resume_at.map_or(now + pause, |at| at.max(now + pause)));
@@ -256,6 +261,7 @@ mod tests {
         pace.failed(&[1, 2], attempt(9), now, 0.0);
         let asked = Setback { asked: Some(SECOND * 300), ..attempt(1) };
         pace.failed(&[3], asked, now, 0.0);
+        assert!(pace.may_end_early(2) && !pace.may_end_early(3));
         let mut freed = pace.worked(now);
         freed.sort_unstable();
         assert_eq!(freed, [1, 2], "and not what the receiver asked to wait");
