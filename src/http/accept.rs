@@ -1,118 +1,109 @@
-//! New connections: how many are let in, and what happens when there is no room or no descriptor for one.
+//! Accepts new connections, and decides what happens when there is no room or no descriptor for one.
 
-use super::admission::Verdict;
-use super::connection::Connection;
+use super::admission::AdmissionResult;
+use super::connection::HttpConnection;
 use super::deadlines::Wait;
+use super::listener::DescriptorReserve;
 use super::message::Peer;
-use super::parse::Refusal;
+use super::parse::Rejection;
 use super::reactor::Reactor;
 use super::table::Client;
-use super::transport::{Caller, Transport};
+use super::transport::{AcceptedSocket, Transport};
 use mio::Token;
 use std::io::{self, ErrorKind};
-use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
-/// From one listener before the clients that are in have their turn.
+/// Accepts per listener and turn; then open connections are served.
 const ACCEPTS_A_TURN: usize = 64;
-/// Refused ones that are told so politely; the others read a reset if they go on sending.
+/// Refused connections that are kept open to linger after the 503; others are reset if their client keeps sending.
 const REFUSED_AT_ONCE: usize = 32;
-/// How long a connection waits for a descriptor before it is refused: most others are being answered, and idle in a
-/// moment. Also how often it is tried while there is none for refusing either: nothing tells when another part of the
-/// program closes one.
+/// Time that a connection waits for a descriptor before it is refused: most others are being answered, and idle in a
+/// moment. Also the retry interval while not even a refusal has a descriptor: no event reports that another part of
+/// the program closed one.
 const RETRY: Duration = Duration::from_millis(50);
 
-const TOO_MANY: Refusal = Refusal { status: 503, error: "too many connections" };
-
-/// A descriptor to be given up for the connection that would otherwise have to be left unaccepted. That one stays
-/// in the kernel's queue without another event, and the server would be deaf, or spin.
-pub(super) struct Reserve(Option<UnixDatagram>);
-
-impl Reserve {
-    pub(super) fn new() -> Reserve {
-        Reserve(UnixDatagram::unbound().ok())
-    }
-}
+const TOO_MANY: Rejection = Rejection { status: 503, error: "too many connections" };
 
 impl Reactor {
-    /// Whether connections may still be waiting.
-    pub(super) fn has_callers(&self) -> bool {
-        self.doors.iter().any(|door| door.ready)
+    /// Whether connections may be waiting in a listener's backlog.
+    pub(super) fn has_pending_accepts(&self) -> bool {
+        self.acceptors.iter().any(|acceptor| acceptor.ready)
     }
 
     pub(super) fn accept(&mut self) {
-        if self.accept_again.is_some_and(|at| at <= self.now) {
-            self.accept_again = None;
-            self.patient = false;
-            self.doors.iter_mut().for_each(|door| door.ready = true);
+        if self.retry_accept_at.is_some_and(|at| at <= self.now) {
+            self.retry_accept_at = None;
+            self.may_wait_for_descriptor = false;
+            self.acceptors.iter_mut().for_each(|acceptor| acceptor.ready = true);
         }
-        for door in 0..self.doors.len() {
+        for acceptor in 0..self.acceptors.len() {
             for _ in 0..ACCEPTS_A_TURN {
-                if !self.doors[door].ready {
+                if !self.acceptors[acceptor].ready {
                     break;
                 }
-                self.accept_one(door);
+                self.accept_one(acceptor);
             }
         }
     }
 
-    fn accept_one(&mut self, door: usize) {
-        match self.doors[door].accept() {
-            Ok((caller, peer)) => self.admit(caller, peer),
+    fn accept_one(&mut self, acceptor: usize) {
+        match self.acceptors[acceptor].accept() {
+            Ok((accepted, peer)) => self.admit(accepted, peer),
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                self.doors[door].ready = false;
-                self.patient = true;
+                self.acceptors[acceptor].ready = false;
+                self.may_wait_for_descriptor = true;
             }
-            Err(error) if is_exhausted(&error) => self.accept_with_reserve(door),
-            // Of that one connection, which is gone (accept(2)), or a signal.
+            Err(error) if is_exhausted(&error) => self.accept_with_reserve(acceptor),
+            // An error of that one connection, which is gone (accept(2)), or a signal.
             Err(_) => {}
         }
     }
 
-    /// Linux reports that descriptors are exhausted even when nobody is waiting: only the reserve tells.
-    fn accept_with_reserve(&mut self, door: usize) {
-        if self.patient && self.least_missed().is_none() {
-            return self.accept_later(door);
+    /// Linux reports exhausted descriptors even if no connection is pending; only an accept with the reserve shows
+    /// whether one is.
+    fn accept_with_reserve(&mut self, acceptor: usize) {
+        if self.may_wait_for_descriptor && self.eviction_candidate().is_none() {
+            return self.accept_later(acceptor);
         }
-        self.reserve.0 = None;
-        match self.doors[door].accept() {
-            Ok((caller, peer)) => {
+        self.reserve.release();
+        match self.acceptors[acceptor].accept() {
+            Ok((accepted, peer)) => {
                 self.front.counters.exhausted.add(1);
                 if self.evict() {
-                    self.admit(caller, peer);
+                    self.admit(accepted, peer);
                 } else {
                     self.front.counters.accepted.add(1);
-                    self.turn_away(caller);
+                    self.reject(accepted);
                 }
             }
-            Err(error) if is_exhausted(&error) => self.accept_later(door),
+            Err(error) if is_exhausted(&error) => self.accept_later(acceptor),
             Err(_) => {
-                self.doors[door].ready = false;
-                self.patient = true;
+                self.acceptors[acceptor].ready = false;
+                self.may_wait_for_descriptor = true;
             }
         }
-        self.reserve = Reserve::new();
+        self.reserve = DescriptorReserve::new();
     }
 
-    fn accept_later(&mut self, door: usize) {
+    fn accept_later(&mut self, acceptor: usize) {
         self.front.counters.exhausted.add(1);
-        self.doors[door].ready = false;
-        // New arrivals do not put it off.
-        self.accept_again.get_or_insert(self.now + RETRY);
+        self.acceptors[acceptor].ready = false;
+        // Further arrivals do not postpone it.
+        self.retry_accept_at.get_or_insert(self.now + RETRY);
     }
 
-    fn admit(&mut self, caller: Caller, peer: Peer) {
+    fn admit(&mut self, accepted: AcceptedSocket, peer: Peer) {
         self.front.counters.accepted.add(1);
         let mut verdict = self.admission.admit(peer, &self.front.limits);
-        if verdict == Verdict::Full && self.evict() {
+        if verdict == AdmissionResult::Full && self.evict() {
             verdict = self.admission.admit(peer, &self.front.limits);
         }
-        let admitted = verdict == Verdict::Admitted;
+        let admitted = verdict == AdmissionResult::Admitted;
         if !admitted && self.table.len() >= self.front.limits.connections.saturating_add(REFUSED_AT_ONCE) {
-            return self.turn_away(caller);
+            return self.reject(accepted);
         }
         let index = self.table.vacant();
-        let Ok(transport) = Transport::new(caller, self.poll.registry(), Token(index as usize)) else {
+        let Ok(transport) = Transport::new(accepted, self.poll.registry(), Token(index as usize)) else {
             // epoll's own limit (fs.epoll.max_user_watches).
             self.front.counters.refused.add(1);
             if admitted {
@@ -120,7 +111,7 @@ impl Reactor {
             }
             return;
         };
-        let mut connection = Connection::new(peer, &self.front.limits);
+        let mut connection = HttpConnection::new(peer, &self.front.limits);
         if !admitted {
             self.front.counters.refused.add(1);
             connection.refuse(TOO_MANY, &self.front);
@@ -137,36 +128,37 @@ impl Reactor {
         self.enqueue(index);
     }
 
-    /// Closes the connection that is missed least; false if all are being served.
+    /// Closes the connection whose loss matters least; false if all are being served.
     fn evict(&mut self) -> bool {
-        let Some(index) = self.least_missed() else { return false };
+        let Some(index) = self.eviction_candidate() else { return false };
         self.front.counters.evicted.add(1);
         self.close(index);
         true
     }
 
-    /// Idle connections first, which HTTP lets a server close at any time, then half-sent requests; those of clients
-    /// that have shown a valid token after all others.
-    fn least_missed(&self) -> Option<u32> {
+    /// Idle connections first, which HTTP lets a server close at any time, then half-sent requests. Authenticated
+    /// clients come after all others.
+    fn eviction_candidate(&self) -> Option<u32> {
         self.deadlines
             .longest(Wait::Idle)
-            .or_else(|| self.unfinished.crowd())
-            .or_else(|| self.deadlines.longest(Wait::IdleKnown))
-            .or_else(|| self.unfinished.known_crowd())
+            .or_else(|| self.unfinished.most_connections_anonymous())
+            .or_else(|| self.deadlines.longest(Wait::IdleAuthenticated))
+            .or_else(|| self.unfinished.most_connections_authenticated())
     }
 
-    /// Without a place for it: what one write takes, and over TLS nothing, since a handshake takes a place.
-    fn turn_away(&mut self, mut caller: Caller) {
+    /// Answers 503 in one write without registering the connection; closes a TLS connection silently, since a
+    /// handshake needs a registered one.
+    fn reject(&mut self, mut accepted: AcceptedSocket) {
         self.front.counters.refused.add(1);
         #[cfg(feature = "monitor")]
-        if caller.tls.is_some() {
+        if accepted.tls.is_some() {
             return;
         }
-        let mut connection = Connection::new(Peer::Unix, &self.front.limits);
+        let mut connection = HttpConnection::new(Peer::Unix, &self.front.limits);
         connection.refuse(TOO_MANY, &self.front);
-        // Unread bytes would turn the close into a reset that may overtake the answer.
-        let _ = caller.socket.read(&mut self.scratch);
-        let _ = caller.socket.write(connection.output());
+        // Unread bytes would turn the close into a reset that may overtake the response.
+        let _ = accepted.socket.read(&mut self.scratch);
+        let _ = accepted.socket.write(connection.output());
     }
 }
 

@@ -1,4 +1,4 @@
-//! How many connections there are, and of whom.
+//! Counts connections, in total and per client address.
 
 use super::limits::Limits;
 use super::message::Peer;
@@ -8,48 +8,48 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 #[derive(Debug, Default)]
 pub(super) struct Admission {
     all: usize,
-    by_network: HashMap<Network, usize>,
+    by_address: HashMap<AddressKey, usize>,
 }
 
-/// Whom one client can be expected to be. A host has a whole IPv6 /64 to draw addresses from.
+/// The unit that the per-client limit counts: an IPv4 address or an IPv6 /64, within which one host can pick addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Network {
+enum AddressKey {
     V4(Ipv4Addr),
     V6([u16; 4]),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum AdmissionResult {
     Admitted,
-    /// Too many in all: one that is idle may give way.
+    /// Too many in total: an idle one may be evicted.
     Full,
     /// Too many from this address.
     TooMany,
 }
 
 impl Admission {
-    pub(super) fn admit(&mut self, peer: Peer, limits: &Limits) -> Verdict {
-        let network = network(peer);
-        let here = network.and_then(|network| self.by_network.get(&network)).copied().unwrap_or(0);
+    pub(super) fn admit(&mut self, peer: Peer, limits: &Limits) -> AdmissionResult {
+        let network = address_key(peer);
+        let here = network.and_then(|network| self.by_address.get(&network)).copied().unwrap_or(0);
         if here >= limits.connections_per_address && !is_unlimited(peer, limits) {
-            return Verdict::TooMany;
+            return AdmissionResult::TooMany;
         }
         if self.all >= limits.connections {
-            return Verdict::Full;
+            return AdmissionResult::Full;
         }
         self.all += 1;
         if let Some(network) = network {
-            self.by_network.insert(network, here + 1);
+            self.by_address.insert(network, here + 1);
         }
-        Verdict::Admitted
+        AdmissionResult::Admitted
     }
 
     pub(super) fn leave(&mut self, peer: Peer) {
         self.all = self.all.saturating_sub(1);
-        let Some(network) = network(peer) else { return };
-        match self.by_network.get_mut(&network) {
+        let Some(network) = address_key(peer) else { return };
+        match self.by_address.get_mut(&network) {
             Some(here) if *here > 1 => *here -= 1,
-            _ => drop(self.by_network.remove(&network)),
+            _ => drop(self.by_address.remove(&network)),
         }
     }
 }
@@ -59,11 +59,11 @@ fn is_unlimited(peer: Peer, limits: &Limits) -> bool {
     limits.unlimited.iter().any(|network| network.contains(address.ip()))
 }
 
-fn network(peer: Peer) -> Option<Network> {
+fn address_key(peer: Peer) -> Option<AddressKey> {
     let Peer::Tcp(address) = peer else { return None };
     Some(match address.ip().to_canonical() {
-        IpAddr::V4(ip) => Network::V4(ip),
-        IpAddr::V6(ip) => Network::V6(prefix(ip)),
+        IpAddr::V4(ip) => AddressKey::V4(ip),
+        IpAddr::V6(ip) => AddressKey::V6(prefix(ip)),
     })
 }
 
@@ -85,19 +85,23 @@ mod tests {
         let limits = Limits { connections: 4, connections_per_address: 2, ..Limits::default() };
         let mut admission = Admission::default();
         let mut admit = |peer: &str| admission.admit(from(peer), &limits);
-        assert_eq!(admit("192.0.2.1"), Verdict::Admitted);
-        assert_eq!(admit("[::ffff:192.0.2.1]"), Verdict::Admitted);
-        assert_eq!(admit("192.0.2.1"), Verdict::TooMany, "mapped or not, it is one address");
-        assert_eq!(admit("[2001:db8::1]"), Verdict::Admitted);
-        assert_eq!(admit("[2001:db8::2]"), Verdict::Admitted);
-        assert_eq!(admit("[2001:db8:0:0:ffff::1]"), Verdict::TooMany, "a /64 is one client");
-        assert_eq!(admit("[2001:db8:0:1::1]"), Verdict::Full);
-        assert_eq!(admission.admit(Peer::Unix, &limits), Verdict::Full);
+        assert_eq!(admit("192.0.2.1"), AdmissionResult::Admitted);
+        assert_eq!(admit("[::ffff:192.0.2.1]"), AdmissionResult::Admitted);
+        assert_eq!(admit("192.0.2.1"), AdmissionResult::TooMany, "mapped or not, it is one address");
+        assert_eq!(admit("[2001:db8::1]"), AdmissionResult::Admitted);
+        assert_eq!(admit("[2001:db8::2]"), AdmissionResult::Admitted);
+        assert_eq!(admit("[2001:db8:0:0:ffff::1]"), AdmissionResult::TooMany, "a /64 is one client");
+        assert_eq!(admit("[2001:db8:0:1::1]"), AdmissionResult::Full);
+        assert_eq!(admission.admit(Peer::Unix, &limits), AdmissionResult::Full);
         admission.leave(from("192.0.2.1"));
-        assert_eq!(admission.admit(Peer::Unix, &limits), Verdict::Admitted, "no share for the socket file");
+        assert_eq!(
+            admission.admit(Peer::Unix, &limits),
+            AdmissionResult::Admitted,
+            "no share for the socket file"
+        );
         admission.leave(Peer::Unix);
-        assert_eq!(admission.admit(from("192.0.2.1"), &limits), Verdict::Admitted);
-        assert_eq!(admission.by_network.len(), 2);
+        assert_eq!(admission.admit(from("192.0.2.1"), &limits), AdmissionResult::Admitted);
+        assert_eq!(admission.by_address.len(), 2);
     }
 
     #[test]
@@ -106,11 +110,11 @@ mod tests {
         let limits = Limits { connections: 4, connections_per_address: 1, unlimited, ..Limits::default() };
         let mut admission = Admission::default();
         for _ in 0..4 {
-            assert_eq!(admission.admit(from("192.0.2.1"), &limits), Verdict::Admitted);
+            assert_eq!(admission.admit(from("192.0.2.1"), &limits), AdmissionResult::Admitted);
         }
         assert_eq!(
             admission.admit(from("192.0.2.1"), &limits),
-            Verdict::Full,
+            AdmissionResult::Full,
             "of all there are, a share or not"
         );
     }

@@ -1,9 +1,8 @@
-//! Incremental decoder of `Transfer-Encoding: chunked` (RFC 9112 7.1). Pure: bytes in, bytes of the body out.
-//!
-//! As strict as `parse`: a line that two parsers could read in two ways (a bare LF or CR, spaces where the grammar
-//! has none, a trailer line without a name) is refused. Extensions and trailers are checked, counted and dropped.
+//! Incremental decoder for `Transfer-Encoding: chunked` (RFC 9112 7.1). Pure: bytes in, bytes of the body out.
+//! As strict as `parse`: rejects a line that two parsers could interpret differently (a bare LF or CR, spaces where
+//! the grammar has none, a trailer without a name). Checks, counts and drops extensions and trailers.
 
-use super::parse::{Refusal, refused};
+use super::parse::{Rejection, rejection};
 
 /// Hexadecimal digits of a chunk's size, leading zeros included.
 const MAX_SIZE_DIGITS: u8 = 16;
@@ -17,10 +16,10 @@ pub(super) struct Bounds {
     pub(super) extras: usize,
 }
 
-/// Position in one chunked body.
+/// State within one chunked body.
 #[derive(Debug, Default)]
 pub(super) struct Decoder {
-    state: State,
+    state: DecoderState,
     /// Bytes of the body announced by chunk sizes so far.
     announced: usize,
     /// Bytes of extensions and trailers so far.
@@ -29,19 +28,19 @@ pub(super) struct Decoder {
 
 /// What the next byte belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum DecoderState {
     Size {
         size: usize,
         digits: u8,
     },
-    /// Whitespace that may only lead to an extension.
+    /// White space, after which only an extension may follow.
     BeforeExtension {
         size: usize,
     },
     Extension {
         size: usize,
     },
-    /// The LF behind a size.
+    /// The LF after a size.
     SizeEnd {
         size: usize,
     },
@@ -59,20 +58,20 @@ enum State {
     Done,
 }
 
-impl Default for State {
-    fn default() -> State {
-        State::Size { size: 0, digits: 0 }
+impl Default for DecoderState {
+    fn default() -> DecoderState {
+        DecoderState::Size { size: 0, digits: 0 }
     }
 }
 
 impl Decoder {
     /// The body is complete, its last CR LF included.
     pub(super) fn is_done(&self) -> bool {
-        self.state == State::Done
+        self.state == DecoderState::Done
     }
 
-    /// Decodes `encoded`, which continues where the previous call stopped, and appends the decoded bytes to `body`.
-    /// Returns the number of bytes of `encoded` that belong to this body.
+    /// Decodes `encoded`, which continues where the previous call stopped, and appends to `body`. Returns the number
+    /// of bytes of `encoded` that belong to this body.
     ///
     /// # Errors
     /// The encoding is malformed (400), the body is larger than allowed (413), or extensions and trailers are (431).
@@ -81,16 +80,16 @@ impl Decoder {
         encoded: &[u8],
         body: &mut Vec<u8>,
         bounds: Bounds,
-    ) -> Result<usize, Refusal> {
+    ) -> Result<usize, Rejection> {
         let mut at = 0;
         while let Some(&byte) = encoded.get(at) {
             match self.state {
-                State::Done => break,
-                State::Data { left } => {
+                DecoderState::Done => break,
+                DecoderState::Data { left } => {
                     let end = encoded.len().min(at.saturating_add(left));
                     body.extend_from_slice(&encoded[at..end]);
                     let left = left - (end - at);
-                    self.state = if left == 0 { State::DataCr } else { State::Data { left } };
+                    self.state = if left == 0 { DecoderState::DataCr } else { DecoderState::Data { left } };
                     at = end;
                 }
                 state => {
@@ -102,72 +101,74 @@ impl Decoder {
         Ok(at)
     }
 
-    /// The state behind one byte of the framing.
-    fn next(&mut self, state: State, byte: u8, bounds: Bounds) -> Result<State, Refusal> {
+    /// State after one byte of the framing.
+    fn next(&mut self, state: DecoderState, byte: u8, bounds: Bounds) -> Result<DecoderState, Rejection> {
         Ok(match (state, byte) {
-            (State::Size { size, digits }, _) if byte.is_ascii_hexdigit() => {
+            (DecoderState::Size { size, digits }, _) if byte.is_ascii_hexdigit() => {
                 self.size(size, digits, byte, bounds)?
             }
-            (State::Size { digits: 0, .. }, _) => return Err(MALFORMED),
-            (State::Size { size, .. } | State::Extension { size }, b'\r') => State::SizeEnd { size },
-            (State::Size { size, .. } | State::BeforeExtension { size }, b';') => {
-                self.extra(bounds)?;
-                State::Extension { size }
+            (DecoderState::Size { digits: 0, .. }, _) => return Err(MALFORMED),
+            (DecoderState::Size { size, .. } | DecoderState::Extension { size }, b'\r') => {
+                DecoderState::SizeEnd { size }
             }
-            (State::Size { size, .. } | State::BeforeExtension { size }, b' ' | b'\t') => {
+            (DecoderState::Size { size, .. } | DecoderState::BeforeExtension { size }, b';') => {
                 self.extra(bounds)?;
-                State::BeforeExtension { size }
+                DecoderState::Extension { size }
             }
-            (State::Extension { size }, _) if is_text(byte) => {
+            (DecoderState::Size { size, .. } | DecoderState::BeforeExtension { size }, b' ' | b'\t') => {
                 self.extra(bounds)?;
-                State::Extension { size }
+                DecoderState::BeforeExtension { size }
             }
-            (State::SizeEnd { size: 0 }, b'\n') => State::TrailerStart,
-            (State::SizeEnd { size }, b'\n') => {
+            (DecoderState::Extension { size }, _) if is_text(byte) => {
+                self.extra(bounds)?;
+                DecoderState::Extension { size }
+            }
+            (DecoderState::SizeEnd { size: 0 }, b'\n') => DecoderState::TrailerStart,
+            (DecoderState::SizeEnd { size }, b'\n') => {
                 self.announced += size;
-                State::Data { left: size }
+                DecoderState::Data { left: size }
             }
-            (State::DataCr, b'\r') => State::DataLf,
-            (State::DataLf, b'\n') => State::default(),
-            (State::TrailerStart, b'\r') => State::LastLf,
-            (State::LastLf, b'\n') => State::Done,
-            (State::TrailerStart | State::TrailerName, _) if is_token(byte) => {
+            (DecoderState::DataCr, b'\r') => DecoderState::DataLf,
+            (DecoderState::DataLf, b'\n') => DecoderState::default(),
+            (DecoderState::TrailerStart, b'\r') => DecoderState::LastLf,
+            (DecoderState::LastLf, b'\n') => DecoderState::Done,
+            (DecoderState::TrailerStart | DecoderState::TrailerName, _) if is_token(byte) => {
                 self.extra(bounds)?;
-                State::TrailerName
+                DecoderState::TrailerName
             }
-            (State::TrailerName, b':') => State::TrailerValue,
-            (State::TrailerValue, b'\r') => State::TrailerLf,
-            (State::TrailerValue, _) if is_text(byte) => {
+            (DecoderState::TrailerName, b':') => DecoderState::TrailerValue,
+            (DecoderState::TrailerValue, b'\r') => DecoderState::TrailerLf,
+            (DecoderState::TrailerValue, _) if is_text(byte) => {
                 self.extra(bounds)?;
-                State::TrailerValue
+                DecoderState::TrailerValue
             }
-            (State::TrailerLf, b'\n') => State::TrailerStart,
+            (DecoderState::TrailerLf, b'\n') => DecoderState::TrailerStart,
             _ => return Err(MALFORMED),
         })
     }
 
-    fn size(&self, size: usize, digits: u8, byte: u8, bounds: Bounds) -> Result<State, Refusal> {
+    fn size(&self, size: usize, digits: u8, byte: u8, bounds: Bounds) -> Result<DecoderState, Rejection> {
         let digit = char::from(byte).to_digit(16).unwrap_or(0) as usize;
         let size = size.saturating_mul(16).saturating_add(digit);
         if size > bounds.body.saturating_sub(self.announced) {
-            return Err(refused(413, "the body is too large"));
+            return Err(rejection(413, "the body is too large"));
         }
         if digits >= MAX_SIZE_DIGITS {
             return Err(MALFORMED);
         }
-        Ok(State::Size { size, digits: digits + 1 })
+        Ok(DecoderState::Size { size, digits: digits + 1 })
     }
 
-    fn extra(&mut self, bounds: Bounds) -> Result<(), Refusal> {
+    fn extra(&mut self, bounds: Bounds) -> Result<(), Rejection> {
         self.extras += 1;
         if self.extras > bounds.extras {
-            return Err(refused(431, "chunk extensions and trailers are too large"));
+            return Err(rejection(431, "chunk extensions and trailers are too large"));
         }
         Ok(())
     }
 }
 
-const MALFORMED: Refusal = refused(400, "malformed chunked encoding");
+const MALFORMED: Rejection = rejection(400, "malformed chunked encoding");
 
 /// Tab, space, visible characters and obs-text (RFC 9110 5.5).
 fn is_text(byte: u8) -> bool {
@@ -189,7 +190,7 @@ mod tests {
     fn decoded<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<Option<(String, Vec<u8>)>, u16> {
         let (mut decoder, mut body, mut rest) = (Decoder::default(), Vec::new(), Vec::new());
         for piece in pieces {
-            let used = decoder.decode(piece, &mut body, BOUNDS).map_err(|refusal| refusal.status)?;
+            let used = decoder.decode(piece, &mut body, BOUNDS).map_err(|rejection| rejection.status)?;
             rest.extend_from_slice(&piece[used..]);
         }
         Ok(decoder.is_done().then(|| (String::from_utf8(body).expect("text"), rest)))

@@ -1,15 +1,15 @@
-//! The client of a request, where a trusted proxy asks in its place.
+//! The client of a request that a trusted proxy forwards.
 
 use super::message::{Peer, Request};
-use super::networks::Network;
+use super::networks::IpNetwork;
 use std::net::IpAddr;
 
-/// The address of whoever asked: the nearest one in `X-Forwarded-For` that no trusted proxy has. `None` where
-/// nobody trustworthy says.
-pub fn address(request: &Request, trusted: &[Network]) -> Option<IpAddr> {
+/// Address of the client: the nearest one in `X-Forwarded-For` that is not a trusted proxy's. `None` if no trusted
+/// source names one.
+pub fn address(request: &Request, trusted: &[IpNetwork]) -> Option<IpAddr> {
     let peer = match request.peer() {
         Peer::Tcp(address) => Some(address.ip().to_canonical()),
-        // The socket's mode says who connects: a proxy on this machine.
+        // The socket file's mode restricts access to a proxy on this machine.
         Peer::Unix => None,
     };
     nearest(peer, request.header_lines("x-forwarded-for"), trusted)
@@ -18,7 +18,7 @@ pub fn address(request: &Request, trusted: &[Network]) -> Option<IpAddr> {
 fn nearest<'a>(
     peer: Option<IpAddr>,
     forwarded: impl DoubleEndedIterator<Item = &'a [u8]>,
-    trusted: &[Network],
+    trusted: &[IpNetwork],
 ) -> Option<IpAddr> {
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
     if peer.is_some_and(|peer| !is_trusted(peer)) {
@@ -27,7 +27,7 @@ fn nearest<'a>(
     let mut nearest = peer;
     let parts = forwarded.rev().flat_map(|line| line.rsplit(|byte| *byte == b','));
     for part in parts.map(<[u8]>::trim_ascii).filter(|part| !part.is_empty()) {
-        // Whatever stands further out was said by nobody whom we know.
+        // Entries further left come from untrusted sources.
         let address = std::str::from_utf8(part).ok().and_then(|part| part.parse::<IpAddr>().ok());
         let Some(address) = address else { return nearest };
         nearest = Some(address.to_canonical());

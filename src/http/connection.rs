@@ -1,22 +1,22 @@
-//! The states of one connection, without its socket: bytes in, requests out, answers in, bytes out.
+//! State machine of one connection without its socket: bytes in, requests out, responses in, bytes out.
 
 use super::client;
 use super::counters::Counters;
 use super::deadlines::Wait;
-use super::gate::{Gate, Verdict};
+use super::gate::{Gate, GateDecision};
 use super::limits::Limits;
 use super::message::{Peer, Request, Response};
-use super::parse::{self, Refusal, Scanner};
+use super::parse::{self, Rejection, Scanner};
 use super::partial::Partial;
 use super::queue;
 use super::write::{self, After};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// What a refused client may still send before its connection is reset; more is not read for the sake of courtesy.
+/// Bytes that are discarded from a refused client so that it can read the refusal; after that its connection is reset.
 const MAX_DISCARDED: usize = 256 * 1024;
 
-/// Answers to pipelined requests leave together, up to this many bytes.
+/// Responses to pipelined requests are sent together, up to this many bytes.
 pub(super) const BATCH: usize = 64 * 1024;
 
 /// What all connections of a server share.
@@ -24,51 +24,51 @@ pub(super) struct Front {
     pub(super) limits: Limits,
     pub(super) counters: Arc<Counters>,
     pub(super) gate: Option<Gate>,
-    /// As [`write::date`] has it, renewed each second.
+    /// Formatted by [`write::date`], updated each second.
     pub(super) date: String,
 }
 
-/// An idle one holds no buffer: a fleet of 10,000 keeps 10,000 of these.
+/// Holds no buffer while idle: a fleet of 10,000 keeps 10,000 of these.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(super) struct HttpConnection {
     peer: Peer,
-    /// Whose requests come now; `None`: a proxy has not said for whom it asks, or the peer is on this machine.
+    /// Client of the current request; `None` if a proxy has not named it yet, or the peer is on this machine.
     client: Option<IpAddr>,
-    /// The peer asks for many clients: what one of them has shown does not count for the next.
+    /// The peer forwards for many clients: authentication of one does not count for the next.
     is_shared: bool,
-    /// The client has shown a valid token.
-    known: bool,
-    /// Received and not handed on; `input[begin..]` begins with a request.
+    /// The client has sent a valid token.
+    authenticated: bool,
+    /// Bytes received and not handed on; `input[begin..]` begins with a request.
     input: Vec<u8>,
     begin: usize,
     scanner: Scanner,
-    /// The request whose head is complete and whose body is not.
+    /// A request whose head is complete and whose body is not.
     partial: Option<Box<Partial>>,
-    /// Answers; `output[written..]` is still to be sent.
+    /// Responses; `output[written..]` is still to be sent.
     output: Vec<u8>,
     written: usize,
-    state: State,
-    /// The peer will send no more.
+    phase: Phase,
+    /// The peer has shut its side.
     ended: bool,
-    /// The server stops: the next answer is the last one.
+    /// The server is stopping: the next response is the last one.
     last: bool,
-    /// Requests handed on.
+    /// Number of requests handed on.
     requests: u32,
 }
 
-/// Why a request goes no further.
+/// Why a request is not handed on.
 enum End {
-    Refused(Refusal),
+    Refused(Rejection),
     Answered(Response),
 }
 
-impl From<Refusal> for End {
-    fn from(refusal: Refusal) -> End {
-        End::Refused(refusal)
+impl From<Rejection> for End {
+    fn from(rejection: Rejection) -> End {
+        End::Refused(rejection)
     }
 }
 
-/// The peer's address, unless it asks for others.
+/// The peer's address; `None` for a proxy.
 fn own_address(peer: Peer, limits: &Limits) -> Option<IpAddr> {
     let Peer::Tcp(address) = peer else { return None };
     let is_proxy = limits.unlimited.iter().any(|network| network.contains(address.ip()));
@@ -76,37 +76,37 @@ fn own_address(peer: Peer, limits: &Limits) -> Option<IpAddr> {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// A request is awaited, or has come in part.
+enum Phase {
+    /// Waits for a request or the rest of one.
     Receiving,
     /// The handler has a request.
     Working(After),
-    /// Close once the output is sent, and linger where the peer may still be sending.
+    /// Closes once the output is sent, and lingers if the peer may still be sending.
     Closing {
         linger: bool,
     },
-    /// Our side is shut; what comes is discarded.
+    /// Our side is shut; input is discarded.
     Lingering {
         discarded: usize,
     },
     Closed,
 }
 
-impl Connection {
-    pub(super) fn new(peer: Peer, limits: &Limits) -> Connection {
+impl HttpConnection {
+    pub(super) fn new(peer: Peer, limits: &Limits) -> HttpConnection {
         let client = own_address(peer, limits);
-        Connection {
+        HttpConnection {
             peer,
             client,
             is_shared: client.is_none(),
-            known: false,
+            authenticated: false,
             input: Vec::new(),
             begin: 0,
             scanner: Scanner::default(),
             partial: None,
             output: Vec::new(),
             written: 0,
-            state: State::Receiving,
+            phase: Phase::Receiving,
             ended: false,
             last: false,
             requests: 0,
@@ -121,17 +121,17 @@ impl Connection {
         self.requests
     }
 
-    /// Whether bytes from the socket are of use now. Otherwise they stay in the kernel, and the peer has to wait.
+    /// Whether to read from the socket now. Otherwise bytes stay in the kernel, and TCP slows the peer down.
     pub(super) fn wants_input(&self) -> bool {
-        !self.ended && matches!(self.state, State::Receiving | State::Lingering { .. })
+        !self.ended && matches!(self.phase, Phase::Receiving | Phase::Lingering { .. })
     }
 
     pub(super) fn receive(&mut self, bytes: &[u8]) {
-        match &mut self.state {
-            State::Lingering { discarded } => {
+        match &mut self.phase {
+            Phase::Lingering { discarded } => {
                 *discarded += bytes.len();
                 if *discarded > MAX_DISCARDED {
-                    self.state = State::Closed;
+                    self.phase = Phase::Closed;
                 }
             }
             _ => {
@@ -141,25 +141,25 @@ impl Connection {
         }
     }
 
-    /// The peer sends no more. It may still be reading: what was asked completely is answered.
+    /// The peer has shut its side. It may still be reading, so complete requests are answered.
     pub(super) fn end(&mut self) {
         self.ended = true;
-        match self.state {
-            State::Receiving => self.state = State::Closing { linger: false },
-            State::Lingering { .. } => self.state = State::Closed,
-            State::Working(_) | State::Closing { .. } | State::Closed => {}
+        match self.phase {
+            Phase::Receiving => self.phase = Phase::Closing { linger: false },
+            Phase::Lingering { .. } => self.phase = Phase::Closed,
+            Phase::Working(_) | Phase::Closing { .. } | Phase::Closed => {}
         }
     }
 
-    /// The next complete request, if there is one and the one before is answered. A malformed one is answered here.
+    /// The next complete request, once the previous one is answered. Answers a malformed one itself.
     pub(super) fn next(&mut self, front: &Front) -> Option<Request> {
-        if self.state != State::Receiving {
+        if self.phase != Phase::Receiving {
             return None;
         }
         match self.parse(front) {
             Ok(request) => request,
-            Err(End::Refused(refusal)) => {
-                self.refuse(refusal, front);
+            Err(End::Refused(rejection)) => {
+                self.refuse(rejection, front);
                 None
             }
             Err(End::Answered(response)) => {
@@ -193,26 +193,26 @@ impl Connection {
         let (request, after) = partial.into_request();
         self.scanner = Scanner::default();
         self.requests = self.requests.wrapping_add(1);
-        self.state = State::Working(after);
+        self.phase = Phase::Working(after);
         Ok(Some(request))
     }
 
-    /// Asks the program about a request whose body is still to come.
+    /// Calls the gate for a request whose body is still to come.
     fn check(&mut self, head: &Request, front: &Front) -> Result<(), End> {
         if self.is_shared {
             self.client = client::address(head, &front.limits.unlimited);
-            self.known = false;
+            self.authenticated = false;
         }
         match front.gate.as_ref().map(|gate| gate(head)) {
-            None | Some(Verdict::Receive) => {}
-            Some(Verdict::Authenticated) => self.known = true,
-            Some(Verdict::Refuse(response)) => return Err(End::Answered(response)),
+            None | Some(GateDecision::Receive) => {}
+            Some(GateDecision::Authenticated) => self.authenticated = true,
+            Some(GateDecision::Refuse(response)) => return Err(End::Answered(response)),
         }
         Ok(())
     }
 
-    /// Begins the next request once its head is complete.
-    fn open(&mut self, limits: &Limits) -> Result<Option<Partial>, Refusal> {
+    /// Parses the next head once it is complete.
+    fn open(&mut self, limits: &Limits) -> Result<Option<Partial>, Rejection> {
         let bytes = &self.input[self.begin..];
         if bytes.is_empty() {
             return Ok(None);
@@ -232,42 +232,43 @@ impl Connection {
         }
     }
 
-    /// The answer to the request that [`Connection::next`] gave. One that comes too late is dropped.
+    /// Answers the request that [`HttpConnection::next`] returned; drops a response that is too late.
     pub(super) fn answer(&mut self, response: &Response, front: &Front) {
-        let State::Working(mut after) = self.state else { return };
+        let Phase::Working(mut after) = self.phase else { return };
         after.keep_alive &= !self.ended && !self.last;
         let refused = self.is_shared || response.status() == 401;
-        self.known = response.authenticated || (self.known && !refused);
+        self.authenticated = response.authenticated || (self.authenticated && !refused);
         if self.is_shared {
             self.client = None;
         }
         self.put(response, after, front);
-        self.state = if after.keep_alive {
-            State::Receiving
+        self.phase = if after.keep_alive {
+            Phase::Receiving
         } else {
-            // Unread requests behind this one would turn the close into a reset.
-            State::Closing { linger: !self.ended && !self.input.is_empty() }
+            // Unread pipelined requests would turn the close into a reset.
+            Phase::Closing { linger: !self.ended && !self.input.is_empty() }
         };
     }
 
-    /// Answers what is there, whatever it is, with an error, and closes.
-    pub(super) fn refuse(&mut self, refusal: Refusal, front: &Front) {
-        // Caches may keep a 414 or a 501 that does not forbid it (RFC 9110 15.1).
-        let mut response = Response::error(refusal.status, refusal.error).header("Cache-Control", "no-store");
-        if refusal.status == 503 {
+    /// Answers the current request or connection with an error, and closes.
+    pub(super) fn refuse(&mut self, rejection: Rejection, front: &Front) {
+        // Caches may store a 414 or 501 unless it forbids that (RFC 9110 15.1).
+        let mut response =
+            Response::error(rejection.status, rejection.error).header("Cache-Control", "no-store");
+        if rejection.status == 503 {
             response = response.header("Retry-After", queue::retry_after());
         }
         self.answer_and_close(&response, front);
     }
 
     fn answer_and_close(&mut self, response: &Response, front: &Front) {
-        let after = match self.state {
-            State::Working(after) => After { keep_alive: false, ..after },
+        let after = match self.phase {
+            Phase::Working(after) => After { keep_alive: false, ..after },
             _ => After { without_body: false, keep_alive: false, old: false },
         };
         self.put(response, after, front);
         self.drop_input();
-        self.state = State::Closing { linger: !self.ended };
+        self.phase = Phase::Closing { linger: !self.ended };
     }
 
     fn put(&mut self, response: &Response, after: After, front: &Front) {
@@ -281,76 +282,76 @@ impl Connection {
         self.partial = None;
     }
 
-    /// The server stops: what is complete is answered, and nothing after it.
+    /// The server is stopping: answers a complete request, and nothing after it.
     pub(super) fn stop(&mut self, front: &Front) {
         self.last = true;
-        if self.state != State::Receiving {
+        if self.phase != Phase::Receiving {
             return;
         }
         if self.is_between_requests() {
-            self.state = State::Closing { linger: false };
+            self.phase = Phase::Closing { linger: false };
         } else {
-            self.refuse(Refusal { status: 503, error: "the server stops" }, front);
+            self.refuse(Rejection { status: 503, error: "the server stops" }, front);
         }
     }
 
-    /// Its deadline has passed; see [`Connection::wait`] for which.
+    /// The deadline of `wait` has passed.
     pub(super) fn expire(&mut self, wait: Wait, front: &Front) {
         let counters = &front.counters;
         match wait {
             Wait::Request => {
                 counters.late_requests.add(1);
                 if self.is_between_requests() {
-                    self.state = State::Closed;
+                    self.phase = Phase::Closed;
                 } else {
-                    self.refuse(Refusal { status: 408, error: "the request took too long" }, front);
+                    self.refuse(Rejection { status: 408, error: "the request took too long" }, front);
                 }
             }
             Wait::Answer => {
                 counters.late_answers.add(1);
-                self.refuse(Refusal { status: 503, error: "no answer in time" }, front);
+                self.refuse(Rejection { status: 503, error: "no answer in time" }, front);
             }
             Wait::Write => {
                 counters.slow_readers.add(1);
-                self.state = State::Closed;
+                self.phase = Phase::Closed;
             }
-            Wait::Idle | Wait::IdleKnown | Wait::Linger => self.state = State::Closed,
+            Wait::Idle | Wait::IdleAuthenticated | Wait::Linger => self.phase = Phase::Closed,
         }
     }
 
-    /// What it waits for, once there is nothing more to do; `None`: it is to be closed.
+    /// What the connection waits for after its turn; `None` if it is to be closed.
     pub(super) fn wait(&self) -> Option<Wait> {
-        if !self.output().is_empty() && self.state != State::Closed {
+        if !self.output().is_empty() && self.phase != Phase::Closed {
             return Some(Wait::Write);
         }
-        match self.state {
-            State::Receiving if self.requests > 0 && self.is_between_requests() => {
-                Some(if self.known { Wait::IdleKnown } else { Wait::Idle })
+        match self.phase {
+            Phase::Receiving if self.requests > 0 && self.is_between_requests() => {
+                Some(if self.authenticated { Wait::IdleAuthenticated } else { Wait::Idle })
             }
-            State::Receiving => Some(Wait::Request),
-            State::Working(_) => Some(Wait::Answer),
-            State::Lingering { .. } => Some(Wait::Linger),
-            State::Closing { .. } | State::Closed => None,
+            Phase::Receiving => Some(Wait::Request),
+            Phase::Working(_) => Some(Wait::Answer),
+            Phase::Lingering { .. } => Some(Wait::Linger),
+            Phase::Closing { .. } | Phase::Closed => None,
         }
     }
 
-    /// No byte of a request has come. The empty line that some clients send behind a body (RFC 9112 2.2) is not a
-    /// request: it would open a way to hold a connection.
+    /// No byte of a request has arrived. The empty line that some clients send after a body (RFC 9112 2.2) does not
+    /// count: it would let a client hold a connection.
     fn is_between_requests(&self) -> bool {
         self.partial.is_none() && matches!(self.input[self.begin..], [] | [b'\r'] | [b'\r', b'\n'])
     }
 
-    /// Whose it is, for the bounds of unfinished input.
+    /// Client that the bounds of unfinished input count for.
     pub(super) fn client(&self) -> Option<IpAddr> {
         self.client
     }
 
-    pub(super) fn is_known(&self) -> bool {
-        self.known
+    pub(super) fn is_authenticated(&self) -> bool {
+        self.authenticated
     }
 
-    /// Memory of unfinished input and of unread answers, in bytes. An answer that is larger than [`BATCH`] counts as
-    /// that many: a slow reader of one long answer is no attack.
+    /// Memory of unfinished input and unsent output, in bytes. Output counts as at most [`BATCH`]: a slow reader of
+    /// one long response is no attack.
     pub(super) fn held(&self) -> usize {
         let partial = self.partial.as_ref().map_or(0, |partial| partial.held());
         self.input.capacity() + partial + self.output.len().min(BATCH)
@@ -361,12 +362,12 @@ impl Connection {
         self.input.len() + self.partial.as_ref().map_or(0, |partial| partial.buffered())
     }
 
-    /// What is to be sent.
+    /// Bytes still to be sent.
     pub(super) fn output(&self) -> &[u8] {
         &self.output[self.written..]
     }
 
-    /// So much of [`Connection::output`] has been sent.
+    /// This many bytes of [`HttpConnection::output`] have been sent.
     pub(super) fn wrote(&mut self, bytes: usize) {
         self.written += bytes;
         if self.written >= self.output.len() {
@@ -375,13 +376,13 @@ impl Connection {
         }
     }
 
-    /// All output is sent: whether our side of the socket is to be shut now, so that the peer reads an end instead
-    /// of a reset while it is still sending.
-    pub(super) fn shuts(&mut self) -> bool {
-        let shuts = self.output().is_empty() && self.state == State::Closing { linger: true };
-        if shuts {
-            self.state = State::Lingering { discarded: 0 };
+    /// True if our side of the socket must be shut now: all output is sent, and the peer, which may still be sending,
+    /// should read an end of stream instead of a reset.
+    pub(super) fn begins_to_linger(&mut self) -> bool {
+        let begins_to_linger = self.output().is_empty() && self.phase == Phase::Closing { linger: true };
+        if begins_to_linger {
+            self.phase = Phase::Lingering { discarded: 0 };
         }
-        shuts
+        begins_to_linger
     }
 }

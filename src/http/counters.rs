@@ -1,30 +1,30 @@
-//! What the front has done, for `/metrics`. Written by the reactor's thread, read by any.
+//! Counters of a server for `/metrics`, written by the reactor's thread and read by any.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// All but `open` only grow.
+/// All except `open` only increase.
 #[derive(Debug, Default)]
 pub struct Counters {
-    /// Connections that are open now.
+    /// Connections open now.
     pub open: Counter,
     pub accepted: Counter,
     /// Connections refused with 503, because there were too many.
     pub refused: Counter,
-    /// Connections closed to make room: idle ones, and unfinished ones of whoever holds most.
+    /// Connections closed to make room: idle ones, and unfinished ones of the network that holds most.
     pub evicted: Counter,
-    /// Times that no descriptor was left for a new connection.
+    /// Accepts that failed because no descriptor was left.
     pub exhausted: Counter,
     /// Requests handed to the handler.
     pub requests: Counter,
-    /// Answers by the first digit of their status: `[0]` is 1xx.
+    /// Responses by the first digit of their status: `[0]` is 1xx.
     pub answers: [Counter; 5],
-    /// Of them 503.
+    /// Responses with status 503.
     pub unavailable: Counter,
-    /// Requests answered 408, or cut before a byte of them had come.
+    /// Requests answered 408, or whose connection was closed before their first byte.
     pub late_requests: Counter,
     /// Requests that the handler did not answer in time.
     pub late_answers: Counter,
-    /// Connections cut because the client did not take its answer.
+    /// Connections closed because the client did not read its response.
     pub slow_readers: Counter,
 }
 
@@ -40,7 +40,7 @@ impl Counters {
     }
 }
 
-/// A number that one thread writes.
+/// A number that one thread writes and any thread reads.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 

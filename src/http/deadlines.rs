@@ -1,10 +1,10 @@
-//! One deadline for each connection, at no cost while connections come and go: all deadlines of a kind have the same
-//! length, so a list in the order in which they were set is a list in the order in which they end.
+//! One deadline per connection, in constant time: all deadlines of a kind have the same length, so the order in which
+//! they were set is the order in which they end.
 
 use super::limits::Limits;
 use std::time::{Duration, Instant};
 
-/// As good as none; an instant cannot be moved by Duration::MAX.
+/// In effect no deadline; adding Duration::MAX to an Instant would overflow.
 pub(super) const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// What a connection is waiting for.
@@ -12,20 +12,20 @@ pub(super) const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 pub(super) enum Wait {
     /// The rest of a request, or the first one.
     Request,
-    /// The next request, of a client that has not shown a valid token.
+    /// The next request of an unauthenticated client.
     Idle,
-    /// The next request, of one that has: closed after the others when there is no room.
-    IdleKnown,
-    /// The handler.
+    /// The next request of an authenticated client: evicted after the others.
+    IdleAuthenticated,
+    /// The handler's response.
     Answer,
-    /// The client, to take what is answered.
+    /// The client, to read the response.
     Write,
-    /// The client, to hang up.
+    /// The client, to close its side.
     Linger,
 }
 
 const KINDS: [Wait; 6] =
-    [Wait::Request, Wait::Idle, Wait::IdleKnown, Wait::Answer, Wait::Write, Wait::Linger];
+    [Wait::Request, Wait::Idle, Wait::IdleAuthenticated, Wait::Answer, Wait::Write, Wait::Linger];
 
 /// Deadlines by connection index; a list per [`Wait`], linked through `nodes`.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl Deadlines {
     pub(super) fn new(limits: &Limits) -> Deadlines {
         let lengths = KINDS.map(|wait| match wait {
             Wait::Request => limits.request,
-            Wait::Idle | Wait::IdleKnown => limits.idle,
+            Wait::Idle | Wait::IdleAuthenticated => limits.idle,
             Wait::Answer => limits.answer,
             Wait::Write => limits.write,
             Wait::Linger => limits.linger,
@@ -93,12 +93,12 @@ impl Deadlines {
         }
     }
 
-    /// When the next one ends.
+    /// The earliest deadline.
     pub(super) fn next(&self) -> Option<Instant> {
         KINDS.iter().filter_map(|&wait| self.first(wait)).map(|(_, at)| at).min()
     }
 
-    /// A connection whose deadline has passed, and takes its deadline away.
+    /// Removes and returns a deadline that has passed.
     pub(super) fn passed(&mut self, now: Instant) -> Option<(u32, Wait)> {
         let (index, wait) = KINDS.iter().find_map(|&wait| {
             let (index, at) = self.first(wait)?;
@@ -108,7 +108,7 @@ impl Deadlines {
         Some((index, wait))
     }
 
-    /// The connection that has been waiting for this the longest.
+    /// The connection that has been in this wait the longest.
     pub(super) fn longest(&self, wait: Wait) -> Option<u32> {
         self.first(wait).map(|(index, _)| index)
     }

@@ -1,16 +1,15 @@
-//! Any bytes, in any pieces, through a connection without a socket; what must hold for each. For the fuzzer and for
-//! the tests.
+//! Invariants of a connection for any bytes in any pieces, for the fuzzer and the tests.
 
-use super::connection::{Connection, Front};
+use super::connection::{Front, HttpConnection};
 use super::limits::Limits;
 use super::message::{Method, Peer, Request, Response};
 use std::sync::Arc;
 
-/// As the reactor's read.
+/// Size of the reactor's read.
 const READ: usize = 16 * 1024;
 
-/// Panics where a promise is broken: the pieces in which bytes come change nothing, buffers are bounded, a handler
-/// sees only what it may expect. `cuts` says where the bytes are cut.
+/// Panics if an invariant is broken: the result does not depend on how the bytes are split, buffers are bounded, and
+/// handlers see only valid requests. `cuts` are the sizes of the pieces.
 pub fn exercise(bytes: &[u8], cuts: &[u8]) {
     let front = front(256);
     let whole = serve(&front, bytes.chunks(READ));
@@ -18,10 +17,10 @@ pub fn exercise(bytes: &[u8], cuts: &[u8]) {
     assert_eq!(whole, cut, "cut elsewhere, the same bytes say something else");
 }
 
-/// What was handed on, and what was answered.
+/// The requests handed on, and the responses.
 fn serve<'a>(front: &Front, pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<String>, String) {
     let (mut connection, mut requests, mut answers) =
-        (Connection::new(Peer::Unix, &front.limits), Vec::new(), Vec::new());
+        (HttpConnection::new(Peer::Unix, &front.limits), Vec::new(), Vec::new());
     for piece in pieces.map(Some).chain([None]) {
         match piece {
             _ if !connection.wants_input() => break,
@@ -37,12 +36,12 @@ fn serve<'a>(front: &Front, pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<Stri
         assert!(connection.buffered() <= front.limits.head + front.limits.body + READ);
         answers.extend_from_slice(connection.output());
         connection.wrote(connection.output().len());
-        // As the reactor does; what is discarded while lingering is not part of what is compared.
-        if connection.shuts() {
+        // Like the reactor; bytes discarded while lingering are not compared.
+        if connection.begins_to_linger() {
             break;
         }
     }
-    // Whether 100 is said depends on what of the body has come, as it should.
+    // Whether 100 is sent depends on how much of the body has arrived, as it should.
     let answers = String::from_utf8(answers).expect("a path is ASCII");
     (requests, answers.replace("HTTP/1.1 100 Continue\r\n\r\n", ""))
 }
@@ -59,14 +58,14 @@ fn check(request: &Request, limits: &Limits) {
     }
 }
 
-/// As [`exercise`], with `encoded` as a chunked body.
+/// Like [`exercise`], with `encoded` as a chunked body.
 pub fn exercise_chunked(encoded: &[u8], cuts: &[u8]) {
     let mut request = b"POST /e HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
     request.extend_from_slice(encoded);
     exercise(&request, cuts);
 }
 
-/// Encodes `body` in chunks of these sizes; it must arrive as it was.
+/// Encodes `body` in chunks of these sizes; it must arrive unchanged.
 pub fn exercise_chunks(body: &[u8], sizes: &[u8]) {
     let front = front(body.len());
     let mut request = b"POST /e HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();

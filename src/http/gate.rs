@@ -1,12 +1,12 @@
-//! What the program decides about a request as soon as its head is complete, while its body is still to come.
+//! The program's decision about a request whose head is complete and whose body is still to come.
 
 use super::message::{Request, Response};
 
-/// Decides about a request without its body. Called on the reactor's thread: it must not wait. A request that is
-/// complete at once goes to the handler alone, which has to check the same.
-pub type Gate = Box<dyn Fn(&Request) -> Verdict + Send>;
+/// Decides about a request without its body. Called on the reactor's thread, so it must not block. A request that
+/// arrives completely skips it: the handler has to check the same.
+pub type Gate = Box<dyn Fn(&Request) -> GateDecision + Send>;
 
-pub enum Verdict {
+pub enum GateDecision {
     /// Receive the body.
     Receive,
     /// Receive the body; the request has a valid token (see [`Response::authenticated`]).

@@ -1,35 +1,37 @@
-//! Where connections come from.
+//! The sockets that accept connections.
 
 use super::message::Peer;
+use super::socket::Socket;
 #[cfg(feature = "monitor")]
 use super::tls::TlsConfig;
-use super::transport::{Caller, Socket};
+use super::transport::AcceptedSocket;
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
 use socket2::SockRef;
 use std::io;
+use std::os::unix::net::UnixDatagram;
 
-/// Connections that the kernel holds until they are accepted; std asks for 128, and a burst of 1,000 would have its
-/// SYNs dropped and repeated a second later. The kernel cuts it to net.core.somaxconn.
+/// Connections that the kernel queues until they are accepted. With std's 128, a burst of 1,000 would lose SYNs, which
+/// are repeated only after a second. The kernel limits it to net.core.somaxconn.
 const BACKLOG: i32 = 1_024;
 
 /// A bound socket to serve.
 #[derive(Debug)]
 pub enum Listener {
     Tcp(std::net::TcpListener),
-    /// Mode and group of the file are the caller's business.
+    /// The caller sets the file's mode and group.
     Unix(std::os::unix::net::UnixListener),
-    /// TCP, with the certificate that is current when a connection comes.
+    /// TCP with the certificate that is current when a connection is accepted.
     #[cfg(feature = "monitor")]
     Tls(std::net::TcpListener, TlsConfig),
 }
 
-/// A listener in the reactor.
-pub(super) struct Door {
+/// A listener registered with the reactor.
+pub(super) struct Acceptor {
     socket: Listening,
     #[cfg(feature = "monitor")]
     tls: Option<TlsConfig>,
-    /// Edge-triggered: connections wait until an accept has said that none does.
+    /// Edge-triggered: connections may be pending until `accept` returns `WouldBlock`.
     pub(super) ready: bool,
 }
 
@@ -38,8 +40,8 @@ enum Listening {
     Unix(mio::net::UnixListener),
 }
 
-impl Door {
-    pub(super) fn open(listener: Listener, registry: &Registry, token: Token) -> io::Result<Door> {
+impl Acceptor {
+    pub(super) fn open(listener: Listener, registry: &Registry, token: Token) -> io::Result<Acceptor> {
         #[cfg(feature = "monitor")]
         let mut tls = None;
         let socket = match listener {
@@ -51,7 +53,7 @@ impl Door {
                 Listening::tcp(listener, registry, token)?
             }
         };
-        Ok(Door {
+        Ok(Acceptor {
             socket,
             #[cfg(feature = "monitor")]
             tls,
@@ -59,7 +61,7 @@ impl Door {
         })
     }
 
-    pub(super) fn accept(&self) -> io::Result<(Caller, Peer)> {
+    pub(super) fn accept(&self) -> io::Result<(AcceptedSocket, Peer)> {
         let (socket, peer) = match &self.socket {
             Listening::Tcp(listener) => {
                 let (stream, address) = listener.accept()?;
@@ -70,7 +72,7 @@ impl Door {
         #[cfg(feature = "monitor")]
         let tls = self.tls.as_ref().map(TlsConfig::session).transpose().map_err(io::Error::other)?;
         Ok((
-            Caller {
+            AcceptedSocket {
                 socket,
                 #[cfg(feature = "monitor")]
                 tls,
@@ -99,5 +101,19 @@ impl Listening {
         let mut listener = mio::net::UnixListener::from_std(listener);
         listener.register(registry, token, Interest::READABLE)?;
         Ok(Listening::Unix(listener))
+    }
+}
+
+/// A descriptor that is released to accept one connection when no other is left. Unaccepted, that connection would stay
+/// in the kernel's queue without another event, and the server would never see it, or spin.
+pub(super) struct DescriptorReserve(Option<UnixDatagram>);
+
+impl DescriptorReserve {
+    pub(super) fn new() -> DescriptorReserve {
+        DescriptorReserve(UnixDatagram::unbound().ok())
+    }
+
+    pub(super) fn release(&mut self) {
+        self.0 = None;
     }
 }

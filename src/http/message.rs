@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::ops::Range;
 
-/// What a request wants done. Every other word is [`Method::Other`]: the path decides what it answers instead. Only
-/// CONNECT, which asks for a proxy and has no path, is answered 501 by the front itself.
+/// Method of a request; any unknown word is [`Method::Other`], for the handler to reject. The server itself answers
+/// CONNECT, which has no path, with 501.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Method {
     Get,
@@ -19,18 +19,18 @@ pub enum Method {
     Other,
 }
 
-/// Who sent a request.
+/// The other end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Peer {
     Tcp(SocketAddr),
-    /// Through the socket file, whose mode and group say who may.
+    /// A client of the socket file, whose mode and group restrict access.
     Unix,
 }
 
-/// Headers that a proxy adds; each proxy adds some of them. `Via` is the one that RFC 9110 section 7.6.3 requires.
+/// Headers that proxies add; each proxy adds some of them. RFC 9110 section 7.6.3 requires `Via`.
 const FORWARDED: [&str; 4] = ["Forwarded", "Via", "X-Forwarded-For", "X-Real-IP"];
 
-/// A complete request; head and body are one buffer, and the rest points into it.
+/// A complete request; head and body share one buffer, and the ranges point into it.
 #[derive(Debug)]
 pub struct Request {
     pub(super) method: Method,
@@ -47,28 +47,28 @@ pub struct Request {
 }
 
 impl Request {
-    /// GET for HEAD too: the same response is made, and its body is not sent.
+    /// GET for HEAD too: the response is the same, but its body is not sent.
     pub fn method(&self) -> Method {
         self.method
     }
 
-    /// The request is a HEAD, which must not change anything.
+    /// The request is a HEAD.
     pub fn is_head(&self) -> bool {
         self.is_head
     }
 
-    /// As sent, still percent-encoded, up to the question mark. ASCII: the parser lets nothing else through.
+    /// As sent, percent-encoded, up to the question mark. ASCII: the parser rejects anything else.
     pub fn path(&self) -> &str {
         self.text(&self.path)
     }
 
-    /// Behind the question mark, still percent-encoded. It may hold a token: never log it.
+    /// Everything after the question mark, percent-encoded. May contain a token: never log it.
     pub fn query(&self) -> Option<&str> {
         self.query.as_ref().map(|range| self.text(range))
     }
 
-    /// The first header of this name, whatever its case; `None` too where it is not ASCII, so it does not tell
-    /// whether one was sent: [`Request::header_lines`] does.
+    /// The first header of this name (case-insensitive). Also `None` if its value is not ASCII: use
+    /// [`Request::header_lines`] to test whether one was sent.
     pub fn header(&self, name: &str) -> Option<&str> {
         let value = self.header_lines(name).next()?;
         value.is_ascii().then(|| std::str::from_utf8(value).ok()).flatten()
@@ -79,8 +79,8 @@ impl Request {
         FORWARDED.iter().any(|name| self.header_lines(name).next().is_some())
     }
 
-    /// What stands in each header of this name, in the order in which they were sent. A proxy may add a line of its
-    /// own instead of lengthening the client's.
+    /// Values of all headers of this name, in the order in which they were sent. A proxy may add a line instead of
+    /// extending the client's.
     pub fn header_lines(&self, name: &str) -> impl DoubleEndedIterator<Item = &[u8]> {
         let named =
             move |(found, _): &&(Range<usize>, Range<usize>)| self.text(found).eq_ignore_ascii_case(name);
@@ -91,8 +91,8 @@ impl Request {
         self.bytes.get(self.body.clone()).unwrap_or_default()
     }
 
-    /// The body of a request that needs one. `curl -X POST` alone sends none, and is accepted wherever
-    /// [`Request::body`] is not used.
+    /// The body of a request that must have one. `curl -X POST` alone sends none, so handlers without use for a body
+    /// do not call this.
     ///
     /// # Errors
     /// 411: the request has neither Content-Length nor Transfer-Encoding.
@@ -109,7 +109,7 @@ impl Request {
     }
 }
 
-/// What is answered. The front adds `Content-Length`, `Date` and `Connection`.
+/// A response. The server adds `Content-Length`, `Date` and `Connection`.
 #[derive(Debug, Clone)]
 pub struct Response {
     pub(super) status: u16,
@@ -119,7 +119,7 @@ pub struct Response {
 }
 
 impl Response {
-    /// An answer without a body.
+    /// A response without a body.
     pub fn new(status: u16) -> Response {
         Response { status, headers: Vec::new(), body: Cow::Borrowed(&[]), authenticated: false }
     }
@@ -137,8 +137,8 @@ impl Response {
         response
     }
 
-    /// A body that its reader knows without being told what it is: RFC 9110 8.3 asks for a Content-Type where it is
-    /// known, and a fleet on metered links pays for each byte.
+    /// A body without Content-Type, for readers that know its format: a fleet on metered links pays for each byte, and
+    /// RFC 9110 8.3 only recommends the header.
     #[must_use]
     pub fn bare(status: u16, body: impl Into<Cow<'static, [u8]>>) -> Response {
         Response { body: body.into(), ..Response::new(status) }
@@ -152,12 +152,12 @@ impl Response {
         }
     }
 
-    /// `{"error": "..."}`, as every error is told.
+    /// `{"error": "..."}`, the form of every error.
     pub fn error(status: u16, error: &str) -> Response {
         Response::json(status, &serde_json::json!({ "error": error }))
     }
 
-    /// Says that the request had a valid token: its connection is the last to be closed when there is no room.
+    /// Marks the request as authenticated: its connection is evicted after all others.
     #[must_use]
     pub fn authenticated(mut self) -> Response {
         self.authenticated = true;

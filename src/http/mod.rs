@@ -10,18 +10,19 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `message` | a request and a response, as handlers see them |
-//! | `reply` | the way of an answer back to the reactor |
+//! | `reply` | sending a response back to the reactor |
 //! | `queue` | the way of a request to worker threads |
-//! | `limits`, `counters` | what a client may cost; what was served |
-//! | `gate`, `client` | the program's decision about a request before its body has come; who asks behind a proxy |
-//! | `reactor` | the loop: readiness, deadlines, answers, one turn after the other |
-//! | `accept`, `admission`, `networks` | new connections, when there are too many, and of whom there cannot be |
-//! | `unfinished` | half-sent requests by network, and which connection is closed at a bound |
-//! | `connection`, `partial` | the states of a connection, without its socket, and of a request whose body arrives |
-//! | `parse`, `chunked`, `write` | bytes to a request, bytes of a chunked body to the body, an answer to bytes |
-//! | `exercise` | what must hold whatever comes, for tests and fuzzer |
-//! | `deadlines`, `table`, `listener`, `transport` | what the reactor keeps: times, connections, sockets |
-//! | `tls` | the monitor's: encryption under a connection, and its certificate |
+//! | `limits`, `counters` | limits of a server; its counters |
+//! | `gate`, `client` | the program's decision about a request before its body arrives; the client behind a proxy |
+//! | `reactor` | the loop: readiness, deadlines, responses, turns |
+//! | `accept`, `admission`, `networks` | new connections, their limits, and networks that are exempt |
+//! | `unfinished` | memory of unfinished requests by network, and which connection is closed at a bound |
+//! | `connection`, `partial` | state of a connection without its socket, and of a request whose body is arriving |
+//! | `parse`, `chunked`, `write` | parser of a head, decoder of a chunked body, encoder of a response |
+//! | `exercise` | invariants for any input, for tests and fuzzer |
+//! | `deadlines`, `table` | deadlines and connections of the reactor |
+//! | `listener`, `socket`, `transport` | listening sockets, client sockets, a client socket with or without TLS |
+//! | `tls` | the monitor's certificate and TLS sessions |
 
 mod accept;
 mod admission;
@@ -42,6 +43,7 @@ mod partial;
 pub mod queue;
 mod reactor;
 pub mod reply;
+mod socket;
 mod table;
 #[cfg(feature = "monitor")]
 pub mod tls;
@@ -50,7 +52,7 @@ mod unfinished;
 mod write;
 
 pub use counters::Counters;
-pub use gate::Verdict;
+pub use gate::GateDecision;
 pub use limits::Limits;
 pub use listener::Listener;
 pub use message::{Method, Peer, Request, Response};

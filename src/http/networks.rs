@@ -1,17 +1,17 @@
-//! Networks as a configuration names them: one address, or a range such as `10.0.0.0/8`.
+//! Networks as in a configuration: one address, or a range such as `10.0.0.0/8`.
 
 use std::net::IpAddr;
 use std::str::FromStr;
 
 /// All addresses whose first `prefix` bits are those of `address`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Network {
+pub struct IpNetwork {
     address: IpAddr,
     prefix: u8,
 }
 
-impl Network {
-    /// An IPv4 address in IPv6 form is the IPv4 address: that is how a socket for both shows it.
+impl IpNetwork {
+    /// An IPv4-mapped IPv6 address counts as the IPv4 address: dual-stack sockets report it that way.
     pub fn contains(self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {
             (IpAddr::V4(ours), IpAddr::V4(theirs)) => {
@@ -29,10 +29,10 @@ fn same_bits(one: u128, other: u128, width: u8, prefix: u8) -> bool {
     prefix == 0 || (one ^ other) >> (width - prefix) == 0
 }
 
-impl FromStr for Network {
+impl FromStr for IpNetwork {
     type Err = ();
 
-    fn from_str(text: &str) -> Result<Network, ()> {
+    fn from_str(text: &str) -> Result<IpNetwork, ()> {
         let (address, prefix) = match text.split_once('/') {
             Some((address, prefix)) => (address, Some(prefix.parse::<u8>().map_err(|_| ())?)),
             None => (text, None),
@@ -40,7 +40,7 @@ impl FromStr for Network {
         let address: IpAddr = address.parse().map_err(|_| ())?;
         let width = if address.is_ipv4() { 32 } else { 128 };
         let prefix = prefix.unwrap_or(width);
-        (prefix <= width).then_some(Network { address, prefix }).ok_or(())
+        (prefix <= width).then_some(IpNetwork { address, prefix }).ok_or(())
     }
 }
 
@@ -60,7 +60,7 @@ mod tests {
             ("::1", "::1", "127.0.0.1"),
             ("::/0", "::1", "127.0.0.1"),
         ] {
-            let network: Network = network.parse().expect(network);
+            let network: IpNetwork = network.parse().expect(network);
             assert!(network.contains(inside.parse().expect(inside)), "{network:?} {inside}");
             assert!(!network.contains(outside.parse().expect(outside)), "{network:?} {outside}");
         }
@@ -69,7 +69,7 @@ mod tests {
     #[test]
     fn what_is_no_network_is_refused() {
         for text in ["", "proxy", "10.0.0.0/33", "10.0.0/8", "::1/129", "10.0.0.0/", "10.0.0.0/-1", "/8"] {
-            text.parse::<Network>().expect_err(text);
+            text.parse::<IpNetwork>().expect_err(text);
         }
     }
 }

@@ -1,7 +1,6 @@
-//! Bytes -> the head of a request, or why it is refused. Pure: nothing is read from anywhere here.
-//!
-//! Stricter than RFC 9112 allows a recipient to be: whatever two parsers in a row may read in two ways (line ends,
-//! folded lines, two lengths, two hosts) is refused, since a proxy in front may have read the other one.
+//! Parses the head of a request. Pure: bytes in, head or rejection out.
+//! Stricter than RFC 9112 requires: rejects whatever two parsers in a row could interpret differently (line ends,
+//! folded lines, two lengths, two hosts), since a proxy in front may have chosen the other interpretation.
 
 use super::message::Method;
 use std::mem::MaybeUninit;
@@ -10,26 +9,26 @@ use std::ops::Range;
 /// Header lines of one request. Browsers send 20, a proxy adds 5.
 const MAX_HEADERS: usize = 64;
 
-/// A request that is not handed on. The connection is closed behind the answer: where the next request would
-/// begin is not known, or not worth reading up to.
+/// Why a request is not handed on. The connection is closed after the response, because the start of the next request
+/// is unknown or not worth reading up to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Refusal {
+pub(super) struct Rejection {
     pub(super) status: u16,
     pub(super) error: &'static str,
 }
 
-pub(super) const fn refused(status: u16, error: &'static str) -> Refusal {
-    Refusal { status, error }
+pub(super) const fn rejection(status: u16, error: &'static str) -> Rejection {
+    Rejection { status, error }
 }
 
-/// The head of a request. All ranges count from the head's first byte.
+/// The head of a request; all ranges are relative to its first byte.
 #[derive(Debug)]
 pub(super) struct Head {
     pub(super) method: Method,
     pub(super) path: Range<usize>,
     pub(super) query: Option<Range<usize>>,
     pub(super) headers: Vec<(Range<usize>, Range<usize>)>,
-    /// Where the body begins.
+    /// Offset of the body.
     pub(super) end: usize,
     pub(super) framing: Framing,
     /// HTTP/1.0, which has no persistent connections and no `100 Continue` of its own.
@@ -47,7 +46,7 @@ pub(super) enum Framing {
     Chunked,
 }
 
-/// How far the search for the end of a head has come: each byte is looked at once, however slowly they arrive.
+/// Incremental search for the end of a head: looks at each byte once, however slowly they arrive.
 #[derive(Debug, Default)]
 pub(super) struct Scanner {
     seen: usize,
@@ -55,9 +54,9 @@ pub(super) struct Scanner {
 }
 
 impl Scanner {
-    /// `bytes` begin with the request; between two calls they only grow. The length of the head once its end is
-    /// there, `None` until then.
-    pub(super) fn scan(&mut self, bytes: &[u8], limit: usize) -> Result<Option<usize>, Refusal> {
+    /// Returns the length of the head; `None` until its end has arrived. `bytes` begins with the request and only
+    /// grows between two calls.
+    pub(super) fn scan(&mut self, bytes: &[u8], limit: usize) -> Result<Option<usize>, Rejection> {
         let bytes = bytes.get(..limit).unwrap_or(bytes);
         let mut previous = self.seen.checked_sub(1).and_then(|at| bytes.get(at)).copied();
         while let Some(&byte) = bytes.get(self.seen) {
@@ -68,9 +67,9 @@ impl Scanner {
                         return Ok(Some(self.seen + 1));
                     }
                 }
-                (Some(b'\r'), _) | (_, b'\n') => return Err(refused(400, "lines must end in CR LF")),
+                (Some(b'\r'), _) | (_, b'\n') => return Err(rejection(400, "lines must end in CR LF")),
                 (_, 0..=8 | 11..=12 | 14..=31 | 127) => {
-                    return Err(refused(400, "a control character in the head"));
+                    return Err(rejection(400, "a control character in the head"));
                 }
                 _ => {}
             }
@@ -79,19 +78,19 @@ impl Scanner {
         }
         match (self.seen >= limit, self.line_ended) {
             (false, _) => Ok(None),
-            (true, true) => Err(refused(431, "the head of the request is too large")),
-            (true, false) => Err(refused(414, "the target of the request is too long")),
+            (true, true) => Err(rejection(431, "the head of the request is too large")),
+            (true, false) => Err(rejection(414, "the target of the request is too long")),
         }
     }
 }
 
-/// `head` is all up to and with the empty line, as [`Scanner::scan`] found it; `max_body` in bytes.
-pub(super) fn head(head: &[u8], max_body: usize) -> Result<Head, Refusal> {
+/// Parses `head`, which includes the empty line (see [`Scanner::scan`]); `max_body` in bytes.
+pub(super) fn head(head: &[u8], max_body: usize) -> Result<Head, Rejection> {
     let mut lines = [const { MaybeUninit::uninit() }; MAX_HEADERS];
     let mut parsed = httparse::Request::new(&mut []);
     match parsed.parse_with_uninit_headers(head, &mut lines) {
         Ok(httparse::Status::Complete(end)) if end == head.len() => {}
-        Ok(_) => return Err(refused(400, "not a request")),
+        Ok(_) => return Err(rejection(400, "not a request")),
         Err(error) => return Err(unreadable(error, head)),
     }
     let method = method(parsed.method.unwrap_or_default())?;
@@ -99,10 +98,10 @@ pub(super) fn head(head: &[u8], max_body: usize) -> Result<Head, Refusal> {
     let fields = Fields::read(parsed.headers)?;
     let framing = fields.framing(max_body, old)?;
     if fields.host.is_none() && !old {
-        return Err(refused(400, "the Host header is missing"));
+        return Err(rejection(400, "the Host header is missing"));
     }
     if framing == Framing::Unstated && fields.content_type && has_content(method) {
-        return Err(refused(411, "Content-Length is missing"));
+        return Err(rejection(411, "Content-Length is missing"));
     }
     let (path, query) =
         target(head, parsed.path.unwrap_or_default(), method, fields.host.unwrap_or_default())?;
@@ -123,13 +122,15 @@ pub(super) fn head(head: &[u8], max_body: usize) -> Result<Head, Refusal> {
     })
 }
 
-fn unreadable(error: httparse::Error, head: &[u8]) -> Refusal {
+fn unreadable(error: httparse::Error, head: &[u8]) -> Rejection {
     match error {
-        httparse::Error::TooManyHeaders => refused(431, "too many header lines"),
-        httparse::Error::Version if names_another_version(head) => refused(505, "HTTP/1.1 and HTTP/1.0 only"),
-        httparse::Error::HeaderName => refused(400, "a malformed header name"),
-        httparse::Error::HeaderValue => refused(400, "a malformed header value"),
-        _ => refused(400, "not a request"),
+        httparse::Error::TooManyHeaders => rejection(431, "too many header lines"),
+        httparse::Error::Version if names_another_version(head) => {
+            rejection(505, "HTTP/1.1 and HTTP/1.0 only")
+        }
+        httparse::Error::HeaderName => rejection(400, "a malformed header name"),
+        httparse::Error::HeaderValue => rejection(400, "a malformed header value"),
+        _ => rejection(400, "not a request"),
     }
 }
 
@@ -143,7 +144,7 @@ fn names_another_version(head: &[u8]) -> bool {
     }
 }
 
-fn method(word: &str) -> Result<Method, Refusal> {
+fn method(word: &str) -> Result<Method, Rejection> {
     Ok(match word {
         "GET" => Method::Get,
         "HEAD" => Method::Head,
@@ -152,7 +153,7 @@ fn method(word: &str) -> Result<Method, Refusal> {
         "PATCH" => Method::Patch,
         "DELETE" => Method::Delete,
         "OPTIONS" => Method::Options,
-        "CONNECT" => return Err(refused(501, "this is no proxy")),
+        "CONNECT" => return Err(rejection(501, "this is no proxy")),
         _ => Method::Other,
     })
 }
@@ -161,7 +162,7 @@ fn has_content(method: Method) -> bool {
     matches!(method, Method::Post | Method::Put | Method::Patch)
 }
 
-/// Header lines that the server itself acts on.
+/// Headers that the server itself uses.
 #[derive(Default)]
 struct Fields<'a> {
     host: Option<&'a [u8]>,
@@ -174,7 +175,7 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    fn read(headers: &[httparse::Header<'a>]) -> Result<Fields<'a>, Refusal> {
+    fn read(headers: &[httparse::Header<'a>]) -> Result<Fields<'a>, Rejection> {
         let mut fields = Fields::default();
         for header in headers {
             let named = |name: &str| header.name.eq_ignore_ascii_case(name);
@@ -191,27 +192,27 @@ impl<'a> Fields<'a> {
         Ok(fields)
     }
 
-    fn host(&mut self, value: &'a [u8]) -> Result<(), Refusal> {
+    fn host(&mut self, value: &'a [u8]) -> Result<(), Rejection> {
         if self.host.is_some() {
-            return Err(refused(400, "more than one Host header"));
+            return Err(rejection(400, "more than one Host header"));
         }
         let fits = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=:[]".contains(byte);
         if !value.iter().all(fits) {
-            return Err(refused(400, "a malformed Host header"));
+            return Err(rejection(400, "a malformed Host header"));
         }
         self.host = Some(value);
         Ok(())
     }
 
-    fn length(&mut self, value: &[u8]) -> Result<(), Refusal> {
+    fn length(&mut self, value: &[u8]) -> Result<(), Rejection> {
         if self.length.is_some() {
-            return Err(refused(400, "more than one Content-Length header"));
+            return Err(rejection(400, "more than one Content-Length header"));
         }
-        // Digits alone: str::parse would take "+5" too.
+        // Digits only: str::parse would accept "+5".
         let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
         let number =
             std::str::from_utf8(value).ok().filter(|_| digits).and_then(|text| text.parse::<u64>().ok());
-        let Some(number) = number else { return Err(refused(400, "a malformed Content-Length")) };
+        let Some(number) = number else { return Err(rejection(400, "a malformed Content-Length")) };
         self.length = Some(number);
         Ok(())
     }
@@ -221,23 +222,23 @@ impl<'a> Fields<'a> {
         self.coding = Some(coding);
     }
 
-    /// RFC 9112 6.3. Length and coding together are what request smuggling is made of: nothing of such a request is
-    /// believed. HTTP/1.0 has no codings.
-    fn framing(&self, max_body: usize, old: bool) -> Result<Framing, Refusal> {
+    /// RFC 9112 6.3. A request with both a length and a coding is rejected: that is the pattern of request smuggling.
+    /// HTTP/1.0 has no codings.
+    fn framing(&self, max_body: usize, old: bool) -> Result<Framing, Rejection> {
         match (self.coding, self.length) {
-            (Some(_), Some(_)) => Err(refused(400, "both Content-Length and Transfer-Encoding")),
-            (Some(_), None) if old => Err(refused(400, "Transfer-Encoding in an HTTP/1.0 request")),
+            (Some(_), Some(_)) => Err(rejection(400, "both Content-Length and Transfer-Encoding")),
+            (Some(_), None) if old => Err(rejection(400, "Transfer-Encoding in an HTTP/1.0 request")),
             (Some(Coding::Chunked), None) => Ok(Framing::Chunked),
             (Some(Coding::Unsupported), None) => {
-                Err(refused(501, "the only supported Transfer-Encoding is chunked"))
+                Err(rejection(501, "the only supported Transfer-Encoding is chunked"))
             }
             (Some(Coding::Malformed), None) => {
-                Err(refused(400, "Transfer-Encoding must be chunked, given once"))
+                Err(rejection(400, "Transfer-Encoding must be chunked, given once"))
             }
             (None, None) => Ok(Framing::Unstated),
             (None, Some(length)) => match usize::try_from(length) {
                 Ok(length) if length <= max_body => Ok(Framing::Length(length)),
-                _ => Err(refused(413, "the body is too large")),
+                _ => Err(rejection(413, "the body is too large")),
             },
         }
     }
@@ -249,9 +250,9 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn expect(&mut self, value: &[u8]) -> Result<(), Refusal> {
+    fn expect(&mut self, value: &[u8]) -> Result<(), Rejection> {
         self.expects_continue = value.eq_ignore_ascii_case(b"100-continue");
-        if self.expects_continue { Ok(()) } else { Err(refused(417, "only 100-continue can be expected")) }
+        if self.expects_continue { Ok(()) } else { Err(rejection(417, "only 100-continue can be expected")) }
     }
 }
 
@@ -259,9 +260,9 @@ impl<'a> Fields<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Coding {
     Chunked,
-    /// Other codings below chunked: the length is known, the content is not understood.
+    /// Other codings before chunked: the length is known, the content is not understood.
     Unsupported,
-    /// Chunked is not the last coding, or not the only one of its kind: where the body ends is unknown.
+    /// Chunked is not the last coding, or is given twice: the end of the body is unknown.
     Malformed,
 }
 
@@ -285,8 +286,8 @@ impl Coding {
 type Target = (Range<usize>, Option<Range<usize>>);
 
 /// Path and query of `target`, a part of `head`: `/path?query`, `http://host/path?query`, or `*` for OPTIONS.
-fn target(head: &[u8], target: &str, method: Method, host: &[u8]) -> Result<Target, Refusal> {
-    const MALFORMED: Refusal = refused(400, "a malformed target");
+fn target(head: &[u8], target: &str, method: Method, host: &[u8]) -> Result<Target, Rejection> {
+    const MALFORMED: Rejection = rejection(400, "a malformed target");
     if !target.is_ascii() || target.contains('#') {
         return Err(MALFORMED);
     }
@@ -300,21 +301,21 @@ fn target(head: &[u8], target: &str, method: Method, host: &[u8]) -> Result<Targ
         });
         let authority = scheme.ok_or(MALFORMED)? + 3;
         let length = target[authority..].find(['/', '?']).unwrap_or(target.len() - authority);
-        // RFC 9112 3.2.2: the target's host is the one that counts. Two that differ are somebody's mistake or trick.
+        // RFC 9112 3.2.2: the target's host counts. Two different ones are a mistake or an attack.
         if length == 0 || !target.as_bytes()[authority..authority + length].eq_ignore_ascii_case(host) {
-            return Err(refused(400, "the target's host is not the Host header's"));
+            return Err(rejection(400, "the target's host is not the Host header's"));
         }
         at.start + authority + length
     };
     let question = head[path..at.end].iter().position(|&byte| byte == b'?').map(|offset| path + offset);
     let end = question.unwrap_or(at.end);
     let query = question.map(|question| question + 1..at.end);
-    // "http://host" and "http://host?query" mean the path "/": there is one in front of the host.
+    // "http://host" and "http://host?query" mean the path "/": uses the slash before the host.
     let slash = at.start + target.find('/').unwrap_or(0);
     Ok((if path < end { path..end } else { slash..slash + 1 }, query))
 }
 
-/// Where `part`, a slice of `whole`, lies in it.
+/// Range of `part`, a slice of `whole`, within it.
 fn within(whole: &[u8], part: &[u8]) -> Range<usize> {
     let start = (part.as_ptr() as usize).saturating_sub(whole.as_ptr() as usize);
     start..start + part.len()

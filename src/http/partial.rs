@@ -1,14 +1,14 @@
-//! A request whose head is complete, while its body arrives.
+//! A request whose head is complete and whose body is still arriving.
 
 use super::chunked::{Bounds, Decoder};
 use super::limits::Limits;
 use super::message::{Method, Peer, Request};
-use super::parse::{Framing, Head, Refusal};
+use super::parse::{Framing, Head, Rejection};
 use super::write::After;
 
 #[derive(Debug)]
 pub(super) struct Partial {
-    /// Its `bytes` are the head and the body received so far.
+    /// `bytes` holds the head and the body received so far.
     request: Request,
     after: After,
     rest: Rest,
@@ -33,7 +33,7 @@ impl Partial {
             Framing::Chunked => (head.end, Rest::Chunked(Decoder::default())),
         };
         let used = size.min(available);
-        // The usual request is all that was received: its buffer moves along.
+        // Usually one request is all that was received: moves the buffer instead of copying it.
         let bytes = if begin == 0 && used == available {
             std::mem::take(received)
         } else {
@@ -55,11 +55,11 @@ impl Partial {
         (Partial { request, after, rest, expects_continue: head.expects_continue }, used)
     }
 
-    /// Takes what belongs to this request from the front of `bytes`, and returns how much that is.
+    /// Adds the bytes at the front of `bytes` that belong to this request; returns their number.
     ///
     /// # Errors
     /// A chunked body is malformed or too large.
-    pub(super) fn receive(&mut self, bytes: &[u8], limits: &Limits) -> Result<usize, Refusal> {
+    pub(super) fn receive(&mut self, bytes: &[u8], limits: &Limits) -> Result<usize, Rejection> {
         let request = &mut self.request;
         match &mut self.rest {
             Rest::Until(size) => {
@@ -83,7 +83,7 @@ impl Partial {
         }
     }
 
-    /// Nothing of the body has come, and the client waits to be told to send it.
+    /// No byte of the body has arrived, and the client waits for `100 Continue`.
     pub(super) fn waits_for_continue(&self) -> bool {
         self.expects_continue && self.request.bytes.len() == self.request.body.start
     }
@@ -93,7 +93,7 @@ impl Partial {
         &self.request
     }
 
-    /// Bytes of memory.
+    /// Memory in bytes.
     pub(super) fn held(&self) -> usize {
         self.request.bytes.capacity()
     }

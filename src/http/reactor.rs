@@ -1,16 +1,15 @@
-//! The thread that owns every socket: waits for readiness, deadlines and answers, and gives each connection its turn.
+//! The loop that owns every socket: waits for readiness, deadlines and responses, and serves connections in turn.
 
-use super::accept::Reserve;
 use super::admission::Admission;
 use super::connection::{BATCH, Front};
 use super::counters::Counters;
 use super::deadlines::{Deadlines, LONGEST, Wait};
-use super::gate::Verdict;
+use super::gate::GateDecision;
 use super::limits::Limits;
-use super::listener::{Door, Listener};
+use super::listener::{Acceptor, DescriptorReserve, Listener};
 use super::message::Request;
 use super::reply::{Exchange, ReactorEvent, Reply, Stopper};
-use super::table::{Client, Table};
+use super::table::{Client, ConnectionTable};
 use super::unfinished::{Bounds, Unfinished};
 use super::write;
 use crate::mailbox::{self, Mailbox, MailboxSender};
@@ -20,21 +19,21 @@ use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-/// One read. Most requests are whole in it; it is shared by all connections.
+/// Buffer of one read, shared by all connections. Most requests fit into it.
 const READ: usize = 16 * 1024;
-/// Of one connection before the others have theirs.
+/// Requests per connection and turn; then others are served.
 const REQUESTS_A_TURN: usize = 32;
 const EVENTS: usize = 256;
 
 const WAKER: Token = Token(usize::MAX);
-/// Listeners count down from here, connections up from 0.
-const FIRST_DOOR: usize = usize::MAX - 1;
+/// Tokens of listeners count down from here, those of connections up from 0.
+const FIRST_ACCEPTOR: usize = usize::MAX - 1;
 
 /// An HTTP/1.1 server over plain sockets. It has no thread of its own: see [`Server::run`].
 pub struct Server(Reactor);
 
 impl Server {
-    /// Nothing is accepted before [`Server::run`]; until then the kernel holds what comes.
+    /// Accepts nothing before [`Server::run`]; until then connections wait in the kernel's backlog.
     pub fn new(listeners: Vec<Listener>, limits: Limits) -> io::Result<Server> {
         Reactor::new(listeners, limits).map(Server)
     }
@@ -47,27 +46,28 @@ impl Server {
         self.0.front.counters.clone()
     }
 
-    /// Has `gate` decide about each request whose body does not come together with its head.
+    /// Lets `gate` decide about each request whose body does not arrive together with its head.
     #[must_use]
-    pub fn gate(mut self, gate: impl Fn(&Request) -> Verdict + Send + 'static) -> Server {
+    pub fn gate(mut self, gate: impl Fn(&Request) -> GateDecision + Send + 'static) -> Server {
         self.0.front.gate = Some(Box::new(gate));
         self
     }
 
-    /// Serves until [`Stopper::stop`]. `handle` is called on this thread for each complete request and must not
-    /// wait: it answers at once, or passes the [`Exchange`] on (see [`super::queue`]).
+    /// Serves until [`Stopper::stop`]. Calls `handle` on this thread for each complete request; it must not block:
+    /// it answers at once, or passes the [`Exchange`] to another thread (see [`super::queue`]).
     ///
-    /// An error means that waiting itself failed, and that nothing is served any more.
+    /// # Errors
+    /// epoll failed; the server has ended.
     pub fn run(mut self, mut handle: impl FnMut(Exchange)) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS);
         self.0.read_clock();
         loop {
             self.0.handle_events();
             self.0.serve(&mut handle);
-            // After those that are in: what they are about to do makes them busy, and not the ones to give way.
+            // After open connections: a request that has arrived makes its connection busy, so it is not evicted.
             self.0.accept();
             self.0.serve(&mut handle);
-            self.0.look_for_stop(&mut handle);
+            self.0.check_stop(&mut handle);
             if self.0.is_done() {
                 return Ok(());
             }
@@ -76,30 +76,30 @@ impl Server {
     }
 }
 
-/// What [`Server`] is inside; `accept` adds to it.
+/// State of a [`Server`]; `accept` has the methods for new connections.
 pub(super) struct Reactor {
     pub(super) poll: Poll,
-    pub(super) doors: Vec<Door>,
-    pub(super) table: Table,
+    pub(super) acceptors: Vec<Acceptor>,
+    pub(super) table: ConnectionTable,
     pub(super) deadlines: Deadlines,
     pub(super) admission: Admission,
     pub(super) unfinished: Unfinished,
     pub(super) front: Front,
-    pub(super) reserve: Reserve,
-    /// When to try again after no descriptor was left.
-    pub(super) accept_again: Option<Instant>,
-    /// Nobody has waited for a descriptor yet since there was none.
-    pub(super) patient: bool,
-    /// Of this round; time is read once for all connections.
+    pub(super) reserve: DescriptorReserve,
+    /// Time of the next attempt after descriptors were exhausted.
+    pub(super) retry_accept_at: Option<Instant>,
+    /// False once a connection has waited for a descriptor during the current EMFILE episode.
+    pub(super) may_wait_for_descriptor: bool,
+    /// Time of this iteration, read once for all connections.
     pub(super) now: Instant,
     pub(super) scratch: Box<[u8]>,
-    /// Connections with something to do.
+    /// Indices of connections that need a turn.
     queue: VecDeque<u32>,
     sender: MailboxSender<ReactorEvent>,
     mailbox: Mailbox<ReactorEvent>,
-    /// What the server was told to stop within.
+    /// Grace period of a requested stop; `None` until one is requested.
     grace: Option<Duration>,
-    /// When it ends, whatever is open.
+    /// End of the grace period after a stop; whatever is still open is closed then.
     stopping: Option<Instant>,
     second: u64,
 }
@@ -108,17 +108,17 @@ impl Reactor {
     fn new(listeners: Vec<Listener>, limits: Limits) -> io::Result<Reactor> {
         let poll = Poll::new()?;
         let waker = mio::Waker::new(poll.registry(), WAKER)?;
-        let doors = listeners
+        let acceptors = listeners
             .into_iter()
             .enumerate()
-            .map(|(n, listener)| Door::open(listener, poll.registry(), Token(FIRST_DOOR - n)))
+            .map(|(n, listener)| Acceptor::open(listener, poll.registry(), Token(FIRST_ACCEPTOR - n)))
             .collect::<io::Result<Vec<_>>>()?;
         // Bounded by the number of connections: each has one request at a time.
         // A wake-up fails only if the eventfd's counter is full, and then the reactor is awake.
         let (sender, mailbox) = mailbox::unbounded(move || _ = waker.wake());
         Ok(Reactor {
-            doors,
-            table: Table::default(),
+            acceptors,
+            table: ConnectionTable::default(),
             deadlines: Deadlines::new(&limits),
             admission: Admission::default(),
             unfinished: Unfinished::default(),
@@ -128,9 +128,9 @@ impl Reactor {
                 gate: None,
                 date: write::date(SystemTime::now()),
             },
-            reserve: Reserve::new(),
-            accept_again: None,
-            patient: true,
+            reserve: DescriptorReserve::new(),
+            retry_accept_at: None,
+            may_wait_for_descriptor: true,
             now: Instant::now(),
             scratch: vec![0; READ].into_boxed_slice(),
             queue: VecDeque::new(),
@@ -152,7 +152,7 @@ impl Reactor {
 
     pub(super) fn close(&mut self, index: u32) {
         let Some(mut client) = self.table.remove(index) else { return };
-        client.transport.say_goodbye();
+        client.transport.send_close_notify();
         if client.admitted {
             self.admission.leave(client.connection.peer());
         }
@@ -175,7 +175,7 @@ impl Reactor {
         }
     }
 
-    /// One turn for each connection that has something to do now.
+    /// Gives one turn to each connection that is queued now.
     fn serve(&mut self, handle: &mut impl FnMut(Exchange)) {
         for _ in 0..self.queue.len() {
             let Some(index) = self.queue.pop_front() else { return };
@@ -190,7 +190,7 @@ impl Reactor {
         }
     }
 
-    /// True if there is more to do than fits into one turn.
+    /// True if the connection needs another turn.
     fn turn(&mut self, index: u32, handle: &mut impl FnMut(Exchange)) -> bool {
         for _ in 0..REQUESTS_A_TURN {
             let Some(client) = self.table.get(index) else { return false };
@@ -199,12 +199,12 @@ impl Reactor {
                     self.front.counters.requests.add(1);
                     let reply = Reply::new(self.table.ticket(index), self.sender.clone());
                     handle(Exchange { request, reply });
-                    // If it was answered at once, the next request follows in this turn.
+                    // If it was answered at once, this turn continues with the next request.
                     self.handle_events();
                 }
                 Ok(None) => return false,
                 Err(_) => {
-                    // Reset by the peer, mostly. Nobody is there to be told.
+                    // Usually a reset by the peer.
                     self.close(index);
                     return false;
                 }
@@ -213,7 +213,7 @@ impl Reactor {
         true
     }
 
-    /// Sets the deadline for what the connection waits for now, or closes it.
+    /// Sets the deadline of the connection's current wait, or closes it.
     fn watch(&mut self, index: u32) {
         let Some(client) = self.table.get(index) else { return };
         let Some(wait) = client.connection.wait() else { return self.close(index) };
@@ -225,7 +225,8 @@ impl Reactor {
         self.bound(index, wait);
     }
 
-    /// Counts what the connection holds; at a bound, closes the oldest connection of the network that holds most.
+    /// Counts the memory of the connection's unfinished input; at a bound, closes the oldest connection of the network
+    /// that holds most.
     fn bound(&mut self, index: u32, wait: Wait) {
         let Some(client) = self.table.get(index) else { return };
         let holding = client.holding(wait);
@@ -242,7 +243,7 @@ impl Reactor {
     }
 
     fn wait(&mut self, events: &mut Events) -> io::Result<()> {
-        let busy = !self.mailbox.park() || !self.queue.is_empty() || self.has_callers();
+        let busy = !self.mailbox.park() || !self.queue.is_empty() || self.has_pending_accepts();
         let timeout = if busy { Some(Duration::ZERO) } else { self.next_deadline() };
         let polled = self.poll.poll(events, timeout);
         self.mailbox.unpark();
@@ -259,7 +260,8 @@ impl Reactor {
     }
 
     fn next_deadline(&self) -> Option<Duration> {
-        let next = [self.deadlines.next(), self.accept_again, self.stopping].into_iter().flatten().min()?;
+        let next =
+            [self.deadlines.next(), self.retry_accept_at, self.stopping].into_iter().flatten().min()?;
         Some(next.saturating_duration_since(self.now))
     }
 
@@ -278,13 +280,13 @@ impl Reactor {
         if token == WAKER {
             return;
         }
-        if let Some(door) = FIRST_DOOR.checked_sub(token.0).and_then(|n| self.doors.get_mut(n)) {
-            door.ready = true;
+        if let Some(acceptor) = FIRST_ACCEPTOR.checked_sub(token.0).and_then(|n| self.acceptors.get_mut(n)) {
+            acceptor.ready = true;
             return;
         }
         let index = token.0 as u32;
         if let Some(client) = self.table.get(index) {
-            client.transport.wire.ready(event);
+            client.transport.socket.update(event);
             self.enqueue(index);
         }
     }
@@ -298,17 +300,17 @@ impl Reactor {
         }
     }
 
-    /// Begins to stop, once told to.
-    fn look_for_stop(&mut self, handle: &mut impl FnMut(Exchange)) {
+    /// Begins the shutdown once [`Stopper::stop`] was called.
+    fn check_stop(&mut self, handle: &mut impl FnMut(Exchange)) {
         let Some(grace) = self.grace.filter(|_| self.stopping.is_none()) else { return };
         self.stopping = Some(self.now + grace.min(LONGEST));
-        // Who was let in by the kernel is let in, and a request that has arrived is served.
-        self.doors.iter_mut().for_each(|door| door.ready = true);
+        // Drain the accept backlog and serve requests that already arrived.
+        self.acceptors.iter_mut().for_each(|acceptor| acceptor.ready = true);
         self.accept();
-        self.doors.clear();
+        self.acceptors.clear();
         for index in self.table.indices() {
             if let Some(client) = self.table.get(index) {
-                client.transport.wire.look_again();
+                client.transport.socket.assume_readable();
             }
             self.enqueue(index);
         }
@@ -327,10 +329,12 @@ impl Reactor {
     }
 }
 
-/// Reads, parses and writes as far as it goes without waiting; the next request, if one is complete. An error is the
-/// socket's.
+/// Reads, parses and writes until it would block; returns the next complete request.
+///
+/// # Errors
+/// The socket failed.
 fn advance(client: &mut Client, front: &Front, scratch: &mut [u8]) -> io::Result<Option<Request>> {
-    // Nothing is parsed for a client that does not take its answers.
+    // A client that does not read its responses gets no further request parsed.
     let blocked = client.connection.output().len() >= BATCH || client.watched_for_writing();
     if blocked && !flush(client)? {
         return Ok(None);
@@ -350,7 +354,7 @@ fn advance(client: &mut Client, front: &Front, scratch: &mut [u8]) -> io::Result
                 Err(error) => return Err(error),
             }
         } else {
-            if !flush(client)? || !client.connection.shuts() {
+            if !flush(client)? || !client.connection.begins_to_linger() {
                 return Ok(None);
             }
             client.transport.shut();
@@ -358,7 +362,7 @@ fn advance(client: &mut Client, front: &Front, scratch: &mut [u8]) -> io::Result
     }
 }
 
-/// True when nothing is left to be sent.
+/// True if all output was sent.
 fn flush(client: &mut Client) -> io::Result<bool> {
     while !client.connection.output().is_empty() {
         match client.transport.write(client.connection.output()) {

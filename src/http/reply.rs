@@ -1,23 +1,23 @@
-//! The way of an answer back to the reactor, from whatever thread.
+//! Sends a response back to the reactor, from any thread.
 
 use super::message::{Request, Response};
 use crate::mailbox::MailboxSender;
 use std::time::Duration;
 
-/// A complete request and the way to answer it.
+/// A complete request and the means to answer it.
 pub struct Exchange {
     pub request: Request,
     pub reply: Reply,
 }
 
-/// The right to answer one request: now or later, on this thread or another. Dropped unanswered it answers 500.
+/// Answers one request, now or later, from any thread. Dropped without an answer, it sends 500.
 pub struct Reply {
     to: Ticket,
     reactor: MailboxSender<ReactorEvent>,
     sent: bool,
 }
 
-/// A connection: an index, and which of the connections that had it.
+/// Identifies a connection: its index, and a generation because indices are reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ticket {
     pub(super) index: u32,
@@ -29,14 +29,14 @@ impl Reply {
         Reply { to, reactor, sent: false }
     }
 
-    /// A connection that is gone by now takes no answer; nobody is told.
+    /// The response is dropped if the connection has been closed.
     pub fn send(mut self, response: Response) {
         self.sent = true;
         self.post(response);
     }
 
     fn post(&mut self, response: Response) {
-        // Fails only when the server has ended, and all connections with it.
+        // Fails only if the server has ended, and all its connections with it.
         self.reactor.try_send(ReactorEvent::Answer(self.to, response));
     }
 }
@@ -56,13 +56,13 @@ pub(super) enum ReactorEvent {
     Stop(Duration),
 }
 
-/// Ends a server, from any thread.
+/// Stops a server, from any thread.
 #[derive(Clone)]
 pub struct Stopper(pub(super) MailboxSender<ReactorEvent>);
 
 impl Stopper {
-    /// No more connections; idle ones are closed; requests that are complete are answered. [`super::Server::run`]
-    /// returns when that is done, after `grace` at the latest.
+    /// Accepts no more connections, closes idle ones and answers complete requests. [`super::Server::run`] returns
+    /// after that, or after `grace`.
     pub fn stop(&self, grace: Duration) {
         // Without a receiver the server has ended already.
         self.0.try_send(ReactorEvent::Stop(grace));

@@ -1,6 +1,6 @@
 //! The open connections, by the index that is their token.
 
-use super::connection::Connection;
+use super::connection::HttpConnection;
 use super::deadlines::Wait;
 use super::reply::Ticket;
 use super::transport::Transport;
@@ -9,43 +9,43 @@ use super::unfinished::Holding;
 /// A connection with its socket.
 pub(super) struct Client {
     pub(super) transport: Transport,
-    pub(super) connection: Connection,
-    /// It is in the reactor's list of those with something to do.
+    pub(super) connection: HttpConnection,
+    /// It is in the reactor's queue.
     pub(super) queued: bool,
-    /// For what its deadline was set, and in which request.
+    /// The wait and the request number that its deadline was set for.
     pub(super) watched: Option<(Wait, u32)>,
-    /// It counts among its address's connections.
+    /// It counts towards its address's limit.
     pub(super) admitted: bool,
-    /// It is counted in `Unfinished`.
+    /// It has an entry in `Unfinished`.
     pub(super) holds: bool,
 }
 
-/// What a connection takes by itself, in bytes.
+/// Memory of a connection without its buffers, in bytes.
 const CONNECTION: usize = 512;
 
-/// A slab: an index is used again, a generation is not (within 4 billion connections of one index).
+/// A slab: indices are reused, pairs of index and generation are not (within 4 billion connections per index).
 #[derive(Default)]
-pub(super) struct Table {
-    slots: Vec<Slot>,
+pub(super) struct ConnectionTable {
+    slots: Vec<TableSlot>,
     free: Vec<u32>,
 }
 
 #[derive(Default)]
-struct Slot {
+struct TableSlot {
     generation: u32,
     client: Option<Client>,
 }
 
-impl Table {
-    /// The index that the next [`Table::insert`] will use.
+impl ConnectionTable {
+    /// The index that the next [`ConnectionTable::insert`] will use.
     pub(super) fn vacant(&self) -> u32 {
-        // As many as there are descriptors, which are an i32.
+        // At most one per descriptor, which is an i32.
         self.free.last().copied().unwrap_or(self.slots.len() as u32)
     }
 
     pub(super) fn insert(&mut self, client: Client) -> u32 {
         let index = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot::default());
+            self.slots.push(TableSlot::default());
             self.slots.len() as u32 - 1
         });
         self.slots[index as usize].client = Some(client);
@@ -69,7 +69,7 @@ impl Table {
         Ticket { index, generation }
     }
 
-    /// The client that `ticket` was given for, unless it is gone.
+    /// The client that `ticket` was issued for; `None` if it is gone.
     pub(super) fn by_ticket(&mut self, ticket: Ticket) -> Option<&mut Client> {
         let slot = self.slots.get_mut(ticket.index as usize)?;
         slot.client.as_mut().filter(|_| slot.generation == ticket.generation)
@@ -85,22 +85,22 @@ impl Table {
 }
 
 impl Client {
-    /// What it holds while it waits for this; `None`: nothing that has to be bounded. Idle connections have bounds of
-    /// their own, and complete requests are being answered.
+    /// Memory that counts towards the bounds of unfinished input during `wait`; `None` if none does. Idle connections
+    /// have their own bounds, and complete requests are being answered.
     pub(super) fn holding(&self, wait: Wait) -> Option<Holding> {
-        let (client, known) = (self.connection.client(), self.connection.is_known());
+        let (client, authenticated) = (self.connection.client(), self.connection.is_authenticated());
         match wait {
-            Wait::Idle | Wait::IdleKnown | Wait::Answer => None,
-            // A place is all that it takes, which one that is known may keep.
-            Wait::Write | Wait::Linger if known => None,
+            Wait::Idle | Wait::IdleAuthenticated | Wait::Answer => None,
+            // Only a connection slot is in use, which an authenticated client may keep.
+            Wait::Write | Wait::Linger if authenticated => None,
             Wait::Request | Wait::Write | Wait::Linger => {
                 let bytes = CONNECTION + self.connection.held() + self.transport.held();
-                Some(Holding { client, known, bytes })
+                Some(Holding { client, authenticated, bytes })
             }
         }
     }
 
-    /// Its socket took only a part of the answers when it was last tried.
+    /// The last write to its socket was partial.
     pub(super) fn watched_for_writing(&self) -> bool {
         matches!(self.watched, Some((Wait::Write, _)))
     }

@@ -1,17 +1,17 @@
-//! TLS of the monitor's listeners: rustls without a thread or a socket of its own, under the same deadlines.
+//! TLS of the monitor's listeners: rustls on the reactor's thread, under the same deadlines as plain connections.
 
-use super::transport::Wire;
+use super::socket::TrackedSocket;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection};
 use std::io::{self, ErrorKind, Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Encrypted at once: one record (RFC 8446 5.1).
+/// Bytes encrypted per write: one record (RFC 8446 5.1).
 const RECORD: usize = 16 * 1024;
 
-/// The certificate that new connections are shown. Its clones share it: a renewed one needs no restart, and the
-/// connections that are open keep theirs.
+/// The certificate for new connections, shared by all clones: a renewed one needs no restart, and open connections
+/// keep the old one.
 #[derive(Debug, Clone)]
 pub struct TlsConfig(Arc<Mutex<Arc<ServerConfig>>>);
 
@@ -28,14 +28,17 @@ impl TlsConfig {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// For one connection.
-    pub(super) fn session(&self) -> Result<Session, rustls::Error> {
-        Ok(Session { tls: Box::new(ServerConnection::new(self.current())?), received: 0, encrypted: 0 })
+    /// A session for one connection.
+    pub(super) fn session(&self) -> Result<TlsSession, rustls::Error> {
+        Ok(TlsSession { tls: Box::new(ServerConnection::new(self.current())?), received: 0, encrypted: 0 })
     }
 }
 
-/// What a server needs to be: certificate chain and private key as PEM, TLS 1.2 and 1.3, session tickets (a device
-/// comes back without a whole handshake), `http/1.1` by ALPN. The error is a sentence.
+/// Server configuration from a certificate chain and a private key in PEM: TLS 1.2 and 1.3, session tickets (a device
+/// reconnects without a full handshake), ALPN `http/1.1`.
+///
+/// # Errors
+/// A sentence: `chain` or `key` is not valid, or they do not belong together.
 pub fn server_config(chain: &[u8], key: &[u8]) -> Result<ServerConfig, String> {
     let chain = CertificateDer::pem_slice_iter(chain)
         .collect::<Result<Vec<_>, _>>()
@@ -68,36 +71,36 @@ pub fn server_config(chain: &[u8], key: &[u8]) -> Result<ServerConfig, String> {
     Ok(config)
 }
 
-/// Memory of a session without what it has received, at most: 6 to 7 KiB were measured during a handshake, with the
-/// connection and the buffer for records.
+/// Upper bound for the memory of a session without the bytes it has received. Measured: 6 to 7 KiB during a handshake,
+/// including the connection and the record buffer.
 const SESSION: usize = 8 * 1024;
 
 /// One connection's TLS.
-pub(super) struct Session {
+pub(super) struct TlsSession {
     tls: Box<ServerConnection>,
-    /// Bytes received since the last plaintext: of a handshake, or of a record that is not complete.
+    /// Bytes received since the last plaintext: part of a handshake or of an incomplete record.
     received: usize,
-    /// So many bytes of what was to be written are encrypted, and not all with the kernel yet.
+    /// Plaintext bytes that are encrypted but not yet completely accepted by the kernel.
     encrypted: usize,
 }
 
-impl Session {
-    pub(super) fn read(&mut self, wire: &mut Wire, buffer: &mut [u8]) -> io::Result<usize> {
+impl TlsSession {
+    pub(super) fn read(&mut self, socket: &mut TrackedSocket, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
-            self.send(wire)?;
+            self.send(socket)?;
             match self.tls.reader().read(buffer) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                // Without a close_notify: lengths tell what is complete, so nothing can be cut off unseen.
+                // No close_notify: HTTP's lengths already reveal a message that was cut off.
                 Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(0),
                 result => {
                     self.received = 0;
                     return result;
                 }
             }
-            self.received += self.tls.read_tls(wire)?;
+            self.received += self.tls.read_tls(socket)?;
             if let Err(error) = self.tls.process_new_packets() {
-                // The alert that says why.
-                self.send(wire)?;
+                // Sends the alert with the reason.
+                self.send(socket)?;
                 return Err(io::Error::new(ErrorKind::InvalidData, error));
             }
         }
@@ -108,30 +111,30 @@ impl Session {
         SESSION + self.received
     }
 
-    /// As a plain socket's: what it returns is with the kernel, so whoever waits for the client to read waits for all
-    /// of it. Until then the same bytes have to come again.
-    pub(super) fn write(&mut self, wire: &mut Wire, bytes: &[u8]) -> io::Result<usize> {
+    /// Like a plain socket's write: returns the number of bytes that the kernel has accepted completely, so that the
+    /// write deadline covers all of them. Until then, call it with the same bytes again.
+    pub(super) fn write(&mut self, socket: &mut TrackedSocket, bytes: &[u8]) -> io::Result<usize> {
         if self.encrypted == 0 {
             let record = bytes.get(..RECORD).unwrap_or(bytes);
             self.encrypted = self.tls.writer().write(record)?;
         }
-        if self.send(wire)? {
+        if self.send(socket)? {
             Ok(std::mem::take(&mut self.encrypted))
         } else {
             Err(ErrorKind::WouldBlock.into())
         }
     }
 
-    pub(super) fn say_goodbye(&mut self, wire: &mut Wire) {
+    pub(super) fn send_close_notify(&mut self, socket: &mut TrackedSocket) {
         self.tls.send_close_notify();
-        // Where it does not fit, the peer does not read anyway.
-        let _ = self.send(wire);
+        // If it does not fit, the peer is not reading anyway.
+        let _ = self.send(socket);
     }
 
-    /// True when all that is encrypted is with the kernel.
-    fn send(&mut self, wire: &mut Wire) -> io::Result<bool> {
+    /// True once the kernel has accepted all encrypted bytes.
+    fn send(&mut self, socket: &mut TrackedSocket) -> io::Result<bool> {
         while self.tls.wants_write() {
-            match self.tls.write_tls(wire) {
+            match self.tls.write_tls(socket) {
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
                 Err(error) => return Err(error),

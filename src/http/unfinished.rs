@@ -2,44 +2,44 @@
 //!
 //! A half-sent request costs its sender nothing and this process memory. So all unfinished input together is bounded,
 //! and that of one network. Networks are IPv4 addresses and IPv6 /56, which one customer has; within a /56, each /64 is
-//! a host. Of the network and the host that hold most, the connection that has been unfinished the longest is closed.
-//! Connections whose client has shown a valid token ("known") are closed last.
+//! a host. At a bound, the oldest unfinished connection of the host that holds most, in the network that holds most,
+//! is closed. Connections of authenticated clients are closed last.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
-/// Whose connections are counted together.
+/// The network whose connections are counted together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Network {
+pub(super) enum NetworkKey {
     V4([u8; 4]),
     /// A /56.
     V6([u8; 7]),
-    /// A trusted proxy before it has said for whom it asks, or the socket file: not bounded on its own.
+    /// A trusted proxy before it has named its client, or the socket file: no bound of its own.
     Shared,
 }
 
-/// Whose connections are counted together within a [`Network`]: the last byte of an IPv6 /64.
+/// A host within a [`NetworkKey`]: the last byte of an IPv6 /64.
 type Host = u8;
 
-impl Network {
-    fn of(address: Option<IpAddr>) -> (Network, Host) {
+impl NetworkKey {
+    fn of(address: Option<IpAddr>) -> (NetworkKey, Host) {
         match address.map(|address| address.to_canonical()) {
-            None => (Network::Shared, 0),
-            Some(IpAddr::V4(address)) => (Network::V4(address.octets()), 0),
+            None => (NetworkKey::Shared, 0),
+            Some(IpAddr::V4(address)) => (NetworkKey::V4(address.octets()), 0),
             Some(IpAddr::V6(address)) => {
                 let [a, b, c, d, e, f, g, host, ..] = address.octets();
-                (Network::V6([a, b, c, d, e, f, g]), host)
+                (NetworkKey::V6([a, b, c, d, e, f, g]), host)
             }
         }
     }
 }
 
-/// What a connection holds.
+/// Memory that a connection holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Holding {
     /// `None`: shared by many clients.
     pub(super) client: Option<IpAddr>,
-    pub(super) known: bool,
+    pub(super) authenticated: bool,
     pub(super) bytes: usize,
 }
 
@@ -55,8 +55,8 @@ pub(super) struct Unfinished {
     bytes: usize,
     /// By index of the connection.
     entries: Vec<Option<Entry>>,
-    strangers: Group,
-    known: Group,
+    anonymous: Group,
+    authenticated: Group,
     /// Number of the next entry: the lowest is the oldest.
     next: u64,
 }
@@ -67,14 +67,14 @@ struct Entry {
     since: u64,
 }
 
-/// Either all known connections, or all others.
+/// Either all authenticated connections or all others.
 #[derive(Debug, Default)]
 struct Group {
-    networks: HashMap<Network, Share>,
+    networks: HashMap<NetworkKey, Share>,
     /// All networks, in the order of their bytes.
-    by_bytes: BTreeSet<(usize, Network)>,
+    by_bytes: BTreeSet<(usize, NetworkKey)>,
     /// All networks, in the order of their number of connections.
-    by_connections: BTreeSet<(usize, Network)>,
+    by_connections: BTreeSet<(usize, NetworkKey)>,
 }
 
 #[derive(Debug, Default)]
@@ -92,7 +92,7 @@ struct HostShare {
 }
 
 impl Unfinished {
-    /// Notes what the connection holds now; `None`: nothing.
+    /// Sets what the connection holds now; `None` removes it.
     pub(super) fn set(&mut self, index: u32, holding: Option<Holding>) {
         let slot = index as usize;
         let before = self.entries.get(slot).copied().flatten();
@@ -101,7 +101,7 @@ impl Unfinished {
         }
         if let Some(entry) = before {
             self.bytes -= entry.holding.bytes;
-            self.group(entry.holding.known).remove(entry);
+            self.group(entry.holding.authenticated).remove(entry);
         }
         if self.entries.len() <= slot {
             self.entries.resize(slot + 1, None);
@@ -111,40 +111,40 @@ impl Unfinished {
             self.next += u64::from(before.is_none());
             let entry = Entry { holding, since };
             self.bytes += holding.bytes;
-            self.group(holding.known).insert(entry, index);
+            self.group(holding.authenticated).insert(entry, index);
             entry
         });
     }
 
-    /// The connection to close, if `index` has just made a bound to be exceeded.
+    /// The connection to close, if `index` has just exceeded a bound.
     pub(super) fn excess(&self, index: u32, bounds: Bounds) -> Option<u32> {
         let entry = self.entries.get(index as usize).copied().flatten()?;
-        let (network, _) = Network::of(entry.holding.client);
-        if network != Network::Shared && self.bytes_of(network) > bounds.network {
-            return self.strangers.largest_in(network).or_else(|| self.known.largest_in(network));
+        let (network, _) = NetworkKey::of(entry.holding.client);
+        if network != NetworkKey::Shared && self.bytes_of(network) > bounds.network {
+            return self.anonymous.largest_in(network).or_else(|| self.authenticated.largest_in(network));
         }
         if self.bytes > bounds.all {
-            return self.strangers.largest().or_else(|| self.known.largest());
+            return self.anonymous.largest().or_else(|| self.authenticated.largest());
         }
         None
     }
 
-    /// Of the network with the most connections that are not known, the oldest one.
-    pub(super) fn crowd(&self) -> Option<u32> {
-        self.strangers.most_connections()
+    /// The oldest connection of the network with the most unauthenticated connections.
+    pub(super) fn most_connections_anonymous(&self) -> Option<u32> {
+        self.anonymous.most_connections()
     }
 
-    /// The same among the known ones.
-    pub(super) fn known_crowd(&self) -> Option<u32> {
-        self.known.most_connections()
+    /// The same for authenticated connections.
+    pub(super) fn most_connections_authenticated(&self) -> Option<u32> {
+        self.authenticated.most_connections()
     }
 
-    fn bytes_of(&self, network: Network) -> usize {
-        [&self.strangers, &self.known].iter().map(|group| group.bytes_of(network)).sum()
+    fn bytes_of(&self, network: NetworkKey) -> usize {
+        [&self.anonymous, &self.authenticated].iter().map(|group| group.bytes_of(network)).sum()
     }
 
-    fn group(&mut self, known: bool) -> &mut Group {
-        if known { &mut self.known } else { &mut self.strangers }
+    fn group(&mut self, authenticated: bool) -> &mut Group {
+        if authenticated { &mut self.authenticated } else { &mut self.anonymous }
     }
 }
 
@@ -177,7 +177,7 @@ impl Group {
 
     /// Changes one network's share, and its place in both orders.
     fn change(&mut self, client: Option<IpAddr>, change: impl FnOnce(&mut Share, Host)) {
-        let (network, host) = Network::of(client);
+        let (network, host) = NetworkKey::of(client);
         let share = self.networks.entry(network).or_default();
         let before = (share.bytes, share.connections);
         change(share, host);
@@ -193,7 +193,7 @@ impl Group {
         }
     }
 
-    fn bytes_of(&self, network: Network) -> usize {
+    fn bytes_of(&self, network: NetworkKey) -> usize {
         self.networks.get(&network).map_or(0, |share| share.bytes)
     }
 
@@ -202,7 +202,7 @@ impl Group {
         self.by_bytes.last().and_then(|(_, network)| self.largest_in(*network))
     }
 
-    fn largest_in(&self, network: Network) -> Option<u32> {
+    fn largest_in(&self, network: NetworkKey) -> Option<u32> {
         let hosts = self.networks.get(&network)?.hosts.values();
         oldest(hosts.max_by_key(|host| host.bytes)?)
     }
@@ -225,11 +225,11 @@ mod tests {
     const BOUNDS: Bounds = Bounds { all: 100, network: 40 };
 
     fn from(address: &str, bytes: usize) -> Holding {
-        Holding { client: address.parse().ok(), known: false, bytes }
+        Holding { client: address.parse().ok(), authenticated: false, bytes }
     }
 
-    fn known(address: &str, bytes: usize) -> Holding {
-        Holding { known: true, ..from(address, bytes) }
+    fn authenticated(address: &str, bytes: usize) -> Holding {
+        Holding { authenticated: true, ..from(address, bytes) }
     }
 
     /// One connection for each, by its place.
@@ -244,7 +244,7 @@ mod tests {
     #[test]
     fn a_network_over_its_bound_loses_its_oldest_stranger_and_known_ones_last() {
         let mut unfinished = all(&[
-            known("192.0.2.1", 10),
+            authenticated("192.0.2.1", 10),
             from("192.0.2.1", 10),
             from("192.0.2.1", 20),
             from("192.0.2.2", 40),
@@ -254,14 +254,14 @@ mod tests {
         assert_eq!(unfinished.excess(2, BOUNDS), Some(1));
         unfinished.set(1, None);
         assert_eq!(unfinished.excess(2, BOUNDS), None);
-        unfinished.set(2, Some(known("192.0.2.1", 31)));
-        assert_eq!(unfinished.excess(2, BOUNDS), Some(0), "only known ones are left");
+        unfinished.set(2, Some(authenticated("192.0.2.1", 31)));
+        assert_eq!(unfinished.excess(2, BOUNDS), Some(0), "only authenticated ones are left");
     }
 
     #[test]
     fn over_the_bound_of_all_the_network_that_holds_most_loses_its_oldest() {
         let mut unfinished = all(&[
-            known("192.0.2.9", 35),
+            authenticated("192.0.2.9", 35),
             from("192.0.2.1", 15),
             from("192.0.2.2", 10),
             from("192.0.2.2", 10),
@@ -290,7 +290,7 @@ mod tests {
 
     #[test]
     fn what_many_clients_share_has_no_bound_of_its_own() {
-        let shared = |bytes| Holding { client: None, known: false, bytes };
+        let shared = |bytes| Holding { client: None, authenticated: false, bytes };
         let mut unfinished = all(&[shared(40), shared(40)]);
         assert_eq!(unfinished.excess(1, BOUNDS), None);
         unfinished.set(2, Some(from("192.0.2.1", 21)));
@@ -299,14 +299,21 @@ mod tests {
 
     #[test]
     fn the_crowd_is_counted_in_connections_and_a_newcomer_from_elsewhere_is_not_in_it() {
-        let mut unfinished =
-            all(&[known("192.0.2.9", 0), from("192.0.2.1", 1), from("192.0.2.1", 1), from("192.0.2.2", 30)]);
-        assert_eq!((unfinished.crowd(), unfinished.known_crowd()), (Some(1), Some(0)));
+        let mut unfinished = all(&[
+            authenticated("192.0.2.9", 0),
+            from("192.0.2.1", 1),
+            from("192.0.2.1", 1),
+            from("192.0.2.2", 30),
+        ]);
+        assert_eq!(
+            (unfinished.most_connections_anonymous(), unfinished.most_connections_authenticated()),
+            (Some(1), Some(0))
+        );
         unfinished.set(1, Some(from("192.0.2.1", 9)));
-        assert_eq!(unfinished.crowd(), Some(1), "more bytes make it no younger");
+        assert_eq!(unfinished.most_connections_anonymous(), Some(1), "more bytes make it no younger");
         unfinished.set(1, None);
         unfinished.set(2, None);
-        assert_eq!(unfinished.crowd(), Some(3));
+        assert_eq!(unfinished.most_connections_anonymous(), Some(3));
     }
 
     #[test]
@@ -315,14 +322,21 @@ mod tests {
         let mut unfinished = Unfinished::default();
         for _ in 0..20_000 {
             let address = format!("2001:db8:0:{:x}::1", random.u16(..1000));
-            let holding = Holding { known: random.bool(), ..from(&address, random.usize(..100)) };
+            let holding = Holding { authenticated: random.bool(), ..from(&address, random.usize(..100)) };
             unfinished.set(random.u32(..200), random.bool().then_some(holding));
         }
         let held: usize = unfinished.entries.iter().flatten().map(|entry| entry.holding.bytes).sum();
         assert_eq!(unfinished.bytes, held);
         (0..200).for_each(|index| unfinished.set(index, None));
-        assert_eq!((unfinished.bytes, unfinished.crowd(), unfinished.known_crowd()), (0, None, None));
-        for group in [&unfinished.strangers, &unfinished.known] {
+        assert_eq!(
+            (
+                unfinished.bytes,
+                unfinished.most_connections_anonymous(),
+                unfinished.most_connections_authenticated()
+            ),
+            (0, None, None)
+        );
+        for group in [&unfinished.anonymous, &unfinished.authenticated] {
             assert!(
                 group.networks.is_empty() && group.by_bytes.is_empty() && group.by_connections.is_empty()
             );

@@ -1,4 +1,4 @@
-//! An answer -> bytes. Pure: the date is an argument.
+//! Encodes a response. Pure: the date is an argument.
 
 use super::message::Response;
 use std::io::Write as _;
@@ -7,17 +7,17 @@ use time::OffsetDateTime;
 
 pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// What the request lets its answer be.
+/// Properties of the request that its response depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct After {
-    /// It was HEAD: everything but the body.
+    /// The request was a HEAD: the response has no body.
     pub(super) without_body: bool,
     pub(super) keep_alive: bool,
-    /// HTTP/1.0, where keep-alive has to be said.
+    /// HTTP/1.0, where keep-alive must be stated.
     pub(super) old: bool,
 }
 
-/// Appends the whole answer, so that head and body leave in one segment. `date` as [`date`] has it.
+/// Appends the whole response, so that head and body are sent in one segment; `date` is formatted by [`date`].
 pub(super) fn answer(out: &mut Vec<u8>, response: &Response, after: After, date: &str) {
     let headers: usize = response.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
     out.reserve(160 + headers + response.body.len());
@@ -27,7 +27,7 @@ pub(super) fn answer(out: &mut Vec<u8>, response: &Response, after: After, date:
     for (name, value) in &response.headers {
         out.extend_from_slice(name.as_bytes());
         out.extend_from_slice(b": ");
-        // A line end in a value would begin another header, or another answer.
+        // A line end in a value would begin another header, or another response.
         out.extend(value.bytes().map(|byte| if byte.is_ascii_control() { b' ' } else { byte }));
         out.extend_from_slice(b"\r\n");
     }
@@ -95,7 +95,7 @@ fn reason(status: u16) -> &'static str {
         503 => "Service Unavailable",
         504 => "Gateway Timeout",
         505 => "HTTP Version Not Supported",
-        // A reason may be empty.
+        // The reason phrase may be empty.
         _ => "",
     }
 }

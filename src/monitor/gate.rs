@@ -5,10 +5,10 @@
 use super::ingest::{Ingest, enroll};
 use super::web::Web;
 use crate::clock::Moment;
-use crate::http::{Method, Request, Verdict};
+use crate::http::{GateDecision, Method, Request};
 use std::sync::Arc;
 
-pub fn gate(ingest: Ingest, web: Arc<Web>) -> impl Fn(&Request) -> Verdict + Send + 'static {
+pub fn gate(ingest: Ingest, web: Arc<Web>) -> impl Fn(&Request) -> GateDecision + Send + 'static {
     move |request| {
         let now = Moment::now();
         if let Some(verdict) = ingest.check(request, now) {
@@ -19,8 +19,8 @@ pub fn gate(ingest: Ingest, web: Arc<Web>) -> impl Fn(&Request) -> Verdict + Sen
         }
         // Its key may be in the body.
         match request.method() {
-            Method::Post => Verdict::Receive,
-            _ => Verdict::Refuse(enroll::wrong_method()),
+            Method::Post => GateDecision::Receive,
+            _ => GateDecision::Refuse(enroll::wrong_method()),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Clients that send half of a request and no more: what they cost, and whom.
 
 use crate::site::{Client, LONG, Site, body, eventually, get, post, roomy, status};
-use heartbeat_daemon::http::{Exchange, Limits, Request, Response, Verdict};
+use heartbeat_daemon::http::{Exchange, GateDecision, Limits, Request, Response};
 use socket2::{Domain, Socket, Type};
 use std::net::SocketAddr;
 use std::thread;
@@ -18,11 +18,11 @@ fn has_token(request: &Request) -> bool {
     request.header("Authorization") == Some("Bearer good")
 }
 
-fn check(request: &Request) -> Verdict {
+fn check(request: &Request) -> GateDecision {
     match (request.path(), has_token(request)) {
-        ("/beat", true) => Verdict::Authenticated,
-        ("/beat", false) => Verdict::Refuse(Response::error(401, "unknown token")),
-        _ => Verdict::Receive,
+        ("/beat", true) => GateDecision::Authenticated,
+        ("/beat", false) => GateDecision::Refuse(Response::error(401, "unknown token")),
+        _ => GateDecision::Receive,
     }
 }
 

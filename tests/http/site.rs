@@ -1,7 +1,7 @@
 //! A server with a small handler, and a client that speaks bytes.
 
 use heartbeat_daemon::http::{
-    Counters, Exchange, Limits, Listener, Method, Request, Response, Server, Stopper, Verdict,
+    Counters, Exchange, GateDecision, Limits, Listener, Method, Request, Response, Server, Stopper,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::{ErrorKind, Read, Write};
@@ -67,7 +67,7 @@ impl Site {
     pub fn gated(
         limits: Limits,
         handle: impl FnMut(Exchange) + Send + 'static,
-        gate: impl Fn(&Request) -> Verdict + Send + 'static,
+        gate: impl Fn(&Request) -> GateDecision + Send + 'static,
     ) -> Site {
         Site::start(free_port(), Listener::Tcp, limits, handle, |server| server.gate(gate))
     }

@@ -6,15 +6,15 @@ const MAX_BODY: usize = 100;
 
 fn read(text: &str) -> Result<(Head, &str), u16> {
     let mut scanner = Scanner::default();
-    let refusal = match scanner.scan(text.as_bytes(), 8 * 1024) {
+    let rejection = match scanner.scan(text.as_bytes(), 8 * 1024) {
         Ok(Some(end)) => match head(&text.as_bytes()[..end], MAX_BODY) {
             Ok(head) => return Ok((head, text)),
-            Err(refusal) => refusal,
+            Err(rejection) => rejection,
         },
         Ok(None) => panic!("not a whole head: {text:?}"),
-        Err(refusal) => refusal,
+        Err(rejection) => rejection,
     };
-    Err(refusal.status)
+    Err(rejection.status)
 }
 
 fn status(text: &str) -> u16 {
@@ -245,7 +245,8 @@ fn one_expectation_is_known() {
 #[test]
 fn a_head_is_bounded_and_each_byte_of_it_is_looked_at_once() {
     let limit = 64;
-    let scan = |text: &str| Scanner::default().scan(text.as_bytes(), limit).map_err(|refusal| refusal.status);
+    let scan =
+        |text: &str| Scanner::default().scan(text.as_bytes(), limit).map_err(|rejection| rejection.status);
     assert_eq!(scan(&format!("GET /{} HTTP/1.1\r\n", "a".repeat(60))), Err(414));
     assert_eq!(scan(&format!("GET / HTTP/1.1\r\nX: {}\r\n", "a".repeat(60))), Err(431));
     assert_eq!(scan(&format!("GET /{}", "a".repeat(50))), Ok(None));

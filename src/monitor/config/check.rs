@@ -2,7 +2,7 @@
 
 use super::{Detection, Http, Limits, Login, Notify, Retention, Security, Smtp, Store, Tls, written};
 use crate::config::{ConfigError, Origin, Period, Source, outside};
-use crate::http::networks::Network;
+use crate::http::networks::IpNetwork;
 use rustls::pki_types::ServerName;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -64,7 +64,7 @@ impl Check<'_> {
         }
     }
 
-    fn networks(&self, written: Option<Spanned<Vec<String>>>) -> Result<Vec<Network>, ConfigError> {
+    fn networks(&self, written: Option<Spanned<Vec<String>>>) -> Result<Vec<IpNetwork>, ConfigError> {
         const WANTED: &str = "expected addresses or networks, such as [\"127.0.0.1\", \"10.0.0.0/8\"]";
         let Some(written) = written else { return Ok(Vec::new()) };
         let parsed = written.get_ref().iter().map(|text| text.parse());

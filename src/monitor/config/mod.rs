@@ -8,7 +8,7 @@ mod written;
 
 use crate::config::written::Word;
 use crate::config::{ConfigError, Level, Source};
-use crate::http::networks::Network;
+use crate::http::networks::IpNetwork;
 use check::Check;
 use log::LevelFilter;
 use std::net::SocketAddr;
@@ -41,7 +41,7 @@ pub struct Http {
     /// Absent: plain HTTP.
     pub tls: Option<Tls>,
     /// Whose `X-Forwarded-For` is believed, and who may open any number of connections.
-    pub trusted_proxies: Vec<Network>,
+    pub trusted_proxies: Vec<IpNetwork>,
 }
 
 impl Http {

@@ -167,11 +167,11 @@ impl Ingest {
     }
 
     /// Decides about a request whose body is still to come; `None` if its path is not one of ingest's.
-    pub fn check(&self, request: &Request, now: Moment) -> Option<http::Verdict> {
+    pub fn check(&self, request: &Request, now: Moment) -> Option<http::GateDecision> {
         let route = route::route(request.path())?;
         Some(match self.identify(request, route, now) {
-            Ok(_) => http::Verdict::Authenticated,
-            Err(refusal) => http::Verdict::Refuse(self.refuse(refusal)),
+            Ok(_) => http::GateDecision::Authenticated,
+            Err(refusal) => http::GateDecision::Refuse(self.refuse(refusal)),
         })
     }
 

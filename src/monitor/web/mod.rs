@@ -28,8 +28,8 @@ use super::ingest::{self, enroll};
 use super::notify::couriers;
 use super::store::StoreError;
 use crate::clock::{Moment, Now};
-use crate::http::networks::Network;
-use crate::http::{Counters, Exchange, Method, Request, Response, Verdict};
+use crate::http::networks::IpNetwork;
+use crate::http::{Counters, Exchange, GateDecision, Method, Request, Response};
 use crate::latest::Latest;
 use crate::monitor::machine::MachineId;
 use crate::monitor::recorder::{RecorderContext, RecorderEvent};
@@ -59,7 +59,7 @@ pub struct Web {
 pub struct Settings {
     /// Of machines that have none of their own.
     pub threshold: Duration,
-    pub trusted_proxies: Vec<Network>,
+    pub trusted_proxies: Vec<IpNetwork>,
 }
 
 impl Settings {
@@ -113,16 +113,16 @@ impl Web {
     }
 
     /// Decides about a request whose body is still to come; none is needed for anything here.
-    pub fn check(&self, request: &Request, now: Moment) -> Verdict {
+    pub fn check(&self, request: &Request, now: Moment) -> GateDecision {
         let route = match route(request) {
-            Ok(Route::Root | Route::Health) => return Verdict::Receive,
+            Ok(Route::Root | Route::Health) => return GateDecision::Receive,
             Ok(route) => route,
-            Err(refusal) => return Verdict::Refuse(explain(refusal)),
+            Err(refusal) => return GateDecision::Refuse(explain(refusal)),
         };
         match self.admit(request, route, now) {
-            Ok(Reader::WithToken) => Verdict::Authenticated,
-            Ok(Reader::Local) => Verdict::Receive,
-            Err(refusal) => Verdict::Refuse(explain(refusal)),
+            Ok(Reader::WithToken) => GateDecision::Authenticated,
+            Ok(Reader::Local) => GateDecision::Receive,
+            Err(refusal) => GateDecision::Refuse(explain(refusal)),
         }
     }
 
