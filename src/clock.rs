@@ -1,5 +1,6 @@
 //! Both clocks: the wall clock, which is shown and stored, and the monotonic clock, which measures durations.
 
+use std::io;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -41,6 +42,30 @@ impl Now {
 /// Far above what two readings take on a busy machine, far below what counts as a step.
 const LONGEST_READING: Duration = Duration::from_millis(500);
 
+/// Time for which the machine has been suspended since it booted: [`Instant`] stands still meanwhile.
+#[cfg(feature = "monitor")]
+pub fn suspended() -> Duration {
+    use rustix::time::{ClockId, clock_gettime};
+    let of = |id| Duration::try_from(clock_gettime(id)).unwrap_or_default();
+    // In this order the difference is never too small.
+    let awake = of(ClockId::Monotonic);
+    of(ClockId::Boottime).saturating_sub(awake)
+}
+
+/// Time left until `deadline`; zero if it has passed.
+pub fn remaining(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now())
+}
+
+/// Time left until `deadline`, for a timeout in which zero would mean "for ever".
+///
+/// # Errors
+/// `TimedOut`: the deadline has passed.
+pub fn remaining_or_timeout(deadline: Instant) -> io::Result<Duration> {
+    let left = remaining(deadline);
+    if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
+}
+
 /// A time on the wall clock, in milliseconds since 1970, as it is stored in the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Moment(pub i64);
@@ -74,6 +99,13 @@ impl Moment {
     /// Time since `earlier`; zero if `earlier` is later.
     pub fn since(self, earlier: Moment) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// Parses RFC 3339 with any offset. `None` if it is not RFC 3339, or before 1970.
+    pub fn from_rfc_3339(text: &str) -> Option<Moment> {
+        let at = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+        let milliseconds = i64::try_from(at.unix_timestamp_nanos() / 1_000_000).ok()?;
+        (milliseconds >= 0).then_some(Moment(milliseconds))
     }
 
     /// RFC 3339 in UTC, to the second: `2026-01-21T14:30:00Z`. `None` after the year 9999.

@@ -4,8 +4,8 @@
 //!
 //! ```text
 //! bin/heartbeat-daemon ─► device ──┐
-//!                                  ├─► http, wire, account, clock, config, heap, latest, logging, mailbox, resolver,
-//!                                  │   systemd, ticker, tls_client
+//!                                  ├─► http, wire, config, clock and the other modules below
+//!                                  │
 //! bin/heartbeat-monitor ─► monitor ┘
 //! ```
 //!
@@ -14,13 +14,19 @@
 
 #[cfg(any(feature = "device", feature = "monitor"))]
 pub mod account;
+pub mod atomic_file;
+pub mod backoff;
 pub mod clock;
 pub mod config;
 #[cfg(feature = "device")]
 pub mod device;
+pub mod duration;
+pub mod exposition;
 pub mod heap;
 pub mod http;
 pub mod latest;
+#[cfg(any(feature = "device", feature = "monitor"))]
+pub mod lock_file;
 pub mod logging;
 pub mod mailbox;
 #[cfg(feature = "monitor")]
@@ -30,7 +36,9 @@ pub mod resolver;
 #[cfg(all(test, feature = "monitor"))]
 #[path = "../tests/support/skip.rs"]
 mod skip;
+pub mod startup;
 pub mod systemd;
+pub mod table;
 pub mod ticker;
 #[cfg(any(feature = "device", feature = "monitor"))]
 pub mod tls_client;

@@ -5,12 +5,12 @@
 
 use super::config::{self, Config};
 use super::os::file::open_regular;
+use crate::atomic_file;
 use crate::config::{ConfigError, Source};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -249,18 +249,13 @@ fn read(state_dir: &Path) -> io::Result<BTreeMap<String, Entry>> {
 
 /// Durable before it returns: a change that was confirmed survives a power cut.
 fn write(state_dir: &Path, overlay: &BTreeMap<String, Entry>) -> io::Result<()> {
-    let path = state_dir.join(NAME);
-    let draft = state_dir.join("settings.json.new");
-    let mut file = File::create(&draft)?;
-    file.write_all(&serde_json::to_vec(overlay)?)?;
-    file.sync_all()?;
-    fs::rename(&draft, &path)?;
-    File::open(state_dir)?.sync_all()
+    atomic_file::replace_durably(&state_dir.join(NAME), |file| Ok(serde_json::to_writer(file, overlay)?))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn source(state_dir: &Path, cameras: &str) -> Source {
         let text = format!("[daemon]\nstate_dir = {state_dir:?}\n[cameras]\n{cameras}\n");

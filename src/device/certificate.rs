@@ -2,10 +2,10 @@
 //! trusted is what sending finds out.
 
 use crate::tls_client::validity::validity;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use crate::tls_client::verifier::{CertificateCheck, ShownCertificate, Verifier};
 use rustls::crypto::ring;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, Error};
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,15 +16,14 @@ use std::time::{Duration, SystemTime};
 /// # Errors
 /// The server does not answer within `limit`, does not speak TLS, or its certificate cannot be read.
 pub fn expiry(host: &str, address: SocketAddr, limit: Duration) -> Result<SystemTime, String> {
-    let seen = Arc::new(Witness(
-        Mutex::new(None),
-        ring::default_provider().signature_verification_algorithms.supported_schemes(),
-    ));
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let provider = ring::default_provider();
+    let (seen, algorithms) = (Witness::default(), provider.signature_verification_algorithms);
+    let verifier = Verifier { check: seen.clone(), algorithms };
+    let config = ClientConfig::builder_with_provider(Arc::new(provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
         .dangerous()
-        .with_custom_certificate_verifier(seen.clone())
+        .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
     let name = host.trim_start_matches('[').trim_end_matches(']').to_owned();
     let name = ServerName::try_from(name).map_err(|error| error.to_string())?;
@@ -45,42 +44,13 @@ pub fn expiry(host: &str, address: SocketAddr, limit: Duration) -> Result<System
 }
 
 /// Keeps the certificate and refuses every handshake, so that nothing is ever sent to an unverified server.
-#[derive(Debug)]
-struct Witness(Mutex<Option<Vec<u8>>>, Vec<SignatureScheme>);
+#[derive(Debug, Clone, Default)]
+struct Witness(Arc<Mutex<Option<Vec<u8>>>>);
 
-impl ServerCertVerifier for Witness {
-    fn verify_server_cert(
-        &self,
-        certificate: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(certificate.to_vec());
+impl CertificateCheck for Witness {
+    fn check(&self, shown: &ShownCertificate<'_>) -> Result<(), Error> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(shown.end_entity.to_vec());
         Err(Error::General("only its certificate was wanted".into()))
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Err(Error::General("never verified".into()))
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Err(Error::General("never verified".into()))
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.1.clone()
     }
 }
 

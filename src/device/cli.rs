@@ -19,6 +19,7 @@ use super::port;
 use super::receive;
 use crate::account;
 use crate::config::Period;
+use crate::duration::span;
 use crate::resolver::{Names, lookup};
 use crate::wire::{self, Reason};
 use clap::{CommandFactory, Parser, Subcommand};
@@ -275,9 +276,7 @@ fn control_failover(path: &Path, command: FailoverCommand) -> Result<(), Failure
 
 /// What a person wants to know first stands first.
 fn uplinks(status: &FailoverStatus) -> String {
-    let ends = status
-        .manual_s
-        .map(|seconds| format!(", for {} more", heartbeat::span(Duration::from_secs(seconds))));
+    let ends = status.manual_s.map(|seconds| format!(", for {} more", span(Duration::from_secs(seconds))));
     let mut text =
         format!("state    {}{}\nmode     {}\n", status.state, ends.unwrap_or_default(), status.backend);
     for uplink in &status.uplinks {

@@ -8,7 +8,7 @@ use super::config::advice::readable_token;
 use super::failover::handle::{Failover, failover};
 use super::failover::status::PublishedStatus;
 use super::failover::{self, Outside};
-use super::failure::{Failure, cannot};
+use super::failure::Failure;
 use super::heartbeat::account::Account;
 use super::heartbeat::credentials::Credentials;
 use super::heartbeat::dial::{Line, Uplink};
@@ -23,6 +23,7 @@ use super::port::Port;
 use crate::config::{ConfigError, Source};
 use crate::latest::Latest;
 use crate::resolver::{Names, lookup};
+use crate::startup::{cannot, spawn};
 use crate::ticker::Ticker;
 use crate::wire::Reason;
 use crate::{heap, logging, systemd};
@@ -32,7 +33,6 @@ use signal_hook::iterator::Signals;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long a stop may take altogether; the farewell's 2 s are in it.
@@ -392,9 +392,4 @@ fn tickers(interval: Duration, now: Instant) -> (Ticker, Ticker) {
     let lead = METRICS_LEAD.min(interval / 10);
     let first = now + lead + (interval - lead).mul_f64(fastrand::f64());
     (Ticker::every(interval, first - lead), Ticker::every(interval, first))
-}
-
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
-    let thread = thread::Builder::new().name(name.into()).spawn(work);
-    thread.map(drop).map_err(cannot(&format!("start the {name} thread")))
 }

@@ -15,6 +15,7 @@ use super::heartbeat::{self, server_name};
 use super::metrics::{self, Sampler, SourceReport, read_identity};
 use super::port;
 use crate::config::Source;
+use crate::duration::span;
 use crate::resolver::{Names, lookup};
 use std::fs;
 use std::io::ErrorKind;
@@ -79,7 +80,7 @@ fn snapshot(path: &Path) -> SourceReport {
         let written = fs::metadata(path).and_then(|metadata| metadata.modified());
         let written = written.map_err(|error| format!("{error}: the daemon is not running"))?;
         let age = SystemTime::now().duration_since(written).unwrap_or_default();
-        Ok(format!("written {} ago", heartbeat::span(age)))
+        Ok(format!("written {} ago", span(age)))
     })
 }
 
@@ -108,7 +109,7 @@ fn server(config: &Config) -> Result<String, String> {
     let begin = Instant::now();
     match sender.probe()? {
         status @ (401 | 403) => Err(format!("it refuses a request {with_token} (status {status})")),
-        status => Ok(format!("answers in {} (status {status} to HEAD)", heartbeat::span(begin.elapsed()))),
+        status => Ok(format!("answers in {} (status {status} to HEAD)", span(begin.elapsed()))),
     }
 }
 

@@ -2,7 +2,6 @@
 
 use crate::config::ConfigError;
 use std::fmt;
-use std::io;
 use std::process::ExitCode;
 
 /// sysexits.h: the daemon is not running.
@@ -45,7 +44,8 @@ impl From<ConfigError> for Failure {
     }
 }
 
-/// For `map_err`: "cannot {what}: {error}".
-pub fn cannot(what: &str) -> impl FnOnce(io::Error) -> Failure {
-    move |error| Failure::Other(format!("cannot {what}: {error}"))
+impl From<String> for Failure {
+    fn from(sentence: String) -> Failure {
+        Failure::Other(sentence)
+    }
 }

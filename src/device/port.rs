@@ -4,10 +4,11 @@
 //! The result is a file in the state directory: `use` or `leave`, and the reason in its second line. Without one the port
 //! is used. A person changes it with `heartbeat-daemon port`.
 
+use crate::atomic_file;
 use crate::device::config::{AUTO, Listen};
 use crate::device::os::file::open_regular;
 use std::fmt;
-use std::fs::{self, OpenOptions};
+use std::fs::{self};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -109,18 +110,14 @@ pub fn read(state_dir: &Path) -> Option<Choice> {
 /// The directory or the file cannot be written.
 pub fn write(state_dir: &Path, choice: &Choice) -> io::Result<()> {
     fs::create_dir_all(state_dir)?;
-    let temporary = state_dir.join(format!(".{NAME}.new"));
-    match fs::remove_file(&temporary) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).open(&temporary)?;
-    match choice {
-        Choice::Use => writeln!(file, "use")?,
-        Choice::Leave(why) => writeln!(file, "leave\n{why}")?,
-    }
-    file.sync_all()?;
-    fs::rename(&temporary, state_dir.join(NAME))
+    atomic_file::replace_durably(&state_dir.join(NAME), |file| match choice {
+        Choice::Use => writeln!(file, "use"),
+        Choice::Leave(why) => writeln!(
+            file,
+            "leave
+{why}"
+        ),
+    })
 }
 
 /// Looks for others on the machine whose file system begins at `root`, unless there is a choice already; returns one that

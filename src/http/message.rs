@@ -74,6 +74,12 @@ impl Request {
         value.is_ascii().then(|| std::str::from_utf8(value).ok()).flatten()
     }
 
+    /// The token in `Authorization: Bearer TOKEN`; the scheme is case-insensitive (RFC 9110, 11.1).
+    pub fn bearer(&self) -> Option<&str> {
+        let (scheme, token) = self.header("Authorization")?.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+    }
+
     /// Whether a proxy forwards it for another client.
     pub fn is_forwarded(&self) -> bool {
         FORWARDED.iter().any(|name| self.header_lines(name).next().is_some())

@@ -8,8 +8,8 @@ use super::notify::couriers;
 use super::notify::self_alert::SelfAlert;
 use super::pulse::{Pulse, STALE};
 use super::store::{Damage, Store};
-use super::time::go_duration;
 use crate::clock::Now;
+use crate::duration::{go, go_seconds};
 use crate::latest::Latest;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -76,7 +76,7 @@ impl Health {
     /// One sentence for everything that is wrong; `None` if the monitor works.
     pub fn trouble(&self, now: Instant) -> Option<String> {
         let stuck = self.work(now).into_iter().filter(|work| work.stuck_for > STALE);
-        let stuck = stuck.map(|work| format!("{} (for {})", work.consequence, whole_seconds(work.stuck_for)));
+        let stuck = stuck.map(|work| format!("{} (for {})", work.consequence, go_seconds(work.stuck_for)));
         let damage = self.damage().into_iter().map(|damage| format!("table {} is damaged", damage.table));
         let all: Vec<String> = stuck.chain(damage).collect();
         (!all.is_empty()).then(|| all.join("; "))
@@ -94,17 +94,13 @@ impl Health {
                     );
                 }
                 if checked.unchecked > 0 {
-                    log::info!("{} tables were not checked within {}", checked.unchecked, go_duration(CHECK));
+                    log::info!("{} tables were not checked within {}", checked.unchecked, go(CHECK));
                 }
                 *self.damage.lock().unwrap_or_else(PoisonError::into_inner) = checked.damage;
             }
             Err(error) => log::warn!("the tables cannot be checked: {error}"),
         }
     }
-}
-
-fn whole_seconds(duration: Duration) -> String {
-    go_duration(Duration::from_secs(duration.as_secs()))
 }
 
 /// Checks the tables, then watches until the other end of `stop` is dropped: logs trouble once, and notifies people of
@@ -119,7 +115,7 @@ pub fn watch(health: &Health, store: &Store, settings: &Latest<Settings>, stop: 
         match watcher.look(health.trouble(now.monotonic), now.monotonic) {
             Some(Change::Trouble(trouble)) => log::error!("the monitor is in trouble: {trouble}"),
             Some(Change::Over(length)) => {
-                log::info!("the monitor works again after {}", whole_seconds(length))
+                log::info!("the monitor works again after {}", go_seconds(length))
             }
             None => {}
         }

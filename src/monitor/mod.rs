@@ -31,7 +31,6 @@
 //! | `simulation/` | a fleet to measure with |
 //! | `store/` | the database: connections, migrations, lock, upkeep |
 //! | `web/` | read API, figures, health |
-//! | `time` | suspend time, durations in Go's notation |
 //! | `zone` | what a recipient's clock shows: for quiet hours |
 
 pub mod beat;
@@ -56,6 +55,5 @@ pub mod retention;
 pub mod serve;
 pub mod simulation;
 pub mod store;
-pub mod time;
 pub mod web;
 pub mod zone;

@@ -19,7 +19,7 @@ pub use events::{OnStored, RecorderEvent};
 use super::fleet::{Belief, Fleet, Unsaved};
 use super::pulse::Pulse;
 use super::store::{Store, StoreError};
-use super::time::suspended;
+use crate::clock::suspended;
 use crate::clock::{Moment, Now};
 use crate::latest::Latest;
 use crate::monitor::incidents::sweep::Sweeper;

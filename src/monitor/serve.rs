@@ -19,16 +19,17 @@ use super::notify::{self, Poke, couriers::Couriers};
 use super::pulse::Pulse;
 use super::recorder::{FLUSH, Recorder};
 use super::store::{OpenError, Refused, Store, StoreError};
-use super::time::go_duration;
 use super::web::{self, Web};
 use crate::clock::Now;
 use crate::config::ConfigError;
+use crate::duration::go;
 use crate::http::tls::TlsConfig;
 use crate::http::{Exchange, Limits, Server, Stopper, queue};
 use crate::latest::Latest;
 use crate::monitor::incidents::sweep::{SweepSettings, Sweeper};
 use crate::monitor::recorder::{RecorderContext, RecorderEvent, RecorderInbox};
 use crate::monitor::retention::hourly;
+use crate::startup::{cannot, spawn};
 use crate::ticker::Ticker;
 use crate::{heap, logging, systemd};
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -38,7 +39,6 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 /// A stop takes this long at most, whatever devices, disks and mail servers do.
@@ -56,6 +56,12 @@ pub enum Failure {
     /// Another program has the database or the address.
     InUse(String),
     Other(String),
+}
+
+impl From<String> for Failure {
+    fn from(sentence: String) -> Failure {
+        Failure::Other(sentence)
+    }
 }
 
 impl fmt::Display for Failure {
@@ -342,7 +348,7 @@ fn announce(config: &Config, bound: &Bound) {
 /// In Go's form of durations, as LunaSentri wrote it.
 fn rhythm(config: &Config) -> String {
     let (interval, threshold) = (config.detection.check_interval, config.detection.offline_threshold);
-    format!("(interval: {}, threshold: {})", go_duration(interval), go_duration(threshold))
+    format!("(interval: {}, threshold: {})", go(interval), go(threshold))
 }
 
 fn limits(config: &Config) -> Limits {
@@ -363,20 +369,6 @@ fn sweeping(config: &Config) -> SweepSettings {
 
 fn kept_of(config: &Config) -> hourly::Kept {
     hourly::Kept { events: config.retention.events, deliveries: config.retention.deliveries }
-}
-
-/// A named thread; what is returned disconnects when it has ended.
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<Receiver<()>, Failure> {
-    let (alive, ended) = bounded(0);
-    let thread = thread::Builder::new().name(name.into()).spawn(move || {
-        work();
-        drop::<Sender<()>>(alive);
-    });
-    thread.map(|_| ended).map_err(cannot(&format!("start the {name} thread")))
-}
-
-fn cannot(what: &str) -> impl FnOnce(io::Error) -> Failure {
-    move |error| Failure::Other(format!("cannot {what}: {error}"))
 }
 
 fn database(error: StoreError) -> Failure {

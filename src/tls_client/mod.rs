@@ -12,7 +12,7 @@ pub mod connector;
 pub mod fault;
 pub mod trust;
 pub mod validity;
-mod verifier;
+pub mod verifier;
 
 #[cfg(test)]
 mod tests;

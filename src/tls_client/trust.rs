@@ -1,6 +1,6 @@
 //! The certificates that servers are verified with, and the rustls configuration made of them.
 
-use super::verifier::Verifier;
+use super::verifier::TrustCheck;
 use rustls::client::Resumption;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
@@ -72,7 +72,7 @@ impl Trust {
     /// The private key does not belong to the certificate of `identity`.
     pub fn client_config(&self, identity: Option<Identity>) -> Result<ClientConfig, rustls::Error> {
         let provider = Arc::new(ring::default_provider());
-        let verifier = Verifier::new(self.roots.clone(), self.pinned.clone(), &provider)?;
+        let verifier = TrustCheck::verifier(self.roots.clone(), self.pinned.clone(), &provider)?;
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             // rustls' word for a verifier of one's own; ours does all that rustls' does (see its tests).

@@ -9,35 +9,39 @@ use super::validity::validity;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::verify_server_name;
-use rustls::crypto::CryptoProvider;
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme};
+use std::fmt::Debug;
 use std::sync::Arc;
 
-/// Verifies servers' certificates against authorities, or against the file that contains them.
-#[derive(Debug)]
-pub struct Verifier {
-    webpki: Arc<WebPkiServerVerifier>,
-    pinned: Arc<[CertificateDer<'static>]>,
-}
-
-impl Verifier {
+/// Decides about a server's certificate.
+pub trait CertificateCheck: Debug + Send + Sync {
     /// # Errors
-    /// There is no authority.
-    pub fn new(
-        roots: Arc<RootCertStore>,
-        pinned: Arc<[CertificateDer<'static>]>,
-        provider: &Arc<CryptoProvider>,
-    ) -> Result<Verifier, Error> {
-        let webpki = WebPkiServerVerifier::builder_with_provider(roots, provider.clone())
-            .build()
-            .map_err(|error| Error::General(error.to_string()))?;
-        Ok(Verifier { webpki, pinned })
-    }
+    /// The certificate is refused.
+    fn check(&self, shown: &ShownCertificate<'_>) -> Result<(), Error>;
 }
 
-impl ServerCertVerifier for Verifier {
+/// The certificate that a server shows, and everything that it is checked against.
+pub struct ShownCertificate<'a> {
+    pub end_entity: &'a CertificateDer<'a>,
+    pub intermediates: &'a [CertificateDer<'a>],
+    pub server_name: &'a ServerName<'a>,
+    pub ocsp_response: &'a [u8],
+    pub now: UnixTime,
+}
+
+/// rustls' verifier of handshakes, with `C` to decide about the certificate.
+#[derive(Debug)]
+pub struct Verifier<C> {
+    pub check: C,
+    pub algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl<C: CertificateCheck> ServerCertVerifier for Verifier<C> {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -46,19 +50,8 @@ impl ServerCertVerifier for Verifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let verified =
-            self.webpki.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
-        match verified {
-            Err(error)
-                if webpki_error(&error) == Some(&webpki::Error::CaUsedAsEndEntity)
-                    && self.pinned.contains(end_entity) =>
-            {
-                check_dates(end_entity, now)?;
-                verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
-                Ok(ServerCertVerified::assertion())
-            }
-            verified => verified,
-        }
+        let shown = ShownCertificate { end_entity, intermediates, server_name, ocsp_response, now };
+        self.check.check(&shown).map(|()| ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -67,7 +60,7 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.webpki.verify_tls12_signature(message, cert, dss)
+        verify_tls12_signature(message, cert, dss, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -76,11 +69,52 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.webpki.verify_tls13_signature(message, cert, dss)
+        verify_tls13_signature(message, cert, dss, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.webpki.supported_verify_schemes()
+        self.algorithms.supported_schemes()
+    }
+}
+
+/// Trusts certificates of the given authorities, and the certificates in the configured file themselves.
+#[derive(Debug)]
+pub struct TrustCheck {
+    webpki: Arc<WebPkiServerVerifier>,
+    pinned: Arc<[CertificateDer<'static>]>,
+}
+
+impl TrustCheck {
+    /// # Errors
+    /// There is no authority.
+    pub fn verifier(
+        roots: Arc<RootCertStore>,
+        pinned: Arc<[CertificateDer<'static>]>,
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Verifier<TrustCheck>, Error> {
+        let webpki = WebPkiServerVerifier::builder_with_provider(roots, provider.clone())
+            .build()
+            .map_err(|error| Error::General(error.to_string()))?;
+        let algorithms = provider.signature_verification_algorithms;
+        Ok(Verifier { check: TrustCheck { webpki, pinned }, algorithms })
+    }
+}
+
+impl CertificateCheck for TrustCheck {
+    fn check(&self, shown: &ShownCertificate<'_>) -> Result<(), Error> {
+        let ShownCertificate { end_entity, intermediates, server_name, ocsp_response, now } = *shown;
+        let verified =
+            self.webpki.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        match verified {
+            Err(error)
+                if webpki_error(&error) == Some(&webpki::Error::CaUsedAsEndEntity)
+                    && self.pinned.contains(end_entity) =>
+            {
+                check_dates(end_entity, now)?;
+                verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)
+            }
+            verified => verified.map(drop),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The command line's client: over the socket file, or over TCP if the socket file cannot be used.
 
+use crate::clock::remaining_or_timeout;
 use crate::device::config::{AUTO as PORT_5000, Api, Listen};
 use crate::device::failure::Failure;
 use serde::de::DeserializeOwned;
@@ -113,7 +114,7 @@ fn over_tcp(
     body: &str,
     deadline: Instant,
 ) -> io::Result<ApiResponse> {
-    let mut stream = TcpStream::connect_timeout(&address, left(deadline)?)?;
+    let mut stream = TcpStream::connect_timeout(&address, remaining_or_timeout(deadline)?)?;
     if request.method != "GET" {
         // A request that changes something must not reach another program.
         identified(exchange(&mut stream, &HEALTH, "", true, deadline)?)?;
@@ -206,7 +207,7 @@ fn exchange(
     keep: bool,
     deadline: Instant,
 ) -> io::Result<ApiResponse> {
-    stream.limit(left(deadline)?)?;
+    stream.limit(remaining_or_timeout(deadline)?)?;
     let ApiRequest { method, path, .. } = request;
     let content = match (*method, body) {
         ("GET", _) => String::new(),
@@ -219,7 +220,7 @@ fn exchange(
     stream.write_all((head + body).as_bytes())?;
     let (mut bytes, mut chunk) = (Vec::new(), vec![0; 16 * 1024]);
     loop {
-        stream.limit(left(deadline)?)?;
+        stream.limit(remaining_or_timeout(deadline)?)?;
         let length = stream.read(&mut chunk)?;
         bytes.extend_from_slice(&chunk[..length]);
         match parse(&bytes)? {
@@ -228,11 +229,6 @@ fn exchange(
             None => {}
         }
     }
-}
-
-fn left(deadline: Instant) -> io::Result<Duration> {
-    let left = deadline.saturating_duration_since(Instant::now());
-    if left.is_zero() { Err(ErrorKind::TimedOut.into()) } else { Ok(left) }
 }
 
 /// The response; `None` while it is incomplete.

@@ -47,7 +47,7 @@ pub fn check(
     if wish == Wish::Switch {
         return Err(refuse("refused: uplinks are switched over the socket file only"));
     }
-    let shown = bearer(request);
+    let shown = request.bearer();
     if token.zip(shown).is_some_and(|(token, shown)| token.is(shown)) {
         // No page of another site can make a browser send it.
         return Ok(Trust::Full);
@@ -80,11 +80,6 @@ pub fn check(
 
 fn refuse(why: &str) -> Response {
     Response::error(403, why)
-}
-
-fn bearer(request: &Request) -> Option<&str> {
-    let (scheme, token) = request.header("Authorization")?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
 }
 
 /// A page that has its own name point here (DNS rebinding) sends that name.

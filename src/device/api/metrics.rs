@@ -2,17 +2,15 @@
 
 use super::call::{Call, Handled};
 use crate::device::cameras::Status as CameraStatus;
+use crate::exposition::{self, Exposition};
 use crate::http::{Counters, Response};
 use crate::wire::Heartbeat;
-use std::fmt::{Display, Write};
-
-const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Without cameras it has 7 KiB.
 const ROOM: usize = 8 * 1024;
 
 pub fn metrics(call: &Call) -> Handled {
-    let mut text = Text(String::with_capacity(ROOM));
+    let mut text = Exposition::with_capacity(ROOM);
     of_the_daemon(&mut text, call);
     of_the_heartbeats(&mut text, call);
     if let Some(heartbeat) = &call.known.account.record().heartbeat {
@@ -22,57 +20,7 @@ pub fn metrics(call: &Call) -> Handled {
     of_the_uplinks(&mut text, call);
     of_the_cameras(&mut text, call);
     of_the_front(&mut text, call.counters);
-    Response::new(200).body(CONTENT_TYPE, text.0.into_bytes()).into()
-}
-
-/// The exposition format.
-#[derive(Default)]
-struct Text(String);
-
-impl Text {
-    fn escaped(&mut self, value: &str) {
-        for c in value.chars() {
-            match c {
-                '\\' => self.0.push_str("\\\\"),
-                '"' => self.0.push_str("\\\""),
-                '\n' => self.0.push_str("\\n"),
-                c => self.0.push(c),
-            }
-        }
-    }
-
-    /// A name with one value; nothing where there is none.
-    fn gauge(&mut self, name: &str, help: &str, value: Option<f64>) {
-        if let Some(value) = value {
-            self.family(name, "gauge", help);
-            self.sample(name, &[], value);
-        }
-    }
-
-    fn counter(&mut self, name: &str, help: &str, value: u64) {
-        self.family(name, "counter", help);
-        self.sample(name, &[], value);
-    }
-
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
-        for part in ["# HELP ", name, " ", help, "\n# TYPE ", name, " ", kind, "\n"] {
-            self.0.push_str(part);
-        }
-    }
-
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
-        self.0.push_str(name);
-        for (place, (label, value)) in labels.iter().enumerate() {
-            self.0.push(if place == 0 { '{' } else { ',' });
-            self.0.push_str(label);
-            self.0.push_str("=\"");
-            self.escaped(value);
-            self.0.push('"');
-        }
-        self.0.push_str(if labels.is_empty() { " " } else { "} " });
-        // Writing to a string does not fail.
-        let _ = writeln!(self.0, "{value}");
-    }
+    Response::new(200).body(exposition::CONTENT_TYPE, text.into_text().into_bytes()).into()
 }
 
 fn truth(value: bool) -> f64 {
@@ -84,23 +32,23 @@ fn ratio(percent: Option<f64>) -> Option<f64> {
     percent.map(|percent| (percent * 100.0).round() / 10_000.0)
 }
 
-fn of_the_daemon(text: &mut Text, call: &Call) {
+fn of_the_daemon(text: &mut Exposition, call: &Call) {
     let name = "heartbeat_build_info";
-    text.family(name, "gauge", "The version of heartbeat-daemon.");
+    text.family(name, "The version of heartbeat-daemon.", "gauge");
     text.sample(name, &[("version", env!("CARGO_PKG_VERSION"))], 1);
     let (account, now) = (&call.known.account, call.now);
     let uptime = now.since(account.begin()).as_secs_f64();
-    text.gauge("heartbeat_daemon_uptime_seconds", "Since the daemon began.", Some(uptime));
+    text.gauge("heartbeat_daemon_uptime_seconds", "Since the daemon began.", uptime);
     let still = account.still_for(now.monotonic).as_secs_f64();
-    text.gauge("heartbeat_loop_age_seconds", "Since the loop that sends came around last.", Some(still));
+    text.gauge("heartbeat_loop_age_seconds", "Since the loop that sends came around last.", still);
     let interval = call.settings.heartbeat.interval.as_secs_f64();
-    text.gauge("heartbeat_interval_seconds", "From beat to beat.", Some(interval));
+    text.gauge("heartbeat_interval_seconds", "From beat to beat.", interval);
 }
 
-fn of_the_heartbeats(text: &mut Text, call: &Call) {
+fn of_the_heartbeats(text: &mut Exposition, call: &Call) {
     let record = call.known.account.record();
     let name = "heartbeat_sent_total";
-    text.family(name, "counter", "Heartbeats that were sent, by reason and outcome.");
+    text.family(name, "Heartbeats that were sent, by reason and outcome.", "counter");
     for (reason, outcome, count) in record.tally.iter() {
         text.sample(name, &[("reason", reason), ("outcome", outcome)], count);
     }
@@ -111,7 +59,7 @@ fn of_the_heartbeats(text: &mut Text, call: &Call) {
     text.gauge("heartbeat_last_success_age_seconds", "Since the server took a heartbeat last.", age);
 }
 
-fn of_the_device(text: &mut Text, heartbeat: &Heartbeat) {
+fn of_the_device(text: &mut Exposition, heartbeat: &Heartbeat) {
     let disk = heartbeat.disk.as_ref();
     let bytes = |gb: f64| (gb * 1024.0 * 1024.0 * 1024.0).round();
     let load = |place: usize| heartbeat.load.and_then(|load| load.get(place).copied());
@@ -140,13 +88,13 @@ fn of_the_device(text: &mut Text, heartbeat: &Heartbeat) {
     }
     let Some(throttled) = &heartbeat.throttled else { return };
     let name = "heartbeat_throttled";
-    text.family(name, "gauge", "What the firmware holds back now.");
+    text.family(name, "What the firmware holds back now.", "gauge");
     for what in crate::wire::Throttle::ALL {
         text.sample(name, &[("what", what.as_str())], truth(throttled.now.contains(&what)));
     }
 }
 
-fn of_the_network(text: &mut Text, heartbeat: &Heartbeat) {
+fn of_the_network(text: &mut Exposition, heartbeat: &Heartbeat) {
     let traffic = &heartbeat.connection.traffic;
     type Read = fn(&crate::wire::Traffic) -> u64;
     let families: [(&str, &str, Read); 2] = [
@@ -154,7 +102,7 @@ fn of_the_network(text: &mut Text, heartbeat: &Heartbeat) {
         ("heartbeat_network_transmit_bytes_total", "Sent over an interface.", |t| t.tx_bytes),
     ];
     for (name, help, read) in families.into_iter().filter(|_| !traffic.is_empty()) {
-        text.family(name, "counter", help);
+        text.family(name, help, "counter");
         for (interface, traffic) in traffic {
             text.sample(name, &[("interface", interface)], read(traffic));
         }
@@ -162,27 +110,27 @@ fn of_the_network(text: &mut Text, heartbeat: &Heartbeat) {
     let wifi = heartbeat.connection.wifi.as_ref().and_then(|wifi| Some((wifi, wifi.signal_dbm?)));
     if let Some((wifi, signal)) = wifi {
         let name = "heartbeat_wifi_signal_dbm";
-        text.family(name, "gauge", "Strength of the Wi-Fi signal.");
+        text.family(name, "Strength of the Wi-Fi signal.", "gauge");
         text.sample(name, &[("interface", &wifi.interface)], signal);
     }
 }
 
-fn of_the_uplinks(text: &mut Text, call: &Call) {
+fn of_the_uplinks(text: &mut Exposition, call: &Call) {
     let Some(failover) = call.known.failover_status(call.now.monotonic) else { return };
     let active = "heartbeat_uplink_active";
-    text.family(active, "gauge", "Whether the uplink is in use.");
+    text.family(active, "Whether the uplink is in use.", "gauge");
     for uplink in &failover.uplinks {
         let in_use = Some(&uplink.interface) == failover.active.as_ref();
         text.sample(active, &[("interface", &uplink.interface)], truth(in_use));
     }
     let state = "heartbeat_uplink_state";
-    text.family(state, "gauge", "1 for the state that the uplink is in.");
+    text.family(state, "1 for the state that the uplink is in.", "gauge");
     for uplink in &failover.uplinks {
         text.sample(state, &[("interface", &uplink.interface), ("state", uplink.state.as_str())], 1);
     }
 }
 
-fn of_the_cameras(text: &mut Text, call: &Call) {
+fn of_the_cameras(text: &mut Exposition, call: &Call) {
     let cameras = call.known.cameras.list();
     if cameras.is_empty() {
         return;
@@ -200,7 +148,7 @@ fn of_the_cameras(text: &mut Text, call: &Call) {
         ("heartbeat_camera_uptime_ratio", "Share of the last 24 hours.", |camera| ratio(camera.uptime_24h)),
     ];
     for (name, help, read) in families {
-        text.family(name, "gauge", help);
+        text.family(name, help, "gauge");
         for camera in cameras.iter() {
             let Some(value) = read(camera) else { continue };
             let hostname = camera.hostname.as_deref().unwrap_or_default();
@@ -209,14 +157,14 @@ fn of_the_cameras(text: &mut Text, call: &Call) {
     }
 }
 
-fn of_the_front(text: &mut Text, counters: &Counters) {
+fn of_the_front(text: &mut Exposition, counters: &Counters) {
     let open = counters.open.get() as f64;
-    text.gauge("heartbeat_http_connections", "Open connections to the API.", Some(open));
+    text.gauge("heartbeat_http_connections", "Open connections to the API.", open);
     text.counter("heartbeat_http_accepted_total", "Connections accepted.", counters.accepted.get());
     text.counter("heartbeat_http_refused_total", "Connections refused.", counters.refused.get());
     text.counter("heartbeat_http_requests_total", "Requests that were read.", counters.requests.get());
     let name = "heartbeat_http_answers_total";
-    text.family(name, "counter", "Answers, by the first digit of their status.");
+    text.family(name, "Answers, by the first digit of their status.", "counter");
     for (place, class) in ["1xx", "2xx", "3xx", "4xx", "5xx"].into_iter().enumerate() {
         let count = counters.answers.get(place).map_or(0, |counter| counter.get());
         text.sample(name, &[("class", class)], count);
@@ -227,13 +175,6 @@ fn of_the_front(text: &mut Text, counters: &Counters) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_label_may_hold_anything() {
-        let mut text = Text::default();
-        text.sample("x", &[("a", "q\"b\\\n"), ("b", "")], 1);
-        assert_eq!(text.0, "x{a=\"q\\\"b\\\\\\n\",b=\"\"} 1\n");
-    }
 
     #[test]
     fn a_percentage_becomes_a_ratio_without_a_tail() {

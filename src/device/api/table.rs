@@ -2,9 +2,10 @@
 
 use super::document::Server;
 use crate::device::failover::status::FailoverStatus;
-use crate::device::heartbeat::span;
 use crate::device::shown::measures;
+use crate::duration::span;
 use crate::logging::takes_colours;
+use crate::table::table;
 use serde::Deserialize;
 use serde_json::Value;
 use std::fmt::Write;
@@ -128,38 +129,26 @@ pub fn cameras(cameras: &[Value], paint: Paint) -> String {
     if cameras.is_empty() {
         return "no cameras\n".into();
     }
-    let cells: Vec<[String; 5]> = cameras.iter().map(cells).collect();
-    let head = ["HOSTNAME", "ADDRESS", "MAC", "LATENCY", "UPTIME 24H"].map(str::to_owned);
-    let mut widths = head.clone().map(|cell| cell.len());
-    for row in &cells {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.len());
-        }
-    }
-    let line = |row: &[String; 5], status: &str, rest: &str| {
-        let padded: Vec<String> =
-            row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        format!("{status}  {}  {rest}", padded.join("  ")).trim_end().to_owned() + "\n"
-    };
-    let mut text = line(&head, "STATUS      ", "LAST SEEN");
-    for (camera, row) in cameras.iter().zip(&cells) {
-        let problem = camera["problem"].as_str().map(|problem| format!("  {}", tame(problem)));
-        let rest = word(&camera["last_seen"]) + &problem.unwrap_or_default();
-        text += &line(row, &paint.state(&word(&camera["status"]), 12), &rest);
-    }
-    text
+    let titles = ["STATUS", "HOSTNAME", "ADDRESS", "MAC", "LATENCY", "UPTIME 24H", "LAST SEEN"];
+    let rows: Vec<[String; 7]> = cameras.iter().map(|camera| camera_row(camera, paint)).collect();
+    table(titles, &rows)
+        + "
+"
 }
 
-fn cells(camera: &Value) -> [String; 5] {
+fn camera_row(camera: &Value, paint: Paint) -> [String; 7] {
     let number = |key: &str, unit: &str| {
         camera[key].as_f64().map_or_else(|| "-".into(), |number| format!("{number:.1} {unit}"))
     };
+    let problem = camera["problem"].as_str().map(|problem| format!("  {}", tame(problem)));
     [
+        paint.state(&word(&camera["status"]), 0),
         word(&camera["hostname"]),
         word(&camera["ip_address"]),
         word(&camera["mac_address"]),
         number("latency_ms", "ms"),
         number("uptime_24h", "%"),
+        word(&camera["last_seen"]) + &problem.unwrap_or_default(),
     ]
 }
 

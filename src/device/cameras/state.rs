@@ -7,12 +7,13 @@ use super::camera::{Origin, Status};
 use super::known::Known;
 use super::roster::Roster;
 use super::uptime::History;
+use crate::atomic_file;
 use crate::clock::{Moment, Now};
 use crate::device::config::{CameraPlan, MOST_CAMERAS};
 use crate::device::host::{self, Mac};
 use serde::{Deserialize, Serialize, Serializer};
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Read};
+use std::io::{self, Read};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -140,13 +141,8 @@ impl StateFile {
     }
 
     fn replace(&self, roster: &Roster, now: Now) -> io::Result<()> {
-        let draft = self.path.with_extension("json.new");
-        let mut file = BufWriter::new(File::create(&draft)?);
-        serde_json::to_writer(&mut file, &Saving { saved_at: now.wall.seconds(), cameras: (roster, now) })?;
-        file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-        fs::rename(&draft, &self.path)?;
-        // The name too, or a power cut takes it back.
-        self.path.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
+        let saving = Saving { saved_at: now.wall.seconds(), cameras: (roster, now) };
+        atomic_file::replace_durably(&self.path, |file| Ok(serde_json::to_writer(file, &saving)?))
     }
 }
 

@@ -9,6 +9,7 @@ use super::roster::{Key, Roster};
 use super::rounds::Rounds;
 use super::state::StateFile;
 use crate::clock::Now;
+use crate::clock::remaining;
 use crate::device::config;
 use crate::device::heartbeat::Trigger;
 use crate::latest::Latest;
@@ -105,7 +106,7 @@ impl Watch {
                 break;
             }
             self.turn();
-            let wait = self.due().map(|due| due.saturating_duration_since(Instant::now()));
+            let wait = self.due().map(remaining);
             let wait = if mailbox.park() { wait } else { Some(Duration::ZERO) };
             let polled = poll.poll(&mut events, wait);
             mailbox.unpark();

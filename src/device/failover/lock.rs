@@ -1,25 +1,20 @@
 //! The failover lock, by which other programs keep uplinks as they are.
 
 use crate::device::os::file::open_regular;
-use rustix::fs::{FlockOperation, flock};
+use crate::lock_file;
 use std::path::Path;
 
 /// Whether another process holds a lock on the file. A file that does not exist, or that is not a regular file, is not
 /// locked.
 pub fn is_locked(path: &Path) -> bool {
     let Ok(file) = open_regular(path) else { return false };
-    // Shared: two that look do not take each other for a lock.
-    match flock(&file, FlockOperation::NonBlockingLockShared) {
-        // Not only closed: a child that was just forked may still hold the descriptor.
-        Ok(()) => _ = flock(&file, FlockOperation::Unlock),
-        Err(error) => return error == rustix::io::Errno::WOULDBLOCK,
-    }
-    false
+    lock_file::is_locked(&file)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::fs::{FlockOperation, flock};
     use std::fs::File;
 
     #[test]

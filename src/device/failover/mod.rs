@@ -44,6 +44,7 @@ use super::heartbeat::dial::{Line, Uplink};
 use super::heartbeat::{Trigger, Uplinks as Report};
 use super::newest::Newest;
 use super::os::wait::wait_for;
+use crate::clock::remaining;
 use crate::latest::Latest;
 use crate::resolver::Names;
 use crossbeam_channel::Sender;
@@ -116,7 +117,7 @@ fn wait(mailbox: &FailoverMailbox, until: Option<Instant>) -> Option<End> {
             Some(FailoverEvent::Heartbeat { .. }) => continue,
             None => {}
         }
-        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        let left = until.map(remaining);
         if left.is_some_and(|left| left.is_zero()) {
             return None;
         }

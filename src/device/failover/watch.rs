@@ -17,6 +17,7 @@ use super::probe::Probes;
 use super::routes::is_strict;
 use super::targets::Targets;
 use super::{Outside, Report};
+use crate::clock::remaining;
 use crate::device::config;
 use crate::device::heartbeat::dial::Uplink;
 use crate::device::os::routes::gateway;
@@ -185,7 +186,7 @@ impl<'a> Watch<'a> {
         let dues = [self.next_due, self.kernel.due(), self.probes.due(), self.backend.due()];
         let gateways = self.gateways.as_ref().and_then(Gateways::due);
         let due = dues.into_iter().flatten().chain(gateways).min();
-        let left = due.map(|due| due.saturating_duration_since(Instant::now()));
+        let left = due.map(remaining);
         let mut fds = vec![PollFd::new(&self.kernel, PollFlags::IN), PollFd::new(mailbox, PollFlags::IN)];
         self.probes.fds(&mut fds);
         let polled = wait_for(&mut fds, mailbox.park(left));

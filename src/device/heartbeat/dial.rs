@@ -4,6 +4,7 @@ pub use super::attempts::Uplink;
 use super::attempts::{Attempt, Host, Hosts, permitted};
 use super::delivery::{Deliveries, Evidence, TOO_MANY};
 use super::ways::Help;
+use crate::clock::remaining;
 use crate::device::os::tcp::{self, Path};
 use crate::device::os::wait::wait_for;
 use rustix::event::{PollFd, PollFlags};
@@ -417,7 +418,7 @@ impl Race<'_> {
         loop {
             let sockets = self.dialling.iter().map(|dialling| &*dialling.socket);
             let mut fds: Vec<_> = sockets.map(|socket| PollFd::new(socket, PollFlags::OUT)).collect();
-            let left = until.saturating_duration_since(Instant::now());
+            let left = remaining(until);
             let happened = wait_for(&mut fds, Some(left))?;
             let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
             for index in (0..ready.len()).rev().filter(|index| ready[*index]) {

@@ -1,7 +1,8 @@
 //! What the log says of failures: the first one, then silence, then the recovery with count and length.
 
 use super::sender::Outcome;
-use std::time::{Duration, Instant};
+use crate::duration::span;
+use std::time::Instant;
 
 /// The kinds of trouble that ask for different people: each is said once per outage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,20 +100,10 @@ fn refused(server: &str, status: u16, with_token: bool) -> String {
     }
 }
 
-/// A length of time for people: "12 ms", "5 s", "3m 20s", "2h 3m".
-pub fn span(length: Duration) -> String {
-    let seconds = length.as_secs();
-    match seconds {
-        0 => format!("{} ms", length.as_millis()),
-        1..60 => format!("{seconds} s"),
-        60..3600 => format!("{}m {}s", seconds / 60, seconds % 60),
-        _ => format!("{}h {}m", seconds / 3600, seconds / 60 % 60),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     const ACCEPTED: Outcome = Outcome::Accepted { status: 200, monitor: true };
 
@@ -159,13 +150,5 @@ mod tests {
         let mut outage = Outage::default();
         assert_eq!(outage.learn("example.org", &Outcome::Cut, Instant::now()), None);
         assert_eq!(outage.learn("example.org", &ACCEPTED, Instant::now()), None, "nothing to recover from");
-    }
-
-    #[test]
-    fn spans_are_for_people() {
-        for (seconds, text) in [(5, "5 s"), (60, "1m 0s"), (7380, "2h 3m"), (100_000, "27h 46m")] {
-            assert_eq!(span(Duration::from_secs(seconds)), text);
-        }
-        assert_eq!(span(Duration::from_millis(250)), "250 ms");
     }
 }

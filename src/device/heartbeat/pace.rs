@@ -1,6 +1,7 @@
 //! When to send: pure decisions over outcomes and time.
 
 use super::sender::Outcome;
+use crate::backoff;
 use crate::device::burst::Burst;
 use crate::wire::Reason;
 use std::time::{Duration, Instant};
@@ -102,17 +103,12 @@ impl Pace {
             Outcome::Cut => {}
             Outcome::Failed { .. } | Outcome::Foreign { .. } => {
                 self.failures = self.failures.saturating_add(1);
-                self.retry = Some(Retry { at: now + self.delay(jitter), reason });
+                self.retry = Some(Retry {
+                    at: now + backoff::delay(FIRST_RETRY, self.interval, self.failures, jitter),
+                    reason,
+                });
             }
         }
-    }
-
-    /// 250 ms, doubled up to the interval; half of it again at most comes after the cap, or all devices that
-    /// have reached the cap would come at the same moment for ever.
-    fn delay(&self, jitter: f64) -> Duration {
-        let doublings = self.failures.saturating_sub(1).min(16);
-        let delay = (FIRST_RETRY * (1 << doublings)).min(self.interval);
-        delay + delay.mul_f64(jitter / 2.0)
     }
 }
 

@@ -3,10 +3,11 @@
 use super::credentials::Credentials;
 use super::delivery::{Answer, Evidence, evidence};
 use super::dial::{Line, Uplink};
-use super::outage::span;
 use super::transport;
+use crate::clock::Moment;
 use crate::config::Period;
 use crate::device::config::{self, Format, Method};
+use crate::duration::span;
 use crate::resolver::Names;
 use crate::tls_client::fault;
 use crate::wire;
@@ -18,9 +19,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, SystemTime};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use std::time::Duration;
 use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use ureq::http::{Method as HttpMethod, Request, Response, StatusCode, Uri};
 use ureq::{Agent, Body};
@@ -184,7 +183,7 @@ impl Sender {
         self.line.end();
         answer
             .map(|response| response.status().as_u16())
-            .map_err(|error| describe(&error, self.timeout, SystemTime::now()))
+            .map_err(|error| describe(&error, self.timeout, Moment::now()))
     }
 
     /// A server may close a kept connection just as it is used again (Apache does after 5 s of idleness, which
@@ -201,7 +200,7 @@ impl Sender {
         result.unwrap_or_else(|error| {
             // The server may have moved (henrygd/beszel#1924); the known address is used until that is known.
             self.names.doubt();
-            let mut problem = describe(&error, limit, SystemTime::now());
+            let mut problem = describe(&error, limit, Moment::now());
             if let Some(round_trip) = self.slow_line(&error, limit) {
                 let _ = write!(
                     problem,
@@ -409,7 +408,7 @@ fn has_closed(error: &ureq::Error) -> bool {
 }
 
 /// The error for the person who reads it at night.
-fn describe(error: &ureq::Error, limit: Duration, now: SystemTime) -> String {
+fn describe(error: &ureq::Error, limit: Duration, now: Moment) -> String {
     match error {
         ureq::Error::Timeout(_) => {
             format!("no answer within {}", Period(Duration::from_millis(limit.as_millis() as u64)))
@@ -432,16 +431,19 @@ fn describe(error: &ureq::Error, limit: Duration, now: SystemTime) -> String {
     }
 }
 
-fn describe_tls(error: &rustls::Error, now: SystemTime) -> String {
+fn describe_tls(error: &rustls::Error, now: Moment) -> String {
     use rustls::CertificateError as Bad;
     use rustls::Error::InvalidCertificate;
     match error {
         InvalidCertificate(Bad::NotValidYet | Bad::NotValidYetContext { .. }) => format!(
             "its certificate is not valid yet; this device's clock says {}: has the time been set?",
-            clock(now)
+            now.rfc_3339().unwrap_or_else(|| "nothing sensible".to_owned())
         ),
         InvalidCertificate(Bad::Expired | Bad::ExpiredContext { .. }) => {
-            format!("its certificate has expired, or this device's clock is wrong: it says {}", clock(now))
+            format!(
+                "its certificate has expired, or this device's clock is wrong: it says {}",
+                now.rfc_3339().unwrap_or_else(|| "nothing sensible".to_owned())
+            )
         }
         rustls::Error::AlertReceived(rustls::AlertDescription::CertificateRequired) => {
             "it wants a client certificate: set client_certificate_file and client_key_file".to_owned()
@@ -454,14 +456,6 @@ fn describe_tls(error: &rustls::Error, now: SystemTime) -> String {
     }
 }
 
-fn clock(now: SystemTime) -> String {
-    let second = OffsetDateTime::from(now).replace_nanosecond(0);
-    second
-        .ok()
-        .and_then(|second| second.format(&Rfc3339).ok())
-        .unwrap_or_else(|| "nothing sensible".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -470,7 +464,7 @@ mod tests {
     fn the_clock_is_named_when_a_certificate_is_not_valid_yet() {
         let error = rustls::Error::InvalidCertificate(rustls::CertificateError::NotValidYet);
         let wrapped = ureq::Error::Io(io::Error::new(io::ErrorKind::InvalidData, error));
-        let text = describe(&wrapped, Duration::from_secs(2), SystemTime::UNIX_EPOCH);
+        let text = describe(&wrapped, Duration::from_secs(2), Moment(0));
         assert!(text.contains("1970-01-01T00:00:00Z"), "{text}");
         assert!(text.contains("has the time been set"), "{text}");
     }

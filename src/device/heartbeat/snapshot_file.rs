@@ -1,7 +1,7 @@
 //! The latest snapshot as a file, for the device's own web page.
 
-use std::fs;
-use std::io;
+use crate::atomic_file;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// A file that is replaced as a whole: a reader sees the old content or the new one, never half of it.
@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub struct SnapshotFile {
     path: PathBuf,
-    draft: PathBuf,
     /// A failure is said once.
     failed: bool,
 }
@@ -23,12 +22,12 @@ impl SnapshotFile {
                 path.display()
             );
         }
-        SnapshotFile { path: path.to_owned(), draft: path.with_extension("json.new"), failed: false }
+        SnapshotFile { path: path.to_owned(), failed: false }
     }
 
     /// A full or read-only file system costs the file, not the heartbeat.
     pub fn write(&mut self, content: &[u8]) {
-        match self.replace(content) {
+        match atomic_file::replace(&self.path, |file| file.write_all(content)) {
             Ok(()) if self.failed => {
                 log::info!("{} can be written again", self.path.display());
                 self.failed = false;
@@ -39,11 +38,6 @@ impl SnapshotFile {
             }
             Ok(()) | Err(_) => {}
         }
-    }
-
-    fn replace(&self, content: &[u8]) -> io::Result<()> {
-        fs::write(&self.draft, content)?;
-        fs::rename(&self.draft, &self.path)
     }
 }
 
@@ -60,6 +54,7 @@ fn is_on_disk(directory: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn the_file_is_replaced_as_a_whole_and_leaves_no_draft() {

@@ -4,6 +4,7 @@
 //! release of ureq; so the version is pinned, and the rest of the program sees an [`Agent`].
 
 use super::dial::{Line, SILENCE, dial, longest_silence};
+use crate::clock::remaining;
 use crate::device::os::tcp;
 use crate::device::os::wait::wait_for;
 use crate::resolver::{ByNames, Names};
@@ -109,7 +110,7 @@ impl Wired {
 
     /// Waits until the socket is ready for `what`, until `deadline` at most.
     fn wait(&self, what: PollFlags, timeout: NextTimeout, deadline: Instant) -> Result<(), ureq::Error> {
-        let left = deadline.saturating_duration_since(Instant::now());
+        let left = remaining(deadline);
         if left.is_zero() {
             return Err(ureq::Error::Timeout(timeout.reason));
         }
@@ -130,7 +131,7 @@ impl Wired {
         let shortest = SILENCE.min(deadline.saturating_duration_since(sent) / 2);
         let mut look = (self.kept || self.line.has_choice()).then_some(sent + shortest);
         while let Some(until) = look.filter(|look| *look < deadline) {
-            let left = until.saturating_duration_since(Instant::now());
+            let left = remaining(until);
             if wait_for(&mut [PollFd::new(&*self.socket, PollFlags::IN)], Some(left))? {
                 return Ok(());
             }

@@ -1,6 +1,7 @@
 //! How busy the processor is: the ticks of `/proc/stat` between two samples.
 
 use super::firmware::Firmware;
+use super::plausible::percent_used;
 use super::reading::Metrics;
 use super::source::{Absent, Place, Source, Turn};
 use crate::device::os::file::KeptFile;
@@ -69,9 +70,8 @@ fn percent(before: Ticks, now: Ticks) -> Option<f64> {
     let passed = |before: &[u64], now: &[u64]| -> u64 {
         before.iter().zip(now).map(|(before, now)| now.saturating_sub(*before)).sum()
     };
-    let busy = passed(&before.busy, &now.busy);
-    let total = busy + passed(&before.idle, &now.idle);
-    (total > 0).then(|| busy as f64 / total as f64 * 100.0)
+    let idle = passed(&before.idle, &now.idle);
+    percent_used(passed(&before.busy, &now.busy) + idle, idle)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::schedule::Asked;
 use super::source::Source;
+use crate::clock::remaining_or_timeout;
 use crate::wire::{Gps, GpsFix};
 use serde_json::Value;
 use std::io::{self, Read, Write};
@@ -53,16 +54,10 @@ pub fn source(position: bool) -> impl Source {
 }
 
 fn connect(address: SocketAddr, deadline: Instant) -> io::Result<TcpStream> {
-    let mut stream = TcpStream::connect_timeout(&address, left(deadline)?)?;
-    stream.set_write_timeout(Some(left(deadline)?))?;
+    let mut stream = TcpStream::connect_timeout(&address, remaining_or_timeout(deadline)?)?;
+    stream.set_write_timeout(Some(remaining_or_timeout(deadline)?))?;
     stream.write_all(ASK)?;
     Ok(stream)
-}
-
-/// Never zero, which would mean for ever.
-fn left(deadline: Instant) -> io::Result<Duration> {
-    let left = deadline.saturating_duration_since(Instant::now());
-    if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
 }
 
 /// Reads lines until one of them settles the matter.
@@ -71,7 +66,7 @@ fn listen(mut stream: TcpStream, deadline: Instant) -> Result<Option<Gps>, Strin
     let mut parsed = 0;
     let mut chunk = [0; 4096];
     while heard.len() < OUTPUT_LIMIT {
-        let read = left(deadline).and_then(|left| {
+        let read = remaining_or_timeout(deadline).and_then(|left| {
             stream.set_read_timeout(Some(left))?;
             stream.read(&mut chunk)
         });

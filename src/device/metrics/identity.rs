@@ -1,6 +1,7 @@
 //! Who this machine is: an id that survives reboots, its name, and which boot this is.
 
 use super::hwmon::entries;
+use crate::atomic_file;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -146,13 +147,7 @@ fn remembered(state_dir: &Path) -> Option<String> {
 /// Whole or not at all, also when the power fails in between.
 fn remember(state_dir: &Path, id: &str) -> io::Result<()> {
     fs::create_dir_all(state_dir)?;
-    let temporary = state_dir.join(format!(".{REMEMBERED}.new"));
-    let mut file = File::create(&temporary)?;
-    writeln!(file, "{id}")?;
-    file.sync_all()?;
-    fs::rename(&temporary, state_dir.join(REMEMBERED))?;
-    // The new name is durable once its directory is.
-    File::open(state_dir)?.sync_all()
+    atomic_file::replace_durably(&state_dir.join(REMEMBERED), |file| writeln!(file, "{id}"))
 }
 
 fn line(path: &Path) -> Option<String> {

@@ -2,6 +2,7 @@
 
 use super::schedule::Asked;
 use super::source::Source;
+use crate::clock::remaining;
 use crate::device::os::program;
 use crate::wire;
 use serde::Deserialize;
@@ -95,7 +96,7 @@ fn shown(modem: &wire::Cellular) -> String {
 }
 
 fn run(program: &Path, arguments: &[&str], deadline: Instant) -> Result<String, String> {
-    let left = deadline.saturating_duration_since(Instant::now());
+    let left = remaining(deadline);
     match program::ask(program, arguments, left) {
         Ok(said) if said.status.success() => Ok(said.text),
         Ok(said) => {

@@ -1,5 +1,6 @@
 //! What one reading of the machine holds.
 
+use super::plausible::percent_used;
 use crate::wire;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -46,7 +47,7 @@ impl Disk {
     pub fn percent(&self) -> f64 {
         let usable = self.used.saturating_add(self.free);
         // A disk without room for programs is full.
-        if usable == 0 { 100.0 } else { self.used as f64 / usable as f64 * 100.0 }
+        percent_used(usable, self.free).unwrap_or(100.0)
     }
 }
 

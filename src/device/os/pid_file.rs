@@ -2,23 +2,19 @@
 
 use super::file::{is_file_system_trouble, open_regular, open_regular_with};
 use super::instance_socket::InstanceSocket;
-use rustix::fs::{FlockOperation, flock};
+use crate::lock_file::{LockError, LockFile};
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
-/// A locked file with this process's id in it. The kernel drops the lock with the process, however that ends,
-/// so a file that was left behind is no obstacle.
+/// The lock of the one instance, for its `Drop` alone.
 #[derive(Debug)]
-pub struct PidFile {
-    held: Held,
-}
-
-#[derive(Debug)]
-enum Held {
-    File(File),
-    /// Where the file system is full or read-only and there is no file yet: for its `Drop` alone.
+pub enum PidFile {
+    File {
+        _file: LockFile,
+    },
+    /// Where the file system is full or read-only and there is no file yet.
     Socket {
         _socket: InstanceSocket,
     },
@@ -95,53 +91,34 @@ fn open(path: &Path) -> io::Result<File> {
     }
 }
 
-fn lock_file(path: &Path, mut file: File) -> Result<PidFile, PidFileError> {
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(rustix::io::Errno::WOULDBLOCK) => return Err(held(path, &mut file)),
+fn lock_file(path: &Path, file: File) -> Result<PidFile, PidFileError> {
+    let held = |pid| PidFileError::Held { path: path.to_owned(), pid };
+    let mut file = match LockFile::lock(file) {
+        Ok(file) => file,
+        Err(LockError::Held { pid }) => return Err(held(pid)),
         // A file system without locks.
-        Err(error) => {
+        Err(LockError::Io(error)) => {
             log::warn!("cannot lock {}: {error}; running without it", path.display());
             return lock_socket(path);
         }
-    }
+    };
     if InstanceSocket::is_held(path) {
-        return Err(PidFileError::Held { path: path.to_owned(), pid: String::new() });
+        return Err(held(String::new()));
     }
-    let written = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
-    if let Err(error) = written {
+    if let Err(error) = file.write_pid() {
         // It is locked, which is what matters; scripts that read the pid find none.
         log::warn!("cannot write {}: {error}", path.display());
     }
-    Ok(PidFile { held: Held::File(file) })
+    Ok(PidFile::File { _file: file })
 }
 
 fn lock_socket(path: &Path) -> Result<PidFile, PidFileError> {
     match InstanceSocket::lock(path) {
-        Ok(Some(socket)) => Ok(PidFile { held: Held::Socket { _socket: socket } }),
+        Ok(Some(socket)) => Ok(PidFile::Socket { _socket: socket }),
         Ok(None) => Err(PidFileError::Held { path: path.to_owned(), pid: String::new() }),
         Err(error) => {
             log::warn!("cannot make sure that only one heartbeat-daemon runs: {error}");
-            Ok(PidFile { held: Held::Nothing })
-        }
-    }
-}
-
-fn held(path: &Path, file: &mut File) -> PidFileError {
-    let mut pid = String::new();
-    // For the message only: an unreadable file just makes it shorter.
-    let _ = file.take(20).read_to_string(&mut pid);
-    PidFileError::Held { path: path.to_owned(), pid: pid.trim().to_owned() }
-}
-
-impl Drop for PidFile {
-    /// Empties the file: a script that kills the process named in it must not kill a stranger. The file itself stays,
-    /// or two starting instances could lock two files of the same name.
-    fn drop(&mut self) {
-        if let Held::File(file) = &self.held {
-            let _ = file.set_len(0);
-            // Closing it is not enough: a child that is just being started has the same open file for a moment.
-            let _ = flock(file, FlockOperation::Unlock);
+            Ok(PidFile::Nothing)
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Running another program with a time limit that holds.
 
 use super::wait::wait_for;
+use crate::clock::remaining_or_timeout;
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::ffi::OsStr;
@@ -49,10 +50,7 @@ fn listen(child: &mut Child, deadline: Instant) -> io::Result<String> {
     let mut open = true;
     // Until the output is closed and the process has ended: a program may close one long before the other.
     while open || !has_ended(&ended, Duration::ZERO)? {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
+        let left = remaining_or_timeout(deadline)?;
         match open {
             true => open = read_some(&mut stdout, &ended, &mut output, left)?,
             false => _ = has_ended(&ended, left)?,

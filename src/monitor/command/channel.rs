@@ -4,9 +4,9 @@
 //! the shell's history. A webhook's secret comes out of a file or the standard input, or is made here.
 
 use super::recipient::with_warnings;
-use super::table::{ago, or_dash, table};
 use crate::account;
 use crate::clock::Moment;
+use crate::duration::ago;
 use crate::monitor::notify::channel::{ChannelId, Kind, check_secret, secret_in};
 use crate::monitor::notify::channels::{DEFAULT_RECIPIENT, ListedChannel, NewChannel};
 use crate::monitor::notify::mail::check_address;
@@ -16,6 +16,7 @@ use crate::monitor::notify::{Settings, is_public, start_resolver};
 use crate::monitor::registry::token::{Token, TokenUse};
 use crate::monitor::store::{Refused, Store};
 use crate::monitor::zone::Clock;
+use crate::table::{or_dash, table};
 use clap::{Args, Subcommand};
 use crossbeam_channel::bounded;
 use serde_json::{Value, json};

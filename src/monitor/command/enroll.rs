@@ -1,11 +1,12 @@
 //! `heartbeat-monitor enroll ...`
 
-use super::table::{or_dash, rough, table};
 use super::token_file::Destination;
 use crate::clock::Moment;
 use crate::config::Period;
+use crate::duration::rough;
 use crate::monitor::registry::enrolment::EnrolmentKey;
 use crate::monitor::store::{Refused, Store};
+use crate::table::{or_dash, table};
 use clap::Subcommand;
 use std::path::Path;
 

@@ -1,12 +1,13 @@
 //! `heartbeat-monitor events`: what happened lately, oldest first, as in a log.
 
-use super::table::{or_dash, rough, table};
 use crate::clock::Moment;
 use crate::config::Period;
+use crate::duration::rough;
 use crate::monitor::events::RecordedEvent;
 use crate::monitor::machine::MachineId;
 use crate::monitor::store::page::Page;
 use crate::monitor::store::{Refused, Store};
+use crate::table::{or_dash, table};
 use clap::Args;
 use serde_json::{Value, json};
 use std::path::Path;

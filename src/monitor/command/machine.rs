@@ -1,14 +1,15 @@
 //! `heartbeat-monitor machine ...`
 
-use super::table::{ago, or_dash, table};
 use super::token_file::Destination;
 use crate::clock::Moment;
 use crate::config::Period;
+use crate::duration::ago;
 use crate::monitor::machine::{Description, Machine, MachineStatus};
 use crate::monitor::registry::issue::HandOver;
 use crate::monitor::registry::machines::{LARGEST_PAGE, MachineChange};
 use crate::monitor::registry::token::Token;
 use crate::monitor::store::{Refused, Store};
+use crate::table::{or_dash, table};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::path::Path;

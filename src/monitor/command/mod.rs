@@ -22,6 +22,5 @@ pub mod events;
 pub mod fleet;
 pub mod machine;
 pub mod recipient;
-mod table;
 pub mod token;
 mod token_file;

@@ -1,6 +1,5 @@
 //! `heartbeat-monitor recipient ...`
 
-use super::table::{or_dash, table};
 use crate::clock::Moment;
 use crate::config::Period;
 use crate::monitor::machine::MachineId;
@@ -10,6 +9,7 @@ use crate::monitor::notify::quiet_hours::QuietHours;
 use crate::monitor::notify::recipients::{CHOICES, Preferences, StoredRecipient};
 use crate::monitor::store::{Refused, Store};
 use crate::monitor::zone::{Clock, ZONES, Zone};
+use crate::table::{or_dash, table};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::path::Path;

@@ -1,9 +1,10 @@
 //! `heartbeat-monitor token ...`: who may read the API.
 
-use super::table::{ago, table};
 use super::token_file::Destination;
 use crate::clock::Moment;
+use crate::duration::ago;
 use crate::monitor::store::{Refused, Store};
+use crate::table::table;
 use clap::Subcommand;
 use std::path::Path;
 

@@ -7,13 +7,13 @@
 mod tests;
 
 use crate::clock::{Moment, Now};
+use crate::duration::{go, go_seconds};
 use crate::monitor::incidents::policy::FLAPPING_HOLD;
 use crate::monitor::incidents::transition::Transition;
 use crate::monitor::incidents::transitions::{Cut, Taken};
 use crate::monitor::machine::MachineId;
 use crate::monitor::notify::Poke;
 use crate::monitor::store::{Store, StoreError};
-use crate::monitor::time::go_duration;
 use log::{info, warn};
 use std::time::{Duration, Instant};
 
@@ -63,12 +63,9 @@ impl Listening {
                 true => (now.wall.since(expected), "forwards"),
                 false => (expected.since(now.wall), "back"),
             };
-            warn!(
-                "The clock jumped {way} by {}: every machine gets its whole threshold again",
-                go_duration(by)
-            );
+            warn!("The clock jumped {way} by {}: every machine gets its whole threshold again", go(by));
         } else if passed > interval * 2 {
-            let passed = go_duration(Duration::from_secs(passed.as_secs()));
+            let passed = go_seconds(passed);
             warn!("No check for {passed}: every machine gets its whole threshold again");
         }
         if ahead || behind || passed > interval * 2 {

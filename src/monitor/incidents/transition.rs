@@ -1,10 +1,9 @@
 //! A change of a machine's status, and its log line.
 
 use crate::clock::Moment;
+use crate::duration::go_seconds;
 use crate::monitor::machine::MachineId;
 use crate::monitor::notify::notice::EventKind;
-use crate::monitor::time::go_duration;
-use std::time::Duration;
 
 /// A machine that has changed, for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +36,7 @@ impl Transition {
     /// As the original system wrote it, for what that knew.
     pub fn line(&self, now: Moment) -> String {
         let machine = format!("Machine {} ({})", self.machine.0, self.name);
-        let ago = |since: Moment| go_duration(Duration::from_secs(now.since(since).as_secs()));
+        let ago = |since: Moment| go_seconds(now.since(since));
         let mut line = match self.kind {
             TransitionKind::Offline { last_seen } => {
                 format!("{machine} went offline (last seen: {} ago)", ago(last_seen))

@@ -12,3 +12,13 @@ pub enum DeliveryState {
     /// Overtaken: an outage shorter than the recipient wants to hear of, a channel that was switched off.
     Skipped = 4,
 }
+
+impl DeliveryState {
+    /// States as people see them; a leased row counts as waiting.
+    pub const NAMES: [(&str, DeliveryState); 4] = [
+        ("waiting", DeliveryState::Waiting),
+        ("delivered", DeliveryState::Delivered),
+        ("dead", DeliveryState::Dead),
+        ("skipped", DeliveryState::Skipped),
+    ];
+}

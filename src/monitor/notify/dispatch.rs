@@ -12,12 +12,12 @@ use super::pace::{Pace, Setback, Turn};
 use super::pool::{CLASSES, Class, Done, Job, Pool, Surroundings};
 use super::send::{Failure, Sender as Carrier};
 use crate::clock::Now;
+use crate::duration::go_seconds_up;
 use crate::monitor::notify::channel::ChannelId;
 use crate::monitor::notify::outbox::{
     DeliveryOutcome, LeaseLimit, LeaseOwner, LeasedBatch, LeasedRow, PendingWork,
 };
 use crate::monitor::store::{Store, StoreError};
-use crate::monitor::time::go_seconds;
 use log::{debug, info, warn};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -391,7 +391,7 @@ impl Dispatcher {
                 let may_end_early = flight.rows.first().is_some_and(|row| line.pace.may_end_early(row.id));
                 let when = if may_end_early { "within" } else { "in" };
                 let sentence =
-                    format!("{name}: {}: {why}; next attempt {when} {}", flight.title, go_seconds(delay));
+                    format!("{name}: {}: {why}; next attempt {when} {}", flight.title, go_seconds_up(delay));
                 line.complaints.failed(&why, sentence, now.monotonic);
                 (why, now.wall.plus(delay))
             }

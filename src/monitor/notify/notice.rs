@@ -2,11 +2,10 @@
 //! delivered, so that ages are right then, by the recipient's clock.
 
 use crate::clock::Moment;
-use crate::monitor::time::go_duration;
+use crate::duration::go_seconds;
 use crate::monitor::zone::Clock;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
-use std::time::Duration;
 
 /// What can be told of a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -149,9 +148,9 @@ impl Notice {
         let last_seen = Moment(self.last_seen);
         let _ = write!(text, "{}: {}", self.label(), clock.written(last_seen));
         let _ = match self.news {
-            EventKind::Online => write!(text, "\nAway for: {}", seconds(Moment(self.at).since(last_seen))),
+            EventKind::Online => write!(text, "\nAway for: {}", go_seconds(Moment(self.at).since(last_seen))),
             EventKind::Offline | EventKind::Stopped | EventKind::Test | EventKind::Trouble => {
-                write!(text, " ({} ago)", seconds(now.since(last_seen)))
+                write!(text, " ({} ago)", go_seconds(now.since(last_seen)))
             }
             EventKind::Flapping => {
                 write!(text, "\nNothing more is said until it has held one state for 15 minutes.")
@@ -237,15 +236,11 @@ fn shown(name: &str) -> String {
     clean.take(LONGEST_NAME).collect()
 }
 
-/// To the second.
-fn seconds(duration: Duration) -> String {
-    go_duration(Duration::from_secs(duration.as_secs()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::monitor::zone::berlin;
+    use std::time::Duration;
 
     /// When it happens.
     const THEN: Moment = Moment(1_769_005_800_000);

@@ -5,6 +5,7 @@
 //! 60 s. A part of the requests is kept for new messages, however many others hang.
 
 use super::channel::Kind;
+use crate::backoff;
 use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -196,11 +197,9 @@ fn quick(attempts: u32, jitter: f64) -> Duration {
     }
 }
 
-/// 5 s, doubled up to 15 minutes. Jitter adds up to half after the cap; without it, all messages at the cap would be
-/// retried at the same moments.
+/// 5 s, doubled up to 15 minutes.
 fn slow(attempts: u32, jitter: f64) -> Duration {
-    let own = (FIRST_RETRY * (1 << attempts.saturating_sub(1).min(16))).min(LONGEST_RETRY);
-    own + own.mul_f64(jitter / 2.0)
+    backoff::delay(FIRST_RETRY, LONGEST_RETRY, attempts, jitter)
 }
 
 #[cfg(test)]

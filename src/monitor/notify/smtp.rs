@@ -16,6 +16,7 @@ pub mod talk;
 
 use super::send::{Attempt, Failure};
 use super::{Security, Smtp};
+use crate::clock::remaining_or_timeout;
 use crate::resolver::Names;
 use crate::tls_client::trust::Trust;
 use rustls::pki_types::ServerName;
@@ -89,10 +90,7 @@ struct Timed(TcpStream, Instant);
 
 impl Timed {
     fn left(&self) -> io::Result<Option<Duration>> {
-        match self.1.saturating_duration_since(Instant::now()) {
-            Duration::ZERO => Err(io::ErrorKind::TimedOut.into()),
-            left => Ok(Some(left)),
-        }
+        remaining_or_timeout(self.1).map(Some)
     }
 }
 
@@ -150,10 +148,7 @@ fn connect(smtp: &Smtp, names: &Names, limit: Duration) -> io::Result<Timed> {
     for (index, address) in addresses.iter().enumerate() {
         // An address that does not answer leaves time for the others.
         let others = u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
-        let share = deadline.saturating_duration_since(Instant::now()) / others;
-        if share.is_zero() {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
+        let share = remaining_or_timeout(deadline)? / others;
         match TcpStream::connect_timeout(address, share) {
             Ok(socket) => return Ok(Timed(socket, deadline)),
             Err(error) => last = error,

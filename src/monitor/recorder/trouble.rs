@@ -1,7 +1,7 @@
 //! The recorder's tasks that the database fails: what the log says of them, once each.
 
+use crate::duration::go;
 use crate::monitor::store::StoreError;
-use crate::monitor::time::go_duration;
 use std::time::{Duration, Instant};
 
 /// Without a failure for this long, a task works again.
@@ -98,7 +98,7 @@ impl TaskFailures {
             let is_over = is_calm && (trouble.succeeded || !trouble.task.must_succeed());
             if is_over {
                 let length = trouble.failed.saturating_duration_since(trouble.since).as_secs();
-                let length = go_duration(Duration::from_secs(length));
+                let length = go(Duration::from_secs(length));
                 log::info!("can {} again; it had failed for {length}", trouble.task.as_str());
             }
             !is_over

@@ -3,6 +3,7 @@
 use super::Report;
 use super::connection::{Arrived, Connection};
 use super::plan::{Pace, Plan};
+use crate::clock::remaining;
 use mio::{Events, Poll, Token};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -108,7 +109,7 @@ impl Driver {
 
     fn wait(&mut self, events: &mut Events, end: Instant) -> io::Result<()> {
         let next = self.due.peek().map_or(end, |Reverse((due, _))| (*due).min(end));
-        let timeout = next.saturating_duration_since(Instant::now());
+        let timeout = remaining(next);
         match self.poll.poll(events, Some(timeout)) {
             Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
             _ => {}

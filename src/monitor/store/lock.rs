@@ -5,16 +5,16 @@
 
 use super::error::StoreError;
 use super::file::{MODE, beside, give_to_owner_of_directory};
-use rustix::fs::{FlockOperation, flock};
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use crate::lock_file::{LockError, LockFile};
+use std::fs::OpenOptions;
+use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// Held while it lives; the kernel drops the lock with the process, however that ends.
+/// The lock of one database, held while it lives.
 #[derive(Debug)]
 pub struct Lock {
-    file: File,
+    _file: LockFile,
 }
 
 impl Lock {
@@ -23,8 +23,7 @@ impl Lock {
     pub fn take(database: &Path) -> Result<Lock, StoreError> {
         let path = path(database);
         let failed = |error: io::Error| StoreError::of_file(&path, &error);
-        // Not truncated before it is locked: what stands in it is the holder's.
-        let mut file = OpenOptions::new()
+        let file = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
@@ -32,30 +31,14 @@ impl Lock {
             .mode(MODE)
             .open(&path)
             .map_err(failed)?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                let mut pid = String::new();
-                // For the sentence only: without it the sentence is shorter.
-                let _ = Read::by_ref(&mut file).take(20).read_to_string(&mut pid);
-                return Err(StoreError::Held { pid: pid.trim().to_owned() });
-            }
-            Err(error) => return Err(failed(error.into())),
-        }
-        give_to_owner_of_directory(&file, &path).map_err(failed)?;
-        // On a full disk the lock is as good without the number in it.
-        let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
-        Ok(Lock { file })
-    }
-}
-
-impl Drop for Lock {
-    /// Empties the file, so that nobody reads a stranger's pid out of it. It stays: two starting monitors could
-    /// otherwise lock two files of the same name.
-    fn drop(&mut self) {
-        let _ = self.file.set_len(0);
-        // Closing it would not do: a child that is just being started has the same open file for a moment.
-        let _ = flock(&self.file, FlockOperation::Unlock);
+        let mut lock = LockFile::lock(file).map_err(|error| match error {
+            LockError::Held { pid } => StoreError::Held { pid },
+            LockError::Io(error) => failed(error),
+        })?;
+        give_to_owner_of_directory(lock.file(), &path).map_err(failed)?;
+        // On a full disk the lock is as good without the pid.
+        let _ = lock.write_pid();
+        Ok(Lock { _file: lock })
     }
 }
 

@@ -19,7 +19,7 @@ impl Web {
     pub(super) fn admit(&self, request: &Request, route: Route, now: Moment) -> Result<Reader, Refusal> {
         let settings = self.settings.get();
         let local = || client::is_local(request, &settings.trusted_proxies);
-        let Some(token) = bearer(request) else {
+        let Some(token) = request.bearer() else {
             if route == Route::Metrics && local() {
                 return Ok(Reader::Local);
             }
@@ -40,12 +40,6 @@ impl Web {
         log::debug!("{from} asks for {} with a token that nobody knows", request.path());
         Err(unauthorized("nobody knows this token"))
     }
-}
-
-/// The token in `Authorization: Bearer TOKEN`; the scheme's case does not count (RFC 9110, 11.1).
-fn bearer(request: &Request) -> Option<&str> {
-    let (scheme, token) = request.header("authorization")?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()).filter(|token| !token.is_empty())
 }
 
 fn unauthorized(sentence: &str) -> Refusal {

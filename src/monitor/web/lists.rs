@@ -82,13 +82,6 @@ pub const STATUSES: [(&str, MachineStatus); 4] = [
     ("stopped", MachineStatus::Stopped),
 ];
 
-const STATES: [(&str, DeliveryState); 4] = [
-    ("waiting", DeliveryState::Waiting),
-    ("delivered", DeliveryState::Delivered),
-    ("dead", DeliveryState::Dead),
-    ("skipped", DeliveryState::Skipped),
-];
-
 /// Reads `after`, `limit`, `status`, `group` and `tag`.
 pub fn machine_filter(mut query: Query) -> Result<MachineFilter, Problem> {
     let filter = MachineFilter {
@@ -118,7 +111,7 @@ pub fn slice(mut query: Query, of_deliveries: bool) -> Result<Slice, Problem> {
         page: Page { before: query.id("before")?, after: query.id("after")? },
         limit: query.limit()?,
         machine: query.id("machine")?.map(MachineId),
-        state: if of_deliveries { query.word("state", &STATES)? } else { None },
+        state: if of_deliveries { query.word("state", &DeliveryState::NAMES)? } else { None },
     };
     query.end()?;
     Ok(slice)
@@ -165,7 +158,7 @@ pub fn event(event: RecordedEvent) -> EventView {
 
 pub fn delivery(sending: DeliveryRecord) -> DeliveryView {
     let waits = [DeliveryState::Waiting as i64, DeliveryState::Leased as i64].contains(&sending.state);
-    let state = STATES.iter().find(|(_, state)| *state as i64 == sending.state);
+    let state = DeliveryState::NAMES.iter().find(|(_, state)| *state as i64 == sending.state);
     DeliveryView {
         id: sending.id,
         created_at: sending.created.rfc_3339(),

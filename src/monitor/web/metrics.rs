@@ -1,9 +1,9 @@
 //! The monitor's own figures, for Prometheus.
 
-use super::exposition::Exposition;
 use super::lists::STATUSES;
 use super::{Refusal, Web};
 use crate::clock::Now;
+use crate::exposition::Exposition;
 use crate::http;
 use crate::monitor::health::Health;
 use crate::monitor::ingest::counters::{Counters, Format};
@@ -133,19 +133,13 @@ fn notifications(text: &mut Exposition, figures: &StoredFigures) {
         text.sample(RETRIES, &[("channel", kind), ("id", &channel.to_string())], *count as f64);
     }
     const NAME: &str = "heartbeat_monitor_notifications";
-    const STATES: [(&str, DeliveryState); 4] = [
-        ("waiting", DeliveryState::Waiting),
-        ("delivered", DeliveryState::Delivered),
-        ("dead", DeliveryState::Dead),
-        ("skipped", DeliveryState::Skipped),
-    ];
     text.family(
         NAME,
         "Notifications in the database, by the channel's kind and what became of them.",
         "gauge",
     );
     for (kind, counts) in &figures.notifications {
-        for (word, state) in STATES {
+        for (word, state) in DeliveryState::NAMES {
             let mut count = counts[state as usize];
             if state == DeliveryState::Waiting {
                 count += counts[DeliveryState::Leased as usize];

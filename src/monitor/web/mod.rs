@@ -10,11 +10,10 @@
 //! | `client` | whether a request began on this machine |
 //! | `query` | what stands behind the question mark |
 //! | `lists`, `history` | what is known, as JSON |
-//! | `metrics`, `exposition` | figures, as Prometheus reads them |
+//! | `metrics` | figures, as Prometheus reads them |
 
 mod access;
 mod client;
-mod exposition;
 mod figures;
 mod history;
 mod lists;
@@ -28,6 +27,7 @@ use super::ingest::{self, enroll};
 use super::notify::couriers;
 use super::store::StoreError;
 use crate::clock::{Moment, Now};
+use crate::exposition;
 use crate::http::networks::IpNetwork;
 use crate::http::{Counters, Exchange, GateDecision, Method, Request, Response};
 use crate::latest::Latest;

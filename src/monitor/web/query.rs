@@ -3,8 +3,6 @@
 use crate::clock::Moment;
 use percent_encoding::percent_decode_str;
 use std::collections::BTreeMap;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 /// Parameters by name; each is taken once, and what is left at the end is unknown.
 #[derive(Debug)]
@@ -53,7 +51,10 @@ impl Query {
     pub fn moment(&mut self, name: &str) -> Result<Option<Moment>, Problem> {
         let Some(text) = self.text(name) else { return Ok(None) };
         let seconds = text.parse::<i64>().ok().and_then(|seconds| seconds.checked_mul(1_000));
-        let moment = seconds.filter(|at| *at >= 0).map(Moment).or_else(|| rfc3339(&text));
+        let moment = seconds
+            .filter(|at| *at >= 0)
+            .map(Moment) // A plus in a query means a space.
+            .or_else(|| Moment::from_rfc_3339(&text.replace(' ', "+")));
         let wanted = || format!("{name} must be seconds since 1970, or a time such as 2026-01-21T14:30:00Z");
         moment.map(Some).ok_or_else(wanted)
     }
@@ -96,13 +97,6 @@ fn decoded(text: &str) -> Result<String, Problem> {
     let text = text.replace('+', " ");
     let decoded = percent_decode_str(&text).decode_utf8();
     decoded.map(|text| text.into_owned()).map_err(|_| "the query is not UTF-8".to_owned())
-}
-
-fn rfc3339(text: &str) -> Option<Moment> {
-    // A plus in a query means a space.
-    let at = OffsetDateTime::parse(&text.replace(' ', "+"), &Rfc3339).ok()?;
-    let milliseconds = i64::try_from(at.unix_timestamp_nanos() / 1_000_000).ok()?;
-    (milliseconds >= 0).then_some(Moment(milliseconds))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::{as_json, state};
 use crate::clock::Moment;
 use crate::config::Period;
-use crate::monitor::command::table::{ago, rough};
+use crate::duration::{ago, rough};
 use crate::monitor::incidents::table::Outage;
 use crate::monitor::machine::Machine;
 use crate::monitor::store::{Refused, Store};

@@ -1,0 +1,75 @@
+//! Files that are replaced as a whole: a reader, and a program that starts after a crash, finds the old content or the
+//! new one.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter};
+use std::path::{Path, PathBuf};
+
+/// Writes a draft beside `path` and renames it. Not synced: for tmpfs, or for content that may be lost.
+///
+/// # Errors
+/// The draft cannot be written, or not renamed.
+pub fn replace(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> io::Result<()> {
+    write_draft(path, write)?;
+    fs::rename(draft(path), path)
+}
+
+/// As [`replace`], and on the disk when it returns: content that was confirmed survives a power cut.
+///
+/// # Errors
+/// As [`replace`].
+pub fn replace_durably(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+) -> io::Result<()> {
+    write_draft(path, write)?.sync_all()?;
+    fs::rename(draft(path), path)?;
+    // The new name is durable once its directory is.
+    path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+}
+
+fn write_draft(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> io::Result<File> {
+    let draft = draft(path);
+    // Root writes into a directory of the service's user: it follows no symbolic link that waits there.
+    match fs::remove_file(&draft) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = BufWriter::new(OpenOptions::new().write(true).create_new(true).open(&draft)?);
+    write(&mut file)?;
+    file.into_inner().map_err(io::IntoInnerError::into_error)
+}
+
+/// `.NAME.new`
+fn draft(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.new"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn a_failed_write_keeps_the_old_content_and_the_next_one_replaces_it() {
+        let dir = tempfile::tempdir().expect("a scratch directory");
+        let path = dir.path().join("state.json");
+        replace(&path, |file| file.write_all(b"a long first content")).expect("written");
+        replace(&path, |_| Err(io::ErrorKind::StorageFull.into())).expect_err("no room");
+        assert_eq!(fs::read(&path).expect("readable"), b"a long first content");
+        replace_durably(&path, |file| file.write_all(b"short")).expect("written");
+        assert_eq!(fs::read(&path).expect("readable"), b"short");
+        assert_eq!(fs::read_dir(dir.path()).expect("readable").count(), 1, "no draft is left");
+    }
+
+    #[test]
+    fn a_symbolic_link_in_place_of_the_draft_is_not_followed() {
+        let dir = tempfile::tempdir().expect("a scratch directory");
+        let (path, other) = (dir.path().join("state"), dir.path().join("other"));
+        fs::write(&other, "untouched").expect("written");
+        std::os::unix::fs::symlink(&other, draft(&path)).expect("linked");
+        replace_durably(&path, |file| file.write_all(b"new")).expect("written");
+        assert_eq!(fs::read(&other).expect("readable"), b"untouched");
+    }
+}
