@@ -1,7 +1,7 @@
 //! The C library's heap.
 
-/// Has all threads share one arena. glibc would give each of them its own, of which the first pages stay in use: 35 KiB
-/// with five threads that never allocate at the same time. To be called before the first thread is.
+/// Makes all threads share one arena. glibc would give each thread its own, and keep its first pages in use: 35 KiB
+/// with five threads that never allocate at the same time. Call it before the first thread starts.
 pub fn share() {
     #[cfg(target_env = "gnu")]
     // SAFETY: it takes two numbers and changes a setting of the allocator, under the allocator's own lock.
@@ -10,9 +10,9 @@ pub fn share() {
     }
 }
 
-/// Gives back what is free. glibc itself returns only what is free at the heap's end, and whatever is still used of a
-/// configuration lies behind what its parser has used and freed. The pages come back with a fault each once they are
-/// needed, so it is for what happens rarely.
+/// Returns free memory to the kernel. glibc itself returns only memory at the heap's end, but a parsed configuration
+/// lies behind the memory that its parser has freed. Each returned page costs a fault when it is used again, so this is
+/// for rare events such as a reload.
 pub fn trim() {
     #[cfg(target_env = "gnu")]
     // SAFETY: it takes a number, touches no memory that is in use, and holds the allocator's own locks.

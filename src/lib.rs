@@ -1,6 +1,6 @@
-//! heartbeat-daemon and heartbeat-monitor: a fleet of small machines says that it is alive.
+//! heartbeat-daemon and heartbeat-monitor: heartbeats of a fleet of small machines.
 //!
-//! Two programs, no async: OS threads that talk over crossbeam channels.
+//! Two programs, no async: OS threads that communicate over crossbeam channels.
 //!
 //! ```text
 //! bin/heartbeat-daemon ─► device ──┐
@@ -12,8 +12,6 @@
 //! Arrows point one way: nothing here knows the programs above it, and `device` and `monitor` never
 //! meet except through [`wire`].
 
-#[cfg(any(feature = "device", feature = "monitor"))]
-pub mod account;
 pub mod atomic_file;
 pub mod backoff;
 pub mod clock;
@@ -33,6 +31,8 @@ pub mod mailbox;
 pub mod monitor;
 #[cfg(any(feature = "device", feature = "monitor"))]
 pub mod resolver;
+#[cfg(any(feature = "device", feature = "monitor"))]
+pub mod service_user;
 #[cfg(all(test, feature = "monitor"))]
 #[path = "../tests/support/skip.rs"]
 mod skip;

@@ -1,7 +1,7 @@
-//! Log lines on standard error, in the form that suits whoever reads it.
+//! Log lines on standard error, in the form that its reader needs.
 //!
-//! A terminal gets colours and times; journald gets neither, because it keeps the time itself and wants the
-//! priority as a prefix (`<4>`), which is what makes `journalctl -p warning` work; a file or a pipe gets times.
+//! A terminal gets colours and times; a file or a pipe gets times; journald gets neither, because it records the time
+//! itself, but a priority prefix (`<4>`), which `journalctl -p warning` needs.
 
 use log::LevelFilter;
 use simplelog::{
@@ -13,24 +13,24 @@ use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 
-/// Starts logging; a second call changes the level only.
+/// Starts logging; a second call only changes the level.
 pub fn init(level: LevelFilter) {
-    // The logger itself lets everything pass, so that a reload can change the level.
+    // The logger itself accepts every level, so that a reload can change the maximum.
     let all = LevelFilter::Trace;
     let started = if is_journal() {
         WriteLogger::init(all, without_time(), Lines::new(io::stderr(), to_journal))
     } else if io::stderr().is_terminal() {
         TermLogger::init(all, with_time(), TerminalMode::Stderr, ColorChoice::Auto)
     } else {
-        WriteLogger::init(all, with_time(), Lines::new(io::stderr(), as_it_is))
+        WriteLogger::init(all, with_time(), Lines::new(io::stderr(), unchanged))
     };
-    // An error says only that logging has been started before.
+    // Fails only if logging was started before.
     let _ = started;
     log::set_max_level(level);
 }
 
-/// Whether a stream that people read takes colours: on a terminal, unless `NO_COLOR` (no-color.org) or a terminal
-/// without any says otherwise.
+/// Whether to use colours on `stream`: it is a terminal, `NO_COLOR` (no-color.org) is not set, and the terminal is not
+/// "dumb".
 pub fn takes_colours(stream: &impl IsTerminal) -> bool {
     let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
@@ -65,12 +65,12 @@ fn common() -> ConfigBuilder {
         .set_thread_level(LevelFilter::Off)
         .set_target_level(LevelFilter::Off)
         .set_location_level(LevelFilter::Off)
-        // Libraries log URLs, in which a token may stand.
+        // Libraries log URLs, which may contain a token.
         .add_filter_allow_str("heartbeat_");
     builder
 }
 
-/// Writes whole lines, one system call each: lines of two threads never mix, and each goes through `form`.
+/// Writes whole lines with one system call each, so that lines of two threads never mix; `form` converts each line.
 struct Lines<W> {
     out: W,
     line: Vec<u8>,
@@ -98,7 +98,7 @@ impl<W: Write> Write for Lines<W> {
     }
 }
 
-fn as_it_is(line: &[u8]) -> Vec<u8> {
+fn unchanged(line: &[u8]) -> Vec<u8> {
     line.to_vec()
 }
 
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_libraries_log_is_left_out_since_a_token_may_stand_in_it() {
+    fn log_lines_of_libraries_are_dropped_because_they_may_contain_a_token() {
         assert_eq!(journal_line(Level::Error, "ureq::run", "https://example.org/?token=hunter2"), "");
     }
 }

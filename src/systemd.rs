@@ -1,4 +1,4 @@
-//! What systemd is told: ready, status, alive, stopping. Without `$NOTIFY_SOCKET` nothing happens.
+//! Notifications to systemd: ready, status, watchdog, stopping. Without `$NOTIFY_SOCKET` they do nothing.
 
 use sd_notify::NotifyState;
 use std::time::{Duration, Instant};
@@ -19,20 +19,19 @@ fn notify(states: &[NotifyState]) {
     }
 }
 
-/// Tells systemd's watchdog that the loop which owns it makes progress.
+/// Notifies systemd's watchdog that the loop which owns it makes progress.
 ///
-/// It is fed by passes of that loop and by nothing else: a server that does not answer must never have the
-/// daemon restarted, a loop that is stuck must.
+/// Only iterations of that loop feed it: an unreachable server must never restart the daemon, a stuck loop must.
 #[derive(Debug)]
 pub struct Watchdog {
-    /// `None` where nobody listens: then it costs no wake-up.
+    /// `None` without systemd: then it costs no wake-up.
     every: Option<Duration>,
     fed: Instant,
-    /// The status line is not true any more.
+    /// The status line has changed.
     news: bool,
 }
 
-/// How often the status line is renewed where no watchdog asks for more.
+/// Interval of the status line without a watchdog.
 const STATUS_EVERY: Duration = Duration::from_secs(10);
 
 impl Watchdog {
@@ -43,17 +42,17 @@ impl Watchdog {
         Watchdog { every: listener.map(|_| every), fed: now, news: false }
     }
 
-    /// When the loop has to pass again, at the latest.
+    /// Latest time of the loop's next iteration.
     pub fn due(&self) -> Option<Instant> {
         self.every.map(|every| self.fed + every)
     }
 
-    /// The status line has changed in a way that a person must see at once.
+    /// Sends the changed status line at the next iteration.
     pub fn has_news(&mut self) {
         self.news = true;
     }
 
-    /// Called in each pass; says something once per period, and where there is news. `status` is systemd's STATUS=
+    /// Call it in each iteration; notifies once per period, and after [`Watchdog::has_news`]. `status` is the STATUS=
     /// line.
     pub fn pass(&mut self, now: Instant, status: impl FnOnce() -> String) {
         if self.due().is_some_and(|due| self.news || now >= due) {

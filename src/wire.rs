@@ -1,13 +1,12 @@
-//! The JSON that a device and a monitor speak: one heartbeat, written down once for both sides.
+//! The JSON between a device and a monitor: one heartbeat, defined once for both sides.
 //!
-//! What could not be read is `null`, never 0. [`SAMPLE`] is a real heartbeat, and the tests of this
-//! module read it.
+//! A value that could not be read is `null`, never 0. [`SAMPLE`] is a real heartbeat, which the tests read.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-/// A heartbeat of a Raspberry Pi 5 in a barn, as it travels (there without the white space).
+/// A heartbeat of a Raspberry Pi 5 in a barn, as sent, but with white space added.
 pub const SAMPLE: &str = r#"{
   "hardwareid": "10000000a5bd2dd2",
   "id": "5f1d2c9ab7e04c31",
@@ -64,7 +63,7 @@ pub const MAX_CAMERAS: usize = 256;
 pub struct Heartbeat {
     /// CPU serial number or, on machines without one, a MAC address; `null` if there is neither.
     pub hardwareid: Option<String>,
-    /// The same in every transmission of the same heartbeat, so that a repeated one can be told.
+    /// The same in every transmission of one heartbeat, so that duplicates can be detected.
     pub id: String,
     /// The kernel's, new at every boot.
     pub boot_id: Option<String>,
@@ -75,10 +74,10 @@ pub struct Heartbeat {
     pub timestamp: f64,
     pub clock_synced: Option<bool>,
     pub uptime_s: Option<u64>,
-    /// How long the device means to wait before its next heartbeat.
+    /// Time until the next scheduled heartbeat.
     pub interval_s: f64,
     pub hostname: Option<String>,
-    /// Version of the application that the device exists for, not of this daemon.
+    /// Version of the device's application, not of this daemon.
     pub app_version: Option<String>,
     pub daemon_version: String,
     pub cpu: Option<f64>,
@@ -87,7 +86,7 @@ pub struct Heartbeat {
     pub mem: Option<f64>,
     pub swap: Option<f64>,
     pub temp: Option<f64>,
-    /// What the PMIC's rails carry; USB and PCIe devices are not in it.
+    /// Sum of the PMIC's rails, without USB and PCIe devices.
     pub power: Option<f64>,
     pub fan_rpm: Option<u32>,
     /// Duty cycle, 0 to 255.
@@ -98,7 +97,7 @@ pub struct Heartbeat {
     pub streaming_active: Option<bool>,
     pub tracking_active: Option<bool>,
     pub recording_active: Option<bool>,
-    /// MB of 1,000,000 bytes, as the original counted; `null` when not recording.
+    /// MB of 1,000,000 bytes, as in the original; `null` when not recording.
     pub recording_file_size_mb: Option<f64>,
     pub recording_file_path: Option<String>,
     /// By MAC address; at most [`MAX_CAMERAS`].
@@ -134,7 +133,7 @@ impl Reason {
         Reason::Shutdown,
     ];
 
-    /// The word on the wire and in the log.
+    /// The word in JSON and in the log.
     pub fn as_str(self) -> &'static str {
         match self {
             Reason::Startup => "startup",
@@ -169,7 +168,7 @@ pub enum CameraStatus {
 }
 
 impl CameraStatus {
-    /// The word on the wire and in the log.
+    /// The word in JSON and in the log.
     pub fn as_str(self) -> &'static str {
         match self {
             CameraStatus::Connected => "connected",
@@ -179,7 +178,7 @@ impl CameraStatus {
     }
 }
 
-/// Fill of one file system; GB of 1024³ bytes, as the original counted.
+/// Fill of one file system; GB of 1024³ bytes, as in the original.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Disk {
     pub percent: f64,
@@ -188,7 +187,7 @@ pub struct Disk {
     pub free_gb: f64,
 }
 
-/// What the firmware of a Raspberry Pi holds back, by the words of `vcgencmd get_throttled`.
+/// Throttling by the firmware of a Raspberry Pi, in the terms of `vcgencmd get_throttled`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Throttled {
     pub now: Vec<Throttle>,
@@ -213,7 +212,7 @@ impl Throttle {
         Throttle::SoftTemperatureLimit,
     ];
 
-    /// The word on the wire.
+    /// The word in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Throttle::UnderVoltage => "under_voltage",
@@ -224,12 +223,12 @@ impl Throttle {
     }
 }
 
-/// How the device is connected.
+/// The device's network connection.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Connection {
     /// The interface that the default route uses.
     pub active: Option<String>,
-    /// What failover is doing.
+    /// State of failover.
     pub state: Option<String>,
     pub ethernet: Option<Ethernet>,
     pub wifi: Option<Wifi>,
@@ -239,7 +238,7 @@ pub struct Connection {
     pub ip_addresses: Vec<Address>,
     /// By interface, since the interface appeared.
     pub traffic: BTreeMap<String, Traffic>,
-    /// The configured uplinks, standbys too: a dead one is seen before it is needed.
+    /// The configured uplinks, including standbys: a dead one shows before it is needed.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub uplinks: BTreeMap<String, LinkState>,
 }
@@ -259,7 +258,7 @@ pub struct Wifi {
     pub signal_percent: Option<u8>,
 }
 
-/// What is known of a link, from nothing to the best.
+/// State of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LinkState {
@@ -269,22 +268,22 @@ pub enum LinkState {
     Down,
     /// Carrier, but no usable address.
     NoAddress,
-    /// Carrier and address; nobody probes it.
+    /// Carrier and address; not probed.
     Up,
     /// Carrier and address; the first probe has not ended yet.
     Unverified,
     /// A probe reached the far side.
     Valid,
-    /// The last probe failed, or the gateway was silent once.
+    /// The last probe failed, or the gateway missed one.
     Suspect,
-    /// Nothing comes through.
+    /// Probes fail.
     Dead,
-    /// A captive portal answers instead of the internet.
+    /// A captive portal intercepts connections.
     Portal,
 }
 
 impl LinkState {
-    /// The word on the wire.
+    /// The word in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             LinkState::Absent => "absent",
@@ -299,7 +298,7 @@ impl LinkState {
         }
     }
 
-    /// Whether packets may get through, as far as is known.
+    /// Whether packets may get through.
     pub fn is_connected(self) -> bool {
         matches!(self, LinkState::Up | LinkState::Unverified | LinkState::Valid | LinkState::Suspect)
     }
@@ -360,13 +359,13 @@ pub struct Traffic {
     pub tx_bytes: u64,
 }
 
-/// What heartbeat-monitor answers. Another server's answer, or none, is as good.
+/// The body of heartbeat-monitor's response. Other servers may send any body, or none.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Answer {
-    /// The interval that the monitor expects, in seconds: what it was told, or what its own threshold is made for. It
-    /// is information, and the daemon keeps the pace of its configuration: how soon an outage shows is the operator's
-    /// choice, which neither a mistake on the server nor somebody who has taken it over may stretch; a server with too
-    /// much to do says 429 or 503 with `Retry-After`, which is obeyed.
+pub struct HeartbeatResponse {
+    /// The interval that the monitor expects, in seconds: the one in the heartbeat, or the one behind its own
+    /// threshold. For information only: the daemon keeps the configured interval, because neither a mistake on the
+    /// server nor an attacker who controls it may delay the detection of an outage. An overloaded server sends 429 or
+    /// 503 with `Retry-After`, which the daemon obeys.
     pub interval_s: f64,
     /// Unix time by the monitor's clock.
     pub server_time: f64,

@@ -5,8 +5,8 @@ use super::config::{Config, DEFAULT_PATH};
 use super::daemon;
 use super::failure::Failure;
 use super::heartbeat::server_name;
-use crate::account;
 use crate::config::{ConfigError, Source};
+use crate::service_user;
 use std::path::{Path, PathBuf};
 
 /// The unit's name, and its user's where no systemd can be asked.
@@ -18,13 +18,13 @@ const ACCOUNT: &str = "heartbeat";
 pub fn check_config(path: &Path, user: Option<&str>) -> Result<(), Failure> {
     let is_own = path == Path::new(DEFAULT_PATH);
     let read = if is_own { None } else { Some(Source::read(path)?) };
-    let user = account::become_user(SERVICE, ACCOUNT, user)?;
-    let named = |error: ConfigError| account::name_user(error, user.as_deref(), path);
+    let user = service_user::become_user(SERVICE, ACCOUNT, user)?;
+    let named = |error: ConfigError| service_user::name_user(error, user.as_deref(), path);
     let source = read.map_or_else(|| Source::read(path), Ok).map_err(named)?;
     let (config, credentials, settings) = daemon::load_source(&source).map_err(named)?;
     let mut warnings = advice(&config.heartbeat, credentials.token.is_some());
     if user.is_some() {
-        warnings.extend(account::hidden_files(files(&config)));
+        warnings.extend(service_user::hidden_files(files(&config)));
     }
     warnings.iter().for_each(|sentence| eprintln!("heartbeat-daemon: warning: {sentence}"));
     let place = match config.heartbeat.url {

@@ -17,10 +17,10 @@ use super::heartbeat::{self, server_name};
 use super::metrics::{Sampler, read_identity};
 use super::port;
 use super::receive;
-use crate::account;
 use crate::config::Period;
 use crate::duration::span;
 use crate::resolver::{Names, lookup};
+use crate::service_user;
 use crate::wire::{self, Reason};
 use clap::{CommandFactory, Parser, Subcommand};
 use serde::Deserialize;
@@ -154,7 +154,7 @@ pub fn main() -> ExitCode {
     let result = match arguments.command.unwrap_or(Command::Run) {
         Command::Run => daemon::run(config),
         Command::CheckConfig { process: Some(pid), .. } => {
-            Err(account::run_as_process(pid, config, "check-config").into())
+            Err(service_user::run_as_process(pid, config, "check-config").into())
         }
         Command::CheckConfig { user, .. } => check::check_config(config, user.as_deref()),
         Command::Print => print(config),

@@ -6,7 +6,7 @@
 
 use crate::device::shown::shown;
 use crate::http::{Exchange, Limits, Listener, Method, Request, Response, Server};
-use crate::wire::Answer;
+use crate::wire::HeartbeatResponse;
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 use std::io::{self, Write};
@@ -130,7 +130,10 @@ fn params(query: &str) -> Option<Vec<u8>> {
 fn acknowledgement(heartbeats: &[Value]) -> Response {
     let named = heartbeats.last().and_then(|heartbeat| heartbeat["interval_s"].as_f64());
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Response::json(200, &Answer { interval_s: named.unwrap_or(INTERVAL_S), server_time: now.as_secs_f64() })
+    Response::json(
+        200,
+        &HeartbeatResponse { interval_s: named.unwrap_or(INTERVAL_S), server_time: now.as_secs_f64() },
+    )
 }
 
 #[cfg(test)]
@@ -228,7 +231,7 @@ mod tests {
         let receiver = start(1);
         let answer = receiver.ask(&post(&SAMPLE.replace("5.0", "7.0")));
         let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
-        let answer: Answer = serde_json::from_str(body).expect("the monitor's answer");
+        let answer: HeartbeatResponse = serde_json::from_str(body).expect("the monitor's answer");
         assert_eq!(answer.interval_s, 7.0);
         assert!(answer.server_time > 1_700_000_000.0);
         receiver.written();

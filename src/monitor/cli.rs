@@ -4,8 +4,8 @@ use super::command::{channel, check_config, database, enroll, events, fleet, mac
 use super::config::{Config, DEFAULT_PATH};
 use super::notify;
 use super::serve::{self, Failure};
-use crate::account;
 use crate::clock::Moment;
+use crate::service_user;
 use clap::{CommandFactory, Parser, Subcommand};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -96,7 +96,7 @@ fn run(path: &Path, command: Command) -> Result<(), Failure> {
     match &command {
         Command::Serve => return serve::run(path),
         Command::CheckConfig { process: Some(pid), .. } => {
-            return Err(account::run_as_process(*pid, path, "check-config").into());
+            return Err(service_user::run_as_process(*pid, path, "check-config").into());
         }
         Command::CheckConfig { user, .. } => return say(&check_config::run(path, user.as_deref(), now)?),
         _ => {}

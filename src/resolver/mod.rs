@@ -4,11 +4,9 @@
 //! The C library's lookup cannot be interrupted and may take half a minute. So it never runs on a thread that has
 //! something else to do, there is at most one lookup for a name, and their number is bounded (algesten/ureq#79: a
 //! thread per lookup piles up until none can be started). Once a name has been resolved, a silent DNS server costs at
-//! most [`Limits::patience`].
+//! most [`ResolverLimits::refresh_wait`].
 
-mod by_names;
-
-pub use by_names::ByNames;
+pub mod ureq_resolver;
 
 use crossbeam_channel::{Receiver, Sender, bounded, never, select};
 use std::io;
@@ -20,8 +18,8 @@ use std::time::{Duration, Instant};
 /// Age of addresses from which they are looked up again.
 const REFRESH: Duration = Duration::from_secs(60);
 
-/// Addresses of a name that are kept, of both families if it has both: as many as fit into the 2 s of a heartbeat, 250 ms
-/// each.
+/// Addresses of a name that are kept, of both families if it has both: as many as fit into the 2 s of a heartbeat, 250
+/// ms each.
 const MOST_ADDRESSES: usize = 8;
 
 /// Turns a host and a port into addresses; [`lookup`] in both programs.
@@ -29,20 +27,20 @@ pub type Lookup = fn(&str, u16) -> io::Result<Vec<SocketAddr>>;
 
 /// Bounds of a resolver.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct ResolverLimits {
     /// Concurrent lookups. With several, half of the threads serve only names whose last lookup did not fail.
     pub threads: usize,
     /// Names that are remembered or being looked up; the one that was used longest ago makes room.
     pub names: usize,
     /// Wait for newer addresses before those older than [`REFRESH`] are used.
-    pub patience: Duration,
+    pub refresh_wait: Duration,
 }
 
 /// The callers' side of the resolver threads, which end when this is dropped and their lookups have returned.
 #[derive(Debug)]
 pub struct Names {
-    limits: Limits,
-    table: Arc<Table>,
+    limits: ResolverLimits,
+    table: Arc<NameTable>,
     /// Names whose last lookup did not fail.
     good: Sender<Name>,
     /// Names whose last lookup failed.
@@ -50,9 +48,9 @@ pub struct Names {
 }
 
 #[derive(Debug, Default)]
-struct Table {
+struct NameTable {
     /// The most recently used name first.
-    known: Mutex<Vec<Known>>,
+    known: Mutex<Vec<NameEntry>>,
     answered: Condvar,
 }
 
@@ -63,7 +61,7 @@ struct Name {
 }
 
 #[derive(Debug)]
-struct Known {
+struct NameEntry {
     name: Name,
     addresses: Vec<SocketAddr>,
     /// Time of the last lookup that succeeded; `None` requests one at the next use.
@@ -76,9 +74,9 @@ struct Known {
     error: Option<(io::ErrorKind, String)>,
 }
 
-impl Known {
-    fn new(name: Name) -> Known {
-        Known { name, addresses: Vec::new(), resolved: None, pending: false, lookups: 0, error: None }
+impl NameEntry {
+    fn new(name: Name) -> NameEntry {
+        NameEntry { name, addresses: Vec::new(), resolved: None, pending: false, lookups: 0, error: None }
     }
 
     fn is_current(&self) -> bool {
@@ -89,8 +87,8 @@ impl Known {
 impl Names {
     /// # Errors
     /// A thread cannot be started.
-    pub fn start(limits: Limits, lookup: Lookup) -> io::Result<Names> {
-        let table = Arc::new(Table::default());
+    pub fn start(limits: ResolverLimits, lookup: Lookup) -> io::Result<Names> {
+        let table = Arc::new(NameTable::default());
         let (good, good_names) = bounded(limits.names);
         let (failing, failing_names) = bounded(limits.names);
         for number in 0..limits.threads {
@@ -119,7 +117,8 @@ impl Names {
                 return Err(io::ErrorKind::WouldBlock.into());
             };
             let (elapsed, has_addresses) = (begin.elapsed(), !entry.addresses.is_empty());
-            if has_addresses && (entry.is_current() || !entry.pending || elapsed >= self.limits.patience) {
+            if has_addresses && (entry.is_current() || !entry.pending || elapsed >= self.limits.refresh_wait)
+            {
                 return Ok(entry.addresses.clone());
             }
             if let (true, Some((kind, text))) = (entry.lookups > before, &entry.error) {
@@ -131,7 +130,7 @@ impl Names {
                     format!("no answer from DNS for {host}"),
                 ));
             }
-            let wait = if has_addresses { self.limits.patience.min(limit) } else { limit } - elapsed;
+            let wait = if has_addresses { self.limits.refresh_wait.min(limit) } else { limit } - elapsed;
             known = self.table.answered.wait_timeout(known, wait).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
@@ -149,21 +148,22 @@ impl Names {
         found.map(|entry| entry.addresses.clone())
     }
 
-    /// The addresses did not work: requests a lookup at the next use, which still gets the known ones.
-    pub fn doubt(&self) {
+    /// Marks all addresses as outdated because they did not work: the next use requests a lookup, and still gets the
+    /// old ones.
+    pub fn invalidate(&self) {
         for entry in self.known_names().iter_mut() {
             entry.resolved = None;
         }
     }
 
-    fn known_names(&self) -> MutexGuard<'_, Vec<Known>> {
+    fn known_names(&self) -> MutexGuard<'_, Vec<NameEntry>> {
         self.table.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Requests a lookup of `name` if one is due and none is pending. Returns how many had returned before.
-    fn request(&self, known: &mut Vec<Known>, name: &Name) -> io::Result<u64> {
+    fn request(&self, known: &mut Vec<NameEntry>, name: &Name) -> io::Result<u64> {
         let index = known.iter().position(|entry| entry.name == *name);
-        let mut entry = index.map_or_else(|| Known::new(name.clone()), |index| known.remove(index));
+        let mut entry = index.map_or_else(|| NameEntry::new(name.clone()), |index| known.remove(index));
         if !entry.pending && !entry.is_current() {
             let queue = if entry.error.is_some() { &self.failing } else { &self.good };
             // Full: as many names as are remembered are being looked up.
@@ -186,7 +186,7 @@ impl Names {
 }
 
 /// A resolver thread; returns when [`Names`] has been dropped.
-fn serve(table: &Table, good: &Receiver<Name>, failing: &Receiver<Name>, lookup: Lookup) {
+fn serve(table: &NameTable, good: &Receiver<Name>, failing: &Receiver<Name>, lookup: Lookup) {
     loop {
         let name = select! {
             recv(good) -> name => name,
@@ -205,7 +205,7 @@ fn serve(table: &Table, good: &Receiver<Name>, failing: &Receiver<Name>, lookup:
 
 /// A failure keeps the last good addresses, and the next use requests another lookup (henrygd/beszel#1341: a failure
 /// at boot must not last).
-fn apply(entry: &mut Known, result: io::Result<Vec<SocketAddr>>) {
+fn apply(entry: &mut NameEntry, result: io::Result<Vec<SocketAddr>>) {
     entry.pending = false;
     entry.lookups += 1;
     match result {
@@ -229,17 +229,17 @@ fn literal(host: &str, port: u16) -> Option<SocketAddr> {
 /// The C library's lookup, with all that nsswitch.conf and resolv.conf say. May take half a minute.
 ///
 /// # Errors
-/// The name is unknown, or nobody answers for it.
+/// The name is unknown, or no DNS server answers.
 pub fn lookup(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     let addresses = interleave((host, port).to_socket_addrs()?);
-    match addresses.is_empty() {
-        true => Err(io::Error::new(io::ErrorKind::NotFound, format!("{host} has no address"))),
-        false => Ok(addresses),
+    if addresses.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::NotFound, format!("{host} has no address")));
     }
+    Ok(addresses)
 }
 
-/// At most [`MOST_ADDRESSES`], in which the families take turns, that of the first one first (RFC 8305, section 4): a
-/// family that leads nowhere must not keep the other one from its turn.
+/// At most [`MOST_ADDRESSES`], alternating between the families, beginning with that of the first address (RFC 8305,
+/// section 4): a family without connectivity must not exclude the other one.
 fn interleave(addresses: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
     let mut addresses = addresses.peekable();
     let ipv6_first = addresses.peek().is_some_and(SocketAddr::is_ipv6);

@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 const LONG: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(20);
-const ONE_THREAD: Limits = Limits { threads: 1, names: 4, patience: Duration::ZERO };
+const ONE_THREAD: ResolverLimits = ResolverLimits { threads: 1, names: 4, refresh_wait: Duration::ZERO };
 
 fn address(last: u8) -> Vec<SocketAddr> {
     vec![SocketAddr::from(([192, 0, 2, last], 80))]
@@ -85,7 +85,7 @@ fn while_dns_hangs_the_last_good_address_is_used_at_once_and_lookups_do_not_pile
     .expect("started");
     assert_eq!(names.resolve("example.test", 80, LONG).expect("resolved"), address(1));
     for _ in 0..100 {
-        names.doubt();
+        names.invalidate();
         let begin = Instant::now();
         assert_eq!(names.resolve("example.test", 80, LONG).expect("known"), address(1));
         assert!(begin.elapsed() < LONG / 2);
@@ -100,10 +100,10 @@ fn while_dns_hangs_the_last_good_address_is_used_at_once_and_lookups_do_not_pile
 }
 
 #[test]
-fn with_patience_a_newer_address_is_waited_for_and_an_old_one_used_if_it_does_not_come() {
+fn with_a_refresh_wait_a_newer_address_is_waited_for_and_an_old_one_used_if_it_does_not_come() {
     static GATE: Gate = Gate::closed();
     static ASKED: AtomicUsize = AtomicUsize::new(0);
-    let limits = Limits { patience: Duration::from_millis(300), ..ONE_THREAD };
+    let limits = ResolverLimits { refresh_wait: Duration::from_millis(300), ..ONE_THREAD };
     let names = Names::start(limits, |_, _| match ASKED.fetch_add(1, Ordering::SeqCst) {
         number @ 0..2 => Ok(address(number as u8)),
         _ => {
@@ -113,13 +113,13 @@ fn with_patience_a_newer_address_is_waited_for_and_an_old_one_used_if_it_does_no
     })
     .expect("started");
     for number in 0..2 {
-        names.doubt();
+        names.invalidate();
         assert_eq!(names.resolve("example.test", 80, LONG).expect("resolved"), address(number));
     }
-    names.doubt();
+    names.invalidate();
     let begin = Instant::now();
     assert_eq!(names.resolve("example.test", 80, LONG).expect("known"), address(1));
-    assert!(begin.elapsed() >= limits.patience && begin.elapsed() < LONG);
+    assert!(begin.elapsed() >= limits.refresh_wait && begin.elapsed() < LONG);
     GATE.open();
 }
 
@@ -154,7 +154,7 @@ fn a_hundred_dead_names_share_the_threads_and_leave_one_for_a_good_name() {
     static RUNNING: AtomicUsize = AtomicUsize::new(0);
     static MOST: AtomicUsize = AtomicUsize::new(0);
     static FAILED_ONCE: AtomicUsize = AtomicUsize::new(0);
-    let limits = Limits { threads: 4, names: 256, patience: Duration::ZERO };
+    let limits = ResolverLimits { threads: 4, names: 256, refresh_wait: Duration::ZERO };
     let names = Names::start(limits, |host, _| {
         if host == "good.test" {
             return Ok(address(1));

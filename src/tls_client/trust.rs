@@ -24,7 +24,7 @@ pub struct Trust {
 }
 
 /// Certificate chain and private key that a client shows to a server that asks for them.
-pub type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+pub type ClientIdentity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 impl Trust {
     /// The public authorities, as browsers have them.
@@ -70,7 +70,7 @@ impl Trust {
     ///
     /// # Errors
     /// The private key does not belong to the certificate of `identity`.
-    pub fn client_config(&self, identity: Option<Identity>) -> Result<ClientConfig, rustls::Error> {
+    pub fn client_config(&self, identity: Option<ClientIdentity>) -> Result<ClientConfig, rustls::Error> {
         let provider = Arc::new(ring::default_provider());
         let verifier = TrustCheck::verifier(self.roots.clone(), self.pinned.clone(), &provider)?;
         let builder = ClientConfig::builder_with_provider(provider)

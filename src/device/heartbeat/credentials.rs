@@ -3,7 +3,7 @@
 use crate::config::ConfigError;
 use crate::device::config::{ClientCertificate, Heartbeat};
 use crate::device::token::Token;
-use crate::tls_client::trust::{Identity, Trust};
+use crate::tls_client::trust::{ClientIdentity, Trust};
 use rustls::ClientConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -54,7 +54,7 @@ fn trust(path: &Path) -> Result<Trust, ConfigError> {
     Trust::only(&read("ca_file", path)?).map_err(|problem| fault("ca_file", path, &problem))
 }
 
-fn identity(files: &ClientCertificate) -> Result<Identity, ConfigError> {
+fn identity(files: &ClientCertificate) -> Result<ClientIdentity, ConfigError> {
     let (certificate_file, key_file) = (files.certificate_file.as_path(), files.key_file.as_path());
     let chain: Vec<_> = CertificateDer::pem_slice_iter(&read("client_certificate_file", certificate_file)?)
         .filter_map(Result::ok)

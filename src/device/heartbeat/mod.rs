@@ -59,7 +59,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// The daemon's resolver: the server and a proxy, before and after a reload. A heartbeat never waits for DNS once the
 /// server's name has been resolved.
-pub const NAMES: resolver::Limits = resolver::Limits { threads: 1, names: 4, patience: Duration::ZERO };
+pub const NAMES: resolver::ResolverLimits =
+    resolver::ResolverLimits { threads: 1, names: 4, refresh_wait: Duration::ZERO };
 
 /// Start-up waits this long for the first metrics; without them it says what it has.
 const FIRST_METRICS: Duration = Duration::from_secs(1);

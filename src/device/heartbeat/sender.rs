@@ -199,7 +199,7 @@ impl Sender {
         };
         result.unwrap_or_else(|error| {
             // The server may have moved (henrygd/beszel#1924); the known address is used until that is known.
-            self.names.doubt();
+            self.names.invalidate();
             let mut problem = describe(&error, limit, Moment::now());
             if let Some(round_trip) = self.slow_line(&error, limit) {
                 let _ = write!(
@@ -348,7 +348,7 @@ fn judge(mut response: Response<Body>, target: &Target, expects_ours: bool) -> (
     let code = status.as_u16();
     if status.is_success() {
         let body = response.body_mut().with_config().limit(wire::MAX_BODY as u64).read_to_vec();
-        let ours = body.is_ok_and(|body| serde_json::from_slice::<wire::Answer>(&body).is_ok());
+        let ours = body.is_ok_and(|body| serde_json::from_slice::<wire::HeartbeatResponse>(&body).is_ok());
         let outcome = match expects_ours && !ours {
             true => Outcome::Foreign {
                 problem: format!(

@@ -7,7 +7,8 @@ use super::dial::{Line, SILENCE, dial, longest_silence};
 use crate::clock::remaining;
 use crate::device::os::tcp;
 use crate::device::os::wait::wait_for;
-use crate::resolver::{ByNames, Names};
+use crate::resolver::Names;
+use crate::resolver::ureq_resolver::UreqResolver;
 use crate::tls_client::connector::TlsConnector;
 use rustix::event::{PollFd, PollFlags};
 use rustls::ClientConfig;
@@ -32,7 +33,7 @@ pub fn agent(config: Config, names: Arc<Names>, line: Arc<Line>, tls: Arc<Client
         ().chain(ConnectProxyConnector::default())
             .chain(Dial { line, user_timeout })
             .chain(TlsConnector::new(tls));
-    Agent::with_parts(config, connector, ByNames(names))
+    Agent::with_parts(config, connector, UreqResolver(names))
 }
 
 /// ureq's question for a connection.

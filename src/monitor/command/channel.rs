@@ -4,7 +4,6 @@
 //! the shell's history. A webhook's secret comes out of a file or the standard input, or is made here.
 
 use super::recipient::with_warnings;
-use crate::account;
 use crate::clock::Moment;
 use crate::duration::ago;
 use crate::monitor::notify::channel::{ChannelId, Kind, check_secret, secret_in};
@@ -16,6 +15,7 @@ use crate::monitor::notify::{Settings, is_public, start_resolver};
 use crate::monitor::registry::token::{Token, TokenUse};
 use crate::monitor::store::{Refused, Store};
 use crate::monitor::zone::Clock;
+use crate::service_user;
 use crate::table::{or_dash, table};
 use clap::{Args, Subcommand};
 use crossbeam_channel::bounded;
@@ -229,7 +229,7 @@ fn check_service_reads(path: &str, wanted: Option<&'static str>) -> Result<(), S
     let file = path.to_owned();
     // A thread of its own: user and groups are a thread's, and this one does not get root's back.
     let check = thread::spawn(move || {
-        let user = account::become_user(SERVICE, SERVICE, wanted).ok().flatten();
+        let user = service_user::become_user(SERVICE, SERVICE, wanted).ok().flatten();
         let read = user.as_ref().map_or(Ok(String::new()), |_| secret_in(&file));
         read.map(drop).map_err(|problem| match user {
             Some(user) => {

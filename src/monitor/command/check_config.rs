@@ -1,7 +1,6 @@
 //! `heartbeat-monitor check-config`: all that a start would refuse but for the database and the address, and every file
 //! that is read later.
 
-use crate::account;
 use crate::clock::Moment;
 use crate::config::{ConfigError, Source};
 use crate::monitor::config::{Config, DEFAULT_PATH};
@@ -10,6 +9,7 @@ use crate::monitor::notify;
 use crate::monitor::notify::channel::{Channel, secret_in};
 use crate::monitor::serve::Failure;
 use crate::monitor::store::{Refused, Store};
+use crate::service_user;
 use std::path::{Path, PathBuf};
 
 /// The unit's name, and its user's where no systemd can be asked.
@@ -20,8 +20,8 @@ const SERVICE: &str = "heartbeat-monitor";
 pub fn run(path: &Path, user: Option<&str>, now: Moment) -> Result<String, Failure> {
     let is_own = path == Path::new(DEFAULT_PATH);
     let read = if is_own { None } else { Some(Source::read(path)?) };
-    let user = account::become_user(SERVICE, SERVICE, user)?;
-    let named = |error: ConfigError| account::name_user(error, user.as_deref(), path);
+    let user = service_user::become_user(SERVICE, SERVICE, user)?;
+    let named = |error: ConfigError| service_user::name_user(error, user.as_deref(), path);
     let source = read.map_or_else(|| Source::read(path), Ok).map_err(named)?;
     let config = Config::from_file(&source).map_err(named)?;
     config.http.tls.as_ref().map(listen::certificate).transpose().map_err(named)?;
@@ -29,7 +29,7 @@ pub fn run(path: &Path, user: Option<&str>, now: Moment) -> Result<String, Failu
     notify::Settings::load(&config).map_err(named)?;
     channels(&config, now).map_err(named)?;
     if user.is_some() {
-        for sentence in account::hidden_files(files(&config)) {
+        for sentence in service_user::hidden_files(files(&config)) {
             eprintln!("heartbeat-monitor: warning: {sentence}");
         }
     }

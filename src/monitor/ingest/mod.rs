@@ -448,7 +448,7 @@ fn past(machine: MachineId, replays: &[Replay], now: Moment) -> Vec<PastSample> 
     replays.iter().map(past).collect()
 }
 
-/// `wire::Answer`, in as few bytes as it can be said.
+/// `wire::HeartbeatResponse`, in as few bytes as it can be said.
 fn acknowledgement(interval: Option<Duration>, now: Moment) -> Response {
     let interval = interval.unwrap_or(INTERVAL).as_secs_f64();
     let server_time = now.0.div_euclid(1000);

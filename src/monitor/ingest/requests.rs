@@ -238,7 +238,7 @@ fn a_heartbeat_is_answered_as_our_daemon_expects_it_and_in_few_bytes() {
     let before = Moment::now();
     let answer = site.beat(wire::SAMPLE);
     assert_eq!(answer.status, 200);
-    let read: wire::Answer = serde_json::from_str(&answer.body).expect("our own answer");
+    let read: wire::HeartbeatResponse = serde_json::from_str(&answer.body).expect("our own answer");
     assert_eq!(read.interval_s, 5.0);
     assert!((read.server_time - before.0 as f64 / 1000.0).abs() < 60.0);
     assert!(answer.head.len() + 4 + answer.body.len() <= 155, "{answer:?}");
@@ -351,7 +351,7 @@ fn a_replay_is_durable_when_it_is_answered_and_never_a_sign_of_life() {
     let site = Site::new();
     let answer = site.beat(r#"[{"replay_age_s": 120, "cpu": 5}, {"replay_age_s": 60, "cpu": 6}]"#);
     assert_eq!(answer.status, 200);
-    assert!(serde_json::from_str::<wire::Answer>(&answer.body).is_ok(), "{answer:?}");
+    assert!(serde_json::from_str::<wire::HeartbeatResponse>(&answer.body).is_ok(), "{answer:?}");
     assert_eq!(site.history(), 2);
     assert_eq!(site.beat(r#"{"replay_age_s": 600, "cpu": 7}"#).status, 200);
     assert_eq!(site.history(), 3);

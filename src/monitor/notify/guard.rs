@@ -4,7 +4,7 @@
 //! else a moment later (DNS rebinding) gains nothing. With [`super::http`] the only file that uses
 //! `ureq::unversioned`; the version is pinned.
 
-use crate::resolver::ByNames;
+use crate::resolver::ureq_resolver::UreqResolver;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ureq::config::Config;
 use ureq::http::Uri;
@@ -13,7 +13,7 @@ use ureq::unversioned::transport::NextTimeout;
 
 /// Resolves names and drops the addresses that are not public.
 #[derive(Debug)]
-pub struct PublicOnly(pub ByNames);
+pub struct PublicOnly(pub UreqResolver);
 
 impl Resolver for PublicOnly {
     fn resolve(

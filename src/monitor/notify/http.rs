@@ -4,7 +4,8 @@ use super::Settings;
 use super::guard::PublicOnly;
 use super::send::Failure;
 use crate::clock::Moment;
-use crate::resolver::{ByNames, Names};
+use crate::resolver::Names;
+use crate::resolver::ureq_resolver::UreqResolver;
 use crate::tls_client::connector::TlsConnector;
 use crate::tls_client::fault;
 use std::io::Read;
@@ -46,16 +47,16 @@ pub struct Http {
 impl Http {
     /// For Telegram, whose server the configuration names; by a proxy if the environment has one.
     pub fn anywhere(settings: &Settings, names: &Arc<Names>) -> Http {
-        Http::new(settings, config(settings.timeout).build(), ByNames(names.clone()))
+        Http::new(settings, config(settings.timeout).build(), UreqResolver(names.clone()))
     }
 
     /// For webhooks and ntfy. No proxy: it would resolve the name itself, where nobody checks the address.
     pub fn guarded(settings: &Settings, names: &Arc<Names>) -> Http {
         let config = config(settings.timeout).proxy(None).build();
         if settings.allow_private_webhooks {
-            Http::new(settings, config, ByNames(names.clone()))
+            Http::new(settings, config, UreqResolver(names.clone()))
         } else {
-            Http::new(settings, config, PublicOnly(ByNames(names.clone())))
+            Http::new(settings, config, PublicOnly(UreqResolver(names.clone())))
         }
     }
 

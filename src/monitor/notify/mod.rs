@@ -83,7 +83,8 @@ impl Poke {
 
 /// The monitor's resolver: few threads, however many channels have a host that DNS does not answer for. The address of
 /// a receiver may have moved since the last message, so a newer one is waited for.
-const NAMES: resolver::Limits = resolver::Limits { threads: 4, names: 256, patience: Duration::from_secs(3) };
+const NAMES: resolver::ResolverLimits =
+    resolver::ResolverLimits { threads: 4, names: 256, refresh_wait: Duration::from_secs(3) };
 
 /// Starts the resolver of all deliveries.
 ///

@@ -1,5 +1,5 @@
-//! The account that a service runs under: `check-config` as root becomes that user, and so reads what the service will
-//! be able to read.
+//! The user that a service runs as: `check-config` as root switches to that user, so it reads only what the service can
+//! read.
 
 use crate::config::ConfigError;
 use rustix::fs::{Gid, Uid};
@@ -16,29 +16,29 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Homes, which the units hide from the services (`ProtectHome=`).
+/// Home directories, which the units hide from the services (`ProtectHome=`).
 const HIDDEN: [&str; 3] = ["/home", "/root", "/run/user"];
 
-/// Names, as a unit or a command line has them.
+/// UserNames, as a unit or a command line has them.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Names {
+struct UserNames {
     user: String,
-    /// `None`: the user's own.
+    /// `None`: the user's primary group.
     group: Option<String>,
-    /// Besides those of /etc/group.
+    /// In addition to those in /etc/group.
     more_groups: Vec<String>,
 }
 
-/// What the kernel knows of an account.
+/// What the kernel knows of an ids.
 #[derive(Debug, PartialEq, Eq)]
-struct Account {
+struct UserIds {
     user: u32,
     group: u32,
     groups: Vec<u32>,
 }
 
-/// Makes a process of root that of the service's user, and returns that user's name. `None`: this process stays whose it
-/// is, because it is not root's, `wanted` says so, or the service is not installed yet. For a process with one thread.
+/// Switches a root process to the service's user and returns that user's name. Returns `None` without a switch if the
+/// process is not root's, `wanted` is root, or the service is not installed yet. For a process with one thread.
 ///
 /// The user and its groups are those of the unit named `service` if systemd knows one, else the user `default`;
 /// `wanted` names another user.
@@ -57,8 +57,9 @@ pub fn become_user(
         };
     }
     let names = match wanted {
-        Some(user) => Names { user: user.to_owned(), ..Names::default() },
-        None => of_unit(service).unwrap_or_else(|| Names { user: default.to_owned(), ..Names::default() }),
+        Some(user) => UserNames { user: user.to_owned(), ..UserNames::default() },
+        None => user_of_unit(service)
+            .unwrap_or_else(|| UserNames { user: default.to_owned(), ..UserNames::default() }),
     };
     if matches!(names.user.as_str(), "" | "root") {
         return Ok(None);
@@ -67,8 +68,8 @@ pub fn become_user(
         ConfigError::new(format!("cannot check as the user {}: {why}", names.user))
     };
     match (find(Path::new("/etc"), &names).map_err(|error| problem(&error))?, wanted) {
-        (Some(account), _) => {
-            change_to(&account).map_err(|error| problem(&error))?;
+        (Some(ids), _) => {
+            set_ids(&ids).map_err(|error| problem(&error))?;
             Ok(Some(names.user))
         }
         (None, Some(_)) => Err(problem(&"there is no such user")),
@@ -76,12 +77,12 @@ pub fn become_user(
     }
 }
 
-/// Replaces this process of root by the program with `--config FILE COMMAND`, as the process `pid` would run it: its user, groups,
-/// environment, and view of the file system. What `ExecReload=` itself gives a command has no credentials
-/// (`LoadCredential=`): systemd 252 and 257 both hide them from it.
+/// Replaces this root process by the program with `--config FILE COMMAND`, run with the user, groups, environment and
+/// mount namespace of the process `pid`. `ExecReload=` itself does not see credentials (`LoadCredential=`) in systemd
+/// 252 and 257.
 ///
 /// # Errors
-/// One sentence. On success it does not return.
+/// Returns only on failure, with one sentence.
 pub fn run_as_process(pid: u32, config: &Path, command: &str) -> ConfigError {
     let problem =
         |why: &dyn std::fmt::Display| ConfigError::new(format!("cannot check as process {pid}: {why}"));
@@ -92,36 +93,38 @@ pub fn run_as_process(pid: u32, config: &Path, command: &str) -> ConfigError {
             (Ok(status), Ok(environment), Ok(mounts)) => (status, environment, mounts),
             (Err(error), ..) | (_, Err(error), _) | (.., Err(error)) => return problem(&error),
         };
-    let Some(account) = account_of(&String::from_utf8_lossy(&status)) else {
+    let Some(ids) = ids_of_process(&String::from_utf8_lossy(&status)) else {
         return problem(&"its /proc/PID/status has no user");
     };
     if let Err(error) = move_into_link_name_space(mounts.as_fd(), Some(LinkNameSpaceType::Mount)) {
-        eprintln!("warning: the file system is read as this command sees it: {error}");
+        eprintln!(
+            "warning: cannot enter the service's mount namespace, checking files as this command sees them: {error}"
+        );
     }
-    if let Err(error) = change_to(&account) {
+    if let Err(error) = set_ids(&ids) {
         return problem(&error);
     }
     let variables = environment.split(|byte| *byte == 0).filter_map(|variable| {
         let equals = variable.iter().position(|byte| *byte == b'=')?;
         Some((OsStr::from_bytes(&variable[..equals]), OsStr::from_bytes(&variable[equals + 1..])))
     });
-    // The name of the program's own file may mean another one, or none, in the other namespace.
+    // The path of the program may name another file, or none, in the other mount namespace.
     let mut program = Command::new("/proc/self/exe");
     program.arg("--config").arg(config).arg(command).env_clear().envs(variables);
     problem(&program.exec())
 }
 
 /// Lines are "Uid:\treal\teffective\tsaved\tfs", and "Groups:\t1 2 3".
-fn account_of(status: &str) -> Option<Account> {
+fn ids_of_process(status: &str) -> Option<UserIds> {
     let numbers = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
         line.split_whitespace().map(|number| number.parse().ok()).collect::<Option<Vec<u32>>>()
     };
     let (user, group) = (*numbers("Uid")?.get(1)?, *numbers("Gid")?.get(1)?);
-    Some(Account { user, group, groups: numbers("Groups")? })
+    Some(UserIds { user, group, groups: numbers("Groups")? })
 }
 
-/// Names the user as whom something could not be read, for a person who is root.
+/// UserNames the user as whom something could not be read, for a person who is root.
 pub fn name_user(error: ConfigError, user: Option<&str>, file: &Path) -> ConfigError {
     match user {
         Some(user) if error.is_unreadable() => ConfigError::new(format!(
@@ -133,30 +136,30 @@ pub fn name_user(error: ConfigError, user: Option<&str>, file: &Path) -> ConfigE
     }
 }
 
-/// A sentence for each of these files that the service does not see, whatever its mode.
+/// One sentence for each file that is hidden from the service, whatever its mode.
 pub fn hidden_files<'a>(files: impl IntoIterator<Item = &'a PathBuf>) -> Vec<String> {
     let is_hidden = |file: &&PathBuf| HIDDEN.iter().any(|home| file.starts_with(home));
     let sentence = |file: &PathBuf| {
         format!(
-            "{}: the service sees no homes (ProtectHome= in its unit); put the file elsewhere",
+            "{}: home directories are hidden from the service (ProtectHome= in its unit); put the file elsewhere",
             file.display()
         )
     };
     files.into_iter().filter(is_hidden).map(sentence).collect()
 }
 
-/// Groups first: without root's rights they could not be changed any more.
-fn change_to(account: &Account) -> io::Result<()> {
-    let groups: Vec<Gid> = account.groups.iter().map(|group| Gid::from_raw(*group)).collect();
-    let (user, group) = (Uid::from_raw(account.user), Gid::from_raw(account.group));
+/// Groups first: after the user has changed, they cannot be set.
+fn set_ids(ids: &UserIds) -> io::Result<()> {
+    let groups: Vec<Gid> = ids.groups.iter().map(|group| Gid::from_raw(*group)).collect();
+    let (user, group) = (Uid::from_raw(ids.user), Gid::from_raw(ids.group));
     set_thread_groups(&groups)?;
     set_thread_res_gid(group, group, group)?;
     set_thread_res_uid(user, user, user)?;
     Ok(())
 }
 
-/// `None` where no systemd runs, or it knows no such unit.
-fn of_unit(service: &str) -> Option<Names> {
+/// `None` if systemd does not run or has no such unit.
+fn user_of_unit(service: &str) -> Option<UserNames> {
     let properties = ["LoadState", "User", "Group", "SupplementaryGroups"].join(",");
     let mut systemctl = Command::new("systemctl");
     systemctl.args(["show", "--property", &properties, &format!("{service}.service")]);
@@ -164,10 +167,10 @@ fn of_unit(service: &str) -> Option<Names> {
     unit_names(&String::from_utf8_lossy(&output.stdout))
 }
 
-/// Lines are "Property=value".
-fn unit_names(shown: &str) -> Option<Names> {
+/// Parses lines of the form "Property=value".
+fn unit_names(shown: &str) -> Option<UserNames> {
     let value = |name: &str| shown.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-    (value("LoadState")? == "loaded").then(|| Names {
+    (value("LoadState")? == "loaded").then(|| UserNames {
         user: value("User").unwrap_or_default().to_owned(),
         group: value("Group").filter(|group| !group.is_empty()).map(str::to_owned),
         more_groups: value("SupplementaryGroups").unwrap_or_default().split(' ').map(str::to_owned).collect(),
@@ -175,14 +178,14 @@ fn unit_names(shown: &str) -> Option<Names> {
 }
 
 /// System users are in these two files. A directory service would need NSS, which a static program does not have.
-fn find(etc: &Path, names: &Names) -> io::Result<Option<Account>> {
+fn find(etc: &Path, names: &UserNames) -> io::Result<Option<UserIds>> {
     let users = fs::read_to_string(etc.join("passwd"))?;
     let groups = fs::read_to_string(etc.join("group"))?;
     Ok(parse(&users, &groups, names))
 }
 
 /// Lines are "name:password:user:group:..." and "name:password:group:member,member".
-fn parse(users: &str, groups: &str, names: &Names) -> Option<Account> {
+fn parse(users: &str, groups: &str, names: &UserNames) -> Option<UserIds> {
     let user = users.lines().map(fields).find(|user| user.first() == Some(&names.user.as_str()))?;
     let groups: Vec<Vec<&str>> = groups.lines().map(fields).collect();
     let id = |group: &Vec<&str>| group.get(2)?.parse::<u32>().ok();
@@ -197,7 +200,7 @@ fn parse(users: &str, groups: &str, names: &Names) -> Option<Account> {
     let listed = groups.iter().filter(lists_user).filter_map(id);
     let more = names.more_groups.iter().filter_map(|name| called(name));
     let groups = std::iter::once(group).chain(listed).chain(more).collect();
-    Some(Account { user: user.get(2)?.parse().ok()?, group, groups })
+    Some(UserIds { user: user.get(2)?.parse().ok()?, group, groups })
 }
 
 fn fields(line: &str) -> Vec<&str> {
@@ -213,14 +216,14 @@ mod tests {
     const GROUPS: &str =
         "root:x:0:\nvideo:x:44:pi,heartbeat\naudio:x:29:heartbeat2\nbroken\nssl-cert:x:110:\n";
 
-    fn names(user: &str) -> Names {
-        Names { user: user.to_owned(), ..Names::default() }
+    fn names(user: &str) -> UserNames {
+        UserNames { user: user.to_owned(), ..UserNames::default() }
     }
 
     #[test]
-    fn an_account_has_its_own_group_and_those_that_list_it() {
-        let account = Account { user: 990, group: 989, groups: vec![989, 44] };
-        assert_eq!(parse(USERS, GROUPS, &names("heartbeat")), Some(account));
+    fn a_user_has_its_primary_group_and_those_that_list_it() {
+        let ids = UserIds { user: 990, group: 989, groups: vec![989, 44] };
+        assert_eq!(parse(USERS, GROUPS, &names("heartbeat")), Some(ids));
         for name in ["heart", "bad", ""] {
             assert_eq!(parse(USERS, GROUPS, &names(name)), None, "{name}");
         }
@@ -230,8 +233,8 @@ mod tests {
     fn the_unit_may_name_another_user_and_more_groups() {
         let shown =
             "LoadState=loaded\nUser=heartbeat\nGroup=video\nSupplementaryGroups=ssl-cert nobody-knows\n";
-        let account = parse(USERS, GROUPS, &unit_names(shown).expect("loaded"));
-        assert_eq!(account, Some(Account { user: 990, group: 44, groups: vec![44, 44, 110] }));
+        let ids = parse(USERS, GROUPS, &unit_names(shown).expect("loaded"));
+        assert_eq!(ids, Some(UserIds { user: 990, group: 44, groups: vec![44, 44, 110] }));
         let of_root = unit_names("User=\nGroup=\nSupplementaryGroups=\nLoadState=loaded\n");
         assert_eq!(of_root.map(|names| names.user).as_deref(), Some(""));
         assert_eq!(unit_names("LoadState=not-found\nUser=\n"), None);
@@ -242,8 +245,8 @@ mod tests {
     fn a_process_has_its_effective_user_and_all_its_groups() {
         let status =
             "Name:\theartbeat-daemo\nUid:\t0\t990\t990\t990\nGid:\t0\t989\t989\t989\nGroups:\t44 989 \n";
-        assert_eq!(account_of(status), Some(Account { user: 990, group: 989, groups: vec![44, 989] }));
-        assert_eq!(account_of("Uid:\t0\nGid:\t0\n"), None);
+        assert_eq!(ids_of_process(status), Some(UserIds { user: 990, group: 989, groups: vec![44, 989] }));
+        assert_eq!(ids_of_process("Uid:\t0\nGid:\t0\n"), None);
     }
 
     #[test]

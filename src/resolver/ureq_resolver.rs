@@ -1,4 +1,4 @@
-//! A resolver as ureq's.
+//! ureq's resolver trait on top of [`Names`].
 //!
 //! Uses `ureq::unversioned`, which may change in any release of ureq; the version is pinned.
 
@@ -11,14 +11,14 @@ use ureq::http::Uri;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
-/// A lookup without a limit of its own.
+/// Limit of a lookup for which ureq has none.
 const LONGEST: Duration = Duration::from_secs(3600);
 
 /// Resolves the hosts of ureq's requests.
 #[derive(Debug)]
-pub struct ByNames(pub Arc<Names>);
+pub struct UreqResolver(pub Arc<Names>);
 
-impl Resolver for ByNames {
+impl Resolver for UreqResolver {
     fn resolve(&self, uri: &Uri, _: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
         let host = uri.host().ok_or(Error::HostNotFound)?;
         let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
