@@ -353,4 +353,22 @@ mod tests {
         (0..4).for_each(|_| busy.started(false));
         assert_eq!(busy.turn(Kind::Email, now), Turn::Later(None));
     }
+
+    #[test]
+    fn a_pace_is_kept_while_it_differs_from_a_new_one() {
+        let now = Instant::now();
+        let mut pace = Pace::default();
+        assert!(!pace.is_worth_keeping(now));
+        pace.started(false);
+        assert!(pace.is_worth_keeping(now), "a message is in flight");
+        pace.ended(false);
+        pace.rest(now, SECOND * 10);
+        assert!(pace.is_worth_keeping(now + SECOND * 9), "it rests");
+        assert!(!pace.is_worth_keeping(now + SECOND * 10));
+        pace.worked(now);
+        assert!(pace.is_worth_keeping(now + DELIVERING - SECOND), "it has just delivered");
+        assert!(!pace.is_worth_keeping(now + DELIVERING));
+        pace.failed(&[1], attempt(1), now, 0.0);
+        assert!(pace.is_worth_keeping(now + SECOND * 86_400), "it fails");
+    }
 }

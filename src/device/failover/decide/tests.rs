@@ -779,3 +779,82 @@ fn uplinks_of_one_pattern_are_ranked_by_name_and_one_that_goes_promotes_no_other
     acknowledged(&mut device, "enx2");
     assert_eq!((gone.name.as_str(), device.state().as_str()), ("enx1", "enx2_active"));
 }
+
+#[test]
+fn an_acknowledgement_matters_only_until_the_first_one_after_a_switch() {
+    let mut device = Device::settled();
+    device.cable(0, false);
+    assert!(device.uplinks.awaits_acknowledgement());
+    device.acknowledge("wlan1");
+    assert!(!device.uplinks.awaits_acknowledgement());
+}
+
+#[test]
+fn it_is_known_before_a_decision_whether_that_switches() {
+    let mut device = Device::settled();
+    assert!(!device.uplinks.would_switch(device.now));
+    device.set(0, false, true);
+    device.uplinks.learn(Event::Links(device.seen.clone()), device.now);
+    assert!(device.uplinks.would_switch(device.now));
+    device.decide();
+    assert!(!device.uplinks.would_switch(device.now));
+}
+
+#[test]
+fn among_dead_uplinks_the_last_one_in_use_stays() {
+    let mut device = Device::settled();
+    device.seen[2].gateway = true;
+    device.links();
+    device.works = [false, false, true];
+    device.pass(SECOND * 30);
+    assert_eq!(device.health(), [Dead, Dead, Valid]);
+    device.gateway[2] = false;
+    device.pass(SECOND * 2);
+    assert_eq!((device.health(), device.decision.active.as_deref()), (vec![Dead; 3], Some("wlan0")));
+}
+
+#[test]
+fn after_a_failback_the_next_one_waits_for_the_hold_down() {
+    let mut device = Device::settled();
+    device.cable(0, false);
+    device.cable(1, false);
+    device.switches.clear();
+    device.cable(1, true);
+    device.pass(SECOND);
+    device.cable(0, true);
+    device.pass(HOLD * 4);
+    let switches: Vec<_> = device.switches.iter().map(|(at, switch)| (*at, switch.to.as_deref())).collect();
+    let [(first, Some("wlan1")), (second, Some("eth0"))] = switches[..] else { panic!("{switches:?}") };
+    assert!(second - first >= HOLD, "{:?}", second - first);
+}
+
+#[test]
+fn an_uplink_whose_probes_say_nothing_is_asked_again_and_not_returned_to() {
+    let mut device = Device::settled();
+    device.cable(0, false);
+    device.works[0] = false;
+    device.cable(0, true);
+    let mut asked = 0;
+    for _ in 0..200 {
+        device.now += Duration::from_millis(100);
+        if device.uplinks.named("eth0").is_some_and(|track| track.pending_for(device.now).is_some()) {
+            asked += 1;
+            device.uplinks.learn(Event::Upstream { index: ETH0, works: None }, device.now);
+        }
+        device.decide();
+    }
+    assert!(asked > 2, "asked {asked} times in 20 s");
+    assert_eq!((device.health()[0], device.decision.active.as_deref()), (Unverified, Some("wlan1")));
+}
+
+#[test]
+fn where_nothing_else_can_be_asked_a_gateway_that_answers_is_enough() {
+    for (answers, health) in [(true, Valid), (false, Unverified)] {
+        let mut device = Device::new();
+        (device.seen[0].targets, device.seen[0].gateway) = (0, true);
+        device.gateway[0] = answers;
+        device.cable(0, true);
+        device.address(0, true);
+        assert_eq!(device.health()[0], health, "answers: {answers}");
+    }
+}
