@@ -174,7 +174,7 @@ impl Fleet {
     fn bring_back(&mut self, machines: std::ops::Range<i64>) -> Outcome<Cost> {
         let beats: Vec<(MachineId, Moment)> = machines.map(|id| (MachineId(id), self.now.wall)).collect();
         let ((), took) = Cost::of(|| {
-            self.sweeper.back(&self.store, &beats, self.now.wall)?;
+            self.sweeper.returned(&self.store, &beats, self.now.wall)?;
             Ok(())
         })?;
         Ok(took)

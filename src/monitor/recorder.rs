@@ -84,7 +84,7 @@ pub struct Recorder {
     /// Passes since the last write.
     waited: u64,
     /// A loss was larger than one transaction: swept again in the next pass.
-    sweep_goes_on: bool,
+    sweep_is_partial: bool,
     /// Whose turn it is to be saved.
     turn: u64,
     /// The minute in which history was aged last.
@@ -104,7 +104,7 @@ impl Recorder {
             watchdog,
             check_interval: None,
             waited: 0,
-            sweep_goes_on: false,
+            sweep_is_partial: false,
             turn: 0,
             aged: 0,
             horizon: None,
@@ -213,7 +213,7 @@ impl Recorder {
         }
         if !farewells.is_empty() {
             let farewells = self.newest(&farewells);
-            let result = self.sweeper.farewell(&self.shared.store, &farewells, now);
+            let result = self.sweeper.stopped(&self.shared.store, &farewells, now);
             self.look_at(Task::Farewells, result, Instant::now());
         }
         if !stored.is_empty() {
@@ -231,7 +231,7 @@ impl Recorder {
             self.shared.fleet.believe(*machine, Belief::Away);
         }
         let beats = self.newest(beats);
-        let online = self.sweeper.back(&self.shared.store, &beats, now);
+        let online = self.sweeper.returned(&self.shared.store, &beats, now);
         for machine in self.look_at(Task::Returns, online, Instant::now()).into_iter().flatten() {
             self.shared.fleet.believe(machine, Belief::Online);
         }
@@ -261,7 +261,7 @@ impl Recorder {
         if self.waited >= WRITE_EVERY || self.troubles.concern(Task::Write) {
             self.write(now);
         }
-        if self.sweep_goes_on {
+        if self.sweep_is_partial {
             self.sweep(now);
         }
         self.troubles.end(now.monotonic);
@@ -349,10 +349,10 @@ impl Recorder {
         }
         let asleep = suspended().saturating_sub(self.suspended);
         let swept = self.sweeper.sweep(&self.shared.store, Now { monotonic: now.monotonic + asleep, ..now });
-        self.sweep_goes_on = false;
+        self.sweep_is_partial = false;
         if let Some(swept) = self.look_at(Task::Sweep, swept, now.monotonic) {
             self.shared.pulse.sweep.succeeded();
-            self.sweep_goes_on = swept.goes_on;
+            self.sweep_is_partial = swept.is_partial;
             self.call_offline(&swept.offline, now.wall);
         }
     }

@@ -183,7 +183,7 @@ fn change(direct: &Connection, sweeper: &mut Sweeper, store: &Store, clock: &Clo
     let now = clock();
     let silence = "UPDATE machine_state SET last_seen = ?1, threshold = 1 WHERE machine_id IN
                    (SELECT machine_id FROM machine_state s WHERE status = 1
-                    AND (SELECT count(*) FROM outage o WHERE o.machine_id = s.machine_id) < 2
+                    AND (SELECT count(*) FROM incident o WHERE o.machine_id = s.machine_id) < 2
                     ORDER BY random() LIMIT 3)";
     direct.execute(silence, params![now.wall.0 - 1_000]).expect("silenced");
     sweeper.sweep(store, now).expect("swept");
@@ -198,5 +198,5 @@ fn change(direct: &Connection, sweeper: &mut Sweeper, store: &Store, clock: &Clo
     }
     let now = clock().wall;
     let beats: Vec<(MachineId, Moment)> = ids.into_iter().map(|id| (MachineId(id), now)).collect();
-    sweeper.back(store, &beats, now).expect("back");
+    sweeper.returned(store, &beats, now).expect("back");
 }

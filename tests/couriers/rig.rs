@@ -169,7 +169,7 @@ impl Rig {
         for (id, _) in &beats {
             self.sql("UPDATE machine_state SET threshold = 1000000000 WHERE machine_id = ?1", [id.0]);
         }
-        self.sweeper.back(&self.store, &beats, now).expect("back");
+        self.sweeper.returned(&self.store, &beats, now).expect("back");
     }
 
     pub fn rows(&self) -> Vec<Row> {

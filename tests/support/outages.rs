@@ -28,23 +28,23 @@ pub fn all_told_once_and_in_order(database: &Path, arrivals: &[Request]) -> Told
     let count = |sql: &str| -> i64 { direct.query_row(sql, [], |row| row.get(0)).expect(sql) };
     let untold = |event: &str, moment: &str| {
         count(&format!(
-            "SELECT count(*) FROM outage o WHERE {moment} IS NOT NULL AND NOT {} AND NOT EXISTS
-             (SELECT 1 FROM outbox b WHERE b.outage_id = o.id AND b.event = '{event}')",
+            "SELECT count(*) FROM incident o WHERE {moment} IS NOT NULL AND NOT {} AND NOT EXISTS
+             (SELECT 1 FROM outbox b WHERE b.incident_id = o.id AND b.event = '{event}')",
             flapped_by(moment)
         ))
     };
-    assert_eq!(untold("offline", "started_at"), 0, "an outage untold");
+    assert_eq!(untold("offline", "began_at"), 0, "an outage untold");
     assert_eq!(untold("online", "ended_at"), 0, "a recovery untold");
     assert_eq!(count("SELECT count(*) FROM outbox WHERE state <> 2"), 0, "a row that was not delivered");
     let unknown = "SELECT count(*) FROM machine_state s WHERE status = 2 AND NOT EXISTS
-                   (SELECT 1 FROM outage o WHERE o.machine_id = s.machine_id AND ended_at IS NULL)";
+                   (SELECT 1 FROM incident o WHERE o.machine_id = s.machine_id AND ended_at IS NULL)";
     assert_eq!(count(unknown), 0, "a machine is offline without an outage");
-    let twice = "SELECT count(*) FROM (SELECT 1 FROM outbox GROUP BY outage_id, event, channel_id HAVING count(*) > 1)";
+    let twice = "SELECT count(*) FROM (SELECT 1 FROM outbox GROUP BY incident_id, event, channel_id HAVING count(*) > 1)";
     assert_eq!(count(twice), 0, "two rows for one");
-    let open = "SELECT count(*) FROM (SELECT 1 FROM outage WHERE ended_at IS NULL GROUP BY machine_id HAVING count(*) > 1)";
+    let open = "SELECT count(*) FROM (SELECT 1 FROM incident WHERE ended_at IS NULL GROUP BY machine_id HAVING count(*) > 1)";
     assert_eq!(count(open), 0, "two open outages");
     let [outages, rows, flapping] =
-        ["outage", "outbox", "flapping"].map(|table| count(&format!("SELECT count(*) FROM {table}")));
+        ["incident", "outbox", "flapping"].map(|table| count(&format!("SELECT count(*) FROM {table}")));
 
     let mut bodies: HashMap<i64, &[u8]> = HashMap::new();
     let mut last: HashMap<i64, i64> = HashMap::new();

@@ -1,129 +1,120 @@
-//! What happened to a machine, written down: its outage, its event, and a row of the outbox for each who is told.
+//! Writes a transition: its incident, its event, and a row of the outbox for each channel that is to be notified.
 
 use crate::clock::Moment;
 use crate::monitor::incidents::plan::plan;
-use crate::monitor::incidents::policy::{FLAPPING_WINDOW, MOST_TRANSITIONS};
+use crate::monitor::incidents::policy::{
+    Announcement, FLAPPING_WINDOW, MOST_TRANSITIONS, announcement, transitions_after,
+};
+use crate::monitor::incidents::table::{
+    IncidentId, NewOutage, UnannouncedOutage, begin_outage, end_outage, last_outage, latest_alarms,
+    mark_notified, mark_planned,
+};
 use crate::monitor::incidents::transition::{Transition, TransitionKind};
 use crate::monitor::machine::{MachineId, MachineStatus};
 use crate::monitor::notify::channel::ChannelId;
 use crate::monitor::notify::delivery_state::DeliveryState;
 use crate::monitor::notify::notice::{EventKind, Happening, Notice, Subject};
 use crate::monitor::notify::outbox::EXPIRES_AFTER;
-use crate::monitor::notify::recipients;
-use crate::monitor::notify::recipients::Recipient;
+use crate::monitor::notify::recipients::{self, Recipient};
 use crate::monitor::store::StoreError;
 use log::warn;
 use rusqlite::{OptionalExtension, Transaction, params};
 
-/// What has to be known of a machine to tell anything of it.
-struct Told {
+/// What decides whether and how a transition of a machine is announced.
+struct MachineContext {
     subject: Subject,
-    maintained: bool,
-    flapping: bool,
-    /// Transitions within the window, or since it was steady again.
-    transitions: u32,
+    is_in_maintenance: bool,
+    is_flapping: bool,
+    /// When it became steady after it flapped last.
+    steady_at: Option<Moment>,
 }
 
-/// Writes what happened to machines, in one transaction.
-pub struct Teller<'t> {
+/// Writes transitions in one transaction.
+pub struct Announcer<'t> {
     transaction: &'t Transaction<'t>,
     now: Moment,
     recipients: Vec<Recipient>,
-    /// Somebody has chosen machines by tag.
-    by_tag: bool,
+    /// At least one recipient chooses machines by tag.
+    needs_tags: bool,
 }
 
-impl<'t> Teller<'t> {
-    pub fn new(transaction: &'t Transaction<'t>, now: Moment) -> Result<Teller<'t>, StoreError> {
+impl<'t> Announcer<'t> {
+    pub fn new(transaction: &'t Transaction<'t>, now: Moment) -> Result<Announcer<'t>, StoreError> {
         let recipients = recipients::reachable(transaction)?;
-        let by_tag = recipients.iter().any(|recipient| !recipient.machines.tags.is_empty());
-        Ok(Teller { transaction, now, recipients, by_tag })
+        let needs_tags = recipients.iter().any(|recipient| !recipient.machines.tags.is_empty());
+        Ok(Announcer { transaction, now, recipients, needs_tags })
     }
 
     pub fn went_offline(&self, machine: MachineId, last_seen: Moment) -> Result<Transition, StoreError> {
-        let told = self.machine(machine, 1)?;
-        let outage = self.open_outage(machine, last_seen, false, told.maintained)?;
+        let context = self.context(machine)?;
+        // Counted before the outage that begins now is in the table.
+        let transitions = self.transitions(machine, &context)?;
+        let is_announced = !context.is_in_maintenance;
+        let new = NewOutage { machine, last_seen, is_planned: false, is_announced };
+        let outage = begin_outage(self.transaction, &new, self.now)?;
         self.event(machine, EventKind::Offline)?;
-        let mut flaps = false;
-        if !told.maintained {
-            flaps = self.tell_or_flap(&told, EventKind::Offline, outage, last_seen)?;
-        }
-        Ok(Transition {
-            machine,
-            name: told.subject.name,
-            kind: TransitionKind::Offline { last_seen },
-            flaps,
-        })
+        let flaps = is_announced
+            && self.announce_alarm(&context, transitions, EventKind::Offline, outage, last_seen)?;
+        let kind = TransitionKind::Offline { last_seen };
+        Ok(Transition { machine, name: context.subject.name, kind, flaps })
     }
 
     pub fn came_back(&self, machine: MachineId, before: MachineStatus) -> Result<Transition, StoreError> {
-        let told = self.machine(machine, 1)?;
+        let context = self.context(machine)?;
+        let transitions = self.transitions(machine, &context)?;
         self.event(machine, EventKind::Online)?;
-        let open: Option<(i64, i64, bool, bool)> = self
-            .transaction
-            .prepare_cached(
-                "UPDATE outage SET ended_at = ?2 WHERE machine_id = ?1 AND ended_at IS NULL
-                 RETURNING id, last_seen, hushed, planned",
-            )?
-            .query_row(params![machine.0, self.now.0], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
-            })
-            .optional()?;
-        let Some((outage, last_seen, hushed, planned)) = open else {
-            let kind =
-                if before == MachineStatus::New { TransitionKind::FirstSeen } else { TransitionKind::Online };
-            return Ok(Transition { machine, name: told.subject.name, kind, flaps: false });
-        };
-        // What was planned, or nobody was told of, does not make it flap.
-        let flaps = match planned || hushed {
-            false => self.tell_or_flap(&told, EventKind::Online, outage, Moment(last_seen))?,
-            true if told.flapping => false,
-            true => {
-                self.recovered(&told, outage, Moment(last_seen))?;
-                false
+        let mut flaps = false;
+        let kind = match end_outage(self.transaction, machine, self.now)? {
+            None if before == MachineStatus::New => TransitionKind::FirstSeen,
+            None => TransitionKind::Online,
+            Some(outage) => {
+                if outage.was_alarm {
+                    let (id, last_seen) = (outage.id, outage.last_seen);
+                    flaps = self.announce_alarm(&context, transitions, EventKind::Online, id, last_seen)?;
+                } else if !context.is_flapping {
+                    // The end of an outage that was planned or not announced never makes a machine flap.
+                    self.announce_recovery(&context.subject, outage.id, outage.last_seen)?;
+                }
+                TransitionKind::Online
             }
         };
-        Ok(Transition { machine, name: told.subject.name, kind: TransitionKind::Online, flaps })
+        Ok(Transition { machine, name: context.subject.name, kind, flaps })
     }
 
-    /// A farewell ends no outage: it says that the one that is open, or a new one, was planned.
+    /// A shutdown heartbeat does not end an outage: it marks the open one, or a new one, as planned.
     pub fn was_stopped(&self, machine: MachineId, at: Moment) -> Result<Transition, StoreError> {
-        let told = self.machine(machine, 0)?;
+        let context = self.context(machine)?;
         self.event(machine, EventKind::Stopped)?;
-        // One is open while the machine is offline, and after it was disabled while it was.
-        let open: Option<i64> = self
-            .transaction
-            .prepare_cached(
-                "UPDATE outage SET planned = 1 WHERE machine_id = ?1 AND ended_at IS NULL RETURNING id",
-            )?
-            .query_row([machine.0], |row| row.get(0))
-            .optional()?;
-        let outage = match open {
+        // One is open while the machine is offline, and after it was disabled while offline.
+        let outage = match mark_planned(self.transaction, machine)? {
             Some(outage) => {
                 self.skip_held(outage)?;
                 outage
             }
-            None => self.open_outage(machine, at, true, told.maintained)?,
+            None => {
+                let is_announced = !context.is_in_maintenance;
+                let new = NewOutage { machine, last_seen: at, is_planned: true, is_announced };
+                begin_outage(self.transaction, &new, self.now)?
+            }
         };
-        if !told.maintained && !told.flapping {
-            self.tell(&told.subject, EventKind::Stopped, EventKind::Stopped, outage, at, &[])?;
+        if !context.is_in_maintenance && !context.is_flapping {
+            let what = self.happening(EventKind::Stopped, EventKind::Stopped, at);
+            self.enqueue(&context.subject, &what, outage, &[])?;
         }
-        Ok(Transition { machine, name: told.subject.name, kind: TransitionKind::Stopped, flaps: false })
+        let kind = TransitionKind::Stopped;
+        Ok(Transition { machine, name: context.subject.name, kind, flaps: false })
     }
 
-    pub fn outlasted(&self, outage: i64, machine: i64, last_seen: i64) -> Result<Transition, StoreError> {
-        let (machine, last_seen) = (MachineId(machine), Moment(last_seen));
-        self.transaction.prepare_cached("UPDATE outage SET hushed = 0 WHERE id = ?1")?.execute([outage])?;
-        let Told { subject, flapping, .. } = self.machine(machine, 0)?;
-        if !flapping {
-            self.tell(&subject, EventKind::Offline, EventKind::Offline, outage, last_seen, &[])?;
+    pub fn outlasted_maintenance(&self, outage: &UnannouncedOutage) -> Result<Transition, StoreError> {
+        let &UnannouncedOutage { id, machine, last_seen } = outage;
+        mark_notified(self.transaction, id, self.now)?;
+        let MachineContext { subject, is_flapping, .. } = self.context(machine)?;
+        if !is_flapping {
+            let what = self.happening(EventKind::Offline, EventKind::Offline, last_seen);
+            self.enqueue(&subject, &what, id, &[])?;
         }
-        Ok(Transition {
-            machine,
-            name: subject.name,
-            kind: TransitionKind::StillOffline { last_seen },
-            flaps: false,
-        })
+        let kind = TransitionKind::StillOffline { last_seen };
+        Ok(Transition { machine, name: subject.name, kind, flaps: false })
     }
 
     pub fn became_steady(
@@ -141,74 +132,83 @@ impl<'t> Teller<'t> {
             .prepare_cached("UPDATE flapping SET steady_at = ?2 WHERE machine_id = ?1")?
             .execute(params![machine.0, self.now.0])?;
         self.event(machine, EventKind::Steady)?;
-        // One message in the morning is enough.
-        self.transaction
-            .prepare_cached(
-                "UPDATE outbox SET state = ?3 WHERE machine_id = ?1 AND event = 'flapping' AND state = ?4
-                   AND attempts = 0 AND due_at > ?2",
-            )?
-            .execute(params![
-                machine.0,
-                self.now.0,
-                DeliveryState::Skipped as i64,
-                DeliveryState::Waiting as i64
-            ])?;
-        let outage: Option<i64> = self
-            .transaction
-            .prepare_cached("SELECT max(id) FROM outage WHERE machine_id = ?1")?
-            .query_row([machine.0], |row| row.get(0))?;
-        let subject = self.machine(machine, 0)?.subject;
-        if let Some(outage) = outage {
-            let others = self.channels_that_believe_otherwise(machine, state)?;
-            self.tell(&subject, EventKind::Steady, state, outage, last_seen, &others)?;
+        self.skip_held_flapping(machine)?;
+        let subject = self.context(machine)?.subject;
+        if let Some(outage) = last_outage(self.transaction, machine)? {
+            let outdated = self.outdated_channels(machine, state)?;
+            let what = self.happening(EventKind::Steady, state, last_seen);
+            self.enqueue(&subject, &what, outage, &outdated)?;
         }
-        Ok(Transition { machine, name: subject.name, kind: TransitionKind::Steady { state }, flaps: false })
+        let kind = TransitionKind::Steady { state };
+        Ok(Transition { machine, name: subject.name, kind, flaps: false })
     }
 
-    /// Tells an unplanned transition, or that the machine flaps, or nothing because it does. True if it begins to.
-    fn tell_or_flap(
+    /// Announces the begin or the end of an unplanned outage, or that the machine begins to flap; true in that case.
+    fn announce_alarm(
         &self,
-        told: &Told,
-        news: EventKind,
-        outage: i64,
+        context: &MachineContext,
+        transitions: u32,
+        event: EventKind,
+        outage: IncidentId,
         last_seen: Moment,
     ) -> Result<bool, StoreError> {
-        if told.flapping {
-            return Ok(false);
-        }
-        if told.transitions <= MOST_TRANSITIONS {
-            match news {
-                EventKind::Online => self.recovered(told, outage, last_seen)?,
-                _ => self.tell(&told.subject, news, news, outage, last_seen, &[])?,
+        match announcement(context.is_flapping, transitions) {
+            Announcement::Nothing => Ok(false),
+            Announcement::Transition if event == EventKind::Online => {
+                self.announce_recovery(&context.subject, outage, last_seen)?;
+                Ok(false)
             }
-            return Ok(false);
+            Announcement::Transition => {
+                self.enqueue(&context.subject, &self.happening(event, event, last_seen), outage, &[])?;
+                Ok(false)
+            }
+            Announcement::Flapping => {
+                self.begin_flapping(&context.subject, event, outage, last_seen)?;
+                Ok(true)
+            }
         }
-        let machine = told.subject.id;
+    }
+
+    fn begin_flapping(
+        &self,
+        subject: &Subject,
+        state: EventKind,
+        outage: IncidentId,
+        last_seen: Moment,
+    ) -> Result<(), StoreError> {
         self.transaction
-            .prepare_cached("INSERT OR REPLACE INTO flapping (machine_id, since) VALUES (?1, ?2)")?
-            .execute(params![machine, self.now.0])?;
-        self.event(MachineId(machine), EventKind::Flapping)?;
+            .prepare_cached(
+                "INSERT INTO flapping (machine_id, since) VALUES (?1, ?2)
+                 ON CONFLICT (machine_id) DO UPDATE SET since = excluded.since, steady_at = NULL",
+            )?
+            .execute(params![subject.id, self.now.0])?;
+        self.event(MachineId(subject.id), EventKind::Flapping)?;
         self.skip_held(outage)?;
-        self.tell(&told.subject, EventKind::Flapping, news, outage, last_seen, &[])?;
-        Ok(true)
+        self.enqueue(subject, &self.happening(EventKind::Flapping, state, last_seen), outage, &[])
     }
 
-    fn recovered(&self, told: &Told, outage: i64, last_seen: Moment) -> Result<(), StoreError> {
+    fn announce_recovery(
+        &self,
+        subject: &Subject,
+        outage: IncidentId,
+        last_seen: Moment,
+    ) -> Result<(), StoreError> {
         self.skip_held(outage)?;
-        let waiting = self.channels_that_believe_otherwise(MachineId(told.subject.id), EventKind::Online)?;
-        self.tell(&told.subject, EventKind::Online, EventKind::Online, outage, last_seen, &waiting)
+        let outdated = self.outdated_channels(MachineId(subject.id), EventKind::Online)?;
+        let what = self.happening(EventKind::Online, EventKind::Online, last_seen);
+        self.enqueue(subject, &what, outage, &outdated)
     }
 
-    /// Rows that wait on purpose and were never tried are overtaken. Those that are due are not: their courier is
-    /// late, and what happened is told.
-    fn skip_held(&self, outage: i64) -> Result<(), StoreError> {
+    /// Skips rows that are held (by a minimum outage or quiet hours) and were never tried. Rows that are due stay:
+    /// only their courier is late.
+    fn skip_held(&self, outage: IncidentId) -> Result<(), StoreError> {
         self.transaction
             .prepare_cached(
                 "UPDATE outbox SET state = ?3
-                 WHERE outage_id = ?1 AND state = ?4 AND attempts = 0 AND due_at > ?2",
+                 WHERE incident_id = ?1 AND state = ?4 AND attempts = 0 AND due_at > ?2",
             )?
             .execute(params![
-                outage,
+                outage.0,
                 self.now.0,
                 DeliveryState::Skipped as i64,
                 DeliveryState::Waiting as i64
@@ -216,18 +216,31 @@ impl<'t> Teller<'t> {
         Ok(())
     }
 
-    /// Over which something else than `state` was said of the machine last, or will be before what comes now. Where
-    /// nothing was, it is thought online.
-    fn channels_that_believe_otherwise(
-        &self,
-        machine: MachineId,
-        state: EventKind,
-    ) -> Result<Vec<ChannelId>, StoreError> {
+    /// Skips a held notice that the machine flaps: the notice that it is steady says enough.
+    fn skip_held_flapping(&self, machine: MachineId) -> Result<(), StoreError> {
+        self.transaction
+            .prepare_cached(
+                "UPDATE outbox SET state = ?3 WHERE machine_id = ?1 AND event = ?5 AND state = ?4
+                   AND attempts = 0 AND due_at > ?2",
+            )?
+            .execute(params![
+                machine.0,
+                self.now.0,
+                DeliveryState::Skipped as i64,
+                DeliveryState::Waiting as i64,
+                EventKind::Flapping.name()
+            ])?;
+        Ok(())
+    }
+
+    /// The channels whose last message about the machine, sent or still to be sent, is not that it is in `state`. A
+    /// machine without any message is believed to be online.
+    fn outdated_channels(&self, machine: MachineId, state: EventKind) -> Result<Vec<ChannelId>, StoreError> {
         let mut statement = self.transaction.prepare_cached(
             "SELECT content FROM outbox WHERE machine_id = ?1 AND channel_id = ?2 AND state NOT IN (?3, ?4)
              ORDER BY id DESC LIMIT 1",
         )?;
-        let mut others = Vec::new();
+        let mut outdated = Vec::new();
         for &channel in self.recipients.iter().flat_map(|recipient| &recipient.channels) {
             let values =
                 params![machine.0, channel.0, DeliveryState::Dead as i64, DeliveryState::Skipped as i64];
@@ -235,32 +248,34 @@ impl<'t> Teller<'t> {
             let last = content.and_then(|content| serde_json::from_str::<Notice>(&content).ok());
             let believed = last.map_or(Some(EventKind::Online), |last| last.believed());
             if believed != Some(state) {
-                others.push(channel);
+                outdated.push(channel);
             }
         }
-        Ok(others)
+        Ok(outdated)
     }
 
-    /// The rows of the outbox.
-    fn tell(
+    fn happening(&self, event: EventKind, state: EventKind, last_seen: Moment) -> Happening {
+        Happening { event, state, now: self.now, last_seen }
+    }
+
+    /// Adds the planned rows to the outbox.
+    fn enqueue(
         &self,
         subject: &Subject,
-        news: EventKind,
-        state: EventKind,
-        outage: i64,
-        last_seen: Moment,
-        waiting: &[ChannelId],
+        what: &Happening,
+        outage: IncidentId,
+        outdated: &[ChannelId],
     ) -> Result<(), StoreError> {
-        let what = Happening { news, state, now: self.now, last_seen };
-        let rows = plan(&self.recipients, subject, &what, waiting);
+        let rows = plan(&self.recipients, subject, what, outdated);
         if rows.is_empty() {
             return Ok(());
         }
-        let content = serde_json::to_string(&Notice::new(subject, &what))
-            .map_err(|error| StoreError::Other(format!("a notice of machine {}: {error}", subject.id)))?;
-        // The constraint holds against a bug here: never two rows for one.
+        let content = serde_json::to_string(&Notice::new(subject, what)).map_err(|error| {
+            StoreError::Other(format!("cannot encode a notice of machine {}: {error}", subject.id))
+        })?;
+        // The unique constraint guards against a bug: a channel never gets two rows for one event of an incident.
         let mut statement = self.transaction.prepare_cached(
-            "INSERT INTO outbox (channel_id, machine_id, outage_id, event, content, created_at, due_at, expires_at,
+            "INSERT INTO outbox (channel_id, machine_id, incident_id, event, content, created_at, due_at, expires_at,
                                  state)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING",
         )?;
@@ -268,8 +283,8 @@ impl<'t> Teller<'t> {
             let written = statement.execute(params![
                 row.channel.0,
                 subject.id,
-                outage,
-                news.name(),
+                outage.0,
+                what.event.name(),
                 content,
                 self.now.0,
                 row.due.0,
@@ -277,70 +292,48 @@ impl<'t> Teller<'t> {
                 DeliveryState::Waiting as i64
             ])?;
             if written == 0 {
-                warn!("Outage {outage} of machine {} was told before: {}", subject.id, news.name());
+                let (machine, event) = (subject.id, what.event.name());
+                warn!("machine {machine}: \"{event}\" of incident {} is in the outbox already", outage.0);
             }
         }
         Ok(())
     }
 
-    /// `None` if there is no such machine, or it is disabled.
-    pub fn status(&self, machine: MachineId) -> Result<Option<MachineStatus>, StoreError> {
-        let status = self
-            .transaction
-            .prepare_cached("SELECT status FROM machine_state WHERE machine_id = ?1 AND watched = 1")?
-            .query_row([machine.0], |row| Ok(MachineStatus::of(row.get(0)?)))
-            .optional()?;
-        Ok(status)
+    /// Transitions within the flapping window, or since the machine became steady; the current one included.
+    fn transitions(&self, machine: MachineId, context: &MachineContext) -> Result<u32, StoreError> {
+        let window = self.now.minus(FLAPPING_WINDOW);
+        let after = context.steady_at.map_or(window, |steady_at| steady_at.max(window));
+        let alarms = latest_alarms(self.transaction, machine, MOST_TRANSITIONS + 1)?;
+        Ok(transitions_after(after, &alarms).saturating_add(1))
     }
 
-    pub fn set_status(
-        &self,
-        machine: MachineId,
-        status: MachineStatus,
-        seen: Moment,
-    ) -> Result<(), StoreError> {
-        self.transaction
-            .prepare_cached(
-                "UPDATE machine_state SET status = ?2, since = ?3, last_seen = max(coalesce(last_seen, ?4), ?4)
-                 WHERE machine_id = ?1",
-            )?
-            .execute(params![machine.0, status as i64, self.now.0, seen.0])?;
-        Ok(())
-    }
-
-    /// `now_too` is 1 for a transition that is not in the database yet.
-    fn machine(&self, machine: MachineId, now_too: u32) -> Result<Told, StoreError> {
+    fn context(&self, machine: MachineId) -> Result<MachineContext, StoreError> {
         let mut statement = self.transaction.prepare_cached(
             "SELECT m.name, m.hostname, m.description, m.group_name,
                     EXISTS (SELECT 1 FROM maintenance x WHERE x.machine_id = m.id
                             AND x.starts_at <= ?2 AND x.ends_at > ?2),
-                    f.since IS NOT NULL AND f.steady_at IS NULL,
-                    (SELECT coalesce(sum((started_at > max(?3, coalesce(f.steady_at, 0)))
-                                         + coalesce(ended_at > max(?3, coalesce(f.steady_at, 0)), 0)), 0)
-                     FROM (SELECT started_at, ended_at FROM outage
-                           WHERE machine_id = m.id AND planned = 0 AND hushed = 0
-                           ORDER BY started_at DESC LIMIT ?4))
+                    f.since IS NOT NULL AND f.steady_at IS NULL, f.steady_at
              FROM machine m LEFT JOIN flapping f ON f.machine_id = m.id WHERE m.id = ?1",
         )?;
-        let window = self.now.minus(FLAPPING_WINDOW);
-        let told =
-            statement.query_row(params![machine.0, self.now.0, window.0, MOST_TRANSITIONS + 1], |row| {
-                Ok(Told {
-                    subject: Subject {
-                        id: machine.0,
-                        name: row.get(0)?,
-                        hostname: row.get(1)?,
-                        description: row.get(2)?,
-                        group: row.get(3)?,
-                        tags: Vec::new(),
-                    },
-                    maintained: row.get(4)?,
-                    flapping: row.get(5)?,
-                    transitions: row.get::<_, u32>(6)?.saturating_add(now_too),
-                })
-            })?;
-        let tags = if self.by_tag { self.tags(machine)? } else { Vec::new() };
-        Ok(Told { subject: Subject { tags, ..told.subject }, ..told })
+        let mut context = statement.query_row([machine.0, self.now.0], |row| {
+            Ok(MachineContext {
+                subject: Subject {
+                    id: machine.0,
+                    name: row.get(0)?,
+                    hostname: row.get(1)?,
+                    description: row.get(2)?,
+                    group: row.get(3)?,
+                    tags: Vec::new(),
+                },
+                is_in_maintenance: row.get(4)?,
+                is_flapping: row.get(5)?,
+                steady_at: row.get::<_, Option<i64>>(6)?.map(Moment),
+            })
+        })?;
+        if self.needs_tags {
+            context.subject.tags = self.tags(machine)?;
+        }
+        Ok(context)
     }
 
     fn tags(&self, machine: MachineId) -> Result<Vec<String>, StoreError> {
@@ -350,26 +343,10 @@ impl<'t> Teller<'t> {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    fn open_outage(
-        &self,
-        machine: MachineId,
-        last_seen: Moment,
-        planned: bool,
-        hushed: bool,
-    ) -> Result<i64, StoreError> {
-        self.transaction
-            .prepare_cached(
-                "INSERT INTO outage (machine_id, planned, hushed, last_seen, started_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5)",
-            )?
-            .execute(params![machine.0, planned, hushed, last_seen.0, self.now.0])?;
-        Ok(self.transaction.last_insert_rowid())
-    }
-
-    fn event(&self, machine: MachineId, news: EventKind) -> Result<(), StoreError> {
+    fn event(&self, machine: MachineId, event: EventKind) -> Result<(), StoreError> {
         self.transaction
             .prepare_cached("INSERT INTO event (at, machine_id, kind) VALUES (?1, ?2, ?3)")?
-            .execute(params![self.now.0, machine.0, news.name()])?;
+            .execute(params![self.now.0, machine.0, event.name()])?;
         Ok(())
     }
 }

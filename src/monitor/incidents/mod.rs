@@ -2,15 +2,19 @@
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `policy` | the rules: late, doubtful, flapping; pure |
+//! | `grace` | since when silence counts against a machine; pure |
+//! | `late` | **declares a machine late** |
 //! | `sweep` | the check of each interval |
 //! | `transitions` | a machine's status, each change one transaction |
 //! | `announce` | a change written down: incident, event, outbox rows |
-//! | `policy` | the limits by which incidents are judged |
 //! | `transition` | a change of a machine's status, and its log line |
 //! | `plan` | who is notified, and when: pure |
 //! | `table` | the table of incidents |
 
 mod announce;
+mod grace;
+mod late;
 pub mod plan;
 pub mod policy;
 pub mod sweep;

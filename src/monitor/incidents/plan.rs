@@ -32,7 +32,7 @@ pub fn plan(
         }
         let chosen = recipient.machines.includes(machine);
         let due = recipient.due(what);
-        let told = |channel: &&ChannelId| match what.news {
+        let told = |channel: &&ChannelId| match what.event {
             EventKind::Online => waiting.contains(channel) || (chosen && !recipient.hears_of_outages()),
             EventKind::Steady => waiting.contains(channel),
             EventKind::Offline | EventKind::Stopped | EventKind::Flapping => chosen,
@@ -45,7 +45,7 @@ pub fn plan(
 
 impl Recipient {
     fn wants(&self, what: &Happening) -> bool {
-        match what.news {
+        match what.event {
             EventKind::Steady => {
                 self.events.contains(&EventKind::Flapping) || self.events.contains(&what.state)
             }
@@ -59,7 +59,7 @@ impl Recipient {
     }
 
     fn due(&self, what: &Happening) -> Moment {
-        let due = match what.news {
+        let due = match what.event {
             EventKind::Offline => Moment(what.last_seen.0.saturating_add(milliseconds(self.min_outage))),
             _ => what.now,
         };
@@ -107,7 +107,7 @@ mod tests {
 
     fn offline(now: Moment) -> Happening {
         Happening {
-            news: EventKind::Offline,
+            event: EventKind::Offline,
             state: EventKind::Offline,
             now,
             last_seen: now.minus(MINUTES_2),
@@ -150,8 +150,8 @@ mod tests {
 
     #[test]
     fn an_end_goes_where_its_beginning_went_even_if_the_machine_is_chosen_no_longer() {
-        let online = Happening { news: EventKind::Online, state: EventKind::Online, ..offline(at(12, 0)) };
-        let steady = Happening { news: EventKind::Steady, state: EventKind::Online, ..offline(at(12, 0)) };
+        let online = Happening { event: EventKind::Online, state: EventKind::Online, ..offline(at(12, 0)) };
+        let steady = Happening { event: EventKind::Steady, state: EventKind::Online, ..offline(at(12, 0)) };
         let other = Recipient { machines: MachineChoice::default(), ..everybody() };
         for end in [&online, &steady] {
             assert_eq!(plan(std::slice::from_ref(&other), &machine(), end, &[ChannelId(1)]).len(), 1);
@@ -165,7 +165,8 @@ mod tests {
 
     #[test]
     fn an_event_that_was_not_chosen_is_not_told() {
-        let stopped = Happening { news: EventKind::Stopped, state: EventKind::Stopped, ..offline(at(12, 0)) };
+        let stopped =
+            Happening { event: EventKind::Stopped, state: EventKind::Stopped, ..offline(at(12, 0)) };
         assert!(dues(&everybody(), &stopped).is_empty());
         let wants = Recipient { events: vec![EventKind::Stopped], ..everybody() };
         assert_eq!(dues(&wants, &stopped), [at(12, 0)]);
@@ -174,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_recovery_is_told_where_its_outage_was() {
-        let online = Happening { news: EventKind::Online, state: EventKind::Online, ..offline(at(12, 0)) };
+        let online = Happening { event: EventKind::Online, state: EventKind::Online, ..offline(at(12, 0)) };
         let two = Recipient { channels: vec![ChannelId(1), ChannelId(7)], ..everybody() };
         let rows = plan(&[two], &machine(), &online, &[ChannelId(7)]);
         assert_eq!(rows, [Planned { channel: ChannelId(7), due: at(12, 0) }]);
@@ -184,7 +185,7 @@ mod tests {
 
     #[test]
     fn what_holds_after_flapping_is_told_to_who_heard_of_it_or_wants_that_state() {
-        let steady = Happening { news: EventKind::Steady, ..offline(at(12, 0)) };
+        let steady = Happening { event: EventKind::Steady, ..offline(at(12, 0)) };
         for (events, told) in [
             (vec![EventKind::Flapping], true),
             (vec![EventKind::Offline], true),
@@ -204,7 +205,7 @@ mod tests {
             |minutes: u64| Recipient { min_outage: Duration::from_secs(minutes * 60), ..everybody() };
         assert_eq!(dues(&patient(10), &offline(at(12, 0))), [at(12, 8)]);
         assert_eq!(dues(&patient(1), &offline(at(12, 0))), [at(12, 0)]);
-        let online = Happening { news: EventKind::Online, state: EventKind::Online, ..offline(at(12, 0)) };
+        let online = Happening { event: EventKind::Online, state: EventKind::Online, ..offline(at(12, 0)) };
         let rows = plan(&[patient(10)], &machine(), &online, &[ChannelId(1)]);
         assert_eq!(rows[0].due, at(12, 0), "a recovery waits for nothing");
         let endless = Recipient { min_outage: Duration::MAX, ..everybody() };

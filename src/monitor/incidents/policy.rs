@@ -1,5 +1,6 @@
-//! The limits by which incidents are judged.
+//! The rules by which incidents begin and are announced: pure.
 
+use crate::clock::Moment;
 use std::time::Duration;
 
 /// This many machines at once are one message to a person. If they are half of those that were online, a second check
@@ -12,3 +13,101 @@ pub const FLAPPING_WINDOW: Duration = Duration::from_secs(3600);
 
 /// A flapping machine counts as steady after this long in one state (3600 s / 4 transitions).
 pub const FLAPPING_HOLD: Duration = Duration::from_secs(15 * 60);
+
+/// What people learn of a transition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Announcement {
+    /// The transition itself.
+    Transition,
+    /// The machine begins to flap; its transitions are not announced until it holds one state.
+    Flapping,
+    /// Nothing: it flaps already.
+    Nothing,
+}
+
+/// `transitions` counts those within [`FLAPPING_WINDOW`], the current one included.
+pub fn announcement(is_flapping: bool, transitions: u32) -> Announcement {
+    if is_flapping {
+        Announcement::Nothing
+    } else if transitions > MOST_TRANSITIONS {
+        Announcement::Flapping
+    } else {
+        Announcement::Transition
+    }
+}
+
+/// The number of begins and ends of `outages` that are later than `moment`.
+pub fn transitions_after(moment: Moment, outages: &[(Moment, Option<Moment>)]) -> u32 {
+    let later = |at: Moment| u32::from(at > moment);
+    outages.iter().map(|&(began, ended)| later(began) + ended.map_or(0, later)).sum()
+}
+
+/// A machine without its own threshold is late if its last heartbeat is older than this. `None`: no machine is late,
+/// because the monitor itself has not listened for the whole threshold.
+pub fn late_before(now: Moment, listening_since: Moment, threshold: Duration) -> Option<Moment> {
+    let limit = now.minus(threshold);
+    (listening_since < limit).then_some(limit)
+}
+
+/// Whether this many late machines are too many to be believed at once: [`MASS_OUTAGE`] or more, and at least as many
+/// as are still online.
+pub fn is_doubtful(late: usize, still_online: usize) -> bool {
+    late >= MASS_OUTAGE && still_online <= late
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn the_fifth_transition_within_an_hour_is_flapping_and_later_ones_are_not_announced() {
+        for (is_flapping, transitions, expected) in [
+            (false, 1, Announcement::Transition),
+            (false, 4, Announcement::Transition),
+            (false, 5, Announcement::Flapping),
+            (false, 6, Announcement::Flapping),
+            (true, 1, Announcement::Nothing),
+            (true, 5, Announcement::Nothing),
+        ] {
+            assert_eq!(announcement(is_flapping, transitions), expected, "{is_flapping} {transitions}");
+        }
+    }
+
+    #[test]
+    fn begins_and_ends_count_if_they_are_later() {
+        let at = |began, ended: Option<i64>| (Moment(began), ended.map(Moment));
+        let outages = [at(50, None), at(30, Some(40)), at(10, Some(20)), at(1, Some(10))];
+        for (moment, expected) in [(0, 7), (9, 6), (10, 4), (20, 3), (39, 2), (49, 1), (50, 0)] {
+            assert_eq!(transitions_after(Moment(moment), &outages), expected, "after {moment}");
+        }
+    }
+
+    #[test]
+    fn late_is_silent_for_longer_than_the_threshold_while_the_monitor_listened() {
+        let now = Moment(1_000_000);
+        for (listened_s, expected) in
+            [(119, None), (120, None), (121, Some(Moment(880_000))), (900, Some(Moment(880_000)))]
+        {
+            let since = now.minus(SECOND * listened_s);
+            assert_eq!(late_before(now, since, SECOND * 120), expected, "listened for {listened_s} s");
+        }
+    }
+
+    #[test]
+    fn five_machines_that_are_half_of_the_fleet_are_doubted() {
+        for (late, still_online, expected) in [
+            (4, 0, false),
+            (4, 4, false),
+            (5, 0, true),
+            (5, 4, true),
+            (5, 5, true),
+            (5, 6, false),
+            (500, 500, true),
+            (500, 501, false),
+        ] {
+            assert_eq!(is_doubtful(late, still_online), expected, "{late} late, {still_online} online");
+        }
+    }
+}

@@ -1,214 +1,189 @@
-//! Who is late: when the monitor itself was not listening, when half the fleet falls silent at once, who flaps.
-//!
-//! Belongs to the recorder's thread, the one owner of every machine's status. What is decided here is written by
-//! `store/transitions.rs`: status, outage, event and outbox rows in one transaction.
+//! The check of each interval: takes late machines offline and announces what has been held back. It also records
+//! returns and stops at the heartbeat itself. Belongs to the recorder's thread, the one owner of every machine's status.
 
 #[cfg(test)]
 mod tests;
 
 use crate::clock::{Moment, Now};
 use crate::duration::{go, go_seconds};
+use crate::monitor::incidents::grace::{ClockCheck, Listening};
+use crate::monitor::incidents::late::LateCriteria;
 use crate::monitor::incidents::policy::FLAPPING_HOLD;
 use crate::monitor::incidents::transition::Transition;
-use crate::monitor::incidents::transitions::{Cut, Taken};
+use crate::monitor::incidents::transitions::LateMachines;
 use crate::monitor::machine::MachineId;
 use crate::monitor::notify::Poke;
 use crate::monitor::store::{Store, StoreError};
 use log::{info, warn};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// What the configuration says.
+/// The configuration of the checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SweepSettings {
     pub check_interval: Duration,
-    /// Of machines that have none of their own.
+    /// For machines that have none of their own.
     pub threshold: Duration,
 }
 
-/// A wall clock that goes so much further or less than the monotonic one was set; slewing stays far below.
-const CLOCK_JUMP: Duration = Duration::from_secs(5);
-
-/// Machines that change in one transaction. A million at once must not be one: neither the journal nor the memory
-/// has an end then, and beats wait for the writer.
+/// Machines that change in one transaction. A transaction for a million would fill the journal and the memory, and
+/// beats would wait for it.
 const BATCH: usize = 10_000;
 
-/// A fleet's worth of lines helps nobody; the events are all in the database.
+/// Log lines of one transaction. All events are in the database.
 const MOST_LINES: usize = 1000;
 
-/// Since when we have been listening without a gap, and what the clocks said last.
-#[derive(Debug)]
-struct Listening {
-    since: Moment,
-    looked: Instant,
-    looked_at: Moment,
-}
-
-/// What a look at the clocks shows.
-#[derive(Debug, PartialEq, Eq)]
-enum Clocks {
-    Fine,
-    /// Moments in the database lie in the future now.
-    WentBack,
-}
-
-impl Listening {
-    /// Moves `since` after a gap between two looks, and after a jump of the wall clock.
-    fn look(&mut self, interval: Duration, now: Now) -> Clocks {
-        let passed = now.since(self.looked);
-        let expected = self.looked_at.plus(passed);
-        let ahead = now.wall.since(expected) > CLOCK_JUMP;
-        let behind = expected.since(now.wall) > CLOCK_JUMP;
-        if ahead || behind {
-            let (by, way) = match ahead {
-                true => (now.wall.since(expected), "forwards"),
-                false => (expected.since(now.wall), "back"),
-            };
-            warn!("The clock jumped {way} by {}: every machine gets its whole threshold again", go(by));
-        } else if passed > interval * 2 {
-            let passed = go_seconds(passed);
-            warn!("No check for {passed}: every machine gets its whole threshold again");
-        }
-        if ahead || behind || passed > interval * 2 {
-            self.since = now.wall;
-        }
-        // Also after a step too small to be called a jump.
-        self.since = self.since.min(now.wall);
-        (self.looked, self.looked_at) = (now.monotonic, now.wall);
-        if behind { Clocks::WentBack } else { Clocks::Fine }
-    }
-}
-
-/// What a sweep has done.
+/// The result of a sweep.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// They are offline now.
+    /// The machines that are offline now.
     pub offline: Vec<MachineId>,
-    /// So many are silent at once that the next sweep looks again before anybody is told; they are still online.
+    /// Too many are late at once: they are still online, and the next sweep decides.
     pub doubted: bool,
-    /// There may be more: to be swept again after the next flush.
-    pub goes_on: bool,
+    /// There may be more: sweep again after the next flush.
+    pub is_partial: bool,
 }
 
-/// Turns machines offline, and back online.
+/// Takes machines offline and back online.
 #[derive(Debug)]
 pub struct Sweeper {
     settings: SweepSettings,
     listening: Listening,
-    /// The last sweep found half the fleet silent; if this one does too, they are.
+    /// The last sweep doubted; if this one finds the same, the machines are offline.
     doubted: bool,
-    /// The last sweep took as many as one transaction may; what it left belongs to the same loss.
-    goes_on: bool,
+    /// The last sweep took a full batch; the rest belongs to the same loss.
+    is_partial: bool,
     /// [`BATCH`], and less in tests.
     batch: usize,
-    /// Moments that lie in the future have been looked for since the start, and since the clock went back.
-    clamped: bool,
+    /// Moments in the future were removed since the start, and since the clock went back.
+    is_clamped: bool,
     poke: Poke,
 }
 
 impl Sweeper {
-    /// Nobody is late before they had their whole threshold from `now` on.
+    /// Every machine gets its whole threshold from `now` on.
     pub fn new(settings: SweepSettings, now: Now, poke: Poke) -> Sweeper {
-        let listening = Listening { since: now.wall, looked: now.monotonic, looked_at: now.wall };
-        Sweeper { settings, listening, doubted: false, goes_on: false, batch: BATCH, clamped: false, poke }
+        Sweeper {
+            settings,
+            listening: Listening::new(now),
+            doubted: false,
+            is_partial: false,
+            batch: BATCH,
+            is_clamped: false,
+            poke,
+        }
     }
 
     pub fn reload(&mut self, settings: SweepSettings) {
         self.settings = settings;
     }
 
-    /// Beats could not be taken, or not be kept: silence before `until` says nothing of a machine.
+    /// Beats were refused or could not be written: silence before `until` does not count.
     pub fn ingest_was_down(&mut self, until: Moment) {
-        self.listening.since = self.listening.since.max(until);
+        self.listening.restart(until);
     }
 
-    /// Somebody else has changed the database: there may be something to send.
+    /// Another process has changed the database: there may be something to send.
     pub fn wake_couriers(&self) {
         self.poke.poke();
     }
 
-    /// Takes offline who is late, and tells what has been held back: outages that outlast a maintenance, machines
-    /// that have stopped flapping. To be called each check interval, after the beats in memory have been written.
+    /// Takes late machines offline, and announces outages that outlast a maintenance and machines that have stopped
+    /// flapping. Call it each check interval, after the beats in memory are written.
     ///
     /// # Errors
-    /// The database; what was not committed is done by the next sweep.
+    /// The database failed; the next sweep does what was not committed.
     pub fn sweep(&mut self, store: &Store, now: Now) -> Result<Swept, StoreError> {
-        if self.listening.look(self.settings.check_interval, now) == Clocks::WentBack {
-            self.clamped = false;
+        let check = self.listening.check(self.settings.check_interval, now);
+        log_clock_check(check);
+        if matches!(check, ClockCheck::Back(_)) {
+            self.is_clamped = false;
         }
-        if !self.clamped {
+        if !self.is_clamped {
             store.forget_the_future(now.wall)?;
-            self.clamped = true;
+            self.is_clamped = true;
         }
-        let mut swept = Swept::default();
-        let taken = self.take(store, now.wall, &mut swept);
-        let told = taken.and_then(|()| {
-            log_each(&store.tell_after_maintenance(now.wall)?, now.wall);
-            log_each(&store.tell_steady(now.wall, FLAPPING_HOLD)?, now.wall);
-            Ok(())
+        let swept = self.mark_late(store, now.wall).and_then(|swept| {
+            log_each(&store.announce_after_maintenance(now.wall)?, now.wall);
+            log_each(&store.announce_steady(now.wall, FLAPPING_HOLD)?, now.wall);
+            Ok(swept)
         });
-        // Some may have been committed before something failed.
+        // Also after an error: a part may have been committed.
         self.poke.poke();
-        told.map(|()| swept)
+        swept
     }
 
-    /// One batch: a larger loss goes on after the next flush, or heartbeats would be refused meanwhile.
-    fn take(&mut self, store: &Store, now: Moment, swept: &mut Swept) -> Result<(), StoreError> {
-        let cut = Cut {
+    /// Takes one batch offline. A larger loss continues after the next flush; otherwise heartbeats would be refused
+    /// meanwhile.
+    fn mark_late(&mut self, store: &Store, now: Moment) -> Result<Swept, StoreError> {
+        let criteria = LateCriteria {
             now,
-            listening_since: self.listening.since,
+            listening_since: self.listening.since(),
             threshold: self.settings.threshold,
-            doubt: !self.doubted && !self.goes_on,
+            is_doubting: !self.doubted && !self.is_partial,
             batch: self.batch,
         };
-        match store.take_offline(&cut)? {
-            Taken::Doubtful { late } => {
+        match store.mark_late_offline(&criteria)? {
+            LateMachines::Doubtful(late) => {
                 warn!(
-                    "{late} machines, half of the fleet or more, fell silent at once: told at the next check if they \
-                     still are"
+                    "{late} machines (half of the fleet or more) went silent at once; will alert at the next check if \
+                     they are still silent"
                 );
-                (self.doubted, swept.doubted) = (true, true);
+                self.doubted = true;
+                Ok(Swept { doubted: true, ..Swept::default() })
             }
-            Taken::Offline(transitions) => {
+            LateMachines::Offline(transitions) => {
                 log_each(&transitions, now);
-                swept.offline.extend(transitions.iter().map(|transition| transition.machine));
-                swept.goes_on = transitions.len() >= self.batch;
-                (self.doubted, self.goes_on) = (false, swept.goes_on);
+                self.doubted = false;
+                self.is_partial = transitions.len() >= self.batch;
+                let offline = transitions.iter().map(|transition| transition.machine).collect();
+                Ok(Swept { offline, doubted: false, is_partial: self.is_partial })
             }
         }
-        Ok(())
     }
 
-    /// Beats of machines that are not online, at the heartbeat itself: as many in one transaction as are there.
-    /// Returns who is online now; disabled machines are not.
+    /// For heartbeats of machines that are not online, all in one transaction. Returns the machines that are online
+    /// now; disabled ones are not.
     ///
     /// # Errors
-    /// The database; nothing has changed then.
-    pub fn back(
+    /// The database failed; nothing was changed.
+    pub fn returned(
         &mut self,
         store: &Store,
         beats: &[(MachineId, Moment)],
         now: Moment,
     ) -> Result<Vec<MachineId>, StoreError> {
-        let back = store.bring_back(beats, now)?;
+        let returned = store.mark_online(beats, now)?;
         self.poke.poke();
-        log_each(&back.transitions, now);
-        Ok(back.online)
+        log_each(&returned.transitions, now);
+        Ok(returned.online)
     }
 
-    /// Devices that said that they are being stopped: no alarm. Returns who is stopped now.
+    /// For shutdown heartbeats, which are no alarm. Returns the machines that are stopped now.
     ///
     /// # Errors
-    /// The database; nothing has changed then.
-    pub fn farewell(
+    /// The database failed; nothing was changed.
+    pub fn stopped(
         &mut self,
         store: &Store,
         beats: &[(MachineId, Moment)],
         now: Moment,
     ) -> Result<Vec<MachineId>, StoreError> {
-        let transitions = store.note_farewells(beats, now)?;
+        let transitions = store.mark_stopped(beats, now)?;
         self.poke.poke();
         log_each(&transitions, now);
         Ok(transitions.iter().map(|transition| transition.machine).collect())
+    }
+}
+
+fn log_clock_check(check: ClockCheck) {
+    const EFFECT: &str = "every machine gets its whole threshold again";
+    match check {
+        ClockCheck::Regular => {}
+        ClockCheck::Gap(passed) => {
+            warn!("No check for {}: {EFFECT}", go_seconds(passed));
+        }
+        ClockCheck::Forward(step) => warn!("The clock jumped forwards by {}: {EFFECT}", go(step)),
+        ClockCheck::Back(step) => warn!("The clock jumped back by {}: {EFFECT}", go(step)),
     }
 }
 
@@ -217,6 +192,6 @@ fn log_each(transitions: &[Transition], now: Moment) {
         info!("{}", transition.line(now));
     }
     if transitions.len() > MOST_LINES {
-        info!("{} more machines did the same", transitions.len() - MOST_LINES);
+        info!("{} more machines changed in the same way", transitions.len() - MOST_LINES);
     }
 }

@@ -1,38 +1,167 @@
-//! The table of incidents.
+//! The table `incident`: one row from the transition that begins an incident to the one that ends it. A machine has at
+//! most one open incident of a kind and subject.
 
 use crate::clock::Moment;
-use crate::monitor::machine::MachineId;
+use crate::monitor::machine::{MachineId, MachineStatus};
 use crate::monitor::store::page::rows;
 use crate::monitor::store::{Store, StoreError};
-use rusqlite::Row;
 use rusqlite::types::Value;
+use rusqlite::{OptionalExtension, Row, Transaction, params};
 
-/// An outage, from the last heartbeat before it.
+/// `incident.kind` of an outage; its subject is empty, the machine itself.
+const OFFLINE: &str = "offline";
+
+/// An incident's number, as in `incident.id`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IncidentId(pub i64);
+
+/// An outage that a heartbeat has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EndedOutage {
+    pub id: IncidentId,
+    pub last_seen: Moment,
+    /// Whether it was unplanned and its beginning was announced.
+    pub was_alarm: bool,
+}
+
+/// An outage that began during a maintenance and has outlasted it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnannouncedOutage {
+    pub id: IncidentId,
+    pub machine: MachineId,
+    pub last_seen: Moment,
+}
+
+/// An outage that begins now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewOutage {
+    pub machine: MachineId,
+    pub last_seen: Moment,
+    /// The device announced that it is being stopped.
+    pub is_planned: bool,
+    /// False during a maintenance.
+    pub is_announced: bool,
+}
+
+pub fn begin_outage(tx: &Transaction, new: &NewOutage, now: Moment) -> Result<IncidentId, StoreError> {
+    let mut statement = tx.prepare_cached(
+        "INSERT INTO incident (machine_id, kind, planned, last_seen, began_at, notified_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6) RETURNING id",
+    )?;
+    let notified_at = new.is_announced.then_some(now.0);
+    let values = params![new.machine.0, OFFLINE, new.is_planned, new.last_seen.0, now.0, notified_at];
+    Ok(statement.query_row(values, |row| Ok(IncidentId(row.get(0)?)))?)
+}
+
+/// Ends the open outage of a machine, if there is one.
+pub fn end_outage(
+    tx: &Transaction,
+    machine: MachineId,
+    now: Moment,
+) -> Result<Option<EndedOutage>, StoreError> {
+    let mut statement = tx.prepare_cached(
+        "UPDATE incident SET ended_at = ?3 WHERE machine_id = ?1 AND kind = ?2 AND ended_at IS NULL
+         RETURNING id, last_seen, notified_at IS NOT NULL, planned",
+    )?;
+    let ended = statement.query_row(params![machine.0, OFFLINE, now.0], |row| {
+        let (was_announced, is_planned): (bool, bool) = (row.get(2)?, row.get(3)?);
+        Ok(EndedOutage {
+            id: IncidentId(row.get(0)?),
+            last_seen: Moment(row.get(1)?),
+            was_alarm: was_announced && !is_planned,
+        })
+    });
+    Ok(ended.optional()?)
+}
+
+/// Marks the open outage of a machine as planned, if there is one.
+pub fn mark_planned(tx: &Transaction, machine: MachineId) -> Result<Option<IncidentId>, StoreError> {
+    let mut statement = tx.prepare_cached(
+        "UPDATE incident SET planned = ?3 WHERE machine_id = ?1 AND kind = ?2 AND ended_at IS NULL RETURNING id",
+    )?;
+    let marked = statement.query_row(params![machine.0, OFFLINE, true], |row| Ok(IncidentId(row.get(0)?)));
+    Ok(marked.optional()?)
+}
+
+pub fn mark_notified(tx: &Transaction, id: IncidentId, now: Moment) -> Result<(), StoreError> {
+    tx.prepare_cached("UPDATE incident SET notified_at = ?2 WHERE id = ?1")?.execute([id.0, now.0])?;
+    Ok(())
+}
+
+pub fn last_outage(tx: &Transaction, machine: MachineId) -> Result<Option<IncidentId>, StoreError> {
+    let mut statement =
+        tx.prepare_cached("SELECT max(id) FROM incident WHERE machine_id = ?1 AND kind = ?2")?;
+    let id: Option<i64> = statement.query_row(params![machine.0, OFFLINE], |row| row.get(0))?;
+    Ok(id.map(IncidentId))
+}
+
+/// Begin and end of the newest outages of a machine that were unplanned and announced, `limit` at most.
+pub fn latest_alarms(
+    tx: &Transaction,
+    machine: MachineId,
+    limit: u32,
+) -> Result<Vec<(Moment, Option<Moment>)>, StoreError> {
+    let mut statement = tx.prepare_cached(
+        "SELECT began_at, ended_at FROM incident
+         WHERE machine_id = ?1 AND kind = ?2 AND planned = ?3 AND notified_at IS NOT NULL
+         ORDER BY began_at DESC LIMIT ?4",
+    )?;
+    let rows = statement.query_map(params![machine.0, OFFLINE, false, limit], |row| {
+        Ok((Moment(row.get(0)?), row.get::<_, Option<i64>>(1)?.map(Moment)))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The outages to announce because their maintenance is over. A machine that was disabled meanwhile is `New`, and its
+/// silence is not reported before its next heartbeat.
+pub fn after_maintenance(tx: &Transaction, now: Moment) -> Result<Vec<UnannouncedOutage>, StoreError> {
+    let mut statement = tx.prepare_cached(
+        "SELECT i.id, i.machine_id, i.last_seen FROM incident i CROSS JOIN machine_state s
+         WHERE s.machine_id = i.machine_id AND i.notified_at IS NULL AND i.ended_at IS NULL AND i.kind = ?3
+           AND i.planned = ?4 AND s.watched = ?5 AND s.status = ?2
+           AND NOT EXISTS (SELECT 1 FROM maintenance m WHERE m.machine_id = i.machine_id
+                           AND m.starts_at <= ?1 AND m.ends_at > ?1)",
+    )?;
+    let values = params![now.0, MachineStatus::Offline as i64, OFFLINE, false, true];
+    let rows = statement.query_map(values, |row| {
+        Ok(UnannouncedOutage {
+            id: IncidentId(row.get(0)?),
+            machine: MachineId(row.get(1)?),
+            last_seen: Moment(row.get(2)?),
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// An outage as it is listed, from the last heartbeat before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outage {
     pub last_seen: Moment,
     pub started: Moment,
-    /// `None`: it lasts.
+    /// `None`: it is open.
     pub ended: Option<Moment>,
-    /// The device said that it was being stopped.
+    /// The device announced that it is being stopped.
     pub planned: bool,
 }
 
 impl Store {
     /// The outage of a machine that began or ended at this moment.
     pub fn outage_at(&self, machine: MachineId, at: Moment) -> Result<Option<Outage>, StoreError> {
-        self.outage("(started_at = ?2 OR ended_at = ?2)", vec![machine.0.into(), at.0.into()])
+        self.outage(
+            "(began_at = ?3 OR ended_at = ?3)",
+            vec![machine.0.into(), OFFLINE.to_owned().into(), at.0.into()],
+        )
     }
 
-    /// The outage of a machine that lasts.
+    /// The open outage of a machine.
     pub fn open_outage(&self, machine: MachineId) -> Result<Option<Outage>, StoreError> {
-        self.outage("ended_at IS NULL", vec![machine.0.into()])
+        self.outage("ended_at IS NULL", vec![machine.0.into(), OFFLINE.to_owned().into()])
     }
 
     fn outage(&self, condition: &str, values: Vec<Value>) -> Result<Option<Outage>, StoreError> {
         let sql = format!(
-            "SELECT last_seen, started_at, ended_at, planned FROM outage WHERE machine_id = ?1 AND {condition}
-             ORDER BY id DESC LIMIT 1"
+            "SELECT last_seen, began_at, ended_at, planned FROM incident
+             WHERE machine_id = ?1 AND kind = ?2 AND {condition} ORDER BY id DESC LIMIT 1"
         );
         let outage = |row: &Row<'_>| {
             Ok(Outage {

@@ -5,13 +5,13 @@ use crate::duration::go_seconds;
 use crate::monitor::machine::MachineId;
 use crate::monitor::notify::notice::EventKind;
 
-/// A machine that has changed, for the log.
+/// A machine whose status has changed, for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transition {
     pub machine: MachineId,
     pub name: String,
     pub kind: TransitionKind,
-    /// It flaps from here on.
+    /// It begins to flap.
     pub flaps: bool,
 }
 
@@ -23,7 +23,7 @@ pub enum TransitionKind {
     Online,
     FirstSeen,
     Stopped,
-    /// It was taken offline in a maintenance that has ended.
+    /// It went offline during a maintenance that has ended.
     StillOffline {
         last_seen: Moment,
     },
@@ -33,7 +33,7 @@ pub enum TransitionKind {
 }
 
 impl Transition {
-    /// As the original system wrote it, for what that knew.
+    /// The log line; for offline and online in the words of the original system.
     pub fn line(&self, now: Moment) -> String {
         let machine = format!("Machine {} ({})", self.machine.0, self.name);
         let ago = |since: Moment| go_seconds(now.since(since));
@@ -53,7 +53,7 @@ impl Transition {
             TransitionKind::Steady { state } => format!("{machine} is steady again: {}", state.name()),
         };
         if self.flaps {
-            line.push_str("; it keeps coming and going, nothing more is told until it holds one state");
+            line.push_str("; it is flapping, so nothing more is announced until it holds one state");
         }
         line
     }

@@ -45,7 +45,7 @@ impl Store {
             condition += &format!(" AND o.state IN ({}, {})", state as i64, leased as i64);
         }
         let sql = format!(
-            "SELECT o.id, o.created_at, o.machine_id, m.name, o.outage_id, o.event, r.name, o.channel_id, c.kind,
+            "SELECT o.id, o.created_at, o.machine_id, m.name, o.incident_id, o.event, r.name, o.channel_id, c.kind,
                     o.state, o.attempts, o.due_at, o.expires_at, o.delivered_at, o.last_error
              FROM outbox o JOIN machine m ON m.id = o.machine_id JOIN channel c ON c.id = o.channel_id
              JOIN recipient r ON r.id = c.recipient_id WHERE {condition} {order} LIMIT {limit}"

@@ -54,7 +54,7 @@ pub struct Subject {
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Happening {
-    pub news: EventKind,
+    pub event: EventKind,
     /// `Offline`, `Online` or `Stopped`: what the machine is now.
     pub state: EventKind,
     pub now: Moment,
@@ -87,7 +87,7 @@ const MOST_NAMED: usize = 20;
 impl Notice {
     pub fn new(machine: &Subject, what: &Happening) -> Notice {
         Notice {
-            news: what.news,
+            news: what.event,
             state: what.state,
             machine: machine.id,
             name: machine.name.clone(),
@@ -252,7 +252,7 @@ mod tests {
             hostname: Some("web-1".into()),
             ..Subject::default()
         };
-        let what = Happening { news, state, now: THEN, last_seen: Moment(THEN.0 - 135_400) };
+        let what = Happening { event: news, state, now: THEN, last_seen: Moment(THEN.0 - 135_400) };
         Notice::new(&machine, &what)
     }
 

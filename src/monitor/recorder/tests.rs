@@ -110,7 +110,7 @@ impl Rig {
     }
 
     /// Time passes while `machine` beats.
-    fn goes_on(&mut self, time: Duration, machine: i64) {
+    fn is_partial(&mut self, time: Duration, machine: i64) {
         let end = self.now.wall.plus(time);
         while self.now.wall < end {
             self.pass((SECOND * 10).min(end.since(self.now.wall)));
@@ -159,7 +159,7 @@ fn a_beat_is_in_the_database_with_the_next_write_and_a_recovery_at_once() {
 fn silence_is_an_outage_and_the_next_beat_ends_it() {
     let mut rig = Rig::new(2);
     rig.beats(1);
-    rig.goes_on(SECOND * 121, 2);
+    rig.is_partial(SECOND * 121, 2);
     assert_eq!((rig.status(1), rig.status(2)), (MachineStatus::Offline, MachineStatus::Online));
     rig.pass(SECOND);
     rig.beats(1);
@@ -170,7 +170,7 @@ fn silence_is_an_outage_and_the_next_beat_ends_it() {
 fn whoever_beats_while_the_sweep_looks_is_back_at_once() {
     let mut rig = Rig::new(2);
     rig.beats(1);
-    rig.goes_on(SECOND * 120, 2);
+    rig.is_partial(SECOND * 120, 2);
     rig.pass(SECOND);
     // What the sweep sees is the database; this beat comes between its flush and its end.
     let swept = rig.recorder.sweeper.sweep(&rig.store, rig.now).expect("swept");

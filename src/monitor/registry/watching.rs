@@ -108,7 +108,7 @@ fn skip_pending(tx: &Transaction<'_>, id: MachineId) -> Result<(), StoreError> {
         "UPDATE outbox SET state = ?2 WHERE machine_id = ?1 AND state = ?3
            AND NOT (event = 'online' AND EXISTS (
                 SELECT 1 FROM outbox AS beginning
-                WHERE beginning.outage_id = outbox.outage_id AND beginning.channel_id = outbox.channel_id
+                WHERE beginning.incident_id = outbox.incident_id AND beginning.channel_id = outbox.channel_id
                   AND beginning.id < outbox.id
                   AND (beginning.state IN (?4, ?5) OR beginning.uncertain_since IS NOT NULL)))",
         params![

@@ -28,13 +28,13 @@ impl Store {
         })
     }
 
-    /// Removes events and ended outages from before `events`, and finished notifications from before `deliveries`;
+    /// Removes events and ended incidents from before `events`, and finished notifications from before `deliveries`;
     /// a part of them, and how many. Call it again until it is 0.
     pub fn prune(&self, events: Moment, deliveries: Moment) -> Result<usize, StoreError> {
         let finished =
             [DeliveryState::Delivered, DeliveryState::Dead, DeliveryState::Skipped].map(|state| state as i64);
         // Looking takes the longest, and needs no lock.
-        let (old_events, old_outages, old_deliveries) = self.read(|connection| {
+        let (old_events, old_incidents, old_deliveries) = self.read(|connection| {
             let ids = |sql: &str, values: &[i64]| -> Result<Vec<i64>, StoreError> {
                 let mut statement = connection.prepare(&format!("{sql} LIMIT {BATCH}"))?;
                 let rows = statement.query_map(rusqlite::params_from_iter(values), |row| row.get(0))?;
@@ -43,21 +43,21 @@ impl Store {
             let [delivered, dead, skipped] = finished;
             Ok((
                 ids("SELECT id FROM event WHERE at < ?1", &[events.0])?,
-                // Its notifications go with an outage, so it stays while they do.
+                // Deleting an incident deletes its notifications, so it stays while they do.
                 ids(
-                    "SELECT id FROM outage WHERE ended_at < ?1
-                     AND NOT EXISTS (SELECT 1 FROM outbox WHERE outage_id = outage.id)",
+                    "SELECT id FROM incident WHERE ended_at < ?1
+                     AND NOT EXISTS (SELECT 1 FROM outbox WHERE incident_id = incident.id)",
                     &[events.0],
                 )?,
-                // While an outage is open they say which channels its end goes to.
+                // While an incident is open, they determine which channels are told of its end.
                 ids(
                     "SELECT id FROM outbox WHERE created_at < ?1 AND state IN (?2, ?3, ?4)
-                     AND NOT EXISTS (SELECT 1 FROM outage WHERE id = outbox.outage_id AND ended_at IS NULL)",
+                     AND NOT EXISTS (SELECT 1 FROM incident WHERE id = outbox.incident_id AND ended_at IS NULL)",
                     &[deliveries.0, delivered, dead, skipped],
                 )?,
             ))
         })?;
-        let all = [("event", old_events), ("outage", old_outages), ("outbox", old_deliveries)];
+        let all = [("event", old_events), ("incident", old_incidents), ("outbox", old_deliveries)];
         let found = all.iter().map(|(_, ids)| ids.len()).sum();
         if found == 0 {
             return Ok(0);
@@ -113,9 +113,9 @@ mod tests {
                      INSERT INTO recipient (id, name, events) VALUES (1, 'me', '[]');
                      INSERT INTO channel (id, recipient_id, kind, target, created_at) VALUES (1, 1, 'ntfy', 'x', 0);
                      INSERT INTO event (at, machine_id, kind) VALUES (100, 1, 'offline'), (900, 1, 'online');
-                     INSERT INTO outage (id, machine_id, planned, last_seen, started_at, ended_at) VALUES
+                     INSERT INTO incident (id, machine_id, planned, last_seen, began_at, ended_at) VALUES
                         (1, 1, 0, 0, 100, 200), (2, 1, 0, 0, 100, 200), (3, 1, 0, 0, 100, NULL);
-                     INSERT INTO outbox (channel_id, machine_id, outage_id, event, content, created_at, due_at,
+                     INSERT INTO outbox (channel_id, machine_id, incident_id, event, content, created_at, due_at,
                         expires_at, state) VALUES (1, 1, 1, 'offline', '{}', 100, 0, 0, 2),
                         (1, 1, 2, 'offline', '{}', 100, 0, 0, 0), (1, 1, 3, 'offline', '{}', 100, 0, 0, 2);",
                 )?;
@@ -130,6 +130,6 @@ mod tests {
             }
         }
         assert_eq!(removed, 3, "an event, a delivered notification and then its outage");
-        assert_eq!((count(&store, "event"), count(&store, "outage"), count(&store, "outbox")), (1, 2, 2));
+        assert_eq!((count(&store, "event"), count(&store, "incident"), count(&store, "outbox")), (1, 2, 2));
     }
 }

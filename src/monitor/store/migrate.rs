@@ -21,6 +21,7 @@ pub const MIGRATIONS: &[&str] = &[
     include_str!("migrations/005_horizon.sql"),
     include_str!("migrations/006_hostname_pinned.sql"),
     include_str!("migrations/007_hardware_id.sql"),
+    include_str!("migrations/008_incidents.sql"),
 ];
 
 /// Copies that stay; the oldest go.

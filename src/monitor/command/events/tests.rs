@@ -24,7 +24,7 @@ fn store() -> crate::monitor::store::Scratch {
             tx.execute_batch(&format!(
                 r#"INSERT INTO machine (id, name, created_at) VALUES (1, 'barn', 0), (2, 'gate', 0);
                 INSERT INTO machine_state SELECT id, 1, 1, NULL, 0, NULL FROM machine;
-                INSERT INTO outage (machine_id, planned, last_seen, started_at, ended_at) VALUES
+                INSERT INTO incident (machine_id, planned, last_seen, began_at, ended_at) VALUES
                     (1, 0, {seen}, {begin}, {end}), (2, 0, {seen}, {begin}, NULL);
                 INSERT INTO event (at, machine_id, kind, detail) VALUES
                     ({old}, NULL, 'removed', '{{"id":9,"name":"silo"}}'), ({begin}, 1, 'offline', NULL),

@@ -103,7 +103,7 @@ fn a_machine_is_shown_with_its_open_outage_and_its_latest_heartbeat() {
                 [NOW.0 - 300_000, seen],
             )?;
             tx.execute(
-                "INSERT INTO outage (machine_id, planned, last_seen, started_at) VALUES (1, 0, ?1, ?2)",
+                "INSERT INTO incident (machine_id, planned, last_seen, began_at) VALUES (1, 0, ?1, ?2)",
                 [seen, NOW.0 - 300_000],
             )?;
             Ok(tx.execute("INSERT INTO machine_latest VALUES (1, ?1, '{\"cpu\":12.5}')", [seen])?)

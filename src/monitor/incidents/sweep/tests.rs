@@ -10,6 +10,7 @@ use crate::monitor::notify::notice::EventKind;
 use crate::monitor::store::Scratch;
 use rusqlite::params;
 use std::collections::HashMap;
+use std::time::Instant;
 
 const INTERVAL: Duration = Duration::from_secs(30);
 const THRESHOLD: Duration = Duration::from_secs(120);
@@ -100,12 +101,12 @@ impl Rig {
     fn beat(&mut self, id: MachineId) {
         self.seen(id);
         if self.status(id) != MachineStatus::Online {
-            self.sweeper.back(&self.store, &[(id, self.now)], self.now).expect("back");
+            self.sweeper.returned(&self.store, &[(id, self.now)], self.now).expect("back");
         }
     }
 
     fn farewell(&mut self, id: MachineId) {
-        self.sweeper.farewell(&self.store, &[(id, self.now)], self.now).expect("stopped");
+        self.sweeper.stopped(&self.store, &[(id, self.now)], self.now).expect("stopped");
     }
 
     fn wait(&mut self, duration: Duration) {
@@ -174,7 +175,7 @@ fn a_machine_is_offline_after_its_threshold_told_once_and_told_once_when_it_is_b
     rig.beat(id(1));
     rig.run(MINUTE, &[id(1)]);
     assert_eq!(rig.told(), ["offline", "online"]);
-    assert_eq!(rig.count("SELECT count(*) FROM outage WHERE ended_at IS NULL"), 0);
+    assert_eq!(rig.count("SELECT count(*) FROM incident WHERE ended_at IS NULL"), 0);
 }
 
 /// Kills hit the moment between two commits too seldom to show that there are not two.
@@ -186,7 +187,7 @@ fn what_cannot_be_told_has_not_happened() {
     let no_room = "CREATE TRIGGER no_room BEFORE INSERT ON outbox BEGIN SELECT RAISE(ABORT, 'no room'); END";
     let happened = |rig: &Rig| {
         let events = rig.count("SELECT count(*) FROM event");
-        (rig.status(id(1)), rig.count("SELECT count(*) FROM outage WHERE ended_at IS NULL"), events)
+        (rig.status(id(1)), rig.count("SELECT count(*) FROM incident WHERE ended_at IS NULL"), events)
     };
 
     rig.sql(no_room, []);
@@ -196,13 +197,13 @@ fn what_cannot_be_told_has_not_happened() {
     assert_eq!(rig.sweep().offline, [id(1)]);
 
     rig.sql(no_room, []);
-    rig.sweeper.back(&rig.store, &[(id(1), rig.now)], rig.now).expect_err("no room");
+    rig.sweeper.returned(&rig.store, &[(id(1), rig.now)], rig.now).expect_err("no room");
     assert_eq!(happened(&rig), (MachineStatus::Offline, 1, 1));
     rig.sql("DROP TRIGGER no_room", []);
     rig.beat(id(1));
 
     rig.sql(no_room, []);
-    rig.sweeper.farewell(&rig.store, &[(id(1), rig.now)], rig.now).expect_err("no room");
+    rig.sweeper.stopped(&rig.store, &[(id(1), rig.now)], rig.now).expect_err("no room");
     assert_eq!(happened(&rig), (MachineStatus::Online, 0, 2));
     rig.sql("DROP TRIGGER no_room", []);
     rig.farewell(id(1));
@@ -354,7 +355,7 @@ fn a_machine_that_was_never_seen_or_is_disabled_is_not_late() {
     rig.sql("UPDATE machine_state SET watched = 0 WHERE machine_id = 1", []);
     rig.run(MINUTE * 10, &[]);
     assert_eq!((rig.status(new), rig.status(id(1))), (MachineStatus::New, MachineStatus::Online));
-    assert_eq!(rig.sweeper.back(&rig.store, &[(id(1), rig.now), (new, rig.now)], rig.now), Ok(vec![new]));
+    assert_eq!(rig.sweeper.returned(&rig.store, &[(id(1), rig.now), (new, rig.now)], rig.now), Ok(vec![new]));
     assert_eq!(rig.status(new), MachineStatus::Online);
     assert!(rig.told().is_empty());
 }
@@ -370,7 +371,7 @@ fn a_machine_that_said_it_stops_is_no_alarm() {
     rig.beat(id(1));
     let rows: Vec<(i64, String)> = rig.rows().into_iter().map(|row| (row.0, row.2)).collect();
     assert_eq!(rows, [(1, "stopped".to_owned()), (1, "online".to_owned())], "only who wants it hears of it");
-    assert_eq!(rig.count("SELECT count(*) FROM outage WHERE planned = 1 AND ended_at IS NOT NULL"), 1);
+    assert_eq!(rig.count("SELECT count(*) FROM incident WHERE planned = 1 AND ended_at IS NOT NULL"), 1);
 }
 
 #[test]
@@ -378,7 +379,7 @@ fn a_farewell_that_comes_late_makes_a_stop_of_the_outage() {
     let mut rig = Rig::new(1);
     rig.run(MINUTE * 3, &[]);
     rig.farewell(id(1));
-    assert_eq!(rig.count("SELECT count(*) FROM outage"), 1);
+    assert_eq!(rig.count("SELECT count(*) FROM incident"), 1);
     rig.beat(id(1));
     assert_eq!(rig.told(), ["offline", "stopped", "online"]);
 }
@@ -437,13 +438,14 @@ fn a_loss_larger_than_a_transaction_is_doubted_as_a_whole_and_taken_in_parts() {
         rig.sql("UPDATE machine_state SET threshold = 3600000 WHERE machine_id = ?1", [machine.0])
     });
     let now = rig.now.plus(MINUTE * 3);
-    let cut = Cut { now, listening_since: rig.now, threshold: THRESHOLD, doubt: true, batch: 25 };
-    assert_eq!(rig.store.take_offline(&cut), Ok(Taken::Doubtful { late: 60 }));
-    let cut = Cut { doubt: false, ..cut };
+    let criteria =
+        LateCriteria { now, listening_since: rig.now, threshold: THRESHOLD, is_doubting: true, batch: 25 };
+    assert_eq!(rig.store.mark_late_offline(&criteria), Ok(LateMachines::Doubtful(60)));
+    let criteria = LateCriteria { is_doubting: false, ..criteria };
     let sizes: Vec<usize> = (0..4)
-        .map(|_| match rig.store.take_offline(&cut).expect("taken") {
-            Taken::Offline(transitions) => transitions.len(),
-            Taken::Doubtful { .. } => panic!("doubted"),
+        .map(|_| match rig.store.mark_late_offline(&criteria).expect("taken") {
+            LateMachines::Offline(transitions) => transitions.len(),
+            LateMachines::Doubtful(_) => panic!("doubted"),
         })
         .collect();
     assert_eq!(sizes, [25, 25, 10, 0]);
@@ -456,8 +458,11 @@ fn a_large_minority_is_not_doubted_because_it_fills_a_transaction() {
         rig.sql("UPDATE machine_state SET threshold = 3600000 WHERE machine_id = ?1", [machine.0])
     });
     let now = rig.now.plus(MINUTE * 3);
-    let cut = Cut { now, listening_since: rig.now, threshold: THRESHOLD, doubt: true, batch: 25 };
-    assert!(matches!(rig.store.take_offline(&cut), Ok(Taken::Offline(taken)) if taken.len() == 25));
+    let criteria =
+        LateCriteria { now, listening_since: rig.now, threshold: THRESHOLD, is_doubting: true, batch: 25 };
+    assert!(
+        matches!(rig.store.mark_late_offline(&criteria), Ok(LateMachines::Offline(marked)) if marked.len() == 25)
+    );
 }
 
 #[test]
@@ -536,7 +541,7 @@ fn nobody_is_told_of_an_outage_in_a_maintenance_but_it_is_watched() {
     rig.run(MINUTE * 5, &[id(1)]);
     rig.run(MINUTE * 60, &[id(1)]);
     assert!(rig.rows().is_empty());
-    assert_eq!(rig.count("SELECT count(*) FROM outage WHERE ended_at IS NOT NULL"), 1);
+    assert_eq!(rig.count("SELECT count(*) FROM incident WHERE ended_at IS NOT NULL"), 1);
 }
 
 #[test]
@@ -646,12 +651,12 @@ fn no_sequence_of_events_leaves_two_open_outages_or_tells_twice_or_tells_of_noth
 }
 
 fn check(rig: &Rig, seed: u64) {
-    let open_twice = "SELECT count(*) FROM (SELECT 1 FROM outage WHERE ended_at IS NULL
+    let open_twice = "SELECT count(*) FROM (SELECT 1 FROM incident WHERE ended_at IS NULL
                       GROUP BY machine_id HAVING count(*) > 1)";
     assert_eq!(rig.count(open_twice), 0, "seed {seed}");
     // A machine that was disabled is new, with or without an outage.
     let unlike = "SELECT count(*) FROM machine_state s WHERE status <> 0 AND (status IN (2, 3)) <>
-                  EXISTS (SELECT 1 FROM outage o WHERE o.machine_id = s.machine_id AND o.ended_at IS NULL)";
+                  EXISTS (SELECT 1 FROM incident o WHERE o.machine_id = s.machine_id AND o.ended_at IS NULL)";
     assert_eq!(rig.count(unlike), 0, "a status without its outage, seed {seed}");
     // Per machine and channel: nothing twice in a row, no end without its outage.
     let mut last: HashMap<(i64, i64), String> = HashMap::new();
@@ -668,14 +673,14 @@ fn check(rig: &Rig, seed: u64) {
         }
     }
     // Without flapping and maintenance, each outage that has begun is told: the first recipient waits for nothing.
-    let untold = "SELECT count(*) FROM outage o WHERE hushed = 0 AND planned = 0
+    let untold = "SELECT count(*) FROM incident o WHERE notified_at IS NOT NULL AND planned = 0
                     AND machine_id NOT IN (SELECT machine_id FROM flapping)
-                    AND NOT EXISTS (SELECT 1 FROM outbox b WHERE b.outage_id = o.id AND b.channel_id = 1)";
+                    AND NOT EXISTS (SELECT 1 FROM outbox b WHERE b.incident_id = o.id AND b.channel_id = 1)";
     assert_eq!(rig.count(untold), 0, "seed {seed}");
 }
 
 #[test]
-fn a_loss_larger_than_a_transaction_goes_on_with_the_next_flush_and_is_not_doubted_again() {
+fn a_loss_larger_than_a_transaction_is_partial_with_the_next_flush_and_is_not_doubted_again() {
     let mut rig = Rig::new(25);
     rig.sweeper.batch = 10;
     rig.run(THRESHOLD, &[]);
@@ -687,7 +692,7 @@ fn a_loss_larger_than_a_transaction_goes_on_with_the_next_flush_and_is_not_doubt
             rig.wait(SECOND);
             let swept = rig.sweep();
             assert!(!swept.doubted);
-            (swept.offline.len(), swept.goes_on)
+            (swept.offline.len(), swept.is_partial)
         })
         .collect();
     assert_eq!(sizes, [(10, true), (10, true), (5, false), (0, false)]);

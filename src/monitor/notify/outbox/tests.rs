@@ -13,10 +13,10 @@ fn filled(store: &Store) {
         "INSERT INTO recipient (name, events) VALUES ('ops', '[]');
          INSERT INTO channel (recipient_id, kind, target, created_at) VALUES (1, 'email', 'a@b', 0);
          INSERT INTO machine (name, created_at) VALUES ('m1', 0), ('m2', 0);
-         INSERT INTO outage (machine_id, planned, last_seen, started_at, ended_at) VALUES (1, 0, 0, 0, 0), (2, 0, 0, 0, 0);
-         INSERT INTO outbox (channel_id, machine_id, outage_id, event, content, created_at, due_at, expires_at, state)
+         INSERT INTO incident (machine_id, planned, last_seen, began_at, ended_at) VALUES (1, 0, 0, 0, 0), (2, 0, 0, 0, 0);
+         INSERT INTO outbox (channel_id, machine_id, incident_id, event, content, created_at, due_at, expires_at, state)
          SELECT 1, o.id, o.id, e.event, '{notice}', 0, {now}, {now} + 86400000, 0
-         FROM outage o CROSS JOIN (SELECT 'offline' AS event UNION ALL SELECT 'online') e ORDER BY e.event, o.id;",
+         FROM incident o CROSS JOIN (SELECT 'offline' AS event UNION ALL SELECT 'online') e ORDER BY e.event, o.id;",
         now = NOW.0
     );
     store.write(|transaction| Ok(transaction.execute_batch(&sql)?)).expect("filled");

@@ -155,10 +155,10 @@ fn disabling_skips_what_is_pending_and_leaves_the_outage_open() {
         .write(|tx| {
             tx.execute_batch(
                 "UPDATE machine_state SET status = 2, last_seen = 5;
-                 INSERT INTO outage (id, machine_id, planned, last_seen, started_at) VALUES (7, 1, 0, 5, 6);
+                 INSERT INTO incident (id, machine_id, planned, last_seen, began_at) VALUES (7, 1, 0, 5, 6);
                  INSERT INTO recipient (id, name, events) VALUES (1, 'ops', '[]');
                  INSERT INTO channel (id, recipient_id, kind, target, created_at) VALUES (1, 1, 'ntfy', 'x', 0);
-                 INSERT INTO outbox (channel_id, machine_id, outage_id, event, content, created_at, due_at,
+                 INSERT INTO outbox (channel_id, machine_id, incident_id, event, content, created_at, due_at,
                                      expires_at, state)
                  VALUES (1, 1, 7, 'offline', '{}', 0, 0, 9, 2), (1, 1, 7, 'flapping', '{}', 0, 0, 9, 0);",
             )?;
@@ -170,7 +170,7 @@ fn disabling_skips_what_is_pending_and_leaves_the_outage_open() {
     store.disable_machine("barn", later.plus(HOUR)).expect("a second time is nothing new");
     let machine = store.machine(id, later).expect("read").expect("there");
     assert_eq!((machine.watched, machine.status, machine.since), (false, MachineStatus::New, later));
-    assert_eq!(number(&store, "SELECT count(*) FROM outage WHERE ended_at IS NULL"), 1);
+    assert_eq!(number(&store, "SELECT count(*) FROM incident WHERE ended_at IS NULL"), 1);
     assert_eq!(
         number(&store, "SELECT state FROM outbox WHERE event = 'offline'"),
         DeliveryState::Delivered as i64
@@ -195,11 +195,11 @@ fn disabling_keeps_the_pending_end_of_an_outage_whose_beginning_was_delivered() 
     store
         .write(|tx| {
             tx.execute_batch(
-                "INSERT INTO outage (id, machine_id, planned, last_seen, started_at, ended_at) VALUES (7, 1, 0, 5, 6, 7);
+                "INSERT INTO incident (id, machine_id, planned, last_seen, began_at, ended_at) VALUES (7, 1, 0, 5, 6, 7);
                  INSERT INTO recipient (id, name, events) VALUES (1, 'ops', '[]');
                  INSERT INTO channel (id, recipient_id, kind, target, created_at)
                  VALUES (1, 1, 'ntfy', 'x', 0), (2, 1, 'ntfy', 'y', 0);
-                 INSERT INTO outbox (channel_id, machine_id, outage_id, event, content, created_at, due_at,
+                 INSERT INTO outbox (channel_id, machine_id, incident_id, event, content, created_at, due_at,
                                      expires_at, state)
                  VALUES (1, 1, 7, 'offline', '{}', 0, 0, 9, 2), (1, 1, 7, 'online', '{}', 0, 0, 9, 0),
                         (2, 1, 7, 'offline', '{}', 0, 0, 9, 0), (2, 1, 7, 'online', '{}', 0, 0, 9, 0);",

@@ -70,29 +70,33 @@ const SLOW: &str = "CREATE TABLE better (id INTEGER PRIMARY KEY, name TEXT NOT N
     INSERT INTO better SELECT id, name, name || hex(zeroblob(100)) FROM machine;
     CREATE INDEX better_twice ON better (twice);";
 
-#[test]
-fn a_migration_that_is_killed_has_happened_or_not_and_the_next_start_ends_it() {
-    let migrations = [migrate::MIGRATIONS[0], SLOW, "ALTER TABLE better ADD COLUMN thrice TEXT;"];
-    let manner = Manner { patience: SERVER_PATIENCE, durable: true };
+const MANNER: Manner = Manner { patience: SERVER_PATIENCE, durable: true };
+
+/// Kills a process that migrates a database of version `from` with `content`, once a round and later each time; then the
+/// next start completes the migration, and `sql` counts `expected`.
+fn kill_migrations(
+    test: &str,
+    migrations: &[&str],
+    from: usize,
+    content: &str,
+    (sql, expected): (&str, i64),
+) {
     if let Some(path) = victim_path() {
         println!("ACK begin");
-        prepare(&path, DAY, manner, Purpose::Serve, &migrations).expect("migrated");
+        prepare(&path, DAY, MANNER, Purpose::Serve, migrations).expect("migrated");
         loop {
             println!("ACK end");
         }
     }
     let dir = tempfile::tempdir().expect("a directory");
     let old = dir.path().join("old.db");
-    let store = prepare(&old, DAY, manner, Purpose::Serve, &migrations[..1]).expect("made");
-    let rows = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 20000)
-        INSERT INTO machine (name, created_at) SELECT 'machine ' || n, n FROM n;";
-    store.write(|tx| Ok(tx.execute_batch(rows)?)).expect("filled");
+    let store = prepare(&old, DAY, MANNER, Purpose::Serve, &migrations[..from]).expect("made");
+    store.write(|tx| Ok(tx.execute_batch(content)?)).expect("filled");
     drop(store);
     for round in 0..ROUNDS {
         let path = dir.path().join("monitor.db");
         fs::copy(&old, &path).expect("an old database");
-        let mut process =
-            victim("a_migration_that_is_killed_has_happened_or_not_and_the_next_start_ends_it", &path);
+        let mut process = victim(test, &path);
         let mut line = String::new();
         let mut lines = BufReader::new(process.stdout.take().expect("piped"));
         while !line.starts_with("ACK") {
@@ -102,14 +106,13 @@ fn a_migration_that_is_killed_has_happened_or_not_and_the_next_start_ends_it() {
         std::thread::sleep(Duration::from_millis(round * 10));
         process.kill().expect("killed");
         process.wait().expect("ended");
-        let found = connection::writer(&path, manner).expect("opens");
+        let found = connection::writer(&path, MANNER).expect("opens");
         let version = migrate::version(&found).expect("a version");
-        assert!((1..=3).contains(&version));
+        assert!((from as i64..=migrate::latest(migrations)).contains(&version));
         drop(found);
-        let store = prepare(&path, DAY, manner, Purpose::Serve, &migrations).expect("migrated to the end");
-        let better =
-            store.read(|c| Ok(c.query_row("SELECT count(*) FROM better", [], |r| r.get::<_, i64>(0))?));
-        assert_eq!(better, Ok(20_000), "round {round}, found at version {version}");
+        let store = prepare(&path, DAY, MANNER, Purpose::Serve, migrations).expect("migrated to the end");
+        let counted = store.read(|c| Ok(c.query_row(sql, [], |r| r.get::<_, i64>(0))?));
+        assert_eq!(counted, Ok(expected), "round {round}, found at version {version}");
         assert_eq!(store.check().expect("checked").problems, Vec::<String>::new());
         assert_eq!(files(dir.path(), ".part"), Vec::<String>::new());
         drop(store);
@@ -117,6 +120,40 @@ fn a_migration_that_is_killed_has_happened_or_not_and_the_next_start_ends_it() {
             fs::remove_file(dir.path().join(name)).expect("removed");
         }
     }
+}
+
+#[test]
+fn a_migration_that_is_killed_has_happened_or_not_and_the_next_start_ends_it() {
+    kill_migrations(
+        "a_migration_that_is_killed_has_happened_or_not_and_the_next_start_ends_it",
+        &[migrate::MIGRATIONS[0], SLOW, "ALTER TABLE better ADD COLUMN thrice TEXT;"],
+        1,
+        "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 20000)
+         INSERT INTO machine (name, created_at) SELECT 'machine ' || n, n FROM n;",
+        ("SELECT count(*) FROM better", 20_000),
+    );
+}
+
+#[test]
+fn the_migrations_from_version_1_can_be_killed_at_any_moment() {
+    kill_migrations(
+        "the_migrations_from_version_1_can_be_killed_at_any_moment",
+        migrate::MIGRATIONS,
+        1,
+        "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 5000)
+         INSERT INTO machine (name, created_at) SELECT 'machine ' || n, n FROM n;
+         INSERT INTO machine_state SELECT id, 2, 1, 5, 6, NULL FROM machine;
+         INSERT INTO outage SELECT 2 * id, id, 0, id % 2, 5, 6, NULL FROM machine;
+         INSERT INTO recipient (id, name, events) VALUES (1, 'me', '[]');
+         INSERT INTO channel VALUES (1, 1, 'ntfy', 'x', NULL, NULL, 1, 0);
+         INSERT INTO outbox (channel_id, machine_id, outage_id, event, content, created_at, due_at, expires_at, state)
+         SELECT 1, machine_id, id, 'offline', '{}', 6, 6, 9, 0 FROM outage;",
+        (
+            "SELECT count(*) FROM incident i JOIN outbox o ON o.incident_id = i.id
+             WHERE i.id = 2 * i.machine_id AND (i.notified_at IS NULL) = (i.machine_id % 2 = 1)",
+            5_000,
+        ),
+    );
 }
 
 #[test]

@@ -184,34 +184,134 @@ fn columns(store: &Store) -> Vec<(String, Vec<String>)> {
     store.read(read).expect("read")
 }
 
+/// Number of all rows that were ever in each of the tables that version 1 has; an outage is an incident since version 8.
+fn sequences(store: &Store) -> String {
+    let sql = "SELECT group_concat(name || seq) FROM (
+                   SELECT replace(name, 'outage', 'incident') AS name, seq FROM sqlite_sequence
+                   WHERE name IN ('machine', 'outage', 'incident', 'event', 'recipient', 'channel', 'outbox')
+                   ORDER BY 1)";
+    store.read(|c| Ok(c.query_row(sql, [], |row| row.get::<_, String>(0))?)).expect("read")
+}
+
+/// The place of a column of version 1 in the newest version; `None` for one whose content is elsewhere.
+fn successor(table: &str, column: &str) -> Option<(String, String)> {
+    let (table, column) = match (table, column) {
+        // The tables of choices.
+        ("recipient", "machines") => return None,
+        // `notified_at`.
+        ("outage", "hushed") => return None,
+        ("outage", "started_at") => ("incident", "began_at"),
+        ("outage", column) => ("incident", column),
+        ("outbox", "outage_id") => ("outbox", "incident_id"),
+        same => same,
+    };
+    Some((table.to_owned(), column.to_owned()))
+}
+
+/// A database of version `version` with rows in every table, as it is after the migrations from version 1.
+fn released(path: &Path, version: usize) -> Store {
+    let first = open(path, &migrate::MIGRATIONS[..1], Purpose::Serve).expect("made");
+    first.write(|tx| Ok(tx.execute_batch(RELEASED)?)).expect("rows");
+    drop(first);
+    let store = open(path, &migrate::MIGRATIONS[..version], Purpose::Serve).expect("migrated");
+    if version >= 5 {
+        store.write(|tx| Ok(tx.execute_batch("INSERT INTO retention VALUES (1, 70)")?)).expect("a row");
+    }
+    for (table, rows) in rows(&store, &columns(&store)) {
+        assert!(!rows.is_empty(), "{table} has no row in version {version}");
+    }
+    store
+}
+
 #[test]
-fn a_version_1_database_keeps_every_row_and_its_choices_are_resolved_once() {
+fn every_later_version_keeps_every_row_id_and_sequence() {
+    for version in 1..migrate::MIGRATIONS.len() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("monitor.db");
+        let old = released(&path, version);
+        let (mut before, mut after) = (Vec::new(), Vec::new());
+        for (table, columns) in columns(&old).into_iter().filter(|(table, _)| table != "sqlite_sequence") {
+            let kept: Vec<_> = columns
+                .iter()
+                .filter_map(|column| Some((column.clone(), successor(&table, column)?)))
+                .collect();
+            let new_table = kept[0].1.0.clone();
+            after.push((new_table, kept.iter().map(|(_, (_, column))| column.clone()).collect()));
+            before.push((table, kept.into_iter().map(|(column, _)| column).collect()));
+        }
+        let content = |store: &Store, columns: &[(String, Vec<String>)]| -> Vec<Vec<String>> {
+            rows(store, columns).into_iter().map(|(_, rows)| rows).collect()
+        };
+        let expected = (content(&old, &before), sequences(&old));
+        assert!(expected.1.contains("machine99") && expected.1.contains("incident40"), "{}", expected.1);
+        drop(old);
+        let store = open(&path, migrate::MIGRATIONS, Purpose::Serve).expect("migrated");
+        assert_eq!((content(&store, &after), sequences(&store)), expected, "from version {version}");
+        assert_eq!(store.check().expect("checked").problems, Vec::<String>::new(), "from version {version}");
+    }
+}
+
+/// Every open or ended incident: id, kind, subject, and the moments of its life.
+fn incidents(store: &Store) -> Vec<String> {
+    let columns =
+        ["id", "kind", "subject", "planned", "began_at", "notified_at", "acknowledged_at", "ended_at"];
+    rows(store, &[("incident".to_owned(), columns.map(str::to_owned).to_vec())]).remove(0).1
+}
+
+#[test]
+fn outages_become_incidents_and_those_that_were_not_announced_are_not_notified() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("monitor.db");
-    let released = open(&path, &migrate::MIGRATIONS[..1], Purpose::Serve).expect("made");
-    released.write(|tx| Ok(tx.execute_batch(RELEASED)?)).expect("rows");
-    let mut columns = columns(&released);
-    for (table, rows) in rows(&released, &columns) {
-        assert!(!rows.is_empty(), "{table} has no row in this test");
-    }
-    // Its successor is the table of choices.
-    columns
-        .iter_mut()
-        .for_each(|(table, columns)| columns.retain(|c| table != "recipient" || c != "machines"));
-    // Tables that were added since have a sequence of their own.
-    columns.retain(|(table, _)| table != "sqlite_sequence");
-    let sequences = |store: &Store| {
-        let sql = "SELECT group_concat(name || seq) FROM (SELECT * FROM sqlite_sequence WHERE name IN
-                   ('machine', 'outage', 'event', 'recipient', 'channel', 'outbox') ORDER BY name)";
-        store.read(|c| Ok(c.query_row(sql, [], |row| row.get::<_, String>(0))?)).expect("read")
-    };
-    let before = (rows(&released, &columns), sequences(&released));
-    assert!(before.1.contains("machine99") && before.1.contains("outage40"), "{}", before.1);
-    drop(released);
-
+    let old = released(&path, 7);
+    let more = "INSERT INTO outage VALUES (50, 7, 1, 1, 2, 3, NULL), (51, 3, 0, 1, 5, 6, 7), (52, 3, 1, 0, 8, 9, 10);";
+    old.write(|tx| Ok(tx.execute_batch(more)?)).expect("rows");
+    drop(old);
     let store = open(&path, migrate::MIGRATIONS, Purpose::Serve).expect("migrated");
-    assert_eq!((rows(&store, &columns), sequences(&store)), before);
-    assert_eq!(store.check().expect("checked").problems, Vec::<String>::new());
+    assert_eq!(
+        incidents(&store),
+        [
+            "11,'offline','',0,60,60,NULL,NULL",
+            "50,'offline','',1,3,NULL,NULL,NULL",
+            "51,'offline','',0,6,NULL,NULL,7",
+            "52,'offline','',1,9,9,NULL,10"
+        ]
+    );
+    let second = "INSERT INTO incident (machine_id, planned, last_seen, began_at) VALUES (3, 0, 70, 80)";
+    store.write(|tx| Ok(tx.execute(second, [])?)).expect_err("a second open outage of one machine");
+    let camera = "INSERT INTO incident (machine_id, kind, subject, planned, last_seen, began_at)
+                  VALUES (3, 'camera', 'gate', 0, 70, 80) RETURNING id";
+    let id = store.write(|tx| Ok(tx.query_row(camera, [], |row| row.get::<_, i64>(0))?));
+    assert_eq!(id, Ok(53), "ids go on where they were");
+}
+
+#[test]
+fn a_migration_that_is_interrupted_after_any_statement_changes_nothing_and_can_be_repeated() {
+    let statements: Vec<&str> =
+        migrate::MIGRATIONS[7].split_inclusive(';').filter(|text| text.contains(';')).collect();
+    assert!(statements.len() > 10, "{}", statements.len());
+    for done in 1..=statements.len() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("monitor.db");
+        let old = released(&path, 7);
+        let before = rows(&old, &columns(&old));
+        drop(old);
+        let interrupted = format!("{} SELECT * FROM no_such_table;", statements[..done].concat());
+        let migrations = [&migrate::MIGRATIONS[..7], &[interrupted.as_str()]].concat();
+        open(&path, &migrations, Purpose::Serve).expect_err("interrupted");
+        let old = open(&path, &migrate::MIGRATIONS[..7], Purpose::Serve).expect("as it was");
+        assert_eq!(rows(&old, &columns(&old)), before, "after {done} statements");
+        drop(old);
+        let store = open(&path, migrate::MIGRATIONS, Purpose::Serve).expect("migrated");
+        assert_eq!(incidents(&store), ["11,'offline','',0,60,60,NULL,NULL"], "after {done} statements");
+    }
+}
+
+#[test]
+fn choices_of_version_1_are_resolved_once() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("monitor.db");
+    drop(released(&path, 1));
+    let store = open(&path, migrate::MIGRATIONS, Purpose::Serve).expect("migrated");
     let recipients = store.recipients().expect("read");
     let chosen = |name: &str| &recipients.iter().find(|known| known.name == name).expect(name).chosen;
     for name in ["everybody", "empty lists", "by hand"] {
@@ -265,8 +365,8 @@ fn lunasentris_documented_sqlite3_commands_work() {
                 "INSERT INTO machine (id, name, created_at) VALUES (1, 'barn', 0), (2, 'gate', 0), (3, 'new', 0);
                  INSERT INTO machine_state VALUES (1, 2, 1, 1763774609000, 0, NULL), (2, 1, 1, 1763774609999, 0, NULL),
                                                   (3, 0, 1, NULL, 0, NULL);
-                 INSERT INTO outage (machine_id, planned, hushed, last_seen, started_at, ended_at) VALUES
-                    (1, 0, 0, 0, 1763774729000, NULL), (2, 0, 0, 0, 1, 2), (3, 1, 0, 0, 1, NULL);",
+                 INSERT INTO incident (machine_id, planned, last_seen, began_at, notified_at, ended_at) VALUES
+                    (1, 0, 0, 1763774729000, 1763774729000, NULL), (2, 0, 0, 1, 1, 2), (3, 1, 0, 1, 1, NULL);",
             )?)
         })
         .expect("rows");

@@ -26,7 +26,7 @@ impl Rig {
     }
 
     fn open_outages(&self) -> i64 {
-        self.count("SELECT count(*) FROM outage WHERE ended_at IS NULL")
+        self.count("SELECT count(*) FROM incident WHERE ended_at IS NULL")
     }
 }
 
@@ -53,7 +53,7 @@ fn an_outage_stays_open_while_its_machine_is_disabled_and_ends_with_the_first_he
     assert_eq!((rig.open_outages(), rig.told()), (1, vec!["offline".into()]));
     rig.beat(id(1));
     assert_eq!((rig.open_outages(), rig.told()), (0, vec!["offline".into(), "online".into()]));
-    assert_eq!(rig.count("SELECT ended_at FROM outage"), rig.now.0);
+    assert_eq!(rig.count("SELECT ended_at FROM incident"), rig.now.0);
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn a_farewell_after_enabling_belongs_to_the_outage_that_is_still_open() {
     rig.store.disable_machine("m1", rig.now).expect("disabled");
     rig.store.enable_machine("m1", rig.now).expect("enabled");
     rig.farewell(id(1));
-    assert_eq!(rig.count("SELECT count(*) FROM outage"), 1);
+    assert_eq!(rig.count("SELECT count(*) FROM incident"), 1);
     rig.beat(id(1));
     assert_eq!(rig.told(), ["offline", "stopped", "online"]);
 }
