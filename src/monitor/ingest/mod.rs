@@ -33,8 +33,6 @@ pub mod route;
 pub mod streamer;
 
 #[cfg(test)]
-mod requests;
-#[cfg(test)]
 mod tests;
 
 use super::beat::{Beat, Replay};

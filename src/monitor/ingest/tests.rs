@@ -1,5 +1,7 @@
 //! Each format with what its senders really send, and with what they should not.
 
+mod requests;
+
 use super::*;
 use crate::monitor::beat::{Beat, BeatKind, Replay, Sample};
 use crate::monitor::ingest::native::Received;
