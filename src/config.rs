@@ -3,7 +3,6 @@
 //! A file is read twice over: as written (no unknown keys) and as used (checked values). Every
 //! fault becomes one sentence that names file, line, key, value and what is allowed.
 
-use log::LevelFilter;
 use std::fmt;
 use std::fs;
 use std::io;
@@ -14,6 +13,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use written::Written;
 
+pub use period::{Level, Period, outside};
+
+pub mod period;
 #[cfg(test)]
 pub mod shipped;
 pub mod written;
@@ -92,12 +94,28 @@ impl Source {
     /// # Errors
     /// The text is not TOML, has a key that `T` does not know, or a value of another type.
     pub fn parse<T: Written>(&self) -> Result<T, ConfigError> {
+        self.parse_renamed(|_| None)
+    }
+
+    /// As [`Source::parse`]. `new_name` knows the keys of other systems, and names the key that took their place.
+    ///
+    /// # Errors
+    /// As [`Source::parse`].
+    pub fn parse_renamed<T: Written>(
+        &self,
+        new_name: impl Fn(&str) -> Option<String>,
+    ) -> Result<T, ConfigError> {
         let table = DeTable::parse(&self.text).map_err(|error| match error.span() {
             Some(span) => self.fault(span, error.message()),
             None => ConfigError::new(format!("{}: {}", self.path.display(), error.message())),
         })?;
         let whole = Spanned::new(table.span(), DeValue::Table(table.into_inner()));
-        T::read(whole).map_err(|fault| self.fault(fault.span, &fault.problem))
+        T::read(whole).map_err(|fault| {
+            let renamed = fault
+                .unknown_key
+                .and_then(|key| Some(format!("unknown key `{key}`; here it is {}", new_name(&key)?)));
+            self.fault(fault.span, &renamed.unwrap_or(fault.problem))
+        })
     }
 
     /// The sentence for a fault of a value from `origin`.
@@ -176,71 +194,6 @@ fn holds_secret(line: &str) -> bool {
     url || words.into_iter().any(|word| SECRET_KEYS.contains(&word))
 }
 
-/// `[log] level`, as it is written.
-#[derive(Debug, Clone, Copy)]
-pub enum Level {
-    Error,
-    Warn,
-    Info,
-    Debug,
-}
-
-impl From<Level> for LevelFilter {
-    fn from(level: Level) -> LevelFilter {
-        match level {
-            Level::Error => LevelFilter::Error,
-            Level::Warn => LevelFilter::Warn,
-            Level::Info => LevelFilter::Info,
-            Level::Debug => LevelFilter::Debug,
-        }
-    }
-}
-
-/// A duration as it is written: `"250ms"`, `"5s"`, `"2m"`, `"1h"`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Period(pub Duration);
-
-/// What is said to someone who wrote something else.
-const PERIOD: &str = "a duration such as \"250ms\", \"5s\", \"2m\" or \"1h\"";
-
-impl std::str::FromStr for Period {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Period, String> {
-        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-        let (number, unit) = text.split_at(digits);
-        let milliseconds = match unit.trim() {
-            "ms" => 1,
-            "s" => 1_000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            _ => return Err(format!("expected {PERIOD}")),
-        };
-        let number: u64 = number.parse().map_err(|_| format!("expected {PERIOD}"))?;
-        let milliseconds = number.checked_mul(milliseconds).ok_or("too long")?;
-        Ok(Period(Duration::from_millis(milliseconds)))
-    }
-}
-
-impl fmt::Display for Period {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let milliseconds = self.0.as_millis();
-        match milliseconds {
-            0 => f.write_str("0s"),
-            n if n % 3_600_000 == 0 => write!(f, "{}h", n / 3_600_000),
-            n if n % 60_000 == 0 => write!(f, "{}m", n / 60_000),
-            n if n % 1_000 == 0 => write!(f, "{}s", n / 1_000),
-            n => write!(f, "{n}ms"),
-        }
-    }
-}
-
-/// What is wrong with `period` if it is outside `allowed`, for [`Source::fault`].
-pub fn outside(period: Period, allowed: &RangeInclusive<Duration>) -> Option<String> {
-    let (from, to) = (Period(*allowed.start()), Period(*allowed.end()));
-    (!allowed.contains(&period.0)).then(|| format!("must be from \"{from}\" to \"{to}\""))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -317,18 +270,6 @@ mod tests {
         for text in ["-5", "nan", "inf", "1e300", "0x10", "true", "[5]"] {
             let sentence = read(text).expect_err("no time").to_string();
             assert!(sentence.contains("expected a duration such as"), "{sentence}");
-        }
-    }
-
-    #[test]
-    fn a_period_is_read_and_written_in_the_largest_whole_unit() {
-        for (text, milliseconds) in [("250ms", 250), ("5s", 5_000), ("2m", 120_000), ("1h", 3_600_000)] {
-            let period: Period = text.parse().expect("a period");
-            assert_eq!(period.0, Duration::from_millis(milliseconds));
-            assert_eq!(period.to_string(), text);
-        }
-        for text in ["", "5", "s", "-5s", "5.5s", "5 s x", "99999999999999999999s", "18446744073709551615h"] {
-            text.parse::<Period>().expect_err(text);
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Read by hand, because what serde derives for it takes 156 KiB of the daemon's program, most of it for words of errors
 //! that nobody who edits a file knows ("invalid type: integer, expected struct").
 
-use super::{Level, Period};
+use super::period::{Level, PERIOD, Period};
 use std::ops::Range;
 use std::time::Duration;
 use toml::Spanned;
@@ -17,11 +17,13 @@ pub type Value<'t> = Spanned<DeValue<'t>>;
 pub struct Fault {
     pub span: Range<usize>,
     pub problem: String,
+    /// The key that is not known, if that is the problem.
+    pub unknown_key: Option<String>,
 }
 
 impl Fault {
     pub fn new(span: Range<usize>, problem: impl Into<String>) -> Fault {
-        Fault { span, problem: problem.into() }
+        Fault { span, problem: problem.into(), unknown_key: None }
     }
 }
 
@@ -42,7 +44,7 @@ pub trait Word: Copy + 'static {
 #[cfg(any(feature = "device", feature = "monitor", test))]
 macro_rules! sections {
     ($(pub struct $section:ident { $(pub $key:ident: $type:ty,)* })*) => {$(
-        #[derive(Default)]
+        #[derive(Clone, Default)]
         pub struct $section {
             $(pub $key: $type,)*
         }
@@ -73,7 +75,10 @@ impl<'t> Keys<'t> {
         };
         let unknown = table.keys().filter(|key| !known.contains(&key.get_ref().as_ref()));
         match unknown.min_by_key(|key| key.span().start) {
-            Some(key) => Err(outside("unknown key", key.span(), key.get_ref(), known)),
+            Some(key) => Err(Fault {
+                unknown_key: Some(key.get_ref().to_string()),
+                ..outside("unknown key", key.span(), key.get_ref(), known)
+            }),
             None => Ok(Keys(table)),
         }
     }
@@ -167,10 +172,10 @@ impl Written for Period {
         };
         if let Some(digits) = digits {
             let seconds = digits.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-            let expected = || Fault::new(value.span(), format!("expected {}", super::PERIOD));
+            let expected = || Fault::new(value.span(), format!("expected {}", PERIOD));
             return seconds.map(Period).ok_or_else(expected);
         }
-        let text = text(value, super::PERIOD)?;
+        let text = text(value, PERIOD)?;
         text.get_ref().parse().map_err(|problem: String| Fault::new(text.span(), problem))
     }
 }

@@ -1,6 +1,6 @@
 //! Settings that are valid and probably not meant: a sentence for each, for the log and for `check-config`.
 
-use super::{Format, Heartbeat, without_query};
+use super::used::{Format, Heartbeat, without_query};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ureq::http::Uri;
 

@@ -1,7 +1,8 @@
 //! `[api]`, from written values to used ones.
 
 use super::check::Check;
-use super::{Api, Listen, written};
+use super::used::{Api, Listen};
+use super::written;
 use crate::config::ConfigError;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;

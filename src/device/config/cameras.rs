@@ -1,7 +1,8 @@
 //! The cameras of the configuration, from written values to used ones.
 
 use super::check::Check;
-use super::{CameraMethod, CameraPlan, Cameras, ConfiguredCamera, MOST_CAMERAS, written};
+use super::used::{CameraMethod, CameraPlan, Cameras, ConfiguredCamera, MOST_CAMERAS};
+use super::written;
 use crate::config::{ConfigError, Period};
 use crate::device::host;
 use std::collections::HashSet;

@@ -1,9 +1,10 @@
 //! From written values to used ones; every fault as one sentence.
 
-use super::{
+use super::used::{
     Activity, ClientCertificate, Daemon, Format, Heartbeat, Method, Metrics, Mode, Network, Sign,
-    without_query, written,
+    without_query,
 };
+use super::written;
 use crate::config::{ConfigError, Origin, Period, Source, outside};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,5 @@
 //! Keys of the systems that this one replaces, and the keys that took their place.
 
-use crate::config::ConfigError;
-
 /// Old name, new name, section. Names are compared in lower case and with `_` for `-`, as PumaGuard writes them.
 const RENAMED: [(&str, &str, &str); 16] = [
     // PumaGuard
@@ -25,19 +23,11 @@ const RENAMED: [(&str, &str, &str); 16] = [
     ("device_key", "device_key", "heartbeat"),
 ];
 
-/// The same error, with the new name if the unknown key is one of another system.
-pub fn explained(error: ConfigError) -> ConfigError {
-    let sentence = error.to_string();
-    let unknown = sentence.split_once("unknown key `").and_then(|(_, rest)| rest.split_once('`'));
-    let Some((unknown, _)) = unknown else { return error };
-    let name = unknown.to_ascii_lowercase().replace('-', "_");
-    match RENAMED.iter().find(|(old, ..)| *old == name) {
-        Some((_, new, section)) => {
-            let place = sentence.split(": unknown key `").next().unwrap_or_default();
-            ConfigError::new(format!("{place}: unknown key `{unknown}`; here it is `{new}` in [{section}]"))
-        }
-        None => error,
-    }
+/// The key that took the place of `key`, and its section; `None` if no other system has such a key.
+pub fn new_name(key: &str) -> Option<String> {
+    let name = key.to_ascii_lowercase().replace('-', "_");
+    let (_, new, section) = RENAMED.iter().find(|(old, ..)| *old == name)?;
+    Some(format!("`{new}` in [{section}]"))
 }
 
 #[cfg(test)]

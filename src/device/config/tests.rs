@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::config::shipped::{known_keys, project_file, row, written_keys, written_value};
+use log::LevelFilter;
+use std::time::Duration;
 
 fn shipped() -> String {
     project_file("packaging/config.toml")

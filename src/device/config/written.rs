@@ -1,6 +1,6 @@
 //! The file as written: every key optional, none unknown.
 
-use super::{CameraMethod, Format, Method, Mode, Sign};
+use super::used::{CameraMethod, Format, Method, Mode, Sign};
 use crate::config::written::sections;
 use crate::config::{Level, Period};
 use toml::Spanned;

@@ -1,6 +1,7 @@
 //! From written values to used ones; every fault as one sentence.
 
-use super::{Detection, Http, Limits, Login, Notify, Retention, Security, Smtp, Store, Tls, written};
+use super::used::{Detection, Http, Limits, Login, Notify, Retention, Security, Smtp, Store, Tls};
+use super::written;
 use crate::config::{ConfigError, Origin, Period, Source, outside};
 use crate::http::networks::IpNetwork;
 use rustls::pki_types::ServerName;

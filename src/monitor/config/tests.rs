@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::shipped::{known_keys, project_file, row, written_keys, written_value};
+use std::time::Duration;
 
 fn shipped() -> String {
     project_file("packaging/heartbeat-monitor.toml")

@@ -1,6 +1,6 @@
 //! The file as written: every key optional, none unknown.
 
-use super::Security;
+use super::used::Security;
 use crate::config::written::sections;
 use crate::config::{Level, Period};
 use toml::Spanned;
