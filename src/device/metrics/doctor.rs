@@ -1,6 +1,6 @@
 //! What `doctor` shows of each source: where it reads, who may, what it gave and cost, and why it gave nothing.
 
-use super::absence::{Absent, Place};
+use super::terms::{Absent, Place};
 use std::fmt::Write as _;
 use std::fs;
 use std::io;

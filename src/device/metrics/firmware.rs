@@ -1,7 +1,7 @@
 //! Questions to the firmware of a Raspberry Pi: by ioctl where there is a node, else by the program `vcgencmd`.
 
-use super::absence::{Absent, Place};
-use super::cadence::{Pace, SECOND_LOOK};
+use super::terms::{Absent, Place};
+use super::terms::{Cadence, SECOND_LOOK};
 use crate::device::os::program;
 use crate::device::os::vcio::{self, Vcio};
 use std::io;
@@ -70,10 +70,10 @@ impl Firmware {
     }
 
     /// How often to ask: an ioctl each time, the program seldom.
-    pub fn pace(&self) -> Pace {
+    pub fn pace(&self) -> Cadence {
         match self.route {
-            Route::Program(_) => Pace::Every(PROGRAM_PERIOD),
-            Route::Node(_) | Route::Closed { .. } | Route::Nowhere => Pace::EachSample,
+            Route::Program(_) => Cadence::Every(PROGRAM_PERIOD),
+            Route::Node(_) | Route::Closed { .. } | Route::Nowhere => Cadence::EachSample,
         }
     }
 
@@ -239,7 +239,7 @@ mod tests {
         let node = root.path().join("dev/vcio");
         let _socket = std::os::unix::net::UnixListener::bind(&node).expect("bound");
         let mut firmware = Firmware::choose(root.path());
-        assert_eq!(firmware.pace(), Pace::EachSample);
+        assert_eq!(firmware.pace(), Cadence::EachSample);
         let answer = firmware.ask(Question::MeasureTemp, Instant::now(), Duration::from_secs(1));
         assert!(matches!(answer, Err(Absent::Unreadable { path, .. }) if path == node));
     }
@@ -286,7 +286,7 @@ mod tests {
             std::fs::write(path, "").expect("written");
         }
         let firmware = Firmware::choose(root.path());
-        assert_eq!(firmware.pace(), Pace::Every(PROGRAM_PERIOD));
+        assert_eq!(firmware.pace(), Cadence::Every(PROGRAM_PERIOD));
         let place = firmware.place(Question::GetThrottled).text;
         assert!(place.ends_with("/usr/bin/vcgencmd get_throttled"), "{place}");
     }

@@ -3,10 +3,8 @@
 //! Each file is one source of facts and fails alone; `source` says what they have in common, `sampler` which there
 //! are, `schedule` when each is asked, `doctor` why one has nothing. `identity` is read once, at start.
 
-mod absence;
 mod activity;
 mod app_version;
-mod cadence;
 mod clock;
 mod cpu;
 mod disk;
@@ -29,6 +27,7 @@ mod sampler;
 pub mod schedule;
 pub mod source;
 mod temperature;
+mod terms;
 mod throttled;
 mod wifi;
 mod worker;

@@ -1,7 +1,7 @@
 //! The physical range of each metric. A sensor, its driver or its firmware may report a number that no device can
 //! have (a broken thermal driver reports -650,788 °C); such a value is absent, with its reason.
 
-use super::absence::Absent;
+use super::terms::Absent;
 use std::fmt::Display;
 use std::time::Duration;
 

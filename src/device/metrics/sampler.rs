@@ -2,7 +2,6 @@
 
 use super::activity::Activities;
 use super::app_version::AppVersion;
-use super::cadence::Pace;
 use super::clock::Clock;
 use super::cpu::Cpu;
 use super::disk::Disk;
@@ -17,6 +16,7 @@ use super::reading::Metrics;
 use super::schedule::Sources;
 use super::source::Turn;
 use super::temperature::Temperature;
+use super::terms::Cadence;
 use super::throttled::Throttled;
 use super::worker::Budget;
 use super::{gps, modem};
@@ -31,10 +31,10 @@ use std::time::{Duration, Instant};
 const SLOW_LIMIT: Duration = Duration::from_secs(1);
 
 /// A modem's signal moves slowly, and mmcli costs 30 ms of CPU each time.
-const MODEM: Pace = Pace::Every(Duration::from_secs(60));
+const MODEM: Cadence = Cadence::Every(Duration::from_secs(60));
 
 /// gpsd lets a receiver sleep 60 s after its last client has gone, and waking takes longer than a question may.
-const GPS: Pace = Pace::Every(Duration::from_secs(30));
+const GPS: Cadence = Cadence::Every(Duration::from_secs(30));
 
 /// CPU usage needs two readings: the first heartbeat carries the usage of this window. 100 ms is ten ticks of each core
 /// (USER_HZ), the shortest that psutil advises, and nobody notices it at a start. The average since boot, which needs no
@@ -108,19 +108,19 @@ fn sources(
 ) -> Sources {
     let temperature = Temperature::new(root, firmware);
     let mut sources = Sources::default();
-    sources.add(Pace::EachSample, Cpu::new(root));
-    sources.add(Pace::EachSample, Load::new(root));
-    sources.add(Pace::EachSample, Uptime::new(root));
-    sources.add(Pace::EachSample, Memory::new(root));
+    sources.add(Cadence::EachSample, Cpu::new(root));
+    sources.add(Cadence::EachSample, Load::new(root));
+    sources.add(Cadence::EachSample, Uptime::new(root));
+    sources.add(Cadence::EachSample, Memory::new(root));
     sources.add(temperature.pace(), temperature);
     sources.add(firmware.pace(), Power);
     sources.add(firmware.pace(), Throttled::new(root));
-    sources.add(Pace::EachSample, Fan::new(root));
-    sources.add(Pace::EachSample, Disk::new(root, &metrics.disk, budget));
-    sources.add(Pace::EachSample, Clock::new(root));
-    sources.add(Pace::EachSample, AppVersion::new(root, metrics.app_version_file.as_deref()));
-    sources.add(Pace::EachSample, Network::new(root));
-    sources.add(Pace::EachSample, Activities::new(root, activity, budget));
+    sources.add(Cadence::EachSample, Fan::new(root));
+    sources.add(Cadence::EachSample, Disk::new(root, &metrics.disk, budget));
+    sources.add(Cadence::EachSample, Clock::new(root));
+    sources.add(Cadence::EachSample, AppVersion::new(root, metrics.app_version_file.as_deref()));
+    sources.add(Cadence::EachSample, Network::new(root));
+    sources.add(Cadence::EachSample, Activities::new(root, activity, budget));
     if metrics.modem {
         sources.add(MODEM, modem::source(root));
     }

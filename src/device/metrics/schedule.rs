@@ -1,10 +1,10 @@
 //! When each source is asked: the fast ones for every sample, a slow one at a time between two samples.
 
-use super::cadence::Pace;
 use super::doctor::SourceReport;
 use super::firmware::Firmware;
 use super::reading::Metrics;
 use super::source::{Absent, Place, Source, Turn};
+use super::terms::Cadence;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ pub struct Sources {
 }
 
 impl Sources {
-    pub fn add(&mut self, pace: Pace, source: impl Source + 'static) {
+    pub fn add(&mut self, pace: Cadence, source: impl Source + 'static) {
         self.entries.push(Box::new(Scheduled { source, pace, gone: false, asked: None, kept: None }));
     }
 
@@ -69,7 +69,7 @@ trait Entry: Send {
 
 struct Scheduled<S: Source> {
     source: S,
-    pace: Pace,
+    pace: Cadence,
     /// Set once it has failed for good.
     gone: bool,
     asked: Option<Instant>,
@@ -86,7 +86,7 @@ impl<S: Source> Scheduled<S> {
 
 impl<S: Source> Entry for Scheduled<S> {
     fn is_slow(&self) -> bool {
-        !self.gone && self.pace != Pace::EachSample
+        !self.gone && self.pace != Cadence::EachSample
     }
 
     fn fill(&mut self, turn: &mut Turn<'_>, round: Duration, reading: &mut Metrics) {
@@ -94,27 +94,29 @@ impl<S: Source> Entry for Scheduled<S> {
             return;
         }
         match (self.pace, self.asked) {
-            (Pace::EachSample, _) => {
+            (Cadence::EachSample, _) => {
                 if let Ok(value) = self.read(turn) {
                     self.source.put(&value, reading);
                 }
             }
-            (Pace::Every(period), Some(asked)) => {
+            (Cadence::Every(period), Some(asked)) => {
                 let age = turn.now.saturating_duration_since(asked);
                 let fresh = age <= period.max(round) * STALE_AFTER;
                 self.kept = self.kept.take().filter(|_| fresh);
                 self.kept.iter().for_each(|value| self.source.put(value, reading));
             }
-            (Pace::Every(_), None) => {}
+            (Cadence::Every(_), None) => {}
         }
     }
 
     fn due(&self, now: Instant) -> Option<Option<Instant>> {
         match (self.pace, self.asked) {
-            (Pace::EachSample, _) => None,
+            (Cadence::EachSample, _) => None,
             _ if self.gone => None,
-            (Pace::Every(_), None) => Some(None),
-            (Pace::Every(period), Some(asked)) => Some(Some(asked + period)).filter(|due| *due <= Some(now)),
+            (Cadence::Every(_), None) => Some(None),
+            (Cadence::Every(period), Some(asked)) => {
+                Some(Some(asked + period)).filter(|due| *due <= Some(now))
+            }
         }
     }
 
@@ -212,7 +214,7 @@ mod tests {
             vec![Err("gone".to_owned()), Ok(None), Ok(Some(modem("two"))), Ok(Some(modem("one")))];
         let mut sources = Sources::default();
         let period = Duration::from_secs(60);
-        sources.add(Pace::Every(period), asked(move |_| answers.pop().expect("four answers")));
+        sources.add(Cadence::Every(period), asked(move |_| answers.pop().expect("four answers")));
         let mut now = Instant::now();
         for expected in [Some("one"), Some("two"), None, None] {
             assert!(turn(&mut sources, now, Sources::ask_one));
@@ -234,10 +236,10 @@ mod tests {
                 said.send(name).expect("the test listens");
                 Ok(None)
             };
-            sources.add(Pace::Every(Duration::from_secs(period)), asked(ask));
+            sources.add(Cadence::Every(Duration::from_secs(period)), asked(ask));
         }
         // Without firmware: for good.
-        sources.add(Pace::Every(Duration::ZERO), Power);
+        sources.add(Cadence::Every(Duration::ZERO), Power);
         let begin = Instant::now();
         for seconds in [0, 1, 2, 3, 12, 40, 41] {
             turn(&mut sources, begin + Duration::from_secs(seconds), Sources::ask_one);

@@ -1,10 +1,10 @@
 //! What all sources of facts have in common: how one is read, where, and why it has nothing.
 
-pub use super::absence::{Absent, Place};
-use super::cadence::SECOND_LOOK;
 use super::doctor::SourceReport;
 use super::firmware::Firmware;
 use super::reading::Metrics;
+use super::terms::SECOND_LOOK;
+pub use super::terms::{Absent, Place};
 use crate::device::os::file::KeptFile;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

@@ -3,12 +3,12 @@
 //! sysfs comes first because a read costs 0.04 ms, a question to the firmware 2.65 ms by ioctl and 14 ms by program,
 //! and both tell of the same sensor.
 
-use super::cadence::Pace;
 use super::firmware::{Firmware, Question};
 use super::hwmon;
 use super::plausible;
 use super::reading::Metrics;
 use super::source::{Absent, Place, Sought, Source, Turn, read_parsed};
+use super::terms::Cadence;
 use crate::device::os::file::KeptFile;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,18 +21,18 @@ pub struct Temperature {
     sysfs: Sought<KeptFile>,
     /// False where the firmware is slow and sysfs was there at start: then nothing slow is ever asked.
     ask_firmware: bool,
-    pace: Pace,
+    pace: Cadence,
 }
 
 impl Temperature {
     pub fn new(root: &Path, firmware: &Firmware) -> Temperature {
         let sysfs = Sought::new(root, |root| Some(KeptFile::new(sensor(root)?)));
-        let quick = firmware.pace() == Pace::EachSample;
-        let pace = if sysfs.found().is_some() { Pace::EachSample } else { firmware.pace() };
+        let quick = firmware.pace() == Cadence::EachSample;
+        let pace = if sysfs.found().is_some() { Cadence::EachSample } else { firmware.pace() };
         Temperature { ask_firmware: quick || sysfs.found().is_none(), pace, sysfs }
     }
 
-    pub fn pace(&self) -> Pace {
+    pub fn pace(&self) -> Cadence {
         self.pace
     }
 }

@@ -1,7 +1,7 @@
 //! A thread of its own for reads that may hang: while the server of a network file system is gone, a system call on
 //! it does not return, and neither would the metrics thread.
 
-use super::absence::Absent;
+use super::terms::Absent;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,9 +1,24 @@
-//! Where a value comes from, and why there is none.
+//! Terms that the sources, the firmware and the schedule share: how often a value is read, where it comes from, and why
+//! there is none.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Shortest time between two searches for a path that failed, and between two attempts at a silent firmware.
+pub const SECOND_LOOK: Duration = Duration::from_secs(60);
+
+/// How often a source is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cadence {
+    /// For every sample: it costs a system call or two, or an ioctl.
+    EachSample,
+    /// It runs a program or asks a peer: read after a sample was published, one such source at a time. Its last value is
+    /// used meanwhile.
+    Every(Duration),
+}
 
 /// Why there is no value.
 #[derive(Debug)]
