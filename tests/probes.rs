@@ -9,9 +9,11 @@ mod skip;
 #[path = "support/unshared.rs"]
 mod unshared;
 
-use heartbeat_daemon::device::failover::gateway::{self, Gateways, NoAnswer};
+use heartbeat_daemon::device::failover::gateway_probe::{self, Gateways, NoAnswer};
 use heartbeat_daemon::device::failover::portal::Page;
-use heartbeat_daemon::device::failover::probe::{Answer, Probe, ProbeError, Probes, Target};
+use heartbeat_daemon::device::failover::upstream_probe::{
+    Probe, ProbeError, ProbeResult, ProbeTarget, Probes,
+};
 use heartbeat_daemon::device::os::neighbours::{self, Neighbour};
 use heartbeat_daemon::device::os::netlink::Socket;
 use heartbeat_daemon::device::os::{privilege, routes};
@@ -117,17 +119,17 @@ fn two_uplinks() -> [Far; 2] {
 const ETH0: u32 = 20;
 const WLAN0: u32 = 21;
 
-fn probe(name: &str, target: Target, timeout: Duration) -> Probe {
+fn probe(name: &str, target: ProbeTarget, timeout: Duration) -> Probe {
     let index = if name == "eth0" { ETH0 } else { WLAN0 };
     Probe { index, name: name.to_owned(), target, timeout }
 }
 
-fn tcp(address: &str) -> Target {
-    Target::Tcp(address.parse().expect("an address"))
+fn tcp(address: &str) -> ProbeTarget {
+    ProbeTarget::Tcp(address.parse().expect("an address"))
 }
 
 /// Polls as the daemon's loop does, until `count` answers have come.
-fn answers(probes: &mut Probes, count: usize) -> Vec<Answer> {
+fn answers(probes: &mut Probes, count: usize) -> Vec<ProbeResult> {
     let begin = Instant::now();
     let mut answers = Vec::new();
     while answers.len() < count {
@@ -148,7 +150,7 @@ fn wait(fds: &mut [PollFd], time: Duration) {
     poll(fds, Some(&time)).expect("poll");
 }
 
-fn one(probe: Probe) -> Answer {
+fn one(probe: Probe) -> ProbeResult {
     let mut probes = Probes::default();
     assert!(probes.start(Instant::now(), probe));
     answers(&mut probes, 1).remove(0)
@@ -280,7 +282,7 @@ fn a_portal_is_told_from_a_free_network_and_from_one_that_says_nothing() {
             let address = SocketAddr::new(SERVER.parse().expect("an address"), port);
             let (host, path) = ("check.example".to_owned(), "/generate_204".to_owned());
             let timeout = if port == 83 { Duration::from_millis(300) } else { PATIENCE };
-            one(probe(name, Target::Portal(Page { address, host, path }), timeout)).result
+            one(probe(name, ProbeTarget::Portal(Page { address, host, path }), timeout)).result
         };
         page("eth0", 80).expect("free");
         assert!(matches!(page("wlan0", 80), Err(ProbeError::Portal)));
@@ -383,7 +385,7 @@ fn an_entry_that_a_person_fixed_is_left_alone() {
         assert_eq!(ask(&mut gateways, &events, ip_address).0, Err(NoAnswer::NotAsked));
         let mut socket = Socket::open(NETLINK_ROUTE).expect("a socket");
         let state = neighbours::read(&mut socket, ETH0, ip_address).expect("an entry");
-        assert_eq!(state, neighbours::State::Fixed);
+        assert_eq!(state, neighbours::NeighbourState::Fixed);
     });
 }
 
@@ -415,8 +417,8 @@ fn the_time_between_questions_is_put_back_at_the_end_and_after_a_kill() {
         drop(asked());
         assert_eq!(retrans_time(), 1000);
         std::mem::forget(asked());
-        assert_eq!(gateway::cleanup().expect("root may"), 1);
-        assert_eq!((retrans_time(), gateway::cleanup().expect("nothing to do")), (1000, 0));
+        assert_eq!(gateway_probe::cleanup().expect("root may"), 1);
+        assert_eq!((retrans_time(), gateway_probe::cleanup().expect("nothing to do")), (1000, 0));
         // What somebody else has set meanwhile stays.
         let gateways = asked();
         ip("ntable change name arp_cache dev eth0 retrans 300");

@@ -8,11 +8,13 @@ use super::config::{Config, DEFAULT_PATH};
 use super::daemon;
 use super::doctor;
 use super::failover::status::FailoverStatus;
-use super::failover::{gateway, routes};
+use super::failover::{gateway_probe, routes};
 use super::failure::Failure;
 use super::heartbeat::credentials::Credentials;
-use super::heartbeat::payload::{self, Stamp};
-use super::heartbeat::sender::{Outcome, Sender};
+use super::heartbeat::formats;
+use super::heartbeat::outcome::Outcome;
+use super::heartbeat::payload::{self, Snapshot, Stamp};
+use super::heartbeat::sender::HeartbeatSender;
 use super::heartbeat::{self, server_name};
 use super::metrics::{Sampler, read_identity};
 use super::port;
@@ -188,13 +190,20 @@ fn one_heartbeat(config: &Config, reason: Reason) -> wire::Heartbeat {
     let metrics = sampler.sample(Instant::now());
     let identity = read_identity(root, &config.daemon.state_dir);
     let stamp = Stamp { id: format!("{:016x}", fastrand::u64(..)), seq: 1, reason, now: SystemTime::now() };
-    payload::heartbeat(&identity, &metrics, config.heartbeat.interval, stamp)
+    let snapshot = Snapshot {
+        identity: &identity,
+        interval: config.heartbeat.interval,
+        metrics: &metrics,
+        failover: None,
+        cameras: &[],
+    };
+    payload::heartbeat(&snapshot, stamp)
 }
 
 fn print(path: &Path) -> Result<(), Failure> {
     let config = Config::load(path)?;
     let heartbeat = one_heartbeat(&config, Reason::Trigger);
-    let body = payload::to_send(&heartbeat, &config.heartbeat, Path::new("/"));
+    let body = formats::to_send(&heartbeat, &config.heartbeat, Path::new("/"));
     say(&String::from_utf8_lossy(&body))
 }
 
@@ -202,14 +211,15 @@ fn send(path: &Path) -> Result<(), Failure> {
     let config = Config::load(path)?;
     let credentials = Credentials::load(&config.heartbeat)?;
     let names = Names::start(heartbeat::NAMES, lookup).map_err(|error| Failure::Other(error.to_string()))?;
-    let Some(sender) = Sender::new(&config.heartbeat, credentials, Arc::new(names), Arc::default()) else {
+    let Some(sender) = HeartbeatSender::new(&config.heartbeat, credentials, Arc::new(names), Arc::default())
+    else {
         return Err(Failure::Other("no server is configured: set url in [heartbeat]".into()));
     };
     let heartbeat = one_heartbeat(&config, Reason::Trigger);
-    let body = payload::to_send(&heartbeat, &config.heartbeat, Path::new("/"));
+    let body = formats::to_send(&heartbeat, &config.heartbeat, Path::new("/"));
     let begin = Instant::now();
     let outcome = sender.send(&body, config.heartbeat.timeout).outcome;
-    let result = heartbeat::result(&server_name(&config.heartbeat), &outcome, begin.elapsed());
+    let result = heartbeat::summary(&server_name(&config.heartbeat), &outcome, begin.elapsed());
     match outcome {
         Outcome::Accepted { .. } => say(&format!("{result}; {} bytes sent", body.len())),
         _ => Err(Failure::Other(result)),
@@ -324,7 +334,7 @@ fn port_command(path: &Path, command: PortCommand) -> Result<(), Failure> {
 fn cleanup() -> Result<(), Failure> {
     let other = |what: &str, error: io::Error| Failure::Other(format!("{what} cannot be put back: {error}"));
     let routes = routes::cleanup().map_err(|error| other("default routes", error))?;
-    let times = gateway::cleanup().map_err(|error| other("neighbour times", error))?;
+    let times = gateway_probe::cleanup().map_err(|error| other("neighbour times", error))?;
     match routes + times {
         0 => Ok(()),
         _ => say(&format!("removed {routes} default routes, put {times} neighbour times back")),

@@ -7,19 +7,19 @@ use super::config::Config;
 use super::config::advice::readable_token;
 use super::failover::handle::{Failover, failover};
 use super::failover::status::PublishedStatus;
-use super::failover::{self, Outside};
+use super::failover::{self, FailoverContext};
 use super::failure::Failure;
 use super::heartbeat::account::Account;
 use super::heartbeat::credentials::Credentials;
-use super::heartbeat::dial::{Line, Uplink};
-use super::heartbeat::sender::Sender;
-use super::heartbeat::{self, Heartbeat, Inbox, Reload, Trigger, server_name};
+use super::heartbeat::dial::{Dialer, Uplink};
+use super::heartbeat::sender::HeartbeatSender;
+use super::heartbeat::{self, EventSources, HeartbeatThread, Published, Reload, server_name};
 use super::metrics::{self, Sampler, identify};
-use super::newest::newest;
 use super::os::file::is_file_system_trouble;
 use super::os::pid_file::PidFile;
 use super::os::privilege;
 use super::port::Port;
+use super::trigger::{Trigger, trigger};
 use crate::config::{ConfigError, Source};
 use crate::latest::Latest;
 use crate::resolver::{Names, lookup};
@@ -106,15 +106,13 @@ struct Daemon {
     config_file: PathBuf,
     config: Config,
     names: Arc<Names>,
-    line: Arc<Line>,
+    dialer: Arc<Dialer>,
     trigger: Trigger,
     metrics: ChannelSender<metrics::Control>,
     heartbeat: ChannelSender<Reload>,
     failover: Failover,
     account: Arc<Account>,
-    told: Arc<Latest<Option<PublishedStatus>>>,
-    /// File systems that do not answer, published by the metrics thread.
-    unresponsive: Arc<Latest<Vec<PathBuf>>>,
+    published: Published,
     cameras: Cameras,
     camera_settings: Arc<Mutex<CameraSettings>>,
     port: Arc<Port>,
@@ -149,46 +147,39 @@ impl Daemon {
         identity.warning.iter().for_each(|warning| log::warn!("{warning}"));
         let names =
             Arc::new(Names::start(heartbeat::NAMES, lookup).map_err(cannot("start the resolver thread"))?);
-        let line = Arc::new(Line::default());
-        let sender = Sender::new(&config.heartbeat, credentials, names.clone(), line.clone());
-        let (trigger, triggers) = heartbeat::trigger();
+        let dialer = Arc::new(Dialer::default());
+        let sender = HeartbeatSender::new(&config.heartbeat, credentials, names.clone(), dialer.clone());
+        let (trigger, triggers) = trigger();
         let (metrics_control, metrics_orders) = bounded(1);
-        let (heartbeat_control, heartbeat_orders) = bounded(1);
-        let (metrics_out, metrics_in) = newest();
+        let (heartbeat_control, reloads) = bounded(1);
         let (alive, farewell) = bounded(0);
         let (sampling, beat) = tickers(config.heartbeat.interval, Instant::now());
 
         let sampler = Sampler::new(root, &config.metrics, &config.activity);
-        let unresponsive = Arc::new(Latest::default());
-        let published = unresponsive.clone();
+        let metrics = Arc::new(Latest::default());
+        let published = metrics.clone();
         spawn("metrics", move || {
-            metrics::run(sampler, sampling, &metrics_orders, |metrics| {
-                published.put(metrics.unresponsive.clone());
-                metrics_out.put(metrics);
-            });
+            metrics::run(sampler, sampling, &metrics_orders, |metrics| published.put(metrics));
         })?;
-        let told = Arc::new(Latest::new(None));
+        let status = Arc::new(Latest::default());
         let (copies_out, copies) = bounded(COPIES);
-        let (orders, uplinks, failover_ended) =
-            start_failover(&config, &line, &names, &trigger, copies_out, &told)?;
+        let (failover, failover_ended) =
+            start_failover(&config, &dialer, &names, &trigger, copies_out, &status)?;
         let (cameras, cameras_ended) = start_cameras(&config, &trigger)?;
-        let control = heartbeat_orders;
-        let inbox = Inbox { metrics: metrics_in, uplinks, triggers, copies, control };
-        let sent = orders.clone();
-        let delivered =
-            Arc::new(move |interface: &str, evidence, copy| sent.report_heartbeat(interface, evidence, copy));
+        let sources = EventSources { ticker: beat, triggers, copies, reloads };
+        let published = Published { metrics, failover: status, cameras: cameras.latest() };
         let account = Arc::new(Account::new(Instant::now()));
-        let thread = Heartbeat::new(
+        let thread = HeartbeatThread::new(
             config.heartbeat.clone(),
             sender,
             identity,
-            cameras.latest(),
-            delivered,
+            published.clone(),
+            failover.clone(),
             &runtime_dir.join(SNAPSHOT),
             account.clone(),
         );
         spawn("heartbeat", move || {
-            thread.run(beat, inbox);
+            thread.run(sources);
             drop(alive);
         })?;
         let port = Arc::new(Port::at_start(&config.daemon.state_dir));
@@ -196,14 +187,13 @@ impl Daemon {
             config_file: config_file.to_owned(),
             config,
             names,
-            line,
+            dialer,
             trigger,
             metrics: metrics_control,
             heartbeat: heartbeat_control,
-            failover: orders,
+            failover,
             account,
-            told,
-            unresponsive,
+            published,
             cameras,
             camera_settings: settings.shared_cameras(),
             port,
@@ -225,8 +215,8 @@ impl Daemon {
                 let known = Known {
                     account: self.account.clone(),
                     failover: self.failover.clone(),
-                    failover_status: self.told.clone(),
-                    unresponsive: self.unresponsive.clone(),
+                    failover_status: self.published.failover.clone(),
+                    metrics: self.published.metrics.clone(),
                     cameras: self.cameras.clone(),
                     trigger: self.trigger.clone(),
                     port: self.port.clone(),
@@ -254,7 +244,8 @@ impl Daemon {
             log::warn!("a change in [daemon] takes effect at the next start");
         }
         logging::init(config.log);
-        let sender = Sender::new(&config.heartbeat, credentials, self.names.clone(), self.line.clone());
+        let sender =
+            HeartbeatSender::new(&config.heartbeat, credentials, self.names.clone(), self.dialer.clone());
         // With an unchanged interval the schedule goes on: a reload must not put off the next heartbeat.
         let interval = config.heartbeat.interval;
         let changed = interval != self.config.heartbeat.interval;
@@ -296,7 +287,7 @@ impl Daemon {
         systemd::stopping();
         // Ends while the farewell is on its way.
         self.api.iter_mut().for_each(Api::close);
-        self.line.abort();
+        self.dialer.abort();
         // Its list stays, for the farewell.
         self.cameras.stop();
         drop(self.heartbeat);
@@ -316,34 +307,30 @@ impl Daemon {
     }
 }
 
-type Started = (Failover, Receiver<Option<heartbeat::Uplinks>>, Receiver<()>);
-
-/// What the failover thread is told, what it tells, and its end.
+/// The failover thread's handle, and a channel that its end disconnects.
 fn start_failover(
     config: &Config,
-    line: &Arc<Line>,
+    dialer: &Arc<Dialer>,
     names: &Arc<Names>,
     trigger: &Trigger,
     copies: ChannelSender<Uplink>,
-    told: &Arc<Latest<Option<PublishedStatus>>>,
-) -> Result<Started, Failure> {
+    status: &Arc<Latest<Option<PublishedStatus>>>,
+) -> Result<(Failover, Receiver<()>), Failure> {
     let (handle, mailbox) = failover().map_err(cannot("make an eventfd"))?;
-    let (reports, uplinks) = newest();
     let (alive, ended) = bounded(0);
-    let outside = Outside {
-        line: line.clone(),
+    let context = FailoverContext {
+        dialer: dialer.clone(),
         names: names.clone(),
         trigger: trigger.clone(),
         copies,
-        reports,
-        told: told.clone(),
+        status: status.clone(),
     };
     let network = config.network.clone();
     spawn("failover", move || {
-        failover::run(network, &outside, &mailbox);
+        failover::run(network, &context, &mailbox);
         drop(alive);
     })?;
-    Ok((handle, uplinks, ended))
+    Ok((handle, ended))
 }
 
 /// The camera thread's other end, and its end.

@@ -10,7 +10,7 @@ use super::failover;
 use super::failover::status::FailoverStatus;
 use super::failure::Failure;
 use super::heartbeat::credentials::Credentials;
-use super::heartbeat::sender::Sender;
+use super::heartbeat::sender::HeartbeatSender;
 use super::heartbeat::{self, server_name};
 use super::metrics::{self, Sampler, SourceReport, read_identity};
 use super::port;
@@ -104,7 +104,7 @@ fn server(config: &Config) -> Result<String, String> {
     let credentials = Credentials::load(&config.heartbeat).map_err(|error| error.to_string())?;
     let with_token = if credentials.token.is_some() { "with our token" } else { "without a token" };
     let names = Names::start(heartbeat::NAMES, lookup).map_err(|error| error.to_string())?;
-    let sender = Sender::new(&config.heartbeat, credentials, Arc::new(names), Arc::default());
+    let sender = HeartbeatSender::new(&config.heartbeat, credentials, Arc::new(names), Arc::default());
     let sender = sender.ok_or("no server is configured: set url in [heartbeat]")?;
     let begin = Instant::now();
     match sender.probe()? {

@@ -1,10 +1,10 @@
 //! The program on the device: says "I am alive, here is how I am" every few seconds.
 //!
 //! ```text
-//!          metrics ─── Observation ──┐
-//!          failover ── Uplinks ──────┤   ┌───────────────┐  2 s at most
+//!          metrics ─── Metrics ──────┐
+//!          failover ── status ───────┤   ┌───────────────┐  2 s at most
 //!                                    ├──►│   heartbeat   ├──────────────► server
-//!   SIGUSR1 ─────────── Trigger ─────┘   │ ticker+inbox  │
+//!   SIGUSR1 ─────────── Trigger ─────┘   │ ticker+events │
 //!                                        └───────────────┘
 //! ```
 //!
@@ -27,7 +27,7 @@
 //! | `burst` | a limit on what happens in bursts |
 //! | `host` | what a host on the LAN is known by |
 //! | `port` | whose port 5000 is: ours, or that of a program of the systems before this one |
-//! | `newest` | a channel in which only the newest message waits |
+//! | `trigger` | a request to send a heartbeat at once |
 //! | `token` | what proves who is who, for both directions |
 //! | `receive` | a tiny receiver, to see heartbeats without a server |
 //! | `shown` | a heartbeat as one line for a person |
@@ -47,9 +47,9 @@ pub mod failure;
 pub mod heartbeat;
 pub mod host;
 pub mod metrics;
-pub mod newest;
 pub mod os;
 pub mod port;
 pub mod receive;
 pub mod shown;
 pub mod token;
+pub mod trigger;

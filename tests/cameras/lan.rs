@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, bounded};
 use heartbeat_daemon::config::Source;
 use heartbeat_daemon::device::cameras::{self, Camera, Cameras, Mac, Outside};
 use heartbeat_daemon::device::config::Config;
-use heartbeat_daemon::device::heartbeat;
+use heartbeat_daemon::device::trigger::trigger;
 use heartbeat_daemon::wire::Reason;
 use socket2::{Domain, Socket, Type};
 use std::io::{Read, Write};
@@ -141,7 +141,7 @@ impl Watching {
             Some(rest) => format!("[cameras]\n{rest}"),
             None => format!("[cameras]\ninterval = \"1h\"\n{text}"),
         };
-        let (trigger, triggers) = heartbeat::trigger();
+        let (trigger, triggers) = trigger();
         let outside = Outside { trigger, state_dir: scratch.path().to_owned(), root: root.to_owned() };
         let (cameras, thread) = cameras::new(config(&text).cameras, outside).expect("descriptors");
         let thread = Some(thread::spawn(|| thread.run()));

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 pub fn healthz(call: &Call) -> Handled {
     let still = call.known.account.still_for(call.now.monotonic);
-    response(still, call.settings.moves(still), &call.known.unresponsive.get()).into()
+    response(still, call.settings.moves(still), &call.known.metrics.get().unresponsive).into()
 }
 
 fn response(still: Duration, moves: bool, unresponsive: &[PathBuf]) -> Response {

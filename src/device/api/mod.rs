@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! heartbeat: Account ─┐
-//! failover: Told ─────┼─► route ─ guard ─► a handler ─► Response     one thread, "api": the front's own
+//! failover: status ───┼─► route ─ guard ─► a handler ─► Response     one thread, "api": the front's own
 //! cameras: list ──────┘                       │
 //!                                             └─► trigger, cameras: add, dhcp, check (answered when it is done)
 //! ```

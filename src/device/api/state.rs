@@ -6,12 +6,12 @@ use crate::device::cameras::Cameras;
 use crate::device::config::{self, Config};
 use crate::device::failover::handle::Failover;
 use crate::device::failover::status::{FailoverStatus, PublishedStatus};
-use crate::device::heartbeat::Trigger;
 use crate::device::heartbeat::account::Account;
+use crate::device::metrics::Metrics;
 use crate::device::port::Port;
 use crate::device::token::Token;
+use crate::device::trigger::Trigger;
 use crate::latest::Latest;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -28,8 +28,7 @@ pub struct Known {
     pub failover: Failover,
     /// `None` inside: failover is off.
     pub failover_status: Arc<Latest<Option<PublishedStatus>>>,
-    /// File systems that do not answer, published by the metrics thread.
-    pub unresponsive: Arc<Latest<Vec<PathBuf>>>,
+    pub metrics: Arc<Latest<Metrics>>,
     pub cameras: Cameras,
     pub trigger: Trigger,
     pub port: Arc<Port>,

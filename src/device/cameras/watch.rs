@@ -11,7 +11,7 @@ use super::state::StateFile;
 use crate::clock::Now;
 use crate::clock::remaining;
 use crate::device::config;
-use crate::device::heartbeat::Trigger;
+use crate::device::trigger::Trigger;
 use crate::latest::Latest;
 use crate::mailbox::Mailbox;
 use crate::wire::Reason;

@@ -1,7 +1,7 @@
 //! What failover does to the machine besides the heartbeat's own connections.
 
 use super::decision::UplinkState;
-use super::links::Table;
+use super::links::LinkTable;
 use super::networkmanager::Repair;
 use super::routes::{Keeper, is_allowed};
 use crate::device::config::Mode;
@@ -68,7 +68,7 @@ impl Backend {
     }
 
     /// Traffic of the machine that does not follow the uplink, because policy routing sends it elsewhere.
-    pub fn not_covered(&self, table: &Table) -> Vec<String> {
+    pub fn not_covered(&self, table: &LinkTable) -> Vec<String> {
         match self {
             Backend::Routes(_) => table.rules().iter().map(Rule::to_string).collect(),
             Backend::Observe | Backend::NetworkManager(_) => Vec::new(),
@@ -80,7 +80,7 @@ impl Backend {
         &mut self,
         active: Option<&str>,
         uplinks: &[UplinkState],
-        table: &Table,
+        table: &LinkTable,
         now: Instant,
     ) -> bool {
         match self {

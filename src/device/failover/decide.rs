@@ -1,4 +1,4 @@
-//! Which uplink is used, and what has to be found out next: a pure function of what was learnt and the time.
+//! TargetChoice uplink is used, and what has to be found out next: a pure function of what was learnt and the time.
 //!
 //! | event | acts |
 //! |---|---|
@@ -11,18 +11,14 @@
 
 mod heartbeats;
 mod path;
+mod probes;
 
-use super::decision::{
-    Decision, Event, Patience, Pin, Policy, Seen, Start, State, Switch, UplinkState, Which,
-};
+use super::decision::{Decision, Fact, FailoverState, Pin, Policy, Seen, Switch, UplinkState};
 use super::health::{Failed, Track};
-use super::role::{Role, early};
 use crate::device::heartbeat::dial::Uplink;
 use crate::wire::{LinkState as Health, Reason};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// Nothing works: probed every 500 ms for so long, then every 5 s.
-const HURRY: Duration = Duration::from_secs(60);
 /// Interfaces that are looked after; a device has three or four. The kernel's oldest win.
 const UPLINKS: usize = 16;
 
@@ -75,31 +71,31 @@ impl Uplinks {
     }
 
     /// Takes one event in; [`Uplinks::decide`] draws the conclusions of all of them.
-    pub fn learn(&mut self, event: Event, now: Instant) {
-        match event {
-            Event::Links(seen) => self.links(seen, now),
-            Event::Upstream { index, works } => self.upstream(index, works, now),
-            Event::Gateway { index, answers } => {
+    pub fn apply(&mut self, fact: Fact, now: Instant) {
+        match fact {
+            Fact::Links(seen) => self.links(seen, now),
+            Fact::Upstream { index, works } => self.upstream(index, works, now),
+            Fact::Gateway { index, answers } => {
                 // Several times a second, and nearly always the same.
                 let is_news = self.track(index).is_some_and(|track| track.gateway(answers, now));
                 self.news |= is_news;
                 return;
             }
-            Event::Portal { index, free } => {
+            Fact::Portal { index, free } => {
                 self.track(index).into_iter().for_each(|track| track.portal(free, now));
             }
-            Event::PortalNotAsked { index } => {
+            Fact::PortalNotAsked { index } => {
                 self.track(index).into_iter().for_each(|track| track.portal_not_asked(now));
             }
-            Event::Heartbeat { interface, evidence, copy } => {
+            Fact::Heartbeat { interface, evidence, copy } => {
                 self.heartbeat(&interface, evidence, copy, now);
             }
-            Event::Pinned(pin) if pin == self.pin => return,
-            Event::Pinned(pin) => (self.pin, self.pinned_at, self.helper) = (pin, now, None),
-            Event::Manual { interface, until } => self.manual = Some((interface, until)),
-            Event::Auto => self.manual = None,
-            Event::Locked(locked) => self.locked = locked,
-            Event::AccessPoint(is_up) => self.access_point = is_up,
+            Fact::Pinned(pin) if pin == self.pin => return,
+            Fact::Pinned(pin) => (self.pin, self.pinned_at, self.helper) = (pin, now, None),
+            Fact::Manual { interface, until } => self.manual = Some((interface, until)),
+            Fact::Auto => self.manual = None,
+            Fact::Locked(locked) => self.locked = locked,
+            Fact::AccessPoint(is_up) => self.access_point = is_up,
         }
         self.news = true;
     }
@@ -152,7 +148,7 @@ impl Uplinks {
         match works {
             Some(true) => {
                 track.succeeded(false, now);
-                self.ask_the_failing(index);
+                self.hurry_failing(index);
             }
             Some(false) => self.failed(index, now),
             None => track.inconclusive(),
@@ -160,7 +156,7 @@ impl Uplinks {
     }
 
     /// Somebody works: whoever does not is asked once more now, and left if it fails again meanwhile.
-    fn ask_the_failing(&mut self, index: u32) {
+    fn hurry_failing(&mut self, index: u32) {
         let others = self.tracks.iter_mut().filter(|track| track.seen.index != index);
         others.filter(|track| track.is_failing()).for_each(Track::hurry);
     }
@@ -169,7 +165,7 @@ impl Uplinks {
         let Some(track) = self.track(index) else { return };
         match track.failed() {
             Failed::Stale => {}
-            Failed::TryAgain => self.ask_the_others(index),
+            Failed::TryAgain => self.hurry_others(index),
             Failed::For(began) => {
                 let elsewhere = |track: &Track| track.seen.index != index && track.worked_since(began);
                 if self.tracks.iter().any(elsewhere) {
@@ -180,7 +176,7 @@ impl Uplinks {
     }
 
     /// Only the active uplink's failure concerns the others, and only those that might take over.
-    fn ask_the_others(&mut self, index: u32) {
+    fn hurry_others(&mut self, index: u32) {
         let is_active = self.active_track().is_some_and(|track| track.seen.index == index);
         if is_active {
             self.tracks.iter_mut().filter(|track| track.seen.index != index).for_each(Track::hurry);
@@ -336,23 +332,23 @@ impl Uplinks {
         }
     }
 
-    fn state(&self) -> State {
+    fn state(&self) -> FailoverState {
         if self.locked {
-            return State::Locked;
+            return FailoverState::Locked;
         }
         if self.manual.is_some() {
-            return State::ManualOverride;
+            return FailoverState::ManualOverride;
         }
         let works = |path: &&String| match self.named(path) {
             Some(track) => self.is_good(track),
             None => self.path_is_unknown(),
         };
         match self.path.as_ref().filter(works) {
-            Some(path) if self.is_first(path) => State::Priority(path.clone()),
-            Some(path) if self.acknowledged => State::Active(path.clone()),
-            Some(path) => State::FailoverTo(path.clone()),
-            None if self.access_point => State::ApMode,
-            None => State::NoNetwork,
+            Some(path) if self.is_first(path) => FailoverState::Priority(path.clone()),
+            Some(path) if self.acknowledged => FailoverState::Active(path.clone()),
+            Some(path) => FailoverState::FailoverTo(path.clone()),
+            None if self.access_point => FailoverState::ApMode,
+            None => FailoverState::NoNetwork,
         }
     }
 
@@ -380,63 +376,6 @@ impl Uplinks {
         let report =
             |track: &Track| UplinkState { interface: track.seen.name.clone(), state: self.health(track) };
         self.tracks.iter().map(report).collect()
-    }
-
-    fn role(&self, track: &Track, now: Instant) -> Role {
-        if let Some(since) = self.offline_since {
-            let long = now.saturating_duration_since(since) >= HURRY;
-            return if long && self.state() != State::NoNetwork { Role::LongOffline } else { Role::Offline };
-        }
-        match self.active_track() {
-            Some(active) if active.seen.name == track.seen.name => Role::Active,
-            Some(active) if is_before(track, active) => Role::Trial,
-            _ => Role::Standby,
-        }
-    }
-
-    fn start_probes(&mut self, now: Instant) -> Vec<Start> {
-        let mut starts = Vec::new();
-        let alone = self.tracks.iter().filter(|track| track.usable()).count() < 2;
-        for place in 0..self.tracks.len() {
-            let role = self.role(&self.tracks[place], now);
-            let portals = self.policy.portals;
-            let track = &mut self.tracks[place];
-            let index = track.seen.index;
-            if track.take_second_try(now) {
-                let patience = if alone { Patience::Normal } else { Patience::Short };
-                starts.push(Start::Upstream { index, which: Which::Last, patience });
-            } else if track.upstream_due(role, now).is_some_and(|due| early(due, track.last_look()) <= now) {
-                let which = track.start_upstream(now);
-                let brief = role == Role::Offline && which == Which::First;
-                let patience = if brief { Patience::Brief } else { Patience::Normal };
-                starts.push(Start::Upstream { index, which, patience });
-            }
-            if track.gateway_due(role, now).is_some_and(|due| early(due, track.last_gateway()) <= now) {
-                track.start_gateway(now);
-                starts.push(Start::Gateway { index });
-            }
-            if portals && track.portal_due(now).is_some_and(|due| due <= now) {
-                track.start_portal(now);
-                starts.push(Start::Portal { index });
-            }
-        }
-        starts
-    }
-
-    fn next_due(&self, now: Instant) -> Option<Instant> {
-        let manual = self.manual.as_ref().and_then(|(_, until)| *until);
-        let probes = self.tracks.iter().flat_map(|track| {
-            let role = self.role(track, now);
-            let portal = track.portal_due(now).filter(|_| self.policy.portals);
-            [track.upstream_due(role, now), track.gateway_due(role, now), portal, track.copy_due()]
-        });
-        let failback =
-            self.active_track().filter(|_| !self.locked && self.manual.is_none()).and_then(|active| {
-                let better = self.tracks.iter().filter(|track| is_before(track, active));
-                let held = better.filter_map(|track| track.held_until(self.policy.portals, now)).min()?;
-                Some(self.failback_at().map_or(held, |at| at.max(held)))
-            });
-        probes.chain([manual, failback]).flatten().min()
     }
 }
 

@@ -41,7 +41,7 @@ pub struct Pin {
 
 /// All that can be learnt.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
+pub enum Fact {
     /// All configured uplinks that there are.
     Links(Vec<Seen>),
     /// An upstream probe's end; `None` says nothing of the uplink.
@@ -68,7 +68,7 @@ pub enum Event {
 
 /// The states that users of the original system know.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum State {
+pub enum FailoverState {
     /// The first configured uplink is in use.
     Priority(String),
     /// Another one is, and no heartbeat has been acknowledged over it yet.
@@ -81,23 +81,23 @@ pub enum State {
     ApMode,
 }
 
-impl fmt::Display for State {
+impl fmt::Display for FailoverState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            State::Priority(interface) => write!(f, "{interface}_priority"),
-            State::FailoverTo(interface) => write!(f, "failover_to_{interface}"),
-            State::Active(interface) => write!(f, "{interface}_active"),
-            State::NoNetwork => f.write_str("no_network"),
-            State::Locked => f.write_str("locked"),
-            State::ManualOverride => f.write_str("manual_override"),
-            State::ApMode => f.write_str("ap_mode"),
+            FailoverState::Priority(interface) => write!(f, "{interface}_priority"),
+            FailoverState::FailoverTo(interface) => write!(f, "failover_to_{interface}"),
+            FailoverState::Active(interface) => write!(f, "{interface}_active"),
+            FailoverState::NoNetwork => f.write_str("no_network"),
+            FailoverState::Locked => f.write_str("locked"),
+            FailoverState::ManualOverride => f.write_str("manual_override"),
+            FailoverState::ApMode => f.write_str("ap_mode"),
         }
     }
 }
 
-/// Which target an upstream probe asks, of those that there are.
+/// TargetChoice target an upstream probe asks, of those that there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Which {
+pub enum TargetChoice {
     /// The heartbeat's server, if it is known.
     First,
     /// `connectivity_check`, if there is one.
@@ -106,7 +106,7 @@ pub enum Which {
 
 /// How long an upstream probe may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Patience {
+pub enum ProbeTimeout {
     Normal,
     /// A second try, while another uplink might take over: a slow answer is as bad as none.
     Short,
@@ -119,8 +119,8 @@ pub enum Patience {
 pub enum Start {
     Upstream {
         index: u32,
-        which: Which,
-        patience: Patience,
+        which: TargetChoice,
+        timeout: ProbeTimeout,
     },
     Gateway {
         index: u32,
@@ -157,7 +157,7 @@ pub struct Decision {
     pub active: Option<String>,
     /// The interface that heartbeats take: the chosen uplink, unless the kernel's route to the server says otherwise.
     pub path: Option<String>,
-    pub state: State,
+    pub state: FailoverState,
     /// The active one first, then those that may help out, then those that are down.
     pub ranked: Vec<Uplink>,
     /// All configured uplinks, in their order.

@@ -1,6 +1,6 @@
 //! What `doctor` shows of uplinks, without the running daemon.
 
-use super::links::{Kernel, Link, Table};
+use super::links::{Kernel, Link, LinkTable};
 use super::names::{proposal, rank};
 use super::routes::{is_skipped, kernels_best};
 use crate::device::config;
@@ -21,7 +21,7 @@ pub fn examine(config: &config::Network) -> Result<String, String> {
     describe(config, kernel.table())
 }
 
-fn describe(config: &config::Network, table: &Table) -> Result<String, String> {
+fn describe(config: &config::Network, table: &LinkTable) -> Result<String, String> {
     if let Some(name) = unlisted(config, table).first() {
         return Err(not_named(name));
     }
@@ -42,7 +42,7 @@ fn describe(config: &config::Network, table: &Table) -> Result<String, String> {
 }
 
 /// The interfaces of the kernel's best default routes, IPv4's first, that are not uplinks.
-pub fn unlisted(config: &config::Network, table: &Table) -> Vec<String> {
+pub fn unlisted(config: &config::Network, table: &LinkTable) -> Vec<String> {
     let best = |ipv6| {
         let best = kernels_best(table.routes(), ipv6, |route| is_skipped(Path::new("/"), route, table))?;
         table.links().find(|link| link.index == best.index)
@@ -82,7 +82,7 @@ mod tests {
         config::Config::from_source(&Source::new("c.toml", text), &|_| None).expect("good").network
     }
 
-    fn table(links: &[(&str, &[&str])], best: u32) -> Table {
+    fn table(links: &[(&str, &[&str])], best: u32) -> LinkTable {
         let link = |(place, (name, addresses)): (usize, &(&str, &[&str]))| {
             let link = Link::with_addresses(place as u32 + 2, addresses);
             Link { name: (*name).to_owned(), ..link }
@@ -97,7 +97,7 @@ mod tests {
             onlink: false,
             copied: Vec::new(),
         };
-        Table::with(links.iter().enumerate().map(link), vec![route])
+        LinkTable::with(links.iter().enumerate().map(link), vec![route])
     }
 
     #[test]
@@ -111,7 +111,7 @@ mod tests {
         let listed = config("[network]\ninterfaces = [\"enx*\"]");
         assert_eq!(describe(&listed, &table(&links, 4)).as_deref(), Ok("enx00e04c680001 up"));
         assert_eq!(
-            describe(&config("[network]\ninterfaces = [\"wwan*\"]"), &Table::default()),
+            describe(&config("[network]\ninterfaces = [\"wwan*\"]"), &LinkTable::default()),
             Err("none of wwan* exists".to_owned())
         );
     }

@@ -1,24 +1,14 @@
 //! What is known of one uplink, from the kernel and from probes, and when it is to be probed again.
 
+mod due;
 mod heartbeats;
 
-use super::decision::{Seen, Which};
+use super::decision::Seen;
 use super::hold_down::HoldDown;
 use super::passage::Passage;
-use super::role::{Role, UPSTREAM_STANDBY};
 use crate::wire::LinkState as Health;
 use std::time::{Duration, Instant};
 
-/// An acknowledged heartbeat is as good as a probe, and costs nothing. Two beats at the default interval: while they
-/// are acknowledged, no probe of the active uplink is sent at all. A heartbeat that goes elsewhere says so at once.
-const ACKNOWLEDGED: Duration = Duration::from_secs(10);
-/// A login page may begin to stand in the way at any time; somebody who has just logged in waits for it to stop.
-const PORTAL: Duration = Duration::from_secs(30);
-const PORTAL_CAPTIVE: Duration = Duration::from_secs(5);
-/// DNS takes less, where it works.
-const PORTAL_LOOKUP: Duration = Duration::from_secs(2);
-/// No look lasts longer: a try has at most 10 s. One that was never answered is forgotten then.
-const LOOK: Duration = Duration::from_secs(15);
 /// Taken back only after so many answers.
 pub const PROBES_IN_A_ROW: u32 = 3;
 
@@ -46,7 +36,7 @@ enum Portal {
 
 /// A look at the way out that is under way.
 #[derive(Debug, Clone, Copy)]
-struct Attempt {
+struct UpstreamCheck {
     began: Instant,
     /// The try under way began.
     tried: Instant,
@@ -76,7 +66,7 @@ pub struct Track {
     /// Left for an upstream failure, while another uplink worked.
     condemned: bool,
     passage: Passage,
-    attempt: Option<Attempt>,
+    attempt: Option<UpstreamCheck>,
     looks: u32,
     last_success: Option<Instant>,
     /// A heartbeat came through.
@@ -227,7 +217,7 @@ impl Track {
     pub fn failed(&mut self) -> Failed {
         let Some(attempt) = self.attempt else { return Failed::Stale };
         if !attempt.last_try {
-            self.attempt = Some(Attempt { last_try: true, ..attempt });
+            self.attempt = Some(UpstreamCheck { last_try: true, ..attempt });
             self.second_try = true;
             return Failed::TryAgain;
         }
@@ -245,7 +235,7 @@ impl Track {
 
     /// A heartbeat took another way although this one was to be used: that counts as a first failed try.
     pub fn doubt(&mut self, now: Instant) {
-        self.attempt = Some(Attempt { began: now, tried: now, last_try: true });
+        self.attempt = Some(UpstreamCheck { began: now, tried: now, last_try: true });
         self.second_try = true;
     }
 
@@ -348,41 +338,6 @@ impl Track {
         self.hurry = true;
     }
 
-    /// When something was last heard or asked of the way out.
-    pub fn last_look(&self) -> Option<Instant> {
-        self.last_upstream.max(self.vouched)
-    }
-
-    /// When the way out is to be looked at next; `None` if it cannot be, or a look is under way.
-    pub fn upstream_due(&self, role: Role, now: Instant) -> Option<Instant> {
-        if !self.usable() || self.seen.targets == 0 {
-            return None;
-        }
-        // Looks that overlap find a way that comes back within half a second, not within a timeout.
-        let waiting = self.attempt.is_some_and(|attempt| now < attempt.tried + LOOK);
-        if waiting && role != Role::Offline {
-            return None;
-        }
-        let Some(last) = self.last_upstream.filter(|_| !self.hurry) else { return Some(now) };
-        if self.portal == Portal::Captive || self.passage.is_blocked() {
-            // It accepts any connection: only the page, or a heartbeat, tells when it is gone.
-            return Some(last + UPSTREAM_STANDBY);
-        }
-        let due = last + role.upstream(self.in_a_row >= PROBES_IN_A_ROW, self.upstream == Upstream::Failed);
-        Some(self.vouched.filter(|_| role == Role::Active).map_or(due, |at| due.max(at + ACKNOWLEDGED)))
-    }
-
-    /// Begins a look. One that failed before is tried once: it is not to be left in any hurry.
-    pub fn start_upstream(&mut self, now: Instant) -> Which {
-        let failed = self.upstream == Upstream::Failed;
-        self.attempt = Some(Attempt { began: now, tried: now, last_try: failed });
-        self.last_upstream = Some(now);
-        self.hurry = false;
-        self.looks = self.looks.wrapping_add(1);
-        // The server may be down while the uplink is back.
-        if failed && self.looks % 4 == 0 { Which::Last } else { Which::First }
-    }
-
     /// Whether two tries failed.
     pub fn is_failing(&self) -> bool {
         self.usable() && self.upstream == Upstream::Failed
@@ -391,35 +346,6 @@ impl Track {
     /// Whether it is worse than it looks: a failed try, or two.
     pub fn is_doubtful(&self) -> bool {
         self.is_failing() || self.attempt.is_some_and(|attempt| attempt.last_try)
-    }
-
-    pub fn gateway_due(&self, role: Role, now: Instant) -> Option<Instant> {
-        let asked = self.usable() && self.seen.gateway;
-        asked.then(|| self.last_gateway.map_or(now, |last| last + role.gateway()))
-    }
-
-    pub fn last_gateway(&self) -> Option<Instant> {
-        self.last_gateway
-    }
-
-    pub fn start_gateway(&mut self, now: Instant) {
-        self.last_gateway = Some(now);
-    }
-
-    /// Only where something answers: a portal passes connections on, and answers itself.
-    pub fn portal_due(&self, now: Instant) -> Option<Instant> {
-        let captive = self.portal == Portal::Captive;
-        let interval = if captive { PORTAL_CAPTIVE } else { PORTAL };
-        let asked = self.usable() && (self.upstream == Upstream::Works || captive);
-        asked.then(|| self.last_portal.map_or(now, |last| last + interval))
-    }
-
-    pub fn portal_not_asked(&mut self, now: Instant) {
-        self.last_portal = now.checked_sub(PORTAL - PORTAL_LOOKUP);
-    }
-
-    pub fn start_portal(&mut self, now: Instant) {
-        self.last_portal = Some(now);
     }
 
     /// For how long the present try has waited.

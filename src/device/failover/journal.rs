@@ -1,6 +1,6 @@
 //! What the log says: the lines that users of the original system look for, and what came of them.
 
-use super::decision::{Decision, State, Switch, UplinkState};
+use super::decision::{Decision, FailoverState, Switch, UplinkState};
 use crate::device::burst::Burst;
 use crate::wire::{LinkState, Reason};
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ const LOGGED: Burst = Burst::new(20, Duration::from_secs(10));
 pub struct Journal {
     /// The first choice is no failover.
     begun: bool,
-    state: Option<State>,
+    state: Option<FailoverState>,
     uplinks: Vec<UplinkState>,
     logged: Burst,
     /// Changes that were not logged since the last one that was.

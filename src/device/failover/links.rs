@@ -75,16 +75,16 @@ fn reaches_out(ip: IpAddr) -> bool {
 
 /// What events and readings say, without the sockets.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Table {
+pub struct LinkTable {
     links: BTreeMap<u32, Link>,
     routes: Vec<DefaultRoute>,
     rules: Vec<Rule>,
 }
 
-impl Table {
+impl LinkTable {
     #[cfg(test)]
-    pub fn with(links: impl Iterator<Item = Link>, routes: Vec<DefaultRoute>) -> Table {
-        Table { links: links.map(|link| (link.index, link)).collect(), routes, rules: Vec::new() }
+    pub fn with(links: impl Iterator<Item = Link>, routes: Vec<DefaultRoute>) -> LinkTable {
+        LinkTable { links: links.map(|link| (link.index, link)).collect(), routes, rules: Vec::new() }
     }
 
     pub fn links(&self) -> impl Iterator<Item = &Link> {
@@ -138,7 +138,7 @@ impl Table {
     /// True if that changed anything.
     fn replace(&mut self, links: &[kernel::Link], routes: Vec<DefaultRoute>, rules: Vec<Rule>) -> bool {
         let links = links.iter().map(|link| (link.index, Link::of(link))).collect();
-        let newer = Table { links, routes, rules };
+        let newer = LinkTable { links, routes, rules };
         let same = *self == newer;
         *self = newer;
         !same
@@ -148,7 +148,7 @@ impl Table {
 /// The table and the sockets that it comes from.
 #[derive(Debug)]
 pub struct Kernel {
-    table: Table,
+    table: LinkTable,
     events: Events,
     links: kernel::Links,
     /// For routes and rules; opened again after an error.
@@ -165,7 +165,7 @@ impl Kernel {
     /// The process has no descriptor left.
     pub fn open(neighbours: bool) -> io::Result<Kernel> {
         Ok(Kernel {
-            table: Table::default(),
+            table: LinkTable::default(),
             events: Events::open(neighbours)?,
             links: kernel::Links::default(),
             routes: None,
@@ -175,7 +175,7 @@ impl Kernel {
         })
     }
 
-    pub fn table(&self) -> &Table {
+    pub fn table(&self) -> &LinkTable {
         &self.table
     }
 
@@ -272,7 +272,7 @@ mod tests {
             let address = Address { ip, prefix, peer, tentative: false };
             Change::Address { index: 2, address, gone }
         };
-        let mut table = Table::default();
+        let mut table = LinkTable::default();
         table.apply(Change::Link { link: eth0(true), whole: true });
         entries.iter().for_each(|entry| assert!(table.apply(change(*entry, false)), "{entry:?}"));
         for entry in entries {
@@ -284,7 +284,7 @@ mod tests {
 
     #[test]
     fn only_differences_are_told() {
-        let mut table = Table::default();
+        let mut table = LinkTable::default();
         let event = |carrier, whole| Change::Link { link: eth0(carrier), whole };
         assert!(table.apply(event(true, true)), "new");
         assert!(!table.apply(event(true, true)), "the same");
@@ -301,7 +301,7 @@ mod tests {
 
     #[test]
     fn only_addresses_that_reach_further_than_the_link_count() {
-        let mut table = Table::default();
+        let mut table = LinkTable::default();
         table.apply(Change::Link { link: eth0(true), whole: true });
         for ip in ["169.254.1.1", "fe80::1", "127.0.0.1", "::1"] {
             assert!(!table.apply(address(ip, false, false)), "{ip}");
@@ -315,7 +315,7 @@ mod tests {
 
     #[test]
     fn addresses_beyond_the_bound_are_dropped() {
-        let mut table = Table::default();
+        let mut table = LinkTable::default();
         table.apply(Change::Link { link: eth0(true), whole: true });
         (0..200).for_each(|n| _ = table.apply(address(&format!("192.0.2.{n}"), false, false)));
         assert_eq!(table.links[&2].addresses.len(), ADDRESSES);

@@ -2,26 +2,28 @@
 //!
 //! ```text
 //! netlink events, readings ─┐
-//! probes, gateways ─────────┼─► learn ─► decide ─► line, backend, cut, report, trigger
+//! probes, gateways ─────────┼─► apply ─► decide ─► dialer, backend, cut, status, trigger
 //! mailbox ───────────────────┘
 //! ```
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `context` | the other parts of the daemon that the thread uses |
 //! | `watch` | the loop: what is waited for, and what follows from it |
 //! | `decide`, `decision`, `health`, `passage`, `role`, `hold_down` | which uplink is used: pure |
 //! | `names`, `lock` | which interfaces are uplinks; whether another program forbids a switch |
 //! | `links` | what the kernel says of links, addresses and default routes |
-//! | `probe`, `gateway`, `portal`, `targets` | what lies behind them |
+//! | `gateway_probe`, `upstream_probe`, `portal`, `targets` | whether the gateway, the internet and the server answer over an uplink |
 //! | `backend`, `routes`, `networkmanager` | what is done to the machine |
 //! | `handle`, `status` | what other threads send to this one, and read of it |
 //! | `journal`, `doctor` | what the log says; what can be said without the thread |
 
 mod backend;
+mod context;
 pub mod decide;
 pub mod decision;
 mod doctor;
-pub mod gateway;
+pub mod gateway_probe;
 pub mod handle;
 pub mod health;
 mod hold_down;
@@ -32,60 +34,36 @@ mod names;
 pub mod networkmanager;
 mod passage;
 pub mod portal;
-pub mod probe;
 mod role;
 pub mod routes;
 pub mod status;
 mod targets;
+pub mod upstream_probe;
 mod watch;
 
 use super::config;
-use super::heartbeat::dial::{Line, Uplink};
-use super::heartbeat::{Trigger, Uplinks as Report};
-use super::newest::Newest;
 use super::os::wait::wait_for;
 use crate::clock::remaining;
-use crate::latest::Latest;
-use crate::resolver::Names;
-use crossbeam_channel::Sender;
+pub use context::FailoverContext;
 pub use doctor::examine;
 use handle::{FailoverEvent, FailoverMailbox};
 use rustix::event::{PollFd, PollFlags};
-use status::PublishedStatus;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
-use watch::{End, Watch};
+use watch::{End, FailoverLoop};
 
 /// After an error that is not an uplink's, all is set up anew.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// Everything that the thread acts upon.
-#[derive(Debug)]
-pub struct Outside {
-    pub line: Arc<Line>,
-    pub names: Arc<Names>,
-    pub trigger: Trigger,
-    /// Uplinks over which a copy of the last heartbeat is to be tried.
-    pub copies: Sender<Uplink>,
-    pub reports: Reports,
-    /// What failover does, for whoever wants to know; `None` while it is off.
-    pub told: Arc<Latest<Option<PublishedStatus>>>,
-}
-
-/// Where reports go; only the newest one waits. `None`: failover is off.
-pub type Reports = Newest<Option<Report>>;
-
 /// Runs until it is told to stop, or the last [`handle::Failover`] is dropped; then no route of ours is left.
-pub fn run(mut network: config::Network, outside: &Outside, mailbox: &FailoverMailbox) {
+pub fn run(mut network: config::Network, context: &FailoverContext, mailbox: &FailoverMailbox) {
     loop {
         let end = match network.mode {
             config::Mode::Off => {
-                outside.line.use_uplinks(Vec::new());
-                outside.reports.put(None);
-                outside.told.put(None);
+                context.dialer.use_uplinks(Vec::new());
+                context.status.put(None);
                 wait(mailbox, None)
             }
-            _ => match Watch::start(&network, outside).and_then(|mut watch| watch.run(mailbox)) {
+            _ => match FailoverLoop::start(&network, context).and_then(|mut watch| watch.run(mailbox)) {
                 Ok(end) => Some(end),
                 Err(error) => {
                     log::error!("failover: {error}; all is set up anew in {} s", AGAIN.as_secs());

@@ -1,4 +1,4 @@
-//! Which interfaces are uplinks: the configured names, in their order.
+//! TargetChoice interfaces are uplinks: the configured names, in their order.
 
 use crate::device::config;
 

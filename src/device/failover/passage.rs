@@ -21,7 +21,7 @@ const SHORTEST_WAIT: Duration = Duration::from_secs(5);
 /// What heartbeats over one uplink say of it.
 #[derive(Debug, Clone)]
 pub struct Passage {
-    state: State,
+    state: PassageState,
     /// Undelivered heartbeats in a row.
     undelivered: u32,
     /// When a copy is due.
@@ -31,7 +31,7 @@ pub struct Passage {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum PassageState {
     Open,
     /// Another uplink delivers, and this one did not.
     Questioned,
@@ -43,7 +43,7 @@ enum State {
 
 /// How a [`Passage`] was changed by a heartbeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
+pub enum PassageChange {
     None,
     Opened,
     Blocked,
@@ -51,37 +51,37 @@ pub enum Change {
 
 impl Passage {
     pub fn new() -> Passage {
-        Passage { state: State::Open, undelivered: 0, copy: None, last_copy: None, wait: FIRST_COPY }
+        Passage { state: PassageState::Open, undelivered: 0, copy: None, last_copy: None, wait: FIRST_COPY }
     }
 
     /// A heartbeat, or a copy of one, was sent over this uplink.
-    pub fn learn(&mut self, evidence: Evidence, now: Instant) -> Change {
+    pub fn learn(&mut self, evidence: Evidence, now: Instant) -> PassageChange {
         if evidence.proves_uplink() {
             let was_blocked = self.is_blocked();
             *self = Passage { last_copy: self.last_copy, ..Passage::new() };
-            return if was_blocked { Change::Opened } else { Change::None };
+            return if was_blocked { PassageChange::Opened } else { PassageChange::None };
         }
         self.undelivered = self.undelivered.saturating_add(1);
         let intercepted = evidence == Evidence::Intercepted;
         match self.state {
-            State::Open => Change::None,
-            State::Questioned => {
-                self.state = State::Blocked { portal: intercepted };
+            PassageState::Open => PassageChange::None,
+            PassageState::Questioned => {
+                self.state = PassageState::Blocked { portal: intercepted };
                 self.wait = FIRST_COPY;
                 self.schedule_copy(now);
-                Change::Blocked
+                PassageChange::Blocked
             }
-            State::Blocked { portal } => {
-                self.state = State::Blocked { portal: portal || intercepted };
-                Change::None
+            PassageState::Blocked { portal } => {
+                self.state = PassageState::Blocked { portal: portal || intercepted };
+                PassageChange::None
             }
         }
     }
 
     /// Another uplink delivers: if this one does not, a copy is tried over it at once.
     pub fn question(&mut self, now: Instant) {
-        if self.state == State::Open && self.undelivered >= TOO_MANY {
-            self.state = State::Questioned;
+        if self.state == PassageState::Open && self.undelivered >= TOO_MANY {
+            self.state = PassageState::Questioned;
             self.copy_soon(now);
         }
     }
@@ -106,11 +106,11 @@ impl Passage {
     }
 
     pub fn is_blocked(&self) -> bool {
-        matches!(self.state, State::Blocked { .. })
+        matches!(self.state, PassageState::Blocked { .. })
     }
 
     pub fn is_portal(&self) -> bool {
-        self.state == State::Blocked { portal: true }
+        self.state == PassageState::Blocked { portal: true }
     }
 
     pub fn copy_due(&self) -> Option<Instant> {
@@ -142,12 +142,12 @@ mod tests {
     fn blocked(now: Instant) -> Passage {
         let mut passage = Passage::new();
         for _ in 0..2 {
-            assert_eq!(passage.learn(Lost, now), Change::None);
+            assert_eq!(passage.learn(Lost, now), PassageChange::None);
         }
         passage.question(now);
         assert_eq!(passage.copy_due(), Some(now));
         passage.start_copy(now);
-        assert_eq!(passage.learn(Lost, now), Change::Blocked);
+        assert_eq!(passage.learn(Lost, now), PassageChange::Blocked);
         passage
     }
 
@@ -159,11 +159,15 @@ mod tests {
         passage.question(now);
         assert_eq!(passage.copy_due(), None, "one alone may be the server's restart");
         for _ in 0..9 {
-            assert_eq!(passage.learn(Intercepted, now), Change::None, "nothing delivers: it is the server");
+            assert_eq!(
+                passage.learn(Intercepted, now),
+                PassageChange::None,
+                "nothing delivers: it is the server"
+            );
         }
         passage.question(now);
         passage.start_copy(now);
-        assert_eq!(passage.learn(Delivered, now), Change::None, "the server was down, and is back");
+        assert_eq!(passage.learn(Delivered, now), PassageChange::None, "the server was down, and is back");
         assert_eq!(passage.copy_due(), None);
         passage.question(now);
         assert!(!passage.is_blocked() && passage.copy_due().is_none());
@@ -178,9 +182,9 @@ mod tests {
             assert_eq!(due - now, seconds(wait));
             now = due;
             passage.start_copy(now);
-            assert_eq!(passage.learn(Lost, now), Change::None);
+            assert_eq!(passage.learn(Lost, now), PassageChange::None);
         }
-        assert_eq!(passage.learn(Misdirected, now), Change::Opened, "an answer over verified TLS");
+        assert_eq!(passage.learn(Misdirected, now), PassageChange::Opened, "an answer over verified TLS");
         assert!(!passage.is_blocked() && passage.copy_due().is_none());
     }
 
@@ -197,7 +201,7 @@ mod tests {
             // Nobody learns what became of it.
             passage.start_copy(now);
         }
-        assert_eq!(passage.learn(Lost, now), Change::Blocked);
+        assert_eq!(passage.learn(Lost, now), PassageChange::Blocked);
         assert_eq!(passage.copy_due(), Some(now + FIRST_COPY));
     }
 

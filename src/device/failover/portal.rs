@@ -37,7 +37,7 @@ impl Page {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum PortalVerdict {
     /// The page itself answered.
     Free,
     /// Something else answered for it.
@@ -49,39 +49,39 @@ pub enum Verdict {
 }
 
 /// What the answer so far says, at most [`ANSWER_LIMIT`] bytes; `ended` if no more will come.
-pub fn judge(answer: &[u8], ended: bool) -> Verdict {
+pub fn judge(answer: &[u8], ended: bool) -> PortalVerdict {
     let last = ended || answer.len() >= ANSWER_LIMIT;
     let mut headers = [httparse::EMPTY_HEADER; HEADERS];
     let mut response = httparse::Response::new(&mut headers);
     let parsed = response.parse(answer);
     let Some(status) = response.code else {
         let more = matches!(parsed, Ok(httparse::Status::Partial)) && !last;
-        return if more { Verdict::Incomplete } else { Verdict::Unclear };
+        return if more { PortalVerdict::Incomplete } else { PortalVerdict::Unclear };
     };
     match (status, parsed) {
-        (204, _) => Verdict::Free,
+        (204, _) => PortalVerdict::Free,
         // 511: network authentication required (RFC 6585).
-        (300..=399 | 511, _) => Verdict::Portal,
+        (300..=399 | 511, _) => PortalVerdict::Portal,
         (200, Ok(httparse::Status::Complete(head))) => judge_body(response.headers, &answer[head..], last),
-        (200, Ok(httparse::Status::Partial)) if !last => Verdict::Incomplete,
+        (200, Ok(httparse::Status::Partial)) if !last => PortalVerdict::Incomplete,
         // A head longer than all that a server for this purpose says.
-        (200, Ok(httparse::Status::Partial)) if !ended => Verdict::Portal,
-        (200, Err(httparse::Error::TooManyHeaders)) => Verdict::Portal,
-        _ => Verdict::Unclear,
+        (200, Ok(httparse::Status::Partial)) if !ended => PortalVerdict::Portal,
+        (200, Err(httparse::Error::TooManyHeaders)) => PortalVerdict::Portal,
+        _ => PortalVerdict::Unclear,
     }
 }
 
 /// Status 200 is the page itself only if it has no body.
-fn judge_body(headers: &[httparse::Header], body: &[u8], last: bool) -> Verdict {
+fn judge_body(headers: &[httparse::Header], body: &[u8], last: bool) -> PortalVerdict {
     let value =
         |name: &str| headers.iter().find(|header| header.name.eq_ignore_ascii_case(name)).map(|h| h.value);
     match value("content-length").map(|value| value.trim_ascii() == b"0") {
-        Some(true) => Verdict::Free,
-        Some(false) => Verdict::Portal,
-        None if value("transfer-encoding").is_some() || !body.is_empty() => Verdict::Portal,
+        Some(true) => PortalVerdict::Free,
+        Some(false) => PortalVerdict::Portal,
+        None if value("transfer-encoding").is_some() || !body.is_empty() => PortalVerdict::Portal,
         // Without a length the end of the connection is the end of the body.
-        None if last => Verdict::Free,
-        None => Verdict::Incomplete,
+        None if last => PortalVerdict::Free,
+        None => PortalVerdict::Incomplete,
     }
 }
 
@@ -92,27 +92,27 @@ mod tests {
     #[test]
     fn the_page_itself_is_free_and_all_that_stands_in_for_it_is_a_portal() {
         for (answer, ended, verdict) in [
-            ("HTTP/1.1 204 No Content\r\nDate: now\r\n\r\n", false, Verdict::Free),
-            ("HTTP/1.0 204\r\n\r\n", true, Verdict::Free),
-            ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", false, Verdict::Free),
-            ("HTTP/1.1 200 OK\r\n\r\n", true, Verdict::Free),
-            ("HTTP/1.1 200 OK\r\n\r\n", false, Verdict::Incomplete),
-            ("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n", false, Verdict::Portal),
-            ("HTTP/1.1 200 OK\r\nContent-Length: 0, 8\r\n\r\n", false, Verdict::Portal),
-            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", false, Verdict::Portal),
-            ("HTTP/1.1 200 OK\r\n\r\n<html>", false, Verdict::Portal),
-            ("HTTP/1.1 302 Found\r\nLocation: http://10.0.0.1/login\r\n\r\n", false, Verdict::Portal),
-            ("HTTP/1.1 307 \r\nLoc", false, Verdict::Portal),
-            ("HTTP/1.1 511 Network Authentication Required\r\n\r\n", false, Verdict::Portal),
-            ("HTTP/1.1 404 Not Found\r\n\r\n", false, Verdict::Unclear),
-            ("HTTP/1.1 503 Busy\r\n\r\n", false, Verdict::Unclear),
-            ("HTTP/1.1 200 OK\r\nContent-Le", true, Verdict::Unclear),
-            ("HTTP/1.1 2", false, Verdict::Incomplete),
-            ("HTTP/1.1 2", true, Verdict::Unclear),
-            ("", false, Verdict::Incomplete),
-            ("", true, Verdict::Unclear),
-            ("SSH-2.0-OpenSSH_9.2\r\n", false, Verdict::Unclear),
-            ("\0\0\0\u{7f}", false, Verdict::Unclear),
+            ("HTTP/1.1 204 No Content\r\nDate: now\r\n\r\n", false, PortalVerdict::Free),
+            ("HTTP/1.0 204\r\n\r\n", true, PortalVerdict::Free),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", false, PortalVerdict::Free),
+            ("HTTP/1.1 200 OK\r\n\r\n", true, PortalVerdict::Free),
+            ("HTTP/1.1 200 OK\r\n\r\n", false, PortalVerdict::Incomplete),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n", false, PortalVerdict::Portal),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 0, 8\r\n\r\n", false, PortalVerdict::Portal),
+            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", false, PortalVerdict::Portal),
+            ("HTTP/1.1 200 OK\r\n\r\n<html>", false, PortalVerdict::Portal),
+            ("HTTP/1.1 302 Found\r\nLocation: http://10.0.0.1/login\r\n\r\n", false, PortalVerdict::Portal),
+            ("HTTP/1.1 307 \r\nLoc", false, PortalVerdict::Portal),
+            ("HTTP/1.1 511 Network Authentication Required\r\n\r\n", false, PortalVerdict::Portal),
+            ("HTTP/1.1 404 Not Found\r\n\r\n", false, PortalVerdict::Unclear),
+            ("HTTP/1.1 503 Busy\r\n\r\n", false, PortalVerdict::Unclear),
+            ("HTTP/1.1 200 OK\r\nContent-Le", true, PortalVerdict::Unclear),
+            ("HTTP/1.1 2", false, PortalVerdict::Incomplete),
+            ("HTTP/1.1 2", true, PortalVerdict::Unclear),
+            ("", false, PortalVerdict::Incomplete),
+            ("", true, PortalVerdict::Unclear),
+            ("SSH-2.0-OpenSSH_9.2\r\n", false, PortalVerdict::Unclear),
+            ("\0\0\0\u{7f}", false, PortalVerdict::Unclear),
         ] {
             assert_eq!(judge(answer.as_bytes(), ended), verdict, "{answer:?}, ended {ended}");
         }
@@ -125,12 +125,12 @@ mod tests {
             answer.resize(ANSWER_LIMIT, b'x');
             judge(&answer, false)
         };
-        assert_eq!(endless("HTTP/1.1 302 Found\r\nSet-Cookie: "), Verdict::Portal);
-        assert_eq!(endless("HTTP/1.1 200 OK\r\nSet-Cookie: "), Verdict::Portal);
-        assert_eq!(endless("HTTP/1.1 404 OK\r\nSet-Cookie: "), Verdict::Unclear);
-        assert_eq!(endless("HTTP/1.1 "), Verdict::Unclear);
+        assert_eq!(endless("HTTP/1.1 302 Found\r\nSet-Cookie: "), PortalVerdict::Portal);
+        assert_eq!(endless("HTTP/1.1 200 OK\r\nSet-Cookie: "), PortalVerdict::Portal);
+        assert_eq!(endless("HTTP/1.1 404 OK\r\nSet-Cookie: "), PortalVerdict::Unclear);
+        assert_eq!(endless("HTTP/1.1 "), PortalVerdict::Unclear);
         let many = format!("HTTP/1.1 200 OK\r\n{}", "a: b\r\n".repeat(HEADERS + 1));
-        assert_eq!(judge(many.as_bytes(), false), Verdict::Portal);
+        assert_eq!(judge(many.as_bytes(), false), PortalVerdict::Portal);
     }
 
     #[test]

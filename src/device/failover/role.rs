@@ -11,7 +11,7 @@ const UPSTREAM_ACTIVE: Duration = Duration::from_secs(5);
 pub const UPSTREAM_STANDBY: Duration = Duration::from_secs(30);
 /// A standby that failed: its return is to be known before it is needed. A question without an answer has 60 bytes.
 const UPSTREAM_FAILED: Duration = Duration::from_secs(10);
-/// An uplink that would be taken back is asked often until it has answered [`super::health::PROBES_IN_A_ROW`] times.
+/// A better uplink that works again is probed often, until it has answered three times in a row.
 const UPSTREAM_TRIAL: Duration = Duration::from_secs(1);
 /// Without any network, whatever comes back first is wanted within a second.
 const UPSTREAM_OFFLINE: Duration = Duration::from_millis(500);

@@ -1,7 +1,7 @@
 //! The backend `routes`: one default route of our own for each address family, and only while the kernel would send
 //! elsewhere. Another program's packets follow it; nobody else's route is touched.
 
-use super::links::{Link, Table};
+use super::links::{Link, LinkTable};
 use crate::device::os::default_route::{add, delete};
 use crate::device::os::netlink::Socket;
 use crate::device::os::routes::{DefaultRoute, default_routes};
@@ -90,7 +90,12 @@ impl Keeper {
     }
 
     /// Adds the routes that are missing and deletes those that are not wanted. True if anything was changed.
-    pub fn keep(&mut self, active: Option<&str>, is_uplink: impl Fn(&str) -> bool, table: &Table) -> bool {
+    pub fn keep(
+        &mut self,
+        active: Option<&str>,
+        is_uplink: impl Fn(&str) -> bool,
+        table: &LinkTable,
+    ) -> bool {
         let routes = table.routes();
         let active = table.links().find(|link| Some(link.name.as_str()) == active);
         let link = |index| table.links().find(|link| link.index == index);
@@ -151,7 +156,7 @@ impl Keeper {
 }
 
 /// Whether the kernel skips this route because its interface has no carrier.
-pub fn is_skipped(root: &Path, route: &DefaultRoute, table: &Table) -> bool {
+pub fn is_skipped(root: &Path, route: &DefaultRoute, table: &LinkTable) -> bool {
     let link = table.links().find(|link| link.index == route.index);
     link.is_some_and(|link| !link.carrier && ignores_linkdown(root, &link.name, route.ipv6))
 }

@@ -22,7 +22,7 @@ pub struct FailoverStatus {
 /// A status as the failover thread publishes it: it stays true while the override runs out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublishedStatus {
-    status: FailoverStatus,
+    pub status: FailoverStatus,
     manual_until: Option<Instant>,
 }
 

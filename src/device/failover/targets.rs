@@ -1,13 +1,13 @@
 //! What is probed over each uplink: the heartbeat's server, then `connectivity_check`, then the portal's page.
 
 use super::decision::Pin;
-use super::links::{Link, Table};
+use super::links::{Link, LinkTable};
 use super::portal::Page;
 use super::routes::PROTOCOL;
 use crate::device::config;
-use crate::device::heartbeat::dial::Line;
+use crate::device::heartbeat::dial::Dialer;
 use crate::device::heartbeat::ways::{Help, Ways};
-use crate::device::os::egress::{Kind, Lookup};
+use crate::device::os::egress::{Lookup, RouteKind};
 use crate::device::os::routes::DefaultRoute;
 use crate::resolver::Names;
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 /// Where probes go.
 #[derive(Debug)]
 pub struct Targets {
-    line: Arc<Line>,
+    dialer: Arc<Dialer>,
     names: Arc<Names>,
     /// The addresses that were dialled last, and the one that was connected to.
     dialled: (Vec<SocketAddr>, Option<SocketAddr>),
@@ -43,9 +43,9 @@ impl Server {
 }
 
 impl Targets {
-    pub fn new(config: &config::Network, line: Arc<Line>, names: Arc<Names>) -> Targets {
+    pub fn new(config: &config::Network, dialer: Arc<Dialer>, names: Arc<Names>) -> Targets {
         Targets {
-            line,
+            dialer,
             names,
             dialled: (Vec::new(), None),
             servers: Vec::new(),
@@ -56,7 +56,7 @@ impl Targets {
 
     /// Whether the heartbeat dials other addresses than before.
     pub fn have_moved(&mut self) -> bool {
-        let dialled = (self.line.server(), self.line.peer());
+        let dialled = (self.dialer.server(), self.dialer.peer());
         let moved = dialled != self.dialled;
         self.dialled = dialled;
         moved
@@ -64,7 +64,7 @@ impl Targets {
 
     /// Reads the kernel's routes to the server. A server on this machine says nothing about uplinks, and one that is
     /// reached over another interface (a VPN) or over one uplink only says nothing about the others.
-    pub fn sort_out(&mut self, table: &Table, is_uplink: impl Fn(&str) -> bool) {
+    pub fn sort_out(&mut self, table: &LinkTable, is_uplink: impl Fn(&str) -> bool) {
         self.have_moved();
         let own = |address: &SocketAddr| table.links().any(|link| link.has_address(address.ip()));
         let (dialled, _) = &self.dialled;
@@ -81,12 +81,12 @@ impl Targets {
 
     /// The interface that heartbeats take whatever uplink is chosen; before the server is known, the one of the
     /// kernel's default route unless that is an uplink.
-    pub fn pin(&self, table: &Table, is_uplink: impl Fn(&str) -> bool) -> Option<Pin> {
+    pub fn pin(&self, table: &LinkTable, is_uplink: impl Fn(&str) -> bool) -> Option<Pin> {
         let name = |index| table.links().find(|link| link.index == index).map(|link| link.name.clone());
         let peer = |server: &&Server| self.dialled.1 == Some(server.address);
         let (index, by_default) = match self.servers.iter().find(peer).or(self.servers.first()) {
             Some(server) => {
-                let by_default = server.ways.kernels.is_some_and(|way| way.kind == Kind::Default);
+                let by_default = server.ways.kernels.is_some_and(|way| way.kind == RouteKind::Default);
                 (server.ways.pinned()?, by_default)
             }
             None => {
@@ -163,8 +163,8 @@ mod tests {
     #[test]
     fn a_server_on_this_machine_is_not_probed() {
         let mut targets = targets("[network]\nconnectivity_check = \"\"");
-        targets.line.expect_server(vec!["127.0.0.1:80".parse().expect("an address")]);
-        targets.sort_out(&Table::default(), |_| true);
+        targets.dialer.expect_server(vec!["127.0.0.1:80".parse().expect("an address")]);
+        targets.sort_out(&LinkTable::default(), |_| true);
         assert_eq!(targets.over(&link(&["10.0.0.2"])), []);
     }
 

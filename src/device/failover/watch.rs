@@ -4,19 +4,19 @@ mod command;
 mod probing;
 
 use super::backend::Backend;
+use super::context::FailoverContext;
 use super::decide::{Uplinks, decide};
-use super::decision::{Decision, Event, Pin, Policy, Seen, State, UplinkState};
+use super::decision::{Decision, Fact, FailoverState, Pin, Policy, Seen};
 use super::doctor::{not_named, server_not_named, unlisted};
-use super::gateway::Gateways;
+use super::gateway_probe::Gateways;
 use super::handle::{FailoverEvent, FailoverMailbox};
 use super::journal::Journal;
 use super::links::{Kernel, Link};
 use super::lock::is_locked;
 use super::names::{matches, rank};
-use super::probe::Probes;
 use super::routes::is_strict;
 use super::targets::Targets;
-use super::{Outside, Report};
+use super::upstream_probe::Probes;
 use crate::clock::remaining;
 use crate::device::config;
 use crate::device::heartbeat::dial::Uplink;
@@ -45,9 +45,9 @@ pub enum End {
 
 /// Everything between two configurations.
 #[derive(Debug)]
-pub struct Watch<'a> {
+pub struct FailoverLoop<'a> {
     config: &'a config::Network,
-    outside: &'a Outside,
+    context: &'a FailoverContext,
     kernel: Kernel,
     uplinks: Uplinks,
     targets: Targets,
@@ -56,9 +56,8 @@ pub struct Watch<'a> {
     gateways: Option<Gateways>,
     backend: Backend,
     journal: Journal,
-    /// What was told last.
+    /// As the heartbeat's dialler has them.
     ranked: Option<Vec<Uplink>>,
-    told: Option<(Option<String>, State, Vec<UplinkState>)>,
     manual_until: Option<Instant>,
     next_due: Option<Instant>,
     /// When the lock file was looked at, and whether somebody held it.
@@ -73,10 +72,10 @@ pub struct Watch<'a> {
     begun: bool,
 }
 
-impl<'a> Watch<'a> {
+impl<'a> FailoverLoop<'a> {
     /// # Errors
     /// No netlink: no descriptor is left, or the unit forbids it.
-    pub fn start(config: &'a config::Network, outside: &'a Outside) -> io::Result<Watch<'a>> {
+    pub fn start(config: &'a config::Network, context: &'a FailoverContext) -> io::Result<FailoverLoop<'a>> {
         let gateways = config.gateway_probe.then(Gateways::new).and_then(|made| match made {
             Ok(gateways) => Some(gateways),
             Err(error) => {
@@ -88,19 +87,18 @@ impl<'a> Watch<'a> {
             Policy { failback_hold: config.failback_hold, portals: config.captive_portal_check.is_some() };
         let mut kernel = Kernel::open(gateways.is_some())?;
         kernel.read_if_due(Instant::now())?;
-        let mut watch = Watch {
+        let mut watch = FailoverLoop {
             config,
-            outside,
+            context,
             kernel,
             uplinks: Uplinks::new(policy),
-            targets: Targets::new(config, outside.line.clone(), outside.names.clone()),
+            targets: Targets::new(config, context.dialer.clone(), context.names.clone()),
             probes: Probes::default(),
             gateways,
             // Removes what a killed daemon left, which the reading above has seen: read again soon.
             backend: Backend::choose(config.mode, Path::new("/")),
             journal: Journal::default(),
             ranked: None,
-            told: None,
             manual_until: None,
             next_due: None,
             lock_seen: None,
@@ -111,7 +109,7 @@ impl<'a> Watch<'a> {
         };
         watch.kernel.doubt();
         watch.warn_of_strict_filters();
-        watch.learn_links(Instant::now());
+        watch.update_links(Instant::now());
         Ok(watch)
     }
 
@@ -141,7 +139,7 @@ impl<'a> Watch<'a> {
             }
             // After acting: what it finds out acts at the next turn, without waiting.
             if self.kernel.read_if_due(now).unwrap_or_else(|error| self.unread(&error)) {
-                self.learn_links(now);
+                self.update_links(now);
                 continue;
             }
             self.wait(mailbox)?;
@@ -169,7 +167,7 @@ impl<'a> Watch<'a> {
                     if copy && evidence.proves_uplink() {
                         self.bring_back(&interface);
                     }
-                    self.uplinks.learn(Event::Heartbeat { interface, evidence, copy }, at);
+                    self.uplinks.apply(Fact::Heartbeat { interface, evidence, copy }, at);
                 }
                 Some(FailoverEvent::Command(command, done)) => {
                     done(self.execute(command, Instant::now(), mailbox));
@@ -197,22 +195,22 @@ impl<'a> Watch<'a> {
 
         let now = Instant::now();
         if happened[0] {
-            self.hear_kernel(now)?;
+            self.handle_kernel_events(now)?;
         }
-        self.hear_probes(now);
+        self.handle_probe_results(now);
         if self.targets.have_moved() {
-            self.learn_links(now);
+            self.update_links(now);
         }
         Ok(())
     }
 
-    fn hear_kernel(&mut self, now: Instant) -> io::Result<()> {
+    fn handle_kernel_events(&mut self, now: Instant) -> io::Result<()> {
         let gateways = &mut self.gateways;
         let changed = self.kernel.receive(|event| {
             gateways.iter_mut().for_each(|gateways| gateways.event(now, event));
         })?;
         if changed {
-            self.learn_links(now);
+            self.update_links(now);
         }
         Ok(())
     }
@@ -236,8 +234,6 @@ impl<'a> Watch<'a> {
             ),
         }
         self.not_covered = not_covered;
-        // Tell the status again.
-        self.told = None;
     }
 
     /// Warns once of each interface that the kernel prefers and the configuration does not name.
@@ -255,7 +251,7 @@ impl<'a> Watch<'a> {
     }
 
     /// Tells `uplinks` what the kernel's table says.
-    fn learn_links(&mut self, now: Instant) {
+    fn update_links(&mut self, now: Instant) {
         self.note_policy_routing();
         let (config, table) = (self.config, self.kernel.table());
         let is_uplink = |name: &str| rank(config, name).is_some();
@@ -282,34 +278,34 @@ impl<'a> Watch<'a> {
             self.probes.abandon(unusable.index);
             self.gateways.iter_mut().for_each(|gateways| gateways.abandon(unusable.index));
         }
-        self.uplinks.learn(Event::Links(all), now);
-        self.uplinks.learn(Event::AccessPoint(access_point), now);
-        self.uplinks.learn(Event::Pinned(pin), now);
+        self.uplinks.apply(Fact::Links(all), now);
+        self.uplinks.apply(Fact::AccessPoint(access_point), now);
+        self.uplinks.apply(Fact::Pinned(pin), now);
     }
 
     /// Decides, and does what was decided: the heartbeat's way first, everything else after it.
     fn act(&mut self, now: Instant, mailbox: &FailoverMailbox) -> Decision {
-        self.look_at_the_lock(now);
+        self.check_lock(now);
         let decision = decide(&mut self.uplinks, now);
         if self.ranked.as_ref() != Some(&decision.ranked) {
-            self.outside.line.use_uplinks(decision.ranked.clone());
+            self.context.dialer.use_uplinks(decision.ranked.clone());
             self.ranked = Some(decision.ranked.clone());
         }
-        self.outside.line.set_chosen(decision.state == State::ManualOverride);
+        self.context.dialer.set_chosen(decision.state == FailoverState::ManualOverride);
         let table = self.kernel.table();
         if self.backend.follow(decision.active.as_deref(), &decision.uplinks, table, now) {
             self.kernel.doubt();
         }
         if decision.switch.is_some() {
             if self.begun {
-                self.outside.line.cut();
+                self.context.dialer.cut();
             }
             self.begun = true;
         }
-        self.report(&decision);
-        // After the report: the heartbeat that this calls for says what has just been done.
+        self.publish(&decision);
+        // After publishing: the heartbeat that this requests reports what has just been done.
         if let Some(reason) = decision.trigger {
-            self.outside.trigger.fire(reason);
+            self.context.trigger.fire(reason);
         }
         self.start_probes(&decision, now);
         self.journal.note(&decision, now);
@@ -319,7 +315,7 @@ impl<'a> Watch<'a> {
     }
 
     /// Before a switch, and now and then.
-    fn look_at_the_lock(&mut self, now: Instant) {
+    fn check_lock(&mut self, now: Instant) {
         let recent =
             self.lock_seen.is_some_and(|(seen, held)| now < seen + if held { LOCK_HELD } else { LOCK });
         if recent && !self.uplinks.would_switch(now) {
@@ -327,27 +323,13 @@ impl<'a> Watch<'a> {
         }
         let held = is_locked(&self.config.lock_file);
         self.lock_seen = Some((now, held));
-        self.uplinks.learn(Event::Locked(held), now);
-    }
-
-    fn report(&mut self, decision: &Decision) {
-        let told = self.told.as_ref().is_some_and(|(active, state, uplinks)| {
-            (active, state, uplinks) == (&decision.path, &decision.state, &decision.uplinks)
-        });
-        if told {
-            return;
-        }
-        self.publish(decision);
-        let Decision { path: active, state, uplinks, .. } = decision.clone();
-        let links = uplinks.iter().map(|uplink| (uplink.interface.clone(), uplink.state)).collect();
-        self.outside.reports.put(Some(Report { active: active.clone(), state: state.to_string(), links }));
-        self.told = Some((active, state, uplinks));
+        self.uplinks.apply(Fact::Locked(held), now);
     }
 }
 
-impl Drop for Watch<'_> {
+impl Drop for FailoverLoop<'_> {
     /// What is decided no longer holds; the kernel decides.
     fn drop(&mut self) {
-        self.outside.line.use_uplinks(Vec::new());
+        self.context.dialer.use_uplinks(Vec::new());
     }
 }

@@ -1,6 +1,6 @@
 //! What the heartbeat thread tells the others of itself: how it went so far, and that it still moves.
 
-use super::sender::Outcome;
+use super::outcome::Outcome;
 use crate::clock::Now;
 use crate::latest::Latest;
 use crate::wire::{self, Reason};

@@ -23,7 +23,7 @@ pub struct Uplink {
 
 /// One way to the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attempt {
+pub struct DialAttempt {
     pub address: SocketAddr,
     /// Bound to it; without one the kernel decides.
     pub uplink: Option<Uplink>,
@@ -83,7 +83,7 @@ pub fn permitted(
     secure: bool,
     help: Help,
     hosts: &Hosts,
-) -> Vec<Attempt> {
+) -> Vec<DialAttempt> {
     let mut lookup = if uplinks.is_empty() { None } else { Lookup::open().ok() };
     let ways = |ip| {
         let indexes = uplinks.iter().map(|uplink| uplink.index);
@@ -110,7 +110,7 @@ fn attempts(
     help: Help,
     hosts: &Hosts,
     mut ways: impl FnMut(IpAddr) -> Ways,
-) -> Vec<Attempt> {
+) -> Vec<DialAttempt> {
     let mut attempts = Vec::new();
     for &address in addresses {
         let ways = if uplinks.is_empty() { Ways::default() } else { ways(address.ip()) };
@@ -125,11 +125,11 @@ fn attempts(
             };
             let uplink = uplinks.iter().find(|uplink| Some(uplink.index) == permit.over).cloned();
             let kernels = ways.kernels.filter(|_| uplink.is_none()).map(|way| way.index);
-            Some(Attempt { address, uplink, kernels, host })
+            Some(DialAttempt { address, uplink, kernels, host })
         };
-        let permitted: Vec<Attempt> = permits.iter().filter_map(attempt).collect();
+        let permitted: Vec<DialAttempt> = permits.iter().filter_map(attempt).collect();
         // Without any usable one, whichever comes back first.
-        let is_usable = |attempt: &Attempt| attempt.uplink.as_ref().is_none_or(|uplink| uplink.usable);
+        let is_usable = |attempt: &DialAttempt| attempt.uplink.as_ref().is_none_or(|uplink| uplink.usable);
         let any_usable = permitted.iter().any(is_usable);
         attempts.extend(permitted.into_iter().filter(|attempt| is_usable(attempt) || !any_usable));
     }
@@ -139,7 +139,7 @@ fn attempts(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::os::egress::{Kind, Way};
+    use crate::device::os::egress::{RouteKind, Way};
 
     const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 7)), 443);
 
@@ -152,7 +152,7 @@ mod tests {
     }
 
     /// All uplinks have such a route, and the kernel uses the one of `kernels`.
-    fn all(uplinks: &[Uplink], kernels: Option<u32>, kind: Kind) -> Vec<Attempt> {
+    fn all(uplinks: &[Uplink], kernels: Option<u32>, kind: RouteKind) -> Vec<DialAttempt> {
         let ways = |_| Ways {
             kernels: kernels.map(|index| Way { index, kind }),
             over: uplinks.iter().map(|uplink| (uplink.index, Some(kind))).collect(),
@@ -160,7 +160,7 @@ mod tests {
         attempts(&[SERVER], uplinks, false, Help::No, &Hosts::default(), ways)
     }
 
-    fn names(attempts: &[Attempt]) -> Vec<&str> {
+    fn names(attempts: &[DialAttempt]) -> Vec<&str> {
         attempts.iter().map(|attempt| attempt.uplink.as_ref().map_or("-", |uplink| &uplink.name)).collect()
     }
 
@@ -169,27 +169,27 @@ mod tests {
         let uplinks = [uplink(2, "eth0"), uplink(3, "wlan0")];
         // The kernel's own route leads over an uplink, over another one than the best, or nowhere.
         for kernels in [Some(2), Some(3), None] {
-            assert_eq!(names(&all(&uplinks, kernels, Kind::Default)), ["eth0", "wlan0"]);
+            assert_eq!(names(&all(&uplinks, kernels, RouteKind::Default)), ["eth0", "wlan0"]);
         }
-        let attempts = all(&uplinks, Some(9), Kind::Default);
+        let attempts = all(&uplinks, Some(9), RouteKind::Default);
         assert_eq!((names(&attempts), attempts[0].kernels), (vec!["-"], Some(9)), "a VPN");
-        assert_eq!(names(&all(&[], Some(2), Kind::Default)), ["-"], "no uplinks: the kernel decides");
+        assert_eq!(names(&all(&[], Some(2), RouteKind::Default)), ["-"], "no uplinks: the kernel decides");
     }
 
     #[test]
     fn an_uplink_that_is_down_takes_no_slot_unless_all_are_down() {
         let uplinks = [uplink(2, "eth0"), down(uplink(3, "wlan1")), uplink(4, "wlan0")];
-        assert_eq!(names(&all(&uplinks, None, Kind::Default)), ["eth0", "wlan0"]);
+        assert_eq!(names(&all(&uplinks, None, RouteKind::Default)), ["eth0", "wlan0"]);
         // The kernel's way leads over a dead uplink, not over a VPN.
-        assert_eq!(names(&all(&uplinks, Some(3), Kind::Default)), ["eth0", "wlan0"]);
-        assert_eq!(names(&all(&uplinks.clone().map(down), None, Kind::Default)).len(), 3);
-        assert_eq!(names(&all(&uplinks, Some(3), Kind::Specific)), ["wlan1"], "the only way");
+        assert_eq!(names(&all(&uplinks, Some(3), RouteKind::Default)), ["eth0", "wlan0"]);
+        assert_eq!(names(&all(&uplinks.clone().map(down), None, RouteKind::Default)).len(), 3);
+        assert_eq!(names(&all(&uplinks, Some(3), RouteKind::Specific)), ["wlan1"], "the only way");
     }
 
     #[test]
     fn a_server_of_the_own_lan_is_dialled_over_another_uplink_only_where_the_same_host_answers() {
         let uplinks = [uplink(2, "eth0"), uplink(3, "wlan0")];
-        let lan = Kind::Connected { network: [203, 0, 113, 0].into(), prefix: 24 };
+        let lan = RouteKind::Connected { network: [203, 0, 113, 0].into(), prefix: 24 };
         let hosts = |secure, hosts: &Hosts| -> Vec<Host> {
             let ways = |_| Ways {
                 kernels: Some(Way { index: 2, kind: lan }),

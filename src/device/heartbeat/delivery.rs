@@ -16,7 +16,7 @@ const ADDRESSES: usize = 32;
 
 /// What came back for a heartbeat that was sent over a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer {
+pub enum AnswerKind {
     /// Nothing in time, a reset, a TLS failure, or something that is not HTTP.
     Nothing,
     Redirect,
@@ -29,7 +29,7 @@ pub enum Answer {
     Other,
 }
 
-/// What an [`Answer`] proves.
+/// What an [`AnswerKind`] proves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Evidence {
     /// The server has answered.
@@ -55,12 +55,12 @@ impl Evidence {
 
 /// What `answer` proves. `expects_ours`: the server has answered with heartbeat-monitor's JSON before, or its path is
 /// heartbeat-monitor's; other servers may answer with any 2xx. `verified`: the answer came over TLS.
-pub fn evidence(answer: Answer, expects_ours: bool, verified: bool) -> Evidence {
+pub fn evidence(answer: AnswerKind, expects_ours: bool, verified: bool) -> Evidence {
     let undelivered = match answer {
-        Answer::Nothing => return Evidence::Lost,
-        Answer::Redirect | Answer::LoginRequired => true,
-        Answer::Success { ours } => expects_ours && !ours,
-        Answer::Other => false,
+        AnswerKind::Nothing => return Evidence::Lost,
+        AnswerKind::Redirect | AnswerKind::LoginRequired => true,
+        AnswerKind::Success { ours } => expects_ours && !ours,
+        AnswerKind::Other => false,
     };
     match (undelivered, verified) {
         (false, _) => Evidence::Delivered,
@@ -148,22 +148,22 @@ mod tests {
 
     #[test]
     fn what_each_answer_proves() {
-        let page = Answer::Success { ours: false };
-        let ours = Answer::Success { ours: true };
-        // Answer, whether our JSON is expected, evidence over HTTP, evidence over HTTPS.
+        let page = AnswerKind::Success { ours: false };
+        let ours = AnswerKind::Success { ours: true };
+        // AnswerKind, whether our JSON is expected, evidence over HTTP, evidence over HTTPS.
         for (answer, expects_ours, plain, tls) in [
-            (Answer::Nothing, false, Lost, Lost),
-            (Answer::Nothing, true, Lost, Lost),
-            (Answer::Redirect, false, Intercepted, Misdirected),
-            (Answer::Redirect, true, Intercepted, Misdirected),
-            (Answer::LoginRequired, false, Intercepted, Misdirected),
+            (AnswerKind::Nothing, false, Lost, Lost),
+            (AnswerKind::Nothing, true, Lost, Lost),
+            (AnswerKind::Redirect, false, Intercepted, Misdirected),
+            (AnswerKind::Redirect, true, Intercepted, Misdirected),
+            (AnswerKind::LoginRequired, false, Intercepted, Misdirected),
             (page, false, Delivered, Delivered),
             (page, true, Intercepted, Misdirected),
             (ours, false, Delivered, Delivered),
             (ours, true, Delivered, Delivered),
             // 401, 404, 500, 503: the server is there.
-            (Answer::Other, false, Delivered, Delivered),
-            (Answer::Other, true, Delivered, Delivered),
+            (AnswerKind::Other, false, Delivered, Delivered),
+            (AnswerKind::Other, true, Delivered, Delivered),
         ] {
             assert_eq!(evidence(answer, expects_ours, false), plain, "{answer:?} {expects_ours}");
             assert_eq!(evidence(answer, expects_ours, true), tls, "{answer:?} {expects_ours} over TLS");

@@ -2,18 +2,19 @@
 //!
 //! | file | what it owns |
 //! |---|---|
-//! | `inbox` | what reaches the thread |
+//! | `event` | everything that can reach the thread |
 //! | `pace` | when to send: retries, silence that the server asked for |
-//! | `payload` | what is sent |
-//! | `sender` | one heartbeat to the server, and its outcome |
+//! | `payload`, `formats` | what is sent: the heartbeat, and its three formats |
+//! | `sender`, `request` | one heartbeat to the server |
+//! | `outcome`, `problem` | what its answer, or the lack of one, means |
 //! | `attempts`, `ways` | which addresses are dialled, and over which interfaces that is permitted |
-//! | `copies` | copies of a heartbeat over uplinks that passed none |
-//! | `delivery` | what its result says of the uplink and the address that it took |
-//! | `transport`, `dial` | the connection below it: ureq's end, TCP's end |
+//! | `copies` | copies of a heartbeat over uplinks that delivered none |
+//! | `delivery` | what an outcome proves of the uplink and the address that it took |
+//! | `transport`, `dial`, `race` | the connection below: ureq's end, what other threads control, the race of addresses |
 //! | `credentials` | token, CA, client certificate |
 //! | `outage` | what the log says of failures |
-//! | `account` | what the thread tells the others of itself |
-//! | `recorder` | what would have been said while nobody listened |
+//! | `account` | the thread's published results and progress |
+//! | `recorder` | heartbeats that could not be delivered, for replay |
 
 pub mod account;
 mod attempts;
@@ -21,11 +22,16 @@ mod copies;
 pub mod credentials;
 pub mod delivery;
 pub mod dial;
-mod inbox;
+mod event;
+pub mod formats;
 mod outage;
+pub mod outcome;
 mod pace;
 pub mod payload;
+mod problem;
+mod race;
 mod recorder;
+mod request;
 pub mod sender;
 mod snapshot_file;
 mod transport;
@@ -33,9 +39,10 @@ pub mod ways;
 
 use super::cameras::Camera;
 use super::config;
+use super::failover::handle::Failover;
+use super::failover::status::PublishedStatus;
 use super::metrics::{Identity, Metrics};
 use crate::clock::Now;
-use crate::duration::span;
 use crate::latest::Latest;
 use crate::resolver;
 use crate::systemd::{self, Watchdog};
@@ -43,15 +50,18 @@ use crate::ticker::Ticker;
 use crate::wire::{self, Reason};
 use account::{Account, Counts, Record, Tally};
 use copies::Copies;
-use crossbeam_channel::{Receiver, at, never, select};
 use delivery::Evidence;
 use dial::Uplink;
-pub use inbox::{Delivered, Inbox, Reload, Trigger, Uplinks, trigger};
+use event::HeartbeatEvent;
+pub use event::{EventSources, Reload};
+pub use formats::local_body;
 use outage::Outage;
-use pace::Pace;
-use payload::Stamp;
+use outcome::Outcome;
+pub use outcome::summary;
+use pace::SendSchedule;
+use payload::{Snapshot, Stamp};
 use recorder::Recorder;
-use sender::{Outcome, Sender, Sent};
+use sender::{HeartbeatSender, Sent};
 use snapshot_file::SnapshotFile;
 use std::path::Path;
 use std::sync::Arc;
@@ -62,39 +72,45 @@ use std::time::{Duration, Instant, SystemTime};
 pub const NAMES: resolver::ResolverLimits =
     resolver::ResolverLimits { threads: 1, names: 4, refresh_wait: Duration::ZERO };
 
-/// Start-up waits this long for the first metrics; without them it says what it has.
+/// The first heartbeat waits this long for the first metrics.
 const FIRST_METRICS: Duration = Duration::from_secs(1);
 
-/// And so long for failover's first choice, which takes some milliseconds: the first heartbeat goes its way, not over
-/// a route that a killed daemon has left.
+/// The first heartbeat waits this long for failover's first choice, which takes some milliseconds: a route that a
+/// killed daemon has left must not decide the way.
 const FIRST_UPLINKS: Duration = Duration::from_millis(250);
 
-/// The farewell may take this long: systemd and the user wait for it.
-const FAREWELL: Duration = Duration::from_secs(2);
+/// Limit for the shutdown heartbeat: systemd and the user wait for it.
+const SHUTDOWN: Duration = Duration::from_secs(2);
 
 /// Why a heartbeat is sent now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cause {
-    Beat,
-    Call(Reason),
+    Schedule,
+    Trigger(Reason),
     Retry,
 }
 
+/// What the other threads have published. A thread publishes before it pulls the trigger, so that the heartbeat of that
+/// trigger reports the change.
+#[derive(Debug, Clone, Default)]
+pub struct Published {
+    pub metrics: Arc<Latest<Metrics>>,
+    /// `None` while failover is off.
+    pub failover: Arc<Latest<Option<PublishedStatus>>>,
+    pub cameras: Arc<Latest<Vec<Camera>>>,
+}
+
 /// The thread's state.
-pub struct Heartbeat {
+pub struct HeartbeatThread {
     config: config::Heartbeat,
-    sender: Option<Sender>,
+    sender: Option<HeartbeatSender>,
     identity: Identity,
-    readings: Receiver<Metrics>,
-    metrics: Metrics,
-    uplinks: Option<Uplinks>,
-    /// The camera thread's; what it calls for a heartbeat about stands in it before.
-    cameras: Arc<Latest<Vec<Camera>>>,
-    delivered: Delivered,
+    published: Published,
+    failover: Failover,
     copies: Copies,
     /// As it was sent last.
     body: Vec<u8>,
-    pace: Pace,
+    pace: SendSchedule,
     outage: Outage,
     recorder: Recorder,
     snapshot_file: SnapshotFile,
@@ -109,28 +125,25 @@ pub struct Heartbeat {
     watchdog: Watchdog,
 }
 
-impl Heartbeat {
+impl HeartbeatThread {
     pub fn new(
         config: config::Heartbeat,
-        sender: Option<Sender>,
+        sender: Option<HeartbeatSender>,
         identity: Identity,
-        cameras: Arc<Latest<Vec<Camera>>>,
-        delivered: Delivered,
+        published: Published,
+        failover: Failover,
         snapshot_file: &Path,
         account: Arc<Account>,
-    ) -> Heartbeat {
-        Heartbeat {
-            pace: Pace::new(config.interval),
+    ) -> HeartbeatThread {
+        HeartbeatThread {
+            pace: SendSchedule::new(config.interval),
             last_result: waiting_for(&config),
             config,
             sender,
             identity,
-            readings: never(),
-            metrics: Metrics::default(),
-            uplinks: None,
-            cameras,
-            copies: Copies::new(delivered.clone()),
-            delivered,
+            published,
+            copies: Copies::new(failover.clone()),
+            failover,
             body: Vec::new(),
             outage: Outage::default(),
             recorder: Recorder::default(),
@@ -145,49 +158,26 @@ impl Heartbeat {
         }
     }
 
-    /// Runs until the control channel's other end is dropped.
-    pub fn run(mut self, mut ticker: Ticker, mut inbox: Inbox) {
-        if let Ok(metrics) = inbox.metrics.recv_timeout(FIRST_METRICS) {
-            self.metrics = metrics;
-        }
-        self.readings = std::mem::replace(&mut inbox.metrics, never());
-        if let Ok(uplinks) = inbox.uplinks.recv_timeout(FIRST_UPLINKS) {
-            self.uplinks = uplinks;
-        }
+    /// Runs until [`HeartbeatEvent::Stop`].
+    pub fn run(mut self, mut sources: EventSources) {
+        self.published.metrics.wait_for_first_put(FIRST_METRICS);
+        self.published.failover.wait_for_first_put(FIRST_UPLINKS);
         systemd::ready(&self.last_result);
-        self.beat(Cause::Call(Reason::Startup), Instant::now());
+        self.beat(Cause::Trigger(Reason::Startup), Instant::now());
         self.feed_watchdog();
         loop {
-            select! {
-                recv(ticker.due()) -> _ => {
-                    ticker.advance(Instant::now());
-                    self.beat(Cause::Beat, Instant::now());
-                }
-                recv(inbox.triggers) -> reason => match reason {
-                    Ok(reason) => {
-                        // Failover tells first what it did, then calls; the heartbeat of that call says so.
-                        if let Ok(uplinks) = inbox.uplinks.try_recv() {
-                            self.uplinks = uplinks;
-                        }
-                        self.called(reason);
+            match sources.next(self.pace.retry_at(), self.watchdog.due()) {
+                HeartbeatEvent::Beat => self.beat(Cause::Schedule, Instant::now()),
+                HeartbeatEvent::Retry => self.beat(Cause::Retry, Instant::now()),
+                HeartbeatEvent::Triggered(reason) => self.triggered(reason),
+                HeartbeatEvent::Copy(uplink) => self.send_copy(uplink, Instant::now()),
+                HeartbeatEvent::Reload(reload) => {
+                    if let Some(ticker) = self.reload(*reload) {
+                        sources.ticker = ticker;
                     }
-                    Err(_) => return self.farewell(),
-                },
-                recv(inbox.uplinks) -> uplinks => match uplinks {
-                    Ok(uplinks) => self.uplinks = uplinks,
-                    // No failover; a disconnected channel would be ready for ever.
-                    Err(_) => inbox.uplinks = never(),
-                },
-                recv(inbox.copies) -> uplink => match uplink {
-                    Ok(uplink) => self.send_copy(uplink, Instant::now()),
-                    Err(_) => inbox.copies = never(),
-                },
-                recv(inbox.control) -> reload => match reload {
-                    Ok(reload) => ticker = self.reload(reload).unwrap_or(ticker),
-                    Err(_) => return self.farewell(),
-                },
-                recv(timer(self.pace.retry_at())) -> _ => self.beat(Cause::Retry, Instant::now()),
-                recv(timer(self.watchdog.due())) -> _ => {}
+                }
+                HeartbeatEvent::Watchdog => {}
+                HeartbeatEvent::Stop => return self.send_shutdown(),
             }
             self.feed_watchdog();
         }
@@ -199,8 +189,8 @@ impl Heartbeat {
         self.watchdog.pass(now, || status(result, counts));
     }
 
-    /// Tells the others how it went; a pointer to the heartbeat, and what else there is, costs two allocations a beat.
-    fn tell(&self, heartbeat: Option<Arc<wire::Heartbeat>>) {
+    /// Publishes the results; costs two allocations a beat.
+    fn publish(&self, heartbeat: Option<Arc<wire::Heartbeat>>) {
         self.account.put(Record {
             heartbeat,
             result: self.last_result.clone(),
@@ -211,25 +201,25 @@ impl Heartbeat {
         });
     }
 
-    /// Tells the failover thread what a heartbeat says of the uplink that it took.
+    /// Reports to failover what a heartbeat proves of the uplink that it took.
     fn report(&self, evidence: Evidence) {
-        if let Some(over) = self.sender.as_ref().and_then(Sender::over) {
-            (self.delivered)(&over, evidence, false);
+        if let Some(over) = self.sender.as_ref().and_then(HeartbeatSender::over) {
+            self.failover.report_heartbeat(&over, evidence, false);
         }
     }
 
-    fn called(&mut self, reason: Reason) {
+    fn triggered(&mut self, reason: Reason) {
         let now = Instant::now();
         if !self.pace.may_interrupt(reason, now) {
-            return log::debug!("a heartbeat for \"{}\" is put off: too many in a row", reason.as_str());
+            return log::debug!("a heartbeat for \"{}\" is postponed: too many in a row", reason.as_str());
         }
         log::info!("[Meeting] Immediate heartbeat triggered by event: {}", reason.as_str());
-        self.beat(Cause::Call(reason), now);
+        self.beat(Cause::Trigger(reason), now);
     }
 
     /// Applies a new configuration and drops the statistics of the old server; returns the new schedule, if there is one.
     fn reload(&mut self, reload: Reload) -> Option<Ticker> {
-        self.pace = Pace::new(reload.config.interval);
+        self.pace = SendSchedule::new(reload.config.interval);
         self.outage = Outage::default();
         self.last_result = waiting_for(&reload.config);
         self.config = reload.config;
@@ -237,31 +227,31 @@ impl Heartbeat {
         self.works = None;
         // A copy of it is for the old server, and perhaps in another format.
         self.body.clear();
-        self.tell(self.account.record().heartbeat.clone());
+        self.publish(self.account.record().heartbeat.clone());
         reload.ticker
     }
 
     /// One heartbeat, unless the server asked for silence. The snapshot file is written in any case.
     fn beat(&mut self, cause: Cause, now: Instant) {
         let wanted = match cause {
-            Cause::Call(reason) => reason,
-            Cause::Beat | Cause::Retry => Reason::Scheduled,
+            Cause::Trigger(reason) => reason,
+            Cause::Schedule | Cause::Retry => Reason::Scheduled,
         };
         let reason = self.pace.reason(wanted);
         let heartbeat = self.next_heartbeat(reason);
         let format = self.config.format;
-        let body = payload::to_send(&heartbeat, &self.config, Path::new("/"));
+        let body = formats::to_send(&heartbeat, &self.config, Path::new("/"));
         if self.sender.is_some() && self.pace.may_send(reason, now) {
             self.count(cause);
             self.send(&heartbeat, &body, self.config.timeout);
         }
-        if local_form(format) == format {
-            self.snapshot_file.write(&body);
-        } else {
+        if format == config::Format::Meeting {
             self.snapshot_file.write(&local_body(&heartbeat, format));
+        } else {
+            self.snapshot_file.write(&body);
         }
         self.body = body;
-        self.tell(Some(Arc::new(heartbeat)));
+        self.publish(Some(Arc::new(heartbeat)));
     }
 
     /// Tries the last heartbeat over an uplink that passed none. It carries the same `id`.
@@ -275,25 +265,28 @@ impl Heartbeat {
 
     fn next_heartbeat(&mut self, reason: Reason) -> wire::Heartbeat {
         self.seq += 1;
-        if let Ok(metrics) = self.readings.try_recv() {
-            self.metrics = metrics;
-        }
+        let Published { metrics, failover, cameras } = &self.published;
+        let (metrics, failover, cameras) = (metrics.get(), failover.get(), cameras.get());
         let stamp = Stamp {
             id: format!("{:016x}", fastrand::u64(..)),
             seq: self.seq,
             reason,
             now: SystemTime::now(),
         };
-        let mut heartbeat = payload::heartbeat(&self.identity, &self.metrics, self.config.interval, stamp);
-        self.uplinks.iter().for_each(|uplinks| uplinks.tell(&mut heartbeat.connection));
-        heartbeat.cameras = payload::cameras(&self.cameras.get());
-        heartbeat
+        let snapshot = Snapshot {
+            identity: &self.identity,
+            interval: self.config.interval,
+            metrics: &metrics,
+            failover: (*failover).as_ref().map(|failover| &failover.status),
+            cameras: &cameras,
+        };
+        payload::heartbeat(&snapshot, stamp)
     }
 
     fn count(&mut self, cause: Cause) {
         match cause {
-            Cause::Beat => self.counts.scheduled += 1,
-            Cause::Call(_) => self.counts.immediate += 1,
+            Cause::Schedule => self.counts.scheduled += 1,
+            Cause::Trigger(_) => self.counts.immediate += 1,
             Cause::Retry => self.counts.retried += 1,
         }
     }
@@ -305,11 +298,11 @@ impl Heartbeat {
         let now = Instant::now();
         log::debug!("heartbeat {} ({}): {outcome:?}", heartbeat.seq, heartbeat.reason.as_str());
         let server = server_name(&self.config);
-        if let Some(line) = self.outage.learn(&server, &outcome, now) {
+        if let Some(line) = self.outage.update(&server, &outcome, now) {
             line.log();
         }
-        self.pace.learn(heartbeat.reason, &outcome, now, fastrand::f64());
-        self.last_result = result(&server, &outcome, now - begin);
+        self.pace.update(heartbeat.reason, &outcome, now, fastrand::f64());
+        self.last_result = summary(&server, &outcome, now - begin);
         self.tally.add(heartbeat.reason, &outcome);
         let works = matches!(outcome, Outcome::Accepted { .. });
         if self.works.replace(works) != Some(works) {
@@ -365,36 +358,18 @@ impl Heartbeat {
         }
     }
 
-    /// The last heartbeat says that the stop is meant.
-    fn farewell(mut self) {
+    /// The last heartbeat says that the stop is intended.
+    fn send_shutdown(mut self) {
         if self.sender.is_some() {
             // History would only delay it.
             self.recorder = Recorder::default();
             let heartbeat = self.next_heartbeat(Reason::Shutdown);
             self.counts.immediate += 1;
-            let body = payload::to_send(&heartbeat, &self.config, Path::new("/"));
-            self.send(&heartbeat, &body, self.config.timeout.min(FAREWELL));
+            let body = formats::to_send(&heartbeat, &self.config, Path::new("/"));
+            self.send(&heartbeat, &body, self.config.timeout.min(SHUTDOWN));
         }
         log::info!("stopped: {}", status(&self.last_result, self.counts));
     }
-}
-
-/// For programs on the device: what is sent, or our own form where that says too little.
-pub fn local_body(heartbeat: &wire::Heartbeat, format: config::Format) -> Vec<u8> {
-    payload::body(heartbeat, local_form(format), &payload::MeetingFields::default())
-}
-
-/// Meeting's form leaves out most of what a program on the device looks for.
-fn local_form(format: config::Format) -> config::Format {
-    match format {
-        config::Format::Meeting => config::Format::Native,
-        format => format,
-    }
-}
-
-/// Receives once `due` has come.
-fn timer(due: Option<Instant>) -> Receiver<Instant> {
-    due.map_or_else(never, at)
 }
 
 fn waiting_for(config: &config::Heartbeat) -> String {
@@ -408,21 +383,6 @@ fn waiting_for(config: &config::Heartbeat) -> String {
 pub fn server_name(config: &config::Heartbeat) -> String {
     let authority = config.url.as_ref().and_then(|url| url.authority());
     authority.map_or_else(|| "nobody".to_owned(), ToString::to_string)
-}
-
-pub fn result(server: &str, outcome: &Outcome, took: Duration) -> String {
-    match outcome {
-        Outcome::Accepted { status, .. } => format!("{server} answered {status} in {}", span(took)),
-        Outcome::Refused { status, with_token: true } => format!("{server} refuses our token ({status})"),
-        Outcome::Refused { status, with_token: false } => {
-            format!("{server} refuses heartbeats without a token ({status})")
-        }
-        Outcome::Rejected { status, .. } => format!("{server} rejects our heartbeats ({status})"),
-        Outcome::Foreign { problem } => format!("not delivered to {server}: {problem}"),
-        Outcome::Busy { hold } => format!("{server} asks for {} of silence", span(*hold)),
-        Outcome::Failed { problem } => format!("{server}: {problem}"),
-        Outcome::Cut => format!("the connection to {server} was cut"),
-    }
 }
 
 fn status(result: &str, counts: Counts) -> String {

@@ -1,12 +1,12 @@
 //! What the log says of failures: the first one, then silence, then the recovery with count and length.
 
-use super::sender::Outcome;
+use super::outcome::Outcome;
 use crate::duration::span;
 use std::time::Instant;
 
 /// The kinds of trouble that ask for different people: each is said once per outage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Trouble {
+enum FailureKind {
     Unreachable,
     Refused,
     Rejected,
@@ -19,12 +19,12 @@ enum Trouble {
 pub struct Outage {
     since: Option<Instant>,
     attempts: u64,
-    said: Vec<Trouble>,
+    said: Vec<FailureKind>,
 }
 
 /// A line for the log.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Line {
+pub enum LogLine {
     Error(String),
     Warning(String),
     Info(String),
@@ -32,29 +32,31 @@ pub enum Line {
 
 impl Outage {
     /// What is to be said of `outcome`, if anything. `server` is its name for people.
-    pub fn learn(&mut self, server: &str, outcome: &Outcome, now: Instant) -> Option<Line> {
+    pub fn update(&mut self, server: &str, outcome: &Outcome, now: Instant) -> Option<LogLine> {
         let (trouble, line) = match outcome {
             Outcome::Accepted { .. } => return self.end(server, now),
             Outcome::Cut => return None,
-            Outcome::Failed { problem } => {
-                (Trouble::Unreachable, Line::Warning(format!("heartbeat to {server} failed: {problem}")))
-            }
+            Outcome::Failed { problem } => (
+                FailureKind::Unreachable,
+                LogLine::Warning(format!("heartbeat to {server} failed: {problem}")),
+            ),
             Outcome::Refused { status, with_token } => {
-                (Trouble::Refused, Line::Error(refused(server, *status, *with_token)))
+                (FailureKind::Refused, LogLine::Error(refused(server, *status, *with_token)))
             }
             Outcome::Rejected { status, hint } => (
-                Trouble::Rejected,
-                Line::Error(format!(
+                FailureKind::Rejected,
+                LogLine::Error(format!(
                     "{server} rejects our heartbeats with status {status}: {}",
                     hint.as_deref().unwrap_or("check url, method and format in [heartbeat]")
                 )),
             ),
-            Outcome::Foreign { problem } => {
-                (Trouble::Foreign, Line::Error(format!("heartbeat to {server} was not delivered: {problem}")))
-            }
+            Outcome::Foreign { problem } => (
+                FailureKind::Foreign,
+                LogLine::Error(format!("heartbeat to {server} was not delivered: {problem}")),
+            ),
             Outcome::Busy { hold } => (
-                Trouble::Busy,
-                Line::Warning(format!("{server} asks for {} of silence, and gets it", span(*hold))),
+                FailureKind::Busy,
+                LogLine::Warning(format!("{server} asks for {} of silence, and gets it", span(*hold))),
             ),
         };
         self.since.get_or_insert(now);
@@ -66,23 +68,23 @@ impl Outage {
         Some(line)
     }
 
-    fn end(&mut self, server: &str, now: Instant) -> Option<Line> {
+    fn end(&mut self, server: &str, now: Instant) -> Option<LogLine> {
         let Outage { since, attempts, .. } = std::mem::take(self);
         let gap = now.saturating_duration_since(since?);
         let heartbeats = if attempts == 1 { "heartbeat" } else { "heartbeats" };
-        Some(Line::Info(format!(
+        Some(LogLine::Info(format!(
             "heartbeat to {server} works again after {attempts} failed {heartbeats} in {}",
             span(gap)
         )))
     }
 }
 
-impl Line {
+impl LogLine {
     pub fn log(self) {
         match self {
-            Line::Error(text) => log::error!("{text}"),
-            Line::Warning(text) => log::warn!("{text}"),
-            Line::Info(text) => log::info!("{text}"),
+            LogLine::Error(text) => log::error!("{text}"),
+            LogLine::Warning(text) => log::warn!("{text}"),
+            LogLine::Info(text) => log::info!("{text}"),
         }
     }
 }
@@ -115,40 +117,43 @@ mod tests {
     fn the_first_failure_is_said_then_silence_then_the_recovery_with_count_and_gap() {
         let begin = Instant::now();
         let mut outage = Outage::default();
-        assert_eq!(outage.learn("example.org", &ACCEPTED, begin), None);
-        let first = outage.learn("example.org", &failed(), begin);
-        assert_eq!(first, Some(Line::Warning("heartbeat to example.org failed: connection refused".into())));
+        assert_eq!(outage.update("example.org", &ACCEPTED, begin), None);
+        let first = outage.update("example.org", &failed(), begin);
+        assert_eq!(
+            first,
+            Some(LogLine::Warning("heartbeat to example.org failed: connection refused".into()))
+        );
         for second in 1..=11 {
-            assert_eq!(outage.learn("example.org", &failed(), begin + Duration::from_secs(second)), None);
+            assert_eq!(outage.update("example.org", &failed(), begin + Duration::from_secs(second)), None);
         }
-        let end = outage.learn("example.org", &ACCEPTED, begin + Duration::from_secs(61));
+        let end = outage.update("example.org", &ACCEPTED, begin + Duration::from_secs(61));
         assert_eq!(
             end,
-            Some(Line::Info(
+            Some(LogLine::Info(
                 "heartbeat to example.org works again after 12 failed heartbeats in 1m 1s".into()
             ))
         );
-        assert_eq!(outage.learn("example.org", &ACCEPTED, begin + Duration::from_secs(66)), None);
+        assert_eq!(outage.update("example.org", &ACCEPTED, begin + Duration::from_secs(66)), None);
     }
 
     #[test]
     fn a_refused_token_is_said_once_even_in_the_middle_of_another_outage() {
         let now = Instant::now();
         let mut outage = Outage::default();
-        outage.learn("example.org", &failed(), now);
+        outage.update("example.org", &failed(), now);
         for (outcome, said) in [
             (Outcome::Refused { status: 401, with_token: true }, true),
             (failed(), false),
             (Outcome::Refused { status: 401, with_token: true }, false),
         ] {
-            assert_eq!(outage.learn("example.org", &outcome, now).is_some(), said, "{outcome:?}");
+            assert_eq!(outage.update("example.org", &outcome, now).is_some(), said, "{outcome:?}");
         }
     }
 
     #[test]
     fn a_connection_that_we_cut_ourselves_is_no_outage() {
         let mut outage = Outage::default();
-        assert_eq!(outage.learn("example.org", &Outcome::Cut, Instant::now()), None);
-        assert_eq!(outage.learn("example.org", &ACCEPTED, Instant::now()), None, "nothing to recover from");
+        assert_eq!(outage.update("example.org", &Outcome::Cut, Instant::now()), None);
+        assert_eq!(outage.update("example.org", &ACCEPTED, Instant::now()), None, "nothing to recover from");
     }
 }

@@ -1,6 +1,6 @@
 //! When to send: pure decisions over outcomes and time.
 
-use super::sender::Outcome;
+use super::outcome::Outcome;
 use crate::backoff;
 use crate::device::burst::Burst;
 use crate::wire::Reason;
@@ -18,7 +18,7 @@ const IMMEDIATE: Burst = Burst::new(10, Duration::from_secs(2));
 
 /// Decides when the next heartbeat may and must leave, apart from the beat itself.
 #[derive(Debug)]
-pub struct Pace {
+pub struct SendSchedule {
     interval: Duration,
     /// Failures in a row.
     failures: u32,
@@ -34,9 +34,9 @@ struct Retry {
     reason: Reason,
 }
 
-impl Pace {
-    pub fn new(interval: Duration) -> Pace {
-        Pace { interval, failures: 0, retry: None, hold: None, immediate: IMMEDIATE }
+impl SendSchedule {
+    pub fn new(interval: Duration) -> SendSchedule {
+        SendSchedule { interval, failures: 0, retry: None, hold: None, immediate: IMMEDIATE }
     }
 
     /// Whether a heartbeat may leave now. One that may not is kept for the end of the hold, unless it is only
@@ -85,7 +85,7 @@ impl Pace {
 
     /// What follows from the outcome of a heartbeat. `jitter` is a random number from 0 to 1: a thousand
     /// devices that lost the same server come back apart.
-    pub fn learn(&mut self, reason: Reason, outcome: &Outcome, now: Instant, jitter: f64) {
+    pub fn update(&mut self, reason: Reason, outcome: &Outcome, now: Instant, jitter: f64) {
         self.retry = None;
         match outcome {
             Outcome::Accepted { .. } | Outcome::Refused { .. } | Outcome::Rejected { .. } => {
@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn a_flood_of_events_is_sent_within_a_bound_and_its_last_one_is_not_lost() {
         let begin = Instant::now();
-        let mut pace = Pace::new(INTERVAL);
+        let mut pace = SendSchedule::new(INTERVAL);
         let mut sent = 0;
         // 2,500 events in 25 s, each answered at once, and the retries between them.
         for n in 0..2500 {
@@ -141,7 +141,7 @@ mod tests {
             let due = pace.retry_at().is_some_and(|at| at <= now);
             if due || pace.may_interrupt(Reason::Failover, now) {
                 sent += 1;
-                pace.learn(Reason::Failover, &accepted(), now, 0.0);
+                pace.update(Reason::Failover, &accepted(), now, 0.0);
             }
         }
         assert!((20..=40).contains(&sent), "{sent} heartbeats for 2,500 events");
@@ -153,44 +153,44 @@ mod tests {
     #[test]
     fn retries_double_from_250_ms_to_the_interval_and_end_with_a_success() {
         let now = Instant::now();
-        let mut pace = Pace::new(INTERVAL);
+        let mut pace = SendSchedule::new(INTERVAL);
         for expected in [250, 500, 1000, 2000, 4000, 5000, 5000, 5000] {
-            pace.learn(Reason::Scheduled, &failed(), now, 0.0);
+            pace.update(Reason::Scheduled, &failed(), now, 0.0);
             assert_eq!(pace.retry_at(), Some(now + ms(expected)));
         }
-        pace.learn(Reason::Scheduled, &accepted(), now, 0.0);
+        pace.update(Reason::Scheduled, &accepted(), now, 0.0);
         assert_eq!(pace.retry_at(), None);
-        pace.learn(Reason::Scheduled, &failed(), now, 0.0);
+        pace.update(Reason::Scheduled, &failed(), now, 0.0);
         assert_eq!(pace.retry_at(), Some(now + ms(250)));
     }
 
     #[test]
     fn jitter_is_added_after_the_cap() {
         let now = Instant::now();
-        let mut pace = Pace::new(INTERVAL);
+        let mut pace = SendSchedule::new(INTERVAL);
         for _ in 0..20 {
-            pace.learn(Reason::Scheduled, &failed(), now, 1.0);
+            pace.update(Reason::Scheduled, &failed(), now, 1.0);
         }
         assert_eq!(pace.retry_at(), Some(now + INTERVAL + INTERVAL / 2));
     }
 
     #[test]
     fn failures_without_end_do_not_overflow() {
-        let mut pace = Pace::new(Duration::from_secs(3600));
+        let mut pace = SendSchedule::new(Duration::from_secs(3600));
         for _ in 0..1000 {
-            pace.learn(Reason::Scheduled, &failed(), Instant::now(), 1.0);
+            pace.update(Reason::Scheduled, &failed(), Instant::now(), 1.0);
         }
     }
 
     #[test]
     fn a_refused_or_rejected_heartbeat_keeps_the_pace() {
         let now = Instant::now();
-        let mut pace = Pace::new(INTERVAL);
+        let mut pace = SendSchedule::new(INTERVAL);
         for outcome in [
             Outcome::Refused { status: 401, with_token: true },
             Outcome::Rejected { status: 404, hint: None },
         ] {
-            pace.learn(Reason::Scheduled, &outcome, now, 0.5);
+            pace.update(Reason::Scheduled, &outcome, now, 0.5);
             assert_eq!(pace.retry_at(), None);
             assert!(pace.may_send(Reason::Scheduled, now));
         }
@@ -199,8 +199,8 @@ mod tests {
     #[test]
     fn a_server_that_asks_for_silence_gets_it_and_then_hears_what_was_held_back() {
         let now = Instant::now();
-        let mut pace = Pace::new(INTERVAL);
-        pace.learn(Reason::Scheduled, &Outcome::Busy { hold: ms(20_000) }, now, 0.0);
+        let mut pace = SendSchedule::new(INTERVAL);
+        pace.update(Reason::Scheduled, &Outcome::Busy { hold: ms(20_000) }, now, 0.0);
         assert!(!pace.may_send(Reason::Scheduled, now + ms(19_999)));
         assert_eq!(pace.retry_at(), None, "the beat will do");
         assert!(!pace.may_send(Reason::Failover, now + ms(10_000)));
@@ -211,21 +211,21 @@ mod tests {
     #[test]
     fn no_server_silences_a_device_for_longer_than_five_minutes_or_its_farewell() {
         let now = Instant::now();
-        let mut pace = Pace::new(INTERVAL);
-        pace.learn(Reason::Scheduled, &Outcome::Busy { hold: Duration::from_secs(86_400) }, now, 0.0);
+        let mut pace = SendSchedule::new(INTERVAL);
+        pace.update(Reason::Scheduled, &Outcome::Busy { hold: Duration::from_secs(86_400) }, now, 0.0);
         assert!(pace.may_send(Reason::Shutdown, now));
-        pace.learn(Reason::Scheduled, &Outcome::Busy { hold: Duration::from_secs(86_400) }, now, 0.0);
+        pace.update(Reason::Scheduled, &Outcome::Busy { hold: Duration::from_secs(86_400) }, now, 0.0);
         assert!(pace.may_send(Reason::Scheduled, now + Duration::from_secs(300)));
     }
 
     #[test]
     fn a_reason_that_was_not_heard_is_said_again_by_whatever_leaves_next() {
         let now = Instant::now();
-        let mut pace = Pace::new(INTERVAL);
-        pace.learn(Reason::Failover, &failed(), now, 0.0);
+        let mut pace = SendSchedule::new(INTERVAL);
+        pace.update(Reason::Failover, &failed(), now, 0.0);
         assert_eq!(pace.reason(Reason::Scheduled), Reason::Failover);
         assert_eq!(pace.reason(Reason::Trigger), Reason::Trigger);
-        pace.learn(Reason::Failover, &accepted(), now, 0.0);
+        pace.update(Reason::Failover, &accepted(), now, 0.0);
         assert_eq!(pace.reason(Reason::Scheduled), Reason::Scheduled);
     }
 
@@ -236,11 +236,11 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(7);
         let mut arrivals = [0u32; 10];
         for _ in 0..100 {
-            let mut pace = Pace::new(INTERVAL);
+            let mut pace = SendSchedule::new(INTERVAL);
             let mut now = begin;
             // Long enough that all of them have reached the cap.
             while now < begin + Duration::from_secs(60) {
-                pace.learn(Reason::Scheduled, &failed(), now, random.f64());
+                pace.update(Reason::Scheduled, &failed(), now, random.f64());
                 now = pace.retry_at().expect("a retry");
             }
             let late = now - begin - Duration::from_secs(60);

@@ -1,15 +1,11 @@
-//! From a snapshot to what travels: our own JSON, RPI Streamer's, the Meeting API's.
+//! Builds a heartbeat from a snapshot.
 
 use crate::clock::Moment;
 use crate::device::cameras::{Camera, Status};
-use crate::device::config::{self, Format};
+use crate::device::failover::status::FailoverStatus;
 use crate::device::metrics::{Disk, Identity, Metrics};
-use crate::wire::{self, GpsFix, Heartbeat, LinkKind, Reason};
-use serde_json::{Value, json};
+use crate::wire::{self, Heartbeat, LinkState, Reason};
 use std::collections::BTreeMap;
-use std::fs;
-use std::net::IpAddr;
-use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Bytes in a GB, as the original counted.
@@ -27,8 +23,19 @@ pub struct Stamp {
     pub now: SystemTime,
 }
 
-/// The heartbeat of this moment.
-pub fn heartbeat(identity: &Identity, metrics: &Metrics, interval: Duration, stamp: Stamp) -> Heartbeat {
+/// Everything that a heartbeat reports, read at one moment.
+#[derive(Debug)]
+pub struct Snapshot<'a> {
+    pub identity: &'a Identity,
+    pub interval: Duration,
+    pub metrics: &'a Metrics,
+    /// `None`: failover is off.
+    pub failover: Option<&'a FailoverStatus>,
+    pub cameras: &'a [Camera],
+}
+
+pub fn heartbeat(snapshot: &Snapshot<'_>, stamp: Stamp) -> Heartbeat {
+    let Snapshot { identity, interval, metrics, failover, cameras: list } = *snapshot;
     let activity = &metrics.activity;
     let file = activity.recording_file.as_ref();
     Heartbeat {
@@ -54,20 +61,38 @@ pub fn heartbeat(identity: &Identity, metrics: &Metrics, interval: Duration, sta
         fan_pwm: metrics.fan_pwm,
         disk: metrics.disk.map(disk),
         throttled: metrics.throttled.clone(),
-        connection: metrics.connection.clone(),
+        connection: connection(&metrics.connection, failover),
         streaming_active: activity.streaming,
         tracking_active: activity.tracking,
         recording_active: activity.recording,
         recording_file_size_mb: file.map(|file| rounded(file.bytes as f64 / MB, 1)),
         recording_file_path: file.map(|file| file.path.to_string_lossy().into_owned()),
-        cameras: Vec::new(),
+        cameras: cameras(list),
         replay_age_s: None,
     }
 }
 
-/// Where there are more than a heartbeat may carry, those that are connected are left out first.
-pub fn cameras(list: &[Camera]) -> Vec<wire::Camera> {
-    let tell = |camera: &Camera| wire::Camera {
+/// Failover probes, so its link states take precedence over those that the metrics thread read from the kernel.
+fn connection(read: &wire::Connection, failover: Option<&FailoverStatus>) -> wire::Connection {
+    let Some(failover) = failover else { return read.clone() };
+    let uplinks: BTreeMap<String, LinkState> =
+        failover.uplinks.iter().map(|uplink| (uplink.interface.clone(), uplink.state)).collect();
+    let state = |interface: &str, read: LinkState| uplinks.get(interface).copied().unwrap_or(read);
+    let ethernet = read.ethernet.clone();
+    let wifi = read.wifi.clone();
+    wire::Connection {
+        active: failover.active.clone(),
+        state: Some(failover.state.clone()),
+        ethernet: ethernet.map(|link| wire::Ethernet { state: state(&link.interface, link.state), ..link }),
+        wifi: wifi.map(|link| wire::Wifi { state: state(&link.interface, link.state), ..link }),
+        uplinks,
+        ..read.clone()
+    }
+}
+
+/// At most [`wire::MAX_CAMERAS`]; connected cameras are left out first.
+fn cameras(list: &[Camera]) -> Vec<wire::Camera> {
+    let report = |camera: &Camera| wire::Camera {
         mac: camera.mac.to_string(),
         hostname: camera.hostname.clone(),
         status: camera.status,
@@ -80,35 +105,7 @@ pub fn cameras(list: &[Camera]) -> Vec<wire::Camera> {
         let room = if camera.status == Status::Connected { &mut connected } else { &mut room };
         room.checked_sub(1).map(|less| *room = less).is_some()
     };
-    list.iter().filter(has_room).map(tell).collect()
-}
-
-/// What the Meeting API's form has besides the heartbeat.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct MeetingFields<'a> {
-    pub note: Option<&'a str>,
-    /// Of the interface with the main address, as the Meeting API wants it: `AA:BB:CC:DD:EE:FF`.
-    pub mac: Option<String>,
-}
-
-/// The body that is sent to the configured server; `root` is where the system's files are.
-pub fn to_send(heartbeat: &Heartbeat, config: &config::Heartbeat, root: &Path) -> Vec<u8> {
-    let mac = (config.format == Format::Meeting).then(|| mac(&heartbeat.connection, root)).flatten();
-    body(heartbeat, config.format, &MeetingFields { note: config.note.as_deref(), mac })
-}
-
-/// The body of a heartbeat in this form.
-pub fn body(heartbeat: &Heartbeat, format: Format, fields: &MeetingFields<'_>) -> Vec<u8> {
-    match format {
-        Format::Native => to_json(heartbeat),
-        Format::Streamer => to_json(&streamer(heartbeat)),
-        Format::Meeting => to_json(&meeting(heartbeat, fields)),
-    }
-}
-
-fn to_json(value: &impl serde::Serialize) -> Vec<u8> {
-    // Strings, numbers and maps with string keys: there is nothing in it that JSON cannot say.
-    serde_json::to_vec(value).expect("a heartbeat is JSON")
+    list.iter().filter(has_room).map(report).collect()
 }
 
 fn unix_time(now: SystemTime) -> f64 {
@@ -133,171 +130,12 @@ fn disk(disk: Disk) -> wire::Disk {
     }
 }
 
-/// RPI Streamer's payload, with the strings that its servers parse; also its words for what is missing.
-fn streamer(heartbeat: &Heartbeat) -> Value {
-    let recording = heartbeat.recording_active.unwrap_or(false);
-    let mut value = json!({
-        "hardwareid": heartbeat.hardwareid,
-        "cpu": heartbeat.cpu,
-        "mem": heartbeat.mem,
-        "temp": heartbeat.temp.map_or("--".to_owned(), |celsius| format!("{celsius:.1}°C")),
-        "power": heartbeat.power.map_or("--".to_owned(), |watts| format!("{watts:.2} W")),
-        "fan_rpm": heartbeat.fan_rpm.map_or("No fan?".to_owned(), |rpm| format!("{rpm} RPM")),
-        "disk": heartbeat.disk.as_ref().map(|disk| json!({
-            "percent": disk.percent,
-            "used_gb": disk.used_gb,
-            "total_gb": disk.total_gb,
-            "free_gb": disk.free_gb,
-            "formatted": format!("{:.1}% ({:.1}GB / {:.1}GB)", disk.percent, disk.used_gb, disk.total_gb),
-        })),
-        "connection": streamer_connection(&heartbeat.connection),
-        "timestamp": heartbeat.timestamp,
-        "app_version": heartbeat.app_version,
-        "streaming_active": heartbeat.streaming_active.unwrap_or(false),
-        "tracking_active": heartbeat.tracking_active.unwrap_or(false),
-        "recording_active": recording,
-        "recording_file_size_mb": heartbeat.recording_file_size_mb.filter(|_| recording).unwrap_or(0.0),
-        "recording_file_path": heartbeat.recording_file_path.as_ref().filter(|_| recording),
-    });
-    // The original knew none; its servers keep what they do not know.
-    if !heartbeat.cameras.is_empty() {
-        value["cameras"] = json!(heartbeat.cameras);
-    }
-    value
-}
-
-fn streamer_connection(connection: &wire::Connection) -> Value {
-    let ethernet = match &connection.ethernet {
-        Some(ethernet) if ethernet.state.is_connected() => "Connected",
-        _ => "Disconnected",
-    };
-    let wifi = match &connection.wifi {
-        Some(wifi) if wifi.state.is_connected() => {
-            let ssid = wifi.ssid.as_deref().map(|ssid| format!(" ({ssid})")).unwrap_or_default();
-            let signal = wifi.signal_percent.map(|percent| format!(" - {percent}%")).unwrap_or_default();
-            format!("Connected{ssid}{signal}")
-        }
-        _ => "Disconnected".to_owned(),
-    };
-    let cellular = match &connection.cellular {
-        Some(modem) if matches!(modem.state.as_str(), "connected" | "registered") => {
-            let operator = modem.operator.as_deref().map(|name| format!(" ({name})")).unwrap_or_default();
-            let signal = modem.signal_percent.map(|percent| format!(" - {percent}%")).unwrap_or_default();
-            format!("Connected{operator}{signal}")
-        }
-        Some(_) => "Device present, not connected".to_owned(),
-        None => "No device".to_owned(),
-    };
-    let fixed = connection.gps.as_ref().is_some_and(|gps| gps.fix != GpsFix::None);
-    // The original knew IPv4 only.
-    let addresses: Vec<_> = connection.ip_addresses.iter().filter(|address| address.ip.is_ipv4()).collect();
-    json!({
-        "ethernet": ethernet,
-        "wifi": wifi,
-        "4g": cellular,
-        "gps": {"available": fixed, "fix_status": if fixed { "valid" } else { "no_fix" }},
-        "ip_addresses": addresses,
-        "active_connections": connection.active.iter().collect::<Vec<_>>(),
-    })
-}
-
-/// The Meeting API's "online" call, version 1.8 of it and the one before.
-fn meeting(heartbeat: &Heartbeat, fields: &MeetingFields<'_>) -> Value {
-    let connection = &heartbeat.connection;
-    let address = main_address(connection).map(|address| address.ip.to_string());
-    json!({
-        "timestamp": Moment::from_seconds(heartbeat.timestamp as i64).rfc_3339(),
-        "ip_address": address,
-        "ip_lan": address,
-        "mac": fields.mac,
-        "note": fields.note,
-        "uptime": heartbeat.uptime_s.map(hours_and_minutes),
-        "cpu_load": heartbeat.load.map(|load| load[0]),
-        "memory_percent": heartbeat.mem,
-        "disk_percent": heartbeat.disk.as_ref().map(|disk| disk.percent),
-        "temperature": heartbeat.temp,
-        "ip_addresses": ipv4_by_interface(connection),
-    })
-}
-
-/// The original's form: `{"wlan0": "192.168.1.202"}`, one IPv4 address for each interface.
-fn ipv4_by_interface(connection: &wire::Connection) -> BTreeMap<&str, IpAddr> {
-    let mut addresses = BTreeMap::new();
-    for address in connection.ip_addresses.iter().filter(|address| address.ip.is_ipv4()) {
-        addresses.entry(address.interface.as_str()).or_insert(address.ip);
-    }
-    addresses
-}
-
-/// The address by which the device is reached: of the active interface, IPv4 first.
-fn main_address(connection: &wire::Connection) -> Option<&wire::Address> {
-    let active = |address: &&wire::Address| Some(&address.interface) == connection.active.as_ref();
-    let addresses = &connection.ip_addresses;
-    addresses
-        .iter()
-        .filter(active)
-        .find(|address| address.ip.is_ipv4())
-        .or_else(|| addresses.iter().find(active))
-        .or_else(|| addresses.iter().find(|address| address.kind != LinkKind::Other))
-}
-
-/// `None` where the interface has none: a tunnel, or one that has just gone.
-fn mac(connection: &wire::Connection, root: &Path) -> Option<String> {
-    let interface = &main_address(connection)?.interface;
-    let file = root.join("sys/class/net").join(interface).join("address");
-    let mac = fs::read_to_string(file).ok()?.trim().to_ascii_uppercase();
-    let is_mac = mac.len() == 17 && mac.split(':').count() == 6 && mac != "00:00:00:00:00:00";
-    is_mac.then_some(mac)
-}
-
-/// "2h 3m", as the original wrote it.
-fn hours_and_minutes(seconds: u64) -> String {
-    format!("{}h {}m", seconds / 3600, seconds / 60 % 60)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn sample() -> Heartbeat {
         serde_json::from_str(wire::SAMPLE).expect("the sample")
-    }
-
-    fn sent(heartbeat: &Heartbeat, format: Format) -> Value {
-        let mac = Some("B8:27:EB:00:00:01".to_owned());
-        let fields = MeetingFields { note: Some("barn"), mac };
-        serde_json::from_slice(&body(heartbeat, format, &fields)).expect("JSON")
-    }
-
-    #[test]
-    fn the_native_form_is_the_wire_format() {
-        assert_eq!(sent(&sample(), Format::Native), serde_json::to_value(sample()).expect("JSON"));
-    }
-
-    #[test]
-    fn a_server_of_rpi_streamer_gets_the_strings_it_parses() {
-        let value = sent(&sample(), Format::Streamer);
-        assert_eq!(value["temp"], "48.8°C");
-        assert_eq!(value["power"], "1.90 W");
-        assert_eq!(value["fan_rpm"], "3038 RPM");
-        assert_eq!(value["disk"]["formatted"], "42.1% (12.4GB / 29.5GB)");
-        assert_eq!(value["connection"]["ethernet"], "Disconnected");
-        assert_eq!(value["connection"]["wifi"], "Connected (barn) - 80%");
-        assert_eq!(value["connection"]["4g"], "No device");
-        assert_eq!(value["connection"]["active_connections"], json!(["wlan0"]));
-        assert_eq!(
-            value["connection"]["ip_addresses"],
-            json!([{"interface": "wlan0", "ip": "192.168.1.202", "type": "wifi"}])
-        );
-        assert_eq!(value["recording_file_path"], "/data/rec/1763750000.mp4");
-    }
-
-    #[test]
-    fn a_server_of_rpi_streamer_gets_the_cameras_where_there_are_any() {
-        let mut heartbeat = sample();
-        assert_eq!(sent(&heartbeat, Format::Streamer)["cameras"][0]["hostname"], "gate");
-        heartbeat.cameras.clear();
-        assert_eq!(sent(&heartbeat, Format::Streamer).get("cameras"), None);
     }
 
     #[test]
@@ -324,64 +162,10 @@ mod tests {
         let lost = heartbeat.cameras.iter().filter(|camera| camera.status == Status::Disconnected);
         assert_eq!(lost.count(), 100);
         assert!(heartbeat.cameras.is_sorted_by_key(|camera| camera.mac.clone()));
-        assert!(
-            body(&heartbeat, Format::Native, &MeetingFields::default()).len() < wire::MAX_BODY - 8 * 1024
-        );
+        let body = serde_json::to_vec(&heartbeat).expect("JSON");
+        assert!(body.len() < wire::MAX_BODY - 8 * 1024);
         assert_eq!(cameras(&all[..3]).len(), 3);
         assert_eq!(heartbeat.cameras[0].last_seen.as_deref(), Some("1970-01-01T00:00:00Z"));
-    }
-
-    #[test]
-    fn a_server_of_rpi_streamer_gets_zero_and_null_for_a_recording_that_is_not_there() {
-        let mut idle = sample();
-        idle.recording_active = Some(false);
-        let value = sent(&idle, Format::Streamer);
-        assert_eq!(
-            (&value["recording_file_size_mb"], &value["recording_file_path"]),
-            (&json!(0.0), &Value::Null)
-        );
-    }
-
-    #[test]
-    fn the_meeting_api_gets_the_fields_that_the_original_sent() {
-        let value = sent(&sample(), Format::Meeting);
-        assert_eq!(
-            value,
-            json!({
-                "timestamp": "2025-11-21T20:20:00Z",
-                "ip_address": "192.168.1.202",
-                "ip_lan": "192.168.1.202",
-                "mac": "B8:27:EB:00:00:01",
-                "note": "barn",
-                "uptime": "24h 0m",
-                "cpu_load": 0.42,
-                "memory_percent": 41.2,
-                "disk_percent": 42.1,
-                "temperature": 48.8,
-                "ip_addresses": {"wlan0": "192.168.1.202"},
-            })
-        );
-    }
-
-    #[test]
-    fn the_mac_is_that_of_the_interface_with_the_main_address() {
-        let root = tempfile::tempdir().expect("a directory");
-        let write = |interface: &str, text: &str| {
-            let directory = root.path().join("sys/class/net").join(interface);
-            fs::create_dir_all(&directory).expect("made");
-            fs::write(directory.join("address"), text).expect("written");
-        };
-        let connection = sample().connection;
-        assert_eq!(mac(&connection, root.path()), None, "nothing is known of it");
-        write("eth0", "b8:27:eb:00:00:02\n");
-        write("wlan0", "b8:27:eb:00:00:01\n");
-        assert_eq!(mac(&connection, root.path()).as_deref(), Some("B8:27:EB:00:00:01"));
-        for none in
-            ["00:00:00:00:00:00\n", "\n", "80:00:02:08:fe:80:00:00:00:00:00:00:00:02:c9:03:00:00:00:01\n"]
-        {
-            write("wlan0", none);
-            assert_eq!(mac(&connection, root.path()), None, "{none}");
-        }
     }
 
     #[test]
@@ -393,7 +177,11 @@ mod tests {
             ..Metrics::default()
         };
         let stamp = Stamp { id: "1".into(), seq: 1, reason: Reason::Startup, now: UNIX_EPOCH };
-        let heartbeat = heartbeat(&Identity::default(), &metrics, Duration::from_secs(5), stamp);
+        let identity = Identity::default();
+        let interval = Duration::from_secs(5);
+        let snapshot =
+            Snapshot { identity: &identity, interval, metrics: &metrics, failover: None, cameras: &[] };
+        let heartbeat = heartbeat(&snapshot, stamp);
         assert_eq!((heartbeat.cpu, heartbeat.power, heartbeat.temp), (Some(12.3), Some(1.9), None));
         let expected = wire::Disk { percent: 40.0, used_gb: 10.0, total_gb: 30.0, free_gb: 15.0 };
         assert_eq!(heartbeat.disk, Some(expected));

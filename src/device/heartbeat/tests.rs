@@ -1,8 +1,12 @@
 use super::*;
+use crate::device::failover::decision::UplinkState;
+use crate::device::failover::handle::failover;
+use crate::device::failover::status::FailoverStatus;
 use crate::device::heartbeat::credentials::Credentials;
+use crate::device::trigger::{Trigger, trigger};
 use crate::resolver::{Names, lookup};
 use crate::wire::LinkState;
-use crossbeam_channel::{Sender as ChannelSender, bounded};
+use crossbeam_channel::{Receiver, Sender as ChannelSender, bounded, never};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -14,8 +18,7 @@ const LONG: Duration = Duration::from_secs(20);
 struct Rig {
     beats: ChannelSender<Instant>,
     trigger: Trigger,
-    metrics: ChannelSender<Metrics>,
-    uplinks: ChannelSender<Option<Uplinks>>,
+    published: Published,
     control: Option<ChannelSender<Reload>>,
     heartbeats: Receiver<wire::Heartbeat>,
     account: Arc<Account>,
@@ -32,33 +35,28 @@ impl Rig {
             .heartbeat;
         let credentials = Credentials::load(&config).expect("none");
         let names = Names::start(NAMES, lookup).expect("started");
-        let sender = Sender::new(&config, credentials, Arc::new(names), Arc::default());
+        let sender = HeartbeatSender::new(&config, credentials, Arc::new(names), Arc::default());
         let dir = tempfile::tempdir().expect("a scratch directory");
         let (beats, due) = bounded(0);
         let (trigger, triggers) = trigger();
-        let (metrics, metrics_in) = bounded(1);
-        let (control, orders) = bounded(1);
-        let delivered = Arc::new(|_: &str, _: Evidence, _: bool| {});
+        let (control, reloads) = bounded(1);
+        let (failover, _) = failover().expect("a descriptor");
         let file = dir.path().join("heartbeat.json");
         let account = Arc::new(Account::new(Instant::now()));
-        let (identity, cameras) = (Identity::default(), Arc::default());
-        let heartbeat = Heartbeat::new(config, sender, identity, cameras, delivered, &file, account.clone());
-        let (uplinks, uplinks_in) = bounded(1);
-        uplinks.send(None).expect("there is room");
-        let inbox =
-            Inbox { metrics: metrics_in, uplinks: uplinks_in, triggers, copies: never(), control: orders };
-        let thread = thread::spawn(move || heartbeat.run(Ticker::by_hand(due), inbox));
-        Rig {
-            beats,
-            trigger,
-            metrics,
-            uplinks,
-            control: Some(control),
-            heartbeats,
-            account,
-            thread,
-            _dir: dir,
-        }
+        let (identity, published) = (Identity::default(), Published::default());
+        published.failover.put(None);
+        let heartbeat = HeartbeatThread::new(
+            config,
+            sender,
+            identity,
+            published.clone(),
+            failover,
+            &file,
+            account.clone(),
+        );
+        let sources = EventSources { ticker: Ticker::by_hand(due), triggers, copies: never(), reloads };
+        let thread = thread::spawn(move || heartbeat.run(sources));
+        Rig { beats, trigger, published, control: Some(control), heartbeats, account, thread, _dir: dir }
     }
 
     fn beat(&self) {
@@ -95,7 +93,7 @@ fn server() -> (String, Receiver<wire::Heartbeat>) {
 #[test]
 fn each_beat_sends_one_heartbeat_with_the_newest_metrics_and_the_stop_sends_the_last() {
     let mut rig = Rig::start();
-    rig.metrics.send(Metrics { mem: Some(1.0), ..Metrics::default() }).expect("running");
+    rig.published.metrics.put(Metrics { mem: Some(1.0), ..Metrics::default() });
     let first = rig.next();
     assert_eq!((first.reason, first.seq, first.mem), (Reason::Startup, 1, Some(1.0)));
     for seq in 2..=4 {
@@ -106,13 +104,13 @@ fn each_beat_sends_one_heartbeat_with_the_newest_metrics_and_the_stop_sends_the_
     drop(rig.control.take());
     assert_eq!(rig.next().reason, Reason::Shutdown);
     rig.thread.join().expect("no panic");
-    assert!(rig.heartbeats.try_recv().is_err(), "nothing after the farewell");
+    assert!(rig.heartbeats.try_recv().is_err(), "nothing after the shutdown heartbeat");
 }
 
 #[test]
 fn a_trigger_sends_one_heartbeat_between_the_beats_and_at_most_one_waits() {
     let rig = Rig::start();
-    rig.metrics.send(Metrics::default()).expect("running");
+    rig.published.metrics.put(Metrics::default());
     assert_eq!(rig.next().reason, Reason::Startup);
     for _ in 0..3 {
         assert!(rig.trigger.fire(Reason::Camera));
@@ -123,13 +121,13 @@ fn a_trigger_sends_one_heartbeat_between_the_beats_and_at_most_one_waits() {
 }
 
 #[test]
-fn the_others_are_told_how_it_went() {
+fn results_are_published() {
     let rig = Rig::start();
-    rig.metrics.send(Metrics { mem: Some(1.0), ..Metrics::default() }).expect("running");
+    rig.published.metrics.put(Metrics { mem: Some(1.0), ..Metrics::default() });
     rig.next();
     assert!(rig.trigger.fire(Reason::Trigger));
     rig.next();
-    // It is told after the answer; the next beat is taken after that.
+    // Published after the answer; the next beat is accepted after that.
     rig.beat();
     let record = rig.account.record();
     assert_eq!((record.counts.immediate, record.counts.failed), (2, 0));
@@ -140,16 +138,7 @@ fn the_others_are_told_how_it_went() {
 }
 
 #[test]
-fn a_second_trigger_while_one_waits_is_told_so() {
-    let (trigger, waiting) = trigger();
-    assert!(trigger.fire(Reason::Trigger));
-    assert!(!trigger.fire(Reason::Failover));
-    assert_eq!(waiting.recv(), Ok(Reason::Trigger));
-    assert!(trigger.fire(Reason::Failover));
-}
-
-#[test]
-fn what_failover_knows_is_told_instead_of_what_the_metrics_saw() {
+fn link_states_of_failover_take_precedence_over_those_of_the_metrics() {
     let rig = Rig::start();
     let ethernet = wire::Ethernet { interface: "eth0".into(), state: LinkState::Up };
     let connection = wire::Connection {
@@ -157,15 +146,22 @@ fn what_failover_knows_is_told_instead_of_what_the_metrics_saw() {
         ethernet: Some(ethernet),
         ..wire::Connection::default()
     };
-    rig.metrics.send(Metrics { connection, ..Metrics::default() }).expect("running");
+    rig.published.metrics.put(Metrics { connection, ..Metrics::default() });
     assert_eq!(rig.next().connection.ethernet.map(|ethernet| ethernet.state), Some(LinkState::Up));
     let links = BTreeMap::from([("eth0".into(), LinkState::Dead), ("wlan0".into(), LinkState::Valid)]);
-    let uplinks =
-        Uplinks { active: Some("wlan0".into()), state: "failover_to_wlan0".into(), links: links.clone() };
-    rig.uplinks.send(Some(uplinks)).expect("running");
-    // The loop takes either message first, so the second beat is the one that must know.
-    rig.beat();
-    rig.next();
+    let uplink = |(interface, state): (&String, &LinkState)| UplinkState {
+        interface: interface.clone(),
+        state: *state,
+    };
+    let status = FailoverStatus {
+        active: Some("wlan0".into()),
+        state: "failover_to_wlan0".into(),
+        backend: "observe".into(),
+        manual_s: None,
+        uplinks: links.iter().map(uplink).collect(),
+        not_covered: Vec::new(),
+    };
+    rig.published.failover.put(Some(PublishedStatus::new(status, None)));
     rig.beat();
     let connection = rig.next().connection;
     assert_eq!(connection.active.as_deref(), Some("wlan0"));
@@ -177,7 +173,7 @@ fn what_failover_knows_is_told_instead_of_what_the_metrics_saw() {
 #[test]
 fn every_heartbeat_has_an_id_of_its_own() {
     let rig = Rig::start();
-    rig.metrics.send(Metrics::default()).expect("running");
+    rig.published.metrics.put(Metrics::default());
     let mut ids = std::collections::HashSet::from([rig.next().id]);
     for _ in 0..20 {
         rig.beat();

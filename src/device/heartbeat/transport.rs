@@ -3,7 +3,8 @@
 //! With [`crate::tls_client`] and [`crate::resolver`] the only code of the daemon that uses `ureq::unversioned`, which may change in any
 //! release of ureq; so the version is pinned, and the rest of the program sees an [`Agent`].
 
-use super::dial::{Line, SILENCE, dial, longest_silence};
+use super::dial::Dialer;
+use super::race::{SILENCE, dial, longest_silence};
 use crate::clock::remaining;
 use crate::device::os::tcp;
 use crate::device::os::wait::wait_for;
@@ -27,11 +28,11 @@ use ureq::unversioned::transport::{
 const LONGEST_LIFE: Duration = Duration::from_secs(600);
 
 /// An agent whose connections are dialled here.
-pub fn agent(config: Config, names: Arc<Names>, line: Arc<Line>, tls: Arc<ClientConfig>) -> Agent {
+pub fn agent(config: Config, names: Arc<Names>, dialer: Arc<Dialer>, tls: Arc<ClientConfig>) -> Agent {
     let user_timeout = config.timeouts().global;
     let connector =
         ().chain(ConnectProxyConnector::default())
-            .chain(Dial { line, user_timeout })
+            .chain(Dial { dialer, user_timeout })
             .chain(TlsConnector::new(tls));
     Agent::with_parts(config, connector, UreqResolver(names))
 }
@@ -39,7 +40,7 @@ pub fn agent(config: Config, names: Arc<Names>, line: Arc<Line>, tls: Arc<Client
 /// ureq's question for a connection.
 #[derive(Debug)]
 struct Dial {
-    line: Arc<Line>,
+    dialer: Arc<Dialer>,
     user_timeout: Option<Duration>,
 }
 
@@ -56,22 +57,22 @@ impl<In: Transport> Connector<In> for Dial {
             return Ok(Some(Either::A(tunnel)));
         }
         let limit = limit_of(details.timeout);
-        let dialled = dial(&self.line, &details.addrs, details.needs_tls(), self.user_timeout, limit);
+        let dialled = dial(&self.dialer, &details.addrs, details.needs_tls(), self.user_timeout, limit);
         let socket = dialled.map_err(|error| match error.kind() {
             io::ErrorKind::TimedOut => ureq::Error::Timeout(details.timeout.reason),
             _ => ureq::Error::Io(error),
         })?;
         let config = details.config;
         let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
-        Ok(Some(Either::B(Wired::new(self.line.clone(), socket, buffers))))
+        Ok(Some(Either::B(Wired::new(self.dialer.clone(), socket, buffers))))
     }
 }
 
-/// A TCP connection with an age, which its [`Line`] can reach. The socket does not block: a wait is one poll
+/// A TCP connection with an age, which its [`Dialer`] can reach. The socket does not block: a wait is one poll
 /// with the time that is left, where ureq's own transport sets the socket's timeouts anew each time.
 #[derive(Debug)]
 pub struct Wired {
-    line: Arc<Line>,
+    dialer: Arc<Dialer>,
     socket: Arc<Socket>,
     buffers: LazyBuffers,
     /// ureq hands over head and body one after the other; they leave together, as one segment, when it wants to
@@ -86,8 +87,8 @@ pub struct Wired {
 const MOST_UNSENT: usize = 16 * 1024;
 
 impl Wired {
-    fn new(line: Arc<Line>, socket: Arc<Socket>, buffers: LazyBuffers) -> Wired {
-        Wired { line, socket, buffers, unsent: Vec::new(), born: Instant::now(), kept: false }
+    fn new(dialer: Arc<Dialer>, socket: Arc<Socket>, buffers: LazyBuffers) -> Wired {
+        Wired { dialer, socket, buffers, unsent: Vec::new(), born: Instant::now(), kept: false }
     }
 
     fn flush(&mut self, timeout: NextTimeout) -> Result<(), ureq::Error> {
@@ -130,7 +131,7 @@ impl Wired {
     ) -> Result<(), ureq::Error> {
         // Half of the time is left for the repetition.
         let shortest = SILENCE.min(deadline.saturating_duration_since(sent) / 2);
-        let mut look = (self.kept || self.line.has_choice()).then_some(sent + shortest);
+        let mut look = (self.kept || self.dialer.has_choice()).then_some(sent + shortest);
         while let Some(until) = look.filter(|look| *look < deadline) {
             let left = remaining(until);
             if wait_for(&mut [PollFd::new(&*self.socket, PollFlags::IN)], Some(left))? {
@@ -143,7 +144,7 @@ impl Wired {
                 _ if !path.waits => None,
                 Some(left) => Some(now + left),
                 None => {
-                    self.line.fell_silent();
+                    self.dialer.fell_silent();
                     return Err(given_up(&self.socket));
                 }
             };
@@ -203,7 +204,7 @@ impl Transport for Wired {
         // ureq asks when a request has been answered, and before the next one.
         self.kept = true;
         self.born.elapsed() < LONGEST_LIFE
-            && self.line.is_fresh()
+            && self.dialer.is_fresh()
             && self.socket.peek(&mut byte).is_err_and(silent)
     }
 }

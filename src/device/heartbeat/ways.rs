@@ -8,7 +8,7 @@
 //! | a subnet of its own (connected) | each uplink in the same subnet, if the same host answers there |
 //! | a more specific route, or this machine itself | the kernel's choice |
 
-use crate::device::os::egress::{Kind, Lookup, Way};
+use crate::device::os::egress::{Lookup, RouteKind, Way};
 use std::io;
 use std::net::IpAddr;
 
@@ -18,7 +18,7 @@ pub struct Ways {
     /// The one that it uses; `None` if there is none.
     pub kernels: Option<Way>,
     /// The one over each uplink, by index, the best uplink first.
-    pub over: Vec<(u32, Option<Kind>)>,
+    pub over: Vec<(u32, Option<RouteKind>)>,
 }
 
 /// One permitted way to the server.
@@ -69,22 +69,22 @@ impl Ways {
     /// The ways to try, the best first; at least one.
     pub fn permitted(&self, help: Help) -> Vec<Permit> {
         let permits = match self.kernels {
-            None => self.with(Kind::Default, None),
+            None => self.with(RouteKind::Default, None),
             Some(Way { index, kind }) if self.is_uplink(index) => match kind {
-                Kind::Local => Vec::new(),
-                Kind::Default => self.with(Kind::Default, Some(index)),
-                Kind::Connected { .. } => {
+                RouteKind::Local => Vec::new(),
+                RouteKind::Default => self.with(RouteKind::Default, Some(index)),
+                RouteKind::Connected { .. } => {
                     let mut permits = self.with(kind, Some(index));
                     permits.iter_mut().for_each(|permit| permit.same_host = permit.over != Some(index));
                     permits
                 }
-                Kind::Specific => vec![permit(index)],
+                RouteKind::Specific => vec![permit(index)],
             },
-            Some(Way { kind: Kind::Default, .. }) => {
+            Some(Way { kind: RouteKind::Default, .. }) => {
                 let mut permits = match help {
                     Help::No => Vec::new(),
-                    Help::Chosen => self.with(Kind::Default, None).into_iter().take(1).collect(),
-                    Help::Undelivered => self.with(Kind::Default, None),
+                    Help::Chosen => self.with(RouteKind::Default, None).into_iter().take(1).collect(),
+                    Help::Undelivered => self.with(RouteKind::Default, None),
                 };
                 permits.push(KERNEL);
                 permits
@@ -95,8 +95,9 @@ impl Ways {
     }
 
     /// The uplinks with such a route, and the kernel's choice in its place among them.
-    fn with(&self, kind: Kind, kernels: Option<u32>) -> Vec<Permit> {
-        let matches = |(index, found): &&(u32, Option<Kind>)| *found == Some(kind) || Some(*index) == kernels;
+    fn with(&self, kind: RouteKind, kernels: Option<u32>) -> Vec<Permit> {
+        let matches =
+            |(index, found): &&(u32, Option<RouteKind>)| *found == Some(kind) || Some(*index) == kernels;
         self.over.iter().filter(matches).map(|(index, _)| permit(*index)).collect()
     }
 
@@ -105,10 +106,10 @@ impl Ways {
     pub fn pinned(&self) -> Option<u32> {
         let Way { index, kind } = self.kernels?;
         let has_choice = match kind {
-            Kind::Local => true,
-            Kind::Default => self.is_uplink(index),
-            Kind::Specific => false,
-            Kind::Connected { .. } => {
+            RouteKind::Local => true,
+            RouteKind::Default => self.is_uplink(index),
+            RouteKind::Specific => false,
+            RouteKind::Connected { .. } => {
                 self.is_uplink(index)
                     && self.over.iter().any(|(other, found)| *other != index && *found == Some(kind))
             }
@@ -120,17 +121,17 @@ impl Ways {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Kind::{Default, Local, Specific};
+    use RouteKind::{Default, Local, Specific};
 
     const ETH0: u32 = 2;
     const WLAN0: u32 = 3;
     const VPN: u32 = 9;
 
-    fn lan(last: u8) -> Kind {
-        Kind::Connected { network: [10, 0, last, 0].into(), prefix: 24 }
+    fn lan(last: u8) -> RouteKind {
+        RouteKind::Connected { network: [10, 0, last, 0].into(), prefix: 24 }
     }
 
-    fn ways(kernels: Option<(u32, Kind)>, eth0: Option<Kind>, wlan0: Option<Kind>) -> Ways {
+    fn ways(kernels: Option<(u32, RouteKind)>, eth0: Option<RouteKind>, wlan0: Option<RouteKind>) -> Ways {
         let kernels = kernels.map(|(index, kind)| Way { index, kind });
         Ways { kernels, over: vec![(ETH0, eth0), (WLAN0, wlan0)] }
     }

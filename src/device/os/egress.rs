@@ -21,12 +21,12 @@ const RTM_F_FIB_MATCH: u32 = 0x2000;
 pub struct Way {
     /// The interface's.
     pub index: u32,
-    pub kind: Kind,
+    pub kind: RouteKind,
 }
 
 /// How specific the route is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum RouteKind {
     /// The address is this machine's own.
     Local,
     /// A route to everywhere.
@@ -88,7 +88,7 @@ impl Lookup {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Found {
     index: Option<u32>,
-    kind: Kind,
+    kind: RouteKind,
 }
 
 /// What the kernel answers where no route leads there, or one that forbids it.
@@ -110,12 +110,12 @@ fn parse(body: &[u8], destination: IpAddr) -> Option<Found> {
         attributes(rest).any(|(attribute, _)| matches!(attribute, RTA_GATEWAY | RTA_VIA | RTA_MULTIPATH));
     let network = attribute(rest, RTA_DST).and_then(ip_address).unwrap_or(destination);
     let kind = match kind {
-        RTN_LOCAL => Kind::Local,
-        RTN_UNICAST if prefix == 0 => Kind::Default,
+        RTN_LOCAL => RouteKind::Local,
+        RTN_UNICAST if prefix == 0 => RouteKind::Default,
         // A kernel before 4.13 does not tell how specific the route is.
-        RTN_UNICAST if u32::from_ne_bytes(flags) & RTM_F_CLONED != 0 => Kind::Specific,
-        RTN_UNICAST if !has_gateway => Kind::Connected { network, prefix },
-        RTN_UNICAST => Kind::Specific,
+        RTN_UNICAST if u32::from_ne_bytes(flags) & RTM_F_CLONED != 0 => RouteKind::Specific,
+        RTN_UNICAST if !has_gateway => RouteKind::Connected { network, prefix },
+        RTN_UNICAST => RouteKind::Specific,
         // Broadcast, multicast, blackhole.
         _ => return None,
     };
@@ -148,7 +148,7 @@ mod tests {
         let mut lookup = Lookup::open().expect("a socket");
         for ip in ["127.0.0.1", "127.5.6.7"] {
             let found = lookup.way(ip.parse().expect("an address"), None).expect("netlink answers");
-            assert_eq!(found, Some(Way { index: loopback, kind: Kind::Local }), "{ip}");
+            assert_eq!(found, Some(Way { index: loopback, kind: RouteKind::Local }), "{ip}");
         }
     }
 
@@ -173,17 +173,17 @@ mod tests {
         };
         let gateway: (u16, &[u8]) = (RTA_GATEWAY, &[10, 2, 0, 1]);
         let to_network: (u16, &[u8]) = (RTA_DST, &network);
-        let connected = Kind::Connected { network: network.into(), prefix: 24 };
+        let connected = RouteKind::Connected { network: network.into(), prefix: 24 };
         for (found, expected) in [
-            (route(0, RTN_UNICAST, 0, &[gateway]), Some(Kind::Default)),
+            (route(0, RTN_UNICAST, 0, &[gateway]), Some(RouteKind::Default)),
             // A modem's or a tunnel's.
-            (route(0, RTN_UNICAST, 0, &[]), Some(Kind::Default)),
-            (route(1, RTN_UNICAST, 0, &[gateway]), Some(Kind::Specific)),
-            (route(24, RTN_UNICAST, 0, &[to_network, gateway]), Some(Kind::Specific)),
-            (route(24, RTN_UNICAST, 0, &[to_network, (RTA_MULTIPATH, &[])]), Some(Kind::Specific)),
+            (route(0, RTN_UNICAST, 0, &[]), Some(RouteKind::Default)),
+            (route(1, RTN_UNICAST, 0, &[gateway]), Some(RouteKind::Specific)),
+            (route(24, RTN_UNICAST, 0, &[to_network, gateway]), Some(RouteKind::Specific)),
+            (route(24, RTN_UNICAST, 0, &[to_network, (RTA_MULTIPATH, &[])]), Some(RouteKind::Specific)),
             (route(24, RTN_UNICAST, 0, &[to_network]), Some(connected)),
-            (route(32, RTN_UNICAST, RTM_F_CLONED, &[]), Some(Kind::Specific)),
-            (route(32, RTN_LOCAL, 0, &[]), Some(Kind::Local)),
+            (route(32, RTN_UNICAST, RTM_F_CLONED, &[]), Some(RouteKind::Specific)),
+            (route(32, RTN_LOCAL, 0, &[]), Some(RouteKind::Local)),
             (route(0, 6, 0, &[]), None),
         ] {
             assert_eq!(found, expected);

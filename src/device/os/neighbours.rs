@@ -35,7 +35,7 @@ pub(super) const NUD_PROBE: u16 = 0x10;
 
 /// What the kernel knows of a neighbour: `NUD_*`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub enum NeighbourState {
     /// The entry was taken away, or has never been asked.
     None,
     /// It is being asked for the first time, or again after it failed.
@@ -54,18 +54,18 @@ pub enum State {
     Fixed,
 }
 
-impl State {
+impl NeighbourState {
     /// The kernel goes by the highest bit as well where, against its rules, there are two.
-    fn new(bits: u16) -> State {
+    fn new(bits: u16) -> NeighbourState {
         match bits.checked_ilog2() {
-            Some(0) => State::Incomplete,
-            Some(1) => State::Reachable,
-            Some(2) => State::Stale,
-            Some(3) => State::Delay,
-            Some(4) => State::Probe,
-            Some(5) => State::Failed,
-            Some(6 | 7) => State::Fixed,
-            _ => State::None,
+            Some(0) => NeighbourState::Incomplete,
+            Some(1) => NeighbourState::Reachable,
+            Some(2) => NeighbourState::Stale,
+            Some(3) => NeighbourState::Delay,
+            Some(4) => NeighbourState::Probe,
+            Some(5) => NeighbourState::Failed,
+            Some(6 | 7) => NeighbourState::Fixed,
+            _ => NeighbourState::None,
         }
     }
 }
@@ -75,7 +75,7 @@ impl State {
 pub struct Neighbour {
     pub index: u32,
     pub ip: IpAddr,
-    pub state: State,
+    pub state: NeighbourState,
 }
 
 impl Neighbour {
@@ -87,8 +87,8 @@ impl Neighbour {
             return None;
         }
         let state = match kind {
-            RTM_NEWNEIGH => State::new(u16::from_ne_bytes([state_low, state_high])),
-            _ => State::None,
+            RTM_NEWNEIGH => NeighbourState::new(u16::from_ne_bytes([state_low, state_high])),
+            _ => NeighbourState::None,
         };
         let ip = address(attribute(attributes, NDA_DST)?)?;
         Some(Neighbour { index: u32::from_ne_bytes(index), ip, state })
@@ -99,13 +99,13 @@ impl Neighbour {
 ///
 /// # Errors
 /// As [`Socket::request`]; kernels before 5.0 do not answer this.
-pub fn read(socket: &mut Socket, index: u32, ip: IpAddr) -> io::Result<State> {
-    let mut state = State::None;
+pub fn read(socket: &mut Socket, index: u32, ip: IpAddr) -> io::Result<NeighbourState> {
+    let mut state = NeighbourState::None;
     let result = socket.request(RTM_GETNEIGH, 0, &entry(index, ip, 0, 0), |kind, body| {
         state = Neighbour::parse(kind, body).map_or(state, |neighbour| neighbour.state);
     });
     match result {
-        Err(error) if Errno::from_io_error(&error) == Some(Errno::NOENT) => Ok(State::None),
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::NOENT) => Ok(NeighbourState::None),
         result => result.map(|()| state),
     }
 }
@@ -233,15 +233,15 @@ mod tests {
     #[test]
     fn an_event_tells_neighbour_and_state_and_a_deletion_none() {
         for (bits, state) in [
-            (0, State::None),
-            (0x01, State::Incomplete),
-            (0x02, State::Reachable),
-            (0x04, State::Stale),
-            (0x08, State::Delay),
-            (0x10, State::Probe),
-            (0x20, State::Failed),
-            (0x40, State::Fixed),
-            (0x80, State::Fixed),
+            (0, NeighbourState::None),
+            (0x01, NeighbourState::Incomplete),
+            (0x02, NeighbourState::Reachable),
+            (0x04, NeighbourState::Stale),
+            (0x08, NeighbourState::Delay),
+            (0x10, NeighbourState::Probe),
+            (0x20, NeighbourState::Failed),
+            (0x40, NeighbourState::Fixed),
+            (0x80, NeighbourState::Fixed),
         ] {
             let body = entry(3, GATEWAY, bits, 0);
             assert_eq!(
@@ -250,7 +250,7 @@ mod tests {
             );
         }
         let gone = Neighbour::parse(RTM_DELNEIGH, &entry(3, GATEWAY, 0x02, 0)).expect("a neighbour");
-        assert_eq!(gone.state, State::None);
+        assert_eq!(gone.state, NeighbourState::None);
     }
 
     #[test]

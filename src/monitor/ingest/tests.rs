@@ -188,7 +188,7 @@ fn a_key_that_stands_there_twice_counts_the_last_time() {
 mod with_the_device {
     use super::*;
     use crate::device::config::Format;
-    use crate::device::heartbeat::payload::{MeetingFields, body};
+    use crate::device::heartbeat::formats::{MeetingFields, body};
 
     fn text(body: &[u8]) -> &str {
         std::str::from_utf8(body).expect("UTF-8")

@@ -1,9 +1,11 @@
 //! A device with eth0, wlan1 and wlan0, in this order, without any of them.
 
 use super::*;
+use crate::device::failover::decision::Start;
 use crate::device::heartbeat::delivery::Evidence;
 use Evidence::{Delivered, Intercepted, Lost};
 use Health::{Absent, Dead, Down, NoAddress, Suspect, Unverified, Valid};
+use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOLD: Duration = Duration::from_secs(5);
@@ -63,7 +65,7 @@ impl Device {
     }
 
     fn links(&mut self) {
-        self.tell(Event::Links(self.seen.clone()));
+        self.tell(Fact::Links(self.seen.clone()));
     }
 
     fn cable(&mut self, place: usize, carrier: bool) {
@@ -71,8 +73,8 @@ impl Device {
         self.links();
     }
 
-    fn tell(&mut self, event: Event) {
-        self.uplinks.learn(event, self.now);
+    fn tell(&mut self, event: Fact) {
+        self.uplinks.apply(event, self.now);
         self.decide();
     }
 
@@ -86,9 +88,9 @@ impl Device {
         let mut answered = false;
         for probe in probes {
             let (index, event) = match probe {
-                Start::Upstream { index, .. } => (index, Event::Upstream { index, works: Some(true) }),
-                Start::Gateway { index } => (index, Event::Gateway { index, answers: true }),
-                Start::Portal { index } => (index, Event::Portal { index, free: Some(true) }),
+                Start::Upstream { index, .. } => (index, Fact::Upstream { index, works: Some(true) }),
+                Start::Gateway { index } => (index, Fact::Gateway { index, answers: true }),
+                Start::Portal { index } => (index, Fact::Portal { index, free: Some(true) }),
                 Start::Copy { index } => {
                     self.copies.push(index);
                     continue;
@@ -98,7 +100,7 @@ impl Device {
             let answers = if matches!(probe, Start::Gateway { .. }) { &self.gateway } else { &self.works };
             let works = answers.get(place).is_none_or(|works| *works);
             match (works, event) {
-                (true, event) => self.uplinks.learn(event, self.now),
+                (true, event) => self.uplinks.apply(event, self.now),
                 // Silence is noticed later, below.
                 (false, _) => continue,
             }
@@ -119,10 +121,10 @@ impl Device {
                 let (index, usable) =
                     (ETH0 + place as u32, self.seen[place].carrier && self.seen[place].addressed);
                 if usable && !self.works[place] && self.overdue(index) {
-                    self.uplinks.learn(Event::Upstream { index, works: Some(false) }, self.now);
+                    self.uplinks.apply(Fact::Upstream { index, works: Some(false) }, self.now);
                 }
                 if usable && self.seen[place].gateway && !self.gateway[place] {
-                    self.uplinks.learn(Event::Gateway { index, answers: false }, self.now);
+                    self.uplinks.apply(Fact::Gateway { index, answers: false }, self.now);
                 }
             }
             self.decide();
@@ -176,14 +178,14 @@ fn each_state_follows_from_its_event_at_once() {
         ("wlan1 loses its address", |d| d.address(1, false), "failover_to_wlan0", Some(Failover)),
         ("a heartbeat gets through", |d| d.acknowledge("wlan0"), "wlan0_active", None),
         ("wlan0 goes, and is the last", |d| d.cable(2, false), "no_network", None),
-        ("an access point is up", |d| d.tell(Event::AccessPoint(true)), "ap_mode", None),
-        ("and gone", |d| d.tell(Event::AccessPoint(false)), "no_network", None),
+        ("an access point is up", |d| d.tell(Fact::AccessPoint(true)), "ap_mode", None),
+        ("and gone", |d| d.tell(Fact::AccessPoint(false)), "no_network", None),
         ("wlan0 comes back", |d| d.cable(2, true), "failover_to_wlan0", Some(ConnectivityRestored)),
-        ("somebody locks", |d| d.tell(Event::Locked(true)), "locked", None),
+        ("somebody locks", |d| d.tell(Fact::Locked(true)), "locked", None),
         ("wlan0 goes meanwhile, wlan1 comes", |d| d.exchange(), "locked", None),
-        ("nobody locks", |d| d.tell(Event::Locked(false)), "failover_to_wlan1", Some(Failover)),
+        ("nobody locks", |d| d.tell(Fact::Locked(false)), "failover_to_wlan1", Some(Failover)),
         ("somebody wants wlan0", |d| d.want("wlan0"), "manual_override", None),
-        ("nobody does", |d| d.tell(Event::Auto), "failover_to_wlan1", Some(Failover)),
+        ("nobody does", |d| d.tell(Fact::Auto), "failover_to_wlan1", Some(Failover)),
         ("eth0 comes back", |d| d.cable(0, true), "failover_to_wlan1", None),
         ("and has proved itself", |d| d.pass(HOLD + SECOND), "eth0_priority", Some(Failover)),
     ];
@@ -202,13 +204,13 @@ fn each_state_follows_from_its_event_at_once() {
 
 impl Device {
     fn heartbeat(&mut self, interface: &str, evidence: Evidence) {
-        self.tell(Event::Heartbeat { interface: interface.to_owned(), evidence, copy: false });
+        self.tell(Fact::Heartbeat { interface: interface.to_owned(), evidence, copy: false });
     }
 
     /// A copy was asked for, over eth0 alone, and this is its result.
     fn copy_over_eth0(&mut self, evidence: Evidence) {
         assert_eq!(std::mem::take(&mut self.copies), [ETH0]);
-        self.tell(Event::Heartbeat { interface: "eth0".into(), evidence, copy: true });
+        self.tell(Fact::Heartbeat { interface: "eth0".into(), evidence, copy: true });
     }
 
     /// eth0 passes nothing, and wlan1 does.
@@ -228,7 +230,7 @@ impl Device {
     }
 
     fn want(&mut self, interface: &str) {
-        self.tell(Event::Manual { interface: interface.to_owned(), until: None });
+        self.tell(Fact::Manual { interface: interface.to_owned(), until: None });
     }
 
     fn exchange(&mut self) {
@@ -346,9 +348,9 @@ fn a_silent_gateway_is_dead_at_once_and_forgotten_when_packets_pass_all_the_same
     device.links();
     device.pass(SECOND * 10);
     (device.gateway[0], device.works[0]) = (false, false);
-    device.tell(Event::Gateway { index: ETH0, answers: false });
+    device.tell(Fact::Gateway { index: ETH0, answers: false });
     assert_eq!((device.state().as_str(), device.health()[0]), ("failover_to_wlan1", Dead));
-    device.tell(Event::Upstream { index: ETH0, works: Some(true) });
+    device.tell(Fact::Upstream { index: ETH0, works: Some(true) });
     assert_eq!(device.health()[0], Valid);
 }
 
@@ -390,7 +392,7 @@ fn gateway_probes_share_their_wake_ups() {
 fn a_gateway_that_answers_as_before_is_no_reason_to_decide() {
     let mut device = Device::settled();
     let mut is_news = |answers| {
-        device.uplinks.learn(Event::Gateway { index: ETH0, answers }, device.now);
+        device.uplinks.apply(Fact::Gateway { index: ETH0, answers }, device.now);
         let is_news = device.uplinks.have_news();
         device.decide();
         is_news
@@ -437,9 +439,9 @@ fn a_portal_is_left_and_not_taken_back_before_it_is_gone() {
     device.links();
     device.pass(SECOND * 60);
     assert_eq!(device.health(), vec![Valid; 3]);
-    device.tell(Event::Portal { index: ETH0, free: Some(false) });
+    device.tell(Fact::Portal { index: ETH0, free: Some(false) });
     assert_eq!((device.state().as_str(), device.health()[0]), ("failover_to_wlan1", Health::Portal));
-    device.uplinks.learn(Event::Portal { index: ETH0, free: None }, device.now);
+    device.uplinks.apply(Fact::Portal { index: ETH0, free: None }, device.now);
     assert_eq!(
         device.uplinks.report()[0].state,
         Health::Portal,
@@ -470,7 +472,7 @@ fn where_nothing_can_be_asked_carrier_and_address_decide() {
 fn an_override_ends_by_itself() {
     let mut device = Device::settled();
     let until = Some(device.now + SECOND * 600);
-    device.tell(Event::Manual { interface: "wlan0".into(), until });
+    device.tell(Fact::Manual { interface: "wlan0".into(), until });
     device.cable(2, false);
     device.pass(SECOND * 599);
     assert_eq!(
@@ -486,7 +488,7 @@ fn an_override_ends_by_itself() {
 fn an_adapter_that_is_replugged_is_another_one_and_many_do_not_fill_the_memory() {
     let mut device = Device::settled();
     device.seen[0].index = 77;
-    device.uplinks.learn(Event::Links(device.seen.clone()), device.now);
+    device.uplinks.apply(Fact::Links(device.seen.clone()), device.now);
     assert_eq!(device.uplinks.report()[0].state, Unverified, "what was known held for the old one");
     for n in 100..1000 {
         let mut stranger = seen(0);
@@ -520,22 +522,22 @@ impl Chaos {
             8..=9 => self.device.works[place] = !self.device.works[place],
             10 => self.device.gateway[place] = !self.device.gateway[place],
             11 => self.device.acknowledge(&name),
-            12 => self.device.tell(Event::Gateway { index, answers: self.random.bool() }),
+            12 => self.device.tell(Fact::Gateway { index, answers: self.random.bool() }),
             13 => {
                 let free = [Some(true), Some(true), Some(false), None][self.random.usize(..4)];
-                self.device.tell(Event::Portal { index, free });
+                self.device.tell(Fact::Portal { index, free });
             }
-            14 => self.device.tell(Event::Upstream { index, works: None }),
-            15 => self.device.tell(Event::Locked(self.random.u8(..4) == 0)),
-            16 => self.device.tell(Event::AccessPoint(self.random.bool())),
+            14 => self.device.tell(Fact::Upstream { index, works: None }),
+            15 => self.device.tell(Fact::Locked(self.random.u8(..4) == 0)),
+            16 => self.device.tell(Fact::AccessPoint(self.random.bool())),
             17 if self.random.u8(..4) == 0 => {
                 let until = Some(now + SECOND * self.random.u32(..60));
-                self.device.tell(Event::Manual { interface: name, until });
+                self.device.tell(Fact::Manual { interface: name, until });
             }
-            18 => self.device.tell(Event::Auto),
+            18 => self.device.tell(Fact::Auto),
             19 => {
                 let links = self.device.seen.iter().filter(|_| self.random.bool()).cloned().collect();
-                self.device.tell(Event::Links(links));
+                self.device.tell(Fact::Links(links));
                 self.check();
                 self.device.links();
             }
@@ -552,14 +554,14 @@ impl Chaos {
         for (at, switch) in device.switches.drain(..) {
             let freely =
                 switch.because.is_some_and(|because| matches!(because, Valid | Unverified | Suspect));
-            let automatic = !matches!(state, State::ManualOverride | State::Locked);
+            let automatic = !matches!(state, FailoverState::ManualOverride | FailoverState::Locked);
             if freely && automatic && device.uplinks.manual.is_none() {
                 let early = self.last_failback.is_some_and(|last| at - last < HOLD);
                 assert!(!early, "two failbacks within a hold-down: {switch:?}");
                 self.last_failback = Some(at);
             }
         }
-        if matches!(state, State::ManualOverride | State::Locked) {
+        if matches!(state, FailoverState::ManualOverride | FailoverState::Locked) {
             return;
         }
         let health = |name: &str| {
@@ -571,7 +573,7 @@ impl Chaos {
         assert!(!(valid && lost), "{active:?} is used while a valid one exists: {:?}", device.decision);
         let first = device.decision.ranked.first().map(|uplink| uplink.name.as_str());
         assert_eq!(first, device.decision.active.as_deref(), "the active one is dialled first");
-        let expects_none = matches!(state, State::NoNetwork | State::ApMode);
+        let expects_none = matches!(state, FailoverState::NoNetwork | FailoverState::ApMode);
         let unusable = matches!(active, Absent | Down | NoAddress | Dead | Health::Portal);
         assert_eq!(expects_none, unusable, "{state} with {active:?}");
     }
@@ -652,7 +654,7 @@ fn a_server_that_was_down_for_all_uplinks_switches_nothing_when_it_is_back() {
     device.heartbeat("wlan1", Delivered);
     assert_eq!(std::mem::take(&mut device.copies), [ETH0, ETH0 + 2]);
     for interface in ["eth0", "wlan0"] {
-        device.tell(Event::Heartbeat { interface: interface.into(), evidence: Delivered, copy: true });
+        device.tell(Fact::Heartbeat { interface: interface.into(), evidence: Delivered, copy: true });
     }
     device.pass(SECOND * 60);
     assert_eq!((device.state().as_str(), device.health()), ("eth0_priority", vec![Valid; 3]));
@@ -707,7 +709,7 @@ fn acknowledged(device: &mut Device, interface: &str) {
 #[test]
 fn a_default_route_over_another_interface_is_the_path_and_what_uplinks_do_is_no_switch() {
     let mut device = Device::settled();
-    device.tell(Event::Pinned(pin("tun0", true)));
+    device.tell(Fact::Pinned(pin("tun0", true)));
     assert_eq!(
         (device.state().as_str(), device.decision.path.as_deref()),
         ("failover_to_tun0", Some("tun0"))
@@ -723,7 +725,7 @@ fn a_default_route_over_another_interface_is_the_path_and_what_uplinks_do_is_no_
     assert_eq!(device.state(), "tun0_active", "no uplink is left, and heartbeats go on");
     assert_eq!((device.triggers.len(), device.switches.len()), (1, 1));
     (0..3).for_each(|place| device.cable(place, true));
-    device.tell(Event::Pinned(None));
+    device.tell(Fact::Pinned(None));
     assert_eq!(device.decision.path, device.decision.active);
     assert_eq!(device.triggers.len(), 2);
 }
@@ -731,7 +733,7 @@ fn a_default_route_over_another_interface_is_the_path_and_what_uplinks_do_is_no_
 #[test]
 fn an_uplink_that_delivers_in_place_of_the_kernels_choice_is_the_path_until_that_delivers_again() {
     let mut device = Device::settled();
-    device.tell(Event::Pinned(pin("tun0", true)));
+    device.tell(Fact::Pinned(pin("tun0", true)));
     acknowledged(&mut device, "wlan1");
     assert_eq!(device.state(), "failover_to_tun0", "what was acknowledged before says nothing");
     device.pass(SECOND);
@@ -745,16 +747,16 @@ fn an_uplink_that_delivers_in_place_of_the_kernels_choice_is_the_path_until_that
 #[test]
 fn a_specific_route_is_the_path_unless_its_uplink_is_dead() {
     let mut device = Device::settled();
-    device.tell(Event::Pinned(pin("wlan0", false)));
+    device.tell(Fact::Pinned(pin("wlan0", false)));
     acknowledged(&mut device, "wlan0");
     assert_eq!((device.state().as_str(), device.decision.active.as_deref()), ("wlan0_active", Some("eth0")));
-    device.tell(Event::Manual { interface: "wlan1".into(), until: None });
+    device.tell(Fact::Manual { interface: "wlan1".into(), until: None });
     assert_eq!(device.decision.path.as_deref(), Some("wlan0"), "nobody may send the token elsewhere");
-    device.tell(Event::Auto);
+    device.tell(Fact::Auto);
     device.cable(2, false);
     assert_eq!(device.decision.path.as_deref(), Some("eth0"), "what the rest of the machine uses");
-    device.tell(Event::Pinned(pin("tun0", true)));
-    device.tell(Event::Manual { interface: "wlan1".into(), until: None });
+    device.tell(Fact::Pinned(pin("tun0", true)));
+    device.tell(Fact::Manual { interface: "wlan1".into(), until: None });
     assert_eq!(device.decision.path.as_deref(), Some("wlan1"), "a default route is a person's to overrule");
 }
 

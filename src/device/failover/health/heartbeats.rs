@@ -1,7 +1,7 @@
 //! What heartbeats say of one uplink.
 
 use super::Track;
-use crate::device::failover::passage::Change;
+use crate::device::failover::passage::PassageChange;
 use crate::device::heartbeat::delivery::Evidence;
 use std::time::Instant;
 
@@ -13,10 +13,10 @@ impl Track {
         }
         let dead_before = self.is_dead();
         match self.passage.learn(evidence, now) {
-            Change::None => {}
+            PassageChange::None => {}
             // The probes that were answered meanwhile do not count for the failback.
-            Change::Opened => self.not_valid(),
-            Change::Blocked => {
+            PassageChange::Opened => self.not_valid(),
+            PassageChange::Blocked => {
                 self.not_valid();
                 if !dead_before {
                     self.hold.lost(now);

@@ -1,12 +1,12 @@
 //! Manual overrides, and the published status.
 
-use super::Watch;
-use crate::device::failover::decision::{Decision, Event, State};
+use super::FailoverLoop;
+use crate::device::failover::decision::{Decision, Fact, FailoverState};
 use crate::device::failover::handle::FailoverMailbox;
 use crate::device::failover::status::{FailoverCommand, FailoverStatus, PublishedStatus};
 use std::time::Instant;
 
-impl Watch<'_> {
+impl FailoverLoop<'_> {
     /// # Errors
     /// The interface is not a configured uplink.
     pub(super) fn execute(
@@ -19,7 +19,7 @@ impl Watch<'_> {
             FailoverCommand::Auto => {
                 log::info!("failover: override ended by command");
                 self.manual_until = None;
-                self.uplinks.learn(Event::Auto, now);
+                self.uplinks.apply(Fact::Auto, now);
             }
             FailoverCommand::Manual { interface, limit } => {
                 if self.rank(&interface).is_none() {
@@ -32,12 +32,10 @@ impl Watch<'_> {
                 // A time beyond the clock's range does not end.
                 let until = limit.and_then(|limit| now.checked_add(limit));
                 self.manual_until = until;
-                self.uplinks.learn(Event::Manual { interface, until }, now);
+                self.uplinks.apply(Fact::Manual { interface, until }, now);
             }
         }
         let decision = self.act(now, mailbox);
-        // A new end of the same override changes nothing that `act` publishes.
-        self.publish(&decision);
         Ok(self.status(&decision).at(now))
     }
 
@@ -50,10 +48,17 @@ impl Watch<'_> {
             uplinks: decision.uplinks.clone(),
             not_covered: self.not_covered.clone(),
         };
-        PublishedStatus::new(status, self.manual_until.filter(|_| decision.state == State::ManualOverride))
+        PublishedStatus::new(
+            status,
+            self.manual_until.filter(|_| decision.state == FailoverState::ManualOverride),
+        )
     }
 
+    /// Publishes the status if it has changed.
     pub(super) fn publish(&self, decision: &Decision) {
-        self.outside.told.put(Some(self.status(decision)));
+        let status = Some(self.status(decision));
+        if *self.context.status.get() != status {
+            self.context.status.put(status);
+        }
     }
 }

@@ -1,9 +1,9 @@
 //! Probes: those that were decided are started, and what they tell is learnt.
 
-use super::Watch;
-use crate::device::failover::decision::{Decision, Event, Patience, Start, Which};
-use crate::device::failover::gateway::NoAnswer;
-use crate::device::failover::probe::{Probe, ProbeError, Target};
+use super::FailoverLoop;
+use crate::device::failover::decision::{Decision, Fact, ProbeTimeout, Start, TargetChoice};
+use crate::device::failover::gateway_probe::NoAnswer;
+use crate::device::failover::upstream_probe::{Probe, ProbeError, ProbeTarget};
 use crate::device::heartbeat::delivery::TOO_MANY;
 use crate::device::heartbeat::dial::Uplink;
 use crate::device::os::routes::gateway;
@@ -20,24 +20,26 @@ const PORTAL: Duration = Duration::from_secs(3);
 /// than its head start would lose each race, and each costs a handshake.
 const RETURN: Duration = Duration::from_secs(60);
 
-impl Watch<'_> {
-    pub(super) fn hear_probes(&mut self, now: Instant) {
+impl FailoverLoop<'_> {
+    pub(super) fn handle_probe_results(&mut self, now: Instant) {
         for answer in self.probes.finished(now) {
             let index = answer.index;
             log::trace!("probe over {index}: {answer:?}");
             let event = match (&answer.target, &answer.result) {
-                (Target::Tcp(_), Ok(_)) => Event::Upstream { index, works: Some(true) },
-                (Target::Tcp(_), Err(error)) => {
-                    Event::Upstream { index, works: error.is_the_uplinks().then_some(false) }
+                (ProbeTarget::Tcp(_), Ok(_)) => Fact::Upstream { index, works: Some(true) },
+                (ProbeTarget::Tcp(_), Err(error)) => {
+                    Fact::Upstream { index, works: error.is_the_uplinks().then_some(false) }
                 }
-                (Target::Portal(_), Ok(_)) => Event::Portal { index, free: Some(true) },
-                (Target::Portal(_), Err(ProbeError::Portal)) => Event::Portal { index, free: Some(false) },
-                (Target::Portal(_), Err(_)) => Event::Portal { index, free: None },
+                (ProbeTarget::Portal(_), Ok(_)) => Fact::Portal { index, free: Some(true) },
+                (ProbeTarget::Portal(_), Err(ProbeError::Portal)) => {
+                    Fact::Portal { index, free: Some(false) }
+                }
+                (ProbeTarget::Portal(_), Err(_)) => Fact::Portal { index, free: None },
             };
-            if let Event::Upstream { index, works: Some(true) } = event {
+            if let Fact::Upstream { index, works: Some(true) } = event {
                 self.bring_back_after_probe(index, now);
             }
-            self.uplinks.learn(event, now);
+            self.uplinks.apply(event, now);
         }
         let answers = self.gateways.as_mut().map(|gateways| gateways.finished(now)).unwrap_or_default();
         for answer in answers {
@@ -46,7 +48,7 @@ impl Watch<'_> {
                 Err(NoAnswer::Silent) => false,
                 Err(NoAnswer::NotAsked) => continue,
             };
-            self.uplinks.learn(Event::Gateway { index: answer.index, answers }, now);
+            self.uplinks.apply(Fact::Gateway { index: answer.index, answers }, now);
         }
     }
 
@@ -54,7 +56,7 @@ impl Watch<'_> {
     /// next heartbeat is dialled over it.
     fn bring_back_after_probe(&mut self, works: u32, now: Instant) {
         let Some(active) = self.ranked.as_ref().and_then(|ranked| ranked.first()) else { return };
-        let delivers = self.outside.line.undelivered(Some(&active.name)) < TOO_MANY;
+        let delivers = self.context.dialer.undelivered(Some(&active.name)) < TOO_MANY;
         let recently = self.returned.is_some_and(|returned| now < returned + RETURN);
         if active.index == works && delivers && !recently && self.bring_back(&active.name) {
             self.returned = Some(now);
@@ -65,10 +67,10 @@ impl Watch<'_> {
     pub(super) fn bring_back(&self, works: &str) -> bool {
         let active = self.ranked.as_ref().and_then(|ranked| ranked.first());
         let is_active = active.is_some_and(|active| active.name == works);
-        let elsewhere = self.outside.line.took().is_some_and(|took| took != works);
+        let elsewhere = self.context.dialer.took().is_some_and(|took| took != works);
         let is_wanted = is_active && elsewhere && self.uplinks.is_chosen_from();
         if is_wanted {
-            self.outside.line.renew();
+            self.context.dialer.renew();
         }
         is_wanted
     }
@@ -76,7 +78,9 @@ impl Watch<'_> {
     pub(super) fn start_probes(&mut self, decision: &Decision, now: Instant) {
         for start in &decision.probes {
             match *start {
-                Start::Upstream { index, which, patience } => self.ask_upstream(index, which, patience, now),
+                Start::Upstream { index, which, timeout } => {
+                    self.start_upstream_probe(index, which, timeout, now)
+                }
                 Start::Gateway { index } => {
                     let ip = gateway(self.kernel.table().routes(), index);
                     if let (Some(gateways), Some(ip)) = (&mut self.gateways, ip) {
@@ -87,7 +91,7 @@ impl Watch<'_> {
                     if let Some(link) = self.kernel.table().links().find(|link| link.index == index) {
                         let uplink = Uplink { index, name: link.name.clone(), usable: true };
                         // Full: it is asked for again later.
-                        let _ = self.outside.copies.try_send(uplink);
+                        let _ = self.context.copies.try_send(uplink);
                     }
                 }
                 Start::Portal { index } => {
@@ -95,31 +99,31 @@ impl Watch<'_> {
                     let page = link.and_then(|link| Some((link.name.clone(), self.targets.page(link)?)));
                     match page {
                         Some((name, page)) => {
-                            let target = Target::Portal(page);
+                            let target = ProbeTarget::Portal(page);
                             self.probes.start(now, Probe { index, name, target, timeout: PORTAL });
                         }
-                        None => self.uplinks.learn(Event::PortalNotAsked { index }, now),
+                        None => self.uplinks.apply(Fact::PortalNotAsked { index }, now),
                     }
                 }
             }
         }
     }
 
-    fn ask_upstream(&mut self, index: u32, which: Which, patience: Patience, now: Instant) {
+    fn start_upstream_probe(&mut self, index: u32, which: TargetChoice, timeout: ProbeTimeout, now: Instant) {
         let Some(link) = self.kernel.table().links().find(|link| link.index == index) else { return };
         let targets = self.targets.over(link);
         let target = match which {
-            Which::First => targets.first(),
-            Which::Last => targets.last(),
+            TargetChoice::First => targets.first(),
+            TargetChoice::Last => targets.last(),
         };
         let Some(&address) = target else { return };
-        let timeout = match patience {
-            Patience::Normal if self.targets.is_check(address) => self.config.connectivity_timeout,
-            Patience::Normal => UPSTREAM,
-            Patience::Short => UPSTREAM_SHORT,
-            Patience::Brief => UPSTREAM_BRIEF,
+        let timeout = match timeout {
+            ProbeTimeout::Normal if self.targets.is_check(address) => self.config.connectivity_timeout,
+            ProbeTimeout::Normal => UPSTREAM,
+            ProbeTimeout::Short => UPSTREAM_SHORT,
+            ProbeTimeout::Brief => UPSTREAM_BRIEF,
         };
         let name = link.name.clone();
-        self.probes.start(now, Probe { index, name, target: Target::Tcp(address), timeout });
+        self.probes.start(now, Probe { index, name, target: ProbeTarget::Tcp(address), timeout });
     }
 }

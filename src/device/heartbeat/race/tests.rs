@@ -1,4 +1,7 @@
 use super::*;
+use crate::device::heartbeat::attempts::Uplink;
+use crate::device::heartbeat::delivery::Evidence;
+use crate::device::heartbeat::dial::Last;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
@@ -6,7 +9,7 @@ use std::thread;
 const LONG: Duration = Duration::from_secs(20);
 
 fn race(addresses: &[SocketAddr], limit: Duration) -> io::Result<Arc<Socket>> {
-    dial(&Line::default(), addresses, false, Some(Duration::from_secs(2)), limit)
+    dial(&Dialer::default(), addresses, false, Some(Duration::from_secs(2)), limit)
 }
 
 /// A listener whose queue is full: connecting to it hangs, as to a host that drops packets.
@@ -56,29 +59,29 @@ fn a_race_that_nobody_wins_ends_at_its_limit() {
 #[test]
 fn a_connection_being_opened_is_ended_by_a_cut_from_another_thread() {
     let (_listener, dead, _queue) = hanging();
-    let line = Arc::new(Line::default());
-    line.begin();
-    let callers = line.clone();
+    let dialer = Arc::new(Dialer::default());
+    dialer.begin();
+    let callers = dialer.clone();
     let caller = thread::spawn(move || dial(&callers, &[dead], false, None, LONG).map(drop));
     let begin = Instant::now();
     // The other thread may not have begun to dial yet; a cut before that holds too.
-    line.abort();
+    dialer.abort();
     caller.join().expect("no panic").expect_err("cut");
     assert!(begin.elapsed() < LONG / 2);
-    assert!(line.end());
+    assert!(dialer.end());
 }
 
 #[test]
 fn what_a_cut_connection_still_had_to_send_is_dropped_with_it() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
-    let line = Line::default();
-    line.begin();
+    let dialer = Dialer::default();
+    dialer.begin();
     let address = listener.local_addr().expect("bound");
-    let socket = dial(&line, &[address], false, None, LONG).expect("connected");
+    let socket = dial(&dialer, &[address], false, None, LONG).expect("connected");
     let (mut server, _) = listener.accept().expect("a connection");
     // More than both ends hold: a part is still in our queue, as on an uplink that has died.
     while (&*socket).write(&[0; 64 * 1024]).is_ok() {}
-    line.cut();
+    dialer.cut();
     drop(socket);
     // A queue that is not dropped would arrive to its end, and then an orderly close.
     let error = server.read_to_end(&mut Vec::new()).expect_err("a reset, whatever was under way");
@@ -91,29 +94,29 @@ fn uplink(index: u32, name: &str) -> Uplink {
 
 #[test]
 fn an_address_that_accepted_a_connection_and_delivered_nothing_is_dialled_last() {
-    let line = Line::default();
+    let dialer = Dialer::default();
     let addresses: [SocketAddr; 2] = ["192.0.2.1:80", "192.0.2.2:80"].map(|a| a.parse().expect("an address"));
     let carried = |address, evidence| {
-        *lock(&line.last) = Last { peer: Some(address), over: Some("eth0".into()), ..Last::default() };
-        line.learn(evidence);
+        *lock(&dialer.last) = Last { peer: Some(address), over: Some("eth0".into()), ..Last::default() };
+        dialer.learn(evidence);
     };
-    let first = || line.best_first(&addresses).0[0];
+    let first = || dialer.best_first(&addresses).0[0];
     assert_eq!(first(), addresses[0]);
     carried(addresses[0], Evidence::Lost);
-    assert_eq!((first(), line.undelivered(Some("eth0"))), (addresses[1], 1));
+    assert_eq!((first(), dialer.undelivered(Some("eth0"))), (addresses[1], 1));
     carried(addresses[1], Evidence::Delivered);
-    assert_eq!((first(), line.undelivered(Some("eth0"))), (addresses[1], 0));
+    assert_eq!((first(), dialer.undelivered(Some("eth0"))), (addresses[1], 0));
     carried(addresses[1], Evidence::Lost);
-    line.use_uplinks(vec![uplink(2, "eth0")]);
-    assert_eq!(line.undelivered(Some("eth0")), 0, "chosen anew");
+    dialer.use_uplinks(vec![uplink(2, "eth0")]);
+    assert_eq!(dialer.undelivered(Some("eth0")), 0, "chosen anew");
 }
 
 /// The kernel's own way leads over another uplink once the device has left this one.
 #[test]
-fn a_line_that_is_bound_to_one_uplink_dials_over_it_alone_whichever_the_kernel_prefers() {
-    let line = Line::default();
-    line.use_uplinks(vec![uplink(3, "wlan0"), uplink(2, "eth0")]);
-    let bound = line.bound_to(&uplink(2, "eth0"));
+fn a_dialer_that_is_bound_to_one_uplink_dials_over_it_alone_whichever_the_kernel_prefers() {
+    let dialer = Dialer::default();
+    dialer.use_uplinks(vec![uplink(3, "wlan0"), uplink(2, "eth0")]);
+    let bound = dialer.bound_to(&uplink(2, "eth0"));
     let (_, uplinks) = bound.best_first(&[]);
     let other = Uplink { usable: false, ..uplink(3, "wlan0") };
     assert_eq!(uplinks, [uplink(2, "eth0"), other], "known, and not dialled");
@@ -121,17 +124,17 @@ fn a_line_that_is_bound_to_one_uplink_dials_over_it_alone_whichever_the_kernel_p
 
 #[test]
 fn an_uplink_over_which_two_heartbeats_were_not_delivered_is_dialled_last_until_one_is() {
-    let line = Line::default();
+    let dialer = Dialer::default();
     let ranked = vec![uplink(2, "eth0"), uplink(3, "wlan0")];
-    line.use_uplinks(ranked.clone());
-    let first = || line.best_first(&[]).1[0].name.clone();
-    line.learn_uplink("eth0", Evidence::Lost);
+    dialer.use_uplinks(ranked.clone());
+    let first = || dialer.best_first(&[]).1[0].name.clone();
+    dialer.learn_uplink("eth0", Evidence::Lost);
     assert_eq!(first(), "eth0");
-    line.learn_uplink("eth0", Evidence::Lost);
+    dialer.learn_uplink("eth0", Evidence::Lost);
     assert_eq!(first(), "wlan0");
-    line.use_uplinks(ranked);
+    dialer.use_uplinks(ranked);
     assert_eq!(first(), "wlan0", "the same choice as before changes nothing");
-    line.learn_uplink("eth0", Evidence::Misdirected);
+    dialer.learn_uplink("eth0", Evidence::Misdirected);
     assert_eq!(first(), "eth0");
 }
 
@@ -141,14 +144,14 @@ fn a_race_that_nobody_won_begins_with_other_addresses_the_next_time() {
     let (_listener, dead, _queue) = hanging();
     let alive = TcpListener::bind("127.0.0.1:0").expect("bound");
     let alive = (alive.local_addr().expect("bound"), alive);
-    let line = Line::default();
+    let dialer = Dialer::default();
     let addresses = [dead, alive.0];
     // Shorter than the head start of the first address.
     let limit = STAGGER / 2;
-    dial(&line, &addresses, false, None, limit).expect_err("only the dead one was tried");
-    assert!(!line.is_connected());
-    dial(&line, &addresses, false, None, limit).expect("the other one is tried first now");
-    assert!(line.is_connected());
+    dial(&dialer, &addresses, false, None, limit).expect_err("only the dead one was tried");
+    assert!(!dialer.is_connected());
+    dial(&dialer, &addresses, false, None, limit).expect("the other one is tried first now");
+    assert!(dialer.is_connected());
 }
 
 #[test]
@@ -163,10 +166,10 @@ fn a_slow_or_unsteady_uplink_may_be_silent_for_longer() {
 #[test]
 fn only_the_uplink_that_fell_silent_has_a_shorter_head_start_and_only_once() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
-    let line = Line::default();
+    let dialer = Dialer::default();
     let last_error = io::ErrorKind::AddrNotAvailable.into();
-    let (waiting, dialling): (&[Attempt], _) = (&[], Vec::new());
-    let mut race = Race { line: &line, user_timeout: None, waiting, dialling, begun: 0, last_error };
+    let (waiting, dialling): (&[DialAttempt], _) = (&[], Vec::new());
+    let mut race = Race { dialer: &dialer, user_timeout: None, waiting, dialling, begun: 0, last_error };
     let socket = Arc::new(Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket"));
     let address = listener.local_addr().expect("bound");
     race.dialling.push(Dialling {
@@ -180,32 +183,33 @@ fn only_the_uplink_that_fell_silent_has_a_shorter_head_start_and_only_once() {
     assert_eq!(race.head_start(Some("eth0")), STAGGER_AFTER_SILENCE);
     assert_eq!(race.head_start(Some("wlan0")), STAGGER);
     assert_eq!(race.head_start(None), STAGGER);
-    lock(&line.last).over = Some("eth0".to_owned());
-    line.fell_silent();
-    dial(&line, &[listener.local_addr().expect("bound")], false, None, LONG).expect("connected");
-    assert_eq!(lock(&line.last).silent, None);
+    lock(&dialer.last).over = Some("eth0".to_owned());
+    dialer.fell_silent();
+    dial(&dialer, &[listener.local_addr().expect("bound")], false, None, LONG).expect("connected");
+    assert_eq!(lock(&dialer.last).silent, None);
 }
 
 #[test]
 fn a_server_on_this_machine_is_reached_whatever_the_uplinks_are() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
     let address = listener.local_addr().expect("bound");
-    let line = Line::default();
-    line.use_uplinks(vec![uplink(4_000_000, "nowhere0")]);
-    dial(&line, &[address], false, None, LONG).expect("connected");
-    assert_eq!((line.server(), line.over()), (vec![address], None));
+    let dialer = Dialer::default();
+    dialer.use_uplinks(vec![uplink(4_000_000, "nowhere0")]);
+    dial(&dialer, &[address], false, None, LONG).expect("connected");
+    assert_eq!((dialer.server(), dialer.over()), (vec![address], None));
 }
 
 #[test]
 fn an_abort_with_nothing_on_its_way_leaves_the_idle_connection_open() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
-    let line = Line::default();
-    let socket = dial(&line, &[listener.local_addr().expect("bound")], false, None, LONG).expect("connected");
-    line.begin();
-    assert!(!line.end());
-    line.abort();
+    let dialer = Dialer::default();
+    let socket =
+        dial(&dialer, &[listener.local_addr().expect("bound")], false, None, LONG).expect("connected");
+    dialer.begin();
+    assert!(!dialer.end());
+    dialer.abort();
     let is_open = || socket.peek(&mut [std::mem::MaybeUninit::uninit()]).is_err();
     assert!(is_open(), "nothing to read, and no end");
-    line.cut();
+    dialer.cut();
     assert!(!is_open(), "the end can be read");
 }

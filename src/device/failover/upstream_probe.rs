@@ -3,7 +3,7 @@
 //!
 //! Nothing here blocks: the loop polls [`Probes::fds`] until [`Probes::due`], then takes [`Probes::finished`].
 
-use crate::device::failover::portal::{self, Page, Verdict};
+use crate::device::failover::portal::{self, Page, PortalVerdict};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -24,23 +24,23 @@ pub struct Probe {
     pub index: u32,
     /// Its name, which the socket is bound to.
     pub name: String,
-    pub target: Target,
+    pub target: ProbeTarget,
     pub timeout: Duration,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Target {
+pub enum ProbeTarget {
     /// Something that accepts connections, or refuses them.
     Tcp(SocketAddr),
     /// A web page that tells a free network from one that wants a person to log in first.
     Portal(Page),
 }
 
-impl Target {
+impl ProbeTarget {
     fn address(&self) -> SocketAddr {
         match self {
-            Target::Tcp(address) => *address,
-            Target::Portal(page) => page.address,
+            ProbeTarget::Tcp(address) => *address,
+            ProbeTarget::Portal(page) => page.address,
         }
     }
 }
@@ -48,7 +48,7 @@ impl Target {
 /// The path works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reached {
-    /// From the first packet to the answer; of a [`Target::Portal`] to the page's.
+    /// From the first packet to the answer; of a [`ProbeTarget::Portal`] to the page's.
     pub latency: Duration,
     /// The answer was a refusal. It counts: a reset is made by the target's own host, so packets went there and
     /// back, and what is missing is a program (a server being updated), which no other uplink has either. A
@@ -133,9 +133,9 @@ impl std::error::Error for ProbeError {}
 
 /// What became of one probe.
 #[derive(Debug)]
-pub struct Answer {
+pub struct ProbeResult {
     pub index: u32,
-    pub target: Target,
+    pub target: ProbeTarget,
     pub result: Result<Reached, ProbeError>,
 }
 
@@ -144,13 +144,13 @@ pub struct Answer {
 pub struct Probes {
     running: Vec<Running>,
     /// Answers that were there at once, and since when.
-    done: Vec<(Instant, Answer)>,
+    done: Vec<(Instant, ProbeResult)>,
 }
 
 #[derive(Debug)]
 struct Running {
     index: u32,
-    target: Target,
+    target: ProbeTarget,
     socket: Socket,
     begun: Instant,
     deadline: Instant,
@@ -173,7 +173,7 @@ impl Probes {
         let Probe { index, name, target, timeout } = probe;
         let same_kind = |running: &&Running| {
             running.index == index
-                && matches!(running.target, Target::Tcp(_)) == matches!(target, Target::Tcp(_))
+                && matches!(running.target, ProbeTarget::Tcp(_)) == matches!(target, ProbeTarget::Tcp(_))
         };
         let repeated = self.running.iter().any(|running| running.index == index && running.target == target);
         if repeated
@@ -190,10 +190,10 @@ impl Probes {
             // Loopback answers before connect returns.
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                 let result = Ok(Reached { latency: Duration::ZERO, refused: true });
-                self.done.push((now, Answer { index, target, result }));
+                self.done.push((now, ProbeResult { index, target, result }));
             }
             Err(error) => {
-                self.done.push((now, Answer { index, target, result: Err(ProbeError::at_once(error)) }));
+                self.done.push((now, ProbeResult { index, target, result: Err(ProbeError::at_once(error)) }));
             }
         }
         true
@@ -218,23 +218,23 @@ impl Probes {
     }
 
     /// The answers since the last call.
-    pub fn finished(&mut self, now: Instant) -> Vec<Answer> {
+    pub fn finished(&mut self, now: Instant) -> Vec<ProbeResult> {
         let mut answers: Vec<_> = self.done.drain(..).map(|(_, answer)| answer).collect();
         let ready = self.ready();
         for place in (0..self.running.len()).rev() {
             let running = &mut self.running[place];
             let outcome =
-                if ready.get(place).copied().unwrap_or_default() { running.go_on(now) } else { None };
+                if ready.get(place).copied().unwrap_or_default() { running.advance(now) } else { None };
             let late = (now >= running.deadline).then_some(Err(ProbeError::TimedOut));
             if let Some(result) = outcome.or(late) {
                 let Running { index, target, .. } = self.running.swap_remove(place);
-                answers.push(Answer { index, target, result });
+                answers.push(ProbeResult { index, target, result });
             }
         }
         answers
     }
 
-    /// Which sockets have something to tell: one call for all of them, so that a wake-up for another reason
+    /// TargetChoice sockets have something to tell: one call for all of them, so that a wake-up for another reason
     /// costs next to nothing.
     fn ready(&self) -> Vec<bool> {
         let mut fds = Vec::with_capacity(self.running.len());
@@ -267,7 +267,7 @@ impl Running {
     }
 
     /// The result, or `None` while more has to come.
-    fn go_on(&mut self, now: Instant) -> Option<Result<Reached, ProbeError>> {
+    fn advance(&mut self, now: Instant) -> Option<Result<Reached, ProbeError>> {
         match self.step() {
             Ok(Some(refused)) => {
                 Some(Ok(Reached { latency: now.saturating_duration_since(self.begun), refused }))
@@ -303,8 +303,8 @@ impl Running {
             Ok(Some(error)) | Err(error) => return Err(ProbeError::later(error)),
         }
         match &self.target {
-            Target::Tcp(_) => Ok(Some(false)),
-            Target::Portal(page) => {
+            ProbeTarget::Tcp(_) => Ok(Some(false)),
+            ProbeTarget::Portal(page) => {
                 self.stage = Stage::Asking(page.request());
                 Ok(None)
             }
@@ -338,9 +338,9 @@ fn listen(mut socket: &Socket, answer: &mut Vec<u8>) -> io::Result<bool> {
 
 fn judge(answer: &[u8], ended: bool) -> Result<Option<bool>, ProbeError> {
     match portal::judge(answer, ended) {
-        Verdict::Free => Ok(Some(false)),
-        Verdict::Portal => Err(ProbeError::Portal),
-        Verdict::Unclear => Err(ProbeError::Unclear),
-        Verdict::Incomplete => Ok(None),
+        PortalVerdict::Free => Ok(Some(false)),
+        PortalVerdict::Portal => Err(ProbeError::Portal),
+        PortalVerdict::Unclear => Err(ProbeError::Unclear),
+        PortalVerdict::Incomplete => Ok(None),
     }
 }

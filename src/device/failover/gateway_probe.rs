@@ -3,7 +3,7 @@
 //!
 //! Asking takes CAP_NET_ADMIN; the answers are events that anybody may hear (`RTNLGRP_NEIGH`).
 
-use crate::device::os::neighbours::{self, Neighbour, Retrans, State};
+use crate::device::os::neighbours::{self, Neighbour, NeighbourState, Retrans};
 use crate::device::os::netlink::Socket;
 use netlink_sys::protocols::NETLINK_ROUTE;
 use rustix::io::Errno;
@@ -44,7 +44,7 @@ impl fmt::Display for NoAnswer {
 
 /// What became of one question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Answer {
+pub struct GatewayAnswer {
     pub index: u32,
     pub gateway: IpAddr,
     pub result: Result<(), NoAnswer>,
@@ -57,7 +57,7 @@ pub struct Gateways {
     /// For requests alone: events come to the loop's own socket.
     socket: Socket,
     asked: Vec<Asked>,
-    done: Vec<(Instant, Answer)>,
+    done: Vec<(Instant, GatewayAnswer)>,
     tuned: Vec<Retrans>,
     /// Gateways that answered last, and of which no event has said anything else since: they are asked without
     /// reading their entry first, which would cost as much again.
@@ -97,7 +97,7 @@ impl Gateways {
             Ok(joined) => self.asked.push(Asked { index, gateway, begun: now, due: now + LIMIT, joined }),
             Err(error) => {
                 log::debug!("gateway {gateway} of interface {index} cannot be asked: {error}");
-                self.done.push((now, Answer { index, gateway, result: Err(NoAnswer::NotAsked) }));
+                self.done.push((now, GatewayAnswer { index, gateway, result: Err(NoAnswer::NotAsked) }));
             }
         }
         true
@@ -114,12 +114,12 @@ impl Gateways {
         }
         let state = self.with_socket(|socket| neighbours::read(socket, index, gateway))?;
         match state {
-            State::Fixed => return Err(io::ErrorKind::Unsupported.into()),
-            State::None | State::Failed => {
+            NeighbourState::Fixed => return Err(io::ErrorKind::Unsupported.into()),
+            NeighbourState::None | NeighbourState::Failed => {
                 self.with_socket(|socket| neighbours::solicit(socket, index, gateway))?;
             }
-            State::Incomplete | State::Probe => {}
-            State::Reachable | State::Stale | State::Delay => {
+            NeighbourState::Incomplete | NeighbourState::Probe => {}
+            NeighbourState::Reachable | NeighbourState::Stale | NeighbourState::Delay => {
                 let result = self.with_socket(|socket| neighbours::probe(socket, index, gateway));
                 match result {
                     // It failed in between.
@@ -130,7 +130,7 @@ impl Gateways {
                 }
             }
         }
-        Ok(matches!(state, State::Incomplete | State::Probe))
+        Ok(matches!(state, NeighbourState::Incomplete | NeighbourState::Probe))
     }
 
     /// Has the kernel ask every 100 ms on this interface.
@@ -181,7 +181,7 @@ impl Gateways {
         if result.is_ok() && self.known.len() < IN_ALL && !self.known.contains(&known) {
             self.known.push(known);
         }
-        self.done.push((now, Answer { index, gateway, result }));
+        self.done.push((now, GatewayAnswer { index, gateway, result }));
     }
 
     /// When [`Gateways::finished`] is to be called at the latest; in the past if answers wait.
@@ -192,7 +192,7 @@ impl Gateways {
 
     /// The answers since the last call. Where the time is over without an event, the kernel is asked what it
     /// knows: events may be lost.
-    pub fn finished(&mut self, now: Instant) -> Vec<Answer> {
+    pub fn finished(&mut self, now: Instant) -> Vec<GatewayAnswer> {
         if self.due().is_none_or(|due| now < due) {
             return Vec::new();
         }
@@ -215,7 +215,7 @@ impl Gateways {
                     Err(NoAnswer::NotAsked)
                 }
             };
-            answers.push(Answer { index, gateway, result });
+            answers.push(GatewayAnswer { index, gateway, result });
         }
         answers
     }
@@ -227,20 +227,20 @@ fn no_longer_known(error: &io::Error) -> bool {
 }
 
 /// It has been heard, and its hardware address is known.
-fn heard_of(state: State) -> bool {
-    matches!(state, State::Reachable | State::Stale | State::Delay)
+fn heard_of(state: NeighbourState) -> bool {
+    matches!(state, NeighbourState::Reachable | NeighbourState::Stale | NeighbourState::Delay)
 }
 
 /// What a state means for a gateway that is being asked; `None` while it is.
-fn judge(asked: &Asked, now: Instant, state: State) -> Option<Result<(), NoAnswer>> {
+fn judge(asked: &Asked, now: Instant, state: NeighbourState) -> Option<Result<(), NoAnswer>> {
     match state {
-        State::Incomplete | State::Probe => None,
+        NeighbourState::Incomplete | NeighbourState::Probe => None,
         // Heard from, if not by an answer to the question: a gateway with a new hardware address says so.
         state if heard_of(state) => Some(Ok(())),
-        State::Failed if !asked.joined && now.saturating_duration_since(asked.begun) < TOO_EARLY => {
+        NeighbourState::Failed if !asked.joined && now.saturating_duration_since(asked.begun) < TOO_EARLY => {
             Some(Err(NoAnswer::NotAsked))
         }
-        State::Failed => Some(Err(NoAnswer::Silent)),
+        NeighbourState::Failed => Some(Err(NoAnswer::Silent)),
         _ => Some(Err(NoAnswer::NotAsked)),
     }
 }
@@ -288,14 +288,14 @@ mod tests {
             |joined| Asked { index: 3, gateway: [10, 0, 0, 1].into(), begun, due: begun + LIMIT, joined };
         let later = begun + Duration::from_millis(312);
         for (state, result) in [
-            (State::Probe, None),
-            (State::Incomplete, None),
-            (State::Reachable, Some(Ok(()))),
-            (State::Stale, Some(Ok(()))),
-            (State::Delay, Some(Ok(()))),
-            (State::Failed, Some(Err(NoAnswer::Silent))),
-            (State::None, Some(Err(NoAnswer::NotAsked))),
-            (State::Fixed, Some(Err(NoAnswer::NotAsked))),
+            (NeighbourState::Probe, None),
+            (NeighbourState::Incomplete, None),
+            (NeighbourState::Reachable, Some(Ok(()))),
+            (NeighbourState::Stale, Some(Ok(()))),
+            (NeighbourState::Delay, Some(Ok(()))),
+            (NeighbourState::Failed, Some(Err(NoAnswer::Silent))),
+            (NeighbourState::None, Some(Err(NoAnswer::NotAsked))),
+            (NeighbourState::Fixed, Some(Err(NoAnswer::NotAsked))),
         ] {
             assert_eq!(judge(&asked(false), later, state), result, "{state:?}");
         }
@@ -307,7 +307,7 @@ mod tests {
         let asked =
             |joined| Asked { index: 3, gateway: [10, 0, 0, 1].into(), begun, due: begun + LIMIT, joined };
         let early = begun + Duration::from_millis(5);
-        assert_eq!(judge(&asked(false), early, State::Failed), Some(Err(NoAnswer::NotAsked)));
-        assert_eq!(judge(&asked(true), early, State::Failed), Some(Err(NoAnswer::Silent)));
+        assert_eq!(judge(&asked(false), early, NeighbourState::Failed), Some(Err(NoAnswer::NotAsked)));
+        assert_eq!(judge(&asked(true), early, NeighbourState::Failed), Some(Err(NoAnswer::Silent)));
     }
 }
