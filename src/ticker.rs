@@ -1,4 +1,4 @@
-//! When a loop is due: on the monotonic clock in the daemon, by hand in a test.
+//! A loop's schedule: on the monotonic clock in the daemon, by hand in a test.
 
 use crossbeam_channel::{Receiver, at};
 use std::time::{Duration, Instant};

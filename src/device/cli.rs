@@ -248,7 +248,7 @@ fn trigger(config: &Path) -> Result<(), Failure> {
     say(if answer.triggered {
         "a heartbeat is sent now"
     } else {
-        "a heartbeat is waiting to be sent already; it will do for this trigger"
+        "a heartbeat is already queued; nothing more to send"
     })
 }
 

@@ -230,7 +230,7 @@ impl Daemon {
 
     fn trigger(&self) {
         if !self.trigger.fire(Reason::Trigger) {
-            log::info!("a heartbeat is waiting to be sent already; it will do for this trigger");
+            log::info!("a heartbeat is already queued; nothing more to send");
         }
     }
 

@@ -73,7 +73,7 @@ fn a_snapshot_that_cannot_be_written_costs_the_file_and_not_the_heartbeat() {
     std::fs::remove_dir_all(&directory).expect("it was there");
     daemon.wait_for_line("about the file", |line| line.contains("WARN") && line.contains("heartbeat.json"));
     server.requests(3);
-    assert_eq!(daemon.log_lines("cannot be written").len(), 1, "said once: {:?}", daemon.log());
+    assert_eq!(daemon.log_lines("cannot write").len(), 1, "said once: {:?}", daemon.log());
     std::fs::create_dir(&directory).expect("a directory");
     eventually("it is written again", || daemon.snapshot_path().exists());
 }

@@ -114,7 +114,7 @@ fn policy_routing_that_the_mode_does_not_follow_is_named() {
     rig.says("policy routing sends some packets to other tables (rule 77: table 123)");
     assert!(rig.command(&["failover", "status"]).contains("rule 77: table 123"));
     rig.net.device.ip("rule del priority 77");
-    rig.says("no policy routing any more");
+    rig.says("policy routing has ended");
     rig.has_never_switched();
 }
 

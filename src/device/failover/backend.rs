@@ -1,4 +1,4 @@
-//! What failover does to the machine besides the heartbeat's own connections.
+//! Changes to the machine that follow a decision, besides the heartbeat's own connections.
 
 use super::decision::UplinkState;
 use super::links::LinkTable;

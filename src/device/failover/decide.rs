@@ -1,11 +1,11 @@
-//! TargetChoice uplink is used, and what has to be found out next: a pure function of what was learnt and the time.
+//! Which uplink is used, and which probes are due: a pure function of the facts and the time.
 //!
-//! | event | acts |
+//! | event | switches |
 //! |---|---|
 //! | carrier or address lost | at once |
 //! | gateway silent (500 ms, then 3 x 100 ms) | at once |
 //! | two probes failed, another uplink's succeeded meanwhile | at once |
-//! | two probes failed, and everybody's do | not: it is the server |
+//! | two probes failed, and those of all other uplinks | never: the server is at fault |
 //! | two heartbeats undelivered, another uplink delivers, a copy undelivered | at once |
 //! | a better uplink works again | after the hold-down and 3 answers in a row |
 
@@ -22,7 +22,7 @@ use std::time::Instant;
 /// Interfaces that are looked after; a device has three or four. The kernel's oldest win.
 const UPLINKS: usize = 16;
 
-/// All that was learnt.
+/// Everything known of the uplinks.
 #[derive(Debug, Clone)]
 pub struct Uplinks {
     policy: Policy,
@@ -45,7 +45,7 @@ pub struct Uplinks {
     last_failback: Option<Instant>,
     /// The first choice is no failover.
     chosen: bool,
-    /// Something was learnt since the last decision that may change it.
+    /// A fact since the last decision may change it.
     news: bool,
 }
 
@@ -70,7 +70,7 @@ impl Uplinks {
         }
     }
 
-    /// Takes one event in; [`Uplinks::decide`] draws the conclusions of all of them.
+    /// Records one fact; [`decide`] draws the conclusions.
     pub fn apply(&mut self, fact: Fact, now: Instant) {
         match fact {
             Fact::Links(seen) => self.links(seen, now),
@@ -100,7 +100,7 @@ impl Uplinks {
         self.news = true;
     }
 
-    /// Whether deciding anew may lead to anything else than the last time, before that decision's next moment.
+    /// Whether a new decision may differ from the last one before that one's `next_due`.
     pub fn have_news(&self) -> bool {
         self.news
     }
@@ -155,7 +155,7 @@ impl Uplinks {
         }
     }
 
-    /// Somebody works: whoever does not is asked once more now, and left if it fails again meanwhile.
+    /// One uplink works: those that fail are probed once more now, and given up if they fail again.
     fn hurry_failing(&mut self, index: u32) {
         let others = self.tracks.iter_mut().filter(|track| track.seen.index != index);
         others.filter(|track| track.is_failing()).for_each(Track::hurry);
@@ -200,7 +200,7 @@ fn class(health: Health) -> Option<u8> {
         Health::Suspect => Some(2),
         Health::Portal => Some(LAST_RESORT),
         Health::Dead => Some(LAST_RESORT + 1),
-        // Up is said of links that nobody probes.
+        // Up is the state of links that are not probed.
         Health::Absent | Health::Down | Health::NoAddress | Health::Up => None,
     }
 }
@@ -213,8 +213,7 @@ fn is_before(a: &Track, b: &Track) -> bool {
 /// From here on it is only used when nothing else is left.
 const LAST_RESORT: u8 = 3;
 
-/// What follows from all that was learnt. Changes the active uplink, and counts the probes that it returns as
-/// started.
+/// Decides by all facts. Changes the active uplink, and counts the probes that it returns as started.
 pub fn decide(uplinks: &mut Uplinks, now: Instant) -> Decision {
     uplinks.news = false;
     if uplinks.manual.as_ref().is_some_and(|(_, until)| until.is_some_and(|until| until <= now)) {

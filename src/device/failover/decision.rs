@@ -1,4 +1,4 @@
-//! What deciding takes and gives: events in, states and orders out.
+//! Input and output of `decide`: facts in, states and actions out.
 
 use crate::device::heartbeat::delivery::Evidence;
 use crate::device::heartbeat::dial::Uplink;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// What the configuration says.
+/// Settings of the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
     pub failback_hold: Duration,
@@ -15,7 +15,7 @@ pub struct Policy {
     pub portals: bool,
 }
 
-/// What the kernel says of a configured uplink.
+/// A configured uplink as the kernel reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
     pub index: u32,
@@ -39,7 +39,7 @@ pub struct Pin {
     pub by_default: bool,
 }
 
-/// All that can be learnt.
+/// Everything that a decision depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fact {
     /// All configured uplinks that there are.
@@ -56,11 +56,11 @@ pub enum Fact {
     Pinned(Option<Pin>),
     /// A heartbeat was sent over this interface; `copy`: on purpose, to see whether it gets through.
     Heartbeat { interface: String, evidence: Evidence, copy: bool },
-    /// Somebody wants this uplink, for ever or until then.
+    /// Manual override: use this uplink, until then or without end.
     Manual { interface: String, until: Option<Instant> },
-    /// Choose by yourself again.
+    /// Ends the manual override.
     Auto,
-    /// Another process holds the failover lock, or not any more.
+    /// Whether another process holds the failover lock.
     Locked(bool),
     /// The device is an access point for others.
     AccessPoint(bool),
@@ -95,7 +95,7 @@ impl fmt::Display for FailoverState {
     }
 }
 
-/// TargetChoice target an upstream probe asks, of those that there are.
+/// The target that an upstream probe asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TargetChoice {
     /// The heartbeat's server, if it is known.
@@ -108,9 +108,9 @@ pub enum TargetChoice {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProbeTimeout {
     Normal,
-    /// A second try, while another uplink might take over: a slow answer is as bad as none.
+    /// A second try, while another uplink could take over: a slow answer is as bad as no answer.
     Short,
-    /// Nothing works: the next one begins before this one's first packet would be repeated.
+    /// Nothing works: the next probe begins before this one's first packet would be repeated.
     Brief,
 }
 
@@ -143,14 +143,14 @@ pub struct Switch {
     pub to: Option<String>,
 }
 
-/// A configured uplink and what is known of it.
+/// A configured uplink and its health.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UplinkState {
     pub interface: String,
     pub state: Health,
 }
 
-/// What is to be done.
+/// The actions and the new state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
     /// The uplink that is chosen.
@@ -158,7 +158,7 @@ pub struct Decision {
     /// The interface that heartbeats take: the chosen uplink, unless the kernel's route to the server says otherwise.
     pub path: Option<String>,
     pub state: FailoverState,
-    /// The active one first, then those that may help out, then those that are down.
+    /// The active one first, then other usable ones, then those that are down.
     pub ranked: Vec<Uplink>,
     /// All configured uplinks, in their order.
     pub uplinks: Vec<UplinkState>,

@@ -1,4 +1,4 @@
-//! What `doctor` shows of uplinks, without the running daemon.
+//! `doctor`: the uplinks, without the running daemon.
 
 use super::links::{Kernel, Link, LinkTable};
 use super::names::{proposal, rank};

@@ -1,7 +1,7 @@
 //! Gateways: whether the next hop of an uplink answers, asked through the kernel's own neighbour table (ARP,
 //! neighbour discovery). A carrier that stays while the router behind the switch has died shows here first.
 //!
-//! Asking takes CAP_NET_ADMIN; the answers are events that anybody may hear (`RTNLGRP_NEIGH`).
+//! Asking takes CAP_NET_ADMIN; the answers are events that every process may receive (`RTNLGRP_NEIGH`).
 
 use crate::device::os::neighbours::{self, Neighbour, NeighbourState, Retrans};
 use crate::device::os::netlink::Socket;
@@ -16,9 +16,9 @@ use std::time::{Duration, Instant};
 const RETRANS: Duration = Duration::from_millis(100);
 /// The kernel gives up after three questions: 312 ms, measured with ticks of 4 ms.
 const LIMIT: Duration = Duration::from_millis(400);
-/// What it is given where its timers are late, on a device that is very busy.
+/// Extra time for late kernel timers on a very busy device.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// The kernel cannot have asked in vain three times before this: somebody took the entry away.
+/// The kernel cannot have asked in vain three times before this: the entry was removed.
 const TOO_EARLY: Duration = Duration::from_millis(200);
 /// Gateways asked at the same time.
 const IN_ALL: usize = 32;
@@ -42,7 +42,7 @@ impl fmt::Display for NoAnswer {
     }
 }
 
-/// What became of one question.
+/// Result of one gateway probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GatewayAnswer {
     pub index: u32,
@@ -71,13 +71,13 @@ struct Asked {
     begun: Instant,
     /// When the kernel is asked what it knows, for want of an event.
     due: Instant,
-    /// The kernel was asking already, for somebody's packet.
+    /// The kernel was asking already, for another program's packet.
     joined: bool,
 }
 
 impl Gateways {
     /// # Errors
-    /// `PermissionDenied` without CAP_NET_ADMIN: TCP probes alone have to tell then.
+    /// `PermissionDenied` without CAP_NET_ADMIN: only TCP probes remain.
     pub fn new() -> io::Result<Gateways> {
         let mut socket = Socket::open(NETLINK_ROUTE)?;
         if !neighbours::may_change(&mut socket)? {
@@ -209,7 +209,7 @@ impl Gateways {
                     self.asked.push(Asked { due: now + RETRANS, ..asked });
                     continue;
                 }
-                // The kernel is still asking: somebody set its time back (a router's advertisement may).
+                // The kernel is still asking: its timer was reset (a router's advertisement may do that).
                 Ok(None) | Err(_) => {
                     self.tuned.retain(|tuned| tuned.index != index);
                     Err(NoAnswer::NotAsked)
@@ -231,7 +231,7 @@ fn heard_of(state: NeighbourState) -> bool {
     matches!(state, NeighbourState::Reachable | NeighbourState::Stale | NeighbourState::Delay)
 }
 
-/// What a state means for a gateway that is being asked; `None` while it is.
+/// Result for a gateway whose neighbour entry is in `state`; `None` while the probe is in progress.
 fn judge(asked: &Asked, now: Instant, state: NeighbourState) -> Option<Result<(), NoAnswer>> {
     match state {
         NeighbourState::Incomplete | NeighbourState::Probe => None,

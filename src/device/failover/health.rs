@@ -1,4 +1,4 @@
-//! What is known of one uplink, from the kernel and from probes, and when it is to be probed again.
+//! Health of one uplink, from the kernel's view and from probes.
 
 mod due;
 mod heartbeats;
@@ -9,7 +9,7 @@ use super::passage::Passage;
 use crate::wire::LinkState as Health;
 use std::time::{Duration, Instant};
 
-/// Taken back only after so many answers.
+/// Successful probes in a row that failback requires.
 pub const PROBES_IN_A_ROW: u32 = 3;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +34,7 @@ enum Portal {
     Captive,
 }
 
-/// A look at the way out that is under way.
+/// An upstream check in flight: up to two probes.
 #[derive(Debug, Clone, Copy)]
 struct UpstreamCheck {
     began: Instant,
@@ -44,14 +44,14 @@ struct UpstreamCheck {
     last_try: bool,
 }
 
-/// What a failed try means.
+/// Consequence of a failed probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failed {
-    /// Try the other target at once; meanwhile see whether another uplink does better.
+    /// Probe the other target at once, and the other uplinks for comparison.
     TryAgain,
-    /// The look that began then has failed.
+    /// The check that began then has failed.
     For(Instant),
-    /// Nobody asked.
+    /// No probe is in flight.
     Stale,
 }
 
@@ -108,7 +108,7 @@ impl Track {
         }
     }
 
-    /// Its state as the world is told. `portals` if captive portals are looked for.
+    /// `portals`: captive portals are checked for.
     pub fn health(&self, portals: bool) -> Health {
         match (self.present, self.seen.carrier, self.seen.addressed) {
             (false, _, _) => return Health::Absent,
@@ -138,7 +138,7 @@ impl Track {
         self.present && self.seen.carrier && self.seen.addressed
     }
 
-    /// What the kernel says now; `None` if the interface is gone.
+    /// Applies the kernel's current view; `None` if the interface is gone.
     pub fn observe(&mut self, seen: Option<Seen>, now: Instant) {
         let before = (self.usable(), self.seen.index);
         self.present = seen.is_some();
@@ -170,7 +170,7 @@ impl Track {
         self.hold.lost(now);
     }
 
-    /// What was known of the path held for the link as it was.
+    /// Results of the old link say nothing of the new one.
     fn forget(&mut self) {
         self.gateway = Gateway::Unknown;
         self.upstream = Upstream::Unknown;
@@ -198,7 +198,7 @@ impl Track {
         self.attempt = None;
         self.upstream = Upstream::Works;
         self.condemned = false;
-        // A gateway that answers nobody but passes packets on is no dead one.
+        // A gateway that forwards packets is not dead, although it does not answer probes.
         if self.gateway == Gateway::Silent {
             self.gateway = Gateway::Unknown;
         }
@@ -251,7 +251,7 @@ impl Track {
         true
     }
 
-    /// Left although it has carrier: another uplink works, and this one does not.
+    /// Marks an uplink with carrier as dead: another uplink works, and this one does not.
     pub fn condemn(&mut self, now: Instant) {
         let dead_before = self.is_dead();
         self.condemned = true;
@@ -261,7 +261,7 @@ impl Track {
         }
     }
 
-    /// True unless that is what was known.
+    /// True if it changes anything.
     pub fn gateway(&mut self, answers: bool, now: Instant) -> bool {
         if !self.usable() {
             return false;
@@ -271,7 +271,7 @@ impl Track {
         self.gateway = if answers { Gateway::Answers } else { Gateway::Silent };
         match (before, self.gateway) {
             (Gateway::Silent, Gateway::Answers) => {
-                // What the probes said before is old.
+                // Earlier probe results are obsolete.
                 self.upstream = Upstream::Unknown;
                 self.hurry = true;
             }
@@ -292,7 +292,7 @@ impl Track {
         counts || self.gateway != before
     }
 
-    /// A check that tells nothing leaves a portal one, and anything else free: it must not keep an uplink from use.
+    /// An inconclusive check leaves a portal a portal and anything else free: it must not keep an uplink from use.
     pub fn portal(&mut self, free: Option<bool>, now: Instant) {
         if !self.usable() {
             return;

@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-/// So many losses within [`WINDOW`] are flapping (a link that is up 1 s and down 3 s, for ever:
+/// Losses within [`WINDOW`] that count as flapping (a link that is up 1 s and down 3 s, forever:
 /// Raspberry-Pi-OS-64bit#178).
 const LOSSES: usize = 3;
 const WINDOW: Duration = Duration::from_secs(60);
 /// Five minutes on the second-best uplink are bearable; longer would hide a cable that was mended.
 const LONGEST: Duration = Duration::from_secs(300);
-/// What is doubled if the configuration asks for no hold at all.
+/// Doubled first if the configured hold-down is 0.
 const SHORTEST: Duration = Duration::from_secs(1);
 
 /// The hold-down of one uplink. Each loss beyond the second within a minute doubles it; each minute without one

@@ -1,4 +1,4 @@
-//! What the log says: the lines that users of the original system look for, and what came of them.
+//! Log lines: those that users of the original system look for, and our own.
 
 use super::decision::{Decision, FailoverState, Switch, UplinkState};
 use crate::device::burst::Burst;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 /// Changes that are logged in a row, and later ones one in 10 s: a cable that flaps must not fill the disk.
 const LOGGED: Burst = Burst::new(20, Duration::from_secs(10));
 
-/// What was logged last.
+/// State of the log: the last logged decision.
 #[derive(Debug)]
 pub struct Journal {
     /// The first choice is no failover.
@@ -100,7 +100,7 @@ fn note_switch(switch: &Switch) {
     }
 }
 
-/// The others, for whoever wonders what is left.
+/// The other uplinks and their states.
 fn standbys(decision: &Decision) -> String {
     let others = decision.uplinks.iter().filter(|uplink| Some(&uplink.interface) != decision.path.as_ref());
     let others: Vec<String> =

@@ -1,7 +1,7 @@
 //! The kernel's links, addresses and default routes, kept up to date.
 //!
 //! Events are applied as they come, so that a lost carrier acts within microseconds; each of them that changes
-//! something is a hint as well: all is read anew and compared. At most one reading a second, at least one in 30 s.
+//! something is a hint as well: everything is read again and compared. At most one reading a second, at least one in 30 s.
 
 use crate::device::os::link_events::{Change, Events};
 use crate::device::os::links::{self as kernel, Address};
@@ -23,7 +23,7 @@ const READING: Duration = Duration::from_secs(1);
 /// Addresses of one link that are kept; the kernel's oldest win.
 const ADDRESSES: usize = 32;
 
-/// What matters of a link.
+/// The properties of a link that failover needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
     pub index: u32,
@@ -73,7 +73,7 @@ fn reaches_out(ip: IpAddr) -> bool {
     }
 }
 
-/// What events and readings say, without the sockets.
+/// Links, addresses and routes by events and readings, without the sockets.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct LinkTable {
     links: BTreeMap<u32, Link>,
@@ -127,7 +127,7 @@ impl LinkTable {
             self.links.insert(link.index, Link::of(link));
             return true;
         };
-        // Without the operational state only a loss can be told.
+        // Without the operational state only a loss can be recognised.
         let carrier = link.carrier && (whole || known.carrier);
         let same = known.carrier == carrier && known.name == link.name;
         known.carrier = carrier;
@@ -179,7 +179,7 @@ impl Kernel {
         &self.table
     }
 
-    /// Takes in what the kernel has told. True if links, addresses or default routes changed.
+    /// Applies the kernel's events. True if links, addresses or default routes changed.
     ///
     /// # Errors
     /// The socket is broken.
@@ -200,7 +200,7 @@ impl Kernel {
         Ok(changed)
     }
 
-    /// When to read anew.
+    /// Next full reading.
     pub fn due(&self) -> Option<Instant> {
         self.last_read.map(|last| last + if self.stale { READING } else { AUDIT })
     }
@@ -210,8 +210,8 @@ impl Kernel {
         self.stale = true;
     }
 
-    /// Reads all anew if that is due; the half-minute's reading comes a little early where something else woke the
-    /// thread. True if something changed that no event told, or a route that is not in the table.
+    /// Reads everything again if that is due; the half-minute's reading comes a little early where something else woke the
+    /// thread. True if something changed without an event, or a route that is not in the table.
     ///
     /// # Errors
     /// As the kernel says; the table stays as it is, and the next reading is due in a second.

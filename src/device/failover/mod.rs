@@ -14,7 +14,7 @@
 //! | `names`, `lock` | which interfaces are uplinks; whether another program forbids a switch |
 //! | `links` | what the kernel says of links, addresses and default routes |
 //! | `gateway_probe`, `upstream_probe`, `portal`, `targets` | whether the gateway, the internet and the server answer over an uplink |
-//! | `backend`, `routes`, `networkmanager` | what is done to the machine |
+//! | `backend`, `routes`, `networkmanager` | the changes to the machine |
 //! | `handle`, `status` | what other threads send to this one, and read of it |
 //! | `journal`, `doctor` | what the log says; what can be said without the thread |
 
@@ -51,8 +51,8 @@ use rustix::event::{PollFd, PollFlags};
 use std::time::{Duration, Instant};
 use watch::{End, FailoverLoop};
 
-/// After an error that is not an uplink's, all is set up anew.
-const AGAIN: Duration = Duration::from_secs(5);
+/// Pause before a restart after an error of the thread's own sockets.
+const RESTART: Duration = Duration::from_secs(5);
 
 /// Runs until it is told to stop, or the last [`handle::Failover`] is dropped; then no route of ours is left.
 pub fn run(mut network: config::Network, context: &FailoverContext, mailbox: &FailoverMailbox) {
@@ -66,8 +66,8 @@ pub fn run(mut network: config::Network, context: &FailoverContext, mailbox: &Fa
             _ => match FailoverLoop::start(&network, context).and_then(|mut watch| watch.run(mailbox)) {
                 Ok(end) => Some(end),
                 Err(error) => {
-                    log::error!("failover: {error}; all is set up anew in {} s", AGAIN.as_secs());
-                    wait(mailbox, Some(Instant::now() + AGAIN))
+                    log::error!("failover: {error}; restarting failover in {} s", RESTART.as_secs());
+                    wait(mailbox, Some(Instant::now() + RESTART))
                 }
             },
         };

@@ -1,4 +1,4 @@
-//! TargetChoice interfaces are uplinks: the configured names, in their order.
+//! Which interfaces are uplinks: the configured names, in their order.
 
 use crate::device::config;
 
@@ -14,7 +14,7 @@ pub fn rank(config: &config::Network, name: &str) -> Option<usize> {
 /// proposed and never used unasked.
 const PATTERNS: [&str; 3] = ["enx*", "wwan*", "usb*"];
 
-/// What to write into `interfaces` so that failover uses an interface.
+/// The text to add to `interfaces` so that failover uses an interface.
 pub fn proposal(name: &str) -> String {
     match PATTERNS.into_iter().find(|pattern| matches(pattern, name)) {
         Some(pattern) => format!("\"{name}\" or the pattern \"{pattern}\""),

@@ -1,6 +1,6 @@
 //! The backend `networkmanager`: asks it to connect an uplink that is down, off the hot path.
 //!
-//! Never `nmcli device disconnect`: it would keep the device from connecting by itself until a person acts.
+//! Never `nmcli device disconnect`: it would keep the device from reconnecting until a person acts.
 
 use crate::device::os::program::ask;
 use std::collections::HashMap;
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// NetworkManager tries by itself too, and a Wi-Fi that is out of reach stays so.
+/// NetworkManager retries too, and a Wi-Fi that is out of reach stays out of reach.
 const AGAIN: Duration = Duration::from_secs(60);
 /// It does not wait for the connection (`-w 0`), only for NetworkManager's word.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -43,7 +43,7 @@ impl Repair {
         let started = thread::Builder::new().name("nmcli".into()).spawn(move || {
             if connect(&interface).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
                 missing.store(true, Ordering::Relaxed);
-                log::warn!("failover: there is no nmcli; uplinks that are down stay so until something else connects them");
+                log::warn!("failover: nmcli is not installed; uplinks that are down are not reconnected");
             }
             busy.store(false, Ordering::Release);
         });
@@ -52,7 +52,7 @@ impl Repair {
         }
     }
 
-    /// What was asked for more than a minute ago may be asked for again.
+    /// Allows a new request for interfaces whose last request is more than a minute old.
     pub fn forget(&mut self, now: Instant) {
         self.asked.retain(|_, asked| now < *asked + AGAIN);
     }

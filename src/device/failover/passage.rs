@@ -18,7 +18,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(600);
 /// Copies are this far apart however often the link flaps.
 const SHORTEST_WAIT: Duration = Duration::from_secs(5);
 
-/// What heartbeats over one uplink say of it.
+/// Whether heartbeats pass over one uplink.
 #[derive(Debug, Clone)]
 pub struct Passage {
     state: PassageState,

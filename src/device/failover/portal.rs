@@ -5,9 +5,9 @@
 
 use std::net::SocketAddr;
 
-/// Of an answer, so much is read. Servers that exist for this answer with less than 300 bytes.
+/// Bytes of an answer that are read. Servers that exist for this answer with less than 300 bytes.
 pub const ANSWER_LIMIT: usize = 1024;
-/// More headers than any such answer has; a portal's may have more, and its status tells enough.
+/// More headers than any such answer has; a portal's may have more, and its status is enough.
 const HEADERS: usize = 24;
 
 /// A page that is empty in a free network.
@@ -48,7 +48,7 @@ pub enum PortalVerdict {
     Incomplete,
 }
 
-/// What the answer so far says, at most [`ANSWER_LIMIT`] bytes; `ended` if no more will come.
+/// Verdict on the answer so far, at most [`ANSWER_LIMIT`] bytes; `ended` if no more will come.
 pub fn judge(answer: &[u8], ended: bool) -> PortalVerdict {
     let last = ended || answer.len() >= ANSWER_LIMIT;
     let mut headers = [httparse::EMPTY_HEADER; HEADERS];

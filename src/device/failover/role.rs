@@ -19,7 +19,7 @@ const UPSTREAM_OFFLINE: Duration = Duration::from_millis(500);
 /// A probe may come early by this part of its interval, to share a wake-up with another.
 const COALESCE: u32 = 10;
 
-/// What an uplink is at the moment.
+/// Role of an uplink at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     Active,

@@ -1,5 +1,5 @@
 //! The backend `routes`: one default route of our own for each address family, and only while the kernel would send
-//! elsewhere. Another program's packets follow it; nobody else's route is touched.
+//! elsewhere. Another program's packets follow it; no other route is touched.
 
 use super::links::{Link, LinkTable};
 use crate::device::os::default_route::{add, delete};
@@ -84,7 +84,7 @@ impl Keeper {
     pub fn new() -> io::Result<Keeper> {
         match cleanup()? {
             0 => {}
-            count => log::info!("failover: {count} routes of a daemon that was killed removed"),
+            count => log::info!("failover: removed {count} routes of a daemon that was killed"),
         }
         Ok(Keeper { socket: Socket::open(NETLINK_ROUTE)?, requested: Vec::new(), complained: false })
     }
@@ -109,11 +109,11 @@ impl Keeper {
         let mut changed = false;
         // The old one first: two of one metric cannot be.
         for route in too_many {
-            changed |= self.change("removed", route, delete);
+            changed |= self.change("remove", route, delete);
         }
         self.requested = kept;
         for route in missing {
-            if self.change("added", &route, add) {
+            if self.change("add", &route, add) {
                 changed = true;
                 self.requested.push(route);
             }
@@ -130,7 +130,7 @@ impl Keeper {
         match request(&mut self.socket, route) {
             Ok(()) => {
                 self.complained = false;
-                log::debug!("default route {what}: {route:?}");
+                log::debug!("{what} default route {route:?}");
                 return true;
             }
             // It has gone with its link or address, or is there: the next reading shows it.
@@ -138,7 +138,7 @@ impl Keeper {
             Err(error) if !self.complained => {
                 self.complained = true;
                 log::warn!(
-                    "failover: a default route cannot be {what}: {error}; heartbeats go over the uplink all the same"
+                    "failover: cannot {what} a default route: {error}; heartbeats still use the uplink"
                 );
             }
             Err(_) => {}
@@ -178,7 +178,7 @@ fn is_done(error: &io::Error) -> bool {
 impl Drop for Keeper {
     fn drop(&mut self) {
         if let Err(error) = cleanup() {
-            log::warn!("failover: our default routes cannot be removed: {error}");
+            log::warn!("failover: cannot remove our default routes: {error}");
         }
     }
 }
@@ -199,7 +199,7 @@ pub fn cleanup() -> io::Result<usize> {
     Ok(count)
 }
 
-/// What the kernel does with answers that come over `interface` although it is not the best way back; 1 drops them.
+/// The kernel's `rp_filter` for answers that come over `interface` although it is not the best way back; 1 drops them.
 pub fn is_strict(root: &Path, interface: &str) -> bool {
     let value = |name: &str| {
         let path = root.join("proc/sys/net/ipv4/conf").join(name).join("rp_filter");

@@ -1,4 +1,4 @@
-//! What is probed over each uplink: the heartbeat's server, then `connectivity_check`, then the portal's page.
+//! Probe targets of each uplink: the heartbeat's server, then `connectivity_check`, then the portal's page.
 
 use super::decision::Pin;
 use super::links::{Link, LinkTable};
@@ -101,7 +101,7 @@ impl Targets {
         (!by_default || !is_uplink(&name)).then_some(Pin { interface: name, by_default })
     }
 
-    /// What to probe over this link, of the families that it has addresses of: at most two.
+    /// Targets to probe over this link, of its address families: at most two.
     pub fn over(&self, link: &Link) -> Vec<SocketAddr> {
         let reachable = |address: &SocketAddr| link.has_family(address.is_ipv6());
         let leads_there = |server: &&Server| server.over.contains(&link.index) && reachable(&server.address);

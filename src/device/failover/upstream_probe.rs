@@ -12,9 +12,9 @@ use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-/// Of one kind over one uplink: the server and `connectivity_check`, each answered before its next turn.
+/// Probes of one kind over one uplink: the server and `connectivity_check`, each finished before its next turn.
 const PER_UPLINK: usize = 2;
-/// In all, so many descriptors at most.
+/// Descriptors in use at most.
 const IN_ALL: usize = 32;
 
 /// One question: does `target` answer over this interface within `timeout`?
@@ -32,7 +32,7 @@ pub struct Probe {
 pub enum ProbeTarget {
     /// Something that accepts connections, or refuses them.
     Tcp(SocketAddr),
-    /// A web page that tells a free network from one that wants a person to log in first.
+    /// A web page that shows whether a captive portal requires a login.
     Portal(Page),
 }
 
@@ -53,7 +53,7 @@ pub struct Reached {
     /// The answer was a refusal. It counts: a reset is made by the target's own host, so packets went there and
     /// back, and what is missing is a program (a server being updated), which no other uplink has either. A
     /// firewall on the way may refuse as well; that too is a policy and not a broken link, the next target
-    /// shows it, and a heartbeat that is refused tries the next uplink by itself.
+    /// shows it, and a heartbeat that is refused tries the next uplink anyway.
     pub refused: bool,
 }
 
@@ -72,7 +72,7 @@ pub enum ProbeError {
     NotAllowed,
     /// The network wants a person to log in first.
     Portal,
-    /// Something answered, but not what tells a free network from a portal: an error of the page's server, no
+    /// Something answered, but the answer does not show whether there is a portal: an error of the page's server, no
     /// HTTP, or a connection that closed.
     Unclear,
     /// This program has no descriptor left, or the like.
@@ -88,7 +88,7 @@ impl ProbeError {
         )
     }
 
-    /// What the kernel says instead of beginning to connect.
+    /// An error of the connect call itself.
     fn at_once(error: io::Error) -> ProbeError {
         match Errno::from_io_error(&error) {
             // EINVAL is what a route of type blackhole says.
@@ -122,8 +122,8 @@ impl fmt::Display for ProbeError {
             ProbeError::NoRoute => f.write_str("no route over this interface"),
             ProbeError::NoInterface => f.write_str("the interface has gone"),
             ProbeError::NotAllowed => f.write_str("not allowed on this machine"),
-            ProbeError::Portal => f.write_str("a portal wants a login first"),
-            ProbeError::Unclear => f.write_str("an answer that says nothing of the network"),
+            ProbeError::Portal => f.write_str("a captive portal requires a login"),
+            ProbeError::Unclear => f.write_str("an inconclusive answer"),
             ProbeError::Own(error) => write!(f, "{error}"),
         }
     }
@@ -131,7 +131,7 @@ impl fmt::Display for ProbeError {
 
 impl std::error::Error for ProbeError {}
 
-/// What became of one probe.
+/// Result of one probe.
 #[derive(Debug)]
 pub struct ProbeResult {
     pub index: u32,
@@ -234,8 +234,7 @@ impl Probes {
         answers
     }
 
-    /// TargetChoice sockets have something to tell: one call for all of them, so that a wake-up for another reason
-    /// costs next to nothing.
+    /// Readiness of all sockets by one call, so that a wake-up for another reason costs next to nothing.
     fn ready(&self) -> Vec<bool> {
         let mut fds = Vec::with_capacity(self.running.len());
         self.fds(&mut fds);
@@ -288,7 +287,7 @@ impl Running {
                 Ok(None)
             }
             Stage::Listening(answer) => {
-                // What a portal said before it reset the connection counts.
+                // An answer that arrived before a reset counts.
                 let ended = listen(&self.socket, answer).unwrap_or(true);
                 judge(answer, ended)
             }

@@ -1,4 +1,4 @@
-//! The loop: what is waited for, and what follows from it.
+//! The loop: waits for events, decides, acts.
 
 mod command;
 mod probing;
@@ -60,15 +60,15 @@ pub struct FailoverLoop<'a> {
     ranked: Option<Vec<Uplink>>,
     manual_until: Option<Instant>,
     next_due: Option<Instant>,
-    /// When the lock file was looked at, and whether somebody held it.
+    /// When the lock file was looked at, and whether it was held.
     lock_seen: Option<(Instant, bool)>,
-    /// When the heartbeat's connection was last told to come over the active uplink.
+    /// When the heartbeat's connection was last moved to the active uplink.
     returned: Option<Instant>,
     /// Interfaces that the kernel prefers and `interfaces` does not name, as they were logged; the newest first.
     unlisted: Vec<String>,
     /// Rules of policy routing that the mode does not follow, as they were logged.
     not_covered: Vec<String>,
-    /// The first choice cuts no connection: the first heartbeat may be on its way.
+    /// The first choice cuts no connection: the first heartbeat may be in flight.
     begun: bool,
 }
 
@@ -79,7 +79,7 @@ impl<'a> FailoverLoop<'a> {
         let gateways = config.gateway_probe.then(Gateways::new).and_then(|made| match made {
             Ok(gateways) => Some(gateways),
             Err(error) => {
-                log::info!("failover: gateways are not asked: {error}; TCP probes tell alone");
+                log::info!("failover: gateway probes disabled ({error}); using TCP probes only");
                 None
             }
         });
@@ -119,7 +119,7 @@ impl<'a> FailoverLoop<'a> {
             uplinks.map(|link| link.name.as_str()).filter(|name| is_strict(Path::new("/"), name)).collect();
         if !strict.is_empty() {
             log::warn!(
-                "failover: rp_filter=1 on {}: the kernel drops what comes back over a standby; \
+                "failover: rp_filter=1 on {}: the kernel drops answers that arrive over a standby; \
                  set net.ipv4.conf.all.rp_filter=2",
                 strict.join(", ")
             );
@@ -146,7 +146,7 @@ impl<'a> FailoverLoop<'a> {
         }
     }
 
-    /// The gateways' answers wake the thread some times a second, and nearly all of them tell what was known.
+    /// Gateway answers wake the thread several times a second, and nearly all of them change nothing.
     fn must_decide(&self, now: Instant) -> bool {
         let is_past = |due: Option<Instant>| due.is_some_and(|due| due <= now);
         self.uplinks.have_news()
@@ -179,7 +179,7 @@ impl<'a> FailoverLoop<'a> {
         }
     }
 
-    /// Waits for the first thing that happens, and learns it.
+    /// Waits for the first event and applies it.
     fn wait(&mut self, mailbox: &FailoverMailbox) -> io::Result<()> {
         let dues = [self.next_due, self.kernel.due(), self.probes.due(), self.backend.due()];
         let gateways = self.gateways.as_ref().and_then(Gateways::due);
@@ -227,7 +227,7 @@ impl<'a> FailoverLoop<'a> {
             return;
         }
         match not_covered.as_slice() {
-            [] => log::info!("failover: no policy routing any more; all traffic follows the uplink"),
+            [] => log::info!("failover: policy routing has ended; all traffic follows the uplink"),
             rules => log::info!(
                 "failover: policy routing sends some packets to other tables ({}); they do not follow the uplink",
                 rules.join(", ")
@@ -328,7 +328,7 @@ impl<'a> FailoverLoop<'a> {
 }
 
 impl Drop for FailoverLoop<'_> {
-    /// What is decided no longer holds; the kernel decides.
+    /// Decisions no longer hold; the kernel decides.
     fn drop(&mut self) {
         self.context.dialer.use_uplinks(Vec::new());
     }

@@ -1,4 +1,4 @@
-//! What the heartbeat thread tells the others of itself: how it went so far, and that it still moves.
+//! What the heartbeat thread publishes: its results so far, and its progress.
 
 use super::outcome::Outcome;
 use crate::clock::Now;
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 pub struct Account {
     record: Latest<Record>,
     begin: Instant,
-    /// When the loop came around last, in milliseconds since `begin`.
+    /// The loop's last iteration, in milliseconds since `begin`.
     passed: AtomicU64,
 }
 
@@ -31,7 +31,7 @@ impl Account {
         self.begin
     }
 
-    /// How long the loop has not come around.
+    /// Time since the loop's last iteration.
     pub fn still_for(&self, now: Instant) -> Duration {
         let passed = self.begin + Duration::from_millis(self.passed.load(Ordering::Relaxed));
         now.saturating_duration_since(passed)
@@ -47,7 +47,7 @@ impl Account {
     }
 }
 
-/// How it went so far.
+/// The results so far.
 #[derive(Debug, Clone, Default)]
 pub struct Record {
     /// The latest heartbeat, whether or not it was sent.

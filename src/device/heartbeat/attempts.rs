@@ -1,4 +1,4 @@
-//! What a race dials: each server address over each interface that is permitted for it.
+//! Dial attempts: each server address over each interface that is permitted for it.
 
 use super::ways::{Help, Permit, Ways};
 use crate::device::os::egress::Lookup;
@@ -32,7 +32,7 @@ pub struct DialAttempt {
     pub host: Host,
 }
 
-/// Who may answer at the server's address.
+/// The hosts that may answer at the server's address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Host {
     Any,
@@ -62,7 +62,7 @@ impl Host {
     /// Whether this host answered a connection over an interface. Returns the hardware address to remember, if any.
     ///
     /// # Errors
-    /// Another host answered, or netlink does not tell.
+    /// Another host answered, or netlink failed.
     pub fn check(&self, index: u32, ip: IpAddr) -> io::Result<Option<Vec<u8>>> {
         let found = || hardware_address(&mut Socket::open(NETLINK_ROUTE)?, index, ip);
         match self {
@@ -70,7 +70,7 @@ impl Host {
             Host::Server => Ok(found().ok().flatten()),
             Host::Same(expected) if found()?.as_ref() == Some(expected) => Ok(None),
             Host::Same(_) => {
-                Err(io::Error::other(format!("over another uplink another host answers at {ip}")))
+                Err(io::Error::other(format!("another host has the address {ip} on that uplink")))
             }
         }
     }

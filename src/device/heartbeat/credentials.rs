@@ -1,4 +1,4 @@
-//! What proves who is who: the token, the server's CA, our client certificate. Read at start and at reload.
+//! Credentials of both sides: the token, the server's CA, our client certificate. Read at start and at reload.
 
 use crate::config::ConfigError;
 use crate::device::config::{ClientCertificate, Heartbeat};

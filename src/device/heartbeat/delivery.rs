@@ -1,4 +1,4 @@
-//! What a heartbeat's result says of the uplink and the server address that it took, and the undelivered heartbeats of
+//! Evidence from a heartbeat's result for the uplink and the server address that it took, and the undelivered heartbeats of
 //! each: pure.
 //!
 //! A TCP connection is evidence of reachability, not of delivery: a login page, a filter, an MTU hole and a server that
@@ -14,7 +14,7 @@ pub const TOO_MANY: u32 = 2;
 const UPLINKS: usize = 16;
 const ADDRESSES: usize = 32;
 
-/// What came back for a heartbeat that was sent over a connection.
+/// Kind of answer to a heartbeat that was sent over a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AnswerKind {
     /// Nothing in time, a reset, a TLS failure, or something that is not HTTP.
@@ -29,14 +29,14 @@ pub enum AnswerKind {
     Other,
 }
 
-/// What an [`AnswerKind`] proves.
+/// Conclusion from an [`AnswerKind`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Evidence {
     /// The server has answered.
     Delivered,
     /// The server has answered over verified TLS, but it did not take the heartbeat: a redirect, or a page.
     Misdirected,
-    /// Something answered in the server's place: a login page, as far as one can tell.
+    /// Something answered in the server's place: probably a login page.
     Intercepted,
     /// No answer.
     Lost,
@@ -53,7 +53,7 @@ impl Evidence {
     }
 }
 
-/// What `answer` proves. `expects_ours`: the server has answered with heartbeat-monitor's JSON before, or its path is
+/// The conclusion from `answer`. `expects_ours`: the server has answered with heartbeat-monitor's JSON before, or its path is
 /// heartbeat-monitor's; other servers may answer with any 2xx. `verified`: the answer came over TLS.
 pub fn evidence(answer: AnswerKind, expects_ours: bool, verified: bool) -> Evidence {
     let undelivered = match answer {
@@ -135,7 +135,7 @@ impl Deliveries {
         addresses.sort_by_key(|address| (failures(address), self.last != Some(*address)));
     }
 
-    /// `uplink` was chosen anew: what was counted before is old.
+    /// `uplink` was chosen again: its old count does not apply.
     pub fn forget_uplink(&mut self, uplink: &str) {
         self.uplinks.retain(|(name, _)| name.as_deref() != Some(uplink));
     }
@@ -150,7 +150,7 @@ mod tests {
     fn what_each_answer_proves() {
         let page = AnswerKind::Success { ours: false };
         let ours = AnswerKind::Success { ours: true };
-        // AnswerKind, whether our JSON is expected, evidence over HTTP, evidence over HTTPS.
+        // Answer, whether our JSON is expected, evidence over HTTP, evidence over HTTPS.
         for (answer, expects_ours, plain, tls) in [
             (AnswerKind::Nothing, false, Lost, Lost),
             (AnswerKind::Nothing, true, Lost, Lost),

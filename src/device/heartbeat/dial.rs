@@ -27,7 +27,7 @@ pub struct Dialer {
     /// A person chose the first uplink.
     chosen: AtomicBool,
     live: Mutex<Vec<Weak<Socket>>>,
-    /// A heartbeat is on its way.
+    /// A heartbeat is in flight.
     busy: AtomicBool,
     /// Since the last [`Dialer::begin`].
     pub(super) cut: AtomicBool,
@@ -42,7 +42,7 @@ pub(super) struct Last {
     /// `None` until one of them is connected.
     pub(super) peer: Option<SocketAddr>,
     pub(super) over: Option<String>,
-    /// Of a packet to `peer` and its answer.
+    /// Round trip to `peer`.
     pub(super) round_trip: Option<Duration>,
     /// Without an uplink: the name of the interface that the kernel chose.
     pub(super) kernels: Option<String>,
@@ -55,7 +55,7 @@ pub(super) struct Last {
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing panics while it holds one of these; and with `panic = "abort"` nobody would be left to ask.
+    // No code panics while it holds one of these, and `panic = "abort"` would end the process.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -172,7 +172,7 @@ impl Dialer {
         self.cut.load(Ordering::SeqCst)
     }
 
-    /// Ends whatever is on its way now, from any thread: a connection being opened, a request, an answer that
+    /// Ends whatever is in flight now, from any thread: a connection being opened, a request, an answer that
     /// does not come. An idle connection stays open. Name lookups are not interrupted.
     pub fn abort(&self) {
         if self.busy.load(Ordering::SeqCst) {
@@ -185,7 +185,7 @@ impl Dialer {
         let live = lock(&self.live);
         self.cut.store(true, Ordering::SeqCst);
         for socket in live.iter().filter_map(Weak::upgrade) {
-            // What is in its queue is dropped when it is closed: an old heartbeat must not arrive after the new one
+            // Drops unsent data on close: an old heartbeat must not arrive after the new one
             // because a dead uplink came back.
             let _ = socket.set_linger(Some(Duration::ZERO));
             // A socket that is just connecting is interrupted as well; one that has ended says an error.
@@ -193,8 +193,8 @@ impl Dialer {
         }
     }
 
-    /// The next heartbeat dials anew: the kept connection leads over an uplink that is no longer the one to use. What is
-    /// on its way is left alone.
+    /// The next heartbeat opens a new connection: the kept one leads over an uplink that is no longer in use. A heartbeat
+    /// in flight is not interrupted.
     pub fn renew(&self) {
         self.stale.store(true, Ordering::Relaxed);
     }
@@ -204,7 +204,7 @@ impl Dialer {
         !self.stale.load(Ordering::Relaxed)
     }
 
-    /// How many connections have been dialled: it tells a new connection from a kept one.
+    /// Number of dials so far, to distinguish a new connection from a kept one.
     pub fn dialled(&self) -> u64 {
         self.dialled.load(Ordering::Relaxed)
     }
@@ -236,7 +236,7 @@ impl Dialer {
         (addresses, uplinks)
     }
 
-    /// Whoever cuts holds the same lock, so no new socket slips through.
+    /// [`Dialer::cut`] holds the same lock, so no new socket escapes it.
     pub(super) fn register(&self, socket: &Arc<Socket>) -> io::Result<()> {
         let mut live = lock(&self.live);
         if self.cut.load(Ordering::SeqCst) {

@@ -90,7 +90,7 @@ enum Cause {
     Retry,
 }
 
-/// What the other threads have published. A thread publishes before it pulls the trigger, so that the heartbeat of that
+/// State that the other threads publish. A thread publishes before it pulls the trigger, so that the heartbeat of that
 /// trigger reports the change.
 #[derive(Debug, Clone, Default)]
 pub struct Published {
@@ -254,7 +254,7 @@ impl HeartbeatThread {
         self.publish(Some(Arc::new(heartbeat)));
     }
 
-    /// Tries the last heartbeat over an uplink that passed none. It carries the same `id`.
+    /// Tries the last heartbeat over an uplink that delivered none. It carries the same `id`.
     fn send_copy(&mut self, uplink: Uplink, now: Instant) {
         if let Some(sender) = self.sender.as_ref().filter(|_| !self.body.is_empty()) {
             if self.pace.may_send(Reason::Scheduled, now) {
@@ -334,26 +334,28 @@ impl HeartbeatThread {
         }
     }
 
-    /// Sends a batch of what was recorded while the monitor did not listen; the next batch follows the next
-    /// heartbeat, so that being alive never waits behind history.
+    /// Sends a batch of recorded heartbeats; the next batch follows the next heartbeat, so that no heartbeat waits behind
+    /// history.
     fn replay(&mut self) {
         let Some(sender) = self.sender.as_ref().filter(|_| !self.recorder.is_empty()) else { return };
         let batch = self.recorder.batch(Instant::now());
         let body = serde_json::to_vec(&batch).unwrap_or_default();
         let outcome = sender.send(&body, self.config.timeout).outcome;
         match outcome {
-            Outcome::Accepted { .. } => log::info!("{} heartbeats of the outage delivered", batch.len()),
+            Outcome::Accepted { .. } => log::info!("delivered {} heartbeats of the outage", batch.len()),
             Outcome::Rejected { status, .. } => {
-                log::warn!("{} heartbeats of the outage rejected with status {status}, dropped", batch.len());
+                log::warn!("dropped {} heartbeats of the outage: rejected with status {status}", batch.len());
             }
-            // Kept for the next time.
+            // Retried after the next heartbeat.
             _ => return,
         }
         self.recorder.forget(batch.len());
         match self.recorder.take_dropped() {
             0 => {}
             dropped => {
-                log::warn!("{dropped} heartbeats of the outage were dropped: it lasted too long to keep all")
+                log::warn!(
+                    "dropped {dropped} heartbeats of the outage: it lasted longer than the recorder holds"
+                )
             }
         }
     }
@@ -379,10 +381,10 @@ fn waiting_for(config: &config::Heartbeat) -> String {
     }
 }
 
-/// The server's name for people: no path, no query, for a token or a device key may stand there.
+/// The server's name for people: without path and query, which may contain a token or a device key.
 pub fn server_name(config: &config::Heartbeat) -> String {
     let authority = config.url.as_ref().and_then(|url| url.authority());
-    authority.map_or_else(|| "nobody".to_owned(), ToString::to_string)
+    authority.map_or_else(|| "no server".to_owned(), ToString::to_string)
 }
 
 fn status(result: &str, counts: Counts) -> String {

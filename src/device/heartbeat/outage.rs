@@ -1,10 +1,10 @@
-//! What the log says of failures: the first one, then silence, then the recovery with count and length.
+//! Log lines for failures: the first one, then nothing, then the recovery with count and length.
 
 use super::outcome::Outcome;
 use crate::duration::span;
 use std::time::Instant;
 
-/// The kinds of trouble that ask for different people: each is said once per outage.
+/// Kinds of failure that need different reactions: each is logged once per outage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum FailureKind {
     Unreachable,
@@ -14,7 +14,7 @@ enum FailureKind {
     Busy,
 }
 
-/// The heartbeats that the server has not taken, since when, and what was said of it.
+/// The current outage: since when, how many attempts, and which kinds were logged.
 #[derive(Debug, Default)]
 pub struct Outage {
     since: Option<Instant>,
@@ -31,7 +31,7 @@ pub enum LogLine {
 }
 
 impl Outage {
-    /// What is to be said of `outcome`, if anything. `server` is its name for people.
+    /// The log line for `outcome`, if it needs one. `server` is its name for people.
     pub fn update(&mut self, server: &str, outcome: &Outcome, now: Instant) -> Option<LogLine> {
         let (trouble, line) = match outcome {
             Outcome::Accepted { .. } => return self.end(server, now),
@@ -93,11 +93,11 @@ fn refused(server: &str, status: u16, with_token: bool) -> String {
     match with_token {
         true => format!(
             "{server} refuses our token with status {status}: put the right one into token_file \
-             (or the systemd credential heartbeat-token), then reload; heartbeats go on meanwhile"
+             (or the systemd credential heartbeat-token), then reload; heartbeats continue"
         ),
         false => format!(
             "{server} refuses heartbeats without a token with status {status}: put the token into a file and name it in \
-             token_file (or use the systemd credential heartbeat-token), then reload; heartbeats go on meanwhile"
+             token_file (or use the systemd credential heartbeat-token), then reload; heartbeats continue"
         ),
     }
 }

@@ -29,7 +29,7 @@ pub enum Outcome {
     Cut,
 }
 
-/// What an answer means. Its body is read only as far as ours can be long; with more of it the connection is
+/// The meaning of an answer. Its body is read only as far as ours can be long; with more of it the connection is
 /// dropped, and the status counts all the same where our JSON is not expected.
 pub fn judge(
     mut response: Response<Body>,

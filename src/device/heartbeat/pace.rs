@@ -75,7 +75,7 @@ impl SendSchedule {
         self.retry.map(|retry| retry.at)
     }
 
-    /// What a heartbeat that leaves now should say: an unheard reason is said until it is heard.
+    /// Reason of a heartbeat that leaves now: a reason is repeated until a heartbeat with it is acknowledged.
     pub fn reason(&self, wanted: Reason) -> Reason {
         match self.retry {
             Some(retry) if wanted == Reason::Scheduled => retry.reason,
@@ -83,7 +83,7 @@ impl SendSchedule {
         }
     }
 
-    /// What follows from the outcome of a heartbeat. `jitter` is a random number from 0 to 1: a thousand
+    /// Updates the schedule by the outcome of a heartbeat. `jitter` is a random number from 0 to 1: a thousand
     /// devices that lost the same server come back apart.
     pub fn update(&mut self, reason: Reason, outcome: &Outcome, now: Instant, jitter: f64) {
         self.retry = None;
@@ -99,7 +99,7 @@ impl SendSchedule {
                     self.retry = Some(Retry { at: now + hold, reason });
                 }
             }
-            // Our own doing: whoever cut the connection has a heartbeat of its own to send.
+            // Cut by us: the thread that cut it has triggered a heartbeat.
             Outcome::Cut => {}
             Outcome::Failed { .. } | Outcome::Foreign { .. } => {
                 self.failures = self.failures.saturating_add(1);

@@ -14,7 +14,7 @@ const GB: f64 = 1024.0 * 1024.0 * 1024.0;
 /// Bytes in a MB of a recording, as the original counted.
 const MB: f64 = 1_000_000.0;
 
-/// What makes one heartbeat different from the next, apart from the metrics.
+/// Fields that differ in each heartbeat, apart from the metrics.
 #[derive(Debug, Clone)]
 pub struct Stamp {
     pub id: String,

@@ -31,7 +31,7 @@ const MOST_ATTEMPTS: usize = 8;
 /// Connects to the first of `addresses` that answers, over the dialer's uplinks. Each attempt has a head start of 250 ms
 /// over the next, unless it fails before. The address that answered a heartbeat last is tried first; an address or an
 /// uplink that was connected and delivered nothing is tried last. The socket does not block, and ends a silence of
-/// `user_timeout` by itself (TCP_USER_TIMEOUT): a dead connection would live for a quarter of an hour otherwise.
+/// `user_timeout` (TCP_USER_TIMEOUT): otherwise a dead connection would live for a quarter of an hour.
 ///
 /// # Errors
 /// `TimedOut` after `limit`, `ConnectionAborted` if the dialer was cut, else the last attempt's error.
@@ -205,7 +205,7 @@ impl Race<'_> {
     }
 }
 
-/// What a non-blocking connect says that has begun.
+/// Errno of a non-blocking connect in progress.
 const EINPROGRESS: i32 = rustix::io::Errno::INPROGRESS.raw_os_error();
 
 /// Whether a socket that poll reports has connected.

@@ -1,4 +1,4 @@
-//! The flight recorder: what would have been said while nobody listened.
+//! The flight recorder: heartbeats that could not be delivered, for replay.
 //!
 //! It lives in memory, because the steady path writes to no SD card. One heartbeat a minute and every
 //! transition; bounded, the oldest dropped and counted.
@@ -17,10 +17,10 @@ const EVERY: Duration = Duration::from_secs(60);
 const BATCH: usize = 32;
 const BATCH_BYTES: usize = 56 * 1024;
 
-/// Cameras of a record that tells of cameras; others leave them out. What they are like now, the next heartbeat tells.
+/// Cameras in a sample whose reason is a camera; other samples have none. The next heartbeat has their current state.
 const CAMERAS: usize = 8;
 
-/// Heartbeats that no server has taken.
+/// Undelivered heartbeats.
 #[derive(Debug, Default)]
 pub struct Recorder {
     kept: VecDeque<(Instant, Heartbeat)>,
@@ -64,12 +64,12 @@ impl Recorder {
         self.kept.iter().take(BATCH).map(marked).take_while(fits).collect()
     }
 
-    /// The monitor has stored the first `count`, or will never take them.
+    /// Removes the first `count`: stored by the monitor, or refused for good.
     pub fn forget(&mut self, count: usize) {
         self.kept.drain(..count.min(self.kept.len()));
     }
 
-    /// How many had to be dropped since the last call.
+    /// Returns and resets the number of dropped samples.
     pub fn take_dropped(&mut self) -> u64 {
         std::mem::take(&mut self.dropped)
     }
@@ -79,10 +79,12 @@ impl Recorder {
     }
 }
 
-/// Whether `next` says something that the minute's sample before it does not.
+/// Whether `next` differs from the last sample in more than its metrics.
 fn is_transition(last: &Heartbeat, next: &Heartbeat) -> bool {
-    let told = !matches!(next.reason, Reason::Scheduled) && next.reason != last.reason;
-    told || next.connection.active != last.connection.active || next.connection.state != last.connection.state
+    let has_reason = !matches!(next.reason, Reason::Scheduled) && next.reason != last.reason;
+    has_reason
+        || next.connection.active != last.connection.active
+        || next.connection.state != last.connection.state
 }
 
 #[cfg(test)]

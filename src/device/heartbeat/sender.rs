@@ -30,7 +30,7 @@ const MONITOR_PATH: &str = "/api/v1/heartbeat";
 #[derive(Debug, PartialEq)]
 pub struct Sent {
     pub outcome: Outcome,
-    /// What it proves of the uplink and the address; `None` if no connection was made, or another thread cut it.
+    /// Proof of whether the uplink and the address work; `None` if no connection was made, or another thread cut it.
     pub evidence: Option<Evidence>,
 }
 
@@ -38,7 +38,7 @@ pub struct Sent {
 #[derive(Debug)]
 pub struct HeartbeatSender {
     agent: Agent,
-    /// What the agent was made of.
+    /// The agent's configuration, for further agents.
     config: ureq::config::Config,
     tls: Arc<ClientConfig>,
     names: Arc<Names>,
@@ -147,7 +147,7 @@ impl HeartbeatSender {
         if let Some(evidence) = evidence {
             self.dialer.learn(evidence);
             if matches!(evidence, Evidence::Misdirected | Evidence::Intercepted) {
-                // What answered in the server's place would keep the connection open.
+                // A portal that answered in the server's place would keep the connection open.
                 self.dialer.renew();
             }
         }

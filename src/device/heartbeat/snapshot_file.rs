@@ -18,7 +18,7 @@ impl SnapshotFile {
     pub fn new(path: &Path) -> SnapshotFile {
         if path.parent().is_some_and(is_on_disk) {
             log::info!(
-                "{} is on a disk: heartbeats may wait for it, and it wears; with runtime_dir below /run they do not",
+                "{} is on a disk, not tmpfs: this can delay heartbeats and wears the SD card; set runtime_dir below /run",
                 path.display()
             );
         }
@@ -29,11 +29,11 @@ impl SnapshotFile {
     pub fn write(&mut self, content: &[u8]) {
         match atomic_file::replace(&self.path, |file| file.write_all(content)) {
             Ok(()) if self.failed => {
-                log::info!("{} can be written again", self.path.display());
+                log::info!("writing {} works again", self.path.display());
                 self.failed = false;
             }
             Err(error) if !self.failed => {
-                log::warn!("{} cannot be written: {error}", self.path.display());
+                log::warn!("cannot write {}: {error}", self.path.display());
                 self.failed = true;
             }
             Ok(()) | Err(_) => {}

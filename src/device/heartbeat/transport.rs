@@ -69,7 +69,7 @@ impl<In: Transport> Connector<In> for Dial {
 }
 
 /// A TCP connection with an age, which its [`Dialer`] can reach. The socket does not block: a wait is one poll
-/// with the time that is left, where ureq's own transport sets the socket's timeouts anew each time.
+/// with the time that is left, where ureq's own transport sets the socket's timeouts each time.
 #[derive(Debug)]
 pub struct Wired {
     dialer: Arc<Dialer>,
@@ -197,7 +197,7 @@ impl Transport for Wired {
         }
     }
 
-    /// Young enough, over the right uplink, not closed, and nothing in it that nobody asked for.
+    /// Young enough, over the right uplink, not closed, and without unexpected bytes in it.
     fn is_open(&mut self) -> bool {
         let mut byte = [MaybeUninit::uninit()];
         let silent = |error: io::Error| error.kind() == io::ErrorKind::WouldBlock;

@@ -1,4 +1,4 @@
-//! Whether the kernel's wall clock is disciplined by somebody.
+//! Whether a program (NTP, PTP) disciplines the kernel's wall clock.
 
 use std::io;
 use std::mem;
@@ -16,7 +16,7 @@ pub fn synchronized() -> io::Result<bool> {
         return Err(io::Error::last_os_error());
     }
     // Not STA_UNSYNC: some set it only to keep the kernel from writing the RTC (timedatectl does the same).
-    // The kernel lets the error grow by 500 ppm while nobody corrects the clock, and stops counting at 16 s, given
+    // The kernel lets the error grow by 500 ppm while no program corrects the clock, and stops counting at 16 s, given
     // in microseconds: at boot, and about 9 h after the last correction.
     Ok(timex.maxerror < 16_000_000)
 }

@@ -91,7 +91,7 @@ struct Found {
     kind: RouteKind,
 }
 
-/// What the kernel answers where no route leads there, or one that forbids it.
+/// Errors that mean: no route, or a route that forbids it.
 fn is_no_route(error: &io::Error) -> bool {
     use io::ErrorKind::{HostUnreachable, InvalidInput, NetworkUnreachable, PermissionDenied};
     matches!(error.kind(), NetworkUnreachable | HostUnreachable | InvalidInput | PermissionDenied)
@@ -112,7 +112,7 @@ fn parse(body: &[u8], destination: IpAddr) -> Option<Found> {
     let kind = match kind {
         RTN_LOCAL => RouteKind::Local,
         RTN_UNICAST if prefix == 0 => RouteKind::Default,
-        // A kernel before 4.13 does not tell how specific the route is.
+        // A kernel before 4.13 does not report how specific the route is.
         RTN_UNICAST if u32::from_ne_bytes(flags) & RTM_F_CLONED != 0 => RouteKind::Specific,
         RTN_UNICAST if !has_gateway => RouteKind::Connected { network, prefix },
         RTN_UNICAST => RouteKind::Specific,

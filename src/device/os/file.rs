@@ -42,7 +42,7 @@ pub fn is_file_system_trouble(error: &io::Error) -> bool {
 
 /// A small file that stays open, so that a reading costs one system call instead of four.
 ///
-/// The kernel makes the text of a /proc or sysfs file anew for every read from offset 0.
+/// The kernel generates the text of a /proc or sysfs file for every read from offset 0.
 #[derive(Debug)]
 pub struct KeptFile {
     path: PathBuf,
@@ -59,10 +59,10 @@ impl KeptFile {
         &self.path
     }
 
-    /// The content as it is now; the file is opened, or opened anew after an error, where needed.
+    /// The content as it is now; opens the file if needed, and again after an error.
     ///
     /// # Errors
-    /// What the kernel says; a sensor may answer EIO, EINVAL, ENODATA or EAGAIN. `FileTooLarge` above 256 KiB.
+    /// The kernel's error; a sensor may answer EIO, EINVAL, ENODATA or EAGAIN. `FileTooLarge` above 256 KiB.
     pub fn read(&mut self) -> io::Result<&[u8]> {
         let file = match self.file.take() {
             Some(file) => file,

@@ -1,4 +1,4 @@
-//! What the kernel tells by itself: links, addresses, default routes and neighbours as they change.
+//! Netlink events: changes of links, addresses, default routes and neighbours.
 //!
 //! A socket of its own, apart from requests: events that pile up must not delay an answer. No privilege is needed.
 
@@ -76,7 +76,7 @@ impl Events {
             set_socket_recv_buffer_size(&socket, QUEUE)?;
         }
         if neighbours {
-            // Without it there is more to hear, and nothing else.
+            // Without it there are more events, nothing worse.
             let _ = SockRef::from(&socket).attach_filter(&without_questions());
         }
         for group in GROUPS.into_iter().chain(neighbours.then_some(NEIGHBOURS)) {
@@ -86,7 +86,7 @@ impl Events {
     }
 
     /// Gives what has come to `each`, which tells whether there is likely to be more. True if something was lost: all
-    /// has to be read anew.
+    /// has to be read again.
     ///
     /// # Errors
     /// The socket is broken.

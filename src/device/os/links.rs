@@ -62,7 +62,7 @@ pub struct Link {
     pub mac: Option<[u8; 6]>,
     /// `veth`, `bridge`, `tun` ...; `None` for hardware.
     pub virtual_kind: Option<String>,
-    /// Since the interface appeared; absent if the kernel did not tell.
+    /// Since the interface appeared; absent if the kernel does not report it.
     pub bytes: Option<Bytes>,
     pub addresses: Vec<Address>,
 }
@@ -141,7 +141,7 @@ fn add_link(links: &mut BTreeMap<u32, Link>, kind: u16, body: &[u8]) {
 }
 
 /// All addresses, with the index of their interface. Most of the time they stay as they are: they are dumped again
-/// only after the kernel has told that one came, went or changed.
+/// only after an event that one came, went or changed.
 #[derive(Debug, Default)]
 struct Addresses {
     /// Absent where the process has no descriptor left: then each reading is a dump.
@@ -167,7 +167,7 @@ impl Addresses {
     }
 }
 
-/// A socket that hears of addresses, and that is never waited for.
+/// A socket for address events; no thread waits for it.
 fn subscribe() -> io::Result<netlink_sys::Socket> {
     let mut socket = netlink_sys::Socket::new(NETLINK_ROUTE)?;
     socket.bind_auto()?;
@@ -176,8 +176,8 @@ fn subscribe() -> io::Result<netlink_sys::Socket> {
     Ok(socket)
 }
 
-/// Whether anything has been told since the last call: what it was does not matter, nor that some of it was lost.
-/// What another process sends costs a dump, no more.
+/// Whether there were events since the last call; their content, and lost ones, do not matter.
+/// A forged event costs one dump, no more.
 fn has_news(socket: &netlink_sys::Socket) -> bool {
     let mut any = false;
     for _ in 0..BURST {

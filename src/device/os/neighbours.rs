@@ -33,7 +33,7 @@ pub(super) const NUD_INCOMPLETE: u16 = 0x01;
 pub(super) const NUD_DELAY: u16 = 0x08;
 pub(super) const NUD_PROBE: u16 = 0x10;
 
-/// What the kernel knows of a neighbour: `NUD_*`.
+/// State of a neighbour entry: `NUD_*`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NeighbourState {
     /// The entry was taken away, or has never been asked.
@@ -95,7 +95,7 @@ impl Neighbour {
     }
 }
 
-/// What the kernel knows of one neighbour now.
+/// The kernel's entry for one neighbour.
 ///
 /// # Errors
 /// As [`Socket::request`]; kernels before 5.0 do not answer this.

@@ -106,7 +106,7 @@ impl Socket {
     }
 }
 
-/// What the end of the replies says: 0, or an error number below 0.
+/// Result code at the end of the replies: 0, or an error number below 0.
 fn verdict(body: &[u8], consistent: bool) -> io::Result<()> {
     let code = body.first_chunk().map_or(0, |bytes| i32::from_ne_bytes(*bytes));
     match code {

@@ -1,4 +1,4 @@
-//! What a wireless interface is associated with, from the kernel's nl80211 over generic netlink.
+//! The access point of a wireless interface, from the kernel's nl80211 over generic netlink.
 
 use super::netlink::{Socket, attribute, attributes, push};
 use netlink_packet_core::NLM_F_DUMP;
@@ -31,10 +31,10 @@ const NL80211_IFTYPE_STATION: u32 = 2;
 /// Dumps of the scan's results until one is consistent.
 const SCAN_ATTEMPTS: usize = 3;
 
-/// What a wireless interface is connected to.
+/// Connection of a wireless interface.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Association {
-    /// Of an access point too, if the interface is one. Bytes that are not UTF-8 are replaced.
+    /// Also set if the interface itself is an access point. Bytes that are not UTF-8 are replaced.
     pub ssid: Option<String>,
     /// The access point's signal as it arrives here, dBm; absent if the interface is not a client.
     pub signal_dbm: Option<i32>,

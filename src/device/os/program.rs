@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 /// More than any program asked here says.
 const OUTPUT_LIMIT: usize = 64 * 1024;
 
-/// What a program said on its standard output, and how it ended.
+/// Standard output and exit status of a program.
 #[derive(Debug)]
 pub struct Said {
     pub status: ExitStatus,

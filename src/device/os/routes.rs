@@ -27,7 +27,7 @@ const RTA_TABLE: u16 = 15;
 pub(super) const RTA_VIA: u16 = 18;
 pub(super) const RTNH_F_ONLINK: u8 = 4;
 const RTNH_F_LINKDOWN: u8 = 16;
-/// What else a copy of a route needs: `RTA_PREFSRC` (`src`), `RTA_METRICS` (`mtu`, `advmss`, `initcwnd` ...), `RTA_FLOW`
+/// Further attributes that a copy of a route needs: `RTA_PREFSRC` (`src`), `RTA_METRICS` (`mtu`, `advmss`, `initcwnd` ...), `RTA_FLOW`
 /// (realms), `RTA_PREF` (a router's preference in IPv6), `RTA_ENCAP_TYPE` and `RTA_ENCAP`.
 const COPIED: [u16; 6] = [7, 8, 11, 20, 21, 22];
 /// Default routes that are kept; a device has one or two for each uplink.
@@ -40,11 +40,11 @@ pub struct DefaultRoute {
     pub index: u32,
     /// It is for IPv6 packets.
     pub ipv6: bool,
-    /// None where the other end needs no address: ppp, many modems, tunnels.
+    /// `None` if the other end needs no address: ppp, many modems, tunnels.
     pub gateway: Option<IpAddr>,
     /// The lowest wins. 0 is the highest rank.
     pub metric: u32,
-    /// Who put it there, `RTPROT_*`: 2 the kernel, 3 boot, 4 static, 9 router advertisement, 16 DHCP.
+    /// Its origin, `RTPROT_*`: 2 the kernel, 3 boot, 4 static, 9 router advertisement, 16 DHCP.
     pub protocol: u8,
     /// The interface has no carrier. IPv4 packets are sent into it all the same, unless the sysctl
     /// `ignore_routes_with_linkdown` is on.

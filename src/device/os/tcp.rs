@@ -1,4 +1,4 @@
-//! What the kernel knows of a TCP connection (`TCP_INFO`). No privilege is needed to ask.
+//! The kernel's statistics of a TCP connection (`TCP_INFO`). Reading them needs no privilege.
 
 use std::io;
 use std::mem;
@@ -12,7 +12,7 @@ pub struct Path {
     pub waits: bool,
     /// Since the last acknowledgement, in steps of a clock tick.
     pub silent: Duration,
-    /// Of a round trip, smoothed; its mean deviation.
+    /// Smoothed round trip, and its mean deviation.
     pub rtt: Duration,
     pub deviation: Duration,
 }

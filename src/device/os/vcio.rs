@@ -32,7 +32,7 @@ pub struct Vcio {
     file: File,
 }
 
-/// What the firmware said.
+/// The firmware's answer.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Reply {
     /// 0, or 0xffffffff for a command that it does not know; then `text` says so.
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
     use rustix::ioctl::Direction;
 
-    /// What the firmware makes of a request: the same message with codes and text filled in.
+    /// A firmware's answer to a request: the same message with codes and text filled in.
     fn answered(code: u32, text: &str) -> Message {
         let mut message = request(text).expect("short");
         message[1] = RESPONSE_OK.to_le();

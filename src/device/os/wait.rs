@@ -9,7 +9,7 @@ use std::time::Duration;
 /// happened. The kernel counts in nanoseconds and is never early, so a wait for what is left of a limit does not spin.
 ///
 /// # Errors
-/// As the kernel says; a signal is none.
+/// poll(2) failed; an interruption by a signal is not an error.
 pub fn wait_for(fds: &mut [PollFd], wait: Option<Duration>) -> io::Result<bool> {
     let timeout = wait.map(|wait| Timespec {
         tv_sec: wait.as_secs().try_into().unwrap_or(i64::MAX),

@@ -1,4 +1,4 @@
-//! What heartbeats say of uplinks, and the copies that are tried over those that passed none.
+//! What heartbeats prove of uplinks, and the copies that are tried over uplinks that delivered none.
 
 use super::Uplinks;
 use crate::device::failover::decision::Start;

@@ -4,7 +4,7 @@ use super::{Health, LAST_RESORT, Track, Uplinks, class};
 use std::time::Instant;
 
 impl Uplinks {
-    /// A heartbeat was delivered over `interface`, perhaps an uplink that helps out.
+    /// A heartbeat was delivered over `interface`, perhaps a helping uplink.
     pub(super) fn note_helper(&mut self, interface: &str, is_uplink: bool, now: Instant) {
         // The result of an earlier heartbeat may come late.
         if let Some(pin) = self.pin.as_ref().filter(|_| now > self.pinned_at) {
@@ -31,12 +31,12 @@ impl Uplinks {
         class(self.health(track)).is_some_and(|class| class < LAST_RESORT)
     }
 
-    /// Of an interface that is not an uplink nothing is known but that the kernel uses it.
+    /// An interface that is not an uplink is not probed: it counts as up.
     pub(super) fn health_of(&self, interface: &str) -> Health {
         self.named(interface).map_or(Health::Up, |track| self.health(track))
     }
 
-    /// Whether heartbeats leave over an interface that nobody probes.
+    /// Whether heartbeats leave over an interface that is not probed.
     pub(super) fn path_is_unknown(&self) -> bool {
         self.path_now().is_some_and(|path| self.named(&path).is_none())
     }

@@ -1,4 +1,4 @@
-//! TargetChoice probes are due: upstream, gateway and captive portal, by the role of each uplink.
+//! Which probes are due: upstream, gateway and captive portal, by the role of each uplink.
 
 use super::{FailoverState, Track, Uplinks, is_before};
 use crate::device::failover::decision::{ProbeTimeout, Start, TargetChoice};

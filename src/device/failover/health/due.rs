@@ -8,39 +8,39 @@ use std::time::{Duration, Instant};
 /// An acknowledged heartbeat is as good as a probe, and costs nothing. Two beats at the default interval: while they
 /// are acknowledged, no probe of the active uplink is sent at all. A heartbeat that goes elsewhere says so at once.
 const ACKNOWLEDGED: Duration = Duration::from_secs(10);
-/// A login page may begin to stand in the way at any time; somebody who has just logged in waits for it to stop.
+/// A login page may begin to stand in the way at any time; a person who has just logged in waits for it to stop.
 const PORTAL: Duration = Duration::from_secs(30);
 const PORTAL_CAPTIVE: Duration = Duration::from_secs(5);
 /// DNS takes less, where it works.
 const PORTAL_LOOKUP: Duration = Duration::from_secs(2);
-/// No look lasts longer: a try has at most 10 s. One that was never answered is forgotten then.
+/// A check in flight is forgotten after this: a probe has at most 10 s.
 const LOOK: Duration = Duration::from_secs(15);
 impl Track {
-    /// When something was last heard or asked of the way out.
+    /// Last upstream probe or acknowledged heartbeat.
     pub fn last_look(&self) -> Option<Instant> {
         self.last_upstream.max(self.vouched)
     }
 
-    /// When the way out is to be looked at next; `None` if it cannot be, or a look is under way.
+    /// Next upstream probe; `None` if it is impossible or in flight.
     pub fn upstream_due(&self, role: Role, now: Instant) -> Option<Instant> {
         if !self.usable() || self.seen.targets == 0 {
             return None;
         }
-        // Looks that overlap find a way that comes back within half a second, not within a timeout.
+        // Overlapping probes notice recovery within half a second instead of a whole timeout.
         let waiting = self.attempt.is_some_and(|attempt| now < attempt.tried + LOOK);
         if waiting && role != Role::Offline {
             return None;
         }
         let Some(last) = self.last_upstream.filter(|_| !self.hurry) else { return Some(now) };
         if self.portal == Portal::Captive || self.passage.is_blocked() {
-            // It accepts any connection: only the page, or a heartbeat, tells when it is gone.
+            // It accepts any connection: only the page, or a heartbeat, shows when it is gone.
             return Some(last + UPSTREAM_STANDBY);
         }
         let due = last + role.upstream(self.in_a_row >= PROBES_IN_A_ROW, self.upstream == Upstream::Failed);
         Some(self.vouched.filter(|_| role == Role::Active).map_or(due, |at| due.max(at + ACKNOWLEDGED)))
     }
 
-    /// Begins a look. One that failed before is tried once: it is not to be left in any hurry.
+    /// Begins a check. A failed uplink gets one probe instead of two: there is no hurry to leave it.
     pub fn start_upstream(&mut self, now: Instant) -> TargetChoice {
         let failed = self.upstream == Upstream::Failed;
         self.attempt = Some(UpstreamCheck { began: now, tried: now, last_try: failed });

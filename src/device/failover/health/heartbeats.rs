@@ -1,4 +1,4 @@
-//! What heartbeats say of one uplink.
+//! Effect of heartbeats on the health of one uplink.
 
 use super::Track;
 use crate::device::failover::passage::PassageChange;

@@ -1,4 +1,4 @@
-//! Probes: those that were decided are started, and what they tell is learnt.
+//! Starts the probes that were decided, and applies their results.
 
 use super::FailoverLoop;
 use crate::device::failover::decision::{Decision, Fact, ProbeTimeout, Start, TargetChoice};
