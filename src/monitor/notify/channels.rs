@@ -1,7 +1,7 @@
 //! The table `channel`: the ways to reach a recipient.
 
 use super::channel::{Channel, ChannelId, Kind};
-use super::delivery_state::DeliveryState;
+use super::delivery_state::{DeliveryState, UNDELIVERED};
 use super::recipients::{Preferences, insert_recipient, recipient_called, unknown};
 use crate::clock::Moment;
 use crate::monitor::store::{Refused, Store, StoreError};
@@ -126,12 +126,12 @@ impl Store {
     pub fn channels(&self) -> Result<Vec<ListedChannel>, StoreError> {
         self.read(|connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT c.id, r.name, c.kind, c.target, c.enabled AND r.enabled,
-                        (SELECT count(*) FROM outbox o WHERE o.channel_id = c.id AND o.state IN (0, 1)),
+                &format!("SELECT c.id, r.name, c.kind, c.target, c.enabled AND r.enabled,
+                        (SELECT count(*) FROM outbox o WHERE o.channel_id = c.id AND o.{UNDELIVERED}),
                         (SELECT max(delivered_at) FROM outbox o WHERE o.channel_id = c.id),
                         (SELECT last_error FROM outbox o WHERE o.channel_id = c.id AND o.last_error IS NOT NULL
                          ORDER BY o.id DESC LIMIT 1)
-                 FROM channel c JOIN recipient r ON r.id = c.recipient_id ORDER BY r.name, c.id",
+                 FROM channel c JOIN recipient r ON r.id = c.recipient_id ORDER BY r.name, c.id"),
             )?;
             let rows = statement.query_map([], |row| {
                 Ok(ListedChannel {

@@ -4,12 +4,12 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DeliveryState {
     Waiting = 0,
-    /// A courier has it, until `leased_until`.
+    /// A courier has it until `leased_until`.
     Leased = 1,
     Delivered = 2,
-    /// Given up: expired, or refused for good.
+    /// Abandoned: expired, or permanently refused.
     Dead = 3,
-    /// Overtaken: an outage shorter than the recipient wants to hear of, a channel that was switched off.
+    /// Not to be sent: the outage was shorter than the recipient's minimum, or the channel was disabled.
     Skipped = 4,
 }
 
@@ -21,4 +21,24 @@ impl DeliveryState {
         ("dead", DeliveryState::Dead),
         ("skipped", DeliveryState::Skipped),
     ];
+}
+
+/// `outbox.state` of a row that no courier has.
+pub const WAITING: i64 = DeliveryState::Waiting as i64;
+/// `outbox.state` of a row that a courier has.
+pub const LEASED: i64 = DeliveryState::Leased as i64;
+
+/// The condition that a row is still to be delivered. The partial indexes `outbox_due` and `outbox_unsent` contain only
+/// these rows, and SQLite uses a partial index only for a statement that repeats its condition word for word. So a
+/// statement about one of the two states has this condition, too.
+pub const UNDELIVERED: &str = "state IN (0, 1)";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_condition_of_the_indexes_names_the_two_states() {
+        assert_eq!(UNDELIVERED, format!("state IN ({WAITING}, {LEASED})"));
+    }
 }

@@ -1,8 +1,8 @@
-//! The outbox: what is still to be delivered, leased by couriers, marked only by the process that holds the lease.
+//! The outbox: notifications to deliver. Couriers lease rows; only the process that holds a lease may mark the row.
 //!
-//! One process serves a database. The statements would hold for several: a lease is committed before anything is sent, and
-//! a mark counts only while the lease does. A process never takes its own leases away from itself, however long a
-//! courier needs.
+//! One process serves a database, but the statements are right for several: a lease is committed before anything is
+//! sent, and a mark counts only while the lease lasts. A process never takes over its own leases, however long a courier
+//! needs.
 
 pub mod clock_steps;
 #[cfg(test)]
@@ -10,7 +10,7 @@ mod tests;
 
 use crate::clock::{Moment, milliseconds};
 use crate::monitor::notify::channel::{Channel, ChannelId, Kind};
-use crate::monitor::notify::delivery_state::DeliveryState;
+use crate::monitor::notify::delivery_state::{DeliveryState, LEASED, UNDELIVERED, WAITING};
 use crate::monitor::notify::notice::Notice;
 use crate::monitor::notify::recipients;
 use crate::monitor::store::{Store, StoreError};
@@ -19,17 +19,17 @@ use log::warn;
 use rusqlite::{Transaction, params};
 use std::time::Duration;
 
-/// Renewed while a courier lives: another process may take a row this long after the last renewal.
+/// Length of a lease, renewed while the courier lives. Afterwards another process may lease the row.
 pub const LEASE: Duration = Duration::from_secs(300);
 
-/// A row that could not be delivered for this long is given up. Only time that passes while the monitor runs counts: a
+/// A row that could not be delivered for this long is abandoned. Only time that passes while the monitor runs counts: a
 /// wall clock that is wrong, or a night without power, must not lose a message.
 pub const EXPIRES_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 /// Rows whose backoff ends early are tried after this time.
 const FREED_AFTER: Duration = Duration::from_secs(1);
 
-/// Stands in the leases of one process, drawn at its start.
+/// Identifies the process in its leases: a random number, drawn at its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LeaseOwner(i64);
 
@@ -50,9 +50,9 @@ impl Default for LeaseOwner {
 pub struct PendingWork {
     pub channel: ChannelId,
     pub kind: Kind,
-    /// The first row's.
+    /// When the first row is due.
     pub due: Moment,
-    /// The same among rows that were never tried.
+    /// The same, among rows that were never tried.
     pub new_due: Option<Moment>,
 }
 
@@ -70,7 +70,7 @@ pub struct LeasedRow {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LeaseLimit {
     pub rows: usize,
-    /// Of them, the ones that were tried before.
+    /// Rows among them that were tried before.
     pub retries: usize,
 }
 
@@ -82,37 +82,41 @@ pub struct LeasedBatch {
     pub clock: Clock,
     /// At most one of each machine: the first that is not delivered.
     pub rows: Vec<LeasedRow>,
-    /// Rows that were given up because they are too old.
+    /// Rows that were abandoned because they are too old.
     pub expired: usize,
 }
 
-/// What became of a leased row.
+/// The result of a delivery, by row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeliveryOutcome {
     Delivered,
-    /// To be tried again then.
+    /// Next attempt at `again`.
     Failed {
         why: String,
         again: Moment,
     },
-    /// It may have arrived; to be tried again then.
+    /// It may have arrived; next attempt at `again`.
     Unknown {
         why: String,
         again: Moment,
     },
-    /// Given up.
+    /// Abandoned.
     Dead {
         why: String,
     },
-    /// Not tried; the lease ends.
+    /// Not tried; ends the lease.
     Untouched,
 }
 
-/// A row that can be leased: nobody has it, and no earlier row of its machine on its channel is still to be delivered.
-/// `?1` is now, `?2` the owner.
-const FREE: &str = "o.state IN (0, 1) AND (o.state = 0 OR (o.leased_until <= ?1 AND o.lease <> ?2))
-     AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.machine_id = o.machine_id AND e.channel_id = o.channel_id
-                     AND e.id < o.id AND e.state IN (0, 1))";
+/// The condition that a row can be leased: no courier has it, and no earlier row of its machine on its channel is still
+/// to be delivered. `?1` is now, `?2` the owner.
+fn free() -> String {
+    format!(
+        "o.{UNDELIVERED} AND (o.state = {WAITING} OR (o.leased_until <= ?1 AND o.lease <> ?2))
+         AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.machine_id = o.machine_id AND e.channel_id = o.channel_id
+                         AND e.id < o.id AND e.{UNDELIVERED})"
+    )
+}
 
 impl Store {
     /// At start: the leases of the last process have ended with it. A mail that it had handed over to the server may have
@@ -121,21 +125,29 @@ impl Store {
     pub fn free_leases(&self, now: Moment, hold: Duration) -> Result<usize, StoreError> {
         self.write(|transaction| {
             transaction.execute(
-                "UPDATE outbox SET expires_at = max(expires_at, ?1 + ?2)
-                 WHERE state IN (0, 1) AND attempts = 0 AND due_at < ?1",
+                &format!(
+                    "UPDATE outbox SET expires_at = max(expires_at, ?1 + ?2)
+                 WHERE {UNDELIVERED} AND attempts = 0 AND due_at < ?1"
+                ),
                 [now.0, milliseconds(EXPIRES_AFTER)],
             )?;
-            let sql = "UPDATE outbox SET expires_at = expires_at + (?1 - due_at), due_at = ?1
-                       WHERE state IN (0, 1) AND attempts > 0 AND due_at < ?1";
+            let sql = &format!(
+                "UPDATE outbox SET expires_at = expires_at + (?1 - due_at), due_at = ?1
+                       WHERE {UNDELIVERED} AND attempts > 0 AND due_at < ?1"
+            );
             transaction.execute(sql, [now.0])?;
             transaction.execute(
-                "UPDATE outbox SET last_error = ?3,
+                &format!(
+                    "UPDATE outbox SET last_error = ?3,
                         due_at = ?2 + CASE WHEN uncertain_since < ?1 THEN uncertain_since ELSE ?1 END
-                 WHERE state IN (0, 1) AND state = 1 AND uncertain_since IS NOT NULL",
+                 WHERE {UNDELIVERED} AND state = {LEASED} AND uncertain_since IS NOT NULL"
+                ),
                 params![now.0, milliseconds(hold), "the monitor ended before the mail server answered"],
             )?;
-            let sql = "UPDATE outbox SET state = 0, lease = NULL, leased_until = NULL
-                       WHERE state IN (0, 1) AND state = 1";
+            let sql = &format!(
+                "UPDATE outbox SET state = {WAITING}, lease = NULL, leased_until = NULL
+                       WHERE {UNDELIVERED} AND state = {LEASED}"
+            );
             Ok(transaction.execute(sql, [])?)
         })
     }
@@ -143,9 +155,10 @@ impl Store {
     /// The enabled channels with rows that can be delivered now or later.
     pub fn channels_with_work(&self, owner: LeaseOwner, now: Moment) -> Result<Vec<PendingWork>, StoreError> {
         self.read(|connection| {
+            let free = free();
             let first = |more: &str| {
                 format!(
-                    "(SELECT o.due_at FROM outbox o WHERE o.channel_id = c.id AND {FREE} {more}
+                    "(SELECT o.due_at FROM outbox o WHERE o.channel_id = c.id AND {free} {more}
                       ORDER BY o.due_at LIMIT 1)"
                 )
             };
@@ -162,7 +175,7 @@ impl Store {
             let mut work = Vec::new();
             for row in rows {
                 let (channel, kind, due, new_due) = row?;
-                // A kind of a later version, or written by hand, is as good as disabled.
+                // An unknown kind (of a later version, or edited by hand) counts as disabled.
                 if let Some(kind) = Kind::from_name(&kind) {
                     work.push(PendingWork { channel, kind, due, new_due: Option::map(new_due, Moment) });
                 }
@@ -201,8 +214,9 @@ impl Store {
     /// Every lease of `owner` lasts [`LEASE`] from now on.
     pub fn renew_leases(&self, owner: LeaseOwner, now: Moment) -> Result<(), StoreError> {
         self.write(|transaction| {
-            let sql =
-                "UPDATE outbox SET leased_until = ?2 WHERE state IN (0, 1) AND state = 1 AND lease = ?1";
+            let sql = &format!(
+                "UPDATE outbox SET leased_until = ?2 WHERE {UNDELIVERED} AND state = {LEASED} AND lease = ?1"
+            );
             transaction.execute(sql, params![owner.0, now.plus(LEASE).0])?;
             Ok(())
         })
@@ -214,9 +228,9 @@ impl Store {
     /// It cannot be written, or the lease is lost: nothing may be handed over.
     pub fn note_handover(&self, owner: LeaseOwner, rows: &[i64], now: Moment) -> Result<(), StoreError> {
         self.write(|transaction| {
-            let mut statement = transaction.prepare_cached(
-                "UPDATE outbox SET uncertain_since = ?3 WHERE id = ?1 AND lease = ?2 AND state = 1",
-            )?;
+            let mut statement = transaction.prepare_cached(&format!(
+                "UPDATE outbox SET uncertain_since = ?3 WHERE id = ?1 AND lease = ?2 AND state = {LEASED}"
+            ))?;
             for row in rows {
                 if statement.execute(params![row, owner.0, now.0])? == 0 {
                     return Err(StoreError::Other(
@@ -242,9 +256,9 @@ impl Store {
             for (id, outcome) in outcomes {
                 held += settle_one(transaction, owner, *id, outcome, now)?;
             }
-            let mut free = transaction.prepare_cached(
-                "UPDATE outbox SET due_at = ?2 WHERE id = ?1 AND state = 0 AND due_at > ?2",
-            )?;
+            let mut free = transaction.prepare_cached(&format!(
+                "UPDATE outbox SET due_at = ?2 WHERE id = ?1 AND state = {WAITING} AND due_at > ?2"
+            ))?;
             for id in freed {
                 free.execute(params![id, now.plus(FREED_AFTER).0])?;
             }
@@ -255,7 +269,7 @@ impl Store {
     /// How many rows wait, and since when the first of them has been due.
     pub fn waiting_deliveries(&self) -> Result<(u64, Option<Moment>), StoreError> {
         self.read(|connection| {
-            let sql = "SELECT count(*), min(due_at) FROM outbox WHERE state IN (0, 1)";
+            let sql = &format!("SELECT count(*), min(due_at) FROM outbox WHERE {UNDELIVERED}");
             let number = |count: i64| u64::try_from(count).unwrap_or(0);
             Ok(connection.query_row(sql, [], |row| {
                 Ok((number(row.get(0)?), row.get::<_, Option<i64>>(1)?.map(Moment)))
@@ -273,7 +287,7 @@ fn enabled_channel(transaction: &Transaction, id: ChannelId) -> Result<Option<(C
     )?;
     let mut rows = statement.query([id.0])?;
     let Some(row) = rows.next()? else { return Ok(None) };
-    // A kind of a later version, or written by hand, is as good as disabled.
+    // An unknown kind (of a later version, or edited by hand) counts as disabled.
     let Some(kind) = Kind::from_name(&row.get::<_, String>(0)?) else { return Ok(None) };
     let channel = Channel { id, kind, target: row.get(1)?, secret: row.get(2)?, secret_file: row.get(3)? };
     let clock = recipients::clock(row.get(4)?, row.get(5)?, row.get(6)?);
@@ -281,10 +295,10 @@ fn enabled_channel(transaction: &Transaction, id: ChannelId) -> Result<Option<(C
 }
 
 fn expire(transaction: &Transaction, channel: ChannelId, now: Moment) -> Result<usize, StoreError> {
-    let mut statement = transaction.prepare_cached(
+    let mut statement = transaction.prepare_cached(&format!(
         "UPDATE outbox SET state = ?3, last_error = coalesce(last_error, 'not sent within a day')
-         WHERE channel_id = ?1 AND state IN (0, 1) AND state = 0 AND due_at <= ?2 AND expires_at <= ?2",
-    )?;
+         WHERE channel_id = ?1 AND {UNDELIVERED} AND state = {WAITING} AND due_at <= ?2 AND expires_at <= ?2"
+    ))?;
     Ok(statement.execute(params![channel.0, now.0, DeliveryState::Dead as i64])?)
 }
 
@@ -299,11 +313,12 @@ fn take(
     if most == 0 {
         return Ok(Vec::new());
     }
+    let free = free();
     let mut statement = transaction.prepare_cached(&format!(
-        "UPDATE outbox SET state = 1, lease = ?2, leased_until = ?4
+        "UPDATE outbox SET state = {LEASED}, lease = ?2, leased_until = ?4
          WHERE id IN (
              SELECT o.id FROM outbox o
-             WHERE o.channel_id = ?3 AND o.due_at <= ?1 AND (o.attempts = 0 OR ?5) AND {FREE}
+             WHERE o.channel_id = ?3 AND o.due_at <= ?1 AND (o.attempts = 0 OR ?5) AND {free}
              ORDER BY o.due_at, o.id LIMIT ?6)
          RETURNING id, content, attempts, expires_at"
     ))?;
@@ -319,7 +334,7 @@ fn take(
             Ok(notice) => leased.push(LeasedRow { id, notice, attempts, expires }),
             // This program never wrote it; it must not stop the channel.
             Err(error) => {
-                warn!("row {id} of the outbox cannot be parsed and is given up: {error}");
+                warn!("row {id} of the outbox cannot be parsed and is abandoned: {error}");
                 let why = format!("cannot be parsed: {error}");
                 settle_one(transaction, owner, id, &DeliveryOutcome::Dead { why }, now)?;
             }
@@ -346,11 +361,11 @@ fn settle_one(
     // Only an answer ends the uncertainty whether a mail has arrived.
     let is_certain = !matches!(outcome, DeliveryOutcome::Unknown { .. } | DeliveryOutcome::Untouched);
     let mut statement = transaction.prepare_cached(
-        "UPDATE outbox SET state = ?3, attempts = attempts + ?4, due_at = coalesce(?5, due_at), delivered_at = ?6,
+        &format!("UPDATE outbox SET state = ?3, attempts = attempts + ?4, due_at = coalesce(?5, due_at), delivered_at = ?6,
                            last_error = CASE WHEN ?4 = 1 THEN ?7 ELSE last_error END,
                            uncertain_since = CASE WHEN ?8 THEN NULL ELSE uncertain_since END,
                            lease = NULL, leased_until = NULL
-         WHERE id = ?1 AND lease = ?2 AND state = 1",
+         WHERE id = ?1 AND lease = ?2 AND state = {LEASED}"),
     )?;
     let values = params![id, owner.0, state as i64, attempts, due, delivered, error, is_certain];
     Ok(statement.execute(values)?)

@@ -1,6 +1,7 @@
 //! What `/metrics` reads from the database.
 
 use crate::clock::Moment;
+use crate::monitor::notify::delivery_state::UNDELIVERED;
 use crate::monitor::store::page::rows;
 use crate::monitor::store::{Store, StoreError, beside};
 use rusqlite::Row;
@@ -50,11 +51,13 @@ impl Store {
                     *notifications += count;
                 }
             }
-            let sql = "SELECT c.id, c.kind, count(*) FROM outbox o JOIN channel c ON c.id = o.channel_id
-                       WHERE o.state IN (0, 1) AND o.attempts > 0 GROUP BY c.id, c.kind ORDER BY c.id";
+            let sql = &format!(
+                "SELECT c.id, c.kind, count(*) FROM outbox o JOIN channel c ON c.id = o.channel_id
+                       WHERE o.{UNDELIVERED} AND o.attempts > 0 GROUP BY c.id, c.kind ORDER BY c.id"
+            );
             figures.retrying =
                 rows(connection, sql, Vec::new(), |row| Ok((row.get(0)?, row.get(1)?, number(row, 2)?)))?;
-            let sql = "SELECT min(due_at) FROM outbox WHERE state IN (0, 1)";
+            let sql = &format!("SELECT min(due_at) FROM outbox WHERE {UNDELIVERED}");
             let oldest: Option<i64> = connection.query_row(sql, [], |row| row.get(0))?;
             figures.overdue_s = oldest.map_or(0.0, |due| now.since(Moment(due)).as_secs_f64());
             Ok(())

@@ -3,6 +3,7 @@
 use super::{EXPIRES_AFTER, LEASE};
 use crate::clock::{Moment, milliseconds};
 use crate::monitor::notify::channel::ChannelId;
+use crate::monitor::notify::delivery_state::{LEASED, UNDELIVERED};
 use crate::monitor::notify::recipients;
 use crate::monitor::store::{Store, StoreError};
 use rusqlite::{Transaction, params};
@@ -15,7 +16,7 @@ impl Store {
     /// After the wall clock was set forward by `step`: rows that are not delivered expire as much later.
     pub fn postpone_expiry(&self, step: Duration) -> Result<(), StoreError> {
         self.write(|transaction| {
-            let sql = "UPDATE outbox SET expires_at = expires_at + ?1 WHERE state IN (0, 1)";
+            let sql = &format!("UPDATE outbox SET expires_at = expires_at + ?1 WHERE {UNDELIVERED}");
             transaction.execute(sql, [milliseconds(step)])?;
             Ok(())
         })
@@ -58,11 +59,11 @@ impl Scheduled {
 /// recipient's quiet hours are over by the new clock. Retries that a clock which was ahead has scheduled are due now.
 /// Leases end as they would have.
 pub fn forget_the_future(transaction: &Transaction, now: Moment) -> Result<(), StoreError> {
-    let mut statement = transaction.prepare_cached(
+    let mut statement = transaction.prepare_cached(&format!(
         "SELECT id, channel_id, attempts > 0, created_at, uncertain_since, due_at, expires_at FROM outbox
-         WHERE state IN (0, 1) AND (created_at > ?1 OR uncertain_since > ?1 OR due_at > ?1 + ?2
-                                    OR expires_at > max(due_at, ?1) + ?3)",
-    )?;
+         WHERE {UNDELIVERED} AND (created_at > ?1 OR uncertain_since > ?1 OR due_at > ?1 + ?2
+                                    OR expires_at > max(due_at, ?1) + ?3)"
+    ))?;
     let values = [now.0, milliseconds(LONGEST_RETRY), milliseconds(EXPIRES_AFTER)];
     let rows = statement.query_map(values, |row| {
         let moment = |index| row.get(index).map(Moment);
@@ -93,7 +94,7 @@ pub fn forget_the_future(transaction: &Transaction, now: Moment) -> Result<(), S
         update.execute(params![row.id, now.0, due.0, row.new_expiry(due, now).0])?;
     }
     transaction.execute(
-        "UPDATE outbox SET leased_until = ?1 WHERE state IN (0, 1) AND state = 1 AND leased_until > ?1 + ?2",
+        &format!("UPDATE outbox SET leased_until = ?1 WHERE {UNDELIVERED} AND state = {LEASED} AND leased_until > ?1 + ?2"),
         [now.0, milliseconds(LEASE)],
     )?;
     Ok(())

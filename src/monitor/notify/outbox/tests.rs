@@ -190,7 +190,8 @@ fn what_is_still_to_be_sent_is_found_by_the_small_indexes() {
     let store = Store::scratch();
     let plan = store.read(|connection| {
         let sql = format!(
-            "EXPLAIN QUERY PLAN SELECT o.due_at FROM outbox o WHERE o.channel_id = ?3 AND {FREE} ORDER BY o.due_at LIMIT 1"
+            "EXPLAIN QUERY PLAN SELECT o.due_at FROM outbox o WHERE o.channel_id = ?3 AND {} ORDER BY o.due_at LIMIT 1",
+            free()
         );
         let mut statement = connection.prepare(&sql)?;
         let rows = statement.query_map([0, 0, 0], |row| row.get::<_, String>(3))?;
