@@ -1,4 +1,4 @@
-//! The newest beat of each machine, in memory: the front writes it and answers, the recorder takes what has changed.
+//! The newest beat of each machine, in memory: the workers write it, the recorder collects the changes.
 //!
 //! A machine costs its payload (about 1 KB) and 400 bytes. What is here is the truth while the monitor runs; the
 //! database follows within seconds (`last_seen`) and minutes (payload, history), and at once for whoever comes back.
@@ -18,16 +18,17 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// So many locks; each is held for the copying of one payload, 50 ns.
+/// Number of locks. Each is held while one payload is copied, 50 ns.
 const SHARDS: usize = 64;
 
 /// A longer payload is not kept, its figures are. Ours has 1.3 KB; one device must not take 64 KiB from the others.
 pub const MAX_PAYLOAD: usize = 16 * 1024;
 
-/// Minutes that wait to be written. They are written every 1 to 15 minutes; if that fails for longer, the oldest go.
+/// Minutes of a machine that are not written yet. They are written every 1 to 15 minutes; if that fails for longer, the
+/// oldest are dropped.
 const MAX_MINUTES: usize = 120;
 
-/// All machines, as far as their beats go.
+/// The beats of all machines.
 #[derive(Debug)]
 pub struct Fleet {
     shards: Box<[Mutex<Shard>]>,
@@ -36,36 +37,36 @@ pub struct Fleet {
 #[derive(Debug, Default)]
 struct Shard {
     slots: HashMap<MachineId, MachineSlot>,
-    /// Whose beats the database has not seen.
+    /// Machines with beats that the database does not have.
     changed: Vec<MachineId>,
     /// Machines whose token two devices use in turn, to be reported.
     shared: Vec<SharedToken>,
 }
 
-/// What the database says of a machine, as far as a beat must know it.
+/// A machine's status in the database, as far as a beat depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Belief {
     Online,
-    /// Offline, stopped, or never heard of: the recorder must know of its next beat at once.
+    /// Offline, stopped or new: the recorder is informed of its next beat at once.
     Away,
-    /// The recorder has been told of a beat, and has not said anything yet.
-    Told,
+    /// The recorder has been informed of a beat, and has not recorded it yet.
+    Reported,
 }
 
-/// What the recorder must be told because of a beat.
+/// What a beat changes for the recorder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BeatEffect {
     Nothing,
-    /// A machine that was away beats.
+    /// A machine that was not online sends a beat.
     Back,
-    /// A machine says that it is being stopped.
+    /// A machine announces that it is being stopped.
     Farewell,
 }
 
 #[derive(Debug)]
 struct MachineSlot {
     belief: Belief,
-    /// Before the monitor started, too.
+    /// Also before the monitor started.
     seen: Option<Moment>,
     /// In `Shard::changed`.
     changed: bool,
@@ -92,7 +93,7 @@ struct Minute {
     counts: [u16; FIGURES],
 }
 
-/// The newest beat of a machine, for whoever shows it.
+/// The newest beat of a machine, to be shown.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LatestBeat {
     pub seen: Moment,
@@ -105,7 +106,7 @@ pub struct LatestBeat {
     pub payload_at: Option<Moment>,
 }
 
-/// What the database should have of a machine.
+/// Data of a machine that the database does not have.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Unsaved {
     pub machine: MachineId,
@@ -123,24 +124,24 @@ impl Default for Fleet {
 }
 
 impl Fleet {
-    /// A machine beats, `now`. Never waits for more than other beats.
+    /// Records a beat at `now`. Waits for other beats at most.
     pub fn beat(&self, machine: MachineId, beat: &Beat<'_>, now: Moment) -> BeatEffect {
-        self.hear(machine, beat.kind, |slot, shared| {
+        self.record(machine, beat.kind, |slot, shared| {
             if beat.device.is_some_and(|device| slot.devices.sent(device, now)) {
                 let payloads = [slot.payload.as_slice(), beat.payload.as_bytes()];
                 let hardware_ids = payloads.into_iter().filter_map(hardware_id).collect();
                 shared.push(SharedToken { machine, hardware_ids });
             }
-            slot.take(beat, now);
+            slot.apply(beat, now);
         })
     }
 
     /// A machine sent a request that cannot be decoded: it is alive, and nothing else about it changes.
     pub fn alive(&self, machine: MachineId, now: Moment) -> BeatEffect {
-        self.hear(machine, BeatKind::Live, |slot, _| slot.seen = Some(now))
+        self.record(machine, BeatKind::Live, |slot, _| slot.seen = Some(now))
     }
 
-    fn hear(
+    fn record(
         &self,
         machine: MachineId,
         kind: BeatKind,
@@ -159,15 +160,15 @@ impl Fleet {
                 BeatEffect::Farewell
             }
             (BeatKind::Live, Belief::Away) => {
-                slot.belief = Belief::Told;
+                slot.belief = Belief::Reported;
                 BeatEffect::Back
             }
             (BeatKind::Live, _) => BeatEffect::Nothing,
         }
     }
 
-    /// What the database says of `machine`, as it stands there.
-    pub fn learn(&self, machine: MachineId, belief: Belief, last_seen: Option<Moment>) {
+    /// Loads the status of `machine` from the database.
+    pub fn load(&self, machine: MachineId, belief: Belief, last_seen: Option<Moment>) {
         let mut shard = self.shard(machine);
         let slot = shard.slots.entry(machine).or_default();
         slot.belief = belief;
@@ -183,7 +184,7 @@ impl Fleet {
         slot.seen.filter(|_| slot.changed)
     }
 
-    /// Who has beaten since this was last called, and when.
+    /// The machines that sent a beat since the last call, and when.
     pub fn take_changed(&self) -> Vec<(MachineId, Moment)> {
         let mut taken = Vec::new();
         for shard in &self.shards {
@@ -200,7 +201,7 @@ impl Fleet {
         taken
     }
 
-    /// The machines whose token is found to be shared since this was last called.
+    /// The machines whose token was found to be shared since the last call.
     pub fn take_shared(&self) -> Vec<SharedToken> {
         self.shards.iter().flat_map(|shard| std::mem::take(&mut held(shard).shared)).collect()
     }
@@ -210,7 +211,7 @@ impl Fleet {
         self.shard(machine).slots.get(&machine).is_some_and(|slot| slot.devices.are_several(now))
     }
 
-    /// They could not be written, and are changed still.
+    /// Marks beats as changed again that could not be written.
     pub fn not_written(&self, beats: &[(MachineId, Moment)]) {
         for (machine, _) in beats {
             let Shard { slots, changed, .. } = &mut *self.shard(*machine);
@@ -221,7 +222,7 @@ impl Fleet {
         }
     }
 
-    /// What there is to save of the machines that `wanted` picks.
+    /// The unsaved data of the machines that `wanted` selects.
     pub fn take_unsaved(&self, now: Moment, mut wanted: impl FnMut(MachineId) -> bool) -> Vec<Unsaved> {
         let mut taken = Vec::new();
         for shard in &self.shards {
@@ -233,7 +234,7 @@ impl Fleet {
         taken
     }
 
-    /// It could not be saved, and is to be tried again.
+    /// Takes back data that could not be saved.
     pub fn not_saved(&self, unsaved: Vec<Unsaved>) {
         for Unsaved { machine, hostname, mut minutes, .. } in unsaved {
             let mut shard = self.shard(machine);
@@ -254,7 +255,7 @@ impl Fleet {
         Some(LatestBeat { seen, interval, sample, payload: slot.payload(), payload_at })
     }
 
-    /// When `machine` has beaten last.
+    /// The time of the last beat of `machine`.
     pub fn seen(&self, machine: MachineId) -> Option<Moment> {
         self.shard(machine).slots.get(&machine)?.seen
     }
@@ -263,19 +264,19 @@ impl Fleet {
         self.shard(machine).slots.get(&machine).is_some_and(|slot| slot.belief == Belief::Online)
     }
 
-    /// Minutes of `machine` that the database does not have yet, the one that is not over among them.
+    /// Minutes of `machine` that the database does not have, including the current one.
     pub fn minutes(&self, machine: MachineId) -> Vec<(i64, Packed)> {
         let shard = self.shard(machine);
         let Some(slot) = shard.slots.get(&machine) else { return Vec::new() };
         slot.minutes.iter().copied().chain(slot.minute.mean()).collect()
     }
 
-    /// How many machines are known.
+    /// Number of machines.
     pub fn len(&self) -> usize {
         self.shards.iter().map(|shard| held(shard).slots.len()).sum()
     }
 
-    /// How many of all machines are believed to be online.
+    /// Number of machines that are online, and of all machines.
     pub fn online(&self) -> (usize, usize) {
         let count = |shard: &Mutex<Shard>| {
             let shard = held(shard);
@@ -289,7 +290,7 @@ impl Fleet {
         self.len() == 0
     }
 
-    /// Forgets the machines that `known` does not know any more.
+    /// Drops the machines that `known` refuses.
     pub fn retain(&self, mut known: impl FnMut(MachineId) -> bool) {
         for shard in &self.shards {
             held(shard).slots.retain(|machine, _| known(*machine));
@@ -306,7 +307,7 @@ fn held(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
 }
 
 impl Default for MachineSlot {
-    /// Of a machine that nothing is known of: the recorder is asked.
+    /// An unknown machine: its first beat is reported to the recorder.
     fn default() -> MachineSlot {
         MachineSlot {
             belief: Belief::Away,
@@ -326,15 +327,15 @@ impl Default for MachineSlot {
 }
 
 impl MachineSlot {
-    fn take(&mut self, beat: &Beat<'_>, now: Moment) {
-        // Whatever the clock says now, even if it went back: only so does silence begin here.
+    fn apply(&mut self, beat: &Beat<'_>, now: Moment) {
+        // Also if the clock went back: silence begins now.
         self.seen = Some(now);
         self.interval = beat.interval.or(self.interval);
         self.sample = beat.sample;
         self.keep_payload(beat.payload);
         self.payload_at = Some(now);
         if let Some(name) = beat.hostname.as_deref().filter(|name| self.hostname.as_deref() != Some(*name)) {
-            // It goes into every message, and a machine with a forbidden name could not be changed any more.
+            // It is part of every message, and a machine with an invalid hostname could not be edited any more.
             if machine::hostname(name).is_ok() {
                 self.hostname = Some(name.into());
             }
@@ -347,7 +348,7 @@ impl MachineSlot {
         self.minute.add(beat.sample);
     }
 
-    /// Into the buffer of the one before it: payloads of a machine are of one length, give or take.
+    /// Reuses the buffer of the previous payload: the payloads of a machine have about the same length.
     fn keep_payload(&mut self, payload: &str) {
         self.unsaved = true;
         self.payload.clear();
@@ -361,7 +362,7 @@ impl MachineSlot {
     }
 
     fn payload(&self) -> Option<String> {
-        // It was text when it was kept.
+        // It was UTF-8 when it was stored.
         String::from_utf8(self.payload.clone()).ok().filter(|payload| !payload.is_empty())
     }
 
@@ -380,12 +381,12 @@ impl MachineSlot {
         self.unsaved || !self.minutes.is_empty() || self.minute_is_over(now)
     }
 
-    /// Of a machine that has fallen silent, no beat ends it.
+    /// True also for a silent machine, whose minute no beat ends.
     fn minute_is_over(&self, now: Moment) -> bool {
         self.minute.number != now.0.div_euclid(60_000) && self.minute.counts != [0; FIGURES]
     }
 
-    /// A minute that is not over is left for the next time, unless it is long past.
+    /// Leaves the current minute for the next call.
     fn take_unsaved(&mut self, machine: MachineId, now: Moment) -> Unsaved {
         if self.minute_is_over(now) {
             self.end_minute();

@@ -1,7 +1,7 @@
 //! The program on a server: takes a fleet's heartbeats, knows who is late, and tells people once.
 //!
 //! ```text
-//! http reactor ── beats ──► fleet (memory) ─┐ once a second
+//! http reactor ── beats ──► fleet (memory) ─┐ every five seconds
 //!   │        │                              ▼
 //!   │        └─ replays, recoveries ─► recorder + sweeper ──┐ one transaction: last_seen,
 //!   ▼                                    one thread         ├─ outages, events, outbox
@@ -21,7 +21,7 @@
 //! | `progress`, `pulse` | whether work makes progress, and the recorder's in particular |
 //! | `health` | whether the monitor does its own work, and the message to people if not |
 //! | `history/` | the past of a machine, packed |
-//! | `recorder` | the one thread that owns every machine's status |
+//! | `recorder` | the thread that owns every machine's status |
 //! | `gate` | which requests are refused before their body has come |
 //! | `incidents/` | who is late, what becomes an incident, and who hears of it |
 //! | `notify/` | recipients and channels, the outbox, and its delivery |

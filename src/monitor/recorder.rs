@@ -1,15 +1,14 @@
-//! The one thread that writes what beats change, and the one owner of every machine's status.
+//! The recorder: the thread that writes beats to the database and owns every machine's status.
 //!
 //! ```text
-//! orders  (back, farewell, replays, reload) ─┐
+//! events  (return, stop, replays, reload)   ─┐
 //! pass    (each second)                      ├─► recorder ─► store
 //! sweep   (each check interval) ─────────────┘
 //! ```
 //!
 //! Every five seconds it writes, in one transaction, when machines were last seen, and a share of the payloads and
-//! minutes.
-//! What waits in the channel is taken together: a fleet that comes back, or its replays, are one commit. It ends when
-//! all who may give orders have gone, and leaves nothing in memory then.
+//! minutes. It handles all queued events together, so a returning fleet or its replays are one commit. It ends when all
+//! senders of events are dropped, and writes everything that is in memory.
 
 mod events;
 mod trouble;
@@ -35,27 +34,27 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use trouble::{Task, TaskFailures};
 
-/// How often the recorder looks: whether another process has changed the database, and whether a write is due.
+/// Interval of the checks whether another process has changed the database, and whether a write is due.
 pub const FLUSH: Duration = Duration::from_secs(1);
 
-/// How often beats reach the database, apart from sweeps, which look at nothing older. A kill -9 forgets so much of
-/// being alive, which the grace after a start covers many times. Each second would write the same pages five times as
-/// often: 0.26 MB/s for 10,000 machines, and most of what an idle monitor costs.
+/// Checks between two writes of beats; a sweep writes them, too. A kill -9 loses this many seconds of last-seen times,
+/// which the grace after a start covers many times. A write each second would write the same pages five times as often:
+/// 0.26 MB/s for 10,000 machines, most of the cost of an idle monitor.
 const WRITE_EVERY: u64 = 5;
 
-/// Payloads and minutes of so many machines are written with each write: two pages of 4 KiB each, and again when the
+/// Machines whose payloads and minutes are written with each write: two pages of 4 KiB each, and again when the
 /// journal is folded in, 0.2 MB/s together.
 const SAVED_AT_ONCE: u64 = 60;
-/// Bounds of how long a machine's payload and minutes stay in memory alone, in writes: 1 to 15 minutes.
+/// Bounds of the time for which a machine's payload and minutes are in memory only, in writes: 1 to 15 minutes.
 const SAVE_PERIOD: std::ops::RangeInclusive<u64> = 12..=180;
 
 /// Machines in one transaction while stopping.
 const BATCH: usize = 1000;
 
-/// The history's rows are looked through in so many turns, one each minute.
+/// Turns in which the history is aged, one each minute.
 const AGEING_TURNS: i64 = 360;
 
-/// What wakes the recorder.
+/// Everything that wakes the recorder.
 #[derive(Debug)]
 pub struct RecorderInbox {
     pub orders: Receiver<RecorderEvent>,
@@ -65,7 +64,7 @@ pub struct RecorderInbox {
     pub sweep: Ticker,
 }
 
-/// What the recorder shares with the threads that answer.
+/// State that the recorder shares with the threads that answer requests.
 #[derive(Debug, Clone)]
 pub struct RecorderContext {
     pub store: Arc<Store>,
@@ -79,17 +78,17 @@ pub struct Recorder {
     shared: RecorderContext,
     sweeper: Sweeper,
     watchdog: Watchdog,
-    /// A new one, until the ticker has it.
+    /// A changed interval, until the ticker has it.
     check_interval: Option<Duration>,
-    /// Passes since the last write.
+    /// Checks since the last write.
     waited: u64,
-    /// A loss was larger than one transaction: swept again in the next pass.
+    /// A loss was larger than one transaction: sweeps again at the next check.
     sweep_is_partial: bool,
-    /// Whose turn it is to be saved.
+    /// Selects the machines that are saved next.
     turn: u64,
-    /// The minute in which history was aged last.
+    /// Minute of the last ageing of the history.
     aged: i64,
-    /// Read from the database when history is aged first.
+    /// Read from the database at the first ageing of the history.
     horizon: Option<Horizon>,
     /// [`suspended`] at the start.
     suspended: Duration,
@@ -113,25 +112,25 @@ impl Recorder {
         }
     }
 
-    /// Takes over from the database who may send, and who is online; before the first beat, so that a restart is no
-    /// recovery of all.
+    /// Loads machines, tokens and statuses from the database. Call it before the first beat: otherwise a restart would
+    /// look like a recovery of all machines.
     ///
     /// # Errors
     /// The database could not be read.
-    pub fn learn(&self) -> Result<(), StoreError> {
+    pub fn load(&self) -> Result<(), StoreError> {
         let RecorderContext { store, registry, fleet, .. } = &self.shared;
         registry.put(Registry::load(store)?);
         let mut known = HashSet::new();
         for state in store.states()? {
             let belief = if state.status == MachineStatus::Online { Belief::Online } else { Belief::Away };
-            fleet.learn(state.machine, belief, state.last_seen);
+            fleet.load(state.machine, belief, state.last_seen);
             known.insert(state.machine);
         }
         fleet.retain(|machine| known.contains(&machine));
         Ok(())
     }
 
-    /// Runs until all senders of orders are gone, then writes all that is left.
+    /// Runs until all senders of events are dropped, then writes everything that is left.
     pub fn run(mut self, mut inbox: RecorderInbox) {
         loop {
             self.watchdog.pass(Instant::now(), || status(&self.shared.fleet, self.troubles.error()));
@@ -139,7 +138,7 @@ impl Recorder {
                 recv(inbox.orders) -> order => match order {
                     Ok(order) => {
                         let waiting = inbox.orders.try_iter().take(inbox.orders.len());
-                        self.obey(std::iter::once(order).chain(waiting), Moment::now());
+                        self.handle(std::iter::once(order).chain(waiting), Moment::now());
                         if let Some(interval) = self.check_interval.take() {
                             inbox.sweep = Ticker::every(interval, Instant::now() + interval);
                         }
@@ -150,7 +149,7 @@ impl Recorder {
                 recv(inbox.flush.due()) -> _ => {
                     let now = Now::read();
                     inbox.flush.advance(now.monotonic);
-                    self.beat(now);
+                    self.tick(now);
                 }
                 recv(inbox.sweep.due()) -> _ => {
                     let now = Now::read();
@@ -162,15 +161,15 @@ impl Recorder {
         self.stop(Now::read());
     }
 
-    /// Obeys in the order of arrival; what is alike is one transaction.
-    pub fn obey(&mut self, orders: impl Iterator<Item = RecorderEvent>, now: Moment) {
+    /// Handles events in the order of arrival; similar ones share a transaction.
+    pub fn handle(&mut self, events: impl Iterator<Item = RecorderEvent>, now: Moment) {
         let mut gathered = Gathered::default();
         let mut changed = Vec::new();
-        for order in orders {
-            if !gathered.takes(&order) {
+        for event in events {
+            if !gathered.accepts(&event) {
                 self.carry_out(std::mem::take(&mut gathered), now);
             }
-            match order {
+            match event {
                 RecorderEvent::Back { machine, seen } => gathered.back.push((machine, seen)),
                 RecorderEvent::Farewell { machine, seen } => gathered.farewells.push((machine, seen)),
                 RecorderEvent::Replays { mut past, stored } => {
@@ -187,7 +186,7 @@ impl Recorder {
         }
         self.carry_out(gathered, now);
         if !changed.is_empty() {
-            let result = self.learn();
+            let result = self.load();
             for loaded in changed {
                 loaded(result.clone());
             }
@@ -196,7 +195,7 @@ impl Recorder {
     }
 
     fn log_undecodable(&self, machine: MachineId, reason: &str, now: Moment) {
-        // Without the name, the number has to do.
+        // The name is for readers only; without it the number identifies the machine.
         let name = self.shared.store.machine(machine, now).ok().flatten().map(|machine| machine.name);
         log::warn!(
             "Machine {} ({}) sends requests that cannot be decoded: {reason}. It counts as alive, and its values stay \
@@ -225,7 +224,7 @@ impl Recorder {
         }
     }
 
-    /// Those that are not online afterwards are away still: their next beat asks again.
+    /// Machines that are not online afterwards stay away, and their next beat is reported again.
     fn bring_back(&mut self, beats: &[(MachineId, Moment)], now: Moment) {
         for (machine, _) in beats {
             self.shared.fleet.believe(*machine, Belief::Away);
@@ -237,7 +236,7 @@ impl Recorder {
         }
     }
 
-    /// A flush may have written a later beat than the one that the order was about; time must not go back.
+    /// A flush may have written a later beat than the event's: last seen must not go back.
     fn newest(&self, beats: &[(MachineId, Moment)]) -> Vec<(MachineId, Moment)> {
         let newest = |(machine, seen): &(MachineId, Moment)| {
             (*machine, self.shared.fleet.seen(*machine).unwrap_or(*seen))
@@ -245,19 +244,19 @@ impl Recorder {
         beats.iter().map(newest).collect()
     }
 
-    /// What is done each second.
-    pub fn beat(&mut self, now: Now) {
+    /// The checks of each second.
+    pub fn tick(&mut self, now: Now) {
         self.look_after_wal(now.monotonic);
         let changed = self.shared.store.changed_outside();
         if self.look_at(Task::Registry, changed, now.monotonic) == Some(true) {
-            let learned = self.learn();
+            let learned = self.load();
             self.look_at(Task::Registry, learned, now.monotonic);
-            // A channel may have been added or switched on.
+            // A channel may have been added or enabled.
             self.sweeper.wake_couriers();
         }
         self.report_shared_tokens(now);
         self.waited += 1;
-        // What failed is tried each second.
+        // A failed write is retried each second.
         if self.waited >= WRITE_EVERY || self.troubles.concern(Task::Write) {
             self.write(now);
         }
@@ -267,7 +266,7 @@ impl Recorder {
         self.troubles.end(now.monotonic);
     }
 
-    /// Two devices that use one token are watched as one: the end of either is noticed by nobody.
+    /// Two devices that use one token look like one machine: the failure of either is not noticed.
     fn report_shared_tokens(&mut self, now: Now) {
         for shared in self.shared.fleet.take_shared() {
             let ids = shared.hardware_ids.join(" and ");
@@ -293,7 +292,7 @@ impl Recorder {
         }
     }
 
-    /// Writes who was seen when, and payloads and minutes of those whose turn it is.
+    /// Writes the last-seen times, and payloads and minutes of the machines whose turn it is.
     fn write(&mut self, now: Now) {
         let fleet = self.shared.fleet.clone();
         let period = (fleet.len() as u64 / SAVED_AT_ONCE).clamp(*SAVE_PERIOD.start(), *SAVE_PERIOD.end());
@@ -306,7 +305,7 @@ impl Recorder {
         self.age(now);
     }
 
-    /// Writes who was seen when, and `unsaved` with it. False if that failed; it is tried again.
+    /// Writes the last-seen times and `unsaved`. False if that failed; the next write includes them.
     fn flush(&mut self, unsaved: &[Unsaved], now: Now) -> bool {
         let RecorderContext { store, fleet, pulse, .. } = &self.shared;
         let beats = fleet.take_changed();
@@ -315,7 +314,7 @@ impl Recorder {
             fleet.not_written(&beats);
         } else {
             if !pulse.is_fresh(now.monotonic) {
-                // Heartbeats were refused meanwhile: silence in that time says nothing.
+                // Heartbeats were refused meanwhile, so silence in that time does not count.
                 self.sweeper.ingest_was_down(now.wall);
             }
             pulse.flushed(now.monotonic);
@@ -323,7 +322,7 @@ impl Recorder {
         self.look_at(Task::Write, written, now.monotonic).is_some()
     }
 
-    /// Hands old history down, for one turn of machines each minute.
+    /// Ages the history of one share of the machines each minute.
     fn age(&mut self, now: Now) {
         let minute = now.wall.0.div_euclid(60_000);
         if std::mem::replace(&mut self.aged, minute) != minute {
@@ -341,7 +340,8 @@ impl Recorder {
         store.age_history(turn, AGEING_TURNS, horizon.advance(now))
     }
 
-    /// Looks who is late, after all beats are written. Not at all if they cannot be: nobody would be found alive.
+    /// Takes late machines offline, after all beats are written. If that fails there is no sweep: every machine would be
+    /// late.
     pub fn sweep(&mut self, now: Now) {
         self.shared.pulse.sweep.started(now.monotonic);
         if !self.flush(&[], now) {
@@ -357,7 +357,7 @@ impl Recorder {
         }
     }
 
-    /// Who has beaten while the sweep looked is back at once.
+    /// Machines that sent a beat during the sweep return at once.
     fn call_offline(&mut self, machines: &[MachineId], now: Moment) {
         let mut back = Vec::new();
         for machine in machines {
@@ -368,9 +368,9 @@ impl Recorder {
         }
     }
 
-    /// Writes all there is.
+    /// Writes everything that is in memory.
     fn stop(&mut self, now: Now) {
-        // The minute that is not over, too.
+        // Also the minute that is not over.
         let mut unsaved = self.shared.fleet.take_unsaved(now.wall.plus(Duration::from_secs(60)), |_| true);
         loop {
             let rest = unsaved.split_off(unsaved.len().min(BATCH));
@@ -380,7 +380,7 @@ impl Recorder {
             unsaved = rest;
         }
         if let Some(error) = self.troubles.error() {
-            log::error!("stopped, and not everything is written: {error}");
+            log::error!("stopped, but some heartbeats and history could not be written: {error}");
         }
     }
 
@@ -402,7 +402,7 @@ impl Recorder {
     }
 }
 
-/// For systemd's status line.
+/// systemd's status line.
 fn status(fleet: &Fleet, error: Option<&StoreError>) -> String {
     let (online, all) = fleet.online();
     let machines = format!("{online} of {all} machines online");

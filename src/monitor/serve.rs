@@ -289,7 +289,7 @@ fn start_recorder(
 ) -> Result<(Sender<RecorderEvent>, Receiver<()>), Failure> {
     let (orders, inbox) = bounded(ORDERS);
     let recorder = Recorder::new(shared.clone(), sweeper, systemd::Watchdog::from_environment(now));
-    recorder.learn().map_err(database)?;
+    recorder.load().map_err(database)?;
     let interval = config.detection.check_interval;
     let inbox = RecorderInbox {
         orders: inbox,

@@ -9,7 +9,6 @@
 //! ```
 //!
 //! Figures change little within a row, so a bucket takes 4 bytes on a typical machine; the worst there can be takes 14.
-//! One that is read at random is found without unpacking the others, which nobody needs so far.
 
 use crate::monitor::beat::{FIGURES, Sample};
 

@@ -9,7 +9,7 @@ use crate::monitor::store::{Store, StoreError};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// More points than a screen has are refused to nobody, and get a longer step instead.
+/// Most points of a response; a request for more gets a longer step.
 pub const MAX_POINTS: u64 = 5_000;
 
 /// The history of `machine` from `from` (included) to `to` (excluded), a point for each `step` in which something was

@@ -1,4 +1,4 @@
-//! The table `history`: packed rows, read, merged into, handed down to coarser resolutions, and forgotten.
+//! The table `history`: packed rows that are read, merged, aged to coarser resolutions, and removed.
 
 use super::packed::{self, Packed};
 use super::resolution::{RESOLUTIONS, Resolution, coarser};
@@ -7,7 +7,7 @@ use crate::monitor::machine::MachineId;
 use crate::monitor::store::{Store, StoreError};
 use rusqlite::{CachedStatement, Transaction};
 
-/// What a machine said of moments at which nobody listened: (bucket, figures) by resolution.
+/// A replayed sample of a machine: figures at a moment at which no monitor received them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PastSample {
     pub machine: MachineId,
@@ -15,7 +15,7 @@ pub struct PastSample {
     pub figures: Packed,
 }
 
-/// Which of two figures for one bucket stays.
+/// Which of two values for one bucket is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Precedence {
     New,
@@ -69,7 +69,7 @@ impl<'tx> Rows<'tx> {
         Ok(())
     }
 
-    /// The row of this key; an empty one where there is none, and in place of one that cannot be read.
+    /// The row of this key; an empty one if it does not exist or cannot be unpacked.
     fn read(&mut self, key: (i64, i64, i64), resolution: Resolution) -> Result<Vec<Packed>, StoreError> {
         let mut rows = self.select.query(key)?;
         let row = match rows.next()? {

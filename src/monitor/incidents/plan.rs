@@ -1,8 +1,8 @@
-//! Who is told what, and when: pure.
+//! Who is notified of an event, over which channels, and when: pure.
 //!
-//! What happened to a machine becomes one row of the outbox for each channel of each recipient who wants to hear of
-//! it. A row may be due later than now: after the recipient's minimum outage, at the end of their quiet hours. If the
-//! machine is back by then, neither the outage nor the recovery is told.
+//! An event becomes one row of the outbox for each channel of each recipient who wants it. A row may be due later than
+//! now: after the recipient's minimum outage, or at the end of their quiet hours. If the machine is back by then, neither
+//! the outage nor the recovery is sent.
 
 use crate::clock::{Moment, milliseconds};
 use crate::monitor::notify::channel::ChannelId;
@@ -16,14 +16,14 @@ pub struct Planned {
     pub due: Moment,
 }
 
-/// The rows for what happened. What begins goes to every recipient who has chosen the machine. What ends goes to the
-/// channels in `waiting`, over which another state of the machine was reported last, whatever their recipients have
-/// chosen by now; and a recovery also to recipients who want no other event.
+/// The rows for an event. A beginning goes to every recipient who has chosen the machine. An end goes to the channels in
+/// `outdated`, over which another state of the machine was reported last, whatever their recipients choose by now. A
+/// recovery also goes to recipients who want no other event.
 pub fn plan(
     recipients: &[Recipient],
     machine: &Subject,
     what: &Happening,
-    waiting: &[ChannelId],
+    outdated: &[ChannelId],
 ) -> Vec<Planned> {
     let mut rows = Vec::new();
     for recipient in recipients {
@@ -32,13 +32,13 @@ pub fn plan(
         }
         let chosen = recipient.machines.includes(machine);
         let due = recipient.due(what);
-        let told = |channel: &&ChannelId| match what.event {
-            EventKind::Online => waiting.contains(channel) || (chosen && !recipient.hears_of_outages()),
-            EventKind::Steady => waiting.contains(channel),
+        let is_notified = |channel: &&ChannelId| match what.event {
+            EventKind::Online => outdated.contains(channel) || (chosen && !recipient.wants_outages()),
+            EventKind::Steady => outdated.contains(channel),
             EventKind::Offline | EventKind::Stopped | EventKind::Flapping => chosen,
             EventKind::Test | EventKind::Trouble => false,
         };
-        rows.extend(recipient.channels.iter().filter(told).map(|&channel| Planned { channel, due }));
+        rows.extend(recipient.channels.iter().filter(is_notified).map(|&channel| Planned { channel, due }));
     }
     rows
 }
@@ -53,7 +53,7 @@ impl Recipient {
         }
     }
 
-    fn hears_of_outages(&self) -> bool {
+    fn wants_outages(&self) -> bool {
         let outage = [EventKind::Offline, EventKind::Stopped, EventKind::Flapping];
         self.events.iter().any(|event| outage.contains(event))
     }

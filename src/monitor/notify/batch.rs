@@ -1,4 +1,4 @@
-//! From leased rows to messages: a program gets one for each machine, a person one for many machines.
+//! Groups leased rows into messages: a program gets one per machine, a person one for many machines.
 
 use super::channel::Kind;
 use super::send::Message;

@@ -1,5 +1,5 @@
-//! What is said of a machine: the facts are kept in the outbox as they were when it happened; the text is rendered when it is
-//! delivered, so that ages are right then, by the recipient's clock.
+//! Notices: the facts are stored in the outbox when the event happens. The text is rendered at delivery, so that ages
+//! are right then, and times are the recipient's.
 
 use crate::clock::Moment;
 use crate::duration::go_seconds;
@@ -7,19 +7,19 @@ use crate::monitor::zone::Clock;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 
-/// What can be told of a machine.
+/// The events that people can be notified of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EventKind {
     Offline,
     Online,
-    /// It said that it is being stopped.
+    /// It announced that it is being stopped.
     Stopped,
-    /// It comes and goes; what it does is not told from here on.
+    /// It flaps; its transitions are not announced from now on.
     Flapping,
-    /// It has stopped flapping, and is what it is now.
+    /// It has stopped flapping, and has held its present state.
     Steady,
-    /// Nothing happened: somebody tries a channel.
+    /// Nothing happened: a test of a channel.
     Test,
     /// The monitor itself does not work.
     Trouble,
@@ -40,7 +40,7 @@ impl EventKind {
     }
 }
 
-/// The machine, as far as a recipient's choice and what they are told go.
+/// The machine of an event, as far as recipients' choices and notices need it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Subject {
     pub id: i64,
@@ -118,7 +118,7 @@ impl Notice {
         Notice { news: EventKind::Trouble, state: EventKind::Offline, description, ..Notice::test(now) }
     }
 
-    /// What whoever has read this thinks that the machine is; `None`: that it comes and goes.
+    /// The state a reader of this notice believes the machine is in; `None` = flapping.
     pub fn believed(&self) -> Option<EventKind> {
         (self.news != EventKind::Flapping).then_some(self.state)
     }
@@ -128,7 +128,7 @@ impl Notice {
         format!("{} {} {}", self.sign(), shown(&self.name), self.verb())
     }
 
-    /// Plain text without markup, as it is right at `now` by the reader's `clock`.
+    /// Plain text without markup, with ages at `now` and times by the reader's `clock`.
     pub fn text(&self, now: Moment, clock: &Clock) -> String {
         if self.news == EventKind::Test {
             return format!("{} This is a test of heartbeat-monitor: messages arrive here.", self.sign());
@@ -178,14 +178,14 @@ impl Notice {
     }
 }
 
-/// One message of many machines that all did the same.
+/// The title of one message about many machines with the same event.
 pub fn title_of_many(notices: &[Notice]) -> String {
     notices.first().map_or_else(String::new, |first| {
         format!("{} {} machines {}", first.sign(), notices.len(), first.verb())
     })
 }
 
-/// The first names, and how many more.
+/// The text of such a message: the first names, and the number of others.
 pub fn text_of_many(notices: &[Notice], clock: &Clock) -> String {
     let mut text = title_of_many(notices);
     text.push('\n');
@@ -205,7 +205,7 @@ pub fn text_of_many(notices: &[Notice], clock: &Clock) -> String {
     text
 }
 
-/// The red and the green circle are what the users of the original system look for.
+/// The red and the green circle are those of the original system.
 fn sign(news: EventKind, state: EventKind) -> char {
     match (news, state) {
         (EventKind::Flapping, _) => '\u{1F7E0}',

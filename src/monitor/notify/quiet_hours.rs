@@ -3,7 +3,7 @@
 use crate::clock::Moment;
 use crate::monitor::zone::Clock;
 
-/// A stretch of each day in which nobody is woken up, by the recipient's own clock.
+/// A part of each day in which a recipient is not notified, by the recipient's own clock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QuietHours {
     /// Minute of the day, 0 to 1439.
@@ -20,7 +20,7 @@ impl QuietHours {
     /// `at` itself if it is not quiet then, else the end of the quiet.
     pub fn end_if_quiet(&self, at: Moment) -> Moment {
         let end = self.next_end(at);
-        // Where the clock jumps over all of the time between two nights, the second one begins at once.
+        // If a change of the clock skips the whole time between two quiet parts, the second one begins at once.
         if end > at && self.from != self.to { self.next_end(end) } else { end }
     }
 
@@ -35,8 +35,8 @@ impl QuietHours {
             _ => 0,
         };
         let end = at.0.saturating_add(quiet_for);
-        // The clock has been changed by then: it shows the end earlier or later by so much. A time that it never
-        // shows is reached when as much time has gone by.
+        // If the clock is changed until then, it shows the end earlier or later by the difference. A time that the clock
+        // never shows is reached after the same duration.
         let ahead_then = self.clock.ahead_ms(Moment(end));
         let shown = end.saturating_sub(ahead_then - ahead);
         Moment(if self.clock.ahead_ms(Moment(shown)) == ahead_then { shown } else { end })

@@ -1,4 +1,4 @@
-//! Recipients and their channels: who wants to hear what, and how they are reached.
+//! The table `recipient`: who is notified, of which events, and when not.
 
 use crate::clock::{Moment, milliseconds};
 use crate::monitor::machine;
@@ -15,14 +15,14 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use std::path::Path;
 use std::time::Duration;
 
-/// What a recipient can choose; `Steady` follows from what went before.
+/// The events that a recipient can choose. `Steady` is sent to those who were notified before.
 pub const CHOICES: [EventKind; 4] =
     [EventKind::Offline, EventKind::Online, EventKind::Stopped, EventKind::Flapping];
 
-/// What a recipient hears of who has chosen nothing: every alarm and its end.
+/// The events of a recipient who has chosen none: every alarm and its end.
 pub const DEFAULT_CHOICE: [EventKind; 3] = [EventKind::Offline, EventKind::Online, EventKind::Flapping];
 
-/// A person or a team, what they want to hear, and where.
+/// A person or a team, the events they want, and their channels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recipient {
     pub machines: MachineChoice,
@@ -34,7 +34,7 @@ pub struct Recipient {
     pub channels: Vec<ChannelId>,
 }
 
-/// Those who can be told anything now: enabled, with an enabled channel.
+/// The recipients who can be notified now: enabled, with an enabled channel.
 pub fn reachable(connection: &Connection) -> Result<Vec<Recipient>, StoreError> {
     let mut statement = connection.prepare_cached(
         "SELECT r.id, r.events, r.quiet_from, r.quiet_to, r.utc_offset, r.min_outage, r.time_zone, r.all_machines, c.id

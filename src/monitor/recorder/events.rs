@@ -1,4 +1,4 @@
-//! What the recorder is told to do, and what of it is done together.
+//! The recorder's events, and which of them share a transaction.
 
 use crate::clock::Moment;
 use crate::monitor::history::rows::PastSample;
@@ -7,23 +7,23 @@ use crate::monitor::machine::MachineId;
 use crate::monitor::store::StoreError;
 use std::fmt;
 
-/// All that can reach the recorder.
+/// Everything that can reach the recorder.
 pub enum RecorderEvent {
-    /// A machine that was away has been heard of.
+    /// A machine that was not online has sent a beat.
     Back { machine: MachineId, seen: Moment },
-    /// A machine says that it is being stopped.
+    /// A machine has announced that it is being stopped.
     Farewell { machine: MachineId, seen: Moment },
-    /// What a machine says of the past; `stored` is told when that is durable, or cannot be.
+    /// Replays of a machine; `stored` is called when they are durable, or cannot be stored.
     Replays { past: Vec<PastSample>, stored: OnStored },
-    /// This process has changed machines or tokens; `loaded` is told when every thread knows.
+    /// This process has changed machines or tokens; `loaded` is called when every thread has the change.
     Registry { loaded: OnStored },
-    /// A machine's request could not be decoded, which is to be logged under the machine's name.
+    /// A machine's request could not be decoded; the log line has the machine's name.
     Undecodable { machine: MachineId, reason: String },
-    /// Another configuration.
+    /// A changed configuration.
     Settings(SweepSettings),
 }
 
-/// Told once whether it is stored. Called on the recorder's thread: it must not wait for anything.
+/// Called once with the result, on the recorder's thread: it must not block.
 pub type OnStored = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 impl fmt::Debug for RecorderEvent {
@@ -39,7 +39,7 @@ impl fmt::Debug for RecorderEvent {
     }
 }
 
-/// Orders that are carried out together.
+/// Events that share a transaction.
 #[derive(Default)]
 pub(super) struct Gathered {
     pub back: Vec<(MachineId, Moment)>,
@@ -49,9 +49,10 @@ pub(super) struct Gathered {
 }
 
 impl Gathered {
-    /// Whether `order` may join without changing what comes of it: who comes back after a farewell is not stopped.
-    pub fn takes(&self, order: &RecorderEvent) -> bool {
-        match order {
+    /// Whether `event` may share the transaction without changing the result: a machine that returns after a shutdown
+    /// heartbeat is not stopped.
+    pub fn accepts(&self, event: &RecorderEvent) -> bool {
+        match event {
             RecorderEvent::Back { .. } => self.farewells.is_empty(),
             RecorderEvent::Farewell { .. } => self.back.is_empty(),
             RecorderEvent::Replays { .. } | RecorderEvent::Undecodable { .. } => true,

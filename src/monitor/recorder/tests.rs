@@ -42,7 +42,7 @@ impl Rig {
         };
         let sweeper = Sweeper::new(SETTINGS, now, Poke::nobody());
         let recorder = Recorder::new(shared.clone(), sweeper, Watchdog::from_environment(now.monotonic));
-        recorder.learn().expect("states");
+        recorder.load().expect("states");
         Rig { store, shared, recorder, now }
     }
 
@@ -62,13 +62,13 @@ impl Rig {
             BeatEffect::Back => RecorderEvent::Back { machine, seen },
             BeatEffect::Farewell => RecorderEvent::Farewell { machine, seen },
         };
-        self.recorder.obey(std::iter::once(order), self.now.wall);
+        self.recorder.handle(std::iter::once(order), self.now.wall);
     }
 
     /// All that has to be written is.
     fn writes(&mut self) {
         for _ in 0..WRITE_EVERY {
-            self.recorder.beat(self.now);
+            self.recorder.tick(self.now);
         }
     }
 
@@ -92,7 +92,7 @@ impl Rig {
     fn replays(&mut self, machine: i64, ages: &[Duration]) -> Result<(), StoreError> {
         let (stored, told) = told();
         let order = RecorderEvent::Replays { past: past(machine, ages, self.now.wall), stored };
-        self.recorder.obey(std::iter::once(order), self.now.wall);
+        self.recorder.handle(std::iter::once(order), self.now.wall);
         told.try_recv().expect("told at once")
     }
 
@@ -190,7 +190,7 @@ fn a_restart_is_no_recovery_of_all() {
     rig.beats(1);
     let fleet = Arc::new(Fleet::default());
     rig.recorder.shared.fleet = fleet.clone();
-    rig.recorder.learn().expect("states");
+    rig.recorder.load().expect("states");
     assert_eq!(fleet.beat(MachineId(1), &beat(BeatKind::Live), rig.now.wall), BeatEffect::Nothing);
 }
 
@@ -203,7 +203,7 @@ fn a_farewell_is_a_stop_and_the_beat_after_it_a_return() {
     // Both in one batch, in this order.
     let (machine, seen) = (MachineId(1), rig.now.wall);
     let orders = [RecorderEvent::Farewell { machine, seen }, RecorderEvent::Back { machine, seen }];
-    rig.recorder.obey(orders.into_iter(), rig.now.wall);
+    rig.recorder.handle(orders.into_iter(), rig.now.wall);
     assert_eq!(rig.status(1), MachineStatus::Online);
 }
 
@@ -252,7 +252,7 @@ fn replays_of_a_machine_that_is_gone_do_not_fail_the_others() {
     let (stored, told) = told();
     let mut both = past(1, &[MINUTE], rig.now.wall);
     both.extend(past(77, &[MINUTE], rig.now.wall));
-    rig.recorder.obey(std::iter::once(RecorderEvent::Replays { past: both, stored }), rig.now.wall);
+    rig.recorder.handle(std::iter::once(RecorderEvent::Replays { past: both, stored }), rig.now.wall);
     assert_eq!(told.try_recv(), Ok(Ok(())));
     assert_eq!(rig.history(1).len(), 1);
 }
@@ -337,7 +337,7 @@ fn a_removed_machine_is_forgotten_and_does_not_disturb() {
     }
     assert!(rig.recorder.troubles.error().is_none());
     let (loaded, told) = told();
-    rig.recorder.obey(std::iter::once(RecorderEvent::Registry { loaded }), rig.now.wall);
+    rig.recorder.handle(std::iter::once(RecorderEvent::Registry { loaded }), rig.now.wall);
     assert_eq!((told.try_recv(), rig.shared.fleet.len()), (Ok(Ok(())), 1));
 }
 

@@ -1,4 +1,4 @@
-//! The recorder's tasks that the database fails: what the log says of them, once each.
+//! The recorder's database tasks that fail: each is logged once when it begins to fail, and once when it works again.
 
 use crate::duration::go;
 use crate::monitor::store::StoreError;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 /// Without a failure for this long, a task works again.
 pub const CALM: Duration = Duration::from_secs(60);
 
-/// Something that the recorder does with the database.
+/// A task of the recorder that uses the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Task {
     Registry,
@@ -54,7 +54,7 @@ struct TaskFailure {
     task: Task,
     since: Instant,
     failed: Instant,
-    /// It has worked since it failed last.
+    /// It has succeeded since its last failure.
     succeeded: bool,
     error: StoreError,
 }

@@ -1,9 +1,10 @@
-//! Enrolment: a one-time key, with which a device that nobody has added adds itself.
+//! Enrolment: a one-time key with which a device adds itself.
 //!
-//! A device is known by its hardware id, a MAC address however it is written. One that enrols again with a new key (its card was written anew) is the same
-//! machine with a new token, and its old tokens end. As a hardware id is no secret, a machine that is online keeps its
-//! tokens: whoever enrols as that one is refused until somebody revokes them. A key that was used makes another token
-//! for the same device until it is heard for the first time, because the answer may have been lost on the way.
+//! A device is identified by its hardware id; a MAC address is the same id however it is written. A device that enrols
+//! again with a new key (its card was rewritten) is the same machine with a new token, and its old tokens are revoked. A
+//! hardware id is not a secret, so a machine that is online keeps its tokens: an enrolment with its id is refused until
+//! they are revoked. A used key issues another token for the same device until its first heartbeat, because the response
+//! may have been lost.
 
 use super::machines::insert;
 use crate::monitor::events::note;
@@ -16,10 +17,10 @@ use crate::monitor::store::{Refused, Store, StoreError};
 use rusqlite::{OptionalExtension, Transaction, params};
 use std::time::Duration;
 
-/// Keys that can be used, in number.
+/// Most keys that are valid at once.
 const MOST_KEYS: i64 = 1000;
 
-/// What a device says of itself.
+/// A device's request to be enrolled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Enrolment<'a> {
     pub key: &'a str,
@@ -27,7 +28,7 @@ pub struct Enrolment<'a> {
     pub hostname: Option<&'a str>,
 }
 
-/// What it gets.
+/// The enrolled machine and its token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Enrolled {
     pub machine: MachineId,
@@ -110,7 +111,7 @@ impl Store {
         })
     }
 
-    /// Makes a machine of a device that nobody has added, or gives a known one a new token; once a key.
+    /// Adds a machine for an unknown device, or issues a new token for a known one; once per key.
     ///
     /// # Errors
     /// The key cannot be used (it is not said whether it ever could), the device says nothing usable of itself, or it

@@ -1,8 +1,7 @@
-//! Who may send and who may read, in memory: an unchanging picture of the database's tokens, replaced as a whole
-//! whenever one of them changes.
+//! Whose token it is, in memory: an immutable snapshot of the database's tokens, replaced whenever one of them changes.
 //!
-//! A device costs 41 to 45 bytes: a hash, the machine's number, its share of the table. While a new picture replaces
-//! an old one, both are there.
+//! A device uses 41 to 45 bytes: a hash, the machine's number, its share of the table. During a replacement both
+//! snapshots are in memory.
 
 use crate::clock::Moment;
 use crate::monitor::machine::MachineId;
@@ -15,12 +14,12 @@ use subtle::{ConditionallySelectable, ConstantTimeEq};
 /// How many tokens share a place of the table, on average: few to compare, and the table stays a tenth of the whole.
 const TOKENS_PER_PLACE: usize = 2;
 
-/// Why a token is not taken.
+/// Why a token is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Denied {
-    /// Never made, revoked, or its machine was removed.
+    /// Never issued, revoked, or its machine was removed.
     Unknown,
-    /// Replaced by `rotate`, and its time is over.
+    /// Replaced by `rotate`, and its overlap is over.
     Expired,
     /// Its machine was disabled.
     Disabled,
@@ -36,11 +35,11 @@ impl fmt::Display for Denied {
     }
 }
 
-/// All tokens, as they were when it was loaded.
+/// A snapshot of all tokens.
 #[derive(Debug, Default)]
 pub struct Registry {
     devices: TokenTable,
-    /// Only of those that end: after `rotate --keep-old`.
+    /// Expiry of replaced tokens (`rotate --keep-old`).
     ends: HashMap<[u8; 32], Moment>,
     /// In order.
     disabled: Vec<MachineId>,
@@ -53,7 +52,7 @@ pub struct Registry {
 
 impl Registry {
     /// # Errors
-    /// The database cannot be read; the picture in use stays as good as it was.
+    /// The database cannot be read; the current snapshot stays valid.
     pub fn load(store: &Store) -> Result<Registry, StoreError> {
         let listed = store.credentials()?;
         let mut registry = Registry {

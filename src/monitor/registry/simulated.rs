@@ -13,7 +13,7 @@ impl Store {
     /// Adds `count` machines, `simulated-1` and so on, in place of those that an earlier run has left; their tokens.
     ///
     /// # Errors
-    /// The database, or somebody else's machine is called like that.
+    /// The database failed, or another machine has one of these names.
     pub fn add_simulated(&self, count: usize, now: Moment) -> Result<Vec<Token>, Refused> {
         self.transact(|tx| {
             tx.execute("DELETE FROM machine WHERE group_name = ?1", [GROUP])?;

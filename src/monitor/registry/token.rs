@@ -1,4 +1,4 @@
-//! Tokens: what proves who a device or a reader is. Made here, shown once, kept as a hash.
+//! Tokens of devices and readers: generated here, shown once, stored as a hash.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -9,10 +9,10 @@ use std::fmt;
 use std::io;
 use subtle::{Choice, ConstantTimeEq};
 
-/// 256 bits: nothing to guess, so the hash wants neither salt nor many rounds.
+/// 256 bits: too many to guess, so the hash needs neither salt nor many rounds.
 const RANDOM_BYTES: usize = 32;
 
-/// What a token is for, to be seen by whoever finds one.
+/// The purpose of a token, visible in its prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenUse {
     /// A device's. Without a prefix: it is sent 17,000 times a day over links that are paid for by the byte, and its

@@ -36,7 +36,7 @@ impl Store {
         })
     }
 
-    /// Watches a disabled machine again, from its next heartbeat on.
+    /// Enables a disabled machine; it is watched from its next heartbeat on.
     ///
     /// # Errors
     /// There is no such machine.

@@ -50,7 +50,7 @@ mod tests {
             horizon.advance(Now { wall: wrong.plus(HOUR * 2), monotonic: monotonic + HOUR * 2 }),
             wall.plus(HOUR * 3)
         );
-        // The clock is right again, and what had been gained is given back.
+        // The clock is right again, and the horizon follows it back.
         assert_eq!(
             horizon.advance(Now { wall: wall.plus(HOUR * 3), monotonic: monotonic + HOUR * 3 }),
             wall.plus(HOUR * 3)

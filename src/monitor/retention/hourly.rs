@@ -1,4 +1,4 @@
-//! What the database must not keep for ever is removed, once an hour.
+//! The thread that removes expired rows from the database, once an hour.
 
 use crate::clock::{Moment, Now};
 use crate::monitor::retention::horizon::Horizon;
@@ -6,15 +6,15 @@ use crate::monitor::store::{Store, StoreError};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-/// Between two looks.
+/// Interval of the removal.
 const EVERY: Duration = Duration::from_secs(3600);
 /// Not at the start itself, when a fleet comes back.
 const FIRST: Duration = Duration::from_secs(60);
 
-/// Between two batches: the recorder's turn.
+/// Pause between two batches, in which the recorder can write.
 const TURN: Duration = Duration::from_millis(100);
 
-/// How long what has happened is kept.
+/// How long rows are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kept {
     pub events: Duration,
@@ -31,7 +31,9 @@ pub fn run(store: &Store, mut kept: Kept, changes: &Receiver<Kept>) {
             Err(RecvTimeoutError::Timeout) => {
                 match advanced(store, &mut horizon) {
                     Ok(now) => tidy(store, &mut kept, changes, now),
-                    Err(error) => log::debug!("nothing removed this time: {error}"),
+                    Err(error) => {
+                        log::debug!("cannot remove expired rows, will try again in an hour: {error}")
+                    }
                 }
                 pause = EVERY;
             }
@@ -71,7 +73,7 @@ fn tidy(store: &Store, kept: &mut Kept, changes: &Receiver<Kept>, now: Moment) {
     match prune() {
         Ok(0) => {}
         Ok(removed) => log::debug!("removed {removed} rows that are older than [retention] says"),
-        // The recorder meets the same, and says it.
-        Err(error) => log::debug!("nothing removed this time: {error}"),
+        // The recorder has the same problem, and logs it.
+        Err(error) => log::debug!("cannot remove expired rows, will try again in an hour: {error}"),
     }
 }

@@ -1,4 +1,4 @@
-//! What has happened is kept for a while, not for ever.
+//! Removes events, incidents and deliveries that are older than `[retention]` allows.
 
 use crate::clock::Moment;
 use crate::monitor::notify::delivery_state::DeliveryState;
@@ -9,7 +9,7 @@ use rusqlite::params;
 const BATCH: i64 = 1_000;
 
 impl Store {
-    /// The moment that retention was counted from last; without one, the newest heartbeat, or `now` in a new database.
+    /// The stored horizon; without one the newest heartbeat, or `now` in a new database.
     pub fn horizon(&self, now: Moment) -> Result<Moment, StoreError> {
         self.read(|connection| {
             let sql = "SELECT coalesce((SELECT max(horizon) FROM retention), (SELECT max(last_seen) FROM machine_state))";
@@ -33,7 +33,7 @@ impl Store {
     pub fn prune(&self, events: Moment, deliveries: Moment) -> Result<usize, StoreError> {
         let finished =
             [DeliveryState::Delivered, DeliveryState::Dead, DeliveryState::Skipped].map(|state| state as i64);
-        // Looking takes the longest, and needs no lock.
+        // The search takes longest, and needs no write lock.
         let (old_events, old_incidents, old_deliveries) = self.read(|connection| {
             let ids = |sql: &str, values: &[i64]| -> Result<Vec<i64>, StoreError> {
                 let mut statement = connection.prepare(&format!("{sql} LIMIT {BATCH}"))?;

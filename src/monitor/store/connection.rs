@@ -11,8 +11,8 @@ use std::time::Duration;
 /// one answer.
 const WRITER_CACHE: i64 = 2048;
 const READER_CACHE: i64 = 512;
-/// The writer's hold the state of all machines besides, 27 bytes each, or each sweep reads them anew: a fifth of what
-/// it costs.
+/// The writer's cache also holds the state of all machines, 27 bytes each. Without it each sweep reads them from the file,
+/// a fifth of its cost.
 const MACHINES_IN_A_KIB: i64 = 32;
 /// Statements that the writer keeps compiled: those of a transition and of the couriers, a few KB each.
 const WRITER_STATEMENTS: usize = 32;
@@ -70,25 +70,25 @@ fn open(path: &Path, manner: Manner) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// A connection with nothing but what keeps a damaged or foreign file from doing harm.
+/// A connection with only the settings that protect against a damaged or foreign file.
 pub fn bare(path: &Path) -> Result<Connection, StoreError> {
     // Without a mutex of its own: a `Connection` is used by one thread at a time, which the compiler holds.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(|error| cannot_open(path, error))?;
-    // SQLite opens a file that it may not write for reading only, and says nothing.
+    // SQLite silently opens a file without write permission as read-only.
     if connection.is_readonly("main")? {
         return Err(not_allowed(path).unwrap_or(StoreError::ReadOnly));
     }
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
-    // Without it, a statement whose LIMIT is bound is compiled anew each time it is bound: 43 % of what a sweep cost.
+    // Without it, a statement with a bound LIMIT is compiled at each binding: 43 % of the cost of a sweep.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     // Not mapped: a file that is cut short or a disk that fails would end the process with SIGBUS.
     connection.execute_batch("PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0;")?;
     Ok(connection)
 }
 
-/// SQLite says of any file that it "cannot open"; the kernel says why.
+/// SQLite only says "cannot open"; the kernel says why.
 fn cannot_open(path: &Path, error: rusqlite::Error) -> StoreError {
     match std::fs::metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => StoreError::Gone,

@@ -13,24 +13,23 @@ use std::path::Path;
 const MOST_PROBLEMS: u32 = 100;
 /// Copies the whole database as it is at this moment into a new file, and checks the copy; others go on writing.
 ///
-/// `VACUUM INTO` rather than the backup API: one snapshot without beginning anew at each write of others, and no free
-/// pages in the copy.
+/// Uses `VACUUM INTO`, because the backup API restarts at each write of other connections; and the copy has no free pages.
 pub fn copy_to(connection: &Connection, target: &Path) -> Result<(), StoreError> {
     let failed = |error: io::Error| StoreError::of_file(target, &error);
     let unfinished = beside(target, ".part");
     let Some(name) = unfinished.to_str() else {
         return Err(StoreError::Other(format!("{} is not UTF-8; name another file", target.display())));
     };
-    // Of a backup that was killed.
+    // Left behind by a backup that was killed.
     let _ = fs::remove_file(&unfinished);
-    // SQLite fills an empty file as it fills none at all, and this one has the right mode from the start.
+    // SQLite accepts an empty file, which has the right mode from the start.
     let file =
         OpenOptions::new().write(true).create_new(true).mode(MODE).open(&unfinished).map_err(failed)?;
     let done = give_to_owner_of_directory(&file, &unfinished).map_err(failed).and_then(|()| {
         drop(file);
         connection.execute("VACUUM INTO ?1", [name])?;
         approve(&unfinished)?;
-        // SQLite does not sync what it has no journal for.
+        // SQLite does not sync a file without a journal.
         File::open(&unfinished).and_then(|file| file.sync_all()).map_err(failed)?;
         fs::rename(&unfinished, target).map_err(failed)
     });
@@ -40,7 +39,7 @@ pub fn copy_to(connection: &Connection, target: &Path) -> Result<(), StoreError>
     done
 }
 
-/// That a copy is whole: a backup of a damaged database is none.
+/// Checks a copy: a backup of a damaged database is useless.
 fn approve(copy: &Path) -> Result<(), StoreError> {
     let connection = connection::bare(copy)?;
     match problems(&connection)?.into_iter().next() {

@@ -1,4 +1,4 @@
-//! A new database: whole or not there at all.
+//! Creates a database: complete or not at all.
 
 use super::connection;
 use super::error::StoreError;
@@ -25,7 +25,7 @@ pub fn create(path: &Path, migrations: &[&str]) -> Result<(), StoreError> {
     let unfinished = beside(path, &format!(".new-{}-{:08x}", std::process::id(), fastrand::u32(..)));
     let made = fill(&unfinished, migrations)
         .and_then(|()| publish(&unfinished, path).map_err(|error| StoreError::of_file(path, &error)));
-    // One that is left behind by a crash here costs 200 KB and is in nobody's way.
+    // After a crash here, 200 KB are left behind under a name that nothing uses.
     let _ = fs::remove_file(&unfinished);
     made
 }
@@ -35,8 +35,8 @@ fn fill(path: &Path, migrations: &[&str]) -> Result<(), StoreError> {
     let owned = opened.and_then(|file| give_to_owner_of_directory(&file, path));
     owned.map_err(|error| StoreError::of_file(path, &error))?;
     let mut new = connection::bare(path)?;
-    // A journal in memory will do: whoever is interrupted begins anew. Space that rows leave is given back in small
-    // steps while the monitor serves, which a database can do only if it is told before its first table.
+    // A journal in memory is enough: an interrupted creation is started again. Free space is returned in small steps
+    // while the monitor runs, which must be enabled before the first table.
     new.execute_batch(&format!(
         "PRAGMA journal_mode = MEMORY; PRAGMA synchronous = FULL; PRAGMA auto_vacuum = INCREMENTAL;
          PRAGMA application_id = {APPLICATION_ID};"

@@ -1,4 +1,4 @@
-//! A quick look for damaged tables, with a limit of time: for the start of a server.
+//! A quick check for damaged tables with a time limit, for the start of a server.
 
 use super::connection;
 use super::database::Store;
@@ -31,7 +31,7 @@ impl Store {
     /// The tables cannot be listed.
     pub fn quick_check(&self, limit: Duration) -> Result<QuickCheck, StoreError> {
         let deadline = Instant::now() + limit;
-        // One of its own: it is closed afterwards, with all that a damaged page has left in it.
+        // A separate connection, closed afterwards: nothing of a damaged page stays in a cache.
         let connection = connection::reader(self.path(), self.manner)?;
         let tables = tables(&connection)?;
         connection.progress_handler(STEPS, Some(move || Instant::now() >= deadline))?;

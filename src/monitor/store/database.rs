@@ -12,11 +12,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How long the server waits for a command that writes. The recorder has 15 s before heartbeats are refused.
+/// Longest wait of the server for a command that writes. The recorder has 15 s before heartbeats are refused.
 pub(super) const SERVER_PATIENCE: Duration = Duration::from_secs(2);
-/// How long a command waits for the server, whose longest transaction is a flush.
+/// Longest wait of a command for the server, whose longest transaction is a flush.
 const COMMAND_PATIENCE: Duration = Duration::from_secs(5);
-/// Read connections that stay open for the next one who reads; each has 0.1 to 0.5 MB.
+/// Idle read connections that stay open; each uses 0.1 to 0.5 MB.
 pub(super) const IDLE_READERS: usize = 2;
 
 /// The database, for all threads of a process.
@@ -27,14 +27,14 @@ pub struct Store {
     pub(super) manner: Manner,
     pub(super) writer: Mutex<Writer>,
     pub(super) readers: Mutex<Vec<Connection>>,
-    /// Of the server alone.
+    /// Only the server has one.
     _lock: Option<Lock>,
 }
 
 #[derive(Debug)]
 pub(super) struct Writer {
     pub(super) connection: Connection,
-    /// SQLite's count of what others have committed.
+    /// SQLite's counter of the commits of other processes (`PRAGMA data_version`).
     pub(super) seen: i64,
     pub(super) wal: Option<FileIdentity>,
 }
@@ -86,7 +86,7 @@ impl Store {
         &self.path
     }
 
-    /// One transaction that writes; an error undoes all of it. One at a time: keep it short.
+    /// Runs one write transaction; an error rolls it back. There is one at a time, so keep it short.
     pub(in crate::monitor) fn write<T>(
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
@@ -94,7 +94,7 @@ impl Store {
         self.transact(work)
     }
 
-    /// [`Store::write`] for work that has more reasons to fail than the database.
+    /// [`Store::write`] with another error type.
     pub(in crate::monitor) fn transact<T, E: From<StoreError>>(
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
@@ -109,7 +109,7 @@ impl Store {
         Ok(done)
     }
 
-    /// Reads, all of it from one moment, beside the writer. Long readings make the file grow: page them.
+    /// Reads one snapshot, concurrently with the writer. A long read makes the file grow, so read lists by pages.
     pub(in crate::monitor) fn read<T>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, StoreError>,
@@ -123,7 +123,7 @@ impl Store {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Deferred)?;
         let done = work(&transaction)?;
         transaction.commit()?;
-        // After an error it is closed instead: the next one who reads begins with a clean one.
+        // After an error the connection is closed instead.
         let mut readers = held(&self.readers);
         if readers.len() < IDLE_READERS {
             readers.push(connection);
@@ -142,7 +142,7 @@ impl Store {
         Ok(std::mem::replace(&mut writer.seen, now) != now)
     }
 
-    /// SQLite goes on writing to a file that was removed, and all of it would be lost.
+    /// Fails if the file was removed or replaced: SQLite would continue to write to the removed file.
     pub(super) fn still_there(&self) -> Result<(), StoreError> {
         match identity(&self.path) {
             Some(identity) if identity == self.identity => Ok(()),
@@ -207,7 +207,7 @@ fn data_version(connection: &Connection) -> Result<i64, StoreError> {
     Ok(connection.query_row("PRAGMA data_version", [], |row| row.get(0))?)
 }
 
-/// A thread that panicked has left the connection as good as it was: its transaction was rolled back.
+/// Ignores poisoning: the transaction of a thread that panicked was rolled back.
 pub(super) fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! From the schema that is found to the one that this program knows, with a copy of the file made before.
+//! Migrates an older schema to the current one, after a copy of the file was made.
 
 use super::copy::copy_to;
 use super::error::StoreError;
@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 /// In the file's head ("hbmn"): another program's database is not taken for ours.
 pub const APPLICATION_ID: i32 = 0x6862_6d6e;
 
-/// The statements from version n to n + 1 stand at n; one that was released is never changed.
+/// The statements from version n to n + 1 are at index n. Never change a released one.
 pub const MIGRATIONS: &[&str] = &[
     include_str!("schema.sql"),
     include_str!("migrations/002_choices.sql"),
@@ -24,7 +24,7 @@ pub const MIGRATIONS: &[&str] = &[
     include_str!("migrations/008_incidents.sql"),
 ];
 
-/// Copies that stay; the oldest go.
+/// Copies that are kept; the oldest are removed.
 const KEPT_COPIES: usize = 3;
 
 /// The version of the schema in `connection`.
@@ -32,7 +32,7 @@ pub fn version(connection: &Connection) -> Result<i64, StoreError> {
     Ok(connection.query_row("PRAGMA user_version", [], |row| row.get(0))?)
 }
 
-/// That it is one of ours at all.
+/// Checks that it is a database of this program.
 pub fn recognise(connection: &Connection) -> Result<(), StoreError> {
     let id: i32 = connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
     if id != APPLICATION_ID {
@@ -46,13 +46,13 @@ pub fn latest(migrations: &[&str]) -> i64 {
     i64::try_from(migrations.len()).unwrap_or(i64::MAX)
 }
 
-/// Applies what is missing, each step a transaction of its own: whoever is killed goes on where that ended.
+/// Applies the missing migrations, each in its own transaction. After a kill, the next start continues.
 ///
 /// # Errors
 /// [`StoreError::Newer`], or what SQLite says; the schema is then the one after the last step that succeeded.
 pub fn migrate(connection: &mut Connection, migrations: &[&str]) -> Result<(), StoreError> {
-    // A table that is made anew is dropped, which would delete what refers to it. It can only be set outside of a
-    // transaction; what refers to nothing is looked for at the end of each.
+    // A rebuilt table is dropped, which would delete the rows that refer to it. The setting cannot change inside a
+    // transaction; each step checks the references at its end.
     connection.pragma_update(None, "foreign_keys", false)?;
     let result = steps(connection, migrations);
     connection.pragma_update(None, "foreign_keys", true)?;
@@ -62,7 +62,7 @@ pub fn migrate(connection: &mut Connection, migrations: &[&str]) -> Result<(), S
 fn steps(connection: &mut Connection, migrations: &[&str]) -> Result<(), StoreError> {
     loop {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        // Asked inside: another process may have been faster.
+        // Read inside the transaction: another process may have migrated meanwhile.
         let (found, known) = (version(&transaction)?, latest(migrations));
         if found > known {
             return Err(StoreError::Newer { found, known });
@@ -90,14 +90,14 @@ pub fn keep_copy(connection: &Connection, path: &Path, now: Moment) -> Result<Pa
     Ok(copy)
 }
 
-/// As it stands in a file's name: `20261122T012329Z`.
+/// A time in a file name: `20261122T012329Z`.
 fn stamp(now: Moment) -> String {
     let at = OffsetDateTime::from_unix_timestamp(now.0 / 1000).unwrap_or(OffsetDateTime::UNIX_EPOCH);
     let ((year, month, day), (hour, minute, second)) = (at.to_calendar_date(), at.to_hms());
     format!("{year:04}{:02}{day:02}T{hour:02}{minute:02}{second:02}Z", u8::from(month))
 }
 
-/// What cannot be removed stays: a migration does not fail for it.
+/// Copies that cannot be removed stay: a migration does not fail because of them.
 fn forget_old_copies(path: &Path) {
     let (Some(directory), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str()))
     else {

@@ -1,4 +1,4 @@
-//! Why a change to machines, keys or tokens was not made.
+//! Why a change was refused.
 
 use super::error::{OpenError, StoreError};
 use std::fmt;
@@ -6,7 +6,7 @@ use std::fmt;
 /// Nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refused {
-    /// What was asked for does not fit with what there is, as a sentence.
+    /// The request contradicts the database; a sentence.
     Request(String),
     Open(OpenError),
     Store(StoreError),

@@ -10,10 +10,10 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-/// Pages that are given back in one transaction: 4 MB, some 20 ms.
+/// Pages that one transaction frees: 4 MB, about 20 ms.
 const STEP: u32 = 1024;
-/// Between two steps. SQLite's waiting is not a queue but a look every 100 ms at most: the server gets its turn only if
-/// nobody holds the lock for longer than that.
+/// Pause between two steps. SQLite has no queue for the lock: the server retries every 100 ms at most, so the lock must be
+/// free for longer than that.
 const PAUSE: Duration = Duration::from_millis(120);
 
 /// What `db check` found.
@@ -33,12 +33,12 @@ pub struct Checked {
 pub struct Vacuumed {
     pub before: u64,
     pub after: u64,
-    /// Rewritten as a whole, which takes that nobody serves it.
+    /// The file was rewritten as a whole, which is possible only without a running server.
     pub whole: bool,
 }
 
 impl Store {
-    /// Reads all of it; others go on writing meanwhile, into a file that grows until this has ended.
+    /// Reads the whole database. Other processes can write meanwhile; the file grows until the check ends.
     ///
     /// # Errors
     /// It cannot be read at all.
@@ -74,7 +74,7 @@ impl Store {
         Ok(fs::metadata(target).map_or(0, |metadata| metadata.len()))
     }
 
-    /// Gives free space back to the disk: in small steps while the monitor serves, else by writing the file anew.
+    /// Returns free space to the disk: in small steps while a monitor runs, otherwise by rewriting the file.
     ///
     /// # Errors
     /// As of any transaction; what was given back so far stays so.
@@ -99,7 +99,7 @@ impl Store {
         Ok(Vacuumed { before, after: self.size()?, whole })
     }
 
-    /// Gives at most so many pages back; whether there are more.
+    /// Frees at most `pages` pages; true if there are more.
     ///
     /// # Errors
     /// As of any transaction.
