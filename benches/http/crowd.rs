@@ -3,9 +3,12 @@
 use crate::parts::Outcome;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
+use socket2::{Domain, Socket, Type};
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
+
+const CLIENTS_PER_ADDRESS: usize = 1_000;
 
 /// A heartbeat's request with a body of 1 KB.
 pub fn request() -> Vec<u8> {
@@ -47,9 +50,7 @@ impl Crowd {
 
     /// One more connection. False where it was refused or took longer than two seconds.
     pub fn connect(&mut self, to: SocketAddr) -> Outcome<bool> {
-        let Ok(stream) = std::net::TcpStream::connect_timeout(&to, Duration::from_secs(2)) else {
-            return Ok(false);
-        };
+        let Ok(stream) = connect_from(source(self.clients.len()), to) else { return Ok(false) };
         stream
             .set_nonblocking(true)
             .and_then(|()| stream.set_nodelay(true))
@@ -121,6 +122,19 @@ impl Client {
             tell(News::Closed);
         }
     }
+}
+
+/// The bounds of one address are not what is measured.
+fn source(client: usize) -> SocketAddr {
+    let network = u8::try_from(client / CLIENTS_PER_ADDRESS).unwrap_or(u8::MAX);
+    SocketAddr::from(([127, 0, network, 1], 0))
+}
+
+fn connect_from(source: SocketAddr, to: SocketAddr) -> std::io::Result<std::net::TcpStream> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.bind(&source.into())?;
+    socket.connect_timeout(&to.into(), Duration::from_secs(2))?;
+    Ok(socket.into())
 }
 
 /// Takes a whole answer away, and gives its status.
