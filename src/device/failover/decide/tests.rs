@@ -796,7 +796,7 @@ fn it_is_known_before_a_decision_whether_that_switches() {
     let mut device = Device::settled();
     assert!(!device.uplinks.would_switch(device.now));
     device.set(0, false, true);
-    device.uplinks.learn(Event::Links(device.seen.clone()), device.now);
+    device.uplinks.apply(Fact::Links(device.seen.clone()), device.now);
     assert!(device.uplinks.would_switch(device.now));
     device.decide();
     assert!(!device.uplinks.would_switch(device.now));
@@ -841,7 +841,7 @@ fn an_uplink_whose_probes_say_nothing_is_asked_again_and_not_returned_to() {
         device.now += Duration::from_millis(100);
         if device.uplinks.named("eth0").is_some_and(|track| track.pending_for(device.now).is_some()) {
             asked += 1;
-            device.uplinks.learn(Event::Upstream { index: ETH0, works: None }, device.now);
+            device.uplinks.apply(Fact::Upstream { index: ETH0, works: None }, device.now);
         }
         device.decide();
     }
