@@ -6,7 +6,7 @@ use crate::nginx::Nginx;
 use crate::parts::{Outcome, Plan};
 use crate::process::{Watch, Window};
 use crate::subject::Monitor;
-use heartbeat_daemon::monitor::simulation::{self, Content, Pace, Report};
+use heartbeat_daemon::monitor::simulation::{self, Content, Report, SendRate};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -61,7 +61,7 @@ type Sending = JoinHandle<std::io::Result<Report>>;
 
 /// Has the fleet beat at its own pace for so long, and returns once it has warmed up.
 fn beating(mut fleet: simulation::Plan, length: Duration) -> Sending {
-    (fleet.pace, fleet.length) = (Pace::Every(INTERVAL), length);
+    (fleet.rate, fleet.length) = (SendRate::Every(INTERVAL), length);
     let fleet = Arc::new(fleet);
     let sending = std::thread::spawn(move || simulation::run(&fleet, 1, WARM_UP));
     std::thread::sleep(WARM_UP);

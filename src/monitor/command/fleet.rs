@@ -1,7 +1,7 @@
-//! `heartbeat-monitor fleet`: a simulated fleet against a running monitor, to see what a server can carry.
+//! `heartbeat-monitor fleet`: a simulated fleet against a running monitor, for sizing a server.
 
 use crate::clock::Moment;
-use crate::monitor::simulation::{self, Content, Pace, Plan, Report};
+use crate::monitor::simulation::{self, Content, Plan, Report, SendRate};
 use crate::monitor::store::{Refused, Store};
 use clap::Args;
 use std::fmt::Write as _;
@@ -10,45 +10,45 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The server looks each second whether machines were added; then the first connections come.
+/// Not measured: the server notices new machines within a second, and then all connections arrive at once.
 const WARM_UP: Duration = Duration::from_secs(5);
 
-/// Beats like so many devices for a while, and says how the monitor took it. Its machines are in the group
-/// "simulated": they are added before and removed afterwards. Nobody should be told of that group.
+/// Sends heartbeats like a fleet of devices and reports how the monitor responded. The machines are added before, in
+/// the group "simulated", and removed afterwards. Exclude that group from notifications.
 #[derive(Debug, Args)]
 pub struct FleetCommand {
     /// Where the monitor listens, without TLS
     #[arg(long, default_value = "http://127.0.0.1:8080/api/v1/heartbeat")]
     url: String,
-    /// How many machines
+    /// Number of machines
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     machines: u32,
     /// Seconds between two heartbeats of a machine
     #[arg(long, default_value_t = 5, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=3600))]
     interval: u32,
-    /// How long, in seconds
+    /// Duration of the measurement in seconds
     #[arg(long, default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
     seconds: u32,
-    /// As fast as the answers come, over so many connections, instead of at the interval over one each
+    /// Send as fast as responses arrive, over this many connections, instead of at the interval over one connection each
     #[arg(long, value_name = "CONNECTIONS", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     unpaced: Option<u32>,
-    /// Send replays, so many in a request, instead of live heartbeats
+    /// Send replays instead of live heartbeats, this many per request
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=48))]
     replays: Option<u32>,
-    /// Threads of the fleet
+    /// Threads that send
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     threads: u32,
-    /// Leave the machines in the database
+    /// Keep the machines in the database afterwards
     #[arg(long)]
     keep: bool,
 }
 
-/// What is to be printed.
+/// Returns the output.
 ///
 /// # Errors
-/// One sentence; machines that were added are removed again.
+/// The simulation failed; the added machines are removed again.
 pub fn run(command: &FleetCommand, database: &Path, now: Moment) -> Result<String, Refused> {
-    let target = Target::of(&command.url)?;
+    let target = FleetTarget::of(&command.url)?;
     let store = Store::open_beside(database, now)?;
     let tokens = store.add_simulated(command.machines as usize, now)?;
     let tokens: Vec<String> = tokens.iter().map(|token| token.as_str().to_owned()).collect();
@@ -57,48 +57,48 @@ pub fn run(command: &FleetCommand, database: &Path, now: Moment) -> Result<Strin
     if !command.keep {
         store.remove_simulated()?;
     }
-    let report =
-        report.map_err(|error| Refused::because(format!("the fleet could not be simulated: {error}")))?;
-    Ok(said(command, &report))
+    let report = report.map_err(|error| Refused::because(format!("cannot simulate the fleet: {error}")))?;
+    Ok(summary(command, &report))
 }
 
-fn plan(command: &FleetCommand, target: &Target, tokens: &[String]) -> Plan {
+fn plan(command: &FleetCommand, target: &FleetTarget, tokens: &[String]) -> Plan {
     let content = command.replays.map_or(Content::Live, |batch| Content::Replays(batch as usize));
     let mut plan = Plan::new(target.address, &target.authority, &target.path, tokens, content);
     plan.length = Duration::from_secs(command.seconds.into());
     match command.unpaced {
         Some(connections) => plan.connections = connections as usize,
-        None => plan.pace = Pace::Every(Duration::from_secs(command.interval.into())),
+        None => plan.rate = SendRate::Every(Duration::from_secs(command.interval.into())),
     }
     plan
 }
 
-struct Target {
+struct FleetTarget {
     address: SocketAddr,
     authority: String,
     path: String,
 }
 
-impl Target {
-    fn of(url: &str) -> Result<Target, Refused> {
+impl FleetTarget {
+    fn of(url: &str) -> Result<FleetTarget, Refused> {
         let rest = url.strip_prefix("http://");
-        let rest =
-            rest.ok_or_else(|| Refused::because("the fleet speaks plain HTTP: --url http://HOST:PORT/PATH"))?;
+        let rest = rest.ok_or_else(|| {
+            Refused::because("the simulation supports plain HTTP only: --url http://HOST:PORT/PATH")
+        })?;
         let (authority, path) = rest.split_once('/').unwrap_or((rest, "api/v1/heartbeat"));
         let place = if authority.contains(':') { authority.to_owned() } else { format!("{authority}:80") };
         let unreachable = |why: &dyn std::fmt::Display| Refused::because(format!("{place}: {why}"));
         let mut addresses = place.to_socket_addrs().map_err(|error| unreachable(&error))?;
-        let address = addresses.next().ok_or_else(|| unreachable(&"it has no address"))?;
+        let address = addresses.next().ok_or_else(|| unreachable(&"no address found"))?;
         TcpStream::connect_timeout(&address, Duration::from_secs(2)).map_err(|error| unreachable(&error))?;
-        Ok(Target { address, authority: authority.to_owned(), path: format!("/{path}") })
+        Ok(FleetTarget { address, authority: authority.to_owned(), path: format!("/{path}") })
     }
 }
 
-fn said(command: &FleetCommand, report: &Report) -> String {
+fn summary(command: &FleetCommand, report: &Report) -> String {
     let what = if command.replays.is_some() { "replays" } else { "heartbeats" };
     let milliseconds = |share: f64| report.accepted.quantile(share).as_secs_f64() * 1000.0;
     let mut text = format!(
-        "{} machines: {:.0} {what} a second for {} s; answered in {:.1} ms (p50), {:.1} ms (p99), {:.1} ms at most",
+        "{} machines: {:.0} {what} per second for {} s; response time {:.1} ms (p50), {:.1} ms (p99), {:.1} ms (maximum)",
         command.machines,
         report.rate(),
         command.seconds,
@@ -106,9 +106,9 @@ fn said(command: &FleetCommand, report: &Report) -> String {
         milliseconds(0.99),
         report.accepted.most().as_secs_f64() * 1000.0,
     );
-    // Writing into a String cannot fail.
+    // Writing to a String cannot fail.
     for (status, count) in &report.refused {
-        let _ = write!(text, "\n{count} requests were answered {status}");
+        let _ = write!(text, "\n{count} requests got status {status}");
     }
     if report.broken > 0 {
         let _ = write!(
@@ -118,7 +118,11 @@ fn said(command: &FleetCommand, report: &Report) -> String {
         );
     }
     if report.late > 0 {
-        let _ = write!(text, "\n{} heartbeats were left out: the one before had no answer yet", report.late);
+        let _ = write!(
+            text,
+            "\n{} heartbeats were skipped, because the previous one had no response yet",
+            report.late
+        );
     }
     text
 }
@@ -128,13 +132,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_plain_http_url_of_somebody_who_listens_is_refused_before_anything_is_added() {
+    fn a_url_that_is_not_plain_http_or_has_no_listener_is_refused_before_machines_are_added() {
         for url in ["https://127.0.0.1/", "127.0.0.1:8080", "http://127.0.0.1:1/x"] {
-            assert!(Target::of(url).is_err(), "{url}");
+            assert!(FleetTarget::of(url).is_err(), "{url}");
         }
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
         let address = listener.local_addr().expect("bound");
-        let target = Target::of(&format!("http://{address}/a/b")).expect("a target");
+        let target = FleetTarget::of(&format!("http://{address}/a/b")).expect("a target");
         assert_eq!((target.address, target.path.as_str()), (address, "/a/b"));
     }
 }

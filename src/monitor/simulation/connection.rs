@@ -1,4 +1,4 @@
-//! One connection: a request out, an answer in.
+//! One connection: request out, response in.
 
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
@@ -6,40 +6,40 @@ use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::SocketAddr;
 use std::time::Instant;
 
-/// An answer to a heartbeat has 120 bytes, an error's 300.
-const LARGEST_ANSWER: usize = 4096;
+/// The response to a heartbeat has 120 bytes, an error 300.
+const LARGEST_RESPONSE: usize = 4096;
 
-pub struct Connection {
+pub struct FleetConnection {
     stream: TcpStream,
-    /// When the request left that has no answer yet.
+    /// Send time of the request in flight.
     sent: Option<Instant>,
-    /// Of the request, not taken by the kernel yet.
+    /// The part of the request that the kernel has not accepted yet.
     unsent: Vec<u8>,
-    /// Of an answer that is not whole yet.
+    /// The received part of an incomplete response.
     held: Vec<u8>,
 }
 
-/// What came in.
+/// The result of a read.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Arrived {
-    /// Nothing whole.
+    /// No complete response.
     Nothing,
-    /// An answer of this status, to the request of that time.
-    Answer(u16, Instant),
+    /// A response with this status, to the request sent at this time.
+    Response(u16, Instant),
 }
 
-impl Connection {
-    pub fn open(address: SocketAddr, registry: &Registry, token: Token) -> io::Result<Connection> {
+impl FleetConnection {
+    pub fn open(address: SocketAddr, registry: &Registry, token: Token) -> io::Result<FleetConnection> {
         let mut stream = TcpStream::connect(address)?;
         registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
-        Ok(Connection { stream, sent: None, unsent: Vec::new(), held: Vec::new() })
+        Ok(FleetConnection { stream, sent: None, unsent: Vec::new(), held: Vec::new() })
     }
 
     pub fn is_busy(&self) -> bool {
         self.sent.is_some()
     }
 
-    /// Sends a request; not while another has no answer. What the kernel does not take follows with `writable`.
+    /// Sends a request; only while none is in flight. `writable` sends what the kernel does not accept now.
     pub fn send(&mut self, request: [&[u8]; 2], now: Instant) -> io::Result<()> {
         self.sent = Some(now);
         let written = match self.stream.write_vectored(&request.map(IoSlice::new)) {
@@ -69,7 +69,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads what is there. Usually that is one answer, and one call of the kernel.
+    /// Reads until a response is complete or the socket is empty: usually one system call.
     pub fn readable(&mut self, buffer: &mut [u8]) -> io::Result<Arrived> {
         loop {
             let length = match self.stream.read(buffer) {
@@ -96,17 +96,17 @@ impl Connection {
             if let (Some(status), Some(sent)) = (status, self.sent) {
                 self.held.clear();
                 self.sent = None;
-                return Ok(Arrived::Answer(status, sent));
+                return Ok(Arrived::Response(status, sent));
             }
-            // An answer that nobody has asked for, or one without an end.
-            if self.sent.is_none() || self.held.len() > LARGEST_ANSWER {
+            // An unsolicited or endless response.
+            if self.sent.is_none() || self.held.len() > LARGEST_RESPONSE {
                 return Err(ErrorKind::InvalidData.into());
             }
         }
     }
 }
 
-/// The status of an answer that is all there.
+/// The status of a complete response.
 fn whole(bytes: &[u8]) -> Option<u16> {
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&bytes[..end]).ok()?;
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_is_whole_when_its_body_is() {
+    fn a_response_is_complete_when_its_body_is() {
         let answer = b"HTTP/1.1 200 OK\r\nDate: x\r\ncontent-length: 2\r\n\r\n{}";
         for length in 0..answer.len() {
             assert_eq!(whole(&answer[..length]), None, "{length}");

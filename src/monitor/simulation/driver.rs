@@ -1,8 +1,8 @@
 //! A thread with its share of the connections.
 
-use super::Report;
-use super::connection::{Arrived, Connection};
-use super::plan::{Pace, Plan};
+use super::connection::{Arrived, FleetConnection};
+use super::plan::{Plan, SendRate};
+use super::report::Report;
 use crate::clock::remaining;
 use mio::{Events, Poll, Token};
 use std::cmp::Reverse;
@@ -11,20 +11,20 @@ use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A connection that broke is opened again after this.
+/// A broken connection is reopened after this time.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How long answers are waited for at the end.
-const LAST_ANSWERS: Duration = Duration::from_secs(2);
+/// The wait for outstanding responses at the end.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 const EVENTS: usize = 1024;
 
 pub struct Driver {
     plan: Arc<Plan>,
     poll: Poll,
-    /// The first one's number among all threads, and how far they are apart.
+    /// The number of the first slot, and the distance to the next: the slots of all threads are interleaved.
     first: usize,
     step: usize,
-    slots: Vec<Slot>,
-    /// Slots that have to send, or to connect, at a time.
+    slots: Vec<FleetSlot>,
+    /// When each slot sends or connects next.
     due: BinaryHeap<Reverse<(Instant, usize)>>,
     begin: Instant,
     report: Report,
@@ -32,16 +32,16 @@ pub struct Driver {
 }
 
 #[derive(Default)]
-struct Slot {
-    connection: Option<Connection>,
-    /// Requests so far.
+struct FleetSlot {
+    connection: Option<FleetConnection>,
+    /// Requests sent so far.
     turn: usize,
 }
 
 impl Driver {
     pub fn new(plan: Arc<Plan>, first: usize, step: usize, begin: Instant) -> io::Result<Driver> {
         let mine = (first..plan.connections).step_by(step.max(1)).count();
-        let slots = (0..mine).map(|_| Slot::default()).collect();
+        let slots = (0..mine).map(|_| FleetSlot::default()).collect();
         let (poll, report) = (Poll::new()?, Report::default());
         let buffer = vec![0; 16 * 1024];
         Ok(Driver { plan, poll, first, step, slots, due: BinaryHeap::new(), begin, report, buffer })
@@ -64,7 +64,7 @@ impl Driver {
             self.send_due(now, period);
             self.wait(&mut events, end)?;
         }
-        self.last_answers(&mut events, end)?;
+        self.drain(&mut events, end)?;
         self.report.length = self.plan.length;
         Ok(std::mem::take(&mut self.report))
     }
@@ -75,13 +75,13 @@ impl Driver {
                 break;
             }
             self.due.pop();
-            if self.slots[slot].connection.as_ref().is_some_and(Connection::is_busy) {
+            if self.slots[slot].connection.as_ref().is_some_and(FleetConnection::is_busy) {
                 self.report.late += 1;
             } else {
                 self.send(slot);
             }
             if !period.is_zero() {
-                // Neither a burst nor a drift after a pause.
+                // Skips missed periods: no burst after a pause, and no drift.
                 let missed = now.duration_since(due).div_duration_f64(period) as u32;
                 self.due.push(Reverse((due + period * (missed + 1), slot)));
             }
@@ -91,13 +91,13 @@ impl Driver {
     /// Sends the next request of a slot, on a new connection if it has none.
     fn send(&mut self, slot: usize) {
         let number = self.first + slot * self.step;
-        let Slot { connection, turn } = &mut self.slots[slot];
+        let FleetSlot { connection, turn } = &mut self.slots[slot];
         let machine = number + *turn * self.plan.connections;
         let own_turn = *turn / self.plan.machines().div_ceil(self.plan.connections.max(1)).max(1);
         *turn += 1;
         let opened = match connection {
             Some(connection) => Ok(connection),
-            None => Connection::open(self.plan.address, self.poll.registry(), Token(slot))
+            None => FleetConnection::open(self.plan.address, self.poll.registry(), Token(slot))
                 .map(|opened| connection.insert(opened)),
         };
         let sent = opened
@@ -115,12 +115,12 @@ impl Driver {
             _ => {}
         }
         for event in events.iter() {
-            self.take(event.token().0, event.is_readable() || event.is_error());
+            self.handle(event.token().0, event.is_readable() || event.is_error());
         }
         Ok(())
     }
 
-    fn take(&mut self, slot: usize, readable: bool) {
+    fn handle(&mut self, slot: usize, readable: bool) {
         let Some(connection) = &mut self.slots[slot].connection else { return };
         let arrived = connection.writable().and_then(|()| match readable {
             true => connection.readable(&mut self.buffer),
@@ -128,9 +128,9 @@ impl Driver {
         });
         match arrived {
             Ok(Arrived::Nothing) => {}
-            Ok(Arrived::Answer(status, sent)) => {
-                self.note(status, sent);
-                if self.plan.pace == Pace::Unpaced {
+            Ok(Arrived::Response(status, sent)) => {
+                self.record(status, sent);
+                if self.plan.rate == SendRate::Unlimited {
                     self.send(slot);
                 }
             }
@@ -138,13 +138,13 @@ impl Driver {
         }
     }
 
-    fn note(&mut self, status: u16, sent: Instant) {
+    fn record(&mut self, status: u16, sent: Instant) {
         let now = Instant::now();
         if now < self.begin {
             return;
         }
         match status {
-            200..300 => self.report.accepted.note(now - sent),
+            200..300 => self.report.accepted.record(now - sent),
             _ => *self.report.refused.entry(status).or_default() += 1,
         }
     }
@@ -152,26 +152,26 @@ impl Driver {
     fn broke(&mut self, slot: usize) {
         self.slots[slot].connection = None;
         self.report.broken += 1;
-        if self.plan.pace == Pace::Unpaced {
+        if self.plan.rate == SendRate::Unlimited {
             self.due.push(Reverse((Instant::now() + PAUSE, slot)));
         }
     }
 
-    fn last_answers(&mut self, events: &mut Events, end: Instant) -> io::Result<()> {
+    fn drain(&mut self, events: &mut Events, end: Instant) -> io::Result<()> {
         self.due.clear();
-        if self.plan.pace == Pace::Unpaced {
+        if self.plan.rate == SendRate::Unlimited {
             return Ok(());
         }
-        let end = end + LAST_ANSWERS;
-        while Instant::now() < end && self.slots.iter().any(Slot::is_busy) {
+        let end = end + DRAIN_TIMEOUT;
+        while Instant::now() < end && self.slots.iter().any(FleetSlot::is_busy) {
             self.wait(events, end)?;
         }
         Ok(())
     }
 }
 
-impl Slot {
+impl FleetSlot {
     fn is_busy(&self) -> bool {
-        self.connection.as_ref().is_some_and(Connection::is_busy)
+        self.connection.as_ref().is_some_and(FleetConnection::is_busy)
     }
 }

@@ -1,4 +1,4 @@
-//! Counts of latencies, by their leading four bits: a quantile is right to 6 %, at any scale, in 8 KiB.
+//! A histogram of latencies by their leading four bits: quantiles are exact to 6 % at any scale, in 8 KiB.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ const PLACES: usize = 64 << BITS;
 
 #[derive(Clone)]
 pub struct Latencies {
-    /// By nanoseconds.
+    /// Indexed by [`place`] of the nanoseconds.
     counts: Box<[u64; PLACES]>,
     count: u64,
     most: Duration,
@@ -27,7 +27,7 @@ impl std::fmt::Debug for Latencies {
 }
 
 impl Latencies {
-    pub fn note(&mut self, latency: Duration) {
+    pub fn record(&mut self, latency: Duration) {
         self.counts[place(nanoseconds(latency))] += 1;
         self.count += 1;
         self.most = self.most.max(latency);
@@ -49,7 +49,7 @@ impl Latencies {
         self.most
     }
 
-    /// No fewer than this share (0 to 1) of all were at most so long.
+    /// The latency that at least this share (0 to 1) of all did not exceed.
     pub fn quantile(&self, share: f64) -> Duration {
         let wanted = (self.count as f64 * share).ceil().max(1.0) as u64;
         let mut seen = 0;
@@ -100,7 +100,7 @@ mod tests {
     fn quantiles_of_a_thousand_milliseconds() {
         let mut latencies = Latencies::default();
         for millisecond in 1..=1000 {
-            latencies.note(Duration::from_millis(millisecond));
+            latencies.record(Duration::from_millis(millisecond));
         }
         for (share, expected) in [(0.0, 1), (0.5, 500), (0.99, 990), (1.0, 1000)] {
             let quantile = latencies.quantile(share).as_secs_f64() * 1000.0;

@@ -1,29 +1,29 @@
-//! What is sent: heads and bodies, built once.
+//! The requests: heads and bodies, built once.
 
 use crate::wire::{Heartbeat, SAMPLE};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Replays of a machine cover so many minutes before they begin again: what our daemon keeps while nobody listens.
-const REMEMBERED: usize = 240;
+/// Minutes that the replays of a machine cover before they start over: what our daemon keeps while it is offline.
+const REPLAY_MINUTES: usize = 240;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pace {
-    /// Each machine at this interval, their phases spread over it.
+pub enum SendRate {
+    /// Each machine at this interval, with the phases spread evenly.
     Every(Duration),
-    /// Each connection sends again as soon as it has its answer.
-    Unpaced,
+    /// Each connection sends again as soon as it has a response.
+    Unlimited,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
     Live,
-    /// So many replays in a request, one for each minute of the past.
+    /// This many replays per request, one for each past minute.
     Replays(usize),
 }
 
 impl Content {
-    /// Heartbeats in a request.
+    /// Heartbeats per request.
     pub fn batch(self) -> usize {
         match self {
             Content::Live => 1,
@@ -32,24 +32,24 @@ impl Content {
     }
 }
 
-/// A fleet and what it does.
+/// The fleet and its load.
 #[derive(Debug)]
 pub struct Plan {
     pub address: SocketAddr,
-    pub pace: Pace,
+    pub rate: SendRate,
     pub content: Content,
     /// After the warm-up.
     pub length: Duration,
-    /// Machines take turns on them; one for each machine, where there are as many.
+    /// Machines share these in turn; with as many connections as machines, each has its own.
     pub connections: usize,
-    /// One for each machine; all end where a body's own headers begin.
+    /// Request heads, one per machine, up to the headers that depend on the body.
     heads: Vec<Vec<u8>>,
-    /// Headers of its own and the body.
+    /// Each with its own headers.
     bodies: Vec<Vec<u8>>,
 }
 
 impl Plan {
-    /// `authority` and `path` are a URL's.
+    /// `authority` and `path` are parts of the URL.
     pub fn new(
         address: SocketAddr,
         authority: &str,
@@ -71,7 +71,7 @@ impl Plan {
         });
         Plan {
             address,
-            pace: Pace::Unpaced,
+            rate: SendRate::Unlimited,
             content,
             length: Duration::from_secs(10),
             connections: tokens.len(),
@@ -84,18 +84,18 @@ impl Plan {
         self.heads.len()
     }
 
-    /// The two halves of the request that `machine` sends as its `turn`th.
+    /// Head and body of request number `turn` of `machine`.
     pub(super) fn request(&self, machine: usize, turn: usize) -> [&[u8]; 2] {
         [&self.heads[machine % self.heads.len()], &self.bodies[turn % self.bodies.len()]]
     }
 
-    /// How far a connection's requests are apart; zero if it does not wait.
+    /// Time between two requests of a connection; zero if it does not wait.
     pub(super) fn period(&self) -> Duration {
-        match self.pace {
-            Pace::Every(interval) => {
+        match self.rate {
+            SendRate::Every(interval) => {
                 interval.mul_f64(self.connections as f64 / self.machines().max(1) as f64)
             }
-            Pace::Unpaced => Duration::ZERO,
+            SendRate::Unlimited => Duration::ZERO,
         }
     }
 }
@@ -105,17 +105,17 @@ fn bodies(content: Content) -> Vec<Vec<u8>> {
     match content {
         Content::Live => vec![json(&sample)],
         Content::Replays(batch) => {
-            let minutes: Vec<u64> = (1..=REMEMBERED as u64).collect();
+            let minutes: Vec<u64> = (1..=REPLAY_MINUTES as u64).collect();
             let replays = |minutes: &[u64]| {
                 let replay = |minute: &u64| Heartbeat { replay_age_s: Some(minute * 60), ..sample.clone() };
                 json(&minutes.iter().map(replay).collect::<Vec<_>>())
             };
-            minutes.chunks_exact(batch.clamp(1, REMEMBERED)).map(replays).collect()
+            minutes.chunks_exact(batch.clamp(1, REPLAY_MINUTES)).map(replays).collect()
         }
     }
 }
 
 fn json(value: &impl serde::Serialize) -> Vec<u8> {
-    // Strings, numbers and maps with string keys: there is nothing in it that JSON cannot say.
+    // Strings, numbers and maps with string keys always serialise.
     serde_json::to_vec(value).expect("a heartbeat is JSON")
 }
