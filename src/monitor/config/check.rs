@@ -1,6 +1,9 @@
-//! From written values to used ones; every fault as one sentence.
+//! Checks the written values and converts them; each fault is one sentence.
 
-use super::used::{Detection, Http, Limits, Login, Notify, Retention, Security, Smtp, Store, Tls};
+use super::used::{
+    DetectionConfig, HttpConfig, LimitsConfig, NotifyConfig, RetentionConfig, SmtpConfig, SmtpLogin,
+    SmtpSecurity, StoreConfig, TlsFiles,
+};
 use super::written;
 use crate::config::{ConfigError, Origin, Period, Source, outside};
 use crate::http::networks::IpNetwork;
@@ -12,23 +15,23 @@ use std::time::Duration;
 use toml::Spanned;
 use ureq::http::Uri;
 
-/// A sweep takes 60 ms with a million machines: below 1 s it would be the load. Above 1 h nobody is told in time.
+/// A sweep of a million machines takes 60 ms, too much below 1 s. Above 1 h, notifications come too late.
 const CHECK_INTERVAL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
-/// Devices beat at most once a second; a week covers what is woken once a day.
+/// Devices send at most once a second; a week covers devices that wake once a day.
 const OFFLINE_THRESHOLD: RangeInclusive<Duration> = Duration::from_secs(2)..=Duration::from_secs(7 * 86_400);
-/// Ten years is what a person means by "for ever".
+/// One day to ten years.
 const KEPT: RangeInclusive<Duration> = Duration::from_secs(86_400)..=Duration::from_secs(3650 * 86_400);
 
-/// Turns written values into used ones.
+/// Converts one section after the other.
 pub struct Check<'a> {
     pub source: &'a Source,
     pub env: &'a dyn Fn(&str) -> Option<String>,
 }
 
 impl Check<'_> {
-    pub fn http(&self, written: written::Http) -> Result<Http, ConfigError> {
+    pub fn http(&self, written: written::Http) -> Result<HttpConfig, ConfigError> {
         let listen = written.listen.unwrap_or_else(|| Spanned::new(0..0, "127.0.0.1:8080".into()));
-        let http = Http {
+        let http = HttpConfig {
             listen: self.listen(&listen)?,
             socket: self.optional_path(written.socket)?,
             tls: self.tls(written.certificate_file, written.key_file)?,
@@ -53,10 +56,10 @@ impl Check<'_> {
         &self,
         certificate: Option<Spanned<String>>,
         key: Option<Spanned<String>>,
-    ) -> Result<Option<Tls>, ConfigError> {
+    ) -> Result<Option<TlsFiles>, ConfigError> {
         match (certificate, key) {
             (None, None) => Ok(None),
-            (Some(certificate), Some(key)) => Ok(Some(Tls {
+            (Some(certificate), Some(key)) => Ok(Some(TlsFiles {
                 certificate_file: self.source.absolute(certificate)?,
                 key_file: self.source.absolute(key)?,
             })),
@@ -72,14 +75,14 @@ impl Check<'_> {
         parsed.collect::<Result<_, ()>>().map_err(|()| self.source.fault(written.span(), WANTED))
     }
 
-    pub fn store(&self, written: written::Store) -> Result<Store, ConfigError> {
+    pub fn store(&self, written: written::Store) -> Result<StoreConfig, ConfigError> {
         let state_dir = self.optional_path(written.state_dir)?;
         let state_dir = state_dir.unwrap_or_else(|| PathBuf::from("/var/lib/heartbeat-monitor"));
         let database = self.optional_path(written.database)?.unwrap_or_else(|| state_dir.join("monitor.db"));
-        Ok(Store { state_dir, database })
+        Ok(StoreConfig { state_dir, database })
     }
 
-    pub fn detection(&self, written: &written::Detection) -> Result<Detection, ConfigError> {
+    pub fn detection(&self, written: &written::Detection) -> Result<DetectionConfig, ConfigError> {
         let check_interval = self.seed_period(
             "MACHINE_HEARTBEAT_CHECK_INTERVAL",
             written.check_interval.as_ref(),
@@ -92,7 +95,7 @@ impl Check<'_> {
             Duration::from_secs(120),
             &OFFLINE_THRESHOLD,
         )?;
-        Ok(Detection { check_interval, offline_threshold })
+        Ok(DetectionConfig { check_interval, offline_threshold })
     }
 
     fn seed_period(
@@ -118,7 +121,7 @@ impl Check<'_> {
         }
     }
 
-    pub fn notify(&self, written: written::Notify) -> Result<Notify, ConfigError> {
+    pub fn notify(&self, written: written::Notify) -> Result<NotifyConfig, ConfigError> {
         let api =
             written.telegram_api.unwrap_or_else(|| Spanned::new(0..0, "https://api.telegram.org".into()));
         let url: Option<Uri> = api.get_ref().parse().ok();
@@ -131,29 +134,29 @@ impl Check<'_> {
             let problem = "must start with http:// or https:// and name a host";
             return Err(self.source.fault(api.span(), problem));
         }
-        Ok(Notify {
+        Ok(NotifyConfig {
             allow_private_webhooks: written.allow_private_webhooks.unwrap_or(false),
             telegram_api: api.get_ref().trim_end_matches('/').to_owned(),
             ca_file: self.optional_path(written.ca_file)?,
         })
     }
 
-    pub fn smtp(&self, written: written::Smtp) -> Result<Option<Smtp>, ConfigError> {
+    pub fn smtp(&self, written: written::Smtp) -> Result<Option<SmtpConfig>, ConfigError> {
         let login = match (written.user, written.password_file) {
             (None, None) => None,
             (Some(user), Some(file)) => {
-                Some(Login { user: user.into_inner(), password_file: self.source.absolute(file)? })
+                Some(SmtpLogin { user: user.into_inner(), password_file: self.source.absolute(file)? })
             }
             (Some(alone), None) => {
                 return Err(self.source.fault(alone.span(), "needs password_file beside it"));
             }
             (None, Some(alone)) => return Err(self.source.fault(alone.span(), "needs user beside it")),
         };
-        let security = written.security.unwrap_or(Security::StartTls);
+        let security = written.security.unwrap_or(SmtpSecurity::StartTls);
         let usual = match security {
-            Security::Tls => 465,
-            Security::StartTls => 587,
-            Security::None => 25,
+            SmtpSecurity::Tls => 465,
+            SmtpSecurity::StartTls => 587,
+            SmtpSecurity::None => 25,
         };
         let (host, from) = match (written.host, written.from) {
             (None, None) => return Ok(None),
@@ -170,7 +173,7 @@ impl Check<'_> {
             let problem = "must be an address, such as \"Heartbeat <heartbeat@example.org>\"";
             return Err(self.source.fault(from.span(), problem));
         }
-        Ok(Some(Smtp {
+        Ok(Some(SmtpConfig {
             host: host.into_inner(),
             port: written.port.map_or(usual, Spanned::into_inner),
             security,
@@ -180,15 +183,15 @@ impl Check<'_> {
         }))
     }
 
-    pub fn retention(&self, written: written::Retention) -> Result<Retention, ConfigError> {
-        Ok(Retention {
+    pub fn retention(&self, written: written::Retention) -> Result<RetentionConfig, ConfigError> {
+        Ok(RetentionConfig {
             events: self.source.period(written.events, "8760h", &KEPT)?,
             deliveries: self.source.period(written.deliveries, "2160h", &KEPT)?,
         })
     }
 
-    pub fn limits(&self, written: written::Limits) -> Result<Limits, ConfigError> {
-        Ok(Limits {
+    pub fn limits(&self, written: written::Limits) -> Result<LimitsConfig, ConfigError> {
+        Ok(LimitsConfig {
             // A million descriptors is the kernel's own limit (fs.nr_open).
             connections: self.number(written.connections, 16_384, 16..=1_000_000)?,
             connections_per_address: self.number(written.connections_per_address, 1_000, 1..=1_000_000)?,
@@ -217,7 +220,7 @@ impl Check<'_> {
     }
 }
 
-/// `address` or `Name <address>`, with an address that can stand in SMTP as it is.
+/// Whether `text` is `address` or `Name <address>` with an address that needs no quoting in SMTP.
 fn is_mailbox(text: &str) -> bool {
     let address = match text.rsplit_once('<') {
         Some((_, rest)) => rest.strip_suffix('>').unwrap_or_default(),
@@ -230,8 +233,8 @@ fn is_mailbox(text: &str) -> bool {
         && address.split_once('@').is_some_and(|(user, domain)| is_plain(user) && is_plain(domain))
 }
 
-/// A duration in Go's form (`time.ParseDuration`): numbers with units, one after another, largest first or not:
-/// `2m0s`, `1h15m30.5s`, `300ms`. Negative ones are no use here.
+/// Parses a non-negative duration in Go's syntax (`time.ParseDuration`): numbers with units, in any order: `2m0s`,
+/// `1h15m30.5s`, `300ms`.
 fn go_duration(text: &str) -> Option<Duration> {
     let mut rest = text.trim();
     let mut total = Duration::ZERO;

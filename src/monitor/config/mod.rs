@@ -1,7 +1,7 @@
-//! The monitor's configuration: as written in the file, and as used by the threads.
+//! The monitor's configuration: `written` is the file, `used` are the checked values, `check` converts.
 //!
-//! The environment names of LunaSentri override the file: `MACHINE_HEARTBEAT_CHECK_INTERVAL` and
-//! `MACHINE_OFFLINE_THRESHOLD`, in the form that it takes them in ("30s", "2m0s").
+//! LunaSentri's environment variables `MACHINE_HEARTBEAT_CHECK_INTERVAL` and `MACHINE_OFFLINE_THRESHOLD` override the
+//! file, in the syntax that it accepts ("30s", "2m0s").
 
 mod check;
 mod used;
@@ -12,22 +12,22 @@ use check::Check;
 use std::path::Path;
 pub use used::*;
 
-/// Where the installed program looks.
+/// Path of the installed configuration.
 pub const DEFAULT_PATH: &str = "/etc/heartbeat-monitor/config.toml";
 
 impl Config {
-    /// The environment wins over the file at `path`, the file over the defaults.
+    /// Reads `path`; the environment overrides the file, the file overrides the defaults.
     ///
     /// # Errors
-    /// The first fault, as one sentence.
+    /// The first fault in the file or the environment.
     pub fn load(path: &Path) -> Result<Config, ConfigError> {
         Config::from_file(&Source::read(path)?)
     }
 
-    /// [`Config::load`] of a file that was read already.
+    /// [`Config::load`] for a file that is already read.
     ///
     /// # Errors
-    /// The first fault, as one sentence.
+    /// The first fault in the file or the environment.
     pub fn from_file(source: &Source) -> Result<Config, ConfigError> {
         Config::from_source(source, &|name| std::env::var(name).ok().filter(|v| !v.is_empty()))
     }
@@ -35,7 +35,7 @@ impl Config {
     /// [`Config::load`] with the text and the environment as arguments.
     ///
     /// # Errors
-    /// The first fault, as one sentence.
+    /// The first fault in the file or the environment.
     pub fn from_source(source: &Source, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
         let written: written::File = source.parse()?;
         let check = Check { source, env };

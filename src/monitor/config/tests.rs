@@ -1,4 +1,4 @@
-//! The configuration as it is shipped, written by people, and refused.
+//! The shipped configuration, valid files and refused ones.
 
 use super::*;
 use crate::config::shipped::{known_keys, project_file, row, written_keys, written_value};
@@ -35,7 +35,7 @@ fn the_shipped_file_is_the_defaults() {
 }
 
 #[test]
-fn every_key_stands_in_the_shipped_file_exactly_once() {
+fn the_shipped_file_has_every_key_exactly_once() {
     let mut written: Vec<_> =
         written_keys(&shipped()).into_iter().map(|(section, key, _)| (section, key)).collect();
     let mut known = known_keys(fault, &[]);

@@ -1,4 +1,4 @@
-//! The monitor's configuration as the threads use it: every value checked.
+//! The sections as the threads use them: checked values, defaults filled in.
 
 use crate::config::written::Word;
 use crate::http::networks::IpNetwork;
@@ -7,108 +7,108 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The configuration as the threads use it.
+/// The checked configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    pub http: Http,
-    pub store: Store,
-    pub detection: Detection,
-    pub notify: Notify,
-    /// Absent: no mail can be sent, and a channel of this kind says so.
-    pub smtp: Option<Smtp>,
-    pub retention: Retention,
-    pub limits: Limits,
+    pub http: HttpConfig,
+    pub store: StoreConfig,
+    pub detection: DetectionConfig,
+    pub notify: NotifyConfig,
+    /// `None`: mail cannot be sent, and email channels fail with that reason.
+    pub smtp: Option<SmtpConfig>,
+    pub retention: RetentionConfig,
+    pub limits: LimitsConfig,
     pub log: LevelFilter,
 }
 
-/// Where the monitor listens; at least one of the two is there.
+/// Where the monitor listens: `listen`, `socket` or both.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Http {
+pub struct HttpConfig {
     pub listen: Option<SocketAddr>,
-    /// A socket file, for a reverse proxy on the same machine.
+    /// Socket file for a reverse proxy on the same machine.
     pub socket: Option<PathBuf>,
-    /// Absent: plain HTTP.
-    pub tls: Option<Tls>,
-    /// Whose `X-Forwarded-For` is believed, and who may open any number of connections.
+    /// `None`: plain HTTP.
+    pub tls: Option<TlsFiles>,
+    /// Proxies whose `X-Forwarded-For` is trusted and whose connections are not limited.
     pub trusted_proxies: Vec<IpNetwork>,
 }
 
-impl Http {
-    /// Whether a listener for the one is a listener for the other.
-    pub fn same_place(&self, other: &Http) -> bool {
+impl HttpConfig {
+    /// Whether a change from one to the other needs no new listener.
+    pub fn same_place(&self, other: &HttpConfig) -> bool {
         (self.listen, &self.socket, self.tls.is_some()) == (other.listen, &other.socket, other.tls.is_some())
     }
 }
 
-/// PEM files, read again at SIGHUP.
+/// PEM files; reloaded at SIGHUP.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tls {
+pub struct TlsFiles {
     pub certificate_file: PathBuf,
     pub key_file: PathBuf,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Store {
-    /// Holds the database, its lock and the backups before migrations.
+pub struct StoreConfig {
+    /// Directory of the database, its lock and the backups made before migrations.
     pub state_dir: PathBuf,
     pub database: PathBuf,
 }
 
 /// When a machine counts as offline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Detection {
+pub struct DetectionConfig {
     pub check_interval: Duration,
-    /// For machines without one of their own.
+    /// Threshold of machines without their own.
     pub offline_threshold: Duration,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Notify {
-    /// Webhooks and ntfy may go to loopback and private addresses.
+pub struct NotifyConfig {
+    /// Allows webhook and ntfy URLs with loopback and private addresses.
     pub allow_private_webhooks: bool,
-    /// The Bot API, without a slash at the end.
+    /// Base URL of the Bot API, without a trailing slash.
     pub telegram_api: String,
-    /// PEM: trusted in addition to the public authorities.
+    /// PEM; trusted in addition to the public CAs.
     pub ca_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Smtp {
+pub struct SmtpConfig {
     pub host: String,
     pub port: u16,
-    pub security: Security,
-    pub login: Option<Login>,
+    pub security: SmtpSecurity,
+    pub login: Option<SmtpLogin>,
     /// `address` or `Name <address>`.
     pub from: String,
-    /// PEM: trusted instead of the public authorities.
+    /// PEM; trusted instead of the public CAs.
     pub ca_file: Option<PathBuf>,
 }
 
-/// How a mail server is spoken to.
+/// Encryption of the connection to the mail server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Security {
+pub enum SmtpSecurity {
     /// TLS from the first byte; port 465.
     Tls,
-    /// TLS after the greeting, refused without; port 587.
+    /// STARTTLS, required; port 587.
     StartTls,
-    /// In the clear: for a mail server on the same machine.
+    /// Unencrypted, for a mail server on the same machine; port 25.
     None,
 }
 
-impl Word for Security {
-    const WORDS: &'static [(&'static str, Security)] =
-        &[("tls", Security::Tls), ("starttls", Security::StartTls), ("none", Security::None)];
+impl Word for SmtpSecurity {
+    const WORDS: &'static [(&'static str, SmtpSecurity)] =
+        &[("tls", SmtpSecurity::Tls), ("starttls", SmtpSecurity::StartTls), ("none", SmtpSecurity::None)];
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Login {
+pub struct SmtpLogin {
     pub user: String,
     pub password_file: PathBuf,
 }
 
-/// How long what has happened is kept.
+/// How long records are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Retention {
+pub struct RetentionConfig {
     /// Events and ended outages.
     pub events: Duration,
     /// Delivered, expired and skipped notifications.
@@ -116,11 +116,11 @@ pub struct Retention {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct LimitsConfig {
     pub connections: usize,
-    /// Of one address that is no trusted proxy.
+    /// Per address that is not a trusted proxy.
     pub connections_per_address: usize,
-    /// Complete requests that wait for a worker; beyond them 503 is answered.
+    /// Complete requests waiting for a worker; further ones get 503.
     pub queue: usize,
     pub workers: usize,
 }

@@ -1,6 +1,6 @@
-//! The file as written: every key optional, none unknown.
+//! The file as written: all keys are optional, unknown keys are errors.
 
-use super::used::Security;
+use super::used::SmtpSecurity;
 use crate::config::written::sections;
 use crate::config::{Level, Period};
 use toml::Spanned;
@@ -44,7 +44,7 @@ sections! {
     pub struct Smtp {
         pub host: Option<Spanned<String>>,
         pub port: Option<Spanned<u16>>,
-        pub security: Option<Security>,
+        pub security: Option<SmtpSecurity>,
         pub user: Option<Spanned<String>>,
         pub password_file: Option<Spanned<String>>,
         pub from: Option<Spanned<String>>,
