@@ -1,9 +1,9 @@
-//! The command line, and what each command does.
+//! The command line: arguments, dispatch to the commands, exit status.
 
 use super::command::{channel, check_config, database, enroll, events, fleet, machine, recipient, token};
 use super::config::{Config, DEFAULT_PATH};
-use super::notify;
-use super::serve::{self, Failure};
+use super::notify::NotifySettings;
+use super::serve::{self, CommandError};
 use crate::clock::Moment;
 use crate::service_user;
 use clap::{CommandFactory, Parser, Subcommand};
@@ -11,22 +11,22 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// sysexits.h: the service is not available; here, another program has the database or the port.
+/// sysexits.h: service unavailable; here, another process uses the database or the address.
 const EX_UNAVAILABLE: u8 = 69;
 
-/// sysexits.h: something is wrong with the configuration.
+/// sysexits.h: configuration error.
 const EX_CONFIG: u8 = 78;
 
-/// Takes a fleet's heartbeats, knows who is late, and tells people once.
+/// Receives the heartbeats of a fleet, detects late machines, and notifies people once.
 #[derive(Debug, Parser)]
 #[command(
     name = "heartbeat-monitor",
     version,
-    after_help = "Signals: TERM and INT stop, HUP reloads configuration and certificate.\nExit status: 0 good, \
-    1 failure, 2 usage, 69 the database or the address is in use, 78 configuration."
+    after_help = "Signals: TERM and INT stop, HUP reloads configuration and certificate.\nExit status: 0 success, \
+    1 failure, 2 usage error, 69 database or address in use, 78 configuration error."
 )]
 struct Arguments {
-    /// The configuration file
+    /// Configuration file
     #[arg(long, global = true, value_name = "FILE", default_value = DEFAULT_PATH)]
     config: PathBuf,
     #[command(subcommand)]
@@ -35,93 +35,95 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve in the foreground (the default; the service runs the same)
+    /// Serve in the foreground (default; the service runs the same command)
     Serve,
-    /// Check the configuration and say what is wrong with it; as root, as the service's user would read it
+    /// Check the configuration; run as root, it reads all files as the service's user
     CheckConfig {
         /// Check as this user instead (root only)
         #[arg(long, value_name = "NAME")]
         user: Option<String>,
-        /// Check as this process would: its user, environment, credentials and file system (root only; for ExecReload=)
+        /// Check with the user, environment, credentials and file system of this process (root only; for ExecReload=)
         #[arg(long, value_name = "PID", conflicts_with = "user")]
         process: Option<u32>,
     },
-    /// Add, list and change machines and their tokens
+    /// Manage machines and their tokens
     #[command(subcommand)]
     Machine(machine::MachineCommand),
-    /// One-time keys with which a new device registers itself
+    /// Manage one-time keys with which new devices enrol
     #[command(subcommand)]
     Enroll(enroll::EnrollCommand),
-    /// Tokens of programs that read
+    /// Manage read tokens of the API
     #[command(subcommand)]
     Token(token::TokenCommand),
-    /// Who is told, and what they want to hear
+    /// Manage recipients: who is notified about what
     #[command(subcommand)]
     Recipient(recipient::RecipientCommand),
-    /// The ways to reach them: webhook, telegram, email, ntfy
+    /// Manage channels of recipients: webhook, telegram, email, ntfy
     #[command(subcommand)]
     Channel(channel::ChannelCommand),
-    /// List what happened: outages, recoveries, flapping, changes by commands
+    /// List events: outages, recoveries, flapping, changes by commands
     Events(events::EventsCommand),
-    /// Check, copy and tidy the database
+    /// Check, back up or vacuum the database
     #[command(subcommand)]
     Db(database::DatabaseCommand),
-    /// A simulated fleet against a running monitor, for sizing
+    /// Simulate a fleet against a running monitor, for sizing
     Fleet(fleet::FleetCommand),
 }
 
-/// The command line as it is defined, for man page and completions.
+/// The definition of the command line, for man page and completions.
 pub fn command() -> clap::Command {
     Arguments::command()
 }
 
-/// Does what the command line says.
+/// Runs the command that the command line names.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match run(&arguments.config, arguments.command.unwrap_or(Command::Serve)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            eprintln!("heartbeat-monitor: {failure}");
-            match failure {
-                Failure::Config(_) => ExitCode::from(EX_CONFIG),
-                Failure::InUse(_) => ExitCode::from(EX_UNAVAILABLE),
-                Failure::Other(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("heartbeat-monitor: {error}");
+            match error {
+                CommandError::Config(_) => ExitCode::from(EX_CONFIG),
+                CommandError::InUse(_) => ExitCode::from(EX_UNAVAILABLE),
+                CommandError::Other(_) => ExitCode::FAILURE,
             }
         }
     }
 }
 
-fn run(path: &Path, command: Command) -> Result<(), Failure> {
+fn run(path: &Path, command: Command) -> Result<(), CommandError> {
     let now = Moment::now();
     match &command {
         Command::Serve => return serve::run(path),
         Command::CheckConfig { process: Some(pid), .. } => {
             return Err(service_user::run_as_process(*pid, path, "check-config").into());
         }
-        Command::CheckConfig { user, .. } => return say(&check_config::run(path, user.as_deref(), now)?),
+        Command::CheckConfig { user, .. } => return print(&check_config::run(path, user.as_deref(), now)?),
         _ => {}
     }
     let config = Config::load(path)?;
     let database = config.store.database.as_path();
-    let said = match command {
+    let output = match command {
         Command::Machine(command) => machine::run(command, database, now)?,
         Command::Enroll(command) => enroll::run(command, database, now)?,
         Command::Token(command) => token::run(command, database, now)?,
         Command::Recipient(command) => recipient::run(command, database, now)?,
         Command::Events(command) => events::run(&command, database, now)?,
-        Command::Channel(command) => channel::run(command, database, &notify::Settings::load(&config)?, now)?,
+        Command::Channel(command) => channel::run(command, database, &NotifySettings::load(&config)?, now)?,
         Command::Db(command) => database::run(command, database, now)?,
         Command::Fleet(command) => fleet::run(&command, database, now)?,
-        // Done above.
+        // Handled above.
         Command::Serve | Command::CheckConfig { .. } => return Ok(()),
     };
-    say(&said)
+    print(&output)
 }
 
-/// A reader that has left (`heartbeat-monitor machine list | head`) is no failure.
-fn say(text: &str) -> Result<(), Failure> {
+/// A closed pipe (`heartbeat-monitor machine list | head`) is not a failure.
+fn print(text: &str) -> Result<(), CommandError> {
     match writeln!(io::stdout(), "{text}") {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Other(error.to_string())),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(CommandError::Other(error.to_string()))
+        }
         _ => Ok(()),
     }
 }

@@ -1,23 +1,25 @@
-//! `heartbeat-monitor check-config`: all that a start would refuse but for the database and the address, and every file
-//! that is read later.
+//! `heartbeat-monitor check-config`: checks everything that a start would refuse, except the database and the address, and
+//! every file that is read later.
 
 use crate::clock::Moment;
 use crate::config::{ConfigError, Source};
 use crate::monitor::config::{Config, DEFAULT_PATH};
 use crate::monitor::listen;
-use crate::monitor::notify;
+use crate::monitor::notify::NotifySettings;
 use crate::monitor::notify::channel::{Channel, secret_in};
-use crate::monitor::serve::Failure;
+use crate::monitor::serve::CommandError;
 use crate::monitor::store::{Refused, Store};
 use crate::service_user;
 use std::path::{Path, PathBuf};
 
-/// The unit's name, and its user's where no systemd can be asked.
+/// Name of the unit; also of its user, if systemd is not there to ask.
 const SERVICE: &str = "heartbeat-monitor";
 
-/// As root it reads as the service's user, or as `user`; only a configuration that is not the service's own is read as
-/// root first.
-pub fn run(path: &Path, user: Option<&str>, now: Moment) -> Result<String, Failure> {
+/// Run by root, reads as the service's user or as `user`; reads the file itself as root unless it is the installed one.
+///
+/// # Errors
+/// The configuration or a file that it names is wrong or unreadable.
+pub fn run(path: &Path, user: Option<&str>, now: Moment) -> Result<String, CommandError> {
     let is_own = path == Path::new(DEFAULT_PATH);
     let read = if is_own { None } else { Some(Source::read(path)?) };
     let user = service_user::become_user(SERVICE, SERVICE, user)?;
@@ -26,7 +28,7 @@ pub fn run(path: &Path, user: Option<&str>, now: Moment) -> Result<String, Failu
     let config = Config::from_file(&source).map_err(named)?;
     config.http.tls.as_ref().map(listen::certificate).transpose().map_err(named)?;
     mail(&config).map_err(named)?;
-    notify::Settings::load(&config).map_err(named)?;
+    NotifySettings::load(&config).map_err(named)?;
     channels(&config, now).map_err(named)?;
     if user.is_some() {
         for sentence in service_user::hidden_files(files(&config)) {
@@ -49,8 +51,8 @@ fn mail(config: &Config) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// The token files of the channels, which are in the database. One that cannot be opened is not the configuration's
-/// fault: the start will name it.
+/// Checks the token files of the channels in the database. A database that cannot be opened is only a warning: the start
+/// reports it.
 fn channels(config: &Config, now: Moment) -> Result<(), ConfigError> {
     if !config.store.database.exists() {
         return Ok(());
@@ -58,7 +60,7 @@ fn channels(config: &Config, now: Moment) -> Result<(), ConfigError> {
     let channels = match enabled_channels(&config.store.database, now) {
         Ok(channels) => channels,
         Err(error) => {
-            eprintln!("heartbeat-monitor: warning: the channels' token files were not checked: {error}");
+            eprintln!("heartbeat-monitor: warning: cannot check the token files of the channels: {error}");
             return Ok(());
         }
     };
@@ -76,7 +78,7 @@ fn enabled_channels(database: &Path, now: Moment) -> Result<Vec<Channel>, Refuse
     listed.iter().filter(|listed| listed.enabled).map(|listed| store.channel(listed.id)).collect()
 }
 
-/// The files that the service reads.
+/// All files that the service reads.
 fn files(config: &Config) -> Vec<&PathBuf> {
     let tls = config.http.tls.iter().flat_map(|tls| [&tls.certificate_file, &tls.key_file]);
     let smtp = config.smtp.as_ref();

@@ -7,22 +7,22 @@ use std::path::{Path, PathBuf};
 
 #[derive(Debug, Subcommand)]
 pub enum DatabaseCommand {
-    /// Read the whole database and say what is wrong with it
+    /// Check the whole database for damage
     Check,
-    /// Copy the database, as it is at this moment, to a new file
+    /// Copy the current state of the database to a new file
     Backup {
-        /// It must not be there yet
+        /// New file; must not exist
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
-    /// Give space that is no longer used back to the disk
+    /// Return unused space to the file system
     Vacuum,
 }
 
-/// What is to be printed.
+/// Returns the output.
 ///
 /// # Errors
-/// What is wrong with the database, or why it could not be looked at.
+/// The database is damaged or cannot be read.
 pub fn run(command: DatabaseCommand, database: &Path, now: Moment) -> Result<String, Refused> {
     let store = Store::open_existing(database, now)?;
     match command {
@@ -33,7 +33,7 @@ pub fn run(command: DatabaseCommand, database: &Path, now: Moment) -> Result<Str
         }
         DatabaseCommand::Vacuum => {
             let Vacuumed { before, after, whole } = store.vacuum()?;
-            let how = if whole { "" } else { "; it was not put in order, because it is being served" };
+            let how = if whole { "" } else { "; not defragmented, because the monitor is running" };
             Ok(format!("{} before, {} after{how}", size(before), size(after)))
         }
     }
@@ -48,7 +48,7 @@ fn check(store: &Store) -> Result<String, Refused> {
     }
     let problems = report.problems.join("\n  ");
     Err(Refused::because(format!(
-        "{path}: damaged:\n  {problems}\nStop the monitor, keep the file for a look at it, and put a backup in its place."
+        "{path}: damaged:\n  {problems}\nStop the monitor, keep this file for analysis, and restore a backup."
     )))
 }
 

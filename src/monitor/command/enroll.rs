@@ -12,47 +12,47 @@ use std::path::Path;
 
 #[derive(Debug, Subcommand)]
 pub enum EnrollCommand {
-    /// Make a key with which one device can add itself; it is printed alone on the last line, only this once
+    /// Create a key with which one device can enrol; it is printed alone on the last line, only once
     Add {
-        /// How long it can be used
+        /// How long the key is valid
         #[arg(long = "for", value_name = "TIME", default_value = "1h")]
         valid: Period,
-        /// The group that the machine will be in
+        /// Group of the enrolled machine
         #[arg(long)]
         group: Option<String>,
         #[command(flatten)]
         token: Destination,
     },
-    /// List the keys whose time is not over
+    /// List the keys that have not expired
     List,
-    /// Remove a key
+    /// Delete a key
     Remove {
-        /// As listed
+        /// Id, as listed
         id: i64,
     },
 }
 
-/// What is to be printed.
+/// Returns the output.
 ///
 /// # Errors
-/// One sentence; nothing was changed.
+/// The command was refused or the database failed; nothing was changed.
 pub fn run(command: EnrollCommand, database: &Path, now: Moment) -> Result<String, Refused> {
     let store = Store::open_beside(database, now)?;
     match command {
         EnrollCommand::Add { valid, group, token } => token.deliver(|hand_over| {
             let key = store.add_key(valid.0, group.as_deref(), now, hand_over)?;
-            Ok((format!("one device can enrol itself within {valid}"), key))
+            Ok((format!("key for one device, valid for {valid}"), key))
         }),
         EnrollCommand::List => {
             let rows: Vec<_> = store.keys(now)?.iter().map(|key| row(key, now)).collect();
             match rows.is_empty() {
-                true => Ok("no enrolment keys; heartbeat-monitor enroll add makes one".into()),
+                true => Ok("no enrolment keys; create one with heartbeat-monitor enroll add".into()),
                 false => Ok(table(["ID", "STILL VALID", "GROUP", "USED BY MACHINE"], &rows)),
             }
         }
         EnrollCommand::Remove { id } => {
             store.remove_key(id)?;
-            Ok(format!("enrolment key {id} is removed"))
+            Ok(format!("enrolment key {id} removed"))
         }
     }
 }

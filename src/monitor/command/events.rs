@@ -1,4 +1,4 @@
-//! `heartbeat-monitor events`: what happened lately, oldest first, as in a log.
+//! `heartbeat-monitor events`: the newest events, oldest first as in a log.
 
 use crate::clock::Moment;
 use crate::config::Period;
@@ -17,10 +17,10 @@ pub struct EventsCommand {
     /// Only this machine (name or id)
     #[arg(long, value_name = "NAME")]
     machine: Option<String>,
-    /// Only events of this last stretch of time, such as "24h"
+    /// Only events of the last hours, such as "24h"
     #[arg(long, value_name = "TIME")]
     since: Option<Period>,
-    /// The newest events, at most
+    /// Maximum number of events
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     limit: u32,
     /// As a JSON array
@@ -28,10 +28,10 @@ pub struct EventsCommand {
     json: bool,
 }
 
-/// What is to be printed.
+/// Returns the output.
 ///
 /// # Errors
-/// There is no such machine, or the database cannot be read.
+/// The machine does not exist, or the database cannot be read.
 pub fn run(command: &EventsCommand, database: &Path, now: Moment) -> Result<String, Refused> {
     let store = Store::open_beside(database, now)?;
     let machine = match &command.machine {
@@ -72,13 +72,13 @@ fn parsed(event: &RecordedEvent) -> Value {
     detail.unwrap_or(Value::Null)
 }
 
-/// A removed machine is named in the event alone.
+/// The name of the machine; for a removed one it is in the event.
 fn machine(event: &RecordedEvent, detail: &Value) -> String {
     let present = event.machine.as_ref().map(|(_, name)| name.as_str());
     or_dash(present.or_else(|| detail["name"].as_str()))
 }
 
-/// The outage for its two ends, and the detail of other events.
+/// For the two ends of an outage: last seen or duration; otherwise the event's detail.
 fn about(store: &Store, event: &RecordedEvent, detail: &Value) -> Result<Option<String>, Refused> {
     let outage = match (&event.machine, event.kind.as_str()) {
         (Some((machine, _)), "offline" | "online") => store.outage_at(*machine, event.at)?,
@@ -98,7 +98,7 @@ fn shown(detail: &Value) -> Option<String> {
         ("until", value) => {
             value.as_i64().and_then(|at| Moment(at).rfc_3339()).map(|at| format!("until {at}"))
         }
-        // It stands in the machine's column.
+        // Shown in the MACHINE column.
         ("name", _) => None,
         (name, Value::String(text)) => Some(format!("{name}: {text}")),
         (name, value) => Some(format!("{name}: {value}")),

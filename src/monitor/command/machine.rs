@@ -4,26 +4,28 @@ use super::token_file::Destination;
 use crate::clock::Moment;
 use crate::config::Period;
 use crate::duration::ago;
-use crate::monitor::machine::{Description, Machine, MachineStatus};
+use crate::monitor::machine::{Description, Machine};
 use crate::monitor::registry::issue::HandOver;
 use crate::monitor::registry::machines::{LARGEST_PAGE, MachineChange};
 use crate::monitor::registry::token::Token;
 use crate::monitor::store::{Refused, Store};
 use crate::table::{or_dash, table};
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::path::Path;
 use std::time::Duration;
+use view::{as_json, state, state_named};
 
 mod show;
+mod view;
 
 #[derive(Debug, Subcommand)]
 pub enum MachineCommand {
-    /// Add a machine; its token is printed alone on the last line, only this once
+    /// Add a machine and print its token, alone on the last line; it is shown only once
     Add(Add),
     /// List machines
     List(List),
-    /// Show everything about a machine: description, state, open outage, latest heartbeat
+    /// Show everything about a machine: settings, state, open outage, latest heartbeat
     Show {
         /// Its name or id
         machine: String,
@@ -31,50 +33,50 @@ pub enum MachineCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Change what is said of a machine; an empty value takes it away
+    /// Change a machine's settings; an empty value clears one
     Set(Set),
-    /// Give a machine a new token; it is printed alone on the last line, only this once
+    /// Replace a machine's token and print the new one, alone on the last line; it is shown only once
     Rotate {
         /// Its name or id
         machine: String,
-        /// How long the old token is still accepted, such as "24h"; without it, it ends now
+        /// How long the old token stays valid, such as "24h"
         #[arg(long, value_name = "TIME", default_value = "0s")]
         keep_old: Period,
         #[command(flatten)]
         token: Destination,
     },
-    /// End all tokens of a machine at once
+    /// Revoke all tokens of a machine
     Revoke {
         /// Its name or id
         machine: String,
     },
-    /// Refuse a machine's heartbeats and stop watching it
+    /// Refuse a machine's heartbeats and stop monitoring it
     Disable {
         /// Its name or id
         machine: String,
     },
-    /// Watch a disabled machine again
+    /// Monitor a disabled machine again
     Enable {
         /// Its name or id
         machine: String,
     },
-    /// Tell nobody of a machine for a while; it is watched all the same
+    /// Suppress notifications about a machine during maintenance; it is still monitored
     Pause {
         /// Its name or id
         machine: String,
-        /// Such as "2h"
+        /// Duration, such as "2h"
         #[arg(long = "for", value_name = "TIME")]
         length: Period,
-        /// What is done to it
+        /// Reason, shown in the list of events
         #[arg(long)]
         reason: Option<String>,
     },
-    /// End a machine's pause now
+    /// End the maintenance of a machine now
     Resume {
         /// Its name or id
         machine: String,
     },
-    /// Remove a machine with its history and all else that is known of it, without asking
+    /// Delete a machine with its history, without confirmation
     Remove {
         /// Its name or id
         machine: String,
@@ -83,24 +85,24 @@ pub enum MachineCommand {
 
 #[derive(Debug, Args)]
 pub struct Add {
-    /// What it is called here and in messages
+    /// Name in lists and messages
     name: String,
     /// Default: the hostname that the device reports
     #[arg(long)]
     hostname: Option<String>,
-    /// What it is, or where
+    /// What it is or where it is
     #[arg(long)]
     description: Option<String>,
-    /// Silence that means offline, such as "5m"; without it the configured one
+    /// Silence after which it is offline, such as "5m"; default: offline_threshold of the configuration
     #[arg(long, value_name = "TIME")]
     threshold: Option<Period>,
-    /// Recipients and lists can choose by it
+    /// Group, for filtering lists and recipients
     #[arg(long)]
     group: Option<String>,
-    /// The same, but a machine can have many: may be given several times
+    /// Tag, for the same purpose; repeat for several
     #[arg(long)]
     tag: Vec<String>,
-    /// Its name at the Meeting API
+    /// Its device key in the Meeting API
     #[arg(long, value_name = "KEY")]
     device_key: Option<String>,
     #[command(flatten)]
@@ -130,33 +132,33 @@ pub struct Set {
     /// A new name
     #[arg(long)]
     name: Option<String>,
-    /// Replaces the hostname that the device reports; an empty value returns to that
+    /// Overrides the hostname that the device reports
     #[arg(long)]
     hostname: Option<String>,
-    /// What it is, or where
+    /// What it is or where it is
     #[arg(long)]
     description: Option<String>,
-    /// Silence that means offline, such as "5m"
+    /// Silence after which it is offline, such as "5m"
     #[arg(long, value_name = "TIME")]
     threshold: Option<String>,
-    /// Recipients and lists can choose by it
+    /// Group, for filtering lists and recipients
     #[arg(long)]
     group: Option<String>,
-    /// One more tag; may be given several times
+    /// Add a tag; repeat for several
     #[arg(long)]
     tag: Vec<String>,
-    /// Takes a tag away; may be given several times
+    /// Remove a tag; repeat for several
     #[arg(long)]
     untag: Vec<String>,
-    /// Its name at the Meeting API
+    /// Its device key in the Meeting API
     #[arg(long, value_name = "KEY")]
     device_key: Option<String>,
 }
 
-/// What is to be printed.
+/// Returns the output.
 ///
 /// # Errors
-/// One sentence; nothing was changed.
+/// The command was refused or the database failed; nothing was changed.
 pub fn run(command: MachineCommand, database: &Path, now: Moment) -> Result<String, Refused> {
     let store = Store::open_beside(database, now)?;
     match command {
@@ -169,40 +171,40 @@ pub fn run(command: MachineCommand, database: &Path, now: Moment) -> Result<Stri
             token.deliver(|hand_over| rotate(&store, &machine, keep_old, now, hand_over))
         }
         MachineCommand::Revoke { machine } => {
-            let named = named(&store, &machine, now)?;
+            let named = id_and_name(&store, &machine, now)?;
             let (_, tokens) = store.revoke(&machine, now)?;
-            Ok(format!("{named} has no token any more ({tokens} revoked)"))
+            Ok(format!("{named}: {tokens} tokens revoked"))
         }
         MachineCommand::Disable { machine } => {
-            let named = named(&store, &machine, now)?;
+            let named = id_and_name(&store, &machine, now)?;
             store.disable_machine(&machine, now)?;
-            Ok(format!("{named} is disabled: its heartbeats are refused, nobody is told of it"))
+            Ok(format!("{named} is disabled: heartbeats are refused, notifications are off"))
         }
         MachineCommand::Enable { machine } => {
-            let named = named(&store, &machine, now)?;
+            let named = id_and_name(&store, &machine, now)?;
             store.enable_machine(&machine, now)?;
-            Ok(format!("{named} is watched again from its next heartbeat on"))
+            Ok(format!("{named} is enabled: monitoring resumes with its next heartbeat"))
         }
         MachineCommand::Pause { machine, length, reason } => {
-            let named = named(&store, &machine, now)?;
+            let named = id_and_name(&store, &machine, now)?;
             let until = store.pause_machine(&machine, length.0, reason.as_deref(), now)?;
-            Ok(format!("{named}: nobody is told of it until {}", until.rfc_3339().unwrap_or_default()))
+            Ok(format!("{named}: notifications are off until {}", until.rfc_3339().unwrap_or_default()))
         }
         MachineCommand::Resume { machine } => {
-            let named = named(&store, &machine, now)?;
+            let named = id_and_name(&store, &machine, now)?;
             let ended = store.resume_machine(&machine, now)?;
-            Ok(format!("{named}: {}", if ended { "the pause has ended" } else { "it was not paused" }))
+            Ok(format!("{named}: {}", if ended { "maintenance ended" } else { "was not paused" }))
         }
         MachineCommand::Remove { machine } => {
-            let named = named(&store, &machine, now)?;
+            let named = id_and_name(&store, &machine, now)?;
             store.remove_machine(&machine, now)?;
-            Ok(format!("{named} is removed"))
+            Ok(format!("{named} removed"))
         }
     }
 }
 
-/// Number and name, whichever of them was typed: the answer shows a slip of the hand.
-fn named(store: &Store, which: &str, now: Moment) -> Result<String, Refused> {
+/// Id and name of the machine that was named by either, so that a typo shows in the output.
+fn id_and_name(store: &Store, which: &str, now: Moment) -> Result<String, Refused> {
     let machine = store.machine_called(which, now)?;
     Ok(format!("machine {} ({})", machine.id.0, machine.name))
 }
@@ -219,7 +221,7 @@ fn add(store: &Store, new: Add, now: Moment) -> Result<String, Refused> {
     };
     new.token.deliver(|hand_over| {
         let (id, token) = store.add_machine_and(&description, now, hand_over)?;
-        Ok((format!("machine {} ({}) is added", id.0, description.name), token))
+        Ok((format!("machine {} ({}) added", id.0, description.name), token))
     })
 }
 
@@ -230,11 +232,11 @@ fn rotate(
     now: Moment,
     hand_over: HandOver<'_>,
 ) -> Result<(String, Token), Refused> {
-    let named = named(store, which, now)?;
+    let named = id_and_name(store, which, now)?;
     let (_, token) = store.rotate(which, keep_old.0, now, hand_over)?;
     let old = match keep_old.0 {
-        Duration::ZERO => "the old one is refused from now on".to_owned(),
-        _ => format!("the old one is accepted for {keep_old} more"),
+        Duration::ZERO => "the old one is no longer accepted".to_owned(),
+        _ => format!("the old one is accepted for another {keep_old}"),
     };
     Ok((format!("{named} has a new token; {old}"), token))
 }
@@ -261,12 +263,10 @@ fn change(store: &Store, set: Set) -> Result<String, Refused> {
         untag: set.untag,
     };
     if change == MachineChange::default() {
-        return Err(Refused::because(
-            "there is nothing to change; heartbeat-monitor machine set --help shows what can be",
-        ));
+        return Err(Refused::because("nothing to change; see heartbeat-monitor machine set --help"));
     }
     let machine = store.change_machine(&set.machine, &change)?;
-    Ok(format!("machine {} ({}) is changed", machine.id.0, machine.name))
+    Ok(format!("machine {} ({}) changed", machine.id.0, machine.name))
 }
 
 impl List {
@@ -298,30 +298,9 @@ fn list(store: &Store, only: &List, now: Moment) -> Result<String, Refused> {
         return Ok("no machine matches".into());
     }
     if rows.is_empty() {
-        return Ok("no machines; heartbeat-monitor machine add NAME adds one".into());
+        return Ok("no machines; add one with heartbeat-monitor machine add NAME".into());
     }
     Ok(table(["ID", "NAME", "STATE", "LAST SEEN", "THRESHOLD", "GROUP", "TAGS"], &rows))
-}
-
-const DISABLED: &str = "disabled";
-const PAUSED: &str = "paused";
-
-/// What a person wants to know first: a disabled or paused machine's status says less.
-fn state(machine: &Machine) -> &'static str {
-    match machine {
-        Machine { watched: false, .. } => DISABLED,
-        Machine { paused_until: Some(_), .. } => PAUSED,
-        Machine { status, .. } => status.as_str(),
-    }
-}
-
-/// A state as [`state`] says it.
-fn state_named(name: &str) -> Result<&'static str, String> {
-    let statuses =
-        [MachineStatus::New, MachineStatus::Online, MachineStatus::Offline, MachineStatus::Stopped]
-            .map(MachineStatus::as_str);
-    let found = statuses.into_iter().chain([PAUSED, DISABLED]).find(|state| *state == name);
-    found.ok_or_else(|| "must be new, online, offline, stopped, paused or disabled".into())
 }
 
 fn list_as_json(store: &Store, only: &List, now: Moment) -> Result<String, Refused> {
@@ -330,28 +309,7 @@ fn list_as_json(store: &Store, only: &List, now: Moment) -> Result<String, Refus
     Ok(Value::Array(listed).to_string())
 }
 
-fn as_json(machine: &Machine) -> Value {
-    let moment = |moment: Moment| moment.rfc_3339();
-    json!({
-        "id": machine.id.0,
-        "name": machine.name,
-        "hostname": machine.hostname,
-        "description": machine.description,
-        "group": machine.group,
-        "tags": machine.tags,
-        "hardware_id": machine.hardware_id,
-        "device_key": machine.device_key,
-        "threshold_s": machine.threshold.map(|threshold| threshold.as_secs_f64()),
-        "status": machine.status.as_str(),
-        "watched": machine.watched,
-        "last_seen": machine.last_seen.and_then(moment),
-        "since": moment(machine.since),
-        "created_at": moment(machine.created_at),
-        "paused_until": machine.paused_until.and_then(moment),
-    })
-}
-
-/// The machines that are asked for, a page at a time: a long read would delay the server's checkpoints.
+/// Calls `act` for each selected machine, reading page by page: a long read would delay the server's checkpoints.
 fn each(store: &Store, only: &List, now: Moment, mut act: impl FnMut(&Machine)) -> Result<(), Refused> {
     let mut after = None;
     loop {

@@ -1,18 +1,18 @@
-//! What the commands of the command line do: each opens the database beside the server, acts, and says what it did.
+//! The commands of the command line. Each opens the database beside the running server and returns its output.
 //!
 //! | file | what it owns |
 //! |---|---|
 //! | `machine` | machines and their tokens |
-//! | `enroll` | keys with which devices add themselves |
-//! | `token` | tokens of the read API |
-//! | `recipient` | who is told of what, and when |
-//! | `channel` | ways to reach recipients |
+//! | `enroll` | enrolment keys |
+//! | `token` | read tokens |
+//! | `recipient` | recipients and their preferences |
+//! | `channel` | channels; `channel/target` checks where they lead |
 //! | `database` | check, backup, vacuum |
-//! | `check_config` | all that a start or a later read would refuse |
-//! | `events` | what happened lately |
+//! | `check_config` | checks everything that a start or a later read would refuse |
+//! | `events` | the list of events |
 //! | `fleet` | a simulated fleet against a running monitor |
-//! | `table` | columns for people |
-//! | `token_file` | where a new token is left: printed, or in a private file |
+//! | `table` | tables for people |
+//! | `token_file` | output of a new token: printed or in a private file |
 
 pub mod channel;
 pub mod check_config;
@@ -21,6 +21,8 @@ pub mod enroll;
 pub mod events;
 pub mod fleet;
 pub mod machine;
+#[cfg(test)]
+mod parse;
 pub mod recipient;
 pub mod token;
 mod token_file;

@@ -18,16 +18,16 @@ use std::time::Duration;
 
 #[derive(Debug, Subcommand)]
 pub enum RecipientCommand {
-    /// Add a person or a team; without options they are notified about every machine
+    /// Add a person or team; by default they are notified about every machine
     Add {
-        /// Who it is
+        /// Name of the person or team
         name: String,
         #[command(flatten)]
         wants: Wants,
     },
-    /// Change what a recipient wants; what is not named stays
+    /// Change a recipient's preferences; options that are not given stay unchanged
     Set {
-        /// As listed
+        /// Name, as listed
         name: String,
         #[command(flatten)]
         wants: Wants,
@@ -38,26 +38,26 @@ pub enum RecipientCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Tell a recipient nothing; what waits for them is not told
+    /// Stop notifying a recipient; pending notifications are dropped
     Disable {
-        /// As listed
+        /// Name, as listed
         name: String,
     },
-    /// Tell a disabled recipient again
+    /// Notify a disabled recipient again
     Enable {
-        /// As listed
+        /// Name, as listed
         name: String,
     },
-    /// Remove a recipient with their channels
+    /// Delete a recipient with their channels
     Remove {
-        /// As listed
+        /// Name, as listed
         name: String,
     },
 }
 
 #[derive(Debug, Default, Args)]
 pub struct Wants {
-    /// Only this machine (name or id); may be given several times, also with the next two: any of them is enough
+    /// Only this machine (name or id); repeat for several. With --group or --tag, any match is enough
     #[arg(long, value_name = "NAME")]
     machine: Vec<String>,
     /// Only machines of this group
@@ -66,30 +66,30 @@ pub struct Wants {
     /// Only machines with this tag
     #[arg(long)]
     tag: Vec<String>,
-    /// Every machine again
+    /// Every machine (clears --machine, --group and --tag)
     #[arg(long, conflicts_with_all = ["machine", "group", "tag"])]
     all_machines: bool,
-    /// Of offline, online, stopped, flapping; without it all but stopped
+    /// Events to notify about: offline, online, stopped, flapping; default: all but stopped
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = event)]
     events: Option<Vec<EventKind>>,
-    /// Send nothing in these hours, such as 22:00-07:00; an outage that is over at their end is never reported
+    /// Quiet hours without notifications, such as 22:00-07:00; an outage that ends during them is never reported
     #[arg(long, value_name = "FROM-TO")]
     quiet: Option<Hours>,
-    /// The offset from UTC of quiet hours and of times in messages, such as +02:00, all year round
+    /// Offset from UTC for quiet hours and times in messages, such as +02:00, all year round
     #[arg(long, value_name = "OFFSET", allow_hyphen_values = true)]
     utc_offset: Option<Offset>,
-    /// The time zone of quiet hours and of times in messages, such as Europe/Berlin; default: this server's
+    /// Time zone for quiet hours and times in messages, such as Europe/Berlin; default: that of this server
     #[arg(long, value_name = "NAME", value_parser = zone, conflicts_with = "utc_offset")]
     time_zone: Option<Zone>,
-    /// No quiet hours any more
+    /// Remove the quiet hours
     #[arg(long, conflicts_with_all = ["quiet", "utc_offset", "time_zone"])]
     never_quiet: bool,
-    /// Tell of outages only that last so long, such as "10m", counted from the last heartbeat
+    /// Only outages of at least this length, such as "10m", counted from the last heartbeat
     #[arg(long, value_name = "TIME")]
     min_outage: Option<Period>,
 }
 
-/// Longer outages are always told.
+/// The largest accepted minimum length of an outage.
 const LONGEST_MIN_OUTAGE: Duration = Duration::from_secs(7 * 86_400);
 
 fn event(name: &str) -> Result<EventKind, String> {
@@ -153,7 +153,7 @@ impl Wants {
         !(self.selection().is_some() || clock || rest || self.never_quiet)
     }
 
-    /// The machines that were chosen; `None` if the command does not say.
+    /// The chosen machines; `None` if the command does not name any.
     fn selection(&self) -> Option<Selection> {
         let (machines, groups, tags) = (self.machine.clone(), self.group.clone(), self.tag.clone());
         match (self.all_machines, machines.is_empty() && groups.is_empty() && tags.is_empty()) {
@@ -170,7 +170,7 @@ impl Wants {
         }
     }
 
-    /// Changes the preferences; `server` is the clock of quiet hours that are chosen without one. True if it was used.
+    /// Changes the preferences; returns true if the quiet hours use `server`, because no clock was chosen.
     fn apply(&self, to: &mut Preferences, server: &Clock) -> bool {
         if let Some(events) = &self.events {
             to.events = CHOICES.into_iter().filter(|choice| events.contains(choice)).collect();
@@ -196,20 +196,20 @@ impl Wants {
     }
 }
 
-/// Says which clock quiet hours follow if the command did not name one.
+/// Adds to the output which clock quiet hours follow, if the command did not name one.
 fn with_clock(said: String, server: &Clock, used: bool) -> String {
     let why = match (used, server) {
         (false, _) => return said,
-        (true, Clock::Zone(zone)) => format!("in this server's time zone, {}", zone.name()),
-        (true, Clock::Fixed(_)) => "in UTC, because this server's time zone is not known".into(),
+        (true, Clock::Zone(zone)) => format!("in the time zone of this server, {}", zone.name()),
+        (true, Clock::Fixed(_)) => "in UTC, because the time zone of this server is unknown".into(),
     };
-    format!("{said}; the quiet hours are {why} (--time-zone sets another)")
+    format!("{said}; the quiet hours are {why} (change it with --time-zone)")
 }
 
-/// What is to be printed.
+/// Returns the output.
 ///
 /// # Errors
-/// One sentence; nothing was changed.
+/// The command was refused or the database failed; nothing was changed.
 pub fn run(command: RecipientCommand, database: &Path, now: Moment) -> Result<String, Refused> {
     let store = Store::open_beside(database, now)?;
     match command {
@@ -220,21 +220,20 @@ pub fn run(command: RecipientCommand, database: &Path, now: Moment) -> Result<St
             let used = wants.apply(&mut preferences, &server);
             store.add_recipient(&name, &wants.selection().unwrap_or(Selection::All), &preferences, now)?;
             let said = format!(
-                "{name} is added; heartbeat-monitor channel add --recipient \"{name}\" adds a channel"
+                "{name} added; add a channel with heartbeat-monitor channel add --recipient \"{name}\""
             );
             Ok(with_clock(said, &server, used))
         }
         RecipientCommand::Set { name, wants } => {
             if wants.is_nothing() {
-                let sentence =
-                    "there is nothing to change; heartbeat-monitor recipient set --help shows what can be";
+                let sentence = "nothing to change; see heartbeat-monitor recipient set --help";
                 return Err(Refused::because(sentence));
             }
             wants.check()?;
             let (server, mut used) = (Clock::of_server(), false);
             let change = |preferences: &mut Preferences| used = wants.apply(preferences, &server);
             store.change_recipient(&name, wants.selection().as_ref(), now, change)?;
-            Ok(with_clock(format!("{name} is changed"), &server, used))
+            Ok(with_clock(format!("{name} changed"), &server, used))
         }
         RecipientCommand::List { json: true } => {
             Ok(Value::Array(store.recipients()?.iter().map(as_json).collect()).to_string())
@@ -242,15 +241,15 @@ pub fn run(command: RecipientCommand, database: &Path, now: Moment) -> Result<St
         RecipientCommand::List { json: false } => list(&store),
         RecipientCommand::Disable { name } => {
             store.enable_recipient(&name, false)?;
-            Ok(format!("{name} is told nothing"))
+            Ok(format!("{name} disabled"))
         }
         RecipientCommand::Enable { name } => {
             store.enable_recipient(&name, true)?;
-            Ok(format!("{name} is told again"))
+            Ok(format!("{name} enabled"))
         }
         RecipientCommand::Remove { name } => {
             store.remove_recipient(&name)?;
-            Ok(format!("{name} is removed"))
+            Ok(format!("{name} removed"))
         }
     }
 }
@@ -258,7 +257,10 @@ pub fn run(command: RecipientCommand, database: &Path, now: Moment) -> Result<St
 fn list(store: &Store) -> Result<String, Refused> {
     let recipients = store.recipients()?;
     if recipients.is_empty() {
-        return Ok("no recipients; heartbeat-monitor channel add makes one that is told of everything".into());
+        return Ok(
+            "no recipients; heartbeat-monitor channel add creates one that is notified about everything"
+                .into(),
+        );
     }
     let row = |known: &StoredRecipient| {
         let wants = &known.preferences;
@@ -277,7 +279,7 @@ fn list(store: &Store) -> Result<String, Refused> {
     Ok(with_warnings(listed, &recipients))
 }
 
-/// A table and, below it, a line for each recipient whose choice does not match what it names.
+/// Appends a warning for each recipient whose choice names something that does not exist.
 pub(super) fn with_warnings<'k>(
     table: String,
     recipients: impl IntoIterator<Item = &'k StoredRecipient>,
@@ -285,7 +287,7 @@ pub(super) fn with_warnings<'k>(
     let warnings = recipients.into_iter().filter_map(|known| {
         let warning = known.chosen.warning()?;
         Some(format!(
-            "warning: {}: {warning} (heartbeat-monitor recipient set \"{}\" changes it)",
+            "warning: {}: {warning} (change it with heartbeat-monitor recipient set \"{}\")",
             known.name, known.name
         ))
     });

@@ -1,4 +1,4 @@
-//! `heartbeat-monitor token ...`: who may read the API.
+//! `heartbeat-monitor token ...`: read tokens, for programs that use the API.
 
 use super::token_file::Destination;
 use crate::clock::Moment;
@@ -10,45 +10,45 @@ use std::path::Path;
 
 #[derive(Debug, Subcommand)]
 pub enum TokenCommand {
-    /// Make a token that reads the API; it is printed alone on the last line, only this once
+    /// Create a read token for the API; it is printed alone on the last line, only once
     Add {
-        /// Who will use it
+        /// Name of the program or person that uses it
         name: String,
         #[command(flatten)]
         token: Destination,
     },
-    /// List the names of all read tokens
+    /// List all read tokens by name
     List,
-    /// Remove a read token
+    /// Delete a read token
     Remove {
-        /// As listed
+        /// Name, as listed
         name: String,
     },
 }
 
-/// What is to be printed.
+/// Returns the output.
 ///
 /// # Errors
-/// One sentence; nothing was changed.
+/// The command was refused or the database failed; nothing was changed.
 pub fn run(command: TokenCommand, database: &Path, now: Moment) -> Result<String, Refused> {
     let store = Store::open_beside(database, now)?;
     match command {
         TokenCommand::Add { name, token } => token.deliver(|hand_over| {
             let token = store.add_reader(&name, now, hand_over)?;
-            Ok((format!("read token \"{name}\" is made"), token))
+            Ok((format!("read token \"{name}\" created"), token))
         }),
         TokenCommand::List => {
             let readers = store.readers()?;
             let rows: Vec<_> =
                 readers.into_iter().map(|reader| [reader.name, ago(Some(reader.created_at), now)]).collect();
             match rows.is_empty() {
-                true => Ok("no read tokens; heartbeat-monitor token add NAME makes one".into()),
-                false => Ok(table(["NAME", "MADE"], &rows)),
+                true => Ok("no read tokens; create one with heartbeat-monitor token add NAME".into()),
+                false => Ok(table(["NAME", "CREATED"], &rows)),
             }
         }
         TokenCommand::Remove { name } => {
             store.remove_reader(&name)?;
-            Ok(format!("read token \"{name}\" is removed"))
+            Ok(format!("read token \"{name}\" removed"))
         }
     }
 }

@@ -1,7 +1,7 @@
-//! Where a command leaves a new token: on the standard output, or in a file that no other user can read.
+//! Output of a new token: on standard output, or in a file that no other user can read.
 //!
-//! `machine add barn > file` creates the file before the command has run, with the permissions of the shell's umask.
-//! `--token-file` creates it with mode 0600 and removes it again if the command fails.
+//! With `machine add barn > file` the shell creates the file, readable as its umask allows. `--token-file` creates it with
+//! mode 0600 and removes it if the command fails.
 
 use crate::monitor::registry::token::Token;
 use crate::monitor::store::{Refused, give_to_owner_of_directory};
@@ -19,8 +19,8 @@ pub struct Destination {
 }
 
 impl Destination {
-    /// Runs `make`, which passes the new token to its argument before it commits, and says where the token is. After
-    /// an error neither the token nor the file exists.
+    /// Runs `make`, which passes the new token to its argument before it commits, and returns the output. After an error
+    /// neither the token nor the file exists.
     ///
     /// # Errors
     /// The file exists or cannot be written, or `make` failed.
@@ -29,9 +29,9 @@ impl Destination {
         make: impl FnOnce(&dyn Fn(&Token) -> Result<(), Refused>) -> Result<(String, Token), Refused>,
     ) -> Result<String, Refused> {
         let Some(path) = &self.token_file else {
-            // A script takes the last line: `heartbeat-monitor machine add barn | tail -n 1`.
+            // Scripts read the last line: `heartbeat-monitor machine add barn | tail -n 1`.
             let (said, token) = make(&|_| Ok(()))?;
-            return Ok(format!("{said}; the token follows and is shown only this once:\n{}", token.as_str()));
+            return Ok(format!("{said}; its token, shown only once:\n{}", token.as_str()));
         };
         let file = NewFile::create(path)?;
         let (said, _) = make(&|token| file.write(token))?;
@@ -40,7 +40,7 @@ impl Destination {
     }
 }
 
-/// A file of ours that is removed unless it is kept.
+/// A file that is removed on drop unless it is kept.
 struct NewFile<'p> {
     path: &'p Path,
     file: File,
@@ -53,14 +53,14 @@ impl NewFile<'_> {
         let file = file.map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => {
                 let path = path.display();
-                Refused::because(format!("{path} exists and is not overwritten; name another file"))
+                Refused::because(format!("{path} already exists; name a new file"))
             }
             _ => cannot_write(path, &error),
         })?;
         Ok(NewFile { path, file, kept: false })
     }
 
-    /// On the disk when this returns: the database keeps a hash only, so a lost file is a lost token.
+    /// Synced to disk: the database keeps only the hash, so a lost file is a lost token.
     fn write(&self, token: &Token) -> Result<(), Refused> {
         let mut file = &self.file;
         give_to_owner_of_directory(file, self.path)
@@ -77,7 +77,7 @@ impl NewFile<'_> {
 impl Drop for NewFile<'_> {
     fn drop(&mut self) {
         if !self.kept {
-            // Nothing more can be done, and without its row in the database the token opens nothing.
+            // Nothing else can be done; without its row in the database the token is invalid.
             let _ = fs::remove_file(self.path);
         }
     }
@@ -107,9 +107,9 @@ mod tests {
         let (path, token) = (dir.path().join("barn.token"), token());
         let said = to(&path).deliver(|hand_over| {
             hand_over(&token)?;
-            Ok(("machine 1 (barn) is added".into(), token.clone()))
+            Ok(("machine 1 (barn) added".into(), token.clone()))
         });
-        let expected = format!("machine 1 (barn) is added; its token is in {}", path.display());
+        let expected = format!("machine 1 (barn) added; its token is in {}", path.display());
         assert_eq!(said, Ok(expected));
         assert_eq!(fs::read_to_string(&path).expect("readable"), format!("{}\n", token.as_str()));
         assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o7777, 0o600);
@@ -139,9 +139,7 @@ mod tests {
         std::os::unix::fs::symlink(dir.path().join("nowhere"), &link).expect("a link");
         for path in [&path, &link] {
             let said = to(path).deliver(|_| panic!("nothing may be made"));
-            assert!(
-                said.expect_err("it exists").to_string().ends_with("is not overwritten; name another file")
-            );
+            assert!(said.expect_err("it exists").to_string().ends_with("already exists; name a new file"));
         }
         assert_eq!(fs::read_to_string(&path).expect("readable"), "old");
         assert!(fs::symlink_metadata(&link).is_ok());

@@ -1,15 +1,10 @@
+use super::target::check_service_reads;
 use super::*;
+use crate::monitor::command::parse::parse;
+use crate::monitor::config::{SmtpConfig, SmtpSecurity};
 use crate::monitor::machine::Description;
 use crate::monitor::notify::choices::Selection;
 use crate::monitor::notify::recipients::Preferences;
-use crate::monitor::notify::{Security, Smtp};
-use clap::Parser;
-
-#[derive(Debug, Parser)]
-struct Line {
-    #[command(subcommand)]
-    command: ChannelCommand,
-}
 
 struct Desk {
     dir: tempfile::TempDir,
@@ -28,22 +23,21 @@ impl Desk {
 
     /// With a mail server, where nothing is sent to.
     fn try_to(&self, arguments: &[&str]) -> Result<String, String> {
-        let smtp = Smtp {
+        let smtp = SmtpConfig {
             host: "mail.invalid".into(),
             port: 25,
-            security: Security::None,
+            security: SmtpSecurity::None,
             login: None,
             from: "heartbeat@example.org".into(),
             ca_file: None,
         };
-        self.try_with(&Settings { smtp: Some(smtp), ..Settings::default() }, arguments)
+        self.try_with(&NotifySettings { smtp: Some(smtp), ..NotifySettings::default() }, arguments)
     }
 
-    fn try_with(&self, settings: &Settings, arguments: &[&str]) -> Result<String, String> {
-        let words = std::iter::once("channel").chain(arguments.iter().copied());
-        let line = Line::try_parse_from(words).map_err(|error| error.to_string())?;
+    fn try_with(&self, settings: &NotifySettings, arguments: &[&str]) -> Result<String, String> {
+        let command = parse(arguments)?;
         let database = self.dir.path().join("monitor.db");
-        run(line.command, &database, settings, Moment(1_769_000_000_000)).map_err(|e| e.to_string())
+        run(command, &database, settings, Moment(1_769_000_000_000)).map_err(|e| e.to_string())
     }
 
     fn say(&self, arguments: &[&str]) -> String {
@@ -116,12 +110,12 @@ fn what_cannot_work_is_refused_with_a_reason() {
         (&["add", "webhook", "https://user:pw@example.org/"], "user or password"),
         (&["add", "webhook", "https://example.org:99999/"], "from 1 to 65535"),
         (&["add", "webhook", "https://[2001:db8::1]:0/"], "from 1 to 65535"),
-        (&["add", "webhook", "https://example.org/\n"], "\\n\": is not a URL"),
-        (&["add", "ntfy", "https://ntfy.sh/"], "names no topic"),
+        (&["add", "webhook", "https://example.org/\n"], "\\n\": not a URL"),
+        (&["add", "ntfy", "https://ntfy.sh/"], "has no topic"),
         (&["add", "webhook", "https://example.org/", "--secret-file", &empty], "must hold one line"),
-        (&["add", "webhook", "https://example.org/", "--secret-file", "/nonexistent"], "cannot be read"),
+        (&["add", "webhook", "https://example.org/", "--secret-file", "/nonexistent"], "cannot read"),
         (&["add", "telegram", "barn", "--bot-token-file", "/nonexistent"], "not a chat id"),
-        (&["add", "telegram", "1", "--bot-token-file", "/nonexistent"], "cannot be read"),
+        (&["add", "telegram", "1", "--bot-token-file", "/nonexistent"], "cannot read"),
         (&["add", "email", "nobody"], "not a mail address"),
         (&["add", "email", "a@b", "--recipient", "nobody"], "no recipient"),
         (&["test", "9"], "no channel 9"),
@@ -154,7 +148,7 @@ fn a_private_address_is_refused_in_every_spelling_unless_it_is_allowed() {
         }
     }
     assert!(desk.say(&["list"]).starts_with("no channels"), "nothing was added");
-    let allowing = Settings { allow_private_webhooks: true, ..Settings::default() };
+    let allowing = NotifySettings { allow_private_webhooks: true, ..NotifySettings::default() };
     for url in urls {
         desk.try_with(&allowing, &["add", "webhook", url]).expect(url);
     }
@@ -191,8 +185,8 @@ fn a_name_that_cannot_be_resolved_now_is_accepted() {
 fn a_mail_channel_is_refused_while_no_mail_server_is_configured() {
     let desk = Desk::new();
     let error =
-        desk.try_with(&Settings::default(), &["add", "email", "a@example.org"]).expect_err("no [smtp]");
-    assert_eq!(error, "no mail can be sent: set host and from in [smtp] of the configuration first");
+        desk.try_with(&NotifySettings::default(), &["add", "email", "a@example.org"]).expect_err("no [smtp]");
+    assert_eq!(error, "no mail server is configured: set host and from in [smtp] first");
     assert!(desk.say(&["list"]).starts_with("no channels"), "nothing was added");
 }
 
@@ -200,9 +194,9 @@ fn a_mail_channel_is_refused_while_no_mail_server_is_configured() {
 fn a_test_that_does_not_arrive_says_why() {
     let desk = Desk::new();
     desk.say(&["add", "email", "a@example.org"]);
-    let error = desk.try_with(&Settings::default(), &["test", "1"]).expect_err("[smtp] was removed");
-    assert_eq!(error, "email channel 1: no mail server is configured: [smtp] is missing");
-    let allowing = Settings { allow_private_webhooks: true, ..Settings::default() };
+    let error = desk.try_with(&NotifySettings::default(), &["test", "1"]).expect_err("[smtp] was removed");
+    assert_eq!(error, "email channel 1: no mail server is configured in [smtp]");
+    let allowing = NotifySettings { allow_private_webhooks: true, ..NotifySettings::default() };
     desk.try_with(&allowing, &["add", "webhook", "http://127.0.0.1:9/"]).expect("allowed");
     let error = desk.try_to(&["test", "2"]).expect_err("it is allowed no longer");
     assert!(error.contains("allow_private_webhooks"), "{error}");

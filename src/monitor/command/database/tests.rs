@@ -1,4 +1,4 @@
-//! What is said of a database that is good, damaged or not there.
+//! The output for a good, a damaged and a missing database.
 
 use super::*;
 
@@ -14,7 +14,7 @@ fn a_good_database_is_said_to_be_good_and_a_copy_of_it_too() {
     assert!(said.ends_with("KiB, checked"), "{said}");
     run(DatabaseCommand::Check, &file, NOW).expect("good");
     let said = run(DatabaseCommand::Vacuum, store.path(), NOW).expect("done");
-    assert!(said.ends_with("because it is being served"), "{said}");
+    assert!(said.ends_with("because the monitor is running"), "{said}");
 }
 
 #[test]
@@ -30,7 +30,7 @@ fn a_damaged_database_is_an_error_with_what_is_wrong() {
     bytes[at] = b'c';
     std::fs::write(&copy, bytes).expect("damaged");
     let error = run(DatabaseCommand::Check, &copy, NOW).expect_err("damaged").to_string();
-    assert!(error.contains("damaged:\n  ") && error.contains("put a backup in its place"), "{error}");
+    assert!(error.contains("damaged:\n  ") && error.contains("restore a backup"), "{error}");
 }
 
 #[test]

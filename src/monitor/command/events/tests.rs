@@ -4,13 +4,14 @@ use clap::Parser;
 const NOW: Moment = Moment(1_763_774_609_000);
 
 #[derive(Debug, Parser)]
-struct Line {
+struct EventsLine {
     #[command(flatten)]
     command: EventsCommand,
 }
 
 fn said(store: &Store, words: &[&str]) -> Result<String, String> {
-    let line = Line::try_parse_from(std::iter::once(&"events").chain(words)).map_err(|e| e.to_string())?;
+    let line =
+        EventsLine::try_parse_from(std::iter::once(&"events").chain(words)).map_err(|e| e.to_string())?;
     run(&line.command, store.path(), NOW).map_err(|error| error.to_string())
 }
 

@@ -1,6 +1,6 @@
 //! `heartbeat-monitor machine show`.
 
-use super::{as_json, state};
+use super::view::{as_json, state};
 use crate::clock::Moment;
 use crate::config::Period;
 use crate::duration::{ago, rough};
@@ -9,7 +9,7 @@ use crate::monitor::machine::Machine;
 use crate::monitor::store::{Refused, Store};
 use serde_json::{Value, json};
 
-/// Columns of a field's name.
+/// Width of the column of field names.
 const WIDTH: usize = 14;
 
 pub fn run(store: &Store, which: &str, as_object: bool, now: Moment) -> Result<String, Refused> {
@@ -35,7 +35,7 @@ pub fn run(store: &Store, which: &str, as_object: bool, now: Moment) -> Result<S
     Ok(lines.join("\n"))
 }
 
-/// Each field with its value; those without one are not shown.
+/// Field names and values; a field without a value is not shown.
 fn fields(machine: &Machine, outage: Option<&Outage>, now: Moment) -> Vec<(&'static str, Option<String>)> {
     let tags = machine.tags.join(",");
     vec![
@@ -73,7 +73,7 @@ fn outage_json(outage: Outage) -> Value {
     })
 }
 
-/// A payload is JSON since it was stored; shown as text if somebody edited it.
+/// The payload as JSON; a payload that was edited by hand and is not JSON is shown as text.
 fn parsed(payload: &str) -> Value {
     serde_json::from_str(payload).unwrap_or_else(|_| Value::String(payload.to_owned()))
 }

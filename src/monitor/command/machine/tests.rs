@@ -1,20 +1,13 @@
 //! What is printed: for people, for scripts that take the last line, for programs that read JSON.
 
 use super::*;
+use crate::monitor::command::parse::parse;
 use crate::monitor::registry::lookup::Registry;
-use clap::Parser;
 
 const NOW: Moment = Moment(1_763_774_609_000);
 
-#[derive(Debug, Parser)]
-struct Line {
-    #[command(subcommand)]
-    command: MachineCommand,
-}
-
 fn at(store: &Store, words: &[&str], now: Moment) -> Result<String, Refused> {
-    let line = Line::try_parse_from(std::iter::once(&"machine").chain(words)).expect("a command line");
-    run(line.command, store.path(), now)
+    run(parse(words).expect("a command line"), store.path(), now)
 }
 
 fn said(store: &Store, words: &[&str]) -> String {
@@ -28,24 +21,24 @@ fn the_token_stands_alone_on_the_last_line_and_opens_the_door() {
         ["add", "barn", "--hostname", "barn-cam", "--threshold", "5m", "--group", "farm", "--tag", "a"];
     let first = said(&store, &words);
     let (sentence, token) = first.rsplit_once('\n').expect("two lines");
-    assert_eq!(sentence, "machine 1 (barn) is added; the token follows and is shown only this once:");
+    assert_eq!(sentence, "machine 1 (barn) added; its token, shown only once:");
     assert_eq!(store.changed_outside(), Ok(true), "the server notices");
     assert!(Registry::load(&store).expect("loaded").authenticate(token, NOW).is_ok());
     let second = said(&store, &["rotate", "barn", "--keep-old", "24h"]);
     assert!(
-        second.starts_with("machine 1 (barn) has a new token; the old one is accepted for 24h more;"),
+        second.starts_with("machine 1 (barn) has a new token; the old one is accepted for another 24h;"),
         "{second}"
     );
     let registry = Registry::load(&store).expect("loaded");
     assert!(registry.authenticate(token, NOW).is_ok());
     assert!(registry.authenticate(second.lines().last().expect("a line"), NOW).is_ok());
-    assert_eq!(said(&store, &["revoke", "1"]), "machine 1 (barn) has no token any more (2 revoked)");
+    assert_eq!(said(&store, &["revoke", "1"]), "machine 1 (barn): 2 tokens revoked");
 }
 
 #[test]
 fn the_list_says_what_a_person_wants_to_know_first() {
     let store = Store::scratch();
-    assert_eq!(said(&store, &["list"]), "no machines; heartbeat-monitor machine add NAME adds one");
+    assert_eq!(said(&store, &["list"]), "no machines; add one with heartbeat-monitor machine add NAME");
     said(&store, &["add", "barn", "--group", "farm", "--tag", "b", "--tag", "a", "--threshold", "5m"]);
     said(&store, &["add", "gate"]);
     said(&store, &["add", "silo"]);
@@ -88,7 +81,7 @@ fn the_list_can_be_narrowed_by_group_tag_and_state() {
     let json: Value =
         serde_json::from_str(&said(&store, &["list", "--json", "--status", "new"])).expect("JSON");
     assert_eq!(json.as_array().map(Vec::len), Some(1));
-    Line::try_parse_from(["machine", "list", "--status", "ofline"]).expect_err("no state");
+    parse::<MachineCommand>(&["list", "--status", "ofline"]).expect_err("no state");
 }
 
 #[test]
@@ -157,7 +150,7 @@ fn an_empty_value_takes_a_setting_away() {
     let error = at(&store, &["set", "stable", "--threshold", "soon"], NOW).expect_err("no time").to_string();
     assert!(error.starts_with("--threshold \"soon\": expected a duration"), "{error}");
     let error = at(&store, &["set", "stable"], NOW).expect_err("nothing to change").to_string();
-    assert!(error.starts_with("there is nothing to change"), "{error}");
+    assert!(error.starts_with("nothing to change"), "{error}");
 }
 
 #[test]
@@ -165,11 +158,11 @@ fn a_pause_is_said_with_its_end() {
     let store = Store::scratch();
     said(&store, &["add", "barn"]);
     let until = said(&store, &["pause", "barn", "--for", "2h"]);
-    assert_eq!(until, "machine 1 (barn): nobody is told of it until 2025-11-22T03:23:29Z");
+    assert_eq!(until, "machine 1 (barn): notifications are off until 2025-11-22T03:23:29Z");
     let later = NOW.plus(Duration::from_secs(60));
-    assert_eq!(at(&store, &["resume", "barn"], later), Ok("machine 1 (barn): the pause has ended".into()));
-    assert_eq!(at(&store, &["resume", "barn"], later), Ok("machine 1 (barn): it was not paused".into()));
-    assert_eq!(said(&store, &["remove", "barn"]), "machine 1 (barn) is removed");
+    assert_eq!(at(&store, &["resume", "barn"], later), Ok("machine 1 (barn): maintenance ended".into()));
+    assert_eq!(at(&store, &["resume", "barn"], later), Ok("machine 1 (barn): was not paused".into()));
+    assert_eq!(said(&store, &["remove", "barn"]), "machine 1 (barn) removed");
 }
 
 #[test]
@@ -188,7 +181,7 @@ fn neither_machine_nor_file_is_left_when_one_of_them_cannot_be_made() {
     let file = store.dir.path().join("barn.token");
     let path = file.to_str().expect("UTF-8");
     let sentence = said(&store, &["add", "barn", "--token-file", path]);
-    assert_eq!(sentence, format!("machine 1 (barn) is added; its token is in {path}"));
+    assert_eq!(sentence, format!("machine 1 (barn) added; its token is in {path}"));
     let token = std::fs::read_to_string(&file).expect("readable");
     assert!(Registry::load(&store).expect("loaded").authenticate(token.trim(), NOW).is_ok());
 

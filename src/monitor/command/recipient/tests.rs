@@ -1,17 +1,9 @@
 use super::*;
+use crate::monitor::command::parse::parse;
 use crate::monitor::machine::Description;
-use clap::Parser;
-
-#[derive(Debug, Parser)]
-struct Line {
-    #[command(subcommand)]
-    command: RecipientCommand,
-}
 
 fn try_to(dir: &tempfile::TempDir, arguments: &[&str]) -> Result<String, String> {
-    let words = std::iter::once("recipient").chain(arguments.iter().copied());
-    let line = Line::try_parse_from(words).map_err(|error| error.to_string())?;
-    run(line.command, &dir.path().join("monitor.db"), Moment(0)).map_err(|error| error.to_string())
+    run(parse(arguments)?, &dir.path().join("monitor.db"), Moment(0)).map_err(|error| error.to_string())
 }
 
 fn say(dir: &tempfile::TempDir, arguments: &[&str]) -> String {
@@ -70,7 +62,10 @@ fn a_choice_that_has_become_empty_means_nobody_and_is_a_warning() {
     remove(&dir, "barn");
     let list = say(&dir, &["list"]);
     assert!(list.contains("  gate,missing:barn  "), "{list}");
-    assert!(list.contains("warning: anna: chosen machines do not exist: barn (heartbeat-monitor"), "{list}");
+    assert!(
+        list.contains("warning: anna: chosen machines do not exist: barn (change it with heartbeat-monitor"),
+        "{list}"
+    );
     remove(&dir, "gate");
     let list = say(&dir, &["list"]);
     for name in ["anna", "bert"] {
@@ -149,14 +144,14 @@ fn quiet_hours_without_a_time_zone_follow_the_servers_clock_and_the_answer_says_
     let dir = tempfile::tempdir().expect("a directory");
     let zone = Zone::of_machine(Path::new("/"), Path::new(ZONES));
     let (listed, said) = match &zone {
-        Some(zone) => (zone.name(), format!("this server's time zone, {} (--time-zone", zone.name())),
-        None => ("+00:00", "in UTC, because this server's time zone is not known (--time-zone".into()),
+        Some(zone) => (zone.name(), format!("the time zone of this server, {} (change it", zone.name())),
+        None => ("+00:00", "in UTC, because the time zone of this server is unknown (change it".into()),
     };
     let answer = say(&dir, &["add", "anna", "--quiet", "22:00-07:00"]);
     assert!(answer.contains(&said), "{answer}");
     assert!(say(&dir, &["list"]).contains(&format!("22:00-07:00 {listed}")));
     let answer = say(&dir, &["set", "anna", "--quiet", "23:00-07:00"]);
-    assert_eq!(answer, "anna is changed", "the zone was chosen before");
+    assert_eq!(answer, "anna changed", "the zone was chosen before");
     let answer = say(&dir, &["add", "bert", "--quiet", "22:00-07:00", "--utc-offset", "+01:00"]);
     assert!(!answer.contains("time zone"), "{answer}");
 }
@@ -182,13 +177,13 @@ fn a_time_zone_is_kept_without_quiet_hours_for_the_times_in_messages() {
 
 #[test]
 fn a_clock_that_is_used_unasked_is_named() {
-    let used = |clock: &Clock| with_clock("anna is added".into(), clock, true);
+    let used = |clock: &Clock| with_clock("anna added".into(), clock, true);
     let berlin = used(&crate::monitor::zone::berlin());
     assert!(
-        berlin.ends_with("in this server's time zone, Europe/Berlin (--time-zone sets another)"),
+        berlin.ends_with("in the time zone of this server, Europe/Berlin (change it with --time-zone)"),
         "{berlin}"
     );
-    assert!(used(&Clock::UTC).contains("in UTC, because this server's time zone is not known"));
+    assert!(used(&Clock::UTC).contains("in UTC, because the time zone of this server is unknown"));
 }
 
 #[test]
