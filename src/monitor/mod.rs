@@ -45,6 +45,7 @@ pub mod history;
 pub mod incidents;
 pub mod ingest;
 mod listen;
+mod log_limit;
 pub mod machine;
 pub mod notify;
 pub mod progress;

@@ -1,6 +1,6 @@
-//! From the bytes of a body to the text that is parsed: gzip, byte order mark, UTF-8, numbers that JSON does not have.
+//! Decodes the bytes of a body to text: gzip, byte order mark, UTF-8, NaN and Infinity.
 
-use super::{Cause, Malformed};
+use super::malformed::{Cause, Malformed};
 use crate::http::Request;
 use crate::wire;
 use flate2::read::MultiGzDecoder;
@@ -11,7 +11,7 @@ const UTF8_MARK: &[u8] = b"\xef\xbb\xbf";
 /// The key that makes a heartbeat a replay.
 const REPLAY: &[u8] = b"replay_age_s";
 
-/// The body without its content coding, at most [`wire::MAX_BODY`] bytes. With an error come the bytes up to it.
+/// The inflated body, at most [`wire::MAX_BODY`] bytes; with an error, the bytes before it.
 pub fn inflate<'b>(request: &Request, body: &'b [u8]) -> (Cow<'b, [u8]>, Result<(), Malformed>) {
     match coding(request) {
         Coding::None => (Cow::Borrowed(body), Ok(())),
@@ -32,7 +32,7 @@ enum Coding {
     Other,
 }
 
-/// RFC 9110 8.4.1: `x-gzip` is gzip, and `identity` is said of a body that has none.
+/// RFC 9110 8.4.1: `x-gzip` is gzip, `identity` is none.
 fn coding(request: &Request) -> Coding {
     let mut lines = request.header_lines("content-encoding").map(<[u8]>::trim_ascii);
     let is = |value: &[u8], name: &str| value.eq_ignore_ascii_case(name.as_bytes());
@@ -46,14 +46,14 @@ fn coding(request: &Request) -> Coding {
 
 fn gunzip(body: &[u8]) -> (Vec<u8>, Result<(), Malformed>) {
     let mut bytes = Vec::new();
-    // One byte more shows that there is more.
+    // One more byte than allowed shows that the body is too large.
     let result = MultiGzDecoder::new(body).take(wire::MAX_BODY as u64 + 1).read_to_end(&mut bytes);
     let result = match result {
         Ok(_) if bytes.len() > wire::MAX_BODY => {
-            Err(Malformed::new(Cause::TooLarge, "the body has more than 64 KiB after inflating"))
+            Err(Malformed::new(Cause::TooLarge, "the body is larger than 64 KiB after inflating"))
         }
         Ok(_) => Ok(()),
-        Err(_) => Err(Malformed::new(Cause::Coding, "the body is not gzip, as its Content-Encoding says")),
+        Err(_) => Err(Malformed::new(Cause::Coding, "the body is not gzip, but its Content-Encoding is")),
     };
     (bytes, result)
 }
@@ -91,7 +91,7 @@ pub fn with_null_for_nan(text: &str) -> Option<String> {
     (copied > 0).then(|| fixed + &text[copied..])
 }
 
-/// Behind the string that begins at `begin`.
+/// The position after the string that begins at `begin`.
 fn end_of_string(bytes: &[u8], begin: usize) -> usize {
     let mut at = begin + 1;
     loop {
@@ -113,8 +113,8 @@ fn is_not_finite(word: &str) -> bool {
     ["nan", "inf", "infinity"].iter().any(|name| word.eq_ignore_ascii_case(name))
 }
 
-/// Whether a body that cannot be decoded may be one of replays, which are never a sign of life: an array, or anything
-/// with the key of a replay. Zero bytes are passed over, so that UTF-16 is recognised too.
+/// Whether an undecodable body may hold replays, which are never a sign of life: it is an array, or mentions the key of a
+/// replay. Zero bytes are skipped, so that UTF-16 is recognised too.
 pub fn may_be_replay(body: &[u8]) -> bool {
     let mut plain = body.to_vec();
     plain.retain(|byte| *byte != 0);

@@ -1,81 +1,86 @@
-//! What was taken and what was refused, since the start.
+//! Counts of accepted and refused requests since the start.
 
+use super::answer::IngestRefusal;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub enum IngestFormat {
     Native,
     Streamer,
     Meeting,
     Lunasentri,
 }
 
-impl Format {
-    pub const ALL: [Format; 4] = [Format::Native, Format::Streamer, Format::Meeting, Format::Lunasentri];
+impl IngestFormat {
+    pub const ALL: [IngestFormat; 4] =
+        [IngestFormat::Native, IngestFormat::Streamer, IngestFormat::Meeting, IngestFormat::Lunasentri];
 
-    /// As a label of a metric.
+    /// As in the metric's label.
     pub fn as_str(self) -> &'static str {
         match self {
-            Format::Native => "native",
-            Format::Streamer => "streamer",
-            Format::Meeting => "meeting",
-            Format::Lunasentri => "lunasentri",
+            IngestFormat::Native => "native",
+            IngestFormat::Streamer => "streamer",
+            IngestFormat::Meeting => "meeting",
+            IngestFormat::Lunasentri => "lunasentri",
         }
     }
 }
 
-/// Counted by the front and the recorder, read by `/metrics`.
+/// Counted by the HTTP server's thread and the recorder, read by `/metrics`.
 #[derive(Debug, Default)]
-pub struct Counters {
-    taken: [AtomicU64; 4],
+pub struct IngestCounters {
+    accepted: [AtomicU64; IngestFormat::ALL.len()],
     replayed: AtomicU64,
     denied: AtomicU64,
     malformed: AtomicU64,
     busy: AtomicU64,
 }
 
-impl Counters {
-    pub(super) fn taken(&self, format: Format) {
-        count(&self.taken[format as usize], 1);
+impl IngestCounters {
+    pub(super) fn accepted(&self, format: IngestFormat) {
+        count(&self.accepted[format as usize], 1);
     }
 
     pub(super) fn replayed(&self, replays: usize) {
         count(&self.replayed, replays as u64);
     }
 
-    pub(super) fn denied(&self) {
-        count(&self.denied, 1);
-    }
-
-    pub(super) fn malformed(&self) {
-        count(&self.malformed, 1);
+    pub(super) fn refused(&self, refusal: &IngestRefusal) {
+        match refusal {
+            IngestRefusal::NoToken | IngestRefusal::Denied(_) | IngestRefusal::OtherDevice => {
+                count(&self.denied, 1)
+            }
+            IngestRefusal::Malformed(_) | IngestRefusal::Front(_) => count(&self.malformed, 1),
+            IngestRefusal::Busy | IngestRefusal::Unwritten => self.busy(),
+            IngestRefusal::Method(_) => {}
+        }
     }
 
     pub(super) fn busy(&self) {
         count(&self.busy, 1);
     }
 
-    /// Live heartbeats and farewells of this format that were answered with a 2xx.
-    pub fn heartbeats(&self, format: Format) -> u64 {
-        self.taken[format as usize].load(Ordering::Relaxed)
+    /// Heartbeats of this format that got a 2xx, farewells included.
+    pub fn heartbeats(&self, format: IngestFormat) -> u64 {
+        self.accepted[format as usize].load(Ordering::Relaxed)
     }
 
-    /// Replays that were stored.
+    /// Stored replays.
     pub fn replays(&self) -> u64 {
         self.replayed.load(Ordering::Relaxed)
     }
 
-    /// Requests with no token, an unknown one, or a disabled machine's: 401, 403.
+    /// Requests without a token, with an unknown one or one of a disabled machine: 401, 403.
     pub fn denials(&self) -> u64 {
         self.denied.load(Ordering::Relaxed)
     }
 
-    /// Requests that were no heartbeat: 400, 411.
+    /// Malformed requests: 400, 411, 413.
     pub fn malformations(&self) -> u64 {
         self.malformed.load(Ordering::Relaxed)
     }
 
-    /// Heartbeats that were sent away: 503.
+    /// Requests answered 503.
     pub fn refusals(&self) -> u64 {
         self.busy.load(Ordering::Relaxed)
     }

@@ -1,15 +1,15 @@
-//! The token in a request, wherever the original's clients put it.
+//! Finds the token in a request, in all places that the clients of the replaced systems use.
 
 use super::streamer::parameter;
 use crate::http::Request;
 use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
 
-/// Longer than any of ours; a longer one is not even hashed.
+/// Longer than our tokens; a longer one is refused without hashing it.
 const MAX_TOKEN: usize = 256;
 
-/// LunaSentri's and the Meeting API's own headers, `Authorization: Bearer` for everybody, and `?token=` for clients
-/// that can only change a URL. The first that is there counts.
+/// The token from `Authorization: Bearer`, else from the Meeting API's or LunaSentri's header, else from `?token=`, for
+/// clients that can only change a URL.
 pub fn token(request: &Request) -> Option<Cow<'_, str>> {
     let header =
         request.bearer().or_else(|| request.header("X-Token-Code")).or_else(|| request.header("X-API-Key"));

@@ -1,4 +1,4 @@
-//! A device that registers itself: `POST /api/v1/enroll` with a key that is good for once.
+//! Enrolment of a device: `POST /api/v1/enroll` with a one-time key.
 //!
 //! ```text
 //! Authorization: Bearer KEY        or "key" in the body, or ?token=
@@ -6,10 +6,13 @@
 //! 201 {"machine": 7, "name": "barn-cam", "token": "..."}
 //! ```
 //!
-//! It writes, so it belongs to a worker. Answered once the front knows the new token: the device may use it at once.
+//! It writes to the database, so a worker does it. It is answered once the HTTP server knows the new token, so that the
+//! device can use it at once.
 
-use super::read::{self, Fields, Unknown, Value, skip};
-use super::{Malformed, UNWRITTEN, body, credentials, unavailable, uncached};
+use super::answer::{UNWRITTEN, unavailable, uncached};
+use super::malformed::Malformed;
+use super::read::{self, Fields, JsonValue, Skipped, skip};
+use super::{body, credentials};
 use crate::clock::Moment;
 use crate::http::{Exchange, Method, Request, Response};
 use crate::monitor::recorder::RecorderEvent;
@@ -23,20 +26,20 @@ use std::borrow::Cow;
 pub const PATH: &str = "/api/v1/enroll";
 
 /// Answers an exchange for [`PATH`], possibly later. Waits for the database.
-pub fn take(store: &Store, orders: &Sender<RecorderEvent>, exchange: Exchange, now: Moment) {
+pub fn handle(store: &Store, orders: &Sender<RecorderEvent>, exchange: Exchange, now: Moment) {
     let Exchange { request, reply } = exchange;
     let enrolled = match enroll(store, &request, now) {
         Ok(enrolled) => enrolled,
         Err(response) => return reply.send(uncached(response)),
     };
     let loaded = move |result: Result<(), _>| {
-        // Not known to the front yet, but it will be when the database can be read again.
+        // 202: the token is valid, but not in memory until the database can be read again.
         let status = if result.is_ok() { 201 } else { 202 };
         let Enrolled { machine, name, token } = enrolled;
         let granted = json!({ "machine": machine.0, "name": name, "token": token.as_str() });
         reply.send(uncached(Response::json(status, &granted)));
     };
-    // Fails when the monitor stops: then the reply is dropped, and the device may use its key again.
+    // Disconnected: the monitor is stopping; the reply is dropped, and the device can use its key again.
     let _ = orders.send(RecorderEvent::Registry { loaded: Box::new(loaded) });
 }
 
@@ -47,9 +50,9 @@ fn enroll(store: &Store, request: &Request, now: Moment) -> Result<Enrolled, Res
     let malformed = |reason: Malformed| Response::error(reason.status(), &reason.to_string());
     let (body, inflated) = body::inflate(request, request.content()?);
     let text = inflated.and_then(|()| body::text(&body)).map_err(malformed)?;
-    let device: Device<'_> = read::object(text).map_err(malformed)?;
+    let device: EnrollRequest<'_> = read::object(text).map_err(malformed)?;
     let Some(key) = credentials::token(request).or(device.key) else {
-        return Err(Response::error(401, "an enrolment key is needed: Authorization: Bearer KEY")
+        return Err(Response::error(401, "missing enrolment key: use Authorization: Bearer KEY")
             .header("WWW-Authenticate", "Bearer realm=\"enrolment\""));
     };
     let Some(hardware_id) = device.hardware_id else {
@@ -67,14 +70,14 @@ pub fn wrong_method() -> Response {
 }
 
 #[derive(Default)]
-struct Device<'de> {
+struct EnrollRequest<'de> {
     key: Option<Cow<'de, str>>,
     hardware_id: Option<Cow<'de, str>>,
     hostname: Option<Cow<'de, str>>,
 }
 
-impl<'de> Fields<'de> for Device<'de> {
-    fn take<A: MapAccess<'de>>(&mut self, key: &str, value: &mut A) -> Result<(), A::Error> {
+impl<'de> Fields<'de> for EnrollRequest<'de> {
+    fn read_field<A: MapAccess<'de>>(&mut self, key: &str, value: &mut A) -> Result<(), A::Error> {
         match key {
             "key" => self.key = string(value)?,
             "hardwareid" => self.hardware_id = string(value)?,
@@ -85,12 +88,12 @@ impl<'de> Fields<'de> for Device<'de> {
     }
 }
 
-/// Strict, unlike a heartbeat's fields: no client of another age is to be understood here, and whoever builds one is
-/// told what is wrong. `null` is absent.
+/// Strict, unlike the fields of a heartbeat: there are no old clients to tolerate, and the author of a new one learns what is
+/// wrong. `null` is absent.
 fn string<'de, A: MapAccess<'de>>(value: &mut A) -> Result<Option<Cow<'de, str>>, A::Error> {
-    match value.next_value::<Option<Value<Unknown>>>()? {
+    match value.next_value::<Option<JsonValue<Skipped>>>()? {
         None => Ok(None),
-        Some(Value::Text(text)) => Ok(Some(text).filter(|text| !text.is_empty())),
+        Some(JsonValue::Text(text)) => Ok(Some(text).filter(|text| !text.is_empty())),
         Some(_) => Err(A::Error::custom("expected a string")),
     }
 }

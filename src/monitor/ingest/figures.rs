@@ -1,4 +1,4 @@
-//! What is believed of a number that somebody sent: outside of its range it is absent, never clamped.
+//! Valid ranges of received numbers: a number outside its range is absent, never clamped.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ pub const CELSIUS: &[&str] = &["°C", "C", "'C"];
 pub const WATT: &[&str] = &["W"];
 pub const NO_UNIT: &[&str] = &[];
 
-/// A day: whoever is silent for longer between two heartbeats on purpose does not want to be watched.
+/// A day, the longest interval that makes sense for monitoring.
 const MAX_INTERVAL_S: f64 = 86_400.0;
 
 pub fn percent(number: Option<f64>) -> Option<f32> {
     within(number, 0.0, 100.0)
 }
 
-/// Below what electronics survive to above where they melt.
+/// From below to above what electronics survive.
 pub fn celsius(number: Option<f64>) -> Option<f32> {
     within(number, -90.0, 250.0)
 }
@@ -32,10 +32,10 @@ pub fn interval(seconds: Option<f64>) -> Option<Duration> {
     Duration::try_from_secs_f64(seconds).ok()
 }
 
-/// Whole seconds; `None` for what is no age.
+/// Whole seconds; `None` if negative.
 pub fn age(seconds: Option<f64>) -> Option<Duration> {
     let seconds = seconds.filter(|seconds| *seconds >= 0.0)?;
-    // Saturates: older than anything that is kept, in any case.
+    // Saturates, which is older than anything that is kept.
     Some(Duration::from_secs(seconds as u64))
 }
 

@@ -1,29 +1,29 @@
 //! LunaSentri's agent: `POST /agent/metrics`, with its key in `X-API-Key` or as a bearer token.
 //!
-//! Its server answers 202 without a body, and its agent takes 200 as well.
+//! Its server answers 202 without a body; its agent accepts 200 too.
 
-use super::Malformed;
 use super::figures::{PERCENT, percent};
+use super::malformed::Malformed;
 use super::read::{self, Fields, figure, nested, skip, text};
 use crate::monitor::beat::{Beat, BeatKind, Sample};
 use serde::de::MapAccess;
 use std::borrow::Cow;
 
 /// # Errors
-/// Not a JSON object.
+/// `text` is not a JSON object.
 pub fn parse(text: &str) -> Result<Beat<'_>, Malformed> {
-    let Metrics { hostname, sample } = read::object::<Metrics>(text)?;
+    let AgentMetrics { hostname, sample } = read::object::<AgentMetrics>(text)?;
     Ok(Beat { kind: BeatKind::Live, interval: None, device: None, hostname, sample, payload: text })
 }
 
 #[derive(Default)]
-struct Metrics<'de> {
+struct AgentMetrics<'de> {
     hostname: Option<Cow<'de, str>>,
     sample: Sample,
 }
 
-impl<'de> Fields<'de> for Metrics<'de> {
-    fn take<A: MapAccess<'de>>(&mut self, key: &str, value: &mut A) -> Result<(), A::Error> {
+impl<'de> Fields<'de> for AgentMetrics<'de> {
+    fn read_field<A: MapAccess<'de>>(&mut self, key: &str, value: &mut A) -> Result<(), A::Error> {
         match key {
             "cpu_pct" => self.sample.cpu = percent(figure(value, PERCENT)?),
             "mem_used_pct" => self.sample.mem = percent(figure(value, PERCENT)?),
@@ -42,7 +42,7 @@ struct SystemInfo<'de> {
 }
 
 impl<'de> Fields<'de> for SystemInfo<'de> {
-    fn take<A: MapAccess<'de>>(&mut self, key: &str, value: &mut A) -> Result<(), A::Error> {
+    fn read_field<A: MapAccess<'de>>(&mut self, key: &str, value: &mut A) -> Result<(), A::Error> {
         match key {
             "hostname" => self.hostname = text(value)?,
             _ => skip(value)?,

@@ -1,8 +1,8 @@
-//! The Meeting API's `POST /api/devices/{device_key}/online`, and its answers to `.../availability` and to the device
-//! alone.
+//! The Meeting API: `POST /api/devices/{device_key}/online`, and the responses of `.../availability` and of the device
+//! itself.
 
-use super::Malformed;
 use super::figures::{CELSIUS, NO_UNIT, PERCENT, celsius, load, percent};
+use super::malformed::Malformed;
 use super::read::{self, Fields, figure, skip};
 use crate::clock::Moment;
 use crate::http::Response;
@@ -12,7 +12,7 @@ use serde::de::MapAccess;
 use serde_json::{Value, json};
 
 /// # Errors
-/// Not a JSON object.
+/// `text` is not a JSON object.
 pub fn parse(text: &str) -> Result<Beat<'_>, Malformed> {
     let online: Online = read::object(text)?;
     Ok(Beat {
@@ -31,7 +31,7 @@ struct Online {
 }
 
 impl<'de> Fields<'de> for Online {
-    fn take<A: MapAccess<'de>>(&mut self, key: &str, value: &mut A) -> Result<(), A::Error> {
+    fn read_field<A: MapAccess<'de>>(&mut self, key: &str, value: &mut A) -> Result<(), A::Error> {
         match key {
             "cpu_load" => self.sample.load = load(figure(value, NO_UNIT)?),
             "memory_percent" => self.sample.mem = percent(figure(value, PERCENT)?),
@@ -43,18 +43,18 @@ impl<'de> Fields<'de> for Online {
     }
 }
 
-/// What a device is told that is online.
+/// The response to a heartbeat.
 pub fn online() -> Response {
     Response::json(200, &json!({ "status": "available" }))
 }
 
-/// Whether a device is online, as the original says it.
+/// The availability of a device, as the original formats it.
 pub fn availability(online: bool, seen: Option<Moment>) -> Response {
     Response::json(200, &json!({ "status": status(online), "last_heartbeat": seen.and_then(time) }))
 }
 
-/// A device as the original describes it, as far as its last heartbeat says. Each token is a device's own, so it is
-/// authorized and provisioned.
+/// A device as the original describes it, with the fields of its last heartbeat. Each token belongs to one device, so the
+/// device is authorized and provisioned.
 pub fn device(device_key: &str, online: bool, newest: Option<LatestBeat>) -> Response {
     let seen = newest.as_ref().and_then(|newest| time(newest.seen));
     let payload = newest.and_then(|newest| newest.payload);
@@ -81,7 +81,7 @@ fn status(online: bool) -> &'static str {
     if online { "available" } else { "unavailable" }
 }
 
-/// As the original writes it: "2026-01-21 14:30:00", UTC.
+/// The original's format: "2026-01-21 14:30:00", UTC.
 fn time(moment: Moment) -> Option<String> {
     moment.rfc_3339().map(|text| text.replace('T', " ").replace('Z', ""))
 }

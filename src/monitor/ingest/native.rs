@@ -1,10 +1,10 @@
 //! Our own daemon's heartbeats (`wire::Heartbeat`): one, or an array of replays.
 //!
-//! Fields that a later version adds are kept in the payload, fields that an earlier one lacks are absent.
+//! Unknown fields of later versions stay in the payload; missing fields of earlier versions are absent.
 
 use super::figures::{CELSIUS, NO_UNIT, PERCENT, WATT, age, celsius, interval, load, percent, watts};
-use super::read::{self, Fields, Value, figure, first, nested, skip, text};
-use super::{Cause, Malformed};
+use super::malformed::{Cause, Malformed};
+use super::read::{self, Fields, JsonValue, figure, first, nested, skip, text};
 use crate::monitor::beat::{Beat, BeatKind, DeviceId, Replay, Sample};
 use crate::monitor::machine;
 use crate::wire::Reason;
@@ -12,19 +12,19 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor}
 use std::borrow::Cow;
 use std::fmt;
 
-/// What one request brings.
+/// The content of one request.
 #[derive(Debug, PartialEq)]
 pub enum Received<'a> {
     Beat(Beat<'a>),
-    /// Oldest first, as the daemon sends them; nothing relies on it.
+    /// Oldest first, as the daemon sends them; nothing depends on the order.
     Replays(Vec<Replay>),
 }
 
 pub const NO_AGE: &str = "replay_age_s must be 0 or more seconds";
 
 /// # Errors
-/// Not JSON, neither an object nor an array, an array with something else in it than replays, or an age that is none:
-/// what was recorded is never a sign of life.
+/// `text` is not JSON, neither an object nor an array, an array with anything but replays, or has an invalid age (a replay
+/// must never count as a sign of life).
 pub fn parse(text: &str) -> Result<Received<'_>, Malformed> {
     if text.trim_ascii_start().starts_with('[') {
         let replays: Replays = serde_json::from_str(text).map_err(Malformed::json)?;
@@ -38,7 +38,7 @@ pub fn parse(text: &str) -> Result<Received<'_>, Malformed> {
     Ok(Received::Beat(native.beat(text)))
 }
 
-/// The fields of a heartbeat that mean something here; RPI Streamer's have the same names.
+/// The fields that the monitor uses; RPI Streamer's have the same names.
 #[derive(Default)]
 pub(super) struct Native<'de> {
     reason: Option<Cow<'de, str>>,
@@ -52,7 +52,7 @@ pub(super) struct Native<'de> {
 
 impl<'de> Native<'de> {
     pub(super) fn beat(self, payload: &'de str) -> Beat<'de> {
-        // An update of the daemon that writes a MAC address in another way makes no other device.
+        // A daemon update that writes the MAC address differently must not make it another device.
         let hardware_id = self.hardwareid.as_deref().map(machine::canonical_hardware_id);
         let farewell = self.reason.as_deref() == Some(Reason::Shutdown.as_str());
         Beat {
@@ -67,15 +67,15 @@ impl<'de> Native<'de> {
 }
 
 impl<'de> Fields<'de> for Native<'de> {
-    fn take<A: MapAccess<'de>>(&mut self, key: &str, value: &mut A) -> Result<(), A::Error> {
+    fn read_field<A: MapAccess<'de>>(&mut self, key: &str, value: &mut A) -> Result<(), A::Error> {
         match key {
             "cpu" => self.sample.cpu = percent(figure(value, PERCENT)?),
             "mem" => self.sample.mem = percent(figure(value, PERCENT)?),
             "temp" => self.sample.temp = celsius(figure(value, CELSIUS)?),
             "power" => self.sample.power = watts(figure(value, WATT)?),
             "load" => self.sample.load = load(first(value)?),
-            "disk" => self.sample.disk = nested::<Disk, A>(value)?.percent,
-            "connection" => self.sample.signal = nested::<Connection, A>(value)?.signal,
+            "disk" => self.sample.disk = nested::<NativeDisk, A>(value)?.percent,
+            "connection" => self.sample.signal = nested::<NativeConnection, A>(value)?.signal,
             "reason" => self.reason = text(value)?,
             "hostname" => self.hostname = text(value)?,
             "hardwareid" => self.hardwareid = text(value)?,
@@ -89,12 +89,12 @@ impl<'de> Fields<'de> for Native<'de> {
 }
 
 #[derive(Default)]
-struct Disk {
+struct NativeDisk {
     percent: Option<f32>,
 }
 
-impl<'de> Fields<'de> for Disk {
-    fn take<A: MapAccess<'de>>(&mut self, key: &str, value: &mut A) -> Result<(), A::Error> {
+impl<'de> Fields<'de> for NativeDisk {
+    fn read_field<A: MapAccess<'de>>(&mut self, key: &str, value: &mut A) -> Result<(), A::Error> {
         match key {
             "percent" => self.percent = percent(figure(value, PERCENT)?),
             _ => skip(value)?,
@@ -104,17 +104,17 @@ impl<'de> Fields<'de> for Disk {
 }
 
 #[derive(Default)]
-struct Connection {
+struct NativeConnection {
     signal: Option<f32>,
 }
 
-impl<'de> Fields<'de> for Connection {
-    fn take<A: MapAccess<'de>>(&mut self, key: &str, value: &mut A) -> Result<(), A::Error> {
+impl<'de> Fields<'de> for NativeConnection {
+    fn read_field<A: MapAccess<'de>>(&mut self, key: &str, value: &mut A) -> Result<(), A::Error> {
         match key {
             "wifi" => {
-                self.signal = match value.next_value::<Value<Wifi>>()? {
-                    Value::Object(wifi) => wifi.signal,
-                    Value::Text(words) => signal_in(&words),
+                self.signal = match value.next_value::<JsonValue<Wifi>>()? {
+                    JsonValue::Object(wifi) => wifi.signal,
+                    JsonValue::Text(words) => signal_in(&words),
                     _ => None,
                 }
             }
@@ -124,7 +124,7 @@ impl<'de> Fields<'de> for Connection {
     }
 }
 
-/// RPI Streamer's words for a WLAN: "Connected (barn) - 80%".
+/// Parses RPI Streamer's text for a WLAN: "Connected (barn) - 80%".
 fn signal_in(words: &str) -> Option<f32> {
     let (_, signal) = words.strip_suffix('%')?.rsplit_once(" - ")?;
     percent(signal.parse().ok())
@@ -136,7 +136,7 @@ struct Wifi {
 }
 
 impl<'de> Fields<'de> for Wifi {
-    fn take<A: MapAccess<'de>>(&mut self, key: &str, value: &mut A) -> Result<(), A::Error> {
+    fn read_field<A: MapAccess<'de>>(&mut self, key: &str, value: &mut A) -> Result<(), A::Error> {
         match key {
             "signal_percent" => self.signal = percent(figure(value, PERCENT)?),
             _ => skip(value)?,
@@ -145,8 +145,8 @@ impl<'de> Fields<'de> for Wifi {
     }
 }
 
-/// An array of replays. The first element that is none ends the reading: an array is never worth more memory than
-/// what it keeps.
+/// An array of replays. Reading ends at the first element that is not a replay, so an array never uses more memory than
+/// the replays in it.
 struct Replays(Vec<Replay>);
 
 impl<'de> Deserialize<'de> for Replays {
@@ -166,11 +166,11 @@ impl<'de> Visitor<'de> for ReplaysVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Replays, A::Error> {
         let mut replays = Vec::new();
-        while let Some(element) = seq.next_element::<Value<Native>>()? {
-            let Value::Object(native) = element else {
+        while let Some(element) = seq.next_element::<JsonValue<Native>>()? {
+            let JsonValue::Object(native) = element else {
                 return Err(A::Error::custom("an element is not an object"));
             };
-            // Without an age it would have to count as being alive now, and nobody sends that in an array.
+            // An element without an age would be a live heartbeat, which is not sent in an array.
             let age =
                 age(native.replay_age_s).ok_or_else(|| A::Error::custom("an element has no replay_age_s"))?;
             replays.push(Replay { age, sample: native.sample });

@@ -1,11 +1,10 @@
-//! One pass over a heartbeat's JSON: what we know is taken, all the rest is checked and passed over.
+//! Reads a heartbeat's JSON in one pass: known fields are read, all others are validated and skipped.
 //!
-//! Nothing is copied, no tree is built. A field of the wrong kind is absent, as if it had not been sent: the devices
-//! in the field are of many ages. Refused is what is not JSON at all, and what a strict reader of the stored payload
-//! could not read again: nested deeper than serde_json's 128, a number beyond f64, half a surrogate pair. (serde's
-//! own `IgnoredAny` lets all three pass.)
+//! Nothing is copied and no tree is built. A field of the wrong type counts as absent, because devices of many versions
+//! exist. Errors are invalid JSON, and JSON that a strict reader of the stored payload could not read: nesting deeper than
+//! serde_json's 128, numbers beyond f64, half a surrogate pair. (serde's `IgnoredAny` accepts all three.)
 
-use super::{Cause, Malformed};
+use super::malformed::{Cause, Malformed};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt;
@@ -14,42 +13,42 @@ use std::marker::PhantomData;
 /// The fields of the JSON object in `text`.
 ///
 /// # Errors
-/// Not JSON, or not an object.
+/// `text` is not JSON, or not an object.
 pub fn object<'de, F: Fields<'de>>(text: &'de str) -> Result<F, Malformed> {
     match serde_json::from_str(text).map_err(Malformed::json)? {
-        Value::Object(fields) => Ok(fields),
+        JsonValue::Object(fields) => Ok(fields),
         _ => Err(Malformed::new(Cause::NotAHeartbeat, "the body must be a JSON object")),
     }
 }
 
-/// What an object holds for us. A key that stands there twice counts the last time, as in PHP.
+/// The known fields of an object. If a key is repeated, the last value counts, as in PHP.
 pub trait Fields<'de>: Default {
-    /// Takes the value of `key`: exactly one of [`figure`], [`text`], [`nested`] or [`skip`] must be called.
+    /// Reads the value of `key` with exactly one of [`figure`], [`text`], [`first`], [`nested`] or [`skip`].
     ///
     /// # Errors
     /// The value is not JSON.
-    fn take<A: MapAccess<'de>>(&mut self, key: &str, value: &mut A) -> Result<(), A::Error>;
+    fn read_field<A: MapAccess<'de>>(&mut self, key: &str, value: &mut A) -> Result<(), A::Error>;
 }
 
-/// A number, or a number with one of `units` behind it in a string.
+/// A number, or a string of a number and one of `units`.
 ///
 /// # Errors
 /// The value is not JSON.
 pub fn figure<'de, A: MapAccess<'de>>(value: &mut A, units: &[&str]) -> Result<Option<f64>, A::Error> {
-    Ok(match value.next_value::<Value<Unknown>>()? {
-        Value::Number(number) => Some(number),
-        Value::Text(text) => with_unit(&text, units),
+    Ok(match value.next_value::<JsonValue<Skipped>>()? {
+        JsonValue::Number(number) => Some(number),
+        JsonValue::Text(text) => with_unit(&text, units),
         _ => None,
     })
 }
 
-/// A string that is not empty.
+/// A non-empty string.
 ///
 /// # Errors
 /// The value is not JSON.
 pub fn text<'de, A: MapAccess<'de>>(value: &mut A) -> Result<Option<Cow<'de, str>>, A::Error> {
-    Ok(match value.next_value::<Value<Unknown>>()? {
-        Value::Text(text) if !text.is_empty() => Some(text),
+    Ok(match value.next_value::<JsonValue<Skipped>>()? {
+        JsonValue::Text(text) if !text.is_empty() => Some(text),
         _ => None,
     })
 }
@@ -59,8 +58,8 @@ pub fn text<'de, A: MapAccess<'de>>(value: &mut A) -> Result<Option<Cow<'de, str
 /// # Errors
 /// The value is not JSON.
 pub fn first<'de, A: MapAccess<'de>>(value: &mut A) -> Result<Option<f64>, A::Error> {
-    Ok(match value.next_value::<Value<Unknown>>()? {
-        Value::Array(first) => first,
+    Ok(match value.next_value::<JsonValue<Skipped>>()? {
+        JsonValue::Array(first) => first,
         _ => None,
     })
 }
@@ -70,8 +69,8 @@ pub fn first<'de, A: MapAccess<'de>>(value: &mut A) -> Result<Option<f64>, A::Er
 /// # Errors
 /// The value is not JSON.
 pub fn nested<'de, F: Fields<'de>, A: MapAccess<'de>>(value: &mut A) -> Result<F, A::Error> {
-    Ok(match value.next_value::<Value<F>>()? {
-        Value::Object(fields) => fields,
+    Ok(match value.next_value::<JsonValue<F>>()? {
+        JsonValue::Object(fields) => fields,
         _ => F::default(),
     })
 }
@@ -79,13 +78,13 @@ pub fn nested<'de, F: Fields<'de>, A: MapAccess<'de>>(value: &mut A) -> Result<F
 /// # Errors
 /// The value is not JSON.
 pub fn skip<'de, A: MapAccess<'de>>(value: &mut A) -> Result<(), A::Error> {
-    value.next_value::<Value<Unknown>>().map(drop)
+    value.next_value::<JsonValue<Skipped>>().map(drop)
 }
 
-/// Any JSON.
-pub enum Value<'de, F> {
+/// Any JSON value.
+pub enum JsonValue<'de, F> {
     Object(F),
-    /// Its first element, where that is a number.
+    /// Its first element, if that is a number.
     Array(Option<f64>),
     Number(f64),
     Text(Cow<'de, str>),
@@ -93,17 +92,17 @@ pub enum Value<'de, F> {
     Word,
 }
 
-/// An object of which we want nothing.
+/// An object whose fields are all skipped.
 #[derive(Default)]
-pub struct Unknown;
+pub struct Skipped;
 
-impl<'de> Fields<'de> for Unknown {
-    fn take<A: MapAccess<'de>>(&mut self, _: &str, value: &mut A) -> Result<(), A::Error> {
+impl<'de> Fields<'de> for Skipped {
+    fn read_field<A: MapAccess<'de>>(&mut self, _: &str, value: &mut A) -> Result<(), A::Error> {
         skip(value)
     }
 }
 
-impl<'de, F: Fields<'de>> Deserialize<'de> for Value<'de, F> {
+impl<'de, F: Fields<'de>> Deserialize<'de> for JsonValue<'de, F> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         from.deserialize_any(ValueVisitor(PhantomData))
     }
@@ -112,7 +111,7 @@ impl<'de, F: Fields<'de>> Deserialize<'de> for Value<'de, F> {
 struct ValueVisitor<F>(PhantomData<F>);
 
 impl<'de, F: Fields<'de>> Visitor<'de> for ValueVisitor<F> {
-    type Value = Value<'de, F>;
+    type Value = JsonValue<'de, F>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("JSON")
@@ -120,54 +119,54 @@ impl<'de, F: Fields<'de>> Visitor<'de> for ValueVisitor<F> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut fields = F::default();
-        while let Some(Key(key)) = map.next_key()? {
-            fields.take(&key, &mut map)?;
+        while let Some(ObjectKey(key)) = map.next_key()? {
+            fields.read_field(&key, &mut map)?;
         }
-        Ok(Value::Object(fields))
+        Ok(JsonValue::Object(fields))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        let first = match seq.next_element::<Value<Unknown>>()? {
-            Some(Value::Number(number)) => Some(number),
+        let first = match seq.next_element::<JsonValue<Skipped>>()? {
+            Some(JsonValue::Number(number)) => Some(number),
             _ => None,
         };
-        while seq.next_element::<Value<Unknown>>()?.is_some() {}
-        Ok(Value::Array(first))
+        while seq.next_element::<JsonValue<Skipped>>()?.is_some() {}
+        Ok(JsonValue::Array(first))
     }
 
     fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(Value::Text(Cow::Borrowed(text)))
+        Ok(JsonValue::Text(Cow::Borrowed(text)))
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Value::Text(Cow::Owned(text.to_owned())))
+        Ok(JsonValue::Text(Cow::Owned(text.to_owned())))
     }
 
     fn visit_f64<E: Error>(self, number: f64) -> Result<Self::Value, E> {
-        Ok(Value::Number(number))
+        Ok(JsonValue::Number(number))
     }
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<Self::Value, E> {
-        Ok(Value::Number(number as f64))
+        Ok(JsonValue::Number(number as f64))
     }
 
     fn visit_i64<E: Error>(self, number: i64) -> Result<Self::Value, E> {
-        Ok(Value::Number(number as f64))
+        Ok(JsonValue::Number(number as f64))
     }
 
     fn visit_bool<E: Error>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(Value::Word)
+        Ok(JsonValue::Word)
     }
 
     fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
-        Ok(Value::Word)
+        Ok(JsonValue::Word)
     }
 }
 
-/// A name in an object: borrowed, unless it was written with escapes.
-struct Key<'de>(Cow<'de, str>);
+/// A key of an object: borrowed, unless it was written with escapes.
+struct ObjectKey<'de>(Cow<'de, str>);
 
-impl<'de> Deserialize<'de> for Key<'de> {
+impl<'de> Deserialize<'de> for ObjectKey<'de> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         from.deserialize_str(KeyVisitor)
     }
@@ -176,23 +175,23 @@ impl<'de> Deserialize<'de> for Key<'de> {
 struct KeyVisitor;
 
 impl<'de> Visitor<'de> for KeyVisitor {
-    type Value = Key<'de>;
+    type Value = ObjectKey<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a name")
     }
 
     fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(Key(Cow::Borrowed(text)))
+        Ok(ObjectKey(Cow::Borrowed(text)))
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Key(Cow::Owned(text.to_owned())))
+        Ok(ObjectKey(Cow::Owned(text.to_owned())))
     }
 }
 
-/// "48.8°C", "2.45 W", "42.1": absent with a unit that is not one of `units` (119 °F is no temperature of ours), and
-/// where there is no number: "--", "NaN".
+/// Parses "48.8°C", "2.45 W" or "42.1". `None` for another unit (119 °F is not in °C) and for text without a number: "--",
+/// "NaN".
 fn with_unit(text: &str, units: &[&str]) -> Option<f64> {
     let text = text.trim();
     let end = text.find(|c: char| !matches!(c, '0'..='9' | '.' | '-' | '+')).unwrap_or(text.len());
@@ -228,13 +227,13 @@ mod tests {
     }
 
     #[test]
-    fn what_a_strict_reader_could_not_read_again_is_refused() {
+    fn json_that_a_strict_reader_refuses_is_refused() {
         let deep = format!("{{\"a\": {}{}}}", "[".repeat(200), "]".repeat(200));
         for hostile in [deep.as_str(), r#"{"a": 1e999}"#, r#"{"a": "\ud800"}"#, r#"{"a": {"\ud800": 1}}"#] {
-            assert!(serde_json::from_str::<Value<Unknown>>(hostile).is_err(), "{hostile}");
+            assert!(serde_json::from_str::<JsonValue<Skipped>>(hostile).is_err(), "{hostile}");
             assert!(serde_json::from_str::<serde_json::Value>(hostile).is_err(), "{hostile}");
         }
         let shallow = format!("{{\"a\": {}{}}}", "[".repeat(100), "]".repeat(100));
-        assert!(serde_json::from_str::<Value<Unknown>>(&shallow).is_ok());
+        assert!(serde_json::from_str::<JsonValue<Skipped>>(&shallow).is_ok());
     }
 }

@@ -70,18 +70,18 @@ impl Site {
         Client { stream, held: Vec::new() }
     }
 
-    fn ask(&self, request: &str) -> Answer {
+    fn ask(&self, request: &str) -> SocketResponse {
         let mut client = self.connect();
         client.send(request.as_bytes());
         client.answer()
     }
 
-    fn post(&self, path: &str, header: &str, body: &str) -> Answer {
+    fn post(&self, path: &str, header: &str, body: &str) -> SocketResponse {
         self.ask(&post(path, header, body.as_bytes()))
     }
 
     /// With the first machine's token.
-    fn beat(&self, body: &str) -> Answer {
+    fn beat(&self, body: &str) -> SocketResponse {
         self.post("/api/v1/heartbeat", &bearer(&self.tokens[0]), body)
     }
 
@@ -163,9 +163,9 @@ fn front(ingest: &Ingest) -> (SocketAddr, Stopper, JoinHandle<()>) {
     let server = Server::new(vec![Listener::Tcp(listener)], limits).expect("a server");
     let (stopper, ingest) = (server.stopper(), ingest.clone());
     let handle = move |exchange: Exchange| {
-        let Some(Exchange { request, reply }) = ingest.take(exchange) else { return };
+        let Some(Exchange { request, reply }) = ingest.handle(exchange) else { return };
         if request.path() == enroll::PATH {
-            enroll::take(&ingest.shared.store, &ingest.orders, Exchange { request, reply }, Moment::now());
+            enroll::handle(&ingest.shared.store, &ingest.orders, Exchange { request, reply }, Moment::now());
         } else {
             reply.send(Response::error(404, "no such path"));
         }
@@ -179,7 +179,7 @@ struct Client {
 }
 
 #[derive(Debug)]
-struct Answer {
+struct SocketResponse {
     status: u16,
     head: String,
     body: String,
@@ -191,12 +191,12 @@ impl Client {
         let _ = self.stream.write_all(bytes);
     }
 
-    fn answer(&mut self) -> Answer {
+    fn answer(&mut self) -> SocketResponse {
         self.try_answer().expect("an answer")
     }
 
     /// `None` where the connection ends without one.
-    fn try_answer(&mut self) -> Option<Answer> {
+    fn try_answer(&mut self) -> Option<SocketResponse> {
         loop {
             let end = self.held.windows(4).position(|four| four == b"\r\n\r\n");
             if let Some(answer) = end.and_then(|end| self.whole(end)) {
@@ -210,7 +210,7 @@ impl Client {
         }
     }
 
-    fn whole(&mut self, end: usize) -> Option<Answer> {
+    fn whole(&mut self, end: usize) -> Option<SocketResponse> {
         let head = String::from_utf8_lossy(&self.held[..end]).into_owned();
         let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: "));
         let length = length.map_or(0, |length| length.parse().expect("a number"));
@@ -218,7 +218,7 @@ impl Client {
         let body = String::from_utf8_lossy(body).into_owned();
         self.held.drain(..end + 4 + length);
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
-        Some(Answer { status, head, body })
+        Some(SocketResponse { status, head, body })
     }
 }
 
@@ -267,7 +267,7 @@ fn every_format_has_its_path_its_token_and_its_answer() {
         assert_eq!(answer.status, expected, "{answer:?}");
     }
     let counters = site.ingest.counters();
-    assert_eq!(Format::ALL.map(|format| counters.heartbeats(format)), [0, 3, 1, 2]);
+    assert_eq!(IngestFormat::ALL.map(|format| counters.heartbeats(format)), [0, 3, 1, 2]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ const PATH: &str = "/api/v1/heartbeat";
 const GZIP: &str = "Content-Encoding: gzip\r\n";
 
 impl Site {
-    fn send(&self, path: &str, headers: &str, body: &[u8]) -> Answer {
+    fn send(&self, path: &str, headers: &str, body: &[u8]) -> SocketResponse {
         let length = body.len();
         let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\n{headers}Content-Length: {length}\r\n\r\n");
         let mut client = self.connect();
