@@ -2,7 +2,7 @@
 
 use crate::support::monitor::{Answer, Monitor, Plan, bearer};
 use heartbeat_daemon::monitor::ingest;
-use heartbeat_daemon::monitor::web::route::Route;
+use heartbeat_daemon::monitor::web::route::WebRoute as Route;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -214,8 +214,8 @@ fn web_path(route: Route) -> &'static str {
 }
 
 /// The same for what devices send to.
-fn ingest_path(route: ingest::route::Route) -> &'static str {
-    use ingest::route::Route;
+fn ingest_path(route: ingest::route::IngestRoute) -> &'static str {
+    use ingest::route::IngestRoute as Route;
     match route {
         Route::Heartbeat => "/api/v1/heartbeat",
         Route::Streamer => "/heartbeat.php",

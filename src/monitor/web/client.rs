@@ -1,10 +1,10 @@
-//! Whether a request began on this machine: `/metrics` is open to it.
+//! Whether a request comes from this machine, for which `/metrics` is open.
 
 use crate::http::client::address;
 use crate::http::networks::IpNetwork;
 use crate::http::{Peer, Request};
 
-/// Whether the request began on this machine: by a connection of its own, not one of a proxy that says nothing.
+/// Whether the client is on this machine: directly connected, or named by a trusted proxy.
 pub fn is_local(request: &Request, trusted: &[IpNetwork]) -> bool {
     let address = address(request, trusted);
     let said = request.is_forwarded();

@@ -1,6 +1,6 @@
-//! A machine's figures over time, as JSON.
+//! A machine's history as JSON.
 
-use super::query::{Problem, Query};
+use super::query::{Query, QueryFault};
 use crate::clock::Moment;
 use crate::monitor::fleet::Fleet;
 use crate::monitor::history;
@@ -10,11 +10,11 @@ use crate::monitor::store::{Store, StoreError};
 use serde::Serialize;
 use std::time::Duration;
 
-/// Points of one answer: about 200 KB, and more than any graph has pixels for.
+/// Points of one response: about 200 KB, and more than a graph has pixels.
 const MOST_POINTS: u64 = 2_000;
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// A stretch of time, and how fine.
+/// The requested range and resolution.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Span {
     pub from: Moment,
@@ -26,11 +26,11 @@ pub struct Span {
 #[derive(Debug, Serialize)]
 pub struct HistoryView {
     pub step_s: u32,
-    /// The oldest first; where nothing was heard there is none.
+    /// Oldest first; steps without heartbeats have no point.
     pub points: Vec<PointView>,
 }
 
-/// The mean of a step. Absent is never zero.
+/// Averages of a step; `null` where there was no value.
 #[derive(Debug, Serialize)]
 pub struct PointView {
     pub at: Option<String>,
@@ -44,7 +44,7 @@ pub struct PointView {
 }
 
 /// Reads `from`, `to` and `step`.
-pub fn span(mut query: Query, now: Moment) -> Result<Span, Problem> {
+pub fn span(mut query: Query, now: Moment) -> Result<Span, QueryFault> {
     let to = query.moment("to")?.unwrap_or(now);
     let from = query.moment("from")?.unwrap_or_else(|| to.minus(DAY));
     let asked = query.seconds("step", 60..=86_400)?;
@@ -58,7 +58,7 @@ pub fn span(mut query: Query, now: Moment) -> Result<Span, Problem> {
     let points = |step: u32| to.since(from).as_secs().div_ceil(u64::from(step));
     match asked {
         Some(step) if points(step) > MOST_POINTS => {
-            Err(format!("that would be {} points; take a larger step, or a shorter time", points(step)))
+            Err(format!("{} points are too many; use a larger step or a shorter range", points(step)))
         }
         Some(step) => Ok(Span { from, to, step }),
         None => {
@@ -67,7 +67,7 @@ pub fn span(mut query: Query, now: Moment) -> Result<Span, Problem> {
                 |(step, kept): &&(u32, Duration)| points(*step) <= MOST_POINTS && now.since(from) <= *kept;
             let step = steps.iter().find(reaches).map_or(3600, |(step, _)| *step);
             let enough = to.since(from).as_secs().div_ceil(MOST_POINTS);
-            // A whole number of hours, where hours are too fine.
+            // Whole hours, if one hour is too fine.
             let step = if points(step) > MOST_POINTS {
                 u32::try_from(enough.div_ceil(3600) * 3600).unwrap_or(u32::MAX)
             } else {
@@ -78,7 +78,7 @@ pub fn span(mut query: Query, now: Moment) -> Result<Span, Problem> {
     }
 }
 
-/// Reads them from the database, and what is not written yet from memory.
+/// Reads the history from the database and the part that is not written yet from memory.
 pub fn view(store: &Store, fleet: &Fleet, id: MachineId, span: &Span) -> Result<HistoryView, StoreError> {
     let step = Duration::from_secs(span.step.into());
     let points = history::query::query(store, fleet, id, span.from, span.to, step)?;
@@ -101,7 +101,7 @@ mod tests {
 
     const NOW: Moment = Moment(1_763_756_400_000);
 
-    fn asked(text: &str) -> Result<Span, Problem> {
+    fn asked(text: &str) -> Result<Span, QueryFault> {
         span(Query::parse(Some(text)).expect(text), NOW)
     }
 
@@ -110,12 +110,12 @@ mod tests {
     }
 
     #[test]
-    fn without_a_word_it_is_the_last_day_by_the_minute() {
+    fn the_default_is_the_last_day_by_the_minute() {
         assert_eq!(asked(""), Ok(Span { from: ago(24), to: NOW, step: 60 }));
     }
 
     #[test]
-    fn the_step_is_the_finest_that_is_kept_and_fits_into_an_answer() {
+    fn the_step_is_the_finest_that_is_kept_and_fits_into_a_response() {
         let step = |hours: u64| asked(&format!("from={}", ago(hours).0 / 1000)).map(|span| span.step);
         assert_eq!(step(33), Ok(60));
         assert_eq!(step(34), Ok(900), "2,040 minutes");
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stretch_that_is_none_or_has_too_many_points_is_refused() {
+    fn an_empty_range_or_one_with_too_many_points_is_refused() {
         for text in [
             "from=1763756400&to=1763756400",
             "from=1763756400",

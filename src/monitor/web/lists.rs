@@ -1,6 +1,6 @@
-//! Machines, events and deliveries as JSON, a page at a time.
+//! Machines, events and deliveries as pages of JSON.
 
-use super::query::{Problem, Query};
+use super::query::{Query, QueryFault};
 use crate::clock::Moment;
 use crate::monitor::events::RecordedEvent;
 use crate::monitor::machine::{Machine, MachineId, MachineStatus};
@@ -23,17 +23,17 @@ pub struct MachineView {
     pub tags: Vec<String>,
     pub hardware_id: Option<String>,
     pub status: &'static str,
-    /// Since when it has this status.
+    /// When this status began.
     pub since: Option<String>,
-    /// `false`: disabled; nobody looks whether it is late.
+    /// `false`: disabled, not monitored.
     pub enabled: bool,
-    /// People are told nothing before this.
+    /// End of the maintenance, during which notifications are off.
     pub paused_until: Option<String>,
     pub last_seen: Option<String>,
     /// Seconds of silence after which it is offline.
     pub threshold_s: f64,
     pub created_at: Option<String>,
-    /// Two devices used its token in turn within the last hour.
+    /// Two devices used its token alternately within the last hour.
     pub shared_token: bool,
 }
 
@@ -61,16 +61,16 @@ pub struct DeliveryView {
     pub channel: String,
     pub state: &'static str,
     pub attempts: i64,
-    /// While it waits: not before this.
+    /// Earliest next attempt, while it waits.
     pub due_at: Option<String>,
     pub expires_at: Option<String>,
     pub delivered_at: Option<String>,
     pub last_error: Option<String>,
 }
 
-/// A page; `next` goes into `after` (or `before`, for the lists that begin with the newest), `null` at the end.
+/// A page. `next` is the value of `after` (or `before`, for lists that begin with the newest) for the following page.
 #[derive(Debug, Serialize)]
-pub struct List<T> {
+pub struct ListPage<T> {
     pub items: Vec<T>,
     pub next: Option<i64>,
 }
@@ -83,7 +83,7 @@ pub const STATUSES: [(&str, MachineStatus); 4] = [
 ];
 
 /// Reads `after`, `limit`, `status`, `group` and `tag`.
-pub fn machine_filter(mut query: Query) -> Result<MachineFilter, Problem> {
+pub fn machine_filter(mut query: Query) -> Result<MachineFilter, QueryFault> {
     let filter = MachineFilter {
         after: query.id("after")?.unwrap_or(0),
         limit: query.limit()?,
@@ -95,18 +95,18 @@ pub fn machine_filter(mut query: Query) -> Result<MachineFilter, Problem> {
     Ok(filter)
 }
 
-/// What `events` and `deliveries` are asked for.
+/// The parameters of `events` and `deliveries`.
 #[derive(Debug)]
 pub struct Slice {
     pub page: Page,
     pub limit: u32,
     pub machine: Option<MachineId>,
-    /// Of deliveries only.
+    /// Only for deliveries.
     pub state: Option<DeliveryState>,
 }
 
-/// Reads `before`, `after`, `limit`, `machine` and, of deliveries, `state`.
-pub fn slice(mut query: Query, of_deliveries: bool) -> Result<Slice, Problem> {
+/// Reads `before`, `after`, `limit`, `machine` and, for deliveries, `state`.
+pub fn slice(mut query: Query, of_deliveries: bool) -> Result<Slice, QueryFault> {
     let slice = Slice {
         page: Page { before: query.id("before")?, after: query.id("after")? },
         limit: query.limit()?,
@@ -117,11 +117,11 @@ pub fn slice(mut query: Query, of_deliveries: bool) -> Result<Slice, Problem> {
     Ok(slice)
 }
 
-/// A page with its continuation, which is there only if the page is full.
-pub fn list<R, T>(rows: Vec<R>, limit: u32, id: impl Fn(&R) -> i64, view: impl Fn(R) -> T) -> List<T> {
+/// A page; only a full one has a continuation.
+pub fn list<R, T>(rows: Vec<R>, limit: u32, id: impl Fn(&R) -> i64, view: impl Fn(R) -> T) -> ListPage<T> {
     let is_full = rows.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
     let next = rows.last().filter(|_| is_full).map(id);
-    List { items: rows.into_iter().map(view).collect(), next }
+    ListPage { items: rows.into_iter().map(view).collect(), next }
 }
 
 pub fn machine(machine: Machine, threshold: Duration, shared_token: bool) -> MachineView {
@@ -178,7 +178,7 @@ pub fn delivery(sending: DeliveryRecord) -> DeliveryView {
     }
 }
 
-/// JSON that was stored; what is none is left out.
+/// Stored JSON; `None` if it is not JSON.
 pub fn raw(json: String) -> Option<Box<RawValue>> {
     RawValue::from_string(json).ok()
 }

@@ -1,105 +1,49 @@
-//! What the monitor tells over HTTP: the read API, its figures, and whether it works.
+//! The read API, `/metrics` and `/healthz`.
 //!
-//! Ingest comes before it (`ingest/`): what arrives here has another path. A worker's thread answers, since most
-//! of it reads the database.
+//! Requests for ingest (`ingest/`) do not come here. Workers answer, because most responses need the database.
 //!
 //! | file | what it owns |
 //! |---|---|
-//! | `route` | which paths there are |
-//! | `access` | who may ask |
-//! | `client` | whether a request began on this machine |
-//! | `query` | what stands behind the question mark |
-//! | `lists`, `history` | what is known, as JSON |
-//! | `metrics` | figures, as Prometheus reads them |
+//! | `route` | the paths |
+//! | `access` | who may read |
+//! | `client` | whether a request comes from this machine |
+//! | `query` | strict parsing of query strings |
+//! | `lists`, `history` | machines, events, deliveries and history as JSON |
+//! | `metrics` | metrics in the Prometheus text format |
+//! | `context`, `refusal` | what responses are made from; refused requests |
 
 mod access;
 mod client;
+mod context;
 mod figures;
 mod history;
 mod lists;
 mod metrics;
 mod query;
+mod refusal;
 pub mod route;
 
-use super::config::Config;
-use super::health::Health;
-use super::ingest::{self, enroll};
-use super::notify::couriers;
+use super::ingest::enroll;
+use super::machine::MachineId;
 use super::store::StoreError;
 use crate::clock::{Moment, Now};
 use crate::exposition;
-use crate::http::networks::IpNetwork;
-use crate::http::{Counters, Exchange, GateDecision, Method, Request, Response};
-use crate::latest::Latest;
-use crate::monitor::machine::MachineId;
-use crate::monitor::recorder::{RecorderContext, RecorderEvent};
-use access::Reader;
-use crossbeam_channel::{Receiver, Sender};
-use query::{Problem, Query};
-use route::Route;
+use crate::http::{Exchange, GateDecision, Method, Request, Response};
+use access::{Reader, admit};
+pub use context::{WebContext, WebSettings};
+use crossbeam_channel::Receiver;
+use query::Query;
+use refusal::WebRefusal;
+use route::WebRoute;
 use serde::Serialize;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// What answers need to know; shared by the workers.
-pub struct Web {
-    pub shared: RecorderContext,
-    pub health: Arc<Health>,
-    /// For devices that register themselves.
-    pub orders: Sender<RecorderEvent>,
-    pub ingest: Arc<ingest::counters::Counters>,
-    pub couriers: Arc<couriers::Counters>,
-    pub counters: Arc<Counters>,
-    pub settings: Arc<Latest<Settings>>,
-    pub started: Moment,
-}
-
-/// What a reload may change.
-#[derive(Debug)]
-pub struct Settings {
-    /// Of machines that have none of their own.
-    pub threshold: Duration,
-    pub trusted_proxies: Vec<IpNetwork>,
-}
-
-impl Settings {
-    pub fn of(config: &Config) -> Settings {
-        Settings {
-            threshold: config.detection.offline_threshold,
-            trusted_proxies: config.http.trusted_proxies.clone(),
-        }
-    }
-}
-
-/// Why a request is not answered with what it asks for.
-enum Refusal {
-    Malformed(Problem),
-    NotFound(&'static str),
-    /// Everything here is read only.
-    Method,
-    Store(StoreError),
-    /// It is told as it is.
-    Access(Response),
-}
-
-impl From<Problem> for Refusal {
-    fn from(problem: Problem) -> Refusal {
-        Refusal::Malformed(problem)
-    }
-}
-
-impl From<StoreError> for Refusal {
-    fn from(error: StoreError) -> Refusal {
-        Refusal::Store(error)
-    }
-}
-
-/// A worker: answers until the server ends.
-pub fn work(web: &Web, requests: &Receiver<Exchange>) {
+/// Runs a worker: answers requests until the HTTP server ends.
+pub fn work(web: &WebContext, requests: &Receiver<Exchange>) {
     for exchange in requests {
         let now = Now::read();
         if exchange.request.path() == enroll::PATH {
-            enroll::take(&web.shared.store, &web.orders, exchange, now.wall);
+            enroll::handle(&web.shared.store, &web.orders, exchange, now.wall);
         } else {
             let response = web.answer(&exchange.request, now);
             exchange.reply.send(response);
@@ -107,33 +51,33 @@ pub fn work(web: &Web, requests: &Receiver<Exchange>) {
     }
 }
 
-impl Web {
+impl WebContext {
     pub fn answer(&self, request: &Request, now: Now) -> Response {
-        self.respond(request, now).unwrap_or_else(explain)
+        self.respond(request, now).unwrap_or_else(WebRefusal::into_response)
     }
 
-    /// Decides about a request whose body is still to come; none is needed for anything here.
+    /// Judges a request before its body has arrived; nothing here needs a body.
     pub fn check(&self, request: &Request, now: Moment) -> GateDecision {
         let route = match route(request) {
-            Ok(Route::Root | Route::Health) => return GateDecision::Receive,
+            Ok(WebRoute::Root | WebRoute::Health) => return GateDecision::Receive,
             Ok(route) => route,
-            Err(refusal) => return GateDecision::Refuse(explain(refusal)),
+            Err(refusal) => return GateDecision::Refuse(refusal.into_response()),
         };
-        match self.admit(request, route, now) {
+        match admit(self, request, route, now) {
             Ok(Reader::WithToken) => GateDecision::Authenticated,
             Ok(Reader::Local) => GateDecision::Receive,
-            Err(refusal) => GateDecision::Refuse(explain(refusal)),
+            Err(refusal) => GateDecision::Refuse(refusal.into_response()),
         }
     }
 
-    fn respond(&self, request: &Request, now: Now) -> Result<Response, Refusal> {
+    fn respond(&self, request: &Request, now: Now) -> Result<Response, WebRefusal> {
         let route = route(request)?;
         match route {
-            Route::Root => return Ok(Response::new(200).body(TEXT, ABOUT.as_bytes())),
-            Route::Health => return Ok(self.health(now.monotonic).header("Cache-Control", "no-store")),
+            WebRoute::Root => return Ok(Response::new(200).body(TEXT, ABOUT.as_bytes())),
+            WebRoute::Health => return Ok(self.health(now.monotonic).header("Cache-Control", "no-store")),
             _ => {}
         }
-        let reader = self.admit(request, route, now.wall)?;
+        let reader = admit(self, request, route, now.wall)?;
         let response = self.read(route, Query::parse(request.query())?, now)?;
         Ok(match reader {
             Reader::WithToken => response.authenticated(),
@@ -141,19 +85,19 @@ impl Web {
         })
     }
 
-    fn read(&self, route: Route, query: Query, now: Now) -> Result<Response, Refusal> {
+    fn read(&self, route: WebRoute, query: Query, now: Now) -> Result<Response, WebRefusal> {
         match route {
-            Route::Metrics => {
+            WebRoute::Metrics => {
                 query.end()?;
-                Ok(Response::new(200).body(exposition::CONTENT_TYPE, self.metrics(now)?.into_bytes()))
+                Ok(Response::new(200).body(exposition::CONTENT_TYPE, metrics::text(self, now).into_bytes()))
             }
-            Route::Machines => self.machines(query, now.wall),
-            Route::Machine(id) => self.machine(id, query, now.wall),
-            Route::History(id) => self.history(id, query, now.wall),
-            Route::Events => self.events(query),
-            Route::Deliveries => self.deliveries(query),
-            // Answered above, without a token.
-            Route::Root | Route::Health => Err(Refusal::NotFound("there is nothing here")),
+            WebRoute::Machines => self.machines(query, now.wall),
+            WebRoute::Machine(id) => self.machine(id, query, now.wall),
+            WebRoute::History(id) => self.history(id, query, now.wall),
+            WebRoute::Events => self.events(query),
+            WebRoute::Deliveries => self.deliveries(query),
+            // Answered by `respond`, without a token.
+            WebRoute::Root | WebRoute::Health => Err(WebRefusal::NotFound("no such path")),
         }
     }
 
@@ -161,15 +105,15 @@ impl Web {
     fn health(&self, now: Instant) -> Response {
         match self.health.trouble(now) {
             None => Response::json(200, &serde_json::json!({ "status": "ok" })),
-            Some(trouble) => Response::error(503, &format!("{trouble}; the log has the reasons")),
+            Some(trouble) => Response::error(503, &format!("{trouble}; see the log for the reasons")),
         }
     }
 
-    fn machines(&self, query: Query, now: Moment) -> Result<Response, Refusal> {
+    fn machines(&self, query: Query, now: Moment) -> Result<Response, WebRefusal> {
         let filter = lists::machine_filter(query)?;
         let threshold = self.settings.get().threshold;
         let rows = self.shared.store.machines(&filter, now)?;
-        Ok(answer(&lists::list(
+        Ok(json(&lists::list(
             rows,
             filter.limit,
             |row| row.id.0,
@@ -180,7 +124,7 @@ impl Web {
         )))
     }
 
-    fn machine(&self, id: MachineId, query: Query, now: Moment) -> Result<Response, Refusal> {
+    fn machine(&self, id: MachineId, query: Query, now: Moment) -> Result<Response, WebRefusal> {
         #[derive(Serialize)]
         struct Detail {
             #[serde(flatten)]
@@ -196,10 +140,10 @@ impl Web {
         };
         let shared = self.shared.fleet.is_token_shared(id, now);
         let machine = lists::machine(machine, self.settings.get().threshold, shared);
-        Ok(answer(&Detail { machine, latest, latest_at: at }))
+        Ok(json(&Detail { machine, latest, latest_at: at }))
     }
 
-    /// From memory, which is ahead of the database; after a start, or where it was too long, from there.
+    /// The latest payload from memory, which is newer; from the database after a start or if the payload was too long.
     fn latest(&self, id: MachineId) -> Result<Option<(Moment, String)>, StoreError> {
         let newest = self.shared.fleet.newest(id);
         match newest.and_then(|newest| Some((newest.payload_at?, newest.payload?))) {
@@ -208,30 +152,30 @@ impl Web {
         }
     }
 
-    fn history(&self, id: MachineId, query: Query, now: Moment) -> Result<Response, Refusal> {
+    fn history(&self, id: MachineId, query: Query, now: Moment) -> Result<Response, WebRefusal> {
         let span = history::span(query, now)?;
         if self.shared.store.machine(id, now)?.is_none() {
             return Err(NO_MACHINE);
         }
-        Ok(answer(&history::view(&self.shared.store, &self.shared.fleet, id, &span)?))
+        Ok(json(&history::view(&self.shared.store, &self.shared.fleet, id, &span)?))
     }
 
-    fn events(&self, query: Query) -> Result<Response, Refusal> {
+    fn events(&self, query: Query) -> Result<Response, WebRefusal> {
         let slice = lists::slice(query, false)?;
         let rows = self.shared.store.events(slice.page, slice.machine, slice.limit)?;
-        Ok(answer(&lists::list(rows, slice.limit, |row| row.id, lists::event)))
+        Ok(json(&lists::list(rows, slice.limit, |row| row.id, lists::event)))
     }
 
-    fn deliveries(&self, query: Query) -> Result<Response, Refusal> {
+    fn deliveries(&self, query: Query) -> Result<Response, WebRefusal> {
         let slice = lists::slice(query, true)?;
         let rows = self.shared.store.deliveries(slice.page, slice.machine, slice.state, slice.limit)?;
-        Ok(answer(&lists::list(rows, slice.limit, |row| row.id, lists::delivery)))
+        Ok(json(&lists::list(rows, slice.limit, |row| row.id, lists::delivery)))
     }
 }
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// For a person who opens the server's address, or a device whose URL has no path. It names nothing of the fleet.
+/// For a person who opens the server's address, or a device whose URL has no path. Shows nothing about the fleet.
 const ABOUT: &str = "\
 This is heartbeat-monitor.
 
@@ -241,28 +185,14 @@ Health         GET /healthz
 Documentation  man heartbeat-monitor, /usr/share/doc/heartbeat-monitor, docs/monitor.md of the source
 ";
 
-fn route(request: &Request) -> Result<Route, Refusal> {
-    let route = Route::of(request.path()).ok_or(Refusal::NotFound("there is nothing here"))?;
-    if request.method() == Method::Get { Ok(route) } else { Err(Refusal::Method) }
+fn route(request: &Request) -> Result<WebRoute, WebRefusal> {
+    let route = WebRoute::of(request.path()).ok_or(WebRefusal::NotFound("no such path"))?;
+    if request.method() == Method::Get { Ok(route) } else { Err(WebRefusal::Method) }
 }
 
-fn explain(refusal: Refusal) -> Response {
-    match refusal {
-        Refusal::Malformed(problem) => Response::error(400, &problem),
-        Refusal::NotFound(what) => Response::error(404, what),
-        Refusal::Method => Response::error(405, "this is for reading only").header("Allow", "GET, HEAD"),
-        Refusal::Store(error) => unavailable(&error),
-        Refusal::Access(response) => response,
-    }
-}
+const NO_MACHINE: WebRefusal = WebRefusal::NotFound("no such machine");
 
-const NO_MACHINE: Refusal = Refusal::NotFound("there is no such machine");
-
-/// What is read changes by itself: nobody is to keep a copy.
-fn answer(value: &impl Serialize) -> Response {
+/// A response that must not be cached.
+fn json(value: &impl Serialize) -> Response {
     Response::json(200, value).header("Cache-Control", "no-store")
-}
-
-fn unavailable(error: &StoreError) -> Response {
-    Response::error(503, &error.to_string()).header("Retry-After", "5")
 }

@@ -1,30 +1,31 @@
-//! What stands behind the question mark: strictly read, so that a misspelt filter never shows the whole fleet.
+//! Strict query-string parsing: unknown or repeated parameters are errors, so that a misspelt filter never shows the whole
+//! fleet.
 
 use crate::clock::Moment;
 use percent_encoding::percent_decode_str;
 use std::collections::BTreeMap;
 
-/// Parameters by name; each is taken once, and what is left at the end is unknown.
+/// Parameters by name; reading one removes it, and those left at the end are unknown.
 #[derive(Debug)]
 pub struct Query(BTreeMap<String, String>);
 
 /// One sentence, answered with 400.
-pub type Problem = String;
+pub type QueryFault = String;
 
-/// A page's rows, where the request does not say how many.
+/// Rows of a page without `limit`.
 const PAGE: u32 = 100;
-/// One answer of this many machines has about 300 KB.
+/// A response with this many machines has about 300 KB.
 const LARGEST_PAGE: u32 = 1_000;
 
 impl Query {
-    pub fn parse(query: Option<&str>) -> Result<Query, Problem> {
+    pub fn parse(query: Option<&str>) -> Result<Query, QueryFault> {
         let mut parameters = BTreeMap::new();
         for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let (name, value) = (decoded(name)?, decoded(value)?);
             if let Some(twice) = parameters.insert(name.clone(), value) {
                 drop(twice);
-                return Err(format!("the parameter {name:?} stands there twice"));
+                return Err(format!("parameter {name:?} was given twice"));
             }
         }
         Ok(Query(parameters))
@@ -34,21 +35,21 @@ impl Query {
         self.0.remove(name)
     }
 
-    /// A row's number: what a page's `next` says.
-    pub fn id(&mut self, name: &str) -> Result<Option<i64>, Problem> {
+    /// A row id, such as a page's `next`.
+    pub fn id(&mut self, name: &str) -> Result<Option<i64>, QueryFault> {
         let Some(text) = self.text(name) else { return Ok(None) };
         let id: Option<i64> = text.parse().ok().filter(|id| *id >= 0);
         id.map(Some).ok_or_else(|| format!("{name} must be a whole number from 0"))
     }
 
-    pub fn limit(&mut self) -> Result<u32, Problem> {
+    pub fn limit(&mut self) -> Result<u32, QueryFault> {
         let Some(text) = self.text("limit") else { return Ok(PAGE) };
         let limit = text.parse().ok().filter(|limit| (1..=LARGEST_PAGE).contains(limit));
         limit.ok_or_else(|| format!("limit must be a whole number from 1 to {LARGEST_PAGE}"))
     }
 
     /// Seconds since 1970, or RFC 3339.
-    pub fn moment(&mut self, name: &str) -> Result<Option<Moment>, Problem> {
+    pub fn moment(&mut self, name: &str) -> Result<Option<Moment>, QueryFault> {
         let Some(text) = self.text(name) else { return Ok(None) };
         let seconds = text.parse::<i64>().ok().and_then(|seconds| seconds.checked_mul(1_000));
         let moment = seconds
@@ -64,7 +65,7 @@ impl Query {
         &mut self,
         name: &str,
         allowed: std::ops::RangeInclusive<u32>,
-    ) -> Result<Option<u32>, Problem> {
+    ) -> Result<Option<u32>, QueryFault> {
         let Some(text) = self.text(name) else { return Ok(None) };
         let seconds = text.parse().ok().filter(|seconds| allowed.contains(seconds));
         let wanted = || {
@@ -74,7 +75,7 @@ impl Query {
     }
 
     /// One of these words.
-    pub fn word<T: Copy>(&mut self, name: &str, words: &[(&str, T)]) -> Result<Option<T>, Problem> {
+    pub fn word<T: Copy>(&mut self, name: &str, words: &[(&str, T)]) -> Result<Option<T>, QueryFault> {
         let Some(text) = self.text(name) else { return Ok(None) };
         let found = words.iter().find(|(word, _)| *word == text);
         let wanted = || {
@@ -84,16 +85,17 @@ impl Query {
         found.map(|(_, meaning)| Some(*meaning)).ok_or_else(wanted)
     }
 
-    /// Everything must have been taken.
-    pub fn end(self) -> Result<(), Problem> {
+    /// # Errors
+    /// An unknown parameter is left.
+    pub fn end(self) -> Result<(), QueryFault> {
         match self.0.into_keys().next() {
-            Some(name) => Err(format!("there is no parameter {name:?} here")),
+            Some(name) => Err(format!("unknown parameter {name:?}")),
             None => Ok(()),
         }
     }
 }
 
-fn decoded(text: &str) -> Result<String, Problem> {
+fn decoded(text: &str) -> Result<String, QueryFault> {
     let text = text.replace('+', " ");
     let decoded = percent_decode_str(&text).decode_utf8();
     decoded.map(|text| text.into_owned()).map_err(|_| "the query is not UTF-8".to_owned())
@@ -118,8 +120,8 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_took_is_refused() {
-        assert_eq!(query("statsu=offline").end(), Err("there is no parameter \"statsu\" here".into()));
+    fn unknown_and_repeated_parameters_are_refused() {
+        assert_eq!(query("statsu=offline").end(), Err("unknown parameter \"statsu\"".into()));
         assert!(Query::parse(Some("a=1&a=2")).is_err());
         assert!(Query::parse(Some("a=%ff")).is_err());
     }

@@ -1,11 +1,11 @@
-//! Which paths there are, beside those of ingest. All of them are read: GET, and HEAD, which comes as GET.
+//! The paths, except those of ingest. All are read with GET, or HEAD, which arrives as GET.
 
 use crate::monitor::machine::MachineId;
 
-/// What a path means.
+/// The meaning of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Route {
-    /// What this server is, for a person who opens it in a browser.
+pub enum WebRoute {
+    /// A description of this server, for people with a browser.
     Root,
     Health,
     Metrics,
@@ -16,24 +16,24 @@ pub enum Route {
     Deliveries,
 }
 
-impl Route {
-    /// `None` where there is nothing.
-    pub fn of(path: &str) -> Option<Route> {
+impl WebRoute {
+    /// Parses a path; `None` for an unknown one.
+    pub fn of(path: &str) -> Option<WebRoute> {
         match path {
-            "/" => return Some(Route::Root),
-            "/healthz" => return Some(Route::Health),
-            "/metrics" => return Some(Route::Metrics),
+            "/" => return Some(WebRoute::Root),
+            "/healthz" => return Some(WebRoute::Health),
+            "/metrics" => return Some(WebRoute::Metrics),
             _ => {}
         }
         match path.strip_prefix("/api/v1/")? {
-            "machines" => Some(Route::Machines),
-            "events" => Some(Route::Events),
-            "deliveries" => Some(Route::Deliveries),
+            "machines" => Some(WebRoute::Machines),
+            "events" => Some(WebRoute::Events),
+            "deliveries" => Some(WebRoute::Deliveries),
             rest => {
                 let rest = rest.strip_prefix("machines/")?;
                 match rest.split_once('/') {
-                    None => number(rest).map(Route::Machine),
-                    Some((id, "history")) => number(id).map(Route::History),
+                    None => number(rest).map(WebRoute::Machine),
+                    Some((id, "history")) => number(id).map(WebRoute::History),
                     Some(_) => None,
                 }
             }
@@ -54,15 +54,15 @@ mod tests {
     #[test]
     fn each_path_means_one_thing_or_nothing() {
         for (path, route) in [
-            ("/healthz", Some(Route::Health)),
-            ("/metrics", Some(Route::Metrics)),
-            ("/api/v1/machines", Some(Route::Machines)),
-            ("/api/v1/machines/7", Some(Route::Machine(MachineId(7)))),
-            ("/api/v1/machines/7/history", Some(Route::History(MachineId(7)))),
-            ("/api/v1/events", Some(Route::Events)),
-            ("/api/v1/deliveries", Some(Route::Deliveries)),
+            ("/healthz", Some(WebRoute::Health)),
+            ("/metrics", Some(WebRoute::Metrics)),
+            ("/api/v1/machines", Some(WebRoute::Machines)),
+            ("/api/v1/machines/7", Some(WebRoute::Machine(MachineId(7)))),
+            ("/api/v1/machines/7/history", Some(WebRoute::History(MachineId(7)))),
+            ("/api/v1/events", Some(WebRoute::Events)),
+            ("/api/v1/deliveries", Some(WebRoute::Deliveries)),
             ("/api/v1/enroll", None),
-            ("/", Some(Route::Root)),
+            ("/", Some(WebRoute::Root)),
             ("", None),
             ("//", None),
             ("/api/v1/", None),
@@ -77,7 +77,7 @@ mod tests {
             ("//healthz", None),
             ("/api/v2/machines", None),
         ] {
-            assert_eq!(Route::of(path), route, "{path}");
+            assert_eq!(WebRoute::of(path), route, "{path}");
         }
     }
 }

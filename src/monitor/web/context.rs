@@ -1,0 +1,44 @@
+//! What the responses are made from.
+
+use crate::clock::Moment;
+use crate::http::Counters;
+use crate::http::networks::IpNetwork;
+use crate::latest::Latest;
+use crate::monitor::config::Config;
+use crate::monitor::health::Health;
+use crate::monitor::ingest;
+use crate::monitor::notify::couriers;
+use crate::monitor::recorder::{RecorderContext, RecorderEvent};
+use crossbeam_channel::Sender;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What the responses are made from; shared by the workers.
+pub struct WebContext {
+    pub shared: RecorderContext,
+    pub health: Arc<Health>,
+    /// The recorder's queue.
+    pub orders: Sender<RecorderEvent>,
+    pub ingest: Arc<ingest::counters::IngestCounters>,
+    pub couriers: Arc<couriers::DeliveryCounters>,
+    pub counters: Arc<Counters>,
+    pub settings: Arc<Latest<WebSettings>>,
+    pub started: Moment,
+}
+
+/// The settings that a reload can change.
+#[derive(Debug)]
+pub struct WebSettings {
+    /// The threshold of machines without their own.
+    pub threshold: Duration,
+    pub trusted_proxies: Vec<IpNetwork>,
+}
+
+impl WebSettings {
+    pub fn of(config: &Config) -> WebSettings {
+        WebSettings {
+            threshold: config.detection.offline_threshold,
+            trusted_proxies: config.http.trusted_proxies.clone(),
+        }
+    }
+}
