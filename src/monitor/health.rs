@@ -1,9 +1,9 @@
-//! Whether the monitor does its own work: for `/healthz`, `/metrics`, the log, and people who are notified of it.
+//! Whether the monitor's own work makes progress: for `/healthz`, `/metrics`, the log, and people who are alerted.
 //!
-//! Each owner of a kind of work publishes its [`Progress`](super::progress::Progress); this file only reads them.
-//! Receivers that refuse or hang are not the monitor's own work.
+//! Each kind of work publishes its [`Progress`](super::progress::Progress); this file only reads them. Receivers that
+//! refuse or hang do not count as trouble of the monitor.
 
-use super::notify::Settings;
+use super::notify::NotifySettings;
 use super::notify::couriers;
 use super::notify::self_alert::SelfAlert;
 use super::pulse::{Pulse, STALE};
@@ -15,25 +15,25 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Between two looks.
-const EVERY: Duration = Duration::from_secs(5);
+/// Time between two checks.
+const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Trouble is over after this long without any: it must not begin and end in turns in the log.
+/// Trouble ends after this long without any, so that the log does not alternate.
 const CALM: Duration = Duration::from_secs(60);
 
-/// Limit of the check of the tables at the start.
-const CHECK: Duration = Duration::from_secs(5);
+/// Time limit of the table check at the start.
+const TABLE_CHECK_LIMIT: Duration = Duration::from_secs(5);
 
-/// What the monitor knows about its own work.
+/// The state of the monitor's own work.
 #[derive(Debug)]
 pub struct Health {
     pulse: Arc<Pulse>,
-    couriers: Arc<couriers::Counters>,
+    couriers: Arc<couriers::DeliveryCounters>,
     /// Tables that the check at the start found damaged.
     damage: Mutex<Vec<Damage>>,
 }
 
-/// A kind of work and how long it has been stuck.
+/// A kind of work and the time for which it has made no progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Work {
     /// As in `/metrics`.
@@ -44,18 +44,18 @@ pub struct Work {
 }
 
 impl Health {
-    pub fn new(pulse: Arc<Pulse>, couriers: Arc<couriers::Counters>) -> Health {
+    pub fn new(pulse: Arc<Pulse>, couriers: Arc<couriers::DeliveryCounters>) -> Health {
         Health { pulse, couriers, damage: Mutex::default() }
     }
 
-    /// Every kind of work.
+    /// All kinds of work.
     pub fn work(&self, now: Instant) -> [Work; 5] {
         let work = |name, stuck_for, consequence| Work { name, stuck_for, consequence };
         let (pulse, couriers) = (&self.pulse, &self.couriers);
         [
-            work("ingest", pulse.returns.stuck_for(now), "machines that come back are not recorded"),
+            work("ingest", pulse.returns.stuck_for(now), "recoveries are not recorded"),
             work("flush", pulse.age(now), "heartbeats are not written to the database"),
-            work("sweep", pulse.sweep.stuck_for(now), "machines that fall silent are not detected"),
+            work("sweep", pulse.sweep.stuck_for(now), "late machines are not detected"),
             work(
                 "outbox_read",
                 couriers.reading.stuck_for(now),
@@ -82,9 +82,9 @@ impl Health {
         (!all.is_empty()).then(|| all.join("; "))
     }
 
-    /// Checks the tables once. A damaged one stops nothing: the others may still work.
+    /// Checks the tables once. Damage stops nothing: the other tables may still work.
     fn check(&self, store: &Store) {
-        match store.quick_check(CHECK) {
+        match store.quick_check(TABLE_CHECK_LIMIT) {
             Ok(checked) => {
                 for damage in &checked.damage {
                     log::error!(
@@ -94,28 +94,32 @@ impl Health {
                     );
                 }
                 if checked.unchecked > 0 {
-                    log::info!("{} tables were not checked within {}", checked.unchecked, go(CHECK));
+                    log::info!(
+                        "{} tables were not checked, the limit of {} was reached",
+                        checked.unchecked,
+                        go(TABLE_CHECK_LIMIT)
+                    );
                 }
                 *self.damage.lock().unwrap_or_else(PoisonError::into_inner) = checked.damage;
             }
-            Err(error) => log::warn!("the tables cannot be checked: {error}"),
+            Err(error) => log::warn!("cannot check the tables: {error}"),
         }
     }
 }
 
-/// Checks the tables, then watches until the other end of `stop` is dropped: logs trouble once, and notifies people of
-/// it directly.
-pub fn watch(health: &Health, store: &Store, settings: &Latest<Settings>, stop: &Receiver<()>) {
+/// Checks the tables once, then the progress of all work until `stop` is disconnected. Trouble is logged once, and people
+/// are alerted directly.
+pub fn watch(health: &Health, store: &Store, settings: &Latest<NotifySettings>, stop: &Receiver<()>) {
     let mut alert = SelfAlert::default();
     let mut watcher = Watcher::default();
     alert.refresh(store, Instant::now());
     health.check(store);
     loop {
         let now = Now::read();
-        match watcher.look(health.trouble(now.monotonic), now.monotonic) {
-            Some(Change::Trouble(trouble)) => log::error!("the monitor is in trouble: {trouble}"),
-            Some(Change::Over(length)) => {
-                log::info!("the monitor works again after {}", go_seconds(length))
+        match watcher.observe(health.trouble(now.monotonic), now.monotonic) {
+            Some(HealthChange::Trouble(trouble)) => log::error!("the monitor is in trouble: {trouble}"),
+            Some(HealthChange::Over(length)) => {
+                log::info!("the monitor works again; the trouble lasted {}", go_seconds(length))
             }
             None => {}
         }
@@ -123,41 +127,41 @@ pub fn watch(health: &Health, store: &Store, settings: &Latest<Settings>, stop: 
             Some(trouble) => alert.send(&settings.get(), &trouble.what, now),
             None => alert.refresh(store, now.monotonic),
         }
-        if stop.recv_timeout(EVERY) == Err(RecvTimeoutError::Disconnected) {
+        if stop.recv_timeout(CHECK_INTERVAL) == Err(RecvTimeoutError::Disconnected) {
             return;
         }
     }
 }
 
-/// The trouble of the last looks. The first look that shows it is not believed: after SIGSTOP all work looks stuck.
+/// The trouble seen by the last checks. One check is not enough: after SIGSTOP all work looks stuck.
 #[derive(Debug, Default)]
 struct Watcher {
     suspected: bool,
-    trouble: Option<Trouble>,
+    trouble: Option<OngoingTrouble>,
 }
 
 #[derive(Debug)]
-struct Trouble {
+struct OngoingTrouble {
     since: Instant,
     seen: Instant,
     what: String,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Change {
+enum HealthChange {
     Trouble(String),
     Over(Duration),
 }
 
 impl Watcher {
-    fn look(&mut self, trouble: Option<String>, now: Instant) -> Option<Change> {
+    fn observe(&mut self, trouble: Option<String>, now: Instant) -> Option<HealthChange> {
         let suspected = std::mem::replace(&mut self.suspected, trouble.is_some());
         match (&mut self.trouble, trouble) {
             (None, None) => None,
             (None, Some(_)) if !suspected => None,
             (None, Some(what)) => {
-                self.trouble = Some(Trouble { since: now, seen: now, what: what.clone() });
-                Some(Change::Trouble(what))
+                self.trouble = Some(OngoingTrouble { since: now, seen: now, what: what.clone() });
+                Some(HealthChange::Trouble(what))
             }
             (Some(known), Some(what)) => {
                 (known.seen, known.what) = (now, what);
@@ -169,7 +173,7 @@ impl Watcher {
                 }
                 let length = known.seen.saturating_duration_since(known.since);
                 self.trouble = None;
-                Some(Change::Over(length))
+                Some(HealthChange::Over(length))
             }
         }
     }
@@ -190,9 +194,9 @@ mod tests {
         let begin = Instant::now();
         type Stick = fn(&Health, Instant);
         let stick: [(&str, Stick); 5] = [
-            ("come back", |health, now| health.pulse.returns.failed(now)),
+            ("recoveries", |health, now| health.pulse.returns.failed(now)),
             ("written", |_, _| {}),
-            ("silent", |health, now| health.pulse.sweep.started(now)),
+            ("late machines", |health, now| health.pulse.sweep.started(now)),
             ("read", |health, now| health.couriers.reading.failed(now)),
             ("marked", |health, now| health.couriers.marking.failed(now)),
         ];
@@ -213,15 +217,15 @@ mod tests {
     fn trouble_is_logged_once_and_is_over_after_a_minute_without_any() {
         let (mut watcher, begin) = (Watcher::default(), Instant::now());
         let trouble = || Some("disk".to_owned());
-        assert_eq!(watcher.look(trouble(), begin), None, "once is not believed");
-        assert_eq!(watcher.look(None, begin), None);
-        assert_eq!(watcher.look(trouble(), begin), None);
-        assert_eq!(watcher.look(trouble(), begin), Some(Change::Trouble("disk".into())));
+        assert_eq!(watcher.observe(trouble(), begin), None, "once is not believed");
+        assert_eq!(watcher.observe(None, begin), None);
+        assert_eq!(watcher.observe(trouble(), begin), None);
+        assert_eq!(watcher.observe(trouble(), begin), Some(HealthChange::Trouble("disk".into())));
         for second in 1..100 {
             let trouble = if second % 10 == 0 { trouble() } else { None };
-            assert_eq!(watcher.look(trouble, begin + SECOND * second), None);
+            assert_eq!(watcher.observe(trouble, begin + SECOND * second), None);
         }
-        assert_eq!(watcher.look(None, begin + SECOND * 149), None);
-        assert_eq!(watcher.look(None, begin + SECOND * 150), Some(Change::Over(SECOND * 90)));
+        assert_eq!(watcher.observe(None, begin + SECOND * 149), None);
+        assert_eq!(watcher.observe(None, begin + SECOND * 150), Some(HealthChange::Over(SECOND * 90)));
     }
 }

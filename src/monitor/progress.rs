@@ -1,4 +1,4 @@
-//! Whether one kind of work makes progress: since when it has been failing, or has not come to an end.
+//! The progress of one kind of work: since when it has been failing or unfinished.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 /// Written by the threads that do the work, read by those that report on it.
 #[derive(Debug, Default)]
 pub struct Progress {
-    /// `None`: only a success ends a failure. Otherwise work that several threads do, where one thread's success says
-    /// nothing about the others: a failure counts until there was none for this long.
+    /// For work of several threads, where the success of one says nothing about the others: failures are forgotten after
+    /// this long without one. `None`: a success ends the failure.
     memory: Option<Duration>,
-    state: Mutex<State>,
+    state: Mutex<ProgressState>,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
-struct State {
-    /// Begin of the work that has not succeeded.
+struct ProgressState {
+    /// Start of the work that has not succeeded yet.
     since: Option<Instant>,
     failed: Option<Instant>,
 }
@@ -25,7 +25,7 @@ impl Progress {
         Progress { memory: Some(memory), state: Mutex::default() }
     }
 
-    /// The work begins. Not for work of several threads.
+    /// The work starts. Not for work of several threads.
     pub fn started(&self, now: Instant) {
         self.state().since.get_or_insert(now);
     }
@@ -39,12 +39,11 @@ impl Progress {
 
     pub fn succeeded(&self) {
         if self.memory.is_none() {
-            *self.state() = State::default();
+            *self.state() = ProgressState::default();
         }
     }
 
-    /// Time for which the work has been failing or unfinished; of several threads' work, from the first to the last
-    /// failure.
+    /// Time for which the work has been failing or unfinished; for several threads, from the first to the last failure.
     pub fn stuck_for(&self, now: Instant) -> Duration {
         let mut state = self.state();
         self.forget(&mut state, now);
@@ -52,15 +51,15 @@ impl Progress {
         state.since.map_or(Duration::ZERO, |since| until.saturating_duration_since(since))
     }
 
-    fn forget(&self, state: &mut State, now: Instant) {
+    fn forget(&self, state: &mut ProgressState, now: Instant) {
         let is_over =
             |memory| state.failed.is_some_and(|failed| now.saturating_duration_since(failed) > memory);
         if self.memory.is_some_and(is_over) {
-            *state = State::default();
+            *state = ProgressState::default();
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ProgressState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -84,13 +83,13 @@ mod tests {
     }
 
     #[test]
-    fn of_several_threads_one_success_does_not_end_another_threads_failures() {
+    fn a_success_of_one_thread_does_not_end_the_failures_of_another() {
         let (progress, begin) = (Progress::of_many(SECOND * 30), Instant::now());
         progress.failed(begin);
         assert_eq!(
             progress.stuck_for(begin + SECOND * 16),
             Duration::ZERO,
-            "one failure is not a row of them"
+            "a single failure has no duration"
         );
         progress.succeeded();
         progress.failed(begin + SECOND * 20);

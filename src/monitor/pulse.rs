@@ -1,24 +1,24 @@
-//! Whether the recorder's work makes progress: the flush of beats, the sweep, the recording of machines that come back.
+//! Progress of the recorder: flushing beats, sweeping, recording recoveries.
 
 use super::progress::Progress;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Beats that have waited longer for the database are worth too little to be accepted: a restart now would forget so
-/// much of being alive. Long enough for a command that holds the database and for a slow disk's worst moment.
+/// While the last flush is older, heartbeats are refused: a restart would lose that much. Long enough for a command that
+/// locks the database and for stalls of a slow disk.
 pub const STALE: Duration = Duration::from_secs(15);
 
-/// A machine whose return was not recorded beats again within this time.
+/// Within this time, a machine whose recovery was not recorded sends another heartbeat.
 const MEMORY: Duration = Duration::from_secs(60);
 
-/// Written by the recorder, read by the front.
+/// Written by the recorder, read by the HTTP server's thread.
 #[derive(Debug)]
 pub struct Pulse {
     begin: Instant,
     /// Milliseconds from `begin`.
     flushed: AtomicU64,
     pub sweep: Progress,
-    /// Transitions at the heartbeat itself: returns and farewells.
+    /// Transitions that a heartbeat triggers: recoveries and shutdowns.
     pub returns: Progress,
 }
 
@@ -37,7 +37,7 @@ impl Pulse {
         self.flushed.store(self.milliseconds(now), Ordering::Relaxed);
     }
 
-    /// How long ago that was, or since the start.
+    /// Time since the last flush, or since the start.
     pub fn age(&self, now: Instant) -> Duration {
         let ago = self.milliseconds(now).saturating_sub(self.flushed.load(Ordering::Relaxed));
         Duration::from_millis(ago)
