@@ -2,13 +2,13 @@
 
 use crate::rig::Rig;
 use crate::support::server::{Reply, Server};
-use heartbeat_daemon::monitor::notify::Settings;
+use heartbeat_daemon::monitor::notify::NotifySettings;
 
 #[test]
 fn a_webhook_does_not_reach_into_our_own_network_in_any_spelling() {
     let server = Server::always(Reply::ok());
     let port = server.address().port();
-    let mut rig = Rig::with(9, Settings::default());
+    let mut rig = Rig::with(9, NotifySettings::default());
     let hosts =
         ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0", "2130706433", "0x7f.1", "127.1"];
     let channels: Vec<i64> =
@@ -19,7 +19,7 @@ fn a_webhook_does_not_reach_into_our_own_network_in_any_spelling() {
         rig.eventually_row(id, host.1, |row| row.attempts == 1 && row.channel == *host.0);
         let why = rig.row(id).error.expect("a reason");
         let refused = why.contains("allow_private_webhooks")
-            || why.contains("has no address")
+            || why.contains("host not found")
             || why.contains("lookup");
         assert!(refused, "{}: {why}", host.1);
     }

@@ -3,7 +3,7 @@
 use crate::rig::{DELIVERED, HOUR, MINUTE, Rig, WAITING};
 use crate::support::eventually;
 use crate::support::server::{Reply, Server};
-use heartbeat_daemon::monitor::notify::Settings;
+use heartbeat_daemon::monitor::notify::NotifySettings;
 use std::collections::HashSet;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ fn refusing(reply: Reply, machines: impl IntoIterator<Item = i64>) -> Server {
 /// With a timeout that a test can wait for.
 fn rig(machines: i64) -> Rig {
     let timeout = Duration::from_secs(1);
-    Rig::with(machines, Settings { allow_private_webhooks: true, timeout, ..Settings::default() })
+    Rig::with(machines, NotifySettings { allow_private_webhooks: true, timeout, ..NotifySettings::default() })
 }
 
 #[test]

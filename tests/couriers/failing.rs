@@ -98,7 +98,7 @@ fn a_channel_that_hangs_delays_no_other() {
     let second = alive.request_within(Duration::from_secs(5)).expect("held up");
     assert_eq!(second.json()["machine"]["id"], 2);
     // The one that hangs is left after 10 s.
-    rig.eventually_row(1, "left", |row| row.error.as_deref() == Some("no answer in time"));
+    rig.eventually_row(1, "left", |row| row.error.as_deref() == Some("no response in time"));
 }
 
 #[test]

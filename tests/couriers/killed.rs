@@ -7,8 +7,8 @@ use crate::support::server::{Arrival, Reply, Server};
 use heartbeat_daemon::clock::{Moment, Now};
 use heartbeat_daemon::monitor::incidents::sweep::{SweepSettings as Detection, Sweeper};
 use heartbeat_daemon::monitor::machine::MachineId;
-use heartbeat_daemon::monitor::notify::couriers::{Clock, Couriers};
-use heartbeat_daemon::monitor::notify::{Poke, Settings};
+use heartbeat_daemon::monitor::notify::couriers::{Couriers, NowSource};
+use heartbeat_daemon::monitor::notify::{NotifySettings, Poke};
 use heartbeat_daemon::monitor::store::Store;
 use rusqlite::{Connection, params};
 use std::io::{BufRead, BufReader};
@@ -146,7 +146,7 @@ fn the_monitor_that_is_killed() {
     direct.busy_timeout(Duration::from_secs(10)).expect("a timeout");
     let (poke, poked) = Poke::new();
     let timeout = Duration::from_secs(1);
-    let settings = Settings { allow_private_webhooks: true, timeout, ..Settings::default() };
+    let settings = NotifySettings { allow_private_webhooks: true, timeout, ..NotifySettings::default() };
     let couriers = Couriers::start(store.clone(), settings, poked, clock.clone()).expect("couriers");
     let hour = Duration::from_secs(3600);
     let detection = Detection { check_interval: hour * 1000, threshold: hour };
@@ -170,7 +170,7 @@ fn the_monitor_that_is_killed() {
     drop(couriers);
 }
 
-fn fast_clock(start: Moment) -> Clock {
+fn fast_clock(start: Moment) -> NowSource {
     let began = Instant::now();
     Arc::new(move || {
         let passed = Moment::now().since(start) * SPEED;
@@ -179,7 +179,7 @@ fn fast_clock(start: Moment) -> Clock {
 }
 
 /// Some fall silent, some return; nobody so often that it flaps.
-fn change(direct: &Connection, sweeper: &mut Sweeper, store: &Store, clock: &Clock) {
+fn change(direct: &Connection, sweeper: &mut Sweeper, store: &Store, clock: &NowSource) {
     let now = clock();
     let silence = "UPDATE machine_state SET last_seen = ?1, threshold = 1 WHERE machine_id IN
                    (SELECT machine_id FROM machine_state s WHERE status = 1

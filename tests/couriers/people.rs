@@ -5,16 +5,19 @@ use crate::support::eventually;
 use crate::support::https::{Authority, SelfSigned};
 use crate::support::mail::{MailServer, Manner};
 use crate::support::server::{Reply, Server};
+use heartbeat_daemon::monitor::config::{SmtpConfig, SmtpLogin, SmtpSecurity};
 use heartbeat_daemon::monitor::notify::choices::Selection;
-use heartbeat_daemon::monitor::notify::{Login, MailLimits, Security, Settings, Smtp};
+use heartbeat_daemon::monitor::notify::{MailLimits, NotifySettings};
 use heartbeat_daemon::tls_client::trust::Trust;
 use std::time::Duration;
 
 const TOKEN: &str = "123456:ABC-DEF_ghi";
 
 fn telegram(machines: i64, server: &Server) -> Rig {
-    let settings =
-        Settings { telegram_api: server.url("").trim_end_matches('/').into(), ..Settings::default() };
+    let settings = NotifySettings {
+        telegram_api: server.url("").trim_end_matches('/').into(),
+        ..NotifySettings::default()
+    };
     let rig = Rig::with(machines, settings);
     let channel = rig.channel("telegram", "-1001234");
     rig.secret_file(channel, &format!("{TOKEN}\n"));
@@ -192,7 +195,7 @@ fn a_mail_that_is_refused_for_a_reason_that_can_pass_is_retried() {
         ("DATA", "554 no valid recipients\r\n"),
     ] {
         let manner = Manner { answers: vec![(command, reply)], ..Manner::default() };
-        let mut post = post(manner, Security::None, None, &Authority::new().pem);
+        let mut post = post(manner, SmtpSecurity::None, None, &Authority::new().pem);
         post.rig.lose([1]);
         post.rig.eventually_row(1, reply, |row| row.attempts == 1 && row.state == WAITING);
         let why = post.rig.row(1).error.expect("a reason");
@@ -200,7 +203,7 @@ fn a_mail_that_is_refused_for_a_reason_that_can_pass_is_retried() {
     }
     for (command, reply) in [("RCPT", "550 5.1.1 no such user\r\n"), (".", "554 5.6.0 malformed\r\n")] {
         let manner = Manner { answers: vec![(command, reply)], ..Manner::default() };
-        let mut post = post(manner, Security::None, None, &Authority::new().pem);
+        let mut post = post(manner, SmtpSecurity::None, None, &Authority::new().pem);
         post.rig.lose([1]);
         post.rig.eventually_row(1, reply, |row| row.state == crate::rig::DEAD);
     }
@@ -246,7 +249,7 @@ struct Post {
     rig: Rig,
 }
 
-fn post(manner: Manner, security: Security, login: Option<(&str, &str)>, trusted: &str) -> Post {
+fn post(manner: Manner, security: SmtpSecurity, login: Option<(&str, &str)>, trusted: &str) -> Post {
     let server = MailServer::start(manner);
     let files = tempfile::tempdir().expect("a directory").keep();
     let write = |name: &str, text: &str| {
@@ -254,21 +257,23 @@ fn post(manner: Manner, security: Security, login: Option<(&str, &str)>, trusted
         std::fs::write(&path, text).expect("written");
         path
     };
-    let smtp = Smtp {
+    let smtp = SmtpConfig {
         host: "localhost".into(),
         port: server.port,
         security,
-        login: login
-            .map(|(user, password)| Login { user: user.into(), password_file: write("password", password) }),
+        login: login.map(|(user, password)| SmtpLogin {
+            user: user.into(),
+            password_file: write("password", password),
+        }),
         from: "The barn <monitor@example.org>".into(),
         ca_file: Some(write("ca.pem", trusted)),
     };
-    let settings = Settings {
+    let settings = NotifySettings {
         smtp: Some(smtp),
         trust: Trust::only(trusted.as_bytes()).expect("a certificate"),
         allow_private_webhooks: true,
         mail_limits: MailLimits { greeting: Duration::from_secs(4), ..MailLimits::default() },
-        ..Settings::default()
+        ..NotifySettings::default()
     };
     let rig = Rig::with(9, settings);
     rig.channel("email", "ops@example.org");
@@ -286,7 +291,7 @@ fn mail_goes_over_starttls_and_tls_with_a_password_and_never_without_tls() {
             only_auth_login: only_login,
             ..Manner::default()
         };
-        let security = if at_once { Security::Tls } else { Security::StartTls };
+        let security = if at_once { SmtpSecurity::Tls } else { SmtpSecurity::StartTls };
         let mut post = post(manner, security, Some(("monitor", "correct horse")), &authority.pem);
         post.rig.lose([1]);
         let mail = post.server.mail();
@@ -305,7 +310,7 @@ fn a_mail_server_and_a_webhook_with_self_signed_certificates_that_the_files_cont
     let made = SelfSigned::valid(&["localhost"]);
     let certificate = &made.identity.certificate_pem;
     let manner = Manner { tls: Some(made.server()), ..Manner::default() };
-    let mut post = post(manner, Security::StartTls, None, certificate);
+    let mut post = post(manner, SmtpSecurity::StartTls, None, certificate);
     let receiver = Server::start_tls(made.server(), |_| Reply::ok());
     post.rig.channel("webhook", &format!("https://localhost:{}/", receiver.address().port()));
     post.rig.lose([1]);
@@ -325,11 +330,11 @@ fn a_server_that_does_not_offer_tls_or_lies_about_it_gets_no_mail() {
         (with_tls(authority.server(&["elsewhere.test"])), "TLS"),
         (
             Manner { injected: "250 forged\r\n", ..with_tls(authority.server(&["localhost"])) },
-            "spoke before TLS began",
+            "sent data before the TLS handshake",
         ),
     ];
     for (manner, said) in cases {
-        let mut post = post(manner, Security::StartTls, None, &authority.pem);
+        let mut post = post(manner, SmtpSecurity::StartTls, None, &authority.pem);
         post.rig.lose([1]);
         post.rig.eventually_row(1, said, |row| row.attempts == 1);
         let why = post.rig.row(1).error.expect("a reason");
@@ -347,17 +352,17 @@ fn a_wrong_password_is_said_and_tried_again_and_an_unknown_mailbox_is_given_up()
         login: Some(("monitor".into(), "correct horse".into())),
         ..Manner::default()
     };
-    let mut wrong = post(manner, Security::StartTls, Some(("monitor", "battery staple")), &authority.pem);
+    let mut wrong = post(manner, SmtpSecurity::StartTls, Some(("monitor", "battery staple")), &authority.pem);
     wrong.rig.lose([1]);
     wrong.rig.eventually_row(1, "it failed", |row| row.attempts == 1 && row.state == 0);
     let why = wrong.rig.row(1).error.expect("a reason");
     assert!(why.contains("535") && !why.contains("battery"), "{why}");
     let unknown = Manner { answers: vec![("RCPT", "550 5.1.1 no such user\r\n")], ..Manner::default() };
-    let mut unknown = post(unknown, Security::None, None, &authority.pem);
+    let mut unknown = post(unknown, SmtpSecurity::None, None, &authority.pem);
     unknown.rig.lose([1]);
     unknown.rig.eventually_row(1, "given up", |row| row.state == crate::rig::DEAD);
     let busy = Manner { answers: vec![("RCPT", "451 4.7.1 greylisted\r\n")], ..Manner::default() };
-    let mut busy = post(busy, Security::None, None, &authority.pem);
+    let mut busy = post(busy, SmtpSecurity::None, None, &authority.pem);
     busy.rig.lose([1]);
     busy.rig.eventually_row(1, "it failed", |row| row.attempts == 1 && row.state == 0);
 }
@@ -365,15 +370,15 @@ fn a_wrong_password_is_said_and_tried_again_and_an_unknown_mailbox_is_given_up()
 #[test]
 fn a_mail_server_that_says_a_byte_now_and_then_is_left_at_the_limit() {
     let mut post =
-        post(Manner { drip: true, ..Manner::default() }, Security::None, None, &Authority::new().pem);
+        post(Manner { drip: true, ..Manner::default() }, SmtpSecurity::None, None, &Authority::new().pem);
     post.rig.lose([1]);
     post.rig.eventually_row(1, "left", |row| row.attempts == 1);
-    assert!(post.rig.row(1).error.is_some_and(|why| why.contains("no answer in time")));
+    assert!(post.rig.row(1).error.is_some_and(|why| why.contains("no response in time")));
 }
 
 #[test]
 fn many_machines_are_one_mail() {
-    let mut post = post(Manner::default(), Security::None, None, &Authority::new().pem);
+    let mut post = post(Manner::default(), SmtpSecurity::None, None, &Authority::new().pem);
     post.rig.lose(1..=7);
     assert!(post.server.mail().body().contains("7 machines offline"));
     post.rig.eventually_all_delivered();

@@ -3,16 +3,17 @@
 use crate::rig::{DELIVERED, MINUTE, Rig, WAITING};
 use crate::support::mail::{AtTheDot, MailServer, Manner};
 use crate::support::server::{Reply, Server};
-use heartbeat_daemon::monitor::notify::{Security, Settings, Smtp};
+use heartbeat_daemon::monitor::config::{SmtpConfig, SmtpSecurity};
+use heartbeat_daemon::monitor::notify::NotifySettings;
 use std::time::{Duration, Instant};
 
 const HALF_AN_HOUR: Duration = Duration::from_secs(1800);
 
-fn smtp(server: &MailServer) -> Smtp {
-    Smtp {
+fn smtp(server: &MailServer) -> SmtpConfig {
+    SmtpConfig {
         host: "127.0.0.1".into(),
         port: server.port,
-        security: Security::None,
+        security: SmtpSecurity::None,
         login: None,
         from: "monitor@example.org".into(),
         ca_file: None,
@@ -22,8 +23,12 @@ fn smtp(server: &MailServer) -> Smtp {
 /// With a timeout for everything but mail that is shorter than any wait here.
 fn rig(machines: i64, server: &MailServer) -> Rig {
     let timeout = Duration::from_secs(1);
-    let settings =
-        Settings { smtp: Some(smtp(server)), timeout, allow_private_webhooks: true, ..Settings::default() };
+    let settings = NotifySettings {
+        smtp: Some(smtp(server)),
+        timeout,
+        allow_private_webhooks: true,
+        ..NotifySettings::default()
+    };
     Rig::with(machines, settings)
 }
 

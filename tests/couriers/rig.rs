@@ -4,8 +4,8 @@ use crate::support::eventually;
 use heartbeat_daemon::clock::{Moment, Now};
 use heartbeat_daemon::monitor::incidents::sweep::{SweepSettings as Detection, Sweeper};
 use heartbeat_daemon::monitor::machine::MachineId;
-use heartbeat_daemon::monitor::notify::couriers::{Clock, Couriers};
-use heartbeat_daemon::monitor::notify::{Poke, Settings};
+use heartbeat_daemon::monitor::notify::couriers::{Couriers, NowSource};
+use heartbeat_daemon::monitor::notify::{NotifySettings, Poke};
 use heartbeat_daemon::monitor::store::Store;
 use rusqlite::{Connection, Params, params};
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub struct Rig {
     ahead: Arc<AtomicU64>,
     /// Of the wall clock alone.
     stepped: Arc<AtomicU64>,
-    clock: Clock,
+    clock: NowSource,
     direct: Connection,
     pub dir: tempfile::TempDir,
 }
@@ -52,17 +52,17 @@ pub const DEAD: i64 = 3;
 impl Rig {
     /// So many machines that are online. Webhooks may go to loopback, where the receivers are.
     pub fn new(machines: i64) -> Rig {
-        Rig::with(machines, Settings { allow_private_webhooks: true, ..Settings::default() })
+        Rig::with(machines, NotifySettings { allow_private_webhooks: true, ..NotifySettings::default() })
     }
 
-    pub fn with(machines: i64, settings: Settings) -> Rig {
+    pub fn with(machines: i64, settings: NotifySettings) -> Rig {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("monitor.db");
         let store = Arc::new(Store::open_for_serving(&path, Moment::now()).expect("a database"));
         let direct = Connection::open(&path).expect("a connection");
         direct.busy_timeout(Duration::from_secs(20)).expect("a timeout");
         let (ahead, stepped) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
-        let clock: Clock = {
+        let clock: NowSource = {
             let (ahead, stepped, start) = (ahead.clone(), stepped.clone(), Now::read());
             Arc::new(move || {
                 let passed = start.monotonic.elapsed() + Duration::from_millis(ahead.load(Ordering::SeqCst));

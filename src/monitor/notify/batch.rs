@@ -1,11 +1,12 @@
 //! Groups leased rows into messages: a program gets one per machine, a person one for many machines.
 
-use super::channel::Kind;
-use super::send::Message;
+use super::channel::{Channel, ChannelKind};
+use super::message::Message;
 use crate::monitor::incidents::policy::MASS_OUTAGE;
 use crate::monitor::notify::outbox::LeasedRow;
 use crate::monitor::zone::Clock;
 use std::collections::HashSet;
+use std::sync::Arc;
 
 /// A message and its rows.
 #[derive(Debug)]
@@ -14,9 +15,31 @@ pub struct Outgoing {
     pub rows: Vec<LeasedRow>,
 }
 
+/// A message that a courier is sending.
+pub struct Flight {
+    pub channel: Arc<Channel>,
+    pub rows: Vec<LeasedRow>,
+    pub title: String,
+}
+
+impl Flight {
+    pub fn is_retry(&self) -> bool {
+        self.rows.iter().all(|row| row.attempts > 0)
+    }
+
+    pub fn ids(&self) -> Vec<i64> {
+        self.rows.iter().map(|row| row.id).collect()
+    }
+}
+
 /// The messages for these rows, in the order of their first rows. A person gets one message for [`MASS_OUTAGE`] or more machines
 /// with the same news; rows in `alone` have one each.
-pub fn messages(kind: Kind, clock: &Clock, rows: Vec<LeasedRow>, alone: &HashSet<i64>) -> Vec<Outgoing> {
+pub fn messages(
+    kind: ChannelKind,
+    clock: &Clock,
+    rows: Vec<LeasedRow>,
+    alone: &HashSet<i64>,
+) -> Vec<Outgoing> {
     let mut groups: Vec<Vec<LeasedRow>> = Vec::new();
     for row in rows {
         let same = |group: &&mut Vec<LeasedRow>| {

@@ -1,68 +1,109 @@
-//! A channel: which kind it is, where it leads, what proves that it is us.
+//! A channel: its kind, its target and its secrets.
 
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Kind {
+pub enum ChannelKind {
     Webhook,
     Telegram,
     Email,
     Ntfy,
 }
 
-/// A channel's number, as in `channel.id`.
+/// A channel's id, as in `channel.id`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChannelId(pub i64);
 
-/// All kinds, in the order of [`Kind`].
-pub const KINDS: [Kind; 4] = [Kind::Webhook, Kind::Telegram, Kind::Email, Kind::Ntfy];
+/// All kinds, in the order of [`ChannelKind`].
+pub const KINDS: [ChannelKind; 4] =
+    [ChannelKind::Webhook, ChannelKind::Telegram, ChannelKind::Email, ChannelKind::Ntfy];
 
-impl Kind {
+impl ChannelKind {
     /// As in `channel.kind`.
     pub fn name(self) -> &'static str {
         match self {
-            Kind::Webhook => "webhook",
-            Kind::Telegram => "telegram",
-            Kind::Email => "email",
-            Kind::Ntfy => "ntfy",
+            ChannelKind::Webhook => "webhook",
+            ChannelKind::Telegram => "telegram",
+            ChannelKind::Email => "email",
+            ChannelKind::Ntfy => "ntfy",
         }
     }
 
-    pub fn from_name(name: &str) -> Option<Kind> {
+    pub fn from_name(name: &str) -> Option<ChannelKind> {
         KINDS.into_iter().find(|kind| kind.name() == name)
     }
 
-    /// Whether a person reads it, who wants one message of many machines. Programs want one for each.
+    /// Whether a person reads it: people get one message about many machines, programs one for each.
     pub fn is_for_people(self) -> bool {
-        self != Kind::Webhook
+        self != ChannelKind::Webhook
     }
 
-    /// Messages of one channel in flight at the same time.
+    pub fn class(self) -> CourierClass {
+        match self {
+            ChannelKind::Webhook => CourierClass::Webhook,
+            ChannelKind::Telegram | ChannelKind::Ntfy => CourierClass::Chat,
+            ChannelKind::Email => CourierClass::Mail,
+        }
+    }
+
+    /// The number of messages of one channel in flight at the same time.
     pub fn in_flight(self) -> usize {
         match self {
-            Kind::Webhook => 8,
-            Kind::Telegram | Kind::Ntfy | Kind::Email => 4,
+            ChannelKind::Webhook => 8,
+            ChannelKind::Telegram | ChannelKind::Ntfy | ChannelKind::Email => 4,
         }
     }
 }
 
-/// As it stands in the database. Its secret never shows up in a log.
+/// Kinds that share a pool of couriers, so that slow receivers of one class delay no other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CourierClass {
+    /// Programs: many requests of at most 10 s.
+    Webhook,
+    /// Telegram and ntfy: few requests of at most 10 s.
+    Chat,
+    /// Mail: one server, which may take 10 minutes per mail.
+    Mail,
+}
+
+pub const CLASSES: [CourierClass; 3] = [CourierClass::Webhook, CourierClass::Chat, CourierClass::Mail];
+
+impl CourierClass {
+    /// Size of the pool: the number of messages in flight.
+    pub fn threads(self) -> usize {
+        match self {
+            CourierClass::Webhook => 64,
+            CourierClass::Chat => 32,
+            CourierClass::Mail => 16,
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            CourierClass::Webhook => "webhook",
+            CourierClass::Chat => "chat",
+            CourierClass::Mail => "mail",
+        }
+    }
+}
+
+/// A channel as stored. `Debug` does not show its secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Channel {
     pub id: ChannelId,
-    pub kind: Kind,
+    pub kind: ChannelKind,
     /// URL, chat id or address.
     pub target: String,
-    /// The webhook's.
+    /// Of a webhook.
     pub secret: Option<String>,
-    /// Of Telegram's bot token, of ntfy's.
+    /// File with the token of Telegram or ntfy.
     pub secret_file: Option<String>,
 }
 
 impl Channel {
-    /// For the log.
+    /// Name for the log.
     pub fn name(&self) -> String {
         format!("{} channel {}", self.kind.name(), self.id.0)
     }
@@ -74,23 +115,23 @@ impl fmt::Debug for Channel {
     }
 }
 
-/// Longer than any token or password, shorter than any header limit.
+/// In bytes; longer than any token or password, shorter than any header limit.
 const LONGEST_SECRET: u64 = 4096;
 
-/// One line out of a file; read at each use, so that it may be replaced while the monitor runs.
+/// Reads a secret from a file; done at each use, so that the file can be replaced while the monitor runs.
 ///
 /// # Errors
-/// One sentence that names the file and never shows what is in it.
+/// The file cannot be read or has no valid secret; its content is not shown.
 pub fn secret_in(path: &str) -> Result<String, String> {
     let mut text = String::new();
     let read = File::open(path).and_then(|file| file.take(LONGEST_SECRET + 1).read_to_string(&mut text));
-    read.map_err(|error| format!("{path}: cannot be read: {error}"))?;
+    read.map_err(|error| format!("cannot read {path}: {error}"))?;
     check_secret(text.trim()).map_err(|problem| format!("{path}: {problem}"))?;
     Ok(text.trim().to_owned())
 }
 
 /// # Errors
-/// What is wrong with it, without it.
+/// The secret is invalid; it is not shown.
 pub fn check_secret(secret: &str) -> Result<(), String> {
     let allowed = secret.chars().all(|c| c.is_ascii_graphic() || c == ' ');
     if secret.is_empty() || secret.len() as u64 > LONGEST_SECRET || !allowed {

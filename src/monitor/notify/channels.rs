@@ -1,6 +1,6 @@
 //! The table `channel`: the ways to reach a recipient.
 
-use super::channel::{Channel, ChannelId, Kind};
+use super::channel::{Channel, ChannelId, ChannelKind};
 use super::delivery_state::{DeliveryState, UNDELIVERED};
 use super::recipients::{Preferences, insert_recipient, recipient_called, unknown};
 use crate::clock::Moment;
@@ -13,7 +13,7 @@ pub const DEFAULT_RECIPIENT: &str = "everybody";
 /// A channel that is to be added.
 #[derive(Debug, Clone)]
 pub struct NewChannel {
-    pub kind: Kind,
+    pub kind: ChannelKind,
     pub target: String,
     pub secret: Option<String>,
     pub secret_file: Option<String>,
@@ -74,7 +74,7 @@ impl Store {
             Ok(row.optional()?)
         })?;
         let (kind, target, secret, secret_file) = found.ok_or_else(|| no_channel(id))?;
-        let kind = Kind::from_name(&kind)
+        let kind = ChannelKind::from_name(&kind)
             .ok_or_else(|| Refused::because(format!("channel {} is of the unknown kind {kind}", id.0)))?;
         Ok(Channel { id, kind, target, secret, secret_file })
     }

@@ -1,16 +1,16 @@
-//! Deliveries by outcome, and whether the couriers' own work with the outbox makes progress.
+//! Counts of deliveries by result, and the progress of the couriers' work with the outbox.
 
-use super::channel::{KINDS, Kind};
+use super::channel::{ChannelKind, KINDS};
 use crate::monitor::progress::Progress;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What was done since the start, for each kind of channel; for `/metrics`.
+/// Counts since the start by kind of channel, for `/metrics`.
 #[derive(Debug, Default)]
-pub struct Counters {
+pub struct DeliveryCounters {
     kinds: [KindCounters; KINDS.len()],
-    /// The look at the outbox for what is due, and its lease.
+    /// Finding and leasing due rows.
     pub reading: Progress,
-    /// What became of the rows, and the leases of those in flight.
+    /// Marking rows and renewing their leases.
     pub marking: Progress,
 }
 
@@ -21,37 +21,42 @@ struct KindCounters {
     dead: AtomicU64,
 }
 
-/// A reading of [`Counters`].
+/// A reading of [`DeliveryCounters`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Counts {
-    pub kind: Kind,
-    /// Rows of the outbox that a receiver has accepted.
+pub struct DeliveryCounts {
+    pub kind: ChannelKind,
+    /// Rows that a receiver accepted.
     pub delivered: u64,
-    /// Attempts that did not work.
+    /// Failed attempts.
     pub failed: u64,
-    /// Rows that were given up.
+    /// Abandoned rows.
     pub dead: u64,
 }
 
-impl Counters {
-    pub fn read(&self) -> Vec<Counts> {
-        let read = |kind: Kind| {
+impl DeliveryCounters {
+    pub fn read(&self) -> Vec<DeliveryCounts> {
+        let read = |kind: ChannelKind| {
             let of = &self.kinds[kind as usize];
             let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-            Counts { kind, delivered: get(&of.delivered), failed: get(&of.failed), dead: get(&of.dead) }
+            DeliveryCounts {
+                kind,
+                delivered: get(&of.delivered),
+                failed: get(&of.failed),
+                dead: get(&of.dead),
+            }
         };
         KINDS.into_iter().map(read).collect()
     }
 
-    pub(super) fn delivered(&self, kind: Kind, rows: usize) {
+    pub(super) fn delivered(&self, kind: ChannelKind, rows: usize) {
         self.kinds[kind as usize].delivered.fetch_add(rows as u64, Ordering::Relaxed);
     }
 
-    pub(super) fn failed(&self, kind: Kind) {
+    pub(super) fn failed(&self, kind: ChannelKind) {
         self.kinds[kind as usize].failed.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn given_up(&self, kind: Kind, rows: usize) {
+    pub(super) fn abandoned(&self, kind: ChannelKind, rows: usize) {
         self.kinds[kind as usize].dead.fetch_add(rows as u64, Ordering::Relaxed);
     }
 }

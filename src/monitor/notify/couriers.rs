@@ -1,12 +1,13 @@
-//! Sends what waits in the outbox: the handle of the thread that decides, and its loop.
+//! Delivers the outbox: the handle of the dispatching thread, and its loop.
 
-use super::Settings;
-pub use super::counters::{Counters, Counts};
+use super::channel::{CLASSES, CourierClass};
+pub use super::counters::{DeliveryCounters, DeliveryCounts};
 use super::dispatch::Dispatcher;
+pub use super::dispatch::NowSource;
 use super::interrupt::Interrupt;
-use super::pool::{CLASSES, Class, Done, Surroundings};
-use super::send::Sender as Carrier;
-use crate::clock::Now;
+use super::pool::{CourierContext, JobResult};
+use super::send::DeliveryClient;
+use super::settings::{NotifySettings, start_resolver};
 use crate::monitor::notify::outbox::LeaseOwner;
 use crate::monitor::store::Store;
 use crate::resolver::Names;
@@ -17,47 +18,44 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// What the clocks say; tests turn them.
-pub type Clock = Arc<dyn Fn() -> Now + Send + Sync>;
-
-/// For messages in flight when the monitor stops without saying how long it waits.
+/// Time for messages in flight if the handle is dropped without a deadline.
 const GRACE: Duration = Duration::from_secs(4);
 
-/// Of that, for the couriers to notice that their sockets were shut down.
+/// The part of it in which couriers notice that their sockets were shut down.
 const AFTER_CUT: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
-enum Order {
-    Settings(Box<Settings>),
+enum CourierCommand {
+    Settings(Box<NotifySettings>),
     Stop(Instant),
 }
 
 /// The couriers of a monitor; they end when this is dropped.
 #[derive(Debug)]
 pub struct Couriers {
-    orders: Option<Sender<Order>>,
+    commands: Option<Sender<CourierCommand>>,
     thread: Option<JoinHandle<()>>,
-    counters: Arc<Counters>,
+    counters: Arc<DeliveryCounters>,
 }
 
 impl Couriers {
-    /// Sends whatever waits in the outbox, and what comes whenever `poked` receives.
+    /// Delivers what is in the outbox, and looks again whenever `poked` receives.
     ///
     /// # Errors
     /// A thread cannot be started.
     pub fn start(
         store: Arc<Store>,
-        settings: Settings,
+        settings: NotifySettings,
         poked: Receiver<()>,
-        clock: Clock,
+        clock: NowSource,
     ) -> io::Result<Couriers> {
-        let counters = Arc::<Counters>::default();
-        let names = super::start_resolver()?;
-        let (orders, ordered) = bounded(1);
-        // As many results as there are threads: a courier never waits for this thread.
-        let (done, results) = bounded(CLASSES.map(Class::threads).iter().sum());
+        let counters = Arc::<DeliveryCounters>::default();
+        let names = start_resolver()?;
+        let (commands, received) = bounded(1);
+        // Room for one result per thread: a courier never waits for this thread.
+        let (done, results) = bounded(CLASSES.map(CourierClass::threads).iter().sum());
         let (owner, interrupt) = (LeaseOwner::new(), Interrupt::default());
-        let surroundings = Surroundings {
+        let context = CourierContext {
             now: {
                 let clock = clock.clone();
                 Arc::new(move || clock().wall)
@@ -71,61 +69,61 @@ impl Couriers {
             interrupt: interrupt.clone(),
             done,
         };
-        let carrier = Carrier::new(settings, names.clone());
-        let dispatcher = Dispatcher::new(store, clock, counters.clone(), carrier, owner, &surroundings);
-        let mut service = Service { dispatcher, interrupt, names, results };
-        // Couriers alone send results.
-        drop(surroundings);
+        let client = DeliveryClient::new(settings, names.clone());
+        let dispatcher = Dispatcher::new(store, clock, counters.clone(), client, owner, &context);
+        let mut couriers = CourierThread { dispatcher, interrupt, names, results };
+        // Only couriers hold the sending end.
+        drop(context);
         let run = move || {
-            let deadline = service.run(&poked, &ordered);
-            service.end(deadline);
+            let deadline = couriers.run(&poked, &received);
+            couriers.end(deadline);
         };
         let thread = thread::Builder::new().name("couriers".into()).spawn(run)?;
-        Ok(Couriers { orders: Some(orders), thread: Some(thread), counters })
+        Ok(Couriers { commands: Some(commands), thread: Some(thread), counters })
     }
 
     /// Takes effect with the next message.
-    pub fn reload(&self, settings: Settings) {
-        if let Some(orders) = &self.orders {
-            // It waits for a round at most. The thread ends no sooner than this does.
-            let _ = orders.send(Order::Settings(Box::new(settings)));
+    pub fn reload(&self, settings: NotifySettings) {
+        if let Some(commands) = &self.commands {
+            // Blocks for one round at most; the thread lives as long as this handle.
+            let _ = commands.send(CourierCommand::Settings(Box::new(settings)));
         }
     }
 
-    /// Starts nothing new and waits for what is in flight, until `deadline` at most. What takes longer is interrupted.
+    /// Starts no new deliveries and waits for those in flight; aborts them shortly before `deadline`.
     pub fn stop(self, deadline: Instant) {
-        if let Some(orders) = &self.orders {
-            let _ = orders.send(Order::Stop(deadline));
+        if let Some(commands) = &self.commands {
+            let _ = commands.send(CourierCommand::Stop(deadline));
         }
     }
 
-    pub fn counters(&self) -> Arc<Counters> {
+    pub fn counters(&self) -> Arc<DeliveryCounters> {
         self.counters.clone()
     }
 }
 
 impl Drop for Couriers {
     fn drop(&mut self) {
-        self.orders = None;
+        self.commands = None;
         if let Some(thread) = self.thread.take() {
-            // It does not panic; if it did, the process would have aborted.
+            // Cannot fail: a panic aborts the process.
             let _ = thread.join();
         }
     }
 }
 
-/// What the thread owns.
-struct Service {
+/// The state of the thread.
+struct CourierThread {
     dispatcher: Dispatcher,
     interrupt: Interrupt,
     names: Arc<Names>,
-    results: Receiver<Done>,
+    results: Receiver<JobResult>,
 }
 
-impl Service {
-    /// Until it is told to stop; returns the deadline of the stop.
-    fn run(&mut self, poked: &Receiver<()>, orders: &Receiver<Order>) -> Instant {
-        // The threads that poke may end first; then nothing new comes, and what waits is still sent.
+impl CourierThread {
+    /// Runs until the stop; returns its deadline.
+    fn run(&mut self, poked: &Receiver<()>, commands: &Receiver<CourierCommand>) -> Instant {
+        // The threads that poke may end first; the rest of the outbox is still delivered.
         let mut poked = poked.clone();
         loop {
             let sleep = self.dispatcher.round();
@@ -134,14 +132,14 @@ impl Service {
                     poked = never();
                 },
                 recv(self.results) -> done => if let Ok(done) = done {
-                    self.dispatcher.take(done);
-                    self.take_all();
+                    self.dispatcher.finish(done);
+                    self.finish_all();
                 },
-                recv(orders) -> order => match order {
-                    Ok(Order::Settings(settings)) => {
-                        self.dispatcher.use_carrier(Carrier::new(*settings, self.names.clone()));
+                recv(commands) -> command => match command {
+                    Ok(CourierCommand::Settings(settings)) => {
+                        self.dispatcher.use_client(DeliveryClient::new(*settings, self.names.clone()));
                     }
-                    Ok(Order::Stop(deadline)) => return deadline,
+                    Ok(CourierCommand::Stop(deadline)) => return deadline,
                     Err(_) => return Instant::now() + GRACE,
                 },
                 recv(after(sleep)) -> _ => {}
@@ -149,34 +147,34 @@ impl Service {
         }
     }
 
-    /// Results that have come meanwhile: one transaction marks all of them.
-    fn take_all(&mut self) {
+    /// Processes all results that have arrived, so that one transaction marks them.
+    fn finish_all(&mut self) {
         while let Ok(done) = self.results.try_recv() {
-            self.dispatcher.take(done);
+            self.dispatcher.finish(done);
         }
     }
 
-    /// Waits for what is in flight, interrupts it shortly before the deadline, and writes what became of it.
+    /// Waits for the deliveries in flight, aborts them shortly before the deadline, and marks the results.
     fn end(&mut self, deadline: Instant) {
         self.wait(deadline.checked_sub(AFTER_CUT).unwrap_or(deadline));
         self.dispatcher.stop();
         self.interrupt.cut();
         self.wait(deadline);
         if let Err(error) = self.dispatcher.mark() {
-            warn!("cannot mark what was sent, it will be sent again: {error}");
+            warn!("cannot mark the last deliveries, they will be repeated: {error}");
         }
         let left = self.dispatcher.in_flight();
         if left > 0 {
-            warn!("{left} notifications are still being sent; they will be sent again at the next start");
+            warn!("{left} notifications are still in flight; they will be sent again at the next start");
         }
     }
 
     fn wait(&mut self, deadline: Instant) {
         while self.dispatcher.in_flight() > 0 {
             let Ok(done) = self.results.recv_deadline(deadline) else { return };
-            self.dispatcher.take(done);
-            self.take_all();
-            // What fails here is tried once more at the end.
+            self.dispatcher.finish(done);
+            self.finish_all();
+            // Retried at the end.
             let _ = self.dispatcher.mark();
         }
     }

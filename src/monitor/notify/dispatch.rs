@@ -1,35 +1,37 @@
-//! The thread that decides: what is due on which channel, who sends it, and what a result means for its rows.
+//! The dispatcher: leases due rows, passes them to couriers, and marks the results.
 //!
-//! A row is marked after it was sent, never before: a monitor that is killed in between sends it again, with the same id.
-//! This thread never waits for a receiver.
+//! A row is marked after it was sent, never before: a monitor that is killed in between sends it again with the same id.
+//! The dispatcher never waits for a receiver.
 
-use super::batch::{Outgoing, messages};
-use super::channel::Channel;
-use super::complaints::Complaints;
-use super::counters::Counters;
-use super::couriers::Clock;
-use super::pace::{Pace, Setback, Turn};
-use super::pool::{CLASSES, Class, Done, Job, Pool, Surroundings};
-use super::send::{Failure, Sender as Carrier};
+use super::batch::{Flight, Outgoing, messages};
+use super::channel::{CLASSES, ChannelId};
+use super::channel_state::ChannelState;
+use super::counters::DeliveryCounters;
+use super::message::DeliveryError;
+use super::pace::{Setback, Turn};
+use super::pool::{CourierContext, CourierPool, DeliveryJob, JobResult};
+use super::send::DeliveryClient;
 use crate::clock::Now;
 use crate::duration::go_seconds_up;
-use crate::monitor::notify::channel::ChannelId;
 use crate::monitor::notify::outbox::{
     DeliveryOutcome, LeaseLimit, LeaseOwner, LeasedBatch, LeasedRow, PendingWork,
 };
 use crate::monitor::store::{Store, StoreError};
 use log::{debug, info, warn};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The outbox is read without a reason after this time; the wall clock may have been set.
+/// The current time; tests move it.
+pub type NowSource = Arc<dyn Fn() -> Now + Send + Sync>;
+
+/// The outbox is read at least this often, because the wall clock may be set.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
-/// After the database has failed, or no thread could be started.
-const STORE_REST: Duration = Duration::from_secs(5);
+/// Pause after the database failed, or a thread could not be started.
+const FAULT_PAUSE: Duration = Duration::from_secs(5);
 
-/// After something was due and could not be leased.
+/// Pause after due rows could not be leased.
 const NOTHING_LEASED: Duration = Duration::from_secs(1);
 
 /// Leases are renewed this often while anything is in flight; they last five times as long.
@@ -38,81 +40,55 @@ const RENEWAL: Duration = Duration::from_secs(60);
 /// A wall clock that gains more than this between two rounds was set forward; slewing stays far below.
 const CLOCK_STEP: Duration = Duration::from_secs(1);
 
-/// A mail that may have arrived is not sent again before this time: the server may still be working on it, and a person
-/// who got it needs no second one soon.
+/// A mail that may have arrived is retried after this time: the server may still be delivering it, and the person would get
+/// it twice.
 pub const UNKNOWN_HOLD: Duration = Duration::from_secs(30 * 60);
-
-/// One channel's pace, and what was last logged about it.
-#[derive(Default)]
-struct Line {
-    pace: Pace,
-    complaints: Complaints,
-    /// Rows whose common message was refused: each is sent alone.
-    alone: HashSet<i64>,
-}
-
-/// A message that a courier has.
-struct Flight {
-    channel: Arc<Channel>,
-    rows: Vec<LeasedRow>,
-    title: String,
-}
-
-impl Flight {
-    fn is_retry(&self) -> bool {
-        self.rows.iter().all(|row| row.attempts > 0)
-    }
-
-    fn ids(&self) -> Vec<i64> {
-        self.rows.iter().map(|row| row.id).collect()
-    }
-}
 
 pub struct Dispatcher {
     store: Arc<Store>,
-    clock: Clock,
-    counters: Arc<Counters>,
-    carrier: Arc<Carrier>,
-    /// Marks our leases in the database.
+    clock: NowSource,
+    counters: Arc<DeliveryCounters>,
+    client: Arc<DeliveryClient>,
+    /// Identifies our leases in the database.
     owner: LeaseOwner,
-    lines: HashMap<ChannelId, Line>,
-    pools: [Pool; CLASSES.len()],
+    channels: HashMap<ChannelId, ChannelState>,
+    pools: [CourierPool; CLASSES.len()],
     flights: HashMap<u64, Flight>,
     next_flight: u64,
-    /// Results that the database does not have yet.
+    /// Results that are not in the database yet.
     unmarked: Vec<(i64, DeliveryOutcome)>,
-    /// Rows whose backoff has ended early, in the same way.
+    /// Rows whose backoff ended early, not in the database yet.
     freed: Vec<i64>,
     renewed_at: Instant,
     /// Both clocks when they were compared last.
     compared_at: Now,
-    /// Steps of the wall clock that the database does not have yet.
+    /// Steps of the wall clock that are not in the database yet.
     stepped: Duration,
-    /// The leases of the process before this one are freed.
+    /// The leases of the previous process are released.
     has_taken_over: bool,
     store_failed: bool,
-    /// Nothing new is started, and a message that did not get through was interrupted.
+    /// Failed deliveries were aborted by the stop.
     is_stopping: bool,
 }
 
 impl Dispatcher {
     pub fn new(
         store: Arc<Store>,
-        clock: Clock,
-        counters: Arc<Counters>,
-        carrier: Carrier,
+        clock: NowSource,
+        counters: Arc<DeliveryCounters>,
+        client: DeliveryClient,
         owner: LeaseOwner,
-        surroundings: &Surroundings,
+        context: &CourierContext,
     ) -> Dispatcher {
         let compared_at = clock();
         Dispatcher {
             store,
             clock,
             counters,
-            carrier: Arc::new(carrier),
+            client: Arc::new(client),
             owner,
-            lines: HashMap::new(),
-            pools: CLASSES.map(|class| Pool::new(class, surroundings.clone())),
+            channels: HashMap::new(),
+            pools: CLASSES.map(|class| CourierPool::new(class, context.clone())),
             flights: HashMap::new(),
             next_flight: 0,
             unmarked: Vec::new(),
@@ -127,20 +103,20 @@ impl Dispatcher {
     }
 
     /// Takes effect with the next message.
-    pub fn use_carrier(&mut self, carrier: Carrier) {
-        self.carrier = Arc::new(carrier);
+    pub fn use_client(&mut self, client: DeliveryClient) {
+        self.client = Arc::new(client);
     }
 
     pub fn in_flight(&self) -> usize {
         self.flights.len()
     }
 
-    /// From here on, messages that fail have been interrupted.
+    /// From now on, failures are caused by the stop.
     pub fn stop(&mut self) {
         self.is_stopping = true;
     }
 
-    /// Marks what is done and starts what is due. Returns the time until something else is.
+    /// Marks results and starts due messages. Returns the time until the next round.
     pub fn round(&mut self) -> Duration {
         match self.work() {
             Ok(sleep) => {
@@ -153,7 +129,7 @@ impl Dispatcher {
                 if !std::mem::replace(&mut self.store_failed, true) {
                     warn!("cannot read or mark the outbox, notifications are stalled: {error}");
                 }
-                STORE_REST
+                FAULT_PAUSE
             }
         }
     }
@@ -165,12 +141,12 @@ impl Dispatcher {
         self.renew()?;
         self.counters.marking.succeeded();
         self.counters.reading.started(now);
-        let sleep = self.look()?;
+        let sleep = self.start_due()?;
         self.counters.reading.succeeded();
         Ok(sleep)
     }
 
-    /// Writes what became of the rows. What the database does not take is kept for the next round.
+    /// Writes the results of rows; keeps them for the next round if the database fails.
     pub fn mark(&mut self) -> Result<(), StoreError> {
         if self.unmarked.is_empty() && self.freed.is_empty() {
             return Ok(());
@@ -185,7 +161,7 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// A lease never expires under a living courier.
+    /// Renews the leases, so that none expires while a courier is sending.
     fn renew(&mut self) -> Result<(), StoreError> {
         let now = (self.clock)();
         if self.flights.is_empty() || now.monotonic < self.renewed_at + RENEWAL {
@@ -196,7 +172,7 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// A step forward of the wall clock brings no notification nearer to its expiry.
+    /// Detects steps of the wall clock: a step forward must not expire notifications.
     fn compare_clocks(&mut self, now: Now) {
         let last = std::mem::replace(&mut self.compared_at, now);
         let step = now.wall.since(last.wall.plus(now.since(last.monotonic)));
@@ -208,16 +184,14 @@ impl Dispatcher {
         }
     }
 
-    /// Starts what is due on every channel, as far as its pace and the threads allow.
-    fn look(&mut self) -> Result<Duration, StoreError> {
+    /// Starts due messages on all channels, as far as pace and threads allow.
+    fn start_due(&mut self) -> Result<Duration, StoreError> {
         let now = (self.clock)();
         self.compare_clocks(now);
         if !self.has_taken_over {
             let unfinished = self.store.free_leases(now.wall, UNKNOWN_HOLD)?;
             if unfinished > 0 {
-                info!(
-                    "{unfinished} notifications were being sent when the monitor ended, and are sent again"
-                );
+                info!("{unfinished} notifications were in flight when the monitor ended; sending them again");
             }
             self.has_taken_over = true;
         }
@@ -226,26 +200,27 @@ impl Dispatcher {
             self.stepped = Duration::ZERO;
         }
         let work = self.store.channels_with_work(self.owner, now.wall)?;
-        self.lines.retain(|channel, line| {
-            line.pace.is_worth_keeping(now.monotonic)
-                || line.complaints.is_recent(now.monotonic)
+        self.channels.retain(|channel, state| {
+            state.pace.is_worth_keeping(now.monotonic)
+                || state.log_limit.is_active(now.monotonic)
                 || work.iter().any(|work| work.channel == *channel)
         });
         let mut sleep = LONGEST_SLEEP;
         for pool in &mut self.pools {
-            sleep = pool.rest(now.monotonic).map_or(sleep, |left| left.min(sleep));
+            sleep = pool.end_if_idle(now.monotonic).map_or(sleep, |left| left.min(sleep));
         }
         for work in work {
-            if let Some(wait) = self.serve(&work, now)? {
+            if let Some(wait) = self.start_on(&work, now)? {
                 sleep = sleep.min(wait);
             }
         }
         Ok(sleep)
     }
 
-    /// Starts what is due on one channel. Returns when to look again; `None`: when something else happens.
-    fn serve(&mut self, work: &PendingWork, now: Now) -> Result<Option<Duration>, StoreError> {
-        let pace = &mut self.lines.entry(work.channel).or_default().pace;
+    /// Starts due messages on one channel. Returns the time until the next look; `None`: until another event.
+    fn start_on(&mut self, work: &PendingWork, now: Now) -> Result<Option<Duration>, StoreError> {
+        let state = self.channels.entry(work.channel).or_default();
+        let (pace, has_alone) = (&mut state.pace, !state.alone.is_empty());
         let (most, retries, retries_at) = match pace.turn(work.kind, now.monotonic) {
             Turn::Later(at) => return Ok(at.map(|at| at - now.monotonic)),
             Turn::Now { messages, retries, retries_at } => (messages, retries, retries_at),
@@ -254,60 +229,62 @@ impl Dispatcher {
         let new_wait = work.new_due.map(|due| due.since(now.wall));
         let wait = match (retries, retries_at) {
             (0, Some(at)) => Some(new_wait.map_or(at - now.monotonic, |wait| wait.min(at - now.monotonic))),
-            // Until a retry has ended.
+            // A retry must end first.
             (0, None) => new_wait,
             _ => Some(work.due.since(now.wall)),
         };
         if wait != Some(Duration::ZERO) {
             return Ok(wait);
         }
-        let room = self.pools[Class::of(work.kind) as usize].room(pace.is_idle());
+        let room = self.pools[work.kind.class() as usize].room(pace.is_idle());
         let most = most.min(room);
         if most == 0 {
             return Ok(None);
         }
         let rows = match work.kind.is_for_people() {
+            // Rows that are sent alone are retries: no more of them are leased than can be sent.
+            true if has_alone => LeaseLimit { rows: MOST_GATHERED, retries: retries.min(most) },
             true => LeaseLimit { rows: MOST_GATHERED, retries: if retries > 0 { MOST_GATHERED } else { 0 } },
             false => LeaseLimit { rows: most, retries: retries.min(most) },
         };
         let Some(batch) = self.store.lease(work.channel, self.owner, rows, now.wall)? else {
-            // Disabled since it was looked at.
-            return Ok(Some(STORE_REST));
+            // The channel was disabled meanwhile.
+            return Ok(Some(FAULT_PAUSE));
         };
         if batch.expired > 0 {
-            self.counters.given_up(batch.channel.kind, batch.expired);
-            warn!("{}: {} notifications have expired unsent", batch.channel.name(), batch.expired);
+            self.counters.abandoned(batch.channel.kind, batch.expired);
+            warn!("{}: {} notifications expired undelivered", batch.channel.name(), batch.expired);
         }
         let is_progress = self.start(batch, most, now.monotonic)? > 0;
-        // What is due next is known when what was leased no longer counts.
+        // Look again at once: the leased rows no longer count as due.
         Ok(Some(if is_progress { Duration::ZERO } else { NOTHING_LEASED }))
     }
 
-    /// Starts `most` messages, and gives the rest of the rows back. Returns how many were started.
+    /// Starts at most `most` messages and releases the other rows. Returns the number of started messages.
     fn start(&mut self, batch: LeasedBatch, most: usize, now: Instant) -> Result<usize, StoreError> {
         let channel = Arc::new(batch.channel);
         let mut started = 0;
-        let alone = &self.lines.entry(channel.id).or_default().alone;
+        let alone = &self.channels.entry(channel.id).or_default().alone;
         for Outgoing { what, rows } in messages(channel.kind, &batch.clock, batch.rows, alone) {
             let title = what.title();
-            let job = Job {
+            let job = DeliveryJob {
                 number: self.next_flight,
-                carrier: self.carrier.clone(),
+                client: self.client.clone(),
                 channel: channel.clone(),
                 message: what,
             };
-            let line = self.lines.entry(channel.id).or_default();
-            if started == most || !self.pools[Class::of(channel.kind) as usize].start(job, now) {
+            let state = self.channels.entry(channel.id).or_default();
+            if started == most || !self.pools[channel.kind.class() as usize].start(job, now) {
                 if started < most {
-                    // No thread.
-                    line.pace.rest(now, STORE_REST);
+                    // No thread could be started.
+                    state.pace.pause(now, FAULT_PAUSE);
                 }
                 self.unmarked.extend(rows.iter().map(|row| (row.id, DeliveryOutcome::Untouched)));
                 continue;
             }
             started += 1;
             let flight = Flight { channel: channel.clone(), rows, title };
-            line.pace.started(flight.is_retry());
+            state.pace.started(flight.is_retry());
             self.flights.insert(self.next_flight, flight);
             self.next_flight += 1;
         }
@@ -315,21 +292,22 @@ impl Dispatcher {
         Ok(started)
     }
 
-    /// Takes a result; [`Dispatcher::mark`] writes it.
-    pub fn take(&mut self, done: Done) {
+    /// Processes a result; [`Dispatcher::mark`] writes it.
+    pub fn finish(&mut self, done: JobResult) {
         let now = (self.clock)();
         self.compare_clocks(now);
         let Some(flight) = self.flights.remove(&done.number) else { return };
-        self.pools[Class::of(flight.channel.kind) as usize].ended(now.monotonic);
-        self.lines.entry(flight.channel.id).or_default().pace.ended(flight.is_retry());
+        self.pools[flight.channel.kind.class() as usize].ended(now.monotonic);
+        self.channels.entry(flight.channel.id).or_default().pace.ended(flight.is_retry());
         let outcomes = match done.result {
             Ok(answer) => self.delivered(&flight, &answer, now.monotonic),
-            Err(failure) => self.failed(&flight, failure, now),
+            Err(error) => self.failed(&flight, error, now),
         };
-        if let Some(line) = self.lines.get_mut(&flight.channel.id).filter(|line| !line.alone.is_empty()) {
+        if let Some(state) = self.channels.get_mut(&flight.channel.id).filter(|state| !state.alone.is_empty())
+        {
             for (row, outcome) in &outcomes {
                 if matches!(outcome, DeliveryOutcome::Delivered | DeliveryOutcome::Dead { .. }) {
-                    line.alone.remove(row);
+                    state.alone.remove(row);
                 }
             }
         }
@@ -340,59 +318,59 @@ impl Dispatcher {
         let name = flight.channel.name();
         self.counters.delivered(flight.channel.kind, flight.rows.len());
         debug!("{name}: {} delivered: {answer}", flight.title);
-        let line = self.lines.entry(flight.channel.id).or_default();
-        if line.complaints.worked() {
+        let state = self.channels.entry(flight.channel.id).or_default();
+        if std::mem::take(&mut state.has_logged_failure) {
             info!("{name} works again");
         }
-        self.freed.extend(line.pace.worked(now));
+        self.freed.extend(state.pace.succeeded(now));
         flight.rows.iter().map(|row| (row.id, DeliveryOutcome::Delivered)).collect()
     }
 
-    fn failed(&mut self, flight: &Flight, failure: Failure, now: Now) -> Vec<(i64, DeliveryOutcome)> {
+    fn failed(&mut self, flight: &Flight, error: DeliveryError, now: Now) -> Vec<(i64, DeliveryOutcome)> {
         let (kind, name) = (flight.channel.kind, flight.channel.name());
-        let line = self.lines.entry(flight.channel.id).or_default();
-        let (why, again) = match failure {
-            // Interrupted before the receiver had it.
-            Failure::Later { .. } if self.is_stopping => {
+        let state = self.channels.entry(flight.channel.id).or_default();
+        let (why, again) = match error {
+            // Aborted before the message was handed over.
+            DeliveryError::Later { .. } if self.is_stopping => {
                 return flight.rows.iter().map(|row| (row.id, DeliveryOutcome::Untouched)).collect();
             }
-            // One of its machines may be the reason: the others must not lose their message.
-            Failure::Never { why } if flight.rows.len() > 1 => {
+            // One machine may be the reason; the others must not lose their message.
+            DeliveryError::Never { why } if flight.rows.len() > 1 => {
                 self.counters.failed(kind);
-                line.alone.extend(flight.ids());
-                warn!("{name}: {} is refused and sent again as one message a machine: {why}", flight.title);
+                state.alone.extend(flight.ids());
+                warn!("{name}: {} was refused, sending one message per machine instead: {why}", flight.title);
                 let outcome = DeliveryOutcome::Failed { why, again: now.wall.plus(APART_AFTER) };
                 return flight.rows.iter().map(|row| (row.id, outcome.clone())).collect();
             }
-            Failure::Never { why } => {
+            DeliveryError::Never { why } => {
                 self.counters.failed(kind);
-                self.counters.given_up(kind, flight.rows.len());
-                // The receiver was reached; it refuses this message alone.
-                self.freed.extend(line.pace.worked(now.monotonic));
-                warn!("{name}: given up: {}: {why}", flight.title);
+                self.counters.abandoned(kind, flight.rows.len());
+                // The receiver works; it refuses only this message.
+                self.freed.extend(state.pace.succeeded(now.monotonic));
+                warn!("{name}: abandoned: {}: {why}", flight.title);
                 return flight
                     .rows
                     .iter()
                     .map(|row| (row.id, DeliveryOutcome::Dead { why: why.clone() }))
                     .collect();
             }
-            Failure::Unknown { why } => {
+            DeliveryError::Unknown { why } => {
                 let outcome =
                     DeliveryOutcome::Unknown { why: why.clone(), again: now.wall.plus(UNKNOWN_HOLD) };
                 warn!("{name}: {} may have arrived, next attempt in 30 min: {why}", flight.title);
                 self.counters.failed(kind);
                 return flight.rows.iter().map(|row| (row.id, outcome.clone())).collect();
             }
-            Failure::Later { why, after, limits_us } => {
-                // Rows that are sent together stay together.
+            DeliveryError::Later { why, after, limits_us } => {
+                // Rows of one message stay together.
                 let attempts = flight.rows.iter().map(|row| row.attempts).min().unwrap_or(0) + 1;
                 let setback = Setback { attempts, asked: after, limits_us };
-                let delay = line.pace.failed(&flight.ids(), setback, now.monotonic, fastrand::f64());
-                let may_end_early = flight.rows.first().is_some_and(|row| line.pace.may_end_early(row.id));
+                let delay = state.pace.failed(&flight.ids(), setback, now.monotonic, fastrand::f64());
+                let may_end_early = flight.rows.first().is_some_and(|row| state.pace.may_end_early(row.id));
                 let when = if may_end_early { "within" } else { "in" };
                 let sentence =
                     format!("{name}: {}: {why}; next attempt {when} {}", flight.title, go_seconds_up(delay));
-                line.complaints.failed(&why, sentence, now.monotonic);
+                state.log_failure(&why, &sentence, now.monotonic);
                 (why, now.wall.plus(delay))
             }
         };
@@ -400,8 +378,8 @@ impl Dispatcher {
         let outcome = |row: &LeasedRow| match again < row.expires {
             true => (row.id, DeliveryOutcome::Failed { why: why.clone(), again }),
             false => {
-                self.counters.given_up(kind, 1);
-                warn!("{name}: given up after a day: {}: {why}", row.notice.title());
+                self.counters.abandoned(kind, 1);
+                warn!("{name}: abandoned after a day: {}: {why}", row.notice.title());
                 (row.id, DeliveryOutcome::Dead { why: why.clone() })
             }
         };
@@ -409,8 +387,8 @@ impl Dispatcher {
     }
 }
 
-/// Between a refusal of a common message and the messages of its machines.
+/// Time between the refusal of a grouped message and the messages per machine.
 const APART_AFTER: Duration = Duration::from_secs(1);
 
-/// Rows that are leased at once for a person, who gets few messages of them.
+/// Rows that are leased at once for a person, because they are grouped into few messages.
 const MOST_GATHERED: usize = 10_000;

@@ -1,8 +1,7 @@
-//! Where a webhook or ntfy's URL may not lead: into the network that the monitor stands in, unless the configuration says so.
+//! Refuses webhook and ntfy addresses inside the monitor's own network, unless the configuration allows them.
 //!
-//! Looked at is the address that is connected to, after the name was resolved, so a name that resolves to something
-//! else a moment later (DNS rebinding) gains nothing. With [`super::http`] the only file that uses
-//! `ureq::unversioned`; the version is pinned.
+//! The address of the connection itself is checked, after the name was resolved, so DNS rebinding has no effect. This file
+//! and `http` use `ureq::unversioned`; the version is pinned.
 
 use crate::resolver::ureq_resolver::UreqResolver;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -26,26 +25,26 @@ impl Resolver for PublicOnly {
         let mut public = self.empty();
         found.iter().filter(|address| is_public(address.ip())).for_each(|address| public.push(*address));
         if let (true, Some(refused)) = (public.is_empty(), found.iter().next()) {
-            return Err(ureq::Error::Other(Box::new(Refused(refused.ip()))));
+            return Err(ureq::Error::Other(Box::new(NotPublic(refused.ip()))));
         }
         Ok(public)
     }
 }
 
-/// Every address of the name is in a network that webhooks may not reach.
+/// No address of the host is public.
 #[derive(Debug)]
-struct Refused(IpAddr);
+struct NotPublic(IpAddr);
 
-impl std::fmt::Display for Refused {
+impl std::fmt::Display for NotPublic {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} is not a public address; allow_private_webhooks = true allows it", self.0)
     }
 }
 
-impl std::error::Error for Refused {}
+impl std::error::Error for NotPublic {}
 
-/// Whether an address belongs to somebody out there. Everything that the registries of special addresses (IANA, RFC
-/// 6890 and after) keep for other purposes does not, nor what carries such an address within it.
+/// Whether an address is public: not in the IANA registries of special addresses (RFC 6890 and later), and no IPv6 form of
+/// such an address.
 pub fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => is_public_v4(v4),
@@ -70,17 +69,17 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
 }
 
 fn is_public_v6(address: Ipv6Addr) -> bool {
-    if let Some(v4) = carried(address) {
+    if let Some(v4) = embedded(address) {
         return is_public_v4(v4);
     }
     let [a, b, ..] = address.segments();
-    // 2000::/3 is all that has been given out; in it, 2001::/23 is protocols' and 2001:db8::/32, 3fff::/20 examples.
-    let given_out = a & 0xe000 == 0x2000;
-    given_out && !(a == 0x2001 && (b < 0x0200 || b == 0x0db8)) && !(a == 0x3fff && b < 0x1000)
+    // Only 2000::/3 is allocated; in it, 2001::/23 is for protocols, 2001:db8::/32 and 3fff::/20 are for documentation.
+    let is_allocated = a & 0xe000 == 0x2000;
+    is_allocated && !(a == 0x2001 && (b < 0x0200 || b == 0x0db8)) && !(a == 0x3fff && b < 0x1000)
 }
 
-/// The IPv4 address that this one leads to: mapped, compatible, translated (NAT64), 6to4.
-fn carried(address: Ipv6Addr) -> Option<Ipv4Addr> {
+/// The embedded IPv4 address: mapped, compatible, translated (NAT64) or 6to4.
+fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let [a, b, c, d, e, f, g, h] = address.segments();
     let v4 = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
     match (a, b, c, d, e, f) {

@@ -1,8 +1,8 @@
-//! One POST with limits: of time, of redirects (none), of what is read of the answer.
+//! One POST with limits: total time, no redirects, bytes read of the response.
 
-use super::Settings;
 use super::guard::PublicOnly;
-use super::send::Failure;
+use super::message::DeliveryError;
+use super::settings::NotifySettings;
 use crate::clock::Moment;
 use crate::resolver::Names;
 use crate::resolver::ureq_resolver::UreqResolver;
@@ -18,49 +18,49 @@ use ureq::config::Config;
 use ureq::unversioned::resolver::Resolver;
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector, TcpConnector};
 
-/// Of an answer, for the error in it; Telegram's are a few hundred bytes.
-const MOST_READ: u64 = 16 * 1024;
+/// Bytes read of a response, for the error message in it; Telegram's are a few hundred bytes.
+const LARGEST_RESPONSE: u64 = 16 * 1024;
 
-/// Characters of an answer that are shown, and among how many they are looked for.
-const MOST_WORDS: usize = 200;
+/// Characters of a response that are shown, and that are searched for text.
+const LONGEST_EXCERPT: usize = 200;
 const LONGEST_SEARCH: usize = 4096;
 
-/// Long enough for a burst over one connection, short enough to hold no socket for somebody we seldom call.
+/// Long enough for a burst over one connection, short enough not to keep idle sockets open.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// What came back.
+/// The response of a receiver.
 #[derive(Debug)]
-pub struct Answer {
+pub struct HttpResponse {
     pub status: u16,
-    /// From `Retry-After`: seconds, or a date.
+    /// The wait that `Retry-After` asks for.
     pub retry_after: Option<Duration>,
     pub body: String,
 }
 
-/// Goes anywhere, or to public addresses alone.
+/// Sends POST requests to any address, or only to public ones.
 #[derive(Debug, Clone)]
-pub struct Http {
-    /// The error: why there can be no TLS.
+pub struct PostClient {
+    /// `Err`: why TLS cannot be set up.
     agent: Result<Agent, String>,
 }
 
-impl Http {
-    /// For Telegram, whose server the configuration names; by a proxy if the environment has one.
-    pub fn anywhere(settings: &Settings, names: &Arc<Names>) -> Http {
-        Http::new(settings, config(settings.timeout).build(), UreqResolver(names.clone()))
+impl PostClient {
+    /// For Telegram, whose server the configuration names; uses a proxy from the environment.
+    pub fn unrestricted(settings: &NotifySettings, names: &Arc<Names>) -> PostClient {
+        PostClient::new(settings, config(settings.timeout).build(), ByNames(names.clone()))
     }
 
-    /// For webhooks and ntfy. No proxy: it would resolve the name itself, where nobody checks the address.
-    pub fn guarded(settings: &Settings, names: &Arc<Names>) -> Http {
+    /// For webhooks and ntfy. Without a proxy, which would resolve the name without checking the address.
+    pub fn public_only(settings: &NotifySettings, names: &Arc<Names>) -> PostClient {
         let config = config(settings.timeout).proxy(None).build();
         if settings.allow_private_webhooks {
-            Http::new(settings, config, UreqResolver(names.clone()))
+            PostClient::new(settings, config, ByNames(names.clone()))
         } else {
-            Http::new(settings, config, PublicOnly(UreqResolver(names.clone())))
+            PostClient::new(settings, config, PublicOnly(ByNames(names.clone())))
         }
     }
 
-    fn new(settings: &Settings, config: Config, resolver: impl Resolver) -> Http {
+    fn new(settings: &NotifySettings, config: Config, resolver: impl Resolver) -> PostClient {
         let agent = settings.trust.client_config(None).map(|tls| {
             let connector =
                 ().chain(ConnectProxyConnector::default())
@@ -68,26 +68,31 @@ impl Http {
                     .chain(TlsConnector::new(Arc::new(tls)));
             Agent::with_parts(config, connector, resolver)
         });
-        Http { agent: agent.map_err(|error| format!("TLS cannot be set up: {error}")) }
+        PostClient { agent: agent.map_err(|error| format!("cannot set up TLS: {error}")) }
     }
 
     /// # Errors
-    /// There was no whole answer; any status is one.
-    pub fn post(&self, url: &str, headers: &[(&str, String)], body: &[u8]) -> Result<Answer, Failure> {
-        let agent = self.agent.as_ref().map_err(|problem| Failure::later(problem.clone()))?;
+    /// No response; any status counts as one.
+    pub fn post(
+        &self,
+        url: &str,
+        headers: &[(&str, String)],
+        body: &[u8],
+    ) -> Result<HttpResponse, DeliveryError> {
+        let agent = self.agent.as_ref().map_err(|problem| DeliveryError::later(problem.clone()))?;
         let mut request = agent.post(url);
         for (name, value) in headers {
             request = request.header(*name, value);
         }
-        let response = request.send(body).map_err(|error| Failure::later(sentence(&error)))?;
+        let response = request.send(body).map_err(|error| DeliveryError::later(reason(&error)))?;
         let status = response.status().as_u16();
         let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
         let retry_after =
             header("retry-after").and_then(|wish| retry_after(wish, header("date"), Moment::now()));
         let mut text = Vec::new();
-        // The status has decided; of a body that breaks off, what came is enough.
-        let _ = response.into_body().into_reader().take(MOST_READ).read_to_end(&mut text);
-        Ok(Answer { status, retry_after, body: String::from_utf8_lossy(&text).into_owned() })
+        // The status decides; a truncated body is enough.
+        let _ = response.into_body().into_reader().take(LARGEST_RESPONSE).read_to_end(&mut text);
+        Ok(HttpResponse { status, retry_after, body: String::from_utf8_lossy(&text).into_owned() })
     }
 }
 
@@ -96,21 +101,21 @@ fn config(timeout: Duration) -> ureq::config::ConfigBuilder<ureq::typestate::Age
         .http_status_as_error(false)
         .max_redirects(0)
         .max_redirects_will_error(false)
-        .max_response_header_size(MOST_READ as usize)
+        .max_response_header_size(LARGEST_RESPONSE as usize)
         .timeout_global(Some(timeout))
         .max_idle_age(IDLE)
         .max_idle_connections(64)
-        // As many as one channel has in flight.
+        // As many as a channel has in flight.
         .max_idle_connections_per_host(8)
         .user_agent(concat!("heartbeat-monitor/", env!("CARGO_PKG_VERSION")))
 }
 
-/// Without the URL, in which a bot token may stand.
-fn sentence(error: &ureq::Error) -> String {
+/// The reason without the URL, which may contain a bot token.
+fn reason(error: &ureq::Error) -> String {
     match error {
-        ureq::Error::BadUri(_) => "the URL is not one".into(),
-        ureq::Error::HostNotFound => "its host has no address".into(),
-        ureq::Error::Timeout(_) => "no answer in time".into(),
+        ureq::Error::BadUri(_) => "invalid URL".into(),
+        ureq::Error::HostNotFound => "host not found".into(),
+        ureq::Error::Timeout(_) => "no response in time".into(),
         ureq::Error::Other(why) => why.to_string(),
         ureq::Error::Io(why) => match fault::within(why) {
             Some(tls) => about_tls(tls),
@@ -121,12 +126,12 @@ fn sentence(error: &ureq::Error) -> String {
     }
 }
 
-/// The wait that a `Retry-After` header asks for: a number of seconds, or an HTTP date, which is compared with the
-/// receiver's own `Date` if there is one. `None` if it asks for nothing or cannot be parsed.
+/// Parses `Retry-After`: seconds, or an HTTP date, which is compared with the receiver's own `Date` if there is one. `None`
+/// if it is in the past or cannot be parsed.
 fn retry_after(wish: &str, date: Option<&str>, now: Moment) -> Option<Duration> {
     let wish = wish.trim();
     if !wish.is_empty() && wish.bytes().all(|byte| byte.is_ascii_digit()) {
-        // A number too large for 64 bits is a long wait, not none.
+        // A number beyond 64 bits is a long wait.
         return Some(Duration::from_secs(wish.parse().unwrap_or(u64::MAX)));
     }
     let seconds =
@@ -136,8 +141,8 @@ fn retry_after(wish: &str, date: Option<&str>, now: Moment) -> Option<Duration> 
     u64::try_from(until.saturating_sub(since)).ok().map(Duration::from_secs)
 }
 
-/// A receiver's own words in one short line; markup is left out. Empty if it said nothing.
-pub fn words(text: &str) -> String {
+/// The text of a response in one short line, without markup.
+pub fn excerpt(text: &str) -> String {
     let mut inside_tag = false;
     let is_markup = text.trim_start().starts_with('<');
     let visible = text.chars().map(|c| {
@@ -152,35 +157,35 @@ pub fn words(text: &str) -> String {
         }
         line.push_str(word);
     }
-    line.chars().take(MOST_WORDS).collect()
+    line.chars().take(LONGEST_EXCERPT).collect()
 }
 
 fn about_tls(error: &rustls::Error) -> String {
     fault::advice(error).unwrap_or_else(|| format!("TLS: {error}"))
 }
 
-impl Answer {
+impl HttpResponse {
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
 
-    /// The failure that a status means for every receiver: it is broken, busy, misconfigured or does not know us. All of
-    /// that can pass, so the message is retried until it expires.
-    pub fn failure(&self) -> Failure {
+    /// The error for a status that is not a success: the receiver is broken, busy, misconfigured or does not know us. All of
+    /// these can be temporary, so the message is retried until it expires.
+    pub fn error(&self) -> DeliveryError {
         let meaning = match self.status {
-            300..=399 => ": it redirects; name the last URL itself",
-            401 | 403 => ": it does not accept our credentials",
-            404 | 410 => ": there is nothing at this URL",
+            300..=399 => ": redirects are not followed; configure the final URL",
+            401 | 403 => ": the credentials were not accepted",
+            404 | 410 => ": nothing found at this URL",
             429 => ": too many messages",
-            400..=499 => ": it refuses this message",
+            400..=499 => ": the message was refused",
             _ => "",
         };
         let mut why = format!("{}{meaning}", self.status);
-        let said = words(&self.body);
+        let said = excerpt(&self.body);
         if !said.is_empty() {
-            why = format!("{why}; it says: {said}");
+            why = format!("{why}; response: {said}");
         }
-        Failure::Later { why, after: self.retry_after, limits_us: self.status == 429 }
+        DeliveryError::Later { why, after: self.retry_after, limits_us: self.status == 429 }
     }
 }
 
@@ -191,7 +196,7 @@ mod tests {
     const NOW: Moment = Moment(784_111_777_000);
 
     #[test]
-    fn a_wish_to_wait_is_seconds_or_a_date() {
+    fn retry_after_is_seconds_or_a_date() {
         let wish = |text| retry_after(text, None, NOW).map(|wait| wait.as_secs());
         assert_eq!(wish("0"), Some(0));
         assert_eq!(wish(" 120 "), Some(120));
@@ -205,31 +210,31 @@ mod tests {
     }
 
     #[test]
-    fn a_date_is_compared_with_the_receivers_own_clock() {
+    fn a_date_is_compared_with_the_clock_of_the_receiver() {
         let date = Some("Sun, 06 Nov 1994 08:49:37 GMT");
         let wait = retry_after("Sun, 06 Nov 1994 08:50:07 GMT", date, Moment(0));
         assert_eq!(wait, Some(Duration::from_secs(30)));
     }
 
     #[test]
-    fn every_refusal_is_retried_and_says_what_the_receiver_said() {
+    fn every_refusal_is_retried_and_shows_the_response() {
         for status in [302, 400, 401, 404, 409, 410, 413, 415, 422, 429, 451, 499, 500, 503, 599] {
-            let answer = Answer { status, retry_after: None, body: "no\tsuch {field}\r\n\0".into() };
-            let Failure::Later { why, .. } = answer.failure() else { panic!("{status} is final") };
+            let answer = HttpResponse { status, retry_after: None, body: "no\tsuch {field}\r\n\0".into() };
+            let DeliveryError::Later { why, .. } = answer.error() else { panic!("{status} is final") };
             assert!(
-                why.starts_with(&status.to_string()) && why.ends_with("; it says: no such {field}"),
+                why.starts_with(&status.to_string()) && why.ends_with("; response: no such {field}"),
                 "{why}"
             );
         }
-        let silent = Answer { status: 500, retry_after: None, body: " \r\n".into() };
-        assert_eq!(silent.failure(), Failure::later("500"));
+        let silent = HttpResponse { status: 500, retry_after: None, body: " \r\n".into() };
+        assert_eq!(silent.error(), DeliveryError::later("500"));
     }
 
     #[test]
-    fn an_error_page_is_read_without_its_markup_and_not_to_its_end() {
+    fn the_excerpt_of_an_error_page_is_short_and_has_no_markup() {
         let page =
             format!("<html><head><title>502 Bad Gateway</title></head>\r\n<p>{}</p>", "x".repeat(9999));
-        assert!(words(&page).starts_with("502 Bad Gateway xxx"), "{}", words(&page));
-        assert_eq!(words(&page).chars().count(), MOST_WORDS);
+        assert!(excerpt(&page).starts_with("502 Bad Gateway xxx"), "{}", excerpt(&page));
+        assert_eq!(excerpt(&page).chars().count(), LONGEST_EXCERPT);
     }
 }

@@ -1,22 +1,22 @@
-//! Ends waits on sockets when the monitor stops: a mail server may take 10 minutes to answer.
+//! Aborts connections when the monitor stops: a mail server may take 10 minutes to reply.
 
 use std::collections::HashMap;
 use std::io;
 use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The sockets that a stop shuts down; clones share them.
+/// The sockets that a stop shuts down; shared by its clones.
 #[derive(Debug, Clone, Default)]
-pub struct Interrupt(Arc<Mutex<Sockets>>);
+pub struct Interrupt(Arc<Mutex<OpenSockets>>);
 
 #[derive(Debug, Default)]
-struct Sockets {
+struct OpenSockets {
     is_cut: bool,
     next: u64,
     open: HashMap<u64, TcpStream>,
 }
 
-/// A socket that a stop shuts down, until this is dropped.
+/// Registers a socket until this is dropped.
 #[derive(Debug)]
 pub struct Watched {
     interrupt: Interrupt,
@@ -25,7 +25,7 @@ pub struct Watched {
 
 impl Interrupt {
     /// # Errors
-    /// The monitor is stopping, or there is no descriptor left.
+    /// The monitor is stopping, or no file descriptor is left.
     pub fn watch(&self, socket: &TcpStream) -> io::Result<Watched> {
         let copy = socket.try_clone()?;
         let mut sockets = self.sockets();
@@ -38,17 +38,17 @@ impl Interrupt {
         Ok(Watched { interrupt: self.clone(), number })
     }
 
-    /// Shuts all of them down, and those that come later.
+    /// Shuts down all registered sockets, and refuses further ones.
     pub fn cut(&self) {
         let mut sockets = self.sockets();
         sockets.is_cut = true;
         for socket in sockets.open.values() {
-            // It fails for a connection that has ended by itself.
+            // Fails if the connection has already ended.
             let _ = socket.shutdown(Shutdown::Both);
         }
     }
 
-    fn sockets(&self) -> MutexGuard<'_, Sockets> {
+    fn sockets(&self) -> MutexGuard<'_, OpenSockets> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,10 +1,12 @@
-//! A mail: plain text, in a form that every server since RFC 2045 takes as it is.
+//! Email: plain text, encoded so that every server since RFC 2045 accepts it.
 
 use super::channel::Channel;
-use super::send::{Attempt, Failure, Message};
-use super::smtp::talk::{Envelope, MailLimits};
-use super::{Smtp, smtp};
+use super::message::{DeliveryContext, DeliveryError, Message};
+use super::settings::MailLimits;
+use super::smtp;
+use super::smtp::session::Envelope;
 use crate::clock::Moment;
+use crate::monitor::config::SmtpConfig;
 use crate::resolver::Names;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -13,19 +15,19 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
 pub fn send(
-    smtp: &Smtp,
+    smtp: &SmtpConfig,
     names: &Names,
     limits: &MailLimits,
     channel: &Channel,
     message: &Message,
-    attempt: &Attempt,
-) -> Result<String, Failure> {
+    context: &DeliveryContext,
+) -> Result<String, DeliveryError> {
     let from = sender(&smtp.from);
-    let mail = compose(from, &channel.target, message, attempt.now);
-    smtp::deliver(smtp, names, limits, &Envelope { from: from.1, to: &channel.target, mail: &mail }, attempt)
+    let mail = compose(from, &channel.target, message, context.now);
+    smtp::deliver(smtp, names, limits, &Envelope { from: from.1, to: &channel.target, mail: &mail }, context)
 }
 
-/// Name and address out of `address` or `Name <address>`.
+/// Splits `address` or `Name <address>` into name and address.
 fn sender(from: &str) -> (&str, &str) {
     match from.rsplit_once('<') {
         Some((name, address)) => (name.trim(), address.trim_end_matches('>').trim()),
@@ -33,8 +35,7 @@ fn sender(from: &str) -> (&str, &str) {
     }
 }
 
-/// Head and body with the line ends of the wire. The body is base64: no line is too long, and none begins with a
-/// dot, whatever the text.
+/// Headers and body with CRLF line ends. The body is base64, so that no line is too long or begins with a dot.
 fn compose((name, from): (&str, &str), to: &str, message: &Message, now: Moment) -> String {
     let subject = encoded_word(&message.title());
     let id = message_id(from, message);
@@ -58,15 +59,15 @@ fn compose((name, from): (&str, &str), to: &str, message: &Message, now: Moment)
     mail
 }
 
-/// The same for the same rows, so that a mailbox can tell a mail that was delivered twice; with the moment, because a
-/// new database counts from one again.
+/// The same id for the same rows, so that a mailbox recognises a repeated mail; with the time, because row ids restart in a
+/// new database.
 fn message_id(from: &str, message: &Message) -> String {
     let at = message.notices.first().map_or(0, |notice| notice.at);
     let domain = from.rsplit_once('@').map_or("localhost", |(_, domain)| domain);
     format!("{at}.{}.{}@{domain}", message.id(), message.rows.len())
 }
 
-/// A header's text: as it is if it is ASCII, else as RFC 2047 writes it, in words of at most 75 characters.
+/// The text of a header: plain if it is ASCII, else encoded by RFC 2047 in words of at most 75 characters.
 pub fn encoded_word(text: &str) -> String {
     if text.chars().all(|c| c.is_ascii_graphic() || c == ' ') {
         return text.to_owned();
@@ -86,7 +87,7 @@ pub fn encoded_word(text: &str) -> String {
     encoded.join(" ")
 }
 
-/// A name before an address.
+/// The display name before an address.
 fn phrase(name: &str) -> String {
     match name.chars().all(|c| c.is_ascii_alphanumeric() || " -_".contains(c)) {
         true => name.to_owned(),
@@ -97,10 +98,10 @@ fn phrase(name: &str) -> String {
     }
 }
 
-/// An address that can stand in a command of SMTP and in a header as it is.
+/// Checks that an address needs no quoting in SMTP commands and headers.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The address is refused, as one sentence.
 pub fn check_address(address: &str) -> Result<(), String> {
     let plain = |c: char| c.is_ascii_graphic() && !"<>()[]\\,;:\"".contains(c);
     let (user, domain) = address.rsplit_once('@').unwrap_or_default();
@@ -133,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mail_is_ascii_with_short_lines_and_says_what_it_should() {
+    fn a_mail_is_ascii_with_short_lines_and_has_the_text() {
         let mail =
             compose(sender("monitor@example.org"), "ops@example.org", &message(), Moment(1_769_005_935_000));
         assert!(mail.is_ascii() && mail.lines().all(|line| line.len() < 200));
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repeated_mail_has_the_same_id_and_another_one_another() {
+    fn a_repeated_mail_has_the_same_id() {
         let id = |message: &Message| message_id("a@b", message);
         assert_eq!(id(&message()), id(&message()));
         assert_ne!(id(&message()), id(&Message { rows: vec![18], ..message() }));
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_brings_no_header_of_its_own() {
+    fn a_header_cannot_inject_another() {
         let word = encoded_word("barn\r\nBcc: everybody@example.org");
         assert!(word.starts_with("=?UTF-8?B?") && !word.contains(['\r', '\n']), "{word}");
         assert_eq!(encoded_word("plain text"), "plain text");
@@ -170,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_carries_no_command() {
+    fn an_address_cannot_inject_a_command() {
         for good in ["ops@example.org", "a.b+c@sub.example.org", "root@localhost"] {
             assert_eq!(check_address(good), Ok(()));
         }

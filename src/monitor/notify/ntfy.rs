@@ -1,17 +1,22 @@
-//! ntfy: the text is the body, everything else stands in headers.
+//! ntfy: the text is the body, everything else is in headers.
 
 use super::channel::{Channel, secret_in};
-use super::http::Http;
+use super::http::PostClient;
 use super::mail::encoded_word;
-use super::send::{Failure, Message};
+use super::message::{DeliveryError, Message};
+use super::notice::EventKind;
 use crate::clock::Moment;
-use crate::monitor::notify::notice::EventKind;
 
-pub fn send(http: &Http, channel: &Channel, message: &Message, now: Moment) -> Result<String, Failure> {
+pub fn send(
+    http: &PostClient,
+    channel: &Channel,
+    message: &Message,
+    now: Moment,
+) -> Result<String, DeliveryError> {
     let Some(notice) = message.notices.first() else {
-        return Err(Failure::Never { why: "there is nothing to say".into() });
+        return Err(DeliveryError::Never { why: "the message is empty".into() });
     };
-    // The circle is a tag here, which ntfy puts before the title.
+    // The circle of the title becomes a tag, which ntfy shows before the title.
     let title = message.title();
     let (priority, tag) = match (notice.news, notice.state) {
         (EventKind::Flapping, _) => ("high", "orange_circle"),
@@ -25,17 +30,17 @@ pub fn send(http: &Http, channel: &Channel, message: &Message, now: Moment) -> R
         ("Priority", priority.to_owned()),
         ("Tags", tag.to_owned()),
     ];
-    let token = channel.secret_file.as_deref().map(secret_in).transpose().map_err(Failure::later)?;
+    let token = channel.secret_file.as_deref().map(secret_in).transpose().map_err(DeliveryError::later)?;
     if let Some(token) = &token {
         headers.push(("Authorization", format!("Bearer {token}")));
     }
     let mut answer = http.post(&channel.target, &headers, message.text(now).as_bytes())?;
-    // A server that repeats the request in its answer does not bring the token into the log.
+    // The response may repeat the request: keep the token out of the log.
     if let Some(token) = token {
         answer.body = answer.body.replace(&token, "(token)");
     }
     match answer.is_success() {
         true => Ok(format!("{}: accepted by ntfy", answer.status)),
-        false => Err(answer.failure()),
+        false => Err(answer.error()),
     }
 }

@@ -9,7 +9,7 @@ pub mod clock_steps;
 mod tests;
 
 use crate::clock::{Moment, milliseconds};
-use crate::monitor::notify::channel::{Channel, ChannelId, Kind};
+use crate::monitor::notify::channel::{Channel, ChannelId, ChannelKind};
 use crate::monitor::notify::delivery_state::{DeliveryState, LEASED, UNDELIVERED, WAITING};
 use crate::monitor::notify::notice::Notice;
 use crate::monitor::notify::recipients;
@@ -49,7 +49,7 @@ impl Default for LeaseOwner {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PendingWork {
     pub channel: ChannelId,
-    pub kind: Kind,
+    pub kind: ChannelKind,
     /// When the first row is due.
     pub due: Moment,
     /// The same, among rows that were never tried.
@@ -176,7 +176,7 @@ impl Store {
             for row in rows {
                 let (channel, kind, due, new_due) = row?;
                 // An unknown kind (of a later version, or edited by hand) counts as disabled.
-                if let Some(kind) = Kind::from_name(&kind) {
+                if let Some(kind) = ChannelKind::from_name(&kind) {
                     work.push(PendingWork { channel, kind, due, new_due: Option::map(new_due, Moment) });
                 }
             }
@@ -288,7 +288,7 @@ fn enabled_channel(transaction: &Transaction, id: ChannelId) -> Result<Option<(C
     let mut rows = statement.query([id.0])?;
     let Some(row) = rows.next()? else { return Ok(None) };
     // An unknown kind (of a later version, or edited by hand) counts as disabled.
-    let Some(kind) = Kind::from_name(&row.get::<_, String>(0)?) else { return Ok(None) };
+    let Some(kind) = ChannelKind::from_name(&row.get::<_, String>(0)?) else { return Ok(None) };
     let channel = Channel { id, kind, target: row.get(1)?, secret: row.get(2)?, secret_file: row.get(3)? };
     let clock = recipients::clock(row.get(4)?, row.get(5)?, row.get(6)?);
     Ok(Some((channel, clock.unwrap_or_else(Clock::of_server))))

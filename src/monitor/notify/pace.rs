@@ -1,88 +1,88 @@
-//! When a channel is tried: how many messages at once, after which pause, and how many a person gets in a row. Pure.
+//! The pace of a channel: concurrency, retries, and the rate for people. Pure.
 //!
-//! A failed message is retried on its own; the other machines' messages never wait for it. Only the number of requests is
-//! reduced while nothing at all gets through: one new message and one retry at a time, and retries at most every 5 s to
-//! 60 s. A part of the requests is kept for new messages, however many others hang.
+//! A failed message is retried on its own; messages of other machines never wait for it. While nothing gets through, the
+//! number of requests is reduced to one new message and one retry at a time, with 5 s to 60 s between retries. Some
+//! requests are always reserved for new messages, however many retries hang.
 
-use super::channel::Kind;
+use super::channel::ChannelKind;
 use crate::backoff;
 use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
-/// After the first failure of a message; doubled up to the cap.
+/// Backoff after the first failure of a message; doubled up to the cap.
 const FIRST_RETRY: Duration = Duration::from_secs(5);
 const LONGEST_RETRY: Duration = Duration::from_secs(15 * 60);
 
 /// Retries after 1, 2, 4, 8, 16 s while the channel delivers other messages.
 const QUICK_RETRIES: u32 = 5;
 
-/// A channel delivers if it has delivered within this time: three timeouts of requests, which end together if all of them
-/// hang.
+/// A channel counts as delivering for this long after a success: three request timeouts, because requests that hang together
+/// end together.
 const DELIVERING: Duration = Duration::from_secs(30);
 
-/// No receiver delays a message for longer, whatever it asks for: notifications expire after a day.
+/// The longest `Retry-After` that is respected for a message: notifications expire after a day.
 const LONGEST_HOLD: Duration = Duration::from_secs(3600);
 
-/// A receiver that limits our rate (429) delays the other messages of its channel for this long at most.
+/// The longest `Retry-After` of a 429 that is respected for the whole channel.
 const LONGEST_CHANNEL_HOLD: Duration = Duration::from_secs(60);
 
-/// Failures in a row after which a channel that does not deliver counts as down.
+/// Consecutive failures after which a channel that does not deliver counts as down.
 const DOWN: u32 = 8;
 
-/// Requests at the same time on a channel that is down: a new message and a retry.
+/// Concurrent requests on a channel that is down: a new message and a retry.
 const DOWN_WINDOW: usize = 2;
 
 /// The longest time between two retries on a channel that is down.
 const LONGEST_PROBE: Duration = Duration::from_secs(60);
 
-/// A person gets at most this many messages within the window; later ones wait for its end and become one message.
-/// Telegram accepts 20 a minute for a group.
-const MOST_IN_A_ROW: usize = 4;
+/// A person gets at most this many messages within the window; later ones wait and are grouped. Telegram accepts 20 a minute
+/// in a group.
+const MOST_IN_WINDOW: usize = 4;
 const WINDOW: Duration = Duration::from_secs(15);
 
-/// Rows whose backoff ends early when the channel delivers again; more than this wait for their backoff.
+/// The number of rows whose backoff can end early when the channel delivers again.
 const MOST_BACKED_OFF: usize = 10_000;
 
-/// What may be sent over a channel now.
+/// What may be sent now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
-    /// This many messages, at most `retries` of them tried before, and none of these before `retries_at`.
+    /// This many messages, of which at most `retries` are retries, not before `retries_at`.
     Now { messages: usize, retries: usize, retries_at: Option<Instant> },
-    /// Nothing before this moment; `None`: not before a message in flight has ended.
+    /// Nothing before this time; `None`: not before a message in flight has ended.
     Later(Option<Instant>),
 }
 
-/// A failure, as far as the pace depends on it.
+/// The facts about a failure that the pace depends on.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Setback {
-    /// Attempts of the message, this one included.
+    /// Attempts of the message, including this one.
     pub attempts: u32,
-    /// What the receiver asked for.
+    /// The wait that the receiver asked for.
     pub asked: Option<Duration>,
-    /// The receiver limits our rate: its wish holds for the channel.
+    /// The receiver limits our rate, so the wait applies to the channel.
     pub limits_us: bool,
 }
 
 /// The pace of one channel.
 #[derive(Debug, Default)]
-pub struct Pace {
+pub struct ChannelPace {
     /// Failures since the last success.
     misses: u32,
     last_success: Option<Instant>,
-    /// Nothing before this moment.
+    /// Nothing is sent before this time.
     resume_at: Option<Instant>,
-    /// No retries before this moment.
+    /// No retry before this time.
     retries_at: Option<Instant>,
     in_flight: usize,
-    /// Of those in flight, the ones that were tried before.
+    /// Retries in flight.
     retries: usize,
     sent: VecDeque<Instant>,
     /// Rows that failed while nothing was delivered.
     backed_off: HashSet<i64>,
 }
 
-impl Pace {
-    pub fn turn(&mut self, kind: Kind, now: Instant) -> Turn {
+impl ChannelPace {
+    pub fn turn(&mut self, kind: ChannelKind, now: Instant) -> Turn {
         let later = |at: Option<Instant>| at.filter(|at| *at > now);
         if let Some(at) = later(self.resume_at) {
             return Turn::Later(Some(at));
@@ -92,9 +92,9 @@ impl Pace {
         let mut messages = window.saturating_sub(self.in_flight);
         if kind.is_for_people() {
             self.sent.retain(|at| *at + WINDOW > now);
-            let left = MOST_IN_A_ROW.saturating_sub(self.sent.len() + self.in_flight);
+            let left = MOST_IN_WINDOW.saturating_sub(self.sent.len() + self.in_flight);
             if left == 0 {
-                // Without one that was sent, those in flight decide.
+                // If nothing was sent yet, the messages in flight decide.
                 return Turn::Later(self.sent.front().map(|first| *first + WINDOW));
             }
             messages = messages.min(left);
@@ -109,13 +109,13 @@ impl Pace {
         }
     }
 
-    /// A message is in flight.
+    /// Counts a message as in flight.
     pub fn started(&mut self, is_retry: bool) {
         self.in_flight += 1;
         self.retries += usize::from(is_retry);
     }
 
-    /// A message is not in flight any more.
+    /// Counts a message as no longer in flight.
     pub fn ended(&mut self, was_retry: bool) {
         self.in_flight = self.in_flight.saturating_sub(1);
         self.retries = self.retries.saturating_sub(usize::from(was_retry));
@@ -125,7 +125,7 @@ impl Pace {
         self.in_flight == 0
     }
 
-    /// Nothing gets through.
+    /// Whether nothing gets through.
     fn is_down(&self, now: Instant) -> bool {
         self.misses >= DOWN && !self.delivers(now)
     }
@@ -134,30 +134,29 @@ impl Pace {
         self.last_success.is_some_and(|at| at + DELIVERING > now)
     }
 
-    /// Whether a new pace would behave in another way.
+    /// Whether this pace still differs from a new one, for a channel without pending messages. Failures do not count: a
+    /// deleted channel never recovers from them.
     pub fn is_worth_keeping(&self, now: Instant) -> bool {
         let recently = |at: &Instant, time: Duration| *at + time > now;
         self.in_flight > 0
-            || self.misses > 0
-            || !self.backed_off.is_empty()
             || self.resume_at.is_some_and(|at| at > now)
             || self.last_success.as_ref().is_some_and(|at| recently(at, DELIVERING))
     }
 
-    /// The receiver took a message. Returns the rows that need not wait for the end of their backoff.
-    pub fn worked(&mut self, now: Instant) -> Vec<i64> {
+    /// Counts a success. Returns the rows whose backoff ends early.
+    pub fn succeeded(&mut self, now: Instant) -> Vec<i64> {
         self.misses = 0;
         self.retries_at = None;
         self.last_success = Some(now);
         self.sent.push_back(now);
-        if self.sent.len() > MOST_IN_A_ROW {
+        if self.sent.len() > MOST_IN_WINDOW {
             self.sent.pop_front();
         }
         self.backed_off.drain().collect()
     }
 
-    /// Time until the next attempt of these rows: our own backoff, or longer if the receiver asked for that. A receiver
-    /// never shortens it. `jitter` is 0 to 1.
+    /// Counts a failure. Returns the backoff of these rows: our own, or what the receiver asked for if that is longer.
+    /// `jitter` is 0 to 1.
     pub fn failed(&mut self, rows: &[i64], setback: Setback, now: Instant, jitter: f64) -> Duration {
         self.misses = self.misses.saturating_add(1);
         let delivers = self.delivers(now);
@@ -170,7 +169,7 @@ impl Pace {
             self.backed_off.extend(rows);
         }
         if setback.limits_us && !asked.is_zero() {
-            self.rest(now, asked.min(LONGEST_CHANNEL_HOLD));
+            self.pause(now, asked.min(LONGEST_CHANNEL_HOLD));
         }
         if self.is_down(now) {
             self.retries_at = Some(now + slow(self.misses - DOWN + 1, jitter).min(LONGEST_PROBE));
@@ -183,13 +182,13 @@ impl Pace {
         self.backed_off.contains(&row)
     }
 
-    /// Nothing is tried for this long.
-    pub fn rest(&mut self, now: Instant, pause: Duration) {
-        self.resume_at = Some(self.resume_at.map_or(now + pause, |at| at.max(now + pause)));
+    /// Sends nothing for this long.
+    pub fn pause(&mut self, now: Instant, length: Duration) {
+        self.resume_at = Some(self.resume_at.map_or(now + length, |at| at.max(now + length)));
     }
 }
 
-/// 1, 2, 4, 8, 16 s, then as [`slow`], which is at 20 s by then.
+/// 1, 2, 4, 8, 16 s, then as [`slow`], from 20 s on.
 fn quick(attempts: u32, jitter: f64) -> Duration {
     match attempts {
         0..=QUICK_RETRIES => Duration::from_secs(1 << attempts.saturating_sub(1)),
@@ -219,7 +218,7 @@ mod tests {
 
     #[test]
     fn retries_double_from_5_s_to_15_minutes_and_jitter_comes_after_the_cap() {
-        let (now, mut pace) = (Instant::now(), Pace::default());
+        let (now, mut pace) = (Instant::now(), ChannelPace::default());
         for (attempts, seconds) in (1..).zip([5, 10, 20, 40, 80, 160, 320, 640, 900, 900]) {
             assert_eq!(pace.failed(&[1], attempt(attempts), now, 0.0), SECOND * seconds);
         }
@@ -228,8 +227,8 @@ mod tests {
 
     #[test]
     fn a_message_that_fails_while_others_are_delivered_is_retried_sooner() {
-        let (now, mut pace) = (Instant::now(), Pace::default());
-        pace.worked(now);
+        let (now, mut pace) = (Instant::now(), ChannelPace::default());
+        pace.succeeded(now);
         for (attempts, seconds) in (1..).zip([1, 2, 4, 8, 16, 20, 40, 80, 160, 320, 640, 900]) {
             assert_eq!(pace.failed(&[1], attempt(attempts), now, 0.0), SECOND * seconds, "{attempts}");
         }
@@ -243,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_receiver_lengthens_the_backoff_up_to_an_hour_and_never_shortens_it() {
-        let (now, mut pace) = (Instant::now(), Pace::default());
+        let (now, mut pace) = (Instant::now(), ChannelPace::default());
         let mut wait = |attempts, asked, jitter| {
             let setback = Setback { attempts, asked: Some(asked), limits_us: false };
             pace.failed(&[1], setback, now, jitter)
@@ -255,103 +254,115 @@ mod tests {
     }
 
     #[test]
-    fn what_failed_while_nothing_was_delivered_is_tried_when_something_is() {
-        let (now, mut pace) = (Instant::now(), Pace::default());
+    fn rows_that_failed_while_nothing_was_delivered_are_retried_at_the_next_success() {
+        let (now, mut pace) = (Instant::now(), ChannelPace::default());
         pace.failed(&[1, 2], attempt(9), now, 0.0);
         let asked = Setback { asked: Some(SECOND * 300), ..attempt(1) };
         pace.failed(&[3], asked, now, 0.0);
         assert!(pace.may_end_early(2) && !pace.may_end_early(3));
-        let mut freed = pace.worked(now);
+        let mut freed = pace.succeeded(now);
         freed.sort_unstable();
-        assert_eq!(freed, [1, 2], "and not what the receiver asked to wait");
+        assert_eq!(freed, [1, 2], "but not the row whose receiver asked to wait");
         pace.failed(&[4], attempt(1), now, 0.0);
-        assert!(pace.worked(now).is_empty(), "4 failed while the channel delivered");
+        assert!(pace.succeeded(now).is_empty(), "4 failed while the channel delivered");
     }
 
     #[test]
     fn a_channel_that_is_down_is_tried_by_few_requests_and_new_messages_are_among_them() {
-        let (now, mut pace) = (Instant::now(), Pace::default());
+        let (now, mut pace) = (Instant::now(), ChannelPace::default());
         for failures in 0..8 {
-            assert_eq!(pace.turn(Kind::Webhook, now), self::now(8), "{failures}");
+            assert_eq!(pace.turn(ChannelKind::Webhook, now), self::now(8), "{failures}");
             pace.failed(&[failures], attempt(1), now, 0.0);
         }
         let few = |retries_at| Turn::Now { messages: 2, retries: 1, retries_at };
         let at = |seconds| few(Some(now + SECOND * seconds));
         for seconds in [5, 10, 20, 40, 60, 60] {
-            assert_eq!(pace.turn(Kind::Webhook, now), at(seconds));
+            assert_eq!(pace.turn(ChannelKind::Webhook, now), at(seconds));
             pace.failed(&[1], attempt(1), now, 0.0);
         }
-        assert_eq!(pace.turn(Kind::Webhook, now + SECOND * 60), few(None));
-        pace.worked(now);
-        assert_eq!(pace.turn(Kind::Webhook, now), self::now(8));
+        assert_eq!(pace.turn(ChannelKind::Webhook, now + SECOND * 60), few(None));
+        pace.succeeded(now);
+        assert_eq!(pace.turn(ChannelKind::Webhook, now), self::now(8));
     }
 
     #[test]
     fn eight_requests_that_hang_together_do_not_make_a_channel_down_that_has_just_delivered() {
-        let (start, mut pace) = (Instant::now(), Pace::default());
-        pace.worked(start);
+        let (start, mut pace) = (Instant::now(), ChannelPace::default());
+        pace.succeeded(start);
         let timeout = start + SECOND * 10;
         for row in 0..8 {
             pace.failed(&[row], attempt(1), timeout, 0.0);
         }
-        assert_eq!(pace.turn(Kind::Webhook, timeout), now(8));
+        assert_eq!(pace.turn(ChannelKind::Webhook, timeout), now(8));
         let third = start + SECOND * 30;
         pace.failed(&[9], attempt(1), third, 0.0);
         assert_eq!(
-            pace.turn(Kind::Webhook, third),
+            pace.turn(ChannelKind::Webhook, third),
             Turn::Now { messages: 2, retries: 1, retries_at: Some(third + SECOND * 10) }
         );
     }
 
     #[test]
     fn a_receiver_that_limits_our_rate_holds_the_channel_for_a_minute_at_most() {
-        let (now, mut pace) = (Instant::now(), Pace::default());
+        let (now, mut pace) = (Instant::now(), ChannelPace::default());
         let limited = |asked| Setback { attempts: 1, asked, limits_us: true };
         pace.failed(&[1], limited(None), now, 0.0);
         pace.failed(&[1], limited(Some(Duration::ZERO)), now, 0.0);
-        assert_eq!(pace.turn(Kind::Telegram, now), self::now(4), "it named no time");
+        assert_eq!(pace.turn(ChannelKind::Telegram, now), self::now(4), "it named no time");
         assert_eq!(pace.failed(&[1], limited(Some(SECOND * 600)), now, 0.0), SECOND * 600);
-        assert_eq!(pace.turn(Kind::Telegram, now), Turn::Later(Some(now + SECOND * 60)));
-        assert_eq!(pace.turn(Kind::Telegram, now + SECOND * 60), self::now(4));
+        assert_eq!(pace.turn(ChannelKind::Telegram, now), Turn::Later(Some(now + SECOND * 60)));
+        assert_eq!(pace.turn(ChannelKind::Telegram, now + SECOND * 60), self::now(4));
+    }
+
+    #[test]
+    fn the_pace_of_a_channel_that_was_deleted_while_it_failed_is_not_kept() {
+        let (now, mut pace) = (Instant::now(), ChannelPace::default());
+        pace.started(true);
+        assert!(pace.is_worth_keeping(now));
+        pace.ended(true);
+        pace.failed(&[1], attempt(1), now, 0.0);
+        assert!(!pace.is_worth_keeping(now));
+        pace.succeeded(now);
+        assert!(pace.is_worth_keeping(now) && !pace.is_worth_keeping(now + DELIVERING));
     }
 
     #[test]
     fn messages_in_flight_count() {
-        let (now, mut pace) = (Instant::now(), Pace::default());
+        let (now, mut pace) = (Instant::now(), ChannelPace::default());
         (0..8).for_each(|_| pace.started(false));
-        assert_eq!(pace.turn(Kind::Webhook, now), Turn::Later(None));
+        assert_eq!(pace.turn(ChannelKind::Webhook, now), Turn::Later(None));
         pace.ended(false);
-        assert_eq!(pace.turn(Kind::Webhook, now), self::now(1));
+        assert_eq!(pace.turn(ChannelKind::Webhook, now), self::now(1));
     }
 
     #[test]
     fn retries_that_hang_leave_requests_for_new_messages() {
-        let (now, mut pace) = (Instant::now(), Pace::default());
+        let (now, mut pace) = (Instant::now(), ChannelPace::default());
         (0..6).for_each(|_| pace.started(true));
         let new_ones = Turn::Now { messages: 2, retries: 0, retries_at: None };
-        assert_eq!(pace.turn(Kind::Webhook, now), new_ones);
+        assert_eq!(pace.turn(ChannelKind::Webhook, now), new_ones);
         pace.started(false);
         pace.ended(true);
         let one_of_each = Turn::Now { messages: 2, retries: 1, retries_at: None };
-        assert_eq!(pace.turn(Kind::Webhook, now), one_of_each);
+        assert_eq!(pace.turn(ChannelKind::Webhook, now), one_of_each);
     }
 
     #[test]
-    fn a_person_gets_four_messages_in_a_row_and_a_program_all_of_them() {
-        let (now, mut pace) = (Instant::now(), Pace::default());
+    fn a_person_gets_four_messages_in_a_window_and_a_program_all_of_them() {
+        let (now, mut pace) = (Instant::now(), ChannelPace::default());
         for second in 0..4 {
             let at = now + SECOND * second;
-            assert_ne!(pace.turn(Kind::Telegram, at), Turn::Later(None));
-            pace.worked(at);
+            assert_ne!(pace.turn(ChannelKind::Telegram, at), Turn::Later(None));
+            pace.succeeded(at);
         }
         let four = now + SECOND * 4;
-        assert_eq!(pace.turn(Kind::Telegram, four), Turn::Later(Some(now + SECOND * 15)));
+        assert_eq!(pace.turn(ChannelKind::Telegram, four), Turn::Later(Some(now + SECOND * 15)));
         let one = Turn::Now { messages: 1, retries: 1, retries_at: None };
-        assert_eq!(pace.turn(Kind::Telegram, now + SECOND * 15), one);
-        assert_eq!(pace.turn(Kind::Webhook, four), self::now(8));
-        let mut busy = Pace::default();
+        assert_eq!(pace.turn(ChannelKind::Telegram, now + SECOND * 15), one);
+        assert_eq!(pace.turn(ChannelKind::Webhook, four), self::now(8));
+        let mut busy = ChannelPace::default();
         (0..4).for_each(|_| busy.started(false));
-        assert_eq!(busy.turn(Kind::Email, now), Turn::Later(None));
+        assert_eq!(busy.turn(ChannelKind::Email, now), Turn::Later(None));
     }
 
     #[test]

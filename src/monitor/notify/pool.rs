@@ -1,11 +1,12 @@
-//! The threads that send: one pool for each class of receivers, so that a slow class delays no other.
+//! The courier threads, which send: one pool per class of channels.
 //!
-//! A pool starts its threads when it has messages for them, up to a fixed number, and ends them when nothing has been in
-//! flight for a minute. At its bound a message waits in the outbox.
+//! A pool starts threads when it has messages for them, up to a fixed number, and ends them when nothing has been in flight
+//! for a minute. While it is full, messages wait in the outbox.
 
-use super::channel::{Channel, Kind};
+use super::channel::{Channel, CourierClass};
 use super::interrupt::Interrupt;
-use super::send::{Attempt, Failure, Message, Sender as Carrier};
+use super::message::{DeliveryContext, DeliveryError, Message};
+use super::send::DeliveryClient;
 use crate::clock::Moment;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use log::warn;
@@ -13,103 +14,63 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Threads without work end after this time.
+/// Idle threads end after this time.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// Receivers that share threads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
-    /// Programs: many requests, each of 10 s at most.
-    Webhook,
-    /// Telegram and ntfy: the same for people.
-    Chat,
-    /// One server for all mail, which may take 10 minutes for a mail.
-    Mail,
-}
-
-pub const CLASSES: [Class; 3] = [Class::Webhook, Class::Chat, Class::Mail];
-
-impl Class {
-    pub fn of(kind: Kind) -> Class {
-        match kind {
-            Kind::Webhook => Class::Webhook,
-            Kind::Telegram | Kind::Ntfy => Class::Chat,
-            Kind::Email => Class::Mail,
-        }
-    }
-
-    /// Threads, and so messages in flight.
-    pub fn threads(self) -> usize {
-        match self {
-            Class::Webhook => 64,
-            Class::Chat => 32,
-            Class::Mail => 16,
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Class::Webhook => "webhook",
-            Class::Chat => "chat",
-            Class::Mail => "mail",
-        }
-    }
-}
-
-/// What a courier does before the point after which a message may have arrived although no answer came.
+/// Called with the rows of a message before it is handed over; see [`DeliveryContext::before_data`].
 pub type BeforeData = dyn Fn(&[i64]) -> Result<(), String> + Send + Sync;
 
-/// A message for one receiver.
-pub struct Job {
-    /// Names it in [`Done`].
+/// A message to deliver.
+pub struct DeliveryJob {
+    /// Identifies the job in its [`JobResult`].
     pub number: u64,
-    pub carrier: Arc<Carrier>,
+    pub client: Arc<DeliveryClient>,
     pub channel: Arc<Channel>,
     pub message: Message,
 }
 
-/// What became of a [`Job`].
-pub struct Done {
+/// The result of a [`DeliveryJob`].
+pub struct JobResult {
     pub number: u64,
-    pub result: Result<String, Failure>,
+    pub result: Result<String, DeliveryError>,
 }
 
-/// What the threads of all pools share.
+/// Shared by the threads of all pools.
 #[derive(Clone)]
-pub struct Surroundings {
+pub struct CourierContext {
     pub now: Arc<dyn Fn() -> Moment + Send + Sync>,
     pub before_data: Arc<BeforeData>,
     pub interrupt: Interrupt,
-    pub done: Sender<Done>,
+    pub done: Sender<JobResult>,
 }
 
 /// The threads of one class.
-pub struct Pool {
-    class: Class,
-    surroundings: Surroundings,
-    jobs: (Sender<Job>, Receiver<Job>),
+pub struct CourierPool {
+    class: CourierClass,
+    context: CourierContext,
+    jobs: (Sender<DeliveryJob>, Receiver<DeliveryJob>),
     threads: usize,
     in_flight: usize,
     busy_at: Option<Instant>,
     is_short: bool,
 }
 
-impl Pool {
-    pub fn new(class: Class, surroundings: Surroundings) -> Pool {
+impl CourierPool {
+    pub fn new(class: CourierClass, context: CourierContext) -> CourierPool {
         let jobs = bounded(class.threads());
-        Pool { class, surroundings, jobs, threads: 0, in_flight: 0, busy_at: None, is_short: false }
+        CourierPool { class, context, jobs, threads: 0, in_flight: 0, busy_at: None, is_short: false }
     }
 
-    /// Messages that it takes from one channel now. A quarter of the threads is kept for the first messages of channels that
-    /// have nothing in flight.
+    /// The number of messages that it accepts from one channel now. A quarter of the threads is reserved for the first
+    /// messages of channels that have nothing in flight.
     pub fn room(&self, channel_is_idle: bool) -> usize {
         let threads = self.class.threads();
         let first = usize::from(channel_is_idle && self.in_flight < threads);
         (threads - threads / 4).saturating_sub(self.in_flight).max(first)
     }
 
-    /// Hands a message to a thread. False if there is none and none can be started.
-    pub fn start(&mut self, job: Job, now: Instant) -> bool {
+    /// Passes a message to a thread; false if there is none and none can be started.
+    pub fn start(&mut self, job: DeliveryJob, now: Instant) -> bool {
         if self.threads <= self.in_flight && self.threads < self.class.threads() {
             self.grow();
         }
@@ -128,8 +89,8 @@ impl Pool {
         self.busy_at = Some(now);
     }
 
-    /// Ends its threads if they have been idle. Returns how long they may go on.
-    pub fn rest(&mut self, now: Instant) -> Option<Duration> {
+    /// Ends the threads if they are idle; returns the time until they are due to end.
+    pub fn end_if_idle(&mut self, now: Instant) -> Option<Duration> {
         if self.threads == 0 || self.in_flight > 0 {
             return None;
         }
@@ -137,24 +98,24 @@ impl Pool {
         if !left.is_zero() {
             return Some(left);
         }
-        // Each thread ends when it finds the old queue disconnected.
+        // The threads end when their queue is disconnected.
         self.jobs = bounded(self.class.threads());
         self.threads = 0;
         None
     }
 
-    /// Without a further thread the message waits for one of those there are.
+    /// Starts a thread; if that fails, the message waits for one of the others.
     fn grow(&mut self) {
-        let (jobs, surroundings) = (self.jobs.1.clone(), self.surroundings.clone());
+        let (jobs, context) = (self.jobs.1.clone(), self.context.clone());
         let name = format!("{}-{}", self.class.name(), self.threads + 1);
-        match thread::Builder::new().name(name).spawn(move || work(&jobs, &surroundings)) {
+        match thread::Builder::new().name(name).spawn(move || work(&jobs, &context)) {
             Ok(_) => {
                 self.threads += 1;
                 self.is_short = false;
             }
             Err(error) if !self.is_short => {
                 let (class, threads) = (self.class.name(), self.threads);
-                warn!("cannot start a {class} thread, {threads} of them deliver: {error}");
+                warn!("cannot start another {class} thread, {threads} are running: {error}");
                 self.is_short = true;
             }
             Err(_) => {}
@@ -162,14 +123,14 @@ impl Pool {
     }
 }
 
-fn work(jobs: &Receiver<Job>, surroundings: &Surroundings) {
-    let Surroundings { now, before_data, interrupt, done } = surroundings;
-    for Job { number, carrier, channel, message } in jobs {
+fn work(jobs: &Receiver<DeliveryJob>, context: &CourierContext) {
+    let CourierContext { now, before_data, interrupt, done } = context;
+    for DeliveryJob { number, client, channel, message } in jobs {
         let record = || before_data(&message.rows);
-        let attempt = Attempt { now: now(), interrupt, before_data: &record };
-        let result = carrier.attempt(&channel, &message, &attempt);
-        // Disconnected: the monitor has stopped without waiting for it.
-        if done.send(Done { number, result }).is_err() {
+        let delivery = DeliveryContext { now: now(), interrupt, before_data: &record };
+        let result = client.attempt(&channel, &message, &delivery);
+        // Disconnected: the monitor stopped without waiting.
+        if done.send(JobResult { number, result }).is_err() {
             return;
         }
     }

@@ -1,35 +1,34 @@
-//! The original system's webhook, and what it lacked against repetition and replay.
+//! Webhook: the request of LunaSentri, with additions against repetition and replay.
 //!
-//! - `X-Webhook-Signature: sha256=<hex HMAC-SHA256 of the body>`: the original's. It says that the body is ours, and
-//!   nothing of when it was sent: whoever records it can send it again for ever.
-//! - `X-LunaSentri-Signature`: the same, as LunaSentri's program sends it, while its documentation names the header
-//!   above. Its key is the SHA-256 of the secret (32 bytes), because LunaSentri stores nothing else.
-//! - `X-Webhook-Id`: the outbox row. A delivery that is repeated, because its answer was lost, has the same. That of
-//!   `channel test` is negative, and its event is `machine.test`; so is that of a message about the monitor itself, whose
-//!   event is `monitor.trouble`.
+//! - `X-Webhook-Signature: sha256=<hex HMAC-SHA256 of the body>`: from the original. It proves that the body is
+//!   ours, but not when it was sent: a recorded request can be sent again.
+//! - `X-LunaSentri-Signature`: the same as LunaSentri's program sends it; its documentation names the header above. The
+//!   key is the SHA-256 of the secret (32 bytes), because LunaSentri stores only that.
+//! - `X-Webhook-Id`: the id of the outbox row, the same for a repeated delivery. Negative for `channel test`, whose event is
+//!   `machine.test`, and for an alert about the monitor itself, whose event is `monitor.trouble`.
 //! - `X-Webhook-Timestamp` (Unix seconds of this attempt) and `X-Webhook-Signature-V2: sha256=<hex HMAC-SHA256 of
-//!   "id.timestamp.body">`: a receiver refuses what is older than five minutes, and ids that it knows.
+//!   "id.timestamp.body">`: a receiver should refuse requests older than five minutes and known ids.
 
 use super::channel::Channel;
-use super::http::Http;
+use super::http::PostClient;
+use super::message::{DeliveryError, Message};
+use super::notice::EventKind;
 use super::notice::Notice;
-use super::send::{Failure, Message};
 use crate::clock::Moment;
-use crate::monitor::notify::notice::EventKind;
 use hmac::{Hmac, KeyInit, Mac};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
 
-/// The payload, field by field as the original sends it.
+/// The payload with the fields of the original.
 #[derive(Debug, Serialize)]
-struct Payload<'a> {
+struct WebhookPayload<'a> {
     event: String,
-    machine: Machine<'a>,
+    machine: WebhookMachine<'a>,
 }
 
 #[derive(Debug, Serialize)]
-struct Machine<'a> {
+struct WebhookMachine<'a> {
     id: i64,
     name: &'a str,
     hostname: Option<&'a str>,
@@ -38,11 +37,16 @@ struct Machine<'a> {
     last_seen: Option<String>,
 }
 
-pub fn send(http: &Http, channel: &Channel, message: &Message, now: Moment) -> Result<String, Failure> {
+pub fn send(
+    http: &PostClient,
+    channel: &Channel,
+    message: &Message,
+    now: Moment,
+) -> Result<String, DeliveryError> {
     let Some(notice) = message.notices.first() else {
-        return Err(Failure::Never { why: "there is nothing to say".into() });
+        return Err(DeliveryError::Never { why: "the message is empty".into() });
     };
-    let body = payload(notice).map_err(|why| Failure::Never { why })?;
+    let body = payload(notice).map_err(|why| DeliveryError::Never { why })?;
     let (id, timestamp) = (message.id().to_string(), now.0.div_euclid(1000).to_string());
     let mut headers = vec![
         ("Content-Type", "application/json".to_owned()),
@@ -58,17 +62,17 @@ pub fn send(http: &Http, channel: &Channel, message: &Message, now: Moment) -> R
     let answer = http.post(&channel.target, &headers, &body)?;
     match answer.is_success() {
         true => Ok(answer.status.to_string()),
-        false => Err(answer.failure()),
+        false => Err(answer.error()),
     }
 }
 
 fn payload(notice: &Notice) -> Result<Vec<u8>, String> {
-    // Who knows the original's two events alone ends with the right state after a time of flapping, too.
+    // A receiver that knows only the original's two events gets the right state after flapping, too.
     let event = match notice.news {
         EventKind::Steady => notice.state.name(),
         news => news.name(),
     };
-    let machine = Machine {
+    let machine = WebhookMachine {
         id: notice.machine,
         name: &notice.name,
         hostname: notice.hostname.as_deref(),
@@ -77,13 +81,13 @@ fn payload(notice: &Notice) -> Result<Vec<u8>, String> {
         last_seen: Moment(notice.last_seen).rfc_3339(),
     };
     let about = if notice.news == EventKind::Trouble { "monitor" } else { "machine" };
-    serde_json::to_vec(&Payload { event: format!("{about}.{event}"), machine })
+    serde_json::to_vec(&WebhookPayload { event: format!("{about}.{event}"), machine })
         .map_err(|error| error.to_string())
 }
 
-/// `sha256=` and the HMAC-SHA256 of `parts`, one after the other, in hex.
+/// `sha256=` and the hex HMAC-SHA256 of the concatenated `parts`.
 fn signature(key: &[u8], parts: &[&[u8]]) -> String {
-    // HMAC takes keys of any length; the error is for other MACs.
+    // Cannot fail: HMAC accepts keys of any length.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return String::new() };
     parts.iter().for_each(|part| mac.update(part));
     let mut text = String::from("sha256=");
@@ -130,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_knows_two_events_learns_the_state_after_flapping() {
+    fn a_receiver_that_knows_two_events_gets_the_state_after_flapping() {
         let event = |news, state| {
             let body = payload(&notice(news, state)).expect("JSON");
             let value: serde_json::Value = serde_json::from_slice(&body).expect("JSON");

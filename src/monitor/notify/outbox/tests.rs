@@ -72,7 +72,7 @@ fn later_rows_of_a_machine_wait_and_failed_rows_stand_behind_the_others() {
     store.settle(owner, &[(2, DeliveryOutcome::Delivered)], &[], NOW).expect("marked");
     assert_eq!(one(0), [4], "row 3 is the end of outage 1; row 1 is a retry");
     let work = store.channels_with_work(owner, NOW).expect("read");
-    assert_eq!(work, [PendingWork { channel: CHANNEL, kind: Kind::Email, due: NOW, new_due: None }]);
+    assert_eq!(work, [PendingWork { channel: CHANNEL, kind: ChannelKind::Email, due: NOW, new_due: None }]);
     assert_eq!(one(0), [0; 0]);
     assert_eq!(one(1), [1]);
 }

@@ -1,26 +1,26 @@
-//! A reply of a mail server: parsed, and judged.
+//! A reply of a mail server: parsing, and whether a refusal is permanent.
 
 use std::io;
 
-/// Subjects of the enhanced status codes (RFC 3463) that no person and no time changes. Recipient: 1 no such mailbox, 2 no
-/// such system, 3 bad syntax, 6 moved, 10 a null MX (RFC 7505). 7 and 8 are about the sender, which is ours to correct.
+/// Enhanced status codes (RFC 3463) of permanent failures: 1 no such mailbox, 2 no such system, 3 bad syntax, 6 moved, 10
+/// null MX (RFC 7505). 7 and 8 concern our sender address, which can be corrected.
 const NO_SUCH_ADDRESS: [&str; 6] = ["5.1.0", "5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10"];
-/// Mail: too long for the mailbox, too big for the system. What the mail contains is 5.6.x.
+/// The mail is too long for the mailbox or too big for the system. Codes about its content are 5.6.x.
 const TOO_BIG: [&str; 2] = ["5.2.3", "5.3.4"];
 
-/// Code and text; a line for each of its lines.
+/// Code and text, with the lines of the reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reply {
+pub struct SmtpReply {
     pub code: u16,
     pub text: String,
 }
 
-impl Reply {
-    /// Whether the address does not exist or the mail is not acceptable. Every other refusal can pass: our own name, our
+impl SmtpReply {
+    /// Whether the address does not exist or the mail is not acceptable. Every other refusal can be temporary: our name, our
     /// sender address, rights, reputation, a full mailbox.
     pub fn refuses_for_good(&self) -> bool {
         let status = self.text.split_whitespace().next().unwrap_or_default();
-        // Some servers check the sender's address only when they know the recipient's.
+        // Some servers check the sender only after the recipient.
         let is_about_us = self.text.to_ascii_lowercase().contains("sender");
         let is_about_content = || {
             let detail = status.strip_prefix("5.6.").unwrap_or_default();
@@ -32,12 +32,12 @@ impl Reply {
     }
 }
 
-/// A whole reply at the beginning of `bytes`: its length and the reply. `None` if its end has not come yet.
+/// Parses the complete reply at the start of `bytes`; returns its length and the reply, `None` if it is incomplete.
 ///
 /// # Errors
 /// The bytes are not an SMTP reply.
-pub fn parse(bytes: &[u8]) -> io::Result<Option<(usize, Reply)>> {
-    let invalid = || io::Error::new(io::ErrorKind::InvalidData, "an answer that is not SMTP");
+pub fn parse(bytes: &[u8]) -> io::Result<Option<(usize, SmtpReply)>> {
+    let invalid = || io::Error::new(io::ErrorKind::InvalidData, "the reply is not SMTP");
     let (mut length, mut text) = (0, String::new());
     for line in bytes.split_inclusive(|&byte| byte == b'\n') {
         if !line.ends_with(b"\n") {
@@ -51,7 +51,7 @@ pub fn parse(bytes: &[u8]) -> io::Result<Option<(usize, Reply)>> {
         text.push_str(&String::from_utf8_lossy(line.get(4..).unwrap_or_default()));
         match line.get(3) {
             Some(b'-') => text.push('\n'),
-            None | Some(b' ') => return Ok(Some((length, Reply { code, text }))),
+            None | Some(b' ') => return Ok(Some((length, SmtpReply { code, text }))),
             Some(_) => return Err(invalid()),
         }
     }
@@ -68,7 +68,7 @@ mod tests {
         let (length, reply) = parse(reply).expect("SMTP").expect("whole");
         assert_eq!((length, reply.code), (58, 250));
         assert_eq!(reply.text, "mail.example.org\nAUTH PLAIN LOGIN\nSTARTTLS");
-        assert_eq!(parse(b"220\r\n").expect("SMTP"), Some((5, Reply { code: 220, text: String::new() })));
+        assert_eq!(parse(b"220\r\n").expect("SMTP"), Some((5, SmtpReply { code: 220, text: String::new() })));
     }
 
     #[test]
