@@ -1,25 +1,24 @@
-//! A heartbeat of any origin, in the one form that is used inside.
+//! A heartbeat inside the monitor, the same for all formats.
 
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
-/// What a device says of this moment, most of it borrowed from the request. Who sent it was authenticated before;
-/// when, the monitor's clock says.
+/// A live heartbeat, mostly borrowed from the request. The machine was authenticated before; the time is the monitor's.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Beat<'a> {
     pub kind: BeatKind,
-    /// How long the device means to wait before its next one.
+    /// The time until the device sends its next heartbeat.
     pub interval: Option<Duration>,
     pub hostname: Option<Cow<'a, str>>,
     /// `None`: the format names no device.
     pub device: Option<DeviceId>,
     pub sample: Sample,
-    /// What was sent, as JSON, with the fields that we do not know.
+    /// The JSON as sent, with unknown fields.
     pub payload: &'a str,
 }
 
-/// Tells devices apart that send in one machine's name: a hash of hardware id and boot id.
+/// Distinguishes devices that use the same token: a hash of hardware id and boot id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeviceId(u64);
 
@@ -39,20 +38,20 @@ impl DeviceId {
 pub enum BeatKind {
     /// The device is alive.
     Live,
-    /// It is being stopped on purpose.
+    /// The device is shutting down.
     Farewell,
 }
 
-/// What a device says of a moment at which nobody listened. It fills the history and never counts as being alive,
-/// which is why it is no [`Beat`].
+/// A sample recorded while the device was offline. It fills the history and is never a sign of life, so it is not a
+/// [`Beat`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Replay {
-    /// How long ago that was, by the device's monotonic clock.
+    /// Age of the sample by the device's monotonic clock.
     pub age: Duration,
     pub sample: Sample,
 }
 
-/// The figures that are kept as history. Absent is never zero.
+/// The values kept as history. `None` if absent, never 0.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Sample {
     /// Percent.
@@ -71,7 +70,7 @@ pub struct Sample {
     pub signal: Option<f32>,
 }
 
-/// How many figures a [`Sample`] has.
+/// Number of values in a [`Sample`].
 pub const FIGURES: usize = 7;
 
 impl Sample {

@@ -1,6 +1,6 @@
-//! Where the monitor listens: addresses and socket files, bound before anything says that it is ready.
+//! Binds the address and the socket file, before the monitor reports that it is ready.
 
-use super::config::{Config, Http, Tls};
+use super::config::{Config, HttpConfig, TlsFiles};
 use crate::config::ConfigError;
 use crate::http::Listener;
 use crate::http::tls::{TlsConfig, server_config};
@@ -12,45 +12,45 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-/// Descriptors beside the connections': database, couriers, log, and some more.
+/// File descriptors for everything but connections: database, couriers, log and others.
 const RESERVE: u64 = 64;
 
-/// Why there is nothing to listen on: one sentence.
+/// Why the monitor cannot listen, as one sentence.
 #[derive(Debug)]
 pub enum CannotListen {
-    /// Another program does.
+    /// Another process listens there.
     InUse(String),
     Other(String),
 }
 
-/// What was bound, and where that is.
+/// The bound listeners.
 pub struct Bound {
     pub listeners: Vec<Listener>,
-    /// For a renewed certificate.
+    /// For replacing the certificate.
     pub tls: Option<TlsConfig>,
-    /// The port is known, even if any was asked for.
+    /// The actual address, if port 0 was configured.
     pub address: Option<SocketAddr>,
     pub socket: Option<SocketFile>,
 }
 
-/// Removed on drop: nobody listens there any more.
+/// A socket file, removed on drop.
 #[derive(Debug)]
 pub struct SocketFile(PathBuf);
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // Somebody may have removed it before.
+        // Fails if it is already removed.
         let _ = fs::remove_file(&self.0);
     }
 }
 
-/// What the certificate's and the key's file hold.
+/// Loads certificate and key.
 ///
 /// # Errors
-/// One cannot be read, or they are not a certificate with its key.
-pub fn certificate(tls: &Tls) -> Result<rustls::ServerConfig, ConfigError> {
+/// A file cannot be read, or they are not a certificate and its key.
+pub fn certificate(tls: &TlsFiles) -> Result<rustls::ServerConfig, ConfigError> {
     let read = |path: &Path| {
-        let problem = |error| ConfigError::new(format!("{}: cannot be read: {error}", path.display()));
+        let problem = |error| ConfigError::new(format!("cannot read {}: {error}", path.display()));
         fs::read(path).map_err(problem)
     };
     let (chain, key) = (read(&tls.certificate_file)?, read(&tls.key_file)?);
@@ -60,11 +60,11 @@ pub fn certificate(tls: &Tls) -> Result<rustls::ServerConfig, ConfigError> {
     })
 }
 
-/// With `tls`, if the address is to speak it; the socket file never does.
+/// Binds address and socket file. With `tls`, the address speaks TLS; the socket file never does.
 ///
 /// # Errors
-/// An address or a file is taken, or not allowed.
-pub fn bind(http: &Http, tls: Option<rustls::ServerConfig>) -> Result<Bound, CannotListen> {
+/// The address or the file is in use or not permitted.
+pub fn bind(http: &HttpConfig, tls: Option<rustls::ServerConfig>) -> Result<Bound, CannotListen> {
     let tls = tls.map(TlsConfig::new);
     let mut bound = Bound { listeners: Vec::new(), tls: tls.clone(), address: None, socket: None };
     if let Some(address) = http.listen {
@@ -86,41 +86,41 @@ pub fn bind(http: &Http, tls: Option<rustls::ServerConfig>) -> Result<Bound, Can
 fn explain(place: &str, error: &io::Error) -> CannotListen {
     match error.kind() {
         ErrorKind::AddrInUse => CannotListen::InUse(format!(
-            "{place}: another program listens there; end that one, or set another listen in [http]"
+            "{place}: another process listens there; stop it, or change listen in [http]"
         )),
         ErrorKind::PermissionDenied => CannotListen::Other(format!(
-            "{place}: not allowed; ports below 1024 are a reverse proxy's, or need CAP_NET_BIND_SERVICE"
+            "{place}: not permitted; use a reverse proxy for ports below 1024, or grant CAP_NET_BIND_SERVICE"
         )),
         ErrorKind::AddrNotAvailable => {
-            CannotListen::Other(format!("{place}: this machine has no such address; see listen in [http]"))
+            CannotListen::Other(format!("{place}: this host has no such address; see listen in [http]"))
         }
-        _ => CannotListen::Other(format!("{place}: cannot listen there: {error}")),
+        _ => CannotListen::Other(format!("{place}: cannot listen: {error}")),
     }
 }
 
-/// A file that a killed monitor has left behind is replaced, one that somebody listens on is not, and no other file.
+/// Replaces the stale socket of a killed monitor; refuses a socket in use and any other file.
 fn bind_file(path: &Path) -> io::Result<UnixListener> {
     match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.file_type().is_socket() => match UnixStream::connect(path) {
             Err(error) if error.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path)?,
             _ => return Err(ErrorKind::AddrInUse.into()),
         },
-        Ok(_) => return Err(io::Error::other("it is there and no socket")),
+        Ok(_) => return Err(io::Error::other("the file exists and is not a socket")),
         Err(_) => {}
     }
     let listener = UnixListener::bind(path)?;
-    // The proxy's user can be put into the group.
+    // The proxy's user can be a member of the group.
     fs::set_permissions(path, fs::Permissions::from_mode(0o660))?;
     Ok(listener)
 }
 
-/// Raises the limit of open files to what the configuration wants, as far as it may; says if that is too little.
+/// Raises the limit of open files for the configured connections, as far as permitted; warns if that is not enough.
 pub fn make_room(config: &Config) {
     let wanted = config.limits.connections as u64 + RESERVE;
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let allowed = maximum.map_or(wanted, |maximum| wanted.min(maximum));
     if current.is_some_and(|current| current < allowed) {
-        // It stays as it is then, and is told below.
+        // On failure the limit stays; the warning below says so.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(allowed), maximum });
     }
     let current = getrlimit(Resource::Nofile).current;
@@ -137,20 +137,20 @@ pub fn make_room(config: &Config) {
 mod tests {
     use super::*;
 
-    fn http(listen: Option<SocketAddr>, socket: Option<PathBuf>) -> Http {
-        Http { listen, socket, tls: None, trusted_proxies: Vec::new() }
+    fn http(listen: Option<SocketAddr>, socket: Option<PathBuf>) -> HttpConfig {
+        HttpConfig { listen, socket, tls: None, trusted_proxies: Vec::new() }
     }
 
     #[test]
-    fn a_taken_address_is_told_as_such() {
+    fn an_address_in_use_is_reported_as_such() {
         let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
         let http = http(taken.local_addr().ok(), None);
         let error = bind(&http, None).err().expect("taken");
-        assert!(matches!(&error, CannotListen::InUse(why) if why.contains("another program")), "{error:?}");
+        assert!(matches!(&error, CannotListen::InUse(why) if why.contains("another process")), "{error:?}");
     }
 
     #[test]
-    fn a_socket_file_is_taken_over_from_the_dead_only() {
+    fn only_a_stale_socket_file_is_replaced() {
         let scratch = tempfile::tempdir().expect("a directory");
         let path = scratch.path().join("http.sock");
         let http = http(None, Some(path.clone()));

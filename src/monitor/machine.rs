@@ -1,4 +1,4 @@
-//! What a machine is, and what it may be called.
+//! A machine and its descriptive settings, and their valid values.
 
 use crate::clock::Moment;
 use crate::config::{self, Period};
@@ -6,8 +6,7 @@ use std::borrow::Cow;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// Silence that means offline: from twice the shortest heartbeat interval that makes sense to a machine that reports
-/// once a month.
+/// Valid thresholds: from a few fast heartbeats to machines that report once a month.
 pub const THRESHOLD: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_secs(31 * 86_400);
 /// How long a machine can be paused.
 pub const PAUSE: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(366 * 86_400);
@@ -16,34 +15,34 @@ pub const OVERLAP: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_se
 /// How long an enrolment key can be used.
 pub const ENROLMENT: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(31 * 86_400);
 
-/// In characters. What goes into a message, a table and a page stays readable there.
+/// In characters, so that messages, tables and pages stay readable.
 const LONGEST_NAME: usize = 100;
 const LONGEST_GROUP: usize = 64;
 const LONGEST_DESCRIPTION: usize = 1000;
-/// Of DNS, in bytes.
+/// In bytes; the limit of DNS.
 const LONGEST_HOSTNAME: usize = 253;
 /// In bytes: CPU serials have 16, MAC addresses 17, machine ids 32.
 const LONGEST_HARDWARE_ID: usize = 64;
-/// A machine's tags, in number.
+/// The largest number of tags.
 pub const MOST_TAGS: usize = 32;
 
-/// A machine's number, as in `machine.id`.
+/// A machine's id, as in `machine.id`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MachineId(pub i64);
 
-/// What stands in `machine_state.status`. Only the recorder's thread changes it.
+/// The column `machine_state.status`. Only the recorder's thread changes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MachineStatus {
-    /// Added, and never heard of.
+    /// Added, and never seen.
     New = 0,
     Online = 1,
     Offline = 2,
-    /// It said that it is being stopped.
+    /// Shut down on purpose.
     Stopped = 3,
 }
 
 impl MachineStatus {
-    /// What the database says; anything that this program never wrote is as good as new.
+    /// Parses the column; unknown values count as new.
     pub fn of(number: i64) -> MachineStatus {
         match number {
             1 => MachineStatus::Online,
@@ -53,7 +52,7 @@ impl MachineStatus {
         }
     }
 
-    /// As it is shown.
+    /// The name that is shown.
     pub fn as_str(self) -> &'static str {
         match self {
             MachineStatus::New => "new",
@@ -64,7 +63,7 @@ impl MachineStatus {
     }
 }
 
-/// A machine as it is stored; what was heard in the last seconds is in the fleet's memory.
+/// A machine as stored; the last seconds are only in the memory of the fleet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Machine {
     pub id: MachineId,
@@ -72,13 +71,13 @@ pub struct Machine {
     pub hostname: Option<String>,
     pub description: Option<String>,
     pub group: Option<String>,
-    /// In order.
+    /// Sorted.
     pub tags: Vec<String>,
-    /// Of a device that enrolled itself.
+    /// Only of enrolled devices.
     pub hardware_id: Option<String>,
-    /// Its name at the Meeting API.
+    /// Its key in the Meeting API.
     pub device_key: Option<String>,
-    /// `None`: the configured one.
+    /// `None`: `offline_threshold` of the configuration.
     pub threshold: Option<Duration>,
     pub status: MachineStatus,
     /// `false`: disabled.
@@ -88,11 +87,11 @@ pub struct Machine {
     /// When this status began.
     pub since: Moment,
     pub created_at: Moment,
-    /// The end of the pause in which it is.
+    /// End of the current maintenance.
     pub paused_until: Option<Moment>,
 }
 
-/// What is said of a machine that is added.
+/// The settings of a new machine.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Description {
     pub name: String,
@@ -106,7 +105,7 @@ pub struct Description {
 
 impl Description {
     /// # Errors
-    /// The first thing that cannot be, as a sentence.
+    /// The first invalid setting.
     pub fn check(&self) -> Result<(), String> {
         name(&self.name)?;
         self.hostname.as_deref().map_or(Ok(()), hostname)?;
@@ -122,54 +121,52 @@ impl Description {
 }
 
 /// # Errors
-/// Why it cannot be the name of a machine, a recipient or a token.
+/// `text` is not a valid name of a machine, a recipient or a token.
 pub fn name(text: &str) -> Result<(), String> {
     shown("name", text, LONGEST_NAME)?;
     if text.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(format!(
-            "name \"{text}\": a number would be taken for a machine's id; put a letter into it"
-        ));
+        return Err(format!("name \"{text}\": must not be only digits, which would be read as an id"));
     }
     if text.starts_with('-') {
-        return Err(format!("name \"{text}\": would be taken for an option; begin it with a letter"));
+        return Err(format!("name \"{text}\": must not begin with a dash, which would be read as an option"));
     }
     Ok(())
 }
 
 /// # Errors
-/// Why it cannot be a group's name.
+/// `text` is not a valid group.
 pub fn group(text: &str) -> Result<(), String> {
     shown("group", text, LONGEST_GROUP)?;
     no_comma("group", text)
 }
 
 /// # Errors
-/// Why it cannot be a tag.
+/// `text` is not a valid tag.
 pub fn tag(text: &str) -> Result<(), String> {
     shown("tag", text, LONGEST_GROUP)?;
     no_comma("tag", text)
 }
 
 /// # Errors
-/// Why it cannot be a description.
+/// `text` is not a valid description.
 pub fn description(text: &str) -> Result<(), String> {
     shown("description", text, LONGEST_DESCRIPTION)
 }
 
 /// # Errors
-/// Why it cannot be the name of a host.
+/// `text` is not a valid hostname.
 pub fn hostname(text: &str) -> Result<(), String> {
     plain("hostname", text, LONGEST_HOSTNAME)
 }
 
 /// # Errors
-/// Why it cannot be the id of a device's hardware.
+/// `text` is not a valid hardware id.
 pub fn hardware_id(text: &str) -> Result<(), String> {
     plain("hardware id", text, LONGEST_HARDWARE_ID)
 }
 
-/// A hardware id as it is stored and compared. A MAC address loses its separators and capitals: earlier daemons sent
-/// it with colons, and the device is the same one. Any other id stays as it is.
+/// The stored form of a hardware id: a MAC address without separators and in lower case, because earlier daemons sent it
+/// with colons; any other id unchanged.
 pub fn canonical_hardware_id(text: &str) -> Cow<'_, str> {
     let is_octet = |octet: &str| octet.len() == 2 && octet.bytes().all(|byte| byte.is_ascii_hexdigit());
     let is_mac = |separator| text.split(separator).count() == 6 && text.split(separator).all(is_octet);
@@ -180,17 +177,19 @@ pub fn canonical_hardware_id(text: &str) -> Cow<'_, str> {
 }
 
 /// # Errors
-/// Why it cannot stand in the path of the Meeting API.
+/// `text` cannot be part of a path of the Meeting API.
 pub fn device_key(text: &str) -> Result<(), String> {
     plain("device key", text, LONGEST_NAME)?;
     match text.contains('/') {
-        true => Err(format!("device key \"{text}\": stands in a URL's path and cannot have a \"/\"")),
+        true => {
+            Err(format!("device key \"{text}\": must not contain \"/\", because it is part of a URL path"))
+        }
         false => Ok(()),
     }
 }
 
 /// # Errors
-/// That it is outside of `allowed`.
+/// `duration` is outside `allowed`.
 pub fn within(what: &str, duration: Duration, allowed: &RangeInclusive<Duration>) -> Result<(), String> {
     match config::outside(Period(duration), allowed) {
         Some(problem) => Err(format!("{what} \"{}\" {problem}", Period(duration))),
@@ -198,7 +197,7 @@ pub fn within(what: &str, duration: Duration, allowed: &RangeInclusive<Duration>
     }
 }
 
-/// Text that people read on one line.
+/// Checks one line of text for people.
 fn shown(what: &str, text: &str, longest: usize) -> Result<(), String> {
     if text.trim().is_empty() {
         return Err(format!("the {what} is empty"));
@@ -209,13 +208,13 @@ fn shown(what: &str, text: &str, longest: usize) -> Result<(), String> {
     if text.trim() != text {
         return Err(format!("{what} \"{}\": begins or ends with a space", text.escape_debug()));
     }
-    if text.chars().any(is_unseen) {
-        return Err(format!("{what} \"{}\": has a character that is not seen", text.escape_debug()));
+    if text.chars().any(is_invisible) {
+        return Err(format!("{what} \"{}\": contains an invisible character", text.escape_debug()));
     }
     Ok(())
 }
 
-/// Text of programs: ASCII without spaces.
+/// Checks text for programs: ASCII without spaces.
 fn plain(what: &str, text: &str, longest: usize) -> Result<(), String> {
     if text.is_empty() {
         return Err(format!("the {what} is empty"));
@@ -225,26 +224,24 @@ fn plain(what: &str, text: &str, longest: usize) -> Result<(), String> {
     }
     if !text.bytes().all(|b| b.is_ascii_graphic()) {
         let shown = text.escape_debug();
-        return Err(format!(
-            "{what} \"{shown}\": has a character that is neither letter, digit nor ASCII sign"
-        ));
+        return Err(format!("{what} \"{shown}\": contains a character that is not visible ASCII"));
     }
     Ok(())
 }
 
-/// The command line's lists are separated by commas.
+/// Refuses commas, which separate lists on the command line.
 fn no_comma(what: &str, text: &str) -> Result<(), String> {
     match text.contains(',') {
-        true => Err(format!("{what} \"{text}\": cannot have a comma")),
+        true => Err(format!("{what} \"{text}\": must not contain a comma")),
         false => Ok(()),
     }
 }
 
-/// Control characters, and those that turn the direction of a text or have no width: they would forge a log line or a
-/// message.
-fn is_unseen(c: char) -> bool {
+/// Control characters, and characters without width or that change the direction of text: they could forge log lines and
+/// messages.
+fn is_invisible(c: char) -> bool {
     let formats = ['\u{ad}', '\u{34f}', '\u{61c}', '\u{180e}', '\u{feff}'];
-    // Letters of Hangul and a sign of Braille that are blank: a second "barn" could not be told from the first.
+    // Blank letters of Hangul and a blank of Braille: two names could look the same.
     let blanks = ['\u{115f}', '\u{1160}', '\u{2800}', '\u{3164}', '\u{ffa0}'];
     c.is_control()
         || formats.contains(&c)
@@ -258,7 +255,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_every_script_are_taken_as_they_are() {
+    fn names_of_every_script_are_valid() {
         for text in ["barn", "Barn 2 (north)", "Хлев", "牛舎", "grange à foin", "2nd", "a"] {
             assert_eq!(name(text), Ok(()), "{text}");
         }
@@ -266,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_seen_or_would_be_taken_for_something_else_is_no_name() {
+    fn invisible_and_ambiguous_names_are_refused() {
         for text in [
             "",
             " ",
@@ -292,14 +289,14 @@ mod tests {
     }
 
     #[test]
-    fn a_sentence_names_the_setting_and_what_is_allowed() {
+    fn an_error_names_the_setting_and_what_is_allowed() {
         let problem = within("threshold", Duration::from_secs(1), &THRESHOLD).expect_err("too short");
         assert_eq!(problem, "threshold \"1s\" must be from \"5s\" to \"744h\"");
-        assert_eq!(group("a,b").expect_err("a comma"), "group \"a,b\": cannot have a comma");
+        assert_eq!(group("a,b").expect_err("a comma"), "group \"a,b\": must not contain a comma");
     }
 
     #[test]
-    fn ids_of_programs_are_plain_and_short() {
+    fn ids_are_plain_and_short() {
         assert_eq!(hardware_id("10000000a5bd2dd2"), Ok(()));
         assert_eq!(hardware_id("aa:bb:cc:dd:ee:ff"), Ok(()));
         for text in ["", "a b", "a\nb", "ä", &"0".repeat(65)] {

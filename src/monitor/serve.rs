@@ -1,25 +1,25 @@
-//! Start-up, signals, stop: which threads there are and who talks to whom.
+//! Start-up, signals and stop: the threads of the monitor and the channels between them.
 //!
 //! | thread | waits for | ends when |
 //! |---|---|---|
 //! | main | signals | TERM, INT, or the http thread fails |
-//! | http | sockets; takes live beats itself | it is told to stop |
+//! | http | sockets; handles heartbeats itself | the stop |
 //! | worker-N | other requests | http has ended |
-//! | recorder | orders, tickers | http and main have dropped their ends |
-//! | courier ... | the outbox | they are told to stop |
-//! | health | 5 s | main drops its end |
-//! | upkeep | an hour | main drops its end |
+//! | recorder | events, tickers | http, workers and main have dropped their senders |
+//! | courier ... | the outbox | the stop |
+//! | health | 5 s | main drops its sender |
+//! | upkeep | an hour | main drops its sender |
 
 use super::config::Config;
 use super::gate::gate;
 use super::health::{self, Health};
 use super::ingest::Ingest;
 use super::listen::{self, Bound, CannotListen, SocketFile};
-use super::notify::{self, Poke, couriers::Couriers};
+use super::notify::{NotifySettings, Poke, couriers::Couriers};
 use super::pulse::Pulse;
 use super::recorder::{FLUSH, Recorder};
 use super::store::{OpenError, Refused, Store, StoreError};
-use super::web::{self, Web};
+use super::web::{self, WebContext, WebSettings};
 use crate::clock::Now;
 use crate::config::ConfigError;
 use crate::duration::go;
@@ -41,67 +41,67 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A stop takes this long at most, whatever devices, disks and mail servers do.
+/// The longest duration of a stop, whatever devices, disks and mail servers do.
 const STOP: Duration = Duration::from_secs(5);
-/// Of that, for requests that are complete to be answered.
+/// The part of it for answering complete requests.
 const GRACE: Duration = Duration::from_secs(2);
-/// Orders of a fleet that comes back, while one commit lasts: 50,000 heartbeats a second for 80 ms. Each place costs 56
-/// bytes from the start, heard of or not.
+/// Size of the recorder's queue: a returning fleet sends 50,000 heartbeats a second, and a commit takes 80 ms. Each place
+/// costs 56 bytes.
 const ORDERS: usize = 4096;
 
-/// Why the monitor ended by itself, or did not start.
+/// Why a command failed, or the monitor did not start or keep running.
 #[derive(Debug)]
-pub enum Failure {
+pub enum CommandError {
     Config(ConfigError),
-    /// Another program has the database or the address.
+    /// Another process uses the database or the address.
     InUse(String),
     Other(String),
 }
 
-impl From<String> for Failure {
-    fn from(sentence: String) -> Failure {
-        Failure::Other(sentence)
+impl From<String> for CommandError {
+    fn from(sentence: String) -> CommandError {
+        CommandError::Other(sentence)
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Config(error) => error.fmt(f),
-            Failure::InUse(sentence) | Failure::Other(sentence) => f.write_str(sentence),
+            CommandError::Config(error) => error.fmt(f),
+            CommandError::InUse(sentence) | CommandError::Other(sentence) => f.write_str(sentence),
         }
     }
 }
 
-impl From<ConfigError> for Failure {
-    fn from(error: ConfigError) -> Failure {
-        Failure::Config(error)
+impl From<ConfigError> for CommandError {
+    fn from(error: ConfigError) -> CommandError {
+        CommandError::Config(error)
     }
 }
 
-impl From<OpenError> for Failure {
-    fn from(error: OpenError) -> Failure {
+impl From<OpenError> for CommandError {
+    fn from(error: OpenError) -> CommandError {
         match error.error {
-            StoreError::Held { .. } | StoreError::Busy => Failure::InUse(error.to_string()),
-            _ => Failure::Other(error.to_string()),
+            StoreError::Held { .. } | StoreError::Busy => CommandError::InUse(error.to_string()),
+            _ => CommandError::Other(error.to_string()),
         }
     }
 }
 
-impl From<Refused> for Failure {
-    fn from(refused: Refused) -> Failure {
+impl From<Refused> for CommandError {
+    fn from(refused: Refused) -> CommandError {
         match refused {
             Refused::Open(error) => error.into(),
-            refused => Failure::Other(refused.to_string()),
+            refused => CommandError::Other(refused.to_string()),
         }
     }
 }
 
-impl From<CannotListen> for Failure {
-    fn from(error: CannotListen) -> Failure {
+impl From<CannotListen> for CommandError {
+    fn from(error: CannotListen) -> CommandError {
         match error {
-            CannotListen::InUse(sentence) => Failure::InUse(sentence),
-            CannotListen::Other(sentence) => Failure::Other(sentence),
+            CannotListen::InUse(sentence) => CommandError::InUse(sentence),
+            CannotListen::Other(sentence) => CommandError::Other(sentence),
         }
     }
 }
@@ -109,8 +109,8 @@ impl From<CannotListen> for Failure {
 /// Serves in the foreground until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// A bad configuration, a database or an address that cannot be used; later, that waiting for sockets failed.
-pub fn run(config_file: &Path) -> Result<(), Failure> {
+/// The configuration is wrong, the database or an address cannot be used, or polling the sockets failed.
+pub fn run(config_file: &Path) -> Result<(), CommandError> {
     let config = Config::load(config_file)?;
     logging::init(config.log);
     heap::share();
@@ -126,24 +126,24 @@ pub fn run(config_file: &Path) -> Result<(), Failure> {
     monitor.stop()
 }
 
-/// What the main thread holds of the others.
+/// What the main thread keeps of the others.
 struct Monitor {
     config_file: PathBuf,
     config: Config,
-    /// Absent: plain HTTP.
+    /// `None`: plain HTTP.
     tls: Option<TlsConfig>,
-    /// Removed at the end.
+    /// Removed on drop.
     _socket: Option<SocketFile>,
     stopper: Stopper,
-    settings: Arc<Latest<web::Settings>>,
+    settings: Arc<Latest<WebSettings>>,
     orders: Sender<RecorderEvent>,
     couriers: Couriers,
     upkeep: Sender<hourly::Kept>,
-    /// What the messages about the monitor itself are sent with.
-    sending: Arc<Latest<notify::Settings>>,
+    /// The delivery settings of alerts about the monitor itself.
+    sending: Arc<Latest<NotifySettings>>,
     /// The health thread ends when this is dropped.
     _health: Sender<()>,
-    /// What the http thread ended with.
+    /// The result of the http thread.
     http_ended: Receiver<io::Result<()>>,
     /// Disconnected when all workers have returned.
     workers_ended: Receiver<()>,
@@ -152,10 +152,10 @@ struct Monitor {
 }
 
 impl Monitor {
-    fn start(config_file: &Path, config: Config, signals: Handle) -> Result<Monitor, Failure> {
+    fn start(config_file: &Path, config: Config, signals: Handle) -> Result<Monitor, CommandError> {
         let now = Now::read();
         let certificate = config.http.tls.as_ref().map(listen::certificate).transpose()?;
-        let sending = notify::Settings::load(&config)?;
+        let sending = NotifySettings::load(&config)?;
         listen::make_room(&config);
         let store = Arc::new(Store::open_for_serving(&config.store.database, now.wall)?);
         let shared = RecorderContext {
@@ -177,9 +177,9 @@ impl Monitor {
         let (orders, recorder_ended) = start_recorder(&shared, sweeper, &config, now.monotonic)?;
 
         let health = Arc::new(Health::new(shared.pulse.clone(), couriers.counters()));
-        let settings = Arc::new(Latest::new(web::Settings::of(&config)));
+        let settings = Arc::new(Latest::new(WebSettings::of(&config)));
         let ingest = Ingest::new(shared.clone(), orders.clone());
-        let web = Arc::new(Web {
+        let web = Arc::new(WebContext {
             shared,
             health: health.clone(),
             orders: orders.clone(),
@@ -220,15 +220,15 @@ impl Monitor {
         })
     }
 
-    /// Reads configuration and certificate anew; what is bad is refused, and all of the old stays.
+    /// Reloads configuration and certificate; on an error, all of the old ones stay.
     fn reload(&mut self) {
         let loaded = Config::load(&self.config_file).and_then(|config| {
             let certificate = config.http.tls.as_ref().map(listen::certificate).transpose()?;
-            Ok((certificate, notify::Settings::load(&config)?, config))
+            Ok((certificate, NotifySettings::load(&config)?, config))
         });
         let (certificate, sending, config) = match loaded {
             Ok(loaded) => loaded,
-            Err(error) => return log::error!("{error}; the old configuration stays"),
+            Err(error) => return log::error!("{error}; keeping the old configuration"),
         };
         for (section, same) in [
             ("listen or socket in [http], or from HTTP to HTTPS,", config.http.same_place(&self.config.http)),
@@ -236,26 +236,26 @@ impl Monitor {
             ("[limits]", config.limits == self.config.limits),
         ] {
             if !same {
-                log::warn!("a change of {section} takes effect at the next start");
+                log::warn!("the change of {section} takes effect at the next start");
             }
         }
         logging::init(config.log);
         if let (Some(tls), Some(certificate)) = (&self.tls, certificate) {
             tls.replace(certificate);
         }
-        self.settings.put(web::Settings::of(&config));
+        self.settings.put(WebSettings::of(&config));
         self.sending.put(sending.clone());
         self.couriers.reload(sending);
-        // Both threads live as long as this one holds their channels.
+        // Both threads live as long as this one holds their senders.
         let recorder = self.orders.send(RecorderEvent::Settings(sweeping(&config)));
         let upkeep = self.upkeep.send(kept_of(&config));
         debug_assert!(recorder.is_ok() && upkeep.is_ok());
-        log::info!("the configuration is taken over {}", rhythm(&config));
+        log::info!("configuration reloaded {}", rhythm(&config));
         self.config = config;
     }
 
-    /// In the order in which what was taken flows: requests, workers, recorder, couriers.
-    fn stop(self) -> Result<(), Failure> {
+    /// Stops in the order of the data flow: requests, workers, recorder, couriers.
+    fn stop(self) -> Result<(), CommandError> {
         systemd::stopping();
         let deadline = Instant::now() + STOP;
         drop(self.upkeep);
@@ -264,29 +264,29 @@ impl Monitor {
         drop(self.orders);
         for (ended, what) in [
             (&self.workers_ended, "a request is still being answered"),
-            (&self.recorder_ended, "the database does not take the last heartbeats"),
+            (&self.recorder_ended, "the last heartbeats are not written to the database yet"),
         ] {
             if ended.recv_deadline(deadline) == Err(crossbeam_channel::RecvTimeoutError::Timeout) {
-                log::warn!("{what}; stopped without it");
+                log::warn!("{what}; stopping anyway");
             }
         }
         self.couriers.stop(deadline);
         log::info!("Heartbeat monitor stopped");
         match http {
-            Ok(Err(error)) => Err(Failure::Other(format!("waiting for sockets failed: {error}"))),
+            Ok(Err(error)) => Err(CommandError::Other(format!("cannot poll the sockets: {error}"))),
             _ => Ok(()),
         }
     }
 }
 
-/// Takes over from the database before the first order can come. What is returned beside the way to give orders
-/// disconnects when everything is written.
+/// Loads the state from the database, then starts the recorder. Returns its queue, and a receiver that disconnects when
+/// everything is written.
 fn start_recorder(
     shared: &RecorderContext,
     sweeper: Sweeper,
     config: &Config,
     now: Instant,
-) -> Result<(Sender<RecorderEvent>, Receiver<()>), Failure> {
+) -> Result<(Sender<RecorderEvent>, Receiver<()>), CommandError> {
     let (orders, inbox) = bounded(ORDERS);
     let recorder = Recorder::new(shared.clone(), sweeper, systemd::Watchdog::from_environment(now));
     recorder.load().map_err(database)?;
@@ -299,29 +299,33 @@ fn start_recorder(
     Ok((orders, spawn("recorder", move || recorder.run(inbox))?))
 }
 
-/// Live heartbeats are taken on the reactor's own thread, what is not ingest's goes to `others`.
+/// Starts the http thread. It handles ingest itself and passes other requests to `others`.
 fn start_http(
     server: Server,
     ingest: Ingest,
     mut others: impl FnMut(Exchange) + Send + 'static,
     signals: Handle,
-) -> Result<Receiver<io::Result<()>>, Failure> {
+) -> Result<Receiver<io::Result<()>>, CommandError> {
     let (ended, http_ended) = bounded(1);
     drop(spawn("http", move || {
         let result = server.run(move |exchange| {
-            if let Some(exchange) = ingest.take(exchange) {
+            if let Some(exchange) = ingest.handle(exchange) {
                 others(exchange);
             }
         });
-        // Main sleeps until a signal comes; without sockets there is nothing left to wait for.
+        // Wakes main, which waits for signals: without sockets the monitor must end.
         let _ = ended.send(result);
         signals.close();
     })?);
     Ok(http_ended)
 }
 
-/// Threads that share a queue. What is returned disconnects when all of them have ended.
-fn workers(count: usize, web: &Arc<Web>, requests: &Receiver<Exchange>) -> Result<Receiver<()>, Failure> {
+/// Starts the workers. The returned receiver disconnects when all have ended.
+fn workers(
+    count: usize,
+    web: &Arc<WebContext>,
+    requests: &Receiver<Exchange>,
+) -> Result<Receiver<()>, CommandError> {
     let (alive, ended) = bounded(0);
     for number in 1..=count {
         let (web, requests, alive) = (web.clone(), requests.clone(), alive.clone());
@@ -333,7 +337,7 @@ fn workers(count: usize, web: &Arc<Web>, requests: &Receiver<Exchange>) -> Resul
     Ok(ended)
 }
 
-/// The two lines of a start; the first is the one that LunaSentri's users look for.
+/// Logs the start; LunaSentri's users look for the first line.
 fn announce(config: &Config, bound: &Bound) {
     log::info!("Heartbeat monitor started {}", rhythm(config));
     let scheme = if config.http.tls.is_some() { "https" } else { "http" };
@@ -345,7 +349,7 @@ fn announce(config: &Config, bound: &Bound) {
     }
 }
 
-/// In Go's form of durations, as LunaSentri wrote it.
+/// Interval and threshold as LunaSentri logs them.
 fn rhythm(config: &Config) -> String {
     let (interval, threshold) = (config.detection.check_interval, config.detection.offline_threshold);
     format!("(interval: {}, threshold: {})", go(interval), go(threshold))
@@ -371,6 +375,6 @@ fn kept_of(config: &Config) -> hourly::Kept {
     hourly::Kept { events: config.retention.events, deliveries: config.retention.deliveries }
 }
 
-fn database(error: StoreError) -> Failure {
-    Failure::Other(error.to_string())
+fn database(error: StoreError) -> CommandError {
+    CommandError::Other(error.to_string())
 }

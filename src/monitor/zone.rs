@@ -1,7 +1,7 @@
-//! What the clock on a recipient's wall shows: a fixed offset from UTC, or a time zone with its summer time.
+//! A recipient's local time: a fixed offset from UTC, or a time zone with daylight saving time.
 //!
-//! The rules of time zones change several times a year somewhere; they are the server's own (Debian's `tzdata`), read
-//! anew whenever recipients are, so that an update counts without a restart. A file takes some 50 us.
+//! The rules of time zones change several times a year, so they are read from the server's own database (Debian's `tzdata`)
+//! whenever recipients are: an update needs no restart. A file takes about 50 us.
 
 use crate::clock::Moment;
 use std::fmt;
@@ -10,14 +10,14 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use tz::TimeZone;
 
-/// Where the C library looks too.
+/// The database of the C library.
 pub const ZONES: &str = "/usr/share/zoneinfo";
 
 const MINUTE_MS: i64 = 60_000;
-/// The longest of the IANA's has 32 letters.
+/// The longest name of the IANA has 32 letters.
 const LONGEST_NAME: usize = 64;
 
-/// How a recipient's time is told.
+/// A recipient's local time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Clock {
     /// Minutes east of UTC.
@@ -28,12 +28,12 @@ pub enum Clock {
 impl Clock {
     pub const UTC: Clock = Clock::Fixed(0);
 
-    /// This server's; UTC, as the C library does, where its time zone is not known.
+    /// The local time of this server; UTC, like the C library, if its time zone is unknown.
     pub fn of_server() -> Clock {
         Zone::of_machine(Path::new("/"), Path::new(ZONES)).map_or(Clock::UTC, Clock::Zone)
     }
 
-    /// How far it is ahead of UTC at this moment, in milliseconds.
+    /// The offset from UTC at this moment, in milliseconds.
     pub fn ahead_ms(&self, at: Moment) -> i64 {
         match self {
             Clock::Fixed(minutes) => i64::from(*minutes) * MINUTE_MS,
@@ -41,12 +41,12 @@ impl Clock {
         }
     }
 
-    /// Whole minutes ahead of UTC at this moment: what is stored beside a zone's name.
+    /// The offset in minutes at this moment, which is stored with the name of a zone.
     pub fn minutes_ahead(&self, at: Moment) -> i16 {
         i16::try_from(self.ahead_ms(at) / MINUTE_MS).unwrap_or(0)
     }
 
-    /// What it shows at this moment, to the second: `2026-01-21 15:27:44 CET`, `2026-01-21 14:27:44 UTC`.
+    /// The local time to the second: `2026-01-21 15:27:44 CET`, `2026-01-21 14:27:44 UTC`.
     pub fn written(&self, at: Moment) -> String {
         let shown = Moment(at.0.saturating_add(self.ahead_ms(at))).rfc_3339();
         match shown.as_deref().and_then(|shown| shown.strip_suffix('Z')) {
@@ -55,7 +55,7 @@ impl Clock {
         }
     }
 
-    /// `CET`, `UTC`, or the offset where the zone has no abbreviation.
+    /// `CET`, `UTC`, or the offset if the zone has no abbreviation.
     fn label(&self, at: Moment) -> String {
         let label = match self {
             Clock::Zone(zone) => zone.abbreviation(at).map(str::to_owned),
@@ -86,41 +86,41 @@ impl fmt::Display for Clock {
     }
 }
 
-/// A time zone of the IANA's database.
+/// A time zone of the IANA database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Zone {
     name: String,
-    /// Without its rules it is a fixed offset: the one that it had when it was chosen.
+    /// `Err`: the rules are missing; the offset at the time when the zone was chosen.
     rules: Result<TimeZone, i16>,
 }
 
 impl Zone {
-    /// Reads `Europe/Berlin` from the directory that has it.
+    /// Reads a zone such as `Europe/Berlin` from `directory`.
     ///
     /// # Errors
-    /// One sentence: it is not there, or cannot be read.
+    /// The zone does not exist or cannot be read.
     pub fn read(directory: &Path, name: &str) -> Result<Zone, String> {
         let letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '_' | '-' | '+');
         let named = !name.starts_with('/') && name.len() <= LONGEST_NAME && name.chars().all(letter);
         let file = directory.join(name);
         if !named || !file.is_file() {
             let known = match directory.is_dir() {
-                true => "names such as Europe/Berlin are known here",
-                false => "this server knows none: apt-get install tzdata",
+                true => "use a name such as Europe/Berlin",
+                false => "this server has no time zones: apt-get install tzdata",
             };
-            return Err(format!("there is no time zone \"{name}\"; {known}"));
+            return Err(format!("unknown time zone \"{name}\"; {known}"));
         }
         let unreadable = |problem: &dyn fmt::Display| format!("{}: {problem}", file.display());
         let bytes = fs::read(&file).map_err(|error| unreadable(&error))?;
         let rules = TimeZone::from_tz_data(&bytes).map_err(|error| unreadable(&error))?;
         if rules.as_ref().extra_rule().is_none() {
-            return Err(unreadable(&"it says nothing of the future"));
+            return Err(unreadable(&"it has no rules for the future"));
         }
         Ok(Zone { name: name.to_owned(), rules: Ok(rules) })
     }
 
-    /// The zone of the machine with this root directory: what `/etc/localtime` is a link to, or what `/etc/timezone`
-    /// names (Debian keeps both). `None` if it has no name, or no rules in `directory`.
+    /// The zone of the host with this root directory: the target of `/etc/localtime`, or the name in `/etc/timezone` (Debian
+    /// has both). `None` if it has no name, or no rules in `directory`.
     pub fn of_machine(root: &Path, directory: &Path) -> Option<Zone> {
         let link = fs::read_link(root.join("etc/localtime")).ok();
         let linked = link.as_deref().and_then(Path::to_str).and_then(|link| link.split_once("zoneinfo/"));
@@ -133,14 +133,13 @@ impl Zone {
         &self.name
     }
 
-    /// The same for one that was there when it was chosen: if it is not any more, its offset of that day is better
-    /// than none, and the log says so once.
+    /// Reads a zone that was chosen before. If it no longer exists, its offset from then is used, and the log says so once.
     pub fn read_again(directory: &Path, name: String, minutes: i16) -> Zone {
         let read = Zone::read(directory, &name);
         let missing = read.as_ref().err().map(String::as_str);
         if let Some(problem) = missing.filter(|_| is_new(&name, true)) {
             let instead = Clock::Fixed(minutes);
-            log::warn!("recipients have {instead} instead of {name}: {problem}");
+            log::warn!("using {instead} instead of the time zone {name}: {problem}");
         } else if missing.is_none() {
             is_new(&name, false);
         }
@@ -149,7 +148,7 @@ impl Zone {
 
     fn abbreviation(&self, at: Moment) -> Option<&str> {
         let kind = self.rules.as_ref().ok()?.find_local_time_type(at.0.div_euclid(1000)).ok()?;
-        // Zones without letters have "-03", which an offset says better.
+        // Zones without letters have "-03"; the offset is clearer.
         Some(kind.time_zone_designation()).filter(|name| name.starts_with(|c: char| c.is_ascii_alphabetic()))
     }
 
@@ -158,13 +157,13 @@ impl Zone {
             Ok(rules) => rules,
             Err(minutes) => return i64::from(*minutes) * MINUTE_MS,
         };
-        // It fails for times alone that no clock of this program shows: years that do not fit into 32 bits.
+        // Fails only for years beyond 32 bits.
         let kind = rules.find_local_time_type(at.0.div_euclid(1000));
         kind.map_or(0, |kind| i64::from(kind.ut_offset()) * 1000)
     }
 }
 
-/// Notes whether a zone is missing; true if that is news. For the log alone: recipients are read at each outage.
+/// Records whether a zone is missing; true if that is new. Recipients are read at each outage, but the log gets one line.
 fn is_new(name: &str, missing: bool) -> bool {
     static MISSING: Mutex<Vec<String>> = Mutex::new(Vec::new());
     let mut known = MISSING.lock().unwrap_or_else(PoisonError::into_inner);
@@ -177,7 +176,7 @@ fn is_new(name: &str, missing: bool) -> bool {
     missing && !was
 }
 
-/// Berlin's clock by rules of the project's own: those of a server may change, or be missing.
+/// Berlin's time by rules in the repository: those of a host may change or be missing.
 #[cfg(test)]
 pub fn berlin() -> Clock {
     Clock::Zone(Zone::read(&sample(), "Europe/Berlin").expect("a sample of tzdata"))
@@ -211,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_zone_is_refused_with_a_reason() {
+    fn an_unknown_zone_is_refused_with_a_reason() {
         let known = sample();
         for name in ["Europe/Bern", "", "Europe", "../../../etc/passwd", "/etc/localtime", "Europe/Berlin\0"]
         {
@@ -248,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_zone_that_vanishes_leaves_its_offset_and_counts_again_when_it_is_back() {
+    fn a_zone_that_vanishes_leaves_its_offset_until_it_is_back() {
         let scratch = tempfile::tempdir().expect("a directory");
         let (summer, winter) = (Moment(1_780_000_000_000), Moment(1_800_000_000_000));
         let gone = Clock::Zone(Zone::read_again(scratch.path(), "Berlin".into(), 120));

@@ -115,7 +115,7 @@ fn an_address_in_use_is_one_sentence_and_69() {
     let address = taken.local_addr().expect("bound").to_string();
     let output = Plan::new().key("http.listen", &address).run(&["serve"]);
     assert_eq!(output.status.code(), Some(69), "{output:?}");
-    let sentence = format!("heartbeat-monitor: {address}: another program listens there; ");
+    let sentence = format!("heartbeat-monitor: {address}: another process listens there; ");
     assert!(said(&output).lines().any(|line| line.starts_with(&sentence)), "{}", said(&output));
 }
 

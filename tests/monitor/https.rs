@@ -51,10 +51,10 @@ fn a_renewed_certificate_is_shown_after_a_reload_and_a_broken_one_is_refused() {
 
     fs::write(&key, "no key").expect("written");
     monitor.signal(Signal::HUP);
-    monitor.wait_for_line("of the refusal", |line| line.ends_with("the old configuration stays"));
+    monitor.wait_for_line("of the refusal", |line| line.ends_with("keeping the old configuration"));
     renew(&new, plan_path(&monitor));
     monitor.signal(Signal::HUP);
-    monitor.wait_for_line("of the reload", |line| line.contains("the configuration is taken over"));
+    monitor.wait_for_line("of the reload", |line| line.contains("configuration reloaded"));
     let second = daemon(&url, &tokens[1], &new);
     eventually("a daemon that trusts the new one is heard", || is_online(&monitor, "gate"));
     drop((first, second));

@@ -72,7 +72,7 @@ impl Site {
     /// Waits until the log says from where this was asked for, with a token that nobody knows.
     fn asked_from(&self, path: &str, address: &str) {
         self.monitor
-            .wait_for_line("of who asks", |line| line.contains(&format!("{address} asks for {path} ")));
+            .wait_for_line("of who asks", |line| line.contains(&format!("{address} requested {path} ")));
     }
 }
 
@@ -112,7 +112,7 @@ fn serves_behind(site: Site) -> Site {
 fn is_not_believed_once_it_is_not_trusted(mut site: Site) -> Site {
     site.monitor.reconfigure("http.trusted_proxies", "[]");
     site.monitor.signal(Signal::HUP);
-    site.monitor.wait_for_line("of the reload", |line| line.contains("the configuration is taken over"));
+    site.monitor.wait_for_line("of the reload", |line| line.contains("configuration reloaded"));
     assert_eq!(site.curl("/api/v1/machines/7", &["--header", "Authorization: Bearer nonsense"]).0, "401");
     site.asked_from("/api/v1/machines/7", "127.0.0.1");
     site

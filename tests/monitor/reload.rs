@@ -22,12 +22,14 @@ fn a_new_threshold_is_taken_over_and_a_bad_file_is_not() {
 
     monitor.reconfigure("detection.offline_threshold", "\"1 parsec\"");
     monitor.signal(Signal::HUP);
-    monitor.wait_for_line("of the refusal", |line| line.ends_with("the old configuration stays"));
+    monitor.wait_for_line("of the refusal", |line| line.ends_with("keeping the old configuration"));
     assert!(monitor.is_running());
 
     monitor.reconfigure("detection.offline_threshold", "\"2s\"");
     monitor.signal(Signal::HUP);
-    monitor.wait_for_line("of the reload", |line| line.ends_with("taken over (interval: 1s, threshold: 2s)"));
+    monitor.wait_for_line("of the reload", |line| {
+        line.ends_with("configuration reloaded (interval: 1s, threshold: 2s)")
+    });
     told.says("machine.offline", "barn");
     daemon.signal(Signal::CONT);
     told.says("machine.online", "barn");
@@ -39,7 +41,7 @@ fn what_needs_a_restart_is_said() {
     monitor.reconfigure("limits.workers", "3");
     monitor.signal(Signal::HUP);
     monitor.wait_for_line("of [limits]", |line| {
-        line.contains("a change of [limits] takes effect at the next start")
+        line.contains("the change of [limits] takes effect at the next start")
     });
 }
 

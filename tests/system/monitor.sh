@@ -29,7 +29,7 @@ monitor_reloads() {
     local pid
     pid=$(property MainPID)
     set_key allow_private_webhooks true && set_key check_interval '"1s"' && set_key offline_threshold '"10s"' || return
-    as_monitor check-config && systemctl reload "$UNIT" && becomes has_logged 'the configuration is taken over' &&
+    as_monitor check-config && systemctl reload "$UNIT" && becomes has_logged 'configuration reloaded' &&
         [ "$(property MainPID)" = "$pid" ] && as_monitor channel test 1 && grep '^machine.test' "$SCRATCH/webhooks"
 }
 
