@@ -83,7 +83,7 @@ fn unauthorized(reason: &str) -> Response {
     Response::error(401, reason).header("WWW-Authenticate", "Bearer realm=\"heartbeat\"")
 }
 
-/// The response to a heartbeat: `wire::Answer` in the fewest bytes.
+/// The response to a heartbeat: `wire::HeartbeatResponse` in the fewest bytes.
 pub fn acknowledgement(interval: Option<Duration>, now: Moment) -> Response {
     let interval = interval.unwrap_or(INTERVAL).as_secs_f64();
     let server_time = now.0.div_euclid(1000);

@@ -47,16 +47,16 @@ pub struct PostClient {
 impl PostClient {
     /// For Telegram, whose server the configuration names; uses a proxy from the environment.
     pub fn unrestricted(settings: &NotifySettings, names: &Arc<Names>) -> PostClient {
-        PostClient::new(settings, config(settings.timeout).build(), ByNames(names.clone()))
+        PostClient::new(settings, config(settings.timeout).build(), UreqResolver(names.clone()))
     }
 
     /// For webhooks and ntfy. Without a proxy, which would resolve the name without checking the address.
     pub fn public_only(settings: &NotifySettings, names: &Arc<Names>) -> PostClient {
         let config = config(settings.timeout).proxy(None).build();
         if settings.allow_private_webhooks {
-            PostClient::new(settings, config, ByNames(names.clone()))
+            PostClient::new(settings, config, UreqResolver(names.clone()))
         } else {
-            PostClient::new(settings, config, PublicOnly(ByNames(names.clone())))
+            PostClient::new(settings, config, PublicOnly(UreqResolver(names.clone())))
         }
     }
 

@@ -368,18 +368,18 @@ mod tests {
     #[test]
     fn a_pace_is_kept_while_it_differs_from_a_new_one() {
         let now = Instant::now();
-        let mut pace = Pace::default();
+        let mut pace = ChannelPace::default();
         assert!(!pace.is_worth_keeping(now));
         pace.started(false);
         assert!(pace.is_worth_keeping(now), "a message is in flight");
         pace.ended(false);
-        pace.rest(now, SECOND * 10);
+        pace.pause(now, SECOND * 10);
         assert!(pace.is_worth_keeping(now + SECOND * 9), "it rests");
         assert!(!pace.is_worth_keeping(now + SECOND * 10));
-        pace.worked(now);
+        pace.succeeded(now);
         assert!(pace.is_worth_keeping(now + DELIVERING - SECOND), "it has just delivered");
         assert!(!pace.is_worth_keeping(now + DELIVERING));
         pace.failed(&[1], attempt(1), now, 0.0);
-        assert!(pace.is_worth_keeping(now + SECOND * 86_400), "it fails");
+        assert!(!pace.is_worth_keeping(now + SECOND * 86_400), "a deleted channel may have failed last");
     }
 }

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 /// Limits of the resolver: few threads, however many channels have hosts that cannot be resolved. It waits for a current
 /// address, because a receiver may have moved since the last message.
-const NAMES: resolver::Limits = resolver::Limits { threads: 4, names: 256, patience: Duration::from_secs(3) };
+const NAMES: resolver::ResolverLimits =
+    resolver::ResolverLimits { threads: 4, names: 256, refresh_wait: Duration::from_secs(3) };
 
 /// Starts the resolver that all deliveries share.
 ///

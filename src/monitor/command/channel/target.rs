@@ -1,9 +1,9 @@
 //! What a new channel may lead to: URLs, hosts, chats, addresses, and files with secrets.
 
-use crate::account;
 use crate::monitor::notify::channel::secret_in;
 use crate::monitor::notify::{NotifySettings, is_public};
 use crate::monitor::store::Refused;
+use crate::service_user;
 use crossbeam_channel::bounded;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::path::Path;
@@ -33,7 +33,7 @@ pub fn check_service_reads(path: &str, wanted: Option<&'static str>) -> Result<(
     let file = path.to_owned();
     // On its own thread: user and groups belong to a thread, and a thread that gave up root cannot get it back.
     let check = thread::spawn(move || {
-        let user = account::become_user(SERVICE, SERVICE, wanted).ok().flatten();
+        let user = service_user::become_user(SERVICE, SERVICE, wanted).ok().flatten();
         let read = user.as_ref().map_or(Ok(String::new()), |_| secret_in(&file));
         read.map(drop).map_err(|problem| match user {
             Some(user) => {
