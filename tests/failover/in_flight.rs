@@ -82,7 +82,7 @@ fn https_over_a_slow_line_gets_through_within_the_default_limit_and_the_log_name
         ..Plan::new("observe")
     };
     let Some(rig) = plan.start() else { return };
-    let line = rig.daemon.wait_for_line("about the line", |line| line.contains("the line is slow"));
+    let line = rig.daemon.wait_for_line("about the line", |line| line.contains("the connection is slow"));
     assert!(line.contains("raise timeout") && line.contains("a round trip takes"), "{line}");
     rig.says("works again");
 }
