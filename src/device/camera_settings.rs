@@ -27,7 +27,7 @@ type Values = BTreeMap<String, Value>;
 
 /// A changed setting: its value, and the one that the file had then.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct OverlayEntry {
     value: Value,
     file: Value,
 }
@@ -38,14 +38,14 @@ pub struct CameraSettings {
     source: Source,
     state_dir: PathBuf,
     file: Values,
-    overlay: BTreeMap<String, Entry>,
+    overlay: BTreeMap<String, OverlayEntry>,
     /// What to log about entries that no longer count.
     dropped: Vec<String>,
 }
 
 /// Why a change was refused.
 #[derive(Debug)]
-pub enum Refusal {
+pub enum SettingsError {
     /// A value that the file would not accept either, or no setting at all.
     Invalid(String),
     /// It cannot be kept.
@@ -103,16 +103,16 @@ impl CameraSettings {
     /// Returns the new configuration, and a line for each change.
     ///
     /// # Errors
-    /// See [`Refusal`]; then nothing has changed.
+    /// See [`SettingsError`]; then nothing has changed.
     pub fn change(
         &mut self,
         changes: &Map<String, Value>,
-    ) -> Result<(config::Cameras, Vec<String>), Refusal> {
+    ) -> Result<(config::Cameras, Vec<String>), SettingsError> {
         let known: Values =
             changes.iter().filter_map(|(name, value)| Some((key(name)?, value.clone()))).collect();
         if known.is_empty() {
             let names: Vec<_> = KEYS.iter().map(|key| public(key)).collect();
-            return Err(Refusal::Invalid(format!(
+            return Err(SettingsError::Invalid(format!(
                 "no setting that can be changed; there are {}",
                 names.join(", ")
             )));
@@ -122,7 +122,7 @@ impl CameraSettings {
             let file = self.file.get(&key).cloned().unwrap_or(Value::Null);
             match value == file {
                 true => _ = overlay.remove(&key),
-                false => _ = overlay.insert(key, Entry { value, file }),
+                false => _ = overlay.insert(key, OverlayEntry { value, file }),
             }
         }
         self.replace(overlay)
@@ -131,18 +131,19 @@ impl CameraSettings {
     /// Drops all changes: the file counts again.
     ///
     /// # Errors
-    /// See [`Refusal`].
-    pub fn reset(&mut self) -> Result<(config::Cameras, Vec<String>), Refusal> {
+    /// See [`SettingsError`].
+    pub fn reset(&mut self) -> Result<(config::Cameras, Vec<String>), SettingsError> {
         self.replace(BTreeMap::new())
     }
 
     fn replace(
         &mut self,
-        overlay: BTreeMap<String, Entry>,
-    ) -> Result<(config::Cameras, Vec<String>), Refusal> {
-        let cameras = cameras(&self.source, &overlay).map_err(|error| Refusal::Invalid(error.to_string()))?;
+        overlay: BTreeMap<String, OverlayEntry>,
+    ) -> Result<(config::Cameras, Vec<String>), SettingsError> {
+        let cameras =
+            cameras(&self.source, &overlay).map_err(|error| SettingsError::Invalid(error.to_string()))?;
         write(&self.state_dir, &overlay)
-            .map_err(|error| Refusal::Unwritable(format!("cannot write {NAME}: {error}")))?;
+            .map_err(|error| SettingsError::Unwritable(format!("cannot write {NAME}: {error}")))?;
         let before = self.effective();
         self.overlay = overlay;
         let now = self.effective();
@@ -172,7 +173,7 @@ impl CameraSettings {
 
     /// A sentence for each changed setting.
     pub fn differences(&self) -> Vec<String> {
-        let line = |(key, entry): (&String, &Entry)| {
+        let line = |(key, entry): (&String, &OverlayEntry)| {
             format!("[cameras] {key} = {} by the API (the file says {})", entry.value, entry.file)
         };
         self.overlay.iter().map(line).collect()
@@ -210,10 +211,13 @@ fn values(cameras: &config::Cameras) -> Values {
 }
 
 /// Without the entries whose value in the file is not the remembered one, and a line for each of those.
-fn reconciled(overlay: BTreeMap<String, Entry>, file: &Values) -> (BTreeMap<String, Entry>, Vec<String>) {
+fn reconciled(
+    overlay: BTreeMap<String, OverlayEntry>,
+    file: &Values,
+) -> (BTreeMap<String, OverlayEntry>, Vec<String>) {
     let (kept, outdated): (BTreeMap<_, _>, BTreeMap<_, _>) =
         overlay.into_iter().partition(|(key, entry)| file.get(key) == Some(&entry.file));
-    let line = |(key, entry): (&String, &Entry)| {
+    let line = |(key, entry): (&String, &OverlayEntry)| {
         let now = file.get(key).unwrap_or(&Value::Null);
         format!(
             "{key}: the file has changed from {} to {now} and counts; {} is dropped",
@@ -225,9 +229,12 @@ fn reconciled(overlay: BTreeMap<String, Entry>, file: &Values) -> (BTreeMap<Stri
 }
 
 /// The overlay as a `[cameras]` section: JSON's literals are TOML's too.
-fn cameras(source: &Source, overlay: &BTreeMap<String, Entry>) -> Result<config::Cameras, ConfigError> {
+fn cameras(
+    source: &Source,
+    overlay: &BTreeMap<String, OverlayEntry>,
+) -> Result<config::Cameras, ConfigError> {
     let mut text = "[cameras]\n".to_owned();
-    for (key, Entry { value, .. }) in overlay {
+    for (key, OverlayEntry { value, .. }) in overlay {
         if !(value.is_boolean() || value.is_number() || value.is_string()) {
             return Err(ConfigError::new(format!("{key}: expected one value, not {value}")));
         }
@@ -236,19 +243,19 @@ fn cameras(source: &Source, overlay: &BTreeMap<String, Entry>) -> Result<config:
     Config::cameras_with(source, &Source::new(NAME, text))
 }
 
-fn read(state_dir: &Path) -> io::Result<BTreeMap<String, Entry>> {
+fn read(state_dir: &Path) -> io::Result<BTreeMap<String, OverlayEntry>> {
     let mut bytes = Vec::new();
     match open_regular(&state_dir.join(NAME)) {
         Ok(file) => file.take(LONGEST).read_to_end(&mut bytes)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
         Err(error) => return Err(error),
     };
-    let overlay: BTreeMap<String, Entry> = serde_json::from_slice(&bytes)?;
+    let overlay: BTreeMap<String, OverlayEntry> = serde_json::from_slice(&bytes)?;
     Ok(overlay.into_iter().filter(|(key, _)| KEYS.contains(&key.as_str())).collect())
 }
 
 /// Durable before it returns: a change that was confirmed survives a power cut.
-fn write(state_dir: &Path, overlay: &BTreeMap<String, Entry>) -> io::Result<()> {
+fn write(state_dir: &Path, overlay: &BTreeMap<String, OverlayEntry>) -> io::Result<()> {
     atomic_file::replace_durably(&state_dir.join(NAME), |file| Ok(serde_json::to_writer(file, overlay)?))
 }
 
@@ -268,7 +275,7 @@ mod tests {
         CameraSettings::load(&source, &config)
     }
 
-    fn change(settings: &mut CameraSettings, changes: Value) -> Result<config::Cameras, Refusal> {
+    fn change(settings: &mut CameraSettings, changes: Value) -> Result<config::Cameras, SettingsError> {
         settings.change(changes.as_object().expect("an object")).map(|(cameras, _)| cameras)
     }
 
@@ -323,7 +330,7 @@ mod tests {
             json!({}),
         ] {
             let refusal = change(&mut settings, changes.clone());
-            assert!(matches!(refusal, Err(Refusal::Invalid(_))), "{changes}: {refusal:?}");
+            assert!(matches!(refusal, Err(SettingsError::Invalid(_))), "{changes}: {refusal:?}");
         }
         assert!(settings.differences().is_empty() && !dir.path().join(NAME).exists());
     }
@@ -355,7 +362,7 @@ mod tests {
     fn a_state_directory_that_cannot_be_written_refuses_the_change() {
         let mut settings = load(Path::new("/proc/nowhere"), "");
         let refusal = change(&mut settings, json!({"interval": 30}));
-        assert!(matches!(refusal, Err(Refusal::Unwritable(_))), "{refusal:?}");
+        assert!(matches!(refusal, Err(SettingsError::Unwritable(_))), "{refusal:?}");
         assert!(settings.differences().is_empty());
     }
 }

@@ -1,8 +1,8 @@
 //! Start-up, signals, stop: which threads there are and who talks to whom.
 
-use super::api::{Api, Known, Settings};
+use super::api::{ApiContext, ApiServer, ApiSettings};
 use super::camera_settings::CameraSettings;
-use super::cameras::{self, Cameras};
+use super::cameras::{self, CamerasHandle};
 use super::config::Config;
 use super::config::advice::readable_token;
 use super::failover::handle::{Failover, failover};
@@ -64,7 +64,7 @@ pub fn run(config_file: &Path) -> Result<(), Failure> {
     let _pid_file =
         PidFile::lock(&config.daemon.pidfile).map_err(|error| Failure::Other(error.to_string()))?;
 
-    let mut daemon = Daemon::start(config_file, config, credentials, settings)?;
+    let mut daemon = RunningDaemon::start(config_file, config, credentials, settings)?;
     heap::trim();
     for signal in signals.forever() {
         match signal {
@@ -84,7 +84,7 @@ pub fn run(config_file: &Path) -> Result<(), Failure> {
 ///
 /// # Errors
 /// The first fault, as one sentence.
-pub fn load(config_file: &Path) -> Result<(Config, Credentials, Settings), ConfigError> {
+pub fn load(config_file: &Path) -> Result<(Config, Credentials, ApiSettings), ConfigError> {
     load_source(&Source::read(config_file)?)
 }
 
@@ -92,17 +92,17 @@ pub fn load(config_file: &Path) -> Result<(Config, Credentials, Settings), Confi
 ///
 /// # Errors
 /// The first fault, as one sentence.
-pub fn load_source(source: &Source) -> Result<(Config, Credentials, Settings), ConfigError> {
+pub fn load_source(source: &Source) -> Result<(Config, Credentials, ApiSettings), ConfigError> {
     let mut config = Config::from_file(source)?;
     let credentials = Credentials::load(&config.heartbeat)?;
     let cameras = CameraSettings::load(source, &config);
     config.cameras = cameras.cameras()?;
-    let settings = Settings::load(&config, credentials.token.is_some(), cameras)?;
+    let settings = ApiSettings::load(&config, credentials.token.is_some(), cameras)?;
     Ok((config, credentials, settings))
 }
 
 /// What the main thread holds of the others.
-struct Daemon {
+struct RunningDaemon {
     config_file: PathBuf,
     config: Config,
     names: Arc<Names>,
@@ -113,11 +113,11 @@ struct Daemon {
     failover: Failover,
     account: Arc<Account>,
     published: Published,
-    cameras: Cameras,
+    cameras: CamerasHandle,
     camera_settings: Arc<Mutex<CameraSettings>>,
     port: Arc<Port>,
     /// `None`: its thread could not be started. Heartbeats do not need it.
-    api: Option<Api>,
+    api: Option<ApiServer>,
     /// Disconnected when the heartbeat thread has returned.
     farewell: Receiver<()>,
     /// Disconnected when the failover thread has returned.
@@ -126,13 +126,13 @@ struct Daemon {
     cameras_ended: Receiver<()>,
 }
 
-impl Daemon {
+impl RunningDaemon {
     fn start(
         config_file: &Path,
         config: Config,
         credentials: Credentials,
-        settings: Settings,
-    ) -> Result<Daemon, Failure> {
+        settings: ApiSettings,
+    ) -> Result<RunningDaemon, Failure> {
         announce(&config);
         warn_of_readable_token(&config, settings.has_server_token);
         let runtime_dir = &config.daemon.runtime_dir;
@@ -183,7 +183,7 @@ impl Daemon {
             drop(alive);
         })?;
         let port = Arc::new(Port::at_start(&config.daemon.state_dir));
-        let mut daemon = Daemon {
+        let mut daemon = RunningDaemon {
             config_file: config_file.to_owned(),
             config,
             names,
@@ -207,12 +207,12 @@ impl Daemon {
     }
 
     /// Starts the API, or applies new settings to it. The daemon runs without it if that fails.
-    fn open_api(&mut self, settings: Settings) {
+    fn open_api(&mut self, settings: ApiSettings) {
         settings.cameras().settle();
         match &self.api {
             Some(api) => api.reload(settings),
             None => {
-                let known = Known {
+                let context = ApiContext {
                     account: self.account.clone(),
                     failover: self.failover.clone(),
                     failover_status: self.published.failover.clone(),
@@ -221,7 +221,7 @@ impl Daemon {
                     trigger: self.trigger.clone(),
                     port: self.port.clone(),
                 };
-                let started = Api::start(settings, known);
+                let started = ApiServer::start(settings, context);
                 self.api =
                     started.inspect_err(|error| log::error!("cannot start the API thread: {error}")).ok();
             }
@@ -274,7 +274,7 @@ impl Daemon {
     }
 
     /// The settings stay locked meanwhile: a change by the API comes before this or after it.
-    fn reload_cameras(&self, settings: &Settings) {
+    fn reload_cameras(&self, settings: &ApiSettings) {
         let settings = settings.cameras();
         match settings.cameras() {
             Ok(cameras) => self.cameras.reload(cameras),
@@ -286,7 +286,7 @@ impl Daemon {
     fn stop(mut self) {
         systemd::stopping();
         // Ends while the farewell is on its way.
-        self.api.iter_mut().for_each(Api::close);
+        self.api.iter_mut().for_each(ApiServer::close);
         self.dialer.abort();
         // Its list stays, for the farewell.
         self.cameras.stop();
@@ -334,8 +334,8 @@ fn start_failover(
 }
 
 /// The camera thread's other end, and its end.
-fn start_cameras(config: &Config, trigger: &Trigger) -> Result<(Cameras, Receiver<()>), Failure> {
-    let outside = cameras::Outside {
+fn start_cameras(config: &Config, trigger: &Trigger) -> Result<(CamerasHandle, Receiver<()>), Failure> {
+    let outside = cameras::CameraContext {
         trigger: trigger.clone(),
         state_dir: config.daemon.state_dir.clone(),
         root: PathBuf::from("/"),

@@ -314,11 +314,11 @@ fn what_is_told_of_a_camera_must_make_sense() {
         told.to_string()
     };
     let both: [(String, &str); 9] = [
-        (String::new(), "the body is not the JSON"),
-        ("{".into(), "the body is not the JSON"),
-        ("[]".into(), "the body is not the JSON"),
-        ("[".repeat(10_000), "the body is not the JSON"),
-        (with("hostname", json!(5)), "the body is not the JSON"),
+        (String::new(), "the body is not the expected JSON"),
+        ("{".into(), "the body is not the expected JSON"),
+        ("[]".into(), "the body is not the expected JSON"),
+        ("[".repeat(10_000), "the body is not the expected JSON"),
+        (with("hostname", json!(5)), "the body is not the expected JSON"),
         (without("mac_address"), "Missing required fields: "),
         (with("mac_address", json!("gate")), "expected a MAC address"),
         (with("ip_address", json!("10.0.0")), "expected an IP address"),

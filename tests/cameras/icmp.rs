@@ -3,7 +3,7 @@
 use crate::lan::{Listener, Watching, address, entry, mac, socket};
 use crate::support::namespace::Namespace;
 use crate::support::skip;
-use heartbeat_daemon::device::cameras::{Camera, Status};
+use heartbeat_daemon::device::cameras::{CameraInfo, Status};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ fn drop_incoming(namespace: &Namespace, what: &str) {
         .nft(&format!("table ip t {{ chain c {{\ntype filter hook input priority 0\n{what} drop\n}}\n}}\n"));
 }
 
-fn check(text: &str) -> Arc<Vec<Camera>> {
+fn check(text: &str) -> Arc<Vec<CameraInfo>> {
     Watching::start(text).check()
 }
 

@@ -7,7 +7,7 @@ use crate::support::SOON;
 use crate::support::scratch::Scratch;
 use crossbeam_channel::{Receiver, bounded};
 use heartbeat_daemon::config::Source;
-use heartbeat_daemon::device::cameras::{self, Camera, Cameras, Mac, Outside};
+use heartbeat_daemon::device::cameras::{self, CameraContext, CameraInfo, CamerasHandle, Mac};
 use heartbeat_daemon::device::config::Config;
 use heartbeat_daemon::device::trigger::trigger;
 use heartbeat_daemon::wire::Reason;
@@ -119,7 +119,7 @@ pub fn entry(number: u16, address: SocketAddr, more: &str) -> String {
 
 /// The camera thread alone, in this process.
 pub struct Watching {
-    pub cameras: Cameras,
+    pub cameras: CamerasHandle,
     pub triggers: Receiver<Reason>,
     thread: Option<JoinHandle<()>>,
     scratch: Scratch,
@@ -142,20 +142,20 @@ impl Watching {
             None => format!("[cameras]\ninterval = \"1h\"\n{text}"),
         };
         let (trigger, triggers) = trigger();
-        let outside = Outside { trigger, state_dir: scratch.path().to_owned(), root: root.to_owned() };
+        let outside = CameraContext { trigger, state_dir: scratch.path().to_owned(), root: root.to_owned() };
         let (cameras, thread) = cameras::new(config(&text).cameras, outside).expect("descriptors");
         let thread = Some(thread::spawn(|| thread.run()));
         Watching { cameras, triggers, thread, scratch }
     }
 
     /// Has all checked, and waits for it.
-    pub fn check(&self) -> Arc<Vec<Camera>> {
+    pub fn check(&self) -> Arc<Vec<CameraInfo>> {
         let (done, finished) = bounded(1);
         assert!(self.cameras.check(Box::new(move |list| done.send(list).expect("somebody waits"))));
         finished.recv_timeout(SOON).expect("all are checked")
     }
 
-    pub fn camera(&self, number: u16) -> Camera {
+    pub fn camera(&self, number: u16) -> CameraInfo {
         let list = self.cameras.list();
         list.iter().find(|camera| camera.mac == mac(number)).expect("it is in the list").clone()
     }

@@ -55,12 +55,12 @@ fn any_status_is_an_answer() {
 
 #[test]
 fn garbage_another_protocol_and_a_closed_connection_are_no_answer() {
-    let garbage = "it answers in another protocol";
+    let garbage = "it responds in another protocol";
     fails("http", &Listener::answering(b"SSH-2.0-dropbear\r\n", NOW), garbage);
     fails("rtsp", &Listener::answering(b"HTTP/1.1 400 Bad Request\r\n\r\n", NOW), garbage);
     fails("https", &Listener::answering(b"HTTP/1.1 400 Bad Request\r\n\r\n", NOW), garbage);
     fails("http", &Listener::answering(b"HTTP/1.1 2", NOW), garbage);
-    fails("http", &Listener::answering(b"", NOW), "it closes the connection without an answer");
+    fails("http", &Listener::answering(b"", NOW), "it closes the connection without a response");
 }
 
 #[test]

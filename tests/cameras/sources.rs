@@ -4,7 +4,7 @@ use crate::lan::{Listener, Watching, config, entry, mac};
 use crate::support::daemon::Setup;
 use crate::support::eventually;
 use crate::support::scratch::Scratch;
-use heartbeat_daemon::device::cameras::{DhcpEvent, NewCamera, Origin, Status};
+use heartbeat_daemon::device::cameras::{CameraOrigin, DhcpEvent, NewCamera, Status};
 use std::fs;
 use std::path::Path;
 
@@ -32,7 +32,7 @@ fn a_camera_that_somebody_adds_is_checked_and_kept() {
         watching.cameras.list().first().is_some_and(|camera| camera.status == Status::Connected)
     });
     let camera = watching.camera(1);
-    assert_eq!((camera.hostname.as_deref(), camera.origin), (Some("gate"), Origin::Api));
+    assert_eq!((camera.hostname.as_deref(), camera.origin), (Some("gate"), CameraOrigin::Api));
     eventually("it is saved", || watching.state_file().exists());
     let scratch = watching.stop();
     let again = Watching::start_in(&format!("tcp_port = {port}"), scratch, Path::new("/"));
@@ -49,7 +49,7 @@ fn dhcp_says_when_a_camera_comes_and_goes_and_patterns_tell_it_from_other_client
     tell(event("add", 3, "192.0.2.3", "CAM-gate"));
     eventually("it is there", || watching.cameras.list().len() == 1);
     let camera = watching.camera(3);
-    assert_eq!((camera.status, camera.origin), (Status::Connected, Origin::Dhcp));
+    assert_eq!((camera.status, camera.origin), (Status::Connected, CameraOrigin::Dhcp));
     assert!(camera.last_seen.is_some());
     assert!(watching.triggers.is_empty(), "the first status is no change");
     tell(event("del", 3, "192.0.2.3", "CAM-gate"));
@@ -80,7 +80,7 @@ fn what_the_configuration_says_of_a_camera_is_believed() {
     watching.check();
     let camera = watching.camera(1);
     assert_eq!((camera.hostname.as_deref(), camera.ip), (Some("gate"), Some(listener.address.ip())));
-    assert_eq!((camera.origin, camera.port), (Origin::Config, listener.address.port()));
+    assert_eq!((camera.origin, camera.port), (CameraOrigin::Config, listener.address.port()));
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn a_camera_whose_mac_nobody_knows_is_watched_but_not_listed_and_that_is_said() 
     let entry = format!("[{{ address = \"{}\", tcp_port = {port} }}]", camera.address.ip());
     let daemon = Setup::new().toml("cameras.camera", &entry).start();
     let ip = camera.address.ip().to_string();
-    daemon.wait_for_line("about it", |line| line.contains(&ip) && line.contains("give mac"));
+    daemon.wait_for_line("about it", |line| line.contains(&ip) && line.contains("set mac"));
 }
 
 #[test]

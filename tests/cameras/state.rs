@@ -71,7 +71,7 @@ fn a_broken_file_is_set_aside_with_a_line_and_the_daemon_starts() {
         fs::write(state.join("cameras.json"), broken).expect("written");
         let camera = Listener::accepting();
         let daemon = setup.toml("cameras.camera", &camera_of(camera.address)).start();
-        let line = daemon.wait_for_line("about it", |line| line.contains("cameras.json is broken"));
+        let line = daemon.wait_for_line("about it", |line| line.contains("cameras.json is corrupt"));
         assert!(line.contains("WARN") && line.contains("cameras.json.broken"), "{line}");
         assert_eq!(fs::read_to_string(state.join("cameras.json.broken")).expect("kept"), broken);
         eventually("it is saved anew", || state.join("cameras.json").exists());
@@ -105,9 +105,9 @@ fn a_state_directory_that_cannot_be_written_is_said_once_and_all_goes_on() {
     let server = Server::always(Reply::ok());
     let setup = setup.to(&server.url("/")).key("daemon.state_dir", &format!("{state}/state"));
     let daemon = setup.start();
-    daemon.wait_for_line("about it", |line| line.contains("cameras.json cannot be written"));
+    daemon.wait_for_line("about it", |line| line.contains("cannot write") && line.contains("cameras.json"));
     server.request_that(|request| request.json()["cameras"][0]["status"] == "connected");
-    assert_eq!(daemon.log_lines("cameras.json cannot be written").len(), 1);
+    assert_eq!(daemon.log_lines("cameras: cannot write").len(), 1);
 }
 
 #[test]

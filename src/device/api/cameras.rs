@@ -1,11 +1,10 @@
 //! PumaGuard's half of the API: cameras, and what dnsmasq tells of them.
 
 use super::call::{Call, Handled};
-use super::document::rounded;
 use crate::clock::Moment;
-use crate::device::cameras::{Camera, DhcpEvent, Mac, NewCamera, Origin};
-use crate::http::{Request, Response};
-use serde::de::DeserializeOwned;
+use crate::device::cameras::{CameraInfo, CameraOrigin, DhcpEvent, Mac, NewCamera};
+use crate::device::heartbeat::payload::rounded;
+use crate::http::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -31,7 +30,7 @@ pub struct CameraView {
 }
 
 impl CameraView {
-    pub fn of(camera: &Camera) -> CameraView {
+    pub fn of(camera: &CameraInfo) -> CameraView {
         CameraView {
             mac_address: camera.mac.to_string(),
             hostname: camera.hostname.clone(),
@@ -40,8 +39,8 @@ impl CameraView {
             last_seen: camera.last_seen.and_then(Moment::rfc_3339),
             reachable: camera.reachable,
             since: camera.since.and_then(Moment::rfc_3339),
-            latency_ms: camera.latency.map(|latency| rounded(latency.as_secs_f64() * 1000.0)),
-            uptime_24h: camera.uptime_24h.map(|percent| (percent * 10.0).round() / 10.0),
+            latency_ms: camera.latency.map(|latency| rounded(latency.as_secs_f64() * 1000.0, 3)),
+            uptime_24h: camera.uptime_24h.map(|percent| rounded(percent, 1)),
             method: camera.method.as_str().into(),
             port: camera.port,
             origin: camera.origin.as_str().into(),
@@ -51,7 +50,7 @@ impl CameraView {
 }
 
 pub fn list(call: &Call) -> Handled {
-    let cameras: Vec<CameraView> = call.known.cameras.list().iter().map(CameraView::of).collect();
+    let cameras: Vec<CameraView> = call.context.cameras.list().iter().map(CameraView::of).collect();
     let count = cameras.len();
     Response::json(200, &json!({ "cameras": cameras, "count": count })).into()
 }
@@ -68,11 +67,11 @@ pub fn no_events(_: &Call) -> Handled {
 /// A camera of the configuration would be back at the next reload.
 pub fn remove_one(call: &Call) -> Handled {
     with_named(call, |camera| {
-        if camera.origin == Origin::Config {
+        if camera.origin == CameraOrigin::Config {
             let problem = "this camera is in the configuration: remove it there";
             return Response::error(409, problem).into();
         }
-        if !call.known.cameras.remove(Some(camera.mac)) {
+        if !call.context.cameras.remove(Some(camera.mac)) {
             return busy();
         }
         let mac = camera.mac.to_string();
@@ -83,9 +82,9 @@ pub fn remove_one(call: &Call) -> Handled {
 
 /// All but those of the configuration.
 pub fn remove_all(call: &Call) -> Handled {
-    let cameras = call.known.cameras.list();
-    let count = cameras.iter().filter(|camera| camera.origin != Origin::Config).count();
-    if !call.known.cameras.remove(None) {
+    let cameras = call.context.cameras.list();
+    let count = cameras.iter().filter(|camera| camera.origin != CameraOrigin::Config).count();
+    if !call.context.cameras.remove(None) {
         return busy();
     }
     let message = format!("Cleared {count} camera record(s)");
@@ -93,10 +92,10 @@ pub fn remove_all(call: &Call) -> Handled {
 }
 
 /// The answer about the camera whose MAC address the path names; 404 if there is none.
-fn with_named(call: &Call, answer: impl FnOnce(&Camera) -> Handled) -> Handled {
+fn with_named(call: &Call, answer: impl FnOnce(&CameraInfo) -> Handled) -> Handled {
     let asked = percent_encoding::percent_decode_str(call.rest).decode_utf8_lossy().to_ascii_lowercase();
     let mac: Option<Mac> = asked.parse().ok();
-    match call.known.cameras.list().iter().find(|camera| Some(camera.mac) == mac) {
+    match call.context.cameras.list().iter().find(|camera| Some(camera.mac) == mac) {
         Some(camera) => answer(camera),
         None => {
             let mac = mac.map_or(asked, |mac| mac.to_string());
@@ -107,7 +106,7 @@ fn with_named(call: &Call, answer: impl FnOnce(&Camera) -> Handled) -> Handled {
 
 /// What somebody tells; what they tell beyond it is no concern of ours.
 #[derive(Deserialize)]
-struct Told {
+struct CameraBody {
     action: Option<String>,
     mac_address: Option<String>,
     ip_address: Option<String>,
@@ -116,16 +115,16 @@ struct Told {
 
 /// The address may be left out: the kernel may know it.
 pub fn add(call: &Call) -> Handled {
-    let told: Told = match read(call.request) {
-        Ok(told) => told,
+    let body: CameraBody = match call.json() {
+        Ok(body) => body,
         Err(refusal) => return refusal.into(),
     };
-    let Some(mac) = told.mac_address else { return missing("mac_address") };
-    let new = match NewCamera::new(&mac, told.hostname.as_deref(), told.ip_address.as_deref()) {
+    let Some(mac) = body.mac_address else { return missing("mac_address") };
+    let new = match NewCamera::new(&mac, body.hostname.as_deref(), body.ip_address.as_deref()) {
         Ok(new) => new,
         Err(problem) => return Response::error(400, &problem).into(),
     };
-    let known = call.known.cameras.list().iter().find(|camera| camera.mac == new.mac).map(CameraView::of);
+    let known = call.context.cameras.list().iter().find(|camera| camera.mac == new.mac).map(CameraView::of);
     let camera = json!({
         "mac_address": new.mac.to_string(),
         "hostname": new.hostname,
@@ -133,7 +132,7 @@ pub fn add(call: &Call) -> Handled {
         "status": known.as_ref().map_or("unknown", |camera| &camera.status),
         "last_seen": known.as_ref().and_then(|camera| camera.last_seen.clone()),
     });
-    if !call.known.cameras.add(new) {
+    if !call.context.cameras.add(new) {
         return busy();
     }
     let message = "Camera added successfully";
@@ -142,19 +141,19 @@ pub fn add(call: &Call) -> Handled {
 
 /// From dnsmasq's `dhcp-script`.
 pub fn event(call: &Call) -> Handled {
-    let told: Told = match read(call.request) {
-        Ok(told) => told,
+    let body: CameraBody = match call.json() {
+        Ok(body) => body,
         Err(refusal) => return refusal.into(),
     };
-    let (Some(action), Some(mac)) = (&told.action, &told.mac_address) else {
+    let (Some(action), Some(mac)) = (&body.action, &body.mac_address) else {
         return missing("action, mac_address");
     };
-    let (ip, hostname) = (told.ip_address.as_deref(), told.hostname.as_deref());
+    let (ip, hostname) = (body.ip_address.as_deref(), body.hostname.as_deref());
     let event = match DhcpEvent::new(action, mac, ip, hostname) {
         Ok(event) => event,
         Err(problem) => return Response::error(400, &problem).into(),
     };
-    if !call.known.cameras.dhcp(event) {
+    if !call.context.cameras.dhcp(event) {
         return busy();
     }
     let data = json!({ "action": action, "mac_address": mac, "ip_address": ip, "hostname": hostname });
@@ -164,14 +163,14 @@ pub fn event(call: &Call) -> Handled {
 
 /// Answers after the check.
 pub fn check(_: &Call) -> Handled {
-    Handled::Deferred(Box::new(|known, mut pending| {
+    Handled::Deferred(Box::new(|context, mut pending| {
         pending.otherwise = Response::error(500, "Failed to perform heartbeat check");
-        known.cameras.check(Box::new(move |cameras| pending.send(checked(&cameras))));
+        context.cameras.check(Box::new(move |cameras| pending.send(checked(&cameras))));
     }))
 }
 
-fn checked(cameras: &[Camera]) -> Response {
-    let result = |camera: &Camera| {
+fn checked(cameras: &[CameraInfo]) -> Response {
+    let result = |camera: &CameraInfo| {
         let CameraView { mac_address, hostname, ip_address, reachable, status, last_seen, .. } =
             CameraView::of(camera);
         let result = json!({
@@ -186,17 +185,6 @@ fn checked(cameras: &[Camera]) -> Response {
     let cameras: Map<String, Value> = cameras.iter().map(result).collect();
     let message = "Heartbeat check completed";
     Response::json(200, &json!({ "status": "success", "message": message, "cameras": cameras }))
-}
-
-/// A form of another site's page cannot say that it is JSON.
-pub fn read<T: DeserializeOwned>(request: &Request) -> Result<T, Response> {
-    let kind = request.header("Content-Type").unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim();
-    if !kind.eq_ignore_ascii_case("application/json") {
-        return Err(Response::error(415, "the body must be JSON, with Content-Type: application/json"));
-    }
-    serde_json::from_slice(request.body())
-        .map_err(|error| Response::error(400, &format!("the body is not the JSON that is expected: {error}")))
 }
 
 fn missing(fields: &str) -> Handled {

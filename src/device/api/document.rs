@@ -5,6 +5,7 @@ use super::cameras::CameraView;
 use super::guard::Trust;
 use crate::device::failover::status::FailoverStatus;
 use crate::device::heartbeat::account::Counts;
+use crate::device::heartbeat::payload::rounded;
 use crate::device::heartbeat::{local_body, server_name};
 use crate::http::Response;
 use crate::wire::Heartbeat;
@@ -19,7 +20,7 @@ pub struct Document {
     pub time: Option<String>,
     /// Since the daemon began.
     pub daemon_uptime_s: u64,
-    pub server: Server,
+    pub server: ServerStatus,
     /// `null`: failover is off.
     pub failover: Option<FailoverStatus>,
     pub cameras: Vec<CameraView>,
@@ -31,7 +32,7 @@ pub struct Document {
 
 /// How the heartbeats go.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Server {
+pub struct ServerStatus {
     /// Host and port; `null` where none is configured.
     pub name: Option<String>,
     pub interval_s: f64,
@@ -51,27 +52,28 @@ pub struct Server {
 }
 
 pub fn status(call: &Call) -> Handled {
-    let (known, now) = (call.known, call.now);
-    let heartbeat = known.account.record().heartbeat.as_deref().map(|heartbeat| shown(heartbeat, call.trust));
+    let (context, now) = (call.context, call.now);
+    let heartbeat =
+        context.account.record().heartbeat.as_deref().map(|heartbeat| shown(heartbeat, call.trust));
     let document = Document {
         version: env!("CARGO_PKG_VERSION").into(),
-        hostname: known.hostname(),
+        hostname: context.hostname(),
         time: now.wall.rfc_3339(),
-        daemon_uptime_s: now.since(known.account.begin()).as_secs(),
+        daemon_uptime_s: now.since(context.account.begin()).as_secs(),
         server: server(call),
-        failover: known.failover_status(now.monotonic),
-        cameras: known.cameras.list().iter().map(CameraView::of).collect(),
+        failover: context.failover_status(now.monotonic),
+        cameras: context.cameras.list().iter().map(CameraView::of).collect(),
         heartbeat,
         trusted: call.trust == Trust::Full,
     };
     Response::json(200, &document).into()
 }
 
-fn server(call: &Call) -> Server {
-    let (config, account, now) = (&call.settings.heartbeat, &call.known.account, call.now);
+fn server(call: &Call) -> ServerStatus {
+    let (config, account, now) = (&call.settings.heartbeat, &call.context.account, call.now);
     let record = account.record();
     let Counts { scheduled, immediate, retried, failed } = record.counts;
-    Server {
+    ServerStatus {
         name: config.url.is_some().then(|| server_name(config)),
         interval_s: config.interval.as_secs_f64(),
         connected: record.works,
@@ -79,7 +81,7 @@ fn server(call: &Call) -> Server {
         last_accepted: record.accepted.and_then(|accepted| accepted.wall.rfc_3339()),
         last_accepted_ago_s: record
             .accepted
-            .map(|accepted| rounded(now.since(accepted.monotonic).as_secs_f64())),
+            .map(|accepted| rounded(now.since(accepted.monotonic).as_secs_f64(), 3)),
         scheduled,
         immediate,
         retried,
@@ -90,7 +92,7 @@ fn server(call: &Call) -> Server {
 
 /// What RPI Streamer wrote into a file for its web page: the latest stats, in the form that is sent.
 pub fn heartbeat(call: &Call) -> Handled {
-    match &call.known.account.record().heartbeat {
+    match &call.context.account.record().heartbeat {
         Some(heartbeat) => {
             let body = local_body(&shown(heartbeat, call.trust), call.settings.heartbeat.format);
             Response::new(200).body("application/json", body).into()
@@ -109,11 +111,6 @@ fn shown(heartbeat: &Heartbeat, trust: Trust) -> Heartbeat {
         }
     }
     heartbeat
-}
-
-/// To the millisecond.
-pub fn rounded(seconds: f64) -> f64 {
-    (seconds * 1000.0).round() / 1000.0
 }
 
 #[cfg(test)]

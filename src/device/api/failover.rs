@@ -1,14 +1,13 @@
 //! `/api/failover`: the uplinks and the manual override.
 
 use super::call::{Call, Handled};
-use super::cameras::read;
 use crate::device::failover::status::{FailoverCommand, FailoverStatus};
 use crate::http::Response;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 pub fn show(call: &Call) -> Handled {
-    match call.known.failover_status(call.now.monotonic) {
+    match call.context.failover_status(call.now.monotonic) {
         Some(status) => Response::json(200, &status).into(),
         None => Response::error(409, "failover is off: [network] mode is \"off\"").into(),
     }
@@ -24,7 +23,7 @@ pub struct ManualOverride {
 }
 
 pub fn manual(call: &Call) -> Handled {
-    let ManualOverride { interface, duration_s } = match read(call.request) {
+    let ManualOverride { interface, duration_s } = match call.json() {
         Ok(body) => body,
         Err(refusal) => return refusal.into(),
     };
@@ -40,13 +39,13 @@ pub fn auto(_: &Call) -> Handled {
 
 /// The failover thread answers, with its status after the command.
 fn execute(command: FailoverCommand) -> Handled {
-    Handled::Deferred(Box::new(|known, pending| {
+    Handled::Deferred(Box::new(|context, pending| {
         let done = Box::new(|result: Result<FailoverStatus, String>| {
             pending.send(match result {
                 Ok(status) => Response::json(200, &status),
                 Err(refusal) => Response::error(409, &refusal),
             });
         });
-        known.failover.command(command, done);
+        context.failover.command(command, done);
     }))
 }

@@ -21,7 +21,7 @@ pub enum Trust {
 
 /// What a route wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wish {
+pub enum Permission {
     Read,
     Change,
     /// Change a setting for good: not even a program on this machine may, unless over the socket file or with the token.
@@ -36,7 +36,7 @@ pub enum Wish {
 /// What is answered instead.
 pub fn check(
     request: &Request,
-    wish: Wish,
+    permission: Permission,
     token: Option<&Token>,
     hostname: &str,
 ) -> Result<Trust, Response> {
@@ -44,7 +44,7 @@ pub fn check(
         Peer::Unix => return Ok(Trust::Full),
         Peer::Tcp(address) => address.ip().to_canonical(),
     };
-    if wish == Wish::Switch {
+    if permission == Permission::Switch {
         return Err(refuse("refused: uplinks are switched over the socket file only"));
     }
     let shown = request.bearer();
@@ -58,20 +58,20 @@ pub fn check(
     }
     // What a proxy on this machine passes on is another machine's.
     let local = address.is_loopback() && !request.is_forwarded();
-    match wish {
-        Wish::Read if local => Ok(Trust::Full),
-        Wish::Read => Ok(Trust::Reader),
-        Wish::Change if is_cross_site(request, host) => {
+    match permission {
+        Permission::Read if local => Ok(Trust::Full),
+        Permission::Read => Ok(Trust::Reader),
+        Permission::Change if is_cross_site(request, host) => {
             Err(refuse("refused: this request comes from a page of another site"))
         }
-        Wish::Configure if token.is_none() => Err(refuse(
+        Permission::Configure if token.is_none() => Err(refuse(
             "refused: settings are changed over the socket file, or with an API token (token_file in [api])",
         )),
-        Wish::Change if local => Ok(Trust::Full),
-        Wish::Change if token.is_none() => Err(refuse(
+        Permission::Change if local => Ok(Trust::Full),
+        Permission::Change if token.is_none() => Err(refuse(
             "refused: changes from another machine need an API token, and token_file in [api] names none",
         )),
-        Wish::Change | Wish::Configure | Wish::Switch => {
+        Permission::Change | Permission::Configure | Permission::Switch => {
             Err(Response::error(401, "needs the header \"Authorization: Bearer <the API token>\"")
                 .header("WWW-Authenticate", "Bearer"))
         }

@@ -1,8 +1,8 @@
 //! The Meeting API's local half: `GET /api/meeting/status`, `POST /api/meeting/heartbeat`.
 
 use super::call::{Call, Handled};
-use super::document::rounded;
 use crate::device::config::{Format, Heartbeat};
+use crate::device::heartbeat::payload::rounded;
 use crate::http::Response;
 use crate::wire::Reason;
 use serde_json::{Value, json};
@@ -13,18 +13,18 @@ const SHORT_KEY: usize = 8;
 
 /// The fields that its users know, and `last_heartbeat_ago_seconds` for programs.
 pub fn status(call: &Call) -> Handled {
-    let (config, record) = (&call.settings.heartbeat, call.known.account.record());
+    let (config, record) = (&call.settings.heartbeat, call.context.account.record());
     let connected = record.works == Some(true);
     let ago = record.accepted.map(|accepted| call.now.since(accepted.monotonic));
     let configured =
         config.url.is_some() && (config.format != Format::Meeting || config.device_key.is_some());
-    let still = call.known.account.still_for(call.now.monotonic);
+    let still = call.context.account.still_for(call.now.monotonic);
     let mut status = json!({
         "enabled": config.url.is_some(),
         "connected": connected,
         "last_heartbeat": record.accepted.and_then(|accepted| accepted.wall.rfc_3339()),
         "last_heartbeat_ago": ago.map(in_words),
-        "last_heartbeat_ago_seconds": ago.map(|ago| rounded(ago.as_secs_f64())),
+        "last_heartbeat_ago_seconds": ago.map(|ago| rounded(ago.as_secs_f64(), 3)),
         "last_error": (record.works == Some(false)).then_some(&record.result),
         "device_info": record.heartbeat.as_ref().map(|heartbeat| json!({
             "hardwareid": heartbeat.hardwareid,
@@ -53,7 +53,7 @@ pub fn trigger(call: &Call) -> Handled {
     if call.settings.heartbeat.url.is_none() {
         return Response::error(409, "no server is configured: set url in [heartbeat]").into();
     }
-    let triggered = call.known.trigger.fire(Reason::Trigger);
+    let triggered = call.context.trigger.fire(Reason::Trigger);
     Response::json(202, &json!({ "triggered": triggered })).into()
 }
 

@@ -13,7 +13,7 @@ pub fn metrics(call: &Call) -> Handled {
     let mut text = Exposition::with_capacity(ROOM);
     of_the_daemon(&mut text, call);
     of_the_heartbeats(&mut text, call);
-    if let Some(heartbeat) = &call.known.account.record().heartbeat {
+    if let Some(heartbeat) = &call.context.account.record().heartbeat {
         of_the_device(&mut text, heartbeat);
         of_the_network(&mut text, heartbeat);
     }
@@ -36,7 +36,7 @@ fn of_the_daemon(text: &mut Exposition, call: &Call) {
     let name = "heartbeat_build_info";
     text.family(name, "The version of heartbeat-daemon.", "gauge");
     text.sample(name, &[("version", env!("CARGO_PKG_VERSION"))], 1);
-    let (account, now) = (&call.known.account, call.now);
+    let (account, now) = (&call.context.account, call.now);
     let uptime = now.since(account.begin()).as_secs_f64();
     text.gauge("heartbeat_daemon_uptime_seconds", "Since the daemon began.", uptime);
     let still = account.still_for(now.monotonic).as_secs_f64();
@@ -46,7 +46,7 @@ fn of_the_daemon(text: &mut Exposition, call: &Call) {
 }
 
 fn of_the_heartbeats(text: &mut Exposition, call: &Call) {
-    let record = call.known.account.record();
+    let record = call.context.account.record();
     let name = "heartbeat_sent_total";
     text.family(name, "Heartbeats that were sent, by reason and outcome.", "counter");
     for (reason, outcome, count) in record.tally.iter() {
@@ -96,8 +96,8 @@ fn of_the_device(text: &mut Exposition, heartbeat: &Heartbeat) {
 
 fn of_the_network(text: &mut Exposition, heartbeat: &Heartbeat) {
     let traffic = &heartbeat.connection.traffic;
-    type Read = fn(&crate::wire::Traffic) -> u64;
-    let families: [(&str, &str, Read); 2] = [
+    type TrafficField = fn(&crate::wire::Traffic) -> u64;
+    let families: [(&str, &str, TrafficField); 2] = [
         ("heartbeat_network_receive_bytes_total", "Received over an interface.", |t| t.rx_bytes),
         ("heartbeat_network_transmit_bytes_total", "Sent over an interface.", |t| t.tx_bytes),
     ];
@@ -116,7 +116,7 @@ fn of_the_network(text: &mut Exposition, heartbeat: &Heartbeat) {
 }
 
 fn of_the_uplinks(text: &mut Exposition, call: &Call) {
-    let Some(failover) = call.known.failover_status(call.now.monotonic) else { return };
+    let Some(failover) = call.context.failover_status(call.now.monotonic) else { return };
     let active = "heartbeat_uplink_active";
     text.family(active, "Whether the uplink is in use.", "gauge");
     for uplink in &failover.uplinks {
@@ -131,12 +131,12 @@ fn of_the_uplinks(text: &mut Exposition, call: &Call) {
 }
 
 fn of_the_cameras(text: &mut Exposition, call: &Call) {
-    let cameras = call.known.cameras.list();
+    let cameras = call.context.cameras.list();
     if cameras.is_empty() {
         return;
     }
-    type Read = fn(&crate::device::cameras::Camera) -> Option<f64>;
-    let families: [(&str, &str, Read); 3] = [
+    type CameraField = fn(&crate::device::cameras::CameraInfo) -> Option<f64>;
+    let families: [(&str, &str, CameraField); 3] = [
         ("heartbeat_camera_connected", "Whether the camera is connected.", |camera| match camera.status {
             CameraStatus::Connected => Some(1.0),
             CameraStatus::Disconnected => Some(0.0),

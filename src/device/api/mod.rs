@@ -43,7 +43,7 @@ use call::{Handled, Pending, with_common_headers};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
 use listen::Open;
 use route::answer;
-pub use state::{Known, Settings};
+pub use state::{ApiContext, ApiSettings};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -63,7 +63,7 @@ const CHECK: Duration = Duration::from_secs(60);
 
 /// The main thread's end of the API.
 #[derive(Debug)]
-pub struct Api {
+pub struct ApiServer {
     shared: Arc<Shared>,
     /// Dropped: the thread ends.
     running: Option<Sender<()>>,
@@ -72,8 +72,8 @@ pub struct Api {
 }
 
 struct Shared {
-    settings: Latest<Settings>,
-    known: Known,
+    settings: Latest<ApiSettings>,
+    context: ApiContext,
     /// Of the server that runs now.
     stopper: Mutex<Option<Stopper>>,
 }
@@ -84,11 +84,11 @@ impl std::fmt::Debug for Shared {
     }
 }
 
-impl Api {
+impl ApiServer {
     /// # Errors
     /// There is no memory for a thread.
-    pub fn start(settings: Settings, known: Known) -> io::Result<Api> {
-        let shared = Shared { settings: Latest::new(settings), known, stopper: Mutex::new(None) };
+    pub fn start(settings: ApiSettings, context: ApiContext) -> io::Result<ApiServer> {
+        let shared = Shared { settings: Latest::new(settings), context, stopper: Mutex::new(None) };
         let shared = Arc::new(shared);
         let (running, end) = bounded(0);
         let (alive, ended) = bounded(0);
@@ -97,11 +97,11 @@ impl Api {
             run(&theirs, &end);
             drop(alive);
         })?;
-        Ok(Api { shared, running: Some(running), ended })
+        Ok(ApiServer { shared, running: Some(running), ended })
     }
 
     /// What is open stays open unless something about it has changed.
-    pub fn reload(&self, settings: Settings) {
+    pub fn reload(&self, settings: ApiSettings) {
         let before = self.shared.settings.get();
         let same = before.api == settings.api;
         self.shared.settings.put(settings);
@@ -117,7 +117,7 @@ impl Api {
     }
 }
 
-impl Drop for Api {
+impl Drop for ApiServer {
     fn drop(&mut self) {
         self.close();
         // It ends at once, or the process does.
@@ -138,9 +138,9 @@ impl Shared {
 
     fn handle(&self, exchange: Exchange, counters: &Counters) {
         let settings = self.settings.get();
-        match answer(&exchange.request, &self.known, &settings, counters, Now::read()) {
+        match answer(&exchange.request, &self.context, &settings, counters, Now::read()) {
             Handled::Response(response) => exchange.reply.send(with_common_headers(response)),
-            Handled::Deferred(start) => start(&self.known, Pending::new(exchange.reply)),
+            Handled::Deferred(start) => start(&self.context, Pending::new(exchange.reply)),
         }
     }
 }
@@ -149,9 +149,9 @@ impl Shared {
 fn run(shared: &Arc<Shared>, end: &Receiver<()>) {
     while end.try_recv() != Err(TryRecvError::Disconnected) {
         let settings = shared.settings.get();
-        let open = Open::all(&settings.api, &shared.known.port);
+        let open = Open::all(&settings.api, &shared.context.port);
         open.problems.iter().for_each(|problem| log::warn!("API: {problem}"));
-        match shared.known.port.left_to().filter(|_| settings.api.listen == Listen::Auto) {
+        match shared.context.port.left_to().filter(|_| settings.api.listen == Listen::Auto) {
             Some(other) => log::info!("API listens on {open}; port 5000 is left to {other}"),
             None => log::info!("API listens on {open}"),
         }
@@ -162,7 +162,12 @@ fn run(shared: &Arc<Shared>, end: &Receiver<()>) {
     }
 }
 
-fn serve(shared: &Arc<Shared>, open: Open, settings: &Arc<Settings>, end: &Receiver<()>) -> io::Result<()> {
+fn serve(
+    shared: &Arc<Shared>,
+    open: Open,
+    settings: &Arc<ApiSettings>,
+    end: &Receiver<()>,
+) -> io::Result<()> {
     let Open { listeners, address, file, .. } = open;
     let limits = Limits {
         body: BODY,

@@ -1,8 +1,8 @@
 //! Which handler answers what; 404 and 405 come out of the table by themselves.
 
 use super::call::{Call, Handled};
-use super::guard::{self, Wish};
-use super::state::{Known, Settings};
+use super::guard::{self, Permission};
+use super::state::{ApiContext, ApiSettings};
 use super::{cameras, document, failover, health, meeting, metrics, page, settings as camera_settings};
 use crate::clock::Now;
 use crate::http::{Counters, Method, Request, Response};
@@ -10,35 +10,35 @@ use crate::http::{Counters, Method, Request, Response};
 type Handler = fn(&Call) -> Handled;
 
 /// A path, whose last part may be `*`, and what may be done with it.
-struct Route {
+struct Endpoint {
     path: &'static str,
     method: Method,
-    wish: Wish,
+    permission: Permission,
     handler: Handler,
 }
 
-const fn get(path: &'static str, handler: Handler) -> Route {
-    Route { path, method: Method::Get, wish: Wish::Read, handler }
+const fn get(path: &'static str, handler: Handler) -> Endpoint {
+    Endpoint { path, method: Method::Get, permission: Permission::Read, handler }
 }
 
-const fn post(path: &'static str, handler: Handler) -> Route {
-    Route { path, method: Method::Post, wish: Wish::Change, handler }
+const fn post(path: &'static str, handler: Handler) -> Endpoint {
+    Endpoint { path, method: Method::Post, permission: Permission::Change, handler }
 }
 
-const fn switch(path: &'static str, handler: Handler) -> Route {
-    Route { path, method: Method::Post, wish: Wish::Switch, handler }
+const fn switch(path: &'static str, handler: Handler) -> Endpoint {
+    Endpoint { path, method: Method::Post, permission: Permission::Switch, handler }
 }
 
-const fn delete(path: &'static str, handler: Handler) -> Route {
-    Route { path, method: Method::Delete, wish: Wish::Change, handler }
+const fn delete(path: &'static str, handler: Handler) -> Endpoint {
+    Endpoint { path, method: Method::Delete, permission: Permission::Change, handler }
 }
 
-const fn configure(method: Method, path: &'static str, handler: Handler) -> Route {
-    Route { path, method, wish: Wish::Configure, handler }
+const fn configure(method: Method, path: &'static str, handler: Handler) -> Endpoint {
+    Endpoint { path, method, permission: Permission::Configure, handler }
 }
 
 /// The first one that fits counts.
-const ROUTES: [Route; 29] = [
+const ROUTES: [Endpoint; 29] = [
     get("/", page::page),
     get("/healthz", health::healthz),
     get("/metrics", metrics::metrics),
@@ -81,8 +81,8 @@ fn fits<'a>(pattern: &str, path: &'a str) -> Option<&'a str> {
 /// The answer, or what has to happen before it. Pure but for what the handlers tell other threads.
 pub fn answer(
     request: &Request,
-    known: &Known,
-    settings: &Settings,
+    context: &ApiContext,
+    settings: &ApiSettings,
     counters: &Counters,
     now: Now,
 ) -> Handled {
@@ -90,14 +90,14 @@ pub fn answer(
     let routes = || ROUTES.iter().filter_map(|route| Some((route, fits(route.path, path)?)));
     let found = routes().find(|(route, _)| route.method == request.method());
     // Whoever may not even read here learns nothing of the paths.
-    let wish = found.map_or(Wish::Read, |(route, _)| route.wish);
-    let trust = match guard::check(request, wish, settings.token.as_ref(), &known.hostname()) {
+    let permission = found.map_or(Permission::Read, |(route, _)| route.permission);
+    let trust = match guard::check(request, permission, settings.token.as_ref(), &context.hostname()) {
         Ok(trust) => trust,
         Err(refusal) => return refusal.into(),
     };
     match found {
         Some((route, rest)) => {
-            (route.handler)(&Call { request, rest, trust, known, settings, counters, now })
+            (route.handler)(&Call { request, rest, trust, context, settings, counters, now })
         }
         None if routes().next().is_some() => not_allowed(routes().map(|(route, _)| route.method)).into(),
         None => Response::error(404, "there is nothing here").into(),

@@ -2,7 +2,7 @@
 
 use crate::config::ConfigError;
 use crate::device::camera_settings::CameraSettings;
-use crate::device::cameras::Cameras;
+use crate::device::cameras::CamerasHandle;
 use crate::device::config::{self, Config};
 use crate::device::failover::handle::Failover;
 use crate::device::failover::status::{FailoverStatus, PublishedStatus};
@@ -23,18 +23,18 @@ const STANDSTILL: Duration = Duration::from_secs(30);
 
 /// The other threads' ends.
 #[derive(Debug)]
-pub struct Known {
+pub struct ApiContext {
     pub account: Arc<Account>,
     pub failover: Failover,
     /// `None` inside: failover is off.
     pub failover_status: Arc<Latest<Option<PublishedStatus>>>,
     pub metrics: Arc<Latest<Metrics>>,
-    pub cameras: Cameras,
+    pub cameras: CamerasHandle,
     pub trigger: Trigger,
     pub port: Arc<Port>,
 }
 
-impl Known {
+impl ApiContext {
     /// Asked each time: a renamed machine answers to its new name at once.
     pub fn hostname(&self) -> String {
         rustix::system::uname().nodename().to_string_lossy().into_owned()
@@ -48,7 +48,7 @@ impl Known {
 
 /// What the configuration says; replaced as a whole at a reload.
 #[derive(Debug)]
-pub struct Settings {
+pub struct ApiSettings {
     pub api: config::Api,
     pub heartbeat: config::Heartbeat,
     /// Whether there is a token for the server.
@@ -59,15 +59,15 @@ pub struct Settings {
     cameras: Arc<Mutex<CameraSettings>>,
 }
 
-impl Settings {
+impl ApiSettings {
     /// # Errors
     /// The token cannot be read.
     pub fn load(
         config: &Config,
         has_server_token: bool,
         cameras: CameraSettings,
-    ) -> Result<Settings, ConfigError> {
-        Ok(Settings {
+    ) -> Result<ApiSettings, ConfigError> {
+        Ok(ApiSettings {
             api: config.api.clone(),
             heartbeat: config.heartbeat.clone(),
             has_server_token,
@@ -109,7 +109,7 @@ mod tests {
             let source = Source::new("test", text);
             let config = Config::from_source(&source, &|_| None).expect("good");
             let cameras = CameraSettings::load(&source, &config);
-            let settings = Settings::load(&config, false, cameras).expect("no token");
+            let settings = ApiSettings::load(&config, false, cameras).expect("no token");
             assert!(settings.moves(Duration::from_secs(well)), "{interval}");
             assert!(!settings.moves(Duration::from_secs(still)), "{interval}");
         }

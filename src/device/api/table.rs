@@ -1,6 +1,6 @@
 //! What the command line shows of the daemon's answers: tables for a person, coloured on a terminal.
 
-use super::document::Server;
+use super::document::ServerStatus;
 use crate::device::failover::status::FailoverStatus;
 use crate::device::shown::measures;
 use crate::duration::span;
@@ -14,11 +14,11 @@ use std::time::Duration;
 
 /// What is shown of [`Document`](super::document::Document).
 #[derive(Debug, Deserialize)]
-pub struct Status {
+pub struct ShownStatus {
     version: String,
     hostname: String,
     daemon_uptime_s: u64,
-    server: Server,
+    server: ServerStatus,
     failover: Option<FailoverStatus>,
     /// [`CameraView`](super::cameras::CameraView)s.
     cameras: Vec<Value>,
@@ -61,7 +61,7 @@ impl Paint {
 }
 
 /// What a person wants to know first stands first.
-pub fn status(document: &Status, paint: Paint) -> String {
+pub fn status(document: &ShownStatus, paint: Paint) -> String {
     let mut text = format!("{} heartbeat-daemon {}", document.hostname, document.version);
     text += &format!(", running for {}\n", span(Duration::from_secs(document.daemon_uptime_s)));
     server(&mut text, document, paint);
@@ -93,7 +93,7 @@ fn tame(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
-fn server(text: &mut String, document: &Status, paint: Paint) {
+fn server(text: &mut String, document: &ShownStatus, paint: Paint) {
     let server = &document.server;
     let state = match (&server.name, server.connected) {
         (None, _) => "none configured".to_owned(),
@@ -162,7 +162,7 @@ mod tests {
     use crate::wire;
     use serde_json::json;
 
-    fn document() -> Status {
+    fn document() -> ShownStatus {
         let heartbeat: Value = serde_json::from_str(wire::SAMPLE).expect("the sample");
         serde_json::from_value(json!({
             "version": "0.1.0", "hostname": "barn-cam", "time": "2026-01-21T14:30:00Z", "daemon_uptime_s": 7380,

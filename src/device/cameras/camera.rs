@@ -1,4 +1,4 @@
-//! A camera as others see it, and what others tell of cameras.
+//! The public view of a camera, and the messages about cameras from the API and DHCP.
 
 use crate::clock::Moment;
 pub use crate::device::config::CameraMethod as Method;
@@ -7,53 +7,51 @@ pub use crate::wire::CameraStatus as Status;
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// What is known of a camera.
+/// The public view of a camera.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Camera {
+pub struct CameraInfo {
     pub mac: Mac,
     pub hostname: Option<String>,
-    /// Absent until somebody tells it: the configuration, DHCP, the kernel's neighbour table.
+    /// From the configuration, the API, DHCP, or the kernel's neighbour table.
     pub ip: Option<IpAddr>,
-    /// Unknown before the first check, and where it cannot be checked; outward it is said so too, since either other
-    /// word would be a guess.
+    /// Unknown before the first check, and while it cannot be checked.
     pub status: Status,
-    /// Whether it answered when it was checked last; absent before, and where that check failed for a reason of this
-    /// machine's own.
+    /// It answered the last check; `None` before the first, and if that check failed because of this machine.
     pub reachable: Option<bool>,
-    /// Moved by a check that succeeded and by a DHCP event that says it is there; by nothing else.
+    /// Time of the last successful check or DHCP event `add` or `old`.
     pub last_seen: Option<Moment>,
-    /// When it took its status.
+    /// When the status last changed.
     pub since: Option<Moment>,
-    /// From the first packet of the last check to the answer.
+    /// From the first packet of the last check to the response.
     pub latency: Option<Duration>,
-    /// Percent of the last 24 hours in which it was connected. Time in which nobody looked is not counted.
+    /// Percent of the last 24 hours during which it was connected; time without checks is not counted.
     pub uptime_24h: Option<f64>,
     pub method: Method,
     pub port: u16,
-    pub origin: Origin,
-    /// Why it did not answer, or cannot be asked.
+    pub origin: CameraOrigin,
+    /// Why the last check failed.
     pub problem: Option<String>,
 }
 
-/// Who told of a camera first; the configuration comes before others.
+/// The source that added a camera; the configuration wins over the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
+pub enum CameraOrigin {
     Config,
     Api,
     Dhcp,
 }
 
-impl Origin {
+impl CameraOrigin {
     pub fn as_str(self) -> &'static str {
         match self {
-            Origin::Config => "config",
-            Origin::Api => "api",
-            Origin::Dhcp => "dhcp",
+            CameraOrigin::Config => "config",
+            CameraOrigin::Api => "api",
+            CameraOrigin::Dhcp => "dhcp",
         }
     }
 }
 
-/// A camera that somebody adds, or of which they know something new.
+/// A camera to add, or new facts about a known one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewCamera {
     pub mac: Mac,
@@ -62,16 +60,16 @@ pub struct NewCamera {
 }
 
 impl NewCamera {
-    /// From texts of anybody; what is empty is absent.
+    /// From untrusted text; an empty text is absent.
     ///
     /// # Errors
-    /// A sentence about the first one that is not what it should be.
+    /// The first invalid text, as a sentence.
     pub fn new(mac: &str, hostname: Option<&str>, ip: Option<&str>) -> Result<NewCamera, String> {
         Ok(NewCamera { mac: mac.parse()?, hostname: read_hostname(hostname)?, ip: read_ip(ip)? })
     }
 }
 
-/// What dnsmasq's `dhcp-script` tells.
+/// An event of dnsmasq's `dhcp-script`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DhcpEvent {
     pub action: DhcpAction,
@@ -84,7 +82,7 @@ impl DhcpEvent {
     /// As [`NewCamera::new`]; `action` is dnsmasq's word.
     ///
     /// # Errors
-    /// A sentence about the first one that is not what it should be.
+    /// The first invalid text, as a sentence.
     pub fn new(
         action: &str,
         mac: &str,
@@ -105,13 +103,13 @@ impl DhcpEvent {
 pub enum DhcpAction {
     /// A new lease.
     Add,
-    /// A lease that went on: also each one when dnsmasq starts.
+    /// A renewed lease; dnsmasq also reports every lease like this when it starts.
     Old,
     /// A lease that ended.
     Del,
 }
 
-/// Placeholders for a client without a name: dnsmasq's, and PumaGuard's.
+/// Placeholders of dnsmasq and PumaGuard for a client without a name.
 const NO_NAME: [&str; 3] = ["", "*", "unknown"];
 
 fn read_hostname(text: Option<&str>) -> Result<Option<String>, String> {
@@ -161,6 +159,6 @@ mod tests {
             let sentence = NewCamera::new(mac, hostname, ip).expect_err("refused");
             assert!(sentence.starts_with("expected "), "{sentence}");
         }
-        DhcpEvent::new("tftp", MAC, None, None).expect_err("an action of dnsmasq's that is none of a lease");
+        DhcpEvent::new("tftp", MAC, None, None).expect_err("an action of dnsmasq that is not about a lease");
     }
 }

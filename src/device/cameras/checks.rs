@@ -1,22 +1,20 @@
-//! All checks under way: as many at the same time as there are descriptors for, the others in a queue.
+//! All checks in flight: as many at the same time as there are descriptors for, the others in a queue.
 
-use super::connection::{Begun, Connection};
+use super::check::{CameraCheck, CheckResult};
+use super::connection::{Begun, CameraConnection};
 use super::ping::Pings;
 use super::problem::Problem;
-use super::roster::Key;
-use crate::device::config::{CameraMethod, CameraPlan};
+use crate::device::config::CameraMethod;
 use crate::device::os::descriptors;
 use mio::event::Event;
 use mio::{Registry, Token};
 use std::collections::VecDeque;
 use std::io;
-use std::net::IpAddr;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// Connections at the same time. More cameras than that are checked in several goes.
+/// Connections at the same time. Further checks wait in the queue.
 const MOST_CONNECTIONS: usize = 1024;
-/// Fewer than that are not worth a look at the limit.
+/// Up to this many connections the descriptor limit is not read.
 const FEW: usize = 64;
 
 const PING_V4: Token = Token(1);
@@ -24,151 +22,129 @@ const PING_V6: Token = Token(2);
 /// Connections follow.
 const FIRST: usize = 3;
 
-/// Does this camera answer?
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Question {
-    pub key: Key,
-    pub ip: IpAddr,
-    pub plan: Arc<CameraPlan>,
-}
-
-impl Question {
-    pub fn answer(&self, result: Result<Duration, Problem>) -> Answer {
-        Answer { key: self.key, ip: self.ip, result }
-    }
-}
-
-/// How long it took, or why there is none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Answer {
-    pub key: Key,
-    pub ip: IpAddr,
-    pub result: Result<Duration, Problem>,
-}
-
 #[derive(Debug)]
 pub struct Checks {
     registry: Registry,
-    waiting: VecDeque<Question>,
+    queue: VecDeque<CameraCheck>,
     pings: Pings,
     /// By token.
-    connections: Vec<Option<Connection>>,
+    connections: Vec<Option<CameraConnection>>,
     free: Vec<usize>,
     running: usize,
-    /// So many may be open.
+    /// Connections that may be open.
     room: usize,
-    answers: Vec<Answer>,
+    results: Vec<CheckResult>,
 }
 
 impl Checks {
     pub fn new(registry: Registry) -> Checks {
         Checks {
             registry,
-            waiting: VecDeque::new(),
+            queue: VecDeque::new(),
             pings: Pings::new(PING_V4, PING_V6),
             connections: Vec::new(),
             free: Vec::new(),
             running: 0,
             room: FEW,
-            answers: Vec::new(),
+            results: Vec::new(),
         }
     }
 
-    /// Begins a check, or queues it.
-    pub fn ask(&mut self, now: Instant, question: Question) {
-        match question.plan.method {
-            CameraMethod::Icmp | CameraMethod::Both => self.ping(now, question),
-            _ => self.connect(now, question),
+    /// Starts a check, or queues it.
+    pub fn start(&mut self, now: Instant, check: CameraCheck) {
+        match check.plan.method {
+            CameraMethod::Icmp | CameraMethod::Both => self.ping(now, check),
+            _ => self.connect(now, check),
         }
     }
 
-    /// At once, if there is room: a queue for a thousand would be memory for nothing.
-    fn connect(&mut self, now: Instant, question: Question) {
-        self.waiting.push_back(question);
-        self.begin_waiting(now);
+    /// Starts at once if there is room: a queue for a thousand checks would only take memory.
+    fn connect(&mut self, now: Instant, check: CameraCheck) {
+        self.queue.push_back(check);
+        self.start_queued(now);
     }
 
-    fn ping(&mut self, now: Instant, question: Question) {
-        if let Err((question, problem)) = self.pings.start(&self.registry, now, question) {
-            self.without_ping(now, question, problem);
+    fn ping(&mut self, now: Instant, check: CameraCheck) {
+        if let Err((check, problem)) = self.pings.start(&self.registry, now, check) {
+            self.after_failed_ping(now, check, problem);
         }
-        if self.pings.should_listen() {
-            self.pings.listen(now, &mut self.answers);
-        }
-    }
-
-    /// What cannot be pinged, or did not answer.
-    fn without_ping(&mut self, now: Instant, question: Question, problem: Problem) {
-        match question.plan.method {
-            CameraMethod::Icmp => self.answers.push(question.answer(Err(problem))),
-            _ => self.connect(now, question),
+        if self.pings.must_receive() {
+            self.pings.receive(now, &mut self.results);
         }
     }
 
-    /// Something happened on a socket. To be called for all events before [`Checks::go_on`].
+    /// The ping failed: `icmp` ends with its problem, `both` goes on with TCP.
+    fn after_failed_ping(&mut self, now: Instant, check: CameraCheck, problem: Problem) {
+        match check.plan.method {
+            CameraMethod::Icmp => self.results.push(check.finish(Err(problem))),
+            _ => self.connect(now, check),
+        }
+    }
+
+    /// Handles readiness of a socket. All events come before [`Checks::run_due`].
     pub fn event(&mut self, now: Instant, event: &Event) {
         let token = event.token();
         if token == PING_V4 || token == PING_V6 {
-            return self.pings.listen(now, &mut self.answers);
+            return self.pings.receive(now, &mut self.results);
         }
         let Some(place) = token.0.checked_sub(FIRST) else { return };
         let running = self.connections.get_mut(place).and_then(Option::as_mut);
-        if let Some(answer) = running.and_then(|connection| connection.go_on(now)) {
-            self.end(place, answer);
+        if let Some(result) = running.and_then(|connection| connection.advance(now)) {
+            self.end(place, result);
         }
     }
 
-    /// Ends what is late, begins what waits, and gives the answers since the last call.
-    pub fn go_on(&mut self, now: Instant) -> Vec<Answer> {
-        for question in self.pings.late(now) {
-            self.without_ping(now, question, Problem::NoAnswer);
+    /// Ends checks whose time is over, starts queued ones, and returns the results since the last call.
+    pub fn run_due(&mut self, now: Instant) -> Vec<CheckResult> {
+        for check in self.pings.retransmit_and_expire(now) {
+            self.after_failed_ping(now, check, Problem::NoAnswer);
         }
         for place in 0..self.connections.len() {
-            // The last one that ends takes the places with it.
+            // The last one that ends empties the list.
             let connection = self.connections.get(place).and_then(Option::as_ref);
             let late = connection.filter(|connection| now >= connection.deadline);
-            if let Some(answer) = late.map(Connection::give_up) {
-                self.end(place, answer);
+            if let Some(result) = late.map(CameraConnection::time_out) {
+                self.end(place, result);
             }
         }
-        self.begin_waiting(now);
-        std::mem::take(&mut self.answers)
+        self.start_queued(now);
+        std::mem::take(&mut self.results)
     }
 
-    fn end(&mut self, place: usize, answer: Answer) {
+    fn end(&mut self, place: usize, result: CheckResult) {
         self.connections[place] = None;
         self.free.push(place);
         self.running -= 1;
-        self.answers.push(answer);
+        self.results.push(result);
         if self.running == 0 {
-            // A thousand at once come at the start, and then perhaps never again.
+            // A thousand at once are common at the start only: the memory is freed.
             (self.connections, self.free) = (Vec::new(), Vec::new());
         }
     }
 
-    fn begin_waiting(&mut self, now: Instant) {
+    fn start_queued(&mut self, now: Instant) {
         while self.has_room() {
-            let Some(question) = self.waiting.pop_front() else { break };
+            let Some(check) = self.queue.pop_front() else { break };
             let place = self.free.pop().unwrap_or(self.connections.len());
             if place == self.connections.len() {
                 self.connections.push(None);
             }
-            match Connection::begin(&self.registry, Token(FIRST + place), now, question) {
+            match CameraConnection::begin(&self.registry, Token(FIRST + place), now, check) {
                 Begun::Running(connection) => {
                     self.connections[place] = Some(connection);
                     self.running += 1;
                     continue;
                 }
-                Begun::Answered(answer) => self.answers.push(answer),
-                // Others end, and leave theirs.
-                Begun::NoRoom(question) if self.running > 0 => {
-                    self.waiting.push_front(question);
+                Begun::Finished(result) => self.results.push(result),
+                // The others free their descriptors when they end.
+                Begun::NoDescriptor(check) if self.running > 0 => {
+                    self.queue.push_front(check);
                     self.free.push(place);
                     break;
                 }
-                Begun::NoRoom(question) => {
+                Begun::NoDescriptor(check) => {
                     let problem = Problem::Own(io::ErrorKind::OutOfMemory);
-                    self.answers.push(question.answer(Err(problem)));
+                    self.results.push(check.finish(Err(problem)));
                 }
             }
             self.free.push(place);
@@ -182,7 +158,7 @@ impl Checks {
         self.running < self.room
     }
 
-    /// When [`Checks::go_on`] is to be called at the latest.
+    /// When [`Checks::run_due`] is to be called at the latest.
     pub fn due(&self) -> Option<Instant> {
         let connections = self.connections.iter().flatten().map(|connection| connection.deadline);
         connections.chain(self.pings.due()).min()

@@ -1,8 +1,8 @@
-//! One camera being asked over TCP, without waiting.
+//! One check over TCP, on a non-blocking socket.
 
-use super::checks::{Answer, Question};
+use super::check::{CameraCheck, CheckResult};
 use super::problem::Problem;
-use super::question::{self, ENOUGH, Verdict};
+use super::protocol::{self, ENOUGH, ResponseKind};
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use rustix::io::Errno;
@@ -11,10 +11,10 @@ use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-/// A question whose answer is awaited. The connection is reset when this is dropped.
+/// A check in flight. The connection is reset when this is dropped.
 #[derive(Debug)]
-pub struct Connection {
-    question: Question,
+pub struct CameraConnection {
+    check: CameraCheck,
     stream: TcpStream,
     begun: Instant,
     pub deadline: Instant,
@@ -25,95 +25,98 @@ pub struct Connection {
 enum Stage {
     Connecting,
     /// The rest of the request.
-    Asking(Vec<u8>),
-    /// The beginning of the answer.
-    Listening([u8; ENOUGH], usize),
+    Sending(Vec<u8>),
+    /// The beginning of the response.
+    Receiving([u8; ENOUGH], usize),
 }
 
-/// What became of a question.
+/// A check after its start.
 pub enum Begun {
-    /// It is on its way.
-    Running(Connection),
-    /// Loopback answers at once.
-    Answered(Answer),
+    /// It is in flight.
+    Running(CameraConnection),
+    /// Loopback connects at once; other checks fail at once.
+    Finished(CheckResult),
     /// No descriptor is left for it.
-    NoRoom(Question),
+    NoDescriptor(CameraCheck),
 }
 
-impl Connection {
-    pub fn begin(registry: &Registry, token: Token, now: Instant, question: Question) -> Begun {
-        let address = SocketAddr::new(question.ip, question.plan.port);
+impl CameraConnection {
+    pub fn begin(registry: &Registry, token: Token, now: Instant, check: CameraCheck) -> Begun {
+        let address = SocketAddr::new(check.ip, check.plan.port);
         let socket = match socket(address) {
             Ok(socket) => socket,
-            Err(error) if is_lack_of_descriptors(&error) => return Begun::NoRoom(question),
-            Err(error) => return Begun::Answered(question.answer(Err(Problem::of(&error)))),
+            Err(error) if is_lack_of_descriptors(&error) => return Begun::NoDescriptor(check),
+            Err(error) => return Begun::Finished(check.finish(Err(Problem::of(&error)))),
         };
         let connected = match socket.connect(&address.into()) {
             Ok(()) => true,
             Err(error) if Errno::from_io_error(&error) == Some(Errno::INPROGRESS) => false,
-            Err(error) => return Begun::Answered(question.answer(Err(Problem::of(&error)))),
+            Err(error) => return Begun::Finished(check.finish(Err(Problem::of(&error)))),
         };
         let stream = TcpStream::from_std(socket.into());
-        let deadline = now + question.plan.tcp_timeout;
-        let mut connection = Connection { question, stream, begun: now, deadline, stage: Stage::Connecting };
+        let deadline = now + check.plan.tcp_timeout;
+        let mut connection =
+            CameraConnection { check, stream, begun: now, deadline, stage: Stage::Connecting };
         if connected {
-            if let Some(answer) = connection.go_on(now) {
-                return Begun::Answered(answer);
+            if let Some(result) = connection.advance(now) {
+                return Begun::Finished(result);
             }
         }
-        // After connect: a socket that is not connected yet would tell of a hang-up. What happened in between is
-        // told at once.
+        // After connect: epoll reports a hang-up for a socket that has not begun to connect. Readiness before the
+        // registration is reported after it.
         match registry.register(&mut connection.stream, token, Interest::READABLE | Interest::WRITABLE) {
             Ok(()) => Begun::Running(connection),
-            Err(error) => Begun::Answered(connection.question.answer(Err(Problem::of(&error)))),
+            Err(error) => Begun::Finished(connection.check.finish(Err(Problem::of(&error)))),
         }
     }
 
-    /// After an event; the answer, or `None` while more has to come.
-    pub fn go_on(&mut self, now: Instant) -> Option<Answer> {
+    /// Handles an event. Returns the result, or `None` while the check goes on.
+    pub fn advance(&mut self, now: Instant) -> Option<CheckResult> {
         let result = match self.step() {
-            Ok(Verdict::Incomplete) => return None,
-            Ok(Verdict::Answer) => Ok(now.saturating_duration_since(self.begun)),
-            Ok(Verdict::Garbage) => Err(Problem::Garbage),
+            Ok(ResponseKind::Incomplete) => return None,
+            Ok(ResponseKind::Valid) => Ok(now.saturating_duration_since(self.begun)),
+            Ok(ResponseKind::Invalid) => Err(Problem::WrongProtocol),
             Err(problem) => Err(problem),
         };
-        Some(self.question.answer(result))
+        Some(self.check.finish(result))
     }
 
-    /// Its time is over.
-    pub fn give_up(&self) -> Answer {
-        self.question.answer(Err(Problem::NoAnswer))
+    /// The result of a check that took too long.
+    pub fn time_out(&self) -> CheckResult {
+        self.check.finish(Err(Problem::NoAnswer))
     }
 
-    /// As far as it goes without waiting: events tell of a change alone.
-    fn step(&mut self) -> Result<Verdict, Problem> {
+    /// Goes on until the socket would block: mio reports only changes of readiness.
+    fn step(&mut self) -> Result<ResponseKind, Problem> {
         loop {
             let next = match &mut self.stage {
                 Stage::Connecting => match self.connected()? {
                     false => None,
-                    true => match question::request(self.question.plan.method, self.address()) {
-                        None => return Ok(Verdict::Answer),
-                        Some(request) => Some(Stage::Asking(request)),
+                    true => match protocol::request(self.check.plan.method, self.address()) {
+                        None => return Ok(ResponseKind::Valid),
+                        Some(request) => Some(Stage::Sending(request)),
                     },
                 },
-                Stage::Asking(rest) => write(&self.stream, rest)?.then_some(Stage::Listening([0; ENOUGH], 0)),
-                Stage::Listening(answer, length) => {
+                Stage::Sending(rest) => {
+                    write(&self.stream, rest)?.then_some(Stage::Receiving([0; ENOUGH], 0))
+                }
+                Stage::Receiving(answer, length) => {
                     let ended = read(&self.stream, answer, length)?;
                     if ended && *length == 0 {
                         return Err(Problem::Closed);
                     }
-                    return Ok(question::judge(self.question.plan.method, &answer[..*length], ended));
+                    return Ok(protocol::classify(self.check.plan.method, &answer[..*length], ended));
                 }
             };
             match next {
                 Some(stage) => self.stage = stage,
-                None => return Ok(Verdict::Incomplete),
+                None => return Ok(ResponseKind::Incomplete),
             }
         }
     }
 
     fn address(&self) -> SocketAddr {
-        SocketAddr::new(self.question.ip, self.question.plan.port)
+        SocketAddr::new(self.check.ip, self.check.plan.port)
     }
 
     fn connected(&self) -> Result<bool, Problem> {
@@ -128,13 +131,13 @@ impl Connection {
     }
 }
 
-/// What is sent is little: no acknowledgement of the handshake alone, and no farewell. After SYN and SYN-ACK a check
-/// by connection is one RST, and most cameras' programs never hear of it.
+/// Sends as few packets as possible: no separate acknowledgement of the handshake, and a reset instead of a FIN. A check
+/// by connection is SYN, SYN-ACK, RST, and most cameras' programs do not notice it.
 fn socket(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
     socket.set_linger(Some(Duration::ZERO))?;
-    // Only saves bytes.
+    // A failure only costs bytes.
     let _ = rustix::net::sockopt::set_tcp_quickack(&socket, false);
     Ok(socket)
 }
@@ -143,7 +146,7 @@ fn is_lack_of_descriptors(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }
 
-/// True once all is written.
+/// True when everything is written.
 fn write(mut stream: &TcpStream, rest: &mut Vec<u8>) -> Result<bool, Problem> {
     while !rest.is_empty() {
         match stream.write(rest) {
@@ -156,7 +159,7 @@ fn write(mut stream: &TcpStream, rest: &mut Vec<u8>) -> Result<bool, Problem> {
     Ok(true)
 }
 
-/// Reads what is there of the beginning. True at the end of the answer.
+/// Reads the beginning as far as it has arrived. True at the end of the response.
 fn read(mut stream: &TcpStream, answer: &mut [u8; ENOUGH], length: &mut usize) -> Result<bool, Problem> {
     while *length < ENOUGH {
         match stream.read(&mut answer[*length..]) {
@@ -164,7 +167,7 @@ fn read(mut stream: &TcpStream, answer: &mut [u8; ENOUGH], length: &mut usize) -
             Ok(more) => *length += more,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-            // What it said before it reset the connection counts.
+            // Bytes before a reset of the connection count.
             Err(_) if *length > 0 => return Ok(true),
             Err(error) => return Err(Problem::of(&error)),
         }

@@ -1,6 +1,6 @@
 //! Everything that other threads send to the camera thread.
 
-use super::camera::{Camera, DhcpEvent, NewCamera};
+use super::camera::{CameraInfo, DhcpEvent, NewCamera};
 use crate::device::config;
 use crate::device::host::Mac;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ pub const CAPACITY: usize = 256;
 pub const ROOM: Duration = Duration::from_millis(500);
 
 /// Takes the list after a check of all cameras.
-pub type Done = Box<dyn FnOnce(Arc<Vec<Camera>>) + Send>;
+pub type CheckDone = Box<dyn FnOnce(Arc<Vec<CameraInfo>>) + Send>;
 
 /// A disconnected mailbox means [`CameraEvent::Stop`].
 pub enum CameraEvent {
@@ -21,7 +21,7 @@ pub enum CameraEvent {
     Dhcp(DhcpEvent),
     /// One camera, or all; those of the configuration stay.
     Remove(Option<Mac>),
-    Check(Done),
+    Check(CheckDone),
     Reload(Box<config::Cameras>),
     Stop,
 }

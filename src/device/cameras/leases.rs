@@ -1,4 +1,4 @@
-//! dnsmasq's lease file: who has which address, and under which name.
+//! dnsmasq's lease file: the address and hostname of each MAC.
 
 use crate::device::host::{self, Mac};
 use crate::device::os::file::open_regular;
@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// Ten thousand leases; what comes after is not read.
+/// Room for ten thousand leases; the rest of the file is not read.
 const LIMIT: u64 = 1024 * 1024;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,12 +18,12 @@ pub struct Lease {
     pub hostname: Option<String>,
 }
 
-/// The file, and what of it was read last.
+/// The file, and its version at the last reading.
 #[derive(Debug)]
 pub struct Leases {
     path: PathBuf,
     read: Option<(SystemTime, u64)>,
-    /// Said once.
+    /// The error is logged once.
     failed: bool,
 }
 
@@ -33,7 +33,7 @@ impl Leases {
     }
 
     /// The file's text for [`parse`], if it has changed since the last call. dnsmasq has no file before the first lease.
-    pub fn news(&mut self) -> Option<String> {
+    pub fn read_new(&mut self) -> Option<String> {
         match self.read_if_changed() {
             Ok(text) => {
                 self.failed = false;
@@ -42,7 +42,7 @@ impl Leases {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => {
                 if !self.failed {
-                    log::warn!("{}: {error}; cameras are not learnt from it", self.path.display());
+                    log::warn!("cannot read {}: {error}; cameras are not taken from it", self.path.display());
                 }
                 self.failed = true;
                 None
@@ -58,7 +58,7 @@ impl Leases {
         }
         let mut bytes = Vec::new();
         open_regular(&self.path)?.take(LIMIT).read_to_end(&mut bytes)?;
-        // Taken before the reading: what is written meanwhile is read next time.
+        // From before the reading: a change during it is read next time.
         self.read = Some(version);
         Ok(Some(
             String::from_utf8(bytes)
@@ -73,7 +73,7 @@ pub fn parse(text: &str) -> impl Iterator<Item = Lease> + '_ {
     let lease = |line: &str| {
         let mut fields = line.split_ascii_whitespace().skip(1);
         let (mac, ip, name) = (fields.next()?, fields.next()?, fields.next()?);
-        // Token ring and the like stand as 06-mac.
+        // Other hardware types are written as 06-mac.
         Some(Lease {
             mac: mac.parse().ok()?,
             ip: host::address(ip).ok()?,
@@ -110,12 +110,12 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("dnsmasq.leases");
         let mut leases = Leases::new(&path);
-        assert_eq!(leases.news(), None, "there is none yet");
+        assert_eq!(leases.read_new(), None, "there is none yet");
         fs::write(&path, FILE).expect("written");
-        assert_eq!(leases.news().map(|text| parse(&text).count()), Some(3));
-        assert_eq!(leases.news(), None);
+        assert_eq!(leases.read_new().map(|text| parse(&text).count()), Some(3));
+        assert_eq!(leases.read_new(), None);
         fs::write(&path, "").expect("written");
-        assert_eq!(leases.news().map(|text| parse(&text).count()), Some(0));
+        assert_eq!(leases.read_new().map(|text| parse(&text).count()), Some(0));
     }
 
     #[test]
@@ -123,7 +123,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("dnsmasq.leases");
         fs::write(&path, [0xff, b' ', b'\n'].repeat(1_000_000)).expect("written");
-        let text = Leases::new(&path).news().expect("as far as it is read");
+        let text = Leases::new(&path).read_new().expect("as far as it is read");
         assert_eq!((parse(&text).count(), text.len() <= 3 * 1024 * 1024), (0, true));
     }
 }

@@ -1,37 +1,39 @@
-//! Watches the LAN's cameras: one thread that checks all of them at the same time, on one `poll`.
+//! Monitors the LAN's cameras: one thread checks all of them at the same time, on one `poll`.
 //!
 //! ```text
-//! configuration, API, DHCP, leases ─► roster ── Question ─► checks ─► sockets
+//! configuration, API, DHCP, leases ─► roster ── CameraCheck ─► checks ─► sockets
 //!                                       ▲ └─► list, state file, trigger │
-//!                                       └─────────── Answer ◄───────────┘
+//!                                       └────────── CheckResult ◄───────┘
 //! ```
 //!
 //! | file | what it owns |
 //! |---|---|
-//! | `camera` | a camera as others see it |
+//! | `camera` | the public view of a camera, and messages about cameras |
 //! | `event` | what other threads send to the thread |
-//! | `watch` | the loop: what is waited for, and what follows from it |
-//! | `roster`, `known`, `uptime`, `pattern` | which cameras there are, and how they are: pure |
-//! | `checks`, `connection`, `ping`, `question`, `problem` | asking many of them at the same time |
-//! | `rounds` | who waits for a check of all |
-//! | `leases`, `arp` | what dnsmasq and the kernel know of them |
-//! | `state`, `doctor` | what survives a restart; what can be said without the thread |
+//! | `watch` | the loop |
+//! | `roster`, `tracked`, `uptime`, `pattern` | the list of cameras and their state: pure |
+//! | `check`, `problem` | one check and its result |
+//! | `checks`, `connection`, `ping`, `protocol` | running many checks at the same time |
+//! | `pending` | requests that wait for a check of all cameras |
+//! | `leases`, `arp` | dnsmasq's and the kernel's tables |
+//! | `state`, `doctor` | what survives a restart; what `doctor` reports |
 
 mod arp;
 mod camera;
+mod check;
 mod checks;
 mod connection;
 mod doctor;
 mod event;
-mod known;
 mod leases;
 mod pattern;
+mod pending;
 mod ping;
 mod problem;
-mod question;
+mod protocol;
 mod roster;
-mod rounds;
 mod state;
+mod tracked;
 mod uptime;
 mod watch;
 
@@ -39,30 +41,30 @@ use super::config;
 pub use super::host::Mac;
 use crate::latest::Latest;
 use crate::mailbox::{self, Mailbox, MailboxSender};
-pub use camera::{Camera, DhcpAction, DhcpEvent, Method, NewCamera, Origin, Status};
+pub use camera::{CameraInfo, CameraOrigin, DhcpAction, DhcpEvent, Method, NewCamera, Status};
 pub use doctor::examine;
-pub use event::Done;
+pub use event::CheckDone;
 use event::{CAPACITY, CameraEvent, ROOM};
 use mio::{Poll, Token, Waker};
 pub use state::NAME as STATE;
 use std::io;
 use std::sync::Arc;
-pub use watch::Outside;
-use watch::Watch;
+pub use watch::CameraContext;
+use watch::CameraWatch;
 
 /// Of the waker; those of the sockets follow.
 const WAKE: Token = Token(0);
 
 /// The other threads' end of the camera thread.
 #[derive(Debug, Clone)]
-pub struct Cameras {
-    list: Arc<Latest<Vec<Camera>>>,
+pub struct CamerasHandle {
+    list: Arc<Latest<Vec<CameraInfo>>>,
     sender: MailboxSender<CameraEvent>,
 }
 
-/// What the thread runs, until it is told to stop.
-pub struct Thread {
-    watch: Watch,
+/// The thread's end.
+pub struct CameraThread {
+    watch: CameraWatch,
     poll: Poll,
     mailbox: Mailbox<CameraEvent>,
 }
@@ -71,30 +73,30 @@ pub struct Thread {
 ///
 /// # Errors
 /// No descriptor is left.
-pub fn new(config: config::Cameras, outside: Outside) -> io::Result<(Cameras, Thread)> {
+pub fn new(config: config::Cameras, context: CameraContext) -> io::Result<(CamerasHandle, CameraThread)> {
     let poll = Poll::new()?;
     let waker = Waker::new(poll.registry(), WAKE)?;
     // It cannot fail while there is memory.
     let (sender, mailbox) = mailbox::bounded(CAPACITY, move || _ = waker.wake());
     let list = Arc::new(Latest::default());
-    let watch = Watch::new(&poll, config, outside, list.clone())?;
-    Ok((Cameras { list, sender }, Thread { watch, poll, mailbox }))
+    let watch = CameraWatch::new(&poll, config, context, list.clone())?;
+    Ok((CamerasHandle { list, sender }, CameraThread { watch, poll, mailbox }))
 }
 
-impl Thread {
+impl CameraThread {
     pub fn run(self) {
         self.watch.run(self.poll, &self.mailbox);
     }
 }
 
-impl Cameras {
+impl CamerasHandle {
     /// All cameras by their MAC addresses, as they are known now. Never waits for the thread.
-    pub fn list(&self) -> Arc<Vec<Camera>> {
+    pub fn list(&self) -> Arc<Vec<CameraInfo>> {
         self.list.get()
     }
 
     /// The list alone, for whoever has nothing to tell the thread.
-    pub fn latest(&self) -> Arc<Latest<Vec<Camera>>> {
+    pub fn latest(&self) -> Arc<Latest<Vec<CameraInfo>>> {
         self.list.clone()
     }
 
@@ -115,7 +117,7 @@ impl Cameras {
 
     /// Has all cameras checked now; `done` runs on the camera thread when each one has answered or failed. False if the
     /// thread's mailbox is full. Where the thread ends before, or sixteen wait already, `done` is dropped instead.
-    pub fn check(&self, done: Done) -> bool {
+    pub fn check(&self, done: CheckDone) -> bool {
         self.sender.try_send(CameraEvent::Check(done))
     }
 

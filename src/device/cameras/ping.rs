@@ -1,7 +1,7 @@
-//! Pings without privilege: one datagram ICMP socket a family for all cameras, and the sequence number tells which one
-//! answers. The kernel sets the identifier, and gives a socket the answers to its own alone.
+//! Pings without privilege: one ICMP datagram socket per address family for all cameras; the sequence number identifies the
+//! camera. The kernel sets the identifier and gives each socket only the replies to its own requests.
 
-use super::checks::{Answer, Question};
+use super::check::{CameraCheck, CheckResult};
 use super::problem::Problem;
 use mio::net::UdpSocket;
 use mio::{Interest, Registry, Token};
@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 
 /// Type, code, checksum, identifier, sequence number.
 const HEADER: usize = 8;
-/// Behind the header: what a forger would have to know.
+/// The header, and a secret that a forger would have to know.
 const PACKET: usize = HEADER + 8;
-/// Replies that the kernel holds for a socket have 212 KB, nearly 1 KB for each: they are taken in time.
+/// The kernel holds 212 KB of replies for a socket, nearly 1 KB each: they are read before that is full.
 const BURST: usize = 64;
-/// After the kernel has refused, somebody may set the sysctl.
-const AGAIN: Duration = Duration::from_secs(60);
+/// The sysctl may change after the kernel has refused a socket.
+const RETRY: Duration = Duration::from_secs(60);
 
 /// The two versions of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,21 +47,21 @@ impl Version {
     }
 }
 
-/// All pings under way.
+/// All pings in flight.
 #[derive(Debug)]
 pub struct Pings {
-    v4: Line,
-    v6: Line,
+    v4: PingSocket,
+    v6: PingSocket,
     sent: BTreeMap<u16, Ping>,
     next: u16,
     secret: [u8; 8],
-    /// Sent since replies were looked for.
-    unheard: usize,
+    /// Sent since replies were last read.
+    unread: usize,
 }
 
-/// One socket, or why there is none.
+/// The socket of one version, or why there is none.
 #[derive(Debug)]
-struct Line {
+struct PingSocket {
     version: Version,
     token: Token,
     socket: Option<UdpSocket>,
@@ -70,55 +70,55 @@ struct Line {
 
 #[derive(Debug)]
 struct Ping {
-    question: Question,
+    check: CameraCheck,
     begun: Instant,
     deadline: Instant,
-    /// A packet may be lost on Wi-Fi: in the middle of its time it is sent once more.
-    again: Option<Instant>,
+    /// Wi-Fi loses packets: the request is sent once more after half of the timeout.
+    retransmit: Option<Instant>,
 }
 
 impl Pings {
     pub fn new(v4: Token, v6: Token) -> Pings {
-        let line = |version, token| Line { version, token, socket: None, failed: None };
+        let socket = |version, token| PingSocket { version, token, socket: None, failed: None };
         Pings {
-            v4: line(Version::V4, v4),
-            v6: line(Version::V6, v6),
+            v4: socket(Version::V4, v4),
+            v6: socket(Version::V6, v6),
             sent: BTreeMap::new(),
             next: fastrand::u16(..),
             secret: fastrand::u64(..).to_ne_bytes(),
-            unheard: 0,
+            unread: 0,
         }
     }
 
-    /// Begins a ping.
+    /// Sends a ping.
     ///
     /// # Errors
-    /// It cannot be sent; says why, and gives the question back.
+    /// It cannot be sent; returns the check, and why.
     pub fn start(
         &mut self,
         registry: &Registry,
         now: Instant,
-        question: Question,
-    ) -> Result<(), (Question, Problem)> {
-        let version = Version::of(question.ip);
-        if let Err(problem) = self.line(version).open(registry, now) {
-            return Err((question, problem));
+        check: CameraCheck,
+    ) -> Result<(), (CameraCheck, Problem)> {
+        let version = Version::of(check.ip);
+        if let Err(problem) = self.socket_for(version).open(registry, now) {
+            return Err((check, problem));
         }
         while self.sent.contains_key(&self.next) {
             self.next = self.next.wrapping_add(1);
         }
         let sequence = self.next;
         self.next = sequence.wrapping_add(1);
-        if let Err(problem) = self.send(sequence, question.ip) {
-            return Err((question, problem));
+        if let Err(problem) = self.send(sequence, check.ip) {
+            return Err((check, problem));
         }
-        let time = question.plan.icmp_timeout;
-        let ping = Ping { question, begun: now, deadline: now + time, again: Some(now + time / 2) };
+        let time = check.plan.icmp_timeout;
+        let ping = Ping { check, begun: now, deadline: now + time, retransmit: Some(now + time / 2) };
         self.sent.insert(sequence, ping);
         Ok(())
     }
 
-    fn line(&mut self, version: Version) -> &mut Line {
+    fn socket_for(&mut self, version: Version) -> &mut PingSocket {
         match version {
             Version::V4 => &mut self.v4,
             Version::V6 => &mut self.v6,
@@ -128,87 +128,87 @@ impl Pings {
     fn send(&mut self, sequence: u16, ip: IpAddr) -> Result<(), Problem> {
         let version = Version::of(ip);
         let packet = packet(version.request(), sequence, self.secret);
-        let Some(socket) = &self.line(version).socket else { return Err(Problem::IcmpForbidden) };
+        let Some(socket) = &self.socket_for(version).socket else { return Err(Problem::IcmpForbidden) };
         match socket.send_to(&packet, SocketAddr::new(ip, 0)) {
             Ok(_) => {}
-            // As good as lost on the way: it is sent once more.
+            // The same as a lost packet: it is sent once more.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) if rustix::io::Errno::from_io_error(&error) == Some(rustix::io::Errno::NOBUFS) => {}
             Err(error) => return Err(Problem::of(&error)),
         }
-        self.unheard += 1;
+        self.unread += 1;
         Ok(())
     }
 
-    /// Whether so many were sent that replies should be taken before more are.
-    pub fn should_listen(&self) -> bool {
-        self.unheard >= BURST
+    /// Replies must be read before more pings are sent.
+    pub fn must_receive(&self) -> bool {
+        self.unread >= BURST
     }
 
-    /// Takes the replies that are there.
-    pub fn listen(&mut self, now: Instant, answers: &mut Vec<Answer>) {
-        self.unheard = 0;
+    /// Reads the replies that have arrived.
+    pub fn receive(&mut self, now: Instant, results: &mut Vec<CheckResult>) {
+        self.unread = 0;
         let mut packet = [0; 2 * PACKET];
         for version in [Version::V4, Version::V6] {
             while let Some(Ok((length, from))) =
-                self.line(version).socket.as_ref().map(|socket| socket.recv_from(&mut packet))
+                self.socket_for(version).socket.as_ref().map(|socket| socket.recv_from(&mut packet))
             {
-                self.take(version, &packet[..length], from.ip(), now, answers);
+                self.handle_reply(version, &packet[..length], from.ip(), now, results);
             }
         }
     }
 
-    fn take(
+    fn handle_reply(
         &mut self,
         version: Version,
         packet: &[u8],
         from: IpAddr,
         now: Instant,
-        answers: &mut Vec<Answer>,
+        results: &mut Vec<CheckResult>,
     ) {
         let Some(sequence) = sequence_of(version.reply(), packet, self.secret) else { return };
-        // The same from another address is another host's, or a forgery.
-        if self.sent.get(&sequence).is_none_or(|ping| ping.question.ip != from) {
+        // From another address it is a forgery.
+        if self.sent.get(&sequence).is_none_or(|ping| ping.check.ip != from) {
             return;
         }
         if let Some(ping) = self.sent.remove(&sequence) {
             let latency = now.saturating_duration_since(ping.begun);
-            answers.push(ping.question.answer(Ok(latency)));
+            results.push(ping.check.finish(Ok(latency)));
         }
     }
 
-    /// When [`Pings::late`] is to be called.
+    /// When [`Pings::retransmit_and_expire`] is to be called.
     pub fn due(&self) -> Option<Instant> {
-        self.sent.values().map(|ping| ping.again.unwrap_or(ping.deadline)).min()
+        self.sent.values().map(|ping| ping.retransmit.unwrap_or(ping.deadline)).min()
     }
 
-    /// Sends some once more, and gives those back whose time is over.
-    pub fn late(&mut self, now: Instant) -> Vec<Question> {
-        let due = |ping: &Ping| ping.again.is_some_and(|again| now >= again);
-        let again: Vec<(u16, IpAddr)> =
-            self.sent.iter().filter(|(_, ping)| due(ping)).map(|(n, ping)| (*n, ping.question.ip)).collect();
-        for (sequence, ip) in again {
-            // What cannot be sent now was sent before.
+    /// Sends pings once more where due, and returns the checks whose time is over.
+    pub fn retransmit_and_expire(&mut self, now: Instant) -> Vec<CameraCheck> {
+        let due = |ping: &Ping| ping.retransmit.is_some_and(|at| now >= at);
+        let unanswered: Vec<(u16, IpAddr)> =
+            self.sent.iter().filter(|(_, ping)| due(ping)).map(|(n, ping)| (*n, ping.check.ip)).collect();
+        for (sequence, ip) in unanswered {
+            // The first packet may still be answered.
             let _ = self.send(sequence, ip);
-            self.sent.entry(sequence).and_modify(|ping| ping.again = None);
+            self.sent.entry(sequence).and_modify(|ping| ping.retransmit = None);
         }
         let over: Vec<u16> =
             self.sent.iter().filter(|(_, ping)| now >= ping.deadline).map(|(n, _)| *n).collect();
-        over.iter().filter_map(|sequence| self.sent.remove(sequence)).map(|ping| ping.question).collect()
+        over.iter().filter_map(|sequence| self.sent.remove(sequence)).map(|ping| ping.check).collect()
     }
 }
 
-impl Line {
+impl PingSocket {
     fn open(&mut self, registry: &Registry, now: Instant) -> Result<(), Problem> {
         match (&self.socket, self.failed) {
             (Some(_), _) => return Ok(()),
-            (None, Some((at, problem))) if now < at + AGAIN => return Err(problem),
+            (None, Some((at, problem))) if now < at + RETRY => return Err(problem),
             (None, _) => {}
         }
         match self.try_to_open(registry) {
             Ok(socket) => {
                 if self.failed.take().is_some() {
-                    log::info!("cameras: ICMP is allowed now");
+                    log::info!("cameras: ICMP is allowed again");
                 }
                 self.socket = Some(socket);
                 Ok(())
@@ -222,8 +222,8 @@ impl Line {
                     && problem == Problem::IcmpForbidden
                 {
                     log::warn!(
-                        "cameras: the kernel allows no ICMP to this user's groups (sysctl \
-                         net.ipv4.ping_group_range): method \"both\" is TCP alone, and \"icmp\" finds nothing out"
+                        "cameras: the kernel forbids ICMP to this user's groups (sysctl net.ipv4.ping_group_range): \
+                         method \"both\" uses TCP alone, method \"icmp\" cannot check"
                     );
                 }
                 self.failed = Some((now, problem));
@@ -249,10 +249,10 @@ fn socket(version: Version) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Whether the kernel lets this process ping, for `doctor`.
+/// Checks that this process may ping, for `doctor`.
 ///
 /// # Errors
-/// `PermissionDenied` where the sysctl net.ipv4.ping_group_range leaves all of its groups out.
+/// `PermissionDenied`: the sysctl net.ipv4.ping_group_range contains none of its groups.
 pub fn allowed() -> io::Result<()> {
     socket(Version::V4).map(drop)
 }
@@ -276,7 +276,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reply_tells_its_sequence_number_and_a_forgery_nothing() {
+    fn a_reply_has_a_sequence_number_and_a_forgery_has_none() {
         let secret = *b"12345678";
         let good = packet(Version::V4.reply(), 0xabcd, secret);
         assert_eq!(sequence_of(0, &good, secret), Some(0xabcd));

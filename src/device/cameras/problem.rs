@@ -1,4 +1,4 @@
-//! Why a camera did not answer, or could not be asked.
+//! Why a check failed.
 
 use rustix::io::Errno;
 use std::fmt;
@@ -8,15 +8,15 @@ use std::io;
 pub enum Problem {
     NoAnswer,
     Refused,
-    /// A router on the way said so, or nobody on the LAN has its address.
+    /// A router reported it, or no host on the LAN has the address.
     Unreachable,
     /// This device has no route to it: its network is down.
     NoRoute,
-    /// It closed or reset the connection instead of answering.
+    /// It closed or reset the connection without a response.
     Closed,
-    /// It answered, but not in the protocol that was asked for.
-    Garbage,
-    /// Nobody has told its address.
+    /// Its response is not in the expected protocol.
+    WrongProtocol,
+    /// No source has given its address yet.
     NoAddress,
     IcmpForbidden,
     /// This machine forbids it: a firewall, the unit's own limits.
@@ -26,13 +26,13 @@ pub enum Problem {
 }
 
 impl Problem {
-    /// Whether it speaks against the camera. The others say nothing of it.
-    pub fn is_the_cameras(self) -> bool {
-        use Problem::{Closed, Garbage, NoAnswer, NoRoute, Refused, Unreachable};
-        matches!(self, NoAnswer | Refused | Unreachable | NoRoute | Closed | Garbage)
+    /// The camera or its network is at fault, not this machine.
+    pub fn blames_the_camera(self) -> bool {
+        use Problem::{Closed, NoAnswer, NoRoute, Refused, Unreachable, WrongProtocol};
+        matches!(self, NoAnswer | Refused | Unreachable | NoRoute | Closed | WrongProtocol)
     }
 
-    /// What the kernel says of a connection or a packet.
+    /// From an error of the kernel about a connection or a packet.
     pub fn of(error: &io::Error) -> Problem {
         match Errno::from_io_error(error) {
             Some(Errno::CONNREFUSED) => Problem::Refused,
@@ -54,14 +54,14 @@ impl fmt::Display for Problem {
         f.write_str(match self {
             Problem::NoAnswer => "no answer in time",
             Problem::Refused => "it refuses the connection",
-            Problem::Unreachable => "nobody has its address",
+            Problem::Unreachable => "no host has its address",
             Problem::NoRoute => "no route to it",
-            Problem::Closed => "it closes the connection without an answer",
-            Problem::Garbage => "it answers in another protocol",
+            Problem::Closed => "it closes the connection without a response",
+            Problem::WrongProtocol => "it responds in another protocol",
             Problem::NoAddress => "its address is not known",
             Problem::IcmpForbidden => "ICMP is not allowed here (sysctl net.ipv4.ping_group_range)",
             Problem::NotAllowed => "not allowed on this machine",
-            Problem::Own(kind) => return write!(f, "it could not be asked: {kind}"),
+            Problem::Own(kind) => return write!(f, "the check could not run: {kind}"),
         })
     }
 }

@@ -3,9 +3,9 @@
 //! It is replaced as a whole and synced before it takes its name, so that a reader, and a daemon that was killed at any
 //! moment, finds the old content or the new one.
 
-use super::camera::{Origin, Status};
-use super::known::Known;
+use super::camera::{CameraOrigin, Status};
 use super::roster::Roster;
+use super::tracked::TrackedCamera;
 use super::uptime::History;
 use crate::atomic_file;
 use crate::clock::{Moment, Now};
@@ -95,12 +95,12 @@ impl StateFile {
     }
 
     /// The cameras of an earlier run. A file that cannot be understood is set aside, for a person to look at.
-    pub fn load(&self, plan: &Arc<CameraPlan>, now: Now) -> Vec<(Mac, Known)> {
+    pub fn load(&self, plan: &Arc<CameraPlan>, now: Now) -> Vec<(Mac, TrackedCamera)> {
         let bytes = match self.read() {
             Ok(bytes) => bytes,
             Err(error) => {
                 if error.kind() != io::ErrorKind::NotFound {
-                    log::warn!("cameras: {} cannot be read: {error}", self.path.display());
+                    log::warn!("cameras: cannot read {}: {error}", self.path.display());
                 }
                 return Vec::new();
             }
@@ -113,7 +113,10 @@ impl StateFile {
                     Ok(()) => format!("set aside as {}", aside.display()),
                     Err(error) => format!("it cannot be set aside: {error}"),
                 };
-                log::warn!("cameras: {} is broken: {error}; {what}; begun anew", self.path.display());
+                log::warn!(
+                    "cameras: {} is corrupt ({error}); {what}; starting with an empty list",
+                    self.path.display()
+                );
                 Vec::new()
             }
         }
@@ -133,7 +136,7 @@ impl StateFile {
                 self.failed = false;
             }
             Err(error) if !self.failed => {
-                log::warn!("cameras: {} cannot be written: {error}", self.path.display());
+                log::warn!("cameras: cannot write {}: {error}", self.path.display());
                 self.failed = true;
             }
             Ok(()) | Err(_) => {}
@@ -160,14 +163,14 @@ fn offset(history: &History, now: Now) -> i64 {
 }
 
 fn each<S: Serializer>((roster, now): &(&Roster, Now), serializer: S) -> Result<S::Ok, S::Error> {
-    let camera = |(mac, known): (Mac, &Known)| SavedCamera {
+    let camera = |(mac, known): (Mac, &TrackedCamera)| SavedCamera {
         mac: mac.to_string(),
         hostname: known.hostname.clone(),
         ip: known.ip,
         origin: match known.origin {
-            Origin::Config => SavedOrigin::Config,
-            Origin::Api => SavedOrigin::Api,
-            Origin::Dhcp => SavedOrigin::Dhcp,
+            CameraOrigin::Config => SavedOrigin::Config,
+            CameraOrigin::Api => SavedOrigin::Api,
+            CameraOrigin::Dhcp => SavedOrigin::Dhcp,
         },
         status: known.status,
         last_seen: known.last_seen.map(unix),
@@ -179,22 +182,22 @@ fn each<S: Serializer>((roster, now): &(&Roster, Now), serializer: S) -> Result<
             .map(|(second, status)| (i64::from(second) + offset(&known.history, *now), status))
             .collect(),
     };
-    serializer.collect_seq(roster.known().map(camera))
+    serializer.collect_seq(roster.cameras().map(camera))
 }
 
 /// A camera that makes no sense is left out: the file may have been edited.
-fn restored(saved: Saved, plan: &Arc<CameraPlan>, now: Now) -> Vec<(Mac, Known)> {
+fn restored(saved: Saved, plan: &Arc<CameraPlan>, now: Now) -> Vec<(Mac, TrackedCamera)> {
     // What is out of range is from a clock that was wrong, and counts for nothing.
     let since_start = |unix: i64| i32::try_from(unix.saturating_sub(now.wall.seconds())).unwrap_or(i32::MAX);
     let time =
         |seconds: Option<u64>| seconds.and_then(|s| Some(Moment::from_seconds(i64::try_from(s).ok()?)));
     let camera = |camera: SavedCamera| {
         let origin = match camera.origin {
-            SavedOrigin::Config => Origin::Config,
-            SavedOrigin::Api => Origin::Api,
-            SavedOrigin::Dhcp => Origin::Dhcp,
+            SavedOrigin::Config => CameraOrigin::Config,
+            SavedOrigin::Api => CameraOrigin::Api,
+            SavedOrigin::Dhcp => CameraOrigin::Dhcp,
         };
-        let mut known = Known::new(origin, plan.clone(), now.monotonic);
+        let mut known = TrackedCamera::new(origin, plan.clone(), now.monotonic);
         known.hostname = camera.hostname.and_then(|name| host::hostname(&name).ok());
         known.ip = camera.ip;
         known.status = camera.status;

@@ -1,12 +1,13 @@
-//! The loop: what is waited for, and what follows from it.
+//! The loop of the camera thread.
 
 use super::arp::Neighbours;
-use super::camera::{Camera, Origin};
+use super::camera::{CameraInfo, CameraOrigin};
+use super::check::CameraKey;
 use super::checks::Checks;
-use super::event::{CameraEvent, Done};
+use super::event::{CameraEvent, CheckDone};
 use super::leases::{self, Leases};
-use super::roster::{Key, Roster};
-use super::rounds::Rounds;
+use super::pending::PendingChecks;
+use super::roster::Roster;
 use super::state::StateFile;
 use crate::clock::Now;
 use crate::clock::remaining;
@@ -23,20 +24,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Cameras on one switch go together: one heartbeat tells of all.
-const TOGETHER: Duration = Duration::from_millis(250);
-/// A success moves `last_seen`; an SD card is written to for it once in so long.
-const LAST_SEEN: Duration = Duration::from_secs(15 * 60);
-/// Whoever adds camera after camera has the file written so often at most.
-const SAVES: Duration = Duration::from_secs(1);
-/// Events taken at once; the rest waits in the kernel.
+/// Cameras on one switch fail together: one heartbeat reports all of them.
+const REPORT_DELAY: Duration = Duration::from_millis(250);
+/// A successful check only moves `last_seen`; this saves writes to the SD card.
+const SAVE_LAST_SEEN: Duration = Duration::from_secs(15 * 60);
+/// Minimum time between two writes while cameras are added one after another.
+const SAVE_INTERVAL: Duration = Duration::from_secs(1);
+/// Socket events per poll; further ones wait in the kernel.
 const EVENTS: usize = 256;
-/// Cameras that the log names when many change together.
-const NAMED: usize = 8;
+/// Cameras that the log names when many change at the same time.
+const LOGGED: usize = 8;
 
-/// What the thread acts upon.
+/// What the thread depends on.
 #[derive(Debug)]
-pub struct Outside {
+pub struct CameraContext {
     pub trigger: Trigger,
     pub state_dir: PathBuf,
     /// `/`, or a miniature of it.
@@ -44,68 +45,69 @@ pub struct Outside {
 }
 
 #[derive(Debug)]
-pub struct Watch {
-    outside: Outside,
-    list: Arc<Latest<Vec<Camera>>>,
-    /// As it was applied last.
+pub struct CameraWatch {
+    context: CameraContext,
+    list: Arc<Latest<Vec<CameraInfo>>>,
+    /// The applied configuration.
     config: config::Cameras,
     roster: Roster,
     checks: Checks,
-    rounds: Rounds,
+    pending: PendingChecks,
     leases: Option<Leases>,
-    /// When the lease file is looked at again.
+    /// Next reading of the lease file.
     leases_due: Option<Instant>,
     state: StateFile,
     saved_at: Instant,
-    /// Something is not in the file yet.
+    /// A change is not in the state file yet.
     unsaved: bool,
     save_due: Option<Instant>,
-    tell_due: Option<Instant>,
-    changes: Vec<Key>,
+    report_due: Option<Instant>,
+    /// Cameras that changed since the last report.
+    changes: Vec<CameraKey>,
 }
 
-impl Watch {
+impl CameraWatch {
     /// # Errors
     /// No descriptor is left.
     pub fn new(
         poll: &Poll,
         config: config::Cameras,
-        outside: Outside,
-        list: Arc<Latest<Vec<Camera>>>,
-    ) -> io::Result<Watch> {
+        context: CameraContext,
+        list: Arc<Latest<Vec<CameraInfo>>>,
+    ) -> io::Result<CameraWatch> {
         let now = Now::read();
-        let state = StateFile::new(&outside.state_dir);
+        let state = StateFile::new(&context.state_dir);
         let saved = state.load(&config.plan, now);
-        let mut watch = Watch {
-            outside,
+        let mut watch = CameraWatch {
+            context,
             list,
             leases: None,
             leases_due: None,
             roster: Roster::new(config.clone(), saved, now),
             config,
             checks: Checks::new(poll.registry().try_clone()?),
-            rounds: Rounds::default(),
+            pending: PendingChecks::default(),
             state,
             saved_at: now.monotonic,
             unsaved: false,
             save_due: None,
-            tell_due: None,
+            report_due: None,
             changes: Vec::new(),
         };
-        watch.look_at_leases(now.monotonic);
-        // In the list before the first heartbeat.
-        watch.take_news(now.monotonic);
+        watch.open_leases(now.monotonic);
+        // The list is complete before the first heartbeat.
+        watch.publish(now.monotonic);
         Ok(watch)
     }
 
-    /// Runs until it is told to stop.
+    /// Runs until [`CameraEvent::Stop`].
     pub fn run(mut self, mut poll: Poll, mailbox: &Mailbox<CameraEvent>) {
         let mut events = Events::with_capacity(EVENTS);
         loop {
             if self.handle_events(mailbox) {
                 break;
             }
-            self.turn();
+            self.run_due();
             let wait = self.due().map(remaining);
             let wait = if mailbox.park() { wait } else { Some(Duration::ZERO) };
             let polled = poll.poll(&mut events, wait);
@@ -114,8 +116,8 @@ impl Watch {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => {
-                    // Of epoll itself: nothing that would mend it.
-                    log::error!("cameras: {error}; they are not watched any more");
+                    // An error of epoll itself; there is no remedy.
+                    log::error!("cameras: epoll failed, cameras are no longer checked: {error}");
                     break;
                 }
             }
@@ -127,15 +129,15 @@ impl Watch {
         }
     }
 
-    /// True at the end.
+    /// True if the thread has to end.
     fn handle_events(&mut self, mailbox: &Mailbox<CameraEvent>) -> bool {
         let now = Now::read();
         loop {
             match mailbox.try_recv() {
-                Ok(CameraEvent::Add(new)) => self.roster.add(new, Origin::Api, now),
-                Ok(CameraEvent::Dhcp(event)) => self.roster.dhcp(event, now),
+                Ok(CameraEvent::Add(new)) => self.roster.add(new, CameraOrigin::Api, now),
+                Ok(CameraEvent::Dhcp(event)) => self.roster.apply_dhcp(event, now),
                 Ok(CameraEvent::Remove(camera)) => self.roster.remove(camera),
-                Ok(CameraEvent::Check(done)) => self.check(done, now),
+                Ok(CameraEvent::Check(done)) => self.check_all(done, now),
                 Ok(CameraEvent::Reload(config)) => self.reload(*config, now),
                 Ok(CameraEvent::Stop) | Err(TryRecvError::Disconnected) => return true,
                 Err(TryRecvError::Empty) => return false,
@@ -143,82 +145,82 @@ impl Watch {
         }
     }
 
-    /// Has all checked; what is being checked already is waited for.
-    fn check(&mut self, done: Done, now: Now) {
+    /// Checks all cameras; a check that is running already counts.
+    fn check_all(&mut self, done: CheckDone, now: Now) {
         self.roster.make_all_due(now.monotonic);
-        self.ask(now);
-        let missing: BTreeSet<Key> = self.roster.being_checked().collect();
-        self.rounds.begin(missing, done);
+        self.start_checks(now);
+        let missing: BTreeSet<CameraKey> = self.roster.being_checked().collect();
+        self.pending.add(missing, done);
     }
 
     fn reload(&mut self, config: config::Cameras, now: Now) {
-        // Each reload of the daemon sends it: the API may have changed the settings meanwhile.
+        // Every reload of the daemon sends the configuration: the API may have changed the settings.
         if self.config == config {
             return;
         }
         self.roster.reload(config.clone(), now);
         self.config = config;
-        self.look_at_leases(now.monotonic);
+        self.open_leases(now.monotonic);
     }
 
-    fn look_at_leases(&mut self, now: Instant) {
+    fn open_leases(&mut self, now: Instant) {
         self.leases = self.config.lease_file.as_deref().filter(|_| self.config.enabled).map(Leases::new);
         self.leases_due = self.leases.is_some().then_some(now);
     }
 
-    /// Everything that is to be done now.
-    fn turn(&mut self) {
+    /// Does everything that is due.
+    fn run_due(&mut self) {
         let now = Now::read();
         if self.leases_due.is_some_and(|due| now.monotonic >= due) {
             self.leases_due = Some(now.monotonic + self.config.plan.interval);
-            if let Some(text) = self.leases.as_mut().and_then(Leases::news) {
-                self.roster.leases(leases::parse(&text), now);
+            if let Some(text) = self.leases.as_mut().and_then(Leases::read_new) {
+                self.roster.apply_leases(leases::parse(&text), now);
             }
         }
-        self.ask(now);
-        self.learn(now);
-        self.take_news(now.monotonic);
-        // Telling comes before writing, which may be slow.
-        if self.tell_due.is_some_and(|due| now.monotonic >= due) {
-            self.tell();
+        self.start_checks(now);
+        self.finish_checks(now);
+        self.publish(now.monotonic);
+        // Reports before it writes, which may be slow.
+        if self.report_due.is_some_and(|due| now.monotonic >= due) {
+            self.report();
         }
-        self.rounds.finish(|| self.list.get());
+        self.pending.finish(|| self.list.get());
         if self.save_due.is_some_and(|due| now.monotonic >= due) {
             self.save();
         }
     }
 
-    fn ask(&mut self, now: Now) {
-        let Watch { roster, checks, outside, .. } = self;
-        roster.ask(now, || Neighbours::read(&outside.root), |question| checks.ask(now.monotonic, question));
+    fn start_checks(&mut self, now: Now) {
+        let CameraWatch { roster, checks, context, .. } = self;
+        roster.start_due(now, || Neighbours::read(&context.root), |check| checks.start(now.monotonic, check));
     }
 
-    fn learn(&mut self, now: Now) {
-        for answer in self.checks.go_on(now.monotonic) {
-            self.roster.learn(answer, now, || Neighbours::read(&self.outside.root));
-            self.rounds.ended(answer.key);
-            self.unsaved |= answer.result.is_ok();
+    fn finish_checks(&mut self, now: Now) {
+        for result in self.checks.run_due(now.monotonic) {
+            self.roster.finish(result, now, || Neighbours::read(&self.context.root));
+            self.pending.remove(result.key);
+            self.unsaved |= result.result.is_ok();
         }
-        if self.unsaved && now.monotonic >= self.saved_at + LAST_SEEN {
+        if self.unsaved && now.monotonic >= self.saved_at + SAVE_LAST_SEEN {
             self.save_by(now.monotonic);
         }
     }
 
-    fn take_news(&mut self, now: Instant) {
-        let news = self.roster.take_news();
-        if news.shown {
-            self.list.put(self.roster.view(Now::read()));
+    fn publish(&mut self, now: Instant) {
+        let changes = self.roster.take_changes();
+        if changes.shown {
+            self.list.put(self.roster.list(Now::read()));
         }
-        if !news.changes.is_empty() {
-            self.changes.extend(news.changes);
-            self.tell_due.get_or_insert(now + TOGETHER);
+        if !changes.reported.is_empty() {
+            self.changes.extend(changes.reported);
+            self.report_due.get_or_insert(now + REPORT_DELAY);
         }
-        self.unsaved |= news.set || news.status;
-        if news.status {
-            self.save_by(now + TOGETHER);
+        self.unsaved |= changes.set || changes.status;
+        if changes.status {
+            self.save_by(now + REPORT_DELAY);
         }
-        if news.set {
-            self.save_by(now.max(self.saved_at + SAVES));
+        if changes.set {
+            self.save_by(now.max(self.saved_at + SAVE_INTERVAL));
         }
     }
 
@@ -232,24 +234,24 @@ impl Watch {
         (self.saved_at, self.unsaved, self.save_due) = (now.monotonic, false, None);
     }
 
-    fn tell(&mut self) {
-        self.tell_due = None;
+    fn report(&mut self) {
+        self.report_due = None;
         let changes = std::mem::take(&mut self.changes);
         changes
             .iter()
-            .take(NAMED)
-            .filter_map(|key| self.roster.sentence(*key))
+            .take(LOGGED)
+            .filter_map(|key| self.roster.log_line(*key))
             .for_each(|line| log::info!("{line}"));
-        if let Some(others @ 1..) = changes.len().checked_sub(NAMED) {
-            log::info!("and {others} cameras more have changed");
+        if let Some(others @ 1..) = changes.len().checked_sub(LOGGED) {
+            log::info!("and {others} more cameras have changed");
         }
-        // One that waits already will carry the new list.
-        self.outside.trigger.fire(Reason::Camera);
+        // A heartbeat that is already queued carries the new list, too.
+        self.context.trigger.fire(Reason::Camera);
     }
 
-    /// When the next turn is due, if nothing happens before.
+    /// When the loop has to run again without an event.
     fn due(&self) -> Option<Instant> {
-        let dues = [self.roster.due(), self.checks.due(), self.leases_due, self.tell_due, self.save_due];
+        let dues = [self.roster.due(), self.checks.due(), self.leases_due, self.report_due, self.save_due];
         dues.into_iter().flatten().min()
     }
 }

@@ -37,7 +37,7 @@ mod snapshot_file;
 mod transport;
 pub mod ways;
 
-use super::cameras::Camera;
+use super::cameras::CameraInfo;
 use super::config;
 use super::failover::handle::Failover;
 use super::failover::status::PublishedStatus;
@@ -97,7 +97,7 @@ pub struct Published {
     pub metrics: Arc<Latest<Metrics>>,
     /// `None` while failover is off.
     pub failover: Arc<Latest<Option<PublishedStatus>>>,
-    pub cameras: Arc<Latest<Vec<Camera>>>,
+    pub cameras: Arc<Latest<Vec<CameraInfo>>>,
 }
 
 /// The thread's state.

@@ -1,7 +1,7 @@
 //! Builds a heartbeat from a snapshot.
 
 use crate::clock::Moment;
-use crate::device::cameras::{Camera, Status};
+use crate::device::cameras::{CameraInfo, Status};
 use crate::device::failover::status::FailoverStatus;
 use crate::device::metrics::{Disk, Identity, Metrics};
 use crate::wire::{self, Heartbeat, LinkState, Reason};
@@ -31,7 +31,7 @@ pub struct Snapshot<'a> {
     pub metrics: &'a Metrics,
     /// `None`: failover is off.
     pub failover: Option<&'a FailoverStatus>,
-    pub cameras: &'a [Camera],
+    pub cameras: &'a [CameraInfo],
 }
 
 pub fn heartbeat(snapshot: &Snapshot<'_>, stamp: Stamp) -> Heartbeat {
@@ -91,8 +91,8 @@ fn connection(read: &wire::Connection, failover: Option<&FailoverStatus>) -> wir
 }
 
 /// At most [`wire::MAX_CAMERAS`]; connected cameras are left out first.
-fn cameras(list: &[Camera]) -> Vec<wire::Camera> {
-    let report = |camera: &Camera| wire::Camera {
+fn cameras(list: &[CameraInfo]) -> Vec<wire::Camera> {
+    let report = |camera: &CameraInfo| wire::Camera {
         mac: camera.mac.to_string(),
         hostname: camera.hostname.clone(),
         status: camera.status,
@@ -101,7 +101,7 @@ fn cameras(list: &[Camera]) -> Vec<wire::Camera> {
     let mut room = wire::MAX_CAMERAS;
     let lost = list.iter().filter(|camera| camera.status != Status::Connected).count();
     let mut connected = room.saturating_sub(lost);
-    let has_room = |camera: &&Camera| {
+    let has_room = |camera: &&CameraInfo| {
         let room = if camera.status == Status::Connected { &mut connected } else { &mut room };
         room.checked_sub(1).map(|less| *room = less).is_some()
     };
@@ -115,7 +115,7 @@ fn unix_time(now: SystemTime) -> f64 {
     }
 }
 
-fn rounded(value: f64, digits: i32) -> f64 {
+pub fn rounded(value: f64, digits: i32) -> f64 {
     let factor = 10f64.powi(digits);
     (value * factor).round() / factor
 }
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn of_too_many_cameras_those_that_are_lost_are_told_and_the_body_stays_small_enough() {
-        let camera = |n: u16| Camera {
+        let camera = |n: u16| CameraInfo {
             mac: format!("02:00:00:00:{:02x}:{:02x}", n >> 8, n & 0xff).parse().expect("a MAC"),
             hostname: Some("x".repeat(63)),
             ip: None,
@@ -152,10 +152,10 @@ mod tests {
             uptime_24h: None,
             method: crate::device::cameras::Method::Tcp,
             port: 80,
-            origin: crate::device::cameras::Origin::Dhcp,
+            origin: crate::device::cameras::CameraOrigin::Dhcp,
             problem: None,
         };
-        let all: Vec<Camera> = (0..1000).map(camera).collect();
+        let all: Vec<CameraInfo> = (0..1000).map(camera).collect();
         let mut heartbeat = sample();
         heartbeat.cameras = cameras(&all);
         assert_eq!(heartbeat.cameras.len(), wire::MAX_CAMERAS);

@@ -1,6 +1,6 @@
-//! One camera: what is known of it, and what follows from an answer or from DHCP's word.
+//! The state of one camera, and how check results and DHCP events change it.
 
-use super::camera::{Camera, Origin, Status};
+use super::camera::{CameraInfo, CameraOrigin, Status};
 use super::problem::Problem;
 use super::uptime::History;
 use crate::clock::{Moment, Now};
@@ -10,19 +10,19 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Everything known of a camera but what it is called by in the list.
+/// A camera of the roster, without its key.
 #[derive(Debug)]
-pub struct Known {
+pub struct TrackedCamera {
     pub hostname: Option<String>,
     pub ip: Option<IpAddr>,
-    pub origin: Origin,
+    pub origin: CameraOrigin,
     pub plan: Arc<CameraPlan>,
-    /// The configuration says so, and nobody else is believed.
+    /// Set by the configuration; no other source changes it.
     pub fixed_hostname: bool,
     pub fixed_ip: bool,
     pub status: Status,
     pub reachable: Option<bool>,
-    /// Whether a check of it ever succeeded, in earlier runs too.
+    /// A check of it has succeeded, in this run or an earlier one.
     pub answered: bool,
     /// Order in which cameras entered the list.
     pub number: u64,
@@ -31,26 +31,26 @@ pub struct Known {
     pub latency: Option<Duration>,
     pub problem: Option<Problem>,
     pub history: History,
-    /// Checks that failed in a row.
+    /// Consecutive failed checks.
     pub failed: u32,
-    /// Of the next check; absent where none is due by itself.
+    /// Next scheduled check; `None` if checks are disabled.
     pub due: Option<Instant>,
     pub checking: bool,
 }
 
-/// What others should hear of.
+/// How an event changed the status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Effect {
-    Nothing,
-    /// The first status that is known of it: no change, but worth keeping.
+pub enum StatusChange {
+    None,
+    /// The first known status: it is saved, and nothing is reported.
     First,
     /// From connected to disconnected, or back.
     Changed,
 }
 
-impl Known {
-    pub fn new(origin: Origin, plan: Arc<CameraPlan>, now: Instant) -> Known {
-        Known {
+impl TrackedCamera {
+    pub fn new(origin: CameraOrigin, plan: Arc<CameraPlan>, now: Instant) -> TrackedCamera {
+        TrackedCamera {
             hostname: None,
             ip: None,
             origin,
@@ -72,58 +72,58 @@ impl Known {
         }
     }
 
-    /// Takes the outcome of a check. A problem of this machine's own says nothing of the camera.
-    pub fn learn(&mut self, result: Result<Duration, Problem>, now: Now) -> Effect {
+    /// Applies the result of a check. A problem of this machine leaves the status as it is.
+    pub fn apply_result(&mut self, result: Result<Duration, Problem>, now: Now) -> StatusChange {
         self.problem = result.err();
         self.latency = result.ok();
         match result {
             Ok(_) => {
                 self.reachable = Some(true);
                 self.answered = true;
-                self.is_there(now)
+                self.set_connected(now)
             }
-            Err(problem) if problem.is_the_cameras() => {
+            Err(problem) if problem.blames_the_camera() => {
                 self.reachable = Some(false);
                 self.failed = self.failed.saturating_add(1);
                 if self.failed < self.plan.failures {
-                    Effect::Nothing
+                    StatusChange::None
                 } else {
-                    self.set(Status::Disconnected, now)
+                    self.set_status(Status::Disconnected, now)
                 }
             }
             Err(_) => {
                 self.reachable = None;
-                // Nobody looked.
+                // Time without a check counts as unknown.
                 self.history.note(now.monotonic, Status::Unknown);
-                Effect::Nothing
+                StatusChange::None
             }
         }
     }
 
-    /// It answered, or DHCP says that it is there.
-    pub fn is_there(&mut self, now: Now) -> Effect {
+    /// It answered a check, or DHCP reported it.
+    pub fn set_connected(&mut self, now: Now) -> StatusChange {
         self.last_seen = Some(now.wall);
         self.failed = 0;
-        self.set(Status::Connected, now)
+        self.set_status(Status::Connected, now)
     }
 
-    pub fn is_gone(&mut self, now: Now) -> Effect {
-        self.set(Status::Disconnected, now)
+    pub fn set_disconnected(&mut self, now: Now) -> StatusChange {
+        self.set_status(Status::Disconnected, now)
     }
 
-    fn set(&mut self, status: Status, now: Now) -> Effect {
+    fn set_status(&mut self, status: Status, now: Now) -> StatusChange {
         self.history.note(now.monotonic, status);
         let before = std::mem::replace(&mut self.status, status);
         if before == status {
-            return Effect::Nothing;
+            return StatusChange::None;
         }
         self.since = Some(now.wall);
-        if before == Status::Unknown { Effect::First } else { Effect::Changed }
+        if before == Status::Unknown { StatusChange::First } else { StatusChange::Changed }
     }
 
-    /// As others see it.
-    pub fn view(&self, mac: Mac, now: Now) -> Camera {
-        Camera {
+    /// The public view of it.
+    pub fn info(&self, mac: Mac, now: Now) -> CameraInfo {
+        CameraInfo {
             mac,
             hostname: self.hostname.clone(),
             ip: self.ip,

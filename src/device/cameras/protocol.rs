@@ -1,26 +1,27 @@
-//! What a camera is asked over a connection, and whether what comes back is an answer. Any status is one: a camera
-//! that wants a password, or has no such page, lives.
+//! The request that a check sends over a connection, and whether the response is valid. Any status is: a camera that wants
+//! a password, or has no such page, is alive.
 
 use super::camera::Method;
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
-/// All that is ever looked at of an answer.
+/// Bytes of a response that are read.
 pub const ENOUGH: usize = 13;
 
-/// What the bytes so far are.
+/// The bytes so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    Answer,
-    Garbage,
+pub enum ResponseKind {
+    Valid,
+    /// Another protocol.
+    Invalid,
     Incomplete,
 }
 
-/// What is sent once the connection stands; `None` where the connection itself is the answer.
+/// The request after connecting; `None` if the connection itself is the result.
 pub fn request(method: Method, address: SocketAddr) -> Option<Vec<u8>> {
     match method {
         Method::Icmp | Method::Tcp | Method::Both => None,
-        // Not HEAD: some cameras never answer it.
+        // Not HEAD: some cameras do not answer it.
         Method::Http => {
             let host = match address.ip() {
                 IpAddr::V4(ip) => ip.to_string(),
@@ -38,16 +39,15 @@ pub fn request(method: Method, address: SocketAddr) -> Option<Vec<u8>> {
             format!("OPTIONS rtsp://{address}/ RTSP/1.0\r\nCSeq: 1\r\nUser-Agent: heartbeat-daemon\r\n\r\n")
                 .into_bytes(),
         ),
-        Method::Https => Some(greeting()),
+        Method::Https => Some(client_hello()),
     }
 }
 
 /// A ClientHello of TLS 1.2 that any server since TLS 1.0 answers, with its own hello or with an alert.
 ///
-/// No handshake is made. That the camera's TLS answers is all that is asked: no secret is sent, and its certificate,
-/// which it has signed itself, would say nothing of whether it lives. So cameras are understood that speak only
-/// TLS 1.0, which rustls refuses, and nobody computes a key.
-fn greeting() -> Vec<u8> {
+/// There is no handshake: a response of the camera's TLS is enough. No secret is sent, and a self-signed certificate would
+/// not prove anything. This way cameras with TLS 1.0 work, which rustls refuses, and no key is computed.
+fn client_hello() -> Vec<u8> {
     const SUITES: [u16; 8] = [0xc02f, 0xc02b, 0xc030, 0xc013, 0xc014, 0x009c, 0x002f, 0x0035];
     // supported_groups: x25519, P-256, P-384; ec_point_formats: uncompressed; signature_algorithms: ECDSA and RSA
     // with SHA-256, RSA-PSS, RSA with SHA-1.
@@ -67,25 +67,25 @@ fn greeting() -> Vec<u8> {
     record
 }
 
-/// Judges the beginning of an answer; `ended`: nothing more will come.
-pub fn judge(method: Method, answer: &[u8], ended: bool) -> Verdict {
-    let verdict = match method {
-        Method::Icmp | Method::Tcp | Method::Both => Verdict::Answer,
+/// Classifies the beginning of a response; `ended`: nothing more will come.
+pub fn classify(method: Method, answer: &[u8], ended: bool) -> ResponseKind {
+    let kind = match method {
+        Method::Icmp | Method::Tcp | Method::Both => ResponseKind::Valid,
         Method::Http => status_line(b"HTTP/1.", answer),
         Method::Rtsp => match status_line(b"RTSP/1.", answer) {
-            Verdict::Garbage => status_line(b"RTSP/2.", answer),
-            verdict => verdict,
+            ResponseKind::Invalid => status_line(b"RTSP/2.", answer),
+            kind => kind,
         },
         Method::Https => tls_record(answer),
     };
-    match verdict {
-        Verdict::Incomplete if ended => Verdict::Garbage,
-        verdict => verdict,
+    match kind {
+        ResponseKind::Incomplete if ended => ResponseKind::Invalid,
+        kind => kind,
     }
 }
 
-/// `HTTP/1.1 200`, and then the end of the word.
-fn status_line(protocol: &[u8; 7], answer: &[u8]) -> Verdict {
+/// `HTTP/1.1 200`, and the end of the word.
+fn status_line(protocol: &[u8; 7], answer: &[u8]) -> ResponseKind {
     let fits = |(place, byte): (usize, &u8)| match place {
         0..=6 => *byte == protocol[place],
         8 => *byte == b' ',
@@ -94,14 +94,14 @@ fn status_line(protocol: &[u8; 7], answer: &[u8]) -> Verdict {
         _ => matches!(byte, b' ' | b'\r' | b'\n'),
     };
     match answer {
-        answer if !answer.iter().take(ENOUGH).enumerate().all(fits) => Verdict::Garbage,
-        answer if answer.len() < ENOUGH => Verdict::Incomplete,
-        _ => Verdict::Answer,
+        answer if !answer.iter().take(ENOUGH).enumerate().all(fits) => ResponseKind::Invalid,
+        answer if answer.len() < ENOUGH => ResponseKind::Incomplete,
+        _ => ResponseKind::Valid,
     }
 }
 
 /// A record with a ServerHello, or with an alert.
-fn tls_record(answer: &[u8]) -> Verdict {
+fn tls_record(answer: &[u8]) -> ResponseKind {
     let fits = |(place, byte): (usize, &u8)| match place {
         0 => matches!(byte, 21 | 22),
         1 => *byte == 3,
@@ -113,9 +113,9 @@ fn tls_record(answer: &[u8]) -> Verdict {
         _ => true,
     };
     match answer {
-        answer if !answer.iter().take(6).enumerate().all(fits) => Verdict::Garbage,
-        answer if answer.len() < 6 => Verdict::Incomplete,
-        _ => Verdict::Answer,
+        answer if !answer.iter().take(6).enumerate().all(fits) => ResponseKind::Invalid,
+        answer if answer.len() < 6 => ResponseKind::Incomplete,
+        _ => ResponseKind::Valid,
     }
 }
 
@@ -123,50 +123,50 @@ fn tls_record(answer: &[u8]) -> Verdict {
 mod tests {
     use super::*;
 
-    fn judged(method: Method, answer: &[u8]) -> Verdict {
-        judge(method, answer, false)
+    fn judged(method: Method, answer: &[u8]) -> ResponseKind {
+        classify(method, answer, false)
     }
 
     #[test]
-    fn any_status_is_an_answer_and_anything_else_is_none() {
+    fn any_status_is_valid_and_anything_else_is_not() {
         for (answer, verdict) in [
-            ("HTTP/1.1 200 OK\r\n", Verdict::Answer),
-            ("HTTP/1.0 401 Unauthorized\r\n", Verdict::Answer),
-            ("HTTP/1.1 404\r\n", Verdict::Answer),
-            ("HTTP/1.1 503 x", Verdict::Answer),
-            ("HTTP/1.1 2", Verdict::Incomplete),
-            ("", Verdict::Incomplete),
-            ("HTTP/1.1 2000 OK", Verdict::Garbage),
-            ("HTTP/1.1 000 OK", Verdict::Garbage),
-            ("HTTP/2.0 200 OK", Verdict::Garbage),
-            ("http/1.1 200 OK", Verdict::Garbage),
-            ("RTSP/1.0 200 OK", Verdict::Garbage),
-            ("SSH-2.0-dropbear\r\n", Verdict::Garbage),
-            ("\0\0\0\0", Verdict::Garbage),
+            ("HTTP/1.1 200 OK\r\n", ResponseKind::Valid),
+            ("HTTP/1.0 401 Unauthorized\r\n", ResponseKind::Valid),
+            ("HTTP/1.1 404\r\n", ResponseKind::Valid),
+            ("HTTP/1.1 503 x", ResponseKind::Valid),
+            ("HTTP/1.1 2", ResponseKind::Incomplete),
+            ("", ResponseKind::Incomplete),
+            ("HTTP/1.1 2000 OK", ResponseKind::Invalid),
+            ("HTTP/1.1 000 OK", ResponseKind::Invalid),
+            ("HTTP/2.0 200 OK", ResponseKind::Invalid),
+            ("http/1.1 200 OK", ResponseKind::Invalid),
+            ("RTSP/1.0 200 OK", ResponseKind::Invalid),
+            ("SSH-2.0-dropbear\r\n", ResponseKind::Invalid),
+            ("\0\0\0\0", ResponseKind::Invalid),
         ] {
             assert_eq!(judged(Method::Http, answer.as_bytes()), verdict, "{answer:?}");
         }
-        assert_eq!(judge(Method::Http, b"HTTP/1.1 20", true), Verdict::Garbage, "it ends too early");
+        assert_eq!(classify(Method::Http, b"HTTP/1.1 20", true), ResponseKind::Invalid, "it ends too early");
         for answer in ["RTSP/1.0 200 OK\r\n", "RTSP/1.0 401 Unauthorized\r\n", "RTSP/2.0 505 x"] {
-            assert_eq!(judged(Method::Rtsp, answer.as_bytes()), Verdict::Answer, "{answer}");
+            assert_eq!(judged(Method::Rtsp, answer.as_bytes()), ResponseKind::Valid, "{answer}");
         }
-        assert_eq!(judged(Method::Rtsp, b"HTTP/1.1 400 Bad Request\r\n"), Verdict::Garbage);
+        assert_eq!(judged(Method::Rtsp, b"HTTP/1.1 400 Bad Request\r\n"), ResponseKind::Invalid);
     }
 
     #[test]
-    fn a_hello_or_an_alert_of_tls_is_an_answer() {
-        assert_eq!(judged(Method::Https, &[22, 3, 3, 0, 80, 2, 0]), Verdict::Answer);
-        assert_eq!(judged(Method::Https, &[21, 3, 1, 0, 2, 2, 70]), Verdict::Answer);
-        assert_eq!(judged(Method::Https, &[22, 3, 3, 0]), Verdict::Incomplete);
+    fn a_hello_or_an_alert_of_tls_is_valid() {
+        assert_eq!(judged(Method::Https, &[22, 3, 3, 0, 80, 2, 0]), ResponseKind::Valid);
+        assert_eq!(judged(Method::Https, &[21, 3, 1, 0, 2, 2, 70]), ResponseKind::Valid);
+        assert_eq!(judged(Method::Https, &[22, 3, 3, 0]), ResponseKind::Incomplete);
         for garbage in [&b"HTTP/1.1 400"[..], &[22, 3, 3, 0, 80, 1, 0], &[23, 3, 3, 0, 80, 2], &[22, 2, 0, 0]]
         {
-            assert_eq!(judged(Method::Https, garbage), Verdict::Garbage, "{garbage:?}");
+            assert_eq!(judged(Method::Https, garbage), ResponseKind::Invalid, "{garbage:?}");
         }
     }
 
     #[test]
-    fn the_greeting_is_a_client_hello_whose_lengths_add_up() {
-        let record = greeting();
+    fn the_client_hello_is_a_record_whose_lengths_add_up() {
+        let record = client_hello();
         let length = |at: usize| usize::from(u16::from_be_bytes([record[at], record[at + 1]]));
         assert_eq!(record.len(), 5 + length(3));
         assert_eq!(length(3), 4 + length(7));
@@ -191,14 +191,14 @@ mod tests {
     }
 
     #[test]
-    fn no_answer_makes_it_panic() {
+    fn no_response_makes_it_panic() {
         let mut random = fastrand::Rng::with_seed(4711);
         for _ in 0..50_000 {
             let length = random.usize(..20);
             let answer: Vec<u8> =
                 (0..length).map(|_| *random.choice(b"HTSP/1.0 2\x15\x16\x03").unwrap_or(&0)).collect();
             for method in [Method::Http, Method::Https, Method::Rtsp] {
-                judge(method, &answer, random.bool());
+                classify(method, &answer, random.bool());
             }
         }
     }
