@@ -70,3 +70,11 @@ fn promtool_finds_nothing_to_say() {
     let ended = tool.wait_with_output().expect("it ends");
     assert!(ended.status.success() && ended.stderr.is_empty(), "{}", String::from_utf8_lossy(&ended.stderr));
 }
+
+#[test]
+fn the_size_of_the_disk_is_exact() {
+    let root = rustix::fs::statvfs("/").expect("it is mounted");
+    let line = format!("heartbeat_disk_size_bytes {}\n", root.f_blocks * root.f_frsize);
+    let text = metrics();
+    assert!(text.contains(&line), "{line}{text}");
+}

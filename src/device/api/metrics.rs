@@ -2,6 +2,7 @@
 
 use super::call::{Call, Handled};
 use crate::device::cameras::Status as CameraStatus;
+use crate::device::metrics::Disk;
 use crate::exposition::{self, Exposition};
 use crate::http::{Counters, Response};
 use crate::wire::Heartbeat;
@@ -13,8 +14,9 @@ pub fn metrics(call: &Call) -> Handled {
     let mut text = Exposition::with_capacity(ROOM);
     of_the_daemon(&mut text, call);
     of_the_heartbeats(&mut text, call);
-    if let Some(heartbeat) = &call.context.account.record().heartbeat {
-        of_the_device(&mut text, heartbeat);
+    let record = call.context.account.record();
+    if let Some(heartbeat) = &record.heartbeat {
+        of_the_device(&mut text, heartbeat, call.context.metrics.get().disk.as_ref());
         of_the_network(&mut text, heartbeat);
     }
     of_the_uplinks(&mut text, call);
@@ -59,9 +61,7 @@ fn of_the_heartbeats(text: &mut Exposition, call: &Call) {
     text.gauge("heartbeat_last_success_age_seconds", "Since the server took a heartbeat last.", age);
 }
 
-fn of_the_device(text: &mut Exposition, heartbeat: &Heartbeat) {
-    let disk = heartbeat.disk.as_ref();
-    let bytes = |gb: f64| (gb * 1024.0 * 1024.0 * 1024.0).round();
+fn of_the_device(text: &mut Exposition, heartbeat: &Heartbeat, disk: Option<&Disk>) {
     let load = |place: usize| heartbeat.load.and_then(|load| load.get(place).copied());
     let fan_duty = heartbeat.fan_pwm.map(|duty| (f64::from(duty) / 255.0 * 1000.0).round() / 1000.0);
     for (name, help, value) in [
@@ -76,9 +76,13 @@ fn of_the_device(text: &mut Exposition, heartbeat: &Heartbeat) {
         ("heartbeat_fan_rpm", "Turns of the fan in a minute.", heartbeat.fan_rpm.map(f64::from)),
         ("heartbeat_fan_duty_ratio", "Duty cycle of the fan.", fan_duty),
         ("heartbeat_uptime_seconds", "Since the machine booted.", heartbeat.uptime_s.map(|s| s as f64)),
-        ("heartbeat_disk_usage_ratio", "Fill of the disk, as df counts.", ratio(disk.map(|d| d.percent))),
-        ("heartbeat_disk_size_bytes", "Size of the disk.", disk.map(|d| bytes(d.total_gb))),
-        ("heartbeat_disk_free_bytes", "What programs can still have.", disk.map(|d| bytes(d.free_gb))),
+        (
+            "heartbeat_disk_usage_ratio",
+            "Fill of the disk, as df counts.",
+            ratio(heartbeat.disk.as_ref().map(|disk| disk.percent)),
+        ),
+        ("heartbeat_disk_size_bytes", "Size of the disk.", disk.map(|disk| disk.total as f64)),
+        ("heartbeat_disk_free_bytes", "What programs can still have.", disk.map(|disk| disk.free as f64)),
         ("heartbeat_clock_synced", "Whether NTP keeps the clock right.", heartbeat.clock_synced.map(truth)),
         ("heartbeat_streaming_active", "Whether it streams.", heartbeat.streaming_active.map(truth)),
         ("heartbeat_tracking_active", "Whether it tracks.", heartbeat.tracking_active.map(truth)),
