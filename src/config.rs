@@ -199,17 +199,17 @@ mod tests {
     use super::*;
 
     written::sections! {
-        pub struct File {
-            pub heartbeat: Heartbeat,
+        pub struct Sample {
+            pub heartbeat: SampleSection,
         }
 
-        pub struct Heartbeat {
+        pub struct SampleSection {
             pub interval: Option<Period>,
         }
     }
 
     fn fault(text: &str) -> String {
-        let read = Source::new("/etc/x.toml", text).parse::<File>().map(|file| file.heartbeat.interval);
+        let read = Source::new("/etc/x.toml", text).parse::<Sample>().map(|file| file.heartbeat.interval);
         read.expect_err("a fault").to_string()
     }
 
@@ -262,7 +262,7 @@ mod tests {
     fn a_plain_number_is_a_number_of_seconds() {
         let read = |text: &str| {
             let source = Source::new("/etc/x.toml", format!("[heartbeat]\ninterval = {text}\n"));
-            source.parse::<File>().map(|file| file.heartbeat.interval.map(|period| period.0))
+            source.parse::<Sample>().map(|file| file.heartbeat.interval.map(|period| period.0))
         };
         for (text, milliseconds) in [("5", 5000), ("2.5", 2500), ("0", 0), ("3600", 3_600_000)] {
             assert_eq!(read(text).expect("seconds"), Some(Duration::from_millis(milliseconds)), "{text}");

@@ -2,7 +2,7 @@
 
 use heartbeat_daemon::device::config;
 use heartbeat_daemon::device::metrics::{Identity, Origin, identify};
-use heartbeat_daemon::device::metrics::{Metrics, Sampler, SourceReport, render};
+use heartbeat_daemon::device::metrics::{Reading, Sampler, SourceReport, render};
 use heartbeat_daemon::wire::{Throttle, Throttled};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 const BOARDS: [&str; 6] = ["pi3", "pi4", "pi5-idle", "pi5-loaded", "zero2w", "pc"];
 
 /// Two samples of a board, 1000 ticks apart of which 125 were busy, with every slow source asked in between.
-fn read(board: &str) -> Metrics {
+fn read(board: &str) -> Reading {
     let root = copy_of(board);
     let mut sampler = sampler(root.path());
     let now = Instant::now();
@@ -109,7 +109,7 @@ fn vcgencmd(root: &Path, script: &str) {
 }
 
 /// One sample after every slow source was asked once.
-fn settled(root: &Path) -> Metrics {
+fn settled(root: &Path) -> Reading {
     let mut sampler = sampler(root);
     let now = Instant::now();
     while sampler.ask_one_slow(now) {}
@@ -126,7 +126,7 @@ fn nothing_held_back() -> Throttled {
 
 #[test]
 fn a_pi_3_remembers_its_weak_supply_and_has_neither_pmic_nor_fan() {
-    let expected = Metrics {
+    let expected = Reading {
         cpu: Some(12.5),
         load: Some([0.42, 0.31, 0.25]),
         mem: Some(25.0),
@@ -138,7 +138,7 @@ fn a_pi_3_remembers_its_weak_supply_and_has_neither_pmic_nor_fan() {
             since_boot: Some(vec![Throttle::UnderVoltage, Throttle::Throttled]),
         }),
         clock_synced: Some(true),
-        ..Metrics::default()
+        ..Reading::default()
     };
     assert_eq!(read("pi3"), expected);
     assert_eq!(who("pi3"), ("00000000c3a1b2d4".into(), Origin::DeviceTree, "gate-pi3".into()));
@@ -146,7 +146,7 @@ fn a_pi_3_remembers_its_weak_supply_and_has_neither_pmic_nor_fan() {
 
 #[test]
 fn a_pi_4_is_healthy_without_swap() {
-    let expected = Metrics {
+    let expected = Reading {
         cpu: Some(12.5),
         load: Some([0.08, 0.03, 0.01]),
         mem: Some(25.0),
@@ -156,7 +156,7 @@ fn a_pi_4_is_healthy_without_swap() {
         throttled: Some(nothing_held_back()),
         clock_synced: Some(true),
         app_version: Some("3.10".to_owned()),
-        ..Metrics::default()
+        ..Reading::default()
     };
     assert_eq!(read("pi4"), expected);
     assert_eq!(who("pi4"), ("100000008d1c7e55".into(), Origin::DeviceTree, "shed-pi4".into()));
@@ -166,7 +166,7 @@ fn a_pi_4_is_healthy_without_swap() {
 fn an_idle_pi_5_draws_its_rails_sum_and_its_fan_stands_still() {
     let mut metrics = read("pi5-idle");
     assert_eq!(metrics.power.take().map(|watts| format!("{watts:.4}")).as_deref(), Some("1.9005"));
-    let expected = Metrics {
+    let expected = Reading {
         cpu: Some(12.5),
         load: Some([0.0, 0.02, 0.0]),
         mem: Some((8_257_536.0 - 6_606_028.0) / 8_257_536.0 * 100.0),
@@ -177,7 +177,7 @@ fn an_idle_pi_5_draws_its_rails_sum_and_its_fan_stands_still() {
         fan_pwm: Some(0),
         throttled: Some(nothing_held_back()),
         clock_synced: Some(true),
-        ..Metrics::default()
+        ..Reading::default()
     };
     assert_eq!(metrics, expected);
     assert_eq!(who("pi5-idle"), ("5a0863a7e9330a2c".into(), Origin::DeviceTree, "barn-pi5-idle".into()));
@@ -188,7 +188,7 @@ fn a_loaded_pi_5_is_hot_and_its_fan_is_found_by_name() {
     let mut metrics = read("pi5-loaded");
     assert_eq!(metrics.power.take().map(|watts| format!("{watts:.4}")).as_deref(), Some("10.7999"));
     let hot = vec![Throttle::SoftTemperatureLimit];
-    let expected = Metrics {
+    let expected = Reading {
         cpu: Some(12.5),
         load: Some([4.11, 3.97, 2.8]),
         mem: Some((8_257_536.0 - 6_606_028.0) / 8_257_536.0 * 100.0),
@@ -199,7 +199,7 @@ fn a_loaded_pi_5_is_hot_and_its_fan_is_found_by_name() {
         fan_pwm: Some(250),
         throttled: Some(Throttled { now: hot.clone(), since_boot: Some(hot) }),
         clock_synced: Some(false),
-        ..Metrics::default()
+        ..Reading::default()
     };
     assert_eq!(metrics, expected);
     // Kernel 6.18 repeats Serial for every core; this fixture has no device tree.
@@ -209,7 +209,7 @@ fn a_loaded_pi_5_is_hot_and_its_fan_is_found_by_name() {
 #[test]
 fn a_zero_2_w_without_vcgencmd_tells_its_flags_through_the_kernel() {
     let flags = vec![Throttle::UnderVoltage, Throttle::Throttled];
-    let expected = Metrics {
+    let expected = Reading {
         cpu: Some(12.5),
         load: Some([1.2, 0.8, 0.33]),
         mem: Some((436_540.0 - 245_554.0) / 436_540.0 * 100.0),
@@ -217,7 +217,7 @@ fn a_zero_2_w_without_vcgencmd_tells_its_flags_through_the_kernel() {
         uptime: Some(Duration::from_millis(1_011_500)),
         temp: Some(51.54),
         throttled: Some(Throttled { now: flags.clone(), since_boot: Some(flags) }),
-        ..Metrics::default()
+        ..Reading::default()
     };
     assert_eq!(read("zero2w"), expected);
     assert_eq!(who("zero2w"), ("00000000b4e2a1d3".into(), Origin::CpuInfo, "mast-zero".into()));
@@ -225,14 +225,14 @@ fn a_zero_2_w_without_vcgencmd_tells_its_flags_through_the_kernel() {
 
 #[test]
 fn a_pc_has_what_every_linux_has_and_a_mac_for_an_id() {
-    let expected = Metrics {
+    let expected = Reading {
         cpu: Some(12.5),
         load: Some([0.15, 0.2, 0.18]),
         mem: Some(25.0),
         swap: Some((2_097_148.0 - 1_572_861.0) / 2_097_148.0 * 100.0),
         uptime: Some(Duration::from_secs(345_600)),
         temp: Some(52.0),
-        ..Metrics::default()
+        ..Reading::default()
     };
     assert_eq!(read("pc"), expected);
     assert_eq!(who("pc"), ("54e1ad0a0b0c".into(), Origin::Mac, "office".into()));
@@ -243,7 +243,7 @@ fn an_empty_root_reads_as_absent_everywhere_and_each_source_says_why() {
     let root = tempfile::tempdir().expect("a directory");
     let mut metrics = settled(root.path());
     metrics.disk = None;
-    assert_eq!(metrics, Metrics::default());
+    assert_eq!(metrics, Reading::default());
     for report in sampler(root.path()).inspect() {
         match report.name {
             "disk" => assert!(report.value.is_ok(), "{report:?}"),
@@ -273,7 +273,7 @@ fn files_with_garbage_or_nothing_in_them_are_absent_and_never_zero() {
         fs::remove_dir_all(root.path().join("run")).expect("removed");
         let mut metrics = settled(root.path());
         metrics.disk = None;
-        assert_eq!(metrics, Metrics::default(), "{text:?}");
+        assert_eq!(metrics, Reading::default(), "{text:?}");
     }
 }
 

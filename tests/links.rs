@@ -9,7 +9,7 @@ mod skip;
 #[path = "support/unshared.rs"]
 mod unshared;
 
-use heartbeat_daemon::device::metrics::network::Network;
+use heartbeat_daemon::device::metrics::network::NetworkSource;
 use heartbeat_daemon::device::os::links::Links;
 use heartbeat_daemon::device::os::netlink::Socket;
 use heartbeat_daemon::wire::{Connection, LinkKind, LinkState};
@@ -25,7 +25,7 @@ use unshared::{in_namespace, ip};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Samples until the connection is as it should be.
-fn wait_for(network: &mut Network, what: &str, is_so: impl Fn(&Connection) -> bool) -> Connection {
+fn wait_for(network: &mut NetworkSource, what: &str, is_so: impl Fn(&Connection) -> bool) -> Connection {
     let begin = Instant::now();
     loop {
         let connection = network.sample(Instant::now());
@@ -44,7 +44,7 @@ fn ethernet(connection: &Connection) -> Option<(&str, LinkState)> {
 #[test]
 fn an_ethernet_goes_down_gets_carrier_gets_an_address_and_loses_it_again() {
     in_namespace("an_ethernet_goes_down_gets_carrier_gets_an_address_and_loses_it_again", || {
-        let mut network = Network::new(Path::new("/"));
+        let mut network = NetworkSource::new(Path::new("/"));
         let is = |state| move |connection: &Connection| ethernet(connection) == Some(("eth0", state));
         ip("link set lo up");
         wait_for(&mut network, "nothing but lo", |connection| *connection == Connection::default());
@@ -78,7 +78,7 @@ fn an_ethernet_goes_down_gets_carrier_gets_an_address_and_loses_it_again() {
 fn the_default_route_names_the_active_interface_by_metric_and_without_ipv4_by_ipv6() {
     let name = "the_default_route_names_the_active_interface_by_metric_and_without_ipv4_by_ipv6";
     in_namespace(name, || {
-        let mut network = Network::new(Path::new("/"));
+        let mut network = NetworkSource::new(Path::new("/"));
         let active =
             |name: &'static str| move |connection: &Connection| connection.active.as_deref() == Some(name);
         for n in [0, 1] {

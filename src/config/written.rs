@@ -10,7 +10,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// A value where it stands in the text.
-pub type Value<'t> = Spanned<DeValue<'t>>;
+pub type TomlValue<'t> = Spanned<DeValue<'t>>;
 
 /// What is wrong, and where in the text.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ impl Fault {
 pub trait Written: Sized {
     /// # Errors
     /// The value is of another kind.
-    fn read(value: Value<'_>) -> Result<Self, Fault>;
+    fn read(value: TomlValue<'_>) -> Result<Self, Fault>;
 }
 
 /// One of a few words.
@@ -51,7 +51,7 @@ macro_rules! sections {
 
         impl $crate::config::written::Written for $section {
             fn read(
-                value: $crate::config::written::Value<'_>,
+                value: $crate::config::written::TomlValue<'_>,
             ) -> Result<Self, $crate::config::written::Fault> {
                 let mut keys = $crate::config::written::Keys::of(value, &[$(stringify!($key)),*])?;
                 Ok($section { $($key: keys.take(stringify!($key))?,)* })
@@ -68,7 +68,7 @@ pub struct Keys<'t>(DeTable<'t>);
 impl<'t> Keys<'t> {
     /// # Errors
     /// It is no section, or has a key that is not `known`.
-    pub fn of(value: Value<'t>, known: &[&str]) -> Result<Keys<'t>, Fault> {
+    pub fn of(value: TomlValue<'t>, known: &[&str]) -> Result<Keys<'t>, Fault> {
         let span = value.span();
         let DeValue::Table(table) = value.into_inner() else {
             return Err(Fault::new(span, "expected a section of keys"));
@@ -116,20 +116,20 @@ fn nearest<'w>(found: &str, known: &[&'w str]) -> Option<&'w str> {
 }
 
 impl<T: Written> Written for Option<T> {
-    fn read(value: Value<'_>) -> Result<Option<T>, Fault> {
+    fn read(value: TomlValue<'_>) -> Result<Option<T>, Fault> {
         T::read(value).map(Some)
     }
 }
 
 impl<T: Written> Written for Spanned<T> {
-    fn read(value: Value<'_>) -> Result<Spanned<T>, Fault> {
+    fn read(value: TomlValue<'_>) -> Result<Spanned<T>, Fault> {
         let span = value.span();
         T::read(value).map(|read| Spanned::new(span, read))
     }
 }
 
 impl<T: Written> Written for Vec<T> {
-    fn read(value: Value<'_>) -> Result<Vec<T>, Fault> {
+    fn read(value: TomlValue<'_>) -> Result<Vec<T>, Fault> {
         let span = value.span();
         match value.into_inner() {
             DeValue::Array(values) => values.into_iter().map(T::read).collect(),
@@ -139,32 +139,32 @@ impl<T: Written> Written for Vec<T> {
 }
 
 impl Written for String {
-    fn read(value: Value<'_>) -> Result<String, Fault> {
+    fn read(value: TomlValue<'_>) -> Result<String, Fault> {
         text(value, "a text in quotes").map(Spanned::into_inner)
     }
 }
 
 impl Written for bool {
-    fn read(value: Value<'_>) -> Result<bool, Fault> {
+    fn read(value: TomlValue<'_>) -> Result<bool, Fault> {
         value.get_ref().as_bool().ok_or_else(|| Fault::new(value.span(), "expected true or false"))
     }
 }
 
 impl Written for u16 {
-    fn read(value: Value<'_>) -> Result<u16, Fault> {
+    fn read(value: TomlValue<'_>) -> Result<u16, Fault> {
         number(&value, u16::MAX.into()).map(|number| number as u16)
     }
 }
 
 impl Written for usize {
-    fn read(value: Value<'_>) -> Result<usize, Fault> {
+    fn read(value: TomlValue<'_>) -> Result<usize, Fault> {
         number(&value, u32::MAX).map(|number| number as usize)
     }
 }
 
 /// A plain number is a number of seconds, as the systems that this one replaces wrote it.
 impl Written for Period {
-    fn read(value: Value<'_>) -> Result<Period, Fault> {
+    fn read(value: TomlValue<'_>) -> Result<Period, Fault> {
         let digits = match value.get_ref() {
             DeValue::Integer(number) if number.radix() == 10 => Some(number.as_str()),
             DeValue::Float(number) => Some(number.as_str()),
@@ -181,7 +181,7 @@ impl Written for Period {
 }
 
 impl<T: Word> Written for T {
-    fn read(value: Value<'_>) -> Result<T, Fault> {
+    fn read(value: TomlValue<'_>) -> Result<T, Fault> {
         let text = text(value, "a word in quotes")?;
         let found = T::WORDS.iter().find(|(word, _)| word == text.get_ref());
         found.map(|(_, meant)| *meant).ok_or_else(|| {
@@ -196,7 +196,7 @@ impl Word for Level {
         &[("error", Level::Error), ("warn", Level::Warn), ("info", Level::Info), ("debug", Level::Debug)];
 }
 
-fn text(value: Value<'_>, wanted: &str) -> Result<Spanned<String>, Fault> {
+fn text(value: TomlValue<'_>, wanted: &str) -> Result<Spanned<String>, Fault> {
     let span = value.span();
     match value.into_inner() {
         DeValue::String(text) => Ok(Spanned::new(span, text.into_owned())),
@@ -204,7 +204,7 @@ fn text(value: Value<'_>, wanted: &str) -> Result<Spanned<String>, Fault> {
     }
 }
 
-fn number(value: &Value<'_>, most: u32) -> Result<u32, Fault> {
+fn number(value: &TomlValue<'_>, most: u32) -> Result<u32, Fault> {
     let digits = value.get_ref().as_integer();
     let number = digits.and_then(|digits| u32::from_str_radix(digits.as_str(), digits.radix()).ok());
     number

@@ -225,11 +225,11 @@ mod tests {
     use tempfile::TempDir;
 
     /// A machine, with its state directory inside.
-    struct Machine(TempDir);
+    struct TestRoot(TempDir);
 
-    impl Machine {
-        fn new() -> Machine {
-            Machine(tempfile::tempdir().expect("a directory"))
+    impl TestRoot {
+        fn new() -> TestRoot {
+            TestRoot(tempfile::tempdir().expect("a directory"))
         }
 
         fn write(&self, name: &str, text: &str) -> PathBuf {
@@ -271,7 +271,7 @@ mod tests {
 
     #[test]
     fn a_symbolic_link_in_the_state_directory_is_replaced_and_not_followed() {
-        let machine = Machine::new();
+        let machine = TestRoot::new();
         let other = machine.write("etc/shadow", "root:secret");
         for name in ["state/.api-port.new", "state/api-port"] {
             machine.link(name, other.to_str().expect("UTF-8"));
@@ -300,11 +300,11 @@ mod tests {
             ("etc/systemd/system/pumaguard.timer", None),
             ("etc/systemd/system/heartbeat-daemon.service", None),
         ] {
-            let machine = Machine::new();
+            let machine = TestRoot::new();
             machine.write(unit, "");
             assert_eq!(machine.check(), expected.and_then(leave), "{unit}");
         }
-        let machine = Machine::new();
+        let machine = TestRoot::new();
         machine.link("etc/systemd/system/pumaguard.service", "/dev/null");
         assert_eq!(machine.check(), None, "masked");
     }
@@ -322,7 +322,7 @@ mod tests {
             ("tcp", "0100007F:1388", "0A", "/usr/bin/heartbeat-daemon", false),
             ("tcp", "0100007F:1388", "0A", "/usr/local/bin/heartbeat-daemon (deleted)", false),
         ] {
-            let machine = Machine::new();
+            let machine = TestRoot::new();
             machine.listens(table, address, state, program);
             let found = if expected { leave("python3 (pid 77 listened there)") } else { None };
             // The table is in the order of a little-endian machine.
@@ -334,7 +334,7 @@ mod tests {
 
     #[test]
     fn a_choice_stays_until_a_person_changes_it() {
-        let machine = Machine::new();
+        let machine = TestRoot::new();
         let unit = machine.write("etc/systemd/system/pumaguard.service", "");
         assert!(machine.check().is_some());
         fs::remove_file(unit).expect("removed");
@@ -351,7 +351,7 @@ mod tests {
 
     #[test]
     fn a_port_that_was_missed_stays_the_others_for_auto_alone() {
-        let machine = Machine::new();
+        let machine = TestRoot::new();
         let port = Port::at_start(&machine.state_dir());
         assert_eq!(port.address(Listen::Auto), Some(AUTO));
         port.miss();
@@ -363,7 +363,7 @@ mod tests {
 
     #[test]
     fn a_damaged_file_is_no_choice() {
-        let machine = Machine::new();
+        let machine = TestRoot::new();
         for text in ["", "\0\0", "maybe\n", "user\n"] {
             machine.write("state/api-port", text);
             assert_eq!(read(&machine.state_dir()), None, "{text:?}");

@@ -5,8 +5,9 @@
 
 mod beats;
 mod devices;
+mod minute;
 
-use super::beat::{Beat, FIGURES, Sample};
+use super::beat::{Beat, Sample};
 use super::history::packed::Packed;
 use super::machine;
 use crate::clock::Moment;
@@ -14,6 +15,7 @@ use crate::monitor::beat::BeatKind;
 use crate::monitor::machine::MachineId;
 pub use devices::SharedToken;
 use devices::{Devices, hardware_id};
+use minute::Minute;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -83,14 +85,6 @@ struct MachineSlot {
     minute: Minute,
     /// Complete ones, oldest first, with their number since 1970.
     minutes: Vec<(i64, Packed)>,
-}
-
-/// A minute that is not over: sums and counts of what was measured in it.
-#[derive(Debug, Default)]
-struct Minute {
-    number: i64,
-    sums: [f32; FIGURES],
-    counts: [u16; FIGURES],
 }
 
 /// The newest beat of a machine, to be shown.
@@ -340,10 +334,9 @@ impl MachineSlot {
                 self.hostname = Some(name.into());
             }
         }
-        let number = now.0.div_euclid(60_000);
-        if number != self.minute.number {
+        if !self.minute.contains(now) {
             self.end_minute();
-            self.minute.number = number;
+            self.minute = Minute::of(now);
         }
         self.minute.add(beat.sample);
     }
@@ -383,7 +376,7 @@ impl MachineSlot {
 
     /// True also for a silent machine, whose minute no beat ends.
     fn minute_is_over(&self, now: Moment) -> bool {
-        self.minute.number != now.0.div_euclid(60_000) && self.minute.counts != [0; FIGURES]
+        !self.minute.contains(now) && !self.minute.is_empty()
     }
 
     /// Leaves the current minute for the next call.
@@ -398,27 +391,6 @@ impl MachineSlot {
             hostname: self.hostname.take(),
             minutes: std::mem::take(&mut self.minutes),
         }
-    }
-}
-
-impl Minute {
-    fn add(&mut self, sample: Sample) {
-        for (index, figure) in sample.figures().into_iter().enumerate() {
-            if let Some(figure) = figure.filter(|_| self.counts[index] < u16::MAX) {
-                self.sums[index] += figure;
-                self.counts[index] += 1;
-            }
-        }
-    }
-
-    /// `None` if nothing was measured.
-    fn mean(&self) -> Option<(i64, Packed)> {
-        let mean = |index: usize| match self.counts[index] {
-            0 => None,
-            count => Some(self.sums[index] / f32::from(count)),
-        };
-        let packed = Packed::from(Sample::of(std::array::from_fn(mean)));
-        (!packed.is_empty()).then_some((self.number, packed))
     }
 }
 

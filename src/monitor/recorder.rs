@@ -13,7 +13,7 @@
 mod events;
 mod trouble;
 
-pub use events::{OnStored, RecorderEvent};
+pub use events::{OnStored, RecorderEvent, RecorderInbox};
 
 use super::fleet::{Belief, Fleet, Unsaved};
 use super::pulse::Pulse;
@@ -27,7 +27,7 @@ use crate::monitor::registry::lookup::Registry;
 use crate::monitor::retention::horizon::Horizon;
 use crate::systemd::Watchdog;
 use crate::ticker::Ticker;
-use crossbeam_channel::{Receiver, select};
+use crossbeam_channel::select;
 use events::Gathered;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -53,16 +53,6 @@ const BATCH: usize = 1000;
 
 /// Turns in which the history is aged, one each minute.
 const AGEING_TURNS: i64 = 360;
-
-/// Everything that wakes the recorder.
-#[derive(Debug)]
-pub struct RecorderInbox {
-    pub orders: Receiver<RecorderEvent>,
-    /// Each [`FLUSH`].
-    pub flush: Ticker,
-    /// Each check interval.
-    pub sweep: Ticker,
-}
 
 /// State that the recorder shares with the threads that answer requests.
 #[derive(Debug, Clone)]
@@ -133,7 +123,7 @@ impl Recorder {
     /// Runs until all senders of events are dropped, then writes everything that is left.
     pub fn run(mut self, mut inbox: RecorderInbox) {
         loop {
-            self.watchdog.pass(Instant::now(), || status(&self.shared.fleet, self.troubles.error()));
+            self.watchdog.pass(Instant::now(), || self.troubles.status(&self.shared.fleet));
             select! {
                 recv(inbox.orders) -> order => match order {
                     Ok(order) => {
@@ -400,13 +390,6 @@ impl Recorder {
             }
         }
     }
-}
-
-/// systemd's status line.
-fn status(fleet: &Fleet, error: Option<&StoreError>) -> String {
-    let (online, all) = fleet.online();
-    let machines = format!("{online} of {all} machines online");
-    error.map_or(machines.clone(), |error| format!("{machines}; {error}"))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use crate::rig::Plan;
 use crate::support::net::{Net, Shape, UPLINKS};
 use crate::support::server::{Reply, Server};
 use crate::support::{SOON, eventually};
-use heartbeat_daemon::device::metrics::network::Network;
+use heartbeat_daemon::device::metrics::network::NetworkSource;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::SocketAddr;
@@ -100,8 +100,8 @@ fn a_pulled_cable_is_told_by_the_kernel_at_once() {
             net.carrier("eth0", true);
             std::thread::sleep(Duration::from_millis(50));
             net.device.enter(|| {
-                let mut network = Network::new(Path::new("/"));
-                let is_up = |network: &mut Network| {
+                let mut network = NetworkSource::new(Path::new("/"));
+                let is_up = |network: &mut NetworkSource| {
                     let ethernet = network.sample(Instant::now()).ethernet.expect("eth0");
                     ethernet.state == heartbeat_daemon::wire::LinkState::Up
                 };

@@ -1,7 +1,7 @@
 //! The Meeting API's local half: `GET /api/meeting/status`, `POST /api/meeting/heartbeat`.
 
 use super::call::{Call, Handled};
-use crate::device::config::{Format, Heartbeat};
+use crate::device::config::{Format, HeartbeatConfig};
 use crate::device::heartbeat::payload::rounded;
 use crate::http::Response;
 use crate::wire::Reason;
@@ -78,7 +78,7 @@ fn masked(key: &str) -> String {
 }
 
 /// Without a query; and without a path, in which others put tokens, unless it is the Meeting API's own base.
-fn api_url(config: &Heartbeat) -> Option<String> {
+fn api_url(config: &HeartbeatConfig) -> Option<String> {
     let url = config.url.as_ref()?;
     let path = if config.format == Format::Meeting { url.path().trim_end_matches('/') } else { "" };
     Some(format!("{}://{}{path}", url.scheme_str()?, url.authority()?))

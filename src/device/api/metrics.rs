@@ -2,7 +2,7 @@
 
 use super::call::{Call, Handled};
 use crate::device::cameras::Status as CameraStatus;
-use crate::device::metrics::Disk;
+use crate::device::metrics::DiskUsage;
 use crate::exposition::{self, Exposition};
 use crate::http::{Counters, Response};
 use crate::wire::Heartbeat;
@@ -61,7 +61,7 @@ fn of_the_heartbeats(text: &mut Exposition, call: &Call) {
     text.gauge("heartbeat_last_success_age_seconds", "Since the server took a heartbeat last.", age);
 }
 
-fn of_the_device(text: &mut Exposition, heartbeat: &Heartbeat, disk: Option<&Disk>) {
+fn of_the_device(text: &mut Exposition, heartbeat: &Heartbeat, disk: Option<&DiskUsage>) {
     let load = |place: usize| heartbeat.load.and_then(|load| load.get(place).copied());
     let fan_duty = heartbeat.fan_pwm.map(|duty| (f64::from(duty) / 255.0 * 1000.0).round() / 1000.0);
     for (name, help, value) in [

@@ -7,7 +7,7 @@ use crate::device::config::{self, Config};
 use crate::device::failover::handle::Failover;
 use crate::device::failover::status::{FailoverStatus, PublishedStatus};
 use crate::device::heartbeat::account::Account;
-use crate::device::metrics::Metrics;
+use crate::device::metrics::Reading;
 use crate::device::port::Port;
 use crate::device::token::Token;
 use crate::device::trigger::Trigger;
@@ -28,7 +28,7 @@ pub struct ApiContext {
     pub failover: Failover,
     /// `None` inside: failover is off.
     pub failover_status: Arc<Latest<Option<PublishedStatus>>>,
-    pub metrics: Arc<Latest<Metrics>>,
+    pub metrics: Arc<Latest<Reading>>,
     pub cameras: CamerasHandle,
     pub trigger: Trigger,
     pub port: Arc<Port>,
@@ -50,7 +50,7 @@ impl ApiContext {
 #[derive(Debug)]
 pub struct ApiSettings {
     pub api: config::Api,
-    pub heartbeat: config::Heartbeat,
+    pub heartbeat: config::HeartbeatConfig,
     /// Whether there is a token for the server.
     pub has_server_token: bool,
     /// What a changing request from another machine must show.

@@ -1,6 +1,6 @@
 //! Settings that are valid and probably not meant: a sentence for each, for the log and for `check-config`.
 
-use super::used::{Format, Heartbeat, without_query};
+use super::used::{Format, HeartbeatConfig, without_query};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ureq::http::Uri;
 
@@ -11,13 +11,13 @@ const PATH: &str = "/api/v1/heartbeat";
 const PRIVATE_SUFFIXES: [&str; 6] = ["local", "localhost", "lan", "internal", "localdomain", "home.arpa"];
 
 /// What is probably not meant in `[heartbeat]`; `has_token` if a token is sent in a header.
-pub fn advice(config: &Heartbeat, has_token: bool) -> Vec<String> {
+pub fn advice(config: &HeartbeatConfig, has_token: bool) -> Vec<String> {
     let url = config.url.as_ref().filter(|_| config.format == Format::Native);
     url.and_then(missing_path).into_iter().chain(readable_token(config, has_token)).collect()
 }
 
 /// A token that leaves the local network over plain HTTP.
-pub fn readable_token(config: &Heartbeat, has_token: bool) -> Option<String> {
+pub fn readable_token(config: &HeartbeatConfig, has_token: bool) -> Option<String> {
     let url = config.url.as_ref()?;
     // The device key is as good as a secret at the Meeting API.
     let has_secret = has_token || config.device_key.is_some() || has_token_in_query(url);

@@ -1,7 +1,7 @@
 //! From written values to used ones; every fault as one sentence.
 
 use super::used::{
-    Activity, ClientCertificate, Daemon, Format, Heartbeat, Method, Metrics, Mode, Network, Sign,
+    Activity, ClientCertificate, Daemon, Format, HeartbeatConfig, Method, Metrics, Mode, Network, Sign,
     without_query,
 };
 use super::written;
@@ -31,7 +31,7 @@ pub struct Check<'a> {
 }
 
 impl Check<'_> {
-    pub fn heartbeat(&self, written: written::Heartbeat) -> Result<Heartbeat, ConfigError> {
+    pub fn heartbeat(&self, written: written::Heartbeat) -> Result<HeartbeatConfig, ConfigError> {
         let format = written.format.unwrap_or(Format::Native);
         let method = self.method(written.method, format)?;
         let interval = self.period("HEARTBEAT_INTERVAL", written.interval, "5s", &INTERVAL)?;
@@ -54,7 +54,7 @@ impl Check<'_> {
                 .source
                 .fault_of(&Origin::Default, "[heartbeat] format = \"meeting\" needs device_key"));
         }
-        Ok(Heartbeat {
+        Ok(HeartbeatConfig {
             url: self.url(written.url)?,
             interval: interval.0,
             timeout: timeout.0,

@@ -1,6 +1,6 @@
 //! The daemon's configuration as the threads use it: every value checked.
 
-use crate::config::written::{Fault, Keys, Value, Word, Written};
+use crate::config::written::{Fault, Keys, TomlValue, Word, Written};
 use crate::device::host::Mac;
 use log::LevelFilter;
 use std::net::{IpAddr, SocketAddr};
@@ -12,7 +12,7 @@ use ureq::http::Uri;
 /// The configuration as the threads use it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    pub heartbeat: Heartbeat,
+    pub heartbeat: HeartbeatConfig,
     pub network: Network,
     pub cameras: Cameras,
     pub metrics: Metrics,
@@ -24,7 +24,7 @@ pub struct Config {
 
 /// Where, how often and in which form heartbeats are sent.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Heartbeat {
+pub struct HeartbeatConfig {
     /// Absent: the daemon does its local work and sends nothing.
     pub url: Option<Uri>,
     pub interval: Duration,
@@ -233,7 +233,7 @@ pub enum Sign {
 }
 
 impl Written for Sign {
-    fn read(value: Value<'_>) -> Result<Sign, Fault> {
+    fn read(value: TomlValue<'_>) -> Result<Sign, Fault> {
         let span = value.span();
         let mut keys = Keys::of(value, &["pidfile", "process", "unit"])?;
         match (keys.take("pidfile")?, keys.take("process")?, keys.take("unit")?) {

@@ -1,7 +1,7 @@
 //! Credentials of both sides: the token, the server's CA, our client certificate. Read at start and at reload.
 
 use crate::config::ConfigError;
-use crate::device::config::{ClientCertificate, Heartbeat};
+use crate::device::config::{ClientCertificate, HeartbeatConfig};
 use crate::device::token::Token;
 use crate::tls_client::trust::{ClientIdentity, Trust};
 use rustls::ClientConfig;
@@ -24,7 +24,7 @@ pub struct Credentials {
 impl Credentials {
     /// # Errors
     /// A file cannot be read, or does not hold what it should; the sentence never shows its content.
-    pub fn load(config: &Heartbeat) -> Result<Credentials, ConfigError> {
+    pub fn load(config: &HeartbeatConfig) -> Result<Credentials, ConfigError> {
         let trust = config.ca_file.as_deref().map(trust).transpose()?.unwrap_or_else(Trust::public);
         let files = config.client_certificate.as_ref();
         let tls = trust.client_config(files.map(identity).transpose()?).map_err(|error| match files {

@@ -26,7 +26,7 @@ pub enum HeartbeatEvent {
 /// A new configuration, with everything that was made from it.
 #[derive(Debug)]
 pub struct Reload {
-    pub config: config::Heartbeat,
+    pub config: config::HeartbeatConfig,
     pub sender: Option<HeartbeatSender>,
     /// Absent if the interval did not change: the schedule continues.
     pub ticker: Option<Ticker>,

@@ -18,7 +18,7 @@ pub struct MeetingFields<'a> {
 }
 
 /// The body that is sent to the configured server; `root` is where the system's files are.
-pub fn to_send(heartbeat: &Heartbeat, config: &config::Heartbeat, root: &Path) -> Vec<u8> {
+pub fn to_send(heartbeat: &Heartbeat, config: &config::HeartbeatConfig, root: &Path) -> Vec<u8> {
     let mac = (config.format == Format::Meeting).then(|| mac(&heartbeat.connection, root)).flatten();
     body(heartbeat, config.format, &MeetingFields { note: config.note.as_deref(), mac })
 }

@@ -41,7 +41,7 @@ use super::cameras::CameraInfo;
 use super::config;
 use super::failover::handle::Failover;
 use super::failover::status::PublishedStatus;
-use super::metrics::{Identity, Metrics};
+use super::metrics::{Identity, Reading};
 use crate::clock::Now;
 use crate::latest::Latest;
 use crate::resolver;
@@ -94,7 +94,7 @@ enum Cause {
 /// trigger reports the change.
 #[derive(Debug, Clone, Default)]
 pub struct Published {
-    pub metrics: Arc<Latest<Metrics>>,
+    pub metrics: Arc<Latest<Reading>>,
     /// `None` while failover is off.
     pub failover: Arc<Latest<Option<PublishedStatus>>>,
     pub cameras: Arc<Latest<Vec<CameraInfo>>>,
@@ -102,7 +102,7 @@ pub struct Published {
 
 /// The thread's state.
 pub struct HeartbeatThread {
-    config: config::Heartbeat,
+    config: config::HeartbeatConfig,
     sender: Option<HeartbeatSender>,
     identity: Identity,
     published: Published,
@@ -127,7 +127,7 @@ pub struct HeartbeatThread {
 
 impl HeartbeatThread {
     pub fn new(
-        config: config::Heartbeat,
+        config: config::HeartbeatConfig,
         sender: Option<HeartbeatSender>,
         identity: Identity,
         published: Published,
@@ -374,7 +374,7 @@ impl HeartbeatThread {
     }
 }
 
-fn waiting_for(config: &config::Heartbeat) -> String {
+fn waiting_for(config: &config::HeartbeatConfig) -> String {
     match &config.url {
         Some(_) => format!("no heartbeat to {} yet", server_name(config)),
         None => "no server configured: set url in [heartbeat]".to_owned(),
@@ -382,7 +382,7 @@ fn waiting_for(config: &config::Heartbeat) -> String {
 }
 
 /// The server's name for people: without path and query, which may contain a token or a device key.
-pub fn server_name(config: &config::Heartbeat) -> String {
+pub fn server_name(config: &config::HeartbeatConfig) -> String {
     let authority = config.url.as_ref().and_then(|url| url.authority());
     authority.map_or_else(|| "no server".to_owned(), ToString::to_string)
 }

@@ -3,7 +3,7 @@
 use crate::clock::Moment;
 use crate::device::cameras::{CameraInfo, Status};
 use crate::device::failover::status::FailoverStatus;
-use crate::device::metrics::{Disk, Identity, Metrics};
+use crate::device::metrics::{DiskUsage, Identity, Reading};
 use crate::wire::{self, Heartbeat, LinkState, Reason};
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -28,7 +28,7 @@ pub struct Stamp {
 pub struct Snapshot<'a> {
     pub identity: &'a Identity,
     pub interval: Duration,
-    pub metrics: &'a Metrics,
+    pub metrics: &'a Reading,
     /// `None`: failover is off.
     pub failover: Option<&'a FailoverStatus>,
     pub cameras: &'a [CameraInfo],
@@ -121,7 +121,7 @@ pub fn rounded(value: f64, digits: i32) -> f64 {
 }
 
 /// Percent as `df` shows it: of what programs can have, not of the size.
-fn disk(disk: Disk) -> wire::Disk {
+fn disk(disk: DiskUsage) -> wire::Disk {
     wire::Disk {
         percent: rounded(disk.percent(), 1),
         used_gb: rounded(disk.used as f64 / GB, 1),
@@ -170,11 +170,11 @@ mod tests {
 
     #[test]
     fn what_was_not_read_is_null_and_what_was_is_rounded() {
-        let metrics = Metrics {
+        let metrics = Reading {
             cpu: Some(12.3456),
             power: Some(1.9005),
-            disk: Some(Disk { total: 30 << 30, used: 10 << 30, free: 15 << 30 }),
-            ..Metrics::default()
+            disk: Some(DiskUsage { total: 30 << 30, used: 10 << 30, free: 15 << 30 }),
+            ..Reading::default()
         };
         let stamp = Stamp { id: "1".into(), seq: 1, reason: Reason::Startup, now: UNIX_EPOCH };
         let identity = Identity::default();

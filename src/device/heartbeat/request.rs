@@ -34,7 +34,7 @@ pub fn run<B: ureq::AsSendBody>(
 
 impl RequestTemplate {
     /// `None` if no server is configured.
-    pub fn new(config: &config::Heartbeat, credentials: &Credentials) -> Option<RequestTemplate> {
+    pub fn new(config: &config::HeartbeatConfig, credentials: &Credentials) -> Option<RequestTemplate> {
         let url = config.url.as_ref()?;
         let uri = match (config.format, &config.device_key) {
             (Format::Meeting, Some(key)) => meeting_uri(url, key),

@@ -56,7 +56,7 @@ pub struct HeartbeatSender {
 impl HeartbeatSender {
     /// `None` where no server is configured.
     pub fn new(
-        config: &config::Heartbeat,
+        config: &config::HeartbeatConfig,
         credentials: Credentials,
         names: Arc<Names>,
         dialer: Arc<Dialer>,

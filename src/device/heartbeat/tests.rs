@@ -93,7 +93,7 @@ fn server() -> (String, Receiver<wire::Heartbeat>) {
 #[test]
 fn each_beat_sends_one_heartbeat_with_the_newest_metrics_and_the_stop_sends_the_last() {
     let mut rig = Rig::start();
-    rig.published.metrics.put(Metrics { mem: Some(1.0), ..Metrics::default() });
+    rig.published.metrics.put(Reading { mem: Some(1.0), ..Reading::default() });
     let first = rig.next();
     assert_eq!((first.reason, first.seq, first.mem), (Reason::Startup, 1, Some(1.0)));
     for seq in 2..=4 {
@@ -110,7 +110,7 @@ fn each_beat_sends_one_heartbeat_with_the_newest_metrics_and_the_stop_sends_the_
 #[test]
 fn a_trigger_sends_one_heartbeat_between_the_beats_and_at_most_one_waits() {
     let rig = Rig::start();
-    rig.published.metrics.put(Metrics::default());
+    rig.published.metrics.put(Reading::default());
     assert_eq!(rig.next().reason, Reason::Startup);
     for _ in 0..3 {
         assert!(rig.trigger.fire(Reason::Camera));
@@ -123,7 +123,7 @@ fn a_trigger_sends_one_heartbeat_between_the_beats_and_at_most_one_waits() {
 #[test]
 fn results_are_published() {
     let rig = Rig::start();
-    rig.published.metrics.put(Metrics { mem: Some(1.0), ..Metrics::default() });
+    rig.published.metrics.put(Reading { mem: Some(1.0), ..Reading::default() });
     rig.next();
     assert!(rig.trigger.fire(Reason::Trigger));
     rig.next();
@@ -146,7 +146,7 @@ fn link_states_of_failover_take_precedence_over_those_of_the_metrics() {
         ethernet: Some(ethernet),
         ..wire::Connection::default()
     };
-    rig.published.metrics.put(Metrics { connection, ..Metrics::default() });
+    rig.published.metrics.put(Reading { connection, ..Reading::default() });
     assert_eq!(rig.next().connection.ethernet.map(|ethernet| ethernet.state), Some(LinkState::Up));
     let links = BTreeMap::from([("eth0".into(), LinkState::Dead), ("wlan0".into(), LinkState::Valid)]);
     let uplink = |(interface, state): (&String, &LinkState)| UplinkState {
@@ -173,7 +173,7 @@ fn link_states_of_failover_take_precedence_over_those_of_the_metrics() {
 #[test]
 fn every_heartbeat_has_an_id_of_its_own() {
     let rig = Rig::start();
-    rig.published.metrics.put(Metrics::default());
+    rig.published.metrics.put(Reading::default());
     let mut ids = std::collections::HashSet::from([rig.next().id]);
     for _ in 0..20 {
         rig.beat();

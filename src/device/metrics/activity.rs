@@ -7,7 +7,7 @@ use super::firmware::Firmware;
 use super::recording::Recording;
 use super::source::{Absent, Place, Source, Turn, under};
 use super::worker::{Budget, Worker};
-use super::{Activity, Metrics, RecordingFile};
+use super::{ActivityState, Reading, RecordingFile};
 use crate::device::config::{self, Sign};
 use crate::device::os::file::KeptFile;
 use std::fs;
@@ -59,11 +59,11 @@ impl Activities {
     }
 
     /// What is going on now; an activity without a sign is unknown.
-    pub fn sample(&mut self, now: Instant) -> Activity {
+    pub fn sample(&mut self, now: Instant) -> ActivityState {
         // The reason for what is missing is told by `inspect`.
         let goes_on = |watch: &mut Option<Watch>| watch.as_mut().and_then(|watch| watch.goes_on(now).ok());
         let recording = goes_on(&mut self.recording);
-        Activity {
+        ActivityState {
             streaming: goes_on(&mut self.streaming),
             tracking: goes_on(&mut self.tracking),
             recording,
@@ -101,7 +101,7 @@ impl Activities {
 }
 
 impl Source for Activities {
-    type Value = Activity;
+    type Value = ActivityState;
 
     fn name(&self) -> &'static str {
         "activity"
@@ -115,7 +115,7 @@ impl Source for Activities {
         Ok(self.sample(turn.now))
     }
 
-    fn put(&self, value: &Self::Value, reading: &mut Metrics) {
+    fn put(&self, value: &Self::Value, reading: &mut Reading) {
         reading.activity.clone_from(value);
     }
 

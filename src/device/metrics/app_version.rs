@@ -1,7 +1,7 @@
 //! The version of the application that the device exists for: the first line of a file of its own.
 
 use super::firmware::Firmware;
-use super::reading::Metrics;
+use super::reading::Reading;
 use super::source::{Absent, Place, Source, Turn, under};
 use crate::device::os::file::open_regular;
 use std::fs;
@@ -58,7 +58,7 @@ impl Source for AppVersion {
         Ok(version)
     }
 
-    fn put(&self, value: &String, reading: &mut Metrics) {
+    fn put(&self, value: &String, reading: &mut Reading) {
         reading.app_version = Some(value.clone());
     }
 

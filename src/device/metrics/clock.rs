@@ -1,7 +1,7 @@
 //! Whether the wall clock can be believed. Most boards have no RTC: at boot it can be years off.
 
 use super::firmware::Firmware;
-use super::reading::Metrics;
+use super::reading::Reading;
 use super::source::{Absent, Place, Source, Turn};
 use crate::device::os;
 use std::io;
@@ -60,7 +60,7 @@ impl Source for Clock {
         self.by_timesyncd()
     }
 
-    fn put(&self, value: &bool, reading: &mut Metrics) {
+    fn put(&self, value: &bool, reading: &mut Reading) {
         reading.clock_synced = Some(*value);
     }
 

@@ -2,7 +2,7 @@
 
 use super::firmware::Firmware;
 use super::plausible::percent_used;
-use super::reading::Metrics;
+use super::reading::Reading;
 use super::source::{Absent, Place, Source, Turn};
 use crate::device::os::file::KeptFile;
 use procfs::{CpuTime, FromBufReadSI, KernelStats};
@@ -48,7 +48,7 @@ impl Source for Cpu {
             .ok_or(Absent::because("a percentage needs two samples some time apart"))
     }
 
-    fn put(&self, value: &f64, reading: &mut Metrics) {
+    fn put(&self, value: &f64, reading: &mut Reading) {
         reading.cpu = Some(*value);
     }
 

@@ -1,7 +1,7 @@
 //! How full one file system is.
 
 use super::firmware::Firmware;
-use super::reading::{self, Metrics};
+use super::reading::{DiskUsage, Reading};
 use super::source::{Absent, Place, Source, Turn, under};
 use super::worker::{Budget, Worker};
 use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags};
@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug)]
-pub struct Disk {
+pub struct DiskSource {
     path: PathBuf,
     read: Read,
 }
@@ -19,23 +19,23 @@ enum Read {
     /// The root file system: if it does not answer, nothing does.
     Here(MountPoint),
     /// Any other may be a network file system or a failing disk.
-    OnThread(Worker<reading::Disk>),
+    OnThread(Worker<DiskUsage>),
 }
 
-impl Disk {
-    pub fn new(root: &Path, mount_point: &Path, budget: &Budget) -> Disk {
+impl DiskSource {
+    pub fn new(root: &Path, mount_point: &Path, budget: &Budget) -> DiskSource {
         let path = under(root, mount_point);
         let mut checked = MountPoint { path: path.clone(), was_mounted: false };
         let read = match mount_point == Path::new("/") {
             true => Read::Here(checked),
             false => Read::OnThread(Worker::start(budget, &path, move || checked.fill())),
         };
-        Disk { path, read }
+        DiskSource { path, read }
     }
 }
 
-impl Source for Disk {
-    type Value = reading::Disk;
+impl Source for DiskSource {
+    type Value = DiskUsage;
 
     fn name(&self) -> &'static str {
         "disk"
@@ -46,7 +46,7 @@ impl Source for Disk {
         Place::words(self.path.display().to_string())
     }
 
-    fn read(&mut self, turn: &mut Turn<'_>) -> Result<reading::Disk, Absent> {
+    fn read(&mut self, turn: &mut Turn<'_>) -> Result<DiskUsage, Absent> {
         match &mut self.read {
             Read::Here(mount_point) => mount_point.fill(),
             Read::OnThread(worker) => worker.read(turn.now),
@@ -60,11 +60,11 @@ impl Source for Disk {
         }
     }
 
-    fn put(&self, value: &reading::Disk, reading: &mut Metrics) {
+    fn put(&self, value: &DiskUsage, reading: &mut Reading) {
         reading.disk = Some(*value);
     }
 
-    fn show(&self, value: &reading::Disk) -> String {
+    fn show(&self, value: &DiskUsage) -> String {
         let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
         format!("{:.1} % of {:.1} GiB, {:.1} GiB free", value.percent(), gib(value.total), gib(value.free))
     }
@@ -81,7 +81,7 @@ impl MountPoint {
     /// # Errors
     /// The path cannot be read, its file system has no size, or it was a mount point and is none any more: the fill
     /// would be that of the file system below.
-    fn fill(&mut self) -> Result<reading::Disk, Absent> {
+    fn fill(&mut self) -> Result<DiskUsage, Absent> {
         let path = &self.path;
         let unreadable = |error: io::Error| Absent::Unreadable { path: path.clone(), error };
         let mounted = is_mount_point(path).map_err(unreadable)?;
@@ -97,7 +97,7 @@ impl MountPoint {
         let used = all.f_blocks.checked_sub(all.f_bfree).filter(|_| all.f_blocks > 0);
         let used =
             used.ok_or_else(|| Absent::because(format!("{}: its file system has no size", path.display())))?;
-        Ok(reading::Disk { total: bytes(all.f_blocks), used: bytes(used), free: bytes(all.f_bavail) })
+        Ok(DiskUsage { total: bytes(all.f_blocks), used: bytes(used), free: bytes(all.f_bavail) })
     }
 }
 

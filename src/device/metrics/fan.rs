@@ -3,7 +3,7 @@
 use super::firmware::Firmware;
 use super::hwmon;
 use super::plausible;
-use super::reading::Metrics;
+use super::reading::Reading;
 use super::source::{Absent, Place, Sought, Source, Turn, read_parsed};
 use crate::device::os::file::KeptFile;
 use std::path::{Path, PathBuf};
@@ -50,7 +50,7 @@ impl Source for Fan {
         self.0.read(turn.now, "no fan that the kernel drives", speed)
     }
 
-    fn put(&self, value: &Speed, reading: &mut Metrics) {
+    fn put(&self, value: &Speed, reading: &mut Reading) {
         reading.fan_rpm = value.rpm;
         reading.fan_pwm = value.pwm;
     }

@@ -171,14 +171,14 @@ mod tests {
     const SERIAL: &str = "5a0863a7e9330a2c";
 
     /// A machine with these files, and an empty state directory.
-    struct Machine {
+    struct Board {
         root: TempDir,
         state: TempDir,
     }
 
-    impl Machine {
-        fn with(files: &[(&str, &str)]) -> Machine {
-            let machine = Machine {
+    impl Board {
+        fn with(files: &[(&str, &str)]) -> Board {
+            let machine = Board {
                 root: tempfile::tempdir().expect("a directory"),
                 state: tempfile::tempdir().expect("a directory"),
             };
@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn the_device_tree_comes_first_without_its_nul_and_in_lower_case() {
-        let machine = Machine::with(&[
+        let machine = Board::with(&[
             ("proc/device-tree/serial-number", "10000000A5BD2DD2\0"),
             ("proc/cpuinfo", "Serial\t\t: 5a0863a7e9330a2c\n"),
         ]);
@@ -222,7 +222,7 @@ mod tests {
     fn the_serial_of_cpuinfo_is_found_once_or_per_core() {
         let core = format!("processor\t: 0\nRevision\t: d04170\nSerial\t\t: {SERIAL}\nModel\t\t: X\n");
         for text in [core.clone(), core.repeat(4)] {
-            let machine = Machine::with(&[("proc/cpuinfo", &text)]);
+            let machine = Board::with(&[("proc/cpuinfo", &text)]);
             assert_eq!(machine.id(), some(SERIAL, Origin::CpuInfo));
         }
     }
@@ -230,7 +230,7 @@ mod tests {
     #[test]
     fn a_serial_of_zeros_or_garbage_is_none() {
         for serial in ["0000000000000000", "", "0", "\0", "not a serial!", &"7".repeat(65)] {
-            let machine = Machine::with(&[
+            let machine = Board::with(&[
                 ("proc/device-tree/serial-number", serial),
                 ("proc/cpuinfo", &format!("Serial\t\t: {serial}\n")),
             ]);
@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_machine_without_a_serial_takes_the_mac_that_is_likeliest_to_stay() {
-        let machine = Machine::with(&[("sys/class/net/lo/address", "00:00:00:00:00:00\n")]);
+        let machine = Board::with(&[("sys/class/net/lo/address", "00:00:00:00:00:00\n")]);
         assert_eq!(machine.id(), None);
         // Each comes before the ones above it.
         for (interface, address, hardware) in [
@@ -265,14 +265,14 @@ mod tests {
     #[test]
     fn what_is_no_mac_address_is_passed_over() {
         for address in ["", "b8:27:eb", "b8:27:eb:00:00:01:02", "zz:27:eb:00:00:01", "ff:ff:ff:ff:ff:ff"] {
-            let machine = Machine::with(&[("sys/class/net/eth0/address", address)]);
+            let machine = Board::with(&[("sys/class/net/eth0/address", address)]);
             assert_eq!(machine.id(), None, "{address:?}");
         }
     }
 
     #[test]
     fn a_chosen_mac_is_remembered_when_its_interface_is_gone() {
-        let machine = Machine::with(&[("sys/class/net/wlan0/address", "b8:27:eb:00:00:03")]);
+        let machine = Board::with(&[("sys/class/net/wlan0/address", "b8:27:eb:00:00:03")]);
         assert_eq!(machine.id(), some("b827eb000003", Origin::Mac));
         fs::remove_dir_all(machine.root.path().join("sys")).expect("removed");
         machine.write("sys/class/net/eth0/address", "b8:27:eb:00:00:06");
@@ -281,14 +281,14 @@ mod tests {
 
     #[test]
     fn a_mac_that_an_earlier_version_remembered_loses_its_colons() {
-        let machine = Machine::with(&[]);
+        let machine = Board::with(&[]);
         fs::write(machine.remembered(), "b8:27:eb:00:00:03\n").expect("written");
         assert_eq!(machine.id(), some("b827eb000003", Origin::Remembered));
     }
 
     #[test]
     fn a_serial_wins_over_the_memory_of_a_cloned_card() {
-        let machine = Machine::with(&[("proc/device-tree/serial-number", "10000000a5bd2dd2\0")]);
+        let machine = Board::with(&[("proc/device-tree/serial-number", "10000000a5bd2dd2\0")]);
         fs::write(machine.remembered(), "00000000b4e2a1d3\n").expect("written");
         assert_eq!(machine.id(), some("10000000a5bd2dd2", Origin::DeviceTree));
         assert_eq!(fs::read_to_string(machine.remembered()).expect("there"), "10000000a5bd2dd2\n");
@@ -296,7 +296,7 @@ mod tests {
 
     #[test]
     fn the_same_id_is_not_written_again() {
-        let machine = Machine::with(&[("proc/device-tree/serial-number", "10000000a5bd2dd2\0")]);
+        let machine = Board::with(&[("proc/device-tree/serial-number", "10000000a5bd2dd2\0")]);
         machine.id();
         let inode = || fs::metadata(machine.remembered()).expect("there").ino();
         let before = inode();
@@ -307,7 +307,7 @@ mod tests {
     #[test]
     fn a_damaged_memory_is_written_anew() {
         for damage in ["", "\n", "\0\0\0\0", "two words", &"7".repeat(1000)] {
-            let machine = Machine::with(&[("sys/class/net/eth0/address", "b8:27:eb:00:00:06")]);
+            let machine = Board::with(&[("sys/class/net/eth0/address", "b8:27:eb:00:00:06")]);
             fs::write(machine.remembered(), damage).expect("written");
             assert_eq!(machine.id(), some("b827eb000006", Origin::Mac), "{damage:?}");
             assert_eq!(fs::read_to_string(machine.remembered()).expect("there"), "b827eb000006\n");
@@ -316,7 +316,7 @@ mod tests {
 
     #[test]
     fn a_state_directory_that_takes_nothing_is_a_warning_and_not_the_end() {
-        let machine = Machine::with(&[("proc/device-tree/serial-number", "10000000a5bd2dd2\0")]);
+        let machine = Board::with(&[("proc/device-tree/serial-number", "10000000a5bd2dd2\0")]);
         // Nobody can make a directory there, not even root.
         let identity = identify(machine.root.path(), Path::new("/proc/nowhere/heartbeat-daemon"));
         assert_eq!(identity.hardware_id.map(|id| id.id).as_deref(), Some("10000000a5bd2dd2"));
@@ -326,7 +326,7 @@ mod tests {
 
     #[test]
     fn name_and_boot_are_the_kernels() {
-        let machine = Machine::with(&[
+        let machine = Board::with(&[
             ("proc/sys/kernel/hostname", "barn-cam\n"),
             ("proc/sys/kernel/random/boot_id", "3bd8c9a2-6a1b-4bb8-9f5e-0c7b4c1f2a90\n"),
         ]);

@@ -2,7 +2,7 @@
 
 use super::firmware::Firmware;
 use super::plausible;
-use super::reading::Metrics;
+use super::reading::Reading;
 use super::source::{Absent, Place, Source, Turn, read_parsed};
 use crate::device::os::file::KeptFile;
 use procfs::FromRead;
@@ -33,7 +33,7 @@ impl Source for Load {
         read_parsed(&mut self.0, load)
     }
 
-    fn put(&self, value: &[f64; 3], reading: &mut Metrics) {
+    fn put(&self, value: &[f64; 3], reading: &mut Reading) {
         reading.load = Some(*value);
     }
 
@@ -73,7 +73,7 @@ impl Source for Uptime {
         read_parsed(&mut self.0, uptime)
     }
 
-    fn put(&self, value: &Duration, reading: &mut Metrics) {
+    fn put(&self, value: &Duration, reading: &mut Reading) {
         reading.uptime = Some(*value);
     }
 

@@ -2,7 +2,7 @@
 
 use super::firmware::Firmware;
 use super::plausible::percent_used;
-use super::reading::Metrics;
+use super::reading::Reading;
 use super::source::{Absent, Place, Source, Turn, read_parsed};
 use crate::device::os::file::KeptFile;
 use procfs::{FromBufRead, Meminfo};
@@ -40,7 +40,7 @@ impl Source for Memory {
         read_parsed(&mut self.0, fill)
     }
 
-    fn put(&self, value: &Fill, reading: &mut Metrics) {
+    fn put(&self, value: &Fill, reading: &mut Reading) {
         reading.mem = Some(value.memory);
         reading.swap = value.swap;
     }

@@ -34,5 +34,5 @@ mod worker;
 
 pub use doctor::{SourceReport, render};
 pub use identity::{HardwareId, Identity, Origin, identify, read_identity};
-pub use reading::{Activity, Disk, Metrics, RecordingFile};
+pub use reading::{ActivityState, DiskUsage, Reading, RecordingFile};
 pub use sampler::{Control, Sampler, run};

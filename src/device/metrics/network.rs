@@ -1,10 +1,10 @@
 //! How the device is connected: its uplinks, their states, addresses and bytes, and which one is in use.
 //!
-//! [`describe`] decides what is told; [`Network`] reads what it needs.
+//! [`describe`] decides what is told; [`NetworkSource`] reads what it needs.
 
 use super::doctor::SourceReport;
 use super::firmware::Firmware;
-use super::reading::Metrics;
+use super::reading::Reading;
 use super::routes::Routes;
 use super::source::{Absent, Place, Source, Turn};
 use super::wifi::{Radio, Radios};
@@ -33,7 +33,7 @@ pub struct Interface {
 
 /// Reads the network of the machine under a root.
 #[derive(Debug)]
-pub struct Network {
+pub struct NetworkSource {
     root: PathBuf,
     /// Absent under the root of a test: netlink would tell of this machine.
     links: Option<Links>,
@@ -43,9 +43,9 @@ pub struct Network {
     kinds: HashMap<u32, (String, LinkKind)>,
 }
 
-impl Network {
-    pub fn new(root: &Path) -> Network {
-        Network {
+impl NetworkSource {
+    pub fn new(root: &Path) -> NetworkSource {
+        NetworkSource {
             root: root.to_owned(),
             links: (root == Path::new("/")).then(Links::default),
             routes: Routes::new(root),
@@ -131,7 +131,7 @@ impl Network {
     }
 }
 
-impl Source for Network {
+impl Source for NetworkSource {
     type Value = wire::Connection;
 
     fn name(&self) -> &'static str {
@@ -147,7 +147,7 @@ impl Source for Network {
     }
 
     /// Modem and GPS write into the same connection; they come after this one.
-    fn put(&self, value: &Self::Value, reading: &mut Metrics) {
+    fn put(&self, value: &Self::Value, reading: &mut Reading) {
         reading.connection.clone_from(value);
     }
 

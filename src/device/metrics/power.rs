@@ -4,7 +4,7 @@
 
 use super::firmware::{Firmware, Question};
 use super::plausible;
-use super::reading::Metrics;
+use super::reading::Reading;
 use super::source::{Absent, Place, Source, Turn};
 use std::collections::BTreeMap;
 
@@ -30,7 +30,7 @@ impl Source for Power {
         plausible::POWER.check(watts, "pmic_read_adc")
     }
 
-    fn put(&self, value: &f64, reading: &mut Metrics) {
+    fn put(&self, value: &f64, reading: &mut Reading) {
         reading.power = Some(*value);
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 /// One reading of everything. What could not be read is `None`.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Metrics {
+pub struct Reading {
     /// Percent of all cores together since the sample before; absent in the first one.
     pub cpu: Option<f64>,
     pub load: Option<[f64; 3]>,
@@ -23,26 +23,26 @@ pub struct Metrics {
     pub fan_rpm: Option<u32>,
     /// Duty cycle, 0 to 255.
     pub fan_pwm: Option<u8>,
-    pub disk: Option<Disk>,
+    pub disk: Option<DiskUsage>,
     pub throttled: Option<wire::Throttled>,
     pub clock_synced: Option<bool>,
     pub app_version: Option<String>,
     pub connection: wire::Connection,
-    pub activity: Activity,
+    pub activity: ActivityState,
     /// File systems that have not answered for three samples.
     pub unresponsive: Vec<PathBuf>,
 }
 
 /// Fill of one file system, in bytes, as `df` counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Disk {
+pub struct DiskUsage {
     pub total: u64,
     pub used: u64,
     /// To programs that are not root's.
     pub free: u64,
 }
 
-impl Disk {
+impl DiskUsage {
     /// As `df` and psutil count: the blocks kept back for root are neither used nor free. 0 to 100.
     pub fn percent(&self) -> f64 {
         let usable = self.used.saturating_add(self.free);
@@ -53,7 +53,7 @@ impl Disk {
 
 /// What the device is doing, where the configuration tells how to see it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Activity {
+pub struct ActivityState {
     pub streaming: Option<bool>,
     pub tracking: Option<bool>,
     pub recording: Option<bool>,
@@ -69,11 +69,11 @@ pub struct RecordingFile {
 
 #[cfg(test)]
 mod tests {
-    use super::Disk;
+    use super::DiskUsage;
 
     #[test]
     fn the_percentage_leaves_out_the_blocks_reserved_for_root_as_df_does() {
-        assert_eq!(Disk { total: 1000, used: 400, free: 400 }.percent(), 50.0);
-        assert_eq!(Disk { total: 1000, used: 0, free: 0 }.percent(), 100.0);
+        assert_eq!(DiskUsage { total: 1000, used: 400, free: 400 }.percent(), 50.0);
+        assert_eq!(DiskUsage { total: 1000, used: 0, free: 0 }.percent(), 100.0);
     }
 }

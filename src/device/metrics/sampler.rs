@@ -4,15 +4,15 @@ use super::activity::Activities;
 use super::app_version::AppVersion;
 use super::clock::Clock;
 use super::cpu::Cpu;
-use super::disk::Disk;
+use super::disk::DiskSource;
 use super::doctor::SourceReport;
 use super::fan::Fan;
 use super::firmware::Firmware;
 use super::load::{Load, Uptime};
 use super::memory::Memory;
-use super::network::Network;
+use super::network::NetworkSource;
 use super::power::Power;
-use super::reading::Metrics;
+use super::reading::Reading;
 use super::schedule::Sources;
 use super::source::Turn;
 use super::temperature::Temperature;
@@ -74,7 +74,7 @@ impl Sampler {
     }
 
     /// One reading: the fast sources now, the slow ones as they were asked last.
-    pub fn sample(&mut self, now: Instant) -> Metrics {
+    pub fn sample(&mut self, now: Instant) -> Reading {
         let mut turn = Turn { now, limit: self.slow_limit, firmware: &mut self.firmware };
         self.sources.sample(&mut turn)
     }
@@ -116,10 +116,10 @@ fn sources(
     sources.add(firmware.pace(), Power);
     sources.add(firmware.pace(), Throttled::new(root));
     sources.add(Cadence::EachSample, Fan::new(root));
-    sources.add(Cadence::EachSample, Disk::new(root, &metrics.disk, budget));
+    sources.add(Cadence::EachSample, DiskSource::new(root, &metrics.disk, budget));
     sources.add(Cadence::EachSample, Clock::new(root));
     sources.add(Cadence::EachSample, AppVersion::new(root, metrics.app_version_file.as_deref()));
-    sources.add(Cadence::EachSample, Network::new(root));
+    sources.add(Cadence::EachSample, NetworkSource::new(root));
     sources.add(Cadence::EachSample, Activities::new(root, activity, budget));
     if metrics.modem {
         sources.add(MODEM, modem::source(root));
@@ -143,7 +143,7 @@ pub fn run(
     mut sampler: Sampler,
     mut ticker: Ticker,
     control: &Receiver<Control>,
-    mut publish: impl FnMut(Metrics),
+    mut publish: impl FnMut(Reading),
 ) {
     sampler.sample(Instant::now());
     thread::sleep(FIRST_WINDOW);

@@ -2,7 +2,7 @@
 
 use super::doctor::SourceReport;
 use super::firmware::Firmware;
-use super::reading::Metrics;
+use super::reading::Reading;
 use super::source::{Absent, Place, Source, Turn};
 use super::terms::Cadence;
 use std::path::Path;
@@ -25,13 +25,13 @@ impl Sources {
     }
 
     /// Asks what is asked each time, and adds what is known of the rest.
-    pub fn sample(&mut self, turn: &mut Turn<'_>) -> Metrics {
+    pub fn sample(&mut self, turn: &mut Turn<'_>) -> Reading {
         let last = self.last.replace(turn.now).unwrap_or(turn.now);
         let spacing = turn.now.saturating_duration_since(last);
         // One slow source is asked per sample, so that with long intervals each has to wait for the others.
         let slow = self.entries.iter().filter(|entry| entry.is_slow()).count();
         let round = spacing * u32::try_from(slow).unwrap_or(u32::MAX);
-        let mut reading = Metrics::default();
+        let mut reading = Reading::default();
         for entry in &mut self.entries {
             entry.fill(turn, round, &mut reading);
             reading.unresponsive.extend(entry.unresponsive().map(Path::to_owned));
@@ -59,7 +59,7 @@ impl Sources {
 /// A type-erased [`Source`] with its schedule.
 trait Entry: Send {
     fn is_slow(&self) -> bool;
-    fn fill(&mut self, turn: &mut Turn<'_>, round: Duration, reading: &mut Metrics);
+    fn fill(&mut self, turn: &mut Turn<'_>, round: Duration, reading: &mut Reading);
     /// When it was or is to be asked, if that is not in the future; `Some(None)`: it never was.
     fn due(&self, now: Instant) -> Option<Option<Instant>>;
     fn ask(&mut self, turn: &mut Turn<'_>);
@@ -89,7 +89,7 @@ impl<S: Source> Entry for Scheduled<S> {
         !self.gone && self.pace != Cadence::EachSample
     }
 
-    fn fill(&mut self, turn: &mut Turn<'_>, round: Duration, reading: &mut Metrics) {
+    fn fill(&mut self, turn: &mut Turn<'_>, round: Duration, reading: &mut Reading) {
         if self.gone {
             return;
         }
@@ -140,7 +140,7 @@ pub struct Asked<V, A> {
     pub place: String,
     /// `None` where somebody answers and has nothing to tell: no modem, no receiver.
     pub ask: A,
-    pub put: fn(&V, &mut Metrics),
+    pub put: fn(&V, &mut Reading),
     pub show: fn(&V) -> String,
 }
 
@@ -167,7 +167,7 @@ where
         }
     }
 
-    fn put(&self, value: &V, reading: &mut Metrics) {
+    fn put(&self, value: &V, reading: &mut Reading) {
         (self.put)(value, reading);
     }
 

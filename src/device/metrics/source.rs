@@ -2,7 +2,7 @@
 
 use super::doctor::SourceReport;
 use super::firmware::Firmware;
-use super::reading::Metrics;
+use super::reading::Reading;
 use super::terms::SECOND_LOOK;
 pub use super::terms::{Absent, Place};
 use crate::device::os::file::KeptFile;
@@ -24,7 +24,7 @@ pub trait Source: Send {
     fn read(&mut self, turn: &mut Turn<'_>) -> Result<Self::Value, Absent>;
 
     /// Writes a value to its place in the reading.
-    fn put(&self, value: &Self::Value, reading: &mut Metrics);
+    fn put(&self, value: &Self::Value, reading: &mut Reading);
 
     /// The value with its unit, for a person.
     fn show(&self, value: &Self::Value) -> String;

@@ -6,7 +6,7 @@
 use super::firmware::{Firmware, Question};
 use super::hwmon;
 use super::plausible;
-use super::reading::Metrics;
+use super::reading::Reading;
 use super::source::{Absent, Place, Sought, Source, Turn, read_parsed};
 use super::terms::Cadence;
 use crate::device::os::file::KeptFile;
@@ -62,7 +62,7 @@ impl Source for Temperature {
         }
     }
 
-    fn put(&self, value: &f64, reading: &mut Metrics) {
+    fn put(&self, value: &f64, reading: &mut Reading) {
         reading.temp = Some(*value);
     }
 

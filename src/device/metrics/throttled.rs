@@ -2,7 +2,7 @@
 
 use super::firmware::{Firmware, Question};
 use super::hwmon;
-use super::reading::Metrics;
+use super::reading::Reading;
 use super::source::{Absent, Place, Sought, Source, Turn, read_parsed};
 use crate::device::os::file::KeptFile;
 use crate::wire::{self, Throttle};
@@ -63,7 +63,7 @@ impl Source for Throttled {
         sysfs.map_err(|_| refusal)
     }
 
-    fn put(&self, value: &wire::Throttled, reading: &mut Metrics) {
+    fn put(&self, value: &wire::Throttled, reading: &mut Reading) {
         reading.throttled = Some(value.clone());
     }
 

@@ -23,7 +23,7 @@ const VALUE_BYTES: usize = 1024;
 const HEAD_WORDS: usize = 6;
 const WORDS: usize = HEAD_WORDS + VALUE_BYTES / 4 + 1;
 
-type Message = [u32; WORDS];
+type PropertyMessage = [u32; WORDS];
 
 /// A node that stays open.
 #[derive(Debug)]
@@ -66,12 +66,12 @@ impl Vcio {
         let mut message = request(command)?;
         // SAFETY: the driver copies as many bytes in and out as the first word says, which is the size of
         // `message`; every bit pattern is a u32.
-        unsafe { ioctl::ioctl(&self.file, Updater::<PROPERTY, Message>::new(&mut message))? };
+        unsafe { ioctl::ioctl(&self.file, Updater::<PROPERTY, PropertyMessage>::new(&mut message))? };
         reply(&message)
     }
 }
 
-fn request(command: &str) -> io::Result<Message> {
+fn request(command: &str) -> io::Result<PropertyMessage> {
     if command.len() >= VALUE_BYTES || command.contains('\0') {
         return Err(io::ErrorKind::InvalidInput.into());
     }
@@ -86,7 +86,7 @@ fn request(command: &str) -> io::Result<Message> {
     Ok(message)
 }
 
-fn reply(message: &Message) -> io::Result<Reply> {
+fn reply(message: &PropertyMessage) -> io::Result<Reply> {
     if u32::from_le(message[1]) != RESPONSE_OK {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "the firmware did not process the message"));
     }
@@ -103,7 +103,7 @@ mod tests {
     use rustix::ioctl::Direction;
 
     /// A firmware's answer to a request: the same message with codes and text filled in.
-    fn answered(code: u32, text: &str) -> Message {
+    fn answered(code: u32, text: &str) -> PropertyMessage {
         let mut message = request(text).expect("short");
         message[1] = RESPONSE_OK.to_le();
         message[5] = code.to_le();

@@ -5,7 +5,19 @@ use crate::monitor::history::rows::PastSample;
 use crate::monitor::incidents::sweep::SweepSettings;
 use crate::monitor::machine::MachineId;
 use crate::monitor::store::StoreError;
+use crate::ticker::Ticker;
+use crossbeam_channel::Receiver;
 use std::fmt;
+
+/// Everything that wakes the recorder.
+#[derive(Debug)]
+pub struct RecorderInbox {
+    pub orders: Receiver<RecorderEvent>,
+    /// Each [`FLUSH`](super::FLUSH).
+    pub flush: Ticker,
+    /// Each check interval.
+    pub sweep: Ticker,
+}
 
 /// Everything that can reach the recorder.
 pub enum RecorderEvent {

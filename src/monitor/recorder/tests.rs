@@ -11,6 +11,7 @@ use crate::monitor::incidents::sweep::SweepSettings;
 use crate::monitor::machine::Description;
 use crate::monitor::notify::Poke;
 use crate::monitor::store::Scratch;
+use crossbeam_channel::Receiver;
 use crossbeam_channel::{Sender, bounded};
 use std::thread;
 
@@ -19,15 +20,15 @@ const MINUTE: Duration = Duration::from_secs(60);
 const SETTINGS: SweepSettings =
     SweepSettings { check_interval: Duration::from_secs(30), threshold: Duration::from_secs(120) };
 
-struct Rig {
+struct RecorderRig {
     store: Scratch,
     shared: RecorderContext,
     recorder: Recorder,
     now: Now,
 }
 
-impl Rig {
-    fn new(machines: i64) -> Rig {
+impl RecorderRig {
+    fn new(machines: i64) -> RecorderRig {
         let (store, now) =
             (Store::scratch(), Now { monotonic: Instant::now(), wall: Moment(1_769_000_000_000) });
         for number in 0..machines {
@@ -43,7 +44,7 @@ impl Rig {
         let sweeper = Sweeper::new(SETTINGS, now, Poke::nobody());
         let recorder = Recorder::new(shared.clone(), sweeper, Watchdog::from_environment(now.monotonic));
         recorder.load().expect("states");
-        Rig { store, shared, recorder, now }
+        RecorderRig { store, shared, recorder, now }
     }
 
     fn pass(&mut self, time: Duration) {
@@ -145,7 +146,7 @@ fn told() -> (OnStored, Receiver<Result<(), StoreError>>) {
 
 #[test]
 fn a_beat_is_in_the_database_with_the_next_write_and_a_recovery_at_once() {
-    let mut rig = Rig::new(1);
+    let mut rig = RecorderRig::new(1);
     rig.beats(1);
     assert_eq!(rig.status(1), MachineStatus::Online, "the first beat of all is a recovery, too");
     rig.pass(SECOND * 5);
@@ -157,7 +158,7 @@ fn a_beat_is_in_the_database_with_the_next_write_and_a_recovery_at_once() {
 
 #[test]
 fn silence_is_an_outage_and_the_next_beat_ends_it() {
-    let mut rig = Rig::new(2);
+    let mut rig = RecorderRig::new(2);
     rig.beats(1);
     rig.is_partial(SECOND * 121, 2);
     assert_eq!((rig.status(1), rig.status(2)), (MachineStatus::Offline, MachineStatus::Online));
@@ -168,7 +169,7 @@ fn silence_is_an_outage_and_the_next_beat_ends_it() {
 
 #[test]
 fn whoever_beats_while_the_sweep_looks_is_back_at_once() {
-    let mut rig = Rig::new(2);
+    let mut rig = RecorderRig::new(2);
     rig.beats(1);
     rig.is_partial(SECOND * 120, 2);
     rig.pass(SECOND);
@@ -186,7 +187,7 @@ fn whoever_beats_while_the_sweep_looks_is_back_at_once() {
 
 #[test]
 fn a_restart_is_no_recovery_of_all() {
-    let mut rig = Rig::new(1);
+    let mut rig = RecorderRig::new(1);
     rig.beats(1);
     let fleet = Arc::new(Fleet::default());
     rig.recorder.shared.fleet = fleet.clone();
@@ -196,7 +197,7 @@ fn a_restart_is_no_recovery_of_all() {
 
 #[test]
 fn a_farewell_is_a_stop_and_the_beat_after_it_a_return() {
-    let mut rig = Rig::new(1);
+    let mut rig = RecorderRig::new(1);
     rig.beats(1);
     rig.says(1, BeatKind::Farewell);
     assert_eq!(rig.status(1), MachineStatus::Stopped);
@@ -209,7 +210,7 @@ fn a_farewell_is_a_stop_and_the_beat_after_it_a_return() {
 
 #[test]
 fn replays_are_stored_when_they_are_acknowledged_and_count_as_nothing_else() {
-    let mut rig = Rig::new(1);
+    let mut rig = RecorderRig::new(1);
     rig.beats(1);
     rig.writes();
     let (seen, status) = (rig.last_seen(1), rig.status(1));
@@ -223,7 +224,7 @@ fn replays_are_stored_when_they_are_acknowledged_and_count_as_nothing_else() {
 
 #[test]
 fn a_replay_that_is_sent_twice_changes_nothing() {
-    let mut rig = Rig::new(1);
+    let mut rig = RecorderRig::new(1);
     rig.replays(1, &[MINUTE * 90]).expect("stored");
     let once = rig.history(1);
     rig.replays(1, &[MINUTE * 90]).expect("stored");
@@ -232,7 +233,7 @@ fn a_replay_that_is_sent_twice_changes_nothing() {
 
 #[test]
 fn a_replay_of_any_age_goes_where_its_time_is_kept_or_nowhere() {
-    let mut rig = Rig::new(1);
+    let mut rig = RecorderRig::new(1);
     let day = SECOND * 86_400;
     let ages = [MINUTE, day, day * 3, day * 60, day * 364, day * 1000, Duration::from_secs(u64::MAX)];
     assert_eq!(rig.replays(1, &ages), Ok(()));
@@ -248,7 +249,7 @@ fn a_replay_of_any_age_goes_where_its_time_is_kept_or_nowhere() {
 
 #[test]
 fn replays_of_a_machine_that_is_gone_do_not_fail_the_others() {
-    let mut rig = Rig::new(1);
+    let mut rig = RecorderRig::new(1);
     let (stored, told) = told();
     let mut both = past(1, &[MINUTE], rig.now.wall);
     both.extend(past(77, &[MINUTE], rig.now.wall));
@@ -259,7 +260,7 @@ fn replays_of_a_machine_that_is_gone_do_not_fail_the_others() {
 
 #[test]
 fn when_the_database_fails_beats_are_kept_and_written_later() {
-    let mut rig = Rig::new(1);
+    let mut rig = RecorderRig::new(1);
     rig.beats(1);
     rig.writes();
     let (file, away) = (rig.store.path().to_owned(), rig.store.dir.path().join("away"));
@@ -286,7 +287,7 @@ fn when_the_database_fails_beats_are_kept_and_written_later() {
 
 #[test]
 fn nobody_is_late_for_the_time_in_which_heartbeats_were_refused() {
-    let mut rig = Rig::new(1);
+    let mut rig = RecorderRig::new(1);
     rig.beats(1);
     rig.writes();
     let (file, away) = (rig.store.path().to_owned(), rig.store.dir.path().join("away"));
@@ -306,7 +307,7 @@ fn nobody_is_late_for_the_time_in_which_heartbeats_were_refused() {
 
 #[test]
 fn payload_hostname_and_minutes_are_saved_within_a_minute() {
-    let mut rig = Rig::new(3);
+    let mut rig = RecorderRig::new(3);
     let begin = rig.now.wall;
     for _ in 0..62 {
         for machine in 1..=3 {
@@ -326,7 +327,7 @@ fn payload_hostname_and_minutes_are_saved_within_a_minute() {
 
 #[test]
 fn a_removed_machine_is_forgotten_and_does_not_disturb() {
-    let mut rig = Rig::new(2);
+    let mut rig = RecorderRig::new(2);
     rig.beats(1);
     rig.beats(2);
     rig.store.remove_machine("m0", rig.now.wall).expect("removed");
@@ -343,12 +344,12 @@ fn a_removed_machine_is_forgotten_and_does_not_disturb() {
 
 /// The loop on a thread of its own.
 fn running(
-    rig: Rig,
+    rig: RecorderRig,
 ) -> (Scratch, RecorderContext, Sender<RecorderEvent>, Sender<Instant>, thread::JoinHandle<()>) {
     let (orders, inbox) = bounded(16);
     let (flushes, flush) = bounded(0);
     let (_, never) = bounded(0);
-    let Rig { store, shared, recorder, .. } = rig;
+    let RecorderRig { store, shared, recorder, .. } = rig;
     let inbox = RecorderInbox { orders: inbox, flush: Ticker::by_hand(flush), sweep: Ticker::by_hand(never) };
     let loop_thread = thread::spawn(move || recorder.run(inbox));
     (store, shared, orders, flushes, loop_thread)
@@ -356,7 +357,7 @@ fn running(
 
 #[test]
 fn when_nobody_can_order_anything_any_more_all_is_written() {
-    let (store, shared, orders, flushes, recorder) = running(Rig::new(2));
+    let (store, shared, orders, flushes, recorder) = running(RecorderRig::new(2));
     let now = Moment::now();
     for machine in 1..=2 {
         shared.fleet.beat(MachineId(machine), &beat(BeatKind::Live), now);
@@ -376,7 +377,7 @@ fn when_nobody_can_order_anything_any_more_all_is_written() {
 
 #[test]
 fn replays_that_wait_together_are_stored_together() {
-    let (store, _, orders, flushes, recorder) = running(Rig::new(4));
+    let (store, _, orders, flushes, recorder) = running(RecorderRig::new(4));
     let now = Moment::now();
     let waiting: Vec<_> = (1..=4)
         .map(|machine| {

@@ -1,6 +1,7 @@
 //! The recorder's database tasks that fail: each is logged once when it begins to fail, and once when it works again.
 
 use crate::duration::go;
+use crate::monitor::fleet::Fleet;
 use crate::monitor::store::StoreError;
 use std::time::{Duration, Instant};
 
@@ -112,6 +113,16 @@ impl TaskFailures {
     /// The reason of the oldest one.
     pub fn error(&self) -> Option<&StoreError> {
         self.0.first().map(|trouble| &trouble.error)
+    }
+
+    /// systemd's status line: the fleet, and the reason of the oldest failure.
+    pub fn status(&self, fleet: &Fleet) -> String {
+        let (online, all) = fleet.online();
+        let machines = format!("{online} of {all} machines online");
+        match self.error() {
+            Some(error) => format!("{machines}; {error}"),
+            None => machines,
+        }
     }
 }
 

@@ -51,7 +51,7 @@ fn streams(activities: &mut Activities, now: Instant) -> Option<bool> {
 #[test]
 fn what_is_not_configured_is_unknown() {
     let mut activities = Activities::new(Path::new("/"), &config::Activity::default(), &Budget::default());
-    assert_eq!(activities.sample(Instant::now()), Activity::default());
+    assert_eq!(activities.sample(Instant::now()), ActivityState::default());
     assert!(activities.reports(Instant::now()).is_empty());
 }
 
@@ -179,7 +179,7 @@ fn the_recording_file_is_told_only_while_recording() {
     root.file("data/rec/a.mp4", "12345");
     let directory = config::Activity { recording_dir: Some("/data/rec".into()), ..Default::default() };
     let mut unknown = Activities::new(&root.0, &directory, &Budget::default());
-    assert_eq!(unknown.sample(Instant::now()), Activity::default());
+    assert_eq!(unknown.sample(Instant::now()), ActivityState::default());
     let sign = Some(Sign::Pidfile("/run/rec.pid".into()));
     let config = config::Activity { recording: sign, ..directory };
     let mut activities = Activities::new(&root.0, &config, &Budget::default());

@@ -189,7 +189,7 @@ fn the_kind_comes_from_sysfs_and_else_from_the_name() {
 
 #[test]
 fn under_another_root_no_links_of_this_machine_are_told() {
-    let mut network = Network::new(Path::new("/nowhere"));
+    let mut network = NetworkSource::new(Path::new("/nowhere"));
     assert_eq!(network.sample(Instant::now()), wire::Connection::default());
     let links = network.reports(Instant::now()).swap_remove(1);
     assert_eq!(links.value, Err("not asked under another root".into()));
@@ -197,7 +197,7 @@ fn under_another_root_no_links_of_this_machine_are_told() {
 
 #[test]
 fn this_machine_is_described_again_and_again() {
-    let mut network = Network::new(Path::new("/"));
+    let mut network = NetworkSource::new(Path::new("/"));
     for _ in 0..3 {
         let connection = network.sample(Instant::now());
         assert!(connection.ip_addresses.iter().all(|address| address.interface != "lo"));

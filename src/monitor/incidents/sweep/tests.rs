@@ -18,7 +18,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const SETTINGS: SweepSettings = SweepSettings { check_interval: INTERVAL, threshold: THRESHOLD };
 
-struct Rig {
+struct SweepRig {
     store: Scratch,
     sweeper: Sweeper,
     now: Moment,
@@ -29,18 +29,18 @@ struct Rig {
 /// A row of the outbox: channel, machine, event, state of the delivery.
 type Row = (i64, i64, String, i64);
 
-impl Rig {
+impl SweepRig {
     fn clocks(&self) -> Now {
         Now { monotonic: self.tick, wall: self.now }
     }
 
     /// One recipient with one channel, who wants everything, and so many machines that are online.
-    fn new(machines: i64) -> Rig {
+    fn new(machines: i64) -> SweepRig {
         let store = Store::scratch();
         let now = Moment(1_769_000_000_000);
         let tick = Instant::now();
         let sweeper = Sweeper::new(SETTINGS, Now { monotonic: tick, wall: now }, Poke::nobody());
-        let mut rig = Rig { store, sweeper, now, tick, machines: 0 };
+        let mut rig = SweepRig { store, sweeper, now, tick, machines: 0 };
         rig.recipient(r#"["offline","online","stopped","flapping"]"#, 0, None);
         for _ in 0..machines {
             let id = rig.add(MachineStatus::Online);
@@ -164,7 +164,7 @@ fn id(number: i64) -> MachineId {
 
 #[test]
 fn a_machine_is_offline_after_its_threshold_told_once_and_told_once_when_it_is_back() {
-    let mut rig = Rig::new(1);
+    let mut rig = SweepRig::new(1);
     rig.run(THRESHOLD, &[]);
     assert!(rig.told().is_empty(), "exactly the threshold is not longer than it");
     rig.wait(SECOND);
@@ -181,11 +181,11 @@ fn a_machine_is_offline_after_its_threshold_told_once_and_told_once_when_it_is_b
 /// Kills hit the moment between two commits too seldom to show that there are not two.
 #[test]
 fn what_cannot_be_told_has_not_happened() {
-    let mut rig = Rig::new(1);
+    let mut rig = SweepRig::new(1);
     rig.run(THRESHOLD, &[]);
     rig.wait(SECOND);
     let no_room = "CREATE TRIGGER no_room BEFORE INSERT ON outbox BEGIN SELECT RAISE(ABORT, 'no room'); END";
-    let happened = |rig: &Rig| {
+    let happened = |rig: &SweepRig| {
         let events = rig.count("SELECT count(*) FROM event");
         (rig.status(id(1)), rig.count("SELECT count(*) FROM incident WHERE ended_at IS NULL"), events)
     };
@@ -229,7 +229,7 @@ fn the_log_says_it_in_the_original_systems_words() {
 
 #[test]
 fn a_machine_has_the_threshold_that_it_was_given() {
-    let mut rig = Rig::new(2);
+    let mut rig = SweepRig::new(2);
     rig.sql("UPDATE machine_state SET threshold = 600000 WHERE machine_id = 1", []);
     rig.run(MINUTE * 5, &[]);
     assert_eq!((rig.status(id(1)), rig.status(id(2))), (MachineStatus::Online, MachineStatus::Offline));
@@ -239,7 +239,7 @@ fn a_machine_has_the_threshold_that_it_was_given() {
 
 #[test]
 fn a_restart_with_the_whole_fleet_alive_tells_nothing_and_one_who_stays_silent_is_told() {
-    let mut rig = Rig::new(100);
+    let mut rig = SweepRig::new(100);
     // Down for an hour.
     rig.wait(MINUTE * 60);
     rig.sweeper = Sweeper::new(SETTINGS, rig.clocks(), Poke::nobody());
@@ -253,7 +253,7 @@ fn a_restart_with_the_whole_fleet_alive_tells_nothing_and_one_who_stays_silent_i
 
 #[test]
 fn who_was_offline_before_a_restart_stays_so_silently() {
-    let mut rig = Rig::new(1);
+    let mut rig = SweepRig::new(1);
     rig.run(MINUTE * 3, &[]);
     rig.sweeper = Sweeper::new(SETTINGS, rig.clocks(), Poke::nobody());
     rig.run(MINUTE * 30, &[]);
@@ -269,7 +269,7 @@ fn a_monitor_that_was_suspended_gives_everybody_their_threshold_again() {
         ("suspended: the monotonic clock stands still", MINUTE * 10, SECOND),
         ("the clock was set forwards", MINUTE * 600, SECOND * 30),
     ] {
-        let mut rig = Rig::new(1);
+        let mut rig = SweepRig::new(1);
         rig.sweep();
         rig.now = rig.now.plus(wall);
         rig.tick += monotonic;
@@ -283,7 +283,7 @@ fn a_monitor_that_was_suspended_gives_everybody_their_threshold_again() {
 
 #[test]
 fn a_clock_that_was_set_back_does_not_keep_a_silent_machine_online() {
-    let mut rig = Rig::new(1);
+    let mut rig = SweepRig::new(1);
     rig.sweep();
     rig.now = rig.now.minus(MINUTE * 60 * 24 * 365);
     rig.tick += INTERVAL;
@@ -295,7 +295,7 @@ fn a_clock_that_was_set_back_does_not_keep_a_silent_machine_online() {
 }
 
 /// Due rows of the second channel, which are delivered.
-fn delivered_by_second(rig: &Rig) -> i64 {
+fn delivered_by_second(rig: &SweepRig) -> i64 {
     rig.deliver();
     rig.count("SELECT count(*) FROM outbox WHERE channel_id = 2 AND state = 2")
 }
@@ -303,7 +303,7 @@ fn delivered_by_second(rig: &Rig) -> i64 {
 #[test]
 fn a_clock_that_is_set_back_releases_nothing_that_a_minimum_outage_holds() {
     for back in [MINUTE * 2, MINUTE * 60, MINUTE * 60 * 24 * 365] {
-        let mut rig = Rig::new(1);
+        let mut rig = SweepRig::new(1);
         rig.recipient(r#"["offline","online"]"#, 600_000, None);
         rig.run(MINUTE * 4, &[]);
         rig.now = rig.now.minus(back);
@@ -321,7 +321,7 @@ fn a_clock_that_is_set_back_releases_nothing_that_quiet_hours_hold() {
     for (back, until) in
         [(30, "2026-01-21T14:00:00Z"), (6 * 60, "2026-01-21T08:01:00Z"), (23 * 60, "2026-01-20T15:01:00Z")]
     {
-        let mut rig = Rig::new(1);
+        let mut rig = SweepRig::new(1);
         rig.recipient(r#"["offline","online"]"#, 0, quiet);
         rig.run(MINUTE * 3, &[]);
         rig.now = rig.now.minus(MINUTE * back);
@@ -339,7 +339,7 @@ fn a_clock_that_is_set_back_releases_nothing_that_quiet_hours_hold() {
 
 #[test]
 fn time_in_which_heartbeats_could_not_be_taken_is_nobodys_silence() {
-    let mut rig = Rig::new(1);
+    let mut rig = SweepRig::new(1);
     rig.run(THRESHOLD, &[]);
     rig.sweeper.ingest_was_down(rig.now);
     rig.run(THRESHOLD, &[]);
@@ -350,7 +350,7 @@ fn time_in_which_heartbeats_could_not_be_taken_is_nobodys_silence() {
 
 #[test]
 fn a_machine_that_was_never_seen_or_is_disabled_is_not_late() {
-    let mut rig = Rig::new(1);
+    let mut rig = SweepRig::new(1);
     let new = rig.add(MachineStatus::New);
     rig.sql("UPDATE machine_state SET watched = 0 WHERE machine_id = 1", []);
     rig.run(MINUTE * 10, &[]);
@@ -362,7 +362,7 @@ fn a_machine_that_was_never_seen_or_is_disabled_is_not_late() {
 
 #[test]
 fn a_machine_that_said_it_stops_is_no_alarm() {
-    let mut rig = Rig::new(1);
+    let mut rig = SweepRig::new(1);
     rig.recipient(r#"["offline","online"]"#, 0, None);
     rig.farewell(id(1));
     rig.farewell(id(1));
@@ -376,7 +376,7 @@ fn a_machine_that_said_it_stops_is_no_alarm() {
 
 #[test]
 fn a_farewell_that_comes_late_makes_a_stop_of_the_outage() {
-    let mut rig = Rig::new(1);
+    let mut rig = SweepRig::new(1);
     rig.run(MINUTE * 3, &[]);
     rig.farewell(id(1));
     assert_eq!(rig.count("SELECT count(*) FROM incident"), 1);
@@ -386,7 +386,7 @@ fn a_farewell_that_comes_late_makes_a_stop_of_the_outage() {
 
 #[test]
 fn half_the_fleet_silent_at_once_is_looked_at_twice() {
-    let mut rig = Rig::new(1000);
+    let mut rig = SweepRig::new(1000);
     let alive: Vec<MachineId> = (501..=1000).map(id).collect();
     rig.run(MINUTE, &[]);
     alive.iter().for_each(|machine| rig.seen(*machine));
@@ -405,7 +405,7 @@ fn half_the_fleet_silent_at_once_is_looked_at_twice() {
 
 #[test]
 fn a_fleet_that_is_heard_again_before_the_second_look_is_not_told() {
-    let mut rig = Rig::new(10);
+    let mut rig = SweepRig::new(10);
     let all: Vec<MachineId> = (1..=10).map(id).collect();
     rig.run(THRESHOLD, &[]);
     rig.wait(SECOND);
@@ -421,7 +421,7 @@ fn a_fleet_that_is_heard_again_before_the_second_look_is_not_told() {
 #[test]
 fn less_than_half_or_less_than_five_are_believed_at_once() {
     for (fleet, silent) in [(11, 5), (1000, 499), (4, 4), (1, 1)] {
-        let mut rig = Rig::new(fleet);
+        let mut rig = SweepRig::new(fleet);
         rig.run(MINUTE, &[]);
         (silent + 1..=fleet).map(id).for_each(|machine| rig.seen(machine));
         rig.run(MINUTE, &[]);
@@ -433,7 +433,7 @@ fn less_than_half_or_less_than_five_are_believed_at_once() {
 
 #[test]
 fn a_loss_larger_than_a_transaction_is_doubted_as_a_whole_and_taken_in_parts() {
-    let rig = Rig::new(100);
+    let rig = SweepRig::new(100);
     (61..=100).map(id).for_each(|machine| {
         rig.sql("UPDATE machine_state SET threshold = 3600000 WHERE machine_id = ?1", [machine.0])
     });
@@ -453,7 +453,7 @@ fn a_loss_larger_than_a_transaction_is_doubted_as_a_whole_and_taken_in_parts() {
 
 #[test]
 fn a_large_minority_is_not_doubted_because_it_fills_a_transaction() {
-    let rig = Rig::new(100);
+    let rig = SweepRig::new(100);
     (41..=100).map(id).for_each(|machine| {
         rig.sql("UPDATE machine_state SET threshold = 3600000 WHERE machine_id = ?1", [machine.0])
     });
@@ -467,7 +467,7 @@ fn a_large_minority_is_not_doubted_because_it_fills_a_transaction() {
 
 #[test]
 fn an_outage_shorter_than_the_minimum_is_not_told_and_neither_is_its_end() {
-    let mut rig = Rig::new(1);
+    let mut rig = SweepRig::new(1);
     rig.recipient(r#"["offline","online"]"#, 600_000, None);
     rig.run(MINUTE * 5, &[]);
     rig.deliver();
@@ -485,7 +485,7 @@ fn an_outage_shorter_than_the_minimum_is_not_told_and_neither_is_its_end() {
 
 #[test]
 fn a_row_that_is_due_and_still_unsent_when_the_machine_returns_is_told_with_its_end() {
-    let mut rig = Rig::new(1);
+    let mut rig = SweepRig::new(1);
     rig.run(MINUTE * 3, &[]);
     rig.beat(id(1));
     assert_eq!(rig.told(), ["offline", "online"]);
@@ -493,7 +493,7 @@ fn a_row_that_is_due_and_still_unsent_when_the_machine_returns_is_told_with_its_
 
 #[test]
 fn one_that_was_tried_in_vain_is_told_with_its_end() {
-    let mut rig = Rig::new(1);
+    let mut rig = SweepRig::new(1);
     rig.run(MINUTE * 3, &[]);
     rig.sql("UPDATE outbox SET attempts = 1, due_at = ?1", [rig.now.plus(MINUTE).0]);
     rig.beat(id(1));
@@ -502,7 +502,7 @@ fn one_that_was_tried_in_vain_is_told_with_its_end() {
 
 #[test]
 fn an_outage_that_expired_untold_has_no_end_to_tell() {
-    let mut rig = Rig::new(1);
+    let mut rig = SweepRig::new(1);
     rig.run(MINUTE * 3, &[]);
     rig.sql("UPDATE outbox SET state = 3", []);
     rig.beat(id(1));
@@ -513,7 +513,7 @@ fn an_outage_that_expired_untold_has_no_end_to_tell() {
 fn an_outage_in_quiet_hours_is_told_at_their_end_if_it_lasts() {
     // The rig's clock stands at 12:53 UTC.
     let quiet = Some((12 * 60, 14 * 60));
-    let mut rig = Rig::new(2);
+    let mut rig = SweepRig::new(2);
     rig.recipient(r#"["offline","online"]"#, 0, quiet);
     rig.run(MINUTE * 3, &[]);
     rig.beat(id(1));
@@ -524,7 +524,7 @@ fn an_outage_in_quiet_hours_is_told_at_their_end_if_it_lasts() {
     assert_eq!(Moment(due).rfc_3339().as_deref(), Some("2026-01-21T14:00:00Z"));
 }
 
-fn pause(rig: &Rig, minutes: u32) {
+fn pause(rig: &SweepRig, minutes: u32) {
     let until = rig.now.plus(MINUTE * minutes);
     rig.sql(
         "INSERT INTO maintenance (machine_id, starts_at, ends_at) VALUES (1, ?1, ?2)",
@@ -534,7 +534,7 @@ fn pause(rig: &Rig, minutes: u32) {
 
 #[test]
 fn nobody_is_told_of_an_outage_in_a_maintenance_but_it_is_watched() {
-    let mut rig = Rig::new(1);
+    let mut rig = SweepRig::new(1);
     pause(&rig, 30);
     rig.run(MINUTE * 10, &[]);
     assert_eq!(rig.status(id(1)), MachineStatus::Offline);
@@ -546,7 +546,7 @@ fn nobody_is_told_of_an_outage_in_a_maintenance_but_it_is_watched() {
 
 #[test]
 fn an_outage_that_outlasts_its_maintenance_is_told_once_at_its_end() {
-    let mut rig = Rig::new(1);
+    let mut rig = SweepRig::new(1);
     pause(&rig, 30);
     rig.run(MINUTE * 29, &[]);
     assert!(rig.rows().is_empty());
@@ -558,7 +558,7 @@ fn an_outage_that_outlasts_its_maintenance_is_told_once_at_its_end() {
 
 #[test]
 fn a_maintenance_that_is_ended_early_holds_nothing_back() {
-    let mut rig = Rig::new(1);
+    let mut rig = SweepRig::new(1);
     pause(&rig, 600);
     rig.run(MINUTE * 10, &[]);
     rig.sql("UPDATE maintenance SET ends_at = ?1", [rig.now.0]);
@@ -568,7 +568,7 @@ fn a_maintenance_that_is_ended_early_holds_nothing_back() {
 
 #[test]
 fn the_end_of_an_outage_that_was_told_is_told_in_a_maintenance_too() {
-    let mut rig = Rig::new(1);
+    let mut rig = SweepRig::new(1);
     rig.run(MINUTE * 3, &[]);
     pause(&rig, 30);
     rig.beat(id(1));
@@ -577,7 +577,7 @@ fn the_end_of_an_outage_that_was_told_is_told_in_a_maintenance_too() {
 
 #[test]
 fn who_flaps_is_told_of_once_and_then_when_it_holds() {
-    let mut rig = Rig::new(1);
+    let mut rig = SweepRig::new(1);
     for _ in 0..8 {
         rig.run(MINUTE * 3, &[]);
         rig.deliver();
@@ -597,7 +597,7 @@ fn who_flaps_is_told_of_once_and_then_when_it_holds() {
 
 #[test]
 fn one_who_stays_away_after_flapping_is_told_offline_and_its_return_is_told() {
-    let mut rig = Rig::new(1);
+    let mut rig = SweepRig::new(1);
     for _ in 0..3 {
         rig.run(MINUTE, &[id(1)]);
         rig.run(MINUTE * 3, &[]);
@@ -613,7 +613,7 @@ fn one_who_stays_away_after_flapping_is_told_offline_and_its_return_is_told() {
 
 #[test]
 fn four_transitions_an_hour_are_not_flapping() {
-    let mut rig = Rig::new(1);
+    let mut rig = SweepRig::new(1);
     for _ in 0..10 {
         rig.run(MINUTE * 3, &[]);
         rig.run(MINUTE * 28, &[id(1)]);
@@ -626,7 +626,7 @@ fn four_transitions_an_hour_are_not_flapping() {
 fn no_sequence_of_events_leaves_two_open_outages_or_tells_twice_or_tells_of_nothing() {
     for seed in 0..12 {
         let mut random = fastrand::Rng::with_seed(seed);
-        let mut rig = Rig::new(7);
+        let mut rig = SweepRig::new(7);
         rig.recipient(r#"["offline","online"]"#, 300_000, Some((13 * 60, 15 * 60)));
         for _ in 0..60 {
             let machine = id(random.i64(1..=7));
@@ -650,7 +650,7 @@ fn no_sequence_of_events_leaves_two_open_outages_or_tells_twice_or_tells_of_noth
     }
 }
 
-fn check(rig: &Rig, seed: u64) {
+fn check(rig: &SweepRig, seed: u64) {
     let open_twice = "SELECT count(*) FROM (SELECT 1 FROM incident WHERE ended_at IS NULL
                       GROUP BY machine_id HAVING count(*) > 1)";
     assert_eq!(rig.count(open_twice), 0, "seed {seed}");
@@ -681,7 +681,7 @@ fn check(rig: &Rig, seed: u64) {
 
 #[test]
 fn a_loss_larger_than_a_transaction_is_partial_with_the_next_flush_and_is_not_doubted_again() {
-    let mut rig = Rig::new(25);
+    let mut rig = SweepRig::new(25);
     rig.sweeper.batch = 10;
     rig.run(THRESHOLD, &[]);
     rig.wait(INTERVAL);

@@ -5,7 +5,7 @@ use crate::monitor::machine::Description;
 use crate::monitor::notify::choices::Selection;
 use crate::monitor::registry::machines::MachineChange;
 
-impl Rig {
+impl SweepRig {
     fn choose(&self, recipient: &str, selection: &Selection) {
         self.store.change_recipient(recipient, Some(selection), self.now, |_| {}).expect("chosen");
     }
@@ -44,7 +44,7 @@ fn moved_to(group: &str) -> MachineChange {
 
 #[test]
 fn an_outage_stays_open_while_its_machine_is_disabled_and_ends_with_the_first_heartbeat_after_enabling() {
-    let mut rig = Rig::new(1);
+    let mut rig = SweepRig::new(1);
     rig.outage();
     rig.store.disable_machine("m1", rig.now).expect("disabled");
     rig.run(MINUTE * 60, &[]);
@@ -58,7 +58,7 @@ fn an_outage_stays_open_while_its_machine_is_disabled_and_ends_with_the_first_he
 
 #[test]
 fn a_farewell_after_enabling_belongs_to_the_outage_that_is_still_open() {
-    let mut rig = Rig::new(1);
+    let mut rig = SweepRig::new(1);
     rig.outage();
     rig.store.disable_machine("m1", rig.now).expect("disabled");
     rig.store.enable_machine("m1", rig.now).expect("enabled");
@@ -70,7 +70,7 @@ fn a_farewell_after_enabling_belongs_to_the_outage_that_is_still_open() {
 
 #[test]
 fn an_outage_that_began_in_a_maintenance_is_not_reported_for_a_machine_that_was_disabled_meanwhile() {
-    let mut rig = Rig::new(1);
+    let mut rig = SweepRig::new(1);
     pause(&rig, 30);
     rig.outage();
     rig.store.disable_machine("m1", rig.now).expect("disabled");
@@ -83,7 +83,7 @@ fn an_outage_that_began_in_a_maintenance_is_not_reported_for_a_machine_that_was_
 
 #[test]
 fn an_end_follows_its_beginning_whatever_the_machine_is_called_and_grouped_by_then() {
-    let mut rig = Rig::new(1);
+    let mut rig = SweepRig::new(1);
     rig.change("m1", moved_to("farm"));
     rig.choose("r0", &group("farm"));
     rig.recipient(r#"["offline","online"]"#, 0, None);
@@ -100,7 +100,7 @@ fn an_end_follows_its_beginning_whatever_the_machine_is_called_and_grouped_by_th
 
 #[test]
 fn an_end_follows_its_beginning_when_the_recipient_has_chosen_other_machines_meanwhile() {
-    let mut rig = Rig::new(1);
+    let mut rig = SweepRig::new(1);
     rig.store
         .add_machine(&Description { name: "other".into(), ..Description::default() }, rig.now)
         .expect("added");
@@ -115,7 +115,7 @@ fn an_end_follows_its_beginning_when_the_recipient_has_chosen_other_machines_mea
 
 #[test]
 fn an_end_is_not_sent_to_a_recipient_who_does_not_want_it_or_over_a_disabled_channel() {
-    let mut rig = Rig::new(1);
+    let mut rig = SweepRig::new(1);
     rig.recipient(r#"["offline","online"]"#, 0, None);
     rig.outage();
     rig.store
@@ -128,7 +128,7 @@ fn an_end_is_not_sent_to_a_recipient_who_does_not_want_it_or_over_a_disabled_cha
 
 #[test]
 fn a_choice_whose_last_machine_is_removed_means_nobody() {
-    let mut rig = Rig::new(2);
+    let mut rig = SweepRig::new(2);
     rig.choose("r0", &machine("m1"));
     rig.store.remove_machine("m1", rig.now).expect("removed");
     rig.outage();
@@ -138,7 +138,7 @@ fn a_choice_whose_last_machine_is_removed_means_nobody() {
 
 #[test]
 fn a_machine_that_flapped_before_it_was_disabled_is_reported_online_once() {
-    let mut rig = Rig::new(1);
+    let mut rig = SweepRig::new(1);
     for _ in 0..3 {
         rig.run(MINUTE, &[id(1)]);
         rig.outage();
