@@ -1,5 +1,4 @@
-//! The certificate that a server shows, for `doctor`: until when it is valid. It is read and not trusted; whether it is
-//! trusted is what sending finds out.
+//! Reads the expiry of a server's certificate for `doctor`. The certificate is not verified here; sending does that.
 
 use crate::tls_client::validity::validity;
 use crate::tls_client::verifier::{CertificateCheck, ShownCertificate, Verifier};
@@ -14,7 +13,7 @@ use std::time::{Duration, SystemTime};
 /// The moment after which the certificate of the server at `address` is no longer valid.
 ///
 /// # Errors
-/// The server does not answer within `limit`, does not speak TLS, or its certificate cannot be read.
+/// The server does not respond within `limit`, does not speak TLS, or its certificate cannot be parsed.
 pub fn expiry(host: &str, address: SocketAddr, limit: Duration) -> Result<SystemTime, String> {
     let provider = ring::default_provider();
     let (seen, algorithms) = (Witness::default(), provider.signature_verification_algorithms);
@@ -37,9 +36,9 @@ pub fn expiry(host: &str, address: SocketAddr, limit: Duration) -> Result<System
     let result: io::Result<_> = connect();
     let certificate = seen.0.lock().unwrap_or_else(PoisonError::into_inner).take();
     match (certificate, result) {
-        (Some(der), _) => not_after(&der).ok_or_else(|| "its certificate cannot be read".to_owned()),
+        (Some(der), _) => not_after(&der).ok_or_else(|| "its certificate cannot be parsed".to_owned()),
         (None, Err(error)) => Err(error.to_string()),
-        (None, Ok(_)) => Err("it shows no certificate".to_owned()),
+        (None, Ok(_)) => Err("it sends no certificate".to_owned()),
     }
 }
 
@@ -50,7 +49,7 @@ struct Witness(Arc<Mutex<Option<Vec<u8>>>>);
 impl CertificateCheck for Witness {
     fn check(&self, shown: &ShownCertificate<'_>) -> Result<(), Error> {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(shown.end_entity.to_vec());
-        Err(Error::General("only its certificate was wanted".into()))
+        Err(Error::General("only the certificate was needed".into()))
     }
 }
 

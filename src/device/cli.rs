@@ -36,13 +36,13 @@ use std::time::{Duration, Instant, SystemTime};
 /// Between the two readings that CPU usage needs, where only one sample is wanted.
 const CPU_WINDOW: Duration = Duration::from_millis(200);
 
-/// Says that this machine is alive, how it is, and over which uplink.
+/// Reports that this machine is alive, its state, and its uplink.
 #[derive(Debug, Parser)]
 #[command(
     name = "heartbeat-daemon",
     version,
     after_help = "Signals: TERM and INT stop, HUP reloads the \
-    configuration, USR1 sends a heartbeat at once.\nExit status: 0 good, 1 failure, 2 usage, 69 the daemon is not running, 78 configuration."
+    configuration, USR1 sends a heartbeat at once.\nExit status: 0 success, 1 failure, 2 usage, 69 the daemon is not running, 78 configuration."
 )]
 struct Arguments {
     /// The configuration file
@@ -56,7 +56,7 @@ struct Arguments {
 enum Command {
     /// Run in the foreground (the default; the service runs the same)
     Run,
-    /// Check the configuration and say what is wrong with it; as root, as the service's user would read it
+    /// Check the configuration and report what is wrong; as root, files are read as the service's user
     CheckConfig {
         /// Check as this user instead (root only)
         #[arg(long, value_name = "NAME")]
@@ -67,39 +67,39 @@ enum Command {
     },
     /// Print one heartbeat and send nothing
     Print,
-    /// Send one heartbeat and show the answer
+    /// Send one heartbeat and show the response
     Send,
-    /// Show each source of a heartbeat (where it is read, its value, or why it is missing), and whether server, token,
-    /// certificate, uplinks and API work
+    /// Show each source of a heartbeat (its path, and its value or why that is missing), and check server, token,
+    /// certificate, uplinks and API
     Doctor,
-    /// Ask the running daemon how it is
+    /// Show the state of the running daemon
     Status {
-        /// As the API answers it
+        /// Print the API's JSON
         #[arg(long)]
         json: bool,
     },
-    /// Have the running daemon send a heartbeat at once
+    /// Make the running daemon send a heartbeat at once
     Trigger,
-    /// Show the cameras that the running daemon watches
+    /// Show the cameras that the running daemon checks
     Cameras {
-        /// Check all of them now, and wait for it
+        /// Check all cameras now and wait for the results
         #[arg(long)]
         check: bool,
-        /// As the API answers it
+        /// Print the API's JSON
         #[arg(long)]
         json: bool,
     },
-    /// Ask the running daemon which uplink it uses, or tell it which to use
+    /// Show the uplinks of the running daemon, or choose one
     #[command(subcommand)]
     Failover(FailoverCommand),
-    /// Port 5000, which the web manager and PumaGuard need too: whose it is, take it, or leave it
+    /// Show which program has port 5000, which the web manager and PumaGuard need too; take it, or leave it
     #[command(subcommand)]
     Port(PortCommand),
-    /// Remove the default routes that a killed daemon has left behind (the service does it when it stops)
+    /// Remove the default routes that a killed daemon left behind (the service does this when it stops)
     Cleanup,
-    /// Receive heartbeats and print a line for each, to see them without a server
+    /// Receive heartbeats and print a line for each: a test without a server
     Receive {
-        /// Address and port; a port alone listens for this machine only
+        /// Address and port; a port alone accepts connections from this machine only
         #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8000", value_parser = receive::listen_address)]
         listen: String,
         /// Stop after this many heartbeats
@@ -111,45 +111,45 @@ enum Command {
 /// For `listen = "auto"` in `[api]`; a change takes effect at the daemon's next start.
 #[derive(Debug, Subcommand)]
 enum PortCommand {
-    /// Show whose port 5000 is
+    /// Show which program has port 5000
     Status,
-    /// Listen there, whatever else is installed
+    /// Listen on it, whatever else is installed
     Use,
     /// Leave it to another program
     Leave,
-    /// Leave it if the web manager, PumaGuard or another listener is found; an earlier choice stays (install.sh does it)
+    /// Leave it if the web manager, PumaGuard or another listener is found; an earlier choice stays (used by install.sh)
     Check {
-        /// Look at the machine whose file system begins here
+        /// The root directory of the machine to examine
         #[arg(long, value_name = "DIR", default_value = "/")]
         root: PathBuf,
     },
-    /// Forget the choice, and look again as "check" does
+    /// Delete the choice and decide again, like "check"
     Auto,
 }
 
 #[derive(Debug, Subcommand)]
 enum FailoverCommand {
-    /// Show the uplinks, which one is used, and why
+    /// Show the uplinks, and which one is in use
     Status,
-    /// Use this uplink, whatever happens, until "auto" or the end of its time
+    /// Use this uplink, even if it fails, until "auto" or the end of the given time
     Manual {
         /// One of the configured uplinks
         #[arg(value_name = "IFACE")]
         interface: String,
-        /// Such as "10m"; without it the override stays until "auto" or a restart
+        /// Duration, such as "10m"; default: until "auto" or a restart
         #[arg(long = "for", value_name = "TIME")]
         limit: Option<Period>,
     },
-    /// Choose by itself again
+    /// Choose the uplink automatically again
     Auto,
 }
 
-/// The command line as it is defined, for man page and completions.
+/// The definition of the command line, for man page and completions.
 pub fn command() -> clap::Command {
     Arguments::command()
 }
 
-/// Does what the command line says.
+/// Runs the command.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let config = arguments.config.as_path();
@@ -161,7 +161,7 @@ pub fn main() -> ExitCode {
         Command::CheckConfig { user, .. } => check::check_config(config, user.as_deref()),
         Command::Print => print(config),
         Command::Send => send(config),
-        Command::Doctor => doctor::examine(config).and_then(|table| say(table.trim_end())),
+        Command::Doctor => doctor::examine(config).and_then(|table| print_line(table.trim_end())),
         Command::Status { json } => status(config, json),
         Command::Trigger => trigger(config),
         Command::Cameras { check, json } => cameras(config, check, json),
@@ -180,7 +180,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// One heartbeat of this moment, with what the slow sources say.
+/// A heartbeat with current values, slow sources included.
 fn one_heartbeat(config: &Config, reason: Reason) -> wire::Heartbeat {
     let root = Path::new("/");
     let mut sampler = Sampler::new(root, &config.metrics, &config.activity);
@@ -204,7 +204,7 @@ fn print(path: &Path) -> Result<(), Failure> {
     let config = Config::load(path)?;
     let heartbeat = one_heartbeat(&config, Reason::Trigger);
     let body = formats::to_send(&heartbeat, &config.heartbeat, Path::new("/"));
-    say(&String::from_utf8_lossy(&body))
+    print_line(&String::from_utf8_lossy(&body))
 }
 
 fn send(path: &Path) -> Result<(), Failure> {
@@ -221,7 +221,7 @@ fn send(path: &Path) -> Result<(), Failure> {
     let outcome = sender.send(&body, config.heartbeat.timeout).outcome;
     let result = heartbeat::summary(&server_name(&config.heartbeat), &outcome, begin.elapsed());
     match outcome {
-        Outcome::Accepted { .. } => say(&format!("{result}; {} bytes sent", body.len())),
+        Outcome::Accepted { .. } => print_line(&format!("{result}; {} bytes sent", body.len())),
         _ => Err(Failure::Other(result)),
     }
 }
@@ -234,9 +234,9 @@ fn request(config: &Path, request: &ApiRequest) -> Result<Vec<u8>, Failure> {
 fn status(config: &Path, json: bool) -> Result<(), Failure> {
     let body = request(config, &client::STATUS)?;
     if json {
-        return say(&String::from_utf8_lossy(&body));
+        return print_line(&String::from_utf8_lossy(&body));
     }
-    say(table::status(&read(&body)?, Paint::for_stdout()).trim_end())
+    print_line(table::status(&read(&body)?, Paint::for_stdout()).trim_end())
 }
 
 fn trigger(config: &Path) -> Result<(), Failure> {
@@ -244,8 +244,8 @@ fn trigger(config: &Path) -> Result<(), Failure> {
     struct Triggered {
         triggered: bool,
     }
-    let answer: Triggered = read(&request(config, &client::TRIGGER)?)?;
-    say(if answer.triggered {
+    let response: Triggered = read(&request(config, &client::TRIGGER)?)?;
+    print_line(if response.triggered {
         "a heartbeat is sent now"
     } else {
         "a heartbeat is already queued; nothing more to send"
@@ -254,18 +254,18 @@ fn trigger(config: &Path) -> Result<(), Failure> {
 
 fn cameras(config: &Path, check: bool, json: bool) -> Result<(), Failure> {
     #[derive(Deserialize)]
-    struct List {
+    struct CameraList {
         cameras: Vec<serde_json::Value>,
     }
     let checked = check.then(|| request(config, &client::CHECK_CAMERAS)).transpose()?;
     match checked {
-        Some(body) if json => say(&String::from_utf8_lossy(&body)),
+        Some(body) if json => print_line(&String::from_utf8_lossy(&body)),
         _ => {
             let body = request(config, &client::CAMERAS)?;
             if json {
-                return say(&String::from_utf8_lossy(&body));
+                return print_line(&String::from_utf8_lossy(&body));
             }
-            say(table::cameras(&read::<List>(&body)?.cameras, Paint::for_stdout()).trim_end())
+            print_line(table::cameras(&read::<CameraList>(&body)?.cameras, Paint::for_stdout()).trim_end())
         }
     }
 }
@@ -281,10 +281,10 @@ fn control_failover(path: &Path, command: FailoverCommand) -> Result<(), Failure
             client::send(&api, &client::MANUAL, &body.to_string())?
         }
     };
-    say(uplinks(&read(&body)?).trim_end())
+    print_line(uplinks(&read(&body)?).trim_end())
 }
 
-/// What a person wants to know first stands first.
+/// The state first, then one line for each uplink.
 fn uplinks(status: &FailoverStatus) -> String {
     let ends = status.manual_s.map(|seconds| format!(", for {} more", span(Duration::from_secs(seconds))));
     let mut text =
@@ -301,48 +301,48 @@ fn uplinks(status: &FailoverStatus) -> String {
 
 fn port_command(path: &Path, command: PortCommand) -> Result<(), Failure> {
     let state_dir = Config::load(path)?.daemon.state_dir;
-    let unkept = |error: io::Error| {
+    let not_saved = |error: io::Error| {
         let hint = if error.kind() == io::ErrorKind::PermissionDenied { "; run it with sudo" } else { "" };
-        Failure::Other(format!("cannot keep the choice in {}: {error}{hint}", state_dir.display()))
+        Failure::Other(format!("cannot save the choice in {}: {error}{hint}", state_dir.display()))
     };
     let root = Path::new("/");
     let changes = !matches!(command, PortCommand::Status);
     match command {
         PortCommand::Status => {}
-        PortCommand::Use => port::write(&state_dir, &port::Choice::Use).map_err(unkept)?,
+        PortCommand::Use => port::write(&state_dir, &port::Choice::Use).map_err(not_saved)?,
         PortCommand::Leave => {
             let choice = port::Choice::Leave("another program (\"port leave\" was called)".into());
-            port::write(&state_dir, &choice).map_err(unkept)?;
+            port::write(&state_dir, &choice).map_err(not_saved)?;
         }
         PortCommand::Check { root } => {
             let below = root.join(state_dir.strip_prefix("/").unwrap_or(&state_dir));
-            return match port::check(&root, &below).map_err(unkept)? {
-                Some(choice) => say(&choice.to_string()),
+            return match port::check(&root, &below).map_err(not_saved)? {
+                Some(choice) => print_line(&choice.to_string()),
                 None => Ok(()),
             };
         }
         PortCommand::Auto => {
-            port::forget(&state_dir).map_err(unkept)?;
-            port::check(root, &state_dir).map_err(unkept)?;
+            port::forget(&state_dir).map_err(not_saved)?;
+            port::check(root, &state_dir).map_err(not_saved)?;
         }
     }
     let applies = if changes { "; \"sudo systemctl restart heartbeat-daemon\" applies it" } else { "" };
     let shown = port::read(&state_dir).map_or_else(|| port::DEFAULT.to_owned(), |choice| choice.to_string());
-    say(&format!("{shown}{applies}"))
+    print_line(&format!("{shown}{applies}"))
 }
 
 fn cleanup() -> Result<(), Failure> {
-    let other = |what: &str, error: io::Error| Failure::Other(format!("{what} cannot be put back: {error}"));
-    let routes = routes::cleanup().map_err(|error| other("default routes", error))?;
-    let times = gateway_probe::cleanup().map_err(|error| other("neighbour times", error))?;
+    let other = |what: &str, error: io::Error| Failure::Other(format!("cannot restore {what}: {error}"));
+    let routes = routes::cleanup().map_err(|error| other("the default routes", error))?;
+    let times = gateway_probe::cleanup().map_err(|error| other("the neighbour timeouts", error))?;
     match routes + times {
         0 => Ok(()),
-        _ => say(&format!("removed {routes} default routes, put {times} neighbour times back")),
+        _ => print_line(&format!("removed {routes} default routes, restored {times} neighbour timeouts")),
     }
 }
 
-/// A reader that has left (`heartbeat-daemon doctor | head`) is no failure.
-fn say(text: &str) -> Result<(), Failure> {
+/// Prints `text`. A closed pipe (`heartbeat-daemon doctor | head`) is not a failure.
+fn print_line(text: &str) -> Result<(), Failure> {
     match writeln!(io::stdout(), "{text}") {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Other(error.to_string())),
         _ => Ok(()),

@@ -1,16 +1,16 @@
-//! What a host on the LAN is known by: its MAC address, its name, its IP address; read from texts of anybody.
+//! Parses the identifiers of a host on the LAN (MAC address, hostname, IP address) from untrusted text.
 
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-/// The longest name of one host in DNS.
+/// The longest label in DNS.
 const HOSTNAME: usize = 63;
 
-/// A name as hosts have it: nothing that could drive a terminal or a page.
+/// A hostname, free of characters that could control a terminal or a page.
 ///
 /// # Errors
-/// A sentence that says what is allowed.
+/// A sentence that states what is allowed.
 pub fn hostname(text: &str) -> Result<String, String> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if (1..=HOSTNAME).contains(&text.len()) && text.chars().all(allowed) {
@@ -19,10 +19,10 @@ pub fn hostname(text: &str) -> Result<String, String> {
     Err(format!("expected a hostname of 1 to {HOSTNAME} letters, digits, '-', '_' and '.'"))
 }
 
-/// The address of one host that can be reached without saying over which link.
+/// The unicast address of a host; not link-local, because that needs an interface.
 ///
 /// # Errors
-/// A sentence that says what is allowed.
+/// A sentence that states what is allowed.
 pub fn address(text: &str) -> Result<IpAddr, String> {
     let problem = match text.parse::<IpAddr>() {
         Ok(ip) if ip.is_unspecified() || ip.is_multicast() || is_broadcast(ip) => {
@@ -45,7 +45,7 @@ fn is_broadcast(ip: IpAddr) -> bool {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mac([u8; 6]);
 
-/// What is said to someone who wrote something else.
+/// Error text for anything else.
 const EXPECTED: &str = "expected a MAC address of one device, such as \"b8:27:eb:12:34:56\"";
 
 impl FromStr for Mac {

@@ -1,8 +1,8 @@
-//! Port 5000 of loopback. The web manager and PumaGuard listen there too, and end if it is taken when they start; so
-//! `listen = "auto"` leaves it to them where the installation has found them.
+//! Port 5000 of loopback. The web manager and PumaGuard listen there too, and exit if it is in use when they start. So
+//! `listen = "auto"` leaves it to them if the installation found them.
 //!
-//! The result is a file in the state directory: `use` or `leave`, and the reason in its second line. Without one the port
-//! is used. A person changes it with `heartbeat-daemon port`.
+//! The result is a file in the state directory: `use` or `leave`, and the reason in its second line. Without the file
+//! the port is used. A person changes the choice with `heartbeat-daemon port`.
 
 use crate::atomic_file;
 use crate::device::config::{AUTO, Listen};
@@ -23,22 +23,22 @@ const LONGEST: u64 = 4096;
 const UNITS: [&str; 4] =
     ["etc/systemd/system", "run/systemd/system", "usr/lib/systemd/system", "lib/systemd/system"];
 
-/// Parts of the names of units, and whose they are.
+/// Parts of unit names, and the program that they belong to.
 const OTHERS: [(&str, &str); 3] =
     [("pumaguard", "PumaGuard"), ("webmanager", "the web manager"), ("web-manager", "the web manager")];
 
 /// `TCP_LISTEN` of net/tcp_states.h, as /proc/net/tcp writes it.
 const LISTENING: &str = "0A";
 
-/// Whose port 5000 is.
+/// Whether the daemon uses port 5000.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Choice {
     Use,
-    /// To whom, or why.
+    /// The program that has it, or the reason.
     Leave(String),
 }
 
-/// What is said where there is no choice.
+/// Text of the default, used without a saved choice.
 pub const DEFAULT: &str = "port 5000 is used: nothing else that needs it was found";
 
 impl fmt::Display for Choice {
@@ -53,8 +53,8 @@ impl fmt::Display for Choice {
     }
 }
 
-/// The port in a running daemon. It is decided at the start, and a port that was taken then stays the other program's:
-/// whoever restarts there must not find it taken.
+/// The port in a running daemon. The choice is made at the start. A port that was in use then is not tried again: the
+/// other program may restart, and must find it free.
 #[derive(Debug)]
 pub struct Port {
     left_to: Option<String>,
@@ -70,7 +70,7 @@ impl Port {
         Port { left_to, missed: AtomicBool::new(false) }
     }
 
-    /// Where to listen over TCP, if at all.
+    /// Address to listen on over TCP; `None` for the socket file alone.
     pub fn address(&self, listen: Listen) -> Option<SocketAddr> {
         match listen {
             Listen::Nowhere => None,
@@ -80,7 +80,7 @@ impl Port {
         }
     }
 
-    /// To whom `auto` leaves the port.
+    /// The program that `auto` leaves the port to.
     pub fn left_to(&self) -> Option<&str> {
         self.left_to.as_deref()
     }
@@ -91,7 +91,7 @@ impl Port {
     }
 }
 
-/// The kept choice; a file with anything else in it is none.
+/// The saved choice; `None` without a file or with an unknown content.
 pub fn read(state_dir: &Path) -> Option<Choice> {
     let mut text = String::new();
     open_regular(&state_dir.join(NAME)).ok()?.take(LONGEST).read_to_string(&mut text).ok()?;
@@ -103,8 +103,8 @@ pub fn read(state_dir: &Path) -> Option<Choice> {
     }
 }
 
-/// Keeps a choice: whole or not at all, also when the power fails in between. Root writes here into a directory of the
-/// service's user, so a symbolic link that is already there is never followed.
+/// Saves a choice atomically, also across a power failure. Root writes here into a directory of the service's user, so
+/// an existing symbolic link is never followed.
 ///
 /// # Errors
 /// The directory or the file cannot be written.
@@ -112,19 +112,15 @@ pub fn write(state_dir: &Path, choice: &Choice) -> io::Result<()> {
     fs::create_dir_all(state_dir)?;
     atomic_file::replace_durably(&state_dir.join(NAME), |file| match choice {
         Choice::Use => writeln!(file, "use"),
-        Choice::Leave(why) => writeln!(
-            file,
-            "leave
-{why}"
-        ),
+        Choice::Leave(why) => writeln!(file, "leave\n{why}"),
     })
 }
 
-/// Looks for others on the machine whose file system begins at `root`, unless there is a choice already; returns one that
-/// was made now.
+/// Searches the machine with the root directory `root` for other users of the port, unless a choice is saved. Returns a
+/// new choice.
 ///
 /// # Errors
-/// The choice cannot be kept.
+/// The choice cannot be saved.
 pub fn check(root: &Path, state_dir: &Path) -> io::Result<Option<Choice>> {
     if read(state_dir).is_some() {
         return Ok(None);
@@ -135,7 +131,7 @@ pub fn check(root: &Path, state_dir: &Path) -> io::Result<Option<Choice>> {
     Ok(Some(choice))
 }
 
-/// The web manager or PumaGuard, by its unit, which may not run at this moment.
+/// The web manager or PumaGuard, recognised by its unit, which need not be running.
 fn installed(root: &Path) -> Option<String> {
     let units = UNITS.iter().filter_map(|directory| fs::read_dir(root.join(directory)).ok());
     let mut paths: Vec<PathBuf> = units.flatten().flatten().map(|entry| entry.path()).collect();
@@ -152,7 +148,7 @@ fn installed(root: &Path) -> Option<String> {
     })
 }
 
-/// Another program that listens where we would.
+/// Another program that listens on the address of the API.
 fn listener(root: &Path) -> Option<String> {
     let sockets = ["proc/net/tcp", "proc/net/tcp6"].map(|table| fs::read_to_string(root.join(table)));
     let inodes: Vec<String> =
@@ -200,14 +196,14 @@ fn owner(root: &Path, inode: &str) -> Option<(u32, String)> {
     })
 }
 
-/// By its file, which an upgrade may have replaced meanwhile.
+/// The name of the executable, which an upgrade may have replaced in the meantime.
 fn program(process: &Path) -> String {
     let path = fs::read_link(process.join("exe")).unwrap_or_default();
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     name.strip_suffix(" (deleted)").unwrap_or(&name).to_owned()
 }
 
-/// Removes the kept choice, so that the next [`check`] looks again.
+/// Deletes the saved choice, so that the next [`check`] searches again.
 ///
 /// # Errors
 /// The file cannot be removed.

@@ -1,8 +1,7 @@
-//! A tiny receiver: shows heartbeats as they arrive, one line each, without a server of anybody's.
+//! A small receiver that prints one line for each heartbeat: a test without a server.
 //!
-//! A tool for looking, not for keeping: it takes every form of heartbeat there is (JSON in a body, an array of
-//! replays, the legacy `?params=`), believes whoever sends it, and remembers nothing. A heartbeat is answered once its
-//! line is written, so that whoever has the answer has been shown.
+//! It accepts every form of heartbeat (JSON in a body, an array of replays, the legacy `?params=`) from every sender, and
+//! stores nothing. It responds after it has written the line, so a client with a response can rely on the line.
 
 use crate::device::shown::shown;
 use crate::http::{Exchange, Limits, Listener, Method, Request, Response, Server};
@@ -13,17 +12,16 @@ use std::io::{self, Write};
 use std::net::TcpListener;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// A desk full of devices.
 const CONNECTIONS: usize = 32;
-/// What is said to a heartbeat that does not name its interval.
+/// Interval in the response to a heartbeat without one, in seconds.
 const INTERVAL_S: f64 = 5.0;
-/// For the answer to the last heartbeat.
+/// Time for the response to the last heartbeat.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// `ADDRESS:PORT` of what a person wrote: a port alone is one of this machine, for this machine only.
+/// Parses the `--listen` option to `ADDRESS:PORT`; a port alone means 127.0.0.1.
 ///
 /// # Errors
-/// The text names no port, or no address; the sentence says what to write.
+/// The text has no port or no address; the message says what to write.
 pub fn listen_address(text: &str) -> Result<String, String> {
     if text.parse::<u16>().is_ok() {
         return Ok(format!("127.0.0.1:{text}"));
@@ -40,8 +38,8 @@ pub fn listen_address(text: &str) -> Result<String, String> {
     }
 }
 
-/// Listens on `listen` (port 0: any free one), says where on the first line of `out`, then writes one line for
-/// each heartbeat; returns after `stop_after` of them.
+/// Listens on `listen` (port 0: any free one), writes the address as the first line of `out`, then one line for each
+/// heartbeat. Returns after `stop_after` heartbeats.
 ///
 /// # Errors
 /// The address cannot be listened on, or `out` cannot be written.
@@ -58,7 +56,7 @@ fn receive_on(listener: TcpListener, out: &mut dyn Write, stop_after: Option<u64
     let stopper = server.stopper();
     let mut receiver = Receiver { out, left: stop_after, result: Ok(()) };
     server.run(|exchange| {
-        receiver.take(exchange);
+        receiver.respond(exchange);
         if receiver.has_finished() {
             stopper.stop(GRACE);
         }
@@ -68,7 +66,7 @@ fn receive_on(listener: TcpListener, out: &mut dyn Write, stop_after: Option<u64
 
 struct Receiver<'a> {
     out: &'a mut dyn Write,
-    /// Lines to write before the end.
+    /// Remaining lines; `None`: unlimited.
     left: Option<u64>,
     result: io::Result<()>,
 }
@@ -78,7 +76,7 @@ impl Receiver<'_> {
         self.left == Some(0) || self.result.is_err()
     }
 
-    fn take(&mut self, exchange: Exchange) {
+    fn respond(&mut self, exchange: Exchange) {
         let response = match heartbeats(&exchange.request) {
             Ok(_) if self.has_finished() => Response::error(503, "the receiver ends"),
             Ok(heartbeats) => {
@@ -102,7 +100,10 @@ impl Receiver<'_> {
     }
 }
 
-/// One heartbeat, or an array of replays; where there is none, what is answered instead.
+/// The heartbeat or the replays of a request.
+///
+/// # Errors
+/// The response to a request without a heartbeat.
 fn heartbeats(request: &Request) -> Result<Vec<Value>, Response> {
     let params = request.query().and_then(params);
     let json = match (request.method(), params) {
@@ -110,7 +111,9 @@ fn heartbeats(request: &Request) -> Result<Vec<Value>, Response> {
         (Method::Get, Some(params)) => params,
         (Method::Get, None) => return Err(Response::error(400, "a GET needs ?params=<url-encoded JSON>")),
         _ => {
-            return Err(Response::error(405, "only POST and GET are known here").header("Allow", "GET, POST"));
+            return Err(
+                Response::error(405, "only POST and GET are allowed here").header("Allow", "GET, POST")
+            );
         }
     };
     match serde_json::from_slice(&json) {
@@ -120,7 +123,7 @@ fn heartbeats(request: &Request) -> Result<Vec<Value>, Response> {
     }
 }
 
-/// The legacy form's JSON out of `params=...`, decoded.
+/// Decodes the JSON of the legacy form `params=...`.
 fn params(query: &str) -> Option<Vec<u8>> {
     let value = query.split('&').find_map(|pair| pair.strip_prefix("params="))?;
     let spaced = value.replace('+', " ");

@@ -1,7 +1,7 @@
-//! A heartbeat as one line for a person.
+//! Formats a heartbeat as one line for a person.
 //!
-//! It may come from anybody, so nothing of it reaches a terminal raw: control characters and those that turn
-//! the direction of writing are escaped, long texts are cut.
+//! The sender is not trusted: control characters and those that change the writing direction are escaped, and long texts
+//! are cut.
 
 use crate::wire::{CameraStatus, MAX_CAMERAS};
 use serde_json::Value;
@@ -9,13 +9,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Characters of one text of a heartbeat, such as a name.
 const TEXT: usize = 64;
-/// Cameras that are lost and named.
+/// Disconnected cameras that are named.
 const LOST: usize = 4;
-/// Characters of a JSON that is no heartbeat of ours.
+/// Characters of JSON that is not a native heartbeat.
 const FOREIGN: usize = 240;
 
 /// `22:05:03Z barn-cam #42 scheduled | cpu 12.5 % mem 41.2 % 48.8 °C 1.9 W | wlan0 192.168.1.202 "barn" -52 dBm |
-/// streaming recording`: the time at which it arrived (UTC), and what is known; what is absent is left out.
+/// streaming recording`: the time of arrival (UTC) and the values; absent values are left out.
 pub fn shown(json: &Value, arrived: SystemTime) -> String {
     let what = match who(json) {
         Some(who) => parts(who, json).join(" | "),
@@ -35,12 +35,12 @@ fn parts(who: Vec<String>, heartbeat: &Value) -> Vec<String> {
     parts.into_iter().filter(|words| !words.is_empty()).map(|words| words.join(" ")).collect()
 }
 
-/// A text of the heartbeat, fit to be shown.
+/// A text of the heartbeat, escaped and cut.
 fn text(value: &Value) -> Option<String> {
     value.as_str().map(|text| printable(text, TEXT))
 }
 
-/// `None` where it is no heartbeat of ours: those have a number and a reason.
+/// Name, number and reason; `None` if the JSON is not a native heartbeat.
 fn who(heartbeat: &Value) -> Option<Vec<String>> {
     let (seq, reason) = (heartbeat["seq"].as_u64()?, text(&heartbeat["reason"])?);
     let name = text(&heartbeat["hostname"]).or_else(|| text(&heartbeat["hardwareid"]));
@@ -49,7 +49,7 @@ fn who(heartbeat: &Value) -> Option<Vec<String>> {
     Some(words)
 }
 
-/// What was measured, with its unit: "cpu 12.5 %", "48.8 °C".
+/// The measured values with their units: "cpu 12.5 %", "48.8 °C".
 pub fn measures(heartbeat: &Value) -> Vec<String> {
     let facts = [
         ("cpu ", &heartbeat["cpu"], "%"),
@@ -66,12 +66,12 @@ pub fn measures(heartbeat: &Value) -> Vec<String> {
 }
 
 fn how(heartbeat: &Value) -> Vec<String> {
-    // What holds it back is told by the words of the wire, so that they can be searched for.
-    let held_back = each(&heartbeat["throttled"]["now"]).filter_map(text);
-    measures(heartbeat).into_iter().chain(held_back).collect()
+    // The flags keep their names in the JSON, so that people can search for them.
+    let throttled = each(&heartbeat["throttled"]["now"]).filter_map(text);
+    measures(heartbeat).into_iter().chain(throttled).collect()
 }
 
-/// Nothing where it is no array; no array of a heartbeat has more than the cameras'.
+/// Items of an array, as many as a heartbeat may have cameras; nothing for other JSON.
 fn each(values: &Value) -> impl Iterator<Item = &Value> {
     values.as_array().into_iter().flatten().take(MAX_CAMERAS)
 }
@@ -81,7 +81,7 @@ fn link(connection: &Value) -> Vec<String> {
     let of_it = |value: &&Value| value["interface"] == connection["active"];
     let addresses =
         each(&connection["ip_addresses"]).filter(of_it).filter_map(|address| text(&address["ip"]));
-    // IPv4 where there is one: it is what people know their devices by.
+    // IPv4 if there is one: people know their devices by it.
     let address = addresses.min_by_key(|address| address.contains(':'));
     let wifi = Some(&connection["wifi"]).filter(of_it).unwrap_or(&Value::Null);
     let ssid = text(&wifi["ssid"]).map(|ssid| format!("\"{ssid}\""));
@@ -95,7 +95,7 @@ fn activity(heartbeat: &Value) -> Vec<String> {
     activities.into_iter().filter(goes_on).map(str::to_owned).collect()
 }
 
-/// How many are there, and which ones are not.
+/// Number of connected cameras, and the names of the others.
 fn cameras(heartbeat: &Value) -> Vec<String> {
     let cameras = || each(&heartbeat["cameras"]);
     let with = |status: CameraStatus| cameras().filter(move |camera| camera["status"] == status.as_str());
@@ -108,7 +108,7 @@ fn cameras(heartbeat: &Value) -> Vec<String> {
     std::iter::once(count).chain(lost.map(|name| format!("no {name}"))).collect()
 }
 
-/// At most `limit` characters of `text`, harmless in a terminal.
+/// At most `limit` characters of `text`, escaped for a terminal.
 fn printable(text: &str, limit: usize) -> String {
     let mut shown = String::new();
     for (count, c) in text.chars().enumerate() {

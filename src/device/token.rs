@@ -1,4 +1,4 @@
-//! A token: read from a file or a systemd credential, compared, never shown.
+//! A bearer token from a file or a systemd credential, compared in constant time and never printed.
 
 use crate::config::ConfigError;
 use std::fmt;
@@ -9,15 +9,15 @@ use subtle::ConstantTimeEq;
 /// Longer than any token, shorter than any header limit.
 const LONGEST: usize = 4096;
 
-/// A bearer token, which never shows up in a log.
+/// A bearer token; `Debug` does not print it.
 pub struct Token(String);
 
 impl Token {
-    /// From `file`, or from the systemd credential of that name; `None` where neither is there. `section` is the
-    /// configuration's that names the file as `token_file`.
+    /// Reads `file`, or else the systemd credential `credential`; `None` if neither exists. `section` is the section of
+    /// the configuration whose `token_file` names the file.
     ///
     /// # Errors
-    /// It cannot be read, or does not hold one line; the sentence never shows its content.
+    /// The file cannot be read or is not one line of printable ASCII; the message never contains its content.
     pub fn load(section: &str, file: Option<&Path>, credential: &str) -> Result<Option<Token>, ConfigError> {
         let Some(path) = file.map(Path::to_owned).or_else(|| systemd_credential(credential)) else {
             return Ok(None);
@@ -35,12 +35,12 @@ impl Token {
         Ok(Some(Token(text.to_owned())))
     }
 
-    /// For the header; nowhere else.
+    /// The token itself, for the request header only.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// In a time that tells nothing but the length.
+    /// Compares in a time that depends on the length alone.
     pub fn is(&self, given: &str) -> bool {
         self.0.as_bytes().ct_eq(given.as_bytes()).into()
     }
