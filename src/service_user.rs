@@ -29,7 +29,7 @@ struct UserNames {
     more_groups: Vec<String>,
 }
 
-/// What the kernel knows of an ids.
+/// The ids of a process.
 #[derive(Debug, PartialEq, Eq)]
 struct UserIds {
     user: u32,

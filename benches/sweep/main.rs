@@ -139,7 +139,7 @@ impl Fleet {
         ))?;
         drop((direct, store));
         let store = Store::open_for_serving(path, now.wall)?;
-        let sweeper = Sweeper::new(SETTINGS, now, Poke::nobody());
+        let sweeper = Sweeper::new(SETTINGS, now, Poke::unconnected());
         Ok(Fleet { store, machines, sweeper, now })
     }
 

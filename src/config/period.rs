@@ -29,7 +29,7 @@ impl From<Level> for LevelFilter {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Period(pub Duration);
 
-/// What a period looks like, for the message about something else.
+/// The form of a period, for the error message.
 pub const PERIOD: &str = "a duration such as \"250ms\", \"5s\", \"2m\" or \"1h\"";
 
 impl std::str::FromStr for Period {
@@ -64,7 +64,7 @@ impl fmt::Display for Period {
     }
 }
 
-/// What is wrong with `period` if it is outside `allowed`, for [`Source::fault`].
+/// The error text for a `period` outside `allowed`, for [`Source::fault`].
 pub fn outside(period: Period, allowed: &RangeInclusive<Duration>) -> Option<String> {
     let (from, to) = (Period(*allowed.start()), Period(*allowed.end()));
     (!allowed.contains(&period.0)).then(|| format!("must be from \"{from}\" to \"{to}\""))

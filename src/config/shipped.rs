@@ -1,4 +1,4 @@
-//! What a configuration file that is shipped must hold: for the tests of both programs.
+//! Checks of a shipped configuration file, for the tests of both programs.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ pub fn project_file(name: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// What the code knows, in its own words: it lists them to whoever misspells one.
+/// The keys that the code knows, from the error about an unknown key.
 fn names_known_in(fault: fn(&str) -> String, section: &str) -> Vec<String> {
     let sentence = fault(&format!("{section}\nno_such_key = 1"));
     let (_, list) = sentence.split_once("expected").expect("a list of what is known");
@@ -51,7 +51,7 @@ pub fn written_keys(text: &str) -> Vec<(String, String, bool)> {
     keys
 }
 
-/// What stands behind `key = ` in a section of a file, and no comment.
+/// The value of a key in a section of a file, without its comment.
 pub fn written_value<'t>(text: &'t str, section: &str, key: &str) -> Option<&'t str> {
     let mut lines = text.lines().skip_while(|line| *line != format!("[{section}]")).skip(1);
     let inside = lines.by_ref().take_while(|line| !line.starts_with('['));

@@ -1,7 +1,7 @@
-//! A file as it is written: sections of keys, each value of one type, none unknown.
+//! A configuration file as written: sections of keys, each value of one type, no unknown key.
 //!
-//! Read by hand, because what serde derives for it takes 156 KiB of the daemon's program, most of it for words of errors
-//! that nobody who edits a file knows ("invalid type: integer, expected struct").
+//! Parsed by hand: the code that serde derives takes 156 KiB of the daemon's program, most of it for error texts that do
+//! not help the person who edits the file ("invalid type: integer, expected struct").
 
 use super::period::{Level, PERIOD, Period};
 use std::ops::Range;
@@ -9,10 +9,10 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// A value where it stands in the text.
+/// A value with its position in the text.
 pub type TomlValue<'t> = Spanned<DeValue<'t>>;
 
-/// What is wrong, and where in the text.
+/// An error with its position in the text.
 #[derive(Debug)]
 pub struct Fault {
     pub span: Range<usize>,
@@ -27,7 +27,7 @@ impl Fault {
     }
 }
 
-/// What a value may be read into.
+/// A type that a value can be parsed to.
 pub trait Written: Sized {
     /// # Errors
     /// The value is of another kind.
@@ -36,7 +36,7 @@ pub trait Written: Sized {
 
 /// One of a few words.
 pub trait Word: Copy + 'static {
-    /// Each with what it stands for.
+    /// Each word with its value.
     const WORDS: &'static [(&'static str, Self)];
 }
 
@@ -62,7 +62,7 @@ macro_rules! sections {
 #[cfg(any(feature = "device", feature = "monitor", test))]
 pub(crate) use sections;
 
-/// What a section holds, taken key by key.
+/// The keys of a section that are not parsed yet.
 pub struct Keys<'t>(DeTable<'t>);
 
 impl<'t> Keys<'t> {
@@ -84,7 +84,7 @@ impl<'t> Keys<'t> {
     }
 
     /// # Errors
-    /// Its value is none for a `T`.
+    /// The value is not a `T`.
     pub fn take<T: Written + Default>(&mut self, key: &str) -> Result<T, Fault> {
         self.0.remove(key).map_or_else(|| Ok(T::default()), T::read)
     }
@@ -105,8 +105,8 @@ fn outside(what: &str, span: Range<usize>, found: &str, known: &[&str]) -> Fault
     Fault::new(span, format!("{what} `{found}`, expected {known}"))
 }
 
-/// The word that `found` probably stands for: at most a third of its letters are wrong, missing or swapped, or it is a
-/// part of one (`token` of `token_file`).
+/// The key that `found` is probably a typo of: at most a third of its letters are wrong, missing or swapped, or it is part
+/// of the key (`token` of `token_file`).
 fn nearest<'w>(found: &str, known: &[&'w str]) -> Option<&'w str> {
     let found = found.to_ascii_lowercase().replace('-', "_");
     let distance = |word: &str| strsim::osa_distance(&found, word);

@@ -26,7 +26,7 @@ pub(super) struct Decoder {
     extras: usize,
 }
 
-/// What the next byte belongs to.
+/// The part of the message that the next byte belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum DecoderState {
     Size {

@@ -19,7 +19,7 @@ const MAX_DISCARDED: usize = 256 * 1024;
 /// Responses to pipelined requests are sent together, up to this many bytes.
 pub(super) const BATCH: usize = 64 * 1024;
 
-/// What all connections of a server share.
+/// State that all connections of a server share.
 pub(super) struct Front {
     pub(super) limits: Limits,
     pub(super) counters: Arc<Counters>,
@@ -319,7 +319,7 @@ impl HttpConnection {
         }
     }
 
-    /// What the connection waits for after its turn; `None` if it is to be closed.
+    /// The next wait of the connection; `None` if it must be closed.
     pub(super) fn wait(&self) -> Option<Wait> {
         if !self.output().is_empty() && self.phase != Phase::Closed {
             return Some(Wait::Write);

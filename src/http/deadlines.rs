@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 /// In effect no deadline; adding Duration::MAX to an Instant would overflow.
 pub(super) const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// What a connection is waiting for.
+/// The current wait of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wait {
     /// The rest of a request, or the first one.

@@ -15,7 +15,7 @@ pub(super) struct Partial {
     expects_continue: bool,
 }
 
-/// What is missing of the body.
+/// The rest of the body.
 #[derive(Debug)]
 enum Rest {
     /// Head and body have this many bytes.

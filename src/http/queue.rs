@@ -1,11 +1,11 @@
-//! From the reactor to worker threads: a bounded queue. What does not fit is told to come back later, at once.
+//! A bounded queue from the reactor to worker threads. Requests beyond its bound get 503 with Retry-After at once.
 
 use super::message::Response;
 use super::reply::Exchange;
 use crossbeam_channel::{Receiver, unbounded};
 use std::ops::RangeInclusive;
 
-/// Drawn anew for each client, so that a fleet that was turned away does not come back as one.
+/// Random for each response, so that a refused fleet does not retry at the same moment.
 const RETRY_AFTER_S: RangeInclusive<u32> = 1..=5;
 
 /// A handler that queues up to `depth` exchanges for the threads that receive. Those end once the handler is

@@ -1,4 +1,4 @@
-//! What a connection reads from and writes to: its socket, with or without TLS.
+//! The byte stream of a connection: its socket, with or without TLS.
 
 use super::socket::{Socket, TrackedSocket};
 #[cfg(feature = "monitor")]

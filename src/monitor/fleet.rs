@@ -1,7 +1,7 @@
 //! The newest beat of each machine, in memory: the workers write it, the recorder collects the changes.
 //!
 //! A machine costs its payload (about 1 KB) and 400 bytes. What is here is the truth while the monitor runs; the
-//! database follows within seconds (`last_seen`) and minutes (payload, history), and at once for whoever comes back.
+//! database follows within seconds (`last_seen`) and minutes (payload, history), and at once for a machine that returns.
 
 mod beats;
 mod devices;
@@ -55,7 +55,7 @@ pub enum Belief {
     Reported,
 }
 
-/// What a beat changes for the recorder.
+/// The effect of a beat on the recorder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BeatEffect {
     Nothing,
@@ -169,8 +169,8 @@ impl Fleet {
         slot.seen = slot.seen.or(last_seen);
     }
 
-    /// What the database has just been told of `machine`. Returns when it was last seen if it has beaten since its last flush:
-    /// then a machine that was just called offline is back already.
+    /// Sets the status that was just written to the database. Returns when the machine was last seen if it has sent a beat
+    /// since the last flush: then a machine that was just marked as offline is already back.
     pub fn believe(&self, machine: MachineId, belief: Belief) -> Option<Moment> {
         let mut shard = self.shard(machine);
         let slot = shard.slots.entry(machine).or_default();

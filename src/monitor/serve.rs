@@ -126,7 +126,7 @@ pub fn run(config_file: &Path) -> Result<(), CommandError> {
     monitor.stop()
 }
 
-/// What the main thread keeps of the others.
+/// The main thread's handles of the other threads.
 struct Monitor {
     config_file: PathBuf,
     config: Config,

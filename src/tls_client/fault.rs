@@ -4,7 +4,7 @@ use super::verifier::webpki_error;
 use rustls::{CertificateError, Error};
 use std::io;
 
-/// What is wrong with a server's certificate and what to do about it; `None` for other errors and for dates, whose
+/// The fault of a server's certificate and its remedy; `None` for other errors and for dates, whose
 /// sentence depends on whose clock it is.
 pub fn advice(error: &Error) -> Option<String> {
     match webpki_error(error) {

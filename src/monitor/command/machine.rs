@@ -90,7 +90,7 @@ pub struct Add {
     /// Default: the hostname that the device reports
     #[arg(long)]
     hostname: Option<String>,
-    /// What it is or where it is
+    /// Description, such as the place of the machine
     #[arg(long)]
     description: Option<String>,
     /// Silence after which it is offline, such as "5m"; default: offline_threshold of the configuration
@@ -135,7 +135,7 @@ pub struct Set {
     /// Overrides the hostname that the device reports
     #[arg(long)]
     hostname: Option<String>,
-    /// What it is or where it is
+    /// Description, such as the place of the machine
     #[arg(long)]
     description: Option<String>,
     /// Silence after which it is offline, such as "5m"

@@ -9,7 +9,7 @@ struct OneCommand<C: Subcommand> {
 }
 
 /// # Errors
-/// What clap prints for a usage error.
+/// The text that clap prints for a usage error.
 pub fn parse<C: Subcommand>(words: &[&str]) -> Result<C, String> {
     let words = std::iter::once("heartbeat-monitor").chain(words.iter().copied());
     OneCommand::try_parse_from(words).map(|parsed| parsed.command).map_err(|error| error.to_string())

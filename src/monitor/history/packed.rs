@@ -16,7 +16,7 @@ const FORMAT: u8 = 1;
 const NO_COLUMN: u8 = 0xff;
 const ABSENT: u16 = u16::MAX;
 
-/// What one step is worth: half a percent, half a degree, 50 mW, a twentieth of a runnable task. Finer than a chart
+/// The value of one step: half a percent, half a degree, 50 mW, a twentieth of a runnable task. Finer than a chart
 /// shows, and each halving would cost a bit of every bucket.
 const STEPS: [f32; FIGURES] = [0.5, 0.5, 0.5, 0.5, 0.05, 0.05, 0.5];
 /// Temperatures go below zero.

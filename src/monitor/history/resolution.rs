@@ -13,7 +13,7 @@ pub struct Resolution {
     pub seconds: i64,
     /// In a row of the table.
     pub buckets: usize,
-    /// What is older is handed down to the next one.
+    /// Older samples move to the next resolution.
     pub kept: Duration,
 }
 
@@ -36,7 +36,7 @@ impl Resolution {
         Moment(bucket.saturating_mul(self.seconds * 1000))
     }
 
-    /// The first bucket of the row that `bucket` stands in, and its place there.
+    /// The first bucket of the row that contains `bucket`, and its index there.
     pub fn row(&self, bucket: i64) -> (i64, usize) {
         let buckets = self.buckets as i64;
         let place = bucket.rem_euclid(buckets);

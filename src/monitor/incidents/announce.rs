@@ -20,7 +20,7 @@ use crate::monitor::store::StoreError;
 use log::warn;
 use rusqlite::{OptionalExtension, Transaction, params};
 
-/// What decides whether and how a transition of a machine is announced.
+/// The facts that decide whether and how a transition of a machine is announced.
 struct MachineContext {
     subject: Subject,
     is_in_maintenance: bool,

@@ -1,4 +1,4 @@
-//! What people are notified about: when an incident begins and ends, and who hears of it.
+//! Incidents, which people are notified about: when one begins and ends, and which recipients get a message.
 //!
 //! | file | what it owns |
 //! |---|---|

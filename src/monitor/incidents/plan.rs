@@ -1,4 +1,4 @@
-//! Who is notified of an event, over which channels, and when: pure.
+//! The plan of an event's messages: recipients, channels and times. Pure.
 //!
 //! An event becomes one row of the outbox for each channel of each recipient who wants it. A row may be due later than
 //! now: after the recipient's minimum outage, or at the end of their quiet hours. If the machine is back by then, neither

@@ -14,7 +14,7 @@ pub const FLAPPING_WINDOW: Duration = Duration::from_secs(3600);
 /// A flapping machine counts as steady after this long in one state (3600 s / 4 transitions).
 pub const FLAPPING_HOLD: Duration = Duration::from_secs(15 * 60);
 
-/// What people learn of a transition.
+/// The announcement of a transition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Announcement {
     /// The transition itself.

@@ -1,4 +1,4 @@
-//! What the dispatcher keeps about a channel: its pace, and which of its failures were logged.
+//! The dispatcher's state of a channel: its pace, and which of its failures were logged.
 
 use super::pace::ChannelPace;
 use crate::monitor::log_limit::LogLimit;

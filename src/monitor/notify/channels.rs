@@ -7,7 +7,7 @@ use crate::clock::Moment;
 use crate::monitor::store::{Refused, Store, StoreError};
 use rusqlite::{OptionalExtension, params};
 
-/// Who gets a channel that is added without a recipient, and is made for it.
+/// The recipient that is created for a channel added without one.
 pub const DEFAULT_RECIPIENT: &str = "everybody";
 
 /// A channel that is to be added.
@@ -94,7 +94,7 @@ impl Store {
         Ok(ids.into_iter().filter_map(|id| self.channel(id).ok()).collect())
     }
 
-    /// What waits on a channel that is switched off is not told.
+    /// Enables or disables a channel. Pending messages of a disabled channel are not delivered.
     ///
     /// # Errors
     /// There is no such channel.

@@ -141,7 +141,7 @@ fn known_tag(tx: &Transaction<'_>, tag: &str) -> Result<(), Refused> {
     }
 }
 
-/// What [`MachineChoice`] needs to decide about a machine.
+/// The properties of a machine that [`MachineChoice`] depends on.
 pub fn choice(connection: &Connection, recipient: i64, all: bool) -> Result<MachineChoice, StoreError> {
     let mut choice = MachineChoice { all, ..MachineChoice::default() };
     if all {
@@ -162,7 +162,7 @@ pub fn choice(connection: &Connection, recipient: i64, all: bool) -> Result<Mach
     Ok(choice)
 }
 
-/// What `recipient list` shows.
+/// The texts of `recipient list`.
 pub fn chosen(connection: &Connection, recipient: i64, all: bool) -> Result<Chosen, StoreError> {
     let mut chosen = Chosen { all, ..Chosen::default() };
     let mut statement = connection.prepare_cached(

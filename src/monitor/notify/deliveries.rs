@@ -7,7 +7,7 @@ use crate::monitor::store::page::{Page, paged, rows};
 use crate::monitor::store::{Store, StoreError};
 use rusqlite::Row;
 
-/// A notification on its way to somebody; never the secret with which it is sent.
+/// A pending or recent notification, without the channel's secret.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeliveryRecord {
     pub id: i64,

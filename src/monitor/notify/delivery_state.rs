@@ -1,6 +1,6 @@
 //! The states of a delivery.
 
-/// What stands in `outbox.state`.
+/// Values of the column `outbox.state`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DeliveryState {
     Waiting = 0,

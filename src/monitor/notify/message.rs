@@ -63,7 +63,7 @@ impl DeliveryError {
     }
 }
 
-/// What a delivery needs besides channel and message.
+/// Dependencies of a delivery besides channel and message.
 pub struct DeliveryContext<'a> {
     pub now: Moment,
     /// Aborts connections that can take minutes, at a stop.

@@ -1,4 +1,4 @@
-//! Notifications: what is said, and its delivery over channels until it is acknowledged or expires.
+//! Notifications: their texts, and their delivery over channels until the receiver acknowledges or they expire.
 //!
 //! | file | what it owns |
 //! |---|---|
@@ -62,8 +62,8 @@ impl Poke {
         (Poke(Some(sender)), receiver)
     }
 
-    /// Wakes no courier: for a process that writes an outbox which another one delivers.
-    pub fn nobody() -> Poke {
+    /// Wakes no courier: for a process whose outbox another process delivers.
+    pub fn unconnected() -> Poke {
         Poke(None)
     }
 

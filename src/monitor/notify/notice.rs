@@ -51,7 +51,7 @@ pub struct Subject {
     pub tags: Vec<String>,
 }
 
-/// What happened.
+/// The kinds of event that people are notified about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Happening {
     pub event: EventKind,

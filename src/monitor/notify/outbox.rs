@@ -119,9 +119,9 @@ fn free() -> String {
 }
 
 impl Store {
-    /// At start: the leases of the last process have ended with it. A mail that it had handed over to the server may have
-    /// arrived; it is not sent again within `hold`. The time since a row was due does not count towards its expiry: nobody
-    /// tried it. Returns how many leases there were.
+    /// Ends the leases of the previous process, at start. A mail that it had handed over to the server may have arrived;
+    /// it is not sent again within `hold`. The time since a row was due does not count towards its expiry, because no
+    /// monitor tried it. Returns the number of leases.
     pub fn free_leases(&self, now: Moment, hold: Duration) -> Result<usize, StoreError> {
         self.write(|transaction| {
             transaction.execute(

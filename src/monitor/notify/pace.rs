@@ -43,7 +43,7 @@ const WINDOW: Duration = Duration::from_secs(15);
 /// The number of rows whose backoff can end early when the channel delivers again.
 const MOST_BACKED_OFF: usize = 10_000;
 
-/// What may be sent now.
+/// The messages that may be sent now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
     /// This many messages, of which at most `retries` are retries, not before `retries_at`.

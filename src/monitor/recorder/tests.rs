@@ -41,7 +41,7 @@ impl RecorderRig {
             fleet: Arc::default(),
             pulse: Arc::new(Pulse::new(now.monotonic)),
         };
-        let sweeper = Sweeper::new(SETTINGS, now, Poke::nobody());
+        let sweeper = Sweeper::new(SETTINGS, now, Poke::unconnected());
         let recorder = Recorder::new(shared.clone(), sweeper, Watchdog::from_environment(now.monotonic));
         recorder.load().expect("states");
         RecorderRig { store, shared, recorder, now }

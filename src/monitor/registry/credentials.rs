@@ -1,4 +1,4 @@
-//! What the registry keeps in memory, read at once.
+//! Loads the registry's part of the database in one read.
 
 use super::token::TokenHash;
 use crate::clock::Moment;
@@ -13,7 +13,7 @@ pub struct Credentials {
     pub disabled: Vec<MachineId>,
     /// In order of the machines.
     pub device_keys: Vec<(MachineId, Box<str>)>,
-    /// Of the read API, with their names.
+    /// Read tokens with their names.
     pub readers: Vec<(TokenHash, Box<str>)>,
     pub machines: usize,
 }

@@ -43,7 +43,7 @@ pub struct EnrolmentKey {
     pub group: Option<String>,
     pub created_at: Moment,
     pub expires_at: Moment,
-    /// Who used it.
+    /// The machine that used it.
     pub machine: Option<MachineId>,
     pub used_at: Option<Moment>,
 }

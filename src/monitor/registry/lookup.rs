@@ -1,4 +1,4 @@
-//! Whose token it is, in memory: an immutable snapshot of the database's tokens, replaced whenever one of them changes.
+//! Finds the owner of a token in memory: an immutable snapshot of the database's tokens, replaced at each change.
 //!
 //! A device uses 41 to 45 bytes: a hash, the machine's number, its share of the table. During a replacement both
 //! snapshots are in memory.
@@ -74,7 +74,7 @@ impl Registry {
         Ok(registry)
     }
 
-    /// Whose token it is. Neither its outcome nor a stored hash shows in the time that it takes, beyond the place in
+    /// The owner of a token. Neither its outcome nor a stored hash shows in the time that it takes, beyond the place in
     /// the table, which follows from SHA-256 of what was sent.
     ///
     /// # Errors
@@ -97,7 +97,7 @@ impl Registry {
         self.reader_names.get(usize::try_from(number).ok()?).map(|name| &**name)
     }
 
-    /// What the machine is called at the Meeting API, if it was given such a name.
+    /// The machine's key at the Meeting API, if it has one.
     pub fn device_key(&self, machine: MachineId) -> Option<&str> {
         let place = self.device_keys.binary_search_by_key(&machine, |(id, _)| *id).ok()?;
         Some(&self.device_keys[place].1)

@@ -27,7 +27,7 @@ pub struct MachineFilter {
     pub tag: Option<String>,
 }
 
-/// What is changed of a machine. `None` leaves it, `Some(None)` takes it away.
+/// Changes of a machine: `None` keeps a value, `Some(None)` clears it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MachineChange {
     pub name: Option<String>,

@@ -1,4 +1,4 @@
-//! Who may send and who may read: machines, their tokens, enrolment keys and read tokens.
+//! Permission to send and to read: machines, their tokens, enrolment keys and read tokens.
 //!
 //! | file | what it owns |
 //! |---|---|

@@ -49,7 +49,7 @@ impl Store {
                      AND NOT EXISTS (SELECT 1 FROM outbox WHERE incident_id = incident.id)",
                     &[events.0],
                 )?,
-                // While an incident is open, they determine which channels are told of its end.
+                // While an incident is open, they determine which channels get its end.
                 ids(
                     "SELECT id FROM outbox WHERE created_at < ?1 AND state IN (?2, ?3, ?4)
                      AND NOT EXISTS (SELECT 1 FROM incident WHERE id = outbox.incident_id AND ended_at IS NULL)",

@@ -72,7 +72,7 @@ fn open(path: &Path, manner: Manner) -> Result<Connection, StoreError> {
 
 /// A connection with only the settings that protect against a damaged or foreign file.
 pub fn bare(path: &Path) -> Result<Connection, StoreError> {
-    // Without a mutex of its own: a `Connection` is used by one thread at a time, which the compiler holds.
+    // Without SQLite's mutex: a `Connection` is used by one thread at a time, which the compiler checks.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(|error| cannot_open(path, error))?;
     // SQLite silently opens a file without write permission as read-only.

@@ -16,7 +16,7 @@ pub struct Damage {
     pub problem: String,
 }
 
-/// What [`Store::quick_check`] found.
+/// The result of [`Store::quick_check`].
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct QuickCheck {
     pub damage: Vec<Damage>,

@@ -68,7 +68,7 @@ impl Store {
     /// # Errors
     /// As there, and there is none.
     pub fn open_existing(path: &Path, now: Moment) -> Result<Store, OpenError> {
-        // What may not be looked at may well be there: opening it says so.
+        // A file without read permission may exist: opening it reports the error.
         if fs::metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
             let error =
                 StoreError::Other("there is no such file; the first start of the service makes it".into());

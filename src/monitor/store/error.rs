@@ -1,4 +1,4 @@
-//! What can be wrong with the database, as a sentence that says what to do.
+//! Errors of the database, each a sentence that says what to do.
 
 use rusqlite::ErrorCode;
 use rusqlite::ffi::{
@@ -16,7 +16,7 @@ pub enum StoreError {
     ReadOnly,
     /// Another process has held the write lock for longer than this one waits.
     Busy,
-    /// What SQLite says of it.
+    /// SQLite's error.
     Corrupt(String),
     /// The file was removed, or another one is at its path.
     Gone,

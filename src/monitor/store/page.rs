@@ -11,7 +11,7 @@ pub struct Page {
     pub after: Option<i64>,
 }
 
-/// What stands behind WHERE, and the order.
+/// The condition and the order of the query.
 pub fn paged(id: &str, page: Page) -> (String, String) {
     let order = if page.after.is_some() { "" } else { " DESC" };
     let (after, before) = (page.after.unwrap_or(-1), page.before.unwrap_or(i64::MAX));

@@ -16,7 +16,7 @@ const STEP: u32 = 1024;
 /// free for longer than that.
 const PAUSE: Duration = Duration::from_millis(120);
 
-/// What `db check` found.
+/// The result of `db check`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checked {
     /// Empty: good.
@@ -28,7 +28,7 @@ pub struct Checked {
     pub free: u64,
 }
 
-/// What `db vacuum` did, in bytes of the file.
+/// The result of `db vacuum`, in bytes of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Vacuumed {
     pub before: u64,
@@ -67,7 +67,7 @@ impl Store {
                 target.display()
             )));
         }
-        // Not by `read`: VACUUM cannot run in a transaction, makes one of its own, and is no query.
+        // Not through `read`: VACUUM cannot run in a transaction and is not a query.
         let connection = connection::writer(self.path(), self.manner)?;
         self.still_there()?;
         copy_to(&connection, target)?;
@@ -94,7 +94,7 @@ impl Store {
             }
             Err(error) => return Err(error),
         };
-        // What is in the log only is no change of the file yet. Whoever reads or writes now is not waited for.
+        // Pages that are only in the log have not changed the file yet. Does not wait for current readers and writers.
         held(&self.writer).connection.execute_batch("PRAGMA wal_checkpoint(PASSIVE)")?;
         Ok(Vacuumed { before, after: self.size()?, whole })
     }

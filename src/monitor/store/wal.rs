@@ -1,6 +1,6 @@
 //! Whether the write-ahead log beside the database is still the file that this process has open.
 //!
-//! SQLite goes on writing to a log that was removed. The next process to open the database would find none of it.
+//! SQLite continues to write to a log that was removed. The next process that opens the database would not find it.
 
 use super::connection;
 use super::database::{Store, held};
@@ -32,7 +32,7 @@ impl Store {
         let renewed = connection::writer(&self.path, self.manner)?;
         connection::make_room(&renewed)?;
         writer.connection = renewed;
-        // What others committed meanwhile is not known: the next look finds a change.
+        // Commits of other processes in the meantime are unknown: the next check finds a change.
         writer.seen = -1;
         writer.wal = identity(&beside(&self.path, "-wal"));
         Ok(true)

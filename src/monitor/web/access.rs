@@ -1,4 +1,4 @@
-//! Who may read: clients with a read token. `/metrics` is also open to this machine, `/healthz` to everyone.
+//! Access to the read API: clients with a read token. `/metrics` is also open to this machine, `/healthz` to everyone.
 
 use super::client;
 use super::context::WebContext;

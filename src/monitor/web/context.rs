@@ -1,4 +1,4 @@
-//! What the responses are made from.
+//! Dependencies of the responses.
 
 use crate::clock::Moment;
 use crate::http::Counters;
@@ -13,7 +13,7 @@ use crossbeam_channel::Sender;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What the responses are made from; shared by the workers.
+/// Dependencies of the responses, shared by the workers.
 pub struct WebContext {
     pub shared: RecorderContext,
     pub health: Arc<Health>,

@@ -1,4 +1,4 @@
-//! What `/metrics` reads from the database.
+//! The figures that `/metrics` reads from the database.
 
 use crate::clock::Moment;
 use crate::monitor::notify::delivery_state::UNDELIVERED;
@@ -8,7 +8,7 @@ use rusqlite::Row;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// What `/metrics` asks the database.
+/// The queries of `/metrics`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct StoredFigures {
     /// Watched ones, by [`MachineStatus`].

@@ -1,4 +1,4 @@
-//! What a new channel may lead to: URLs, hosts, chats, addresses, and files with secrets.
+//! Checks the target of a new channel: URLs, hosts, chats, addresses, and files with secrets.
 
 use crate::monitor::notify::channel::secret_in;
 use crate::monitor::notify::{NotifySettings, is_public};

@@ -39,7 +39,7 @@ impl SweepRig {
         let store = Store::scratch();
         let now = Moment(1_769_000_000_000);
         let tick = Instant::now();
-        let sweeper = Sweeper::new(SETTINGS, Now { monotonic: tick, wall: now }, Poke::nobody());
+        let sweeper = Sweeper::new(SETTINGS, Now { monotonic: tick, wall: now }, Poke::unconnected());
         let mut rig = SweepRig { store, sweeper, now, tick, machines: 0 };
         rig.recipient(r#"["offline","online","stopped","flapping"]"#, 0, None);
         for _ in 0..machines {
@@ -143,7 +143,7 @@ impl SweepRig {
     }
 
     /// The events that will be told over the first channel, in their order.
-    fn told(&self) -> Vec<String> {
+    fn announced(&self) -> Vec<String> {
         let wanted = self.rows().into_iter().filter(|row| row.0 == 1 && row.3 != 4);
         wanted.map(|row| row.2).collect()
     }
@@ -166,15 +166,15 @@ fn id(number: i64) -> MachineId {
 fn a_machine_is_offline_after_its_threshold_told_once_and_told_once_when_it_is_back() {
     let mut rig = SweepRig::new(1);
     rig.run(THRESHOLD, &[]);
-    assert!(rig.told().is_empty(), "exactly the threshold is not longer than it");
+    assert!(rig.announced().is_empty(), "exactly the threshold is not longer than it");
     rig.wait(SECOND);
     assert_eq!(rig.sweep().offline, [id(1)]);
     rig.run(MINUTE * 60, &[]);
-    assert_eq!(rig.told(), ["offline"]);
+    assert_eq!(rig.announced(), ["offline"]);
     rig.beat(id(1));
     rig.beat(id(1));
     rig.run(MINUTE, &[id(1)]);
-    assert_eq!(rig.told(), ["offline", "online"]);
+    assert_eq!(rig.announced(), ["offline", "online"]);
     assert_eq!(rig.count("SELECT count(*) FROM incident WHERE ended_at IS NULL"), 0);
 }
 
@@ -207,7 +207,7 @@ fn what_cannot_be_told_has_not_happened() {
     assert_eq!(happened(&rig), (MachineStatus::Online, 0, 2));
     rig.sql("DROP TRIGGER no_room", []);
     rig.farewell(id(1));
-    assert_eq!(rig.told(), ["offline", "online", "stopped"]);
+    assert_eq!(rig.announced(), ["offline", "online", "stopped"]);
 }
 
 #[test]
@@ -242,12 +242,12 @@ fn a_restart_with_the_whole_fleet_alive_tells_nothing_and_one_who_stays_silent_i
     let mut rig = SweepRig::new(100);
     // Down for an hour.
     rig.wait(MINUTE * 60);
-    rig.sweeper = Sweeper::new(SETTINGS, rig.clocks(), Poke::nobody());
+    rig.sweeper = Sweeper::new(SETTINGS, rig.clocks(), Poke::unconnected());
     let alive: Vec<MachineId> = (2..=100).map(id).collect();
     rig.run(THRESHOLD, &alive);
-    assert!(rig.told().is_empty());
+    assert!(rig.announced().is_empty());
     rig.run(MINUTE, &alive);
-    assert_eq!(rig.told(), ["offline"]);
+    assert_eq!(rig.announced(), ["offline"]);
     assert_eq!(rig.status(id(1)), MachineStatus::Offline);
 }
 
@@ -255,11 +255,11 @@ fn a_restart_with_the_whole_fleet_alive_tells_nothing_and_one_who_stays_silent_i
 fn who_was_offline_before_a_restart_stays_so_silently() {
     let mut rig = SweepRig::new(1);
     rig.run(MINUTE * 3, &[]);
-    rig.sweeper = Sweeper::new(SETTINGS, rig.clocks(), Poke::nobody());
+    rig.sweeper = Sweeper::new(SETTINGS, rig.clocks(), Poke::unconnected());
     rig.run(MINUTE * 30, &[]);
-    assert_eq!(rig.told(), ["offline"]);
+    assert_eq!(rig.announced(), ["offline"]);
     rig.beat(id(1));
-    assert_eq!(rig.told(), ["offline", "online"]);
+    assert_eq!(rig.announced(), ["offline", "online"]);
 }
 
 #[test]
@@ -275,9 +275,9 @@ fn a_monitor_that_was_suspended_gives_everybody_their_threshold_again() {
         rig.tick += monotonic;
         assert_eq!(rig.sweep(), Swept::default(), "{name}");
         rig.run(THRESHOLD, &[]);
-        assert!(rig.told().is_empty(), "{name}");
+        assert!(rig.announced().is_empty(), "{name}");
         rig.run(INTERVAL, &[]);
-        assert_eq!(rig.told(), ["offline"], "{name}");
+        assert_eq!(rig.announced(), ["offline"], "{name}");
     }
 }
 
@@ -289,9 +289,9 @@ fn a_clock_that_was_set_back_does_not_keep_a_silent_machine_online() {
     rig.tick += INTERVAL;
     rig.sweep();
     rig.run(THRESHOLD, &[]);
-    assert!(rig.told().is_empty());
+    assert!(rig.announced().is_empty());
     rig.run(INTERVAL, &[]);
-    assert_eq!(rig.told(), ["offline"]);
+    assert_eq!(rig.announced(), ["offline"]);
 }
 
 /// Due rows of the second channel, which are delivered.
@@ -331,7 +331,7 @@ fn a_clock_that_is_set_back_releases_nothing_that_quiet_hours_hold() {
         let until = until.split_at(13).0;
         assert!(due.rfc_3339().is_some_and(|due| due.starts_with(until)), "{back} minutes back: {due:?}");
         // The next start finds nothing of it in the future.
-        rig.sweeper = Sweeper::new(SETTINGS, rig.clocks(), Poke::nobody());
+        rig.sweeper = Sweeper::new(SETTINGS, rig.clocks(), Poke::unconnected());
         rig.run(INTERVAL, &[]);
         assert_eq!(delivered_by_second(&rig), 0, "{back} minutes back, after a start");
     }
@@ -343,9 +343,9 @@ fn time_in_which_heartbeats_could_not_be_taken_is_nobodys_silence() {
     rig.run(THRESHOLD, &[]);
     rig.sweeper.ingest_was_down(rig.now);
     rig.run(THRESHOLD, &[]);
-    assert!(rig.told().is_empty());
+    assert!(rig.announced().is_empty());
     rig.run(INTERVAL, &[]);
-    assert_eq!(rig.told(), ["offline"]);
+    assert_eq!(rig.announced(), ["offline"]);
 }
 
 #[test]
@@ -357,7 +357,7 @@ fn a_machine_that_was_never_seen_or_is_disabled_is_not_late() {
     assert_eq!((rig.status(new), rig.status(id(1))), (MachineStatus::New, MachineStatus::Online));
     assert_eq!(rig.sweeper.returned(&rig.store, &[(id(1), rig.now), (new, rig.now)], rig.now), Ok(vec![new]));
     assert_eq!(rig.status(new), MachineStatus::Online);
-    assert!(rig.told().is_empty());
+    assert!(rig.announced().is_empty());
 }
 
 #[test]
@@ -381,7 +381,7 @@ fn a_farewell_that_comes_late_makes_a_stop_of_the_outage() {
     rig.farewell(id(1));
     assert_eq!(rig.count("SELECT count(*) FROM incident"), 1);
     rig.beat(id(1));
-    assert_eq!(rig.told(), ["offline", "stopped", "online"]);
+    assert_eq!(rig.announced(), ["offline", "stopped", "online"]);
 }
 
 #[test]
@@ -394,11 +394,11 @@ fn half_the_fleet_silent_at_once_is_looked_at_twice() {
     rig.wait(SECOND);
     let swept = rig.sweep();
     assert!(swept.doubted && swept.offline.is_empty());
-    assert!(rig.told().is_empty());
+    assert!(rig.announced().is_empty());
     rig.wait(INTERVAL);
     let swept = rig.sweep();
     assert_eq!(swept.offline.len(), 500);
-    assert_eq!(rig.told().len(), 500);
+    assert_eq!(rig.announced().len(), 500);
     // All at one moment: couriers make one message of them.
     assert_eq!(rig.count("SELECT count(DISTINCT due_at) FROM outbox"), 1);
 }
@@ -474,7 +474,7 @@ fn an_outage_shorter_than_the_minimum_is_not_told_and_neither_is_its_end() {
     rig.beat(id(1));
     let second: Vec<Row> = rig.rows().into_iter().filter(|row| row.0 == 2).collect();
     assert_eq!(second, [(2, 1, "offline".to_owned(), 4)]);
-    assert_eq!(rig.told(), ["offline", "online"]);
+    assert_eq!(rig.announced(), ["offline", "online"]);
     rig.run(MINUTE * 12, &[]);
     rig.deliver();
     rig.beat(id(1));
@@ -488,7 +488,7 @@ fn a_row_that_is_due_and_still_unsent_when_the_machine_returns_is_told_with_its_
     let mut rig = SweepRig::new(1);
     rig.run(MINUTE * 3, &[]);
     rig.beat(id(1));
-    assert_eq!(rig.told(), ["offline", "online"]);
+    assert_eq!(rig.announced(), ["offline", "online"]);
 }
 
 #[test]
@@ -497,7 +497,7 @@ fn one_that_was_tried_in_vain_is_told_with_its_end() {
     rig.run(MINUTE * 3, &[]);
     rig.sql("UPDATE outbox SET attempts = 1, due_at = ?1", [rig.now.plus(MINUTE).0]);
     rig.beat(id(1));
-    assert_eq!(rig.told(), ["offline", "online"]);
+    assert_eq!(rig.announced(), ["offline", "online"]);
 }
 
 #[test]
@@ -506,7 +506,7 @@ fn an_outage_that_expired_untold_has_no_end_to_tell() {
     rig.run(MINUTE * 3, &[]);
     rig.sql("UPDATE outbox SET state = 3", []);
     rig.beat(id(1));
-    assert_eq!(rig.told(), ["offline"]);
+    assert_eq!(rig.announced(), ["offline"]);
 }
 
 #[test]
@@ -551,9 +551,9 @@ fn an_outage_that_outlasts_its_maintenance_is_told_once_at_its_end() {
     rig.run(MINUTE * 29, &[]);
     assert!(rig.rows().is_empty());
     rig.run(MINUTE * 60, &[]);
-    assert_eq!(rig.told(), ["offline"]);
+    assert_eq!(rig.announced(), ["offline"]);
     rig.beat(id(1));
-    assert_eq!(rig.told(), ["offline", "online"]);
+    assert_eq!(rig.announced(), ["offline", "online"]);
 }
 
 #[test]
@@ -563,7 +563,7 @@ fn a_maintenance_that_is_ended_early_holds_nothing_back() {
     rig.run(MINUTE * 10, &[]);
     rig.sql("UPDATE maintenance SET ends_at = ?1", [rig.now.0]);
     rig.run(INTERVAL, &[]);
-    assert_eq!(rig.told(), ["offline"]);
+    assert_eq!(rig.announced(), ["offline"]);
 }
 
 #[test]
@@ -572,7 +572,7 @@ fn the_end_of_an_outage_that_was_told_is_told_in_a_maintenance_too() {
     rig.run(MINUTE * 3, &[]);
     pause(&rig, 30);
     rig.beat(id(1));
-    assert_eq!(rig.told(), ["offline", "online"]);
+    assert_eq!(rig.announced(), ["offline", "online"]);
 }
 
 #[test]
@@ -584,15 +584,15 @@ fn who_flaps_is_told_of_once_and_then_when_it_holds() {
         rig.run(MINUTE, &[id(1)]);
         rig.deliver();
     }
-    assert_eq!(rig.told(), ["offline", "online", "offline", "online", "flapping"]);
+    assert_eq!(rig.announced(), ["offline", "online", "offline", "online", "flapping"]);
     rig.run(FLAPPING_HOLD, &[id(1)]);
     rig.run(MINUTE * 30, &[id(1)]);
-    assert_eq!(rig.told()[5..], ["steady"]);
+    assert_eq!(rig.announced()[5..], ["steady"]);
     rig.deliver();
     // What comes after it is told as ever.
     rig.run(MINUTE * 3, &[]);
     rig.beat(id(1));
-    assert_eq!(rig.told()[6..], ["offline", "online"]);
+    assert_eq!(rig.announced()[6..], ["offline", "online"]);
 }
 
 #[test]
@@ -608,7 +608,7 @@ fn one_who_stays_away_after_flapping_is_told_offline_and_its_return_is_told() {
         "SELECT count(*) FROM outbox WHERE event = 'steady' AND content LIKE '%\"state\":\"offline\"%'";
     assert_eq!(rig.count(content), 1);
     rig.beat(id(1));
-    assert_eq!(rig.told().last().map(String::as_str), Some("online"));
+    assert_eq!(rig.announced().last().map(String::as_str), Some("online"));
 }
 
 #[test]
@@ -618,7 +618,7 @@ fn four_transitions_an_hour_are_not_flapping() {
         rig.run(MINUTE * 3, &[]);
         rig.run(MINUTE * 28, &[id(1)]);
     }
-    assert_eq!(rig.told().len(), 20);
+    assert_eq!(rig.announced().len(), 20);
 }
 
 /// What must hold whatever happens, in whatever order.
@@ -638,7 +638,7 @@ fn no_sequence_of_events_leaves_two_open_outages_or_tells_twice_or_tells_of_noth
                 // Disabled machines come back in the end: half of these enable.
                 10 => drop(rig.store.disable_machine(&machine.0.to_string(), rig.now)),
                 11 => drop(rig.store.enable_machine(&machine.0.to_string(), rig.now)),
-                8 => rig.sweeper = Sweeper::new(SETTINGS, rig.clocks(), Poke::nobody()),
+                8 => rig.sweeper = Sweeper::new(SETTINGS, rig.clocks(), Poke::unconnected()),
                 _ if random.bool() => pause(&rig, random.u32(1..20)),
                 _ => {
                     let alive: Vec<MachineId> = (1..=7).filter(|_| random.bool()).map(id).collect();

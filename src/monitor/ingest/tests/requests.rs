@@ -148,7 +148,7 @@ fn recorder(
     let now = Now::read();
     let settings =
         SweepSettings { check_interval: Duration::from_secs(30), threshold: Duration::from_secs(120) };
-    let sweeper = Sweeper::new(settings, now, Poke::nobody());
+    let sweeper = Sweeper::new(settings, now, Poke::unconnected());
     let recorder = Recorder::new(shared.clone(), sweeper, Watchdog::from_environment(now.monotonic));
     recorder.load().expect("states");
     let never = crossbeam_channel::never();

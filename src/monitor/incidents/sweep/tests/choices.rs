@@ -50,9 +50,9 @@ fn an_outage_stays_open_while_its_machine_is_disabled_and_ends_with_the_first_he
     rig.run(MINUTE * 60, &[]);
     rig.store.enable_machine("m1", rig.now).expect("enabled");
     rig.run(MINUTE * 60, &[]);
-    assert_eq!((rig.open_outages(), rig.told()), (1, vec!["offline".into()]));
+    assert_eq!((rig.open_outages(), rig.announced()), (1, vec!["offline".into()]));
     rig.beat(id(1));
-    assert_eq!((rig.open_outages(), rig.told()), (0, vec!["offline".into(), "online".into()]));
+    assert_eq!((rig.open_outages(), rig.announced()), (0, vec!["offline".into(), "online".into()]));
     assert_eq!(rig.count("SELECT ended_at FROM incident"), rig.now.0);
 }
 
@@ -65,7 +65,7 @@ fn a_farewell_after_enabling_belongs_to_the_outage_that_is_still_open() {
     rig.farewell(id(1));
     assert_eq!(rig.count("SELECT count(*) FROM incident"), 1);
     rig.beat(id(1));
-    assert_eq!(rig.told(), ["offline", "stopped", "online"]);
+    assert_eq!(rig.announced(), ["offline", "stopped", "online"]);
 }
 
 #[test]
@@ -143,10 +143,10 @@ fn a_machine_that_flapped_before_it_was_disabled_is_reported_online_once() {
         rig.run(MINUTE, &[id(1)]);
         rig.outage();
     }
-    assert_eq!(rig.told().last().map(String::as_str), Some("flapping"));
+    assert_eq!(rig.announced().last().map(String::as_str), Some("flapping"));
     rig.store.disable_machine("m1", rig.now).expect("disabled");
     rig.store.enable_machine("m1", rig.now).expect("enabled");
     rig.beat(id(1));
-    assert_eq!(rig.told().last().map(String::as_str), Some("online"));
-    assert_eq!(rig.told().iter().filter(|event| *event == "flapping").count(), 1);
+    assert_eq!(rig.announced().last().map(String::as_str), Some("online"));
+    assert_eq!(rig.announced().iter().filter(|event| *event == "flapping").count(), 1);
 }
