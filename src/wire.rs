@@ -80,17 +80,8 @@ pub struct Heartbeat {
     /// Version of the device's application, not of this daemon.
     pub app_version: Option<String>,
     pub daemon_version: String,
-    pub cpu: Option<f64>,
-    /// Run queue over 1, 5 and 15 minutes.
-    pub load: Option<[f64; 3]>,
-    pub mem: Option<f64>,
-    pub swap: Option<f64>,
-    pub temp: Option<f64>,
-    /// Sum of the PMIC's rails, without USB and PCIe devices.
-    pub power: Option<f64>,
-    pub fan_rpm: Option<u32>,
-    /// Duty cycle, 0 to 255.
-    pub fan_pwm: Option<u8>,
+    #[serde(flatten)]
+    pub values: Values,
     pub disk: Option<Disk>,
     pub throttled: Option<Throttled>,
     pub connection: Connection,
@@ -107,6 +98,26 @@ pub struct Heartbeat {
     /// fills the history; it never counts as being alive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replay_age_s: Option<u64>,
+}
+
+/// Measured numbers, each `null` if it cannot be read: percentages of 0 to 100, °C, W. A new metric is a field here.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Values {
+    /// Percent of all cores since the previous sample.
+    pub cpu: Option<f64>,
+    /// Run queue over 1, 5 and 15 minutes.
+    pub load: Option<[f64; 3]>,
+    /// Percent of memory that is not available to programs.
+    pub mem: Option<f64>,
+    /// Percent; `null` without swap.
+    pub swap: Option<f64>,
+    /// Temperature of the processor, °C.
+    pub temp: Option<f64>,
+    /// W, the sum of the PMIC's rails, without USB and PCIe devices.
+    pub power: Option<f64>,
+    pub fan_rpm: Option<u32>,
+    /// Duty cycle, 0 to 255.
+    pub fan_pwm: Option<u8>,
 }
 
 /// Why a heartbeat was sent.

@@ -3,7 +3,7 @@
 use heartbeat_daemon::device::config;
 use heartbeat_daemon::device::metrics::{Identity, Origin, identify};
 use heartbeat_daemon::device::metrics::{Reading, Sampler, SourceReport, render};
-use heartbeat_daemon::wire::{Throttle, Throttled};
+use heartbeat_daemon::wire::{Throttle, Throttled, Values};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ fn read(board: &str) -> Reading {
     let root = copy_of(board);
     let mut sampler = sampler(root.path());
     let now = Instant::now();
-    assert_eq!(sampler.sample(now).cpu, None, "a percentage needs two samples");
+    assert_eq!(sampler.sample(now).values.cpu, None, "a percentage needs two samples");
     while sampler.ask_one_slow(now) {}
     busy_for_a_while(root.path());
     let mut metrics = sampler.sample(now + Duration::from_secs(5));
@@ -127,12 +127,15 @@ fn nothing_held_back() -> Throttled {
 #[test]
 fn a_pi_3_remembers_its_weak_supply_and_has_neither_pmic_nor_fan() {
     let expected = Reading {
-        cpu: Some(12.5),
-        load: Some([0.42, 0.31, 0.25]),
-        mem: Some(25.0),
-        swap: Some(25.0),
+        values: Values {
+            cpu: Some(12.5),
+            load: Some([0.42, 0.31, 0.25]),
+            mem: Some(25.0),
+            swap: Some(25.0),
+            temp: Some(49.925),
+            ..Values::default()
+        },
         uptime: Some(Duration::from_millis(19_800_120)),
-        temp: Some(49.925),
         throttled: Some(Throttled {
             now: vec![],
             since_boot: Some(vec![Throttle::UnderVoltage, Throttle::Throttled]),
@@ -147,12 +150,15 @@ fn a_pi_3_remembers_its_weak_supply_and_has_neither_pmic_nor_fan() {
 #[test]
 fn a_pi_4_is_healthy_without_swap() {
     let expected = Reading {
-        cpu: Some(12.5),
-        load: Some([0.08, 0.03, 0.01]),
-        mem: Some(25.0),
-        swap: None,
+        values: Values {
+            cpu: Some(12.5),
+            load: Some([0.08, 0.03, 0.01]),
+            mem: Some(25.0),
+            swap: None,
+            temp: Some(43.816),
+            ..Values::default()
+        },
         uptime: Some(Duration::from_millis(122_704_660)),
-        temp: Some(43.816),
         throttled: Some(nothing_held_back()),
         clock_synced: Some(true),
         app_version: Some("3.10".to_owned()),
@@ -165,16 +171,19 @@ fn a_pi_4_is_healthy_without_swap() {
 #[test]
 fn an_idle_pi_5_draws_its_rails_sum_and_its_fan_stands_still() {
     let mut metrics = read("pi5-idle");
-    assert_eq!(metrics.power.take().map(|watts| format!("{watts:.4}")).as_deref(), Some("1.9005"));
+    assert_eq!(metrics.values.power.take().map(|watts| format!("{watts:.4}")).as_deref(), Some("1.9005"));
     let expected = Reading {
-        cpu: Some(12.5),
-        load: Some([0.0, 0.02, 0.0]),
-        mem: Some((8_257_536.0 - 6_606_028.0) / 8_257_536.0 * 100.0),
-        swap: Some(0.0),
+        values: Values {
+            cpu: Some(12.5),
+            load: Some([0.0, 0.02, 0.0]),
+            mem: Some((8_257_536.0 - 6_606_028.0) / 8_257_536.0 * 100.0),
+            swap: Some(0.0),
+            temp: Some(49.4),
+            fan_rpm: Some(0),
+            fan_pwm: Some(0),
+            ..Values::default()
+        },
         uptime: Some(Duration::from_millis(10_043_270)),
-        temp: Some(49.4),
-        fan_rpm: Some(0),
-        fan_pwm: Some(0),
         throttled: Some(nothing_held_back()),
         clock_synced: Some(true),
         ..Reading::default()
@@ -186,17 +195,20 @@ fn an_idle_pi_5_draws_its_rails_sum_and_its_fan_stands_still() {
 #[test]
 fn a_loaded_pi_5_is_hot_and_its_fan_is_found_by_name() {
     let mut metrics = read("pi5-loaded");
-    assert_eq!(metrics.power.take().map(|watts| format!("{watts:.4}")).as_deref(), Some("10.7999"));
+    assert_eq!(metrics.values.power.take().map(|watts| format!("{watts:.4}")).as_deref(), Some("10.7999"));
     let hot = vec![Throttle::SoftTemperatureLimit];
     let expected = Reading {
-        cpu: Some(12.5),
-        load: Some([4.11, 3.97, 2.8]),
-        mem: Some((8_257_536.0 - 6_606_028.0) / 8_257_536.0 * 100.0),
-        swap: Some(0.0),
+        values: Values {
+            cpu: Some(12.5),
+            load: Some([4.11, 3.97, 2.8]),
+            mem: Some((8_257_536.0 - 6_606_028.0) / 8_257_536.0 * 100.0),
+            swap: Some(0.0),
+            temp: Some(84.5),
+            fan_rpm: Some(9152),
+            fan_pwm: Some(250),
+            ..Values::default()
+        },
         uptime: Some(Duration::from_millis(10_043_270)),
-        temp: Some(84.5),
-        fan_rpm: Some(9152),
-        fan_pwm: Some(250),
         throttled: Some(Throttled { now: hot.clone(), since_boot: Some(hot) }),
         clock_synced: Some(false),
         ..Reading::default()
@@ -210,12 +222,15 @@ fn a_loaded_pi_5_is_hot_and_its_fan_is_found_by_name() {
 fn a_zero_2_w_without_vcgencmd_tells_its_flags_through_the_kernel() {
     let flags = vec![Throttle::UnderVoltage, Throttle::Throttled];
     let expected = Reading {
-        cpu: Some(12.5),
-        load: Some([1.2, 0.8, 0.33]),
-        mem: Some((436_540.0 - 245_554.0) / 436_540.0 * 100.0),
-        swap: Some(0.0),
+        values: Values {
+            cpu: Some(12.5),
+            load: Some([1.2, 0.8, 0.33]),
+            mem: Some((436_540.0 - 245_554.0) / 436_540.0 * 100.0),
+            swap: Some(0.0),
+            temp: Some(51.54),
+            ..Values::default()
+        },
         uptime: Some(Duration::from_millis(1_011_500)),
-        temp: Some(51.54),
         throttled: Some(Throttled { now: flags.clone(), since_boot: Some(flags) }),
         ..Reading::default()
     };
@@ -226,12 +241,15 @@ fn a_zero_2_w_without_vcgencmd_tells_its_flags_through_the_kernel() {
 #[test]
 fn a_pc_has_what_every_linux_has_and_a_mac_for_an_id() {
     let expected = Reading {
-        cpu: Some(12.5),
-        load: Some([0.15, 0.2, 0.18]),
-        mem: Some(25.0),
-        swap: Some((2_097_148.0 - 1_572_861.0) / 2_097_148.0 * 100.0),
+        values: Values {
+            cpu: Some(12.5),
+            load: Some([0.15, 0.2, 0.18]),
+            mem: Some(25.0),
+            swap: Some((2_097_148.0 - 1_572_861.0) / 2_097_148.0 * 100.0),
+            temp: Some(52.0),
+            ..Values::default()
+        },
         uptime: Some(Duration::from_secs(345_600)),
-        temp: Some(52.0),
         ..Reading::default()
     };
     assert_eq!(read("pc"), expected);
@@ -287,15 +305,15 @@ fn a_temperature_sensor_that_fails_costs_only_the_temperature() {
     fs::remove_file(root.path().join("sys/class/hwmon/hwmon0/temp1_input")).expect("removed");
     fs::remove_file(root.path().join("usr/bin/vcgencmd")).expect("removed");
     let metrics = settled(root.path());
-    assert_eq!(metrics.temp, None);
-    assert_eq!((metrics.mem, metrics.load), (Some(25.0), Some([0.42, 0.31, 0.25])));
+    assert_eq!(metrics.values.temp, None);
+    assert_eq!((metrics.values.mem, metrics.values.load), (Some(25.0), Some([0.42, 0.31, 0.25])));
 }
 
 #[test]
 fn without_a_sensor_in_sysfs_the_firmware_is_asked_for_the_temperature() {
     let root = copy_of("pi4");
     fs::remove_dir_all(root.path().join("sys")).expect("removed");
-    assert_eq!(settled(root.path()).temp, Some(43.0));
+    assert_eq!(settled(root.path()).values.temp, Some(43.0));
 }
 
 #[test]
@@ -319,7 +337,7 @@ fn a_kernel_without_mem_available_is_estimated() {
     let old: String = text.split_inclusive('\n').filter(|l| !l.starts_with("MemAvailable")).collect();
     fs::write(&path, old).expect("written");
     let available = 1_942_224.0 + 92_160.0 + 1_011_456.0 - 20_480.0;
-    let mem = settled(root.path()).mem.expect("estimated");
+    let mem = settled(root.path()).values.mem.expect("estimated");
     assert!((mem - (1.0 - available / 3_884_448.0) * 100.0).abs() < 1e-9, "{mem}");
 }
 
@@ -331,7 +349,7 @@ fn early_firmware_that_tells_currents_only_gives_no_power() {
     let reports = sampler(root.path()).inspect();
     let reason = report(&reports, "power").value.as_ref().expect_err("no power");
     assert!(reason.contains("currents only"), "{reason}");
-    assert_eq!(settled(root.path()).power, None);
+    assert_eq!(settled(root.path()).values.power, None);
 }
 
 #[test]
@@ -346,7 +364,7 @@ fn a_refusal_is_no_value_and_doctor_repeats_it() {
         replace(root.path(), "said", text);
         vcgencmd(root.path(), &format!("cat \"${{0%/usr/*}}/said\"\n{end}"));
         let metrics = settled(root.path());
-        assert_eq!((metrics.power, metrics.temp), (None, Some(49.4)));
+        assert_eq!((metrics.values.power, metrics.values.temp), (None, Some(49.4)));
         let reports = sampler(root.path()).inspect();
         for name in ["power", "throttled"] {
             if let Err(said) = &report(&reports, name).value {
@@ -369,7 +387,10 @@ fn a_vcgencmd_that_hangs_is_asked_between_samples_and_costs_only_itself() {
     for second in 0..4 {
         let now = begin + Duration::from_secs(second * 31);
         let metrics = sampler.sample(now);
-        assert_eq!((metrics.temp, metrics.fan_pwm, metrics.power), (Some(49.4), Some(0), None));
+        assert_eq!(
+            (metrics.values.temp, metrics.values.fan_pwm, metrics.values.power),
+            (Some(49.4), Some(0), None)
+        );
         while sampler.ask_one_slow(now) {}
     }
     assert!(begin.elapsed() < Duration::from_secs(300), "killed at its limit each time");
@@ -383,7 +404,7 @@ fn slow_sources_take_turns_and_their_values_are_kept_until_they_fail_or_grow_old
     let at = |seconds| begin + Duration::from_secs(seconds);
     let known = |sampler: &mut Sampler, seconds| {
         let metrics = sampler.sample(at(seconds));
-        (metrics.power.is_some(), metrics.throttled.is_some())
+        (metrics.values.power.is_some(), metrics.throttled.is_some())
     };
     assert_eq!(known(&mut sampler, 0), (false, false));
     assert!(sampler.ask_one_slow(at(0)));
@@ -409,7 +430,7 @@ fn an_interval_longer_than_a_slow_sources_period_does_not_make_its_value_vanish(
     for hour in 0..4 {
         let now = begin + Duration::from_secs(hour * 3600);
         let metrics = sampler.sample(now);
-        assert_eq!(metrics.power.is_some(), hour >= 1, "hour {hour}");
+        assert_eq!(metrics.values.power.is_some(), hour >= 1, "hour {hour}");
         assert_eq!(metrics.throttled.is_some(), hour >= 2, "hour {hour}");
         assert!(sampler.ask_one_slow(now));
     }

@@ -76,7 +76,7 @@ fn the_status_holds_everything_and_no_secret() {
     assert!(status["server"]["result"].as_str().is_some_and(|result| result.contains("answered 200")));
     let heartbeat: wire::Heartbeat =
         serde_json::from_value(status["heartbeat"].clone()).expect("a heartbeat");
-    assert!(heartbeat.mem.is_some());
+    assert!(heartbeat.values.mem.is_some());
     for path in
         ["/api/status", "/api/meeting/status", "/api/heartbeat", "/metrics", "/healthz", "/", "/api/cameras"]
     {

@@ -62,7 +62,7 @@ fn print_shows_one_heartbeat_and_sends_nothing() {
     let printed = setup.run(&["print"]);
     assert!(printed.status.success(), "{printed:?}");
     let heartbeat: wire::Heartbeat = serde_json::from_str(&stdout(&printed)).expect("a heartbeat");
-    assert!(heartbeat.mem.is_some());
+    assert!(heartbeat.values.mem.is_some());
     assert_eq!(server.connections(), 0);
     assert!(!setup.pidfile().exists());
 }

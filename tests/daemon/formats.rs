@@ -35,9 +35,13 @@ fn a_native_heartbeat_has_exactly_the_keys_of_the_documented_sample() {
     assert_eq!(keys(&sent["connection"]), connection);
     let heartbeat: wire::Heartbeat = serde_json::from_value(sent).expect("a heartbeat");
     assert_eq!((heartbeat.seq, heartbeat.reason, heartbeat.interval_s), (1, wire::Reason::Startup, 1.0));
-    assert!(heartbeat.cpu.is_some(), "CPU usage is measured before the first heartbeat");
-    assert!(heartbeat.mem.is_some_and(|percent| (0.0..=100.0).contains(&percent)), "{:?}", heartbeat.mem);
-    assert!(heartbeat.uptime_s.is_some() && heartbeat.load.is_some() && heartbeat.disk.is_some());
+    assert!(heartbeat.values.cpu.is_some(), "CPU usage is measured before the first heartbeat");
+    assert!(
+        heartbeat.values.mem.is_some_and(|percent| (0.0..=100.0).contains(&percent)),
+        "{:?}",
+        heartbeat.values.mem
+    );
+    assert!(heartbeat.uptime_s.is_some() && heartbeat.values.load.is_some() && heartbeat.disk.is_some());
     assert!(!heartbeat.id.is_empty());
 }
 
@@ -54,7 +58,7 @@ fn heartbeats_differ_in_id_and_share_the_boot() {
     assert_eq!(ids.len(), 4);
     assert!(sent.iter().all(|heartbeat| heartbeat.boot_id == sent[0].boot_id));
     assert!(sent.windows(2).all(|pair| pair[0].timestamp < pair[1].timestamp));
-    assert!(sent[3].cpu.is_some(), "from the second sample on");
+    assert!(sent[3].values.cpu.is_some(), "from the second sample on");
 }
 
 #[test]

@@ -62,18 +62,18 @@ fn of_the_heartbeats(text: &mut Exposition, call: &Call) {
 }
 
 fn of_the_device(text: &mut Exposition, heartbeat: &Heartbeat, disk: Option<&DiskUsage>) {
-    let load = |place: usize| heartbeat.load.and_then(|load| load.get(place).copied());
-    let fan_duty = heartbeat.fan_pwm.map(|duty| (f64::from(duty) / 255.0 * 1000.0).round() / 1000.0);
+    let load = |place: usize| heartbeat.values.load.and_then(|load| load.get(place).copied());
+    let fan_duty = heartbeat.values.fan_pwm.map(|duty| (f64::from(duty) / 255.0 * 1000.0).round() / 1000.0);
     for (name, help, value) in [
-        ("heartbeat_cpu_usage_ratio", "CPU time in use, of all cores.", ratio(heartbeat.cpu)),
-        ("heartbeat_memory_usage_ratio", "Memory in use.", ratio(heartbeat.mem)),
-        ("heartbeat_swap_usage_ratio", "Swap in use.", ratio(heartbeat.swap)),
+        ("heartbeat_cpu_usage_ratio", "CPU time in use, of all cores.", ratio(heartbeat.values.cpu)),
+        ("heartbeat_memory_usage_ratio", "Memory in use.", ratio(heartbeat.values.mem)),
+        ("heartbeat_swap_usage_ratio", "Swap in use.", ratio(heartbeat.values.swap)),
         ("heartbeat_load1", "Run queue over 1 minute.", load(0)),
         ("heartbeat_load5", "Run queue over 5 minutes.", load(1)),
         ("heartbeat_load15", "Run queue over 15 minutes.", load(2)),
-        ("heartbeat_temperature_celsius", "Of the processor.", heartbeat.temp),
-        ("heartbeat_power_watts", "What the PMIC's rails carry.", heartbeat.power),
-        ("heartbeat_fan_rpm", "Turns of the fan in a minute.", heartbeat.fan_rpm.map(f64::from)),
+        ("heartbeat_temperature_celsius", "Of the processor.", heartbeat.values.temp),
+        ("heartbeat_power_watts", "What the PMIC's rails carry.", heartbeat.values.power),
+        ("heartbeat_fan_rpm", "Turns of the fan in a minute.", heartbeat.values.fan_rpm.map(f64::from)),
         ("heartbeat_fan_duty_ratio", "Duty cycle of the fan.", fan_duty),
         ("heartbeat_uptime_seconds", "Since the machine booted.", heartbeat.uptime_s.map(|s| s as f64)),
         (

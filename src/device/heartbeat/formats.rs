@@ -49,11 +49,11 @@ fn streamer(heartbeat: &Heartbeat) -> Value {
     let recording = heartbeat.recording_active.unwrap_or(false);
     let mut value = json!({
         "hardwareid": heartbeat.hardwareid,
-        "cpu": heartbeat.cpu,
-        "mem": heartbeat.mem,
-        "temp": heartbeat.temp.map_or("--".to_owned(), |celsius| format!("{celsius:.1}°C")),
-        "power": heartbeat.power.map_or("--".to_owned(), |watts| format!("{watts:.2} W")),
-        "fan_rpm": heartbeat.fan_rpm.map_or("No fan?".to_owned(), |rpm| format!("{rpm} RPM")),
+        "cpu": heartbeat.values.cpu,
+        "mem": heartbeat.values.mem,
+        "temp": heartbeat.values.temp.map_or("--".to_owned(), |celsius| format!("{celsius:.1}°C")),
+        "power": heartbeat.values.power.map_or("--".to_owned(), |watts| format!("{watts:.2} W")),
+        "fan_rpm": heartbeat.values.fan_rpm.map_or("No fan?".to_owned(), |rpm| format!("{rpm} RPM")),
         "disk": heartbeat.disk.as_ref().map(|disk| json!({
             "percent": disk.percent,
             "used_gb": disk.used_gb,
@@ -123,10 +123,10 @@ fn meeting(heartbeat: &Heartbeat, fields: &MeetingFields<'_>) -> Value {
         "mac": fields.mac,
         "note": fields.note,
         "uptime": heartbeat.uptime_s.map(hours_and_minutes),
-        "cpu_load": heartbeat.load.map(|load| load[0]),
-        "memory_percent": heartbeat.mem,
+        "cpu_load": heartbeat.values.load.map(|load| load[0]),
+        "memory_percent": heartbeat.values.mem,
         "disk_percent": heartbeat.disk.as_ref().map(|disk| disk.percent),
-        "temperature": heartbeat.temp,
+        "temperature": heartbeat.values.temp,
         "ip_addresses": ipv4_by_interface(connection),
     })
 }

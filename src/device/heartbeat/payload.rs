@@ -51,14 +51,7 @@ pub fn heartbeat(snapshot: &Snapshot<'_>, stamp: Stamp) -> Heartbeat {
         hostname: identity.hostname.clone(),
         app_version: metrics.app_version.clone(),
         daemon_version: env!("CARGO_PKG_VERSION").to_owned(),
-        cpu: metrics.cpu.map(|percent| rounded(percent, 1)),
-        load: metrics.load,
-        mem: metrics.mem.map(|percent| rounded(percent, 1)),
-        swap: metrics.swap.map(|percent| rounded(percent, 1)),
-        temp: metrics.temp.map(|celsius| rounded(celsius, 1)),
-        power: metrics.power.map(|watts| rounded(watts, 2)),
-        fan_rpm: metrics.fan_rpm,
-        fan_pwm: metrics.fan_pwm,
+        values: rounded_values(metrics.values),
         disk: metrics.disk.map(disk),
         throttled: metrics.throttled.clone(),
         connection: connection(&metrics.connection, failover),
@@ -112,6 +105,19 @@ fn unix_time(now: SystemTime) -> f64 {
     match now.duration_since(UNIX_EPOCH) {
         Ok(since) => since.as_secs_f64(),
         Err(before) => -before.duration().as_secs_f64(),
+    }
+}
+
+/// Percentages and temperatures to a tenth, power to a hundredth.
+fn rounded_values(values: wire::Values) -> wire::Values {
+    let tenths = |value: Option<f64>| value.map(|value| rounded(value, 1));
+    wire::Values {
+        cpu: tenths(values.cpu),
+        mem: tenths(values.mem),
+        swap: tenths(values.swap),
+        temp: tenths(values.temp),
+        power: values.power.map(|watts| rounded(watts, 2)),
+        ..values
     }
 }
 
@@ -171,8 +177,7 @@ mod tests {
     #[test]
     fn what_was_not_read_is_null_and_what_was_is_rounded() {
         let metrics = Reading {
-            cpu: Some(12.3456),
-            power: Some(1.9005),
+            values: wire::Values { cpu: Some(12.3456), power: Some(1.9005), ..wire::Values::default() },
             disk: Some(DiskUsage { total: 30 << 30, used: 10 << 30, free: 15 << 30 }),
             ..Reading::default()
         };
@@ -182,7 +187,10 @@ mod tests {
         let snapshot =
             Snapshot { identity: &identity, interval, metrics: &metrics, failover: None, cameras: &[] };
         let heartbeat = heartbeat(&snapshot, stamp);
-        assert_eq!((heartbeat.cpu, heartbeat.power, heartbeat.temp), (Some(12.3), Some(1.9), None));
+        assert_eq!(
+            (heartbeat.values.cpu, heartbeat.values.power, heartbeat.values.temp),
+            (Some(12.3), Some(1.9), None)
+        );
         let expected = wire::Disk { percent: 40.0, used_gb: 10.0, total_gb: 30.0, free_gb: 15.0 };
         assert_eq!(heartbeat.disk, Some(expected));
         let value = serde_json::to_value(&heartbeat).expect("JSON");

@@ -5,7 +5,7 @@ use crate::device::failover::status::FailoverStatus;
 use crate::device::heartbeat::credentials::Credentials;
 use crate::device::trigger::{Trigger, trigger};
 use crate::resolver::{Names, lookup};
-use crate::wire::LinkState;
+use crate::wire::{self, LinkState};
 use crossbeam_channel::{Receiver, Sender as ChannelSender, bounded, never};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -93,9 +93,12 @@ fn server() -> (String, Receiver<wire::Heartbeat>) {
 #[test]
 fn each_beat_sends_one_heartbeat_with_the_newest_metrics_and_the_stop_sends_the_last() {
     let mut rig = Rig::start();
-    rig.published.metrics.put(Reading { mem: Some(1.0), ..Reading::default() });
+    rig.published.metrics.put(Reading {
+        values: wire::Values { mem: Some(1.0), ..wire::Values::default() },
+        ..Reading::default()
+    });
     let first = rig.next();
-    assert_eq!((first.reason, first.seq, first.mem), (Reason::Startup, 1, Some(1.0)));
+    assert_eq!((first.reason, first.seq, first.values.mem), (Reason::Startup, 1, Some(1.0)));
     for seq in 2..=4 {
         rig.beat();
         let heartbeat = rig.next();
@@ -123,7 +126,10 @@ fn a_trigger_sends_one_heartbeat_between_the_beats_and_at_most_one_waits() {
 #[test]
 fn results_are_published() {
     let rig = Rig::start();
-    rig.published.metrics.put(Reading { mem: Some(1.0), ..Reading::default() });
+    rig.published.metrics.put(Reading {
+        values: wire::Values { mem: Some(1.0), ..wire::Values::default() },
+        ..Reading::default()
+    });
     rig.next();
     assert!(rig.trigger.fire(Reason::Trigger));
     rig.next();

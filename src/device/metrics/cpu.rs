@@ -49,7 +49,7 @@ impl Source for Cpu {
     }
 
     fn put(&self, value: &f64, reading: &mut Reading) {
-        reading.cpu = Some(*value);
+        reading.values.cpu = Some(*value);
     }
 
     fn show(&self, value: &f64) -> String {

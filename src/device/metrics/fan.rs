@@ -51,8 +51,8 @@ impl Source for Fan {
     }
 
     fn put(&self, value: &Speed, reading: &mut Reading) {
-        reading.fan_rpm = value.rpm;
-        reading.fan_pwm = value.pwm;
+        reading.values.fan_rpm = value.rpm;
+        reading.values.fan_pwm = value.pwm;
     }
 
     fn show(&self, value: &Speed) -> String {

@@ -34,7 +34,7 @@ impl Source for Load {
     }
 
     fn put(&self, value: &[f64; 3], reading: &mut Reading) {
-        reading.load = Some(*value);
+        reading.values.load = Some(*value);
     }
 
     fn show(&self, [one, five, fifteen]: &[f64; 3]) -> String {

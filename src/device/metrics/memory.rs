@@ -41,8 +41,8 @@ impl Source for Memory {
     }
 
     fn put(&self, value: &Fill, reading: &mut Reading) {
-        reading.mem = Some(value.memory);
-        reading.swap = value.swap;
+        reading.values.mem = Some(value.memory);
+        reading.values.swap = value.swap;
     }
 
     fn show(&self, value: &Fill) -> String {

@@ -31,7 +31,7 @@ impl Source for Power {
     }
 
     fn put(&self, value: &f64, reading: &mut Reading) {
-        reading.power = Some(*value);
+        reading.values.power = Some(*value);
     }
 
     fn show(&self, value: &f64) -> String {

@@ -8,21 +8,8 @@ use std::time::Duration;
 /// One reading of everything. What could not be read is `None`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Reading {
-    /// Percent of all cores together since the sample before; absent in the first one.
-    pub cpu: Option<f64>,
-    pub load: Option<[f64; 3]>,
-    /// Percent of memory that is not available to programs.
-    pub mem: Option<f64>,
-    /// Percent; absent without swap.
-    pub swap: Option<f64>,
+    pub values: wire::Values,
     pub uptime: Option<Duration>,
-    /// °C
-    pub temp: Option<f64>,
-    /// W
-    pub power: Option<f64>,
-    pub fan_rpm: Option<u32>,
-    /// Duty cycle, 0 to 255.
-    pub fan_pwm: Option<u8>,
     pub disk: Option<DiskUsage>,
     pub throttled: Option<wire::Throttled>,
     pub clock_synced: Option<bool>,

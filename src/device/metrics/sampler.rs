@@ -198,7 +198,7 @@ mod tests {
                 out.send(metrics).expect("the test listens")
             });
         });
-        assert!(readings.recv().expect("at once").cpu.is_some(), "the first reading has all values");
+        assert!(readings.recv().expect("at once").values.cpu.is_some(), "the first reading has all values");
         for _ in 0..2 {
             beats.send(Instant::now()).expect("running");
             readings.recv().expect("at the tick");

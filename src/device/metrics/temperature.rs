@@ -63,7 +63,7 @@ impl Source for Temperature {
     }
 
     fn put(&self, value: &f64, reading: &mut Reading) {
-        reading.temp = Some(*value);
+        reading.values.temp = Some(*value);
     }
 
     fn show(&self, value: &f64) -> String {
