@@ -5,7 +5,9 @@ mod deadlines;
 #[cfg(feature = "monitor")]
 #[path = "../support/https.rs"]
 mod https;
+#[cfg(feature = "device")]
 mod ipv6;
+#[cfg(feature = "device")]
 #[allow(dead_code)]
 #[path = "../support/namespace.rs"]
 mod namespace;

@@ -52,6 +52,7 @@ impl Site {
     }
 
     /// On another address than a free port of 127.0.0.1.
+    #[cfg(feature = "device")]
     pub fn at(address: &str, limits: Limits) -> Site {
         raise_descriptor_limit();
         let listener = TcpListener::bind(address).expect("a port");
