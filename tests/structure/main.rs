@@ -23,8 +23,8 @@ fn files() -> &'static [File] {
 }
 
 fn check(rule: &str, violations: &BTreeMap<String, String>) {
-    let text: String = violations.iter().map(|(key, details)| format!("  {key}{details}\n")).collect();
-    assert!(violations.is_empty(), "{rule}:\n{text}");
+    let lines: Vec<_> = violations.iter().map(|(key, details)| format!("  {key}{details}")).collect();
+    assert!(lines.is_empty(), "{rule}:\n{}", lines.join("\n"));
 }
 
 #[test]
