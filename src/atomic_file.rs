@@ -29,15 +29,22 @@ pub fn replace_durably(
 }
 
 fn write_draft(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> io::Result<File> {
-    let draft = draft(path);
-    // Root writes into a directory of the service's user: it follows no symbolic link that waits there.
-    match fs::remove_file(&draft) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = BufWriter::new(OpenOptions::new().write(true).create_new(true).open(&draft)?);
+    let mut file = BufWriter::new(create(&draft(path))?);
     write(&mut file)?;
     file.into_inner().map_err(io::IntoInnerError::into_error)
+}
+
+/// Root writes into a directory of the service's user, so a symbolic link in place of the draft is never followed. A draft
+/// exists only after a crash or a failed write.
+fn create(draft: &Path) -> io::Result<File> {
+    let create_new = || OpenOptions::new().write(true).create_new(true).open(draft);
+    match create_new() {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            fs::remove_file(draft)?;
+            create_new()
+        }
+        result => result,
+    }
 }
 
 /// `.NAME.new`

@@ -136,15 +136,12 @@ impl RunningDaemon {
         announce(&config);
         warn_of_readable_token(&config, settings.has_server_token);
         let runtime_dir = &config.daemon.runtime_dir;
-        match fs::create_dir_all(runtime_dir) {
-            Err(error) if is_file_system_trouble(&error) => {
-                log::warn!("cannot create {}: {error}; running without it", runtime_dir.display());
-            }
-            made => made.map_err(cannot(&format!("create {}", runtime_dir.display())))?,
-        }
+        create_runtime_dir(runtime_dir)?;
         let root = Path::new("/");
         let identity = identify(root, &config.daemon.state_dir);
-        identity.warning.iter().for_each(|warning| log::warn!("{warning}"));
+        if let Some(warning) = &identity.warning {
+            log::warn!("{warning}");
+        }
         let names =
             Arc::new(Names::start(heartbeat::NAMES, lookup).map_err(cannot("start the resolver thread"))?);
         let dialer = Arc::new(Dialer::default());
@@ -350,7 +347,18 @@ fn start_cameras(config: &Config, trigger: &Trigger) -> Result<(CamerasHandle, R
     Ok((cameras, ended))
 }
 
-/// Said at start and after each reload.
+/// A full or read-only file system costs the runtime files, not the heartbeat.
+fn create_runtime_dir(path: &Path) -> Result<(), Failure> {
+    match fs::create_dir_all(path) {
+        Err(error) if is_file_system_trouble(&error) => {
+            log::warn!("cannot create {}: {error}; running without it", path.display());
+            Ok(())
+        }
+        made => Ok(made.map_err(cannot(&format!("create {}", path.display())))?),
+    }
+}
+
+/// Logged at start and after each reload.
 fn announce(config: &Config) {
     let heartbeat = &config.heartbeat;
     let interval = crate::config::Period(heartbeat.interval);

@@ -35,7 +35,11 @@ fn a_native_heartbeat_has_exactly_the_keys_of_the_documented_sample() {
     assert_eq!(keys(&sent["connection"]), connection);
     let heartbeat: wire::Heartbeat = serde_json::from_value(sent).expect("a heartbeat");
     assert_eq!((heartbeat.seq, heartbeat.reason, heartbeat.interval_s), (1, wire::Reason::Startup, 1.0));
-    assert!(heartbeat.values.cpu.is_some(), "CPU usage is measured before the first heartbeat");
+    assert!(
+        heartbeat.values.cpu.is_some(),
+        "CPU usage is measured before the first heartbeat: {:?}",
+        heartbeat.values
+    );
     assert!(
         heartbeat.values.mem.is_some_and(|percent| (0.0..=100.0).contains(&percent)),
         "{:?}",

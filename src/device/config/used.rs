@@ -124,7 +124,7 @@ pub const MOST_CAMERAS: usize = 4096;
 /// Which cameras are watched, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cameras {
-    /// False: none is checked by itself; what others tell of them is still taken.
+    /// False: the daemon checks no camera; statuses that the API receives still count.
     pub enabled: bool,
     /// How a camera is checked of which the configuration says nothing.
     pub plan: Arc<CameraPlan>,

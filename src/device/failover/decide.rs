@@ -155,7 +155,7 @@ impl Uplinks {
         }
     }
 
-    /// One uplink works: those that fail are probed once more now, and given up if they fail again.
+    /// Probes all other failing uplinks once more now, because one uplink works; gives up those that fail again.
     fn hurry_failing(&mut self, index: u32) {
         let others = self.tracks.iter_mut().filter(|track| track.seen.index != index);
         others.filter(|track| track.is_failing()).for_each(Track::hurry);

@@ -54,7 +54,7 @@ use watch::{End, FailoverLoop};
 /// Pause before a restart after an error of the thread's own sockets.
 const RESTART: Duration = Duration::from_secs(5);
 
-/// Runs until it is told to stop, or the last [`handle::Failover`] is dropped; then no route of ours is left.
+/// Runs until a stop event, or until the last [`handle::Failover`] is dropped; removes the daemon's routes at the end.
 pub fn run(mut network: config::Network, context: &FailoverContext, mailbox: &FailoverMailbox) {
     loop {
         let end = match network.mode {

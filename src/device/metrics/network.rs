@@ -1,6 +1,6 @@
 //! How the device is connected: its uplinks, their states, addresses and bytes, and which one is in use.
 //!
-//! [`describe`] decides what is told; [`NetworkSource`] reads what it needs.
+//! [`NetworkSource`] reads the machine; [`describe`] is the pure function from that to the heartbeat's `connection`.
 
 use super::doctor::SourceReport;
 use super::firmware::Firmware;

@@ -22,6 +22,14 @@ impl Message {
         self.rows.first().copied().unwrap_or_default()
     }
 
+    /// The notice that decides priority, headers or body where a channel needs one.
+    ///
+    /// # Errors
+    /// The message has no notice.
+    pub fn first_notice(&self) -> Result<&Notice, DeliveryError> {
+        self.notices.first().ok_or_else(|| DeliveryError::Never { why: "the message is empty".into() })
+    }
+
     pub fn title(&self) -> String {
         match self.notices.as_slice() {
             [one] => one.title(),

@@ -13,9 +13,7 @@ pub fn send(
     message: &Message,
     now: Moment,
 ) -> Result<String, DeliveryError> {
-    let Some(notice) = message.notices.first() else {
-        return Err(DeliveryError::Never { why: "the message is empty".into() });
-    };
+    let notice = message.first_notice()?;
     // The circle of the title becomes a tag, which ntfy shows before the title.
     let title = message.title();
     let (priority, tag) = match (notice.news, notice.state) {

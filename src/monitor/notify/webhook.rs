@@ -43,9 +43,7 @@ pub fn send(
     message: &Message,
     now: Moment,
 ) -> Result<String, DeliveryError> {
-    let Some(notice) = message.notices.first() else {
-        return Err(DeliveryError::Never { why: "the message is empty".into() });
-    };
+    let notice = message.first_notice()?;
     let body = payload(notice).map_err(|why| DeliveryError::Never { why })?;
     let (id, timestamp) = (message.id().to_string(), now.0.div_euclid(1000).to_string());
     let mut headers = vec![

@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::{Path, PathBuf};
 
-/// Permissions: read access for the group (backup tools) and for nobody else, because the file contains the channels' secrets.
+/// Permissions: the group (backup tools) may read, others may not, because the file contains the channels' secrets.
 pub const MODE: u32 = 0o640;
 
 /// Which file it is, whatever its name.
