@@ -7,11 +7,18 @@ use super::source::{Absent, Place, Source, Turn};
 use crate::device::os::file::KeptFile;
 use procfs::{CpuTime, FromBufReadSI, KernelStats};
 use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// A percentage covers at least this window: ten ticks of each core (USER_HZ), the shortest that psutil advises.
+pub const WINDOW: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
 pub struct Cpu {
     stat: KeptFile,
-    before: Option<Ticks>,
+    /// Where the next window begins.
+    before: Option<(Instant, Ticks)>,
+    /// The percentage of the last window.
+    last: Option<f64>,
 }
 
 /// user, nice, system, irq, softirq, steal, and what is idle: idle, iowait. Guests are within user and nice.
@@ -23,7 +30,7 @@ struct Ticks {
 
 impl Cpu {
     pub fn new(root: &Path) -> Cpu {
-        Cpu { stat: KeptFile::new(root.join("proc/stat")), before: None }
+        Cpu { stat: KeptFile::new(root.join("proc/stat")), before: None, last: None }
     }
 }
 
@@ -38,14 +45,17 @@ impl Source for Cpu {
         Place::file(self.stat.path())
     }
 
-    fn read(&mut self, _: &mut Turn<'_>) -> Result<f64, Absent> {
+    fn read(&mut self, turn: &mut Turn<'_>) -> Result<f64, Absent> {
         let path = self.stat.path().to_owned();
         let text = self.stat.read().map_err(|error| Absent::Unreadable { path: path.clone(), error })?;
         let now = ticks(text).ok_or_else(|| Absent::garbage(&path, &String::from_utf8_lossy(text)))?;
-        let before = self.before.replace(now);
-        before
-            .and_then(|before| percent(before, now))
-            .ok_or(Absent::because("a percentage needs two samples some time apart"))
+        // Two samples may follow each other at once: the first of all, and that of the schedule.
+        let is_short = |(since, _): &(Instant, Ticks)| turn.now.saturating_duration_since(*since) < WINDOW;
+        if !self.before.as_ref().is_some_and(is_short) {
+            let before = self.before.replace((turn.now, now));
+            self.last = before.and_then(|(_, before)| percent(before, now));
+        }
+        self.last.ok_or(Absent::because("a percentage needs two samples some time apart"))
     }
 
     fn put(&self, value: &f64, reading: &mut Reading) {
@@ -116,5 +126,26 @@ mod tests {
     fn without_any_time_in_between_there_is_no_percentage() {
         assert_eq!(percent(at(100, 900, 0), at(100, 900, 0)), None);
         assert_eq!(percent(at(100, 900, 0), at(0, 0, 0)), None, "all counters began anew");
+    }
+
+    #[test]
+    fn a_sample_that_follows_at_once_keeps_the_percentage_and_the_begin_of_the_window() {
+        let root = tempfile::tempdir().expect("a directory");
+        std::fs::create_dir(root.path().join("proc")).expect("created");
+        let (mut cpu, mut firmware) = (Cpu::new(root.path()), Firmware::choose(root.path()));
+        let start = Instant::now();
+        let mut sample = |milliseconds: u64, busy: u64, idle: u64| {
+            let stat =
+                STAT.replacen("100 10 50 800 20 5 5 10 40 0", &format!("{busy} 0 0 {idle} 0 0 0 0"), 1);
+            std::fs::write(root.path().join("proc/stat"), stat).expect("written");
+            let now = start + Duration::from_millis(milliseconds);
+            cpu.read(&mut Turn { now, limit: Duration::ZERO, firmware: &mut firmware }).ok()
+        };
+        assert_eq!(sample(0, 100, 900), None);
+        assert_eq!(sample(50, 105, 900), None, "half a window");
+        assert_eq!(sample(100, 105, 915), Some(25.0));
+        assert_eq!(sample(100, 105, 915), Some(25.0), "no tick has passed");
+        assert_eq!(sample(199, 115, 915), Some(25.0));
+        assert_eq!(sample(200, 115, 925), Some(50.0));
     }
 }

@@ -3,7 +3,7 @@
 use super::activity::Activities;
 use super::app_version::AppVersion;
 use super::clock::Clock;
-use super::cpu::Cpu;
+use super::cpu::{self, Cpu};
 use super::disk::DiskSource;
 use super::doctor::SourceReport;
 use super::fan::Fan;
@@ -35,11 +35,6 @@ const MODEM: Cadence = Cadence::Every(Duration::from_secs(60));
 
 /// gpsd lets a receiver sleep 60 s after its last client has gone, and waking takes longer than a question may.
 const GPS: Cadence = Cadence::Every(Duration::from_secs(30));
-
-/// CPU usage needs two readings: the first heartbeat carries the usage of this window. 100 ms is ten ticks of each core
-/// (USER_HZ), the shortest that psutil advises, and nobody notices it at a start. The average since boot, which needs no
-/// wait, would say nothing of this moment.
-const FIRST_WINDOW: Duration = Duration::from_millis(100);
 
 /// Reads the machine whose file system begins at a root.
 pub struct Sampler {
@@ -138,24 +133,22 @@ pub enum Control {
     Reload { metrics: config::Metrics, activity: config::Activity, ticker: Option<Ticker> },
 }
 
-/// Samples at once (see [`FIRST_WINDOW`]) and then at each tick, until `control` is dropped.
+/// Samples at once and then at each tick, until `control` is dropped.
 pub fn run(
     mut sampler: Sampler,
     mut ticker: Ticker,
     control: &Receiver<Control>,
     mut publish: impl FnMut(Reading),
 ) {
-    sampler.sample(Instant::now());
-    thread::sleep(FIRST_WINDOW);
-    publish(sampler.sample(Instant::now()));
+    publish(first_sample(&mut sampler));
     loop {
         sampler.ask_one_slow(Instant::now());
         select! {
             recv(control) -> message => match message {
                 Ok(Control::Reload { metrics, activity, ticker: new }) => {
                     sampler = sampler.reloaded(&metrics, &activity);
-                    // Not published: it is the one that the next sample's percentage begins from.
-                    sampler.sample(Instant::now());
+                    // Not published: the slow sources have not been asked yet.
+                    first_sample(&mut sampler);
                     ticker = new.unwrap_or(ticker);
                 }
                 Err(_) => return,
@@ -167,6 +160,14 @@ pub fn run(
             }
         }
     }
+}
+
+/// CPU usage needs two samples: this is the second. Nobody notices the wait at a start, and the average since boot, which
+/// needs none, would say nothing of this moment.
+fn first_sample(sampler: &mut Sampler) -> Reading {
+    sampler.sample(Instant::now());
+    thread::sleep(cpu::WINDOW);
+    sampler.sample(Instant::now())
 }
 
 #[cfg(test)]
@@ -201,7 +202,8 @@ mod tests {
         assert!(readings.recv().expect("at once").values.cpu.is_some(), "the first reading has all values");
         for _ in 0..2 {
             beats.send(Instant::now()).expect("running");
-            readings.recv().expect("at the tick");
+            let reading = readings.recv().expect("at the tick");
+            assert!(reading.values.cpu.is_some(), "a sample that follows at once keeps the percentage");
         }
         drop(control);
         thread.join().expect("ended");
