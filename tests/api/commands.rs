@@ -102,7 +102,7 @@ fn without_a_daemon_each_one_exits_with_69_and_says_so() {
 #[test]
 fn where_the_socket_is_closed_the_address_is_asked() {
     let listen = format!("0.0.0.0:{}", lasting_address().port());
-    let daemon = started(Setup::new().key("api.socket", "").key("api.listen", &listen));
+    let daemon = started(Setup::new().key("api.socket", "/proc/nowhere/api.sock").key("api.listen", &listen));
     let shown = run(&daemon, &["status"]);
     assert_eq!(shown.status.code(), Some(0), "{shown:?}");
 }
@@ -112,7 +112,10 @@ fn a_refusal_exits_with_1_and_its_sentence() {
     let server = vec![("Server", "heartbeat-daemon/0.1.0".to_owned())];
     let refusing = Server::always(Reply::Answer(403, server, br#"{"error": "not for you"}"#.to_vec()));
     let address = refusing.url("").trim_start_matches("http://").trim_end_matches('/').to_owned();
-    let ended = Setup::new().key("api.socket", "").key("api.listen", &address).run(&["trigger"]);
+    let ended = Setup::new()
+        .key("api.socket", "/proc/nowhere/api.sock")
+        .key("api.listen", &address)
+        .run(&["trigger"]);
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
     assert!(String::from_utf8_lossy(&ended.stderr).contains("not for you"), "{ended:?}");
 }
@@ -123,7 +126,10 @@ fn another_program_on_the_port_is_sent_no_post_and_believed_nothing() {
     let other = Server::always(Reply::Answer(200, vec![("Server", "gunicorn".to_owned())], body));
     let address = other.url("").trim_start_matches("http://").trim_end_matches('/').to_owned();
     for arguments in COMMANDS {
-        let ended = Setup::new().key("api.socket", "").key("api.listen", &address).run(arguments);
+        let ended = Setup::new()
+            .key("api.socket", "/proc/nowhere/api.sock")
+            .key("api.listen", &address)
+            .run(arguments);
         assert_eq!(ended.status.code(), Some(69), "{arguments:?}: {ended:?}");
         let said = String::from_utf8_lossy(&ended.stderr);
         assert!(said.contains("another program listens there, not heartbeat-daemon"), "{said}");
@@ -137,7 +143,7 @@ fn a_trigger_over_tcp_goes_to_the_daemon_that_has_named_itself() {
     let server = Server::always(Reply::ok());
     let listen = format!("127.0.0.1:{}", lasting_address().port());
     let setup = Setup::new().to(&server.url("/")).interval("1h");
-    let daemon = started(setup.key("api.socket", "").key("api.listen", &listen));
+    let daemon = started(setup.key("api.socket", "/proc/nowhere/api.sock").key("api.listen", &listen));
     server.request();
     assert_eq!(stdout(&run(&daemon, &["trigger"])), "a heartbeat is sent now\n");
     assert_eq!(server.request().json()["reason"], "trigger");
@@ -147,7 +153,7 @@ fn a_trigger_over_tcp_goes_to_the_daemon_that_has_named_itself() {
 fn a_daemon_that_hangs_is_given_up_after_five_seconds() {
     let hanging = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = hanging.local_addr().expect("bound").to_string();
-    let setup = Setup::new().key("api.socket", "").key("api.listen", &address);
+    let setup = Setup::new().key("api.socket", "/proc/nowhere/api.sock").key("api.listen", &address);
     let begin = std::time::Instant::now();
     let ended = setup.run(&["status"]);
     assert_eq!(ended.status.code(), Some(69), "{ended:?}");

@@ -87,7 +87,10 @@ fn a_port_that_becomes_free_is_taken_without_a_word() {
     let address = lasting_address();
     let taken = TcpListener::bind(address).expect("a port");
     // Nothing at all to listen on, for now.
-    let daemon = Setup::new().key("api.listen", &address.to_string()).key("api.socket", "").start();
+    let daemon = Setup::new()
+        .key("api.listen", &address.to_string())
+        .key("api.socket", "/proc/nowhere/api.sock")
+        .start();
     daemon.wait_for_line("about the port", |line| line.contains("in use"));
     eventually("somebody waits", || daemon.has_thread("api-port"));
     drop(taken);
@@ -130,7 +133,9 @@ fn a_reload_of_something_else_leaves_connections_alone() {
 #[test]
 fn switched_off_it_serves_the_command_line_on_the_socket_file_alone() {
     let address = lasting_address();
-    let daemon = Setup::new().key("api.listen", &address.to_string()).toml("api.enabled", "false").start();
+    // Earlier versions had no socket file with an empty key.
+    let setup = Setup::new().key("api.listen", &address.to_string()).key("api.socket", "");
+    let daemon = setup.toml("api.enabled", "false").start();
     let line = daemon.wait_for_line("about the API", |line| line.contains("API listens on "));
     assert!(!line.contains(&address.to_string()) && !answers(address), "{line}");
     let status = daemon.setup().run(&["status"]);

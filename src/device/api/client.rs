@@ -77,12 +77,11 @@ pub fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
 pub fn send(config: &Api, request: &ApiRequest, body: &str) -> Result<Vec<u8>, Failure> {
     let deadline = Instant::now() + request.timeout;
     // The socket file first: its owner is the daemon, while a port may be another program's.
-    let socket = config.socket.as_deref().map(|path| (path, UnixStream::connect(path)));
-    let response = match socket {
-        Some((_, Ok(mut stream))) => exchange(&mut stream, request, body, false, deadline)
+    let response = match UnixStream::connect(&config.socket) {
+        Ok(mut stream) => exchange(&mut stream, request, body, false, deadline)
             .map_err(|error| explain(&error, request.timeout))?,
-        closed => {
-            let closed = closed.and_then(|(path, result)| Some((path, result.err()?)));
+        Err(closed) => {
+            let closed = (config.socket.as_path(), closed);
             let Some(address) = address(config.listen).filter(|_| !request.socket_only) else {
                 return Err(unreachable(closed, None));
             };
@@ -181,22 +180,16 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-fn unreachable(socket: Option<(&Path, io::Error)>, tcp: Option<(SocketAddr, io::Error)>) -> Failure {
-    match (socket, tcp) {
-        (Some((path, error)), _) if error.kind() == ErrorKind::PermissionDenied => Failure::Other(format!(
-            "cannot connect to {}: permission denied; run it with sudo",
-            path.display()
+fn unreachable((path, error): (&Path, io::Error), tcp: Option<(SocketAddr, io::Error)>) -> Failure {
+    let path = path.display();
+    match tcp {
+        _ if error.kind() == ErrorKind::PermissionDenied => {
+            Failure::Other(format!("cannot connect to {path}: permission denied; run it with sudo"))
+        }
+        Some((address, foreign)) if foreign.kind() == ErrorKind::InvalidData => Failure::NotRunning(format!(
+            "{path}: {error}; {address}: another program listens there, not heartbeat-daemon"
         )),
-        (Some((path, error)), _) => {
-            Failure::NotRunning(format!("{}: {error}: heartbeat-daemon is not running", path.display()))
-        }
-        (None, Some((address, error))) if error.kind() == ErrorKind::InvalidData => {
-            Failure::NotRunning(format!("{address}: another program listens there, not heartbeat-daemon"))
-        }
-        (None, Some((address, error))) => {
-            Failure::NotRunning(format!("{address}: {error}: heartbeat-daemon is not running"))
-        }
-        (None, None) => Failure::NotRunning("the command needs the socket file: set socket in [api]".into()),
+        _ => Failure::NotRunning(format!("{path}: {error}: heartbeat-daemon is not running")),
     }
 }
 
@@ -268,7 +261,13 @@ mod tests {
 
     fn config(listen: Option<SocketAddr>) -> Api {
         let listen = listen.map_or(Listen::Nowhere, Listen::At);
-        Api { listen, socket: None, socket_mode: 0o660, socket_group: None, token_file: None }
+        Api {
+            listen,
+            socket: "/nowhere/api.sock".into(),
+            socket_mode: 0o660,
+            socket_group: None,
+            token_file: None,
+        }
     }
 
     /// The result of one request to a server that sends this and closes.

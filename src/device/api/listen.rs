@@ -29,9 +29,7 @@ impl Open {
         if let Some(address) = port.address(config.listen) {
             open.tcp(address, config.listen == Listen::Auto, port);
         }
-        if let Some(path) = &config.socket {
-            open.unix(path, config);
-        }
+        open.unix(config);
         open
     }
 
@@ -54,7 +52,8 @@ impl Open {
         }
     }
 
-    fn unix(&mut self, path: &Path, config: &Api) {
+    fn unix(&mut self, config: &Api) {
+        let path = &config.socket;
         match bind(path) {
             Ok((listener, file)) => {
                 self.listeners.push(Listener::Unix(listener));
@@ -128,7 +127,7 @@ mod tests {
     fn config(socket: &Path) -> Api {
         Api {
             listen: Listen::Nowhere,
-            socket: Some(socket.to_owned()),
+            socket: socket.to_owned(),
             socket_mode: 0o640,
             socket_group: None,
             token_file: None,

@@ -17,12 +17,13 @@ const SOCKET_PATH: usize = 107;
 impl Check<'_> {
     pub fn api(&self, written: written::Api, runtime_dir: &Path) -> Result<Api, ConfigError> {
         let socket = match written.socket {
-            None => Some(runtime_dir.join("api.sock")),
-            Some(path) if path.get_ref().is_empty() => None,
+            None => runtime_dir.join("api.sock"),
+            // Earlier versions had no socket file then; the command line needs one.
+            Some(path) if path.get_ref().is_empty() => runtime_dir.join("api.sock"),
             Some(path) if path.get_ref().len() > SOCKET_PATH => {
                 return Err(self.source.fault(path.span(), "a socket's path has at most 107 bytes"));
             }
-            Some(path) => Some(self.source.absolute(path)?),
+            Some(path) => self.source.absolute(path)?,
         };
         let listen = self.listen(written.listen)?;
         Ok(Api {

@@ -114,10 +114,9 @@ fn the_environment_names_of_the_originals_win_over_the_file() {
 }
 
 #[test]
-fn an_empty_listen_or_socket_is_none_and_the_socket_follows_the_runtime_directory() {
+fn an_empty_listen_is_none_and_the_socket_follows_the_runtime_directory() {
     let api = |text: &str| load(text).expect(text).api;
-    let none = api("[api]\nlisten = \"\"\nsocket = \"\"");
-    assert_eq!((none.listen, none.socket), (Listen::Nowhere, None));
+    assert_eq!(api("[api]\nlisten = \"\"").listen, Listen::Nowhere);
     let other = "0.0.0.0:5000".parse().expect("an address");
     for (text, listen) in [
         ("", Listen::Auto),
@@ -127,8 +126,10 @@ fn an_empty_listen_or_socket_is_none_and_the_socket_follows_the_runtime_director
     ] {
         assert_eq!(api(&format!("[api]\n{text}")).listen, listen, "{text}");
     }
-    let moved = api("[daemon]\nruntime_dir = \"/run/x\"");
-    assert_eq!(moved.socket.as_deref(), Some(Path::new("/run/x/api.sock")));
+    for moved in ["", "[api]\nsocket = \"\""] {
+        let moved = api(&format!("[daemon]\nruntime_dir = \"/run/x\"\n{moved}"));
+        assert_eq!(moved.socket, Path::new("/run/x/api.sock"));
+    }
     fault(&format!("[api]\nsocket = \"/{}\"", "x".repeat(107)));
 }
 

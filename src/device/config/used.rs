@@ -250,8 +250,8 @@ impl Written for Sign {
 pub struct Api {
     /// `Nowhere` also if `enabled` is false.
     pub listen: Listen,
-    /// Absent: over TCP only.
-    pub socket: Option<PathBuf>,
+    /// Always there, for the command line.
+    pub socket: PathBuf,
     /// Who may connect to the socket file: at most `0o777`.
     pub socket_mode: u32,
     /// The socket file's group; absent: the daemon's own.
