@@ -18,7 +18,7 @@ fn read(board: &str) -> Reading {
     let mut sampler = sampler(root.path());
     let now = Instant::now();
     assert_eq!(sampler.sample(now).values.cpu, None, "a percentage needs two samples");
-    while sampler.ask_one_slow(now) {}
+    while sampler.read_one_slow(now) {}
     busy_for_a_while(root.path());
     let mut metrics = sampler.sample(now + Duration::from_secs(5));
     // The fixture lies on this machine's disk.
@@ -112,7 +112,7 @@ fn vcgencmd(root: &Path, script: &str) {
 fn settled(root: &Path) -> Reading {
     let mut sampler = sampler(root);
     let now = Instant::now();
-    while sampler.ask_one_slow(now) {}
+    while sampler.read_one_slow(now) {}
     sampler.sample(now)
 }
 
@@ -391,7 +391,7 @@ fn a_vcgencmd_that_hangs_is_asked_between_samples_and_costs_only_itself() {
             (metrics.values.temp, metrics.values.fan_pwm, metrics.values.power),
             (Some(49.4), Some(0), None)
         );
-        while sampler.ask_one_slow(now) {}
+        while sampler.read_one_slow(now) {}
     }
     assert!(begin.elapsed() < Duration::from_secs(300), "killed at its limit each time");
 }
@@ -407,13 +407,13 @@ fn slow_sources_take_turns_and_their_values_are_kept_until_they_fail_or_grow_old
         (metrics.values.power.is_some(), metrics.throttled.is_some())
     };
     assert_eq!(known(&mut sampler, 0), (false, false));
-    assert!(sampler.ask_one_slow(at(0)));
+    assert!(sampler.read_one_slow(at(0)));
     assert_eq!(known(&mut sampler, 5), (true, false), "one a sample, in order");
-    assert!(sampler.ask_one_slow(at(5)));
+    assert!(sampler.read_one_slow(at(5)));
     assert_eq!(known(&mut sampler, 10), (true, true));
-    assert!(!sampler.ask_one_slow(at(10)), "neither is due before its 30 s");
+    assert!(!sampler.read_one_slow(at(10)), "neither is due before its 30 s");
     vcgencmd(root.path(), "echo 'error=2 error_msg=\"Invalid arguments\"'");
-    assert!(sampler.ask_one_slow(at(35)));
+    assert!(sampler.read_one_slow(at(35)));
     assert_eq!(known(&mut sampler, 40), (false, true), "the failure of one drops that one");
     // Nobody asks any more: after three periods the last value is history.
     for seconds in (45..=95).step_by(10) {
@@ -432,7 +432,7 @@ fn an_interval_longer_than_a_slow_sources_period_does_not_make_its_value_vanish(
         let metrics = sampler.sample(now);
         assert_eq!(metrics.values.power.is_some(), hour >= 1, "hour {hour}");
         assert_eq!(metrics.throttled.is_some(), hour >= 2, "hour {hour}");
-        assert!(sampler.ask_one_slow(now));
+        assert!(sampler.read_one_slow(now));
     }
 }
 

@@ -304,7 +304,7 @@ fn neighbour_events() -> netlink_sys::Socket {
 }
 
 /// Hands over all events that wait.
-fn hear(gateways: &mut Gateways, events: &netlink_sys::Socket) {
+fn read_events(gateways: &mut Gateways, events: &netlink_sys::Socket) {
     while let Ok((datagram, _)) = events.recv_from_full() {
         let message = NetlinkBuffer::new_checked(&datagram[..]).expect("a message");
         if let Some(neighbour) = Neighbour::parse(message.message_type(), message.payload()) {
@@ -314,7 +314,7 @@ fn hear(gateways: &mut Gateways, events: &netlink_sys::Socket) {
 }
 
 /// Asks one gateway as the daemon's loop does; the answer, and how long it took.
-fn ask(
+fn probe_gateway(
     gateways: &mut Gateways,
     events: &netlink_sys::Socket,
     ip: IpAddr,
@@ -324,7 +324,7 @@ fn ask(
     loop {
         let due = gateways.due().expect("a question under way");
         wait(&mut [PollFd::new(events, PollFlags::IN)], due.saturating_duration_since(Instant::now()));
-        hear(gateways, events);
+        read_events(gateways, events);
         if let Some(answer) = gateways.finished(Instant::now()).pop() {
             assert_eq!((answer.index, answer.gateway), (ETH0, ip));
             return (answer.result, begin.elapsed());
@@ -341,17 +341,17 @@ fn a_gateway_is_alive_until_it_falls_silent_and_again_when_it_speaks() {
         for ip in ["10.77.0.1", "2001:db8:0::1"].map(|ip| ip.parse().expect("an address")) {
             // First without a known hardware address, then with it.
             for _ in 0..3 {
-                assert_eq!(ask(&mut gateways, &events, ip).0, Ok(()), "{ip}");
+                assert_eq!(probe_gateway(&mut gateways, &events, ip).0, Ok(()), "{ip}");
             }
             far[0].fall_silent();
             for _ in 0..3 {
-                let (result, time) = ask(&mut gateways, &events, ip);
+                let (result, time) = probe_gateway(&mut gateways, &events, ip);
                 assert_eq!(result, Err(NoAnswer::Silent), "{ip}");
                 assert!(time >= Duration::from_millis(280), "three questions, 100 ms apart: {time:?}");
                 println!("{ip} silent after {time:?}");
             }
             far[0].speak_again();
-            let (result, time) = ask(&mut gateways, &events, ip);
+            let (result, time) = probe_gateway(&mut gateways, &events, ip);
             assert_eq!(result, Ok(()), "{ip}");
             println!("{ip} alive after {time:?}");
         }
@@ -366,9 +366,9 @@ fn an_answer_comes_without_any_event_too() {
         let deaf = netlink_sys::Socket::new(NETLINK_ROUTE).expect("a socket");
         deaf.set_non_blocking(true).expect("set");
         let ip = "10.77.0.1".parse().expect("an address");
-        assert_eq!(ask(&mut gateways, &deaf, ip).0, Ok(()));
+        assert_eq!(probe_gateway(&mut gateways, &deaf, ip).0, Ok(()));
         far[0].fall_silent();
-        assert_eq!(ask(&mut gateways, &deaf, ip).0, Err(NoAnswer::Silent));
+        assert_eq!(probe_gateway(&mut gateways, &deaf, ip).0, Err(NoAnswer::Silent));
     });
 }
 
@@ -379,10 +379,10 @@ fn an_entry_that_a_person_fixed_is_left_alone() {
         let ip_address = "10.77.0.1".parse().expect("an address");
         let (events, mut gateways) = (neighbour_events(), Gateways::new().expect("root may"));
         // Known and alive, until a person has the last word.
-        assert_eq!(ask(&mut gateways, &events, ip_address).0, Ok(()));
+        assert_eq!(probe_gateway(&mut gateways, &events, ip_address).0, Ok(()));
         ip("neigh replace 10.77.0.1 lladdr 02:00:00:00:00:09 dev eth0 nud permanent");
-        hear(&mut gateways, &events);
-        assert_eq!(ask(&mut gateways, &events, ip_address).0, Err(NoAnswer::NotAsked));
+        read_events(&mut gateways, &events);
+        assert_eq!(probe_gateway(&mut gateways, &events, ip_address).0, Err(NoAnswer::NotAsked));
         let mut socket = Socket::open(NETLINK_ROUTE).expect("a socket");
         let state = neighbours::read(&mut socket, ETH0, ip_address).expect("an entry");
         assert_eq!(state, neighbours::NeighbourState::Fixed);
@@ -405,7 +405,7 @@ fn the_time_between_questions_is_put_back_at_the_end_and_after_a_kill() {
         let ip_address = "10.77.0.1".parse().expect("an address");
         let asked = || {
             let mut gateways = Gateways::new().expect("root may");
-            assert_eq!(ask(&mut gateways, &events, ip_address).0, Ok(()));
+            assert_eq!(probe_gateway(&mut gateways, &events, ip_address).0, Ok(()));
             assert_eq!(retrans_time(), 100);
             gateways
         };

@@ -59,7 +59,7 @@ pub fn unreachable(_: &crate::parts::Plan) -> Vec<Table> {
         let (took, there) = full_check(&watching);
         assert_eq!(there, 0);
         table.add(Figure::new(method, took.as_secs_f64(), "s").at_most(limit));
-        table.say(format!("threads named cameras: 1; list of {} cameras", watching.cameras.list().len()));
+        table.note(format!("threads named cameras: 1; list of {} cameras", watching.cameras.list().len()));
     }
     let sequential = TIMEOUT.as_secs_f64() * f64::from(UNREACHABLE);
     table.add(Figure::new("one after the other, as the original (computed)", sequential, "s"));

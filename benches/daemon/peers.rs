@@ -36,7 +36,7 @@ pub fn measure(plan: &Plan) -> Outcome<Vec<Table>> {
     for start in [python, collectd] {
         match start() {
             Ok(peer) => peers.push(peer),
-            Err(missing) => table.say(missing),
+            Err(missing) => table.note(missing),
         }
     }
     running.extend(peers.iter().map(|(program, _)| (program.name, program.child.id())));
@@ -67,7 +67,7 @@ fn compare(table: &mut Table, plan: &Plan, measured: &[Measured]) {
     let beats = plan.window.as_secs_f64() / INTERVAL.as_secs_f64();
     let per_beat = |total: f64| total / beats;
     let names = measured.iter().map(|one| format!("{:>22}", one.name)).collect::<Vec<_>>().concat();
-    table.say(format!("{:<24}{names}", ""));
+    table.note(format!("{:<24}{names}", ""));
     let mut line = |name: &str, figure: &dyn Fn(&Measured) -> f64| {
         let values: Vec<f64> = measured.iter().map(figure).collect();
         let cells = values
@@ -75,7 +75,7 @@ fn compare(table: &mut Table, plan: &Plan, measured: &[Measured]) {
             .map(|value| format!("{:>22}", cell(*value, values[0])))
             .collect::<Vec<_>>()
             .concat();
-        table.say(format!("{name:<24}{cells}"));
+        table.note(format!("{name:<24}{cells}"));
     };
     line("PSS, KiB", &|one| one.window.memory.pss as f64);
     line("RSS, KiB", &|one| one.window.memory.rss as f64);

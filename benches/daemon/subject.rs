@@ -63,7 +63,7 @@ impl Daemon {
         let config = configure(&scratch, &receiver, authority.as_ref())
             .map_err(|error| format!("configuration of the daemon: {error}"))?;
         let systemd = scratch.runtime.join("notify");
-        stand_in_for_systemd(&systemd).map_err(|error| format!("{}: {error}", systemd.display()))?;
+        fake_systemd(&systemd).map_err(|error| format!("{}: {error}", systemd.display()))?;
         let mut command = Command::new(BINARY);
         command.arg("--config").arg(config).arg("run");
         let environment =
@@ -87,7 +87,7 @@ impl Daemon {
 
 /// Takes what the daemon tells systemd, so that telling is part of the figures. Its thread lives as long as the
 /// program.
-fn stand_in_for_systemd(path: &Path) -> io::Result<()> {
+fn fake_systemd(path: &Path) -> io::Result<()> {
     let socket = UnixDatagram::bind(path)?;
     std::thread::spawn(move || while socket.recv(&mut [0; 4096]).is_ok() {});
     Ok(())

@@ -57,7 +57,7 @@ fn cost(title: &str, keys: &'static [(&str, &str)], limit: f64, shape: Shape, wi
     table.add(Figure::new("to the thread that only waits", each / idle, "times"));
     table.add(Figure::new("CPU a minute", cpu_us / 1e3 / seconds * 60.0, "ms"));
     if shape.taps {
-        table.say("the far side of each cable is a process of its own here, so that only the thread's own work counts");
+        table.note("the far side of each cable is a process of its own here, so that only the thread's own work counts");
     }
     table
 }

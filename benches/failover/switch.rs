@@ -23,7 +23,7 @@ pub fn carrier(plan: &crate::parts::Plan) -> Vec<Table> {
             &mut table,
             [Some(limits::SWITCH_P50), Some(limits::SWITCH_P95), Some(limits::SWITCH_MAX)],
         );
-        table.say(SEEDS);
+        table.note(SEEDS);
         table
     };
     ["observe", "routes"].into_iter().map(measure).collect()
@@ -37,7 +37,7 @@ pub fn https(plan: &crate::parts::Plan) -> Vec<Table> {
         let title = "The same over HTTPS with a round trip of 40 ms";
         let mut table = Table::new(format!("{title}, mode {mode}, {} rounds", times.len()));
         times.add_to(&mut table, [None, None, Some(limits::HTTPS)]);
-        table.say(SEEDS);
+        table.note(SEEDS);
         table
     };
     ["observe", "routes"].into_iter().map(measure).collect()
@@ -74,7 +74,7 @@ pub fn all_dead_and_one_back(plan: &crate::parts::Plan) -> Vec<Table> {
         times.len()
     ));
     times.add_to(&mut table, [None, Some(limits::RETURN_P95), None]);
-    table.say(SEEDS);
+    table.note(SEEDS);
     vec![table]
 }
 

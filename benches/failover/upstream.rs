@@ -44,7 +44,7 @@ fn dropped(mode: &'static str, rounds: usize) -> Table {
     table.add(worst.at_most(limits::AFTER_ITS_BEAT));
     table.add(Figure::new("state follows, p50", follows.at(0.5), "ms"));
     table.add(Figure::new("state follows, max", follows.at(1.0), "ms").at_most(limits::STATE_FOLLOWS));
-    table.say(SEEDS);
+    table.note(SEEDS);
     table
 }
 
@@ -68,6 +68,6 @@ pub fn gateway(plan: &crate::parts::Plan) -> Vec<Table> {
     let mut table =
         Table::new(format!("Gateway silent, to the POST that calls it dead, {} rounds", times.len()));
     times.add_to(&mut table, [None, None, Some(limits::GATEWAY_DEAD)]);
-    table.say(SEEDS);
+    table.note(SEEDS);
     vec![table]
 }

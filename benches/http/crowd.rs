@@ -66,7 +66,7 @@ impl Crowd {
     }
 
     /// Sends a whole request, unless the last one is still unanswered.
-    pub fn ask(&mut self, index: usize) -> bool {
+    pub fn send_request(&mut self, index: usize) -> bool {
         let client = &mut self.clients[index];
         let Some(stream) = client.stream.as_mut().filter(|_| client.sent.is_none()) else { return false };
         client.sent = Some(Instant::now());

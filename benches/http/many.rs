@@ -63,7 +63,7 @@ fn crowd_of(subject: &Subject, connections: usize, table: &mut Table) -> Outcome
     let begin = Instant::now();
     for _ in 0..connections {
         if crowd.connect(subject.address)? {
-            crowd.ask(crowd.len() - 1);
+            crowd.send_request(crowd.len() - 1);
         }
     }
     let mut answered = 0;
@@ -187,7 +187,7 @@ impl Fleet {
                 break;
             }
             self.due.push_back((due + INTERVAL, device));
-            self.crowd.ask(device);
+            self.crowd.send_request(device);
         }
         let next = self.due.front().map_or(Duration::ZERO, |(due, _)| due.saturating_duration_since(now));
         let pause =

@@ -58,7 +58,7 @@ pub fn measure() -> Outcome<Table> {
 fn round(subject: &Subject, connections: usize, time: Duration) -> Outcome<Round> {
     let mut crowd = Crowd::new()?;
     for index in 0..connections {
-        if !crowd.connect(subject.address)? || !crowd.ask(index) {
+        if !crowd.connect(subject.address)? || !crowd.send_request(index) {
             return Err("a connection was refused".to_owned());
         }
     }
@@ -72,7 +72,7 @@ fn round(subject: &Subject, connections: usize, time: Duration) -> Outcome<Round
                 News::Answered(status, _) => return Err(format!("answered {status}")),
                 News::Closed => return Err("a connection was closed".to_owned()),
             }
-            crowd.ask(index);
+            crowd.send_request(index);
         }
         if cpu.is_none() && Instant::now() > begin {
             waits.clear();
@@ -122,7 +122,7 @@ pub fn syscalls() -> Outcome<Table> {
             all / answered,
             each.join(", ")
         );
-        table.say(line);
+        table.note(line);
     }
     Ok(table)
 }
@@ -131,13 +131,13 @@ fn asked_for(subject: &Subject, connections: usize, time: Duration) -> Outcome<f
     let mut crowd = Crowd::new()?;
     for index in 0..connections {
         crowd.connect(subject.address)?;
-        crowd.ask(index);
+        crowd.send_request(index);
     }
     let (begin, mut answered) = (Instant::now(), 0);
     while begin.elapsed() < time {
         for (index, _) in crowd.wait(Duration::from_millis(100))? {
             answered += 1;
-            crowd.ask(index);
+            crowd.send_request(index);
         }
     }
     Ok(f64::from(answered))

@@ -46,7 +46,7 @@ pub fn measure(plan: &Plan) -> Outcome<Vec<Table>> {
     table.add(Figure::new("not accepted, or connection broken", faults as f64, "").at_most(0.0));
     table.add(Figure::new("CPU of the monitor, each", median(cpu), "us"));
     if theirs.is_empty() {
-        table.say("nginx is not installed: no comparison");
+        table.note("nginx is not installed: no comparison");
     } else {
         let theirs = middle(theirs);
         table.add(Figure::new("nginx, 204 to the same", theirs.rate(), "/s"));

@@ -39,7 +39,7 @@ pub fn idle(plan: &Plan) -> Outcome<Vec<Table>> {
     table.add(Figure::new("context switches", window.switches as f64 / length, "/s"));
     match waiting_nginx(plan)? {
         Some(share) => table.add(Figure::new("CPU of nginx, 204 to the same", share, "%")),
-        None => table.say("nginx is not installed: no comparison"),
+        None => table.note("nginx is not installed: no comparison"),
     }
     Ok(vec![table])
 }

@@ -93,11 +93,11 @@ impl Table {
     /// Says why something could not be measured; the other figures stand.
     pub fn miss(&mut self, problem: &str) {
         self.incomplete = true;
-        self.say(format!("not measured: {problem}"));
+        self.note(format!("not measured: {problem}"));
     }
 
     /// A line of words, or of several figures.
-    pub fn say(&mut self, line: impl fmt::Display) {
+    pub fn note(&mut self, line: impl fmt::Display) {
         self.lines.push(format!("  {line}"));
     }
 }

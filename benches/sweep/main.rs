@@ -72,7 +72,7 @@ fn measure(machines: i64) -> Outcome<()> {
     fleet.grow_old()?;
     println!("{machines} machines, {ROUNDS} rounds, median (most)");
     let idle = (0..ROUNDS).map(|_| fleet.sweep(0)).collect::<Outcome<Vec<_>>>()?;
-    say("a sweep that finds nobody late", idle, LIMIT);
+    print_costs("a sweep that finds nobody late", idle, LIMIT);
     let mut sweeps = Vec::new();
     let mut returns = Vec::new();
     for round in 0..ROUNDS {
@@ -81,19 +81,23 @@ fn measure(machines: i64) -> Outcome<()> {
         sweeps.push(fleet.sweep(usize::try_from(LATE)?)?);
         returns.push(fleet.bring_back(first..first + LATE)?);
     }
-    say(&format!("a sweep that finds {LATE} late, with outages, events and {LATE} messages"), sweeps, LIMIT);
-    say(&format!("{LATE} that come back, in one transaction"), returns, LIMIT);
+    print_costs(
+        &format!("a sweep that finds {LATE} late, with outages, events and {LATE} messages"),
+        sweeps,
+        LIMIT,
+    );
+    print_costs(&format!("{LATE} that come back, in one transaction"), returns, LIMIT);
     let one = (0..ROUNDS).map(|round| {
         let id = machines - i64::try_from(round)?;
         fleet.silence(id..id + 1)?;
         fleet.sweep(1)?;
         fleet.bring_back(id..id + 1)
     });
-    say("one that comes back", one.collect::<Outcome<Vec<_>>>()?, Duration::from_millis(10));
+    print_costs("one that comes back", one.collect::<Outcome<Vec<_>>>()?, Duration::from_millis(10));
     let half = machines / 2;
     fleet.silence(1..half + 1)?;
     let doubted = fleet.sweep(0)?;
-    say("half of the fleet, doubted", vec![doubted], Duration::from_secs(1));
+    print_costs("half of the fleet, doubted", vec![doubted], Duration::from_secs(1));
     let (mut taken, mut batches) = (0, Vec::new());
     while taken < usize::try_from(half)? {
         let (store, now) = (&fleet.store, fleet.now);
@@ -101,11 +105,11 @@ fn measure(machines: i64) -> Outcome<()> {
         taken += swept.offline.len();
         batches.push(cost);
     }
-    say("10,000 of that half taken offline, one transaction", batches, Duration::from_secs(1));
+    print_costs("10,000 of that half taken offline, one transaction", batches, Duration::from_secs(1));
     Ok(())
 }
 
-fn say(what: &str, mut costs: Vec<Cost>, limit: Duration) {
+fn print_costs(what: &str, mut costs: Vec<Cost>, limit: Duration) {
     costs.sort();
     let (median, slowest) = (costs[costs.len() / 2], costs[costs.len() - 1]);
     let verdict = if median.core <= limit { "" } else { "  MISSED" };

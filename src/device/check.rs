@@ -11,14 +11,14 @@ use std::path::{Path, PathBuf};
 
 /// The unit's name, and its user's where no systemd can be asked.
 const SERVICE: &str = "heartbeat-daemon";
-const ACCOUNT: &str = "heartbeat";
+const USER: &str = "heartbeat";
 
 /// Reads the configuration and every file that it names. As root it does so as the service's user, or as `user`; only a
 /// configuration that is not the service's own is read as root first.
 pub fn check_config(path: &Path, user: Option<&str>) -> Result<(), Failure> {
     let is_own = path == Path::new(DEFAULT_PATH);
     let read = if is_own { None } else { Some(Source::read(path)?) };
-    let user = service_user::become_user(SERVICE, ACCOUNT, user)?;
+    let user = service_user::become_user(SERVICE, USER, user)?;
     let named = |error: ConfigError| service_user::name_user(error, user.as_deref(), path);
     let source = read.map_or_else(|| Source::read(path), Ok).map_err(named)?;
     let (config, credentials, settings) = daemon::load_source(&source).map_err(named)?;

@@ -21,7 +21,7 @@ use super::port;
 use super::receive;
 use crate::config::Period;
 use crate::duration::span;
-use crate::resolver::{Names, lookup};
+use crate::resolver::{NameResolver, lookup};
 use crate::service_user;
 use crate::wire::{self, Reason};
 use clap::{CommandFactory, Parser, Subcommand};
@@ -185,7 +185,7 @@ fn one_heartbeat(config: &Config, reason: Reason) -> wire::Heartbeat {
     let root = Path::new("/");
     let mut sampler = Sampler::new(root, &config.metrics, &config.activity);
     sampler.sample(Instant::now());
-    while sampler.ask_one_slow(Instant::now()) {}
+    while sampler.read_one_slow(Instant::now()) {}
     thread::sleep(CPU_WINDOW);
     let metrics = sampler.sample(Instant::now());
     let identity = read_identity(root, &config.daemon.state_dir);
@@ -210,7 +210,8 @@ fn print(path: &Path) -> Result<(), Failure> {
 fn send(path: &Path) -> Result<(), Failure> {
     let config = Config::load(path)?;
     let credentials = Credentials::load(&config.heartbeat)?;
-    let names = Names::start(heartbeat::NAMES, lookup).map_err(|error| Failure::Other(error.to_string()))?;
+    let names = NameResolver::start(heartbeat::RESOLVER_LIMITS, lookup)
+        .map_err(|error| Failure::Other(error.to_string()))?;
     let Some(sender) = HeartbeatSender::new(&config.heartbeat, credentials, Arc::new(names), Arc::default())
     else {
         return Err(Failure::Other("no server is configured: set url in [heartbeat]".into()));
@@ -228,7 +229,7 @@ fn send(path: &Path) -> Result<(), Failure> {
 
 /// The body of the running daemon's response.
 fn request(config: &Path, request: &ApiRequest) -> Result<Vec<u8>, Failure> {
-    client::send(&Config::load_to_ask(config)?.api, request, "")
+    client::send(&Config::load_for_client(config)?.api, request, "")
 }
 
 fn status(config: &Path, json: bool) -> Result<(), Failure> {
@@ -271,7 +272,7 @@ fn cameras(config: &Path, check: bool, json: bool) -> Result<(), Failure> {
 }
 
 fn control_failover(path: &Path, command: FailoverCommand) -> Result<(), Failure> {
-    let api = Config::load_to_ask(path)?.api;
+    let api = Config::load_for_client(path)?.api;
     let body = match command {
         FailoverCommand::Status => client::send(&api, &client::FAILOVER, "")?,
         FailoverCommand::Auto => client::send(&api, &client::AUTO, "")?,

@@ -9,10 +9,10 @@ use super::failover::handle::{Failover, failover};
 use super::failover::status::PublishedStatus;
 use super::failover::{self, FailoverContext};
 use super::failure::Failure;
-use super::heartbeat::account::Account;
 use super::heartbeat::credentials::Credentials;
 use super::heartbeat::dial::{Dialer, Uplink};
 use super::heartbeat::sender::HeartbeatSender;
+use super::heartbeat::status::HeartbeatStatus;
 use super::heartbeat::{self, EventSources, HeartbeatThread, Published, Reload, server_name};
 use super::metrics::{self, Sampler, identify};
 use super::os::file::is_file_system_trouble;
@@ -22,7 +22,7 @@ use super::port::Port;
 use super::trigger::{Trigger, trigger};
 use crate::config::{ConfigError, Source};
 use crate::latest::Latest;
-use crate::resolver::{Names, lookup};
+use crate::resolver::{NameResolver, lookup};
 use crate::startup::{cannot, spawn};
 use crate::ticker::Ticker;
 use crate::wire::Reason;
@@ -105,13 +105,13 @@ pub fn load_source(source: &Source) -> Result<(Config, Credentials, ApiSettings)
 struct RunningDaemon {
     config_file: PathBuf,
     config: Config,
-    names: Arc<Names>,
+    names: Arc<NameResolver>,
     dialer: Arc<Dialer>,
     trigger: Trigger,
     metrics: ChannelSender<metrics::Control>,
     heartbeat: ChannelSender<Reload>,
     failover: Failover,
-    account: Arc<Account>,
+    heartbeat_status: Arc<HeartbeatStatus>,
     published: Published,
     cameras: CamerasHandle,
     camera_settings: Arc<Mutex<CameraSettings>>,
@@ -142,8 +142,10 @@ impl RunningDaemon {
         if let Some(warning) = &identity.warning {
             log::warn!("{warning}");
         }
-        let names =
-            Arc::new(Names::start(heartbeat::NAMES, lookup).map_err(cannot("start the resolver thread"))?);
+        let names = Arc::new(
+            NameResolver::start(heartbeat::RESOLVER_LIMITS, lookup)
+                .map_err(cannot("start the resolver thread"))?,
+        );
         let dialer = Arc::new(Dialer::default());
         let sender = HeartbeatSender::new(&config.heartbeat, credentials, names.clone(), dialer.clone());
         let (trigger, triggers) = trigger();
@@ -165,7 +167,7 @@ impl RunningDaemon {
         let (cameras, cameras_ended) = start_cameras(&config, &trigger)?;
         let sources = EventSources { ticker: beat, triggers, copies, reloads };
         let published = Published { metrics, failover: status, cameras: cameras.latest() };
-        let account = Arc::new(Account::new(Instant::now()));
+        let heartbeat_status = Arc::new(HeartbeatStatus::new(Instant::now()));
         let thread = HeartbeatThread::new(
             config.heartbeat.clone(),
             sender,
@@ -173,7 +175,7 @@ impl RunningDaemon {
             published.clone(),
             failover.clone(),
             &runtime_dir.join(SNAPSHOT),
-            account.clone(),
+            heartbeat_status.clone(),
         );
         spawn("heartbeat", move || {
             thread.run(sources);
@@ -189,7 +191,7 @@ impl RunningDaemon {
             metrics: metrics_control,
             heartbeat: heartbeat_control,
             failover,
-            account,
+            heartbeat_status,
             published,
             cameras,
             camera_settings: settings.shared_cameras(),
@@ -210,7 +212,7 @@ impl RunningDaemon {
             Some(api) => api.reload(settings),
             None => {
                 let context = ApiContext {
-                    account: self.account.clone(),
+                    heartbeat_status: self.heartbeat_status.clone(),
                     failover: self.failover.clone(),
                     failover_status: self.published.failover.clone(),
                     metrics: self.published.metrics.clone(),
@@ -308,7 +310,7 @@ impl RunningDaemon {
 fn start_failover(
     config: &Config,
     dialer: &Arc<Dialer>,
-    names: &Arc<Names>,
+    names: &Arc<NameResolver>,
     trigger: &Trigger,
     copies: ChannelSender<Uplink>,
     status: &Arc<Latest<Option<PublishedStatus>>>,

@@ -16,7 +16,7 @@ use super::metrics::{self, Sampler, SourceReport, read_identity};
 use super::port;
 use crate::config::Source;
 use crate::duration::span;
-use crate::resolver::{Names, lookup};
+use crate::resolver::{NameResolver, lookup};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -40,26 +40,26 @@ pub fn examine(path: &Path) -> Result<String, Failure> {
     thread::sleep(CPU_WINDOW);
     let mut reports = vec![hardware_id(state_dir)];
     reports.extend(sampler.inspect());
-    reports.push(SourceReport::ask("cameras", state_dir.join(cameras::STATE).to_string_lossy(), || {
+    reports.push(SourceReport::read("cameras", state_dir.join(cameras::STATE).to_string_lossy(), || {
         cameras::examine(&config.cameras, state_dir)
     }));
-    reports.push(SourceReport::ask("token", token_place(&config), || token(&config)));
-    reports.push(SourceReport::ask("server", server_name(&config.heartbeat), || server(&config)));
+    reports.push(SourceReport::read("token", token_place(&config), || token(&config)));
+    reports.push(SourceReport::read("server", server_name(&config.heartbeat), || server(&config)));
     if config.heartbeat.url.as_ref().is_some_and(|url| url.scheme_str() == Some("https")) {
         let place = server_name(&config.heartbeat);
-        reports.push(SourceReport::ask("certificate", place, || server_certificate(&config)));
+        reports.push(SourceReport::read("certificate", place, || server_certificate(&config)));
     }
     let runtime_dir = &config.daemon.runtime_dir;
-    reports.push(SourceReport::ask("interfaces", "route netlink", || failover::examine(&config.network)));
-    reports.push(SourceReport::ask("uplinks", "the running daemon", || uplinks(&config)));
-    reports.push(SourceReport::ask("api", "listen in [api]", || api(&config)));
+    reports.push(SourceReport::read("interfaces", "route netlink", || failover::examine(&config.network)));
+    reports.push(SourceReport::read("uplinks", "the running daemon", || uplinks(&config)));
+    reports.push(SourceReport::read("api", "listen in [api]", || api(&config)));
     reports.push(camera_settings(&source, &config));
     reports.push(snapshot(&runtime_dir.join(daemon::SNAPSHOT)));
     Ok(metrics::render(&reports))
 }
 
 fn hardware_id(state_dir: &Path) -> SourceReport {
-    SourceReport::ask("hardware_id", state_dir.to_string_lossy(), || {
+    SourceReport::read("hardware_id", state_dir.to_string_lossy(), || {
         let found = read_identity(Path::new("/"), state_dir).hardware_id;
         let found = found.ok_or("no serial number, nothing remembered, no interface with a MAC address")?;
         Ok(format!("{} (from {})", found.id, found.origin.as_str()))
@@ -68,7 +68,7 @@ fn hardware_id(state_dir: &Path) -> SourceReport {
 
 fn camera_settings(source: &Source, config: &Config) -> SourceReport {
     let place = config.daemon.state_dir.join(camera_settings::NAME);
-    SourceReport::ask("settings", place.to_string_lossy(), || {
+    SourceReport::read("settings", place.to_string_lossy(), || {
         let changed = CameraSettings::load(source, config).differences();
         Ok(if changed.is_empty() { "as the file says".to_owned() } else { changed.join("; ") })
     })
@@ -76,7 +76,7 @@ fn camera_settings(source: &Source, config: &Config) -> SourceReport {
 
 /// How old the values are that the running daemon sends.
 fn snapshot(path: &Path) -> SourceReport {
-    SourceReport::ask("snapshot", path.to_string_lossy(), || {
+    SourceReport::read("snapshot", path.to_string_lossy(), || {
         let written = fs::metadata(path).and_then(|metadata| metadata.modified());
         let written = written.map_err(|error| format!("{error}: the daemon is not running"))?;
         let age = SystemTime::now().duration_since(written).unwrap_or_default();
@@ -103,7 +103,7 @@ fn token(config: &Config) -> Result<String, String> {
 fn server(config: &Config) -> Result<String, String> {
     let credentials = Credentials::load(&config.heartbeat).map_err(|error| error.to_string())?;
     let with_token = if credentials.token.is_some() { "with our token" } else { "without a token" };
-    let names = Names::start(heartbeat::NAMES, lookup).map_err(|error| error.to_string())?;
+    let names = NameResolver::start(heartbeat::RESOLVER_LIMITS, lookup).map_err(|error| error.to_string())?;
     let sender = HeartbeatSender::new(&config.heartbeat, credentials, Arc::new(names), Arc::default());
     let sender = sender.ok_or("no server is configured: set url in [heartbeat]")?;
     let begin = Instant::now();

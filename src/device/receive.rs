@@ -182,7 +182,7 @@ mod tests {
 
     impl Running {
         /// All that is answered to `request` until the connection closes.
-        fn ask(&self, request: &[u8]) -> String {
+        fn send(&self, request: &[u8]) -> String {
             let mut stream = TcpStream::connect(self.address).expect("it listens");
             stream.set_read_timeout(Some(LONG)).expect("a time limit");
             // The receiver may answer and close before it has everything.
@@ -200,7 +200,7 @@ mod tests {
         }
 
         fn end_with_a_heartbeat(self) -> String {
-            assert!(self.ask(&post(SAMPLE)).starts_with("HTTP/1.1 200 OK\r\n"));
+            assert!(self.send(&post(SAMPLE)).starts_with("HTTP/1.1 200 OK\r\n"));
             self.written()
         }
     }
@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn a_line_is_written_before_its_heartbeat_is_answered() {
         let receiver = start(2);
-        receiver.ask(&post(SAMPLE));
+        receiver.send(&post(SAMPLE));
         let written: String = receiver.text.try_iter().collect();
         assert_eq!(written.matches("barn-cam #42").count(), 1, "{written}");
         receiver.end_with_a_heartbeat();
@@ -232,7 +232,7 @@ mod tests {
     #[test]
     fn a_heartbeat_is_answered_with_its_own_interval() {
         let receiver = start(1);
-        let answer = receiver.ask(&post(&SAMPLE.replace("5.0", "7.0")));
+        let answer = receiver.send(&post(&SAMPLE.replace("5.0", "7.0")));
         let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
         let answer: HeartbeatResponse = serde_json::from_str(body).expect("the monitor's answer");
         assert_eq!(answer.interval_s, 7.0);
@@ -245,15 +245,15 @@ mod tests {
         let receiver = start(3);
         let encoded = percent_encoding::utf8_percent_encode(SAMPLE, percent_encoding::NON_ALPHANUMERIC);
         let get = format!("GET /heartbeat.php?x=1&params={encoded} HTTP/1.1\r\nHost: x\r\n\r\n");
-        assert!(receiver.ask(get.as_bytes()).starts_with("HTTP/1.1 200 "));
-        assert!(receiver.ask(&post(&format!("[{SAMPLE},{SAMPLE}]"))).starts_with("HTTP/1.1 200 "));
+        assert!(receiver.send(get.as_bytes()).starts_with("HTTP/1.1 200 "));
+        assert!(receiver.send(&post(&format!("[{SAMPLE},{SAMPLE}]"))).starts_with("HTTP/1.1 200 "));
         assert_eq!(receiver.written().matches("barn-cam #42").count(), 3);
     }
 
     #[test]
     fn more_than_was_asked_for_is_not_written() {
         let receiver = start(2);
-        receiver.ask(&post(&format!("[{SAMPLE},{SAMPLE},{SAMPLE}]")));
+        receiver.send(&post(&format!("[{SAMPLE},{SAMPLE},{SAMPLE}]")));
         assert_eq!(receiver.written().matches("barn-cam #42").count(), 2);
     }
 
@@ -271,7 +271,7 @@ mod tests {
             (head("GET /?params=%zz"), "400"),
             (head("DELETE /"), "405"),
         ] {
-            let answer = receiver.ask(&request);
+            let answer = receiver.send(&request);
             assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{request:?}: {answer}");
         }
         receiver.end_with_a_heartbeat();

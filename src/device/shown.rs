@@ -17,7 +17,7 @@ const FOREIGN: usize = 240;
 /// `22:05:03Z barn-cam #42 scheduled | cpu 12.5 % mem 41.2 % 48.8 °C 1.9 W | wlan0 192.168.1.202 "barn" -52 dBm |
 /// streaming recording`: the time of arrival (UTC) and the values; absent values are left out.
 pub fn shown(json: &Value, arrived: SystemTime) -> String {
-    let what = match who(json) {
+    let what = match identity(json) {
         Some(who) => parts(who, json).join(" | "),
         None => printable(&serde_json::to_string(json).unwrap_or_default(), FOREIGN),
     };
@@ -41,7 +41,7 @@ fn text(value: &Value) -> Option<String> {
 }
 
 /// Name, number and reason; `None` if the JSON is not a native heartbeat.
-fn who(heartbeat: &Value) -> Option<Vec<String>> {
+fn identity(heartbeat: &Value) -> Option<Vec<String>> {
     let (seq, reason) = (heartbeat["seq"].as_u64()?, text(&heartbeat["reason"])?);
     let name = text(&heartbeat["hostname"]).or_else(|| text(&heartbeat["hardwareid"]));
     let mut words = vec![name.unwrap_or_else(|| "unknown".into()), format!("#{seq}"), reason];

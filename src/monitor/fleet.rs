@@ -179,7 +179,7 @@ impl Fleet {
     }
 
     /// The machines that sent a beat since the last call, and when.
-    pub fn take_changed(&self) -> Vec<(MachineId, Moment)> {
+    pub fn drain_changed(&self) -> Vec<(MachineId, Moment)> {
         let mut taken = Vec::new();
         for shard in &self.shards {
             let Shard { slots, changed, .. } = &mut *held(shard);
@@ -196,7 +196,7 @@ impl Fleet {
     }
 
     /// The machines whose token was found to be shared since the last call.
-    pub fn take_shared(&self) -> Vec<SharedToken> {
+    pub fn drain_shared(&self) -> Vec<SharedToken> {
         self.shards.iter().flat_map(|shard| std::mem::take(&mut held(shard).shared)).collect()
     }
 
@@ -217,13 +217,13 @@ impl Fleet {
     }
 
     /// The unsaved data of the machines that `wanted` selects.
-    pub fn take_unsaved(&self, now: Moment, mut wanted: impl FnMut(MachineId) -> bool) -> Vec<Unsaved> {
+    pub fn drain_unsaved(&self, now: Moment, mut wanted: impl FnMut(MachineId) -> bool) -> Vec<Unsaved> {
         let mut taken = Vec::new();
         for shard in &self.shards {
             let mut shard = held(shard);
             let due =
                 shard.slots.iter_mut().filter(|(machine, slot)| slot.has_unsaved(now) && wanted(**machine));
-            taken.extend(due.map(|(machine, slot)| slot.take_unsaved(*machine, now)));
+            taken.extend(due.map(|(machine, slot)| slot.drain_unsaved(*machine, now)));
         }
         taken
     }
@@ -380,7 +380,7 @@ impl MachineSlot {
     }
 
     /// Leaves the current minute for the next call.
-    fn take_unsaved(&mut self, machine: MachineId, now: Moment) -> Unsaved {
+    fn drain_unsaved(&mut self, machine: MachineId, now: Moment) -> Unsaved {
         if self.minute_is_over(now) {
             self.end_minute();
         }

@@ -180,7 +180,7 @@ impl Recorder {
             for loaded in changed {
                 loaded(result.clone());
             }
-            self.look_at(Task::Registry, result, Instant::now());
+            self.logged(Task::Registry, result, Instant::now());
         }
     }
 
@@ -203,14 +203,14 @@ impl Recorder {
         if !farewells.is_empty() {
             let farewells = self.newest(&farewells);
             let result = self.sweeper.stopped(&self.shared.store, &farewells, now);
-            self.look_at(Task::Farewells, result, Instant::now());
+            self.logged(Task::Farewells, result, Instant::now());
         }
         if !stored.is_empty() {
             let result = self.shared.store.save_replays(&mut past, now);
             for stored in stored {
                 stored(result.clone());
             }
-            self.look_at(Task::Replays, result, Instant::now());
+            self.logged(Task::Replays, result, Instant::now());
         }
     }
 
@@ -221,7 +221,7 @@ impl Recorder {
         }
         let beats = self.newest(beats);
         let online = self.sweeper.returned(&self.shared.store, &beats, now);
-        for machine in self.look_at(Task::Returns, online, Instant::now()).into_iter().flatten() {
+        for machine in self.logged(Task::Returns, online, Instant::now()).into_iter().flatten() {
             self.shared.fleet.believe(machine, Belief::Online);
         }
     }
@@ -236,11 +236,11 @@ impl Recorder {
 
     /// The checks of each second.
     pub fn tick(&mut self, now: Now) {
-        self.look_after_wal(now.monotonic);
-        let changed = self.shared.store.changed_outside();
-        if self.look_at(Task::Registry, changed, now.monotonic) == Some(true) {
+        self.renew_removed_wal(now.monotonic);
+        let changed = self.shared.store.changed_by_others();
+        if self.logged(Task::Registry, changed, now.monotonic) == Some(true) {
             let learned = self.load();
-            self.look_at(Task::Registry, learned, now.monotonic);
+            self.logged(Task::Registry, learned, now.monotonic);
             // A channel may have been added or enabled.
             self.sweeper.wake_couriers();
         }
@@ -258,7 +258,7 @@ impl Recorder {
 
     /// Two devices that use one token look like one machine: the failure of either is not noticed.
     fn report_shared_tokens(&mut self, now: Now) {
-        for shared in self.shared.fleet.take_shared() {
+        for shared in self.shared.fleet.drain_shared() {
             let ids = shared.hardware_ids.join(" and ");
             log::warn!(
                 "machine {}: two devices ({ids}) use its token in turn, so it looks online while either of them sends: \
@@ -266,13 +266,13 @@ impl Recorder {
                 shared.machine.0
             );
             let reported = self.shared.store.note_shared_token(&shared, now.wall);
-            self.look_at(Task::Events, reported, now.monotonic);
+            self.logged(Task::Events, reported, now.monotonic);
         }
     }
 
-    fn look_after_wal(&mut self, now: Instant) {
+    fn renew_removed_wal(&mut self, now: Instant) {
         let renewed = self.shared.store.renew_removed_wal();
-        if self.look_at(Task::Wal, renewed, now) == Some(true) {
+        if self.logged(Task::Wal, renewed, now) == Some(true) {
             log::error!(
                 "The database's write-ahead log ({}-wal) was removed or replaced while the monitor runs. Its content \
                  was saved and a new log was started. Find out what removed it (a cleanup job, a copied backup): \
@@ -287,7 +287,7 @@ impl Recorder {
         let fleet = self.shared.fleet.clone();
         let period = (fleet.len() as u64 / SAVED_AT_ONCE).clamp(*SAVE_PERIOD.start(), *SAVE_PERIOD.end());
         let turn = (self.turn + 1) % period;
-        let unsaved = fleet.take_unsaved(now.wall, |machine| machine.0.unsigned_abs() % period == turn);
+        let unsaved = fleet.drain_unsaved(now.wall, |machine| machine.0.unsigned_abs() % period == turn);
         match self.flush(&unsaved, now) {
             true => (self.waited, self.turn) = (0, turn),
             false => fleet.not_saved(unsaved),
@@ -298,7 +298,7 @@ impl Recorder {
     /// Writes the last-seen times and `unsaved`. False if that failed; the next write includes them.
     fn flush(&mut self, unsaved: &[Unsaved], now: Now) -> bool {
         let RecorderContext { store, fleet, pulse, .. } = &self.shared;
-        let beats = fleet.take_changed();
+        let beats = fleet.drain_changed();
         let written = store.save_beats(&beats, unsaved);
         if written.is_err() {
             fleet.not_written(&beats);
@@ -309,7 +309,7 @@ impl Recorder {
             }
             pulse.flushed(now.monotonic);
         }
-        self.look_at(Task::Write, written, now.monotonic).is_some()
+        self.logged(Task::Write, written, now.monotonic).is_some()
     }
 
     /// Ages the history of one share of the machines each minute.
@@ -317,7 +317,7 @@ impl Recorder {
         let minute = now.wall.0.div_euclid(60_000);
         if std::mem::replace(&mut self.aged, minute) != minute {
             let aged = self.age_turn(minute.rem_euclid(AGEING_TURNS), now);
-            self.look_at(Task::Ageing, aged, now.monotonic);
+            self.logged(Task::Ageing, aged, now.monotonic);
         }
     }
 
@@ -340,7 +340,7 @@ impl Recorder {
         let asleep = suspended().saturating_sub(self.suspended);
         let swept = self.sweeper.sweep(&self.shared.store, Now { monotonic: now.monotonic + asleep, ..now });
         self.sweep_is_partial = false;
-        if let Some(swept) = self.look_at(Task::Sweep, swept, now.monotonic) {
+        if let Some(swept) = self.logged(Task::Sweep, swept, now.monotonic) {
             self.shared.pulse.sweep.succeeded();
             self.sweep_is_partial = swept.is_partial;
             self.call_offline(&swept.offline, now.wall);
@@ -361,7 +361,7 @@ impl Recorder {
     /// Writes everything that is in memory.
     fn stop(&mut self, now: Now) {
         // Also the minute that is not over.
-        let mut unsaved = self.shared.fleet.take_unsaved(now.wall.plus(Duration::from_secs(60)), |_| true);
+        let mut unsaved = self.shared.fleet.drain_unsaved(now.wall.plus(Duration::from_secs(60)), |_| true);
         loop {
             let rest = unsaved.split_off(unsaved.len().min(BATCH));
             if !self.flush(&unsaved, now) || rest.is_empty() {
@@ -375,7 +375,7 @@ impl Recorder {
     }
 
     /// The value of `result`; a failure is logged.
-    fn look_at<T>(&mut self, task: Task, result: Result<T, StoreError>, now: Instant) -> Option<T> {
+    fn logged<T>(&mut self, task: Task, result: Result<T, StoreError>, now: Instant) -> Option<T> {
         match result {
             Ok(value) => {
                 self.troubles.succeeded(task);

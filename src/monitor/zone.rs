@@ -134,7 +134,7 @@ impl Zone {
     }
 
     /// Reads a zone that was chosen before. If it no longer exists, its offset from then is used, and the log says so once.
-    pub fn read_again(directory: &Path, name: String, minutes: i16) -> Zone {
+    pub fn reload(directory: &Path, name: String, minutes: i16) -> Zone {
         let read = Zone::read(directory, &name);
         let missing = read.as_ref().err().map(String::as_str);
         if let Some(problem) = missing.filter(|_| is_new(&name, true)) {
@@ -250,11 +250,11 @@ mod tests {
     fn a_zone_that_vanishes_leaves_its_offset_until_it_is_back() {
         let scratch = tempfile::tempdir().expect("a directory");
         let (summer, winter) = (Moment(1_780_000_000_000), Moment(1_800_000_000_000));
-        let gone = Clock::Zone(Zone::read_again(scratch.path(), "Berlin".into(), 120));
+        let gone = Clock::Zone(Zone::reload(scratch.path(), "Berlin".into(), 120));
         assert_eq!((gone.minutes_ahead(summer), gone.minutes_ahead(winter)), (120, 120));
         assert_eq!(gone.to_string(), "Berlin");
         fs::copy(sample().join("Europe/Berlin"), scratch.path().join("Berlin")).expect("copied");
-        let back = Clock::Zone(Zone::read_again(scratch.path(), "Berlin".into(), 120));
+        let back = Clock::Zone(Zone::reload(scratch.path(), "Berlin".into(), 120));
         assert_eq!((back.minutes_ahead(summer), back.minutes_ahead(winter)), (120, 60));
     }
 
@@ -272,7 +272,7 @@ mod tests {
         assert_eq!(Clock::UTC.written(winter), "2026-01-21 14:27:44 UTC");
         assert_eq!(Clock::Fixed(-570).written(winter), "2026-01-21 04:57:44 -09:30");
         let scratch = tempfile::tempdir().expect("a directory");
-        let gone = Clock::Zone(Zone::read_again(scratch.path(), "Berlin".into(), 60));
+        let gone = Clock::Zone(Zone::reload(scratch.path(), "Berlin".into(), 60));
         assert_eq!(gone.written(winter), "2026-01-21 15:27:44 +01:00");
         assert_eq!(Clock::UTC.written(Moment(i64::MAX)), "unknown");
     }

@@ -38,7 +38,7 @@ pub struct ResolverLimits {
 
 /// The callers' side of the resolver threads, which end when this is dropped and their lookups have returned.
 #[derive(Debug)]
-pub struct Names {
+pub struct NameResolver {
     limits: ResolverLimits,
     table: Arc<NameTable>,
     /// Names whose last lookup did not fail.
@@ -84,10 +84,10 @@ impl NameEntry {
     }
 }
 
-impl Names {
+impl NameResolver {
     /// # Errors
     /// A thread cannot be started.
-    pub fn start(limits: ResolverLimits, lookup: Lookup) -> io::Result<Names> {
+    pub fn start(limits: ResolverLimits, lookup: Lookup) -> io::Result<NameResolver> {
         let table = Arc::new(NameTable::default());
         let (good, good_names) = bounded(limits.names);
         let (failing, failing_names) = bounded(limits.names);
@@ -97,7 +97,7 @@ impl Names {
             let run = move || serve(&table, &good_names, &failing_names, lookup);
             thread::Builder::new().name("resolver".into()).spawn(run)?;
         }
-        Ok(Names { limits, table, good, failing })
+        Ok(NameResolver { limits, table, good, failing })
     }
 
     /// The addresses of `host`: at once if it is a literal or was resolved lately, else within `limit`.
@@ -185,7 +185,7 @@ impl Names {
     }
 }
 
-/// A resolver thread; returns when [`Names`] has been dropped.
+/// A resolver thread; returns when [`NameResolver`] has been dropped.
 fn serve(table: &NameTable, good: &Receiver<Name>, failing: &Receiver<Name>, lookup: Lookup) {
     loop {
         let name = select! {

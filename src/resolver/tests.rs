@@ -34,7 +34,7 @@ fn the_families_take_turns_and_some_of_each_is_kept() {
 
 #[test]
 fn a_literal_address_needs_no_lookup() {
-    let names = Names::start(ONE_THREAD, |_, _| unreachable!("asked for a literal")).expect("started");
+    let names = NameResolver::start(ONE_THREAD, |_, _| unreachable!("asked for a literal")).expect("started");
     for (host, ip) in [("127.0.0.1", "127.0.0.1"), ("[::1]", "::1"), ("::1", "::1")] {
         let expected: IpAddr = ip.parse().expect("an address");
         assert_eq!(names.resolve(host, 7, SHORT).expect("literal"), [SocketAddr::new(expected, 7)]);
@@ -44,7 +44,7 @@ fn a_literal_address_needs_no_lookup() {
 #[test]
 fn a_lookup_that_failed_is_repeated_at_the_next_use() {
     static ASKED: AtomicUsize = AtomicUsize::new(0);
-    let names = Names::start(ONE_THREAD, |_, _| match ASKED.fetch_add(1, Ordering::SeqCst) {
+    let names = NameResolver::start(ONE_THREAD, |_, _| match ASKED.fetch_add(1, Ordering::SeqCst) {
         0 => Err(io::Error::other("temporary failure in name resolution")),
         _ => Ok(address(1)),
     })
@@ -75,7 +75,7 @@ impl Gate {
 fn while_dns_hangs_the_last_good_address_is_used_at_once_and_lookups_do_not_pile_up() {
     static GATE: Gate = Gate::closed();
     static ASKED: AtomicUsize = AtomicUsize::new(0);
-    let names = Names::start(ONE_THREAD, |_, _| match ASKED.fetch_add(1, Ordering::SeqCst) {
+    let names = NameResolver::start(ONE_THREAD, |_, _| match ASKED.fetch_add(1, Ordering::SeqCst) {
         0 => Ok(address(1)),
         _ => {
             GATE.wait();
@@ -104,7 +104,7 @@ fn with_a_refresh_wait_a_newer_address_is_waited_for_and_an_old_one_used_if_it_d
     static GATE: Gate = Gate::closed();
     static ASKED: AtomicUsize = AtomicUsize::new(0);
     let limits = ResolverLimits { refresh_wait: Duration::from_millis(300), ..ONE_THREAD };
-    let names = Names::start(limits, |_, _| match ASKED.fetch_add(1, Ordering::SeqCst) {
+    let names = NameResolver::start(limits, |_, _| match ASKED.fetch_add(1, Ordering::SeqCst) {
         number @ 0..2 => Ok(address(number as u8)),
         _ => {
             GATE.wait();
@@ -125,7 +125,7 @@ fn with_a_refresh_wait_a_newer_address_is_waited_for_and_an_old_one_used_if_it_d
 
 #[test]
 fn a_caller_that_does_not_wait_gets_what_is_known_and_requests_a_lookup() {
-    let names = Names::start(ONE_THREAD, |_, _| Ok(address(4))).expect("started");
+    let names = NameResolver::start(ONE_THREAD, |_, _| Ok(address(4))).expect("started");
     assert_eq!(names.known("127.0.0.1", 80), Some(vec![SocketAddr::from(([127, 0, 0, 1], 80))]));
     let deadline = Instant::now() + LONG;
     while names.known("example.test", 80) != Some(address(4)) {
@@ -137,7 +137,7 @@ fn a_caller_that_does_not_wait_gets_what_is_known_and_requests_a_lookup() {
 #[test]
 fn a_first_lookup_that_hangs_costs_the_limit_and_no_more() {
     static GATE: Gate = Gate::closed();
-    let names = Names::start(ONE_THREAD, |_, _| {
+    let names = NameResolver::start(ONE_THREAD, |_, _| {
         GATE.wait();
         Ok(address(3))
     })
@@ -155,7 +155,7 @@ fn a_hundred_dead_names_share_the_threads_and_leave_one_for_a_good_name() {
     static MOST: AtomicUsize = AtomicUsize::new(0);
     static FAILED_ONCE: AtomicUsize = AtomicUsize::new(0);
     let limits = ResolverLimits { threads: 4, names: 256, refresh_wait: Duration::ZERO };
-    let names = Names::start(limits, |host, _| {
+    let names = NameResolver::start(limits, |host, _| {
         if host == "good.test" {
             return Ok(address(1));
         }
@@ -188,7 +188,7 @@ fn a_hundred_dead_names_share_the_threads_and_leave_one_for_a_good_name() {
 #[test]
 fn more_names_than_are_remembered_are_refused_while_all_are_pending_and_served_afterwards() {
     static GATE: Gate = Gate::closed();
-    let names = Names::start(ONE_THREAD, |_, _| {
+    let names = NameResolver::start(ONE_THREAD, |_, _| {
         GATE.wait();
         Ok(address(5))
     })

@@ -1,8 +1,8 @@
-//! ureq's resolver trait on top of [`Names`].
+//! ureq's resolver trait on top of [`NameResolver`].
 //!
 //! Uses `ureq::unversioned`, which may change in any release of ureq; the version is pinned.
 
-use super::Names;
+use super::NameResolver;
 use std::sync::Arc;
 use std::time::Duration;
 use ureq::Error;
@@ -16,7 +16,7 @@ const LONGEST: Duration = Duration::from_secs(3600);
 
 /// Resolves the hosts of ureq's requests.
 #[derive(Debug)]
-pub struct UreqResolver(pub Arc<Names>);
+pub struct UreqResolver(pub Arc<NameResolver>);
 
 impl Resolver for UreqResolver {
     fn resolve(&self, uri: &Uri, _: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {

@@ -1,6 +1,6 @@
 //! The status page in a real browser, as large as a phone's.
 
-use super::NOBODY;
+use super::UNPRIVILEGED;
 use super::client::{get, post};
 use super::devtools::Browser;
 use crate::support::daemon::{Daemon, PROGRAM, Setup};
@@ -121,7 +121,7 @@ fn from_another_machine_the_page_asks_for_the_token() {
     // An address that is not loopback, in a namespace where the browser is too.
     namespace.ip("addr add 10.7.0.1/24 dev lo");
     let Some(mut browser) = namespace.enter(browser) else { return };
-    let setup = Setup::new().to(NOBODY).key("api.listen", "10.7.0.1:5000");
+    let setup = Setup::new().to(UNPRIVILEGED).key("api.listen", "10.7.0.1:5000");
     let file = setup.scratch().file("api-token", "0123456789abcdef");
     let setup = setup.key("api.token_file", &file);
     let daemon = namespace.enter(|| setup.start_as(Command::new(PROGRAM)));

@@ -46,38 +46,38 @@ impl Answer {
 }
 
 /// A request under construction.
-pub struct Ask {
+pub struct ApiRequest {
     head: String,
     has_host: bool,
     body: Option<String>,
 }
 
-pub fn ask(method: &str, path: &str) -> Ask {
+pub fn request(method: &str, path: &str) -> ApiRequest {
     let body = (method == "POST").then(String::new);
-    Ask { head: format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n"), has_host: false, body }
+    ApiRequest { head: format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n"), has_host: false, body }
 }
 
-pub fn get(path: &str) -> Ask {
-    ask("GET", path)
+pub fn get(path: &str) -> ApiRequest {
+    request("GET", path)
 }
 
-pub fn post(path: &str) -> Ask {
-    ask("POST", path)
+pub fn post(path: &str) -> ApiRequest {
+    request("POST", path)
 }
 
-impl Ask {
-    pub fn header(mut self, name: &str, value: &str) -> Ask {
+impl ApiRequest {
+    pub fn header(mut self, name: &str, value: &str) -> ApiRequest {
         self.has_host |= name.eq_ignore_ascii_case("host");
         self.head += &format!("{name}: {value}\r\n");
         self
     }
 
-    pub fn body(mut self, body: &str) -> Ask {
+    pub fn body(mut self, body: &str) -> ApiRequest {
         self.body = Some(body.to_owned());
         self
     }
 
-    pub fn json(self, body: &Value) -> Ask {
+    pub fn json(self, body: &Value) -> ApiRequest {
         self.header("Content-Type", "application/json").body(&body.to_string())
     }
 

@@ -171,7 +171,7 @@ fn what_they_show_survives_a_reader_that_leaves() {
 }
 
 /// The account `nobody` of every Linux: neither root nor in the service's group.
-const NOBODY: u32 = 65534;
+const UNPRIVILEGED: u32 = 65534;
 
 /// The installed file, in a namespace that ends with its test.
 const INSTALLED: &str = "/etc/heartbeat-daemon/config.toml";
@@ -188,9 +188,9 @@ fn empty_etc() {
 }
 
 /// The program as an ordinary user, with the installed configuration.
-fn as_nobody(arguments: &[&str]) -> Output {
+fn as_unprivileged(arguments: &[&str]) -> Output {
     let mut command = Command::new(PROGRAM);
-    command.args(arguments).env_clear().uid(NOBODY).gid(NOBODY);
+    command.args(arguments).env_clear().uid(UNPRIVILEGED).gid(UNPRIVILEGED);
     output_of(command)
 }
 
@@ -205,14 +205,14 @@ fn an_ordinary_user_may_ask_although_the_configuration_is_closed_to_them() {
         fs::copy(daemon.setup().config_path(), INSTALLED).expect("installed");
         fs::set_permissions(INSTALLED, fs::Permissions::from_mode(0o640)).expect("closed");
         for arguments in [&["status"][..], &["cameras"], &["cameras", "--check"]] {
-            let ended = as_nobody(arguments);
+            let ended = as_unprivileged(arguments);
             assert_eq!(ended.status.code(), Some(0), "{arguments:?}: {ended:?}");
         }
         // It reaches the daemon, which has no server to send to.
-        let triggered = String::from_utf8(as_nobody(&["trigger"]).stderr).expect("UTF-8");
+        let triggered = String::from_utf8(as_unprivileged(&["trigger"]).stderr).expect("UTF-8");
         assert!(triggered.contains("no server is configured"), "{triggered}");
         for arguments in [&["print"][..], &["send"], &["doctor"], &["check-config"], &[]] {
-            let ended = as_nobody(arguments);
+            let ended = as_unprivileged(arguments);
             let said = String::from_utf8_lossy(&ended.stderr);
             assert_eq!(ended.status.code(), Some(78), "{arguments:?}: {said}");
             let expected = format!("cannot read {INSTALLED}: permission denied; run it with sudo\n");
@@ -221,7 +221,7 @@ fn an_ordinary_user_may_ask_although_the_configuration_is_closed_to_them() {
         // Another file is what the user asked for: no default takes its place.
         let other = daemon.setup().scratch().file("closed.toml", "");
         fs::set_permissions(&other, fs::Permissions::from_mode(0o600)).expect("closed");
-        let ended = as_nobody(&["status", "--config", &other]);
+        let ended = as_unprivileged(&["status", "--config", &other]);
         assert_eq!(ended.status.code(), Some(78), "{ended:?}");
     });
 }
@@ -235,12 +235,12 @@ fn a_user_who_may_not_connect_is_told_to_use_sudo() {
     daemon.wait_for_line("about the API", |line| line.contains("API listens on "));
     let config = daemon.setup().config_path();
     for path in [daemon.setup().scratch().path(), &config] {
-        chown(path, Some(NOBODY), Some(NOBODY)).expect("root");
+        chown(path, Some(UNPRIVILEGED), Some(UNPRIVILEGED)).expect("root");
     }
     for arguments in COMMANDS {
         let mut command = daemon.setup().command(arguments);
         let ended = output_of({
-            command.uid(NOBODY).gid(NOBODY);
+            command.uid(UNPRIVILEGED).gid(UNPRIVILEGED);
             command
         });
         let said = String::from_utf8_lossy(&ended.stderr);

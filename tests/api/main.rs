@@ -15,4 +15,4 @@ mod prometheus;
 mod security;
 
 /// A server that is configured and not there: what is triggered is sent, and fails.
-const NOBODY: &str = "http://127.0.0.1:1/";
+const UNPRIVILEGED: &str = "http://127.0.0.1:1/";

@@ -1,6 +1,6 @@
 //! What users and scripts of the systems before this one do, word by word: they change nothing.
 
-use super::client::{ask, get, post};
+use super::client::{get, post, request};
 use crate::support::daemon::{Setup, output_of};
 use crate::support::eventually;
 use crate::support::server::{Reply, Server};
@@ -170,16 +170,16 @@ fn cameras_are_removed_one_or_all() {
     eventually("they are listed", || listed() == 4);
     let camera = get("/api/dhcp/cameras/02:00:00:00:00:02").to(&daemon).json();
     assert!(camera["hostname"].is_null(), "a placeholder is not a name: {camera}");
-    let removed = ask("DELETE", "/api/dhcp/cameras/02:00:00:00:00:02").to(&daemon);
+    let removed = request("DELETE", "/api/dhcp/cameras/02:00:00:00:00:02").to(&daemon);
     assert_eq!((removed.status, removed.json()["status"].clone()), (200, json!("success")));
     eventually("one is gone", || listed() == 3);
-    assert_eq!(ask("DELETE", "/api/dhcp/cameras/02:00:00:00:00:02").to(&daemon).status, 404);
+    assert_eq!(request("DELETE", "/api/dhcp/cameras/02:00:00:00:00:02").to(&daemon).status, 404);
     assert_eq!(
-        ask("DELETE", "/api/dhcp/cameras/02:00:00:00:00:01").to(&daemon).status,
+        request("DELETE", "/api/dhcp/cameras/02:00:00:00:00:01").to(&daemon).status,
         409,
         "of the configuration"
     );
-    let cleared = ask("DELETE", "/api/dhcp/cameras").to(&daemon).json();
+    let cleared = request("DELETE", "/api/dhcp/cameras").to(&daemon).json();
     assert_eq!(cleared["message"], "Cleared 2 camera record(s)");
     eventually("the others are gone", || listed() == 1);
     let events = get("/api/dhcp/cameras/events").to(&daemon);
@@ -190,10 +190,10 @@ fn cameras_are_removed_one_or_all() {
 fn camera_settings_are_changed_kept_and_shown() {
     let daemon = Setup::new().token_for_api("hunter2").start();
     let changes = json!({ "camera-heartbeat-interval": 30, "camera-heartbeat-method": "both", "volume": 80 });
-    let refused = ask("PUT", "/api/settings").json(&changes).to(&daemon);
+    let refused = request("PUT", "/api/settings").json(&changes).to(&daemon);
     assert_eq!(refused.status, 401, "a program on this machine without the token: {refused:?}");
     let changed =
-        ask("PUT", "/api/settings").json(&changes).header("Authorization", "Bearer hunter2").to(&daemon);
+        request("PUT", "/api/settings").json(&changes).header("Authorization", "Bearer hunter2").to(&daemon);
     assert_eq!((changed.status, changed.json()["success"].clone()), (200, json!(true)));
     daemon.wait_for_line("of the change", |line| {
         line.contains("interval 60 -> 30") && line.contains("127.0.0.1 with the API token")
@@ -204,7 +204,7 @@ fn camera_settings_are_changed_kept_and_shown() {
         (&json!(30), &json!(true))
     );
     assert_eq!(settings["changed"]["camera-heartbeat-interval"], json!({ "value": 30, "file": 60 }));
-    let invalid = ask("PUT", "/api/settings").json(&json!({ "camera-heartbeat-tcp-port": 0 }));
+    let invalid = request("PUT", "/api/settings").json(&json!({ "camera-heartbeat-tcp-port": 0 }));
     let invalid = invalid.through_the_socket_of(&daemon);
     assert!(invalid.status == 400 && invalid.error().contains("must be from 1 to 65535"), "{invalid:?}");
 
@@ -213,7 +213,7 @@ fn camera_settings_are_changed_kept_and_shown() {
         let shown = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(shown.contains("interval = 30 by the API (the file says 60)"), "{command:?}: {shown}");
     }
-    let reset = ask("DELETE", "/api/settings").through_the_socket_of(&daemon);
+    let reset = request("DELETE", "/api/settings").through_the_socket_of(&daemon);
     assert_eq!(reset.status, 200, "{reset:?}");
     daemon.wait_for_line("of the reset", |line| line.contains("30 -> 60, by the socket file"));
 }
@@ -232,7 +232,7 @@ fn no_change_of_a_camera_setting_is_lost_to_a_reload_at_the_same_moment() {
         });
         for interval in 100..300 {
             let changes = json!({ "camera-heartbeat-interval": interval });
-            let changed = ask("PUT", "/api/settings").json(&changes).through_the_socket_of(&daemon);
+            let changed = request("PUT", "/api/settings").json(&changes).through_the_socket_of(&daemon);
             assert_eq!(changed.status, 200, "{changed:?}");
             std::thread::sleep(Duration::from_millis(interval % 7));
             let now = get("/api/settings").through_the_socket_of(&daemon).json();
@@ -250,7 +250,7 @@ fn an_edited_file_counts_more_than_an_earlier_change() {
     let mut daemon = Setup::new().key("cameras.interval", "60s").start();
     daemon.api_address();
     let changes = json!({ "camera-heartbeat-interval": 30 });
-    assert_eq!(ask("PUT", "/api/settings").json(&changes).through_the_socket_of(&daemon).status, 200);
+    assert_eq!(request("PUT", "/api/settings").json(&changes).through_the_socket_of(&daemon).status, 200);
     daemon.signal(Signal::HUP);
     daemon.reconfigure("cameras.interval", "\"90s\"");
     daemon.signal(Signal::HUP);

@@ -1,6 +1,6 @@
 //! Our own paths, and what is not there.
 
-use super::client::{ask, get, post};
+use super::client::{get, post, request};
 use crate::support::daemon::Setup;
 use crate::support::eventually;
 use crate::support::server::{Reply, Server};
@@ -26,7 +26,7 @@ fn a_path_that_is_not_there_is_404_and_another_method_405_with_allow() {
         ("POST", "/api/settings", "GET, HEAD, PUT, DELETE"),
         ("PATCH", "/api/heartbeat", "GET, HEAD, POST"),
     ] {
-        let answer = ask(method, path).to(&daemon);
+        let answer = request(method, path).to(&daemon);
         assert_eq!((answer.status, answer.header("allow")), (405, Some(allow)), "{method} {path}");
         answer.error();
     }
@@ -51,7 +51,7 @@ fn a_body_is_bounded_and_must_say_that_it_is_json() {
 #[test]
 fn a_head_request_is_answered_like_a_get_without_its_body() {
     let daemon = Setup::new().start();
-    let (head, get) = (ask("HEAD", "/").to(&daemon), get("/").to(&daemon));
+    let (head, get) = (request("HEAD", "/").to(&daemon), get("/").to(&daemon));
     assert_eq!((head.status, head.body.as_str()), (200, ""));
     assert_eq!(head.header("content-length"), get.header("content-length"));
 }

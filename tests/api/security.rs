@@ -1,7 +1,7 @@
 //! Who may do what: from the socket, from loopback, from another machine, from a page of another site.
 
-use super::NOBODY;
-use super::client::{Ask, get, post};
+use super::UNPRIVILEGED;
+use super::client::{ApiRequest, get, post};
 use crate::support::daemon::{Daemon, PROGRAM, Setup};
 use crate::support::namespace::Namespace;
 use crate::support::server::{Reply, Server};
@@ -13,13 +13,13 @@ use std::process::Command;
 const TRIGGER: &str = "/api/meeting/heartbeat";
 const TOKEN: &str = "0123456789abcdef";
 
-fn trigger() -> Ask {
+fn trigger() -> ApiRequest {
     post(TRIGGER)
 }
 
 #[test]
 fn a_page_of_another_site_cannot_change_anything_through_a_browser() {
-    let daemon = Setup::new().to(NOBODY).start();
+    let daemon = Setup::new().to(UNPRIVILEGED).start();
     let own = format!("http://{}", daemon.api_address());
     for (name, value) in [
         ("Origin", "http://evil.example"),
@@ -94,7 +94,7 @@ fn what_a_proxy_passes_on_is_another_machines() {
 
 #[test]
 fn through_the_socket_everything_is_allowed() {
-    let daemon = Setup::new().to(NOBODY).start();
+    let daemon = Setup::new().to(UNPRIVILEGED).start();
     daemon.api_address();
     let answer = trigger().header("Host", "whatever").through_the_socket_of(&daemon);
     assert_eq!(answer.status, 202, "{answer:?}");
@@ -115,7 +115,7 @@ fn lan(token: Option<&str>) -> Option<Lan> {
     };
     // An address of its own is not loopback, although nothing leaves the machine.
     namespace.ip("addr add 10.7.0.1/24 dev lo");
-    let setup = Setup::new().to(NOBODY).key("api.listen", "10.7.0.1:5000");
+    let setup = Setup::new().to(UNPRIVILEGED).key("api.listen", "10.7.0.1:5000");
     let setup = match token {
         Some(token) => {
             let file = setup.scratch().file("api-token", token);
@@ -129,7 +129,7 @@ fn lan(token: Option<&str>) -> Option<Lan> {
 }
 
 impl Lan {
-    fn ask(&self, ask: Ask) -> super::client::Answer {
+    fn request(&self, ask: ApiRequest) -> super::client::Answer {
         self.namespace.enter(|| ask.at(self.address))
     }
 }
@@ -138,9 +138,9 @@ impl Lan {
 fn another_machine_may_read_and_without_a_token_nothing_else() {
     let Some(lan) = lan(None) else { return };
     for path in ["/", "/api/status", "/metrics", "/healthz", "/api/cameras", "/api/meeting/status"] {
-        assert_eq!(lan.ask(get(path)).status, 200, "{path}");
+        assert_eq!(lan.request(get(path)).status, 200, "{path}");
     }
-    assert_eq!(lan.ask(get("/api/status")).json()["trusted"], false);
+    assert_eq!(lan.request(get("/api/status")).json()["trusted"], false);
     for path in [TRIGGER, "/api/heartbeat", "/api/dhcp/cameras", "/api/dhcp/event", "/api/cameras/heartbeat"]
     {
         for ask in [
@@ -148,7 +148,7 @@ fn another_machine_may_read_and_without_a_token_nothing_else() {
             post(path).header("Authorization", "Bearer "),
             post(path).header("Authorization", "Bearer x"),
         ] {
-            let answer = lan.ask(ask);
+            let answer = lan.request(ask);
             assert_eq!(answer.status, 403, "{path}");
             assert!(answer.error().contains("token_file"), "{answer:?}");
         }
@@ -167,16 +167,16 @@ fn another_machine_may_change_something_with_the_token_alone() {
         "Basic 0123456789abcdef",
         TOKEN,
     ] {
-        let answer = lan.ask(trigger().header("Authorization", wrong));
+        let answer = lan.request(trigger().header("Authorization", wrong));
         assert_eq!((answer.status, answer.header("www-authenticate")), (401, Some("Bearer")), "{wrong}");
         assert!(!answer.body.contains(TOKEN));
     }
-    assert_eq!(lan.ask(trigger()).status, 401);
-    let with = |ask: Ask| ask.header("Authorization", &format!("Bearer {TOKEN}"));
-    assert_eq!(lan.ask(with(trigger())).status, 202);
-    assert_eq!(lan.ask(with(get("/api/status"))).json()["trusted"], true);
+    assert_eq!(lan.request(trigger()).status, 401);
+    let with = |ask: ApiRequest| ask.header("Authorization", &format!("Bearer {TOKEN}"));
+    assert_eq!(lan.request(with(trigger())).status, 202);
+    assert_eq!(lan.request(with(get("/api/status"))).json()["trusted"], true);
     // A browser would send it along only for a page of this machine's own.
-    assert_eq!(lan.ask(with(get("/metrics").header("Host", "barn.example"))).status, 200);
+    assert_eq!(lan.request(with(get("/metrics").header("Host", "barn.example"))).status, 200);
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn another_machine_does_not_learn_where_recordings_lie() {
         get("/api/status").through_the_socket_of(&lan.daemon).body.contains("secret-name")
     });
     for path in ["/api/status", "/api/heartbeat", "/metrics", "/api/meeting/status"] {
-        assert!(!lan.ask(get(path)).body.contains("secret-name"), "{path}");
+        assert!(!lan.request(get(path)).body.contains("secret-name"), "{path}");
     }
 }
 

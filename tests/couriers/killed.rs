@@ -1,7 +1,7 @@
 //! kill -9 at random moments under load: nothing untold, nothing told twice under two ids, everything in order.
 
 use crate::rig::SECRET;
-use crate::support::outages::all_told_once_and_in_order;
+use crate::support::outages::check_each_sent_once_in_order;
 use crate::support::request::Request;
 use crate::support::server::{Arrival, Reply, Server};
 use heartbeat_daemon::clock::{Moment, Now};
@@ -94,7 +94,7 @@ fn kill(times: u32, reply: fn() -> Reply) {
             Arrival::Connection(_) => None,
         })
         .collect();
-    let told = all_told_once_and_in_order(&database, &arrivals);
+    let told = check_each_sent_once_in_order(&database, &arrivals);
     println!("{times} kills, {told:?}");
     assert!(told.outages > i64::from(times), "only {told:?}");
 }

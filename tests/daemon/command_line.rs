@@ -185,7 +185,7 @@ fn receive_takes_a_port_alone() {
 }
 
 /// The account `nobody` of every Linux.
-const NOBODY: u32 = 65534;
+const UNPRIVILEGED: u32 = 65534;
 
 /// A configuration that everybody may read, with a token that only root may.
 fn with_closed_token() -> Setup {
@@ -218,7 +218,7 @@ fn check_config_reads_as_a_process_of_the_service() {
     let setup = with_closed_token();
     setup.write_config();
     let mut service = Command::new("sleep");
-    service.arg("60").uid(NOBODY).gid(NOBODY).env_clear().env("HEARTBEAT_INTERVAL", "1s");
+    service.arg("60").uid(UNPRIVILEGED).gid(UNPRIVILEGED).env_clear().env("HEARTBEAT_INTERVAL", "1s");
     let mut service = service.spawn().expect("it starts");
     let pid = service.id().to_string();
     let closed = setup.run(&["check-config", "--process", &pid]);
@@ -238,7 +238,7 @@ fn check_config_as_a_process_has_its_environment() {
         return crate::support::skip("reading the environment of another user's process takes root");
     }
     let mut service = Command::new("sleep");
-    service.arg("60").uid(NOBODY).gid(NOBODY).env_clear().env("HEARTBEAT_INTERVAL", "soon");
+    service.arg("60").uid(UNPRIVILEGED).gid(UNPRIVILEGED).env_clear().env("HEARTBEAT_INTERVAL", "soon");
     let mut service = service.spawn().expect("it starts");
     let checked = Setup::new().run(&["check-config", "--process", &service.id().to_string()]);
     service.kill().expect("it runs");

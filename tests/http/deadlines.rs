@@ -24,7 +24,7 @@ fn a_request_has_one_deadline_however_often_a_byte_of_it_comes() {
             client.try_send([byte]);
         }
         let asked = Instant::now();
-        assert_eq!(status(&site.ask(&get("/hello"))), 200);
+        assert_eq!(status(&site.send(&get("/hello"))), 200);
         others.push(asked.elapsed());
         std::thread::sleep(Duration::from_millis(50));
     }

@@ -107,7 +107,7 @@ impl Nginx {
         }
     }
 
-    fn ask(&self, request: &str) -> String {
+    fn send(&self, request: &str) -> String {
         let mut stream = self.connect();
         stream.write_all(request.as_bytes()).expect("sent");
         let mut answer = String::new();
@@ -151,29 +151,29 @@ fn nginx_in_front_passes_everything_on_over_kept_connections() {
     let Some(nginx) = Nginx::in_front_of(&site) else { return };
     let closing = |request: &str| request.replacen("\r\n", "\r\nConnection: close\r\n", 1);
     for _ in 0..50 {
-        assert_eq!(body(&nginx.ask(&closing(&get("/hello")))), "hello");
+        assert_eq!(body(&nginx.send(&closing(&get("/hello")))), "hello");
     }
     assert!(
         site.counters.accepted.get() < 10,
         "{} connections for 50 requests",
         site.counters.accepted.get()
     );
-    let head = nginx.ask(&closing("HEAD /hello HTTP/1.1\r\nHost: a\r\n\r\n"));
+    let head = nginx.send(&closing("HEAD /hello HTTP/1.1\r\nHost: a\r\n\r\n"));
     assert!(
         status(&head) == 200 && body(&head).is_empty() && head.contains("Content-Length: 5\r\n"),
         "{head}"
     );
     let chunked =
         "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbeat\r\n0\r\n\r\n";
-    assert_eq!(body(&nginx.ask(&closing(chunked))), "beat", "the proxy knows the length by then");
+    assert_eq!(body(&nginx.send(&closing(chunked))), "beat", "the proxy knows the length by then");
     let large =
         format!("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 70000\r\n\r\n{}", "x".repeat(70_000));
-    assert_eq!(status(&nginx.ask(&closing(&large))), 413, "the refusal comes through, not a 502");
-    let answer = nginx.ask(&closing(&get("/large?2000000")));
+    assert_eq!(status(&nginx.send(&closing(&large))), 413, "the refusal comes through, not a 502");
+    let answer = nginx.send(&closing(&get("/large?2000000")));
     assert_eq!(body(&answer).len(), 2_000_000);
-    assert_eq!(status(&nginx.ask(&closing(&get("/never")))), 500);
-    assert_eq!(status(&nginx.ask(&closing(&get("/nothing")))), 404);
-    assert_eq!(body(&nginx.ask(&closing(&get("/later?50")))), "later");
+    assert_eq!(status(&nginx.send(&closing(&get("/never")))), 500);
+    assert_eq!(status(&nginx.send(&closing(&get("/nothing")))), 404);
+    assert_eq!(body(&nginx.send(&closing(&get("/later?50")))), "later");
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn what_is_smuggled_past_nginx_is_not_taken_for_a_request() {
     for lines in heads {
         let request =
             format!("POST /echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{lines}\r\nbeat{smuggled}");
-        let answers = nginx.ask(&request);
+        let answers = nginx.send(&request);
         assert!(answers.matches("HTTP/1.1 ").count() <= 1, "{lines}: {answers}");
         assert!(!answers.contains("smuggled"), "{lines}: {answers}");
     }

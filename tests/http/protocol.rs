@@ -139,10 +139,10 @@ fn a_connection_is_closed_when_the_client_or_its_version_says_so() {
 #[test]
 fn a_client_that_shuts_its_side_gets_all_answers() {
     let site = Site::new();
-    let answers = site.ask(&(get("/hello") + &get("/later?50") + &get("/hello")));
+    let answers = site.send(&(get("/hello") + &get("/later?50") + &get("/hello")));
     assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 3, "{answers}");
-    assert_eq!(site.ask("GET /hel"), "", "a part of a request is none");
-    assert_eq!(site.ask(""), "");
+    assert_eq!(site.send("GET /hel"), "", "a part of a request is none");
+    assert_eq!(site.send(""), "");
 }
 
 #[test]
@@ -227,7 +227,7 @@ fn nothing_behind_a_refused_request_is_ever_taken_for_a_request() {
     ];
     let site = Site::new();
     for front in fronts {
-        let answers = site.ask(&format!("{front}{smuggled}"));
+        let answers = site.send(&format!("{front}{smuggled}"));
         assert_eq!(answers.matches("HTTP/1.1").count(), 1, "{front}: {answers}");
         assert!(status(&answers) >= 400 && !answers.contains("smuggled"), "{front}: {answers}");
     }

@@ -46,12 +46,12 @@ fn one_address_has_its_share_and_the_others_theirs() {
         client.send(get("/hello"));
         assert_eq!(status(&client.answer()), 200);
     }
-    assert_eq!(status(&site.ask(&get("/hello"))), 503);
+    assert_eq!(status(&site.send(&get("/hello"))), 503);
     let mut other = from("127.0.0.2", site.address);
     other.send(get("/hello"));
     assert_eq!(status(&other.answer()), 200);
     drop(mine.pop());
-    eventually("the place is free again", || status(&site.ask(&get("/hello"))) == 200);
+    eventually("the place is free again", || status(&site.send(&get("/hello"))) == 200);
 }
 
 fn from(source: &str, to: SocketAddr) -> Client {

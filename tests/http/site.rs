@@ -101,7 +101,7 @@ impl Site {
     }
 
     /// What one connection answers to `request`, up to its end.
-    pub fn ask(&self, request: &str) -> String {
+    pub fn send(&self, request: &str) -> String {
         let mut client = self.client();
         client.send(request);
         client.shut();

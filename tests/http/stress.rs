@@ -35,7 +35,7 @@ fn sixty_four_connections_and_four_threads_lose_no_answer_and_mix_none_up() {
         let clients: Vec<_> = (0..CONNECTIONS)
             .map(|number| {
                 let client = site.client();
-                scope.spawn(move || ask_again_and_again(client, number, REQUESTS))
+                scope.spawn(move || send_repeatedly(client, number, REQUESTS))
             })
             .collect();
         clients.into_iter().flat_map(|client| client.join().expect("no panic")).collect()
@@ -49,7 +49,7 @@ fn sixty_four_connections_and_four_threads_lose_no_answer_and_mix_none_up() {
     workers.into_iter().for_each(|worker| worker.join().expect("the workers end"));
 }
 
-fn ask_again_and_again(mut client: Client, number: usize, requests: usize) -> Vec<Duration> {
+fn send_repeatedly(mut client: Client, number: usize, requests: usize) -> Vec<Duration> {
     (0..requests)
         .map(|n| {
             let (begin, text) = (Instant::now(), format!("{number} {n}"));

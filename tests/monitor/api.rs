@@ -145,7 +145,7 @@ fn asked(monitor: &Monitor, case: &Case, reader: &str, machine: &str) -> Answer 
         Token::Reader => vec![bearer(reader)],
         Token::Machine => vec![bearer(machine)],
     };
-    monitor.ask(&case.method.to_uppercase(), case.target, &headers, case.body.as_bytes())
+    monitor.request(&case.method.to_uppercase(), case.target, &headers, case.body.as_bytes())
 }
 
 #[test]
@@ -254,7 +254,7 @@ fn each_documented_path_takes_the_documented_methods_and_says_so_to_others() {
             item.as_object().expect("methods").keys().map(|method| method.to_uppercase()).collect();
         let target = target(path);
         for method in &methods {
-            let status = monitor.ask(method, &target, &[], b"").status;
+            let status = monitor.request(method, &target, &[], b"").status;
             assert!(status != 404 && status != 405, "{method} {path}: {status}");
         }
         let mut allowed: BTreeSet<&str> = methods.iter().map(String::as_str).collect();
@@ -262,7 +262,7 @@ fn each_documented_path_takes_the_documented_methods_and_says_so_to_others() {
             allowed.insert("HEAD");
         }
         for method in ["DELETE", "PUT", "PATCH", "OPTIONS", "TRACE", "QUERY", "BREW"] {
-            let answer = monitor.ask(method, &target, &[], b"");
+            let answer = monitor.request(method, &target, &[], b"");
             assert_eq!(answer.status, 405, "{method} {path}: {answer:?}");
             let said: BTreeSet<&str> = answer.header("allow").expect("Allow").split(", ").collect();
             assert_eq!(said, allowed, "{method} {path}");

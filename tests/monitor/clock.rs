@@ -1,6 +1,6 @@
 //! The server's wall clock is set, by hand or by NTP: nobody is told for it, and it is watched on.
 
-use crate::rig::{Told, becomes};
+use crate::rig::{WebhookReceiver, becomes};
 use crate::support::monitor::{Plan, bearer};
 use crate::support::wall_clock::WallClock;
 use rustix::process::Signal;
@@ -10,7 +10,7 @@ fn a_step_is_told_to_nobody(offset: &str, way: &str) {
     let Some(mut clock) = WallClock::new() else { return };
     // Long enough for what happens here between two heartbeats, however busy the machine is.
     let plan = clock.given_to_monitor(Plan::new().key("detection.offline_threshold", "10s"));
-    let told = Told::of(&plan);
+    let told = WebhookReceiver::of(&plan);
     let monitor = plan.start();
     clock.belongs_to(&monitor);
     let (token, reader) = (monitor.machine("barn"), monitor.reader());

@@ -1,6 +1,6 @@
 //! A damaged page in a table that notifications need: heartbeats are taken, `/healthz` says so, and so do people's channels.
 
-use crate::rig::{Told, becomes, text};
+use crate::rig::{WebhookReceiver, becomes, text};
 use crate::support::eventually;
 use crate::support::monitor::{Monitor, Plan, bearer};
 use rusqlite::Connection;
@@ -22,9 +22,9 @@ fn damage(plan: &Plan, table: &str) {
 }
 
 /// A fleet of two, whose database has a damaged table from the second start on.
-fn damaged(table: &str) -> (Monitor, Told, String, String) {
+fn damaged(table: &str) -> (Monitor, WebhookReceiver, String, String) {
     let plan = Plan::new();
-    let told = Told::of(&plan);
+    let told = WebhookReceiver::of(&plan);
     let monitor = plan.start();
     let (token, reader) = (monitor.machine("barn"), monitor.reader());
     let steady = monitor.machine("gate");
@@ -74,7 +74,7 @@ fn a_damaged_event_table_is_noticed_and_people_are_notified_without_it() {
 #[test]
 fn receivers_that_refuse_leave_the_monitor_healthy_and_are_in_a_metric() {
     let plan = Plan::new();
-    let told = Told::of(&plan);
+    let told = WebhookReceiver::of(&plan);
     told.receiver.become_one_that(|_| crate::support::server::Reply::status(503));
     let monitor = plan.start();
     let (token, reader) = (monitor.machine("barn"), monitor.reader());

@@ -1,6 +1,6 @@
 //! A name server that is silent, and many channels that need it. Needs root: see `support/dns.rs`.
 
-use crate::rig::{Told, becomes};
+use crate::rig::{WebhookReceiver, becomes};
 use crate::support::dns;
 use crate::support::eventually;
 use crate::support::monitor::{Monitor, PROGRAM, Plan, bearer};
@@ -22,7 +22,7 @@ fn a_hundred_channels_with_dead_dns_share_four_lookups() {
     let Some(names) = dns::name_server() else { return };
     names.fall_silent();
     let plan = Plan::new();
-    let told = Told::of(&plan);
+    let told = WebhookReceiver::of(&plan);
     let database = Connection::open(plan.database()).expect("the database");
     for number in 0..100 {
         let (kind, target) = match number % 4 {

@@ -1,6 +1,6 @@
 //! A device with three uplinks, and the monitor in the internet: a lost cable is no outage, a lost device is one.
 
-use crate::rig::{Told, becomes, text};
+use crate::rig::{WebhookReceiver, becomes, text};
 use crate::support::lateness::in_time;
 use crate::support::monitor::{Monitor, Plan};
 use crate::support::net::{Net, Shape, UPLINKS, obstacle, setup};
@@ -24,7 +24,7 @@ fn a_failover_is_seen_at_once_and_nobody_is_told_and_a_dead_device_is_told_of() 
     let net = Net::new(Shape::default()).expect("as it was possible before");
     let _resolver = net.resolver();
     let plan = Plan::new().key("http.listen", &format!("{}:8080", net.server_ip()));
-    let told = Told::by(&plan, Server::on(net.listen(0), None, |_| Reply::ok()));
+    let told = WebhookReceiver::by(&plan, Server::on(net.listen(0), None, |_| Reply::ok()));
     let monitor = net.internet.enter(|| plan.start());
     let (token, reader) = net.internet.enter(|| (monitor.machine("barn-cam"), monitor.reader()));
     let setup = setup("observe").to(&monitor.url("/api/v1/heartbeat")).token(&token);

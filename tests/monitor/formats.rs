@@ -1,7 +1,7 @@
 //! The clients that were there before: RPI Streamer, the Meeting API's, LunaSentri's agent. Each as it sends, with
 //! nothing changed but URL and token.
 
-use crate::rig::{Told, becomes, text};
+use crate::rig::{WebhookReceiver, becomes, text};
 use crate::support::eventually;
 use crate::support::monitor::{Monitor, Plan, bearer};
 use serde_json::{Value, json};
@@ -68,19 +68,19 @@ fn a_meeting_api_client_finds_its_device_by_its_key() {
     let token = plan.token(&["machine", "add", "barn", "--device-key", "cam-7"]);
     let monitor = plan.start();
     let code = [("X-Token-Code", token)];
-    let device = |path: &str| monitor.ask("GET", path, &code, b"");
+    let device = |path: &str| monitor.request("GET", path, &code, b"");
     let before = device("/api/devices/cam-7").json();
     assert_eq!((text(&before["device_key"]), &before["online"]), ("cam-7", &json!(false)), "{before}");
     assert!(before["last_seen"].is_null() && before["ip_address"].is_null(), "{before}");
     let body = br#"{"ip_address": "192.168.1.5", "ip_lan": "192.168.1.5", "mac": "B8:27:EB:00:00:01", "note": "barn",
                     "ip_addresses": {"eth0": "192.168.1.5"}}"#;
     // The original's api_url ends in "/api", and some of its clients add another one.
-    assert_eq!(monitor.ask("POST", "/api/api/devices/cam-7/online", &code, body).status, 200);
+    assert_eq!(monitor.request("POST", "/api/api/devices/cam-7/online", &code, body).status, 200);
     eventually("it is online", || device("/api/devices/cam-7").json()["online"] == true);
     let after = device("/api/devices/cam-7").json();
     assert_eq!((text(&after["status"]), text(&after["mac"])), ("available", "B8:27:EB:00:00:01"), "{after}");
     assert_eq!(text(&after["last_seen"]).len(), 19, "{after}");
-    let refused = monitor.ask("GET", "/api/devices/cam-7", &[], b"");
+    let refused = monitor.request("GET", "/api/devices/cam-7", &[], b"");
     assert_eq!(refused.status, 401);
     assert!(refused.body.contains("X-Token-Code"), "{refused:?}");
     assert_eq!(device("/api/devices/cam-8").status, 401, "another device's");
@@ -89,13 +89,13 @@ fn a_meeting_api_client_finds_its_device_by_its_key() {
 #[test]
 fn a_meeting_api_client_says_that_it_is_online_and_is_available_until_it_falls_silent() {
     let plan = Plan::new();
-    let told = Told::of(&plan);
+    let told = WebhookReceiver::of(&plan);
     let token = plan.token(&["machine", "add", "barn", "--device-key", "cam-7"]);
     let other = plan.token(&["machine", "add", "gate", "--device-key", "cam-8"]);
     let monitor = plan.start();
     let code = |token: &str| [("X-Token-Code", token.to_owned())];
     let availability = || {
-        let answer = monitor.ask("GET", "/api/devices/cam-7/availability", &code(&token), b"");
+        let answer = monitor.request("GET", "/api/devices/cam-7/availability", &code(&token), b"");
         assert_eq!(answer.status, 200, "{answer:?}");
         answer.json()
     };
@@ -113,7 +113,7 @@ fn a_meeting_api_client_says_that_it_is_online_and_is_available_until_it_falls_s
         let answer = monitor.post(path, &headers, body);
         assert_eq!(answer.status, status, "{path}: {answer:?}");
     }
-    assert_eq!(monitor.ask("GET", "/api/devices/cam-7/availability", &code(&other), b"").status, 401);
+    assert_eq!(monitor.request("GET", "/api/devices/cam-7/availability", &code(&other), b"").status, 401);
     assert_eq!(availability()["status"], "unavailable", "none of that was a sign of life");
 
     let answer = monitor.post("/api/devices/cam-7/online", &code(&token), body);

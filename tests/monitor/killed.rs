@@ -1,9 +1,9 @@
 //! kill -9 of the program at random moments, while a fleet beats and some of it falls silent: nothing untold, nothing
 //! told twice under two ids, everything in order.
 
-use crate::rig::{Told, text};
+use crate::rig::{WebhookReceiver, text};
 use crate::support::monitor::{Monitor, Plan, bearer};
-use crate::support::outages::all_told_once_and_in_order;
+use crate::support::outages::check_each_sent_once_in_order;
 use crate::support::request::Request;
 use crate::support::server::{Arrival, Reply, Server};
 use crate::support::{eventually, lasting_address};
@@ -45,7 +45,7 @@ fn kill(times: u64) {
     // The same port after each start.
     let address = lasting_address();
     let plan = Plan::new().key("http.listen", &address.to_string()).key("detection.offline_threshold", "2s");
-    let told = Told::by(&plan, receiver);
+    let told = WebhookReceiver::by(&plan, receiver);
     let reader = plan.token(&["token", "add", "test"]);
     let tokens: Vec<String> =
         (1..=MACHINES).map(|number| plan.token(&["machine", "add", &format!("m{number}")])).collect();
@@ -65,7 +65,7 @@ fn kill(times: u64) {
         monitor.kill()
     });
     let arrivals: Vec<Request> = told.receiver.arrivals().try_iter().filter_map(request).collect();
-    let summary = all_told_once_and_in_order(&plan.database(), &arrivals);
+    let summary = check_each_sent_once_in_order(&plan.database(), &arrivals);
     println!("{times} kills, {summary:?}");
     assert!(summary.outages > 5, "that was no load: {summary:?}");
 }

@@ -1,6 +1,6 @@
 //! SIGHUP, and changes that commands make while the monitor serves.
 
-use crate::rig::{Told, becomes, daemon};
+use crate::rig::{WebhookReceiver, becomes, daemon};
 use crate::support::eventually;
 use crate::support::lateness::{self, in_time};
 use crate::support::monitor::{Plan, bearer};
@@ -13,7 +13,7 @@ const SEEN: Duration = Duration::from_secs(2);
 #[test]
 fn a_new_threshold_is_taken_over_and_a_bad_file_is_not() {
     let plan = Plan::new().key("detection.offline_threshold", "1h");
-    let told = Told::of(&plan);
+    let told = WebhookReceiver::of(&plan);
     let mut monitor = plan.start();
     let (token, reader) = (monitor.machine("barn"), monitor.reader());
     let daemon = daemon(&monitor, &token);

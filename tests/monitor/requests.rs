@@ -2,11 +2,11 @@
 
 use crate::rig::becomes;
 use crate::support::eventually;
-use crate::support::monitor::{Monitor, Plan, ask, bearer};
+use crate::support::monitor::{Monitor, Plan, bearer, request};
 
 fn statuses(monitor: &Monitor, cases: &[(&str, &str, u16)]) {
     for (method, path, status) in cases {
-        let answer = monitor.ask(method, path, &[], b"");
+        let answer = monitor.request(method, path, &[], b"");
         assert_eq!(answer.status, *status, "{method} {path}: {answer:?}");
         if answer.status >= 400 {
             assert!(answer.json()["error"].is_string(), "{method} {path}: {answer:?}");
@@ -46,7 +46,7 @@ fn each_path_answers_its_method_and_nothing_else_is_there() {
             ("CONNECT", "/healthz", 501),
         ],
     );
-    assert_eq!(monitor.ask("POST", "/api/v1/machines", &[], b"").header("allow"), Some("GET, HEAD"));
+    assert_eq!(monitor.request("POST", "/api/v1/machines", &[], b"").header("allow"), Some("GET, HEAD"));
     assert_eq!(monitor.get("/api/v1/machines").header("www-authenticate"), Some("Bearer"));
 }
 
@@ -116,17 +116,20 @@ fn figures_are_open_to_this_machine_and_not_through_a_proxy() {
     let reader = monitor.reader();
     assert_eq!(monitor.get("/metrics").status, 200);
     let from = |address: &str| [("X-Forwarded-For", address.to_owned())];
-    assert_eq!(ask(monitor.address(), "GET", "/metrics", &from("203.0.113.9"), b"").status, 401);
-    assert_eq!(ask(monitor.address(), "GET", "/metrics", &from("203.0.113.9, nonsense"), b"").status, 401);
+    assert_eq!(request(monitor.address(), "GET", "/metrics", &from("203.0.113.9"), b"").status, 401);
+    assert_eq!(
+        request(monitor.address(), "GET", "/metrics", &from("203.0.113.9, nonsense"), b"").status,
+        401
+    );
     // What a client wrote before the proxy, on a line of its own, in whatever bytes.
     let forged = ["127.0.0.2", "\u{e4}"].map(|said| ("X-Forwarded-For", said.to_owned()));
     for client in forged {
         let lines = [client, ("X-Forwarded-For", "203.0.113.9".to_owned())];
-        assert_eq!(ask(monitor.address(), "GET", "/metrics", &lines, b"").status, 401, "{lines:?}");
+        assert_eq!(request(monitor.address(), "GET", "/metrics", &lines, b"").status, 401, "{lines:?}");
     }
-    assert_eq!(ask(monitor.address(), "GET", "/metrics", &from("\u{e4}, 203.0.113.9"), b"").status, 401);
+    assert_eq!(request(monitor.address(), "GET", "/metrics", &from("\u{e4}, 203.0.113.9"), b"").status, 401);
     let real = [("X-Real-IP", "203.0.113.9".to_owned())];
-    assert_eq!(ask(monitor.address(), "GET", "/metrics", &real, b"").status, 401);
+    assert_eq!(request(monitor.address(), "GET", "/metrics", &real, b"").status, 401);
     assert_eq!(monitor.get_as(&reader, "/metrics").status, 200);
     assert!(std::os::unix::net::UnixStream::connect(&socket).is_ok());
 }

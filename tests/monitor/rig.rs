@@ -9,18 +9,18 @@ use serde_json::Value;
 use std::time::Duration;
 
 /// Somebody who is told everything by a webhook.
-pub struct Told {
+pub struct WebhookReceiver {
     pub receiver: Server,
 }
 
-impl Told {
+impl WebhookReceiver {
     /// Adds the recipient before the monitor is started.
-    pub fn of(plan: &Plan) -> Told {
-        Told::by(plan, Server::always(Reply::ok()))
+    pub fn of(plan: &Plan) -> WebhookReceiver {
+        WebhookReceiver::by(plan, Server::always(Reply::ok()))
     }
 
     /// The same by way of this receiver.
-    pub fn by(plan: &Plan, receiver: Server) -> Told {
+    pub fn by(plan: &Plan, receiver: Server) -> WebhookReceiver {
         lateness::watch();
         let secret = plan.scratch().file("webhook-secret", "hunter2-hunter2\n");
         plan.says(&["recipient", "add", "me", "--events", "offline,online,stopped"]);
@@ -34,7 +34,7 @@ impl Told {
             "--secret-file",
             &secret,
         ]);
-        Told { receiver }
+        WebhookReceiver { receiver }
     }
 
     /// The next notification.

@@ -1,6 +1,6 @@
 //! A device stops, a person is told; it starts, a person is told; and of nothing else.
 
-use crate::rig::{Told, becomes, daemon, text};
+use crate::rig::{WebhookReceiver, becomes, daemon, text};
 use crate::support::lateness::in_time;
 use crate::support::monitor::{Plan, bearer};
 use crate::support::server::Reply;
@@ -15,7 +15,7 @@ const SECOND: Duration = Duration::from_secs(1);
 #[test]
 fn a_device_that_falls_silent_is_told_of_once_and_again_when_it_is_back() {
     let plan = Plan::new();
-    let told = Told::of(&plan);
+    let told = WebhookReceiver::of(&plan);
     let monitor = plan.start();
     let (token, reader) = (monitor.machine("barn-cam"), monitor.reader());
     let daemon = daemon(&monitor, &token);
@@ -43,7 +43,7 @@ fn a_device_that_falls_silent_is_told_of_once_and_again_when_it_is_back() {
 #[test]
 fn a_device_that_is_stopped_on_purpose_raises_no_alarm() {
     let plan = Plan::new();
-    let told = Told::of(&plan);
+    let told = WebhookReceiver::of(&plan);
     let monitor = plan.start();
     let (token, reader) = (monitor.machine("barn-cam"), monitor.reader());
     let mut daemon = daemon(&monitor, &token);
@@ -58,7 +58,7 @@ fn a_device_that_is_stopped_on_purpose_raises_no_alarm() {
 #[test]
 fn a_monitor_that_restarts_with_the_fleet_alive_says_nothing() {
     let plan = Plan::new();
-    let told = Told::of(&plan);
+    let told = WebhookReceiver::of(&plan);
     // The same port again, so that daemons find it.
     let monitor = plan.key("http.listen", &lasting_address().to_string()).start();
     let reader = monitor.reader();
@@ -81,7 +81,7 @@ fn a_monitor_that_restarts_with_the_fleet_alive_says_nothing() {
 #[test]
 fn what_could_not_be_delivered_is_delivered_after_a_restart_and_once() {
     let plan = Plan::new();
-    let told = Told::of(&plan);
+    let told = WebhookReceiver::of(&plan);
     told.receiver.become_one_that(|_| Reply::status(500));
     let monitor = plan.start();
     let (token, reader) = (monitor.machine("barn-cam"), monitor.reader());

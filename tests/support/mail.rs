@@ -125,7 +125,7 @@ impl Session {
         Ok(Session { stream, manner, mails, user: None })
     }
 
-    fn say(&mut self, text: &str) -> io::Result<()> {
+    fn send(&mut self, text: &str) -> io::Result<()> {
         match &mut self.stream {
             Stream::Plain(plain) => plain.write_all(text.as_bytes()),
             Stream::Tls(tls) => tls.write_all(text.as_bytes()).and_then(|()| tls.flush()),
@@ -155,25 +155,25 @@ impl Session {
         }
         if self.manner.drip {
             for byte in "220 slow.test\r\n".chars().cycle() {
-                self.say(&byte.to_string().replace(['\r', '\n'], "x"))?;
+                self.send(&byte.to_string().replace(['\r', '\n'], "x"))?;
                 thread::sleep(Duration::from_secs(1));
             }
         }
-        self.say("220 mail.test ready\r\n")?;
+        self.send("220 mail.test ready\r\n")?;
         let (mut from, mut to) = (String::new(), String::new());
         loop {
             let line = self.line()?;
             let word = line.split(' ').next().unwrap_or("").to_ascii_uppercase();
             let scripted = self.manner.answers.iter().find(|(command, _)| *command == word).map(|(_, a)| *a);
             if let Some(answer) = scripted {
-                self.say(answer)?;
+                self.send(answer)?;
                 continue;
             }
             match word.as_str() {
                 "EHLO" => self.greet()?,
                 "STARTTLS" => {
                     let injected = self.manner.injected;
-                    self.say(&format!("220 go ahead\r\n{injected}"))?;
+                    self.send(&format!("220 go ahead\r\n{injected}"))?;
                     let tls = self.manner.tls.clone().expect("TLS was offered");
                     let Stream::Plain(socket) = self.stream else { return Ok(()) };
                     self.stream = wrapped(socket, &tls);
@@ -181,18 +181,18 @@ impl Session {
                 "AUTH" => self.authenticate(&line)?,
                 "MAIL" => {
                     from = line.trim_start_matches("MAIL FROM:").to_owned();
-                    self.say("250 fine\r\n")?;
+                    self.send("250 fine\r\n")?;
                 }
                 "RCPT" => {
                     to = line.trim_start_matches("RCPT TO:").to_owned();
-                    self.say("250 fine\r\n")?;
+                    self.send("250 fine\r\n")?;
                 }
                 "DATA" => {
-                    self.say("354 go on\r\n")?;
+                    self.send("354 go on\r\n")?;
                     let text = self.data()?;
                     if let Some((_, answer)) = self.manner.answers.iter().find(|(command, _)| *command == ".")
                     {
-                        self.say(answer)?;
+                        self.send(answer)?;
                         continue;
                     }
                     let encrypted = matches!(self.stream, Stream::Tls(_));
@@ -205,10 +205,10 @@ impl Session {
                         AtTheDot::Wait(time) => thread::sleep(time),
                         AtTheDot::Close => return Ok(()),
                     }
-                    self.say("250 2.0.0 queued as 4711\r\n")?;
+                    self.send("250 2.0.0 queued as 4711\r\n")?;
                 }
-                "QUIT" => return self.say("221 bye\r\n"),
-                _ => self.say("500 what?\r\n")?,
+                "QUIT" => return self.send("221 bye\r\n"),
+                _ => self.send("500 what?\r\n")?,
             }
         }
     }
@@ -227,7 +227,7 @@ impl Session {
             .enumerate()
             .map(|(index, offer)| format!("250{}{offer}\r\n", if index == last { ' ' } else { '-' }))
             .collect();
-        self.say(&lines.concat())
+        self.send(&lines.concat())
     }
 
     fn authenticate(&mut self, line: &str) -> io::Result<()> {
@@ -240,17 +240,17 @@ impl Session {
                 (parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
             }
             None => {
-                self.say("334 VXNlcm5hbWU6\r\n")?;
+                self.send("334 VXNlcm5hbWU6\r\n")?;
                 let user = decode(&self.line()?);
-                self.say("334 UGFzc3dvcmQ6\r\n")?;
+                self.send("334 UGFzc3dvcmQ6\r\n")?;
                 (user, decode(&self.line()?))
             }
         };
         if self.manner.login.as_ref() == Some(&given) {
             self.user = Some(given.0);
-            return self.say("235 welcome\r\n");
+            return self.send("235 welcome\r\n");
         }
-        self.say("535 5.7.8 wrong user or password\r\n")
+        self.send("535 5.7.8 wrong user or password\r\n")
     }
 
     fn data(&mut self) -> io::Result<String> {

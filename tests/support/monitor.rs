@@ -227,27 +227,27 @@ impl Monitor {
     }
 
     pub fn get(&self, path: &str) -> Answer {
-        self.ask("GET", path, &[], b"")
+        self.request("GET", path, &[], b"")
     }
 
     pub fn get_as(&self, token: &str, path: &str) -> Answer {
-        self.ask("GET", path, &[bearer(token)], b"")
+        self.request("GET", path, &[bearer(token)], b"")
     }
 
     pub fn post(&self, path: &str, headers: &[(&str, String)], body: &[u8]) -> Answer {
-        self.ask("POST", path, headers, body)
+        self.request("POST", path, headers, body)
     }
 
     /// One request on a connection of its own.
     #[track_caller]
-    pub fn ask(&self, method: &str, path: &str, headers: &[(&str, String)], body: &[u8]) -> Answer {
-        ask(self.address(), method, path, headers, body)
+    pub fn request(&self, method: &str, path: &str, headers: &[(&str, String)], body: &[u8]) -> Answer {
+        request(self.address(), method, path, headers, body)
     }
 }
 
 /// One request to this address, on a connection of its own.
 #[track_caller]
-pub fn ask(to: SocketAddr, method: &str, path: &str, headers: &[(&str, String)], body: &[u8]) -> Answer {
+pub fn request(to: SocketAddr, method: &str, path: &str, headers: &[(&str, String)], body: &[u8]) -> Answer {
     let mut stream = TcpStream::connect(to).expect("connected");
     stream.set_read_timeout(Some(SOON)).expect("a limit");
     stream.set_write_timeout(Some(Duration::from_secs(5))).expect("a limit");

@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// How much was looked at.
 #[derive(Debug)]
-pub struct Told {
+pub struct Tally {
     pub outages: i64,
     pub rows: i64,
     pub flapping: i64,
@@ -23,7 +23,7 @@ fn flapped_by(moment: &str) -> String {
 /// No outage untold, no recovery untold, not two rows for one, all delivered; what came twice came under the same id
 /// with the same body, and the news of each machine came in order.
 #[track_caller]
-pub fn all_told_once_and_in_order(database: &Path, arrivals: &[Request]) -> Told {
+pub fn check_each_sent_once_in_order(database: &Path, arrivals: &[Request]) -> Tally {
     let direct = Connection::open(database).expect("a connection");
     let count = |sql: &str| -> i64 { direct.query_row(sql, [], |row| row.get(0)).expect(sql) };
     let untold = |event: &str, moment: &str| {
@@ -59,5 +59,5 @@ pub fn all_told_once_and_in_order(database: &Path, arrivals: &[Request]) -> Told
         assert!(before < id, "machine {machine}: row {id} came after row {before}");
     }
     assert_eq!(bodies.len() as i64, rows, "what was delivered is what arrived");
-    Told { outages, rows, flapping, repeated: arrivals.len() - bodies.len() }
+    Tally { outages, rows, flapping, repeated: arrivals.len() - bodies.len() }
 }

@@ -4,8 +4,8 @@ use super::call::{Call, Handled};
 use super::cameras::CameraView;
 use super::guard::Trust;
 use crate::device::failover::status::FailoverStatus;
-use crate::device::heartbeat::account::Counts;
 use crate::device::heartbeat::payload::rounded;
+use crate::device::heartbeat::status::Counts;
 use crate::device::heartbeat::{local_body, server_name};
 use crate::http::Response;
 use crate::wire::Heartbeat;
@@ -54,12 +54,12 @@ pub struct ServerStatus {
 pub fn status(call: &Call) -> Handled {
     let (context, now) = (call.context, call.now);
     let heartbeat =
-        context.account.record().heartbeat.as_deref().map(|heartbeat| shown(heartbeat, call.trust));
+        context.heartbeat_status.record().heartbeat.as_deref().map(|heartbeat| shown(heartbeat, call.trust));
     let document = Document {
         version: env!("CARGO_PKG_VERSION").into(),
         hostname: context.hostname(),
         time: now.wall.rfc_3339(),
-        daemon_uptime_s: now.since(context.account.begin()).as_secs(),
+        daemon_uptime_s: now.since(context.heartbeat_status.begin()).as_secs(),
         server: server(call),
         failover: context.failover_status(now.monotonic),
         cameras: context.cameras.list().iter().map(CameraView::of).collect(),
@@ -70,8 +70,9 @@ pub fn status(call: &Call) -> Handled {
 }
 
 fn server(call: &Call) -> ServerStatus {
-    let (config, account, now) = (&call.settings.heartbeat, &call.context.account, call.now);
-    let record = account.record();
+    let (config, heartbeat_status, now) =
+        (&call.settings.heartbeat, &call.context.heartbeat_status, call.now);
+    let record = heartbeat_status.record();
     let Counts { scheduled, immediate, retried, failed } = record.counts;
     ServerStatus {
         name: config.url.is_some().then(|| server_name(config)),
@@ -86,13 +87,13 @@ fn server(call: &Call) -> ServerStatus {
         immediate,
         retried,
         failed,
-        moves: call.settings.moves(account.still_for(now.monotonic)),
+        moves: call.settings.is_loop_alive(heartbeat_status.stalled_for(now.monotonic)),
     }
 }
 
 /// What RPI Streamer wrote into a file for its web page: the latest stats, in the form that is sent.
 pub fn heartbeat(call: &Call) -> Handled {
-    match &call.context.account.record().heartbeat {
+    match &call.context.heartbeat_status.record().heartbeat {
         Some(heartbeat) => {
             let body = local_body(&shown(heartbeat, call.trust), call.settings.heartbeat.format);
             Response::new(200).body("application/json", body).into()

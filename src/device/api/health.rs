@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub fn healthz(call: &Call) -> Handled {
-    let still = call.context.account.still_for(call.now.monotonic);
-    response(still, call.settings.moves(still), &call.context.metrics.get().unresponsive).into()
+    let still = call.context.heartbeat_status.stalled_for(call.now.monotonic);
+    response(still, call.settings.is_loop_alive(still), &call.context.metrics.get().unresponsive).into()
 }
 
 fn response(still: Duration, moves: bool, unresponsive: &[PathBuf]) -> Response {

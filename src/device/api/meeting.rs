@@ -13,12 +13,12 @@ const SHORT_KEY: usize = 8;
 
 /// The fields that its users know, and `last_heartbeat_ago_seconds` for programs.
 pub fn status(call: &Call) -> Handled {
-    let (config, record) = (&call.settings.heartbeat, call.context.account.record());
+    let (config, record) = (&call.settings.heartbeat, call.context.heartbeat_status.record());
     let connected = record.works == Some(true);
     let ago = record.accepted.map(|accepted| call.now.since(accepted.monotonic));
     let configured =
         config.url.is_some() && (config.format != Format::Meeting || config.device_key.is_some());
-    let still = call.context.account.still_for(call.now.monotonic);
+    let still = call.context.heartbeat_status.stalled_for(call.now.monotonic);
     let mut status = json!({
         "enabled": config.url.is_some(),
         "connected": connected,
@@ -39,7 +39,7 @@ pub fn status(call: &Call) -> Handled {
         "device_key": config.device_key.as_deref().map(masked),
         "api_url": api_url(config),
         "heartbeat_interval": number(config.interval),
-        "heartbeat_thread_running": call.settings.moves(still),
+        "heartbeat_thread_running": call.settings.is_loop_alive(still),
     });
     // As the original: the fields stand there twice, and programs read either.
     let fields = status.clone();

@@ -14,7 +14,7 @@ pub fn metrics(call: &Call) -> Handled {
     let mut text = Exposition::with_capacity(ROOM);
     of_the_daemon(&mut text, call);
     of_the_heartbeats(&mut text, call);
-    let record = call.context.account.record();
+    let record = call.context.heartbeat_status.record();
     if let Some(heartbeat) = &record.heartbeat {
         of_the_device(&mut text, heartbeat, call.context.metrics.get().disk.as_ref());
         of_the_network(&mut text, heartbeat);
@@ -38,17 +38,17 @@ fn of_the_daemon(text: &mut Exposition, call: &Call) {
     let name = "heartbeat_build_info";
     text.family(name, "The version of heartbeat-daemon.", "gauge");
     text.sample(name, &[("version", env!("CARGO_PKG_VERSION"))], 1);
-    let (account, now) = (&call.context.account, call.now);
-    let uptime = now.since(account.begin()).as_secs_f64();
+    let (heartbeat_status, now) = (&call.context.heartbeat_status, call.now);
+    let uptime = now.since(heartbeat_status.begin()).as_secs_f64();
     text.gauge("heartbeat_daemon_uptime_seconds", "Since the daemon began.", uptime);
-    let still = account.still_for(now.monotonic).as_secs_f64();
+    let still = heartbeat_status.stalled_for(now.monotonic).as_secs_f64();
     text.gauge("heartbeat_loop_age_seconds", "Since the loop that sends came around last.", still);
     let interval = call.settings.heartbeat.interval.as_secs_f64();
     text.gauge("heartbeat_interval_seconds", "From beat to beat.", interval);
 }
 
 fn of_the_heartbeats(text: &mut Exposition, call: &Call) {
-    let record = call.context.account.record();
+    let record = call.context.heartbeat_status.record();
     let name = "heartbeat_sent_total";
     text.family(name, "Heartbeats that were sent, by reason and outcome.", "counter");
     for (reason, outcome, count) in record.tally.iter() {

@@ -1,7 +1,7 @@
 //! The local HTTP API: what the users and scripts of the systems before this one call, and the status page.
 //!
 //! ```text
-//! heartbeat: Account ─┐
+//! heartbeat: HeartbeatStatus ─┐
 //! failover: status ───┼─► route ─ guard ─► a handler ─► Response     one thread, "api": the front's own
 //! cameras: list ──────┘                       │
 //!                                             └─► trigger, cameras: add, dhcp, check (answered when it is done)

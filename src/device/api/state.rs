@@ -6,7 +6,7 @@ use crate::device::cameras::CamerasHandle;
 use crate::device::config::{self, Config};
 use crate::device::failover::handle::Failover;
 use crate::device::failover::status::{FailoverStatus, PublishedStatus};
-use crate::device::heartbeat::account::Account;
+use crate::device::heartbeat::status::HeartbeatStatus;
 use crate::device::metrics::Reading;
 use crate::device::port::Port;
 use crate::device::token::Token;
@@ -24,7 +24,7 @@ const STANDSTILL: Duration = Duration::from_secs(30);
 /// The other threads' ends.
 #[derive(Debug)]
 pub struct ApiContext {
-    pub account: Arc<Account>,
+    pub heartbeat_status: Arc<HeartbeatStatus>,
     pub failover: Failover,
     /// `None` inside: failover is off.
     pub failover_status: Arc<Latest<Option<PublishedStatus>>>,
@@ -92,8 +92,8 @@ impl ApiSettings {
     }
 
     /// Whether a loop that has not come around for so long still moves.
-    pub fn moves(&self, still_for: Duration) -> bool {
-        still_for < self.heartbeat.interval + STANDSTILL
+    pub fn is_loop_alive(&self, stalled_for: Duration) -> bool {
+        stalled_for < self.heartbeat.interval + STANDSTILL
     }
 }
 
@@ -110,8 +110,8 @@ mod tests {
             let config = Config::from_source(&source, &|_| None).expect("good");
             let cameras = CameraSettings::load(&source, &config);
             let settings = ApiSettings::load(&config, false, cameras).expect("no token");
-            assert!(settings.moves(Duration::from_secs(well)), "{interval}");
-            assert!(!settings.moves(Duration::from_secs(still)), "{interval}");
+            assert!(settings.is_loop_alive(Duration::from_secs(well)), "{interval}");
+            assert!(!settings.is_loop_alive(Duration::from_secs(still)), "{interval}");
         }
     }
 }

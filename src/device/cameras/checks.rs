@@ -1,7 +1,7 @@
 //! All checks in flight: as many at the same time as there are descriptors for, the others in a queue.
 
 use super::check::{CameraCheck, CheckResult};
-use super::connection::{Begun, CameraConnection};
+use super::connection::{CameraConnection, StartedCheck};
 use super::ping::Pings;
 use super::problem::Problem;
 use crate::device::config::CameraMethod;
@@ -130,19 +130,19 @@ impl Checks {
                 self.connections.push(None);
             }
             match CameraConnection::begin(&self.registry, Token(FIRST + place), now, check) {
-                Begun::Running(connection) => {
+                StartedCheck::Running(connection) => {
                     self.connections[place] = Some(connection);
                     self.running += 1;
                     continue;
                 }
-                Begun::Finished(result) => self.results.push(result),
+                StartedCheck::Finished(result) => self.results.push(result),
                 // The others free their descriptors when they end.
-                Begun::NoDescriptor(check) if self.running > 0 => {
+                StartedCheck::NoDescriptor(check) if self.running > 0 => {
                     self.queue.push_front(check);
                     self.free.push(place);
                     break;
                 }
-                Begun::NoDescriptor(check) => {
+                StartedCheck::NoDescriptor(check) => {
                     let problem = Problem::Own(io::ErrorKind::OutOfMemory);
                     self.results.push(check.finish(Err(problem)));
                 }

@@ -31,7 +31,7 @@ enum Stage {
 }
 
 /// A check after its start.
-pub enum Begun {
+pub enum StartedCheck {
     /// It is in flight.
     Running(CameraConnection),
     /// Loopback connects at once; other checks fail at once.
@@ -41,17 +41,17 @@ pub enum Begun {
 }
 
 impl CameraConnection {
-    pub fn begin(registry: &Registry, token: Token, now: Instant, check: CameraCheck) -> Begun {
+    pub fn begin(registry: &Registry, token: Token, now: Instant, check: CameraCheck) -> StartedCheck {
         let address = SocketAddr::new(check.ip, check.plan.port);
         let socket = match socket(address) {
             Ok(socket) => socket,
-            Err(error) if is_lack_of_descriptors(&error) => return Begun::NoDescriptor(check),
-            Err(error) => return Begun::Finished(check.finish(Err(Problem::of(&error)))),
+            Err(error) if is_lack_of_descriptors(&error) => return StartedCheck::NoDescriptor(check),
+            Err(error) => return StartedCheck::Finished(check.finish(Err(Problem::of(&error)))),
         };
         let connected = match socket.connect(&address.into()) {
             Ok(()) => true,
             Err(error) if Errno::from_io_error(&error) == Some(Errno::INPROGRESS) => false,
-            Err(error) => return Begun::Finished(check.finish(Err(Problem::of(&error)))),
+            Err(error) => return StartedCheck::Finished(check.finish(Err(Problem::of(&error)))),
         };
         let stream = TcpStream::from_std(socket.into());
         let deadline = now + check.plan.tcp_timeout;
@@ -59,14 +59,14 @@ impl CameraConnection {
             CameraConnection { check, stream, begun: now, deadline, stage: Stage::Connecting };
         if connected {
             if let Some(result) = connection.advance(now) {
-                return Begun::Finished(result);
+                return StartedCheck::Finished(result);
             }
         }
         // After connect: epoll reports a hang-up for a socket that has not begun to connect. Readiness before the
         // registration is reported after it.
         match registry.register(&mut connection.stream, token, Interest::READABLE | Interest::WRITABLE) {
-            Ok(()) => Begun::Running(connection),
-            Err(error) => Begun::Finished(connection.check.finish(Err(Problem::of(&error)))),
+            Ok(()) => StartedCheck::Running(connection),
+            Err(error) => StartedCheck::Finished(connection.check.finish(Err(Problem::of(&error)))),
         }
     }
 

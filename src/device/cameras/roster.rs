@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-/// Changes since the last [`Roster::take_changes`].
+/// Changes since the last [`Roster::drain_changes`].
 #[derive(Debug, Default)]
 pub struct RosterChanges {
     /// Cameras were added, removed or renamed, or have another address.
@@ -317,7 +317,7 @@ impl Roster {
         (self.changes.set, self.changes.shown) = (true, true);
     }
 
-    pub fn take_changes(&mut self) -> RosterChanges {
+    pub fn drain_changes(&mut self) -> RosterChanges {
         std::mem::take(&mut self.changes)
     }
 

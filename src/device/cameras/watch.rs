@@ -207,7 +207,7 @@ impl CameraWatch {
     }
 
     fn publish(&mut self, now: Instant) {
-        let changes = self.roster.take_changes();
+        let changes = self.roster.drain_changes();
         if changes.shown {
             self.list.put(self.roster.list(Now::read()));
         }

@@ -42,7 +42,7 @@ impl Config {
     ///
     /// # Errors
     /// The first fault, as one sentence.
-    pub fn load_to_ask(path: &Path) -> Result<Config, ConfigError> {
+    pub fn load_for_client(path: &Path) -> Result<Config, ConfigError> {
         match Config::load(path) {
             Err(error) if error.is_unreadable() && path == Path::new(DEFAULT_PATH) => {
                 Config::from_file(&Source::new(path, ""))

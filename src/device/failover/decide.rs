@@ -85,7 +85,7 @@ impl Uplinks {
                 self.track(index).into_iter().for_each(|track| track.portal(free, now));
             }
             Fact::PortalNotAsked { index } => {
-                self.track(index).into_iter().for_each(|track| track.portal_not_asked(now));
+                self.track(index).into_iter().for_each(|track| track.portal_check_skipped(now));
             }
             Fact::Heartbeat { interface, evidence, copy } => {
                 self.heartbeat(&interface, evidence, copy, now);

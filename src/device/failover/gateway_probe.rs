@@ -56,7 +56,7 @@ pub struct GatewayAnswer {
 pub struct Gateways {
     /// For requests alone: events come to the loop's own socket.
     socket: Socket,
-    asked: Vec<Asked>,
+    asked: Vec<GatewayRequest>,
     done: Vec<(Instant, GatewayAnswer)>,
     tuned: Vec<Retrans>,
     /// Gateways that answered last, and of which no event has said anything else since: they are asked without
@@ -65,7 +65,7 @@ pub struct Gateways {
 }
 
 #[derive(Debug)]
-struct Asked {
+struct GatewayRequest {
     index: u32,
     gateway: IpAddr,
     begun: Instant,
@@ -80,7 +80,7 @@ impl Gateways {
     /// `PermissionDenied` without CAP_NET_ADMIN: only TCP probes remain.
     pub fn new() -> io::Result<Gateways> {
         let mut socket = Socket::open(NETLINK_ROUTE)?;
-        if !neighbours::may_change(&mut socket)? {
+        if !neighbours::has_permission(&mut socket)? {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
         Ok(Gateways { socket, asked: Vec::new(), done: Vec::new(), tuned: Vec::new(), known: Vec::new() })
@@ -89,12 +89,14 @@ impl Gateways {
     /// Asks a gateway; its answer comes from [`Gateways::finished`] within 0.4 s, or 1 s where the kernel is late.
     /// False if it is being asked already.
     pub fn start(&mut self, now: Instant, index: u32, gateway: IpAddr) -> bool {
-        let same = |asked: &Asked| asked.index == index && asked.gateway == gateway;
+        let same = |asked: &GatewayRequest| asked.index == index && asked.gateway == gateway;
         if self.asked.iter().any(same) || self.asked.len() + self.done.len() >= IN_ALL {
             return false;
         }
-        match self.ask(index, gateway) {
-            Ok(joined) => self.asked.push(Asked { index, gateway, begun: now, due: now + LIMIT, joined }),
+        match self.send_request(index, gateway) {
+            Ok(joined) => {
+                self.asked.push(GatewayRequest { index, gateway, begun: now, due: now + LIMIT, joined })
+            }
             Err(error) => {
                 log::debug!("gateway {gateway} of interface {index} cannot be asked: {error}");
                 self.done.push((now, GatewayAnswer { index, gateway, result: Err(NoAnswer::NotAsked) }));
@@ -104,11 +106,11 @@ impl Gateways {
     }
 
     /// Tells whether the kernel was asking already.
-    fn ask(&mut self, index: u32, gateway: IpAddr) -> io::Result<bool> {
+    fn send_request(&mut self, index: u32, gateway: IpAddr) -> io::Result<bool> {
         self.tune(index, gateway.is_ipv6())?;
         if self.known.contains(&(index, gateway)) {
             match self.with_socket(|socket| neighbours::probe(socket, index, gateway)) {
-                Err(error) if no_longer_known(&error) => {}
+                Err(error) if is_missing_neighbour(&error) => {}
                 result => return result.map(|()| false),
             }
         }
@@ -123,7 +125,7 @@ impl Gateways {
                 let result = self.with_socket(|socket| neighbours::probe(socket, index, gateway));
                 match result {
                     // It failed in between.
-                    Err(error) if no_longer_known(&error) => {
+                    Err(error) if is_missing_neighbour(&error) => {
                         self.with_socket(|socket| neighbours::solicit(socket, index, gateway))?;
                     }
                     result => result?,
@@ -170,13 +172,13 @@ impl Gateways {
     /// Takes an event of `RTNLGRP_NEIGH`, of any neighbour at any time; those that wait come before
     /// [`Gateways::finished`].
     pub fn event(&mut self, now: Instant, event: &Neighbour) {
-        if !heard_of(event.state) {
+        if !is_confirmed(event.state) {
             self.known.retain(|known| *known != (event.index, event.ip));
         }
-        let same = |asked: &Asked| asked.index == event.index && asked.gateway == event.ip;
+        let same = |asked: &GatewayRequest| asked.index == event.index && asked.gateway == event.ip;
         let Some(place) = self.asked.iter().position(same) else { return };
         let Some(result) = judge(&self.asked[place], now, event.state) else { return };
-        let Asked { index, gateway, .. } = self.asked.swap_remove(place);
+        let GatewayRequest { index, gateway, .. } = self.asked.swap_remove(place);
         let known = (index, gateway);
         if result.is_ok() && self.known.len() < IN_ALL && !self.known.contains(&known) {
             self.known.push(known);
@@ -201,12 +203,12 @@ impl Gateways {
         self.asked = asked;
         let mut answers: Vec<_> = self.done.drain(..).map(|(_, answer)| answer).collect();
         for asked in late {
-            let Asked { index, gateway, begun, .. } = asked;
+            let GatewayRequest { index, gateway, begun, .. } = asked;
             let state = self.with_socket(|socket| neighbours::read(socket, index, gateway));
             let result = match state.map(|state| judge(&asked, now, state)) {
                 Ok(Some(result)) => result,
                 Ok(None) if now < begun + PATIENCE => {
-                    self.asked.push(Asked { due: now + RETRANS, ..asked });
+                    self.asked.push(GatewayRequest { due: now + RETRANS, ..asked });
                     continue;
                 }
                 // The kernel is still asking: its timer was reset (a router's advertisement may do that).
@@ -222,21 +224,21 @@ impl Gateways {
 }
 
 /// The kernel says EINVAL where it knows no hardware address, ENOENT where it knows no such neighbour.
-fn no_longer_known(error: &io::Error) -> bool {
+fn is_missing_neighbour(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::INVAL | Errno::NOENT))
 }
 
 /// It has been heard, and its hardware address is known.
-fn heard_of(state: NeighbourState) -> bool {
+fn is_confirmed(state: NeighbourState) -> bool {
     matches!(state, NeighbourState::Reachable | NeighbourState::Stale | NeighbourState::Delay)
 }
 
 /// Result for a gateway whose neighbour entry is in `state`; `None` while the probe is in progress.
-fn judge(asked: &Asked, now: Instant, state: NeighbourState) -> Option<Result<(), NoAnswer>> {
+fn judge(asked: &GatewayRequest, now: Instant, state: NeighbourState) -> Option<Result<(), NoAnswer>> {
     match state {
         NeighbourState::Incomplete | NeighbourState::Probe => None,
         // Heard from, if not by an answer to the question: a gateway with a new hardware address says so.
-        state if heard_of(state) => Some(Ok(())),
+        state if is_confirmed(state) => Some(Ok(())),
         NeighbourState::Failed if !asked.joined && now.saturating_duration_since(asked.begun) < TOO_EARLY => {
             Some(Err(NoAnswer::NotAsked))
         }
@@ -284,8 +286,13 @@ mod tests {
     #[test]
     fn a_state_tells_alive_silent_still_being_asked_or_nothing() {
         let begun = Instant::now();
-        let asked =
-            |joined| Asked { index: 3, gateway: [10, 0, 0, 1].into(), begun, due: begun + LIMIT, joined };
+        let asked = |joined| GatewayRequest {
+            index: 3,
+            gateway: [10, 0, 0, 1].into(),
+            begun,
+            due: begun + LIMIT,
+            joined,
+        };
         let later = begun + Duration::from_millis(312);
         for (state, result) in [
             (NeighbourState::Probe, None),
@@ -304,8 +311,13 @@ mod tests {
     #[test]
     fn a_failure_that_comes_too_early_is_not_the_gateways_unless_the_kernel_was_asking_before() {
         let begun = Instant::now();
-        let asked =
-            |joined| Asked { index: 3, gateway: [10, 0, 0, 1].into(), begun, due: begun + LIMIT, joined };
+        let asked = |joined| GatewayRequest {
+            index: 3,
+            gateway: [10, 0, 0, 1].into(),
+            begun,
+            due: begun + LIMIT,
+            joined,
+        };
         let early = begun + Duration::from_millis(5);
         assert_eq!(judge(&asked(false), early, NeighbourState::Failed), Some(Err(NoAnswer::NotAsked)));
         assert_eq!(judge(&asked(true), early, NeighbourState::Failed), Some(Err(NoAnswer::Silent)));

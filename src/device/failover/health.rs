@@ -240,7 +240,7 @@ impl Track {
     }
 
     /// Whether a second try is to be started now.
-    pub fn take_second_try(&mut self, now: Instant) -> bool {
+    pub fn start_second_try(&mut self, now: Instant) -> bool {
         if !std::mem::take(&mut self.second_try) {
             return false;
         }

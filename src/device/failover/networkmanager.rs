@@ -2,7 +2,7 @@
 //!
 //! Never `nmcli device disconnect`: it would keep the device from reconnecting until a person acts.
 
-use crate::device::os::program::ask;
+use crate::device::os::program::output;
 use std::collections::HashMap;
 use std::io;
 use std::path::Path;
@@ -64,7 +64,7 @@ impl Repair {
 }
 
 fn connect(interface: &str) -> io::Result<()> {
-    let said = ask(Path::new("nmcli"), &["-w", "0", "device", "connect", interface], LIMIT)?;
+    let said = output(Path::new("nmcli"), &["-w", "0", "device", "connect", interface], LIMIT)?;
     match said.status.success() {
         true => log::info!("failover: NetworkManager connects {interface}"),
         false => log::debug!("nmcli cannot connect {interface}: {}", said.status),

@@ -55,7 +55,7 @@ impl Passage {
     }
 
     /// A heartbeat, or a copy of one, was sent over this uplink.
-    pub fn learn(&mut self, evidence: Evidence, now: Instant) -> PassageChange {
+    pub fn record(&mut self, evidence: Evidence, now: Instant) -> PassageChange {
         if evidence.proves_uplink() {
             let was_blocked = self.is_blocked();
             *self = Passage { last_copy: self.last_copy, ..Passage::new() };
@@ -142,12 +142,12 @@ mod tests {
     fn blocked(now: Instant) -> Passage {
         let mut passage = Passage::new();
         for _ in 0..2 {
-            assert_eq!(passage.learn(Lost, now), PassageChange::None);
+            assert_eq!(passage.record(Lost, now), PassageChange::None);
         }
         passage.question(now);
         assert_eq!(passage.copy_due(), Some(now));
         passage.start_copy(now);
-        assert_eq!(passage.learn(Lost, now), PassageChange::Blocked);
+        assert_eq!(passage.record(Lost, now), PassageChange::Blocked);
         passage
     }
 
@@ -155,19 +155,19 @@ mod tests {
     fn an_uplink_is_blocked_only_when_another_delivers_what_it_does_not() {
         let now = Instant::now();
         let mut passage = Passage::new();
-        passage.learn(Lost, now);
+        passage.record(Lost, now);
         passage.question(now);
         assert_eq!(passage.copy_due(), None, "one alone may be the server's restart");
         for _ in 0..9 {
             assert_eq!(
-                passage.learn(Intercepted, now),
+                passage.record(Intercepted, now),
                 PassageChange::None,
                 "nothing delivers: it is the server"
             );
         }
         passage.question(now);
         passage.start_copy(now);
-        assert_eq!(passage.learn(Delivered, now), PassageChange::None, "the server was down, and is back");
+        assert_eq!(passage.record(Delivered, now), PassageChange::None, "the server was down, and is back");
         assert_eq!(passage.copy_due(), None);
         passage.question(now);
         assert!(!passage.is_blocked() && passage.copy_due().is_none());
@@ -182,9 +182,9 @@ mod tests {
             assert_eq!(due - now, seconds(wait));
             now = due;
             passage.start_copy(now);
-            assert_eq!(passage.learn(Lost, now), PassageChange::None);
+            assert_eq!(passage.record(Lost, now), PassageChange::None);
         }
-        assert_eq!(passage.learn(Misdirected, now), PassageChange::Opened, "an answer over verified TLS");
+        assert_eq!(passage.record(Misdirected, now), PassageChange::Opened, "an answer over verified TLS");
         assert!(!passage.is_blocked() && passage.copy_due().is_none());
     }
 
@@ -192,7 +192,7 @@ mod tests {
     fn copies_that_leave_over_another_interface_become_as_rare() {
         let begin = Instant::now();
         let (mut passage, mut now) = (Passage::new(), begin);
-        (0..TOO_MANY).for_each(|_| _ = passage.learn(Lost, now));
+        (0..TOO_MANY).for_each(|_| _ = passage.record(Lost, now));
         passage.question(now);
         for wait in [0, 30, 60, 120, 240, 480, 600, 600] {
             let due = passage.copy_due().expect("a copy");
@@ -201,7 +201,7 @@ mod tests {
             // Nobody learns what became of it.
             passage.start_copy(now);
         }
-        assert_eq!(passage.learn(Lost, now), PassageChange::Blocked);
+        assert_eq!(passage.record(Lost, now), PassageChange::Blocked);
         assert_eq!(passage.copy_due(), Some(now + FIRST_COPY));
     }
 
@@ -217,9 +217,9 @@ mod tests {
         passage.link_changed(now + seconds(1));
         assert_eq!(passage.copy_due(), Some(now + SHORTEST_WAIT));
         let mut open = Passage::new();
-        open.learn(Lost, now);
+        open.record(Lost, now);
         open.link_lost();
-        open.learn(Lost, now);
+        open.record(Lost, now);
         open.question(now);
         assert_eq!(open.copy_due(), None, "what was lost before the link went does not count");
     }
@@ -229,7 +229,7 @@ mod tests {
         let now = Instant::now();
         let mut passage = blocked(now);
         assert!(!passage.is_portal());
-        passage.learn(Intercepted, now);
+        passage.record(Intercepted, now);
         assert!(passage.is_portal() && passage.is_blocked());
     }
 }

@@ -6,10 +6,10 @@ use super::portal::Page;
 use super::routes::PROTOCOL;
 use crate::device::config;
 use crate::device::heartbeat::dial::Dialer;
-use crate::device::heartbeat::ways::{Help, Ways};
+use crate::device::heartbeat::server_routes::{ServerRoutes, UplinkOverride};
 use crate::device::os::egress::{Lookup, RouteKind};
 use crate::device::os::routes::DefaultRoute;
-use crate::resolver::Names;
+use crate::resolver::NameResolver;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Targets {
     dialer: Arc<Dialer>,
-    names: Arc<Names>,
+    names: Arc<NameResolver>,
     /// The addresses that were dialled last, and the one that was connected to.
     dialled: (Vec<SocketAddr>, Option<SocketAddr>),
     /// The servers among them that are not this machine.
@@ -30,20 +30,20 @@ pub struct Targets {
 #[derive(Debug)]
 struct Server {
     address: SocketAddr,
-    ways: Ways,
+    routes: ServerRoutes,
     /// Indexes of the uplinks that lead there.
     over: Vec<u32>,
 }
 
 impl Server {
-    fn new(address: SocketAddr, ways: Ways) -> Server {
-        let over = ways.permitted(Help::No).iter().filter_map(|permit| permit.over).collect();
-        Server { address, ways, over }
+    fn new(address: SocketAddr, routes: ServerRoutes) -> Server {
+        let over = routes.permitted(UplinkOverride::No).iter().filter_map(|egress| egress.over).collect();
+        Server { address, routes, over }
     }
 }
 
 impl Targets {
-    pub fn new(config: &config::Network, dialer: Arc<Dialer>, names: Arc<Names>) -> Targets {
+    pub fn new(config: &config::Network, dialer: Arc<Dialer>, names: Arc<NameResolver>) -> Targets {
         Targets {
             dialer,
             names,
@@ -73,7 +73,7 @@ impl Targets {
         let lookup = if dialled.is_empty() { None } else { Lookup::open().ok() };
         self.servers = lookup.map_or_else(Vec::new, |mut lookup| {
             let read = |address: &SocketAddr| {
-                Some(Server::new(*address, Ways::read(&mut lookup, address.ip(), uplinks()).ok()?))
+                Some(Server::new(*address, ServerRoutes::read(&mut lookup, address.ip(), uplinks()).ok()?))
             };
             remote.filter_map(read).collect()
         });
@@ -86,8 +86,8 @@ impl Targets {
         let peer = |server: &&Server| self.dialled.1 == Some(server.address);
         let (index, by_default) = match self.servers.iter().find(peer).or(self.servers.first()) {
             Some(server) => {
-                let by_default = server.ways.kernels.is_some_and(|way| way.kind == RouteKind::Default);
-                (server.ways.pinned()?, by_default)
+                let by_default = server.routes.kernels.is_some_and(|way| way.kind == RouteKind::Default);
+                (server.routes.pinned()?, by_default)
             }
             None => {
                 let not_ours = |route: &&DefaultRoute| route.protocol != PROTOCOL;
@@ -131,12 +131,16 @@ impl Targets {
 mod tests {
     use super::*;
     use crate::config::Source;
-    use crate::device::heartbeat::NAMES;
+    use crate::device::heartbeat::RESOLVER_LIMITS;
     use crate::resolver::lookup;
 
     fn targets(text: &str) -> Targets {
         let config = config::Config::from_source(&Source::new("c.toml", text), &|_| None).expect("good");
-        Targets::new(&config.network, Arc::default(), Arc::new(Names::start(NAMES, lookup).expect("started")))
+        Targets::new(
+            &config.network,
+            Arc::default(),
+            Arc::new(NameResolver::start(RESOLVER_LIMITS, lookup).expect("started")),
+        )
     }
 
     fn link(addresses: &[&str]) -> Link {
@@ -150,8 +154,9 @@ mod tests {
         let four = "192.0.2.7:443".parse().expect("an address");
         let six = "[2001:db8::7]:443".parse().expect("an address");
         let over = vec![2];
-        targets.servers =
-            [six, four].map(|address| Server { address, ways: Ways::default(), over: over.clone() }).into();
+        targets.servers = [six, four]
+            .map(|address| Server { address, routes: ServerRoutes::default(), over: over.clone() })
+            .into();
         assert_eq!(targets.over(&link(&["10.0.0.2"])), [four, check]);
         assert_eq!(targets.over(&link(&["2001:db8::9"])), [six]);
         assert_eq!(targets.over(&link(&[])), []);

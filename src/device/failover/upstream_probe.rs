@@ -281,7 +281,7 @@ impl Running {
         match &mut self.stage {
             Stage::Connecting => self.connected(),
             Stage::Asking(rest) => {
-                if ask(&self.socket, rest).map_err(ProbeError::later)? {
+                if send_rest(&self.socket, rest).map_err(ProbeError::later)? {
                     self.stage = Stage::Listening(Vec::with_capacity(portal::ANSWER_LIMIT));
                 }
                 Ok(None)
@@ -312,7 +312,7 @@ impl Running {
 }
 
 /// Writes what the kernel takes. True once all is written.
-fn ask(mut socket: &Socket, rest: &mut Vec<u8>) -> io::Result<bool> {
+fn send_rest(mut socket: &Socket, rest: &mut Vec<u8>) -> io::Result<bool> {
     match socket.write(rest) {
         Ok(length) => drop(rest.drain(..length)),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

@@ -1,6 +1,6 @@
 //! Dial attempts: each server address over each interface that is permitted for it.
 
-use super::ways::{Help, Permit, Ways};
+use super::server_routes::{Egress, ServerRoutes, UplinkOverride};
 use crate::device::os::egress::Lookup;
 use crate::device::os::neighbours::hardware_address;
 use crate::device::os::netlink::Socket;
@@ -81,53 +81,53 @@ pub fn permitted(
     addresses: &[SocketAddr],
     uplinks: &[Uplink],
     secure: bool,
-    help: Help,
+    uplink_override: UplinkOverride,
     hosts: &Hosts,
 ) -> Vec<DialAttempt> {
     let mut lookup = if uplinks.is_empty() { None } else { Lookup::open().ok() };
-    let ways = |ip| {
+    let routes = |ip| {
         let indexes = uplinks.iter().map(|uplink| uplink.index);
-        let ways = lookup.as_mut().map(|lookup| Ways::read(lookup, ip, indexes));
-        match ways {
-            Some(Ok(ways)) => ways,
+        let routes = lookup.as_mut().map(|lookup| ServerRoutes::read(lookup, ip, indexes));
+        match routes {
+            Some(Ok(routes)) => routes,
             Some(Err(error)) => {
                 log::debug!("no route lookup for {ip}: {error}");
                 lookup = None;
-                Ways::default()
+                ServerRoutes::default()
             }
-            None => Ways::default(),
+            None => ServerRoutes::default(),
         }
     };
-    attempts(addresses, uplinks, secure, help, hosts, ways)
+    attempts(addresses, uplinks, secure, uplink_override, hosts, routes)
 }
 
-/// Each address over each permitted way, the best first for each address. `ways` returns the kernel's routes to an
+/// Each address over each permitted egress, the best first for each address. `routes` returns the kernel's routes to an
 /// address, and `secure` means HTTPS, which proves who answers.
 fn attempts(
     addresses: &[SocketAddr],
     uplinks: &[Uplink],
     secure: bool,
-    help: Help,
+    uplink_override: UplinkOverride,
     hosts: &Hosts,
-    mut ways: impl FnMut(IpAddr) -> Ways,
+    mut routes: impl FnMut(IpAddr) -> ServerRoutes,
 ) -> Vec<DialAttempt> {
     let mut attempts = Vec::new();
     for &address in addresses {
-        let ways = if uplinks.is_empty() { Ways::default() } else { ways(address.ip()) };
-        let permits = ways.permitted(help);
-        let shared = permits.iter().any(|permit| permit.same_host);
-        let attempt = |permit: &Permit| {
-            let host = match (permit.same_host, shared) {
+        let routes = if uplinks.is_empty() { ServerRoutes::default() } else { routes(address.ip()) };
+        let egresses = routes.permitted(uplink_override);
+        let shared = egresses.iter().any(|egress| egress.same_host);
+        let attempt = |egress: &Egress| {
+            let host = match (egress.same_host, shared) {
                 _ if secure => Host::Any,
                 (true, _) => Host::Same(hosts.of(address.ip())?.clone()),
                 (false, true) => Host::Server,
                 (false, false) => Host::Any,
             };
-            let uplink = uplinks.iter().find(|uplink| Some(uplink.index) == permit.over).cloned();
-            let kernels = ways.kernels.filter(|_| uplink.is_none()).map(|way| way.index);
+            let uplink = uplinks.iter().find(|uplink| Some(uplink.index) == egress.over).cloned();
+            let kernels = routes.kernels.filter(|_| uplink.is_none()).map(|way| way.index);
             Some(DialAttempt { address, uplink, kernels, host })
         };
-        let permitted: Vec<DialAttempt> = permits.iter().filter_map(attempt).collect();
+        let permitted: Vec<DialAttempt> = egresses.iter().filter_map(attempt).collect();
         // Without any usable one, whichever comes back first.
         let is_usable = |attempt: &DialAttempt| attempt.uplink.as_ref().is_none_or(|uplink| uplink.usable);
         let any_usable = permitted.iter().any(is_usable);
@@ -139,7 +139,7 @@ fn attempts(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::os::egress::{RouteKind, Way};
+    use crate::device::os::egress::{KernelRoute, RouteKind};
 
     const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 7)), 443);
 
@@ -153,11 +153,11 @@ mod tests {
 
     /// All uplinks have such a route, and the kernel uses the one of `kernels`.
     fn all(uplinks: &[Uplink], kernels: Option<u32>, kind: RouteKind) -> Vec<DialAttempt> {
-        let ways = |_| Ways {
-            kernels: kernels.map(|index| Way { index, kind }),
+        let routes = |_| ServerRoutes {
+            kernels: kernels.map(|index| KernelRoute { index, kind }),
             over: uplinks.iter().map(|uplink| (uplink.index, Some(kind))).collect(),
         };
-        attempts(&[SERVER], uplinks, false, Help::No, &Hosts::default(), ways)
+        attempts(&[SERVER], uplinks, false, UplinkOverride::No, &Hosts::default(), routes)
     }
 
     fn names(attempts: &[DialAttempt]) -> Vec<&str> {
@@ -191,11 +191,11 @@ mod tests {
         let uplinks = [uplink(2, "eth0"), uplink(3, "wlan0")];
         let lan = RouteKind::Connected { network: [203, 0, 113, 0].into(), prefix: 24 };
         let hosts = |secure, hosts: &Hosts| -> Vec<Host> {
-            let ways = |_| Ways {
-                kernels: Some(Way { index: 2, kind: lan }),
+            let routes = |_| ServerRoutes {
+                kernels: Some(KernelRoute { index: 2, kind: lan }),
                 over: vec![(2, Some(lan)), (3, Some(lan))],
             };
-            let attempts = attempts(&[SERVER], &uplinks, secure, Help::No, hosts, ways);
+            let attempts = attempts(&[SERVER], &uplinks, secure, UplinkOverride::No, hosts, routes);
             attempts.into_iter().map(|attempt| attempt.host).collect()
         };
         let mut known = Hosts::default();

@@ -37,7 +37,7 @@ impl Copies {
             let evidence = send(&sibling, &uplink.name, &body, timeout);
             in_flight.fetch_sub(1, Ordering::Relaxed);
             if let Some(evidence) = evidence {
-                dialer.learn_uplink(&uplink.name, evidence);
+                dialer.record_uplink_evidence(&uplink.name, evidence);
                 failover.report_heartbeat(&uplink.name, evidence, true);
             }
         };

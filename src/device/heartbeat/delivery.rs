@@ -81,10 +81,10 @@ pub struct Deliveries {
 
 impl Deliveries {
     /// A heartbeat was sent to `address` over `uplink`.
-    pub fn learn(&mut self, uplink: Option<&str>, address: SocketAddr, evidence: Evidence) {
-        self.learn_uplink(uplink, evidence);
+    pub fn record(&mut self, uplink: Option<&str>, address: SocketAddr, evidence: Evidence) {
+        self.record_uplink(uplink, evidence);
         match evidence.is_undelivered() {
-            true => self.learn_silence(address),
+            true => self.record_silence(address),
             false => {
                 self.addresses.retain(|(known, _)| *known != address);
                 self.last = Some(address);
@@ -92,7 +92,7 @@ impl Deliveries {
         }
     }
 
-    pub fn learn_uplink(&mut self, uplink: Option<&str>, evidence: Evidence) {
+    pub fn record_uplink(&mut self, uplink: Option<&str>, evidence: Evidence) {
         let place = self.uplinks.iter().position(|(name, _)| name.as_deref() == uplink);
         match (place, evidence.proves_uplink()) {
             (Some(place), true) => _ = self.uplinks.swap_remove(place),
@@ -106,7 +106,7 @@ impl Deliveries {
     }
 
     /// `address` did not answer, or could not be connected to.
-    pub fn learn_silence(&mut self, address: SocketAddr) {
+    pub fn record_silence(&mut self, address: SocketAddr) {
         match self.addresses.iter_mut().find(|(known, _)| *known == address) {
             Some((_, count)) => *count = count.saturating_add(1),
             None => {
@@ -193,15 +193,15 @@ mod tests {
     fn the_address_that_answered_last_is_first_and_a_silent_one_is_last() {
         let mut deliveries = Deliveries::default();
         assert_eq!(sorted(&deliveries), [1, 2, 3], "the resolver's order");
-        deliveries.learn(None, address(1), Lost);
+        deliveries.record(None, address(1), Lost);
         assert_eq!(sorted(&deliveries), [2, 3, 1]);
-        deliveries.learn(None, address(3), Delivered);
+        deliveries.record(None, address(3), Delivered);
         assert_eq!(sorted(&deliveries), [3, 2, 1]);
-        deliveries.learn(None, address(3), Lost);
+        deliveries.record(None, address(3), Lost);
         assert_eq!(sorted(&deliveries), [2, 3, 1]);
-        deliveries.learn(None, address(1), Misdirected);
+        deliveries.record(None, address(1), Misdirected);
         assert_eq!(sorted(&deliveries), [2, 3, 1], "a page in its place is no delivery");
-        deliveries.learn(None, address(1), Delivered);
+        deliveries.record(None, address(1), Delivered);
         assert_eq!(sorted(&deliveries), [1, 2, 3]);
     }
 
@@ -209,7 +209,7 @@ mod tests {
     fn an_uplink_is_tried_last_after_two_undelivered_heartbeats_and_a_proof_ends_that() {
         let mut deliveries = Deliveries::default();
         let mut lose = |uplink: Option<&str>, evidence| {
-            deliveries.learn(uplink, address(1), evidence);
+            deliveries.record(uplink, address(1), evidence);
             (deliveries.undelivered(uplink), deliveries.rank(uplink))
         };
         assert_eq!(lose(Some("eth0"), Lost), (1, 0));
@@ -218,7 +218,7 @@ mod tests {
         assert_eq!(lose(Some("eth0"), Lost), (3, 1));
         assert_eq!(lose(Some("eth0"), Lost), (4, 2), "others get their turn");
         assert_eq!(lose(Some("eth0"), Misdirected), (0, 0));
-        deliveries.learn_uplink(Some("eth0"), Lost);
+        deliveries.record_uplink(Some("eth0"), Lost);
         deliveries.forget_uplink("eth0");
         assert_eq!(deliveries.undelivered(Some("eth0")), 0);
     }
@@ -227,7 +227,7 @@ mod tests {
     fn names_and_addresses_without_end_are_bounded() {
         let mut deliveries = Deliveries::default();
         for n in 0..=255 {
-            deliveries.learn(Some(&format!("wwan{n}")), address(n), Lost);
+            deliveries.record(Some(&format!("wwan{n}")), address(n), Lost);
         }
         assert_eq!((deliveries.uplinks.len(), deliveries.addresses.len()), (UPLINKS, ADDRESSES));
     }

@@ -4,7 +4,7 @@
 use super::attempts::Hosts;
 pub use super::attempts::Uplink;
 use super::delivery::{Deliveries, Evidence, TOO_MANY};
-use super::ways::Help;
+use super::server_routes::UplinkOverride;
 use socket2::Socket;
 use std::io;
 use std::net::{Shutdown, SocketAddr};
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-/// While uplinks help out, the kernel's choice is tried again in the first race after this.
+/// While uplinks replace it, the kernel's choice is tried again in the first race after this.
 const KERNELS_TURN: Duration = Duration::from_secs(30);
 
 /// State of the connection to the server, for the threads that use and control it.
@@ -48,7 +48,7 @@ pub(super) struct Last {
     pub(super) kernels: Option<String>,
     /// Another way was permitted too.
     pub(super) has_choice: bool,
-    /// When a heartbeat over the kernel's choice was undelivered, if uplinks may help.
+    /// When a heartbeat over the kernel's choice was undelivered, if uplinks may replace it.
     pub(super) kernel_failed: Option<Instant>,
     /// The uplink of a connection that ended in silence, until the next one is dialled.
     pub(super) silent: Option<String>,
@@ -79,10 +79,10 @@ impl Dialer {
     }
 
     /// Counts the result of the heartbeat that the last connection carried.
-    pub fn learn(&self, evidence: Evidence) {
+    pub fn record_evidence(&self, evidence: Evidence) {
         let mut last = lock(&self.last);
         if let Some(peer) = last.peer {
-            lock(&self.deliveries).learn(last.over.as_deref(), peer, evidence);
+            lock(&self.deliveries).record(last.over.as_deref(), peer, evidence);
             if last.over.is_none() && !evidence.proves_uplink() {
                 last.kernel_failed = Some(Instant::now());
             }
@@ -90,8 +90,8 @@ impl Dialer {
     }
 
     /// The same for a copy of a heartbeat, which went over `uplink` on purpose.
-    pub fn learn_uplink(&self, uplink: &str, evidence: Evidence) {
-        lock(&self.deliveries).learn_uplink(Some(uplink), evidence);
+    pub fn record_uplink_evidence(&self, uplink: &str, evidence: Evidence) {
+        lock(&self.deliveries).record_uplink(Some(uplink), evidence);
     }
 
     /// A line over `uplink` alone, which knows the same of the other uplinks and of the server's addresses.
@@ -138,7 +138,7 @@ impl Dialer {
     }
 
     /// The interface that the last connection took: the uplink that it was bound to, or the kernel's choice.
-    pub fn took(&self) -> Option<String> {
+    pub fn last_interface(&self) -> Option<String> {
         let last = lock(&self.last);
         last.over.clone().or_else(|| last.kernels.clone())
     }
@@ -211,19 +211,19 @@ impl Dialer {
 
     /// Whether uplinks may carry heartbeats although the kernel's default route leads over another interface. Its own
     /// choice gets another chance in each race after [`KERNELS_TURN`].
-    pub(super) fn help(&self, secure: bool) -> Help {
+    pub(super) fn uplink_override(&self, secure: bool) -> UplinkOverride {
         let undelivered = self.undelivered(None) >= TOO_MANY;
         let recently = lock(&self.last).kernel_failed.is_some_and(|at| at.elapsed() < KERNELS_TURN);
         match self.chosen.load(Ordering::Relaxed) {
-            true => Help::Chosen,
-            false if secure && undelivered && recently => Help::Undelivered,
-            false => Help::No,
+            true => UplinkOverride::Chosen,
+            false if secure && undelivered && recently => UplinkOverride::Undelivered,
+            false => UplinkOverride::No,
         }
     }
 
     /// The kernel's choice could not even be connected to.
     pub(super) fn kernel_failed(&self) {
-        lock(&self.deliveries).learn_uplink(None, Evidence::Lost);
+        lock(&self.deliveries).record_uplink(None, Evidence::Lost);
         lock(&self.last).kernel_failed = Some(Instant::now());
     }
 

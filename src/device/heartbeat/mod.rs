@@ -7,16 +7,15 @@
 //! | `payload`, `formats` | what is sent: the heartbeat, and its three formats |
 //! | `sender`, `request` | one heartbeat to the server |
 //! | `outcome`, `problem` | what its answer, or the lack of one, means |
-//! | `attempts`, `ways` | which addresses are dialled, and over which interfaces that is permitted |
+//! | `attempts`, `server_routes` | which addresses are dialled, and over which interfaces that is permitted |
 //! | `copies` | copies of a heartbeat over uplinks that delivered none |
 //! | `delivery` | what an outcome proves of the uplink and the address that it took |
 //! | `transport`, `dial`, `race` | the connection below: ureq's end, what other threads control, the race of addresses |
 //! | `credentials` | token, CA, client certificate |
 //! | `outage` | what the log says of failures |
-//! | `account` | the thread's published results and progress |
+//! | `status` | the thread's published results and progress |
 //! | `recorder` | heartbeats that could not be delivered, for replay |
 
-pub mod account;
 mod attempts;
 mod copies;
 pub mod credentials;
@@ -33,9 +32,10 @@ mod race;
 mod recorder;
 mod request;
 pub mod sender;
+pub mod server_routes;
 mod snapshot_file;
+pub mod status;
 mod transport;
-pub mod ways;
 
 use super::cameras::CameraInfo;
 use super::config;
@@ -48,7 +48,6 @@ use crate::resolver;
 use crate::systemd::{self, Watchdog};
 use crate::ticker::Ticker;
 use crate::wire::{self, Reason};
-use account::{Account, Counts, Record, Tally};
 use copies::Copies;
 use delivery::Evidence;
 use dial::Uplink;
@@ -63,13 +62,14 @@ use payload::{Snapshot, Stamp};
 use recorder::Recorder;
 use sender::{HeartbeatSender, Sent};
 use snapshot_file::SnapshotFile;
+use status::{Counts, HeartbeatStatus, Record, Tally};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 /// The daemon's resolver: the server and a proxy, before and after a reload. A heartbeat never waits for DNS once the
 /// server's name has been resolved.
-pub const NAMES: resolver::ResolverLimits =
+pub const RESOLVER_LIMITS: resolver::ResolverLimits =
     resolver::ResolverLimits { threads: 1, names: 4, refresh_wait: Duration::ZERO };
 
 /// The first heartbeat waits this long for the first metrics.
@@ -114,7 +114,7 @@ pub struct HeartbeatThread {
     outage: Outage,
     recorder: Recorder,
     snapshot_file: SnapshotFile,
-    account: Arc<Account>,
+    heartbeat_status: Arc<HeartbeatStatus>,
     counts: Counts,
     tally: Tally,
     seq: u64,
@@ -133,7 +133,7 @@ impl HeartbeatThread {
         published: Published,
         failover: Failover,
         snapshot_file: &Path,
-        account: Arc<Account>,
+        heartbeat_status: Arc<HeartbeatStatus>,
     ) -> HeartbeatThread {
         HeartbeatThread {
             pace: SendSchedule::new(config.interval),
@@ -148,7 +148,7 @@ impl HeartbeatThread {
             outage: Outage::default(),
             recorder: Recorder::default(),
             snapshot_file: SnapshotFile::new(snapshot_file),
-            account,
+            heartbeat_status,
             counts: Counts::default(),
             tally: Tally::default(),
             seq: 0,
@@ -185,13 +185,13 @@ impl HeartbeatThread {
 
     fn feed_watchdog(&mut self) {
         let (counts, result, now) = (self.counts, &self.last_result, Instant::now());
-        self.account.pass(now);
+        self.heartbeat_status.mark_iteration(now);
         self.watchdog.pass(now, || status(result, counts));
     }
 
     /// Publishes the results; costs two allocations a beat.
     fn publish(&self, heartbeat: Option<Arc<wire::Heartbeat>>) {
-        self.account.put(Record {
+        self.heartbeat_status.publish(Record {
             heartbeat,
             result: self.last_result.clone(),
             works: self.works,
@@ -227,7 +227,7 @@ impl HeartbeatThread {
         self.works = None;
         // A copy of it is for the old server, and perhaps in another format.
         self.body.clear();
-        self.publish(self.account.record().heartbeat.clone());
+        self.publish(self.heartbeat_status.record().heartbeat.clone());
         reload.ticker
     }
 
@@ -350,7 +350,7 @@ impl HeartbeatThread {
             _ => return,
         }
         self.recorder.forget(batch.len());
-        match self.recorder.take_dropped() {
+        match self.recorder.drain_dropped() {
             0 => {}
             dropped => {
                 log::warn!(

@@ -46,7 +46,8 @@ pub fn dial(
     dialer.stale.store(false, Ordering::Relaxed);
     let deadline = Instant::now() + limit;
     let (addresses, uplinks) = dialer.best_first(addresses);
-    let waiting = permitted(&addresses, &uplinks, secure, dialer.help(secure), &lock(&dialer.hosts));
+    let waiting =
+        permitted(&addresses, &uplinks, secure, dialer.uplink_override(secure), &lock(&dialer.hosts));
     let silent = {
         let mut last = lock(&dialer.last);
         last.server = addresses;
@@ -147,7 +148,7 @@ impl Race<'_> {
         let mut tried: Vec<SocketAddr> = self.dialling.iter().map(|dialling| dialling.address).collect();
         tried.sort_unstable();
         tried.dedup();
-        tried.into_iter().for_each(|address| deliveries.learn_silence(address));
+        tried.into_iter().for_each(|address| deliveries.record_silence(address));
     }
 
     /// Before the next attempt is started beside the latest one.

@@ -70,7 +70,7 @@ impl Recorder {
     }
 
     /// Returns and resets the number of dropped samples.
-    pub fn take_dropped(&mut self) -> u64 {
+    pub fn drain_dropped(&mut self) -> u64 {
         std::mem::take(&mut self.dropped)
     }
 
@@ -136,8 +136,8 @@ mod tests {
             recorder.keep(heartbeat(Reason::Scheduled), begin + EVERY * minute);
         }
         assert_eq!(recorder.kept.len(), CAPACITY);
-        assert_eq!(recorder.take_dropped(), 7 * 24 * 60 - CAPACITY as u64);
-        assert_eq!(recorder.take_dropped(), 0);
+        assert_eq!(recorder.drain_dropped(), 7 * 24 * 60 - CAPACITY as u64);
+        assert_eq!(recorder.drain_dropped(), 0);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::transport;
 use crate::clock::Moment;
 use crate::device::config;
 use crate::duration::span;
-use crate::resolver::Names;
+use crate::resolver::NameResolver;
 use rustls::ClientConfig;
 use std::cell::Cell;
 use std::fmt::Write;
@@ -41,7 +41,7 @@ pub struct HeartbeatSender {
     /// The agent's configuration, for further agents.
     config: ureq::config::Config,
     tls: Arc<ClientConfig>,
-    names: Arc<Names>,
+    names: Arc<NameResolver>,
     dialer: Arc<Dialer>,
     target: RequestTemplate,
     timeout: Duration,
@@ -58,7 +58,7 @@ impl HeartbeatSender {
     pub fn new(
         config: &config::HeartbeatConfig,
         credentials: Credentials,
-        names: Arc<Names>,
+        names: Arc<NameResolver>,
         dialer: Arc<Dialer>,
     ) -> Option<HeartbeatSender> {
         let target = RequestTemplate::new(config, &credentials)?;
@@ -129,7 +129,7 @@ impl HeartbeatSender {
 
     /// The interface that the connection took.
     pub fn over(&self) -> Option<String> {
-        self.dialer.took()
+        self.dialer.last_interface()
     }
 
     /// Sends `body` and waits for the answer, at most for `limit` and never longer than the configured timeout.
@@ -145,7 +145,7 @@ impl HeartbeatSender {
         let proved = evidence(answer, self.expects_ours.get(), self.is_https());
         let evidence = self.dialer.is_connected().then_some(proved);
         if let Some(evidence) = evidence {
-            self.dialer.learn(evidence);
+            self.dialer.record_evidence(evidence);
             if matches!(evidence, Evidence::Misdirected | Evidence::Intercepted) {
                 // A portal that answered in the server's place would keep the connection open.
                 self.dialer.renew();

@@ -4,7 +4,7 @@ use crate::device::failover::handle::failover;
 use crate::device::failover::status::FailoverStatus;
 use crate::device::heartbeat::credentials::Credentials;
 use crate::device::trigger::{Trigger, trigger};
-use crate::resolver::{Names, lookup};
+use crate::resolver::{NameResolver, lookup};
 use crate::wire::{self, LinkState};
 use crossbeam_channel::{Receiver, Sender as ChannelSender, bounded, never};
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ struct Rig {
     published: Published,
     control: Option<ChannelSender<Reload>>,
     heartbeats: Receiver<wire::Heartbeat>,
-    account: Arc<Account>,
+    heartbeat_status: Arc<HeartbeatStatus>,
     thread: JoinHandle<()>,
     _dir: tempfile::TempDir,
 }
@@ -34,7 +34,7 @@ impl Rig {
             .expect("a good configuration")
             .heartbeat;
         let credentials = Credentials::load(&config).expect("none");
-        let names = Names::start(NAMES, lookup).expect("started");
+        let names = NameResolver::start(RESOLVER_LIMITS, lookup).expect("started");
         let sender = HeartbeatSender::new(&config, credentials, Arc::new(names), Arc::default());
         let dir = tempfile::tempdir().expect("a scratch directory");
         let (beats, due) = bounded(0);
@@ -42,7 +42,7 @@ impl Rig {
         let (control, reloads) = bounded(1);
         let (failover, _) = failover().expect("a descriptor");
         let file = dir.path().join("heartbeat.json");
-        let account = Arc::new(Account::new(Instant::now()));
+        let heartbeat_status = Arc::new(HeartbeatStatus::new(Instant::now()));
         let (identity, published) = (Identity::default(), Published::default());
         published.failover.put(None);
         let heartbeat = HeartbeatThread::new(
@@ -52,11 +52,20 @@ impl Rig {
             published.clone(),
             failover,
             &file,
-            account.clone(),
+            heartbeat_status.clone(),
         );
         let sources = EventSources { ticker: Ticker::by_hand(due), triggers, copies: never(), reloads };
         let thread = thread::spawn(move || heartbeat.run(sources));
-        Rig { beats, trigger, published, control: Some(control), heartbeats, account, thread, _dir: dir }
+        Rig {
+            beats,
+            trigger,
+            published,
+            control: Some(control),
+            heartbeats,
+            heartbeat_status,
+            thread,
+            _dir: dir,
+        }
     }
 
     fn beat(&self) {
@@ -135,7 +144,7 @@ fn results_are_published() {
     rig.next();
     // Published after the answer; the next beat is accepted after that.
     rig.beat();
-    let record = rig.account.record();
+    let record = rig.heartbeat_status.record();
     assert_eq!((record.counts.immediate, record.counts.failed), (2, 0));
     assert_eq!(record.works, Some(true));
     assert!(record.accepted.is_some() && record.result.contains("answered 204"), "{record:?}");

@@ -8,7 +8,7 @@ use super::race::{SILENCE, dial, longest_silence};
 use crate::clock::remaining;
 use crate::device::os::tcp;
 use crate::device::os::wait::wait_for;
-use crate::resolver::Names;
+use crate::resolver::NameResolver;
 use crate::resolver::ureq_resolver::UreqResolver;
 use crate::tls_client::connector::TlsConnector;
 use rustix::event::{PollFd, PollFlags};
@@ -28,7 +28,7 @@ use ureq::unversioned::transport::{
 const LONGEST_LIFE: Duration = Duration::from_secs(600);
 
 /// An agent whose connections are dialled here.
-pub fn agent(config: Config, names: Arc<Names>, dialer: Arc<Dialer>, tls: Arc<ClientConfig>) -> Agent {
+pub fn agent(config: Config, names: Arc<NameResolver>, dialer: Arc<Dialer>, tls: Arc<ClientConfig>) -> Agent {
     let user_timeout = config.timeouts().global;
     let connector =
         ().chain(ConnectProxyConnector::default())
@@ -145,7 +145,7 @@ impl Wired {
                 Some(left) => Some(now + left),
                 None => {
                     self.dialer.fell_silent();
-                    return Err(given_up(&self.socket));
+                    return Err(reset(&self.socket));
                 }
             };
         }
@@ -155,7 +155,7 @@ impl Wired {
 
 /// Nothing can be expected of this connection any more, and its queue is dropped: the heartbeat is repeated over another
 /// one, and must not arrive after the next because a dead uplink came back.
-fn given_up(socket: &Socket) -> ureq::Error {
+fn reset(socket: &Socket) -> ureq::Error {
     let _ = socket.set_linger(Some(Duration::ZERO));
     io::Error::from(io::ErrorKind::TimedOut).into()
 }

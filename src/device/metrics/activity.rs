@@ -61,11 +61,12 @@ impl Activities {
     /// What is going on now; an activity without a sign is unknown.
     pub fn sample(&mut self, now: Instant) -> ActivityState {
         // The reason for what is missing is told by `inspect`.
-        let goes_on = |watch: &mut Option<Watch>| watch.as_mut().and_then(|watch| watch.goes_on(now).ok());
-        let recording = goes_on(&mut self.recording);
+        let is_active =
+            |watch: &mut Option<Watch>| watch.as_mut().and_then(|watch| watch.is_active(now).ok());
+        let recording = is_active(&mut self.recording);
         ActivityState {
-            streaming: goes_on(&mut self.streaming),
-            tracking: goes_on(&mut self.tracking),
+            streaming: is_active(&mut self.streaming),
+            tracking: is_active(&mut self.tracking),
             recording,
             recording_file: match recording {
                 Some(true) => self.file.as_mut().and_then(|file| file.worker.read(now).ok()),
@@ -85,13 +86,13 @@ impl Activities {
             .into_iter()
             .filter_map(|(name, watch)| Some((name, watch.as_mut()?)))
             .map(|(name, watch)| {
-                SourceReport::ask(name, watch.place(), || {
-                    watch.goes_on(now).map(|yes| if yes { "yes" } else { "no" }.into())
+                SourceReport::read(name, watch.place(), || {
+                    watch.is_active(now).map(|yes| if yes { "yes" } else { "no" }.into())
                 })
             })
             .collect();
         if let Some(file) = &mut self.file {
-            inspections.push(SourceReport::ask("recording_file", &*file.place, || {
+            inspections.push(SourceReport::read("recording_file", &*file.place, || {
                 let found = file.worker.read(now).map_err(|absent| absent.to_string());
                 found.map(|RecordingFile { path, bytes }| format!("{}, {bytes} bytes", path.display()))
             }));
@@ -166,7 +167,7 @@ impl Watch {
 
     /// # Errors
     /// One sentence why it cannot be known.
-    fn goes_on(&mut self, now: Instant) -> Result<bool, String> {
+    fn is_active(&mut self, now: Instant) -> Result<bool, String> {
         match self {
             Watch::Pidfile { root, path } => pidfile_alive(root, path),
             Watch::Process(process) => process.runs(now),

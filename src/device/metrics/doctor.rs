@@ -36,7 +36,7 @@ impl SourceReport {
 
 impl SourceReport {
     /// Asks a source whose place is no file, and takes the time.
-    pub fn ask(
+    pub fn read(
         name: &'static str,
         place: impl Into<String>,
         read: impl FnOnce() -> Result<String, String>,

@@ -92,7 +92,7 @@ impl Firmware {
     ///
     /// # Errors
     /// For good where there is no way to it or it does not know the command, else for this time.
-    pub fn ask(&mut self, question: Question, now: Instant, limit: Duration) -> Result<String, Absent> {
+    pub fn query(&mut self, question: Question, now: Instant, limit: Duration) -> Result<String, Absent> {
         if self.hold_until.is_some_and(|until| now < until) {
             return Err(Absent::because(
                 "the firmware did not answer in time; it is asked again in a minute",
@@ -100,9 +100,9 @@ impl Firmware {
         }
         self.reopen(now);
         let (path, said) = match &self.route {
-            Route::Node(node) => (node.path(), ask_node(node, question)),
+            Route::Node(node) => (node.path(), query_node(node, question)),
             Route::Closed { node, error, .. } => (node.as_path(), Err(same(error))),
-            Route::Program(program) => (program.as_path(), ask_program(program, question, limit)),
+            Route::Program(program) => (program.as_path(), query_program(program, question, limit)),
             Route::Nowhere => {
                 return Err(Absent::for_good(
                     "no firmware of a Raspberry Pi: neither /dev/vcio nor the program vcgencmd is here",
@@ -140,14 +140,14 @@ fn same(error: &io::Error) -> io::Error {
 /// False where the kernel says that this is not the device for such a request.
 fn is_the_driver(node: &Vcio) -> bool {
     const NOT_THIS_DEVICE: [i32; 4] = [libc::ENOTTY, libc::EINVAL, libc::ENODEV, libc::ENOSYS];
-    match node.ask(Question::MeasureTemp.command()) {
+    match node.query(Question::MeasureTemp.command()) {
         Ok(_) => true,
         Err(error) => !error.raw_os_error().is_some_and(|code| NOT_THIS_DEVICE.contains(&code)),
     }
 }
 
-fn ask_node(node: &Vcio, question: Question) -> io::Result<String> {
-    let reply = node.ask(question.command())?;
+fn query_node(node: &Vcio, question: Question) -> io::Result<String> {
+    let reply = node.query(question.command())?;
     match reply.code {
         0 => Ok(reply.text),
         // The text is judged by the caller, as the program's is.
@@ -156,8 +156,8 @@ fn ask_node(node: &Vcio, question: Question) -> io::Result<String> {
     }
 }
 
-fn ask_program(program: &Path, question: Question, limit: Duration) -> io::Result<String> {
-    let said = program::ask(program, &[question.command()], limit)?;
+fn query_program(program: &Path, question: Question, limit: Duration) -> io::Result<String> {
+    let said = program::output(program, &[question.command()], limit)?;
     // The text is judged first: it says more than the status, and the program may end with 0 after an error.
     match said.status.success() || !said.text.trim().is_empty() {
         true => Ok(said.text),
@@ -224,7 +224,7 @@ mod tests {
     fn without_node_and_program_it_is_absent_for_good() {
         let root = tempfile::tempdir().expect("a directory");
         let mut firmware = Firmware::choose(root.path());
-        let answer = firmware.ask(Question::MeasureTemp, Instant::now(), Duration::from_secs(1));
+        let answer = firmware.query(Question::MeasureTemp, Instant::now(), Duration::from_secs(1));
         assert!(matches!(answer, Err(Absent::ForGood(_))), "{answer:?}");
     }
 
@@ -240,7 +240,7 @@ mod tests {
         let _socket = std::os::unix::net::UnixListener::bind(&node).expect("bound");
         let mut firmware = Firmware::choose(root.path());
         assert_eq!(firmware.pace(), Cadence::EachSample);
-        let answer = firmware.ask(Question::MeasureTemp, Instant::now(), Duration::from_secs(1));
+        let answer = firmware.query(Question::MeasureTemp, Instant::now(), Duration::from_secs(1));
         assert!(matches!(answer, Err(Absent::Unreadable { path, .. }) if path == node));
     }
 
@@ -254,7 +254,7 @@ mod tests {
         let begin = Instant::now();
         let mut error_after = |seconds| {
             let now = begin + Duration::from_secs(seconds);
-            match firmware.ask(Question::MeasureTemp, now, Duration::ZERO) {
+            match firmware.query(Question::MeasureTemp, now, Duration::ZERO) {
                 Err(Absent::Unreadable { error, .. }) => error.raw_os_error(),
                 answer => panic!("{answer:?}"),
             }
@@ -272,9 +272,9 @@ mod tests {
         let mut firmware = Firmware::choose(Path::new("/proc/nowhere"));
         let begin = Instant::now();
         firmware.hold_until = Some(begin + SECOND_LOOK);
-        let mut ask = |now| firmware.ask(Question::GetThrottled, now, Duration::ZERO);
-        assert!(matches!(ask(begin), Err(Absent::Because(_))));
-        assert!(matches!(ask(begin + SECOND_LOOK), Err(Absent::ForGood(_))), "asked again: there is none");
+        let mut read = |now| firmware.query(Question::GetThrottled, now, Duration::ZERO);
+        assert!(matches!(read(begin), Err(Absent::Because(_))));
+        assert!(matches!(read(begin + SECOND_LOOK), Err(Absent::ForGood(_))), "asked again: there is none");
     }
 
     #[test]

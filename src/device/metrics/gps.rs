@@ -1,6 +1,6 @@
 //! The last fix, as gpsd tells it over its JSON protocol.
 
-use super::schedule::Asked;
+use super::schedule::QuerySource;
 use super::source::Source;
 use crate::clock::remaining_or_timeout;
 use crate::wire::{Gps, GpsFix};
@@ -24,7 +24,7 @@ const OUTPUT_LIMIT: usize = 64 * 1024;
 ///
 /// # Errors
 /// One sentence: gpsd does not run, does not answer within `limit`, or what answers is not gpsd.
-pub fn ask(address: SocketAddr, position: bool, limit: Duration) -> Result<Option<Gps>, String> {
+pub fn query(address: SocketAddr, position: bool, limit: Duration) -> Result<Option<Gps>, String> {
     let deadline = Instant::now() + limit;
     let stream = connect(address, deadline).map_err(|error| match error.kind() {
         io::ErrorKind::ConnectionRefused => "gpsd is not running".to_owned(),
@@ -40,10 +40,10 @@ pub fn ask(address: SocketAddr, position: bool, limit: Duration) -> Result<Optio
 
 /// [`ask`] of this machine's gpsd, as a source.
 pub fn source(position: bool) -> impl Source {
-    Asked {
+    QuerySource {
         name: "gps",
         place: format!("gpsd at {GPSD}"),
-        ask: move |limit| ask(GPSD, position, limit),
+        ask: move |limit| query(GPSD, position, limit),
         put: |gps: &Gps, reading| reading.connection.gps = Some(gps.clone()),
         show: |gps| match gps.fix {
             GpsFix::None => "no fix".into(),
@@ -164,7 +164,7 @@ mod tests {
 
     fn answer_to(says: impl Into<Vec<u8>>, limit: Duration) -> Result<Option<Gps>, String> {
         let (address, server) = gpsd(says);
-        let answer = ask(address, true, limit);
+        let answer = query(address, true, limit);
         server.join().expect("the server ended");
         answer
     }
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn the_position_stays_here_unless_it_is_asked_for() {
         let (address, server) = gpsd(format!("{TPV_3D}\n"));
-        let gps = ask(address, false, LONG).expect("an answer").expect("a receiver");
+        let gps = query(address, false, LONG).expect("an answer").expect("a receiver");
         server.join().expect("the server ended");
         assert_eq!(gps, Gps { fix: GpsFix::ThreeD, latitude: None, longitude: None });
     }
@@ -251,7 +251,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("bound");
         let server = thread::spawn(move || drop(listener.accept()));
-        assert!(ask(address, true, LONG).expect_err("closed").starts_with("gpsd"));
+        assert!(query(address, true, LONG).expect_err("closed").starts_with("gpsd"));
         server.join().expect("the server ended");
     }
 
@@ -260,6 +260,6 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("bound");
         drop(listener);
-        assert_eq!(ask(address, true, LONG), Err("gpsd is not running".into()));
+        assert_eq!(query(address, true, LONG), Err("gpsd is not running".into()));
     }
 }

@@ -1,6 +1,6 @@
 //! The modem, as ModemManager's `mmcli` tells it.
 
-use super::schedule::Asked;
+use super::schedule::QuerySource;
 use super::source::Source;
 use crate::clock::remaining;
 use crate::device::os::program;
@@ -41,7 +41,7 @@ const STATES: [&str; 13] = [
 /// # Errors
 /// There is no mmcli on this machine (found out without starting anything), ModemManager does not run, or its answers
 /// cannot be parsed.
-pub fn ask(root: &Path, limit: Duration) -> Result<Option<wire::Cellular>, String> {
+pub fn query(root: &Path, limit: Duration) -> Result<Option<wire::Cellular>, String> {
     let program = root.join(MMCLI);
     if !program.exists() {
         return Err(format!("no {}", program.display()));
@@ -76,10 +76,10 @@ fn more_usable(
 /// [`ask`], as a source.
 pub fn source(root: &Path) -> impl Source + use<> {
     let root = root.to_owned();
-    Asked {
+    QuerySource {
         name: "modem",
         place: root.join(MMCLI).display().to_string(),
-        ask: move |limit| ask(&root, limit),
+        ask: move |limit| query(&root, limit),
         put: |modem: &wire::Cellular, reading| reading.connection.cellular = Some(modem.clone()),
         show: shown,
     }
@@ -97,7 +97,7 @@ fn shown(modem: &wire::Cellular) -> String {
 
 fn run(program: &Path, arguments: &[&str], deadline: Instant) -> Result<String, String> {
     let left = remaining(deadline);
-    match program::ask(program, arguments, left) {
+    match program::output(program, arguments, left) {
         Ok(said) if said.status.success() => Ok(said.text),
         Ok(said) => {
             Err(format!("ModemManager does not answer: mmcli {}, {}", arguments.join(" "), said.status))
@@ -263,7 +263,7 @@ mod tests {
             esac"#
         );
         let root = FakeRoot::new("present", &script);
-        let modem = ask(&root.0, LONG).expect("an answer").expect("a modem");
+        let modem = query(&root.0, LONG).expect("an answer").expect("a modem");
         assert_eq!(modem.operator.as_deref(), Some("Telekom.de"));
     }
 
@@ -279,7 +279,7 @@ mod tests {
                 esac"#
             );
             let root = FakeRoot::new(&format!("two-{first}"), &script);
-            let modem = ask(&root.0, LONG).expect("an answer").expect("a modem");
+            let modem = query(&root.0, LONG).expect("an answer").expect("a modem");
             assert_eq!(modem.state, "connected", "{first} before {second}");
         }
     }
@@ -306,25 +306,25 @@ mod tests {
     #[test]
     fn no_modem_is_no_error() {
         let root = FakeRoot::new("none", r#"echo '{"modem-list":[]}'"#);
-        assert_eq!(ask(&root.0, LONG), Ok(None));
+        assert_eq!(query(&root.0, LONG), Ok(None));
     }
 
     #[test]
     fn a_modem_manager_that_does_not_run_is_told() {
         let root = FakeRoot::new("stopped", "exit 1");
-        assert!(ask(&root.0, LONG).expect_err("no answer").starts_with("ModemManager does not answer"));
+        assert!(query(&root.0, LONG).expect_err("no answer").starts_with("ModemManager does not answer"));
     }
 
     #[test]
     fn the_limit_holds_for_both_calls_together() {
         let root = FakeRoot::new("slow", "exec sleep 60");
         let begin = Instant::now();
-        assert_eq!(ask(&root.0, Duration::from_millis(100)), Err("mmcli takes too long".into()));
+        assert_eq!(query(&root.0, Duration::from_millis(100)), Err("mmcli takes too long".into()));
         assert!(begin.elapsed() < LONG);
     }
 
     #[test]
     fn a_machine_without_mmcli_is_told_at_once() {
-        assert_eq!(ask(Path::new("/nowhere"), LONG), Err("no /nowhere/usr/bin/mmcli".into()));
+        assert_eq!(query(Path::new("/nowhere"), LONG), Err("no /nowhere/usr/bin/mmcli".into()));
     }
 }

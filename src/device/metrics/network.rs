@@ -65,16 +65,16 @@ impl NetworkSource {
     /// The sources one by one, for `doctor`.
     pub fn reports(&mut self, now: Instant) -> Vec<SourceReport> {
         let tables = format!("{0}proc/net/route, {0}proc/net/ipv6_route", self.root.join("").display());
-        let route = SourceReport::ask("default_route", tables, || {
+        let route = SourceReport::read("default_route", tables, || {
             let interface = self.routes.default_interface().map_err(|error| error.to_string())?;
             interface.ok_or_else(|| "no default route".into())
         });
-        let network = SourceReport::ask("network", "route netlink", || {
+        let network = SourceReport::read("network", "route netlink", || {
             let links = uplinks(self.links()?, route.value.as_deref().ok());
             let states = links.iter().map(|link| format!("{} {}", link.name, state(link).as_str()));
             Ok(states.collect::<Vec<_>>().join(", "))
         });
-        let wifi = SourceReport::ask("wifi", "nl80211, proc/net/wireless", || self.inspect_wifi(now));
+        let wifi = SourceReport::read("wifi", "nl80211, proc/net/wireless", || self.inspect_wifi(now));
         vec![route, network, wifi]
     }
 

@@ -23,7 +23,7 @@ impl Source for Power {
     }
 
     fn read(&mut self, turn: &mut Turn<'_>) -> Result<f64, Absent> {
-        let text = turn.firmware.ask(Question::PmicReadAdc, turn.now, turn.limit)?;
+        let text = turn.firmware.query(Question::PmicReadAdc, turn.now, turn.limit)?;
         let watts = watts(&text).ok_or(Absent::because(
             "no rail of the PMIC has both a current and a voltage (firmware of 2023 gives currents only: update it)",
         ))?;

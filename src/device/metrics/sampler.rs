@@ -76,9 +76,9 @@ impl Sampler {
 
     /// Asks the longest overdue slow source, for 1 s at most; false if none is due. For the time after a sample was
     /// published, so that a program that hangs costs only itself.
-    pub fn ask_one_slow(&mut self, now: Instant) -> bool {
+    pub fn read_one_slow(&mut self, now: Instant) -> bool {
         let mut turn = Turn { now, limit: self.slow_limit, firmware: &mut self.firmware };
-        self.sources.ask_one(&mut turn)
+        self.sources.read_one(&mut turn)
     }
 
     /// Asks every source, the slow ones too, and says what came of it; for `doctor`. The processor's percentage is
@@ -142,7 +142,7 @@ pub fn run(
 ) {
     publish(first_sample(&mut sampler));
     loop {
-        sampler.ask_one_slow(Instant::now());
+        sampler.read_one_slow(Instant::now());
         select! {
             recv(control) -> message => match message {
                 Ok(Control::Reload { metrics, activity, ticker: new }) => {

@@ -40,11 +40,11 @@ impl Sources {
     }
 
     /// Asks the longest overdue of the slow sources; false if none is due.
-    pub fn ask_one(&mut self, turn: &mut Turn<'_>) -> bool {
+    pub fn read_one(&mut self, turn: &mut Turn<'_>) -> bool {
         let due = self.entries.iter_mut().filter_map(|entry| Some((entry.due(turn.now)?, entry)));
         // The first of equals: never asked is the longest overdue.
         match due.min_by_key(|(due, _)| *due) {
-            Some((_, entry)) => entry.ask(turn),
+            Some((_, entry)) => entry.read(turn),
             None => return false,
         }
         true
@@ -62,7 +62,7 @@ trait Entry: Send {
     fn fill(&mut self, turn: &mut Turn<'_>, round: Duration, reading: &mut Reading);
     /// When it was or is to be asked, if that is not in the future; `Some(None)`: it never was.
     fn due(&self, now: Instant) -> Option<Option<Instant>>;
-    fn ask(&mut self, turn: &mut Turn<'_>);
+    fn read(&mut self, turn: &mut Turn<'_>);
     fn inspect(&mut self, turn: &mut Turn<'_>) -> Vec<SourceReport>;
     fn unresponsive(&self) -> Option<&Path>;
 }
@@ -120,7 +120,7 @@ impl<S: Source> Entry for Scheduled<S> {
         }
     }
 
-    fn ask(&mut self, turn: &mut Turn<'_>) {
+    fn read(&mut self, turn: &mut Turn<'_>) {
         self.asked = Some(turn.now);
         self.kept = self.read(turn).ok();
     }
@@ -135,7 +135,7 @@ impl<S: Source> Entry for Scheduled<S> {
 }
 
 /// A slow source that is no more than a question: what a program or a peer says within a limit.
-pub struct Asked<V, A> {
+pub struct QuerySource<V, A> {
     pub name: &'static str,
     pub place: String,
     /// `None` where somebody answers and has nothing to tell: no modem, no receiver.
@@ -144,7 +144,7 @@ pub struct Asked<V, A> {
     pub show: fn(&V) -> String,
 }
 
-impl<V, A> Source for Asked<V, A>
+impl<V, A> Source for QuerySource<V, A>
 where
     V: Send,
     A: FnMut(Duration) -> Result<Option<V>, String> + Send,
@@ -192,8 +192,8 @@ mod tests {
         }
     }
 
-    fn asked<A>(ask: A) -> Asked<Cellular, A> {
-        Asked {
+    fn asked<A>(ask: A) -> QuerySource<Cellular, A> {
+        QuerySource {
             name: "modem",
             place: "mmcli".to_owned(),
             ask,
@@ -217,8 +217,8 @@ mod tests {
         sources.add(Cadence::Every(period), asked(move |_| answers.pop().expect("four answers")));
         let mut now = Instant::now();
         for expected in [Some("one"), Some("two"), None, None] {
-            assert!(turn(&mut sources, now, Sources::ask_one));
-            assert!(!turn(&mut sources, now, Sources::ask_one), "not before its period");
+            assert!(turn(&mut sources, now, Sources::read_one));
+            assert!(!turn(&mut sources, now, Sources::read_one), "not before its period");
             let connection = turn(&mut sources, now, Sources::sample).connection;
             let operator = connection.cellular.and_then(|modem| modem.operator);
             assert_eq!(operator.as_deref(), expected);
@@ -242,7 +242,7 @@ mod tests {
         sources.add(Cadence::Every(Duration::ZERO), Power);
         let begin = Instant::now();
         for seconds in [0, 1, 2, 3, 12, 40, 41] {
-            turn(&mut sources, begin + Duration::from_secs(seconds), Sources::ask_one);
+            turn(&mut sources, begin + Duration::from_secs(seconds), Sources::read_one);
         }
         // 2 s is the firmware's only turn; at 3 s nobody is due; at 40 s a has waited since 22 s, b since 31 s.
         assert_eq!(asked_for.try_iter().collect::<Vec<_>>(), ["a", "b", "a", "a", "b"]);

@@ -103,17 +103,17 @@ impl<T> Sought<T> {
         read: impl FnOnce(&mut T) -> Result<V, Absent>,
     ) -> Result<V, Absent> {
         if self.found.is_none() {
-            self.look(now);
+            self.detect(now);
         }
         let Some(found) = &mut self.found else { return Err(Absent::because(absent)) };
         let result = read(found);
         if result.is_err() {
-            self.look(now);
+            self.detect(now);
         }
         result
     }
 
-    fn look(&mut self, now: Instant) {
+    fn detect(&mut self, now: Instant) {
         if self.looked.is_some_and(|looked| now.saturating_duration_since(looked) < SECOND_LOOK) {
             return;
         }

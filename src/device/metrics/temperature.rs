@@ -74,7 +74,7 @@ impl Source for Temperature {
 impl Temperature {
     /// `sysfs` is why that had nothing; it is the reason given where there is no firmware to ask.
     fn by_firmware(&mut self, turn: &mut Turn<'_>, sysfs: Absent) -> Result<f64, Absent> {
-        match turn.firmware.ask(Question::MeasureTemp, turn.now, turn.limit) {
+        match turn.firmware.query(Question::MeasureTemp, turn.now, turn.limit) {
             Ok(text) => degrees(&text)
                 .ok_or_else(|| Absent::because(format!("measure_temp: not understood: {text:?}")))
                 .and_then(|degrees| plausible::TEMPERATURE.check(degrees, "measure_temp")),

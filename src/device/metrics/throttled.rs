@@ -82,7 +82,7 @@ impl Throttled {
         if let Some(reason) = &self.no_firmware {
             return Err(Absent::because(reason.clone()));
         }
-        match turn.firmware.ask(Question::GetThrottled, turn.now, turn.limit) {
+        match turn.firmware.query(Question::GetThrottled, turn.now, turn.limit) {
             Ok(text) => flags_of_answer(&text)
                 .ok_or_else(|| Absent::because(format!("get_throttled: not understood: {text:?}"))),
             Err(Absent::ForGood(reason)) => {

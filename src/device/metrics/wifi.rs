@@ -27,12 +27,12 @@ pub struct Radios {
     /// False under the root of a test: netlink would tell of this machine.
     ask_kernel: bool,
     nl80211: Option<Nl80211>,
-    known: BTreeMap<u32, Known>,
+    cache: BTreeMap<u32, CachedAssociation>,
 }
 
 #[derive(Debug)]
-struct Known {
-    asked: Instant,
+struct CachedAssociation {
+    queried: Instant,
     association: Result<Association, String>,
 }
 
@@ -42,7 +42,7 @@ impl Radios {
             wireless: KeptFile::new(root.join("proc/net/wireless")),
             ask_kernel: root == Path::new("/"),
             nl80211: None,
-            known: BTreeMap::new(),
+            cache: BTreeMap::new(),
         }
     }
 
@@ -57,7 +57,7 @@ impl Radios {
     /// Forgets all links but these: one that has lost its carrier is asked at once when it is back, maybe on
     /// another network, and one that is gone takes no memory.
     pub fn keep(&mut self, with_carrier: &[u32]) {
-        self.known.retain(|index, _| with_carrier.contains(index));
+        self.cache.retain(|index, _| with_carrier.contains(index));
     }
 
     /// As nl80211 has it, for `doctor` with the reason why not.
@@ -68,17 +68,17 @@ impl Radios {
         if !self.ask_kernel {
             return Err("not asked under another root".into());
         }
-        if let Some(known) = self.known.get(&index) {
-            if now.saturating_duration_since(known.asked) < REFRESH {
+        if let Some(known) = self.cache.get(&index) {
+            if now.saturating_duration_since(known.queried) < REFRESH {
                 return known.association.clone();
             }
         }
-        let association = self.ask(index).map_err(|error| error.to_string());
-        self.known.insert(index, Known { asked: now, association: association.clone() });
+        let association = self.query(index).map_err(|error| error.to_string());
+        self.cache.insert(index, CachedAssociation { queried: now, association: association.clone() });
         association
     }
 
-    fn ask(&mut self, index: u32) -> io::Result<Association> {
+    fn query(&mut self, index: u32) -> io::Result<Association> {
         let mut nl80211 = match self.nl80211.take() {
             Some(nl80211) => nl80211,
             None => Nl80211::open()?,
@@ -197,7 +197,9 @@ Inter-| sta-|   Quality        |   Discarded packets               | Missed | WE
         let now = Instant::now();
         let mut radios = Radios::new(Path::new("/"));
         let association = Association { ssid: Some("barn".into()), signal_dbm: None };
-        radios.known.insert(u32::MAX, Known { asked: now, association: Ok(association.clone()) });
+        radios
+            .cache
+            .insert(u32::MAX, CachedAssociation { queried: now, association: Ok(association.clone()) });
         assert_eq!(radios.association(u32::MAX, now + REFRESH / 2), Ok(association));
         assert!(radios.association(u32::MAX, now + REFRESH).is_err(), "there is no such interface");
     }

@@ -18,7 +18,7 @@ const RTM_F_FIB_MATCH: u32 = 0x2000;
 
 /// A route that leads to an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Way {
+pub struct KernelRoute {
     /// The interface's.
     pub index: u32,
     pub kind: RouteKind,
@@ -55,21 +55,21 @@ impl Lookup {
     /// interface; here that is no route.
     ///
     /// # Errors
-    /// Netlink does not answer. The lookup is to be dropped then.
-    pub fn way(&mut self, destination: IpAddr, over: Option<u32>) -> io::Result<Option<Way>> {
-        let Some(found) = self.ask(destination, over, RTM_F_FIB_MATCH)? else { return Ok(None) };
+    /// # Errors
+    pub fn route(&mut self, destination: IpAddr, over: Option<u32>) -> io::Result<Option<KernelRoute>> {
+        let Some(found) = self.query(destination, over, RTM_F_FIB_MATCH)? else { return Ok(None) };
         let index = match (found.index, over) {
             (Some(index), _) | (None, Some(index)) => index,
             // Several next hops: the one that the kernel takes for this address.
-            (None, None) => match self.ask(destination, None, 0)?.and_then(|found| found.index) {
+            (None, None) => match self.query(destination, None, 0)?.and_then(|found| found.index) {
                 Some(index) => index,
                 None => return Ok(None),
             },
         };
-        Ok(Some(Way { index, kind: found.kind }))
+        Ok(Some(KernelRoute { index, kind: found.kind }))
     }
 
-    fn ask(&mut self, destination: IpAddr, over: Option<u32>, flags: u32) -> io::Result<Option<Found>> {
+    fn query(&mut self, destination: IpAddr, over: Option<u32>, flags: u32) -> io::Result<Option<Found>> {
         let mut found = None;
         let answered =
             self.socket.request(RTM_GETROUTE, 0, &question(destination, over, flags), |kind, body| {
@@ -147,16 +147,16 @@ mod tests {
         let loopback: u32 = loopback.trim().parse().expect("a number");
         let mut lookup = Lookup::open().expect("a socket");
         for ip in ["127.0.0.1", "127.5.6.7"] {
-            let found = lookup.way(ip.parse().expect("an address"), None).expect("netlink answers");
-            assert_eq!(found, Some(Way { index: loopback, kind: RouteKind::Local }), "{ip}");
+            let found = lookup.route(ip.parse().expect("an address"), None).expect("netlink answers");
+            assert_eq!(found, Some(KernelRoute { index: loopback, kind: RouteKind::Local }), "{ip}");
         }
     }
 
     #[test]
     fn an_address_that_no_route_leads_to_is_not_an_error() {
         let mut lookup = Lookup::open().expect("a socket");
-        assert!(lookup.way("::ffff:0:0".parse().expect("an address"), None).is_ok());
-        let nowhere = lookup.way("192.0.2.1".parse().expect("an address"), Some(0x7fff_0000));
+        assert!(lookup.route("::ffff:0:0".parse().expect("an address"), None).is_ok());
+        let nowhere = lookup.route("192.0.2.1".parse().expect("an address"), Some(0x7fff_0000));
         assert_eq!(nowhere.expect("an interface that has gone"), None);
     }
 

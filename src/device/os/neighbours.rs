@@ -151,7 +151,7 @@ pub fn solicit(socket: &mut Socket, index: u32, ip: IpAddr) -> io::Result<()> {
 ///
 /// # Errors
 /// The kernel did not answer.
-pub fn may_change(socket: &mut Socket) -> io::Result<bool> {
+pub fn has_permission(socket: &mut Socket) -> io::Result<bool> {
     match socket.request(RTM_NEWNEIGH, 0, &[0; HEADER], |_, _| {}) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(false),
         Err(error) if error.kind() != io::ErrorKind::InvalidInput => Err(error),

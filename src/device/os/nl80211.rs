@@ -71,11 +71,11 @@ impl Nl80211 {
     /// `ENODEV` if it is not wireless. After any error this socket is to be dropped.
     pub fn association(&mut self, index: u32) -> io::Result<Association> {
         let mut interface = Interface::default();
-        self.ask(NL80211_CMD_GET_INTERFACE, 0, index, |reply| interface = parse_interface(reply))?;
+        self.query(NL80211_CMD_GET_INTERFACE, 0, index, |reply| interface = parse_interface(reply))?;
         let mut association = Association { ssid: interface.ssid, signal_dbm: None };
         let mut associated = false;
         if interface.is_client {
-            self.ask(NL80211_CMD_GET_STATION, NLM_F_DUMP, index, |reply| {
+            self.query(NL80211_CMD_GET_STATION, NLM_F_DUMP, index, |reply| {
                 associated = true;
                 association.signal_dbm = association.signal_dbm.or(parse_signal(reply));
             })?;
@@ -90,7 +90,7 @@ impl Nl80211 {
     fn scanned_ssid(&mut self, index: u32) -> io::Result<Option<String>> {
         let mut ssid = None;
         for _ in 0..SCAN_ATTEMPTS {
-            let asked = self.ask(NL80211_CMD_GET_SCAN, NLM_F_DUMP, index, |reply| {
+            let asked = self.query(NL80211_CMD_GET_SCAN, NLM_F_DUMP, index, |reply| {
                 ssid = ssid.take().or(parse_bss(reply))
             });
             match asked {
@@ -103,7 +103,7 @@ impl Nl80211 {
         Ok(ssid)
     }
 
-    fn ask(&mut self, command: u8, flags: u16, index: u32, mut reply: impl FnMut(&[u8])) -> io::Result<()> {
+    fn query(&mut self, command: u8, flags: u16, index: u32, mut reply: impl FnMut(&[u8])) -> io::Result<()> {
         let body = request(command, 0, NL80211_ATTR_IFINDEX, &index.to_ne_bytes());
         self.socket.request(self.family, flags, &body, |_, body| reply(body))
     }

@@ -16,7 +16,7 @@ const OUTPUT_LIMIT: usize = 64 * 1024;
 
 /// Standard output and exit status of a program.
 #[derive(Debug)]
-pub struct Said {
+pub struct ProgramOutput {
     pub status: ExitStatus,
     pub text: String,
 }
@@ -25,7 +25,11 @@ pub struct Said {
 ///
 /// # Errors
 /// The program cannot be started, or does not end in time (`TimedOut`), or says more than 64 KiB.
-pub fn ask<A: AsRef<OsStr>>(program: &Path, arguments: &[A], limit: Duration) -> io::Result<Said> {
+pub fn output<A: AsRef<OsStr>>(
+    program: &Path,
+    arguments: &[A],
+    limit: Duration,
+) -> io::Result<ProgramOutput> {
     let deadline = Instant::now() + limit;
     let mut child = Command::new(program)
         .args(arguments)
@@ -38,7 +42,7 @@ pub fn ask<A: AsRef<OsStr>>(program: &Path, arguments: &[A], limit: Duration) ->
     // Nothing to do about an error: the child has ended already, or it ends now.
     let _ = child.kill();
     let status = child.wait()?;
-    result.map(|text| Said { status, text })
+    result.map(|text| ProgramOutput { status, text })
 }
 
 fn listen(child: &mut Child, deadline: Instant) -> io::Result<String> {
@@ -93,8 +97,8 @@ mod tests {
 
     const SHELL: &str = "/bin/sh";
 
-    fn shell(script: &str, limit: Duration) -> io::Result<Said> {
-        ask(Path::new(SHELL), &["-c", script], limit)
+    fn shell(script: &str, limit: Duration) -> io::Result<ProgramOutput> {
+        output(Path::new(SHELL), &["-c", script], limit)
     }
 
     #[test]
@@ -125,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_program_that_is_not_there_is_an_error() {
-        let error = ask(Path::new("/nowhere/vcgencmd"), &["measure_temp"], Duration::from_secs(1));
+        let error = output(Path::new("/nowhere/vcgencmd"), &["measure_temp"], Duration::from_secs(1));
         assert_eq!(error.expect_err("absent").kind(), io::ErrorKind::NotFound);
     }
 }

@@ -62,7 +62,7 @@ impl Vcio {
     /// # Errors
     /// As the kernel says: ENOTTY if the node is something else, ETIMEDOUT if the firmware keeps silent.
     /// `InvalidInput` for a command of 1024 bytes or more, `InvalidData` for a reply that is not one.
-    pub fn ask(&self, command: &str) -> io::Result<Reply> {
+    pub fn query(&self, command: &str) -> io::Result<Reply> {
         let mut message = request(command)?;
         // SAFETY: the driver copies as many bytes in and out as the first word says, which is the size of
         // `message`; every bit pattern is a u32.
@@ -166,7 +166,7 @@ mod tests {
             std::fs::write(root.path().join(name), "not a device").expect("written");
             let path = node(root.path()).expect("there");
             assert_eq!(path, root.path().join(name), "the newest wins");
-            let error = Vcio::open(path).expect("opened").ask("measure_temp").expect_err("ENOTTY");
+            let error = Vcio::open(path).expect("opened").query("measure_temp").expect_err("ENOTTY");
             assert_eq!(error.raw_os_error(), Some(libc::ENOTTY));
         }
     }

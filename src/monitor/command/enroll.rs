@@ -39,8 +39,8 @@ pub enum EnrollCommand {
 pub fn run(command: EnrollCommand, database: &Path, now: Moment) -> Result<String, Refused> {
     let store = Store::open_beside(database, now)?;
     match command {
-        EnrollCommand::Add { valid, group, token } => token.deliver(|hand_over| {
-            let key = store.add_key(valid.0, group.as_deref(), now, hand_over)?;
+        EnrollCommand::Add { valid, group, token } => token.deliver(|deliver_token| {
+            let key = store.add_key(valid.0, group.as_deref(), now, deliver_token)?;
             Ok((format!("key for one device, valid for {valid}"), key))
         }),
         EnrollCommand::List => {

@@ -5,7 +5,7 @@ use crate::clock::Moment;
 use crate::config::Period;
 use crate::duration::ago;
 use crate::monitor::machine::{Description, Machine};
-use crate::monitor::registry::issue::HandOver;
+use crate::monitor::registry::issue::TokenReceiver;
 use crate::monitor::registry::machines::{LARGEST_PAGE, MachineChange};
 use crate::monitor::registry::token::Token;
 use crate::monitor::store::{Refused, Store};
@@ -168,7 +168,7 @@ pub fn run(command: MachineCommand, database: &Path, now: Moment) -> Result<Stri
         MachineCommand::Show { machine, json } => show::run(&store, &machine, json, now),
         MachineCommand::Set(set) => change(&store, set),
         MachineCommand::Rotate { machine, keep_old, token } => {
-            token.deliver(|hand_over| rotate(&store, &machine, keep_old, now, hand_over))
+            token.deliver(|deliver_token| rotate(&store, &machine, keep_old, now, deliver_token))
         }
         MachineCommand::Revoke { machine } => {
             let named = id_and_name(&store, &machine, now)?;
@@ -219,8 +219,8 @@ fn add(store: &Store, new: Add, now: Moment) -> Result<String, Refused> {
         threshold: new.threshold.map(|threshold| threshold.0),
         device_key: new.device_key,
     };
-    new.token.deliver(|hand_over| {
-        let (id, token) = store.add_machine_and(&description, now, hand_over)?;
+    new.token.deliver(|deliver_token| {
+        let (id, token) = store.add_machine_and(&description, now, deliver_token)?;
         Ok((format!("machine {} ({}) added", id.0, description.name), token))
     })
 }
@@ -230,10 +230,10 @@ fn rotate(
     which: &str,
     keep_old: Period,
     now: Moment,
-    hand_over: HandOver<'_>,
+    deliver_token: TokenReceiver<'_>,
 ) -> Result<(String, Token), Refused> {
     let named = id_and_name(store, which, now)?;
-    let (_, token) = store.rotate(which, keep_old.0, now, hand_over)?;
+    let (_, token) = store.rotate(which, keep_old.0, now, deliver_token)?;
     let old = match keep_old.0 {
         Duration::ZERO => "the old one is no longer accepted".to_owned(),
         _ => format!("the old one is accepted for another {keep_old}"),

@@ -33,8 +33,8 @@ pub enum TokenCommand {
 pub fn run(command: TokenCommand, database: &Path, now: Moment) -> Result<String, Refused> {
     let store = Store::open_beside(database, now)?;
     match command {
-        TokenCommand::Add { name, token } => token.deliver(|hand_over| {
-            let token = store.add_reader(&name, now, hand_over)?;
+        TokenCommand::Add { name, token } => token.deliver(|deliver_token| {
+            let token = store.add_reader(&name, now, deliver_token)?;
             Ok((format!("read token \"{name}\" created"), token))
         }),
         TokenCommand::List => {

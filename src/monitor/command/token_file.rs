@@ -105,8 +105,8 @@ mod tests {
     fn the_file_has_the_token_and_mode_0600_and_nothing_secret_is_printed() {
         let dir = tempfile::tempdir().expect("a directory");
         let (path, token) = (dir.path().join("barn.token"), token());
-        let said = to(&path).deliver(|hand_over| {
-            hand_over(&token)?;
+        let said = to(&path).deliver(|deliver_token| {
+            deliver_token(&token)?;
             Ok(("machine 1 (barn) added".into(), token.clone()))
         });
         let expected = format!("machine 1 (barn) added; its token is in {}", path.display());
@@ -120,9 +120,9 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("barn.token");
         for hand_over_first in [false, true] {
-            let said = to(&path).deliver(|hand_over| {
+            let said = to(&path).deliver(|deliver_token| {
                 if hand_over_first {
-                    hand_over(&token())?;
+                    deliver_token(&token())?;
                 }
                 Err(Refused::because("the disk is full"))
             });

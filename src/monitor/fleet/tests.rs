@@ -37,12 +37,12 @@ fn what_changed_is_taken_once_and_again_if_it_could_not_be_written() {
     for machine in [9, 1, 5] {
         fleet.beat(MachineId(machine), &beat(None, "{}"), BEGIN);
     }
-    let taken = fleet.take_changed();
+    let taken = fleet.drain_changed();
     assert_eq!(taken, [1, 5, 9].map(|machine| (MachineId(machine), BEGIN)), "neighbours together");
-    assert_eq!(fleet.take_changed(), []);
+    assert_eq!(fleet.drain_changed(), []);
     fleet.not_written(&taken);
     fleet.beat(MachineId(5), &beat(None, "{}"), seconds(5));
-    assert_eq!(fleet.take_changed()[1], (MachineId(5), seconds(5)));
+    assert_eq!(fleet.drain_changed()[1], (MachineId(5), seconds(5)));
 }
 
 #[test]
@@ -54,10 +54,10 @@ fn a_minute_is_the_mean_of_its_beats_and_what_was_never_measured_is_absent() {
     let minutes: Vec<_> = fleet.minutes(MACHINE).iter().map(|(_, packed)| packed.sample()).collect();
     assert_eq!(minutes.iter().map(|sample| sample.cpu).collect::<Vec<_>>(), [Some(15.0), Some(50.0)]);
     assert_eq!(minutes[0].mem, None);
-    let unsaved = fleet.take_unsaved(seconds(60), all);
+    let unsaved = fleet.drain_unsaved(seconds(60), all);
     assert_eq!(unsaved[0].minutes.len(), 1, "the second one is not over");
-    assert_eq!(fleet.take_unsaved(seconds(121), all)[0].minutes.len(), 1);
-    assert_eq!(fleet.take_unsaved(seconds(300), all), []);
+    assert_eq!(fleet.drain_unsaved(seconds(121), all)[0].minutes.len(), 1);
+    assert_eq!(fleet.drain_unsaved(seconds(300), all), []);
 }
 
 #[test]
@@ -67,9 +67,9 @@ fn a_device_that_calls_itself_what_no_host_is_called_has_no_hostname() {
         let hostname = Some(name.into());
         fleet.beat(MACHINE, &Beat { hostname, ..beat(Some(1.0), "{}") }, BEGIN);
     }
-    assert_eq!(fleet.take_unsaved(seconds(300), all)[0].hostname, None);
+    assert_eq!(fleet.drain_unsaved(seconds(300), all)[0].hostname, None);
     fleet.beat(MACHINE, &Beat { hostname: Some("barn-cam".into()), ..beat(Some(1.0), "{}") }, BEGIN);
-    assert_eq!(fleet.take_unsaved(seconds(600), all)[0].hostname.as_deref(), Some("barn-cam"));
+    assert_eq!(fleet.drain_unsaved(seconds(600), all)[0].hostname.as_deref(), Some("barn-cam"));
 }
 
 #[test]
@@ -88,10 +88,10 @@ fn what_cannot_be_saved_is_kept_in_order_and_bounded() {
     let fleet = Fleet::default();
     for minute in 0..200 {
         fleet.beat(MACHINE, &beat(Some(minute as f32 / 2.0), "{}"), seconds(minute * 60));
-        let unsaved = fleet.take_unsaved(seconds(minute * 60), all);
+        let unsaved = fleet.drain_unsaved(seconds(minute * 60), all);
         fleet.not_saved(unsaved);
     }
-    let unsaved = fleet.take_unsaved(seconds(200 * 60), all).remove(0);
+    let unsaved = fleet.drain_unsaved(seconds(200 * 60), all).remove(0);
     assert_eq!(unsaved.payload.as_deref(), Some("{}"));
     let numbers: Vec<i64> = unsaved.minutes.iter().map(|(number, _)| *number - BEGIN.0 / 60_000).collect();
     assert_eq!(numbers, (80..200).collect::<Vec<i64>>(), "the oldest are gone");
@@ -110,6 +110,6 @@ fn beats_from_many_threads_are_all_heard() {
             });
         }
     });
-    assert_eq!((fleet.len(), fleet.take_changed().len()), (1000, 1000));
+    assert_eq!((fleet.len(), fleet.drain_changed().len()), (1000, 1000));
     assert_eq!(fleet.minutes(MACHINE)[0].1.sample().cpu, Some(1.5), "the mean of all four");
 }

@@ -10,7 +10,7 @@ use super::send::DeliveryClient;
 use super::settings::{NotifySettings, start_resolver};
 use crate::monitor::notify::outbox::LeaseOwner;
 use crate::monitor::store::Store;
-use crate::resolver::Names;
+use crate::resolver::NameResolver;
 use crossbeam_channel::{Receiver, Sender, after, bounded, never, select};
 use log::warn;
 use std::io;
@@ -116,7 +116,7 @@ impl Drop for Couriers {
 struct CourierThread {
     dispatcher: Dispatcher,
     interrupt: Interrupt,
-    names: Arc<Names>,
+    names: Arc<NameResolver>,
     results: Receiver<JobResult>,
 }
 

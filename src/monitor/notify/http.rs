@@ -4,7 +4,7 @@ use super::guard::PublicOnly;
 use super::message::DeliveryError;
 use super::settings::NotifySettings;
 use crate::clock::Moment;
-use crate::resolver::Names;
+use crate::resolver::NameResolver;
 use crate::resolver::ureq_resolver::UreqResolver;
 use crate::tls_client::connector::TlsConnector;
 use crate::tls_client::fault;
@@ -46,12 +46,12 @@ pub struct PostClient {
 
 impl PostClient {
     /// For Telegram, whose server the configuration names; uses a proxy from the environment.
-    pub fn unrestricted(settings: &NotifySettings, names: &Arc<Names>) -> PostClient {
+    pub fn unrestricted(settings: &NotifySettings, names: &Arc<NameResolver>) -> PostClient {
         PostClient::new(settings, config(settings.timeout).build(), UreqResolver(names.clone()))
     }
 
     /// For webhooks and ntfy. Without a proxy, which would resolve the name without checking the address.
-    pub fn public_only(settings: &NotifySettings, names: &Arc<Names>) -> PostClient {
+    pub fn public_only(settings: &NotifySettings, names: &Arc<NameResolver>) -> PostClient {
         let config = config(settings.timeout).proxy(None).build();
         if settings.allow_private_webhooks {
             PostClient::new(settings, config, UreqResolver(names.clone()))

@@ -7,7 +7,7 @@ use super::smtp;
 use super::smtp::session::Envelope;
 use crate::clock::Moment;
 use crate::monitor::config::SmtpConfig;
-use crate::resolver::Names;
+use crate::resolver::NameResolver;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use std::fmt::Write;
@@ -16,7 +16,7 @@ use time::format_description::well_known::Rfc2822;
 
 pub fn send(
     smtp: &SmtpConfig,
-    names: &Names,
+    names: &NameResolver,
     limits: &MailLimits,
     channel: &Channel,
     message: &Message,

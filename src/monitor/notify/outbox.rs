@@ -196,8 +196,8 @@ impl Store {
         self.write(|transaction| {
             let Some((channel, clock)) = enabled_channel(transaction, channel)? else { return Ok(None) };
             let expired = expire(transaction, channel.id, now)?;
-            let mut rows = take(transaction, channel.id, owner, most.retries.min(most.rows), true, now)?;
-            rows.extend(take(
+            let mut rows = lease_due(transaction, channel.id, owner, most.retries.min(most.rows), true, now)?;
+            rows.extend(lease_due(
                 transaction,
                 channel.id,
                 owner,
@@ -302,7 +302,7 @@ fn expire(transaction: &Transaction, channel: ChannelId, now: Moment) -> Result<
     Ok(statement.execute(params![channel.0, now.0, DeliveryState::Dead as i64])?)
 }
 
-fn take(
+fn lease_due(
     transaction: &Transaction,
     channel: ChannelId,
     owner: LeaseOwner,

@@ -80,7 +80,7 @@ fn preferences(row: &Row) -> Result<Preferences, StoreError> {
 pub fn clock(zone: Option<String>, offset: i64, has_quiet_hours: bool) -> Option<Clock> {
     let offset = i16::try_from(offset).unwrap_or(0);
     match zone {
-        Some(name) => Some(Clock::Zone(Zone::read_again(Path::new(ZONES), name, offset))),
+        Some(name) => Some(Clock::Zone(Zone::reload(Path::new(ZONES), name, offset))),
         None => (has_quiet_hours || offset != 0).then_some(Clock::Fixed(offset)),
     }
 }

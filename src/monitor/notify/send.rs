@@ -7,14 +7,14 @@ use super::message::{DeliveryContext, DeliveryError, Message};
 use super::settings::NotifySettings;
 use super::{mail, ntfy, telegram, webhook};
 use crate::clock::Moment;
-use crate::resolver::Names;
+use crate::resolver::NameResolver;
 use std::sync::Arc;
 
 /// Delivers over every kind of channel; shared by all couriers.
 #[derive(Debug)]
 pub struct DeliveryClient {
     settings: NotifySettings,
-    names: Arc<Names>,
+    names: Arc<NameResolver>,
     /// For the URLs of channels.
     public_only: PostClient,
     /// For the Telegram API, which the configuration names.
@@ -22,7 +22,7 @@ pub struct DeliveryClient {
 }
 
 impl DeliveryClient {
-    pub fn new(settings: NotifySettings, names: Arc<Names>) -> DeliveryClient {
+    pub fn new(settings: NotifySettings, names: Arc<NameResolver>) -> DeliveryClient {
         let public_only = PostClient::public_only(&settings, &names);
         let unrestricted = PostClient::unrestricted(&settings, &names);
         DeliveryClient { settings, names, public_only, unrestricted }

@@ -2,7 +2,7 @@
 
 use crate::config::ConfigError;
 use crate::monitor::config::{Config, SmtpConfig};
-use crate::resolver::{self, Names};
+use crate::resolver::{self, NameResolver};
 use crate::tls_client::trust::Trust;
 use std::io;
 use std::path::Path;
@@ -11,15 +11,15 @@ use std::time::Duration;
 
 /// Limits of the resolver: few threads, however many channels have hosts that cannot be resolved. It waits for a current
 /// address, because a receiver may have moved since the last message.
-const NAMES: resolver::ResolverLimits =
+const RESOLVER_LIMITS: resolver::ResolverLimits =
     resolver::ResolverLimits { threads: 4, names: 256, refresh_wait: Duration::from_secs(3) };
 
 /// Starts the resolver that all deliveries share.
 ///
 /// # Errors
 /// A thread cannot be started.
-pub fn start_resolver() -> io::Result<Arc<Names>> {
-    Names::start(NAMES, resolver::lookup).map(Arc::new)
+pub fn start_resolver() -> io::Result<Arc<NameResolver>> {
+    NameResolver::start(RESOLVER_LIMITS, resolver::lookup).map(Arc::new)
 }
 
 /// The settings of deliveries.

@@ -18,7 +18,7 @@ use super::message::{DeliveryContext, DeliveryError};
 use super::settings::MailLimits;
 use crate::clock::remaining_or_timeout;
 use crate::monitor::config::{SmtpConfig, SmtpSecurity};
-use crate::resolver::Names;
+use crate::resolver::NameResolver;
 use crate::tls_client::trust::Trust;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
@@ -35,7 +35,7 @@ use std::time::{Duration, Instant};
 /// acknowledged.
 pub fn deliver(
     smtp: &SmtpConfig,
-    names: &Names,
+    names: &NameResolver,
     limits: &MailLimits,
     envelope: &Envelope,
     context: &DeliveryContext,
@@ -148,7 +148,7 @@ impl MailStream for SmtpStream {
     }
 }
 
-fn connect(smtp: &SmtpConfig, names: &Names, limit: Duration) -> io::Result<DeadlineSocket> {
+fn connect(smtp: &SmtpConfig, names: &NameResolver, limit: Duration) -> io::Result<DeadlineSocket> {
     let deadline = Instant::now() + limit;
     let mut last = io::Error::new(io::ErrorKind::NotFound, "no address found");
     let addresses = names.resolve(&smtp.host, smtp.port, limit)?;

@@ -3,7 +3,7 @@
 use super::machines::find;
 use crate::monitor::events::note;
 
-use super::issue::{HandOver, issue, make, revoke_all};
+use super::issue::{TokenReceiver, issue, make, revoke_all};
 use super::token::{Token, TokenUse};
 use crate::clock::Moment;
 use crate::monitor::machine;
@@ -26,13 +26,13 @@ impl Store {
     /// Gives a machine a new token. The others are valid for `overlap` more, and no longer than they were.
     ///
     /// # Errors
-    /// There is no such machine; it has too many tokens; the overlap is too long; `hand_over` failed.
+    /// There is no such machine; it has too many tokens; the overlap is too long; `deliver_token` failed.
     pub fn rotate(
         &self,
         which: &str,
         overlap: Duration,
         now: Moment,
-        hand_over: HandOver<'_>,
+        deliver_token: TokenReceiver<'_>,
     ) -> Result<(MachineId, Token), Refused> {
         machine::within("--keep-old", overlap, &machine::OVERLAP)?;
         self.transact(|tx| {
@@ -45,7 +45,7 @@ impl Store {
             tx.execute("DELETE FROM device_token WHERE expires_at <= ?1", [now.0])?;
             let token = issue(tx, id, now)?;
             note(tx, Some(id), "rotated", None, now)?;
-            hand_over(&token)?;
+            deliver_token(&token)?;
             Ok((id, token))
         })
     }
@@ -79,8 +79,13 @@ impl Store {
     }
 
     /// # Errors
-    /// The name is refused or taken, there are too many read tokens, or `hand_over` failed.
-    pub fn add_reader(&self, name: &str, now: Moment, hand_over: HandOver<'_>) -> Result<Token, Refused> {
+    /// The name is refused or taken, there are too many read tokens, or `deliver_token` failed.
+    pub fn add_reader(
+        &self,
+        name: &str,
+        now: Moment,
+        deliver_token: TokenReceiver<'_>,
+    ) -> Result<Token, Refused> {
         machine::name(name)?;
         self.transact(|tx| {
             let number = |sql: &str| tx.query_row(sql, [], |row| row.get::<_, i64>(0));
@@ -94,7 +99,7 @@ impl Store {
             )?;
             match added {
                 0 => Err(Refused::because(format!("a read token is called \"{name}\" already"))),
-                _ => hand_over(&token).map(|()| token),
+                _ => deliver_token(&token).map(|()| token),
             }
         })
     }

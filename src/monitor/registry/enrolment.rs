@@ -9,7 +9,7 @@
 use super::machines::insert;
 use crate::monitor::events::note;
 
-use super::issue::{HandOver, issue, make, revoke_all};
+use super::issue::{TokenReceiver, issue, make, revoke_all};
 use super::token::{Token, TokenHash, TokenUse};
 use crate::clock::Moment;
 use crate::monitor::machine::{self, Description, MachineId, MachineStatus};
@@ -52,13 +52,13 @@ impl Store {
     /// Makes a key that one device can use within `valid`.
     ///
     /// # Errors
-    /// The time or the group is refused, there are too many keys, or `hand_over` failed.
+    /// The time or the group is refused, there are too many keys, or `deliver_token` failed.
     pub fn add_key(
         &self,
         valid: Duration,
         group: Option<&str>,
         now: Moment,
-        hand_over: HandOver<'_>,
+        deliver_token: TokenReceiver<'_>,
     ) -> Result<Token, Refused> {
         machine::within("--for", valid, &machine::ENROLMENT)?;
         group.map_or(Ok(()), machine::group)?;
@@ -73,7 +73,7 @@ impl Store {
                 "INSERT INTO enroll_token (hash, created_at, expires_at, group_name) VALUES (?1, ?2, ?3, ?4)",
                 params![key.hash().0, now.0, now.plus(valid).0, group],
             )?;
-            hand_over(&key)?;
+            deliver_token(&key)?;
             Ok(key)
         })
     }
@@ -127,7 +127,7 @@ impl Store {
                 return Err(unusable());
             }
             let (machine, name) = match known {
-                Some(known) => take_over(tx, known)?,
+                Some(known) => enrol_again(tx, known)?,
                 None => {
                     let new = described(tx, device, key.group)?;
                     (insert(tx, &new, Some(device.hardware_id), now)?, new.name)
@@ -210,7 +210,7 @@ fn repeats(known: Option<&KnownDevice>, key: &FoundKey) -> bool {
     known.is_some_and(|known| Some(known.machine) == key.machine && known.status == MachineStatus::New)
 }
 
-fn take_over(tx: &Transaction<'_>, known: KnownDevice) -> Result<(MachineId, String), Refused> {
+fn enrol_again(tx: &Transaction<'_>, known: KnownDevice) -> Result<(MachineId, String), Refused> {
     if !known.watched {
         return Err(Refused::because(format!("machine \"{}\" is disabled", known.name)));
     }

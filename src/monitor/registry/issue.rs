@@ -9,7 +9,7 @@ use rusqlite::{Transaction, params};
 /// Of one machine, in number: one that is used and a few that were replaced and still valid.
 const MOST_TOKENS: i64 = 8;
 /// Receives a new token before the transaction commits that stores its hash; its error undoes the transaction.
-pub type HandOver<'a> = &'a dyn Fn(&Token) -> Result<(), Refused>;
+pub type TokenReceiver<'a> = &'a dyn Fn(&Token) -> Result<(), Refused>;
 
 /// Makes a token and stores its hash.
 pub fn issue(tx: &Transaction<'_>, machine: MachineId, now: Moment) -> Result<Token, Refused> {

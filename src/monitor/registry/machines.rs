@@ -1,6 +1,6 @@
 //! Machines: added, described, removed, listed. `watching` owns whether one is watched and reported.
 
-use super::issue::{HandOver, issue};
+use super::issue::{TokenReceiver, issue};
 use crate::clock::{Moment, milliseconds};
 use crate::monitor::events::note;
 use crate::monitor::machine::{Description, Machine, MachineId, MachineStatus};
@@ -49,22 +49,22 @@ impl Store {
         self.add_machine_and(new, now, &|_| Ok(()))
     }
 
-    /// Adds a machine; passes its token to `hand_over` before it commits.
+    /// Adds a machine; passes its token to `deliver_token` before it commits.
     ///
     /// # Errors
-    /// The description is refused, its name or device key is taken, or `hand_over` failed; nothing was changed.
+    /// The description is refused, its name or device key is taken, or `deliver_token` failed; nothing was changed.
     pub fn add_machine_and(
         &self,
         new: &Description,
         now: Moment,
-        hand_over: HandOver<'_>,
+        deliver_token: TokenReceiver<'_>,
     ) -> Result<(MachineId, Token), Refused> {
         new.check()?;
         self.transact(|tx| {
             let machine = insert(tx, new, None, now)?;
             let token = issue(tx, machine, now)?;
             note(tx, Some(machine), "added", None, now)?;
-            hand_over(&token)?;
+            deliver_token(&token)?;
             Ok((machine, token))
         })
     }

@@ -135,7 +135,7 @@ impl Store {
     ///
     /// # Errors
     /// The file has gone or cannot be read.
-    pub fn changed_outside(&self) -> Result<bool, StoreError> {
+    pub fn changed_by_others(&self) -> Result<bool, StoreError> {
         let mut writer = held(&self.writer);
         self.still_there()?;
         let now = data_version(&writer.connection)?;
@@ -174,7 +174,7 @@ pub(super) fn prepare(
         Ok(metadata) if metadata.len() == 0 => return Err(StoreError::Corrupt("it is empty".into())),
         Ok(_) => {}
     }
-    let lock = (purpose == Purpose::Serve).then(|| Lock::take(path)).transpose()?;
+    let lock = (purpose == Purpose::Serve).then(|| Lock::acquire(path)).transpose()?;
     let mut connection = connection::writer(path, manner)?;
     migrate::recognise(&connection)?;
     let (found, known) = (migrate::version(&connection)?, migrate::latest(migrations));
@@ -183,7 +183,7 @@ pub(super) fn prepare(
     }
     if found < known {
         // A command may migrate as well as a server, if there is none.
-        let alone = if lock.is_none() { Some(Lock::take(path)) } else { None };
+        let alone = if lock.is_none() { Some(Lock::acquire(path)) } else { None };
         if matches!(alone, Some(Err(StoreError::Held { .. }))) {
             return Err(StoreError::Older { found, known });
         }

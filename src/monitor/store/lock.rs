@@ -20,7 +20,7 @@ pub struct Lock {
 impl Lock {
     /// # Errors
     /// [`StoreError::Held`], or the file cannot be written.
-    pub fn take(database: &Path) -> Result<Lock, StoreError> {
+    pub fn acquire(database: &Path) -> Result<Lock, StoreError> {
         let path = path(database);
         let failed = |error: io::Error| StoreError::of_file(&path, &error);
         let file = OpenOptions::new()
@@ -54,11 +54,11 @@ mod tests {
     fn a_second_monitor_is_told_who_serves() {
         let dir = tempfile::tempdir().expect("a directory");
         let database = dir.path().join("monitor.db");
-        let first = Lock::take(&database).expect("locked");
-        let error = Lock::take(&database).expect_err("held");
+        let first = Lock::acquire(&database).expect("locked");
+        let error = Lock::acquire(&database).expect_err("held");
         assert_eq!(error, StoreError::Held { pid: std::process::id().to_string() });
         drop(first);
-        Lock::take(&database).expect("free again");
+        Lock::acquire(&database).expect("free again");
     }
 
     #[test]
@@ -66,6 +66,6 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let database = dir.path().join("monitor.db");
         std::fs::write(path(&database), "999999999999\n").expect("written");
-        Lock::take(&database).expect("locked");
+        Lock::acquire(&database).expect("locked");
     }
 }

@@ -80,7 +80,7 @@ impl Store {
     /// As of any transaction; what was given back so far stays so.
     pub fn vacuum(&self) -> Result<Vacuumed, StoreError> {
         let before = self.size()?;
-        let whole = match Lock::take(self.path()) {
+        let whole = match Lock::acquire(self.path()) {
             Ok(_alone) => {
                 held(&self.writer).connection.execute_batch("VACUUM")?;
                 true

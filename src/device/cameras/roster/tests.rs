@@ -38,14 +38,14 @@ fn cameras_are_removed_one_or_all_but_those_of_the_configuration_stay() {
     for number in [2, 3, 4] {
         roster.add(NewCamera { mac: mac(number), hostname: None, ip: None }, CameraOrigin::Api, now);
     }
-    roster.take_changes();
+    roster.drain_changes();
     let macs = |roster: &Roster| roster.cameras().map(|(mac, _)| mac).collect::<Vec<_>>();
     roster.remove(Some(mac(3)));
     assert_eq!(macs(&roster), [1, 2, 4].map(mac));
-    assert!(roster.take_changes().set, "the state file follows");
+    assert!(roster.drain_changes().set, "the state file follows");
     roster.remove(Some(mac(1)));
     roster.remove(Some(mac(9)));
-    assert!(!roster.take_changes().set);
+    assert!(!roster.drain_changes().set);
     roster.remove(None);
     assert_eq!(macs(&roster), [mac(1)]);
 }
@@ -103,9 +103,9 @@ fn a_problem_of_this_machine_leaves_the_status_of_a_camera() {
         assert_eq!((camera.status, camera.reachable), (Status::Connected, None));
         assert_eq!(camera.problem, Some(problem.to_string()));
     }
-    assert!(roster.take_changes().reported.is_empty());
+    assert!(roster.drain_changes().reported.is_empty());
     roster.apply_result(CameraKey::Mac(mac(1)), Err(Problem::NoRoute), now);
-    assert_eq!(roster.take_changes().reported, [CameraKey::Mac(mac(1))]);
+    assert_eq!(roster.drain_changes().reported, [CameraKey::Mac(mac(1))]);
 }
 
 #[test]

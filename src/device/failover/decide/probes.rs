@@ -33,7 +33,7 @@ impl Uplinks {
             let portals = self.policy.portals;
             let track = &mut self.tracks[place];
             let index = track.seen.index;
-            if track.take_second_try(now) {
+            if track.start_second_try(now) {
                 let timeout = if is_only { ProbeTimeout::Normal } else { ProbeTimeout::Short };
                 starts.push(Start::Upstream { index, which: TargetChoice::Last, timeout });
             } else if track.upstream_due(role, now).is_some_and(|due| early(due, track.last_look()) <= now) {

@@ -65,7 +65,7 @@ impl Device {
     }
 
     fn links(&mut self) {
-        self.tell(Fact::Links(self.seen.clone()));
+        self.apply(Fact::Links(self.seen.clone()));
     }
 
     fn cable(&mut self, place: usize, carrier: bool) {
@@ -73,7 +73,7 @@ impl Device {
         self.links();
     }
 
-    fn tell(&mut self, event: Fact) {
+    fn apply(&mut self, event: Fact) {
         self.uplinks.apply(event, self.now);
         self.decide();
     }
@@ -178,14 +178,14 @@ fn each_state_follows_from_its_event_at_once() {
         ("wlan1 loses its address", |d| d.address(1, false), "failover_to_wlan0", Some(Failover)),
         ("a heartbeat gets through", |d| d.acknowledge("wlan0"), "wlan0_active", None),
         ("wlan0 goes, and is the last", |d| d.cable(2, false), "no_network", None),
-        ("an access point is up", |d| d.tell(Fact::AccessPoint(true)), "ap_mode", None),
-        ("and gone", |d| d.tell(Fact::AccessPoint(false)), "no_network", None),
+        ("an access point is up", |d| d.apply(Fact::AccessPoint(true)), "ap_mode", None),
+        ("and gone", |d| d.apply(Fact::AccessPoint(false)), "no_network", None),
         ("wlan0 comes back", |d| d.cable(2, true), "failover_to_wlan0", Some(ConnectivityRestored)),
-        ("somebody locks", |d| d.tell(Fact::Locked(true)), "locked", None),
+        ("somebody locks", |d| d.apply(Fact::Locked(true)), "locked", None),
         ("wlan0 goes meanwhile, wlan1 comes", |d| d.exchange(), "locked", None),
-        ("nobody locks", |d| d.tell(Fact::Locked(false)), "failover_to_wlan1", Some(Failover)),
+        ("nobody locks", |d| d.apply(Fact::Locked(false)), "failover_to_wlan1", Some(Failover)),
         ("somebody wants wlan0", |d| d.want("wlan0"), "manual_override", None),
-        ("nobody does", |d| d.tell(Fact::Auto), "failover_to_wlan1", Some(Failover)),
+        ("nobody does", |d| d.apply(Fact::Auto), "failover_to_wlan1", Some(Failover)),
         ("eth0 comes back", |d| d.cable(0, true), "failover_to_wlan1", None),
         ("and has proved itself", |d| d.pass(HOLD + SECOND), "eth0_priority", Some(Failover)),
     ];
@@ -204,13 +204,13 @@ fn each_state_follows_from_its_event_at_once() {
 
 impl Device {
     fn heartbeat(&mut self, interface: &str, evidence: Evidence) {
-        self.tell(Fact::Heartbeat { interface: interface.to_owned(), evidence, copy: false });
+        self.apply(Fact::Heartbeat { interface: interface.to_owned(), evidence, copy: false });
     }
 
     /// A copy was asked for, over eth0 alone, and this is its result.
     fn copy_over_eth0(&mut self, evidence: Evidence) {
         assert_eq!(std::mem::take(&mut self.copies), [ETH0]);
-        self.tell(Fact::Heartbeat { interface: "eth0".into(), evidence, copy: true });
+        self.apply(Fact::Heartbeat { interface: "eth0".into(), evidence, copy: true });
     }
 
     /// eth0 passes nothing, and wlan1 does.
@@ -230,7 +230,7 @@ impl Device {
     }
 
     fn want(&mut self, interface: &str) {
-        self.tell(Fact::Manual { interface: interface.to_owned(), until: None });
+        self.apply(Fact::Manual { interface: interface.to_owned(), until: None });
     }
 
     fn exchange(&mut self) {
@@ -348,9 +348,9 @@ fn a_silent_gateway_is_dead_at_once_and_forgotten_when_packets_pass_all_the_same
     device.links();
     device.pass(SECOND * 10);
     (device.gateway[0], device.works[0]) = (false, false);
-    device.tell(Fact::Gateway { index: ETH0, answers: false });
+    device.apply(Fact::Gateway { index: ETH0, answers: false });
     assert_eq!((device.state().as_str(), device.health()[0]), ("failover_to_wlan1", Dead));
-    device.tell(Fact::Upstream { index: ETH0, works: Some(true) });
+    device.apply(Fact::Upstream { index: ETH0, works: Some(true) });
     assert_eq!(device.health()[0], Valid);
 }
 
@@ -439,7 +439,7 @@ fn a_portal_is_left_and_not_taken_back_before_it_is_gone() {
     device.links();
     device.pass(SECOND * 60);
     assert_eq!(device.health(), vec![Valid; 3]);
-    device.tell(Fact::Portal { index: ETH0, free: Some(false) });
+    device.apply(Fact::Portal { index: ETH0, free: Some(false) });
     assert_eq!((device.state().as_str(), device.health()[0]), ("failover_to_wlan1", Health::Portal));
     device.uplinks.apply(Fact::Portal { index: ETH0, free: None }, device.now);
     assert_eq!(
@@ -472,7 +472,7 @@ fn where_nothing_can_be_asked_carrier_and_address_decide() {
 fn an_override_ends_by_itself() {
     let mut device = Device::settled();
     let until = Some(device.now + SECOND * 600);
-    device.tell(Fact::Manual { interface: "wlan0".into(), until });
+    device.apply(Fact::Manual { interface: "wlan0".into(), until });
     device.cable(2, false);
     device.pass(SECOND * 599);
     assert_eq!(
@@ -522,22 +522,22 @@ impl Chaos {
             8..=9 => self.device.works[place] = !self.device.works[place],
             10 => self.device.gateway[place] = !self.device.gateway[place],
             11 => self.device.acknowledge(&name),
-            12 => self.device.tell(Fact::Gateway { index, answers: self.random.bool() }),
+            12 => self.device.apply(Fact::Gateway { index, answers: self.random.bool() }),
             13 => {
                 let free = [Some(true), Some(true), Some(false), None][self.random.usize(..4)];
-                self.device.tell(Fact::Portal { index, free });
+                self.device.apply(Fact::Portal { index, free });
             }
-            14 => self.device.tell(Fact::Upstream { index, works: None }),
-            15 => self.device.tell(Fact::Locked(self.random.u8(..4) == 0)),
-            16 => self.device.tell(Fact::AccessPoint(self.random.bool())),
+            14 => self.device.apply(Fact::Upstream { index, works: None }),
+            15 => self.device.apply(Fact::Locked(self.random.u8(..4) == 0)),
+            16 => self.device.apply(Fact::AccessPoint(self.random.bool())),
             17 if self.random.u8(..4) == 0 => {
                 let until = Some(now + SECOND * self.random.u32(..60));
-                self.device.tell(Fact::Manual { interface: name, until });
+                self.device.apply(Fact::Manual { interface: name, until });
             }
-            18 => self.device.tell(Fact::Auto),
+            18 => self.device.apply(Fact::Auto),
             19 => {
                 let links = self.device.seen.iter().filter(|_| self.random.bool()).cloned().collect();
-                self.device.tell(Fact::Links(links));
+                self.device.apply(Fact::Links(links));
                 self.check();
                 self.device.links();
             }
@@ -654,7 +654,7 @@ fn a_server_that_was_down_for_all_uplinks_switches_nothing_when_it_is_back() {
     device.heartbeat("wlan1", Delivered);
     assert_eq!(std::mem::take(&mut device.copies), [ETH0, ETH0 + 2]);
     for interface in ["eth0", "wlan0"] {
-        device.tell(Fact::Heartbeat { interface: interface.into(), evidence: Delivered, copy: true });
+        device.apply(Fact::Heartbeat { interface: interface.into(), evidence: Delivered, copy: true });
     }
     device.pass(SECOND * 60);
     assert_eq!((device.state().as_str(), device.health()), ("eth0_priority", vec![Valid; 3]));
@@ -709,7 +709,7 @@ fn acknowledged(device: &mut Device, interface: &str) {
 #[test]
 fn a_default_route_over_another_interface_is_the_path_and_what_uplinks_do_is_no_switch() {
     let mut device = Device::settled();
-    device.tell(Fact::Pinned(pin("tun0", true)));
+    device.apply(Fact::Pinned(pin("tun0", true)));
     assert_eq!(
         (device.state().as_str(), device.decision.path.as_deref()),
         ("failover_to_tun0", Some("tun0"))
@@ -725,7 +725,7 @@ fn a_default_route_over_another_interface_is_the_path_and_what_uplinks_do_is_no_
     assert_eq!(device.state(), "tun0_active", "no uplink is left, and heartbeats go on");
     assert_eq!((device.triggers.len(), device.switches.len()), (1, 1));
     (0..3).for_each(|place| device.cable(place, true));
-    device.tell(Fact::Pinned(None));
+    device.apply(Fact::Pinned(None));
     assert_eq!(device.decision.path, device.decision.active);
     assert_eq!(device.triggers.len(), 2);
 }
@@ -733,7 +733,7 @@ fn a_default_route_over_another_interface_is_the_path_and_what_uplinks_do_is_no_
 #[test]
 fn an_uplink_that_delivers_in_place_of_the_kernels_choice_is_the_path_until_that_delivers_again() {
     let mut device = Device::settled();
-    device.tell(Fact::Pinned(pin("tun0", true)));
+    device.apply(Fact::Pinned(pin("tun0", true)));
     acknowledged(&mut device, "wlan1");
     assert_eq!(device.state(), "failover_to_tun0", "what was acknowledged before says nothing");
     device.pass(SECOND);
@@ -747,16 +747,16 @@ fn an_uplink_that_delivers_in_place_of_the_kernels_choice_is_the_path_until_that
 #[test]
 fn a_specific_route_is_the_path_unless_its_uplink_is_dead() {
     let mut device = Device::settled();
-    device.tell(Fact::Pinned(pin("wlan0", false)));
+    device.apply(Fact::Pinned(pin("wlan0", false)));
     acknowledged(&mut device, "wlan0");
     assert_eq!((device.state().as_str(), device.decision.active.as_deref()), ("wlan0_active", Some("eth0")));
-    device.tell(Fact::Manual { interface: "wlan1".into(), until: None });
+    device.apply(Fact::Manual { interface: "wlan1".into(), until: None });
     assert_eq!(device.decision.path.as_deref(), Some("wlan0"), "nobody may send the token elsewhere");
-    device.tell(Fact::Auto);
+    device.apply(Fact::Auto);
     device.cable(2, false);
     assert_eq!(device.decision.path.as_deref(), Some("eth0"), "what the rest of the machine uses");
-    device.tell(Fact::Pinned(pin("tun0", true)));
-    device.tell(Fact::Manual { interface: "wlan1".into(), until: None });
+    device.apply(Fact::Pinned(pin("tun0", true)));
+    device.apply(Fact::Manual { interface: "wlan1".into(), until: None });
     assert_eq!(device.decision.path.as_deref(), Some("wlan1"), "a default route is a person's to overrule");
 }
 

@@ -72,7 +72,7 @@ impl Track {
         asked.then(|| self.last_portal.map_or(now, |last| last + interval))
     }
 
-    pub fn portal_not_asked(&mut self, now: Instant) {
+    pub fn portal_check_skipped(&mut self, now: Instant) {
         self.last_portal = now.checked_sub(PORTAL - PORTAL_LOOKUP);
     }
 

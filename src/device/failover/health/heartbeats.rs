@@ -12,7 +12,7 @@ impl Track {
             return;
         }
         let dead_before = self.is_dead();
-        match self.passage.learn(evidence, now) {
+        match self.passage.record(evidence, now) {
             PassageChange::None => {}
             // The probes that were answered meanwhile do not count for the failback.
             PassageChange::Opened => self.not_valid(),

@@ -67,7 +67,7 @@ impl FailoverLoop<'_> {
     pub(super) fn bring_back(&self, works: &str) -> bool {
         let active = self.ranked.as_ref().and_then(|ranked| ranked.first());
         let is_active = active.is_some_and(|active| active.name == works);
-        let elsewhere = self.context.dialer.took().is_some_and(|took| took != works);
+        let elsewhere = self.context.dialer.last_interface().is_some_and(|took| took != works);
         let is_wanted = is_active && elsewhere && self.uplinks.is_chosen_from();
         if is_wanted {
             self.context.dialer.renew();

@@ -98,7 +98,7 @@ fn an_address_that_accepted_a_connection_and_delivered_nothing_is_dialled_last()
     let addresses: [SocketAddr; 2] = ["192.0.2.1:80", "192.0.2.2:80"].map(|a| a.parse().expect("an address"));
     let carried = |address, evidence| {
         *lock(&dialer.last) = Last { peer: Some(address), over: Some("eth0".into()), ..Last::default() };
-        dialer.learn(evidence);
+        dialer.record_evidence(evidence);
     };
     let first = || dialer.best_first(&addresses).0[0];
     assert_eq!(first(), addresses[0]);
@@ -128,13 +128,13 @@ fn an_uplink_over_which_two_heartbeats_were_not_delivered_is_dialled_last_until_
     let ranked = vec![uplink(2, "eth0"), uplink(3, "wlan0")];
     dialer.use_uplinks(ranked.clone());
     let first = || dialer.best_first(&[]).1[0].name.clone();
-    dialer.learn_uplink("eth0", Evidence::Lost);
+    dialer.record_uplink_evidence("eth0", Evidence::Lost);
     assert_eq!(first(), "eth0");
-    dialer.learn_uplink("eth0", Evidence::Lost);
+    dialer.record_uplink_evidence("eth0", Evidence::Lost);
     assert_eq!(first(), "wlan0");
     dialer.use_uplinks(ranked);
     assert_eq!(first(), "wlan0", "the same choice as before changes nothing");
-    dialer.learn_uplink("eth0", Evidence::Misdirected);
+    dialer.record_uplink_evidence("eth0", Evidence::Misdirected);
     assert_eq!(first(), "eth0");
 }
 

@@ -40,7 +40,7 @@ impl Desk {
         run(command, &database, settings, Moment(1_769_000_000_000)).map_err(|e| e.to_string())
     }
 
-    fn say(&self, arguments: &[&str]) -> String {
+    fn run(&self, arguments: &[&str]) -> String {
         self.try_to(arguments).unwrap_or_else(|error| panic!("{arguments:?}: {error}"))
     }
 }
@@ -50,22 +50,22 @@ fn channels_of_every_kind_are_added_listed_and_removed_and_no_secret_is_shown() 
     let desk = Desk::new();
     let secret = desk.file("secret", "s3cret-in-a-file\n");
     let token = desk.file("bot", "123:ABC\n");
-    desk.say(&["add", "webhook", "https://example.org/hook?key=hidden", "--secret-file", &secret]);
-    desk.say(&["add", "telegram", "-1001234", "--bot-token-file", &token]);
-    desk.say(&["add", "email", "ops@example.org"]);
-    desk.say(&["add", "ntfy", "https://ntfy.sh/barn", "--token-file", &token]);
-    for list in [desk.say(&["list"]), desk.say(&["list", "--json"])] {
+    desk.run(&["add", "webhook", "https://example.org/hook?key=hidden", "--secret-file", &secret]);
+    desk.run(&["add", "telegram", "-1001234", "--bot-token-file", &token]);
+    desk.run(&["add", "email", "ops@example.org"]);
+    desk.run(&["add", "ntfy", "https://ntfy.sh/barn", "--token-file", &token]);
+    for list in [desk.run(&["list"]), desk.run(&["list", "--json"])] {
         assert!(list.contains("-1001234") && list.contains("ops@example.org") && list.contains("everybody"));
         assert!(!list.contains("s3cret") && !list.contains("ABC") && !list.contains("hidden"), "{list}");
     }
-    desk.say(&["disable", "2"]);
-    assert!(desk.say(&["list"]).contains("disabled"));
-    desk.say(&["enable", "2"]);
-    assert!(!desk.say(&["list"]).contains("disabled"));
+    desk.run(&["disable", "2"]);
+    assert!(desk.run(&["list"]).contains("disabled"));
+    desk.run(&["enable", "2"]);
+    assert!(!desk.run(&["list"]).contains("disabled"));
     for id in ["1", "2", "3", "4"] {
-        desk.say(&["remove", id]);
+        desk.run(&["remove", id]);
     }
-    assert!(desk.say(&["list"]).starts_with("no channels"));
+    assert!(desk.run(&["list"]).starts_with("no channels"));
 }
 
 #[test]
@@ -76,18 +76,18 @@ fn a_channel_of_a_recipient_without_machines_is_listed_with_a_warning() {
     store.add_machine(&barn, Moment(0)).expect("added");
     let only = Selection::Only { machines: vec!["barn".into()], groups: Vec::new(), tags: Vec::new() };
     store.add_recipient("anna", &only, &Preferences::default(), Moment(0)).expect("added");
-    desk.say(&["add", "--recipient", "anna", "email", "anna@example.org"]);
-    assert!(!desk.say(&["list"]).contains("warning"));
+    desk.run(&["add", "--recipient", "anna", "email", "anna@example.org"]);
+    assert!(!desk.run(&["list"]).contains("warning"));
     store.remove_machine("barn", Moment(0)).expect("removed");
-    let list = desk.say(&["list"]);
+    let list = desk.run(&["list"]);
     assert!(list.contains("warning: anna: no machine matches the choice, so nothing is sent"), "{list}");
-    assert!(desk.say(&["list", "--json"]).contains("so nothing is sent"));
+    assert!(desk.run(&["list", "--json"]).contains("so nothing is sent"));
 }
 
 #[test]
 fn a_secret_that_is_made_here_stands_alone_on_the_last_line() {
     let desk = Desk::new();
-    let said = desk.say(&["add", "webhook", "https://example.org/"]);
+    let said = desk.run(&["add", "webhook", "https://example.org/"]);
     let secret = said.lines().last().expect("a line");
     assert!(secret.len() >= 40 && !secret.contains(' '), "{said}");
     let store = Store::open_beside(&desk.dir.path().join("monitor.db"), Moment(0)).expect("a database");
@@ -125,7 +125,7 @@ fn what_cannot_work_is_refused_with_a_reason() {
         let error = desk.try_to(arguments).expect_err(said);
         assert!(error.contains(said), "{arguments:?}: {error}");
     }
-    desk.say(&["add", "email", "a@b"]);
+    desk.run(&["add", "email", "a@b"]);
     assert!(desk.try_to(&["add", "email", "a@b"]).is_err_and(|error| error.contains("already")));
 }
 
@@ -147,7 +147,7 @@ fn a_private_address_is_refused_in_every_spelling_unless_it_is_allowed() {
             assert!(error.contains("allow_private_webhooks = true in [notify]"), "{error}");
         }
     }
-    assert!(desk.say(&["list"]).starts_with("no channels"), "nothing was added");
+    assert!(desk.run(&["list"]).starts_with("no channels"), "nothing was added");
     let allowing = NotifySettings { allow_private_webhooks: true, ..NotifySettings::default() };
     for url in urls {
         desk.try_with(&allowing, &["add", "webhook", url]).expect(url);
@@ -178,7 +178,7 @@ fn a_secret_file_that_the_services_user_cannot_read_is_refused() {
 
 #[test]
 fn a_name_that_cannot_be_resolved_now_is_accepted() {
-    Desk::new().say(&["add", "ntfy", "https://ntfy.invalid/topic"]);
+    Desk::new().run(&["add", "ntfy", "https://ntfy.invalid/topic"]);
 }
 
 #[test]
@@ -187,13 +187,13 @@ fn a_mail_channel_is_refused_while_no_mail_server_is_configured() {
     let error =
         desk.try_with(&NotifySettings::default(), &["add", "email", "a@example.org"]).expect_err("no [smtp]");
     assert_eq!(error, "no mail server is configured: set host and from in [smtp] first");
-    assert!(desk.say(&["list"]).starts_with("no channels"), "nothing was added");
+    assert!(desk.run(&["list"]).starts_with("no channels"), "nothing was added");
 }
 
 #[test]
 fn a_test_that_does_not_arrive_says_why() {
     let desk = Desk::new();
-    desk.say(&["add", "email", "a@example.org"]);
+    desk.run(&["add", "email", "a@example.org"]);
     let error = desk.try_with(&NotifySettings::default(), &["test", "1"]).expect_err("[smtp] was removed");
     assert_eq!(error, "email channel 1: no mail server is configured in [smtp]");
     let allowing = NotifySettings { allow_private_webhooks: true, ..NotifySettings::default() };

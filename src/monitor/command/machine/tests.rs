@@ -22,7 +22,7 @@ fn the_token_stands_alone_on_the_last_line_and_opens_the_door() {
     let first = said(&store, &words);
     let (sentence, token) = first.rsplit_once('\n').expect("two lines");
     assert_eq!(sentence, "machine 1 (barn) added; its token, shown only once:");
-    assert_eq!(store.changed_outside(), Ok(true), "the server notices");
+    assert_eq!(store.changed_by_others(), Ok(true), "the server notices");
     assert!(Registry::load(&store).expect("loaded").authenticate(token, NOW).is_ok());
     let second = said(&store, &["rotate", "barn", "--keep-old", "24h"]);
     assert!(

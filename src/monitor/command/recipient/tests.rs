@@ -6,7 +6,7 @@ fn try_to(dir: &tempfile::TempDir, arguments: &[&str]) -> Result<String, String>
     run(parse(arguments)?, &dir.path().join("monitor.db"), Moment(0)).map_err(|error| error.to_string())
 }
 
-fn say(dir: &tempfile::TempDir, arguments: &[&str]) -> String {
+fn output(dir: &tempfile::TempDir, arguments: &[&str]) -> String {
     try_to(dir, arguments).unwrap_or_else(|error| panic!("{arguments:?}: {error}"))
 }
 
@@ -27,7 +27,7 @@ fn remove(dir: &tempfile::TempDir, name: &str) {
 fn a_choice_of_what_does_not_exist_is_refused_with_its_name() {
     let dir = tempfile::tempdir().expect("a directory");
     machine(&dir, "barn");
-    say(&dir, &["add", "anna", "--machine", "1"]);
+    output(&dir, &["add", "anna", "--machine", "1"]);
     for (option, name, said) in [
         ("--machine", "bran", "there is no machine \"bran\""),
         ("--machine", "2", "there is no machine \"2\""),
@@ -39,7 +39,7 @@ fn a_choice_of_what_does_not_exist_is_refused_with_its_name() {
             assert!(error.contains(said), "{error}");
         }
     }
-    let list = say(&dir, &["list"]);
+    let list = output(&dir, &["list"]);
     assert!(!list.contains("bert") && list.contains("  barn  "), "nothing was changed: {list}");
 }
 
@@ -48,7 +48,7 @@ fn the_group_of_an_unused_enrolment_key_can_be_chosen() {
     let dir = tempfile::tempdir().expect("a directory");
     let store = Store::open_beside(&dir.path().join("monitor.db"), Moment(0)).expect("a database");
     store.add_key(Duration::from_secs(3600), Some("farm"), Moment(0), &|_| Ok(())).expect("a key");
-    say(&dir, &["add", "anna", "--group", "farm"]);
+    output(&dir, &["add", "anna", "--group", "farm"]);
 }
 
 #[test]
@@ -56,42 +56,43 @@ fn a_choice_that_has_become_empty_means_nobody_and_is_a_warning() {
     let dir = tempfile::tempdir().expect("a directory");
     machine(&dir, "barn");
     machine(&dir, "gate");
-    say(&dir, &["add", "anna", "--machine", "barn", "--machine", "gate", "--machine", "1"]);
-    say(&dir, &["add", "bert", "--group", "farm"]);
-    assert!(!say(&dir, &["list"]).contains("warning"), "all is well");
+    output(&dir, &["add", "anna", "--machine", "barn", "--machine", "gate", "--machine", "1"]);
+    output(&dir, &["add", "bert", "--group", "farm"]);
+    assert!(!output(&dir, &["list"]).contains("warning"), "all is well");
     remove(&dir, "barn");
-    let list = say(&dir, &["list"]);
+    let list = output(&dir, &["list"]);
     assert!(list.contains("  gate,missing:barn  "), "{list}");
     assert!(
         list.contains("warning: anna: chosen machines do not exist: barn (change it with heartbeat-monitor"),
         "{list}"
     );
     remove(&dir, "gate");
-    let list = say(&dir, &["list"]);
+    let list = output(&dir, &["list"]);
     for name in ["anna", "bert"] {
         let warning = format!("warning: {name}: no machine matches the choice, so nothing is sent");
         assert!(list.contains(&warning), "{list}");
     }
-    let json: Value = serde_json::from_str(&say(&dir, &["list", "--json"])).expect("JSON");
+    let json: Value = serde_json::from_str(&output(&dir, &["list", "--json"])).expect("JSON");
     assert_eq!(json[0]["machines"]["missing"], json!(["barn", "gate"]));
     assert_eq!(json[0]["machines"]["all"], false);
     assert!(json[0]["warning"].as_str().is_some_and(|warning| warning.contains("nothing is sent")));
     machine(&dir, "barn");
-    assert!(say(&dir, &["list"]).contains("missing:barn"), "a new machine is another one");
-    assert!(!say(&dir, &["list"]).contains("warning: bert"), "the group has a machine again");
-    say(&dir, &["set", "anna", "--all-machines"]);
-    assert!(!say(&dir, &["list"]).contains("warning"));
+    assert!(output(&dir, &["list"]).contains("missing:barn"), "a new machine is another one");
+    assert!(!output(&dir, &["list"]).contains("warning: bert"), "the group has a machine again");
+    output(&dir, &["set", "anna", "--all-machines"]);
+    assert!(!output(&dir, &["list"]).contains("warning"));
 }
 
 #[test]
 fn a_recipients_wishes_are_kept_changed_and_listed() {
     let dir = tempfile::tempdir().expect("a directory");
     machine(&dir, "barn");
-    say(&dir, &["add", "anna"]);
+    output(&dir, &["add", "anna"]);
     assert!(
-        say(&dir, &["list"]).contains("anna  enabled  0         all       offline,online,flapping  -      -")
+        output(&dir, &["list"])
+            .contains("anna  enabled  0         all       offline,online,flapping  -      -")
     );
-    say(
+    output(
         &dir,
         &[
             "set",
@@ -112,31 +113,31 @@ fn a_recipients_wishes_are_kept_changed_and_listed() {
             "10m",
         ],
     );
-    let list = say(&dir, &["list"]);
+    let list = output(&dir, &["list"]);
     for part in ["barn,group:farm,tag:camera", "offline,stopped", "22:00-07:00 -05:30", "10m"] {
         assert!(list.contains(part), "{part}: {list}");
     }
-    say(&dir, &["set", "anna", "--quiet", "23:00-06:00"]);
-    assert!(say(&dir, &["list"]).contains("23:00-06:00 -05:30"), "the offset stays");
-    say(&dir, &["set", "anna", "--time-zone", "Europe/Berlin"]);
-    assert!(say(&dir, &["list"]).contains("23:00-06:00 Europe/Berlin"));
-    say(&dir, &["set", "anna", "--quiet", "22:00-07:00", "--min-outage", "5m"]);
+    output(&dir, &["set", "anna", "--quiet", "23:00-06:00"]);
+    assert!(output(&dir, &["list"]).contains("23:00-06:00 -05:30"), "the offset stays");
+    output(&dir, &["set", "anna", "--time-zone", "Europe/Berlin"]);
+    assert!(output(&dir, &["list"]).contains("23:00-06:00 Europe/Berlin"));
+    output(&dir, &["set", "anna", "--quiet", "22:00-07:00", "--min-outage", "5m"]);
     assert!(
-        say(&dir, &["list", "--json"]).contains(r#""quiet":"22:00-07:00 Europe/Berlin""#),
+        output(&dir, &["list", "--json"]).contains(r#""quiet":"22:00-07:00 Europe/Berlin""#),
         "the zone stays"
     );
-    say(&dir, &["set", "anna", "--utc-offset", "+01:00"]);
-    assert!(say(&dir, &["list"]).contains("22:00-07:00 +01:00"));
-    say(&dir, &["add", "bert", "--quiet", "23:00-06:00", "--time-zone", "America/New_York"]);
-    assert!(say(&dir, &["list"]).contains("23:00-06:00 America/New_York"));
-    say(&dir, &["remove", "bert"]);
-    say(&dir, &["set", "anna", "--all-machines", "--never-quiet"]);
-    assert!(say(&dir, &["list", "--json"]).contains(r#""quiet":null"#));
-    say(&dir, &["disable", "anna"]);
-    assert!(say(&dir, &["list"]).contains("disabled"));
-    say(&dir, &["enable", "anna"]);
-    say(&dir, &["remove", "anna"]);
-    assert!(say(&dir, &["list"]).starts_with("no recipients"));
+    output(&dir, &["set", "anna", "--utc-offset", "+01:00"]);
+    assert!(output(&dir, &["list"]).contains("22:00-07:00 +01:00"));
+    output(&dir, &["add", "bert", "--quiet", "23:00-06:00", "--time-zone", "America/New_York"]);
+    assert!(output(&dir, &["list"]).contains("23:00-06:00 America/New_York"));
+    output(&dir, &["remove", "bert"]);
+    output(&dir, &["set", "anna", "--all-machines", "--never-quiet"]);
+    assert!(output(&dir, &["list", "--json"]).contains(r#""quiet":null"#));
+    output(&dir, &["disable", "anna"]);
+    assert!(output(&dir, &["list"]).contains("disabled"));
+    output(&dir, &["enable", "anna"]);
+    output(&dir, &["remove", "anna"]);
+    assert!(output(&dir, &["list"]).starts_with("no recipients"));
 }
 
 #[test]
@@ -147,12 +148,12 @@ fn quiet_hours_without_a_time_zone_follow_the_servers_clock_and_the_answer_says_
         Some(zone) => (zone.name(), format!("the time zone of this server, {} (change it", zone.name())),
         None => ("+00:00", "in UTC, because the time zone of this server is unknown (change it".into()),
     };
-    let answer = say(&dir, &["add", "anna", "--quiet", "22:00-07:00"]);
+    let answer = output(&dir, &["add", "anna", "--quiet", "22:00-07:00"]);
     assert!(answer.contains(&said), "{answer}");
-    assert!(say(&dir, &["list"]).contains(&format!("22:00-07:00 {listed}")));
-    let answer = say(&dir, &["set", "anna", "--quiet", "23:00-07:00"]);
+    assert!(output(&dir, &["list"]).contains(&format!("22:00-07:00 {listed}")));
+    let answer = output(&dir, &["set", "anna", "--quiet", "23:00-07:00"]);
     assert_eq!(answer, "anna changed", "the zone was chosen before");
-    let answer = say(&dir, &["add", "bert", "--quiet", "22:00-07:00", "--utc-offset", "+01:00"]);
+    let answer = output(&dir, &["add", "bert", "--quiet", "22:00-07:00", "--utc-offset", "+01:00"]);
     assert!(!answer.contains("time zone"), "{answer}");
 }
 
@@ -160,18 +161,18 @@ fn quiet_hours_without_a_time_zone_follow_the_servers_clock_and_the_answer_says_
 fn a_time_zone_is_kept_without_quiet_hours_for_the_times_in_messages() {
     let dir = tempfile::tempdir().expect("a directory");
     let zone = || -> Value {
-        let all: Value = serde_json::from_str(&say(&dir, &["list", "--json"])).expect("JSON");
+        let all: Value = serde_json::from_str(&output(&dir, &["list", "--json"])).expect("JSON");
         all[0]["time_zone"].clone()
     };
-    say(&dir, &["add", "anna"]);
+    output(&dir, &["add", "anna"]);
     assert_eq!(zone(), Value::Null, "this server's, whatever that is by then");
-    say(&dir, &["set", "anna", "--utc-offset", "-05:30"]);
+    output(&dir, &["set", "anna", "--utc-offset", "-05:30"]);
     assert_eq!(zone(), "-05:30");
-    say(&dir, &["set", "anna", "--quiet", "22:00-07:00"]);
-    assert!(say(&dir, &["list"]).contains("22:00-07:00 -05:30"), "quiet hours follow it");
-    say(&dir, &["set", "anna", "--never-quiet"]);
+    output(&dir, &["set", "anna", "--quiet", "22:00-07:00"]);
+    assert!(output(&dir, &["list"]).contains("22:00-07:00 -05:30"), "quiet hours follow it");
+    output(&dir, &["set", "anna", "--never-quiet"]);
     assert_eq!(zone(), "-05:30");
-    say(&dir, &["set", "anna", "--utc-offset", "+00:00"]);
+    output(&dir, &["set", "anna", "--utc-offset", "+00:00"]);
     assert_eq!(zone(), "UTC");
 }
 
@@ -189,7 +190,7 @@ fn a_clock_that_is_used_unasked_is_named() {
 #[test]
 fn what_cannot_be_is_refused_with_a_reason() {
     let dir = tempfile::tempdir().expect("a directory");
-    say(&dir, &["add", "anna"]);
+    output(&dir, &["add", "anna"]);
     let cases: &[&[&str]] = &[
         &["add", "anna"],
         &["set", "nobody", "--all-machines"],

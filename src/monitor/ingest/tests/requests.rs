@@ -70,14 +70,14 @@ impl Site {
         Client { stream, held: Vec::new() }
     }
 
-    fn ask(&self, request: &str) -> SocketResponse {
+    fn request(&self, request: &str) -> SocketResponse {
         let mut client = self.connect();
         client.send(request.as_bytes());
         client.answer()
     }
 
     fn post(&self, path: &str, header: &str, body: &str) -> SocketResponse {
-        self.ask(&post(path, header, body.as_bytes()))
+        self.request(&post(path, header, body.as_bytes()))
     }
 
     /// With the first machine's token.
@@ -256,7 +256,9 @@ fn every_format_has_its_path_its_token_and_its_answer() {
         (site.post("/heartbeat.php", &bearer(first), r#"{"temp": "48.8°C"}"#), 200),
         (site.post(&format!("/a/heartbeat.php?token={first}"), "", r#"{"temp": "48.8°C"}"#), 200),
         (
-            site.ask(&format!("GET /heartbeat.php?params=%7B%7D&token={first} HTTP/1.1\r\nHost: x\r\n\r\n")),
+            site.request(&format!(
+                "GET /heartbeat.php?params=%7B%7D&token={first} HTTP/1.1\r\nHost: x\r\n\r\n"
+            )),
             200,
         ),
         (site.post("/api/devices/cam-7/online", &code, r#"{"cpu_load": 0.4}"#), 200),
@@ -276,7 +278,7 @@ fn the_meeting_api_says_whether_a_device_is_there_and_when_it_was_last() {
     let code = format!("X-Token-Code: {}\r\n", site.tokens[1]);
     let availability = || {
         let request = format!("GET /api/devices/cam-7/availability HTTP/1.1\r\nHost: x\r\n{code}\r\n");
-        let answer = site.ask(&request);
+        let answer = site.request(&request);
         assert_eq!(answer.status, 200);
         serde_json::from_str::<serde_json::Value>(&answer.body).expect("JSON")
     };
@@ -338,7 +340,7 @@ fn what_is_wrong_with_a_request_is_said() {
         (head("GET", "/heartbeat.php?params=%7B") + "\r\n", 400),
         (head("POST", "/api/v1/heartbeats") + "Content-Length: 0\r\n\r\n", 404),
     ] {
-        let answer = site.ask(&request);
+        let answer = site.request(&request);
         assert_eq!(answer.status, expected, "{} {answer:?}", &request[..request.len().min(80)]);
         assert!(answer.body.starts_with("{\"error\":"), "{answer:?}");
     }

@@ -66,7 +66,7 @@ fn a_full_disk_is_told_loses_nothing_that_was_acknowledged_and_is_over_when_it_i
         assert_eq!(error, StoreError::Full);
         assert!(error.to_string().contains("free some space there, and the monitor goes on by itself"));
         assert_eq!(count(&store), acknowledged, "it is still read");
-        assert_eq!(store.changed_outside(), Ok(false));
+        assert_eq!(store.changed_by_others(), Ok(false));
         for _ in 0..3 {
             assert_eq!(add(&store, &"y".repeat(100_000)), Err(StoreError::Full));
         }
@@ -170,7 +170,7 @@ fn a_file_that_is_removed_or_replaced_is_not_written_to_and_goes_on_when_it_is_b
     let away = dir.path().join("away.db");
     fs::rename(store.path(), &away).expect("moved away");
     assert_eq!(add(&store, "lost"), Err(StoreError::Gone));
-    assert_eq!(store.changed_outside(), Err(StoreError::Gone));
+    assert_eq!(store.changed_by_others(), Err(StoreError::Gone));
     assert_eq!(store.read(|_| Ok(())), Err(StoreError::Gone));
     fs::copy(&away, store.path()).expect("another file");
     assert_eq!(add(&store, "lost"), Err(StoreError::Gone));
@@ -303,7 +303,7 @@ fn a_log_that_is_removed_under_a_running_store_is_noticed_and_loses_nothing() {
         assert_eq!(store.renew_removed_wal(), Ok(true), "{name}");
         assert_eq!(store.renew_removed_wal(), Ok(false), "{name}");
         assert!(log.exists(), "{name}");
-        assert_eq!(store.changed_outside(), Ok(true), "what others wrote meanwhile is read again");
+        assert_eq!(store.changed_by_others(), Ok(true), "what others wrote meanwhile is read again");
     }
     add(&store, "after").expect("written");
     assert_eq!(store.check().expect("checked").problems, Vec::<String>::new());

@@ -19,12 +19,12 @@ fn a_new_database_is_made_whole_and_opened_again_with_what_is_in_it() {
 fn what_another_process_writes_is_noticed_once_and_ones_own_writing_never() {
     let scratch = Store::scratch();
     add(&scratch, "barn").expect("written");
-    assert_eq!(scratch.changed_outside(), Ok(false));
+    assert_eq!(scratch.changed_by_others(), Ok(false));
     let beside = Store::open_beside(scratch.path(), Moment(0)).expect("opened beside the server");
-    assert_eq!(scratch.changed_outside(), Ok(false), "opening changes nothing");
+    assert_eq!(scratch.changed_by_others(), Ok(false), "opening changes nothing");
     add(&beside, "gate").expect("written beside the server");
-    assert_eq!(scratch.changed_outside(), Ok(true));
-    assert_eq!(scratch.changed_outside(), Ok(false));
+    assert_eq!(scratch.changed_by_others(), Ok(true));
+    assert_eq!(scratch.changed_by_others(), Ok(false));
     assert_eq!(count(&scratch), 2);
 }
 

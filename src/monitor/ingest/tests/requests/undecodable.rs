@@ -190,7 +190,7 @@ fn no_cache_keeps_an_answer() {
         get("/api/devices/cam-8/availability", &code),
         post(enroll::PATH, "", b"{}"),
     ] {
-        let answer = site.ask(&request);
+        let answer = site.request(&request);
         assert!(answer.head.contains("\r\nCache-Control: no-store"), "{request:.80} {answer:?}");
     }
 }

@@ -4,26 +4,26 @@
 //! | the kernel's route to the server | permitted |
 //! |---|---|
 //! | a default route over an uplink | each uplink that has a default route too |
-//! | a default route over another interface (VPN, bridge, modem) | the kernel's choice; uplinks only as a [`Help`] |
+//! | a default route over another interface (VPN, bridge, modem) | the kernel's choice; uplinks only with an [`UplinkOverride`] |
 //! | a subnet of its own (connected) | each uplink in the same subnet, if the same host answers there |
 //! | a more specific route, or this machine itself | the kernel's choice |
 
-use crate::device::os::egress::{Lookup, RouteKind, Way};
+use crate::device::os::egress::{KernelRoute, Lookup, RouteKind};
 use std::io;
 use std::net::IpAddr;
 
 /// The kernel's routes to one server address.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Ways {
-    /// The one that it uses; `None` if there is none.
-    pub kernels: Option<Way>,
-    /// The one over each uplink, by index, the best uplink first.
+pub struct ServerRoutes {
+    /// The route that it uses; `None` without one.
+    pub kernels: Option<KernelRoute>,
+    /// The route over each uplink, by index, the best uplink first.
     pub over: Vec<(u32, Option<RouteKind>)>,
 }
 
-/// One permitted way to the server.
+/// One permitted egress to the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Permit {
+pub struct Egress {
     /// The interface to bind to; `None` leaves the choice to the kernel.
     pub over: Option<u32>,
     /// Another host may have the same address there: only over HTTPS, or if its hardware address is the server's.
@@ -32,7 +32,7 @@ pub struct Permit {
 
 /// Whether uplinks may carry heartbeats although the kernel's default route leads over an interface that is not one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Help {
+pub enum UplinkOverride {
     No,
     /// A person chose the first uplink.
     Chosen,
@@ -40,71 +40,73 @@ pub enum Help {
     Undelivered,
 }
 
-const KERNEL: Permit = Permit { over: None, same_host: false };
+const KERNEL: Egress = Egress { over: None, same_host: false };
 
-fn permit(index: u32) -> Permit {
-    Permit { over: Some(index), same_host: false }
+fn egress(index: u32) -> Egress {
+    Egress { over: Some(index), same_host: false }
 }
 
-impl Ways {
+impl ServerRoutes {
     /// Asks the kernel.
     ///
     /// # Errors
-    /// Netlink does not answer. The lookup is to be dropped then.
+    /// # Errors
     pub fn read(
         lookup: &mut Lookup,
         server: IpAddr,
         uplinks: impl IntoIterator<Item = u32>,
-    ) -> io::Result<Ways> {
-        let kernels = lookup.way(server, None)?;
-        let mut kind = |index| Ok((index, lookup.way(server, Some(index))?.map(|way| way.kind)));
+    ) -> io::Result<ServerRoutes> {
+        let kernels = lookup.route(server, None)?;
+        let mut kind = |index| Ok((index, lookup.route(server, Some(index))?.map(|way| way.kind)));
         let over = uplinks.into_iter().map(&mut kind).collect::<io::Result<_>>()?;
-        Ok(Ways { kernels, over })
+        Ok(ServerRoutes { kernels, over })
     }
 
     fn is_uplink(&self, index: u32) -> bool {
         self.over.iter().any(|(uplink, _)| *uplink == index)
     }
 
-    /// The ways to try, the best first; at least one.
-    pub fn permitted(&self, help: Help) -> Vec<Permit> {
-        let permits = match self.kernels {
+    /// The routes to try, the best first; at least one.
+    pub fn permitted(&self, uplink_override: UplinkOverride) -> Vec<Egress> {
+        let egresses = match self.kernels {
             None => self.with(RouteKind::Default, None),
-            Some(Way { index, kind }) if self.is_uplink(index) => match kind {
+            Some(KernelRoute { index, kind }) if self.is_uplink(index) => match kind {
                 RouteKind::Local => Vec::new(),
                 RouteKind::Default => self.with(RouteKind::Default, Some(index)),
                 RouteKind::Connected { .. } => {
-                    let mut permits = self.with(kind, Some(index));
-                    permits.iter_mut().for_each(|permit| permit.same_host = permit.over != Some(index));
-                    permits
+                    let mut egresses = self.with(kind, Some(index));
+                    egresses.iter_mut().for_each(|egress| egress.same_host = egress.over != Some(index));
+                    egresses
                 }
-                RouteKind::Specific => vec![permit(index)],
+                RouteKind::Specific => vec![egress(index)],
             },
-            Some(Way { kind: RouteKind::Default, .. }) => {
-                let mut permits = match help {
-                    Help::No => Vec::new(),
-                    Help::Chosen => self.with(RouteKind::Default, None).into_iter().take(1).collect(),
-                    Help::Undelivered => self.with(RouteKind::Default, None),
+            Some(KernelRoute { kind: RouteKind::Default, .. }) => {
+                let mut egresses = match uplink_override {
+                    UplinkOverride::No => Vec::new(),
+                    UplinkOverride::Chosen => {
+                        self.with(RouteKind::Default, None).into_iter().take(1).collect()
+                    }
+                    UplinkOverride::Undelivered => self.with(RouteKind::Default, None),
                 };
-                permits.push(KERNEL);
-                permits
+                egresses.push(KERNEL);
+                egresses
             }
             Some(_) => Vec::new(),
         };
-        if permits.is_empty() { vec![KERNEL] } else { permits }
+        if egresses.is_empty() { vec![KERNEL] } else { egresses }
     }
 
     /// The uplinks with such a route, and the kernel's choice in its place among them.
-    fn with(&self, kind: RouteKind, kernels: Option<u32>) -> Vec<Permit> {
+    fn with(&self, kind: RouteKind, kernels: Option<u32>) -> Vec<Egress> {
         let matches =
             |(index, found): &&(u32, Option<RouteKind>)| *found == Some(kind) || Some(*index) == kernels;
-        self.over.iter().filter(matches).map(|(index, _)| permit(*index)).collect()
+        self.over.iter().filter(matches).map(|(index, _)| egress(*index)).collect()
     }
 
     /// The interface that the kernel's route leaves no choice about; `None` where uplinks are chosen from, or where the
     /// server is this machine.
     pub fn pinned(&self) -> Option<u32> {
-        let Way { index, kind } = self.kernels?;
+        let KernelRoute { index, kind } = self.kernels?;
         let has_choice = match kind {
             RouteKind::Local => true,
             RouteKind::Default => self.is_uplink(index),
@@ -131,23 +133,27 @@ mod tests {
         RouteKind::Connected { network: [10, 0, last, 0].into(), prefix: 24 }
     }
 
-    fn ways(kernels: Option<(u32, RouteKind)>, eth0: Option<RouteKind>, wlan0: Option<RouteKind>) -> Ways {
-        let kernels = kernels.map(|(index, kind)| Way { index, kind });
-        Ways { kernels, over: vec![(ETH0, eth0), (WLAN0, wlan0)] }
+    fn routes(
+        kernels: Option<(u32, RouteKind)>,
+        eth0: Option<RouteKind>,
+        wlan0: Option<RouteKind>,
+    ) -> ServerRoutes {
+        let kernels = kernels.map(|(index, kind)| KernelRoute { index, kind });
+        ServerRoutes { kernels, over: vec![(ETH0, eth0), (WLAN0, wlan0)] }
     }
 
     /// As `eth0`, `wlan0?` (if the same host answers) and `-` (the kernel's choice).
-    fn shown(permits: &[Permit]) -> String {
-        let name = |permit: &Permit| {
-            let name = match permit.over {
+    fn shown(egresses: &[Egress]) -> String {
+        let name = |egress: &Egress| {
+            let name = match egress.over {
                 Some(ETH0) => "eth0",
                 Some(WLAN0) => "wlan0",
                 Some(_) => "another",
                 None => "-",
             };
-            format!("{name}{}", if permit.same_host { "?" } else { "" })
+            format!("{name}{}", if egress.same_host { "?" } else { "" })
         };
-        permits.iter().map(name).collect::<Vec<_>>().join(" ")
+        egresses.iter().map(name).collect::<Vec<_>>().join(" ")
     }
 
     #[test]
@@ -172,25 +178,25 @@ mod tests {
             (None, (None, Some(lan(1))), "-"),
             (None, (None, None), "-"),
         ] {
-            let permits = ways(kernels, eth0, wlan0).permitted(Help::No);
-            assert_eq!(shown(&permits), expected, "{kernels:?} {eth0:?} {wlan0:?}");
+            let egresses = routes(kernels, eth0, wlan0).permitted(UplinkOverride::No);
+            assert_eq!(shown(&egresses), expected, "{kernels:?} {eth0:?} {wlan0:?}");
         }
     }
 
     #[test]
     fn uplinks_help_only_where_the_kernel_uses_a_default_route() {
-        for (kind, help, expected) in [
-            (Default, Help::No, "-"),
-            (Default, Help::Chosen, "eth0 -"),
-            (Default, Help::Undelivered, "eth0 wlan0 -"),
-            (Specific, Help::Chosen, "-"),
-            (Specific, Help::Undelivered, "-"),
+        for (kind, uplink_override, expected) in [
+            (Default, UplinkOverride::No, "-"),
+            (Default, UplinkOverride::Chosen, "eth0 -"),
+            (Default, UplinkOverride::Undelivered, "eth0 wlan0 -"),
+            (Specific, UplinkOverride::Chosen, "-"),
+            (Specific, UplinkOverride::Undelivered, "-"),
         ] {
-            let ways = ways(Some((VPN, kind)), Some(Default), Some(Default));
-            assert_eq!(shown(&ways.permitted(help)), expected, "{kind:?} {help:?}");
+            let routes = routes(Some((VPN, kind)), Some(Default), Some(Default));
+            assert_eq!(shown(&routes.permitted(uplink_override)), expected, "{kind:?} {uplink_override:?}");
         }
-        let none = ways(Some((VPN, Default)), None, Some(lan(1)));
-        assert_eq!(shown(&none.permitted(Help::Chosen)), "-", "no uplink leads there");
+        let none = routes(Some((VPN, Default)), None, Some(lan(1)));
+        assert_eq!(shown(&none.permitted(UplinkOverride::Chosen)), "-", "no uplink leads there");
     }
 
     #[test]
@@ -205,8 +211,8 @@ mod tests {
             (VPN, lan(1), Some(VPN)),
             (1, Local, None),
         ] {
-            let ways = ways(Some((index, kind)), Some(lan(1)), Some(lan(1)));
-            assert_eq!(ways.pinned(), expected, "{index} {kind:?}");
+            let routes = routes(Some((index, kind)), Some(lan(1)), Some(lan(1)));
+            assert_eq!(routes.pinned(), expected, "{index} {kind:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the heartbeat thread publishes: its results so far, and its progress.
+//! The status that the heartbeat thread publishes: its results so far, and its progress.
 
 use super::outcome::Outcome;
 use crate::clock::Now;
@@ -10,16 +10,16 @@ use std::time::{Duration, Instant};
 
 /// Written by the heartbeat thread alone.
 #[derive(Debug)]
-pub struct Account {
+pub struct HeartbeatStatus {
     record: Latest<Record>,
     begin: Instant,
     /// The loop's last iteration, in milliseconds since `begin`.
     passed: AtomicU64,
 }
 
-impl Account {
-    pub fn new(begin: Instant) -> Account {
-        Account { record: Latest::new(Record::default()), begin, passed: AtomicU64::new(0) }
+impl HeartbeatStatus {
+    pub fn new(begin: Instant) -> HeartbeatStatus {
+        HeartbeatStatus { record: Latest::new(Record::default()), begin, passed: AtomicU64::new(0) }
     }
 
     pub fn record(&self) -> Arc<Record> {
@@ -32,17 +32,17 @@ impl Account {
     }
 
     /// Time since the loop's last iteration.
-    pub fn still_for(&self, now: Instant) -> Duration {
+    pub fn stalled_for(&self, now: Instant) -> Duration {
         let passed = self.begin + Duration::from_millis(self.passed.load(Ordering::Relaxed));
         now.saturating_duration_since(passed)
     }
 
-    pub(super) fn pass(&self, now: Instant) {
+    pub(super) fn mark_iteration(&self, now: Instant) {
         let passed = now.saturating_duration_since(self.begin).as_millis();
         self.passed.store(u64::try_from(passed).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    pub(super) fn put(&self, record: Record) {
+    pub(super) fn publish(&self, record: Record) {
         self.record.put(record);
     }
 }
@@ -127,11 +127,11 @@ mod tests {
     #[test]
     fn a_loop_that_does_not_come_around_grows_old() {
         let begin = Instant::now();
-        let account = Account::new(begin);
+        let heartbeat_status = HeartbeatStatus::new(begin);
         let later = |seconds| begin + Duration::from_secs(seconds);
-        assert_eq!(account.still_for(later(3)), Duration::from_secs(3));
-        account.pass(later(10));
-        assert_eq!(account.still_for(later(12)), Duration::from_secs(2));
-        assert_eq!(account.still_for(later(9)), Duration::ZERO);
+        assert_eq!(heartbeat_status.stalled_for(later(3)), Duration::from_secs(3));
+        heartbeat_status.mark_iteration(later(10));
+        assert_eq!(heartbeat_status.stalled_for(later(12)), Duration::from_secs(2));
+        assert_eq!(heartbeat_status.stalled_for(later(9)), Duration::ZERO);
     }
 }
