@@ -1,8 +1,10 @@
 //! Reading a configuration strictly, for both programs.
 //!
-//! A file is read twice over: as written (no unknown keys) and as used (checked values). Every
-//! fault becomes one sentence that names file, line, key, value and what is allowed.
+//! A file has two forms: as written (`serde`, no unknown keys) and as used (checked values). Each fault is one sentence
+//! that names file, line, key, value and what is allowed.
 
+use deserializer::TomlValue;
+use serde::de::DeserializeOwned;
 use std::fmt;
 use std::fs;
 use std::io;
@@ -11,14 +13,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
-use written::Written;
 
 pub use period::{Level, Period, outside};
 
-pub mod period;
+mod deserializer;
+mod period;
 #[cfg(test)]
 pub mod shipped;
-pub mod written;
 
 /// Keys whose values are never shown, not even when they are wrong.
 const SECRET_KEYS: [&str; 3] = ["token", "password", "device_key"];
@@ -93,7 +94,7 @@ impl Source {
 
     /// # Errors
     /// The text is not TOML, has a key that `T` does not know, or a value of another type.
-    pub fn parse<T: Written>(&self) -> Result<T, ConfigError> {
+    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, ConfigError> {
         self.parse_renamed(|_| None)
     }
 
@@ -101,7 +102,7 @@ impl Source {
     ///
     /// # Errors
     /// As [`Source::parse`].
-    pub fn parse_renamed<T: Written>(
+    pub fn parse_renamed<T: DeserializeOwned>(
         &self,
         new_name: impl Fn(&str) -> Option<String>,
     ) -> Result<T, ConfigError> {
@@ -110,11 +111,11 @@ impl Source {
             None => ConfigError::new(format!("{}: {}", self.path.display(), error.message())),
         })?;
         let whole = Spanned::new(table.span(), DeValue::Table(table.into_inner()));
-        T::read(whole).map_err(|fault| {
+        T::deserialize(TomlValue(&whole)).map_err(|fault| {
             let renamed = fault
                 .unknown_key
                 .and_then(|key| Some(format!("unknown key `{key}`; here it is {}", new_name(&key)?)));
-            self.fault(fault.span, &renamed.unwrap_or(fault.problem))
+            self.fault(fault.span.unwrap_or_default(), &renamed.unwrap_or(fault.problem))
         })
     }
 
@@ -197,15 +198,17 @@ fn holds_secret(line: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde::Deserialize;
 
-    written::sections! {
-        pub struct Sample {
-            pub heartbeat: SampleSection,
-        }
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Sample {
+        heartbeat: SampleSection,
+    }
 
-        pub struct SampleSection {
-            pub interval: Option<Period>,
-        }
+    #[derive(Default, Deserialize)]
+    struct SampleSection {
+        interval: Option<Period>,
     }
 
     fn fault(text: &str) -> String {

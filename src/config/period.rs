@@ -1,12 +1,15 @@
 //! Values that both configurations contain: durations and the log level.
 
 use log::LevelFilter;
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer};
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// `[log] level`, as it is written.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Level {
     Error,
     Warn,
@@ -30,7 +33,7 @@ impl From<Level> for LevelFilter {
 pub struct Period(pub Duration);
 
 /// The form of a period, for the error message.
-pub const PERIOD: &str = "a duration such as \"250ms\", \"5s\", \"2m\" or \"1h\"";
+const PERIOD: &str = "a duration such as \"250ms\", \"5s\", \"2m\" or \"1h\"";
 
 impl std::str::FromStr for Period {
     type Err = String;
@@ -48,6 +51,32 @@ impl std::str::FromStr for Period {
         let number: u64 = number.parse().map_err(|_| format!("expected {PERIOD}"))?;
         let milliseconds = number.checked_mul(milliseconds).ok_or("too long")?;
         Ok(Period(Duration::from_millis(milliseconds)))
+    }
+}
+
+/// A plain number is a number of seconds, as the systems that this one replaces wrote it.
+impl<'de> Deserialize<'de> for Period {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Period, D::Error> {
+        deserializer.deserialize_any(PeriodVisitor)
+    }
+}
+
+struct PeriodVisitor;
+
+impl Visitor<'_> for PeriodVisitor {
+    type Value = Period;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(PERIOD)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Period, E> {
+        text.parse().map_err(E::custom)
+    }
+
+    fn visit_f64<E: Error>(self, seconds: f64) -> Result<Period, E> {
+        let period = Duration::try_from_secs_f64(seconds).map(Period);
+        period.map_err(|_| E::custom(format_args!("expected {PERIOD}")))
     }
 }
 

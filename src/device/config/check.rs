@@ -241,19 +241,24 @@ impl Check<'_> {
         })
     }
 
-    fn sign(&self, written: Option<Spanned<Sign>>) -> Result<Option<Sign>, ConfigError> {
-        let Some(sign) = written else { return Ok(None) };
-        let problem = match sign.get_ref() {
-            Sign::Pidfile(path) if !path.is_absolute() => "the pid file's path must start with /",
-            Sign::Process(name) if name.is_empty() || name.len() > 15 || name.contains('/') => {
-                "a process name has 1 to 15 bytes and no /, as `ps -o comm` shows it"
+    fn sign(&self, written: Option<Spanned<written::Sign>>) -> Result<Option<Sign>, ConfigError> {
+        let Some(written) = written else { return Ok(None) };
+        let span = written.span();
+        let written::Sign { pidfile, process, unit } = written.into_inner();
+        let problem = match (pidfile, process, unit) {
+            (Some(path), None, None) if path.starts_with('/') => return Ok(Some(Sign::Pidfile(path.into()))),
+            (Some(_), None, None) => "the pid file's path must start with /",
+            (None, Some(name), None) if (1..=15).contains(&name.len()) && !name.contains('/') => {
+                return Ok(Some(Sign::Process(name)));
             }
-            Sign::Unit(name) if !name.contains('.') || name.contains('/') => {
-                "a unit's name has its type at the end, such as \"mediamtx.service\""
+            (None, Some(_), None) => "a process name has 1 to 15 bytes and no /, as `ps -o comm` shows it",
+            (None, None, Some(name)) if name.contains('.') && !name.contains('/') => {
+                return Ok(Some(Sign::Unit(name)));
             }
-            _ => return Ok(Some(sign.into_inner())),
+            (None, None, Some(_)) => "a unit's name has its type at the end, such as \"mediamtx.service\"",
+            _ => "expected one sign, such as { unit = \"mediamtx.service\" }",
         };
-        Err(self.source.fault(sign.span(), problem))
+        Err(self.source.fault(span, problem))
     }
 
     pub fn daemon(&self, written: written::Daemon) -> Result<Daemon, ConfigError> {

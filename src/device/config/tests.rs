@@ -357,6 +357,13 @@ fn of_several_unknown_keys_the_first_one_is_named() {
 }
 
 #[test]
+fn of_several_wrong_values_the_first_one_is_named() {
+    let text = "[log]\nlevel = 1\n[heartbeat]\nurl = 1\ninterval = \"1\"";
+    assert_eq!(fault(text), "c.toml:2: [log] level = 1: expected a word in quotes");
+    assert!(fault("[heartbeat]\nurl = 1\ninterval = \"1\"").starts_with("c.toml:2: [heartbeat] url = 1: "));
+}
+
+#[test]
 fn no_sentence_shows_a_secret() {
     let secret = "hunter2/hunter2";
     for text in [

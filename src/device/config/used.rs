@@ -1,8 +1,8 @@
 //! The daemon's configuration as the threads use it: every value checked.
 
-use crate::config::written::{Fault, Keys, TomlValue, Word, Written};
 use crate::device::host::Mac;
 use log::LevelFilter;
+use serde::Deserialize;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -48,18 +48,16 @@ pub struct ClientCertificate {
     pub key_file: PathBuf,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
 pub enum Method {
     Post,
     /// The legacy form: `?params=<url-encoded JSON>`.
     Get,
 }
 
-impl Word for Method {
-    const WORDS: &'static [(&'static str, Method)] = &[("POST", Method::Post), ("GET", Method::Get)];
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Format {
     /// [`crate::wire::Heartbeat`].
     Native,
@@ -67,11 +65,6 @@ pub enum Format {
     Streamer,
     /// The Meeting API: `POST {url}/api/devices/{device_key}/online`.
     Meeting,
-}
-
-impl Word for Format {
-    const WORDS: &'static [(&'static str, Format)] =
-        &[("native", Format::Native), ("streamer", Format::Streamer), ("meeting", Format::Meeting)];
 }
 
 /// Which uplinks there are, and how they are looked after.
@@ -94,7 +87,8 @@ pub struct Network {
 }
 
 /// What failover may do to the machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// `routes` where it is allowed, else `observe`.
     Auto,
@@ -106,16 +100,6 @@ pub enum Mode {
     NetworkManager,
     /// No failover at all.
     Off,
-}
-
-impl Word for Mode {
-    const WORDS: &'static [(&'static str, Mode)] = &[
-        ("auto", Mode::Auto),
-        ("observe", Mode::Observe),
-        ("routes", Mode::Routes),
-        ("networkmanager", Mode::NetworkManager),
-        ("off", Mode::Off),
-    ];
 }
 
 /// Cameras in all. Most LANs have 254 addresses.
@@ -160,7 +144,8 @@ pub struct CameraPlan {
 }
 
 /// What a camera has to do to be there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum CameraMethod {
     /// Answer a ping.
     Icmp,
@@ -176,21 +161,17 @@ pub enum CameraMethod {
     Rtsp,
 }
 
-impl Word for CameraMethod {
-    const WORDS: &'static [(&'static str, CameraMethod)] = &[
-        ("icmp", CameraMethod::Icmp),
-        ("tcp", CameraMethod::Tcp),
-        ("both", CameraMethod::Both),
-        ("http", CameraMethod::Http),
-        ("https", CameraMethod::Https),
-        ("rtsp", CameraMethod::Rtsp),
-    ];
-}
-
 impl CameraMethod {
     /// The word in the configuration.
     pub fn as_str(self) -> &'static str {
-        Self::WORDS.iter().find(|(_, method)| *method == self).map_or("", |(word, _)| word)
+        match self {
+            CameraMethod::Icmp => "icmp",
+            CameraMethod::Tcp => "tcp",
+            CameraMethod::Both => "both",
+            CameraMethod::Http => "http",
+            CameraMethod::Https => "https",
+            CameraMethod::Rtsp => "rtsp",
+        }
     }
 }
 
@@ -230,19 +211,6 @@ pub enum Sign {
     Process(String),
     /// An active systemd unit of the system manager.
     Unit(String),
-}
-
-impl Written for Sign {
-    fn read(value: TomlValue<'_>) -> Result<Sign, Fault> {
-        let span = value.span();
-        let mut keys = Keys::of(value, &["pidfile", "process", "unit"])?;
-        match (keys.take("pidfile")?, keys.take("process")?, keys.take("unit")?) {
-            (Some::<String>(path), None, None) => Ok(Sign::Pidfile(path.into())),
-            (None, Some(name), None) => Ok(Sign::Process(name)),
-            (None, None, Some(name)) => Ok(Sign::Unit(name)),
-            _ => Err(Fault::new(span, "expected one sign, such as { unit = \"mediamtx.service\" }")),
-        }
-    }
 }
 
 /// Where the local HTTP API listens, and who may change something through it.

@@ -1,107 +1,125 @@
-//! The file as written: every key optional, none unknown.
+//! The file as written: all keys are optional. Unknown keys are errors: `config::deserializer` refuses them.
 
-use super::used::{CameraMethod, Format, Method, Mode, Sign};
-use crate::config::written::sections;
+use super::used::{CameraMethod, Format, Method, Mode};
 use crate::config::{Level, Period};
+use serde::Deserialize;
 use toml::Spanned;
 
-sections! {
-    pub struct File {
-        pub heartbeat: Heartbeat,
-        pub network: Network,
-        pub cameras: Cameras,
-        pub metrics: Metrics,
-        pub activity: Activity,
-        pub api: Api,
-        pub daemon: Daemon,
-        pub log: Log,
-    }
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub struct File {
+    pub heartbeat: Heartbeat,
+    pub network: Network,
+    pub cameras: Cameras,
+    pub metrics: Metrics,
+    pub activity: Activity,
+    pub api: Api,
+    pub daemon: Daemon,
+    pub log: Log,
+}
 
-    pub struct Heartbeat {
-        pub url: Option<Spanned<String>>,
-        pub interval: Option<Spanned<Period>>,
-        pub timeout: Option<Spanned<Period>>,
-        pub method: Option<Spanned<Method>>,
-        pub format: Option<Format>,
-        pub token_file: Option<Spanned<String>>,
-        pub ca_file: Option<Spanned<String>>,
-        pub client_certificate_file: Option<Spanned<String>>,
-        pub client_key_file: Option<Spanned<String>>,
-        pub device_key: Option<Spanned<String>>,
-        pub note: Option<Spanned<String>>,
-    }
+#[derive(Default, Deserialize)]
+pub struct Heartbeat {
+    pub url: Option<Spanned<String>>,
+    pub interval: Option<Spanned<Period>>,
+    pub timeout: Option<Spanned<Period>>,
+    pub method: Option<Spanned<Method>>,
+    pub format: Option<Format>,
+    pub token_file: Option<Spanned<String>>,
+    pub ca_file: Option<Spanned<String>>,
+    pub client_certificate_file: Option<Spanned<String>>,
+    pub client_key_file: Option<Spanned<String>>,
+    pub device_key: Option<Spanned<String>>,
+    pub note: Option<Spanned<String>>,
+}
 
-    pub struct Network {
-        pub mode: Option<Mode>,
-        pub interfaces: Option<Spanned<Vec<String>>>,
-        pub connectivity_check: Option<Spanned<String>>,
-        pub connectivity_timeout: Option<Spanned<Period>>,
-        pub gateway_probe: Option<bool>,
-        pub captive_portal_check: Option<Spanned<String>>,
-        pub failback_hold: Option<Spanned<Period>>,
-        pub ap_interfaces: Option<Spanned<Vec<String>>>,
-        pub lock_file: Option<Spanned<String>>,
-    }
+#[derive(Default, Deserialize)]
+pub struct Network {
+    pub mode: Option<Mode>,
+    pub interfaces: Option<Spanned<Vec<String>>>,
+    pub connectivity_check: Option<Spanned<String>>,
+    pub connectivity_timeout: Option<Spanned<Period>>,
+    pub gateway_probe: Option<bool>,
+    pub captive_portal_check: Option<Spanned<String>>,
+    pub failback_hold: Option<Spanned<Period>>,
+    pub ap_interfaces: Option<Spanned<Vec<String>>>,
+    pub lock_file: Option<Spanned<String>>,
+}
 
-    pub struct Cameras {
-        pub enabled: Option<bool>,
-        pub interval: Option<Spanned<Period>>,
-        pub method: Option<CameraMethod>,
-        pub tcp_port: Option<Spanned<u16>>,
-        pub tcp_timeout: Option<Spanned<Period>>,
-        pub icmp_timeout: Option<Spanned<Period>>,
-        pub failures: Option<Spanned<u16>>,
-        pub hostname_patterns: Option<Spanned<Vec<String>>>,
-        pub lease_file: Option<Spanned<String>>,
-        pub camera: Vec<Spanned<Camera>>,
-    }
+#[derive(Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Cameras {
+    pub enabled: Option<bool>,
+    pub interval: Option<Spanned<Period>>,
+    pub method: Option<CameraMethod>,
+    pub tcp_port: Option<Spanned<u16>>,
+    pub tcp_timeout: Option<Spanned<Period>>,
+    pub icmp_timeout: Option<Spanned<Period>>,
+    pub failures: Option<Spanned<u16>>,
+    pub hostname_patterns: Option<Spanned<Vec<String>>>,
+    pub lease_file: Option<Spanned<String>>,
+    pub camera: Vec<Spanned<Camera>>,
+}
 
-    pub struct Camera {
-        pub mac: Option<Spanned<String>>,
-        pub address: Option<Spanned<String>>,
-        pub hostname: Option<Spanned<String>>,
-        pub interval: Option<Spanned<Period>>,
-        pub method: Option<CameraMethod>,
-        pub tcp_port: Option<Spanned<u16>>,
-        pub tcp_timeout: Option<Spanned<Period>>,
-        pub icmp_timeout: Option<Spanned<Period>>,
-        pub failures: Option<Spanned<u16>>,
-    }
+#[derive(Clone, Default, Deserialize)]
+pub struct Camera {
+    pub mac: Option<Spanned<String>>,
+    pub address: Option<Spanned<String>>,
+    pub hostname: Option<Spanned<String>>,
+    pub interval: Option<Spanned<Period>>,
+    pub method: Option<CameraMethod>,
+    pub tcp_port: Option<Spanned<u16>>,
+    pub tcp_timeout: Option<Spanned<Period>>,
+    pub icmp_timeout: Option<Spanned<Period>>,
+    pub failures: Option<Spanned<u16>>,
+}
 
-    pub struct Metrics {
-        pub disk: Option<Spanned<String>>,
-        pub app_version_file: Option<Spanned<String>>,
-        pub modem: Option<bool>,
-        pub gps: Option<bool>,
-        pub gps_position: Option<bool>,
-    }
+#[derive(Default, Deserialize)]
+pub struct Metrics {
+    pub disk: Option<Spanned<String>>,
+    pub app_version_file: Option<Spanned<String>>,
+    pub modem: Option<bool>,
+    pub gps: Option<bool>,
+    pub gps_position: Option<bool>,
+}
 
-    pub struct Activity {
-        pub streaming: Option<Spanned<Sign>>,
-        pub tracking: Option<Spanned<Sign>>,
-        pub recording: Option<Spanned<Sign>>,
-        pub recording_dir: Option<Spanned<String>>,
-        pub recording_path_file: Option<Spanned<String>>,
-    }
+#[derive(Default, Deserialize)]
+pub struct Activity {
+    pub streaming: Option<Spanned<Sign>>,
+    pub tracking: Option<Spanned<Sign>>,
+    pub recording: Option<Spanned<Sign>>,
+    pub recording_dir: Option<Spanned<String>>,
+    pub recording_path_file: Option<Spanned<String>>,
+}
 
-    pub struct Api {
-        pub enabled: Option<bool>,
-        pub listen: Option<Spanned<String>>,
-        pub socket: Option<Spanned<String>>,
-        pub socket_mode: Option<Spanned<String>>,
-        pub socket_group: Option<Spanned<String>>,
-        pub token_file: Option<Spanned<String>>,
-    }
+/// Exactly one of them.
+#[derive(Default, Deserialize)]
+pub struct Sign {
+    pub pidfile: Option<String>,
+    pub process: Option<String>,
+    pub unit: Option<String>,
+}
 
-    pub struct Daemon {
-        pub pidfile: Option<Spanned<String>>,
-        pub state_dir: Option<Spanned<String>>,
-        pub runtime_dir: Option<Spanned<String>>,
-    }
+#[derive(Default, Deserialize)]
+pub struct Api {
+    pub enabled: Option<bool>,
+    pub listen: Option<Spanned<String>>,
+    pub socket: Option<Spanned<String>>,
+    pub socket_mode: Option<Spanned<String>>,
+    pub socket_group: Option<Spanned<String>>,
+    pub token_file: Option<Spanned<String>>,
+}
 
-    pub struct Log {
-        pub level: Option<Level>,
-    }
+#[derive(Default, Deserialize)]
+pub struct Daemon {
+    pub pidfile: Option<Spanned<String>>,
+    pub state_dir: Option<Spanned<String>>,
+    pub runtime_dir: Option<Spanned<String>>,
+}
+
+#[derive(Default, Deserialize)]
+pub struct Log {
+    pub level: Option<Level>,
 }
 
 impl Cameras {

@@ -203,13 +203,14 @@ impl Check<'_> {
 
     fn number(
         &self,
-        written: Option<Spanned<usize>>,
+        written: Option<Spanned<u32>>,
         default: usize,
         allowed: RangeInclusive<usize>,
     ) -> Result<usize, ConfigError> {
         let Some(written) = written else { return Ok(default) };
-        if allowed.contains(written.get_ref()) {
-            return Ok(written.into_inner());
+        let number = *written.get_ref() as usize;
+        if allowed.contains(&number) {
+            return Ok(number);
         }
         let problem = format!("must be from {} to {}", allowed.start(), allowed.end());
         Err(self.source.fault(written.span(), &problem))

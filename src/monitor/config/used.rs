@@ -1,8 +1,8 @@
 //! The sections as the threads use them: checked values, defaults filled in.
 
-use crate::config::written::Word;
 use crate::http::networks::IpNetwork;
 use log::LevelFilter;
+use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -85,7 +85,8 @@ pub struct SmtpConfig {
 }
 
 /// Encryption of the connection to the mail server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum SmtpSecurity {
     /// TLS from the first byte; port 465.
     Tls,
@@ -93,11 +94,6 @@ pub enum SmtpSecurity {
     StartTls,
     /// Unencrypted, for a mail server on the same machine; port 25.
     None,
-}
-
-impl Word for SmtpSecurity {
-    const WORDS: &'static [(&'static str, SmtpSecurity)] =
-        &[("tls", SmtpSecurity::Tls), ("starttls", SmtpSecurity::StartTls), ("none", SmtpSecurity::None)];
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
