@@ -14,7 +14,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-pub use period::{Level, Period, outside};
+pub use period::{Level, Period, within};
 
 mod deserializer;
 mod period;
@@ -92,17 +92,11 @@ impl Source {
         &self.path
     }
 
-    /// # Errors
-    /// The text is not TOML, has a key that `T` does not know, or a value of another type.
-    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, ConfigError> {
-        self.parse_renamed(|_| None)
-    }
-
-    /// As [`Source::parse`]. `new_name` knows the keys of other systems, and names the key that took their place.
+    /// `new_name` describes the key that replaced a key of another system.
     ///
     /// # Errors
-    /// As [`Source::parse`].
-    pub fn parse_renamed<T: DeserializeOwned>(
+    /// The text is not TOML, has a key that `T` does not know, or a value of another type.
+    pub fn parse<T: DeserializeOwned>(
         &self,
         new_name: impl Fn(&str) -> Option<String>,
     ) -> Result<T, ConfigError> {
@@ -140,6 +134,46 @@ impl Source {
     }
 
     /// # Errors
+    /// As [`Source::absolute`].
+    pub fn optional_path(&self, written: Option<Spanned<String>>) -> Result<Option<PathBuf>, ConfigError> {
+        written.map(|path| self.absolute(path)).transpose()
+    }
+
+    /// The values of two `keys` that need each other.
+    ///
+    /// # Errors
+    /// One of them is missing.
+    pub fn pair(
+        &self,
+        keys: [&str; 2],
+        written: [Option<Spanned<String>>; 2],
+    ) -> Result<Option<[Spanned<String>; 2]>, ConfigError> {
+        let (alone, missing) = match written {
+            [Some(first), Some(second)] => return Ok(Some([first, second])),
+            [None, None] => return Ok(None),
+            [Some(alone), None] => (alone, keys[1]),
+            [None, Some(alone)] => (alone, keys[0]),
+        };
+        Err(self.fault(alone.span(), &format!("needs {missing} beside it")))
+    }
+
+    /// # Errors
+    /// The number is outside `allowed`.
+    pub fn number<T: Copy + PartialOrd + fmt::Display>(
+        &self,
+        written: Option<Spanned<T>>,
+        default: T,
+        allowed: RangeInclusive<T>,
+    ) -> Result<T, ConfigError> {
+        let Some(written) = written else { return Ok(default) };
+        if allowed.contains(written.get_ref()) {
+            return Ok(written.into_inner());
+        }
+        let problem = format!("must be from {} to {}", allowed.start(), allowed.end());
+        Err(self.fault(written.span(), &problem))
+    }
+
+    /// # Errors
     /// The period is outside `allowed`.
     pub fn period(
         &self,
@@ -147,12 +181,28 @@ impl Source {
         default: &str,
         allowed: &RangeInclusive<Duration>,
     ) -> Result<Duration, ConfigError> {
-        let Some(written) = written else {
-            return default.parse().map(|period: Period| period.0).map_err(ConfigError::new);
+        Ok(self.period_or(None, written, default, allowed)?.0)
+    }
+
+    /// The period of an environment variable, else the file's, else the default; with its origin.
+    ///
+    /// # Errors
+    /// The variable is not a period, or the period is outside `allowed`.
+    pub fn period_or(
+        &self,
+        variable: Option<(Result<Period, String>, Origin)>,
+        written: Option<Spanned<Period>>,
+        default: &str,
+        allowed: &RangeInclusive<Duration>,
+    ) -> Result<(Duration, Origin), ConfigError> {
+        let (period, origin) = match (variable, written) {
+            (Some(variable), _) => variable,
+            (None, Some(written)) => (Ok(*written.get_ref()), Origin::File(written.span())),
+            (None, None) => (default.parse(), Origin::Default),
         };
-        match outside(*written.get_ref(), allowed) {
-            Some(problem) => Err(self.fault(written.span(), &problem)),
-            None => Ok(written.get_ref().0),
+        match period.and_then(|period| within(period.0, allowed)) {
+            Ok(period) => Ok((period, origin)),
+            Err(problem) => Err(self.fault_of(&origin, &problem)),
         }
     }
 
@@ -212,7 +262,8 @@ mod tests {
     }
 
     fn fault(text: &str) -> String {
-        let read = Source::new("/etc/x.toml", text).parse::<Sample>().map(|file| file.heartbeat.interval);
+        let read =
+            Source::new("/etc/x.toml", text).parse::<Sample>(|_| None).map(|file| file.heartbeat.interval);
         read.expect_err("a fault").to_string()
     }
 
@@ -265,7 +316,7 @@ mod tests {
     fn a_plain_number_is_a_number_of_seconds() {
         let read = |text: &str| {
             let source = Source::new("/etc/x.toml", format!("[heartbeat]\ninterval = {text}\n"));
-            source.parse::<Sample>().map(|file| file.heartbeat.interval.map(|period| period.0))
+            source.parse::<Sample>(|_| None).map(|file| file.heartbeat.interval.map(|period| period.0))
         };
         for (text, milliseconds) in [("5", 5000), ("2.5", 2500), ("0", 0), ("3600", 3_600_000)] {
             assert_eq!(read(text).expect("seconds"), Some(Duration::from_millis(milliseconds)), "{text}");

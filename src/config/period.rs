@@ -93,10 +93,12 @@ impl fmt::Display for Period {
     }
 }
 
-/// The error text for a `period` outside `allowed`, for [`Source::fault`].
-pub fn outside(period: Period, allowed: &RangeInclusive<Duration>) -> Option<String> {
+/// # Errors
+/// The period is outside `allowed`.
+pub fn within(period: Duration, allowed: &RangeInclusive<Duration>) -> Result<Duration, String> {
     let (from, to) = (Period(*allowed.start()), Period(*allowed.end()));
-    (!allowed.contains(&period.0)).then(|| format!("must be from \"{from}\" to \"{to}\""))
+    let problem = || format!("must be from \"{from}\" to \"{to}\"");
+    allowed.contains(&period).then_some(period).ok_or_else(problem)
 }
 
 #[cfg(test)]

@@ -191,10 +191,8 @@ pub fn device_key(text: &str) -> Result<(), String> {
 /// # Errors
 /// `duration` is outside `allowed`.
 pub fn within(what: &str, duration: Duration, allowed: &RangeInclusive<Duration>) -> Result<(), String> {
-    match config::outside(Period(duration), allowed) {
-        Some(problem) => Err(format!("{what} \"{}\" {problem}", Period(duration))),
-        None => Ok(()),
-    }
+    let sentence = |problem| format!("{what} \"{}\" {problem}", Period(duration));
+    config::within(duration, allowed).map(drop).map_err(sentence)
 }
 
 /// Checks one line of text for people.

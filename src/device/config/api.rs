@@ -32,7 +32,7 @@ impl Check<'_> {
             socket,
             socket_mode: self.socket_mode(written.socket_mode)?,
             socket_group: self.group(written.socket_group)?,
-            token_file: self.optional_path(written.token_file)?,
+            token_file: self.source.optional_path(written.token_file)?,
         })
     }
 

@@ -15,7 +15,7 @@ use toml::Spanned;
 const INTERVAL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 /// A camera on the same LAN that needs longer is of no use.
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(30);
-const FAILURES: RangeInclusive<u16> = 1..=100;
+const FAILURES: RangeInclusive<u32> = 1..=100;
 const PATTERNS: usize = 64;
 /// As long as the names that they are for.
 const PATTERN: usize = 63;
@@ -52,7 +52,7 @@ impl Check<'_> {
         Ok(Cameras {
             enabled: written.enabled.unwrap_or(true),
             hostname_patterns: self.patterns(written.hostname_patterns)?,
-            lease_file: self.optional_path(written.lease_file)?,
+            lease_file: self.source.optional_path(written.lease_file)?,
             cameras: self.each_camera(written.camera, &plan)?,
             plan,
         })
@@ -65,21 +65,11 @@ impl Check<'_> {
         };
         let method = wanted.method.unwrap_or(general.method);
         let port = match wanted.tcp_port {
-            Some(port) if *port.get_ref() == 0 => {
-                return Err(self.source.fault(port.span(), "must be from 1 to 65535"));
-            }
-            Some(port) => port.into_inner(),
             // A method of its own comes with the port of its own.
             None if wanted.method.is_some() && usual_port(method) != usual_port(general.method) => {
                 usual_port(method)
             }
-            None => general.port,
-        };
-        let failures = match wanted.failures {
-            Some(failures) if !FAILURES.contains(failures.get_ref()) => {
-                return Err(self.source.fault(failures.span(), "must be from 1 to 100"));
-            }
-            failures => failures.map_or(general.failures, |failures| (*failures.get_ref()).into()),
+            port => self.source.number(port, general.port, 1..=u16::MAX)?,
         };
         Ok(CameraPlan {
             interval: period(wanted.interval, general.interval, &INTERVAL)?,
@@ -87,7 +77,7 @@ impl Check<'_> {
             port,
             tcp_timeout: period(wanted.tcp_timeout, general.tcp_timeout, &TIMEOUT)?,
             icmp_timeout: period(wanted.icmp_timeout, general.icmp_timeout, &TIMEOUT)?,
-            failures,
+            failures: self.source.number(wanted.failures, general.failures, FAILURES)?,
         })
     }
 

@@ -5,7 +5,7 @@ use super::used::{
     without_query,
 };
 use super::written;
-use crate::config::{ConfigError, Origin, Period, Source, outside};
+use crate::config::{ConfigError, Origin, Period, Source};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -60,10 +60,10 @@ impl Check<'_> {
             timeout: timeout.0,
             method,
             format,
-            token_file: self.optional_path(written.token_file)?,
-            ca_file: self.optional_path(written.ca_file)?,
+            token_file: self.source.optional_path(written.token_file)?,
+            ca_file: self.source.optional_path(written.ca_file)?,
             client_certificate: self
-                .client_certificate(written.client_certificate_file, written.client_key_file)?,
+                .client_certificate([written.client_certificate_file, written.client_key_file])?,
             device_key,
             note: written.note.map(Spanned::into_inner),
         })
@@ -115,18 +115,9 @@ impl Check<'_> {
         default: &str,
         allowed: &RangeInclusive<Duration>,
     ) -> Result<(Duration, Origin), ConfigError> {
-        let (period, origin) = match ((self.env)(name), written) {
-            (Some(text), _) => {
-                let origin = Origin::Environment(name, text.clone());
-                (seconds_or_period(&text).map_err(|problem| self.source.fault_of(&origin, &problem))?, origin)
-            }
-            (None, Some(written)) => (*written.get_ref(), Origin::File(written.span())),
-            (None, None) => (default.parse().map_err(ConfigError::new)?, Origin::Default),
-        };
-        match outside(period, allowed) {
-            Some(problem) => Err(self.source.fault_of(&origin, &problem)),
-            None => Ok((period.0, origin)),
-        }
+        let variable =
+            (self.env)(name).map(|text| (seconds_or_period(&text), Origin::Environment(name, text)));
+        self.source.period_or(variable, written, default, allowed)
     }
 
     fn device_key(&self, written: Spanned<String>) -> Result<String, ConfigError> {
@@ -141,20 +132,14 @@ impl Check<'_> {
 
     fn client_certificate(
         &self,
-        certificate: Option<Spanned<String>>,
-        key: Option<Spanned<String>>,
+        files: [Option<Spanned<String>>; 2],
     ) -> Result<Option<ClientCertificate>, ConfigError> {
-        match (certificate, key) {
-            (None, None) => Ok(None),
-            (Some(certificate), Some(key)) => Ok(Some(ClientCertificate {
-                certificate_file: self.source.absolute(certificate)?,
-                key_file: self.source.absolute(key)?,
-            })),
-            (Some(alone), None) => Err(self.source.fault(alone.span(), "needs client_key_file beside it")),
-            (None, Some(alone)) => {
-                Err(self.source.fault(alone.span(), "needs client_certificate_file beside it"))
-            }
-        }
+        let keys = ["client_certificate_file", "client_key_file"];
+        let Some([certificate, key]) = self.source.pair(keys, files)? else { return Ok(None) };
+        Ok(Some(ClientCertificate {
+            certificate_file: self.source.absolute(certificate)?,
+            key_file: self.source.absolute(key)?,
+        }))
     }
 
     pub fn network(&self, written: written::Network, runtime_dir: &Path) -> Result<Network, ConfigError> {
@@ -223,8 +208,8 @@ impl Check<'_> {
 
     pub fn metrics(&self, written: written::Metrics) -> Result<Metrics, ConfigError> {
         Ok(Metrics {
-            disk: self.optional_path(written.disk)?.unwrap_or_else(|| PathBuf::from("/")),
-            app_version_file: self.optional_path(written.app_version_file)?,
+            disk: self.source.optional_path(written.disk)?.unwrap_or_else(|| PathBuf::from("/")),
+            app_version_file: self.source.optional_path(written.app_version_file)?,
             modem: written.modem.unwrap_or(true),
             gps: written.gps.unwrap_or(true),
             gps_position: written.gps_position.unwrap_or(false),
@@ -236,8 +221,8 @@ impl Check<'_> {
             streaming: self.sign(written.streaming)?,
             tracking: self.sign(written.tracking)?,
             recording: self.sign(written.recording)?,
-            recording_dir: self.optional_path(written.recording_dir)?,
-            recording_path_file: self.optional_path(written.recording_path_file)?,
+            recording_dir: self.source.optional_path(written.recording_dir)?,
+            recording_path_file: self.source.optional_path(written.recording_path_file)?,
         })
     }
 
@@ -278,17 +263,11 @@ impl Check<'_> {
         Ok(Daemon {
             pidfile,
             state_dir: self
+                .source
                 .optional_path(written.state_dir)?
                 .unwrap_or_else(|| PathBuf::from("/var/lib/heartbeat-daemon")),
             runtime_dir,
         })
-    }
-
-    pub(super) fn optional_path(
-        &self,
-        written: Option<Spanned<String>>,
-    ) -> Result<Option<PathBuf>, ConfigError> {
-        written.map(|path| self.source.absolute(path)).transpose()
     }
 }
 

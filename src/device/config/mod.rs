@@ -57,10 +57,10 @@ impl Config {
     /// The first fault, as one sentence; a fault of the overlay names that.
     pub fn cameras_with(source: &Source, overlay: &Source) -> Result<Cameras, ConfigError> {
         let none = |_: &str| None;
-        let over = overlay.parse::<written::File>()?.cameras;
+        let over = overlay.parse::<written::File>(|_| None)?.cameras;
         // Checked alone first: spans of the overlay mean nothing in the file.
         Check { source: overlay, env: &none }.cameras(over.clone())?;
-        let file: written::File = source.parse_renamed(renamed::new_name)?;
+        let file: written::File = source.parse(renamed::new_name)?;
         let cameras = file.cameras.overlaid(over);
         Check { source, env: &none }.cameras(cameras)
     }
@@ -70,7 +70,7 @@ impl Config {
     /// # Errors
     /// The first fault, as one sentence.
     pub fn from_source(source: &Source, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
-        let written: written::File = source.parse_renamed(renamed::new_name)?;
+        let written: written::File = source.parse(renamed::new_name)?;
         let check = Check { source, env };
         let heartbeat = check.heartbeat(written.heartbeat)?;
         let daemon = check.daemon(written.daemon)?;

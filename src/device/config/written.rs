@@ -55,7 +55,7 @@ pub struct Cameras {
     pub tcp_port: Option<Spanned<u16>>,
     pub tcp_timeout: Option<Spanned<Period>>,
     pub icmp_timeout: Option<Spanned<Period>>,
-    pub failures: Option<Spanned<u16>>,
+    pub failures: Option<Spanned<u32>>,
     pub hostname_patterns: Option<Spanned<Vec<String>>>,
     pub lease_file: Option<Spanned<String>>,
     pub camera: Vec<Spanned<Camera>>,
@@ -71,7 +71,7 @@ pub struct Camera {
     pub tcp_port: Option<Spanned<u16>>,
     pub tcp_timeout: Option<Spanned<Period>>,
     pub icmp_timeout: Option<Spanned<Period>>,
-    pub failures: Option<Spanned<u16>>,
+    pub failures: Option<Spanned<u32>>,
 }
 
 #[derive(Default, Deserialize)]

@@ -5,7 +5,7 @@ use super::used::{
     SmtpSecurity, StoreConfig, TlsFiles,
 };
 use super::written;
-use crate::config::{ConfigError, Origin, Period, Source, outside};
+use crate::config::{ConfigError, Origin, Period, Source};
 use crate::http::networks::IpNetwork;
 use rustls::pki_types::ServerName;
 use std::net::SocketAddr;
@@ -33,8 +33,8 @@ impl Check<'_> {
         let listen = written.listen.unwrap_or_else(|| Spanned::new(0..0, "127.0.0.1:8080".into()));
         let http = HttpConfig {
             listen: self.listen(&listen)?,
-            socket: self.optional_path(written.socket)?,
-            tls: self.tls(written.certificate_file, written.key_file)?,
+            socket: self.source.optional_path(written.socket)?,
+            tls: self.tls([written.certificate_file, written.key_file])?,
             trusted_proxies: self.networks(written.trusted_proxies)?,
         };
         if http.listen.is_none() && http.socket.is_none() {
@@ -52,20 +52,14 @@ impl Check<'_> {
         }
     }
 
-    fn tls(
-        &self,
-        certificate: Option<Spanned<String>>,
-        key: Option<Spanned<String>>,
-    ) -> Result<Option<TlsFiles>, ConfigError> {
-        match (certificate, key) {
-            (None, None) => Ok(None),
-            (Some(certificate), Some(key)) => Ok(Some(TlsFiles {
-                certificate_file: self.source.absolute(certificate)?,
-                key_file: self.source.absolute(key)?,
-            })),
-            (Some(alone), None) => Err(self.source.fault(alone.span(), "needs key_file beside it")),
-            (None, Some(alone)) => Err(self.source.fault(alone.span(), "needs certificate_file beside it")),
-        }
+    fn tls(&self, files: [Option<Spanned<String>>; 2]) -> Result<Option<TlsFiles>, ConfigError> {
+        let Some([certificate, key]) = self.source.pair(["certificate_file", "key_file"], files)? else {
+            return Ok(None);
+        };
+        Ok(Some(TlsFiles {
+            certificate_file: self.source.absolute(certificate)?,
+            key_file: self.source.absolute(key)?,
+        }))
     }
 
     fn networks(&self, written: Option<Spanned<Vec<String>>>) -> Result<Vec<IpNetwork>, ConfigError> {
@@ -76,49 +70,33 @@ impl Check<'_> {
     }
 
     pub fn store(&self, written: written::Store) -> Result<StoreConfig, ConfigError> {
-        let state_dir = self.optional_path(written.state_dir)?;
+        let state_dir = self.source.optional_path(written.state_dir)?;
         let state_dir = state_dir.unwrap_or_else(|| PathBuf::from("/var/lib/heartbeat-monitor"));
-        let database = self.optional_path(written.database)?.unwrap_or_else(|| state_dir.join("monitor.db"));
+        let database =
+            self.source.optional_path(written.database)?.unwrap_or_else(|| state_dir.join("monitor.db"));
         Ok(StoreConfig { state_dir, database })
     }
 
-    pub fn detection(&self, written: &written::Detection) -> Result<DetectionConfig, ConfigError> {
-        let check_interval = self.seed_period(
-            "MACHINE_HEARTBEAT_CHECK_INTERVAL",
-            written.check_interval.as_ref(),
-            Duration::from_secs(30),
-            &CHECK_INTERVAL,
-        )?;
-        let offline_threshold = self.seed_period(
-            "MACHINE_OFFLINE_THRESHOLD",
-            written.offline_threshold.as_ref(),
-            Duration::from_secs(120),
-            &OFFLINE_THRESHOLD,
-        )?;
-        Ok(DetectionConfig { check_interval, offline_threshold })
+    pub fn detection(&self, written: written::Detection) -> Result<DetectionConfig, ConfigError> {
+        let (interval, threshold) = ("MACHINE_HEARTBEAT_CHECK_INTERVAL", "MACHINE_OFFLINE_THRESHOLD");
+        Ok(DetectionConfig {
+            check_interval: self.period(interval, written.check_interval, "30s", &CHECK_INTERVAL)?,
+            offline_threshold: self.period(threshold, written.offline_threshold, "2m", &OFFLINE_THRESHOLD)?,
+        })
     }
 
-    fn seed_period(
+    fn period(
         &self,
         name: &'static str,
-        written: Option<&Spanned<Period>>,
-        default: Duration,
+        written: Option<Spanned<Period>>,
+        default: &str,
         allowed: &RangeInclusive<Duration>,
     ) -> Result<Duration, ConfigError> {
-        let (period, origin) = match ((self.env)(name), written) {
-            (Some(text), _) => {
-                let origin = Origin::Environment(name, text.clone());
-                let wanted = "expected a duration such as \"30s\" or \"2m0s\"";
-                let period = go_duration(&text).ok_or_else(|| self.source.fault_of(&origin, wanted))?;
-                (period, origin)
-            }
-            (None, Some(written)) => (written.get_ref().0, Origin::File(written.span())),
-            (None, None) => return Ok(default),
+        let parse = |text: &str| {
+            go_duration(text).map(Period).ok_or("expected a duration such as \"30s\" or \"2m0s\"".to_owned())
         };
-        match outside(Period(period), allowed) {
-            Some(problem) => Err(self.source.fault_of(&origin, &problem)),
-            None => Ok(period),
-        }
+        let variable = (self.env)(name).map(|text| (parse(&text), Origin::Environment(name, text)));
+        Ok(self.source.period_or(variable, written, default, allowed)?.0)
     }
 
     pub fn notify(&self, written: written::Notify) -> Result<NotifyConfig, ConfigError> {
@@ -137,32 +115,26 @@ impl Check<'_> {
         Ok(NotifyConfig {
             allow_private_webhooks: written.allow_private_webhooks.unwrap_or(false),
             telegram_api: api.get_ref().trim_end_matches('/').to_owned(),
-            ca_file: self.optional_path(written.ca_file)?,
+            ca_file: self.source.optional_path(written.ca_file)?,
         })
     }
 
     pub fn smtp(&self, written: written::Smtp) -> Result<Option<SmtpConfig>, ConfigError> {
-        let login = match (written.user, written.password_file) {
-            (None, None) => None,
-            (Some(user), Some(file)) => {
-                Some(SmtpLogin { user: user.into_inner(), password_file: self.source.absolute(file)? })
-            }
-            (Some(alone), None) => {
-                return Err(self.source.fault(alone.span(), "needs password_file beside it"));
-            }
-            (None, Some(alone)) => return Err(self.source.fault(alone.span(), "needs user beside it")),
-        };
+        let login =
+            match self.source.pair(["user", "password_file"], [written.user, written.password_file])? {
+                Some([user, file]) => {
+                    Some(SmtpLogin { user: user.into_inner(), password_file: self.source.absolute(file)? })
+                }
+                None => None,
+            };
         let security = written.security.unwrap_or(SmtpSecurity::StartTls);
         let usual = match security {
             SmtpSecurity::Tls => 465,
             SmtpSecurity::StartTls => 587,
             SmtpSecurity::None => 25,
         };
-        let (host, from) = match (written.host, written.from) {
-            (None, None) => return Ok(None),
-            (Some(host), Some(from)) => (host, from),
-            (Some(alone), None) => return Err(self.source.fault(alone.span(), "needs from beside it")),
-            (None, Some(alone)) => return Err(self.source.fault(alone.span(), "needs host beside it")),
+        let Some([host, from]) = self.source.pair(["host", "from"], [written.host, written.from])? else {
+            return Ok(None);
         };
         if ServerName::try_from(host.get_ref().as_str()).is_err() {
             let problem =
@@ -179,7 +151,7 @@ impl Check<'_> {
             security,
             login,
             from: from.into_inner(),
-            ca_file: self.optional_path(written.ca_file)?,
+            ca_file: self.source.optional_path(written.ca_file)?,
         }))
     }
 
@@ -191,33 +163,17 @@ impl Check<'_> {
     }
 
     pub fn limits(&self, written: written::Limits) -> Result<LimitsConfig, ConfigError> {
+        let number = |written, default, allowed| {
+            self.source.number::<u32>(written, default, allowed).map(|number| number as usize)
+        };
         Ok(LimitsConfig {
             // A million descriptors is the kernel's own limit (fs.nr_open).
-            connections: self.number(written.connections, 16_384, 16..=1_000_000)?,
-            connections_per_address: self.number(written.connections_per_address, 1_000, 1..=1_000_000)?,
+            connections: number(written.connections, 16_384, 16..=1_000_000)?,
+            connections_per_address: number(written.connections_per_address, 1_000, 1..=1_000_000)?,
             // At 64 KiB a request, a queue of 1024 holds at most 64 MiB; of heartbeats 1 MiB.
-            queue: self.number(written.queue, 1_024, 16..=65_536)?,
-            workers: self.number(written.workers, 2, 1..=64)?,
+            queue: number(written.queue, 1_024, 16..=65_536)?,
+            workers: number(written.workers, 2, 1..=64)?,
         })
-    }
-
-    fn number(
-        &self,
-        written: Option<Spanned<u32>>,
-        default: usize,
-        allowed: RangeInclusive<usize>,
-    ) -> Result<usize, ConfigError> {
-        let Some(written) = written else { return Ok(default) };
-        let number = *written.get_ref() as usize;
-        if allowed.contains(&number) {
-            return Ok(number);
-        }
-        let problem = format!("must be from {} to {}", allowed.start(), allowed.end());
-        Err(self.source.fault(written.span(), &problem))
-    }
-
-    fn optional_path(&self, written: Option<Spanned<String>>) -> Result<Option<PathBuf>, ConfigError> {
-        written.map(|path| self.source.absolute(path)).transpose()
     }
 }
 

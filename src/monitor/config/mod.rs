@@ -37,12 +37,12 @@ impl Config {
     /// # Errors
     /// The first fault in the file or the environment.
     pub fn from_source(source: &Source, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
-        let written: written::File = source.parse()?;
+        let written: written::File = source.parse(|_| None)?;
         let check = Check { source, env };
         Ok(Config {
             http: check.http(written.http)?,
             store: check.store(written.store)?,
-            detection: check.detection(&written.detection)?,
+            detection: check.detection(written.detection)?,
             notify: check.notify(written.notify)?,
             smtp: check.smtp(written.smtp)?,
             retention: check.retention(written.retention)?,
