@@ -6,18 +6,12 @@ use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 
 /// Writes a draft beside `path` and renames it. Not synced: for tmpfs, or for content that may be lost.
-///
-/// # Errors
-/// The draft cannot be written, or not renamed.
 pub fn replace(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> io::Result<()> {
     write_draft(path, write)?;
     fs::rename(draft(path), path)
 }
 
 /// As [`replace`], and on the disk when it returns: content that was confirmed survives a power cut.
-///
-/// # Errors
-/// As [`replace`].
 pub fn replace_durably(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,

@@ -19,9 +19,6 @@ pub enum LockError {
 
 impl LockFile {
     /// Locks `file`, which must not be opened with truncation: the content is the holder's.
-    ///
-    /// # Errors
-    /// See [`LockError`].
     pub fn lock(mut file: File) -> Result<LockFile, LockError> {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(LockFile(file)),

@@ -95,8 +95,6 @@ impl<T> MailboxSender<T> {
 }
 
 impl<T> Mailbox<T> {
-    /// # Errors
-    /// The mailbox is empty, or empty and without senders.
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
         self.receiver.try_recv()
     }

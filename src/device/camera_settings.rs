@@ -92,18 +92,12 @@ impl CameraSettings {
     }
 
     /// The cameras' configuration with the changes.
-    ///
-    /// # Errors
-    /// A change is not valid; the sentence names it.
     pub fn cameras(&self) -> Result<config::Cameras, ConfigError> {
         cameras(&self.source, &self.overlay)
     }
 
     /// Applies changes under PumaGuard's names or those of the file; other names are ignored, as PumaGuard does.
     /// Returns the new configuration, and a line for each change.
-    ///
-    /// # Errors
-    /// See [`SettingsError`]; then nothing has changed.
     pub fn change(
         &mut self,
         changes: &Map<String, Value>,
@@ -129,9 +123,6 @@ impl CameraSettings {
     }
 
     /// Drops all changes: the file counts again.
-    ///
-    /// # Errors
-    /// See [`SettingsError`].
     pub fn reset(&mut self) -> Result<(config::Cameras, Vec<String>), SettingsError> {
         self.replace(BTreeMap::new())
     }

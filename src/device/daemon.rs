@@ -81,17 +81,11 @@ pub fn run(config_file: &Path) -> Result<(), Failure> {
 }
 
 /// The configuration, and what it names.
-///
-/// # Errors
-/// The first fault, as one sentence.
 pub fn load(config_file: &Path) -> Result<(Config, Credentials, ApiSettings), ConfigError> {
     load_source(&Source::read(config_file)?)
 }
 
 /// [`load`] of a file that was read already.
-///
-/// # Errors
-/// The first fault, as one sentence.
 pub fn load_source(source: &Source) -> Result<(Config, Credentials, ApiSettings), ConfigError> {
     let mut config = Config::from_file(source)?;
     let credentials = Credentials::load(&config.heartbeat)?;

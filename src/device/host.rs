@@ -8,9 +8,6 @@ use std::str::FromStr;
 const HOSTNAME: usize = 63;
 
 /// A hostname, free of characters that could control a terminal or a page.
-///
-/// # Errors
-/// A sentence that states what is allowed.
 pub fn hostname(text: &str) -> Result<String, String> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if (1..=HOSTNAME).contains(&text.len()) && text.chars().all(allowed) {
@@ -20,9 +17,6 @@ pub fn hostname(text: &str) -> Result<String, String> {
 }
 
 /// The unicast address of a host; not link-local, because that needs an interface.
-///
-/// # Errors
-/// A sentence that states what is allowed.
 pub fn address(text: &str) -> Result<IpAddr, String> {
     let problem = match text.parse::<IpAddr>() {
         Ok(ip) if ip.is_unspecified() || ip.is_multicast() || is_broadcast(ip) => {

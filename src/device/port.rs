@@ -105,9 +105,6 @@ pub fn read(state_dir: &Path) -> Option<Choice> {
 
 /// Saves a choice atomically, also across a power failure. Root writes here into a directory of the service's user, so
 /// an existing symbolic link is never followed.
-///
-/// # Errors
-/// The directory or the file cannot be written.
 pub fn write(state_dir: &Path, choice: &Choice) -> io::Result<()> {
     fs::create_dir_all(state_dir)?;
     atomic_file::replace_durably(&state_dir.join(NAME), |file| match choice {
@@ -118,9 +115,6 @@ pub fn write(state_dir: &Path, choice: &Choice) -> io::Result<()> {
 
 /// Searches the machine with the root directory `root` for other users of the port, unless a choice is saved. Returns a
 /// new choice.
-///
-/// # Errors
-/// The choice cannot be saved.
 pub fn check(root: &Path, state_dir: &Path) -> io::Result<Option<Choice>> {
     if read(state_dir).is_some() {
         return Ok(None);
@@ -204,9 +198,6 @@ fn program(process: &Path) -> String {
 }
 
 /// Deletes the saved choice, so that the next [`check`] searches again.
-///
-/// # Errors
-/// The file cannot be removed.
 pub fn forget(state_dir: &Path) -> io::Result<()> {
     match fs::remove_file(state_dir.join(NAME)) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),

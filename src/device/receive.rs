@@ -40,9 +40,6 @@ pub fn listen_address(text: &str) -> Result<String, String> {
 
 /// Listens on `listen` (port 0: any free one), writes the address as the first line of `out`, then one line for each
 /// heartbeat. Returns after `stop_after` heartbeats.
-///
-/// # Errors
-/// The address cannot be listened on, or `out` cannot be written.
 pub fn receive(listen: &str, out: &mut dyn Write, stop_after: Option<u64>) -> io::Result<()> {
     receive_on(TcpListener::bind(listen)?, out, stop_after)
 }
@@ -101,9 +98,6 @@ impl Receiver<'_> {
 }
 
 /// The heartbeat or the replays of a request.
-///
-/// # Errors
-/// The response to a request without a heartbeat.
 fn heartbeats(request: &Request) -> Result<Vec<Value>, Response> {
     let params = request.query().and_then(params);
     let json = match (request.method(), params) {

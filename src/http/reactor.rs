@@ -330,9 +330,6 @@ impl Reactor {
 }
 
 /// Reads, parses and writes until it would block; returns the next complete request.
-///
-/// # Errors
-/// The socket failed.
 fn advance(client: &mut Client, front: &Front, scratch: &mut [u8]) -> io::Result<Option<Request>> {
     // A client that does not read its responses gets no further request parsed.
     let blocked = client.connection.output().len() >= BATCH || client.watched_for_writing();

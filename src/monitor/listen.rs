@@ -45,9 +45,6 @@ impl Drop for SocketFile {
 }
 
 /// Loads certificate and key.
-///
-/// # Errors
-/// A file cannot be read, or they are not a certificate and its key.
 pub fn certificate(tls: &TlsFiles) -> Result<rustls::ServerConfig, ConfigError> {
     let read = |path: &Path| {
         let problem = |error| ConfigError::new(format!("cannot read {}: {error}", path.display()));
@@ -61,9 +58,6 @@ pub fn certificate(tls: &TlsFiles) -> Result<rustls::ServerConfig, ConfigError> 
 }
 
 /// Binds address and socket file. With `tls`, the address speaks TLS; the socket file never does.
-///
-/// # Errors
-/// The address or the file is in use or not permitted.
 pub fn bind(http: &HttpConfig, tls: Option<rustls::ServerConfig>) -> Result<Bound, CannotListen> {
     let tls = tls.map(TlsConfig::new);
     let mut bound = Bound { listeners: Vec::new(), tls: tls.clone(), address: None, socket: None };

@@ -104,8 +104,6 @@ pub struct Description {
 }
 
 impl Description {
-    /// # Errors
-    /// The first invalid setting.
     pub fn check(&self) -> Result<(), String> {
         name(&self.name)?;
         self.hostname.as_deref().map_or(Ok(()), hostname)?;
@@ -120,8 +118,6 @@ impl Description {
     }
 }
 
-/// # Errors
-/// `text` is not a valid name of a machine, a recipient or a token.
 pub fn name(text: &str) -> Result<(), String> {
     shown("name", text, LONGEST_NAME)?;
     if text.bytes().all(|b| b.is_ascii_digit()) {
@@ -133,34 +129,24 @@ pub fn name(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// # Errors
-/// `text` is not a valid group.
 pub fn group(text: &str) -> Result<(), String> {
     shown("group", text, LONGEST_GROUP)?;
     no_comma("group", text)
 }
 
-/// # Errors
-/// `text` is not a valid tag.
 pub fn tag(text: &str) -> Result<(), String> {
     shown("tag", text, LONGEST_GROUP)?;
     no_comma("tag", text)
 }
 
-/// # Errors
-/// `text` is not a valid description.
 pub fn description(text: &str) -> Result<(), String> {
     shown("description", text, LONGEST_DESCRIPTION)
 }
 
-/// # Errors
-/// `text` is not a valid hostname.
 pub fn hostname(text: &str) -> Result<(), String> {
     plain("hostname", text, LONGEST_HOSTNAME)
 }
 
-/// # Errors
-/// `text` is not a valid hardware id.
 pub fn hardware_id(text: &str) -> Result<(), String> {
     plain("hardware id", text, LONGEST_HARDWARE_ID)
 }
@@ -176,8 +162,6 @@ pub fn canonical_hardware_id(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// # Errors
-/// `text` cannot be part of a path of the Meeting API.
 pub fn device_key(text: &str) -> Result<(), String> {
     plain("device key", text, LONGEST_NAME)?;
     match text.contains('/') {
@@ -188,8 +172,6 @@ pub fn device_key(text: &str) -> Result<(), String> {
     }
 }
 
-/// # Errors
-/// `duration` is outside `allowed`.
 pub fn within(what: &str, duration: Duration, allowed: &RangeInclusive<Duration>) -> Result<(), String> {
     let sentence = |problem| format!("{what} \"{}\" {problem}", Period(duration));
     config::within(duration, allowed).map(drop).map_err(sentence)

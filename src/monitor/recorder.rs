@@ -104,9 +104,6 @@ impl Recorder {
 
     /// Loads machines, tokens and statuses from the database. Call it before the first beat: otherwise a restart would
     /// look like a recovery of all machines.
-    ///
-    /// # Errors
-    /// The database could not be read.
     pub fn load(&self) -> Result<(), StoreError> {
         let RecorderContext { store, registry, fleet, .. } = &self.shared;
         registry.put(Registry::load(store)?);

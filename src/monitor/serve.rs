@@ -107,9 +107,6 @@ impl From<CannotListen> for CommandError {
 }
 
 /// Serves in the foreground until SIGTERM or SIGINT.
-///
-/// # Errors
-/// The configuration is wrong, the database or an address cannot be used, or polling the sockets failed.
 pub fn run(config_file: &Path) -> Result<(), CommandError> {
     let config = Config::load(config_file)?;
     logging::init(config.log);

@@ -96,9 +96,6 @@ pub struct Zone {
 
 impl Zone {
     /// Reads a zone such as `Europe/Berlin` from `directory`.
-    ///
-    /// # Errors
-    /// The zone does not exist or cannot be read.
     pub fn read(directory: &Path, name: &str) -> Result<Zone, String> {
         let letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '_' | '-' | '+');
         let named = !name.starts_with('/') && name.len() <= LONGEST_NAME && name.chars().all(letter);

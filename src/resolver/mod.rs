@@ -85,8 +85,6 @@ impl NameEntry {
 }
 
 impl NameResolver {
-    /// # Errors
-    /// A thread cannot be started.
     pub fn start(limits: ResolverLimits, lookup: Lookup) -> io::Result<NameResolver> {
         let table = Arc::new(NameTable::default());
         let (good, good_names) = bounded(limits.names);
@@ -227,9 +225,6 @@ fn literal(host: &str, port: u16) -> Option<SocketAddr> {
 }
 
 /// The C library's lookup, with all that nsswitch.conf and resolv.conf say. May take half a minute.
-///
-/// # Errors
-/// The name is unknown, or no DNS server answers.
 pub fn lookup(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     let addresses = interleave((host, port).to_socket_addrs()?);
     if addresses.is_empty() {

@@ -50,9 +50,6 @@ impl Trust {
     }
 
     /// [`Trust::only`] for a file.
-    ///
-    /// # Errors
-    /// A sentence that names the file.
     pub fn only_file(path: &Path) -> Result<Trust, String> {
         let pem = fs::read(path).map_err(|error| format!("{}: cannot be read: {error}", path.display()))?;
         Trust::only(&pem).map_err(|problem| format!("{}: {problem}", path.display()))

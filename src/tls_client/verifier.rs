@@ -20,8 +20,6 @@ use std::sync::Arc;
 
 /// Decides about a server's certificate.
 pub trait CertificateCheck: Debug + Send + Sync {
-    /// # Errors
-    /// The certificate is refused.
     fn check(&self, shown: &ShownCertificate<'_>) -> Result<(), Error>;
 }
 

@@ -54,17 +54,11 @@ struct ApiResponse {
 }
 
 /// [`send`] without a body; the parsed response.
-///
-/// # Errors
-/// See [`send`]; or the response is not that of this version.
 pub fn fetch<T: DeserializeOwned>(config: &Api, request: &ApiRequest) -> Result<T, Failure> {
     read(&send(config, request, "")?)
 }
 
 /// Parses the response of this version, or of one with the same fields.
-///
-/// # Errors
-/// A field is missing or has another type.
 pub fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
     let foreign = |error| Failure::Other(format!("the running daemon has another version: {error}"));
     serde_json::from_slice(body).map_err(foreign)

@@ -31,9 +31,6 @@ pub enum Permission {
 }
 
 /// `None` where the request itself must be refused whatever it wants; `hostname` is this machine's.
-///
-/// # Errors
-/// What is answered instead.
 pub fn check(
     request: &Request,
     permission: Permission,

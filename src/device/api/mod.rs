@@ -85,8 +85,6 @@ impl std::fmt::Debug for Shared {
 }
 
 impl ApiServer {
-    /// # Errors
-    /// There is no memory for a thread.
     pub fn start(settings: ApiSettings, context: ApiContext) -> io::Result<ApiServer> {
         let shared = Shared { settings: Latest::new(settings), context, stopper: Mutex::new(None) };
         let shared = Arc::new(shared);

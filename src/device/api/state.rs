@@ -60,8 +60,6 @@ pub struct ApiSettings {
 }
 
 impl ApiSettings {
-    /// # Errors
-    /// The token cannot be read.
     pub fn load(
         config: &Config,
         has_server_token: bool,

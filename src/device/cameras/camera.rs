@@ -61,9 +61,6 @@ pub struct NewCamera {
 
 impl NewCamera {
     /// From untrusted text; an empty text is absent.
-    ///
-    /// # Errors
-    /// The first invalid text, as a sentence.
     pub fn new(mac: &str, hostname: Option<&str>, ip: Option<&str>) -> Result<NewCamera, String> {
         Ok(NewCamera { mac: mac.parse()?, hostname: read_hostname(hostname)?, ip: read_ip(ip)? })
     }
@@ -80,9 +77,6 @@ pub struct DhcpEvent {
 
 impl DhcpEvent {
     /// As [`NewCamera::new`]; `action` is dnsmasq's word.
-    ///
-    /// # Errors
-    /// The first invalid text, as a sentence.
     pub fn new(
         action: &str,
         mac: &str,

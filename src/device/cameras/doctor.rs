@@ -6,9 +6,6 @@ use crate::device::config;
 use std::path::Path;
 
 /// `5 known, 4 connected; ICMP is allowed`, or what stands in the way.
-///
-/// # Errors
-/// A sentence with what to do about it.
 pub fn examine(config: &config::Cameras, state_dir: &Path) -> Result<String, String> {
     let counted =
         state::count(state_dir).map_err(|error| format!("{error}; the daemon sets it aside at its start"))?;

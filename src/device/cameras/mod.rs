@@ -70,9 +70,6 @@ pub struct CameraThread {
 }
 
 /// Makes the thread's two ends. What was known in an earlier run is in the list already.
-///
-/// # Errors
-/// No descriptor is left.
 pub fn new(config: config::Cameras, context: CameraContext) -> io::Result<(CamerasHandle, CameraThread)> {
     let poll = Poll::new()?;
     let waker = Waker::new(poll.registry(), WAKE)?;

@@ -68,9 +68,6 @@ enum SavedOrigin {
 }
 
 /// How many cameras the file knows, and how many of them were connected when it was written; absent without a file.
-///
-/// # Errors
-/// It cannot be read or understood.
 pub fn count(state_dir: &Path) -> io::Result<Option<(usize, usize)>> {
     let bytes = match StateFile::new(state_dir).read() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

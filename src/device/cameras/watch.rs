@@ -67,8 +67,6 @@ pub struct CameraWatch {
 }
 
 impl CameraWatch {
-    /// # Errors
-    /// No descriptor is left.
     pub fn new(
         poll: &Poll,
         config: config::Cameras,

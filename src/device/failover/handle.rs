@@ -55,8 +55,6 @@ pub struct FailoverMailbox {
     settled: Settled,
 }
 
-/// # Errors
-/// The process has no descriptor left.
 pub fn failover() -> io::Result<(Failover, FailoverMailbox)> {
     let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
     let written = wake.clone();

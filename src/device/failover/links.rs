@@ -161,8 +161,6 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// # Errors
-    /// The process has no descriptor left.
     pub fn open(neighbours: bool) -> io::Result<Kernel> {
         Ok(Kernel {
             table: LinkTable::default(),
@@ -180,9 +178,6 @@ impl Kernel {
     }
 
     /// Applies the kernel's events. True if links, addresses or default routes changed.
-    ///
-    /// # Errors
-    /// The socket is broken.
     pub fn receive(&mut self, mut neighbour: impl FnMut(&Neighbour)) -> io::Result<bool> {
         let (mut changed, mut rerouted, table) = (false, false, &mut self.table);
         let lost = self.events.receive(|change| {

@@ -78,9 +78,6 @@ pub struct Keeper {
 
 impl Keeper {
     /// Removes what a killed daemon has left behind.
-    ///
-    /// # Errors
-    /// Routes cannot be read, or not be changed.
     pub fn new() -> io::Result<Keeper> {
         match cleanup()? {
             0 => {}

@@ -50,7 +50,6 @@ impl ServerRoutes {
     /// Asks the kernel.
     ///
     /// # Errors
-    /// # Errors
     pub fn read(
         lookup: &mut Lookup,
         server: IpAddr,

@@ -165,8 +165,6 @@ impl Watch {
         }
     }
 
-    /// # Errors
-    /// One sentence why it cannot be known.
     fn is_active(&mut self, now: Instant) -> Result<bool, String> {
         match self {
             Watch::Pidfile { root, path } => pidfile_alive(root, path),

@@ -56,9 +56,6 @@ impl Recording {
 
     /// The file and its size as it is now. The path is told as the machine itself would say it, without the
     /// root.
-    ///
-    /// # Errors
-    /// One sentence why there is none.
     pub fn find(&mut self) -> Result<RecordingFile, String> {
         let named = match &self.path_file {
             Some(path_file) => self.named_by(path_file),

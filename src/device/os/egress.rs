@@ -44,8 +44,6 @@ pub struct Lookup {
 }
 
 impl Lookup {
-    /// # Errors
-    /// The process has no descriptor left.
     pub fn open() -> io::Result<Lookup> {
         Ok(Lookup { socket: Socket::open(NETLINK_ROUTE)? })
     }
@@ -54,7 +52,6 @@ impl Lookup {
     /// if there is no route. The kernel gives a socket that is bound to an interface without a route the subnet of that
     /// interface; here that is no route.
     ///
-    /// # Errors
     /// # Errors
     pub fn route(&mut self, destination: IpAddr, over: Option<u32>) -> io::Result<Option<KernelRoute>> {
         let Some(found) = self.query(destination, over, RTM_F_FIB_MATCH)? else { return Ok(None) };

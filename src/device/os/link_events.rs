@@ -65,9 +65,6 @@ pub struct Events {
 
 impl Events {
     /// Hears of `neighbours` too, which are many, only if they are wanted.
-    ///
-    /// # Errors
-    /// The process has no descriptor left.
     pub fn open(neighbours: bool) -> io::Result<Events> {
         let mut socket = Socket::new(NETLINK_ROUTE)?;
         socket.bind_auto()?;
@@ -87,9 +84,6 @@ impl Events {
 
     /// Gives what has come to `each`, which tells whether there is likely to be more. True if something was lost: all
     /// has to be read again.
-    ///
-    /// # Errors
-    /// The socket is broken.
     pub fn receive(&mut self, mut each: impl FnMut(Change) -> bool) -> io::Result<bool> {
         let (mut lost, mut more) = (false, true);
         for _ in 0..BURST {

@@ -148,9 +148,6 @@ pub fn solicit(socket: &mut Socket, index: u32, ip: IpAddr) -> io::Result<()> {
 
 /// Whether this process may change the network. The kernel looks at the privilege before it looks at the
 /// request, and this one names no neighbour.
-///
-/// # Errors
-/// The kernel did not answer.
 pub fn has_permission(socket: &mut Socket) -> io::Result<bool> {
     match socket.request(RTM_NEWNEIGH, 0, &[0; HEADER], |_, _| {}) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(false),
@@ -169,9 +166,6 @@ pub struct Retrans {
 }
 
 /// All of them.
-///
-/// # Errors
-/// As [`Socket::request`].
 pub fn retrans_times(socket: &mut Socket) -> io::Result<Vec<Retrans>> {
     let mut all = Vec::new();
     socket.request(RTM_GETNEIGHTBL, NLM_F_DUMP, &[0; TABLE_HEADER], |kind, body| {

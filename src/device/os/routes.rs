@@ -56,9 +56,6 @@ pub struct DefaultRoute {
 }
 
 /// All default routes of the main table, both families, the best first.
-///
-/// # Errors
-/// As [`Socket::request`].
 pub fn default_routes(socket: &mut Socket) -> io::Result<Vec<DefaultRoute>> {
     let mut routes = Vec::new();
     for family in [AF_INET, AF_INET6] {

@@ -17,8 +17,6 @@ pub struct Path {
     pub deviation: Duration,
 }
 
-/// # Errors
-/// It is no TCP socket.
 pub fn path(socket: impl AsFd) -> io::Result<Path> {
     // SAFETY: tcp_info consists of integers alone, for which zero is a value.
     let mut info: libc::tcp_info = unsafe { mem::zeroed() };

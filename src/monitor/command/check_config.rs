@@ -16,9 +16,6 @@ use std::path::{Path, PathBuf};
 const SERVICE: &str = "heartbeat-monitor";
 
 /// Run by root, reads as the service's user or as `user`; reads the file itself as root unless it is the installed one.
-///
-/// # Errors
-/// The configuration or a file that it names is wrong or unreadable.
 pub fn run(path: &Path, user: Option<&str>, now: Moment) -> Result<String, CommandError> {
     let is_own = path == Path::new(DEFAULT_PATH);
     let read = if is_own { None } else { Some(Source::read(path)?) };

@@ -20,9 +20,6 @@ pub enum DatabaseCommand {
 }
 
 /// Returns the output.
-///
-/// # Errors
-/// The database is damaged or cannot be read.
 pub fn run(command: DatabaseCommand, database: &Path, now: Moment) -> Result<String, Refused> {
     let store = Store::open_existing(database, now)?;
     match command {

@@ -33,9 +33,6 @@ pub enum EnrollCommand {
 }
 
 /// Returns the output.
-///
-/// # Errors
-/// The command was refused or the database failed; nothing was changed.
 pub fn run(command: EnrollCommand, database: &Path, now: Moment) -> Result<String, Refused> {
     let store = Store::open_beside(database, now)?;
     match command {

@@ -29,9 +29,6 @@ pub struct EventsCommand {
 }
 
 /// Returns the output.
-///
-/// # Errors
-/// The machine does not exist, or the database cannot be read.
 pub fn run(command: &EventsCommand, database: &Path, now: Moment) -> Result<String, Refused> {
     let store = Store::open_beside(database, now)?;
     let machine = match &command.machine {

@@ -156,9 +156,6 @@ pub struct Set {
 }
 
 /// Returns the output.
-///
-/// # Errors
-/// The command was refused or the database failed; nothing was changed.
 pub fn run(command: MachineCommand, database: &Path, now: Moment) -> Result<String, Refused> {
     let store = Store::open_beside(database, now)?;
     match command {

@@ -8,8 +8,6 @@ struct OneCommand<C: Subcommand> {
     command: C,
 }
 
-/// # Errors
-/// The text that clap prints for a usage error.
 pub fn parse<C: Subcommand>(words: &[&str]) -> Result<C, String> {
     let words = std::iter::once("heartbeat-monitor").chain(words.iter().copied());
     OneCommand::try_parse_from(words).map(|parsed| parsed.command).map_err(|error| error.to_string())

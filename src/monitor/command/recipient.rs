@@ -207,9 +207,6 @@ fn with_clock(said: String, server: &Clock, used: bool) -> String {
 }
 
 /// Returns the output.
-///
-/// # Errors
-/// The command was refused or the database failed; nothing was changed.
 pub fn run(command: RecipientCommand, database: &Path, now: Moment) -> Result<String, Refused> {
     let store = Store::open_beside(database, now)?;
     match command {

@@ -27,9 +27,6 @@ pub enum TokenCommand {
 }
 
 /// Returns the output.
-///
-/// # Errors
-/// The command was refused or the database failed; nothing was changed.
 pub fn run(command: TokenCommand, database: &Path, now: Moment) -> Result<String, Refused> {
     let store = Store::open_beside(database, now)?;
     match command {

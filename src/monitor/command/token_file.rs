@@ -21,9 +21,6 @@ pub struct Destination {
 impl Destination {
     /// Runs `make`, which passes the new token to its argument before it commits, and returns the output. After an error
     /// neither the token nor the file exists.
-    ///
-    /// # Errors
-    /// The file exists or cannot be written, or `make` failed.
     pub fn deliver(
         &self,
         make: impl FnOnce(&dyn Fn(&Token) -> Result<(), Refused>) -> Result<(String, Token), Refused>,

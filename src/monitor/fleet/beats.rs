@@ -17,9 +17,6 @@ pub struct StoredStatus {
 
 impl Store {
     /// Writes the event that two devices use one machine's token. Not if the machine has just been removed.
-    ///
-    /// # Errors
-    /// The database.
     pub fn note_shared_token(&self, shared: &SharedToken, now: Moment) -> Result<(), StoreError> {
         let detail = serde_json::json!({ "hardware_ids": shared.hardware_ids }).to_string();
         self.write(|transaction| {
@@ -53,9 +50,6 @@ impl Store {
     }
 
     /// What was sent last, and when it was received, as far as the database has it.
-    ///
-    /// # Errors
-    /// The database could not be read.
     pub fn latest(&self, machine: MachineId) -> Result<Option<(Moment, String)>, StoreError> {
         self.read(|connection| {
             let query = "SELECT received_at, payload FROM machine_latest WHERE machine_id = ?1";
@@ -65,9 +59,6 @@ impl Store {
     }
 
     /// The state of each machine.
-    ///
-    /// # Errors
-    /// The database could not be read.
     pub fn states(&self) -> Result<Vec<StoredStatus>, StoreError> {
         self.read(|connection| {
             let mut query = connection.prepare("SELECT machine_id, status, last_seen FROM machine_state")?;

@@ -15,9 +15,6 @@ pub const MAX_POINTS: u64 = 5_000;
 /// The history of `machine` from `from` (included) to `to` (excluded), a point for each `step` in which something was
 /// measured. A step is a whole number of minutes, at least one, and long enough for at most [`MAX_POINTS`] points.
 /// Where the history is kept more coarsely than `step`, the points are further apart.
-///
-/// # Errors
-/// The database could not be read.
 pub fn query(
     store: &Store,
     fleet: &Fleet,

@@ -59,9 +59,6 @@ fn gunzip(body: &[u8]) -> (Vec<u8>, Result<(), Malformed>) {
 }
 
 /// The body as text, without a byte order mark.
-///
-/// # Errors
-/// The body is not UTF-8.
 pub fn text(body: &[u8]) -> Result<&str, Malformed> {
     std::str::from_utf8(body.strip_prefix(UTF8_MARK).unwrap_or(body))
         .map_err(|_| Malformed::new(Cause::NotUtf8, "the body is not UTF-8"))

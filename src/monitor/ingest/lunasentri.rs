@@ -9,8 +9,6 @@ use crate::monitor::beat::{Beat, BeatKind, Sample};
 use serde::de::MapAccess;
 use std::borrow::Cow;
 
-/// # Errors
-/// `text` is not a JSON object.
 pub fn parse(text: &str) -> Result<Beat<'_>, Malformed> {
     let AgentMetrics { hostname, sample } = read::object::<AgentMetrics>(text)?;
     Ok(Beat { kind: BeatKind::Live, interval: None, device: None, hostname, sample, payload: text })

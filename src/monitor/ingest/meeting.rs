@@ -11,8 +11,6 @@ use crate::monitor::fleet::LatestBeat;
 use serde::de::MapAccess;
 use serde_json::{Value, json};
 
-/// # Errors
-/// `text` is not a JSON object.
 pub fn parse(text: &str) -> Result<Beat<'_>, Malformed> {
     let online: Online = read::object(text)?;
     Ok(Beat {

@@ -24,16 +24,10 @@ pub fn object<'de, F: Fields<'de>>(text: &'de str) -> Result<F, Malformed> {
 /// The known fields of an object. If a key is repeated, the last value counts, as in PHP.
 pub trait Fields<'de>: Default {
     /// Reads the value of `key` with exactly one of [`figure`], [`text`], [`first`], [`nested`] or [`skip`].
-    ///
-    /// # Errors
-    /// The value is not JSON.
     fn read_field<A: MapAccess<'de>>(&mut self, key: &str, value: &mut A) -> Result<(), A::Error>;
 }
 
 /// A number, or a string of a number and one of `units`.
-///
-/// # Errors
-/// The value is not JSON.
 pub fn figure<'de, A: MapAccess<'de>>(value: &mut A, units: &[&str]) -> Result<Option<f64>, A::Error> {
     Ok(match value.next_value::<JsonValue<Skipped>>()? {
         JsonValue::Number(number) => Some(number),
@@ -43,9 +37,6 @@ pub fn figure<'de, A: MapAccess<'de>>(value: &mut A, units: &[&str]) -> Result<O
 }
 
 /// A non-empty string.
-///
-/// # Errors
-/// The value is not JSON.
 pub fn text<'de, A: MapAccess<'de>>(value: &mut A) -> Result<Option<Cow<'de, str>>, A::Error> {
     Ok(match value.next_value::<JsonValue<Skipped>>()? {
         JsonValue::Text(text) if !text.is_empty() => Some(text),
@@ -54,9 +45,6 @@ pub fn text<'de, A: MapAccess<'de>>(value: &mut A) -> Result<Option<Cow<'de, str
 }
 
 /// The first number of an array.
-///
-/// # Errors
-/// The value is not JSON.
 pub fn first<'de, A: MapAccess<'de>>(value: &mut A) -> Result<Option<f64>, A::Error> {
     Ok(match value.next_value::<JsonValue<Skipped>>()? {
         JsonValue::Array(first) => first,
@@ -65,9 +53,6 @@ pub fn first<'de, A: MapAccess<'de>>(value: &mut A) -> Result<Option<f64>, A::Er
 }
 
 /// An object; empty if the value is something else.
-///
-/// # Errors
-/// The value is not JSON.
 pub fn nested<'de, F: Fields<'de>, A: MapAccess<'de>>(value: &mut A) -> Result<F, A::Error> {
     Ok(match value.next_value::<JsonValue<F>>()? {
         JsonValue::Object(fields) => fields,
@@ -75,8 +60,6 @@ pub fn nested<'de, F: Fields<'de>, A: MapAccess<'de>>(value: &mut A) -> Result<F
     })
 }
 
-/// # Errors
-/// The value is not JSON.
 pub fn skip<'de, A: MapAccess<'de>>(value: &mut A) -> Result<(), A::Error> {
     value.next_value::<JsonValue<Skipped>>().map(drop)
 }

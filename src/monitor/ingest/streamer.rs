@@ -7,9 +7,6 @@ use super::malformed::{Cause, Malformed};
 use percent_encoding::percent_decode;
 
 /// The decoded JSON in a query.
-///
-/// # Errors
-/// The query has no `params`.
 pub fn params(query: &str) -> Result<Vec<u8>, Malformed> {
     let value = parameter(query, "params")
         .ok_or(Malformed::new(Cause::Missing, "a GET needs ?params=<url-encoded JSON>"))?;

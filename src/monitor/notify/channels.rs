@@ -36,9 +36,6 @@ pub struct ListedChannel {
 
 impl Store {
     /// Adds a channel to a recipient; without one, to [`DEFAULT_RECIPIENT`], which is made if it must be.
-    ///
-    /// # Errors
-    /// There is no such recipient, or it has this channel.
     pub fn add_channel(
         &self,
         recipient: Option<&str>,
@@ -80,9 +77,6 @@ impl Store {
     }
 
     /// The channels over which people can be notified: enabled, of enabled recipients, and of a kind that is known.
-    ///
-    /// # Errors
-    /// The database could not be read.
     pub fn enabled_channels(&self) -> Result<Vec<Channel>, StoreError> {
         let ids: Vec<ChannelId> = self.read(|connection| {
             let sql = "SELECT c.id FROM channel c JOIN recipient r ON r.id = c.recipient_id
@@ -95,9 +89,6 @@ impl Store {
     }
 
     /// Enables or disables a channel. Pending messages of a disabled channel are not delivered.
-    ///
-    /// # Errors
-    /// There is no such channel.
     pub fn enable_channel(&self, id: ChannelId, enabled: bool) -> Result<(), Refused> {
         self.transact(|tx| {
             if tx.execute("UPDATE channel SET enabled = ?2 WHERE id = ?1", params![id.0, enabled])? == 0 {
@@ -112,9 +103,6 @@ impl Store {
     }
 
     /// Removes a channel with the list of what was delivered over it.
-    ///
-    /// # Errors
-    /// There is no such channel.
     pub fn remove_channel(&self, id: ChannelId) -> Result<(), Refused> {
         self.transact(|tx| match tx.execute("DELETE FROM channel WHERE id = ?1", [id.0])? {
             0 => Err(no_channel(id)),

@@ -74,9 +74,6 @@ impl Chosen {
 }
 
 /// Replaces a recipient's choice.
-///
-/// # Errors
-/// A machine does not exist, or no machine has a chosen group or tag.
 pub fn store(
     tx: &Transaction<'_>,
     recipient: i64,

@@ -40,9 +40,6 @@ pub struct Couriers {
 
 impl Couriers {
     /// Delivers what is in the outbox, and looks again whenever `poked` receives.
-    ///
-    /// # Errors
-    /// A thread cannot be started.
     pub fn start(
         store: Arc<Store>,
         settings: NotifySettings,

@@ -24,8 +24,6 @@ pub struct Watched {
 }
 
 impl Interrupt {
-    /// # Errors
-    /// The monitor is stopping, or no file descriptor is left.
     pub fn watch(&self, socket: &TcpStream) -> io::Result<Watched> {
         let copy = socket.try_clone()?;
         let mut sockets = self.sockets();

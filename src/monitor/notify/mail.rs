@@ -99,9 +99,6 @@ fn phrase(name: &str) -> String {
 }
 
 /// Checks that an address needs no quoting in SMTP commands and headers.
-///
-/// # Errors
-/// The address is refused, as one sentence.
 pub fn check_address(address: &str) -> Result<(), String> {
     let plain = |c: char| c.is_ascii_graphic() && !"<>()[]\\,;:\"".contains(c);
     let (user, domain) = address.rsplit_once('@').unwrap_or_default();

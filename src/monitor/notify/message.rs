@@ -23,9 +23,6 @@ impl Message {
     }
 
     /// The notice that decides priority, headers or body where a channel needs one.
-    ///
-    /// # Errors
-    /// The message has no notice.
     pub fn first_notice(&self) -> Result<&Notice, DeliveryError> {
         self.notices.first().ok_or_else(|| DeliveryError::Never { why: "the message is empty".into() })
     }

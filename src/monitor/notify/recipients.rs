@@ -113,8 +113,6 @@ pub struct StoredRecipient {
 }
 
 impl Store {
-    /// # Errors
-    /// The name is refused or taken, or the selection names what does not exist.
     pub fn add_recipient(
         &self,
         name: &str,
@@ -133,9 +131,6 @@ impl Store {
     }
 
     /// Changes what a recipient wants; `None` keeps the choice of machines.
-    ///
-    /// # Errors
-    /// There is no such recipient, or the selection names what does not exist.
     pub fn change_recipient(
         &self,
         name: &str,
@@ -169,8 +164,6 @@ impl Store {
         })
     }
 
-    /// # Errors
-    /// There is no such recipient.
     pub fn enable_recipient(&self, name: &str, enabled: bool) -> Result<(), Refused> {
         self.transact(|tx| {
             let id = recipient_called(tx, name)?.ok_or_else(|| unknown(name))?;
@@ -185,9 +178,6 @@ impl Store {
     }
 
     /// Removes a recipient with its channels and the list of what was delivered over them.
-    ///
-    /// # Errors
-    /// There is no such recipient.
     pub fn remove_recipient(&self, name: &str) -> Result<(), Refused> {
         self.transact(|tx| match tx.execute("DELETE FROM recipient WHERE name = ?1", [name])? {
             0 => Err(unknown(name)),

@@ -29,9 +29,6 @@ impl DeliveryClient {
     }
 
     /// Delivers a message that is not in the outbox, and returns the response of the receiver.
-    ///
-    /// # Errors
-    /// The delivery failed; the reason shows no secret.
     pub fn send(&self, channel: &Channel, message: &Message, now: Moment) -> Result<String, DeliveryError> {
         let interrupt = Interrupt::default();
         self.attempt(
@@ -42,9 +39,6 @@ impl DeliveryClient {
     }
 
     /// [`DeliveryClient::send`] for rows of the outbox.
-    ///
-    /// # Errors
-    /// See there.
     pub fn attempt(
         &self,
         channel: &Channel,

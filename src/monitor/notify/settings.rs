@@ -15,9 +15,6 @@ const RESOLVER_LIMITS: resolver::ResolverLimits =
     resolver::ResolverLimits { threads: 4, names: 256, refresh_wait: Duration::from_secs(3) };
 
 /// Starts the resolver that all deliveries share.
-///
-/// # Errors
-/// A thread cannot be started.
 pub fn start_resolver() -> io::Result<Arc<NameResolver>> {
     NameResolver::start(RESOLVER_LIMITS, resolver::lookup).map(Arc::new)
 }
@@ -41,9 +38,6 @@ pub struct NotifySettings {
 
 impl NotifySettings {
     /// Reads `notify.ca_file`; checks that `smtp.ca_file`, which is read for each delivery, is readable.
-    ///
-    /// # Errors
-    /// One of the files cannot be read or has no certificate.
     pub fn load(config: &Config) -> Result<NotifySettings, ConfigError> {
         let load = |section: &str, file: &Path| {
             Trust::only_file(file)

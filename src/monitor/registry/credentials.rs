@@ -26,8 +26,6 @@ pub struct DeviceToken {
 }
 
 impl Store {
-    /// # Errors
-    /// The database cannot be read.
     pub fn credentials(&self) -> Result<Credentials, StoreError> {
         self.read(|connection| {
             let count = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0));

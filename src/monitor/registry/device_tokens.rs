@@ -51,9 +51,6 @@ impl Store {
     }
 
     /// Ends all of a machine's tokens at once; how many there were.
-    ///
-    /// # Errors
-    /// There is no such machine.
     pub fn revoke(&self, which: &str, now: Moment) -> Result<(MachineId, usize), Refused> {
         self.transact(|tx| {
             let id = find(tx, which)?;
@@ -67,9 +64,6 @@ impl Store {
 
     /// Removes what can no longer be used: replaced tokens and enrolment keys whose time is over. Nothing depends on
     /// it but the size of the file.
-    ///
-    /// # Errors
-    /// The database cannot be written.
     pub fn forget_expired(&self, now: Moment) -> Result<usize, StoreError> {
         self.write(|tx| {
             let tokens = tx.execute("DELETE FROM device_token WHERE expires_at <= ?1", [now.0])?;
@@ -104,8 +98,6 @@ impl Store {
         })
     }
 
-    /// # Errors
-    /// There is none of that name.
     pub fn remove_reader(&self, name: &str) -> Result<(), Refused> {
         self.transact(|tx| match tx.execute("DELETE FROM read_token WHERE name = ?1", [name])? {
             0 => Err(Refused::because(format!("there is no read token \"{}\"", name.escape_debug()))),
@@ -114,9 +106,6 @@ impl Store {
     }
 
     /// In the order of their names.
-    ///
-    /// # Errors
-    /// The database cannot be read.
     pub fn readers(&self) -> Result<Vec<ReadToken>, StoreError> {
         self.read(|connection| {
             let mut statement =

@@ -79,9 +79,6 @@ impl Store {
     }
 
     /// Those that can be used, and those that were, until their time is over.
-    ///
-    /// # Errors
-    /// The database cannot be read.
     pub fn keys(&self, now: Moment) -> Result<Vec<EnrolmentKey>, StoreError> {
         self.read(|connection| {
             let mut statement = connection.prepare(
@@ -102,8 +99,6 @@ impl Store {
         })
     }
 
-    /// # Errors
-    /// There is none of that number.
     pub fn remove_key(&self, id: i64) -> Result<(), Refused> {
         self.transact(|tx| match tx.execute("DELETE FROM enroll_token WHERE id = ?1", [id])? {
             0 => Err(Refused::because(format!("there is no enrolment key {id}"))),

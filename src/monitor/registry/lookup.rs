@@ -76,9 +76,6 @@ impl Registry {
 
     /// The owner of a token. Neither its outcome nor a stored hash shows in the time that it takes, beyond the place in
     /// the table, which follows from SHA-256 of what was sent.
-    ///
-    /// # Errors
-    /// Why the sender is to be refused.
     pub fn authenticate(&self, token: &str, now: Moment) -> Result<MachineId, Denied> {
         let hash = TokenHash::of(token);
         let machine = self.devices.find(&hash).map(MachineId).ok_or(Denied::Unknown)?;

@@ -42,9 +42,6 @@ pub struct MachineChange {
 
 impl Store {
     /// [`Store::add_machine_and`] with nothing more to do.
-    ///
-    /// # Errors
-    /// As there.
     pub fn add_machine(&self, new: &Description, now: Moment) -> Result<(MachineId, Token), Refused> {
         self.add_machine_and(new, now, &|_| Ok(()))
     }
@@ -69,8 +66,6 @@ impl Store {
         })
     }
 
-    /// # Errors
-    /// There is no such machine, or it cannot be described like that.
     pub fn change_machine(&self, which: &str, change: &MachineChange) -> Result<Machine, Refused> {
         self.transact(|tx| {
             let id = find(tx, which)?;
@@ -86,9 +81,6 @@ impl Store {
     }
 
     /// Removes a machine with all that is known of it. Its number is never used again.
-    ///
-    /// # Errors
-    /// There is no such machine.
     pub fn remove_machine(&self, which: &str, now: Moment) -> Result<MachineId, Refused> {
         self.transact(|tx| {
             let id = find(tx, which)?;
@@ -105,16 +97,11 @@ impl Store {
         })
     }
 
-    /// # Errors
-    /// The database cannot be read.
     pub fn machine(&self, id: MachineId, now: Moment) -> Result<Option<Machine>, StoreError> {
         self.read(|connection| one(connection, id, now))
     }
 
     /// By its name or its number.
-    ///
-    /// # Errors
-    /// There is none.
     pub fn machine_called(&self, which: &str, now: Moment) -> Result<Machine, Refused> {
         let found = self.read(|connection| match find(connection, which) {
             Ok(id) => one(connection, id, now),
@@ -125,9 +112,6 @@ impl Store {
     }
 
     /// At most `limit` machines (and at most [`LARGEST_PAGE`]) in the order of their numbers, after the given one.
-    ///
-    /// # Errors
-    /// The database cannot be read.
     pub fn machines_page(
         &self,
         after: Option<MachineId>,

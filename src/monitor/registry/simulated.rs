@@ -11,9 +11,6 @@ const GROUP: &str = "simulated";
 
 impl Store {
     /// Adds `count` machines, `simulated-1` and so on, in place of those that an earlier run has left; their tokens.
-    ///
-    /// # Errors
-    /// The database failed, or another machine has one of these names.
     pub fn add_simulated(&self, count: usize, now: Moment) -> Result<Vec<Token>, Refused> {
         self.transact(|tx| {
             tx.execute("DELETE FROM machine WHERE group_name = ?1", [GROUP])?;

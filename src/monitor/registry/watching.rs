@@ -17,9 +17,6 @@ use std::time::Duration;
 impl Store {
     /// Ends the watching of a machine and refuses its heartbeats; its tokens stay, and so does an open outage. Pending
     /// notifications are skipped, except the end of an outage whose beginning was sent over the same channel.
-    ///
-    /// # Errors
-    /// There is no such machine.
     pub fn disable_machine(&self, which: &str, now: Moment) -> Result<MachineId, Refused> {
         self.transact(|tx| {
             let id = find(tx, which)?;
@@ -37,9 +34,6 @@ impl Store {
     }
 
     /// Enables a disabled machine; it is watched from its next heartbeat on.
-    ///
-    /// # Errors
-    /// There is no such machine.
     pub fn enable_machine(&self, which: &str, now: Moment) -> Result<MachineId, Refused> {
         self.transact(|tx| {
             let id = find(tx, which)?;
@@ -51,9 +45,6 @@ impl Store {
     }
 
     /// Keeps watching a machine and suppresses notifications until the returned moment; replaces a current pause.
-    ///
-    /// # Errors
-    /// There is no such machine, or the pause is too short or too long.
     pub fn pause_machine(
         &self,
         which: &str,
@@ -77,9 +68,6 @@ impl Store {
     }
 
     /// Ends a machine's pause; false if there was none.
-    ///
-    /// # Errors
-    /// There is no such machine.
     pub fn resume_machine(&self, which: &str, now: Moment) -> Result<bool, Refused> {
         self.transact(|tx| {
             let id = find(tx, which)?;

@@ -27,9 +27,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Runs `plan` on `threads` threads; responses during the first `warm_up` are not counted.
-///
-/// # Errors
-/// A thread or its poll could not be created.
 pub fn run(plan: &Arc<Plan>, threads: usize, warm_up: Duration) -> io::Result<Report> {
     let begin = Instant::now() + warm_up;
     let mut running = Vec::new();

@@ -26,9 +26,6 @@ pub struct QuickCheck {
 
 impl Store {
     /// Checks each table and its indexes, apart from `history`, which is large and on which no alarm depends.
-    ///
-    /// # Errors
-    /// The tables cannot be listed.
     pub fn quick_check(&self, limit: Duration) -> Result<QuickCheck, StoreError> {
         let deadline = Instant::now() + limit;
         // A separate connection, closed afterwards: nothing of a damaged page stays in a cache.

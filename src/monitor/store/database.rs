@@ -132,9 +132,6 @@ impl Store {
     }
 
     /// Whether another process has changed anything since this was last asked.
-    ///
-    /// # Errors
-    /// The file has gone or cannot be read.
     pub fn changed_by_others(&self) -> Result<bool, StoreError> {
         let mut writer = held(&self.writer);
         self.still_there()?;

@@ -39,9 +39,6 @@ pub struct Vacuumed {
 
 impl Store {
     /// Reads the whole database. Other processes can write meanwhile; the file grows until the check ends.
-    ///
-    /// # Errors
-    /// It cannot be read at all.
     pub fn check(&self) -> Result<Checked, StoreError> {
         self.read(|connection| {
             let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
@@ -100,9 +97,6 @@ impl Store {
     }
 
     /// Frees at most `pages` pages; true if there are more.
-    ///
-    /// # Errors
-    /// As of any transaction.
     pub fn vacuum_step(&self, pages: u32) -> Result<bool, StoreError> {
         self.write(|tx| {
             // One page for each row that is asked for, of which SQLite says nothing.

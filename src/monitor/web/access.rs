@@ -16,8 +16,6 @@ pub enum Reader {
     Local,
 }
 
-/// # Errors
-/// The token is missing, unknown, or a machine's.
 pub fn admit(
     web: &WebContext,
     request: &Request,

@@ -85,8 +85,6 @@ impl Query {
         found.map(|(_, meaning)| Some(*meaning)).ok_or_else(wanted)
     }
 
-    /// # Errors
-    /// An unknown parameter is left.
     pub fn end(self) -> Result<(), QueryFault> {
         match self.0.into_keys().next() {
             Some(name) => Err(format!("unknown parameter {name:?}")),

@@ -33,9 +33,6 @@ impl SmtpReply {
 }
 
 /// Parses the complete reply at the start of `bytes`; returns its length and the reply, `None` if it is incomplete.
-///
-/// # Errors
-/// The bytes are not an SMTP reply.
 pub fn parse(bytes: &[u8]) -> io::Result<Option<(usize, SmtpReply)>> {
     let invalid = || io::Error::new(io::ErrorKind::InvalidData, "the reply is not SMTP");
     let (mut length, mut text) = (0, String::new());

@@ -59,23 +59,16 @@ impl<'a, S: MailStream> Session<'a, S> {
         (self.stream, self.limits, self.unread)
     }
 
-    /// # Errors
-    /// The server is not available or refuses the connection.
     pub fn greeting(&mut self) -> Result<(), DeliveryError> {
         self.expect("the greeting", 220).map(drop).map_err(retryable)
     }
 
     /// Introduces us; returns the extensions that the server offers, in capitals.
-    ///
-    /// # Errors
-    /// The server does not accept our name.
     pub fn hello(&mut self, name: &str) -> Result<Vec<String>, DeliveryError> {
         let answer = self.command(&format!("EHLO {name}"), "EHLO", 250).map_err(retryable)?;
         Ok(answer.lines().map(str::to_ascii_uppercase).collect())
     }
 
-    /// # Errors
-    /// The server cannot start TLS now.
     pub fn start_tls(&mut self) -> Result<(), DeliveryError> {
         self.command("STARTTLS", "STARTTLS", 220).map(drop).map_err(retryable)
     }
@@ -107,9 +100,6 @@ impl<'a, S: MailStream> Session<'a, S> {
 
     /// Hands the mail over and returns the server's reply. `before_data` is called before the mail is sent; if it fails, the
     /// mail is not sent.
-    ///
-    /// # Errors
-    /// As for [`super::deliver`].
     pub fn submit(
         &mut self,
         envelope: &Envelope,
