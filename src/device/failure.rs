@@ -1,7 +1,6 @@
 //! Why a command ended without success, and the exit status that says so.
 
 use crate::config::ConfigError;
-use std::fmt;
 use std::process::ExitCode;
 
 /// sysexits.h: the daemon is not running.
@@ -11,11 +10,14 @@ const EX_UNAVAILABLE: u8 = 69;
 const EX_CONFIG: u8 = 78;
 
 /// The one error of every command.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    Config(ConfigError),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The command needs the running daemon and cannot reach it.
+    #[error("{0}")]
     NotRunning(String),
+    #[error("{0}")]
     Other(String),
 }
 
@@ -26,21 +28,6 @@ impl Failure {
             Failure::NotRunning(_) => ExitCode::from(EX_UNAVAILABLE),
             Failure::Other(_) => ExitCode::FAILURE,
         }
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Failure::Config(error) => error.fmt(f),
-            Failure::NotRunning(why) | Failure::Other(why) => f.write_str(why),
-        }
-    }
-}
-
-impl From<ConfigError> for Failure {
-    fn from(error: ConfigError) -> Failure {
-        Failure::Config(error)
     }
 }
 

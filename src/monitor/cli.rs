@@ -1,9 +1,10 @@
 //! The command line: arguments, dispatch to the commands, exit status.
 
 use super::command::{channel, check_config, database, enroll, events, fleet, machine, recipient, token};
+use super::command_error::CommandError;
 use super::config::{Config, DEFAULT_PATH};
 use super::notify::NotifySettings;
-use super::serve::{self, CommandError};
+use super::serve;
 use crate::clock::Moment;
 use crate::service_user;
 use clap::{CommandFactory, Parser, Subcommand};

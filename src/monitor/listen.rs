@@ -1,5 +1,6 @@
 //! Binds the address and the socket file, before the monitor reports that it is ready.
 
+use super::command_error::CommandError;
 use super::config::{Config, HttpConfig, TlsFiles};
 use crate::config::ConfigError;
 use crate::http::Listener;
@@ -14,14 +15,6 @@ use std::path::{Path, PathBuf};
 
 /// File descriptors for everything but connections: database, couriers, log and others.
 const RESERVE: u64 = 64;
-
-/// Why the monitor cannot listen, as one sentence.
-#[derive(Debug)]
-pub enum CannotListen {
-    /// Another process listens there.
-    InUse(String),
-    Other(String),
-}
 
 /// The bound listeners.
 pub struct Bound {
@@ -58,7 +51,7 @@ pub fn certificate(tls: &TlsFiles) -> Result<rustls::ServerConfig, ConfigError> 
 }
 
 /// Binds address and socket file. With `tls`, the address speaks TLS; the socket file never does.
-pub fn bind(http: &HttpConfig, tls: Option<rustls::ServerConfig>) -> Result<Bound, CannotListen> {
+pub fn bind(http: &HttpConfig, tls: Option<rustls::ServerConfig>) -> Result<Bound, CommandError> {
     let tls = tls.map(TlsConfig::new);
     let mut bound = Bound { listeners: Vec::new(), tls: tls.clone(), address: None, socket: None };
     if let Some(address) = http.listen {
@@ -77,18 +70,18 @@ pub fn bind(http: &HttpConfig, tls: Option<rustls::ServerConfig>) -> Result<Boun
     Ok(bound)
 }
 
-fn explain(place: &str, error: &io::Error) -> CannotListen {
+fn explain(place: &str, error: &io::Error) -> CommandError {
     match error.kind() {
-        ErrorKind::AddrInUse => CannotListen::InUse(format!(
+        ErrorKind::AddrInUse => CommandError::InUse(format!(
             "{place}: another process listens there; stop it, or change listen in [http]"
         )),
-        ErrorKind::PermissionDenied => CannotListen::Other(format!(
+        ErrorKind::PermissionDenied => CommandError::Other(format!(
             "{place}: not permitted; use a reverse proxy for ports below 1024, or grant CAP_NET_BIND_SERVICE"
         )),
         ErrorKind::AddrNotAvailable => {
-            CannotListen::Other(format!("{place}: this host has no such address; see listen in [http]"))
+            CommandError::Other(format!("{place}: this host has no such address; see listen in [http]"))
         }
-        _ => CannotListen::Other(format!("{place}: cannot listen: {error}")),
+        _ => CommandError::Other(format!("{place}: cannot listen: {error}")),
     }
 }
 
@@ -140,7 +133,7 @@ mod tests {
         let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
         let http = http(taken.local_addr().ok(), None);
         let error = bind(&http, None).err().expect("taken");
-        assert!(matches!(&error, CannotListen::InUse(why) if why.contains("another process")), "{error:?}");
+        assert!(matches!(&error, CommandError::InUse(why) if why.contains("another process")), "{error:?}");
     }
 
     #[test]
@@ -152,11 +145,11 @@ mod tests {
         let bound = bind(&http, None).expect("taken over");
         let mode = fs::metadata(&path).expect("there").permissions().mode();
         assert_eq!(mode & 0o777, 0o660);
-        assert!(matches!(bind(&http, None), Err(CannotListen::InUse(_))));
+        assert!(matches!(bind(&http, None), Err(CommandError::InUse(_))));
         drop(bound);
         assert!(!path.exists());
         fs::write(&path, "mine").expect("a file");
-        assert!(matches!(bind(&http, None), Err(CannotListen::Other(_))));
+        assert!(matches!(bind(&http, None), Err(CommandError::Other(_))));
         assert_eq!(fs::read_to_string(&path).expect("untouched"), "mine");
     }
 }

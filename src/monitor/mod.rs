@@ -12,6 +12,7 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `cli`, `command/` | the command line, and what its commands do |
+//! | `command_error` | why a command failed, or the monitor did not start |
 //! | `serve`, `listen` | start-up, signals, stop: which threads there are; where they listen |
 //! | `config/` | the configuration: as written, as used |
 //! | `ingest/` | from a request to a beat, in four formats |
@@ -36,6 +37,7 @@
 pub mod beat;
 pub mod cli;
 pub mod command;
+pub mod command_error;
 pub mod config;
 pub mod events;
 pub mod fleet;

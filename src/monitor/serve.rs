@@ -10,18 +10,18 @@
 //! | health | 5 s | main drops its sender |
 //! | upkeep | an hour | main drops its sender |
 
+use super::command_error::CommandError;
 use super::config::Config;
 use super::gate::gate;
 use super::health::{self, Health};
 use super::ingest::Ingest;
-use super::listen::{self, Bound, CannotListen, SocketFile};
+use super::listen::{self, Bound, SocketFile};
 use super::notify::{NotifySettings, Poke, couriers::Couriers};
 use super::pulse::Pulse;
 use super::recorder::{FLUSH, Recorder};
-use super::store::{OpenError, Refused, Store, StoreError};
+use super::store::{Store, StoreError};
 use super::web::{self, WebContext, WebSettings};
 use crate::clock::Now;
-use crate::config::ConfigError;
 use crate::duration::go;
 use crate::http::tls::TlsConfig;
 use crate::http::{Exchange, Limits, Server, Stopper, queue};
@@ -35,7 +35,6 @@ use crate::{heap, logging, systemd};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
-use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -48,63 +47,6 @@ const GRACE: Duration = Duration::from_secs(2);
 /// Size of the recorder's queue: a returning fleet sends 50,000 heartbeats a second, and a commit takes 80 ms. Each place
 /// costs 56 bytes.
 const ORDERS: usize = 4096;
-
-/// Why a command failed, or the monitor did not start or keep running.
-#[derive(Debug)]
-pub enum CommandError {
-    Config(ConfigError),
-    /// Another process uses the database or the address.
-    InUse(String),
-    Other(String),
-}
-
-impl From<String> for CommandError {
-    fn from(sentence: String) -> CommandError {
-        CommandError::Other(sentence)
-    }
-}
-
-impl fmt::Display for CommandError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            CommandError::Config(error) => error.fmt(f),
-            CommandError::InUse(sentence) | CommandError::Other(sentence) => f.write_str(sentence),
-        }
-    }
-}
-
-impl From<ConfigError> for CommandError {
-    fn from(error: ConfigError) -> CommandError {
-        CommandError::Config(error)
-    }
-}
-
-impl From<OpenError> for CommandError {
-    fn from(error: OpenError) -> CommandError {
-        match error.error {
-            StoreError::Held { .. } | StoreError::Busy => CommandError::InUse(error.to_string()),
-            _ => CommandError::Other(error.to_string()),
-        }
-    }
-}
-
-impl From<Refused> for CommandError {
-    fn from(refused: Refused) -> CommandError {
-        match refused {
-            Refused::Open(error) => error.into(),
-            refused => CommandError::Other(refused.to_string()),
-        }
-    }
-}
-
-impl From<CannotListen> for CommandError {
-    fn from(error: CannotListen) -> CommandError {
-        match error {
-            CannotListen::InUse(sentence) => CommandError::InUse(sentence),
-            CannotListen::Other(sentence) => CommandError::Other(sentence),
-        }
-    }
-}
 
 /// Serves in the foreground until SIGTERM or SIGINT.
 pub fn run(config_file: &Path) -> Result<(), CommandError> {

@@ -1,27 +1,36 @@
 //! Why a check failed.
 
 use rustix::io::Errno;
-use std::fmt;
 use std::io;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
+    #[error("no answer in time")]
     NoAnswer,
+    #[error("it refuses the connection")]
     Refused,
     /// A router reported it, or no host on the LAN has the address.
+    #[error("no host has its address")]
     Unreachable,
     /// This device has no route to it: its network is down.
+    #[error("no route to it")]
     NoRoute,
     /// It closed or reset the connection without a response.
+    #[error("it closes the connection without a response")]
     Closed,
     /// Its response is not in the expected protocol.
+    #[error("it responds in another protocol")]
     WrongProtocol,
     /// No source has given its address yet.
+    #[error("its address is not known")]
     NoAddress,
+    #[error("ICMP is not allowed here (sysctl net.ipv4.ping_group_range)")]
     IcmpForbidden,
     /// This machine forbids it: a firewall, the unit's own limits.
+    #[error("not allowed on this machine")]
     NotAllowed,
     /// The process has no descriptor left, or the like.
+    #[error("the check could not run: {0}")]
     Own(io::ErrorKind),
 }
 
@@ -46,22 +55,5 @@ impl Problem {
             Some(Errno::PERM | Errno::ACCESS) => Problem::NotAllowed,
             _ => Problem::Own(error.kind()),
         }
-    }
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Problem::NoAnswer => "no answer in time",
-            Problem::Refused => "it refuses the connection",
-            Problem::Unreachable => "no host has its address",
-            Problem::NoRoute => "no route to it",
-            Problem::Closed => "it closes the connection without a response",
-            Problem::WrongProtocol => "it responds in another protocol",
-            Problem::NoAddress => "its address is not known",
-            Problem::IcmpForbidden => "ICMP is not allowed here (sysctl net.ipv4.ping_group_range)",
-            Problem::NotAllowed => "not allowed on this machine",
-            Problem::Own(kind) => return write!(f, "the check could not run: {kind}"),
-        })
     }
 }

@@ -7,7 +7,6 @@ use crate::device::os::neighbours::{self, Neighbour, NeighbourState, Retrans};
 use crate::device::os::netlink::Socket;
 use netlink_sys::protocols::NETLINK_ROUTE;
 use rustix::io::Errno;
-use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -24,22 +23,15 @@ const TOO_EARLY: Duration = Duration::from_millis(200);
 const IN_ALL: usize = 32;
 
 /// Why a gateway did not show that it is alive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NoAnswer {
     /// It was asked three times.
+    #[error("the gateway does not answer")]
     Silent,
     /// It could not be asked, or not to the end: its entry is fixed, was taken away meanwhile, or the interface
     /// has gone. Says nothing of the gateway.
+    #[error("the gateway could not be asked")]
     NotAsked,
-}
-
-impl fmt::Display for NoAnswer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            NoAnswer::Silent => "the gateway does not answer",
-            NoAnswer::NotAsked => "the gateway could not be asked",
-        })
-    }
 }
 
 /// Result of one gateway probe.

@@ -7,7 +7,6 @@ use crate::device::failover::portal::{self, Page, PortalVerdict};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
-use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -58,24 +57,32 @@ pub struct Reached {
 }
 
 /// Why a probe did not reach its target.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
     /// Nothing came back in time.
+    #[error("no answer in time")]
     TimedOut,
     /// A router on the way, or the lack of a gateway, said that there is no way to it.
+    #[error("unreachable")]
     Unreachable,
     /// This machine has no route to it over the interface, or no address of its family there.
+    #[error("no route over this interface")]
     NoRoute,
     /// The interface has gone.
+    #[error("the interface has gone")]
     NoInterface,
     /// This machine forbids it: a firewall, a security module, the unit's own limits.
+    #[error("not allowed on this machine")]
     NotAllowed,
     /// The network wants a person to log in first.
+    #[error("a captive portal requires a login")]
     Portal,
     /// Something answered, but the answer does not show whether there is a portal: an error of the page's server, no
     /// HTTP, or a connection that closed.
+    #[error("an inconclusive answer")]
     Unclear,
     /// This program has no descriptor left, or the like.
+    #[error("{0}")]
     Own(io::Error),
 }
 
@@ -113,23 +120,6 @@ impl ProbeError {
         }
     }
 }
-
-impl fmt::Display for ProbeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ProbeError::TimedOut => f.write_str("no answer in time"),
-            ProbeError::Unreachable => f.write_str("unreachable"),
-            ProbeError::NoRoute => f.write_str("no route over this interface"),
-            ProbeError::NoInterface => f.write_str("the interface has gone"),
-            ProbeError::NotAllowed => f.write_str("not allowed on this machine"),
-            ProbeError::Portal => f.write_str("a captive portal requires a login"),
-            ProbeError::Unclear => f.write_str("an inconclusive answer"),
-            ProbeError::Own(error) => write!(f, "{error}"),
-        }
-    }
-}
-
-impl std::error::Error for ProbeError {}
 
 /// Result of one probe.
 #[derive(Debug)]

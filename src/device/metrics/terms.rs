@@ -2,7 +2,6 @@
 //! there is none.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,14 +20,14 @@ pub enum Cadence {
 }
 
 /// Why there is no value.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum Absent {
     /// This machine cannot have it before the daemon starts again; it is not asked again.
+    #[error("{0}")]
     ForGood(Cow<'static, str>),
-    Unreadable {
-        path: PathBuf,
-        error: io::Error,
-    },
+    #[error("{}: {error}", .path.display())]
+    Unreadable { path: PathBuf, error: io::Error },
+    #[error("{0}")]
     Because(Cow<'static, str>),
 }
 
@@ -47,17 +46,6 @@ impl Absent {
         Absent::Because(format!("{}: not understood: {start:?}", path.display()).into())
     }
 }
-
-impl fmt::Display for Absent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Absent::ForGood(reason) | Absent::Because(reason) => f.write_str(reason),
-            Absent::Unreadable { path, error } => write!(f, "{}: {error}", path.display()),
-        }
-    }
-}
-
-impl std::error::Error for Absent {}
 
 /// Where a value comes from: a file, a device node or a program, or the words for what is none of these.
 #[derive(Debug, PartialEq, Eq)]

@@ -3,7 +3,6 @@
 use super::file::{is_file_system_trouble, open_regular, open_regular_with};
 use super::instance_socket::InstanceSocket;
 use crate::lock_file::{LockError, LockFile};
-use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,43 +21,22 @@ pub enum PidFile {
     Nothing,
 }
 
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum PidFileError {
     /// Another process holds the lock; what stands in the file.
-    Held {
-        path: PathBuf,
-        pid: String,
-    },
-    Io {
-        path: PathBuf,
-        error: io::Error,
-    },
+    #[error(
+        "heartbeat-daemon is already running{}; it locks {}; stop it first",
+        if .pid.is_empty() { String::new() } else { format!(" (pid {pid})") },
+        .path.display()
+    )]
+    Held { path: PathBuf, pid: String },
+    #[error(
+        "cannot write {}: {error}; run as root or as the service's user, \
+         or set pidfile in [daemon] to a path that you may write",
+        .path.display()
+    )]
+    Io { path: PathBuf, error: io::Error },
 }
-
-impl fmt::Display for PidFileError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            PidFileError::Held { path, pid } => {
-                let path = path.display();
-                match pid.is_empty() {
-                    true => f.write_str("heartbeat-daemon is already running")?,
-                    false => write!(f, "heartbeat-daemon is already running (pid {pid})")?,
-                }
-                write!(f, "; it locks {path}; stop it first")
-            }
-            PidFileError::Io { path, error } => {
-                let path = path.display();
-                write!(
-                    f,
-                    "cannot write {path}: {error}; run as root or as the service's user, \
-                     or set pidfile in [daemon] to a path that you may write"
-                )
-            }
-        }
-    }
-}
-
-impl std::error::Error for PidFileError {}
 
 impl PidFile {
     /// Creates the file and its directory where needed, and locks it. While the file system is full or read-only, an

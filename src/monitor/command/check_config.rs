@@ -3,11 +3,11 @@
 
 use crate::clock::Moment;
 use crate::config::{ConfigError, Source};
+use crate::monitor::command_error::CommandError;
 use crate::monitor::config::{Config, DEFAULT_PATH};
 use crate::monitor::listen;
 use crate::monitor::notify::NotifySettings;
 use crate::monitor::notify::channel::{Channel, secret_in};
-use crate::monitor::serve::CommandError;
 use crate::monitor::store::{Refused, Store};
 use crate::service_user;
 use std::path::{Path, PathBuf};

@@ -1,10 +1,10 @@
 //! Faults of a request's body, shared by the decoders of all formats.
 
 use std::borrow::Cow;
-use std::fmt;
 
 /// Why the body of a request cannot be decoded, as one sentence for the author of the client.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
 pub struct Malformed {
     pub cause: Cause,
     reason: Cow<'static, str>,
@@ -39,11 +39,5 @@ impl Malformed {
     /// The HTTP status to answer with.
     pub fn status(&self) -> u16 {
         if self.cause == Cause::TooLarge { 413 } else { 400 }
-    }
-}
-
-impl fmt::Display for Malformed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.reason)
     }
 }

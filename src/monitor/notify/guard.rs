@@ -32,16 +32,9 @@ impl Resolver for PublicOnly {
 }
 
 /// No address of the host is public.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{0} is not a public address; allow_private_webhooks = true allows it")]
 struct NotPublic(IpAddr);
-
-impl std::fmt::Display for NotPublic {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} is not a public address; allow_private_webhooks = true allows it", self.0)
-    }
-}
-
-impl std::error::Error for NotPublic {}
 
 /// Whether an address is public: not in the IANA registries of special addresses (RFC 6890 and later), and no IPv6 form of
 /// such an address.

@@ -8,31 +8,23 @@ use crate::monitor::machine::MachineId;
 use crate::monitor::registry::token::TokenHash;
 use crate::monitor::store::{Store, StoreError};
 use std::collections::HashMap;
-use std::fmt;
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 
 /// How many tokens share a place of the table, on average: few to compare, and the table stays a tenth of the whole.
 const TOKENS_PER_PLACE: usize = 2;
 
 /// Why a token is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
     /// Never issued, revoked, or its machine was removed.
+    #[error("unknown token")]
     Unknown,
     /// Replaced by `rotate`, and its overlap is over.
+    #[error("the token has expired: it was replaced by another one")]
     Expired,
     /// Its machine was disabled.
+    #[error("the machine is disabled")]
     Disabled,
-}
-
-impl fmt::Display for Denied {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Denied::Unknown => "unknown token",
-            Denied::Expired => "the token has expired: it was replaced by another one",
-            Denied::Disabled => "the machine is disabled",
-        })
-    }
 }
 
 /// A snapshot of all tokens.

@@ -4,39 +4,57 @@ use rusqlite::ErrorCode;
 use rusqlite::ffi::{
     SQLITE_IOERR_CORRUPTFS, SQLITE_IOERR_DATA, SQLITE_IOERR_SHMSIZE, SQLITE_READONLY_DBMOVED,
 };
-use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// Why the database did not do what was asked. After `Full`, `ReadOnly`, `Busy` and `Gone` the same store
 /// works again as soon as the cause has gone: nothing of the failed transaction is stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
+    #[error("the database's disk is full; free some space there, and the monitor goes on by itself")]
     Full,
+    #[error(
+        "the database cannot be written; its file and directory must be writable for the user that the \
+         service runs as, on a file system that is not mounted read-only"
+    )]
     ReadOnly,
     /// Another process has held the write lock for longer than this one waits.
+    #[error(
+        "the database is locked by another program; end that one (a backup tool, a sqlite3 shell), or try again"
+    )]
     Busy,
     /// SQLite's error.
+    #[error(
+        "the database is damaged ({0}); stop the monitor, keep the file for a look at it, \
+         and put a backup in its place"
+    )]
     Corrupt(String),
     /// The file was removed, or another one is at its path.
+    #[error(
+        "the database file was removed or replaced while it was in use; put it back, \
+         or restart the monitor to use the one that is there"
+    )]
     Gone,
     /// The schema is of a later program.
-    Newer {
-        found: i64,
-        known: i64,
-    },
+    #[error(
+        "the database has version {found}, and this program knows version {known}; install the later \
+         heartbeat-monitor again, or restore the backup that it made beside the file"
+    )]
+    Newer { found: i64, known: i64 },
     /// The schema is of an earlier program, which serves the file at this moment.
-    Older {
-        found: i64,
-        known: i64,
-    },
+    #[error(
+        "the database has version {found}, and this program would make it version {known} under a monitor \
+         that serves it; restart the service first"
+    )]
+    Older { found: i64, known: i64 },
     /// Another monitor serves the file; its process id, where that could be read.
-    Held {
-        pid: String,
-    },
+    #[error("{} serves this database; stop that one first", holder(pid))]
+    Held { pid: String },
     /// A file that is named in it, in the kernel's words.
+    #[error("{0}")]
     File(String),
     /// Anything else, in SQLite's words or our own.
+    #[error("the database: {0}")]
     Other(String),
 }
 
@@ -53,53 +71,23 @@ impl StoreError {
             _ => StoreError::File(format!("{path}: {error}")),
         }
     }
-}
 
-impl fmt::Display for StoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// The sentence about the database at `path`.
+    fn about(&self, path: &Path) -> String {
         match self {
-            StoreError::Full => f.write_str(
-                "the database's disk is full; free some space there, and the monitor goes on by itself",
-            ),
-            StoreError::ReadOnly => f.write_str(
-                "the database cannot be written; its file and directory must be writable for the user that the \
-                 service runs as, on a file system that is not mounted read-only",
-            ),
-            StoreError::Busy => f.write_str(
-                "the database is locked by another program; end that one (a backup tool, a sqlite3 shell), or try again",
-            ),
-            StoreError::Corrupt(why) => write!(
-                f,
-                "the database is damaged ({why}); stop the monitor, keep the file for a look at it, \
-                 and put a backup in its place"
-            ),
-            StoreError::Gone => f.write_str(
-                "the database file was removed or replaced while it was in use; put it back, \
-                 or restart the monitor to use the one that is there",
-            ),
-            StoreError::Newer { found, known } => write!(
-                f,
-                "the database has version {found}, and this program knows version {known}; install the later \
-                 heartbeat-monitor again, or restore the backup that it made beside the file"
-            ),
-            StoreError::Older { found, known } => write!(
-                f,
-                "the database has version {found}, and this program would make it version {known} under a monitor \
-                 that serves it; restart the service first"
-            ),
-            StoreError::Held { pid } if pid.is_empty() => {
-                f.write_str("another heartbeat-monitor serves this database; stop that one first")
-            }
-            StoreError::Held { pid } => {
-                write!(f, "a heartbeat-monitor with pid {pid} serves this database; stop that one first")
-            }
-            StoreError::File(why) => f.write_str(why),
-            StoreError::Other(why) => write!(f, "the database: {why}"),
+            StoreError::File(why) => why.clone(),
+            StoreError::Other(why) => format!("{}: {why}", path.display()),
+            error => format!("{}: {error}", path.display()),
         }
     }
 }
 
-impl std::error::Error for StoreError {}
+fn holder(pid: &str) -> String {
+    match pid {
+        "" => "another heartbeat-monitor".into(),
+        pid => format!("a heartbeat-monitor with pid {pid}"),
+    }
+}
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> StoreError {
@@ -124,20 +112,9 @@ impl From<rusqlite::Error> for StoreError {
 }
 
 /// Why a database could not be opened.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .error.about(.path))]
 pub struct OpenError {
     pub path: PathBuf,
     pub error: StoreError,
 }
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.error {
-            StoreError::File(why) => f.write_str(why),
-            StoreError::Other(why) => write!(f, "{}: {why}", self.path.display()),
-            error => write!(f, "{}: {error}", self.path.display()),
-        }
-    }
-}
-
-impl std::error::Error for OpenError {}
