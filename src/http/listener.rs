@@ -10,6 +10,7 @@ use mio::{Interest, Registry, Token};
 use socket2::SockRef;
 use std::io;
 use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
 
 /// Connections that the kernel queues until they are accepted. With std's 128, a burst of 1,000 would lose SYNs, which
 /// are repeated only after a second. The kernel limits it to net.core.somaxconn.
@@ -24,6 +25,17 @@ pub enum Listener {
     /// TCP with the certificate that is current when a connection is accepted.
     #[cfg(feature = "monitor")]
     Tls(std::net::TcpListener, TlsConfig),
+}
+
+/// A socket file, removed on drop.
+#[derive(Debug)]
+pub struct SocketFile(pub PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // Fails if it is already removed.
+        let _ = std::fs::remove_file(&self.0);
+    }
 }
 
 /// A listener registered with the reactor.

@@ -3,7 +3,7 @@
 use super::command_error::CommandError;
 use super::config::{Config, HttpConfig, TlsFiles};
 use crate::config::ConfigError;
-use crate::http::Listener;
+use crate::http::listener::{Listener, SocketFile};
 use crate::http::tls::{TlsConfig, server_config};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fs;
@@ -11,7 +11,7 @@ use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// File descriptors for everything but connections: database, couriers, log and others.
 const RESERVE: u64 = 64;
@@ -24,17 +24,6 @@ pub struct Bound {
     /// The actual address, if port 0 was configured.
     pub address: Option<SocketAddr>,
     pub socket: Option<SocketFile>,
-}
-
-/// A socket file, removed on drop.
-#[derive(Debug)]
-pub struct SocketFile(PathBuf);
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        // Fails if it is already removed.
-        let _ = fs::remove_file(&self.0);
-    }
 }
 
 /// Loads certificate and key.
@@ -123,6 +112,7 @@ pub fn make_room(config: &Config) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::PathBuf;
 
     fn http(listen: Option<SocketAddr>, socket: Option<PathBuf>) -> HttpConfig {
         HttpConfig { listen, socket, tls: None, trusted_proxies: Vec::new() }

@@ -2,7 +2,7 @@
 
 use crate::device::config::{Api, Listen};
 use crate::device::port::Port;
-use crate::http::Listener;
+use crate::http::listener::{Listener, SocketFile};
 use rustix::fs::{Gid, chown};
 use std::fmt;
 use std::fs;
@@ -10,7 +10,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// What could be opened.
 #[derive(Default)]
@@ -76,16 +76,6 @@ impl fmt::Display for Open {
             (None, Some(file)) => write!(f, "{}", file.0.display()),
             (None, None) => f.write_str("nothing"),
         }
-    }
-}
-
-/// Removed when this is dropped.
-#[derive(Debug)]
-pub struct SocketFile(PathBuf);
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
     }
 }
 
