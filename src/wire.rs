@@ -32,6 +32,10 @@ pub const SAMPLE: &str = r#"{
   "fan_rpm": 3038,
   "fan_pwm": 75,
   "disk": {"percent": 42.1, "used_gb": 12.4, "total_gb": 29.5, "free_gb": 17.1},
+  "file_systems": [
+    {"path": "/", "read_only": false, "errors": 0, "io_errors": null},
+    {"path": "/data/rec", "read_only": false, "errors": null, "io_errors": 2}
+  ],
   "throttled": {"now": [], "since_boot": ["under_voltage"]},
   "connection": {
     "active": "wlan0",
@@ -94,6 +98,9 @@ pub struct Heartbeat {
     /// MB of 1,000,000 bytes, as in the original; `null` when not recording.
     pub recording_file_size_mb: Option<f64>,
     pub recording_file_path: Option<String>,
+    /// The root file system, and that of the recording directory if it is another one; absent if neither is known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub file_systems: Vec<FileSystem>,
     /// By MAC address; at most [`MAX_CAMERAS`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cameras: Vec<Camera>,
@@ -216,6 +223,42 @@ pub enum Throttle {
     FrequencyCapped,
     Throttled,
     SoftTemperatureLimit,
+/// State of one file system.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileSystem {
+    /// Its mount point.
+    pub path: String,
+    /// Nothing can be written, by its mount options or since the kernel found an error.
+    pub read_only: bool,
+    /// Errors that ext4 has recorded since `e2fsck` last repaired it; `null` for other file systems.
+    pub errors: Option<u64>,
+    /// Commands that failed on its SCSI or USB disk since that was attached; `null` for other disks.
+    pub io_errors: Option<u64>,
+}
+
+/// What a device may be doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ActivityName {
+    Streaming,
+    Tracking,
+    Recording,
+}
+
+impl ActivityName {
+    pub const ALL: [ActivityName; 3] =
+        [ActivityName::Streaming, ActivityName::Tracking, ActivityName::Recording];
+
+    /// The word in JSON and in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            ActivityName::Streaming => "streaming",
+            ActivityName::Tracking => "tracking",
+            ActivityName::Recording => "recording",
+        }
+    }
+}
+
 }
 
 impl Throttle {

@@ -181,3 +181,92 @@ fn a_process_that_proc_hides_is_unknown_and_not_ended() {
     sleeper.kill().expect("killed");
     sleeper.wait().expect("ended");
 }
+
+/// The heartbeat that the daemon prints as the first process of a PID namespace, so that PID 1's mounts are its own.
+fn printed_after(setup: &Setup, script: &str) -> serde_json::Value {
+    setup.write_config();
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", "private", "--pid", "--fork", "--mount-proc", "sh", "-ec"]);
+    command.arg(format!("{script}\nexec \"$0\" \"$@\"")).arg(PROGRAM);
+    command.arg("--config").arg(setup.config_path()).arg("print");
+    parsed(command)
+}
+
+fn parsed(command: Command) -> serde_json::Value {
+    let output = output_of(command);
+    let text = String::from_utf8_lossy(&output.stdout);
+    serde_json::from_str(text.trim())
+        .unwrap_or_else(|error| panic!("{error}: {text} {}", String::from_utf8_lossy(&output.stderr)))
+}
+
+fn recording_to(directory: &Path) -> Setup {
+    Setup::new().key("activity.recording_dir", directory.to_str().expect("UTF-8"))
+}
+
+#[test]
+fn the_file_system_of_the_recordings_is_reported_and_read_only_as_it_is_mounted() {
+    if !is_root() {
+        return;
+    }
+    let scratch = crate::support::scratch::Scratch::new();
+    let setup = recording_to(&scratch.path().join("rec"));
+    for (options, read_only) in [("rw", false), ("ro", true)] {
+        let script = format!("mount -t tmpfs -o {options} none {}", quoted(scratch.path()));
+        let states = printed_after(&setup, &script)["file_systems"].clone();
+        assert_eq!(states.as_array().map(Vec::len), Some(2), "{states}");
+        assert_eq!((&states[0]["path"], &states[0]["read_only"]), (&"/".into(), &false.into()));
+        let expected = serde_json::json!({
+            "path": scratch.path(), "read_only": read_only, "errors": null, "io_errors": null,
+        });
+        assert_eq!(states[1], expected);
+    }
+    let states = printed_after(&recording_to(Path::new("/etc")), ":")["file_systems"].clone();
+    assert_eq!(states.as_array().map(Vec::len), Some(1), "the root holds them: {states}");
+}
+
+/// Linux 6.15 and later leave `rw` in the mount options then.
+#[test]
+fn an_error_of_ext4_is_counted_and_shows_as_read_only() {
+    if !is_root() {
+        return;
+    }
+    let scratch = crate::support::scratch::Scratch::new();
+    let directory = scratch.path().join("rec");
+    std::fs::create_dir(&directory).expect("a directory");
+    let image = quoted(&scratch.path().join("image"));
+    let mounted = format!(
+        "truncate -s 16M {image}; mkfs.ext4 -q {image}; mount -o loop,errors=remount-ro {image} {}",
+        quoted(&directory)
+    );
+    let device = format!("$(basename $(findmnt -no SOURCE {}))", quoted(&directory));
+    let broken = format!("{mounted}\necho 1 >/sys/fs/ext4/{device}/trigger_fs_error");
+    let try_it = format!("{broken}\nexit 0");
+    if !output_of(mounting(&try_it)).status.success() {
+        return skip("no ext4 on a loop device here");
+    }
+    let setup = recording_to(&directory);
+    for (script, read_only, errors) in [(&mounted, false, 0), (&broken, true, 1)] {
+        let state = printed_after(&setup, script)["file_systems"][1].clone();
+        assert_eq!((&state["read_only"], &state["errors"]), (&read_only.into(), &errors.into()), "{state}");
+    }
+}
+
+/// As `ProtectSystem=strict` mounts it for the unit, and for a user to whom `hidepid=` hides PID 1.
+#[test]
+fn mounts_that_are_read_only_for_the_service_alone_do_not_count() {
+    if !is_root() {
+        return;
+    }
+    let setup = Setup::new();
+    setup.write_config();
+    for hidepid in [0, 2] {
+        let mut command = mounting(&format!(
+            "chmod -R a+rX {}\nmount -o remount,bind,ro /\nmount -t proc -o hidepid={hidepid} proc /proc\n\
+             exec setpriv --reuid 65534 --regid 65534 --clear-groups \"$0\" \"$@\"",
+            quoted(setup.scratch().path())
+        ));
+        command.arg("--config").arg(setup.config_path()).arg("print");
+        let states = parsed(command)["file_systems"].clone();
+        assert_eq!((&states[0]["path"], &states[0]["read_only"]), (&"/".into(), &false.into()), "{hidepid}");
+    }
+}

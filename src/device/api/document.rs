@@ -107,6 +107,7 @@ fn shown(heartbeat: &Heartbeat, trust: Trust) -> Heartbeat {
     let mut heartbeat = heartbeat.clone();
     if trust != Trust::Full {
         heartbeat.recording_file_path = None;
+        heartbeat.file_systems.retain(|file_system| file_system.path == "/");
         if let Some(gps) = &mut heartbeat.connection.gps {
             (gps.latitude, gps.longitude) = (None, None);
         }

@@ -56,6 +56,7 @@ pub fn heartbeat(snapshot: &Snapshot<'_>, stamp: Stamp) -> Heartbeat {
         throttled: metrics.throttled.clone(),
         connection: connection(&metrics.connection, failover),
         streaming_active: activity.streaming,
+        file_systems: metrics.file_systems.clone(),
         tracking_active: activity.tracking,
         recording_active: activity.recording,
         recording_file_size_mb: file.map(|file| rounded(file.bytes as f64 / MB, 1)),

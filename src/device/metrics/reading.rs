@@ -11,6 +11,8 @@ pub struct Reading {
     pub values: wire::Values,
     pub uptime: Option<Duration>,
     pub disk: Option<DiskUsage>,
+    /// Of which the device cannot do without any.
+    pub file_systems: Vec<wire::FileSystem>,
     pub throttled: Option<wire::Throttled>,
     pub clock_synced: Option<bool>,
     pub app_version: Option<String>,

@@ -7,6 +7,7 @@ use super::cpu::{self, Cpu};
 use super::disk::DiskSource;
 use super::doctor::SourceReport;
 use super::fan::Fan;
+use super::file_systems::FileSystems;
 use super::firmware::Firmware;
 use super::load::{Load, Uptime};
 use super::memory::Memory;
@@ -112,6 +113,7 @@ fn sources(
     sources.add(firmware.pace(), Throttled::new(root));
     sources.add(Cadence::EachSample, Fan::new(root));
     sources.add(Cadence::EachSample, DiskSource::new(root, &metrics.disk, budget));
+    sources.add(Cadence::EachSample, FileSystems::new(root, activity.recording_dir.as_deref()));
     sources.add(Cadence::EachSample, Clock::new(root));
     sources.add(Cadence::EachSample, AppVersion::new(root, metrics.app_version_file.as_deref()));
     sources.add(Cadence::EachSample, NetworkSource::new(root));
