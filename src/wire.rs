@@ -136,6 +136,7 @@ pub struct Values {
 pub enum Reason {
     Startup,
     Scheduled,
+    /// 0 only if the fan stands still; `null` if the device cannot tell.
     Failover,
     ConnectivityRestored,
     Trigger,

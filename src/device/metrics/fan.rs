@@ -13,9 +13,10 @@ pub struct Fan(Sought<Files>);
 
 #[derive(Debug)]
 struct Files {
-    /// Not every fan has a tachometer.
     rpm: Option<KeptFile>,
     pwm: Option<KeptFile>,
+    /// The tachometer has counted something. Not every fan has one, and the file is there without it.
+    counts: bool,
 }
 
 /// At least one is there. A fan may report 0 RPM while it turns slowly, so the duty cycle is reported too.
@@ -70,7 +71,7 @@ fn directory(root: &Path) -> Option<PathBuf> {
 
 fn files(directory: &Path) -> Option<Files> {
     let file = |name: &str| Some(directory.join(name)).filter(|path| path.is_file()).map(KeptFile::new);
-    let files = Files { rpm: file("fan1_input"), pwm: file("pwm1") };
+    let files = Files { rpm: file("fan1_input"), pwm: file("pwm1"), counts: false };
     (files.rpm.is_some() || files.pwm.is_some()).then_some(files)
 }
 
@@ -80,7 +81,13 @@ fn speed(files: &mut Files) -> Result<Speed, Absent> {
     let pwm = files.pwm.as_mut().map(|file| read_parsed(file, |text| text.parse::<u8>().ok()));
     match (rpm, pwm) {
         (Some(Err(error)), None | Some(Err(_))) | (None, Some(Err(error))) => Err(error),
-        (rpm, pwm) => Ok(Speed { rpm: rpm.and_then(Result::ok), pwm: pwm.and_then(Result::ok) }),
+        (rpm, pwm) => {
+            let (rpm, pwm) = (rpm.and_then(Result::ok), pwm.and_then(Result::ok));
+            files.counts |= rpm.is_some_and(|rpm| rpm > 0);
+            // A driven fan that has never been seen to turn may have no tachometer.
+            let is_known = files.counts || pwm.is_none_or(|duty| duty == 0);
+            Ok(Speed { rpm: rpm.filter(|_| is_known), pwm })
+        }
     }
 }
 
@@ -108,6 +115,23 @@ mod tests {
     fn a_fan_that_stands_still_is_zero_and_not_absent() {
         let speed = fan(Some("0\n"), Some("0\n")).expect("a fan").expect("readable");
         assert_eq!(speed, Speed { rpm: Some(0), pwm: Some(0) });
+    }
+
+    #[test]
+    fn a_driven_fan_stands_still_only_if_its_tachometer_has_counted_before() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let write =
+            |name: &str, text: &str| std::fs::write(directory.path().join(name), text).expect("written");
+        write("pwm1", "175\n");
+        write("fan1_input", "0\n");
+        let mut files = files(directory.path()).expect("a fan");
+        let mut rpm = |text: &str| {
+            write("fan1_input", text);
+            speed(&mut files).expect("readable").rpm
+        };
+        assert_eq!(rpm("0\n"), None, "it may have no tachometer");
+        assert_eq!(rpm("3038\n"), Some(3038));
+        assert_eq!(rpm("0\n"), Some(0));
     }
 
     #[test]
