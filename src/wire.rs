@@ -57,6 +57,7 @@ pub const SAMPLE: &str = r#"{
     {"mac": "b8:27:eb:12:34:56", "hostname": "gate", "status": "connected", "last_seen": "2025-11-21T20:19:22Z"},
     {"mac": "dc:a6:32:ab:cd:ef", "hostname": null, "status": "unknown", "last_seen": null}
   ]
+  "expected_activity": ["recording"],
 }"#;
 
 /// Largest body that either side accepts, in bytes. A heartbeat has about 1,000.
@@ -100,7 +101,7 @@ pub struct Heartbeat {
     pub recording_file_path: Option<String>,
     /// The root file system, and that of the recording directory if it is another one; absent if neither is known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub file_systems: Vec<FileSystem>,
+    pub expected_activity: Vec<ActivityName>,
     /// By MAC address; at most [`MAX_CAMERAS`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cameras: Vec<Camera>,
@@ -251,13 +252,28 @@ impl ActivityName {
         [ActivityName::Streaming, ActivityName::Tracking, ActivityName::Recording];
 
     /// The word in JSON and in the configuration.
-    pub const fn as_str(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             ActivityName::Streaming => "streaming",
             ActivityName::Tracking => "tracking",
             ActivityName::Recording => "recording",
         }
     }
+/// Throttling by the firmware of a Raspberry Pi, in the terms of `vcgencmd get_throttled`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Throttled {
+    pub now: Vec<Throttle>,
+    /// `null` where only the present state can be read.
+    pub since_boot: Option<Vec<Throttle>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Throttle {
+    UnderVoltage,
+    FrequencyCapped,
+    Throttled,
+    SoftTemperatureLimit,
 }
 
 }
@@ -326,6 +342,13 @@ mod tests {
         for state in [Absent, Down, NoAddress, Up, Unverified, Valid, Suspect, Dead, Portal] {
             assert_eq!(serde_json::to_value(state).expect("serializable"), state.as_str());
         }
+    #[test]
+    fn an_activity_has_one_word_everywhere() {
+        for name in ActivityName::ALL {
+            assert_eq!(serde_json::to_value(name).expect("serializable"), name.as_str());
+        }
+    }
+
     }
 
     #[test]

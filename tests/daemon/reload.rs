@@ -123,3 +123,17 @@ fn reloads_do_not_leave_anything_behind() {
     assert!(after.is_live());
     assert!(daemon.vitals().threads <= before.threads, "{before:?} {:?}", daemon.vitals());
 }
+
+#[test]
+fn an_activity_becomes_expected_without_a_restart() {
+    let server = Server::always(Reply::ok());
+    let setup = Setup::new().toml("activity.streaming", "{ process = \"no-streamer\" }");
+    let mut daemon = setup.to(&server.url("/")).start();
+    let expected =
+        |request: &crate::support::request::Request| request.json().get("expected_activity").cloned();
+    assert_eq!(expected(&server.request()), None, "left out if nothing is expected");
+    change(&mut daemon, "activity.expected", "[\"streaming\"]");
+    let told = server.request_that(|request| expected(request).is_some());
+    assert_eq!(expected(&told), Some(serde_json::json!(["streaming"])));
+    assert_eq!(told.reason(), "scheduled");
+}

@@ -6,6 +6,7 @@ use super::used::{
 };
 use super::written;
 use crate::config::{ConfigError, Origin, Period, Source};
+use crate::wire::ActivityName;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -217,13 +218,32 @@ impl Check<'_> {
     }
 
     pub fn activity(&self, written: written::Activity) -> Result<Activity, ConfigError> {
-        Ok(Activity {
+        let mut activity = Activity {
             streaming: self.sign(written.streaming)?,
             tracking: self.sign(written.tracking)?,
             recording: self.sign(written.recording)?,
             recording_dir: self.source.optional_path(written.recording_dir)?,
             recording_path_file: self.source.optional_path(written.recording_path_file)?,
-        })
+            expected: Vec::new(),
+        };
+        for expected in written.expected {
+            let name = *expected.get_ref();
+            let sign = match name {
+                ActivityName::Streaming => &activity.streaming,
+                ActivityName::Tracking => &activity.tracking,
+                ActivityName::Recording => &activity.recording,
+            };
+            let problem = match sign {
+                None => format!("{} is never known without a sign for it in [activity]", name.as_str()),
+                Some(_) if activity.expected.contains(&name) => format!("{} is listed twice", name.as_str()),
+                Some(_) => {
+                    activity.expected.push(name);
+                    continue;
+                }
+            };
+            return Err(self.source.fault(expected.span(), &problem));
+        }
+        Ok(activity)
     }
 
     fn sign(&self, written: Option<Spanned<written::Sign>>) -> Result<Option<Sign>, ConfigError> {

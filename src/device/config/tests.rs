@@ -261,6 +261,15 @@ fn each_fault_is_one_sentence_with_its_place_and_what_is_allowed() {
              a unit's name has its type at the end, such as \"mediamtx.service\"",
         ),
         (
+            "[activity]\nrecording = { process = \"rec\" }\nexpected = [\"recording\", \"tracking\"]",
+            "c.toml:3: [activity] expected = [\"recording\", \"tracking\"]: tracking is never known without a \
+             sign for it in [activity]",
+        ),
+        (
+            "[activity]\nrecording = { process = \"rec\" }\nexpected = [\"recording\", \"recording\"]",
+            "c.toml:3: [activity] expected = [\"recording\", \"recording\"]: recording is listed twice",
+        ),
+        (
             "[cameras]\ninterval = \"0s\"",
             "c.toml:2: [cameras] interval = \"0s\": must be from \"1s\" to \"1h\"",
         ),
@@ -316,6 +325,7 @@ fn a_word_outside_its_list_is_answered_with_the_list() {
         ("[cameras]\nmethod = \"arp\"", "`icmp`, `tcp`, `both`, `http`, `https`, `rtsp`"),
         ("[heartbeat]\nformat = \"xml\"", "`native`, `streamer`, `meeting`"),
         ("[log]\nlevel = \"loud\"", "`error`, `warn`, `info`, `debug`"),
+        ("[activity]\nexpected = [\"sleeping\"]", "`streaming`, `tracking`, `recording`"),
         ("[activity]\nstreaming = { port = 554 }", "`pidfile`, `process`, `unit`"),
     ] {
         let sentence = fault(text);
@@ -332,6 +342,7 @@ fn a_value_of_another_type_is_refused_with_the_type_that_is_wanted() {
         ("[metrics]\nmodem = \"yes\"", "modem = \"yes\": expected true or false"),
         ("[network]\ninterfaces = \"eth0\"", "interfaces = \"eth0\": expected a list in brackets"),
         ("[network]\ninterfaces = [1]", "interfaces = [1]: expected a text in quotes"),
+        ("[activity]\nexpected = \"recording\"", "expected = \"recording\": expected a list in brackets"),
         ("[activity]\nstreaming = true", "streaming = true: expected a section of keys"),
         ("[activity]\nstreaming = {}", "streaming = {}: expected one sign, such as { unit ="),
         ("[activity]\nstreaming = { unit = \"a.service\", process = \"a\" }", "expected one sign, such as"),

@@ -1,6 +1,7 @@
 //! The daemon's configuration as the threads use it: every value checked.
 
 use crate::device::host::Mac;
+use crate::wire::ActivityName;
 use log::LevelFilter;
 use serde::Deserialize;
 use std::net::{IpAddr, SocketAddr};
@@ -200,6 +201,8 @@ pub struct Activity {
     pub recording_dir: Option<PathBuf>,
     /// A file whose first line is the path of the recording, as RPI Streamer writes it.
     pub recording_path_file: Option<PathBuf>,
+    /// Activities that should always go on; each has its sign above.
+    pub expected: Vec<ActivityName>,
 }
 
 /// What shows that an activity is going on.

@@ -2,6 +2,7 @@
 
 use super::used::{CameraMethod, Format, Method, Mode};
 use crate::config::{Level, Period};
+use crate::wire::ActivityName;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -84,12 +85,14 @@ pub struct Metrics {
 }
 
 #[derive(Default, Deserialize)]
+#[serde(default)]
 pub struct Activity {
     pub streaming: Option<Spanned<Sign>>,
     pub tracking: Option<Spanned<Sign>>,
     pub recording: Option<Spanned<Sign>>,
     pub recording_dir: Option<Spanned<String>>,
     pub recording_path_file: Option<Spanned<String>>,
+    pub expected: Vec<Spanned<ActivityName>>,
 }
 
 /// Exactly one of them.

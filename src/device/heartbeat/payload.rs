@@ -64,6 +64,7 @@ pub fn heartbeat(snapshot: &Snapshot<'_>, stamp: Stamp) -> Heartbeat {
         cameras: cameras(list),
         replay_age_s: None,
     }
+        expected_activity: activity.expected.clone(),
 }
 
 /// Failover probes, so its link states take precedence over those that the metrics thread read from the kernel.

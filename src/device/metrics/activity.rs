@@ -10,6 +10,7 @@ use super::worker::{Budget, Worker};
 use super::{ActivityState, Reading, RecordingFile};
 use crate::device::config::{self, Sign};
 use crate::device::os::file::KeptFile;
+use crate::wire::ActivityName;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,7 @@ pub struct Activities {
     recording: Option<Watch>,
     /// Absent if the configuration names no place of recordings.
     file: Option<RecordedFile>,
+    expected: Vec<ActivityName>,
 }
 
 /// The file that is being recorded. Recordings may lie on a network file system.
@@ -55,6 +57,7 @@ impl Activities {
             tracking: watch(&config.tracking),
             recording: watch(&config.recording),
             file: RecordedFile::new(root, config, budget),
+            expected: config.expected.clone(),
         }
     }
 
@@ -72,6 +75,7 @@ impl Activities {
                 Some(true) => self.file.as_mut().and_then(|file| file.worker.read(now).ok()),
                 _ => None,
             },
+            expected: self.expected.clone(),
         }
     }
 

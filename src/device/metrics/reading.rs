@@ -48,6 +48,8 @@ pub struct ActivityState {
     pub recording: Option<bool>,
     /// Only while recording.
     pub recording_file: Option<RecordingFile>,
+    /// Should always go on, by the configuration.
+    pub expected: Vec<wire::ActivityName>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
