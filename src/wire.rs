@@ -5,7 +5,7 @@
 mod connection;
 
 pub use connection::{
-    Address, Cellular, Connection, Ethernet, Gps, GpsFix, LinkKind, LinkState, Traffic, Wifi,
+    Address, Cellular, Connection, Ethernet, Gps, GpsFix, LinkKind, LinkState, Traffic, UplinkReport, Wifi,
 };
 use serde::{Deserialize, Serialize};
 
@@ -46,24 +46,28 @@ pub const SAMPLE: &str = r#"{
     "gps": null,
     "ip_addresses": [{"interface": "wlan0", "ip": "192.168.1.202", "type": "wifi"}],
     "traffic": {"wlan0": {"rx_bytes": 73400320, "tx_bytes": 9437184}},
-    "uplinks": {"eth0": "down", "wlan0": "valid", "wlan1": "absent"}
+    "uplinks": [
+      {"interface": "eth0", "health": "down", "proven_s": 5400},
+      {"interface": "wlan1", "health": "absent", "proven_s": null},
+      {"interface": "wlan0", "health": "valid", "proven_s": 5}
+    ]
   },
   "streaming_active": true,
   "tracking_active": null,
   "recording_active": true,
   "recording_file_size_mb": 120.4,
   "recording_file_path": "/data/rec/1763750000.mp4",
+  "expected_activity": ["recording"],
   "cameras": [
     {"mac": "b8:27:eb:12:34:56", "hostname": "gate", "status": "connected", "last_seen": "2025-11-21T20:19:22Z"},
     {"mac": "dc:a6:32:ab:cd:ef", "hostname": null, "status": "unknown", "last_seen": null}
   ]
-  "expected_activity": ["recording"],
 }"#;
 
-/// Largest body that either side accepts, in bytes. A heartbeat has about 1,000.
+/// Largest body that either side accepts, in bytes. A heartbeat has 1,000 to 1,500.
 pub const MAX_BODY: usize = 64 * 1024;
 
-/// Cameras in one heartbeat: with the longest names they have 45 KB, and the rest of a heartbeat 4 KB at most.
+/// Cameras in one heartbeat: with the longest names they have 51 KB, and the rest of a heartbeat 6 KB at most.
 pub const MAX_CAMERAS: usize = 256;
 
 /// One heartbeat. Percentages are 0 to 100, temperatures °C, power W, times seconds.
@@ -94,12 +98,15 @@ pub struct Heartbeat {
     pub throttled: Option<Throttled>,
     pub connection: Connection,
     pub streaming_active: Option<bool>,
+    /// The root file system, and that of the recording directory if it is another one; absent if neither is known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub file_systems: Vec<FileSystem>,
     pub tracking_active: Option<bool>,
     pub recording_active: Option<bool>,
     /// MB of 1,000,000 bytes, as in the original; `null` when not recording.
     pub recording_file_size_mb: Option<f64>,
     pub recording_file_path: Option<String>,
-    /// The root file system, and that of the recording directory if it is another one; absent if neither is known.
+    /// Activities that should always go on, by the configuration; absent if there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub expected_activity: Vec<ActivityName>,
     /// By MAC address; at most [`MAX_CAMERAS`].
@@ -129,6 +136,7 @@ pub struct Values {
     pub fan_rpm: Option<u32>,
     /// Duty cycle, 0 to 255.
     pub fan_pwm: Option<u8>,
+    /// 0 only if the fan stands still; `null` if the device cannot tell.
 }
 
 /// Why a heartbeat was sent.
@@ -137,7 +145,6 @@ pub struct Values {
 pub enum Reason {
     Startup,
     Scheduled,
-    /// 0 only if the fan stands still; `null` if the device cannot tell.
     Failover,
     ConnectivityRestored,
     Trigger,
@@ -210,21 +217,6 @@ pub struct Disk {
     pub free_gb: f64,
 }
 
-/// Throttling by the firmware of a Raspberry Pi, in the terms of `vcgencmd get_throttled`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Throttled {
-    pub now: Vec<Throttle>,
-    /// `null` where only the present state can be read.
-    pub since_boot: Option<Vec<Throttle>>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Throttle {
-    UnderVoltage,
-    FrequencyCapped,
-    Throttled,
-    SoftTemperatureLimit,
 /// State of one file system.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileSystem {
@@ -267,6 +259,8 @@ pub struct Throttled {
     pub since_boot: Option<Vec<Throttle>>,
 }
 
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Throttle {
@@ -274,8 +268,6 @@ pub enum Throttle {
     FrequencyCapped,
     Throttled,
     SoftTemperatureLimit,
-}
-
 }
 
 impl Throttle {
@@ -348,6 +340,8 @@ mod tests {
             assert_eq!(serde_json::to_value(name).expect("serializable"), name.as_str());
         }
     }
+    }
+
 
     }
 
@@ -356,8 +350,6 @@ mod tests {
         for status in [CameraStatus::Connected, CameraStatus::Disconnected, CameraStatus::Unknown] {
             assert_eq!(serde_json::to_value(status).expect("serializable"), status.as_str());
         }
-    }
-
     #[test]
     fn a_heartbeat_without_cameras_says_nothing_of_them_and_can_be_read() {
         let mut heartbeat: Heartbeat = serde_json::from_str(SAMPLE).expect("the sample");

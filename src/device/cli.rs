@@ -195,6 +195,7 @@ fn one_heartbeat(config: &Config, reason: Reason) -> wire::Heartbeat {
         interval: config.heartbeat.interval,
         metrics: &metrics,
         failover: None,
+        uplinks: &[],
         cameras: &[],
     };
     payload::heartbeat(&snapshot, stamp)

@@ -19,9 +19,21 @@ pub struct Connection {
     pub ip_addresses: Vec<Address>,
     /// By interface, since the interface appeared.
     pub traffic: BTreeMap<String, Traffic>,
-    /// The configured uplinks, including standbys: a dead one shows before it is needed.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub uplinks: BTreeMap<String, LinkState>,
+    /// All configured uplinks in the configured order, including standbys: a dead one shows before it is needed.
+    /// Absent while failover is off.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uplinks: Vec<UplinkReport>,
+}
+
+/// A configured uplink.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UplinkReport {
+    pub interface: String,
+    /// Any state but `up`: uplinks are probed.
+    pub health: LinkState,
+    /// Whole seconds since it delivered an acknowledged heartbeat or passed an upstream probe; `null` if it has done
+    /// neither since the daemon started.
+    pub proven_s: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -210,7 +210,18 @@ pub fn state(request: &Request) -> String {
 
 /// What the heartbeat says of this uplink; empty if nothing.
 pub fn health(request: &Request, uplink: &str) -> String {
-    text(&request.json()["connection"]["uplinks"][uplink])
+    text(&reported(request, uplink)["health"])
+}
+
+/// Seconds since this uplink last worked, by the heartbeat.
+pub fn proven_s(request: &Request, uplink: &str) -> Option<u64> {
+    reported(request, uplink)["proven_s"].as_u64()
+}
+
+fn reported(request: &Request, uplink: &str) -> Value {
+    let uplinks = request.json()["connection"]["uplinks"].clone();
+    let mut uplinks = uplinks.as_array().into_iter().flatten();
+    uplinks.find(|reported| reported["interface"] == uplink).cloned().unwrap_or_default()
 }
 
 fn text(value: &Value) -> String {

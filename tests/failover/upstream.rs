@@ -1,6 +1,6 @@
 //! Uplinks whose carrier is there, and nothing behind it: routers, gateways, portals, servers.
 
-use crate::rig::{Plan, Rig, active, health};
+use crate::rig::{Plan, Rig, active, health, proven_s};
 use crate::support::lateness::in_time;
 use crate::support::request::Request;
 use crate::support::server::{Reply, Server};
@@ -98,6 +98,10 @@ fn a_captive_portal_is_marked_and_nothing_fails_back_to_it() {
     rig.net.carrier("eth0", true);
     rig.wait("eth0 is a portal", |seen| health(seen, "eth0") == "portal");
     rig.stays(Duration::from_secs(7), "wlan1");
+    let seen = rig.look();
+    assert_eq!(proven_s(&seen, "eth0"), None, "a portal accepts connections, and they prove nothing");
+    let (used, standby) = (proven_s(&seen, "wlan1"), proven_s(&seen, "wlan0"));
+    assert!(used.is_some_and(|age| age < 60) && standby.is_some_and(|age| age < 60), "{used:?} {standby:?}");
     // The portal lets it through now, as after a login.
     rig.net.router.nft("delete table ip portal_eth0");
     comes_back(&rig);

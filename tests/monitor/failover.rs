@@ -34,8 +34,20 @@ fn a_failover_is_seen_at_once_and_nobody_is_told_and_a_dead_device_is_told_of() 
     net.internet.enter(|| becomes(&monitor, &reader, 1, "online"));
     eventually("all uplinks are good", || {
         let uplinks = &latest(&net, &monitor, &reader)["latest"]["connection"]["uplinks"];
-        UPLINKS.iter().all(|uplink| text(&uplinks[uplink]) == "valid")
+        let uplinks = uplinks.as_array().map_or(&[][..], Vec::as_slice);
+        let is_valid = |uplink: &&Value| text(&uplink["health"]) == "valid";
+        let valid: Vec<&str> =
+            uplinks.iter().filter(is_valid).map(|uplink| text(&uplink["interface"])).collect();
+        valid == UPLINKS
     });
+
+    let uplinks = latest(&net, &monitor, &reader)["latest"]["connection"]["uplinks"].clone();
+    let names: Vec<&str> =
+        uplinks.as_array().into_iter().flatten().map(|uplink| text(&uplink["interface"])).collect();
+    assert_eq!(names, ["eth0", "end0", "wlan1", "wlan0"], "as configured");
+    let proven: Vec<Option<u64>> = (0..4).map(|place| uplinks[place]["proven_s"].as_u64()).collect();
+    let recently = |place: usize| proven[place].is_some_and(|seconds| seconds < 60);
+    assert!(recently(0) && recently(2) && recently(3) && proven[1].is_none(), "{uplinks}");
 
     let cut = net.carrier("eth0", false);
     let active = || text(&latest(&net, &monitor, &reader)["latest"]["connection"]["active"]).to_owned();

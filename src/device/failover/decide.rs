@@ -115,6 +115,12 @@ impl Uplinks {
         !self.acknowledged
     }
 
+    /// Name of the uplink with this index, if it is known to work.
+    pub fn valid(&self, index: u32) -> Option<&str> {
+        let track = self.tracks.iter().find(|track| track.seen.index == index)?;
+        (self.health(track) == Health::Valid).then_some(&track.seen.name)
+    }
+
     fn track(&mut self, index: u32) -> Option<&mut Track> {
         self.tracks.iter_mut().find(|track| track.seen.index == index)
     }

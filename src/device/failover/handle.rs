@@ -1,5 +1,6 @@
 //! The failover thread's mailbox: what other threads send to it, and the eventfd that wakes its poll.
 
+use super::proofs::UplinkProofs;
 use super::status::{CommandDone, FailoverCommand};
 use crate::device::config;
 use crate::device::heartbeat::delivery::Evidence;
@@ -45,6 +46,7 @@ fn lock(settled: &Settled) -> MutexGuard<'_, Option<String>> {
 pub struct Failover {
     sender: MailboxSender<FailoverEvent>,
     settled: Settled,
+    proofs: UplinkProofs,
 }
 
 /// The failover thread's end.
@@ -53,6 +55,7 @@ pub struct FailoverMailbox {
     mailbox: Mailbox<FailoverEvent>,
     wake: Arc<OwnedFd>,
     settled: Settled,
+    proofs: UplinkProofs,
 }
 
 pub fn failover() -> io::Result<(Failover, FailoverMailbox)> {
@@ -61,21 +64,31 @@ pub fn failover() -> io::Result<(Failover, FailoverMailbox)> {
     // It fails only if the counter is full, and then the thread is awake.
     let (sender, mailbox) =
         mailbox::bounded(CAPACITY, move || _ = rustix::io::write(&*written, &1_u64.to_ne_bytes()));
-    let settled = Settled::default();
-    Ok((Failover { sender, settled: settled.clone() }, FailoverMailbox { mailbox, wake, settled }))
+    let (settled, proofs) = (Settled::default(), UplinkProofs::default());
+    let handle = Failover { sender, settled: settled.clone(), proofs: proofs.clone() };
+    Ok((handle, FailoverMailbox { mailbox, wake, settled, proofs }))
 }
 
 impl Failover {
     /// Reports a heartbeat, or a `copy` of one, that was sent over `interface`. Wakes the thread only if it has to act
     /// on it; otherwise the thread finds the report when it wakes next.
     pub fn report_heartbeat(&self, interface: &str, evidence: Evidence, copy: bool) {
-        let event =
-            FailoverEvent::Heartbeat { interface: interface.to_owned(), evidence, copy, at: Instant::now() };
+        let at = Instant::now();
+        if evidence.proves_uplink() {
+            self.proofs.note(interface, at);
+        }
+        let event = FailoverEvent::Heartbeat { interface: interface.to_owned(), evidence, copy, at };
         let sent = self.sender.send_silently(event);
         let settled = evidence.proves_uplink() && lock(&self.settled).as_deref() == Some(interface);
         if copy || !settled || !sent {
             self.sender.wake();
         }
+    }
+
+    /// Time since an acknowledged heartbeat or an upstream probe proved that `interface` works; `None` if neither has
+    /// since the daemon started.
+    pub fn proven(&self, interface: &str, now: Instant) -> Option<Duration> {
+        self.proofs.age(interface, now)
     }
 
     /// Runs a command and calls `done` with its result; drops `done` if the mailbox is full.
@@ -115,6 +128,11 @@ impl FailoverMailbox {
         if woken {
             let _ = rustix::io::read(&*self.wake, &mut [0; 8]);
         }
+    }
+
+    /// An upstream probe over this interface has passed.
+    pub fn note_proof(&self, interface: &str, at: Instant) {
+        self.proofs.note(interface, at);
     }
 
     /// From now on an acknowledgement over this interface does not wake the thread.

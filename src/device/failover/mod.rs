@@ -15,7 +15,7 @@
 //! | `links` | what the kernel says of links, addresses and default routes |
 //! | `gateway_probe`, `upstream_probe`, `portal`, `targets` | whether the gateway, the internet and the server answer over an uplink |
 //! | `backend`, `routes`, `networkmanager` | the changes to the machine |
-//! | `handle`, `status` | what other threads send to this one, and read of it |
+//! | `handle`, `status`, `proofs` | what other threads send to this one, and read of it |
 //! | `journal`, `doctor` | what the log says; what can be said without the thread |
 
 mod backend;
@@ -34,6 +34,7 @@ mod names;
 pub mod networkmanager;
 mod passage;
 pub mod portal;
+mod proofs;
 mod role;
 pub mod routes;
 pub mod status;

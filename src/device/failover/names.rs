@@ -1,6 +1,8 @@
 //! Which interfaces are uplinks: the configured names, in their order.
 
+use super::decision::UplinkState;
 use crate::device::config;
+use crate::wire::LinkState;
 
 /// Place in the configured order; `None` is no uplink.
 pub fn rank(config: &config::Network, name: &str) -> Option<usize> {
@@ -8,6 +10,21 @@ pub fn rank(config: &config::Network, name: &str) -> Option<usize> {
         return None;
     }
     config.interfaces.iter().position(|pattern| matches(pattern, name))
+}
+
+/// The uplinks in the configured order; an interface that has never been there is absent. `seen` are the others, in any
+/// order.
+pub fn configured(config: &config::Network, seen: &[UplinkState]) -> Vec<UplinkState> {
+    let mut all = Vec::with_capacity(config.interfaces.len());
+    for (place, pattern) in config.interfaces.iter().enumerate() {
+        let before = all.len();
+        all.extend(seen.iter().filter(|uplink| rank(config, &uplink.interface) == Some(place)).cloned());
+        let is_name = !pattern.ends_with('*') && rank(config, pattern) == Some(place);
+        if all.len() == before && is_name {
+            all.push(UplinkState { interface: pattern.clone(), state: LinkState::Absent });
+        }
+    }
+    all
 }
 
 /// Beginnings of names that an uplink may have and other things too: a USB or LTE stick, a LAN of cameras. They are
@@ -45,6 +62,19 @@ mod tests {
         ] {
             assert_eq!(proposal(name), expected);
         }
+    }
+
+    #[test]
+    fn all_configured_uplinks_are_listed_in_their_order_and_what_was_never_there_is_absent() {
+        let text = "[network]\ninterfaces = [\"eth0\", \"enx*\", \"wlan1\", \"usb*\", \"ap0\", \"wlan0\", \"eth0\"]\n\
+                    ap_interfaces = [\"ap0\"]";
+        let source = crate::config::Source::new("c.toml", text);
+        let network = config::Config::from_source(&source, &|_| None).expect("good").network;
+        let uplink = |interface: &str, state| UplinkState { interface: interface.into(), state };
+        let seen = ["wlan0", "enx1", "enx2", "eth0"].map(|name| uplink(name, LinkState::Valid));
+        let absent = uplink("wlan1", LinkState::Absent);
+        let [wlan0, enx1, enx2, eth0] = seen.clone();
+        assert_eq!(configured(&network, &seen), [eth0, enx1, enx2, absent, wlan0]);
     }
 
     #[test]

@@ -24,11 +24,17 @@ pub struct FailoverStatus {
 pub struct PublishedStatus {
     pub status: FailoverStatus,
     manual_until: Option<Instant>,
+    /// The uplinks in the configured order, for heartbeats: also those whose interface has never been there.
+    pub configured: Vec<UplinkState>,
 }
 
 impl PublishedStatus {
-    pub fn new(status: FailoverStatus, manual_until: Option<Instant>) -> PublishedStatus {
-        PublishedStatus { status, manual_until }
+    pub fn new(
+        status: FailoverStatus,
+        manual_until: Option<Instant>,
+        configured: Vec<UplinkState>,
+    ) -> PublishedStatus {
+        PublishedStatus { status, manual_until, configured }
     }
 
     /// The status at `now`.
@@ -69,8 +75,9 @@ mod tests {
             not_covered: Vec::new(),
         };
         let now = Instant::now();
-        let published = PublishedStatus::new(status.clone(), Some(now + Duration::from_secs(600)));
+        let published =
+            PublishedStatus::new(status.clone(), Some(now + Duration::from_secs(600)), Vec::new());
         assert_eq!(published.at(now + Duration::from_secs(60)).manual_s, Some(540));
-        assert_eq!(PublishedStatus::new(status.clone(), None).at(now), status);
+        assert_eq!(PublishedStatus::new(status.clone(), None, Vec::new()).at(now), status);
     }
 }

@@ -197,7 +197,7 @@ impl<'a> FailoverLoop<'a> {
         if happened[0] {
             self.handle_kernel_events(now)?;
         }
-        self.handle_probe_results(now);
+        self.handle_probe_results(mailbox, now);
         if self.targets.have_moved() {
             self.update_links(now);
         }

@@ -273,11 +273,14 @@ impl HeartbeatThread {
             reason,
             now: SystemTime::now(),
         };
+        let failover = (*failover).as_ref();
+        let uplinks = payload::uplinks(failover, &self.failover, Instant::now());
         let snapshot = Snapshot {
             identity: &self.identity,
             interval: self.config.interval,
             metrics: &metrics,
-            failover: (*failover).as_ref().map(|failover| &failover.status),
+            failover: failover.map(|failover| &failover.status),
+            uplinks: &uplinks,
             cameras: &cameras,
         };
         payload::heartbeat(&snapshot, stamp)

@@ -2,11 +2,12 @@
 
 use crate::clock::Moment;
 use crate::device::cameras::{CameraInfo, Status};
-use crate::device::failover::status::FailoverStatus;
+use crate::device::failover::decision::UplinkState;
+use crate::device::failover::handle::Failover;
+use crate::device::failover::status::{FailoverStatus, PublishedStatus};
 use crate::device::metrics::{DiskUsage, Identity, Reading};
 use crate::wire::{self, Heartbeat, LinkState, Reason};
-use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Bytes in a GB, as the original counted.
 const GB: f64 = 1024.0 * 1024.0 * 1024.0;
@@ -31,11 +32,13 @@ pub struct Snapshot<'a> {
     pub metrics: &'a Reading,
     /// `None`: failover is off.
     pub failover: Option<&'a FailoverStatus>,
+    /// As failover has them; empty if it is off.
+    pub uplinks: &'a [wire::UplinkReport],
     pub cameras: &'a [CameraInfo],
 }
 
 pub fn heartbeat(snapshot: &Snapshot<'_>, stamp: Stamp) -> Heartbeat {
-    let Snapshot { identity, interval, metrics, failover, cameras: list } = *snapshot;
+    let Snapshot { identity, interval, metrics, failover, uplinks, cameras: list } = *snapshot;
     let activity = &metrics.activity;
     let file = activity.recording_file.as_ref();
     Heartbeat {
@@ -53,26 +56,30 @@ pub fn heartbeat(snapshot: &Snapshot<'_>, stamp: Stamp) -> Heartbeat {
         daemon_version: env!("CARGO_PKG_VERSION").to_owned(),
         values: rounded_values(metrics.values),
         disk: metrics.disk.map(disk),
-        throttled: metrics.throttled.clone(),
-        connection: connection(&metrics.connection, failover),
-        streaming_active: activity.streaming,
         file_systems: metrics.file_systems.clone(),
+        throttled: metrics.throttled.clone(),
+        connection: connection(&metrics.connection, failover, uplinks),
+        streaming_active: activity.streaming,
         tracking_active: activity.tracking,
         recording_active: activity.recording,
         recording_file_size_mb: file.map(|file| rounded(file.bytes as f64 / MB, 1)),
         recording_file_path: file.map(|file| file.path.to_string_lossy().into_owned()),
+        expected_activity: activity.expected.clone(),
         cameras: cameras(list),
         replay_age_s: None,
     }
-        expected_activity: activity.expected.clone(),
 }
 
 /// Failover probes, so its link states take precedence over those that the metrics thread read from the kernel.
-fn connection(read: &wire::Connection, failover: Option<&FailoverStatus>) -> wire::Connection {
+fn connection(
+    read: &wire::Connection,
+    failover: Option<&FailoverStatus>,
+    uplinks: &[wire::UplinkReport],
+) -> wire::Connection {
     let Some(failover) = failover else { return read.clone() };
-    let uplinks: BTreeMap<String, LinkState> =
-        failover.uplinks.iter().map(|uplink| (uplink.interface.clone(), uplink.state)).collect();
-    let state = |interface: &str, read: LinkState| uplinks.get(interface).copied().unwrap_or(read);
+    let state = |interface: &str, read: LinkState| {
+        uplinks.iter().find(|uplink| uplink.interface == interface).map_or(read, |uplink| uplink.health)
+    };
     let ethernet = read.ethernet.clone();
     let wifi = read.wifi.clone();
     wire::Connection {
@@ -80,9 +87,23 @@ fn connection(read: &wire::Connection, failover: Option<&FailoverStatus>) -> wir
         state: Some(failover.state.clone()),
         ethernet: ethernet.map(|link| wire::Ethernet { state: state(&link.interface, link.state), ..link }),
         wifi: wifi.map(|link| wire::Wifi { state: state(&link.interface, link.state), ..link }),
-        uplinks,
+        uplinks: uplinks.to_vec(),
         ..read.clone()
     }
+}
+
+/// The configured uplinks; empty if failover is off. Their ages are those of `now`: a proof alone publishes no new status.
+pub fn uplinks(
+    status: Option<&PublishedStatus>,
+    failover: &Failover,
+    now: Instant,
+) -> Vec<wire::UplinkReport> {
+    let report = |uplink: &UplinkState| wire::UplinkReport {
+        interface: uplink.interface.clone(),
+        health: uplink.state,
+        proven_s: failover.proven(&uplink.interface, now).map(|age| age.as_secs()),
+    };
+    status.iter().flat_map(|status| &status.configured).map(report).collect()
 }
 
 /// At most [`wire::MAX_CAMERAS`]; connected cameras are left out first.
@@ -186,8 +207,14 @@ mod tests {
         let stamp = Stamp { id: "1".into(), seq: 1, reason: Reason::Startup, now: UNIX_EPOCH };
         let identity = Identity::default();
         let interval = Duration::from_secs(5);
-        let snapshot =
-            Snapshot { identity: &identity, interval, metrics: &metrics, failover: None, cameras: &[] };
+        let snapshot = Snapshot {
+            identity: &identity,
+            interval,
+            metrics: &metrics,
+            failover: None,
+            uplinks: &[],
+            cameras: &[],
+        };
         let heartbeat = heartbeat(&snapshot, stamp);
         assert_eq!(
             (heartbeat.values.cpu, heartbeat.values.power, heartbeat.values.temp),

@@ -7,7 +7,6 @@ use crate::device::trigger::{Trigger, trigger};
 use crate::resolver::{NameResolver, lookup};
 use crate::wire::{self, LinkState};
 use crossbeam_channel::{Receiver, Sender as ChannelSender, bounded, never};
-use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::thread::{self, JoinHandle};
@@ -22,6 +21,7 @@ struct Rig {
     control: Option<ChannelSender<Reload>>,
     heartbeats: Receiver<wire::Heartbeat>,
     heartbeat_status: Arc<HeartbeatStatus>,
+    failover: Failover,
     thread: JoinHandle<()>,
     _dir: tempfile::TempDir,
 }
@@ -41,6 +41,7 @@ impl Rig {
         let (trigger, triggers) = trigger();
         let (control, reloads) = bounded(1);
         let (failover, _) = failover().expect("a descriptor");
+        let proofs = failover.clone();
         let file = dir.path().join("heartbeat.json");
         let heartbeat_status = Arc::new(HeartbeatStatus::new(Instant::now()));
         let (identity, published) = (Identity::default(), Published::default());
@@ -63,6 +64,7 @@ impl Rig {
             control: Some(control),
             heartbeats,
             heartbeat_status,
+            failover: proofs,
             thread,
             _dir: dir,
         }
@@ -163,26 +165,30 @@ fn link_states_of_failover_take_precedence_over_those_of_the_metrics() {
     };
     rig.published.metrics.put(Reading { connection, ..Reading::default() });
     assert_eq!(rig.next().connection.ethernet.map(|ethernet| ethernet.state), Some(LinkState::Up));
-    let links = BTreeMap::from([("eth0".into(), LinkState::Dead), ("wlan0".into(), LinkState::Valid)]);
-    let uplink = |(interface, state): (&String, &LinkState)| UplinkState {
-        interface: interface.clone(),
-        state: *state,
-    };
+    let uplink = |interface: &str, state| UplinkState { interface: interface.into(), state };
+    let uplinks = vec![uplink("eth0", LinkState::Dead), uplink("wlan0", LinkState::Valid)];
     let status = FailoverStatus {
         active: Some("wlan0".into()),
         state: "failover_to_wlan0".into(),
         backend: "observe".into(),
         manual_s: None,
-        uplinks: links.iter().map(uplink).collect(),
+        uplinks: uplinks.clone(),
         not_covered: Vec::new(),
     };
-    rig.published.failover.put(Some(PublishedStatus::new(status, None)));
+    let configured = uplinks.into_iter().chain([uplink("wlan1", LinkState::Absent)]).collect();
+    rig.published.failover.put(Some(PublishedStatus::new(status, None, configured)));
+    rig.failover.report_heartbeat("wlan0", Evidence::Delivered, false);
+    rig.failover.report_heartbeat("eth0", Evidence::Lost, false);
     rig.beat();
     let connection = rig.next().connection;
     assert_eq!(connection.active.as_deref(), Some("wlan0"));
     assert_eq!(connection.state.as_deref(), Some("failover_to_wlan0"));
     assert_eq!(connection.ethernet.map(|ethernet| ethernet.state), Some(LinkState::Dead));
-    assert_eq!(connection.uplinks, links);
+    let uplinks = connection.uplinks.iter().map(|uplink| (uplink.interface.as_str(), uplink.health));
+    let expected = [("eth0", LinkState::Dead), ("wlan0", LinkState::Valid), ("wlan1", LinkState::Absent)];
+    assert!(uplinks.eq(expected), "{:?}", connection.uplinks);
+    let proven: Vec<bool> = connection.uplinks.iter().map(|uplink| uplink.proven_s.is_some()).collect();
+    assert_eq!(proven, [false, true, false], "a heartbeat was acknowledged over one");
 }
 
 #[test]

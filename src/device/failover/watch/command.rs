@@ -3,6 +3,7 @@
 use super::FailoverLoop;
 use crate::device::failover::decision::{Decision, Fact, FailoverState};
 use crate::device::failover::handle::FailoverMailbox;
+use crate::device::failover::names::configured;
 use crate::device::failover::status::{FailoverCommand, FailoverStatus, PublishedStatus};
 use std::time::Instant;
 
@@ -51,6 +52,7 @@ impl FailoverLoop<'_> {
         PublishedStatus::new(
             status,
             self.manual_until.filter(|_| decision.state == FailoverState::ManualOverride),
+            configured(self.config, &decision.uplinks),
         )
     }
 

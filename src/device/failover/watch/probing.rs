@@ -3,6 +3,7 @@
 use super::FailoverLoop;
 use crate::device::failover::decision::{Decision, Fact, ProbeTimeout, Start, TargetChoice};
 use crate::device::failover::gateway_probe::NoAnswer;
+use crate::device::failover::handle::FailoverMailbox;
 use crate::device::failover::upstream_probe::{Probe, ProbeError, ProbeTarget};
 use crate::device::heartbeat::delivery::TOO_MANY;
 use crate::device::heartbeat::dial::Uplink;
@@ -21,7 +22,7 @@ const PORTAL: Duration = Duration::from_secs(3);
 const RETURN: Duration = Duration::from_secs(60);
 
 impl FailoverLoop<'_> {
-    pub(super) fn handle_probe_results(&mut self, now: Instant) {
+    pub(super) fn handle_probe_results(&mut self, mailbox: &FailoverMailbox, now: Instant) {
         for answer in self.probes.finished(now) {
             let index = answer.index;
             log::trace!("probe over {index}: {answer:?}");
@@ -39,7 +40,15 @@ impl FailoverLoop<'_> {
             if let Fact::Upstream { index, works: Some(true) } = event {
                 self.bring_back_after_probe(index, now);
             }
+            let passed = matches!(
+                event,
+                Fact::Upstream { works: Some(true), .. } | Fact::Portal { free: Some(true), .. }
+            );
             self.uplinks.apply(event, now);
+            // A portal accepts connections too, but such an uplink is not valid.
+            if let Some(name) = self.uplinks.valid(index).filter(|_| passed) {
+                mailbox.note_proof(name, now);
+            }
         }
         let answers = self.gateways.as_mut().map(|gateways| gateways.finished(now)).unwrap_or_default();
         for answer in answers {
