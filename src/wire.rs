@@ -59,7 +59,10 @@ pub const SAMPLE: &str = r#"{
   "recording_file_path": "/data/rec/1763750000.mp4",
   "expected_activity": ["recording"],
   "cameras": [
-    {"mac": "b8:27:eb:12:34:56", "hostname": "gate", "status": "connected", "last_seen": "2025-11-21T20:19:22Z"},
+    {
+      "mac": "b8:27:eb:12:34:56", "hostname": "gate", "status": "connected", "last_seen": "2025-11-21T20:19:22Z",
+      "failed_checks": 0
+    },
     {"mac": "dc:a6:32:ab:cd:ef", "hostname": null, "status": "unknown", "last_seen": null}
   ]
 }"#;
@@ -95,12 +98,12 @@ pub struct Heartbeat {
     #[serde(flatten)]
     pub values: Values,
     pub disk: Option<Disk>,
-    pub throttled: Option<Throttled>,
-    pub connection: Connection,
-    pub streaming_active: Option<bool>,
     /// The root file system, and that of the recording directory if it is another one; absent if neither is known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub file_systems: Vec<FileSystem>,
+    pub throttled: Option<Throttled>,
+    pub connection: Connection,
+    pub streaming_active: Option<bool>,
     pub tracking_active: Option<bool>,
     pub recording_active: Option<bool>,
     /// MB of 1,000,000 bytes, as in the original; `null` when not recording.
@@ -133,10 +136,10 @@ pub struct Values {
     pub temp: Option<f64>,
     /// W, the sum of the PMIC's rails, without USB and PCIe devices.
     pub power: Option<f64>,
+    /// 0 only if the fan stands still; `null` if the device cannot tell.
     pub fan_rpm: Option<u32>,
     /// Duty cycle, 0 to 255.
     pub fan_pwm: Option<u8>,
-    /// 0 only if the fan stands still; `null` if the device cannot tell.
 }
 
 /// Why a heartbeat was sent.
@@ -186,6 +189,9 @@ pub struct Camera {
     pub status: CameraStatus,
     /// RFC 3339, UTC, in seconds: the last check that succeeded, or DHCP event that said it was there.
     pub last_seen: Option<String>,
+    /// Consecutive failed checks, 0 if the last one succeeded; absent before the first check of this run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_checks: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -251,14 +257,14 @@ impl ActivityName {
             ActivityName::Recording => "recording",
         }
     }
+}
+
 /// Throttling by the firmware of a Raspberry Pi, in the terms of `vcgencmd get_throttled`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Throttled {
     pub now: Vec<Throttle>,
     /// `null` where only the present state can be read.
     pub since_boot: Option<Vec<Throttle>>,
-}
-
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -334,15 +340,13 @@ mod tests {
         for state in [Absent, Down, NoAddress, Up, Unverified, Valid, Suspect, Dead, Portal] {
             assert_eq!(serde_json::to_value(state).expect("serializable"), state.as_str());
         }
+    }
+
     #[test]
     fn an_activity_has_one_word_everywhere() {
         for name in ActivityName::ALL {
             assert_eq!(serde_json::to_value(name).expect("serializable"), name.as_str());
         }
-    }
-    }
-
-
     }
 
     #[test]
@@ -350,6 +354,8 @@ mod tests {
         for status in [CameraStatus::Connected, CameraStatus::Disconnected, CameraStatus::Unknown] {
             assert_eq!(serde_json::to_value(status).expect("serializable"), status.as_str());
         }
+    }
+
     #[test]
     fn a_heartbeat_without_cameras_says_nothing_of_them_and_can_be_read() {
         let mut heartbeat: Heartbeat = serde_json::from_str(SAMPLE).expect("the sample");
@@ -357,6 +363,23 @@ mod tests {
         let value = serde_json::to_value(&heartbeat).expect("serializable");
         assert!(value.get("cameras").is_none());
         assert_eq!(serde_json::from_value::<Heartbeat>(value).expect("a heartbeat"), heartbeat);
+    }
+
+    #[test]
+    fn a_heartbeat_of_an_older_daemon_lacks_the_fields_that_came_later() {
+        let mut value: serde_json::Value = serde_json::from_str(SAMPLE).expect("JSON");
+        let fields = value.as_object_mut().expect("an object");
+        for key in ["file_systems", "expected_activity"] {
+            fields.remove(key).expect(key);
+        }
+        fields["connection"].as_object_mut().expect("an object").remove("uplinks").expect("uplinks");
+        fields["cameras"][0]
+            .as_object_mut()
+            .expect("an object")
+            .remove("failed_checks")
+            .expect("failed_checks");
+        let heartbeat: Heartbeat = serde_json::from_value(value.clone()).expect("a heartbeat");
+        assert_eq!(serde_json::to_value(heartbeat).expect("serializable"), value, "absent, not null");
     }
 
     #[test]

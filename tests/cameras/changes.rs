@@ -60,12 +60,12 @@ fn a_camera_that_goes_and_comes_back_is_told_at_once_with_the_list() {
         line.contains("disconnected: it refuses the connection") && line.contains(&mac(1).to_string())
     });
     let _camera = socket(ip, port, 64);
-    let told = server.request_that(|request| request.reason() == "camera");
-    assert_eq!(statuses(&told), ["connected", "connected"]);
+    // Before it, a heartbeat may tell of the second failed check.
+    server.request_that(|request| request.reason() == "camera" && both(request));
 }
 
 #[test]
-fn cameras_that_go_together_make_one_heartbeat() {
+fn cameras_that_go_together_make_one_heartbeat_and_one_for_their_second_failed_checks() {
     let server = Server::always(Reply::ok());
     let addresses: Vec<Ipv4Addr> = (0..10).map(|_| address()).collect();
     let cameras: Vec<_> = addresses.iter().map(|ip| socket(*ip, 8080, 64)).collect();
@@ -85,7 +85,7 @@ fn cameras_that_go_together_make_one_heartbeat() {
     drop(cameras);
     let told = server.requests_during(Duration::from_secs(4));
     let told: Vec<_> = told.iter().filter(|request| request.reason() == "camera").collect();
-    assert!((1..=2).contains(&told.len()), "{}", told.len());
+    assert!((2..=3).contains(&told.len()), "{}", told.len());
     assert_eq!(statuses(told[told.len() - 1]), all("disconnected"));
 }
 
@@ -144,4 +144,48 @@ fn the_uptime_counts_only_what_was_watched() {
     let watching =
         Watching::start(&format!("[cameras]\ninterval = \"1s\"\n{}", entry(1, camera.address, "")));
     crate::support::eventually("a share", || watching.cameras.list()[0].uptime_24h == Some(100.0));
+}
+
+/// Failed checks of all cameras, as a heartbeat tells them.
+fn failed_checks(request: &Request) -> Vec<Option<u64>> {
+    let json = request.json();
+    json["cameras"].as_array().into_iter().flatten().map(|camera| camera["failed_checks"].as_u64()).collect()
+}
+
+#[test]
+fn a_second_failed_check_is_known_within_2_s_whatever_the_interval_and_further_ones_are_not_sent() {
+    let server = Server::always(Reply::ok());
+    let (bad, good) = (Listener::refusing(), Listener::accepting());
+    let places = [bad.address, good.address];
+    let setup = with(Setup::new().to(&server.url("/")).interval("1m"), &places);
+    let _daemon = setup.key("cameras.interval", "1h").toml("cameras.failures", "9").start();
+    let begin = server.request().at;
+    let told = server.request_that(|request| request.reason() == "camera");
+    assert_eq!(failed_checks(&told), [Some(2), Some(0)]);
+    assert_eq!(statuses(&told), ["unknown", "connected"], "failures = 9");
+    assert!(told.at - begin < Duration::from_secs(3), "{:?}", told.at - begin);
+    // The check after 5 s is not news.
+    assert!(server.requests_during(Duration::from_secs(4)).is_empty());
+}
+
+#[test]
+fn after_a_first_failure_a_camera_is_checked_after_2_s_and_after_5_s() {
+    let camera = Listener::answering(b"garbage\r\n\r\n", Duration::ZERO);
+    let watching = Watching::start(&entry(1, camera.address, "method = \"http\""));
+    let begin = Instant::now();
+    let failed = |count| {
+        move |camera: &heartbeat_daemon::device::cameras::CameraInfo| camera.failed_checks == Some(count)
+    };
+    let after = |count: u32| {
+        crate::support::eventually("a failed check", || watching.cameras.list().iter().any(failed(count)));
+        begin.elapsed()
+    };
+    assert_eq!(watching.camera(1).failed_checks.unwrap_or(1), 1);
+    for (count, seconds) in [(1, 0), (2, 2), (3, 5)] {
+        let (took, due) = (after(count), Duration::from_secs(seconds));
+        assert!(took + Duration::from_millis(50) >= due, "{count}: {took:?}");
+        assert!(took < due + Duration::from_secs(1), "{count}: {took:?}");
+    }
+    assert_eq!(watching.triggers.try_recv(), Ok(Reason::Camera), "for the second");
+    assert!(watching.triggers.try_recv().is_err());
 }

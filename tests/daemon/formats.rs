@@ -21,7 +21,9 @@ fn keys(value: &Value) -> BTreeSet<&str> {
 fn a_native_heartbeat_has_exactly_the_keys_of_the_documented_sample() {
     let request = first_request(|setup| {
         let camera = "[{ mac = \"b8:27:eb:12:34:56\" }]";
-        setup.token("a-token").toml("cameras.enabled", "false").toml("cameras.camera", camera)
+        let setup = setup.token("a-token").toml("cameras.enabled", "false").toml("cameras.camera", camera);
+        let expected = setup.toml("activity.recording", "{ process = \"no-recorder\" }");
+        expected.toml("activity.expected", "[\"recording\"]")
     });
     assert_eq!((request.method.as_str(), request.target.as_str()), ("POST", "/heartbeat.php"));
     assert_eq!(request.header("content-type"), Some("application/json"));
@@ -47,6 +49,8 @@ fn a_native_heartbeat_has_exactly_the_keys_of_the_documented_sample() {
     );
     assert!(heartbeat.uptime_s.is_some() && heartbeat.values.load.is_some() && heartbeat.disk.is_some());
     assert!(!heartbeat.id.is_empty());
+    assert_eq!(heartbeat.expected_activity, [wire::ActivityName::Recording]);
+    assert_eq!(heartbeat.file_systems[0].path, "/");
 }
 
 #[test]
@@ -113,6 +117,9 @@ fn the_streamer_format_has_the_keys_and_kinds_of_the_original() {
     {
         let value = sent[key].as_str().unwrap_or_default();
         assert!(value == absent || value.ends_with(unit), "{key}: {value}");
+    }
+    for key in ["file_systems", "expected_activity", "cameras"] {
+        assert!(sent.get(key).is_none(), "{key}: {sent}");
     }
     for key in ["percent", "used_gb", "total_gb", "free_gb", "formatted"] {
         assert!(sent["disk"].get(key).is_some(), "disk.{key}: {sent}");

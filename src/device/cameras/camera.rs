@@ -18,6 +18,8 @@ pub struct CameraInfo {
     pub status: Status,
     /// It answered the last check; `None` before the first, and if that check failed because of this machine.
     pub reachable: Option<bool>,
+    /// Consecutive failed checks; `None` before the first check of this run.
+    pub failed_checks: Option<u32>,
     /// Time of the last successful check or DHCP event `add` or `old`.
     pub last_seen: Option<Moment>,
     /// When the status last changed.

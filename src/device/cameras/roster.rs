@@ -26,6 +26,8 @@ pub struct RosterChanges {
     pub shown: bool,
     /// Cameras that changed between connected and disconnected.
     pub reported: Vec<CameraKey>,
+    /// A second check in a row has failed: the server is to know, whatever the status is.
+    pub second_failure: bool,
 }
 
 #[derive(Debug)]
@@ -216,7 +218,7 @@ impl Roster {
 
     /// When the next check is due.
     pub fn due(&self) -> Option<Instant> {
-        self.cameras.values().filter(|camera| !camera.checking).filter_map(|camera| camera.due).min()
+        self.cameras.values().filter_map(|camera| camera.next_check()).min()
     }
 
     /// Makes a check of every camera due now.
@@ -237,10 +239,10 @@ impl Roster {
         let neighbours = LazyCell::new(neighbours);
         let mut without_address = Vec::new();
         for (key, camera) in &mut self.cameras {
-            if camera.checking || camera.due.is_none_or(|due| now.monotonic < due) {
+            if camera.next_check().is_none_or(|due| now.monotonic < due) {
                 continue;
             }
-            camera.due = self.config.enabled.then_some(now.monotonic + camera.plan.interval);
+            camera.schedule_next(now.monotonic, self.config.enabled);
             if let (None, CameraKey::Mac(mac)) = (camera.ip, *key) {
                 camera.ip = neighbours.address_of(mac);
                 self.changes.set |= camera.ip.is_some();
@@ -290,8 +292,9 @@ impl Roster {
 
     fn apply_result(&mut self, key: CameraKey, result: Result<Duration, Problem>, now: Now) {
         let Some(camera) = self.cameras.get_mut(&key) else { return };
+        let before = camera.failed;
         let change = camera.apply_result(result, now);
-        self.changes.shown = true;
+        self.changes.second_failure |= camera.failed == Some(2) && before == Some(1);
         self.record(key, change);
     }
 

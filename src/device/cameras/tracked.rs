@@ -10,6 +10,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// Additional checks after a first failure, that long after it: whether a camera is down is known before its next
+/// scheduled check.
+const RECHECKS: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(5)];
+
 /// A camera of the roster, without its key.
 #[derive(Debug)]
 pub struct TrackedCamera {
@@ -31,10 +35,14 @@ pub struct TrackedCamera {
     pub latency: Option<Duration>,
     pub problem: Option<Problem>,
     pub history: History,
-    /// Consecutive failed checks.
-    pub failed: u32,
+    /// Consecutive failed checks; `None` before the first check.
+    pub failed: Option<u32>,
+    /// When the first of them failed.
+    failing_since: Option<Instant>,
     /// Next scheduled check; `None` if checks are disabled.
     pub due: Option<Instant>,
+    /// Next additional check.
+    recheck: Option<Instant>,
     pub checking: bool,
 }
 
@@ -66,9 +74,26 @@ impl TrackedCamera {
             latency: None,
             problem: None,
             history: History::new(now),
-            failed: 0,
+            failed: None,
+            failing_since: None,
             due: None,
+            recheck: None,
             checking: false,
+        }
+    }
+
+    /// When a check of it is to start; `None` while one is running, and if checks are disabled.
+    pub fn next_check(&self) -> Option<Instant> {
+        let due = self.due.filter(|_| !self.checking)?;
+        Some(self.recheck.map_or(due, |recheck| due.min(recheck)))
+    }
+
+    /// Schedules the checks after the one that starts now. An additional one leaves the schedule as it is: all cameras
+    /// with one interval are checked on one wake-up.
+    pub fn schedule_next(&mut self, now: Instant, enabled: bool) {
+        self.recheck = None;
+        if self.due.is_none_or(|due| due <= now) {
+            self.due = enabled.then_some(now + self.plan.interval);
         }
     }
 
@@ -80,12 +105,15 @@ impl TrackedCamera {
             Ok(_) => {
                 self.reachable = Some(true);
                 self.answered = true;
+                self.failed = Some(0);
                 self.set_connected(now)
             }
             Err(problem) if problem.blames_the_camera() => {
                 self.reachable = Some(false);
-                self.failed = self.failed.saturating_add(1);
-                if self.failed < self.plan.failures {
+                let failed = self.failed.unwrap_or(0).saturating_add(1);
+                self.failed = Some(failed);
+                self.schedule_recheck(failed, now.monotonic);
+                if failed < self.plan.failures {
                     StatusChange::None
                 } else {
                     self.set_status(Status::Disconnected, now)
@@ -103,8 +131,19 @@ impl TrackedCamera {
     /// It answered a check, or DHCP reported it.
     pub fn set_connected(&mut self, now: Now) -> StatusChange {
         self.last_seen = Some(now.wall);
-        self.failed = 0;
+        self.failed = self.failed.map(|_| 0);
+        self.recheck = None;
         self.set_status(Status::Connected, now)
+    }
+
+    /// After the first and the second failure, unless the next scheduled check is soon anyway.
+    fn schedule_recheck(&mut self, failed: u32, now: Instant) {
+        if failed == 1 {
+            self.failing_since = Some(now);
+        }
+        let place = usize::try_from(failed).unwrap_or(usize::MAX) - 1;
+        let wait = RECHECKS.get(place).filter(|wait| self.due.is_some() && **wait < self.plan.interval);
+        self.recheck = wait.and_then(|wait| Some(self.failing_since? + *wait));
     }
 
     pub fn set_disconnected(&mut self, now: Now) -> StatusChange {
@@ -129,6 +168,7 @@ impl TrackedCamera {
             ip: self.ip,
             status: self.status,
             reachable: self.reachable,
+            failed_checks: self.failed,
             last_seen: self.last_seen,
             since: self.since,
             latency: self.latency,

@@ -209,7 +209,7 @@ impl CameraWatch {
         if changes.shown {
             self.list.put(self.roster.list(Now::read()));
         }
-        if !changes.reported.is_empty() {
+        if !changes.reported.is_empty() || changes.second_failure {
             self.changes.extend(changes.reported);
             self.report_due.get_or_insert(now + REPORT_DELAY);
         }

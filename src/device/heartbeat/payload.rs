@@ -113,6 +113,7 @@ fn cameras(list: &[CameraInfo]) -> Vec<wire::Camera> {
         hostname: camera.hostname.clone(),
         status: camera.status,
         last_seen: camera.last_seen.and_then(Moment::rfc_3339),
+        failed_checks: camera.failed_checks,
     };
     let mut room = wire::MAX_CAMERAS;
     let lost = list.iter().filter(|camera| camera.status != Status::Connected).count();
@@ -176,6 +177,7 @@ mod tests {
             status: if n % 10 == 0 { Status::Disconnected } else { Status::Connected },
             reachable: None,
             last_seen: Some(Moment(0)),
+            failed_checks: Some(u32::MAX),
             since: None,
             latency: None,
             uptime_24h: None,

@@ -117,3 +117,82 @@ fn a_check_of_all_does_not_start_a_running_check_twice() {
     assert!(started(&mut roster, now).is_empty());
     assert_eq!(roster.due(), None, "nothing to wake up for but its result");
 }
+
+/// Runs all checks that are due within `seconds`, each ending at once with this result, and returns when they started.
+fn checks_within(
+    roster: &mut Roster,
+    begin: Now,
+    from: u64,
+    to: u64,
+    result: Result<Duration, Problem>,
+) -> Vec<f64> {
+    let mut times = Vec::new();
+    while let Some(due) = roster.due().filter(|due| *due < begin.monotonic + Duration::from_secs(to)) {
+        let now = Now { monotonic: due, ..begin };
+        let since = due.saturating_duration_since(begin.monotonic);
+        assert!(since >= Duration::from_secs(from), "{since:?}");
+        for check in started(roster, now) {
+            times.push(since.as_secs_f64());
+            roster.finish(check.finish(result), now, no_neighbours);
+        }
+    }
+    times
+}
+
+const ONE: &str = "[[cameras.camera]]\naddress = \"192.0.2.1\"\nmac = \"02:00:00:00:00:01\"\ninterval = ";
+
+#[test]
+fn a_first_failure_adds_checks_after_2_and_5_s_and_leaves_the_schedule() {
+    for (interval, expected) in [
+        ("1m", &[0.0, 2.0, 5.0, 60.0, 120.0][..]),
+        ("5s", &[0.0, 2.0, 5.0, 10.0, 15.0]),
+        ("3s", &[0.0, 2.0, 3.0, 6.0, 9.0]),
+        ("2s", &[0.0, 2.0, 4.0, 6.0, 8.0]),
+        ("1s", &[0.0, 1.0, 2.0, 3.0, 4.0]),
+    ] {
+        let (mut roster, now) = roster(&format!("{ONE}\"{interval}\""));
+        let times = checks_within(&mut roster, now, 0, 130, Err(Problem::Refused));
+        assert_eq!(times[..expected.len()], *expected, "{interval}");
+    }
+}
+
+#[test]
+fn a_success_ends_the_additional_checks_and_the_next_failure_is_a_first_one_again() {
+    let (mut roster, now) = roster(&format!("{ONE}\"1m\""));
+    assert_eq!(roster.list(now)[0].failed_checks, None, "never checked");
+    assert_eq!(checks_within(&mut roster, now, 0, 1, Err(Problem::NoAnswer)), [0.0]);
+    assert_eq!(roster.list(now)[0].failed_checks, Some(1));
+    assert_eq!(checks_within(&mut roster, now, 1, 61, Ok(Duration::ZERO)), [2.0, 60.0]);
+    assert_eq!(roster.list(now)[0].failed_checks, Some(0));
+    assert_eq!(checks_within(&mut roster, now, 61, 180, Err(Problem::NoAnswer)), [120.0, 122.0, 125.0]);
+    assert_eq!(roster.list(now)[0].failed_checks, Some(3));
+}
+
+#[test]
+fn only_the_second_failure_in_a_row_is_news_beside_a_change_of_the_status() {
+    let (mut roster, now) = roster(&format!("{ONE}\"1s\"\nfailures = 4"));
+    let key = CameraKey::Mac(mac(1));
+    let mut news = |result| {
+        roster.apply_result(key, result, now);
+        let changes = roster.drain_changes();
+        (changes.second_failure, changes.reported.len())
+    };
+    let failure = Err(Problem::Refused);
+    assert_eq!(news(Ok(Duration::ZERO)), (false, 0), "the first status");
+    assert_eq!(news(failure), (false, 0));
+    assert_eq!(news(Err(Problem::NotAllowed)), (false, 0), "this machine's fault does not count");
+    assert_eq!(news(failure), (true, 0));
+    assert_eq!(news(Err(Problem::NotAllowed)), (false, 0), "nor twice");
+    assert_eq!(news(failure), (false, 0));
+    assert_eq!(news(failure), (false, 1), "disconnected");
+    assert_eq!(news(failure), (false, 0));
+    assert_eq!(news(Ok(Duration::ZERO)), (false, 1));
+}
+
+#[test]
+fn without_checks_of_its_own_the_daemon_adds_none() {
+    let (mut roster, now) = roster(&format!("[cameras]\nenabled = false\n{ONE}\"1m\""));
+    roster.make_all_due(now.monotonic);
+    assert_eq!(checks_within(&mut roster, now, 0, 60, Err(Problem::Refused)), [0.0]);
+    assert_eq!(roster.list(now)[0].failed_checks, Some(1));
+}
