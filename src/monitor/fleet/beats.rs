@@ -82,7 +82,7 @@ fn save_latest(tx: &Transaction<'_>, machines: &[Unsaved]) -> Result<(), StoreEr
     )?;
     let mut name = tx.prepare_cached(
         "UPDATE machine SET hostname = ?2
-         WHERE id = ?1 AND hostname_pinned = 0 AND (hostname IS NULL OR hostname <> ?2)",
+         WHERE id = ?1 AND NOT hostname_pinned AND (hostname IS NULL OR hostname <> ?2)",
     )?;
     let mut rows = Rows::new(tx)?;
     for unsaved in machines {

@@ -25,11 +25,11 @@ pub struct LateCriteria {
 /// of their own are few and have an index; for all others one comparison decides. A million machines take 41 ms of a
 /// core this way, and 122 ms with both in one condition.
 const LATE: &str = "SELECT machine_id FROM machine_state
-     WHERE last_seen < ?3 AND threshold IS NULL AND status = ?4 AND watched = 1
+     WHERE last_seen < ?3 AND threshold IS NULL AND status = ?4 AND watched
      UNION ALL
      SELECT machine_id FROM machine_state
      WHERE threshold IS NOT NULL AND last_seen < ?1 - threshold AND ?2 < ?1 - threshold
-       AND status = ?4 AND watched = 1";
+       AND status = ?4 AND watched";
 
 impl LateCriteria {
     /// For machines without their own threshold; before all time if none of them is late.
@@ -91,7 +91,7 @@ pub fn doubtful(
     // Counts no further than needed for the decision; the late ones that are not declared yet are online, too.
     let enough = i64::try_from(late.saturating_add(more).saturating_add(1)).unwrap_or(i64::MAX);
     let online = size(connection.query_row(
-        "SELECT count(*) FROM (SELECT 1 FROM machine_state WHERE status = ?1 AND watched = 1 LIMIT ?2) counted",
+        "SELECT count(*) FROM (SELECT 1 FROM machine_state WHERE status = ?1 AND watched LIMIT ?2) counted",
         params![MachineStatus::Online as i64, enough],
         |row| row.get(0),
     )?);

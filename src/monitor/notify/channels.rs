@@ -80,7 +80,7 @@ impl Store {
     pub fn enabled_channels(&self) -> Result<Vec<Channel>, StoreError> {
         let ids: Vec<ChannelId> = self.read(|connection| {
             let sql = "SELECT c.id FROM channel c JOIN recipient r ON r.id = c.recipient_id
-                       WHERE c.enabled = 1 AND r.enabled = 1 ORDER BY c.id";
+                       WHERE c.enabled AND r.enabled ORDER BY c.id";
             let mut statement = connection.prepare_cached(sql)?;
             let ids = statement.query_map([], |row| Ok(ChannelId(row.get(0)?)))?;
             Ok(ids.collect::<Result<_, _>>()?)

@@ -165,7 +165,7 @@ impl Store {
             let mut statement = connection.prepare_cached(&format!(
                 "SELECT c.id, c.kind, {} AS due, {}
                  FROM channel c JOIN recipient r ON r.id = c.recipient_id
-                 WHERE c.enabled = 1 AND r.enabled = 1 AND due IS NOT NULL ORDER BY due",
+                 WHERE c.enabled AND r.enabled AND due IS NOT NULL ORDER BY due",
                 first(""),
                 first("AND o.attempts = 0"),
             ))?;
@@ -283,7 +283,7 @@ fn enabled_channel(transaction: &Transaction, id: ChannelId) -> Result<Option<(C
     let mut statement = transaction.prepare_cached(
         "SELECT c.kind, c.target, c.secret, c.secret_file, r.time_zone, r.utc_offset, r.quiet_from IS NOT NULL
          FROM channel c JOIN recipient r ON r.id = c.recipient_id
-         WHERE c.id = ?1 AND c.enabled = 1 AND r.enabled = 1",
+         WHERE c.id = ?1 AND c.enabled AND r.enabled",
     )?;
     let mut rows = statement.query([id.0])?;
     let Some(row) = rows.next()? else { return Ok(None) };

@@ -38,8 +38,8 @@ pub struct Recipient {
 pub fn reachable(connection: &Connection) -> Result<Vec<Recipient>, StoreError> {
     let mut statement = connection.prepare_cached(
         "SELECT r.id, r.events, r.quiet_from, r.quiet_to, r.utc_offset, r.min_outage, r.time_zone, r.all_machines, c.id
-         FROM recipient r JOIN channel c ON c.recipient_id = r.id AND c.enabled = 1
-         WHERE r.enabled = 1 ORDER BY r.id, c.id",
+         FROM recipient r JOIN channel c ON c.recipient_id = r.id AND c.enabled
+         WHERE r.enabled ORDER BY r.id, c.id",
     )?;
     let mut rows = statement.query([])?;
     let mut recipients: Vec<(i64, Recipient)> = Vec::new();
@@ -146,20 +146,7 @@ impl Store {
                 .map(|known| known.preferences)
                 .unwrap_or_default();
             change(&mut wants);
-            let stored = stored(&wants, now)?;
-            tx.execute(
-                "UPDATE recipient SET events = ?2, quiet_from = ?3, quiet_to = ?4, utc_offset = ?5, min_outage = ?6,
-                                      time_zone = ?7 WHERE id = ?1",
-                params![
-                    id,
-                    stored.events,
-                    stored.quiet_from,
-                    stored.quiet_to,
-                    stored.utc_offset,
-                    milliseconds(wants.min_outage),
-                    stored.time_zone
-                ],
-            )?;
+            store_preferences(tx, id, &wants, now)?;
             selection.map_or(Ok(()), |selection| choices::store(tx, id, selection, now))
         })
     }
@@ -200,55 +187,42 @@ pub fn recipient_called(tx: &Transaction, name: &str) -> Result<Option<i64>, Sto
     Ok(tx.query_row(sql, [name], |row| row.get(0)).optional()?)
 }
 
-/// Preferences as the columns hold them.
-struct Stored {
-    events: String,
-    quiet_from: Option<u16>,
-    quiet_to: Option<u16>,
-    utc_offset: i16,
-    time_zone: Option<String>,
-}
-
-fn stored(wants: &Preferences, now: Moment) -> Result<Stored, Refused> {
-    let json = |error: serde_json::Error| Refused::because(error.to_string());
-    let quiet = wants.quiet.as_ref();
-    let clock = quiet.map(|quiet| &quiet.clock).or(wants.clock.as_ref());
-    // Offset 0 without quiet hours and without a name means that none was chosen.
-    let zone = match clock {
-        Some(clock) if quiet.is_none() && *clock == Clock::UTC => Some("UTC"),
-        clock => clock.and_then(Clock::zone),
-    };
-    Ok(Stored {
-        events: serde_json::to_string(&wants.events).map_err(json)?,
-        quiet_from: quiet.map(|quiet| quiet.from),
-        quiet_to: quiet.map(|quiet| quiet.to),
-        utc_offset: clock.map_or(0, |clock| clock.minutes_ahead(now)),
-        time_zone: zone.map(str::to_owned),
-    })
-}
-
-/// Notified about all machines until a choice is stored.
+/// Stores a recipient that is notified about all machines until a choice is stored.
 pub fn insert_recipient(
     tx: &Transaction,
     name: &str,
     wants: &Preferences,
     now: Moment,
 ) -> Result<i64, Refused> {
-    let stored = stored(wants, now)?;
+    tx.execute("INSERT INTO recipient (name, all_machines, events) VALUES (?1, TRUE, '[]')", [name])?;
+    let id = tx.last_insert_rowid();
+    store_preferences(tx, id, wants, now)?;
+    Ok(id)
+}
+
+fn store_preferences(tx: &Transaction, id: i64, wants: &Preferences, now: Moment) -> Result<(), Refused> {
+    let json = |error: serde_json::Error| Refused::because(error.to_string());
+    let quiet = wants.quiet.as_ref();
+    let clock = quiet.map(|quiet| &quiet.clock).or(wants.clock.as_ref());
+    // Offset 0 without quiet hours and without a name means that no clock was chosen.
+    let zone = match clock {
+        Some(clock) if quiet.is_none() && *clock == Clock::UTC => Some("UTC"),
+        clock => clock.and_then(Clock::zone),
+    };
     tx.execute(
-        "INSERT INTO recipient (name, all_machines, events, quiet_from, quiet_to, utc_offset, min_outage, time_zone)
-         VALUES (?1, 1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "UPDATE recipient SET events = ?2, quiet_from = ?3, quiet_to = ?4, utc_offset = ?5, min_outage = ?6,
+                              time_zone = ?7 WHERE id = ?1",
         params![
-            name,
-            stored.events,
-            stored.quiet_from,
-            stored.quiet_to,
-            stored.utc_offset,
+            id,
+            serde_json::to_string(&wants.events).map_err(json)?,
+            quiet.map(|quiet| quiet.from),
+            quiet.map(|quiet| quiet.to),
+            clock.map_or(0, |clock| clock.minutes_ahead(now)),
             milliseconds(wants.min_outage),
-            stored.time_zone
+            zone,
         ],
     )?;
-    Ok(tx.last_insert_rowid())
+    Ok(())
 }
 
 fn recipients(connection: &Connection) -> Result<Vec<StoredRecipient>, StoreError> {

@@ -46,7 +46,7 @@ impl Store {
                 });
             }
             let mut disabled = connection
-                .prepare("SELECT machine_id FROM machine_state WHERE watched = 0 ORDER BY machine_id")?;
+                .prepare("SELECT machine_id FROM machine_state WHERE NOT watched ORDER BY machine_id")?;
             let mut rows = disabled.query([])?;
             while let Some(row) = rows.next()? {
                 listed.disabled.push(MachineId(row.get(0)?));

@@ -230,7 +230,7 @@ pub fn insert(
     )?;
     let machine = MachineId(tx.last_insert_rowid());
     tx.execute(
-        "INSERT INTO machine_state (machine_id, status, watched, since, threshold) VALUES (?1, ?2, 1, ?3, ?4)",
+        "INSERT INTO machine_state (machine_id, status, watched, since, threshold) VALUES (?1, ?2, TRUE, ?3, ?4)",
         params![machine.0, MachineStatus::New as i64, now.0, new.threshold.map(milliseconds)],
     )?;
     set_tags(tx, machine, &new.tags)?;
