@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rest_allows_a_whole_burst_again_and_no_more() {
+    fn a_pause_allows_one_full_burst() {
         let begin = Instant::now();
         let mut burst = Burst::new(3, SECOND);
         let allowed = |burst: &mut Burst, at| (0..100).filter(|_| burst.allow(at).is_ok()).count();

@@ -80,7 +80,7 @@ impl CameraSettings {
         *self = CameraSettings::read(newer.source.clone(), newer.state_dir.clone(), newer.file.clone());
     }
 
-    /// Logs what was dropped, and writes the rest; called by the running daemon alone.
+    /// Logs the dropped settings and writes the others; called only by the running daemon.
     pub fn settle(&mut self) {
         if self.dropped.is_empty() {
             return;
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_is_kept_and_applies_to_cameras_that_do_not_say_otherwise() {
+    fn a_change_is_kept_and_applies_to_cameras_without_their_own_setting() {
         let dir = tempfile::tempdir().expect("a directory");
         let file = "[[cameras.camera]]\nmac = \"02:00:00:00:00:01\"\nmethod = \"icmp\"";
         let mut settings = load(dir.path(), file);

@@ -1,4 +1,4 @@
-//! `check-config`: all that a start would refuse, and what is probably not meant.
+//! `check-config`: everything that a start would refuse, and probable mistakes.
 
 use super::config::advice::advice;
 use super::config::{Config, DEFAULT_PATH};
@@ -9,7 +9,7 @@ use crate::config::{ConfigError, Source};
 use crate::service_user;
 use std::path::{Path, PathBuf};
 
-/// The unit's name, and its user's where no systemd can be asked.
+/// The unit's name, and its user's if systemd is not reachable.
 const SERVICE: &str = "heartbeat-daemon";
 const USER: &str = "heartbeat";
 

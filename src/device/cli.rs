@@ -56,7 +56,7 @@ struct Arguments {
 enum Command {
     /// Run in the foreground (the default; the service runs the same)
     Run,
-    /// Check the configuration and report what is wrong; as root, files are read as the service's user
+    /// Check the configuration and report faults; as root, files are read as the service's user
     CheckConfig {
         /// Check as this user instead (root only)
         #[arg(long, value_name = "NAME")]

@@ -1,4 +1,4 @@
-//! Start-up, signals, stop: which threads there are and who talks to whom.
+//! Start-up, signals, stop: the threads and their channels.
 
 use super::api::{ApiContext, ApiServer, ApiSettings};
 use super::camera_settings::CameraSettings;
@@ -35,7 +35,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// How long a stop may take altogether; the farewell's 2 s are in it.
+/// The longest duration of a stop, including the 2 s of the shutdown heartbeat.
 const STOP: Duration = Duration::from_millis(2200);
 
 /// Removing two routes takes less than a millisecond.
@@ -59,7 +59,7 @@ pub fn run(config_file: &Path) -> Result<(), Failure> {
     logging::init(config.log);
     privilege::keep_from_children();
     heap::share();
-    // Before the pid file is there: whoever reads it may send a signal at once.
+    // Before the pid file exists: its readers may send a signal at once.
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1]).map_err(cannot("handle signals"))?;
     let _pid_file =
         PidFile::lock(&config.daemon.pidfile).map_err(|error| Failure::Other(error.to_string()))?;
@@ -113,7 +113,7 @@ struct RunningDaemon {
     /// `None`: its thread could not be started. Heartbeats do not need it.
     api: Option<ApiServer>,
     /// Disconnected when the heartbeat thread has returned.
-    farewell: Receiver<()>,
+    heartbeat_ended: Receiver<()>,
     /// Disconnected when the failover thread has returned.
     failover_ended: Receiver<()>,
     /// Disconnected when the camera thread has returned.
@@ -145,7 +145,7 @@ impl RunningDaemon {
         let (trigger, triggers) = trigger();
         let (metrics_control, metrics_orders) = bounded(1);
         let (heartbeat_control, reloads) = bounded(1);
-        let (alive, farewell) = bounded(0);
+        let (alive, heartbeat_ended) = bounded(0);
         let (sampling, beat) = tickers(config.heartbeat.interval, Instant::now());
 
         let sampler = Sampler::new(root, &config.metrics, &config.activity);
@@ -191,7 +191,7 @@ impl RunningDaemon {
             camera_settings: settings.shared_cameras(),
             port,
             api: None,
-            farewell,
+            heartbeat_ended,
             failover_ended,
             cameras_ended,
         };
@@ -227,7 +227,7 @@ impl RunningDaemon {
         }
     }
 
-    /// Reads the configuration anew; a bad one is refused, and the old one stays.
+    /// Reloads the configuration; a bad one is refused, and the old one stays.
     fn reload(&mut self) {
         let (config, credentials, mut settings) = match load(&self.config_file) {
             Ok(loaded) => loaded,
@@ -275,27 +275,27 @@ impl RunningDaemon {
         }
     }
 
-    /// What is on its way is given up for the farewell, and the farewell for the limit.
+    /// Aborts the heartbeat in flight so that the shutdown heartbeat can go out, which in turn ends at `STOP`.
     fn stop(mut self) {
         systemd::stopping();
-        // Ends while the farewell is on its way.
+        // Ends while the shutdown heartbeat is in flight.
         self.api.iter_mut().for_each(ApiServer::close);
         self.dialer.abort();
-        // Its list stays, for the farewell.
+        // Its list stays, for the shutdown heartbeat.
         self.cameras.stop();
         drop(self.heartbeat);
         drop(self.metrics);
-        if self.farewell.recv_timeout(STOP) == Err(crossbeam_channel::RecvTimeoutError::Timeout) {
+        if self.heartbeat_ended.recv_timeout(STOP) == Err(crossbeam_channel::RecvTimeoutError::Timeout) {
             log::warn!("the last heartbeat takes too long; stopped without it");
         }
-        // After the farewell, which still needs its way.
+        // After the shutdown heartbeat, which still needs its route.
         self.failover.stop();
         if self.failover_ended.recv_timeout(CLEANUP) == Err(crossbeam_channel::RecvTimeoutError::Timeout) {
             log::warn!("the failover thread does not end; \"heartbeat-daemon cleanup\" removes its routes");
         }
-        // It has had the time of the farewell to save its state.
+        // It could save its state during the shutdown heartbeat.
         if self.cameras_ended.recv_timeout(CLEANUP) == Err(crossbeam_channel::RecvTimeoutError::Timeout) {
-            log::warn!("the camera thread does not end; what it learnt last is not saved");
+            log::warn!("the camera thread does not end; its latest changes are not saved");
         }
     }
 }

@@ -99,7 +99,7 @@ fn token(config: &Config) -> Result<String, String> {
     }
 }
 
-/// Asks without sending a heartbeat: a request with the method HEAD changes nothing.
+/// Sends no heartbeat: a request with the method HEAD changes nothing.
 fn server(config: &Config) -> Result<String, String> {
     let credentials = Credentials::load(&config.heartbeat).map_err(|error| error.to_string())?;
     let with_token = if credentials.token.is_some() { "with our token" } else { "without a token" };

@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn the_name_and_the_address_of_one_host_are_taken() {
+    fn the_name_and_the_address_of_one_host_are_accepted() {
         assert_eq!(hostname("gate-1.lan").as_deref(), Ok("gate-1.lan"));
         for text in ["", "<script>", "\u{1b}[2J", "gate 1", "é", &"x".repeat(64)] {
             hostname(text).expect_err(text);

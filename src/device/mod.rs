@@ -15,7 +15,7 @@
 //! | `certificate` | until when a server's certificate is valid |
 //! | `check` | the command `check-config` |
 //! | `config` | the configuration file, as written and as used |
-//! | `daemon` | start-up, signals, stop: which threads there are and who talks to whom |
+//! | `daemon` | start-up, signals, stop: the threads and their channels |
 //! | `failure` | why a command failed, and its exit status |
 //! | `metrics/` | one thread that reads the machine |
 //! | `failover/` | one thread that keeps the machine on the best uplink |

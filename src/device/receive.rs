@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_line_says_where_and_each_heartbeat_is_one_more() {
+    fn the_first_line_has_the_address_and_each_heartbeat_adds_one() {
         let receiver = start(1);
         let first = format!("listening on {}\n", receiver.address);
         let written = receiver.end_with_a_heartbeat();
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn the_legacy_form_and_an_array_of_replays_are_taken_too() {
+    fn the_legacy_form_and_an_array_of_replays_are_accepted_too() {
         let receiver = start(3);
         let encoded = percent_encoding::utf8_percent_encode(SAMPLE, percent_encoding::NON_ALPHANUMERIC);
         let get = format!("GET /heartbeat.php?x=1&params={encoded} HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_was_asked_for_is_not_written() {
+    fn an_unrequested_value_is_not_written() {
         let receiver = start(2);
         receiver.send(&post(&format!("[{SAMPLE},{SAMPLE},{SAMPLE}]")));
         assert_eq!(receiver.written().matches("barn-cam #42").count(), 2);
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_is_taken_is_an_error() {
+    fn an_address_in_use_is_an_error() {
         let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = taken.local_addr().expect("an address").to_string();
         let error = receive(&address, &mut io::sink(), None).expect_err("taken");
@@ -305,7 +305,7 @@ mod tests {
         drop(text);
         let mut stream = TcpStream::connect(address).expect("it listens");
         stream.write_all(&post(SAMPLE)).expect("sent");
-        let error = ended.join().expect("no panic").expect_err("nobody reads");
+        let error = ended.join().expect("no panic").expect_err("no reader");
         assert_eq!(error.kind(), ErrorKind::BrokenPipe);
     }
 }

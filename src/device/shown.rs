@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_heartbeat_is_one_line_with_what_a_person_looks_for() {
+    fn a_heartbeat_is_one_line_with_the_important_values() {
         assert_eq!(
             line(&sample()),
             "22:05:03Z barn-cam #42 scheduled | cpu 12.5 % mem 41.2 % disk 42.1 % 48.8 °C 1.9 W 3038 RPM | \
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_replay_says_how_old_it_is_and_a_throttled_device_says_why() {
+    fn a_replay_shows_its_age_and_a_throttled_device_its_cause() {
         let mut json = sample();
         json["replay_age_s"] = 60.into();
         json["throttled"]["now"] = serde_json::json!(["under_voltage", "throttled"]);

@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_one_line_and_only_itself() {
+    fn a_token_is_one_line_without_anything_else() {
         let token = load("hunter2\n").expect("good").expect("there");
         assert_eq!(token.expose(), "hunter2");
         assert!(token.is("hunter2"));

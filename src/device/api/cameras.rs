@@ -1,4 +1,4 @@
-//! PumaGuard's half of the API: cameras, and what dnsmasq tells of them.
+//! PumaGuard's half of the API: cameras, and dnsmasq's events about them.
 
 use super::call::{Call, Handled};
 use crate::clock::Moment;
@@ -104,7 +104,7 @@ fn with_named(call: &Call, answer: impl FnOnce(&CameraInfo) -> Handled) -> Handl
     }
 }
 
-/// What somebody tells; what they tell beyond it is no concern of ours.
+/// The fields of a request; others are ignored.
 #[derive(Deserialize)]
 struct CameraBody {
     action: Option<String>,

@@ -34,7 +34,7 @@ pub struct ApiRequest {
 
 const GET: ApiRequest = ApiRequest { method: "GET", path: "", timeout: TIMEOUT, socket_only: false };
 const POST: ApiRequest = ApiRequest { method: "POST", ..GET };
-/// Every version serves it, whatever the daemon's state.
+/// Every version serves it, in any state of the daemon.
 const HEALTH: ApiRequest = ApiRequest { path: "/healthz", ..GET };
 pub const STATUS: ApiRequest = ApiRequest { path: "/api/status", ..GET };
 pub const TRIGGER: ApiRequest = ApiRequest { path: "/api/heartbeat", ..POST };
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_whole_answer_is_none() {
+    fn an_incomplete_answer_is_not_parsed() {
         for answer in [
             &b""[..],
             b"SSH-2.0-OpenSSH\r\n",
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_daemon_it_says_so() {
+    fn a_missing_daemon_is_reported() {
         let free = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound");
         for (config, request) in
             [(config(Some(free)), STATUS), (config(None), STATUS), (config(Some(free)), MANUAL)]

@@ -26,7 +26,7 @@ pub struct Document {
     pub cameras: Vec<CameraView>,
     /// The latest heartbeat, in the wire format; `null` before the first.
     pub heartbeat: Option<Heartbeat>,
-    /// Whether whoever asks may also change something, as far as is known before they try.
+    /// Whether the client may also change something, as far as is known in advance.
     pub trusted: bool,
 }
 
@@ -121,7 +121,7 @@ mod tests {
     use crate::wire;
 
     #[test]
-    fn a_mere_reader_does_not_learn_the_position_and_the_file() {
+    fn a_reader_without_trust_gets_neither_position_nor_file() {
         let mut heartbeat: Heartbeat = serde_json::from_str(wire::SAMPLE).expect("the sample");
         let gps = wire::Gps { fix: wire::GpsFix::ThreeD, latitude: Some(52.1), longitude: Some(13.2) };
         heartbeat.connection.gps = Some(gps);

@@ -11,7 +11,7 @@ use crate::device::token::Token;
 use crate::http::{Peer, Request, Response};
 use std::net::IpAddr;
 
-/// How far whoever asks is trusted.
+/// The client's level of trust.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trust {
     /// Has shown the token, or is on this machine.
@@ -88,7 +88,7 @@ fn is_this_machine(host: &str, hostname: &str) -> bool {
     }
     let first = hostname.split('.').next().unwrap_or_default();
     let known = |known: &str| !known.is_empty() && bare.eq_ignore_ascii_case(known);
-    // .local is answered by the machine itself (mDNS), and by nobody on the internet.
+    // .local is resolved by the machine itself (mDNS), never on the internet.
     known(hostname) || known(first) || known(&format!("{first}.local"))
 }
 
@@ -101,7 +101,7 @@ fn without_port(host: &str) -> &str {
     }
 }
 
-/// Browsers say where a request comes from; what is no browser says nothing.
+/// Browsers send the origin of a request; other clients do not.
 fn is_cross_site(request: &Request, host: &str) -> bool {
     let other_site =
         request.header("Sec-Fetch-Site").is_some_and(|site| !matches!(site, "same-origin" | "none"));

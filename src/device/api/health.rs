@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_loop_that_stands_still_is_unavailable() {
+    fn a_stalled_loop_is_unavailable() {
         assert_eq!(response(Duration::from_secs(5), true, &[]).status(), 200);
         assert_eq!(response(Duration::from_secs(99), false, &[]).status(), 503);
         assert_eq!(response(Duration::from_secs(5), true, &["/mnt/nas".into()]).status(), 200);

@@ -80,7 +80,7 @@ impl fmt::Display for Open {
 }
 
 fn bind(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
-    // Of a daemon that was killed; there is one daemon at a time. Whatever else lies there is not ours to remove.
+    // Left by a killed daemon; there is one daemon at a time. Other kinds of files are not removed.
     if fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
         fs::remove_file(path)?;
     }
@@ -141,12 +141,12 @@ mod tests {
     }
 
     #[test]
-    fn a_killed_daemons_socket_is_taken_over_and_anything_else_is_left() {
+    fn a_killed_daemons_socket_is_replaced_and_other_files_stay() {
         let dir = tempfile::tempdir().expect("a scratch directory");
         let path = dir.path().join("api.sock");
         drop(UnixListener::bind(&path).expect("bound"));
         assert!(Open::all(&config(&path), &port(&dir)).problems.is_empty());
-        fs::write(&path, "a file of somebody's").expect("written");
+        fs::write(&path, "an unrelated file").expect("written");
         let open = Open::all(&config(&path), &port(&dir));
         assert_eq!((open.listeners.len(), open.problems.len()), (0, 1), "{:?}", open.problems);
         drop(open);

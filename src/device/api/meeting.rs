@@ -41,14 +41,14 @@ pub fn status(call: &Call) -> Handled {
         "heartbeat_interval": number(config.interval),
         "heartbeat_thread_running": call.settings.is_loop_alive(still),
     });
-    // As the original: the fields stand there twice, and programs read either.
+    // As the original: the fields are present twice, and programs read either.
     let fields = status.clone();
     status["status"] = fields;
     status["success"] = true.into();
     Response::json(200, &status).into()
 }
 
-/// At most one call waits: a second one is told that the first will do.
+/// At most one call waits: a second one gets the response that the first suffices.
 pub fn trigger(call: &Call) -> Handled {
     if call.settings.heartbeat.url.is_none() {
         return Response::error(409, "no server is configured: set url in [heartbeat]").into();

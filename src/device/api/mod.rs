@@ -50,7 +50,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// A port that is taken is tried again after so long: nobody waits for it, and a try costs two system calls.
+/// Wait before the next attempt to bind a port in use: nothing waits for it, and an attempt costs two system calls.
 const AGAIN: Duration = Duration::from_secs(10);
 /// Answers on their way get this long at a stop; each is ready within milliseconds.
 const GRACE: Duration = Duration::from_millis(200);
@@ -98,7 +98,7 @@ impl ApiServer {
         Ok(ApiServer { shared, running: Some(running), ended })
     }
 
-    /// What is open stays open unless something about it has changed.
+    /// Unchanged listeners stay open.
     pub fn reload(&self, settings: ApiSettings) {
         let before = self.shared.settings.get();
         let same = before.api == settings.api;
@@ -108,7 +108,7 @@ impl ApiServer {
         }
     }
 
-    /// Takes no more requests; what is on its way is answered until this is dropped.
+    /// Accepts no more requests; those in flight are answered until this is dropped.
     pub fn close(&mut self) {
         self.running = None;
         self.shared.stop_server();
@@ -177,12 +177,12 @@ fn serve(
     let server = Server::new(listeners, limits)?;
     let counters = server.counters();
     *shared.stopper() = Some(server.stopper());
-    // Told before the stopper was there.
+    // The stop came before the stopper existed.
     let outdated = settings.api != shared.settings.get().api;
     if outdated || end.try_recv() == Err(TryRecvError::Disconnected) {
         return Ok(());
     }
-    // Dropped with this server: then nobody waits for its port any more.
+    // Dropped with this server, which ends the wait for its port.
     let (_running, over) = bounded(0);
     if let (Listen::At(taken), None) = (settings.api.listen, address) {
         wait_for_port(taken, server.stopper(), over)?;

@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_is_small_and_asks_nobody_else() {
+    fn the_page_is_small_and_loads_nothing_from_other_hosts() {
         assert!(PAGE.len() < 16 * 1024, "{} bytes", PAGE.len());
         for elsewhere in ["http:", "https:", "src=", "href=\"/", "@import", "style=", "innerHTML", "onclick="]
         {

@@ -70,7 +70,7 @@ const ROUTES: [Endpoint; 29] = [
     post("/api/cameras/event", cameras::event),
 ];
 
-/// What stands in place of the `*`; `None` if the path is another one.
+/// The text at the `*`; `None` if the path is another one.
 fn fits<'a>(pattern: &str, path: &'a str) -> Option<&'a str> {
     match pattern.strip_suffix('*') {
         Some(prefix) => path.strip_prefix(prefix).filter(|rest| !rest.is_empty() && !rest.contains('/')),
@@ -78,7 +78,7 @@ fn fits<'a>(pattern: &str, path: &'a str) -> Option<&'a str> {
     }
 }
 
-/// The answer, or what has to happen before it. Pure but for what the handlers tell other threads.
+/// The response, or the work to do before it. Pure except for the handlers' messages to other threads.
 pub fn answer(
     request: &Request,
     context: &ApiContext,
@@ -89,7 +89,7 @@ pub fn answer(
     let path = request.path();
     let routes = || ROUTES.iter().filter_map(|route| Some((route, fits(route.path, path)?)));
     let found = routes().find(|(route, _)| route.method == request.method());
-    // Whoever may not even read here learns nothing of the paths.
+    // A client without read access must not discover paths.
     let permission = found.map_or(Permission::Read, |(route, _)| route.permission);
     let trust = match guard::check(request, permission, settings.token.as_ref(), &context.hostname()) {
         Ok(trust) => trust,

@@ -1,4 +1,4 @@
-//! What the handlers know: what other threads last told, and what the configuration says.
+//! Dependencies of the handlers: the states that other threads publish, and the configuration.
 
 use crate::config::ConfigError;
 use crate::device::camera_settings::CameraSettings;
@@ -35,7 +35,7 @@ pub struct ApiContext {
 }
 
 impl ApiContext {
-    /// Asked each time: a renamed machine answers to its new name at once.
+    /// Read each time: a renamed machine answers to its new name at once.
     pub fn hostname(&self) -> String {
         rustix::system::uname().nodename().to_string_lossy().into_owned()
     }
@@ -89,7 +89,7 @@ impl ApiSettings {
         self.cameras.clone()
     }
 
-    /// Whether a loop that has not come around for so long still moves.
+    /// Whether a loop whose last iteration was this long ago still runs.
     pub fn is_loop_alive(&self, stalled_for: Duration) -> bool {
         stalled_for < self.heartbeat.interval + STANDSTILL
     }

@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn cameras_stand_in_columns_and_colours_do_not_move_them() {
+    fn cameras_are_in_columns_and_colours_do_not_shift_them() {
         let document = document();
         let plain = cameras(&document.cameras, Paint(false));
         assert_eq!(

@@ -6,7 +6,7 @@ use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
-/// The kernel keeps 1,024 entries at most, 80 bytes each, unless it is told to keep more.
+/// The kernel keeps 1,024 entries at most by default, 80 bytes each.
 const LIMIT: u64 = 1024 * 1024;
 
 /// `ATF_COM` of linux/if_arp.h: the neighbour has answered.
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_table_nobody_is_known_and_a_mangled_one_is_no_panic() {
+    fn a_missing_or_malformed_table_gives_no_neighbours() {
         assert!(Neighbours::read(Path::new("/nowhere")).0.is_empty());
         assert!(parse("\n1.2.3.4\n1.2.3.4 0x1 2 x\n\u{fffd}").0.is_empty());
     }

@@ -1,4 +1,4 @@
-//! One check of one camera: what is checked, and its result.
+//! One check of one camera, and its result.
 
 use super::problem::Problem;
 use crate::device::config::CameraPlan;

@@ -1,11 +1,11 @@
-//! What `doctor` says of cameras, without the running daemon.
+//! `doctor`'s report on cameras, without the running daemon.
 
 use super::camera::Method;
 use super::{ping, state};
 use crate::device::config;
 use std::path::Path;
 
-/// `5 known, 4 connected; ICMP is allowed`, or what stands in the way.
+/// `5 known, 4 connected; ICMP is allowed`, or the obstacle.
 pub fn examine(config: &config::Cameras, state_dir: &Path) -> Result<String, String> {
     let counted =
         state::count(state_dir).map_err(|error| format!("{error}; the daemon sets it aside at its start"))?;

@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_is_read_again_only_when_it_changes() {
+    fn the_file_is_reread_only_when_it_changes() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("dnsmasq.leases");
         let mut leases = Leases::new(&path);

@@ -69,7 +69,7 @@ pub struct CameraThread {
     mailbox: Mailbox<CameraEvent>,
 }
 
-/// Makes the thread's two ends. What was known in an earlier run is in the list already.
+/// Makes the thread's two ends. The list begins with the cameras of an earlier run.
 pub fn new(config: config::Cameras, context: CameraContext) -> io::Result<(CamerasHandle, CameraThread)> {
     let poll = Poll::new()?;
     let waker = Waker::new(poll.registry(), WAKE)?;
@@ -92,17 +92,17 @@ impl CamerasHandle {
         self.list.get()
     }
 
-    /// The list alone, for whoever has nothing to tell the thread.
+    /// The list alone, for readers that send the thread nothing.
     pub fn latest(&self) -> Arc<Latest<Vec<CameraInfo>>> {
         self.list.clone()
     }
 
-    /// Adds a camera, or what is new of one that is known. False if the thread's mailbox is full.
+    /// Adds or updates a camera. False if the thread's mailbox is full.
     pub fn add(&self, new: NewCamera) -> bool {
         self.sender.try_send(CameraEvent::Add(new))
     }
 
-    /// Tells what DHCP said. False if the thread's mailbox is full.
+    /// Passes on a DHCP event. False if the thread's mailbox is full.
     pub fn dhcp(&self, event: DhcpEvent) -> bool {
         self.sender.try_send(CameraEvent::Dhcp(event))
     }

@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn the_address_stands_in_the_request_as_urls_have_it() {
+    fn the_request_has_the_address_in_url_form() {
         let text = |method, address: &str| {
             let bytes = request(method, address.parse().expect("an address")).expect("a request");
             String::from_utf8(bytes).expect("text")

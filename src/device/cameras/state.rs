@@ -1,4 +1,4 @@
-//! `cameras.json` in the state directory: what is known of the cameras, across restarts.
+//! `cameras.json` in the state directory: keeps the cameras across restarts.
 //!
 //! It is replaced as a whole and synced before it takes its name, so that a reader, and a daemon that was killed at any
 //! moment, finds the old content or the new one.
@@ -184,7 +184,7 @@ fn each<S: Serializer>((roster, now): &(&Roster, Now), serializer: S) -> Result<
 
 /// A camera that makes no sense is left out: the file may have been edited.
 fn restored(saved: Saved, plan: &Arc<CameraPlan>, now: Now) -> Vec<(Mac, TrackedCamera)> {
-    // What is out of range is from a clock that was wrong, and counts for nothing.
+    // Times out of range come from a wrong clock and are ignored.
     let since_start = |unix: i64| i32::try_from(unix.saturating_sub(now.wall.seconds())).unwrap_or(i32::MAX);
     let time =
         |seconds: Option<u64>| seconds.and_then(|s| Some(Moment::from_seconds(i64::try_from(s).ok()?)));

@@ -1,4 +1,4 @@
-//! How much of the last 24 hours a camera was connected, of the time in which somebody looked.
+//! The share of the observed part of the last 24 hours in which a camera was connected.
 //!
 //! Times are seconds on the monotonic clock, 0 when the camera entered the list and negative in earlier runs of the
 //! daemon: a step of the wall clock (a Pi without a clock chip boots in the past) does not change the share.
@@ -59,7 +59,7 @@ impl History {
         }
     }
 
-    /// Percent; absent if nobody looked.
+    /// Percent; absent without observation.
     pub fn share(&self, now: Instant) -> Option<f64> {
         self.share_at(self.second(now))
     }
@@ -83,7 +83,7 @@ impl History {
     }
 
     /// As it was saved; what lies in the future or out of order comes from a clock that was wrong, and counts for
-    /// nothing. `until`: when somebody looked for the last time.
+    /// nothing. `until`: the last observation.
     pub fn restore(
         begin: Instant,
         transitions: impl IntoIterator<Item = (i32, Status)>,
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn only_time_in_which_somebody_looked_counts() {
+    fn only_observed_time_counts_as_uptime() {
         let mut history = History::new(Instant::now());
         assert_eq!(history.share_at(100), None);
         history.note_at(100, Connected);
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_camera_that_flaps_takes_no_more_memory_than_allowed() {
+    fn the_history_of_a_flapping_camera_is_bounded() {
         let mut history = History::new(Instant::now());
         for second in 0..10_000 {
             history.note_at(second, if second % 2 == 0 { Connected } else { Disconnected });
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_between_two_runs_is_unknown_and_a_file_of_the_future_counts_for_nothing() {
+    fn the_time_between_two_runs_is_unknown_and_a_file_from_the_future_is_ignored() {
         let history = History::restore(Instant::now(), [(-400, Connected), (-300, Disconnected)], -200);
         assert_eq!(share(&history, 5_000), Some(50.0));
         let nonsense =

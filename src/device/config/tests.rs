@@ -36,7 +36,7 @@ fn the_shipped_file_is_the_defaults() {
 }
 
 #[test]
-fn every_key_stands_in_the_shipped_file_exactly_once() {
+fn every_key_is_in_the_shipped_file_exactly_once() {
     let mut written: Vec<_> =
         written_keys(&shipped()).into_iter().map(|(section, key, _)| (section, key)).collect();
     let mut known = known_keys(fault, &[("cameras", "camera")]);

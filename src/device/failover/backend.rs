@@ -20,7 +20,7 @@ pub enum Backend {
 }
 
 impl Backend {
-    /// Says once what was chosen, and why.
+    /// Logs once which one was chosen, and why.
     pub fn choose(mode: Mode, root: &Path) -> Backend {
         let allowed = is_allowed(root);
         match mode {

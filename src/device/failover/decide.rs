@@ -284,7 +284,7 @@ impl Uplinks {
             return Some(interface.clone());
         }
         let classed = self.tracks.iter().filter_map(|track| Some((class(self.health(track))?, track)));
-        // The first of the best: they stand in the configured order.
+        // The first of the best: they are in the configured order.
         let best = classed.min_by_key(|(class, _)| *class);
         let active = self.active_track().and_then(|track| Some((class(self.health(track))?, track)));
         let chosen = match (active, best) {

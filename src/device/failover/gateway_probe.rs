@@ -1,7 +1,7 @@
-//! Gateways: whether the next hop of an uplink answers, asked through the kernel's own neighbour table (ARP,
+//! Gateways: whether the next hop of an uplink answers, probed through the kernel's own neighbour table (ARP,
 //! neighbour discovery). A carrier that stays while the router behind the switch has died shows here first.
 //!
-//! Asking takes CAP_NET_ADMIN; the answers are events that every process may receive (`RTNLGRP_NEIGH`).
+//! A probe needs CAP_NET_ADMIN; the answers are events that every process may receive (`RTNLGRP_NEIGH`).
 
 use crate::device::os::neighbours::{self, Neighbour, NeighbourState, Retrans};
 use crate::device::os::netlink::Socket;
@@ -11,26 +11,26 @@ use std::io;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-/// Between two questions to a gateway. The kernel's default, 1 s, makes it take 3.1 s to give up.
+/// Between two requests to a gateway. With the kernel's default, 1 s, a failure takes 3.1 s.
 const RETRANS: Duration = Duration::from_millis(100);
-/// The kernel gives up after three questions: 312 ms, measured with ticks of 4 ms.
+/// The kernel fails after three requests: 312 ms, measured with ticks of 4 ms.
 const LIMIT: Duration = Duration::from_millis(400);
 /// Extra time for late kernel timers on a very busy device.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// The kernel cannot have asked in vain three times before this: the entry was removed.
 const TOO_EARLY: Duration = Duration::from_millis(200);
-/// Gateways asked at the same time.
+/// Gateways probed at the same time.
 const IN_ALL: usize = 32;
 
 /// Why a gateway did not show that it is alive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NoAnswer {
-    /// It was asked three times.
+    /// It did not answer three requests.
     #[error("the gateway does not answer")]
     Silent,
     /// It could not be asked, or not to the end: its entry is fixed, was taken away meanwhile, or the interface
     /// has gone. Says nothing of the gateway.
-    #[error("the gateway could not be asked")]
+    #[error("the gateway could not be probed")]
     NotAsked,
 }
 
@@ -42,7 +42,7 @@ pub struct GatewayAnswer {
     pub result: Result<(), NoAnswer>,
 }
 
-/// All gateways that are being asked, and the interfaces whose time between two questions was changed for it.
+/// All gateways that are being probed, and the interfaces whose time between two requests was changed for it.
 /// That is put back when this is dropped.
 #[derive(Debug)]
 pub struct Gateways {
@@ -78,8 +78,8 @@ impl Gateways {
         Ok(Gateways { socket, asked: Vec::new(), done: Vec::new(), tuned: Vec::new(), known: Vec::new() })
     }
 
-    /// Asks a gateway; its answer comes from [`Gateways::finished`] within 0.4 s, or 1 s where the kernel is late.
-    /// False if it is being asked already.
+    /// Probes a gateway; its answer comes from [`Gateways::finished`] within 0.4 s, or 1 s where the kernel is late.
+    /// False if a probe is in flight already.
     pub fn start(&mut self, now: Instant, index: u32, gateway: IpAddr) -> bool {
         let same = |asked: &GatewayRequest| asked.index == index && asked.gateway == gateway;
         if self.asked.iter().any(same) || self.asked.len() + self.done.len() >= IN_ALL {
@@ -90,14 +90,14 @@ impl Gateways {
                 self.asked.push(GatewayRequest { index, gateway, begun: now, due: now + LIMIT, joined })
             }
             Err(error) => {
-                log::debug!("gateway {gateway} of interface {index} cannot be asked: {error}");
+                log::debug!("gateway {gateway} of interface {index} cannot be probed: {error}");
                 self.done.push((now, GatewayAnswer { index, gateway, result: Err(NoAnswer::NotAsked) }));
             }
         }
         true
     }
 
-    /// Tells whether the kernel was asking already.
+    /// Returns whether the kernel was probing already.
     fn send_request(&mut self, index: u32, gateway: IpAddr) -> io::Result<bool> {
         self.tune(index, gateway.is_ipv6())?;
         if self.known.contains(&(index, gateway)) {
@@ -154,7 +154,7 @@ impl Gateways {
         result
     }
 
-    /// Ends what is asked over an interface without an answer: its carrier is gone, and that says more.
+    /// Ends the probes over an interface without an answer: the loss of its carrier is the stronger evidence.
     pub fn abandon(&mut self, index: u32) {
         self.known.retain(|known| known.0 != index);
         self.asked.retain(|asked| asked.index != index);
@@ -220,7 +220,7 @@ fn is_missing_neighbour(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::INVAL | Errno::NOENT))
 }
 
-/// It has been heard, and its hardware address is known.
+/// It has answered, and its hardware address is known.
 fn is_confirmed(state: NeighbourState) -> bool {
     matches!(state, NeighbourState::Reachable | NeighbourState::Stale | NeighbourState::Delay)
 }

@@ -1,4 +1,4 @@
-//! The backend `networkmanager`: asks it to connect an uplink that is down, off the hot path.
+//! The backend `networkmanager`: makes it connect an uplink that is down, off the hot path.
 //!
 //! Never `nmcli device disconnect`: it would keep the device from reconnecting until a person acts.
 
@@ -16,7 +16,7 @@ const AGAIN: Duration = Duration::from_secs(60);
 /// It does not wait for the connection (`-w 0`), only for NetworkManager's word.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Asks at most once a minute for each uplink, and one at a time.
+/// Makes at most one request a minute for each uplink, and one at a time.
 ///
 /// nmcli may hang as long as the system bus does, so it runs on a thread of its own, which ends with it; a longer
 /// life would cost memory for something that hardly ever happens.
@@ -29,7 +29,7 @@ pub struct Repair {
 }
 
 impl Repair {
-    /// Asks for `interface` unless that was done within the last minute.
+    /// Requests `interface` unless that was done within the last minute.
     pub fn connect(&mut self, interface: &str, now: Instant) {
         self.forget(now);
         if self.asked.contains_key(interface)
@@ -57,7 +57,7 @@ impl Repair {
         self.asked.retain(|_, asked| now < *asked + AGAIN);
     }
 
-    /// When an uplink that stays down may be asked for again.
+    /// When an uplink that stays down may be requested again.
     pub fn due(&self) -> Option<Instant> {
         self.asked.values().min().map(|asked| *asked + AGAIN)
     }

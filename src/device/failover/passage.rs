@@ -7,7 +7,7 @@
 //! any ── a heartbeat or a copy of one gets through ──► Open
 //! ```
 //! After the first one, copies follow in 30 s, 60 s ... 10 min.
-//! The copy that answers the question tells a dead uplink from a server that was down and is back.
+//! The copy that answers the question distinguishes a dead uplink from a server that was down and is back.
 
 use crate::device::heartbeat::delivery::{Evidence, TOO_MANY};
 use std::time::{Duration, Instant};

@@ -13,7 +13,7 @@ pub const UPSTREAM_STANDBY: Duration = Duration::from_secs(30);
 const UPSTREAM_FAILED: Duration = Duration::from_secs(10);
 /// A better uplink that works again is probed often, until it has answered three times in a row.
 const UPSTREAM_TRIAL: Duration = Duration::from_secs(1);
-/// Without any network, whatever comes back first is wanted within a second.
+/// Without any network, the first uplink to return is used within a second.
 const UPSTREAM_OFFLINE: Duration = Duration::from_millis(500);
 
 /// A probe may come early by this part of its interval, to share a wake-up with another.
@@ -52,7 +52,7 @@ impl Role {
     }
 }
 
-/// A probe that is nearly due comes along with whatever woke the thread.
+/// A probe that is nearly due is sent at any wake-up of the thread.
 pub fn early(due: Instant, last: Option<Instant>) -> Instant {
     let slack = last.map_or(Duration::ZERO, |last| due.saturating_duration_since(last) / COALESCE);
     due.checked_sub(slack).unwrap_or(due)

@@ -180,7 +180,7 @@ impl Drop for Keeper {
     }
 }
 
-/// Removes all routes of ours. Tells how many there were.
+/// Removes all routes of ours; returns their number.
 ///
 /// # Errors
 /// Routes cannot be read, or (EPERM) not be deleted.

@@ -311,7 +311,7 @@ fn send_rest(mut socket: &Socket, rest: &mut Vec<u8>) -> io::Result<bool> {
     Ok(rest.is_empty())
 }
 
-/// Reads what is there, up to the limit. True at the answer's end.
+/// Reads the available bytes, up to the limit. True at the answer's end.
 fn listen(mut socket: &Socket, answer: &mut Vec<u8>) -> io::Result<bool> {
     let mut part = [0; portal::ANSWER_LIMIT];
     let room = portal::ANSWER_LIMIT.saturating_sub(answer.len());

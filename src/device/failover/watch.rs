@@ -250,7 +250,7 @@ impl<'a> FailoverLoop<'a> {
         self.unlisted.insert(0, name);
     }
 
-    /// Tells `uplinks` what the kernel's table says.
+    /// Applies the kernel's table to `uplinks`.
     fn update_links(&mut self, now: Instant) {
         self.note_policy_routing();
         let (config, table) = (self.config, self.kernel.table());

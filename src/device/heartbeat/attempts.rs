@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn an_uplink_that_is_down_takes_no_slot_unless_all_are_down() {
+    fn an_uplink_that_is_down_gets_no_slot_unless_all_are_down() {
         let uplinks = [uplink(2, "eth0"), down(uplink(3, "wlan1")), uplink(4, "wlan0")];
         assert_eq!(names(&all(&uplinks, None, RouteKind::Default)), ["eth0", "wlan0"]);
         // The kernel's way leads over a dead uplink, not over a VPN.
@@ -199,14 +199,14 @@ mod tests {
             attempts.into_iter().map(|attempt| attempt.host).collect()
         };
         let mut known = Hosts::default();
-        assert_eq!(hosts(false, &known), [Host::Server], "nobody knows who answers over wlan0");
+        assert_eq!(hosts(false, &known), [Host::Server], "the host behind wlan0 is unknown");
         assert_eq!(hosts(true, &known), [Host::Any, Host::Any], "its certificate tells");
         known.remember(SERVER.ip(), vec![2, 0, 0, 0, 0, 9]);
         assert_eq!(hosts(false, &known), [Host::Server, Host::Same(vec![2, 0, 0, 0, 0, 9])]);
     }
 
     #[test]
-    fn remembered_hosts_are_bounded_and_the_newest_address_counts() {
+    fn remembered_hosts_are_bounded_and_the_newest_address_wins() {
         let mut hosts = Hosts::default();
         let ip = |n: u8| IpAddr::from([10, 0, 0, n]);
         (0..=255).for_each(|n| hosts.remember(ip(n), vec![n]));

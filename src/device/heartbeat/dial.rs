@@ -127,7 +127,7 @@ impl Dialer {
         (last.server, last.peer) = (addresses, None);
     }
 
-    /// The server's addresses, as they were dialled last; what a probe of an uplink asks first.
+    /// The server's addresses, as they were dialled last; an upstream probe tries these first.
     pub fn server(&self) -> Vec<SocketAddr> {
         lock(&self.last).server.clone()
     }
@@ -166,7 +166,7 @@ impl Dialer {
         self.busy.store(true, Ordering::SeqCst);
     }
 
-    /// Its outcome is known. Tells whether the line was cut meanwhile.
+    /// Its outcome is known. Returns whether the connection was cut in the meantime.
     pub fn end(&self) -> bool {
         self.busy.store(false, Ordering::SeqCst);
         self.cut.load(Ordering::SeqCst)

@@ -3,8 +3,8 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `event` | everything that can reach the thread |
-//! | `pace` | when to send: retries, silence that the server asked for |
-//! | `payload`, `formats` | what is sent: the heartbeat, and its three formats |
+//! | `pace` | when to send: retries, Retry-After |
+//! | `payload`, `formats` | the heartbeat, and its three formats |
 //! | `sender`, `request` | one heartbeat to the server |
 //! | `outcome`, `problem` | what its answer, or the lack of one, means |
 //! | `attempts`, `server_routes` | which addresses are dialled, and over which interfaces that is permitted |
@@ -231,7 +231,7 @@ impl HeartbeatThread {
         reload.ticker
     }
 
-    /// One heartbeat, unless the server asked for silence. The snapshot file is written in any case.
+    /// One heartbeat, unless Retry-After forbids it. The snapshot file is written in any case.
     fn beat(&mut self, cause: Cause, now: Instant) {
         let wanted = match cause {
             Cause::Trigger(reason) => reason,

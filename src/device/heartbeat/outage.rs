@@ -56,7 +56,7 @@ impl Outage {
             ),
             Outcome::Busy { hold } => (
                 FailureKind::Busy,
-                LogLine::Warning(format!("{server} asks for {} of silence, and gets it", span(*hold))),
+                LogLine::Warning(format!("{server} requires a pause of {}; obeying it", span(*hold))),
             ),
         };
         self.since.get_or_insert(now);
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_failure_is_said_then_silence_then_the_recovery_with_count_and_gap() {
+    fn the_first_failure_is_logged_and_then_only_the_recovery_with_count_and_gap() {
         let begin = Instant::now();
         let mut outage = Outage::default();
         assert_eq!(outage.update("example.org", &ACCEPTED, begin), None);
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_token_is_said_once_even_in_the_middle_of_another_outage() {
+    fn a_refused_token_is_logged_once_even_during_another_outage() {
         let now = Instant::now();
         let mut outage = Outage::default();
         outage.update("example.org", &failed(), now);

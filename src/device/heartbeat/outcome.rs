@@ -21,9 +21,9 @@ pub enum Outcome {
     Rejected { status: u16, hint: Option<String> },
     /// An answer that is not the server's: a redirect, or a page in place of heartbeat-monitor's JSON.
     Foreign { problem: String },
-    /// The server asks for silence (429 or 503 with Retry-After).
+    /// The server requires a pause (429 or 503 with Retry-After).
     Busy { hold: Duration },
-    /// No answer, or one that asks for another try.
+    /// No answer, or one that permits a retry.
     Failed { problem: String },
     /// Another thread cut the connection.
     Cut,
@@ -94,7 +94,7 @@ pub fn summary(server: &str, outcome: &Outcome, took: Duration) -> String {
         }
         Outcome::Rejected { status, .. } => format!("{server} rejects our heartbeats ({status})"),
         Outcome::Foreign { problem } => format!("not delivered to {server}: {problem}"),
-        Outcome::Busy { hold } => format!("{server} asks for {} of silence", span(*hold)),
+        Outcome::Busy { hold } => format!("{server} requires a pause of {}", span(*hold)),
         Outcome::Failed { problem } => format!("{server}: {problem}"),
         Outcome::Cut => format!("the connection to {server} was cut"),
     }

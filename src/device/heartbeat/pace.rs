@@ -23,7 +23,7 @@ pub struct SendSchedule {
     /// Failures in a row.
     failures: u32,
     retry: Option<Retry>,
-    /// No sending before this: the server asked for it.
+    /// No sending before this, because of the server's Retry-After.
     hold: Option<Instant>,
     immediate: Burst,
 }
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_asks_for_silence_gets_it_and_then_hears_what_was_held_back() {
+    fn retry_after_is_obeyed_and_held_heartbeats_follow() {
         let now = Instant::now();
         let mut pace = SendSchedule::new(INTERVAL);
         pace.update(Reason::Scheduled, &Outcome::Busy { hold: ms(20_000) }, now, 0.0);
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn no_server_silences_a_device_for_longer_than_five_minutes_or_its_farewell() {
+    fn retry_after_delays_at_most_five_minutes_and_never_the_shutdown_heartbeat() {
         let now = Instant::now();
         let mut pace = SendSchedule::new(INTERVAL);
         pace.update(Reason::Scheduled, &Outcome::Busy { hold: Duration::from_secs(86_400) }, now, 0.0);
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_that_was_not_heard_is_said_again_by_whatever_leaves_next() {
+    fn the_reason_of_a_failed_heartbeat_is_sent_with_the_next_one() {
         let now = Instant::now();
         let mut pace = SendSchedule::new(INTERVAL);
         pace.update(Reason::Failover, &failed(), now, 0.0);

@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn of_too_many_cameras_those_that_are_lost_are_told_and_the_body_stays_small_enough() {
+    fn with_too_many_cameras_the_body_stays_bounded_and_lists_the_lost_ones() {
         let camera = |n: u16| CameraInfo {
             mac: format!("02:00:00:00:{:02x}:{:02x}", n >> 8, n & 0xff).parse().expect("a MAC"),
             hostname: Some("x".repeat(63)),

@@ -71,7 +71,7 @@ impl RequestTemplate {
         }
     }
 
-    /// Asks the server without sending a heartbeat.
+    /// A HEAD request in place of a heartbeat.
     pub fn head(&self) -> Result<Request<()>, ureq::Error> {
         self.finish(Request::builder().method(HttpMethod::HEAD).uri(self.uri.clone()), ())
     }

@@ -23,7 +23,7 @@ use ureq::Agent;
 /// For a copy that opens a connection over a slow connection: as much as `timeout` may be at most.
 const WARM_UP: Duration = Duration::from_secs(10);
 
-/// heartbeat-monitor's own path: whatever answers there without its JSON is not heartbeat-monitor.
+/// heartbeat-monitor's own path: a server that answers there without its JSON is not heartbeat-monitor.
 const MONITOR_PATH: &str = "/api/v1/heartbeat";
 
 /// A heartbeat that was sent.
@@ -65,7 +65,7 @@ impl HeartbeatSender {
         let agent_config = Agent::config_builder()
             .timeout_global(Some(config.timeout))
             .http_status_as_error(false)
-            // A redirect would carry the token to whoever is named there.
+            // A redirect would carry the token to another host.
             .max_redirects(0)
             .user_agent(concat!("heartbeat-daemon/", env!("CARGO_PKG_VERSION")))
             .accept("")
@@ -154,7 +154,7 @@ impl HeartbeatSender {
         Sent { outcome, evidence }
     }
 
-    /// Asks the server without sending a heartbeat (HEAD, with the token), and returns the status of its answer.
+    /// Sends a HEAD request with the token instead of a heartbeat, and returns the status of the response.
     ///
     /// # Errors
     /// There is no answer, in the words of [`Outcome::Failed`].

@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn uplinks_help_only_where_the_kernel_uses_a_default_route() {
+    fn uplinks_replace_only_a_default_route_of_the_kernel() {
         for (kind, uplink_override, expected) in [
             (Default, UplinkOverride::No, "-"),
             (Default, UplinkOverride::Chosen, "eth0 -"),

@@ -69,14 +69,14 @@ mod tests {
     }
 
     #[test]
-    fn a_file_system_in_memory_is_told_from_a_disk() {
+    fn a_file_system_in_memory_is_distinguished_from_a_disk() {
         assert!(!is_on_disk(Path::new("/dev/shm")));
         // Stands for a disk: /proc has no magic number of the two.
         assert!(is_on_disk(Path::new("/proc")) && !is_on_disk(Path::new("/nowhere")));
     }
 
     #[test]
-    fn a_directory_that_is_gone_is_survived_and_used_again_when_it_is_back() {
+    fn a_removed_directory_is_tolerated_and_used_once_it_exists() {
         let dir = tempfile::tempdir().expect("a scratch directory");
         let path = dir.path().join("run").join("heartbeat.json");
         let mut file = SnapshotFile::new(&path);

@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loop_that_does_not_come_around_grows_old() {
+    fn the_age_of_a_stalled_loop_grows() {
         let begin = Instant::now();
         let heartbeat_status = HeartbeatStatus::new(begin);
         let later = |seconds| begin + Duration::from_secs(seconds);

@@ -24,7 +24,8 @@ use ureq::unversioned::transport::{
     Buffers, ConnectProxyConnector, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, Transport,
 };
 
-/// Then the connection is opened anew, with an address resolved anew: a server that has moved must not be missed for long (influxdata/telegraf#3648).
+/// Age at which the connection is reopened with a new lookup: a server that moved is found soon
+/// (influxdata/telegraf#3648).
 const LONGEST_LIFE: Duration = Duration::from_secs(600);
 
 /// An agent whose connections are dialled here.
@@ -201,7 +202,7 @@ impl Transport for Wired {
     fn is_open(&mut self) -> bool {
         let mut byte = [MaybeUninit::uninit()];
         let silent = |error: io::Error| error.kind() == io::ErrorKind::WouldBlock;
-        // ureq asks when a request has been answered, and before the next one.
+        // ureq calls this after a response, and before the next request.
         self.kept = true;
         self.born.elapsed() < LONGEST_LIFE
             && self.dialer.is_fresh()

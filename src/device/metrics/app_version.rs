@@ -15,7 +15,7 @@ const MAX_CHARACTERS: usize = 64;
 #[derive(Debug)]
 pub struct AppVersion {
     path: Option<PathBuf>,
-    /// Read anew only when the file changed: a look at it costs one system call instead of four.
+    /// Reread only when the file changed: the check costs one system call instead of four.
     known: Option<(Stamp, String)>,
 }
 
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_configured_file_it_is_not_asked_again() {
+    fn without_a_configured_file_the_search_runs_once() {
         let mut source = AppVersion::new(Path::new("/proc/nowhere"), None);
         assert!(matches!(read(&mut source), Err(Absent::ForGood(_))));
     }

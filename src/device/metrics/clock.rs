@@ -13,7 +13,7 @@ const TIMESYNC: &str = "run/systemd/timesync";
 #[derive(Debug)]
 pub struct Clock {
     timesync: PathBuf,
-    /// The kernel knows best, whoever keeps the time. A root that is not this machine's has no kernel, and systemd's
+    /// The kernel knows best, with any time service. A root that is not this machine's has no kernel, and systemd's
     /// `ProtectClock=` refuses the question.
     ask_kernel: bool,
 }

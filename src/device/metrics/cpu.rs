@@ -74,7 +74,7 @@ fn ticks(stat: &[u8]) -> Option<Ticks> {
     Some(Ticks { busy: [user, nice, system, irq, softirq, steal], idle: [idle, iowait] })
 }
 
-/// Each counter by itself, because single ones run backwards: iowait and idle do so when a core goes off line or
+/// Each counter separately, because single ones run backwards: iowait and idle do so when a core goes off line or
 /// another one takes up the waiting task (proc(5) calls iowait unreliable for this).
 fn percent(before: Ticks, now: Ticks) -> Option<f64> {
     let passed = |before: &[u64], now: &[u64]| -> u64 {
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn without_any_time_in_between_there_is_no_percentage() {
         assert_eq!(percent(at(100, 900, 0), at(100, 900, 0)), None);
-        assert_eq!(percent(at(100, 900, 0), at(0, 0, 0)), None, "all counters began anew");
+        assert_eq!(percent(at(100, 900, 0), at(0, 0, 0)), None, "all counters restarted");
     }
 
     #[test]

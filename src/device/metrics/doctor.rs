@@ -8,11 +8,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// One source, asked once.
+/// One source, read once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceReport {
     pub name: &'static str,
-    /// A path, a command, or the words for what is neither.
+    /// A path, a command, or a description.
     pub place: String,
     /// Mode, owner and group, where the place is a file: `0660 root:video`.
     pub permission: Option<String>,
@@ -35,7 +35,7 @@ impl SourceReport {
 }
 
 impl SourceReport {
-    /// Asks a source whose place is no file, and takes the time.
+    /// Reads a source that is not a file, and measures the time.
     pub fn read(
         name: &'static str,
         place: impl Into<String>,
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_told_to_join_group_root() {
+    fn no_advice_recommends_the_group_root() {
         assert_eq!(access(0o640, "root").advice().as_deref(), Some("only root may read it"));
         assert_eq!(access(0o600, "video").advice().as_deref(), Some("only root may read it"));
         let advice = access(0o644, "video").advice().expect("advice");
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_aligned_and_says_why_something_is_missing() {
+    fn the_table_is_aligned_and_has_the_reason_of_each_missing_value() {
         let reports = [
             SourceReport {
                 name: "temperature",

@@ -63,7 +63,7 @@ impl Source for Fan {
     }
 }
 
-/// The official cooler's platform device, else whatever carries its driver's name.
+/// The official cooler's platform device, else one with its driver's name.
 fn directory(root: &Path) -> Option<PathBuf> {
     let cooler = hwmon::entries(&root.join("sys/devices/platform/cooling_fan/hwmon")).into_iter().next();
     cooler.or_else(|| hwmon::named(root, "pwmfan"))
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fan_that_stands_still_is_zero_and_not_absent() {
+    fn a_stopped_fan_is_zero_and_not_absent() {
         let speed = fan(Some("0\n"), Some("0\n")).expect("a fan").expect("readable");
         assert_eq!(speed, Speed { rpm: Some(0), pwm: Some(0) });
     }

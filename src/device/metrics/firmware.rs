@@ -14,7 +14,7 @@ const PROGRAMS: [&str; 2] = ["usr/bin/vcgencmd", "opt/vc/bin/vcgencmd"];
 /// Each start of the program costs about 14 ms and has disturbed audio and video work.
 const PROGRAM_PERIOD: Duration = Duration::from_secs(30);
 
-/// All that is ever asked. No question has an argument: one to `get_throttled` resets what the firmware
+/// All queries. None has an argument: one to `get_throttled` resets what the firmware
 /// remembers since boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Question {
@@ -37,7 +37,7 @@ impl Question {
 #[derive(Debug)]
 pub struct Firmware {
     route: Route,
-    /// Not asked before this: it kept silent, and each silence costs 1 s.
+    /// No query before this: it did not answer, and each timeout costs 1 s.
     hold_until: Option<Instant>,
 }
 
@@ -95,7 +95,7 @@ impl Firmware {
     pub fn query(&mut self, question: Question, now: Instant, limit: Duration) -> Result<String, Absent> {
         if self.hold_until.is_some_and(|until| now < until) {
             return Err(Absent::because(
-                "the firmware did not answer in time; it is asked again in a minute",
+                "the firmware did not answer in time; it is queried again in a minute",
             ));
         }
         self.reopen(now);
@@ -193,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_is_told_from_a_refusal_by_its_text() {
+    fn an_answer_is_distinguished_from_a_refusal_by_its_text() {
         assert_eq!(judge("temp=49.9'C\n").expect("an answer"), "temp=49.9'C");
         let unknown = [
             "error=1 error_msg=\"Command not registered\"",

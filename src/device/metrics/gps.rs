@@ -1,4 +1,4 @@
-//! The last fix, as gpsd tells it over its JSON protocol.
+//! The last fix, from gpsd's JSON protocol.
 
 use super::schedule::QuerySource;
 use super::source::Source;
@@ -9,7 +9,7 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-/// Where gpsd listens, on every machine unless somebody took pains.
+/// gpsd's default address.
 pub const GPSD: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 2947);
 
 /// What gpsd knows already, and then whatever the receivers report: one that was asleep has nothing to poll
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn the_position_stays_here_unless_it_is_asked_for() {
+    fn the_position_is_reported_only_if_configured() {
         let (address, server) = gpsd(format!("{TPV_3D}\n"));
         let gps = query(address, false, LONG).expect("an answer").expect("a receiver");
         server.join().expect("the server ended");
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_receivers_the_better_fix_counts() {
+    fn the_better_fix_of_two_receivers_counts() {
         let poll = format!(r#"{{"class":"POLL","tpv":[{{"class":"TPV","mode":1}},{TPV_3D}]}}"#);
         assert!(matches!(parse(poll.as_bytes()), Some(Report::Fix(Gps { fix: GpsFix::ThreeD, .. }))));
     }
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn no_gpsd_is_told_in_a_sentence() {
+    fn a_missing_gpsd_is_reported_in_a_sentence() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("bound");
         drop(listener);

@@ -10,7 +10,7 @@ pub fn named(root: &Path, name: &str) -> Option<PathBuf> {
         .find(|sensor| fs::read_to_string(sensor.join("name")).is_ok_and(|text| text.trim() == name))
 }
 
-/// What is in a directory, sorted; nothing if it cannot be read.
+/// The entries of a directory, sorted; empty if it cannot be read.
 pub fn entries(directory: &Path) -> Vec<PathBuf> {
     let Ok(listing) = fs::read_dir(directory) else { return Vec::new() };
     let mut paths: Vec<PathBuf> = listing.flatten().map(|entry| entry.path()).collect();

@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_serial_of_zeros_or_garbage_is_none() {
+    fn a_serial_of_zeros_or_garbage_is_ignored() {
         for serial in ["0000000000000000", "", "0", "\0", "not a serial!", &"7".repeat(65)] {
             let machine = Board::with(&[
                 ("proc/device-tree/serial-number", serial),
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_without_a_serial_takes_the_mac_that_is_likeliest_to_stay() {
+    fn without_a_serial_the_most_permanent_mac_is_used() {
         let machine = Board::with(&[("sys/class/net/lo/address", "00:00:00:00:00:00\n")]);
         assert_eq!(machine.id(), None);
         // Each comes before the ones above it.
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chosen_mac_is_remembered_when_its_interface_is_gone() {
+    fn a_chosen_mac_is_remembered_without_its_interface() {
         let machine = Board::with(&[("sys/class/net/wlan0/address", "b8:27:eb:00:00:03")]);
         assert_eq!(machine.id(), some("b827eb000003", Origin::Mac));
         fs::remove_dir_all(machine.root.path().join("sys")).expect("removed");
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_id_is_not_written_again() {
+    fn an_unchanged_id_is_not_rewritten() {
         let machine = Board::with(&[("proc/device-tree/serial-number", "10000000a5bd2dd2\0")]);
         machine.id();
         let inode = || fs::metadata(machine.remembered()).expect("there").ino();
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_memory_is_written_anew() {
+    fn a_damaged_id_file_is_rewritten() {
         for damage in ["", "\n", "\0\0\0\0", "two words", &"7".repeat(1000)] {
             let machine = Board::with(&[("sys/class/net/eth0/address", "b8:27:eb:00:00:06")]);
             fs::write(machine.remembered(), damage).expect("written");
@@ -315,9 +315,9 @@ mod tests {
     }
 
     #[test]
-    fn a_state_directory_that_takes_nothing_is_a_warning_and_not_the_end() {
+    fn an_unwritable_state_directory_is_only_a_warning() {
         let machine = Board::with(&[("proc/device-tree/serial-number", "10000000a5bd2dd2\0")]);
-        // Nobody can make a directory there, not even root.
+        // Not even root can make a directory there.
         let identity = identify(machine.root.path(), Path::new("/proc/nowhere/heartbeat-daemon"));
         assert_eq!(identity.hardware_id.map(|id| id.id).as_deref(), Some("10000000a5bd2dd2"));
         let warning = identity.warning.expect("a warning");

@@ -1,4 +1,4 @@
-//! The modem, as ModemManager's `mmcli` tells it.
+//! The modem, from ModemManager's `mmcli`.
 
 use super::schedule::QuerySource;
 use super::source::Source;
@@ -10,10 +10,10 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Where Debian and all others install it; the daemon's own PATH is not asked.
+/// Where Debian and all others install it; the daemon's own PATH is not used.
 const MMCLI: &str = "usr/bin/mmcli";
 
-/// Modems that are asked about; a device has one or two.
+/// Modems that are queried; a device has one or two.
 const MODEMS: usize = 4;
 
 /// States of a modem as ModemManager names them, the most usable last. (A stick that lost its SIM stays in the list as
@@ -133,13 +133,13 @@ fn parse_modem(json: &str) -> Result<wire::Cellular, String> {
     let answer: serde_json::Value =
         serde_json::from_slice(json.as_bytes()).map_err(|error| format!("mmcli -m: {error}"))?;
     let text = |path: &str| answer.pointer(path).and_then(serde_json::Value::as_str).and_then(present);
-    let state = text("/modem/generic/state").ok_or("mmcli -m tells no state")?;
+    let state = text("/modem/generic/state").ok_or("mmcli -m shows no state")?;
     let technologies =
         answer.pointer("/modem/generic/access-technologies").and_then(serde_json::Value::as_array);
     let technologies: Vec<&str> =
         technologies.into_iter().flatten().filter_map(|value| present(value.as_str()?)).take(4).collect();
     let quality = text("/modem/generic/signal-quality/value").and_then(|value| value.parse().ok());
-    // A modem that is off or searches has a quality of 0 that nobody measured.
+    // A modem that is off or searches has an unmeasured quality of 0.
     let measured = !technologies.is_empty() || quality != Some(0);
     Ok(wire::Cellular {
         state: state.to_owned(),
@@ -254,7 +254,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(30);
 
     #[test]
-    fn the_list_is_asked_first_and_then_its_modem() {
+    fn the_list_is_queried_first_and_then_its_modem() {
         let script = format!(
             r#"case "$*" in
             "-J -L") echo '{{"modem-list":["/org/freedesktop/ModemManager1/Modem/4"]}}';;
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_modem_manager_that_does_not_run_is_told() {
+    fn a_stopped_modem_manager_is_reported() {
         let root = FakeRoot::new("stopped", "exit 1");
         assert!(query(&root.0, LONG).expect_err("no answer").starts_with("ModemManager does not answer"));
     }
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_without_mmcli_is_told_at_once() {
+    fn a_machine_without_mmcli_is_reported_at_once() {
         assert_eq!(query(Path::new("/nowhere"), LONG), Err("no /nowhere/usr/bin/mmcli".into()));
     }
 }

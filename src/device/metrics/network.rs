@@ -22,7 +22,7 @@ const ADDRESSES: usize = 32;
 /// Beginnings of the names that uplinks have, for virtual links: a container's `eth0` is a veth.
 const UPLINK_NAMES: [&str; 6] = ["eth", "en", "wl", "ww", "usb", "ppp"];
 
-/// A link that is told about.
+/// A link that is reported.
 #[derive(Debug, Clone)]
 pub struct Interface {
     pub link: Link,
@@ -35,7 +35,7 @@ pub struct Interface {
 #[derive(Debug)]
 pub struct NetworkSource {
     root: PathBuf,
-    /// Absent under the root of a test: netlink would tell of this machine.
+    /// Absent under the root of a test: netlink would report this machine.
     links: Option<Links>,
     routes: Routes,
     radios: Radios,
@@ -54,7 +54,7 @@ impl NetworkSource {
         }
     }
 
-    /// The connection as it is now, without modem and GPS. Why something is missing is told by `reports`.
+    /// The connection as it is now, without modem and GPS. `reports` has the reasons for missing values.
     pub fn sample(&mut self, now: Instant) -> wire::Connection {
         let active = self.routes.default_interface().ok().flatten();
         let links = self.links().unwrap_or_default();
@@ -95,7 +95,7 @@ impl NetworkSource {
     }
 
     fn links(&mut self) -> Result<Vec<Link>, String> {
-        let links = self.links.as_mut().ok_or("not asked under another root")?;
+        let links = self.links.as_mut().ok_or("not read under another root")?;
         links.dump().map_err(|error| format!("route netlink: {error}"))
     }
 
@@ -118,7 +118,7 @@ impl NetworkSource {
         interfaces
     }
 
-    /// Looked up in sysfs once; anew after a renaming.
+    /// Looked up in sysfs once, and after a renaming.
     fn kind(&mut self, link: &Link) -> LinkKind {
         match self.kinds.get(&link.index) {
             Some((name, kind)) if *name == link.name => *kind,
@@ -257,7 +257,7 @@ fn usable(address: &Address) -> bool {
 }
 
 /// The interface's usable addresses; the others only if it has nothing better. None of a link that is down:
-/// the kernel keeps them, but nobody reaches the device there.
+/// the kernel keeps them, but they do not reach the device.
 fn addresses(interface: &Interface) -> impl Iterator<Item = wire::Address> + '_ {
     let link = &interface.link;
     let state = state(link);
@@ -265,7 +265,7 @@ fn addresses(interface: &Interface) -> impl Iterator<Item = wire::Address> + '_ 
         LinkState::NoAddress => true,
         state => state.is_connected() && usable(address),
     };
-    // An address with two prefixes is told once.
+    // An address with two prefixes is reported once.
     let first = |(place, address): &(usize, &Address)| {
         link.addresses[..*place].iter().all(|earlier| earlier.ip != address.ip)
     };

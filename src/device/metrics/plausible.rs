@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_ends_belong_to_a_range_and_nothing_beyond_them() {
+    fn a_range_includes_both_ends() {
         for value in [-50.0, 0.0, 150.0] {
             assert_eq!(TEMPERATURE.check(value, "sensor").expect("plausible"), value);
         }

@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rails_are_paired_by_name_whatever_their_order_and_index() {
+    fn rails_are_paired_by_name_in_any_order() {
         let text = " VDD_CORE_V volt(15)=0.50000000V\n 1V8_SYS_A current(2)=0.50000000A\n\
                     1V8_SYS_V volt(10)=2.00000000V\n VDD_CORE_A current(7)=4.00000000A\n";
         assert_eq!(watts(text), Some(3.0));

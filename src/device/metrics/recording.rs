@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn the_directory_is_read_again_only_when_it_has_changed_or_the_file_is_gone() {
+    fn the_directory_is_reread_only_after_a_change_or_if_the_file_is_missing() {
         let root = Root::new("again");
         root.file("a.mp4", 1, 1000);
         root.date_directory(5000);
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn the_path_file_wins_and_the_directory_stands_in_for_it() {
+    fn the_path_file_wins_over_the_directory() {
         let root = Root::new("named");
         root.file("a.mp4", 10, 1000);
         root.file("b.mp4", 20, 3000);
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_file_that_names_nothing_useful_is_told() {
+    fn a_path_file_without_a_usable_path_is_reported() {
         let root = Root::new("hostile");
         let config = config::Activity { recording_path_file: Some("/path".into()), ..Default::default() };
         let mut recording = root.recording(config);

@@ -1,4 +1,4 @@
-//! The metrics thread: which sources there are, and when they are asked.
+//! The metrics thread: its sources, and when they are read.
 
 use super::activity::Activities;
 use super::app_version::AppVersion;
@@ -47,7 +47,7 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// Looks for each source. Nothing slow is asked here but the firmware's node, once: 2.65 ms.
+    /// Detects each source. The only slow one that is read here is the firmware's node, once: 2.65 ms.
     pub fn new(root: &Path, metrics: &config::Metrics, activity: &config::Activity) -> Sampler {
         Sampler::within(Budget::default(), root, metrics, activity)
     }
@@ -69,20 +69,20 @@ impl Sampler {
         Sampler { slow_limit, ..self }
     }
 
-    /// One reading: the fast sources now, the slow ones as they were asked last.
+    /// One reading: the fast sources now, the slow ones as of their last read.
     pub fn sample(&mut self, now: Instant) -> Reading {
         let mut turn = Turn { now, limit: self.slow_limit, firmware: &mut self.firmware };
         self.sources.sample(&mut turn)
     }
 
-    /// Asks the longest overdue slow source, for 1 s at most; false if none is due. For the time after a sample was
+    /// Reads the longest overdue slow source, for 1 s at most; false if none is due. For the time after a sample was
     /// published, so that a program that hangs costs only itself.
     pub fn read_one_slow(&mut self, now: Instant) -> bool {
         let mut turn = Turn { now, limit: self.slow_limit, firmware: &mut self.firmware };
         self.sources.read_one(&mut turn)
     }
 
-    /// Asks every source, the slow ones too, and says what came of it; for `doctor`. The processor's percentage is
+    /// Reads every source, the slow ones too, and reports the results; for `doctor`. The processor's percentage is
     /// that since the last [`Sampler::sample`], so one should lie some time back.
     pub fn inspect(&mut self) -> Vec<SourceReport> {
         let mut turn = Turn { now: Instant::now(), limit: self.slow_limit, firmware: &mut self.firmware };
@@ -128,7 +128,7 @@ fn sources(
     sources
 }
 
-/// What can be asked of the metrics thread. It ends when the other end of this channel is dropped.
+/// Requests to the metrics thread. It ends when the other end of this channel is dropped.
 #[derive(Debug)]
 pub enum Control {
     /// A configuration that was checked, and a new schedule if the interval has changed.
@@ -149,7 +149,7 @@ pub fn run(
             recv(control) -> message => match message {
                 Ok(Control::Reload { metrics, activity, ticker: new }) => {
                     sampler = sampler.reloaded(&metrics, &activity);
-                    // Not published: the slow sources have not been asked yet.
+                    // Not published: the slow sources have not been read yet.
                     first_sample(&mut sampler);
                     ticker = new.unwrap_or(ticker);
                 }
@@ -164,8 +164,8 @@ pub fn run(
     }
 }
 
-/// CPU usage needs two samples: this is the second. Nobody notices the wait at a start, and the average since boot, which
-/// needs none, would say nothing of this moment.
+/// CPU usage needs two samples: this is the second. The wait at a start is not noticeable, and the average since boot,
+/// which needs none, is not the current usage.
 fn first_sample(sampler: &mut Sampler) -> Reading {
     sampler.sample(Instant::now());
     thread::sleep(cpu::WINDOW);
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reload_takes_the_new_configuration_and_the_new_beat() {
+    fn a_reload_applies_the_new_configuration_and_interval() {
         let root = tempfile::tempdir().expect("a directory");
         std::fs::write(root.path().join("VERSION"), "3.10\n").expect("written");
         let old = Sampler::new(root.path(), &config(), &config::Activity::default());

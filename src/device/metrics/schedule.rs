@@ -1,4 +1,4 @@
-//! When each source is asked: the fast ones for every sample, a slow one at a time between two samples.
+//! When each source is read: the fast ones for every sample, a slow one at a time between two samples.
 
 use super::doctor::SourceReport;
 use super::firmware::Firmware;
@@ -24,11 +24,11 @@ impl Sources {
         self.entries.push(Box::new(Scheduled { source, pace, gone: false, asked: None, kept: None }));
     }
 
-    /// Asks what is asked each time, and adds what is known of the rest.
+    /// Reads the fast sources, and adds the last values of the slow ones.
     pub fn sample(&mut self, turn: &mut Turn<'_>) -> Reading {
         let last = self.last.replace(turn.now).unwrap_or(turn.now);
         let spacing = turn.now.saturating_duration_since(last);
-        // One slow source is asked per sample, so that with long intervals each has to wait for the others.
+        // One slow source is read per sample, so that with long intervals each has to wait for the others.
         let slow = self.entries.iter().filter(|entry| entry.is_slow()).count();
         let round = spacing * u32::try_from(slow).unwrap_or(u32::MAX);
         let mut reading = Reading::default();
@@ -39,10 +39,10 @@ impl Sources {
         reading
     }
 
-    /// Asks the longest overdue of the slow sources; false if none is due.
+    /// Reads the longest overdue of the slow sources; false if none is due.
     pub fn read_one(&mut self, turn: &mut Turn<'_>) -> bool {
         let due = self.entries.iter_mut().filter_map(|entry| Some((entry.due(turn.now)?, entry)));
-        // The first of equals: never asked is the longest overdue.
+        // The first of equals: one that was never read is the longest overdue.
         match due.min_by_key(|(due, _)| *due) {
             Some((_, entry)) => entry.read(turn),
             None => return false,
@@ -50,7 +50,7 @@ impl Sources {
         true
     }
 
-    /// Asks every source, the slow ones too.
+    /// Reads every source, the slow ones too.
     pub fn inspect(&mut self, turn: &mut Turn<'_>) -> Vec<SourceReport> {
         self.entries.iter_mut().flat_map(|entry| entry.inspect(turn)).collect()
     }
@@ -60,7 +60,7 @@ impl Sources {
 trait Entry: Send {
     fn is_slow(&self) -> bool;
     fn fill(&mut self, turn: &mut Turn<'_>, round: Duration, reading: &mut Reading);
-    /// When it was or is to be asked, if that is not in the future; `Some(None)`: it never was.
+    /// When it was or must be read, if that is not in the future; `Some(None)`: never.
     fn due(&self, now: Instant) -> Option<Option<Instant>>;
     fn read(&mut self, turn: &mut Turn<'_>);
     fn inspect(&mut self, turn: &mut Turn<'_>) -> Vec<SourceReport>;
@@ -138,7 +138,7 @@ impl<S: Source> Entry for Scheduled<S> {
 pub struct QuerySource<V, A> {
     pub name: &'static str,
     pub place: String,
-    /// `None` where somebody answers and has nothing to tell: no modem, no receiver.
+    /// `None` if the peer answers without data: no modem, no receiver.
     pub ask: A,
     pub put: fn(&V, &mut Reading),
     pub show: fn(&V) -> String,
@@ -162,7 +162,7 @@ where
     fn read(&mut self, turn: &mut Turn<'_>) -> Result<V, Absent> {
         match (self.ask)(turn.limit) {
             Ok(Some(value)) => Ok(value),
-            Ok(None) => Err(Absent::because(format!("{} has nothing to tell", self.place))),
+            Ok(None) => Err(Absent::because(format!("{} has no data", self.place))),
             Err(reason) => Err(Absent::because(reason)),
         }
     }
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_peer_said_is_kept_until_it_has_nothing_to_tell() {
+    fn a_peers_last_answer_is_kept_until_it_has_no_data() {
         let mut answers =
             vec![Err("gone".to_owned()), Ok(None), Ok(Some(modem("two"))), Ok(Some(modem("one")))];
         let mut sources = Sources::default();
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_overdue_is_asked_first_and_what_is_gone_for_good_never_again() {
+    fn the_longest_overdue_source_is_read_first_and_a_permanently_absent_one_never() {
         let (said, asked_for) = crossbeam_channel::unbounded();
         let mut sources = Sources::default();
         for (name, period) in [("a", 10), ("b", 30)] {
@@ -244,7 +244,7 @@ mod tests {
         for seconds in [0, 1, 2, 3, 12, 40, 41] {
             turn(&mut sources, begin + Duration::from_secs(seconds), Sources::read_one);
         }
-        // 2 s is the firmware's only turn; at 3 s nobody is due; at 40 s a has waited since 22 s, b since 31 s.
+        // 2 s is the firmware's only turn; at 3 s none is due; at 40 s a has waited since 22 s, b since 31 s.
         assert_eq!(asked_for.try_iter().collect::<Vec<_>>(), ["a", "b", "a", "a", "b"]);
     }
 }

@@ -92,7 +92,7 @@ impl<T> Sought<T> {
         self.found.as_ref()
     }
 
-    /// `read` with what was found. After an error the next turn looks for it anew, if a minute has passed.
+    /// Calls `read` with the source. After an error the next turn searches it, if a minute has passed.
     ///
     /// # Errors
     /// Those of `read`, or `absent` where there is nothing.
@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_lost_is_looked_for_again_at_most_once_a_minute() {
+    fn a_lost_source_is_searched_at_most_once_a_minute() {
         let root = tempfile::tempdir().expect("a directory");
         let path = root.path().join("sensor");
         let find = |root: &Path| Some(root.join("sensor")).filter(|path| path.exists());

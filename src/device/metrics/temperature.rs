@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_zone_of_something_else_is_not_taken_for_the_processors() {
+    fn a_zone_of_another_part_is_not_used_as_the_processors() {
         let root = tempfile::tempdir().expect("a directory");
         let zone = root.path().join("sys/class/thermal/thermal_zone0");
         fs::create_dir_all(&zone).expect("created");

@@ -22,7 +22,7 @@ pub enum Cadence {
 /// Why there is no value.
 #[derive(Debug, thiserror::Error)]
 pub enum Absent {
-    /// This machine cannot have it before the daemon starts again; it is not asked again.
+    /// This machine cannot have it before a restart of the daemon; it is not read again.
     #[error("{0}")]
     ForGood(Cow<'static, str>),
     #[error("{}: {error}", .path.display())]
@@ -47,7 +47,7 @@ impl Absent {
     }
 }
 
-/// Where a value comes from: a file, a device node or a program, or the words for what is none of these.
+/// The origin of a value: a file, a device node, a program, or a description.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Place {
     pub text: String,

@@ -8,10 +8,10 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// An SSID changes when somebody walks up to the device; asking costs three system calls more.
+/// An SSID rarely changes; a query costs three more system calls.
 const REFRESH: Duration = Duration::from_secs(10);
 
-/// What is known of one wireless link.
+/// One wireless link.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Radio {
     pub ssid: Option<String>,
@@ -20,11 +20,11 @@ pub struct Radio {
     pub signal_percent: Option<u8>,
 }
 
-/// Asks the kernel about wireless interfaces.
+/// Queries the kernel about wireless interfaces.
 #[derive(Debug)]
 pub struct Radios {
     wireless: KeptFile,
-    /// False under the root of a test: netlink would tell of this machine.
+    /// False under the root of a test: netlink would report this machine.
     ask_kernel: bool,
     nl80211: Option<Nl80211>,
     cache: BTreeMap<u32, CachedAssociation>,
@@ -66,7 +66,7 @@ impl Radios {
     /// One sentence: no wireless support, or what the kernel answered.
     pub fn association(&mut self, index: u32, now: Instant) -> Result<Association, String> {
         if !self.ask_kernel {
-            return Err("not asked under another root".into());
+            return Err("not read under another root".into());
         }
         if let Some(known) = self.cache.get(&index) {
             if now.saturating_duration_since(known.queried) < REFRESH {
@@ -147,7 +147,7 @@ Inter-| sta-|   Quality        |   Discarded packets               | Missed | WE
     }
 
     #[test]
-    fn a_level_that_nobody_measured_is_absent_and_a_byte_without_sign_gets_its_sign() {
+    fn an_unmeasured_level_is_absent_and_an_unsigned_byte_gets_its_sign() {
         for (level, expected) in [
             ("-256.", None),
             ("0", None),
@@ -178,7 +178,7 @@ Inter-| sta-|   Quality        |   Discarded packets               | Missed | WE
     }
 
     #[test]
-    fn nl80211s_signal_stands_in_where_the_kernel_has_no_wireless_table() {
+    fn without_a_wireless_table_the_signal_is_nl80211s() {
         let association = Association { ssid: Some("barn".into()), signal_dbm: Some(-70) };
         let radio = radio(association, None);
         assert_eq!(
@@ -188,7 +188,7 @@ Inter-| sta-|   Quality        |   Discarded packets               | Missed | WE
     }
 
     #[test]
-    fn nothing_known_is_absent() {
+    fn unknown_values_are_absent() {
         assert_eq!(radio(Association::default(), None), Radio::default());
     }
 

@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_that_hang_are_bounded_whatever_is_started() {
+    fn hanging_threads_are_bounded() {
         let budget = Budget::default();
         let workers: Vec<_> = (0..3 * MOST_THREADS).map(|_| worker(&budget)).collect();
         let running = workers.iter().filter(|(worker, _)| worker.thread.is_some()).count();

@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_clock_is_asked_without_privilege_and_without_setting_it() {
+    fn the_clock_is_read_without_privilege_and_without_setting_it() {
         match synchronized() {
             Ok(_) => {}
             Err(error) => assert_eq!(error.kind(), io::ErrorKind::PermissionDenied, "{error}"),

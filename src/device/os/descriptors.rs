@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_wanted_is_allowed_as_far_as_the_hard_limit_goes() {
+    fn the_soft_limit_is_raised_up_to_the_hard_limit() {
         let hard = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
         assert_eq!(allow(10), 10);
         let allowed = allow(2_000);

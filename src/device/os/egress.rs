@@ -37,7 +37,7 @@ pub enum RouteKind {
     Specific,
 }
 
-/// Asks for routes over one socket.
+/// Route queries over one socket.
 #[derive(Debug)]
 pub struct Lookup {
     socket: Socket,
@@ -139,7 +139,7 @@ mod tests {
     use crate::device::os::netlink::nla;
 
     #[test]
-    fn the_machine_itself_is_reached_over_the_loopback_interface() {
+    fn this_machine_is_reached_over_the_loopback_interface() {
         let loopback = std::fs::read_to_string("/sys/class/net/lo/ifindex").expect("every machine has lo");
         let loopback: u32 = loopback.trim().parse().expect("a number");
         let mut lookup = Lookup::open().expect("a socket");

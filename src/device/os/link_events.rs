@@ -180,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn routes_are_told_but_those_to_the_machine_itself() {
+    fn routes_are_reported_except_local_ones() {
         assert!(matches!(parse(RTM_DELROUTE, &[2, 0, 0, 0, 254]), Some(Change::DefaultRoute)));
         assert!(matches!(parse(RTM_NEWROUTE, &[2, 24, 0, 0, 254]), Some(Change::Route)));
         assert!(parse(RTM_NEWROUTE, &[2, 32, 0, 0, 255]).is_none());
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_takes_the_filter_of_neighbours() {
+    fn the_kernel_accepts_the_filter_of_neighbours() {
         let events = Events::open(true).expect("a socket");
         SockRef::from(&events.socket).attach_filter(&without_questions()).expect("a filter that is sound");
     }

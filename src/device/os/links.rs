@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn the_local_address_is_taken_on_a_point_to_point_link() {
+    fn the_local_address_is_used_on_a_point_to_point_link() {
         let mut body = vec![2, 32, 0, 0];
         body.extend(4_u32.to_ne_bytes());
         body.extend(nla(IFA_ADDRESS, &[10, 0, 0, 2]));
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn links_beyond_the_bound_are_dropped() {
+    fn links_over_the_bound_are_dropped() {
         let mut links = BTreeMap::new();
         for index in 0..(LINKS as u32 + 10) {
             let mut body = link_body(0x10001, 6);
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_dumped_again_only_after_an_event() {
+    fn addresses_are_dumped_only_after_an_event() {
         let mut socket = Socket::open(NETLINK_ROUTE).expect("a socket");
         let mut addresses = Addresses { news: subscribe().ok(), known: Some(Vec::new()) };
         // Stands for the kernel, whose addresses other tests leave alone for so long that one look succeeds.
@@ -385,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_lists_lo_with_its_address_again_and_again() {
+    fn the_kernel_lists_lo_with_its_address_repeatedly() {
         let mut links = Links::default();
         for _ in 0..3 {
             let all = links.dump().expect("route netlink needs no privilege");

@@ -1,7 +1,7 @@
 //! The kernel's neighbour tables (ARP for IPv4, neighbour discovery for IPv6): the state of one neighbour, the
 //! request to ask it now, and the time between two such questions.
 //!
-//! Reading needs no privilege; asking and setting need CAP_NET_ADMIN in the network's own user namespace.
+//! Reading needs no privilege; probing and setting need CAP_NET_ADMIN in the network's own user namespace.
 
 use crate::device::os::netlink::{AF_INET, AF_INET6, Socket, attribute, family_of, push, push_ip};
 use crate::device::os::routes::address;
@@ -36,17 +36,17 @@ pub(super) const NUD_PROBE: u16 = 0x10;
 /// State of a neighbour entry: `NUD_*`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NeighbourState {
-    /// The entry was taken away, or has never been asked.
+    /// The entry was removed, or was never probed.
     None,
-    /// It is being asked for the first time, or again after it failed.
+    /// It is being probed for the first time, or after a failure.
     Incomplete,
     /// It answered lately.
     Reachable,
-    /// It was heard once.
+    /// It has answered once.
     Stale,
-    /// Packets go to it, and an answer is waited for before it is asked.
+    /// Packets go to it; it is probed if none of them is answered.
     Delay,
-    /// It is being asked by its known hardware address.
+    /// It is being probed by its known hardware address.
     Probe,
     /// It did not answer three times.
     Failed,
@@ -138,7 +138,7 @@ pub fn probe(socket: &mut Socket, index: u32, ip: IpAddr) -> io::Result<()> {
     socket.request(RTM_NEWNEIGH, 0, &entry(index, ip, NUD_PROBE, 0), |_, _| {})
 }
 
-/// Asks a neighbour whose hardware address is not known, as a packet to it would.
+/// Probes a neighbour whose hardware address is not known, as a packet to it would.
 ///
 /// # Errors
 /// `PermissionDenied` without CAP_NET_ADMIN.
@@ -225,7 +225,7 @@ mod tests {
     const GATEWAY: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 168, 1, 1));
 
     #[test]
-    fn an_event_tells_neighbour_and_state_and_a_deletion_none() {
+    fn an_event_has_neighbour_and_state_and_a_deletion_has_no_state() {
         for (bits, state) in [
             (0, NeighbourState::None),
             (0x01, NeighbourState::Incomplete),

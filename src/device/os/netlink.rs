@@ -122,7 +122,7 @@ mod tests {
     use netlink_sys::protocols::NETLINK_ROUTE;
 
     #[test]
-    fn the_kernels_refusal_is_an_error_and_the_socket_goes_on() {
+    fn the_kernels_refusal_is_an_error_and_the_socket_stays_usable() {
         let mut socket = Socket::open(NETLINK_ROUTE).expect("a socket");
         // A link that is not there.
         let mut body = [0; 16];

@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn the_scan_tells_the_ssid_of_the_associated_network_only() {
+    fn the_scan_reports_the_ssid_of_the_associated_network_only() {
         let elements = b"\x01\x02\x82\x84\x00\x04barn\x03\x01\x06";
         assert_eq!(parse_bss(&bss_reply(1, elements)).as_deref(), Some("barn"));
         assert_eq!(parse_bss(&bss_reply(0, elements)), None);
@@ -256,7 +256,7 @@ mod tests {
 
     /// With wireless support it opens, without it the reason is a sentence: either way it does not hang.
     #[test]
-    fn a_kernel_without_wireless_support_is_told_in_a_sentence() {
+    fn a_kernel_without_wireless_support_is_reported_in_a_sentence() {
         if let Err(error) = Nl80211::open() {
             assert_eq!(error.to_string(), "no nl80211 in this kernel");
         }

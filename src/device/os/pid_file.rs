@@ -23,7 +23,7 @@ pub enum PidFile {
 
 #[derive(Debug, thiserror::Error)]
 pub enum PidFileError {
-    /// Another process holds the lock; what stands in the file.
+    /// Another process holds the lock; the content of the file.
     #[error(
         "heartbeat-daemon is already running{}; it locks {}; stop it first",
         if .pid.is_empty() { String::new() } else { format!(" (pid {pid})") },
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_second_instance_is_told_who_holds_the_lock() {
+    fn a_second_instance_gets_the_pid_of_the_first() {
         let dir = tempfile::tempdir().expect("a scratch directory");
         let path = dir.path().join("run").join("heartbeat-daemon.pid");
         let first = PidFile::lock(&path).expect("locked");
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unwritable_place_says_what_to_do() {
+    fn an_unwritable_path_gives_advice() {
         let error = PidFile::lock(Path::new("/proc/no/heartbeat.pid")).expect_err("unwritable").to_string();
         assert!(error.contains("/proc/no/heartbeat.pid") && error.contains("pidfile in [daemon]"), "{error}");
     }

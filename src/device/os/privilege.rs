@@ -1,6 +1,6 @@
 //! The one capability that the unit grants, CAP_NET_ADMIN, stays with this process.
 
-/// Keeps the programs that this one starts (mmcli, vcgencmd) without it: systemd hands it over through the
+/// Keeps it from the programs that this one starts (mmcli, vcgencmd): systemd grants it through the
 /// ambient set, which every program inherits. To be called before the first thread is, since the set is each
 /// thread's own.
 pub fn keep_from_children() {

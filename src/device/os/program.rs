@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// More than any program asked here says.
+/// More than any program that is run here prints.
 const OUTPUT_LIMIT: usize = 64 * 1024;
 
 /// Standard output and exit status of a program.
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_program_says_and_its_status_come_back() {
+    fn a_programs_output_and_status_are_returned() {
         let said = shell("echo hello; exit 3", Duration::from_secs(20)).expect("it ran");
         assert_eq!((said.text.as_str(), said.status.code()), ("hello\n", Some(3)));
     }

@@ -99,7 +99,7 @@ fn parse(body: &[u8], routes: &mut Vec<DefaultRoute>) {
         }
     };
     if let Some(index) = attribute(rest, RTA_OIF).and_then(number) {
-        // The flags that are used stand in the lowest byte.
+        // The flags that are used are in the lowest byte.
         return add(index, next_hop(rest), u32::from_ne_bytes(flags) as u8, &[]);
     }
     let mut hops = attribute(rest, RTA_MULTIPATH).unwrap_or_default();

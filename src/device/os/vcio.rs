@@ -1,4 +1,4 @@
-//! Asking the firmware of a Raspberry Pi what `vcgencmd` asks, without starting a program.
+//! `vcgencmd`'s queries to the firmware of a Raspberry Pi, without starting a program.
 //!
 //! The kernel passes a property message to the VideoCore and back. Little-endian words: total bytes, request or
 //! response code, then one tag (id, bytes of its value, 0, return code, text), then 0.

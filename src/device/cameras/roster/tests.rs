@@ -78,7 +78,7 @@ fn invented_dhcp_clients_neither_fill_the_list_nor_displace_a_camera_that_answer
 }
 
 #[test]
-fn a_result_from_an_old_address_is_dropped_and_the_camera_is_checked_again() {
+fn a_result_from_an_old_address_is_dropped_and_a_new_check_is_due() {
     let (mut roster, now) = roster("");
     let at = |last| NewCamera { mac: mac(1), hostname: None, ip: Some([192, 0, 2, last].into()) };
     roster.add(at(1), CameraOrigin::Api, now);

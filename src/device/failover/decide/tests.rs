@@ -255,7 +255,7 @@ fn at_start_the_first_usable_uplink_is_taken_without_a_heartbeat_of_its_own() {
 }
 
 impl Device {
-    /// Before anything was learnt of the kernel.
+    /// Before the first reading of the kernel.
     fn fresh() -> Device {
         let mut device = Device::new();
         device.uplinks = Uplinks::new(Policy { failback_hold: HOLD, portals: false });

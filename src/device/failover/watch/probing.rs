@@ -99,7 +99,7 @@ impl FailoverLoop<'_> {
                 Start::Copy { index } => {
                     if let Some(link) = self.kernel.table().links().find(|link| link.index == index) {
                         let uplink = Uplink { index, name: link.name.clone(), usable: true };
-                        // Full: it is asked for again later.
+                        // Full: the request is repeated later.
                         let _ = self.context.copies.try_send(uplink);
                     }
                 }

@@ -44,14 +44,14 @@ fn an_address_that_refuses_costs_nothing_when_there_is_another() {
     let alive = TcpListener::bind("127.0.0.1:0").expect("bound");
     let alive_address = alive.local_addr().expect("bound");
     race(&[refusing, alive_address], LONG).expect("connected");
-    let error = race(&[refusing, refusing], LONG).expect_err("nobody there");
+    let error = race(&[refusing, refusing], LONG).expect_err("no listener");
     assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
 }
 
 #[test]
-fn a_race_that_nobody_wins_ends_at_its_limit() {
+fn a_race_without_a_winner_ends_at_its_limit() {
     let (_listener, dead, _queue) = hanging();
-    let error = race(&[dead, dead], Duration::from_millis(300)).expect_err("nobody answers");
+    let error = race(&[dead, dead], Duration::from_millis(300)).expect_err("no answer");
     assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     race(&[], LONG).expect_err("no address at all");
 }
@@ -108,7 +108,7 @@ fn an_address_that_accepted_a_connection_and_delivered_nothing_is_dialled_last()
     assert_eq!((first(), dialer.undelivered(Some("eth0"))), (addresses[1], 0));
     carried(addresses[1], Evidence::Lost);
     dialer.use_uplinks(vec![uplink(2, "eth0")]);
-    assert_eq!(dialer.undelivered(Some("eth0")), 0, "chosen anew");
+    assert_eq!(dialer.undelivered(Some("eth0")), 0, "chosen once more");
 }
 
 /// The kernel's own way leads over another uplink once the device has left this one.
@@ -140,7 +140,7 @@ fn an_uplink_over_which_two_heartbeats_were_not_delivered_is_dialled_last_until_
 
 /// Addresses beyond the cap would never be tried.
 #[test]
-fn a_race_that_nobody_won_begins_with_other_addresses_the_next_time() {
+fn after_a_race_without_a_winner_the_next_starts_with_other_addresses() {
     let (_listener, dead, _queue) = hanging();
     let alive = TcpListener::bind("127.0.0.1:0").expect("bound");
     let alive = (alive.local_addr().expect("bound"), alive);
@@ -190,7 +190,7 @@ fn only_the_uplink_that_fell_silent_has_a_shorter_head_start_and_only_once() {
 }
 
 #[test]
-fn a_server_on_this_machine_is_reached_whatever_the_uplinks_are() {
+fn a_server_on_this_machine_is_reached_with_any_uplinks() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
     let address = listener.local_addr().expect("bound");
     let dialer = Dialer::default();

@@ -56,7 +56,7 @@ fn what_is_not_configured_is_unknown() {
 }
 
 #[test]
-fn a_pid_file_counts_while_its_process_lives() {
+fn a_pid_file_counts_while_its_process_runs() {
     let root = Root::new("pidfile");
     let now = Instant::now();
     let mut activities = root.streaming(Sign::Pidfile("/run/stream.pid".into()));
@@ -77,7 +77,7 @@ fn a_process_may_have_a_nasty_name() {
 }
 
 #[test]
-fn a_pid_file_with_garbage_is_unknown_and_the_reason_is_told() {
+fn an_invalid_pid_file_is_unknown_with_a_reason() {
     let root = Root::new("garbage");
     let mut activities = root.streaming(Sign::Pidfile("/run/stream.pid".into()));
     for text in ["", "abc", "-1", "99999999999", "\u{fffd}"] {
@@ -131,7 +131,7 @@ fn where_other_processes_are_hidden_an_activity_is_unknown_and_not_over() {
 }
 
 #[test]
-fn a_pid_that_another_program_has_now_does_not_count() {
+fn a_pid_reused_by_another_program_does_not_count() {
     let root = Root::new("reused");
     let now = Instant::now();
     root.process(77, "mediamtx", 'S');
@@ -174,7 +174,7 @@ fn a_unit_of_cgroup_v1_counts_while_a_pid_is_listed() {
 }
 
 #[test]
-fn the_recording_file_is_told_only_while_recording() {
+fn the_recording_file_is_reported_only_while_recording() {
     let root = Root::new("recording");
     root.file("data/rec/a.mp4", "12345");
     let directory = config::Activity { recording_dir: Some("/data/rec".into()), ..Default::default() };
@@ -204,7 +204,7 @@ fn a_real_process_of_this_machine_is_seen_to_live_and_to_die() {
         std::thread::yield_now();
     }
     child.kill().expect("killed");
-    // Before anybody asks for its status it is a zombie: it still has an entry.
+    // Until its status is read it is a zombie, which still has an entry.
     while living_name(&mut stat).expect("readable").is_some() {
         std::thread::yield_now();
     }

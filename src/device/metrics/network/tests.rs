@@ -85,14 +85,14 @@ fn a_virtual_link_counts_by_its_name_or_by_the_default_route() {
 }
 
 #[test]
-fn at_most_sixteen_links_are_told_and_the_active_one_is_among_them() {
+fn at_most_sixteen_links_are_reported_and_always_the_active_one() {
     let all = (1..100).map(|index| link(index, &format!("eth{index}"), &[])).collect();
     let told = uplinks(all, Some("eth77"));
     assert_eq!((told.len(), told[0].name.as_str(), told[1].name.as_str()), (16, "eth77", "eth1"));
 }
 
 #[test]
-fn of_several_ethernets_the_active_then_the_up_then_the_first_by_name_is_told() {
+fn the_reported_ethernet_is_the_active_then_an_up_one_then_the_first_by_name() {
     let told = |active: Option<&str>, links: Vec<Link>| {
         let interfaces: Vec<_> = links.into_iter().map(|link| interface(LinkKind::Ethernet, link)).collect();
         describe(&interfaces, active.map(String::from)).ethernet.expect("an Ethernet").interface
@@ -105,7 +105,7 @@ fn of_several_ethernets_the_active_then_the_up_then_the_first_by_name_is_told() 
 }
 
 #[test]
-fn the_barn_on_wifi_is_told_as_the_wire_format_shows_it() {
+fn a_device_on_wifi_is_reported_as_in_the_wire_formats_sample() {
     let wlan0 = Interface {
         link: link(3, "wlan0", &["192.168.1.202", "fe80::ba27:ebff:fe00:1"]),
         kind: LinkKind::Wifi,
@@ -130,7 +130,7 @@ fn the_barn_on_wifi_is_told_as_the_wire_format_shows_it() {
 }
 
 #[test]
-fn a_link_local_address_is_told_only_where_the_link_has_nothing_better() {
+fn a_link_local_address_is_reported_only_without_a_better_one() {
     let eth0 = interface(LinkKind::Ethernet, link(2, "eth0", &["169.254.7.7"]));
     let usb0 = interface(LinkKind::Ethernet, link(3, "usb0", &["fe80::2", "10.0.0.3"]));
     let told = describe(&[eth0, usb0], None).ip_addresses;
@@ -139,7 +139,7 @@ fn a_link_local_address_is_told_only_where_the_link_has_nothing_better() {
 }
 
 #[test]
-fn at_most_thirty_two_addresses_are_told() {
+fn at_most_thirty_two_addresses_are_reported() {
     let many: Vec<String> = (1..100).map(|host| format!("10.0.0.{host}")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     let told = describe(&[interface(LinkKind::Ethernet, link(2, "eth0", &many))], None);
@@ -147,13 +147,13 @@ fn at_most_thirty_two_addresses_are_told() {
 }
 
 #[test]
-fn without_links_the_default_route_is_still_told() {
+fn without_links_the_default_route_is_still_reported() {
     let connection = describe(&[], Some("eth0".into()));
     assert_eq!(connection, wire::Connection { active: Some("eth0".into()), ..Default::default() });
 }
 
 #[test]
-fn bytes_that_the_kernel_did_not_tell_are_absent() {
+fn byte_counts_that_the_kernel_omits_are_absent() {
     let eth0 = Link { bytes: None, ..link(2, "eth0", &[]) };
     assert!(describe(&[interface(LinkKind::Ethernet, eth0)], None).traffic.is_empty());
 }
@@ -188,15 +188,15 @@ fn the_kind_comes_from_sysfs_and_else_from_the_name() {
 }
 
 #[test]
-fn under_another_root_no_links_of_this_machine_are_told() {
+fn under_another_root_no_links_of_this_machine_are_reported() {
     let mut network = NetworkSource::new(Path::new("/nowhere"));
     assert_eq!(network.sample(Instant::now()), wire::Connection::default());
     let links = network.reports(Instant::now()).swap_remove(1);
-    assert_eq!(links.value, Err("not asked under another root".into()));
+    assert_eq!(links.value, Err("not read under another root".into()));
 }
 
 #[test]
-fn this_machine_is_described_again_and_again() {
+fn this_machine_is_described_repeatedly() {
     let mut network = NetworkSource::new(Path::new("/"));
     for _ in 0..3 {
         let connection = network.sample(Instant::now());

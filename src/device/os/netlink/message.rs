@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_whose_length_lies_ends_the_datagram_with_an_error() {
+    fn a_message_with_a_wrong_length_ends_the_datagram_with_an_error() {
         let mut datagram = message(16, 0, 1, &[0; 16]);
         datagram[0] = 200;
         let parts: Vec<_> = messages(&datagram).collect();
