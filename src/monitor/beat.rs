@@ -39,7 +39,7 @@ pub enum BeatKind {
     /// The device is alive.
     Live,
     /// The device is shutting down.
-    Farewell,
+    Shutdown,
 }
 
 /// A sample recorded while the device was offline. It fills the history and is never a sign of life, so it is not a

@@ -62,7 +62,7 @@ pub enum BeatEffect {
     /// A machine that was not online sends a beat.
     Back,
     /// A machine announces that it is being stopped.
-    Farewell,
+    Shutdown,
 }
 
 #[derive(Debug)]
@@ -149,9 +149,9 @@ impl Fleet {
         }
         change(slot, shared);
         match (kind, slot.belief) {
-            (BeatKind::Farewell, _) => {
+            (BeatKind::Shutdown, _) => {
                 slot.belief = Belief::Away;
-                BeatEffect::Farewell
+                BeatEffect::Shutdown
             }
             (BeatKind::Live, Belief::Away) => {
                 slot.belief = Belief::Reported;

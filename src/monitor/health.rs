@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_of_work_is_trouble_after_15_s_and_is_named() {
+    fn each_kind_of_work_counts_as_failed_after_15_s_and_is_named() {
         let begin = Instant::now();
         type Stick = fn(&Health, Instant);
         let stick: [(&str, Stick); 5] = [
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn trouble_is_logged_once_and_is_over_after_a_minute_without_any() {
+    fn a_failure_is_logged_once_and_ends_after_a_minute_without_one() {
         let (mut watcher, begin) = (Watcher::default(), Instant::now());
         let trouble = || Some("disk".to_owned());
         assert_eq!(watcher.observe(trouble(), begin), None, "once is not believed");

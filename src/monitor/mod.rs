@@ -1,4 +1,4 @@
-//! The program on a server: takes a fleet's heartbeats, knows who is late, and tells people once.
+//! The program on a server: receives a fleet's heartbeats, detects late machines, and notifies people once.
 //!
 //! ```text
 //! http reactor ── beats ──► fleet (memory) ─┐ every five seconds
@@ -24,7 +24,7 @@
 //! | `history/` | the past of a machine, packed |
 //! | `recorder` | the thread that owns every machine's status |
 //! | `gate` | which requests are refused before their body has come |
-//! | `incidents/` | who is late, what becomes an incident, and who hears of it |
+//! | `incidents/` | late machines, incidents, and their recipients |
 //! | `notify/` | recipients and channels, the outbox, and its delivery |
 //! | `machine` | what a machine is, and what it may be called |
 //! | `registry/` | machines and their tokens: who may send, who may read |

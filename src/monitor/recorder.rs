@@ -158,7 +158,7 @@ impl Recorder {
             }
             match event {
                 RecorderEvent::Back { machine, seen } => gathered.back.push((machine, seen)),
-                RecorderEvent::Farewell { machine, seen } => gathered.farewells.push((machine, seen)),
+                RecorderEvent::Shutdown { machine, seen } => gathered.shutdowns.push((machine, seen)),
                 RecorderEvent::Replays { mut past, stored } => {
                     gathered.past.append(&mut past);
                     gathered.stored.push(stored);
@@ -193,14 +193,14 @@ impl Recorder {
     }
 
     fn carry_out(&mut self, gathered: Gathered, now: Moment) {
-        let Gathered { back, farewells, mut past, stored } = gathered;
+        let Gathered { back, shutdowns, mut past, stored } = gathered;
         if !back.is_empty() {
             self.bring_back(&back, now);
         }
-        if !farewells.is_empty() {
-            let farewells = self.newest(&farewells);
-            let result = self.sweeper.stopped(&self.shared.store, &farewells, now);
-            self.logged(Task::Farewells, result, Instant::now());
+        if !shutdowns.is_empty() {
+            let shutdowns = self.newest(&shutdowns);
+            let result = self.sweeper.stopped(&self.shared.store, &shutdowns, now);
+            self.logged(Task::Shutdowns, result, Instant::now());
         }
         if !stored.is_empty() {
             let result = self.shared.store.save_replays(&mut past, now);
@@ -379,7 +379,7 @@ impl Recorder {
                 Some(value)
             }
             Err(error) => {
-                if matches!(task, Task::Returns | Task::Farewells) {
+                if matches!(task, Task::Returns | Task::Shutdowns) {
                     self.shared.pulse.returns.failed(now);
                 }
                 self.troubles.failed(task, error, now);

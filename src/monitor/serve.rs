@@ -41,7 +41,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The longest duration of a stop, whatever devices, disks and mail servers do.
+/// The longest duration of a stop, even if devices, disks or mail servers hang.
 const STOP: Duration = Duration::from_secs(5);
 /// The part of it for answering complete requests.
 const GRACE: Duration = Duration::from_secs(2);

@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_zone_is_news_once_and_again_after_it_was_there() {
+    fn a_missing_zone_is_logged_once_per_disappearance() {
         let news = [true, true, false, true].map(|missing| is_new("Mars/Olympus", missing));
         assert_eq!(news, [true, false, false, true]);
     }

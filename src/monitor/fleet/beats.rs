@@ -49,7 +49,7 @@ impl Store {
         })
     }
 
-    /// What was sent last, and when it was received, as far as the database has it.
+    /// The last payload, and when it was received, as far as the database has it.
     pub fn latest(&self, machine: MachineId) -> Result<Option<(Moment, String)>, StoreError> {
         self.read(|connection| {
             let query = "SELECT received_at, payload FROM machine_latest WHERE machine_id = ?1";

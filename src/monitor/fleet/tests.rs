@@ -17,7 +17,7 @@ fn all(_: MachineId) -> bool {
 }
 
 #[test]
-fn the_recorder_is_told_once_of_a_machine_that_was_away() {
+fn the_recorder_is_notified_once_of_a_returning_machine() {
     let fleet = Fleet::default();
     let live = beat(None, "{}");
     assert_eq!(fleet.beat(MACHINE, &live, BEGIN), BeatEffect::Back);
@@ -26,13 +26,13 @@ fn the_recorder_is_told_once_of_a_machine_that_was_away() {
     assert_eq!(fleet.beat(MACHINE, &live, BEGIN), BeatEffect::Back, "it did not succeed");
     fleet.believe(MACHINE, Belief::Online);
     assert_eq!(fleet.beat(MACHINE, &live, BEGIN), BeatEffect::Nothing);
-    let farewell = Beat { kind: BeatKind::Farewell, ..live.clone() };
-    assert_eq!(fleet.beat(MACHINE, &farewell, BEGIN), BeatEffect::Farewell);
+    let shutdown = Beat { kind: BeatKind::Shutdown, ..live.clone() };
+    assert_eq!(fleet.beat(MACHINE, &shutdown, BEGIN), BeatEffect::Shutdown);
     assert_eq!(fleet.beat(MACHINE, &live, BEGIN), BeatEffect::Back);
 }
 
 #[test]
-fn what_changed_is_taken_once_and_again_if_it_could_not_be_written() {
+fn changes_are_drained_once_and_again_after_a_failed_write() {
     let fleet = Fleet::default();
     for machine in [9, 1, 5] {
         fleet.beat(MachineId(machine), &beat(None, "{}"), BEGIN);
@@ -61,7 +61,7 @@ fn a_minute_is_the_mean_of_its_beats_and_what_was_never_measured_is_absent() {
 }
 
 #[test]
-fn a_device_that_calls_itself_what_no_host_is_called_has_no_hostname() {
+fn an_invalid_hostname_is_dropped() {
     let fleet = Fleet::default();
     for name in ["barn\nBcc: all", "b\u{202e}nrab", "a b", "", &"x".repeat(254)] {
         let hostname = Some(name.into());
@@ -98,7 +98,7 @@ fn what_cannot_be_saved_is_kept_in_order_and_bounded() {
 }
 
 #[test]
-fn beats_from_many_threads_are_all_heard() {
+fn beats_from_many_threads_all_count() {
     let fleet = Fleet::default();
     std::thread::scope(|scope| {
         for thread in 0..4 {

@@ -1,4 +1,4 @@
-//! The history of a machine as points: from the database, and from memory what is newer.
+//! The history of a machine as points: from the database, and newer ones from memory.
 
 use super::packed::Packed;
 use super::resolution::{Means, Point, RESOLUTIONS};
@@ -26,7 +26,7 @@ pub fn query(
     let step = fitting(step, to.since(from));
     let mut means = Means { step, from, to, sums: BTreeMap::new() };
     let minutes = RESOLUTIONS[0];
-    // Memory before the database: what is written in between is there twice rather than missing, and counts once.
+    // Memory before the database: a minute written in between is found twice rather than missing, and counts once.
     let newest: BTreeMap<i64, Packed> = fleet.minutes(machine).into_iter().collect();
     for resolution in RESOLUTIONS {
         store.history(machine, resolution, from, to, |bucket, packed| {

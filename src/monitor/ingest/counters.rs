@@ -60,7 +60,7 @@ impl IngestCounters {
         count(&self.busy, 1);
     }
 
-    /// Heartbeats of this format that got a 2xx, farewells included.
+    /// Heartbeats of this format that got a 2xx, shutdowns included.
     pub fn heartbeats(&self, format: IngestFormat) -> u64 {
         self.accepted[format as usize].load(Ordering::Relaxed)
     }

@@ -277,7 +277,7 @@ impl Ingest {
         let order = match news {
             BeatEffect::Nothing => return true,
             BeatEffect::Back => RecorderEvent::Back { machine, seen: now.wall },
-            BeatEffect::Farewell => RecorderEvent::Farewell { machine, seen: now.wall },
+            BeatEffect::Shutdown => RecorderEvent::Shutdown { machine, seen: now.wall },
         };
         let sent = self.orders.try_send(order).is_ok();
         if !sent {

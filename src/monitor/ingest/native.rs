@@ -54,9 +54,9 @@ impl<'de> Native<'de> {
     pub(super) fn beat(self, payload: &'de str) -> Beat<'de> {
         // A daemon update that writes the MAC address differently must not make it another device.
         let hardware_id = self.hardwareid.as_deref().map(machine::canonical_hardware_id);
-        let farewell = self.reason.as_deref() == Some(Reason::Shutdown.as_str());
+        let shutdown = self.reason.as_deref() == Some(Reason::Shutdown.as_str());
         Beat {
-            kind: if farewell { BeatKind::Farewell } else { BeatKind::Live },
+            kind: if shutdown { BeatKind::Shutdown } else { BeatKind::Live },
             interval: interval(self.interval_s),
             device: DeviceId::of(hardware_id.as_deref(), self.boot_id.as_deref()),
             hostname: self.hostname,

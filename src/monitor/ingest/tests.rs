@@ -57,9 +57,9 @@ fn a_mac_address_with_or_without_colons_is_the_same_device() {
 }
 
 #[test]
-fn a_shutdown_is_a_farewell() {
+fn a_shutdown_is_an_announced_stop() {
     let beat = beat(r#"{"reason": "shutdown"}"#);
-    assert_eq!(beat.kind, BeatKind::Farewell);
+    assert_eq!(beat.kind, BeatKind::Shutdown);
     assert_eq!(beat.sample, Sample::default(), "nothing was measured, so nothing is known");
 }
 
@@ -86,7 +86,7 @@ fn an_array_with_anything_but_replays_is_refused() {
 }
 
 #[test]
-fn one_whose_age_is_no_age_is_refused_and_no_sign_of_life() {
+fn a_replay_with_an_invalid_age_is_refused_and_no_sign_of_life() {
     for age in ["-1", "-0.001", "\"-5\""] {
         let body = format!("{{\"replay_age_s\": {age}, \"cpu\": 1}}");
         assert!(native::parse(&body).is_err(), "{body}");
@@ -96,7 +96,7 @@ fn one_whose_age_is_no_age_is_refused_and_no_sign_of_life() {
 }
 
 #[test]
-fn an_age_beyond_all_years_is_only_old() {
+fn an_extreme_age_is_only_old() {
     let Ok(Received::Replays(replays)) = native::parse(r#"[{"replay_age_s": 1e300}]"#) else { panic!() };
     assert_eq!(replays[0].age, Duration::from_secs(u64::MAX));
 }
@@ -180,7 +180,7 @@ fn what_is_no_json_object_is_refused_with_a_reason() {
 }
 
 #[test]
-fn a_key_that_stands_there_twice_counts_the_last_time() {
+fn the_last_of_two_equal_keys_counts() {
     assert_eq!(beat(r#"{"cpu": 1, "cpu": 2, "\u0063pu": 3}"#).sample.cpu, Some(3.0));
 }
 

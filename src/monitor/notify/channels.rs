@@ -102,7 +102,7 @@ impl Store {
         })
     }
 
-    /// Removes a channel with the list of what was delivered over it.
+    /// Removes a channel with its deliveries.
     pub fn remove_channel(&self, id: ChannelId) -> Result<(), Refused> {
         self.transact(|tx| match tx.execute("DELETE FROM channel WHERE id = ?1", [id.0])? {
             0 => Err(no_channel(id)),

@@ -39,7 +39,7 @@ pub struct Couriers {
 }
 
 impl Couriers {
-    /// Delivers what is in the outbox, and looks again whenever `poked` receives.
+    /// Delivers the outbox, and checks it whenever `poked` receives.
     pub fn start(
         store: Arc<Store>,
         settings: NotifySettings,

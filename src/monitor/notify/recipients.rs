@@ -164,7 +164,7 @@ impl Store {
         })
     }
 
-    /// Removes a recipient with its channels and the list of what was delivered over them.
+    /// Removes a recipient with its channels and their deliveries.
     pub fn remove_recipient(&self, name: &str) -> Result<(), Refused> {
         self.transact(|tx| match tx.execute("DELETE FROM recipient WHERE name = ?1", [name])? {
             0 => Err(unknown(name)),

@@ -1,4 +1,4 @@
-//! Alerts about the monitor itself, sent directly: the database and the outbox may be what is broken.
+//! Alerts about the monitor itself, sent directly: the database and the outbox may be broken.
 //!
 //! An alert goes to all channels known from the last time the database worked, at most once an hour, on threads of its
 //! own: a receiver that hangs delays no check of the monitor's health.
@@ -139,7 +139,7 @@ mod tests {
     use std::net::TcpListener;
 
     #[test]
-    fn a_receiver_that_hangs_does_not_delay_the_caller_and_gets_one_alert() {
+    fn a_hanging_receiver_delays_nothing_and_gets_one_alert() {
         let receiver = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
         let target = format!("http://{}/", receiver.local_addr().expect("bound"));
         let channel =

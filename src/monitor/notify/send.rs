@@ -1,4 +1,4 @@
-//! Delivers a message over its channel, whatever the kind.
+//! Delivers a message over a channel of any kind.
 
 use super::channel::{Channel, ChannelKind};
 use super::http::PostClient;

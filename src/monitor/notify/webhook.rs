@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_receiver_that_knows_two_events_gets_the_state_after_flapping() {
+    fn a_receiver_of_two_events_gets_the_state_after_flapping() {
         let event = |news, state| {
             let body = payload(&notice(news, state)).expect("JSON");
             let value: serde_json::Value = serde_json::from_slice(&body).expect("JSON");

@@ -24,7 +24,7 @@ pub enum RecorderEvent {
     /// A machine that was not online has sent a beat.
     Back { machine: MachineId, seen: Moment },
     /// A machine has announced that it is being stopped.
-    Farewell { machine: MachineId, seen: Moment },
+    Shutdown { machine: MachineId, seen: Moment },
     /// Replays of a machine; `stored` is called when they are durable, or cannot be stored.
     Replays { past: Vec<PastSample>, stored: OnStored },
     /// This process has changed machines or tokens; `loaded` is called when every thread has the change.
@@ -42,7 +42,7 @@ impl fmt::Debug for RecorderEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             RecorderEvent::Back { machine, seen } => write!(f, "Back({machine:?}, {seen:?})"),
-            RecorderEvent::Farewell { machine, seen } => write!(f, "Farewell({machine:?}, {seen:?})"),
+            RecorderEvent::Shutdown { machine, seen } => write!(f, "Shutdown({machine:?}, {seen:?})"),
             RecorderEvent::Replays { past, .. } => write!(f, "Replays({})", past.len()),
             RecorderEvent::Registry { .. } => f.write_str("Registry"),
             RecorderEvent::Undecodable { machine, reason } => write!(f, "Undecodable({machine:?}, {reason})"),
@@ -55,7 +55,7 @@ impl fmt::Debug for RecorderEvent {
 #[derive(Default)]
 pub(super) struct Gathered {
     pub back: Vec<(MachineId, Moment)>,
-    pub farewells: Vec<(MachineId, Moment)>,
+    pub shutdowns: Vec<(MachineId, Moment)>,
     pub past: Vec<PastSample>,
     pub stored: Vec<OnStored>,
 }
@@ -65,11 +65,11 @@ impl Gathered {
     /// heartbeat is not stopped.
     pub fn accepts(&self, event: &RecorderEvent) -> bool {
         match event {
-            RecorderEvent::Back { .. } => self.farewells.is_empty(),
-            RecorderEvent::Farewell { .. } => self.back.is_empty(),
+            RecorderEvent::Back { .. } => self.shutdowns.is_empty(),
+            RecorderEvent::Shutdown { .. } => self.back.is_empty(),
             RecorderEvent::Replays { .. } | RecorderEvent::Undecodable { .. } => true,
             RecorderEvent::Registry { .. } | RecorderEvent::Settings(_) => {
-                self.back.is_empty() && self.farewells.is_empty()
+                self.back.is_empty() && self.shutdowns.is_empty()
             }
         }
     }

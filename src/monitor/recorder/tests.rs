@@ -61,7 +61,7 @@ impl RecorderRig {
         let order = match self.shared.fleet.beat(machine, &beat(kind), seen) {
             BeatEffect::Nothing => return,
             BeatEffect::Back => RecorderEvent::Back { machine, seen },
-            BeatEffect::Farewell => RecorderEvent::Farewell { machine, seen },
+            BeatEffect::Shutdown => RecorderEvent::Shutdown { machine, seen },
         };
         self.recorder.handle(std::iter::once(order), self.now.wall);
     }
@@ -168,7 +168,7 @@ fn silence_is_an_outage_and_the_next_beat_ends_it() {
 }
 
 #[test]
-fn whoever_beats_while_the_sweep_looks_is_back_at_once() {
+fn a_beat_during_the_sweep_brings_its_machine_online_at_once() {
     let mut rig = RecorderRig::new(2);
     rig.beats(1);
     rig.is_partial(SECOND * 120, 2);
@@ -179,7 +179,7 @@ fn whoever_beats_while_the_sweep_looks_is_back_at_once() {
     assert_eq!(
         rig.status(1),
         MachineStatus::Offline,
-        "nobody has told the fleet, so the beat was one like any other"
+        "the fleet has no such belief, so the beat was like any other"
     );
     rig.recorder.call_offline(&swept.offline, rig.now.wall);
     assert_eq!(rig.status(1), MachineStatus::Online);
@@ -196,14 +196,14 @@ fn a_restart_is_no_recovery_of_all() {
 }
 
 #[test]
-fn a_farewell_is_a_stop_and_the_beat_after_it_a_return() {
+fn a_shutdown_beat_is_a_stop_and_the_next_beat_a_return() {
     let mut rig = RecorderRig::new(1);
     rig.beats(1);
-    rig.says(1, BeatKind::Farewell);
+    rig.says(1, BeatKind::Shutdown);
     assert_eq!(rig.status(1), MachineStatus::Stopped);
     // Both in one batch, in this order.
     let (machine, seen) = (MachineId(1), rig.now.wall);
-    let orders = [RecorderEvent::Farewell { machine, seen }, RecorderEvent::Back { machine, seen }];
+    let orders = [RecorderEvent::Shutdown { machine, seen }, RecorderEvent::Back { machine, seen }];
     rig.recorder.handle(orders.into_iter(), rig.now.wall);
     assert_eq!(rig.status(1), MachineStatus::Online);
 }
@@ -232,7 +232,7 @@ fn a_replay_that_is_sent_twice_changes_nothing() {
 }
 
 #[test]
-fn a_replay_of_any_age_goes_where_its_time_is_kept_or_nowhere() {
+fn a_replay_goes_to_the_resolution_of_its_age_or_is_dropped() {
     let mut rig = RecorderRig::new(1);
     let day = SECOND * 86_400;
     let ages = [MINUTE, day, day * 3, day * 60, day * 364, day * 1000, Duration::from_secs(u64::MAX)];
@@ -248,7 +248,7 @@ fn a_replay_of_any_age_goes_where_its_time_is_kept_or_nowhere() {
 }
 
 #[test]
-fn replays_of_a_machine_that_is_gone_do_not_fail_the_others() {
+fn replays_of_a_removed_machine_do_not_fail_the_others() {
     let mut rig = RecorderRig::new(1);
     let (stored, told) = told();
     let mut both = past(1, &[MINUTE], rig.now.wall);
@@ -286,7 +286,7 @@ fn when_the_database_fails_beats_are_kept_and_written_later() {
 }
 
 #[test]
-fn nobody_is_late_for_the_time_in_which_heartbeats_were_refused() {
+fn time_in_which_heartbeats_were_refused_makes_no_machine_late() {
     let mut rig = RecorderRig::new(1);
     rig.beats(1);
     rig.writes();
@@ -356,7 +356,7 @@ fn running(
 }
 
 #[test]
-fn when_nobody_can_order_anything_any_more_all_is_written() {
+fn everything_is_written_once_all_senders_are_dropped() {
     let (store, shared, orders, flushes, recorder) = running(RecorderRig::new(2));
     let now = Moment::now();
     for machine in 1..=2 {

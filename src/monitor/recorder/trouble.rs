@@ -13,7 +13,7 @@ pub const CALM: Duration = Duration::from_secs(60);
 pub enum Task {
     Registry,
     Returns,
-    Farewells,
+    Shutdowns,
     Replays,
     Write,
     Ageing,
@@ -28,7 +28,7 @@ impl Task {
         match self {
             Task::Registry => "read machines and tokens from the database",
             Task::Returns => "record that machines are back",
-            Task::Farewells => "record that machines were stopped",
+            Task::Shutdowns => "record that machines were stopped",
             Task::Replays => "store replays",
             Task::Write => "write heartbeats to the database",
             Task::Ageing => "summarise old history",

@@ -92,7 +92,7 @@ impl Store {
                 params![name, token.hash().0, now.0],
             )?;
             match added {
-                0 => Err(Refused::because(format!("a read token is called \"{name}\" already"))),
+                0 => Err(Refused::because(format!("a read token has the name \"{name}\" already"))),
                 _ => deliver_token(&token).map(|()| token),
             }
         })

@@ -200,7 +200,7 @@ fn known_device(tx: &Transaction<'_>, hardware_id: &str) -> Result<Option<KnownD
     Ok(found)
 }
 
-/// Whether the device asks again with its own key because it has had no answer.
+/// Whether the device repeats its request with its own key because it got no answer.
 fn repeats(known: Option<&KnownDevice>, key: &FoundKey) -> bool {
     known.is_some_and(|known| Some(known.machine) == key.machine && known.status == MachineStatus::New)
 }
@@ -241,7 +241,7 @@ fn described(
         }
     }
     if name.is_empty() {
-        // Somebody has called another machine like this device, twice; a number of ten digits ends that.
+        // Both fallback names are in use; a number of ten digits makes this one unique.
         name = format!("device-{}-{:010}", device.hardware_id, fastrand::u32(..));
     }
     Ok(Description { name, hostname: hostname.map(str::to_owned), group, ..Description::default() })

@@ -14,7 +14,7 @@ use std::time::Duration;
 /// One page at most, in machines.
 pub const LARGEST_PAGE: u32 = 1000;
 
-/// Between the tags of one machine in one column: a character that no tag has.
+/// Separates the tags of one machine in one column: a character that no tag has.
 const SEPARATOR: char = '\u{1f}';
 
 /// Which machines, and which page of them.
@@ -41,7 +41,7 @@ pub struct MachineChange {
 }
 
 impl Store {
-    /// [`Store::add_machine_and`] with nothing more to do.
+    /// [`Store::add_machine_and`] without a receiver of the token.
     pub fn add_machine(&self, new: &Description, now: Moment) -> Result<(MachineId, Token), Refused> {
         self.add_machine_and(new, now, &|_| Ok(()))
     }
@@ -80,7 +80,7 @@ impl Store {
         })
     }
 
-    /// Removes a machine with all that is known of it. Its number is never used again.
+    /// Removes a machine with all its data. Its number is never reused.
     pub fn remove_machine(&self, which: &str, now: Moment) -> Result<MachineId, Refused> {
         self.transact(|tx| {
             let id = find(tx, which)?;
@@ -187,7 +187,7 @@ fn one(connection: &Connection, id: MachineId, now: Moment) -> Result<Option<Mac
     Ok(connection.query_row(&sql, params![now.0, id.0], read).optional()?)
 }
 
-/// A machine's number by its name or its number, which no name can be taken for.
+/// A machine's number from its name or number; a name is never only digits.
 pub fn find(connection: &Connection, which: &str) -> Result<MachineId, Refused> {
     // Digits alone: "+7" can be a name.
     let number = which.bytes().all(|b| b.is_ascii_digit()).then(|| which.parse::<i64>().ok()).flatten();
@@ -204,7 +204,7 @@ fn unknown(which: &str) -> Refused {
     Refused::because(format!("there is no machine \"{shown}\"; heartbeat-monitor machine list shows all"))
 }
 
-/// The machine and its state, of a device that enrolled itself if there is a hardware id.
+/// Stores the machine and its state; a hardware id marks a device that enrolled itself.
 pub fn insert(
     tx: &Transaction<'_>,
     new: &Description,
@@ -268,7 +268,7 @@ fn set_tags(tx: &Transaction<'_>, id: MachineId, tags: &[String]) -> Result<(), 
     Ok(())
 }
 
-/// Names and device keys are unique; asked for, because SQLite's own words are of columns.
+/// Names and device keys are unique; checked here, because SQLite's errors name columns.
 fn refuse_a_second(
     tx: &Transaction<'_>,
     new: &Description,
@@ -280,7 +280,7 @@ fn refuse_a_second(
         tx.query_row(&sql, params![value, itself], |row| row.get::<_, i64>(0)).optional()
     };
     if let Some(id) = other("name", &new.name)? {
-        return Err(Refused::because(format!("machine {id} is called \"{}\" already", new.name)));
+        return Err(Refused::because(format!("machine {id} has the name \"{}\" already", new.name)));
     }
     if let Some(key) = &new.device_key {
         if let Some(id) = other("device_key", key)? {

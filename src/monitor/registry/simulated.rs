@@ -39,7 +39,7 @@ mod tests {
     use crate::monitor::registry::lookup::Registry;
 
     #[test]
-    fn a_simulated_fleet_comes_as_a_whole_takes_the_place_of_the_last_and_leaves_nothing() {
+    fn a_simulated_fleet_replaces_the_previous_one_and_leaves_nothing() {
         let store = Store::scratch();
         let own = Description { name: "barn".into(), ..Description::default() };
         store.add_machine(&own, Moment(0)).expect("added");

@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_devices_token_says_so_in_its_first_letters() {
+    fn the_prefix_distinguishes_device_tokens_from_others() {
         assert!(Token::make(TokenUse::Read).expect("random numbers").as_str().starts_with("hbr_"));
         assert!(Token::make(TokenUse::Enrol).expect("random numbers").as_str().starts_with("hbe_"));
     }

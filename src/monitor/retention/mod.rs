@@ -3,8 +3,8 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `horizon` | the moment that retention is counted from |
-//! | `prune` | what is removed from the database |
-//! | `hourly` | the thread that removes it |
+//! | `prune` | removes old rows from the database |
+//! | `hourly` | the thread that does so |
 
 pub mod horizon;
 pub mod hourly;

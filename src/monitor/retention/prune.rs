@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_old_goes_and_what_is_still_to_be_sent_stays() {
+    fn old_rows_are_pruned_and_undelivered_ones_stay() {
         let store = Store::scratch();
         store
             .write(|transaction| {

@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_value_lies_in_its_place_and_no_place_is_wider_than_a_sixteenth() {
+    fn each_value_is_in_its_bucket_and_no_bucket_is_wider_than_a_sixteenth() {
         let values = (0..2000).chain((0..60).map(|bit| 1 << bit)).chain((11..60).map(|bit| (1 << bit) - 1));
         for value in values {
             let end = end(place(value));

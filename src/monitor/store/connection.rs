@@ -24,7 +24,7 @@ const JOURNAL_LIMIT: u32 = 4 * 1024 * 1024;
 pub struct Manner {
     /// How long it waits for another process that writes.
     pub patience: Duration,
-    /// What is committed survives a loss of power. Only tests do without.
+    /// Commits survive a loss of power. Only tests do without.
     pub durable: bool,
 }
 

@@ -131,7 +131,7 @@ impl Store {
         Ok(done)
     }
 
-    /// Whether another process has changed anything since this was last asked.
+    /// Whether another process has changed anything since the last call.
     pub fn changed_by_others(&self) -> Result<bool, StoreError> {
         let mut writer = held(&self.writer);
         self.still_there()?;
@@ -161,7 +161,7 @@ pub(super) fn prepare(
     purpose: Purpose,
     migrations: &[&str],
 ) -> Result<Store, StoreError> {
-    // One lock for a database, by whatever link it is reached; SQLite follows links, too.
+    // One lock for a database, also if it is reached by a link; SQLite follows links, too.
     let resolved = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let path = resolved.as_path();
     match fs::metadata(path) {

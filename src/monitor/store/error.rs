@@ -7,32 +7,32 @@ use rusqlite::ffi::{
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why the database did not do what was asked. After `Full`, `ReadOnly`, `Busy` and `Gone` the same store
-/// works again as soon as the cause has gone: nothing of the failed transaction is stored.
+/// Why an operation of the database failed. After `Full`, `ReadOnly`, `Busy` and `Gone` the same store
+/// works as soon as the cause has ended: nothing of the failed transaction is stored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    #[error("the database's disk is full; free some space there, and the monitor goes on by itself")]
+    #[error("the database's disk is full; free some space, and the monitor continues without a restart")]
     Full,
     #[error(
         "the database cannot be written; its file and directory must be writable for the user that the \
          service runs as, on a file system that is not mounted read-only"
     )]
     ReadOnly,
-    /// Another process has held the write lock for longer than this one waits.
+    /// Another process held the write lock longer than the timeout.
     #[error(
-        "the database is locked by another program; end that one (a backup tool, a sqlite3 shell), or try again"
+        "the database is locked by another program; end that program (a backup tool, a sqlite3 shell), or retry"
     )]
     Busy,
     /// SQLite's error.
     #[error(
-        "the database is damaged ({0}); stop the monitor, keep the file for a look at it, \
+        "the database is damaged ({0}); stop the monitor, keep the file for analysis, \
          and put a backup in its place"
     )]
     Corrupt(String),
     /// The file was removed, or another one is at its path.
     #[error(
         "the database file was removed or replaced while it was in use; put it back, \
-         or restart the monitor to use the one that is there"
+         or restart the monitor to use the new one"
     )]
     Gone,
     /// The schema is of a later program.
@@ -50,16 +50,16 @@ pub enum StoreError {
     /// Another monitor serves the file; its process id, where that could be read.
     #[error("{} serves this database; stop that one first", holder(pid))]
     Held { pid: String },
-    /// A file that is named in it, in the kernel's words.
+    /// An error of a file, as a sentence that names it.
     #[error("{0}")]
     File(String),
-    /// Anything else, in SQLite's words or our own.
+    /// Any other error, as SQLite's text or our own.
     #[error("the database: {0}")]
     Other(String),
 }
 
 impl StoreError {
-    /// Of a file beside the database, or of the database where SQLite does not say why.
+    /// The error of a file beside the database, or of the database if SQLite has no reason.
     pub(super) fn of_file(path: &Path, error: &io::Error) -> StoreError {
         let path = path.display();
         match error.kind() {
@@ -101,7 +101,7 @@ impl From<rusqlite::Error> for StoreError {
             (ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked, _) => StoreError::Busy,
             (ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase, _)
             | (_, SQLITE_IOERR_DATA | SQLITE_IOERR_CORRUPTFS) => StoreError::Corrupt(error.to_string()),
-            // It could open the database itself; what it could not open is its log, or the file of a further connection.
+            // The database itself was opened; its log or the file of a further connection was not.
             (ErrorCode::CannotOpen, _) => StoreError::Other(format!(
                 "{error}; its directory must be writable for the user that the service runs as, \
                  and the process must have file descriptors left"

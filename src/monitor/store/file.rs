@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// Permissions: the group (backup tools) may read, others may not, because the file contains the channels' secrets.
 pub const MODE: u32 = 0o640;
 
-/// Which file it is, whatever its name.
+/// Identifies a file independently of its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileIdentity {
     device: u64,

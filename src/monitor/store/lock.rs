@@ -1,6 +1,6 @@
 //! One monitor serves a database: a lock on a file beside it.
 //!
-//! Not on the database itself, whose locks are SQLite's: POSIX drops all of a process's locks on a file as soon as
+//! The database itself has SQLite's locks: POSIX drops all of a process's locks on a file as soon as
 //! any descriptor of that file is closed, so nothing here ever opens the database but SQLite.
 
 use super::error::StoreError;
@@ -11,7 +11,7 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// The lock of one database, held while it lives.
+/// The lock of one database, held until it is dropped.
 #[derive(Debug)]
 pub struct Lock {
     _file: LockFile,
@@ -36,7 +36,7 @@ impl Lock {
             LockError::Io(error) => failed(error),
         })?;
         give_to_owner_of_directory(lock.file(), &path).map_err(failed)?;
-        // On a full disk the lock is as good without the pid.
+        // On a full disk the lock works without the pid.
         let _ = lock.write_pid();
         Ok(Lock { _file: lock })
     }
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_second_monitor_is_told_who_serves() {
+    fn a_second_monitor_gets_the_pid_of_the_first() {
         let dir = tempfile::tempdir().expect("a directory");
         let database = dir.path().join("monitor.db");
         let first = Lock::acquire(&database).expect("locked");
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pid_left_behind_by_a_killed_monitor_is_no_obstacle() {
+    fn a_killed_monitors_pid_file_does_not_block() {
         let dir = tempfile::tempdir().expect("a directory");
         let database = dir.path().join("monitor.db");
         std::fs::write(path(&database), "999999999999\n").expect("written");

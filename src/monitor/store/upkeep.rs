@@ -107,7 +107,7 @@ impl Store {
         })
     }
 
-    /// In bytes, with what is in the log only.
+    /// In bytes, including pages that are only in the log.
     fn size(&self) -> Result<u64, StoreError> {
         self.read(|connection| {
             let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));

@@ -101,7 +101,7 @@ impl WebContext {
         }
     }
 
-    /// 200 while the monitor does its own work, whatever receivers do: load balancers and service managers act on it.
+    /// 200 while the monitor does its own work, even if receivers fail: load balancers and service managers act on it.
     fn health(&self, now: Instant) -> Response {
         match self.health.trouble(now) {
             None => Response::json(200, &serde_json::json!({ "status": "ok" })),

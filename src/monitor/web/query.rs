@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_are_decoded_and_taken_once() {
+    fn parameters_are_decoded_and_accepted_once() {
         let mut parameters = query("group=barn%20%26+yard&limit=5&after=7&");
         assert_eq!(parameters.text("group").as_deref(), Some("barn & yard"));
         assert_eq!(parameters.limit(), Ok(5));

@@ -85,7 +85,7 @@ fn a_channel_of_a_recipient_without_machines_is_listed_with_a_warning() {
 }
 
 #[test]
-fn a_secret_that_is_made_here_stands_alone_on_the_last_line() {
+fn a_generated_secret_is_alone_on_the_last_line() {
     let desk = Desk::new();
     let said = desk.run(&["add", "webhook", "https://example.org/"]);
     let secret = said.lines().last().expect("a line");
@@ -95,7 +95,7 @@ fn a_secret_that_is_made_here_stands_alone_on_the_last_line() {
 }
 
 #[test]
-fn no_option_takes_a_secret_itself() {
+fn no_option_accepts_a_secret() {
     let desk = Desk::new();
     assert!(desk.try_to(&["add", "webhook", "https://example.org/", "--secret", "x"]).is_err());
 }
@@ -191,7 +191,7 @@ fn a_mail_channel_is_refused_while_no_mail_server_is_configured() {
 }
 
 #[test]
-fn a_test_that_does_not_arrive_says_why() {
+fn a_failed_test_message_shows_the_reason() {
     let desk = Desk::new();
     desk.run(&["add", "email", "a@example.org"]);
     let error = desk.try_with(&NotifySettings::default(), &["test", "1"]).expect_err("[smtp] was removed");

@@ -5,7 +5,7 @@ use super::*;
 const NOW: Moment = Moment(1_763_774_609_000);
 
 #[test]
-fn a_good_database_is_said_to_be_good_and_a_copy_of_it_too() {
+fn a_good_database_and_its_copy_are_reported_as_good() {
     let store = Store::scratch();
     let said = run(DatabaseCommand::Check, store.path(), NOW).expect("good");
     assert!(said.contains("monitor.db: good; version "), "{said}");
@@ -42,9 +42,9 @@ fn a_database_that_is_not_there_is_not_made_by_looking_at_it() {
     assert!(!path.exists());
 }
 
-/// As where its directory is closed to whoever asks, which root cannot try.
+/// As in a directory without permission, which root cannot try.
 #[test]
-fn a_database_that_may_not_be_looked_at_is_not_said_to_be_missing() {
+fn an_unreadable_database_is_not_reported_as_missing() {
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("file");
     std::fs::write(&file, "").expect("a file");
@@ -55,7 +55,7 @@ fn a_database_that_may_not_be_looked_at_is_not_said_to_be_missing() {
 }
 
 #[test]
-fn sizes_are_said_in_the_unit_that_fits() {
+fn sizes_are_shown_in_a_fitting_unit() {
     assert_eq!(size(0), "0.0 KiB");
     assert_eq!(size(200 * 1024), "200.0 KiB");
     assert_eq!(size(3 << 20), "3.0 MiB");

@@ -44,7 +44,7 @@ fn store() -> crate::monitor::store::Scratch {
 }
 
 #[test]
-fn events_are_listed_like_a_log_with_what_is_known_about_them() {
+fn events_are_listed_like_a_log_with_their_details() {
     let store = store();
     let expected = "\
 TIME                  MACHINE  EVENT    DETAIL

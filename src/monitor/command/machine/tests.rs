@@ -15,7 +15,7 @@ fn said(store: &Store, words: &[&str]) -> String {
 }
 
 #[test]
-fn the_token_stands_alone_on_the_last_line_and_opens_the_door() {
+fn the_token_is_alone_on_the_last_line_and_valid() {
     let store = Store::scratch();
     let words =
         ["add", "barn", "--hostname", "barn-cam", "--threshold", "5m", "--group", "farm", "--tag", "a"];
@@ -36,7 +36,7 @@ fn the_token_stands_alone_on_the_last_line_and_opens_the_door() {
 }
 
 #[test]
-fn the_list_says_what_a_person_wants_to_know_first() {
+fn the_list_begins_with_the_important_columns() {
     let store = Store::scratch();
     assert_eq!(said(&store, &["list"]), "no machines; add one with heartbeat-monitor machine add NAME");
     said(&store, &["add", "barn", "--group", "farm", "--tag", "b", "--tag", "a", "--threshold", "5m"]);
@@ -141,7 +141,7 @@ fn programs_get_every_field_and_never_a_token() {
 }
 
 #[test]
-fn an_empty_value_takes_a_setting_away() {
+fn an_empty_value_clears_a_setting() {
     let store = Store::scratch();
     said(&store, &["add", "barn", "--threshold", "5m", "--description", "x"]);
     said(&store, &["set", "barn", "--threshold", "", "--description", "", "--name", "stable"]);
@@ -154,7 +154,7 @@ fn an_empty_value_takes_a_setting_away() {
 }
 
 #[test]
-fn a_pause_is_said_with_its_end() {
+fn a_pause_is_shown_with_its_end() {
     let store = Store::scratch();
     said(&store, &["add", "barn"]);
     let until = said(&store, &["pause", "barn", "--for", "2h"]);

@@ -24,7 +24,7 @@ fn remove(dir: &tempfile::TempDir, name: &str) {
 }
 
 #[test]
-fn a_choice_of_what_does_not_exist_is_refused_with_its_name() {
+fn a_missing_choice_is_refused_with_its_name() {
     let dir = tempfile::tempdir().expect("a directory");
     machine(&dir, "barn");
     output(&dir, &["add", "anna", "--machine", "1"]);
@@ -52,7 +52,7 @@ fn the_group_of_an_unused_enrolment_key_can_be_chosen() {
 }
 
 #[test]
-fn a_choice_that_has_become_empty_means_nobody_and_is_a_warning() {
+fn a_choice_that_has_become_empty_selects_no_machine_and_is_a_warning() {
     let dir = tempfile::tempdir().expect("a directory");
     machine(&dir, "barn");
     machine(&dir, "gate");
@@ -141,7 +141,7 @@ fn a_recipients_wishes_are_kept_changed_and_listed() {
 }
 
 #[test]
-fn quiet_hours_without_a_time_zone_follow_the_servers_clock_and_the_answer_says_so() {
+fn quiet_hours_without_a_time_zone_follow_the_servers_clock_as_the_output_shows() {
     let dir = tempfile::tempdir().expect("a directory");
     let zone = Zone::of_machine(Path::new("/"), Path::new(ZONES));
     let (listed, said) = match &zone {

@@ -273,7 +273,7 @@ fn every_format_has_its_path_its_token_and_its_answer() {
 }
 
 #[test]
-fn the_meeting_api_says_whether_a_device_is_there_and_when_it_was_last() {
+fn the_meeting_api_reports_availability_and_last_seen() {
     let site = Site::new();
     let code = format!("X-Token-Code: {}\r\n", site.tokens[1]);
     let availability = || {
@@ -308,7 +308,7 @@ fn a_token_is_good_for_its_own_device_only() {
 }
 
 #[test]
-fn who_sends_no_token_or_a_wrong_one_is_told_how() {
+fn a_missing_or_wrong_token_is_answered_with_advice() {
     let site = Site::new();
     for header in
         ["", "Authorization: Bearer nonsense\r\n", "Authorization: Basic eDp5\r\n", "X-API-Key:\r\n"]
@@ -323,7 +323,7 @@ fn who_sends_no_token_or_a_wrong_one_is_told_how() {
 }
 
 #[test]
-fn what_is_wrong_with_a_request_is_said() {
+fn each_fault_of_a_request_is_named() {
     let site = Site::new();
     let bearer = bearer(&site.tokens[0]);
     let head = |method: &str, path: &str| format!("{method} {path} HTTP/1.1\r\nHost: x\r\n{bearer}");
@@ -376,14 +376,14 @@ fn a_devices_clock_changes_nothing() {
 }
 
 #[test]
-fn heartbeats_are_refused_but_heard_while_the_database_takes_none() {
+fn without_a_writable_database_heartbeats_are_refused_but_count_as_a_sign_of_life() {
     let Some(long_ago) = Instant::now().checked_sub(Duration::from_secs(16)) else { return };
     let site = Site::at(long_ago);
     let answer = site.beat(wire::SAMPLE);
     assert_eq!(answer.status, 503);
     let seconds = answer.head.lines().find_map(|line| line.strip_prefix("Retry-After: "));
     assert!(seconds.is_some_and(|seconds| seconds.parse::<u64>().is_ok()), "{answer:?}");
-    assert!(site.shared.fleet.seen(MACHINE).is_some(), "nobody is late for what the monitor cannot do");
+    assert!(site.shared.fleet.seen(MACHINE).is_some(), "a failure of the monitor makes no machine late");
     site.writes();
     assert_eq!(site.beat(wire::SAMPLE).status, 200);
 }
@@ -401,7 +401,7 @@ fn replays_that_cannot_be_stored_are_not_acknowledged() {
 }
 
 #[test]
-fn a_device_registers_itself_and_its_token_is_good_at_once() {
+fn a_device_registers_and_its_token_is_valid_at_once() {
     let site = Site::new();
     let key = site.store.add_key(Duration::from_secs(60), None, Moment::now(), &|_| Ok(())).expect("a key");
     let device = r#"{"hardwareid": "10000000a5bd2dd2", "hostname": "barn-cam"}"#;

@@ -1,4 +1,4 @@
-//! Devices that enrol themselves: once a key, again with another, with somebody else's hardware id.
+//! Devices that enrol: once per key, repeatedly with other keys, with the hardware id of another machine.
 
 use super::*;
 use crate::monitor::registry::lookup::{Denied, Registry};
@@ -44,7 +44,7 @@ fn an_unknown_an_expired_and_a_removed_key_are_refused_alike() {
 }
 
 #[test]
-fn a_device_whose_card_was_written_anew_is_the_same_machine_with_a_new_token() {
+fn a_device_with_a_reflashed_card_is_the_same_machine_with_a_new_token() {
     let store = Store::scratch();
     let key = store.add_key(HOUR, None, NOW, &|_| Ok(())).expect("a key");
     let first = store.enroll(&device(&key, "a"), NOW).expect("enrolled");
@@ -75,7 +75,7 @@ fn a_mac_address_with_or_without_colons_is_the_same_device() {
 }
 
 #[test]
-fn nobody_enrols_as_a_machine_that_is_online_until_its_tokens_are_revoked() {
+fn the_hardware_id_of_an_online_machine_cannot_enrol_until_its_tokens_are_revoked() {
     let store = Store::scratch();
     let key = store.add_key(HOUR, None, NOW, &|_| Ok(())).expect("a key");
     let first = store.enroll(&device(&key, "a"), NOW).expect("enrolled");
@@ -90,7 +90,7 @@ fn nobody_enrols_as_a_machine_that_is_online_until_its_tokens_are_revoked() {
 }
 
 #[test]
-fn a_device_that_got_no_answer_asks_again_with_its_key_until_it_is_heard() {
+fn a_device_may_reuse_its_key_until_its_first_beat() {
     let store = Store::scratch();
     let key = store.add_key(HOUR, None, NOW, &|_| Ok(())).expect("a key");
     let lost = store.enroll(&device(&key, "a"), NOW).expect("enrolled");
@@ -103,7 +103,7 @@ fn a_device_that_got_no_answer_asks_again_with_its_key_until_it_is_heard() {
 }
 
 #[test]
-fn a_disabled_machine_does_not_enrol_itself_again() {
+fn a_disabled_machine_cannot_enrol() {
     let store = Store::scratch();
     let key = store.add_key(HOUR, None, NOW, &|_| Ok(())).expect("a key");
     store.enroll(&device(&key, "a"), NOW).expect("enrolled");
@@ -116,7 +116,7 @@ fn a_disabled_machine_does_not_enrol_itself_again() {
 }
 
 #[test]
-fn devices_of_one_hostname_or_of_none_get_names_of_their_own() {
+fn devices_with_the_same_or_no_hostname_get_unique_names() {
     let store = Store::scratch();
     let enrol = |hardware_id: &str, hostname: Option<&str>| {
         let key = store.add_key(HOUR, None, NOW, &|_| Ok(())).expect("a key");
@@ -135,7 +135,7 @@ fn devices_of_one_hostname_or_of_none_get_names_of_their_own() {
 }
 
 #[test]
-fn a_device_that_says_nothing_usable_of_itself_is_refused_and_its_key_stays() {
+fn a_device_without_a_usable_id_is_refused_and_its_key_stays_valid() {
     let store = Store::scratch();
     let key = store.add_key(HOUR, None, NOW, &|_| Ok(())).expect("a key");
     for hardware_id in ["", "a b", "a\n", "ä", &"0".repeat(65)] {
@@ -145,7 +145,7 @@ fn a_device_that_says_nothing_usable_of_itself_is_refused_and_its_key_stays() {
 }
 
 #[test]
-fn keys_and_tokens_whose_time_is_over_are_forgotten() {
+fn expired_keys_and_tokens_are_removed() {
     let store = Store::scratch();
     store.add_key(HOUR, None, NOW, &|_| Ok(())).expect("a key");
     store.add_machine(&Description { name: "gate".into(), ..Description::default() }, NOW).expect("added");

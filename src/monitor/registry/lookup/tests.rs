@@ -12,7 +12,7 @@ fn barn() -> Description {
 }
 
 #[test]
-fn a_token_says_which_machine_it_is_and_nothing_else_does() {
+fn only_a_token_identifies_its_machine() {
     let store = Store::scratch();
     let (barn, token) = store.add_machine(&barn(), NOW).expect("added");
     let gate =
@@ -35,7 +35,7 @@ fn a_token_says_which_machine_it_is_and_nothing_else_does() {
 }
 
 #[test]
-fn a_registry_of_nobody_knows_nobody() {
+fn an_empty_registry_accepts_no_token() {
     let registry = Registry::load(&Store::scratch()).expect("loaded");
     assert_eq!(registry.authenticate("", NOW), Err(Denied::Unknown));
     assert_eq!(Registry::default().authenticate("x", NOW), Err(Denied::Unknown));
@@ -68,7 +68,7 @@ fn a_token_replaced_without_overlap_or_revoked_is_unknown_at_once() {
 }
 
 #[test]
-fn a_second_rotation_does_not_lengthen_what_the_first_one_has_cut_short() {
+fn a_second_rotation_does_not_extend_the_first_ones_expiry() {
     let store = Store::scratch();
     let (_, old) = store.add_machine(&barn(), NOW).expect("added");
     store.rotate("barn", Duration::from_secs(60), NOW, &|_| Ok(())).expect("rotated");
@@ -79,7 +79,7 @@ fn a_second_rotation_does_not_lengthen_what_the_first_one_has_cut_short() {
 }
 
 #[test]
-fn a_disabled_machine_is_refused_as_such_and_taken_again_when_it_is_enabled() {
+fn a_disabled_machine_is_refused_as_such_until_it_is_enabled() {
     let store = Store::scratch();
     let (barn, token) = store.add_machine(&barn(), NOW).expect("added");
     store.disable_machine("barn", NOW).expect("disabled");

@@ -74,10 +74,10 @@ fn a_token_is_stored_as_its_hash_only() {
 }
 
 #[test]
-fn what_cannot_be_is_said_in_one_sentence_and_nothing_is_stored() {
+fn an_invalid_change_is_refused_with_one_sentence_and_stores_nothing() {
     let store = Store::scratch();
     store.add_machine(&Description { device_key: Some("K".into()), ..named("barn") }, NOW).expect("added");
-    assert_eq!(sentence(store.add_machine(&named("barn"), NOW)), "machine 1 is called \"barn\" already");
+    assert_eq!(sentence(store.add_machine(&named("barn"), NOW)), "machine 1 has the name \"barn\" already");
     let second = Description { device_key: Some("K".into()), ..named("gate") };
     assert_eq!(sentence(store.add_machine(&second, NOW)), "machine 1 has the device key \"K\" already");
     let never = Description { threshold: Some(Duration::ZERO), ..named("gate") };
@@ -130,7 +130,7 @@ fn a_change_touches_what_it_names_and_leaves_the_rest() {
 }
 
 #[test]
-fn a_pause_ends_by_itself_or_by_hand_and_a_second_one_replaces_it() {
+fn a_pause_ends_in_time_or_by_command_and_a_second_one_replaces_it() {
     let store = Store::scratch();
     let (id, _) = store.add_machine(&named("barn"), NOW).expect("added");
     let until = |at: Moment| store.machine(id, at).expect("read").expect("there").paused_until;
@@ -216,7 +216,7 @@ fn disabling_keeps_the_pending_end_of_an_outage_whose_beginning_was_delivered() 
 }
 
 #[test]
-fn a_removed_machine_leaves_nothing_but_a_line_and_its_number_is_never_used_again() {
+fn a_removed_machine_leaves_only_an_event_and_its_number_is_never_reused() {
     let store = Store::scratch();
     let new = Description { tags: vec!["a".into()], ..named("barn") };
     let (first, _) = store.add_machine(&new, NOW).expect("added");
@@ -265,7 +265,7 @@ fn read_tokens_have_names_of_their_own() {
     store.add_reader("grafana", NOW, &|_| Ok(())).expect("added");
     assert_eq!(
         sentence(store.add_reader("grafana", NOW, &|_| Ok(()))),
-        "a read token is called \"grafana\" already"
+        "a read token has the name \"grafana\" already"
     );
     let names: Vec<String> = store.readers().expect("listed").into_iter().map(|reader| reader.name).collect();
     assert_eq!(names, ["grafana"]);

@@ -50,7 +50,7 @@ fn make_room(ballast: &Path) {
 }
 
 #[test]
-fn a_full_disk_is_told_loses_nothing_that_was_acknowledged_and_is_over_when_it_is() {
+fn a_full_disk_is_reported_loses_nothing_acknowledged_and_ends_with_its_cause() {
     on_a_disk_of(2048, |disk| {
         let path = disk.join("monitor.db");
         let store = served(&path);
@@ -64,14 +64,14 @@ fn a_full_disk_is_told_loses_nothing_that_was_acknowledged_and_is_over_when_it_i
             }
         };
         assert_eq!(error, StoreError::Full);
-        assert!(error.to_string().contains("free some space there, and the monitor goes on by itself"));
+        assert!(error.to_string().contains("free some space, and the monitor continues without a restart"));
         assert_eq!(count(&store), acknowledged, "it is still read");
         assert_eq!(store.changed_by_others(), Ok(false));
         for _ in 0..3 {
             assert_eq!(add(&store, &"y".repeat(100_000)), Err(StoreError::Full));
         }
         make_room(&ballast);
-        add(&store, &"y".repeat(100_000)).expect("it goes on by itself");
+        add(&store, &"y".repeat(100_000)).expect("it continues without a restart");
         drop(store);
         let store = served(&path);
         assert_eq!(count(&store), acknowledged + 1);
@@ -113,7 +113,7 @@ fn a_migration_on_a_full_disk_leaves_the_old_database_as_it_was() {
 }
 
 #[test]
-fn a_read_only_disk_is_said_to_be_one_and_used_when_it_is_not() {
+fn a_read_only_disk_is_reported_and_used_once_writable() {
     on_a_disk_of(2048, |disk| {
         let path = disk.join("monitor.db");
         drop(served(&path));
@@ -140,7 +140,7 @@ fn a_read_only_disk_is_said_to_be_one_and_used_when_it_is_not() {
 }
 
 #[test]
-fn a_file_that_another_program_has_locked_is_waited_for_and_then_told() {
+fn a_file_locked_by_another_program_is_waited_for_and_then_reported() {
     let dir = tempfile::tempdir().expect("a directory");
     let store = served(&dir.path().join("monitor.db"));
     let other = connection::writer(store.path(), IMPATIENT).expect("another connection");
@@ -163,7 +163,7 @@ fn a_file_that_another_program_has_locked_is_waited_for_and_then_told() {
 }
 
 #[test]
-fn a_file_that_is_removed_or_replaced_is_not_written_to_and_goes_on_when_it_is_back() {
+fn a_removed_or_replaced_file_is_not_written_until_it_is_restored() {
     let dir = tempfile::tempdir().expect("a directory");
     let store = served(&dir.path().join("monitor.db"));
     add(&store, "barn").expect("written");
@@ -254,12 +254,12 @@ fn random_bytes_in_random_places_bring_an_error_and_nothing_worse() {
             let _ = fs::remove_file(dir.path().join(name));
         }
     }
-    // Bytes inside a name or a free page are no damage that anybody could see.
+    // Bytes inside a name or a free page are no visible damage.
     assert!(told >= 100, "{told} of 200");
 }
 
 #[test]
-fn a_file_that_was_cut_short_is_damaged_at_whatever_length() {
+fn a_truncated_file_is_damaged_at_any_length() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("monitor.db");
     filled(&path);

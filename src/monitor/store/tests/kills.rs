@@ -65,7 +65,7 @@ fn what_was_committed_is_there_after_a_kill_and_the_file_is_good() {
     }
 }
 
-/// A step that takes a while: every row is written anew.
+/// A slow step: every row is rewritten.
 const SLOW: &str = "CREATE TABLE better (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, twice TEXT);
     INSERT INTO better SELECT id, name, name || hex(zeroblob(100)) FROM machine;
     CREATE INDEX better_twice ON better (twice);";
@@ -157,7 +157,7 @@ fn the_migrations_from_version_1_can_be_killed_at_any_moment() {
 }
 
 #[test]
-fn a_database_whose_making_is_killed_is_not_there_or_good() {
+fn a_killed_creation_leaves_no_database_or_a_good_one() {
     if let Some(directory) = victim_path() {
         for n in 0.. {
             println!("ACK {n}");
@@ -166,7 +166,7 @@ fn a_database_whose_making_is_killed_is_not_there_or_good() {
     }
     for round in 0..ROUNDS {
         let dir = tempfile::tempdir().expect("a directory");
-        let process = victim("a_database_whose_making_is_killed_is_not_there_or_good", dir.path());
+        let process = victim("a_killed_creation_leaves_no_database_or_a_good_one", dir.path());
         let said = kill_after(process, Duration::from_millis(round));
         for n in said {
             let store = Store::open_for_serving(&dir.path().join(format!("{n}.db")), DAY).expect("opens");

@@ -64,7 +64,7 @@ fn a_database_of_a_later_program_is_refused_with_the_way_out_and_left_as_it_is()
 }
 
 #[test]
-fn a_migration_that_fails_changes_nothing_of_its_step_and_can_be_tried_again() {
+fn a_failed_migration_step_changes_nothing_and_can_be_retried() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("monitor.db");
     drop(open(&path, &[V1], Purpose::Serve).expect("made"));
@@ -85,7 +85,7 @@ fn a_migration_that_leaves_rows_that_refer_to_nothing_is_undone() {
 }
 
 #[test]
-fn a_command_migrates_only_when_nobody_serves() {
+fn a_command_migrates_only_while_no_monitor_serves() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("monitor.db");
     let serving = open(&path, &[V1], Purpose::Serve).expect("served by an earlier program");

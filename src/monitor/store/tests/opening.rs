@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_new_database_is_made_whole_and_opened_again_with_what_is_in_it() {
+fn a_new_database_is_complete_and_reopened_with_its_content() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("state").join("monitor.db");
     let store = Store::open_for_serving(&path, Moment(0)).expect("made");
@@ -42,14 +42,14 @@ fn an_error_in_a_transaction_undoes_all_of_it_and_the_next_one_works() {
 }
 
 #[test]
-fn who_reads_cannot_write() {
+fn a_reader_cannot_write() {
     let scratch = Store::scratch();
     let wrote = scratch.read(|c| Ok(c.execute("DELETE FROM machine", [])?));
     assert_eq!(wrote, Err(StoreError::ReadOnly));
 }
 
 #[test]
-fn what_refers_to_a_machine_goes_with_it_on_every_connection() {
+fn rows_of_a_machine_are_removed_with_it_on_every_connection() {
     let scratch = Store::scratch();
     add(&scratch, "barn").expect("written");
     let stray = scratch.write(|tx| Ok(tx.execute("INSERT INTO machine_tag VALUES (99, 'x')", [])?));
@@ -94,7 +94,7 @@ fn a_command_before_the_first_start_makes_the_database_that_the_service_then_ope
 }
 
 #[test]
-fn what_root_makes_belongs_to_the_owner_of_the_directory_and_to_nobody_else() {
+fn files_that_root_creates_belong_to_the_owner_of_the_directory() {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
     if !rustix::process::geteuid().is_root() {
         return crate::skip::skip("giving a directory to another user takes root");

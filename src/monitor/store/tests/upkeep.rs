@@ -71,7 +71,7 @@ fn a_copy_does_not_overwrite_anything() {
 }
 
 #[test]
-fn free_space_is_given_back_while_a_server_goes_on_writing() {
+fn vacuum_frees_space_while_a_server_writes() {
     let scratch = Store::scratch();
     with_free_space(&scratch);
     let beside = Store::open_beside(scratch.path(), DAY).expect("beside");
@@ -83,7 +83,7 @@ fn free_space_is_given_back_while_a_server_goes_on_writing() {
 }
 
 #[test]
-fn a_database_that_nobody_serves_is_written_anew() {
+fn an_unserved_database_is_rewritten_by_vacuum() {
     let dir = tempfile::tempdir().expect("a directory");
     let store = Store::open_beside(&dir.path().join("monitor.db"), DAY).expect("made");
     with_free_space(&store);

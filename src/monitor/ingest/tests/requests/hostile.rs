@@ -1,4 +1,4 @@
-//! A hundred thousand requests that nobody should send.
+//! A hundred thousand hostile requests.
 
 use super::*;
 
@@ -58,7 +58,7 @@ fn bytes_that_are_no_http_at_all_crash_nothing_and_leave_nothing() {
     assert!(site.is_untouched());
 }
 
-/// A request that HTTP allows, and that is no heartbeat of anybody's.
+/// A request that HTTP allows, but that is not a heartbeat.
 fn request(random: &mut fastrand::Rng, tokens: &[String]) -> (Vec<u8>, Expected) {
     const PATHS: [&str; 6] = [
         "/api/v1/heartbeat",

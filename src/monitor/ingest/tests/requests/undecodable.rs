@@ -66,13 +66,13 @@ fn a_body_that_cannot_be_decoded_is_a_sign_of_life_and_changes_nothing_else() {
     }
     site.writes();
     let machine = site.store.machine(MACHINE, Moment::now()).expect("read").expect("there");
-    assert_eq!(machine.status, MachineStatus::Online, "none of them was a farewell");
+    assert_eq!(machine.status, MachineStatus::Online, "none of them was a shutdown");
     assert!(machine.last_seen >= Some(before.seen));
     assert_eq!(site.ingest.counters().malformations(), 12);
 }
 
 #[test]
-fn a_machine_that_was_never_heard_of_comes_online_with_an_undecodable_body() {
+fn a_machine_never_seen_comes_online_with_an_undecodable_body() {
     let site = Site::new();
     assert_eq!(site.send(PATH, &bearer(&site.tokens[0]), b"{").status, 400);
     site.writes();
@@ -149,8 +149,8 @@ fn marks_and_numbers_that_json_does_not_have_are_repaired_and_only_the_repaired_
     let replays = b"[{\"replay_age_s\": 60, \"cpu\": 5, \"temp\": NaN}]";
     assert_eq!(site.send(PATH, &bearer(&site.tokens[0]), replays).status, 200);
     assert_eq!(site.history(), 1);
-    let farewell = b"{\"reason\": \"shutdown\", \"cpu\": NaN}";
-    assert_eq!(site.send(PATH, &bearer(&site.tokens[0]), farewell).status, 200);
+    let shutdown = b"{\"reason\": \"shutdown\", \"cpu\": NaN}";
+    assert_eq!(site.send(PATH, &bearer(&site.tokens[0]), shutdown).status, 200);
     site.writes();
     let machine = site.store.machine(MACHINE, Moment::now()).expect("read").expect("there");
     assert_eq!(machine.status, MachineStatus::Stopped, "what can be repaired means what it says");
