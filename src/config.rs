@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_is_shown_unless_a_secret_may_stand_in_it() {
+    fn a_url_is_shown_unless_it_may_contain_a_secret() {
         let shows = |url: &str| fault(&format!("[heartbeat]\ninterval = \"{url}\"")).contains(url);
         assert!(shows("htp://barn.example/heartbeat"));
         assert!(!shows("http://barn:hunter2@barn.example/"));

@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_is_written_in_whole_seconds_and_never_as_none() {
+    fn a_wait_is_written_in_whole_seconds_and_at_least_one() {
         for (nanos, written) in [(5_175_850_652, "6s"), (1, "1s"), (60_000_000_000, "1m0s"), (0, "0s")] {
             assert_eq!(go_seconds_up(Duration::from_nanos(nanos)), written);
         }

@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_waits_for_the_first_value_and_never_again() {
+    fn a_reader_waits_only_for_the_first_value() {
         let latest = Arc::new(Latest::<u32>::default());
         let begin = Instant::now();
         latest.wait_for_first_put(Duration::from_millis(20));

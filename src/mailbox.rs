@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_mailbox_refuses_and_a_silent_message_wakes_nobody() {
+    fn a_full_mailbox_refuses_and_a_silent_message_wakes_no_thread() {
         let (sender, mailbox, woken) = mailbox();
         assert!(mailbox.park());
         assert!(sender.send_silently(1) && sender.send_silently(2) && !sender.send_silently(3));

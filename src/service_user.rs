@@ -124,7 +124,7 @@ fn ids_of_process(status: &str) -> Option<UserIds> {
     Some(UserIds { user, group, groups: numbers("Groups")? })
 }
 
-/// UserNames the user as whom something could not be read, for a person who is root.
+/// Adds the user who could not read the file, for root.
 pub fn name_user(error: ConfigError, user: Option<&str>, file: &Path) -> ConfigError {
     match user {
         Some(user) if error.is_unreadable() => ConfigError::new(format!(
@@ -136,7 +136,7 @@ pub fn name_user(error: ConfigError, user: Option<&str>, file: &Path) -> ConfigE
     }
 }
 
-/// One sentence for each file that is hidden from the service, whatever its mode.
+/// One sentence for each file that is hidden from the service regardless of its mode.
 pub fn hidden_files<'a>(files: impl IntoIterator<Item = &'a PathBuf>) -> Vec<String> {
     let is_hidden = |file: &&PathBuf| HIDDEN.iter().any(|home| file.starts_with(home));
     let sentence = |file: &PathBuf| {

@@ -46,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn a_colour_takes_no_space() {
+    fn a_colour_has_no_width() {
         let rows = [["\x1b[32mup\x1b[0m".into(), "eth0".into()], ["m\x1b[31md".into(), "wlan0".into()]];
         assert_eq!(table(["", "NAME"], &rows), "    NAME\n\x1b[32mup\x1b[0m  eth0\nm\x1b[31md  wlan0");
     }

@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn a_heartbeat_without_cameras_says_nothing_of_them_and_can_be_read() {
+    fn a_heartbeat_without_cameras_omits_them_and_can_be_read() {
         let mut heartbeat: Heartbeat = serde_json::from_str(SAMPLE).expect("the sample");
         heartbeat.cameras.clear();
         let value = serde_json::to_value(&heartbeat).expect("serializable");

@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_two_parsers_could_read_in_two_ways_is_refused() {
+    fn ambiguous_requests_are_rejected() {
         for encoded in [
             "\r\n",
             "4\nbeat\r\n",

@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn only_trusted_proxies_are_believed() {
+    fn only_trusted_proxies_may_name_the_client() {
         for (peer, forwarded, client) in [
             ("203.0.113.9", "", "203.0.113.9"),
             ("203.0.113.9", "127.0.0.1", "203.0.113.9"),

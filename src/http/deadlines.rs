@@ -126,7 +126,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn they_pass_in_their_order_whatever_was_set_again_or_cleared_between() {
+    fn deadlines_pass_in_order_after_resets_and_clears() {
         let (mut deadlines, start) = (Deadlines::new(&Limits::default()), Instant::now());
         for index in 0..5 {
             deadlines.set(index, Wait::Request, start + SECOND * index);

@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn any_body_arrives_as_it_was_in_whatever_chunks_and_pieces_it_comes() {
+    fn any_body_arrives_unchanged_in_any_chunks_and_pieces() {
         let mut random = fastrand::Rng::with_seed(9112);
         for _ in 0..500 {
             let body: Vec<u8> = (0..random.usize(0..600)).map(|_| random.u8(..)).collect();

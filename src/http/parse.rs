@@ -1,5 +1,5 @@
 //! Parses the head of a request. Pure: bytes in, head or rejection out.
-//! Stricter than RFC 9112 requires: rejects whatever two parsers in a row could interpret differently (line ends,
+//! Stricter than RFC 9112 requires: rejects what two parsers in a row could interpret differently (line ends,
 //! folded lines, two lengths, two hosts), since a proxy in front may have chosen the other interpretation.
 
 use super::message::Method;
@@ -9,7 +9,7 @@ use std::ops::Range;
 /// Header lines of one request. Browsers send 20, a proxy adds 5.
 const MAX_HEADERS: usize = 64;
 
-/// Why a request is not handed on. The connection is closed after the response, because the start of the next request
+/// Why a request is rejected. The connection is closed after the response, because the start of the next request
 /// is unknown or not worth reading up to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Rejection {
@@ -153,7 +153,7 @@ fn method(word: &str) -> Result<Method, Rejection> {
         "PATCH" => Method::Patch,
         "DELETE" => Method::Delete,
         "OPTIONS" => Method::Options,
-        "CONNECT" => return Err(rejection(501, "this is no proxy")),
+        "CONNECT" => return Err(rejection(501, "this server is not a proxy")),
         _ => Method::Other,
     })
 }

@@ -14,7 +14,7 @@ pub fn queue(depth: usize) -> (impl FnMut(Exchange) + Send + 'static, Receiver<E
     // A bounded channel has all its places from the start: 190 KiB for 1,024 exchanges that hardly ever wait.
     let (sender, receiver) = unbounded();
     let handler = move |exchange: Exchange| {
-        // Nobody else sends: it does not grow between the look and the sending.
+        // This is the only sender: the queue does not grow between the check and the sending.
         if sender.len() >= depth {
             return exchange.reply.send(busy());
         }

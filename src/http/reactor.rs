@@ -99,7 +99,7 @@ pub(super) struct Reactor {
     mailbox: Mailbox<ReactorEvent>,
     /// Grace period of a requested stop; `None` until one is requested.
     grace: Option<Duration>,
-    /// End of the grace period after a stop; whatever is still open is closed then.
+    /// End of the grace period after a stop; open connections are closed then.
     stopping: Option<Instant>,
     second: u64,
 }

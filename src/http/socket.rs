@@ -40,7 +40,7 @@ impl TrackedSocket {
         self.readable |= event.is_readable() || self.ended;
     }
 
-    /// Forces one more read, whatever epoll has reported.
+    /// Forces one more read, without a report of epoll.
     pub(super) fn assume_readable(&mut self) {
         self.readable = true;
     }

@@ -61,7 +61,7 @@ impl Transport {
         self.socket.shut();
     }
 
-    /// Tells a TLS peer that nothing was cut off.
+    /// Sends close_notify, which proves to a TLS peer that nothing was cut off.
     pub(super) fn send_close_notify(&mut self) {
         #[cfg(feature = "monitor")]
         if let Some(tls) = &mut self.tls {

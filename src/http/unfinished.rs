@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_over_its_bound_loses_its_oldest_stranger_and_known_ones_last() {
+    fn a_network_over_its_bound_loses_its_oldest_unauthenticated_connection_first() {
         let mut unfinished = all(&[
             authenticated("192.0.2.1", 10),
             from("192.0.2.1", 10),
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_left_of_connections_that_are_gone() {
+    fn closed_connections_leave_nothing() {
         let mut random = fastrand::Rng::with_seed(9);
         let mut unfinished = Unfinished::default();
         for _ in 0..20_000 {

@@ -10,7 +10,7 @@ fn address(last: u8) -> Vec<SocketAddr> {
 }
 
 #[test]
-fn the_families_take_turns_and_some_of_each_is_kept() {
+fn the_families_alternate_and_some_of_each_is_kept() {
     let families = |text: &str| -> String {
         let address = |(n, family): (usize, char)| match family {
             '6' => SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 0, n as u16], 80)),
@@ -100,7 +100,7 @@ fn while_dns_hangs_the_last_good_address_is_used_at_once_and_lookups_do_not_pile
 }
 
 #[test]
-fn with_a_refresh_wait_a_newer_address_is_waited_for_and_an_old_one_used_if_it_does_not_come() {
+fn a_refresh_wait_prefers_a_newer_address_and_falls_back_to_the_old_one() {
     static GATE: Gate = Gate::closed();
     static ASKED: AtomicUsize = AtomicUsize::new(0);
     let limits = ResolverLimits { refresh_wait: Duration::from_millis(300), ..ONE_THREAD };
@@ -124,7 +124,7 @@ fn with_a_refresh_wait_a_newer_address_is_waited_for_and_an_old_one_used_if_it_d
 }
 
 #[test]
-fn a_caller_that_does_not_wait_gets_what_is_known_and_requests_a_lookup() {
+fn without_waiting_the_cached_addresses_are_returned_and_a_lookup_requested() {
     let names = NameResolver::start(ONE_THREAD, |_, _| Ok(address(4))).expect("started");
     assert_eq!(names.known("127.0.0.1", 80), Some(vec![SocketAddr::from(([127, 0, 0, 1], 80))]));
     let deadline = Instant::now() + LONG;

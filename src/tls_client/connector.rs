@@ -33,7 +33,7 @@ impl<In: Transport> Connector<In> for TlsConnector {
         }
         let host = details.uri.host().ok_or(Error::HostNotFound)?;
         let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())
-            .map_err(|_| Error::Tls("the host is not a name that a certificate can have"))?;
+            .map_err(|_| Error::Tls("the host cannot be the name in a certificate"))?;
         let mut connection = ClientConnection::new(self.0.clone(), name)?;
         let mut socket = TransportAdapter::new(transport.boxed(), details.current_time.clone());
         socket.set_timeout(time_left(details));
@@ -46,7 +46,7 @@ impl<In: Transport> Connector<In> for TlsConnector {
     }
 }
 
-/// The limit of the connection's set-up, less what dialling has taken of it.
+/// The rest of the connection's time limit after dialling.
 fn time_left(details: &ConnectionDetails) -> NextTimeout {
     let mut timeout = details.timeout;
     if let (Duration::Exact(limit), Instant::Exact(now), Instant::Exact(began)) =

@@ -1,4 +1,4 @@
-//! Real handshakes in memory: which certificate is accepted with which `ca_file`, and what is said of the others.
+//! Real handshakes in memory: which certificate is accepted with which `ca_file`, and the advice for refused ones.
 
 use super::fault;
 use super::trust::Trust;
@@ -98,7 +98,7 @@ fn for_another_host_it_is_refused() {
 }
 
 #[test]
-fn without_a_subject_alternative_name_it_is_refused_and_the_sentence_says_how_to_make_one() {
+fn without_a_subject_alternative_name_it_is_refused_with_advice() {
     let made = SelfSigned::valid(&[]);
     let result = handshake(&made.identity.certificate_pem, "self-signed", &made.server());
     assert_refused(result, "has no subjectAltName");
@@ -130,7 +130,7 @@ fn the_right_certificate_without_its_private_key_is_refused() {
 }
 
 #[test]
-fn a_certificate_of_version_1_is_refused_and_the_sentence_says_how_to_make_one() {
+fn a_certificate_of_version_1_is_refused_with_advice() {
     let certificate = CertificateDer::from_pem_slice(VERSION_1.as_bytes()).expect("PEM");
     let parsed = ParsedCertificate::try_from(&certificate).map(|_| ());
     assert!(parsed.as_ref().is_err_and(|error| webpki_error(error).is_some()));

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Remembered TLS sessions, 8 for each server: a program of ours keeps returning to a few servers, and rustls reserves
+/// Remembered TLS sessions, 8 for each server: each program connects to a few servers, and rustls reserves
 /// the memory of all of them at once.
 const SESSIONS: usize = 64;
 

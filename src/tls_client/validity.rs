@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_of_both_forms_are_parsed_and_broken_ones_are_none() {
+    fn times_of_both_forms_are_parsed_and_malformed_ones_are_not() {
         let seconds = |tag: u8, text: &str| {
             let element = [&[tag, text.len() as u8], text.as_bytes()].concat();
             time(&element).map(|(time, _)| time.as_secs())

@@ -108,7 +108,7 @@ pub struct Cellular {
     pub signal_percent: Option<u8>,
 }
 
-/// gpsd's last fix. The position is sent only where the configuration asks for it.
+/// gpsd's last fix. The position is sent only if configured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Gps {
     pub fix: GpsFix,

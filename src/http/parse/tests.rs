@@ -36,7 +36,7 @@ fn path_and_query(path: &str, query: Option<&str>) -> Result<(String, Option<Str
 }
 
 #[test]
-fn a_request_is_read_with_all_that_it_says() {
+fn a_request_is_parsed_completely() {
     let (head, text) =
         read("POST /a/b?c=d&e HTTP/1.1\r\nHost: pi\r\ncontent-LENGTH: 007 \r\nX:\r\nExpect: 100-Continue\r\n\r\nbody")
             .expect("a request");
@@ -191,7 +191,7 @@ fn http_1_1_names_its_host_once() {
 }
 
 #[test]
-fn any_method_but_connect_is_the_paths_matter_and_a_version_is_known_or_answered_505() {
+fn any_method_but_connect_is_passed_on_and_an_unknown_version_is_answered_505() {
     for method in
         ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY", "get", "BREW", "GETT"]
     {
@@ -217,7 +217,7 @@ fn content_without_a_length_is_answered_411_and_no_content_needs_none() {
 }
 
 #[test]
-fn the_connection_stays_as_the_version_and_the_header_say() {
+fn keep_alive_follows_version_and_header() {
     let kept = |version: &str, lines: &str| {
         let text = format!("GET / {version}\r\nHost: a\r\n{lines}\r\n");
         read(&text).map(|(head, _)| head.keep_alive)
@@ -233,7 +233,7 @@ fn the_connection_stays_as_the_version_and_the_header_say() {
 }
 
 #[test]
-fn one_expectation_is_known() {
+fn only_100_continue_is_a_known_expectation() {
     assert_eq!(with("Expect: 100-continue\r\nContent-Length: 1\r\n"), 200);
     assert_eq!(with("Expect: 200-ok\r\n"), 417);
     assert_eq!(with("Expect: 100-continue, x\r\n"), 417);
