@@ -169,7 +169,7 @@ fn a_pi_4_is_healthy_without_swap() {
 }
 
 #[test]
-fn an_idle_pi_5_draws_its_rails_sum_and_its_fan_stands_still() {
+fn an_idle_pi_5_draws_the_sum_of_its_rails_and_its_fan_is_stopped() {
     let mut metrics = read("pi5-idle");
     assert_eq!(metrics.values.power.take().map(|watts| format!("{watts:.4}")).as_deref(), Some("1.9005"));
     let expected = Reading {
@@ -219,7 +219,7 @@ fn a_loaded_pi_5_is_hot_and_its_fan_is_found_by_name() {
 }
 
 #[test]
-fn a_zero_2_w_without_vcgencmd_tells_its_flags_through_the_kernel() {
+fn a_zero_2_w_without_vcgencmd_reads_its_flags_from_the_kernel() {
     let flags = vec![Throttle::UnderVoltage, Throttle::Throttled];
     let expected = Reading {
         values: Values {
@@ -257,7 +257,7 @@ fn a_pc_has_what_every_linux_has_and_a_mac_for_an_id() {
 }
 
 #[test]
-fn an_empty_root_reads_as_absent_everywhere_and_each_source_says_why() {
+fn an_empty_root_reads_as_absent_with_a_reason_for_each_source() {
     let root = tempfile::tempdir().expect("a directory");
     let mut metrics = settled(root.path());
     metrics.disk = None;
@@ -310,14 +310,14 @@ fn a_temperature_sensor_that_fails_costs_only_the_temperature() {
 }
 
 #[test]
-fn without_a_sensor_in_sysfs_the_firmware_is_asked_for_the_temperature() {
+fn without_a_sensor_in_sysfs_the_temperature_is_the_firmwares() {
     let root = copy_of("pi4");
     fs::remove_dir_all(root.path().join("sys")).expect("removed");
     assert_eq!(settled(root.path()).values.temp, Some(43.0));
 }
 
 #[test]
-fn without_firmware_and_flags_the_supplys_alarm_is_told_without_a_past() {
+fn without_firmware_and_flags_only_the_current_supply_alarm_is_reported() {
     let root = copy_of("pi3");
     fs::remove_dir_all(root.path().join("sys/devices")).expect("removed");
     fs::remove_dir_all(root.path().join("usr")).expect("removed");
@@ -342,7 +342,7 @@ fn a_kernel_without_mem_available_is_estimated() {
 }
 
 #[test]
-fn early_firmware_that_tells_currents_only_gives_no_power() {
+fn early_firmware_without_voltages_gives_no_power() {
     let root = copy_of("pi5-idle");
     replace(root.path(), "said", include_str!("samples/pi5_pmic_early_firmware_2023.txt"));
     vcgencmd(root.path(), "cat \"${0%/usr/*}/said\"");
@@ -377,7 +377,7 @@ fn a_refusal_is_no_value_and_doctor_repeats_it() {
 }
 
 #[test]
-fn a_vcgencmd_that_hangs_is_asked_between_samples_and_costs_only_itself() {
+fn a_hanging_vcgencmd_is_read_between_samples_and_costs_only_its_values() {
     let root = copy_of("pi5-idle");
     vcgencmd(root.path(), "exec sleep 600");
     let settings = settings();
@@ -397,7 +397,7 @@ fn a_vcgencmd_that_hangs_is_asked_between_samples_and_costs_only_itself() {
 }
 
 #[test]
-fn slow_sources_take_turns_and_their_values_are_kept_until_they_fail_or_grow_old() {
+fn slow_sources_alternate_and_their_values_are_kept_until_they_fail_or_age() {
     let root = copy_of("pi5-idle");
     let mut sampler = sampler(root.path());
     let begin = Instant::now();

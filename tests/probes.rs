@@ -269,8 +269,8 @@ fn web(listener: TcpListener, answer: &'static [u8]) {
 }
 
 #[test]
-fn a_portal_is_told_from_a_free_network_and_from_one_that_says_nothing() {
-    in_namespace("a_portal_is_told_from_a_free_network_and_from_one_that_says_nothing", || {
+fn a_portal_is_distinguished_from_a_free_network_and_from_a_silent_one() {
+    in_namespace("a_portal_is_distinguished_from_a_free_network_and_from_a_silent_one", || {
         let far = two_uplinks();
         let endless: &'static [u8] = vec![b'x'; 1 << 20].leak();
         web(far[0].listen("10.99.0.1:80"), b"HTTP/1.1 204 No Content\r\n\r\n");
@@ -333,8 +333,8 @@ fn probe_gateway(
 }
 
 #[test]
-fn a_gateway_is_alive_until_it_falls_silent_and_again_when_it_speaks() {
-    in_namespace("a_gateway_is_alive_until_it_falls_silent_and_again_when_it_speaks", || {
+fn a_gateway_is_alive_until_silent_and_again_after_an_answer() {
+    in_namespace("a_gateway_is_alive_until_silent_and_again_after_an_answer", || {
         let far = two_uplinks();
         let events = neighbour_events();
         let mut gateways = Gateways::new().expect("root may");
@@ -458,8 +458,8 @@ fn default_routes_have_their_gateway_metric_and_carrier() {
 }
 
 #[test]
-fn without_the_privilege_gateways_say_so_and_tcp_probes_go_on() {
-    in_namespace("without_the_privilege_gateways_say_so_and_tcp_probes_go_on", || {
+fn without_the_privilege_gateway_probes_fail_and_tcp_probes_continue() {
+    in_namespace("without_the_privilege_gateway_probes_fail_and_tcp_probes_continue", || {
         const UNPRIVILEGED: &str = "HEARTBEAT_TEST_UNPRIVILEGED";
         if std::env::var_os(UNPRIVILEGED).is_some() {
             let error = Gateways::new().expect_err("no CAP_NET_ADMIN");
@@ -470,7 +470,7 @@ fn without_the_privilege_gateways_say_so_and_tcp_probes_go_on() {
         let far = two_uplinks();
         let _listener = far[1].listen("10.99.0.1:80");
         let this = std::env::current_exe().expect("this test's own path");
-        let name = "without_the_privilege_gateways_say_so_and_tcp_probes_go_on";
+        let name = "without_the_privilege_gateway_probes_fail_and_tcp_probes_continue";
         let mut again = Command::new("setpriv");
         again.args(["--bounding-set=-net_admin,-net_raw", "--inh-caps=-net_admin,-net_raw", "--"]).arg(this);
         run(again.args([name, "--exact", "--nocapture"]).env(UNPRIVILEGED, "1"));

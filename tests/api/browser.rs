@@ -74,7 +74,7 @@ fn the_page_shows_how_it_is_and_its_buttons_work() {
 }
 
 #[test]
-fn the_page_says_when_the_daemon_is_gone() {
+fn the_page_shows_a_stopped_daemon() {
     let Some(mut browser) = browser() else { return };
     let mut daemon = Setup::new().start();
     browser.open(&url(&daemon));

@@ -30,7 +30,7 @@ fn started(setup: Setup) -> Daemon {
 }
 
 #[test]
-fn status_tells_a_person_how_it_is() {
+fn status_is_readable_for_people() {
     let server = Server::always(Reply::ok());
     let daemon = started(Setup::new().to(&server.url("/")));
     server.requests(2);
@@ -59,7 +59,7 @@ fn trigger_sends_a_heartbeat() {
 }
 
 #[test]
-fn without_a_server_trigger_says_what_is_missing() {
+fn without_a_server_trigger_reports_the_missing_key() {
     let daemon = started(Setup::new());
     let triggered = run(&daemon, &["trigger"]);
     assert_eq!((triggered.status.code(), stdout(&triggered).as_str()), (Some(1), ""), "{triggered:?}");
@@ -86,7 +86,7 @@ fn cameras_are_checked_and_shown() {
 }
 
 #[test]
-fn without_a_daemon_each_one_exits_with_69_and_says_so() {
+fn without_a_daemon_each_command_reports_it_and_exits_with_69() {
     let setup = Setup::new();
     for arguments in COMMANDS {
         let ended = setup.run(arguments);
@@ -100,7 +100,7 @@ fn without_a_daemon_each_one_exits_with_69_and_says_so() {
 }
 
 #[test]
-fn where_the_socket_is_closed_the_address_is_asked() {
+fn a_closed_socket_falls_back_to_the_address() {
     let listen = format!("0.0.0.0:{}", lasting_address().port());
     let daemon = started(Setup::new().key("api.socket", "/proc/nowhere/api.sock").key("api.listen", &listen));
     let shown = run(&daemon, &["status"]);
@@ -121,7 +121,7 @@ fn a_refusal_exits_with_1_and_its_sentence() {
 }
 
 #[test]
-fn another_program_on_the_port_is_sent_no_post_and_believed_nothing() {
+fn another_program_on_the_port_gets_no_post_and_is_not_trusted() {
     let body = br#"{"cameras": [], "triggered": true}"#.to_vec();
     let other = Server::always(Reply::Answer(200, vec![("Server", "gunicorn".to_owned())], body));
     let address = other.url("").trim_start_matches("http://").trim_end_matches('/').to_owned();
@@ -139,7 +139,7 @@ fn another_program_on_the_port_is_sent_no_post_and_believed_nothing() {
 }
 
 #[test]
-fn a_trigger_over_tcp_goes_to_the_daemon_that_has_named_itself() {
+fn a_trigger_over_tcp_goes_only_to_an_identified_daemon() {
     let server = Server::always(Reply::ok());
     let listen = format!("127.0.0.1:{}", lasting_address().port());
     let setup = Setup::new().to(&server.url("/")).interval("1h");
@@ -195,7 +195,7 @@ fn as_unprivileged(arguments: &[&str]) -> Output {
 }
 
 #[test]
-fn an_ordinary_user_may_ask_although_the_configuration_is_closed_to_them() {
+fn an_ordinary_user_can_query_without_reading_the_configuration() {
     let Ok(namespace) = Namespace::new() else {
         return crate::support::skip("a namespace takes root");
     };
@@ -227,7 +227,7 @@ fn an_ordinary_user_may_ask_although_the_configuration_is_closed_to_them() {
 }
 
 #[test]
-fn a_user_who_may_not_connect_is_told_to_use_sudo() {
+fn a_user_without_permission_to_connect_is_advised_to_use_sudo() {
     if !rustix::process::geteuid().is_root() {
         return crate::support::skip("running a program as another user takes root");
     }

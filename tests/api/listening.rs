@@ -47,7 +47,7 @@ fn the_socket_can_be_given_to_a_group() {
 }
 
 #[test]
-fn a_killed_daemons_socket_is_taken_over() {
+fn a_killed_daemons_socket_is_replaced() {
     let daemon = Setup::new().start();
     daemon.api_address();
     let socket = daemon.api_socket();
@@ -64,7 +64,7 @@ fn a_killed_daemons_socket_is_taken_over() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_a_warning_and_heartbeats_go_on() {
+fn a_port_in_use_is_a_warning_and_heartbeats_continue() {
     let server = Server::always(Reply::ok());
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("bound");
@@ -83,7 +83,7 @@ fn a_port_that_is_taken_is_a_warning_and_heartbeats_go_on() {
 }
 
 #[test]
-fn a_port_that_becomes_free_is_taken_without_a_word() {
+fn a_port_that_becomes_free_is_bound_silently() {
     let address = lasting_address();
     let taken = TcpListener::bind(address).expect("a port");
     // Nothing at all to listen on, for now.

@@ -61,7 +61,7 @@ fn the_meeting_status_has_its_fields() {
 }
 
 #[test]
-fn a_meeting_status_without_a_server_says_so_and_fakes_nothing() {
+fn a_meeting_status_without_a_server_fakes_nothing() {
     let daemon = Setup::new().start();
     let status = get("/api/meeting/status").to(&daemon).json();
     for no in ["enabled", "connected", "provisioned", "configured"] {
@@ -246,7 +246,7 @@ fn no_change_of_a_camera_setting_is_lost_to_a_reload_at_the_same_moment() {
 }
 
 #[test]
-fn an_edited_file_counts_more_than_an_earlier_change() {
+fn an_edited_file_overrides_an_earlier_change() {
     let mut daemon = Setup::new().key("cameras.interval", "60s").start();
     daemon.api_address();
     let changes = json!({ "camera-heartbeat-interval": 30 });
@@ -263,7 +263,7 @@ fn an_edited_file_counts_more_than_an_earlier_change() {
 }
 
 #[test]
-fn a_camera_that_nobody_knows_is_not_found() {
+fn an_unknown_camera_is_not_found() {
     let daemon = Setup::new().start();
     for path in ["/api/dhcp/cameras/", "/api/cameras/"] {
         let answer = get(&format!("{path}AA:bb:cc:dd:ee:99")).to(&daemon);
@@ -275,7 +275,7 @@ fn a_camera_that_nobody_knows_is_not_found() {
 }
 
 #[test]
-fn dnsmasq_tells_of_a_camera_that_comes_and_goes() {
+fn dnsmasq_events_connect_and_disconnect_a_camera() {
     let (_camera, port) = cameras();
     let daemon = Setup::new()
         .toml("cameras.hostname_patterns", "[\"gate*\"]")
@@ -300,7 +300,7 @@ fn dnsmasq_tells_of_a_camera_that_comes_and_goes() {
 }
 
 #[test]
-fn what_is_told_of_a_camera_must_make_sense() {
+fn invalid_camera_data_is_refused() {
     let daemon = Setup::new().start();
     let good = json!({"hostname": "gate", "ip_address": "10.0.0.7", "mac_address": GATE, "action": "add"});
     let with = |key: &str, value: Value| {

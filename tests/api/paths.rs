@@ -33,7 +33,7 @@ fn a_path_that_is_not_there_is_404_and_another_method_405_with_allow() {
 }
 
 #[test]
-fn a_body_is_bounded_and_must_say_that_it_is_json() {
+fn a_body_is_bounded_and_must_be_declared_as_json() {
     let daemon = Setup::new().start();
     let large = format!("{{\"hostname\": \"{}\"}}", "x".repeat(16 * 1024));
     let answer = post("/api/dhcp/event").header("Content-Type", "application/json").body(&large).to(&daemon);
@@ -87,7 +87,7 @@ fn the_status_holds_everything_and_no_secret() {
 }
 
 #[test]
-fn it_is_healthy_while_the_loop_moves_whatever_the_server_does() {
+fn it_is_healthy_while_the_loop_runs_even_if_the_server_fails() {
     let daemon = Setup::new().to("http://127.0.0.1:1/").start();
     eventually("a heartbeat has failed", || {
         get("/api/status").to(&daemon).json()["server"]["failed"].as_u64() > Some(1)
@@ -97,7 +97,7 @@ fn it_is_healthy_while_the_loop_moves_whatever_the_server_does() {
 }
 
 #[test]
-fn the_page_may_do_nothing_but_ask_this_machine() {
+fn the_page_may_only_connect_to_this_machine() {
     let daemon = Setup::new().start();
     let page = get("/").to(&daemon);
     assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));

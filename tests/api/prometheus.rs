@@ -57,7 +57,7 @@ fn each_family_has_its_help_its_type_and_a_name_by_the_rules() {
 }
 
 #[test]
-fn promtool_finds_nothing_to_say() {
+fn promtool_has_no_complaints() {
     let tool = Command::new("promtool")
         .args(["check", "metrics"])
         .stdin(Stdio::piped())

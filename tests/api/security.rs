@@ -180,7 +180,7 @@ fn another_machine_may_change_something_with_the_token_alone() {
 }
 
 #[test]
-fn another_machine_does_not_learn_where_recordings_lie() {
+fn another_machine_gets_no_recording_path() {
     let Some(lan) = lan(None) else { return };
     let recordings = lan.daemon.setup().scratch().path().join("recordings");
     std::fs::create_dir(&recordings).expect("a directory");

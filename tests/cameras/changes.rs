@@ -33,7 +33,7 @@ fn statuses(request: &Request) -> Vec<String> {
 }
 
 #[test]
-fn a_camera_that_goes_and_comes_back_is_told_at_once_with_the_list() {
+fn a_camera_change_is_sent_at_once_with_the_list() {
     let server = Server::always(Reply::ok());
     let stays = Listener::accepting();
     let (ip, port) = (address(), 8080);
@@ -109,7 +109,7 @@ fn changes_within_250_ms_are_one_trigger_and_later_ones_another() {
 }
 
 #[test]
-fn so_many_failures_as_configured_make_a_camera_disconnected() {
+fn the_configured_number_of_failures_disconnects_a_camera() {
     let camera = Listener::refusing();
     let watching = Watching::start(&entry(1, camera.address, "failures = 3"));
     watching.cameras.list();
@@ -139,7 +139,7 @@ fn a_camera_that_was_lost_before_the_restart_and_is_there_after_it_is_a_change()
 }
 
 #[test]
-fn the_uptime_counts_only_what_was_watched() {
+fn the_uptime_counts_only_observed_time() {
     let camera = Listener::accepting();
     let watching =
         Watching::start(&format!("[cameras]\ninterval = \"1s\"\n{}", entry(1, camera.address, "")));

@@ -10,7 +10,7 @@ use std::time::Duration;
 const CAMERAS: u16 = 200;
 
 #[test]
-fn cameras_are_checked_in_several_goes_and_heartbeats_do_not_suffer() {
+fn cameras_are_checked_in_several_batches_without_delaying_heartbeats() {
     // The first is enough for some, and the second is met in the middle of them.
     for limit in ["350", "60"] {
         let server = Server::always(Reply::ok());

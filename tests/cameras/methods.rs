@@ -37,7 +37,7 @@ fn a_connection_is_enough_for_tcp_and_for_nothing_else() {
 }
 
 #[test]
-fn a_refusal_and_silence_are_told_apart_and_neither_is_a_camera() {
+fn refusal_and_silence_are_distinguished_and_neither_is_a_camera() {
     for method in ["tcp", "http", "https", "rtsp"] {
         fails(method, &Listener::refusing(), "it refuses the connection");
         fails(method, &Listener::dropping(), "no answer in time");

@@ -39,7 +39,7 @@ fn told(server: &Server, arguments: &[&str], environment: &[(&str, &str)]) -> Va
 }
 
 #[test]
-fn what_dnsmasq_says_arrives_as_json_whatever_the_clients_name_is() {
+fn dnsmasq_events_arrive_as_json_for_any_client_name() {
     if !has_curl() {
         return;
     }
@@ -63,7 +63,7 @@ fn what_dnsmasq_says_arrives_as_json_whatever_the_clients_name_is() {
 }
 
 #[test]
-fn what_is_no_lease_is_not_told_and_a_daemon_that_hangs_or_is_not_there_holds_nobody_up() {
+fn only_leases_are_reported_and_a_hanging_or_missing_daemon_delays_nothing() {
     if !has_curl() {
         return;
     }

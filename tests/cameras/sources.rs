@@ -22,7 +22,7 @@ fn without_cameras_a_check_of_all_is_done_at_once() {
 }
 
 #[test]
-fn a_camera_that_somebody_adds_is_checked_and_kept() {
+fn an_added_camera_is_checked_and_kept() {
     let listener = Listener::accepting();
     let port = listener.address.port();
     let watching = Watching::start(&format!("tcp_port = {port}"));
@@ -41,7 +41,7 @@ fn a_camera_that_somebody_adds_is_checked_and_kept() {
 }
 
 #[test]
-fn dhcp_says_when_a_camera_comes_and_goes_and_patterns_tell_it_from_other_clients() {
+fn dhcp_events_change_a_cameras_status_and_patterns_select_cameras() {
     let watching = Watching::start("enabled = false\nhostname_patterns = [\"cam-*\"]");
     let tell = |event| assert!(watching.cameras.dhcp(event));
     tell(event("add", 1, "192.0.2.1", "laptop"));
@@ -72,7 +72,7 @@ fn an_address_that_went_to_another_camera_is_not_looked_at_for_the_first_one() {
 }
 
 #[test]
-fn what_the_configuration_says_of_a_camera_is_believed() {
+fn the_configuration_of_a_camera_takes_precedence() {
     let listener = Listener::accepting();
     let text = entry(1, listener.address, "hostname = \"gate\"");
     let watching = Watching::start(&format!("hostname_patterns = [\"*\"]\n{text}"));
@@ -101,7 +101,7 @@ fn a_camera_that_leaves_the_configuration_leaves_the_list_and_others_stay() {
 }
 
 #[test]
-fn the_lease_file_tells_new_cameras_and_new_addresses() {
+fn the_lease_file_adds_cameras_and_changes_addresses() {
     let camera = Listener::accepting();
     let scratch = Scratch::new();
     let file = scratch.file("leases", "");
@@ -122,7 +122,7 @@ fn the_lease_file_tells_new_cameras_and_new_addresses() {
 }
 
 #[test]
-fn the_neighbour_table_tells_the_mac_of_an_address_and_the_address_of_a_mac() {
+fn the_neighbour_table_maps_addresses_to_macs_and_back() {
     let (one, two) = (Listener::accepting(), Listener::accepting());
     let root = Scratch::new();
     fs::create_dir_all(root.path().join("proc/net")).expect("a directory");
@@ -148,7 +148,7 @@ fn the_neighbour_table_tells_the_mac_of_an_address_and_the_address_of_a_mac() {
 }
 
 #[test]
-fn a_camera_whose_mac_nobody_knows_is_watched_but_not_listed_and_that_is_said() {
+fn a_camera_with_unknown_mac_is_checked_but_not_listed_and_logged() {
     let camera = Listener::accepting();
     let port = camera.address.port();
     let entry = format!("[{{ address = \"{}\", tcp_port = {port} }}]", camera.address.ip());

@@ -17,7 +17,7 @@ fn camera_of(address: SocketAddr) -> String {
 }
 
 #[test]
-fn a_daemon_that_is_killed_knows_its_cameras_again() {
+fn a_killed_daemon_restores_its_cameras() {
     let server = Server::always(Reply::ok());
     let camera = Listener::accepting();
     let daemon = Setup::new().to(&server.url("/")).toml("cameras.camera", &camera_of(camera.address)).start();
@@ -98,7 +98,7 @@ fn cameras_of_the_file_that_make_no_sense_are_left_out() {
 }
 
 #[test]
-fn a_state_directory_that_cannot_be_written_is_said_once_and_all_goes_on() {
+fn an_unwritable_state_directory_is_logged_once_and_checks_continue() {
     let camera = Listener::accepting();
     let setup = Setup::new().toml("cameras.camera", &camera_of(camera.address)).key("cameras.interval", "1s");
     let state = setup.scratch().file("file", "no directory");
@@ -111,7 +111,7 @@ fn a_state_directory_that_cannot_be_written_is_said_once_and_all_goes_on() {
 }
 
 #[test]
-fn a_full_disk_is_said_once_and_what_was_saved_stays() {
+fn a_full_disk_is_logged_once_and_saved_cameras_stay() {
     let Some(disk) = SmallDisk::new() else { return };
     let camera = Listener::accepting();
     let watching =
@@ -128,7 +128,7 @@ fn a_full_disk_is_said_once_and_what_was_saved_stays() {
 }
 
 #[test]
-fn a_camera_that_stays_as_it_is_is_not_written_again() {
+fn an_unchanged_camera_is_not_rewritten() {
     let camera = Listener::accepting();
     let text = format!("[cameras]\ninterval = \"1s\"\n{}", entry(1, camera.address, ""));
     let watching = Watching::start(&text);

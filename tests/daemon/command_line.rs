@@ -95,7 +95,7 @@ fn send_fails_when_the_server_refuses() {
 }
 
 #[test]
-fn send_fails_when_nobody_is_there_or_nobody_is_named() {
+fn send_fails_without_a_server_or_its_url() {
     let nobody = Setup::new().to("http://127.0.0.1:1/").run(&["send"]);
     assert_eq!(nobody.status.code(), Some(1), "{nobody:?}");
     assert!(!nobody.stderr.is_empty());
@@ -112,7 +112,7 @@ fn send_gives_up_when_the_server_hangs() {
 }
 
 #[test]
-fn doctor_says_for_each_source_what_it_found() {
+fn doctor_lists_each_source_with_its_value() {
     let doctor = Setup::new().run(&["doctor"]);
     assert!(doctor.status.success(), "{doctor:?}");
     let said = stdout(&doctor);
@@ -172,7 +172,7 @@ fn check_config_warns_of_what_is_valid_and_probably_not_meant() {
 }
 
 #[test]
-fn receive_takes_a_port_alone() {
+fn receive_accepts_a_port_alone() {
     let mut command = Command::new(PROGRAM);
     command.args(["receive", "--listen", "0", "--count", "1"]);
     let receiver = crate::support::process::Process::start(command);
@@ -248,7 +248,7 @@ fn check_config_as_a_process_has_its_environment() {
 }
 
 #[test]
-fn doctor_asks_the_server_without_sending_a_heartbeat() {
+fn doctor_checks_the_server_without_sending_a_heartbeat() {
     let server = Server::always(Reply::status(401));
     let doctor = Setup::new().to(&server.url("/api/v1/heartbeat")).token("hunter2").run(&["doctor"]);
     assert!(doctor.status.success(), "{doctor:?}");

@@ -129,7 +129,7 @@ fn a_body_byte_by_byte_does_not_stretch_the_time_limit() {
 }
 
 #[test]
-fn an_answer_that_nobody_asked_for_is_not_taken_for_the_next_one() {
+fn an_unrequested_answer_is_not_used_for_the_next_heartbeat() {
     let two = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nHTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n";
     let server = Server::always(Reply::Bytes(two));
     let daemon = Setup::new().to(&server.url("/")).start();
@@ -188,7 +188,7 @@ fn a_connection_closed_just_when_a_heartbeat_leaves_is_repeated_on_a_new_one_wit
 }
 
 #[test]
-fn a_redirection_is_not_followed_and_is_said_clearly() {
+fn a_redirection_is_logged_and_not_followed() {
     let elsewhere = Server::always(Reply::ok());
     let location = elsewhere.url("/elsewhere");
     let server = Server::start(move |_| Reply::Answer(301, vec![("Location", location.clone())], Vec::new()));

@@ -40,7 +40,7 @@ fn elsewhere_each_line_carries_its_time_and_level() {
 }
 
 #[test]
-fn a_journal_of_somebody_else_is_not_ours() {
+fn another_programs_journal_is_not_used() {
     // Inherited, but standard error was redirected since.
     let lines = after_a_failure(|setup| setup.env("JOURNAL_STREAM", "9:12345").start());
     assert!(lines.iter().all(|line| begins_with_a_time(line)), "{lines:?}");

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use std::time::{Duration, Instant};
 
 #[test]
-fn systemd_is_told_of_the_start_the_state_and_the_end() {
+fn systemd_is_notified_of_start_state_and_stop() {
     let server = Server::always(Reply::ok());
     let setup = Setup::new().to(&server.url("/"));
     let notify = NotifySocket::new(setup.scratch());
@@ -22,7 +22,7 @@ fn systemd_is_told_of_the_start_the_state_and_the_end() {
 }
 
 #[test]
-fn the_status_says_that_no_server_is_configured() {
+fn the_status_shows_that_no_server_is_configured() {
     let setup = Setup::new();
     let notify = NotifySocket::new(setup.scratch());
     let daemon = setup.env("NOTIFY_SOCKET", notify.path()).start();
@@ -34,7 +34,7 @@ fn the_status_says_that_no_server_is_configured() {
 }
 
 #[test]
-fn the_status_says_why_nothing_arrives() {
+fn the_status_shows_why_heartbeats_fail() {
     let server = Server::always(Reply::status(403));
     let setup = Setup::new().to(&server.url("/"));
     let notify = NotifySocket::new(setup.scratch());

@@ -37,7 +37,7 @@ fn an_outage_is_one_line_at_its_begin_and_one_at_its_end() {
 }
 
 #[test]
-fn a_second_outage_is_said_again() {
+fn a_second_outage_is_logged_too() {
     let server = Server::always(Reply::ok());
     let daemon = Setup::new().to(&server.url("/")).start();
     server.request();

@@ -23,13 +23,13 @@ fn is_said_once_and_keeps_the_pace(status: u16) -> Vec<String> {
 }
 
 #[test]
-fn a_token_that_is_not_known_is_said_once_and_the_pace_is_kept() {
+fn an_unknown_token_is_logged_once_and_the_interval_is_kept() {
     let lines = is_said_once_and_keeps_the_pace(401);
     assert!(lines[0].contains("ERROR") && lines[0].contains("token"), "{}", lines[0]);
 }
 
 #[test]
-fn a_token_that_is_revoked_is_said_once_and_the_pace_is_kept() {
+fn a_revoked_token_is_logged_once_and_the_interval_is_kept() {
     let lines = is_said_once_and_keeps_the_pace(403);
     assert!(lines[0].contains("ERROR") && lines[0].contains("token"), "{}", lines[0]);
 }
@@ -54,12 +54,12 @@ fn a_404_for_a_url_without_a_path_names_the_monitors() {
 }
 
 #[test]
-fn a_heartbeat_that_the_server_cannot_read_is_said_once_and_not_repeated() {
+fn a_rejected_heartbeat_is_logged_once_and_not_repeated() {
     is_said_once_and_keeps_the_pace(400);
 }
 
 #[test]
-fn a_wrong_path_is_said_once_and_the_pace_is_kept() {
+fn a_wrong_path_is_logged_once_and_the_interval_is_kept() {
     is_said_once_and_keeps_the_pace(404);
 }
 
@@ -77,11 +77,11 @@ fn is_left_alone(status: u16) {
 }
 
 #[test]
-fn a_server_that_is_overloaded_is_left_alone_for_as_long_as_it_asks() {
+fn an_overloaded_servers_retry_after_is_obeyed() {
     is_left_alone(503);
 }
 
 #[test]
-fn a_server_that_limits_the_rate_is_left_alone_for_as_long_as_it_asks() {
+fn a_rate_limiting_servers_retry_after_is_obeyed() {
     is_left_alone(429);
 }

@@ -28,17 +28,17 @@ fn says_goodbye(signal: Signal) {
 }
 
 #[test]
-fn a_stopped_daemon_says_so_to_its_server() {
+fn a_stopped_daemon_sends_a_shutdown_heartbeat() {
     says_goodbye(Signal::TERM);
 }
 
 #[test]
-fn an_interrupted_daemon_says_so_to_its_server() {
+fn an_interrupted_daemon_sends_a_shutdown_heartbeat() {
     says_goodbye(Signal::INT);
 }
 
 #[test]
-fn a_hanging_server_does_not_hold_up_the_end() {
+fn a_hanging_server_does_not_delay_the_stop() {
     for signal in [Signal::TERM, Signal::INT] {
         let server = Server::always(Reply::Hang);
         let mut daemon = Setup::new().to(&server.url("/")).interval("60s").timeout("10s").start();
@@ -50,7 +50,7 @@ fn a_hanging_server_does_not_hold_up_the_end() {
 }
 
 #[test]
-fn a_server_that_hangs_at_the_last_heartbeat_does_not_hold_up_the_end() {
+fn a_server_that_hangs_at_the_last_heartbeat_does_not_delay_the_stop() {
     let server = Server::start(|request| match request.number {
         0 => Reply::ok(),
         _ => Reply::Hang,
@@ -61,7 +61,7 @@ fn a_server_that_hangs_at_the_last_heartbeat_does_not_hold_up_the_end() {
 }
 
 #[test]
-fn a_server_that_accepts_nothing_does_not_hold_up_the_end() {
+fn a_server_that_accepts_nothing_does_not_delay_the_stop() {
     // A full backlog: the kernel drops further SYNs, as a packet filter would.
     let listener = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a port");

@@ -97,7 +97,7 @@ fn a_client_certificate_is_presented_to_a_server_that_wants_one() {
 }
 
 #[test]
-fn a_server_that_misses_the_client_certificate_is_said_and_the_beat_goes_on() {
+fn a_missing_client_certificate_is_logged_and_heartbeats_continue() {
     let authority = Authority::new();
     let server = Server::start_tls(authority.server_that_wants_a_certificate(&NAMES), |_| Reply::ok());
     let daemon = trusting(&authority).to(&server.url("/")).start();
@@ -142,7 +142,7 @@ fn a_new_connection_resumes_the_tls_session_of_the_one_before() {
 }
 
 #[test]
-fn doctor_says_until_when_the_servers_certificate_is_valid() {
+fn doctor_shows_the_expiry_of_the_servers_certificate() {
     for (years, part) in [(2001..4000, "more days"), (2001..2002, "it has expired, or this clock is wrong")] {
         let authority = Authority::new();
         let server = Server::start_tls(authority.server_valid(&NAMES, years), |_| Reply::ok());

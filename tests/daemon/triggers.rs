@@ -52,7 +52,7 @@ fn a_trigger_is_sent_at_once_and_does_not_move_the_beat() {
 }
 
 #[test]
-fn the_first_heartbeat_says_startup_and_the_beat_follows_within_the_interval() {
+fn the_first_heartbeat_has_reason_startup_and_the_next_follows_within_the_interval() {
     let server = Server::always(Reply::ok());
     let _daemon = Setup::new().to(&server.url("/")).interval("3s").start();
     let requests = server.requests(4);

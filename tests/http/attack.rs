@@ -77,7 +77,7 @@ fn a_request_is_refused_at_its_head_and_its_body_is_not_waited_for() {
 }
 
 #[test]
-fn one_networks_half_requests_are_bounded_and_cost_nobody_else() {
+fn one_networks_partial_requests_are_bounded_and_affect_no_other_client() {
     let site = guarded(Limits { unfinished_per_network: 64 * KIB, request: LONG, ..roomy() });
     let half = beat_head("good", 16 * KIB) + &"x".repeat(8 * KIB);
     let mut device = from([127, 0, 2, 1], site.address);
@@ -142,7 +142,7 @@ fn connections_that_send_nothing_count_too() {
 }
 
 #[test]
-fn behind_a_trusted_proxy_the_clients_address_counts() {
+fn behind_a_trusted_proxy_the_clients_address_is_limited() {
     let unlimited = vec!["127.0.0.1".parse().expect("a network")];
     let limits = Limits { unfinished_per_network: 64 * KIB, request: LONG, unlimited, ..roomy() };
     let site = guarded(limits);
@@ -213,7 +213,7 @@ fn seventeen_addresses_with_half_requests_cost_known_devices_no_beat() {
 }
 
 #[test]
-fn when_all_places_are_taken_by_known_devices_the_longest_idle_one_gives_way() {
+fn with_only_known_devices_the_longest_idle_connection_is_closed() {
     let site = guarded(Limits { connections: 3, ..roomy() });
     let mut fleet: Vec<Client> = (0..3).map(|_| site.client()).collect();
     for known in &mut fleet {

@@ -50,7 +50,7 @@ fn a_slow_body_is_cut_like_a_slow_head() {
 }
 
 #[test]
-fn a_connection_that_never_says_anything_is_closed_without_a_word() {
+fn a_silent_connection_is_closed_without_a_response() {
     let site = Site::limited(short());
     assert_eq!(site.client().rest(), "");
     let mut client = site.client();
@@ -71,7 +71,7 @@ fn an_idle_connection_is_closed_and_an_empty_line_does_not_keep_it() {
 }
 
 #[test]
-fn who_does_not_take_the_answer_is_cut_and_who_is_merely_slow_is_not() {
+fn a_client_that_reads_no_response_is_cut_and_a_slow_one_is_not() {
     let site = Site::limited(Limits { write: Duration::from_secs(6), idle: LONG, ..short() });
     let mut deaf = site.client();
     let mut slow = site.client();
@@ -100,7 +100,7 @@ fn what_came_before_the_server_ran_has_all_its_time() {
 }
 
 #[test]
-fn a_handler_that_takes_too_long_costs_its_client_a_503_and_its_late_answer_goes_nowhere() {
+fn a_slow_handler_is_answered_with_503_and_its_late_response_is_dropped() {
     // Idle for longer than anything here is late, however busy the machine is.
     let site = Site::limited(Limits { idle: Duration::from_secs(6), ..short() });
     let mut client = site.client();
@@ -119,7 +119,7 @@ fn a_handler_that_takes_too_long_costs_its_client_a_503_and_its_late_answer_goes
 }
 
 #[test]
-fn whoever_lingers_is_cut_however_much_it_sends() {
+fn a_lingering_connection_is_cut_however_much_it_sends() {
     let site = Site::limited(Limits { request: LONG, ..short() });
     let mut client = site.client();
     client.send("rubbish\r\n\r\n");

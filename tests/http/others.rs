@@ -25,7 +25,7 @@ fn curl(arguments: &[&str]) -> Option<String> {
 }
 
 #[test]
-fn curl_gets_what_it_asks_for() {
+fn curl_is_served() {
     let site = Site::new();
     let url = |path: &str| format!("http://{}{path}", site.address);
     let Some(hello) = curl(&[&url("/hello")]) else { return };
@@ -177,7 +177,7 @@ fn nginx_in_front_passes_everything_on_over_kept_connections() {
 }
 
 #[test]
-fn what_is_smuggled_past_nginx_is_not_taken_for_a_request() {
+fn data_smuggled_past_nginx_is_not_parsed_as_a_request() {
     let site = Site::new();
     let Some(nginx) = Nginx::in_front_of(&site) else { return };
     nginx.connect();

@@ -104,7 +104,7 @@ fn head_is_answered_like_get_without_the_body() {
 }
 
 #[test]
-fn whoever_waits_for_100_continue_gets_it_and_nobody_else() {
+fn only_a_client_that_expects_100_continue_gets_it() {
     let site = Site::new();
     let head = "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n";
     let mut client = site.client();
@@ -119,7 +119,7 @@ fn whoever_waits_for_100_continue_gets_it_and_nobody_else() {
 }
 
 #[test]
-fn a_connection_is_closed_when_the_client_or_its_version_says_so() {
+fn a_connection_is_closed_if_the_client_or_its_version_requires_it() {
     let site = Site::new();
     let mut client = site.client();
     client.send("GET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
@@ -157,7 +157,7 @@ fn an_answer_without_a_body_keeps_the_stream_in_step() {
 }
 
 #[test]
-fn each_refusal_is_told_in_json_and_ends_the_connection() {
+fn each_refusal_is_json_and_ends_the_connection() {
     let site = Site::new();
     let long = "a".repeat(9_000);
     let table = [
@@ -206,7 +206,7 @@ fn a_handlers_own_statuses_keep_the_connection() {
 }
 
 #[test]
-fn nothing_behind_a_refused_request_is_ever_taken_for_a_request() {
+fn data_after_a_refused_request_is_never_parsed_as_a_request() {
     let smuggled = post("/echo", "smuggled");
     let fronts = [
         "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
@@ -250,7 +250,7 @@ fn a_client_that_is_still_sending_reads_its_refusal_and_no_reset() {
 }
 
 #[test]
-fn a_socket_file_is_served_too_and_its_peer_is_told_apart() {
+fn a_socket_file_is_served_too_and_its_peer_is_distinguished() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("api.sock");
     let listener = UnixListener::bind(&path).expect("a socket");

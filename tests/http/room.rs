@@ -77,7 +77,7 @@ fn refusals_beyond_the_polite_ones_are_refusals_too() {
 }
 
 #[test]
-fn what_the_workers_queue_does_not_hold_is_told_to_come_back_later() {
+fn a_full_worker_queue_is_answered_with_retry_after() {
     let (handler, exchanges) = queue(2);
     let site = Site::with(roomy(), handler);
     let mut clients: Vec<Client> = (0..5).map(|_| site.client()).collect();

@@ -4,7 +4,7 @@ use crate::site::{LONG, Site, body, eventually, get, post, status};
 use std::time::{Duration, Instant};
 
 #[test]
-fn what_was_asked_is_answered_and_what_is_idle_is_closed() {
+fn pending_requests_are_answered_and_idle_connections_closed() {
     let mut site = Site::new();
     let mut idle = site.client();
     idle.send(get("/hello"));
@@ -31,7 +31,7 @@ fn what_was_asked_is_answered_and_what_is_idle_is_closed() {
 }
 
 #[test]
-fn grace_is_the_longest_that_it_takes() {
+fn a_stop_ends_within_the_grace_period() {
     let mut site = Site::new();
     let mut client = site.client();
     client.send(get("/later?60000"));

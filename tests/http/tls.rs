@@ -128,7 +128,7 @@ fn a_client_comes_back_without_a_whole_handshake() {
 }
 
 #[test]
-fn what_is_no_certificate_or_not_its_key_is_said() {
+fn a_missing_certificate_or_wrong_key_is_reported() {
     let (first, second) = (Authority::new().server_pem(&["a"]), Authority::new().server_pem(&["a"]));
     let (chain, key) = (first.certificate_pem.as_bytes(), first.key_pem.as_bytes());
     for (chain, key, said) in [
@@ -162,7 +162,7 @@ fn a_renewed_certificate_is_shown_to_new_connections_and_the_others_go_on() {
 }
 
 #[test]
-fn whoever_speaks_no_tls_is_cut_and_tls_at_a_plain_port_is_told() {
+fn a_client_without_tls_is_cut_and_tls_at_a_plain_port_is_answered() {
     let secure = Secure::new(roomy());
     let mut plain = secure.site.client();
     plain.send(get("/hello"));
@@ -194,7 +194,7 @@ fn a_handshake_has_the_deadline_of_a_request() {
 }
 
 #[test]
-fn who_does_not_take_the_answer_is_cut_over_tls_too() {
+fn a_tls_client_that_reads_no_response_is_cut_too() {
     let secure = Secure::new(Limits { write: Duration::from_millis(400), ..roomy() });
     let mut deaf = secure.client();
     deaf.send(get("/large?50000000"));

@@ -33,7 +33,7 @@ fn an_installation_is_these_files_and_no_others() {
 }
 
 #[test]
-fn a_second_run_changes_nothing_and_says_so() {
+fn a_second_run_changes_nothing_and_reports_it() {
     let machine = Machine::new();
     let token = machine.write("token-from-somewhere", SECRET);
     let options = ["--url", "https://barn.example/heartbeat", "--token-file", &token];
@@ -48,7 +48,7 @@ fn a_second_run_changes_nothing_and_says_so() {
 }
 
 #[test]
-fn an_edited_configuration_stays_and_the_new_default_lies_beside_the_program() {
+fn an_edited_configuration_stays_and_the_new_default_is_beside_the_program() {
     let machine = Machine::new();
     code(&machine.install(&[]), 0);
     let edited = machine.read(CONFIG).replace("interval = \"5s\"", "interval = \"9s\"");
@@ -64,7 +64,7 @@ fn an_edited_configuration_stays_and_the_new_default_lies_beside_the_program() {
 }
 
 #[test]
-fn a_configuration_that_nobody_edited_follows_the_version() {
+fn an_unedited_configuration_follows_the_version() {
     let machine = Machine::new();
     code(&machine.install(&[]), 0);
     for name in [CONFIG, "usr/local/share/heartbeat-daemon/config.toml"] {
@@ -226,7 +226,7 @@ fn a_compiler_that_is_too_old_is_named_with_what_to_do() {
 }
 
 #[test]
-fn a_program_is_built_where_there_is_none_and_only_then() {
+fn a_program_is_built_only_if_missing() {
     let machine = Machine::new();
     let cargo = format!(
         "if [ \"$1\" = --version ]; then echo cargo 1.85.1; exit; fi\n\
@@ -250,7 +250,7 @@ fn a_build_that_fails_changes_nothing() {
 }
 
 #[test]
-fn the_unit_grants_one_capability_and_observe_takes_it_away_for_good() {
+fn the_unit_grants_one_capability_and_observe_removes_it() {
     const DROP_IN: &str = "etc/systemd/system/heartbeat-daemon.service.d/50-observe.conf";
     let machine = Machine::new();
     code(&machine.install(&[]), 0);
@@ -275,7 +275,7 @@ fn the_unit_grants_one_capability_and_observe_takes_it_away_for_good() {
 }
 
 #[test]
-fn the_rule_for_networkmanager_is_installed_only_when_asked_for() {
+fn the_rule_for_networkmanager_is_installed_only_on_request() {
     const RULE: &str = "etc/polkit-1/rules.d/50-heartbeat-daemon.rules";
     let machine = Machine::new();
     code(&machine.install(&[]), 0);

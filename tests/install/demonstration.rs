@@ -255,7 +255,7 @@ fn on_bookworm_its_newer_cargo_is_installed() {
 }
 
 #[test]
-fn without_a_new_enough_cargo_it_says_what_to_do() {
+fn without_a_new_enough_cargo_it_gives_advice() {
     let toolchain = Toolchain::new("cargo=0.66.0+ds1").updated();
     let output = toolchain.run(&["--yes"]);
     code(&output, 1);

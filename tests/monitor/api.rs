@@ -149,7 +149,7 @@ fn asked(monitor: &Monitor, case: &Case, reader: &str, machine: &str) -> Answer 
 }
 
 #[test]
-fn every_request_is_answered_as_the_document_says() {
+fn every_response_matches_the_openapi_document() {
     let (document, monitor) = (document(), Plan::new().start());
     let (machine, reader) = (monitor.machine("barn"), monitor.reader());
     for case in cases() {
@@ -247,7 +247,7 @@ fn each_documented_path_is_the_route_of_its_name_and_there_are_no_others() {
 }
 
 #[test]
-fn each_documented_path_takes_the_documented_methods_and_says_so_to_others() {
+fn each_documented_path_accepts_its_methods_and_lists_them_in_allow() {
     let (document, monitor) = (document(), Plan::new().start());
     for (path, item) in document["paths"].as_object().expect("paths") {
         let methods: Vec<String> =

@@ -32,12 +32,12 @@ fn a_step_is_told_to_nobody(offset: &str, way: &str) {
 }
 
 #[test]
-fn a_clock_that_steps_a_day_ahead_makes_nobody_late() {
+fn a_clock_step_of_a_day_ahead_makes_no_machine_late() {
     a_step_is_told_to_nobody("+1d", "forwards");
 }
 
 #[test]
-fn a_clock_that_steps_a_day_back_makes_nobody_late_and_hides_nobody() {
+fn a_clock_step_of_a_day_back_makes_no_machine_late_and_hides_no_outage() {
     a_step_is_told_to_nobody("-1d", "back");
 }
 

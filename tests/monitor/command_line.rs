@@ -41,7 +41,7 @@ fn a_typo_gets_the_nearest_command_option_or_key_proposed() {
 }
 
 #[test]
-fn check_config_says_that_it_is_good() {
+fn check_config_accepts_it() {
     let output = Plan::new().run(&["check-config"]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stdout).contains(": good; would listen on 127.0.0.1:0"));
@@ -146,7 +146,7 @@ fn said_to_a_user_who_may_not_read(plan: &Plan, file: &std::path::Path, argument
 }
 
 #[test]
-fn a_user_who_may_not_read_the_configuration_or_the_database_is_told_to_use_sudo() {
+fn a_user_without_read_permission_is_advised_to_use_sudo() {
     let plan = Plan::new();
     plan.says(&["machine", "add", "barn"]);
     for arguments in [&["machine", "list"][..], &["events"], &["channel", "list"], &["db", "check"]] {
@@ -170,7 +170,7 @@ fn the_environment_of_lunasentri_is_obeyed() {
 }
 
 #[test]
-fn the_root_of_the_server_says_what_it_is_and_where_heartbeats_go() {
+fn the_root_path_names_the_program_and_the_heartbeat_path() {
     let monitor = Plan::new().start();
     monitor.machine("secret-barn");
     let answer = monitor.get("/");
@@ -182,7 +182,7 @@ fn the_root_of_the_server_says_what_it_is_and_where_heartbeats_go() {
 }
 
 #[test]
-fn no_command_takes_a_secret_and_none_shows_one() {
+fn no_command_accepts_or_shows_a_secret() {
     let plan = Plan::new();
     let token = plan.token(&["machine", "add", "barn"]);
     assert!(token.len() >= 43, "256 bits: {token}");

@@ -35,7 +35,7 @@ fn refused(answer: &Answer, reason: &str) {
 }
 
 #[test]
-fn a_key_adds_one_device_whose_token_is_good_at_once() {
+fn a_key_adds_one_device_whose_token_is_valid_at_once() {
     let monitor = Plan::new().start();
     let (reader, key) = (monitor.reader(), key(&monitor));
     let answer = enrol(&monitor, &key, DEVICE);
@@ -55,7 +55,7 @@ fn a_key_adds_one_device_whose_token_is_good_at_once() {
 
 /// As when its answer was lost.
 #[test]
-fn a_device_that_was_never_heard_of_may_use_its_key_again_and_only_the_last_token_counts() {
+fn a_device_never_seen_may_reuse_its_key_and_only_the_last_token_is_valid() {
     let monitor = Plan::new().start();
     let key = key(&monitor);
     let first = token(&enrol(&monitor, &key, DEVICE));
@@ -84,7 +84,7 @@ fn a_key_that_is_wrong_removed_or_too_old_adds_nothing() {
 }
 
 #[test]
-fn what_is_missing_or_of_the_wrong_kind_is_said_and_costs_no_key() {
+fn missing_and_invalid_fields_are_named_and_use_up_no_key() {
     let monitor = Plan::new().start();
     let key = key(&monitor);
     for (headers, body, status) in [
@@ -106,7 +106,7 @@ fn what_is_missing_or_of_the_wrong_kind_is_said_and_costs_no_key() {
 }
 
 #[test]
-fn the_hardware_id_of_a_machine_that_is_online_is_not_taken_over_until_it_is_revoked() {
+fn an_online_machines_hardware_id_cannot_enrol_until_it_is_revoked() {
     let monitor = Plan::new().start();
     let reader = monitor.reader();
     let old = token(&enrol(&monitor, &key(&monitor), DEVICE));

@@ -21,7 +21,7 @@ fn latest(monitor: &Monitor, reader: &str) -> Value {
 }
 
 #[test]
-fn rpi_streamers_post_is_taken_with_its_units_and_unknown_fields_are_kept() {
+fn rpi_streamers_post_is_parsed_with_units_and_unknown_fields_are_kept() {
     let monitor = Plan::new().start();
     let (token, reader) = (monitor.machine("barn"), monitor.reader());
     let answer = monitor.post("/cams/heartbeat.php", &[bearer(&token)], STREAMER.as_bytes());
@@ -39,7 +39,7 @@ fn rpi_streamers_post_is_taken_with_its_units_and_unknown_fields_are_kept() {
 }
 
 #[test]
-fn rpi_streamers_get_is_taken_with_the_token_in_its_url() {
+fn rpi_streamers_get_is_parsed_with_the_token_in_its_url() {
     let monitor = Plan::new().start();
     let (token, reader) = (monitor.machine("barn"), monitor.reader());
     let encoded = "%7B%22cpu%22%3A+%2212%25%22%2C+%22temp%22%3A%2248.8%C2%B0C%22%7D";
@@ -87,7 +87,7 @@ fn a_meeting_api_client_finds_its_device_by_its_key() {
 }
 
 #[test]
-fn a_meeting_api_client_says_that_it_is_online_and_is_available_until_it_falls_silent() {
+fn a_meeting_api_client_is_available_until_it_falls_silent() {
     let plan = Plan::new();
     let told = WebhookReceiver::of(&plan);
     let token = plan.token(&["machine", "add", "barn", "--device-key", "cam-7"]);

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 const SEEN: Duration = Duration::from_secs(2);
 
 #[test]
-fn a_new_threshold_is_taken_over_and_a_bad_file_is_not() {
+fn a_new_threshold_is_applied_and_a_bad_file_is_not() {
     let plan = Plan::new().key("detection.offline_threshold", "1h");
     let told = WebhookReceiver::of(&plan);
     let mut monitor = plan.start();
@@ -36,7 +36,7 @@ fn a_new_threshold_is_taken_over_and_a_bad_file_is_not() {
 }
 
 #[test]
-fn what_needs_a_restart_is_said() {
+fn keys_that_need_a_restart_are_logged() {
     let mut monitor = Plan::new().start();
     monitor.reconfigure("limits.workers", "3");
     monitor.signal(Signal::HUP);

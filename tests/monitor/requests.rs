@@ -97,7 +97,7 @@ fn requests_that_cannot_be_decoded_are_logged_once_per_machine_and_cause() {
 }
 
 #[test]
-fn a_machines_token_reads_nothing_and_a_read_token_beats_for_nobody() {
+fn a_device_token_cannot_read_and_a_read_token_cannot_beat() {
     let monitor = Plan::new().start();
     let (token, reader) = (monitor.machine("barn"), monitor.reader());
     assert_eq!(monitor.get_as(&token, "/api/v1/machines").status, 403);
@@ -135,7 +135,7 @@ fn figures_are_open_to_this_machine_and_not_through_a_proxy() {
 }
 
 #[test]
-fn a_secret_stands_neither_in_the_log_nor_in_the_figures() {
+fn secrets_are_neither_in_the_log_nor_in_the_metrics() {
     let monitor = Plan::new().key("log.level", "debug").start();
     let (token, reader) = (monitor.machine("barn"), monitor.reader());
     monitor.post(&format!("/heartbeat.php?token={token}"), &[], b"{\"cpu\": 5}");

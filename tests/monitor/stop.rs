@@ -28,7 +28,7 @@ fn stop(monitor: &mut Monitor, promise: Duration) {
 }
 
 #[test]
-fn an_idle_monitor_stops_at_once_and_says_so() {
+fn an_idle_monitor_stops_at_once_and_logs_it() {
     let mut monitor = Plan::new().start();
     // Its threads have nothing to wait for.
     stop(&mut monitor, Duration::from_millis(1500));
@@ -48,7 +48,7 @@ fn clients_that_hang_do_not_hold_a_stop_up() {
 }
 
 #[test]
-fn systemd_hears_of_the_start_the_state_and_the_stop() {
+fn systemd_is_notified_of_start_state_and_stop() {
     let plan = Plan::new();
     let notify = NotifySocket::new(plan.scratch());
     let plan = plan.env("NOTIFY_SOCKET", notify.path()).env("WATCHDOG_USEC", "3000000");
@@ -180,7 +180,7 @@ fn exchange(stream: &mut TcpStream, token: &str, body: &str) -> bool {
 }
 
 #[test]
-fn a_daemon_at_work_does_not_hold_a_stop_up() {
+fn a_sending_daemon_does_not_delay_a_stop() {
     let mut monitor = Plan::new().start();
     let token = monitor.machine("barn");
     let daemon = daemon(&monitor, &token);

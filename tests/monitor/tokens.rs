@@ -19,7 +19,7 @@ fn answers(monitor: &Monitor, token: &str, status: u16) {
 }
 
 #[test]
-fn a_rotated_token_is_taken_for_as_long_as_was_said_and_then_refused() {
+fn a_rotated_token_is_valid_for_its_grace_period() {
     let monitor = Plan::new().start();
     let first = monitor.machine("barn");
     let rotate = ["machine", "rotate", "barn", "--keep-old", "1h"];
@@ -37,7 +37,7 @@ fn a_rotated_token_is_taken_for_as_long_as_was_said_and_then_refused() {
 }
 
 #[test]
-fn a_disabled_machine_is_refused_and_never_late_and_an_enabled_one_is_taken_again() {
+fn a_disabled_machine_is_refused_and_never_late_until_it_is_enabled() {
     let monitor = Plan::new().start();
     let (token, reader) = (monitor.machine("barn"), monitor.reader());
     answers(&monitor, &token, 200);
@@ -102,7 +102,7 @@ impl Kept {
 }
 
 #[test]
-fn a_connection_that_stays_open_carries_a_token_no_longer_than_it_counts() {
+fn an_open_connection_does_not_extend_a_tokens_validity() {
     let monitor = Plan::new().start();
     let token = monitor.machine("barn");
     let mut device = Kept::to(&monitor);

@@ -13,7 +13,7 @@ const THRESHOLD: Duration = Duration::from_secs(3);
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
-fn a_device_that_falls_silent_is_told_of_once_and_again_when_it_is_back() {
+fn a_silent_device_is_notified_once_and_once_at_its_return() {
     let plan = Plan::new();
     let told = WebhookReceiver::of(&plan);
     let monitor = plan.start();
@@ -56,7 +56,7 @@ fn a_device_that_is_stopped_on_purpose_raises_no_alarm() {
 }
 
 #[test]
-fn a_monitor_that_restarts_with_the_fleet_alive_says_nothing() {
+fn a_restart_with_the_fleet_alive_notifies_nothing() {
     let plan = Plan::new();
     let told = WebhookReceiver::of(&plan);
     // The same port again, so that daemons find it.

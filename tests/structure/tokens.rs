@@ -93,7 +93,7 @@ fn quote_or_lifetime(rest: &str) -> usize {
 }
 
 #[test]
-fn strings_comments_and_lifetimes_are_told_apart() {
+fn strings_comments_and_lifetimes_are_distinguished() {
     let source = "use a::b; // use c::d;\nfn f<'a>(x: &'a str) -> char { \"mod x;\"; r#\"\"y\"\"#; b\"\\\"\"; '\"' }\n";
     let found = tokens(source);
     let texts: Vec<_> = found.iter().map(|token| token.text.as_str()).collect();
