@@ -117,6 +117,44 @@ fn to_journal(line: &[u8]) -> Vec<u8> {
 }
 
 #[cfg(test)]
+pub mod captured {
+    //! The lines that a test's own thread logs.
+
+    use log::{LevelFilter, Log, Metadata, Record};
+    use std::cell::RefCell;
+
+    thread_local! {
+        /// `Some` while they are captured.
+        static LINES: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
+    }
+
+    struct ThreadLog;
+
+    impl Log for ThreadLog {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+
+        fn log(&self, record: &Record<'_>) {
+            let line = format!("[{}] {}", record.level(), record.args());
+            LINES.with_borrow_mut(|lines| lines.iter_mut().for_each(|lines| lines.push(line.clone())));
+        }
+
+        fn flush(&self) {}
+    }
+
+    /// The lines of `run` from level info on, like `[WARN] text`.
+    pub fn logged(run: impl FnOnce()) -> Vec<String> {
+        // Fails if another test has set it.
+        let _ = log::set_logger(&ThreadLog);
+        log::set_max_level(LevelFilter::Info);
+        LINES.set(Some(Vec::new()));
+        run();
+        LINES.take().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use log::{Level, Log, Record};

@@ -69,3 +69,99 @@ pub fn messages(
     };
     groups.into_iter().map(outgoing).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Moment;
+    use crate::monitor::notify::notice::{EventKind, Notice};
+
+    fn row(id: i64, news: EventKind, state: EventKind) -> LeasedRow {
+        let (name, hostname, description) = (format!("m{id}"), None, None);
+        let notice = Notice { news, state, machine: id, name, hostname, description, last_seen: 0, at: 0 };
+        LeasedRow { id, notice, attempts: 0, expires: Moment(0) }
+    }
+
+    /// The rows of each message.
+    fn grouped(kind: ChannelKind, rows: &[LeasedRow], alone: &[i64]) -> Vec<Vec<i64>> {
+        let alone = alone.iter().copied().collect();
+        let messages = messages(kind, &Clock::UTC, rows.to_vec(), &alone);
+        for Outgoing { what, rows } in &messages {
+            assert_eq!(what.rows, rows.iter().map(|row| row.id).collect::<Vec<_>>());
+            assert_eq!(what.notices.len(), rows.len());
+        }
+        messages.into_iter().map(|message| message.what.rows).collect()
+    }
+
+    #[test]
+    fn a_person_gets_one_message_about_five_machines_or_more_with_the_same_news() {
+        use EventKind::{Offline, Online, Steady};
+        let rows = |ids: std::ops::RangeInclusive<i64>, news, state| -> Vec<LeasedRow> {
+            ids.map(|id| row(id, news, state)).collect()
+        };
+        let five = rows(1..=5, Offline, Offline);
+        let each = |ids: std::ops::RangeInclusive<i64>| ids.map(|id| vec![id]).collect::<Vec<_>>();
+        let group = |ids: std::ops::RangeInclusive<i64>| vec![ids.collect::<Vec<_>>()];
+        for (what, rows, alone, expected) in [
+            ("four", five[..4].to_vec(), vec![], each(1..=4)),
+            ("five", five.clone(), vec![], group(1..=5)),
+            (
+                "five and other news",
+                [five.clone(), rows(6..=6, Online, Online)].concat(),
+                vec![],
+                [group(1..=5), each(6..=6)].concat(),
+            ),
+            (
+                "two of five in another state",
+                [rows(1..=3, Steady, Online), rows(4..=5, Steady, Offline)].concat(),
+                vec![],
+                each(1..=5),
+            ),
+            (
+                "the first of six alone",
+                rows(1..=6, Offline, Offline),
+                vec![1],
+                [each(1..=1), group(2..=6)].concat(),
+            ),
+            (
+                "the last of six alone",
+                rows(1..=6, Offline, Offline),
+                vec![6],
+                [group(1..=5), each(6..=6)].concat(),
+            ),
+            ("all alone", five.clone(), vec![1, 2, 3, 4, 5], each(1..=5)),
+        ] {
+            assert_eq!(grouped(ChannelKind::Email, &rows, &alone), expected, "{what}");
+        }
+        assert_eq!(grouped(ChannelKind::Webhook, &five, &[]), each(1..=5), "a program gets one each");
+    }
+
+    #[test]
+    fn messages_are_in_the_order_of_their_first_rows() {
+        use EventKind::{Offline, Online};
+        let offline = |id| row(id, Offline, Offline);
+        let rows = [offline(2), row(3, Online, Online), offline(4), offline(5), offline(6), offline(7)];
+        assert_eq!(grouped(ChannelKind::Ntfy, &rows, &[]), [vec![2, 4, 5, 6, 7], vec![3]]);
+    }
+
+    #[test]
+    fn a_message_is_a_retry_if_all_its_rows_were_tried() {
+        let flight = |attempts: [u32; 2]| Flight {
+            channel: Arc::new(Channel {
+                id: crate::monitor::notify::channel::ChannelId(1),
+                kind: ChannelKind::Email,
+                target: String::new(),
+                secret: None,
+                secret_file: None,
+            }),
+            rows: attempts
+                .map(|attempts| LeasedRow { attempts, ..row(1, EventKind::Offline, EventKind::Offline) })
+                .to_vec(),
+            title: String::new(),
+        };
+        assert_eq!(
+            [[0, 0], [0, 1], [1, 1]].map(|attempts| flight(attempts).is_retry()),
+            [false, false, true]
+        );
+    }
+}

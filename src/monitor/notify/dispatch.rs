@@ -392,3 +392,6 @@ const APART_AFTER: Duration = Duration::from_secs(1);
 
 /// Rows that are leased at once for a person, because they are grouped into few messages.
 const MOST_GATHERED: usize = 10_000;
+
+#[cfg(test)]
+mod tests;

@@ -329,10 +329,13 @@ mod tests {
     #[test]
     fn messages_in_flight_count() {
         let (now, mut pace) = (Instant::now(), ChannelPace::default());
+        assert!(pace.is_idle());
         (0..8).for_each(|_| pace.started(false));
+        assert!(!pace.is_idle());
         assert_eq!(pace.turn(ChannelKind::Webhook, now), Turn::Later(None));
         pace.ended(false);
         assert_eq!(pace.turn(ChannelKind::Webhook, now), self::now(1));
+        assert!(!pace.is_idle());
     }
 
     #[test]

@@ -99,3 +99,67 @@ pub fn forget_the_future(transaction: &Transaction, now: Moment) -> Result<(), S
     )?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Moment = Moment(1_763_774_609_000);
+    const DAY_MIN: i64 = 24 * 60;
+
+    fn at(minutes: i64) -> Moment {
+        Moment(NOW.0 + minutes * 60_000)
+    }
+
+    /// Times in minutes from now.
+    fn row(is_retry: bool, created: i64, handed_over: Option<i64>, due: i64) -> Scheduled {
+        let (created, due, expires) = (at(created), at(due), at(created + DAY_MIN));
+        let handed_over = handed_over.map(at);
+        Scheduled { id: 1, channel: ChannelId(1), is_retry, created, handed_over, due, expires }
+    }
+
+    #[test]
+    fn a_clock_that_went_back_keeps_holds_as_long_and_makes_its_retries_due() {
+        for (what, row, due) in [
+            ("held, written before", row(false, -5, None, 30), 30),
+            ("held, written now", row(false, 0, None, 30), 30),
+            ("held, written an hour ahead", row(false, 60, None, 90), 30),
+            ("due, written an hour ahead", row(false, 60, None, 60), 0),
+            ("held for ten hours", row(false, -5, None, 600), 600),
+            ("a retry, written before", row(true, -5, None, 15), 15),
+            ("a retry, written now", row(true, 0, None, 15), 15),
+            ("a retry, written a minute ahead", row(true, 1, None, 15), 0),
+            ("a retry that is due in two hours", row(true, -5, None, 120), 120),
+            ("a retry that is due later than any", row(true, -5, None, 121), 0),
+            ("a mail that may have arrived", row(true, -5, Some(-1), 29), 29),
+            ("such a mail, being sent now", row(true, -5, Some(0), -1), -1),
+            ("such a mail, handed over an hour ahead", row(true, -5, Some(60), 90), 30),
+        ] {
+            assert_eq!(row.new_due(NOW), at(due), "{what}");
+        }
+    }
+
+    #[test]
+    fn a_row_expires_a_day_after_it_was_written_and_at_most_a_day_after_it_is_due() {
+        for (what, row, due, expiry) in [
+            ("written an hour ago", row(false, -60, None, 0), 0, DAY_MIN - 60),
+            ("written now", row(false, 0, None, 0), 0, DAY_MIN),
+            ("written ten days ahead", row(false, 14_400, None, 14_400), 0, DAY_MIN),
+            ("held for ten hours, which count", row(false, 60, None, 660), 600, DAY_MIN),
+            (
+                "its expiry was postponed by a year",
+                Scheduled { expires: at(525_600), ..row(true, -60, None, 15) },
+                15,
+                15 + DAY_MIN,
+            ),
+            (
+                "the same, due before now",
+                Scheduled { expires: at(525_600), ..row(true, -60, None, -15) },
+                -15,
+                DAY_MIN,
+            ),
+        ] {
+            assert_eq!(row.new_expiry(at(due), NOW), at(expiry), "{what}");
+        }
+    }
+}

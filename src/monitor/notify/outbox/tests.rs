@@ -186,6 +186,43 @@ fn a_step_forward_postpones_the_expiry_and_the_step_back_takes_that_away_again()
 }
 
 #[test]
+fn the_backlog_is_every_row_that_is_still_to_be_delivered() {
+    let store = Store::scratch();
+    assert_eq!(store.waiting_deliveries(), Ok((0, None)));
+    filled(&store);
+    store
+        .write(|transaction| {
+            Ok(transaction.execute_batch(
+                "UPDATE outbox SET due_at = due_at - 10 - id; UPDATE outbox SET state = 3 WHERE id = 4",
+            )?)
+        })
+        .expect("changed");
+    leased(&store, LeaseOwner::new(), NOW);
+    assert_eq!(store.waiting_deliveries(), Ok((3, Some(Moment(NOW.0 - 13)))), "leased rows count");
+}
+
+#[test]
+fn quiet_hours_hold_no_retry_that_a_clock_which_was_ahead_has_scheduled() {
+    let store = Store::scratch();
+    filled(&store);
+    // NOW is 01:23:29 UTC.
+    store
+        .write(|transaction| {
+            transaction.execute_batch(&format!(
+                "UPDATE recipient SET quiet_from = 0, quiet_to = 120, utc_offset = 0;
+                 UPDATE outbox SET created_at = {day}, due_at = {day} + 60000;
+                 UPDATE outbox SET attempts = 1 WHERE id = 1",
+                day = NOW.0 + 86_400_000
+            ))?;
+            clock_steps::forget_the_future(transaction, NOW)
+        })
+        .expect("applied");
+    let due = |id| number(&store, &format!("SELECT due_at FROM outbox WHERE id = {id}"));
+    assert_eq!(due(1), Some(NOW.0), "its first attempt was allowed");
+    assert_eq!(due(2), Some(NOW.0 - NOW.0 % 86_400_000 + 7_200_000), "the end of the quiet hours");
+}
+
+#[test]
 fn what_is_still_to_be_sent_is_found_by_the_small_indexes() {
     let store = Store::scratch();
     let plan = store.read(|connection| {
