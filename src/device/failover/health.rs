@@ -275,7 +275,6 @@ impl Track {
                 self.upstream = Upstream::Unknown;
                 self.hurry = true;
             }
-            (Gateway::Silent, _) => {}
             (_, Gateway::Silent) => {
                 self.not_valid();
                 if !dead_before {
@@ -353,5 +352,75 @@ impl Track {
     pub fn pending_for(&self, now: Instant) -> Option<Duration> {
         let attempt = self.attempt?;
         Some(now.saturating_duration_since(attempt.tried))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::heartbeat::delivery::Evidence;
+
+    const HOLD: Duration = Duration::from_secs(5);
+
+    fn usable(now: Instant) -> Track {
+        let name = "eth0".to_owned();
+        let seen =
+            Seen { index: 2, name, rank: 0, carrier: true, addressed: true, gateway: true, targets: 2 };
+        let mut track = Track::new(seen.clone(), HOLD);
+        track.observe(Some(seen), now);
+        track
+    }
+
+    /// The hold-down once it works again.
+    fn hold(mut track: Track, now: Instant) -> Option<Duration> {
+        track.gateway(true, now);
+        track.heartbeat(Evidence::Delivered, now);
+        (0..PROBES_IN_A_ROW).for_each(|_| track.succeeded(false, now));
+        track.held_until(false, now).map(|until| until - now)
+    }
+
+    #[test]
+    fn a_third_loss_within_a_minute_doubles_the_hold_down_and_a_dead_uplink_is_lost_once() {
+        let now = Instant::now();
+        type Loss = fn(&mut Track, Instant);
+        let losses: [(&str, Loss); 4] = [
+            ("its probes fail", |track, now| track.condemn(now)),
+            ("its gateway is silent", |track, now| _ = track.gateway(false, now)),
+            ("its heartbeats are lost", |track, now| {
+                (0..2).for_each(|_| track.heartbeat(Evidence::Lost, now));
+                track.question(now);
+                track.heartbeat(Evidence::Lost, now);
+            }),
+            ("its cable is pulled", |track, now| {
+                let seen = track.seen.clone();
+                track.observe(Some(Seen { carrier: false, ..seen.clone() }), now);
+                track.observe(Some(seen), now);
+            }),
+        ];
+        for (what, lose) in losses {
+            let mut track = usable(now);
+            for (lost, expected) in (1..).zip([HOLD, HOLD, HOLD * 2, HOLD * 4]) {
+                lose(&mut track, now);
+                assert_eq!(hold(track.clone(), now), Some(expected), "{what}, {lost} times");
+                track.gateway(true, now);
+                track.heartbeat(Evidence::Delivered, now);
+            }
+        }
+        let mut dead = usable(now);
+        (0..9).for_each(|_| dead.condemn(now));
+        dead.gateway(false, now);
+        assert_eq!(hold(dead, now), Some(HOLD), "it was not back in between");
+    }
+
+    #[test]
+    fn an_uplink_has_proved_itself_at_the_end_of_the_hold_down_after_three_answers() {
+        let now = Instant::now();
+        let mut track = usable(now);
+        for answers in 1..=3 {
+            track.succeeded(false, now);
+            assert_eq!(track.held_until(false, now), (answers == 3).then_some(now + HOLD), "{answers}");
+        }
+        assert!(!track.proved(false, now + HOLD - Duration::from_nanos(1)));
+        assert!(track.proved(false, now + HOLD));
     }
 }

@@ -57,3 +57,32 @@ pub fn early(due: Instant, last: Option<Instant>) -> Instant {
     let slack = last.map_or(Duration::ZERO, |last| due.saturating_duration_since(last) / COALESCE);
     due.checked_sub(slack).unwrap_or(due)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_role_and_the_last_results_decide_how_often_an_uplink_is_probed() {
+        // In ms: gateway; upstream if not proved, proved, failing.
+        for (role, gateway, upstream) in [
+            (Role::Active, 500, [5_000, 5_000, 5_000]),
+            (Role::Standby, 2_000, [30_000, 30_000, 10_000]),
+            (Role::Trial, 2_000, [1_000, 5_000, 5_000]),
+            (Role::Offline, 500, [500, 500, 500]),
+            (Role::LongOffline, 500, [5_000, 5_000, 5_000]),
+        ] {
+            let states = [(false, false), (true, false), (false, true)];
+            let intervals = states.map(|(proved, failing)| role.upstream(proved, failing).as_millis());
+            assert_eq!((role.gateway().as_millis(), intervals), (gateway, upstream), "{role:?}");
+        }
+    }
+
+    #[test]
+    fn a_probe_may_come_a_tenth_of_its_interval_early_and_the_first_one_not_at_all() {
+        let last = Instant::now();
+        let due = last + Duration::from_secs(30);
+        assert_eq!(early(due, Some(last)), last + Duration::from_secs(27));
+        assert_eq!(early(due, None), due);
+    }
+}

@@ -203,6 +203,15 @@ mod tests {
     }
 
     #[test]
+    fn a_figure_outside_the_range_comes_back_as_the_nearest_one_that_fits() {
+        for (sent, back) in [(1e9, 32_767.0), (32_767.4, 32_767.0), (32_766.9, 32_767.0), (-3.0, 0.0)] {
+            let mut figures = [None; FIGURES];
+            figures[0] = Some(sent);
+            assert_eq!(packed(figures).sample().figures()[0], Some(back), "{sent}");
+        }
+    }
+
+    #[test]
     fn a_quiet_machine_takes_four_bytes_a_bucket() {
         let mut random = fastrand::Rng::with_seed(3);
         let mut jitter = |around: f32, by: f32| Some(around + (random.f32() - 0.5) * by);

@@ -76,6 +76,7 @@ mod tests {
     use super::*;
     use crate::device::failover::decide::decide;
     use crate::device::failover::decision::{Fact, Policy, Seen};
+    use crate::device::heartbeat::delivery::Evidence;
     use ProbeTimeout::{Brief, Normal, Short};
     use TargetChoice::{First, Last};
 
@@ -199,6 +200,43 @@ mod tests {
             finish(&mut uplinks, works, now);
             let counted = [0, 1, 29_999, 30_000].map(|wait| portal(&mut uplinks, wait));
             assert_eq!(counted, expected, "portals {portals}, works {works}");
+        }
+    }
+
+    #[test]
+    fn heartbeats_over_another_uplink_have_the_active_one_probed_once_and_copies_do_not() {
+        let now = Instant::now();
+        let once = [vec![upstream(2, Last, Short)], vec![], vec![]];
+        for (copy, probes) in [(false, once), (true, [vec![], vec![], vec![]])] {
+            let (mut uplinks, _) = uplinks([true; 3], false, false, now);
+            finish(&mut uplinks, true, now);
+            for (round, probes) in probes.into_iter().enumerate() {
+                let (interface, evidence) = ("wlan1".to_owned(), Evidence::Delivered);
+                uplinks.apply(Fact::Heartbeat { interface, evidence, copy }, now);
+                assert_eq!(decide(&mut uplinks, now).probes, probes, "heartbeat {round}, copy: {copy}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_probe_whose_end_is_lost_is_repeated_after_15_s() {
+        let now = Instant::now();
+        let (mut uplinks, _) = uplinks([true, false, false], false, false, now);
+        for (wait, probes) in [(5_000, vec![]), (14_999, vec![]), (15_000, vec![upstream(2, First, Normal)])]
+        {
+            assert_eq!(decide(&mut uplinks, now + MS * wait).probes, probes, "after {wait} ms");
+        }
+    }
+
+    #[test]
+    fn a_portal_page_whose_name_is_being_looked_up_is_asked_after_2_s() {
+        let now = Instant::now();
+        let (mut uplinks, _) = uplinks([true, false, false], false, true, now);
+        finish(&mut uplinks, true, now);
+        assert_eq!(decide(&mut uplinks, now).probes, [Start::Portal { index: 2 }]);
+        uplinks.apply(Fact::PortalNotAsked { index: 2 }, now);
+        for (wait, probes) in [(0, vec![]), (1_999, vec![]), (2_000, vec![Start::Portal { index: 2 }])] {
+            assert_eq!(decide(&mut uplinks, now + MS * wait).probes, probes, "after {wait} ms");
         }
     }
 }

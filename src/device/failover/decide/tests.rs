@@ -453,6 +453,21 @@ fn a_portal_is_left_and_not_taken_back_before_it_is_gone() {
 }
 
 #[test]
+fn the_hold_down_begins_when_the_portal_of_a_better_uplink_is_gone() {
+    let mut device = Device::with(Policy { failback_hold: HOLD, portals: true });
+    (0..3).for_each(|place| device.set(place, true, true));
+    device.links();
+    device.pass(SECOND * 60);
+    device.apply(Fact::Portal { index: ETH0, free: Some(false) });
+    device.pass(SECOND * 2);
+    let gone = device.now;
+    device.apply(Fact::Portal { index: ETH0, free: Some(true) });
+    device.pass(SECOND * 20);
+    let (back, switch) = device.switches.last().cloned().expect("a switch");
+    assert_eq!((back - gone, switch.to.as_deref()), (HOLD, Some("eth0")));
+}
+
+#[test]
 fn where_nothing_can_be_asked_carrier_and_address_decide() {
     let mut device = Device::new();
     device.seen.iter_mut().for_each(|seen| seen.targets = 0);
@@ -780,6 +795,33 @@ fn uplinks_of_one_pattern_are_ranked_by_name_and_one_that_goes_promotes_no_other
     device.links();
     acknowledged(&mut device, "enx2");
     assert_eq!((gone.name.as_str(), device.state().as_str()), ("enx1", "enx2_active"));
+}
+
+#[test]
+fn heartbeats_leave_over_the_chosen_uplink_unless_the_kernels_route_says_otherwise() {
+    let mut device = Device::settled();
+    assert!(device.uplinks.is_chosen_from());
+    device.apply(Fact::Pinned(pin("tun0", true)));
+    assert!(!device.uplinks.is_chosen_from());
+    device.apply(Fact::Pinned(None));
+    assert!(device.uplinks.is_chosen_from());
+}
+
+#[test]
+fn only_an_uplink_helps_and_only_where_a_default_route_is_the_path() {
+    for (pinned, by_default, delivers, path) in [
+        ("tun0", true, "wlan1", "wlan1"),
+        ("tun0", true, "tun1", "tun0"),
+        ("tun0", true, "tun0", "tun0"),
+        ("tun0", false, "wlan1", "tun0"),
+    ] {
+        let mut device = Device::settled();
+        device.apply(Fact::Pinned(pin(pinned, by_default)));
+        device.pass(SECOND);
+        device.acknowledge(delivers);
+        let case = format!("{pinned} by default: {by_default}, {delivers} delivers");
+        assert_eq!(device.decision.path.as_deref(), Some(path), "{case}");
+    }
 }
 
 #[test]

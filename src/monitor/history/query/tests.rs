@@ -3,6 +3,7 @@
 use super::*;
 use crate::monitor::beat::{Beat, BeatKind, Sample};
 use crate::monitor::fleet::Unsaved;
+use crate::monitor::history::rows::PastSample;
 use crate::monitor::machine::Description;
 use crate::monitor::store::Scratch;
 
@@ -110,4 +111,37 @@ fn a_damaged_row_is_left_out_and_written_anew() {
     assert_eq!(read(&store, &fleet, BEGIN, after(120), MINUTE), [(60, 2.0)]);
     save(&store, [(1, 3.0)].into_iter());
     assert_eq!(read(&store, &fleet, BEGIN, after(120), MINUTE), [(1, 3.0), (60, 2.0)]);
+}
+
+#[test]
+fn replayed_samples_are_kept_as_coarsely_as_their_age_demands_and_never_replace_a_mean() {
+    let (store, fleet) = (store(), Fleet::default());
+    save(&store, [(0, 10.0)].into_iter());
+    let now = after(120);
+    let past = |at: Moment, figures: Packed| PastSample { machine: MACHINE, at, figures };
+    let old = BEGIN.minus(DAY * 400).plus(MINUTE * 7);
+    let mut replays = [
+        past(after(0), packed(99.0)),
+        past(after(7), packed(20.0)),
+        past(after(8), Packed::EMPTY),
+        past(BEGIN.minus(DAY * 10).plus(MINUTE * 14), packed(30.0)),
+        past(BEGIN.minus(DAY * 100).plus(MINUTE * 59), packed(40.0)),
+        past(old, packed(50.0)),
+    ];
+    for _ in 0..2 {
+        store.save_replays(&mut replays, now).expect("saved");
+        assert_eq!(read(&store, &fleet, BEGIN, now, MINUTE), [(0, 10.0), (7, 20.0)]);
+        for (days, expected) in [(10, vec![(0, 30.0)]), (100, vec![(0, 40.0)]), (400, vec![])] {
+            let from = BEGIN.minus(DAY * days);
+            let read = read(&store, &fleet, from, from.plus(MINUTE * 60), MINUTE);
+            let minutes: Vec<_> = read.iter().map(|(at, cpu)| (at + i64::from(days) * 1440, *cpu)).collect();
+            assert_eq!(minutes, expected, "{days} days ago");
+        }
+    }
+    assert_eq!(rows_of(&store, old), 0);
+}
+
+fn rows_of(store: &Store, at: Moment) -> i64 {
+    let sql = "SELECT count(*) FROM history WHERE starts_at <= ?1";
+    store.read(|connection| Ok(connection.query_row(sql, [at.0], |row| row.get(0))?)).expect("counted")
 }

@@ -4,6 +4,10 @@ mod choices;
 
 use super::*;
 use crate::clock::Now;
+use crate::logging::captured::logged;
+use crate::monitor::incidents::announce::Announcer;
+use crate::monitor::incidents::table::{IncidentId, Outage, UnannouncedOutage};
+use crate::monitor::incidents::transition::TransitionKind;
 use crate::monitor::machine::MachineStatus;
 use crate::monitor::notify::channel::ChannelId;
 use crate::monitor::notify::notice::EventKind;
@@ -214,7 +218,6 @@ fn what_cannot_be_told_has_not_happened() {
 fn the_log_says_it_in_the_original_systems_words() {
     let transition =
         |kind| Transition { machine: id(1), name: "production-server".into(), kind, flaps: false };
-    use crate::monitor::incidents::transition::TransitionKind;
     let now = Moment(1_769_000_000_000);
     let offline = TransitionKind::Offline { last_seen: now.minus(Duration::from_millis(135_900)) };
     assert_eq!(
@@ -225,6 +228,120 @@ fn the_log_says_it_in_the_original_systems_words() {
         transition(TransitionKind::Online).line(now),
         "Machine 1 (production-server) came back online"
     );
+}
+
+#[test]
+fn the_log_has_a_thousand_lines_of_a_transaction_and_the_number_of_the_others() {
+    let transition = |number| Transition {
+        machine: id(number),
+        name: format!("m{number}"),
+        kind: TransitionKind::Online,
+        flaps: false,
+    };
+    for (changed, lines, last) in [
+        (1000, 1000, "[INFO] Machine 1000 (m1000) came back online"),
+        (1002, 1001, "[INFO] 2 more machines changed in the same way"),
+    ] {
+        let transitions: Vec<Transition> = (1..=changed).map(transition).collect();
+        let logged = logged(|| log_each(&transitions, Moment(0)));
+        assert_eq!((logged.len(), logged.last().map(String::as_str)), (lines, Some(last)));
+    }
+}
+
+#[test]
+fn the_log_has_each_reason_for_which_all_machines_get_their_threshold_again() {
+    let mut rig = SweepRig::new(5);
+    let mut sweep = |wall: i64, monotonic: Duration| {
+        rig.now = Moment(rig.now.0 + wall);
+        rig.tick += monotonic;
+        logged(|| _ = rig.sweep())
+    };
+    let effect = "every machine gets its whole threshold again";
+    assert_eq!(sweep(30_000, INTERVAL), Vec::<String>::new());
+    assert_eq!(sweep(100_000, SECOND * 100), [format!("[WARN] No check for 1m40s: {effect}")]);
+    assert_eq!(sweep(90_000, INTERVAL), [format!("[WARN] The clock jumped forwards by 1m0s: {effect}")]);
+    assert_eq!(sweep(-30_000, INTERVAL), [format!("[WARN] The clock jumped back by 1m0s: {effect}")]);
+}
+
+#[test]
+fn a_second_announcement_of_the_same_event_is_logged_and_not_sent() {
+    let mut rig = SweepRig::new(1);
+    rig.run(MINUTE * 3, &[]);
+    let outage = UnannouncedOutage { id: IncidentId(1), machine: id(1), last_seen: rig.now };
+    let logged = logged(|| {
+        let announced = rig.store.write(|tx| Announcer::new(tx, rig.now)?.outlasted_maintenance(&outage));
+        announced.expect("written");
+    });
+    assert_eq!(logged, ["[WARN] machine 1: \"offline\" of incident 1 is in the outbox already"]);
+    assert_eq!(rig.announced(), ["offline"]);
+}
+
+#[test]
+fn the_first_heartbeat_of_a_machine_is_no_return() {
+    let mut rig = SweepRig::new(0);
+    let (new, offline) = (rig.add(MachineStatus::New), rig.add(MachineStatus::Offline));
+    let returned = rig.store.mark_online(&[(new, rig.now), (offline, rig.now)], rig.now).expect("written");
+    let kinds: Vec<TransitionKind> = returned.transitions.iter().map(|transition| transition.kind).collect();
+    assert_eq!(kinds, [TransitionKind::FirstSeen, TransitionKind::Online]);
+    assert_eq!(returned.online, [new, offline]);
+    assert!(rig.rows().is_empty());
+}
+
+#[test]
+fn an_outage_is_listed_while_it_is_open_and_at_its_begin_and_its_end() {
+    let mut rig = SweepRig::new(2);
+    let last_seen = rig.now;
+    rig.run(MINUTE * 3, &[id(2)]);
+    let open = rig.store.open_outage(id(1)).expect("read").expect("an outage");
+    assert_eq!((open.last_seen, open.ended, open.planned), (last_seen, None, false));
+    assert_eq!(rig.store.open_outage(id(2)), Ok(None));
+    rig.wait(SECOND);
+    rig.beat(id(1));
+    assert_eq!(rig.store.open_outage(id(1)), Ok(None));
+    let ended = Some(Outage { ended: Some(rig.now), ..open });
+    assert_eq!(rig.store.outage_at(id(1), open.started), Ok(ended));
+    assert_eq!(rig.store.outage_at(id(1), rig.now), Ok(ended));
+    assert_eq!(rig.store.outage_at(id(1), rig.now.plus(SECOND)), Ok(None));
+    assert_eq!(rig.store.outage_at(id(2), rig.now), Ok(None));
+}
+
+#[test]
+fn the_end_of_an_outage_that_was_planned_or_not_announced_makes_no_machine_flap() {
+    type Silence = fn(&mut SweepRig);
+    let outages: [(&str, Silence); 2] = [
+        ("planned", |rig| rig.farewell(id(1))),
+        ("in a maintenance", |rig| {
+            pause(rig, 30);
+            rig.run(MINUTE * 3, &[]);
+        }),
+    ];
+    for (what, outage) in outages {
+        let mut rig = SweepRig::new(1);
+        for _ in 0..2 {
+            rig.run(MINUTE * 3, &[]);
+            rig.beat(id(1));
+        }
+        outage(&mut rig);
+        rig.beat(id(1));
+        assert_eq!(rig.count("SELECT count(*) FROM flapping"), 0, "{what}");
+    }
+}
+
+#[test]
+fn each_change_wakes_the_couriers() {
+    let mut rig = SweepRig::new(1);
+    let (poke, poked) = Poke::new();
+    rig.sweeper = Sweeper::new(SETTINGS, rig.clocks(), poke);
+    let is_woken = || poked.try_recv().is_ok();
+    assert!(!is_woken());
+    rig.sweeper.wake_couriers();
+    assert!(is_woken(), "another process changed the database");
+    rig.sweep();
+    assert!(is_woken(), "a sweep");
+    rig.farewell(id(1));
+    assert!(is_woken(), "a stop");
+    rig.beat(id(1));
+    assert!(is_woken(), "a return");
 }
 
 #[test]
@@ -404,6 +521,18 @@ fn half_the_fleet_silent_at_once_is_looked_at_twice() {
 }
 
 #[test]
+fn five_machines_that_are_half_of_the_fleet_are_doubted() {
+    for fleet in [5, 9, 10] {
+        let mut rig = SweepRig::new(fleet);
+        rig.run(MINUTE, &[]);
+        (6..=fleet).map(id).for_each(|machine| rig.seen(machine));
+        rig.run(MINUTE, &[]);
+        rig.wait(SECOND);
+        assert!(rig.sweep().doubted, "5 of {fleet}");
+    }
+}
+
+#[test]
 fn a_fleet_that_is_heard_again_before_the_second_look_is_not_told() {
     let mut rig = SweepRig::new(10);
     let all: Vec<MachineId> = (1..=10).map(id).collect();
@@ -550,6 +679,9 @@ fn an_outage_that_outlasts_its_maintenance_is_told_once_at_its_end() {
     pause(&rig, 30);
     rig.run(MINUTE * 29, &[]);
     assert!(rig.rows().is_empty());
+    rig.run(MINUTE, &[]);
+    assert_eq!(rig.announced(), ["offline"]);
+    assert_eq!(rig.store.announce_after_maintenance(rig.now), Ok(Vec::new()), "it is announced already");
     rig.run(MINUTE * 60, &[]);
     assert_eq!(rig.announced(), ["offline"]);
     rig.beat(id(1));
