@@ -20,6 +20,7 @@
 //! | `connection`, `partial` | state of a connection without its socket, and of a request whose body is arriving |
 //! | `parse`, `chunked`, `write` | parser of a head, decoder of a chunked body, encoder of a response |
 //! | `exercise` | invariants for any input, for tests and fuzzer |
+//! | `in_memory` | a client without a socket, for simulations |
 //! | `deadlines`, `table` | deadlines and connections of the reactor |
 //! | `listener`, `socket`, `transport` | listening sockets, client sockets, a client socket with or without TLS |
 //! | `tls` | the monitor's certificate and TLS sessions |
@@ -34,6 +35,8 @@ mod deadlines;
 #[cfg(any(test, fuzzing))]
 pub mod exercise;
 pub mod gate;
+#[cfg(feature = "monitor")]
+pub mod in_memory;
 pub mod limits;
 pub mod listener;
 pub mod message;

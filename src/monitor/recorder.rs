@@ -125,7 +125,7 @@ impl Recorder {
                 recv(inbox.orders) -> order => match order {
                     Ok(order) => {
                         let waiting = inbox.orders.try_iter().take(inbox.orders.len());
-                        self.handle(std::iter::once(order).chain(waiting), Moment::now());
+                        self.handle(std::iter::once(order).chain(waiting), Now::read());
                         if let Some(interval) = self.check_interval.take() {
                             inbox.sweep = Ticker::every(interval, Instant::now() + interval);
                         }
@@ -149,7 +149,7 @@ impl Recorder {
     }
 
     /// Handles events in the order of arrival; similar ones share a transaction.
-    pub fn handle(&mut self, events: impl Iterator<Item = RecorderEvent>, now: Moment) {
+    pub fn handle(&mut self, events: impl Iterator<Item = RecorderEvent>, now: Now) {
         let mut gathered = Gathered::default();
         let mut changed = Vec::new();
         for event in events {
@@ -164,7 +164,9 @@ impl Recorder {
                     gathered.stored.push(stored);
                 }
                 RecorderEvent::Registry { loaded } => changed.push(loaded),
-                RecorderEvent::Undecodable { machine, reason } => self.log_undecodable(machine, &reason, now),
+                RecorderEvent::Undecodable { machine, reason } => {
+                    self.log_undecodable(machine, &reason, now.wall)
+                }
                 RecorderEvent::Settings(settings) => {
                     self.sweeper.reload(settings);
                     self.check_interval = Some(settings.check_interval);
@@ -177,7 +179,7 @@ impl Recorder {
             for loaded in changed {
                 loaded(result.clone());
             }
-            self.logged(Task::Registry, result, Instant::now());
+            self.logged(Task::Registry, result, now.monotonic);
         }
     }
 
@@ -192,33 +194,33 @@ impl Recorder {
         );
     }
 
-    fn carry_out(&mut self, gathered: Gathered, now: Moment) {
+    fn carry_out(&mut self, gathered: Gathered, now: Now) {
         let Gathered { back, shutdowns, mut past, stored } = gathered;
         if !back.is_empty() {
             self.bring_back(&back, now);
         }
         if !shutdowns.is_empty() {
             let shutdowns = self.newest(&shutdowns);
-            let result = self.sweeper.stopped(&self.shared.store, &shutdowns, now);
-            self.logged(Task::Shutdowns, result, Instant::now());
+            let result = self.sweeper.stopped(&self.shared.store, &shutdowns, now.wall);
+            self.logged(Task::Shutdowns, result, now.monotonic);
         }
         if !stored.is_empty() {
-            let result = self.shared.store.save_replays(&mut past, now);
+            let result = self.shared.store.save_replays(&mut past, now.wall);
             for stored in stored {
                 stored(result.clone());
             }
-            self.logged(Task::Replays, result, Instant::now());
+            self.logged(Task::Replays, result, now.monotonic);
         }
     }
 
     /// Machines that are not online afterwards stay away, and their next beat is reported again.
-    fn bring_back(&mut self, beats: &[(MachineId, Moment)], now: Moment) {
+    fn bring_back(&mut self, beats: &[(MachineId, Moment)], now: Now) {
         for (machine, _) in beats {
             self.shared.fleet.believe(*machine, Belief::Away);
         }
         let beats = self.newest(beats);
-        let online = self.sweeper.returned(&self.shared.store, &beats, now);
-        for machine in self.logged(Task::Returns, online, Instant::now()).into_iter().flatten() {
+        let online = self.sweeper.returned(&self.shared.store, &beats, now.wall);
+        for machine in self.logged(Task::Returns, online, now.monotonic).into_iter().flatten() {
             self.shared.fleet.believe(machine, Belief::Online);
         }
     }
@@ -340,12 +342,12 @@ impl Recorder {
         if let Some(swept) = self.logged(Task::Sweep, swept, now.monotonic) {
             self.shared.pulse.sweep.succeeded();
             self.sweep_is_partial = swept.is_partial;
-            self.call_offline(&swept.offline, now.wall);
+            self.call_offline(&swept.offline, now);
         }
     }
 
     /// Machines that sent a beat during the sweep return at once.
-    fn call_offline(&mut self, machines: &[MachineId], now: Moment) {
+    fn call_offline(&mut self, machines: &[MachineId], now: Now) {
         let mut back = Vec::new();
         for machine in machines {
             back.extend(self.shared.fleet.believe(*machine, Belief::Away).map(|seen| (*machine, seen)));
@@ -355,8 +357,8 @@ impl Recorder {
         }
     }
 
-    /// Writes everything that is in memory.
-    fn stop(&mut self, now: Now) {
+    /// Writes everything that is in memory. The recorder is not used afterwards.
+    pub fn stop(&mut self, now: Now) {
         // Also the minute that is not over.
         let mut unsaved = self.shared.fleet.drain_unsaved(now.wall.plus(Duration::from_secs(60)), |_| true);
         loop {

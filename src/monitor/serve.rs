@@ -249,7 +249,7 @@ fn start_http(
     let (ended, http_ended) = bounded(1);
     drop(spawn("http", move || {
         let result = server.run(move |exchange| {
-            if let Some(exchange) = ingest.handle(exchange) {
+            if let Some(exchange) = ingest.handle(exchange, Now::read()) {
                 others(exchange);
             }
         });

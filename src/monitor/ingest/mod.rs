@@ -109,11 +109,10 @@ impl Ingest {
         self.counters.clone()
     }
 
-    /// Answers the exchange, or passes it to the recorder, without waiting; returns it if its path is not one of
-    /// ingest's.
-    pub fn handle(&self, exchange: Exchange) -> Option<Exchange> {
+    /// Answers an exchange that arrived at `now`, or passes it to the recorder, without waiting; returns it if its path
+    /// is not one of ingest's.
+    pub fn handle(&self, exchange: Exchange, now: Now) -> Option<Exchange> {
         let Some(route) = route::route(exchange.request.path()) else { return Some(exchange) };
-        let now = Now::read();
         match self.accept(&exchange.request, route, now) {
             Ok(Accepted::Answered(response)) => exchange.reply.send(uncached(response).authenticated()),
             Ok(Accepted::Replayed(past)) => self.store_replays(past, exchange.reply, now.wall),

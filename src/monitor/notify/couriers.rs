@@ -5,7 +5,7 @@ pub use super::counters::{DeliveryCounters, DeliveryCounts};
 use super::dispatch::Dispatcher;
 pub use super::dispatch::NowSource;
 use super::interrupt::Interrupt;
-use super::pool::{CourierContext, JobResult};
+use super::pool::{CourierContext, JobResult, as_threads};
 use super::send::DeliveryClient;
 use super::settings::{NotifySettings, start_resolver};
 use crate::monitor::notify::outbox::LeaseOwner;
@@ -66,11 +66,10 @@ impl Couriers {
             interrupt: interrupt.clone(),
             done,
         };
-        let client = DeliveryClient::new(settings, names.clone());
-        let dispatcher = Dispatcher::new(store, clock, counters.clone(), client, owner, &context);
+        let client = Arc::new(DeliveryClient::new(settings, names.clone()));
+        let start_courier = as_threads(context);
+        let dispatcher = Dispatcher::new(store, clock, counters.clone(), client, owner, &start_courier);
         let mut couriers = CourierThread { dispatcher, interrupt, names, results };
-        // Only couriers hold the sending end.
-        drop(context);
         let run = move || {
             let deadline = couriers.run(&poked, &received);
             couriers.end(deadline);

@@ -9,7 +9,7 @@ use super::channel_state::ChannelState;
 use super::counters::DeliveryCounters;
 use super::message::DeliveryError;
 use super::pace::{Setback, Turn};
-use super::pool::{CourierContext, CourierPool, DeliveryJob, JobResult};
+use super::pool::{CourierPool, DeliveryJob, JobResult, StartCourier};
 use super::send::DeliveryClient;
 use crate::clock::Now;
 use crate::duration::go_seconds_up;
@@ -76,19 +76,19 @@ impl Dispatcher {
         store: Arc<Store>,
         clock: NowSource,
         counters: Arc<DeliveryCounters>,
-        client: DeliveryClient,
+        client: Arc<DeliveryClient>,
         owner: LeaseOwner,
-        context: &CourierContext,
+        start_courier: &StartCourier,
     ) -> Dispatcher {
         let compared_at = clock();
         Dispatcher {
             store,
             clock,
             counters,
-            client: Arc::new(client),
+            client,
             owner,
             channels: HashMap::new(),
-            pools: CLASSES.map(|class| CourierPool::new(class, context.clone())),
+            pools: CLASSES.map(|class| CourierPool::new(class, start_courier.clone())),
             flights: HashMap::new(),
             next_flight: 0,
             unmarked: Vec::new(),

@@ -10,6 +10,7 @@ use super::send::DeliveryClient;
 use crate::clock::Moment;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use log::warn;
+use std::io;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -35,6 +36,9 @@ pub struct JobResult {
     pub result: Result<String, DeliveryError>,
 }
 
+/// Starts a courier of this name, which takes jobs until their channel is disconnected.
+pub type StartCourier = Arc<dyn Fn(String, Receiver<DeliveryJob>) -> io::Result<()> + Send + Sync>;
+
 /// Shared by the threads of all pools.
 #[derive(Clone)]
 pub struct CourierContext {
@@ -47,7 +51,7 @@ pub struct CourierContext {
 /// The threads of one class.
 pub struct CourierPool {
     class: CourierClass,
-    context: CourierContext,
+    start_courier: StartCourier,
     jobs: (Sender<DeliveryJob>, Receiver<DeliveryJob>),
     threads: usize,
     in_flight: usize,
@@ -56,9 +60,9 @@ pub struct CourierPool {
 }
 
 impl CourierPool {
-    pub fn new(class: CourierClass, context: CourierContext) -> CourierPool {
+    pub fn new(class: CourierClass, start_courier: StartCourier) -> CourierPool {
         let jobs = bounded(class.threads());
-        CourierPool { class, context, jobs, threads: 0, in_flight: 0, busy_at: None, is_short: false }
+        CourierPool { class, start_courier, jobs, threads: 0, in_flight: 0, busy_at: None, is_short: false }
     }
 
     /// The number of messages that it accepts from one channel now. A quarter of the threads is reserved for the first
@@ -106,10 +110,9 @@ impl CourierPool {
 
     /// Starts a thread; if that fails, the message waits for one of the others.
     fn grow(&mut self) {
-        let (jobs, context) = (self.jobs.1.clone(), self.context.clone());
         let name = format!("{}-{}", self.class.name(), self.threads + 1);
-        match thread::Builder::new().name(name).spawn(move || work(&jobs, &context)) {
-            Ok(_) => {
+        match (self.start_courier)(name, self.jobs.1.clone()) {
+            Ok(()) => {
                 self.threads += 1;
                 self.is_short = false;
             }
@@ -121,6 +124,14 @@ impl CourierPool {
             Err(_) => {}
         }
     }
+}
+
+/// Starts couriers as threads.
+pub fn as_threads(context: CourierContext) -> StartCourier {
+    Arc::new(move |name, jobs| {
+        let context = context.clone();
+        thread::Builder::new().name(name).spawn(move || work(&jobs, &context)).map(drop)
+    })
 }
 
 fn work(jobs: &Receiver<DeliveryJob>, context: &CourierContext) {

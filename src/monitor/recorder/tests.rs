@@ -63,7 +63,7 @@ impl RecorderRig {
             BeatEffect::Back => RecorderEvent::Back { machine, seen },
             BeatEffect::Shutdown => RecorderEvent::Shutdown { machine, seen },
         };
-        self.recorder.handle(std::iter::once(order), self.now.wall);
+        self.recorder.handle(std::iter::once(order), self.now);
     }
 
     /// All that has to be written is.
@@ -93,7 +93,7 @@ impl RecorderRig {
     fn replays(&mut self, machine: i64, ages: &[Duration]) -> Result<(), StoreError> {
         let (stored, told) = told();
         let order = RecorderEvent::Replays { past: past(machine, ages, self.now.wall), stored };
-        self.recorder.handle(std::iter::once(order), self.now.wall);
+        self.recorder.handle(std::iter::once(order), self.now);
         told.try_recv().expect("told at once")
     }
 
@@ -181,7 +181,7 @@ fn a_beat_during_the_sweep_brings_its_machine_online_at_once() {
         MachineStatus::Offline,
         "the fleet has no such belief, so the beat was like any other"
     );
-    rig.recorder.call_offline(&swept.offline, rig.now.wall);
+    rig.recorder.call_offline(&swept.offline, rig.now);
     assert_eq!(rig.status(1), MachineStatus::Online);
 }
 
@@ -204,7 +204,7 @@ fn a_shutdown_beat_is_a_stop_and_the_next_beat_a_return() {
     // Both in one batch, in this order.
     let (machine, seen) = (MachineId(1), rig.now.wall);
     let orders = [RecorderEvent::Shutdown { machine, seen }, RecorderEvent::Back { machine, seen }];
-    rig.recorder.handle(orders.into_iter(), rig.now.wall);
+    rig.recorder.handle(orders.into_iter(), rig.now);
     assert_eq!(rig.status(1), MachineStatus::Online);
 }
 
@@ -253,7 +253,7 @@ fn replays_of_a_removed_machine_do_not_fail_the_others() {
     let (stored, told) = told();
     let mut both = past(1, &[MINUTE], rig.now.wall);
     both.extend(past(77, &[MINUTE], rig.now.wall));
-    rig.recorder.handle(std::iter::once(RecorderEvent::Replays { past: both, stored }), rig.now.wall);
+    rig.recorder.handle(std::iter::once(RecorderEvent::Replays { past: both, stored }), rig.now);
     assert_eq!(told.try_recv(), Ok(Ok(())));
     assert_eq!(rig.history(1).len(), 1);
 }
@@ -338,7 +338,7 @@ fn a_removed_machine_is_forgotten_and_does_not_disturb() {
     }
     assert!(rig.recorder.troubles.error().is_none());
     let (loaded, told) = told();
-    rig.recorder.handle(std::iter::once(RecorderEvent::Registry { loaded }), rig.now.wall);
+    rig.recorder.handle(std::iter::once(RecorderEvent::Registry { loaded }), rig.now);
     assert_eq!((told.try_recv(), rig.shared.fleet.len()), (Ok(Ok(())), 1));
 }
 

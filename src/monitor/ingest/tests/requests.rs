@@ -163,7 +163,7 @@ fn front(ingest: &Ingest) -> (SocketAddr, Stopper, JoinHandle<()>) {
     let server = Server::new(vec![Listener::Tcp(listener)], limits).expect("a server");
     let (stopper, ingest) = (server.stopper(), ingest.clone());
     let handle = move |exchange: Exchange| {
-        let Some(Exchange { request, reply }) = ingest.handle(exchange) else { return };
+        let Some(Exchange { request, reply }) = ingest.handle(exchange, Now::read()) else { return };
         if request.path() == enroll::PATH {
             enroll::handle(&ingest.shared.store, &ingest.orders, Exchange { request, reply }, Moment::now());
         } else {

@@ -1,16 +1,14 @@
-//! The dispatcher on a real outbox, with a clock and with results that the test sets. Nothing leaves the machine: the
-//! courier threads refuse the private address of the webhook and have no mail server.
+//! The dispatcher on a real outbox, with a clock and with results that the test sets. There are no couriers, so
+//! nothing is sent.
 
 use super::*;
 use crate::clock::Moment;
 use crate::logging::captured::logged;
 use crate::monitor::notify::channel::ChannelKind;
-use crate::monitor::notify::interrupt::Interrupt;
 use crate::monitor::notify::outbox::{EXPIRES_AFTER, LEASE};
 use crate::monitor::notify::settings::NotifySettings;
 use crate::monitor::store::Scratch;
 use crate::resolver::{self, NameResolver, ResolverLimits};
-use crossbeam_channel::{Receiver, bounded};
 use rusqlite::params;
 use std::sync::Mutex;
 
@@ -29,8 +27,6 @@ struct DispatchRig {
     store: Scratch,
     clock: Arc<Mutex<Now>>,
     dispatcher: Dispatcher,
-    /// The results of the courier threads; the tests set their own.
-    _results: Receiver<JobResult>,
 }
 
 /// A row of the outbox.
@@ -72,23 +68,18 @@ impl DispatchRig {
              INSERT INTO incident (id, machine_id, planned, last_seen, began_at) SELECT id, id, 0, 0, 0 FROM machine;";
         store.write(|transaction| Ok(transaction.execute_batch(sql)?)).expect("filled");
         let clock = Arc::new(Mutex::new(Now { monotonic: Instant::now(), wall: START }));
-        let (done, results) = bounded(1000);
-        let context = CourierContext {
-            now: Arc::new(|| START),
-            before_data: Arc::new(|_| Ok(())),
-            interrupt: Interrupt::default(),
-            done,
-        };
         let limits = ResolverLimits { threads: 1, names: 1, refresh_wait: SECOND };
         let names = NameResolver::start(limits, resolver::lookup).expect("a resolver");
-        let client = DeliveryClient::new(NotifySettings::default(), Arc::new(names));
+        let client = Arc::new(DeliveryClient::new(NotifySettings::default(), Arc::new(names)));
         let now: NowSource = {
             let clock = clock.clone();
             Arc::new(move || *clock.lock().expect("the clock"))
         };
         let owner = LeaseOwner::new();
-        let dispatcher = Dispatcher::new(store.clone(), now, Arc::default(), client, owner, &context);
-        DispatchRig { store, clock, dispatcher, _results: results }
+        // No courier takes the jobs.
+        let start_courier: StartCourier = Arc::new(|_, _| Ok(()));
+        let dispatcher = Dispatcher::new(store.clone(), now, Arc::default(), client, owner, &start_courier);
+        DispatchRig { store, clock, dispatcher }
     }
 
     fn sql(&self, sql: &str) {
