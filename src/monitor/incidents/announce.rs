@@ -200,12 +200,12 @@ impl<'t> Announcer<'t> {
     }
 
     /// Skips rows that are held (by a minimum outage or quiet hours) and were never tried. Rows that are due stay:
-    /// only their courier is late.
+    /// only their courier is late. So does a mail that may have arrived before the monitor was restarted.
     fn skip_held(&self, outage: IncidentId) -> Result<(), StoreError> {
         self.transaction
             .prepare_cached(
                 "UPDATE outbox SET state = ?3
-                 WHERE incident_id = ?1 AND state = ?4 AND attempts = 0 AND due_at > ?2",
+                 WHERE incident_id = ?1 AND state = ?4 AND attempts = 0 AND due_at > ?2 AND uncertain_since IS NULL",
             )?
             .execute(params![
                 outage.0,
@@ -221,7 +221,7 @@ impl<'t> Announcer<'t> {
         self.transaction
             .prepare_cached(
                 "UPDATE outbox SET state = ?3 WHERE machine_id = ?1 AND event = ?5 AND state = ?4
-                   AND attempts = 0 AND due_at > ?2",
+                   AND attempts = 0 AND due_at > ?2 AND uncertain_since IS NULL",
             )?
             .execute(params![
                 machine.0,

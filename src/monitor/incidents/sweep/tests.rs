@@ -411,6 +411,21 @@ fn a_clock_that_was_set_back_does_not_keep_a_silent_machine_online() {
     assert_eq!(rig.announced(), ["offline"]);
 }
 
+/// Otherwise they would count as recent until the clock shows that time again.
+#[test]
+fn transitions_by_a_clock_that_was_ahead_are_over_an_hour_after_it_was_set_back() {
+    let mut rig = SweepRig::new(1);
+    rig.now = rig.now.plus(MINUTE * 60 * 24);
+    for _ in 0..2 {
+        rig.run(MINUTE * 4, &[]);
+        rig.beat(id(1));
+    }
+    rig.now = rig.now.minus(MINUTE * 60 * 24);
+    rig.run(MINUTE * 90, &[id(1)]);
+    rig.run(MINUTE * 3, &[]);
+    assert_eq!(rig.announced(), ["offline", "online", "offline", "online", "offline"]);
+}
+
 /// Due rows of the second channel, which are delivered.
 fn delivered_by_second(rig: &SweepRig) -> i64 {
     rig.deliver();
@@ -625,6 +640,18 @@ fn one_that_was_tried_in_vain_is_told_with_its_end() {
     let mut rig = SweepRig::new(1);
     rig.run(MINUTE * 3, &[]);
     rig.sql("UPDATE outbox SET attempts = 1, due_at = ?1", [rig.now.plus(MINUTE).0]);
+    rig.beat(id(1));
+    assert_eq!(rig.announced(), ["offline", "online"]);
+}
+
+/// The monitor was killed after it had handed over the mail: it waits, and its end must not be forgotten.
+#[test]
+fn an_outage_whose_mail_may_have_arrived_is_told_with_its_end() {
+    let mut rig = SweepRig::new(1);
+    rig.run(MINUTE * 3, &[]);
+    rig.sql("UPDATE outbox SET state = 1, lease = 7, leased_until = ?1, uncertain_since = ?1", [rig.now.0]);
+    rig.wait(MINUTE);
+    rig.store.free_leases(rig.now, MINUTE * 30).expect("freed");
     rig.beat(id(1));
     assert_eq!(rig.announced(), ["offline", "online"]);
 }
