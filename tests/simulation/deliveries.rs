@@ -1,0 +1,231 @@
+//! Messages: each must have a cause, its time and its place in the order, and none comes twice without a reason.
+
+use crate::model::Checked;
+use crate::run::{Event, InFlight, Simulation};
+use crate::trace;
+use crate::world::{MINUTE, SECOND, signed};
+use heartbeat_daemon::monitor::notify::message::DeliveryError;
+use heartbeat_daemon::monitor::notify::pool::{DeliveryJob, JobResult};
+
+/// A person gets 4 messages in 15 s.
+const LATE_FOR_PEOPLE: u64 = 90 * SECOND;
+const LATE_FOR_PROGRAMS: u64 = 3 * SECOND;
+
+/// After a failure, a message may wait for its backoff, and a mail that may have arrived for half an hour.
+const BACKOFF: u64 = 45 * MINUTE;
+
+impl Simulation {
+    /// A courier begins to send a message.
+    pub fn take_off(&mut self, job: DeliveryJob) -> Checked {
+        let channel = usize::try_from(job.channel.id.0 - 1).expect("a channel");
+        let is_person = job.channel.kind.is_for_people();
+        let many = job.message.notices.len();
+        if many > 1 && (!is_person || many < 5) {
+            return Err(format!("{} notices in one message of channel {}", many, channel + 1));
+        }
+        let mut rows = Vec::new();
+        for (notice, id) in job.message.notices.iter().zip(&job.message.rows) {
+            let row = self.model.rows.iter().position(|row| {
+                row.channel == channel
+                    && row.machine + 1 == usize::try_from(notice.machine).unwrap_or(0)
+                    && (row.news, row.at) == (notice.news.name(), notice.at)
+            });
+            let told = format!("\"{}\" at channel {}", notice.title(), channel + 1);
+            let index = row.ok_or_else(|| format!("false: {told} has no cause"))?;
+            self.check_row(index, *id, &told)?;
+            let row = &mut self.model.rows[index];
+            if notice.state.name() != row.state || row.last_seen.is_some_and(|seen| seen != notice.last_seen)
+            {
+                return Err(format!("false: {told} says {notice:?} instead of {row:?}"));
+            }
+            row.attempted = true;
+            row.id = Some(*id);
+            rows.push(index);
+        }
+        let may_refuse = self.world.has_refusals && !self.is_calm;
+        let fate = self.receivers[channel].deliver(&mut self.rng, may_refuse);
+        if let Some(received) = fate.received {
+            self.schedule(received, Event::Receive(self.life, job.number));
+        }
+        self.schedule(fate.answered, Event::Answer(self.life, job.number));
+        let in_flight = InFlight { channel, rows, ids: job.message.rows, fate, is_received: false };
+        self.in_flight.insert(job.number, in_flight);
+        Ok(())
+    }
+
+    fn check_row(&self, index: usize, id: i64, told: &str) -> Checked {
+        let row = &self.model.rows[index];
+        if row.id.is_some_and(|known| known != id) {
+            return Err(format!("doubled: {told} has the ids {:?} and {id}", row.id));
+        }
+        if row.skipped {
+            return Err(format!("false: {told} was over before it was due"));
+        }
+        if row.answered {
+            return Err(format!("doubled: {told} was acknowledged"));
+        }
+        if row.due > self.wall() && !self.world.has_steps {
+            return Err(format!("early: {told} is due {} ms later", row.due - self.wall()));
+        }
+        let is_earlier = |other: &&crate::model::Row| {
+            (other.channel, other.machine) == (row.channel, row.machine) && !other.skipped && !other.answered
+        };
+        match self.model.rows[..index].iter().find(is_earlier) {
+            Some(earlier) => Err(format!("out of order: {told} overtakes {earlier:?}")),
+            None => Ok(()),
+        }
+    }
+
+    pub fn receive(&mut self, job: u64) -> Checked {
+        let Some(in_flight) = self.in_flight.get(&job) else { return Ok(()) };
+        let (channel, ids) = (in_flight.channel, in_flight.ids.clone());
+        if self.receivers[channel].kind == "email" && !self.hand_over(job, &ids)? {
+            return Ok(());
+        }
+        self.arrive(job)
+    }
+
+    /// What a mail courier does before it hands over a mail; false if it must not.
+    fn hand_over(&mut self, job: u64, ids: &[i64]) -> Result<bool, String> {
+        let noted = self.step(|process, now| process.note_handover(ids, now.wall));
+        if crate::disk::crashed().is_some() {
+            self.crash();
+            return Ok(false);
+        }
+        match noted {
+            Some((Ok(()), _)) => Ok(true),
+            Some((Err(error), true)) => Err(format!("a mail is not handed over: {error}")),
+            _ => {
+                if let Some(in_flight) = self.in_flight.get_mut(&job) {
+                    in_flight.fate.result = Err(DeliveryError::later("the handover was not noted"));
+                }
+                Ok(false)
+            }
+        }
+    }
+
+    fn arrive(&mut self, job: u64) -> Checked {
+        let Some(in_flight) = self.in_flight.get_mut(&job) else { return Ok(()) };
+        in_flight.is_received = true;
+        let (channel, rows) = (in_flight.channel, in_flight.rows.clone());
+        for index in rows {
+            self.counts.messages += 1;
+            let row = &self.model.rows[index];
+            let told = format!("m{} {} at channel {}", row.machine + 1, row.news, channel + 1);
+            trace::note(format!("received: {told}"));
+            if row.received > 0 {
+                self.counts.repeated += 1;
+                if !row.may_repeat {
+                    return Err(format!("doubled: {told}: {row:?}"));
+                }
+            } else {
+                self.check_late(index, &told)?;
+            }
+            self.model.rows[index].received += 1;
+        }
+        Ok(())
+    }
+
+    fn check_late(&self, index: usize, told: &str) -> Checked {
+        let row = &self.model.rows[index];
+        let receiver = &self.receivers[row.channel];
+        let limit = if receiver.kind == "webhook" { LATE_FOR_PROGRAMS } else { LATE_FOR_PEOPLE };
+        let receiver_back = receiver.failed_at.map_or(0, |failed| failed + BACKOFF);
+        // Lost answers and leases of an earlier process are retried within the time of a backoff.
+        let base = row.ready.max(self.disturbed_at + BACKOFF).max(receiver_back);
+        match self.t > base + limit {
+            true => Err(format!("late: {told} by {} ms: {row:?}", self.t - row.ready)),
+            false => Ok(()),
+        }
+    }
+
+    /// A courier has the result.
+    pub fn answer(&mut self, job: u64) -> Checked {
+        self.finish(job)?;
+        self.run_round()
+    }
+
+    fn finish(&mut self, job: u64) -> Checked {
+        let Some(in_flight) = self.in_flight.remove(&job) else { return Ok(()) };
+        let result = in_flight.fate.result;
+        if result.is_err() {
+            self.receivers[in_flight.channel].failed_at = Some(self.t);
+            trace::note(format!("channel {}: {result:?}", in_flight.channel + 1));
+        }
+        let is_alone = in_flight.rows.len() == 1;
+        for &row in &in_flight.rows {
+            let row = &mut self.model.rows[row];
+            let is_refused = is_alone && matches!(result, Err(DeliveryError::Never { .. }));
+            row.answered = result.is_ok() || is_refused;
+            row.dead = is_refused;
+            row.may_repeat |= in_flight.is_received && result.is_err();
+        }
+        let result = result.map(|()| "ok".to_owned());
+        self.step(|process, _| process.dispatcher.finish(JobResult { number: job, result }));
+        Ok(())
+    }
+
+    /// The couriers stop: some messages in flight end, some are cut, some are left.
+    pub fn stop_couriers(&mut self) -> Checked {
+        let jobs: Vec<u64> = self.in_flight.keys().copied().collect();
+        let mut cut = Vec::new();
+        for job in jobs {
+            match self.rng.u8(..3) {
+                0 if self.in_flight[&job].is_received || self.in_flight[&job].fate.received.is_none() => {
+                    self.finish(job)?;
+                }
+                1 => cut.push(job),
+                _ => {}
+            }
+        }
+        self.step(|process, _| process.dispatcher.stop());
+        for job in cut {
+            let Some(in_flight) = self.in_flight.get_mut(&job) else { continue };
+            let is_mail = self.receivers[in_flight.channel].kind == "email";
+            in_flight.fate.result = match is_mail && in_flight.is_received {
+                true => Err(DeliveryError::Unknown { why: "cut".into() }),
+                false => Err(DeliveryError::later("cut")),
+            };
+            self.finish(job)?;
+        }
+        if let Some((Ok(()), true)) = self.step(|process, _| process.dispatcher.mark()) {
+            self.model.marked();
+        }
+        Ok(())
+    }
+
+    /// Everything that was caused has been received, and nobody believes what is not so.
+    pub fn check_end(&self) -> Checked {
+        let settled = self.wall() - signed(5 * MINUTE);
+        for row in self.model.rows.iter().filter(|row| !row.skipped && !row.dead && row.due <= settled) {
+            if row.received == 0 || !row.answered {
+                return Err(format!("missing: {row:?}"));
+            }
+        }
+        for (index, machine) in self.model.machines.iter().enumerate() {
+            let is_up = self.devices.iter().any(|device| device.machine == index && device.is_up);
+            let state = match machine.status {
+                crate::model::Status::Online => "online",
+                crate::model::Status::Offline => "offline",
+                _ => continue,
+            };
+            if is_up != (state == "online") {
+                return Err(format!("m{} is {state} and its device is up: {is_up}", index + 1));
+            }
+            let is_quiet = machine.flapping || machine.open().is_some_and(|outage| !outage.is_alarm());
+            for channel in (0..self.receivers.len()).filter(|channel| self.model.hears_all(*channel, index)) {
+                let is_refused =
+                    |row: &crate::model::Row| row.dead && (row.channel, row.machine) == (channel, index);
+                let believed = self.model.believed(channel, index);
+                if !is_quiet && believed != Some(state) && !self.model.rows.iter().any(is_refused) {
+                    return Err(format!(
+                        "m{} is {state}, and channel {} believes {believed:?}",
+                        index + 1,
+                        channel + 1
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+}

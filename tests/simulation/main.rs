@@ -1,0 +1,128 @@
+//! The monitor under a virtual clock and a seed: its own ingest, recorder, sweep, incidents, outbox and couriers on a real
+//! SQLite file, without threads. What was caused is compared with what each recipient received: nothing missing, doubled,
+//! false or late.
+//!
+//! ```text
+//! SEED=123 cargo test --features monitor --test simulation one_seed -- --nocapture     prints what happens
+//! FIRST=1 SEEDS=10000 cargo test --features monitor --test simulation many_seeds -- --ignored --nocapture
+//! ```
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `world`, `setup` | what is drawn from the seed; the database before the first start |
+//! | `run` | the queue of events |
+//! | `devices`, `receivers`, `misfortunes` | the causes: what devices send, how receivers answer, what else goes wrong |
+//! | `monitor`, `disk` | the monitor's process, which can crash at any write; the disk below SQLite |
+//! | `model` | what should be announced |
+//! | `deliveries` | what is received |
+//! | `trace` | the report of a failure |
+
+mod deliveries;
+mod devices;
+mod disk;
+mod misfortunes;
+mod model;
+mod monitor;
+mod receivers;
+mod run;
+mod setup;
+mod trace;
+mod world;
+
+use run::{Counts, Simulation};
+use std::ops::Range;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+/// Simulations at the same time.
+const THREADS: usize = 2;
+
+/// Seeds that found a bug, with its name.
+const FOUND: [(u64, &str); 0] = [];
+
+fn simulate(seed: u64, is_shown: bool) -> Result<Counts, String> {
+    trace::begin(is_shown);
+    let result = Simulation::new(seed).run();
+    result.map_err(|violation| {
+        let again =
+            format!("SEED={seed} cargo test --features monitor --test simulation one_seed -- --nocapture");
+        format!("{}\nseed {seed}: {violation}\nTo repeat it: {again}", trace::report())
+    })
+}
+
+fn number(variable: &str) -> Option<u64> {
+    Some(std::env::var(variable).ok()?.parse().expect("a number"))
+}
+
+fn simulate_all(seeds: Range<u64>) {
+    let begin = Instant::now();
+    let next = AtomicU64::new(seeds.start);
+    let failures = Mutex::new(Vec::new());
+    let total = Mutex::new(Counts::default());
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds.end || failures.lock().expect("failures").len() >= 20 {
+                        break;
+                    }
+                    match simulate(seed, false) {
+                        Ok(counts) => total.lock().expect("counts").add(counts),
+                        Err(failure) => failures.lock().expect("failures").push((seed, failure)),
+                    }
+                }
+            });
+        }
+    });
+    let (total, failures) = (total.into_inner().expect("counts"), failures.into_inner().expect("failures"));
+    println!(
+        "{} seeds, {} days of fleet time in {:.0?}: {total:?}",
+        seeds.end - seeds.start,
+        total.milliseconds / world::DAY,
+        begin.elapsed()
+    );
+    if let Some((_, failure)) = failures.iter().min_by_key(|(seed, _)| *seed) {
+        let seeds: Vec<u64> = failures.iter().map(|(seed, _)| *seed).collect();
+        let violations: Vec<&str> =
+            failures.iter().filter_map(|(_, failure)| failure.lines().rev().nth(1)).collect();
+        panic!("{failure}\nfailed seeds: {seeds:?}\n{}", violations.join("\n"));
+    }
+}
+
+#[test]
+fn two_hundred_seeds() {
+    simulate_all(1..201);
+}
+
+#[test]
+fn one_seed() {
+    let Some(seed) = number("SEED") else { return };
+    if let Err(failure) = simulate(seed, true) {
+        panic!("{failure}");
+    }
+}
+
+#[test]
+#[ignore = "takes as long as there are seeds"]
+fn many_seeds() {
+    let first = number("FIRST").unwrap_or(1);
+    simulate_all(first..first + number("SEEDS").unwrap_or(10_000));
+}
+
+#[test]
+fn seeds_that_found_a_bug() {
+    for (seed, bug) in FOUND {
+        if let Err(failure) = simulate(seed, false) {
+            panic!("{bug}: {failure}");
+        }
+    }
+}
+
+/// The same seed is the same simulation.
+#[test]
+fn a_seed_repeats() {
+    let counts = || format!("{:?}", simulate(7, false));
+    assert_eq!(counts(), counts());
+}

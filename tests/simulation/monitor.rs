@@ -1,0 +1,238 @@
+//! The monitor's process, without its threads: the same steps that they call, when the simulation says so.
+
+use crate::world::{CHECK_PATIENCE, World};
+use crossbeam_channel::{Receiver, TryRecvError, bounded};
+use heartbeat_daemon::clock::{Moment, Now};
+use heartbeat_daemon::http::in_memory::MemoryClient;
+use heartbeat_daemon::monitor::incidents::sweep::{SweepSettings, Sweeper};
+use heartbeat_daemon::monitor::ingest::Ingest;
+use heartbeat_daemon::monitor::notify::couriers::DeliveryCounters;
+use heartbeat_daemon::monitor::notify::dispatch::Dispatcher;
+use heartbeat_daemon::monitor::notify::outbox::LeaseOwner;
+use heartbeat_daemon::monitor::notify::pool::{DeliveryJob, StartCourier};
+use heartbeat_daemon::monitor::notify::send::DeliveryClient;
+use heartbeat_daemon::monitor::notify::{NotifySettings, Poke, start_resolver};
+use heartbeat_daemon::monitor::pulse::Pulse;
+use heartbeat_daemon::monitor::recorder::{Recorder, RecorderContext, RecorderEvent};
+use heartbeat_daemon::monitor::store::Store;
+use heartbeat_daemon::systemd::Watchdog;
+use rusqlite::Connection;
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::{Arc, LazyLock, Mutex};
+
+/// The time of the simulation, for the couriers.
+pub type SharedNow = Arc<Mutex<Now>>;
+
+/// Jobs that couriers have not taken yet, by pool.
+type Queues = Arc<Mutex<Vec<Receiver<DeliveryJob>>>>;
+
+pub struct Process {
+    pub store: Arc<Store>,
+    pub dispatcher: Dispatcher,
+    client: MemoryClient,
+    ingest: Ingest,
+    recorder: Recorder,
+    events: Receiver<RecorderEvent>,
+    poked: Receiver<()>,
+    queues: Queues,
+    owner: LeaseOwner,
+    journal: Journal,
+}
+
+/// Something that the monitor says has happened, written in the transaction in which it happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    pub machine: usize,
+    pub kind: String,
+    pub at: i64,
+    /// Of an outage that begins.
+    pub last_seen: Option<i64>,
+}
+
+/// Reads the journal: the events, and the outages that were announced.
+struct Journal {
+    connection: Connection,
+    seen: Seen,
+}
+
+/// Where the journal was left.
+#[derive(Debug, Clone, Default)]
+pub struct Seen {
+    event: i64,
+    /// Outages that were announced, when they began or after a maintenance.
+    announced: BTreeSet<i64>,
+}
+
+/// Never used: a delivery is a decision of the simulation.
+static CLIENT: LazyLock<Arc<DeliveryClient>> = LazyLock::new(|| {
+    let names = start_resolver().expect("a resolver");
+    Arc::new(DeliveryClient::new(NotifySettings::default(), names))
+});
+
+impl Process {
+    /// As `serve` starts the monitor, on the database at `path`. `seen` is where the journal was left.
+    pub fn start(path: &Path, world: &World, clock: &SharedNow, seen: Seen) -> Result<Process, String> {
+        let now = *clock.lock().expect("the clock");
+        let store = Store::open_for_serving(path, now.wall).map_err(|error| error.to_string())?;
+        let store = Arc::new(store);
+        let shared = RecorderContext {
+            store: store.clone(),
+            registry: Arc::default(),
+            fleet: Arc::default(),
+            pulse: Arc::new(Pulse::new(now.monotonic)),
+        };
+        let (poke, poked) = Poke::new();
+        let (owner, queues) = (LeaseOwner::new(), Queues::default());
+        let start_courier: StartCourier = {
+            let queues = queues.clone();
+            Arc::new(move |_, jobs| {
+                queues.lock().expect("the queues").push(jobs);
+                Ok(())
+            })
+        };
+        let time = clock.clone();
+        let time = Arc::new(move || *time.lock().expect("the clock"));
+        let counters = Arc::<DeliveryCounters>::default();
+        let dispatcher =
+            Dispatcher::new(store.clone(), time, counters, CLIENT.clone(), owner, &start_courier);
+        let settings = SweepSettings { check_interval: world.check_interval, threshold: world.threshold };
+        let sweeper = Sweeper::new(settings, now, poke);
+        let recorder = Recorder::new(shared.clone(), sweeper, Watchdog::from_environment(now.monotonic));
+        recorder.load().map_err(|error| error.to_string())?;
+        let (orders, events) = bounded(4096);
+        let ingest = Ingest::new(shared, orders);
+        let journal = Journal::open(path, seen).map_err(|error| error.to_string())?;
+        let client = MemoryClient::default();
+        Ok(Process { store, dispatcher, client, ingest, recorder, events, poked, queues, owner, journal })
+    }
+
+    /// A request to ingest, and what the recorder does at once; the status of the response.
+    pub fn request(&mut self, request: &[u8], now: Now) -> Option<u16> {
+        let exchange = self.client.exchange(request).expect("a request");
+        assert!(self.ingest.handle(exchange, now).is_none(), "a path of ingest");
+        let pending: Vec<RecorderEvent> = self.events.try_iter().collect();
+        if !pending.is_empty() {
+            self.recorder.handle(pending.into_iter(), now);
+        }
+        self.client.response().map(|response| response.status())
+    }
+
+    pub fn tick(&mut self, now: Now) {
+        self.recorder.tick(now);
+    }
+
+    pub fn sweep(&mut self, now: Now) {
+        self.recorder.sweep(now);
+    }
+
+    pub fn stop_recorder(&mut self, now: Now) {
+        self.recorder.stop(now);
+    }
+
+    /// Whether the couriers are woken.
+    pub fn is_poked(&self) -> bool {
+        self.poked.try_recv().is_ok()
+    }
+
+    /// The jobs that the dispatcher has passed to couriers since the last call.
+    pub fn jobs(&self) -> Vec<DeliveryJob> {
+        let mut queues = self.queues.lock().expect("the queues");
+        let mut jobs: Vec<DeliveryJob> = Vec::new();
+        // A pool whose couriers have ended drops its queue.
+        queues.retain(|queue| {
+            loop {
+                match queue.try_recv() {
+                    Ok(job) => jobs.push(job),
+                    Err(error) => break error == TryRecvError::Empty,
+                }
+            }
+        });
+        jobs.sort_by_key(|job| job.number);
+        jobs
+    }
+
+    /// What a mail courier does before it hands over a mail.
+    pub fn note_handover(&self, rows: &[i64], now: Moment) -> Result<(), String> {
+        self.store.note_handover(self.owner, rows, now).map_err(|error| error.to_string())
+    }
+
+    pub fn journal(&mut self) -> Vec<Entry> {
+        self.journal.read().expect("the journal")
+    }
+
+    pub fn seen(&self) -> Seen {
+        self.journal.seen.clone()
+    }
+
+    /// The messages that are delivered, or refused for good.
+    pub fn settled(&self) -> BTreeSet<i64> {
+        let connection = &self.journal.connection;
+        let mut statement =
+            connection.prepare_cached("SELECT id FROM outbox WHERE state IN (2, 3)").expect("SQL");
+        let rows = statement.query_map([], |row| row.get(0)).expect("rows");
+        rows.collect::<Result<_, _>>().expect("rows")
+    }
+
+    pub fn query(&self, sql: &str) -> i64 {
+        self.journal.connection.query_row(sql, [], |row| row.get(0)).expect(sql)
+    }
+}
+
+impl Journal {
+    fn open(path: &Path, seen: Seen) -> rusqlite::Result<Journal> {
+        let connection = Connection::open(path)?;
+        connection.busy_timeout(CHECK_PATIENCE)?;
+        Ok(Journal { connection, seen })
+    }
+
+    fn read(&mut self) -> rusqlite::Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        let mut events = self.connection.prepare_cached(
+            "SELECT e.id, e.machine_id, e.kind, e.at, i.last_seen FROM event e
+             LEFT JOIN incident i ON i.machine_id = e.machine_id AND i.began_at = e.at AND e.kind = 'offline'
+             WHERE e.id > ?1 ORDER BY e.id",
+        )?;
+        let mut rows = events.query([self.seen.event])?;
+        while let Some(row) = rows.next()? {
+            self.seen.event = row.get(0)?;
+            let machine: i64 = row.get(1)?;
+            entries.push(Entry {
+                machine: usize::try_from(machine - 1).expect("a machine"),
+                kind: row.get(2)?,
+                at: row.get(3)?,
+                last_seen: row.get(4)?,
+            });
+        }
+        let mut announced = self.connection.prepare_cached(
+            "SELECT machine_id, notified_at, last_seen, id FROM incident WHERE notified_at IS NOT NULL ORDER BY id",
+        )?;
+        let mut rows = announced.query([])?;
+        while let Some(row) = rows.next()? {
+            if !self.seen.announced.insert(row.get(3)?) {
+                continue;
+            }
+            let machine: i64 = row.get(0)?;
+            let entry = Entry {
+                machine: usize::try_from(machine - 1).expect("a machine"),
+                kind: "announced".into(),
+                at: row.get(1)?,
+                last_seen: row.get(2)?,
+            };
+            // In a sweep: after machines went offline, and before others are steady.
+            let place = entries.iter().position(|entry| entry.kind == "steady").unwrap_or(entries.len());
+            entries.insert(place, entry);
+        }
+        Ok(entries)
+    }
+}
+
+/// A heartbeat as the daemon sends it.
+pub fn heartbeat(token: &str, body: &str) -> Vec<u8> {
+    format!(
+        "POST /api/v1/heartbeat HTTP/1.1\r\nHost: monitor\r\nAuthorization: Bearer {token}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}

@@ -1,0 +1,62 @@
+//! The database before the monitor starts for the first time, made as the commands make it.
+
+use crate::world::{MachinePlan, RecipientPlan};
+use heartbeat_daemon::clock::Moment;
+use heartbeat_daemon::monitor::machine::Description;
+use heartbeat_daemon::monitor::notify::channel::ChannelKind;
+use heartbeat_daemon::monitor::notify::channels::NewChannel;
+use heartbeat_daemon::monitor::notify::choices::Selection;
+use heartbeat_daemon::monitor::notify::quiet_hours::QuietHours;
+use heartbeat_daemon::monitor::notify::recipients::{CHOICES, Preferences};
+use heartbeat_daemon::monitor::store::Store;
+use heartbeat_daemon::monitor::zone::Clock;
+use std::path::Path;
+use std::time::Duration;
+
+pub fn open(path: &Path, now: Moment) -> Store {
+    Store::open_beside(path, now).expect("a database")
+}
+
+/// Adds the machines; returns their tokens.
+pub fn machines(store: &Store, plans: &[MachinePlan], now: Moment) -> Vec<String> {
+    let add = |plan: &MachinePlan| {
+        let description = Description {
+            name: plan.name.clone(),
+            group: Some(plan.group.into()),
+            threshold: plan.threshold,
+            ..Description::default()
+        };
+        let (_, token) = store.add_machine(&description, now).expect("a machine");
+        token.as_str().to_owned()
+    };
+    plans.iter().map(add).collect()
+}
+
+/// Adds the recipients and their channels; who has chosen a group without machines gets all machines.
+pub fn recipients(store: &Store, machines: &[MachinePlan], plans: &mut [RecipientPlan], now: Moment) {
+    for plan in plans {
+        plan.group = plan.group.filter(|group| machines.iter().any(|machine| machine.group == *group));
+        let selection = match plan.group {
+            None => Selection::All,
+            Some(group) => {
+                Selection::Only { machines: Vec::new(), groups: vec![group.into()], tags: Vec::new() }
+            }
+        };
+        let preferences = Preferences {
+            events: CHOICES.into_iter().filter(|event| plan.events.contains(&event.name())).collect(),
+            clock: None,
+            quiet: plan.quiet.map(|(from, to)| QuietHours { from, to, clock: Clock::UTC }),
+            min_outage: Duration::from_millis(plan.min_outage),
+        };
+        store.add_recipient(&plan.name, &selection, &preferences, now).expect("a recipient");
+        for kind in &plan.channels {
+            let channel = NewChannel {
+                kind: ChannelKind::from_name(kind).expect("a kind"),
+                target: format!("{}-{kind}", plan.name),
+                secret: None,
+                secret_file: None,
+            };
+            store.add_channel(Some(&plan.name), &channel, now).expect("a channel");
+        }
+    }
+}

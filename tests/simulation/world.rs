@@ -1,0 +1,167 @@
+//! What is drawn from the seed before the simulation begins: machines, recipients, and which misfortunes there are.
+
+use fastrand::Rng;
+use std::time::Duration;
+
+pub const SECOND: u64 = 1000;
+pub const MINUTE: u64 = 60 * SECOND;
+pub const HOUR: u64 = 60 * MINUTE;
+pub const DAY: u64 = 24 * HOUR;
+
+/// How long the simulation's own connection waits for the monitor's.
+pub const CHECK_PATIENCE: Duration = Duration::from_secs(2);
+
+pub struct World {
+    pub machines: Vec<MachinePlan>,
+    pub recipients: Vec<RecipientPlan>,
+    pub check_interval: Duration,
+    pub threshold: Duration,
+    /// In which things go wrong; a calm time follows.
+    pub length: u64,
+    pub misfortunes: Vec<Misfortune>,
+    /// Mean time between two of them.
+    pub every: u64,
+    /// The wall clock is set while the monitor runs.
+    pub has_steps: bool,
+    /// Receivers refuse some messages for good.
+    pub has_refusals: bool,
+}
+
+pub struct MachinePlan {
+    pub name: String,
+    pub group: &'static str,
+    pub threshold: Option<Duration>,
+    pub interval: u64,
+    pub style: Style,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// Silent once in a few hours.
+    Steady,
+    Flapping,
+    /// Shuts down and starts again.
+    Switched,
+}
+
+pub struct RecipientPlan {
+    pub name: String,
+    /// `None`: all machines.
+    pub group: Option<&'static str>,
+    pub events: Vec<&'static str>,
+    /// Minutes of the day, UTC.
+    pub quiet: Option<(u16, u16)>,
+    pub min_outage: u64,
+    /// Kinds of channel.
+    pub channels: Vec<&'static str>,
+}
+
+/// What happens to the monitor, or to all devices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Misfortune {
+    Restart,
+    Kill,
+    PowerLoss,
+    DiskFull,
+    DiskBroken,
+    SmallStep,
+    StepForward,
+    StepBack,
+    /// The process is stopped for a while.
+    Stall,
+    /// No heartbeat arrives.
+    Partition,
+    Maintenance,
+    Clone,
+}
+
+const MISFORTUNES: [Misfortune; 12] = [
+    Misfortune::Restart,
+    Misfortune::Kill,
+    Misfortune::PowerLoss,
+    Misfortune::DiskFull,
+    Misfortune::DiskBroken,
+    Misfortune::SmallStep,
+    Misfortune::StepForward,
+    Misfortune::StepBack,
+    Misfortune::Stall,
+    Misfortune::Partition,
+    Misfortune::Maintenance,
+    Misfortune::Clone,
+];
+
+const GROUPS: [&str; 2] = ["farm", "town"];
+const KINDS: [&str; 4] = ["webhook", "telegram", "email", "ntfy"];
+
+impl World {
+    pub fn new(rng: &mut Rng) -> World {
+        let misfortunes: Vec<Misfortune> = MISFORTUNES.into_iter().filter(|_| rng.u8(..3) == 0).collect();
+        let has = |wanted: &[Misfortune]| misfortunes.iter().any(|one| wanted.contains(one));
+        let has_steps = has(&[Misfortune::SmallStep, Misfortune::StepForward, Misfortune::StepBack]);
+        let has_refusals = !has(&[Misfortune::DiskFull, Misfortune::DiskBroken]) && rng.bool();
+        // A clock that goes back moves what is held back: the model does not follow that.
+        let may_hold = !has(&[Misfortune::StepBack]);
+        let machines = match rng.u8(..4) {
+            0 => rng.usize(1..=2),
+            1 => rng.usize(7..=14),
+            _ => rng.usize(3..=6),
+        };
+        World {
+            machines: (1..=machines).map(|number| machine(rng, number)).collect(),
+            recipients: (1..=rng.usize(1..=4)).map(|number| recipient(rng, number, may_hold)).collect(),
+            check_interval: Duration::from_secs(pick(rng, &[10, 30])),
+            threshold: Duration::from_secs(pick(rng, &[60, 90, 120])),
+            length: rng.u64(1..=3) * HOUR,
+            misfortunes,
+            every: pick(rng, &[2, 10, 40]) * MINUTE,
+            has_steps,
+            has_refusals,
+        }
+    }
+}
+
+fn machine(rng: &mut Rng, number: usize) -> MachinePlan {
+    let own = rng.u8(..5) == 0;
+    MachinePlan {
+        name: format!("m{number}"),
+        group: pick(rng, &GROUPS),
+        threshold: own.then(|| Duration::from_secs(rng.u64(40..=300))),
+        interval: pick(rng, &[10, 20, 30]) * SECOND,
+        style: pick(rng, &[Style::Steady, Style::Steady, Style::Flapping, Style::Switched]),
+    }
+}
+
+fn recipient(rng: &mut Rng, number: usize, may_hold: bool) -> RecipientPlan {
+    let events = match rng.u8(..6) {
+        0 => vec!["offline", "online", "stopped", "flapping"],
+        1 => vec!["offline"],
+        2 => vec!["online"],
+        _ => vec!["offline", "online", "flapping"],
+    };
+    let from = rng.u16(..1440);
+    RecipientPlan {
+        name: format!("r{number}"),
+        group: (rng.u8(..3) == 0).then(|| pick(rng, &GROUPS)),
+        events,
+        quiet: (may_hold && rng.u8(..4) == 0).then(|| (from, (from + rng.u16(10..200)) % 1440)),
+        min_outage: if may_hold && rng.u8(..3) == 0 { rng.u64(3..=20) * MINUTE } else { 0 },
+        channels: KINDS.into_iter().filter(|_| rng.u8(..2) == 0).collect(),
+    }
+}
+
+pub fn pick<T: Copy>(rng: &mut Rng, of: &[T]) -> T {
+    of[rng.usize(..of.len())]
+}
+
+/// A time as a difference of the wall clock.
+pub fn signed(time: u64) -> i64 {
+    i64::try_from(time).expect("a time")
+}
+
+/// A time of this mean: mostly shorter, sometimes much longer.
+pub fn about(rng: &mut Rng, mean: u64) -> u64 {
+    let unit = rng.f64().max(1e-4);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+    let time = (-unit.ln() * mean as f64) as u64;
+    time.max(1)
+}
