@@ -18,8 +18,7 @@ pub use events::{OnStored, RecorderEvent, RecorderInbox};
 use super::fleet::{Belief, Fleet, Unsaved};
 use super::pulse::Pulse;
 use super::store::{Store, StoreError};
-use crate::clock::suspended;
-use crate::clock::{Moment, Now};
+use crate::clock::{Moment, Now, suspended};
 use crate::latest::Latest;
 use crate::monitor::incidents::sweep::Sweeper;
 use crate::monitor::machine::{MachineId, MachineStatus};
@@ -82,6 +81,8 @@ pub struct Recorder {
     horizon: Option<Horizon>,
     /// [`suspended`] at the start.
     suspended: Duration,
+    /// Time for which the machine has been suspended since then.
+    asleep: Duration,
     troubles: TaskFailures,
 }
 
@@ -98,6 +99,7 @@ impl Recorder {
             aged: 0,
             horizon: None,
             suspended: suspended(),
+            asleep: Duration::ZERO,
             troubles: TaskFailures::default(),
         }
     }
@@ -136,11 +138,13 @@ impl Recorder {
                 recv(inbox.flush.due()) -> _ => {
                     let now = Now::read();
                     inbox.flush.advance(now.monotonic);
+                    self.asleep = suspended().saturating_sub(self.suspended);
                     self.tick(now);
                 }
                 recv(inbox.sweep.due()) -> _ => {
                     let now = Now::read();
                     inbox.sweep.advance(now.monotonic);
+                    self.asleep = suspended().saturating_sub(self.suspended);
                     self.sweep(now);
                 }
             }
@@ -336,8 +340,8 @@ impl Recorder {
         if !self.flush(&[], now) {
             return;
         }
-        let asleep = suspended().saturating_sub(self.suspended);
-        let swept = self.sweeper.sweep(&self.shared.store, Now { monotonic: now.monotonic + asleep, ..now });
+        let with_sleep = Now { monotonic: now.monotonic + self.asleep, ..now };
+        let swept = self.sweeper.sweep(&self.shared.store, with_sleep);
         self.sweep_is_partial = false;
         if let Some(swept) = self.logged(Task::Sweep, swept, now.monotonic) {
             self.shared.pulse.sweep.succeeded();

@@ -15,7 +15,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// After the misfortunes: longer than the longest backoff, a mail that may have arrived, and the hold after flapping.
-const CALM: u64 = 100 * MINUTE;
+const CALM: u64 = 80 * MINUTE;
+
+/// Between two ticks of the recorder. The monitor's own second would take most of the time of a simulation; it flushes at
+/// each fifth tick, which must not be later than after 15 s.
+const TICK: u64 = 2 * SECOND;
+const CALM_TICK: u64 = 3 * SECOND;
 
 /// Rounds of the couriers at the same moment.
 const MOST_ROUNDS: u32 = 10_000;
@@ -290,7 +295,7 @@ impl Simulation {
     }
 
     fn tick(&mut self) -> Checked {
-        self.schedule(SECOND, Event::Tick(self.life));
+        self.schedule(if self.is_calm { CALM_TICK } else { TICK }, Event::Tick(self.life));
         let Some(((), healthy)) = self.step(Process::tick) else { return Ok(()) };
         if healthy {
             self.model.flushed(self.t);
@@ -406,7 +411,7 @@ impl Simulation {
         }
         self.disturbed_at = self.t;
         let interval = u64::try_from(self.world.check_interval.as_millis()).expect("short");
-        self.schedule(SECOND, Event::Tick(self.life));
+        self.schedule(TICK, Event::Tick(self.life));
         self.schedule(interval, Event::Sweep(self.life));
         self.check_file()?;
         self.run_round()
