@@ -107,15 +107,17 @@ impl Process {
         Ok(Process { store, dispatcher, client, ingest, recorder, events, poked, queues, owner, journal })
     }
 
-    /// A request to ingest, and what the recorder does at once; the status of the response.
-    pub fn request(&mut self, request: &[u8], now: Now) -> Option<u16> {
+    /// A request to ingest, and what the recorder does at once: the status of the response, and whether the recorder did
+    /// anything.
+    pub fn request(&mut self, request: &[u8], now: Now) -> (Option<u16>, bool) {
         let exchange = self.client.exchange(request).expect("a request");
         assert!(self.ingest.handle(exchange, now).is_none(), "a path of ingest");
         let pending: Vec<RecorderEvent> = self.events.try_iter().collect();
-        if !pending.is_empty() {
+        let is_recorded = !pending.is_empty();
+        if is_recorded {
             self.recorder.handle(pending.into_iter(), now);
         }
-        self.client.response().map(|response| response.status())
+        (self.client.response().map(|response| response.status()), is_recorded)
     }
 
     pub fn tick(&mut self, now: Now) {

@@ -343,11 +343,12 @@ impl Simulation {
             self.counts.heartbeats += 1;
         }
         let request = heartbeat(&self.tokens[machine], body);
-        let Some((status, healthy)) = self.step(|process, now| process.request(&request, now)) else {
-            return Ok(());
-        };
-        let Some(entries) = self.committed() else { return Ok(()) };
-        self.model.observe(&entries, self.t, self.wall())?;
+        let answer = self.step(|process, now| process.request(&request, now));
+        let Some(((status, is_recorded), healthy)) = answer else { return Ok(()) };
+        if is_recorded {
+            let Some(entries) = self.committed() else { return Ok(()) };
+            self.model.observe(&entries, self.t, self.wall())?;
+        }
         if healthy {
             self.model.check_beats()?;
             let expected: &[u16] = if matches!(sent, Sent::Nonsense(_)) { &[400] } else { &[200, 503] };
