@@ -14,6 +14,7 @@
 //! | `cli`, `command/` | the command line, and what its commands do |
 //! | `command_error` | why a command failed, or the monitor did not start |
 //! | `serve`, `listen` | start-up, signals, stop: which threads there are; where they listen |
+//! | `conditions/` | what a beat says about cameras, power, heat, disk and uplinks, and when that is an incident |
 //! | `config/` | the configuration: as written, as used |
 //! | `ingest/` | from a request to a beat, in four formats |
 //! | `beat` | a heartbeat of any origin, in the one form used inside |
@@ -38,6 +39,7 @@ pub mod beat;
 pub mod cli;
 pub mod command;
 pub mod command_error;
+pub mod conditions;
 pub mod config;
 pub mod events;
 pub mod fleet;

@@ -3,6 +3,7 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `recipients`, `channels`, `choices`, `quiet_hours` | who is notified, about which machines, and when not |
+//! | `topic` | what a recipient can choose |
 //! | `notice` | the content and text of a notification |
 //! | `outbox`, `delivery_state`, `deliveries` | pending deliveries and their leases; the list of deliveries |
 //! | `couriers`, `dispatch` | the thread that decides when each message is sent, and marks the result |
@@ -46,6 +47,7 @@ pub mod send;
 mod settings;
 pub mod smtp;
 mod telegram;
+pub mod topic;
 mod webhook;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};

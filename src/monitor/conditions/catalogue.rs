@@ -1,0 +1,301 @@
+//! The catalogue of conditions. Documentation, `--help` and the API are generated from it.
+
+use crate::monitor::notify::topic::Topic;
+use std::time::Duration;
+
+/// A condition of a machine, or of one of its parts (the subject). The number is its bit in `machine_judged.conditions`:
+/// never use one twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Condition {
+    Camera = 0,
+    Standby = 1,
+    NoStandby = 2,
+    UnderVoltage = 3,
+    Throttled = 4,
+    Temperature = 5,
+    Fan = 6,
+    Disk = 7,
+    Memory = 8,
+    ReadOnly = 9,
+    DiskErrors = 10,
+    Activity = 11,
+    Clock = 12,
+    Boots = 13,
+    Wifi = 14,
+}
+
+/// Number of conditions.
+pub const CONDITIONS: usize = 15;
+
+/// One line of the catalogue.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Entry {
+    pub condition: Condition,
+    /// As it is typed and stored in `incident.kind`. Never changes.
+    pub name: &'static str,
+    /// The topic that recipients choose.
+    pub topic: Topic,
+    /// What holds, after "while".
+    pub meaning: &'static str,
+    /// `None`: it holds or not, without a number.
+    pub limit: Option<Limit>,
+    /// How long it must hold before an incident begins.
+    pub hold: Duration,
+    /// How long it must be over before the incident ends.
+    pub clear: Duration,
+}
+
+/// The number at which a condition begins to hold.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Limit {
+    pub threshold: f32,
+    /// An incident ends only this far on the good side of the threshold.
+    pub hysteresis: f32,
+    pub side: Side,
+    pub unit: &'static str,
+    /// Thresholds that make sense.
+    pub range: (f32, f32),
+}
+
+/// The bad side of a threshold; the threshold itself belongs to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    Above,
+    Below,
+}
+
+const fn minutes(minutes: u64) -> Duration {
+    Duration::from_secs(minutes * 60)
+}
+
+const fn percent(threshold: f32) -> Option<Limit> {
+    Some(Limit { threshold, hysteresis: 2.0, side: Side::Above, unit: "%", range: (1.0, 100.0) })
+}
+
+/// In the order in which they are listed. Defaults and their reasons: docs/conditions.md.
+pub const CATALOGUE: [Entry; CONDITIONS] = [
+    Entry {
+        condition: Condition::Camera,
+        name: "camera",
+        topic: Topic::Camera,
+        meaning: "a camera does not respond to two checks in a row",
+        limit: None,
+        hold: minutes(1),
+        clear: Duration::ZERO,
+    },
+    Entry {
+        condition: Condition::Standby,
+        name: "standby",
+        topic: Topic::Uplink,
+        meaning: "the machine uses a standby uplink, and a better one worked within the last 7 days",
+        limit: None,
+        hold: minutes(10),
+        clear: minutes(1),
+    },
+    Entry {
+        condition: Condition::NoStandby,
+        name: "no_standby",
+        topic: Topic::Uplink,
+        meaning: "no standby uplink works, and one worked within the last 7 days",
+        limit: None,
+        hold: minutes(30),
+        clear: minutes(1),
+    },
+    Entry {
+        condition: Condition::UnderVoltage,
+        name: "under_voltage",
+        topic: Topic::Power,
+        meaning: "the supply voltage is too low (below 4.63 V)",
+        limit: None,
+        hold: Duration::ZERO,
+        clear: minutes(10),
+    },
+    Entry {
+        condition: Condition::Throttled,
+        name: "throttled",
+        topic: Topic::Power,
+        meaning: "the processor is throttled or its frequency is capped",
+        limit: None,
+        hold: minutes(5),
+        clear: minutes(5),
+    },
+    Entry {
+        condition: Condition::Temperature,
+        name: "temp",
+        topic: Topic::Heat,
+        meaning: "the processor is too hot",
+        limit: Some(Limit {
+            threshold: 80.0,
+            hysteresis: 5.0,
+            side: Side::Above,
+            unit: "°C",
+            range: (0.0, 120.0),
+        }),
+        hold: minutes(5),
+        clear: minutes(1),
+    },
+    Entry {
+        condition: Condition::Fan,
+        name: "fan",
+        topic: Topic::Heat,
+        meaning: "the fan stands still above this temperature",
+        limit: Some(Limit {
+            threshold: 70.0,
+            hysteresis: 5.0,
+            side: Side::Above,
+            unit: "°C",
+            range: (0.0, 120.0),
+        }),
+        hold: minutes(1),
+        clear: minutes(1),
+    },
+    Entry {
+        condition: Condition::Disk,
+        name: "disk",
+        topic: Topic::Disk,
+        meaning: "the file system is almost full",
+        limit: percent(90.0),
+        hold: Duration::ZERO,
+        clear: minutes(1),
+    },
+    Entry {
+        condition: Condition::Memory,
+        name: "mem",
+        topic: Topic::Disk,
+        meaning: "the memory is almost full",
+        limit: percent(95.0),
+        hold: minutes(10),
+        clear: minutes(1),
+    },
+    Entry {
+        condition: Condition::ReadOnly,
+        name: "read_only",
+        topic: Topic::Disk,
+        meaning: "the root or recording file system is mounted read-only",
+        limit: None,
+        hold: Duration::ZERO,
+        clear: minutes(1),
+    },
+    Entry {
+        condition: Condition::DiskErrors,
+        name: "disk_errors",
+        topic: Topic::Disk,
+        meaning: "the kernel has counted new errors of a file system or its disk",
+        limit: None,
+        hold: Duration::ZERO,
+        clear: minutes(1),
+    },
+    Entry {
+        condition: Condition::Activity,
+        name: "activity",
+        topic: Topic::Activity,
+        meaning: "streaming, tracking or recording is expected and stopped, or the recording file does not grow",
+        limit: None,
+        hold: minutes(2),
+        clear: Duration::ZERO,
+    },
+    Entry {
+        condition: Condition::Clock,
+        name: "clock",
+        topic: Topic::Clock,
+        meaning: "the clock is not synchronised",
+        limit: None,
+        hold: minutes(60),
+        clear: minutes(1),
+    },
+    Entry {
+        condition: Condition::Boots,
+        name: "boots",
+        topic: Topic::Power,
+        meaning: "the machine has booted this often within an hour",
+        limit: Some(Limit {
+            threshold: 3.0,
+            hysteresis: 1.0,
+            side: Side::Above,
+            unit: "boots",
+            range: (2.0, 8.0),
+        }),
+        hold: Duration::ZERO,
+        clear: Duration::ZERO,
+    },
+    Entry {
+        condition: Condition::Wifi,
+        name: "wifi",
+        topic: Topic::Uplink,
+        meaning: "the Wi-Fi signal is weak",
+        limit: Some(Limit {
+            threshold: -80.0,
+            hysteresis: 4.0,
+            side: Side::Below,
+            unit: "dBm",
+            range: (-100.0, -30.0),
+        }),
+        hold: minutes(10),
+        clear: minutes(1),
+    },
+];
+
+impl Condition {
+    pub fn entry(self) -> &'static Entry {
+        &CATALOGUE[self as usize]
+    }
+
+    pub fn name(self) -> &'static str {
+        self.entry().name
+    }
+
+    pub fn from_name(name: &str) -> Option<Condition> {
+        CATALOGUE.iter().find(|entry| entry.name == name).map(|entry| entry.condition)
+    }
+
+    /// Its bit in a set of conditions.
+    pub fn bit(self) -> u32 {
+        1 << self as u32
+    }
+}
+
+impl Limit {
+    /// The threshold's other side, from which an incident ends.
+    pub fn ends_at(&self, threshold: f32) -> f32 {
+        match self.side {
+            Side::Above => threshold - self.hysteresis,
+            Side::Below => threshold + self.hysteresis,
+        }
+    }
+
+    /// Whether `number` is at `threshold` or on its bad side.
+    pub fn is_reached(&self, number: f32, threshold: f32) -> bool {
+        match self.side {
+            Side::Above => number >= threshold,
+            Side::Below => number <= threshold,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn an_entry_stands_at_its_number_and_names_are_unique() {
+        let names: HashSet<&str> = CATALOGUE.iter().map(|entry| entry.name).collect();
+        assert_eq!(names.len(), CONDITIONS);
+        for (index, entry) in CATALOGUE.iter().enumerate() {
+            assert_eq!(entry.condition as usize, index, "{}", entry.name);
+            assert_eq!(Condition::from_name(entry.name), Some(entry.condition));
+            assert!(Topic::from_name(entry.name).is_none_or(|topic| topic == entry.topic), "{}", entry.name);
+        }
+        assert_eq!(Condition::from_name("offline"), None);
+    }
+
+    #[test]
+    fn an_incident_ends_on_the_good_side_of_its_threshold() {
+        for entry in CATALOGUE.iter().filter_map(|entry| entry.limit) {
+            let (least, most) = entry.range;
+            assert!((least..=most).contains(&entry.threshold));
+            assert!(entry.is_reached(entry.threshold, entry.threshold));
+            assert!(!entry.is_reached(entry.ends_at(entry.threshold), entry.threshold));
+        }
+    }
+}
