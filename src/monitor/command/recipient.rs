@@ -4,12 +4,13 @@ use crate::clock::Moment;
 use crate::config::Period;
 use crate::monitor::machine::MachineId;
 use crate::monitor::notify::choices::{Chosen, Selection};
-use crate::monitor::notify::notice::EventKind;
 use crate::monitor::notify::quiet_hours::QuietHours;
-use crate::monitor::notify::recipients::{CHOICES, Preferences, StoredRecipient};
+use crate::monitor::notify::recipients::{Preferences, StoredRecipient};
+use crate::monitor::notify::topic::Topic;
 use crate::monitor::store::{Refused, Store};
 use crate::monitor::zone::{Clock, ZONES, Zone};
 use crate::table::{or_dash, table};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -69,9 +70,9 @@ pub struct Wants {
     /// Every machine (clears --machine, --group and --tag)
     #[arg(long, conflicts_with_all = ["machine", "group", "tag"])]
     all_machines: bool,
-    /// Events to notify about: offline, online, stopped, flapping; default: all but stopped
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = event)]
-    events: Option<Vec<EventKind>>,
+    /// What to notify about, separated by commas; default: all but stopped
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = topic())]
+    events: Option<Vec<Topic>>,
     /// Quiet hours without notifications, such as 22:00-07:00; an outage that ends during them is never reported
     #[arg(long, value_name = "FROM-TO")]
     quiet: Option<Hours>,
@@ -92,9 +93,9 @@ pub struct Wants {
 /// The largest accepted minimum length of an outage.
 const LONGEST_MIN_OUTAGE: Duration = Duration::from_secs(7 * 86_400);
 
-fn event(name: &str) -> Result<EventKind, String> {
-    let found = CHOICES.into_iter().find(|news| news.name() == name);
-    found.ok_or_else(|| "must be offline, online, stopped or flapping".into())
+fn topic() -> impl TypedValueParser<Value = Topic> {
+    let values = Topic::ALL.map(|topic| PossibleValue::new(topic.name()).help(topic.meaning()));
+    PossibleValuesParser::new(values).try_map(|name| Topic::from_name(&name).ok_or("not an event"))
 }
 
 fn zone(name: &str) -> Result<Zone, String> {
@@ -173,7 +174,7 @@ impl Wants {
     /// Changes the preferences; returns true if the quiet hours use `server`, because no clock was chosen.
     fn apply(&self, to: &mut Preferences, server: &Clock) -> bool {
         if let Some(events) = &self.events {
-            to.events = CHOICES.into_iter().filter(|choice| events.contains(choice)).collect();
+            to.events = Topic::ALL.into_iter().filter(|choice| events.contains(choice)).collect();
         }
         let offset = self.utc_offset.map(|Offset(minutes)| Clock::Fixed(minutes));
         let chosen = self.time_zone.clone().map(Clock::Zone).or(offset);
@@ -266,7 +267,7 @@ fn list(store: &Store) -> Result<String, Refused> {
             if known.enabled { "enabled" } else { "disabled" }.to_owned(),
             known.channels.to_string(),
             chosen(&known.chosen),
-            names(&wants.events).join(","),
+            events(wants),
             wants.quiet.as_ref().map_or_else(|| "-".into(), written),
             if wants.min_outage.is_zero() { "-".into() } else { Period(wants.min_outage).to_string() },
         ]
@@ -291,8 +292,25 @@ pub(super) fn with_warnings<'k>(
     std::iter::once(table).chain(warnings).collect::<Vec<_>>().join("\n")
 }
 
-fn names(events: &[EventKind]) -> Vec<&'static str> {
-    events.iter().map(|event| event.name()).collect()
+fn names(topics: &[Topic]) -> Vec<&'static str> {
+    topics.iter().map(|topic| topic.name()).collect()
+}
+
+/// The topics that are not chosen.
+fn off(wants: &Preferences) -> Vec<Topic> {
+    Topic::ALL.into_iter().filter(|topic| !wants.events.contains(topic)).collect()
+}
+
+/// What is on and what is off: `all but stopped`, or `offline,online (off: stopped,...)`.
+fn events(wants: &Preferences) -> String {
+    let (on, off) = (names(&wants.events), names(&off(wants)));
+    if off.is_empty() {
+        "all".into()
+    } else if on.len() > off.len() {
+        format!("all but {}", off.join(","))
+    } else {
+        format!("{} (off: {})", on.join(","), off.join(","))
+    }
 }
 
 fn chosen(chosen: &Chosen) -> String {
@@ -322,6 +340,7 @@ fn as_json(known: &StoredRecipient) -> Value {
         "machines": chosen_json(&known.chosen),
         "warning": known.chosen.warning(),
         "events": names(&wants.events),
+        "events_off": names(&off(wants)),
         "time_zone": wants.clock.as_ref().map(Clock::to_string),
         "quiet": wants.quiet.as_ref().map(written),
         "min_outage_s": wants.min_outage.as_secs_f64(),

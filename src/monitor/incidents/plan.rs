@@ -8,6 +8,7 @@ use crate::clock::{Moment, milliseconds};
 use crate::monitor::notify::channel::ChannelId;
 use crate::monitor::notify::notice::{EventKind, Happening, Subject};
 use crate::monitor::notify::recipients::Recipient;
+use crate::monitor::notify::topic::Topic;
 
 /// One row of the outbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,17 +46,13 @@ pub fn plan(
 
 impl Recipient {
     fn wants(&self, what: &Happening) -> bool {
-        match what.event {
-            EventKind::Steady => {
-                self.events.contains(&EventKind::Flapping) || self.events.contains(&what.state)
-            }
-            news => self.events.contains(&news),
-        }
+        let chosen = |event: EventKind| event.topic().is_some_and(|topic| self.events.contains(&topic));
+        chosen(what.event) || (what.event == EventKind::Steady && chosen(what.state))
     }
 
     fn wants_outages(&self) -> bool {
-        let outage = [EventKind::Offline, EventKind::Stopped, EventKind::Flapping];
-        self.events.iter().any(|event| outage.contains(event))
+        let outage = [Topic::Offline, Topic::Stopped, Topic::Flapping];
+        self.events.iter().any(|topic| outage.contains(topic))
     }
 
     fn due(&self, what: &Happening) -> Moment {
@@ -65,6 +62,19 @@ impl Recipient {
         };
         let due = due.max(what.now);
         self.quiet.as_ref().map_or(due, |quiet| quiet.end_if_quiet(due))
+    }
+}
+
+impl EventKind {
+    /// `None` for messages that no recipient chooses.
+    fn topic(self) -> Option<Topic> {
+        match self {
+            EventKind::Offline => Some(Topic::Offline),
+            EventKind::Online => Some(Topic::Online),
+            EventKind::Stopped => Some(Topic::Stopped),
+            EventKind::Flapping | EventKind::Steady => Some(Topic::Flapping),
+            EventKind::Test | EventKind::Trouble => None,
+        }
     }
 }
 
@@ -157,9 +167,9 @@ mod tests {
             assert_eq!(plan(std::slice::from_ref(&other), &machine(), end, &[ChannelId(1)]).len(), 1);
             assert!(plan(std::slice::from_ref(&other), &machine(), end, &[]).is_empty());
         }
-        let without = Recipient { events: vec![EventKind::Offline], ..everybody() };
+        let without = Recipient { events: vec![Topic::Offline], ..everybody() };
         assert!(plan(&[without], &machine(), &online, &[ChannelId(1)]).is_empty(), "online is not wanted");
-        let recoveries_alone = Recipient { events: vec![EventKind::Online], ..other };
+        let recoveries_alone = Recipient { events: vec![Topic::Online], ..other };
         assert!(dues(&recoveries_alone, &online).is_empty(), "of a machine that is not chosen");
     }
 
@@ -168,7 +178,7 @@ mod tests {
         let stopped =
             Happening { event: EventKind::Stopped, state: EventKind::Stopped, ..offline(at(12, 0)) };
         assert!(dues(&everybody(), &stopped).is_empty());
-        let wants = Recipient { events: vec![EventKind::Stopped], ..everybody() };
+        let wants = Recipient { events: vec![Topic::Stopped], ..everybody() };
         assert_eq!(dues(&wants, &stopped), [at(12, 0)]);
         assert!(dues(&wants, &offline(at(12, 0))).is_empty());
     }
@@ -179,7 +189,7 @@ mod tests {
         let two = Recipient { channels: vec![ChannelId(1), ChannelId(7)], ..everybody() };
         let rows = plan(&[two], &machine(), &online, &[ChannelId(7)]);
         assert_eq!(rows, [Planned { channel: ChannelId(7), due: at(12, 0) }]);
-        let recoveries_alone = Recipient { events: vec![EventKind::Online], ..everybody() };
+        let recoveries_alone = Recipient { events: vec![Topic::Online], ..everybody() };
         assert_eq!(dues(&recoveries_alone, &online), [at(12, 0)]);
     }
 
@@ -187,10 +197,10 @@ mod tests {
     fn what_holds_after_flapping_is_told_to_who_heard_of_it_or_wants_that_state() {
         let steady = Happening { event: EventKind::Steady, ..offline(at(12, 0)) };
         for (events, told) in [
-            (vec![EventKind::Flapping], true),
-            (vec![EventKind::Offline], true),
-            (vec![EventKind::Online], false),
-            (vec![EventKind::Stopped], false),
+            (vec![Topic::Flapping], true),
+            (vec![Topic::Offline], true),
+            (vec![Topic::Online], false),
+            (vec![Topic::Stopped], false),
         ] {
             let recipient = [Recipient { events, ..everybody() }];
             let rows = plan(&recipient, &machine(), &steady, &[ChannelId(1)]);

@@ -1,4 +1,4 @@
-//! The table `recipient`: who is notified, of which events, and when not.
+//! The table `recipient`: who is notified, about which topics, and when not.
 
 use crate::clock::{Moment, milliseconds};
 use crate::monitor::machine;
@@ -6,8 +6,8 @@ use crate::monitor::notify::channel::ChannelId;
 use crate::monitor::notify::choices;
 use crate::monitor::notify::choices::{Chosen, MachineChoice, Selection};
 use crate::monitor::notify::delivery_state::DeliveryState;
-use crate::monitor::notify::notice::EventKind;
 use crate::monitor::notify::quiet_hours::QuietHours;
+use crate::monitor::notify::topic::Topic;
 use crate::monitor::store::{Refused, Store, StoreError};
 use crate::monitor::zone::{Clock, ZONES, Zone};
 use log::warn;
@@ -15,18 +15,26 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use std::path::Path;
 use std::time::Duration;
 
-/// The events that a recipient can choose. `Steady` is sent to those who were notified before.
-pub const CHOICES: [EventKind; 4] =
-    [EventKind::Offline, EventKind::Online, EventKind::Stopped, EventKind::Flapping];
+/// The topics of a recipient who has not chosen any: every alarm and its end.
+pub const DEFAULT_CHOICE: [Topic; 11] = [
+    Topic::Offline,
+    Topic::Online,
+    Topic::Flapping,
+    Topic::Camera,
+    Topic::Power,
+    Topic::Heat,
+    Topic::Disk,
+    Topic::Uplink,
+    Topic::Activity,
+    Topic::Clock,
+    Topic::Setup,
+];
 
-/// The events of a recipient who has chosen none: every alarm and its end.
-pub const DEFAULT_CHOICE: [EventKind; 3] = [EventKind::Offline, EventKind::Online, EventKind::Flapping];
-
-/// A person or a team, the events they want, and their channels.
+/// A person or a team, the topics they want, and their channels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recipient {
     pub machines: MachineChoice,
-    pub events: Vec<EventKind>,
+    pub events: Vec<Topic>,
     pub quiet: Option<QuietHours>,
     /// Counted from the machine's last heartbeat.
     pub min_outage: Duration,
@@ -58,13 +66,9 @@ pub fn reachable(connection: &Connection) -> Result<Vec<Recipient>, StoreError> 
     Ok(recipients.into_iter().map(|(_, recipient)| recipient).collect())
 }
 
-/// Columns 1 to 6 of the statements here. Events that were edited by hand and cannot be parsed must not suppress a
-/// notification: they count as the default.
+/// Columns 1 to 6 of the statements here.
 fn preferences(row: &Row) -> Result<Preferences, StoreError> {
-    let events: Vec<EventKind> = serde_json::from_str(&row.get::<_, String>(1)?).unwrap_or_else(|_| {
-        warn!("cannot parse a recipient's events in the database; using offline, online and flapping");
-        DEFAULT_CHOICE.to_vec()
-    });
+    let events = parse_events(&row.get::<_, String>(1)?);
     let minute = |minute: i64| u16::try_from(minute.rem_euclid(1440)).unwrap_or(0);
     let hours = row.get::<_, Option<i64>>(2)?.zip(row.get::<_, Option<i64>>(3)?);
     let clock = clock(row.get(6)?, row.get(4)?, hours.is_some());
@@ -76,6 +80,20 @@ fn preferences(row: &Row) -> Result<Preferences, StoreError> {
     Ok(Preferences { events, clock, quiet, min_outage })
 }
 
+/// The column `events`. Words of a later version are skipped. A column without any known word must not suppress a
+/// notification: it counts as the default, unless it is an empty array.
+fn parse_events(json: &str) -> Vec<Topic> {
+    let words: Option<Vec<String>> = serde_json::from_str(json).ok();
+    let known = |words: Vec<String>| {
+        let topics: Vec<Topic> = words.iter().filter_map(|word| Topic::from_name(word)).collect();
+        (words.is_empty() || !topics.is_empty()).then_some(topics)
+    };
+    words.and_then(known).unwrap_or_else(|| {
+        warn!("cannot parse a recipient's events in the database; using the default");
+        DEFAULT_CHOICE.to_vec()
+    })
+}
+
 /// A recipient's clock from its columns; `None` if none was chosen. Quiet hours always have one.
 pub fn clock(zone: Option<String>, offset: i64, has_quiet_hours: bool) -> Option<Clock> {
     let offset = i16::try_from(offset).unwrap_or(0);
@@ -85,10 +103,10 @@ pub fn clock(zone: Option<String>, offset: i64, has_quiet_hours: bool) -> Option
     }
 }
 
-/// Which events a recipient wants, and when.
+/// Which topics a recipient wants, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Preferences {
-    pub events: Vec<EventKind>,
+    pub events: Vec<Topic>,
     /// For the times in messages; that of the quiet hours if there are any. `None`: this server's.
     pub clock: Option<Clock>,
     pub quiet: Option<QuietHours>,
@@ -244,4 +262,28 @@ fn recipients(connection: &Connection) -> Result<Vec<StoredRecipient>, StoreErro
         });
     }
     Ok(known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_a_later_version_are_skipped_and_a_list_without_a_known_word_is_the_default() {
+        assert_eq!(parse_events(r#"["camera", "lasers", "offline"]"#), [Topic::Camera, Topic::Offline]);
+        assert_eq!(parse_events("[]"), []);
+        for broken in [r#"["lasers"]"#, "offline", r#"{"offline":1}"#, "[1]", ""] {
+            assert_eq!(parse_events(broken), DEFAULT_CHOICE, "{broken}");
+        }
+    }
+
+    #[test]
+    fn every_topic_but_stopped_is_on_by_default_and_is_stored_as_its_name() {
+        let off: Vec<Topic> =
+            Topic::ALL.into_iter().filter(|topic| !DEFAULT_CHOICE.contains(topic)).collect();
+        assert_eq!(off, [Topic::Stopped]);
+        let stored = serde_json::to_string(&Topic::ALL).expect("JSON");
+        assert_eq!(stored, serde_json::to_string(&Topic::ALL.map(Topic::name)).expect("JSON"));
+        assert_eq!(parse_events(&stored), Topic::ALL);
+    }
 }

@@ -1,35 +1,23 @@
 //! What a recipient can choose to be notified about.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::fmt;
 
 /// One word of `recipient set --events`, and of `recipient.events` in the database. Names never change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Topic {
-    /// A machine is late.
     Offline,
-    /// A machine is back.
     Online,
-    /// A machine announced that it is being stopped.
     Stopped,
-    /// A machine or one of its conditions begins and ends too often.
     Flapping,
-    /// Cameras behind a machine.
     Camera,
-    /// Supply voltage, throttling, unexpected reboots.
     Power,
-    /// Temperature and fan.
     Heat,
-    /// Fill and faults of file systems, and memory.
     Disk,
-    /// Uplinks and Wi-Fi signal.
     Uplink,
-    /// Streaming, tracking and recording.
     Activity,
-    /// A wrong clock.
     Clock,
-    /// A machine that was set up wrongly.
     Setup,
 }
 
@@ -64,6 +52,24 @@ impl Topic {
             Topic::Activity => "activity",
             Topic::Clock => "clock",
             Topic::Setup => "setup",
+        }
+    }
+
+    /// What it is about, for help and documentation.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Topic::Offline => "a machine is late",
+            Topic::Online => "a machine is back",
+            Topic::Stopped => "a machine announced that it is being stopped",
+            Topic::Flapping => "a machine or one of its conditions begins and ends too often",
+            Topic::Camera => "cameras behind a machine",
+            Topic::Power => "supply voltage, throttling, unexpected reboots",
+            Topic::Heat => "temperature and fan",
+            Topic::Disk => "fill and faults of file systems, and memory",
+            Topic::Uplink => "uplinks and Wi-Fi signal",
+            Topic::Activity => "streaming, tracking and recording",
+            Topic::Clock => "a wrong clock",
+            Topic::Setup => "a machine that was set up wrongly",
         }
     }
 

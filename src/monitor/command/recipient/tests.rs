@@ -88,10 +88,7 @@ fn a_recipients_wishes_are_kept_changed_and_listed() {
     let dir = tempfile::tempdir().expect("a directory");
     machine(&dir, "barn");
     output(&dir, &["add", "anna"]);
-    assert!(
-        output(&dir, &["list"])
-            .contains("anna  enabled  0         all       offline,online,flapping  -      -")
-    );
+    assert!(output(&dir, &["list"]).contains("anna  enabled  0         all       all but stopped  -      -"));
     output(
         &dir,
         &[
@@ -114,9 +111,17 @@ fn a_recipients_wishes_are_kept_changed_and_listed() {
         ],
     );
     let list = output(&dir, &["list"]);
-    for part in ["barn,group:farm,tag:camera", "offline,stopped", "22:00-07:00 -05:30", "10m"] {
+    for part in [
+        "barn,group:farm,tag:camera",
+        "offline,stopped (off: online,flapping,camera,power,",
+        "22:00-07:00 -05:30",
+        "10m",
+    ] {
         assert!(list.contains(part), "{part}: {list}");
     }
+    let json: Value = serde_json::from_str(&output(&dir, &["list", "--json"])).expect("JSON");
+    assert_eq!(json[0]["events"], json!(["offline", "stopped"]));
+    assert_eq!(json[0]["events_off"][1], "flapping");
     output(&dir, &["set", "anna", "--quiet", "23:00-06:00"]);
     assert!(output(&dir, &["list"]).contains("23:00-06:00 -05:30"), "the offset stays");
     output(&dir, &["set", "anna", "--time-zone", "Europe/Berlin"]);
@@ -205,6 +210,7 @@ fn what_cannot_be_is_refused_with_a_reason() {
         &["set", "anna", "--time-zone", "Europe/Berlin", "--utc-offset", "+01:00"],
         &["set", "anna", "--time-zone", "Europe/Berlin", "--never-quiet"],
         &["set", "anna", "--events", "steady"],
+        &["set", "anna", "--events", ""],
         &["set", "anna", "--min-outage", "999h"],
         &["set", "anna", "--min-outage", "5"],
         &["add", ""],

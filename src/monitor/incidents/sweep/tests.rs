@@ -10,7 +10,6 @@ use crate::monitor::incidents::table::{IncidentId, Outage, UnannouncedOutage};
 use crate::monitor::incidents::transition::TransitionKind;
 use crate::monitor::machine::MachineStatus;
 use crate::monitor::notify::channel::ChannelId;
-use crate::monitor::notify::notice::EventKind;
 use crate::monitor::store::Scratch;
 use rusqlite::params;
 use std::collections::HashMap;

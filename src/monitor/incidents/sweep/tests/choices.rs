@@ -3,6 +3,7 @@
 use super::*;
 use crate::monitor::machine::Description;
 use crate::monitor::notify::choices::Selection;
+use crate::monitor::notify::topic::Topic;
 use crate::monitor::registry::machines::MachineChange;
 
 impl SweepRig {
@@ -130,7 +131,7 @@ fn an_end_is_not_sent_to_a_recipient_who_does_not_want_it_or_over_a_disabled_cha
     rig.recipient(r#"["offline","online"]"#, 0, None);
     rig.outage();
     rig.store
-        .change_recipient("r0", None, rig.now, |wants| wants.events = vec![EventKind::Offline])
+        .change_recipient("r0", None, rig.now, |wants| wants.events = vec![Topic::Offline])
         .expect("set");
     rig.store.enable_channel(ChannelId(2), false).expect("disabled");
     rig.beat(id(1));
