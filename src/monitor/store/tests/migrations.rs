@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::monitor::machine::Description;
+use crate::monitor::notify::recipients::DEFAULT_CHOICE;
 
 const V1: &str = "CREATE TABLE machine (id INTEGER PRIMARY KEY, name TEXT NOT NULL);
     CREATE TABLE tag (machine_id INTEGER NOT NULL REFERENCES machine (id) ON DELETE CASCADE, tag TEXT);
@@ -286,23 +287,136 @@ fn outages_become_incidents_and_those_that_were_not_announced_are_not_notified()
 
 #[test]
 fn a_migration_that_is_interrupted_after_any_statement_changes_nothing_and_can_be_repeated() {
-    let statements: Vec<&str> =
-        migrate::MIGRATIONS[7].split_inclusive(';').filter(|text| text.contains(';')).collect();
-    assert!(statements.len() > 10, "{}", statements.len());
-    for done in 1..=statements.len() {
+    for version in [7, 8] {
+        let code = |line: &'static str| line.split("--").next().unwrap_or_default();
+        let sql: Vec<&str> = migrate::MIGRATIONS[version].lines().map(code).collect();
+        let sql = sql.join("\n");
+        let statements: Vec<&str> = sql.split_inclusive(';').filter(|text| text.contains(';')).collect();
+        assert!(statements.len() > 10, "{}", statements.len());
+        for done in 1..=statements.len() {
+            let dir = tempfile::tempdir().expect("a directory");
+            let path = dir.path().join("monitor.db");
+            let old = released(&path, version);
+            let before = rows(&old, &columns(&old));
+            drop(old);
+            let interrupted = format!("{} SELECT * FROM no_such_table;", statements[..done].concat());
+            let migrations = [&migrate::MIGRATIONS[..version], &[interrupted.as_str()]].concat();
+            let error = open(&path, &migrations, Purpose::Serve).expect_err("interrupted");
+            assert!(error.to_string().contains("no_such_table"), "{error}");
+            let old = open(&path, &migrate::MIGRATIONS[..version], Purpose::Serve).expect("as it was");
+            assert_eq!(rows(&old, &columns(&old)), before, "after {done} statements of {version}");
+            drop(old);
+            let store = open(&path, migrate::MIGRATIONS, Purpose::Serve).expect("migrated");
+            assert_eq!(incidents(&store), ["11,'offline','',0,60,60,NULL,NULL"], "after {done} statements");
+        }
+    }
+}
+
+/// Recipients with a stored choice of events, and whether it is the default up to version 8.
+const EVENT_CHOICES: [(&str, bool); 14] = [
+    (r#"["offline","online","flapping"]"#, true),
+    (r#"["offline","flapping","online"]"#, true),
+    (r#"["online","offline","flapping"]"#, true),
+    (r#"["online","flapping","offline"]"#, true),
+    (r#"["flapping","offline","online"]"#, true),
+    (r#"["flapping","online","offline"]"#, true),
+    (r#"["offline", "online", "flapping"]"#, true),
+    (r#"["offline"]"#, false),
+    (r#"["offline","online"]"#, false),
+    (r#"["offline","online","stopped"]"#, false),
+    (r#"["offline","online","stopped","flapping"]"#, false),
+    (r#"["offline","offline","flapping"]"#, false),
+    ("[]", false),
+    ("offline,online,flapping", false),
+];
+
+#[test]
+fn recipients_with_the_default_choice_get_the_new_topics_and_all_others_stay_as_chosen() {
+    for version in 1..9 {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("monitor.db");
-        let old = released(&path, 7);
-        let before = rows(&old, &columns(&old));
-        drop(old);
-        let interrupted = format!("{} SELECT * FROM no_such_table;", statements[..done].concat());
-        let migrations = [&migrate::MIGRATIONS[..7], &[interrupted.as_str()]].concat();
-        open(&path, &migrations, Purpose::Serve).expect_err("interrupted");
-        let old = open(&path, &migrate::MIGRATIONS[..7], Purpose::Serve).expect("as it was");
-        assert_eq!(rows(&old, &columns(&old)), before, "after {done} statements");
+        let old = released(&path, version);
+        let add = |tx: &rusqlite::Transaction<'_>| {
+            for (id, (events, _)) in (100_i64..).zip(EVENT_CHOICES) {
+                let sql = "INSERT INTO recipient (id, name, events) VALUES (?1, ?2, ?3)";
+                tx.execute(sql, rusqlite::params![id, format!("r{id}"), events])?;
+            }
+            Ok(())
+        };
+        old.write(add).expect("rows");
         drop(old);
         let store = open(&path, migrate::MIGRATIONS, Purpose::Serve).expect("migrated");
-        assert_eq!(incidents(&store), ["11,'offline','',0,60,60,NULL,NULL"], "after {done} statements");
+        let table = [("recipient".to_owned(), vec!["id".to_owned(), "events".to_owned()])];
+        let stored = rows(&store, &table).remove(0).1;
+        let default = serde_json::to_string(&DEFAULT_CHOICE).expect("JSON");
+        for (id, (events, was_default)) in (100_i64..).zip(EVENT_CHOICES) {
+            let expected = if was_default { default.as_str() } else { events };
+            let row = format!("{id},'{expected}'");
+            assert!(stored.contains(&row), "from version {version}: {row} is not in {stored:?}");
+        }
+        for released in ["1,'[\"offline\"]'", "3,'[\"online\"]'"] {
+            assert!(stored.iter().any(|row| row == released), "from version {version}: {stored:?}");
+        }
+    }
+}
+
+#[test]
+fn flapping_of_a_machine_becomes_flapping_of_its_outages() {
+    for version in 1..9 {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("monitor.db");
+        let old = released(&path, version);
+        old.write(|tx| Ok(tx.execute("INSERT INTO flapping VALUES (7, 5, NULL)", [])?)).expect("a row");
+        drop(old);
+        let store = open(&path, migrate::MIGRATIONS, Purpose::Serve).expect("migrated");
+        let columns = ["machine_id", "kind", "subject", "since", "steady_at"].map(str::to_owned).to_vec();
+        let flapping = rows(&store, &[("flapping".to_owned(), columns)]).remove(0).1;
+        assert_eq!(flapping, ["3,'offline','',1,2", "7,'offline','',5,NULL"], "from version {version}");
+        let index =
+            "SELECT count(*) FROM sqlite_master WHERE name = 'flapping_now' AND tbl_name = 'flapping'";
+        let indices: i64 = store.read(|c| Ok(c.query_row(index, [], |row| row.get(0))?)).expect("read");
+        assert_eq!(indices, 1);
+        let camera = "INSERT INTO flapping VALUES (3, 'camera', 'gate', 1, NULL)";
+        store.write(|tx| Ok(tx.execute(camera, [])?)).expect("another kind of the same machine");
+        store.remove_machine("barn", DAY).expect("removed");
+        assert_eq!(rows(&store, &[("flapping".to_owned(), vec!["machine_id".to_owned()])])[0].1, ["7"]);
+    }
+}
+
+#[test]
+fn conditions_are_incidents_besides_outages_and_settings_are_unique_in_their_scope() {
+    let store = Store::scratch();
+    let run = |sql: &str| store.write(|tx| Ok(tx.execute_batch(sql)?));
+    run("INSERT INTO machine (id, name, created_at) VALUES (1, 'barn', 0), (2, 'gate', 0);
+         INSERT INTO machine_judged VALUES (1, 3);
+         INSERT INTO camera_day VALUES (1, 'aa', 20000, 5, 6);
+         INSERT INTO camera_subject VALUES (1, 'aa', 'gate', 20000);
+         INSERT INTO incident (machine_id, kind, subject, planned, last_seen, began_at, notified_at) VALUES
+            (1, 'offline', '', 0, 0, 1, 1), (1, 'camera', 'aa', 0, 0, 1, 1), (1, 'camera', 'bb', 0, 0, 1, 1);
+         INSERT INTO condition_setting (condition, scope, name, machine_id, threshold) VALUES
+            ('temp', 'all', '', NULL, 75), ('temp', 'group', 'farm', NULL, 75), ('temp', 'tag', 'farm', NULL, 75),
+            ('temp', 'machine', '', 1, 75), ('temp', 'machine', '', 2, 75), ('disk', 'all', '', NULL, 80);")
+    .expect("rows");
+    let view = "SELECT count(*) FROM machine_offline_notifications";
+    let offline: i64 = store.read(|c| Ok(c.query_row(view, [], |row| row.get(0))?)).expect("read");
+    assert_eq!(offline, 1, "a condition is no outage");
+    for twice in ["'all', '', NULL", "'group', 'farm', NULL", "'tag', 'farm', NULL", "'machine', '', 1"] {
+        let sql = format!(
+            "INSERT INTO condition_setting (condition, scope, name, machine_id) VALUES ('temp', {twice})"
+        );
+        run(&sql).expect_err(twice);
+    }
+    store.remove_machine("barn", DAY).expect("removed");
+    for (table, left) in [
+        ("machine_judged", 0),
+        ("camera_day", 0),
+        ("camera_subject", 0),
+        ("incident", 0),
+        ("condition_setting", 5),
+    ] {
+        let sql = format!("SELECT count(*) FROM {table}");
+        let count: i64 = store.read(|c| Ok(c.query_row(&sql, [], |row| row.get(0))?)).expect("read");
+        assert_eq!(count, left, "{table}");
     }
 }
 
