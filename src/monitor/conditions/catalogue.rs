@@ -255,6 +255,11 @@ impl Condition {
 }
 
 impl Limit {
+    /// Whether a threshold makes sense.
+    pub fn allows(&self, threshold: f32) -> bool {
+        (self.range.0..=self.range.1).contains(&threshold)
+    }
+
     /// The threshold's other side, from which an incident ends.
     pub fn ends_at(&self, threshold: f32) -> f32 {
         match self.side {

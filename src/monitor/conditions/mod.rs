@@ -14,3 +14,4 @@
 pub mod catalogue;
 pub mod judge;
 pub mod settings;
+pub mod table;

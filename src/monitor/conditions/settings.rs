@@ -2,6 +2,7 @@
 //! machine.
 
 use crate::monitor::conditions::catalogue::{CATALOGUE, CONDITIONS, Condition, Entry};
+use crate::monitor::machine::{Machine, MachineId};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,3 +43,92 @@ impl Settings {
 
 /// The settings of a machine, shared.
 pub type SharedSettings = Arc<Settings>;
+
+/// The machines that a change is about. A later variant counts before an earlier one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scope {
+    All,
+    Group(String),
+    Tag(String),
+    Machine(MachineId),
+}
+
+impl Scope {
+    fn includes(&self, machine: &Machine) -> bool {
+        match self {
+            Scope::All => true,
+            Scope::Group(name) => machine.group.as_ref() == Some(name),
+            Scope::Tag(name) => machine.tags.contains(name),
+            Scope::Machine(id) => machine.id == *id,
+        }
+    }
+}
+
+/// A change of one condition's settings; `None`: not changed.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct SettingChange {
+    pub is_on: Option<bool>,
+    pub threshold: Option<f32>,
+    pub hold: Option<Duration>,
+}
+
+impl SettingChange {
+    pub fn apply(&self, to: &mut Setting) {
+        to.is_on = self.is_on.unwrap_or(to.is_on);
+        to.threshold = self.threshold.or(to.threshold);
+        to.hold = self.hold.unwrap_or(to.hold);
+    }
+}
+
+/// What was changed of one condition in one scope.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScopedChange {
+    pub condition: Condition,
+    pub scope: Scope,
+    pub change: SettingChange,
+}
+
+/// The settings of one condition, and the scope that each comes from; `None`: the catalogue.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SourcedSetting {
+    pub entry: &'static Entry,
+    pub setting: Setting,
+    pub is_on_from: Option<Scope>,
+    pub threshold_from: Option<Scope>,
+    pub hold_from: Option<Scope>,
+}
+
+impl SourcedSetting {
+    fn of(entry: &'static Entry) -> SourcedSetting {
+        let setting = Setting::of(entry);
+        SourcedSetting { entry, setting, is_on_from: None, threshold_from: None, hold_from: None }
+    }
+
+    fn apply(&mut self, from: &ScopedChange) {
+        from.change.apply(&mut self.setting);
+        let scope = |is_set: bool, before: &mut Option<Scope>| {
+            if is_set {
+                *before = Some(from.scope.clone());
+            }
+        };
+        scope(from.change.is_on.is_some(), &mut self.is_on_from);
+        scope(from.change.threshold.is_some(), &mut self.threshold_from);
+        scope(from.change.hold.is_some(), &mut self.hold_from);
+    }
+
+    /// Whether a value is not the catalogue's, wherever it comes from.
+    pub fn is_changed(&self) -> bool {
+        self.setting != Setting::of(self.entry)
+    }
+}
+
+/// The settings of one machine, or those of the whole fleet. `changes` are in the order in which they apply.
+pub fn sourced(changes: &[ScopedChange], machine: Option<&Machine>) -> Vec<SourcedSetting> {
+    let mut settings: Vec<SourcedSetting> = CATALOGUE.iter().map(SourcedSetting::of).collect();
+    for change in changes {
+        if machine.map_or(change.scope == Scope::All, |machine| change.scope.includes(machine)) {
+            settings[change.condition as usize].apply(change);
+        }
+    }
+    settings
+}

@@ -115,7 +115,10 @@ fn insert_name(tx: &Transaction<'_>, recipient: i64, kind: &str, name: &str) -> 
 }
 
 /// A group exists as long as a machine is in it, or an unused enrolment key leads into it.
-fn known_group(tx: &Transaction<'_>, group: &str, now: Moment) -> Result<(), Refused> {
+///
+/// # Errors
+/// It does not exist.
+pub fn known_group(tx: &Transaction<'_>, group: &str, now: Moment) -> Result<(), Refused> {
     let sql = "SELECT EXISTS (SELECT 1 FROM machine WHERE group_name = ?1)
                    OR EXISTS (SELECT 1 FROM enroll_token WHERE group_name = ?1 AND used_at IS NULL AND expires_at > ?2)";
     match tx.query_row(sql, params![group, now.0], |row| row.get(0))? {
@@ -127,7 +130,9 @@ fn known_group(tx: &Transaction<'_>, group: &str, now: Moment) -> Result<(), Ref
     }
 }
 
-fn known_tag(tx: &Transaction<'_>, tag: &str) -> Result<(), Refused> {
+/// # Errors
+/// No machine has the tag.
+pub fn known_tag(tx: &Transaction<'_>, tag: &str) -> Result<(), Refused> {
     let sql = "SELECT EXISTS (SELECT 1 FROM machine_tag WHERE tag = ?1)";
     match tx.query_row(sql, [tag], |row| row.get(0))? {
         true => Ok(()),

@@ -41,7 +41,7 @@ CREATE TABLE condition_setting (
     threshold  REAL,
     hold       INTEGER
 ) STRICT;
-CREATE UNIQUE INDEX condition_setting_scope ON condition_setting (condition, scope, name, coalesce(machine_id, 0));
+CREATE UNIQUE INDEX condition_setting_scope ON condition_setting (condition, scope, name, (coalesce(machine_id, 0)));
 CREATE INDEX condition_setting_machine ON condition_setting (machine_id) WHERE machine_id IS NOT NULL;
 
 -- Recipients with the default choice are notified about conditions, too; all others stay as chosen.
