@@ -1,6 +1,8 @@
 //! The command line: arguments, dispatch to the commands, exit status.
 
-use super::command::{channel, check_config, database, enroll, events, fleet, machine, recipient, token};
+use super::command::{
+    channel, check_config, condition, database, enroll, events, fleet, machine, recipient, token,
+};
 use super::command_error::CommandError;
 use super::config::{Config, DEFAULT_PATH};
 use super::notify::NotifySettings;
@@ -62,6 +64,9 @@ enum Command {
     /// Manage channels of recipients: webhook, telegram, email, ntfy
     #[command(subcommand)]
     Channel(channel::ChannelCommand),
+    /// Manage conditions: what counts as an incident besides silence, from which threshold, after how long
+    #[command(subcommand)]
+    Condition(condition::ConditionCommand),
     /// List events: outages, recoveries, flapping, changes by commands
     Events(events::EventsCommand),
     /// Check, back up or vacuum the database
@@ -109,6 +114,7 @@ fn run(path: &Path, command: Command) -> Result<(), CommandError> {
         Command::Enroll(command) => enroll::run(command, database, now)?,
         Command::Token(command) => token::run(command, database, now)?,
         Command::Recipient(command) => recipient::run(command, database, now)?,
+        Command::Condition(command) => condition::run(command, database, now)?,
         Command::Events(command) => events::run(&command, database, now)?,
         Command::Channel(command) => channel::run(command, database, &NotifySettings::load(&config)?, now)?,
         Command::Db(command) => database::run(command, database, now)?,

@@ -192,3 +192,31 @@ fn no_command_accepts_or_shows_a_secret() {
     let database = std::fs::read(plan.database()).expect("there");
     assert!(!database.windows(token.len()).any(|bytes| bytes == token.as_bytes()), "stored as a hash only");
 }
+
+#[test]
+fn conditions_are_changed_for_a_group_or_a_machine_and_listed_with_their_source() {
+    let plan = Plan::new();
+    plan.says(&["machine", "add", "barn-cam", "--group", "barn"]);
+    plan.says(&["condition", "set", "--group", "barn", "temp", "75", "--for", "10m"]);
+    plan.says(&["condition", "off", "camera", "--machine", "barn-cam"]);
+    plan.says(&["condition", "set", "wifi", "-75"]);
+    let list = plan.says(&["condition", "list", "--machine", "barn-cam"]);
+    for part in ["75 °C (group:barn)", "10m (group:barn)", "off (machine)", "-75 dBm (all)"] {
+        assert!(list.contains(part), "{part}: {list}");
+    }
+    plan.says(&["condition", "set", "temp", "default", "--group", "barn"]);
+    let json = plan.says(&["condition", "list", "--machine", "barn-cam", "--json"]);
+    let conditions: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    let temp = conditions.as_array().into_iter().flatten().find(|one| one["condition"] == "temp");
+    assert_eq!(temp.map(|temp| &temp["threshold_from"]), Some(&"default".into()), "{json}");
+    assert!(plan.says(&["events"]).contains("condition: camera, on: false"));
+    for (words, status, sentence) in [
+        (&["condition", "set", "temp", "500"][..], 1, "the threshold of temp must be from 0 to 120 °C"),
+        (&["condition", "off", "temp", "--group", "bran"], 1, "no machine is in the group \"bran\""),
+        (&["condition", "off", "tmp"], 2, "possible values: camera, standby"),
+    ] {
+        let output = plan.run(words);
+        assert_eq!(output.status.code(), Some(status), "{output:?}");
+        assert!(said(&output).contains(sentence), "{}", said(&output));
+    }
+}

@@ -7,6 +7,7 @@
 //! | `token` | read tokens |
 //! | `recipient` | recipients and their preferences |
 //! | `channel` | channels; `channel/target` checks where they lead |
+//! | `condition` | settings of conditions |
 //! | `database` | check, backup, vacuum |
 //! | `check_config` | checks everything that a start or a later read would refuse |
 //! | `events` | the list of events |
@@ -16,6 +17,7 @@
 
 pub mod channel;
 pub mod check_config;
+pub mod condition;
 pub mod database;
 pub mod enroll;
 pub mod events;

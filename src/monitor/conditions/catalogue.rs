@@ -255,6 +255,11 @@ impl Condition {
 }
 
 impl Limit {
+    /// `75 °C`
+    pub fn with_unit(&self, number: f32) -> String {
+        format!("{number} {}", self.unit)
+    }
+
     /// Whether a threshold makes sense.
     pub fn allows(&self, threshold: f32) -> bool {
         (self.range.0..=self.range.1).contains(&threshold)

@@ -11,6 +11,7 @@ use rusqlite::{Connection, Row, Transaction, params};
 use serde_json::{Value, json};
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -82,8 +83,8 @@ impl Store {
             )?;
             let values = json!({
                 "on": is_on,
-                "threshold": threshold.map(decimal),
-                "hold_s": hold.map(|hold| hold.as_secs_f64()),
+                "threshold": threshold.map(json_number),
+                "hold_s": hold.map(|hold| json_number(hold.as_secs_f64())),
             });
             record(tx, new.condition, &new.scope, values, now)
         })
@@ -126,8 +127,13 @@ impl Store {
     }
 }
 
+/// The number as it was typed: 75, and not 75.0.
+pub fn json_number(number: impl Display) -> Value {
+    serde_json::from_str(&number.to_string()).unwrap_or_default()
+}
+
 /// The number that was typed: 75.1, and not 75.0999984741211.
-pub fn decimal(number: f32) -> f64 {
+fn decimal(number: f32) -> f64 {
     number.to_string().parse().unwrap_or_else(|_| f64::from(number))
 }
 

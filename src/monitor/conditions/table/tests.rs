@@ -151,7 +151,7 @@ fn each_change_is_an_event_that_names_its_scope() {
     assert_eq!(
         told,
         [
-            (false, r#"{"condition":"temp","group":"farm","hold_s":90.0,"on":null,"threshold":75.1}"#),
+            (false, r#"{"condition":"temp","group":"farm","hold_s":90,"on":null,"threshold":75.1}"#),
             (true, r#"{"condition":"camera","hold_s":null,"on":false,"threshold":null}"#),
             (true, r#"{"cleared":true,"condition":"camera"}"#),
         ]
