@@ -37,6 +37,8 @@ pub struct Entry {
     pub topic: Topic,
     /// What holds, after "while".
     pub meaning: &'static str,
+    /// Why the defaults are what they are, for the documentation.
+    pub reason: &'static str,
     /// `None`: it holds or not, without a number.
     pub limit: Option<Limit>,
     /// How long it must hold before an incident begins.
@@ -72,13 +74,14 @@ const fn percent(threshold: f32) -> Option<Limit> {
     Some(Limit { threshold, hysteresis: 2.0, side: Side::Above, unit: "%", range: (1.0, 100.0) })
 }
 
-/// In the order in which they are listed. Defaults and their reasons: docs/conditions.md.
+/// In the order in which they are listed. docs/conditions.md is generated from it: see catalogue/tests.rs.
 pub const CATALOGUE: [Entry; CONDITIONS] = [
     Entry {
         condition: Condition::Camera,
         name: "camera",
         topic: Topic::Camera,
         meaning: "a camera does not respond to two checks in a row",
+        reason: "A single failed check may be a busy camera. A minute is enough for a camera or its switch to restart.",
         limit: None,
         hold: minutes(1),
         clear: Duration::ZERO,
@@ -88,6 +91,7 @@ pub const CATALOGUE: [Entry; CONDITIONS] = [
         name: "standby",
         topic: Topic::Uplink,
         meaning: "the machine uses a standby uplink, and a better one worked within the last 7 days",
+        reason: "Failover already handles short outages. After 10 minutes the better uplink needs a person.",
         limit: None,
         hold: minutes(10),
         clear: minutes(1),
@@ -97,6 +101,7 @@ pub const CATALOGUE: [Entry; CONDITIONS] = [
         name: "no_standby",
         topic: Topic::Uplink,
         meaning: "no standby uplink works, and one worked within the last 7 days",
+        reason: "Nothing has failed yet, and routers restart. A Pi that never had a second uplink is not judged.",
         limit: None,
         hold: minutes(30),
         clear: minutes(1),
@@ -106,6 +111,7 @@ pub const CATALOGUE: [Entry; CONDITIONS] = [
         name: "under_voltage",
         topic: Topic::Power,
         meaning: "the supply voltage is too low (below 4.63 V)",
+        reason: "The firmware reports it at 4.63 V. On a marginal supply the report comes and goes, so the incident stays open for 10 minutes.",
         limit: None,
         hold: Duration::ZERO,
         clear: minutes(10),
@@ -115,6 +121,7 @@ pub const CATALOGUE: [Entry; CONDITIONS] = [
         name: "throttled",
         topic: Topic::Power,
         meaning: "the processor is throttled or its frequency is capped",
+        reason: "Short load peaks cap the frequency for seconds. A cap that lasts costs frames.",
         limit: None,
         hold: minutes(5),
         clear: minutes(5),
@@ -124,6 +131,7 @@ pub const CATALOGUE: [Entry; CONDITIONS] = [
         name: "temp",
         topic: Topic::Heat,
         meaning: "the processor is too hot",
+        reason: "The firmware of a Raspberry Pi slows the processor down from 80 °C on.",
         limit: Some(Limit {
             threshold: 80.0,
             hysteresis: 5.0,
@@ -139,6 +147,7 @@ pub const CATALOGUE: [Entry; CONDITIONS] = [
         name: "fan",
         topic: Topic::Heat,
         meaning: "the fan stands still above this temperature",
+        reason: "The fan of a Raspberry Pi 5 turns from 50 °C on. At medium speed its sensor can read 0; at 70 °C it runs fast.",
         limit: Some(Limit {
             threshold: 70.0,
             hysteresis: 5.0,
@@ -154,6 +163,7 @@ pub const CATALOGUE: [Entry; CONDITIONS] = [
         name: "disk",
         topic: Topic::Disk,
         meaning: "the file system is almost full",
+        reason: "It leaves time to delete recordings before writing fails.",
         limit: percent(90.0),
         hold: Duration::ZERO,
         clear: minutes(1),
@@ -163,6 +173,7 @@ pub const CATALOGUE: [Entry; CONDITIONS] = [
         name: "mem",
         topic: Topic::Disk,
         meaning: "the memory is almost full",
+        reason: "Caches do not count, and programs need peaks for seconds. Memory that stays full ends with a killed program.",
         limit: percent(95.0),
         hold: minutes(10),
         clear: minutes(1),
@@ -172,6 +183,7 @@ pub const CATALOGUE: [Entry; CONDITIONS] = [
         name: "read_only",
         topic: Topic::Disk,
         meaning: "the root or recording file system is mounted read-only",
+        reason: "ext4 becomes read-only after an error. From then on nothing is recorded.",
         limit: None,
         hold: Duration::ZERO,
         clear: minutes(1),
@@ -181,6 +193,7 @@ pub const CATALOGUE: [Entry; CONDITIONS] = [
         name: "disk_errors",
         topic: Topic::Disk,
         meaning: "the kernel has counted new errors of a file system or its disk",
+        reason: "Errors precede the failure of an SD card. The counter survives a restart, so only an increase counts.",
         limit: None,
         hold: Duration::ZERO,
         clear: minutes(1),
@@ -190,6 +203,7 @@ pub const CATALOGUE: [Entry; CONDITIONS] = [
         name: "activity",
         topic: Topic::Activity,
         meaning: "streaming, tracking or recording is expected and stopped, or the recording file does not grow",
+        reason: "A program that is restarted is back within 2 minutes. A file counts as not growing after 60 s without growth.",
         limit: None,
         hold: minutes(2),
         clear: Duration::ZERO,
@@ -199,6 +213,7 @@ pub const CATALOGUE: [Entry; CONDITIONS] = [
         name: "clock",
         topic: Topic::Clock,
         meaning: "the clock is not synchronised",
+        reason: "Most boards have no battery-backed clock and wait for a time server after a start.",
         limit: None,
         hold: minutes(60),
         clear: minutes(1),
@@ -208,6 +223,7 @@ pub const CATALOGUE: [Entry; CONDITIONS] = [
         name: "boots",
         topic: Topic::Power,
         meaning: "the machine has booted this often within an hour",
+        reason: "One boot is an update and two may be a person. Three are a fault of supply, watchdog or system.",
         limit: Some(Limit {
             threshold: 3.0,
             hysteresis: 1.0,
@@ -223,6 +239,7 @@ pub const CATALOGUE: [Entry; CONDITIONS] = [
         name: "wifi",
         topic: Topic::Uplink,
         meaning: "the Wi-Fi signal is weak",
+        reason: "Below -80 dBm rates fall and packets are lost. Short dips are normal.",
         limit: Some(Limit {
             threshold: -80.0,
             hysteresis: 4.0,
@@ -283,29 +300,4 @@ impl Limit {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::HashSet;
-
-    #[test]
-    fn an_entry_stands_at_its_number_and_names_are_unique() {
-        let names: HashSet<&str> = CATALOGUE.iter().map(|entry| entry.name).collect();
-        assert_eq!(names.len(), CONDITIONS);
-        for (index, entry) in CATALOGUE.iter().enumerate() {
-            assert_eq!(entry.condition as usize, index, "{}", entry.name);
-            assert_eq!(Condition::from_name(entry.name), Some(entry.condition));
-            assert!(Topic::from_name(entry.name).is_none_or(|topic| topic == entry.topic), "{}", entry.name);
-        }
-        assert_eq!(Condition::from_name("offline"), None);
-    }
-
-    #[test]
-    fn an_incident_ends_on_the_good_side_of_its_threshold() {
-        for entry in CATALOGUE.iter().filter_map(|entry| entry.limit) {
-            let (least, most) = entry.range;
-            assert!((least..=most).contains(&entry.threshold));
-            assert!(entry.is_reached(entry.threshold, entry.threshold));
-            assert!(!entry.is_reached(entry.ends_at(entry.threshold), entry.threshold));
-        }
-    }
-}
+mod tests;

@@ -135,6 +135,7 @@ fn the_list_as_json_has_numbers_units_and_sources() {
     let temp = database.listed("list --machine 1 --json", "temp");
     let expected = json!({
         "condition": "temp", "topic": "heat", "meaning": "the processor is too hot",
+        "reason": Condition::Temperature.entry().reason,
         "on": false, "on_from": "all", "threshold": 75.1, "threshold_from": "group:farm", "unit": "°C",
         "hold_s": 600, "hold_from": "group:farm", "default_threshold": 80, "default_hold_s": 300
     });

@@ -138,6 +138,7 @@ pub fn setting_json(listed: &SourcedSetting) -> Value {
         "condition": entry.name,
         "topic": entry.topic.name(),
         "meaning": entry.meaning,
+        "reason": entry.reason,
         "on": listed.setting.is_on,
         "on_from": from(&listed.is_on_from),
         "threshold": listed.setting.threshold.map(json_number),
