@@ -1,5 +1,6 @@
 //! A heartbeat inside the monitor, the same for all formats.
 
+use crate::monitor::conditions::facts::Facts;
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
@@ -14,6 +15,8 @@ pub struct Beat<'a> {
     /// `None`: the format names no device.
     pub device: Option<DeviceId>,
     pub sample: Sample,
+    /// What conditions are judged by.
+    pub facts: Facts<'a>,
     /// The JSON as sent, with unknown fields.
     pub payload: &'a str,
 }

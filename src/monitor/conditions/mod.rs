@@ -12,6 +12,15 @@
 //! | `tracked` | the conditions of one machine that hold, in memory |
 
 pub mod catalogue;
+pub mod facts;
 pub mod judge;
+pub mod readings;
+pub mod recent;
+pub mod settings;
+pub mod facts;
+pub mod judge;
+pub mod readings;
+pub mod recent;
 pub mod settings;
 pub mod table;
+pub mod tracked;

@@ -27,6 +27,16 @@ pub fn load(number: Option<f64>) -> Option<f32> {
     within(number, 0.0, 3_000.0)
 }
 
+/// A fan cannot turn faster.
+pub fn rpm(number: Option<f64>) -> Option<f32> {
+    within(number, 0.0, 100_000.0)
+}
+
+/// Strength of a radio signal, dBm; 0 is what drivers report that cannot measure it.
+pub fn dbm(number: Option<f64>) -> Option<f32> {
+    within(number, -120.0, -1.0)
+}
+
 pub fn interval(seconds: Option<f64>) -> Option<Duration> {
     let seconds = seconds.filter(|seconds| (0.001..=MAX_INTERVAL_S).contains(seconds))?;
     Duration::try_from_secs_f64(seconds).ok()

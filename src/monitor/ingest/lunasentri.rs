@@ -6,12 +6,21 @@ use super::figures::{PERCENT, percent};
 use super::malformed::Malformed;
 use super::read::{self, Fields, figure, nested, skip, text};
 use crate::monitor::beat::{Beat, BeatKind, Sample};
+use crate::monitor::conditions::facts::Facts;
 use serde::de::MapAccess;
 use std::borrow::Cow;
 
 pub fn parse(text: &str) -> Result<Beat<'_>, Malformed> {
     let AgentMetrics { hostname, sample } = read::object::<AgentMetrics>(text)?;
-    Ok(Beat { kind: BeatKind::Live, interval: None, device: None, hostname, sample, payload: text })
+    Ok(Beat {
+        kind: BeatKind::Live,
+        interval: None,
+        device: None,
+        hostname,
+        sample,
+        facts: Facts::default(),
+        payload: text,
+    })
 }
 
 #[derive(Default)]

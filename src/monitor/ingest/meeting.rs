@@ -7,6 +7,7 @@ use super::read::{self, Fields, figure, skip};
 use crate::clock::Moment;
 use crate::http::Response;
 use crate::monitor::beat::{Beat, BeatKind, Sample};
+use crate::monitor::conditions::facts::Facts;
 use crate::monitor::fleet::LatestBeat;
 use serde::de::MapAccess;
 use serde_json::{Value, json};
@@ -19,6 +20,7 @@ pub fn parse(text: &str) -> Result<Beat<'_>, Malformed> {
         device: None,
         hostname: None,
         sample: online.sample,
+        facts: Facts::default(),
         payload: text,
     })
 }

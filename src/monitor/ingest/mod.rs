@@ -10,7 +10,7 @@
 //! | `credentials` | finds the token in a request |
 //! | `body` | decodes a body's bytes to text: gzip, UTF-8, NaN |
 //! | `read` | one pass over JSON, for all formats |
-//! | `figures` | valid ranges of numbers |
+//! | `figures`, `facts` | valid ranges of numbers; what conditions are judged by |
 //! | `native` | format: our daemon's heartbeats and replays |
 //! | `streamer` | format: RPI Streamer |
 //! | `meeting` | format: Meeting API |
@@ -24,6 +24,7 @@ mod body;
 pub mod counters;
 mod credentials;
 pub mod enroll;
+mod facts;
 pub mod figures;
 pub mod lunasentri;
 mod malformed;

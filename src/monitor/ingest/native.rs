@@ -2,10 +2,14 @@
 //!
 //! Unknown fields of later versions stay in the payload; missing fields of earlier versions are absent.
 
-use super::figures::{CELSIUS, NO_UNIT, PERCENT, WATT, age, celsius, interval, load, percent, watts};
+use super::facts::{self, ThrottledFields};
+use super::figures::{
+    CELSIUS, NO_UNIT, PERCENT, WATT, age, celsius, dbm, interval, load, percent, rpm, watts,
+};
 use super::malformed::{Cause, Malformed};
-use super::read::{self, Fields, JsonValue, figure, first, nested, skip, text};
+use super::read::{self, Fields, JsonValue, boolean, figure, first, nested, skip, text};
 use crate::monitor::beat::{Beat, BeatKind, DeviceId, Replay, Sample};
+use crate::monitor::conditions::facts::{Facts, InterfaceName, UplinkFacts};
 use crate::monitor::machine;
 use crate::wire::Reason;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
@@ -46,21 +50,26 @@ pub(super) struct Native<'de> {
     replay_age_s: Option<f64>,
     hostname: Option<Cow<'de, str>>,
     hardwareid: Option<Cow<'de, str>>,
-    boot_id: Option<Cow<'de, str>>,
+    /// For `facts.recording`.
+    recording_size_mb: Option<f64>,
+    recording_path: Option<Cow<'de, str>>,
+    facts: Facts<'de>,
     sample: Sample,
 }
 
 impl<'de> Native<'de> {
-    pub(super) fn beat(self, payload: &'de str) -> Beat<'de> {
+    pub(super) fn beat(mut self, payload: &'de str) -> Beat<'de> {
+        self.facts.recording = facts::recording(self.recording_size_mb, self.recording_path.as_deref());
         // A daemon update that writes the MAC address differently must not make it another device.
         let hardware_id = self.hardwareid.as_deref().map(machine::canonical_hardware_id);
         let shutdown = self.reason.as_deref() == Some(Reason::Shutdown.as_str());
         Beat {
             kind: if shutdown { BeatKind::Shutdown } else { BeatKind::Live },
             interval: interval(self.interval_s),
-            device: DeviceId::of(hardware_id.as_deref(), self.boot_id.as_deref()),
+            device: DeviceId::of(hardware_id.as_deref(), self.facts.boot_id.as_deref()),
             hostname: self.hostname,
             sample: self.sample,
+            facts: self.facts,
             payload,
         }
     }
@@ -75,11 +84,27 @@ impl<'de> Fields<'de> for Native<'de> {
             "power" => self.sample.power = watts(figure(value, WATT)?),
             "load" => self.sample.load = load(first(value)?),
             "disk" => self.sample.disk = nested::<NativeDisk, A>(value)?.percent,
-            "connection" => self.sample.signal = nested::<NativeConnection, A>(value)?.signal,
+            "connection" => {
+                let connection = nested::<NativeConnection, A>(value)?;
+                self.sample.signal = connection.wifi.signal;
+                self.facts.wifi_dbm = connection.wifi.dbm;
+                (self.facts.active, self.facts.uplinks) = (connection.active, connection.uplinks);
+            }
             "reason" => self.reason = text(value)?,
             "hostname" => self.hostname = text(value)?,
             "hardwareid" => self.hardwareid = text(value)?,
-            "boot_id" => self.boot_id = text(value)?,
+            "boot_id" => self.facts.boot_id = text(value)?,
+            "clock_synced" => self.facts.clock_synced = boolean(value)?,
+            "fan_rpm" => self.facts.fan_rpm = rpm(figure(value, NO_UNIT)?),
+            "throttled" => self.facts.throttled = nested::<ThrottledFields, A>(value)?.facts(),
+            "expected_activity" => self.facts.activity.expected = facts::expected(value)?,
+            "streaming_active" => self.facts.activity.active[0] = boolean(value)?,
+            "tracking_active" => self.facts.activity.active[1] = boolean(value)?,
+            "recording_active" => self.facts.activity.active[2] = boolean(value)?,
+            "recording_file_size_mb" => self.recording_size_mb = figure(value, NO_UNIT)?,
+            "recording_file_path" => self.recording_path = text(value)?,
+            "file_systems" => self.facts.file_systems = facts::file_systems(value)?,
+            "cameras" => self.facts.cameras = facts::cameras(value)?,
             "interval_s" => self.interval_s = figure(value, NO_UNIT)?,
             "replay_age_s" => self.replay_age_s = figure(value, NO_UNIT)?,
             _ => skip(value)?,
@@ -105,19 +130,23 @@ impl<'de> Fields<'de> for NativeDisk {
 
 #[derive(Default)]
 struct NativeConnection {
-    signal: Option<f32>,
+    wifi: Wifi,
+    active: Option<InterfaceName>,
+    uplinks: Vec<UplinkFacts>,
 }
 
 impl<'de> Fields<'de> for NativeConnection {
     fn read_field<A: MapAccess<'de>>(&mut self, key: &str, value: &mut A) -> Result<(), A::Error> {
         match key {
             "wifi" => {
-                self.signal = match value.next_value::<JsonValue<Wifi>>()? {
-                    JsonValue::Object(wifi) => wifi.signal,
-                    JsonValue::Text(words) => signal_in(&words),
-                    _ => None,
+                self.wifi = match value.next_value::<JsonValue<Wifi>>()? {
+                    JsonValue::Object(wifi) => wifi,
+                    JsonValue::Text(words) => Wifi { signal: signal_in(&words), dbm: None },
+                    _ => Wifi::default(),
                 }
             }
+            "active" => self.active = text(value)?.and_then(|name| InterfaceName::new(&name)),
+            "uplinks" => self.uplinks = facts::uplinks(value)?,
             _ => skip(value)?,
         }
         Ok(())
@@ -133,12 +162,14 @@ fn signal_in(words: &str) -> Option<f32> {
 #[derive(Default)]
 struct Wifi {
     signal: Option<f32>,
+    dbm: Option<f32>,
 }
 
 impl<'de> Fields<'de> for Wifi {
     fn read_field<A: MapAccess<'de>>(&mut self, key: &str, value: &mut A) -> Result<(), A::Error> {
         match key {
             "signal_percent" => self.signal = percent(figure(value, PERCENT)?),
+            "signal_dbm" => self.dbm = dbm(figure(value, NO_UNIT)?),
             _ => skip(value)?,
         }
         Ok(())

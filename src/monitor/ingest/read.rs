@@ -5,7 +5,7 @@
 //! serde_json's 128, numbers beyond f64, half a surrogate pair. (serde's `IgnoredAny` accepts all three.)
 
 use super::malformed::{Cause, Malformed};
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
@@ -60,6 +60,22 @@ pub fn nested<'de, F: Fields<'de>, A: MapAccess<'de>>(value: &mut A) -> Result<F
     })
 }
 
+/// `true` or `false`.
+pub fn boolean<'de, A: MapAccess<'de>>(value: &mut A) -> Result<Option<bool>, A::Error> {
+    Ok(match value.next_value::<JsonValue<Skipped>>()? {
+        JsonValue::Bool(value) => Some(value),
+        _ => None,
+    })
+}
+
+/// The first `most` elements of an array; `None` if the value is something else.
+pub fn list<'de, F: Fields<'de>, A: MapAccess<'de>>(
+    value: &mut A,
+    most: usize,
+) -> Result<Option<Vec<JsonValue<'de, F>>>, A::Error> {
+    value.next_value_seed(ListSeed { most, element: PhantomData })
+}
+
 pub fn skip<'de, A: MapAccess<'de>>(value: &mut A) -> Result<(), A::Error> {
     value.next_value::<JsonValue<Skipped>>().map(drop)
 }
@@ -71,8 +87,8 @@ pub enum JsonValue<'de, F> {
     Array(Option<f64>),
     Number(f64),
     Text(Cow<'de, str>),
-    /// `null`, `true`, `false`.
-    Word,
+    Bool(bool),
+    Null,
 }
 
 /// An object whose fields are all skipped.
@@ -137,12 +153,73 @@ impl<'de, F: Fields<'de>> Visitor<'de> for ValueVisitor<F> {
         Ok(JsonValue::Number(number as f64))
     }
 
-    fn visit_bool<E: Error>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(JsonValue::Word)
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Self::Value, E> {
+        Ok(JsonValue::Bool(value))
     }
 
     fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
-        Ok(JsonValue::Word)
+        Ok(JsonValue::Null)
+    }
+}
+
+/// Reads an array; any other value is validated and skipped.
+struct ListSeed<F> {
+    most: usize,
+    element: PhantomData<F>,
+}
+
+impl<'de, F: Fields<'de>> DeserializeSeed<'de> for ListSeed<F> {
+    type Value = Option<Vec<JsonValue<'de, F>>>;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
+        from.deserialize_any(self)
+    }
+}
+
+impl<'de, F: Fields<'de>> Visitor<'de> for ListSeed<F> {
+    type Value = Option<Vec<JsonValue<'de, F>>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut elements = Vec::new();
+        while elements.len() < self.most {
+            let Some(element) = seq.next_element()? else { return Ok(Some(elements)) };
+            elements.push(element);
+        }
+        while seq.next_element::<JsonValue<Skipped>>()?.is_some() {}
+        Ok(Some(elements))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        while map.next_entry::<ObjectKey<'_>, JsonValue<Skipped>>()?.is_some() {}
+        Ok(None)
+    }
+
+    fn visit_str<E: Error>(self, _: &str) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+        Ok(None)
     }
 }
 

@@ -1,0 +1,340 @@
+//! The conditions of one machine in memory: only those that hold. A machine with eight cameras that respond has none.
+//!
+//! What begins or ends here is recorded by the recorder, in one transaction with its messages. Until it confirms that, a
+//! change stays pending: a failed transaction or a full queue loses nothing.
+
+use crate::clock::{Moment, Now};
+use crate::monitor::beat::Sample;
+use crate::monitor::conditions::catalogue::{CATALOGUE, Condition};
+use crate::monitor::conditions::facts::{Facts, InterfaceName, MAX_SUBJECTS};
+use crate::monitor::conditions::judge::{Change, Phase, Reading, holds, is_known, judge};
+use crate::monitor::conditions::readings::{Observation, observe};
+use crate::monitor::conditions::recent::Recent;
+use crate::monitor::conditions::settings::SharedSettings;
+
+/// The conditions of one machine.
+#[derive(Debug)]
+pub struct MachineConditions {
+    settings: SharedSettings,
+    /// Bits of the conditions that were judged before, and of those of them that the database has.
+    judged: u32,
+    judged_recorded: u32,
+    tracked: Vec<Tracked>,
+    /// The uplink of the last heartbeat.
+    active: Option<InterfaceName>,
+    recent: Recent,
+    /// The recorder was informed of changes that it has not recorded yet.
+    is_reported: bool,
+}
+
+/// A condition that holds, or whose end is not recorded yet.
+#[derive(Debug, Clone, PartialEq)]
+struct Tracked {
+    condition: Condition,
+    subject: Box<str>,
+    label: Option<Box<str>>,
+    /// `None`: it is over, and the end is not recorded.
+    phase: Option<Phase>,
+    /// When it began to hold.
+    since: Moment,
+    value: Option<f32>,
+    /// The last reading did not only seem to hold.
+    is_confirmed: bool,
+    /// It held when the condition was first judged on this machine.
+    existed: bool,
+    /// The database has its incident.
+    is_recorded: bool,
+}
+
+/// A condition that begins or ends, for the recorder.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConditionChange {
+    pub condition: Condition,
+    pub subject: Box<str>,
+    pub label: Option<Box<str>>,
+    pub begins: bool,
+    /// When it began to hold.
+    pub since: Moment,
+    pub value: Option<f32>,
+    pub threshold: Option<f32>,
+    /// It held when it was first judged: recorded, not announced.
+    pub existed: bool,
+}
+
+/// Everything about one machine's conditions that the recorder has to record.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConditionChanges {
+    pub changes: Vec<ConditionChange>,
+    /// Bits of all conditions that have been judged.
+    pub judged: u32,
+    /// The uplink that the machine uses.
+    pub active: Option<InterfaceName>,
+}
+
+/// An open incident, as stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OpenCondition {
+    pub condition: Condition,
+    pub subject: String,
+    pub since: Moment,
+    pub value: Option<f32>,
+}
+
+impl MachineConditions {
+    pub fn new(settings: SharedSettings) -> MachineConditions {
+        MachineConditions {
+            settings,
+            judged: 0,
+            judged_recorded: 0,
+            tracked: Vec::new(),
+            active: None,
+            recent: Recent::default(),
+            is_reported: false,
+        }
+    }
+
+    /// Judges a heartbeat. True if the recorder is to be informed: something began or ended that it does not know of.
+    /// `has_returned`: the machine was not online, so what was pending proves nothing.
+    pub fn beat(
+        &mut self,
+        facts: &Facts<'_>,
+        sample: &Sample,
+        is_shared: bool,
+        has_returned: bool,
+        now: Now,
+    ) -> bool {
+        if has_returned {
+            self.forget_pending();
+        }
+        let MachineConditions { settings, judged, tracked, recent, .. } = self;
+        let mut newly_judged = 0;
+        let mut has_begun = false;
+        observe(facts, sample, recent, is_shared, now.wall, |seen| {
+            let entry = seen.condition.entry();
+            let setting = settings.get(seen.condition);
+            let at = tracked.iter().position(|known| known.is_of(&seen));
+            if !setting.is_on
+                || (at.is_none() && seen.reading == Reading::Good && *judged & seen.condition.bit() != 0)
+            {
+                return;
+            }
+            let is_first = *judged & seen.condition.bit() == 0;
+            if is_first && is_known(entry, &setting, seen.reading) {
+                newly_judged |= seen.condition.bit();
+                if at.is_none() && holds(entry, &setting, seen.reading) && tracked.len() < MAX_SUBJECTS {
+                    tracked.push(Tracked::existing(&seen, now));
+                    return;
+                }
+            }
+            let phase = at.and_then(|at| tracked[at].phase);
+            let (next, change) = judge(entry, &setting, phase, seen.reading, now);
+            has_begun |= change == Change::Begins;
+            match at {
+                Some(at) => {
+                    tracked[at].update(&seen, next);
+                    if tracked[at].is_forgotten() {
+                        tracked.swap_remove(at);
+                    }
+                }
+                None if next.is_some() && tracked.len() < MAX_SUBJECTS => {
+                    tracked.push(Tracked::new(&seen, next, now));
+                }
+                None => {}
+            }
+        });
+        self.judged |= newly_judged;
+        if has_begun {
+            self.begin_together();
+        }
+        self.active = facts.active;
+        !self.is_reported && self.has_unrecorded()
+    }
+
+    /// What holds on the same machine will begin within the hold time anyway: one message instead of several.
+    fn begin_together(&mut self) {
+        let begun: u32 = self.unrecorded().map(|known| known.condition.bit()).fold(0, |bits, bit| bits | bit);
+        for known in &mut self.tracked {
+            let is_pending = matches!(known.phase, Some(Phase::Pending { .. }));
+            if is_pending && known.is_confirmed && begun & known.condition.bit() != 0 {
+                known.phase = Some(Phase::Open { good_since: None });
+            }
+        }
+    }
+
+    /// Open incidents that are not recorded.
+    fn unrecorded(&self) -> impl Iterator<Item = &Tracked> {
+        self.tracked
+            .iter()
+            .filter(|known| matches!(known.phase, Some(Phase::Open { .. })) && !known.is_recorded)
+    }
+
+    fn has_unrecorded(&self) -> bool {
+        self.judged != self.judged_recorded
+            || self.unrecorded().next().is_some()
+            || self.tracked.iter().any(|known| known.phase.is_none())
+    }
+
+    fn forget_pending(&mut self) {
+        self.tracked.retain(|known| !matches!(known.phase, Some(Phase::Pending { .. })));
+        for known in &mut self.tracked {
+            if let Some(Phase::Open { good_since }) = &mut known.phase {
+                *good_since = None;
+            }
+        }
+    }
+
+    /// The recorder is informed. `false`: it could not be, and is at the next beat.
+    pub fn set_reported(&mut self, is_reported: bool) {
+        self.is_reported = is_reported;
+    }
+
+    /// Everything that is not recorded.
+    pub fn changes(&self) -> ConditionChanges {
+        let change = |known: &Tracked| ConditionChange {
+            condition: known.condition,
+            subject: known.subject.clone(),
+            label: known.label.clone(),
+            begins: known.phase.is_some(),
+            since: known.since,
+            value: known.value,
+            threshold: self.settings.get(known.condition).threshold,
+            existed: known.existed,
+        };
+        let ended = self.tracked.iter().filter(|known| known.phase.is_none());
+        let changes = self.unrecorded().chain(ended).map(change).collect();
+        ConditionChanges { changes, judged: self.judged, active: self.active }
+    }
+
+    /// The database has these changes.
+    pub fn recorded(&mut self, recorded: &ConditionChanges) {
+        self.is_reported = false;
+        self.judged_recorded |= recorded.judged;
+        for change in &recorded.changes {
+            // It may have ended, or begun again, meanwhile: then the next beat reports that.
+            match self.tracked.iter().position(|known| known.is_changed_by(change)) {
+                Some(at) => {
+                    self.tracked[at].is_recorded = change.begins;
+                    if self.tracked[at].is_forgotten() {
+                        self.tracked.swap_remove(at);
+                    }
+                }
+                None if change.begins => self.tracked.push(Tracked::ended(change)),
+                None => {}
+            }
+        }
+    }
+
+    /// Loads what the database has, before the first beat.
+    pub fn load(&mut self, judged: u32, open: Vec<OpenCondition>) {
+        (self.judged, self.judged_recorded) = (judged, judged);
+        for known in &open {
+            if known.condition == Condition::DiskErrors {
+                self.recent.had_new_errors(&known.subject, known.value.unwrap_or_default() as u32);
+            }
+        }
+        self.tracked = open.into_iter().map(Tracked::stored).collect();
+    }
+
+    /// Applies changed settings. Returns the bits of conditions that were judged and are off now: their incidents are to be
+    /// ended without a message.
+    pub fn apply(&mut self, settings: &SharedSettings) -> u32 {
+        self.settings = settings.clone();
+        let off = |bits: u32, condition: Condition| match settings.get(condition).is_on {
+            true => bits,
+            false => bits | condition.bit(),
+        };
+        let off = CATALOGUE.iter().map(|entry| entry.condition).fold(0, off);
+        let switched_off = self.judged & off;
+        self.judged &= !off;
+        self.judged_recorded &= !off;
+        self.tracked.retain(|known| known.condition.bit() & off == 0);
+        switched_off
+    }
+}
+
+impl Tracked {
+    fn new(seen: &Observation<'_>, phase: Option<Phase>, now: Now) -> Tracked {
+        Tracked {
+            condition: seen.condition,
+            subject: seen.subject.into(),
+            label: seen.label.map(Into::into),
+            phase,
+            since: now.wall,
+            value: value(seen.reading),
+            is_confirmed: seen.reading != Reading::Unconfirmed,
+            existed: false,
+            is_recorded: false,
+        }
+    }
+
+    fn existing(seen: &Observation<'_>, now: Now) -> Tracked {
+        let phase = Some(Phase::Open { good_since: None });
+        Tracked { existed: true, ..Tracked::new(seen, phase, now) }
+    }
+
+    fn stored(open: OpenCondition) -> Tracked {
+        Tracked {
+            condition: open.condition,
+            subject: open.subject.into(),
+            label: None,
+            phase: Some(Phase::Open { good_since: None }),
+            since: open.since,
+            value: open.value,
+            is_confirmed: true,
+            existed: false,
+            is_recorded: true,
+        }
+    }
+
+    /// It was over before its begin was recorded.
+    fn ended(begin: &ConditionChange) -> Tracked {
+        Tracked {
+            condition: begin.condition,
+            subject: begin.subject.clone(),
+            label: begin.label.clone(),
+            phase: None,
+            since: begin.since,
+            value: begin.value,
+            is_confirmed: true,
+            existed: begin.existed,
+            is_recorded: true,
+        }
+    }
+
+    fn is_of(&self, seen: &Observation<'_>) -> bool {
+        self.condition == seen.condition && *self.subject == *seen.subject
+    }
+
+    fn is_changed_by(&self, change: &ConditionChange) -> bool {
+        self.condition == change.condition && self.subject == change.subject
+    }
+
+    fn update(&mut self, seen: &Observation<'_>, phase: Option<Phase>) {
+        if self.phase.is_none() && phase.is_none() {
+            return;
+        }
+        let was_pending = matches!(self.phase, Some(Phase::Pending { .. }));
+        self.phase = phase;
+        self.is_confirmed = seen.reading != Reading::Unconfirmed;
+        // The incident shows the value with which it began.
+        if was_pending {
+            self.value = value(seen.reading).or(self.value);
+        }
+        if let Some(label) = seen.label.filter(|label| self.label.as_deref() != Some(*label)) {
+            self.label = Some(label.into());
+        }
+    }
+
+    /// It is over, and the database knows nothing of it.
+    fn is_forgotten(&self) -> bool {
+        self.phase.is_none() && !self.is_recorded
+    }
+}
+
+fn value(reading: Reading) -> Option<f32> {
+    match reading {
+        Reading::Number(number) => Some(number),
+        Reading::Bad(number) => number,
+        Reading::Unknown | Reading::Good | Reading::Unconfirmed => None,
+    }
+}
