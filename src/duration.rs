@@ -54,6 +54,16 @@ pub fn rough(duration: Duration) -> String {
     }
 }
 
+/// The largest unit with at least two of it, in a sentence: "45 s", "7 min", "26 h", "5 days".
+pub fn in_words(duration: Duration) -> String {
+    match duration.as_secs() {
+        seconds @ 0..60 => format!("{seconds} s"),
+        seconds @ 60..7_200 => format!("{} min", seconds / 60),
+        seconds @ 7_200..172_800 => format!("{} h", seconds / 3_600),
+        seconds => format!("{} days", seconds / 86_400),
+    }
+}
+
 /// `26h ago`, or a dash.
 pub fn ago(then: Option<Moment>, now: Moment) -> String {
     then.map_or_else(|| "-".into(), |then| format!("{} ago", rough(now.since(then))))

@@ -4,6 +4,7 @@
 //! database follows within seconds (`last_seen`) and minutes (payload, history), and at once for a machine that returns.
 
 mod beats;
+mod conditions;
 mod devices;
 mod minute;
 
@@ -11,7 +12,10 @@ use super::beat::{Beat, Sample};
 use super::history::packed::Packed;
 use super::machine;
 use crate::clock::Moment;
+use crate::latest::Latest;
 use crate::monitor::beat::BeatKind;
+use crate::monitor::conditions::table::EffectiveSettings;
+use crate::monitor::conditions::tracked::MachineConditions;
 use crate::monitor::machine::MachineId;
 pub use devices::SharedToken;
 use devices::{Devices, hardware_id};
@@ -34,6 +38,8 @@ const MAX_MINUTES: usize = 120;
 #[derive(Debug)]
 pub struct Fleet {
     shards: Box<[Mutex<Shard>]>,
+    /// Of the conditions of all machines.
+    settings: Latest<EffectiveSettings>,
 }
 
 #[derive(Debug, Default)]
@@ -76,6 +82,8 @@ struct MachineSlot {
     unsaved: bool,
     interval: Option<Duration>,
     sample: Sample,
+    /// `None` before the first beat that is judged.
+    conditions: Option<Box<MachineConditions>>,
     devices: Devices,
     payload: Vec<u8>,
     /// When the payload was received.
@@ -113,7 +121,7 @@ pub struct Unsaved {
 
 impl Default for Fleet {
     fn default() -> Fleet {
-        Fleet { shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
+        Fleet { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), settings: Latest::default() }
     }
 }
 
@@ -310,6 +318,7 @@ impl Default for MachineSlot {
             unsaved: false,
             interval: None,
             sample: Sample::default(),
+            conditions: None,
             devices: Devices::default(),
             payload: Vec::new(),
             payload_at: None,

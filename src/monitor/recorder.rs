@@ -107,6 +107,21 @@ impl Recorder {
     /// Loads machines, tokens and statuses from the database. Call it before the first beat: otherwise a restart would
     /// look like a recovery of all machines.
     pub fn load(&self) -> Result<(), StoreError> {
+        self.load_machines()?;
+        let RecorderContext { store, fleet, .. } = &self.shared;
+        for (machine, stored) in store.stored_conditions()? {
+            fleet.load_conditions(machine, stored.judged, stored.open);
+        }
+        self.apply_settings()
+    }
+
+    /// Loads what another process or a request has changed. The conditions in memory are ahead of the database.
+    fn reload(&self) -> Result<(), StoreError> {
+        self.load_machines()?;
+        self.apply_settings()
+    }
+
+    fn load_machines(&self) -> Result<(), StoreError> {
         let RecorderContext { store, registry, fleet, .. } = &self.shared;
         registry.put(Registry::load(store)?);
         let mut known = HashSet::new();
@@ -117,6 +132,12 @@ impl Recorder {
         }
         fleet.retain(|machine| known.contains(&machine));
         Ok(())
+    }
+
+    fn apply_settings(&self) -> Result<(), StoreError> {
+        let RecorderContext { store, fleet, .. } = &self.shared;
+        let switched_off = fleet.apply_settings(store.effective_settings()?);
+        store.end_switched_off(&switched_off, Moment::now())
     }
 
     /// Runs until all senders of events are dropped, then writes everything that is left.
@@ -162,6 +183,7 @@ impl Recorder {
             }
             match event {
                 RecorderEvent::Back { machine, seen } => gathered.back.push((machine, seen)),
+                RecorderEvent::Conditions { machine } => gathered.conditions.push(machine),
                 RecorderEvent::Shutdown { machine, seen } => gathered.shutdowns.push((machine, seen)),
                 RecorderEvent::Replays { mut past, stored } => {
                     gathered.past.append(&mut past);
@@ -179,7 +201,7 @@ impl Recorder {
         }
         self.carry_out(gathered, now);
         if !changed.is_empty() {
-            let result = self.load();
+            let result = self.reload();
             for loaded in changed {
                 loaded(result.clone());
             }
@@ -199,9 +221,12 @@ impl Recorder {
     }
 
     fn carry_out(&mut self, gathered: Gathered, now: Now) {
-        let Gathered { back, shutdowns, mut past, stored } = gathered;
+        let Gathered { back, conditions, shutdowns, mut past, stored } = gathered;
         if !back.is_empty() {
             self.bring_back(&back, now);
+        }
+        if !conditions.is_empty() {
+            self.record_conditions(conditions, now);
         }
         if !shutdowns.is_empty() {
             let shutdowns = self.newest(&shutdowns);
@@ -229,6 +254,25 @@ impl Recorder {
         }
     }
 
+    /// Changes that are not recorded are reported with the next beat.
+    fn record_conditions(&mut self, mut machines: Vec<MachineId>, now: Now) {
+        machines.sort_unstable();
+        machines.dedup();
+        let fleet = self.shared.fleet.clone();
+        let changes: Vec<_> = machines
+            .into_iter()
+            .filter_map(|machine| Some((machine, fleet.condition_changes(machine)?)))
+            .collect();
+        let recorded = self.sweeper.conditions(&self.shared.store, &changes, now.wall);
+        let recorded = self.logged(Task::Conditions, recorded, now.monotonic).unwrap_or_default();
+        for (machine, changes) in &changes {
+            match recorded.contains(machine) {
+                true => fleet.conditions_recorded(*machine, changes),
+                false => fleet.conditions_not_recorded(*machine),
+            }
+        }
+    }
+
     /// A flush may have written a later beat than the event's: last seen must not go back.
     fn newest(&self, beats: &[(MachineId, Moment)]) -> Vec<(MachineId, Moment)> {
         let newest = |(machine, seen): &(MachineId, Moment)| {
@@ -242,7 +286,7 @@ impl Recorder {
         self.renew_removed_wal(now.monotonic);
         let changed = self.shared.store.changed_by_others();
         if self.logged(Task::Registry, changed, now.monotonic) == Some(true) {
-            let learned = self.load();
+            let learned = self.reload();
             self.logged(Task::Registry, learned, now.monotonic);
             // A channel may have been added or enabled.
             self.sweeper.wake_couriers();

@@ -55,6 +55,16 @@ impl Clock {
         }
     }
 
+    /// The local time to the minute, with the date if that is not today's: `14:02`, `2026-01-20 23:58`.
+    pub fn time_of_day(&self, at: Moment, now: Moment) -> String {
+        let local = |at: Moment| Moment(at.0.saturating_add(self.ahead_ms(at))).rfc_3339();
+        let Some((at, now)) = local(at).zip(local(now)) else { return "unknown".into() };
+        match at.get(..10) == now.get(..10) {
+            true => at.get(11..16).unwrap_or_default().to_owned(),
+            false => at.get(..16).unwrap_or_default().replace('T', " "),
+        }
+    }
+
     /// `CET`, `UTC`, or the offset if the zone has no abbreviation.
     fn label(&self, at: Moment) -> String {
         let label = match self {

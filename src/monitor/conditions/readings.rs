@@ -116,7 +116,7 @@ fn camera(camera: &CameraFacts<'_>) -> Reading {
 }
 
 /// Subject of a recording whose file does not grow.
-const RECORDING_FILE: &str = "recording file";
+pub const RECORDING_FILE: &str = "recording file";
 
 fn activities(facts: &Facts<'_>, recent: &mut Recent, now: Moment, see: &mut impl FnMut(Observation<'_>)) {
     let mut of = |subject, reading| {

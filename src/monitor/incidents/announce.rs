@@ -1,12 +1,12 @@
 //! Writes a transition: its incident, its event, and a row of the outbox for each channel that is to be notified.
 
 use crate::clock::Moment;
-use crate::monitor::incidents::plan::plan;
+use crate::monitor::incidents::plan::{Planned, plan};
 use crate::monitor::incidents::policy::{
     Announcement, FLAPPING_WINDOW, MOST_TRANSITIONS, announcement, transitions_after,
 };
 use crate::monitor::incidents::table::{
-    IncidentId, NewOutage, UnannouncedOutage, begin_outage, end_outage, last_outage, latest_alarms,
+    IncidentId, IncidentKey, NewIncident, UnannouncedOutage, begin, condition_of, end, last, latest_alarms,
     mark_notified, mark_planned,
 };
 use crate::monitor::incidents::transition::{Transition, TransitionKind};
@@ -21,18 +21,18 @@ use log::warn;
 use rusqlite::{OptionalExtension, Transaction, params};
 
 /// The facts that decide whether and how a transition of a machine is announced.
-struct MachineContext {
-    subject: Subject,
-    is_in_maintenance: bool,
-    is_flapping: bool,
+pub(super) struct MachineContext {
+    pub subject: Subject,
+    pub is_in_maintenance: bool,
+    pub is_flapping: bool,
     /// When it became steady after it flapped last.
-    steady_at: Option<Moment>,
+    pub steady_at: Option<Moment>,
 }
 
 /// Writes transitions in one transaction.
 pub struct Announcer<'t> {
-    transaction: &'t Transaction<'t>,
-    now: Moment,
+    pub(super) transaction: &'t Transaction<'t>,
+    pub(super) now: Moment,
     recipients: Vec<Recipient>,
     /// At least one recipient chooses machines by tag.
     needs_tags: bool,
@@ -46,34 +46,39 @@ impl<'t> Announcer<'t> {
     }
 
     pub fn went_offline(&self, machine: MachineId, last_seen: Moment) -> Result<Transition, StoreError> {
-        let context = self.context(machine)?;
+        let key = IncidentKey::outage(machine);
+        let context = self.context(key)?;
         // Counted before the outage that begins now is in the table.
-        let transitions = self.transitions(machine, &context)?;
+        let transitions = self.transitions(key, &context)?;
         let is_announced = !context.is_in_maintenance;
-        let new = NewOutage { machine, last_seen, is_planned: false, is_announced };
-        let outage = begin_outage(self.transaction, &new, self.now)?;
+        let new = NewIncident { is_announced, ..NewIncident::outage(machine, last_seen) };
+        let outage = begin(self.transaction, &new, self.now)?;
         self.event(machine, EventKind::Offline)?;
-        let flaps = is_announced
-            && self.announce_alarm(&context, transitions, EventKind::Offline, outage, last_seen)?;
+        let mut flaps = false;
+        if let Some(outage) = outage.filter(|_| is_announced) {
+            let what = self.happening(EventKind::Offline, EventKind::Offline, last_seen);
+            flaps = self.announce_alarm(&context, key, transitions, &what, outage)?;
+        }
         let kind = TransitionKind::Offline { last_seen };
         Ok(Transition { machine, name: context.subject.name, kind, flaps })
     }
 
     pub fn came_back(&self, machine: MachineId, before: MachineStatus) -> Result<Transition, StoreError> {
-        let context = self.context(machine)?;
-        let transitions = self.transitions(machine, &context)?;
+        let key = IncidentKey::outage(machine);
+        let context = self.context(key)?;
+        let transitions = self.transitions(key, &context)?;
         self.event(machine, EventKind::Online)?;
         let mut flaps = false;
-        let kind = match end_outage(self.transaction, machine, self.now)? {
+        let kind = match end(self.transaction, key, self.now)? {
             None if before == MachineStatus::New => TransitionKind::FirstSeen,
             None => TransitionKind::Online,
             Some(outage) => {
+                let what = self.happening(EventKind::Online, EventKind::Online, outage.since);
                 if outage.was_alarm {
-                    let (id, last_seen) = (outage.id, outage.last_seen);
-                    flaps = self.announce_alarm(&context, transitions, EventKind::Online, id, last_seen)?;
+                    flaps = self.announce_alarm(&context, key, transitions, &what, outage.id)?;
                 } else if !context.is_flapping {
                     // The end of an outage that was planned or not announced never makes a machine flap.
-                    self.announce_recovery(&context.subject, outage.id, outage.last_seen)?;
+                    self.announce_end(&context.subject, key, &what, outage.id)?;
                 }
                 TransitionKind::Online
             }
@@ -83,21 +88,22 @@ impl<'t> Announcer<'t> {
 
     /// A shutdown heartbeat does not end an outage: it marks the open one, or a new one, as planned.
     pub fn was_stopped(&self, machine: MachineId, at: Moment) -> Result<Transition, StoreError> {
-        let context = self.context(machine)?;
+        let context = self.context(IncidentKey::outage(machine))?;
         self.event(machine, EventKind::Stopped)?;
         // One is open while the machine is offline, and after it was disabled while offline.
         let outage = match mark_planned(self.transaction, machine)? {
             Some(outage) => {
                 self.skip_held(outage)?;
-                outage
+                Some(outage)
             }
             None => {
                 let is_announced = !context.is_in_maintenance;
-                let new = NewOutage { machine, last_seen: at, is_planned: true, is_announced };
-                begin_outage(self.transaction, &new, self.now)?
+                let outage = NewIncident::outage(machine, at);
+                let new = NewIncident { is_planned: true, is_announced, ..outage };
+                begin(self.transaction, &new, self.now)?
             }
         };
-        if !context.is_in_maintenance && !context.is_flapping {
+        if let Some(outage) = outage.filter(|_| !context.is_in_maintenance && !context.is_flapping) {
             let what = self.happening(EventKind::Stopped, EventKind::Stopped, at);
             self.enqueue(&context.subject, &what, outage, &[])?;
         }
@@ -108,7 +114,7 @@ impl<'t> Announcer<'t> {
     pub fn outlasted_maintenance(&self, outage: &UnannouncedOutage) -> Result<Transition, StoreError> {
         let &UnannouncedOutage { id, machine, last_seen } = outage;
         mark_notified(self.transaction, id, self.now)?;
-        let MachineContext { subject, is_flapping, .. } = self.context(machine)?;
+        let MachineContext { subject, is_flapping, .. } = self.context(IncidentKey::outage(machine))?;
         if !is_flapping {
             let what = self.happening(EventKind::Offline, EventKind::Offline, last_seen);
             self.enqueue(&subject, &what, id, &[])?;
@@ -117,53 +123,53 @@ impl<'t> Announcer<'t> {
         Ok(Transition { machine, name: subject.name, kind, flaps: false })
     }
 
+    /// A machine, or a condition of it, has stopped flapping; `state` is its present one.
     pub fn became_steady(
         &self,
-        machine: MachineId,
-        status: MachineStatus,
-        last_seen: Moment,
+        key: IncidentKey<'_>,
+        state: EventKind,
+        since: Moment,
     ) -> Result<Transition, StoreError> {
-        let state = match status {
-            MachineStatus::Offline => EventKind::Offline,
-            MachineStatus::Stopped => EventKind::Stopped,
-            MachineStatus::Online | MachineStatus::New => EventKind::Online,
-        };
+        let machine = key.machine;
         self.transaction
-            .prepare_cached("UPDATE flapping SET steady_at = ?2 WHERE machine_id = ?1")?
-            .execute(params![machine.0, self.now.0])?;
+            .prepare_cached(
+                "UPDATE flapping SET steady_at = ?4 WHERE machine_id = ?1 AND kind = ?2 AND subject = ?3",
+            )?
+            .execute(params![machine.0, key.kind, key.subject, self.now.0])?;
         self.event(machine, EventKind::Steady)?;
-        self.skip_held_flapping(machine)?;
-        let subject = self.context(machine)?.subject;
-        if let Some(outage) = last_outage(self.transaction, machine)? {
-            let outdated = self.outdated_channels(machine, state)?;
-            let what = self.happening(EventKind::Steady, state, last_seen);
-            self.enqueue(&subject, &what, outage, &outdated)?;
+        self.skip_held_flapping(key)?;
+        let subject = self.context(key)?.subject;
+        if let Some(incident) = last(self.transaction, key)? {
+            let outdated = self.outdated_channels(key, state)?;
+            let condition = condition_of(self.transaction, incident)?;
+            let what = Happening { condition, ..self.happening(EventKind::Steady, state, since) };
+            self.enqueue(&subject, &what, incident, &outdated)?;
         }
         let kind = TransitionKind::Steady { state };
         Ok(Transition { machine, name: subject.name, kind, flaps: false })
     }
 
-    /// Announces the begin or the end of an unplanned outage, or that the machine begins to flap; true in that case.
-    fn announce_alarm(
+    /// Announces the begin or the end of an incident, or that it begins to flap; true in that case.
+    pub(super) fn announce_alarm(
         &self,
         context: &MachineContext,
+        key: IncidentKey<'_>,
         transitions: u32,
-        event: EventKind,
-        outage: IncidentId,
-        last_seen: Moment,
+        what: &Happening,
+        incident: IncidentId,
     ) -> Result<bool, StoreError> {
         match announcement(context.is_flapping, transitions) {
             Announcement::Nothing => Ok(false),
-            Announcement::Transition if event == EventKind::Online => {
-                self.announce_recovery(&context.subject, outage, last_seen)?;
+            Announcement::Transition if what.event.is_end() => {
+                self.announce_end(&context.subject, key, what, incident)?;
                 Ok(false)
             }
             Announcement::Transition => {
-                self.enqueue(&context.subject, &self.happening(event, event, last_seen), outage, &[])?;
+                self.enqueue(&context.subject, what, incident, &[])?;
                 Ok(false)
             }
             Announcement::Flapping => {
-                self.begin_flapping(&context.subject, event, outage, last_seen)?;
+                self.begin_flapping(&context.subject, key, what, incident)?;
                 Ok(true)
             }
         }
@@ -172,36 +178,38 @@ impl<'t> Announcer<'t> {
     fn begin_flapping(
         &self,
         subject: &Subject,
-        state: EventKind,
-        outage: IncidentId,
-        last_seen: Moment,
+        key: IncidentKey<'_>,
+        what: &Happening,
+        incident: IncidentId,
     ) -> Result<(), StoreError> {
         self.transaction
             .prepare_cached(
-                "INSERT INTO flapping (machine_id, since) VALUES (?1, ?2)
-                 ON CONFLICT (machine_id) DO UPDATE SET since = excluded.since, steady_at = NULL",
+                "INSERT INTO flapping (machine_id, kind, subject, since) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT (machine_id, kind, subject)
+                 DO UPDATE SET since = excluded.since, steady_at = NULL",
             )?
-            .execute(params![subject.id, self.now.0])?;
-        self.event(MachineId(subject.id), EventKind::Flapping)?;
-        self.skip_held(outage)?;
-        self.enqueue(subject, &self.happening(EventKind::Flapping, state, last_seen), outage, &[])
+            .execute(params![key.machine.0, key.kind, key.subject, self.now.0])?;
+        self.event(key.machine, EventKind::Flapping)?;
+        self.skip_held(incident)?;
+        let flaps = Happening { event: EventKind::Flapping, ..what.clone() };
+        self.enqueue(subject, &flaps, incident, &[])
     }
 
-    fn announce_recovery(
+    pub(super) fn announce_end(
         &self,
         subject: &Subject,
-        outage: IncidentId,
-        last_seen: Moment,
+        key: IncidentKey<'_>,
+        what: &Happening,
+        incident: IncidentId,
     ) -> Result<(), StoreError> {
-        self.skip_held(outage)?;
-        let outdated = self.outdated_channels(MachineId(subject.id), EventKind::Online)?;
-        let what = self.happening(EventKind::Online, EventKind::Online, last_seen);
-        self.enqueue(subject, &what, outage, &outdated)
+        self.skip_held(incident)?;
+        let outdated = self.outdated_channels(key, what.state)?;
+        self.enqueue(subject, what, incident, &outdated)
     }
 
     /// Skips rows that are held (by a minimum outage or quiet hours) and were never tried. Rows that are due stay:
     /// only their courier is late. So does a mail that may have arrived before the monitor was restarted.
-    fn skip_held(&self, outage: IncidentId) -> Result<(), StoreError> {
+    pub(super) fn skip_held(&self, outage: IncidentId) -> Result<(), StoreError> {
         self.transaction
             .prepare_cached(
                 "UPDATE outbox SET state = ?3
@@ -216,15 +224,20 @@ impl<'t> Announcer<'t> {
         Ok(())
     }
 
-    /// Skips a held notice that the machine flaps: the notice that it is steady says enough.
-    fn skip_held_flapping(&self, machine: MachineId) -> Result<(), StoreError> {
+    /// Skips a held notice that it flaps: the notice that it is steady says enough.
+    fn skip_held_flapping(&self, key: IncidentKey<'_>) -> Result<(), StoreError> {
         self.transaction
             .prepare_cached(
-                "UPDATE outbox SET state = ?3 WHERE machine_id = ?1 AND event = ?5 AND state = ?4
-                   AND attempts = 0 AND due_at > ?2 AND uncertain_since IS NULL",
+                "UPDATE outbox SET state = ?5
+                 WHERE machine_id = ?1 AND event = ?7 AND state = ?6 AND attempts = 0 AND due_at > ?4
+                   AND uncertain_since IS NULL
+                   AND incident_id IN (SELECT id FROM incident
+                                       WHERE machine_id = ?1 AND kind = ?2 AND subject = ?3)",
             )?
             .execute(params![
-                machine.0,
+                key.machine.0,
+                key.kind,
+                key.subject,
                 self.now.0,
                 DeliveryState::Skipped as i64,
                 DeliveryState::Waiting as i64,
@@ -233,20 +246,34 @@ impl<'t> Announcer<'t> {
         Ok(())
     }
 
-    /// The channels whose last message about the machine, sent or still to be sent, is not that it is in `state`. A
-    /// machine without any message is believed to be online.
-    fn outdated_channels(&self, machine: MachineId, state: EventKind) -> Result<Vec<ChannelId>, StoreError> {
+    /// The channels whose last message about the key, sent or still to be sent, is not that it is in `state`. A key
+    /// without any message is believed to be good.
+    fn outdated_channels(
+        &self,
+        key: IncidentKey<'_>,
+        state: EventKind,
+    ) -> Result<Vec<ChannelId>, StoreError> {
         let mut statement = self.transaction.prepare_cached(
-            "SELECT content FROM outbox WHERE machine_id = ?1 AND channel_id = ?2 AND state NOT IN (?3, ?4)
-             ORDER BY id DESC LIMIT 1",
+            "SELECT o.content FROM outbox o JOIN incident i ON i.id = o.incident_id
+             WHERE o.machine_id = ?1 AND o.channel_id = ?2 AND o.state NOT IN (?3, ?4)
+               AND i.kind = ?5 AND i.subject = ?6 AND o.event <> ?7
+             ORDER BY o.id DESC LIMIT 1",
         )?;
         let mut outdated = Vec::new();
         for &channel in self.recipients.iter().flat_map(|recipient| &recipient.channels) {
-            let values =
-                params![machine.0, channel.0, DeliveryState::Dead as i64, DeliveryState::Skipped as i64];
+            let values = params![
+                key.machine.0,
+                channel.0,
+                DeliveryState::Dead as i64,
+                DeliveryState::Skipped as i64,
+                key.kind,
+                key.subject,
+                EventKind::Summary.name()
+            ];
             let content: Option<String> = statement.query_row(values, |row| row.get(0)).optional()?;
             let last = content.and_then(|content| serde_json::from_str::<Notice>(&content).ok());
-            let believed = last.map_or(Some(EventKind::Online), |last| last.believed());
+            let good = if state.is_of_condition() { EventKind::ConditionEnded } else { EventKind::Online };
+            let believed = last.map_or(Some(good), |last| last.believed());
             if believed != Some(state) {
                 outdated.push(channel);
             }
@@ -254,12 +281,12 @@ impl<'t> Announcer<'t> {
         Ok(outdated)
     }
 
-    fn happening(&self, event: EventKind, state: EventKind, last_seen: Moment) -> Happening {
-        Happening { event, state, now: self.now, last_seen }
+    pub(super) fn happening(&self, event: EventKind, state: EventKind, last_seen: Moment) -> Happening {
+        Happening { event, state, now: self.now, last_seen, condition: None }
     }
 
     /// Adds the planned rows to the outbox.
-    fn enqueue(
+    pub(super) fn enqueue(
         &self,
         subject: &Subject,
         what: &Happening,
@@ -267,10 +294,22 @@ impl<'t> Announcer<'t> {
         outdated: &[ChannelId],
     ) -> Result<(), StoreError> {
         let rows = plan(&self.recipients, subject, what, outdated);
+        self.insert(rows, subject, what.event, &Notice::new(subject, what), outage)
+    }
+
+    /// Adds rows to the outbox.
+    pub(super) fn insert(
+        &self,
+        rows: Vec<Planned>,
+        subject: &Subject,
+        event: EventKind,
+        notice: &Notice,
+        incident: IncidentId,
+    ) -> Result<(), StoreError> {
         if rows.is_empty() {
             return Ok(());
         }
-        let content = serde_json::to_string(&Notice::new(subject, what)).map_err(|error| {
+        let content = serde_json::to_string(notice).map_err(|error| {
             StoreError::Other(format!("cannot encode a notice of machine {}: {error}", subject.id))
         })?;
         // The unique constraint guards against a bug: a channel never gets two rows for one event of an incident.
@@ -283,8 +322,8 @@ impl<'t> Announcer<'t> {
             let written = statement.execute(params![
                 row.channel.0,
                 subject.id,
-                outage.0,
-                what.event.name(),
+                incident.0,
+                event.name(),
                 content,
                 self.now.0,
                 row.due.0,
@@ -292,44 +331,55 @@ impl<'t> Announcer<'t> {
                 DeliveryState::Waiting as i64
             ])?;
             if written == 0 {
-                let (machine, event) = (subject.id, what.event.name());
-                warn!("machine {machine}: \"{event}\" of incident {} is in the outbox already", outage.0);
+                let (machine, event) = (subject.id, event.name());
+                warn!("machine {machine}: \"{event}\" of incident {} is in the outbox already", incident.0);
             }
         }
         Ok(())
     }
 
-    /// Transitions within the flapping window, or since the machine became steady; the current one included.
-    fn transitions(&self, machine: MachineId, context: &MachineContext) -> Result<u32, StoreError> {
+    pub(super) fn recipients(&self) -> &[Recipient] {
+        &self.recipients
+    }
+
+    /// Transitions within the flapping window, or since it became steady; the current one included.
+    pub(super) fn transitions(
+        &self,
+        key: IncidentKey<'_>,
+        context: &MachineContext,
+    ) -> Result<u32, StoreError> {
         let window = self.now.minus(FLAPPING_WINDOW);
         let after = context.steady_at.map_or(window, |steady_at| steady_at.max(window));
-        let alarms = latest_alarms(self.transaction, machine, MOST_TRANSITIONS + 1)?;
+        let alarms = latest_alarms(self.transaction, key, MOST_TRANSITIONS + 1)?;
         Ok(transitions_after(after, &alarms).saturating_add(1))
     }
 
-    fn context(&self, machine: MachineId) -> Result<MachineContext, StoreError> {
+    pub(super) fn context(&self, key: IncidentKey<'_>) -> Result<MachineContext, StoreError> {
+        let machine = key.machine;
         let mut statement = self.transaction.prepare_cached(
             "SELECT m.name, m.hostname, m.description, m.group_name,
                     EXISTS (SELECT 1 FROM maintenance x WHERE x.machine_id = m.id
                             AND x.starts_at <= ?2 AND x.ends_at > ?2),
                     f.since IS NOT NULL AND f.steady_at IS NULL, f.steady_at
-             FROM machine m LEFT JOIN flapping f ON f.machine_id = m.id WHERE m.id = ?1",
+             FROM machine m
+             LEFT JOIN flapping f ON f.machine_id = m.id AND f.kind = ?3 AND f.subject = ?4 WHERE m.id = ?1",
         )?;
-        let mut context = statement.query_row([machine.0, self.now.0], |row| {
-            Ok(MachineContext {
-                subject: Subject {
-                    id: machine.0,
-                    name: row.get(0)?,
-                    hostname: row.get(1)?,
-                    description: row.get(2)?,
-                    group: row.get(3)?,
-                    tags: Vec::new(),
-                },
-                is_in_maintenance: row.get(4)?,
-                is_flapping: row.get(5)?,
-                steady_at: row.get::<_, Option<i64>>(6)?.map(Moment),
-            })
-        })?;
+        let mut context =
+            statement.query_row(params![machine.0, self.now.0, key.kind, key.subject], |row| {
+                Ok(MachineContext {
+                    subject: Subject {
+                        id: machine.0,
+                        name: row.get(0)?,
+                        hostname: row.get(1)?,
+                        description: row.get(2)?,
+                        group: row.get(3)?,
+                        tags: Vec::new(),
+                    },
+                    is_in_maintenance: row.get(4)?,
+                    is_flapping: row.get(5)?,
+                    steady_at: row.get::<_, Option<i64>>(6)?.map(Moment),
+                })
+            })?;
         if self.needs_tags {
             context.subject.tags = self.tags(machine)?;
         }

@@ -8,15 +8,19 @@
 //! | `sweep` | the check of each interval |
 //! | `transitions` | a machine's status, each change one transaction |
 //! | `announce` | a change written down: incident, event, outbox rows |
+//! | `conditions` | conditions that begin and end, each with its messages |
+//! | `summary` | one message about the conditions that held when they were first judged |
 //! | `transition` | a change of a machine's status, and its log line |
 //! | `plan` | who is notified, and when: pure |
 //! | `table` | the table of incidents |
 
 mod announce;
+pub mod conditions;
 mod grace;
 mod late;
 pub mod plan;
 pub mod policy;
+mod summary;
 pub mod sweep;
 pub mod table;
 mod transition;

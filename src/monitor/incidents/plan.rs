@@ -5,7 +5,9 @@
 //! the outage nor the recovery is sent.
 
 use crate::clock::{Moment, milliseconds};
+use crate::monitor::conditions::catalogue::Condition;
 use crate::monitor::notify::channel::ChannelId;
+use crate::monitor::notify::condition_notice::ConditionNotice;
 use crate::monitor::notify::notice::{EventKind, Happening, Subject};
 use crate::monitor::notify::recipients::Recipient;
 use crate::monitor::notify::topic::Topic;
@@ -35,9 +37,9 @@ pub fn plan(
         let due = recipient.due(what);
         let is_notified = |channel: &&ChannelId| match what.event {
             EventKind::Online => outdated.contains(channel) || (chosen && !recipient.wants_outages()),
-            EventKind::Steady => outdated.contains(channel),
-            EventKind::Offline | EventKind::Stopped | EventKind::Flapping => chosen,
-            EventKind::Test | EventKind::Trouble => false,
+            EventKind::Steady | EventKind::ConditionEnded => outdated.contains(channel),
+            EventKind::Offline | EventKind::Stopped | EventKind::Flapping | EventKind::Condition => chosen,
+            EventKind::Summary | EventKind::Test | EventKind::Trouble => false,
         };
         rows.extend(recipient.channels.iter().filter(is_notified).map(|&channel| Planned { channel, due }));
     }
@@ -46,8 +48,18 @@ pub fn plan(
 
 impl Recipient {
     fn wants(&self, what: &Happening) -> bool {
+        if let Some(condition) = &what.condition {
+            return self.wants_condition(condition, what.event);
+        }
         let chosen = |event: EventKind| event.topic().is_some_and(|topic| self.events.contains(&topic));
         chosen(what.event) || (what.event == EventKind::Steady && chosen(what.state))
+    }
+
+    /// An end goes to those who were notified of the begin, whatever they choose by now.
+    pub(super) fn wants_condition(&self, condition: &ConditionNotice, event: EventKind) -> bool {
+        let is_end = matches!(event, EventKind::ConditionEnded | EventKind::Steady);
+        let topic = Condition::from_name(&condition.condition).map(|known| known.entry().topic);
+        is_end || topic.is_some_and(|topic| self.events.contains(&topic))
     }
 
     fn wants_outages(&self) -> bool {
@@ -57,7 +69,9 @@ impl Recipient {
 
     fn due(&self, what: &Happening) -> Moment {
         let due = match what.event {
-            EventKind::Offline => Moment(what.last_seen.0.saturating_add(milliseconds(self.min_outage))),
+            EventKind::Offline | EventKind::Condition => {
+                Moment(what.last_seen.0.saturating_add(milliseconds(self.min_outage)))
+            }
             _ => what.now,
         };
         let due = due.max(what.now);
@@ -73,7 +87,11 @@ impl EventKind {
             EventKind::Online => Some(Topic::Online),
             EventKind::Stopped => Some(Topic::Stopped),
             EventKind::Flapping | EventKind::Steady => Some(Topic::Flapping),
-            EventKind::Test | EventKind::Trouble => None,
+            EventKind::Condition
+            | EventKind::ConditionEnded
+            | EventKind::Summary
+            | EventKind::Test
+            | EventKind::Trouble => None,
         }
     }
 }
@@ -121,6 +139,7 @@ mod tests {
             state: EventKind::Offline,
             now,
             last_seen: now.minus(MINUTES_2),
+            condition: None,
         }
     }
 

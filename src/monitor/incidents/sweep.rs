@@ -6,6 +6,7 @@ mod tests;
 
 use crate::clock::{Moment, Now};
 use crate::duration::{go, go_seconds};
+use crate::monitor::conditions::tracked::ConditionChanges;
 use crate::monitor::incidents::grace::{ClockCheck, Listening};
 use crate::monitor::incidents::late::LateCriteria;
 use crate::monitor::incidents::policy::FLAPPING_HOLD;
@@ -104,7 +105,9 @@ impl Sweeper {
         }
         let swept = self.mark_late(store, now.wall).and_then(|swept| {
             log_each(&store.announce_after_maintenance(now.wall)?, now.wall);
+            log_each(&store.announce_conditions_after_maintenance(now.wall)?, now.wall);
             log_each(&store.announce_steady(now.wall, FLAPPING_HOLD)?, now.wall);
+            store.summarise_existing(now.wall)?;
             Ok(swept)
         });
         // Also after an error: a part may have been committed.
@@ -172,6 +175,24 @@ impl Sweeper {
         self.poke.poke();
         log_each(&transitions, now);
         Ok(transitions.iter().map(|transition| transition.machine).collect())
+    }
+}
+
+impl Sweeper {
+    /// For conditions that have begun or ended. Returns the machines whose changes are recorded.
+    ///
+    /// # Errors
+    /// The database failed; nothing was changed.
+    pub fn conditions(
+        &mut self,
+        store: &Store,
+        changes: &[(MachineId, ConditionChanges)],
+        now: Moment,
+    ) -> Result<Vec<MachineId>, StoreError> {
+        let recorded = store.record_conditions(changes, now)?;
+        self.poke.poke();
+        log_each(&recorded.transitions, now);
+        Ok(recorded.machines)
     }
 }
 

@@ -3,6 +3,7 @@
 
 use crate::clock::Moment;
 use crate::monitor::machine::{MachineId, MachineStatus};
+use crate::monitor::notify::condition_notice::ConditionNotice;
 use crate::monitor::store::page::rows;
 use crate::monitor::store::{Store, StoreError};
 use rusqlite::types::Value;
@@ -15,11 +16,28 @@ const OFFLINE: &str = "offline";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IncidentId(pub i64);
 
-/// An outage that a heartbeat has ended.
+/// What an incident is about: at most one of the same key is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EndedOutage {
+pub struct IncidentKey<'a> {
+    pub machine: MachineId,
+    /// `offline`, or a condition's name.
+    pub kind: &'a str,
+    /// The part of the machine; empty for the machine itself.
+    pub subject: &'a str,
+}
+
+impl IncidentKey<'_> {
+    pub fn outage(machine: MachineId) -> IncidentKey<'static> {
+        IncidentKey { machine, kind: OFFLINE, subject: "" }
+    }
+}
+
+/// An incident that has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EndedIncident {
     pub id: IncidentId,
-    pub last_seen: Moment,
+    /// The last heartbeat before an outage; when a condition began to hold.
+    pub since: Moment,
     /// Whether it was unplanned and its beginning was announced.
     pub was_alarm: bool,
 }
@@ -32,42 +50,76 @@ pub struct UnannouncedOutage {
     pub last_seen: Moment,
 }
 
-/// An outage that begins now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NewOutage {
-    pub machine: MachineId,
-    pub last_seen: Moment,
+/// An incident that begins now.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct NewIncident<'a> {
+    pub key: IncidentKey<'a>,
+    /// The last heartbeat before an outage; when a condition began to hold.
+    pub since: Moment,
     /// The device announced that it is being stopped.
     pub is_planned: bool,
     /// False during a maintenance.
     pub is_announced: bool,
+    /// It held when it was first judged.
+    pub existed: bool,
+    /// The subject as people call it.
+    pub label: Option<&'a str>,
+    pub value: Option<f32>,
+    pub threshold: Option<f32>,
 }
 
-pub fn begin_outage(tx: &Transaction, new: &NewOutage, now: Moment) -> Result<IncidentId, StoreError> {
+impl<'a> NewIncident<'a> {
+    pub fn outage(machine: MachineId, last_seen: Moment) -> NewIncident<'a> {
+        NewIncident {
+            key: IncidentKey::outage(machine),
+            since: last_seen,
+            is_planned: false,
+            is_announced: true,
+            existed: false,
+            label: None,
+            value: None,
+            threshold: None,
+        }
+    }
+}
+
+/// `None` if one of the same key is open.
+pub fn begin(tx: &Transaction, new: &NewIncident<'_>, now: Moment) -> Result<Option<IncidentId>, StoreError> {
     let mut statement = tx.prepare_cached(
-        "INSERT INTO incident (machine_id, kind, planned, last_seen, began_at, notified_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6) RETURNING id",
+        "INSERT INTO incident (machine_id, kind, subject, planned, last_seen, began_at, notified_at, existing, label,
+                               value, threshold)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO NOTHING RETURNING id",
     )?;
-    let notified_at = new.is_announced.then_some(now.0);
-    let values = params![new.machine.0, OFFLINE, new.is_planned, new.last_seen.0, now.0, notified_at];
-    Ok(statement.query_row(values, |row| Ok(IncidentId(row.get(0)?)))?)
+    let IncidentKey { machine, kind, subject } = new.key;
+    let notified_at = (new.is_announced && !new.existed).then_some(now.0);
+    let values = params![
+        machine.0,
+        kind,
+        subject,
+        new.is_planned,
+        new.since.0,
+        now.0,
+        notified_at,
+        new.existed,
+        new.label,
+        new.value,
+        new.threshold
+    ];
+    Ok(statement.query_row(values, |row| Ok(IncidentId(row.get(0)?))).optional()?)
 }
 
-/// Ends the open outage of a machine, if there is one.
-pub fn end_outage(
-    tx: &Transaction,
-    machine: MachineId,
-    now: Moment,
-) -> Result<Option<EndedOutage>, StoreError> {
+/// Ends the open incident of a key, if there is one.
+pub fn end(tx: &Transaction, key: IncidentKey<'_>, now: Moment) -> Result<Option<EndedIncident>, StoreError> {
     let mut statement = tx.prepare_cached(
-        "UPDATE incident SET ended_at = ?3 WHERE machine_id = ?1 AND kind = ?2 AND ended_at IS NULL
+        "UPDATE incident SET ended_at = ?4
+         WHERE machine_id = ?1 AND kind = ?2 AND subject = ?3 AND ended_at IS NULL
          RETURNING id, last_seen, notified_at IS NOT NULL, planned",
     )?;
-    let ended = statement.query_row(params![machine.0, OFFLINE, now.0], |row| {
+    let ended = statement.query_row(params![key.machine.0, key.kind, key.subject, now.0], |row| {
         let (was_announced, is_planned): (bool, bool) = (row.get(2)?, row.get(3)?);
-        Ok(EndedOutage {
+        Ok(EndedIncident {
             id: IncidentId(row.get(0)?),
-            last_seen: Moment(row.get(1)?),
+            since: Moment(row.get(1)?),
             was_alarm: was_announced && !is_planned,
         })
     });
@@ -88,28 +140,60 @@ pub fn mark_notified(tx: &Transaction, id: IncidentId, now: Moment) -> Result<()
     Ok(())
 }
 
-pub fn last_outage(tx: &Transaction, machine: MachineId) -> Result<Option<IncidentId>, StoreError> {
-    let mut statement =
-        tx.prepare_cached("SELECT max(id) FROM incident WHERE machine_id = ?1 AND kind = ?2")?;
-    let id: Option<i64> = statement.query_row(params![machine.0, OFFLINE], |row| row.get(0))?;
+pub fn last(tx: &Transaction, key: IncidentKey<'_>) -> Result<Option<IncidentId>, StoreError> {
+    let mut statement = tx.prepare_cached(
+        "SELECT max(id) FROM incident WHERE machine_id = ?1 AND kind = ?2 AND subject = ?3",
+    )?;
+    let id: Option<i64> =
+        statement.query_row(params![key.machine.0, key.kind, key.subject], |row| row.get(0))?;
     Ok(id.map(IncidentId))
 }
 
-/// Begin and end of the newest outages of a machine that were unplanned and announced, `limit` at most.
+/// Begin and end of the newest incidents of a key that were unplanned and announced, `limit` at most.
 pub fn latest_alarms(
     tx: &Transaction,
-    machine: MachineId,
+    key: IncidentKey<'_>,
     limit: u32,
 ) -> Result<Vec<(Moment, Option<Moment>)>, StoreError> {
     let mut statement = tx.prepare_cached(
         "SELECT began_at, ended_at FROM incident
-         WHERE machine_id = ?1 AND kind = ?2 AND planned = ?3 AND notified_at IS NOT NULL
+         WHERE machine_id = ?1 AND kind = ?2 AND subject = ?5 AND planned = ?3 AND notified_at IS NOT NULL
          ORDER BY began_at DESC LIMIT ?4",
     )?;
-    let rows = statement.query_map(params![machine.0, OFFLINE, false, limit], |row| {
+    let rows = statement.query_map(params![key.machine.0, key.kind, false, limit, key.subject], |row| {
         Ok((Moment(row.get(0)?), row.get::<_, Option<i64>>(1)?.map(Moment)))
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The condition of an incident, as a notice shows it; `None`: it is an outage.
+pub fn condition_of(tx: &Transaction, id: IncidentId) -> Result<Option<ConditionNotice>, StoreError> {
+    let mut statement = tx.prepare_cached(
+        "SELECT kind, subject, label, value, threshold, last_seen FROM incident WHERE id = ?1 AND kind <> ?2",
+    )?;
+    let condition = statement.query_row(params![id.0, OFFLINE], |row| {
+        Ok(ConditionNotice {
+            condition: row.get(0)?,
+            subject: row.get(1)?,
+            label: row.get(2)?,
+            value: row.get(3)?,
+            threshold: row.get(4)?,
+            since: row.get(5)?,
+            uplink: None,
+            days: 0,
+        })
+    });
+    Ok(condition.optional()?)
+}
+
+/// The days since `after` on which an incident of the key began.
+pub fn days_since(tx: &Transaction, key: IncidentKey<'_>, after: Moment) -> Result<u32, StoreError> {
+    let mut statement = tx.prepare_cached(
+        "SELECT count(DISTINCT began_at / 86400000) FROM incident
+         WHERE machine_id = ?1 AND kind = ?2 AND subject = ?3 AND began_at > ?4",
+    )?;
+    let values = params![key.machine.0, key.kind, key.subject, after.0];
+    Ok(statement.query_row(values, |row| row.get(0))?)
 }
 
 /// The outages to announce because their maintenance is over. A machine that was disabled meanwhile is `New`, and its

@@ -15,7 +15,7 @@ pub struct Transition {
     pub flaps: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TransitionKind {
     Offline {
         last_seen: Moment,
@@ -30,6 +30,12 @@ pub enum TransitionKind {
     Steady {
         state: EventKind,
     },
+    ConditionBegan {
+        text: String,
+    },
+    ConditionEnded {
+        text: String,
+    },
 }
 
 impl Transition {
@@ -37,9 +43,9 @@ impl Transition {
     pub fn line(&self, now: Moment) -> String {
         let machine = format!("Machine {} ({})", self.machine.0, self.name);
         let ago = |since: Moment| go_seconds(now.since(since));
-        let mut line = match self.kind {
+        let mut line = match &self.kind {
             TransitionKind::Offline { last_seen } => {
-                format!("{machine} went offline (last seen: {} ago)", ago(last_seen))
+                format!("{machine} went offline (last seen: {} ago)", ago(*last_seen))
             }
             TransitionKind::Online => format!("{machine} came back online"),
             TransitionKind::FirstSeen => format!("{machine} sent its first heartbeat"),
@@ -47,8 +53,11 @@ impl Transition {
             TransitionKind::StillOffline { last_seen } => {
                 format!(
                     "{machine} is still offline after its maintenance (last seen: {} ago)",
-                    ago(last_seen)
+                    ago(*last_seen)
                 )
+            }
+            TransitionKind::ConditionBegan { text } | TransitionKind::ConditionEnded { text } => {
+                format!("{machine}: {text}")
             }
             TransitionKind::Steady { state } => format!("{machine} is steady again: {}", state.name()),
         };

@@ -4,9 +4,10 @@
 use crate::clock::Moment;
 use crate::monitor::incidents::announce::Announcer;
 use crate::monitor::incidents::late::{LateCriteria, declare_late, doubtful};
-use crate::monitor::incidents::table::after_maintenance;
+use crate::monitor::incidents::table::{IncidentKey, after_maintenance};
 use crate::monitor::incidents::transition::Transition;
 use crate::monitor::machine::{MachineId, MachineStatus};
+use crate::monitor::notify::notice::EventKind;
 use crate::monitor::notify::outbox::clock_steps;
 use crate::monitor::store::{Store, StoreError};
 use rusqlite::{OptionalExtension, Transaction, params};
@@ -112,26 +113,18 @@ impl Store {
         })
     }
 
-    /// Announces the flapping machines that have held one state for `hold`.
+    /// Announces the flapping machines and conditions that have held one state for `hold`. A condition of a machine that is
+    /// not online is unknown.
     pub fn announce_steady(&self, now: Moment, hold: Duration) -> Result<Vec<Transition>, StoreError> {
         self.write(|transaction| {
-            // CROSS JOIN: looks up the state of the few flapping machines, instead of scanning the fleet.
-            let mut statement = transaction.prepare_cached(
-                "SELECT f.machine_id, s.status, s.last_seen FROM flapping f CROSS JOIN machine_state s
-                 WHERE s.machine_id = f.machine_id AND f.steady_at IS NULL AND s.since <= ?2 AND s.watched = ?3
-                   AND NOT EXISTS (SELECT 1 FROM maintenance m WHERE m.machine_id = f.machine_id
-                                   AND m.starts_at <= ?1 AND m.ends_at > ?1)",
-            )?;
-            let rows = statement.query_map(params![now.0, now.minus(hold).0, true], |row| {
-                Ok((MachineId(row.get(0)?), MachineStatus::of(row.get(1)?), row.get::<_, Option<i64>>(2)?))
-            })?;
-            let steady: Vec<_> = rows.collect::<Result<_, _>>()?;
+            let steady: Vec<Steady> = steady(transaction, now, now.minus(hold))?;
             if steady.is_empty() {
                 return Ok(Vec::new());
             }
             let announcer = Announcer::new(transaction, now)?;
-            let each = steady.into_iter().map(|(machine, status, last_seen)| {
-                announcer.became_steady(machine, status, last_seen.map_or(now, Moment))
+            let each = steady.iter().map(|Steady { machine, kind, subject, state, since }| {
+                let key = IncidentKey { machine: *machine, kind, subject };
+                announcer.became_steady(key, *state, *since)
             });
             each.collect()
         })
@@ -153,6 +146,64 @@ impl Store {
             }
             clock_steps::forget_the_future(transaction, now)
         })
+    }
+}
+
+/// A machine or condition that has stopped flapping.
+struct Steady {
+    machine: MachineId,
+    kind: String,
+    subject: String,
+    state: EventKind,
+    /// The last heartbeat of a machine; the last change of a condition.
+    since: Moment,
+}
+
+/// Those whose state has not changed since `limit`.
+fn steady(transaction: &Transaction, now: Moment, limit: Moment) -> Result<Vec<Steady>, StoreError> {
+    // CROSS JOIN: looks up the state of the few flapping machines, instead of scanning the fleet.
+    let mut statement = transaction.prepare_cached(
+        "SELECT f.machine_id, f.kind, f.subject, s.status, s.since, s.last_seen,
+                (SELECT max(max(i.began_at, coalesce(i.ended_at, 0))) FROM incident i
+                 WHERE i.machine_id = f.machine_id AND i.kind = f.kind AND i.subject = f.subject),
+                EXISTS (SELECT 1 FROM incident i WHERE i.machine_id = f.machine_id AND i.kind = f.kind
+                        AND i.subject = f.subject AND i.ended_at IS NULL)
+         FROM flapping f CROSS JOIN machine_state s
+         WHERE s.machine_id = f.machine_id AND f.steady_at IS NULL AND s.watched = ?2
+           AND NOT EXISTS (SELECT 1 FROM maintenance m WHERE m.machine_id = f.machine_id
+                           AND m.starts_at <= ?1 AND m.ends_at > ?1)",
+    )?;
+    let mut rows = statement.query(params![now.0, true])?;
+    let mut steady = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (machine, kind) = (MachineId(row.get(0)?), row.get::<_, String>(1)?);
+        let status = MachineStatus::of(row.get(3)?);
+        let is_outage = kind == IncidentKey::outage(machine).kind;
+        let (state, changed, since) = if is_outage {
+            (status.event(), Moment(row.get(4)?), row.get::<_, Option<i64>>(5)?.map_or(now, Moment))
+        } else {
+            let changed = row.get::<_, Option<i64>>(6)?.map_or(now, Moment);
+            (condition_state(row.get(7)?), changed, changed)
+        };
+        if changed <= limit && (is_outage || status == MachineStatus::Online) {
+            steady.push(Steady { machine, kind, subject: row.get(2)?, state, since });
+        }
+    }
+    Ok(steady)
+}
+
+fn condition_state(is_open: bool) -> EventKind {
+    if is_open { EventKind::Condition } else { EventKind::ConditionEnded }
+}
+
+impl MachineStatus {
+    /// The event that leads to it.
+    fn event(self) -> EventKind {
+        match self {
+            MachineStatus::Offline => EventKind::Offline,
+            MachineStatus::Stopped => EventKind::Stopped,
+            MachineStatus::Online | MachineStatus::New => EventKind::Online,
+        }
     }
 }
 

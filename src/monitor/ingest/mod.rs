@@ -37,7 +37,7 @@ pub mod streamer;
 #[cfg(test)]
 mod tests;
 
-use super::beat::{Beat, Replay};
+use super::beat::{Beat, BeatKind, Replay};
 use super::fleet::Belief;
 use super::history::packed::Packed;
 use super::history::rows::PastSample;
@@ -252,11 +252,25 @@ impl Ingest {
         if !self.forward(sender, news) {
             return Err(IngestRefusal::Busy);
         }
+        if beat.kind == BeatKind::Live {
+            self.judge(sender, beat, news == BeatEffect::Back);
+        }
         if !self.shared.pulse.is_fresh(sender.now.monotonic) {
             return Err(IngestRefusal::Unwritten);
         }
         self.counters.accepted(format);
         Ok(())
+    }
+
+    /// Judges the conditions of the machine. A change that the recorder's queue has no place for is sent with the next
+    /// beat.
+    fn judge(&self, sender: Authenticated<'_>, beat: &Beat<'_>, has_returned: bool) {
+        let (machine, fleet) = (sender.machine, &self.shared.fleet);
+        if fleet.judge(machine, beat, has_returned, sender.now)
+            && self.orders.try_send(RecorderEvent::Conditions { machine }).is_err()
+        {
+            fleet.conditions_not_recorded(machine);
+        }
     }
 
     /// Records that the machine is alive, and logs why its request could not be decoded.

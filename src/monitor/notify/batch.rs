@@ -3,6 +3,7 @@
 use super::channel::{Channel, ChannelKind};
 use super::message::Message;
 use crate::monitor::incidents::policy::MASS_OUTAGE;
+use crate::monitor::notify::notice::{EventKind, Notice};
 use crate::monitor::notify::outbox::LeasedRow;
 use crate::monitor::zone::Clock;
 use std::collections::HashSet;
@@ -32,8 +33,8 @@ impl Flight {
     }
 }
 
-/// The messages for these rows, in the order of their first rows. A person gets one message for [`MASS_OUTAGE`] or more machines
-/// with the same news; rows in `alone` have one each.
+/// The messages for these rows, in the order of their first rows. A person gets one message for [`MASS_OUTAGE`] or more
+/// machines with the same news, and one for several parts of one machine; rows in `alone` have one each.
 pub fn messages(
     kind: ChannelKind,
     clock: &Clock,
@@ -43,8 +44,7 @@ pub fn messages(
     let mut groups: Vec<Vec<LeasedRow>> = Vec::new();
     for row in rows {
         let same = |group: &&mut Vec<LeasedRow>| {
-            let other = &group[0].notice;
-            (other.news, other.state) == (row.notice.news, row.notice.state)
+            news(&group[0].notice) == news(&row.notice)
                 && !alone.contains(&row.id)
                 && !alone.contains(&group[0].id)
         };
@@ -53,10 +53,6 @@ pub fn messages(
             _ => groups.push(vec![row]),
         }
     }
-    let split = |group: Vec<LeasedRow>| match group.len() >= MASS_OUTAGE {
-        true => vec![group],
-        false => group.into_iter().map(|row| vec![row]).collect(),
-    };
     let mut groups: Vec<Vec<LeasedRow>> = groups.into_iter().flat_map(split).collect();
     groups.sort_by_key(|group| group[0].id);
     let outgoing = |rows: Vec<LeasedRow>| {
@@ -68,6 +64,28 @@ pub fn messages(
         Outgoing { what, rows }
     };
     groups.into_iter().map(outgoing).collect()
+}
+
+/// What rows must have in common to be one message. A summary is a message of its own.
+fn news(notice: &Notice) -> (EventKind, EventKind, Option<&str>, usize) {
+    let condition = notice.condition.as_ref().map(|condition| condition.condition.as_str());
+    (notice.news, notice.state, condition, notice.existing_in_all)
+}
+
+/// One group if it has enough machines, otherwise a group for each machine.
+fn split(group: Vec<LeasedRow>) -> Vec<Vec<LeasedRow>> {
+    let machines: HashSet<i64> = group.iter().map(|row| row.notice.machine).collect();
+    if machines.len() >= MASS_OUTAGE {
+        return vec![group];
+    }
+    let mut of_machines: Vec<Vec<LeasedRow>> = Vec::new();
+    for row in group {
+        match of_machines.iter_mut().find(|rows| rows[0].notice.machine == row.notice.machine) {
+            Some(rows) => rows.push(row),
+            None => of_machines.push(vec![row]),
+        }
+    }
+    of_machines
 }
 
 #[cfg(test)]

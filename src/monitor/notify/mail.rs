@@ -126,6 +126,9 @@ mod tests {
             description: None,
             last_seen: 1_769_005_800_000,
             at: 1_769_005_935_000,
+            condition: None,
+            existing: Vec::new(),
+            existing_in_all: 0,
         };
         Message { rows: vec![17], notices: vec![notice], clock: Clock::UTC }
     }

@@ -1,7 +1,8 @@
 //! The vocabulary of channels and couriers: the message to deliver, and how a delivery fails.
 
 use super::interrupt::Interrupt;
-use super::notice::{Notice, text_of_many, title_of_many};
+use super::notice::Notice;
+use super::text::{text_of_many, title_of_many};
 use crate::clock::Moment;
 use crate::monitor::zone::Clock;
 use std::time::Duration;
@@ -38,7 +39,7 @@ impl Message {
     pub fn text(&self, now: Moment) -> String {
         match self.notices.as_slice() {
             [one] => one.text(now, &self.clock),
-            many => text_of_many(many, &self.clock),
+            many => text_of_many(many, now, &self.clock),
         }
     }
 }

@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `recipients`, `channels`, `choices`, `quiet_hours` | who is notified, about which machines, and when not |
 //! | `topic` | what a recipient can choose |
-//! | `notice` | the content and text of a notification |
+//! | `notice`, `condition_notice` | the content of a notification |
+//! | `text` | its text |
 //! | `outbox`, `delivery_state`, `deliveries` | pending deliveries and their leases; the list of deliveries |
 //! | `couriers`, `dispatch` | the thread that decides when each message is sent, and marks the result |
 //! | `pool` | the courier threads, which send |
@@ -25,6 +26,7 @@ pub mod channel;
 mod channel_state;
 pub mod channels;
 pub mod choices;
+pub mod condition_notice;
 mod counters;
 pub mod couriers;
 pub mod deliveries;
@@ -47,6 +49,7 @@ pub mod send;
 mod settings;
 pub mod smtp;
 mod telegram;
+pub mod text;
 pub mod topic;
 mod webhook;
 

@@ -57,7 +57,7 @@ pub struct PendingWork {
 }
 
 /// A row of the outbox that a courier has leased.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct LeasedRow {
     /// `X-Webhook-Id`.
     pub id: i64,
@@ -80,7 +80,7 @@ pub struct LeasedBatch {
     pub channel: Channel,
     /// The recipient's.
     pub clock: Clock,
-    /// At most one of each machine: the first that is not delivered.
+    /// Of each machine the first that is not delivered, and those that were written together with it.
     pub rows: Vec<LeasedRow>,
     /// Rows that were abandoned because they are too old.
     pub expired: usize,
@@ -109,12 +109,14 @@ pub enum DeliveryOutcome {
 }
 
 /// The condition that a row can be leased: no courier has it, and no earlier row of its machine on its channel is still
-/// to be delivered. `?1` is now, `?2` the owner.
+/// to be delivered. Rows of one event that were written together (several cameras) do not wait for each other: they are
+/// one message to a person. `?1` is now, `?2` the owner.
 fn free() -> String {
     format!(
         "o.{UNDELIVERED} AND (o.state = {WAITING} OR (o.leased_until <= ?1 AND o.lease <> ?2))
          AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.machine_id = o.machine_id AND e.channel_id = o.channel_id
-                         AND e.id < o.id AND e.{UNDELIVERED})"
+                         AND e.id < o.id AND e.{UNDELIVERED}
+                         AND NOT (e.event = o.event AND e.created_at = o.created_at AND e.due_at = o.due_at))"
     )
 }
 

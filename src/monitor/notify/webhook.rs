@@ -10,6 +10,7 @@
 //!   "id.timestamp.body">`: a receiver should refuse requests older than five minutes and known ids.
 
 use super::channel::Channel;
+use super::condition_notice::ConditionNotice;
 use super::http::PostClient;
 use super::message::{DeliveryError, Message};
 use super::notice::EventKind;
@@ -25,6 +26,39 @@ use std::fmt::Write;
 struct WebhookPayload<'a> {
     event: String,
     machine: WebhookMachine<'a>,
+    /// Ours: of `machine.condition` and `machine.condition.ended`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    condition: Option<WebhookCondition<'a>>,
+    /// Ours: of `machine.conditions`, those that held when they were first judged.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    conditions: Vec<WebhookCondition<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct WebhookCondition<'a> {
+    condition: &'a str,
+    /// Empty for the machine itself.
+    subject: &'a str,
+    label: Option<&'a str>,
+    value: Option<f32>,
+    threshold: Option<f32>,
+    since: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    machine: Option<&'a str>,
+}
+
+impl<'a> WebhookCondition<'a> {
+    fn of(condition: &'a ConditionNotice, machine: Option<&'a str>) -> WebhookCondition<'a> {
+        WebhookCondition {
+            condition: &condition.condition,
+            subject: &condition.subject,
+            label: condition.label.as_deref(),
+            value: condition.value,
+            threshold: condition.threshold,
+            since: Moment(condition.since).rfc_3339(),
+            machine,
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -35,6 +69,9 @@ struct WebhookMachine<'a> {
     description: Option<&'a str>,
     status: &'static str,
     last_seen: Option<String>,
+    /// Ours: of `machine.online`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recovered_at: Option<String>,
 }
 
 pub fn send(
@@ -67,20 +104,41 @@ pub fn send(
 fn payload(notice: &Notice) -> Result<Vec<u8>, String> {
     // A receiver that knows only the original's two events gets the right state after flapping, too.
     let event = match notice.news {
-        EventKind::Steady => notice.state.name(),
-        news => news.name(),
+        EventKind::Steady => notice.state,
+        news => news,
     };
+    let (status, last_seen) = match notice.state {
+        // The machine of a condition is online; it was seen when the condition began or ended.
+        EventKind::Condition | EventKind::ConditionEnded => (EventKind::Online, notice.at),
+        // As in the original, the heartbeat that ended the outage.
+        EventKind::Online if event == EventKind::Online => (EventKind::Online, notice.at),
+        state => (state, notice.last_seen),
+    };
+    let recovered_at = (event == EventKind::Online).then(|| Moment(notice.at).rfc_3339()).flatten();
     let machine = WebhookMachine {
         id: notice.machine,
         name: &notice.name,
         hostname: notice.hostname.as_deref(),
         description: notice.description.as_deref(),
-        status: notice.state.name(),
-        last_seen: Moment(notice.last_seen).rfc_3339(),
+        status: status.name(),
+        last_seen: Moment(last_seen).rfc_3339(),
+        recovered_at,
     };
     let about = if notice.news == EventKind::Trouble { "monitor" } else { "machine" };
-    serde_json::to_vec(&WebhookPayload { event: format!("{about}.{event}"), machine })
+    let condition = notice.condition.as_ref().map(|condition| WebhookCondition::of(condition, None));
+    let conditions = notice.existing.iter().map(|(name, known)| WebhookCondition::of(known, Some(name)));
+    let event = format!("{about}.{}", event_name(event));
+    serde_json::to_vec(&WebhookPayload { event, machine, condition, conditions: conditions.collect() })
         .map_err(|error| error.to_string())
+}
+
+/// After `machine.`.
+fn event_name(event: EventKind) -> &'static str {
+    match event {
+        EventKind::ConditionEnded => "condition.ended",
+        EventKind::Summary => "conditions",
+        other => other.name(),
+    }
 }
 
 /// `sha256=` and the hex HMAC-SHA256 of the concatenated `parts`.
@@ -119,6 +177,9 @@ mod tests {
             description: Some("in the \"barn\"".into()),
             last_seen: 1_769_005_800_000,
             at: 1_769_005_935_000,
+            condition: None,
+            existing: Vec::new(),
+            existing_in_all: 0,
         }
     }
 

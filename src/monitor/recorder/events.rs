@@ -25,6 +25,8 @@ pub enum RecorderEvent {
     Back { machine: MachineId, seen: Moment },
     /// A machine has announced that it is being stopped.
     Shutdown { machine: MachineId, seen: Moment },
+    /// Conditions of a machine have begun or ended.
+    Conditions { machine: MachineId },
     /// Replays of a machine; `stored` is called when they are durable, or cannot be stored.
     Replays { past: Vec<PastSample>, stored: OnStored },
     /// This process has changed machines or tokens; `loaded` is called when every thread has the change.
@@ -43,6 +45,7 @@ impl fmt::Debug for RecorderEvent {
         match self {
             RecorderEvent::Back { machine, seen } => write!(f, "Back({machine:?}, {seen:?})"),
             RecorderEvent::Shutdown { machine, seen } => write!(f, "Shutdown({machine:?}, {seen:?})"),
+            RecorderEvent::Conditions { machine } => write!(f, "Conditions({machine:?})"),
             RecorderEvent::Replays { past, .. } => write!(f, "Replays({})", past.len()),
             RecorderEvent::Registry { .. } => f.write_str("Registry"),
             RecorderEvent::Undecodable { machine, reason } => write!(f, "Undecodable({machine:?}, {reason})"),
@@ -55,6 +58,7 @@ impl fmt::Debug for RecorderEvent {
 #[derive(Default)]
 pub(super) struct Gathered {
     pub back: Vec<(MachineId, Moment)>,
+    pub conditions: Vec<MachineId>,
     pub shutdowns: Vec<(MachineId, Moment)>,
     pub past: Vec<PastSample>,
     pub stored: Vec<OnStored>,
@@ -65,11 +69,11 @@ impl Gathered {
     /// heartbeat is not stopped.
     pub fn accepts(&self, event: &RecorderEvent) -> bool {
         match event {
-            RecorderEvent::Back { .. } => self.shutdowns.is_empty(),
-            RecorderEvent::Shutdown { .. } => self.back.is_empty(),
+            RecorderEvent::Back { .. } | RecorderEvent::Conditions { .. } => self.shutdowns.is_empty(),
+            RecorderEvent::Shutdown { .. } => self.back.is_empty() && self.conditions.is_empty(),
             RecorderEvent::Replays { .. } | RecorderEvent::Undecodable { .. } => true,
             RecorderEvent::Registry { .. } | RecorderEvent::Settings(_) => {
-                self.back.is_empty() && self.shutdowns.is_empty()
+                self.back.is_empty() && self.conditions.is_empty() && self.shutdowns.is_empty()
             }
         }
     }

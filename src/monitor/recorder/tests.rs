@@ -1,6 +1,7 @@
 //! The recorder with a clock that the test turns, and its loop with tickers that the test drives.
 
 use super::*;
+use crate::monitor::conditions::facts::Facts;
 use crate::clock::Now;
 use crate::monitor::beat::{Beat, BeatKind, Sample};
 use crate::monitor::fleet::BeatEffect;
@@ -130,6 +131,7 @@ fn beat(kind: BeatKind) -> Beat<'static> {
         device: None,
         hostname: Some("barn".into()),
         sample,
+        facts: Facts::default(),
         payload: "{\"cpu\": 12.5}",
     }
 }

@@ -13,6 +13,7 @@ pub const CALM: Duration = Duration::from_secs(60);
 pub enum Task {
     Registry,
     Returns,
+    Conditions,
     Shutdowns,
     Replays,
     Write,
@@ -28,6 +29,7 @@ impl Task {
         match self {
             Task::Registry => "read machines and tokens from the database",
             Task::Returns => "record that machines are back",
+            Task::Conditions => "record what began and ended on machines",
             Task::Shutdowns => "record that machines were stopped",
             Task::Replays => "store replays",
             Task::Write => "write heartbeats to the database",

@@ -1,0 +1,76 @@
+//! The conditions of the machines in memory: judged at each beat, recorded by the recorder.
+
+use crate::clock::Now;
+use crate::monitor::beat::Beat;
+use crate::monitor::conditions::table::EffectiveSettings;
+use crate::monitor::conditions::tracked::{ConditionChanges, MachineConditions, OpenCondition};
+use crate::monitor::fleet::{Fleet, MachineSlot, held};
+use crate::monitor::machine::MachineId;
+
+impl Fleet {
+    /// Judges a live beat that was recorded before. True if the recorder is to be informed, which it counts as from now on.
+    /// `has_returned`: the machine was not online before this beat.
+    pub fn judge(&self, machine: MachineId, beat: &Beat<'_>, has_returned: bool, now: Now) -> bool {
+        let mut shard = self.shard(machine);
+        let Some(slot) = shard.slots.get_mut(&machine) else { return false };
+        let is_shared = slot.devices.are_several(now.wall);
+        let conditions = self.conditions(slot, machine);
+        let has_changes = conditions.beat(&beat.facts, &beat.sample, is_shared, has_returned, now);
+        if has_changes {
+            conditions.set_reported(true);
+        }
+        has_changes
+    }
+
+    /// What the recorder has to record of a machine.
+    pub fn condition_changes(&self, machine: MachineId) -> Option<ConditionChanges> {
+        Some(self.shard(machine).slots.get(&machine)?.conditions.as_ref()?.changes())
+    }
+
+    /// The database has these changes.
+    pub fn conditions_recorded(&self, machine: MachineId, changes: &ConditionChanges) {
+        let mut shard = self.shard(machine);
+        let slot = shard.slots.get_mut(&machine);
+        if let Some(conditions) = slot.and_then(|slot| slot.conditions.as_mut()) {
+            conditions.recorded(changes);
+        }
+    }
+
+    /// The recorder could not be informed, or could not record the changes: the next beat informs it.
+    pub fn conditions_not_recorded(&self, machine: MachineId) {
+        let mut shard = self.shard(machine);
+        let slot = shard.slots.get_mut(&machine);
+        if let Some(conditions) = slot.and_then(|slot| slot.conditions.as_mut()) {
+            conditions.set_reported(false);
+        }
+    }
+
+    /// Loads what the database has of a machine's conditions, before its first beat.
+    pub fn load_conditions(&self, machine: MachineId, judged: u32, open: Vec<OpenCondition>) {
+        let mut shard = self.shard(machine);
+        if let Some(slot) = shard.slots.get_mut(&machine) {
+            self.conditions(slot, machine).load(judged, open);
+        }
+    }
+
+    /// Applies changed settings. Returns the machines with conditions (bits) that were judged and are off now.
+    pub fn apply_settings(&self, settings: EffectiveSettings) -> Vec<(MachineId, u32)> {
+        self.settings.put(settings);
+        let settings = self.settings.get();
+        let mut switched_off = Vec::new();
+        for shard in &self.shards {
+            for (machine, slot) in &mut held(shard).slots {
+                let bits = slot.conditions.as_mut().map_or(0, |known| known.apply(settings.of(*machine)));
+                if bits != 0 {
+                    switched_off.push((*machine, bits));
+                }
+            }
+        }
+        switched_off
+    }
+
+    fn conditions<'s>(&self, slot: &'s mut MachineSlot, machine: MachineId) -> &'s mut MachineConditions {
+        slot.conditions
+            .get_or_insert_with(|| Box::new(MachineConditions::new(self.settings.get().of(machine).clone())))
+    }
+}

@@ -1,0 +1,345 @@
+//! The text of a notice. It is rendered at delivery, so that ages are right then, and times are the recipient's.
+
+use crate::clock::Moment;
+use crate::duration::{go_seconds, in_words};
+use crate::monitor::conditions::catalogue::Condition;
+use crate::monitor::notify::condition_notice::ConditionNotice;
+use crate::monitor::notify::notice::{EventKind, Notice};
+use crate::monitor::zone::Clock;
+use std::fmt::Write;
+use std::time::Duration;
+
+/// Shorter ages of conditions are not shown.
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Longer names are cut: a message is read on a telephone.
+const LONGEST_NAME: usize = 100;
+
+/// Machines named in one message of many; Telegram's limit of 4096 characters is far.
+const MOST_NAMED: usize = 20;
+
+impl Notice {
+    /// One line.
+    pub fn title(&self) -> String {
+        if self.news == EventKind::Summary {
+            return title_of_summary(self);
+        }
+        if let Some(condition) = &self.condition {
+            return format!("{} {}: {}", self.sign(), shown(&self.name), condition_title(condition, self));
+        }
+        format!("{} {} {}", self.sign(), shown(&self.name), self.verb())
+    }
+
+    /// Plain text without markup, with ages at `now` and times by the reader's `clock`.
+    pub fn text(&self, now: Moment, clock: &Clock) -> String {
+        if self.news == EventKind::Test {
+            return format!("{} This is a test of heartbeat-monitor: messages arrive here.", self.sign());
+        }
+        if self.news == EventKind::Summary {
+            return summary(self);
+        }
+        if self.condition.is_some() {
+            return text_of_conditions(std::slice::from_ref(self), now, clock);
+        }
+        if let (EventKind::Trouble, Some(what)) = (self.news, &self.description) {
+            return format!(
+                "{} heartbeat-monitor is in trouble: {what}. Its log has the reasons.",
+                self.sign()
+            );
+        }
+        let mut text = format!("{} Machine {}\n", self.sign(), self.verb());
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "Machine: {}", shown(&self.name));
+        if let Some(hostname) = &self.hostname {
+            let _ = writeln!(text, "Hostname: {}", shown(hostname));
+        }
+        let last_seen = Moment(self.last_seen);
+        let _ = write!(text, "{}: {}", self.label(), clock.written(last_seen));
+        let _ = match self.news {
+            EventKind::Online => write!(text, "\nAway for: {}", go_seconds(Moment(self.at).since(last_seen))),
+            EventKind::Offline
+            | EventKind::Stopped
+            | EventKind::Test
+            | EventKind::Trouble
+            | EventKind::Condition
+            | EventKind::ConditionEnded
+            | EventKind::Summary => {
+                write!(text, " ({} ago)", go_seconds(now.since(last_seen)))
+            }
+            EventKind::Flapping => {
+                write!(text, "\nNothing more is said until it has held one state for 15 minutes.")
+            }
+            EventKind::Steady => {
+                write!(text, "\nIt had been coming and going, and has held this state for 15 minutes.")
+            }
+        };
+        text
+    }
+
+    fn label(&self) -> &'static str {
+        match self.news {
+            EventKind::Online => "Last seen before",
+            _ => "Last seen",
+        }
+    }
+
+    fn sign(&self) -> char {
+        sign(self.news, self.state)
+    }
+
+    fn verb(&self) -> &'static str {
+        verb(self.news, self.state)
+    }
+}
+
+/// The title of one message about many machines with the same event.
+pub fn title_of_many(notices: &[Notice]) -> String {
+    if notices.first().is_some_and(|first| first.condition.is_some()) {
+        return title_of_conditions(notices);
+    }
+    notices.first().map_or_else(String::new, |first| {
+        format!("{} {} machines {}", first.sign(), notices.len(), first.verb())
+    })
+}
+
+/// The text of such a message: the first names, and the number of others.
+pub fn text_of_many(notices: &[Notice], now: Moment, clock: &Clock) -> String {
+    if notices.first().is_some_and(|first| first.condition.is_some()) {
+        return text_of_conditions(notices, now, clock);
+    }
+    let mut text = title_of_many(notices);
+    text.push('\n');
+    let names: Vec<String> = notices.iter().take(MOST_NAMED).map(|notice| shown(&notice.name)).collect();
+    text.push_str(&names.join(", "));
+    if notices.len() > MOST_NAMED {
+        let _ = write!(text, " and {} more", notices.len() - MOST_NAMED);
+    }
+    let seen = |notice: &Notice| notice.last_seen;
+    if let (Some(first), Some(last)) = (notices.iter().map(seen).min(), notices.iter().map(seen).max()) {
+        let (first, last) = (clock.written(Moment(first)), clock.written(Moment(last)));
+        let _ = match first == last {
+            true => write!(text, "\nLast seen: {first}"),
+            false => write!(text, "\nLast seen: {first} to {last}"),
+        };
+    }
+    text
+}
+
+/// The red and the green circle are those of the original system.
+fn sign(news: EventKind, state: EventKind) -> char {
+    match (news, state) {
+        (EventKind::Flapping, _) => '\u{1F7E0}',
+        (EventKind::Test, _) => '\u{26AA}',
+        (EventKind::Summary, _) => '\u{1F7E0}',
+        (_, EventKind::Online | EventKind::ConditionEnded) => '\u{1F7E2}',
+        (_, EventKind::Stopped) => '\u{26AA}',
+        _ => '\u{1F534}',
+    }
+}
+
+fn verb(news: EventKind, state: EventKind) -> &'static str {
+    match (news, state) {
+        (EventKind::Flapping, _) => "keeps going offline and coming back",
+        (EventKind::Test, _) => "sends a test",
+        (EventKind::Trouble, _) => "is in trouble",
+        (EventKind::Steady, EventKind::Online) => "is steady again: online",
+        (EventKind::Steady, EventKind::Stopped) => "is steady again: stopped",
+        (EventKind::Steady, _) => "is steady again: offline",
+        (_, EventKind::Online) => "back online",
+        (_, EventKind::Stopped) => "stopped on purpose",
+        _ => "offline",
+    }
+}
+
+/// Without line breaks and other control characters, and not too long.
+fn shown(name: &str) -> String {
+    let clean = name.chars().map(|c| if c.is_control() { ' ' } else { c });
+    clean.take(LONGEST_NAME).collect()
+}
+
+/// The text of notices of one kind, perhaps of several machines.
+fn text_of_conditions(notices: &[Notice], now: Moment, clock: &Clock) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for notice in notices.iter().take(MOST_NAMED) {
+        let Some(condition) = &notice.condition else { continue };
+        let (name, phrase) = (shown(&notice.name), condition_title(condition, notice));
+        let since = condition_since(condition, notice, now, clock);
+        lines.push(format!("{} {name}: {phrase}{since}", notice.sign()));
+    }
+    if notices.len() > MOST_NAMED {
+        lines.push(format!("and {} more", notices.len() - MOST_NAMED));
+    }
+    lines.extend(notices.first().and_then(footer));
+    lines.join("\n")
+}
+
+/// The title of several notices of one kind.
+fn title_of_conditions(notices: &[Notice]) -> String {
+    let Some((first, condition)) = notices.first().and_then(|first| Some((first, first.condition.as_ref()?)))
+    else {
+        return String::new();
+    };
+    let state = if first.state == EventKind::ConditionEnded { "over" } else { "open" };
+    let is_one_machine = notices.iter().all(|notice| notice.machine == first.machine);
+    let of = match is_one_machine {
+        true => shown(&first.name),
+        false => "several machines".into(),
+    };
+    format!("{} {of}: {} incidents {state} ({})", first.sign(), notices.len(), condition.condition)
+}
+
+/// How to switch the kind off.
+fn footer(notice: &Notice) -> Option<String> {
+    let condition = notice.condition.as_ref().filter(|_| notice.news == EventKind::Condition)?;
+    let (kind, name) = (&condition.condition, shown(&notice.name));
+    Some(format!("Not useful? heartbeat-monitor condition off {kind} --machine {name}"))
+}
+
+/// The title of a summary.
+fn title_of_summary(notice: &Notice) -> String {
+    format!("{} {} conditions held before they were watched", notice.sign(), notice.existing_in_all)
+}
+
+/// A summary of conditions that held when they were first judged.
+fn summary(notice: &Notice) -> String {
+    let mut lines = vec![title_of_summary(notice)];
+    for (name, condition) in &notice.existing {
+        lines.push(format!("{}: {}", shown(name), condition.phrase(false)));
+    }
+    if notice.existing_in_all > notice.existing.len() {
+        lines.push(format!("and {} more", notice.existing_in_all - notice.existing.len()));
+    }
+    lines.push("New ones are sent one by one. All open ones: heartbeat-monitor machine show NAME".into());
+    lines.join("\n")
+}
+
+/// What has happened, as a part of a title.
+fn condition_title(condition: &ConditionNotice, notice: &Notice) -> String {
+    let phrase = condition.phrase(notice.state == EventKind::ConditionEnded);
+    match notice.news {
+        EventKind::Flapping => format!("{phrase}, and comes and goes"),
+        EventKind::Steady => format!("{phrase}, for 15 min now"),
+        _ => phrase,
+    }
+}
+
+/// " since 14:02 (7 min), third day this week: change its power supply".
+fn condition_since(condition: &ConditionNotice, notice: &Notice, now: Moment, clock: &Clock) -> String {
+    let since = Moment(condition.since);
+    match notice.news {
+        EventKind::ConditionEnded => format!(" after {}", in_words(Moment(notice.at).since(since))),
+        EventKind::Flapping => {
+            "\nNothing more is sent about it until it has held one state for 15 minutes.".into()
+        }
+        EventKind::Steady => String::new(),
+        _ => since_when(condition, now, clock),
+    }
+}
+
+fn since_when(condition: &ConditionNotice, now: Moment, clock: &Clock) -> String {
+    let since = Moment(condition.since);
+    let mut text = format!(" since {}", clock.time_of_day(since, now));
+    let age = now.since(since);
+    if age >= MINUTE {
+        text += &format!(" ({})", in_words(age));
+    }
+    if condition.days > 1 {
+        text += &format!(", {} day this week", ordinal(condition.days));
+    }
+    if let Some(advice) = condition.advice() {
+        text += &format!(": {advice}");
+    }
+    let is_camera = condition.condition == Condition::Camera.name();
+    if let Some(uplink) = condition.uplink.as_ref().filter(|_| is_camera) {
+        text += &format!(" (the device is fine, on {uplink})");
+    }
+    text
+}
+
+fn ordinal(number: u32) -> &'static str {
+    match number {
+        2 => "second",
+        3 => "third",
+        4 => "fourth",
+        5 => "fifth",
+        6 => "sixth",
+        _ => "every",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::monitor::notify::notice::{Happening, Subject};
+    use crate::monitor::zone::berlin;
+
+    /// When it happens.
+    const THEN: Moment = Moment(1_769_005_800_000);
+
+    fn notice(news: EventKind, state: EventKind) -> Notice {
+        let machine = Subject {
+            id: 1,
+            name: "production-server".into(),
+            hostname: Some("web-1".into()),
+            ..Subject::default()
+        };
+        let what =
+            Happening { event: news, state, now: THEN, last_seen: Moment(THEN.0 - 135_400), condition: None };
+        Notice::new(&machine, &what)
+    }
+
+    #[test]
+    fn an_outage_and_its_end_read_as_the_original_systems_did() {
+        assert_eq!(
+            notice(EventKind::Offline, EventKind::Offline).text(THEN, &Clock::UTC),
+            "\u{1F534} Machine offline\nMachine: production-server\nHostname: web-1\n\
+             Last seen: 2026-01-21 14:27:44 UTC (2m15s ago)"
+        );
+        assert_eq!(
+            notice(EventKind::Online, EventKind::Online).text(THEN, &Clock::UTC),
+            "\u{1F7E2} Machine back online\nMachine: production-server\nHostname: web-1\n\
+             Last seen before: 2026-01-21 14:27:44 UTC\nAway for: 2m15s"
+        );
+    }
+
+    #[test]
+    fn an_age_is_that_of_the_delivery_and_times_are_the_readers() {
+        let hour_later = THEN.plus(Duration::from_secs(3600));
+        let text = notice(EventKind::Offline, EventKind::Offline).text(hour_later, &berlin());
+        assert!(text.ends_with("\nLast seen: 2026-01-21 15:27:44 CET (1h2m15s ago)"), "{text}");
+        let recovery = notice(EventKind::Online, EventKind::Online).text(hour_later, &berlin());
+        assert!(
+            recovery.ends_with("\nLast seen before: 2026-01-21 15:27:44 CET\nAway for: 2m15s"),
+            "{recovery}"
+        );
+        // The clock was set back meanwhile.
+        let text = notice(EventKind::Stopped, EventKind::Stopped).text(Moment(0), &Clock::UTC);
+        assert!(text.ends_with(" UTC (0s ago)"), "{text}");
+    }
+
+    #[test]
+    fn many_machines_make_one_short_message() {
+        let many: Vec<Notice> = (0..500)
+            .map(|n| Notice { name: format!("camera-{n}"), ..notice(EventKind::Offline, EventKind::Offline) })
+            .collect();
+        let text = text_of_many(&many, THEN, &Clock::UTC);
+        assert!(text.starts_with("\u{1F534} 500 machines offline\ncamera-0, camera-1, "), "{text}");
+        assert!(text.contains("camera-19 and 480 more\nLast seen: 2026-01-21 14:27:44 UTC"), "{text}");
+        assert!(text.len() < 1000);
+    }
+
+    #[test]
+    fn a_name_brings_no_lines_of_its_own_and_no_endless_text() {
+        let name = format!("a\nLast seen: never\u{7}{}", "x".repeat(5000));
+        let text = Notice { name, ..notice(EventKind::Offline, EventKind::Offline) }.text(THEN, &Clock::UTC);
+        assert_eq!(text.lines().count(), 4, "{text}");
+        assert!(text.len() < 400);
+    }
+
+    #[test]
+    fn a_notice_comes_out_of_the_outbox_as_it_went_in() {
+        let notice = notice(EventKind::Steady, EventKind::Offline);
+        let stored = serde_json::to_string(&notice).expect("JSON");
+        assert_eq!(serde_json::from_str::<Notice>(&stored).expect("a notice"), notice);
+    }
+}
