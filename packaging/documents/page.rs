@@ -108,9 +108,10 @@ fn one_command(page: &mut Roff, command: &Command) {
         };
         let values: Vec<_> =
             argument.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect();
-        let values = match values.is_empty() || !argument.get_action().takes_values() {
-            true => String::new(),
-            false => format!(" [possible values: {}]", values.join(", ")),
+        let values = if values.is_empty() || !argument.get_action().takes_values() {
+            String::new()
+        } else {
+            format!(" [possible values: {}]", values.join(", "))
         };
         page.text([roman(format!("{help}{default}{values}"))]);
     }

@@ -204,6 +204,9 @@ fn conditions_are_changed_for_a_group_or_a_machine_and_listed_with_their_source(
     for part in ["75 °C (group:barn)", "10m (group:barn)", "off (machine)", "-75 dBm (all)"] {
         assert!(list.contains(part), "{part}: {list}");
     }
+    let shown = plan.says(&["machine", "show", "barn-cam"]);
+    assert!(shown.contains("settings       camera: off (machine)\n"), "{shown}");
+    assert!(shown.contains("temp: threshold 75 °C (group:barn), hold time 10m (group:barn)"), "{shown}");
     plan.says(&["condition", "set", "temp", "default", "--group", "barn"]);
     let json = plan.says(&["condition", "list", "--machine", "barn-cam", "--json"]);
     let conditions: serde_json::Value = serde_json::from_str(&json).expect("JSON");

@@ -13,11 +13,13 @@
 //! | `transition` | a change of a machine's status, and its log line |
 //! | `plan` | who is notified, and when: pure |
 //! | `table` | the table of incidents |
+//! | `open` | the open incidents of a machine, for lists |
 
 mod announce;
 pub mod conditions;
 mod grace;
 mod late;
+pub mod open;
 pub mod plan;
 pub mod policy;
 mod summary;

@@ -21,6 +21,12 @@ impl DeliveryState {
         ("dead", DeliveryState::Dead),
         ("skipped", DeliveryState::Skipped),
     ];
+
+    /// The word for a value of the column.
+    pub fn word(column: i64) -> &'static str {
+        let state = DeliveryState::NAMES.iter().find(|(_, state)| *state as i64 == column);
+        state.map_or("waiting", |(word, _)| word)
+    }
 }
 
 /// `outbox.state` of a row that no courier has.

@@ -158,7 +158,6 @@ pub fn event(event: RecordedEvent) -> EventView {
 
 pub fn delivery(sending: DeliveryRecord) -> DeliveryView {
     let waits = [DeliveryState::Waiting as i64, DeliveryState::Leased as i64].contains(&sending.state);
-    let state = DeliveryState::NAMES.iter().find(|(_, state)| *state as i64 == sending.state);
     DeliveryView {
         id: sending.id,
         created_at: sending.created.rfc_3339(),
@@ -169,7 +168,7 @@ pub fn delivery(sending: DeliveryRecord) -> DeliveryView {
         recipient: sending.recipient,
         channel_id: sending.channel,
         channel: sending.kind,
-        state: state.map_or("waiting", |(word, _)| word),
+        state: DeliveryState::word(sending.state),
         attempts: sending.attempts,
         due_at: sending.due.rfc_3339().filter(|_| waits),
         expires_at: sending.expires.rfc_3339(),

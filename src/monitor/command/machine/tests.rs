@@ -2,6 +2,9 @@
 
 use super::*;
 use crate::monitor::command::parse::parse;
+use crate::monitor::conditions::catalogue::Condition;
+use crate::monitor::conditions::settings::{Scope, ScopedChange, SettingChange};
+use crate::monitor::machine::MachineId;
 use crate::monitor::registry::lookup::Registry;
 
 const NOW: Moment = Moment(1_763_774_609_000);
@@ -103,16 +106,16 @@ fn a_machine_is_shown_with_its_open_outage_and_its_latest_heartbeat() {
         })
         .expect("an outage");
     let expected = "\
-id            1
-name          barn
-hostname      barn-cam
-group         farm
-threshold     5m
-created       2025-11-22T01:23:29Z
-state         offline, for 5m
-last seen     2025-11-22T01:13:29Z (10m ago)
-open outage   offline since 2025-11-22T01:18:29Z (5m ago)
-latest        10m ago
+id             1
+name           barn
+hostname       barn-cam
+group          farm
+threshold      5m
+created        2025-11-22T01:23:29Z
+state          offline, for 5m
+last seen      2025-11-22T01:13:29Z (10m ago)
+open incidents offline since 2025-11-22T01:18:29Z (5m ago), not announced
+latest         10m ago
   {
     \"cpu\": 12.5
   }";
@@ -121,6 +124,61 @@ latest        10m ago
     assert_eq!((&json["name"], &json["latest"]["cpu"]), (&"barn".into(), &12.5.into()));
     assert_eq!(json["outage"]["started_at"], "2025-11-22T01:18:29Z");
     assert!(at(&store, &["show", "bran"], NOW).is_err());
+}
+
+#[test]
+fn a_machine_is_shown_with_its_incidents_settings_and_deliveries() {
+    let store = Store::scratch();
+    said(&store, &["add", "barn", "--group", "farm"]);
+    said(&store, &["add", "gate"]);
+    let rows = "
+        INSERT INTO incident (id, machine_id, kind, subject, label, planned, last_seen, began_at, notified_at, ended_at,
+                              value, threshold) VALUES
+            (3, 1, 'camera', 'b8:27:eb:00:00:01', 'north', 0, 0, 1763774309000, 1763774309000, NULL, NULL, NULL),
+            (4, 1, 'temp', '', NULL, 0, 0, 1763774309000, NULL, NULL, 83.5, 75),
+            (5, 1, 'read_only', '/', NULL, 0, 0, 1763774309000, NULL, 1763774309001, NULL, NULL),
+            (6, 2, 'temp', '', NULL, 0, 0, 1763774309000, NULL, NULL, 90, 80);
+        INSERT INTO recipient (id, name, events) VALUES (1, 'anna', '[]');
+        INSERT INTO channel (id, recipient_id, kind, target, created_at) VALUES (2, 1, 'ntfy', 'https://ntfy.sh/x', 0);
+        INSERT INTO outbox (id, channel_id, machine_id, incident_id, event, content, created_at, due_at, expires_at, state,
+                            attempts, delivered_at, last_error) VALUES
+            (7, 2, 1, 3, 'camera', '{}', 1763774309000, 0, 0, 2, 1, 1763774310000, NULL),
+            (8, 2, 1, 4, 'temp', '{}', 1763774309000, 0, 0, 3, 9, NULL, 'status 500'),
+            (9, 2, 2, 6, 'temp', '{}', 1763774309000, 0, 0, 0, 0, NULL, NULL);";
+    store.write(|tx| Ok(tx.execute_batch(rows)?)).expect("rows");
+    let farm = Scope::Group("farm".into());
+    let hot = SettingChange { threshold: Some(75.0), hold: Some(Duration::from_secs(600)), is_on: None };
+    let off = SettingChange { is_on: Some(false), ..SettingChange::default() };
+    for (condition, scope, change) in
+        [(Condition::Temperature, farm, hot), (Condition::Clock, Scope::Machine(MachineId(1)), off)]
+    {
+        store.change_condition(&ScopedChange { condition, scope, change }, NOW).expect("changed");
+    }
+    let text = said(&store, &["show", "barn"]);
+    let expected = "\
+open incidents camera north since 2025-11-22T01:18:29Z (5m ago)
+               temp since 2025-11-22T01:18:29Z (5m ago), 83.5 °C (threshold 75 °C), not announced
+settings       temp: threshold 75 °C (group:farm), hold time 10m (group:farm)
+               clock: off (machine)
+deliveries     2025-11-22T01:18:29Z (5m ago): temp to anna over channel 2 (ntfy), dead: status 500
+               2025-11-22T01:18:29Z (5m ago): camera to anna over channel 2 (ntfy), delivered";
+    assert!(text.ends_with(expected), "{text}");
+    let json: Value = serde_json::from_str(&said(&store, &["show", "1", "--json"])).expect("JSON");
+    assert_eq!(json["outage"], Value::Null);
+    assert_eq!(json["incidents"][0]["label"], "north");
+    assert_eq!(
+        (&json["incidents"][1]["value"], &json["incidents"][1]["notified_at"]),
+        (&83.5.into(), &Value::Null)
+    );
+    let settings = json["settings"].as_array().expect("an array");
+    let conditions: Vec<_> = settings.iter().map(|listed| listed["condition"].clone()).collect();
+    assert_eq!(conditions, ["temp", "clock"], "only those that differ from the default");
+    assert_eq!(settings[0]["threshold_from"], "group:farm");
+    let states: Vec<_> =
+        json["deliveries"].as_array().into_iter().flatten().map(|one| one["state"].clone()).collect();
+    assert_eq!(states, ["dead", "delivered"]);
+    let gate = said(&store, &["show", "gate"]);
+    assert!(gate.contains("temp since") && !gate.contains("settings") && !gate.contains("camera"), "{gate}");
 }
 
 #[test]
