@@ -6,6 +6,7 @@ mod support;
 mod api;
 mod clock;
 mod command_line;
+mod condition_settings;
 mod damaged;
 mod dns;
 mod enrolment;

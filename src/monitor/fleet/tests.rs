@@ -6,7 +6,15 @@ const BEGIN: Moment = Moment(1_769_000_040_000);
 
 fn beat(cpu: Option<f32>, payload: &str) -> Beat<'_> {
     let sample = Sample { cpu, ..Sample::default() };
-    Beat { kind: BeatKind::Live, interval: None, device: None, hostname: None, sample, facts: Facts::default(), payload }
+    Beat {
+        kind: BeatKind::Live,
+        interval: None,
+        device: None,
+        hostname: None,
+        sample,
+        facts: Facts::default(),
+        payload,
+    }
 }
 
 fn seconds(count: u64) -> Moment {

@@ -1,9 +1,9 @@
 //! The recorder with a clock that the test turns, and its loop with tickers that the test drives.
 
 use super::*;
-use crate::monitor::conditions::facts::Facts;
 use crate::clock::Now;
 use crate::monitor::beat::{Beat, BeatKind, Sample};
+use crate::monitor::conditions::facts::Facts;
 use crate::monitor::fleet::BeatEffect;
 use crate::monitor::history::packed::Packed;
 use crate::monitor::history::resolution::RESOLUTIONS;

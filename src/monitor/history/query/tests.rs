@@ -1,8 +1,8 @@
 //! A machine's past, with a clock that the test turns.
 
 use super::*;
-use crate::monitor::conditions::facts::Facts;
 use crate::monitor::beat::{Beat, BeatKind, Sample};
+use crate::monitor::conditions::facts::Facts;
 use crate::monitor::fleet::Unsaved;
 use crate::monitor::history::rows::PastSample;
 use crate::monitor::machine::Description;
@@ -58,8 +58,15 @@ fn what_is_in_memory_alone_belongs_to_it_and_counts_once() {
     let (store, fleet) = (store(), Fleet::default());
     save(&store, [(0, 10.0), (1, 99.0)].into_iter());
     let sample = Sample { cpu: Some(30.0), ..Sample::default() };
-    let beat =
-        Beat { kind: BeatKind::Live, interval: None, device: None, hostname: None, sample, facts: Facts::default(), payload: "{}" };
+    let beat = Beat {
+        kind: BeatKind::Live,
+        interval: None,
+        device: None,
+        hostname: None,
+        sample,
+        facts: Facts::default(),
+        payload: "{}",
+    };
     fleet.beat(MACHINE, &beat, after(1));
     assert_eq!(read(&store, &fleet, BEGIN, after(5), MINUTE), [(0, 10.0), (1, 30.0)]);
     assert_eq!(read(&store, &fleet, BEGIN, after(5), MINUTE * 5), [(0, 20.0)]);
