@@ -203,16 +203,6 @@ impl Fleet {
         taken
     }
 
-    /// The machines whose token was found to be shared since the last call.
-    pub fn drain_shared(&self) -> Vec<SharedToken> {
-        self.shards.iter().flat_map(|shard| std::mem::take(&mut held(shard).shared)).collect()
-    }
-
-    /// Whether two devices used the token of `machine` in turn within the last hour.
-    pub fn is_token_shared(&self, machine: MachineId, now: Moment) -> bool {
-        self.shard(machine).slots.get(&machine).is_some_and(|slot| slot.devices.are_several(now))
-    }
-
     /// Marks beats as changed again that could not be written.
     pub fn not_written(&self, beats: &[(MachineId, Moment)]) {
         for (machine, _) in beats {

@@ -11,6 +11,7 @@
 //! senders of events are dropped, and writes everything that is in memory.
 
 mod events;
+mod loading;
 mod trouble;
 
 pub use events::{OnStored, RecorderEvent, RecorderInbox};
@@ -21,14 +22,13 @@ use super::store::{Store, StoreError};
 use crate::clock::{Moment, Now, suspended};
 use crate::latest::Latest;
 use crate::monitor::incidents::sweep::Sweeper;
-use crate::monitor::machine::{MachineId, MachineStatus};
+use crate::monitor::machine::MachineId;
 use crate::monitor::registry::lookup::Registry;
 use crate::monitor::retention::horizon::Horizon;
 use crate::systemd::Watchdog;
 use crate::ticker::Ticker;
 use crossbeam_channel::select;
 use events::Gathered;
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use trouble::{Task, TaskFailures};
@@ -102,42 +102,6 @@ impl Recorder {
             asleep: Duration::ZERO,
             troubles: TaskFailures::default(),
         }
-    }
-
-    /// Loads machines, tokens and statuses from the database. Call it before the first beat: otherwise a restart would
-    /// look like a recovery of all machines.
-    pub fn load(&self) -> Result<(), StoreError> {
-        self.load_machines()?;
-        let RecorderContext { store, fleet, .. } = &self.shared;
-        for (machine, stored) in store.stored_conditions()? {
-            fleet.load_conditions(machine, stored.judged, stored.open);
-        }
-        self.apply_settings()
-    }
-
-    /// Loads what another process or a request has changed. The conditions in memory are ahead of the database.
-    fn reload(&self) -> Result<(), StoreError> {
-        self.load_machines()?;
-        self.apply_settings()
-    }
-
-    fn load_machines(&self) -> Result<(), StoreError> {
-        let RecorderContext { store, registry, fleet, .. } = &self.shared;
-        registry.put(Registry::load(store)?);
-        let mut known = HashSet::new();
-        for state in store.states()? {
-            let belief = if state.status == MachineStatus::Online { Belief::Online } else { Belief::Away };
-            fleet.load(state.machine, belief, state.last_seen);
-            known.insert(state.machine);
-        }
-        fleet.retain(|machine| known.contains(&machine));
-        Ok(())
-    }
-
-    fn apply_settings(&self) -> Result<(), StoreError> {
-        let RecorderContext { store, fleet, .. } = &self.shared;
-        let switched_off = fleet.apply_settings(store.effective_settings()?);
-        store.end_switched_off(&switched_off, Moment::now())
     }
 
     /// Runs until all senders of events are dropped, then writes everything that is left.

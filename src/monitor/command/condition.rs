@@ -2,7 +2,7 @@
 
 use crate::clock::Moment;
 use crate::config::Period;
-use crate::monitor::conditions::catalogue::{CATALOGUE, Condition, Entry};
+use crate::monitor::conditions::catalogue::{CATALOGUE, CatalogueEntry, Condition};
 use crate::monitor::conditions::settings::{Scope, ScopedChange, SettingChange, sourced};
 use crate::monitor::store::{Refused, Store};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
@@ -150,7 +150,7 @@ pub fn run(command: ConditionCommand, database: &Path, now: Moment) -> Result<St
     }
 }
 
-fn checked(entry: &Entry, threshold: f32) -> Result<f32, Refused> {
+fn checked(entry: &CatalogueEntry, threshold: f32) -> Result<f32, Refused> {
     let name = entry.name;
     match entry.limit {
         None => Err(Refused::because(format!(

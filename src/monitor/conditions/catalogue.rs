@@ -29,7 +29,7 @@ pub const CONDITIONS: usize = 15;
 
 /// One line of the catalogue.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Entry {
+pub struct CatalogueEntry {
     pub condition: Condition,
     /// As it is typed and stored in `incident.kind`. Never changes.
     pub name: &'static str,
@@ -75,8 +75,8 @@ const fn percent(threshold: f32) -> Option<Limit> {
 }
 
 /// In the order in which they are listed. docs/conditions.md is generated from it: see catalogue/tests.rs.
-pub const CATALOGUE: [Entry; CONDITIONS] = [
-    Entry {
+pub const CATALOGUE: [CatalogueEntry; CONDITIONS] = [
+    CatalogueEntry {
         condition: Condition::Camera,
         name: "camera",
         topic: Topic::Camera,
@@ -86,7 +86,7 @@ pub const CATALOGUE: [Entry; CONDITIONS] = [
         hold: minutes(1),
         clear: Duration::ZERO,
     },
-    Entry {
+    CatalogueEntry {
         condition: Condition::Standby,
         name: "standby",
         topic: Topic::Uplink,
@@ -96,7 +96,7 @@ pub const CATALOGUE: [Entry; CONDITIONS] = [
         hold: minutes(10),
         clear: minutes(1),
     },
-    Entry {
+    CatalogueEntry {
         condition: Condition::NoStandby,
         name: "no_standby",
         topic: Topic::Uplink,
@@ -106,7 +106,7 @@ pub const CATALOGUE: [Entry; CONDITIONS] = [
         hold: minutes(30),
         clear: minutes(1),
     },
-    Entry {
+    CatalogueEntry {
         condition: Condition::UnderVoltage,
         name: "under_voltage",
         topic: Topic::Power,
@@ -116,7 +116,7 @@ pub const CATALOGUE: [Entry; CONDITIONS] = [
         hold: Duration::ZERO,
         clear: minutes(10),
     },
-    Entry {
+    CatalogueEntry {
         condition: Condition::Throttled,
         name: "throttled",
         topic: Topic::Power,
@@ -126,7 +126,7 @@ pub const CATALOGUE: [Entry; CONDITIONS] = [
         hold: minutes(5),
         clear: minutes(5),
     },
-    Entry {
+    CatalogueEntry {
         condition: Condition::Temperature,
         name: "temp",
         topic: Topic::Heat,
@@ -142,7 +142,7 @@ pub const CATALOGUE: [Entry; CONDITIONS] = [
         hold: minutes(5),
         clear: minutes(1),
     },
-    Entry {
+    CatalogueEntry {
         condition: Condition::Fan,
         name: "fan",
         topic: Topic::Heat,
@@ -158,7 +158,7 @@ pub const CATALOGUE: [Entry; CONDITIONS] = [
         hold: minutes(1),
         clear: minutes(1),
     },
-    Entry {
+    CatalogueEntry {
         condition: Condition::Disk,
         name: "disk",
         topic: Topic::Disk,
@@ -168,7 +168,7 @@ pub const CATALOGUE: [Entry; CONDITIONS] = [
         hold: Duration::ZERO,
         clear: minutes(1),
     },
-    Entry {
+    CatalogueEntry {
         condition: Condition::Memory,
         name: "mem",
         topic: Topic::Disk,
@@ -178,7 +178,7 @@ pub const CATALOGUE: [Entry; CONDITIONS] = [
         hold: minutes(10),
         clear: minutes(1),
     },
-    Entry {
+    CatalogueEntry {
         condition: Condition::ReadOnly,
         name: "read_only",
         topic: Topic::Disk,
@@ -188,7 +188,7 @@ pub const CATALOGUE: [Entry; CONDITIONS] = [
         hold: Duration::ZERO,
         clear: minutes(1),
     },
-    Entry {
+    CatalogueEntry {
         condition: Condition::DiskErrors,
         name: "disk_errors",
         topic: Topic::Disk,
@@ -198,7 +198,7 @@ pub const CATALOGUE: [Entry; CONDITIONS] = [
         hold: Duration::ZERO,
         clear: minutes(1),
     },
-    Entry {
+    CatalogueEntry {
         condition: Condition::Activity,
         name: "activity",
         topic: Topic::Activity,
@@ -208,7 +208,7 @@ pub const CATALOGUE: [Entry; CONDITIONS] = [
         hold: minutes(2),
         clear: Duration::ZERO,
     },
-    Entry {
+    CatalogueEntry {
         condition: Condition::Clock,
         name: "clock",
         topic: Topic::Clock,
@@ -218,7 +218,7 @@ pub const CATALOGUE: [Entry; CONDITIONS] = [
         hold: minutes(60),
         clear: minutes(1),
     },
-    Entry {
+    CatalogueEntry {
         condition: Condition::Boots,
         name: "boots",
         topic: Topic::Power,
@@ -234,7 +234,7 @@ pub const CATALOGUE: [Entry; CONDITIONS] = [
         hold: Duration::ZERO,
         clear: Duration::ZERO,
     },
-    Entry {
+    CatalogueEntry {
         condition: Condition::Wifi,
         name: "wifi",
         topic: Topic::Uplink,
@@ -253,7 +253,7 @@ pub const CATALOGUE: [Entry; CONDITIONS] = [
 ];
 
 impl Condition {
-    pub fn entry(self) -> &'static Entry {
+    pub fn entry(self) -> &'static CatalogueEntry {
         &CATALOGUE[self as usize]
     }
 

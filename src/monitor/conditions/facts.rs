@@ -65,25 +65,26 @@ impl InterfaceName {
 
 /// What a device can be expected to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Activity {
+pub enum DeviceActivity {
     Streaming,
     Tracking,
     Recording,
 }
 
-impl Activity {
-    pub const ALL: [Activity; 3] = [Activity::Streaming, Activity::Tracking, Activity::Recording];
+impl DeviceActivity {
+    pub const ALL: [DeviceActivity; 3] =
+        [DeviceActivity::Streaming, DeviceActivity::Tracking, DeviceActivity::Recording];
 
     pub fn name(self) -> &'static str {
         match self {
-            Activity::Streaming => "streaming",
-            Activity::Tracking => "tracking",
-            Activity::Recording => "recording",
+            DeviceActivity::Streaming => "streaming",
+            DeviceActivity::Tracking => "tracking",
+            DeviceActivity::Recording => "recording",
         }
     }
 }
 
-/// Which activities are expected, and which are active; each in the order of [`Activity::ALL`].
+/// Which activities are expected, and which are active; each in the order of [`DeviceActivity::ALL`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ActivityFacts {
     pub expected: [bool; 3],

@@ -1,7 +1,7 @@
 //! When a condition begins and ends: hold time and hysteresis. Pure.
 
 use crate::clock::Now;
-use crate::monitor::conditions::catalogue::Entry;
+use crate::monitor::conditions::catalogue::CatalogueEntry;
 use crate::monitor::conditions::settings::Setting;
 use std::time::Instant;
 
@@ -49,7 +49,7 @@ enum Level {
 
 /// The next phase of a condition, `None` while it does not hold, and the change.
 pub fn judge(
-    entry: &Entry,
+    entry: &CatalogueEntry,
     setting: &Setting,
     phase: Option<Phase>,
     reading: Reading,
@@ -75,12 +75,12 @@ pub fn judge(
 }
 
 /// Whether `reading` by itself shows that the condition holds.
-pub fn holds(entry: &Entry, setting: &Setting, reading: Reading) -> bool {
+pub fn holds(entry: &CatalogueEntry, setting: &Setting, reading: Reading) -> bool {
     level(entry, setting, reading) == Level::Bad
 }
 
 /// Whether a reading says anything.
-pub fn is_known(entry: &Entry, setting: &Setting, reading: Reading) -> bool {
+pub fn is_known(entry: &CatalogueEntry, setting: &Setting, reading: Reading) -> bool {
     !matches!(level(entry, setting, reading), Level::Unknown | Level::Unconfirmed)
 }
 
@@ -92,14 +92,14 @@ fn pending(setting: &Setting, since: Instant, level: Level, now: Now) -> (Option
     }
 }
 
-fn clearing(entry: &Entry, good_since: Instant, now: Now) -> (Option<Phase>, Change) {
+fn clearing(entry: &CatalogueEntry, good_since: Instant, now: Now) -> (Option<Phase>, Change) {
     match now.since(good_since) >= entry.clear {
         true => (None, Change::Ends),
         false => (Some(Phase::Open { good_since: Some(good_since) }), Change::None),
     }
 }
 
-fn level(entry: &Entry, setting: &Setting, reading: Reading) -> Level {
+fn level(entry: &CatalogueEntry, setting: &Setting, reading: Reading) -> Level {
     match reading {
         Reading::Unknown => Level::Unknown,
         Reading::Good => Level::Good,

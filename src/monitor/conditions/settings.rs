@@ -1,7 +1,7 @@
 //! The settings of conditions: the catalogue's defaults, and what people changed for the whole fleet, a group, a tag or a
 //! machine.
 
-use crate::monitor::conditions::catalogue::{CATALOGUE, CONDITIONS, Condition, Entry};
+use crate::monitor::conditions::catalogue::{CATALOGUE, CONDITIONS, CatalogueEntry, Condition};
 use crate::monitor::machine::{Machine, MachineId};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ pub struct Setting {
 }
 
 impl Setting {
-    pub fn of(entry: &Entry) -> Setting {
+    pub fn of(entry: &CatalogueEntry) -> Setting {
         Setting { is_on: true, threshold: entry.limit.map(|limit| limit.threshold), hold: entry.hold }
     }
 }
@@ -91,7 +91,7 @@ pub struct ScopedChange {
 /// The settings of one condition, and the scope that each comes from; `None`: the catalogue.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SourcedSetting {
-    pub entry: &'static Entry,
+    pub entry: &'static CatalogueEntry,
     pub setting: Setting,
     pub is_on_from: Option<Scope>,
     pub threshold_from: Option<Scope>,
@@ -99,7 +99,7 @@ pub struct SourcedSetting {
 }
 
 impl SourcedSetting {
-    fn of(entry: &'static Entry) -> SourcedSetting {
+    fn of(entry: &'static CatalogueEntry) -> SourcedSetting {
         let setting = Setting::of(entry);
         SourcedSetting { entry, setting, is_on_from: None, threshold_from: None, hold_from: None }
     }

@@ -1,7 +1,7 @@
 //! What beats leave in the database: `machine_state.last_seen`, `machine_latest`, and the history's minutes.
 
 use crate::clock::Moment;
-use crate::monitor::fleet::{SharedToken, Unsaved};
+use crate::monitor::fleet::{Fleet, SharedToken, Unsaved, held};
 use crate::monitor::history::rows::{Precedence, Rows};
 use crate::monitor::machine::{MachineId, MachineStatus};
 use crate::monitor::store::{Store, StoreError};
@@ -13,6 +13,18 @@ pub struct StoredStatus {
     pub machine: MachineId,
     pub status: MachineStatus,
     pub last_seen: Option<Moment>,
+}
+
+impl Fleet {
+    /// The machines whose token was found to be shared since the last call.
+    pub fn drain_shared(&self) -> Vec<SharedToken> {
+        self.shards.iter().flat_map(|shard| std::mem::take(&mut held(shard).shared)).collect()
+    }
+
+    /// Whether two devices used the token of `machine` in turn within the last hour.
+    pub fn is_token_shared(&self, machine: MachineId, now: Moment) -> bool {
+        self.shard(machine).slots.get(&machine).is_some_and(|slot| slot.devices.are_several(now))
+    }
 }
 
 impl Store {

@@ -1,13 +1,12 @@
 //! Writes a transition: its incident, its event, and a row of the outbox for each channel that is to be notified.
 
 use crate::clock::Moment;
+use crate::monitor::incidents::context::MachineContext;
 use crate::monitor::incidents::plan::{Planned, plan};
-use crate::monitor::incidents::policy::{
-    Announcement, FLAPPING_WINDOW, MOST_TRANSITIONS, announcement, transitions_after,
-};
+use crate::monitor::incidents::policy::{Announcement, announcement};
 use crate::monitor::incidents::table::{
-    IncidentId, IncidentKey, NewIncident, UnannouncedOutage, begin, condition_of, end, last, latest_alarms,
-    mark_notified, mark_planned,
+    IncidentId, IncidentKey, NewIncident, UnannouncedOutage, begin, condition_of, end, last, mark_notified,
+    mark_planned,
 };
 use crate::monitor::incidents::transition::{Transition, TransitionKind};
 use crate::monitor::machine::{MachineId, MachineStatus};
@@ -19,15 +18,6 @@ use crate::monitor::notify::recipients::{self, Recipient};
 use crate::monitor::store::StoreError;
 use log::warn;
 use rusqlite::{OptionalExtension, Transaction, params};
-
-/// The facts that decide whether and how a transition of a machine is announced.
-pub(super) struct MachineContext {
-    pub subject: Subject,
-    pub is_in_maintenance: bool,
-    pub is_flapping: bool,
-    /// When it became steady after it flapped last.
-    pub steady_at: Option<Moment>,
-}
 
 /// Writes transitions in one transaction.
 pub struct Announcer<'t> {
@@ -342,55 +332,16 @@ impl<'t> Announcer<'t> {
         &self.recipients
     }
 
-    /// Transitions within the flapping window, or since it became steady; the current one included.
+    pub(super) fn context(&self, key: IncidentKey<'_>) -> Result<MachineContext, StoreError> {
+        MachineContext::load(self.transaction, key, self.needs_tags, self.now)
+    }
+
     pub(super) fn transitions(
         &self,
         key: IncidentKey<'_>,
         context: &MachineContext,
     ) -> Result<u32, StoreError> {
-        let window = self.now.minus(FLAPPING_WINDOW);
-        let after = context.steady_at.map_or(window, |steady_at| steady_at.max(window));
-        let alarms = latest_alarms(self.transaction, key, MOST_TRANSITIONS + 1)?;
-        Ok(transitions_after(after, &alarms).saturating_add(1))
-    }
-
-    pub(super) fn context(&self, key: IncidentKey<'_>) -> Result<MachineContext, StoreError> {
-        let machine = key.machine;
-        let mut statement = self.transaction.prepare_cached(
-            "SELECT m.name, m.hostname, m.description, m.group_name,
-                    EXISTS (SELECT 1 FROM maintenance x WHERE x.machine_id = m.id
-                            AND x.starts_at <= ?2 AND x.ends_at > ?2),
-                    f.since IS NOT NULL AND f.steady_at IS NULL, f.steady_at
-             FROM machine m
-             LEFT JOIN flapping f ON f.machine_id = m.id AND f.kind = ?3 AND f.subject = ?4 WHERE m.id = ?1",
-        )?;
-        let mut context =
-            statement.query_row(params![machine.0, self.now.0, key.kind, key.subject], |row| {
-                Ok(MachineContext {
-                    subject: Subject {
-                        id: machine.0,
-                        name: row.get(0)?,
-                        hostname: row.get(1)?,
-                        description: row.get(2)?,
-                        group: row.get(3)?,
-                        tags: Vec::new(),
-                    },
-                    is_in_maintenance: row.get(4)?,
-                    is_flapping: row.get(5)?,
-                    steady_at: row.get::<_, Option<i64>>(6)?.map(Moment),
-                })
-            })?;
-        if self.needs_tags {
-            context.subject.tags = self.tags(machine)?;
-        }
-        Ok(context)
-    }
-
-    fn tags(&self, machine: MachineId) -> Result<Vec<String>, StoreError> {
-        let mut statement =
-            self.transaction.prepare_cached("SELECT tag FROM machine_tag WHERE machine_id = ?1")?;
-        let rows = statement.query_map([machine.0], |row| row.get(0))?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        context.transitions(self.transaction, key, self.now)
     }
 
     fn event(&self, machine: MachineId, event: EventKind) -> Result<(), StoreError> {

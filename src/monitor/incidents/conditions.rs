@@ -295,3 +295,6 @@ fn after_maintenance(tx: &Transaction<'_>, now: Moment) -> Result<Vec<(IncidentI
     let rows = statement.query_map(values, |row| Ok((IncidentId(row.get(0)?), MachineId(row.get(1)?))))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@
 //! | `sweep` | the check of each interval |
 //! | `transitions` | a machine's status, each change one transaction |
 //! | `announce` | a change written down: incident, event, outbox rows |
+//! | `context` | what decides whether a change is announced: maintenance, flapping |
 //! | `conditions` | conditions that begin and end, each with its messages |
 //! | `summary` | one message about the conditions that held when they were first judged |
 //! | `transition` | a change of a machine's status, and its log line |
@@ -17,6 +18,7 @@
 
 mod announce;
 pub mod conditions;
+mod context;
 mod grace;
 mod late;
 pub mod open;

@@ -3,7 +3,7 @@
 use super::figures::age;
 use super::read::{Fields, JsonValue, Skipped, boolean, figure, list, skip, text};
 use crate::monitor::conditions::facts::{
-    Activity, CameraFacts, FileSystemFacts, InterfaceName, MAX_SUBJECTS, RecordingFacts, ThrottleFacts,
+    CameraFacts, DeviceActivity, FileSystemFacts, InterfaceName, MAX_SUBJECTS, RecordingFacts, ThrottleFacts,
     UplinkFacts,
 };
 use crate::wire::{CameraStatus, LinkState, Throttle};
@@ -54,10 +54,10 @@ fn words<'de, A: MapAccess<'de>>(value: &mut A) -> Result<Option<Vec<JsonValue<'
 /// The expected activities.
 pub(super) fn expected<'de, A: MapAccess<'de>>(value: &mut A) -> Result<[bool; 3], A::Error> {
     let words = words(value)?.unwrap_or_default();
-    let has = |activity: Activity| {
+    let has = |activity: DeviceActivity| {
         words.iter().any(|word| matches!(word, JsonValue::Text(word) if word == activity.name()))
     };
-    Ok(Activity::ALL.map(has))
+    Ok(DeviceActivity::ALL.map(has))
 }
 
 /// The configured uplinks, best first. Daemons before 0.2 sent a map without order, which is skipped.

@@ -17,6 +17,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 /// The content of one request.
+#[expect(clippy::large_enum_variant, reason = "almost every request is a beat, and it is not stored")]
 #[derive(Debug, PartialEq)]
 pub enum Received<'a> {
     Beat(Beat<'a>),

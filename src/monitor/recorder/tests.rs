@@ -9,7 +9,7 @@ use crate::monitor::history::packed::Packed;
 use crate::monitor::history::resolution::RESOLUTIONS;
 use crate::monitor::history::rows::PastSample;
 use crate::monitor::incidents::sweep::SweepSettings;
-use crate::monitor::machine::Description;
+use crate::monitor::machine::{Description, MachineStatus};
 use crate::monitor::notify::Poke;
 use crate::monitor::store::Scratch;
 use crossbeam_channel::Receiver;

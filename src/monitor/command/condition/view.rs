@@ -1,7 +1,7 @@
 //! Conditions and their settings as the commands show them.
 
 use crate::config::Period;
-use crate::monitor::conditions::catalogue::{Condition, Entry};
+use crate::monitor::conditions::catalogue::{CatalogueEntry, Condition};
 use crate::monitor::conditions::settings::{Scope, SettingChange, SourcedSetting};
 use crate::monitor::conditions::table::json_number;
 use crate::table::table;
@@ -16,7 +16,7 @@ pub struct ListedChange {
 }
 
 /// `the processor is too hot (80 °C, for 5m)`
-pub fn summary(entry: &Entry) -> String {
+pub fn summary(entry: &CatalogueEntry) -> String {
     let threshold = entry.limit.map(|limit| limit.with_unit(limit.threshold));
     let hold = (!entry.hold.is_zero()).then(|| format!("for {}", Period(entry.hold)));
     let values: Vec<String> = threshold.into_iter().chain(hold).collect();
@@ -38,7 +38,7 @@ pub fn scope(scope: &Scope) -> String {
 }
 
 /// `threshold 75 °C, hold time 10m`
-pub fn change(entry: &Entry, change: &SettingChange) -> String {
+pub fn change(entry: &CatalogueEntry, change: &SettingChange) -> String {
     let parts = [
         change.is_on.map(|is_on| state(is_on).to_owned()),
         threshold(entry, change.threshold).map(|threshold| format!("threshold {threshold}")),
@@ -51,7 +51,7 @@ fn state(is_on: bool) -> &'static str {
     if is_on { "on" } else { "off" }
 }
 
-fn threshold(entry: &Entry, number: Option<f32>) -> Option<String> {
+fn threshold(entry: &CatalogueEntry, number: Option<f32>) -> Option<String> {
     entry.limit.zip(number).map(|(limit, number)| limit.with_unit(number))
 }
 

@@ -34,7 +34,7 @@ fn document() -> String {
         "| condition | topic | an incident begins if | hold time | and ends if it is | reason |\n|---|---|---|---|---|---|\n",
     );
     for entry in &CATALOGUE {
-        let Entry { name, topic, meaning, reason, .. } = entry;
+        let CatalogueEntry { name, topic, meaning, reason, .. } = entry;
         let (begin, end) = entry.limit.as_ref().map_or((String::new(), "over".to_owned()), limits);
         let hold = length(entry.hold).unwrap_or_else(|| "-".into());
         let end = length(entry.clear).map_or_else(|| end.clone(), |clear| format!("{end} for {clear}"));
