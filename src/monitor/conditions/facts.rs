@@ -63,28 +63,7 @@ impl InterfaceName {
     }
 }
 
-/// What a device can be expected to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DeviceActivity {
-    Streaming,
-    Tracking,
-    Recording,
-}
-
-impl DeviceActivity {
-    pub const ALL: [DeviceActivity; 3] =
-        [DeviceActivity::Streaming, DeviceActivity::Tracking, DeviceActivity::Recording];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            DeviceActivity::Streaming => "streaming",
-            DeviceActivity::Tracking => "tracking",
-            DeviceActivity::Recording => "recording",
-        }
-    }
-}
-
-/// Which activities are expected, and which are active; each in the order of [`DeviceActivity::ALL`].
+/// Which activities are expected, and which are active; each in the order of [`crate::wire::ActivityName::ALL`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ActivityFacts {
     pub expected: [bool; 3],

@@ -4,9 +4,10 @@
 use crate::clock::Moment;
 use crate::monitor::beat::Sample;
 use crate::monitor::conditions::catalogue::Condition;
-use crate::monitor::conditions::facts::{CameraFacts, DeviceActivity, Facts, UplinkFacts};
+use crate::monitor::conditions::facts::{CameraFacts, Facts, UplinkFacts};
 use crate::monitor::conditions::judge::Reading;
 use crate::monitor::conditions::recent::Recent;
+use crate::wire::ActivityName;
 
 /// A camera that failed once may only have been busy.
 const FAILED_CHECKS: u32 = 2;
@@ -122,12 +123,12 @@ fn activities(facts: &Facts<'_>, recent: &mut Recent, now: Moment, see: &mut imp
     let mut of = |subject, reading| {
         see(Observation { condition: Condition::Activity, subject, label: None, reading });
     };
-    for (index, activity) in DeviceActivity::ALL.into_iter().enumerate() {
+    for (index, activity) in ActivityName::ALL.into_iter().enumerate() {
         let is_stopped = facts.activity.active[index].map(|is_active| !is_active);
         let reading = if facts.activity.expected[index] { flag(is_stopped) } else { Reading::Good };
-        of(activity.name(), reading);
+        of(activity.as_str(), reading);
     }
-    let recording = DeviceActivity::Recording as usize;
+    let recording = ActivityName::Recording as usize;
     let grows = recent.grows(facts.recording, now);
     let reading = match (facts.activity.expected[recording], facts.activity.active[recording]) {
         (true, Some(true)) => flag(grows.map(|grows| !grows)),

@@ -3,10 +3,9 @@
 use super::figures::age;
 use super::read::{Fields, JsonValue, Skipped, boolean, figure, list, skip, text};
 use crate::monitor::conditions::facts::{
-    CameraFacts, DeviceActivity, FileSystemFacts, InterfaceName, MAX_SUBJECTS, RecordingFacts, ThrottleFacts,
-    UplinkFacts,
+    CameraFacts, FileSystemFacts, InterfaceName, MAX_SUBJECTS, RecordingFacts, ThrottleFacts, UplinkFacts,
 };
-use crate::wire::{CameraStatus, LinkState, Throttle};
+use crate::wire::{ActivityName, CameraStatus, LinkState, Throttle};
 use serde::de::MapAccess;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
@@ -54,10 +53,10 @@ fn words<'de, A: MapAccess<'de>>(value: &mut A) -> Result<Option<Vec<JsonValue<'
 /// The expected activities.
 pub(super) fn expected<'de, A: MapAccess<'de>>(value: &mut A) -> Result<[bool; 3], A::Error> {
     let words = words(value)?.unwrap_or_default();
-    let has = |activity: DeviceActivity| {
-        words.iter().any(|word| matches!(word, JsonValue::Text(word) if word == activity.name()))
+    let has = |activity: ActivityName| {
+        words.iter().any(|word| matches!(word, JsonValue::Text(word) if word == activity.as_str()))
     };
-    Ok(DeviceActivity::ALL.map(has))
+    Ok(ActivityName::ALL.map(has))
 }
 
 /// The configured uplinks, best first. Daemons before 0.2 sent a map without order, which is skipped.
@@ -88,7 +87,7 @@ impl<'de> Fields<'de> for UplinkFields {
     }
 }
 
-/// Whether packets may get through an uplink in this state.
+/// Whether packets may get through an uplink in this state: see [`LinkState::is_connected`].
 fn works(health: &str) -> bool {
     [LinkState::Up, LinkState::Unverified, LinkState::Valid, LinkState::Suspect]
         .iter()

@@ -92,11 +92,12 @@ fn split(group: Vec<LeasedRow>) -> Vec<Vec<LeasedRow>> {
 mod tests {
     use super::*;
     use crate::clock::Moment;
-    use crate::monitor::notify::notice::{EventKind, Notice};
+    use crate::monitor::notify::condition_notice::ConditionNotice;
 
     fn row(id: i64, news: EventKind, state: EventKind) -> LeasedRow {
         let (name, hostname, description) = (format!("m{id}"), None, None);
-        let notice = Notice { news, state, machine: id, name, hostname, description, last_seen: 0, at: 0 };
+        let of_machine = Notice::test(Moment(0));
+        let notice = Notice { news, state, machine: id, name, hostname, description, ..of_machine };
         LeasedRow { id, notice, attempts: 0, expires: Moment(0) }
     }
 
@@ -152,6 +153,21 @@ mod tests {
             assert_eq!(grouped(ChannelKind::Email, &rows, &alone), expected, "{what}");
         }
         assert_eq!(grouped(ChannelKind::Webhook, &five, &[]), each(1..=5), "a program gets one each");
+    }
+
+    #[test]
+    fn several_parts_of_one_machine_are_one_message_to_a_person() {
+        let camera = |id, machine, name: &str| {
+            let mut row = row(id, EventKind::Condition, EventKind::Condition);
+            row.notice.machine = machine;
+            row.notice.condition = Some(ConditionNotice { condition: name.into(), ..Default::default() });
+            row
+        };
+        let rows =
+            [camera(1, 1, "camera"), camera(2, 1, "camera"), camera(3, 2, "camera"), camera(4, 1, "temp")];
+        assert_eq!(grouped(ChannelKind::Telegram, &rows, &[]), [vec![1, 2], vec![3], vec![4]]);
+        assert_eq!(grouped(ChannelKind::Webhook, &rows, &[]), [[1], [2], [3], [4]]);
+        assert_eq!(grouped(ChannelKind::Telegram, &rows, &[2]), [vec![1], vec![2], vec![3], vec![4]]);
     }
 
     #[test]

@@ -280,7 +280,8 @@ fn the_first_heartbeat_of_a_machine_is_no_return() {
     let mut rig = SweepRig::new(0);
     let (new, offline) = (rig.add(MachineStatus::New), rig.add(MachineStatus::Offline));
     let returned = rig.store.mark_online(&[(new, rig.now), (offline, rig.now)], rig.now).expect("written");
-    let kinds: Vec<TransitionKind> = returned.transitions.iter().map(|transition| transition.kind).collect();
+    let kinds: Vec<TransitionKind> =
+        returned.transitions.into_iter().map(|transition| transition.kind).collect();
     assert_eq!(kinds, [TransitionKind::FirstSeen, TransitionKind::Online]);
     assert_eq!(returned.online, [new, offline]);
     assert!(rig.rows().is_empty());
