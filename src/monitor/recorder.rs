@@ -165,7 +165,7 @@ impl Recorder {
         }
         self.carry_out(gathered, now);
         if !changed.is_empty() {
-            let result = self.reload();
+            let result = self.reload(now.wall);
             for loaded in changed {
                 loaded(result.clone());
             }
@@ -250,7 +250,7 @@ impl Recorder {
         self.renew_removed_wal(now.monotonic);
         let changed = self.shared.store.changed_by_others();
         if self.logged(Task::Registry, changed, now.monotonic) == Some(true) {
-            let learned = self.reload();
+            let learned = self.reload(now.wall);
             self.logged(Task::Registry, learned, now.monotonic);
             // A channel may have been added or enabled.
             self.sweeper.wake_couriers();

@@ -21,6 +21,7 @@ use super::pulse::Pulse;
 use super::recorder::{FLUSH, Recorder};
 use super::store::{Store, StoreError};
 use super::web::{self, WebContext, WebSettings};
+use crate::clock::Moment;
 use crate::clock::Now;
 use crate::duration::go;
 use crate::http::listener::SocketFile;
@@ -229,7 +230,7 @@ fn start_recorder(
 ) -> Result<(Sender<RecorderEvent>, Receiver<()>), CommandError> {
     let (orders, inbox) = bounded(ORDERS);
     let recorder = Recorder::new(shared.clone(), sweeper, systemd::Watchdog::from_environment(now));
-    recorder.load().map_err(database)?;
+    recorder.load(Moment::now()).map_err(database)?;
     let interval = config.detection.check_interval;
     let inbox = RecorderInbox {
         orders: inbox,

@@ -99,7 +99,7 @@ impl Process {
         let settings = SweepSettings { check_interval: world.check_interval, threshold: world.threshold };
         let sweeper = Sweeper::new(settings, now, poke);
         let recorder = Recorder::new(shared.clone(), sweeper, Watchdog::from_environment(now.monotonic));
-        recorder.load().map_err(|error| error.to_string())?;
+        recorder.load(now.wall).map_err(|error| error.to_string())?;
         let (orders, events) = bounded(4096);
         let ingest = Ingest::new(shared, orders);
         let journal = Journal::open(path, seen).map_err(|error| error.to_string())?;

@@ -7,7 +7,8 @@ use heartbeat_daemon::monitor::notify::channel::ChannelKind;
 use heartbeat_daemon::monitor::notify::channels::NewChannel;
 use heartbeat_daemon::monitor::notify::choices::Selection;
 use heartbeat_daemon::monitor::notify::quiet_hours::QuietHours;
-use heartbeat_daemon::monitor::notify::recipients::{CHOICES, Preferences};
+use heartbeat_daemon::monitor::notify::recipients::Preferences;
+use heartbeat_daemon::monitor::notify::topic::Topic;
 use heartbeat_daemon::monitor::store::Store;
 use heartbeat_daemon::monitor::zone::Clock;
 use std::path::Path;
@@ -43,7 +44,7 @@ pub fn recipients(store: &Store, machines: &[MachinePlan], plans: &mut [Recipien
             }
         };
         let preferences = Preferences {
-            events: CHOICES.into_iter().filter(|event| plan.events.contains(&event.name())).collect(),
+            events: Topic::ALL.into_iter().filter(|event| plan.events.contains(&event.name())).collect(),
             clock: None,
             quiet: plan.quiet.map(|(from, to)| QuietHours { from, to, clock: Clock::UTC }),
             min_outage: Duration::from_millis(plan.min_outage),

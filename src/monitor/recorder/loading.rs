@@ -11,19 +11,19 @@ use std::collections::HashSet;
 impl Recorder {
     /// Loads machines, tokens and statuses from the database. Call it before the first beat: otherwise a restart would
     /// look like a recovery of all machines.
-    pub fn load(&self) -> Result<(), StoreError> {
+    pub fn load(&self, now: Moment) -> Result<(), StoreError> {
         self.load_machines()?;
         let RecorderContext { store, fleet, .. } = &self.shared;
         for (machine, stored) in store.stored_conditions()? {
             fleet.load_conditions(machine, stored.judged, stored.open);
         }
-        self.apply_settings()
+        self.apply_settings(now)
     }
 
     /// Loads what another process or a request has changed. The conditions in memory are ahead of the database.
-    pub(super) fn reload(&self) -> Result<(), StoreError> {
+    pub(super) fn reload(&self, now: Moment) -> Result<(), StoreError> {
         self.load_machines()?;
-        self.apply_settings()
+        self.apply_settings(now)
     }
 
     fn load_machines(&self) -> Result<(), StoreError> {
@@ -39,9 +39,9 @@ impl Recorder {
         Ok(())
     }
 
-    fn apply_settings(&self) -> Result<(), StoreError> {
+    fn apply_settings(&self, now: Moment) -> Result<(), StoreError> {
         let RecorderContext { store, fleet, .. } = &self.shared;
         let switched_off = fleet.apply_settings(store.effective_settings()?);
-        store.end_switched_off(&switched_off, Moment::now())
+        store.end_switched_off(&switched_off, now)
     }
 }

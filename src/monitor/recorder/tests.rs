@@ -44,7 +44,7 @@ impl RecorderRig {
         };
         let sweeper = Sweeper::new(SETTINGS, now, Poke::unconnected());
         let recorder = Recorder::new(shared.clone(), sweeper, Watchdog::from_environment(now.monotonic));
-        recorder.load().expect("states");
+        recorder.load(now.wall).expect("states");
         RecorderRig { store, shared, recorder, now }
     }
 
@@ -193,7 +193,7 @@ fn a_restart_is_no_recovery_of_all() {
     rig.beats(1);
     let fleet = Arc::new(Fleet::default());
     rig.recorder.shared.fleet = fleet.clone();
-    rig.recorder.load().expect("states");
+    rig.recorder.load(rig.now.wall).expect("states");
     assert_eq!(fleet.beat(MachineId(1), &beat(BeatKind::Live), rig.now.wall), BeatEffect::Nothing);
 }
 

@@ -85,7 +85,7 @@ impl ConditionRig {
         if self.shared.fleet.judge(MACHINE, &beat, effect == BeatEffect::Back, self.now) {
             events.push(RecorderEvent::Conditions { machine: MACHINE });
         }
-        self.recorder.handle(events.into_iter(), seen);
+        self.recorder.handle(events.into_iter(), self.now);
     }
 
     /// A heartbeat every 5 s for `time`, and a sweep every 30 s.
@@ -154,7 +154,7 @@ impl ConditionRig {
         self.store.change_condition(&change, self.now.wall).expect("set");
         self.recorder.handle(
             std::iter::once(RecorderEvent::Registry { loaded: Box::new(|loaded| loaded.expect("loaded")) }),
-            self.now.wall,
+            self.now,
         );
     }
 }
@@ -169,7 +169,7 @@ fn start(store: &Scratch, now: Now) -> (RecorderContext, Recorder) {
     let settings = SweepSettings { check_interval: SECOND * 30, threshold: MINUTE * 2 };
     let sweeper = Sweeper::new(settings, now, Poke::unconnected());
     let recorder = Recorder::new(shared.clone(), sweeper, Watchdog::from_environment(now.monotonic));
-    recorder.load().expect("loaded");
+    recorder.load(now.wall).expect("loaded");
     (shared, recorder)
 }
 

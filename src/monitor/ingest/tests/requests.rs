@@ -150,7 +150,7 @@ fn recorder(
         SweepSettings { check_interval: Duration::from_secs(30), threshold: Duration::from_secs(120) };
     let sweeper = Sweeper::new(settings, now, Poke::unconnected());
     let recorder = Recorder::new(shared.clone(), sweeper, Watchdog::from_environment(now.monotonic));
-    recorder.load().expect("states");
+    recorder.load(now.wall).expect("states");
     let never = crossbeam_channel::never();
     let inbox = RecorderInbox { orders, flush: Ticker::by_hand(flushes), sweep: Ticker::by_hand(never) };
     move || recorder.run(inbox)
