@@ -9,6 +9,7 @@ mod devices;
 mod minute;
 
 use super::beat::{Beat, Sample};
+use super::cameras::minutes::{CameraMinutes, UnsavedCameras};
 use super::history::packed::Packed;
 use super::machine;
 use crate::clock::Moment;
@@ -84,6 +85,8 @@ struct MachineSlot {
     sample: Sample,
     /// `None` before the first beat that is judged.
     conditions: Option<Box<MachineConditions>>,
+    /// `None` before the first camera.
+    cameras: Option<Box<CameraMinutes>>,
     devices: Devices,
     payload: Vec<u8>,
     /// When the payload was received.
@@ -117,6 +120,7 @@ pub struct Unsaved {
     pub payload: Option<String>,
     pub hostname: Option<Box<str>>,
     pub minutes: Vec<(i64, Packed)>,
+    pub cameras: UnsavedCameras,
 }
 
 impl Default for Fleet {
@@ -214,31 +218,6 @@ impl Fleet {
         }
     }
 
-    /// The unsaved data of the machines that `wanted` selects.
-    pub fn drain_unsaved(&self, now: Moment, mut wanted: impl FnMut(MachineId) -> bool) -> Vec<Unsaved> {
-        let mut taken = Vec::new();
-        for shard in &self.shards {
-            let mut shard = held(shard);
-            let due =
-                shard.slots.iter_mut().filter(|(machine, slot)| slot.has_unsaved(now) && wanted(**machine));
-            taken.extend(due.map(|(machine, slot)| slot.drain_unsaved(*machine, now)));
-        }
-        taken
-    }
-
-    /// Takes back data that could not be saved.
-    pub fn not_saved(&self, unsaved: Vec<Unsaved>) {
-        for Unsaved { machine, hostname, mut minutes, .. } in unsaved {
-            let mut shard = self.shard(machine);
-            let Some(slot) = shard.slots.get_mut(&machine) else { continue };
-            slot.unsaved = true;
-            slot.hostname = slot.hostname.take().or(hostname);
-            minutes.append(&mut slot.minutes);
-            slot.minutes = minutes;
-            slot.bound_minutes();
-        }
-    }
-
     pub fn newest(&self, machine: MachineId) -> Option<LatestBeat> {
         let shard = self.shard(machine);
         let slot = shard.slots.get(&machine)?;
@@ -309,6 +288,7 @@ impl Default for MachineSlot {
             interval: None,
             sample: Sample::default(),
             conditions: None,
+            cameras: None,
             devices: Devices::default(),
             payload: Vec::new(),
             payload_at: None,
@@ -338,6 +318,9 @@ impl MachineSlot {
             self.minute = Minute::of(now);
         }
         self.minute.add(beat.sample);
+        if !beat.facts.cameras.is_empty() {
+            self.cameras.get_or_insert_default().report(&beat.facts.cameras, now);
+        }
     }
 
     /// Reuses the buffer of the previous payload: the payloads of a machine have about the same length.
@@ -367,29 +350,6 @@ impl MachineSlot {
     fn bound_minutes(&mut self) {
         let surplus = self.minutes.len().saturating_sub(MAX_MINUTES);
         self.minutes.drain(..surplus);
-    }
-
-    fn has_unsaved(&self, now: Moment) -> bool {
-        self.unsaved || !self.minutes.is_empty() || self.minute_is_over(now)
-    }
-
-    /// True also for a silent machine, whose minute no beat ends.
-    fn minute_is_over(&self, now: Moment) -> bool {
-        !self.minute.contains(now) && !self.minute.is_empty()
-    }
-
-    /// Leaves the current minute for the next call.
-    fn drain_unsaved(&mut self, machine: MachineId, now: Moment) -> Unsaved {
-        if self.minute_is_over(now) {
-            self.end_minute();
-        }
-        Unsaved {
-            machine,
-            received_at: self.payload_at.unwrap_or(now),
-            payload: std::mem::take(&mut self.unsaved).then(|| self.payload()).flatten(),
-            hostname: self.hostname.take(),
-            minutes: std::mem::take(&mut self.minutes),
-        }
     }
 }
 

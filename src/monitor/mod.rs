@@ -15,6 +15,7 @@
 //! | `command_error` | why a command failed, or the monitor did not start |
 //! | `serve`, `listen` | start-up, signals, stop: which threads there are; where they listen |
 //! | `conditions/` | what a beat says about cameras, power, heat, disk and uplinks, and when that is an incident |
+//! | `cameras/` | how long each camera was up and down, per day |
 //! | `config/` | the configuration: as written, as used |
 //! | `ingest/` | from a request to a beat, in four formats |
 //! | `beat` | a heartbeat of any origin, in the one form used inside |
@@ -36,6 +37,7 @@
 //! | `zone` | what a recipient's clock shows: for quiet hours |
 
 pub mod beat;
+pub mod cameras;
 pub mod cli;
 pub mod command;
 pub mod command_error;

@@ -10,6 +10,7 @@
 //! minutes. It handles all queued events together, so a returning fleet or its replays are one commit. It ends when all
 //! senders of events are dropped, and writes everything that is in memory.
 
+mod ageing;
 mod events;
 mod loading;
 mod trouble;
@@ -49,9 +50,6 @@ const SAVE_PERIOD: std::ops::RangeInclusive<u64> = 12..=180;
 
 /// Machines in one transaction while stopping.
 const BATCH: usize = 1000;
-
-/// Turns in which the history is aged, one each minute.
-const AGEING_TURNS: i64 = 360;
 
 /// State that the recorder shares with the threads that answer requests.
 #[derive(Debug, Clone)]
@@ -321,24 +319,6 @@ impl Recorder {
             pulse.flushed(now.monotonic);
         }
         self.logged(Task::Write, written, now.monotonic).is_some()
-    }
-
-    /// Ages the history of one share of the machines each minute.
-    fn age(&mut self, now: Now) {
-        let minute = now.wall.0.div_euclid(60_000);
-        if std::mem::replace(&mut self.aged, minute) != minute {
-            let aged = self.age_turn(minute.rem_euclid(AGEING_TURNS), now);
-            self.logged(Task::Ageing, aged, now.monotonic);
-        }
-    }
-
-    fn age_turn(&mut self, turn: i64, now: Now) -> Result<usize, StoreError> {
-        let store = &self.shared.store;
-        let horizon = match &mut self.horizon {
-            Some(horizon) => horizon,
-            None => self.horizon.insert(Horizon::new(store.horizon(now.wall)?, now.monotonic)),
-        };
-        store.age_history(turn, AGEING_TURNS, horizon.advance(now))
     }
 
     /// Takes late machines offline, after all beats are written. If that fails there is no sweep: every machine would be

@@ -105,6 +105,7 @@ fn cases() -> Vec<Case> {
         ("/api/v1/machines", "/api/v1/machines?status=online&limit=1", "/api/v1/machines?status=asleep"),
         ("/api/v1/machines/{id}", "/api/v1/machines/1", "/api/v1/machines/1?x=1"),
         ("/api/v1/machines/{id}/history", "/api/v1/machines/1/history", "/api/v1/machines/1/history?step=1"),
+        ("/api/v1/machines/{id}/cameras", "/api/v1/machines/1/cameras", "/api/v1/machines/1/cameras?days=0"),
         ("/api/v1/events", "/api/v1/events?after=0", "/api/v1/events?limit=0"),
         ("/api/v1/deliveries", "/api/v1/deliveries?state=waiting", "/api/v1/deliveries?state=lost"),
     ] {
@@ -115,6 +116,7 @@ fn cases() -> Vec<Case> {
     }
     add("get", "/api/v1/machines/{id}", "/api/v1/machines/999", Reader, "", 404);
     add("get", "/api/v1/machines/{id}/history", "/api/v1/machines/999/history", Reader, "", 404);
+    add("get", "/api/v1/machines/{id}/cameras", "/api/v1/machines/999/cameras", Reader, "", 404);
     add("post", "/api/v1/heartbeat", "/api/v1/heartbeat", Machine, HEARTBEAT, 200);
     add("post", "/api/v1/heartbeat", "/api/v1/heartbeat", Machine, "{", 400);
     add("post", "/api/v1/heartbeat", "/api/v1/heartbeat", None, HEARTBEAT, 401);
@@ -208,6 +210,7 @@ fn web_path(route: Route) -> &'static str {
         Route::Machines => "/api/v1/machines",
         Route::Machine(_) => "/api/v1/machines/{id}",
         Route::History(_) => "/api/v1/machines/{id}/history",
+        Route::Cameras(_) => "/api/v1/machines/{id}/cameras",
         Route::Events => "/api/v1/events",
         Route::Deliveries => "/api/v1/deliveries",
     }
@@ -243,7 +246,7 @@ fn each_documented_path_is_the_route_of_its_name_and_there_are_no_others() {
         assert_eq!(found.or(enroll), Some(path.as_str()));
         routes += 1;
     }
-    assert_eq!(routes, 8 + 6 + 1, "the arms of the two functions above, and enrolment");
+    assert_eq!(routes, 9 + 6 + 1, "the arms of the two functions above, and enrolment");
 }
 
 #[test]

@@ -27,6 +27,7 @@ fn each_path_answers_its_method_and_nothing_else_is_there() {
             ("GET", "/api/v1/machines", 401),
             ("GET", "/api/v1/machines/1", 401),
             ("GET", "/api/v1/machines/1/history", 401),
+            ("GET", "/api/v1/machines/1/cameras", 401),
             ("GET", "/api/v1/events", 401),
             ("GET", "/api/v1/deliveries", 401),
             ("POST", "/api/v1/machines", 405),

@@ -25,7 +25,7 @@ pub enum MachineCommand {
     Add(Add),
     /// List machines
     List(List),
-    /// Show everything about a machine: settings, state, open incidents, last deliveries, latest heartbeat
+    /// Show everything about a machine: settings, state, open incidents, cameras, last deliveries, latest heartbeat
     Show {
         /// Its name or id
         machine: String,

@@ -235,6 +235,11 @@ impl MachineConditions {
         self.tracked = open.into_iter().map(Tracked::stored).collect();
     }
 
+    /// Drops what is known of the subjects of `condition` that `is_subject` accepts.
+    pub fn forget(&mut self, condition: Condition, is_subject: impl Fn(&str) -> bool) {
+        self.tracked.retain(|known| known.condition != condition || !is_subject(&known.subject));
+    }
+
     /// Applies changed settings. Returns the bits of conditions that were judged and are off now: their incidents are to be
     /// ended without a message.
     pub fn apply(&mut self, settings: &SharedSettings) -> u32 {

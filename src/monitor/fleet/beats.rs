@@ -1,7 +1,12 @@
-//! What beats leave in the database: `machine_state.last_seen`, `machine_latest`, and the history's minutes.
+//! What beats leave in the database: `machine_state.last_seen`, `machine_latest`, and minutes of the history and of cameras.
 
 use crate::clock::Moment;
-use crate::monitor::fleet::{Fleet, SharedToken, Unsaved, held};
+use crate::monitor::cameras::age::ForgottenCamera;
+use crate::monitor::cameras::mac::CameraMac;
+use crate::monitor::cameras::minutes::StoredCamera;
+use crate::monitor::cameras::table::save;
+use crate::monitor::conditions::catalogue::Condition;
+use crate::monitor::fleet::{Fleet, MachineSlot, SharedToken, Unsaved, held};
 use crate::monitor::history::rows::{Precedence, Rows};
 use crate::monitor::machine::{MachineId, MachineStatus};
 use crate::monitor::store::{Store, StoreError};
@@ -16,6 +21,54 @@ pub struct StoredStatus {
 }
 
 impl Fleet {
+    /// The unsaved data of the machines that `wanted` selects.
+    pub fn drain_unsaved(&self, now: Moment, mut wanted: impl FnMut(MachineId) -> bool) -> Vec<Unsaved> {
+        let mut taken = Vec::new();
+        for shard in &self.shards {
+            let mut shard = held(shard);
+            let due =
+                shard.slots.iter_mut().filter(|(machine, slot)| slot.has_unsaved(now) && wanted(**machine));
+            taken.extend(due.map(|(machine, slot)| slot.drain_unsaved(*machine, now)));
+        }
+        taken
+    }
+
+    /// Takes back data that could not be saved.
+    pub fn not_saved(&self, unsaved: Vec<Unsaved>) {
+        for Unsaved { machine, hostname, mut minutes, cameras, .. } in unsaved {
+            let mut shard = self.shard(machine);
+            let Some(slot) = shard.slots.get_mut(&machine) else { continue };
+            slot.unsaved = true;
+            slot.hostname = slot.hostname.take().or(hostname);
+            minutes.append(&mut slot.minutes);
+            slot.minutes = minutes;
+            slot.bound_minutes();
+            if let Some(known) = &mut slot.cameras {
+                known.not_saved(cameras);
+            }
+        }
+    }
+
+    /// Loads what the database knows of a machine's cameras, before its first beat.
+    pub fn load_cameras(&self, machine: MachineId, stored: Vec<StoredCamera>) {
+        if let Some(slot) = self.shard(machine).slots.get_mut(&machine) {
+            slot.cameras.get_or_insert_default().load(stored);
+        }
+    }
+
+    /// Drops a camera that the database has forgotten.
+    pub fn forget_camera(&self, forgotten: ForgottenCamera) {
+        let ForgottenCamera { machine, mac } = forgotten;
+        let mut shard = self.shard(machine);
+        let Some(slot) = shard.slots.get_mut(&machine) else { return };
+        if let Some(cameras) = &mut slot.cameras {
+            cameras.forget(mac);
+        }
+        if let Some(conditions) = &mut slot.conditions {
+            conditions.forget(Condition::Camera, |subject| CameraMac::parse(subject) == Some(mac));
+        }
+    }
+
     /// The machines whose token was found to be shared since the last call.
     pub fn drain_shared(&self) -> Vec<SharedToken> {
         self.shards.iter().flat_map(|shard| std::mem::take(&mut held(shard).shared)).collect()
@@ -24,6 +77,35 @@ impl Fleet {
     /// Whether two devices used the token of `machine` in turn within the last hour.
     pub fn is_token_shared(&self, machine: MachineId, now: Moment) -> bool {
         self.shard(machine).slots.get(&machine).is_some_and(|slot| slot.devices.are_several(now))
+    }
+}
+
+impl MachineSlot {
+    fn has_unsaved(&self, now: Moment) -> bool {
+        self.unsaved
+            || !self.minutes.is_empty()
+            || self.minute_is_over(now)
+            || self.cameras.as_ref().is_some_and(|cameras| cameras.has_unsaved(now))
+    }
+
+    /// True also for a silent machine, whose minute no beat ends.
+    fn minute_is_over(&self, now: Moment) -> bool {
+        !self.minute.contains(now) && !self.minute.is_empty()
+    }
+
+    /// Leaves the current minute for the next call.
+    fn drain_unsaved(&mut self, machine: MachineId, now: Moment) -> Unsaved {
+        if self.minute_is_over(now) {
+            self.end_minute();
+        }
+        Unsaved {
+            machine,
+            received_at: self.payload_at.unwrap_or(now),
+            payload: std::mem::take(&mut self.unsaved).then(|| self.payload()).flatten(),
+            hostname: self.hostname.take(),
+            minutes: std::mem::take(&mut self.minutes),
+            cameras: self.cameras.as_mut().map(|cameras| cameras.drain(now)).unwrap_or_default(),
+        }
     }
 }
 
@@ -106,6 +188,7 @@ fn save_latest(tx: &Transaction<'_>, machines: &[Unsaved]) -> Result<(), StoreEr
             name.execute((id, hostname))?;
         }
         rows.merge(unsaved.machine, 0, &unsaved.minutes, Precedence::New)?;
+        save(tx, unsaved.machine, &unsaved.cameras, unsaved.received_at)?;
     }
     Ok(())
 }

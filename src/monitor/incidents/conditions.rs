@@ -221,6 +221,23 @@ impl Announcer<'_> {
     }
 }
 
+/// Ends the open incidents of the cameras of a machine that `is_subject` accepts, without a message.
+pub fn end_forgotten(
+    tx: &Transaction<'_>,
+    machine: MachineId,
+    is_subject: impl Fn(&str) -> bool,
+    now: Moment,
+) -> Result<(), StoreError> {
+    let camera = Condition::Camera.name();
+    for (id, (kind, subject)) in open_of(tx, machine)? {
+        if kind == camera && is_subject(&subject) {
+            end(tx, IncidentKey { machine, kind: camera, subject: &subject }, now)?;
+            Announcer::new(tx, now)?.skip_held(id)?;
+        }
+    }
+    Ok(())
+}
+
 fn key(machine: MachineId, change: &ConditionChange) -> IncidentKey<'_> {
     IncidentKey { machine, kind: change.condition.name(), subject: &change.subject }
 }

@@ -101,9 +101,9 @@ pub(super) fn file_systems<'de, A: MapAccess<'de>>(
     objects(list(value, MOST_UPLINKS)?)
 }
 
-/// The cameras behind a device.
+/// The cameras behind a device; one more than are kept, so that too many are noticed.
 pub(super) fn cameras<'de, A: MapAccess<'de>>(value: &mut A) -> Result<Vec<CameraFacts<'de>>, A::Error> {
-    objects(list(value, MAX_SUBJECTS)?)
+    objects(list(value, MAX_SUBJECTS + 1)?)
 }
 
 fn objects<'de, F, E>(values: Option<Vec<JsonValue<'de, F>>>) -> Result<Vec<F>, E> {

@@ -17,6 +17,9 @@ impl Recorder {
         for (machine, stored) in store.stored_conditions()? {
             fleet.load_conditions(machine, stored.judged, stored.open);
         }
+        for (machine, cameras) in store.stored_cameras()? {
+            fleet.load_cameras(machine, cameras);
+        }
         self.apply_settings(now)
     }
 

@@ -47,7 +47,7 @@ pub struct PointView {
 pub fn span(mut query: Query, now: Moment) -> Result<Span, QueryFault> {
     let to = query.moment("to")?.unwrap_or(now);
     let from = query.moment("from")?.unwrap_or_else(|| to.minus(DAY));
-    let asked = query.seconds("step", 60..=86_400)?;
+    let asked = query.number("step", "seconds", 60..=86_400)?;
     query.end()?;
     if asked.is_some_and(|step| step % 60 != 0) {
         return Err("step must be whole minutes: a multiple of 60".into());

@@ -8,11 +8,12 @@
 //! | `access` | who may read |
 //! | `client` | whether a request comes from this machine |
 //! | `query` | strict parsing of query strings |
-//! | `lists`, `history` | machines, events, deliveries and history as JSON |
+//! | `lists`, `history`, `cameras` | machines, events, deliveries, history and availability of cameras as JSON |
 //! | `metrics` | metrics in the Prometheus text format |
 //! | `context`, `refusal` | what responses are made from; refused requests |
 
 mod access;
+mod cameras;
 mod client;
 mod context;
 mod figures;
@@ -94,6 +95,7 @@ impl WebContext {
             WebRoute::Machines => self.machines(query, now.wall),
             WebRoute::Machine(id) => self.machine(id, query, now.wall),
             WebRoute::History(id) => self.history(id, query, now.wall),
+            WebRoute::Cameras(id) => self.cameras(id, query, now.wall),
             WebRoute::Events => self.events(query),
             WebRoute::Deliveries => self.deliveries(query),
             // Answered by `respond`, without a token.
@@ -158,6 +160,14 @@ impl WebContext {
             return Err(NO_MACHINE);
         }
         Ok(json(&history::view(&self.shared.store, &self.shared.fleet, id, &span)?))
+    }
+
+    fn cameras(&self, id: MachineId, query: Query, now: Moment) -> Result<Response, WebRefusal> {
+        let days = cameras::days(query)?;
+        if self.shared.store.machine(id, now)?.is_none() {
+            return Err(NO_MACHINE);
+        }
+        Ok(json(&cameras::view(self.shared.store.camera_history(id, days, now)?)))
     }
 
     fn events(&self, query: Query) -> Result<Response, WebRefusal> {

@@ -60,18 +60,19 @@ impl Query {
         moment.map(Some).ok_or_else(wanted)
     }
 
-    /// A whole number of seconds.
-    pub fn seconds(
+    /// A whole number of `unit`.
+    pub fn number(
         &mut self,
         name: &str,
+        unit: &str,
         allowed: std::ops::RangeInclusive<u32>,
     ) -> Result<Option<u32>, QueryFault> {
         let Some(text) = self.text(name) else { return Ok(None) };
-        let seconds = text.parse().ok().filter(|seconds| allowed.contains(seconds));
+        let number = text.parse().ok().filter(|number| allowed.contains(number));
         let wanted = || {
-            format!("{name} must be a whole number of seconds from {} to {}", allowed.start(), allowed.end())
+            format!("{name} must be a whole number of {unit} from {} to {}", allowed.start(), allowed.end())
         };
-        seconds.map(Some).ok_or_else(wanted)
+        number.map(Some).ok_or_else(wanted)
     }
 
     /// One of these words.

@@ -12,6 +12,7 @@ pub enum WebRoute {
     Machines,
     Machine(MachineId),
     History(MachineId),
+    Cameras(MachineId),
     Events,
     Deliveries,
 }
@@ -34,6 +35,7 @@ impl WebRoute {
                 match rest.split_once('/') {
                     None => number(rest).map(WebRoute::Machine),
                     Some((id, "history")) => number(id).map(WebRoute::History),
+                    Some((id, "cameras")) => number(id).map(WebRoute::Cameras),
                     Some(_) => None,
                 }
             }
@@ -59,6 +61,7 @@ mod tests {
             ("/api/v1/machines", Some(WebRoute::Machines)),
             ("/api/v1/machines/7", Some(WebRoute::Machine(MachineId(7)))),
             ("/api/v1/machines/7/history", Some(WebRoute::History(MachineId(7)))),
+            ("/api/v1/machines/7/cameras", Some(WebRoute::Cameras(MachineId(7)))),
             ("/api/v1/events", Some(WebRoute::Events)),
             ("/api/v1/deliveries", Some(WebRoute::Deliveries)),
             ("/api/v1/enroll", None),

@@ -4,6 +4,7 @@ use super::view::{as_json, state};
 use crate::clock::Moment;
 use crate::config::Period;
 use crate::duration::{ago, rough};
+use crate::monitor::cameras::table::CameraHistory;
 use crate::monitor::command::condition::view::{changed, setting_json};
 use crate::monitor::conditions::catalogue::Condition;
 use crate::monitor::conditions::settings::{SourcedSetting, sourced};
@@ -27,6 +28,8 @@ const DELIVERIES: u32 = 5;
 struct Shown {
     machine: Machine,
     incidents: Vec<OpenIncident>,
+    /// With their last 30 days.
+    cameras: Vec<CameraHistory>,
     /// Settings that are not the defaults.
     settings: Vec<SourcedSetting>,
     /// Newest first.
@@ -42,6 +45,7 @@ pub fn run(store: &Store, which: &str, as_object: bool, now: Moment) -> Result<S
     let shown = Shown {
         machine,
         incidents: store.open_incidents(id)?,
+        cameras: store.recent_camera_history(id, now)?,
         settings,
         deliveries: store.deliveries(Page::default(), Some(id), None, DELIVERIES)?,
         latest: store.latest(id)?,
@@ -50,10 +54,11 @@ pub fn run(store: &Store, which: &str, as_object: bool, now: Moment) -> Result<S
 }
 
 fn object(shown: Shown, outage: Option<Outage>) -> Value {
-    let Shown { machine, incidents, settings, deliveries, latest } = shown;
+    let Shown { machine, incidents, cameras, settings, deliveries, latest } = shown;
     let mut object = as_json(&machine);
     object["outage"] = outage.map_or(Value::Null, outage_json);
     object["incidents"] = incidents.iter().map(incident_json).collect();
+    object["cameras"] = cameras.iter().map(camera_json).collect();
     object["settings"] = settings.iter().map(setting_json).collect();
     object["deliveries"] = deliveries.iter().map(delivery_json).collect();
     object["latest_at"] = latest.as_ref().and_then(|(at, _)| at.rfc_3339()).into();
@@ -71,6 +76,7 @@ impl Shown {
             "open incidents",
             self.incidents.iter().map(|incident| incident_text(incident, now)),
         ));
+        lines.extend(self.cameras.iter().filter_map(camera_text));
         lines.extend(block(
             "settings",
             self.settings.iter().map(|listed| format!("{}: {}", listed.entry.name, changed(listed))),
@@ -140,6 +146,28 @@ fn delivery_text(delivery: &DeliveryRecord, now: Moment) -> String {
     let error = error.map_or_else(String::new, |error| format!(": {error}"));
     let at = with_age(delivery.created, now);
     format!("{at}: {event} to {recipient} over channel {channel} ({kind}), {state}{error}")
+}
+
+/// `camera gate    97.1 % of 30 days`; `None`: its state was never known.
+fn camera_text(camera: &CameraHistory) -> Option<String> {
+    let percent = camera.percent()?;
+    let name = format!("camera {}", camera.label());
+    let days = if camera.days.len() == 1 { "day" } else { "days" };
+    // Also behind a name that is wider than the column.
+    Some(format!("{name:<width$} {percent:.1} % of {} {days}", camera.days.len(), width = WIDTH - 1))
+}
+
+fn camera_json(camera: &CameraHistory) -> Value {
+    let (up, down) = camera.minutes();
+    json!({
+        "mac": camera.mac,
+        "name": camera.name,
+        "reported_at": camera.reported.rfc_3339(),
+        "up_percent": camera.percent(),
+        "up_minutes": up,
+        "down_minutes": down,
+        "days": camera.days.len(),
+    })
 }
 
 fn incident_json(incident: &OpenIncident) -> Value {

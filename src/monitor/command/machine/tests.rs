@@ -138,6 +138,9 @@ fn a_machine_is_shown_with_its_incidents_settings_and_deliveries() {
             (4, 1, 'temp', '', NULL, 0, 0, 1763774309000, NULL, NULL, 83.5, 75),
             (5, 1, 'read_only', '/', NULL, 0, 0, 1763774309000, NULL, 1763774309001, NULL, NULL),
             (6, 2, 'temp', '', NULL, 0, 0, 1763774309000, NULL, NULL, 90, 80);
+        INSERT INTO camera VALUES (1, 1, 'b8:27:eb:00:00:01', 'gate', 29396240), (2, 1, 'b8:27:eb:00:00:02', NULL, 29396240),
+            (3, 1, 'b8:27:eb:00:00:03', 'yard', 29396240), (4, 2, 'b8:27:eb:00:00:01', 'north', 29396240);
+        INSERT INTO camera_day VALUES (1, 20413, 1398, 42), (1, 20383, 0, 1000), (1, 20414, 60, 0), (2, 20414, 60, 0);
         INSERT INTO recipient (id, name, events) VALUES (1, 'anna', '[]');
         INSERT INTO channel (id, recipient_id, kind, target, created_at) VALUES (2, 1, 'ntfy', 'https://ntfy.sh/x', 0);
         INSERT INTO outbox (id, channel_id, machine_id, incident_id, event, content, created_at, due_at, expires_at, state,
@@ -158,6 +161,8 @@ fn a_machine_is_shown_with_its_incidents_settings_and_deliveries() {
     let expected = "\
 open incidents camera north since 2025-11-22T01:18:29Z (5m ago)
                temp since 2025-11-22T01:18:29Z (5m ago), 83.5 °C (threshold 75 °C), not announced
+camera gate    97.2 % of 2 days
+camera b8:27:eb:00:00:02 100.0 % of 1 day
 settings       temp: threshold 75 °C (group:farm), hold time 10m (group:farm)
                clock: off (machine)
 deliveries     2025-11-22T01:18:29Z (5m ago): temp to anna over channel 2 (ntfy), dead: status 500
@@ -166,6 +171,14 @@ deliveries     2025-11-22T01:18:29Z (5m ago): temp to anna over channel 2 (ntfy)
     let json: Value = serde_json::from_str(&said(&store, &["show", "1", "--json"])).expect("JSON");
     assert_eq!(json["outage"], Value::Null);
     assert_eq!(json["incidents"][0]["label"], "north");
+    assert_eq!(
+        (&json["cameras"][0]["up_percent"], &json["cameras"][0]["down_minutes"]),
+        (&97.2.into(), &42.into())
+    );
+    assert_eq!(
+        (&json["cameras"][2]["name"], &json["cameras"][2]["up_percent"]),
+        (&"yard".into(), &Value::Null)
+    );
     assert_eq!(
         (&json["incidents"][1]["value"], &json["incidents"][1]["notified_at"]),
         (&83.5.into(), &Value::Null)

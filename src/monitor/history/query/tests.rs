@@ -32,7 +32,14 @@ fn after(minutes: u32) -> Moment {
 /// Each of these minutes after the begin.
 fn save(store: &Store, minutes: impl Iterator<Item = (u32, f32)>) {
     let minutes = minutes.map(|(minute, cpu)| (RESOLUTIONS[0].bucket(after(minute)), packed(cpu))).collect();
-    let unsaved = Unsaved { machine: MACHINE, received_at: BEGIN, payload: None, hostname: None, minutes };
+    let unsaved = Unsaved {
+        machine: MACHINE,
+        received_at: BEGIN,
+        payload: None,
+        hostname: None,
+        minutes,
+        cameras: Default::default(),
+    };
     store.save_beats(&[], &[unsaved]).expect("saved");
 }
 

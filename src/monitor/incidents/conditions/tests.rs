@@ -432,3 +432,35 @@ fn a_standby_uplink_counts_only_if_a_better_one_worked_lately() {
         rig.messages()
     );
 }
+
+#[test]
+fn a_camera_that_is_not_reported_for_30_days_is_forgotten_and_its_incident_ends_without_a_message() {
+    const DAY: Duration = Duration::from_secs(86_400);
+    let mut rig = ConditionRig::with_cameras();
+    let gate = |status: &str| json!([{ "mac": "b8:27:eb:00:00:01", "hostname": "gate", "status": status, "failed_checks": 2 }]);
+    for status in ["connected", "disconnected"] {
+        rig.heartbeat["cameras"] = gate(status);
+        rig.beats_for(MINUTE * 10);
+    }
+    let messages = rig.messages();
+    assert_eq!(messages.len(), 1, "{messages:?}");
+    rig.heartbeat["cameras"] = json!([]);
+    rig.beats_for(MINUTE * 2);
+    let known = |rig: &ConditionRig| rig.store.camera_history(MACHINE, 30, rig.now.wall).expect("read");
+    assert_eq!((known(&rig)[0].label(), known(&rig)[0].minutes()), ("gate", (10, 11)));
+    for (days, is_known) in [(29, true), (2, false)] {
+        rig.now = rig.now.plus(DAY * days);
+        rig.beat();
+        for _ in 0..360 {
+            rig.now = rig.now.plus(MINUTE);
+            for _ in 0..5 {
+                rig.recorder.tick(rig.now);
+            }
+        }
+        assert_eq!((known(&rig).len() == 1, rig.open().len() == 1), (is_known, is_known), "{days} days more");
+    }
+    assert_eq!(rig.messages(), messages);
+    rig.heartbeat["cameras"] = gate("disconnected");
+    rig.beats_for(MINUTE * 5);
+    assert_eq!((known(&rig).len(), rig.messages().len()), (1, 2), "it is a new camera");
+}

@@ -57,19 +57,20 @@ CREATE VIEW machine_offline_notifications AS
 SELECT machine_id, datetime(notified_at / 1000, 'unixepoch') AS notified_at
 FROM incident WHERE kind = 'offline' AND ended_at IS NULL AND planned = 0 AND notified_at IS NOT NULL;
 
+-- The cameras that a machine reports; forgotten 30 days after the last report.
+CREATE TABLE camera (
+    id         INTEGER PRIMARY KEY,
+    machine_id INTEGER NOT NULL REFERENCES machine (id) ON DELETE CASCADE,
+    mac        TEXT NOT NULL,
+    name       TEXT,                                -- the hostname that the device reported last
+    reported   INTEGER NOT NULL,                    -- minute of the last report, since 1970
+    UNIQUE (machine_id, mac)
+) STRICT;
 -- Minutes for which a camera responded and did not respond on one day (UTC), for a year.
 CREATE TABLE camera_day (
-    machine_id INTEGER NOT NULL REFERENCES machine (id) ON DELETE CASCADE,
-    camera     TEXT NOT NULL,                       -- MAC address
-    day        INTEGER NOT NULL,                    -- days since 1970
-    up         INTEGER NOT NULL,
-    down       INTEGER NOT NULL,
-    PRIMARY KEY (machine_id, camera, day)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE camera_subject (
-    machine_id  INTEGER NOT NULL REFERENCES machine (id) ON DELETE CASCADE,
-    camera      TEXT NOT NULL,
-    name        TEXT,                               -- the hostname that the device reported last
-    reported_on INTEGER NOT NULL,                   -- day of its last report; forgotten 30 days later
-    PRIMARY KEY (machine_id, camera)
+    camera_id INTEGER NOT NULL REFERENCES camera (id) ON DELETE CASCADE,
+    day       INTEGER NOT NULL,                     -- days since 1970
+    up        INTEGER NOT NULL,
+    down      INTEGER NOT NULL,
+    PRIMARY KEY (camera_id, day)
 ) STRICT, WITHOUT ROWID;

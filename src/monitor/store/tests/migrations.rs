@@ -389,8 +389,8 @@ fn conditions_are_incidents_besides_outages_and_settings_are_unique_in_their_sco
     let run = |sql: &str| store.write(|tx| Ok(tx.execute_batch(sql)?));
     run("INSERT INTO machine (id, name, created_at) VALUES (1, 'barn', 0), (2, 'gate', 0);
          INSERT INTO machine_judged VALUES (1, 3);
-         INSERT INTO camera_day VALUES (1, 'aa', 20000, 5, 6);
-         INSERT INTO camera_subject VALUES (1, 'aa', 'gate', 20000);
+         INSERT INTO camera VALUES (3, 1, 'aa', 'gate', 28800000);
+         INSERT INTO camera_day VALUES (3, 20000, 5, 6);
          INSERT INTO incident (machine_id, kind, subject, planned, last_seen, began_at, notified_at) VALUES
             (1, 'offline', '', 0, 0, 1, 1), (1, 'camera', 'aa', 0, 0, 1, 1), (1, 'camera', 'bb', 0, 0, 1, 1);
          INSERT INTO condition_setting (condition, scope, name, machine_id, threshold) VALUES
@@ -407,13 +407,9 @@ fn conditions_are_incidents_besides_outages_and_settings_are_unique_in_their_sco
         run(&sql).expect_err(twice);
     }
     store.remove_machine("barn", DAY).expect("removed");
-    for (table, left) in [
-        ("machine_judged", 0),
-        ("camera_day", 0),
-        ("camera_subject", 0),
-        ("incident", 0),
-        ("condition_setting", 5),
-    ] {
+    for (table, left) in
+        [("machine_judged", 0), ("camera_day", 0), ("camera", 0), ("incident", 0), ("condition_setting", 5)]
+    {
         let sql = format!("SELECT count(*) FROM {table}");
         let count: i64 = store.read(|c| Ok(c.query_row(&sql, [], |row| row.get(0))?)).expect("read");
         assert_eq!(count, left, "{table}");

@@ -1,0 +1,149 @@
+//! The tables `camera` and `camera_day`: a row for each camera, and one for each of its days.
+
+use crate::clock::Moment;
+use crate::monitor::cameras::mac::CameraMac;
+use crate::monitor::cameras::minutes::{DAY, StoredCamera, UnsavedCameras, day, minute};
+use crate::monitor::events::note;
+use crate::monitor::machine::MachineId;
+use crate::monitor::store::{Store, StoreError};
+use rusqlite::{OptionalExtension, Transaction, params};
+use std::collections::HashMap;
+
+/// Event of a machine that reports more cameras than are kept; once per start of the monitor.
+const TOO_MANY: &str = "too_many_cameras";
+
+/// Days of the percentages that people are shown.
+const SHOWN_DAYS: u16 = 30;
+
+/// A camera with its latest days.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CameraHistory {
+    pub mac: String,
+    pub name: Option<String>,
+    /// When it was last reported, to the minute.
+    pub reported: Moment,
+    /// Oldest first; days without known minutes are missing.
+    pub days: Vec<StoredDay>,
+}
+
+/// Minutes of one day (UTC).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoredDay {
+    /// Since 1970.
+    pub day: u16,
+    pub up: u32,
+    pub down: u32,
+}
+
+impl CameraHistory {
+    pub fn label(&self) -> &str {
+        self.name.as_deref().unwrap_or(&self.mac)
+    }
+
+    /// Minutes up and down of all days together.
+    pub fn minutes(&self) -> (u32, u32) {
+        self.days.iter().fold((0, 0), |(up, down), day| (up + day.up, down + day.down))
+    }
+
+    /// Share of the known minutes for which it was up, rounded down to 0.1 %: only a camera that was never down has 100 %.
+    pub fn percent(&self) -> Option<f64> {
+        let (up, down) = self.minutes();
+        let known = up + down;
+        (known > 0)
+            .then(|| f64::from(u32::try_from(u64::from(up) * 1000 / u64::from(known)).unwrap_or(0)) / 10.0)
+    }
+}
+
+/// Writes what is new of a machine's cameras; a machine that was removed meanwhile is passed over.
+pub fn save(
+    tx: &Transaction<'_>,
+    machine: MachineId,
+    unsaved: &UnsavedCameras,
+    now: Moment,
+) -> Result<(), StoreError> {
+    let mut cameras = tx.prepare_cached(
+        "INSERT INTO camera (machine_id, mac, name, reported) SELECT id, ?2, ?3, ?4 FROM machine WHERE id = ?1
+         ON CONFLICT (machine_id, mac)
+            DO UPDATE SET name = coalesce(excluded.name, name), reported = excluded.reported
+         RETURNING id",
+    )?;
+    // A wrong clock can repeat hours; a day has no more minutes for that.
+    let mut days = tx.prepare_cached(
+        "INSERT INTO camera_day (camera_id, day, up, down) VALUES (?1, ?2, min(?3, ?5), min(?4, ?5 - min(?3, ?5)))
+         ON CONFLICT DO UPDATE SET up = min(up + excluded.up, ?5 - down),
+                                   down = min(down + excluded.down, ?5 - min(up + excluded.up, ?5 - down))",
+    )?;
+    for new in &unsaved.days {
+        let values = params![machine.0, new.mac.to_string(), new.name, new.reported];
+        let id: Option<i64> = cameras.query_row(values, |row| row.get(0)).optional()?;
+        if let Some(id) = id.filter(|_| new.up > 0 || new.down > 0) {
+            days.execute(params![id, new.day, new.up, new.down, DAY])?;
+        }
+    }
+    let exists = "SELECT 1 FROM machine WHERE id = ?1";
+    if unsaved.were_refused && tx.prepare_cached(exists)?.exists([machine.0])? {
+        note(tx, Some(machine), TOO_MANY, None, now)?;
+    }
+    Ok(())
+}
+
+impl Store {
+    /// All cameras of all machines.
+    pub fn stored_cameras(&self) -> Result<HashMap<MachineId, Vec<StoredCamera>>, StoreError> {
+        self.read(|connection| {
+            let mut stored: HashMap<_, Vec<StoredCamera>> = HashMap::new();
+            let mut statement = connection.prepare("SELECT machine_id, mac, name, reported FROM camera")?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                let mac: String = row.get(1)?;
+                let Some(mac) = CameraMac::parse(&mac) else { continue };
+                let camera = StoredCamera { mac, name: row.get(2)?, reported: row.get(3)? };
+                stored.entry(MachineId(row.get(0)?)).or_default().push(camera);
+            }
+            Ok(stored)
+        })
+    }
+
+    /// The cameras of a machine with their last `days` days, today included, by MAC address. Minutes that are in memory only
+    /// are missing: the last 15 at most.
+    pub fn camera_history(
+        &self,
+        machine: MachineId,
+        days: u16,
+        now: Moment,
+    ) -> Result<Vec<CameraHistory>, StoreError> {
+        let after = i64::from(day(minute(now))) - i64::from(days);
+        self.read(|connection| {
+            let mut statement = connection.prepare(
+                "SELECT c.mac, c.name, c.reported, d.day, d.up, d.down
+                 FROM camera c LEFT JOIN camera_day d ON d.camera_id = c.id AND d.day > ?2
+                 WHERE c.machine_id = ?1 ORDER BY c.mac, d.day",
+            )?;
+            let mut rows = statement.query((machine.0, after))?;
+            let mut cameras: Vec<CameraHistory> = Vec::new();
+            while let Some(row) = rows.next()? {
+                let mac: String = row.get(0)?;
+                if cameras.last().is_none_or(|last| last.mac != mac) {
+                    let reported = Moment::from_seconds(row.get::<_, i64>(2)?.saturating_mul(60));
+                    cameras.push(CameraHistory { mac, name: row.get(1)?, reported, days: Vec::new() });
+                }
+                if let (Some(day), Some(camera)) = (row.get(3)?, cameras.last_mut()) {
+                    camera.days.push(StoredDay { day, up: row.get(4)?, down: row.get(5)? });
+                }
+            }
+            Ok(cameras)
+        })
+    }
+
+    /// The same of the days whose percentage people are shown.
+    pub fn recent_camera_history(
+        &self,
+        machine: MachineId,
+        now: Moment,
+    ) -> Result<Vec<CameraHistory>, StoreError> {
+        self.camera_history(machine, SHOWN_DAYS, now)
+    }
+}
+
+#[cfg(test)]
+mod tests;
