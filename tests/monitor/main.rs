@@ -4,6 +4,7 @@
 mod support;
 
 mod api;
+mod camera_alerts;
 mod clock;
 mod command_line;
 mod condition_settings;
