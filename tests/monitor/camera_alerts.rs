@@ -30,13 +30,8 @@ struct Intervals {
     offline_threshold: &'static str,
 }
 
-const FAST: Intervals = Intervals {
-    heartbeat: "1s",
-    cameras: "1s",
-    hold: Some("0s"),
-    check: "1s",
-    offline_threshold: "3s",
-};
+const FAST: Intervals =
+    Intervals { heartbeat: "1s", cameras: "1s", hold: Some("0s"), check: "1s", offline_threshold: "3s" };
 
 /// A device "barn-cam" with the camera "gate" behind a cable of its own. The daemon ends first.
 struct CameraRig {
@@ -68,12 +63,14 @@ impl CameraRig {
         let (address, listener) = (monitor.address(), net.listen(0));
         let pass_on = move |beat: &Request| {
             let token = beat.header("authorization").unwrap_or_default().to_owned();
-            let answer = request(address, &beat.method, &beat.target, &[("Authorization", token)], &beat.body);
+            let answer =
+                request(address, &beat.method, &beat.target, &[("Authorization", token)], &beat.body);
             Reply::Answer(answer.status, Vec::new(), answer.body.into_bytes())
         };
         // Its threads connect to the monitor.
         let relay = net.internet.enter(|| Server::on(listener, None, pass_on));
-        let gate = r#"[{ mac = "02:00:00:00:00:01", address = "10.60.0.2", tcp_port = 80, hostname = "gate" }]"#;
+        let gate =
+            r#"[{ mac = "02:00:00:00:00:01", address = "10.60.0.2", tcp_port = 80, hostname = "gate" }]"#;
         let setup = setup("observe").to(&relay.url("/api/v1/heartbeat")).token(&token);
         let setup = setup.interval(intervals.heartbeat).key("cameras.interval", intervals.cameras);
         let setup = setup.toml("cameras.camera", gate);
@@ -196,13 +193,8 @@ fn a_camera_that_is_unplugged_is_one_telegram_message_and_one_more_when_it_is_ba
 #[test]
 #[ignore = "takes five minutes"]
 fn with_the_defaults_the_message_of_a_camera_comes_within_150_seconds() {
-    let defaults = Intervals {
-        heartbeat: "5s",
-        cameras: "60s",
-        hold: None,
-        check: "30s",
-        offline_threshold: "120s",
-    };
+    let defaults =
+        Intervals { heartbeat: "5s", cameras: "60s", hold: None, check: "30s", offline_threshold: "120s" };
     let Some(rig) = CameraRig::start(&defaults) else { return };
     // Right after a check, so that a whole interval passes until the next one.
     let mut first = None;
