@@ -9,7 +9,7 @@ use heartbeat_daemon::monitor::simulation::{self, Content, Report};
 use std::sync::Arc;
 use std::time::Duration;
 
-const MACHINES: usize = 10_000;
+pub const MACHINES: usize = 10_000;
 /// Each sends as soon as it has its answer, for one machine after the other.
 const CONNECTIONS: usize = 64;
 const WARM_UP: Duration = Duration::from_secs(2);
@@ -79,24 +79,24 @@ pub fn replays(plan: &Plan) -> Outcome<Vec<Table>> {
     Ok(tables)
 }
 
-fn run(plan: &Plan, mut fleet: simulation::Plan) -> Outcome<Report> {
+pub fn run(plan: &Plan, mut fleet: simulation::Plan) -> Outcome<Report> {
     fleet.connections = CONNECTIONS;
     fleet.length = plan.window;
     simulation::run(&Arc::new(fleet), 1, WARM_UP).map_err(|error| format!("the fleet: {error}"))
 }
 
 /// Microseconds of CPU for each request, those of the warm-up counted in at the same rate.
-fn each(cpu: Duration, report: &Report) -> f64 {
+pub fn each(cpu: Duration, report: &Report) -> f64 {
     let share = report.length.as_secs_f64() / (report.length + WARM_UP).as_secs_f64();
     cpu.as_secs_f64() * 1e6 * share / report.accepted.count().max(1) as f64
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-fn middle(mut reports: Vec<Report>) -> Report {
+pub fn middle(mut reports: Vec<Report>) -> Report {
     reports.sort_by(|a, b| a.rate().total_cmp(&b.rate()));
     reports.swap_remove(reports.len() / 2)
 }

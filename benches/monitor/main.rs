@@ -1,5 +1,6 @@
 //! Measures the monitor from outside, beside its limits and beside nginx; `benches/README.md` says how.
 
+mod conditions;
 mod cost;
 #[path = "../support/figures.rs"]
 mod figures;
@@ -23,12 +24,14 @@ const INTERVAL: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     Benchmark {
-        usage: "cargo bench --profile monitor --features monitor --bench monitor -- [cost] [ingest] [replays] [steady] [idle] [growth] \
+        usage: "cargo bench --profile monitor --features monitor --bench monitor -- [cost] [ingest] [replays] [conditions] [memory] [steady] [idle] [growth] \
                 [--seconds N]",
         parts: &[
             ("cost", cost::measure),
             ("ingest", ingest::measure),
             ("replays", ingest::replays),
+            ("conditions", conditions::measure),
+            ("memory", conditions::memory),
             ("steady", steady::measure),
             ("idle", steady::idle),
             ("growth", growth::measure),

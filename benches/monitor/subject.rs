@@ -25,10 +25,16 @@ pub struct Monitor {
 impl Monitor {
     /// With so many machines, on a database on the disk.
     pub fn start(machines: usize) -> Outcome<Monitor> {
+        Monitor::start_with(machines, |_| Ok(()))
+    }
+
+    /// The same on a database that `prepare` has changed.
+    pub fn start_with(machines: usize, prepare: impl FnOnce(&Store) -> Outcome<()>) -> Outcome<Monitor> {
         let dir = TempDir::with_prefix("heartbeat-monitor-").map_err(|error| format!("scratch: {error}"))?;
         let store = open(dir.path())?;
         let tokens = store.add_simulated(machines, Moment::now()).map_err(|error| error.to_string())?;
         let tokens = tokens.iter().map(|token| token.as_str().to_owned()).collect();
+        prepare(&store)?;
         drop(store);
         let free = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
         let address = free.map_err(|error| format!("a port: {error}"))?;

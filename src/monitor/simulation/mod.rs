@@ -17,7 +17,7 @@ pub mod latencies;
 mod plan;
 mod report;
 
-pub use plan::{Content, Plan, SendRate};
+pub use plan::{Content, Plan, SendRate, with_cameras};
 pub use report::Report;
 
 use driver::Driver;

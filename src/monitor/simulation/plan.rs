@@ -1,6 +1,6 @@
 //! The requests: heads and bodies, built once.
 
-use crate::wire::{Heartbeat, SAMPLE};
+use crate::wire::{Camera, CameraStatus, Heartbeat, SAMPLE};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -18,6 +18,8 @@ pub enum SendRate {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
     Live,
+    /// Live heartbeats of devices with this many cameras, which all respond.
+    Cameras(usize),
     /// This many replays per request, one for each past minute.
     Replays(usize),
 }
@@ -26,7 +28,7 @@ impl Content {
     /// Heartbeats per request.
     pub fn batch(self) -> usize {
         match self {
-            Content::Live => 1,
+            Content::Live | Content::Cameras(_) => 1,
             Content::Replays(batch) => batch,
         }
     }
@@ -104,6 +106,7 @@ fn bodies(content: Content) -> Vec<Vec<u8>> {
     let sample: Heartbeat = serde_json::from_str(SAMPLE).expect("the sample is a heartbeat");
     match content {
         Content::Live => vec![json(&sample)],
+        Content::Cameras(number) => vec![json(&with_cameras(&sample, number, CameraStatus::Connected))],
         Content::Replays(batch) => {
             let minutes: Vec<u64> = (1..=REPLAY_MINUTES as u64).collect();
             let replays = |minutes: &[u64]| {
@@ -113,6 +116,18 @@ fn bodies(content: Content) -> Vec<Vec<u8>> {
             minutes.chunks_exact(batch.clamp(1, REPLAY_MINUTES)).map(replays).collect()
         }
     }
+}
+
+/// The sample with this many cameras.
+pub fn with_cameras(sample: &Heartbeat, number: usize, status: CameraStatus) -> Heartbeat {
+    let camera = |number| Camera {
+        mac: format!("b8:27:eb:00:{:02x}:{:02x}", number / 256, number % 256),
+        hostname: Some(format!("camera-{number}")),
+        status,
+        last_seen: Some("2025-11-21T20:19:22Z".into()),
+        failed_checks: Some(if status == CameraStatus::Connected { 0 } else { 2 }),
+    };
+    Heartbeat { cameras: (0..number).map(camera).collect(), ..sample.clone() }
 }
 
 fn json(value: &impl serde::Serialize) -> Vec<u8> {
