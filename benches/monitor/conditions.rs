@@ -71,7 +71,10 @@ pub fn memory(_: &Plan) -> Outcome<Vec<Table>> {
 
 /// Bytes for each machine with so many cameras.
 fn judged(cameras: usize, status: CameraStatus) -> Outcome<f64> {
-    let sample: Heartbeat = serde_json::from_str(SAMPLE).map_err(|error| error.to_string())?;
+    let mut sample: Heartbeat = serde_json::from_str(SAMPLE).map_err(|error| error.to_string())?;
+    // Without an open incident: on its best uplink.
+    let best = sample.connection.uplinks.first().map(|uplink| uplink.interface.clone());
+    sample.connection.active = best;
     let body = |status| serde_json::to_string(&with_cameras(&sample, cameras, status));
     let good = body(CameraStatus::Connected).map_err(|error| error.to_string())?;
     let body = body(status).map_err(|error| error.to_string())?;

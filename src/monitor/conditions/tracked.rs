@@ -122,7 +122,7 @@ impl MachineConditions {
             if is_first && is_known(entry, &setting, seen.reading) {
                 newly_judged |= seen.condition.bit();
                 if at.is_none() && holds(entry, &setting, seen.reading) && tracked.len() < MAX_SUBJECTS {
-                    tracked.push(Tracked::existing(&seen, now));
+                    add(tracked, Tracked::existing(&seen, now));
                     return;
                 }
             }
@@ -137,7 +137,7 @@ impl MachineConditions {
                     }
                 }
                 None if next.is_some() && tracked.len() < MAX_SUBJECTS => {
-                    tracked.push(Tracked::new(&seen, next, now));
+                    add(tracked, Tracked::new(&seen, next, now));
                 }
                 None => {}
             }
@@ -218,7 +218,7 @@ impl MachineConditions {
                         self.tracked.swap_remove(at);
                     }
                 }
-                None if change.begins => self.tracked.push(Tracked::ended(change)),
+                None if change.begins => add(&mut self.tracked, Tracked::ended(change)),
                 None => {}
             }
         }
@@ -334,6 +334,12 @@ impl Tracked {
     fn is_forgotten(&self) -> bool {
         self.phase.is_none() && !self.is_recorded
     }
+}
+
+/// Few machines have more than one, so there is no room for others in advance.
+fn add(tracked: &mut Vec<Tracked>, new: Tracked) {
+    tracked.reserve_exact(1);
+    tracked.push(new);
 }
 
 fn value(reading: Reading) -> Option<f32> {
