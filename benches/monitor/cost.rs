@@ -3,18 +3,20 @@
 use crate::figures::{Figure, Table};
 use crate::parts::{Outcome, Plan};
 use crate::subject::open;
-use heartbeat_daemon::clock::Moment;
+use heartbeat_daemon::clock::{Moment, Now};
 use heartbeat_daemon::monitor::fleet::Fleet;
 use heartbeat_daemon::monitor::ingest::native::{self, Received};
 use heartbeat_daemon::monitor::machine::MachineId;
 use heartbeat_daemon::monitor::registry::lookup::Registry;
-use heartbeat_daemon::wire::{Heartbeat, SAMPLE};
+use heartbeat_daemon::monitor::simulation::with_cameras;
+use heartbeat_daemon::wire::{CameraStatus, Heartbeat, SAMPLE};
 use std::hint::black_box;
 use std::time::Instant;
 
 const ROUNDS: usize = 300;
 const IN_A_ROUND: usize = 1000;
 const MACHINES: usize = 10_000;
+const CAMERAS: usize = 8;
 
 pub fn measure(_: &Plan) -> Outcome<Vec<Table>> {
     let sample: Heartbeat = serde_json::from_str(SAMPLE).map_err(|error| error.to_string())?;
@@ -39,6 +41,18 @@ pub fn measure(_: &Plan) -> Outcome<Vec<Table>> {
             black_box(fleet.beat(MachineId((turn * 7919 % MACHINES) as i64), &beat, now));
         }),
     );
+    let cameras = serde_json::to_string(&with_cameras(&sample, CAMERAS, CameraStatus::Connected));
+    let cameras = cameras.map_err(|error| error.to_string())?;
+    let Ok(Received::Beat(beat)) = native::parse(&cameras) else {
+        return Err("the sample is no beat".into());
+    };
+    let parse = |_| drop(black_box(native::parse(black_box(&cameras))));
+    add("parse, with 8 cameras", best(parse));
+    let both = Now::read();
+    let judge = |turn: usize| {
+        black_box(fleet.judge(MachineId((turn * 7919 % MACHINES) as i64), &beat, false, both));
+    };
+    add("judge the conditions, with 8 cameras", best(judge));
     add("the clock", best(|_| _ = black_box(Moment::now())));
     let tree = |_| drop(black_box(serde_json::from_str::<serde_json::Value>(black_box(&body))));
     add("(for comparison: parse into a tree)", best(tree));
