@@ -101,11 +101,16 @@ fn cases() -> Vec<Case> {
     add("get", "/healthz", "/healthz", None, "", 200);
     add("get", "/metrics", "/metrics", None, "", 200);
     add("get", "/metrics", "/metrics", Machine, "", 403);
+    add("get", "/metrics/machines", "/metrics/machines", None, "", 200);
+    add("get", "/metrics/machines", "/metrics/machines", Machine, "", 403);
+    add("get", "/metrics/machines", "/metrics/machines?machine=1", Reader, "", 400);
     for (path, good, bad) in [
         ("/api/v1/machines", "/api/v1/machines?status=online&limit=1", "/api/v1/machines?status=asleep"),
         ("/api/v1/machines/{id}", "/api/v1/machines/1", "/api/v1/machines/1?x=1"),
         ("/api/v1/machines/{id}/history", "/api/v1/machines/1/history", "/api/v1/machines/1/history?step=1"),
         ("/api/v1/machines/{id}/cameras", "/api/v1/machines/1/cameras", "/api/v1/machines/1/cameras?days=0"),
+        ("/api/v1/incidents", "/api/v1/incidents?open=1&machine=1", "/api/v1/incidents?open=yes"),
+        ("/api/v1/conditions", "/api/v1/conditions", "/api/v1/conditions?limit=1"),
         ("/api/v1/events", "/api/v1/events?after=0", "/api/v1/events?limit=0"),
         ("/api/v1/deliveries", "/api/v1/deliveries?state=waiting", "/api/v1/deliveries?state=lost"),
     ] {
@@ -207,10 +212,13 @@ fn web_path(route: Route) -> &'static str {
         Route::Root => "/",
         Route::Health => "/healthz",
         Route::Metrics => "/metrics",
+        Route::MachineMetrics => "/metrics/machines",
         Route::Machines => "/api/v1/machines",
         Route::Machine(_) => "/api/v1/machines/{id}",
         Route::History(_) => "/api/v1/machines/{id}/history",
         Route::Cameras(_) => "/api/v1/machines/{id}/cameras",
+        Route::Incidents => "/api/v1/incidents",
+        Route::Conditions => "/api/v1/conditions",
         Route::Events => "/api/v1/events",
         Route::Deliveries => "/api/v1/deliveries",
     }
@@ -246,7 +254,7 @@ fn each_documented_path_is_the_route_of_its_name_and_there_are_no_others() {
         assert_eq!(found.or(enroll), Some(path.as_str()));
         routes += 1;
     }
-    assert_eq!(routes, 9 + 6 + 1, "the arms of the two functions above, and enrolment");
+    assert_eq!(routes, 12 + 6 + 1, "the arms of the two functions above, and enrolment");
 }
 
 #[test]

@@ -13,13 +13,16 @@ const REQUESTS: usize = 100_000;
 /// In one connection, before the answers are read.
 const PIPELINED: usize = 250;
 
-const PATHS: [&str; 15] = [
+const PATHS: [&str; 18] = [
     "/healthz",
     "/metrics",
+    "/metrics/machines",
     "/api/v1/machines",
     "/api/v1/machines/1",
     "/api/v1/machines/1/history",
     "/api/v1/machines/1/cameras",
+    "/api/v1/incidents",
+    "/api/v1/conditions",
     "/api/v1/events",
     "/api/v1/deliveries",
     "/api/v1/heartbeat",

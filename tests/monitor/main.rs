@@ -16,6 +16,7 @@ mod failover;
 mod formats;
 mod hostile;
 mod https;
+mod incidents;
 mod killed;
 mod proxies;
 mod reload;

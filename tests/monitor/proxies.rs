@@ -87,7 +87,9 @@ fn serves_behind(site: Site) -> Site {
     drop(daemon);
 
     assert_eq!(site.curl("/healthz", &[]), ("200".into(), "{\"status\":\"ok\"}".into()));
-    assert_eq!(site.curl("/metrics", &[]).0, "404", "figures are for this machine");
+    for path in ["/metrics", "/metrics/machines"] {
+        assert_eq!(site.curl(path, &[]).0, "404", "{path} is for this machine");
+    }
     let authorized = format!("Authorization: Bearer {token}");
     let large = site.monitor.plan().scratch().file("large", &"x".repeat(70_000));
     let body = ["--header", &authorized, "--data", &format!("@{large}")];

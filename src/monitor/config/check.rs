@@ -175,6 +175,11 @@ impl Check<'_> {
             workers: number(written.workers, 2, 1..=64)?,
         })
     }
+
+    pub fn metrics_machines(&self, written: written::FleetMetrics) -> Result<usize, ConfigError> {
+        // A response has about 1 KB for each machine.
+        Ok(self.source.number::<u32>(written.machines, 1_000, 0..=100_000)? as usize)
+    }
 }
 
 /// Whether `text` is `address` or `Name <address>` with an address that needs no quoting in SMTP.

@@ -47,6 +47,7 @@ impl Config {
             smtp: check.smtp(written.smtp)?,
             retention: check.retention(written.retention)?,
             limits: check.limits(written.limits)?,
+            metrics_machines: check.metrics_machines(written.metrics)?,
             log: written.log.level.unwrap_or(Level::Info).into(),
         })
     }

@@ -18,6 +18,8 @@ pub struct Config {
     pub smtp: Option<SmtpConfig>,
     pub retention: RetentionConfig,
     pub limits: LimitsConfig,
+    /// Machines up to which `/metrics/machines` responds.
+    pub metrics_machines: usize,
     pub log: LevelFilter,
 }
 

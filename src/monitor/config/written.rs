@@ -15,6 +15,7 @@ pub struct File {
     pub smtp: Smtp,
     pub retention: Retention,
     pub limits: Limits,
+    pub metrics: FleetMetrics,
     pub log: Log,
 }
 
@@ -69,6 +70,11 @@ pub struct Limits {
     pub connections_per_address: Option<Spanned<u32>>,
     pub queue: Option<Spanned<u32>>,
     pub workers: Option<Spanned<u32>>,
+}
+
+#[derive(Default, Deserialize)]
+pub struct FleetMetrics {
+    pub machines: Option<Spanned<u32>>,
 }
 
 #[derive(Default, Deserialize)]

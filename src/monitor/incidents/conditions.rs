@@ -2,6 +2,7 @@
 
 use crate::clock::Moment;
 use crate::monitor::conditions::catalogue::{CATALOGUE, Condition};
+use crate::monitor::conditions::table::json_number;
 use crate::monitor::conditions::tracked::{ConditionChange, ConditionChanges, OpenCondition};
 use crate::monitor::events::note;
 use crate::monitor::incidents::announce::Announcer;
@@ -213,8 +214,8 @@ impl Announcer<'_> {
                 "condition": condition.condition,
                 "subject": condition.subject,
                 "label": condition.label,
-                "value": condition.value,
-                "threshold": condition.threshold,
+                "value": condition.value.map(json_number),
+                "threshold": condition.threshold.map(json_number),
             })
         });
         note(self.transaction, Some(machine), what.event.name(), detail, self.now)

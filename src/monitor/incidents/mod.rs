@@ -14,14 +14,14 @@
 //! | `transition` | a change of a machine's status, and its log line |
 //! | `plan` | who is notified, and when: pure |
 //! | `table` | the table of incidents |
-//! | `open` | the open incidents of a machine, for lists |
+//! | `list` | incidents as they are listed |
 
 mod announce;
 pub mod conditions;
 mod context;
 mod grace;
 mod late;
-pub mod open;
+pub mod list;
 pub mod plan;
 pub mod policy;
 mod summary;

@@ -1,4 +1,5 @@
-//! Access to the read API: clients with a read token. `/metrics` is also open to this machine, `/healthz` to everyone.
+//! Access to the read API: clients with a read token. The metrics are also open to this machine, `/healthz`
+//! to everyone.
 
 use super::client;
 use super::context::WebContext;
@@ -12,7 +13,7 @@ use crate::http::{Request, Response};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reader {
     WithToken,
-    /// From this machine, for `/metrics` only.
+    /// From this machine, for metrics only.
     Local,
 }
 
@@ -25,7 +26,7 @@ pub fn admit(
     let settings = web.settings.get();
     let local = || client::is_local(request, &settings.trusted_proxies);
     let Some(token) = request.bearer() else {
-        if route == WebRoute::Metrics && local() {
+        if matches!(route, WebRoute::Metrics | WebRoute::MachineMetrics) && local() {
             return Ok(Reader::Local);
         }
         return Err(unauthorized("missing read token: use Authorization: Bearer TOKEN"));

@@ -1,4 +1,4 @@
-//! Whether a request comes from this machine, for which `/metrics` is open.
+//! Whether a request comes from this machine, for which the metrics are open.
 
 use crate::http::client::address;
 use crate::http::networks::IpNetwork;

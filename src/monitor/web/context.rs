@@ -32,6 +32,8 @@ pub struct WebSettings {
     /// The threshold of machines without their own.
     pub threshold: Duration,
     pub trusted_proxies: Vec<IpNetwork>,
+    /// Machines up to which `/metrics/machines` responds.
+    pub metrics_machines: usize,
 }
 
 impl WebSettings {
@@ -39,6 +41,7 @@ impl WebSettings {
         WebSettings {
             threshold: config.detection.offline_threshold,
             trusted_proxies: config.http.trusted_proxies.clone(),
+            metrics_machines: config.metrics_machines,
         }
     }
 }

@@ -15,6 +15,8 @@ pub struct StoredFigures {
     pub machines: [u64; 4],
     pub disabled: u64,
     pub paused: u64,
+    /// Open incidents by kind; without the kinds that have none.
+    pub incidents: BTreeMap<String, u64>,
     /// By the channel's kind, and by [`DeliveryState`].
     pub notifications: BTreeMap<String, [u64; 5]>,
     /// Number and kind of each channel with notifications that were tried without success, and how many.
@@ -41,6 +43,9 @@ impl Store {
             let sql =
                 "SELECT count(DISTINCT machine_id) FROM maintenance WHERE starts_at <= ?1 AND ends_at > ?1";
             figures.paused = connection.query_row(sql, [now.0], |row| number(row, 0))?;
+            let sql = "SELECT kind, count(*) FROM incident WHERE ended_at IS NULL GROUP BY kind";
+            let open = rows(connection, sql, Vec::new(), |row| Ok((row.get(0)?, number(row, 1)?)))?;
+            figures.incidents = open.into_iter().collect();
             let sql = "SELECT c.kind, o.state, count(*) FROM outbox o JOIN channel c ON c.id = o.channel_id
                        GROUP BY c.kind, o.state";
             let counts = |row: &Row<'_>| -> rusqlite::Result<(String, usize, u64)> {

@@ -95,7 +95,15 @@ pub fn machine_filter(mut query: Query) -> Result<MachineFilter, QueryFault> {
     Ok(filter)
 }
 
-/// The parameters of `events` and `deliveries`.
+/// The lists that are read by [`slice`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SlicedList {
+    Incidents,
+    Events,
+    Deliveries,
+}
+
+/// The parameters of these lists.
 #[derive(Debug)]
 pub struct Slice {
     pub page: Page,
@@ -103,15 +111,24 @@ pub struct Slice {
     pub machine: Option<MachineId>,
     /// Only for deliveries.
     pub state: Option<DeliveryState>,
+    /// Only for incidents.
+    pub is_open: Option<bool>,
 }
 
-/// Reads `before`, `after`, `limit`, `machine` and, for deliveries, `state`.
-pub fn slice(mut query: Query, of_deliveries: bool) -> Result<Slice, QueryFault> {
+/// Reads `before`, `after`, `limit`, `machine` and, for deliveries, `state`, for incidents, `open`.
+pub fn slice(mut query: Query, of: SlicedList) -> Result<Slice, QueryFault> {
     let slice = Slice {
         page: Page { before: query.id("before")?, after: query.id("after")? },
         limit: query.limit()?,
         machine: query.id("machine")?.map(MachineId),
-        state: if of_deliveries { query.word("state", &DeliveryState::NAMES)? } else { None },
+        state: match of {
+            SlicedList::Deliveries => query.word("state", &DeliveryState::NAMES)?,
+            _ => None,
+        },
+        is_open: match of {
+            SlicedList::Incidents => query.word("open", &[("1", true), ("0", false)])?,
+            _ => None,
+        },
     };
     query.end()?;
     Ok(slice)
@@ -196,12 +213,13 @@ mod tests {
 
     #[test]
     fn a_list_is_cut_from_one_end() {
-        let slice = |text: &str| slice(Query::parse(Some(text)).expect(text), false);
+        let slice = |text: &str| slice(Query::parse(Some(text)).expect(text), SlicedList::Events);
         let page = |before, after| Page { before, after };
         assert_eq!(slice("").expect("the newest").page, page(None, None));
         assert_eq!(slice("before=7").expect("older ones").page, page(Some(7), None));
         assert_eq!(slice("after=0").expect("all").page, page(None, Some(0)));
         assert_eq!(slice("before=7&after=3").expect("in between").page, page(Some(7), Some(3)));
         slice("state=dead").expect_err("events have no state");
+        slice("open=1").expect_err("events are not open");
     }
 }

@@ -5,11 +5,14 @@ use super::lists::STATUSES;
 use crate::clock::Now;
 use crate::exposition::Exposition;
 use crate::http;
+use crate::monitor::conditions::catalogue::CATALOGUE;
 use crate::monitor::health::Health;
 use crate::monitor::ingest::counters::{IngestCounters, IngestFormat};
 use crate::monitor::notify::couriers::DeliveryCounts;
 use crate::monitor::notify::delivery_state::DeliveryState;
+use crate::monitor::notify::topic::Topic;
 use crate::monitor::web::figures::StoredFigures;
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 /// All metrics in the Prometheus text format.
@@ -41,6 +44,7 @@ pub fn text(web: &WebContext, now: Now) -> String {
     front(&mut text, &web.counters);
     if let Ok(figures) = &figures {
         fleet(&mut text, figures);
+        incidents(&mut text, &figures.incidents);
         notifications(&mut text, figures);
         text.gauge(
             "heartbeat_monitor_database_bytes",
@@ -82,6 +86,15 @@ fn fleet(text: &mut Exposition, figures: &StoredFigures) {
         "Machines in maintenance: monitored, without notifications.",
         figures.paused as f64,
     );
+}
+
+/// Every kind has a sample, so that an alert rule finds 0 and not nothing.
+fn incidents(text: &mut Exposition, open: &BTreeMap<String, u64>) {
+    let mut by_kind: BTreeMap<&str, f64> = CATALOGUE.iter().map(|entry| (entry.name, 0.0)).collect();
+    by_kind.insert(Topic::Offline.name(), 0.0);
+    by_kind.extend(open.iter().map(|(kind, count)| (kind.as_str(), *count as f64)));
+    let by_kind: Vec<(&str, f64)> = by_kind.into_iter().collect();
+    text.gauges("heartbeat_incident_open", "Open incidents by kind.", "kind", &by_kind);
 }
 
 fn ingest(text: &mut Exposition, counters: &IngestCounters) {

@@ -10,6 +10,10 @@
 //! | `query` | strict parsing of query strings |
 //! | `lists`, `history`, `cameras` | machines, events, deliveries, history and availability of cameras as JSON |
 //! | `metrics` | metrics in the Prometheus text format |
+//! | `lists`, `history` | machines, events, deliveries and history as JSON |
+//! | `incidents` | incidents and the catalogue of conditions as JSON |
+//! | `metrics`, `figures` | metrics in the Prometheus text format; what they read from the database |
+//! | `machine_metrics` | metrics of each machine and camera |
 //! | `context`, `refusal` | what responses are made from; refused requests |
 
 mod access;
@@ -18,12 +22,15 @@ mod client;
 mod context;
 mod figures;
 mod history;
+mod incidents;
 mod lists;
+mod machine_metrics;
 mod metrics;
 mod query;
 mod refusal;
 pub mod route;
 
+use super::incidents::list::IncidentFilter;
 use super::ingest::enroll;
 use super::machine::MachineId;
 use super::store::StoreError;
@@ -33,6 +40,7 @@ use crate::http::{Exchange, GateDecision, Method, Request, Response};
 use access::{Reader, admit};
 pub use context::{WebContext, WebSettings};
 use crossbeam_channel::Receiver;
+use lists::{Slice, SlicedList};
 use query::Query;
 use refusal::WebRefusal;
 use route::WebRoute;
@@ -90,12 +98,18 @@ impl WebContext {
         match route {
             WebRoute::Metrics => {
                 query.end()?;
-                Ok(Response::new(200).body(exposition::CONTENT_TYPE, metrics::text(self, now).into_bytes()))
+                Ok(exposed(metrics::text(self, now)))
             }
+            WebRoute::MachineMetrics => self.machine_metrics(query, now),
             WebRoute::Machines => self.machines(query, now.wall),
             WebRoute::Machine(id) => self.machine(id, query, now.wall),
             WebRoute::History(id) => self.history(id, query, now.wall),
             WebRoute::Cameras(id) => self.cameras(id, query, now.wall),
+            WebRoute::Incidents => self.incidents(query),
+            WebRoute::Conditions => {
+                query.end()?;
+                Ok(json(&incidents::catalogue()))
+            }
             WebRoute::Events => self.events(query),
             WebRoute::Deliveries => self.deliveries(query),
             // Answered by `respond`, without a token.
@@ -170,14 +184,28 @@ impl WebContext {
         Ok(json(&cameras::view(self.shared.store.camera_history(id, days, now)?)))
     }
 
+    fn machine_metrics(&self, query: Query, now: Now) -> Result<Response, WebRefusal> {
+        query.end()?;
+        if self.shared.registry.get().machines() > self.settings.get().metrics_machines {
+            return Err(WebRefusal::NotFound("there are more machines than [metrics] machines allows"));
+        }
+        Ok(exposed(machine_metrics::text(self, now)?))
+    }
+
+    fn incidents(&self, query: Query) -> Result<Response, WebRefusal> {
+        let Slice { page, limit, machine, is_open, .. } = lists::slice(query, SlicedList::Incidents)?;
+        let rows = self.shared.store.incidents(&IncidentFilter { page, limit, machine, is_open })?;
+        Ok(json(&lists::list(rows, limit, |row| row.id, incidents::incident)))
+    }
+
     fn events(&self, query: Query) -> Result<Response, WebRefusal> {
-        let slice = lists::slice(query, false)?;
+        let slice = lists::slice(query, SlicedList::Events)?;
         let rows = self.shared.store.events(slice.page, slice.machine, slice.limit)?;
         Ok(json(&lists::list(rows, slice.limit, |row| row.id, lists::event)))
     }
 
     fn deliveries(&self, query: Query) -> Result<Response, WebRefusal> {
-        let slice = lists::slice(query, true)?;
+        let slice = lists::slice(query, SlicedList::Deliveries)?;
         let rows = self.shared.store.deliveries(slice.page, slice.machine, slice.state, slice.limit)?;
         Ok(json(&lists::list(rows, slice.limit, |row| row.id, lists::delivery)))
     }
@@ -201,6 +229,11 @@ fn route(request: &Request) -> Result<WebRoute, WebRefusal> {
 }
 
 const NO_MACHINE: WebRefusal = WebRefusal::NotFound("no such machine");
+
+/// Metrics as a response.
+fn exposed(text: String) -> Response {
+    Response::new(200).body(exposition::CONTENT_TYPE, text.into_bytes())
+}
 
 /// A response that must not be cached.
 fn json(value: &impl Serialize) -> Response {

@@ -9,10 +9,13 @@ pub enum WebRoute {
     Root,
     Health,
     Metrics,
+    MachineMetrics,
     Machines,
     Machine(MachineId),
     History(MachineId),
     Cameras(MachineId),
+    Incidents,
+    Conditions,
     Events,
     Deliveries,
 }
@@ -24,10 +27,13 @@ impl WebRoute {
             "/" => return Some(WebRoute::Root),
             "/healthz" => return Some(WebRoute::Health),
             "/metrics" => return Some(WebRoute::Metrics),
+            "/metrics/machines" => return Some(WebRoute::MachineMetrics),
             _ => {}
         }
         match path.strip_prefix("/api/v1/")? {
             "machines" => Some(WebRoute::Machines),
+            "incidents" => Some(WebRoute::Incidents),
+            "conditions" => Some(WebRoute::Conditions),
             "events" => Some(WebRoute::Events),
             "deliveries" => Some(WebRoute::Deliveries),
             rest => {
@@ -58,10 +64,15 @@ mod tests {
         for (path, route) in [
             ("/healthz", Some(WebRoute::Health)),
             ("/metrics", Some(WebRoute::Metrics)),
+            ("/metrics/machines", Some(WebRoute::MachineMetrics)),
+            ("/metrics/machines/7", None),
             ("/api/v1/machines", Some(WebRoute::Machines)),
             ("/api/v1/machines/7", Some(WebRoute::Machine(MachineId(7)))),
             ("/api/v1/machines/7/history", Some(WebRoute::History(MachineId(7)))),
             ("/api/v1/machines/7/cameras", Some(WebRoute::Cameras(MachineId(7)))),
+            ("/api/v1/incidents", Some(WebRoute::Incidents)),
+            ("/api/v1/incidents/7", None),
+            ("/api/v1/conditions", Some(WebRoute::Conditions)),
             ("/api/v1/events", Some(WebRoute::Events)),
             ("/api/v1/deliveries", Some(WebRoute::Deliveries)),
             ("/api/v1/enroll", None),

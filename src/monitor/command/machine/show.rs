@@ -9,7 +9,7 @@ use crate::monitor::command::condition::view::{changed, setting_json};
 use crate::monitor::conditions::catalogue::Condition;
 use crate::monitor::conditions::settings::{SourcedSetting, sourced};
 use crate::monitor::conditions::table::json_number;
-use crate::monitor::incidents::open::OpenIncident;
+use crate::monitor::incidents::list::IncidentRecord;
 use crate::monitor::incidents::table::Outage;
 use crate::monitor::machine::Machine;
 use crate::monitor::notify::deliveries::DeliveryRecord;
@@ -27,9 +27,9 @@ const DELIVERIES: u32 = 5;
 /// A machine with everything that is shown of it.
 struct Shown {
     machine: Machine,
-    incidents: Vec<OpenIncident>,
     /// With their last 30 days.
     cameras: Vec<CameraHistory>,
+    incidents: Vec<IncidentRecord>,
     /// Settings that are not the defaults.
     settings: Vec<SourcedSetting>,
     /// Newest first.
@@ -126,7 +126,7 @@ fn with_age(at: Moment, now: Moment) -> String {
 }
 
 /// `temp since 2025-11-22T01:18:29Z (5m ago), 83.5 °C (threshold 80 °C)`
-fn incident_text(incident: &OpenIncident, now: Moment) -> String {
+fn incident_text(incident: &IncidentRecord, now: Moment) -> String {
     let kind = if incident.planned { "stopped on purpose" } else { incident.kind.as_str() };
     let subject = incident.label.as_ref().unwrap_or(&incident.subject);
     let mut text = [kind, subject].join(" ").trim_end().to_owned();
@@ -170,7 +170,7 @@ fn camera_json(camera: &CameraHistory) -> Value {
     })
 }
 
-fn incident_json(incident: &OpenIncident) -> Value {
+fn incident_json(incident: &IncidentRecord) -> Value {
     json!({
         "id": incident.id,
         "kind": incident.kind,

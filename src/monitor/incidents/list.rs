@@ -1,0 +1,120 @@
+//! Incidents as they are listed, and how many are open.
+
+use crate::clock::Moment;
+use crate::monitor::machine::MachineId;
+use crate::monitor::store::page::{Page, paged, rows};
+use crate::monitor::store::{Store, StoreError};
+use rusqlite::Row;
+
+/// An incident with everything that is shown of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IncidentRecord {
+    pub id: i64,
+    pub machine: (MachineId, String),
+    /// `offline`, or the name of a condition.
+    pub kind: String,
+    /// The part of the machine; empty for the machine itself.
+    pub subject: String,
+    /// The subject as people call it.
+    pub label: Option<String>,
+    /// The device announced that it is being stopped.
+    pub planned: bool,
+    /// The last heartbeat before an outage; when a condition began to hold.
+    pub since: Moment,
+    pub began: Moment,
+    /// `None`: it is open.
+    pub ended: Option<Moment>,
+    /// `None`: not announced.
+    pub notified: Option<Moment>,
+    /// It held when its condition was first judged.
+    pub existing: bool,
+    /// At its begin.
+    pub value: Option<f32>,
+    pub threshold: Option<f32>,
+}
+
+/// Which incidents, and which page of them.
+#[derive(Debug, Clone, Copy)]
+pub struct IncidentFilter {
+    pub page: Page,
+    pub limit: u32,
+    pub machine: Option<MachineId>,
+    /// `None`: open and ended ones.
+    pub is_open: Option<bool>,
+}
+
+impl Store {
+    pub fn incidents(&self, filter: &IncidentFilter) -> Result<Vec<IncidentRecord>, StoreError> {
+        let sql = list_sql(filter);
+        self.read(|connection| rows(connection, &sql, Vec::new(), record))
+    }
+
+    /// The open incidents of a machine, oldest first.
+    pub fn open_incidents(&self, machine: MachineId) -> Result<Vec<IncidentRecord>, StoreError> {
+        let page = Page { before: None, after: Some(0) };
+        self.incidents(&IncidentFilter { page, limit: u32::MAX, machine: Some(machine), is_open: Some(true) })
+    }
+}
+
+fn list_sql(filter: &IncidentFilter) -> String {
+    // Few incidents are open: they are found by their index and sorted, not by reading all ids.
+    let (id, index) =
+        if filter.is_open == Some(true) { ("+i.id", "INDEXED BY incident_open") } else { ("i.id", "") };
+    let (mut condition, order) = paged(id, filter.page);
+    if let Some(machine) = filter.machine {
+        condition += &format!(" AND i.machine_id = {}", machine.0);
+    }
+    if let Some(is_open) = filter.is_open {
+        condition += if is_open { " AND i.ended_at IS NULL" } else { " AND i.ended_at IS NOT NULL" };
+    }
+    format!(
+        "SELECT i.id, i.machine_id, m.name, i.kind, i.subject, i.label, i.planned, i.last_seen, i.began_at, i.ended_at,
+                i.notified_at, i.existing, i.value, i.threshold
+         FROM incident i {index} CROSS JOIN machine m WHERE m.id = i.machine_id AND {condition} {order} LIMIT {}",
+        filter.limit
+    )
+}
+
+fn record(row: &Row<'_>) -> rusqlite::Result<IncidentRecord> {
+    Ok(IncidentRecord {
+        id: row.get(0)?,
+        machine: (MachineId(row.get(1)?), row.get(2)?),
+        kind: row.get(3)?,
+        subject: row.get(4)?,
+        label: row.get(5)?,
+        planned: row.get(6)?,
+        since: Moment(row.get(7)?),
+        began: Moment(row.get(8)?),
+        ended: row.get::<_, Option<i64>>(9)?.map(Moment),
+        notified: row.get::<_, Option<i64>>(10)?.map(Moment),
+        existing: row.get(11)?,
+        value: row.get(12)?,
+        threshold: row.get(13)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(filter: &IncidentFilter) -> String {
+        let store = Store::scratch();
+        let sql = format!("EXPLAIN QUERY PLAN {}", list_sql(filter));
+        let detail = |row: &Row<'_>| row.get::<_, String>(3);
+        let steps = store.read(|connection| rows(connection, &sql, Vec::new(), detail));
+        steps.expect("a plan").join("; ")
+    }
+
+    #[test]
+    fn open_incidents_are_found_by_an_index_of_open_ones() {
+        let filter =
+            |machine, is_open| IncidentFilter { page: Page::default(), limit: 100, machine, is_open };
+        let all = plan(&filter(None, Some(true)));
+        assert!(all.contains("USING INDEX incident_open"), "{all}");
+        let one = plan(&filter(Some(MachineId(1)), Some(true)));
+        assert!(one.contains("SEARCH i USING INDEX incident_open"), "{one}");
+        let newest = plan(&filter(None, None));
+        assert!(newest.contains("USING INTEGER PRIMARY KEY"), "{newest}");
+        assert!(!newest.contains("TEMP B-TREE"), "{newest}");
+    }
+}
