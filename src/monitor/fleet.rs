@@ -7,6 +7,7 @@ mod beats;
 mod conditions;
 mod devices;
 mod minute;
+mod refusals;
 
 use super::beat::{Beat, Sample};
 use super::cameras::minutes::{CameraMinutes, UnsavedCameras};
@@ -21,6 +22,7 @@ use crate::monitor::machine::MachineId;
 pub use devices::SharedToken;
 use devices::{Devices, hardware_id};
 use minute::Minute;
+use refusals::Refusals;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -41,6 +43,7 @@ pub struct Fleet {
     shards: Box<[Mutex<Shard>]>,
     /// Of the conditions of all machines.
     settings: Latest<EffectiveSettings>,
+    refusals: Refusals,
 }
 
 #[derive(Debug, Default)]
@@ -125,7 +128,8 @@ pub struct Unsaved {
 
 impl Default for Fleet {
     fn default() -> Fleet {
-        Fleet { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), settings: Latest::default() }
+        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
+        Fleet { shards, settings: Latest::default(), refusals: Refusals::default() }
     }
 }
 
@@ -136,7 +140,9 @@ impl Fleet {
             if beat.device.is_some_and(|device| slot.devices.sent(device, now)) {
                 let payloads = [slot.payload.as_slice(), beat.payload.as_bytes()];
                 let hardware_ids = payloads.into_iter().filter_map(hardware_id).collect();
-                shared.push(SharedToken { machine, hardware_ids });
+                let report = SharedToken { machine, hardware_ids };
+                slot.devices.named(&report);
+                shared.push(report);
             }
             slot.apply(beat, now);
         })
@@ -233,13 +239,6 @@ impl Fleet {
 
     pub fn is_online(&self, machine: MachineId) -> bool {
         self.shard(machine).slots.get(&machine).is_some_and(|slot| slot.belief == Belief::Online)
-    }
-
-    /// Minutes of `machine` that the database does not have, including the current one.
-    pub fn minutes(&self, machine: MachineId) -> Vec<(i64, Packed)> {
-        let shard = self.shard(machine);
-        let Some(slot) = shard.slots.get(&machine) else { return Vec::new() };
-        slot.minutes.iter().copied().chain(slot.minute.mean()).collect()
     }
 
     /// Number of machines.

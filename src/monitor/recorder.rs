@@ -13,6 +13,7 @@
 mod ageing;
 mod events;
 mod loading;
+mod setup;
 mod trouble;
 
 pub use events::{OnStored, RecorderEvent, RecorderInbox};
@@ -265,20 +266,6 @@ impl Recorder {
         self.troubles.end(now.monotonic);
     }
 
-    /// Two devices that use one token look like one machine: the failure of either is not noticed.
-    fn report_shared_tokens(&mut self, now: Now) {
-        for shared in self.shared.fleet.drain_shared() {
-            let ids = shared.hardware_ids.join(" and ");
-            log::warn!(
-                "machine {}: two devices ({ids}) use its token in turn, so it looks online while either of them sends: \
-                 give each a machine and a token of its own (heartbeat-monitor machine add)",
-                shared.machine.0
-            );
-            let reported = self.shared.store.note_shared_token(&shared, now.wall);
-            self.logged(Task::Events, reported, now.monotonic);
-        }
-    }
-
     fn renew_removed_wal(&mut self, now: Instant) {
         let renewed = self.shared.store.renew_removed_wal();
         if self.logged(Task::Wal, renewed, now) == Some(true) {
@@ -335,6 +322,7 @@ impl Recorder {
             self.shared.pulse.sweep.succeeded();
             self.sweep_is_partial = swept.is_partial;
             self.call_offline(&swept.offline, now);
+            self.judge_setup(now);
         }
     }
 

@@ -193,6 +193,7 @@ impl Journal {
         let mut events = self.connection.prepare_cached(
             "SELECT e.id, e.machine_id, e.kind, e.at, i.last_seen FROM event e
              LEFT JOIN incident i ON i.machine_id = e.machine_id AND i.began_at = e.at AND e.kind = 'offline'
+                  AND i.kind = e.kind
              WHERE e.id > ?1 ORDER BY e.id",
         )?;
         let mut rows = events.query([self.seen.event])?;
@@ -207,7 +208,8 @@ impl Journal {
             });
         }
         let mut announced = self.connection.prepare_cached(
-            "SELECT machine_id, notified_at, last_seen, id FROM incident WHERE notified_at IS NOT NULL ORDER BY id",
+            "SELECT machine_id, notified_at, last_seen, id FROM incident
+             WHERE kind = 'offline' AND notified_at IS NOT NULL ORDER BY id",
         )?;
         let mut rows = announced.query([])?;
         while let Some(row) = rows.next()? {

@@ -22,10 +22,13 @@ pub enum Condition {
     Clock = 12,
     Boots = 13,
     Wifi = 14,
+    NeverSeen = 15,
+    SharedToken = 16,
+    RefusedToken = 17,
 }
 
 /// Number of conditions.
-pub const CONDITIONS: usize = 15;
+pub const CONDITIONS: usize = 18;
 
 /// One line of the catalogue.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -250,6 +253,36 @@ pub const CATALOGUE: [CatalogueEntry; CONDITIONS] = [
         hold: minutes(10),
         clear: minutes(1),
     },
+    CatalogueEntry {
+        condition: Condition::NeverSeen,
+        name: "never_seen",
+        topic: Topic::Setup,
+        meaning: "a machine has not sent any heartbeat since it was added",
+        reason: "Only the device shows a wrong URL or token. 15 minutes are enough to install the daemon and start it.",
+        limit: None,
+        hold: minutes(15),
+        clear: Duration::ZERO,
+    },
+    CatalogueEntry {
+        condition: Condition::SharedToken,
+        name: "shared_token",
+        topic: Topic::Setup,
+        meaning: "two devices used the machine's token in turn within the last hour",
+        reason: "A cloned SD card sends under the same name: while one of the devices sends, nobody notices that the other one fails.",
+        limit: None,
+        hold: Duration::ZERO,
+        clear: Duration::ZERO,
+    },
+    CatalogueEntry {
+        condition: Condition::RefusedToken,
+        name: "refused_token",
+        topic: Topic::Setup,
+        meaning: "a replaced token of the machine was refused 5 times within 10 minutes",
+        reason: "A device was left out when the token was rotated, and its heartbeats are lost. A single request may be a leftover script.",
+        limit: None,
+        hold: Duration::ZERO,
+        clear: minutes(60),
+    },
 ];
 
 impl Condition {
@@ -263,6 +296,11 @@ impl Condition {
 
     pub fn from_name(name: &str) -> Option<Condition> {
         CATALOGUE.iter().find(|entry| entry.name == name).map(|entry| entry.condition)
+    }
+
+    /// Whether no heartbeat shows it: the sweep judges it, and the machine may be offline.
+    pub fn is_judged_by_sweep(self) -> bool {
+        matches!(self, Condition::NeverSeen | Condition::RefusedToken)
     }
 
     /// Its bit in a set of conditions.

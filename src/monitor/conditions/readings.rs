@@ -23,12 +23,13 @@ pub struct Observation<'a> {
     pub reading: Reading,
 }
 
-/// Passes each reading of a heartbeat to `see`. `is_shared`: two devices use the token in turn, so that boots say nothing.
+/// Passes each reading of a heartbeat to `see`. `shared_by`: the devices that use the token in turn, if there are two; boots
+/// say nothing then.
 pub fn observe(
     facts: &Facts<'_>,
     sample: &Sample,
     recent: &mut Recent,
-    is_shared: bool,
+    shared_by: Option<&str>,
     now: Moment,
     mut see: impl FnMut(Observation<'_>),
 ) {
@@ -45,8 +46,10 @@ pub fn observe(
     of_machine(Condition::Memory, number(sample.mem));
     of_machine(Condition::Clock, flag(facts.clock_synced.map(|is_synced| !is_synced)));
     of_machine(Condition::Wifi, number(facts.wifi_dbm));
-    let boots = recent.boots(facts.boot_id.as_deref(), now).filter(|_| !is_shared);
+    let boots = recent.boots(facts.boot_id.as_deref(), now).filter(|_| shared_by.is_none());
     of_machine(Condition::Boots, number(boots.map(|boots| boots as f32)));
+    let (condition, reading) = (Condition::SharedToken, flag(Some(shared_by.is_some())));
+    see(Observation { condition, subject: "", label: shared_by.filter(|names| !names.is_empty()), reading });
     activities(facts, recent, now, &mut see);
     file_systems(facts, recent, &mut see);
     for camera in &facts.cameras {

@@ -99,7 +99,7 @@ impl MachineConditions {
         &mut self,
         facts: &Facts<'_>,
         sample: &Sample,
-        is_shared: bool,
+        shared_by: Option<&str>,
         has_returned: bool,
         now: Now,
     ) -> bool {
@@ -109,7 +109,7 @@ impl MachineConditions {
         let MachineConditions { settings, judged, tracked, recent, .. } = self;
         let mut newly_judged = 0;
         let mut has_begun = false;
-        observe(facts, sample, recent, is_shared, now.wall, |seen| {
+        observe(facts, sample, recent, shared_by, now.wall, |seen| {
             let entry = seen.condition.entry();
             let setting = settings.get(seen.condition);
             let at = tracked.iter().position(|known| known.is_of(&seen));

@@ -7,10 +7,12 @@ use crate::monitor::cameras::minutes::StoredCamera;
 use crate::monitor::cameras::table::save;
 use crate::monitor::conditions::catalogue::Condition;
 use crate::monitor::fleet::{Fleet, MachineSlot, SharedToken, Unsaved, held};
+use crate::monitor::history::packed::Packed;
 use crate::monitor::history::rows::{Precedence, Rows};
 use crate::monitor::machine::{MachineId, MachineStatus};
 use crate::monitor::store::{Store, StoreError};
 use rusqlite::{OptionalExtension, Transaction, params};
+use std::collections::HashMap;
 
 /// A machine's place in the table of states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +74,23 @@ impl Fleet {
     /// The machines whose token was found to be shared since the last call.
     pub fn drain_shared(&self) -> Vec<SharedToken> {
         self.shards.iter().flat_map(|shard| std::mem::take(&mut held(shard).shared)).collect()
+    }
+
+    /// A request with a replaced token of `machine` was refused.
+    pub fn token_refused(&self, machine: MachineId, now: Moment) {
+        self.refusals.refused(machine, now);
+    }
+
+    /// The machines of which a device uses a replaced token, and since when.
+    pub fn refused_repeatedly(&self, now: Moment) -> HashMap<MachineId, Moment> {
+        self.refusals.repeated(|machine| self.seen(machine), now)
+    }
+
+    /// Minutes of `machine` that the database does not have, including the current one.
+    pub fn minutes(&self, machine: MachineId) -> Vec<(i64, Packed)> {
+        let shard = self.shard(machine);
+        let Some(slot) = shard.slots.get(&machine) else { return Vec::new() };
+        slot.minutes.iter().copied().chain(slot.minute.mean()).collect()
     }
 
     /// Whether two devices used the token of `machine` in turn within the last hour.

@@ -2,10 +2,12 @@
 
 use crate::clock::Now;
 use crate::monitor::beat::Beat;
+use crate::monitor::conditions::catalogue::Condition;
 use crate::monitor::conditions::table::EffectiveSettings;
 use crate::monitor::conditions::tracked::{ConditionChanges, MachineConditions, OpenCondition};
 use crate::monitor::fleet::{Fleet, MachineSlot, held};
 use crate::monitor::machine::MachineId;
+use std::sync::Arc;
 
 impl Fleet {
     /// Judges a live beat that was recorded before. True if the recorder is to be informed, which it counts as from now on.
@@ -13,9 +15,10 @@ impl Fleet {
     pub fn judge(&self, machine: MachineId, beat: &Beat<'_>, has_returned: bool, now: Now) -> bool {
         let mut shard = self.shard(machine);
         let Some(slot) = shard.slots.get_mut(&machine) else { return false };
-        let is_shared = slot.devices.are_several(now.wall);
-        let conditions = self.conditions(slot, machine);
-        let has_changes = conditions.beat(&beat.facts, &beat.sample, is_shared, has_returned, now);
+        let MachineSlot { devices, conditions, .. } = slot;
+        let conditions = self.conditions(conditions, machine);
+        let shared_by = devices.shared_by(now.wall);
+        let has_changes = conditions.beat(&beat.facts, &beat.sample, shared_by, has_returned, now);
         if has_changes {
             conditions.set_reported(true);
         }
@@ -46,10 +49,19 @@ impl Fleet {
     }
 
     /// Loads what the database has of a machine's conditions, before its first beat.
-    pub fn load_conditions(&self, machine: MachineId, judged: u32, open: Vec<OpenCondition>) {
+    pub fn load_conditions(&self, machine: MachineId, judged: u32, mut open: Vec<OpenCondition>) {
+        let is_open = |condition| open.iter().any(|known| known.condition == condition);
+        let (is_shared, is_refused) = (is_open(Condition::SharedToken), is_open(Condition::RefusedToken));
+        if is_refused {
+            self.refusals.load(machine);
+        }
+        open.retain(|known| !known.condition.is_judged_by_sweep());
         let mut shard = self.shard(machine);
-        if let Some(slot) = shard.slots.get_mut(&machine) {
-            self.conditions(slot, machine).load(judged, open);
+        if let Some(MachineSlot { devices, conditions, .. }) = shard.slots.get_mut(&machine) {
+            devices.load(is_shared);
+            if judged != 0 || !open.is_empty() {
+                self.conditions(conditions, machine).load(judged, open);
+            }
         }
     }
 
@@ -69,8 +81,17 @@ impl Fleet {
         switched_off
     }
 
-    fn conditions<'s>(&self, slot: &'s mut MachineSlot, machine: MachineId) -> &'s mut MachineConditions {
-        slot.conditions
+    /// The settings of every machine.
+    pub fn settings(&self) -> Arc<EffectiveSettings> {
+        self.settings.get()
+    }
+
+    fn conditions<'s>(
+        &self,
+        conditions: &'s mut Option<Box<MachineConditions>>,
+        machine: MachineId,
+    ) -> &'s mut MachineConditions {
+        conditions
             .get_or_insert_with(|| Box::new(MachineConditions::new(self.settings.get().of(machine).clone())))
     }
 }

@@ -23,6 +23,13 @@ pub struct SharedToken {
     pub hardware_ids: Vec<String>,
 }
 
+impl SharedToken {
+    /// "100000001234abcd and 100000005678ef01"
+    pub fn names(&self) -> String {
+        self.hardware_ids.join(" and ")
+    }
+}
+
 /// The last two devices that used a token.
 #[derive(Debug, Default)]
 pub struct Devices {
@@ -31,6 +38,10 @@ pub struct Devices {
     /// Last time that a device returned.
     shared_at: Option<Moment>,
     reported_at: Option<Moment>,
+    /// Hardware ids of both, when a device returned first; `None` before.
+    names: Option<Box<str>>,
+    /// The database has an open incident of it: until an hour after the first beat they count as several.
+    were_several: bool,
 }
 
 /// The device that sent before the current one did.
@@ -44,6 +55,9 @@ struct Before {
 impl Devices {
     /// A device sends. True if two devices are found to use the token in turn and this is to be reported.
     pub fn sent(&mut self, device: DeviceId, now: Moment) -> bool {
+        if std::mem::take(&mut self.were_several) {
+            self.shared_at = Some(now);
+        }
         let Some(current) = self.current.replace(device).filter(|current| *current != device) else {
             return false;
         };
@@ -59,6 +73,21 @@ impl Devices {
             self.reported_at = Some(now);
         }
         is_due
+    }
+
+    /// Loads whether the database has an open incident of it.
+    pub fn load(&mut self, were_several: bool) {
+        self.were_several = were_several;
+    }
+
+    /// Keeps the names of the devices that use the token in turn.
+    pub fn named(&mut self, report: &SharedToken) {
+        self.names = Some(report.names().into());
+    }
+
+    /// The devices that used the token in turn lately, empty if their names are not known; `None`: only one used it.
+    pub fn shared_by(&self, now: Moment) -> Option<&str> {
+        self.are_several(now).then(|| self.names.as_deref().unwrap_or_default())
     }
 
     /// Whether two devices used the token in turn lately.

@@ -107,7 +107,8 @@ impl Store {
         })
     }
 
-    /// Announces the conditions that began during a maintenance and have outlasted it, of machines that are online.
+    /// Announces the conditions that began during a maintenance and have outlasted it, of machines that are online; those that
+    /// the sweep judges need no online machine.
     pub fn announce_conditions_after_maintenance(&self, now: Moment) -> Result<Vec<Transition>, StoreError> {
         self.write(|transaction| {
             let unannounced = after_maintenance(transaction, now)?;
@@ -122,7 +123,7 @@ impl Store {
 
 impl Announcer<'_> {
     /// `None` if it is open already.
-    fn condition_began(
+    pub(super) fn condition_began(
         &self,
         machine: MachineId,
         change: &ConditionChange,
@@ -152,7 +153,7 @@ impl Announcer<'_> {
     }
 
     /// `None` if it is not open.
-    fn condition_ended(
+    pub(super) fn condition_ended(
         &self,
         machine: MachineId,
         change: &ConditionChange,
@@ -304,15 +305,17 @@ fn after_maintenance(tx: &Transaction<'_>, now: Moment) -> Result<Vec<(IncidentI
     let mut statement = tx.prepare_cached(
         "SELECT i.id, i.machine_id FROM incident i CROSS JOIN machine_state s
          WHERE s.machine_id = i.machine_id AND i.notified_at IS NULL AND i.ended_at IS NULL AND i.kind <> ?3
-           AND i.existing = ?4 AND s.watched = ?5 AND s.status = ?2
+           AND i.existing = ?4 AND s.watched = ?5 AND (s.status = ?2 OR i.kind IN (?6, ?7))
            AND NOT EXISTS (SELECT 1 FROM maintenance m WHERE m.machine_id = i.machine_id
                            AND m.starts_at <= ?1 AND m.ends_at > ?1)",
     )?;
     let outage = IncidentKey::outage(MachineId(0)).kind;
-    let values = params![now.0, MachineStatus::Online as i64, outage, false, true];
+    let online = MachineStatus::Online as i64;
+    let (never_seen, refused) = (Condition::NeverSeen.name(), Condition::RefusedToken.name());
+    let values = params![now.0, online, outage, false, true, never_seen, refused];
     let rows = statement.query_map(values, |row| Ok((IncidentId(row.get(0)?), MachineId(row.get(1)?))))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -10,6 +10,7 @@
 //! | `announce` | a change written down: incident, event, outbox rows |
 //! | `context` | what decides whether a change is announced: maintenance, flapping |
 //! | `conditions` | conditions that begin and end, each with its messages |
+//! | `setup` | problems of a machine's setup: judged by the sweep, whether the machine is online or not |
 //! | `summary` | one message about the conditions that held when they were first judged |
 //! | `transition` | a change of a machine's status, and its log line |
 //! | `plan` | who is notified, and when: pure |
@@ -24,6 +25,7 @@ mod late;
 pub mod list;
 pub mod plan;
 pub mod policy;
+pub mod setup;
 mod summary;
 pub mod sweep;
 pub mod table;

@@ -10,6 +10,7 @@ use crate::monitor::conditions::tracked::ConditionChanges;
 use crate::monitor::incidents::grace::{ClockCheck, Listening};
 use crate::monitor::incidents::late::LateCriteria;
 use crate::monitor::incidents::policy::FLAPPING_HOLD;
+use crate::monitor::incidents::setup::SetupFacts;
 use crate::monitor::incidents::transition::Transition;
 use crate::monitor::incidents::transitions::LateMachines;
 use crate::monitor::machine::MachineId;
@@ -193,6 +194,19 @@ impl Sweeper {
         self.poke.poke();
         log_each(&recorded.transitions, now);
         Ok(recorded.machines)
+    }
+
+    /// For problems of setups, which no heartbeat decides. Call it after a sweep.
+    ///
+    /// # Errors
+    /// The database failed; nothing was changed.
+    pub fn setup(&mut self, store: &Store, facts: &SetupFacts<'_>, now: Moment) -> Result<(), StoreError> {
+        let transitions = store.judge_setup(facts, self.listening.since(), now)?;
+        if !transitions.is_empty() {
+            self.poke.poke();
+            log_each(&transitions, now);
+        }
+        Ok(())
     }
 }
 

@@ -2,6 +2,7 @@
 //! recorder's thread alone.
 
 use crate::clock::Moment;
+use crate::monitor::conditions::catalogue::Condition;
 use crate::monitor::incidents::announce::Announcer;
 use crate::monitor::incidents::late::{LateCriteria, declare_late, doubtful};
 use crate::monitor::incidents::table::{IncidentKey, after_maintenance};
@@ -114,7 +115,7 @@ impl Store {
     }
 
     /// Announces the flapping machines and conditions that have held one state for `hold`. A condition of a machine that is
-    /// not online is unknown.
+    /// not online is unknown, except those that the sweep judges.
     pub fn announce_steady(&self, now: Moment, hold: Duration) -> Result<Vec<Transition>, StoreError> {
         self.write(|transaction| {
             let steady: Vec<Steady> = steady(transaction, now, now.minus(hold))?;
@@ -185,7 +186,9 @@ fn steady(transaction: &Transaction, now: Moment, limit: Moment) -> Result<Vec<S
             let changed = row.get::<_, Option<i64>>(6)?.map_or(now, Moment);
             (condition_state(row.get(7)?), changed, changed)
         };
-        if changed <= limit && (is_outage || status == MachineStatus::Online) {
+        let needs_online =
+            !is_outage && !Condition::from_name(&kind).is_some_and(Condition::is_judged_by_sweep);
+        if changed <= limit && (!needs_online || status == MachineStatus::Online) {
             steady.push(Steady { machine, kind, subject: row.get(2)?, state, since });
         }
     }

@@ -44,7 +44,7 @@ use super::history::rows::PastSample;
 use super::log_limit::LogLimit;
 use super::machine::MachineId;
 use super::recorder::{RecorderContext, RecorderEvent};
-use super::registry::lookup::Registry;
+use super::registry::lookup::{Denied, Registry};
 use super::store::StoreError;
 use crate::clock::{Moment, Now};
 use crate::http::{self, Exchange, Method, Reply, Request, Response};
@@ -117,7 +117,7 @@ impl Ingest {
         match self.accept(&exchange.request, route, now) {
             Ok(Accepted::Answered(response)) => exchange.reply.send(uncached(response).authenticated()),
             Ok(Accepted::Replayed(past)) => self.store_replays(past, exchange.reply, now.wall),
-            Err(refusal) => exchange.reply.send(self.refuse(refusal)),
+            Err(refusal) => exchange.reply.send(self.refuse(refusal, now.wall)),
         }
         None
     }
@@ -127,7 +127,7 @@ impl Ingest {
         let route = route::route(request.path())?;
         Some(match self.identify(request, route, now) {
             Ok(_) => http::GateDecision::Authenticated,
-            Err(refusal) => http::GateDecision::Refuse(self.refuse(refusal)),
+            Err(refusal) => http::GateDecision::Refuse(self.refuse(refusal, now)),
         })
     }
 
@@ -332,8 +332,11 @@ impl Ingest {
         meeting::device(device_key, fleet.is_online(machine), fleet.newest(machine))
     }
 
-    fn refuse(&self, refusal: IngestRefusal) -> Response {
+    fn refuse(&self, refusal: IngestRefusal, now: Moment) -> Response {
         self.counters.refused(&refusal);
+        if let IngestRefusal::Denied(Denied::Expired(machine)) = refusal {
+            self.shared.fleet.token_refused(machine, now);
+        }
         refusal.into_response()
     }
 }

@@ -54,6 +54,10 @@ impl ConditionNotice {
             Condition::Clock => "the clock is not synchronised".into(),
             Condition::Boots => format!("{value} within an hour"),
             Condition::Wifi => format!("the Wi-Fi signal is weak ({value})"),
+            Condition::NeverSeen => "has not sent any heartbeat".into(),
+            Condition::SharedToken if part.is_empty() => "two devices share its token".into(),
+            Condition::SharedToken => format!("two devices ({part}) share its token"),
+            Condition::RefusedToken => "a device uses a replaced token".into(),
         }
     }
 
@@ -76,6 +80,9 @@ impl ConditionNotice {
             Condition::Clock => "the clock is synchronised again".into(),
             Condition::Boots => "it has stopped rebooting".into(),
             Condition::Wifi => "the Wi-Fi signal is good again".into(),
+            Condition::NeverSeen => "sent its first heartbeat".into(),
+            Condition::SharedToken => "only one device uses its token again".into(),
+            Condition::RefusedToken => "the replaced token is no longer in use".into(),
         }
     }
 
@@ -89,6 +96,9 @@ impl ConditionNotice {
     pub fn advice(&self) -> Option<&'static str> {
         match Condition::from_name(&self.condition)? {
             Condition::UnderVoltage => Some("change its power supply or cable"),
+            Condition::NeverSeen => Some("check the URL and the token on the device"),
+            Condition::SharedToken => Some("give each a machine and a token of its own"),
+            Condition::RefusedToken => Some("give it the new token"),
             Condition::DiskErrors | Condition::ReadOnly => Some("save its data and replace the card or disk"),
             _ => None,
         }

@@ -20,6 +20,7 @@ pub enum Task {
     Ageing,
     Events,
     Sweep,
+    Setup,
     Wal,
 }
 
@@ -36,13 +37,14 @@ impl Task {
             Task::Ageing => "summarise old history",
             Task::Events => "write events",
             Task::Sweep => "take silent machines offline",
+            Task::Setup => "judge how machines were set up",
             Task::Wal => "save a removed write-ahead log",
         }
     }
 
     /// Whether it is repeated until it succeeds, so that only a success shows that it works again.
     fn must_succeed(self) -> bool {
-        matches!(self, Task::Write | Task::Sweep | Task::Ageing | Task::Registry | Task::Wal)
+        matches!(self, Task::Write | Task::Sweep | Task::Setup | Task::Ageing | Task::Registry | Task::Wal)
     }
 
     /// Time without a failure after which it works again. Writing is the same each time; a task that concerns certain

@@ -15,6 +15,9 @@ use std::time::Duration;
 /// In number. Every one of them is a key to all machines' figures.
 const MOST_READERS: i64 = 1000;
 
+/// A replaced token is known for this long after its end: a device that still uses it is noticed.
+const RECOGNISED_FOR: Duration = Duration::from_secs(30 * 86_400);
+
 /// A reader of the API, as it is listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadToken {
@@ -42,7 +45,8 @@ impl Store {
                 "UPDATE device_token SET expires_at = min(ifnull(expires_at, ?2), ?2) WHERE machine_id = ?1",
                 params![id.0, until.0],
             )?;
-            tx.execute("DELETE FROM device_token WHERE expires_at <= ?1", [now.0])?;
+            // Those that this call replaced at once are recognised and refused.
+            tx.execute("DELETE FROM device_token WHERE expires_at < ?1", [now.0])?;
             let token = issue(tx, id, now)?;
             note(tx, Some(id), "rotated", None, now)?;
             deliver_token(&token)?;
@@ -54,6 +58,7 @@ impl Store {
     pub fn revoke(&self, which: &str, now: Moment) -> Result<(MachineId, usize), Refused> {
         self.transact(|tx| {
             let id = find(tx, which)?;
+            tx.execute("DELETE FROM device_token WHERE expires_at <= ?1", [now.0])?;
             let revoked = revoke_all(tx, id)?;
             if revoked > 0 {
                 note(tx, Some(id), "revoked", None, now)?;
@@ -62,11 +67,11 @@ impl Store {
         })
     }
 
-    /// Removes what can no longer be used: replaced tokens and enrolment keys whose time is over. Nothing depends on
-    /// it but the size of the file.
+    /// Removes replaced tokens that are no longer recognised, and enrolment keys whose time is over.
     pub fn forget_expired(&self, now: Moment) -> Result<usize, StoreError> {
         self.write(|tx| {
-            let tokens = tx.execute("DELETE FROM device_token WHERE expires_at <= ?1", [now.0])?;
+            let limit = now.minus(RECOGNISED_FOR);
+            let tokens = tx.execute("DELETE FROM device_token WHERE expires_at <= ?1", [limit.0])?;
             let keys = tx.execute("DELETE FROM enroll_token WHERE expires_at <= ?1", [now.0])?;
             Ok(tokens + keys)
         })

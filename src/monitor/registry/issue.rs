@@ -8,15 +8,17 @@ use rusqlite::{Transaction, params};
 
 /// Of one machine, in number: one that is used and a few that were replaced and still valid.
 const MOST_TOKENS: i64 = 8;
+
+/// Counts the valid tokens of a machine; it may have as many that were replaced and are only recognised.
+const VALID: &str = "SELECT count(*) FROM device_token
+     WHERE machine_id = ?1 AND (expires_at IS NULL OR expires_at > ?2)";
+
 /// Receives a new token before the transaction commits that stores its hash; its error undoes the transaction.
 pub type TokenReceiver<'a> = &'a dyn Fn(&Token) -> Result<(), Refused>;
 
 /// Makes a token and stores its hash.
 pub fn issue(tx: &Transaction<'_>, machine: MachineId, now: Moment) -> Result<Token, Refused> {
-    let tokens: i64 =
-        tx.query_row("SELECT count(*) FROM device_token WHERE machine_id = ?1", [machine.0], |row| {
-            row.get(0)
-        })?;
+    let tokens: i64 = tx.query_row(VALID, [machine.0, now.0], |row| row.get(0))?;
     if tokens >= MOST_TOKENS {
         return Err(Refused::because(format!(
             "the machine has {tokens} tokens that are valid; revoke them, or wait until one has expired"

@@ -21,7 +21,7 @@ pub enum Denied {
     Unknown,
     /// Replaced by `rotate`, and its overlap is over.
     #[error("the token has expired: it was replaced by another one")]
-    Expired,
+    Expired(MachineId),
     /// Its machine was disabled.
     #[error("the machine is disabled")]
     Disabled,
@@ -72,7 +72,7 @@ impl Registry {
         let hash = TokenHash::of(token);
         let machine = self.devices.find(&hash).map(MachineId).ok_or(Denied::Unknown)?;
         if !self.ends.is_empty() && self.ends.get(&hash.0).is_some_and(|end| now >= *end) {
-            return Err(Denied::Expired);
+            return Err(Denied::Expired(machine));
         }
         match self.disabled.binary_search(&machine) {
             Ok(_) => Err(Denied::Disabled),

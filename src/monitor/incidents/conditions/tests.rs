@@ -18,22 +18,22 @@ use serde_json::Value;
 use std::sync::Arc;
 use std::time::Instant;
 
-const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
-const MACHINE: MachineId = MachineId(1);
+pub const SECOND: Duration = Duration::from_secs(1);
+pub const MINUTE: Duration = Duration::from_secs(60);
+pub const MACHINE: MachineId = MachineId(1);
 
 /// One machine, "barn-cam", and one recipient with the default choice and one Telegram channel.
-struct ConditionRig {
-    store: Scratch,
-    shared: RecorderContext,
-    recorder: Recorder,
-    now: Now,
+pub struct ConditionRig {
+    pub store: Scratch,
+    pub shared: RecorderContext,
+    pub recorder: Recorder,
+    pub now: Now,
     /// The last heartbeat; tests change its fields.
-    heartbeat: Value,
+    pub heartbeat: Value,
 }
 
 impl ConditionRig {
-    fn new() -> ConditionRig {
+    pub fn new() -> ConditionRig {
         let store = Store::scratch();
         let now = Now { monotonic: Instant::now(), wall: Moment(1_769_000_000_000) };
         let description = Description { name: "barn-cam".into(), ..Description::default() };
@@ -55,7 +55,7 @@ impl ConditionRig {
     }
 
     /// The same, whose cameras `gate` and `yard` respond and whose other conditions were judged before.
-    fn with_cameras() -> ConditionRig {
+    pub fn with_cameras() -> ConditionRig {
         let mut rig = ConditionRig::new();
         rig.heartbeat["temp"] = 50.into();
         rig.cameras(&[("gate", 0), ("yard", 0)]);
@@ -65,7 +65,7 @@ impl ConditionRig {
     }
 
     /// Cameras and their failed checks.
-    fn cameras(&mut self, cameras: &[(&str, u32)]) {
+    pub fn cameras(&mut self, cameras: &[(&str, u32)]) {
         let camera = |(name, failed): &(&str, u32)| {
             let status = if *failed == 0 { "connected" } else { "disconnected" };
             json!({ "mac": format!("mac-of-{name}"), "hostname": name, "status": status, "failed_checks": failed })
@@ -73,7 +73,7 @@ impl ConditionRig {
         self.heartbeat["cameras"] = cameras.iter().map(camera).collect();
     }
 
-    fn beat(&mut self) {
+    pub fn beat(&mut self) {
         let text = self.heartbeat.to_string();
         let Received::Beat(beat) = parse(&text).expect("a heartbeat") else { panic!("a beat") };
         let seen = self.now.wall;
@@ -89,15 +89,15 @@ impl ConditionRig {
     }
 
     /// A heartbeat every 5 s for `time`, and a sweep every 30 s.
-    fn beats_for(&mut self, time: Duration) {
+    pub fn beats_for(&mut self, time: Duration) {
         self.run(time, true);
     }
 
-    fn is_silent_for(&mut self, time: Duration) {
+    pub fn is_silent_for(&mut self, time: Duration) {
         self.run(time, false);
     }
 
-    fn run(&mut self, time: Duration, beats: bool) {
+    pub fn run(&mut self, time: Duration, beats: bool) {
         for step in 1..=time.as_secs() / 5 {
             self.now = self.now.plus(SECOND * 5);
             if beats {
@@ -113,13 +113,13 @@ impl ConditionRig {
     }
 
     /// kill -9 and a start.
-    fn restart(&mut self) {
+    pub fn restart(&mut self) {
         let (shared, recorder) = start(&self.store, self.now);
         (self.shared, self.recorder) = (shared, recorder);
     }
 
     /// First lines of all messages that were not skipped, in their order.
-    fn messages(&self) -> Vec<String> {
+    pub fn messages(&self) -> Vec<String> {
         let sql = "SELECT content FROM outbox WHERE state <> 4 ORDER BY id";
         let contents: Vec<String> = self
             .store
@@ -138,7 +138,7 @@ impl ConditionRig {
     }
 
     /// Kinds and subjects of the open incidents.
-    fn open(&self) -> Vec<(String, String)> {
+    pub fn open(&self) -> Vec<(String, String)> {
         let sql = "SELECT kind, subject FROM incident WHERE ended_at IS NULL ORDER BY id";
         self.store
             .read(|connection| {
@@ -149,7 +149,7 @@ impl ConditionRig {
             .expect("incidents")
     }
 
-    fn setting(&mut self, condition: Condition, change: SettingChange) {
+    pub fn setting(&mut self, condition: Condition, change: SettingChange) {
         let change = ScopedChange { condition, scope: Scope::All, change };
         self.store.change_condition(&change, self.now.wall).expect("set");
         self.recorder.handle(

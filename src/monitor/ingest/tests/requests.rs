@@ -421,5 +421,21 @@ fn a_device_registers_and_its_token_is_valid_at_once() {
     }
 }
 
+#[test]
+fn each_request_with_a_replaced_token_counts_once_and_one_with_an_unknown_token_for_no_machine() {
+    let site = Site::new();
+    site.store.rotate("m1", Duration::ZERO, Moment::now(), &|_| Ok(())).expect("rotated");
+    site.shared.registry.put(Registry::load(&site.store).expect("loaded"));
+    let repeated = || site.shared.fleet.refused_repeatedly(Moment::now()).into_keys().collect::<Vec<_>>();
+    for _ in 0..4 {
+        assert_eq!(site.post("/api/v1/heartbeat", &bearer(&site.tokens[0]), wire::SAMPLE).status, 401);
+        assert_eq!(site.post("/api/v1/heartbeat", &bearer("unknown"), wire::SAMPLE).status, 401);
+        assert_eq!(repeated(), []);
+    }
+    let replay = r#"[{"replay_age_s": 60, "cpu": 6}]"#;
+    assert_eq!(site.post("/api/v1/heartbeat", &bearer(&site.tokens[0]), replay).status, 401);
+    assert_eq!(repeated(), [MACHINE]);
+}
+
 mod hostile;
 mod undecodable;

@@ -151,7 +151,9 @@ fn expired_keys_and_tokens_are_removed() {
     store.add_machine(&Description { name: "gate".into(), ..Description::default() }, NOW).expect("added");
     store.rotate("gate", HOUR, NOW, &|_| Ok(())).expect("rotated");
     assert_eq!(store.forget_expired(NOW), Ok(0));
-    assert_eq!(store.forget_expired(NOW.plus(HOUR)), Ok(2));
+    assert_eq!(store.forget_expired(NOW.plus(HOUR)), Ok(1), "the key");
+    assert_eq!(store.forget_expired(NOW.plus(30 * 24 * HOUR)), Ok(0), "a replaced token is recognised");
+    assert_eq!(store.forget_expired(NOW.plus(31 * 24 * HOUR)), Ok(1));
 }
 
 #[test]

@@ -50,17 +50,17 @@ fn a_replaced_token_is_valid_for_the_stated_time_and_no_longer() {
     let registry = Registry::load(&store).expect("loaded");
     let end = NOW.plus(Duration::from_secs(60));
     assert_eq!(registry.authenticate(old.as_str(), end.minus(Duration::from_millis(1))), Ok(barn));
-    assert_eq!(registry.authenticate(old.as_str(), end), Err(Denied::Expired));
+    assert_eq!(registry.authenticate(old.as_str(), end), Err(Denied::Expired(barn)));
     assert_eq!(registry.authenticate(new.as_str(), end), Ok(barn));
 }
 
 #[test]
-fn a_token_replaced_without_overlap_or_revoked_is_unknown_at_once() {
+fn a_token_replaced_without_overlap_or_revoked_is_refused_at_once() {
     let store = Store::scratch();
     let (_, old) = store.add_machine(&barn(), NOW).expect("added");
     let (barn, new) = store.rotate("barn", Duration::ZERO, NOW, &|_| Ok(())).expect("rotated");
     let registry = Registry::load(&store).expect("loaded");
-    assert_eq!(registry.authenticate(old.as_str(), NOW), Err(Denied::Unknown));
+    assert_eq!(registry.authenticate(old.as_str(), NOW), Err(Denied::Expired(barn)));
     assert_eq!(registry.authenticate(new.as_str(), NOW), Ok(barn));
     assert_eq!(store.revoke("barn", NOW), Ok((barn, 1)));
     let registry = Registry::load(&store).expect("loaded");
@@ -70,12 +70,12 @@ fn a_token_replaced_without_overlap_or_revoked_is_unknown_at_once() {
 #[test]
 fn a_second_rotation_does_not_extend_the_first_ones_expiry() {
     let store = Store::scratch();
-    let (_, old) = store.add_machine(&barn(), NOW).expect("added");
+    let (barn, old) = store.add_machine(&barn(), NOW).expect("added");
     store.rotate("barn", Duration::from_secs(60), NOW, &|_| Ok(())).expect("rotated");
     store.rotate("barn", Duration::from_secs(3600), NOW, &|_| Ok(())).expect("rotated");
     let registry = Registry::load(&store).expect("loaded");
     let later = NOW.plus(Duration::from_secs(61));
-    assert_eq!(registry.authenticate(old.as_str(), later), Err(Denied::Expired));
+    assert_eq!(registry.authenticate(old.as_str(), later), Err(Denied::Expired(barn)));
 }
 
 #[test]

@@ -24,6 +24,12 @@ DROP TABLE flapping;
 ALTER TABLE flapping_9 RENAME TO flapping;
 CREATE INDEX flapping_now ON flapping (machine_id) WHERE steady_at IS NULL;
 
+-- Machines that were never seen before this version are recorded as such, but not announced.
+CREATE INDEX machine_state_new ON machine_state (machine_id) WHERE status = 0;
+INSERT INTO incident (machine_id, kind, subject, planned, last_seen, began_at, existing)
+SELECT machine_id, 'never_seen', '', 0, since, 1000 * unixepoch(), 1 FROM machine_state
+WHERE status = 0 AND watched = 1 AND last_seen IS NULL AND since <= 1000 * (unixepoch() - 900);
+
 -- The conditions that were judged on a machine before: one bit each, see conditions::catalogue.
 CREATE TABLE machine_judged (
     machine_id INTEGER PRIMARY KEY REFERENCES machine (id) ON DELETE CASCADE,

@@ -553,3 +553,24 @@ fn a_mac_address_from_version_1_loses_its_colons_unless_another_machine_has_it()
     ];
     assert_eq!(ids, Ok(expected.map(|id| id.map(str::to_owned)).to_vec()));
 }
+
+#[test]
+fn machines_that_were_never_seen_before_version_9_are_incidents_that_are_not_announced() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("monitor.db");
+    let old = released(&path, 8);
+    let recent = crate::clock::Moment::now().0;
+    let machines =
+        "INSERT INTO machine (id, name, created_at) VALUES (201, 'old', 4), (202, 'off', 4), (203, 'new', 4);
+                    INSERT INTO machine_state VALUES (201, 0, 1, NULL, 4, NULL), (202, 0, 0, NULL, 4, NULL);";
+    old.write(|tx| {
+        tx.execute_batch(machines)?;
+        Ok(tx.execute("INSERT INTO machine_state VALUES (203, 0, 1, NULL, ?1, NULL)", [recent])?)
+    })
+    .expect("rows");
+    drop(old);
+    let store = open(&path, migrate::MIGRATIONS, Purpose::Serve).expect("migrated");
+    let columns = ["machine_id", "existing", "notified_at"].map(str::to_owned).to_vec();
+    let incidents = rows(&store, &[("incident WHERE kind = 'never_seen'".to_owned(), columns)]).remove(0).1;
+    assert_eq!(incidents, ["201,1,NULL"]);
+}

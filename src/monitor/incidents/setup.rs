@@ -1,0 +1,194 @@
+//! Problems of a machine's setup that no heartbeat shows: it was never seen, or a device uses a replaced token. They are
+//! judged at each sweep and announced like every other condition; the machine need not be online.
+
+use crate::clock::Moment;
+use crate::monitor::conditions::catalogue::Condition;
+use crate::monitor::conditions::table::EffectiveSettings;
+use crate::monitor::conditions::tracked::ConditionChange;
+use crate::monitor::incidents::announce::Announcer;
+use crate::monitor::incidents::table::{IncidentKey, end};
+use crate::monitor::incidents::transition::Transition;
+use crate::monitor::machine::MachineId;
+use crate::monitor::store::{Store, StoreError};
+use rusqlite::{Transaction, params};
+use std::collections::HashMap;
+
+/// Incidents that begin in one transaction; the next sweep continues.
+const BATCH: usize = 10_000;
+
+/// What the database does not have.
+#[derive(Debug)]
+pub struct SetupFacts<'a> {
+    pub settings: &'a EffectiveSettings,
+    /// Machines of which a device uses a replaced token, and since when.
+    pub refused: HashMap<MachineId, Moment>,
+}
+
+/// A problem that begins or ends.
+struct SetupProblem {
+    machine: MachineId,
+    condition: Condition,
+    since: Moment,
+    /// It began before it was judged: recorded, not announced.
+    existed: bool,
+}
+
+/// How an incident ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum SetupEnd {
+    /// The problem is solved.
+    Solved,
+    /// The condition or the machine was switched off: without a message.
+    SwitchedOff,
+}
+
+impl Store {
+    /// Begins and ends incidents of setups. A machine counts as never seen only while the monitor listened.
+    pub fn judge_setup(
+        &self,
+        facts: &SetupFacts<'_>,
+        listening_since: Moment,
+        now: Moment,
+    ) -> Result<Vec<Transition>, StoreError> {
+        self.write(|transaction| {
+            let mut ended = ended(transaction, facts, Condition::NeverSeen)?;
+            ended.append(&mut self::ended(transaction, facts, Condition::RefusedToken)?);
+            let mut begun = never_seen(transaction, facts, listening_since, now)?;
+            begun.append(&mut refused(transaction, facts, now)?);
+            if ended.is_empty() && begun.is_empty() {
+                return Ok(Vec::new());
+            }
+            let announcer = Announcer::new(transaction, now)?;
+            let mut transitions = Vec::new();
+            for (problem, how) in &ended {
+                transitions.extend(match how {
+                    SetupEnd::Solved => {
+                        announcer.condition_ended(problem.machine, &problem.change(false), None)?
+                    }
+                    SetupEnd::SwitchedOff => announcer.end_silently(problem)?,
+                });
+            }
+            for problem in &begun {
+                transitions.extend(announcer.condition_began(
+                    problem.machine,
+                    &problem.change(true),
+                    None,
+                )?);
+            }
+            Ok(transitions)
+        })
+    }
+}
+
+impl Announcer<'_> {
+    fn end_silently(&self, problem: &SetupProblem) -> Result<Option<Transition>, StoreError> {
+        let key = IncidentKey { machine: problem.machine, kind: problem.condition.name(), subject: "" };
+        if let Some(ended) = end(self.transaction, key, self.now)? {
+            self.skip_held(ended.id)?;
+        }
+        Ok(None)
+    }
+}
+
+impl SetupProblem {
+    fn change(&self, begins: bool) -> ConditionChange {
+        ConditionChange {
+            condition: self.condition,
+            subject: "".into(),
+            label: None,
+            begins,
+            since: self.since,
+            value: None,
+            threshold: None,
+            existed: self.existed,
+        }
+    }
+}
+
+/// The open incidents of a condition that end.
+fn ended(
+    tx: &Transaction<'_>,
+    facts: &SetupFacts<'_>,
+    condition: Condition,
+) -> Result<Vec<(SetupProblem, SetupEnd)>, StoreError> {
+    let mut statement = tx.prepare_cached(
+        "SELECT i.machine_id, i.last_seen, s.watched, s.last_seen IS NOT NULL
+         FROM incident i CROSS JOIN machine_state s
+         WHERE s.machine_id = i.machine_id AND i.kind = ?1 AND i.ended_at IS NULL",
+    )?;
+    let mut rows = statement.query([condition.name()])?;
+    let mut ended = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (machine, since) = (MachineId(row.get(0)?), Moment(row.get(1)?));
+        let (is_watched, was_seen): (bool, bool) = (row.get(2)?, row.get(3)?);
+        let is_solved = match condition {
+            Condition::NeverSeen => was_seen,
+            _ => !facts.refused.contains_key(&machine),
+        };
+        let how = match is_watched && facts.settings.of(machine).get(condition).is_on {
+            false => SetupEnd::SwitchedOff,
+            true if is_solved => SetupEnd::Solved,
+            true => continue,
+        };
+        ended.push((SetupProblem { machine, condition, since, existed: false }, how));
+    }
+    Ok(ended)
+}
+
+/// The machines without any heartbeat for the hold time. One whose incident was ended because something was switched off
+/// has the problem still: that is not news.
+fn never_seen(
+    tx: &Transaction<'_>,
+    facts: &SetupFacts<'_>,
+    listening_since: Moment,
+    now: Moment,
+) -> Result<Vec<SetupProblem>, StoreError> {
+    let condition = Condition::NeverSeen;
+    // The partial index on `status = 0` has the few new machines; `since` is when it was added or enabled.
+    let mut statement = tx.prepare_cached(
+        "SELECT s.machine_id, s.since,
+                EXISTS (SELECT 1 FROM incident i WHERE i.machine_id = s.machine_id AND i.kind = ?1)
+         FROM machine_state s
+         WHERE s.status = 0 AND s.watched = ?2 AND s.last_seen IS NULL
+           AND NOT EXISTS (SELECT 1 FROM incident i
+                           WHERE i.machine_id = s.machine_id AND i.kind = ?1 AND i.ended_at IS NULL)",
+    )?;
+    let mut rows = statement.query(params![condition.name(), true])?;
+    let mut silent = Vec::new();
+    while let Some(row) = rows.next()?.filter(|_| silent.len() < BATCH) {
+        let (machine, since, existed) = (MachineId(row.get(0)?), Moment(row.get(1)?), row.get(2)?);
+        let setting = facts.settings.of(machine).get(condition);
+        if setting.is_on && now.since(since.max(listening_since)) >= setting.hold {
+            silent.push(SetupProblem { machine, condition, since, existed });
+        }
+    }
+    Ok(silent)
+}
+
+/// The machines of which a device uses a replaced token. Some may have been disabled or removed meanwhile.
+fn refused(
+    tx: &Transaction<'_>,
+    facts: &SetupFacts<'_>,
+    now: Moment,
+) -> Result<Vec<SetupProblem>, StoreError> {
+    let condition = Condition::RefusedToken;
+    let mut statement = tx.prepare_cached(
+        "SELECT 1 FROM machine_state s WHERE s.machine_id = ?1 AND s.watched = ?2
+           AND NOT EXISTS (SELECT 1 FROM incident i
+                           WHERE i.machine_id = ?1 AND i.kind = ?3 AND i.ended_at IS NULL)",
+    )?;
+    let mut problems = Vec::new();
+    for (&machine, &since) in &facts.refused {
+        let setting = facts.settings.of(machine).get(condition);
+        if setting.is_on
+            && now.since(since) >= setting.hold
+            && statement.exists(params![machine.0, true, condition.name()])?
+        {
+            problems.push(SetupProblem { machine, condition, since, existed: false });
+        }
+    }
+    Ok(problems)
+}
+
+#[cfg(test)]
+mod tests;
