@@ -11,7 +11,7 @@ mod tests;
 use crate::clock::{Moment, milliseconds};
 use crate::monitor::notify::channel::{Channel, ChannelId, ChannelKind};
 use crate::monitor::notify::delivery_state::{DeliveryState, LEASED, UNDELIVERED, WAITING};
-use crate::monitor::notify::notice::Notice;
+use crate::monitor::notify::notice::{EventKind, Notice};
 use crate::monitor::notify::recipients;
 use crate::monitor::store::{Store, StoreError};
 use crate::monitor::zone::Clock;
@@ -109,14 +109,18 @@ pub enum DeliveryOutcome {
 }
 
 /// The condition that a row can be leased: no courier has it, and no earlier row of its machine on its channel is still
-/// to be delivered. Rows of one event that were written together (several cameras) do not wait for each other: they are
-/// one message to a person. `?1` is now, `?2` the owner.
+/// to be delivered. Conditions that began or ended together (several cameras) do not wait for each other: they are one
+/// message to a person. Outages always do: a step of the clock can give two of them the same times. `?1` is now, `?2` the
+/// owner.
 fn free() -> String {
     format!(
         "o.{UNDELIVERED} AND (o.state = {WAITING} OR (o.leased_until <= ?1 AND o.lease <> ?2))
          AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.machine_id = o.machine_id AND e.channel_id = o.channel_id
                          AND e.id < o.id AND e.{UNDELIVERED}
-                         AND NOT (e.event = o.event AND e.created_at = o.created_at AND e.due_at = o.due_at))"
+                         AND NOT (e.event = o.event AND e.event IN ('{}', '{}')
+                                  AND e.created_at = o.created_at AND e.due_at = o.due_at))",
+        EventKind::Condition.name(),
+        EventKind::ConditionEnded.name()
     )
 }
 
