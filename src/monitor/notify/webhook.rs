@@ -193,6 +193,41 @@ mod tests {
     }
 
     #[test]
+    fn a_recovery_has_the_heartbeat_that_ended_the_outage() {
+        let body = payload(&notice(EventKind::Online, EventKind::Online)).expect("JSON");
+        let value: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+        let machine = &value["machine"];
+        let shown = [&machine["last_seen"], &machine["recovered_at"], &machine["status"]];
+        assert_eq!(shown, ["2026-01-21T14:32:15Z", "2026-01-21T14:32:15Z", "online"]);
+    }
+
+    #[test]
+    fn a_condition_is_an_object_beside_its_machine_which_is_online() {
+        let condition = ConditionNotice {
+            condition: "temp".into(),
+            value: Some(91.0),
+            threshold: Some(80.0),
+            since: 1_769_005_800_000,
+            ..ConditionNotice::default()
+        };
+        for (state, event) in [
+            (EventKind::Condition, "machine.condition"),
+            (EventKind::ConditionEnded, "machine.condition.ended"),
+        ] {
+            let notice = Notice { condition: Some(condition.clone()), ..notice(state, state) };
+            let body = payload(&notice).expect("JSON");
+            let value: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+            assert_eq!(value["event"], event);
+            assert_eq!(value["machine"]["status"], "online");
+            let expected = serde_json::json!({
+                "condition": "temp", "subject": "", "label": null, "value": 91.0, "threshold": 80.0,
+                "since": "2026-01-21T14:30:00Z"
+            });
+            assert_eq!(value["condition"], expected);
+        }
+    }
+
+    #[test]
     fn a_receiver_of_two_events_gets_the_state_after_flapping() {
         let event = |news, state| {
             let body = payload(&notice(news, state)).expect("JSON");
