@@ -191,13 +191,25 @@ fn title_of_conditions(notices: &[Notice]) -> String {
 /// How to switch the kind off.
 fn footer(notice: &Notice) -> Option<String> {
     let condition = notice.condition.as_ref().filter(|_| notice.news == EventKind::Condition)?;
-    let (kind, name) = (&condition.condition, shown(&notice.name));
+    let (kind, name) = (&condition.condition, quoted(&shown(&notice.name)));
     Some(format!("Not useful? heartbeat-monitor condition off {kind} --machine {name}"))
+}
+
+/// As an argument for a shell.
+fn quoted(name: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    match name.chars().all(is_plain) {
+        true => name.to_owned(),
+        false => format!("'{}'", name.replace('\'', r"'\''")),
+    }
 }
 
 /// The title of a summary.
 fn title_of_summary(notice: &Notice) -> String {
-    format!("{} {} conditions held before they were watched", notice.sign(), notice.existing_in_all)
+    match notice.existing_in_all {
+        1 => format!("{} 1 condition held before it was watched", notice.sign()),
+        many => format!("{} {many} conditions held before they were watched", notice.sign()),
+    }
 }
 
 /// A summary of conditions that held when they were first judged.
@@ -268,78 +280,4 @@ fn ordinal(number: u32) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::monitor::notify::notice::{Happening, Subject};
-    use crate::monitor::zone::berlin;
-
-    /// When it happens.
-    const THEN: Moment = Moment(1_769_005_800_000);
-
-    fn notice(news: EventKind, state: EventKind) -> Notice {
-        let machine = Subject {
-            id: 1,
-            name: "production-server".into(),
-            hostname: Some("web-1".into()),
-            ..Subject::default()
-        };
-        let what =
-            Happening { event: news, state, now: THEN, last_seen: Moment(THEN.0 - 135_400), condition: None };
-        Notice::new(&machine, &what)
-    }
-
-    #[test]
-    fn an_outage_and_its_end_read_as_the_original_systems_did() {
-        assert_eq!(
-            notice(EventKind::Offline, EventKind::Offline).text(THEN, &Clock::UTC),
-            "\u{1F534} Machine offline\nMachine: production-server\nHostname: web-1\n\
-             Last seen: 2026-01-21 14:27:44 UTC (2m15s ago)"
-        );
-        assert_eq!(
-            notice(EventKind::Online, EventKind::Online).text(THEN, &Clock::UTC),
-            "\u{1F7E2} Machine back online\nMachine: production-server\nHostname: web-1\n\
-             Last seen before: 2026-01-21 14:27:44 UTC\nAway for: 2m15s"
-        );
-    }
-
-    #[test]
-    fn an_age_is_that_of_the_delivery_and_times_are_the_readers() {
-        let hour_later = THEN.plus(Duration::from_secs(3600));
-        let text = notice(EventKind::Offline, EventKind::Offline).text(hour_later, &berlin());
-        assert!(text.ends_with("\nLast seen: 2026-01-21 15:27:44 CET (1h2m15s ago)"), "{text}");
-        let recovery = notice(EventKind::Online, EventKind::Online).text(hour_later, &berlin());
-        assert!(
-            recovery.ends_with("\nLast seen before: 2026-01-21 15:27:44 CET\nAway for: 2m15s"),
-            "{recovery}"
-        );
-        // The clock was set back meanwhile.
-        let text = notice(EventKind::Stopped, EventKind::Stopped).text(Moment(0), &Clock::UTC);
-        assert!(text.ends_with(" UTC (0s ago)"), "{text}");
-    }
-
-    #[test]
-    fn many_machines_make_one_short_message() {
-        let many: Vec<Notice> = (0..500)
-            .map(|n| Notice { name: format!("camera-{n}"), ..notice(EventKind::Offline, EventKind::Offline) })
-            .collect();
-        let text = text_of_many(&many, THEN, &Clock::UTC);
-        assert!(text.starts_with("\u{1F534} 500 machines offline\ncamera-0, camera-1, "), "{text}");
-        assert!(text.contains("camera-19 and 480 more\nLast seen: 2026-01-21 14:27:44 UTC"), "{text}");
-        assert!(text.len() < 1000);
-    }
-
-    #[test]
-    fn a_name_brings_no_lines_of_its_own_and_no_endless_text() {
-        let name = format!("a\nLast seen: never\u{7}{}", "x".repeat(5000));
-        let text = Notice { name, ..notice(EventKind::Offline, EventKind::Offline) }.text(THEN, &Clock::UTC);
-        assert_eq!(text.lines().count(), 4, "{text}");
-        assert!(text.len() < 400);
-    }
-
-    #[test]
-    fn a_notice_comes_out_of_the_outbox_as_it_went_in() {
-        let notice = notice(EventKind::Steady, EventKind::Offline);
-        let stored = serde_json::to_string(&notice).expect("JSON");
-        assert_eq!(serde_json::from_str::<Notice>(&stored).expect("a notice"), notice);
-    }
-}
+mod tests;

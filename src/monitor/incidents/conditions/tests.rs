@@ -390,7 +390,7 @@ fn a_condition_that_is_switched_off_ends_without_a_message_and_is_judged_anew_la
     assert_eq!((rig.open().len(), rig.messages().len()), (0, 1));
     rig.setting(Condition::Camera, SettingChange { is_on: Some(true), ..SettingChange::default() });
     rig.beats_for(MINUTE * 10);
-    assert_eq!(rig.messages()[1..], ["1 conditions held before they were watched"]);
+    assert_eq!(rig.messages()[1..], ["1 condition held before it was watched"]);
 }
 
 #[test]

@@ -99,7 +99,7 @@ fn a_machine_that_was_never_seen_before_the_upgrade_is_in_the_summary_only() {
         })
         .expect("as migration 9 does");
     rig.is_silent_for(MINUTE * 30);
-    assert_eq!(rig.messages(), ["1 conditions held before they were watched"]);
+    assert_eq!(rig.messages(), ["1 condition held before it was watched"]);
     rig.beats_for(MINUTE);
     assert_eq!(rig.kinds(), Vec::<String>::new());
     assert_eq!(rig.messages().len(), 1);
@@ -121,7 +121,7 @@ fn a_machine_or_condition_that_is_switched_off_has_no_incident_and_is_not_news_l
         assert_eq!(rig.kinds().len(), usize::from(is_on));
     }
     rig.is_silent_for(MINUTE * 10);
-    assert_eq!(rig.messages(), ["1 conditions held before they were watched"], "the first was not sent yet");
+    assert_eq!(rig.messages(), ["1 condition held before it was watched"], "the first was not sent yet");
 }
 
 #[test]
