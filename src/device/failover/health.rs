@@ -275,6 +275,7 @@ impl Track {
                 self.upstream = Upstream::Unknown;
                 self.hurry = true;
             }
+            (Gateway::Silent, _) => {}
             (_, Gateway::Silent) => {
                 self.not_valid();
                 if !dead_before {
