@@ -61,7 +61,7 @@ pub(super) fn expected<'de, A: MapAccess<'de>>(value: &mut A) -> Result<[bool; 3
 
 /// The configured uplinks, best first. Daemons before 0.2 sent a map without order, which is skipped.
 pub(super) fn uplinks<'de, A: MapAccess<'de>>(value: &mut A) -> Result<Vec<UplinkFacts>, A::Error> {
-    let fields: Vec<UplinkFields> = objects(list(value, MOST_UPLINKS)?)?;
+    let fields: Vec<UplinkFields> = objects(list(value, MOST_UPLINKS)?);
     let uplink = |fields: UplinkFields| {
         Some(UplinkFacts { name: fields.name?, works: fields.works, proven: fields.proven })
     };
@@ -98,20 +98,21 @@ fn works(health: &str) -> bool {
 pub(super) fn file_systems<'de, A: MapAccess<'de>>(
     value: &mut A,
 ) -> Result<Vec<FileSystemFacts<'de>>, A::Error> {
-    objects(list(value, MOST_UPLINKS)?)
+    Ok(objects(list(value, MOST_UPLINKS)?))
 }
 
 /// The cameras behind a device; one more than are kept, so that too many are noticed.
 pub(super) fn cameras<'de, A: MapAccess<'de>>(value: &mut A) -> Result<Vec<CameraFacts<'de>>, A::Error> {
-    objects(list(value, MAX_SUBJECTS + 1)?)
+    Ok(objects(list(value, MAX_SUBJECTS + 1)?))
 }
 
-fn objects<'de, F, E>(values: Option<Vec<JsonValue<'de, F>>>) -> Result<Vec<F>, E> {
+/// The objects of an array; other elements are skipped.
+fn objects<F>(values: Option<Vec<JsonValue<'_, F>>>) -> Vec<F> {
     let object = |value| match value {
         JsonValue::Object(fields) => Some(fields),
         _ => None,
     };
-    Ok(values.unwrap_or_default().into_iter().filter_map(object).collect())
+    values.unwrap_or_default().into_iter().filter_map(object).collect()
 }
 
 impl<'de> Fields<'de> for FileSystemFacts<'de> {
