@@ -69,7 +69,7 @@ pub fn memory(_: &Plan) -> Outcome<Vec<Table>> {
     Ok(vec![table])
 }
 
-/// Bytes for each machine with so many cameras.
+/// Bytes for each machine with this many cameras.
 fn judged(cameras: usize, status: CameraStatus) -> Outcome<f64> {
     let mut sample: Heartbeat = serde_json::from_str(SAMPLE).map_err(|error| error.to_string())?;
     // Without an open incident: on its best uplink.

@@ -194,7 +194,7 @@ impl Simulation {
         Ok(())
     }
 
-    /// Everything that was caused has been received, and nobody believes what is not so.
+    /// Everything that was caused has been received, and each reader's last message is true.
     pub fn check_end(&self) -> Checked {
         let settled = self.wall() - signed(5 * MINUTE);
         for row in self.model.rows.iter().filter(|row| !row.skipped && !row.dead && row.due <= settled) {

@@ -40,7 +40,7 @@ impl Recorder {
         if heartbeat.reason != Reason::Camera {
             heartbeat.cameras.clear();
         }
-        // A replay alerts nobody: it has no need of what only alerts are made from.
+        // A replay never leads to an alert, so it leaves out the values that only alerts use.
         (heartbeat.file_systems, heartbeat.expected_activity) = (Vec::new(), Vec::new());
         heartbeat.cameras.sort_by_key(|camera| camera.status == CameraStatus::Connected);
         heartbeat.cameras.truncate(CAMERAS);

@@ -165,10 +165,7 @@ impl Announcer<'_> {
         let Some(ended) = end(self.transaction, key, self.now)? else { return Ok(None) };
         let what = self.condition(EventKind::ConditionEnded, change, uplink, 0);
         self.note_condition(machine, &what)?;
-        let mut flaps = false;
-        if ended.was_alarm {
-            flaps = self.announce_alarm(&context, key, transitions, &what, ended.id)?;
-        }
+        let flaps = ended.was_alarm && self.announce_alarm(&context, key, transitions, &what, ended.id)?;
         let kind = TransitionKind::ConditionEnded { text: phrase(&what) };
         Ok(Some(Transition { machine, name: context.subject.name, kind, flaps }))
     }

@@ -101,7 +101,6 @@ mod tests {
     use super::*;
     use crate::monitor::notify::choices::MachineChoice;
     use crate::monitor::notify::quiet_hours::QuietHours;
-    use crate::monitor::notify::recipients::DEFAULT_CHOICE;
     use crate::monitor::zone::Clock;
     use std::time::Duration;
 
@@ -116,7 +115,7 @@ mod tests {
     fn everybody() -> Recipient {
         Recipient {
             machines: MachineChoice { all: true, ..MachineChoice::default() },
-            events: DEFAULT_CHOICE.to_vec(),
+            events: Topic::default_choice(),
             quiet: None,
             min_outage: Duration::ZERO,
             channels: vec![ChannelId(1)],

@@ -6,7 +6,7 @@ use crate::monitor::conditions::facts::{
     CameraFacts, FileSystemFacts, InterfaceName, MAX_SUBJECTS, RecordingFacts, ThrottleFacts, UplinkFacts,
 };
 use crate::wire::{ActivityName, CameraStatus, LinkState, Throttle};
-use serde::de::MapAccess;
+use serde::de::{Deserialize, IntoDeserializer, MapAccess, value};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
@@ -87,11 +87,10 @@ impl<'de> Fields<'de> for UplinkFields {
     }
 }
 
-/// Whether packets may get through an uplink in this state: see [`LinkState::is_connected`].
+/// Whether packets may get through an uplink in this state; not in one of a later version.
 fn works(health: &str) -> bool {
-    [LinkState::Up, LinkState::Unverified, LinkState::Valid, LinkState::Suspect]
-        .iter()
-        .any(|state| state.as_str() == health)
+    let state: Result<LinkState, value::Error> = LinkState::deserialize(health.into_deserializer());
+    state.is_ok_and(LinkState::is_connected)
 }
 
 /// The file systems of a device.

@@ -15,21 +15,6 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use std::path::Path;
 use std::time::Duration;
 
-/// The topics of a recipient who has not chosen any: every alarm and its end.
-pub const DEFAULT_CHOICE: [Topic; 11] = [
-    Topic::Offline,
-    Topic::Online,
-    Topic::Flapping,
-    Topic::Camera,
-    Topic::Power,
-    Topic::Heat,
-    Topic::Disk,
-    Topic::Uplink,
-    Topic::Activity,
-    Topic::Clock,
-    Topic::Setup,
-];
-
 /// A person or a team, the topics they want, and their channels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recipient {
@@ -90,7 +75,7 @@ fn parse_events(json: &str) -> Vec<Topic> {
     };
     words.and_then(known).unwrap_or_else(|| {
         warn!("cannot parse a recipient's events in the database; using the default");
-        DEFAULT_CHOICE.to_vec()
+        Topic::default_choice()
     })
 }
 
@@ -116,7 +101,7 @@ pub struct Preferences {
 
 impl Default for Preferences {
     fn default() -> Preferences {
-        Preferences { events: DEFAULT_CHOICE.to_vec(), clock: None, quiet: None, min_outage: Duration::ZERO }
+        Preferences { events: Topic::default_choice(), clock: None, quiet: None, min_outage: Duration::ZERO }
     }
 }
 
@@ -273,14 +258,14 @@ mod tests {
         assert_eq!(parse_events(r#"["camera", "lasers", "offline"]"#), [Topic::Camera, Topic::Offline]);
         assert_eq!(parse_events("[]"), []);
         for broken in [r#"["lasers"]"#, "offline", r#"{"offline":1}"#, "[1]", ""] {
-            assert_eq!(parse_events(broken), DEFAULT_CHOICE, "{broken}");
+            assert_eq!(parse_events(broken), Topic::default_choice(), "{broken}");
         }
     }
 
     #[test]
     fn every_topic_but_stopped_is_on_by_default_and_is_stored_as_its_name() {
         let off: Vec<Topic> =
-            Topic::ALL.into_iter().filter(|topic| !DEFAULT_CHOICE.contains(topic)).collect();
+            Topic::ALL.into_iter().filter(|topic| !Topic::default_choice().contains(topic)).collect();
         assert_eq!(off, [Topic::Stopped]);
         let stored = serde_json::to_string(&Topic::ALL).expect("JSON");
         assert_eq!(stored, serde_json::to_string(&Topic::ALL.map(Topic::name)).expect("JSON"));

@@ -37,6 +37,11 @@ impl Topic {
         Topic::Setup,
     ];
 
+    /// The topics of a recipient who has not chosen any: every alarm and its end.
+    pub fn default_choice() -> Vec<Topic> {
+        Topic::ALL.into_iter().filter(|topic| *topic != Topic::Stopped).collect()
+    }
+
     /// The word that is typed, stored and shown.
     pub fn name(self) -> &'static str {
         match self {

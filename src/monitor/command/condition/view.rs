@@ -70,7 +70,7 @@ fn cells(listed: &SourcedSetting) -> [String; 3] {
     ]
 }
 
-/// Settings that somebody changed, in one line: `threshold 75 °C (group:barn), hold time 10m (machine)`.
+/// The changed settings in one line: `threshold 75 °C (group:barn), hold time 10m (machine)`.
 pub fn changed(listed: &SourcedSetting) -> String {
     let [state, threshold, hold] = cells(listed);
     let parts = [

@@ -1,6 +1,5 @@
 use super::*;
 use crate::config::Period;
-use crate::monitor::notify::recipients::DEFAULT_CHOICE;
 use std::collections::HashSet;
 use std::fmt::Write;
 use std::fs;
@@ -43,7 +42,7 @@ fn document() -> String {
     }
     text.push_str("\n| topic | about | default |\n|---|---|---|\n");
     for topic in Topic::ALL {
-        let state = if DEFAULT_CHOICE.contains(&topic) { "on" } else { "off" };
+        let state = if Topic::default_choice().contains(&topic) { "on" } else { "off" };
         writeln!(text, "| `{topic}` | {} | {state} |", topic.meaning()).expect("text");
     }
     text

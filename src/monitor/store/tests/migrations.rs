@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::monitor::machine::Description;
-use crate::monitor::notify::recipients::DEFAULT_CHOICE;
+use crate::monitor::notify::topic::Topic;
 
 const V1: &str = "CREATE TABLE machine (id INTEGER PRIMARY KEY, name TEXT NOT NULL);
     CREATE TABLE tag (machine_id INTEGER NOT NULL REFERENCES machine (id) ON DELETE CASCADE, tag TEXT);
@@ -348,7 +348,7 @@ fn recipients_with_the_default_choice_get_the_new_topics_and_all_others_stay_as_
         let store = open(&path, migrate::MIGRATIONS, Purpose::Serve).expect("migrated");
         let table = [("recipient".to_owned(), vec!["id".to_owned(), "events".to_owned()])];
         let stored = rows(&store, &table).remove(0).1;
-        let default = serde_json::to_string(&DEFAULT_CHOICE).expect("JSON");
+        let default = serde_json::to_string(&Topic::default_choice()).expect("JSON");
         for (id, (events, was_default)) in (100_i64..).zip(EVENT_CHOICES) {
             let expected = if was_default { default.as_str() } else { events };
             let row = format!("{id},'{expected}'");
