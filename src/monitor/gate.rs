@@ -2,20 +2,20 @@
 //!
 //! Incomplete requests of unknown clients end here; those of known devices are the last to be closed at a limit.
 
+use super::api::ApiContext;
 use super::ingest::{Ingest, enroll};
-use super::web::WebContext;
 use crate::clock::Moment;
 use crate::http::{GateDecision, Method, Request};
 use std::sync::Arc;
 
-pub fn gate(ingest: Ingest, web: Arc<WebContext>) -> impl Fn(&Request) -> GateDecision + Send + 'static {
+pub fn gate(ingest: Ingest, api: Arc<ApiContext>) -> impl Fn(&Request) -> GateDecision + Send + 'static {
     move |request| {
         let now = Moment::now();
         if let Some(verdict) = ingest.check(request, now) {
             return verdict;
         }
         if request.path() != enroll::PATH {
-            return web.check(request, now);
+            return api.check(request, now);
         }
         // The key may be in the body.
         match request.method() {

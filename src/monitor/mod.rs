@@ -11,6 +11,7 @@
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `accounts/` | users of the pages: roles, passwords, sessions; the audit log |
 //! | `cli`, `command/` | the command line, and what its commands do |
 //! | `command_error` | why a command failed, or the monitor did not start |
 //! | `serve`, `listen` | start-up, signals, stop: which threads there are; where they listen |
@@ -33,9 +34,11 @@
 //! | `retention/` | how long events, deliveries and history are kept |
 //! | `simulation/` | a fleet to measure with |
 //! | `store/` | the database: connections, migrations, lock, upkeep |
-//! | `web/` | read API, figures, health |
+//! | `api/` | read API, metrics, health |
 //! | `zone` | what a recipient's clock shows: for quiet hours |
 
+pub mod accounts;
+pub mod api;
 pub mod beat;
 pub mod cameras;
 pub mod cli;
@@ -62,5 +65,5 @@ pub mod retention;
 pub mod serve;
 pub mod simulation;
 pub mod store;
-pub mod web;
+
 pub mod zone;

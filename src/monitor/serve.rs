@@ -10,6 +10,7 @@
 //! | health | 5 s | main drops its sender |
 //! | upkeep | an hour | main drops its sender |
 
+use super::api::{self, ApiContext, ApiSettings};
 use super::command_error::CommandError;
 use super::config::Config;
 use super::gate::gate;
@@ -20,7 +21,6 @@ use super::notify::{NotifySettings, Poke, couriers::Couriers};
 use super::pulse::Pulse;
 use super::recorder::{FLUSH, Recorder};
 use super::store::{Store, StoreError};
-use super::web::{self, WebContext, WebSettings};
 use crate::clock::Moment;
 use crate::clock::Now;
 use crate::duration::go;
@@ -76,7 +76,7 @@ struct Monitor {
     /// Removed on drop.
     _socket: Option<SocketFile>,
     stopper: Stopper,
-    settings: Arc<Latest<WebSettings>>,
+    settings: Arc<Latest<ApiSettings>>,
     orders: Sender<RecorderEvent>,
     couriers: Couriers,
     upkeep: Sender<hourly::Kept>,
@@ -118,9 +118,9 @@ impl Monitor {
         let (orders, recorder_ended) = start_recorder(&shared, sweeper, &config, now.monotonic)?;
 
         let health = Arc::new(Health::new(shared.pulse.clone(), couriers.counters()));
-        let settings = Arc::new(Latest::new(WebSettings::of(&config)));
+        let settings = Arc::new(Latest::new(ApiSettings::of(&config)));
         let ingest = Ingest::new(shared.clone(), orders.clone());
-        let web = Arc::new(WebContext {
+        let api = Arc::new(ApiContext {
             shared,
             health: health.clone(),
             orders: orders.clone(),
@@ -131,7 +131,7 @@ impl Monitor {
             started: now.wall,
         });
         let (others, requests) = queue(config.limits.queue);
-        let workers_ended = workers(config.limits.workers, &web, &requests)?;
+        let workers_ended = workers(config.limits.workers, &api, &requests)?;
         let (watch, watched) = bounded(0);
         let sending = Arc::new(Latest::new(sending));
         let (database, latest) = (store.clone(), sending.clone());
@@ -139,7 +139,7 @@ impl Monitor {
         let (upkeep, kept) = bounded(1);
         let keeping = kept_of(&config);
         drop(spawn("upkeep", move || hourly::run(&store, keeping, &kept))?);
-        let server = server.gate(gate(ingest.clone(), web));
+        let server = server.gate(gate(ingest.clone(), api));
         let http_ended = start_http(server, ingest, others, signals)?;
         announce(&config, &bound);
         systemd::ready("watching");
@@ -184,7 +184,7 @@ impl Monitor {
         if let (Some(tls), Some(certificate)) = (&self.tls, certificate) {
             tls.replace(certificate);
         }
-        self.settings.put(WebSettings::of(&config));
+        self.settings.put(ApiSettings::of(&config));
         self.sending.put(sending.clone());
         self.couriers.reload(sending);
         // Both threads live as long as this one holds their senders.
@@ -264,14 +264,14 @@ fn start_http(
 /// Starts the workers. The returned receiver disconnects when all have ended.
 fn workers(
     count: usize,
-    web: &Arc<WebContext>,
+    context: &Arc<ApiContext>,
     requests: &Receiver<Exchange>,
 ) -> Result<Receiver<()>, CommandError> {
     let (alive, ended) = bounded(0);
     for number in 1..=count {
-        let (web, requests, alive) = (web.clone(), requests.clone(), alive.clone());
+        let (context, requests, alive) = (context.clone(), requests.clone(), alive.clone());
         drop(spawn(&format!("worker-{number}"), move || {
-            web::work(&web, &requests);
+            api::work(&context, &requests);
             drop(alive);
         })?);
     }

@@ -1,8 +1,8 @@
 //! The OpenAPI file against the running program: what is documented is answered so, and nothing else is there.
 
 use crate::support::monitor::{Answer, Monitor, Plan, bearer};
+use heartbeat_daemon::monitor::api::route::ApiRoute as Route;
 use heartbeat_daemon::monitor::ingest;
-use heartbeat_daemon::monitor::web::route::WebRoute as Route;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;

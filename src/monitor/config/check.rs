@@ -62,7 +62,10 @@ impl Check<'_> {
         }))
     }
 
-    fn networks(&self, written: Option<Spanned<Vec<String>>>) -> Result<Vec<IpNetwork>, ConfigError> {
+    pub(super) fn networks(
+        &self,
+        written: Option<Spanned<Vec<String>>>,
+    ) -> Result<Vec<IpNetwork>, ConfigError> {
         const WANTED: &str = "expected addresses or networks, such as [\"127.0.0.1\", \"10.0.0.0/8\"]";
         let Some(written) = written else { return Ok(Vec::new()) };
         let parsed = written.get_ref().iter().map(|text| text.parse());

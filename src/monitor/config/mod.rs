@@ -5,6 +5,7 @@
 
 mod check;
 mod used;
+mod web;
 mod written;
 
 use crate::config::{ConfigError, Level, Source};
@@ -48,6 +49,7 @@ impl Config {
             retention: check.retention(written.retention)?,
             limits: check.limits(written.limits)?,
             metrics_machines: check.metrics_machines(written.metrics)?,
+            web: check.web(written.web)?,
             log: written.log.level.unwrap_or(Level::Info).into(),
         })
     }

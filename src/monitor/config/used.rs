@@ -20,6 +20,7 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// Machines up to which `/metrics/machines` responds.
     pub metrics_machines: usize,
+    pub web: WebConfig,
     pub log: LevelFilter,
 }
 
@@ -102,6 +103,40 @@ pub enum SmtpSecurity {
 pub struct SmtpLogin {
     pub user: String,
     pub password_file: PathBuf,
+}
+
+/// The pages for people.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WebConfig {
+    /// False: no page is served, only the read API.
+    pub enabled: bool,
+    /// `None`: messages carry no links, and cookies are not limited to HTTPS.
+    pub public_url: Option<PublicUrl>,
+    pub proxy_login: Option<ProxyLogin>,
+}
+
+/// The address under which people reach the monitor. It alone decides about absolute links, the cookie's `Secure` and
+/// `Path`, and the origin from which forms are accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicUrl {
+    /// `https://host:port`, as browsers write it in `Origin`.
+    pub origin: String,
+    /// Begins and ends with a slash.
+    pub path: String,
+}
+
+impl PublicUrl {
+    pub fn is_https(&self) -> bool {
+        self.origin.starts_with("https:")
+    }
+}
+
+/// Proxies that authenticate people and name them in a header.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProxyLogin {
+    pub header: String,
+    /// Compared with the other end of the connection, never with a forwarded address.
+    pub proxies: Vec<IpNetwork>,
 }
 
 /// How long records are kept.

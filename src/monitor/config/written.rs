@@ -16,6 +16,7 @@ pub struct File {
     pub retention: Retention,
     pub limits: Limits,
     pub metrics: FleetMetrics,
+    pub web: Web,
     pub log: Log,
 }
 
@@ -75,6 +76,14 @@ pub struct Limits {
 #[derive(Default, Deserialize)]
 pub struct FleetMetrics {
     pub machines: Option<Spanned<u32>>,
+}
+
+#[derive(Default, Deserialize)]
+pub struct Web {
+    pub enabled: Option<bool>,
+    pub public_url: Option<Spanned<String>>,
+    pub login_header: Option<Spanned<String>>,
+    pub login_proxies: Option<Spanned<Vec<String>>>,
 }
 
 #[derive(Default, Deserialize)]

@@ -212,7 +212,7 @@ fn what_is_no_database_of_ours_is_named_and_left_as_it_is() {
 /// A database with a few hundred rows in several tables, not open.
 fn filled(path: &Path) {
     let store = served(path);
-    let rows = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 300)
+    let rows = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 600)
         INSERT INTO machine (name, hostname, created_at) SELECT 'machine ' || n, hex(randomblob(40)), n FROM n;
         INSERT INTO machine_state SELECT id, 1, 1, id, id, NULL FROM machine;
         INSERT INTO device_token (machine_id, hash, created_at) SELECT id, randomblob(32), 0 FROM machine;
@@ -284,7 +284,7 @@ fn a_damaged_log_loses_at_most_what_was_in_it() {
     random.fill(&mut noise);
     fs::write(dir.path().join("monitor.db-wal"), noise).expect("written");
     let store = served(&path);
-    assert_eq!(count(&store), 300);
+    assert_eq!(count(&store), 600);
     add(&store, "barn").expect("written");
 }
 

@@ -209,6 +209,12 @@ fn successor(table: &str, column: &str) -> Option<(String, String)> {
     Some((table.to_owned(), column.to_owned()))
 }
 
+/// Rows for the tables of version 9.
+const CONDITIONS: &str = "INSERT INTO machine_judged VALUES (3, 5);
+    INSERT INTO condition_setting VALUES (2, 'temp', 'machine', '', 3, 1, 75, 600000);
+    INSERT INTO camera VALUES (4, 3, 'aa:bb:cc:dd:ee:ff', 'gate', 70);
+    INSERT INTO camera_day VALUES (4, 1, 1430, 10);";
+
 /// A database of version `version` with rows in every table, as it is after the migrations from version 1.
 fn released(path: &Path, version: usize) -> Store {
     let first = open(path, &migrate::MIGRATIONS[..1], Purpose::Serve).expect("made");
@@ -217,6 +223,9 @@ fn released(path: &Path, version: usize) -> Store {
     let store = open(path, &migrate::MIGRATIONS[..version], Purpose::Serve).expect("migrated");
     if version >= 5 {
         store.write(|tx| Ok(tx.execute_batch("INSERT INTO retention VALUES (1, 70)")?)).expect("a row");
+    }
+    if version >= 9 {
+        store.write(|tx| Ok(tx.execute_batch(CONDITIONS)?)).expect("rows");
     }
     for (table, rows) in rows(&store, &columns(&store)) {
         assert!(!rows.is_empty(), "{table} has no row in version {version}");

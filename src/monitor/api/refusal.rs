@@ -5,7 +5,7 @@ use crate::http::Response;
 use crate::monitor::store::StoreError;
 
 /// Why a request is refused.
-pub enum WebRefusal {
+pub enum ApiRefusal {
     Malformed(QueryFault),
     NotFound(&'static str),
     /// All paths here are read only.
@@ -15,28 +15,28 @@ pub enum WebRefusal {
     Access(Response),
 }
 
-impl From<QueryFault> for WebRefusal {
-    fn from(fault: QueryFault) -> WebRefusal {
-        WebRefusal::Malformed(fault)
+impl From<QueryFault> for ApiRefusal {
+    fn from(fault: QueryFault) -> ApiRefusal {
+        ApiRefusal::Malformed(fault)
     }
 }
 
-impl From<StoreError> for WebRefusal {
-    fn from(error: StoreError) -> WebRefusal {
-        WebRefusal::Store(error)
+impl From<StoreError> for ApiRefusal {
+    fn from(error: StoreError) -> ApiRefusal {
+        ApiRefusal::Store(error)
     }
 }
 
-impl WebRefusal {
+impl ApiRefusal {
     pub fn into_response(self) -> Response {
         match self {
-            WebRefusal::Malformed(fault) => Response::error(400, &fault),
-            WebRefusal::NotFound(what) => Response::error(404, what),
-            WebRefusal::Method => {
+            ApiRefusal::Malformed(fault) => Response::error(400, &fault),
+            ApiRefusal::NotFound(what) => Response::error(404, what),
+            ApiRefusal::Method => {
                 Response::error(405, "method not allowed here (see Allow)").header("Allow", "GET, HEAD")
             }
-            WebRefusal::Store(error) => unavailable(&error),
-            WebRefusal::Access(response) => response,
+            ApiRefusal::Store(error) => unavailable(&error),
+            ApiRefusal::Access(response) => response,
         }
     }
 }

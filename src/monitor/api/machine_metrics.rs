@@ -1,6 +1,6 @@
 //! The metrics of each machine and each camera, for fleets that are not too large.
 
-use super::context::WebContext;
+use super::context::ApiContext;
 use crate::clock::Now;
 use crate::exposition::Exposition;
 use crate::monitor::beat::Sample;
@@ -43,13 +43,13 @@ const FIGURES: [Figure; 7] = [
 ];
 
 /// The metrics of all enabled machines in the Prometheus text format.
-pub fn text(web: &WebContext, now: Now) -> Result<String, StoreError> {
+pub fn text(context: &ApiContext, now: Now) -> Result<String, StoreError> {
     let filter = MachineFilter { limit: u32::MAX, ..MachineFilter::default() };
-    let machines = web.shared.store.machines(&filter, now.wall)?;
+    let machines = context.shared.store.machines(&filter, now.wall)?;
     let machines: Vec<MachineSamples> = machines
         .into_iter()
         .filter(|machine| machine.watched)
-        .map(|machine| read(web, machine, now))
+        .map(|machine| read(context, machine, now))
         .collect();
     let mut text = Exposition::with_capacity(machines.len() * BYTES);
     status(&mut text, &machines);
@@ -60,17 +60,17 @@ pub fn text(web: &WebContext, now: Now) -> Result<String, StoreError> {
     Ok(text.into_text())
 }
 
-fn read(web: &WebContext, machine: Machine, now: Now) -> MachineSamples {
+fn read(context: &ApiContext, machine: Machine, now: Now) -> MachineSamples {
     let is_online = machine.status == MachineStatus::Online;
-    let seen = web.shared.fleet.seen(machine.id).or(machine.last_seen);
-    let (sample, cameras) = if is_online { latest(web, machine.id) } else { Default::default() };
+    let seen = context.shared.fleet.seen(machine.id).or(machine.last_seen);
+    let (sample, cameras) = if is_online { latest(context, machine.id) } else { Default::default() };
     let age_s = seen.map(|seen| now.wall.since(seen).as_secs_f64());
     MachineSamples { name: machine.name, is_online, age_s, sample, cameras }
 }
 
 /// Empty before the first heartbeat since the start of the monitor.
-fn latest(web: &WebContext, id: MachineId) -> (Sample, BTreeMap<String, CameraSample>) {
-    let Some(newest) = web.shared.fleet.newest(id) else { return Default::default() };
+fn latest(context: &ApiContext, id: MachineId) -> (Sample, BTreeMap<String, CameraSample>) {
+    let Some(newest) = context.shared.fleet.newest(id) else { return Default::default() };
     let cameras = match newest.payload.as_deref().map(native::parse) {
         Some(Ok(Received::Beat(beat))) => beat.facts.cameras.into_iter().filter_map(camera).collect(),
         _ => BTreeMap::new(),

@@ -38,37 +38,37 @@ use crate::clock::{Moment, Now};
 use crate::exposition;
 use crate::http::{Exchange, GateDecision, Method, Request, Response};
 use access::{Reader, admit};
-pub use context::{WebContext, WebSettings};
+pub use context::{ApiContext, ApiSettings};
 use crossbeam_channel::Receiver;
 use lists::{Slice, SlicedList};
 use query::Query;
-use refusal::WebRefusal;
-use route::WebRoute;
+use refusal::ApiRefusal;
+use route::ApiRoute;
 use serde::Serialize;
 use std::time::Instant;
 
 /// Runs a worker: answers requests until the HTTP server ends.
-pub fn work(web: &WebContext, requests: &Receiver<Exchange>) {
+pub fn work(context: &ApiContext, requests: &Receiver<Exchange>) {
     for exchange in requests {
         let now = Now::read();
         if exchange.request.path() == enroll::PATH {
-            enroll::handle(&web.shared.store, &web.orders, exchange, now.wall);
+            enroll::handle(&context.shared.store, &context.orders, exchange, now.wall);
         } else {
-            let response = web.answer(&exchange.request, now);
+            let response = context.answer(&exchange.request, now);
             exchange.reply.send(response);
         }
     }
 }
 
-impl WebContext {
+impl ApiContext {
     pub fn answer(&self, request: &Request, now: Now) -> Response {
-        self.respond(request, now).unwrap_or_else(WebRefusal::into_response)
+        self.respond(request, now).unwrap_or_else(ApiRefusal::into_response)
     }
 
     /// Judges a request before its body has arrived; nothing here needs a body.
     pub fn check(&self, request: &Request, now: Moment) -> GateDecision {
         let route = match route(request) {
-            Ok(WebRoute::Root | WebRoute::Health) => return GateDecision::Receive,
+            Ok(ApiRoute::Root | ApiRoute::Health) => return GateDecision::Receive,
             Ok(route) => route,
             Err(refusal) => return GateDecision::Refuse(refusal.into_response()),
         };
@@ -79,11 +79,11 @@ impl WebContext {
         }
     }
 
-    fn respond(&self, request: &Request, now: Now) -> Result<Response, WebRefusal> {
+    fn respond(&self, request: &Request, now: Now) -> Result<Response, ApiRefusal> {
         let route = route(request)?;
         match route {
-            WebRoute::Root => return Ok(Response::new(200).body(TEXT, ABOUT.as_bytes())),
-            WebRoute::Health => return Ok(self.health(now.monotonic).header("Cache-Control", "no-store")),
+            ApiRoute::Root => return Ok(Response::new(200).body(TEXT, ABOUT.as_bytes())),
+            ApiRoute::Health => return Ok(self.health(now.monotonic).header("Cache-Control", "no-store")),
             _ => {}
         }
         let reader = admit(self, request, route, now.wall)?;
@@ -94,26 +94,26 @@ impl WebContext {
         })
     }
 
-    fn read(&self, route: WebRoute, query: Query, now: Now) -> Result<Response, WebRefusal> {
+    fn read(&self, route: ApiRoute, query: Query, now: Now) -> Result<Response, ApiRefusal> {
         match route {
-            WebRoute::Metrics => {
+            ApiRoute::Metrics => {
                 query.end()?;
                 Ok(exposed(metrics::text(self, now)))
             }
-            WebRoute::MachineMetrics => self.machine_metrics(query, now),
-            WebRoute::Machines => self.machines(query, now.wall),
-            WebRoute::Machine(id) => self.machine(id, query, now.wall),
-            WebRoute::History(id) => self.history(id, query, now.wall),
-            WebRoute::Cameras(id) => self.cameras(id, query, now.wall),
-            WebRoute::Incidents => self.incidents(query),
-            WebRoute::Conditions => {
+            ApiRoute::MachineMetrics => self.machine_metrics(query, now),
+            ApiRoute::Machines => self.machines(query, now.wall),
+            ApiRoute::Machine(id) => self.machine(id, query, now.wall),
+            ApiRoute::History(id) => self.history(id, query, now.wall),
+            ApiRoute::Cameras(id) => self.cameras(id, query, now.wall),
+            ApiRoute::Incidents => self.incidents(query),
+            ApiRoute::Conditions => {
                 query.end()?;
                 Ok(json(&incidents::catalogue()))
             }
-            WebRoute::Events => self.events(query),
-            WebRoute::Deliveries => self.deliveries(query),
+            ApiRoute::Events => self.events(query),
+            ApiRoute::Deliveries => self.deliveries(query),
             // Answered by `respond`, without a token.
-            WebRoute::Root | WebRoute::Health => Err(WebRefusal::NotFound("no such path")),
+            ApiRoute::Root | ApiRoute::Health => Err(ApiRefusal::NotFound("no such path")),
         }
     }
 
@@ -125,7 +125,7 @@ impl WebContext {
         }
     }
 
-    fn machines(&self, query: Query, now: Moment) -> Result<Response, WebRefusal> {
+    fn machines(&self, query: Query, now: Moment) -> Result<Response, ApiRefusal> {
         let filter = lists::machine_filter(query)?;
         let threshold = self.settings.get().threshold;
         let rows = self.shared.store.machines(&filter, now)?;
@@ -140,7 +140,7 @@ impl WebContext {
         )))
     }
 
-    fn machine(&self, id: MachineId, query: Query, now: Moment) -> Result<Response, WebRefusal> {
+    fn machine(&self, id: MachineId, query: Query, now: Moment) -> Result<Response, ApiRefusal> {
         #[derive(Serialize)]
         struct Detail {
             #[serde(flatten)]
@@ -168,7 +168,7 @@ impl WebContext {
         }
     }
 
-    fn history(&self, id: MachineId, query: Query, now: Moment) -> Result<Response, WebRefusal> {
+    fn history(&self, id: MachineId, query: Query, now: Moment) -> Result<Response, ApiRefusal> {
         let span = history::span(query, now)?;
         if self.shared.store.machine(id, now)?.is_none() {
             return Err(NO_MACHINE);
@@ -176,7 +176,7 @@ impl WebContext {
         Ok(json(&history::view(&self.shared.store, &self.shared.fleet, id, &span)?))
     }
 
-    fn cameras(&self, id: MachineId, query: Query, now: Moment) -> Result<Response, WebRefusal> {
+    fn cameras(&self, id: MachineId, query: Query, now: Moment) -> Result<Response, ApiRefusal> {
         let days = cameras::days(query)?;
         if self.shared.store.machine(id, now)?.is_none() {
             return Err(NO_MACHINE);
@@ -184,27 +184,27 @@ impl WebContext {
         Ok(json(&cameras::view(self.shared.store.camera_history(id, days, now)?)))
     }
 
-    fn machine_metrics(&self, query: Query, now: Now) -> Result<Response, WebRefusal> {
+    fn machine_metrics(&self, query: Query, now: Now) -> Result<Response, ApiRefusal> {
         query.end()?;
         if self.shared.registry.get().machines() > self.settings.get().metrics_machines {
-            return Err(WebRefusal::NotFound("there are more machines than [metrics] machines allows"));
+            return Err(ApiRefusal::NotFound("there are more machines than [metrics] machines allows"));
         }
         Ok(exposed(machine_metrics::text(self, now)?))
     }
 
-    fn incidents(&self, query: Query) -> Result<Response, WebRefusal> {
+    fn incidents(&self, query: Query) -> Result<Response, ApiRefusal> {
         let Slice { page, limit, machine, is_open, .. } = lists::slice(query, SlicedList::Incidents)?;
         let rows = self.shared.store.incidents(&IncidentFilter { page, limit, machine, is_open })?;
         Ok(json(&lists::list(rows, limit, |row| row.id, incidents::incident)))
     }
 
-    fn events(&self, query: Query) -> Result<Response, WebRefusal> {
+    fn events(&self, query: Query) -> Result<Response, ApiRefusal> {
         let slice = lists::slice(query, SlicedList::Events)?;
         let rows = self.shared.store.events(slice.page, slice.machine, slice.limit)?;
         Ok(json(&lists::list(rows, slice.limit, |row| row.id, lists::event)))
     }
 
-    fn deliveries(&self, query: Query) -> Result<Response, WebRefusal> {
+    fn deliveries(&self, query: Query) -> Result<Response, ApiRefusal> {
         let slice = lists::slice(query, SlicedList::Deliveries)?;
         let rows = self.shared.store.deliveries(slice.page, slice.machine, slice.state, slice.limit)?;
         Ok(json(&lists::list(rows, slice.limit, |row| row.id, lists::delivery)))
@@ -223,12 +223,12 @@ Health         GET /healthz
 Documentation  man heartbeat-monitor, /usr/share/doc/heartbeat-monitor, docs/monitor.md of the source
 ";
 
-fn route(request: &Request) -> Result<WebRoute, WebRefusal> {
-    let route = WebRoute::of(request.path()).ok_or(WebRefusal::NotFound("no such path"))?;
-    if request.method() == Method::Get { Ok(route) } else { Err(WebRefusal::Method) }
+fn route(request: &Request) -> Result<ApiRoute, ApiRefusal> {
+    let route = ApiRoute::of(request.path()).ok_or(ApiRefusal::NotFound("no such path"))?;
+    if request.method() == Method::Get { Ok(route) } else { Err(ApiRefusal::Method) }
 }
 
-const NO_MACHINE: WebRefusal = WebRefusal::NotFound("no such machine");
+const NO_MACHINE: ApiRefusal = ApiRefusal::NotFound("no such machine");
 
 /// Metrics as a response.
 fn exposed(text: String) -> Response {

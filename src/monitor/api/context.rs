@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Dependencies of the responses, shared by the workers.
-pub struct WebContext {
+pub struct ApiContext {
     pub shared: RecorderContext,
     pub health: Arc<Health>,
     /// The recorder's queue.
@@ -22,13 +22,13 @@ pub struct WebContext {
     pub ingest: Arc<ingest::counters::IngestCounters>,
     pub couriers: Arc<couriers::DeliveryCounters>,
     pub counters: Arc<Counters>,
-    pub settings: Arc<Latest<WebSettings>>,
+    pub settings: Arc<Latest<ApiSettings>>,
     pub started: Moment,
 }
 
 /// The settings that a reload can change.
 #[derive(Debug)]
-pub struct WebSettings {
+pub struct ApiSettings {
     /// The threshold of machines without their own.
     pub threshold: Duration,
     pub trusted_proxies: Vec<IpNetwork>,
@@ -36,9 +36,9 @@ pub struct WebSettings {
     pub metrics_machines: usize,
 }
 
-impl WebSettings {
-    pub fn of(config: &Config) -> WebSettings {
-        WebSettings {
+impl ApiSettings {
+    pub fn of(config: &Config) -> ApiSettings {
+        ApiSettings {
             threshold: config.detection.offline_threshold,
             trusted_proxies: config.http.trusted_proxies.clone(),
             metrics_machines: config.metrics_machines,

@@ -4,7 +4,7 @@ use crate::monitor::machine::MachineId;
 
 /// The meaning of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WebRoute {
+pub enum ApiRoute {
     /// A description of this server, for people with a browser.
     Root,
     Health,
@@ -20,28 +20,28 @@ pub enum WebRoute {
     Deliveries,
 }
 
-impl WebRoute {
+impl ApiRoute {
     /// Parses a path; `None` for an unknown one.
-    pub fn of(path: &str) -> Option<WebRoute> {
+    pub fn of(path: &str) -> Option<ApiRoute> {
         match path {
-            "/" => return Some(WebRoute::Root),
-            "/healthz" => return Some(WebRoute::Health),
-            "/metrics" => return Some(WebRoute::Metrics),
-            "/metrics/machines" => return Some(WebRoute::MachineMetrics),
+            "/" => return Some(ApiRoute::Root),
+            "/healthz" => return Some(ApiRoute::Health),
+            "/metrics" => return Some(ApiRoute::Metrics),
+            "/metrics/machines" => return Some(ApiRoute::MachineMetrics),
             _ => {}
         }
         match path.strip_prefix("/api/v1/")? {
-            "machines" => Some(WebRoute::Machines),
-            "incidents" => Some(WebRoute::Incidents),
-            "conditions" => Some(WebRoute::Conditions),
-            "events" => Some(WebRoute::Events),
-            "deliveries" => Some(WebRoute::Deliveries),
+            "machines" => Some(ApiRoute::Machines),
+            "incidents" => Some(ApiRoute::Incidents),
+            "conditions" => Some(ApiRoute::Conditions),
+            "events" => Some(ApiRoute::Events),
+            "deliveries" => Some(ApiRoute::Deliveries),
             rest => {
                 let rest = rest.strip_prefix("machines/")?;
                 match rest.split_once('/') {
-                    None => number(rest).map(WebRoute::Machine),
-                    Some((id, "history")) => number(id).map(WebRoute::History),
-                    Some((id, "cameras")) => number(id).map(WebRoute::Cameras),
+                    None => number(rest).map(ApiRoute::Machine),
+                    Some((id, "history")) => number(id).map(ApiRoute::History),
+                    Some((id, "cameras")) => number(id).map(ApiRoute::Cameras),
                     Some(_) => None,
                 }
             }
@@ -62,21 +62,21 @@ mod tests {
     #[test]
     fn each_path_means_one_thing_or_nothing() {
         for (path, route) in [
-            ("/healthz", Some(WebRoute::Health)),
-            ("/metrics", Some(WebRoute::Metrics)),
-            ("/metrics/machines", Some(WebRoute::MachineMetrics)),
+            ("/healthz", Some(ApiRoute::Health)),
+            ("/metrics", Some(ApiRoute::Metrics)),
+            ("/metrics/machines", Some(ApiRoute::MachineMetrics)),
             ("/metrics/machines/7", None),
-            ("/api/v1/machines", Some(WebRoute::Machines)),
-            ("/api/v1/machines/7", Some(WebRoute::Machine(MachineId(7)))),
-            ("/api/v1/machines/7/history", Some(WebRoute::History(MachineId(7)))),
-            ("/api/v1/machines/7/cameras", Some(WebRoute::Cameras(MachineId(7)))),
-            ("/api/v1/incidents", Some(WebRoute::Incidents)),
+            ("/api/v1/machines", Some(ApiRoute::Machines)),
+            ("/api/v1/machines/7", Some(ApiRoute::Machine(MachineId(7)))),
+            ("/api/v1/machines/7/history", Some(ApiRoute::History(MachineId(7)))),
+            ("/api/v1/machines/7/cameras", Some(ApiRoute::Cameras(MachineId(7)))),
+            ("/api/v1/incidents", Some(ApiRoute::Incidents)),
             ("/api/v1/incidents/7", None),
-            ("/api/v1/conditions", Some(WebRoute::Conditions)),
-            ("/api/v1/events", Some(WebRoute::Events)),
-            ("/api/v1/deliveries", Some(WebRoute::Deliveries)),
+            ("/api/v1/conditions", Some(ApiRoute::Conditions)),
+            ("/api/v1/events", Some(ApiRoute::Events)),
+            ("/api/v1/deliveries", Some(ApiRoute::Deliveries)),
             ("/api/v1/enroll", None),
-            ("/", Some(WebRoute::Root)),
+            ("/", Some(ApiRoute::Root)),
             ("", None),
             ("//", None),
             ("/api/v1/", None),
@@ -91,7 +91,7 @@ mod tests {
             ("//healthz", None),
             ("/api/v2/machines", None),
         ] {
-            assert_eq!(WebRoute::of(path), route, "{path}");
+            assert_eq!(ApiRoute::of(path), route, "{path}");
         }
     }
 }

@@ -2,9 +2,9 @@
 //! to everyone.
 
 use super::client;
-use super::context::WebContext;
-use super::refusal::WebRefusal;
-use super::route::WebRoute;
+use super::context::ApiContext;
+use super::refusal::ApiRefusal;
+use super::route::ApiRoute;
 use crate::clock::Moment;
 use crate::http::client::address;
 use crate::http::{Request, Response};
@@ -18,20 +18,20 @@ pub enum Reader {
 }
 
 pub fn admit(
-    web: &WebContext,
+    context: &ApiContext,
     request: &Request,
-    route: WebRoute,
+    route: ApiRoute,
     now: Moment,
-) -> Result<Reader, WebRefusal> {
-    let settings = web.settings.get();
+) -> Result<Reader, ApiRefusal> {
+    let settings = context.settings.get();
     let local = || client::is_local(request, &settings.trusted_proxies);
     let Some(token) = request.bearer() else {
-        if matches!(route, WebRoute::Metrics | WebRoute::MachineMetrics) && local() {
+        if matches!(route, ApiRoute::Metrics | ApiRoute::MachineMetrics) && local() {
             return Ok(Reader::Local);
         }
         return Err(unauthorized("missing read token: use Authorization: Bearer TOKEN"));
     };
-    let registry = web.shared.registry.get();
+    let registry = context.shared.registry.get();
     if registry.reader(token).is_some() {
         return Ok(Reader::WithToken);
     }
@@ -40,12 +40,12 @@ pub fn admit(
     if registry.authenticate(token, now).is_ok() {
         log::debug!("{from} requested {} with a machine's token", request.path());
         let sentence = "this is a machine's token; reading needs a read token (heartbeat-monitor token add)";
-        return Err(WebRefusal::Access(Response::error(403, sentence)));
+        return Err(ApiRefusal::Access(Response::error(403, sentence)));
     }
     log::debug!("{from} requested {} with an unknown token", request.path());
     Err(unauthorized("unknown token"))
 }
 
-fn unauthorized(sentence: &str) -> WebRefusal {
-    WebRefusal::Access(Response::error(401, sentence).header("WWW-Authenticate", "Bearer"))
+fn unauthorized(sentence: &str) -> ApiRefusal {
+    ApiRefusal::Access(Response::error(401, sentence).header("WWW-Authenticate", "Bearer"))
 }

@@ -1,47 +1,47 @@
 //! The monitor's own metrics.
 
-use super::context::WebContext;
+use super::context::ApiContext;
 use super::lists::STATUSES;
 use crate::clock::Now;
 use crate::exposition::Exposition;
 use crate::http;
+use crate::monitor::api::figures::StoredFigures;
 use crate::monitor::conditions::catalogue::CATALOGUE;
 use crate::monitor::health::Health;
 use crate::monitor::ingest::counters::{IngestCounters, IngestFormat};
 use crate::monitor::notify::couriers::DeliveryCounts;
 use crate::monitor::notify::delivery_state::DeliveryState;
 use crate::monitor::notify::topic::Topic;
-use crate::monitor::web::figures::StoredFigures;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
 /// All metrics in the Prometheus text format.
-pub fn text(web: &WebContext, now: Now) -> String {
-    let figures = web.shared.store.figures(now.wall);
+pub fn text(context: &ApiContext, now: Now) -> String {
+    let figures = context.shared.store.figures(now.wall);
     let mut text = Exposition::default();
     text.family("heartbeat_monitor_info", "Version of the running program.", "gauge");
     text.sample("heartbeat_monitor_info", &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
-    let started = web.started.0 as f64 / 1000.0;
+    let started = context.started.0 as f64 / 1000.0;
     text.gauge("heartbeat_monitor_start_time_seconds", "Unix time of the start.", started);
     text.gauge(
         "heartbeat_monitor_database_readable",
         "1 if the database can be read; 0 if not, then metrics from the database are missing.",
         if figures.is_ok() { 1.0 } else { 0.0 },
     );
-    health(&mut text, &web.health, now.monotonic);
-    ingest(&mut text, &web.ingest);
+    health(&mut text, &context.health, now.monotonic);
+    ingest(&mut text, &context.ingest);
     text.gauge(
         "heartbeat_monitor_flush_age_seconds",
         "Seconds since all heartbeats were last written to the database; above 15, heartbeats are refused.",
-        web.shared.pulse.age(now.monotonic).as_secs_f64(),
+        context.shared.pulse.age(now.monotonic).as_secs_f64(),
     );
     text.gauge(
         "heartbeat_monitor_orders_waiting",
         "Recoveries, shutdowns and replays that wait for the recorder.",
-        web.orders.len() as f64,
+        context.orders.len() as f64,
     );
-    deliveries(&mut text, &web.couriers.read());
-    front(&mut text, &web.counters);
+    deliveries(&mut text, &context.couriers.read());
+    front(&mut text, &context.counters);
     if let Ok(figures) = &figures {
         fleet(&mut text, figures);
         incidents(&mut text, &figures.incidents);
