@@ -3,7 +3,13 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `visitor` | a signed-in user: role and scope |
+//! | `users` | the table of users and their scopes |
+//! | `roles` | changes of a user's role and limits |
+//! | `sessions` | the table of sessions: who is signed in, with which browser |
 //! | `audit` | the log of changes |
 
 pub mod audit;
+pub mod roles;
+pub mod sessions;
+pub mod users;
 pub mod visitor;

@@ -22,6 +22,10 @@ pub enum TokenUse {
     Read,
     /// Lets one device enrol itself.
     Enrol,
+    /// A browser's, in its session cookie.
+    Session,
+    /// In the link with which a user sets a password.
+    Invitation,
 }
 
 impl TokenUse {
@@ -30,6 +34,8 @@ impl TokenUse {
             TokenUse::Device => "",
             TokenUse::Read => "hbr_",
             TokenUse::Enrol => "hbe_",
+            TokenUse::Session => "hbs_",
+            TokenUse::Invitation => "hbi_",
         }
     }
 }
