@@ -6,10 +6,18 @@
 //! | `users` | the table of users and their scopes |
 //! | `roles` | changes of a user's role and limits |
 //! | `sessions` | the table of sessions: who is signed in, with which browser |
+//! | `invitations` | links with which a user sets a password |
+//! | `proofs` | stored passwords, second factors and recovery codes |
+//! | `password` | hashes, and the thread that computes them |
+//! | `totp` | codes of the second factor, recovery codes, QR codes |
 //! | `audit` | the log of changes |
 
 pub mod audit;
+pub mod invitations;
+pub mod password;
+pub mod proofs;
 pub mod roles;
 pub mod sessions;
+pub mod totp;
 pub mod users;
 pub mod visitor;

@@ -50,17 +50,7 @@ impl Token {
     /// # Errors
     /// The kernel has none, which only a container that forbids the call can bring about.
     pub fn make(purpose: TokenUse) -> io::Result<Token> {
-        let mut bytes = [0_u8; RANDOM_BYTES];
-        let length = loop {
-            // Of 32 bytes the kernel gives all or none. Early at boot it waits until it has enough to give.
-            match getrandom(&mut bytes, GetRandomFlags::empty()) {
-                Err(Errno::INTR) => {}
-                result => break result?,
-            }
-        };
-        if length != RANDOM_BYTES {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
+        let bytes = random::<RANDOM_BYTES>()?;
         Ok(Token(format!("{}{}", purpose.prefix(), URL_SAFE_NO_PAD.encode(bytes))))
     }
 
@@ -76,6 +66,25 @@ impl Token {
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Token(..)")
+    }
+}
+
+/// Random bytes from the kernel, for secrets; at most 256, which it gives all or none.
+///
+/// # Errors
+/// The kernel has none, which only a container that forbids the call can bring about.
+pub fn random<const N: usize>() -> io::Result<[u8; N]> {
+    let mut bytes = [0_u8; N];
+    let length = loop {
+        // Early at boot it waits until it has enough to give.
+        match getrandom(&mut bytes, GetRandomFlags::empty()) {
+            Err(Errno::INTR) => {}
+            result => break result?,
+        }
+    };
+    match length == N {
+        true => Ok(bytes),
+        false => Err(io::ErrorKind::UnexpectedEof.into()),
     }
 }
 

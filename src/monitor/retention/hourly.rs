@@ -57,7 +57,7 @@ fn advanced(store: &Store, horizon: &mut Option<Horizon>) -> Result<Moment, Stor
 /// Batch by batch; stops where the monitor does.
 fn tidy(store: &Store, kept: &mut Kept, changes: &Receiver<Kept>, now: Moment) {
     let mut prune = || -> Result<usize, StoreError> {
-        let mut removed = store.forget_expired(now)?;
+        let mut removed = store.forget_expired(now)? + store.prune_sessions(now)?;
         loop {
             match store.prune(now.minus(kept.events), now.minus(kept.deliveries))? {
                 0 => return Ok(removed),

@@ -1,4 +1,4 @@
-//! Removes events, incidents and deliveries that are older than `[retention]` allows.
+//! Removes events, incidents, deliveries and audit records that are older than `[retention]` allows.
 
 use crate::clock::Moment;
 use crate::monitor::notify::delivery_state::DeliveryState;
@@ -28,13 +28,13 @@ impl Store {
         })
     }
 
-    /// Removes events and ended incidents from before `events`, and finished notifications from before `deliveries`;
+    /// Removes events, ended incidents and audit records from before `events`, and finished notifications from before `deliveries`;
     /// a part of them, and how many. Call it again until it is 0.
     pub fn prune(&self, events: Moment, deliveries: Moment) -> Result<usize, StoreError> {
         let finished =
             [DeliveryState::Delivered, DeliveryState::Dead, DeliveryState::Skipped].map(|state| state as i64);
         // The search takes longest, and needs no write lock.
-        let (old_events, old_incidents, old_deliveries) = self.read(|connection| {
+        let (old_events, old_incidents, old_deliveries, old_audit) = self.read(|connection| {
             let ids = |sql: &str, values: &[i64]| -> Result<Vec<i64>, StoreError> {
                 let mut statement = connection.prepare(&format!("{sql} LIMIT {BATCH}"))?;
                 let rows = statement.query_map(rusqlite::params_from_iter(values), |row| row.get(0))?;
@@ -55,9 +55,15 @@ impl Store {
                      AND NOT EXISTS (SELECT 1 FROM incident WHERE id = outbox.incident_id AND ended_at IS NULL)",
                     &[deliveries.0, delivered, dead, skipped],
                 )?,
+                ids("SELECT id FROM audit WHERE at < ?1", &[events.0])?,
             ))
         })?;
-        let all = [("event", old_events), ("incident", old_incidents), ("outbox", old_deliveries)];
+        let all = [
+            ("event", old_events),
+            ("incident", old_incidents),
+            ("outbox", old_deliveries),
+            ("audit", old_audit),
+        ];
         let found = all.iter().map(|(_, ids)| ids.len()).sum();
         if found == 0 {
             return Ok(0);
@@ -112,6 +118,7 @@ mod tests {
                     "INSERT INTO machine (id, name, created_at) VALUES (1, 'barn', 0);
                      INSERT INTO recipient (id, name, events) VALUES (1, 'me', '[]');
                      INSERT INTO channel (id, recipient_id, kind, target, created_at) VALUES (1, 1, 'ntfy', 'x', 0);
+                     INSERT INTO audit (at, actor, action) VALUES (100, 'ada', 'x'), (900, 'ada', 'y');
                      INSERT INTO event (at, machine_id, kind) VALUES (100, 1, 'offline'), (900, 1, 'online');
                      INSERT INTO incident (id, machine_id, planned, last_seen, began_at, ended_at) VALUES
                         (1, 1, 0, 0, 100, 200), (2, 1, 0, 0, 100, 200), (3, 1, 0, 0, 100, NULL);
@@ -129,7 +136,8 @@ mod tests {
                 more => removed += more,
             }
         }
-        assert_eq!(removed, 3, "an event, a delivered notification and then its outage");
+        assert_eq!(removed, 4, "an event, an audit record, a delivered notification and then its outage");
+        assert_eq!(count(&store, "audit"), 1);
         assert_eq!((count(&store, "event"), count(&store, "incident"), count(&store, "outbox")), (1, 2, 2));
     }
 }
