@@ -10,9 +10,13 @@
 //! | `proofs` | stored passwords, second factors and recovery codes |
 //! | `password` | hashes, and the thread that computes them |
 //! | `totp` | codes of the second factor, recovery codes, QR codes |
+//! | `attempts` | how often a password or a code may be tried |
+//! | `device_cookie` | recognises browsers that have signed in before |
 //! | `audit` | the log of changes |
 
+pub mod attempts;
 pub mod audit;
+pub mod device_cookie;
 pub mod invitations;
 pub mod password;
 pub mod proofs;
