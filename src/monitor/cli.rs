@@ -1,7 +1,7 @@
 //! The command line: arguments, dispatch to the commands, exit status.
 
 use super::command::{
-    channel, check_config, condition, database, enroll, events, fleet, machine, recipient, token,
+    channel, check_config, condition, database, enroll, events, fleet, machine, recipient, token, user,
 };
 use super::command_error::CommandError;
 use super::config::{Config, DEFAULT_PATH};
@@ -58,6 +58,9 @@ enum Command {
     /// Manage read tokens of the API
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Manage users of the pages: roles, links to set a password, sessions
+    #[command(subcommand)]
+    User(user::UserCommand),
     /// Manage recipients: who is notified about what
     #[command(subcommand)]
     Recipient(recipient::RecipientCommand),
@@ -113,6 +116,7 @@ fn run(path: &Path, command: Command) -> Result<(), CommandError> {
         Command::Machine(command) => machine::run(command, database, now)?,
         Command::Enroll(command) => enroll::run(command, database, now)?,
         Command::Token(command) => token::run(command, database, now)?,
+        Command::User(command) => user::run(command, database, config.web.public_url.as_ref(), now)?,
         Command::Recipient(command) => recipient::run(command, database, now)?,
         Command::Condition(command) => condition::run(command, database, now)?,
         Command::Events(command) => events::run(&command, database, now)?,

@@ -99,6 +99,7 @@ impl Monitor {
         let sending = NotifySettings::load(&config)?;
         listen::make_room(&config);
         let store = Arc::new(Store::open_for_serving(&config.store.database, now.wall)?);
+        let has_users = store.has_users().map_err(database)?;
         let shared = RecorderContext {
             store: store.clone(),
             registry: Arc::default(),
@@ -142,6 +143,9 @@ impl Monitor {
         let server = server.gate(gate(ingest.clone(), api));
         let http_ended = start_http(server, ingest, others, signals)?;
         announce(&config, &bound);
+        if config.web.enabled && !has_users {
+            log::info!("no user yet: sudo heartbeat-monitor user add NAME --role owner");
+        }
         systemd::ready("watching");
         Ok(Monitor {
             config_file: config_file.to_owned(),

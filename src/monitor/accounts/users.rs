@@ -229,18 +229,19 @@ pub(super) fn keep_an_owner(tx: &Transaction<'_>, actor: &Actor, changed: &User)
 }
 
 /// `operator, limited to group barn, tag camera`
-pub fn described(role: Role, scope: &AccessScope) -> String {
-    match scope {
-        AccessScope::All => role.name().into(),
-        AccessScope::Limited { groups, tags } if groups.is_empty() && tags.is_empty() => {
-            format!("{}, limited to no machine", role.name())
-        }
-        AccessScope::Limited { groups, tags } => {
-            let groups = groups.iter().map(|name| format!("group {name}"));
-            let limits: Vec<String> = groups.chain(tags.iter().map(|name| format!("tag {name}"))).collect();
-            format!("{}, limited to {}", role.name(), limits.join(", "))
-        }
+pub(super) fn described(role: Role, scope: &AccessScope) -> String {
+    match limits_of(scope) {
+        None => role.name().into(),
+        Some(limits) => format!("{}, limited to {limits}", role.name()),
     }
+}
+
+/// `group barn, tag camera`; `None`: all machines.
+pub fn limits_of(scope: &AccessScope) -> Option<String> {
+    let AccessScope::Limited { groups, tags } = scope else { return None };
+    let groups = groups.iter().map(|name| format!("group {name}"));
+    let limits: Vec<String> = groups.chain(tags.iter().map(|name| format!("tag {name}"))).collect();
+    Some(if limits.is_empty() { "no machine".into() } else { limits.join(", ") })
 }
 
 impl From<User> for Visitor {

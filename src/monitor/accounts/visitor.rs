@@ -26,6 +26,15 @@ impl Role {
         }
     }
 
+    /// One line for people who choose a role.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Role::Viewer => "reads",
+            Role::Operator => "also acknowledges, comments, pauses, edits maintenance and tests channels",
+            Role::Owner => "everything, also users, machines and channels",
+        }
+    }
+
     pub fn from_name(name: &str) -> Option<Role> {
         Role::ALL.into_iter().find(|role| role.name() == name)
     }

@@ -5,6 +5,7 @@
 //! | `machine` | machines and their tokens |
 //! | `enroll` | enrolment keys |
 //! | `token` | read tokens |
+//! | `user` | users of the pages |
 //! | `recipient` | recipients and their preferences |
 //! | `channel` | channels; `channel/target` checks where they lead |
 //! | `condition` | settings of conditions |
@@ -28,3 +29,4 @@ mod parse;
 pub mod recipient;
 pub mod token;
 mod token_file;
+pub mod user;
