@@ -170,6 +170,20 @@ impl Response {
         self
     }
 
+    pub fn has_header(&self, name: &str) -> bool {
+        self.headers.iter().any(|(found, _)| found.eq_ignore_ascii_case(name))
+    }
+
+    pub fn content(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// The same response with an encoded body.
+    #[must_use]
+    pub fn replace_body(self, body: Vec<u8>) -> Response {
+        Response { body: Cow::Owned(body), ..self }
+    }
+
     pub fn status(&self) -> u16 {
         self.status
     }

@@ -26,6 +26,8 @@ pub struct IncidentRecord {
     pub ended: Option<Moment>,
     /// `None`: not announced.
     pub notified: Option<Moment>,
+    /// When somebody took it on, and who; `None`: nobody has.
+    pub acknowledged: Option<(Moment, String)>,
     /// It held when its condition was first judged.
     pub existing: bool,
     /// At its begin.
@@ -69,7 +71,7 @@ fn list_sql(filter: &IncidentFilter) -> String {
     }
     format!(
         "SELECT i.id, i.machine_id, m.name, i.kind, i.subject, i.label, i.planned, i.last_seen, i.began_at, i.ended_at,
-                i.notified_at, i.existing, i.value, i.threshold
+                i.notified_at, i.existing, i.value, i.threshold, i.acknowledged_at, i.acknowledged_by
          FROM incident i {index} CROSS JOIN machine m WHERE m.id = i.machine_id AND {condition} {order} LIMIT {}",
         filter.limit
     )
@@ -90,7 +92,12 @@ fn record(row: &Row<'_>) -> rusqlite::Result<IncidentRecord> {
         existing: row.get(11)?,
         value: row.get(12)?,
         threshold: row.get(13)?,
+        acknowledged: acknowledged(row.get(14)?, row.get(15)?),
     })
+}
+
+fn acknowledged(at: Option<i64>, by: Option<String>) -> Option<(Moment, String)> {
+    Some((Moment(at?), by.unwrap_or_default()))
 }
 
 #[cfg(test)]

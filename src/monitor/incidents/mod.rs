@@ -15,7 +15,7 @@
 //! | `transition` | a change of a machine's status, and its log line |
 //! | `plan` | who is notified, and when: pure |
 //! | `table` | the table of incidents |
-//! | `list` | incidents as they are listed |
+//! | `list`, `recent` | incidents as they are listed; those of the last hours |
 
 mod announce;
 pub mod conditions;
@@ -25,6 +25,7 @@ mod late;
 pub mod list;
 pub mod plan;
 pub mod policy;
+pub mod recent;
 pub mod setup;
 mod summary;
 pub mod sweep;

@@ -10,7 +10,7 @@ use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 /// `incident.kind` of an outage; its subject is empty, the machine itself.
-const OFFLINE: &str = "offline";
+pub const OFFLINE: &str = "offline";
 
 /// An incident's number, as in `incident.id`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -5,7 +5,7 @@ use crate::clock::Moment;
 use crate::monitor::machine::MachineId;
 use crate::monitor::store::page::{Page, paged, rows};
 use crate::monitor::store::{Store, StoreError};
-use rusqlite::Row;
+use rusqlite::{Row, params};
 
 /// A pending or recent notification, without the channel's secret.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,6 +51,43 @@ impl Store {
              JOIN recipient r ON r.id = c.recipient_id WHERE {condition} {order} LIMIT {limit}"
         );
         self.read(|connection| rows(connection, &sql, Vec::new(), record))
+    }
+}
+
+/// A notification about an incident that is open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenNotification {
+    pub incident: i64,
+    pub recipient: String,
+    /// webhook, telegram, email, ntfy.
+    pub channel: String,
+    /// `None`: it is still to be delivered, or was abandoned.
+    pub delivered: Option<Moment>,
+}
+
+/// Notifications about open incidents that are read at once; a page shows a few of them.
+const MOST_OPEN: u32 = 2000;
+
+impl Store {
+    /// Notifications about open incidents that were or will be delivered, oldest first.
+    pub fn open_notifications(&self) -> Result<Vec<OpenNotification>, StoreError> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT o.incident_id, r.name, c.kind, o.delivered_at
+                 FROM incident i JOIN outbox o ON o.incident_id = i.id JOIN channel c ON c.id = o.channel_id
+                 JOIN recipient r ON r.id = c.recipient_id
+                 WHERE i.ended_at IS NULL AND o.state <> ?1 ORDER BY o.id LIMIT ?2",
+            )?;
+            let rows = statement.query_map(params![DeliveryState::Skipped as i64, MOST_OPEN], |row| {
+                Ok(OpenNotification {
+                    incident: row.get(0)?,
+                    recipient: row.get(1)?,
+                    channel: row.get(2)?,
+                    delivered: row.get::<_, Option<i64>>(3)?.map(Moment),
+                })
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
     }
 }
 

@@ -57,23 +57,32 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 pub use guard::is_public;
 pub use settings::{MailLimits, NotifySettings, start_resolver};
 
-/// Wakes the couriers when the outbox has new rows. Several pokes before they look count as one.
+/// Wakes the couriers when the outbox has new rows, and the thread that updates open pages. Several pokes before they
+/// look count as one.
 #[derive(Debug, Clone)]
-pub struct Poke(Option<Sender<()>>);
+pub struct Poke(Vec<Sender<()>>);
 
 impl Poke {
     pub fn new() -> (Poke, Receiver<()>) {
+        let mut poke = Poke(Vec::new());
+        let receiver = poke.also();
+        (poke, receiver)
+    }
+
+    /// Wakes another thread, too.
+    pub fn also(&mut self) -> Receiver<()> {
         let (sender, receiver) = bounded(1);
-        (Poke(Some(sender)), receiver)
+        self.0.push(sender);
+        receiver
     }
 
     /// Wakes no courier: for a process whose outbox another process delivers.
     pub fn unconnected() -> Poke {
-        Poke(None)
+        Poke(Vec::new())
     }
 
     pub fn poke(&self) {
-        if let Some(sender) = &self.0 {
+        for sender in &self.0 {
             // Full: already woken. Disconnected: stopped; the rows wait for the next start.
             let (Ok(()) | Err(TrySendError::Full(()) | TrySendError::Disconnected(()))) = sender.try_send(());
         }

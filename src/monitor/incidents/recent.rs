@@ -1,0 +1,73 @@
+//! Incidents of the last hours, as far as a bar shows them.
+
+use crate::clock::Moment;
+use crate::monitor::incidents::table::OFFLINE;
+use crate::monitor::machine::MachineId;
+use crate::monitor::store::{Store, StoreError};
+use rusqlite::params;
+
+/// The time of an incident.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecentIncident {
+    pub machine: MachineId,
+    /// The machine was offline; otherwise one of its conditions held.
+    pub is_outage: bool,
+    pub since: Moment,
+    /// `None`: it is open.
+    pub ended: Option<Moment>,
+}
+
+/// More are not shown: a year of a fleet that flaps must not fill the memory.
+const MOST: u32 = 200_000;
+
+impl Store {
+    /// Unplanned incidents that are open or ended at `from` or later.
+    pub fn recent_incidents(&self, from: Moment) -> Result<Vec<RecentIncident>, StoreError> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT machine_id, kind = ?2, last_seen, ended_at FROM incident
+                 WHERE (ended_at IS NULL OR ended_at >= ?1) AND planned = ?3 LIMIT ?4",
+            )?;
+            let rows = statement.query_map(params![from.0, OFFLINE, false, MOST], |row| {
+                Ok(RecentIncident {
+                    machine: MachineId(row.get(0)?),
+                    is_outage: row.get(1)?,
+                    since: Moment(row.get(2)?),
+                    ended: row.get::<_, Option<i64>>(3)?.map(Moment),
+                })
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::monitor::machine::Description;
+
+    #[test]
+    fn open_and_lately_ended_incidents_are_found_by_an_index() {
+        let store = Store::scratch();
+        let machine = Description { name: "barn".into(), ..Description::default() };
+        store.add_machine(&machine, Moment(0)).expect("added");
+        let rows = "INSERT INTO incident (machine_id, kind, subject, planned, last_seen, began_at, ended_at) VALUES
+            (1, 'offline', '', 0, 1, 2, 50), (1, 'offline', '', 0, 90, 100, 120), (1, 'offline', '', 1, 130, 130, 140),
+            (1, 'temp', '', 0, 95, 99, NULL)";
+        store.write(|tx| Ok(tx.execute_batch(rows)?)).expect("rows");
+        let found = store.recent_incidents(Moment(100)).expect("read");
+        let mut found: Vec<_> =
+            found.iter().map(|i| (i.is_outage, i.since.0, i.ended.map(|end| end.0))).collect();
+        found.sort_unstable();
+        assert_eq!(found, [(false, 95, None), (true, 90, Some(120))]);
+        let plan = "EXPLAIN QUERY PLAN SELECT 1 FROM incident WHERE (ended_at IS NULL OR ended_at >= 7) AND planned = 0";
+        let plan: Vec<String> = store
+            .read(|c| {
+                let mut statement = c.prepare(plan)?;
+                let rows = statement.query_map([], |row| row.get::<_, String>(3))?;
+                Ok(rows.collect::<Result<_, _>>()?)
+            })
+            .expect("a plan");
+        assert!(plan.iter().any(|step| step.contains("incident_ended")), "{plan:?}");
+    }
+}
