@@ -4,15 +4,24 @@
 
 use super::api::ApiContext;
 use super::ingest::{Ingest, enroll};
+use super::web::route::PageRoute;
 use crate::clock::Moment;
-use crate::http::{GateDecision, Method, Request};
+use crate::http::{GateDecision, Method, Request, Response};
 use std::sync::Arc;
 
-pub fn gate(ingest: Ingest, api: Arc<ApiContext>) -> impl Fn(&Request) -> GateDecision + Send + 'static {
+/// `pages`: they are served.
+pub fn gate(
+    ingest: Ingest,
+    api: Arc<ApiContext>,
+    pages: bool,
+) -> impl Fn(&Request) -> GateDecision + Send + 'static {
     move |request| {
         let now = Moment::now();
         if let Some(verdict) = ingest.check(request, now) {
             return verdict;
+        }
+        if pages && PageRoute::of(request.path()).is_some() {
+            return page_gate(request);
         }
         if request.path() != enroll::PATH {
             return api.check(request, now);
@@ -22,5 +31,13 @@ pub fn gate(ingest: Ingest, api: Arc<ApiContext>) -> impl Fn(&Request) -> GateDe
             Method::Post => GateDecision::Receive,
             _ => GateDecision::Refuse(enroll::wrong_method()),
         }
+    }
+}
+
+/// The thread `page` looks at the session: that needs the database.
+fn page_gate(request: &Request) -> GateDecision {
+    match request.method() {
+        Method::Get | Method::Post => GateDecision::Receive,
+        _ => GateDecision::Refuse(Response::error(405, "use GET or POST").header("Allow", "GET, HEAD, POST")),
     }
 }

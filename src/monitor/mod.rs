@@ -35,6 +35,7 @@
 //! | `simulation/` | a fleet to measure with |
 //! | `store/` | the database: connections, migrations, lock, upkeep |
 //! | `api/` | read API, metrics, health |
+//! | `web/` | the pages for people |
 //! | `zone` | what a recipient's clock shows: for quiet hours |
 
 pub mod accounts;
@@ -66,4 +67,5 @@ pub mod serve;
 pub mod simulation;
 pub mod store;
 
+pub mod web;
 pub mod zone;

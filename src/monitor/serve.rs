@@ -4,7 +4,8 @@
 //! |---|---|---|
 //! | main | signals | TERM, INT, or the http thread fails |
 //! | http | sockets; handles heartbeats itself | the stop |
-//! | worker-N | other requests | http has ended |
+//! | worker-N | requests of programs | http has ended |
+//! | page, live | requests of people; a change for an open page | http has ended |
 //! | recorder | events, tickers | http, workers and main have dropped their senders |
 //! | courier ... | the outbox | the stop |
 //! | health | 5 s | main drops its sender |
@@ -31,10 +32,11 @@ use crate::latest::Latest;
 use crate::monitor::incidents::sweep::{SweepSettings, Sweeper};
 use crate::monitor::recorder::{RecorderContext, RecorderEvent, RecorderInbox};
 use crate::monitor::retention::hourly;
+use crate::monitor::web::threads::{Handler, PageParts, Pages};
 use crate::startup::{cannot, spawn};
 use crate::ticker::Ticker;
 use crate::{heap, logging, systemd};
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, never};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 use std::io;
@@ -80,6 +82,8 @@ struct Monitor {
     orders: Sender<RecorderEvent>,
     couriers: Couriers,
     upkeep: Sender<hourly::Kept>,
+    /// `None`: no page is served.
+    pages: Option<Pages>,
     /// The delivery settings of alerts about the monitor itself.
     sending: Arc<Latest<NotifySettings>>,
     /// The health thread ends when this is dropped.
@@ -111,7 +115,8 @@ impl Monitor {
         let server = server.map_err(cannot("listen"))?;
         let (stopper, counters) = (server.stopper(), server.counters());
 
-        let (poke, poked) = Poke::new();
+        let (mut poke, poked) = Poke::new();
+        let (changed, pokes) = (poke.also(), poke.clone());
         let clock = Arc::new(Now::read);
         let couriers = Couriers::start(store.clone(), sending.clone(), poked, clock)
             .map_err(cannot("start the couriers"))?;
@@ -132,6 +137,9 @@ impl Monitor {
             started: now.wall,
         });
         let (others, requests) = queue(config.limits.queue);
+        let parts =
+            PageParts { shared: &api.shared, health: &health, config: &config, orders: &orders, poke: pokes };
+        let (pages, handler) = start_pages(parts, changed, others)?;
         let workers_ended = workers(config.limits.workers, &api, &requests)?;
         let (watch, watched) = bounded(0);
         let sending = Arc::new(Latest::new(sending));
@@ -140,8 +148,8 @@ impl Monitor {
         let (upkeep, kept) = bounded(1);
         let keeping = kept_of(&config);
         drop(spawn("upkeep", move || hourly::run(&store, keeping, &kept))?);
-        let server = server.gate(gate(ingest.clone(), api));
-        let http_ended = start_http(server, ingest, others, signals)?;
+        let server = server.gate(gate(ingest.clone(), api, config.web.enabled));
+        let http_ended = start_http(server, ingest, handler, signals)?;
         announce(&config, &bound);
         if config.web.enabled && !has_users {
             log::info!("no user yet: sudo heartbeat-monitor user add NAME --role owner");
@@ -157,6 +165,7 @@ impl Monitor {
             orders,
             couriers,
             upkeep,
+            pages,
             sending,
             _health: watch,
             http_ended,
@@ -179,6 +188,7 @@ impl Monitor {
             ("listen or socket in [http], or from HTTP to HTTPS,", config.http.same_place(&self.config.http)),
             ("[store]", config.store == self.config.store),
             ("[limits]", config.limits == self.config.limits),
+            ("enabled in [web]", config.web.enabled == self.config.web.enabled),
         ] {
             if !same {
                 log::warn!("the change of {section} takes effect at the next start");
@@ -189,6 +199,9 @@ impl Monitor {
             tls.replace(certificate);
         }
         self.settings.put(ApiSettings::of(&config));
+        if let Some(pages) = &self.pages {
+            pages.reload(&config);
+        }
         self.sending.put(sending.clone());
         self.couriers.reload(sending);
         // Both threads live as long as this one holds their senders.
@@ -204,14 +217,18 @@ impl Monitor {
         systemd::stopping();
         let deadline = Instant::now() + STOP;
         drop(self.upkeep);
+        let pages_ended = self.pages.as_ref().map_or_else(never, Pages::stop);
         self.stopper.stop(GRACE);
         let http = self.http_ended.recv_deadline(deadline);
         drop(self.orders);
+        if self.pages.is_some() && pages_ended.recv_deadline(deadline) == Err(RecvTimeoutError::Timeout) {
+            log::warn!("a page is still being made; stopping anyway");
+        }
         for (ended, what) in [
             (&self.workers_ended, "a request is still being answered"),
             (&self.recorder_ended, "the last heartbeats are not written to the database yet"),
         ] {
-            if ended.recv_deadline(deadline) == Err(crossbeam_channel::RecvTimeoutError::Timeout) {
+            if ended.recv_deadline(deadline) == Err(RecvTimeoutError::Timeout) {
                 log::warn!("{what}; stopping anyway");
             }
         }
@@ -242,6 +259,19 @@ fn start_recorder(
         sweep: Ticker::every(interval, now + interval),
     };
     Ok((orders, spawn("recorder", move || recorder.run(inbox))?))
+}
+
+/// Starts the threads of the pages if pages are served. The handler passes on what is not for them.
+fn start_pages(
+    parts: PageParts<'_>,
+    changed: Receiver<()>,
+    others: impl FnMut(Exchange) + Send + 'static,
+) -> Result<(Option<Pages>, Handler), CommandError> {
+    if !parts.config.web.enabled {
+        return Ok((None, Box::new(others)));
+    }
+    let (pages, handler) = Pages::start(parts, changed, others)?;
+    Ok((Some(pages), handler))
 }
 
 /// Starts the http thread. It handles ingest itself and passes other requests to `others`.

@@ -170,8 +170,19 @@ fn the_environment_of_lunasentri_is_obeyed() {
 }
 
 #[test]
-fn the_root_path_names_the_program_and_the_heartbeat_path() {
+fn the_root_path_leads_to_the_sign_in_and_shows_nothing_of_the_fleet() {
     let monitor = Plan::new().start();
+    monitor.machine("secret-barn");
+    let answer = monitor.get("/");
+    assert_eq!((answer.status, answer.header("location")), (303, Some("./login")));
+    assert!(!answer.body.contains("secret-barn"));
+    let posted = monitor.post("/", &[], b"{}");
+    assert_eq!(posted.status, 405, "a device without a path in its URL gets an error, not a page");
+}
+
+#[test]
+fn without_pages_the_root_path_names_the_program_and_the_heartbeat_path() {
+    let monitor = Plan::new().toml("web.enabled", "false").start();
     monitor.machine("secret-barn");
     let answer = monitor.get("/");
     assert_eq!((answer.status, answer.header("content-type")), (200, Some("text/plain; charset=utf-8")));

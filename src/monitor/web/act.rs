@@ -1,0 +1,40 @@
+//! The buttons beside a problem.
+
+use super::context::PageContext;
+use super::page::see_other;
+use super::refusal::PageRefusal;
+use super::visit::Visit;
+use crate::http::Response;
+use crate::monitor::accounts::visitor::Role;
+use crate::monitor::machine::{Machine, MachineId};
+use std::time::Duration;
+
+/// Long enough for a repair; whoever needs longer sets a maintenance.
+const MUTE: Duration = Duration::from_secs(2 * 3600);
+
+/// `POST /machines/{id}/mute`
+pub fn mute(context: &PageContext, visit: &Visit<'_>, id: MachineId) -> Result<Response, PageRefusal> {
+    visit.require(Role::Operator)?;
+    let machine = visible_machine(context, visit, id)?;
+    let (store, now) = (&context.shared.store, visit.now.wall);
+    store.pause_machine(&machine.name, MUTE, None, now)?;
+    store.record_audit(&visit.actor(), "machine.pause", Some(&machine.name), Some("for 2 h"), now)?;
+    context.changed();
+    Ok(see_other(visit.viewpoint.root.into()))
+}
+
+/// A machine within the visitor's scope.
+///
+/// # Errors
+/// [`PageRefusal::NotFound`] also for one outside: nobody learns that it exists.
+pub fn visible_machine(
+    context: &PageContext,
+    visit: &Visit<'_>,
+    id: MachineId,
+) -> Result<Machine, PageRefusal> {
+    let machine = context.shared.store.machine(id, visit.now.wall)?.ok_or(PageRefusal::NotFound)?;
+    match visit.visitor().scope.includes(machine.group.as_deref(), &machine.tags) {
+        true => Ok(machine),
+        false => Err(PageRefusal::NotFound),
+    }
+}

@@ -1,0 +1,159 @@
+// Live updates of the fleet page, seconds of silence, and keys for the bars. Without it everything else works.
+"use strict";
+(() => {
+  const live = document.getElementById("live");
+  const root = new URL(document.querySelector("a.brand")?.getAttribute("href") ?? "./", location.href);
+
+  // The time zone is proposed at the first sign-in.
+  for (const field of document.querySelectorAll("input[data-zone]")) {
+    field.value = Intl.DateTimeFormat().resolvedOptions().timeZone ?? "";
+  }
+  for (const button of document.querySelectorAll("[data-copy]")) {
+    button.hidden = false;
+    button.addEventListener("click", async () => {
+      await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
+      button.textContent = "Copied";
+    });
+  }
+
+  const words = (seconds) => {
+    if (seconds < 60) return `${seconds} s ago`;
+    if (seconds < 7200) return `${Math.floor(seconds / 60)} min ago`;
+    if (seconds < 172800) return `${Math.floor(seconds / 3600)} h ago`;
+    return `${Math.floor(seconds / 86400)} days ago`;
+  };
+  const count = () => {
+    const now = Date.now();
+    for (const element of document.querySelectorAll("[data-seen]")) {
+      const text = words(Math.max(0, Math.floor((now - Number(element.dataset.seen)) / 1000)));
+      if (element.textContent !== text) element.textContent = text;
+    }
+  };
+  setInterval(() => { if (!document.hidden) count(); }, 1000);
+
+  // The bars: one tab stop, arrow keys read one run after the other.
+  const tip = document.createElement("div");
+  tip.id = "tip";
+  tip.hidden = true;
+  tip.setAttribute("role", "status");
+  document.body.append(tip);
+  const show = (bar, number) => {
+    const runs = bar.querySelectorAll("rect:not(.u)");
+    if (runs.length === 0) return;
+    const index = (number + runs.length) % runs.length;
+    bar.dataset.run = index;
+    const place = runs[index].getBoundingClientRect();
+    tip.textContent = runs[index].querySelector("title")?.textContent ?? "";
+    tip.hidden = false;
+    tip.style.left = `${Math.max(4, Math.min(place.left, innerWidth - tip.offsetWidth - 4))}px`;
+    tip.style.top = `${place.bottom + 6}px`;
+  };
+  document.addEventListener("keydown", (event) => {
+    const bar = event.target.closest?.("svg.day");
+    if (!bar) return;
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (step) { event.preventDefault(); show(bar, Number(bar.dataset.run ?? (step > 0 ? -1 : 0)) + step); }
+    if (event.key === "Escape") tip.hidden = true;
+  });
+  document.addEventListener("focusout", () => { tip.hidden = true; });
+
+  if (!live) return;
+  const foot = document.getElementById("foot");
+  const icon = document.getElementById("icon");
+  let version = live.dataset.version;
+  let heard = new Date();
+  let poll = null;
+  let failures = 0;
+
+  const time = (date) => date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
+  const say = (text, stale) => {
+    document.body.classList.toggle("stale", stale);
+    if (foot) foot.textContent = text;
+    if (icon) icon.href = icon.href.replace(/icon[^/]*\.svg$/, stale ? "icon-stale.svg" : need > 0 ? "icon-bad.svg" : "icon.svg");
+  };
+  let need = icon?.href.endsWith("icon-bad.svg") ? 1 : 0;
+
+  const parse = (html) => {
+    const template = document.createElement("template");
+    template.innerHTML = html;
+    return template.content;
+  };
+  const put = (id, html) => {
+    const element = document.getElementById(id);
+    if (element && html !== undefined && element.innerHTML !== html) element.replaceChildren(parse(html));
+  };
+  const apply = (changes) => {
+    version = String(changes.version);
+    if (changes.title !== undefined && live.dataset.machine === undefined) document.title = changes.title;
+    if (changes.need !== undefined) need = changes.need;
+    put("headline", changes.headline);
+    // Nobody's focus is taken away while they are about to press a button.
+    const problems = document.getElementById("problems");
+    if (problems && !problems.contains(document.activeElement)) put("problems", changes.problems);
+    for (const [id, html] of Object.entries(changes.rows ?? {})) {
+      if (id === live.dataset.machine) document.dispatchEvent(new CustomEvent("machine", { detail: html }));
+      const row = document.getElementById(`m${id}`);
+      const fresh = row && parse(`<table><tbody>${html}</tbody></table>`).querySelector("tr");
+      if (!fresh) continue;
+      if (fresh.className !== row.className) fresh.classList.add("changed");
+      row.replaceWith(fresh);
+    }
+    for (const [name, state] of Object.entries(changes.groups ?? {})) {
+      const group = document.querySelector(`details[data-group="${CSS.escape(name)}"]`);
+      if (!group) continue;
+      group.querySelector(".what").textContent = state;
+      group.classList.toggle("fine", state === "all fine");
+      if (state !== "all fine") group.open = true;
+    }
+  };
+
+  // A page that shows one machine loads itself again; the page of a new machine waits for its first heartbeat.
+  document.addEventListener("machine", (event) => {
+    const arrived = document.getElementById("arrived");
+    if (!arrived) return reload();
+    if (/<tr [^>]*class="(fine|warn|bad)"/.test(event.detail)) {
+      arrived.hidden = false;
+      document.getElementById("waiting").hidden = true;
+    }
+  });
+
+  const reload = async () => {
+    const answer = await fetch(location.href, { credentials: "same-origin" });
+    if (answer.redirected && !answer.url.startsWith(location.href.split("?")[0])) return location.reload();
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const open = new Map([...document.querySelectorAll("details[data-group]")].map((group) => [group.dataset.group, group.open]));
+    document.getElementById("main").replaceChildren(...page.getElementById("main").childNodes);
+    for (const group of document.querySelectorAll("details[data-group]")) {
+      if (open.has(group.dataset.group)) group.open = open.get(group.dataset.group) || !group.classList.contains("fine");
+    }
+    document.title = page.title;
+    version = document.getElementById("live")?.dataset.version ?? version;
+  };
+
+  const next = async () => {
+    if (document.hidden || poll) return;
+    poll = new AbortController();
+    const limit = setTimeout(() => poll?.abort(), 15000);
+    try {
+      const answer = await fetch(new URL(`live?since=${version}`, root), { credentials: "same-origin", signal: poll.signal });
+      if (answer.status === 401) return location.reload();
+      if (!answer.ok) throw new Error(String(answer.status));
+      const changes = await answer.json();
+      if (changes.reload) await reload(); else apply(changes);
+      if (failures > 0) await reload();
+      failures = 0;
+      heard = new Date();
+      say(`Live. This page last heard from the monitor at ${time(heard)}.`, false);
+    } catch {
+      failures += 1;
+      if (failures > 1) say(`The monitor has not answered since ${time(heard)}. What is shown is old.`, true);
+    } finally {
+      clearTimeout(limit);
+      poll = null;
+    }
+    setTimeout(next, failures === 0 ? 200 : Math.min(1000 * 2 ** failures, 10000));
+  };
+  document.addEventListener("visibilitychange", () => { if (document.hidden) poll?.abort(); else next(); });
+  say(`Live. This page last heard from the monitor at ${time(heard)}.`, false);
+  next();
+})();

@@ -1,0 +1,69 @@
+//! What the pages are made from, shared by their threads.
+
+use crate::http::networks::IpNetwork;
+use crate::latest::Latest;
+use crate::monitor::config::{Config, WebConfig};
+use crate::monitor::health::Health;
+use crate::monitor::notify::Poke;
+use crate::monitor::recorder::{RecorderContext, RecorderEvent};
+use crate::monitor::web::fleet::live::LiveQueue;
+use crate::monitor::web::refusal::PageRefusal;
+use crossbeam_channel::{Sender, bounded};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub struct PageContext {
+    pub shared: RecorderContext,
+    pub health: Arc<Health>,
+    pub settings: Arc<Latest<PageSettings>>,
+    pub live: LiveQueue,
+    /// The recorder's queue.
+    pub orders: Sender<RecorderEvent>,
+    pub poke: Poke,
+}
+
+/// Longest wait for the recorder, whose longest transaction is a flush.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+impl PageContext {
+    /// A page has changed the database: couriers and open pages look at it.
+    pub fn changed(&self) {
+        self.poke.poke();
+    }
+
+    /// A page has changed machines or tokens: returns when every thread knows them.
+    ///
+    /// # Errors
+    /// The database cannot be read, or the recorder does not respond; the recorder learns the change later.
+    pub fn machines_changed(&self) -> Result<(), PageRefusal> {
+        let (sender, receiver) = bounded(1);
+        let loaded = Box::new(move |result| {
+            // Fails only if this wait is over.
+            let _ = sender.send(result);
+        });
+        let failed = |_| PageRefusal::Failed("the recorder does not respond".into());
+        self.orders.send_timeout(RecorderEvent::Registry { loaded }, LONGEST_WAIT).map_err(|_| failed(()))?;
+        receiver.recv_timeout(LONGEST_WAIT).map_err(|_| failed(()))??;
+        self.changed();
+        Ok(())
+    }
+}
+
+/// The settings that a reload can change.
+#[derive(Debug)]
+pub struct PageSettings {
+    pub web: WebConfig,
+    /// The threshold of machines without their own.
+    pub threshold: Duration,
+    pub trusted_proxies: Vec<IpNetwork>,
+}
+
+impl PageSettings {
+    pub fn of(config: &Config) -> PageSettings {
+        PageSettings {
+            web: config.web.clone(),
+            threshold: config.detection.offline_threshold,
+            trusted_proxies: config.http.trusted_proxies.clone(),
+        }
+    }
+}

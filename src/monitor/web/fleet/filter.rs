@@ -1,0 +1,73 @@
+//! Search and filters of the fleet page, in its address: they survive a reload and can be sent to others.
+
+use super::view::{MachineHealth, MachineView};
+use crate::monitor::web::form::Form;
+use crate::monitor::web::refusal::PageRefusal;
+use crate::monitor::web::visit::Visit;
+
+/// `None` and empty: everything.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct FleetFilter {
+    /// Words, all of which must occur in a machine's names, group, tags or cameras.
+    pub search: String,
+    pub group: String,
+    pub tag: String,
+    /// Only machines that need a person.
+    pub only_problems: bool,
+    /// Rolled up by tag instead of by group.
+    pub by_tag: bool,
+    /// From 1.
+    pub page: usize,
+}
+
+/// Longer searches are cut.
+const LONGEST_SEARCH: usize = 200;
+
+impl FleetFilter {
+    pub fn read(visit: &Visit<'_>) -> Result<FleetFilter, PageRefusal> {
+        let query = Form::of_query(visit.request)?;
+        Ok(FleetFilter {
+            search: query.text("q").chars().take(LONGEST_SEARCH).collect(),
+            group: query.text("group").into(),
+            tag: query.text("tag").into(),
+            only_problems: query.text("show") == "problems",
+            by_tag: query.text("by") == "tag",
+            page: query.text("page").parse().ok().filter(|page| *page > 0).unwrap_or(1),
+        })
+    }
+
+    pub fn matches(&self, view: &MachineView) -> bool {
+        let machine = &view.machine;
+        (self.group.is_empty() || machine.group.as_deref() == Some(self.group.as_str()))
+            && (self.tag.is_empty() || machine.tags.contains(&self.tag))
+            && (!self.only_problems || view.health() >= MachineHealth::Degraded)
+            && self.finds(view)
+    }
+
+    fn finds(&self, view: &MachineView) -> bool {
+        if self.search.is_empty() {
+            return true;
+        }
+        let machine = &view.machine;
+        let texts = [
+            Some(&machine.name),
+            machine.hostname.as_ref(),
+            machine.group.as_ref(),
+            machine.description.as_ref(),
+        ];
+        let cameras = view.reported.cameras.iter().map(|(name, _)| name);
+        let texts: Vec<String> = texts
+            .into_iter()
+            .flatten()
+            .chain(&machine.tags)
+            .chain(cameras)
+            .map(|text| text.to_lowercase())
+            .collect();
+        let words = self.search.to_lowercase();
+        words.split_whitespace().all(|word| texts.iter().any(|text| text.contains(word)))
+    }
+
+    pub fn is_active(&self) -> bool {
+        !self.search.is_empty() || !self.group.is_empty() || !self.tag.is_empty() || self.only_problems
+    }
+}

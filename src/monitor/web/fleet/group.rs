@@ -1,0 +1,118 @@
+//! Groups of machines, worst first; a page has the first thousand machines.
+
+use super::row::MachineRow;
+use super::view::{MachineHealth, MachineView};
+use crate::monitor::web::viewpoint::Viewpoint;
+use std::collections::BTreeMap;
+
+/// A group as it is shown.
+pub struct Group {
+    /// Empty: machines without a group.
+    pub name: String,
+    pub machines: usize,
+    /// "1 camera down, 2 offline", or "all fine".
+    pub state: String,
+    pub is_fine: bool,
+    pub rows: Vec<MachineRow>,
+}
+
+impl Group {
+    pub fn has_name(&self) -> bool {
+        !self.name.is_empty()
+    }
+
+    pub fn label(&self) -> &str {
+        if self.name.is_empty() { "Without a group" } else { &self.name }
+    }
+}
+
+/// The machines of each group, worst first.
+pub struct Grouping<'a>(Vec<(String, Vec<&'a MachineView>)>);
+
+impl<'a> Grouping<'a> {
+    pub fn of(machines: &[&'a MachineView], by_tag: bool) -> Grouping<'a> {
+        let mut groups: BTreeMap<String, Vec<&MachineView>> = BTreeMap::new();
+        for machine in machines {
+            for name in names(machine, by_tag) {
+                groups.entry(name).or_default().push(machine);
+            }
+        }
+        let mut groups: Vec<_> = groups.into_iter().collect();
+        for (_, machines) in &mut groups {
+            machines.sort_by(|a, b| order(a).cmp(&order(b)));
+        }
+        // Stable: groups of the same health stay in the order of their names.
+        groups.sort_by_key(|(_, machines)| std::cmp::Reverse(worst(machines)));
+        Grouping(groups)
+    }
+
+    /// A page of at most `size` machines, and the number of pages.
+    pub fn page(&self, number: usize, size: usize, viewpoint: &Viewpoint) -> (Vec<Group>, usize) {
+        let all: usize = self.0.iter().map(|(_, machines)| machines.len()).sum();
+        let pages = all.div_ceil(size).max(1);
+        let mut skip = (number.min(pages) - 1) * size;
+        let mut left = size;
+        let mut shown = Vec::new();
+        for (name, machines) in &self.0 {
+            let part: Vec<_> = machines.iter().copied().skip(skip).take(left).collect();
+            skip = skip.saturating_sub(machines.len());
+            if part.is_empty() {
+                continue;
+            }
+            left -= part.len();
+            shown.push(group(name, machines, &part, viewpoint));
+        }
+        (shown, pages)
+    }
+}
+
+fn names(machine: &MachineView, by_tag: bool) -> Vec<String> {
+    match by_tag {
+        true if machine.machine.tags.is_empty() => vec![String::new()],
+        true => machine.machine.tags.clone(),
+        false => vec![machine.machine.group.clone().unwrap_or_default()],
+    }
+}
+
+/// The worst first, then by name.
+fn order(view: &MachineView) -> (std::cmp::Reverse<bool>, &str) {
+    (std::cmp::Reverse(view.health().needs_a_person()), &view.machine.name)
+}
+
+fn worst(machines: &[&MachineView]) -> Option<MachineHealth> {
+    machines.iter().map(|machine| machine.health()).max()
+}
+
+fn group(name: &str, machines: &[&MachineView], part: &[&MachineView], viewpoint: &Viewpoint) -> Group {
+    let is_fine = !worst(machines).is_some_and(MachineHealth::needs_a_person);
+    Group {
+        name: name.to_owned(),
+        machines: machines.len(),
+        state: state(machines),
+        is_fine,
+        rows: part.iter().map(|machine| MachineRow::new(machine, viewpoint)).collect(),
+    }
+}
+
+/// "2 offline, 1 camera down, 1 degraded", or "all fine".
+pub fn state(machines: &[&MachineView]) -> String {
+    let offline =
+        machines.iter().filter(|machine| machine.health() == MachineHealth::Bad && !machine.is_online());
+    let cameras: usize = machines
+        .iter()
+        .filter(|machine| machine.is_online())
+        .map(|machine| machine.incidents.iter().filter(|incident| incident.kind == "camera").count())
+        .sum();
+    let others = machines.iter().filter(|machine| {
+        machine.is_online() && machine.health().needs_a_person() && !machine.has_incident("camera")
+    });
+    let (offline, others) = (offline.count(), others.count());
+    let parts = [
+        (offline, "offline"),
+        (cameras, if cameras == 1 { "camera down" } else { "cameras down" }),
+        (others, "degraded"),
+    ];
+    let parts: Vec<String> =
+        parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+    if parts.is_empty() { "all fine".into() } else { parts.join(", ") }
+}

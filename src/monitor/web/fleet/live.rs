@@ -1,0 +1,322 @@
+//! Changes for open pages, by long polling: a request stays parked until something changes, for 7 s at most.
+//!
+//! The thread `live` owns the newest view of the fleet and the parked requests. It looks at the fleet only while a page is
+//! open: at once after a transition, otherwise every two seconds. The browser counts seconds of silence itself, so a beat
+//! that changes nothing costs nothing here.
+
+use super::board::{Board, Headline, is_visible};
+use super::group::state;
+use super::row::MachineRow;
+use super::tracker::FleetTracker;
+use super::view::FleetView;
+use crate::clock::Now;
+use crate::http::{Reply, Request, Response};
+use crate::monitor::accounts::sessions::SessionId;
+use crate::monitor::recorder::RecorderContext;
+use crate::monitor::store::StoreError;
+use crate::monitor::web::page::compressed;
+use crate::monitor::web::refusal::PageRefusal;
+use crate::monitor::web::viewpoint::Viewpoint;
+use askama::Template;
+use crossbeam_channel::{Receiver, Sender, bounded, never, select};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Installed proxies end a request after 10 s.
+const LONGEST_POLL: Duration = Duration::from_secs(7);
+/// Parked requests in all, and of one session.
+const MOST_PARKED: usize = 256;
+const MOST_PER_SESSION: usize = 8;
+/// Time between two looks at the fleet, if nothing reports a transition.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// A look may take this part of the time: larger fleets are looked at less often.
+const LOOK_SHARE: u32 = 50;
+/// A view this old is still shown to a new page.
+const FRESH: Duration = Duration::from_secs(1);
+/// Longest wait of a page for a view; 10,000 machines take 150 ms.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// Events that wait for the thread; it looks every few milliseconds.
+const EVENTS: usize = 64;
+
+/// The sending end, for the thread `page`.
+pub struct LiveQueue {
+    sender: Sender<LiveEvent>,
+}
+
+/// Everything that reaches the thread.
+enum LiveEvent {
+    Poll(Box<ParkedPoll>),
+    /// A page needs a view.
+    View(Sender<Result<SharedView, StoreError>>),
+    /// The monitor stops.
+    Stop,
+}
+
+/// A view of the fleet and the version of its state.
+type SharedView = (Arc<FleetView>, u64);
+
+/// A request for changes, as it was sent.
+pub struct LivePoll {
+    pub session: SessionId,
+    pub viewpoint: Viewpoint,
+    /// The version that the page shows.
+    pub since: u64,
+    pub at: Instant,
+}
+
+/// A request that waits for a change.
+struct ParkedPoll {
+    poll: LivePoll,
+    accepts_gzip: Option<String>,
+    reply: Reply,
+}
+
+/// Stops the thread.
+#[derive(Clone)]
+pub struct LiveStopper(Sender<LiveEvent>);
+
+impl LiveStopper {
+    /// Answers all parked requests, and later ones at once.
+    pub fn stop(&self) {
+        // Fails only if the thread has ended.
+        let _ = self.0.send_timeout(LiveEvent::Stop, LONGEST_WAIT);
+    }
+}
+
+/// The changes since a version.
+#[derive(Serialize)]
+struct LiveAnswer {
+    version: u64,
+    /// Machines were added, removed or moved: the page loads itself again.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    reload: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<String>,
+    /// Number of machines that need a person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    need: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    headline: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problems: Option<String>,
+    /// Lines of machines by number.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    rows: BTreeMap<i64, String>,
+    /// What is said of a group, by its name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    groups: BTreeMap<String, String>,
+}
+
+impl LiveQueue {
+    /// The queue and its thread's state; `changed` receives after each transition.
+    pub fn new(shared: RecorderContext, changed: Receiver<()>) -> (LiveQueue, Live, LiveStopper) {
+        let (sender, events) = bounded(EVENTS);
+        let live = Live {
+            shared,
+            events,
+            changed,
+            parked: Vec::new(),
+            tracker: FleetTracker::new(),
+            is_stopping: false,
+        };
+        (LiveQueue { sender: sender.clone() }, live, LiveStopper(sender))
+    }
+
+    /// Parks a request; the thread answers it.
+    pub fn send(&self, poll: LivePoll, request: &Request, reply: Reply) {
+        let accepts_gzip = request.header("Accept-Encoding").map(str::to_owned);
+        let parked = ParkedPoll { poll, accepts_gzip, reply };
+        if let Err(error) = self.sender.try_send(LiveEvent::Poll(Box::new(parked))) {
+            if let LiveEvent::Poll(parked) = error.into_inner() {
+                parked.reply.send(crate::http::queue::busy());
+            }
+        }
+    }
+
+    /// The view for a new page: at most a second old.
+    pub fn view(&self) -> Result<SharedView, PageRefusal> {
+        let (sender, receiver) = bounded(1);
+        let sent = self.sender.send_timeout(LiveEvent::View(sender), LONGEST_WAIT);
+        let view = sent.ok().and_then(|()| receiver.recv_timeout(LONGEST_WAIT).ok());
+        view.ok_or_else(|| PageRefusal::Failed("the thread live does not respond".into()))?
+            .map_err(PageRefusal::from)
+    }
+}
+
+/// The state of the thread `live`.
+pub struct Live {
+    shared: RecorderContext,
+    events: Receiver<LiveEvent>,
+    changed: Receiver<()>,
+    parked: Vec<ParkedPoll>,
+    tracker: FleetTracker,
+    is_stopping: bool,
+}
+
+impl Live {
+    /// Runs until the thread `page` has ended.
+    pub fn run(mut self) {
+        loop {
+            let wait = self.wait(Instant::now());
+            let timer = wait.map_or_else(never, crossbeam_channel::after);
+            select! {
+                recv(self.events) -> event => match event {
+                    Ok(event) => self.handle(event),
+                    Err(_) => break,
+                },
+                recv(self.changed) -> changed => {
+                    match changed {
+                        Ok(()) => self.tracker.expire(),
+                        // The recorder has ended; the stop follows.
+                        Err(_) => self.changed = never(),
+                    }
+                }
+                recv(timer) -> _ => {}
+            }
+            self.answer_parked();
+        }
+        for parked in self.parked.drain(..) {
+            parked.answer(&nothing(self.tracker.version()));
+        }
+    }
+
+    /// Time until a look or an answer is due; `None`: no page is open.
+    fn wait(&self, now: Instant) -> Option<Duration> {
+        let oldest = self.parked.iter().map(|parked| parked.poll.at).min()?;
+        let due = (oldest + LONGEST_POLL).min(self.tracker.next_look(LOOK_EVERY, LOOK_SHARE));
+        Some(due.saturating_duration_since(now))
+    }
+
+    fn handle(&mut self, event: LiveEvent) {
+        match event {
+            LiveEvent::Poll(parked) => self.park(*parked),
+            LiveEvent::View(reply) => {
+                let view = self.look(FRESH).map(|()| self.tracker.view());
+                // Fails only if the page has stopped waiting.
+                let _ = reply.send(view);
+            }
+            LiveEvent::Stop => self.is_stopping = true,
+        }
+    }
+
+    fn park(&mut self, parked: ParkedPoll) {
+        let session = parked.poll.session;
+        let same = |other: &ParkedPoll| other.poll.session == session;
+        if self.parked.iter().filter(|other| same(other)).count() >= MOST_PER_SESSION {
+            // A browser with many tabs: the one that has waited longest asks again.
+            if let Some(oldest) = self.parked.iter().position(same) {
+                self.parked.remove(oldest).answer(&nothing(self.tracker.version()));
+            }
+        }
+        if self.parked.len() >= MOST_PARKED {
+            return parked.reply.send(crate::http::queue::busy());
+        }
+        self.parked.push(parked);
+    }
+
+    /// Answers the requests for which there is something new, or that have waited long enough.
+    fn answer_parked(&mut self) {
+        if self.parked.is_empty() {
+            return;
+        }
+        let now = Now::read();
+        if self.tracker.next_look(LOOK_EVERY, LOOK_SHARE) <= now.monotonic {
+            if let Err(error) = self.look(Duration::ZERO) {
+                log::warn!("cannot read the fleet for open pages: {error}");
+                // They wait for the next look; without one they are answered in time.
+            }
+        }
+        let version = self.tracker.version();
+        for parked in std::mem::take(&mut self.parked) {
+            let is_late = now.monotonic.saturating_duration_since(parked.poll.at) >= LONGEST_POLL;
+            if parked.poll.since != version {
+                if let Some(answer) = self.changes(&parked.poll, now) {
+                    parked.answer(&answer);
+                    continue;
+                }
+            }
+            match is_late || self.is_stopping {
+                true => parked.answer(&nothing(version)),
+                false => self.parked.push(parked),
+            }
+        }
+    }
+
+    fn look(&mut self, fresh: Duration) -> Result<(), StoreError> {
+        let now = Now::read();
+        if self.tracker.is_fresh(fresh, now.monotonic) {
+            return Ok(());
+        }
+        let view = FleetView::load(&self.shared, now.wall)?;
+        self.tracker.update(view, now.monotonic, Instant::now());
+        Ok(())
+    }
+
+    /// What a page has to change; `None`: nothing that its visitor may see.
+    fn changes(&self, poll: &LivePoll, now: Now) -> Option<LiveAnswer> {
+        let version = self.tracker.version();
+        if self.tracker.has_new_structure(poll.since) {
+            return Some(LiveAnswer { reload: true, ..nothing(version) });
+        }
+        let (view, _) = self.tracker.view();
+        let viewpoint = Viewpoint { now: now.wall, ..poll.viewpoint.clone() };
+        let visible: Vec<_> =
+            view.machines.iter().filter(|machine| is_visible(machine, &viewpoint)).collect();
+        let changed: Vec<_> = visible
+            .iter()
+            .copied()
+            .filter(|machine| self.tracker.has_changed(machine.machine.id, poll.since))
+            .collect();
+        if changed.is_empty() && !self.tracker.has_new_problems(poll.since) {
+            return None;
+        }
+        let headline = Headline::of(visible.iter().copied());
+        let mut groups: BTreeMap<String, Vec<_>> = BTreeMap::new();
+        for machine in &visible {
+            groups.entry(machine.machine.group.clone().unwrap_or_default()).or_default().push(*machine);
+        }
+        let touched = |name: &str| {
+            changed.iter().any(|machine| machine.machine.group.as_deref().unwrap_or_default() == name)
+        };
+        Some(LiveAnswer {
+            title: Some(headline.title()),
+            need: Some(headline.need),
+            headline: headline.render().ok(),
+            problems: Board::of(&view, &viewpoint).render().ok(),
+            rows: changed
+                .iter()
+                .filter_map(|machine| {
+                    Some((machine.machine.id.0, MachineRow::new(machine, &viewpoint).render().ok()?))
+                })
+                .collect(),
+            groups: groups
+                .iter()
+                .filter(|(name, _)| touched(name))
+                .map(|(name, machines)| (name.clone(), state(machines)))
+                .collect(),
+            ..nothing(version)
+        })
+    }
+}
+
+impl ParkedPoll {
+    fn answer(self, answer: &LiveAnswer) {
+        let response = Response::json(200, answer).header("Cache-Control", "no-store").authenticated();
+        self.reply.send(compressed(self.accepts_gzip.as_deref(), response));
+    }
+}
+
+fn nothing(version: u64) -> LiveAnswer {
+    LiveAnswer {
+        version,
+        reload: false,
+        title: None,
+        need: None,
+        headline: None,
+        problems: None,
+        rows: BTreeMap::new(),
+        groups: BTreeMap::new(),
+    }
+}

@@ -1,0 +1,184 @@
+//! The facts about all machines at one moment: from the database, and from memory where that is newer.
+
+use super::day::{DayRun, day_runs};
+use super::reported::Reported;
+use crate::clock::Moment;
+use crate::monitor::beat::Sample;
+use crate::monitor::incidents::list::{IncidentFilter, IncidentRecord};
+use crate::monitor::incidents::recent::RecentIncident;
+use crate::monitor::machine::{Machine, MachineId, MachineStatus};
+use crate::monitor::notify::deliveries::OpenNotification;
+use crate::monitor::recorder::RecorderContext;
+use crate::monitor::registry::machines::MachineFilter;
+use crate::monitor::store::StoreError;
+use crate::monitor::store::page::Page;
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// A beat may be this many intervals late before the page counts the silence.
+const LATE_INTERVALS: u32 = 3;
+/// The shortest silence that the page counts.
+const SHORTEST_SILENCE: Duration = Duration::from_secs(10);
+/// The bar of a machine's line.
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// All machines.
+pub struct FleetView {
+    pub at: Moment,
+    pub machines: Vec<MachineView>,
+    /// Who was notified of the open incidents.
+    pub notified: HashMap<i64, Vec<OpenNotification>>,
+    /// Somebody can be notified.
+    pub has_channel: bool,
+}
+
+/// A machine with everything that its line shows.
+#[derive(Debug, Clone)]
+pub struct MachineView {
+    pub machine: Machine,
+    pub seen: Option<Moment>,
+    pub interval: Option<Duration>,
+    pub sample: Sample,
+    pub reported: Reported,
+    /// Open ones, oldest first.
+    pub incidents: Vec<IncidentRecord>,
+    pub day: Vec<DayRun>,
+}
+
+/// What a person has to know about a machine first; the worst last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MachineHealth {
+    /// Disabled, paused or stopped on purpose.
+    Quiet,
+    /// Never seen.
+    New,
+    Fine,
+    Degraded,
+    Bad,
+}
+
+impl MachineHealth {
+    pub fn needs_a_person(self) -> bool {
+        self >= MachineHealth::Degraded
+    }
+
+    /// As a class in the style sheet.
+    pub fn class(self) -> &'static str {
+        match self {
+            MachineHealth::Quiet => "quiet",
+            MachineHealth::New => "new",
+            MachineHealth::Fine => "fine",
+            MachineHealth::Degraded => "warn",
+            MachineHealth::Bad => "bad",
+        }
+    }
+}
+
+impl FleetView {
+    pub fn load(shared: &RecorderContext, now: Moment) -> Result<FleetView, StoreError> {
+        let store = &shared.store;
+        let filter = MachineFilter { limit: u32::MAX, ..MachineFilter::default() };
+        let machines = store.machines(&filter, now)?;
+        let page = Page { before: None, after: Some(0) };
+        let open = IncidentFilter { page, limit: u32::MAX, machine: None, is_open: Some(true) };
+        let mut open = by_machine(store.incidents(&open)?, |incident| incident.machine.0);
+        let from = now.minus(DAY);
+        let mut recent =
+            by_machine(store.recent_incidents(from)?, |incident: &RecentIncident| incident.machine);
+        let mut notified: HashMap<i64, Vec<OpenNotification>> = HashMap::new();
+        for notification in store.open_notifications()? {
+            notified.entry(notification.incident).or_default().push(notification);
+        }
+        let machines = machines.into_iter().map(|machine| {
+            let incidents = open.remove(&machine.id).unwrap_or_default();
+            let recent = recent.remove(&machine.id).unwrap_or_default();
+            MachineView::new(shared, machine, incidents, &recent, now)
+        });
+        Ok(FleetView {
+            at: now,
+            machines: machines.collect(),
+            notified,
+            has_channel: !store.enabled_channels()?.is_empty(),
+        })
+    }
+}
+
+fn by_machine<T>(records: Vec<T>, machine: impl Fn(&T) -> MachineId) -> HashMap<MachineId, Vec<T>> {
+    let mut sorted: HashMap<MachineId, Vec<T>> = HashMap::new();
+    for record in records {
+        sorted.entry(machine(&record)).or_default().push(record);
+    }
+    sorted
+}
+
+impl MachineView {
+    fn new(
+        shared: &RecorderContext,
+        machine: Machine,
+        incidents: Vec<IncidentRecord>,
+        recent: &[RecentIncident],
+        now: Moment,
+    ) -> MachineView {
+        let day = day_runs(machine.created_at, recent, now);
+        let newest = shared.fleet.newest(machine.id);
+        let seen = newest.as_ref().map(|newest| newest.seen).or(machine.last_seen);
+        let payload = newest.as_ref().and_then(|newest| newest.payload.as_deref());
+        MachineView {
+            seen,
+            interval: newest.as_ref().and_then(|newest| newest.interval),
+            sample: newest.as_ref().map(|newest| newest.sample).unwrap_or_default(),
+            reported: payload.map(Reported::parse).unwrap_or_default(),
+            machine,
+            incidents,
+            day,
+        }
+    }
+
+    pub fn health(&self) -> MachineHealth {
+        let machine = &self.machine;
+        if !machine.watched || machine.paused_until.is_some() || machine.status == MachineStatus::Stopped {
+            return MachineHealth::Quiet;
+        }
+        if machine.status == MachineStatus::Offline {
+            return MachineHealth::Bad;
+        }
+        let worst = self.incidents.iter().map(|incident| severity(&incident.kind)).max();
+        match worst {
+            Some(worst) => worst,
+            None if machine.status == MachineStatus::New => MachineHealth::New,
+            None => MachineHealth::Fine,
+        }
+    }
+
+    pub fn is_online(&self) -> bool {
+        self.machine.status == MachineStatus::Online
+    }
+
+    /// Values are shown only while they are current.
+    pub fn current(&self) -> Option<(&Sample, &Reported)> {
+        self.is_online().then_some((&self.sample, &self.reported))
+    }
+
+    /// How many of its cameras respond, and how many there are; `None`: unknown, or it has none.
+    pub fn cameras(&self) -> Option<(usize, usize)> {
+        self.current().and_then(|(_, reported)| reported.cameras())
+    }
+
+    pub fn has_incident(&self, kind: &str) -> bool {
+        self.incidents.iter().any(|incident| incident.kind == kind)
+    }
+
+    /// Whether its silence is counted: the next beat is overdue.
+    pub fn is_overdue(&self, now: Moment) -> bool {
+        let interval = self.interval.unwrap_or_default();
+        let limit = (interval * LATE_INTERVALS).max(SHORTEST_SILENCE);
+        self.seen.is_some_and(|seen| now.since(seen) > limit)
+    }
+}
+
+/// How bad an incident is. Red: something does not work, or will stop soon. Amber: it works, and a person should look.
+pub fn severity(kind: &str) -> MachineHealth {
+    const AMBER: [&str; 8] =
+        ["standby", "no_standby", "under_voltage", "throttled", "clock", "boots", "wifi", "refused_token"];
+    if AMBER.contains(&kind) { MachineHealth::Degraded } else { MachineHealth::Bad }
+}

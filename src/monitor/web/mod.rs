@@ -1,0 +1,111 @@
+//! The pages for people: the fleet, its machines, incidents and settings.
+//!
+//! The thread `page` answers people's requests from a queue of its own, so that neither heartbeats nor programs that read
+//! the API wait for a page. The thread `live` holds the requests of open pages until something changes.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `route` | the paths |
+//! | `context`, `refusal` | what pages are made from; refused requests |
+//! | `visit`, `viewpoint` | a request of a signed-in user; by whom and in which local time a page is seen |
+//! | `origin` | whether a form was sent from our own pages |
+//! | `form` | fields of a form or of an address |
+//! | `page` | a page as a response: security headers, compression |
+//! | `assets` | style sheet, script, icons |
+//! | `frame` | what every page has around its content |
+//! | `threads` | the threads, and the way of a request to them |
+//! | `act` | the buttons beside a problem |
+//! | `add_machine` | a new machine and its first heartbeat |
+//! | `fleet/` | the fleet page and its live updates |
+
+mod act;
+mod add_machine;
+pub mod assets;
+pub mod context;
+pub mod fleet;
+pub mod form;
+mod frame;
+mod origin;
+mod page;
+mod refusal;
+pub mod route;
+pub mod threads;
+mod viewpoint;
+mod visit;
+
+use crate::clock::Now;
+use crate::http::{Exchange, Method, Request, Response};
+use context::PageContext;
+use crossbeam_channel::Receiver;
+use fleet::live::LivePoll;
+use form::Form;
+use page::response;
+use refusal::PageRefusal;
+use route::PageRoute;
+use visit::Visit;
+
+/// Runs the thread `page` until the HTTP server ends.
+pub fn run(context: &PageContext, requests: &Receiver<Exchange>) {
+    for exchange in requests {
+        let now = Now::read();
+        let Some(route) = PageRoute::of(exchange.request.path()) else {
+            exchange.reply.send(Response::error(404, "no such path"));
+            continue;
+        };
+        if route == PageRoute::Live {
+            poll(context, exchange, now);
+            continue;
+        }
+        let answer = respond(context, route, &exchange.request, now);
+        let answer = answer.unwrap_or_else(|refusal| refusal.into_response(&exchange.request, route));
+        exchange.reply.send(response(&exchange.request, answer));
+    }
+}
+
+fn respond(
+    context: &PageContext,
+    route: PageRoute,
+    request: &Request,
+    now: Now,
+) -> Result<Response, PageRefusal> {
+    if request.method() != Method::Get {
+        if matches!(route, PageRoute::Fleet | PageRoute::Wall) {
+            // A device whose URL has no path, not a person.
+            return Err(PageRefusal::Method);
+        }
+        origin::check(request, context.settings.get().web.public_url.as_ref())?;
+    }
+    if let PageRoute::Asset = route {
+        return assets::respond(request.path()).ok_or(PageRefusal::NotFound);
+    }
+    let visit = Visit::of(context, request, now)?;
+    let answer = match (route, request.method()) {
+        (PageRoute::Fleet, Method::Get) => fleet::page(context, &visit),
+        (PageRoute::Wall, Method::Get) => fleet::wall(context, &visit),
+        (PageRoute::MachineAdd, Method::Get) => add_machine::form(context, &visit),
+        (PageRoute::MachineAdd, Method::Post) => add_machine::add(context, &visit),
+        (PageRoute::MachineMute(id), Method::Post) => act::mute(context, &visit, id),
+        (PageRoute::Fleet | PageRoute::Wall | PageRoute::MachineAdd | PageRoute::MachineMute(_), _) => {
+            Err(PageRefusal::Method)
+        }
+        // Answered before.
+        (PageRoute::Asset | PageRoute::Live, _) => Err(PageRefusal::NotFound),
+    };
+    answer.map(Response::authenticated)
+}
+
+/// Passes the request of an open page to the thread `live`, which answers it when something has changed.
+fn poll(context: &PageContext, exchange: Exchange, now: Now) {
+    let Exchange { request, reply } = exchange;
+    match live_poll(context, &request, now) {
+        Ok(poll) => context.live.send(poll, &request, reply),
+        Err(refusal) => reply.send(refusal.into_brief_response()),
+    }
+}
+
+fn live_poll(context: &PageContext, request: &Request, now: Now) -> Result<LivePoll, PageRefusal> {
+    let visit = Visit::of(context, request, now)?;
+    let since = Form::of_query(request)?.text("since").parse();
+    let since = since.map_err(|_| PageRefusal::Invalid("since must be a number".into()))?;
+    Ok(LivePoll { session: visit.session, viewpoint: visit.viewpoint, since, at: now.monotonic })
+}

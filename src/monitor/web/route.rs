@@ -1,0 +1,87 @@
+//! The paths of the pages. Everything below the root that is not here belongs to the API.
+
+use crate::monitor::machine::MachineId;
+
+/// The meaning of a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PageRoute {
+    Fleet,
+    /// The fleet for a screen on the wall.
+    Wall,
+    MachineAdd,
+    /// Suppresses notifications about a machine for two hours.
+    MachineMute(MachineId),
+    /// Long polling of an open page.
+    Live,
+    Asset,
+}
+
+impl PageRoute {
+    /// Parses a path; `None` for one that is not a page's.
+    pub fn of(path: &str) -> Option<PageRoute> {
+        match path.strip_prefix('/')? {
+            "" => Some(PageRoute::Fleet),
+            "wall" => Some(PageRoute::Wall),
+            "live" => Some(PageRoute::Live),
+            "machines/add" => Some(PageRoute::MachineAdd),
+            rest => match rest.strip_prefix("machines/") {
+                Some(rest) => machine_route(rest),
+                None => rest.starts_with("assets/").then_some(PageRoute::Asset),
+            },
+        }
+    }
+}
+
+fn machine_route(rest: &str) -> Option<PageRoute> {
+    match rest.split_once('/') {
+        Some((id, "mute")) => number(id).map(MachineId).map(PageRoute::MachineMute),
+        _ => None,
+    }
+}
+
+/// One spelling for each number: no sign, no leading zero.
+fn number(text: &str) -> Option<i64> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
+    is_plain.then(|| text.parse().ok()).flatten()
+}
+
+/// The way from a page back to the root, for relative links: they work under any path that a proxy adds.
+pub fn to_root(path: &str) -> &'static str {
+    const UP: [&str; 5] = ["./", "../", "../../", "../../../", "../../../../"];
+    let depth = path.bytes().skip(1).filter(|byte| *byte == b'/').count();
+    UP[depth.min(UP.len() - 1)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_path_means_one_thing_or_nothing() {
+        for (path, route) in [
+            ("/", Some(PageRoute::Fleet)),
+            ("/wall", Some(PageRoute::Wall)),
+            ("/live", Some(PageRoute::Live)),
+            ("/assets/x/style.css", Some(PageRoute::Asset)),
+            ("/machines/add", Some(PageRoute::MachineAdd)),
+            ("/machines/7/mute", Some(PageRoute::MachineMute(MachineId(7)))),
+            ("/machines/07/mute", None),
+            ("/assets", None),
+            ("/wall/", None),
+            ("//", None),
+            ("", None),
+            ("/api/v1/machines", None),
+            ("/healthz", None),
+            ("/metrics", None),
+        ] {
+            assert_eq!(PageRoute::of(path), route, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_way_to_the_root_follows_from_the_depth_of_the_path() {
+        for (path, up) in [("/", "./"), ("/wall", "./"), ("/machines/7", "../"), ("/a/b/c", "../../")] {
+            assert_eq!(to_root(path), up, "{path}");
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! The threads of the pages, and the way of a request to them.
+
+use super::context::{PageContext, PageSettings};
+use super::fleet::live::{LiveQueue, LiveStopper};
+use super::route::PageRoute;
+use crate::http::{Exchange, queue};
+use crate::latest::Latest;
+use crate::monitor::config::Config;
+use crate::monitor::health::Health;
+use crate::monitor::notify::Poke;
+use crate::monitor::recorder::{RecorderContext, RecorderEvent};
+use crate::startup::spawn;
+use crossbeam_channel::{Receiver, Sender};
+use std::sync::Arc;
+
+/// Requests that wait for the thread `page`; more are answered 503. A page takes 1 to 30 ms.
+const DEPTH: usize = 64;
+
+/// The main thread's handle of the pages.
+pub struct Pages {
+    settings: Arc<Latest<PageSettings>>,
+    live: LiveStopper,
+    /// Disconnected when the thread `page` has returned.
+    ended: Receiver<()>,
+}
+
+/// What the pages need of the rest of the monitor.
+pub struct PageParts<'a> {
+    pub shared: &'a RecorderContext,
+    pub health: &'a Arc<Health>,
+    pub config: &'a Config,
+    pub orders: &'a Sender<RecorderEvent>,
+    pub poke: Poke,
+}
+
+/// Passes a request on.
+pub type Handler = Box<dyn FnMut(Exchange) + Send>;
+
+impl Pages {
+    /// Starts the threads `page` and `live`. `changed` receives after each transition. The handler answers requests for
+    /// pages and passes all others to `others`.
+    ///
+    /// # Errors
+    /// A thread cannot be started.
+    pub fn start(
+        parts: PageParts<'_>,
+        changed: Receiver<()>,
+        mut others: impl FnMut(Exchange) + Send + 'static,
+    ) -> Result<(Pages, Handler), String> {
+        let PageParts { shared, health, config, orders, poke } = parts;
+        let (queue_of_live, live, stopper) = LiveQueue::new(shared.clone(), changed);
+        let settings = Arc::new(Latest::new(PageSettings::of(config)));
+        let context = PageContext {
+            shared: shared.clone(),
+            health: health.clone(),
+            settings: settings.clone(),
+            live: queue_of_live,
+            orders: orders.clone(),
+            poke,
+        };
+        let (mut pages, requests) = queue(DEPTH);
+        drop(spawn("live", move || live.run())?);
+        let ended = spawn("page", move || super::run(&context, &requests))?;
+        let handler = move |exchange: Exchange| match PageRoute::of(exchange.request.path()) {
+            Some(_) => pages(exchange),
+            None => others(exchange),
+        };
+        Ok((Pages { settings, live: stopper, ended }, Box::new(handler)))
+    }
+
+    pub fn reload(&self, config: &Config) {
+        self.settings.put(PageSettings::of(config));
+    }
+
+    /// Answers the parked requests, so that the stop does not wait for them. Returns what disconnects at the end.
+    pub fn stop(&self) -> Receiver<()> {
+        self.live.stop();
+        self.ended.clone()
+    }
+}

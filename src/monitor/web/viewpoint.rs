@@ -1,0 +1,29 @@
+//! From where a page is seen: by whom, in which local time, at which depth of the site.
+
+use crate::clock::Moment;
+use crate::monitor::accounts::visitor::Visitor;
+use crate::monitor::zone::{Clock, ZONES, Zone};
+use std::path::Path;
+
+/// What the words and links of a page depend on.
+#[derive(Debug, Clone)]
+pub struct Viewpoint {
+    pub visitor: Visitor,
+    /// The visitor's local time.
+    pub clock: Clock,
+    /// The way to the root, for relative links.
+    pub root: &'static str,
+    pub now: Moment,
+}
+
+impl Viewpoint {
+    pub fn new(visitor: Visitor, root: &'static str, now: Moment) -> Viewpoint {
+        Viewpoint { clock: local_time(visitor.time_zone.as_deref()), visitor, root, now }
+    }
+}
+
+/// UTC if the zone is unknown to this server.
+fn local_time(zone: Option<&str>) -> Clock {
+    let zone = zone.and_then(|name| Zone::read(Path::new(ZONES), name).ok());
+    zone.map_or(Clock::UTC, Clock::Zone)
+}

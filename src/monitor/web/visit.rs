@@ -1,0 +1,65 @@
+//! A request of a signed-in user.
+
+use super::context::PageContext;
+use super::refusal::PageRefusal;
+use super::route::to_root;
+use super::viewpoint::Viewpoint;
+use crate::clock::Now;
+use crate::http::Request;
+use crate::http::client::address;
+use crate::monitor::accounts::audit::Actor;
+use crate::monitor::accounts::sessions::SessionId;
+use crate::monitor::accounts::visitor::{Role, Visitor};
+use std::net::IpAddr;
+
+/// Name of the session's cookie.
+pub const SESSION_COOKIE: &str = "heartbeat_session";
+
+/// A request of a signed-in user, and the moment at which it is answered.
+pub struct Visit<'a> {
+    pub request: &'a Request,
+    pub now: Now,
+    pub session: SessionId,
+    /// The client's address; `None` for the socket file.
+    pub address: Option<IpAddr>,
+    pub viewpoint: Viewpoint,
+}
+
+impl<'a> Visit<'a> {
+    /// # Errors
+    /// [`PageRefusal::SignIn`] without a valid session.
+    pub fn of(context: &PageContext, request: &'a Request, now: Now) -> Result<Visit<'a>, PageRefusal> {
+        let token = cookie(request, SESSION_COOKIE).ok_or(PageRefusal::SignIn)?;
+        let found = context.shared.store.session_visitor(token, now.wall)?;
+        let (session, visitor) = found.ok_or(PageRefusal::SignIn)?;
+        Ok(Visit {
+            request,
+            now,
+            session,
+            address: address(request, &context.settings.get().trusted_proxies),
+            viewpoint: Viewpoint::new(visitor, to_root(request.path()), now.wall),
+        })
+    }
+
+    pub fn visitor(&self) -> &Visitor {
+        &self.viewpoint.visitor
+    }
+
+    /// # Errors
+    /// [`PageRefusal::Forbidden`] if the visitor's role is lower.
+    pub fn require(&self, role: Role) -> Result<(), PageRefusal> {
+        if self.visitor().may(role) { Ok(()) } else { Err(PageRefusal::Forbidden) }
+    }
+
+    /// For the audit log.
+    pub fn actor(&self) -> Actor {
+        Actor::of(self.visitor(), self.address)
+    }
+}
+
+/// The value of a cookie, which the caller must not trust.
+pub fn cookie<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
+    let pairs = request.header("Cookie")?.split(';');
+    let mut values = pairs.filter_map(|pair| pair.trim().split_once('='));
+    values.find(|(found, _)| *found == name).map(|(_, value)| value)
+}
