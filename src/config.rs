@@ -105,7 +105,7 @@ impl Source {
             None => ConfigError::new(format!("{}: {}", self.path.display(), error.message())),
         })?;
         let whole = Spanned::new(table.span(), DeValue::Table(table.into_inner()));
-        T::deserialize(TomlValue(&whole)).map_err(|fault| {
+        T::deserialize(TomlValue::new(&whole)).map_err(|fault| {
             let renamed = fault
                 .unknown_key
                 .and_then(|key| Some(format!("unknown key `{key}`; here it is {}", new_name(&key)?)));

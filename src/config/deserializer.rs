@@ -46,36 +46,67 @@ impl Display for Fault {
 
 impl std::error::Error for Fault {}
 
+/// The name of a field whose struct has its keys in the section around it: `#[serde(rename = "$flattened")]`. serde's own
+/// `flatten` loses the position of a value, the radix of an integer and the names of the known keys.
+const FLATTENED: &str = "$flattened";
+
 /// A value with its position in the text.
 #[derive(Clone, Copy)]
-pub struct TomlValue<'t>(pub &'t Spanned<DeValue<'t>>);
+pub struct TomlValue<'t> {
+    value: &'t Spanned<DeValue<'t>>,
+    /// The keys of the struct that has this one as its flattened field: both are in the same section.
+    outer_keys: Option<&'static [&'static str]>,
+}
 
 impl<'t> TomlValue<'t> {
+    pub fn new(value: &'t Spanned<DeValue<'t>>) -> TomlValue<'t> {
+        TomlValue { value, outer_keys: None }
+    }
+
     fn expected(&self, wanted: &str) -> Fault {
-        Fault::custom(format_args!("expected {wanted}")).within(self.0.span())
+        Fault::custom(format_args!("expected {wanted}")).within(self.value.span())
     }
 
     fn integer(&self, max: u32) -> Result<u32, Fault> {
-        let digits = self.0.get_ref().as_integer();
+        let digits = self.value.get_ref().as_integer();
         let number = digits.and_then(|digits| u32::from_str_radix(digits.as_str(), digits.radix()).ok());
         number
             .filter(|number| *number <= max)
             .ok_or_else(|| self.expected(&format!("a whole number up to {max}")))
     }
 
-    /// The entries of a section in the order of the file, so that the first fault is reported.
-    fn entries(&self, known: &[&str]) -> Result<impl Iterator<Item = (&'t str, TomlValue<'t>)>, Fault> {
-        let table = self.0.get_ref().as_table().ok_or_else(|| self.expected("a section of keys"))?;
-        let mut entries: Vec<_> = table.iter().collect();
-        entries.sort_by_key(|(key, _)| key.span().start);
-        match entries.iter().find(|(key, _)| !known.contains(&key.get_ref().as_ref())) {
-            Some((key, _)) => Err(Fault {
-                span: Some(key.span()),
-                problem: unknown("key", key.get_ref(), known),
-                unknown_key: Some(key.get_ref().to_string()),
-            }),
-            None => Ok(entries.into_iter().map(|(key, value)| (key.get_ref().as_ref(), TomlValue(value)))),
+    /// The entries of a section that belong to the struct with these keys. They are in the order of the file, so that the
+    /// first fault is reported; a flattened struct is before them, because it knows all keys of the section.
+    fn entries(&self, keys: &'static [&'static str]) -> Result<Vec<(&'t str, TomlValue<'t>)>, Fault> {
+        let table = self.value.get_ref().as_table().ok_or_else(|| self.expected("a section of keys"))?;
+        let mut written: Vec<_> = table.iter().collect();
+        written.sort_by_key(|(key, _)| key.span().start);
+        let mut entries = Vec::with_capacity(written.len());
+        if keys.contains(&FLATTENED) {
+            entries.push((FLATTENED, TomlValue { value: self.value, outer_keys: Some(keys) }));
+        } else {
+            let known = self.keys_of_section(keys);
+            if let Some((key, _)) = written.iter().find(|(key, _)| !known.contains(&key.get_ref().as_ref())) {
+                return Err(Fault {
+                    span: Some(key.span()),
+                    problem: unknown("key", key.get_ref(), &known),
+                    unknown_key: Some(key.get_ref().to_string()),
+                });
+            }
         }
+        let own = written.into_iter().filter(|(key, _)| keys.contains(&key.get_ref().as_ref()));
+        entries.extend(own.map(|(key, value)| (key.get_ref().as_ref(), TomlValue::new(value))));
+        Ok(entries)
+    }
+
+    /// `keys`, among those of the outer struct if this one is flattened.
+    fn keys_of_section(&self, keys: &[&'static str]) -> Vec<&'static str> {
+        let Some(outer) = self.outer_keys else { return keys.to_vec() };
+        let mut known = outer.to_vec();
+        if let Some(place) = known.iter().position(|key| *key == FLATTENED) {
+            known.splice(place..=place, keys.iter().copied());
+        }
+        known
     }
 }
 
@@ -84,17 +115,17 @@ impl<'de> Deserializer<'de> for TomlValue<'de> {
 
     /// For types that can be written in several ways: a text is a `str`, a decimal number an `f64`.
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        let digits = match self.0.get_ref() {
+        let digits = match self.value.get_ref() {
             DeValue::Integer(number) if number.radix() == 10 => Some(number.as_str()),
             DeValue::Float(number) => Some(number.as_str()),
             _ => None,
         };
-        let read = match (digits.and_then(|digits| digits.parse().ok()), self.0.get_ref()) {
+        let read = match (digits.and_then(|digits| digits.parse().ok()), self.value.get_ref()) {
             (Some(number), _) => visitor.visit_f64(number),
             (None, DeValue::String(text)) => visitor.visit_str(text),
             _ => Err(Fault::invalid_type(Unexpected::Other("value"), &visitor)),
         };
-        read.map_err(|fault: Fault| fault.within(self.0.span()))
+        read.map_err(|fault: Fault| fault.within(self.value.span()))
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
@@ -102,7 +133,7 @@ impl<'de> Deserializer<'de> for TomlValue<'de> {
     }
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        let value = self.0.get_ref().as_bool().ok_or_else(|| self.expected("true or false"))?;
+        let value = self.value.get_ref().as_bool().ok_or_else(|| self.expected("true or false"))?;
         visitor.visit_bool(value)
     }
 
@@ -115,7 +146,7 @@ impl<'de> Deserializer<'de> for TomlValue<'de> {
     }
 
     fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        let text = self.0.get_ref().as_str().ok_or_else(|| self.expected("a text in quotes"))?;
+        let text = self.value.get_ref().as_str().ok_or_else(|| self.expected("a text in quotes"))?;
         visitor.visit_str(text)
     }
 
@@ -125,16 +156,16 @@ impl<'de> Deserializer<'de> for TomlValue<'de> {
         words: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Fault> {
-        let word = self.0.get_ref().as_str().ok_or_else(|| self.expected("a word in quotes"))?;
+        let word = self.value.get_ref().as_str().ok_or_else(|| self.expected("a word in quotes"))?;
         if !words.contains(&word) {
-            return Err(Fault::custom(unknown("word", word, words)).within(self.0.span()));
+            return Err(Fault::custom(unknown("word", word, words)).within(self.value.span()));
         }
         visitor.visit_enum(word.into_deserializer())
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        let values = self.0.get_ref().as_array().ok_or_else(|| self.expected("a list in brackets"))?;
-        visitor.visit_seq(SeqDeserializer::new(values.iter().map(TomlValue)))
+        let values = self.value.get_ref().as_array().ok_or_else(|| self.expected("a list in brackets"))?;
+        visitor.visit_seq(SeqDeserializer::new(values.iter().map(TomlValue::new)))
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -144,11 +175,11 @@ impl<'de> Deserializer<'de> for TomlValue<'de> {
         visitor: V,
     ) -> Result<V::Value, Fault> {
         let read = if is_spanned(name) {
-            visitor.visit_map(SpannedDeserializer::new(self, self.0.span()))
+            visitor.visit_map(SpannedDeserializer::new(self, self.value.span()))
         } else {
-            visitor.visit_map(MapDeserializer::new(self.entries(keys)?))
+            visitor.visit_map(MapDeserializer::new(self.entries(keys)?.into_iter()))
         };
-        read.map_err(|fault: Fault| fault.within(self.0.span()))
+        read.map_err(|fault: Fault| fault.within(self.value.span()))
     }
 
     serde::forward_to_deserialize_any! {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use toml::Spanned;
 
-/// More than once a second is a load test; above 1 h nobody is told within a useful time.
+/// More than once a second is a load test; above 1 h a notification comes too late.
 const INTERVAL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 /// A camera on the same LAN that needs longer is of no use.
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(30);
@@ -20,7 +20,7 @@ const PATTERNS: usize = 64;
 /// As long as the names that they are for.
 const PATTERN: usize = 63;
 
-/// Where a camera listens unless somebody says otherwise.
+/// The default of `tcp_port`.
 fn usual_port(method: CameraMethod) -> u16 {
     match method {
         CameraMethod::Https => 443,
@@ -39,16 +39,7 @@ impl Check<'_> {
             icmp_timeout: Duration::from_secs(2),
             failures: 1,
         };
-        let wanted = written::Camera {
-            interval: written.interval,
-            method: written.method,
-            tcp_port: written.tcp_port,
-            tcp_timeout: written.tcp_timeout,
-            icmp_timeout: written.icmp_timeout,
-            failures: written.failures,
-            ..written::Camera::default()
-        };
-        let plan = Arc::new(self.plan(wanted, defaults)?);
+        let plan = Arc::new(self.plan(written.plan, defaults)?);
         Ok(Cameras {
             enabled: written.enabled.unwrap_or(true),
             hostname_patterns: self.patterns(written.hostname_patterns)?,
@@ -58,14 +49,14 @@ impl Check<'_> {
         })
     }
 
-    /// What `wanted` does not say is as in `general`.
-    fn plan(&self, wanted: written::Camera, general: CameraPlan) -> Result<CameraPlan, ConfigError> {
+    /// The settings of `wanted` where it has them, otherwise those of `general`.
+    fn plan(&self, wanted: written::Plan, general: CameraPlan) -> Result<CameraPlan, ConfigError> {
         let period = |written: Option<Spanned<Period>>, general: Duration, allowed| {
             self.source.period(written, &Period(general).to_string(), allowed)
         };
         let method = wanted.method.unwrap_or(general.method);
         let port = match wanted.tcp_port {
-            // A method of its own comes with the port of its own.
+            // A camera with its own method has the usual port of that method.
             None if wanted.method.is_some() && usual_port(method) != usual_port(general.method) => {
                 usual_port(method)
             }
@@ -124,14 +115,14 @@ impl Check<'_> {
         general: &Arc<CameraPlan>,
     ) -> Result<ConfiguredCamera, ConfigError> {
         let span = written.span();
-        let mut written = written.into_inner();
-        let mac = self.read(written.mac.take(), str::parse)?;
-        let address = self.read(written.address.take(), host::address)?;
-        let hostname = self.read(written.hostname.take(), host::hostname)?;
+        let written = written.into_inner();
+        let mac = self.read(written.mac, str::parse)?;
+        let address = self.read(written.address, host::address)?;
+        let hostname = self.read(written.hostname, host::hostname)?;
         if mac.is_none() && address.is_none() {
             return Err(self.source.fault(span, "a camera needs a mac or an address"));
         }
-        let plan = self.plan(written, **general)?;
+        let plan = self.plan(written.plan, **general)?;
         let plan = if plan == **general { general.clone() } else { Arc::new(plan) };
         Ok(ConfiguredCamera { mac, address, hostname, plan })
     }

@@ -375,6 +375,42 @@ fn of_several_wrong_values_the_first_one_is_named() {
 }
 
 #[test]
+fn the_keys_of_a_camera_plan_are_as_strict_as_the_keys_beside_them() {
+    const CAMERA: &str = "[[cameras.camera]]\naddress = \"192.0.2.1\"\n";
+    let all = "`enabled`, `interval`, `method`, `tcp_port`, `tcp_timeout`, `icmp_timeout`, `failures`, \
+               `hostname_patterns`, `lease_file`, `camera`";
+    for (text, sentence) in [
+        (
+            "[cameras]\nenabled = 1\nintervall = \"1m\"",
+            "c.toml:3: [cameras] intervall: unknown key `intervall`, did you mean `interval`?",
+        ),
+        (
+            "[cameras]\nfailures = 2\nenable = true",
+            "c.toml:3: [cameras] enable: unknown key `enable`, did you mean `enabled`?",
+        ),
+        (
+            "[cameras]\ntcp_port = 70000",
+            "c.toml:2: [cameras] tcp_port = 70000: expected a whole number up to 65535",
+        ),
+        ("[cameras]\nmethod = 1", "c.toml:2: [cameras] method = 1: expected a word in quotes"),
+    ] {
+        assert_eq!(fault(text), sentence);
+    }
+    assert!(fault("[cameras]\nzzz = 1").ends_with(&format!("unknown key `zzz`, expected one of {all}")));
+    for key in ["plan", "\"$flattened\""] {
+        assert!(fault(&format!("[cameras]\n{key} = 1")).contains("unknown key"), "{key}");
+        assert!(fault(&format!("{CAMERA}{key} = 1")).contains("unknown key"), "{key}");
+    }
+    assert!(fault(&format!("{CAMERA}hostnam = \"a\"")).ends_with("did you mean `hostname`?"));
+    assert!(fault(&format!("{CAMERA}tcp_timeot = 1")).ends_with("did you mean `tcp_timeout`?"));
+    assert!(
+        fault(&format!("{CAMERA}enabled = true")).contains("unknown key `enabled`, expected one of `mac`")
+    );
+    let hexadecimal = load(&format!("{CAMERA}tcp_port = 0x1F_90")).expect("TOML has it");
+    assert_eq!(hexadecimal.cameras.cameras[0].plan.port, 8080);
+}
+
+#[test]
 fn no_sentence_shows_a_secret() {
     let secret = "hunter2/hunter2";
     for text in [

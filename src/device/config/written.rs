@@ -51,12 +51,8 @@ pub struct Network {
 #[serde(default)]
 pub struct Cameras {
     pub enabled: Option<bool>,
-    pub interval: Option<Spanned<Period>>,
-    pub method: Option<CameraMethod>,
-    pub tcp_port: Option<Spanned<u16>>,
-    pub tcp_timeout: Option<Spanned<Period>>,
-    pub icmp_timeout: Option<Spanned<Period>>,
-    pub failures: Option<Spanned<u32>>,
+    #[serde(rename = "$flattened")]
+    pub plan: Plan,
     pub hostname_patterns: Option<Spanned<Vec<String>>>,
     pub lease_file: Option<Spanned<String>>,
     pub camera: Vec<Spanned<Camera>>,
@@ -67,6 +63,13 @@ pub struct Camera {
     pub mac: Option<Spanned<String>>,
     pub address: Option<Spanned<String>>,
     pub hostname: Option<Spanned<String>>,
+    #[serde(rename = "$flattened")]
+    pub plan: Plan,
+}
+
+/// How cameras are checked: the keys of `[cameras]` for all of them, those of `[[cameras.camera]]` for one.
+#[derive(Clone, Default, Deserialize)]
+pub struct Plan {
     pub interval: Option<Spanned<Period>>,
     pub method: Option<CameraMethod>,
     pub tcp_port: Option<Spanned<u16>>,
@@ -126,16 +129,21 @@ pub struct Log {
 }
 
 impl Cameras {
-    /// The six settings that the API can change, where `over` has them.
+    /// The settings of `over` where it has them, otherwise those of `self`; the list of cameras is that of `self`.
     pub fn overlaid(self, over: Cameras) -> Cameras {
-        Cameras {
-            enabled: over.enabled.or(self.enabled),
+        Cameras { enabled: over.enabled.or(self.enabled), plan: self.plan.overlaid(over.plan), ..self }
+    }
+}
+
+impl Plan {
+    fn overlaid(self, over: Plan) -> Plan {
+        Plan {
             interval: over.interval.or(self.interval),
             method: over.method.or(self.method),
             tcp_port: over.tcp_port.or(self.tcp_port),
             tcp_timeout: over.tcp_timeout.or(self.tcp_timeout),
             icmp_timeout: over.icmp_timeout.or(self.icmp_timeout),
-            ..self
+            failures: over.failures.or(self.failures),
         }
     }
 }
