@@ -26,6 +26,8 @@ pub mod latest;
 #[cfg(any(feature = "device", feature = "monitor"))]
 pub mod lock_file;
 pub mod logging;
+#[cfg(any(feature = "device", feature = "monitor"))]
+pub mod mac;
 pub mod mailbox;
 #[cfg(feature = "monitor")]
 pub mod monitor;

@@ -1,8 +1,7 @@
 //! Parses the identifiers of a host on the LAN (MAC address, hostname, IP address) from untrusted text.
 
-use std::fmt;
+use crate::mac::Mac;
 use std::net::IpAddr;
-use std::str::FromStr;
 
 /// The longest label in DNS.
 const HOSTNAME: usize = 63;
@@ -35,42 +34,10 @@ fn is_broadcast(ip: IpAddr) -> bool {
     matches!(ip, IpAddr::V4(ip) if ip.is_broadcast())
 }
 
-/// Six bytes. Written in lower case with colons; read in any case, with colons or hyphens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Mac([u8; 6]);
-
-/// Error text for anything else.
-const EXPECTED: &str = "expected a MAC address of one device, such as \"b8:27:eb:12:34:56\"";
-
-impl FromStr for Mac {
-    type Err = String;
-
-    /// Refuses what no single device has: all zeros, and addresses of groups.
-    fn from_str(text: &str) -> Result<Mac, String> {
-        let separator = if text.contains('-') { '-' } else { ':' };
-        let mut bytes = [0; 6];
-        let mut parts = text.split(separator);
-        for byte in &mut bytes {
-            let part = parts.next().ok_or(EXPECTED)?;
-            // from_str_radix takes a sign.
-            if part.len() != 2 || !part.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-                return Err(EXPECTED.into());
-            }
-            *byte = u8::from_str_radix(part, 16).map_err(|_| EXPECTED)?;
-        }
-        let of_a_group = bytes[0] & 1 == 1;
-        if parts.next().is_some() || bytes == [0; 6] || of_a_group {
-            return Err(EXPECTED.into());
-        }
-        Ok(Mac(bytes))
-    }
-}
-
-impl fmt::Display for Mac {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
-    }
+/// The MAC address of one device.
+pub fn mac(text: &str) -> Result<Mac, String> {
+    let mac = Mac::parse(text).filter(|mac| mac.is_of_one_device());
+    mac.ok_or_else(|| "expected a MAC address of one device, such as \"b8:27:eb:12:34:56\"".to_owned())
 }
 
 #[cfg(test)]
@@ -80,7 +47,7 @@ mod tests {
     #[test]
     fn a_mac_is_read_in_any_case_with_colons_or_hyphens_and_written_in_one_way() {
         for text in ["B8:27:EB:12:34:5f", "b8:27:eb:12:34:5f", "b8-27-EB-12-34-5F"] {
-            assert_eq!(text.parse::<Mac>().expect(text).to_string(), "b8:27:eb:12:34:5f");
+            assert_eq!(mac(text).expect(text).to_string(), "b8:27:eb:12:34:5f");
         }
     }
 
@@ -121,7 +88,7 @@ mod tests {
             "ff:ff:ff:ff:ff:ff",
             "01:00:5e:00:00:01",
         ] {
-            text.parse::<Mac>().expect_err(text);
+            mac(text).expect_err(text);
         }
     }
 }

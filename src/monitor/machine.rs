@@ -2,6 +2,7 @@
 
 use crate::clock::Moment;
 use crate::config::{self, Period};
+use crate::mac::Mac;
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -154,11 +155,9 @@ pub fn hardware_id(text: &str) -> Result<(), String> {
 /// The stored form of a hardware id: a MAC address without separators and in lower case, because earlier daemons sent it
 /// with colons; any other id unchanged.
 pub fn canonical_hardware_id(text: &str) -> Cow<'_, str> {
-    let is_octet = |octet: &str| octet.len() == 2 && octet.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let is_mac = |separator| text.split(separator).count() == 6 && text.split(separator).all(is_octet);
-    match is_mac(':') || is_mac('-') {
-        true => Cow::Owned(text.replace([':', '-'], "").to_ascii_lowercase()),
-        false => Cow::Borrowed(text),
+    match Mac::parse(text) {
+        Some(mac) => Cow::Owned(mac.digits()),
+        None => Cow::Borrowed(text),
     }
 }
 

@@ -22,7 +22,7 @@ use std::time::Duration;
 /// The MAC of the camera with this number.
 pub fn mac(number: u16) -> Mac {
     let [high, low] = number.to_be_bytes();
-    format!("02:00:00:00:{high:02x}:{low:02x}").parse().expect("a MAC")
+    Mac::parse(&format!("02:00:00:00:{high:02x}:{low:02x}")).expect("a MAC")
 }
 
 /// A camera that listens, on an address of loopback that no other test has.

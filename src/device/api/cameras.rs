@@ -94,7 +94,7 @@ pub fn remove_all(call: &Call) -> Handled {
 /// The answer about the camera whose MAC address the path names; 404 if there is none.
 fn with_named(call: &Call, answer: impl FnOnce(&CameraInfo) -> Handled) -> Handled {
     let asked = percent_encoding::percent_decode_str(call.rest).decode_utf8_lossy().to_ascii_lowercase();
-    let mac: Option<Mac> = asked.parse().ok();
+    let mac = Mac::parse(&asked);
     match call.context.cameras.list().iter().find(|camera| Some(camera.mac) == mac) {
         Some(camera) => answer(camera),
         None => {

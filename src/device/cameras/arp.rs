@@ -1,6 +1,7 @@
 //! The kernel's table of IPv4 neighbours: which MAC address belongs to which address on this device's own networks.
 
-use crate::device::host::Mac;
+use crate::device::host;
+use crate::mac::Mac;
 use std::fs::File;
 use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr};
@@ -42,7 +43,7 @@ fn parse(text: &str) -> Neighbours {
         let mut fields = line.split_ascii_whitespace();
         let ip = fields.next()?.parse().ok()?;
         let flags = u32::from_str_radix(fields.nth(1)?.strip_prefix("0x")?, 16).ok()?;
-        let mac = fields.next()?.parse().ok()?;
+        let mac = host::mac(fields.next()?).ok()?;
         (flags & COMPLETE != 0).then_some((ip, mac))
     };
     Neighbours(text.lines().skip(1).filter_map(entry).collect())
@@ -63,7 +64,7 @@ mod tests {
     fn neighbours_that_have_answered_are_found_both_ways() {
         let table = parse(TABLE);
         let ip = |last| IpAddr::from([192, 168, 1, last]);
-        let mac: Mac = "b8:27:eb:12:34:56".parse().expect("a MAC");
+        let mac = Mac::parse("b8:27:eb:12:34:56").expect("a MAC");
         assert_eq!((table.mac_of(ip(64)), table.address_of(mac)), (Some(mac), Some(ip(64))));
         assert!(table.mac_of(ip(67)).is_some());
         assert_eq!((table.mac_of(ip(65)), table.mac_of(ip(66))), (None, None));

@@ -2,7 +2,8 @@
 
 use crate::clock::Moment;
 pub use crate::device::config::CameraMethod as Method;
-use crate::device::host::{Mac, address, hostname as host_name};
+use crate::device::host::{address, hostname as host_name, mac as host_mac};
+use crate::mac::Mac;
 pub use crate::wire::CameraStatus as Status;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -64,7 +65,7 @@ pub struct NewCamera {
 impl NewCamera {
     /// From untrusted text; an empty text is absent.
     pub fn new(mac: &str, hostname: Option<&str>, ip: Option<&str>) -> Result<NewCamera, String> {
-        Ok(NewCamera { mac: mac.parse()?, hostname: read_hostname(hostname)?, ip: read_ip(ip)? })
+        Ok(NewCamera { mac: host_mac(mac)?, hostname: read_hostname(hostname)?, ip: read_ip(ip)? })
     }
 }
 
@@ -91,7 +92,7 @@ impl DhcpEvent {
             "del" => DhcpAction::Del,
             _ => return Err("expected action \"add\", \"old\" or \"del\"".into()),
         };
-        Ok(DhcpEvent { action, mac: mac.parse()?, ip: read_ip(ip)?, hostname: read_hostname(hostname)? })
+        Ok(DhcpEvent { action, mac: host_mac(mac)?, ip: read_ip(ip)?, hostname: read_hostname(hostname)? })
     }
 }
 

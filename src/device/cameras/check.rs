@@ -2,7 +2,7 @@
 
 use super::problem::Problem;
 use crate::device::config::CameraPlan;
-use crate::device::host::Mac;
+use crate::mac::Mac;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;

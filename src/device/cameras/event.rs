@@ -2,7 +2,7 @@
 
 use super::camera::{CameraInfo, DhcpEvent, NewCamera};
 use crate::device::config;
-use crate::device::host::Mac;
+use crate::mac::Mac;
 use std::sync::Arc;
 use std::time::Duration;
 

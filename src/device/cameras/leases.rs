@@ -1,7 +1,8 @@
 //! dnsmasq's lease file: the address and hostname of each MAC.
 
-use crate::device::host::{self, Mac};
+use crate::device::host;
 use crate::device::os::file::open_regular;
+use crate::mac::Mac;
 use std::fs;
 use std::io::{self, Read};
 use std::net::IpAddr;
@@ -75,7 +76,7 @@ pub fn parse(text: &str) -> impl Iterator<Item = Lease> + '_ {
         let (mac, ip, name) = (fields.next()?, fields.next()?, fields.next()?);
         // Other hardware types are written as 06-mac.
         Some(Lease {
-            mac: mac.parse().ok()?,
+            mac: host::mac(mac).ok()?,
             ip: host::address(ip).ok()?,
             hostname: host::hostname(name).ok(),
         })

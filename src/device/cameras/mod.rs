@@ -38,8 +38,8 @@ mod uptime;
 mod watch;
 
 use super::config;
-pub use super::host::Mac;
 use crate::latest::Latest;
+pub use crate::mac::Mac;
 use crate::mailbox::{self, Mailbox, MailboxSender};
 pub use camera::{CameraInfo, CameraOrigin, DhcpAction, DhcpEvent, Method, NewCamera, Status};
 pub use doctor::examine;

@@ -9,7 +9,7 @@ use super::problem::Problem;
 use super::tracked::{StatusChange, TrackedCamera};
 use crate::clock::Now;
 use crate::device::config::{self, ConfiguredCamera, MOST_CAMERAS};
-use crate::device::host::Mac;
+use crate::mac::Mac;
 use std::cell::LazyCell;
 use std::collections::BTreeMap;
 use std::net::IpAddr;

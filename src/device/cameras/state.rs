@@ -10,7 +10,8 @@ use super::uptime::History;
 use crate::atomic_file;
 use crate::clock::{Moment, Now};
 use crate::device::config::{CameraPlan, MOST_CAMERAS};
-use crate::device::host::{self, Mac};
+use crate::device::host;
+use crate::mac::Mac;
 use serde::{Deserialize, Serialize, Serializer};
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -202,7 +203,7 @@ fn restored(saved: Saved, plan: &Arc<CameraPlan>, now: Now) -> Vec<(Mac, Tracked
         known.answered = camera.answered;
         let transitions = camera.history.into_iter().map(|(at, status)| (since_start(at), status));
         known.history = History::restore(now.monotonic, transitions, since_start(saved.saved_at));
-        Some((camera.mac.parse().ok()?, known))
+        Some((host::mac(&camera.mac).ok()?, known))
     };
     saved.cameras.into_iter().take(MOST_CAMERAS).filter_map(camera).collect()
 }

@@ -5,7 +5,7 @@ use super::problem::Problem;
 use super::uptime::History;
 use crate::clock::{Moment, Now};
 use crate::device::config::CameraPlan;
-use crate::device::host::Mac;
+use crate::mac::Mac;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -116,7 +116,7 @@ impl Check<'_> {
     ) -> Result<ConfiguredCamera, ConfigError> {
         let span = written.span();
         let written = written.into_inner();
-        let mac = self.read(written.mac, str::parse)?;
+        let mac = self.read(written.mac, host::mac)?;
         let address = self.read(written.address, host::address)?;
         let hostname = self.read(written.hostname, host::hostname)?;
         if mac.is_none() && address.is_none() {

@@ -1,6 +1,6 @@
 //! The daemon's configuration as the threads use it: every value checked.
 
-use crate::device::host::Mac;
+use crate::mac::Mac;
 use crate::wire::ActivityName;
 use log::LevelFilter;
 use serde::Deserialize;

@@ -163,6 +163,7 @@ fn disk(disk: DiskUsage) -> wire::Disk {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mac::Mac;
 
     fn sample() -> Heartbeat {
         serde_json::from_str(wire::SAMPLE).expect("the sample")
@@ -171,7 +172,7 @@ mod tests {
     #[test]
     fn with_too_many_cameras_the_body_stays_bounded_and_lists_the_lost_ones() {
         let camera = |n: u16| CameraInfo {
-            mac: format!("02:00:00:00:{:02x}:{:02x}", n >> 8, n & 0xff).parse().expect("a MAC"),
+            mac: Mac::parse(&format!("02:00:00:00:{:02x}:{:02x}", n >> 8, n & 0xff)).expect("a MAC"),
             hostname: Some("x".repeat(63)),
             ip: None,
             status: if n % 10 == 0 { Status::Disconnected } else { Status::Connected },

@@ -2,6 +2,7 @@
 
 use super::hwmon::entries;
 use crate::atomic_file;
+use crate::mac::Mac;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -109,31 +110,18 @@ fn mac(root: &Path) -> Option<String> {
     let interfaces = entries(&root.join("sys/class/net"));
     let ranked = interfaces.iter().filter_map(|interface| {
         let name = interface.file_name()?.to_str()?;
-        let address = line(&interface.join("address"))?.to_ascii_lowercase();
-        let octets = octets(&address)?;
+        let address = Mac::parse(&line(&interface.join("address"))?).filter(|mac| mac.is_of_one_device())?;
         let software = !interface.join("device").exists();
-        let local = octets[0] & 0b10 != 0;
-        let group = octets[0] & 0b1 != 0;
+        let local = address.octets()[0] & 0b10 != 0;
         let rank = match name {
             "eth0" => 0,
             "end0" => 1,
             _ if name.starts_with("en") => 2,
             _ => 3,
         };
-        (octets != [0; 6] && !group).then(|| ((software, local, rank, name.to_owned()), address))
+        Some(((software, local, rank, name.to_owned()), address))
     });
-    ranked.min().map(|(_, address)| without_colons(&address))
-}
-
-/// "b8:27:eb:00:00:01" as the hardware id "b827eb000001", which is how RPI Streamer writes it.
-fn without_colons(address: &str) -> String {
-    address.replace(':', "")
-}
-
-fn octets(address: &str) -> Option<[u8; 6]> {
-    let octet = |text: &str| u8::from_str_radix(text, 16).ok().filter(|_| text.len() == 2);
-    let octets: Option<Vec<u8>> = address.split(':').map(octet).collect();
-    octets?.try_into().ok()
+    ranked.min().map(|(_, address)| address.digits())
 }
 
 /// The id in the state directory; `None` if the file is damaged (a power failure, an edit). Earlier versions wrote a
@@ -141,7 +129,7 @@ fn octets(address: &str) -> Option<[u8; 6]> {
 fn remembered(state_dir: &Path) -> Option<String> {
     let id = line(&state_dir.join(REMEMBERED))?;
     let plausible = id.len() <= 64 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b':' || b == b'-');
-    plausible.then(|| if octets(&id).is_some() { without_colons(&id) } else { id })
+    plausible.then(|| Mac::parse(&id).map_or(id, Mac::digits))
 }
 
 /// Whole or not at all, also when the power fails in between.

@@ -1,7 +1,7 @@
 //! Removes cameras that are no longer reported, and days that are older than a year.
 
 use crate::clock::Moment;
-use crate::monitor::cameras::mac::CameraMac;
+use crate::mac::Mac;
 use crate::monitor::cameras::minutes::{day, minute};
 use crate::monitor::incidents::conditions::end_forgotten;
 use crate::monitor::machine::MachineId;
@@ -19,7 +19,7 @@ const KEPT_DAYS: u16 = 365;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ForgottenCamera {
     pub machine: MachineId,
-    pub mac: CameraMac,
+    pub mac: Mac,
 }
 
 impl Store {
@@ -35,7 +35,7 @@ impl Store {
             let forgotten = not_reported(tx, turn, turns, now)?;
             for (id, camera) in &forgotten {
                 tx.execute("DELETE FROM camera WHERE id = ?1", [id])?;
-                end_forgotten(tx, camera.machine, |subject| CameraMac::parse(subject) == Some(camera.mac), now)?;
+                end_forgotten(tx, camera.machine, |subject| Mac::parse(subject) == Some(camera.mac), now)?;
             }
             tx.execute(
                 "DELETE FROM camera_day
@@ -62,7 +62,7 @@ fn not_reported(
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         let mac: String = row.get(2)?;
-        if let Some(mac) = CameraMac::parse(&mac) {
+        if let Some(mac) = Mac::parse(&mac) {
             found.push((row.get(0)?, ForgottenCamera { machine: MachineId(row.get(1)?), mac }));
         }
     }

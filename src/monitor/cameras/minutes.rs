@@ -4,7 +4,7 @@
 //! was disconnected, and not at all if its state was unknown or the machine was silent.
 
 use crate::clock::Moment;
-use crate::monitor::cameras::mac::CameraMac;
+use crate::mac::Mac;
 use crate::monitor::conditions::facts::{CameraFacts, MAX_SUBJECTS};
 use crate::monitor::machine;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -32,7 +32,7 @@ pub struct CameraMinutes {
 
 #[derive(Debug)]
 struct KnownCamera {
-    mac: CameraMac,
+    mac: Mac,
     /// As last reported in the minute that is in progress.
     state: Option<CameraState>,
     /// Hash of the last name.
@@ -52,7 +52,7 @@ enum CameraState {
 /// 12 bytes.
 #[derive(Debug)]
 struct UnsavedDay {
-    mac: CameraMac,
+    mac: Mac,
     /// Since 1970, until 2149.
     day: u16,
     up: u16,
@@ -70,7 +70,7 @@ enum Refused {
 /// Minutes of one camera and day, to be added to those of the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CameraDay {
-    pub mac: CameraMac,
+    pub mac: Mac,
     /// `None`: as the database has it.
     pub name: Option<Box<str>>,
     /// Since 1970.
@@ -84,7 +84,7 @@ pub struct CameraDay {
 /// A camera that the database knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredCamera {
-    pub mac: CameraMac,
+    pub mac: Mac,
     pub name: Option<String>,
     /// The last minute of a report, since 1970.
     pub reported: u32,
@@ -118,7 +118,7 @@ impl CameraMinutes {
             self.minute = minute(now);
         }
         for (index, facts) in reported.iter().enumerate() {
-            let Some(mac) = facts.mac.as_deref().and_then(CameraMac::parse) else { continue };
+            let Some(mac) = facts.mac.as_deref().and_then(Mac::parse) else { continue };
             match self.position(mac, index) {
                 Some(at) => self.cameras[at].report(facts),
                 None if self.refused == Refused::Nothing => self.refused = Refused::Unsaved,
@@ -128,7 +128,7 @@ impl CameraMinutes {
     }
 
     /// Heartbeats list cameras in the same order: most are where `guess` says. `None`: there are too many.
-    fn position(&mut self, mac: CameraMac, guess: usize) -> Option<usize> {
+    fn position(&mut self, mac: Mac, guess: usize) -> Option<usize> {
         if self.cameras.get(guess).is_some_and(|camera| camera.mac == mac) {
             return Some(guess);
         }
@@ -205,7 +205,7 @@ impl CameraMinutes {
     }
 
     /// Drops a camera, which makes room for another one.
-    pub fn forget(&mut self, mac: CameraMac) {
+    pub fn forget(&mut self, mac: Mac) {
         self.cameras.retain(|camera| camera.mac != mac);
         self.unsaved.retain(|unsaved| unsaved.mac != mac);
     }

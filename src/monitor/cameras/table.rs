@@ -1,7 +1,7 @@
 //! The tables `camera` and `camera_day`: a row for each camera, and one for each of its days.
 
 use crate::clock::Moment;
-use crate::monitor::cameras::mac::CameraMac;
+use crate::mac::Mac;
 use crate::monitor::cameras::minutes::{DAY, StoredCamera, UnsavedCameras, day, minute};
 use crate::monitor::events::note;
 use crate::monitor::machine::MachineId;
@@ -96,7 +96,7 @@ impl Store {
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
                 let mac: String = row.get(1)?;
-                let Some(mac) = CameraMac::parse(&mac) else { continue };
+                let Some(mac) = Mac::parse(&mac) else { continue };
                 let camera = StoredCamera { mac, name: row.get(2)?, reported: row.get(3)? };
                 stored.entry(MachineId(row.get(0)?)).or_default().push(camera);
             }

@@ -1,8 +1,8 @@
 //! What beats leave in the database: `machine_state.last_seen`, `machine_latest`, and minutes of the history and of cameras.
 
 use crate::clock::Moment;
+use crate::mac::Mac;
 use crate::monitor::cameras::age::ForgottenCamera;
-use crate::monitor::cameras::mac::CameraMac;
 use crate::monitor::cameras::minutes::StoredCamera;
 use crate::monitor::cameras::table::save;
 use crate::monitor::conditions::catalogue::Condition;
@@ -67,7 +67,7 @@ impl Fleet {
             cameras.forget(mac);
         }
         if let Some(conditions) = &mut slot.conditions {
-            conditions.forget(Condition::Camera, |subject| CameraMac::parse(subject) == Some(mac));
+            conditions.forget(Condition::Camera, |subject| Mac::parse(subject) == Some(mac));
         }
     }
 

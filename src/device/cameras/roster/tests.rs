@@ -10,7 +10,7 @@ fn roster(text: &str) -> (Roster, Now) {
 
 fn mac(number: u16) -> Mac {
     let [high, low] = number.to_be_bytes();
-    format!("02:00:00:00:{high:02x}:{low:02x}").parse().expect("a MAC")
+    Mac::parse(&format!("02:00:00:00:{high:02x}:{low:02x}")).expect("a MAC")
 }
 
 fn no_neighbours() -> Neighbours {

@@ -54,7 +54,7 @@ fn an_unknown_camera_is_known_to_be_reported() {
     report(&mut minutes, None, 0);
     let unsaved = minutes.drain(at(60));
     let expected = CameraDay {
-        mac: CameraMac::parse(&mac(1)).expect("an address"),
+        mac: Mac::parse(&mac(1)).expect("an address"),
         name: Some("cam1".into()),
         day: day(minute(BEGIN)),
         up: 0,
@@ -144,7 +144,7 @@ fn more_cameras_than_a_machine_can_have_are_refused_with_one_event_until_one_is_
     assert!(minutes.drain(at(60)).were_refused, "it could not be written");
     minutes.report(&all, at(60));
     assert!(!minutes.drain(at(120)).were_refused, "once");
-    minutes.forget(CameraMac::parse(&mac(0)).expect("an address"));
+    minutes.forget(Mac::parse(&mac(0)).expect("an address"));
     minutes.report(&all[1..], at(120));
     let unsaved = minutes.drain(at(180));
     assert_eq!((unsaved.days.len(), unsaved.were_refused), (MAX_SUBJECTS, false));

@@ -22,8 +22,8 @@ fn store(machines: i64) -> Scratch {
     store
 }
 
-fn mac(number: usize) -> CameraMac {
-    CameraMac::parse(&format!("b8:27:eb:00:00:{number:02x}")).expect("an address")
+fn mac(number: usize) -> Mac {
+    Mac::parse(&format!("b8:27:eb:00:00:{number:02x}")).expect("an address")
 }
 
 fn today() -> u16 {
