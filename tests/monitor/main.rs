@@ -22,6 +22,7 @@ mod proxies;
 mod reload;
 mod requests;
 mod rig;
+mod sign_in;
 mod stop;
 mod tokens;
 mod told;

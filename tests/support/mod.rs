@@ -3,6 +3,8 @@
 // Each program that includes this uses a part of it.
 #![allow(dead_code, unused_imports)]
 
+#[cfg(feature = "monitor")]
+pub mod browser;
 pub mod cable;
 pub mod daemon;
 pub mod dns;

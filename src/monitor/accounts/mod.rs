@@ -9,6 +9,7 @@
 //! | `invitations` | links with which a user sets a password |
 //! | `proofs` | stored passwords, second factors and recovery codes |
 //! | `password` | hashes, and the thread that computes them |
+//! | `pending` | sign-ins that wait for the second factor |
 //! | `totp` | codes of the second factor, recovery codes, QR codes |
 //! | `attempts` | how often a password or a code may be tried |
 //! | `device_cookie` | recognises browsers that have signed in before |
@@ -19,6 +20,7 @@ pub mod audit;
 pub mod device_cookie;
 pub mod invitations;
 pub mod password;
+pub mod pending;
 pub mod proofs;
 pub mod roles;
 pub mod sessions;

@@ -103,6 +103,15 @@ impl Store {
         })
     }
 
+    /// Ends the session of this token, if there is one.
+    pub fn end_session_of(&self, token: &str) -> Result<(), StoreError> {
+        let hash = TokenHash::of(token);
+        self.write(|tx| {
+            tx.execute("DELETE FROM web_session WHERE hash = ?1", [hash.0])?;
+            Ok(())
+        })
+    }
+
     /// Ends all sessions of a user, or all but one; returns how many.
     pub fn end_sessions(&self, user: UserId, except: Option<SessionId>) -> Result<usize, StoreError> {
         self.write(|tx| end_all(tx, user, except))

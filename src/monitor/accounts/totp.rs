@@ -70,6 +70,11 @@ impl TotpSecret {
         accepted.into_iter().find(|step| used.is_none_or(|used| *step > used))
     }
 
+    /// The code that is shown at this time.
+    pub fn code_at(&self, now: Moment) -> String {
+        self.code(now.seconds() / STEP)
+    }
+
     /// RFC 4226, 5.3.
     fn code(&self, step: i64) -> String {
         let Ok(mut mac) = Hmac::<Sha1>::new_from_slice(&self.0) else { return String::new() };

@@ -14,6 +14,7 @@
 //! | `assets` | style sheet, script, icons |
 //! | `frame` | what every page has around its content |
 //! | `threads` | the threads, and the way of a request to them |
+//! | `sign_in/` | signing in and out, the visitor's account, users |
 //! | `act` | the buttons beside a problem |
 //! | `add_machine` | a new machine and its first heartbeat |
 //! | `fleet/` | the fleet page and its live updates |
@@ -29,6 +30,7 @@ mod origin;
 mod page;
 mod refusal;
 pub mod route;
+mod sign_in;
 pub mod threads;
 mod viewpoint;
 mod visit;
@@ -42,10 +44,12 @@ use form::Form;
 use page::response;
 use refusal::PageRefusal;
 use route::PageRoute;
+use sign_in::context::SignInContext;
+use std::sync::Arc;
 use visit::Visit;
 
 /// Runs the thread `page` until the HTTP server ends.
-pub fn run(context: &PageContext, requests: &Receiver<Exchange>) {
+pub fn run(context: &PageContext, sign_in: &Arc<SignInContext>, requests: &Receiver<Exchange>) {
     for exchange in requests {
         let now = Now::read();
         let Some(route) = PageRoute::of(exchange.request.path()) else {
@@ -54,6 +58,10 @@ pub fn run(context: &PageContext, requests: &Receiver<Exchange>) {
         };
         if route == PageRoute::Live {
             poll(context, exchange, now);
+            continue;
+        }
+        if sign_in::owns(route) {
+            sign_in::handle(context, sign_in, route, exchange, now);
             continue;
         }
         let answer = respond(context, route, &exchange.request, now);
@@ -89,7 +97,10 @@ fn respond(
             Err(PageRefusal::Method)
         }
         // Answered before.
-        (PageRoute::Asset | PageRoute::Live, _) => Err(PageRefusal::NotFound),
+        (
+            PageRoute::Asset | PageRoute::Live | PageRoute::Login | PageRoute::Logout | PageRoute::Welcome,
+            _,
+        ) => Err(PageRefusal::NotFound),
     };
     answer.map(Response::authenticated)
 }

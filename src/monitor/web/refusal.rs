@@ -5,6 +5,7 @@ use super::route::{PageRoute, to_root};
 use crate::http::{Request, Response};
 use crate::monitor::store::{Refused, StoreError};
 use askama::Template;
+use std::time::Duration;
 
 /// Why a page was not shown.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,6 +19,10 @@ pub enum PageRefusal {
     Method,
     /// The form was sent from another site.
     CrossSite,
+    /// Too many attempts, or too many people sign in; another attempt is possible after this time.
+    TooMany(Duration),
+    /// A sensitive change asks for the password again, and it was wrong.
+    WrongPassword,
     /// The request is wrong: one sentence for the person who sent it.
     Invalid(String),
     /// The database failed; the sentence is for the log.
@@ -53,15 +58,28 @@ impl PageRefusal {
         if self == PageRefusal::SignIn {
             return Response::new(303).header("Location", format!("{root}login{}", next(request)));
         }
+        let retry = match self {
+            PageRefusal::TooMany(wait) => Some(wait.as_secs() + 1),
+            _ => None,
+        };
         let (status, sentence) = self.explain();
         let page = RefusalPage { frame: Frame::without_user(root, "Not shown"), sentence };
-        super::page::html(status, &page)
+        let response = super::page::html(status, &page);
+        match retry {
+            Some(seconds) => response.header("Retry-After", seconds.to_string()),
+            None => response,
+        }
     }
 
     /// For a script: the status says enough.
     pub fn into_brief_response(self) -> Response {
         let (status, sentence) = self.explain();
         Response::error(status, &sentence)
+    }
+
+    /// For the person, in another page.
+    pub fn sentence(self) -> String {
+        self.explain().1
     }
 
     fn explain(self) -> (u16, String) {
@@ -79,6 +97,12 @@ impl PageRefusal {
                  in the monitor's configuration is not the address that you use."
                     .into(),
             ),
+            PageRefusal::TooMany(wait) => {
+                (429, format!("Too many attempts. Try again in {} s.", wait.as_secs() + 1))
+            }
+            PageRefusal::WrongPassword => {
+                (403, "The password is wrong, and nothing was changed. Go back and enter your own password.".into())
+            }
             PageRefusal::Invalid(sentence) => (400, sentence),
             PageRefusal::Failed(reason) => {
                 log::error!("cannot show a page: {reason}");

@@ -11,6 +11,11 @@ pub enum PageRoute {
     MachineAdd,
     /// Suppresses notifications about a machine for two hours.
     MachineMute(MachineId),
+    /// Name and password, then the second factor.
+    Login,
+    Logout,
+    /// A link with which a user sets a password.
+    Welcome,
     /// Long polling of an open page.
     Live,
     Asset,
@@ -23,6 +28,9 @@ impl PageRoute {
             "" => Some(PageRoute::Fleet),
             "wall" => Some(PageRoute::Wall),
             "live" => Some(PageRoute::Live),
+            "login" => Some(PageRoute::Login),
+            "logout" => Some(PageRoute::Logout),
+            "welcome" => Some(PageRoute::Welcome),
             "machines/add" => Some(PageRoute::MachineAdd),
             rest => match rest.strip_prefix("machines/") {
                 Some(rest) => machine_route(rest),
@@ -62,6 +70,10 @@ mod tests {
             ("/", Some(PageRoute::Fleet)),
             ("/wall", Some(PageRoute::Wall)),
             ("/live", Some(PageRoute::Live)),
+            ("/login", Some(PageRoute::Login)),
+            ("/logout", Some(PageRoute::Logout)),
+            ("/welcome", Some(PageRoute::Welcome)),
+            ("/login/", None),
             ("/assets/x/style.css", Some(PageRoute::Asset)),
             ("/machines/add", Some(PageRoute::MachineAdd)),
             ("/machines/7/mute", Some(PageRoute::MachineMute(MachineId(7)))),

@@ -3,6 +3,7 @@
 use super::context::{PageContext, PageSettings};
 use super::fleet::live::{LiveQueue, LiveStopper};
 use super::route::PageRoute;
+use super::sign_in::context::SignInContext;
 use crate::http::{Exchange, queue};
 use crate::latest::Latest;
 use crate::monitor::config::Config;
@@ -12,6 +13,7 @@ use crate::monitor::recorder::{RecorderContext, RecorderEvent};
 use crate::startup::spawn;
 use crossbeam_channel::{Receiver, Sender};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Requests that wait for the thread `page`; more are answered 503. A page takes 1 to 30 ms.
 const DEPTH: usize = 64;
@@ -59,8 +61,10 @@ impl Pages {
             poke,
         };
         let (mut pages, requests) = queue(DEPTH);
+        let store = shared.store.clone();
+        let sign_in = Arc::new(SignInContext::start(store, settings.clone(), Instant::now())?);
         drop(spawn("live", move || live.run())?);
-        let ended = spawn("page", move || super::run(&context, &requests))?;
+        let ended = spawn("page", move || super::run(&context, &sign_in, &requests))?;
         let handler = move |exchange: Exchange| match PageRoute::of(exchange.request.path()) {
             Some(_) => pages(exchange),
             None => others(exchange),

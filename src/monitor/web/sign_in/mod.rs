@@ -1,0 +1,78 @@
+//! Signing in and out, the visitor's own account, and the users.
+//!
+//! Requests that need a hash are answered on the thread `password`, all others on the thread `page`.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `login` | name and password, then the second factor; sign-out |
+//! | `welcome`, `new_password` | a link with which a user sets a password |
+//! | `arrive`, `cookies` | the new session and its cookies |
+//! | `hashing` | the way to the thread `password` and back |
+//! | `context` | limits of attempts, keys, the queue of that thread |
+
+mod arrive;
+pub mod context;
+mod cookies;
+mod hashing;
+mod login;
+mod new_password;
+mod welcome;
+
+use super::context::PageContext;
+use super::origin;
+use super::refusal::PageRefusal;
+use super::route::PageRoute;
+use super::visit::Visit;
+use crate::clock::Now;
+use crate::http::{Exchange, Method, Request, Response};
+use context::SignInContext;
+use hashing::answer;
+use std::sync::Arc;
+
+/// Whether the requests of a path are answered here.
+pub fn owns(route: PageRoute) -> bool {
+    matches!(route, PageRoute::Login | PageRoute::Logout | PageRoute::Welcome)
+}
+
+/// Answers a request of one of these pages, now or on the thread `password`.
+pub fn handle(
+    pages: &PageContext,
+    context: &Arc<SignInContext>,
+    route: PageRoute,
+    exchange: Exchange,
+    now: Now,
+) {
+    if exchange.request.method() == Method::Get {
+        let answered = show(pages, context, route, &exchange.request, now);
+        return answer(exchange, route, answered);
+    }
+    if let Err(refusal) = origin::check(&exchange.request, context.public_url().as_ref()) {
+        return answer(exchange, route, Err(refusal));
+    }
+    match route {
+        PageRoute::Login => login::submit(context, exchange, now),
+        PageRoute::Welcome => welcome::submit(context, exchange, now),
+        PageRoute::Logout => {
+            let answered = login::sign_out(context, &exchange.request);
+            answer(exchange, route, answered);
+        }
+        _ => answer(exchange, route, Err(PageRefusal::NotFound)),
+    }
+}
+
+fn show(
+    pages: &PageContext,
+    context: &Arc<SignInContext>,
+    route: PageRoute,
+    request: &Request,
+    now: Now,
+) -> Result<Response, PageRefusal> {
+    match route {
+        PageRoute::Login => match Visit::of(pages, request, now) {
+            Ok(_) => Ok(super::page::see_other("./".into())),
+            Err(_) => login::form(request),
+        },
+        PageRoute::Welcome => welcome::form(context, request, now),
+        _ => Err(PageRefusal::Method),
+    }
+}
