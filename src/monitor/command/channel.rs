@@ -210,7 +210,12 @@ impl WebhookArguments {
 fn test(store: &Store, id: ChannelId, settings: &NotifySettings, now: Moment) -> Result<String, Refused> {
     let channel = store.channel(id)?;
     // Negative, unlike the ids of the outbox, and different for each test.
-    let message = Message { rows: vec![-now.0], notices: vec![Notice::test(now)], clock: Clock::UTC };
+    let message = Message {
+        rows: vec![-now.0],
+        notices: vec![Notice::test(now)],
+        clock: Clock::UTC,
+        site: settings.site.clone(),
+    };
     let names = start_resolver().map_err(|error| Refused::because(error.to_string()))?;
     match DeliveryClient::new(settings.clone(), names).send(&channel, &message, now) {
         Ok(answer) => Ok(format!("{}: {answer}", channel.name())),

@@ -115,6 +115,14 @@ pub struct WebConfig {
     pub proxy_login: Option<ProxyLogin>,
 }
 
+impl WebConfig {
+    /// Where links in messages lead: the address of the pages, with a slash at its end.
+    pub fn site(&self) -> Option<String> {
+        let public = self.public_url.as_ref().filter(|_| self.enabled)?;
+        Some(format!("{}{}", public.origin, public.path))
+    }
+}
+
 /// The address under which people reach the monitor. It alone decides about absolute links, the cookie's `Secure` and
 /// `Path`, and the origin from which forms are accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -34,12 +34,14 @@ impl Flight {
 }
 
 /// The messages for these rows, in the order of their first rows. A person gets one message for [`MASS_OUTAGE`] or more
-/// machines with the same news, and one for several parts of one machine; rows in `alone` have one each.
+/// machines with the same news, and one for several parts of one machine; rows in `alone` have one each. `site` is
+/// where their links lead.
 pub fn messages(
     kind: ChannelKind,
     clock: &Clock,
     rows: Vec<LeasedRow>,
     alone: &HashSet<i64>,
+    site: Option<&Arc<str>>,
 ) -> Vec<Outgoing> {
     let mut groups: Vec<Vec<LeasedRow>> = Vec::new();
     for row in rows {
@@ -60,6 +62,7 @@ pub fn messages(
             rows: rows.iter().map(|row| row.id).collect(),
             notices: rows.iter().map(|row| row.notice.clone()).collect(),
             clock: clock.clone(),
+            site: site.cloned(),
         };
         Outgoing { what, rows }
     };
@@ -104,7 +107,7 @@ mod tests {
     /// The rows of each message.
     fn grouped(kind: ChannelKind, rows: &[LeasedRow], alone: &[i64]) -> Vec<Vec<i64>> {
         let alone = alone.iter().copied().collect();
-        let messages = messages(kind, &Clock::UTC, rows.to_vec(), &alone);
+        let messages = messages(kind, &Clock::UTC, rows.to_vec(), &alone, None);
         for Outgoing { what, rows } in &messages {
             assert_eq!(what.rows, rows.iter().map(|row| row.id).collect::<Vec<_>>());
             assert_eq!(what.notices.len(), rows.len());

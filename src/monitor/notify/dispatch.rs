@@ -265,7 +265,9 @@ impl Dispatcher {
         let channel = Arc::new(batch.channel);
         let mut started = 0;
         let alone = &self.channels.entry(channel.id).or_default().alone;
-        for Outgoing { what, rows } in messages(channel.kind, &batch.clock, batch.rows, alone) {
+        let site = self.client.site().cloned();
+        for Outgoing { what, rows } in messages(channel.kind, &batch.clock, batch.rows, alone, site.as_ref())
+        {
             let title = what.title();
             let job = DeliveryJob {
                 number: self.next_flight,

@@ -130,7 +130,7 @@ mod tests {
             existing: Vec::new(),
             existing_in_all: 0,
         };
-        Message { rows: vec![17], notices: vec![notice], clock: Clock::UTC }
+        Message { rows: vec![17], notices: vec![notice], clock: Clock::UTC, site: None }
     }
 
     #[test]

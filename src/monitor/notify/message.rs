@@ -5,6 +5,7 @@ use super::notice::Notice;
 use super::text::{text_of_many, title_of_many};
 use crate::clock::Moment;
 use crate::monitor::zone::Clock;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A message to deliver: one notice, or those of many machines with the same news.
@@ -15,6 +16,8 @@ pub struct Message {
     pub notices: Vec<Notice>,
     /// The recipient's clock.
     pub clock: Clock,
+    /// Address of the pages, with a slash at its end; `None`: messages have no link.
+    pub site: Option<Arc<str>>,
 }
 
 impl Message {
@@ -37,10 +40,23 @@ impl Message {
 
     /// The text for a delivery at `now`.
     pub fn text(&self, now: Moment) -> String {
-        match self.notices.as_slice() {
+        let text = match self.notices.as_slice() {
             [one] => one.text(now, &self.clock),
             many => text_of_many(many, now, &self.clock),
+        };
+        match self.link() {
+            Some(link) => format!("{text}\n{link}"),
+            None => text,
         }
+    }
+
+    /// The page about the machine of the message, or about the fleet.
+    pub fn link(&self) -> Option<String> {
+        let site = self.site.as_ref()?;
+        let machine = self.notices.first().map_or(0, |first| first.machine);
+        let is_one = machine > 0 && self.notices.iter().all(|notice| notice.machine == machine);
+        let is_summary = self.notices.iter().any(|notice| !notice.existing.is_empty());
+        Some(if is_one && !is_summary { format!("{site}machines/{machine}") } else { site.to_string() })
     }
 }
 
@@ -77,4 +93,30 @@ pub struct DeliveryContext<'a> {
     /// Called before the message is handed over, after which only an acknowledgement shows whether it arrived; if it fails,
     /// nothing is sent.
     pub before_data: &'a dyn Fn() -> Result<(), String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(machines: &[i64], site: Option<&str>) -> Message {
+        let notice = |machine: &i64| Notice { machine: *machine, ..Notice::test(Moment(0)) };
+        let notices = machines.iter().map(notice).collect();
+        Message { rows: vec![1], notices, clock: Clock::UTC, site: site.map(Arc::from) }
+    }
+
+    #[test]
+    fn a_message_links_to_the_page_of_its_machine_or_of_the_fleet() {
+        let site = Some("https://heart.example/x/");
+        for (machines, link) in [
+            (&[7][..], "https://heart.example/x/machines/7"),
+            (&[7, 7], "https://heart.example/x/machines/7"),
+            (&[7, 8], "https://heart.example/x/"),
+            (&[0], "https://heart.example/x/"),
+        ] {
+            assert_eq!(message(machines, site).link().as_deref(), Some(link), "{machines:?}");
+            assert!(message(machines, site).text(Moment(0)).ends_with(&format!("\n{link}")));
+        }
+        assert_eq!(message(&[7], None).link(), None, "without an address of its own a message has no link");
+    }
 }

@@ -28,6 +28,9 @@ pub fn send(
         ("Priority", priority.to_owned()),
         ("Tags", tag.to_owned()),
     ];
+    if let Some(link) = message.link() {
+        headers.push(("Click", link));
+    }
     let token = channel.secret_file.as_deref().map(secret_in).transpose().map_err(DeliveryError::later)?;
     if let Some(token) = &token {
         headers.push(("Authorization", format!("Bearer {token}")));

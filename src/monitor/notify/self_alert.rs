@@ -101,8 +101,12 @@ fn deliver(channels: &[Channel], settings: &NotifySettings, trouble: &str, now: 
     };
     let client = DeliveryClient::new(settings.clone(), names);
     // Negative, unlike the ids of the outbox.
-    let message =
-        Message { rows: vec![-now.0], notices: vec![Notice::trouble(trouble, now)], clock: Clock::UTC };
+    let message = Message {
+        rows: vec![-now.0],
+        notices: vec![Notice::trouble(trouble, now)],
+        clock: Clock::UTC,
+        site: None,
+    };
     let (queue, queued) = bounded(channels.len());
     for channel in channels {
         // The queue has room for all.

@@ -28,6 +28,11 @@ impl DeliveryClient {
         DeliveryClient { settings, names, public_only, unrestricted }
     }
 
+    /// Where the links of messages lead.
+    pub fn site(&self) -> Option<&Arc<str>> {
+        self.settings.site.as_ref()
+    }
+
     /// Delivers a message that is not in the outbox, and returns the response of the receiver.
     pub fn send(&self, channel: &Channel, message: &Message, now: Moment) -> Result<String, DeliveryError> {
         let interrupt = Interrupt::default();

@@ -30,6 +30,8 @@ pub struct NotifySettings {
     pub trust: Trust,
     /// `None`: mail cannot be sent.
     pub smtp: Option<SmtpConfig>,
+    /// Address of the pages, with a slash at its end; `None`: messages have no link.
+    pub site: Option<Arc<str>>,
     /// Timeout of an HTTP delivery, from the DNS lookup to the end of the response.
     pub timeout: Duration,
     /// Timeouts of the steps of a mail.
@@ -55,6 +57,7 @@ impl NotifySettings {
             telegram_api: config.notify.telegram_api.clone(),
             trust,
             smtp: config.smtp.clone(),
+            site: config.web.site().map(Arc::from),
             ..NotifySettings::default()
         })
     }
@@ -67,6 +70,7 @@ impl Default for NotifySettings {
             telegram_api: "https://api.telegram.org".into(),
             trust: Trust::public(),
             smtp: None,
+            site: None,
             timeout: Duration::from_secs(10),
             mail_limits: MailLimits::default(),
         }
