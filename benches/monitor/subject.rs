@@ -7,7 +7,7 @@ use heartbeat_daemon::monitor::store::Store;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -18,12 +18,13 @@ const BINARY: &str = env!("CARGO_BIN_EXE_heartbeat-monitor");
 pub struct Monitor {
     pub address: SocketAddr,
     pub tokens: Vec<String>,
-    _dir: TempDir,
+    dir: TempDir,
     child: Child,
 }
 
 impl Monitor {
     /// With so many machines, on a database on the disk.
+    #[allow(dead_code, reason = "the benchmark of the pages prepares its fleet")]
     pub fn start(machines: usize) -> Outcome<Monitor> {
         Monitor::start_with(machines, |_| Ok(()))
     }
@@ -44,7 +45,7 @@ impl Monitor {
         let mut command = Command::new(BINARY);
         command.arg("--config").arg(config).arg("serve").stdin(Stdio::null());
         let child = command.spawn().map_err(|error| format!("{BINARY}: {error}"))?;
-        let monitor = Monitor { address, tokens, _dir: dir, child };
+        let monitor = Monitor { address, tokens, dir: dir, child };
         let end = Instant::now() + Duration::from_secs(10);
         while TcpStream::connect(address).is_err() {
             if Instant::now() > end {
@@ -57,6 +58,11 @@ impl Monitor {
 
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    #[allow(dead_code, reason = "the benchmark of the pages changes machines meanwhile")]
+    pub fn database(&self) -> PathBuf {
+        self.dir.path().join("monitor.db")
     }
 
     pub fn plan(&self, content: Content) -> Plan {
@@ -75,7 +81,7 @@ impl Drop for Monitor {
 /// All as it is installed, but for room for a whole fleet from one address.
 fn configuration(address: SocketAddr, dir: &Path) -> String {
     format!(
-        "[http]\nlisten = \"{address}\"\n[store]\nstate_dir = \"{}\"\n[limits]\nconnections_per_address = 16384\n\
+        "[http]\nlisten = \"{address}\"\n[store]\nstatedir = \"{}\"\n[limits]\nconnections_per_address = 16384\n\
          [log]\nlevel = \"warn\"\n",
         dir.display()
     )
