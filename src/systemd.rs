@@ -71,20 +71,20 @@ mod tests {
     fn the_watchdog_is_fed_once_per_period_however_often_the_loop_passes() {
         let begin = Instant::now();
         let mut watchdog = Watchdog { every: Some(Duration::from_secs(10)), fed: begin, news: false };
-        let mut asked = 0;
+        let mut evaluated = 0;
         for second in 1..=30 {
             watchdog.pass(begin + Duration::from_secs(second), || {
-                asked += 1;
+                evaluated += 1;
                 String::new()
             });
         }
-        assert_eq!(asked, 3);
+        assert_eq!(evaluated, 3);
         assert_eq!(watchdog.due(), Some(begin + Duration::from_secs(40)));
         watchdog.has_news();
         watchdog.pass(begin + Duration::from_secs(31), || {
-            asked += 1;
+            evaluated += 1;
             String::new()
         });
-        assert_eq!(asked, 4, "news does not wait");
+        assert_eq!(evaluated, 4, "news does not wait");
     }
 }

@@ -1,4 +1,4 @@
-//! Real links of the kernel, in a network namespace of their own: what is told of them as they change.
+//! Real links of the kernel, in a network namespace of their own: what is reported of them as they change.
 //!
 //! Each test runs itself again under `unshare -n`, which takes root. The namespace ends with it, and all
 //! links in it.
@@ -64,8 +64,8 @@ fn an_ethernet_goes_down_gets_carrier_gets_an_address_and_loses_it_again() {
         ip("route add default via 10.77.0.1 metric 100");
         let connection = wait_for(&mut network, "an address", is(LinkState::Up));
         assert_eq!(connection.active.as_deref(), Some("eth0"));
-        let told: Vec<_> = connection.ip_addresses.iter().map(|a| (a.ip.to_string(), a.kind)).collect();
-        assert_eq!(told, [("10.77.0.2".into(), LinkKind::Ethernet)]);
+        let addresses: Vec<_> = connection.ip_addresses.iter().map(|a| (a.ip.to_string(), a.kind)).collect();
+        assert_eq!(addresses, [("10.77.0.2".into(), LinkKind::Ethernet)]);
         assert_eq!(connection.traffic.keys().collect::<Vec<_>>(), ["eth0"], "its peer is no uplink");
 
         ip("link set peer0 down");
@@ -100,7 +100,7 @@ fn the_default_route_names_the_active_interface_by_metric_and_without_ipv4_by_ip
         }
         ip("-6 route add default via fe80::1 dev eth1 metric 50");
         wait_for(&mut network, "IPv6", active("eth1"));
-        // A virtual link is told about as soon as everything goes through it.
+        // A virtual link is reported once it has the default route.
         ip("link add br0 type bridge");
         ip("link set br0 up");
         ip("address add 10.78.0.1/24 dev br0");

@@ -382,7 +382,7 @@ fn an_entry_that_a_person_fixed_is_left_alone() {
         assert_eq!(probe_gateway(&mut gateways, &events, ip_address).0, Ok(()));
         ip("neigh replace 10.77.0.1 lladdr 02:00:00:00:00:09 dev eth0 nud permanent");
         read_events(&mut gateways, &events);
-        assert_eq!(probe_gateway(&mut gateways, &events, ip_address).0, Err(NoAnswer::NotAsked));
+        assert_eq!(probe_gateway(&mut gateways, &events, ip_address).0, Err(NoAnswer::NotProbed));
         let mut socket = Socket::open(NETLINK_ROUTE).expect("a socket");
         let state = neighbours::read(&mut socket, ETH0, ip_address).expect("an entry");
         assert_eq!(state, neighbours::NeighbourState::Fixed);
@@ -403,24 +403,24 @@ fn the_time_between_questions_is_put_back_at_the_end_and_after_a_kill() {
         let _far = two_uplinks();
         let events = neighbour_events();
         let ip_address = "10.77.0.1".parse().expect("an address");
-        let asked = || {
+        let start_probe = || {
             let mut gateways = Gateways::new().expect("root may");
             assert_eq!(probe_gateway(&mut gateways, &events, ip_address).0, Ok(()));
             assert_eq!(retrans_time(), 100);
             gateways
         };
         ip("ntable change name arp_cache dev eth0 retrans 700");
-        drop(asked());
+        drop(start_probe());
         assert_eq!(retrans_time(), 700);
         // As after kill -9, and the next one's end.
-        std::mem::forget(asked());
-        drop(asked());
+        std::mem::forget(start_probe());
+        drop(start_probe());
         assert_eq!(retrans_time(), 1000);
-        std::mem::forget(asked());
+        std::mem::forget(start_probe());
         assert_eq!(gateway_probe::cleanup().expect("root may"), 1);
         assert_eq!((retrans_time(), gateway_probe::cleanup().expect("nothing to do")), (1000, 0));
         // What somebody else has set meanwhile stays.
-        let gateways = asked();
+        let gateways = start_probe();
         ip("ntable change name arp_cache dev eth0 retrans 300");
         drop(gateways);
         assert_eq!(retrans_time(), 300);
@@ -436,7 +436,7 @@ fn default_routes_have_their_gateway_metric_and_carrier() {
         ip("route add 10.5.0.0/16 via 10.77.0.9");
         ip("route add default via 10.77.0.9 metric 5 table 100");
         let mut all = routes::default_routes(&mut socket).expect("a dump");
-        let told: Vec<_> =
+        let events: Vec<_> =
             all.iter().map(|r| (r.index, r.metric, r.gateway.expect("one").to_string())).collect();
         let expected = [
             (ETH0, 100, "10.77.0.1".to_owned()),
@@ -444,7 +444,7 @@ fn default_routes_have_their_gateway_metric_and_carrier() {
             (WLAN0, 600, "10.77.1.1".to_owned()),
             (WLAN0, 600, "2001:db8:1::1".to_owned()),
         ];
-        assert_eq!(told, expected);
+        assert_eq!(events, expected);
         assert!(all.iter().all(|route| !route.linkdown && route.protocol == 3), "{all:?}");
         assert_eq!(routes::gateway(&all, WLAN0), Some([10, 77, 1, 1].into()));
         far[0].run("ip link set lan down");

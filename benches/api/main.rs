@@ -1,4 +1,4 @@
-//! Measures the local API of the release binary from outside: how long an answer takes while 64 connections ask at
+//! Measures the local API of the release binary from outside: how long an answer takes while 64 connections request at
 //! once, and what the API costs a daemon that nobody asks.
 //!
 //! Figures are not tests: a missed limit is said, and the exit code stays 0.
@@ -81,14 +81,14 @@ fn client(address: SocketAddr, path: &str, rounds: usize) -> Vec<Duration> {
     stream.set_nodelay(true).expect("a TCP socket");
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
     let mut buffer = vec![0; 64 * 1024];
-    let mut ask = || {
+    let mut request = || {
         let before = Instant::now();
         stream.write_all(request.as_bytes()).expect("sent");
         read_answer(&mut stream, &mut buffer);
         before.elapsed()
     };
-    ask();
-    (0..rounds).map(|_| ask()).collect()
+    request();
+    (0..rounds).map(|_| request()).collect()
 }
 
 fn read_answer(stream: &mut TcpStream, buffer: &mut [u8]) {

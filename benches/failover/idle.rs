@@ -71,14 +71,14 @@ struct Idler {
 
 impl Idler {
     fn start(interval: Duration) -> Idler {
-        let (tell, told) = channel();
+        let (send_id, thread_id) = channel();
         let (end, wait) = channel::<()>();
         let handle = std::thread::spawn(move || {
             let own = fs::canonicalize("/proc/thread-self").expect("Linux has it");
-            tell.send(own).expect("somebody waits for it");
+            send_id.send(own).expect("somebody waits for it");
             while wait.recv_timeout(interval) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {}
         });
-        let thread = Thread(told.recv().expect("the thread has started"));
+        let thread = Thread(thread_id.recv().expect("the thread has started"));
         Idler { thread, end, handle }
     }
 

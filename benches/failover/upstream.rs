@@ -29,12 +29,13 @@ fn dropped(mode: &'static str, rounds: usize) -> Table {
         let fault = rig.net.drop_upstream(dead);
         let next = rig.server.request_that(|request| !rig.came_over(request, dead));
         let late = next.at.saturating_duration_since(before.at + BEAT);
-        let told = rig.wait("the state follows", |seen| active(seen) != dead && health(seen, dead) == "dead");
+        let report =
+            rig.wait("the state follows", |seen| active(seen) != dead && health(seen, dead) == "dead");
         rig.net.restore_upstream(dead);
-        // What was learnt of the link goes with its carrier; as a standby it would be asked again in 30 s.
+        // A lost carrier drops the state of the link; as a standby it would be probed again in 30 s.
         rig.net.carrier(dead, false);
         rig.net.carrier(dead, true);
-        (late, told.at.saturating_duration_since(fault))
+        (late, report.at.saturating_duration_since(fault))
     };
     let (late, follows): (Vec<_>, Vec<_>) = (0..rounds).map(round).unzip();
     let (late, follows) = (Times::new(late), Times::new(follows));

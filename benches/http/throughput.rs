@@ -106,9 +106,9 @@ pub fn syscalls() -> Outcome<Table> {
             .stderr(std::process::Stdio::null())
             .spawn()
             .map_err(|error| format!("strace: {error}"))?;
-        // Everything that it traces is between these two: nothing is asked before, nothing after.
+        // Everything that it traces is between these two: there are no requests before or after.
         std::thread::sleep(Duration::from_secs(1));
-        let answered = asked_for(&subject, connections, Duration::from_secs(2))?;
+        let answered = measured(&subject, connections, Duration::from_secs(2))?;
         let output = trace.wait_with_output().map_err(|error| format!("strace: {error}"))?;
         let calls = calls(&String::from_utf8_lossy(&output.stdout));
         let frequent = calls.iter().filter(|(_, number)| number / answered >= 0.005);
@@ -127,7 +127,7 @@ pub fn syscalls() -> Outcome<Table> {
     Ok(table)
 }
 
-fn asked_for(subject: &Subject, connections: usize, time: Duration) -> Outcome<f64> {
+fn measured(subject: &Subject, connections: usize, time: Duration) -> Outcome<f64> {
     let mut crowd = Crowd::new()?;
     for index in 0..connections {
         crowd.connect(subject.address)?;

@@ -43,8 +43,8 @@ fn a_literal_address_needs_no_lookup() {
 
 #[test]
 fn a_lookup_that_failed_is_repeated_at_the_next_use() {
-    static ASKED: AtomicUsize = AtomicUsize::new(0);
-    let names = NameResolver::start(ONE_THREAD, |_, _| match ASKED.fetch_add(1, Ordering::SeqCst) {
+    static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
+    let names = NameResolver::start(ONE_THREAD, |_, _| match LOOKUPS.fetch_add(1, Ordering::SeqCst) {
         0 => Err(io::Error::other("temporary failure in name resolution")),
         _ => Ok(address(1)),
     })
@@ -74,8 +74,8 @@ impl Gate {
 #[test]
 fn while_dns_hangs_the_last_good_address_is_used_at_once_and_lookups_do_not_pile_up() {
     static GATE: Gate = Gate::closed();
-    static ASKED: AtomicUsize = AtomicUsize::new(0);
-    let names = NameResolver::start(ONE_THREAD, |_, _| match ASKED.fetch_add(1, Ordering::SeqCst) {
+    static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
+    let names = NameResolver::start(ONE_THREAD, |_, _| match LOOKUPS.fetch_add(1, Ordering::SeqCst) {
         0 => Ok(address(1)),
         _ => {
             GATE.wait();
@@ -90,7 +90,7 @@ fn while_dns_hangs_the_last_good_address_is_used_at_once_and_lookups_do_not_pile
         assert_eq!(names.resolve("example.test", 80, LONG).expect("known"), address(1));
         assert!(begin.elapsed() < LONG / 2);
     }
-    assert!(ASKED.load(Ordering::SeqCst) <= 2);
+    assert!(LOOKUPS.load(Ordering::SeqCst) <= 2);
     GATE.open();
     let deadline = Instant::now() + LONG;
     while names.resolve("example.test", 80, LONG).expect("known") != address(2) {
@@ -102,9 +102,9 @@ fn while_dns_hangs_the_last_good_address_is_used_at_once_and_lookups_do_not_pile
 #[test]
 fn a_refresh_wait_prefers_a_newer_address_and_falls_back_to_the_old_one() {
     static GATE: Gate = Gate::closed();
-    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
     let limits = ResolverLimits { refresh_wait: Duration::from_millis(300), ..ONE_THREAD };
-    let names = NameResolver::start(limits, |_, _| match ASKED.fetch_add(1, Ordering::SeqCst) {
+    let names = NameResolver::start(limits, |_, _| match LOOKUPS.fetch_add(1, Ordering::SeqCst) {
         number @ 0..2 => Ok(address(number as u8)),
         _ => {
             GATE.wait();

@@ -47,7 +47,7 @@ fn the_page_shows_how_it_is_and_its_buttons_work() {
     server.request();
     add_camera(&daemon, "gate-at-the-old-barn", "aa:bb:cc:dd:ee:01", "127.0.0.1");
     add_camera(&daemon, "yard", "aa:bb:cc:dd:ee:02", "127.0.0.2");
-    eventually("the first heartbeat is told", || {
+    eventually("the first heartbeat is shown", || {
         get("/api/status").to(&daemon).json()["server"]["connected"] == true
     });
 
@@ -114,7 +114,7 @@ fn names_from_outside_stay_text() {
 }
 
 #[test]
-fn from_another_machine_the_page_asks_for_the_token() {
+fn from_another_machine_the_page_wants_the_token() {
     let Ok(namespace) = Namespace::new() else {
         return crate::support::skip("making a network namespace takes root");
     };

@@ -125,7 +125,7 @@ fn a_reload_of_something_else_leaves_connections_alone() {
     eventually("it is reloaded", || daemon.log_lines("no server is configured").len() == 2);
     assert_eq!(daemon.log_lines("API listens on").len(), 1);
     reload(&mut daemon, "heartbeat.interval", "\"7s\"");
-    eventually("the new interval is told", || {
+    eventually("the new interval is shown", || {
         get("/api/meeting/status").to(&daemon).json()["heartbeat_interval"] == 7
     });
 }

@@ -20,7 +20,7 @@ fn the_meeting_status_has_its_fields() {
         .key("heartbeat.device_key", "barn-cam-01-secret")
         .start();
     server.request();
-    eventually("the acknowledged heartbeat is told", || {
+    eventually("the acknowledged heartbeat is shown", || {
         get("/api/meeting/status").to(&daemon).json()["connected"] == true
     });
     let status = get("/api/meeting/status").to(&daemon).json();
@@ -76,7 +76,7 @@ fn a_meeting_status_without_a_server_fakes_nothing() {
 fn a_failure_is_the_last_error() {
     let server = Server::always(Reply::status(500));
     let daemon = Setup::new().to(&server.url("/")).start();
-    eventually("the failure is told", || {
+    eventually("the failure is shown", || {
         let status = get("/api/meeting/status").to(&daemon).json();
         status["connected"] == false && status["last_error"].as_str().is_some_and(|e| e.contains("500"))
     });
@@ -93,7 +93,7 @@ fn a_heartbeat_can_be_triggered_and_one_that_waits_will_do() {
     // While one is on its way to a slow server, one more may wait.
     server.become_one_that(|_| Reply::Hang);
     let triggered = || post("/api/meeting/heartbeat").to(&daemon).json()["triggered"] == true;
-    eventually("a second one that waits is told so", || !triggered());
+    eventually("a second trigger is refused", || !triggered());
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn the_latest_stats_are_what_the_file_holds() {
     let daemon = Setup::new().to(&server.url("/")).interval("1h").key("heartbeat.format", "streamer").start();
     server.request();
     let file = daemon.snapshot();
-    eventually("the heartbeat is told", || get("/api/heartbeat").to(&daemon).status == 200);
+    eventually("the heartbeat is shown", || get("/api/heartbeat").to(&daemon).status == 200);
     let stats = get("/api/heartbeat").to(&daemon).json();
     assert_eq!(stats, file);
     assert!(stats["fan_rpm"].is_string(), "in the form of the original: {stats}");
@@ -286,9 +286,9 @@ fn dnsmasq_events_connect_and_disconnect_a_camera() {
             "hostname": hostname, "timestamp": "2026-01-21T14:30:00Z"});
         let answer = post("/api/dhcp/event").json(&event).to(&daemon);
         assert_eq!(answer.status, 200, "{answer:?}");
-        let told = answer.json();
-        assert_eq!((&told["status"], &told["message"]), (&json!("success"), &json!("DHCP event processed")));
-        assert_eq!(told["data"]["action"], action);
+        let body = answer.json();
+        assert_eq!((&body["status"], &body["message"]), (&json!("success"), &json!("DHCP event processed")));
+        assert_eq!(body["data"]["action"], action);
     };
     let status = |mac: &str| get(&format!("/api/dhcp/cameras/{mac}")).to(&daemon).json()["status"].clone();
     event("add", "phone-of-anna", "aa:bb:cc:dd:ee:02");
@@ -304,14 +304,14 @@ fn invalid_camera_data_is_refused() {
     let daemon = Setup::new().start();
     let good = json!({"hostname": "gate", "ip_address": "10.0.0.7", "mac_address": GATE, "action": "add"});
     let with = |key: &str, value: Value| {
-        let mut told = good.clone();
-        told[key] = value;
-        told.to_string()
+        let mut changed = good.clone();
+        changed[key] = value;
+        changed.to_string()
     };
     let without = |key: &str| {
-        let mut told = good.clone();
-        told.as_object_mut().and_then(|told| told.remove(key));
-        told.to_string()
+        let mut changed = good.clone();
+        changed.as_object_mut().and_then(|changed| changed.remove(key));
+        changed.to_string()
     };
     let both: [(String, &str); 9] = [
         (String::new(), "the body is not the expected JSON"),

@@ -58,8 +58,8 @@ fn a_name_that_was_made_to_point_here_is_refused() {
         "::1]",
         "",
     ] {
-        for ask in [get("/api/status"), trigger(), get("/nix")] {
-            let answer = ask.header("Host", host).to(&daemon);
+        for request in [get("/api/status"), trigger(), get("/nix")] {
+            let answer = request.header("Host", host).to(&daemon);
             assert!(matches!(answer.status, 400 | 403), "{host}: {answer:?}");
         }
     }
@@ -129,8 +129,8 @@ fn lan(token: Option<&str>) -> Option<Lan> {
 }
 
 impl Lan {
-    fn request(&self, ask: ApiRequest) -> super::client::Answer {
-        self.namespace.enter(|| ask.at(self.address))
+    fn request(&self, request: ApiRequest) -> super::client::Answer {
+        self.namespace.enter(|| request.at(self.address))
     }
 }
 
@@ -143,12 +143,12 @@ fn another_machine_may_read_and_without_a_token_nothing_else() {
     assert_eq!(lan.request(get("/api/status")).json()["trusted"], false);
     for path in [TRIGGER, "/api/heartbeat", "/api/dhcp/cameras", "/api/dhcp/event", "/api/cameras/heartbeat"]
     {
-        for ask in [
+        for request in [
             post(path),
             post(path).header("Authorization", "Bearer "),
             post(path).header("Authorization", "Bearer x"),
         ] {
-            let answer = lan.request(ask);
+            let answer = lan.request(request);
             assert_eq!(answer.status, 403, "{path}");
             assert!(answer.error().contains("token_file"), "{answer:?}");
         }
@@ -172,7 +172,7 @@ fn another_machine_may_change_something_with_the_token_alone() {
         assert!(!answer.body.contains(TOKEN));
     }
     assert_eq!(lan.request(trigger()).status, 401);
-    let with = |ask: ApiRequest| ask.header("Authorization", &format!("Bearer {TOKEN}"));
+    let with = |request: ApiRequest| request.header("Authorization", &format!("Bearer {TOKEN}"));
     assert_eq!(lan.request(with(trigger())).status, 202);
     assert_eq!(lan.request(with(get("/api/status"))).json()["trusted"], true);
     // A browser would send it along only for a page of this machine's own.

@@ -50,10 +50,10 @@ fn a_camera_change_is_sent_at_once_with_the_list() {
     server.request_that(both);
     let gone = Instant::now();
     drop(camera);
-    let told = server.request_that(|request| request.reason() == "camera");
-    assert_eq!(statuses(&told), ["disconnected", "connected"]);
-    assert!(told.at - gone < Duration::from_secs(4), "{:?}", told.at - gone);
-    let lost = told.json()["cameras"][0].clone();
+    let report = server.request_that(|request| request.reason() == "camera");
+    assert_eq!(statuses(&report), ["disconnected", "connected"]);
+    assert!(report.at - gone < Duration::from_secs(4), "{:?}", report.at - gone);
+    let lost = report.json()["cameras"][0].clone();
     assert_eq!(lost["mac"], mac(1).to_string());
     assert!(lost["last_seen"].as_str().is_some_and(|text| text.ends_with('Z')), "{lost}");
     daemon.wait_for_line("about it", |line| {
@@ -83,10 +83,10 @@ fn cameras_that_go_together_make_one_heartbeat_and_one_for_their_second_failed_c
     }
     // Between two checks, or some would be found gone a second later than others.
     drop(cameras);
-    let told = server.requests_during(Duration::from_secs(4));
-    let told: Vec<_> = told.iter().filter(|request| request.reason() == "camera").collect();
-    assert!((2..=3).contains(&told.len()), "{}", told.len());
-    assert_eq!(statuses(told[told.len() - 1]), all("disconnected"));
+    let report = server.requests_during(Duration::from_secs(4));
+    let report: Vec<_> = report.iter().filter(|request| request.reason() == "camera").collect();
+    assert!((2..=3).contains(&report.len()), "{}", report.len());
+    assert_eq!(statuses(report[report.len() - 1]), all("disconnected"));
 }
 
 #[test]
@@ -160,14 +160,14 @@ fn a_second_failed_check_is_known_within_2_s_whatever_the_interval_and_further_o
     let setup = with(Setup::new().to(&server.url("/")).interval("1m"), &places);
     let _daemon = setup.key("cameras.interval", "1h").toml("cameras.failures", "9").start();
     let begin = server.request().at;
-    let told = server.request_that(|request| request.reason() == "camera");
-    assert_eq!(failed_checks(&told), [Some(2), Some(0)]);
-    assert_eq!(statuses(&told), ["unknown", "connected"], "failures = 9");
-    assert!(told.at - begin < Duration::from_secs(3), "{:?}", told.at - begin);
+    let report = server.request_that(|request| request.reason() == "camera");
+    assert_eq!(failed_checks(&report), [Some(2), Some(0)]);
+    assert_eq!(statuses(&report), ["unknown", "connected"], "failures = 9");
+    assert!(report.at - begin < Duration::from_secs(3), "{:?}", report.at - begin);
     // The check after 5 s triggers no heartbeat; one by the schedule may come at any time.
     let id = |request: &Request| request.json()["id"].clone();
     let later = server.requests_during(Duration::from_secs(4));
-    let is_trigger = |later: &&Request| later.reason() == "camera" && id(later) != id(&told);
+    let is_trigger = |later: &&Request| later.reason() == "camera" && id(later) != id(&report);
     assert_eq!(later.iter().filter(is_trigger).count(), 0);
 }
 

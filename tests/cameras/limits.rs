@@ -25,12 +25,12 @@ fn cameras_are_checked_in_several_batches_without_delaying_heartbeats() {
         let mut command = Command::new("prlimit");
         command.args([&format!("--nofile={limit}:{limit}"), "--", PROGRAM]);
         let _daemon = setup.key("cameras.tcp_timeout", "200ms").start_as(command);
-        let told = server.request_that(|request| {
+        let report = server.request_that(|request| {
             let json = request.json();
             let cameras = json["cameras"].as_array().expect("the list");
             cameras.iter().all(|camera| camera["status"] == "disconnected")
         });
-        assert_eq!(told.json()["cameras"].as_array().map(Vec::len), Some(usize::from(CAMERAS)));
+        assert_eq!(report.json()["cameras"].as_array().map(Vec::len), Some(usize::from(CAMERAS)));
         let beats = server.requests_during(Duration::from_secs(3));
         assert!(beats.len() >= 2, "{limit}: {}", beats.len());
     }

@@ -30,7 +30,7 @@ fn call(server: &Server, arguments: &[&str], environment: &[(&str, &str)]) -> Du
     begin.elapsed()
 }
 
-fn told(server: &Server, arguments: &[&str], environment: &[(&str, &str)]) -> Value {
+fn event_of(server: &Server, arguments: &[&str], environment: &[(&str, &str)]) -> Value {
     call(server, arguments, environment);
     let request = server.request();
     assert_eq!((request.method.as_str(), request.target.as_str()), ("POST", "/api/dhcp/event"));
@@ -44,17 +44,17 @@ fn dnsmasq_events_arrive_as_json_for_any_client_name() {
         return;
     }
     let server = Server::always(Reply::ok());
-    let event = told(&server, &["add", MAC, "192.168.1.64", "cam-gate"], &[]);
+    let event = event_of(&server, &["add", MAC, "192.168.1.64", "cam-gate"], &[]);
     assert_eq!((&event["action"], &event["mac_address"]), (&"add".into(), &MAC.into()));
     assert_eq!((&event["ip_address"], &event["hostname"]), (&"192.168.1.64".into(), &"cam-gate".into()));
     assert!(event["timestamp"].as_u64().is_some_and(|time| time > 1_700_000_000), "{event}");
-    let event = told(
+    let event = event_of(
         &server,
         &["old", MAC, "192.168.1.64"],
         &[("DNSMASQ_SUPPLIED_HOSTNAME", "cam\"},{\n\\$(id)`;%s")],
     );
     assert_eq!(event["hostname"], "camids");
-    let event = told(
+    let event = event_of(
         &server,
         &["del", "00:01:00:01", "fd00::64", "cam"],
         &[("DNSMASQ_IAID", "1"), ("DNSMASQ_MAC", MAC)],

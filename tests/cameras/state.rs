@@ -39,8 +39,8 @@ fn a_killed_daemon_restores_its_cameras() {
     let _daemon = setup.start();
     let first = server.request_that(|request| request.reason() == "startup").json();
     assert_ne!(first["cameras"][0]["status"], "unknown", "{first}");
-    let told = server.request_that(|request| request.reason() == "camera").json();
-    assert_eq!(told["cameras"][0]["status"], "disconnected");
+    let report = server.request_that(|request| request.reason() == "camera").json();
+    assert_eq!(report["cameras"][0]["status"], "disconnected");
 }
 
 #[test]

@@ -102,7 +102,7 @@ fn a_channel_that_hangs_delays_no_other() {
 }
 
 #[test]
-fn a_busy_receiver_is_left_alone_for_as_long_as_it_asks() {
+fn a_busy_receiver_gets_nothing_for_the_pause_that_it_requests() {
     let answer = Reply::Answer(429, vec![("Retry-After", "300".into())], Vec::new());
     let server = Server::always(answer);
     let mut rig = Rig::new(1);

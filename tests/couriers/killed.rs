@@ -1,4 +1,4 @@
-//! kill -9 at random moments under load: nothing untold, nothing told twice under two ids, everything in order.
+//! kill -9 at random moments under load: each event is sent under one id, in order.
 
 use crate::rig::SECRET;
 use crate::support::outages::check_each_sent_once_in_order;
@@ -22,7 +22,7 @@ const MACHINES: i64 = 3000;
 /// The child's clock runs so much faster, that backoff takes no hours.
 const SPEED: u32 = 60;
 
-/// What the child is told: database, moment of the first start, and whether to finish what is there.
+/// The child's arguments: database, moment of the first start, and whether to finish what is there.
 const DATABASE: &str = "HEARTBEAT_KILLED_DATABASE";
 const START: &str = "HEARTBEAT_KILLED_START";
 const FINISH: &str = "HEARTBEAT_KILLED_FINISH";
@@ -94,9 +94,9 @@ fn kill(times: u32, reply: fn() -> Reply) {
             Arrival::Connection(_) => None,
         })
         .collect();
-    let told = check_each_sent_once_in_order(&database, &arrivals);
-    println!("{times} kills, {told:?}");
-    assert!(told.outages > i64::from(times), "only {told:?}");
+    let tally = check_each_sent_once_in_order(&database, &arrivals);
+    println!("{times} kills, {tally:?}");
+    assert!(tally.outages > i64::from(times), "only {tally:?}");
 }
 
 fn prepare(database: &Path, url: &str) {

@@ -194,10 +194,10 @@ impl Rig {
     /// Its first attempt has just failed, and the next one is so far away: what has passed since is much less than the
     /// tenth that may be missing, and than any pause of our own.
     #[track_caller]
-    pub fn waits_for(&self, id: i64, asked: Duration) {
+    pub fn waits_for(&self, id: i64, pause: Duration) {
         self.eventually_row(id, "it failed", |row| row.attempts == 1);
         let left = self.row(id).due.since(self.now());
-        assert!(left <= asked && left > asked * 9 / 10, "asked for {asked:?}, and {left:?} are left");
+        assert!(left <= pause && left > pause * 9 / 10, "pause for {pause:?}, and {left:?} are left");
     }
 
     pub fn row(&self, id: i64) -> Row {

@@ -254,8 +254,8 @@ fn doctor_checks_the_server_without_sending_a_heartbeat() {
     assert!(doctor.status.success(), "{doctor:?}");
     let said = stdout(&doctor);
     assert!(said.contains("it refuses a request with our token (status 401)"), "{said}");
-    let asked = server.request();
-    assert_eq!((asked.method.as_str(), asked.header("authorization")), ("HEAD", Some("Bearer hunter2")));
+    let request = server.request();
+    assert_eq!((request.method.as_str(), request.header("authorization")), ("HEAD", Some("Bearer hunter2")));
     for row in ["token ", "uplinks ", "api ", "clock "] {
         assert!(said.lines().any(|line| line.starts_with(row)), "{row}: {said}");
     }

@@ -10,7 +10,7 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 fn start(setup: Setup, names: &NameServer) -> Daemon {
-    let command = names.asked_by(PROGRAM, setup.scratch());
+    let command = names.used_by(PROGRAM, setup.scratch());
     setup.start_as(command)
 }
 

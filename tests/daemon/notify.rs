@@ -1,4 +1,4 @@
-//! What systemd is told.
+//! The states that systemd receives.
 
 use crate::support::SOON;
 use crate::support::daemon::Setup;

@@ -133,7 +133,7 @@ fn an_activity_becomes_expected_without_a_restart() {
         |request: &crate::support::request::Request| request.json().get("expected_activity").cloned();
     assert_eq!(expected(&server.request()), None, "left out if nothing is expected");
     change(&mut daemon, "activity.expected", "[\"streaming\"]");
-    let told = server.request_that(|request| expected(request).is_some());
-    assert_eq!(expected(&told), Some(serde_json::json!(["streaming"])));
-    assert_eq!(told.reason(), "scheduled");
+    let heartbeat = server.request_that(|request| expected(request).is_some());
+    assert_eq!(expected(&heartbeat), Some(serde_json::json!(["streaming"])));
+    assert_eq!(heartbeat.reason(), "scheduled");
 }

@@ -93,9 +93,9 @@ fn no_secret_leaves(format: &str) {
     assert!(daemon.wait_for_end(Duration::from_secs(20)).0.success());
     assert!(daemon.log().len() > 8, "it had much to say: {:?}", daemon.log());
     assert_clean("the log", daemon.log().join("\n").as_bytes());
-    let told: Vec<String> = notify.during(Duration::from_millis(100)).into_iter().map(|(_, t)| t).collect();
-    assert!(!told.is_empty());
-    assert_clean("what systemd was told", told.join("\n").as_bytes());
+    let states: Vec<String> = notify.during(Duration::from_millis(100)).into_iter().map(|(_, t)| t).collect();
+    assert!(!states.is_empty());
+    assert_clean("what systemd received", states.join("\n").as_bytes());
 }
 
 #[test]

@@ -38,10 +38,10 @@ fn a_trigger_is_sent_at_once_and_does_not_move_the_beat() {
         during.extend(
             server.requests_during((beat + Duration::from_millis(500)).duration_since(Instant::now())),
         );
-        let asked = Instant::now();
+        let begin = Instant::now();
         daemon.signal(Signal::USR1);
         let triggered = server.request_that(|r| r.reason() == "trigger");
-        let took = triggered.at - asked;
+        let took = triggered.at - begin;
         assert!(took < Duration::from_secs(1), "triggered after {took:?}");
         during.push(triggered);
     }

@@ -93,7 +93,7 @@ fn the_carrier_of_a_cable_in_user_space_comes_and_goes() {
 
 /// With equal indexes of both ends it would be 300-700 ms.
 #[test]
-fn a_pulled_cable_is_told_by_the_kernel_at_once() {
+fn the_kernel_reports_a_pulled_cable_at_once() {
     let Some((net, _server)) = bed(Shape::default()) else { return };
     let mut took: Vec<Duration> = (0..9)
         .map(|_| {

@@ -63,7 +63,7 @@ fn a_standby_whose_gateway_is_silent_is_reported_dead_before_it_is_needed() {
     let silent = rig.net.silence_gateway("wlan1");
     let seen = rig.wait("wlan1 dead", |seen| health(seen, "wlan1") == "dead");
     // The probe of a standby comes every 2 s, and 3 x 100 ms without an answer end it.
-    in_time(silent, seen.at, Duration::from_millis(2_400), "a dead standby is told");
+    in_time(silent, seen.at, Duration::from_millis(2_400), "a dead standby is reported");
     let cut = rig.net.carrier("eth0", false);
     rig.fails_over(cut, AT_ONCE, "wlan0", "failover_to_wlan0");
 }
@@ -76,7 +76,12 @@ fn a_kernel_whose_timers_are_late_is_waited_for() {
     rig.net.device.sysctl("ipv4/neigh/wlan1/retrans_time_ms", 250);
     let silent = rig.net.silence_gateway("wlan1");
     let seen = rig.wait("wlan1 dead", |seen| health(seen, "wlan1") == "dead");
-    in_time(silent, seen.at, Duration::from_millis(2_850), "a dead standby is told by the first probe");
+    in_time(
+        silent,
+        seen.at,
+        Duration::from_millis(2_850),
+        "a dead standby is reported after the first probe",
+    );
 }
 
 #[test]

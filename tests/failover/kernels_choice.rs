@@ -155,8 +155,8 @@ fn eth0_delivers_nothing(https: bool) -> Option<(Rig, Instant)> {
 fn uplinks_help_out_over_https_after_two_undelivered_heartbeats() {
     let Some((rig, _)) = eth0_delivers_nothing(true) else { return };
     rig.next_over("wlan1");
-    let told = rig.server.request_that(|request| active(request) == "wlan1");
-    assert!(rig.came_over(&told, "wlan1"), "it says so: {told:?}");
+    let heartbeat = rig.server.request_that(|request| active(request) == "wlan1");
+    assert!(rig.came_over(&heartbeat, "wlan1"), "it says so: {heartbeat:?}");
     assert_eq!(rig.net.our_routes(), "", "the machine's routes stay as they are");
 }
 

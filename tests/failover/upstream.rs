@@ -26,9 +26,9 @@ fn a_dead_upstream(mode: &'static str) {
     // The next beat after the fault; one that was already on its way is repeated within the same limit.
     let beat = before.at + Duration::from_secs(3);
     in_time(beat, request.at, Duration::from_secs(1), "the heartbeat after its beat");
-    let told =
+    let heartbeat =
         rig.wait("the state follows", |seen| active(seen) == "wlan1" && health(seen, "eth0") == "dead");
-    in_time(dropped, told.at, PROBE_CYCLE, "the state");
+    in_time(dropped, heartbeat.at, PROBE_CYCLE, "the state");
     rig.net.restore_upstream("eth0");
     comes_back(&rig);
 }

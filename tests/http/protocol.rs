@@ -181,8 +181,8 @@ fn each_refusal_is_json_and_ends_the_connection() {
         client.send(&request);
         let answer = client.answer();
         assert_eq!(status(&answer), expected, "{request}");
-        let told: serde_json::Value = serde_json::from_str(body(&answer)).expect("JSON");
-        assert!(told["error"].is_string(), "{answer}");
+        let body_json: serde_json::Value = serde_json::from_str(body(&answer)).expect("JSON");
+        assert!(body_json["error"].is_string(), "{answer}");
         assert!(answer.contains("Content-Type: application/json\r\n"), "{answer}");
         assert!(answer.contains("\r\nConnection: close\r\n"), "{answer}");
         assert_eq!(client.rest(), "", "{request}");

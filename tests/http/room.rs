@@ -1,4 +1,4 @@
-//! Too many connections, too many requests, no descriptor left: told clearly, and over when it is over.
+//! Too many connections, too many requests, no descriptor left: each is refused clearly, and ends with its cause.
 
 use crate::site::{Client, LONG, Site, answer, body, eventually, get, raise_descriptor_limit, roomy, status};
 use heartbeat_daemon::http::{Limits, Listener, Server, queue};

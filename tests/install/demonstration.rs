@@ -234,7 +234,7 @@ fn a_fresh_machine_needs_one_answer_and_no_more() {
 }
 
 #[test]
-fn the_question_is_asked_once_and_no_means_no() {
+fn there_is_one_question_and_no_means_no() {
     for (toolchain, answer) in [(Toolchain::new(TRIXIE), "n"), (Toolchain::new(TRIXIE).updated(), "no")] {
         let (status, text) = toolchain.answer(answer);
         assert_eq!((status, text.matches("[Y/n]").count()), (Some(1), 1), "{text}");

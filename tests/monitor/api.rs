@@ -74,7 +74,7 @@ struct Case {
     method: &'static str,
     /// As in the document.
     path: &'static str,
-    /// As it is asked for.
+    /// As it is requested.
     target: &'static str,
     token: Token,
     body: &'static str,
@@ -146,7 +146,7 @@ fn cases() -> Vec<Case> {
     cases
 }
 
-fn asked(monitor: &Monitor, case: &Case, reader: &str, machine: &str) -> Answer {
+fn get(monitor: &Monitor, case: &Case, reader: &str, machine: &str) -> Answer {
     let headers = match case.token {
         Token::None => vec![],
         Token::Reader => vec![bearer(reader)],
@@ -161,7 +161,7 @@ fn every_response_matches_the_openapi_document() {
     let (machine, reader) = (monitor.machine("barn"), monitor.reader());
     for case in cases() {
         let what = format!("{} {}", case.method, case.target);
-        let answer = asked(&monitor, &case, &reader, &machine);
+        let answer = get(&monitor, &case, &reader, &machine);
         assert_eq!(answer.status, case.status, "{what}: {answer:?}");
         let operation = &document["paths"][case.path][case.method];
         assert!(operation.is_object(), "{what} is not documented");
@@ -237,7 +237,7 @@ fn ingest_path(route: ingest::route::IngestRoute) -> &'static str {
     }
 }
 
-/// Something that can be asked for.
+/// Something that can be requested.
 fn target(path: &str) -> String {
     path.replace("{id}", "1").replace("{device_key}", "cam-7")
 }

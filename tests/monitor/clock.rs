@@ -1,4 +1,4 @@
-//! The server's wall clock is set, by hand or by NTP: nobody is told for it, and it is watched on.
+//! The server's wall clock is set, by hand or by NTP: that is no reason for a notification, and machines are still watched.
 
 use crate::rig::{WebhookReceiver, becomes};
 use crate::support::monitor::{Plan, bearer};
@@ -6,11 +6,11 @@ use crate::support::wall_clock::WallClock;
 use rustix::process::Signal;
 use std::time::Duration;
 
-fn a_step_is_told_to_nobody(offset: &str, way: &str) {
+fn a_step_is_not_notified(offset: &str, way: &str) {
     let Some(mut clock) = WallClock::new() else { return };
     // Long enough for what happens here between two heartbeats, however busy the machine is.
     let plan = clock.given_to_monitor(Plan::new().key("detection.offline_threshold", "10s"));
-    let told = WebhookReceiver::of(&plan);
+    let webhook = WebhookReceiver::of(&plan);
     let monitor = plan.start();
     clock.belongs_to(&monitor);
     let (token, reader) = (monitor.machine("barn"), monitor.reader());
@@ -22,23 +22,23 @@ fn a_step_is_told_to_nobody(offset: &str, way: &str) {
     beat();
     clock.step(offset);
     monitor.wait_for_line("of the step", |line| line.contains(&format!("The clock jumped {way} by ")));
-    told.nothing_for(Duration::from_secs(2));
+    webhook.nothing_for(Duration::from_secs(2));
     becomes(&monitor, &reader, 1, "online");
 
     // Now it is silent, and late by the new clock as by the old one.
-    told.says("machine.offline", "barn");
+    webhook.says("machine.offline", "barn");
     beat();
-    told.says("machine.online", "barn");
+    webhook.says("machine.online", "barn");
 }
 
 #[test]
 fn a_clock_step_of_a_day_ahead_makes_no_machine_late() {
-    a_step_is_told_to_nobody("+1d", "forwards");
+    a_step_is_not_notified("+1d", "forwards");
 }
 
 #[test]
 fn a_clock_step_of_a_day_back_makes_no_machine_late_and_hides_no_outage() {
-    a_step_is_told_to_nobody("-1d", "back");
+    a_step_is_not_notified("-1d", "back");
 }
 
 #[test]

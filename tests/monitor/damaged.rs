@@ -24,7 +24,7 @@ fn damage(plan: &Plan, table: &str) {
 /// A fleet of two, whose database has a damaged table from the second start on.
 fn damaged(table: &str) -> (Monitor, WebhookReceiver, String, String) {
     let plan = Plan::new();
-    let told = WebhookReceiver::of(&plan);
+    let webhook = WebhookReceiver::of(&plan);
     let monitor = plan.start();
     let (token, reader) = (monitor.machine("barn"), monitor.reader());
     let steady = monitor.machine("gate");
@@ -34,15 +34,15 @@ fn damaged(table: &str) -> (Monitor, WebhookReceiver, String, String) {
     becomes(&monitor, &reader, 1, "online");
     let plan = monitor.kill();
     damage(&plan, table);
-    (plan.start(), told, steady, reader)
+    (plan.start(), webhook, steady, reader)
 }
 
 fn assert_people_are_notified_of_damage_in(table: &str) {
-    let (monitor, told, steady, reader) = damaged(table);
+    let (monitor, webhook, steady, reader) = damaged(table);
     let beat = || monitor.post("/api/v1/heartbeat", &[bearer(&steady)], b"{}").status;
     eventually("/healthz is 503", || beat() == 200 && monitor.get("/healthz").status == 503);
     // The machine falls silent meanwhile, and nothing can be written about it.
-    let request = told.receiver.request();
+    let request = webhook.receiver.request();
     let body = request.json();
     assert_eq!(text(&body["event"]), "monitor.trouble", "{body}");
     assert!(text(&body["machine"]["description"]).contains(&format!("table {table} is damaged")), "{body}");
@@ -58,7 +58,7 @@ fn assert_people_are_notified_of_damage_in(table: &str) {
     }
     assert_eq!(monitor.log_lines("the monitor is in trouble").len(), 1);
     assert!(monitor.log_lines(" again").iter().all(|line| !line.contains("can ") && !line.contains("works")));
-    assert!(told.receiver.requests_during(Duration::ZERO).is_empty(), "once an hour at most");
+    assert!(webhook.receiver.requests_during(Duration::ZERO).is_empty(), "once an hour at most");
 }
 
 #[test]
@@ -74,8 +74,8 @@ fn a_damaged_event_table_is_noticed_and_people_are_notified_without_it() {
 #[test]
 fn receivers_that_refuse_leave_the_monitor_healthy_and_are_in_a_metric() {
     let plan = Plan::new();
-    let told = WebhookReceiver::of(&plan);
-    told.receiver.become_one_that(|_| crate::support::server::Reply::status(503));
+    let webhook = WebhookReceiver::of(&plan);
+    webhook.receiver.become_one_that(|_| crate::support::server::Reply::status(503));
     let monitor = plan.start();
     let (token, reader) = (monitor.machine("barn"), monitor.reader());
     assert_eq!(monitor.post("/api/v1/heartbeat", &[bearer(&token)], b"{}").status, 200);

@@ -22,7 +22,7 @@ fn a_hundred_channels_with_dead_dns_share_four_lookups() {
     let Some(names) = dns::name_server() else { return };
     names.fall_silent();
     let plan = Plan::new();
-    let told = WebhookReceiver::of(&plan);
+    let webhook = WebhookReceiver::of(&plan);
     let database = Connection::open(plan.database()).expect("the database");
     for number in 0..100 {
         let (kind, target) = match number % 4 {
@@ -37,13 +37,13 @@ fn a_hundred_channels_with_dead_dns_share_four_lookups() {
             .expect("a channel");
     }
     drop(database);
-    let command = names.asked_by(PROGRAM, plan.scratch());
+    let command = names.used_by(PROGRAM, plan.scratch());
     let monitor = plan.start_as(command);
     let (token, reader) = (monitor.machine("barn"), monitor.reader());
     assert_eq!(monitor.post("/api/v1/heartbeat", &[bearer(&token)], b"{}").status, 200);
     becomes(&monitor, &reader, 1, "online");
 
-    told.says("machine.offline", "barn");
+    webhook.says("machine.offline", "barn");
     let failed = |least: i64| {
         let database = Connection::open(monitor.plan().database()).expect("the database");
         let sql = "SELECT count(*) FROM outbox WHERE attempts > 0 AND last_error LIKE '%DNS%'";

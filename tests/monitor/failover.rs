@@ -17,14 +17,14 @@ fn latest(net: &Net, monitor: &Monitor, reader: &str) -> Value {
 }
 
 #[test]
-fn a_failover_is_seen_at_once_and_nobody_is_told_and_a_dead_device_is_told_of() {
+fn a_failover_is_seen_at_once_and_not_notified_and_a_dead_device_is_notified() {
     if let Some(reason) = obstacle() {
         return skip(reason);
     }
     let net = Net::new(Shape::default()).expect("as it was possible before");
     let _resolver = net.resolver();
     let plan = Plan::new().key("http.listen", &format!("{}:8080", net.server_ip()));
-    let told = WebhookReceiver::by(&plan, Server::on(net.listen(0), None, |_| Reply::ok()));
+    let webhook = WebhookReceiver::by(&plan, Server::on(net.listen(0), None, |_| Reply::ok()));
     let monitor = net.internet.enter(|| plan.start());
     let (token, reader) = net.internet.enter(|| (monitor.machine("barn-cam"), monitor.reader()));
     let setup = setup("observe").to(&monitor.url("/api/v1/heartbeat")).token(&token);
@@ -53,15 +53,15 @@ fn a_failover_is_seen_at_once_and_nobody_is_told_and_a_dead_device_is_told_of() 
     let active = || text(&latest(&net, &monitor, &reader)["latest"]["connection"]["active"]).to_owned();
     eventually("the monitor knows of the failover", || active() == "wlan1");
     in_time(cut, Instant::now(), PROMISE, "failover seen by the monitor");
-    told.nothing_for(Duration::from_secs(5));
+    webhook.nothing_for(Duration::from_secs(5));
 
     let dead = Instant::now();
     for uplink in ["wlan1", "wlan0"] {
         net.carrier(uplink, false);
     }
-    let offline = told.says("machine.offline", "barn-cam");
-    in_time(dead, offline.at, Duration::from_secs(3 + 1 + 1), "told of the loss of all uplinks");
+    let offline = webhook.says("machine.offline", "barn-cam");
+    in_time(dead, offline.at, Duration::from_secs(3 + 1 + 1), "notified of the loss of all uplinks");
     net.carrier("wlan0", true);
-    told.says("machine.online", "barn-cam");
+    webhook.says("machine.online", "barn-cam");
     eventually("the monitor knows of the last uplink", || active() == "wlan0");
 }

@@ -89,7 +89,7 @@ fn a_meeting_api_client_finds_its_device_by_its_key() {
 #[test]
 fn a_meeting_api_client_is_available_until_it_falls_silent() {
     let plan = Plan::new();
-    let told = WebhookReceiver::of(&plan);
+    let webhook = WebhookReceiver::of(&plan);
     let token = plan.token(&["machine", "add", "barn", "--device-key", "cam-7"]);
     let other = plan.token(&["machine", "add", "gate", "--device-key", "cam-8"]);
     let monitor = plan.start();
@@ -122,7 +122,7 @@ fn a_meeting_api_client_is_available_until_it_falls_silent() {
     let seen = availability();
     let seen = text(&seen["last_heartbeat"]);
     assert!(seen.len() == 19 && seen.as_bytes()[10] == b' ', "as its own server writes it: {seen}");
-    told.says("machine.offline", "barn");
+    webhook.says("machine.offline", "barn");
     let away = availability();
     assert_eq!((text(&away["status"]), text(&away["last_heartbeat"])), ("unavailable", seen));
 }

@@ -72,14 +72,14 @@ fn known(monitor: &Monitor, reader: &str) -> [Value; 3] {
     ["/api/v1/machines", "/api/v1/machines/1", "/api/v1/deliveries"].map(|path| {
         let answer = monitor.get_as(reader, path);
         assert_eq!(answer.status, 200, "{answer:?}");
-        let mut told = answer.json();
-        without_life(&mut told);
-        told
+        let mut body = answer.json();
+        without_life(&mut body);
+        body
     })
 }
 
-fn without_life(told: &mut Value) {
-    match told {
+fn without_life(body: &mut Value) {
+    match body {
         Value::Array(values) => values.iter_mut().for_each(without_life),
         Value::Object(fields) => {
             fields.retain(|key, _| !["status", "last_seen", "since"].contains(&key.as_str()));

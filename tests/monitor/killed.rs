@@ -16,7 +16,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 const MACHINES: usize = 40;
-/// Within it a machine falls silent at most twice: three times an hour would be flapping, which is told otherwise.
+/// Within it a machine falls silent at most twice: three times an hour would be flapping, which has a notification of its own.
 const SILENCES: usize = 2;
 /// The threshold is 2 s, looked at each second. Faults of cameras last as long, also while their machine is silent.
 const SILENCE: std::ops::Range<u64> = 4_000..8_000;
@@ -50,7 +50,7 @@ fn kill(times: u64, with_heat: bool) {
     // The same port after each start.
     let address = lasting_address();
     let plan = Plan::new().key("http.listen", &address.to_string()).key("detection.offline_threshold", "2s");
-    let told = WebhookReceiver::by(&plan, receiver);
+    let webhook = WebhookReceiver::by(&plan, receiver);
     plan.says(&["recipient", "set", "me", "--events", "offline,online,stopped,camera,heat"]);
     for condition in ["camera", "temp"] {
         plan.says(&["condition", "set", condition, "--for", "1s"]);
@@ -73,11 +73,11 @@ fn kill(times: u64, with_heat: bool) {
             thread::sleep(Duration::from_millis(fastrand::u64(LIFE)));
             monitor = monitor.restart();
         }
-        told.receiver.become_one_that(|_| Reply::ok());
+        webhook.receiver.become_one_that(|_| Reply::ok());
         settled(&monitor, &reader);
         monitor.kill()
     });
-    let arrivals: Vec<Request> = told.receiver.arrivals().try_iter().filter_map(request).collect();
+    let arrivals: Vec<Request> = webhook.receiver.arrivals().try_iter().filter_map(request).collect();
     let summary = check_each_sent_once_in_order(&plan.database(), &arrivals);
     println!("{times} kills, {summary:?}");
     assert!(summary.outages > 5 && summary.conditions > 5, "that was no load: {summary:?}");

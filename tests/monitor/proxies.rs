@@ -70,7 +70,7 @@ impl Site {
     }
 
     /// Waits until the log says from where this was asked for, with a token that nobody knows.
-    fn asked_from(&self, path: &str, address: &str) {
+    fn logs_the_client(&self, path: &str, address: &str) {
         self.monitor
             .wait_for_line("of who asks", |line| line.contains(&format!("{address} requested {path} ")));
     }
@@ -100,12 +100,12 @@ fn serves_behind(site: Site) -> Site {
     // What a client says of itself is worth nothing, through the proxy and beside it; the proxy's own word counts.
     let forged = ["--header", "X-Forwarded-For: 203.0.113.9", "--header", "Authorization: Bearer nonsense"];
     assert_eq!(site.curl("/api/v1/events", &forged).0, "401");
-    site.asked_from("/api/v1/events", "127.0.0.2");
+    site.logs_the_client("/api/v1/events", "127.0.0.2");
     let direct = format!("http://{}/api/v1/deliveries", site.monitor.address());
     let mut command = Command::new("curl");
     command.args(["--silent", "--noproxy", "*", "--interface", "127.0.0.2"]).args(forged).arg(direct);
     assert!(output_of(command).status.success());
-    site.asked_from("/api/v1/deliveries", "127.0.0.2");
+    site.logs_the_client("/api/v1/deliveries", "127.0.0.2");
     assert!(!site.monitor.log().iter().any(|line| line.contains("203.0.113.9")));
     site
 }
@@ -116,7 +116,7 @@ fn is_not_believed_once_it_is_not_trusted(mut site: Site) -> Site {
     site.monitor.signal(Signal::HUP);
     site.monitor.wait_for_line("of the reload", |line| line.contains("configuration reloaded"));
     assert_eq!(site.curl("/api/v1/machines/7", &["--header", "Authorization: Bearer nonsense"]).0, "401");
-    site.asked_from("/api/v1/machines/7", "127.0.0.1");
+    site.logs_the_client("/api/v1/machines/7", "127.0.0.1");
     site
 }
 

@@ -13,7 +13,7 @@ const SEEN: Duration = Duration::from_secs(2);
 #[test]
 fn a_new_threshold_is_applied_and_a_bad_file_is_not() {
     let plan = Plan::new().key("detection.offline_threshold", "1h");
-    let told = WebhookReceiver::of(&plan);
+    let webhook = WebhookReceiver::of(&plan);
     let mut monitor = plan.start();
     let (token, reader) = (monitor.machine("barn"), monitor.reader());
     let daemon = daemon(&monitor, &token);
@@ -30,9 +30,9 @@ fn a_new_threshold_is_applied_and_a_bad_file_is_not() {
     monitor.wait_for_line("of the reload", |line| {
         line.ends_with("configuration reloaded (interval: 1s, threshold: 2s)")
     });
-    told.says("machine.offline", "barn");
+    webhook.says("machine.offline", "barn");
     daemon.signal(Signal::CONT);
-    told.says("machine.online", "barn");
+    webhook.says("machine.online", "barn");
 }
 
 #[test]

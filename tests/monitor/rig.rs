@@ -8,7 +8,7 @@ use crate::support::{eventually, lateness};
 use serde_json::Value;
 use std::time::Duration;
 
-/// Somebody who is told everything by a webhook.
+/// A recipient of all events of machines, with a webhook.
 pub struct WebhookReceiver {
     pub receiver: Server,
 }
@@ -52,11 +52,11 @@ impl WebhookReceiver {
         request
     }
 
-    /// Nobody is told anything for as long.
+    /// Fails if a notification arrives within `time`.
     #[track_caller]
     pub fn nothing_for(&self, time: Duration) {
-        let told = self.receiver.requests_during(time);
-        assert!(told.is_empty(), "{told:?}");
+        let requests = self.receiver.requests_during(time);
+        assert!(requests.is_empty(), "{requests:?}");
     }
 }
 

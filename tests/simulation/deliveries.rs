@@ -30,13 +30,13 @@ impl Simulation {
                     && row.machine + 1 == usize::try_from(notice.machine).unwrap_or(0)
                     && (row.news, row.at) == (notice.news.name(), notice.at)
             });
-            let told = format!("\"{}\" at channel {}", notice.title(), channel + 1);
-            let index = row.ok_or_else(|| format!("false: {told} has no cause"))?;
-            self.check_row(index, *id, &told)?;
+            let message = format!("\"{}\" at channel {}", notice.title(), channel + 1);
+            let index = row.ok_or_else(|| format!("false: {message} has no cause"))?;
+            self.check_row(index, *id, &message)?;
             let row = &mut self.model.rows[index];
             if notice.state.name() != row.state || row.last_seen.is_some_and(|seen| seen != notice.last_seen)
             {
-                return Err(format!("false: {told} says {notice:?} instead of {row:?}"));
+                return Err(format!("false: {message} says {notice:?} instead of {row:?}"));
             }
             row.attempted = true;
             row.id = Some(*id);
@@ -53,25 +53,25 @@ impl Simulation {
         Ok(())
     }
 
-    fn check_row(&self, index: usize, id: i64, told: &str) -> Checked {
+    fn check_row(&self, index: usize, id: i64, message: &str) -> Checked {
         let row = &self.model.rows[index];
         if row.id.is_some_and(|known| known != id) {
-            return Err(format!("doubled: {told} has the ids {:?} and {id}", row.id));
+            return Err(format!("doubled: {message} has the ids {:?} and {id}", row.id));
         }
         if row.skipped {
-            return Err(format!("false: {told} was over before it was due"));
+            return Err(format!("false: {message} was over before it was due"));
         }
         if row.answered {
-            return Err(format!("doubled: {told} was acknowledged"));
+            return Err(format!("doubled: {message} was acknowledged"));
         }
         if row.due > self.wall() && !self.world.has_steps {
-            return Err(format!("early: {told} is due {} ms later", row.due - self.wall()));
+            return Err(format!("early: {message} is due {} ms later", row.due - self.wall()));
         }
         let is_earlier = |other: &&crate::model::Row| {
             (other.channel, other.machine) == (row.channel, row.machine) && !other.skipped && !other.answered
         };
         match self.model.rows[..index].iter().find(is_earlier) {
-            Some(earlier) => Err(format!("out of order: {told} overtakes {earlier:?}")),
+            Some(earlier) => Err(format!("out of order: {message} overtakes {earlier:?}")),
             None => Ok(()),
         }
     }
@@ -111,22 +111,22 @@ impl Simulation {
         for index in rows {
             self.counts.messages += 1;
             let row = &self.model.rows[index];
-            let told = format!("m{} {} at channel {}", row.machine + 1, row.news, channel + 1);
-            trace::note(format!("received: {told}"));
+            let message = format!("m{} {} at channel {}", row.machine + 1, row.news, channel + 1);
+            trace::note(format!("received: {message}"));
             if row.received > 0 {
                 self.counts.repeated += 1;
                 if !row.may_repeat {
-                    return Err(format!("doubled: {told}: {row:?}"));
+                    return Err(format!("doubled: {message}: {row:?}"));
                 }
             } else {
-                self.check_late(index, &told)?;
+                self.check_late(index, &message)?;
             }
             self.model.rows[index].received += 1;
         }
         Ok(())
     }
 
-    fn check_late(&self, index: usize, told: &str) -> Checked {
+    fn check_late(&self, index: usize, message: &str) -> Checked {
         let row = &self.model.rows[index];
         let receiver = &self.receivers[row.channel];
         let limit = if receiver.kind == "webhook" { LATE_FOR_PROGRAMS } else { LATE_FOR_PEOPLE };
@@ -134,7 +134,7 @@ impl Simulation {
         // Lost answers and leases of an earlier process are retried within the time of a backoff.
         let base = row.ready.max(self.disturbed_at + BACKOFF).max(receiver_back);
         match self.t > base + limit {
-            true => Err(format!("late: {told} by {} ms: {row:?}", self.t - row.ready)),
+            true => Err(format!("late: {message} by {} ms: {row:?}", self.t - row.ready)),
             false => Ok(()),
         }
     }

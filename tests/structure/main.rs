@@ -16,6 +16,17 @@ const MAX_TYPES_OF_ONE_NAME: usize = 2;
 const MAX_MEDIAN_FUNCTION_LINES: usize = 8;
 const MAX_P95_FUNCTION_LINES: usize = 26;
 const MAX_UNSAFE_BLOCKS: usize = 7;
+/// Words that no name contains, and the terms of the field to use.
+const REFUSED_WORDS: [(&str, &str); 8] = [
+    ("told", "notified, reported, known"),
+    ("untold", "unnotified"),
+    ("asked", "requested, probed, queried, in_flight"),
+    ("ask", "request, probe, query"),
+    ("learn", "load, observe"),
+    ("learnt", "loaded, observed"),
+    ("drowsy", "park, unpark"),
+    ("goodbye", "close_notify"),
+];
 
 fn files() -> &'static [File] {
     static FILES: LazyLock<Vec<File>> = LazyLock::new(|| read_all(Path::new(env!("CARGO_MANIFEST_DIR"))));
@@ -88,6 +99,40 @@ fn is_item_start(tokens: &[Token], at: usize) -> bool {
 fn block_end(tokens: &[Token]) -> usize {
     let begin = tokens.iter().take_while(|token| !token.is("{")).count();
     begin + group_length(&tokens[begin..])
+}
+
+#[test]
+fn names_use_the_terms_of_the_field() {
+    let mut found = BTreeMap::new();
+    for file in files() {
+        for token in file.production.iter().filter(|token| token.is_name()) {
+            let words = words(&token.text);
+            for (word, terms) in REFUSED_WORDS.iter().filter(|(word, _)| words.iter().any(|of| of == word)) {
+                let place = format!("{}:{}: {}", file.path, token.line, token.text);
+                found.insert(place, format!(" contains \"{word}\"; say {terms}"));
+            }
+        }
+    }
+    check("names with a word that has a standard term", &found);
+    assert_eq!(words("PortalNotAsked"), ["portal", "not", "asked"]);
+    assert_eq!(words("REFUSED_words"), ["refused", "words"]);
+}
+
+/// The words of a name in snake case or camel case, in lower case.
+fn words(name: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut after_small = false;
+    for letter in name.chars() {
+        if letter == '_' || (letter.is_uppercase() && after_small) {
+            words.push(String::new());
+        }
+        after_small = letter.is_lowercase();
+        if let Some(word) = words.last_mut().filter(|_| letter != '_') {
+            word.extend(letter.to_lowercase());
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
 }
 
 #[test]

@@ -72,7 +72,7 @@ impl NameServer {
     /// The command, with this as its only name server and /etc/hosts before it.
     ///
     /// The command replaces the shell that prepares its mount namespace, so that the pid stays the same.
-    pub fn asked_by(&self, program: &str, scratch: &Scratch) -> Command {
+    pub fn used_by(&self, program: &str, scratch: &Scratch) -> Command {
         let resolv = scratch.file("resolv.conf", &format!("nameserver {}\n", self.address));
         let nsswitch = scratch.file("nsswitch.conf", "hosts: files dns\n");
         let script = format!(

@@ -93,12 +93,12 @@ pub fn remove_all(call: &Call) -> Handled {
 
 /// The answer about the camera whose MAC address the path names; 404 if there is none.
 fn with_named(call: &Call, answer: impl FnOnce(&CameraInfo) -> Handled) -> Handled {
-    let asked = percent_encoding::percent_decode_str(call.rest).decode_utf8_lossy().to_ascii_lowercase();
-    let mac = Mac::parse(&asked);
+    let named = percent_encoding::percent_decode_str(call.rest).decode_utf8_lossy().to_ascii_lowercase();
+    let mac = Mac::parse(&named);
     match call.context.cameras.list().iter().find(|camera| Some(camera.mac) == mac) {
         Some(camera) => answer(camera),
         None => {
-            let mac = mac.map_or(asked, |mac| mac.to_string());
+            let mac = mac.map_or(named, |mac| mac.to_string());
             Response::json(404, &json!({ "error": "Camera not found", "mac_address": mac })).into()
         }
     }

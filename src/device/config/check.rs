@@ -13,7 +13,7 @@ use std::time::Duration;
 use toml::Spanned;
 use ureq::http::Uri;
 
-/// Below 1 s a fleet is a load test; above 1 h nobody is told within a useful time.
+/// Below 1 s a fleet is a load test; above 1 h a notification comes too late.
 const INTERVAL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 /// The watchdog of the unit waits 30 s for the loop that sends; a later answer would be history anyway.
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(10);

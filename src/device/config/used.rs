@@ -97,7 +97,7 @@ pub enum Mode {
     Observe,
     /// A default route of our own while the kernel would send elsewhere.
     Routes,
-    /// As `observe`, and NetworkManager is asked to connect what is down.
+    /// As `observe`, and NetworkManager is requested to connect uplinks that are down.
     NetworkManager,
     /// No failover at all.
     Off,

@@ -84,7 +84,7 @@ impl Uplinks {
             Fact::Portal { index, free } => {
                 self.track(index).into_iter().for_each(|track| track.portal(free, now));
             }
-            Fact::PortalNotAsked { index } => {
+            Fact::PortalNotChecked { index } => {
                 self.track(index).into_iter().for_each(|track| track.portal_check_skipped(now));
             }
             Fact::Heartbeat { interface, evidence, copy } => {

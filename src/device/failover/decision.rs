@@ -51,7 +51,7 @@ pub enum Fact {
     /// A captive portal check's end; `None` says nothing of the network: the page's server has a fault.
     Portal { index: u32, free: Option<bool> },
     /// The page's name has not been looked up yet.
-    PortalNotAsked { index: u32 },
+    PortalNotChecked { index: u32 },
     /// The kernel's route to the server leaves no choice, or leaves it again.
     Pinned(Option<Pin>),
     /// A heartbeat was sent over this interface; `copy`: on purpose, to see whether it gets through.

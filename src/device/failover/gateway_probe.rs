@@ -1,4 +1,4 @@
-//! Gateways: whether the next hop of an uplink answers, probed through the kernel's own neighbour table (ARP,
+//! Gateways: whether the next hop of an uplink responds, probed through the kernel's own neighbour table (ARP,
 //! neighbour discovery). A carrier that stays while the router behind the switch has died shows here first.
 //!
 //! A probe needs CAP_NET_ADMIN; the answers are events that every process may receive (`RTNLGRP_NEIGH`).
@@ -11,27 +11,27 @@ use std::io;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-/// Between two requests to a gateway. With the kernel's default, 1 s, a failure takes 3.1 s.
+/// Interval of requests to a gateway. With the kernel's default, 1 s, a failure is found after 3.1 s.
 const RETRANS: Duration = Duration::from_millis(100);
 /// The kernel fails after three requests: 312 ms, measured with ticks of 4 ms.
 const LIMIT: Duration = Duration::from_millis(400);
 /// Extra time for late kernel timers on a very busy device.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// The kernel cannot have asked in vain three times before this: the entry was removed.
+/// Before this the kernel cannot have sent three requests in vain: the entry was removed.
 const TOO_EARLY: Duration = Duration::from_millis(200);
 /// Gateways probed at the same time.
 const IN_ALL: usize = 32;
 
-/// Why a gateway did not show that it is alive.
+/// Why a probe gave no proof that the gateway is alive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NoAnswer {
     /// It did not answer three requests.
     #[error("the gateway does not answer")]
     Silent,
-    /// It could not be asked, or not to the end: its entry is fixed, was taken away meanwhile, or the interface
-    /// has gone. Says nothing of the gateway.
+    /// The probe was not sent or not finished: the entry is fixed or was removed, or the interface has gone. This is no
+    /// evidence about the gateway.
     #[error("the gateway could not be probed")]
-    NotAsked,
+    NotProbed,
 }
 
 /// Result of one gateway probe.
@@ -42,17 +42,17 @@ pub struct GatewayAnswer {
     pub result: Result<(), NoAnswer>,
 }
 
-/// All gateways that are being probed, and the interfaces whose time between two requests was changed for it.
-/// That is put back when this is dropped.
+/// The gateway probes in flight, and the interfaces whose request interval was changed for them. The intervals are restored
+/// when this is dropped.
 #[derive(Debug)]
 pub struct Gateways {
     /// For requests alone: events come to the loop's own socket.
     socket: Socket,
-    asked: Vec<GatewayRequest>,
+    in_flight: Vec<GatewayRequest>,
     done: Vec<(Instant, GatewayAnswer)>,
     tuned: Vec<Retrans>,
-    /// Gateways that answered last, and of which no event has said anything else since: they are asked without
-    /// reading their entry first, which would cost as much again.
+    /// Gateways that responded to the latest probe, without another event since. Their entry is not read before the next
+    /// probe, which would double its cost.
     known: Vec<(u32, IpAddr)>,
 }
 
@@ -61,9 +61,9 @@ struct GatewayRequest {
     index: u32,
     gateway: IpAddr,
     begun: Instant,
-    /// When the kernel is asked what it knows, for want of an event.
+    /// When the kernel's entry is read, because no event has come.
     due: Instant,
-    /// The kernel was asking already, for another program's packet.
+    /// The kernel was sending requests already, for another program's packet.
     joined: bool,
 }
 
@@ -75,23 +75,23 @@ impl Gateways {
         if !neighbours::has_permission(&mut socket)? {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
-        Ok(Gateways { socket, asked: Vec::new(), done: Vec::new(), tuned: Vec::new(), known: Vec::new() })
+        Ok(Gateways { socket, in_flight: Vec::new(), done: Vec::new(), tuned: Vec::new(), known: Vec::new() })
     }
 
     /// Probes a gateway; its answer comes from [`Gateways::finished`] within 0.4 s, or 1 s where the kernel is late.
     /// False if a probe is in flight already.
     pub fn start(&mut self, now: Instant, index: u32, gateway: IpAddr) -> bool {
-        let same = |asked: &GatewayRequest| asked.index == index && asked.gateway == gateway;
-        if self.asked.iter().any(same) || self.asked.len() + self.done.len() >= IN_ALL {
+        let same = |request: &GatewayRequest| request.index == index && request.gateway == gateway;
+        if self.in_flight.iter().any(same) || self.in_flight.len() + self.done.len() >= IN_ALL {
             return false;
         }
         match self.send_request(index, gateway) {
             Ok(joined) => {
-                self.asked.push(GatewayRequest { index, gateway, begun: now, due: now + LIMIT, joined })
+                self.in_flight.push(GatewayRequest { index, gateway, begun: now, due: now + LIMIT, joined })
             }
             Err(error) => {
                 log::debug!("gateway {gateway} of interface {index} cannot be probed: {error}");
-                self.done.push((now, GatewayAnswer { index, gateway, result: Err(NoAnswer::NotAsked) }));
+                self.done.push((now, GatewayAnswer { index, gateway, result: Err(NoAnswer::NotProbed) }));
             }
         }
         true
@@ -127,7 +127,7 @@ impl Gateways {
         Ok(matches!(state, NeighbourState::Incomplete | NeighbourState::Probe))
     }
 
-    /// Has the kernel ask every 100 ms on this interface.
+    /// Sets the kernel's request interval on this interface to 100 ms.
     fn tune(&mut self, index: u32, ipv6: bool) -> io::Result<()> {
         if self.tuned.iter().any(|tuned| (tuned.index, tuned.ipv6) == (index, ipv6)) {
             return Ok(());
@@ -137,7 +137,7 @@ impl Gateways {
         self.tuned.retain(|tuned| all.iter().any(|now| (now.index, now.ipv6) == (tuned.index, tuned.ipv6)));
         let Some(before) = time_of(index) else { return Err(io::ErrorKind::NotFound.into()) };
         self.with_socket(|socket| neighbours::set_retrans(socket, Retrans { ipv6, index, time: RETRANS }))?;
-        // Ours, from a daemon that was killed: what interfaces begin with is the best that is known.
+        // Set by a daemon that was killed: the interface's own interval is lost, so its default is restored.
         let before = if before == RETRANS { time_of(0).unwrap_or(before) } else { before };
         self.tuned.push(Retrans { ipv6, index, time: before });
         Ok(())
@@ -157,20 +157,19 @@ impl Gateways {
     /// Ends the probes over an interface without an answer: the loss of its carrier is the stronger evidence.
     pub fn abandon(&mut self, index: u32) {
         self.known.retain(|known| known.0 != index);
-        self.asked.retain(|asked| asked.index != index);
+        self.in_flight.retain(|request| request.index != index);
         self.done.retain(|(_, answer)| answer.index != index);
     }
 
-    /// Takes an event of `RTNLGRP_NEIGH`, of any neighbour at any time; those that wait come before
-    /// [`Gateways::finished`].
+    /// Applies an event of `RTNLGRP_NEIGH` about any neighbour. Pending events are applied before [`Gateways::finished`].
     pub fn event(&mut self, now: Instant, event: &Neighbour) {
         if !is_confirmed(event.state) {
             self.known.retain(|known| *known != (event.index, event.ip));
         }
-        let same = |asked: &GatewayRequest| asked.index == event.index && asked.gateway == event.ip;
-        let Some(place) = self.asked.iter().position(same) else { return };
-        let Some(result) = judge(&self.asked[place], now, event.state) else { return };
-        let GatewayRequest { index, gateway, .. } = self.asked.swap_remove(place);
+        let same = |request: &GatewayRequest| request.index == event.index && request.gateway == event.ip;
+        let Some(place) = self.in_flight.iter().position(same) else { return };
+        let Some(result) = judge(&self.in_flight[place], now, event.state) else { return };
+        let GatewayRequest { index, gateway, .. } = self.in_flight.swap_remove(place);
         let known = (index, gateway);
         if result.is_ok() && self.known.len() < IN_ALL && !self.known.contains(&known) {
             self.known.push(known);
@@ -178,35 +177,35 @@ impl Gateways {
         self.done.push((now, GatewayAnswer { index, gateway, result }));
     }
 
-    /// When [`Gateways::finished`] is to be called at the latest; in the past if answers wait.
+    /// Deadline of the next call of [`Gateways::finished`]; in the past if results are pending.
     pub fn due(&self) -> Option<Instant> {
         let answered = self.done.iter().map(|(since, _)| *since);
-        self.asked.iter().map(|asked| asked.due).chain(answered).min()
+        self.in_flight.iter().map(|request| request.due).chain(answered).min()
     }
 
-    /// The answers since the last call. Where the time is over without an event, the kernel is asked what it
-    /// knows: events may be lost.
+    /// The results since the last call. The kernel's entry is read for each probe that is due without an event, because
+    /// events can be lost.
     pub fn finished(&mut self, now: Instant) -> Vec<GatewayAnswer> {
         if self.due().is_none_or(|due| now < due) {
             return Vec::new();
         }
-        let all = std::mem::take(&mut self.asked);
-        let (late, asked): (Vec<_>, Vec<_>) = all.into_iter().partition(|asked| now >= asked.due);
-        self.asked = asked;
+        let all = std::mem::take(&mut self.in_flight);
+        let (late, in_flight): (Vec<_>, Vec<_>) = all.into_iter().partition(|request| now >= request.due);
+        self.in_flight = in_flight;
         let mut answers: Vec<_> = self.done.drain(..).map(|(_, answer)| answer).collect();
-        for asked in late {
-            let GatewayRequest { index, gateway, begun, .. } = asked;
+        for request in late {
+            let GatewayRequest { index, gateway, begun, .. } = request;
             let state = self.with_socket(|socket| neighbours::read(socket, index, gateway));
-            let result = match state.map(|state| judge(&asked, now, state)) {
+            let result = match state.map(|state| judge(&request, now, state)) {
                 Ok(Some(result)) => result,
                 Ok(None) if now < begun + PATIENCE => {
-                    self.asked.push(GatewayRequest { due: now + RETRANS, ..asked });
+                    self.in_flight.push(GatewayRequest { due: now + RETRANS, ..request });
                     continue;
                 }
-                // The kernel is still asking: its timer was reset (a router's advertisement may do that).
+                // The kernel is still probing: its timer was reset (a router's advertisement may do that).
                 Ok(None) | Err(_) => {
                     self.tuned.retain(|tuned| tuned.index != index);
-                    Err(NoAnswer::NotAsked)
+                    Err(NoAnswer::NotProbed)
                 }
             };
             answers.push(GatewayAnswer { index, gateway, result });
@@ -215,27 +214,29 @@ impl Gateways {
     }
 }
 
-/// The kernel says EINVAL where it knows no hardware address, ENOENT where it knows no such neighbour.
+/// The kernel returns EINVAL for an entry without a hardware address, ENOENT without an entry.
 fn is_missing_neighbour(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::INVAL | Errno::NOENT))
 }
 
-/// It has answered, and its hardware address is known.
+/// It has responded, and its hardware address is known.
 fn is_confirmed(state: NeighbourState) -> bool {
     matches!(state, NeighbourState::Reachable | NeighbourState::Stale | NeighbourState::Delay)
 }
 
 /// Result for a gateway whose neighbour entry is in `state`; `None` while the probe is in progress.
-fn judge(asked: &GatewayRequest, now: Instant, state: NeighbourState) -> Option<Result<(), NoAnswer>> {
+fn judge(request: &GatewayRequest, now: Instant, state: NeighbourState) -> Option<Result<(), NoAnswer>> {
     match state {
         NeighbourState::Incomplete | NeighbourState::Probe => None,
-        // Heard from, if not by an answer to the question: a gateway with a new hardware address says so.
+        // Also without a response to the request: a gateway announces a new hardware address.
         state if is_confirmed(state) => Some(Ok(())),
-        NeighbourState::Failed if !asked.joined && now.saturating_duration_since(asked.begun) < TOO_EARLY => {
-            Some(Err(NoAnswer::NotAsked))
+        NeighbourState::Failed
+            if !request.joined && now.saturating_duration_since(request.begun) < TOO_EARLY =>
+        {
+            Some(Err(NoAnswer::NotProbed))
         }
         NeighbourState::Failed => Some(Err(NoAnswer::Silent)),
-        _ => Some(Err(NoAnswer::NotAsked)),
+        _ => Some(Err(NoAnswer::NotProbed)),
     }
 }
 
@@ -243,17 +244,17 @@ impl Drop for Gateways {
     fn drop(&mut self) {
         let tuned = std::mem::take(&mut self.tuned);
         let now = self.with_socket(neighbours::retrans_times).unwrap_or_default();
-        // Only where it is still ours.
+        // Only intervals that are still ours.
         let ours = |before: &Retrans| now.contains(&Retrans { time: RETRANS, ..*before });
         for before in tuned.into_iter().filter(ours) {
-            // An interface may go at any moment, and its time with it.
+            // The interface may be gone.
             let _ = self.with_socket(|socket| neighbours::set_retrans(socket, before));
         }
     }
 }
 
-/// After a daemon that was killed: gives every interface that still has our time between two questions the one
-/// that interfaces begin with. Tells how many.
+/// Cleans up after a daemon that was killed: sets the default request interval on every interface that still has ours.
+/// Returns their number.
 ///
 /// # Errors
 /// `PermissionDenied` without CAP_NET_ADMIN, if there is anything to do.
@@ -276,9 +277,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_state_tells_alive_silent_still_being_asked_or_nothing() {
+    fn a_state_means_alive_silent_in_progress_or_nothing() {
         let begun = Instant::now();
-        let asked = |joined| GatewayRequest {
+        let request = |joined| GatewayRequest {
             index: 3,
             gateway: [10, 0, 0, 1].into(),
             begun,
@@ -293,17 +294,17 @@ mod tests {
             (NeighbourState::Stale, Some(Ok(()))),
             (NeighbourState::Delay, Some(Ok(()))),
             (NeighbourState::Failed, Some(Err(NoAnswer::Silent))),
-            (NeighbourState::None, Some(Err(NoAnswer::NotAsked))),
-            (NeighbourState::Fixed, Some(Err(NoAnswer::NotAsked))),
+            (NeighbourState::None, Some(Err(NoAnswer::NotProbed))),
+            (NeighbourState::Fixed, Some(Err(NoAnswer::NotProbed))),
         ] {
-            assert_eq!(judge(&asked(false), later, state), result, "{state:?}");
+            assert_eq!(judge(&request(false), later, state), result, "{state:?}");
         }
     }
 
     #[test]
-    fn a_failure_that_comes_too_early_is_not_the_gateways_unless_the_kernel_was_asking_before() {
+    fn a_failure_that_comes_too_early_is_not_the_gateways_unless_the_kernel_was_probing_before() {
         let begun = Instant::now();
-        let asked = |joined| GatewayRequest {
+        let request = |joined| GatewayRequest {
             index: 3,
             gateway: [10, 0, 0, 1].into(),
             begun,
@@ -311,7 +312,7 @@ mod tests {
             joined,
         };
         let early = begun + Duration::from_millis(5);
-        assert_eq!(judge(&asked(false), early, NeighbourState::Failed), Some(Err(NoAnswer::NotAsked)));
-        assert_eq!(judge(&asked(true), early, NeighbourState::Failed), Some(Err(NoAnswer::Silent)));
+        assert_eq!(judge(&request(false), early, NeighbourState::Failed), Some(Err(NoAnswer::NotProbed)));
+        assert_eq!(judge(&request(true), early, NeighbourState::Failed), Some(Err(NoAnswer::Silent)));
     }
 }

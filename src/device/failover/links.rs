@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn only_differences_are_told() {
+    fn only_differences_are_reported() {
         let mut table = LinkTable::default();
         let event = |carrier, whole| Change::Link { link: eth0(carrier), whole };
         assert!(table.apply(event(true, true)), "new");

@@ -22,7 +22,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// life would cost memory for something that hardly ever happens.
 #[derive(Debug, Default)]
 pub struct Repair {
-    asked: HashMap<String, Instant>,
+    requested: HashMap<String, Instant>,
     busy: Arc<AtomicBool>,
     /// There is no nmcli: said once.
     missing: Arc<AtomicBool>,
@@ -32,13 +32,13 @@ impl Repair {
     /// Requests `interface` unless that was done within the last minute.
     pub fn connect(&mut self, interface: &str, now: Instant) {
         self.forget(now);
-        if self.asked.contains_key(interface)
+        if self.requested.contains_key(interface)
             || self.missing.load(Ordering::Relaxed)
             || self.busy.swap(true, Ordering::AcqRel)
         {
             return;
         }
-        self.asked.insert(interface.to_owned(), now);
+        self.requested.insert(interface.to_owned(), now);
         let (busy, missing, interface) = (self.busy.clone(), self.missing.clone(), interface.to_owned());
         let started = thread::Builder::new().name("nmcli".into()).spawn(move || {
             if connect(&interface).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
@@ -54,12 +54,12 @@ impl Repair {
 
     /// Allows a new request for interfaces whose last request is more than a minute old.
     pub fn forget(&mut self, now: Instant) {
-        self.asked.retain(|_, asked| now < *asked + AGAIN);
+        self.requested.retain(|_, requested| now < *requested + AGAIN);
     }
 
     /// When an uplink that stays down may be requested again.
     pub fn due(&self) -> Option<Instant> {
-        self.asked.values().min().map(|asked| *asked + AGAIN)
+        self.requested.values().min().map(|requested| *requested + AGAIN)
     }
 }
 
@@ -77,13 +77,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_uplink_is_asked_for_once_a_minute() {
+    fn one_uplink_is_requested_once_a_minute() {
         let (mut repair, now) = (Repair::default(), Instant::now());
         // As if there were no nmcli: nothing is started.
         repair.missing.store(true, Ordering::Relaxed);
         repair.connect("wlan0", now);
         assert_eq!(repair.due(), None);
-        repair.asked.insert("wlan0".into(), now);
+        repair.requested.insert("wlan0".into(), now);
         assert_eq!(repair.due(), Some(now + AGAIN));
         repair.connect("eth0", now + AGAIN);
         assert_eq!(repair.due(), None, "forgotten after a minute");

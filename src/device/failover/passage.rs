@@ -198,7 +198,7 @@ mod tests {
             let due = passage.copy_due().expect("a copy");
             assert_eq!(due - now, seconds(wait));
             now = due;
-            // Nobody learns what became of it.
+            // Its outcome is lost.
             passage.start_copy(now);
         }
         assert_eq!(passage.record(Lost, now), PassageChange::Blocked);

@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_route_without_carrier_is_skipped_only_where_the_kernel_is_told_so() {
+    fn a_route_without_carrier_is_skipped_only_if_a_sysctl_says_so() {
         let root = tempfile::tempdir().expect("a directory");
         let write = |family: &str, name: &str, value: &str| {
             let directory = root.path().join("proc/sys/net").join(family).join("conf").join(name);

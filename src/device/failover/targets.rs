@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_of_a_portal_is_asked_by_address_with_its_name() {
+    fn the_page_of_a_portal_is_requested_by_address_with_its_name() {
         let targets = targets("[network]\ncaptive_portal_check = \"http://192.0.2.1:8080/generate_204?x=1\"");
         let page = targets.page(&link(&["10.0.0.2"])).expect("a literal needs no lookup");
         assert_eq!(page.address.to_string(), "192.0.2.1:8080");

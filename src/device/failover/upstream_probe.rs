@@ -151,7 +151,7 @@ struct Running {
 enum Stage {
     Connecting,
     /// The rest of the request.
-    Asking(Vec<u8>),
+    Requesting(Vec<u8>),
     /// The answer so far.
     Listening(Vec<u8>),
 }
@@ -250,7 +250,7 @@ fn connect(interface: &str, address: SocketAddr) -> io::Result<Socket> {
 impl Running {
     fn waits_for(&self) -> PollFlags {
         match self.stage {
-            Stage::Connecting | Stage::Asking(_) => PollFlags::OUT,
+            Stage::Connecting | Stage::Requesting(_) => PollFlags::OUT,
             Stage::Listening(_) => PollFlags::IN,
         }
     }
@@ -270,7 +270,7 @@ impl Running {
     fn step(&mut self) -> Result<Option<bool>, ProbeError> {
         match &mut self.stage {
             Stage::Connecting => self.connected(),
-            Stage::Asking(rest) => {
+            Stage::Requesting(rest) => {
                 if send_rest(&self.socket, rest).map_err(ProbeError::later)? {
                     self.stage = Stage::Listening(Vec::with_capacity(portal::ANSWER_LIMIT));
                 }
@@ -294,7 +294,7 @@ impl Running {
         match &self.target {
             ProbeTarget::Tcp(_) => Ok(Some(false)),
             ProbeTarget::Portal(page) => {
-                self.stage = Stage::Asking(page.request());
+                self.stage = Stage::Requesting(page.request());
                 Ok(None)
             }
         }

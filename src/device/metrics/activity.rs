@@ -63,7 +63,7 @@ impl Activities {
 
     /// What is going on now; an activity without a sign is unknown.
     pub fn sample(&mut self, now: Instant) -> ActivityState {
-        // The reason for what is missing is told by `inspect`.
+        // `inspect` reports why a value is missing.
         let is_active =
             |watch: &mut Option<Watch>| watch.as_mut().and_then(|watch| watch.is_active(now).ok());
         let recording = is_active(&mut self.recording);

@@ -15,12 +15,12 @@ pub struct Clock {
     timesync: PathBuf,
     /// The kernel knows best, with any time service. A root that is not this machine's has no kernel, and systemd's
     /// `ProtectClock=` refuses the question.
-    ask_kernel: bool,
+    use_kernel: bool,
 }
 
 impl Clock {
     pub fn new(root: &Path) -> Clock {
-        Clock { timesync: root.join(TIMESYNC), ask_kernel: root == Path::new("/") }
+        Clock { timesync: root.join(TIMESYNC), use_kernel: root == Path::new("/") }
     }
 
     /// True since the first synchronisation after boot; unknown where another program keeps the time.
@@ -43,18 +43,18 @@ impl Source for Clock {
     }
 
     fn place(&self, _: &Firmware) -> Place {
-        match self.ask_kernel {
+        match self.use_kernel {
             true => Place::words("adjtimex"),
             false => Place::file(&self.timesync.join("synchronized")),
         }
     }
 
     fn read(&mut self, _: &mut Turn<'_>) -> Result<bool, Absent> {
-        if self.ask_kernel {
+        if self.use_kernel {
             match os::clock::synchronized() {
                 Ok(synchronized) => return Ok(synchronized),
                 // A filter stays for the life of the process.
-                Err(error) => self.ask_kernel = error.kind() != io::ErrorKind::PermissionDenied,
+                Err(error) => self.use_kernel = error.kind() != io::ErrorKind::PermissionDenied,
             }
         }
         self.by_timesyncd()

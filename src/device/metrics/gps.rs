@@ -14,7 +14,7 @@ pub const GPSD: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4
 
 /// What gpsd knows already, and then whatever the receivers report: one that was asleep has nothing to poll
 /// yet.
-const ASK: &[u8] = b"?WATCH={\"enable\":true,\"json\":true};\n?POLL;\n";
+const REQUEST: &[u8] = b"?WATCH={\"enable\":true,\"json\":true};\n?POLL;\n";
 /// gpsd says 1 to 4 KiB a second; more than this before the first fix report is not gpsd.
 const OUTPUT_LIMIT: usize = 64 * 1024;
 
@@ -38,12 +38,12 @@ pub fn query(address: SocketAddr, position: bool, limit: Duration) -> Result<Opt
     })
 }
 
-/// [`ask`] of this machine's gpsd, as a source.
+/// [`query`] of this machine's gpsd, as a source.
 pub fn source(position: bool) -> impl Source {
     QuerySource {
         name: "gps",
         place: format!("gpsd at {GPSD}"),
-        ask: move |limit| query(GPSD, position, limit),
+        query: move |limit| query(GPSD, position, limit),
         put: |gps: &Gps, reading| reading.connection.gps = Some(gps.clone()),
         show: |gps| match gps.fix {
             GpsFix::None => "no fix".into(),
@@ -56,7 +56,7 @@ pub fn source(position: bool) -> impl Source {
 fn connect(address: SocketAddr, deadline: Instant) -> io::Result<TcpStream> {
     let mut stream = TcpStream::connect_timeout(&address, remaining_or_timeout(deadline)?)?;
     stream.set_write_timeout(Some(remaining_or_timeout(deadline)?))?;
-    stream.write_all(ASK)?;
+    stream.write_all(REQUEST)?;
     Ok(stream)
 }
 

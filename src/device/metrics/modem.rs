@@ -73,13 +73,13 @@ fn more_usable(
     }
 }
 
-/// [`ask`], as a source.
+/// [`query`], as a source.
 pub fn source(root: &Path) -> impl Source + use<> {
     let root = root.to_owned();
     QuerySource {
         name: "modem",
         place: root.join(MMCLI).display().to_string(),
-        ask: move |limit| query(&root, limit),
+        query: move |limit| query(&root, limit),
         put: |modem: &wire::Cellular, reading| reading.connection.cellular = Some(modem.clone()),
         show: shown,
     }

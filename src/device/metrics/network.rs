@@ -200,8 +200,8 @@ fn find_kind(root: &Path, link: &Link) -> LinkKind {
     }
 }
 
-/// What a heartbeat tells of these interfaces. `active` is the default route's interface; it is told even
-/// where nothing else of it is known.
+/// The `connection` of a heartbeat. `active` is the interface of the default route; it is reported even if nothing else is
+/// known about it.
 pub fn describe(interfaces: &[Interface], active: Option<String>) -> wire::Connection {
     let ethernet = choose(interfaces, LinkKind::Ethernet, active.as_deref());
     let wifi = choose(interfaces, LinkKind::Wifi, active.as_deref());
@@ -224,7 +224,7 @@ pub fn describe(interfaces: &[Interface], active: Option<String>) -> wire::Conne
     }
 }
 
-/// The one of several that matters: the active one, else the one that comes furthest, else the first by name.
+/// The reported one of several interfaces of a kind: the active one, else the one in the best state, else the first by name.
 fn choose<'a>(interfaces: &'a [Interface], kind: LinkKind, active: Option<&str>) -> Option<&'a Interface> {
     let rank = |interface: &Interface| {
         let distance = match state(&interface.link) {
@@ -238,7 +238,7 @@ fn choose<'a>(interfaces: &'a [Interface], kind: LinkKind, active: Option<&str>)
     candidates.min_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.link.name.cmp(&b.link.name)))
 }
 
-/// The state of a link, by what can be seen from here.
+/// The state of a link, by its carrier and its addresses.
 pub fn state(link: &Link) -> LinkState {
     match link {
         link if !link.carrier => LinkState::Down,
@@ -247,7 +247,7 @@ pub fn state(link: &Link) -> LinkState {
     }
 }
 
-/// Reaches further than the next cable: not link-local, not the machine itself, not awaiting its check.
+/// Whether the address is valid beyond its link: not link-local, not loopback, not tentative.
 fn usable(address: &Address) -> bool {
     let local = match address.ip {
         IpAddr::V4(ip) => ip.is_link_local() || ip.is_loopback() || ip.is_unspecified(),
@@ -256,12 +256,12 @@ fn usable(address: &Address) -> bool {
     !local && !address.tentative
 }
 
-/// The interface's usable addresses; the others only if it has nothing better. None of a link that is down:
-/// the kernel keeps them, but they do not reach the device.
+/// The interface's usable addresses, or all of them if none is usable. A link that is down has no addresses here: the kernel
+/// keeps them, but they do not reach the device.
 fn addresses(interface: &Interface) -> impl Iterator<Item = wire::Address> + '_ {
     let link = &interface.link;
     let state = state(link);
-    let told = move |address: &&Address| match state {
+    let is_reported = move |address: &&Address| match state {
         LinkState::NoAddress => true,
         state => state.is_connected() && usable(address),
     };
@@ -270,7 +270,7 @@ fn addresses(interface: &Interface) -> impl Iterator<Item = wire::Address> + '_ 
         link.addresses[..*place].iter().all(|earlier| earlier.ip != address.ip)
     };
     let listed = link.addresses.iter().enumerate().filter(first).map(|(_, address)| address);
-    listed.filter(told).map(|address| wire::Address {
+    listed.filter(is_reported).map(|address| wire::Address {
         interface: link.name.clone(),
         ip: address.ip,
         kind: interface.kind,

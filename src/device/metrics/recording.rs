@@ -54,8 +54,7 @@ impl Recording {
         (!places.is_empty()).then(|| places.join(", "))
     }
 
-    /// The file and its size as it is now. The path is told as the machine itself would say it, without the
-    /// root.
+    /// The file and its current size. The path is that of the machine, without `root`.
     pub fn find(&mut self) -> Result<RecordingFile, String> {
         let named = match &self.path_file {
             Some(path_file) => self.named_by(path_file),
@@ -95,8 +94,8 @@ impl Recording {
         if SystemTime::now().duration_since(changed).is_ok_and(|age| age > SETTLED) {
             self.newest = Some(Newest { path: path.clone(), directory_changed: changed });
         }
-        let told = path.strip_prefix(&self.root).map(|path| Path::new("/").join(path)).unwrap_or(path);
-        Ok(RecordingFile { path: told, bytes })
+        let path = path.strip_prefix(&self.root).map(|path| Path::new("/").join(path)).unwrap_or(path);
+        Ok(RecordingFile { path, bytes })
     }
 }
 

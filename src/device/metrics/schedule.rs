@@ -21,7 +21,7 @@ pub struct Sources {
 
 impl Sources {
     pub fn add(&mut self, pace: Cadence, source: impl Source + 'static) {
-        self.entries.push(Box::new(Scheduled { source, pace, gone: false, asked: None, kept: None }));
+        self.entries.push(Box::new(Scheduled { source, pace, gone: false, last_read: None, kept: None }));
     }
 
     /// Reads the fast sources, and adds the last values of the slow ones.
@@ -72,7 +72,7 @@ struct Scheduled<S: Source> {
     pace: Cadence,
     /// Set once it has failed for good.
     gone: bool,
-    asked: Option<Instant>,
+    last_read: Option<Instant>,
     kept: Option<S::Value>,
 }
 
@@ -93,14 +93,14 @@ impl<S: Source> Entry for Scheduled<S> {
         if self.gone {
             return;
         }
-        match (self.pace, self.asked) {
+        match (self.pace, self.last_read) {
             (Cadence::EachSample, _) => {
                 if let Ok(value) = self.read(turn) {
                     self.source.put(&value, reading);
                 }
             }
-            (Cadence::Every(period), Some(asked)) => {
-                let age = turn.now.saturating_duration_since(asked);
+            (Cadence::Every(period), Some(last)) => {
+                let age = turn.now.saturating_duration_since(last);
                 let fresh = age <= period.max(round) * STALE_AFTER;
                 self.kept = self.kept.take().filter(|_| fresh);
                 self.kept.iter().for_each(|value| self.source.put(value, reading));
@@ -110,18 +110,16 @@ impl<S: Source> Entry for Scheduled<S> {
     }
 
     fn due(&self, now: Instant) -> Option<Option<Instant>> {
-        match (self.pace, self.asked) {
+        match (self.pace, self.last_read) {
             (Cadence::EachSample, _) => None,
             _ if self.gone => None,
             (Cadence::Every(_), None) => Some(None),
-            (Cadence::Every(period), Some(asked)) => {
-                Some(Some(asked + period)).filter(|due| *due <= Some(now))
-            }
+            (Cadence::Every(period), Some(last)) => Some(Some(last + period)).filter(|due| *due <= Some(now)),
         }
     }
 
     fn read(&mut self, turn: &mut Turn<'_>) {
-        self.asked = Some(turn.now);
+        self.last_read = Some(turn.now);
         self.kept = self.read(turn).ok();
     }
 
@@ -139,7 +137,7 @@ pub struct QuerySource<V, A> {
     pub name: &'static str,
     pub place: String,
     /// `None` if the peer answers without data: no modem, no receiver.
-    pub ask: A,
+    pub query: A,
     pub put: fn(&V, &mut Reading),
     pub show: fn(&V) -> String,
 }
@@ -160,7 +158,7 @@ where
     }
 
     fn read(&mut self, turn: &mut Turn<'_>) -> Result<V, Absent> {
-        match (self.ask)(turn.limit) {
+        match (self.query)(turn.limit) {
             Ok(Some(value)) => Ok(value),
             Ok(None) => Err(Absent::because(format!("{} has no data", self.place))),
             Err(reason) => Err(Absent::because(reason)),
@@ -192,11 +190,11 @@ mod tests {
         }
     }
 
-    fn asked<A>(ask: A) -> QuerySource<Cellular, A> {
+    fn query_source<A>(query: A) -> QuerySource<Cellular, A> {
         QuerySource {
             name: "modem",
             place: "mmcli".to_owned(),
-            ask,
+            query,
             put: |modem, reading| reading.connection.cellular = Some(modem.clone()),
             show: |modem| modem.state.clone(),
         }
@@ -214,7 +212,7 @@ mod tests {
             vec![Err("gone".to_owned()), Ok(None), Ok(Some(modem("two"))), Ok(Some(modem("one")))];
         let mut sources = Sources::default();
         let period = Duration::from_secs(60);
-        sources.add(Cadence::Every(period), asked(move |_| answers.pop().expect("four answers")));
+        sources.add(Cadence::Every(period), query_source(move |_| answers.pop().expect("four answers")));
         let mut now = Instant::now();
         for expected in [Some("one"), Some("two"), None, None] {
             assert!(turn(&mut sources, now, Sources::read_one));
@@ -228,15 +226,15 @@ mod tests {
 
     #[test]
     fn the_longest_overdue_source_is_read_first_and_a_permanently_absent_one_never() {
-        let (said, asked_for) = crossbeam_channel::unbounded();
+        let (said, queried) = crossbeam_channel::unbounded();
         let mut sources = Sources::default();
         for (name, period) in [("a", 10), ("b", 30)] {
             let said = said.clone();
-            let ask = move |_| -> Result<Option<Cellular>, String> {
+            let query = move |_| -> Result<Option<Cellular>, String> {
                 said.send(name).expect("the test listens");
                 Ok(None)
             };
-            sources.add(Cadence::Every(Duration::from_secs(period)), asked(ask));
+            sources.add(Cadence::Every(Duration::from_secs(period)), query_source(query));
         }
         // Without firmware: for good.
         sources.add(Cadence::Every(Duration::ZERO), Power);
@@ -245,6 +243,6 @@ mod tests {
             turn(&mut sources, begin + Duration::from_secs(seconds), Sources::read_one);
         }
         // 2 s is the firmware's only turn; at 3 s none is due; at 40 s a has waited since 22 s, b since 31 s.
-        assert_eq!(asked_for.try_iter().collect::<Vec<_>>(), ["a", "b", "a", "a", "b"]);
+        assert_eq!(queried.try_iter().collect::<Vec<_>>(), ["a", "b", "a", "a", "b"]);
     }
 }

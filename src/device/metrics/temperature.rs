@@ -20,7 +20,7 @@ const HWMON: [&str; 3] = ["cpu_thermal", "coretemp", "k10temp"];
 pub struct Temperature {
     sysfs: Sought<KeptFile>,
     /// False where the firmware is slow and sysfs was there at start: then nothing slow is ever asked.
-    ask_firmware: bool,
+    use_firmware: bool,
     pace: Cadence,
 }
 
@@ -29,7 +29,7 @@ impl Temperature {
         let sysfs = Sought::new(root, |root| Some(KeptFile::new(sensor(root)?)));
         let quick = firmware.pace() == Cadence::EachSample;
         let pace = if sysfs.found().is_some() { Cadence::EachSample } else { firmware.pace() };
-        Temperature { ask_firmware: quick || sysfs.found().is_none(), pace, sysfs }
+        Temperature { use_firmware: quick || sysfs.found().is_none(), pace, sysfs }
     }
 
     pub fn pace(&self) -> Cadence {
@@ -57,7 +57,7 @@ impl Source for Temperature {
             plausible::TEMPERATURE.check(degrees, file.path().display())
         });
         match sysfs {
-            Err(error) if self.ask_firmware => self.by_firmware(turn, error),
+            Err(error) if self.use_firmware => self.by_firmware(turn, error),
             sysfs => sysfs,
         }
     }
@@ -80,7 +80,7 @@ impl Temperature {
                 .and_then(|degrees| plausible::TEMPERATURE.check(degrees, "measure_temp")),
             Err(Absent::ForGood(_)) => {
                 // A driver may load later: only the firmware is out of the question.
-                self.ask_firmware = false;
+                self.use_firmware = false;
                 Err(sysfs)
             }
             Err(error) => Err(error),

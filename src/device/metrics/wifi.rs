@@ -25,7 +25,7 @@ pub struct Radio {
 pub struct Radios {
     wireless: KeptFile,
     /// False under the root of a test: netlink would report this machine.
-    ask_kernel: bool,
+    use_kernel: bool,
     nl80211: Option<Nl80211>,
     cache: BTreeMap<u32, CachedAssociation>,
 }
@@ -40,7 +40,7 @@ impl Radios {
     pub fn new(root: &Path) -> Radios {
         Radios {
             wireless: KeptFile::new(root.join("proc/net/wireless")),
-            ask_kernel: root == Path::new("/"),
+            use_kernel: root == Path::new("/"),
             nl80211: None,
             cache: BTreeMap::new(),
         }
@@ -65,7 +65,7 @@ impl Radios {
     /// # Errors
     /// One sentence: no wireless support, or what the kernel answered.
     pub fn association(&mut self, index: u32, now: Instant) -> Result<Association, String> {
-        if !self.ask_kernel {
+        if !self.use_kernel {
             return Err("not read under another root".into());
         }
         if let Some(known) = self.cache.get(&index) {

@@ -74,7 +74,7 @@ impl Events {
         }
         if neighbours {
             // Without it there are more events, nothing worse.
-            let _ = SockRef::from(&socket).attach_filter(&without_questions());
+            let _ = SockRef::from(&socket).attach_filter(&without_requests());
         }
         for group in GROUPS.into_iter().chain(neighbours.then_some(NEIGHBOURS)) {
             socket.add_membership(group)?;
@@ -82,8 +82,8 @@ impl Events {
         Ok(Events { socket, buffer: Vec::with_capacity(BUFFER) })
     }
 
-    /// Gives what has come to `each`, which tells whether there is likely to be more. True if something was lost: all
-    /// has to be read again.
+    /// Passes each pending event to `each`, which returns whether more are likely. Returns true if events were lost: the
+    /// whole state must be read again.
     pub fn receive(&mut self, mut each: impl FnMut(Change) -> bool) -> io::Result<bool> {
         let (mut lost, mut more) = (false, true);
         for _ in 0..BURST {
@@ -101,7 +101,7 @@ impl Events {
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(lost),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // The kernel had no room for an event and says so once.
+                // The kernel dropped events, which it reports once.
                 Err(error) if error.raw_os_error() == Some(NOBUFS) => lost = true,
                 Err(error) => return Err(error),
             }
@@ -110,20 +110,20 @@ impl Events {
     }
 }
 
-/// Lets all pass but neighbours that are being asked: the gateway probes ask several times a second, the kernel tells
-/// everybody of each question, and each would wake the thread. In classic BPF, which sees the message as the kernel
-/// made it and reads 16 bits as the network orders them: `nlmsg_type` at 4, `ndm_state` at 24.
-fn without_questions() -> [SockFilter; 6] {
+/// Drops events of neighbours to which requests are in flight. Gateways are probed several times a second, the kernel
+/// publishes an event for each request, and each event would wake the thread. Classic BPF sees the message in the byte order
+/// of the host, and reads 16 bits in network order: `nlmsg_type` at 4, `ndm_state` at 24.
+fn without_requests() -> [SockFilter; 6] {
     const LOAD_HALF: u16 = 0x28;
     const IF_EQUAL: u16 = 0x15;
     const IF_ANY_BIT: u16 = 0x45;
     const RETURN: u16 = 0x06;
-    let asked = NUD_INCOMPLETE | NUD_DELAY | NUD_PROBE;
+    let in_flight = NUD_INCOMPLETE | NUD_DELAY | NUD_PROBE;
     [
         SockFilter::new(LOAD_HALF, 0, 0, 4),
         SockFilter::new(IF_EQUAL, 0, 2, RTM_NEWNEIGH.to_be().into()),
         SockFilter::new(LOAD_HALF, 0, 0, 24),
-        SockFilter::new(IF_ANY_BIT, 1, 0, asked.to_be().into()),
+        SockFilter::new(IF_ANY_BIT, 1, 0, in_flight.to_be().into()),
         SockFilter::new(RETURN, 0, 0, u32::MAX),
         SockFilter::new(RETURN, 0, 0, 0),
     ]
@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn the_kernel_accepts_the_filter_of_neighbours() {
         let events = Events::open(true).expect("a socket");
-        SockRef::from(&events.socket).attach_filter(&without_questions()).expect("a filter that is sound");
+        SockRef::from(&events.socket).attach_filter(&without_requests()).expect("a filter that is sound");
     }
 
     #[test]

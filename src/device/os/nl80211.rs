@@ -54,18 +54,17 @@ impl Nl80211 {
         let mut socket = Socket::open(NETLINK_GENERIC)?;
         let body = request(CTRL_CMD_GETFAMILY, 1, CTRL_ATTR_FAMILY_NAME, b"nl80211\0");
         let mut family = None;
-        let asked =
+        let result =
             socket.request(GENL_ID_CTRL, 0, &body, |_, reply| family = family.or(parse_family(reply)));
-        match (asked, family) {
+        match (result, family) {
             (Ok(()), Some(family)) => Ok(Nl80211 { socket, family }),
             (Err(error), _) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Err(io::Error::new(io::ErrorKind::NotFound, "no nl80211 in this kernel")),
         }
     }
 
-    /// Asks for the interface with this index: 5 system calls, and a dump of the scan's results more where
-    /// the driver leaves the association to the supplicant (mac80211; the Raspberry Pi's own chip does it
-    /// itself).
+    /// Queries the interface with this index. It makes 5 system calls, and dumps the scan's results too if the driver leaves
+    /// the association to the supplicant (mac80211; not the Raspberry Pi's own chip).
     ///
     /// # Errors
     /// `ENODEV` if it is not wireless. After any error this socket is to be dropped.
@@ -90,10 +89,10 @@ impl Nl80211 {
     fn scanned_ssid(&mut self, index: u32) -> io::Result<Option<String>> {
         let mut ssid = None;
         for _ in 0..SCAN_ATTEMPTS {
-            let asked = self.query(NL80211_CMD_GET_SCAN, NLM_F_DUMP, index, |reply| {
+            let result = self.query(NL80211_CMD_GET_SCAN, NLM_F_DUMP, index, |reply| {
                 ssid = ssid.take().or(parse_bss(reply))
             });
-            match asked {
+            match result {
                 // A scan is going on: the list changed while it was read.
                 Err(error) if error.kind() == io::ErrorKind::Interrupted && ssid.is_none() => {}
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),

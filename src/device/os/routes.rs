@@ -221,8 +221,8 @@ mod tests {
         };
         let hops = [hop(2, 1), hop(5, 2)].concat();
         let routes = parsed(&body(DEFAULT, &[(RTA_MULTIPATH, &hops)]));
-        let told: Vec<_> = routes.iter().map(|route| (route.index, route.gateway)).collect();
-        assert_eq!(told, [(2, Some([10, 0, 0, 1].into())), (5, Some([10, 0, 0, 2].into()))]);
+        let found: Vec<_> = routes.iter().map(|route| (route.index, route.gateway)).collect();
+        assert_eq!(found, [(2, Some([10, 0, 0, 1].into())), (5, Some([10, 0, 0, 2].into()))]);
     }
 
     #[test]

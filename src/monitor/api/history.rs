@@ -47,16 +47,16 @@ pub struct PointView {
 pub fn span(mut query: Query, now: Moment) -> Result<Span, QueryFault> {
     let to = query.moment("to")?.unwrap_or(now);
     let from = query.moment("from")?.unwrap_or_else(|| to.minus(DAY));
-    let asked = query.number("step", "seconds", 60..=86_400)?;
+    let step = query.number("step", "seconds", 60..=86_400)?;
     query.end()?;
-    if asked.is_some_and(|step| step % 60 != 0) {
+    if step.is_some_and(|step| step % 60 != 0) {
         return Err("step must be whole minutes: a multiple of 60".into());
     }
     if from >= to {
         return Err("from must be before to".into());
     }
     let points = |step: u32| to.since(from).as_secs().div_ceil(u64::from(step));
-    match asked {
+    match step {
         Some(step) if points(step) > MOST_POINTS => {
             Err(format!("{} points are too many; use a larger step or a shorter range", points(step)))
         }
@@ -101,7 +101,7 @@ mod tests {
 
     const NOW: Moment = Moment(1_763_756_400_000);
 
-    fn asked(text: &str) -> Result<Span, QueryFault> {
+    fn parsed(text: &str) -> Result<Span, QueryFault> {
         span(Query::parse(Some(text)).expect(text), NOW)
     }
 
@@ -111,12 +111,12 @@ mod tests {
 
     #[test]
     fn the_default_is_the_last_day_by_the_minute() {
-        assert_eq!(asked(""), Ok(Span { from: ago(24), to: NOW, step: 60 }));
+        assert_eq!(parsed(""), Ok(Span { from: ago(24), to: NOW, step: 60 }));
     }
 
     #[test]
     fn the_step_is_the_finest_that_is_kept_and_fits_into_a_response() {
-        let step = |hours: u64| asked(&format!("from={}", ago(hours).0 / 1000)).map(|span| span.step);
+        let step = |hours: u64| parsed(&format!("from={}", ago(hours).0 / 1000)).map(|span| span.step);
         assert_eq!(step(33), Ok(60));
         assert_eq!(step(34), Ok(900), "2,040 minutes");
         assert_eq!(step(24 * 20), Ok(900));
@@ -134,7 +134,7 @@ mod tests {
             "step=61",
             "step=1m",
         ] {
-            asked(text).expect_err(text);
+            parsed(text).expect_err(text);
         }
     }
 }

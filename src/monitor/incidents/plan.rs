@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_that_was_not_chosen_is_not_told() {
+    fn an_event_that_was_not_chosen_is_not_notified() {
         let stopped =
             Happening { event: EventKind::Stopped, state: EventKind::Stopped, ..offline(at(12, 0)) };
         assert!(dues(&everybody(), &stopped).is_empty());
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_recovery_is_told_where_its_outage_was() {
+    fn a_recovery_goes_to_the_channels_of_its_outage() {
         let online = Happening { event: EventKind::Online, state: EventKind::Online, ..offline(at(12, 0)) };
         let two = Recipient { channels: vec![ChannelId(1), ChannelId(7)], ..everybody() };
         let rows = plan(&[two], &machine(), &online, &[ChannelId(7)]);
@@ -212,9 +212,9 @@ mod tests {
     }
 
     #[test]
-    fn what_holds_after_flapping_is_told_to_who_heard_of_it_or_wants_that_state() {
+    fn the_status_after_flapping_goes_to_recipients_of_the_flapping_or_of_that_status() {
         let steady = Happening { event: EventKind::Steady, ..offline(at(12, 0)) };
-        for (events, told) in [
+        for (events, expected) in [
             (vec![Topic::Flapping], true),
             (vec![Topic::Offline], true),
             (vec![Topic::Online], false),
@@ -222,7 +222,7 @@ mod tests {
         ] {
             let recipient = [Recipient { events, ..everybody() }];
             let rows = plan(&recipient, &machine(), &steady, &[ChannelId(1)]);
-            assert_eq!(!rows.is_empty(), told, "{:?}", recipient[0].events);
+            assert_eq!(!rows.is_empty(), expected, "{:?}", recipient[0].events);
             assert!(plan(&recipient, &machine(), &steady, &[]).is_empty(), "it is no news");
         }
     }

@@ -88,7 +88,7 @@ impl<'de> Fields<'de> for EnrollRequest<'de> {
     }
 }
 
-/// Strict, unlike the fields of a heartbeat: there are no old clients to tolerate, and the author of a new one learns what is
+/// Strict, unlike the fields of a heartbeat: there are no old clients to tolerate, and the author of a new one sees what is
 /// wrong. `null` is absent.
 fn string<'de, A: MapAccess<'de>>(value: &mut A) -> Result<Option<Cow<'de, str>>, A::Error> {
     match value.next_value::<Option<JsonValue<Skipped>>>()? {

@@ -366,7 +366,7 @@ impl Dispatcher {
             DeliveryError::Later { why, after, limits_us } => {
                 // Rows of one message stay together.
                 let attempts = flight.rows.iter().map(|row| row.attempts).min().unwrap_or(0) + 1;
-                let setback = Setback { attempts, asked: after, limits_us };
+                let setback = Setback { attempts, retry_after: after, limits_us };
                 let delay = state.pace.failed(&flight.ids(), setback, now.monotonic, fastrand::f64());
                 let may_end_early = flight.rows.first().is_some_and(|row| state.pace.may_end_early(row.id));
                 let when = if may_end_early { "within" } else { "in" };

@@ -32,7 +32,7 @@ const IDLE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct HttpResponse {
     pub status: u16,
-    /// The wait that `Retry-After` asks for.
+    /// The pause in `Retry-After`.
     pub retry_after: Option<Duration>,
     pub body: String,
 }

@@ -63,7 +63,7 @@ impl Message {
 /// Why a delivery failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeliveryError {
-    /// Retry later: not before `after`, if the receiver asked for that. `limits_us`: because it gets too many messages.
+    /// Retry later: not before `after`, if the receiver requested that. `limits_us`: because it gets too many messages.
     Later { why: String, after: Option<Duration>, limits_us: bool },
     /// The message was handed over, but not acknowledged: it may have arrived.
     Unknown { why: String },

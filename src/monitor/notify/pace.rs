@@ -57,8 +57,8 @@ pub enum Turn {
 pub struct Setback {
     /// Attempts of the message, including this one.
     pub attempts: u32,
-    /// The wait that the receiver asked for.
-    pub asked: Option<Duration>,
+    /// The pause that the receiver requested.
+    pub retry_after: Option<Duration>,
     /// The receiver limits our rate, so the wait applies to the channel.
     pub limits_us: bool,
 }
@@ -155,7 +155,7 @@ impl ChannelPace {
         self.backed_off.drain().collect()
     }
 
-    /// Counts a failure. Returns the backoff of these rows: our own, or what the receiver asked for if that is longer.
+    /// Counts a failure. Returns the backoff of these rows: our own, or the pause that the receiver requested if that is longer.
     /// `jitter` is 0 to 1.
     pub fn failed(&mut self, rows: &[i64], setback: Setback, now: Instant, jitter: f64) -> Duration {
         self.misses = self.misses.saturating_add(1);
@@ -164,17 +164,17 @@ impl ChannelPace {
             true => quick(setback.attempts, jitter),
             false => slow(setback.attempts, jitter),
         };
-        let asked = setback.asked.unwrap_or_default().min(LONGEST_HOLD);
-        if !delivers && asked <= own && self.backed_off.len() < MOST_BACKED_OFF {
+        let retry_after = setback.retry_after.unwrap_or_default().min(LONGEST_HOLD);
+        if !delivers && retry_after <= own && self.backed_off.len() < MOST_BACKED_OFF {
             self.backed_off.extend(rows);
         }
-        if setback.limits_us && !asked.is_zero() {
-            self.pause(now, asked.min(LONGEST_CHANNEL_HOLD));
+        if setback.limits_us && !retry_after.is_zero() {
+            self.pause(now, retry_after.min(LONGEST_CHANNEL_HOLD));
         }
         if self.is_down(now) {
             self.retries_at = Some(now + slow(self.misses - DOWN + 1, jitter).min(LONGEST_PROBE));
         }
-        own.max(asked)
+        own.max(retry_after)
     }
 
     /// Whether the backoff of this row ends early once the channel delivers.
@@ -243,8 +243,8 @@ mod tests {
     #[test]
     fn a_receiver_lengthens_the_backoff_up_to_an_hour_and_never_shortens_it() {
         let (now, mut pace) = (Instant::now(), ChannelPace::default());
-        let mut wait = |attempts, asked, jitter| {
-            let setback = Setback { attempts, asked: Some(asked), limits_us: false };
+        let mut wait = |attempts, retry_after, jitter| {
+            let setback = Setback { attempts, retry_after: Some(retry_after), limits_us: false };
             pace.failed(&[1], setback, now, jitter)
         };
         assert_eq!(wait(1, SECOND * 35, 1.0), SECOND * 35);
@@ -257,12 +257,12 @@ mod tests {
     fn rows_that_failed_while_nothing_was_delivered_are_retried_at_the_next_success() {
         let (now, mut pace) = (Instant::now(), ChannelPace::default());
         pace.failed(&[1, 2], attempt(9), now, 0.0);
-        let asked = Setback { asked: Some(SECOND * 300), ..attempt(1) };
-        pace.failed(&[3], asked, now, 0.0);
+        let retry_after = Setback { retry_after: Some(SECOND * 300), ..attempt(1) };
+        pace.failed(&[3], retry_after, now, 0.0);
         assert!(pace.may_end_early(2) && !pace.may_end_early(3));
         let mut freed = pace.succeeded(now);
         freed.sort_unstable();
-        assert_eq!(freed, [1, 2], "but not the row whose receiver asked to wait");
+        assert_eq!(freed, [1, 2], "but not the row whose receiver requested a pause");
         pace.failed(&[4], attempt(1), now, 0.0);
         assert!(pace.succeeded(now).is_empty(), "4 failed while the channel delivered");
     }
@@ -305,7 +305,7 @@ mod tests {
     #[test]
     fn a_receiver_that_limits_our_rate_holds_the_channel_for_a_minute_at_most() {
         let (now, mut pace) = (Instant::now(), ChannelPace::default());
-        let limited = |asked| Setback { attempts: 1, asked, limits_us: true };
+        let limited = |retry_after| Setback { attempts: 1, retry_after, limits_us: true };
         pace.failed(&[1], limited(None), now, 0.0);
         pace.failed(&[1], limited(Some(Duration::ZERO)), now, 0.0);
         assert_eq!(pace.turn(ChannelKind::Telegram, now), self::now(4), "it named no time");

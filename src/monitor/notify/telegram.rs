@@ -81,8 +81,8 @@ fn error(answer: &HttpResponse, token: &str) -> DeliveryError {
     let parts = [answer.status.to_string(), said, advice];
     let why = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(": ");
     // Any JSON number; the cast saturates, far above the longest wait that is respected.
-    let asked = parameters["retry_after"].as_f64().map(|seconds| Duration::from_secs(seconds as u64));
-    DeliveryError::Later { why, after: asked.max(answer.retry_after), limits_us: answer.status == 429 }
+    let retry_after = parameters["retry_after"].as_f64().map(|seconds| Duration::from_secs(seconds as u64));
+    DeliveryError::Later { why, after: retry_after.max(answer.retry_after), limits_us: answer.status == 429 }
 }
 
 #[cfg(test)]

@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn offline_every_fourth_probe_asks_the_last_target_and_only_the_first_target_is_asked_briefly() {
+    fn offline_every_fourth_probe_is_of_the_last_target_and_only_the_first_target_has_a_short_timeout() {
         let now = Instant::now();
         let mut uplinks = offline(now);
         let expected = [(First, Brief), (First, Brief), (Last, Normal), (First, Brief)];
@@ -229,12 +229,12 @@ mod tests {
     }
 
     #[test]
-    fn a_portal_page_whose_name_is_being_looked_up_is_asked_after_2_s() {
+    fn a_portal_page_whose_name_is_being_looked_up_is_requested_after_2_s() {
         let now = Instant::now();
         let (mut uplinks, _) = uplinks([true, false, false], false, true, now);
         finish(&mut uplinks, true, now);
         assert_eq!(decide(&mut uplinks, now).probes, [Start::Portal { index: 2 }]);
-        uplinks.apply(Fact::PortalNotAsked { index: 2 }, now);
+        uplinks.apply(Fact::PortalNotChecked { index: 2 }, now);
         for (wait, probes) in [(0, vec![]), (1_999, vec![]), (2_000, vec![Start::Portal { index: 2 }])] {
             assert_eq!(decide(&mut uplinks, now + MS * wait).probes, probes, "after {wait} ms");
         }

@@ -207,7 +207,7 @@ impl Device {
         self.apply(Fact::Heartbeat { interface: interface.to_owned(), evidence, copy: false });
     }
 
-    /// A copy was asked for, over eth0 alone, and this is its result.
+    /// A copy was sent over eth0 alone, and this is its result.
     fn copy_over_eth0(&mut self, evidence: Evidence) {
         assert_eq!(std::mem::take(&mut self.copies), [ETH0]);
         self.apply(Fact::Heartbeat { interface: "eth0".into(), evidence, copy: true });
@@ -468,7 +468,7 @@ fn the_hold_down_begins_when_the_portal_of_a_better_uplink_is_gone() {
 }
 
 #[test]
-fn where_nothing_can_be_asked_carrier_and_address_decide() {
+fn without_any_probe_carrier_and_address_decide() {
     let mut device = Device::new();
     device.seen.iter_mut().for_each(|seen| seen.targets = 0);
     (0..3).for_each(|place| device.set(place, true, true));
@@ -873,26 +873,26 @@ fn after_a_failback_the_next_one_waits_for_the_hold_down() {
 }
 
 #[test]
-fn an_uplink_whose_probes_say_nothing_is_asked_again_and_not_returned_to() {
+fn an_uplink_whose_probes_prove_nothing_is_probed_again_without_a_failback() {
     let mut device = Device::settled();
     device.cable(0, false);
     device.works[0] = false;
     device.cable(0, true);
-    let mut asked = 0;
+    let mut probes = 0;
     for _ in 0..200 {
         device.now += Duration::from_millis(100);
         if device.uplinks.named("eth0").is_some_and(|track| track.pending_for(device.now).is_some()) {
-            asked += 1;
+            probes += 1;
             device.uplinks.apply(Fact::Upstream { index: ETH0, works: None }, device.now);
         }
         device.decide();
     }
-    assert!(asked > 2, "asked {asked} times in 20 s");
+    assert!(probes > 2, "{probes} probes in 20 s");
     assert_eq!((device.health()[0], device.decision.active.as_deref()), (Unverified, Some("wlan1")));
 }
 
 #[test]
-fn where_nothing_else_can_be_asked_a_gateway_that_answers_is_enough() {
+fn without_other_probes_a_gateway_that_responds_is_enough() {
     for (answers, health) in [(true, Valid), (false, Unverified)] {
         let mut device = Device::new();
         (device.seen[0].targets, device.seen[0].gateway) = (0, true);

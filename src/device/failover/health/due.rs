@@ -52,8 +52,8 @@ impl Track {
     }
 
     pub fn gateway_due(&self, role: Role, now: Instant) -> Option<Instant> {
-        let asked = self.usable() && self.seen.gateway;
-        asked.then(|| self.last_gateway.map_or(now, |last| last + role.gateway()))
+        let is_checked = self.usable() && self.seen.gateway;
+        is_checked.then(|| self.last_gateway.map_or(now, |last| last + role.gateway()))
     }
 
     pub fn last_gateway(&self) -> Option<Instant> {
@@ -68,8 +68,8 @@ impl Track {
     pub fn portal_due(&self, now: Instant) -> Option<Instant> {
         let captive = self.portal == Portal::Captive;
         let interval = if captive { PORTAL_CAPTIVE } else { PORTAL };
-        let asked = self.usable() && (self.upstream == Upstream::Works || captive);
-        asked.then(|| self.last_portal.map_or(now, |last| last + interval))
+        let is_checked = self.usable() && (self.upstream == Upstream::Works || captive);
+        is_checked.then(|| self.last_portal.map_or(now, |last| last + interval))
     }
 
     pub fn portal_check_skipped(&mut self, now: Instant) {

@@ -55,7 +55,7 @@ impl FailoverLoop<'_> {
             let answers = match answer.result {
                 Ok(()) => true,
                 Err(NoAnswer::Silent) => false,
-                Err(NoAnswer::NotAsked) => continue,
+                Err(NoAnswer::NotProbed) => continue,
             };
             self.uplinks.apply(Fact::Gateway { index: answer.index, answers }, now);
         }
@@ -111,7 +111,7 @@ impl FailoverLoop<'_> {
                             let target = ProbeTarget::Portal(page);
                             self.probes.start(now, Probe { index, name, target, timeout: PORTAL });
                         }
-                        None => self.uplinks.apply(Fact::PortalNotAsked { index }, now),
+                        None => self.uplinks.apply(Fact::PortalNotChecked { index }, now),
                     }
                 }
             }

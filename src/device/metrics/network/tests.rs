@@ -1,4 +1,4 @@
-//! Tables of what is told of which links.
+//! Tables of links and what is reported about them.
 
 use super::*;
 use crate::device::os::links::Bytes;
@@ -87,21 +87,21 @@ fn a_virtual_link_counts_by_its_name_or_by_the_default_route() {
 #[test]
 fn at_most_sixteen_links_are_reported_and_always_the_active_one() {
     let all = (1..100).map(|index| link(index, &format!("eth{index}"), &[])).collect();
-    let told = uplinks(all, Some("eth77"));
-    assert_eq!((told.len(), told[0].name.as_str(), told[1].name.as_str()), (16, "eth77", "eth1"));
+    let reported = uplinks(all, Some("eth77"));
+    assert_eq!((reported.len(), reported[0].name.as_str(), reported[1].name.as_str()), (16, "eth77", "eth1"));
 }
 
 #[test]
 fn the_reported_ethernet_is_the_active_then_an_up_one_then_the_first_by_name() {
-    let told = |active: Option<&str>, links: Vec<Link>| {
+    let reported = |active: Option<&str>, links: Vec<Link>| {
         let interfaces: Vec<_> = links.into_iter().map(|link| interface(LinkKind::Ethernet, link)).collect();
         describe(&interfaces, active.map(String::from)).ethernet.expect("an Ethernet").interface
     };
     let up = |index, name| link(index, name, &["10.0.0.1"]);
-    assert_eq!(told(Some("eth1"), vec![up(1, "eth0"), without_carrier(link(2, "eth1", &[]))]), "eth1");
-    assert_eq!(told(Some("wlan0"), vec![link(1, "eth0", &[]), up(2, "eth1")]), "eth1");
-    assert_eq!(told(None, vec![without_carrier(link(1, "eth0", &[])), link(2, "eth1", &[])]), "eth1");
-    assert_eq!(told(None, vec![link(1, "eth1", &[]), link(2, "eth0", &[])]), "eth0");
+    assert_eq!(reported(Some("eth1"), vec![up(1, "eth0"), without_carrier(link(2, "eth1", &[]))]), "eth1");
+    assert_eq!(reported(Some("wlan0"), vec![link(1, "eth0", &[]), up(2, "eth1")]), "eth1");
+    assert_eq!(reported(None, vec![without_carrier(link(1, "eth0", &[])), link(2, "eth1", &[])]), "eth1");
+    assert_eq!(reported(None, vec![link(1, "eth1", &[]), link(2, "eth0", &[])]), "eth0");
 }
 
 #[test]
@@ -133,17 +133,17 @@ fn a_device_on_wifi_is_reported_as_in_the_wire_formats_sample() {
 fn a_link_local_address_is_reported_only_without_a_better_one() {
     let eth0 = interface(LinkKind::Ethernet, link(2, "eth0", &["169.254.7.7"]));
     let usb0 = interface(LinkKind::Ethernet, link(3, "usb0", &["fe80::2", "10.0.0.3"]));
-    let told = describe(&[eth0, usb0], None).ip_addresses;
-    let told: Vec<_> = told.iter().map(|address| address.ip.to_string()).collect();
-    assert_eq!(told, ["169.254.7.7", "10.0.0.3"]);
+    let reported = describe(&[eth0, usb0], None).ip_addresses;
+    let reported: Vec<_> = reported.iter().map(|address| address.ip.to_string()).collect();
+    assert_eq!(reported, ["169.254.7.7", "10.0.0.3"]);
 }
 
 #[test]
 fn at_most_thirty_two_addresses_are_reported() {
     let many: Vec<String> = (1..100).map(|host| format!("10.0.0.{host}")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
-    let told = describe(&[interface(LinkKind::Ethernet, link(2, "eth0", &many))], None);
-    assert_eq!(told.ip_addresses.len(), 32);
+    let reported = describe(&[interface(LinkKind::Ethernet, link(2, "eth0", &many))], None);
+    assert_eq!(reported.ip_addresses.len(), 32);
 }
 
 #[test]

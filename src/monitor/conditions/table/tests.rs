@@ -142,14 +142,14 @@ fn each_change_is_an_event_that_names_its_scope() {
     store.clear_condition(Condition::Camera, &Scope::Machine(barn), NOW).expect("cleared");
     store.clear_condition(Condition::Camera, &Scope::Machine(barn), NOW).expect("nothing to clear");
     let events = store.events(crate::monitor::store::page::Page::default(), None, 10).expect("events");
-    let told: Vec<_> = events
+    let notified: Vec<_> = events
         .iter()
         .rev()
         .filter(|event| event.kind == CHANGED)
         .map(|event| (event.machine.is_some(), event.detail.as_deref().unwrap_or_default()))
         .collect();
     assert_eq!(
-        told,
+        notified,
         [
             (false, r#"{"condition":"temp","group":"farm","hold_s":90,"on":null,"threshold":75.1}"#),
             (true, r#"{"condition":"camera","hold_s":null,"on":false,"threshold":null}"#),

@@ -145,7 +145,7 @@ impl SweepRig {
             .expect("the outbox")
     }
 
-    /// The events that will be told over the first channel, in their order.
+    /// The events to deliver over the first channel, in their order.
     fn announced(&self) -> Vec<String> {
         let wanted = self.rows().into_iter().filter(|row| row.0 == 1 && row.3 != 4);
         wanted.map(|row| row.2).collect()
@@ -166,7 +166,7 @@ fn id(number: i64) -> MachineId {
 }
 
 #[test]
-fn a_machine_is_offline_after_its_threshold_told_once_and_told_once_when_it_is_back() {
+fn a_machine_is_offline_after_its_threshold_notified_once_and_once_more_at_its_return() {
     let mut rig = SweepRig::new(1);
     rig.run(THRESHOLD, &[]);
     assert!(rig.announced().is_empty(), "exactly the threshold is not longer than it");
@@ -183,7 +183,7 @@ fn a_machine_is_offline_after_its_threshold_told_once_and_told_once_when_it_is_b
 
 /// Kills hit the moment between two commits too seldom to show that there are not two.
 #[test]
-fn what_cannot_be_told_has_not_happened() {
+fn a_transition_without_its_notification_is_not_recorded() {
     let mut rig = SweepRig::new(1);
     rig.run(THRESHOLD, &[]);
     rig.wait(SECOND);
@@ -355,7 +355,7 @@ fn a_machine_has_the_threshold_that_it_was_given() {
 }
 
 #[test]
-fn a_restart_with_the_whole_fleet_alive_tells_nothing_and_one_who_stays_silent_is_told() {
+fn a_restart_with_the_whole_fleet_alive_notifies_nothing_and_a_machine_that_stays_silent_is_notified() {
     let mut rig = SweepRig::new(100);
     // Down for an hour.
     rig.wait(MINUTE * 60);
@@ -548,7 +548,7 @@ fn five_machines_that_are_half_of_the_fleet_are_doubted() {
 }
 
 #[test]
-fn a_fleet_that_is_heard_again_before_the_second_look_is_not_told() {
+fn a_fleet_that_beats_again_before_the_second_look_is_not_notified() {
     let mut rig = SweepRig::new(10);
     let all: Vec<MachineId> = (1..=10).map(id).collect();
     rig.run(THRESHOLD, &[]);
@@ -610,7 +610,7 @@ fn a_large_minority_is_not_doubted_because_it_fills_a_transaction() {
 }
 
 #[test]
-fn an_outage_shorter_than_the_minimum_is_not_told_and_neither_is_its_end() {
+fn an_outage_shorter_than_the_minimum_is_not_notified_and_neither_is_its_recovery() {
     let mut rig = SweepRig::new(1);
     rig.recipient(r#"["offline","online"]"#, 600_000, None);
     rig.run(MINUTE * 5, &[]);
@@ -628,7 +628,7 @@ fn an_outage_shorter_than_the_minimum_is_not_told_and_neither_is_its_end() {
 }
 
 #[test]
-fn a_row_that_is_due_and_still_unsent_when_the_machine_returns_is_told_with_its_end() {
+fn a_row_that_is_due_and_unsent_when_the_machine_returns_is_sent_with_its_recovery() {
     let mut rig = SweepRig::new(1);
     rig.run(MINUTE * 3, &[]);
     rig.beat(id(1));
@@ -636,7 +636,7 @@ fn a_row_that_is_due_and_still_unsent_when_the_machine_returns_is_told_with_its_
 }
 
 #[test]
-fn one_that_was_tried_in_vain_is_told_with_its_end() {
+fn an_outage_whose_delivery_failed_is_notified_with_its_recovery() {
     let mut rig = SweepRig::new(1);
     rig.run(MINUTE * 3, &[]);
     rig.sql("UPDATE outbox SET attempts = 1, due_at = ?1", [rig.now.plus(MINUTE).0]);
@@ -646,7 +646,7 @@ fn one_that_was_tried_in_vain_is_told_with_its_end() {
 
 /// The monitor was killed after it had handed over the mail: it waits, and its end must not be forgotten.
 #[test]
-fn an_outage_whose_mail_may_have_arrived_is_told_with_its_end() {
+fn an_outage_whose_mail_may_have_arrived_is_notified_with_its_recovery() {
     let mut rig = SweepRig::new(1);
     rig.run(MINUTE * 3, &[]);
     rig.sql("UPDATE outbox SET state = 1, lease = 7, leased_until = ?1, uncertain_since = ?1", [rig.now.0]);
@@ -657,7 +657,7 @@ fn an_outage_whose_mail_may_have_arrived_is_told_with_its_end() {
 }
 
 #[test]
-fn an_outage_that_expired_untold_has_no_end_to_tell() {
+fn an_outage_whose_notification_expired_has_no_recovery_to_notify() {
     let mut rig = SweepRig::new(1);
     rig.run(MINUTE * 3, &[]);
     rig.sql("UPDATE outbox SET state = 3", []);
@@ -666,7 +666,7 @@ fn an_outage_that_expired_untold_has_no_end_to_tell() {
 }
 
 #[test]
-fn an_outage_in_quiet_hours_is_told_at_their_end_if_it_lasts() {
+fn an_outage_in_quiet_hours_is_notified_at_their_end_if_it_lasts() {
     // The rig's clock stands at 12:53 UTC.
     let quiet = Some((12 * 60, 14 * 60));
     let mut rig = SweepRig::new(2);
@@ -689,7 +689,7 @@ fn pause(rig: &SweepRig, minutes: u32) {
 }
 
 #[test]
-fn nobody_is_told_of_an_outage_in_a_maintenance_but_it_is_watched() {
+fn an_outage_in_a_maintenance_is_recorded_and_not_notified() {
     let mut rig = SweepRig::new(1);
     pause(&rig, 30);
     rig.run(MINUTE * 10, &[]);
@@ -701,7 +701,7 @@ fn nobody_is_told_of_an_outage_in_a_maintenance_but_it_is_watched() {
 }
 
 #[test]
-fn an_outage_that_outlasts_its_maintenance_is_told_once_at_its_end() {
+fn an_outage_that_outlasts_its_maintenance_is_notified_once_at_its_end() {
     let mut rig = SweepRig::new(1);
     pause(&rig, 30);
     rig.run(MINUTE * 29, &[]);
@@ -726,7 +726,7 @@ fn a_maintenance_that_is_ended_early_holds_nothing_back() {
 }
 
 #[test]
-fn the_end_of_an_outage_that_was_told_is_told_in_a_maintenance_too() {
+fn the_recovery_of_a_notified_outage_is_notified_in_a_maintenance_too() {
     let mut rig = SweepRig::new(1);
     rig.run(MINUTE * 3, &[]);
     pause(&rig, 30);
@@ -735,7 +735,7 @@ fn the_end_of_an_outage_that_was_told_is_told_in_a_maintenance_too() {
 }
 
 #[test]
-fn who_flaps_is_told_of_once_and_then_when_it_holds() {
+fn flapping_is_notified_once_and_then_the_status_that_holds() {
     let mut rig = SweepRig::new(1);
     for _ in 0..8 {
         rig.run(MINUTE * 3, &[]);
@@ -748,14 +748,14 @@ fn who_flaps_is_told_of_once_and_then_when_it_holds() {
     rig.run(MINUTE * 30, &[id(1)]);
     assert_eq!(rig.announced()[5..], ["steady"]);
     rig.deliver();
-    // What comes after it is told as ever.
+    // Later events are notified as usual.
     rig.run(MINUTE * 3, &[]);
     rig.beat(id(1));
     assert_eq!(rig.announced()[6..], ["offline", "online"]);
 }
 
 #[test]
-fn one_who_stays_away_after_flapping_is_told_offline_and_its_return_is_told() {
+fn a_machine_that_stays_offline_after_flapping_is_notified_and_so_is_its_return() {
     let mut rig = SweepRig::new(1);
     for _ in 0..3 {
         rig.run(MINUTE, &[id(1)]);
@@ -831,11 +831,11 @@ fn check(rig: &SweepRig, seed: u64) {
             assert!(before.is_some_and(|before| before != "online"), "seed {seed}: machine {machine}");
         }
     }
-    // Without flapping and maintenance, each outage that has begun is told: the first recipient waits for nothing.
-    let untold = "SELECT count(*) FROM incident o WHERE notified_at IS NOT NULL AND planned = 0
+    // Without flapping and maintenance, each outage is notified: nothing delays the first recipient.
+    let unnotified = "SELECT count(*) FROM incident o WHERE notified_at IS NOT NULL AND planned = 0
                     AND machine_id NOT IN (SELECT machine_id FROM flapping)
                     AND NOT EXISTS (SELECT 1 FROM outbox b WHERE b.incident_id = o.id AND b.channel_id = 1)";
-    assert_eq!(rig.count(untold), 0, "seed {seed}");
+    assert_eq!(rig.count(unnotified), 0, "seed {seed}");
 }
 
 #[test]

@@ -39,7 +39,7 @@ struct OutboxRow {
     leased_until: Option<Moment>,
 }
 
-/// A delivery that failed and is to be retried; the receiver asked for a pause of `after`.
+/// A delivery that failed and is to be retried; the receiver requested a pause of `after`.
 fn later(after: Option<Duration>, limits_us: bool) -> Result<String, DeliveryError> {
     Err(DeliveryError::Later { why: "503".into(), after, limits_us })
 }

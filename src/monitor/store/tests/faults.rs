@@ -1,4 +1,4 @@
-//! A disk that is full or read-only, a file that is locked, damaged, removed: told, survived, over when the cause is.
+//! A disk that is full or read-only, a file that is locked, damaged, removed: it is reported, survived, and ends with its cause.
 
 use super::*;
 use rustix::io::Errno;
@@ -239,7 +239,7 @@ fn random_bytes_in_random_places_bring_an_error_and_nothing_worse() {
     filled(&good);
     let whole = fs::read(&good).expect("readable");
     let mut random = fastrand::Rng::with_seed(7);
-    let mut told = 0;
+    let mut errors = 0;
     for round in 0..200 {
         let path = dir.path().join(format!("{round}.db"));
         let mut bytes = whole.clone();
@@ -249,13 +249,13 @@ fn random_bytes_in_random_places_bring_an_error_and_nothing_worse() {
             random.fill(&mut bytes[at..at + length]);
         }
         fs::write(&path, bytes).expect("written");
-        told += usize::from(use_all_of_it(&path).is_err());
+        errors += usize::from(use_all_of_it(&path).is_err());
         for name in files(dir.path(), &format!("{round}.db")).iter().filter(|name| **name != "good.db") {
             let _ = fs::remove_file(dir.path().join(name));
         }
     }
     // Bytes inside a name or a free page are no visible damage.
-    assert!(told >= 100, "{told} of 200");
+    assert!(errors >= 100, "{errors} of 200");
 }
 
 #[test]

@@ -21,7 +21,7 @@ impl SweepRig {
         self.deliver();
     }
 
-    fn told_over(&self, channel: i64) -> Vec<String> {
+    fn sent_over(&self, channel: i64) -> Vec<String> {
         let rows = self.rows().into_iter().filter(|row| row.0 == channel && row.3 != 4);
         rows.map(|row| row.2).collect()
     }
@@ -92,11 +92,11 @@ fn an_end_follows_its_beginning_whatever_the_machine_is_called_and_grouped_by_th
     rig.outage();
     rig.change("m1", MachineChange { name: Some("silo".into()), ..moved_to("town") });
     rig.beat(id(1));
-    assert_eq!(rig.told_over(1), ["offline", "online"], "chosen by the old group");
-    assert_eq!(rig.told_over(2), ["offline", "online"], "chosen by the old name");
+    assert_eq!(rig.sent_over(1), ["offline", "online"], "chosen by the old group");
+    assert_eq!(rig.sent_over(2), ["offline", "online"], "chosen by the old name");
     rig.outage();
-    assert_eq!(rig.told_over(1), ["offline", "online"], "no machine is in that group any more");
-    assert_eq!(rig.told_over(2), ["offline", "online", "offline"], "the same machine by another name");
+    assert_eq!(rig.sent_over(1), ["offline", "online"], "no machine is in that group any more");
+    assert_eq!(rig.sent_over(2), ["offline", "online", "offline"], "the same machine by another name");
 }
 
 #[test]
@@ -121,8 +121,8 @@ fn an_end_follows_its_beginning_when_the_recipient_has_chosen_other_machines_mea
     // A recipient who chooses it only now has never heard of the outage.
     rig.recipient(r#"["offline","online"]"#, 0, None);
     rig.beat(id(1));
-    assert_eq!(rig.told_over(1), ["offline", "online"]);
-    assert_eq!(rig.told_over(2), Vec::<String>::new());
+    assert_eq!(rig.sent_over(1), ["offline", "online"]);
+    assert_eq!(rig.sent_over(2), Vec::<String>::new());
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn an_end_is_not_sent_to_a_recipient_who_does_not_want_it_or_over_a_disabled_cha
         .expect("set");
     rig.store.enable_channel(ChannelId(2), false).expect("disabled");
     rig.beat(id(1));
-    assert_eq!((rig.told_over(1), rig.told_over(2)), (vec!["offline".into()], vec!["offline".into()]));
+    assert_eq!((rig.sent_over(1), rig.sent_over(2)), (vec!["offline".into()], vec!["offline".into()]));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! A device stops, a person is told; it starts, a person is told; and of nothing else.
+//! A person is notified when a device stops and when it starts again, and of nothing else.
 
 use crate::rig::{WebhookReceiver, becomes, daemon, text};
 use crate::support::lateness::in_time;
@@ -15,7 +15,7 @@ const SECOND: Duration = Duration::from_secs(1);
 #[test]
 fn a_silent_device_is_notified_once_and_once_at_its_return() {
     let plan = Plan::new();
-    let told = WebhookReceiver::of(&plan);
+    let webhook = WebhookReceiver::of(&plan);
     let monitor = plan.start();
     let (token, reader) = (monitor.machine("barn-cam"), monitor.reader());
     let daemon = daemon(&monitor, &token);
@@ -23,19 +23,19 @@ fn a_silent_device_is_notified_once_and_once_at_its_return() {
 
     let silent = Instant::now();
     daemon.signal(Signal::STOP);
-    let offline = told.says("machine.offline", "barn-cam");
-    in_time(silent, offline.at, THRESHOLD + CHECK + SECOND, "told of the silence");
-    told.nothing_for(THRESHOLD + CHECK);
+    let offline = webhook.says("machine.offline", "barn-cam");
+    in_time(silent, offline.at, THRESHOLD + CHECK + SECOND, "notified of the silence");
+    webhook.nothing_for(THRESHOLD + CHECK);
     monitor.wait_for_line("of the seed", |line| {
         line.contains("Machine 1 (barn-cam) went offline (last seen: ") && line.ends_with("s ago)")
     });
 
     let back = Instant::now();
     daemon.signal(Signal::CONT);
-    let online = told.says("machine.online", "barn-cam");
-    in_time(back, online.at, SECOND + SECOND, "told of the return, a heartbeat later");
+    let online = webhook.says("machine.online", "barn-cam");
+    in_time(back, online.at, SECOND + SECOND, "notified of the return, a heartbeat later");
     monitor.wait_for_line("of the seed", |line| line.ends_with("Machine 1 (barn-cam) came back online"));
-    told.nothing_for(THRESHOLD + CHECK);
+    webhook.nothing_for(THRESHOLD + CHECK);
     let started = "Heartbeat monitor started (interval: 1s, threshold: 3s)";
     assert_eq!(monitor.log_lines(started).len(), 1);
 }
@@ -43,22 +43,22 @@ fn a_silent_device_is_notified_once_and_once_at_its_return() {
 #[test]
 fn a_device_that_is_stopped_on_purpose_raises_no_alarm() {
     let plan = Plan::new();
-    let told = WebhookReceiver::of(&plan);
+    let webhook = WebhookReceiver::of(&plan);
     let monitor = plan.start();
     let (token, reader) = (monitor.machine("barn-cam"), monitor.reader());
     let mut daemon = daemon(&monitor, &token);
     becomes(&monitor, &reader, 1, "online");
     daemon.signal(Signal::TERM);
     daemon.wait_for_end(Duration::from_secs(10));
-    told.says("machine.stopped", "barn-cam");
+    webhook.says("machine.stopped", "barn-cam");
     becomes(&monitor, &reader, 1, "stopped");
-    told.nothing_for(THRESHOLD + CHECK + SECOND);
+    webhook.nothing_for(THRESHOLD + CHECK + SECOND);
 }
 
 #[test]
 fn a_restart_with_the_fleet_alive_notifies_nothing() {
     let plan = Plan::new();
-    let told = WebhookReceiver::of(&plan);
+    let webhook = WebhookReceiver::of(&plan);
     // The same port again, so that daemons find it.
     let monitor = plan.key("http.listen", &lasting_address().to_string()).start();
     let reader = monitor.reader();
@@ -71,7 +71,7 @@ fn a_restart_with_the_fleet_alive_notifies_nothing() {
     let plan = monitor.kill();
     std::thread::sleep(THRESHOLD + SECOND);
     let monitor = plan.start();
-    told.nothing_for(THRESHOLD + CHECK + SECOND);
+    webhook.nothing_for(THRESHOLD + CHECK + SECOND);
     for machine in 1..=3 {
         becomes(&monitor, &reader, machine, "online");
     }
@@ -81,25 +81,21 @@ fn a_restart_with_the_fleet_alive_notifies_nothing() {
 #[test]
 fn what_could_not_be_delivered_is_delivered_after_a_restart_and_once() {
     let plan = Plan::new();
-    let told = WebhookReceiver::of(&plan);
-    told.receiver.become_one_that(|_| Reply::status(500));
+    let webhook = WebhookReceiver::of(&plan);
+    webhook.receiver.become_one_that(|_| Reply::status(500));
     let monitor = plan.start();
     let (token, reader) = (monitor.machine("barn-cam"), monitor.reader());
     let daemon = daemon(&monitor, &token);
     becomes(&monitor, &reader, 1, "online");
     daemon.signal(Signal::STOP);
-    let first = told.says("machine.offline", "barn-cam");
+    let first = webhook.says("machine.offline", "barn-cam");
     let plan = monitor.kill();
-    told.receiver.become_one_that(|_| Reply::ok());
+    webhook.receiver.become_one_that(|_| Reply::ok());
     let monitor = plan.start();
-    let again = told.says("machine.offline", "barn-cam");
+    let again = webhook.says("machine.offline", "barn-cam");
     let id = |request: &crate::support::request::Request| request.header("x-webhook-id").map(str::to_owned);
-    assert_eq!(
-        (id(&first).is_some(), id(&again)),
-        (true, id(&first)),
-        "it can be told that it is the same one"
-    );
-    told.nothing_for(2 * SECOND);
+    assert_eq!((id(&first).is_some(), id(&again)), (true, id(&first)), "both attempts have the same id");
+    webhook.nothing_for(2 * SECOND);
     eventually("it is delivered, and nothing else", || {
         let page = monitor.get_as(&reader, "/api/v1/deliveries").json();
         let items = page["items"].as_array().expect("a list");
