@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod account;
 mod api;
 mod camera_alerts;
 mod clock;
@@ -26,3 +27,4 @@ mod rig;
 mod sign_in;
 mod stop;
 mod tokens;
+mod users;

@@ -5,6 +5,7 @@ use super::proofs::store_password;
 use super::users::{find_user, unknown};
 use super::visitor::UserId;
 use crate::clock::Moment;
+use crate::monitor::config::PublicUrl;
 use crate::monitor::registry::token::{Token, TokenHash, TokenUse};
 use crate::monitor::store::{Refused, Store, StoreError};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -62,6 +63,15 @@ impl Store {
             store_password(tx, &actor, invited.id, hash, now)?;
             Ok(Some(invited))
         })
+    }
+}
+
+/// The link, absolute with `[web] public_url`; otherwise the address is to be filled in.
+pub fn link_of(token: &Token, public_url: Option<&PublicUrl>) -> String {
+    let path = format!("welcome?link={}", token.as_str());
+    match public_url {
+        Some(url) => format!("{}{}{path}", url.origin, url.path),
+        None => format!("http://ADDRESS/{path}"),
     }
 }
 

@@ -229,7 +229,7 @@ pub(super) fn keep_an_owner(tx: &Transaction<'_>, actor: &Actor, changed: &User)
 }
 
 /// `operator, limited to group barn, tag camera`
-pub(super) fn described(role: Role, scope: &AccessScope) -> String {
+pub fn described(role: Role, scope: &AccessScope) -> String {
     match limits_of(scope) {
         None => role.name().into(),
         Some(limits) => format!("{}, limited to {limits}", role.name()),

@@ -3,6 +3,7 @@
 use crate::clock::Moment;
 use crate::duration::ago;
 use crate::monitor::accounts::audit::Actor;
+use crate::monitor::accounts::invitations::link_of;
 use crate::monitor::accounts::roles::UserChange;
 use crate::monitor::accounts::users::{User, limits_of};
 use crate::monitor::accounts::visitor::{AccessScope, Role};
@@ -130,16 +131,13 @@ pub fn run(
 }
 
 /// The link, alone on the last line.
-fn link_text(link: &Token, public_url: Option<&PublicUrl>) -> String {
-    let path = format!("welcome?link={}", link.as_str());
-    let once = "send this link, valid for one hour and one use";
-    match public_url {
-        Some(url) => format!("{once}:\n{}{}{path}", url.origin, url.path),
-        None => {
-            let fill = "replace ADDRESS with the monitor's address, or set [web] public_url";
-            format!("{once} ({fill}):\nhttp://ADDRESS/{path}")
-        }
-    }
+fn link_text(token: &Token, public_url: Option<&PublicUrl>) -> String {
+    let fill = match public_url {
+        Some(_) => "",
+        None => " (replace ADDRESS with the monitor's address, or set [web] public_url)",
+    };
+    let link = link_of(token, public_url);
+    format!("send this link, valid for one hour and one use{fill}:\n{link}")
 }
 
 fn set(

@@ -98,7 +98,14 @@ fn respond(
         }
         // Answered before.
         (
-            PageRoute::Asset | PageRoute::Live | PageRoute::Login | PageRoute::Logout | PageRoute::Welcome,
+            PageRoute::Asset
+            | PageRoute::Live
+            | PageRoute::Login
+            | PageRoute::Logout
+            | PageRoute::Welcome
+            | PageRoute::Account
+            | PageRoute::Users
+            | PageRoute::User(_),
             _,
         ) => Err(PageRefusal::NotFound),
     };

@@ -1,5 +1,6 @@
 //! The paths of the pages. Everything below the root that is not here belongs to the API.
 
+use crate::monitor::accounts::visitor::UserId;
 use crate::monitor::machine::MachineId;
 
 /// The meaning of a path.
@@ -16,6 +17,11 @@ pub enum PageRoute {
     Logout,
     /// A link with which a user sets a password.
     Welcome,
+    /// All users, and a new one.
+    Users,
+    User(UserId),
+    /// The visitor's own password, second factor, time zone and sessions.
+    Account,
     /// Long polling of an open page.
     Live,
     Asset,
@@ -31,7 +37,10 @@ impl PageRoute {
             "login" => Some(PageRoute::Login),
             "logout" => Some(PageRoute::Logout),
             "welcome" => Some(PageRoute::Welcome),
+            "account" => Some(PageRoute::Account),
+            "settings/users" => Some(PageRoute::Users),
             "machines/add" => Some(PageRoute::MachineAdd),
+            rest if rest.starts_with("settings/users/") => user_route(rest),
             rest => match rest.strip_prefix("machines/") {
                 Some(rest) => machine_route(rest),
                 None => rest.starts_with("assets/").then_some(PageRoute::Asset),
@@ -45,6 +54,11 @@ fn machine_route(rest: &str) -> Option<PageRoute> {
         Some((id, "mute")) => number(id).map(MachineId).map(PageRoute::MachineMute),
         _ => None,
     }
+}
+
+fn user_route(rest: &str) -> Option<PageRoute> {
+    let id = number(rest.strip_prefix("settings/users/")?)?;
+    Some(PageRoute::User(UserId(id)))
 }
 
 /// One spelling for each number: no sign, no leading zero.
@@ -73,6 +87,10 @@ mod tests {
             ("/login", Some(PageRoute::Login)),
             ("/logout", Some(PageRoute::Logout)),
             ("/welcome", Some(PageRoute::Welcome)),
+            ("/account", Some(PageRoute::Account)),
+            ("/settings/users", Some(PageRoute::Users)),
+            ("/settings/users/7", Some(PageRoute::User(UserId(7)))),
+            ("/settings/users/", None),
             ("/login/", None),
             ("/assets/x/style.css", Some(PageRoute::Asset)),
             ("/machines/add", Some(PageRoute::MachineAdd)),

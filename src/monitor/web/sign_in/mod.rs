@@ -7,15 +7,24 @@
 //! | `login` | name and password, then the second factor; sign-out |
 //! | `welcome`, `new_password` | a link with which a user sets a password |
 //! | `arrive`, `cookies` | the new session and its cookies |
+//! | `account`, `second_factor` | the visitor's own password, second factor, time zone and sessions |
+//! | `users`, `user`, `permits` | all users, for owners; one of them; role and limits |
+//! | `confirm` | sensitive changes, which ask for the password again |
 //! | `hashing` | the way to the thread `password` and back |
 //! | `context` | limits of attempts, keys, the queue of that thread |
 
+mod account;
 mod arrive;
+mod confirm;
 pub mod context;
 mod cookies;
 mod hashing;
 mod login;
 mod new_password;
+mod permits;
+mod second_factor;
+mod user;
+mod users;
 mod welcome;
 
 use super::context::PageContext;
@@ -25,13 +34,15 @@ use super::route::PageRoute;
 use super::visit::Visit;
 use crate::clock::Now;
 use crate::http::{Exchange, Method, Request, Response};
+use confirm::SignedIn;
 use context::SignInContext;
 use hashing::answer;
 use std::sync::Arc;
 
 /// Whether the requests of a path are answered here.
 pub fn owns(route: PageRoute) -> bool {
-    matches!(route, PageRoute::Login | PageRoute::Logout | PageRoute::Welcome)
+    use PageRoute::{Account, Login, Logout, User, Users, Welcome};
+    matches!(route, Login | Logout | Welcome | Account | Users | User(_))
 }
 
 /// Answers a request of one of these pages, now or on the thread `password`.
@@ -56,8 +67,25 @@ pub fn handle(
             let answered = login::sign_out(context, &exchange.request);
             answer(exchange, route, answered);
         }
-        _ => answer(exchange, route, Err(PageRefusal::NotFound)),
+        _ => match visit(pages, &exchange.request, now) {
+            Ok(visit) => change(context, visit, route, exchange),
+            Err(refusal) => answer(exchange, route, Err(refusal)),
+        },
     }
+}
+
+/// A form of a signed-in user.
+fn change(context: &Arc<SignInContext>, visit: SignedIn, route: PageRoute, exchange: Exchange) {
+    match route {
+        PageRoute::Account => account::submit(context, visit, exchange),
+        PageRoute::Users => users::submit(context, visit, exchange),
+        PageRoute::User(id) => user::submit(context, visit, exchange, id),
+        _ => answer(exchange, route, Err(PageRefusal::Method)),
+    }
+}
+
+fn visit(pages: &PageContext, request: &Request, now: Now) -> Result<SignedIn, PageRefusal> {
+    Visit::of(pages, request, now).map(|visit| SignedIn::of(&visit))
 }
 
 fn show(
@@ -73,6 +101,9 @@ fn show(
             Err(_) => login::form(request),
         },
         PageRoute::Welcome => welcome::form(context, request, now),
+        PageRoute::Account => account::page(context, &Visit::of(pages, request, now)?),
+        PageRoute::Users => users::page(context, &Visit::of(pages, request, now)?),
+        PageRoute::User(id) => user::page(context, &Visit::of(pages, request, now)?, id),
         _ => Err(PageRefusal::Method),
     }
 }

@@ -1,0 +1,83 @@
+//! Sensitive changes, which ask for the visitor's password again.
+
+use super::arrive::{Arrival, with_session};
+use super::context::SignInContext;
+use super::hashing::{answer, answer_there};
+use crate::clock::Now;
+use crate::http::{Exchange, Request, Response};
+use crate::monitor::accounts::attempts::{Attempter, Proof};
+use crate::monitor::accounts::audit::Actor;
+use crate::monitor::accounts::password;
+use crate::monitor::accounts::sessions::SessionId;
+use crate::monitor::accounts::visitor::Role;
+use crate::monitor::web::refusal::PageRefusal;
+use crate::monitor::web::route::PageRoute;
+use crate::monitor::web::viewpoint::Viewpoint;
+use crate::monitor::web::visit::Visit;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// A visit without its request, which moves to another thread.
+pub struct SignedIn {
+    pub viewpoint: Viewpoint,
+    pub session: SessionId,
+    pub address: Option<IpAddr>,
+    pub now: Now,
+}
+
+impl SignedIn {
+    pub fn of(visit: &Visit<'_>) -> SignedIn {
+        SignedIn {
+            viewpoint: visit.viewpoint.clone(),
+            session: visit.session,
+            address: visit.address,
+            now: visit.now,
+        }
+    }
+
+    /// # Errors
+    /// [`PageRefusal::Forbidden`] if the visitor's role is lower.
+    pub fn require(&self, role: Role) -> Result<(), PageRefusal> {
+        if self.viewpoint.visitor.may(role) { Ok(()) } else { Err(PageRefusal::Forbidden) }
+    }
+
+    pub fn actor(&self) -> Actor {
+        Actor::of(&self.viewpoint.visitor, self.address)
+    }
+}
+
+/// [`answer_there`] if the password is the visitor's own: sensitive changes ask for it again.
+pub fn answer_confirmed(
+    context: &Arc<SignInContext>,
+    visit: SignedIn,
+    password: String,
+    to: (Exchange, PageRoute),
+    work: impl FnOnce(&SignInContext, &Request, &SignedIn) -> Result<Response, PageRefusal> + Send + 'static,
+) {
+    let who = Attempter::SignedIn(visit.session);
+    let name = visit.viewpoint.visitor.name.clone();
+    if let Err(refusal) = context.begin(Proof::Password, &name, who, visit.now) {
+        return answer(to.0, to.1, Err(refusal));
+    }
+    answer_there(context, who, to, move |context, request| {
+        let stored = context.store.login_record(&name)?.and_then(|record| record.password);
+        if !password::verify(&password, stored.as_deref()) {
+            context.log_failure(Some(&name), visit.address, visit.now.monotonic);
+            return Err(PageRefusal::WrongPassword);
+        }
+        context.attempts.succeeded(Proof::Password, &name, who);
+        work(context, request, &visit)
+    });
+}
+
+/// All sessions have ended; this browser gets a new one.
+pub fn stay(
+    context: &SignInContext,
+    request: &Request,
+    visit: &SignedIn,
+    response: Response,
+) -> Result<Response, PageRefusal> {
+    let visitor = &visit.viewpoint.visitor;
+    let arrival = Arrival { user: visitor.id, name: &visitor.name, zone: None, detail: None, now: visit.now };
+    with_session(context, request, arrival, response)
+}

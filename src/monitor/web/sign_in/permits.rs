@@ -1,0 +1,71 @@
+//! The fields of a user's role and limits.
+
+use crate::monitor::accounts::visitor::{AccessScope, Role};
+use crate::monitor::web::form::Form;
+use crate::monitor::web::refusal::PageRefusal;
+
+/// The fields as they are shown.
+pub struct Permits {
+    pub roles: Vec<RoleChoice>,
+    pub groups: String,
+    pub tags: String,
+}
+
+pub struct RoleChoice {
+    pub name: &'static str,
+    pub meaning: &'static str,
+    pub is_chosen: bool,
+}
+
+impl Permits {
+    pub fn of(role: Role, scope: &AccessScope) -> Permits {
+        let choice = |shown: Role| RoleChoice {
+            name: shown.name(),
+            meaning: shown.meaning(),
+            is_chosen: shown == role,
+        };
+        let (groups, tags) = match scope {
+            AccessScope::All => (String::new(), String::new()),
+            AccessScope::Limited { groups, tags } => (groups.join(", "), tags.join(", ")),
+        };
+        Permits { roles: Role::ALL.map(choice).into(), groups, tags }
+    }
+
+    /// # Errors
+    /// [`PageRefusal::Invalid`]: no role was chosen.
+    pub fn read(form: &Form) -> Result<(Role, AccessScope), PageRefusal> {
+        let role = Role::from_name(form.text("role"));
+        let role = role.ok_or_else(|| PageRefusal::Invalid("Choose a role.".into()))?;
+        let (groups, tags) = (names(form.text("groups")), names(form.text("tags")));
+        let scope = match groups.is_empty() && tags.is_empty() {
+            true => AccessScope::All,
+            false => AccessScope::Limited { groups, tags },
+        };
+        Ok((role, scope))
+    }
+}
+
+/// Names separated by commas.
+fn names(text: &str) -> Vec<String> {
+    text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_separated_by_commas_and_empty_ones_do_not_count() {
+        assert_eq!(names("barn, north field,,"), ["barn", "north field"]);
+        assert_eq!(names(" , "), Vec::<String>::new());
+    }
+
+    #[test]
+    fn limits_are_shown_as_they_are_entered() {
+        let scope = AccessScope::Limited { groups: names("barn, mill"), tags: names("camera") };
+        let shown = Permits::of(Role::Operator, &scope);
+        assert_eq!((shown.groups.as_str(), shown.tags.as_str()), ("barn, mill", "camera"));
+        let chosen: Vec<_> = shown.roles.iter().filter(|role| role.is_chosen).map(|role| role.name).collect();
+        assert_eq!(chosen, ["operator"]);
+    }
+}
