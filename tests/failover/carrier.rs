@@ -1,6 +1,7 @@
 //! Cables, access points and addresses that come and go.
 
 use crate::rig::{Plan, active, health, state};
+use crate::support::eventually;
 use crate::support::lateness::in_time;
 use crate::support::net::Shape;
 use std::time::{Duration, Instant};
@@ -156,15 +157,24 @@ fn all_uplinks_down_and_one_back_sends_within_a_second() {
 
 #[test]
 fn a_flapping_cable_makes_fewer_heartbeats_than_flaps_and_one_failback_a_hold() {
-    let plan = Plan { shape: Shape { tap: true, ..Shape::default() }, ..Plan::new("routes") };
+    let keys = &[("log.level", "\"debug\"")];
+    let plan = Plan { shape: Shape { tap: true, ..Shape::default() }, keys, ..Plan::new("routes") };
     let Some(rig) = plan.start() else { return };
     rig.settle_on_all();
+    // The kernel merges changes that come close together, so each switch waits until the daemon has seen the one before.
+    let seen = |change: &str| {
+        rig.daemon.log_lines("uplink eth0: ").iter().filter(|line| line.contains(change)).count()
+    };
+    let switch = |on: bool, change: &str| {
+        let before = seen(change);
+        rig.net.carrier_of_tap(on);
+        eventually(&format!("eth0 {change}"), || seen(change) > before);
+        std::thread::sleep(Duration::from_millis(300));
+    };
     let (begin, flaps) = (Instant::now(), 16);
     for _ in 0..flaps {
-        rig.net.carrier_of_tap(false);
-        std::thread::sleep(Duration::from_millis(300));
-        rig.net.carrier_of_tap(true);
-        std::thread::sleep(Duration::from_millis(300));
+        switch(false, "-> down");
+        switch(true, "down -> ");
     }
     let flapped = begin.elapsed();
     let requests = rig.server.requests_during(Duration::from_secs(8));
