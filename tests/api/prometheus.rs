@@ -1,4 +1,4 @@
-//! `/metrics` as Prometheus wants it: by promtool where there is one, and by the rules it knows in any case.
+//! `/metrics` as Prometheus wants it, by promtool where there is one and by its rules in any case; the alert rules.
 
 use super::client::{get, post};
 use crate::support::daemon::Setup;
@@ -7,6 +7,7 @@ use crate::support::server::{Reply, Server};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// With as many families as this machine has.
@@ -69,6 +70,22 @@ fn promtool_has_no_complaints() {
     tool.stdin.take().expect("piped").write_all(metrics().as_bytes()).expect("it reads");
     let ended = tool.wait_with_output().expect("it ends");
     assert!(ended.status.success() && ended.stderr.is_empty(), "{}", String::from_utf8_lossy(&ended.stderr));
+}
+
+#[test]
+fn the_alert_rules_are_right_and_fire_when_they_should() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/prometheus");
+    for arguments in [["check", "rules", "alerts.yml"], ["test", "rules", "alerts.test.yml"]] {
+        let tool = Command::new("promtool").args(arguments).current_dir(&folder).output();
+        let Ok(ended) = tool else {
+            return crate::support::skip_without("promtool");
+        };
+        assert!(
+            ended.status.success(),
+            "{}",
+            String::from_utf8_lossy(&[ended.stdout, ended.stderr].concat())
+        );
+    }
 }
 
 #[test]
