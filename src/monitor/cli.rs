@@ -1,7 +1,8 @@
 //! The command line: arguments, dispatch to the commands, exit status.
 
 use super::command::{
-    channel, check_config, condition, database, enroll, events, fleet, machine, recipient, token, user,
+    channel, check_config, condition, database, enroll, events, fleet, incident, machine, recipient, token,
+    user,
 };
 use super::command_error::CommandError;
 use super::config::{Config, DEFAULT_PATH};
@@ -70,6 +71,9 @@ enum Command {
     /// Manage conditions: what counts as an incident besides silence, from which threshold, after how long
     #[command(subcommand)]
     Condition(condition::ConditionCommand),
+    /// List incidents, take one on, comment
+    #[command(subcommand)]
+    Incident(incident::IncidentCommand),
     /// List events: outages, recoveries, flapping, changes by commands
     Events(events::EventsCommand),
     /// Check, back up or vacuum the database
@@ -119,6 +123,7 @@ fn run(path: &Path, command: Command) -> Result<(), CommandError> {
         Command::User(command) => user::run(command, database, config.web.public_url.as_ref(), now)?,
         Command::Recipient(command) => recipient::run(command, database, now)?,
         Command::Condition(command) => condition::run(command, database, now)?,
+        Command::Incident(command) => incident::run(command, database, now)?,
         Command::Events(command) => events::run(&command, database, now)?,
         Command::Channel(command) => channel::run(command, database, &NotifySettings::load(&config)?, now)?,
         Command::Db(command) => database::run(command, database, now)?,

@@ -31,6 +31,9 @@ pub struct IncidentView {
     pub announced: bool,
     /// It held when its condition was first judged.
     pub existing: bool,
+    pub acknowledged_at: Option<String>,
+    /// A user's name.
+    pub acknowledged_by: Option<String>,
 }
 
 /// A condition with its defaults.
@@ -75,6 +78,8 @@ pub fn incident(incident: IncidentRecord) -> IncidentView {
         planned: incident.planned,
         announced: incident.notified.is_some(),
         existing: incident.existing,
+        acknowledged_at: incident.acknowledged.as_ref().and_then(|(at, _)| at.rfc_3339()),
+        acknowledged_by: incident.acknowledged.map(|(_, by)| by),
     }
 }
 

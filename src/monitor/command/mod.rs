@@ -9,6 +9,7 @@
 //! | `recipient` | recipients and their preferences |
 //! | `channel` | channels; `channel/target` checks where they lead |
 //! | `condition` | settings of conditions |
+//! | `incident` | who is on an incident, and comments |
 //! | `database` | check, backup, vacuum |
 //! | `check_config` | checks everything that a start or a later read would refuse |
 //! | `events` | the list of events |
@@ -23,6 +24,7 @@ pub mod database;
 pub mod enroll;
 pub mod events;
 pub mod fleet;
+pub mod incident;
 pub mod machine;
 #[cfg(test)]
 mod parse;

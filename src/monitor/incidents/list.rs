@@ -1,6 +1,7 @@
 //! Incidents as they are listed, and how many are open.
 
 use crate::clock::Moment;
+use crate::monitor::incidents::table::IncidentId;
 use crate::monitor::machine::MachineId;
 use crate::monitor::store::page::{Page, paged, rows};
 use crate::monitor::store::{Store, StoreError};
@@ -51,6 +52,12 @@ impl Store {
         self.read(|connection| rows(connection, &sql, Vec::new(), record))
     }
 
+    pub fn incident(&self, id: IncidentId) -> Result<Option<IncidentRecord>, StoreError> {
+        let sql =
+            format!("SELECT {COLUMNS} FROM incident i JOIN machine m ON m.id = i.machine_id WHERE i.id = ?1");
+        Ok(self.read(|connection| rows(connection, &sql, vec![id.0.into()], record))?.pop())
+    }
+
     /// The open incidents of a machine, oldest first.
     pub fn open_incidents(&self, machine: MachineId) -> Result<Vec<IncidentRecord>, StoreError> {
         let page = Page { before: None, after: Some(0) };
@@ -70,12 +77,16 @@ fn list_sql(filter: &IncidentFilter) -> String {
         condition += if is_open { " AND i.ended_at IS NULL" } else { " AND i.ended_at IS NOT NULL" };
     }
     format!(
-        "SELECT i.id, i.machine_id, m.name, i.kind, i.subject, i.label, i.planned, i.last_seen, i.began_at, i.ended_at,
-                i.notified_at, i.existing, i.value, i.threshold, i.acknowledged_at, i.acknowledged_by
-         FROM incident i {index} CROSS JOIN machine m WHERE m.id = i.machine_id AND {condition} {order} LIMIT {}",
+        "SELECT {COLUMNS} FROM incident i {index} CROSS JOIN machine m
+         WHERE m.id = i.machine_id AND {condition} {order} LIMIT {}",
         filter.limit
     )
 }
+
+/// What [`record`] reads, of the incident i and its machine m.
+const COLUMNS: &str =
+    "i.id, i.machine_id, m.name, i.kind, i.subject, i.label, i.planned, i.last_seen, i.began_at,
+    i.ended_at, i.notified_at, i.existing, i.value, i.threshold, i.acknowledged_at, i.acknowledged_by";
 
 fn record(row: &Row<'_>) -> rusqlite::Result<IncidentRecord> {
     Ok(IncidentRecord {

@@ -15,8 +15,10 @@
 //! | `transition` | a change of a machine's status, and its log line |
 //! | `plan` | who is notified, and when: pure |
 //! | `table` | the table of incidents |
+//! | `acknowledge` | who is on an incident, and comments |
 //! | `list`, `recent` | incidents as they are listed; those of the last hours |
 
+pub mod acknowledge;
 mod announce;
 pub mod conditions;
 mod context;

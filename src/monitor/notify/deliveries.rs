@@ -2,6 +2,7 @@
 
 use super::delivery_state::DeliveryState;
 use crate::clock::Moment;
+use crate::monitor::incidents::table::IncidentId;
 use crate::monitor::machine::MachineId;
 use crate::monitor::store::page::{Page, paged, rows};
 use crate::monitor::store::{Store, StoreError};
@@ -27,6 +28,16 @@ pub struct DeliveryRecord {
     pub last_error: Option<String>,
 }
 
+/// What [`record`] reads.
+const SELECT: &str = "
+    SELECT o.id, o.created_at, o.machine_id, m.name, o.incident_id, o.event, r.name, o.channel_id, c.kind,
+           o.state, o.attempts, o.due_at, o.expires_at, o.delivered_at, o.last_error
+    FROM outbox o JOIN machine m ON m.id = o.machine_id JOIN channel c ON c.id = o.channel_id
+    JOIN recipient r ON r.id = c.recipient_id";
+
+/// Notifications about one incident that are listed: a few events for each channel.
+const MOST_OF_INCIDENT: u32 = 200;
+
 impl Store {
     pub fn deliveries(
         &self,
@@ -44,13 +55,14 @@ impl Store {
             let leased = if state == DeliveryState::Waiting { DeliveryState::Leased } else { state };
             condition += &format!(" AND o.state IN ({}, {})", state as i64, leased as i64);
         }
-        let sql = format!(
-            "SELECT o.id, o.created_at, o.machine_id, m.name, o.incident_id, o.event, r.name, o.channel_id, c.kind,
-                    o.state, o.attempts, o.due_at, o.expires_at, o.delivered_at, o.last_error
-             FROM outbox o JOIN machine m ON m.id = o.machine_id JOIN channel c ON c.id = o.channel_id
-             JOIN recipient r ON r.id = c.recipient_id WHERE {condition} {order} LIMIT {limit}"
-        );
+        let sql = format!("{SELECT} WHERE {condition} {order} LIMIT {limit}");
         self.read(|connection| rows(connection, &sql, Vec::new(), record))
+    }
+
+    /// Oldest first.
+    pub fn deliveries_of_incident(&self, id: IncidentId) -> Result<Vec<DeliveryRecord>, StoreError> {
+        let sql = format!("{SELECT} WHERE o.incident_id = ?1 ORDER BY o.id LIMIT {MOST_OF_INCIDENT}");
+        self.read(|connection| rows(connection, &sql, vec![id.0.into()], record))
     }
 }
 

@@ -1,0 +1,216 @@
+//! What people do with an incident: they take it on, and write comments. Neither changes when it ends.
+
+use super::table::IncidentId;
+use crate::clock::Moment;
+use crate::monitor::accounts::audit::Actor;
+use crate::monitor::events::note;
+use crate::monitor::machine::MachineId;
+use crate::monitor::store::page::rows;
+use crate::monitor::store::{Refused, Store, StoreError};
+use rusqlite::{OptionalExtension, Transaction, params};
+
+/// In characters.
+const LONGEST_COMMENT: usize = 2000;
+const MOST_COMMENTS: u32 = 200;
+
+/// A comment on an incident.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Comment {
+    pub at: Moment,
+    pub author: String,
+    pub text: String,
+}
+
+/// An incident that a person changes.
+struct ChangedIncident {
+    machine: MachineId,
+    machine_name: String,
+    has_ended: bool,
+    acknowledged_by: Option<String>,
+}
+
+impl Store {
+    /// Records that `actor` takes an incident on. The first one stays: returns who has it.
+    ///
+    /// # Errors
+    /// There is no such incident, or it has ended.
+    pub fn acknowledge(&self, id: IncidentId, actor: &Actor, now: Moment) -> Result<String, Refused> {
+        self.transact(|tx| {
+            let target = open_target(tx, id)?;
+            if let Some(by) = target.acknowledged_by {
+                return Ok(by);
+            }
+            tx.execute(
+                "UPDATE incident SET acknowledged_at = ?2, acknowledged_by = ?3 WHERE id = ?1",
+                params![id.0, now.0, actor.name],
+            )?;
+            let detail = serde_json::json!({ "incident": id.0, "by": actor.name });
+            note(tx, Some(target.machine), "acknowledged", Some(detail), now)?;
+            let incident = incident_name(id);
+            actor.record(tx, "incident.acknowledge", Some(&target.machine_name), Some(&incident), now)?;
+            Ok(actor.name.clone())
+        })
+    }
+
+    /// Records that nobody is on an incident any more.
+    ///
+    /// # Errors
+    /// There is no such incident, or it has ended.
+    pub fn release_incident(&self, id: IncidentId, actor: &Actor, now: Moment) -> Result<(), Refused> {
+        self.transact(|tx| {
+            let target = open_target(tx, id)?;
+            tx.execute(
+                "UPDATE incident SET acknowledged_at = NULL, acknowledged_by = NULL WHERE id = ?1",
+                [id.0],
+            )?;
+            let detail = serde_json::json!({ "incident": id.0, "by": actor.name });
+            note(tx, Some(target.machine), "released", Some(detail), now)?;
+            let incident = incident_name(id);
+            Ok(actor.record(tx, "incident.release", Some(&target.machine_name), Some(&incident), now)?)
+        })
+    }
+
+    /// Adds a comment; also to an incident that has ended.
+    ///
+    /// # Errors
+    /// There is no such incident, the text is refused, or there are too many comments.
+    pub fn comment(&self, id: IncidentId, actor: &Actor, text: &str, now: Moment) -> Result<(), Refused> {
+        let text = checked(text)?;
+        self.transact(|tx| {
+            let target = find_target(tx, id)?;
+            let count: u32 = tx.query_row(
+                "SELECT count(*) FROM incident_comment WHERE incident_id = ?1",
+                [id.0],
+                |row| row.get(0),
+            )?;
+            if count >= MOST_COMMENTS {
+                return Err(Refused::because(format!("an incident has at most {MOST_COMMENTS} comments")));
+            }
+            tx.execute(
+                "INSERT INTO incident_comment (incident_id, at, author, text) VALUES (?1, ?2, ?3, ?4)",
+                params![id.0, now.0, actor.name, text],
+            )?;
+            let detail = serde_json::json!({ "incident": id.0, "by": actor.name });
+            note(tx, Some(target.machine), "commented", Some(detail), now)?;
+            let incident = incident_name(id);
+            Ok(actor.record(tx, "incident.comment", Some(&target.machine_name), Some(&incident), now)?)
+        })
+    }
+
+    /// Oldest first.
+    pub fn comments(&self, id: IncidentId) -> Result<Vec<Comment>, StoreError> {
+        let sql = "SELECT at, author, text FROM incident_comment WHERE incident_id = ?1 ORDER BY id";
+        self.read(|connection| {
+            rows(connection, sql, vec![id.0.into()], |row| {
+                Ok(Comment { at: Moment(row.get(0)?), author: row.get(1)?, text: row.get(2)? })
+            })
+        })
+    }
+}
+
+fn incident_name(id: IncidentId) -> String {
+    format!("incident {}", id.0)
+}
+
+fn open_target(tx: &Transaction<'_>, id: IncidentId) -> Result<ChangedIncident, Refused> {
+    let target = find_target(tx, id)?;
+    match target.has_ended {
+        true => Err(Refused::because(format!("incident {} has ended", id.0))),
+        false => Ok(target),
+    }
+}
+
+fn find_target(tx: &Transaction<'_>, id: IncidentId) -> Result<ChangedIncident, Refused> {
+    let mut statement = tx.prepare_cached(
+        "SELECT i.machine_id, m.name, i.ended_at IS NOT NULL, i.acknowledged_by
+         FROM incident i JOIN machine m ON m.id = i.machine_id WHERE i.id = ?1",
+    )?;
+    let target = statement.query_row([id.0], |row| {
+        Ok(ChangedIncident {
+            machine: MachineId(row.get(0)?),
+            machine_name: row.get(1)?,
+            has_ended: row.get(2)?,
+            acknowledged_by: row.get(3)?,
+        })
+    });
+    target.optional()?.ok_or_else(|| Refused::because(format!("there is no incident {}", id.0)))
+}
+
+/// A comment's text without spaces around it.
+fn checked(text: &str) -> Result<&str, Refused> {
+    let text = text.trim();
+    let is_shown = |c: char| !c.is_control() || c == '\n' || c == '\t';
+    if text.is_empty() {
+        return Err(Refused::because("the comment is empty"));
+    }
+    if text.chars().count() > LONGEST_COMMENT {
+        return Err(Refused::because(format!("the comment is longer than {LONGEST_COMMENT} characters")));
+    }
+    if !text.chars().all(is_shown) {
+        return Err(Refused::because("the comment contains an invisible character"));
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::monitor::machine::Description;
+    use crate::monitor::store::page::Page;
+
+    fn actor(name: &str) -> Actor {
+        Actor { name: name.into(), address: None }
+    }
+
+    /// A store with an open incident (1) and an ended one (2).
+    fn store() -> crate::monitor::store::Scratch {
+        let store = Store::scratch();
+        let machine = Description { name: "barn".into(), ..Description::default() };
+        store.add_machine(&machine, Moment(0)).expect("added");
+        let rows =
+            "INSERT INTO incident (machine_id, kind, subject, planned, last_seen, began_at, ended_at) VALUES
+            (1, 'camera', 'gate', 0, 1, 2, NULL), (1, 'temp', '', 0, 1, 2, 3)";
+        store.write(|tx| Ok(tx.execute_batch(rows)?)).expect("rows");
+        store
+    }
+
+    #[test]
+    fn the_first_to_take_an_incident_on_has_it_until_it_is_released() {
+        let store = store();
+        assert_eq!(store.acknowledge(IncidentId(1), &actor("ada"), Moment(5)).as_deref(), Ok("ada"));
+        assert_eq!(store.acknowledge(IncidentId(1), &actor("bob"), Moment(6)).as_deref(), Ok("ada"));
+        let open = store.open_incidents(MachineId(1)).expect("read");
+        assert_eq!(open[0].acknowledged, Some((Moment(5), "ada".into())));
+        store.release_incident(IncidentId(1), &actor("ada"), Moment(7)).expect("released");
+        assert_eq!(store.acknowledge(IncidentId(1), &actor("bob"), Moment(8)).as_deref(), Ok("bob"));
+        let kinds: Vec<String> = store
+            .events(Page::default(), None, 10)
+            .expect("read")
+            .into_iter()
+            .map(|event| event.kind)
+            .collect();
+        assert_eq!(kinds, ["acknowledged", "released", "acknowledged", "added"]);
+        assert_eq!(store.audit(Page::default(), 10).expect("read").len(), 3);
+    }
+
+    #[test]
+    fn an_ended_incident_can_be_commented_and_not_taken_on() {
+        let store = store();
+        let refused = store.acknowledge(IncidentId(2), &actor("ada"), Moment(5)).expect_err("ended");
+        assert_eq!(refused.to_string(), "incident 2 has ended");
+        store.comment(IncidentId(2), &actor("ada"), "  It was the fan.\n", Moment(6)).expect("commented");
+        let comment = Comment { at: Moment(6), author: "ada".into(), text: "It was the fan.".into() };
+        assert_eq!(store.comments(IncidentId(2)).expect("read"), [comment]);
+        let missing = store.comment(IncidentId(3), &actor("ada"), "x", Moment(6)).expect_err("no such");
+        assert_eq!(missing.to_string(), "there is no incident 3");
+    }
+
+    #[test]
+    fn a_comment_that_nobody_can_read_is_refused() {
+        let store = store();
+        for text in ["", " \n ", "a\u{1b}[31m", &"x".repeat(2001)] {
+            store.comment(IncidentId(1), &actor("ada"), text, Moment(6)).expect_err(text);
+        }
+        store.comment(IncidentId(1), &actor("ada"), &"ä".repeat(2000), Moment(6)).expect("long enough");
+    }
+}
