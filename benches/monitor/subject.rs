@@ -81,7 +81,7 @@ impl Drop for Monitor {
 /// All as it is installed, but for room for a whole fleet from one address.
 fn configuration(address: SocketAddr, dir: &Path) -> String {
     format!(
-        "[http]\nlisten = \"{address}\"\n[store]\nstatedir = \"{}\"\n[limits]\nconnections_per_address = 16384\n\
+        "[http]\nlisten = \"{address}\"\n[store]\nstate_dir = \"{}\"\n[limits]\nconnections_per_address = 16384\n\
          [log]\nlevel = \"warn\"\n",
         dir.display()
     )

@@ -6,7 +6,9 @@ use super::refusal::PageRefusal;
 use super::visit::Visit;
 use crate::http::Response;
 use crate::monitor::accounts::visitor::Role;
+use crate::monitor::incidents::table::IncidentId;
 use crate::monitor::machine::{Machine, MachineId};
+use crate::monitor::store::Refused;
 use std::time::Duration;
 
 /// Long enough for a repair; whoever needs longer sets a maintenance.
@@ -21,6 +23,22 @@ pub fn mute(context: &PageContext, visit: &Visit<'_>, id: MachineId) -> Result<R
     store.record_audit(&visit.actor(), "machine.pause", Some(&machine.name), Some("for 2 h"), now)?;
     context.changed();
     Ok(see_other(visit.viewpoint.root.into()))
+}
+
+/// `POST /machines/{id}/acknowledge`
+pub fn acknowledge(context: &PageContext, visit: &Visit<'_>, id: MachineId) -> Result<Response, PageRefusal> {
+    visit.require(Role::Operator)?;
+    visible_machine(context, visit, id)?;
+    let store = &context.shared.store;
+    for incident in store.open_incidents(id)? {
+        let acknowledged = store.acknowledge(IncidentId(incident.id), &visit.actor(), visit.now.wall);
+        // Any other refusal: it has ended meanwhile, and needs nobody.
+        if let Err(Refused::Store(error)) = acknowledged {
+            return Err(error.into());
+        }
+    }
+    context.changed();
+    Ok(see_other("../../".into()))
 }
 
 /// A machine within the visitor's scope.

@@ -17,6 +17,8 @@
 //! | `sign_in/` | signing in and out, the visitor's account, users |
 //! | `act` | the buttons beside a problem |
 //! | `add_machine` | a new machine and its first heartbeat |
+//! | `severity`, `words` | how bad an incident is; its words |
+//! | `incidents` | the list of incidents, and one with its deliveries and comments |
 //! | `fleet/` | the fleet page and its live updates |
 
 mod act;
@@ -26,14 +28,17 @@ pub mod context;
 pub mod fleet;
 pub mod form;
 mod frame;
+mod incidents;
 mod origin;
 mod page;
 mod refusal;
 pub mod route;
+pub mod severity;
 mod sign_in;
 pub mod threads;
 mod viewpoint;
 mod visit;
+mod words;
 
 use crate::clock::Now;
 use crate::http::{Exchange, Method, Request, Response};
@@ -93,21 +98,15 @@ fn respond(
         (PageRoute::MachineAdd, Method::Get) => add_machine::form(context, &visit),
         (PageRoute::MachineAdd, Method::Post) => add_machine::add(context, &visit),
         (PageRoute::MachineMute(id), Method::Post) => act::mute(context, &visit, id),
-        (PageRoute::Fleet | PageRoute::Wall | PageRoute::MachineAdd | PageRoute::MachineMute(_), _) => {
-            Err(PageRefusal::Method)
+        (PageRoute::MachineAcknowledge(id), Method::Post) => act::acknowledge(context, &visit, id),
+        (PageRoute::Incidents, Method::Get) => incidents::list(context, &visit),
+        (PageRoute::Incident(id), Method::Get) => incidents::one(context, &visit, id),
+        (PageRoute::IncidentAcknowledge(id), Method::Post) => {
+            incidents::acknowledge(context, &visit, id, false)
         }
-        // Answered before.
-        (
-            PageRoute::Asset
-            | PageRoute::Live
-            | PageRoute::Login
-            | PageRoute::Logout
-            | PageRoute::Welcome
-            | PageRoute::Account
-            | PageRoute::Users
-            | PageRoute::User(_),
-            _,
-        ) => Err(PageRefusal::NotFound),
+        (PageRoute::IncidentRelease(id), Method::Post) => incidents::acknowledge(context, &visit, id, true),
+        (PageRoute::IncidentComment(id), Method::Post) => incidents::comment(context, &visit, id),
+        _ => Err(PageRefusal::Method),
     };
     answer.map(Response::authenticated)
 }

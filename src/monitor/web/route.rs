@@ -1,6 +1,7 @@
 //! The paths of the pages. Everything below the root that is not here belongs to the API.
 
 use crate::monitor::accounts::visitor::UserId;
+use crate::monitor::incidents::table::IncidentId;
 use crate::monitor::machine::MachineId;
 
 /// The meaning of a path.
@@ -12,6 +13,13 @@ pub enum PageRoute {
     MachineAdd,
     /// Suppresses notifications about a machine for two hours.
     MachineMute(MachineId),
+    /// Takes on all open incidents of a machine.
+    MachineAcknowledge(MachineId),
+    Incidents,
+    Incident(IncidentId),
+    IncidentAcknowledge(IncidentId),
+    IncidentRelease(IncidentId),
+    IncidentComment(IncidentId),
     /// Name and password, then the second factor.
     Login,
     Logout,
@@ -40,18 +48,24 @@ impl PageRoute {
             "account" => Some(PageRoute::Account),
             "settings/users" => Some(PageRoute::Users),
             "machines/add" => Some(PageRoute::MachineAdd),
+            "incidents" => Some(PageRoute::Incidents),
             rest if rest.starts_with("settings/users/") => user_route(rest),
-            rest => match rest.strip_prefix("machines/") {
-                Some(rest) => machine_route(rest),
-                None => rest.starts_with("assets/").then_some(PageRoute::Asset),
+            rest => match rest.split_once('/')? {
+                ("machines", rest) => machine_route(rest),
+                ("incidents", rest) => incident_route(rest),
+                ("assets", _) => Some(PageRoute::Asset),
+                _ => None,
             },
         }
     }
 }
 
 fn machine_route(rest: &str) -> Option<PageRoute> {
-    match rest.split_once('/') {
-        Some((id, "mute")) => number(id).map(MachineId).map(PageRoute::MachineMute),
+    let (id, action) = rest.split_once('/')?;
+    let id = MachineId(number(id)?);
+    match action {
+        "mute" => Some(PageRoute::MachineMute(id)),
+        "acknowledge" => Some(PageRoute::MachineAcknowledge(id)),
         _ => None,
     }
 }
@@ -59,6 +73,18 @@ fn machine_route(rest: &str) -> Option<PageRoute> {
 fn user_route(rest: &str) -> Option<PageRoute> {
     let id = number(rest.strip_prefix("settings/users/")?)?;
     Some(PageRoute::User(UserId(id)))
+}
+
+fn incident_route(rest: &str) -> Option<PageRoute> {
+    let (id, action) = rest.split_once('/').map_or((rest, None), |(id, action)| (id, Some(action)));
+    let id = IncidentId(number(id)?);
+    match action {
+        None => Some(PageRoute::Incident(id)),
+        Some("acknowledge") => Some(PageRoute::IncidentAcknowledge(id)),
+        Some("release") => Some(PageRoute::IncidentRelease(id)),
+        Some("comment") => Some(PageRoute::IncidentComment(id)),
+        Some(_) => None,
+    }
 }
 
 /// One spelling for each number: no sign, no leading zero.
@@ -96,6 +122,12 @@ mod tests {
             ("/machines/add", Some(PageRoute::MachineAdd)),
             ("/machines/7/mute", Some(PageRoute::MachineMute(MachineId(7)))),
             ("/machines/07/mute", None),
+            ("/machines/7/acknowledge", Some(PageRoute::MachineAcknowledge(MachineId(7)))),
+            ("/incidents", Some(PageRoute::Incidents)),
+            ("/incidents/", None),
+            ("/incidents/7", Some(PageRoute::Incident(IncidentId(7)))),
+            ("/incidents/7/comment", Some(PageRoute::IncidentComment(IncidentId(7)))),
+            ("/incidents/7/remove", None),
             ("/assets", None),
             ("/wall/", None),
             ("//", None),

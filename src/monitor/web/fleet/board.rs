@@ -1,8 +1,9 @@
 //! The first sentence of the fleet page, and the sentences about what needs a person.
 
 use super::problem::{Problem, problems};
-use super::view::{FleetView, MachineHealth, MachineView};
+use super::view::{FleetView, MachineView};
 use crate::monitor::accounts::visitor::Role;
+use crate::monitor::web::severity::MachineHealth;
 use crate::monitor::web::viewpoint::Viewpoint;
 use askama::Template;
 

@@ -1,8 +1,9 @@
 //! Search and filters of the fleet page, in its address: they survive a reload and can be sent to others.
 
-use super::view::{MachineHealth, MachineView};
+use super::view::MachineView;
 use crate::monitor::web::form::Form;
 use crate::monitor::web::refusal::PageRefusal;
+use crate::monitor::web::severity::MachineHealth;
 use crate::monitor::web::visit::Visit;
 
 /// `None` and empty: everything.

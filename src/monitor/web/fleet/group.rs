@@ -1,7 +1,8 @@
 //! Groups of machines, worst first; a page has the first thousand machines.
 
 use super::row::MachineRow;
-use super::view::{MachineHealth, MachineView};
+use super::view::MachineView;
+use crate::monitor::web::severity::MachineHealth;
 use crate::monitor::web::viewpoint::Viewpoint;
 use std::collections::BTreeMap;
 

@@ -185,8 +185,8 @@ impl Live {
     /// Time until a look or an answer is due; `None`: no page is open.
     fn wait(&self, now: Instant) -> Option<Duration> {
         let oldest = self.parked.iter().map(|parked| parked.poll.at).min()?;
-        let due = (oldest + LONGEST_POLL).min(self.tracker.next_look(LOOK_EVERY, LOOK_SHARE));
-        Some(due.saturating_duration_since(now))
+        let look = self.tracker.next_look(LOOK_EVERY, LOOK_SHARE).unwrap_or(now);
+        Some((oldest + LONGEST_POLL).min(look).saturating_duration_since(now))
     }
 
     fn handle(&mut self, event: LiveEvent) {
@@ -222,7 +222,7 @@ impl Live {
             return;
         }
         let now = Now::read();
-        if self.tracker.next_look(LOOK_EVERY, LOOK_SHARE) <= now.monotonic {
+        if self.tracker.next_look(LOOK_EVERY, LOOK_SHARE).is_none_or(|due| due <= now.monotonic) {
             if let Err(error) = self.look(Duration::ZERO) {
                 log::warn!("cannot read the fleet for open pages: {error}");
                 // They wait for the next look; without one they are answered in time.

@@ -1,21 +1,19 @@
 //! The sentences about what needs a person: the same words as in the messages that people received.
 
-use super::view::{MachineHealth, MachineView};
+use super::view::MachineView;
 use crate::clock::Moment;
 use crate::duration::in_words;
 use crate::monitor::incidents::list::IncidentRecord;
 use crate::monitor::incidents::table::OFFLINE;
 use crate::monitor::machine::MachineStatus;
-use crate::monitor::notify::condition_notice::ConditionNotice;
 use crate::monitor::notify::deliveries::OpenNotification;
+use crate::monitor::web::severity::{MachineHealth, severity};
+use crate::monitor::web::words::{capital, channel_name, notice, when};
 use crate::monitor::zone::Clock;
 use std::collections::HashMap;
-use std::time::Duration;
 
 /// Recipients that are named; the others are counted.
 const MOST_NAMED: usize = 3;
-/// Ages are relative up to an hour; older ones are times.
-const HOUR: Duration = Duration::from_secs(3600);
 
 /// What is wrong with one machine.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,7 +53,7 @@ fn problem(
 ) -> Problem {
     let is_offline = machine.machine.status == MachineStatus::Offline;
     let main = machine.incidents.iter().filter(|incident| is_offline == (incident.kind == OFFLINE));
-    let main: Option<&IncidentRecord> = main.max_by_key(|incident| super::view::severity(&incident.kind));
+    let main: Option<&IncidentRecord> = main.max_by_key(|incident| severity(&incident.kind));
     let (lead, mut details) = match (is_offline, main) {
         (false, Some(main)) => (format!(": {}", since(main, clock, now)), facts(machine, main, clock, now)),
         _ => (silence(machine, now), last_beat(machine, clock, now)),
@@ -158,37 +156,4 @@ fn people(
     names.truncate(MOST_NAMED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     Some(format!("{}{more}; nobody is on it yet.", names.join(", ")))
-}
-
-fn channel_name(kind: &str) -> &str {
-    match kind {
-        "telegram" => "Telegram",
-        "email" => "mail",
-        other => other,
-    }
-}
-
-fn when(at: Moment, clock: &Clock, now: Moment) -> String {
-    match now.since(at) < HOUR {
-        true => format!("{} ago", in_words(now.since(at))),
-        false => clock.time_of_day(at, now),
-    }
-}
-
-fn notice(incident: &IncidentRecord) -> ConditionNotice {
-    ConditionNotice {
-        condition: incident.kind.clone(),
-        subject: incident.subject.clone(),
-        label: incident.label.clone(),
-        value: incident.value,
-        threshold: incident.threshold,
-        since: incident.since.0,
-        uplink: None,
-        days: 0,
-    }
-}
-
-fn capital(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }

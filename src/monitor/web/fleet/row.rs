@@ -1,11 +1,12 @@
 //! A machine's line.
 
 use super::day::{DayRun, DayState, SLOTS};
-use super::view::{MachineHealth, MachineView};
+use super::view::MachineView;
 use crate::clock::Moment;
 use crate::config::Period;
 use crate::duration::in_words;
 use crate::monitor::machine::MachineStatus;
+use crate::monitor::web::severity::MachineHealth;
 use crate::monitor::web::viewpoint::Viewpoint;
 use crate::monitor::zone::Clock;
 use askama::Template;

@@ -70,12 +70,9 @@ impl FleetTracker {
         self.looked = None;
     }
 
-    /// When the next look is due: after `every`, or `share` times as long as the last one took.
-    pub fn next_look(&self, every: Duration, share: u32) -> Instant {
-        match self.looked {
-            None => Instant::now(),
-            Some((at, took)) => at + every.max(took * share),
-        }
+    /// When the next look is due: after `every`, or `share` times as long as the last one took. `None`: now.
+    pub fn next_look(&self, every: Duration, share: u32) -> Option<Instant> {
+        self.looked.map(|(at, took)| at + every.max(took * share))
     }
 
     /// Replaces the view, which was begun at `begun` and complete at `now`.
@@ -182,4 +179,94 @@ fn structure(view: &FleetView) -> u64 {
     }
     view.has_channel.hash(&mut hasher);
     hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Moment;
+    use crate::monitor::beat::Sample;
+    use crate::monitor::machine::{Machine, MachineStatus};
+    use crate::monitor::web::fleet::reported::Reported;
+
+    fn machine(id: i64, cpu: f32, is_paused: bool) -> MachineView {
+        let machine = Machine {
+            id: MachineId(id),
+            name: format!("m{id}"),
+            hostname: None,
+            description: None,
+            group: None,
+            tags: Vec::new(),
+            hardware_id: None,
+            device_key: None,
+            threshold: None,
+            status: MachineStatus::Online,
+            watched: true,
+            last_seen: Some(Moment(0)),
+            since: Moment(0),
+            created_at: Moment(0),
+            paused_until: is_paused.then_some(Moment(9)),
+        };
+        let sample = Sample { cpu: Some(cpu), ..Sample::default() };
+        MachineView {
+            machine,
+            seen: Some(Moment(0)),
+            interval: None,
+            sample,
+            reported: Reported::default(),
+            incidents: Vec::new(),
+            day: Vec::new(),
+        }
+    }
+
+    fn view(machines: Vec<MachineView>) -> FleetView {
+        FleetView { at: Moment(0), machines, notified: HashMap::new(), has_channel: true }
+    }
+
+    #[test]
+    fn only_the_lines_that_changed_have_a_new_version() {
+        let (mut tracker, now) = (FleetTracker::new(), Instant::now());
+        tracker.update(view(vec![machine(1, 5.0, false), machine(2, 5.0, false)]), now, now);
+        let shown = tracker.version();
+        tracker.update(view(vec![machine(1, 5.0, false), machine(2, 5.0, true)]), now, now);
+        assert!(tracker.version() > shown);
+        assert!(!tracker.has_changed(MachineId(1), shown) && tracker.has_changed(MachineId(2), shown));
+        assert!(!tracker.has_new_structure(shown));
+        tracker.update(view(vec![machine(1, 5.0, false)]), now, now);
+        assert!(tracker.has_new_structure(shown), "a machine was removed");
+    }
+
+    #[test]
+    fn numbers_are_sent_again_once_a_minute_at_most_and_only_if_they_differ_enough() {
+        let (mut tracker, start) = (FleetTracker::new(), Instant::now());
+        let mut look = |cpu: f32, seconds: u64| {
+            let now = start + Duration::from_secs(seconds);
+            let before = tracker.version();
+            tracker.update(view(vec![machine(1, cpu, false)]), now, now);
+            tracker.version() > before
+        };
+        assert!(look(10.0, 0));
+        for (cpu, seconds, is_sent) in
+            [(90.0, 2, false), (14.0, 61, false), (15.0, 61, true), (90.0, 100, false), (90.0, 121, true)]
+        {
+            assert_eq!(look(cpu, seconds), is_sent, "{cpu} after {seconds} s");
+        }
+    }
+
+    #[test]
+    fn a_look_is_due_at_once_after_a_transition_and_less_often_for_a_large_fleet() {
+        let (mut tracker, start) = (FleetTracker::new(), Instant::now());
+        let every = Duration::from_secs(2);
+        assert_eq!(tracker.next_look(every, 50), None);
+        tracker.update(view(Vec::new()), start, start + Duration::from_millis(100));
+        assert_eq!(tracker.next_look(every, 50), Some(start + Duration::from_millis(5_100)));
+        tracker.expire();
+        assert_eq!(tracker.next_look(every, 50), None);
+    }
+
+    #[test]
+    fn a_page_of_an_earlier_run_of_the_monitor_loads_itself_again() {
+        let tracker = FleetTracker::new();
+        assert!(tracker.has_new_structure(tracker.version() + 1));
+    }
 }

@@ -12,6 +12,7 @@ use crate::monitor::recorder::RecorderContext;
 use crate::monitor::registry::machines::MachineFilter;
 use crate::monitor::store::StoreError;
 use crate::monitor::store::page::Page;
+use crate::monitor::web::severity::{MachineHealth, severity};
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -43,35 +44,6 @@ pub struct MachineView {
     /// Open ones, oldest first.
     pub incidents: Vec<IncidentRecord>,
     pub day: Vec<DayRun>,
-}
-
-/// What a person has to know about a machine first; the worst last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum MachineHealth {
-    /// Disabled, paused or stopped on purpose.
-    Quiet,
-    /// Never seen.
-    New,
-    Fine,
-    Degraded,
-    Bad,
-}
-
-impl MachineHealth {
-    pub fn needs_a_person(self) -> bool {
-        self >= MachineHealth::Degraded
-    }
-
-    /// As a class in the style sheet.
-    pub fn class(self) -> &'static str {
-        match self {
-            MachineHealth::Quiet => "quiet",
-            MachineHealth::New => "new",
-            MachineHealth::Fine => "fine",
-            MachineHealth::Degraded => "warn",
-            MachineHealth::Bad => "bad",
-        }
-    }
 }
 
 impl FleetView {
@@ -174,11 +146,4 @@ impl MachineView {
         let limit = (interval * LATE_INTERVALS).max(SHORTEST_SILENCE);
         self.seen.is_some_and(|seen| now.since(seen) > limit)
     }
-}
-
-/// How bad an incident is. Red: something does not work, or will stop soon. Amber: it works, and a person should look.
-pub fn severity(kind: &str) -> MachineHealth {
-    const AMBER: [&str; 8] =
-        ["standby", "no_standby", "under_voltage", "throttled", "clock", "boots", "wifi", "refused_token"];
-    if AMBER.contains(&kind) { MachineHealth::Degraded } else { MachineHealth::Bad }
 }

@@ -1,0 +1,68 @@
+//! An incident in words: the same as in the messages that people received.
+
+use crate::clock::Moment;
+use crate::duration::in_words;
+use crate::monitor::incidents::list::IncidentRecord;
+use crate::monitor::incidents::table::OFFLINE;
+use crate::monitor::notify::condition_notice::ConditionNotice;
+use crate::monitor::zone::Clock;
+use std::time::Duration;
+
+/// Ages are relative up to an hour; older ones are times.
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// "offline", "camera gate is down"
+pub fn phrase(incident: &IncidentRecord) -> String {
+    match incident.kind == OFFLINE {
+        true if incident.planned => "stopped on purpose".into(),
+        true => "offline".into(),
+        false => notice(incident).phrase(false),
+    }
+}
+
+/// "since 14:11", or "from 14:11 to 14:20 (9 min)".
+pub fn time(incident: &IncidentRecord, clock: &Clock, now: Moment) -> String {
+    let since = clock.time_of_day(incident.since, now);
+    match incident.ended {
+        None => format!("since {since} ({})", in_words(now.since(incident.since))),
+        Some(ended) => {
+            let length = in_words(ended.since(incident.since));
+            format!("from {since} to {} ({length})", clock.time_of_day(ended, now))
+        }
+    }
+}
+
+/// "5 min ago", or "14:11" if that is longer ago than an hour.
+pub fn when(at: Moment, clock: &Clock, now: Moment) -> String {
+    match now.since(at) < HOUR {
+        true => format!("{} ago", in_words(now.since(at))),
+        false => clock.time_of_day(at, now),
+    }
+}
+
+/// The incident's condition, for its words.
+pub fn notice(incident: &IncidentRecord) -> ConditionNotice {
+    ConditionNotice {
+        condition: incident.kind.clone(),
+        subject: incident.subject.clone(),
+        label: incident.label.clone(),
+        value: incident.value,
+        threshold: incident.threshold,
+        since: incident.since.0,
+        uplink: None,
+        days: 0,
+    }
+}
+
+pub fn channel_name(kind: &str) -> &str {
+    match kind {
+        "telegram" => "Telegram",
+        "email" => "mail",
+        other => other,
+    }
+}
+
+pub fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
