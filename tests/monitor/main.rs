@@ -21,6 +21,7 @@ mod incidents;
 mod killed;
 mod notifications;
 mod proxies;
+mod proxy_login;
 mod reload;
 mod requests;
 mod rig;

@@ -82,6 +82,11 @@ impl Store {
         self.read(|connection| one(connection, id))
     }
 
+    /// A user who signs in by other means than a password.
+    pub fn visitor_named(&self, name: &str) -> Result<Option<Visitor>, StoreError> {
+        Ok(self.read(|connection| find_user(connection, name))?.map(Visitor::from))
+    }
+
     pub fn has_users(&self) -> Result<bool, StoreError> {
         self.read(|connection| {
             Ok(connection.query_row("SELECT EXISTS (SELECT 1 FROM web_user)", [], |row| row.get(0))?)

@@ -84,7 +84,7 @@ fn each_example_in_the_shipped_file_is_right_when_it_is_made_active() {
             _ if key.ends_with("certificate_file") || key.ends_with("key_file") => {
                 line.starts_with("certificate_file") || line.starts_with("key_file")
             }
-            _ if key.starts_with("login_") => line.starts_with("login_"),
+            _ if key.starts_with("login_") => line.starts_with("login_") || line.starts_with("public_url"),
             _ => line.starts_with(&format!("{key} = ")),
         };
         let mut inside = false;

@@ -14,6 +14,11 @@ impl Check<'_> {
         let header = written.login_header.filter(filled);
         let proxies = written.login_proxies.filter(|list| !list.get_ref().is_empty());
         let proxy_login = match (header, proxies) {
+            (Some(header), Some(_)) if public_url.is_none() => {
+                // Cookies with SameSite do not protect who is signed in without a cookie.
+                let problem = "needs public_url beside it, from which forms are accepted";
+                return Err(self.source.fault(header.span(), problem));
+            }
             (Some(header), Some(proxies)) => Some(self.proxy_login(&header, proxies)?),
             (Some(header), None) => {
                 return Err(self.source.fault(header.span(), "needs login_proxies beside it"));
@@ -114,6 +119,9 @@ mod tests {
             |text: &str| Config::from_source(&Source::new("c.toml", format!("[web]\n{text}")), &|_| None);
         config("login_header = \"Remote-User\"").expect_err("from anywhere");
         config("login_proxies = [\"127.0.0.1\"]").expect_err("without a header");
+        config("login_header = \"Remote-User\"\nlogin_proxies = [\"127.0.0.1\"]")
+            .expect_err("forms of any site");
+        let config = |text: &str| config(&format!("public_url = \"https://heart.example/\"\n{text}"));
         config("login_header = \"Remote User\"\nlogin_proxies = [\"127.0.0.1\"]").expect_err("not a name");
         let login = config("login_header = \"Remote-User\"\nlogin_proxies = [\"127.0.0.1\"]")
             .expect("both")

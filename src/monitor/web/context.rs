@@ -7,6 +7,7 @@ use crate::monitor::health::Health;
 use crate::monitor::notify::Poke;
 use crate::monitor::recorder::{RecorderContext, RecorderEvent};
 use crate::monitor::web::fleet::live::LiveQueue;
+use crate::monitor::web::proxy_login::ProxyLogins;
 use crate::monitor::web::refusal::PageRefusal;
 use crossbeam_channel::{Sender, bounded};
 use std::sync::Arc;
@@ -17,6 +18,7 @@ pub struct PageContext {
     pub health: Arc<Health>,
     pub settings: Arc<Latest<PageSettings>>,
     pub live: LiveQueue,
+    pub proxy_logins: ProxyLogins,
     /// The recorder's queue.
     pub orders: Sender<RecorderEvent>,
     pub poke: Poke,

@@ -8,6 +8,7 @@
 //! | `route` | the paths |
 //! | `context`, `refusal` | what pages are made from; refused requests |
 //! | `visit`, `viewpoint` | a request of a signed-in user; by whom and in which local time a page is seen |
+//! | `proxy_login` | sign-in by a header of a proxy |
 //! | `origin` | whether a form was sent from our own pages |
 //! | `form` | fields of a form or of an address |
 //! | `page` | a page as a response: security headers, compression |
@@ -31,6 +32,7 @@ mod frame;
 mod incidents;
 mod origin;
 mod page;
+mod proxy_login;
 mod refusal;
 pub mod route;
 pub mod severity;

@@ -2,6 +2,7 @@
 
 use super::context::{PageContext, PageSettings};
 use super::fleet::live::{LiveQueue, LiveStopper};
+use super::proxy_login::ProxyLogins;
 use super::route::PageRoute;
 use super::sign_in::context::SignInContext;
 use crate::http::{Exchange, queue};
@@ -57,6 +58,7 @@ impl Pages {
             health: health.clone(),
             settings: settings.clone(),
             live: queue_of_live,
+            proxy_logins: ProxyLogins::default(),
             orders: orders.clone(),
             poke,
         };

@@ -29,9 +29,14 @@ impl<'a> Visit<'a> {
     /// # Errors
     /// [`PageRefusal::SignIn`] without a valid session.
     pub fn of(context: &PageContext, request: &'a Request, now: Now) -> Result<Visit<'a>, PageRefusal> {
-        let token = cookie(request, SESSION_COOKIE).ok_or(PageRefusal::SignIn)?;
-        let found = context.shared.store.session_visitor(token, now.wall)?;
-        let (session, visitor) = found.ok_or(PageRefusal::SignIn)?;
+        let (session, visitor) = match by_proxy(context, request, now)? {
+            Some(found) => found,
+            None => {
+                let token = cookie(request, SESSION_COOKIE).ok_or(PageRefusal::SignIn)?;
+                let found = context.shared.store.session_visitor(token, now.wall)?;
+                found.ok_or(PageRefusal::SignIn)?
+            }
+        };
         Ok(Visit {
             request,
             now,
@@ -55,6 +60,18 @@ impl<'a> Visit<'a> {
     pub fn actor(&self) -> Actor {
         Actor::of(self.visitor(), self.address)
     }
+}
+
+/// The user whom a proxy names. The session has a number that no stored one has.
+fn by_proxy(
+    context: &PageContext,
+    request: &Request,
+    now: Now,
+) -> Result<Option<(SessionId, Visitor)>, PageRefusal> {
+    let settings = context.settings.get();
+    let Some(login) = &settings.web.proxy_login else { return Ok(None) };
+    let found = context.proxy_logins.visitor(&context.shared.store, request, login, now)?;
+    Ok(found.map(|visitor| (SessionId(-visitor.id.0), visitor)))
 }
 
 /// The value of a cookie, which the caller must not trust.

@@ -61,6 +61,10 @@ pub fn answer_confirmed(
     }
     answer_there(context, who, to, move |context, request| {
         let stored = context.store.login_record(&name)?.and_then(|record| record.password);
+        if stored.is_none() {
+            let sentence = "You have no password, which this change asks for. An owner can make a link for you to set one.";
+            return Err(PageRefusal::Invalid(sentence.into()));
+        }
         if !password::verify(&password, stored.as_deref()) {
             context.log_failure(Some(&name), visit.address, visit.now.monotonic);
             return Err(PageRefusal::WrongPassword);
