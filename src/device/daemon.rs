@@ -14,7 +14,7 @@ use super::heartbeat::dial::{Dialer, Uplink};
 use super::heartbeat::sender::HeartbeatSender;
 use super::heartbeat::status::HeartbeatStatus;
 use super::heartbeat::{self, EventSources, HeartbeatThread, Published, Reload, server_name};
-use super::metrics::{self, Sampler, identify};
+use super::metrics::{self, Identity, Reading, Sampler, identify};
 use super::os::file::is_file_system_trouble;
 use super::os::pid_file::PidFile;
 use super::os::privilege;
@@ -129,52 +129,34 @@ impl RunningDaemon {
     ) -> Result<RunningDaemon, Failure> {
         announce(&config);
         warn_of_readable_token(&config, settings.has_server_token);
-        let runtime_dir = &config.daemon.runtime_dir;
-        create_runtime_dir(runtime_dir)?;
-        let root = Path::new("/");
-        let identity = identify(root, &config.daemon.state_dir);
-        if let Some(warning) = &identity.warning {
-            log::warn!("{warning}");
-        }
-        let names = Arc::new(
-            NameResolver::start(heartbeat::RESOLVER_LIMITS, lookup)
-                .map_err(cannot("start the resolver thread"))?,
-        );
+        create_runtime_dir(&config.daemon.runtime_dir)?;
+        let identity = load_identity(&config);
+        let names = NameResolver::start(heartbeat::RESOLVER_LIMITS, lookup);
+        let names = Arc::new(names.map_err(cannot("start the resolver thread"))?);
         let dialer = Arc::new(Dialer::default());
-        let sender = HeartbeatSender::new(&config.heartbeat, credentials, names.clone(), dialer.clone());
         let (trigger, triggers) = trigger();
-        let (metrics_control, metrics_orders) = bounded(1);
-        let (heartbeat_control, reloads) = bounded(1);
-        let (alive, heartbeat_ended) = bounded(0);
-        let (sampling, beat) = tickers(config.heartbeat.interval, Instant::now());
+        let (sampling, ticker) = tickers(config.heartbeat.interval, Instant::now());
 
-        let sampler = Sampler::new(root, &config.metrics, &config.activity);
-        let metrics = Arc::new(Latest::default());
-        let published = metrics.clone();
-        spawn("metrics", move || {
-            metrics::run(sampler, sampling, &metrics_orders, |metrics| published.put(metrics));
-        })?;
+        let (metrics_control, metrics) = start_metrics(&config, sampling)?;
         let status = Arc::new(Latest::default());
         let (copies_out, copies) = bounded(COPIES);
         let (failover, failover_ended) =
             start_failover(&config, &dialer, &names, &trigger, copies_out, &status)?;
         let (cameras, cameras_ended) = start_cameras(&config, &trigger)?;
-        let sources = EventSources { ticker: beat, triggers, copies, reloads };
         let published = Published { metrics, failover: status, cameras: cameras.latest() };
         let heartbeat_status = Arc::new(HeartbeatStatus::new(Instant::now()));
         let thread = HeartbeatThread::new(
             config.heartbeat.clone(),
-            sender,
+            HeartbeatSender::new(&config.heartbeat, credentials, names.clone(), dialer.clone()),
             identity,
             published.clone(),
             failover.clone(),
-            &runtime_dir.join(SNAPSHOT),
+            &config.daemon.runtime_dir.join(SNAPSHOT),
             heartbeat_status.clone(),
         );
-        spawn("heartbeat", move || {
-            thread.run(sources);
-            drop(alive);
-        })?;
+        let (heartbeat_control, reloads) = bounded(1);
+        let sources = EventSources { ticker, triggers, copies, reloads };
+        let heartbeat_ended = spawn("heartbeat", move || thread.run(sources))?;
         let port = Arc::new(Port::at_start(&config.daemon.state_dir));
         let mut daemon = RunningDaemon {
             config_file: config_file.to_owned(),
@@ -300,6 +282,30 @@ impl RunningDaemon {
     }
 }
 
+/// The identity of this device; a problem with it is logged.
+fn load_identity(config: &Config) -> Identity {
+    let identity = identify(Path::new("/"), &config.daemon.state_dir);
+    if let Some(warning) = &identity.warning {
+        log::warn!("{warning}");
+    }
+    identity
+}
+
+/// The control channel of the metrics thread, and the metrics that it publishes.
+fn start_metrics(
+    config: &Config,
+    sampling: Ticker,
+) -> Result<(ChannelSender<metrics::Control>, Arc<Latest<Reading>>), Failure> {
+    let (control, orders) = bounded(1);
+    let sampler = Sampler::new(Path::new("/"), &config.metrics, &config.activity);
+    let metrics = Arc::new(Latest::default());
+    let published = metrics.clone();
+    spawn("metrics", move || {
+        metrics::run(sampler, sampling, &orders, |metrics| published.put(metrics));
+    })?;
+    Ok((control, metrics))
+}
+
 /// The failover thread's handle, and a channel that its end disconnects.
 fn start_failover(
     config: &Config,
@@ -310,7 +316,6 @@ fn start_failover(
     status: &Arc<Latest<Option<PublishedStatus>>>,
 ) -> Result<(Failover, Receiver<()>), Failure> {
     let (handle, mailbox) = failover().map_err(cannot("make an eventfd"))?;
-    let (alive, ended) = bounded(0);
     let context = FailoverContext {
         dialer: dialer.clone(),
         names: names.clone(),
@@ -319,10 +324,7 @@ fn start_failover(
         status: status.clone(),
     };
     let network = config.network.clone();
-    spawn("failover", move || {
-        failover::run(network, &context, &mailbox);
-        drop(alive);
-    })?;
+    let ended = spawn("failover", move || failover::run(network, &context, &mailbox))?;
     Ok((handle, ended))
 }
 
@@ -335,11 +337,7 @@ fn start_cameras(config: &Config, trigger: &Trigger) -> Result<(CamerasHandle, R
     };
     let (cameras, thread) =
         cameras::new(config.cameras.clone(), outside).map_err(cannot("start watching cameras"))?;
-    let (alive, ended) = bounded(0);
-    spawn("cameras", move || {
-        thread.run();
-        drop(alive);
-    })?;
+    let ended = spawn("cameras", move || thread.run())?;
     Ok((cameras, ended))
 }
 

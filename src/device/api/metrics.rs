@@ -5,7 +5,7 @@ use crate::device::cameras::Status as CameraStatus;
 use crate::device::metrics::DiskUsage;
 use crate::exposition::{self, Exposition};
 use crate::http::{Counters, Response};
-use crate::wire::Heartbeat;
+use crate::wire::{Heartbeat, Values};
 
 /// Without cameras it has 7 KiB.
 const ROOM: usize = 8 * 1024;
@@ -66,75 +66,46 @@ fn of_the_heartbeats(text: &mut Exposition, call: &Call) {
 }
 
 fn of_the_device(text: &mut Exposition, heartbeat: &Heartbeat, disk: Option<&DiskUsage>) {
-    let load = |place: usize| heartbeat.values.load.and_then(|load| load.get(place).copied());
-    let fan_duty = heartbeat.values.fan_pwm.map(|duty| (f64::from(duty) / 255.0 * 1000.0).round() / 1000.0);
+    of_the_values(text, &heartbeat.values);
+    let uptime = heartbeat.uptime_s.map(|s| s as f64);
+    text.gauge("heartbeat_uptime_seconds", "Seconds since the boot of the device.", uptime);
+    let used = ratio(heartbeat.disk.as_ref().map(|disk| disk.percent));
+    text.gauge("heartbeat_disk_usage_ratio", "Used share of the disk, as df calculates it.", used);
+    text.gauge("heartbeat_disk_size_bytes", "Size of the disk.", disk.map(|disk| disk.total as f64));
+    let free = disk.map(|disk| disk.free as f64);
+    text.gauge("heartbeat_disk_free_bytes", "Free bytes of the disk, without the reserve of root.", free);
     for (name, help, value) in [
-        (
-            "heartbeat_cpu_usage_ratio",
-            "Used share of the CPU time of all cores.",
-            ratio(heartbeat.values.cpu),
-        ),
-        ("heartbeat_memory_usage_ratio", "Used share of the memory.", ratio(heartbeat.values.mem)),
-        ("heartbeat_swap_usage_ratio", "Used share of the swap space.", ratio(heartbeat.values.swap)),
-        ("heartbeat_load1", "Load average over 1 minute.", load(0)),
-        ("heartbeat_load5", "Load average over 5 minutes.", load(1)),
-        ("heartbeat_load15", "Load average over 15 minutes.", load(2)),
-        ("heartbeat_temperature_celsius", "Temperature of the processor.", heartbeat.values.temp),
-        (
-            "heartbeat_power_watts",
-            "Power of all rails that the power management chip measures.",
-            heartbeat.values.power,
-        ),
-        ("heartbeat_fan_rpm", "Revolutions of the fan per minute.", heartbeat.values.fan_rpm.map(f64::from)),
-        ("heartbeat_fan_duty_ratio", "Duty cycle of the fan, from 0 to 1.", fan_duty),
-        (
-            "heartbeat_uptime_seconds",
-            "Seconds since the boot of the device.",
-            heartbeat.uptime_s.map(|s| s as f64),
-        ),
-        (
-            "heartbeat_disk_usage_ratio",
-            "Used share of the disk, as df calculates it.",
-            ratio(heartbeat.disk.as_ref().map(|disk| disk.percent)),
-        ),
-        ("heartbeat_disk_size_bytes", "Size of the disk.", disk.map(|disk| disk.total as f64)),
-        (
-            "heartbeat_disk_free_bytes",
-            "Free bytes of the disk for programs without root's reserve.",
-            disk.map(|disk| disk.free as f64),
-        ),
-        (
-            "heartbeat_clock_synced",
-            "1 if the clock is synchronised, 0 if not.",
-            heartbeat.clock_synced.map(truth),
-        ),
-        (
-            "heartbeat_streaming_active",
-            "1 if the device is streaming, 0 if not.",
-            heartbeat.streaming_active.map(truth),
-        ),
-        (
-            "heartbeat_tracking_active",
-            "1 if the device is tracking, 0 if not.",
-            heartbeat.tracking_active.map(truth),
-        ),
-        (
-            "heartbeat_recording_active",
-            "1 if the device is recording, 0 if not.",
-            heartbeat.recording_active.map(truth),
-        ),
+        ("heartbeat_clock_synced", "1 if the clock is synchronised, 0 if not.", heartbeat.clock_synced),
+        ("heartbeat_streaming_active", "1 if the device is streaming, 0 if not.", heartbeat.streaming_active),
+        ("heartbeat_tracking_active", "1 if the device is tracking, 0 if not.", heartbeat.tracking_active),
+        ("heartbeat_recording_active", "1 if the device is recording, 0 if not.", heartbeat.recording_active),
     ] {
-        text.gauge(name, help, value);
+        text.gauge(name, help, value.map(truth));
     }
     let Some(throttled) = &heartbeat.throttled else { return };
     let name = "heartbeat_throttled";
-    text.family(
-        name,
-        "1 for each limit or under-voltage that the firmware reports now, 0 for the others.",
-        "gauge",
-    );
+    text.family(name, "1 for each cause of throttling that the firmware reports now, otherwise 0.", "gauge");
     for what in crate::wire::Throttle::ALL {
         text.sample(name, &[("what", what.as_str())], truth(throttled.now.contains(&what)));
+    }
+}
+
+fn of_the_values(text: &mut Exposition, values: &Values) {
+    let load = |place: usize| values.load.and_then(|load| load.get(place).copied());
+    let fan_duty = values.fan_pwm.map(|duty| (f64::from(duty) / 255.0 * 1000.0).round() / 1000.0);
+    for (name, help, value) in [
+        ("heartbeat_cpu_usage_ratio", "Used share of the CPU time of all cores.", ratio(values.cpu)),
+        ("heartbeat_memory_usage_ratio", "Used share of the memory.", ratio(values.mem)),
+        ("heartbeat_swap_usage_ratio", "Used share of the swap space.", ratio(values.swap)),
+        ("heartbeat_load1", "Load average over 1 minute.", load(0)),
+        ("heartbeat_load5", "Load average over 5 minutes.", load(1)),
+        ("heartbeat_load15", "Load average over 15 minutes.", load(2)),
+        ("heartbeat_temperature_celsius", "Temperature of the processor.", values.temp),
+        ("heartbeat_power_watts", "Power of all rails that the power chip measures.", values.power),
+        ("heartbeat_fan_rpm", "Revolutions of the fan per minute.", values.fan_rpm.map(f64::from)),
+        ("heartbeat_fan_duty_ratio", "Duty cycle of the fan, from 0 to 1.", fan_duty),
+    ] {
+        text.gauge(name, help, value);
     }
 }
 
