@@ -20,6 +20,7 @@ mod https;
 mod incidents;
 mod killed;
 mod notifications;
+mod permissions;
 mod proxies;
 mod proxy_login;
 mod reload;

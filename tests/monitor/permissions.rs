@@ -1,0 +1,226 @@
+//! Every page with every role and limit: who may see it, and who may send its form.
+//!
+//! The table has each route of `src/monitor/web/route.rs`; a test names the one that you forgot.
+
+use crate::support::browser::Browser;
+use crate::support::eventually;
+use crate::support::monitor::{Monitor, Plan, bearer};
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// Who may send a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Needs {
+    /// Nobody has to sign in.
+    Nothing,
+    Viewer,
+    Operator,
+    Owner,
+}
+
+/// A request, and who may send it.
+struct Case {
+    /// Its route, as in `PageRoute`.
+    route: &'static str,
+    method: &'static str,
+    /// `{machine}` and `{incident}` are those of the machine below.
+    path: &'static str,
+    needs: Needs,
+    /// Is about one machine: who is limited to others gets 404.
+    is_limited: bool,
+}
+
+const fn case(route: &'static str, method: &'static str, path: &'static str, needs: Needs) -> Case {
+    Case { route, method, path, needs, is_limited: false }
+}
+
+const fn of_machine(route: &'static str, method: &'static str, path: &'static str, needs: Needs) -> Case {
+    Case { route, method, path, needs, is_limited: true }
+}
+
+const CASES: &[Case] = &[
+    case("Fleet", "GET", "/", Needs::Viewer),
+    case("Fleet", "GET", "/?q=cam&show=problems", Needs::Viewer),
+    case("Wall", "GET", "/wall", Needs::Viewer),
+    case("Live", "GET", "/live?since=0", Needs::Viewer),
+    case("MachineAdd", "GET", "/machines/add", Needs::Owner),
+    case("MachineAdd", "POST", "/machines/add", Needs::Owner),
+    of_machine("MachineMute", "POST", "/machines/{machine}/mute", Needs::Operator),
+    of_machine("MachineAcknowledge", "POST", "/machines/{machine}/acknowledge", Needs::Operator),
+    case("Incidents", "GET", "/incidents", Needs::Viewer),
+    of_machine("Incident", "GET", "/incidents/{incident}", Needs::Viewer),
+    of_machine("IncidentAcknowledge", "POST", "/incidents/{incident}/acknowledge", Needs::Operator),
+    of_machine("IncidentComment", "POST", "/incidents/{incident}/comment", Needs::Operator),
+    of_machine("IncidentRelease", "POST", "/incidents/{incident}/release", Needs::Operator),
+    case("Login", "GET", "/login", Needs::Nothing),
+    case("Login", "POST", "/login", Needs::Nothing),
+    case("Welcome", "GET", "/welcome?link=none", Needs::Nothing),
+    case("Welcome", "POST", "/welcome", Needs::Nothing),
+    case("Users", "GET", "/settings/users", Needs::Owner),
+    case("Users", "POST", "/settings/users", Needs::Owner),
+    case("User", "GET", "/settings/users/1", Needs::Owner),
+    case("User", "POST", "/settings/users/1", Needs::Owner),
+    case("Account", "GET", "/account", Needs::Viewer),
+    case("Account", "POST", "/account", Needs::Viewer),
+    case("Asset", "GET", "/assets/x/style.css", Needs::Nothing),
+    // Last: it ends the session.
+    case("Logout", "POST", "/logout", Needs::Nothing),
+];
+
+/// Two machines that are offline: "barn-cam" in the group "barn" with the tag "camera", "mill-gate" in "mill".
+struct Site {
+    monitor: Monitor,
+    /// The number of the open incident of each machine.
+    incidents: [i64; 2],
+}
+
+impl Site {
+    fn new() -> Site {
+        let monitor = Plan::new().start();
+        let reader = monitor.reader();
+        for (name, group) in [("barn-cam", "barn"), ("mill-gate", "mill")] {
+            let token = monitor.machine(name);
+            monitor.plan().says(&["machine", "set", name, "--group", group]);
+            let beat = heartbeat_daemon::wire::SAMPLE.as_bytes();
+            assert!(monitor.post("/api/v1/heartbeat", &[bearer(&token)], beat).status < 300);
+        }
+        monitor.plan().says(&["machine", "set", "barn-cam", "--tag", "camera"]);
+        let open = || {
+            let listed = monitor.get_as(&reader, "/api/v1/incidents").json();
+            let incidents = listed["items"].as_array().cloned().unwrap_or_default();
+            let of = |machine: i64| {
+                let outage =
+                    |found: &&serde_json::Value| found["machine_id"] == machine && found["kind"] == "offline";
+                incidents.iter().find(outage).and_then(|found| found["id"].as_i64())
+            };
+            Some([of(1)?, of(2)?])
+        };
+        eventually("both machines are offline", || open().is_some());
+        let incidents = open().expect("both");
+        Site { monitor, incidents }
+    }
+
+    /// The path of a case about the machine of this number, from 0.
+    fn path(&self, case: &Case, machine: usize) -> String {
+        let id = (machine + 1).to_string();
+        case.path.replace("{machine}", &id).replace("{incident}", &self.incidents[machine].to_string())
+    }
+
+    fn send(&self, browser: &mut Browser, case: &Case, machine: usize) -> (u16, String) {
+        let path = self.path(case, machine);
+        let answer = match case.method {
+            "GET" => browser.get(&path),
+            _ => browser.post(&path, &[]),
+        };
+        (answer.status, answer.body)
+    }
+}
+
+#[test]
+fn the_table_has_every_route() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/monitor/web/route.rs");
+    let source = std::fs::read_to_string(file).expect("the routes");
+    let routes = source.split_once("pub enum PageRoute {").expect("the routes").1;
+    let routes = routes.split_once("\n}").expect("their end").0;
+    let name = |line: &str| line.trim().split(['(', ',', ' ']).next().unwrap_or_default().to_owned();
+    let is_variant = |line: &&str| line.trim().starts_with(|c: char| c.is_ascii_uppercase());
+    let routes: BTreeSet<String> = routes.lines().filter(is_variant).map(name).collect();
+    let tested = CASES.iter().map(|case| case.route.to_owned()).collect();
+    assert_eq!(routes, tested, "add the new route to CASES, with who may use it");
+}
+
+#[test]
+fn every_request_needs_its_role_and_its_machine() {
+    let site = Site::new();
+    let limited = ["--group", "barn"];
+    let by_tag = ["--tag", "camera"];
+    let nothing = ["--group", "nowhere"];
+    for (name, role, needs, limits, sees) in [
+        ("viewer", "viewer", Needs::Viewer, &[][..], [true, true]),
+        ("operator", "operator", Needs::Operator, &[], [true, true]),
+        ("owner", "owner", Needs::Owner, &[], [true, true]),
+        ("limited-viewer", "viewer", Needs::Viewer, &limited, [true, false]),
+        ("limited-operator", "operator", Needs::Operator, &by_tag, [true, false]),
+        ("blind-operator", "operator", Needs::Operator, &nothing, [false, false]),
+    ] {
+        let mut browser = Browser::signed_up(&site.monitor, name, role, limits);
+        for case in CASES {
+            for (machine, is_seen) in sees.into_iter().enumerate() {
+                let (status, body) = site.send(&mut browser, case, machine);
+                let what = format!("{name}: {} {} is {status}", case.method, site.path(case, machine));
+                if needs < case.needs {
+                    assert!([403, 404].contains(&status), "{what}");
+                } else if case.is_limited && !is_seen {
+                    assert_eq!(status, 404, "{what}");
+                } else if case.route != "Welcome" {
+                    assert!(![401, 403, 404, 405, 500].contains(&status) || case.route == "Login", "{what}");
+                }
+                for (hidden, name) in ["barn-cam", "mill-gate"].into_iter().enumerate() {
+                    assert!(sees[hidden] || !body.contains(name), "{what} and shows {name}: {body}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn counts_and_titles_follow_the_limits() {
+    let site = Site::new();
+    let mut all = Browser::signed_up(&site.monitor, "all", "viewer", &[]);
+    let mut one = Browser::signed_up(&site.monitor, "one", "viewer", &["--group", "mill"]);
+    let mut none = Browser::signed_up(&site.monitor, "none", "viewer", &["--group", "nowhere"]);
+    for path in ["/", "/wall", "/live?since=0"] {
+        let count = |browser: &mut Browser| {
+            let body = browser.get(path).body;
+            body.matches("barn-cam").count() + body.matches("mill-gate").count()
+        };
+        let (both, own, nothing) = (count(&mut all), count(&mut one), count(&mut none));
+        assert!(both == 2 * own && nothing == 0, "{path}: {both}, {own}, {nothing}");
+    }
+    let title = |browser: &mut Browser| {
+        let body = browser.get("/").body;
+        body.split_once("<title>")
+            .and_then(|(_, rest)| rest.split_once("</title>"))
+            .expect("a title")
+            .0
+            .to_owned()
+    };
+    let titles = [title(&mut all), title(&mut one), title(&mut none)];
+    assert!(
+        titles[0].contains('2') && titles[1].contains('1') && !titles[2].contains(['1', '2']),
+        "{titles:?}"
+    );
+}
+
+#[test]
+fn who_is_not_signed_in_sees_nothing() {
+    let site = Site::new();
+    for case in CASES.iter().filter(|case| case.needs > Needs::Nothing) {
+        for session in [None, Some(""), Some("hbs_guessed"), Some("' OR 1=1 --")] {
+            let mut browser = Browser::new(&site.monitor);
+            if let Some(session) = session {
+                browser.set_cookie("heartbeat_session", session);
+            }
+            let (status, body) = site.send(&mut browser, case, 0);
+            let expected = if case.route == "Live" { 401 } else { 303 };
+            assert_eq!(status, expected, "{} {}", case.method, case.path);
+            assert!(!body.contains("barn-cam"));
+        }
+    }
+}
+
+#[test]
+fn every_form_of_another_site_is_refused() {
+    let site = Site::new();
+    let owner = Browser::signed_up(&site.monitor, "owner", "owner", &[]);
+    for case in CASES.iter().filter(|case| case.method == "POST") {
+        for site_of in ["cross-site", "same-site"] {
+            let mut browser = owner.clone().sends("Sec-Fetch-Site", site_of);
+            assert_eq!(site.send(&mut browser, case, 0).0, 403, "{} {site_of}", case.path);
+        }
+    }
+    for case in CASES.iter().filter(|case| case.method == "GET" && case.route != "Asset") {
+        let mut browser = owner.clone().sends("Sec-Fetch-Site", "cross-site");
+        assert_ne!(site.send(&mut browser, case, 0).0, 403, "a link from elsewhere: {}", case.path);
+    }
+}
