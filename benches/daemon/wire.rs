@@ -110,26 +110,24 @@ fn table(scheme: Scheme, traffic: &Traffic) -> Table {
     let sample = sample_size();
     let with_sample = traffic.bytes - traffic.body + sample;
     let per_day = traffic.bytes * 86_400.0 / INTERVAL.as_secs_f64() / 1e6;
-    let limited = |figure: Figure| match scheme {
+    let limited = |figure: Figure, limit| match scheme {
         Scheme::Http => figure,
-        Scheme::Https => figure.at_most(limits::HTTPS_WIRE_BYTES),
+        Scheme::Https => figure.at_most(limit),
     };
     let mut table = Table::new(format!(
         "On the wire over {}, kept alive, both ways, from the IP header on, {HEARTBEATS} heartbeats",
         scheme.name()
     ));
-    table.add(limited(Figure::new("bytes per heartbeat", traffic.bytes, "bytes")));
+    table.add(limited(Figure::new("bytes per heartbeat", traffic.bytes, "bytes"), limits::HTTPS_WIRE_BYTES));
     table.add(Figure::new("  request head (with a bearer token)", traffic.head, "bytes"));
     table.add(Figure::new("  request body", traffic.body, "bytes"));
     table.add(Figure::new("  answer, head and body", traffic.answer, "bytes"));
     table.add(Figure::new("  IP and TCP headers", headers, "bytes"));
     table.add(Figure::new("  TLS records", overhead - headers, "bytes"));
     table.add(Figure::new("packets per heartbeat", traffic.packets, ""));
-    table.add(limited(Figure::new(
-        format!("with the body of wire::SAMPLE ({sample} bytes)"),
-        with_sample,
-        "bytes",
-    )));
+    let of_sample =
+        Figure::new(format!("with the body of wire::SAMPLE ({sample} bytes)"), with_sample, "bytes");
+    table.add(limited(of_sample, limits::HTTPS_SAMPLE_WIRE_BYTES));
     table.add(Figure::new("opening a connection", traffic.first_bytes - traffic.bytes, "bytes"));
     table.add(Figure::new("a day of heartbeats", per_day, "MB"));
     table.add(Figure::new("connections used", traffic.connections as f64, "").at_most(1.0));

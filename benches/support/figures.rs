@@ -16,6 +16,8 @@ pub mod limits {
     pub const CPU_MS: f64 = 0.8;
     pub const SYSCALLS: f64 = 80.0;
     pub const HTTPS_WIRE_BYTES: f64 = 1.6 * 1024.0;
+    /// With the body of `wire::SAMPLE`, which has 1,588 bytes since it reports file systems and all uplinks.
+    pub const HTTPS_SAMPLE_WIRE_BYTES: f64 = 2.2 * 1024.0;
     pub const TRIGGER_P50_MS: f64 = 2.0;
     pub const TRIGGER_P99_MS: f64 = 10.0;
     pub const NONE: f64 = 0.0;
