@@ -1,5 +1,6 @@
 //! `/account`: the visitor's own password, time zone and sessions.
 
+use super::browser_name::browser_name;
 use super::confirm::{SignedIn, answer_confirmed, stay};
 use super::context::SignInContext;
 use super::hashing::answer;
@@ -81,7 +82,7 @@ fn permits(user: &User) -> String {
 fn session_row(session: &Session, this: SessionId, viewpoint: &Viewpoint) -> SessionRow {
     SessionRow {
         id: session.id.0,
-        agent: session.agent.clone().unwrap_or_else(|| "unknown browser".into()),
+        agent: browser_name(session.agent.as_deref().unwrap_or_default()),
         address: session.address.clone().unwrap_or_else(|| "unknown".into()),
         used: viewpoint.clock.time_of_day(session.used_at, viewpoint.now),
         is_this: session.id == this,

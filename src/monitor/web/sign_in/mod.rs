@@ -8,6 +8,7 @@
 //! | `welcome`, `new_password` | a link with which a user sets a password |
 //! | `arrive`, `cookies` | the new session and its cookies |
 //! | `account`, `second_factor` | the visitor's own password, second factor, time zone and sessions |
+//! | `browser_name` | what a `User-Agent` says, for people |
 //! | `users`, `user`, `permits` | all users, for owners; one of them; role and limits |
 //! | `confirm` | sensitive changes, which ask for the password again |
 //! | `hashing` | the way to the thread `password` and back |
@@ -15,6 +16,7 @@
 
 mod account;
 mod arrive;
+mod browser_name;
 mod confirm;
 pub mod context;
 mod cookies;
