@@ -77,13 +77,34 @@ fn the_status_holds_everything_and_no_secret() {
     let heartbeat: wire::Heartbeat =
         serde_json::from_value(status["heartbeat"].clone()).expect("a heartbeat");
     assert!(heartbeat.values.mem.is_some());
-    for path in
-        ["/api/status", "/api/meeting/status", "/api/heartbeat", "/metrics", "/healthz", "/", "/api/cameras"]
-    {
+    for path in [
+        "/api/status",
+        "/api/meeting/status",
+        "/api/heartbeat",
+        "/metrics",
+        "/healthz",
+        "/",
+        "/api/cameras",
+        "/api/last-hour",
+    ] {
         let answer = get(path).to(&daemon);
         assert_eq!(answer.status, 200, "{path}");
         assert!(!answer.body.contains("s3cret"), "{path}: {}", answer.body);
     }
+}
+
+#[test]
+fn the_last_hour_has_a_sample_of_this_minute() {
+    let server = Server::always(Reply::ok());
+    let daemon = Setup::new().to(&server.url("/")).start();
+    server.requests(2);
+    let minutes = || get("/api/last-hour").to(&daemon).json()["minutes"].as_array().expect("a list").clone();
+    let acknowledged = || minutes().iter().filter_map(|minute| minute["acknowledged"].as_u64()).sum::<u64>();
+    eventually("two heartbeats are in it", || acknowledged() >= 2);
+    let minutes = minutes();
+    let last = minutes.last().expect("a sample");
+    assert!(last["mem"].as_f64().is_some_and(|mem| mem > 0.0 && mem <= 100.0), "{last}");
+    assert!(last["ago_min"].as_u64() <= Some(1) && last["sent"].as_u64() >= Some(1), "{last}");
 }
 
 #[test]

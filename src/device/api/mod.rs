@@ -16,7 +16,7 @@
 //! | `state` | what the handlers know |
 //! | `failover` | uplinks and the manual override |
 //! | `meeting`, `cameras` | the paths of the systems before this one |
-//! | `document`, `health`, `metrics`, `page` | our own |
+//! | `document`, `last_hour`, `health`, `metrics`, `page` | our own |
 //! | `client`, `table` | the other end: the command line's |
 
 mod call;
@@ -26,6 +26,7 @@ mod document;
 pub mod failover;
 mod guard;
 mod health;
+mod last_hour;
 mod listen;
 mod meeting;
 mod metrics;

@@ -3,7 +3,9 @@
 use super::call::{Call, Handled};
 use super::guard::{self, Permission};
 use super::state::{ApiContext, ApiSettings};
-use super::{cameras, document, failover, health, meeting, metrics, page, settings as camera_settings};
+use super::{
+    cameras, document, failover, health, last_hour, meeting, metrics, page, settings as camera_settings,
+};
 use crate::clock::Now;
 use crate::http::{Counters, Method, Request, Response};
 
@@ -38,11 +40,12 @@ const fn configure(method: Method, path: &'static str, handler: Handler) -> Endp
 }
 
 /// The first one that fits counts.
-const ROUTES: [Endpoint; 29] = [
+const ROUTES: [Endpoint; 30] = [
     get("/", page::page),
     get("/healthz", health::healthz),
     get("/metrics", metrics::metrics),
     get("/api/status", document::status),
+    get("/api/last-hour", last_hour::last_hour),
     get("/api/heartbeat", document::heartbeat),
     post("/api/heartbeat", meeting::trigger),
     get("/api/failover", failover::show),

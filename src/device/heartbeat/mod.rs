@@ -13,7 +13,7 @@
 //! | `transport`, `dial`, `race` | the connection below: ureq's end, what other threads control, the race of addresses |
 //! | `credentials` | token, CA, client certificate |
 //! | `outage` | what the log says of failures |
-//! | `status` | the thread's published results and progress |
+//! | `status`, `last_hour` | the thread's published results and progress; a sample a minute |
 //! | `recorder` | heartbeats that could not be delivered, for replay |
 
 mod attempts;
@@ -23,6 +23,7 @@ pub mod delivery;
 pub mod dial;
 mod event;
 pub mod formats;
+pub mod last_hour;
 mod outage;
 pub mod outcome;
 mod pace;
@@ -191,14 +192,15 @@ impl HeartbeatThread {
 
     /// Publishes the results; costs two allocations a beat.
     fn publish(&self, heartbeat: Option<Arc<wire::Heartbeat>>) {
-        self.heartbeat_status.publish(Record {
+        let record = Record {
             heartbeat,
             result: self.last_result.clone(),
             works: self.works,
             accepted: self.accepted,
             counts: self.counts,
             tally: self.tally,
-        });
+        };
+        self.heartbeat_status.publish(record, Instant::now());
     }
 
     /// Reports to failover what a heartbeat proves of the uplink that it took.
@@ -355,11 +357,7 @@ impl HeartbeatThread {
         self.recorder.forget(batch.len());
         match self.recorder.drain_dropped() {
             0 => {}
-            dropped => {
-                log::warn!(
-                    "dropped {dropped} heartbeats of the outage: it lasted longer than the recorder holds"
-                )
-            }
+            dropped => log::warn!("dropped {dropped} heartbeats of the outage: the recorder was full"),
         }
     }
 

@@ -1,17 +1,19 @@
 //! The status that the heartbeat thread publishes: its results so far, and its progress.
 
+use super::last_hour::LastHour;
 use super::outcome::Outcome;
 use crate::clock::Now;
 use crate::latest::Latest;
 use crate::wire::{self, Reason};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Written by the heartbeat thread alone.
 #[derive(Debug)]
 pub struct HeartbeatStatus {
     record: Latest<Record>,
+    last_hour: Mutex<LastHour>,
     begin: Instant,
     /// The loop's last iteration, in milliseconds since `begin`.
     passed: AtomicU64,
@@ -19,11 +21,21 @@ pub struct HeartbeatStatus {
 
 impl HeartbeatStatus {
     pub fn new(begin: Instant) -> HeartbeatStatus {
-        HeartbeatStatus { record: Latest::new(Record::default()), begin, passed: AtomicU64::new(0) }
+        HeartbeatStatus {
+            record: Latest::new(Record::default()),
+            last_hour: Mutex::new(LastHour::new(begin)),
+            begin,
+            passed: AtomicU64::new(0),
+        }
     }
 
     pub fn record(&self) -> Arc<Record> {
         self.record.get()
+    }
+
+    /// The samples of the last hour, locked: the heartbeat thread waits for it.
+    pub fn last_hour(&self) -> MutexGuard<'_, LastHour> {
+        self.last_hour.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// When the program began.
@@ -42,7 +54,13 @@ impl HeartbeatStatus {
         self.passed.store(u64::try_from(passed).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    pub(super) fn publish(&self, record: Record) {
+    pub(super) fn publish(&self, record: Record, now: Instant) {
+        let before = self.record.get().tally;
+        let sent = record.tally.sent().saturating_sub(before.sent());
+        let acknowledged = record.tally.acknowledged().saturating_sub(before.acknowledged());
+        if let Some(heartbeat) = &record.heartbeat {
+            self.last_hour().update(heartbeat, sent, acknowledged, now);
+        }
         self.record.put(record);
     }
 }
@@ -94,6 +112,15 @@ impl Tally {
         }
     }
 
+    /// Transmissions, whatever their end.
+    pub fn sent(&self) -> u64 {
+        self.0.iter().flatten().sum()
+    }
+
+    pub fn acknowledged(&self) -> u64 {
+        self.0.iter().filter_map(|row| row.first()).sum()
+    }
+
     /// Reason, outcome, how many; the zeros too.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> + '_ {
         Reason::ALL.iter().zip(&self.0).flat_map(|(reason, row)| {
@@ -122,6 +149,7 @@ mod tests {
         let expected = [("startup", "refused", 1), ("scheduled", "accepted", 2), ("shutdown", "cut", 1)];
         assert_eq!(counted, expected);
         assert_eq!(tally.iter().count(), 42);
+        assert_eq!((tally.sent(), tally.acknowledged()), (4, 2));
     }
 
     #[test]
