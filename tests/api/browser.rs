@@ -7,8 +7,9 @@ use crate::support::daemon::{Daemon, PROGRAM, Setup};
 use crate::support::eventually;
 use crate::support::namespace::Namespace;
 use crate::support::server::{Reply, Server};
+use heartbeat_daemon::wire;
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::net::TcpListener;
 use std::process::Command;
 
@@ -52,25 +53,155 @@ fn the_page_shows_how_it_is_and_its_buttons_work() {
     });
 
     browser.open(&url(&daemon));
-    browser.wait_for("state", "connected");
+    browser.wait_for("main", "heartbeat acknowledged");
     browser.wait_for("beat", "answered 200");
     browser.wait_for("device", "Memory");
-    browser.wait_for("uplinks", "eth0");
+    browser.wait_for("hour", "acknowledged");
+    let uplinks = browser.wait_for("uplinks", "eth0");
+    assert!(browser.text("choice").contains("Only heartbeats follow the choice."), "{uplinks}");
 
     browser.click("send");
-    browser.wait_for("sent", "Sent.");
-    assert_eq!(server.request().json()["reason"], "trigger");
+    browser.wait_for("sent", "Sent");
+    // A camera that does not respond sends one as well, in no certain order.
+    while server.request().json()["reason"] != "trigger" {}
 
     browser.click("check");
     browser.wait_for("checked", "1 of 2 answered.");
-    let cameras = browser.wait_for("cameras", "disconnected");
+    let cameras = browser.wait_for("cameras", "down since");
     assert!(cameras.contains("gate-at-the-old-barn"), "{cameras}");
-    let hash = browser.value("document.documentElement.scrollWidth <= innerWidth");
-    assert_eq!(hash, true, "nothing is wider than a phone");
-    browser.picture("phone");
+    browser.wait_for("need", "Camera yard is down");
+    browser.wait_for("now", "Camera yard is down since");
+    assert!(browser.value("document.title").as_str().is_some_and(|title| title.starts_with('▲')));
+    browser.value("document.querySelectorAll('details').forEach(one => one.open = true)");
+    let table = browser.text("minutes");
+    assert!(table.contains("2 of 2") || table.contains("1 of 1"), "{table}");
+    let fits = browser.value("document.documentElement.scrollWidth <= innerWidth");
+    assert_eq!(fits, true, "nothing is wider than a phone");
+    assert_eq!(browser.complaints, Vec::<String>::new());
+}
+
+/// A status and an hour of samples of the barn's Raspberry Pi, as the daemon would report them.
+fn barn() -> (Value, Value) {
+    let mut heartbeat: Value = serde_json::from_str(wire::SAMPLE).expect("the sample");
+    heartbeat["throttled"]["now"] = json!(["under_voltage"]);
+    heartbeat["disk"] = json!({"percent": 91.3, "used_gb": 27.0, "total_gb": 29.5, "free_gb": 2.5});
+    let camera = |name: &str, status: &str, problem: Value| {
+        json!({"mac_address": "b8:27:eb:12:34:56", "hostname": name, "ip_address": "192.168.52.10", "status": status,
+            "since": "2025-11-21T19:02:00Z", "last_seen": "2025-11-21T20:19:22Z", "latency_ms": 1.234,
+            "uptime_24h": 99.2, "problem": problem})
+    };
+    let status = json!({
+        "version": "0.1.0", "hostname": "barn-cam", "time": "2025-11-21T20:19:25Z", "daemon_uptime_s": 86000,
+        "trusted": true, "accepts_token": false, "heartbeat": heartbeat,
+        "server": {"name": "monitor.example.org", "interval_s": 5.0, "connected": true,
+            "result": "monitor.example.org answered 204 in 31 ms", "last_accepted": null, "last_accepted_ago_s": 3.2,
+            "scheduled": 17200, "immediate": 6, "retried": 2, "failed": 25, "moves": true},
+        "failover": {"active": "wlan0", "state": "wlan0_active", "backend": "routes", "manual_s": null, "not_covered": [],
+            "uplinks": [{"interface": "eth0", "state": "dead"}, {"interface": "wlan0", "state": "valid"}]},
+        "cameras": [camera("gate", "connected", Value::Null), camera("yard", "disconnected", json!("no answer in time"))],
+    });
+    let minute = |ago: u64| {
+        let (failed, past) = (ago == 21, ago > 20);
+        let wave = f64::from(u32::try_from(ago * 37 % 23).expect("small"));
+        json!({"ago_min": ago, "sent": 12, "acknowledged": if failed { 3 } else { 12 },
+            "uplink": if past { "eth0" } else { "wlan0" }, "cpu": 8.0 + wave, "mem": 41.0 + wave / 10.0,
+            "temp": 46.0 + wave / 5.0, "signal_dbm": -52 - i64::try_from(ago % 4).expect("small")})
+    };
+    let hour = json!({"covered_s": 3600, "minutes": (0..60).rev().map(minute).collect::<Vec<_>>()});
+    (status, hour)
+}
+
+/// As if the daemon reported this.
+fn report(browser: &mut Browser, (status, hour): &(Value, Value)) {
+    browser.value(&format!(
+        "read = path => Promise.resolve(path === '/api/status' ? {status} : {hour}); hourAt = -HOUR; refresh()"
+    ));
+}
+
+#[test]
+fn what_is_wrong_comes_first_as_sentences_and_the_states_are_explained() {
+    let Some(mut browser) = browser() else { return };
+    let daemon = Setup::new().start();
+    browser.open(&url(&daemon));
+    browser.wait_for("need", "No server is configured");
+    let mut barn = barn();
+    report(&mut browser, &barn);
+    browser.wait_for("need", "The supply voltage is too low");
+    assert_eq!(browser.text("rest"), ", and 3 more problems");
+    let problems = browser.text("now");
+    for (sentence, why) in [
+        ("The supply voltage is too low (under 4.63 V).", "Use a stronger power supply or a shorter cable."),
+        ("The disk is almost full: 91.3 %.", "2.5 GB are free."),
+        ("Camera yard is down since ", "No answer in time; 192.168.52.10"),
+        (
+            "Heartbeats leave over the standby wlan0 since ",
+            "Uplink eth0: connected, but nothing gets through",
+        ),
+    ] {
+        assert!(problems.contains(sentence) && problems.contains(why), "{sentence}: {problems}");
+    }
+    let choice = browser.text("choice");
+    let expected =
+        "wlan0 is used instead of eth0. All traffic of the machine follows the choice. wlan0_active";
+    assert_eq!(choice, expected);
+    browser.value("document.querySelectorAll('details').forEach(one => one.open = true)");
+    // Each state that the API can name is explained.
+    let page = browser.value("document.querySelector('.terms').innerText");
+    for state in
+        ["absent", "down", "no_address", "unverified", "valid", "suspect", "dead", "portal", "eth0_priority"]
+    {
+        assert!(page.as_str().is_some_and(|text| text.contains(state)), "{state}: {page}");
+    }
+    assert!(browser.text("minutes").contains("3 of 12"));
+    browser.value("document.querySelectorAll('details').forEach(one => one.open = false)");
+    let hour =
+        browser.value("[...document.querySelectorAll('#hour svg')].map(one => one.ariaLabel).join('\\n')");
+    let hour = hour.as_str().expect("labels");
+    assert!(hour.starts_with("711 of 720 heartbeats acknowledged; partly acknowledged at "), "{hour}");
+    assert!(
+        hour.contains("\nUplinks: eth0 ") && hour.contains("\nCPU in the last hour: 8 to 30 %, now 8 %"),
+        "{hour}"
+    );
+    for (name, width) in [("desktop", 1200), ("phone", 390)] {
+        browser.resize(width);
+        let fits = browser.value("document.documentElement.scrollWidth <= innerWidth");
+        assert_eq!(fits, true, "nothing is wider than {width} pixels");
+        browser.picture(name);
+    }
     browser.prefers_dark();
     browser.picture("phone-dark");
+    browser.resize(1200);
+    browser.picture("desktop-dark");
     assert_eq!(browser.complaints, Vec::<String>::new());
+
+    let status = &mut barn.0;
+    status["server"]["connected"] = json!(false);
+    status["server"]["last_accepted_ago_s"] = json!(540.0);
+    report(&mut browser, &barn);
+    browser.wait_for("need", "Heartbeats are not acknowledged");
+    browser.wait_for("now", "(9 min).");
+}
+
+#[test]
+fn a_machine_without_problems_has_one_sentence_and_nothing_red() {
+    let Some(mut browser) = browser() else { return };
+    let daemon = Setup::new().start();
+    browser.open(&url(&daemon));
+    browser.wait_for("need", "No server is configured");
+    let (mut status, hour) = barn();
+    status["heartbeat"]["throttled"]["now"] = json!([]);
+    status["heartbeat"]["disk"]["percent"] = json!(42.1);
+    status["cameras"] = json!([status["cameras"][0]]);
+    status["failover"]["active"] = json!("eth0");
+    status["failover"]["state"] = json!("eth0_priority");
+    status["failover"]["uplinks"][0]["state"] = json!("valid");
+    report(&mut browser, &(status, hour));
+    browser.wait_for("rest", "All is fine: on eth0, heartbeat acknowledged 3 s ago");
+    assert_eq!((browser.text("need"), browser.text("now")), (String::new(), String::new()));
+    assert_eq!(browser.text("news"), "All is fine");
+    assert_eq!(browser.value("document.querySelectorAll('#all .bad, #all .over').length"), 0);
+    browser.resize(1200);
+    browser.picture("desktop-fine");
 }
 
 #[test]
@@ -78,12 +209,13 @@ fn the_page_shows_a_stopped_daemon() {
     let Some(mut browser) = browser() else { return };
     let mut daemon = Setup::new().start();
     browser.open(&url(&daemon));
-    browser.wait_for("state", "no server configured");
-    assert_eq!(browser.text("alarm"), "");
+    browser.wait_for("need", "No server is configured");
+    assert_eq!(browser.text("send"), "", "no button that could only fail");
+    assert_eq!(browser.text("check"), "", "no button without cameras");
     daemon.signal(Signal::TERM);
     daemon.wait_for_end(crate::support::SOON);
-    browser.wait_for("alarm", "does not answer; what stands here is from");
-    browser.wait_for("state", "unreachable");
+    browser.wait_for("need", "The daemon does not answer");
+    browser.wait_for("rest", "; this is from");
     browser.picture("phone-unreachable");
 }
 
@@ -92,7 +224,7 @@ fn names_from_outside_stay_text() {
     let Some(mut browser) = browser() else { return };
     let daemon = Setup::new().start();
     browser.open(&url(&daemon));
-    browser.wait_for("state", "no server configured");
+    browser.wait_for("need", "No server is configured");
     // As if the daemon had let it through: the page itself is the second wall.
     let hostile =
         json!("<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>");
@@ -137,5 +269,5 @@ fn from_another_machine_the_page_wants_the_token() {
     browser.picture("phone-token");
     browser.value("document.getElementById('token').value = '0123456789abcdef'");
     browser.value("document.querySelector('#ask button[value=ok]').click()");
-    browser.wait_for("sent", "Sent.");
+    browser.wait_for("sent", "Sent ");
 }

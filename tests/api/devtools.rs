@@ -81,8 +81,13 @@ impl Browser {
         for domain in ["Page.enable", "Runtime.enable", "Log.enable"] {
             self.call(domain, json!({}));
         }
-        let phone = json!({"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": true});
-        self.call("Emulation.setDeviceMetricsOverride", phone);
+        self.resize(390);
+    }
+
+    /// A screen of this width; below 600 pixels a phone's.
+    pub fn resize(&mut self, width: u32) {
+        let screen = json!({"width": width, "height": 844, "deviceScaleFactor": 2, "mobile": width < 600});
+        self.call("Emulation.setDeviceMetricsOverride", screen);
     }
 
     fn call(&mut self, method: &str, parameters: Value) -> Value {

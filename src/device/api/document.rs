@@ -28,6 +28,8 @@ pub struct Document {
     pub heartbeat: Option<Heartbeat>,
     /// Whether the client may also change something, as far as is known in advance.
     pub trusted: bool,
+    /// Whether a token is configured that a client could send to become trusted.
+    pub accepts_token: bool,
 }
 
 /// How the heartbeats go.
@@ -65,6 +67,7 @@ pub fn status(call: &Call) -> Handled {
         cameras: context.cameras.list().iter().map(CameraView::of).collect(),
         heartbeat,
         trusted: call.trust == Trust::Full,
+        accepts_token: call.settings.token.is_some(),
     };
     Response::json(200, &document).into()
 }
