@@ -1,5 +1,6 @@
 //! Measures the pages from outside, beside their limits; `benches/README.md` says how.
 
+mod attack;
 #[path = "../support/figures.rs"]
 mod figures;
 mod fleet;
@@ -21,8 +22,8 @@ const INTERVAL: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     Benchmark {
-        usage: "cargo bench --profile monitor --features monitor --bench web -- [page] [update] [open] [--seconds N]",
-        parts: &[("page", fleet::page), ("update", fleet::update), ("open", fleet::open)],
+        usage: "cargo bench --profile monitor --features monitor --bench web -- [page] [update] [open] [attack] [--seconds N]",
+        parts: &[("page", fleet::page), ("update", fleet::update), ("open", fleet::open), ("attack", attack::attack)],
         plan: Plan { window: Duration::from_secs(30), rounds: 100 },
         shortest: Duration::from_secs(5),
         obstacle: no_obstacle,

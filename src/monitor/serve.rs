@@ -6,6 +6,7 @@
 //! | http | sockets; handles heartbeats itself | the stop |
 //! | worker-N | requests of programs | http has ended |
 //! | page, live | requests of people; a change for an open page | http has ended |
+//! | password | sign-ins and other requests that need a hash | page has ended |
 //! | recorder | events, tickers | http, workers and main have dropped their senders |
 //! | courier ... | the outbox | the stop |
 //! | health | 5 s | main drops its sender |

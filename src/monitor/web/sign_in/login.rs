@@ -118,7 +118,7 @@ fn checked(
     let stored = record.as_ref().and_then(|record| record.password.clone());
     let is_right = password::verify(&entered.password, stored.as_deref());
     let (true, Some(record), Some(stored)) = (is_right, &record, stored) else {
-        refused(context, request, record.as_ref(), "a wrong password", now)?;
+        refused(context, request, record.as_ref(), "a wrong password", now);
         return Ok(login_page(401, entered, Some("The name or the password is wrong.".into())));
     };
     context.attempts.succeeded(Proof::Password, &entered.name, who);
@@ -152,7 +152,7 @@ fn second_step(
     let who = context.attempter(request, Some(record.id));
     context.begin(Proof::Code, &record.name, who, now)?;
     let Some(factor) = context.store.use_code(record.id, form.text("code"), now.wall)? else {
-        refused(context, request, Some(&record), "a wrong code after the right password", now)?;
+        refused(context, request, Some(&record), "a wrong code after the right password", now);
         let problem = "The code is wrong, or it was used before. Enter the one that is shown now.";
         return Ok(code_page(401, step, next, zone, Some(problem)));
     };
@@ -176,21 +176,18 @@ fn arrival<'a>(record: &'a LoginRecord, zone: &'a str, detail: Option<&'a str>, 
 }
 
 /// Records a wrong attempt: in the audit log only for an existing user, whose attempts are limited.
-fn refused(
-    context: &SignInContext,
-    request: &Request,
-    record: Option<&LoginRecord>,
-    detail: &str,
-    now: Now,
-) -> Result<(), PageRefusal> {
+fn refused(context: &SignInContext, request: &Request, record: Option<&LoginRecord>, detail: &str, now: Now) {
     let address = context.address(request);
     let name = record.map(|record| record.name.as_str());
     context.log_failure(name, address, now.monotonic);
     if let Some(name) = name {
         let actor = Actor { name: "not signed in".into(), address };
-        context.store.record_audit(&actor, "login.failed", Some(name), Some(detail), now.wall)?;
+        let recorded = context.store.record_audit(&actor, "login.failed", Some(name), Some(detail), now.wall);
+        // With a full disk, an existing user must not look different from an unknown one.
+        if let Err(error) = recorded {
+            log::warn!("cannot record a wrong sign-in: {error}");
+        }
     }
-    Ok(())
 }
 
 /// `POST /logout`
