@@ -45,7 +45,7 @@ impl Monitor {
         let mut command = Command::new(BINARY);
         command.arg("--config").arg(config).arg("serve").stdin(Stdio::null());
         let child = command.spawn().map_err(|error| format!("{BINARY}: {error}"))?;
-        let monitor = Monitor { address, tokens, dir: dir, child };
+        let monitor = Monitor { address, tokens, dir, child };
         let end = Instant::now() + Duration::from_secs(10);
         while TcpStream::connect(address).is_err() {
             if Instant::now() > end {

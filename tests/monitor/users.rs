@@ -139,3 +139,32 @@ fn a_name_is_shown_as_text_wherever_it_appears() {
         assert!(!page.contains("<img src=x") && page.contains("&#60;img src=x"), "{page}");
     }
 }
+
+#[test]
+fn the_audit_log_says_who_changed_what_from_where() {
+    let monitor = Plan::new().start();
+    let mut ada = Browser::signed_up(&monitor, "ada", "owner", &[]);
+    let path = format!("/settings/users/{}", number(&ada.get("/settings/users").body, "ada"));
+    assert_eq!(Browser::new(&monitor).sign_in("ada", "wrong horse battery").status, 401);
+    for _ in 0..60 {
+        let link = [("action", "link"), ("current", PASSWORD)];
+        assert_eq!(ada.post(&path, &link).status, 200);
+        assert_eq!(ada.post("/account", &[("action", "end-others")]).status, 303);
+    }
+    let newest = ada.get("/settings/audit").body;
+    assert_eq!(newest.matches("<tr><td>").count(), 100);
+    let row = "<td>ada</td><td>127.0.0.1</td><td>user.invite</td><td>ada</td>";
+    assert_eq!(newest.matches(row).count(), 50, "{newest}");
+    let older =
+        newest.split_once("settings/audit?").expect("an older page").1.split_once('"').expect("its end").0;
+    let oldest = ada.get(&format!("/settings/audit?{older}")).body;
+    for row in [
+        "<td>command line</td><td>this server</td><td>user.add</td><td>ada</td><td>owner</td>",
+        "<td>ada</td><td>127.0.0.1</td><td>user.password</td><td>ada</td>",
+        "<td>ada</td><td>127.0.0.1</td><td>login</td><td>ada</td><td>with a link</td>",
+        "<td>not signed in</td><td>127.0.0.1</td><td>login.failed</td><td>ada</td><td>a wrong password</td>",
+    ] {
+        assert!(oldest.contains(row), "{row} in {oldest}");
+    }
+    assert!(!oldest.contains("Older") && !oldest.contains("hbi_") && !oldest.contains(PASSWORD));
+}

@@ -16,6 +16,7 @@
 //! | `frame` | what every page has around its content |
 //! | `threads` | the threads, and the way of a request to them |
 //! | `sign_in/` | signing in and out, the visitor's account, users |
+//! | `audit_log` | who changed what |
 //! | `act` | the buttons beside a problem |
 //! | `add_machine` | a new machine and its first heartbeat |
 //! | `severity`, `words` | how bad an incident is; its words |
@@ -25,6 +26,7 @@
 mod act;
 mod add_machine;
 pub mod assets;
+mod audit_log;
 pub mod context;
 pub mod fleet;
 pub mod form;
@@ -108,6 +110,7 @@ fn respond(
         }
         (PageRoute::IncidentRelease(id), Method::Post) => incidents::acknowledge(context, &visit, id, true),
         (PageRoute::IncidentComment(id), Method::Post) => incidents::comment(context, &visit, id),
+        (PageRoute::Audit, Method::Get) => audit_log::page(context, &visit),
         _ => Err(PageRefusal::Method),
     };
     answer.map(Response::authenticated)

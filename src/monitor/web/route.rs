@@ -25,6 +25,8 @@ pub enum PageRoute {
     Logout,
     /// A link with which a user sets a password.
     Welcome,
+    /// Who changed what.
+    Audit,
     /// All users, and a new one.
     Users,
     User(UserId),
@@ -47,6 +49,7 @@ impl PageRoute {
             "welcome" => Some(PageRoute::Welcome),
             "account" => Some(PageRoute::Account),
             "settings/users" => Some(PageRoute::Users),
+            "settings/audit" => Some(PageRoute::Audit),
             "machines/add" => Some(PageRoute::MachineAdd),
             "incidents" => Some(PageRoute::Incidents),
             rest if rest.starts_with("settings/users/") => user_route(rest),
