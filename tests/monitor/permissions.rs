@@ -56,6 +56,7 @@ const CASES: &[Case] = &[
     case("Login", "POST", "/login", Needs::Nothing),
     case("Welcome", "GET", "/welcome?link=none", Needs::Nothing),
     case("Welcome", "POST", "/welcome", Needs::Nothing),
+    case("Settings", "GET", "/settings", Needs::Viewer),
     case("Audit", "GET", "/settings/audit", Needs::Owner),
     case("Users", "GET", "/settings/users", Needs::Owner),
     case("Users", "POST", "/settings/users", Needs::Owner),

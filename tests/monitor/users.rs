@@ -168,3 +168,18 @@ fn the_audit_log_says_who_changed_what_from_where() {
     }
     assert!(!oldest.contains("Older") && !oldest.contains("hbi_") && !oldest.contains(PASSWORD));
 }
+
+#[test]
+fn the_settings_lead_to_what_the_role_permits() {
+    let monitor = Plan::new().start();
+    for (role, permitted) in [("viewer", 1), ("operator", 1), ("owner", 3)] {
+        let mut browser = Browser::signed_up(&monitor, role, role, &[]);
+        let page = browser.get("/settings").body;
+        let links = page.split("<dt><a class=\"act\" href=\"./").skip(1);
+        let paths: Vec<_> = links.map(|rest| rest.split_once('"').expect("its end").0.to_owned()).collect();
+        assert!(paths.len() >= permitted, "{role}: {paths:?}");
+        for path in paths {
+            assert_eq!(browser.get(&format!("/{path}")).status, 200, "{role} {path}");
+        }
+    }
+}

@@ -16,6 +16,7 @@
 //! | `frame` | what every page has around its content |
 //! | `threads` | the threads, and the way of a request to them |
 //! | `sign_in/` | signing in and out, the visitor's account, users |
+//! | `settings` | the way to everything that can be set |
 //! | `audit_log` | who changed what |
 //! | `act` | the buttons beside a problem |
 //! | `add_machine` | a new machine and its first heartbeat |
@@ -37,7 +38,8 @@ mod page;
 mod proxy_login;
 mod refusal;
 pub mod route;
-pub mod severity;
+pub mod settings;
+mod severity;
 mod sign_in;
 pub mod threads;
 mod viewpoint;
@@ -110,6 +112,7 @@ fn respond(
         }
         (PageRoute::IncidentRelease(id), Method::Post) => incidents::acknowledge(context, &visit, id, true),
         (PageRoute::IncidentComment(id), Method::Post) => incidents::comment(context, &visit, id),
+        (PageRoute::Settings, Method::Get) => settings::page(&visit),
         (PageRoute::Audit, Method::Get) => audit_log::page(context, &visit),
         _ => Err(PageRefusal::Method),
     };

@@ -25,6 +25,8 @@ pub enum PageRoute {
     Logout,
     /// A link with which a user sets a password.
     Welcome,
+    /// The way to everything that can be set.
+    Settings,
     /// Who changed what.
     Audit,
     /// All users, and a new one.
@@ -48,6 +50,7 @@ impl PageRoute {
             "logout" => Some(PageRoute::Logout),
             "welcome" => Some(PageRoute::Welcome),
             "account" => Some(PageRoute::Account),
+            "settings" => Some(PageRoute::Settings),
             "settings/users" => Some(PageRoute::Users),
             "settings/audit" => Some(PageRoute::Audit),
             "machines/add" => Some(PageRoute::MachineAdd),

@@ -1,0 +1,55 @@
+//! `/settings`: the way to everything that can be set.
+
+use super::frame::{Frame, Section};
+use super::page::html;
+use super::refusal::PageRefusal;
+use super::visit::Visit;
+use crate::http::Response;
+use crate::monitor::accounts::visitor::Role;
+use askama::Template;
+
+/// A line of the page.
+struct SettingsEntry {
+    /// Below the root.
+    path: &'static str,
+    name: &'static str,
+    what: &'static str,
+    needs: Role,
+}
+
+const ENTRIES: &[SettingsEntry] = &[
+    SettingsEntry {
+        path: "account",
+        name: "Your account",
+        what: "Password, second factor, time zone, and where you are signed in.",
+        needs: Role::Viewer,
+    },
+    SettingsEntry {
+        path: "settings/users",
+        name: "Users",
+        what: "Who can sign in here, and what they may do.",
+        needs: Role::Owner,
+    },
+    SettingsEntry {
+        path: "settings/audit",
+        name: "Audit log",
+        what: "Who changed what, when, and from where.",
+        needs: Role::Owner,
+    },
+];
+
+#[derive(Template)]
+#[template(path = "settings.html")]
+struct SettingsPage {
+    frame: Frame,
+    entries: Vec<&'static SettingsEntry>,
+}
+
+/// `GET /settings`: what the visitor's role permits.
+pub fn page(visit: &Visit<'_>) -> Result<Response, PageRefusal> {
+    let entries = ENTRIES.iter().filter(|entry| visit.visitor().may(entry.needs)).collect();
+    Ok(html(
+        200,
+        &SettingsPage { frame: Frame::new(&visit.viewpoint, Section::Settings, "Settings"), entries },
+    ))
+}
