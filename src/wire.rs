@@ -166,6 +166,11 @@ impl Reason {
         Reason::Shutdown,
     ];
 
+    /// `None`: a reason of a later version.
+    pub fn from_name(name: &str) -> Option<Reason> {
+        Reason::ALL.into_iter().find(|reason| reason.as_str() == name)
+    }
+
     /// The word in JSON and in the log.
     pub fn as_str(self) -> &'static str {
         match self {

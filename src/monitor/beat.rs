@@ -1,6 +1,7 @@
 //! A heartbeat inside the monitor, the same for all formats.
 
 use crate::monitor::conditions::facts::Facts;
+use crate::wire::Reason;
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
@@ -9,6 +10,8 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Beat<'a> {
     pub kind: BeatKind,
+    /// Why it was sent; `None`: the format does not say, or it is a reason of a later version.
+    pub reason: Option<Reason>,
     /// The time until the device sends its next heartbeat.
     pub interval: Option<Duration>,
     pub hostname: Option<Cow<'a, str>>,

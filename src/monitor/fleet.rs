@@ -3,6 +3,7 @@
 //! A machine costs its payload (about 1 KB) and 400 bytes. What is here is the truth while the monitor runs; the
 //! database follows within seconds (`last_seen`) and minutes (payload, history), and at once for a machine that returns.
 
+pub mod activity;
 mod beats;
 mod conditions;
 mod devices;
@@ -19,6 +20,7 @@ use crate::monitor::beat::BeatKind;
 use crate::monitor::conditions::table::EffectiveSettings;
 use crate::monitor::conditions::tracked::MachineConditions;
 use crate::monitor::machine::MachineId;
+use activity::{BeatLog, Mark, REASONS};
 pub use devices::SharedToken;
 use devices::{Devices, hardware_id};
 use minute::Minute;
@@ -53,6 +55,14 @@ struct Shard {
     changed: Vec<MachineId>,
     /// Machines whose token two devices use in turn, to be reported.
     shared: Vec<SharedToken>,
+    /// Boots and changes of uplinks, to be written.
+    marks: Vec<Mark>,
+}
+
+/// What a beat reports beside its machine's state.
+struct Reports<'a> {
+    shared: &'a mut Vec<SharedToken>,
+    marks: &'a mut Vec<Mark>,
 }
 
 /// A machine's status in the database, as far as a beat depends on it.
@@ -91,6 +101,7 @@ struct MachineSlot {
     /// `None` before the first camera.
     cameras: Option<Box<CameraMinutes>>,
     devices: Devices,
+    log: BeatLog,
     payload: Vec<u8>,
     /// When the payload was received.
     payload_at: Option<Moment>,
@@ -124,6 +135,8 @@ pub struct Unsaved {
     pub hostname: Option<Box<str>>,
     pub minutes: Vec<(i64, Packed)>,
     pub cameras: UnsavedCameras,
+    /// Beats by reason.
+    pub counts: [u16; REASONS],
 }
 
 impl Default for Fleet {
@@ -136,7 +149,8 @@ impl Default for Fleet {
 impl Fleet {
     /// Records a beat at `now`. Waits for other beats at most.
     pub fn beat(&self, machine: MachineId, beat: &Beat<'_>, now: Moment) -> BeatEffect {
-        self.record(machine, beat.kind, |slot, shared| {
+        self.record(machine, beat.kind, |slot, Reports { shared, marks }| {
+            slot.log.add(machine, beat, now, marks);
             if beat.device.is_some_and(|device| slot.devices.sent(device, now)) {
                 let payloads = [slot.payload.as_slice(), beat.payload.as_bytes()];
                 let hardware_ids = payloads.into_iter().filter_map(hardware_id).collect();
@@ -157,15 +171,15 @@ impl Fleet {
         &self,
         machine: MachineId,
         kind: BeatKind,
-        change: impl FnOnce(&mut MachineSlot, &mut Vec<SharedToken>),
+        change: impl FnOnce(&mut MachineSlot, Reports<'_>),
     ) -> BeatEffect {
         let mut shard = self.shard(machine);
-        let Shard { slots, changed, shared } = &mut *shard;
+        let Shard { slots, changed, shared, marks } = &mut *shard;
         let slot = slots.entry(machine).or_default();
         if !std::mem::replace(&mut slot.changed, true) {
             changed.push(machine);
         }
-        change(slot, shared);
+        change(slot, Reports { shared, marks });
         match (kind, slot.belief) {
             (BeatKind::Shutdown, _) => {
                 slot.belief = Belief::Away;
@@ -289,6 +303,7 @@ impl Default for MachineSlot {
             conditions: None,
             cameras: None,
             devices: Devices::default(),
+            log: BeatLog::default(),
             payload: Vec::new(),
             payload_at: None,
             hostname: None,

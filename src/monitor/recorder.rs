@@ -255,6 +255,7 @@ impl Recorder {
             self.sweeper.wake_couriers();
         }
         self.report_shared_tokens(now);
+        self.save_marks(now);
         self.waited += 1;
         // A failed write is retried each second.
         if self.waited >= WRITE_EVERY || self.troubles.concern(Task::Write) {
@@ -339,6 +340,7 @@ impl Recorder {
 
     /// Writes everything that is in memory. The recorder is not used afterwards.
     pub fn stop(&mut self, now: Now) {
+        self.save_marks(now);
         // Also the minute that is not over.
         let mut unsaved = self.shared.fleet.drain_unsaved(now.wall.plus(Duration::from_secs(60)), |_| true);
         loop {

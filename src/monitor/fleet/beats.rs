@@ -6,6 +6,7 @@ use crate::monitor::cameras::age::ForgottenCamera;
 use crate::monitor::cameras::minutes::StoredCamera;
 use crate::monitor::cameras::table::save;
 use crate::monitor::conditions::catalogue::Condition;
+use crate::monitor::fleet::activity::{Mark, save_counts};
 use crate::monitor::fleet::{Fleet, MachineSlot, SharedToken, Unsaved, held};
 use crate::monitor::history::packed::Packed;
 use crate::monitor::history::rows::{Precedence, Rows};
@@ -13,6 +14,9 @@ use crate::monitor::machine::{MachineId, MachineStatus};
 use crate::monitor::store::{Store, StoreError};
 use rusqlite::{OptionalExtension, Transaction, params};
 use std::collections::HashMap;
+
+/// Marks that are kept for another try.
+const MOST_UNSAVED_MARKS: usize = 10_000;
 
 /// A machine's place in the table of states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +41,7 @@ impl Fleet {
 
     /// Takes back data that could not be saved.
     pub fn not_saved(&self, unsaved: Vec<Unsaved>) {
-        for Unsaved { machine, hostname, mut minutes, cameras, .. } in unsaved {
+        for Unsaved { machine, hostname, mut minutes, cameras, counts, .. } in unsaved {
             let mut shard = self.shard(machine);
             let Some(slot) = shard.slots.get_mut(&machine) else { continue };
             slot.unsaved = true;
@@ -45,6 +49,7 @@ impl Fleet {
             minutes.append(&mut slot.minutes);
             slot.minutes = minutes;
             slot.bound_minutes();
+            slot.log.not_saved(counts);
             if let Some(known) = &mut slot.cameras {
                 known.not_saved(cameras);
             }
@@ -74,6 +79,18 @@ impl Fleet {
     /// The machines whose token was found to be shared since the last call.
     pub fn drain_shared(&self) -> Vec<SharedToken> {
         self.shards.iter().flat_map(|shard| std::mem::take(&mut held(shard).shared)).collect()
+    }
+
+    /// The marks since the last call.
+    pub fn drain_marks(&self) -> Vec<Mark> {
+        self.shards.iter().flat_map(|shard| std::mem::take(&mut held(shard).marks)).collect()
+    }
+
+    /// Takes back marks that could not be written; a database that stays broken must not fill the memory.
+    pub fn marks_not_saved(&self, marks: Vec<Mark>) {
+        for mark in marks.into_iter().take(MOST_UNSAVED_MARKS) {
+            self.shard(mark.machine).marks.push(mark);
+        }
     }
 
     /// A request with a replaced token of `machine` was refused.
@@ -123,6 +140,7 @@ impl MachineSlot {
             payload: std::mem::take(&mut self.unsaved).then(|| self.payload()).flatten(),
             hostname: self.hostname.take(),
             minutes: std::mem::take(&mut self.minutes),
+            counts: self.log.drain(),
             cameras: self.cameras.as_mut().map(|cameras| cameras.drain(now)).unwrap_or_default(),
         }
     }
@@ -208,6 +226,7 @@ fn save_latest(tx: &Transaction<'_>, machines: &[Unsaved]) -> Result<(), StoreEr
         }
         rows.merge(unsaved.machine, 0, &unsaved.minutes, Precedence::New)?;
         save(tx, unsaved.machine, &unsaved.cameras, unsaved.received_at)?;
+        save_counts(tx, unsaved.machine, unsaved.counts, unsaved.received_at)?;
     }
     Ok(())
 }

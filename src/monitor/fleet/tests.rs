@@ -8,6 +8,7 @@ fn beat(cpu: Option<f32>, payload: &str) -> Beat<'_> {
     let sample = Sample { cpu, ..Sample::default() };
     Beat {
         kind: BeatKind::Live,
+        reason: None,
         interval: None,
         device: None,
         hostname: None,

@@ -24,7 +24,7 @@ pub fn query(
     step: Duration,
 ) -> Result<Vec<Point>, StoreError> {
     let step = fitting(step, to.since(from));
-    let mut means = Means { step, from, to, sums: BTreeMap::new() };
+    let mut means = Means { step, from, to, spreads: BTreeMap::new() };
     let minutes = RESOLUTIONS[0];
     // Memory before the database: a minute written in between is found twice rather than missing, and counts once.
     let newest: BTreeMap<i64, Packed> = fleet.minutes(machine).into_iter().collect();

@@ -44,20 +44,49 @@ impl Resolution {
     }
 }
 
-/// Figures at a moment: the mean of the `step` that begins there.
+/// Figures at a moment: of the `step` that begins there.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Point {
     pub at: Moment,
+    /// Means.
     pub sample: Sample,
+    /// The least and the greatest of the values that the means are made of.
+    pub least: Sample,
+    pub greatest: Sample,
 }
 
-/// Sums and counts of each step's figures.
+/// What is known of one figure within a step.
+#[derive(Debug, Clone, Copy)]
+pub struct Spread {
+    sum: f32,
+    count: u32,
+    least: f32,
+    greatest: f32,
+}
+
+impl Spread {
+    const NONE: Spread = Spread { sum: 0.0, count: 0, least: f32::INFINITY, greatest: f32::NEG_INFINITY };
+
+    fn add(&mut self, value: f32) {
+        self.sum += value;
+        self.count += 1;
+        self.least = self.least.min(value);
+        self.greatest = self.greatest.max(value);
+    }
+
+    /// `value`, if there is any.
+    fn known(&self, value: f32) -> Option<f32> {
+        (self.count > 0).then_some(value)
+    }
+}
+
+/// The figures of each step.
 pub struct Means {
     /// In milliseconds.
     pub step: i64,
     pub from: Moment,
     pub to: Moment,
-    pub sums: BTreeMap<i64, [(f32, u32); FIGURES]>,
+    pub spreads: BTreeMap<i64, [Spread; FIGURES]>,
 }
 
 impl Means {
@@ -65,29 +94,30 @@ impl Means {
         if at < self.from || at >= self.to {
             return;
         }
-        let sums = self.sums.entry(at.0.div_euclid(self.step)).or_insert([(0.0, 0); FIGURES]);
-        for ((sum, count), figure) in sums.iter_mut().zip(packed.sample().figures()) {
+        let spreads = self.spreads.entry(at.0.div_euclid(self.step)).or_insert([Spread::NONE; FIGURES]);
+        for (spread, figure) in spreads.iter_mut().zip(packed.sample().figures()) {
             if let Some(figure) = figure {
-                *sum += figure;
-                *count += 1;
+                spread.add(figure);
             }
         }
     }
 
     pub fn points(self) -> Vec<Point> {
         let step = self.step;
-        let point = |(number, sums): (i64, [(f32, u32); FIGURES])| Point {
+        let point = |(number, spreads): (i64, [Spread; FIGURES])| Point {
             at: Moment(number * step),
-            sample: Sample::of(sums.map(|(sum, count)| (count > 0).then(|| sum / count as f32))),
+            sample: Sample::of(spreads.map(|spread| spread.known(spread.sum / spread.count as f32))),
+            least: Sample::of(spreads.map(|spread| spread.known(spread.least))),
+            greatest: Sample::of(spreads.map(|spread| spread.known(spread.greatest))),
         };
-        self.sums.into_iter().map(point).collect()
+        self.spreads.into_iter().map(point).collect()
     }
 }
 
 /// The buckets of the next coarser resolution that these buckets make: each the mean of what there is.
 pub fn coarser(row: &[(i64, Packed)], fine: Resolution, coarse: Resolution) -> Vec<(i64, Packed)> {
     let step = coarse.seconds * 1000;
-    let mut means = Means { step, from: Moment(i64::MIN), to: Moment(i64::MAX), sums: BTreeMap::new() };
+    let mut means = Means { step, from: Moment(i64::MIN), to: Moment(i64::MAX), spreads: BTreeMap::new() };
     for (bucket, packed) in row {
         means.add(fine.begin(*bucket), *packed);
     }

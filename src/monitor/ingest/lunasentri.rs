@@ -14,6 +14,7 @@ pub fn parse(text: &str) -> Result<Beat<'_>, Malformed> {
     let AgentMetrics { hostname, sample } = read::object::<AgentMetrics>(text)?;
     Ok(Beat {
         kind: BeatKind::Live,
+        reason: None,
         interval: None,
         device: None,
         hostname,

@@ -16,6 +16,7 @@ pub fn parse(text: &str) -> Result<Beat<'_>, Malformed> {
     let online: Online = read::object(text)?;
     Ok(Beat {
         kind: BeatKind::Live,
+        reason: None,
         interval: None,
         device: None,
         hostname: None,

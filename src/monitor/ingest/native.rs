@@ -63,9 +63,10 @@ impl<'de> Native<'de> {
         self.facts.recording = facts::recording(self.recording_size_mb, self.recording_path.as_deref());
         // A daemon update that writes the MAC address differently must not make it another device.
         let hardware_id = self.hardwareid.as_deref().map(machine::canonical_hardware_id);
-        let shutdown = self.reason.as_deref() == Some(Reason::Shutdown.as_str());
+        let reason = self.reason.as_deref().and_then(Reason::from_name);
         Beat {
-            kind: if shutdown { BeatKind::Shutdown } else { BeatKind::Live },
+            kind: if reason == Some(Reason::Shutdown) { BeatKind::Shutdown } else { BeatKind::Live },
+            reason,
             interval: interval(self.interval_s),
             device: DeviceId::of(hardware_id.as_deref(), self.facts.boot_id.as_deref()),
             hostname: self.hostname,

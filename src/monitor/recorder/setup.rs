@@ -20,6 +20,19 @@ impl Recorder {
         }
     }
 
+    /// Writes boots and changes of uplinks.
+    pub(super) fn save_marks(&mut self, now: Now) {
+        let marks = self.shared.fleet.drain_marks();
+        if marks.is_empty() {
+            return;
+        }
+        let saved = self.shared.store.save_marks(&marks);
+        if saved.is_err() {
+            self.shared.fleet.marks_not_saved(marks);
+        }
+        self.logged(Task::Events, saved, now.monotonic);
+    }
+
     /// Begins and ends the incidents that no heartbeat decides. After a sweep, when everything in memory is written.
     pub(super) fn judge_setup(&mut self, now: Now) {
         let fleet = &self.shared.fleet;

@@ -126,6 +126,7 @@ impl RecorderRig {
 fn beat(kind: BeatKind) -> Beat<'static> {
     let sample = Sample { cpu: Some(12.5), ..Sample::default() };
     Beat {
+        reason: None,
         kind,
         interval: None,
         device: None,

@@ -58,6 +58,7 @@ fn advanced(store: &Store, horizon: &mut Option<Horizon>) -> Result<Moment, Stor
 fn tidy(store: &Store, kept: &mut Kept, changes: &Receiver<Kept>, now: Moment) {
     let mut prune = || -> Result<usize, StoreError> {
         let mut removed = store.forget_expired(now)? + store.prune_sessions(now)?;
+        store.prune_activity(now)?;
         loop {
             match store.prune(now.minus(kept.events), now.minus(kept.deliveries))? {
                 0 => return Ok(removed),

@@ -86,6 +86,7 @@ fn beats_end_up_in_the_table_and_a_failed_write_keeps_the_minutes() {
         let sample = Sample::default();
         let beat = Beat {
             kind: BeatKind::Live,
+            reason: None,
             interval: None,
             device: None,
             hostname: None,

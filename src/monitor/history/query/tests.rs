@@ -38,6 +38,7 @@ fn save(store: &Store, minutes: impl Iterator<Item = (u32, f32)>) {
         payload: None,
         hostname: None,
         minutes,
+        counts: Default::default(),
         cameras: Default::default(),
     };
     store.save_beats(&[], &[unsaved]).expect("saved");
@@ -67,6 +68,7 @@ fn what_is_in_memory_alone_belongs_to_it_and_counts_once() {
     let sample = Sample { cpu: Some(30.0), ..Sample::default() };
     let beat = Beat {
         kind: BeatKind::Live,
+        reason: None,
         interval: None,
         device: None,
         hostname: None,
