@@ -19,6 +19,7 @@ mod hostile;
 mod https;
 mod incidents;
 mod killed;
+mod machine_page;
 mod notifications;
 mod permissions;
 mod proxies;

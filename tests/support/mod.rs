@@ -48,7 +48,7 @@ pub fn lasting_address() -> SocketAddr {
 }
 
 /// Waits until it holds, which it does soon; the time between two looks is too short to matter.
-pub fn eventually(what: &str, holds: impl Fn() -> bool) {
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + SOON;
     while !holds() {
         assert!(Instant::now() < deadline, "never: {what}");

@@ -22,6 +22,7 @@
 //! | `add_machine` | a new machine and its first heartbeat |
 //! | `severity`, `words` | how bad an incident is; its words |
 //! | `incidents` | the list of incidents, and one with its deliveries and comments |
+//! | `machine/` | the page of one machine: charts, cameras, uplinks, settings |
 //! | `fleet/` | the fleet page and its live updates |
 
 mod act;
@@ -33,6 +34,7 @@ pub mod fleet;
 pub mod form;
 mod frame;
 mod incidents;
+mod machine;
 mod origin;
 mod page;
 mod proxy_login;
@@ -105,6 +107,8 @@ fn respond(
         (PageRoute::MachineAdd, Method::Post) => add_machine::add(context, &visit),
         (PageRoute::MachineMute(id), Method::Post) => act::mute(context, &visit, id),
         (PageRoute::MachineAcknowledge(id), Method::Post) => act::acknowledge(context, &visit, id),
+        (PageRoute::Machine(id), Method::Get) => machine::page::page(context, &visit, id),
+        (PageRoute::MachineForm(id, form), Method::Post) => machine::forms::apply(context, &visit, id, form),
         (PageRoute::Incidents, Method::Get) => incidents::list(context, &visit),
         (PageRoute::Incident(id), Method::Get) => incidents::one(context, &visit, id),
         (PageRoute::IncidentAcknowledge(id), Method::Post) => {

@@ -15,6 +15,8 @@ pub enum PageRoute {
     MachineMute(MachineId),
     /// Takes on all open incidents of a machine.
     MachineAcknowledge(MachineId),
+    Machine(MachineId),
+    MachineForm(MachineId, MachineForm),
     Incidents,
     Incident(IncidentId),
     IncidentAcknowledge(IncidentId),
@@ -37,6 +39,17 @@ pub enum PageRoute {
     /// Long polling of an open page.
     Live,
     Asset,
+}
+
+/// A form of a machine's page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MachineForm {
+    Pause,
+    Resume,
+    Settings,
+    /// A new token.
+    Token,
+    Remove,
 }
 
 impl PageRoute {
@@ -67,13 +80,20 @@ impl PageRoute {
 }
 
 fn machine_route(rest: &str) -> Option<PageRoute> {
-    let (id, action) = rest.split_once('/')?;
+    let (id, action) = rest.split_once('/').map_or((rest, None), |(id, action)| (id, Some(action)));
     let id = MachineId(number(id)?);
-    match action {
-        "mute" => Some(PageRoute::MachineMute(id)),
-        "acknowledge" => Some(PageRoute::MachineAcknowledge(id)),
-        _ => None,
-    }
+    let form = match action {
+        None => return Some(PageRoute::Machine(id)),
+        Some("mute") => return Some(PageRoute::MachineMute(id)),
+        Some("acknowledge") => return Some(PageRoute::MachineAcknowledge(id)),
+        Some("pause") => MachineForm::Pause,
+        Some("resume") => MachineForm::Resume,
+        Some("settings") => MachineForm::Settings,
+        Some("token") => MachineForm::Token,
+        Some("remove") => MachineForm::Remove,
+        Some(_) => return None,
+    };
+    Some(PageRoute::MachineForm(id, form))
 }
 
 fn user_route(rest: &str) -> Option<PageRoute> {
@@ -127,6 +147,10 @@ mod tests {
             ("/assets/x/style.css", Some(PageRoute::Asset)),
             ("/machines/add", Some(PageRoute::MachineAdd)),
             ("/machines/7/mute", Some(PageRoute::MachineMute(MachineId(7)))),
+            ("/machines/7", Some(PageRoute::Machine(MachineId(7)))),
+            ("/machines/7/remove", Some(PageRoute::MachineForm(MachineId(7), MachineForm::Remove))),
+            ("/machines/7/", None),
+            ("/machines/x", None),
             ("/machines/07/mute", None),
             ("/machines/7/acknowledge", Some(PageRoute::MachineAcknowledge(MachineId(7)))),
             ("/incidents", Some(PageRoute::Incidents)),

@@ -136,7 +136,7 @@
     const limit = setTimeout(() => poll?.abort(), 15000);
     try {
       const answer = await fetch(new URL(`live?since=${version}`, root), { credentials: "same-origin", signal: poll.signal });
-      if (answer.status === 401) return location.reload();
+      if (answer.status === 401) return location.assign(new URL("login", root));
       if (!answer.ok) throw new Error(String(answer.status));
       const changes = await answer.json();
       if (changes.reload) await reload(); else apply(changes);

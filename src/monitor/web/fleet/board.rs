@@ -62,6 +62,13 @@ impl Headline {
 }
 
 impl Board {
+    /// What is wrong with one machine.
+    pub fn of_machine(machine: &MachineView, view: &FleetView, viewpoint: &Viewpoint) -> Board {
+        let problems = problems(std::iter::once(machine), &view.notified, &viewpoint.clock, viewpoint.now);
+        let can_act = viewpoint.visitor.may(Role::Operator);
+        Board { root: viewpoint.root, can_act, problems, more: 0 }
+    }
+
     pub fn of(view: &FleetView, viewpoint: &Viewpoint) -> Board {
         let visible = view.machines.iter().filter(|machine| is_visible(machine, viewpoint));
         let mut problems = problems(visible, &view.notified, &viewpoint.clock, viewpoint.now);

@@ -12,7 +12,7 @@
 //! | `filter` | search and filters in the address |
 //! | `live`, `tracker` | changes for open pages; which lines have changed since when |
 
-mod board;
+pub mod board;
 pub mod day;
 mod filter;
 mod group;

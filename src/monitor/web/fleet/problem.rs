@@ -6,6 +6,7 @@ use crate::duration::in_words;
 use crate::monitor::incidents::list::IncidentRecord;
 use crate::monitor::incidents::table::OFFLINE;
 use crate::monitor::machine::MachineStatus;
+use crate::monitor::notify::condition_notice::ConditionNotice;
 use crate::monitor::notify::deliveries::OpenNotification;
 use crate::monitor::web::severity::{MachineHealth, severity};
 use crate::monitor::web::words::{capital, channel_name, notice, when};
@@ -55,7 +56,9 @@ fn problem(
     let main = machine.incidents.iter().filter(|incident| is_offline == (incident.kind == OFFLINE));
     let main: Option<&IncidentRecord> = main.max_by_key(|incident| severity(&incident.kind));
     let (lead, mut details) = match (is_offline, main) {
-        (false, Some(main)) => (format!(": {}", since(main, clock, now)), facts(machine, main, clock, now)),
+        (false, Some(main)) => {
+            (format!(": {}", since(machine, main, clock, now)), facts(machine, main, clock, now))
+        }
         _ => (silence(machine, now), last_beat(machine, clock, now)),
     };
     details.extend(people(machine, main, notified, clock, now));
@@ -86,8 +89,9 @@ fn last_beat(machine: &MachineView, clock: &Clock, now: Moment) -> Vec<String> {
 }
 
 /// "camera gate is down since 14:02"
-fn since(incident: &IncidentRecord, clock: &Clock, now: Moment) -> String {
-    let phrase = notice(incident).phrase(false);
+fn since(machine: &MachineView, incident: &IncidentRecord, clock: &Clock, now: Moment) -> String {
+    let uplink = machine.reported.uplink.clone();
+    let phrase = ConditionNotice { uplink, ..notice(incident) }.phrase(false);
     format!("{phrase} since {}", clock.time_of_day(incident.since, now))
 }
 
@@ -101,7 +105,7 @@ fn facts(machine: &MachineView, main: &IncidentRecord, clock: &Clock, now: Momen
         .incidents
         .iter()
         .filter(|incident| incident.id != main.id)
-        .map(|incident| since(incident, clock, now))
+        .map(|incident| since(machine, incident, clock, now))
         .collect();
     if !others.is_empty() {
         sentences.push(format!("Also: {}.", others.join("; ")));

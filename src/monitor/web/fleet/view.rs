@@ -3,6 +3,7 @@
 use super::day::{DayRun, day_runs};
 use super::reported::Reported;
 use crate::clock::Moment;
+use crate::duration::in_words;
 use crate::monitor::beat::Sample;
 use crate::monitor::incidents::list::{IncidentFilter, IncidentRecord};
 use crate::monitor::incidents::recent::RecentIncident;
@@ -13,6 +14,7 @@ use crate::monitor::registry::machines::MachineFilter;
 use crate::monitor::store::StoreError;
 use crate::monitor::store::page::Page;
 use crate::monitor::web::severity::{MachineHealth, severity};
+use crate::monitor::zone::Clock;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -119,6 +121,23 @@ impl MachineView {
             Some(worst) => worst,
             None if machine.status == MachineStatus::New => MachineHealth::New,
             None => MachineHealth::Fine,
+        }
+    }
+
+    /// What it is, after its name: "is fine", "has been silent for 9 min".
+    pub fn state(&self, clock: &Clock, now: Moment) -> String {
+        let machine = &self.machine;
+        let silence = self.seen.map(|seen| in_words(now.since(seen)));
+        match (machine.status, silence) {
+            _ if !machine.watched => "is disabled".into(),
+            _ if machine.paused_until.is_some() => "is paused".into(),
+            (MachineStatus::Offline, Some(silence)) => format!("has been silent for {silence}"),
+            (MachineStatus::Stopped, _) => {
+                format!("was stopped on purpose {}", clock.time_of_day(machine.since, now))
+            }
+            (MachineStatus::New, _) | (_, None) => "has not sent a heartbeat yet".into(),
+            _ if self.health().needs_a_person() => "needs you".into(),
+            _ => "is fine".into(),
         }
     }
 

@@ -1,0 +1,97 @@
+//! The charts of a machine, on one time line with its incidents.
+
+use super::chart::{Chart, ChartKind, ChartPoint, ChartSpan, TimeLine};
+use super::span::ChartTime;
+use crate::clock::Moment;
+use crate::monitor::beat::Sample;
+use crate::monitor::fleet::activity::{Mark, MarkKind};
+use crate::monitor::history::query;
+use crate::monitor::history::resolution::Point;
+use crate::monitor::incidents::list::{IncidentFilter, IncidentRecord};
+use crate::monitor::incidents::table::OFFLINE;
+use crate::monitor::machine::MachineId;
+use crate::monitor::store::page::Page;
+use crate::monitor::web::context::PageContext;
+use crate::monitor::web::refusal::PageRefusal;
+use crate::monitor::web::words::{phrase, time};
+use crate::monitor::zone::Clock;
+
+/// Incidents that are drawn; more would be a solid colour.
+const MOST_SPANS: u32 = 500;
+
+/// How one figure of a sample is drawn.
+struct FigureChart {
+    kind: ChartKind,
+    figure: fn(&Sample) -> Option<f32>,
+}
+
+const fn chart(
+    title: &'static str,
+    unit: &'static str,
+    axis: (f32, f32),
+    digits: usize,
+    figure: fn(&Sample) -> Option<f32>,
+) -> FigureChart {
+    FigureChart { kind: ChartKind { title, unit, axis, digits }, figure }
+}
+
+/// In this order on the page. An axis of a few units would make noise look like a change.
+const CHARTS: [FigureChart; 6] = [
+    chart("Temperature", "°C", (30.0, 85.0), 0, |sample| sample.temp),
+    chart("CPU", "%", (0.0, 100.0), 0, |sample| sample.cpu),
+    chart("Memory", "%", (0.0, 100.0), 0, |sample| sample.mem),
+    chart("Disk", "%", (0.0, 100.0), 0, |sample| sample.disk),
+    chart("Power", "W", (0.0, 3.0), 1, |sample| sample.power),
+    chart("Wi-Fi signal", "%", (0.0, 100.0), 0, |sample| sample.signal),
+];
+
+/// A chart for each figure that the machine has.
+pub fn draw(
+    context: &PageContext,
+    id: MachineId,
+    time: &ChartTime,
+    clock: &Clock,
+    now: Moment,
+) -> Result<Vec<Chart>, PageRefusal> {
+    let shared = &context.shared;
+    let line = time.line();
+    let points = query::query(&shared.store, &shared.fleet, id, line.from, line.to, time.step())?;
+    let filter =
+        IncidentFilter { page: Page::default(), limit: MOST_SPANS, machine: Some(id), is_open: None };
+    let incidents = shared.store.incidents(&filter)?;
+    let mut spans: Vec<ChartSpan> =
+        incidents.iter().rev().filter_map(|incident| span(incident, line, clock, now)).collect();
+    spans.extend(shared.store.marks(id, line.from)?.iter().filter_map(|found| mark(found, line, clock)));
+    let charts = CHARTS.iter().filter_map(|FigureChart { kind, figure }| {
+        let points: Vec<ChartPoint> = points.iter().filter_map(|point| of_figure(point, *figure)).collect();
+
+        Chart::draw(*kind, &points, line, &spans, clock)
+    });
+    Ok(charts.collect())
+}
+
+fn of_figure(point: &Point, figure: fn(&Sample) -> Option<f32>) -> Option<ChartPoint> {
+    Some(ChartPoint {
+        at: point.at,
+        mean: figure(&point.sample)?,
+        least: figure(&point.least)?,
+        greatest: figure(&point.greatest)?,
+    })
+}
+
+fn span(incident: &IncidentRecord, line: TimeLine, clock: &Clock, now: Moment) -> Option<ChartSpan> {
+    let (x, width) = line.span(incident.since, incident.ended.unwrap_or(now))?;
+    let class = if incident.kind == OFFLINE { "d" } else { "w" };
+    Some(ChartSpan { x, width, class, title: format!("{} {}", phrase(incident), time(incident, clock, now)) })
+}
+
+/// A boot or a change of the uplink, as a thin line.
+fn mark(mark: &Mark, line: TimeLine, clock: &Clock) -> Option<ChartSpan> {
+    let (x, _) = line.span(mark.at, mark.at)?;
+    let what = match (mark.kind, &mark.detail) {
+        (MarkKind::Uplink, Some(uplink)) => format!("uplink {uplink}"),
+        _ => "boot".into(),
+    };
+    let title = format!("{what} at {}", clock.time_of_day(mark.at, line.to));
+    Some(ChartSpan { x, width: 1.0, class: "m", title })
+}
