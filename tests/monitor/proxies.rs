@@ -25,10 +25,20 @@ struct Site {
 
 impl Site {
     fn new() -> Site {
+        Site::at(Some("https://monitor.example.org/"))
+    }
+
+    /// With this address as people open it.
+    fn at(public_url: Option<&str>) -> Site {
         let plan = Plan::new().toml("http.trusted_proxies", "[\"127.0.0.1\"]").key("log.level", "debug");
         // This machine may name people, so only the example keeps clients from it.
-        let plan = plan.key("web.public_url", "https://monitor.example.org/");
-        let plan = plan.key("web.login_header", "Remote-User").toml("web.login_proxies", "[\"127.0.0.1\"]");
+        let plan = match public_url {
+            Some(url) => plan
+                .key("web.public_url", url)
+                .key("web.login_header", "Remote-User")
+                .toml("web.login_proxies", "[\"127.0.0.1\"]"),
+            None => plan,
+        };
         let monitor = plan.start();
         let authority = Authority::new();
         let (certificate, key) = renew(&authority, monitor.plan().scratch().path());
@@ -127,6 +137,72 @@ fn names_nobody_for_a_client(site: Site) -> Site {
     site
 }
 
+/// nginx with the example, in which these texts are exchanged as well.
+fn nginx(site: &Site, exchanged: &[(&str, String)]) -> Process {
+    let own = [
+        ("server 127.0.0.1:8080;", format!("server {};", site.monitor.address())),
+        ("listen 443 ssl;", format!("listen {} ssl;", site.front)),
+        ("    listen [::]:443 ssl;\n", String::new()),
+        ("/etc/letsencrypt/live/monitor.example.org/fullchain.pem", site.certificate.clone()),
+        ("/etc/letsencrypt/live/monitor.example.org/privkey.pem", site.key.clone()),
+    ];
+    let example = site.example("nginx/heartbeat-monitor.conf", &[&own, exchanged].concat());
+    let directory = site.directory().display();
+    let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|kind| format!("{kind}_temp_path {directory}/{kind};"));
+    let configuration = format!(
+        "daemon off; master_process off; pid {directory}/nginx.pid; error_log stderr;\n\
+         events {{ worker_connections 64; }}\nhttp {{ {}\n{example}\n}}\n",
+        temporary.join(" ")
+    );
+    let file = site.monitor.plan().scratch().file("nginx.conf", &configuration);
+    let mut command = Command::new("nginx");
+    command.args(["-e", "stderr", "-c", &file]).stdin(Stdio::null());
+    site.start(command)
+}
+
+/// Caddy with the example, in which these texts are exchanged as well.
+fn caddy(site: &Site, exchanged: &[(&str, String)]) -> Process {
+    // With the test's certificate, since there is nobody to ask for one.
+    let address = format!("https://{} {{\n\ttls {} {}\n", site.front, site.certificate, site.key);
+    let own =
+        [("monitor.example.org {", address), ("127.0.0.1:8080 {", format!("{} {{", site.monitor.address()))];
+    let example = site.example("caddy/Caddyfile", &[&own, exchanged].concat());
+    let configuration = format!("{{\n\tadmin off\n\tauto_https disable_redirects\n}}\n{example}");
+    let file = site.monitor.plan().scratch().file("Caddyfile", &configuration);
+    let mut command = Command::new("caddy");
+    command.args(["run", "--adapter", "caddyfile", "--config", &file]).stdin(Stdio::null());
+    command.env("HOME", site.directory()).env("XDG_DATA_HOME", site.directory());
+    command.env("XDG_CONFIG_HOME", site.directory());
+    site.start(command)
+}
+
+/// Signs a user in below `/x/y/`, with the proxy's certificate and the cookies that curl keeps.
+fn signs_in_below_a_path(site: &Site) {
+    let link = site.monitor.plan().token(&["user", "add", "eve", "--role", "owner"]);
+    let link = crate::support::browser::link_token(&link);
+    let scratch = site.monitor.plan().scratch();
+    let jar = scratch.file("cookies", "");
+    let cookies = ["--cookie", jar.as_str(), "--cookie-jar", jar.as_str()];
+    let open = |path: &str, more: &[&str]| site.curl(path, &[&cookies[..], more].concat());
+    assert_eq!(open("/x/y/", &[]).0, "303", "not signed in");
+    let form = format!("link={link}&password=correct+horse&again=correct+horse");
+    assert_eq!(open("/x/y/welcome", &["--data", &form]).0, "303");
+    for path in ["/x/y/", "/x/y/account", "/x/y/settings/users", "/x/y/machines/add", "/x/y/live?since=0"] {
+        let (status, page) = open(path, &[]);
+        assert_eq!(status, "200", "{path}");
+        assert!(!page.contains("=\"/") && !page.contains("://127."), "a link leaves the path: {page}");
+    }
+    let kept = fs::read_to_string(&jar).expect("the cookies");
+    assert_eq!(kept.matches("heartbeat_").count(), 2, "{kept}");
+    assert!(
+        kept.lines().filter(|line| line.contains("heartbeat_")).all(|line| line.contains("\t/x/y")),
+        "{kept}"
+    );
+    assert_eq!(open("/x/y/logout", &["--data", ""]).0, "303");
+    assert_eq!(open("/x/y/account", &[]).0, "303", "signed out");
+}
+
 /// Once nobody is trusted any more, the proxy is whoever asks.
 fn is_not_believed_once_it_is_not_trusted(mut site: Site) -> Site {
     site.monitor.reconfigure("http.trusted_proxies", "[]");
@@ -154,28 +230,7 @@ fn a_fleet_is_served_through_nginx_with_the_example() {
         return skip("no nginx (apt-get install nginx-light)");
     }
     let site = Site::new();
-    let example = site.example(
-        "nginx/heartbeat-monitor.conf",
-        &[
-            ("server 127.0.0.1:8080;", format!("server {};", site.monitor.address())),
-            ("listen 443 ssl;", format!("listen {} ssl;", site.front)),
-            ("    listen [::]:443 ssl;\n", String::new()),
-            ("/etc/letsencrypt/live/monitor.example.org/fullchain.pem", site.certificate.clone()),
-            ("/etc/letsencrypt/live/monitor.example.org/privkey.pem", site.key.clone()),
-        ],
-    );
-    let directory = site.directory().display();
-    let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .map(|kind| format!("{kind}_temp_path {directory}/{kind};"));
-    let configuration = format!(
-        "daemon off; master_process off; pid {directory}/nginx.pid; error_log stderr;\n\
-         events {{ worker_connections 64; }}\nhttp {{ {}\n{example}\n}}\n",
-        temporary.join(" ")
-    );
-    let file = site.monitor.plan().scratch().file("nginx.conf", &configuration);
-    let mut command = Command::new("nginx");
-    command.args(["-e", "stderr", "-c", &file]).stdin(Stdio::null());
-    let nginx = site.start(command);
+    let nginx = nginx(&site, &[]);
     let site = names_nobody_for_a_client(serves_behind(site));
     let site = is_not_believed_once_it_is_not_trusted(site);
     drop((nginx, site));
@@ -187,25 +242,41 @@ fn a_fleet_is_served_through_caddy_with_the_example() {
         return skip_without("caddy");
     }
     let site = Site::new();
-    let example = site.example(
-        "caddy/Caddyfile",
-        &[
-            // With the test's certificate, since there is nobody to ask for one.
-            (
-                "monitor.example.org {",
-                format!("https://{} {{\n\ttls {} {}\n", site.front, site.certificate, site.key),
-            ),
-            ("127.0.0.1:8080 {", format!("{} {{", site.monitor.address())),
-        ],
-    );
-    let configuration = format!("{{\n\tadmin off\n\tauto_https disable_redirects\n}}\n{example}");
-    let file = site.monitor.plan().scratch().file("Caddyfile", &configuration);
-    let mut command = Command::new("caddy");
-    command.args(["run", "--adapter", "caddyfile", "--config", &file]).stdin(Stdio::null());
-    command.env("HOME", site.directory()).env("XDG_DATA_HOME", site.directory());
-    command.env("XDG_CONFIG_HOME", site.directory());
-    let caddy = site.start(command);
+    let caddy = caddy(&site, &[]);
     let site = names_nobody_for_a_client(serves_behind(site));
     let site = is_not_believed_once_it_is_not_trusted(site);
     drop((caddy, site));
+}
+
+#[test]
+fn pages_work_below_a_path_of_nginx() {
+    if !is_there("nginx", "-v") {
+        return skip("no nginx (apt-get install nginx-light)");
+    }
+    for public_url in [Some("https://monitor.example.org/x/y/"), None] {
+        let site = Site::at(public_url);
+        let nginx = nginx(
+            &site,
+            &[
+                ("    location / {", "    location /x/y/ {".into()),
+                ("proxy_pass http://heartbeat_monitor;", "proxy_pass http://heartbeat_monitor/;".into()),
+            ],
+        );
+        signs_in_below_a_path(&site);
+        drop((nginx, site));
+    }
+}
+
+#[test]
+fn pages_work_below_a_path_of_caddy() {
+    if !is_there("caddy", "version") {
+        return skip_without("caddy");
+    }
+    for public_url in [Some("https://monitor.example.org/x/y/"), None] {
+        let site = Site::at(public_url);
+        let strip = "\turi strip_prefix /x/y\n\treverse_proxy".to_owned();
+        let caddy = caddy(&site, &[("\treverse_proxy", strip)]);
+        signs_in_below_a_path(&site);
+        drop((caddy, site));
+    }
 }
