@@ -175,7 +175,7 @@ fn the_settings_lead_to_what_the_role_permits() {
     for (role, permitted) in [("viewer", 1), ("operator", 1), ("owner", 3)] {
         let mut browser = Browser::signed_up(&monitor, role, role, &[]);
         let page = browser.get("/settings").body;
-        let links = page.split("<dt><a class=\"act\" href=\"./").skip(1);
+        let links = page.split("<th scope=\"row\"><a href=\"./").skip(1);
         let paths: Vec<_> = links.map(|rest| rest.split_once('"').expect("its end").0.to_owned()).collect();
         assert!(paths.len() >= permitted, "{role}: {paths:?}");
         for path in paths {
