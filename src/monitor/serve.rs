@@ -138,12 +138,18 @@ impl Monitor {
             started: now.wall,
         });
         let (others, requests) = queue(config.limits.queue);
-        let parts =
-            PageParts { shared: &api.shared, health: &health, config: &config, orders: &orders, poke: pokes };
+        let sending = Arc::new(Latest::new(sending));
+        let parts = PageParts {
+            shared: &api.shared,
+            health: &health,
+            config: &config,
+            orders: &orders,
+            poke: pokes,
+            notify: sending.clone(),
+        };
         let (pages, handler) = start_pages(parts, changed, others)?;
         let workers_ended = workers(config.limits.workers, &api, &requests)?;
         let (watch, watched) = bounded(0);
-        let sending = Arc::new(Latest::new(sending));
         let (database, latest) = (store.clone(), sending.clone());
         drop(spawn("health", move || health::watch(&health, &database, &latest, &watched))?);
         let (upkeep, kept) = bounded(1);

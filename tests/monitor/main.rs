@@ -21,6 +21,7 @@ mod incidents;
 mod killed;
 mod machine_page;
 mod notifications;
+mod people_page;
 mod permissions;
 mod proxies;
 mod proxy_login;

@@ -60,6 +60,11 @@ const CASES: &[Case] = &[
     of_machine("IncidentAcknowledge", "POST", "/incidents/{incident}/acknowledge", Needs::Operator),
     of_machine("IncidentComment", "POST", "/incidents/{incident}/comment", Needs::Operator),
     of_machine("IncidentRelease", "POST", "/incidents/{incident}/release", Needs::Operator),
+    case("People", "GET", "/people", Needs::Operator),
+    case("People", "POST", "/people", Needs::Owner),
+    case("Channels", "POST", "/channels", Needs::Owner),
+    case("ChannelForm", "POST", "/channels/1/test", Needs::Operator),
+    case("ChannelForm", "POST", "/channels/1/disable", Needs::Owner),
     case("Login", "GET", "/login", Needs::Nothing),
     case("Login", "POST", "/login", Needs::Nothing),
     case("Welcome", "GET", "/welcome?link=none", Needs::Nothing),
@@ -86,7 +91,11 @@ struct Site {
 
 impl Site {
     fn new() -> Site {
-        let monitor = Plan::new().start();
+        // A receiver that refuses at once.
+        let plan = Plan::new().key("notify.telegram_api", "http://127.0.0.1:1");
+        let token = plan.scratch().file("bot-token", "1:a\n");
+        plan.says(&["channel", "add", "telegram", "1", "--bot-token-file", &token]);
+        let monitor = plan.start();
         let reader = monitor.reader();
         for (name, group) in [("barn-cam", "barn"), ("mill-gate", "mill")] {
             let token = monitor.machine(name);

@@ -56,6 +56,7 @@ pub fn recipients(store: &Store, machines: &[MachinePlan], plans: &mut [Recipien
                 target: format!("{}-{kind}", plan.name),
                 secret: None,
                 secret_file: None,
+                token: None,
             };
             store.add_channel(Some(&plan.name), &channel, now).expect("a channel");
         }

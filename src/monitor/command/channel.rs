@@ -6,24 +6,21 @@
 use super::recipient::with_warnings;
 use crate::clock::Moment;
 use crate::duration::ago;
+use crate::monitor::notify::NotifySettings;
 use crate::monitor::notify::channel::{ChannelId, ChannelKind, check_secret, secret_in};
 use crate::monitor::notify::channels::{DEFAULT_RECIPIENT, ListedChannel, NewChannel};
 use crate::monitor::notify::mail::check_address;
-use crate::monitor::notify::message::Message;
-use crate::monitor::notify::notice::Notice;
-use crate::monitor::notify::send::DeliveryClient;
-use crate::monitor::notify::{NotifySettings, start_resolver};
+use crate::monitor::notify::target::{
+    check_chat, check_mail_server, check_public, check_topic, check_url, secret_file, shown_url,
+};
+use crate::monitor::notify::test_message::test_channel;
 use crate::monitor::registry::token::{Token, TokenUse};
 use crate::monitor::store::{Refused, Store};
-use crate::monitor::zone::Clock;
 use crate::table::{or_dash, table};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use target::{check_chat, check_mail_server, check_public, check_topic, check_url, secret_file, shown_url};
-
-mod target;
 
 #[derive(Debug, Subcommand)]
 pub enum ChannelCommand {
@@ -184,7 +181,7 @@ fn new_channel(
     secret: Option<String>,
     secret_file: Option<String>,
 ) -> NewChannel {
-    NewChannel { kind, target, secret, secret_file }
+    NewChannel { kind, target, secret, secret_file, token: None }
 }
 
 impl WebhookArguments {
@@ -209,17 +206,9 @@ impl WebhookArguments {
 
 fn test(store: &Store, id: ChannelId, settings: &NotifySettings, now: Moment) -> Result<String, Refused> {
     let channel = store.channel(id)?;
-    // Negative, unlike the ids of the outbox, and different for each test.
-    let message = Message {
-        rows: vec![-now.0],
-        notices: vec![Notice::test(now)],
-        clock: Clock::UTC,
-        site: settings.site.clone(),
-    };
-    let names = start_resolver().map_err(|error| Refused::because(error.to_string()))?;
-    match DeliveryClient::new(settings.clone(), names).send(&channel, &message, now) {
+    match test_channel(&channel, settings, now) {
         Ok(answer) => Ok(format!("{}: {answer}", channel.name())),
-        Err(error) => Err(Refused::because(format!("{}: {}", channel.name(), error.why()))),
+        Err(why) => Err(Refused::because(format!("{}: {why}", channel.name()))),
     }
 }
 

@@ -313,7 +313,7 @@ fn events(wants: &Preferences) -> String {
     }
 }
 
-fn chosen(chosen: &Chosen) -> String {
+pub fn chosen(chosen: &Chosen) -> String {
     if chosen.all {
         return "all".into();
     }

@@ -190,6 +190,7 @@ mod tests {
                 target: String::new(),
                 secret: None,
                 secret_file: None,
+                token: None,
             }),
             rows: attempts
                 .map(|attempts| LeasedRow { attempts, ..row(1, EventKind::Offline, EventKind::Offline) })

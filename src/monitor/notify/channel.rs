@@ -100,9 +100,20 @@ pub struct Channel {
     pub secret: Option<String>,
     /// File with the token of Telegram or ntfy.
     pub secret_file: Option<String>,
+    /// The token itself, if it was entered on the page.
+    pub token: Option<String>,
 }
 
 impl Channel {
+    /// The token of Telegram or ntfy, as it was entered or as its file has it now.
+    pub fn read_token(&self) -> Result<Option<String>, String> {
+        match (&self.token, &self.secret_file) {
+            (Some(token), _) => Ok(Some(token.clone())),
+            (None, Some(file)) => secret_in(file).map(Some),
+            (None, None) => Ok(None),
+        }
+    }
+
     /// Name for the log.
     pub fn name(&self) -> String {
         format!("{} channel {}", self.kind.name(), self.id.0)

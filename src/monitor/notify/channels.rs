@@ -17,6 +17,8 @@ pub struct NewChannel {
     pub target: String,
     pub secret: Option<String>,
     pub secret_file: Option<String>,
+    /// Entered on the page.
+    pub token: Option<String>,
 }
 
 /// A channel as it is listed: without its secret.
@@ -49,9 +51,9 @@ impl Store {
                 (Some(name), None) => return Err(unknown(name)),
             };
             let added = tx.execute(
-                "INSERT INTO channel (recipient_id, kind, target, secret, secret_file, created_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
-                params![id, new.kind.name(), new.target, new.secret, new.secret_file, now.0],
+                "INSERT INTO channel (recipient_id, kind, target, secret, secret_file, token, created_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
+                params![id, new.kind.name(), new.target, new.secret, new.secret_file, new.token, now.0],
             )?;
             match added {
                 0 => Err(Refused::because("the recipient has this channel already")),
@@ -64,16 +66,16 @@ impl Store {
     /// There is no such channel, or it is of a kind that this version does not know.
     pub fn channel(&self, id: ChannelId) -> Result<Channel, Refused> {
         let found = self.read(|connection| {
-            let sql = "SELECT kind, target, secret, secret_file FROM channel WHERE id = ?1";
+            let sql = "SELECT kind, target, secret, secret_file, token FROM channel WHERE id = ?1";
             let row = connection.query_row(sql, [id.0], |row| {
-                Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+                Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
             });
             Ok(row.optional()?)
         })?;
-        let (kind, target, secret, secret_file) = found.ok_or_else(|| no_channel(id))?;
+        let (kind, target, secret, secret_file, token) = found.ok_or_else(|| no_channel(id))?;
         let kind = ChannelKind::from_name(&kind)
             .ok_or_else(|| Refused::because(format!("channel {} is of the unknown kind {kind}", id.0)))?;
-        Ok(Channel { id, kind, target, secret, secret_file })
+        Ok(Channel { id, kind, target, secret, secret_file, token })
     }
 
     /// The channels over which people can be notified: enabled, of enabled recipients, and of a kind that is known.

@@ -18,7 +18,8 @@
 //! | `send` | one delivery: dispatches to the kind of channel |
 //! | `webhook`, `telegram`, `ntfy`, `mail` + `smtp` | the kinds of channel: each builds its own request body |
 //! | `http`, `guard` | one POST with limits; the addresses that a webhook may not reach |
-//! | `channel` | a channel, its kind and its secrets |
+//! | `channel`, `target` | a channel, its kind and its secrets; the check of where it leads |
+//! | `test_message` | a test of a channel |
 //! | `message`, `settings` | the message to deliver and delivery errors; settings of deliveries |
 
 mod batch;
@@ -48,7 +49,9 @@ pub mod self_alert;
 pub mod send;
 mod settings;
 pub mod smtp;
+pub mod target;
 mod telegram;
+pub mod test_message;
 pub mod text;
 pub mod topic;
 mod webhook;

@@ -1,6 +1,6 @@
 //! ntfy: the text is the body, everything else is in headers.
 
-use super::channel::{Channel, secret_in};
+use super::channel::Channel;
 use super::http::PostClient;
 use super::mail::encoded_word;
 use super::message::{DeliveryError, Message};
@@ -31,7 +31,7 @@ pub fn send(
     if let Some(link) = message.link() {
         headers.push(("Click", link));
     }
-    let token = channel.secret_file.as_deref().map(secret_in).transpose().map_err(DeliveryError::later)?;
+    let token = channel.read_token().map_err(DeliveryError::later)?;
     if let Some(token) = &token {
         headers.push(("Authorization", format!("Bearer {token}")));
     }

@@ -1,6 +1,6 @@
 //! Telegram's Bot API: `sendMessage`.
 
-use super::channel::{Channel, secret_in};
+use super::channel::Channel;
 use super::http::{HttpResponse, PostClient, excerpt};
 use super::message::{DeliveryError, Message};
 use crate::clock::Moment;
@@ -34,14 +34,12 @@ pub fn send(
     message: &Message,
     now: Moment,
 ) -> Result<String, DeliveryError> {
-    let file = channel
-        .secret_file
-        .as_deref()
-        .ok_or_else(|| DeliveryError::later("the channel has no --bot-token-file"))?;
-    let token = secret_in(file).map_err(DeliveryError::later)?;
+    let token = channel.read_token().map_err(DeliveryError::later)?;
+    let token = token.ok_or_else(|| DeliveryError::later("the channel has no bot token"))?;
+    let place = channel.secret_file.as_deref().unwrap_or("the token that was entered");
     // The token becomes part of a URL.
     if !token.chars().all(|c| c.is_ascii_alphanumeric() || ":_-".contains(c)) {
-        return Err(DeliveryError::later(format!("{file}: not a bot token (123456:ABC-DEF...)")));
+        return Err(DeliveryError::later(format!("{place}: not a bot token (123456:ABC-DEF...)")));
     }
     let text = message.text(now);
     let body = SendMessage { chat_id: &channel.target, text: &text, disable_web_page_preview: true };

@@ -4,12 +4,12 @@ use crate::http::networks::IpNetwork;
 use crate::latest::Latest;
 use crate::monitor::config::{Config, WebConfig};
 use crate::monitor::health::Health;
-use crate::monitor::notify::Poke;
+use crate::monitor::notify::{NotifySettings, Poke};
 use crate::monitor::recorder::{RecorderContext, RecorderEvent};
 use crate::monitor::web::fleet::live::LiveQueue;
 use crate::monitor::web::proxy_login::ProxyLogins;
 use crate::monitor::web::refusal::PageRefusal;
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +22,9 @@ pub struct PageContext {
     /// The recorder's queue.
     pub orders: Sender<RecorderEvent>,
     pub poke: Poke,
+    pub notify: Arc<Latest<NotifySettings>>,
+    /// A place for each test of a channel that runs: taken by sending, given back by receiving.
+    pub tests: (Sender<()>, Receiver<()>),
 }
 
 /// Longest wait for the recorder, whose longest transaction is a flush.

@@ -22,6 +22,7 @@
 //! | `add_machine` | a new machine and its first heartbeat |
 //! | `severity`, `words` | how bad an incident is; its words |
 //! | `incidents` | the list of incidents, and one with its deliveries and comments |
+//! | `people`, `channels` | recipients; their channels and tests of them |
 //! | `machine/` | the page of one machine: charts, cameras, uplinks, settings |
 //! | `fleet/` | the fleet page and its live updates |
 
@@ -29,6 +30,7 @@ mod act;
 mod add_machine;
 pub mod assets;
 mod audit_log;
+mod channels;
 pub mod context;
 pub mod fleet;
 pub mod form;
@@ -37,6 +39,7 @@ mod incidents;
 mod machine;
 mod origin;
 mod page;
+mod people;
 mod proxy_login;
 mod refusal;
 pub mod route;
@@ -56,13 +59,13 @@ use fleet::live::LivePoll;
 use form::Form;
 use page::response;
 use refusal::PageRefusal;
-use route::PageRoute;
+use route::{ChannelForm, PageRoute};
 use sign_in::context::SignInContext;
 use std::sync::Arc;
 use visit::Visit;
 
 /// Runs the thread `page` until the HTTP server ends.
-pub fn run(context: &PageContext, sign_in: &Arc<SignInContext>, requests: &Receiver<Exchange>) {
+pub fn run(context: &Arc<PageContext>, sign_in: &Arc<SignInContext>, requests: &Receiver<Exchange>) {
     for exchange in requests {
         let now = Now::read();
         let Some(route) = PageRoute::of(exchange.request.path()) else {
@@ -71,6 +74,12 @@ pub fn run(context: &PageContext, sign_in: &Arc<SignInContext>, requests: &Recei
         };
         if route == PageRoute::Live {
             poll(context, exchange, now);
+            continue;
+        }
+        if let (PageRoute::ChannelForm(id, ChannelForm::Test), Method::Post) =
+            (route, exchange.request.method())
+        {
+            channels::test(context, id, exchange, now);
             continue;
         }
         if sign_in::owns(route) {
@@ -109,6 +118,10 @@ fn respond(
         (PageRoute::MachineAcknowledge(id), Method::Post) => act::acknowledge(context, &visit, id),
         (PageRoute::Machine(id), Method::Get) => machine::page::page(context, &visit, id),
         (PageRoute::MachineForm(id, form), Method::Post) => machine::forms::apply(context, &visit, id, form),
+        (PageRoute::People, Method::Get) => people::page(context, &visit),
+        (PageRoute::People, Method::Post) => people::change(context, &visit),
+        (PageRoute::Channels, Method::Post) => channels::add(context, &visit),
+        (PageRoute::ChannelForm(id, form), Method::Post) => channels::change(context, &visit, id, form),
         (PageRoute::Incidents, Method::Get) => incidents::list(context, &visit),
         (PageRoute::Incident(id), Method::Get) => incidents::one(context, &visit, id),
         (PageRoute::IncidentAcknowledge(id), Method::Post) => {

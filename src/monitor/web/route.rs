@@ -3,6 +3,7 @@
 use crate::monitor::accounts::visitor::UserId;
 use crate::monitor::incidents::table::IncidentId;
 use crate::monitor::machine::MachineId;
+use crate::monitor::notify::channel::ChannelId;
 
 /// The meaning of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +23,11 @@ pub enum PageRoute {
     IncidentAcknowledge(IncidentId),
     IncidentRelease(IncidentId),
     IncidentComment(IncidentId),
+    /// Recipients and their channels.
+    People,
+    /// A new channel.
+    Channels,
+    ChannelForm(ChannelId, ChannelForm),
     /// Name and password, then the second factor.
     Login,
     Logout,
@@ -52,6 +58,15 @@ pub enum MachineForm {
     Remove,
 }
 
+/// A button of a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChannelForm {
+    Enable,
+    Disable,
+    Remove,
+    Test,
+}
+
 impl PageRoute {
     /// Parses a path; `None` for one that is not a page's.
     pub fn of(path: &str) -> Option<PageRoute> {
@@ -66,12 +81,15 @@ impl PageRoute {
             "settings" => Some(PageRoute::Settings),
             "settings/users" => Some(PageRoute::Users),
             "settings/audit" => Some(PageRoute::Audit),
+            "people" => Some(PageRoute::People),
+            "channels" => Some(PageRoute::Channels),
             "machines/add" => Some(PageRoute::MachineAdd),
             "incidents" => Some(PageRoute::Incidents),
             rest if rest.starts_with("settings/users/") => user_route(rest),
             rest => match rest.split_once('/')? {
                 ("machines", rest) => machine_route(rest),
                 ("incidents", rest) => incident_route(rest),
+                ("channels", rest) => channel_route(rest),
                 ("assets", _) => Some(PageRoute::Asset),
                 _ => None,
             },
@@ -99,6 +117,18 @@ fn machine_route(rest: &str) -> Option<PageRoute> {
 fn user_route(rest: &str) -> Option<PageRoute> {
     let id = number(rest.strip_prefix("settings/users/")?)?;
     Some(PageRoute::User(UserId(id)))
+}
+
+fn channel_route(rest: &str) -> Option<PageRoute> {
+    let (id, action) = rest.split_once('/')?;
+    let form = match action {
+        "enable" => ChannelForm::Enable,
+        "disable" => ChannelForm::Disable,
+        "remove" => ChannelForm::Remove,
+        "test" => ChannelForm::Test,
+        _ => return None,
+    };
+    Some(PageRoute::ChannelForm(ChannelId(number(id)?), form))
 }
 
 fn incident_route(rest: &str) -> Option<PageRoute> {
@@ -158,6 +188,9 @@ mod tests {
             ("/incidents/7", Some(PageRoute::Incident(IncidentId(7)))),
             ("/incidents/7/comment", Some(PageRoute::IncidentComment(IncidentId(7)))),
             ("/incidents/7/remove", None),
+            ("/people", Some(PageRoute::People)),
+            ("/channels/7/test", Some(PageRoute::ChannelForm(ChannelId(7), ChannelForm::Test))),
+            ("/channels/7", None),
             ("/assets", None),
             ("/wall/", None),
             ("//", None),

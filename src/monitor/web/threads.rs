@@ -1,5 +1,6 @@
 //! The threads of the pages, and the way of a request to them.
 
+use super::channels::MOST_TESTS;
 use super::context::{PageContext, PageSettings};
 use super::fleet::live::{LiveQueue, LiveStopper};
 use super::proxy_login::ProxyLogins;
@@ -9,10 +10,10 @@ use crate::http::{Exchange, queue};
 use crate::latest::Latest;
 use crate::monitor::config::Config;
 use crate::monitor::health::Health;
-use crate::monitor::notify::Poke;
+use crate::monitor::notify::{NotifySettings, Poke};
 use crate::monitor::recorder::{RecorderContext, RecorderEvent};
 use crate::startup::spawn;
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -34,6 +35,7 @@ pub struct PageParts<'a> {
     pub config: &'a Config,
     pub orders: &'a Sender<RecorderEvent>,
     pub poke: Poke,
+    pub notify: Arc<Latest<NotifySettings>>,
 }
 
 /// Passes a request on.
@@ -50,10 +52,10 @@ impl Pages {
         changed: Receiver<()>,
         mut others: impl FnMut(Exchange) + Send + 'static,
     ) -> Result<(Pages, Handler), String> {
-        let PageParts { shared, health, config, orders, poke } = parts;
+        let PageParts { shared, health, config, orders, poke, notify } = parts;
         let (queue_of_live, live, stopper) = LiveQueue::new(shared.clone(), changed);
         let settings = Arc::new(Latest::new(PageSettings::of(config)));
-        let context = PageContext {
+        let context = Arc::new(PageContext {
             shared: shared.clone(),
             health: health.clone(),
             settings: settings.clone(),
@@ -61,7 +63,9 @@ impl Pages {
             proxy_logins: ProxyLogins::default(),
             orders: orders.clone(),
             poke,
-        };
+            notify,
+            tests: bounded(MOST_TESTS),
+        });
         let (mut pages, requests) = queue(DEPTH);
         let store = shared.store.clone();
         let sign_in = Arc::new(SignInContext::start(store, settings.clone(), Instant::now())?);

@@ -1,10 +1,10 @@
-use super::target::check_service_reads;
 use super::*;
 use crate::monitor::command::parse::parse;
 use crate::monitor::config::{SmtpConfig, SmtpSecurity};
 use crate::monitor::machine::Description;
 use crate::monitor::notify::choices::Selection;
 use crate::monitor::notify::recipients::Preferences;
+use crate::monitor::notify::target::check_service_reads;
 
 struct Desk {
     dir: tempfile::TempDir,

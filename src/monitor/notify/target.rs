@@ -77,6 +77,14 @@ pub fn check_public(url: &str, settings: &NotifySettings) -> Result<(), String> 
     }
 }
 
+/// Whether a target leads outside: a URL whose host has a public address, or no URL at all.
+pub fn is_public_target(target: &str) -> bool {
+    match target.parse::<Uri>() {
+        Ok(uri) if uri.scheme().is_some() => addresses_of(&uri).into_iter().all(is_public),
+        _ => true,
+    }
+}
+
 /// Addresses of the URL's host; empty if its name is not resolved in time.
 fn addresses_of(uri: &Uri) -> Vec<IpAddr> {
     let host = uri.host().unwrap_or_default().to_owned();

@@ -1,0 +1,205 @@
+//! The forms of channels: add, switch on and off, remove, test.
+
+use super::context::PageContext;
+use super::form::Form;
+use super::page::{response, see_other};
+use super::people::{PeopleNote, show};
+use super::refusal::PageRefusal;
+use super::route::{ChannelForm, PageRoute};
+use super::visit::Visit;
+use crate::clock::Now;
+use crate::http::{Exchange, Response};
+use crate::monitor::accounts::visitor::Role;
+use crate::monitor::notify::channel::{ChannelId, ChannelKind, check_secret};
+use crate::monitor::notify::channels::NewChannel;
+use crate::monitor::notify::mail::check_address;
+use crate::monitor::notify::target::{
+    check_chat, check_mail_server, check_topic, check_url, is_public_target,
+};
+use crate::monitor::notify::test_message::test_channel;
+use crate::monitor::registry::token::{Token, TokenUse};
+use crate::monitor::store::Refused;
+use crate::startup::spawn;
+use std::sync::Arc;
+
+/// Tests of channels that run at the same time; each takes up to 10 s, and mail longer.
+pub const MOST_TESTS: usize = 4;
+/// Characters of a receiver's answer that are shown.
+const LONGEST_ANSWER: usize = 300;
+
+/// `POST /channels`
+pub fn add(context: &PageContext, visit: &Visit<'_>) -> Result<Response, PageRefusal> {
+    visit.require(Role::Owner)?;
+    let form = Form::of_body(visit.request)?;
+    let (store, now) = (&context.shared.store, visit.now.wall);
+    let added = new_channel(context, &form).and_then(|(new, secret)| {
+        let id = store.add_channel(form.filled("recipient"), &new, now)?;
+        Ok((id, new.kind, secret))
+    });
+    match added {
+        Ok((id, kind, secret)) => {
+            let (subject, detail) = (form.text("recipient"), format!("{} channel {}", kind.name(), id.0));
+            store.record_audit(&visit.actor(), "channel.add", Some(subject), Some(&detail), now)?;
+            context.changed();
+            match secret {
+                None => Ok(see_other("people".into())),
+                Some(secret) => {
+                    let done = Some(format!("Channel {} is added. The receiver checks its secret:", id.0));
+                    let secret = Some(secret.as_str().to_owned());
+                    show(context, visit, PeopleNote { done, secret, problem: None })
+                }
+            }
+        }
+        Err(Refused::Store(error)) => Err(error.into()),
+        Err(refused) => {
+            show(context, visit, PeopleNote { problem: Some(refused.to_string()), ..PeopleNote::default() })
+        }
+    }
+}
+
+/// The channel of a form, and the secret if it was made here. No file is named: the page reads none.
+fn new_channel(context: &PageContext, form: &Form) -> Result<(NewChannel, Option<Token>), Refused> {
+    let kind = ChannelKind::from_name(form.text("kind")).ok_or_else(|| Refused::because("choose a kind"))?;
+    let target = form.text("target").to_owned();
+    let entered = form.filled("secret").map(str::to_owned);
+    if let Some(secret) = &entered {
+        check_secret(secret).map_err(|problem| format!("the secret {problem}"))?;
+    }
+    let mut made = None;
+    match kind {
+        ChannelKind::Webhook => {
+            check_url(&target)?;
+            if entered.is_none() {
+                let token = Token::make(TokenUse::Device);
+                made = Some(token.map_err(|error| format!("cannot make a secret: {error}"))?);
+            }
+        }
+        ChannelKind::Telegram => {
+            check_chat(&target)?;
+            if entered.is_none() {
+                return Err(Refused::because("enter the bot's token"));
+            }
+        }
+        ChannelKind::Email => {
+            check_address(&target)?;
+            check_mail_server(&context.notify.get())?;
+        }
+        ChannelKind::Ntfy => {
+            check_url(&target)?;
+            check_topic(&target)?;
+        }
+    }
+    let (secret, token) = match kind {
+        ChannelKind::Webhook => {
+            (entered.or_else(|| made.as_ref().map(|made| made.as_str().to_owned())), None)
+        }
+        ChannelKind::Telegram | ChannelKind::Ntfy => (None, entered),
+        ChannelKind::Email => (None, None),
+    };
+    Ok((NewChannel { kind, target, secret, secret_file: None, token }, made))
+}
+
+/// `POST /channels/{id}/...` except the test.
+pub fn change(
+    context: &PageContext,
+    visit: &Visit<'_>,
+    id: ChannelId,
+    form: ChannelForm,
+) -> Result<Response, PageRefusal> {
+    visit.require(Role::Owner)?;
+    let (store, now) = (&context.shared.store, visit.now.wall);
+    let action = match form {
+        ChannelForm::Enable => store.enable_channel(id, true).map(|()| "channel.enable"),
+        ChannelForm::Disable => store.enable_channel(id, false).map(|()| "channel.disable"),
+        ChannelForm::Remove => store.remove_channel(id).map(|()| "channel.remove"),
+        // On a thread of its own: see `test`.
+        ChannelForm::Test => return Err(PageRefusal::Method),
+    };
+    // Without such a channel.
+    let action = action.map_err(|_| PageRefusal::NotFound)?;
+    store.record_audit(&visit.actor(), action, Some(&format!("channel {}", id.0)), None, now)?;
+    context.changed();
+    Ok(see_other("../../people".into()))
+}
+
+/// `POST /channels/{id}/test`: on a thread of its own, because the receiver may take its time.
+pub fn test(context: &Arc<PageContext>, id: ChannelId, exchange: Exchange, now: Now) {
+    let refuse = |exchange: Exchange, refusal: PageRefusal| {
+        let answer = refusal.into_response(&exchange.request, PageRoute::ChannelForm(id, ChannelForm::Test));
+        exchange.reply.send(response(&exchange.request, answer));
+    };
+    if let Err(refusal) = permit(context, &exchange, now) {
+        return refuse(exchange, refusal);
+    }
+    let (take, give) = &context.tests;
+    if take.try_send(()).is_err() {
+        let sentence = "Other channels are being tested. Try again in a few seconds.";
+        return refuse(exchange, PageRefusal::Invalid(sentence.into()));
+    }
+    let (context, give) = (context.clone(), give.clone());
+    let running = spawn("channel-test", move || {
+        let answer = tested(&context, id, &exchange, now);
+        let route = PageRoute::ChannelForm(id, ChannelForm::Test);
+        let answer = answer.unwrap_or_else(|refusal| refusal.into_response(&exchange.request, route));
+        exchange.reply.send(response(&exchange.request, answer));
+        let _ = give.try_recv();
+    });
+    if let Err(problem) = running {
+        // The exchange is gone with the thread; its reply was sent by its drop.
+        log::warn!("cannot test a channel: {problem}");
+    }
+}
+
+fn permit(context: &PageContext, exchange: &Exchange, now: Now) -> Result<(), PageRefusal> {
+    super::origin::check(&exchange.request, context.settings.get().web.public_url.as_ref())?;
+    Visit::of(context, &exchange.request, now)?.require(Role::Operator)
+}
+
+fn tested(
+    context: &PageContext,
+    id: ChannelId,
+    exchange: &Exchange,
+    now: Now,
+) -> Result<Response, PageRefusal> {
+    let visit = Visit::of(context, &exchange.request, now)?;
+    let store = &context.shared.store;
+    let channel = store.channel(id).map_err(|_| PageRefusal::NotFound)?;
+    let result = test_channel(&channel, &context.notify.get(), now.wall);
+    store.record_audit(&visit.actor(), "channel.test", Some(&channel.name()), None, now.wall)?;
+    let is_public = channel.kind == ChannelKind::Email || is_public_target(&channel.target);
+    let shown = |answer: String| shown_answer(&answer, is_public);
+    let note = match result {
+        Ok(answer) => {
+            PeopleNote { done: Some(format!("Channel {}: {}", id.0, shown(answer))), ..PeopleNote::default() }
+        }
+        Err(why) => {
+            PeopleNote { problem: Some(format!("Channel {}: {}", id.0, shown(why))), ..PeopleNote::default() }
+        }
+    };
+    show(context, &visit, note)
+}
+
+/// At most 300 characters; of a private address only the status, so that nobody can read internal servers this way.
+fn shown_answer(answer: &str, is_public: bool) -> String {
+    if is_public {
+        return answer.chars().take(LONGEST_ANSWER).collect();
+    }
+    // A delivery's result begins with the status, if there was any.
+    let status: String = answer.chars().take_while(char::is_ascii_digit).collect();
+    if status.len() == 3 { format!("status {status}") } else { "not delivered".into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_of_a_private_address_is_its_status_only() {
+        assert_eq!(shown_answer("500: root:x:0:0", false), "status 500");
+        assert_eq!(shown_answer("500; response: 404 users", false), "status 500");
+        assert_eq!(shown_answer("200: accepted by ntfy", false), "status 200");
+        assert_eq!(shown_answer("connection refused by 10.0.0.1", false), "not delivered");
+        assert_eq!(shown_answer("500: out of order", true), "500: out of order");
+        assert_eq!(shown_answer(&"ä".repeat(400), true).chars().count(), 300);
+    }
+}
