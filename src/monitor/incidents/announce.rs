@@ -1,7 +1,7 @@
 //! Writes a transition: its incident, its event, and a row of the outbox for each channel that is to be notified.
 
 use crate::clock::Moment;
-use crate::monitor::incidents::context::MachineContext;
+use crate::monitor::incidents::context::{MachineContext, tags};
 use crate::monitor::incidents::plan::{Planned, plan};
 use crate::monitor::incidents::policy::{Announcement, announcement};
 use crate::monitor::incidents::table::{
@@ -330,6 +330,11 @@ impl<'t> Announcer<'t> {
 
     pub(super) fn recipients(&self) -> &[Recipient] {
         &self.recipients
+    }
+
+    /// Empty if no recipient has chosen machines by tag.
+    pub(super) fn tags(&self, machine: MachineId) -> Result<Vec<String>, StoreError> {
+        if self.needs_tags { tags(self.transaction, machine) } else { Ok(Vec::new()) }
     }
 
     pub(super) fn context(&self, key: IncidentKey<'_>) -> Result<MachineContext, StoreError> {

@@ -110,11 +110,11 @@ impl Store {
     /// Announces the conditions that began during a maintenance and have outlasted it, of machines that are online; those that
     /// the sweep judges need no online machine.
     pub fn announce_conditions_after_maintenance(&self, now: Moment) -> Result<Vec<Transition>, StoreError> {
+        if self.read(|connection| after_maintenance(connection, now))?.is_empty() {
+            return Ok(Vec::new());
+        }
         self.write(|transaction| {
             let unannounced = after_maintenance(transaction, now)?;
-            if unannounced.is_empty() {
-                return Ok(Vec::new());
-            }
             let announcer = Announcer::new(transaction, now)?;
             unannounced.iter().map(|&(id, machine)| announcer.condition_outlasted(machine, id)).collect()
         })
@@ -298,8 +298,11 @@ fn load_open(
 }
 
 /// The open incidents of conditions that were not announced because of a maintenance that is over.
-fn after_maintenance(tx: &Transaction<'_>, now: Moment) -> Result<Vec<(IncidentId, MachineId)>, StoreError> {
-    let mut statement = tx.prepare_cached(
+fn after_maintenance(
+    connection: &Connection,
+    now: Moment,
+) -> Result<Vec<(IncidentId, MachineId)>, StoreError> {
+    let mut statement = connection.prepare_cached(
         "SELECT i.id, i.machine_id FROM incident i CROSS JOIN machine_state s
          WHERE s.machine_id = i.machine_id AND i.notified_at IS NULL AND i.ended_at IS NULL AND i.kind <> ?3
            AND i.existing = ?4 AND s.watched = ?5 AND (s.status = ?2 OR i.kind IN (?6, ?7))

@@ -68,7 +68,8 @@ impl MachineContext {
     }
 }
 
-fn tags(tx: &Transaction<'_>, machine: MachineId) -> Result<Vec<String>, StoreError> {
+/// The tags of a machine.
+pub fn tags(tx: &Transaction<'_>, machine: MachineId) -> Result<Vec<String>, StoreError> {
     let mut statement = tx.prepare_cached("SELECT tag FROM machine_tag WHERE machine_id = ?1")?;
     let rows = statement.query_map([machine.0], |row| row.get(0))?;
     Ok(rows.collect::<Result<_, _>>()?)

@@ -4,13 +4,13 @@
 use crate::clock::Moment;
 use crate::monitor::incidents::announce::Announcer;
 use crate::monitor::incidents::plan::Planned;
-use crate::monitor::incidents::table::{IncidentId, IncidentKey, condition_of};
+use crate::monitor::incidents::table::IncidentId;
 use crate::monitor::machine::MachineId;
 use crate::monitor::notify::condition_notice::ConditionNotice;
 use crate::monitor::notify::notice::{EventKind, Notice, Subject};
 use crate::monitor::notify::recipients::Recipient;
 use crate::monitor::store::{Store, StoreError};
-use rusqlite::{Transaction, params};
+use rusqlite::{Connection, Row, Transaction, params};
 use std::time::Duration;
 
 /// Time from the first such incident to the summary: a fleet's first heartbeats are one message.
@@ -29,20 +29,21 @@ struct Existing {
 impl Store {
     /// Plans the summaries if the first of these incidents is old enough. Returns the number of incidents.
     pub fn summarise_existing(&self, now: Moment) -> Result<usize, StoreError> {
+        if !self.read(|connection| is_due(connection, now))? {
+            return Ok(0);
+        }
         self.write(|transaction| {
-            let existing = existing(transaction, now)?;
-            if existing.is_empty() {
-                return Ok(0);
-            }
             let announcer = Announcer::new(transaction, now)?;
+            let existing = existing(transaction, &announcer)?;
             for recipient in announcer.recipients() {
                 announcer.summarise(recipient, &existing)?;
             }
-            let mut mark =
-                transaction.prepare_cached("UPDATE incident SET summarised_at = ?2 WHERE id = ?1")?;
-            for known in &existing {
-                mark.execute([known.incident.0, now.0])?;
-            }
+            transaction
+                .prepare_cached(
+                    "UPDATE incident SET summarised_at = ?2
+                     WHERE existing = ?1 AND summarised_at IS NULL AND ended_at IS NULL",
+                )?
+                .execute(params![true, now.0])?;
             Ok(existing.len())
         })
     }
@@ -69,27 +70,59 @@ impl Announcer<'_> {
     }
 }
 
-/// Those that no summary included, if the first of them is old enough.
-fn existing(tx: &Transaction<'_>, now: Moment) -> Result<Vec<Existing>, StoreError> {
-    let mut statement = tx.prepare_cached(
-        "SELECT id, machine_id, began_at FROM incident
-         WHERE existing = ?1 AND summarised_at IS NULL AND ended_at IS NULL ORDER BY machine_id, id",
+/// Whether the first of those that no summary included is old enough.
+fn is_due(connection: &Connection, now: Moment) -> Result<bool, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT min(began_at) FROM incident
+         WHERE existing = ?1 AND summarised_at IS NULL AND ended_at IS NULL",
     )?;
-    let rows = statement.query_map(params![true], |row| {
-        Ok((IncidentId(row.get(0)?), MachineId(row.get(1)?), Moment(row.get(2)?)))
-    })?;
-    let found: Vec<_> = rows.collect::<Result<_, _>>()?;
-    if found.iter().all(|(_, _, began)| now.since(*began) < GATHERED_FOR) {
-        return Ok(Vec::new());
-    }
-    let announcer = Announcer::new(tx, now)?;
-    let mut existing = Vec::new();
-    for (incident, machine, _) in found {
-        if let Some(condition) = condition_of(tx, incident)? {
-            let key = IncidentKey { machine, kind: &condition.condition, subject: &condition.subject };
-            let machine = announcer.context(key)?.subject;
-            existing.push(Existing { incident, machine, condition });
-        }
+    let first: Option<i64> = statement.query_row(params![true], |row| row.get(0))?;
+    Ok(first.is_some_and(|began| now.since(Moment(began)) >= GATHERED_FOR))
+}
+
+/// Those that no summary included. One query: after an upgrade, a large fleet can have one for every machine.
+fn existing(tx: &Transaction<'_>, announcer: &Announcer<'_>) -> Result<Vec<Existing>, StoreError> {
+    let mut statement = tx.prepare_cached(
+        "SELECT i.id, i.kind, i.subject, i.label, i.value, i.threshold, i.last_seen,
+                m.id, m.name, m.hostname, m.description, m.group_name
+         FROM incident i JOIN machine m ON m.id = i.machine_id
+         WHERE i.existing = ?1 AND i.summarised_at IS NULL AND i.ended_at IS NULL
+         ORDER BY i.machine_id, i.id",
+    )?;
+    let mut rows = statement.query(params![true])?;
+    let mut existing: Vec<Existing> = Vec::new();
+    while let Some(row) = rows.next()? {
+        let mut known = Existing::from_row(row)?;
+        known.machine.tags = match existing.last() {
+            Some(last) if last.machine.id == known.machine.id => last.machine.tags.clone(),
+            _ => announcer.tags(MachineId(known.machine.id))?,
+        };
+        existing.push(known);
     }
     Ok(existing)
+}
+
+impl Existing {
+    /// Without the tags of its machine.
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Existing> {
+        let condition = ConditionNotice {
+            condition: row.get(1)?,
+            subject: row.get(2)?,
+            label: row.get(3)?,
+            value: row.get(4)?,
+            threshold: row.get(5)?,
+            since: row.get(6)?,
+            uplink: None,
+            days: 0,
+        };
+        let machine = Subject {
+            id: row.get(7)?,
+            name: row.get(8)?,
+            hostname: row.get(9)?,
+            description: row.get(10)?,
+            group: row.get(11)?,
+            tags: Vec::new(),
+        };
+        Ok(Existing { incident: IncidentId(row.get(0)?), machine, condition })
+    }
 }

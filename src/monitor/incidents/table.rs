@@ -7,7 +7,7 @@ use crate::monitor::notify::condition_notice::ConditionNotice;
 use crate::monitor::store::page::rows;
 use crate::monitor::store::{Store, StoreError};
 use rusqlite::types::Value;
-use rusqlite::{OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 /// `incident.kind` of an outage; its subject is empty, the machine itself.
 pub const OFFLINE: &str = "offline";
@@ -198,8 +198,8 @@ pub fn days_since(tx: &Transaction, key: IncidentKey<'_>, after: Moment) -> Resu
 
 /// The outages to announce because their maintenance is over. A machine that was disabled meanwhile is `New`, and its
 /// silence is not reported before its next heartbeat.
-pub fn after_maintenance(tx: &Transaction, now: Moment) -> Result<Vec<UnannouncedOutage>, StoreError> {
-    let mut statement = tx.prepare_cached(
+pub fn after_maintenance(connection: &Connection, now: Moment) -> Result<Vec<UnannouncedOutage>, StoreError> {
+    let mut statement = connection.prepare_cached(
         "SELECT i.id, i.machine_id, i.last_seen FROM incident i CROSS JOIN machine_state s
          WHERE s.machine_id = i.machine_id AND i.notified_at IS NULL AND i.ended_at IS NULL AND i.kind = ?3
            AND i.planned = ?4 AND s.watched = ?5 AND s.status = ?2

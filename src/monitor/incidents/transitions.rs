@@ -11,7 +11,7 @@ use crate::monitor::machine::{MachineId, MachineStatus};
 use crate::monitor::notify::notice::EventKind;
 use crate::monitor::notify::outbox::clock_steps;
 use crate::monitor::store::{Store, StoreError};
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use std::time::Duration;
 
 /// The result of [`Store::mark_late_offline`].
@@ -104,11 +104,12 @@ impl Store {
 
     /// Announces the outages that began during a maintenance and have outlasted it.
     pub fn announce_after_maintenance(&self, now: Moment) -> Result<Vec<Transition>, StoreError> {
+        // Each sweep asks, and the answer is nearly always no: a reader need not wait for a writer.
+        if self.read(|connection| after_maintenance(connection, now))?.is_empty() {
+            return Ok(Vec::new());
+        }
         self.write(|transaction| {
             let outages = after_maintenance(transaction, now)?;
-            if outages.is_empty() {
-                return Ok(Vec::new());
-            }
             let announcer = Announcer::new(transaction, now)?;
             outages.iter().map(|outage| announcer.outlasted_maintenance(outage)).collect()
         })
@@ -117,11 +118,11 @@ impl Store {
     /// Announces the flapping machines and conditions that have held one state for `hold`. A condition of a machine that is
     /// not online is unknown, except those that the sweep judges.
     pub fn announce_steady(&self, now: Moment, hold: Duration) -> Result<Vec<Transition>, StoreError> {
+        if self.read(|connection| steady(connection, now, now.minus(hold)))?.is_empty() {
+            return Ok(Vec::new());
+        }
         self.write(|transaction| {
             let steady: Vec<Steady> = steady(transaction, now, now.minus(hold))?;
-            if steady.is_empty() {
-                return Ok(Vec::new());
-            }
             let announcer = Announcer::new(transaction, now)?;
             let each = steady.iter().map(|Steady { machine, kind, subject, state, since }| {
                 let key = IncidentKey { machine: *machine, kind, subject };
@@ -161,9 +162,9 @@ struct Steady {
 }
 
 /// Those whose state has not changed since `limit`.
-fn steady(transaction: &Transaction, now: Moment, limit: Moment) -> Result<Vec<Steady>, StoreError> {
+fn steady(connection: &Connection, now: Moment, limit: Moment) -> Result<Vec<Steady>, StoreError> {
     // CROSS JOIN: looks up the state of the few flapping machines, instead of scanning the fleet.
-    let mut statement = transaction.prepare_cached(
+    let mut statement = connection.prepare_cached(
         "SELECT f.machine_id, f.kind, f.subject, s.status, s.since, s.last_seen,
                 (SELECT max(max(i.began_at, coalesce(i.ended_at, 0))) FROM incident i
                  WHERE i.machine_id = f.machine_id AND i.kind = f.kind AND i.subject = f.subject),
