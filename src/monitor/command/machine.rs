@@ -297,7 +297,12 @@ fn list(store: &Store, only: &List, now: Moment) -> Result<String, Refused> {
     if rows.is_empty() {
         return Ok("no machines; add one with heartbeat-monitor machine add NAME".into());
     }
-    Ok(table(["ID", "NAME", "STATE", "LAST SEEN", "THRESHOLD", "GROUP", "TAGS"], &rows))
+    let mut listed = table(["ID", "NAME", "STATE", "LAST SEEN", "THRESHOLD", "GROUP", "TAGS"], &rows);
+    // Whoever asks for some machines wants a short answer; the whole list says that it stays unseen when one is late.
+    if only.is_everything() && store.enabled_channels()?.is_empty() {
+        listed += "\nNo channel: nobody will be notified. See heartbeat-monitor channel add --help";
+    }
+    Ok(listed)
 }
 
 fn list_as_json(store: &Store, only: &List, now: Moment) -> Result<String, Refused> {

@@ -135,7 +135,13 @@ fn incident_text(incident: &IncidentRecord, now: Moment) -> String {
     if let Some((limit, (value, threshold))) = limit.zip(incident.value.zip(incident.threshold)) {
         text += &format!(", {} (threshold {})", limit.with_unit(value), limit.with_unit(threshold));
     }
-    text + if incident.notified.is_none() { ", not announced" } else { "" }
+    if incident.notified.is_none() {
+        text += ", not announced";
+    }
+    if let Some((at, by)) = &incident.acknowledged {
+        text += &format!("; {by} has been on it since {}", with_age(*at, now));
+    }
+    text
 }
 
 /// `2025-11-22T01:18:29Z (5m ago): offline to anna over channel 3 (ntfy), delivered`
@@ -179,6 +185,8 @@ fn incident_json(incident: &IncidentRecord) -> Value {
         "planned": incident.planned,
         "began_at": incident.began.rfc_3339(),
         "notified_at": incident.notified.and_then(Moment::rfc_3339),
+        "acknowledged_at": incident.acknowledged.as_ref().and_then(|(at, _)| at.rfc_3339()),
+        "acknowledged_by": incident.acknowledged.as_ref().map(|(_, by)| by),
         "value": incident.value.map(json_number),
         "threshold": incident.threshold.map(json_number),
     })

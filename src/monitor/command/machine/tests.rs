@@ -1,9 +1,11 @@
 //! What is printed: for people, for scripts that take the last line, for programs that read JSON.
 
 use super::*;
+use crate::monitor::accounts::audit::Actor;
 use crate::monitor::command::parse::parse;
 use crate::monitor::conditions::catalogue::Condition;
 use crate::monitor::conditions::settings::{Scope, ScopedChange, SettingChange};
+use crate::monitor::incidents::table::IncidentId;
 use crate::monitor::machine::MachineId;
 use crate::monitor::registry::lookup::Registry;
 
@@ -60,7 +62,19 @@ ID  NAME  STATE     LAST SEEN  THRESHOLD  GROUP  TAGS
 1   barn  online    12s ago    5m         farm   a,b
 2   gate  paused    -          -          -      -
 3   silo  disabled  -          -          -      -";
+    let warning = "No channel: nobody will be notified. See heartbeat-monitor channel add --help";
+    assert_eq!(said(&store, &["list"]), format!("{expected}\n{warning}"));
+    let rows = "INSERT INTO recipient (id, name, events) VALUES (1, 'anna', '[]');
+        INSERT INTO channel (recipient_id, kind, target, created_at) VALUES (1, 'ntfy', 'https://ntfy.sh/x', 0);";
+    store.write(|tx| Ok(tx.execute_batch(rows)?)).expect("a channel");
     assert_eq!(said(&store, &["list"]), expected);
+    store.write(|tx| Ok(tx.execute_batch("UPDATE channel SET enabled = 0")?)).expect("disabled");
+    assert!(said(&store, &["list"]).ends_with(warning), "a disabled channel notifies nobody");
+    assert_eq!(
+        said(&store, &["list", "--group", "farm"]).lines().count(),
+        2,
+        "some machines: a short answer"
+    );
 }
 
 #[test]
@@ -190,6 +204,17 @@ deliveries     2025-11-22T01:18:29Z (5m ago): temp to anna over channel 2 (ntfy)
     let states: Vec<_> =
         json["deliveries"].as_array().into_iter().flatten().map(|one| one["state"].clone()).collect();
     assert_eq!(states, ["dead", "delivered"]);
+    store
+        .acknowledge(IncidentId(4), &Actor { name: "ada".into(), address: None }, NOW)
+        .expect("acknowledged");
+    let text = said(&store, &["show", "barn"]);
+    let on_it = "not announced; ada has been on it since 2025-11-22T01:23:29Z (0s ago)\n";
+    assert!(text.contains(on_it), "{text}");
+    let json: Value = serde_json::from_str(&said(&store, &["show", "1", "--json"])).expect("JSON");
+    let by: Vec<_> =
+        json["incidents"].as_array().into_iter().flatten().map(|one| &one["acknowledged_by"]).collect();
+    assert_eq!(by, [&Value::Null, &"ada".into()]);
+    assert_eq!(json["incidents"][1]["acknowledged_at"], "2025-11-22T01:23:29Z");
     let gate = said(&store, &["show", "gate"]);
     assert!(gate.contains("temp since") && !gate.contains("settings") && !gate.contains("camera"), "{gate}");
 }
@@ -243,7 +268,11 @@ fn more_machines_than_a_page_are_all_listed() {
         INSERT INTO machine (name, created_at) SELECT 'm' || n, 0 FROM n;
         INSERT INTO machine_state SELECT id, 0, 1, NULL, 0, NULL FROM machine;";
     store.write(|tx| Ok(tx.execute_batch(rows)?)).expect("a fleet");
-    assert_eq!(said(&store, &["list"]).lines().count(), 2501);
+    assert_eq!(
+        said(&store, &["list"]).lines().count(),
+        2502,
+        "a title, the machines, and that there is no channel"
+    );
 }
 
 #[test]
@@ -263,6 +292,6 @@ fn neither_machine_nor_file_is_left_when_one_of_them_cannot_be_made() {
     let words = ["add", "barn", "--token-file", second.to_str().expect("UTF-8")];
     at(&store, &words, NOW).expect_err("the name is taken");
     assert!(!second.exists());
-    assert_eq!(said(&store, &["list"]).lines().count(), 2, "a title and one machine");
+    assert_eq!(said(&store, &["list", "--status", "new"]).lines().count(), 2, "a title and one machine");
     assert_eq!(std::fs::read_to_string(&file).expect("readable"), token);
 }
