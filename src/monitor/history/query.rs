@@ -29,14 +29,15 @@ pub fn query(
     // Memory before the database: a minute written in between is found twice rather than missing, and counts once.
     let newest: BTreeMap<i64, Packed> = fleet.minutes(machine).into_iter().collect();
     for resolution in RESOLUTIONS {
+        let ranges = store.history_ranges(machine, resolution, from, to)?;
         store.history(machine, resolution, from, to, |bucket, packed| {
             if resolution != minutes || !newest.contains_key(&bucket) {
-                means.add(resolution.begin(bucket), packed);
+                means.add(resolution.begin(bucket), packed, ranges.get(&bucket).copied());
             }
         })?;
     }
     for (bucket, packed) in &newest {
-        means.add(minutes.begin(*bucket), *packed);
+        means.add(minutes.begin(*bucket), *packed, None);
     }
     Ok(means.points())
 }

@@ -70,6 +70,10 @@ impl Spread {
     fn add(&mut self, value: f32) {
         self.sum += value;
         self.count += 1;
+        self.widen(value);
+    }
+
+    fn widen(&mut self, value: f32) {
         self.least = self.least.min(value);
         self.greatest = self.greatest.max(value);
     }
@@ -90,7 +94,8 @@ pub struct Means {
 }
 
 impl Means {
-    pub fn add(&mut self, at: Moment, packed: Packed) {
+    /// Adds a bucket, and its least and greatest value if they are known.
+    pub fn add(&mut self, at: Moment, packed: Packed, range: Option<[Packed; 2]>) {
         if at < self.from || at >= self.to {
             return;
         }
@@ -98,6 +103,13 @@ impl Means {
         for (spread, figure) in spreads.iter_mut().zip(packed.sample().figures()) {
             if let Some(figure) = figure {
                 spread.add(figure);
+            }
+        }
+        for packed in range.into_iter().flatten() {
+            for (spread, figure) in spreads.iter_mut().zip(packed.sample().figures()) {
+                if let Some(figure) = figure {
+                    spread.widen(figure);
+                }
             }
         }
     }
@@ -119,7 +131,7 @@ pub fn coarser(row: &[(i64, Packed)], fine: Resolution, coarse: Resolution) -> V
     let step = coarse.seconds * 1000;
     let mut means = Means { step, from: Moment(i64::MIN), to: Moment(i64::MAX), spreads: BTreeMap::new() };
     for (bucket, packed) in row {
-        means.add(fine.begin(*bucket), *packed);
+        means.add(fine.begin(*bucket), *packed, None);
     }
     let points = means.points().into_iter();
     points.map(|point| (coarse.bucket(point.at), Packed::from(point.sample))).collect()

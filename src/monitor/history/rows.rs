@@ -1,6 +1,7 @@
 //! The table `history`: packed rows that are read, merged, aged to coarser resolutions, and removed.
 
 use super::packed::{self, Packed};
+use super::ranges::{self, Ranges};
 use super::resolution::{RESOLUTIONS, Resolution, coarser};
 use crate::clock::Moment;
 use crate::monitor::machine::MachineId;
@@ -160,6 +161,21 @@ impl Store {
         })
     }
 
+    /// Least and greatest minute means of the buckets in the rows from `from` to `to`; minutes have none.
+    ///
+    /// # Errors
+    /// The database could not be read.
+    pub fn history_ranges(
+        &self,
+        machine: MachineId,
+        resolution: Resolution,
+        from: Moment,
+        to: Moment,
+    ) -> Result<Ranges, StoreError> {
+        let begin = resolution.begin(resolution.row(resolution.bucket(from)).0);
+        self.read(|connection| ranges::read(connection, machine, resolution, begin, to))
+    }
+
     /// Hands rows that are too old for their resolution down to the next one, and forgets what is too old for all, for
     /// the machines whose number is `turn` modulo `turns`. Returns how many rows were handed down or forgotten.
     ///
@@ -190,13 +206,13 @@ fn hand_down(
 ) -> Result<usize, StoreError> {
     let resolution = RESOLUTIONS[index];
     let key = (machine.0, resolution.seconds, begin_of(index, now).0);
+    let mut fine = Vec::new();
     if let Some(coarse) = RESOLUTIONS.get(index + 1) {
         let mut select = tx.prepare(
             "SELECT starts_at, samples FROM history WHERE machine_id = ?1 AND resolution = ?2 AND starts_at < ?3
              ORDER BY starts_at",
         )?;
         let mut rows = select.query(key)?;
-        let mut fine = Vec::new();
         while let Some(row) = rows.next()? {
             let first = resolution.bucket(Moment(row.get(0)?));
             let samples = row.get_ref(1)?.as_blob().unwrap_or_default();
@@ -206,6 +222,7 @@ fn hand_down(
         // What was replayed straight into the coarser one is a single beat's; a mean is better.
         Rows::new(tx)?.merge(machine, index + 1, &coarser(&fine, resolution, *coarse), Precedence::New)?;
     }
+    ranges::hand_down(tx, machine, index, &fine, begin_of(index, now))?;
     let delete = "DELETE FROM history WHERE machine_id = ?1 AND resolution = ?2 AND starts_at < ?3";
     Ok(tx.execute(delete, key)?)
 }

@@ -113,6 +113,30 @@ fn old_minutes_become_quarters_then_hours_and_then_nothing() {
 }
 
 #[test]
+fn the_least_and_greatest_minute_outlive_the_minutes() {
+    let (store, fleet) = (store(), Fleet::default());
+    save(&store, (0..120).map(|minute| (minute, minute as f32)));
+    let spreads = |step: Duration| -> Vec<(f32, f32)> {
+        let points = query(&store, &fleet, MACHINE, BEGIN, BEGIN.plus(DAY), step).expect("read");
+        let cpu = |sample: Sample| sample.cpu.expect("measured");
+        points.into_iter().map(|point| (cpu(point.least), cpu(point.greatest))).collect()
+    };
+    store.age_history(0, 1, BEGIN.plus(DAY * 3)).expect("aged");
+    let quarters: Vec<_> =
+        (0..8).map(|quarter| (quarter * 15) as f32).map(|least| (least, least + 14.0)).collect();
+    assert_eq!(spreads(MINUTE * 15), quarters);
+    assert_eq!(spreads(MINUTE * 60), [(0.0, 59.0), (60.0, 119.0)]);
+    store.age_history(0, 1, BEGIN.plus(DAY * 32)).expect("aged");
+    assert_eq!(spreads(MINUTE * 60), [(0.0, 59.0), (60.0, 119.0)]);
+    store.age_history(0, 1, BEGIN.plus(DAY * 380)).expect("aged");
+    assert_eq!(spreads(MINUTE * 60), []);
+    let left = "SELECT count(*) FROM history_range";
+    let left: i64 =
+        store.read(|connection| Ok(connection.query_row(left, [], |row| row.get(0))?)).expect("counted");
+    assert_eq!(left, 0);
+}
+
+#[test]
 fn only_the_machines_whose_turn_it_is_are_aged() {
     let store = store();
     save(&store, [(0, 1.0)].into_iter());

@@ -1,0 +1,115 @@
+//! The table `history_range`: least and greatest minute means of each quarter of an hour and each hour.
+//!
+//! Written when rows of `history` are handed down to a coarser resolution. Rows that an earlier version handed down, and
+//! replays that are too old for minutes, have none.
+
+use super::packed::{self, Packed};
+use super::resolution::{Means, RESOLUTIONS, Resolution};
+use crate::clock::Moment;
+use crate::monitor::beat::Sample;
+use crate::monitor::machine::MachineId;
+use crate::monitor::store::StoreError;
+use rusqlite::{Connection, Transaction};
+use std::collections::BTreeMap;
+
+/// The least and the greatest of each bucket.
+pub type Ranges = BTreeMap<i64, [Packed; 2]>;
+
+/// The ranges of the rows that begin from `begin` (included) to `to` (excluded). A row that is damaged is left out.
+pub fn read(
+    connection: &Connection,
+    machine: MachineId,
+    resolution: Resolution,
+    begin: Moment,
+    to: Moment,
+) -> Result<Ranges, StoreError> {
+    let mut query = connection.prepare_cached(
+        "SELECT starts_at, least, greatest FROM history_range
+         WHERE machine_id = ?1 AND resolution = ?2 AND starts_at >= ?3 AND starts_at < ?4",
+    )?;
+    let mut rows = query.query((machine.0, resolution.seconds, begin.0, to.0))?;
+    let mut ranges = Ranges::new();
+    while let Some(row) = rows.next()? {
+        let first = resolution.bucket(Moment(row.get(0)?));
+        let column = |index: usize| -> Result<Option<Vec<Packed>>, StoreError> {
+            let bytes = row.get_ref(index)?.as_blob().unwrap_or_default();
+            Ok(packed::unpack(bytes, resolution.buckets))
+        };
+        let (Some(least), Some(greatest)) = (column(1)?, column(2)?) else { continue };
+        let pairs = (first..).zip(least.into_iter().zip(greatest));
+        ranges.extend(
+            pairs
+                .filter(|(_, (least, _))| !least.is_empty())
+                .map(|(bucket, (least, greatest))| (bucket, [least, greatest])),
+        );
+    }
+    Ok(ranges)
+}
+
+/// Merges the ranges of `fine`, buckets of the resolution at `index`, into those of the next coarser one, and removes
+/// the ranges of the rows that begin before `before`.
+pub fn hand_down(
+    tx: &Transaction<'_>,
+    machine: MachineId,
+    index: usize,
+    fine: &[(i64, Packed)],
+    before: Moment,
+) -> Result<(), StoreError> {
+    let resolution = RESOLUTIONS[index];
+    if let Some(coarse) = RESOLUTIONS.get(index + 1) {
+        let known = read(tx, machine, resolution, Moment(i64::MIN), before)?;
+        let step = coarse.seconds * 1000;
+        let mut means =
+            Means { step, from: Moment(i64::MIN), to: Moment(i64::MAX), spreads: BTreeMap::new() };
+        for (bucket, packed) in fine {
+            // Minutes are their own range; a coarser bucket without one was handed down by an earlier version.
+            let range = if index == 0 { Some([*packed; 2]) } else { known.get(bucket).copied() };
+            for packed in range.into_iter().flatten() {
+                means.add(resolution.begin(*bucket), packed, None);
+            }
+        }
+        let added = means.points().into_iter().map(|point| {
+            (
+                coarse.bucket(point.at),
+                [point.least, point.greatest].map(|sample| Packed::from(stored(sample))),
+            )
+        });
+        write(tx, machine, *coarse, &added.collect::<Vec<_>>())?;
+    }
+    let delete = "DELETE FROM history_range WHERE machine_id = ?1 AND resolution = ?2 AND starts_at < ?3";
+    tx.execute(delete, (machine.0, resolution.seconds, before.0))?;
+    Ok(())
+}
+
+/// The figures whose range is stored: the disk changes slowly, and the load follows the CPU.
+fn stored(sample: Sample) -> Sample {
+    Sample { disk: None, load: None, ..sample }
+}
+
+fn write(
+    tx: &Transaction<'_>,
+    machine: MachineId,
+    resolution: Resolution,
+    added: &[(i64, [Packed; 2])],
+) -> Result<(), StoreError> {
+    for added in added.chunk_by(|a, b| resolution.row(a.0).0 == resolution.row(b.0).0) {
+        let Some((first, _)) = added.first() else { continue };
+        let first = resolution.row(*first).0;
+        let begin = resolution.begin(first);
+        let mut ranges = read(tx, machine, resolution, begin, resolution.begin(first + 1))?;
+        ranges.extend(added.iter().copied());
+        let column = |side: usize| {
+            let bucket = |bucket| ranges.get(&bucket).map_or(Packed::EMPTY, |range| range[side]);
+            let row: Vec<Packed> = (first..).take(resolution.buckets).map(bucket).collect();
+            packed::pack(&row)
+        };
+        tx.execute(
+            "INSERT INTO history_range (machine_id, resolution, starts_at, least, greatest)
+             VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (machine_id, resolution, starts_at)
+             DO UPDATE SET least = excluded.least, greatest = excluded.greatest",
+            (machine.0, resolution.seconds, begin.0, column(0), column(1)),
+        )?;
+    }
+    Ok(())
+}
