@@ -5,8 +5,9 @@
 
 use crate::clock::Moment;
 use crate::mac::Mac;
-use crate::monitor::conditions::facts::{CameraFacts, MAX_SUBJECTS};
+use crate::monitor::conditions::facts::{CameraFacts, Facts, MAX_SUBJECTS};
 use crate::monitor::machine;
+use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Minutes of a day.
@@ -125,6 +126,20 @@ impl CameraMinutes {
                 None => {}
             }
         }
+    }
+
+    /// `facts` of the latest report without the cameras that were refused: they have no history, so they get no incident.
+    pub fn without_refused<'f, 'a>(&self, facts: &'f Facts<'a>) -> Cow<'f, Facts<'a>> {
+        if self.refused == Refused::Nothing {
+            return Cow::Borrowed(facts);
+        }
+        let is_refused = |camera: &CameraFacts<'_>| {
+            let mac = camera.mac.as_deref().and_then(Mac::parse);
+            mac.is_some_and(|mac| self.cameras.iter().all(|known| known.mac != mac))
+        };
+        let mut accepted = facts.clone();
+        accepted.cameras.retain(|camera| !is_refused(camera));
+        Cow::Owned(accepted)
     }
 
     /// Heartbeats list cameras in the same order: most are where `guess` says. `None`: there are too many.

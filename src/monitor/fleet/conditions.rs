@@ -7,6 +7,7 @@ use crate::monitor::conditions::table::EffectiveSettings;
 use crate::monitor::conditions::tracked::{ConditionChanges, MachineConditions, OpenCondition};
 use crate::monitor::fleet::{Fleet, MachineSlot, held};
 use crate::monitor::machine::MachineId;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 impl Fleet {
@@ -15,10 +16,14 @@ impl Fleet {
     pub fn judge(&self, machine: MachineId, beat: &Beat<'_>, has_returned: bool, now: Now) -> bool {
         let mut shard = self.shard(machine);
         let Some(slot) = shard.slots.get_mut(&machine) else { return false };
-        let MachineSlot { devices, conditions, .. } = slot;
+        let MachineSlot { devices, conditions, cameras, .. } = slot;
         let conditions = self.conditions(conditions, machine);
         let shared_by = devices.shared_by(now.wall);
-        let has_changes = conditions.beat(&beat.facts, &beat.sample, shared_by, has_returned, now);
+        let facts = match cameras {
+            Some(cameras) => cameras.without_refused(&beat.facts),
+            None => Cow::Borrowed(&beat.facts),
+        };
+        let has_changes = conditions.beat(&facts, &beat.sample, shared_by, has_returned, now);
         if has_changes {
             conditions.set_reported(true);
         }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::clock::Now;
+use crate::monitor::conditions::facts::MAX_SUBJECTS;
 use crate::monitor::conditions::settings::{Scope, ScopedChange, SettingChange};
 use crate::monitor::fleet::BeatEffect;
 use crate::monitor::incidents::sweep::{SweepSettings, Sweeper};
@@ -291,6 +292,27 @@ fn a_restart_neither_forgets_nor_repeats() {
     rig.cameras(&[("gate", 0), ("yard", 0)]);
     rig.beats_for(SECOND * 5);
     assert_eq!(rig.messages().len(), 2);
+}
+
+#[test]
+fn a_camera_that_is_refused_because_there_are_too_many_has_no_incident() {
+    let mut rig = ConditionRig::new();
+    let cameras = |failed: &[usize]| -> Value {
+        let camera = |number: usize| {
+            let status = if failed.contains(&number) { "disconnected" } else { "connected" };
+            let mac = format!("b8:27:eb:00:{:02x}:{:02x}", number / 256, number % 256);
+            json!({ "mac": mac, "hostname": format!("cam{number}"), "status": status, "failed_checks": 9 })
+        };
+        (0..=MAX_SUBJECTS).map(camera).collect()
+    };
+    rig.heartbeat["cameras"] = cameras(&[]);
+    rig.beats_for(MINUTE);
+    rig.heartbeat["cameras"] = cameras(&[MAX_SUBJECTS]);
+    rig.beats_for(MINUTE * 3);
+    assert_eq!(rig.open().len(), 0, "the 257th");
+    rig.heartbeat["cameras"] = cameras(&[MAX_SUBJECTS - 1, MAX_SUBJECTS]);
+    rig.beats_for(MINUTE * 3);
+    assert_eq!((rig.open().len(), rig.messages().len()), (1, 1), "the 256th");
 }
 
 #[test]
