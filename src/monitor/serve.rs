@@ -105,6 +105,7 @@ impl Monitor {
         listen::make_room(&config);
         let store = Arc::new(Store::open_for_serving(&config.store.database, now.wall)?);
         let has_users = store.has_users().map_err(database)?;
+        let has_channel = !store.enabled_channels().map_err(database)?.is_empty();
         let shared = RecorderContext {
             store: store.clone(),
             registry: Arc::default(),
@@ -160,6 +161,9 @@ impl Monitor {
         announce(&config, &bound);
         if config.web.enabled && !has_users {
             log::info!("no user yet: sudo heartbeat-monitor user add NAME --role owner");
+        }
+        if !has_channel {
+            log::warn!("No channel: nobody will be notified (heartbeat-monitor channel add)");
         }
         systemd::ready("watching");
         Ok(Monitor {

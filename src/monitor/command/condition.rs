@@ -131,17 +131,15 @@ pub fn run(command: ConditionCommand, database: &Path, now: Moment) -> Result<St
         }
         ConditionCommand::Set { condition, threshold, hold, machines } => {
             let threshold = match threshold {
-                Some(Threshold::Number(number)) => Some(checked(condition.entry(), number)?),
+                Some(Threshold::Number(number)) => Some(checked_threshold(condition.entry(), number)?),
                 _ => None,
             };
-            let change = SettingChange { is_on: None, threshold, hold: hold.map(|hold| hold.0) };
+            let hold = hold.map(|hold| checked_hold(hold.0)).transpose()?;
+            let change = SettingChange { is_on: None, threshold, hold };
             if change == SettingChange::default() {
                 return Err(Refused::because(
                     "nothing to change; see heartbeat-monitor condition set --help",
                 ));
-            }
-            if hold.is_some_and(|hold| hold.0 > LONGEST_HOLD) {
-                return Err(Refused::because(format!("--for: at most {}", Period(LONGEST_HOLD))));
             }
             apply(&store, condition, machines, change, now)
         }
@@ -150,7 +148,8 @@ pub fn run(command: ConditionCommand, database: &Path, now: Moment) -> Result<St
     }
 }
 
-fn checked(entry: &CatalogueEntry, threshold: f32) -> Result<f32, Refused> {
+/// A threshold that makes sense for the condition.
+pub fn checked_threshold(entry: &CatalogueEntry, threshold: f32) -> Result<f32, Refused> {
     let name = entry.name;
     match entry.limit {
         None => Err(Refused::because(format!(
@@ -161,6 +160,14 @@ fn checked(entry: &CatalogueEntry, threshold: f32) -> Result<f32, Refused> {
             Err(Refused::because(format!("the threshold of {name} must be from {least} to {most}")))
         }
         Some(_) => Ok(threshold),
+    }
+}
+
+/// A hold time that is not longer than a week.
+pub fn checked_hold(hold: Duration) -> Result<Duration, Refused> {
+    match hold <= LONGEST_HOLD {
+        true => Ok(hold),
+        false => Err(Refused::because(format!("the hold time is at most {}", Period(LONGEST_HOLD)))),
     }
 }
 

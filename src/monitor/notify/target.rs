@@ -80,7 +80,11 @@ pub fn check_public(url: &str, settings: &NotifySettings) -> Result<(), String> 
 /// Whether a target leads outside: a URL whose host has a public address, or no URL at all.
 pub fn is_public_target(target: &str) -> bool {
     match target.parse::<Uri>() {
-        Ok(uri) if uri.scheme().is_some() => addresses_of(&uri).into_iter().all(is_public),
+        Ok(uri) if uri.scheme().is_some() => {
+            let addresses = addresses_of(&uri);
+            // A name without an address may lead anywhere.
+            !addresses.is_empty() && addresses.into_iter().all(is_public)
+        }
         _ => true,
     }
 }

@@ -136,9 +136,9 @@ pub fn test(context: &Arc<PageContext>, id: ChannelId, exchange: Exchange, now: 
         let sentence = "Other channels are being tested. Try again in a few seconds.";
         return refuse(exchange, PageRefusal::Invalid(sentence.into()));
     }
-    let (context, give) = (context.clone(), give.clone());
+    let (shared, give) = (context.clone(), give.clone());
     let running = spawn("channel-test", move || {
-        let answer = tested(&context, id, &exchange, now);
+        let answer = tested(&shared, id, &exchange, now);
         let route = PageRoute::ChannelForm(id, ChannelForm::Test);
         let answer = answer.unwrap_or_else(|refusal| refusal.into_response(&exchange.request, route));
         exchange.reply.send(response(&exchange.request, answer));
@@ -146,6 +146,7 @@ pub fn test(context: &Arc<PageContext>, id: ChannelId, exchange: Exchange, now: 
     });
     if let Err(problem) = running {
         // The exchange is gone with the thread; its reply was sent by its drop.
+        let _ = context.tests.1.try_recv();
         log::warn!("cannot test a channel: {problem}");
     }
 }

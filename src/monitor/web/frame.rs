@@ -6,7 +6,6 @@ use crate::monitor::accounts::visitor::Role;
 
 /// The navigation's entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(dead_code, reason = "the pages that follow use them")]
 pub enum Section {
     Fleet,
     Incidents,
@@ -37,7 +36,6 @@ pub struct Frame {
     pub section: Section,
     /// Name of the user; `None`: not signed in.
     pub user: Option<String>,
-    #[allow(dead_code, reason = "the pages that follow use it")]
     pub is_operator: bool,
     pub is_owner: bool,
     /// In the address of assets, which browsers may keep forever.

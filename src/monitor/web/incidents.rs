@@ -7,7 +7,7 @@ use super::page::{html, see_other};
 use super::refusal::PageRefusal;
 use super::viewpoint::Viewpoint;
 use super::visit::Visit;
-use super::words::{channel_name, phrase, time, when};
+use super::words::{channel_name, phrase, time, when, without_response};
 use crate::clock::Moment;
 use crate::http::Response;
 use crate::monitor::accounts::visitor::{AccessScope, Role};
@@ -103,8 +103,8 @@ impl DeliveryLine {
             Some(at) => (format!("delivered {}", when(at, clock, now)), false),
             None => {
                 let word = DeliveryState::word(delivery.state);
-                let error =
-                    delivery.last_error.as_ref().map_or_else(String::new, |error| format!(": {error}"));
+                let error = delivery.last_error.as_deref().map(without_response);
+                let error = error.map_or_else(String::new, |error| format!(": {error}"));
                 (format!("{word}{error}"), delivery.last_error.is_some())
             }
         };

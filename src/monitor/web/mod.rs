@@ -22,6 +22,7 @@
 //! | `add_machine` | a new machine and its first heartbeat |
 //! | `severity`, `words` | how bad an incident is; its words |
 //! | `incidents` | the list of incidents, and one with its deliveries and comments |
+//! | `conditions`, `keys` | settings of conditions; read tokens and enrolment keys |
 //! | `people`, `channels` | recipients; their channels and tests of them |
 //! | `machine/` | the page of one machine: charts, cameras, uplinks, settings |
 //! | `fleet/` | the fleet page and its live updates |
@@ -31,11 +32,13 @@ mod add_machine;
 pub mod assets;
 mod audit_log;
 mod channels;
+mod conditions;
 pub mod context;
 pub mod fleet;
 pub mod form;
 mod frame;
 mod incidents;
+mod keys;
 mod machine;
 mod origin;
 mod page;
@@ -130,6 +133,10 @@ fn respond(
         (PageRoute::IncidentRelease(id), Method::Post) => incidents::acknowledge(context, &visit, id, true),
         (PageRoute::IncidentComment(id), Method::Post) => incidents::comment(context, &visit, id),
         (PageRoute::Settings, Method::Get) => settings::page(&visit),
+        (PageRoute::Conditions, Method::Get) => conditions::page(context, &visit),
+        (PageRoute::Conditions, Method::Post) => conditions::change(context, &visit),
+        (PageRoute::Keys, Method::Get) => keys::page(context, &visit),
+        (PageRoute::Keys, Method::Post) => keys::change(context, &visit),
         (PageRoute::Audit, Method::Get) => audit_log::page(context, &visit),
         _ => Err(PageRefusal::Method),
     };

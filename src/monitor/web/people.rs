@@ -6,7 +6,7 @@ use super::frame::{Frame, Section};
 use super::page::{html, see_other};
 use super::refusal::PageRefusal;
 use super::visit::Visit;
-use super::words::{channel_name, when};
+use super::words::{channel_name, when, without_response};
 use crate::http::Response;
 use crate::monitor::accounts::visitor::{AccessScope, Role};
 use crate::monitor::command::recipient::chosen;
@@ -100,7 +100,7 @@ fn line(recipient: StoredRecipient, channels: &[ListedChannel], visit: &Visit<'_
 fn channel_line(channel: &ListedChannel, visit: &Visit<'_>) -> ChannelLine {
     let (clock, now) = (&visit.viewpoint.clock, visit.now.wall);
     let (state, has_failed) = match (&channel.last_error, channel.last_delivered) {
-        (Some(error), _) => (error.clone(), true),
+        (Some(error), _) => (without_response(error).to_owned(), true),
         (None, Some(at)) => (format!("delivered {}", when(at, clock, now)), false),
         (None, None) => ("not used yet".into(), false),
     };

@@ -35,6 +35,9 @@ pub enum PageRoute {
     Welcome,
     /// The way to everything that can be set.
     Settings,
+    Conditions,
+    /// Read tokens and enrolment keys.
+    Keys,
     /// Who changed what.
     Audit,
     /// All users, and a new one.
@@ -80,6 +83,8 @@ impl PageRoute {
             "account" => Some(PageRoute::Account),
             "settings" => Some(PageRoute::Settings),
             "settings/users" => Some(PageRoute::Users),
+            "settings/conditions" => Some(PageRoute::Conditions),
+            "settings/keys" => Some(PageRoute::Keys),
             "settings/audit" => Some(PageRoute::Audit),
             "people" => Some(PageRoute::People),
             "channels" => Some(PageRoute::Channels),

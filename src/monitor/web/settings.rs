@@ -25,6 +25,18 @@ const ENTRIES: &[SettingsEntry] = &[
         needs: Role::Viewer,
     },
     SettingsEntry {
+        path: "settings/conditions",
+        name: "Conditions",
+        what: "What counts as an incident besides silence: thresholds and hold times.",
+        needs: Role::Viewer,
+    },
+    SettingsEntry {
+        path: "settings/keys",
+        name: "Tokens and keys",
+        what: "For programs that read the API, and for devices that enrol themselves.",
+        needs: Role::Owner,
+    },
+    SettingsEntry {
         path: "settings/users",
         name: "Users",
         what: "Who can sign in here, and what they may do.",

@@ -75,7 +75,7 @@ fn a_command_that_cannot_be_is_refused_in_one_sentence() {
         ("set temp 121", "the threshold of temp must be from 0 to 120 °C"),
         ("set wifi 80", "the threshold of wifi must be from -100 to -30 dBm"),
         ("set temp", "nothing to change; see heartbeat-monitor condition set --help"),
-        ("set temp --for 169h", "--for: at most 168h"),
+        ("set temp --for 169h", "the hold time is at most 168h"),
         ("set temp default --for 5m", "default removes the hold time, too; leave out --for"),
         (
             "off temp --group fram",

@@ -1,0 +1,112 @@
+//! `/settings/keys`: tokens of programs that read the API, and keys with which devices enrol.
+
+use super::context::PageContext;
+use super::form::Form;
+use super::frame::{Frame, Section};
+use super::page::{html, see_other};
+use super::refusal::PageRefusal;
+use super::visit::Visit;
+use super::words::when;
+use crate::config::Period;
+use crate::http::Response;
+use crate::monitor::accounts::visitor::Role;
+use crate::monitor::registry::token::Token;
+use crate::monitor::store::Refused;
+use askama::Template;
+
+#[derive(Template)]
+#[template(path = "keys.html")]
+struct KeysPage {
+    frame: Frame,
+    /// Name, and when it was added.
+    readers: Vec<(String, String)>,
+    keys: Vec<KeyLine>,
+    /// What was just made; shown once.
+    made: Option<String>,
+    problem: Option<String>,
+}
+
+struct KeyLine {
+    id: i64,
+    group: String,
+    until: String,
+    used: bool,
+}
+
+/// `GET /settings/keys`
+pub fn page(context: &PageContext, visit: &Visit<'_>) -> Result<Response, PageRefusal> {
+    visit.require(Role::Owner)?;
+    show(context, visit, None, None)
+}
+
+fn show(
+    context: &PageContext,
+    visit: &Visit<'_>,
+    made: Option<Token>,
+    problem: Option<String>,
+) -> Result<Response, PageRefusal> {
+    let (store, clock, now) = (&context.shared.store, &visit.viewpoint.clock, visit.now.wall);
+    let keys = store.keys(now)?.into_iter().map(|key| KeyLine {
+        id: key.id,
+        group: key.group.unwrap_or_default(),
+        until: clock.time_of_day(key.expires_at, now),
+        used: key.used_at.is_some(),
+    });
+    let page = KeysPage {
+        frame: Frame::new(&visit.viewpoint, Section::Settings, "Tokens and keys"),
+        readers: store
+            .readers()?
+            .into_iter()
+            .map(|token| (token.name, when(token.created_at, clock, now)))
+            .collect(),
+        keys: keys.collect(),
+        made: made.map(|token| token.as_str().to_owned()),
+        problem,
+    };
+    Ok(html(if page.problem.is_some() { 400 } else { 200 }, &page))
+}
+
+/// `POST /settings/keys`
+pub fn change(context: &PageContext, visit: &Visit<'_>) -> Result<Response, PageRefusal> {
+    visit.require(Role::Owner)?;
+    let form = Form::of_body(visit.request)?;
+    match apply(context, visit, &form) {
+        Ok((action, made)) => {
+            let (store, subject) = (&context.shared.store, form.filled("name").or(form.filled("id")));
+            store.record_audit(&visit.actor(), action, subject, None, visit.now.wall)?;
+            context.machines_changed()?;
+            match made {
+                Some(token) => show(context, visit, Some(token), None),
+                None => Ok(see_other("keys".into())),
+            }
+        }
+        Err(Refused::Store(error)) => Err(error.into()),
+        Err(refused) => show(context, visit, None, Some(refused.to_string())),
+    }
+}
+
+/// The name of the action in the audit log, and the token that was made.
+fn apply(
+    context: &PageContext,
+    visit: &Visit<'_>,
+    form: &Form,
+) -> Result<(&'static str, Option<Token>), Refused> {
+    let (store, now) = (&context.shared.store, visit.now.wall);
+    match form.text("do") {
+        "add-token" => {
+            let token = store.add_reader(form.text("name"), now, &|_| Ok(()))?;
+            Ok(("token.add", Some(token)))
+        }
+        "remove-token" => store.remove_reader(form.text("name")).map(|()| ("token.remove", None)),
+        "add-key" => {
+            let valid = form.text("for").parse::<Period>().map_err(Refused::because)?;
+            let key = store.add_key(valid.0, form.filled("group"), now, &|_| Ok(()))?;
+            Ok(("enroll.add", Some(key)))
+        }
+        "remove-key" => {
+            let id = form.text("id").parse().map_err(|_| Refused::because("there is no such key"))?;
+            store.remove_key(id).map(|()| ("enroll.remove", None))
+        }
+        _ => Err(Refused::because("this form is not known")),
+    }
+}
