@@ -48,6 +48,7 @@ fn live(store: &Store, hour: i64, random: &mut fastrand::Rng) -> Outcome<()> {
         payload: Some(heartbeat_daemon::wire::SAMPLE.to_owned()),
         hostname: None,
         minutes: (first..first + 60).map(|minute| (minute, figures(minute, machine, random))).collect(),
+        counts: Default::default(),
         cameras: Default::default(),
     };
     let machines: Vec<Unsaved> = (1..=MACHINES).map(unsaved).collect();
