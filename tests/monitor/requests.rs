@@ -16,7 +16,7 @@ fn statuses(monitor: &Monitor, cases: &[(&str, &str, u16)]) {
 
 #[test]
 fn each_path_answers_its_method_and_nothing_else_is_there() {
-    let monitor = Plan::new().start();
+    let monitor = Plan::new().toml("web.enabled", "false").start();
     statuses(
         &monitor,
         &[
