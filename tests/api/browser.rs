@@ -2,8 +2,8 @@
 
 use super::UNPRIVILEGED;
 use super::client::{get, post};
-use super::devtools::Browser;
 use crate::support::daemon::{Daemon, PROGRAM, Setup};
+use crate::support::devtools::Browser;
 use crate::support::eventually;
 use crate::support::namespace::Namespace;
 use crate::support::server::{Reply, Server};

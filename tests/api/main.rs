@@ -7,7 +7,6 @@ mod support;
 mod browser;
 mod client;
 mod commands;
-mod devtools;
 mod listening;
 mod originals;
 mod paths;

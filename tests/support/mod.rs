@@ -7,6 +7,7 @@
 pub mod browser;
 pub mod cable;
 pub mod daemon;
+pub mod devtools;
 pub mod dns;
 pub mod https;
 pub mod lateness;

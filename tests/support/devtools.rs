@@ -1,6 +1,6 @@
 //! A headless Chromium, driven through its pipe: no port, no other program.
 
-use crate::support::SOON;
+use super::SOON;
 use crossbeam_channel::{Receiver, unbounded};
 use serde_json::{Value, json};
 use std::fs;
@@ -23,7 +23,7 @@ pub struct Browser {
     messages: Receiver<Value>,
     last: u64,
     session: String,
-    /// What the page wrote to its console: refusals of the policy too.
+    /// Errors of the page: what the console shows, refusals of the policy and of requests, exceptions, dialogs.
     pub complaints: Vec<String>,
     _profile: TempDir,
 }
@@ -81,6 +81,8 @@ impl Browser {
         for domain in ["Page.enable", "Runtime.enable", "Log.enable"] {
             self.call(domain, json!({}));
         }
+        // As if its window were in front: an element can have the focus.
+        self.call("Emulation.setFocusEmulationEnabled", json!({"enabled": true}));
         self.resize(390);
     }
 
@@ -117,13 +119,99 @@ impl Browser {
     fn note(&mut self, message: &Value) {
         match message["method"].as_str() {
             Some("Log.entryAdded") => self.complaints.push(message["params"]["entry"]["text"].to_string()),
+            Some("Page.javascriptDialogOpening") => {
+                self.complaints.push(format!("a dialog: {}", message["params"]["message"]));
+            }
+            Some("Runtime.consoleAPICalled") if message["params"]["type"] == "error" => {
+                self.complaints.push(message["params"]["args"].to_string());
+            }
             Some("Runtime.exceptionThrown") => self.complaints.push(message["params"].to_string()),
             _ => {}
         }
     }
 
+    /// Opens a page and waits until it is loaded, which long polling does not delay.
     pub fn open(&mut self, url: &str) {
         self.call("Page.navigate", json!({"url": url}));
+        self.until("document.readyState === 'complete'");
+    }
+
+    /// Clicks on an element, by its CSS selector, and waits until the page that it leads to is loaded.
+    #[track_caller]
+    pub fn follow(&mut self, selector: &str) {
+        self.value("window.isLeft = true; true");
+        self.press_on(selector);
+        // While one page replaces the other, nothing can be evaluated.
+        let deadline = Instant::now() + SOON;
+        while self.evaluate("!window.isLeft && document.readyState === 'complete'") != Some(json!(true)) {
+            assert!(Instant::now() < deadline, "{selector} leads nowhere: {:?}", self.complaints);
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    #[track_caller]
+    pub fn press_on(&mut self, selector: &str) {
+        let found = self.value(&format!(
+            "[document.querySelector({selector:?})].map(it => {{ it?.click(); return it !== null }})[0]"
+        ));
+        assert_eq!(found, true, "no {selector}");
+    }
+
+    #[track_caller]
+    pub fn fill(&mut self, id: &str, text: &str) {
+        self.value(&format!("document.getElementById({id:?}).value = {text:?}"));
+    }
+
+    /// Waits until an expression is true in the page.
+    #[track_caller]
+    pub fn until(&mut self, expression: &str) {
+        let deadline = Instant::now() + SOON;
+        while self.evaluate(expression) != Some(json!(true)) {
+            assert!(Instant::now() < deadline, "never {expression}: {:?}", self.complaints);
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// A press of a key: "Tab", "Enter", "ArrowRight" and the like.
+    pub fn key(&mut self, name: &str) {
+        let (number, text) = match name {
+            "Tab" => (9, None),
+            "Enter" => (13, Some("\r")),
+            "Escape" => (27, None),
+            "ArrowLeft" => (37, None),
+            "ArrowRight" => (39, None),
+            _ => panic!("no number of the key {name}"),
+        };
+        let mut key =
+            json!({"type": "rawKeyDown", "key": name, "code": name, "windowsVirtualKeyCode": number});
+        if let Some(text) = text {
+            (key["type"], key["text"]) = (json!("keyDown"), json!(text));
+        }
+        self.call("Input.dispatchKeyEvent", key.clone());
+        key["type"] = json!("keyUp");
+        self.call("Input.dispatchKeyEvent", key);
+    }
+
+    /// Sets a cookie for all paths of this address.
+    pub fn set_cookie(&mut self, url: &str, name: &str, value: &str) {
+        let cookie = json!({"name": name, "value": value, "url": url, "path": "/", "httpOnly": true});
+        self.call("Network.setCookie", cookie);
+    }
+
+    /// Later pages run no scripts; `value` works still.
+    pub fn turn_scripts_off(&mut self) {
+        self.call("Emulation.setScriptExecutionDisabled", json!({"value": true}));
+    }
+
+    /// Believes certificates that nobody signed.
+    pub fn accept_any_certificate(&mut self) {
+        self.call("Security.setIgnoreCertificateErrors", json!({"ignore": true}));
+    }
+
+    /// The value of an expression; `None` if it fails, for example between two pages.
+    fn evaluate(&mut self, expression: &str) -> Option<Value> {
+        let result = self.call("Runtime.evaluate", json!({"expression": expression, "returnByValue": true}));
+        result["exceptionDetails"].is_null().then(|| result["result"]["value"].clone())
     }
 
     /// The value of an expression in the page.
@@ -171,8 +259,13 @@ impl Browser {
     }
 
     pub fn prefers_dark(&mut self) {
-        let dark = json!({"features": [{"name": "prefers-color-scheme", "value": "dark"}]});
-        self.call("Emulation.setEmulatedMedia", dark);
+        self.prefers("dark");
+    }
+
+    /// A colour scheme: "light" or "dark".
+    pub fn prefers(&mut self, scheme: &str) {
+        let features = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
+        self.call("Emulation.setEmulatedMedia", features);
     }
 }
 
