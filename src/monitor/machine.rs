@@ -31,6 +31,12 @@ pub const MOST_TAGS: usize = 32;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MachineId(pub i64);
 
+/// An id in a path. One spelling for each: no sign, no leading zero.
+pub fn id_in_path(text: &str) -> Option<i64> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
+    is_plain.then(|| text.parse().ok()).flatten()
+}
+
 /// The column `machine_state.status`. Only the recorder's thread changes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MachineStatus {

@@ -38,6 +38,7 @@ use crate::startup::{cannot, spawn};
 use crate::ticker::Ticker;
 use crate::{heap, logging, systemd};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, never};
+use log::Level;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 use std::io;
@@ -104,8 +105,7 @@ impl Monitor {
         let sending = NotifySettings::load(&config)?;
         listen::make_room(&config);
         let store = Arc::new(Store::open_for_serving(&config.store.database, now.wall)?);
-        let has_users = store.has_users().map_err(database)?;
-        let has_channel = !store.enabled_channels().map_err(database)?.is_empty();
+        let hints = hints(&store, &config).map_err(database)?;
         let shared = RecorderContext {
             store: store.clone(),
             registry: Arc::default(),
@@ -142,7 +142,6 @@ impl Monitor {
         let sending = Arc::new(Latest::new(sending));
         let parts = PageParts {
             shared: &api.shared,
-            health: &health,
             config: &config,
             orders: &orders,
             poke: pokes,
@@ -150,20 +149,13 @@ impl Monitor {
         };
         let (pages, handler) = start_pages(parts, changed, others)?;
         let workers_ended = workers(config.limits.workers, &api, &requests)?;
-        let (watch, watched) = bounded(0);
-        let (database, latest) = (store.clone(), sending.clone());
-        drop(spawn("health", move || health::watch(&health, &database, &latest, &watched))?);
-        let (upkeep, kept) = bounded(1);
-        let keeping = kept_of(&config);
-        drop(spawn("upkeep", move || hourly::run(&store, keeping, &kept))?);
+        let watch = start_health(health, store.clone(), sending.clone())?;
+        let upkeep = start_upkeep(store, &config)?;
         let server = server.gate(gate(ingest.clone(), api, config.web.enabled));
         let http_ended = start_http(server, ingest, handler, signals)?;
         announce(&config, &bound);
-        if config.web.enabled && !has_users {
-            log::info!("no user yet: sudo heartbeat-monitor user add NAME --role owner");
-        }
-        if !has_channel {
-            log::warn!("No channel: nobody will be notified (heartbeat-monitor channel add)");
+        for (level, hint) in hints {
+            log::log!(level, "{hint}");
         }
         systemd::ready("watching");
         Ok(Monitor {
@@ -321,6 +313,37 @@ fn workers(
         })?);
     }
     Ok(ended)
+}
+
+/// Starts the thread `health`, which ends when the sender is dropped.
+fn start_health(
+    health: Arc<Health>,
+    store: Arc<Store>,
+    sending: Arc<Latest<NotifySettings>>,
+) -> Result<Sender<()>, CommandError> {
+    let (watch, watched) = bounded(0);
+    drop(spawn("health", move || health::watch(&health, &store, &sending, &watched))?);
+    Ok(watch)
+}
+
+/// Starts the thread `upkeep`, which ends when the sender is dropped.
+fn start_upkeep(store: Arc<Store>, config: &Config) -> Result<Sender<hourly::Kept>, CommandError> {
+    let (upkeep, kept) = bounded(1);
+    let keeping = kept_of(config);
+    drop(spawn("upkeep", move || hourly::run(&store, keeping, &kept))?);
+    Ok(upkeep)
+}
+
+/// What the person who has just installed the monitor has still to do.
+fn hints(store: &Store, config: &Config) -> Result<Vec<(Level, &'static str)>, StoreError> {
+    let mut hints = Vec::new();
+    if config.web.enabled && !store.has_users()? {
+        hints.push((Level::Info, "no user yet: sudo heartbeat-monitor user add NAME --role owner"));
+    }
+    if !store.has_enabled_channel()? {
+        hints.push((Level::Warn, "No channel: nobody will be notified (heartbeat-monitor channel add)"));
+    }
+    Ok(hints)
 }
 
 /// Logs the start; LunaSentri's users look for the first line.

@@ -48,27 +48,7 @@ impl Store {
 mod tests {
     use super::*;
     use crate::monitor::accounts::sessions::NewSession;
-    use crate::monitor::store::Scratch;
-
-    fn ada() -> Actor {
-        Actor { name: "ada".into(), address: None }
-    }
-
-    fn limited(groups: &[&str], tags: &[&str]) -> AccessScope {
-        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        AccessScope::Limited { groups: owned(groups), tags: owned(tags) }
-    }
-
-    /// With the owner ada and bob, whose view is limited.
-    fn two_users() -> Scratch {
-        let store = Store::scratch();
-        let line = Actor::command_line();
-        store.add_user(&line, "ada", Role::Owner, &AccessScope::All, Moment(1)).expect("added");
-        store
-            .add_user(&line, "bob", Role::Viewer, &limited(&["barn"], &["camera"]), Moment(2))
-            .expect("added");
-        store
-    }
+    use crate::monitor::accounts::users::tests::{ada, limited, two_users};
 
     #[test]
     fn a_page_cannot_take_the_role_from_the_last_owner() {

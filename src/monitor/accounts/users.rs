@@ -257,4 +257,4 @@ impl From<User> for Visitor {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

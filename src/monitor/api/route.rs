@@ -1,6 +1,6 @@
 //! The paths, except those of ingest. All are read with GET, or HEAD, which arrives as GET.
 
-use crate::monitor::machine::MachineId;
+use crate::monitor::machine::{MachineId, id_in_path};
 
 /// The meaning of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,9 +39,9 @@ impl ApiRoute {
             rest => {
                 let rest = rest.strip_prefix("machines/")?;
                 match rest.split_once('/') {
-                    None => number(rest).map(ApiRoute::Machine),
-                    Some((id, "history")) => number(id).map(ApiRoute::History),
-                    Some((id, "cameras")) => number(id).map(ApiRoute::Cameras),
+                    None => machine(rest).map(ApiRoute::Machine),
+                    Some((id, "history")) => machine(id).map(ApiRoute::History),
+                    Some((id, "cameras")) => machine(id).map(ApiRoute::Cameras),
                     Some(_) => None,
                 }
             }
@@ -49,10 +49,8 @@ impl ApiRoute {
     }
 }
 
-/// One spelling for each machine: no sign, no leading zero.
-fn number(text: &str) -> Option<MachineId> {
-    let plain = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
-    plain.then(|| text.parse().ok()).flatten().map(MachineId)
+fn machine(text: &str) -> Option<MachineId> {
+    id_in_path(text).map(MachineId)
 }
 
 #[cfg(test)]

@@ -2,14 +2,15 @@
 
 use crate::clock::Moment;
 use crate::config::Period;
-use crate::monitor::conditions::catalogue::{CATALOGUE, CatalogueEntry, Condition};
-use crate::monitor::conditions::settings::{Scope, ScopedChange, SettingChange, sourced};
+use crate::monitor::conditions::catalogue::{CATALOGUE, Condition};
+use crate::monitor::conditions::settings::{
+    Scope, ScopedChange, SettingChange, checked_hold, checked_threshold, sourced,
+};
 use crate::monitor::store::{Refused, Store};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use std::path::Path;
 use std::str::FromStr;
-use std::time::Duration;
 
 pub mod view;
 
@@ -90,9 +91,6 @@ impl FromStr for Threshold {
     }
 }
 
-/// The longest accepted hold time.
-const LONGEST_HOLD: Duration = Duration::from_secs(7 * 86_400);
-
 fn condition() -> impl TypedValueParser<Value = Condition> {
     let values = CATALOGUE.map(|entry| PossibleValue::new(entry.name).help(view::summary(&entry)));
     PossibleValuesParser::new(values).try_map(|name| Condition::from_name(&name).ok_or("not a condition"))
@@ -145,29 +143,6 @@ pub fn run(command: ConditionCommand, database: &Path, now: Moment) -> Result<St
         }
         ConditionCommand::Off { condition, machines } => switch(&store, condition, machines, false, now),
         ConditionCommand::On { condition, machines } => switch(&store, condition, machines, true, now),
-    }
-}
-
-/// A threshold that makes sense for the condition.
-pub fn checked_threshold(entry: &CatalogueEntry, threshold: f32) -> Result<f32, Refused> {
-    let name = entry.name;
-    match entry.limit {
-        None => Err(Refused::because(format!(
-            "{name} has no threshold, it holds or it does not; its hold time is changed with --for"
-        ))),
-        Some(limit) if !limit.allows(threshold) => {
-            let (least, most) = (limit.range.0, limit.with_unit(limit.range.1));
-            Err(Refused::because(format!("the threshold of {name} must be from {least} to {most}")))
-        }
-        Some(_) => Ok(threshold),
-    }
-}
-
-/// A hold time that is not longer than a week.
-pub fn checked_hold(hold: Duration) -> Result<Duration, Refused> {
-    match hold <= LONGEST_HOLD {
-        true => Ok(hold),
-        false => Err(Refused::because(format!("the hold time is at most {}", Period(LONGEST_HOLD)))),
     }
 }
 

@@ -25,11 +25,11 @@ pub enum IncidentCommand {
         #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
         limit: u32,
     },
-    /// Take an incident on: everybody sees that somebody is on it
+    /// Acknowledge an incident: the pages show who is working on it
     Acknowledge {
         /// Number, as listed
         id: i64,
-        /// Take it back instead
+        /// Withdraw the acknowledgement instead
         #[arg(long)]
         undo: bool,
     },

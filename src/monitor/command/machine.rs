@@ -299,7 +299,7 @@ fn list(store: &Store, only: &List, now: Moment) -> Result<String, Refused> {
     }
     let mut listed = table(["ID", "NAME", "STATE", "LAST SEEN", "THRESHOLD", "GROUP", "TAGS"], &rows);
     // Whoever asks for some machines wants a short answer; the whole list says that it stays unseen when one is late.
-    if only.is_everything() && store.enabled_channels()?.is_empty() {
+    if only.is_everything() && !store.has_enabled_channel()? {
         listed += "\nNo channel: nobody will be notified. See heartbeat-monitor channel add --help";
     }
     Ok(listed)

@@ -1,8 +1,10 @@
 //! The settings of conditions: the catalogue's defaults, and what people changed for the whole fleet, a group, a tag or a
 //! machine.
 
+use crate::config::Period;
 use crate::monitor::conditions::catalogue::{CATALOGUE, CONDITIONS, CatalogueEntry, Condition};
 use crate::monitor::machine::{Machine, MachineId};
+use crate::monitor::store::Refused;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -131,4 +133,30 @@ pub fn sourced(changes: &[ScopedChange], machine: Option<&Machine>) -> Vec<Sourc
         }
     }
     settings
+}
+
+/// The longest accepted hold time.
+const LONGEST_HOLD: Duration = Duration::from_secs(7 * 86_400);
+
+/// A threshold that makes sense for the condition.
+pub fn checked_threshold(entry: &CatalogueEntry, threshold: f32) -> Result<f32, Refused> {
+    let name = entry.name;
+    match entry.limit {
+        None => Err(Refused::because(format!(
+            "{name} has no threshold, it holds or it does not; its hold time is changed with --for"
+        ))),
+        Some(limit) if !limit.allows(threshold) => {
+            let (least, most) = (limit.range.0, limit.with_unit(limit.range.1));
+            Err(Refused::because(format!("the threshold of {name} must be from {least} to {most}")))
+        }
+        Some(_) => Ok(threshold),
+    }
+}
+
+/// A hold time that is not longer than a week.
+pub fn checked_hold(hold: Duration) -> Result<Duration, Refused> {
+    match hold <= LONGEST_HOLD {
+        true => Ok(hold),
+        false => Err(Refused::because(format!("the hold time is at most {}", Period(LONGEST_HOLD)))),
+    }
 }

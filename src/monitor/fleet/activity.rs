@@ -95,6 +95,11 @@ impl BeatLog {
 const COLUMNS: [&str; REASONS] =
     ["startup", "scheduled", "failover", "connectivity_restored", "triggered", "camera", "shutdown", "other"];
 
+/// The day of a moment (UTC), since 1970.
+pub fn day(at: Moment) -> i64 {
+    at.0.div_euclid(DAY_MS)
+}
+
 fn index(reason: Reason) -> usize {
     Reason::ALL.iter().position(|known| *known == reason).unwrap_or(REASONS - 1)
 }
@@ -129,7 +134,7 @@ pub(super) fn save_counts(
         added.join(", ")
     ))?;
     let [a, b, c, d, e, f, g, h] = counts;
-    statement.execute(params![machine.0, now.0.div_euclid(DAY_MS), a, b, c, d, e, f, g, h])?;
+    statement.execute(params![machine.0, day(now), a, b, c, d, e, f, g, h])?;
     Ok(())
 }
 
@@ -176,7 +181,7 @@ impl Store {
         );
         self.read(|connection| {
             let mut statement = connection.prepare_cached(&sql)?;
-            let rows = statement.query_map(params![machine.0, now.0.div_euclid(DAY_MS) - days], |row| {
+            let rows = statement.query_map(params![machine.0, day(now) - days], |row| {
                 let mut counts = [0; REASONS];
                 for (number, count) in counts.iter_mut().enumerate() {
                     *count = row.get(number + 1)?;
@@ -189,10 +194,10 @@ impl Store {
 
     /// Removes counts and marks that are older than a year.
     pub fn prune_activity(&self, now: Moment) -> Result<(), StoreError> {
-        let day = now.0.div_euclid(DAY_MS) - KEPT_DAYS;
+        let first = day(now) - KEPT_DAYS;
         self.write(|tx| {
-            tx.execute("DELETE FROM beat_day WHERE day < ?1", [day])?;
-            tx.execute("DELETE FROM machine_mark WHERE at < ?1", [day * DAY_MS])?;
+            tx.execute("DELETE FROM beat_day WHERE day < ?1", [first])?;
+            tx.execute("DELETE FROM machine_mark WHERE at < ?1", [first * DAY_MS])?;
             Ok(())
         })
     }

@@ -52,7 +52,7 @@ impl Store {
         })
     }
 
-    /// Records that nobody is on an incident any more.
+    /// Withdraws the acknowledgement of an incident.
     ///
     /// # Errors
     /// There is no such incident, or it has ended.

@@ -27,7 +27,7 @@ pub struct IncidentRecord {
     pub ended: Option<Moment>,
     /// `None`: not announced.
     pub notified: Option<Moment>,
-    /// When somebody took it on, and who; `None`: nobody has.
+    /// When it was acknowledged, and by whom; `None`: not acknowledged.
     pub acknowledged: Option<(Moment, String)>,
     /// It held when its condition was first judged.
     pub existing: bool,

@@ -1,5 +1,6 @@
 //! The dispatcher's state of a channel: its pace, and which of its failures were logged.
 
+use super::http::without_response;
 use super::pace::ChannelPace;
 use crate::monitor::log_limit::LogLimit;
 use log::{debug, warn};
@@ -35,9 +36,7 @@ impl Default for ChannelState {
 impl ChannelState {
     /// Logs a failure, at level debug if its reason was logged recently.
     pub fn log_failure(&mut self, why: &str, sentence: &str, now: Instant) {
-        // Without the response of the receiver, which may differ each time.
-        let reason = why.split_once("; response: ").map_or(why, |(reason, _)| reason);
-        if self.log_limit.is_due(reason.to_owned(), now) {
+        if self.log_limit.is_due(without_response(why).to_owned(), now) {
             warn!("{sentence}");
             self.has_logged_failure = true;
         } else {

@@ -1,6 +1,6 @@
 //! The table `channel`: the ways to reach a recipient.
 
-use super::channel::{Channel, ChannelId, ChannelKind};
+use super::channel::{Channel, ChannelId, ChannelKind, KINDS};
 use super::delivery_state::{DeliveryState, UNDELIVERED};
 use super::recipients::{Preferences, insert_recipient, recipient_called, unknown};
 use crate::clock::Moment;
@@ -88,6 +88,18 @@ impl Store {
             Ok(ids.collect::<Result<_, _>>()?)
         })?;
         Ok(ids.into_iter().filter_map(|id| self.channel(id).ok()).collect())
+    }
+
+    /// Whether anybody can be notified: see [`Store::enabled_channels`].
+    pub fn has_enabled_channel(&self) -> Result<bool, StoreError> {
+        self.read(|connection| {
+            let kinds = KINDS.map(|kind| format!("'{}'", kind.name())).join(", ");
+            let sql = format!(
+                "SELECT EXISTS (SELECT 1 FROM channel c JOIN recipient r ON r.id = c.recipient_id
+                 WHERE c.enabled AND r.enabled AND c.kind IN ({kinds}))"
+            );
+            Ok(connection.prepare_cached(&sql)?.query_row([], |row| row.get(0))?)
+        })
     }
 
     /// Enables or disables a channel. Pending messages of a disabled channel are not delivered.

@@ -183,10 +183,19 @@ impl HttpResponse {
         let mut why = format!("{}{meaning}", self.status);
         let said = excerpt(&self.body);
         if !said.is_empty() {
-            why = format!("{why}; response: {said}");
+            why = format!("{why}{RESPONSE}{said}");
         }
         DeliveryError::Later { why, after: self.retry_after, limits_us: self.status == 429 }
     }
+}
+
+/// In a delivery's error, before what the receiver answered.
+const RESPONSE: &str = "; response: ";
+
+/// A delivery's error without what the receiver answered: that may differ each time, and that of an internal server must
+/// not be shown.
+pub fn without_response(why: &str) -> &str {
+    why.split_once(RESPONSE).map_or(why, |(before, _)| before)
 }
 
 #[cfg(test)]

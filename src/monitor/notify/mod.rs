@@ -58,6 +58,7 @@ mod webhook;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 pub use guard::is_public;
+pub use http::without_response;
 pub use settings::{MailLimits, NotifySettings, start_resolver};
 
 /// Wakes the couriers when the outbox has new rows, and the thread that updates open pages. Several pokes before they

@@ -51,8 +51,5 @@ pub fn visible_machine(
     id: MachineId,
 ) -> Result<Machine, PageRefusal> {
     let machine = context.shared.store.machine(id, visit.now.wall)?.ok_or(PageRefusal::NotFound)?;
-    match visit.visitor().scope.includes(machine.group.as_deref(), &machine.tags) {
-        true => Ok(machine),
-        false => Err(PageRefusal::NotFound),
-    }
+    if visit.viewpoint.sees(&machine) { Ok(machine) } else { Err(PageRefusal::NotFound) }
 }

@@ -4,13 +4,12 @@ use super::context::PageContext;
 use super::form::Form;
 use super::frame::{Frame, Section};
 use super::page::html;
-use super::refusal::PageRefusal;
+use super::refusal::{PageRefusal, sentence};
 use super::visit::Visit;
 use crate::http::Response;
 use crate::monitor::accounts::visitor::Role;
 use crate::monitor::config::PublicUrl;
 use crate::monitor::machine::Description;
-use crate::monitor::store::Refused;
 use askama::Template;
 
 #[derive(Template)]
@@ -53,8 +52,7 @@ pub fn add(context: &PageContext, visit: &Visit<'_>) -> Result<Response, PageRef
     let (store, now) = (&context.shared.store, visit.now.wall);
     let (id, token) = match store.add_machine(&entered, now) {
         Ok(added) => added,
-        Err(Refused::Store(error)) => return Err(error.into()),
-        Err(refused) => return show(context, visit, entered, Some(refused.to_string())),
+        Err(refused) => return show(context, visit, entered, Some(sentence(refused)?)),
     };
     store.record_audit(&visit.actor(), "machine.add", Some(&entered.name), None, now)?;
     context.machines_changed()?;

@@ -2,10 +2,10 @@
 
 use super::context::PageContext;
 use super::form::Form;
-use super::page::{response, see_other};
+use super::page::see_other;
 use super::people::{PeopleNote, show};
-use super::refusal::PageRefusal;
-use super::route::{ChannelForm, PageRoute};
+use super::refusal::{PageRefusal, answer, sentence};
+use super::route::ChannelForm;
 use super::visit::Visit;
 use crate::clock::Now;
 use crate::http::{Exchange, Response};
@@ -50,9 +50,8 @@ pub fn add(context: &PageContext, visit: &Visit<'_>) -> Result<Response, PageRef
                 }
             }
         }
-        Err(Refused::Store(error)) => Err(error.into()),
         Err(refused) => {
-            show(context, visit, PeopleNote { problem: Some(refused.to_string()), ..PeopleNote::default() })
+            show(context, visit, PeopleNote { problem: Some(sentence(refused)?), ..PeopleNote::default() })
         }
     }
 }
@@ -124,24 +123,18 @@ pub fn change(
 
 /// `POST /channels/{id}/test`: on a thread of its own, because the receiver may take its time.
 pub fn test(context: &Arc<PageContext>, id: ChannelId, exchange: Exchange, now: Now) {
-    let refuse = |exchange: Exchange, refusal: PageRefusal| {
-        let answer = refusal.into_response(&exchange.request, PageRoute::ChannelForm(id, ChannelForm::Test));
-        exchange.reply.send(response(&exchange.request, answer));
-    };
     if let Err(refusal) = permit(context, &exchange, now) {
-        return refuse(exchange, refusal);
+        return answer(exchange, Err(refusal));
     }
     let (take, give) = &context.tests;
     if take.try_send(()).is_err() {
         let sentence = "Other channels are being tested. Try again in a few seconds.";
-        return refuse(exchange, PageRefusal::Invalid(sentence.into()));
+        return answer(exchange, Err(PageRefusal::Invalid(sentence.into())));
     }
     let (shared, give) = (context.clone(), give.clone());
     let running = spawn("channel-test", move || {
-        let answer = tested(&shared, id, &exchange, now);
-        let route = PageRoute::ChannelForm(id, ChannelForm::Test);
-        let answer = answer.unwrap_or_else(|refusal| refusal.into_response(&exchange.request, route));
-        exchange.reply.send(response(&exchange.request, answer));
+        let answered = tested(&shared, id, &exchange, now);
+        answer(exchange, answered);
         let _ = give.try_recv();
     });
     if let Err(problem) = running {

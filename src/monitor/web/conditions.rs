@@ -4,15 +4,16 @@ use super::context::PageContext;
 use super::form::Form;
 use super::frame::{Frame, Section};
 use super::page::{html, see_other};
-use super::refusal::PageRefusal;
+use super::refusal::{PageRefusal, sentence};
 use super::visit::Visit;
 use crate::config::Period;
 use crate::http::Response;
 use crate::monitor::accounts::visitor::{AccessScope, Role};
 use crate::monitor::command::condition::view;
-use crate::monitor::command::condition::{checked_hold, checked_threshold};
 use crate::monitor::conditions::catalogue::{CATALOGUE, Condition};
-use crate::monitor::conditions::settings::{Scope, ScopedChange, SettingChange, sourced};
+use crate::monitor::conditions::settings::{
+    Scope, ScopedChange, SettingChange, checked_hold, checked_threshold, sourced,
+};
 use crate::monitor::store::Refused;
 use askama::Template;
 
@@ -109,8 +110,7 @@ pub fn change(context: &PageContext, visit: &Visit<'_>) -> Result<Response, Page
             context.machines_changed()?;
             Ok(see_other("conditions".into()))
         }
-        Err(Refused::Store(error)) => Err(error.into()),
-        Err(refused) => show(context, visit, Some(refused.to_string())),
+        Err(refused) => show(context, visit, Some(sentence(refused)?)),
     }
 }
 

@@ -3,7 +3,6 @@
 use crate::http::networks::IpNetwork;
 use crate::latest::Latest;
 use crate::monitor::config::{Config, WebConfig};
-use crate::monitor::health::Health;
 use crate::monitor::notify::{NotifySettings, Poke};
 use crate::monitor::recorder::{RecorderContext, RecorderEvent};
 use crate::monitor::web::fleet::live::LiveQueue;
@@ -15,7 +14,6 @@ use std::time::Duration;
 
 pub struct PageContext {
     pub shared: RecorderContext,
-    pub health: Arc<Health>,
     pub settings: Arc<Latest<PageSettings>>,
     pub live: LiveQueue,
     pub proxy_logins: ProxyLogins,

@@ -58,10 +58,19 @@ impl Form {
         Some(self.text(name)).filter(|text| !text.is_empty())
     }
 
+    /// The names in a field, separated by commas.
+    pub fn names(&self, name: &str) -> Vec<String> {
+        names(self.text(name))
+    }
+
     /// All fields of this name: the checked boxes of a group.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.fields.iter().filter(move |(found, _)| found == name).map(|(_, value)| value.as_str())
     }
+}
+
+fn names(text: &str) -> Vec<String> {
+    text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
 fn decoded(text: &str) -> Result<String, PageRefusal> {
@@ -94,5 +103,11 @@ mod tests {
     fn a_form_that_is_no_text_or_too_large_is_refused() {
         Form::parse("a=%ff").expect_err("not UTF-8");
         Form::parse(&"a=1&".repeat(257)).expect_err("too many");
+    }
+
+    #[test]
+    fn names_are_separated_by_commas_and_empty_ones_do_not_count() {
+        assert_eq!(names("barn, north field,,"), ["barn", "north field"]);
+        assert_eq!(names(" , "), Vec::<String>::new());
     }
 }

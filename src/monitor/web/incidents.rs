@@ -1,13 +1,15 @@
 //! The incidents: open ones first, then those that have ended; and one incident with everything about it.
 
+use super::act::visible_machine;
 use super::context::PageContext;
 use super::form::Form;
 use super::frame::{Frame, Section};
 use super::page::{html, see_other};
-use super::refusal::PageRefusal;
+use super::refusal::{PageRefusal, sentence};
+use super::severity::{MachineHealth, severity};
 use super::viewpoint::Viewpoint;
 use super::visit::Visit;
-use super::words::{channel_name, phrase, time, when, without_response};
+use super::words::{channel_name, phrase, time, when};
 use crate::clock::Moment;
 use crate::http::Response;
 use crate::monitor::accounts::visitor::{AccessScope, Role};
@@ -17,8 +19,8 @@ use crate::monitor::incidents::table::IncidentId;
 use crate::monitor::machine::MachineId;
 use crate::monitor::notify::deliveries::DeliveryRecord;
 use crate::monitor::notify::delivery_state::DeliveryState;
+use crate::monitor::notify::without_response;
 use crate::monitor::store::page::Page;
-use crate::monitor::store::{Refused, StoreError};
 use crate::monitor::zone::Clock;
 use askama::Template;
 
@@ -88,7 +90,7 @@ impl IncidentLine {
             id: incident.id,
             machine: incident.machine.0.0,
             name: incident.machine.1.clone(),
-            is_bad: super::severity::severity(&incident.kind) == super::severity::MachineHealth::Bad,
+            is_bad: severity(&incident.kind) == MachineHealth::Bad,
             is_open: incident.ended.is_none(),
             phrase: phrase(incident),
             time: time(incident, &viewpoint.clock, viewpoint.now),
@@ -124,7 +126,7 @@ pub fn list(context: &PageContext, visit: &Visit<'_>) -> Result<Response, PageRe
     let number = |name: &str| query.filled(name).and_then(|text| text.parse::<i64>().ok());
     let machine = number("machine").map(MachineId);
     let machine = match machine {
-        Some(id) => Some((id, super::act::visible_machine(context, visit, id)?.name)),
+        Some(id) => Some((id, visible_machine(context, visit, id)?.name)),
         None => None,
     };
     let scope = VisibleMachines::of(context, visit)?;
@@ -156,13 +158,12 @@ struct VisibleMachines(Option<std::collections::HashSet<MachineId>>);
 
 impl VisibleMachines {
     fn of(context: &PageContext, visit: &Visit<'_>) -> Result<VisibleMachines, PageRefusal> {
-        let scope = &visit.visitor().scope;
-        if *scope == AccessScope::All {
+        if visit.visitor().scope == AccessScope::All {
             return Ok(VisibleMachines(None));
         }
         let (view, _) = context.live.view()?;
-        let visible = view.machines.iter().map(|machine| &machine.machine);
-        let visible = visible.filter(|machine| scope.includes(machine.group.as_deref(), &machine.tags));
+        let machines = view.machines.iter().map(|machine| &machine.machine);
+        let visible = machines.filter(|machine| visit.viewpoint.sees(machine));
         Ok(VisibleMachines(Some(visible.map(|machine| machine.id).collect())))
     }
 
@@ -210,7 +211,7 @@ fn visible_incident(
     id: IncidentId,
 ) -> Result<IncidentRecord, PageRefusal> {
     let incident = context.shared.store.incident(id)?.ok_or(PageRefusal::NotFound)?;
-    super::act::visible_machine(context, visit, incident.machine.0)?;
+    visible_machine(context, visit, incident.machine.0)?;
     Ok(incident)
 }
 
@@ -239,7 +240,6 @@ pub fn comment(context: &PageContext, visit: &Visit<'_>, id: IncidentId) -> Resu
     let form = Form::of_body(visit.request)?;
     match context.shared.store.comment(id, &visit.actor(), form.text("text"), visit.now.wall) {
         Ok(()) => Ok(see_other(format!("../{}", id.0))),
-        Err(Refused::Store(error)) => Err(StoreError::into(error)),
-        Err(refused) => show(context, visit, id, Some((form.text("text").into(), refused.to_string()))),
+        Err(refused) => show(context, visit, id, Some((form.text("text").into(), sentence(refused)?))),
     }
 }

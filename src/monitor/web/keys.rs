@@ -4,7 +4,7 @@ use super::context::PageContext;
 use super::form::Form;
 use super::frame::{Frame, Section};
 use super::page::{html, see_other};
-use super::refusal::PageRefusal;
+use super::refusal::{PageRefusal, sentence};
 use super::visit::Visit;
 use super::words::when;
 use crate::config::Period;
@@ -80,8 +80,7 @@ pub fn change(context: &PageContext, visit: &Visit<'_>) -> Result<Response, Page
                 None => Ok(see_other("keys".into())),
             }
         }
-        Err(Refused::Store(error)) => Err(error.into()),
-        Err(refused) => show(context, visit, None, Some(refused.to_string())),
+        Err(refused) => show(context, visit, None, Some(sentence(refused)?)),
     }
 }
 

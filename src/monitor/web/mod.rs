@@ -60,8 +60,7 @@ use context::PageContext;
 use crossbeam_channel::Receiver;
 use fleet::live::LivePoll;
 use form::Form;
-use page::response;
-use refusal::PageRefusal;
+use refusal::{PageRefusal, answer};
 use route::{ChannelForm, PageRoute};
 use sign_in::context::SignInContext;
 use std::sync::Arc;
@@ -89,9 +88,8 @@ pub fn run(context: &Arc<PageContext>, sign_in: &Arc<SignInContext>, requests: &
             sign_in::handle(context, sign_in, route, exchange, now);
             continue;
         }
-        let answer = respond(context, route, &exchange.request, now);
-        let answer = answer.unwrap_or_else(|refusal| refusal.into_response(&exchange.request, route));
-        exchange.reply.send(response(&exchange.request, answer));
+        let answered = respond(context, route, &exchange.request, now);
+        answer(exchange, answered);
     }
 }
 

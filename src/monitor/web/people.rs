@@ -4,9 +4,9 @@ use super::context::PageContext;
 use super::form::Form;
 use super::frame::{Frame, Section};
 use super::page::{html, see_other};
-use super::refusal::PageRefusal;
+use super::refusal::{PageRefusal, sentence};
 use super::visit::Visit;
-use super::words::{channel_name, when, without_response};
+use super::words::{channel_name, when};
 use crate::http::Response;
 use crate::monitor::accounts::visitor::{AccessScope, Role};
 use crate::monitor::command::recipient::chosen;
@@ -15,6 +15,7 @@ use crate::monitor::notify::choices::Selection;
 use crate::monitor::notify::recipients::{Preferences, StoredRecipient};
 use crate::monitor::notify::target::shown_url;
 use crate::monitor::notify::topic::Topic;
+use crate::monitor::notify::without_response;
 use crate::monitor::store::Refused;
 use askama::Template;
 
@@ -125,9 +126,8 @@ pub fn change(context: &PageContext, visit: &Visit<'_>) -> Result<Response, Page
             context.changed();
             Ok(see_other("people".into()))
         }
-        Err(Refused::Store(error)) => Err(error.into()),
         Err(refused) => {
-            show(context, visit, PeopleNote { problem: Some(refused.to_string()), ..PeopleNote::default() })
+            show(context, visit, PeopleNote { problem: Some(sentence(refused)?), ..PeopleNote::default() })
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Requests for pages that are refused.
 
 use super::frame::Frame;
-use super::route::{PageRoute, to_root};
-use crate::http::{Request, Response};
+use super::page::response;
+use super::route::to_root;
+use crate::http::{Exchange, Request, Response};
 use crate::monitor::store::{Refused, StoreError};
 use askama::Template;
 use std::time::Duration;
@@ -53,7 +54,7 @@ struct RefusalPage {
 
 impl PageRefusal {
     /// A page that says why; the way to the sign-in if that is what is missing.
-    pub fn into_response(self, request: &Request, _route: PageRoute) -> Response {
+    pub fn into_response(self, request: &Request) -> Response {
         let root = to_root(request.path());
         if self == PageRefusal::SignIn {
             return Response::new(303).header("Location", format!("{root}login{}", next(request)));
@@ -110,6 +111,24 @@ impl PageRefusal {
             }
         }
     }
+}
+
+/// Why a form was refused, for the page that shows the form again.
+///
+/// # Errors
+/// [`PageRefusal::Failed`]: it was the database, and not the form.
+pub fn sentence(refused: Refused) -> Result<String, PageRefusal> {
+    match refused {
+        Refused::Store(error) => Err(error.into()),
+        other => Ok(other.to_string()),
+    }
+}
+
+/// Sends a page, or says why it is refused.
+pub fn answer(exchange: Exchange, answered: Result<Response, PageRefusal>) {
+    let Exchange { request, reply } = exchange;
+    let page = answered.unwrap_or_else(|refusal| refusal.into_response(&request));
+    reply.send(response(&request, page));
 }
 
 /// The page to return to after the sign-in.

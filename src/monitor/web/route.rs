@@ -2,7 +2,7 @@
 
 use crate::monitor::accounts::visitor::UserId;
 use crate::monitor::incidents::table::IncidentId;
-use crate::monitor::machine::MachineId;
+use crate::monitor::machine::{MachineId, id_in_path};
 use crate::monitor::notify::channel::ChannelId;
 
 /// The meaning of a path.
@@ -104,7 +104,7 @@ impl PageRoute {
 
 fn machine_route(rest: &str) -> Option<PageRoute> {
     let (id, action) = rest.split_once('/').map_or((rest, None), |(id, action)| (id, Some(action)));
-    let id = MachineId(number(id)?);
+    let id = MachineId(id_in_path(id)?);
     let form = match action {
         None => return Some(PageRoute::Machine(id)),
         Some("mute") => return Some(PageRoute::MachineMute(id)),
@@ -120,7 +120,7 @@ fn machine_route(rest: &str) -> Option<PageRoute> {
 }
 
 fn user_route(rest: &str) -> Option<PageRoute> {
-    let id = number(rest.strip_prefix("settings/users/")?)?;
+    let id = id_in_path(rest.strip_prefix("settings/users/")?)?;
     Some(PageRoute::User(UserId(id)))
 }
 
@@ -133,12 +133,12 @@ fn channel_route(rest: &str) -> Option<PageRoute> {
         "test" => ChannelForm::Test,
         _ => return None,
     };
-    Some(PageRoute::ChannelForm(ChannelId(number(id)?), form))
+    Some(PageRoute::ChannelForm(ChannelId(id_in_path(id)?), form))
 }
 
 fn incident_route(rest: &str) -> Option<PageRoute> {
     let (id, action) = rest.split_once('/').map_or((rest, None), |(id, action)| (id, Some(action)));
-    let id = IncidentId(number(id)?);
+    let id = IncidentId(id_in_path(id)?);
     match action {
         None => Some(PageRoute::Incident(id)),
         Some("acknowledge") => Some(PageRoute::IncidentAcknowledge(id)),
@@ -146,12 +146,6 @@ fn incident_route(rest: &str) -> Option<PageRoute> {
         Some("comment") => Some(PageRoute::IncidentComment(id)),
         Some(_) => None,
     }
-}
-
-/// One spelling for each number: no sign, no leading zero.
-fn number(text: &str) -> Option<i64> {
-    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
-    is_plain.then(|| text.parse().ok()).flatten()
 }
 
 /// The way from a page back to the root, for relative links: they work under any path that a proxy adds.

@@ -9,7 +9,6 @@ use super::sign_in::context::SignInContext;
 use crate::http::{Exchange, queue};
 use crate::latest::Latest;
 use crate::monitor::config::Config;
-use crate::monitor::health::Health;
 use crate::monitor::notify::{NotifySettings, Poke};
 use crate::monitor::recorder::{RecorderContext, RecorderEvent};
 use crate::startup::spawn;
@@ -31,7 +30,6 @@ pub struct Pages {
 /// What the pages need of the rest of the monitor.
 pub struct PageParts<'a> {
     pub shared: &'a RecorderContext,
-    pub health: &'a Arc<Health>,
     pub config: &'a Config,
     pub orders: &'a Sender<RecorderEvent>,
     pub poke: Poke,
@@ -52,12 +50,11 @@ impl Pages {
         changed: Receiver<()>,
         mut others: impl FnMut(Exchange) + Send + 'static,
     ) -> Result<(Pages, Handler), String> {
-        let PageParts { shared, health, config, orders, poke, notify } = parts;
+        let PageParts { shared, config, orders, poke, notify } = parts;
         let (queue_of_live, live, stopper) = LiveQueue::new(shared.clone(), changed);
         let settings = Arc::new(Latest::new(PageSettings::of(config)));
         let context = Arc::new(PageContext {
             shared: shared.clone(),
-            health: health.clone(),
             settings: settings.clone(),
             live: queue_of_live,
             proxy_logins: ProxyLogins::default(),

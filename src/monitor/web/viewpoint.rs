@@ -2,6 +2,7 @@
 
 use crate::clock::Moment;
 use crate::monitor::accounts::visitor::Visitor;
+use crate::monitor::machine::Machine;
 use crate::monitor::zone::{Clock, ZONES, Zone};
 use std::path::Path;
 
@@ -19,6 +20,11 @@ pub struct Viewpoint {
 impl Viewpoint {
     pub fn new(visitor: Visitor, root: &'static str, now: Moment) -> Viewpoint {
         Viewpoint { clock: local_time(visitor.time_zone.as_deref()), visitor, root, now }
+    }
+
+    /// Whether a machine is within the visitor's scope.
+    pub fn sees(&self, machine: &Machine) -> bool {
+        self.visitor.scope.includes(machine.group.as_deref(), &machine.tags)
     }
 }
 

@@ -54,11 +54,6 @@ pub fn notice(incident: &IncidentRecord) -> ConditionNotice {
     }
 }
 
-/// A delivery's error without what the receiver answered: that of an internal server must not be shown.
-pub fn without_response(error: &str) -> &str {
-    error.split_once("; response: ").map_or(error, |(before, _)| before)
-}
-
 pub fn channel_name(kind: &str) -> &str {
     match kind {
         "telegram" => "Telegram",

@@ -2,17 +2,17 @@ use super::*;
 use crate::monitor::store::Scratch;
 use crate::monitor::store::page::Page;
 
-fn ada() -> Actor {
+pub(in crate::monitor::accounts) fn ada() -> Actor {
     Actor { name: "ada".into(), address: None }
 }
 
-fn limited(groups: &[&str], tags: &[&str]) -> AccessScope {
+pub(in crate::monitor::accounts) fn limited(groups: &[&str], tags: &[&str]) -> AccessScope {
     let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     AccessScope::Limited { groups: owned(groups), tags: owned(tags) }
 }
 
 /// With the owner ada, who has a password, and bob.
-fn two_users() -> Scratch {
+pub(in crate::monitor::accounts) fn two_users() -> Scratch {
     let store = Store::scratch();
     let line = Actor::command_line();
     store.add_user(&line, "ada", Role::Owner, &AccessScope::All, Moment(1)).expect("added");

@@ -70,16 +70,11 @@ impl Board {
     }
 
     pub fn of(view: &FleetView, viewpoint: &Viewpoint) -> Board {
-        let visible = view.machines.iter().filter(|machine| is_visible(machine, viewpoint));
+        let visible = view.machines.iter().filter(|machine| viewpoint.sees(&machine.machine));
         let mut problems = problems(visible, &view.notified, &viewpoint.clock, viewpoint.now);
         let more = problems.len().saturating_sub(MOST_PROBLEMS);
         problems.truncate(MOST_PROBLEMS);
         let can_act = viewpoint.visitor.may(Role::Operator);
         Board { root: viewpoint.root, can_act, problems, more }
     }
-}
-
-/// Whether the machine is within the visitor's scope.
-pub fn is_visible(machine: &MachineView, viewpoint: &Viewpoint) -> bool {
-    viewpoint.visitor.scope.includes(machine.machine.group.as_deref(), &machine.machine.tags)
 }

@@ -4,11 +4,11 @@
 //! open: at once after a transition, otherwise every two seconds. The browser counts seconds of silence itself, so a beat
 //! that changes nothing costs nothing here.
 
-use super::board::{Board, Headline, is_visible};
+use super::board::{Board, Headline};
 use super::group::state;
 use super::row::MachineRow;
 use super::tracker::FleetTracker;
-use super::view::FleetView;
+use super::view::{FleetView, MachineView};
 use crate::clock::Now;
 use crate::http::{Reply, Request, Response};
 use crate::monitor::accounts::sessions::SessionId;
@@ -20,7 +20,7 @@ use crate::monitor::web::viewpoint::Viewpoint;
 use askama::Template;
 use crossbeam_channel::{Receiver, Sender, bounded, never, select};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -263,7 +263,7 @@ impl Live {
         let (view, _) = self.tracker.view();
         let viewpoint = Viewpoint { now: now.wall, ..poll.viewpoint.clone() };
         let visible: Vec<_> =
-            view.machines.iter().filter(|machine| is_visible(machine, &viewpoint)).collect();
+            view.machines.iter().filter(|machine| viewpoint.sees(&machine.machine)).collect();
         let changed: Vec<_> = visible
             .iter()
             .copied()
@@ -273,13 +273,6 @@ impl Live {
             return None;
         }
         let headline = Headline::of(visible.iter().copied());
-        let mut groups: BTreeMap<String, Vec<_>> = BTreeMap::new();
-        for machine in &visible {
-            groups.entry(machine.machine.group.clone().unwrap_or_default()).or_default().push(*machine);
-        }
-        let touched = |name: &str| {
-            changed.iter().any(|machine| machine.machine.group.as_deref().unwrap_or_default() == name)
-        };
         Some(LiveAnswer {
             title: Some(headline.title()),
             need: Some(headline.need),
@@ -291,11 +284,7 @@ impl Live {
                     Some((machine.machine.id.0, MachineRow::new(machine, &viewpoint).render().ok()?))
                 })
                 .collect(),
-            groups: groups
-                .iter()
-                .filter(|(name, _)| touched(name))
-                .map(|(name, machines)| (name.clone(), state(machines)))
-                .collect(),
+            groups: group_states(&visible, &changed),
             ..nothing(version)
         })
     }
@@ -306,6 +295,18 @@ impl ParkedPoll {
         let response = Response::json(200, answer).header("Cache-Control", "no-store").authenticated();
         self.reply.send(compressed(self.accepts_gzip.as_deref(), response));
     }
+}
+
+/// What is said of the groups that have a changed machine.
+fn group_states(visible: &[&MachineView], changed: &[&MachineView]) -> BTreeMap<String, String> {
+    let group = |machine: &&MachineView| machine.machine.group.clone();
+    let touched: BTreeSet<Option<String>> = changed.iter().map(group).collect();
+    let state_of = |name: Option<String>| {
+        let machines = visible.iter().copied().filter(|machine| machine.machine.group == name);
+        let state = state(&machines.collect::<Vec<_>>());
+        (name.unwrap_or_default(), state)
+    };
+    touched.into_iter().map(state_of).collect()
 }
 
 fn nothing(version: u64) -> LiveAnswer {

@@ -30,7 +30,7 @@ use super::refusal::PageRefusal;
 use super::visit::Visit;
 use crate::http::Response;
 use askama::Template;
-use board::{Board, Headline, is_visible};
+use board::{Board, Headline};
 use filter::FleetFilter;
 use group::{Group, Grouping};
 use view::MachineView;
@@ -71,7 +71,7 @@ pub fn page(context: &PageContext, visit: &Visit<'_>) -> Result<Response, PageRe
     let filter = FleetFilter::read(visit)?;
     let viewpoint = &visit.viewpoint;
     let (view, version) = context.live.view()?;
-    let visible = || view.machines.iter().filter(|machine| is_visible(machine, viewpoint));
+    let visible = || view.machines.iter().filter(|machine| viewpoint.sees(&machine.machine));
     let headline = Headline::of(visible());
     let matching: Vec<&MachineView> = visible().filter(|machine| filter.matches(machine)).collect();
     let grouping = Grouping::of(&matching, filter.by_tag);
@@ -95,7 +95,7 @@ pub fn wall(context: &PageContext, visit: &Visit<'_>) -> Result<Response, PageRe
     let viewpoint = &visit.viewpoint;
     let (view, version) = context.live.view()?;
     let visible: Vec<&MachineView> =
-        view.machines.iter().filter(|machine| is_visible(machine, viewpoint)).collect();
+        view.machines.iter().filter(|machine| viewpoint.sees(&machine.machine)).collect();
     let headline = Headline::of(visible.iter().copied());
     let (groups, _) = Grouping::of(&visible, false).page(1, usize::MAX, viewpoint);
     let mut board = Board::of(&view, viewpoint);

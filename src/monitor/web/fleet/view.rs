@@ -72,7 +72,7 @@ impl FleetView {
             at: now,
             machines: machines.collect(),
             notified,
-            has_channel: !store.enabled_channels()?.is_empty(),
+            has_channel: store.has_enabled_channel()?,
         })
     }
 }

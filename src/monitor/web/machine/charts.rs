@@ -2,22 +2,17 @@
 
 use super::chart::{Chart, ChartKind, ChartPoint, ChartSpan, TimeLine};
 use super::span::ChartTime;
-use crate::clock::Moment;
 use crate::monitor::beat::Sample;
 use crate::monitor::fleet::activity::{Mark, MarkKind};
 use crate::monitor::history::query;
 use crate::monitor::history::resolution::Point;
-use crate::monitor::incidents::list::{IncidentFilter, IncidentRecord};
+use crate::monitor::incidents::list::IncidentRecord;
 use crate::monitor::incidents::table::OFFLINE;
 use crate::monitor::machine::MachineId;
-use crate::monitor::store::page::Page;
 use crate::monitor::web::context::PageContext;
 use crate::monitor::web::refusal::PageRefusal;
 use crate::monitor::web::words::{phrase, time};
 use crate::monitor::zone::Clock;
-
-/// Incidents that are drawn; more would be a solid colour.
-const MOST_SPANS: u32 = 500;
 
 /// How one figure of a sample is drawn.
 struct FigureChart {
@@ -45,22 +40,19 @@ const CHARTS: [FigureChart; 6] = [
     chart("Wi-Fi signal", "%", (0.0, 100.0), 0, |sample| sample.signal),
 ];
 
-/// A chart for each figure that the machine has.
+/// A chart for each figure that the machine has; `incidents` newest first.
 pub fn draw(
     context: &PageContext,
     id: MachineId,
     time: &ChartTime,
+    incidents: &[IncidentRecord],
     clock: &Clock,
-    now: Moment,
 ) -> Result<Vec<Chart>, PageRefusal> {
     let shared = &context.shared;
     let line = time.line();
     let points = query::query(&shared.store, &shared.fleet, id, line.from, line.to, time.step())?;
-    let filter =
-        IncidentFilter { page: Page::default(), limit: MOST_SPANS, machine: Some(id), is_open: None };
-    let incidents = shared.store.incidents(&filter)?;
     let mut spans: Vec<ChartSpan> =
-        incidents.iter().rev().filter_map(|incident| span(incident, line, clock, now)).collect();
+        incidents.iter().rev().filter_map(|incident| span(incident, line, clock)).collect();
     spans.extend(shared.store.marks(id, line.from)?.iter().filter_map(|found| mark(found, line, clock)));
     let charts = CHARTS.iter().filter_map(|FigureChart { kind, figure }| {
         let points: Vec<ChartPoint> = points.iter().filter_map(|point| of_figure(point, *figure)).collect();
@@ -79,10 +71,15 @@ fn of_figure(point: &Point, figure: fn(&Sample) -> Option<f32>) -> Option<ChartP
     })
 }
 
-fn span(incident: &IncidentRecord, line: TimeLine, clock: &Clock, now: Moment) -> Option<ChartSpan> {
-    let (x, width) = line.span(incident.since, incident.ended.unwrap_or(now))?;
+fn span(incident: &IncidentRecord, line: TimeLine, clock: &Clock) -> Option<ChartSpan> {
+    let (x, width) = line.span(incident.since, incident.ended.unwrap_or(line.to))?;
     let class = if incident.kind == OFFLINE { "d" } else { "w" };
-    Some(ChartSpan { x, width, class, title: format!("{} {}", phrase(incident), time(incident, clock, now)) })
+    Some(ChartSpan {
+        x,
+        width,
+        class,
+        title: format!("{} {}", phrase(incident), time(incident, clock, line.to)),
+    })
 }
 
 /// A boot or a change of the uplink, as a thin line.

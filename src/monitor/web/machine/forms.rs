@@ -12,7 +12,7 @@ use crate::monitor::web::context::PageContext;
 use crate::monitor::web::form::Form;
 use crate::monitor::web::frame::{Frame, Section};
 use crate::monitor::web::page::{html, see_other};
-use crate::monitor::web::refusal::PageRefusal;
+use crate::monitor::web::refusal::{PageRefusal, sentence};
 use crate::monitor::web::route::MachineForm;
 use crate::monitor::web::visit::Visit;
 use askama::Template;
@@ -93,13 +93,7 @@ fn settings(context: &PageContext, visit: &Visit<'_>, id: MachineId) -> Result<R
 
 /// The change that a form asks for; empty fields clear what they are about.
 fn change(form: &Form, machine: &Machine) -> Result<MachineChange, Refused> {
-    let tags: Vec<String> = form
-        .text("tags")
-        .split(',')
-        .map(str::trim)
-        .filter(|tag| !tag.is_empty())
-        .map(str::to_owned)
-        .collect();
+    let tags = form.names("tags");
     let threshold = form.filled("threshold").map(str::parse::<Period>).transpose();
     let threshold = threshold.map_err(|problem| Refused::because(format!("threshold: {problem}")))?;
     let optional = |name: &str| Some(form.filled(name).map(str::to_owned));
@@ -164,8 +158,5 @@ fn refuse(
     form: &'static str,
     refused: Refused,
 ) -> Result<Response, PageRefusal> {
-    match refused {
-        Refused::Store(error) => Err(error.into()),
-        refused => show(context, visit, id, Some(RefusedForm { form, sentence: refused.to_string() })),
-    }
+    show(context, visit, id, Some(RefusedForm { form, sentence: sentence(refused)? }))
 }

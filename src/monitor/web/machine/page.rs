@@ -7,12 +7,14 @@ use crate::config::Period;
 use crate::http::Response;
 use crate::monitor::command::condition::view::changed;
 use crate::monitor::conditions::settings::{SourcedSetting, sourced};
+use crate::monitor::fleet::activity::day;
 use crate::monitor::incidents::list::IncidentFilter;
 use crate::monitor::machine::{Machine, MachineId};
 use crate::monitor::store::page::Page;
 use crate::monitor::web::act::visible_machine;
 use crate::monitor::web::context::PageContext;
-use crate::monitor::web::fleet::board::{Board, Headline};
+use crate::monitor::web::fleet::board::Board;
+use crate::monitor::web::fleet::view::MachineView;
 use crate::monitor::web::form::Form;
 use crate::monitor::web::frame::{Frame, Section};
 use crate::monitor::web::incidents::{DeliveryLine, IncidentLine};
@@ -24,7 +26,9 @@ use crate::wire::Reason;
 use askama::Template;
 
 /// Ended incidents and deliveries that are listed; the incidents' page has all.
-const MOST_LISTED: u32 = 10;
+const MOST_LISTED: usize = 10;
+/// Incidents that the charts show; more would be a solid colour.
+const MOST_DRAWN: u32 = 500;
 
 #[derive(Template)]
 #[template(path = "machine.html")]
@@ -106,30 +110,30 @@ pub fn show(
         None => store.latest(id)?,
     };
     let page = Page::default();
-    let incidents = IncidentFilter { page, limit: MOST_LISTED, machine: Some(id), is_open: None };
+    let incidents = IncidentFilter { page, limit: MOST_DRAWN, machine: Some(id), is_open: None };
     let incidents = store.incidents(&incidents)?;
-    let deliveries = store.deliveries(page, Some(id), None, MOST_LISTED)?;
+    let deliveries = store.deliveries(page, Some(id), None, MOST_LISTED as u32)?;
     let mut settings = sourced(&store.condition_changes()?, Some(&machine));
     settings.retain(SourcedSetting::is_changed);
     let board = Board::of_machine(shown, &view, viewpoint);
-    let title = Headline::of(view.machines.iter().filter(|shown| shown.machine.id == id)).need;
+    let mark = if shown.health().needs_a_person() { "(!) " } else { "" };
     let page = MachinePage {
-        frame: Frame::new(
-            viewpoint,
-            Section::Fleet,
-            format!("{}{}", if title > 0 { "(!) " } else { "" }, machine.name),
-        ),
+        frame: Frame::new(viewpoint, Section::Fleet, format!("{mark}{}", machine.name)),
         id: id.0,
         name: machine.name.clone(),
         state: shown.state(clock, now),
         facts: facts(&machine, visit),
         board,
-        charts: super::charts::draw(context, id, &time, clock, now)?,
+        charts: super::charts::draw(context, id, &time, &incidents, clock)?,
         time,
         uplinks: latest.as_ref().map(|(_, payload)| super::payload::uplinks(payload)).unwrap_or_default(),
         cameras: cameras(context, visit, id, shown)?,
         beats: beats(context, visit, id)?,
-        incidents: incidents.iter().map(|incident| IncidentLine::new(incident, viewpoint)).collect(),
+        incidents: incidents
+            .iter()
+            .take(MOST_LISTED)
+            .map(|incident| IncidentLine::new(incident, viewpoint))
+            .collect(),
         deliveries: deliveries.iter().map(|delivery| DeliveryLine::new(delivery, clock, now)).collect(),
         settings: settings.iter().map(|setting| (setting.entry.name, changed(setting))).collect(),
         payload_at: latest.as_ref().map_or_else(String::new, |(at, _)| when(*at, clock, now)),
@@ -164,7 +168,7 @@ fn facts(machine: &Machine, visit: &Visit<'_>) -> Vec<(&'static str, String)> {
 /// The reasons that occurred; the last minutes are counted later.
 fn beats(context: &PageContext, visit: &Visit<'_>, id: MachineId) -> Result<Vec<BeatLine>, PageRefusal> {
     let days = context.shared.store.beat_days(id, BEAT_DAYS, visit.now.wall)?;
-    let today = visit.now.wall.0.div_euclid(86_400_000);
+    let today = day(visit.now.wall);
     let names = Reason::ALL.map(Reason::as_str).into_iter().chain(["without a reason"]);
     let line = |(number, reason): (usize, &'static str)| BeatLine {
         reason,
@@ -178,7 +182,7 @@ fn cameras(
     context: &PageContext,
     visit: &Visit<'_>,
     id: MachineId,
-    shown: &crate::monitor::web::fleet::view::MachineView,
+    shown: &MachineView,
 ) -> Result<Vec<CameraLine>, PageRefusal> {
     let history = context.shared.store.recent_camera_history(id, visit.now.wall)?;
     let state = |name: &str| {

@@ -3,7 +3,6 @@
 use super::browser_name::browser_name;
 use super::confirm::{SignedIn, answer_confirmed, stay};
 use super::context::SignInContext;
-use super::hashing::answer;
 use super::new_password::read_new;
 use super::second_factor;
 use crate::http::{Exchange, Request, Response};
@@ -14,8 +13,7 @@ use crate::monitor::store::Store;
 use crate::monitor::web::form::Form;
 use crate::monitor::web::frame::{Frame, Section};
 use crate::monitor::web::page::{html, see_other};
-use crate::monitor::web::refusal::PageRefusal;
-use crate::monitor::web::route::PageRoute;
+use crate::monitor::web::refusal::{PageRefusal, answer};
 use crate::monitor::web::viewpoint::Viewpoint;
 use crate::monitor::web::visit::Visit;
 use askama::Template;
@@ -91,26 +89,25 @@ fn session_row(session: &Session, this: SessionId, viewpoint: &Viewpoint) -> Ses
 
 /// `POST /account`
 pub fn submit(context: &Arc<SignInContext>, visit: SignedIn, exchange: Exchange) {
-    let to = PageRoute::Account;
     let form = match Form::of_body(&exchange.request) {
         Ok(form) => form,
-        Err(refusal) => return answer(exchange, to, Err(refusal)),
+        Err(refusal) => return answer(exchange, Err(refusal)),
     };
     let current = form.exact("current").to_owned();
     match form.text("action") {
         "password" => match read_new(&form, &visit.viewpoint.visitor.name) {
             Ok(new) => {
-                answer_confirmed(context, visit, current, (exchange, to), move |context, request, visit| {
+                answer_confirmed(context, visit, current, exchange, move |context, request, visit| {
                     change_password(context, request, visit, &new)
                 });
             }
-            Err(problem) => answer(exchange, to, Err(PageRefusal::Invalid(problem))),
+            Err(problem) => answer(exchange, Err(PageRefusal::Invalid(problem))),
         },
         "totp-on" => second_factor::turn_on(context, visit, current, exchange, &form),
-        "totp-off" => answer_confirmed(context, visit, current, (exchange, to), second_factor::turn_off),
+        "totp-off" => answer_confirmed(context, visit, current, exchange, second_factor::turn_off),
         _ => {
             let answered = change(context, &visit, &form);
-            answer(exchange, to, answered);
+            answer(exchange, answered);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::arrive::{Arrival, with_session};
 use super::context::SignInContext;
-use super::hashing::{answer, answer_there};
+use super::hashing::answer_there;
 use crate::clock::Now;
 use crate::http::{Exchange, Request, Response};
 use crate::monitor::accounts::attempts::{Attempter, Proof};
@@ -10,8 +10,7 @@ use crate::monitor::accounts::audit::Actor;
 use crate::monitor::accounts::password;
 use crate::monitor::accounts::sessions::SessionId;
 use crate::monitor::accounts::visitor::Role;
-use crate::monitor::web::refusal::PageRefusal;
-use crate::monitor::web::route::PageRoute;
+use crate::monitor::web::refusal::{PageRefusal, answer};
 use crate::monitor::web::viewpoint::Viewpoint;
 use crate::monitor::web::visit::Visit;
 use std::net::IpAddr;
@@ -51,15 +50,15 @@ pub fn answer_confirmed(
     context: &Arc<SignInContext>,
     visit: SignedIn,
     password: String,
-    to: (Exchange, PageRoute),
+    exchange: Exchange,
     work: impl FnOnce(&SignInContext, &Request, &SignedIn) -> Result<Response, PageRefusal> + Send + 'static,
 ) {
     let who = Attempter::SignedIn(visit.session);
     let name = visit.viewpoint.visitor.name.clone();
     if let Err(refusal) = context.begin(Proof::Password, &name, who, visit.now) {
-        return answer(to.0, to.1, Err(refusal));
+        return answer(exchange, Err(refusal));
     }
-    answer_there(context, who, to, move |context, request| {
+    answer_there(context, who, exchange, move |context, request| {
         let stored = context.store.login_record(&name)?.and_then(|record| record.password);
         if stored.is_none() {
             let sentence = "You have no password, which this change asks for. An owner can make a link for you to set one.";

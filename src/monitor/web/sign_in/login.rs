@@ -3,7 +3,7 @@
 use super::arrive::{Arrival, arrive};
 use super::context::SignInContext;
 use super::cookies;
-use super::hashing::{answer, answer_there};
+use super::hashing::answer_there;
 use crate::clock::Now;
 use crate::http::{Exchange, Request, Response};
 use crate::monitor::accounts::attempts::{Attempter, Proof};
@@ -14,8 +14,7 @@ use crate::monitor::accounts::proofs::{LoginRecord, SecondFactor};
 use crate::monitor::web::form::Form;
 use crate::monitor::web::frame::Frame;
 use crate::monitor::web::page::{html, see_other};
-use crate::monitor::web::refusal::PageRefusal;
-use crate::monitor::web::route::PageRoute;
+use crate::monitor::web::refusal::{PageRefusal, answer};
 use crate::monitor::web::visit::{SESSION_COOKIE, cookie};
 use askama::Template;
 use std::sync::Arc;
@@ -65,11 +64,11 @@ pub fn submit(context: &Arc<SignInContext>, exchange: Exchange, now: Now) {
     let read = Form::of_body(&exchange.request);
     let form = match read {
         Ok(form) => form,
-        Err(refusal) => return answer(exchange, PageRoute::Login, Err(refusal)),
+        Err(refusal) => return answer(exchange, Err(refusal)),
     };
     if form.filled("step").is_some() {
         let answered = second_step(context, &exchange.request, &form, now);
-        return answer(exchange, PageRoute::Login, answered);
+        return answer(exchange, answered);
     }
     let entered = Entered {
         name: form.text("name").into(),
@@ -79,7 +78,7 @@ pub fn submit(context: &Arc<SignInContext>, exchange: Exchange, now: Now) {
     };
     match first_step(context, &exchange.request, &entered, now) {
         Ok((record, who)) => {
-            answer_there(context, who, (exchange, PageRoute::Login), move |context, request| {
+            answer_there(context, who, exchange, move |context, request| {
                 checked(context, request, &entered, record, who, now)
             });
         }
@@ -87,9 +86,9 @@ pub fn submit(context: &Arc<SignInContext>, exchange: Exchange, now: Now) {
             let problem = PageRefusal::TooMany(wait).sentence();
             let page = login_page(429, &entered, Some(problem));
             let seconds = wait.as_secs() + 1;
-            answer(exchange, PageRoute::Login, Ok(page.header("Retry-After", seconds.to_string())));
+            answer(exchange, Ok(page.header("Retry-After", seconds.to_string())));
         }
-        Err(refusal) => answer(exchange, PageRoute::Login, Err(refusal)),
+        Err(refusal) => answer(exchange, Err(refusal)),
     }
 }
 

@@ -31,14 +31,13 @@ mod welcome;
 
 use super::context::PageContext;
 use super::origin;
-use super::refusal::PageRefusal;
+use super::refusal::{PageRefusal, answer};
 use super::route::PageRoute;
 use super::visit::Visit;
 use crate::clock::Now;
 use crate::http::{Exchange, Method, Request, Response};
 use confirm::SignedIn;
 use context::SignInContext;
-use hashing::answer;
 use std::sync::Arc;
 
 /// Whether the requests of a path are answered here.
@@ -57,21 +56,21 @@ pub fn handle(
 ) {
     if exchange.request.method() == Method::Get {
         let answered = show(pages, context, route, &exchange.request, now);
-        return answer(exchange, route, answered);
+        return answer(exchange, answered);
     }
     if let Err(refusal) = origin::check(&exchange.request, context.public_url().as_ref()) {
-        return answer(exchange, route, Err(refusal));
+        return answer(exchange, Err(refusal));
     }
     match route {
         PageRoute::Login => login::submit(context, exchange, now),
         PageRoute::Welcome => welcome::submit(context, exchange, now),
         PageRoute::Logout => {
             let answered = login::sign_out(context, &exchange.request);
-            answer(exchange, route, answered);
+            answer(exchange, answered);
         }
         _ => match visit(pages, &exchange.request, now) {
             Ok(visit) => change(context, visit, route, exchange),
-            Err(refusal) => answer(exchange, route, Err(refusal)),
+            Err(refusal) => answer(exchange, Err(refusal)),
         },
     }
 }
@@ -82,7 +81,7 @@ fn change(context: &Arc<SignInContext>, visit: SignedIn, route: PageRoute, excha
         PageRoute::Account => account::submit(context, visit, exchange),
         PageRoute::Users => users::submit(context, visit, exchange),
         PageRoute::User(id) => user::submit(context, visit, exchange, id),
-        _ => answer(exchange, route, Err(PageRefusal::Method)),
+        _ => answer(exchange, Err(PageRefusal::Method)),
     }
 }
 

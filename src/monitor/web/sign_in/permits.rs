@@ -36,7 +36,7 @@ impl Permits {
     pub fn read(form: &Form) -> Result<(Role, AccessScope), PageRefusal> {
         let role = Role::from_name(form.text("role"));
         let role = role.ok_or_else(|| PageRefusal::Invalid("Choose a role.".into()))?;
-        let (groups, tags) = (names(form.text("groups")), names(form.text("tags")));
+        let (groups, tags) = (form.names("groups"), form.names("tags"));
         let scope = match groups.is_empty() && tags.is_empty() {
             true => AccessScope::All,
             false => AccessScope::Limited { groups, tags },
@@ -45,24 +45,14 @@ impl Permits {
     }
 }
 
-/// Names separated by commas.
-fn names(text: &str) -> Vec<String> {
-    text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn names_are_separated_by_commas_and_empty_ones_do_not_count() {
-        assert_eq!(names("barn, north field,,"), ["barn", "north field"]);
-        assert_eq!(names(" , "), Vec::<String>::new());
-    }
-
-    #[test]
     fn limits_are_shown_as_they_are_entered() {
-        let scope = AccessScope::Limited { groups: names("barn, mill"), tags: names("camera") };
+        let scope =
+            AccessScope::Limited { groups: vec!["barn".into(), "mill".into()], tags: vec!["camera".into()] };
         let shown = Permits::of(Role::Operator, &scope);
         assert_eq!((shown.groups.as_str(), shown.tags.as_str()), ("barn, mill", "camera"));
         let chosen: Vec<_> = shown.roles.iter().filter(|role| role.is_chosen).map(|role| role.name).collect();

@@ -2,14 +2,12 @@
 
 use super::confirm::{SignedIn, answer_confirmed, stay};
 use super::context::SignInContext;
-use super::hashing::answer;
 use crate::http::{Exchange, Request, Response};
 use crate::monitor::accounts::totp::{TotpSecret, qr_svg, recovery_codes};
 use crate::monitor::web::form::Form;
 use crate::monitor::web::frame::{Frame, Section};
 use crate::monitor::web::page::{html, see_other};
-use crate::monitor::web::refusal::PageRefusal;
-use crate::monitor::web::route::PageRoute;
+use crate::monitor::web::refusal::{PageRefusal, answer};
 use askama::Template;
 use std::sync::Arc;
 
@@ -68,26 +66,20 @@ pub fn turn_on(
 ) {
     let Some(secret) = TotpSecret::from_base32(form.text("secret")) else {
         let refusal = PageRefusal::Invalid("The form has no key.".into());
-        return answer(exchange, PageRoute::Account, Err(refusal));
+        return answer(exchange, Err(refusal));
     };
     // Guessing is useless: the key is the visitor's own.
     let Some(step) = secret.step_of(form.text("code"), None, visit.now.wall) else {
         let problem = "The code is wrong. Enter the one that is shown now; the phone's clock must be right.";
         let page = setup_page(400, &visit, &secret, Some(problem));
-        return answer(exchange, PageRoute::Account, page);
+        return answer(exchange, page);
     };
-    answer_confirmed(
-        context,
-        visit,
-        password,
-        (exchange, PageRoute::Account),
-        move |context, request, visit| {
-            let (user, codes) = (visit.viewpoint.visitor.id, recovery_codes().map_err(no_random)?);
-            context.store.set_totp(&visit.actor(), user, &secret, step, &codes, visit.now.wall)?;
-            let frame = Frame::new(&visit.viewpoint, Section::Account, "Recovery codes");
-            stay(context, request, visit, html(200, &CodesPage { frame, codes }))
-        },
-    );
+    answer_confirmed(context, visit, password, exchange, move |context, request, visit| {
+        let (user, codes) = (visit.viewpoint.visitor.id, recovery_codes().map_err(no_random)?);
+        context.store.set_totp(&visit.actor(), user, &secret, step, &codes, visit.now.wall)?;
+        let frame = Frame::new(&visit.viewpoint, Section::Account, "Recovery codes");
+        stay(context, request, visit, html(200, &CodesPage { frame, codes }))
+    });
 }
 
 /// Turns it off; the password was right.

@@ -2,7 +2,6 @@
 
 use super::confirm::{SignedIn, answer_confirmed};
 use super::context::SignInContext;
-use super::hashing::answer;
 use super::permits::{Permits, RoleChoice};
 use super::users::link_page;
 use crate::http::{Exchange, Response};
@@ -12,8 +11,7 @@ use crate::monitor::accounts::visitor::{AccessScope, Role, UserId};
 use crate::monitor::web::form::Form;
 use crate::monitor::web::frame::{Frame, Section};
 use crate::monitor::web::page::{html, see_other};
-use crate::monitor::web::refusal::PageRefusal;
-use crate::monitor::web::route::PageRoute;
+use crate::monitor::web::refusal::{PageRefusal, answer};
 use crate::monitor::web::visit::Visit;
 use askama::Template;
 use std::sync::Arc;
@@ -67,16 +65,15 @@ pub fn page(context: &SignInContext, visit: &Visit<'_>, id: UserId) -> Result<Re
 
 /// `POST /settings/users/{id}`
 pub fn submit(context: &Arc<SignInContext>, visit: SignedIn, exchange: Exchange, id: UserId) {
-    let route = PageRoute::User(id);
     let read = visit.require(Role::Owner).and_then(|()| Form::of_body(&exchange.request));
     let read = read.and_then(|form| Ok((action(&form)?, form.exact("current").to_owned())));
     match read {
         Ok((action, current)) => {
-            answer_confirmed(context, visit, current, (exchange, route), move |context, _, visit| {
+            answer_confirmed(context, visit, current, exchange, move |context, _, visit| {
                 act(context, visit, id, action)
             });
         }
-        Err(refusal) => answer(exchange, route, Err(refusal)),
+        Err(refusal) => answer(exchange, Err(refusal)),
     }
 }
 

@@ -2,7 +2,6 @@
 
 use super::confirm::{SignedIn, answer_confirmed};
 use super::context::SignInContext;
-use super::hashing::answer;
 use super::permits::{Permits, RoleChoice};
 use crate::http::{Exchange, Response};
 use crate::monitor::accounts::invitations::link_of;
@@ -11,8 +10,7 @@ use crate::monitor::accounts::visitor::{AccessScope, Role, UserId};
 use crate::monitor::web::form::Form;
 use crate::monitor::web::frame::{Frame, Section};
 use crate::monitor::web::page::html;
-use crate::monitor::web::refusal::PageRefusal;
-use crate::monitor::web::route::PageRoute;
+use crate::monitor::web::refusal::{PageRefusal, answer};
 use crate::monitor::web::visit::Visit;
 use askama::Template;
 use std::sync::Arc;
@@ -78,15 +76,14 @@ fn row(user: User) -> UserRow {
 
 /// `POST /settings/users`
 pub fn submit(context: &Arc<SignInContext>, visit: SignedIn, exchange: Exchange) {
-    let route = PageRoute::Users;
     let read = visit.require(Role::Owner).and_then(|()| Form::of_body(&exchange.request));
     let read = read.and_then(|form| Ok((Permits::read(&form)?, form)));
     let ((role, scope), form) = match read {
         Ok(read) => read,
-        Err(refusal) => return answer(exchange, route, Err(refusal)),
+        Err(refusal) => return answer(exchange, Err(refusal)),
     };
     let (name, current) = (form.text("name").to_owned(), form.exact("current").to_owned());
-    answer_confirmed(context, visit, current, (exchange, route), move |context, _, visit| {
+    answer_confirmed(context, visit, current, exchange, move |context, _, visit| {
         let id = context.store.add_user(&visit.actor(), &name, role, &scope, visit.now.wall)?;
         link_page(context, visit, id)
     });

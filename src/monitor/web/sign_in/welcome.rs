@@ -2,7 +2,7 @@
 
 use super::arrive::{Arrival, arrive};
 use super::context::SignInContext;
-use super::hashing::{answer, answer_there};
+use super::hashing::answer_there;
 use super::new_password::read_new;
 use crate::clock::Now;
 use crate::http::{Exchange, Request, Response};
@@ -12,8 +12,7 @@ use crate::monitor::accounts::password;
 use crate::monitor::web::form::Form;
 use crate::monitor::web::frame::Frame;
 use crate::monitor::web::page::{html, see_other};
-use crate::monitor::web::refusal::PageRefusal;
-use crate::monitor::web::route::PageRoute;
+use crate::monitor::web::refusal::{PageRefusal, answer};
 use askama::Template;
 use std::sync::Arc;
 
@@ -40,16 +39,16 @@ pub fn submit(context: &Arc<SignInContext>, exchange: Exchange, now: Now) {
             // Who has a link is no stranger.
             let who = Attempter::Stranger(context.address(&exchange.request));
             if let Err(refusal) = context.begin(Proof::Password, &link, who, now) {
-                return answer(exchange, PageRoute::Welcome, Err(refusal));
+                return answer(exchange, Err(refusal));
             }
-            answer_there(context, who, (exchange, PageRoute::Welcome), move |context, request| {
+            answer_there(context, who, exchange, move |context, request| {
                 let done = accept(context, request, &link, &password, &zone, now)?;
                 context.attempts.succeeded(Proof::Password, &link, who);
                 Ok(done)
             });
         }
-        Ok(Choice::Bad(page)) => answer(exchange, PageRoute::Welcome, Ok(page)),
-        Err(refusal) => answer(exchange, PageRoute::Welcome, Err(refusal)),
+        Ok(Choice::Bad(page)) => answer(exchange, Ok(page)),
+        Err(refusal) => answer(exchange, Err(refusal)),
     }
 }
 
