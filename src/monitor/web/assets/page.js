@@ -58,7 +58,6 @@
   document.addEventListener("focusout", () => { tip.hidden = true; });
 
   if (!live) return;
-  const foot = document.getElementById("foot");
   const icon = document.getElementById("icon");
   let version = live.dataset.version;
   let heard = new Date();
@@ -68,6 +67,8 @@
   const time = (date) => date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
   const say = (text, stale) => {
     document.body.classList.toggle("stale", stale);
+    // Looked up each time: a page that loads itself again has a new one.
+    const foot = document.getElementById("foot");
     if (foot) foot.textContent = text;
     if (icon) icon.href = icon.href.replace(/icon[^/]*\.svg$/, stale ? "icon-stale.svg" : need > 0 ? "icon-bad.svg" : "icon.svg");
   };
@@ -135,7 +136,9 @@
     poll = new AbortController();
     const limit = setTimeout(() => poll?.abort(), 15000);
     try {
-      const answer = await fetch(new URL(`live?since=${version}`, root), { credentials: "same-origin", signal: poll.signal });
+      // "no-store": requests of two tabs for the same address would otherwise wait for each other.
+      const request = { credentials: "same-origin", cache: "no-store", signal: poll.signal };
+      const answer = await fetch(new URL(`live?since=${version}`, root), request);
       if (answer.status === 401) return location.assign(new URL("login", root));
       if (!answer.ok) throw new Error(String(answer.status));
       const changes = await answer.json();
