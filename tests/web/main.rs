@@ -5,4 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bed;
+mod connection;
+mod fleet;
 mod sign_in;

@@ -1,35 +1,20 @@
 //! The first visit, the link of a new user, signing in, and the second factor.
 
+use crate::bed::Desk;
 use crate::support::browser::{PASSWORD, link_token};
-use crate::support::devtools::Browser;
 use crate::support::monitor::{Monitor, Plan};
-use crate::support::skip_without;
 use heartbeat_daemon::clock::Moment;
 use heartbeat_daemon::monitor::accounts::totp::TotpSecret;
 use std::time::Duration;
 
-/// As wide as a desk's screen; `None` where there is no browser: the test is skipped.
-fn chromium() -> Option<Browser> {
-    let mut browser = Browser::start();
-    match &mut browser {
-        Some(browser) => browser.resize(1300),
-        None => skip_without("chromium, which shows the pages"),
-    }
-    browser
-}
-
-fn sign_in(browser: &mut Browser, password: &str) {
+fn sign_in(browser: &mut Desk, password: &str) {
     browser.fill("name", "ada");
     browser.fill("password", password);
     browser.follow("button.main");
 }
 
-fn heading(browser: &mut Browser) -> String {
-    browser.value("document.querySelector('h1').innerText").as_str().unwrap_or_default().to_owned()
-}
-
 /// Follows the link of `user add`.
-fn welcome(monitor: &Monitor, browser: &mut Browser) {
+fn welcome(monitor: &Monitor, browser: &mut Desk) {
     let link = link_token(&monitor.plan().token(&["user", "add", "ada", "--role", "owner"]));
     browser.open(&monitor.url(&format!("/welcome?link={link}")));
     browser.fill("password", PASSWORD);
@@ -39,29 +24,29 @@ fn welcome(monitor: &Monitor, browser: &mut Browser) {
 
 #[test]
 fn a_first_visit_leads_to_the_sign_in_and_a_wrong_password_says_so() {
-    let Some(mut browser) = chromium() else { return };
+    let Some(mut browser) = Desk::new() else { return };
     let monitor = Plan::new().start();
     browser.open(&monitor.url("/"));
-    assert_eq!(heading(&mut browser), "Sign in");
+    assert_eq!(browser.heading(), "Sign in");
     welcome(&monitor, &mut browser);
-    assert_eq!(heading(&mut browser), "No machine yet");
-    assert_eq!(browser.complaints, Vec::<String>::new());
+    assert_eq!(browser.heading(), "No machine yet");
+    browser.has_not_complained();
 
     browser.follow(".who button");
-    assert_eq!(heading(&mut browser), "Sign in");
+    assert_eq!(browser.heading(), "Sign in");
     sign_in(&mut browser, "wrong horse battery");
     browser.wait_for("problem", "The name or the password is wrong.");
     // The browser notes the status 401 of that page, and nothing else.
     assert!(browser.complaints.iter().all(|it| it.contains("401")), "{:?}", browser.complaints);
     browser.complaints.clear();
     sign_in(&mut browser, PASSWORD);
-    assert_eq!(heading(&mut browser), "No machine yet");
-    assert_eq!(browser.complaints, Vec::<String>::new());
+    assert_eq!(browser.heading(), "No machine yet");
+    browser.has_not_complained();
 }
 
 #[test]
 fn a_second_factor_is_set_up_and_asked_for() {
-    let Some(mut browser) = chromium() else { return };
+    let Some(mut browser) = Desk::new() else { return };
     let monitor = Plan::new().start();
     welcome(&monitor, &mut browser);
     browser.open(&monitor.url("/account"));
@@ -71,15 +56,15 @@ fn a_second_factor_is_set_up_and_asked_for() {
     browser.fill("code", &secret.code_at(Moment::now()));
     browser.fill("current", PASSWORD);
     browser.follow("form:has([name=code]) button");
-    assert_eq!(heading(&mut browser), "The second factor is on");
+    assert_eq!(browser.heading(), "The second factor is on");
     browser.open(&monitor.url("/"));
     browser.follow(".who button");
     sign_in(&mut browser, PASSWORD);
-    assert_eq!(heading(&mut browser), "Second factor");
+    assert_eq!(browser.heading(), "Second factor");
     browser.fill("code", "000000");
     browser.follow("button.main");
     browser.wait_for("problem", "code");
     browser.fill("code", &secret.code_at(Moment::now().plus(Duration::from_secs(30))));
     browser.follow("button.main");
-    assert_eq!(heading(&mut browser), "No machine yet");
+    assert_eq!(browser.heading(), "No machine yet");
 }
