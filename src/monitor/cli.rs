@@ -1,8 +1,8 @@
 //! The command line: arguments, dispatch to the commands, exit status.
 
 use super::command::{
-    channel, check_config, condition, database, enroll, events, fleet, incident, machine, recipient, token,
-    user,
+    channel, check_config, condition, database, enroll, events, fleet, incident, machine, recipient,
+    status_page, token, user,
 };
 use super::command_error::CommandError;
 use super::config::{Config, DEFAULT_PATH};
@@ -71,6 +71,9 @@ enum Command {
     /// Manage conditions: what counts as an incident besides silence, from which threshold, after how long
     #[command(subcommand)]
     Condition(condition::ConditionCommand),
+    /// Manage status pages: what people without an account may see of a group
+    #[command(subcommand)]
+    StatusPage(status_page::StatusPageCommand),
     /// List incidents, take one on, comment
     #[command(subcommand)]
     Incident(incident::IncidentCommand),
@@ -124,6 +127,7 @@ fn run(path: &Path, command: Command) -> Result<(), CommandError> {
         Command::Recipient(command) => recipient::run(command, database, now)?,
         Command::Condition(command) => condition::run(command, database, now)?,
         Command::Incident(command) => incident::run(command, database, now)?,
+        Command::StatusPage(command) => status_page::run(command, database, &config.web, now)?,
         Command::Events(command) => events::run(&command, database, now)?,
         Command::Channel(command) => channel::run(command, database, &NotifySettings::load(&config)?, now)?,
         Command::Db(command) => database::run(command, database, now)?,

@@ -146,6 +146,11 @@ pub fn tag(text: &str) -> Result<(), String> {
     no_comma("tag", text)
 }
 
+/// Checks the name of a machine on a public page.
+pub fn label(text: &str) -> Result<(), String> {
+    shown("label", text, LONGEST_NAME)
+}
+
 pub fn description(text: &str) -> Result<(), String> {
     shown("description", text, LONGEST_DESCRIPTION)
 }

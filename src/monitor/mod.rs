@@ -33,6 +33,7 @@
 //! | `registry/` | machines and their tokens: who may send, who may read |
 //! | `retention/` | how long events, deliveries and history are kept |
 //! | `simulation/` | a fleet to measure with |
+//! | `status_pages/` | which groups have a page for everyone, and what it shows |
 //! | `store/` | the database: connections, migrations, lock, upkeep |
 //! | `api/` | read API, metrics, health |
 //! | `web/` | the pages for people |
@@ -65,6 +66,7 @@ pub mod registry;
 pub mod retention;
 pub mod serve;
 pub mod simulation;
+pub mod status_pages;
 pub mod store;
 
 pub mod web;

@@ -68,11 +68,7 @@ impl Store {
 
 /// The link, absolute with `[web] public_url`; otherwise the address is to be filled in.
 pub fn link_of(token: &Token, public_url: Option<&PublicUrl>) -> String {
-    let path = format!("welcome?link={}", token.as_str());
-    match public_url {
-        Some(url) => format!("{}{}{path}", url.origin, url.path),
-        None => format!("http://ADDRESS/{path}"),
-    }
+    PublicUrl::link(public_url, &format!("welcome?link={}", token.as_str()))
 }
 
 fn find(connection: &Connection, token: &str, now: Moment) -> Result<Option<Invited>, StoreError> {

@@ -6,6 +6,7 @@
 //! | `enroll` | enrolment keys |
 //! | `token` | read tokens |
 //! | `user` | users of the pages |
+//! | `status_page` | pages of groups for people without an account |
 //! | `recipient` | recipients and their preferences |
 //! | `channel` | channels; `channel/target` checks where they lead |
 //! | `condition` | settings of conditions |
@@ -29,6 +30,7 @@ pub mod machine;
 #[cfg(test)]
 mod parse;
 pub mod recipient;
+pub mod status_page;
 pub mod token;
 mod token_file;
 pub mod user;

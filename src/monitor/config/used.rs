@@ -137,6 +137,14 @@ impl PublicUrl {
     pub fn is_https(&self) -> bool {
         self.origin.starts_with("https:")
     }
+
+    /// A link to a path below the root, to be sent to a person; without an address, that is to be filled in.
+    pub fn link(public_url: Option<&PublicUrl>, path: &str) -> String {
+        match public_url {
+            Some(url) => format!("{}{}{path}", url.origin, url.path),
+            None => format!("http://ADDRESS/{path}"),
+        }
+    }
 }
 
 /// Proxies that authenticate people and name them in a header.

@@ -26,6 +26,8 @@ pub enum TokenUse {
     Session,
     /// In the link with which a user sets a password.
     Invitation,
+    /// In the address of a status page that is not public.
+    StatusPage,
 }
 
 impl TokenUse {
@@ -36,6 +38,7 @@ impl TokenUse {
             TokenUse::Enrol => "hbe_",
             TokenUse::Session => "hbs_",
             TokenUse::Invitation => "hbi_",
+            TokenUse::StatusPage => "hbp_",
         }
     }
 }

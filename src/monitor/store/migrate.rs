@@ -24,6 +24,7 @@ pub const MIGRATIONS: &[&str] = &[
     include_str!("migrations/008_incidents.sql"),
     include_str!("migrations/009_conditions.sql"),
     include_str!("migrations/010_pages.sql"),
+    include_str!("migrations/011_status_pages.sql"),
 ];
 
 /// Copies that are kept; the oldest are removed.

@@ -204,6 +204,8 @@ fn successor(table: &str, column: &str) -> Option<(String, String)> {
         ("outage", "started_at") => ("incident", "began_at"),
         ("outage", column) => ("incident", column),
         ("outbox", "outage_id") => ("outbox", "incident_id"),
+        // The secret itself is not kept.
+        ("status_page", "secret") => return None,
         same => same,
     };
     Some((table.to_owned(), column.to_owned()))
@@ -214,6 +216,22 @@ const CONDITIONS: &str = "INSERT INTO machine_judged VALUES (3, 5);
     INSERT INTO condition_setting VALUES (2, 'temp', 'machine', '', 3, 1, 75, 600000);
     INSERT INTO camera VALUES (4, 3, 'aa:bb:cc:dd:ee:ff', 'gate', 70);
     INSERT INTO camera_day VALUES (4, 1, 1430, 10);";
+
+/// Rows for the tables of version 10.
+const PAGES: &str =
+    "INSERT INTO web_user VALUES (2, 'ada', 'owner', 0, '$argon2id$', x'05', 7, 'Europe/Berlin', 4);
+    INSERT INTO web_user_scope VALUES (2, 'group', 'farm');
+    INSERT INTO web_recovery_code VALUES (2, x'06');
+    INSERT INTO web_invitation VALUES (x'07', 2, 9);
+    INSERT INTO web_session VALUES (3, x'08', 2, 5, 6, '192.0.2.1', 'Firefox');
+    INSERT INTO web_key VALUES ('device_cookie', x'09');
+    INSERT INTO audit VALUES (4, 7, 'ada', NULL, 'user.add', 'bob', NULL);
+    INSERT INTO incident_comment VALUES (5, 11, 8, 'ada', 'on my way');
+    INSERT INTO beat_day VALUES (3, 20000, 1, 2, 3, 4, 5, 6, 7, 8);
+    INSERT INTO machine_mark VALUES (3, 9, 'boot', NULL);
+    INSERT INTO history_range VALUES (3, 900, 0, x'0a', x'0b');
+    INSERT INTO status_page VALUES ('farm', 'guessed');
+    INSERT INTO status_label VALUES (3, 'North');";
 
 /// A database of version `version` with rows in every table, as it is after the migrations from version 1.
 fn released(path: &Path, version: usize) -> Store {
@@ -226,6 +244,9 @@ fn released(path: &Path, version: usize) -> Store {
     }
     if version >= 9 {
         store.write(|tx| Ok(tx.execute_batch(CONDITIONS)?)).expect("rows");
+    }
+    if version >= 10 {
+        store.write(|tx| Ok(tx.execute_batch(PAGES)?)).expect("rows");
     }
     for (table, rows) in rows(&store, &columns(&store)) {
         assert!(!rows.is_empty(), "{table} has no row in version {version}");
@@ -582,4 +603,14 @@ fn machines_that_were_never_seen_before_version_9_are_incidents_that_are_not_ann
     let columns = ["machine_id", "existing", "notified_at"].map(str::to_owned).to_vec();
     let incidents = rows(&store, &[("incident WHERE kind = 'never_seen'".to_owned(), columns)]).remove(0).1;
     assert_eq!(incidents, ["201,1,NULL"]);
+}
+
+#[test]
+fn a_status_page_of_version_10_is_off_and_its_secret_forgotten() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("monitor.db");
+    drop(released(&path, 10));
+    let store = open(&path, migrate::MIGRATIONS, Purpose::Serve).expect("migrated");
+    let columns = ["group_name", "slug", "secret_hash"].map(str::to_owned).to_vec();
+    assert_eq!(rows(&store, &[("status_page".to_owned(), columns)]).remove(0).1, ["'farm',NULL,NULL"]);
 }
