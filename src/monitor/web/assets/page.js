@@ -63,6 +63,8 @@
   let heard = new Date();
   let poll = null;
   let failures = 0;
+  // A change that the page has not loaded, because a person is filling in a form.
+  let isBehind = false;
 
   const time = (date) => date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
   const say = (text, stale) => {
@@ -70,6 +72,7 @@
     // Looked up each time: a page that loads itself again has a new one.
     const foot = document.getElementById("foot");
     if (foot) foot.textContent = text;
+    if (stale) foot?.setAttribute("role", "alert"); else foot?.removeAttribute("role");
     if (icon) icon.href = icon.href.replace(/icon[^/]*\.svg$/, stale ? "icon-stale.svg" : need > 0 ? "icon-bad.svg" : "icon.svg");
   };
   let need = icon?.href.endsWith("icon-bad.svg") ? 1 : 0;
@@ -83,22 +86,33 @@
     const element = document.getElementById(id);
     if (element && html !== undefined && element.innerHTML !== html) element.replaceChildren(parse(html));
   };
-  const apply = (changes) => {
-    version = String(changes.version);
+  // A person who has tabbed to a line's link or bar stays there.
+  const stops = (element) => [...element.querySelectorAll("a, button, summary, [tabindex]")];
+  const replace = (old, fresh) => {
+    const stop = stops(old).indexOf(document.activeElement);
+    old.replaceWith(fresh);
+    stops(fresh)[stop]?.focus({ preventScroll: true });
+  };
+  const isFiltered = () => /[?&](show=problems|by=tag)/.test(location.search);
+  const apply = async (changes) => {
     if (changes.title !== undefined && live.dataset.machine === undefined) document.title = changes.title;
     if (changes.need !== undefined) need = changes.need;
     put("headline", changes.headline);
     // Nobody's focus is taken away while they are about to press a button.
     const problems = document.getElementById("problems");
     if (problems && !problems.contains(document.activeElement)) put("problems", changes.problems);
+    let hasMoved = false;
     for (const [id, html] of Object.entries(changes.rows ?? {})) {
-      if (id === live.dataset.machine) document.dispatchEvent(new CustomEvent("machine", { detail: html }));
+      if (id === live.dataset.machine) await showMachine(html);
       const row = document.getElementById(`m${id}`);
-      const fresh = row && parse(`<table><tbody>${html}</tbody></table>`).querySelector("tr");
-      if (!fresh) continue;
+      const fresh = parse(`<table><tbody>${html}</tbody></table>`).querySelector("tr");
+      hasMoved ||= !row || fresh.className !== row.className;
+      if (!row) continue;
       if (fresh.className !== row.className) fresh.classList.add("changed");
-      row.replaceWith(fresh);
+      replace(row, fresh);
     }
+    // Other machines belong to this page now, or its groups are tags, of which the monitor does not know here.
+    if (hasMoved && isFiltered()) return reload();
     for (const [name, state] of Object.entries(changes.groups ?? {})) {
       const group = document.querySelector(`details[data-group="${CSS.escape(name)}"]`);
       if (!group) continue;
@@ -109,21 +123,38 @@
   };
 
   // A page that shows one machine loads itself again; the page of a new machine waits for its first heartbeat.
-  document.addEventListener("machine", (event) => {
+  const showMachine = async (row) => {
     const arrived = document.getElementById("arrived");
     if (!arrived) return reload();
-    if (/<tr [^>]*class="(fine|warn|bad)"/.test(event.detail)) {
+    if (/<tr [^>]*class="(fine|warn|bad)"/.test(row)) {
       arrived.hidden = false;
       document.getElementById("waiting").hidden = true;
     }
-  });
+  };
+
+  const isChanged = (field) => {
+    if (field.type === "hidden") return false;
+    if (field.type === "checkbox" || field.type === "radio") return field.checked !== field.defaultChecked;
+    if (!field.options) return field.value !== field.defaultValue;
+    const written = [...field.options].findIndex((option) => option.defaultSelected);
+    return field.selectedIndex !== Math.max(0, written);
+  };
+  const isBeingFilledIn = () => [...document.querySelectorAll("main :is(input, select, textarea)")]
+    .some((field) => field === document.activeElement || isChanged(field));
 
   const reload = async () => {
+    isBehind = isBeingFilledIn();
+    if (isBehind) return;
     const answer = await fetch(location.href, { credentials: "same-origin" });
     if (answer.redirected && !answer.url.startsWith(location.href.split("?")[0])) return location.reload();
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const open = new Map([...document.querySelectorAll("details[data-group]")].map((group) => [group.dataset.group, group.open]));
-    document.getElementById("main").replaceChildren(...page.getElementById("main").childNodes);
+    const main = document.getElementById("main");
+    const tables = [...main.querySelectorAll("details:not([data-group])")].map((details) => details.open);
+    const stop = stops(main).indexOf(document.activeElement);
+    main.replaceChildren(...page.getElementById("main").childNodes);
+    main.querySelectorAll("details:not([data-group])").forEach((details, index) => { details.open = tables[index] ?? false; });
+    stops(main)[stop]?.focus({ preventScroll: true });
     for (const group of document.querySelectorAll("details[data-group]")) {
       if (open.has(group.dataset.group)) group.open = open.get(group.dataset.group) || !group.classList.contains("fine");
     }
@@ -142,11 +173,13 @@
       if (answer.status === 401) return location.assign(new URL("login", root));
       if (!answer.ok) throw new Error(String(answer.status));
       const changes = await answer.json();
-      if (changes.reload) await reload(); else apply(changes);
-      if (failures > 0) await reload();
+      version = String(changes.version);
+      if (changes.reload) await reload(); else await apply(changes);
+      if (failures > 0 || isBehind) await reload();
       failures = 0;
       heard = new Date();
-      say(`Live. This page last heard from the monitor at ${time(heard)}.`, false);
+      const behind = isBehind ? " Something has changed; it is shown when the form is sent or empty." : "";
+      say(`Live. This page last heard from the monitor at ${time(heard)}.${behind}`, false);
     } catch {
       failures += 1;
       if (failures > 1) say(`The monitor has not answered since ${time(heard)}. What is shown is old.`, true);
