@@ -198,6 +198,11 @@ impl Browser {
         self.call("Network.setCookie", cookie);
     }
 
+    /// As a browser that has never been here.
+    pub fn forget_cookies(&mut self) {
+        self.call("Network.clearBrowserCookies", json!({}));
+    }
+
     /// Later pages run no scripts; `value` works still.
     pub fn turn_scripts_off(&mut self) {
         self.call("Emulation.setScriptExecutionDisabled", json!({"value": true}));

@@ -2,7 +2,6 @@
 
 use crate::support::browser::Browser as Client;
 use crate::support::devtools::Browser;
-use crate::support::eventually;
 use crate::support::monitor::{Monitor, Plan, bearer};
 use crate::support::skip_without;
 use heartbeat_daemon::wire::SAMPLE;
@@ -94,16 +93,23 @@ impl DerefMut for Desk {
 pub struct Bed {
     pub desk: Desk,
     pub monitor: Monitor,
+    session: String,
 }
 
 impl Bed {
     pub fn start(plan: Plan) -> Option<Bed> {
-        let mut desk = Desk::new()?;
+        let desk = Desk::new()?;
         let monitor = plan.start();
         let owner = Client::signed_up(&monitor, "ada", "owner", &[]);
-        let session = owner.cookie("heartbeat_session").expect("a session");
-        desk.set_cookie(&monitor.url("/"), "heartbeat_session", session);
-        Some(Bed { desk, monitor })
+        let session = owner.cookie("heartbeat_session").expect("a session").to_owned();
+        let mut bed = Bed { desk, monitor, session };
+        bed.sign_in();
+        Some(bed)
+    }
+
+    /// Gives the browser the owner's session.
+    pub fn sign_in(&mut self) {
+        self.desk.set_cookie(&self.monitor.url("/"), "heartbeat_session", &self.session);
     }
 
     pub fn open(&mut self, path: &str) {
@@ -132,6 +138,7 @@ fn heartbeat(fields: Value) -> Value {
     // Ten minutes: a machine that sends one heartbeat stays on time for as long as a test takes.
     beat["interval_s"] = json!(600.0);
     beat["id"] = json!(format!("{:016x}", fastrand::u64(..)));
+    beat["expected_activity"] = json!([]);
     // The sample's machine runs on its standby uplink.
     beat["connection"]["uplinks"] = json!([{"interface": "wlan0", "health": "valid", "proven_s": 5}]);
     for (name, value) in fields.as_object().expect("fields") {
@@ -161,12 +168,4 @@ pub fn with_channel(plan: Plan, telegram: &str) -> Plan {
     plan.says(&["recipient", "add", "Farm team"]);
     plan.says(&["channel", "add", "telegram", "7", "--recipient", "Farm team", "--bot-token-file", &secret]);
     plan
-}
-
-/// Waits until the monitor's API says this of a machine.
-#[track_caller]
-pub fn becomes(monitor: &Monitor, reader: &str, machine: u32, status: &str) {
-    eventually(&format!("machine {machine} is {status}"), || {
-        monitor.get_as(reader, &format!("/api/v1/machines/{machine}")).json()["status"] == status
-    });
 }

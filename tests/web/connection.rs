@@ -15,7 +15,7 @@ fn a_page_that_lost_the_monitor_is_grey_and_says_so_and_recovers_after_a_restart
     bed.machine("barn-cam", json!({}));
     bed.open("/");
     bed.desk.wait_for("foot", "Live. This page last heard from the monitor at");
-    let Bed { mut desk, monitor } = bed;
+    let Bed { mut desk, monitor, .. } = bed;
     let plan = monitor.kill();
     desk.wait_for("foot", "The monitor has not answered since");
     assert_eq!(desk.value("getComputedStyle(document.getElementById('headline')).filter"), "grayscale(1)");

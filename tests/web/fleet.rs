@@ -49,7 +49,7 @@ fn a_machine_is_added_and_its_first_heartbeat_turns_the_page_green() {
     bed.desk.follow("#arrived a");
     bed.desk.wait_for_heading("barn-cam is fine");
     bed.open("/");
-    assert_eq!(bed.desk.heading(), "All 1 are fine");
+    assert_eq!(bed.desk.heading(), "The machine is fine");
     row_becomes(&mut bed.desk, "fine");
     bed.desk.has_not_complained();
 }
@@ -67,7 +67,7 @@ fn a_device_that_stops_is_red_within_a_second_of_the_decision_and_fine_when_it_i
     let decided = Instant::now();
     row_becomes(&mut bed.desk, "bad");
     in_time(decided, Instant::now(), PROMISE, "the line of a machine that went offline");
-    bed.desk.wait_for_heading("1 needs you, 0 are fine");
+    bed.desk.wait_for_heading("1 needs you");
     bed.desk.wait_for("problems", "barn-cam has been silent for");
     assert_eq!(bed.desk.value("document.title"), "(1) Fleet");
     assert_eq!(bed.desk.value("document.getElementById('icon').href.endsWith('icon-bad.svg')"), true);
@@ -77,7 +77,7 @@ fn a_device_that_stops_is_red_within_a_second_of_the_decision_and_fine_when_it_i
     let decided = Instant::now();
     row_becomes(&mut bed.desk, "fine");
     in_time(decided, Instant::now(), PROMISE, "the line of a machine that is back");
-    bed.desk.wait_for_heading("All 1 are fine");
+    bed.desk.wait_for_heading("The machine is fine");
     assert_eq!(bed.desk.text("problems"), "");
     assert_eq!(bed.desk.value("document.title"), "Fleet");
     bed.desk.has_not_complained();
@@ -104,7 +104,7 @@ fn a_camera_that_is_down_is_a_sentence_and_a_person_takes_it_on_and_comments() {
 
     bed.open("/");
     bed.beat(&token, json!({"cameras": gate(true)}));
-    bed.desk.wait_for_heading("All 1 are fine");
+    bed.desk.wait_for_heading("The machine is fine");
     bed.desk.has_not_complained();
 }
 

@@ -1,0 +1,81 @@
+//! A fleet of 1,000 machines in the browser: time to the first paint, and scrolling.
+
+use crate::bed::{Bed, patient};
+use crate::support::monitor::Plan;
+use rusqlite::{Connection, params};
+use std::time::Duration;
+
+const MACHINES: i64 = 1000;
+/// Machines of one group.
+const GROUP: i64 = 50;
+/// Of the issue: with the packaged build on two idle cores. This is a debug build beside other tests.
+const FIRST_PAINT: Duration = Duration::from_secs(10);
+
+/// Written directly: adding them one after the other takes longer than the test.
+fn fleet(plan: &Plan) {
+    plan.says(&["machine", "list"]);
+    let mut database = Connection::open(plan.database()).expect("the database");
+    let transaction = database.transaction().expect("a transaction");
+    for number in 1..=MACHINES {
+        let (name, group) = (format!("device-{number:04}"), format!("site-{:02}", number / GROUP));
+        transaction
+            .execute(
+                "INSERT INTO machine (id, name, group_name, created_at) VALUES (?1, ?2, ?3, 0)",
+                params![number, name, group],
+            )
+            .expect("a machine");
+        let now = heartbeat_daemon::clock::Moment::now().0;
+        transaction
+            .execute(
+                "INSERT INTO machine_state (machine_id, status, watched, last_seen, since) VALUES (?1, 1, 1, ?2, ?2)",
+                params![number, now],
+            )
+            .expect("its state");
+    }
+    transaction.commit().expect("committed");
+}
+
+#[test]
+fn a_thousand_machines_are_painted_soon_and_scroll() {
+    let plan = patient();
+    fleet(&plan);
+    let Some(mut bed) = Bed::start(plan) else { return };
+    bed.open("/");
+    bed.desk.wait_for_heading("All 1000 are fine");
+    let paint = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? 0";
+    bed.desk.until(&format!("({paint}) > 0"));
+    let painted = Duration::from_secs_f64(bed.desk.value(paint).as_f64().expect("a number") / 1000.0);
+    let sizes = bed.desk.value(
+        "[document.querySelectorAll('tr[id]').length,
+        performance.getEntriesByType('navigation')[0].transferSize]",
+    );
+    println!("1,000 machines: first paint after {painted:?}; lines, bytes: {sizes}");
+    assert_eq!(sizes[0], MACHINES);
+    assert!(painted < FIRST_PAINT, "{painted:?}");
+
+    // Unfolds all groups and scrolls through them; the time of the first, and the longest between two frames of the others.
+    let frames = bed.desk.value(
+        "(async () => {
+            document.querySelectorAll('details').forEach((group) => { group.open = true; });
+            const frame = () => new Promise(requestAnimationFrame);
+            const begin = performance.now();
+            let last = await frame(), longest = 0;
+            const unfolded = performance.now() - begin;
+            for (let y = 0; y < document.documentElement.scrollHeight; y += 600) {
+                scrollTo(0, y);
+                const now = await frame();
+                longest = Math.max(longest, now - last);
+                last = now;
+            }
+            scrollTo(0, document.documentElement.scrollHeight);
+            await frame();
+            return [unfolded, longest];
+        })()",
+    );
+    println!("unfolding them, and the longest time between two frames of scrolling, in ms: {frames}");
+    let last = bed
+        .desk
+        .value("[...document.querySelectorAll('tr[id]')].at(-1).getBoundingClientRect().top < innerHeight");
+    assert_eq!(last, true, "the last line can be scrolled to");
+    bed.desk.has_not_complained();
+}
