@@ -29,6 +29,7 @@ mod reload;
 mod requests;
 mod rig;
 mod sign_in;
+mod status_page;
 mod stop;
 mod tokens;
 mod users;

@@ -81,6 +81,8 @@ const CASES: &[Case] = &[
     case("User", "POST", "/settings/users/1", Needs::Owner),
     case("Account", "GET", "/account", Needs::Viewer),
     case("Account", "POST", "/account", Needs::Viewer),
+    case("StatusPage", "GET", "/status/barn", Needs::Nothing),
+    case("StatusBadge", "GET", "/status/barn/badge.svg", Needs::Nothing),
     case("Asset", "GET", "/assets/x/style.css", Needs::Nothing),
     // Last: it ends the session.
     case("Logout", "POST", "/logout", Needs::Nothing),
@@ -108,6 +110,7 @@ impl Site {
             assert!(monitor.post("/api/v1/heartbeat", &[bearer(&token)], beat).status < 300);
         }
         monitor.plan().says(&["machine", "set", "barn-cam", "--tag", "camera"]);
+        monitor.plan().says(&["status-page", "set", "barn", "--public"]);
         let open = || {
             let listed = monitor.get_as(&reader, "/api/v1/incidents").json();
             let incidents = listed["items"].as_array().cloned().unwrap_or_default();

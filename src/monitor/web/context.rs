@@ -8,6 +8,7 @@ use crate::monitor::recorder::{RecorderContext, RecorderEvent};
 use crate::monitor::web::fleet::live::LiveQueue;
 use crate::monitor::web::proxy_login::ProxyLogins;
 use crate::monitor::web::refusal::PageRefusal;
+use crate::monitor::web::status::cache::StatusCache;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,7 @@ pub struct PageContext {
     pub settings: Arc<Latest<PageSettings>>,
     pub live: LiveQueue,
     pub proxy_logins: ProxyLogins,
+    pub status: StatusCache,
     /// The recorder's queue.
     pub orders: Sender<RecorderEvent>,
     pub poke: Poke,
@@ -59,6 +61,8 @@ pub struct PageSettings {
     /// The threshold of machines without their own.
     pub threshold: Duration,
     pub trusted_proxies: Vec<IpNetwork>,
+    /// How long incidents are kept.
+    pub kept: Duration,
 }
 
 impl PageSettings {
@@ -67,6 +71,7 @@ impl PageSettings {
             web: config.web.clone(),
             threshold: config.detection.offline_threshold,
             trusted_proxies: config.http.trusted_proxies.clone(),
+            kept: config.retention.events,
         }
     }
 }

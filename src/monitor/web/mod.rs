@@ -16,6 +16,7 @@
 //! | `frame` | what every page has around its content |
 //! | `threads` | the threads, and the way of a request to them |
 //! | `sign_in/` | signing in and out, the visitor's account, users |
+//! | `status/` | status pages for people without an account |
 //! | `settings` | the way to everything that can be set |
 //! | `audit_log` | who changed what |
 //! | `act` | the buttons beside a problem |
@@ -49,6 +50,7 @@ pub mod route;
 pub mod settings;
 mod severity;
 mod sign_in;
+mod status;
 pub mod threads;
 mod viewpoint;
 mod visit;
@@ -76,6 +78,11 @@ pub fn run(context: &Arc<PageContext>, sign_in: &Arc<SignInContext>, requests: &
         };
         if route == PageRoute::Live {
             poll(context, exchange, now);
+            continue;
+        }
+        if matches!(route, PageRoute::StatusPage | PageRoute::StatusBadge) {
+            let answered = status::respond(context, &exchange.request, now);
+            exchange.reply.send(answered);
             continue;
         }
         if let (PageRoute::ChannelForm(id, ChannelForm::Test), Method::Post) =

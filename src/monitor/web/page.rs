@@ -36,23 +36,34 @@ pub fn see_other(location: String) -> Response {
 
 /// Adds what every page needs, and compresses it if the browser can decompress.
 pub fn response(request: &Request, response: Response) -> Response {
+    compressed(request.header("Accept-Encoding"), secured(response))
+}
+
+/// Adds the headers that every page needs.
+pub fn secured(response: Response) -> Response {
+    let or = |response: Response, name: &'static str, value: &'static str| {
+        if response.has_header(name) { response } else { response.header(name, value) }
+    };
     let response = response
         .header("Content-Security-Policy", POLICY)
         .header("X-Content-Type-Options", "nosniff")
-        .header("Referrer-Policy", "same-origin")
         .header("Cross-Origin-Opener-Policy", "same-origin");
-    let response = match response.has_header("Cache-Control") {
-        true => response,
-        false => response.header("Cache-Control", "no-store"),
-    };
-    compressed(request.header("Accept-Encoding"), response)
+    or(or(response, "Referrer-Policy", "same-origin"), "Cache-Control", "no-store")
+}
+
+/// The address is passed on neither to other sites nor to search engines.
+pub fn unlisted(response: Response) -> Response {
+    response.header("Referrer-Policy", "no-referrer").header("X-Robots-Tag", "noindex")
+}
+
+/// Whether `Accept-Encoding` contains gzip.
+pub fn has_gzip(accepts: Option<&str>) -> bool {
+    accepts.unwrap_or_default().split(',').any(|coding| coding.trim().split(';').next() == Some("gzip"))
 }
 
 /// `response` in gzip if the client accepts it and it is worth it.
 pub fn compressed(accepts: Option<&str>, response: Response) -> Response {
-    let has_gzip =
-        accepts.unwrap_or_default().split(',').any(|coding| coding.trim().split(';').next() == Some("gzip"));
-    if !has_gzip || response.content().len() < SMALLEST_COMPRESSED {
+    if !has_gzip(accepts) || response.content().len() < SMALLEST_COMPRESSED {
         return response;
     }
     match gzip(response.content()) {

@@ -45,6 +45,9 @@ pub enum PageRoute {
     User(UserId),
     /// The visitor's own password, second factor, time zone and sessions.
     Account,
+    /// The page of a group for people without an account.
+    StatusPage,
+    StatusBadge,
     /// Long polling of an open page.
     Live,
     Asset,
@@ -95,6 +98,7 @@ impl PageRoute {
                 ("machines", rest) => machine_route(rest),
                 ("incidents", rest) => incident_route(rest),
                 ("channels", rest) => channel_route(rest),
+                ("status", rest) => status_route(rest),
                 ("assets", _) => Some(PageRoute::Asset),
                 _ => None,
             },
@@ -134,6 +138,14 @@ fn channel_route(rest: &str) -> Option<PageRoute> {
         _ => return None,
     };
     Some(PageRoute::ChannelForm(ChannelId(id_in_path(id)?), form))
+}
+
+fn status_route(rest: &str) -> Option<PageRoute> {
+    match rest.split_once('/') {
+        None if !rest.is_empty() => Some(PageRoute::StatusPage),
+        Some((key, "badge.svg")) if !key.is_empty() => Some(PageRoute::StatusBadge),
+        _ => None,
+    }
 }
 
 fn incident_route(rest: &str) -> Option<PageRoute> {
@@ -190,6 +202,12 @@ mod tests {
             ("/people", Some(PageRoute::People)),
             ("/channels/7/test", Some(PageRoute::ChannelForm(ChannelId(7), ChannelForm::Test))),
             ("/channels/7", None),
+            ("/status/barn", Some(PageRoute::StatusPage)),
+            ("/status/barn/badge.svg", Some(PageRoute::StatusBadge)),
+            ("/status", None),
+            ("/status/", None),
+            ("/status//badge.svg", None),
+            ("/status/barn/", None),
             ("/assets", None),
             ("/wall/", None),
             ("//", None),

@@ -6,6 +6,7 @@ use super::fleet::live::{LiveQueue, LiveStopper};
 use super::proxy_login::ProxyLogins;
 use super::route::PageRoute;
 use super::sign_in::context::SignInContext;
+use super::status::cache::StatusCache;
 use crate::http::{Exchange, queue};
 use crate::latest::Latest;
 use crate::monitor::config::Config;
@@ -58,6 +59,7 @@ impl Pages {
             settings: settings.clone(),
             live: queue_of_live,
             proxy_logins: ProxyLogins::default(),
+            status: StatusCache::default(),
             orders: orders.clone(),
             poke,
             notify,

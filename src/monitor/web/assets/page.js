@@ -57,6 +57,21 @@
   });
   document.addEventListener("focusout", () => { tip.hidden = true; });
 
+  // A status page loads itself again; without JavaScript the browser does.
+  const status = () => document.querySelector("main[data-refresh]");
+  const refresh = async () => {
+    if (document.hidden || status().contains(document.activeElement)) return;
+    const answer = await fetch(location.href, { credentials: "omit" }).catch(() => null);
+    const page = answer?.ok ? new DOMParser().parseFromString(await answer.text(), "text/html") : null;
+    const main = page?.querySelector("main[data-refresh]");
+    document.body.classList.toggle("stale", !main);
+    if (!main) return;
+    status().replaceWith(main);
+    document.title = page.title;
+    document.querySelector("link[rel=icon]").href = page.querySelector("link[rel=icon]").getAttribute("href");
+  };
+  if (status()) setInterval(refresh, 30000);
+
   if (!live) return;
   const icon = document.getElementById("icon");
   let version = live.dataset.version;

@@ -1,0 +1,124 @@
+use super::*;
+use crate::clock::Moment;
+use crate::monitor::accounts::audit::Actor;
+use crate::monitor::machine::Description;
+use crate::monitor::store::Scratch;
+
+const YEAR: Duration = Duration::from_secs(365 * 86_400);
+const PAGE: Part = Part::Page(1);
+
+fn actor() -> Actor {
+    Actor::command_line()
+}
+
+/// `machines` machines in the group "barn"; their names are "secret-0" and so on.
+fn store(machines: usize) -> Scratch {
+    let store = Store::scratch();
+    add(&store, machines, "barn");
+    store
+}
+
+fn add(store: &Store, machines: usize, group: &str) {
+    for number in 0..machines {
+        let machine = Description {
+            name: format!("secret-{group}-{number}"),
+            hostname: Some(format!("host-{number}")),
+            group: Some(group.into()),
+            ..Description::default()
+        };
+        store.add_machine(&machine, Moment(0)).expect("added");
+    }
+}
+
+fn after(start: Now, seconds: u64) -> Now {
+    start.plus(Duration::from_secs(seconds))
+}
+
+fn answer(cache: &StatusCache, store: &Store, key: &str, part: Part, now: Now) -> Option<String> {
+    let answer = cache.answer(store, YEAR, &TokenHash::of(key), part, now).expect("read")?;
+    Some(String::from_utf8(answer.for_client(false).content().to_vec()).expect("text"))
+}
+
+#[test]
+fn a_page_is_rendered_once_in_five_seconds_however_often_it_is_requested() {
+    let (store, cache, start) = (store(1), StatusCache::default(), Now::read());
+    store.make_status_page_public(&actor(), "barn", Moment(0)).expect("public");
+    let first = answer(&cache, &store, "barn", PAGE, start).expect("a page");
+    assert!(first.contains("barn 1"), "{first}");
+    store.set_status_label(&actor(), "1", "North", Moment(0)).expect("a label");
+    assert_eq!(answer(&cache, &store, "barn", PAGE, after(start, 4)).as_ref(), Some(&first));
+    let later = answer(&cache, &store, "barn", PAGE, after(start, 5)).expect("a page");
+    assert!(later.contains("North") && !later.contains("barn 1"), "{later}");
+}
+
+#[test]
+fn a_page_that_was_switched_off_or_a_revoked_link_ends_within_two_seconds_or_at_once() {
+    let (store, cache, start) = (store(1), StatusCache::default(), Now::read());
+    let link = store.make_status_page_secret(&actor(), "barn", Moment(0)).expect("a link");
+    assert!(answer(&cache, &store, link.as_str(), PAGE, start).is_some());
+    let second = store.make_status_page_secret(&actor(), "barn", Moment(0)).expect("a link");
+    let now = after(start, 2);
+    assert_eq!(answer(&cache, &store, link.as_str(), PAGE, now), None);
+    assert!(answer(&cache, &store, second.as_str(), PAGE, now).is_some());
+    assert_eq!(answer(&cache, &store, "barn", PAGE, now), None, "it is not public");
+    store.switch_status_page_off(&actor(), "barn", Moment(0)).expect("off");
+    assert!(answer(&cache, &store, second.as_str(), PAGE, now).is_some());
+    cache.expire();
+    assert_eq!(answer(&cache, &store, second.as_str(), PAGE, now), None);
+}
+
+#[test]
+fn a_slug_that_now_belongs_to_another_group_shows_that_group() {
+    let (store, cache, start) = (store(1), StatusCache::default(), Now::read());
+    add(&store, 1, "Barn!");
+    store.make_status_page_public(&actor(), "barn", Moment(0)).expect("public");
+    assert!(answer(&cache, &store, "barn", PAGE, start).expect("a page").contains("barn 1"));
+    store.switch_status_page_off(&actor(), "barn", Moment(0)).expect("off");
+    store.make_status_page_public(&actor(), "Barn!", Moment(0)).expect("public");
+    let page = answer(&cache, &store, "barn", PAGE, after(start, 2)).expect("a page");
+    assert!(page.contains("Barn! 1"), "{page}");
+}
+
+#[test]
+fn a_page_has_100_machines_and_a_number_beyond_the_last_one_shows_the_last_one() {
+    let (store, cache, start) = (store(250), StatusCache::default(), Now::read());
+    store.make_status_page_public(&actor(), "barn", Moment(0)).expect("public");
+    let lines = |number| {
+        let page = answer(&cache, &store, "barn", Part::Page(number), start).expect("a page");
+        (page.matches("<tr><th scope=\"row\">").count(), page.contains(">barn 250<"))
+    };
+    assert_eq!(
+        [lines(0), lines(1), lines(2), lines(3)],
+        [(100, false), (100, false), (100, false), (50, true)]
+    );
+    for number in [4, 1_000, usize::MAX] {
+        assert_eq!(lines(number), (50, true), "{number}");
+    }
+    assert_eq!(cache.0.lock().expect("unlocked").answers.len(), 3, "no request makes an entry of its own");
+}
+
+#[test]
+fn what_is_kept_is_bounded() {
+    let (store, cache, start) = (store(1), StatusCache::default(), Now::read());
+    for number in 0..MOST_ANSWERS + MOST_BOARDS {
+        let group = format!("group{number}");
+        add(&store, 1, &group);
+        store.make_status_page_public(&actor(), &group, Moment(0)).expect("public");
+    }
+    for number in 0..MOST_ANSWERS + MOST_BOARDS {
+        let badge = answer(&cache, &store, &format!("group{number}"), Part::Badge, start);
+        assert!(badge.expect("a badge").contains("Unknown"));
+    }
+    let kept = cache.0.lock().expect("unlocked");
+    assert_eq!((kept.boards.len(), kept.answers.len()), (MOST_BOARDS, MOST_ANSWERS));
+}
+
+#[test]
+fn a_secret_link_is_kept_by_the_browser_alone_and_out_of_search_engines() {
+    let (store, cache, now) = (store(1), StatusCache::default(), Now::read());
+    let link = store.make_status_page_secret(&actor(), "barn", Moment(0)).expect("a link");
+    let secret = cache.answer(&store, YEAR, &link.hash(), PAGE, now).expect("read").expect("a page");
+    for response in [secret.clone().for_client(true), secret.for_client(false)] {
+        assert!(response.has_header("X-Robots-Tag") && response.has_header("Vary"));
+    }
+}
