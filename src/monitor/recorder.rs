@@ -249,8 +249,8 @@ impl Recorder {
         self.renew_removed_wal(now.monotonic);
         let changed = self.shared.store.changed_by_others();
         if self.logged(Task::Registry, changed, now.monotonic) == Some(true) {
-            let learned = self.reload(now.wall);
-            self.logged(Task::Registry, learned, now.monotonic);
+            let reloaded = self.reload(now.wall);
+            self.logged(Task::Registry, reloaded, now.monotonic);
             // A channel may have been added or enabled.
             self.sweeper.wake_couriers();
         }

@@ -27,8 +27,8 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// At a wake-up after so long the lock file is looked at, whether or not anything is to be switched: only what is told
-/// of the state depends on it then.
+/// A wake-up this long after the last look reads the lock file again, even if nothing is to be switched: the published
+/// state depends on it.
 const LOCK: Duration = Duration::from_secs(5);
 /// While another process holds it, a switch may be waiting.
 const LOCK_HELD: Duration = Duration::from_secs(1);

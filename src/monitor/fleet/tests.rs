@@ -31,7 +31,7 @@ fn the_recorder_is_notified_once_of_a_returning_machine() {
     let fleet = Fleet::default();
     let live = beat(None, "{}");
     assert_eq!(fleet.beat(MACHINE, &live, BEGIN), BeatEffect::Back);
-    assert_eq!(fleet.beat(MACHINE, &live, BEGIN), BeatEffect::Nothing, "it has been told");
+    assert_eq!(fleet.beat(MACHINE, &live, BEGIN), BeatEffect::Nothing, "it knows already");
     fleet.believe(MACHINE, Belief::Away);
     assert_eq!(fleet.beat(MACHINE, &live, BEGIN), BeatEffect::Back, "it did not succeed");
     fleet.believe(MACHINE, Belief::Online);

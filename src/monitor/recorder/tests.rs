@@ -52,7 +52,7 @@ impl RecorderRig {
         self.now = self.now.plus(time);
     }
 
-    /// A live beat, and the recorder told of what it must know.
+    /// Sends a live beat to the recorder.
     fn beats(&mut self, machine: i64) {
         self.says(machine, BeatKind::Live);
     }
@@ -92,10 +92,10 @@ impl RecorderRig {
 
     /// Obeys the order of these replays, and returns what was said of it.
     fn replays(&mut self, machine: i64, ages: &[Duration]) -> Result<(), StoreError> {
-        let (stored, told) = told();
+        let (stored, result) = awaited();
         let order = RecorderEvent::Replays { past: past(machine, ages, self.now.wall), stored };
         self.recorder.handle(std::iter::once(order), self.now);
-        told.try_recv().expect("told at once")
+        result.try_recv().expect("answered at once")
     }
 
     /// What is stored, with the resolution's seconds.
@@ -142,7 +142,7 @@ fn past(machine: i64, ages: &[Duration], now: Moment) -> Vec<PastSample> {
     ages.iter().map(|age| PastSample { machine: MachineId(machine), at: now.minus(*age), figures }).collect()
 }
 
-fn told() -> (OnStored, Receiver<Result<(), StoreError>>) {
+fn awaited() -> (OnStored, Receiver<Result<(), StoreError>>) {
     let (sender, receiver) = bounded(1);
     (Box::new(move |result| sender.send(result).expect("the test listens")), receiver)
 }
@@ -253,11 +253,11 @@ fn a_replay_goes_to_the_resolution_of_its_age_or_is_dropped() {
 #[test]
 fn replays_of_a_removed_machine_do_not_fail_the_others() {
     let mut rig = RecorderRig::new(1);
-    let (stored, told) = told();
+    let (stored, result) = awaited();
     let mut both = past(1, &[MINUTE], rig.now.wall);
     both.extend(past(77, &[MINUTE], rig.now.wall));
     rig.recorder.handle(std::iter::once(RecorderEvent::Replays { past: both, stored }), rig.now);
-    assert_eq!(told.try_recv(), Ok(Ok(())));
+    assert_eq!(result.try_recv(), Ok(Ok(())));
     assert_eq!(rig.history(1).len(), 1);
 }
 
@@ -340,9 +340,9 @@ fn a_removed_machine_is_forgotten_and_does_not_disturb() {
         rig.writes();
     }
     assert!(rig.recorder.troubles.error().is_none());
-    let (loaded, told) = told();
+    let (loaded, result) = awaited();
     rig.recorder.handle(std::iter::once(RecorderEvent::Registry { loaded }), rig.now);
-    assert_eq!((told.try_recv(), rig.shared.fleet.len()), (Ok(Ok(())), 1));
+    assert_eq!((result.try_recv(), rig.shared.fleet.len()), (Ok(Ok(())), 1));
 }
 
 /// The loop on a thread of its own.
@@ -384,15 +384,15 @@ fn replays_that_wait_together_are_stored_together() {
     let now = Moment::now();
     let waiting: Vec<_> = (1..=4)
         .map(|machine| {
-            let (stored, told) = told();
+            let (stored, result) = awaited();
             orders
                 .send(RecorderEvent::Replays { past: past(machine, &[MINUTE], now), stored })
                 .expect("taken");
-            told
+            result
         })
         .collect();
-    for told in waiting {
-        assert_eq!(told.recv_timeout(SECOND * 10), Ok(Ok(())));
+    for result in waiting {
+        assert_eq!(result.recv_timeout(SECOND * 10), Ok(Ok(())));
     }
     let mut found = 0;
     for machine in 1..=4 {

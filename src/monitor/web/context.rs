@@ -39,7 +39,7 @@ impl PageContext {
     /// A page has changed machines or tokens: returns when every thread knows them.
     ///
     /// # Errors
-    /// The database cannot be read, or the recorder does not respond; the recorder learns the change later.
+    /// The database cannot be read, or the recorder does not respond; the recorder reads the change later.
     pub fn machines_changed(&self) -> Result<(), PageRefusal> {
         let (sender, receiver) = bounded(1);
         let loaded = Box::new(move |result| {

@@ -22,6 +22,14 @@ impl Viewpoint {
         Viewpoint { clock: local_time(visitor.time_zone.as_deref()), visitor, root, now }
     }
 
+    /// Whether a page looks the same from there at the same moment: who looks, only matters by what they may see and do.
+    pub fn shows_the_same_as(&self, other: &Viewpoint) -> bool {
+        let permissions = |viewpoint: &Viewpoint| (viewpoint.root, viewpoint.visitor.role);
+        permissions(self) == permissions(other)
+            && self.visitor.time_zone == other.visitor.time_zone
+            && self.visitor.scope == other.visitor.scope
+    }
+
     /// Whether a machine is within the visitor's scope.
     pub fn sees(&self, machine: &Machine) -> bool {
         self.visitor.scope.includes(machine.group.as_deref(), &machine.tags)

@@ -212,7 +212,7 @@ fn disabling_keeps_the_pending_end_of_an_outage_whose_beginning_was_delivered() 
         number(&store, &format!("SELECT state FROM outbox WHERE event = 'online' AND channel_id = {channel}"))
     };
     assert_eq!(state(1), DeliveryState::Waiting as i64, "its recipient believes that the machine is offline");
-    assert_eq!(state(2), DeliveryState::Skipped as i64, "its recipient was told nothing");
+    assert_eq!(state(2), DeliveryState::Skipped as i64, "its recipient was sent nothing");
 }
 
 #[test]

@@ -4,23 +4,17 @@
 //! open: at once after a transition, otherwise every two seconds. The browser counts seconds of silence itself, so a beat
 //! that changes nothing costs nothing here.
 
-use super::board::{Board, Headline};
-use super::group::state;
-use super::row::MachineRow;
 use super::tracker::FleetTracker;
-use super::view::{FleetView, MachineView};
+use super::update::{self, SharedUpdates};
+use super::view::FleetView;
 use crate::clock::Now;
-use crate::http::{Reply, Request, Response};
+use crate::http::{Reply, Request};
 use crate::monitor::accounts::sessions::SessionId;
 use crate::monitor::recorder::RecorderContext;
 use crate::monitor::store::StoreError;
-use crate::monitor::web::page::compressed;
 use crate::monitor::web::refusal::PageRefusal;
 use crate::monitor::web::viewpoint::Viewpoint;
-use askama::Template;
 use crossbeam_channel::{Receiver, Sender, bounded, never, select};
-use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -83,30 +77,6 @@ impl LiveStopper {
         // Fails only if the thread has ended.
         let _ = self.0.send_timeout(LiveEvent::Stop, LONGEST_WAIT);
     }
-}
-
-/// The changes since a version.
-#[derive(Serialize)]
-struct LiveAnswer {
-    version: u64,
-    /// Machines were added, removed or moved: the page loads itself again.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    reload: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    title: Option<String>,
-    /// Number of machines that need a person.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    need: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    headline: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    problems: Option<String>,
-    /// Lines of machines by number.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    rows: BTreeMap<i64, String>,
-    /// What is said of a group, by its name.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    groups: BTreeMap<String, String>,
 }
 
 impl LiveQueue {
@@ -178,7 +148,7 @@ impl Live {
             self.answer_parked();
         }
         for parked in self.parked.drain(..) {
-            parked.answer(&nothing(self.tracker.version()));
+            parked.unchanged(&self.tracker);
         }
     }
 
@@ -207,7 +177,7 @@ impl Live {
         if self.parked.iter().filter(|other| same(other)).count() >= MOST_PER_SESSION {
             // A browser with many tabs: the one that has waited longest asks again.
             if let Some(oldest) = self.parked.iter().position(same) {
-                self.parked.remove(oldest).answer(&nothing(self.tracker.version()));
+                self.parked.remove(oldest).unchanged(&self.tracker);
             }
         }
         if self.parked.len() >= MOST_PARKED {
@@ -228,18 +198,14 @@ impl Live {
                 // They wait for the next look; without one they are answered in time.
             }
         }
-        let version = self.tracker.version();
+        let mut updates = SharedUpdates::new(&self.tracker, now.wall);
         for parked in std::mem::take(&mut self.parked) {
             let is_late = now.monotonic.saturating_duration_since(parked.poll.at) >= LONGEST_POLL;
-            if parked.poll.since != version {
-                if let Some(answer) = self.changes(&parked.poll, now) {
-                    parked.answer(&answer);
-                    continue;
-                }
-            }
-            match is_late || self.is_stopping {
-                true => parked.answer(&nothing(version)),
-                false => self.parked.push(parked),
+            let gzip = parked.accepts_gzip.as_deref();
+            match updates.response(&parked.poll.viewpoint, parked.poll.since, gzip) {
+                Some(response) => parked.reply.send(response),
+                None if is_late || self.is_stopping => parked.unchanged(&self.tracker),
+                None => self.parked.push(parked),
             }
         }
     }
@@ -253,71 +219,10 @@ impl Live {
         self.tracker.update(view, now.monotonic, Instant::now());
         Ok(())
     }
-
-    /// What a page has to change; `None`: nothing that its visitor may see.
-    fn changes(&self, poll: &LivePoll, now: Now) -> Option<LiveAnswer> {
-        let version = self.tracker.version();
-        if self.tracker.has_new_structure(poll.since) {
-            return Some(LiveAnswer { reload: true, ..nothing(version) });
-        }
-        let (view, _) = self.tracker.view();
-        let viewpoint = Viewpoint { now: now.wall, ..poll.viewpoint.clone() };
-        let visible: Vec<_> =
-            view.machines.iter().filter(|machine| viewpoint.sees(&machine.machine)).collect();
-        let changed: Vec<_> = visible
-            .iter()
-            .copied()
-            .filter(|machine| self.tracker.has_changed(machine.machine.id, poll.since))
-            .collect();
-        if changed.is_empty() && !self.tracker.has_new_problems(poll.since) {
-            return None;
-        }
-        let headline = Headline::of(visible.iter().copied());
-        Some(LiveAnswer {
-            title: Some(headline.title()),
-            need: Some(headline.need),
-            headline: headline.render().ok(),
-            problems: Board::of(&view, &viewpoint).render().ok(),
-            rows: changed
-                .iter()
-                .filter_map(|machine| {
-                    Some((machine.machine.id.0, MachineRow::new(machine, &viewpoint).render().ok()?))
-                })
-                .collect(),
-            groups: group_states(&visible, &changed),
-            ..nothing(version)
-        })
-    }
 }
 
 impl ParkedPoll {
-    fn answer(self, answer: &LiveAnswer) {
-        let response = Response::json(200, answer).header("Cache-Control", "no-store").authenticated();
-        self.reply.send(compressed(self.accepts_gzip.as_deref(), response));
-    }
-}
-
-/// What is said of the groups that have a changed machine.
-fn group_states(visible: &[&MachineView], changed: &[&MachineView]) -> BTreeMap<String, String> {
-    let group = |machine: &&MachineView| machine.machine.group.clone();
-    let touched: BTreeSet<Option<String>> = changed.iter().map(group).collect();
-    let state_of = |name: Option<String>| {
-        let machines = visible.iter().copied().filter(|machine| machine.machine.group == name);
-        let state = state(&machines.collect::<Vec<_>>());
-        (name.unwrap_or_default(), state)
-    };
-    touched.into_iter().map(state_of).collect()
-}
-
-fn nothing(version: u64) -> LiveAnswer {
-    LiveAnswer {
-        version,
-        reload: false,
-        title: None,
-        need: None,
-        headline: None,
-        problems: None,
-        rows: BTreeMap::new(),
-        groups: BTreeMap::new(),
+    fn unchanged(self, tracker: &FleetTracker) {
+        self.reply.send(update::unchanged(tracker.version()));
     }
 }

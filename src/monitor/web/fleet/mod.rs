@@ -10,7 +10,7 @@
 //! | `row` | a machine's line |
 //! | `group` | groups of machines, worst first |
 //! | `filter` | search and filters in the address |
-//! | `live`, `tracker` | changes for open pages; which lines have changed since when |
+//! | `live`, `tracker`, `update` | waiting pages; which lines have changed since when; what a page has to change |
 
 pub mod board;
 pub mod day;
@@ -21,6 +21,7 @@ pub mod problem;
 pub mod reported;
 mod row;
 mod tracker;
+mod update;
 pub mod view;
 
 use super::context::PageContext;
