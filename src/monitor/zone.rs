@@ -7,6 +7,7 @@ use crate::clock::Moment;
 use std::fmt;
 use std::fs;
 use std::path::Path;
+use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 use tz::TimeZone;
 
@@ -81,6 +82,43 @@ impl Clock {
             Clock::Zone(zone) => Some(&zone.name),
         }
     }
+}
+
+/// As [`Clock`] is displayed: `+02:00`, or `Europe/Berlin`, whose rules are read.
+impl FromStr for Clock {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Clock, String> {
+        if text.starts_with(['+', '-']) {
+            return offset(text).map(Clock::Fixed);
+        }
+        Zone::read(Path::new(ZONES), text).map(Clock::Zone)
+    }
+}
+
+/// Minutes east of UTC: `+02:00`, `-05:30`, at most 14 hours.
+///
+/// # Errors
+/// The sentence for the person who typed it.
+pub fn offset(text: &str) -> Result<i16, String> {
+    let (sign, time) = match text.split_at_checked(1) {
+        Some(("+", time)) => (1, time),
+        Some(("-", time)) => (-1, time),
+        _ => (1, text),
+    };
+    let offset = minute_of_day(time).and_then(|minutes| i16::try_from(minutes).ok());
+    let offset = offset.filter(|minutes| *minutes <= 14 * 60);
+    offset.map(|minutes| sign * minutes).ok_or_else(|| "must be such as +02:00 or -05:30".into())
+}
+
+/// `22:00` as 1320; `None` if it is not four digits of a time of day.
+pub fn minute_of_day(text: &str) -> Option<u16> {
+    let (hour, minute) = text.split_once(':')?;
+    let number = |text: &str, below: u16| {
+        let digits = text.len() == 2 && text.chars().all(|c| c.is_ascii_digit());
+        text.parse::<u16>().ok().filter(|number| digits && *number < below)
+    };
+    Some(number(hour, 24)? * 60 + number(minute, 60)?)
 }
 
 /// `+02:00`, or `Europe/Berlin`

@@ -1,6 +1,7 @@
 //! Recipients and channels on the page: secrets stay, tests show no more than they may.
 
 use crate::support::browser::Browser;
+use crate::support::eventually;
 use crate::support::monitor::{Monitor, Plan};
 use crate::support::server::{Reply, Server};
 
@@ -100,9 +101,137 @@ fn topics_are_chosen_and_names_are_no_markup() {
     let evil = "<script>alert(1)</script>";
     assert_eq!(owner.post("/people", &[("do", "add"), ("name", evil)]).status, 303);
     assert!(!owner.get("/people").body.contains(evil));
-    let topics = [("do", "topics"), ("name", evil), ("topic", "offline"), ("topic", "camera")];
+    let topics =
+        [("do", "preferences"), ("name", evil), ("which", "all"), ("topic", "offline"), ("topic", "camera")];
     assert_eq!(owner.post("/people", &topics).status, 303);
     assert!(monitor.plan().says(&["recipient", "list"]).contains("offline,camera"));
     assert_eq!(owner.post("/people", &[("do", "remove"), ("name", evil)]).status, 303);
     assert_eq!(owner.post("/people", &[("do", "dance"), ("name", "x")]).status, 400);
+}
+
+#[test]
+fn machines_quiet_hours_and_the_shortest_outage_are_chosen() {
+    let (monitor, mut owner) = owner(Plan::new());
+    add_recipient(&mut owner);
+    monitor.machine("gate");
+    let wishes = |machines| {
+        [
+            ("do", "preferences"),
+            ("name", "farm"),
+            ("topic", "offline"),
+            ("which", "only"),
+            ("machines", machines),
+            ("quiet_from", "22:00"),
+            ("quiet_to", "07:00"),
+            ("time_zone", "Europe/Berlin"),
+            ("min_outage", "10m"),
+        ]
+    };
+    let refused = owner.post("/people", &wishes("gte"));
+    assert_eq!(refused.status, 400);
+    for entered in
+        ["value=\"gte\"", "value=\"22:00\"", "value=\"Europe/Berlin\"", "value=\"10m\"", "<details open>"]
+    {
+        assert!(refused.body.contains(entered), "{entered} is lost: {}", refused.body);
+    }
+    assert_eq!(owner.post("/people", &wishes("gate")).status, 303);
+    let listed = monitor.plan().says(&["recipient", "list"]);
+    for wish in ["gate", "22:00-07:00 Europe/Berlin", "10m"] {
+        assert!(listed.contains(wish), "{wish}: {listed}");
+    }
+    let shown = owner.get("/people").body;
+    assert!(
+        shown.contains("Machines: gate; quiet 22:00-07:00 Europe/Berlin, outages of 10m and more"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn preferences_that_cannot_be_are_refused_with_a_reason_and_change_nothing() {
+    let (monitor, mut owner) = owner(Plan::new());
+    add_recipient(&mut owner);
+    let before = monitor.plan().says(&["recipient", "list"]);
+    let form = [("do", "preferences"), ("name", "farm"), ("which", "all")];
+    for (field, value, reason) in [
+        ("quiet_from", "22:00", "a begin and an end"),
+        ("time_zone", "Mars/Olympus", "unknown time zone"),
+        ("time_zone", "+25:00", "+02:00"),
+        ("min_outage", "soon", "a duration such as"),
+        ("min_outage", "1000h", "at most 168h"),
+    ] {
+        let refused = owner.post("/people", &[&form[..], &[(field, value)]].concat());
+        assert_eq!(refused.status, 400, "{field} = {value}");
+        assert!(refused.body.contains(reason), "{field} = {value}: {}", refused.body);
+    }
+    let nothing = [("do", "preferences"), ("name", "farm"), ("which", "only")];
+    assert_eq!(owner.post("/people", &nothing).status, 400);
+    assert_eq!(monitor.plan().says(&["recipient", "list"]), before);
+}
+
+#[test]
+fn another_address_needs_the_secret_again() {
+    let telegram = Server::always(Reply::ok());
+    let (_monitor, mut owner) = owner(Plan::new().key("notify.telegram_api", &telegram.url("")));
+    add_recipient(&mut owner);
+    let channel = [("recipient", "farm"), ("kind", "telegram"), ("target", "42"), ("secret", "1:old")];
+    assert_eq!(owner.post("/channels", &channel).status, 303);
+    let refused = owner.post("/channels/1/address", &[("target", "43")]);
+    assert_eq!(refused.status, 400);
+    assert!(refused.body.contains("value=\"43\""), "what was entered is kept: {}", refused.body);
+    assert_eq!(owner.post("/channels/1/address", &[("target", "43"), ("secret", "1:new")]).status, 303);
+    owner.post("/channels/1/test", &[]);
+    let request = telegram.request();
+    assert!(request.target.contains("/bot1:new/") && request.json()["chat_id"] == "43", "{request:?}");
+    assert_eq!(owner.post("/channels/9/address", &[("target", "43"), ("secret", "1:new")]).status, 404);
+    let webhook = [("recipient", "farm"), ("kind", "webhook"), ("target", "https://example.org/a")];
+    assert_eq!(owner.post("/channels", &webhook).status, 200);
+    let moved = owner.post("/channels/2/address", &[("target", "https://example.org/b")]);
+    assert!(moved.body.contains("<pre id=\"secret\">"), "a new secret: {}", moved.body);
+}
+
+#[test]
+fn a_message_to_the_bot_finds_the_chat() {
+    let telegram = Server::always(updates(""));
+    let (monitor, mut owner) = owner(Plan::new().key("notify.telegram_api", &telegram.url("")));
+    add_recipient(&mut owner);
+    let form = [("recipient", "farm"), ("kind", "telegram"), ("target", ""), ("secret", "")];
+    assert_eq!(owner.post("/chats", &form).status, 400, "without the bot's token");
+    let started = owner.post("/chats", &[("recipient", "farm"), ("secret", "123:secret-token")]);
+    let page = format!("/{}", started.header("Location").expect("the page of the search"));
+    let waiting = owner.get(&page);
+    assert_eq!(waiting.header("Refresh"), Some("2"), "without JavaScript, too");
+    let code = waiting.body.split_once("<pre id=\"code\">").and_then(|(_, rest)| rest.split_once("</pre>"));
+    let code = code.expect("the code").0.to_owned();
+    telegram.become_one_that(move |_| updates(&code));
+    eventually("the chat is found", || owner.get(&page).body.contains("came from"));
+    let found = owner.get(&page).body;
+    assert!(found.contains("Barn &#60;b&#62; (-100123)") && !found.contains("secret-token"), "{found}");
+    assert_eq!(owner.post(&page, &[]).status, 303);
+    assert!(owner.get(&page).body.contains("This search is over"));
+    assert!(monitor.plan().says(&["channel", "list"]).contains("-100123"));
+    assert!(!monitor.plan().says(&["channel", "list"]).contains("secret-token"));
+}
+
+/// Telegram's answer to `getUpdates`: a message with this text in the group "Barn <b>".
+fn updates(text: &str) -> Reply {
+    let chat = r#"{"id":-100123,"title":"Barn <b>","type":"supergroup"}"#;
+    let body =
+        format!(r#"{{"ok":true,"result":[{{"update_id":7,"message":{{"text":"{text}","chat":{chat}}}}}]}}"#);
+    Reply::Answer(200, Vec::new(), body.into_bytes())
+}
+
+#[test]
+fn a_bot_that_telegram_refuses_is_a_sentence_without_its_token() {
+    let conflict = br#"{"ok":false,"error_code":409,"description":"Conflict: webhook is active"}"#;
+    let telegram = Server::always(Reply::Answer(409, Vec::new(), conflict.to_vec()));
+    let (_monitor, mut owner) = owner(Plan::new().key("notify.telegram_api", &telegram.url("")));
+    add_recipient(&mut owner);
+    let started = owner.post("/chats", &[("recipient", "farm"), ("secret", "123:secret-token")]);
+    let page = format!("/{}", started.header("Location").expect("the page of the search"));
+    eventually("the search fails", || owner.get(&page).body.contains("role=\"alert\""));
+    let failed = owner.get(&page).body;
+    assert!(
+        failed.contains("another program receives the messages") && !failed.contains("secret-token"),
+        "{failed}"
+    );
 }

@@ -4,18 +4,17 @@ use crate::clock::Moment;
 use crate::config::Period;
 use crate::monitor::machine::MachineId;
 use crate::monitor::notify::choices::{Chosen, Selection};
-use crate::monitor::notify::quiet_hours::QuietHours;
-use crate::monitor::notify::recipients::{Preferences, StoredRecipient};
+use crate::monitor::notify::quiet_hours::{QuietHours, QuietTimes};
+use crate::monitor::notify::recipients::{Preferences, StoredRecipient, check_min_outage};
 use crate::monitor::notify::topic::Topic;
 use crate::monitor::store::{Refused, Store};
-use crate::monitor::zone::{Clock, ZONES, Zone};
-use crate::table::{or_dash, table};
+use crate::monitor::zone::{self, Clock, ZONES, Zone};
+use crate::table::table;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::str::FromStr;
-use std::time::Duration;
 
 #[derive(Debug, Subcommand)]
 pub enum RecipientCommand {
@@ -75,12 +74,12 @@ pub struct Wants {
     events: Option<Vec<Topic>>,
     /// Quiet hours without notifications, such as 22:00-07:00; an outage that ends during them is never reported
     #[arg(long, value_name = "FROM-TO")]
-    quiet: Option<Hours>,
+    quiet: Option<QuietTimes>,
     /// Offset from UTC for quiet hours and times in messages, such as +02:00, all year round
     #[arg(long, value_name = "OFFSET", allow_hyphen_values = true)]
     utc_offset: Option<Offset>,
     /// Time zone for quiet hours and times in messages, such as Europe/Berlin; default: that of this server
-    #[arg(long, value_name = "NAME", value_parser = zone, conflicts_with = "utc_offset")]
+    #[arg(long, value_name = "NAME", value_parser = named_zone, conflicts_with = "utc_offset")]
     time_zone: Option<Zone>,
     /// Remove the quiet hours
     #[arg(long, conflicts_with_all = ["quiet", "utc_offset", "time_zone"])]
@@ -90,42 +89,13 @@ pub struct Wants {
     min_outage: Option<Period>,
 }
 
-/// The largest accepted minimum length of an outage.
-const LONGEST_MIN_OUTAGE: Duration = Duration::from_secs(7 * 86_400);
-
 fn topic() -> impl TypedValueParser<Value = Topic> {
     let values = Topic::ALL.map(|topic| PossibleValue::new(topic.name()).help(topic.meaning()));
     PossibleValuesParser::new(values).try_map(|name| Topic::from_name(&name).ok_or("not an event"))
 }
 
-fn zone(name: &str) -> Result<Zone, String> {
+fn named_zone(name: &str) -> Result<Zone, String> {
     Zone::read(Path::new(ZONES), name)
-}
-
-/// Minutes of the day.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Hours {
-    from: u16,
-    to: u16,
-}
-
-impl FromStr for Hours {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Hours, String> {
-        let parsed =
-            text.split_once('-').and_then(|(from, to)| Some(Hours { from: minute(from)?, to: minute(to)? }));
-        parsed.ok_or_else(|| "must be two times of day such as 22:00-07:00".into())
-    }
-}
-
-fn minute(text: &str) -> Option<u16> {
-    let (hour, minute) = text.split_once(':')?;
-    let number = |text: &str, below: u16| {
-        let digits = text.len() == 2 && text.chars().all(|c| c.is_ascii_digit());
-        text.parse::<u16>().ok().filter(|number| digits && *number < below)
-    };
-    Some(number(hour, 24)? * 60 + number(minute, 60)?)
 }
 
 /// Minutes east of UTC.
@@ -136,14 +106,7 @@ impl FromStr for Offset {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Offset, String> {
-        let (sign, time) = match text.split_at_checked(1) {
-            Some(("+", time)) => (1, time),
-            Some(("-", time)) => (-1, time),
-            _ => (1, text),
-        };
-        let offset = minute(time).and_then(|minutes| i16::try_from(minutes).ok());
-        let offset = offset.filter(|minutes| *minutes <= 14 * 60);
-        offset.map(|minutes| Offset(sign * minutes)).ok_or_else(|| "must be such as +02:00 or -05:30".into())
+        zone::offset(text).map(Offset)
     }
 }
 
@@ -165,10 +128,8 @@ impl Wants {
     }
 
     fn check(&self) -> Result<(), String> {
-        match self.min_outage {
-            Some(Period(longest)) if longest > LONGEST_MIN_OUTAGE => Err("--min-outage: at most 168h".into()),
-            _ => Ok(()),
-        }
+        let min_outage = self.min_outage.map_or(Ok(()), |Period(length)| check_min_outage(length));
+        min_outage.map_err(|problem| format!("--min-outage: {problem}"))
     }
 
     /// Changes the preferences; returns true if the quiet hours use `server`, because no clock was chosen.
@@ -181,9 +142,8 @@ impl Wants {
         let clock = chosen.or_else(|| to.clock.take());
         to.clock.clone_from(&clock);
         let needs_server = self.quiet.is_some() && clock.is_none();
-        if let Some(Hours { from, to: end }) = self.quiet {
-            let clock = clock.unwrap_or_else(|| server.clone());
-            to.quiet = Some(QuietHours { from, to: end, clock });
+        if let Some(times) = self.quiet {
+            to.quiet = Some(times.on(clock.unwrap_or_else(|| server.clone())));
         } else if let (Some(quiet), Some(clock)) = (&mut to.quiet, clock) {
             quiet.clock = clock;
         }
@@ -266,7 +226,7 @@ fn list(store: &Store) -> Result<String, Refused> {
             known.name.clone(),
             if known.enabled { "enabled" } else { "disabled" }.to_owned(),
             known.channels.to_string(),
-            chosen(&known.chosen),
+            known.chosen.to_string(),
             events(wants),
             wants.quiet.as_ref().map_or_else(|| "-".into(), written),
             if wants.min_outage.is_zero() { "-".into() } else { Period(wants.min_outage).to_string() },
@@ -313,22 +273,9 @@ fn events(wants: &Preferences) -> String {
     }
 }
 
-pub fn chosen(chosen: &Chosen) -> String {
-    if chosen.all {
-        return "all".into();
-    }
-    let machines = chosen.machines.iter().map(|(_, name)| name.clone());
-    let groups = chosen.groups.iter().map(|name| format!("group:{name}"));
-    let tags = chosen.tags.iter().map(|name| format!("tag:{name}"));
-    let missing = chosen.missing.iter().map(|name| format!("missing:{name}"));
-    let parts: Vec<String> = machines.chain(groups).chain(tags).chain(missing).collect();
-    or_dash(Some(parts.join(",").as_str()).filter(|parts| !parts.is_empty()))
-}
-
 /// `22:00-07:00 +02:00`
 fn written(quiet: &QuietHours) -> String {
-    let time = |minute: u16| format!("{:02}:{:02}", minute / 60, minute % 60);
-    format!("{}-{} {}", time(quiet.from), time(quiet.to), quiet.clock)
+    format!("{} {}", quiet.times(), quiet.clock)
 }
 
 fn as_json(known: &StoredRecipient) -> Value {

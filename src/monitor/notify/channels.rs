@@ -62,6 +62,28 @@ impl Store {
         })
     }
 
+    /// Sends to another address from now on, waiting messages included. The old secret goes with the old address: whoever
+    /// may change an address must not be able to have the secret sent to it.
+    pub fn move_channel(&self, id: ChannelId, new: &NewChannel) -> Result<(), Refused> {
+        self.transact(|tx| {
+            let taken = tx.query_row(
+                "SELECT EXISTS (SELECT 1 FROM channel other JOIN channel c ON c.recipient_id = other.recipient_id
+                                WHERE c.id = ?1 AND other.id <> ?1 AND other.kind = ?2 AND other.target = ?3)",
+                params![id.0, new.kind.name(), new.target],
+                |row| row.get(0),
+            )?;
+            if taken {
+                return Err(Refused::because("the recipient has this channel already"));
+            }
+            let moved = tx.execute(
+                "UPDATE channel SET target = ?3, secret = ?4, secret_file = ?5, token = ?6
+                 WHERE id = ?1 AND kind = ?2",
+                params![id.0, new.kind.name(), new.target, new.secret, new.secret_file, new.token],
+            )?;
+            if moved == 0 { Err(no_channel(id)) } else { Ok(()) }
+        })
+    }
+
     /// # Errors
     /// There is no such channel, or it is of a kind that this version does not know.
     pub fn channel(&self, id: ChannelId) -> Result<Channel, Refused> {

@@ -6,6 +6,7 @@ use crate::monitor::machine::MachineId;
 use crate::monitor::registry::machines;
 use crate::monitor::store::{Refused, StoreError};
 use rusqlite::{Connection, Transaction, params};
+use std::fmt;
 
 /// The machines that a recipient is notified about: all of them, or those with a chosen id, group or tag.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -70,6 +71,22 @@ impl Chosen {
                 Some(format!("no machine matches the choice, so nothing is sent; {missing}"))
             }
         }
+    }
+}
+
+/// `all`, or `gate,group:barn,tag:camera`; `-` if nothing is left of the choice.
+impl fmt::Display for Chosen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.all {
+            return f.write_str("all");
+        }
+        let machines = self.machines.iter().map(|(_, name)| name.clone());
+        let groups = self.groups.iter().map(|name| format!("group:{name}"));
+        let tags = self.tags.iter().map(|name| format!("tag:{name}"));
+        let missing = self.missing.iter().map(|name| format!("missing:{name}"));
+        let parts: Vec<String> = machines.chain(groups).chain(tags).chain(missing).collect();
+        f.write_str(if parts.is_empty() { "-" } else { "" })?;
+        f.write_str(&parts.join(","))
     }
 }
 

@@ -79,6 +79,20 @@ impl PostClient {
         headers: &[(&str, String)],
         body: &[u8],
     ) -> Result<HttpResponse, DeliveryError> {
+        self.post_for(url, headers, body, LARGEST_RESPONSE)
+    }
+
+    /// Reads at most `largest` bytes of the response.
+    ///
+    /// # Errors
+    /// No response; any status counts as one.
+    pub fn post_for(
+        &self,
+        url: &str,
+        headers: &[(&str, String)],
+        body: &[u8],
+        largest: u64,
+    ) -> Result<HttpResponse, DeliveryError> {
         let agent = self.agent.as_ref().map_err(|problem| DeliveryError::later(problem.clone()))?;
         let mut request = agent.post(url);
         for (name, value) in headers {
@@ -91,7 +105,7 @@ impl PostClient {
             header("retry-after").and_then(|wish| retry_after(wish, header("date"), Moment::now()));
         let mut text = Vec::new();
         // The status decides; a truncated body is enough.
-        let _ = response.into_body().into_reader().take(LARGEST_RESPONSE).read_to_end(&mut text);
+        let _ = response.into_body().into_reader().take(largest).read_to_end(&mut text);
         Ok(HttpResponse { status, retry_after, body: String::from_utf8_lossy(&text).into_owned() })
     }
 }

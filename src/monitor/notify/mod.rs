@@ -19,13 +19,14 @@
 //! | `webhook`, `telegram`, `ntfy`, `mail` + `smtp` | the kinds of channel: each builds its own request body |
 //! | `http`, `guard` | one POST with limits; the addresses that a webhook may not reach |
 //! | `channel`, `target` | a channel, its kind and its secrets; the check of where it leads |
-//! | `test_message` | a test of a channel |
+//! | `test_message`, `chat_search` | a test of a channel; the search for the id of a Telegram chat |
 //! | `message`, `settings` | the message to deliver and delivery errors; settings of deliveries |
 
 mod batch;
 pub mod channel;
 mod channel_state;
 pub mod channels;
+pub mod chat_search;
 pub mod choices;
 pub mod condition_notice;
 mod counters;
@@ -50,7 +51,7 @@ pub mod send;
 mod settings;
 pub mod smtp;
 pub mod target;
-mod telegram;
+pub mod telegram;
 pub mod test_message;
 pub mod text;
 pub mod topic;

@@ -1,7 +1,9 @@
 //! Quiet hours: the part of each day in which a recipient is not notified.
 
 use crate::clock::Moment;
-use crate::monitor::zone::Clock;
+use crate::monitor::zone::{Clock, minute_of_day};
+use std::fmt;
+use std::str::FromStr;
 
 /// A part of each day in which a recipient is not notified, by the recipient's own clock.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,10 +15,45 @@ pub struct QuietHours {
     pub clock: Clock,
 }
 
+/// Begin and end of quiet hours in minutes of the day, without a clock: `22:00-07:00`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QuietTimes {
+    pub from: u16,
+    pub to: u16,
+}
+
+impl QuietTimes {
+    pub fn on(self, clock: Clock) -> QuietHours {
+        QuietHours { from: self.from, to: self.to, clock }
+    }
+}
+
+impl FromStr for QuietTimes {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<QuietTimes, String> {
+        let times = text.split_once('-');
+        let times = times
+            .and_then(|(from, to)| Some(QuietTimes { from: minute_of_day(from)?, to: minute_of_day(to)? }));
+        times.ok_or_else(|| "must be two times of day such as 22:00-07:00".into())
+    }
+}
+
+impl fmt::Display for QuietTimes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let QuietTimes { from, to } = self;
+        write!(f, "{:02}:{:02}-{:02}:{:02}", from / 60, from % 60, to / 60, to % 60)
+    }
+}
+
 const DAY_MS: i64 = 86_400_000;
 const MINUTE_MS: i64 = 60_000;
 
 impl QuietHours {
+    pub fn times(&self) -> QuietTimes {
+        QuietTimes { from: self.from, to: self.to }
+    }
+
     /// `at` itself if it is not quiet then, else the end of the quiet.
     pub fn end_if_quiet(&self, at: Moment) -> Moment {
         let end = self.next_end(at);

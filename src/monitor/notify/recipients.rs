@@ -105,6 +105,13 @@ impl Default for Preferences {
     }
 }
 
+/// # Errors
+/// A minimum length of an outage may be a week: the sentence for the person who typed it.
+pub fn check_min_outage(length: Duration) -> Result<(), String> {
+    const LONGEST: Duration = Duration::from_secs(7 * 86_400);
+    if length > LONGEST { Err("at most 168h".into()) } else { Ok(()) }
+}
+
 /// A recipient as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredRecipient {

@@ -1,4 +1,4 @@
-//! Telegram's Bot API: `sendMessage`.
+//! Telegram's Bot API (core.telegram.org/bots/api): `sendMessage`, and `getUpdates` to find a chat.
 
 use super::channel::Channel;
 use super::http::{HttpResponse, PostClient, excerpt};
@@ -37,8 +37,7 @@ pub fn send(
     let token = channel.read_token().map_err(DeliveryError::later)?;
     let token = token.ok_or_else(|| DeliveryError::later("the channel has no bot token"))?;
     let place = channel.secret_file.as_deref().unwrap_or("the token that was entered");
-    // The token becomes part of a URL.
-    if !token.chars().all(|c| c.is_ascii_alphanumeric() || ":_-".contains(c)) {
+    if !is_bot_token(&token) {
         return Err(DeliveryError::later(format!("{place}: not a bot token (123456:ABC-DEF...)")));
     }
     let text = message.text(now);
@@ -50,6 +49,100 @@ pub fn send(
         true => Ok(format!("{}: accepted by Telegram", answer.status)),
         false => Err(error(&answer, &token)),
     }
+}
+
+/// The token becomes part of a URL.
+pub fn is_bot_token(token: &str) -> bool {
+    token.contains(':') && token.chars().all(|c| c.is_ascii_alphanumeric() || ":_-".contains(c))
+}
+
+/// Seconds for which Telegram waits for a message; less than the timeout of a request.
+const POLL_S: u32 = 5;
+/// Messages of one response. With the longest texts they have 64 KB.
+const POLL_MESSAGES: u32 = 8;
+const LARGEST_UPDATES: u64 = 512 * 1024;
+
+/// A chat that the bot is in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundChat {
+    pub id: String,
+    /// The group's title, or the person's name.
+    pub name: String,
+}
+
+/// A message to the bot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChatMessage {
+    /// `update_id`, which grows.
+    pub update: i64,
+    pub text: String,
+    pub chat: FoundChat,
+}
+
+#[derive(Serialize)]
+struct GetUpdates<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offset: Option<i64>,
+    limit: u32,
+    timeout: u32,
+    allowed_updates: &'a [&'a str],
+}
+
+/// The messages to the bot since update `after`, which Telegram forgets with this request. Waits a few seconds for one.
+///
+/// # Errors
+/// Why there is none, for the person who waits; without the token.
+pub fn chat_messages(
+    http: &PostClient,
+    api: &str,
+    token: &str,
+    after: Option<i64>,
+) -> Result<Vec<ChatMessage>, String> {
+    let body = GetUpdates {
+        offset: after.map(|update| update.saturating_add(1)),
+        limit: POLL_MESSAGES,
+        timeout: POLL_S,
+        allowed_updates: &["message", "channel_post"],
+    };
+    let body = serde_json::to_vec(&body).map_err(|error| error.to_string())?;
+    let headers = [("Content-Type", "application/json".to_owned())];
+    let url = format!("{api}/bot{token}/getUpdates");
+    let answer = http.post_for(&url, &headers, &body, LARGEST_UPDATES);
+    let answer = answer.map_err(|error| error.why().to_owned())?;
+    match answer.status {
+        200 => messages(&answer.body),
+        409 => {
+            Err("another program receives the messages of this bot (or it has a webhook): enter the chat's \
+                    id yourself"
+                .into())
+        }
+        _ => Err(error(&answer, token).why().to_owned()),
+    }
+}
+
+/// The messages in a response, also those without a text: their number must be acknowledged.
+fn messages(body: &str) -> Result<Vec<ChatMessage>, String> {
+    let json: Value =
+        serde_json::from_str(body).map_err(|_| "Telegram's answer is not complete".to_owned())?;
+    let updates = json["result"].as_array().ok_or("Telegram's answer has no messages")?;
+    Ok(updates.iter().filter_map(message).collect())
+}
+
+fn message(update: &Value) -> Option<ChatMessage> {
+    let message = update.get("message").or_else(|| update.get("channel_post")).unwrap_or(&Value::Null);
+    let chat = &message["chat"];
+    let name = |key: &str| chat[key].as_str().map(str::to_owned);
+    Some(ChatMessage {
+        update: update["update_id"].as_i64()?,
+        text: message["text"].as_str().unwrap_or_default().to_owned(),
+        chat: FoundChat {
+            id: chat["id"].as_i64().map(|id| id.to_string()).unwrap_or_default(),
+            name: name("title")
+                .or_else(|| name("first_name"))
+                .or_else(|| name("username"))
+                .unwrap_or_default(),
+        },
+    })
 }
 
 /// The error in a response, without the bot token, which a proxy may repeat.
@@ -89,6 +182,20 @@ mod tests {
 
     fn answered(status: u16, body: &str) -> DeliveryError {
         error(&HttpResponse { status, retry_after: None, body: body.into() }, "1:SECRET")
+    }
+
+    #[test]
+    fn chats_are_read_from_groups_channels_and_persons() {
+        let body = r#"{"ok":true,"result":[
+            {"update_id":7,"message":{"text":"/heartbeat_1","chat":{"id":-1001,"title":"Barn","type":"supergroup"}}},
+            {"update_id":8,"channel_post":{"text":"x","chat":{"id":-1002,"title":"News","type":"channel"}}},
+            {"update_id":9,"message":{"photo":[],"chat":{"id":5,"first_name":"Ada","type":"private"}}},
+            {"update_id":10,"something_new":{}}]}"#;
+        let found = messages(body).expect("complete");
+        let chats: Vec<_> = found.iter().map(|message| (message.update, message.chat.id.as_str())).collect();
+        assert_eq!(chats, [(7, "-1001"), (8, "-1002"), (9, "5"), (10, "")]);
+        assert_eq!((found[0].chat.name.as_str(), found[2].chat.name.as_str()), ("Barn", "Ada"));
+        messages("{\"ok\":true,\"result\":[{\"upd").expect_err("cut off");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use crate::http::networks::IpNetwork;
 use crate::latest::Latest;
 use crate::monitor::config::{Config, WebConfig};
+use crate::monitor::notify::chat_search::ChatSearches;
 use crate::monitor::notify::{NotifySettings, Poke};
 use crate::monitor::recorder::{RecorderContext, RecorderEvent};
 use crate::monitor::web::fleet::live::LiveQueue;
@@ -23,6 +24,8 @@ pub struct PageContext {
     pub orders: Sender<RecorderEvent>,
     pub poke: Poke,
     pub notify: Arc<Latest<NotifySettings>>,
+    /// Searches for Telegram chats.
+    pub chats: Arc<ChatSearches>,
     /// A place for each test of a channel that runs: taken by sending, given back by receiving.
     pub tests: (Sender<()>, Receiver<()>),
 }

@@ -24,7 +24,7 @@
 //! | `severity`, `words` | how bad an incident is; its words |
 //! | `incidents` | the list of incidents, and one with its deliveries and comments |
 //! | `conditions`, `keys` | settings of conditions; read tokens and enrolment keys |
-//! | `people`, `channels` | recipients; their channels and tests of them |
+//! | `people/` | recipients, their channels and tests of them |
 //! | `machine/` | the page of one machine: charts, cameras, uplinks, settings |
 //! | `fleet/` | the fleet page and its live updates |
 
@@ -32,7 +32,6 @@ mod act;
 mod add_machine;
 pub mod assets;
 mod audit_log;
-mod channels;
 mod conditions;
 pub mod context;
 pub mod fleet;
@@ -88,7 +87,7 @@ pub fn run(context: &Arc<PageContext>, sign_in: &Arc<SignInContext>, requests: &
         if let (PageRoute::ChannelForm(id, ChannelForm::Test), Method::Post) =
             (route, exchange.request.method())
         {
-            channels::test(context, id, exchange, now);
+            people::channels::test(context, id, exchange, now);
             continue;
         }
         if sign_in::owns(route) {
@@ -128,8 +127,13 @@ fn respond(
         (PageRoute::MachineForm(id, form), Method::Post) => machine::forms::apply(context, &visit, id, form),
         (PageRoute::People, Method::Get) => people::page(context, &visit),
         (PageRoute::People, Method::Post) => people::change(context, &visit),
-        (PageRoute::Channels, Method::Post) => channels::add(context, &visit),
-        (PageRoute::ChannelForm(id, form), Method::Post) => channels::change(context, &visit, id, form),
+        (PageRoute::Channels, Method::Post) => people::channels::add(context, &visit),
+        (PageRoute::ChannelForm(id, form), Method::Post) => {
+            people::channels::change(context, &visit, id, form)
+        }
+        (PageRoute::Chats, Method::Post) => people::chats::start(context, &visit),
+        (PageRoute::Chat(id), Method::Get) => people::chats::page(context, &visit, id),
+        (PageRoute::Chat(id), Method::Post) => people::chats::add(context, &visit, id),
         (PageRoute::Incidents, Method::Get) => incidents::list(context, &visit),
         (PageRoute::Incident(id), Method::Get) => incidents::one(context, &visit, id),
         (PageRoute::IncidentAcknowledge(id), Method::Post) => {

@@ -4,6 +4,7 @@ use crate::monitor::accounts::visitor::UserId;
 use crate::monitor::incidents::table::IncidentId;
 use crate::monitor::machine::{MachineId, id_in_path};
 use crate::monitor::notify::channel::ChannelId;
+use crate::monitor::notify::chat_search::SearchId;
 
 /// The meaning of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +29,9 @@ pub enum PageRoute {
     /// A new channel.
     Channels,
     ChannelForm(ChannelId, ChannelForm),
+    /// A new search for a Telegram chat.
+    Chats,
+    Chat(SearchId),
     /// Name and password, then the second factor.
     Login,
     Logout,
@@ -67,6 +71,8 @@ pub enum MachineForm {
 /// A button of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChannelForm {
+    /// Another address, with its secret.
+    Address,
     Enable,
     Disable,
     Remove,
@@ -91,10 +97,12 @@ impl PageRoute {
             "settings/audit" => Some(PageRoute::Audit),
             "people" => Some(PageRoute::People),
             "channels" => Some(PageRoute::Channels),
+            "chats" => Some(PageRoute::Chats),
             "machines/add" => Some(PageRoute::MachineAdd),
             "incidents" => Some(PageRoute::Incidents),
             rest if rest.starts_with("settings/users/") => user_route(rest),
             rest => match rest.split_once('/')? {
+                ("chats", id) => Some(PageRoute::Chat(id.parse().ok()?)),
                 ("machines", rest) => machine_route(rest),
                 ("incidents", rest) => incident_route(rest),
                 ("channels", rest) => channel_route(rest),
@@ -131,6 +139,7 @@ fn user_route(rest: &str) -> Option<PageRoute> {
 fn channel_route(rest: &str) -> Option<PageRoute> {
     let (id, action) = rest.split_once('/')?;
     let form = match action {
+        "address" => ChannelForm::Address,
         "enable" => ChannelForm::Enable,
         "disable" => ChannelForm::Disable,
         "remove" => ChannelForm::Remove,

@@ -1,8 +1,8 @@
 //! The threads of the pages, and the way of a request to them.
 
-use super::channels::MOST_TESTS;
 use super::context::{PageContext, PageSettings};
 use super::fleet::live::{LiveQueue, LiveStopper};
+use super::people::channels::MOST_TESTS;
 use super::proxy_login::ProxyLogins;
 use super::route::PageRoute;
 use super::sign_in::context::SignInContext;
@@ -63,6 +63,7 @@ impl Pages {
             orders: orders.clone(),
             poke,
             notify,
+            chats: Arc::default(),
             tests: bounded(MOST_TESTS),
         });
         let (mut pages, requests) = queue(DEPTH);

@@ -1,6 +1,7 @@
 use super::*;
 use crate::monitor::command::parse::parse;
 use crate::monitor::machine::Description;
+use std::time::Duration;
 
 fn try_to(dir: &tempfile::TempDir, arguments: &[&str]) -> Result<String, String> {
     run(parse(arguments)?, &dir.path().join("monitor.db"), Moment(0)).map_err(|error| error.to_string())

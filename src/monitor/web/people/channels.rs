@@ -1,12 +1,12 @@
-//! The forms of channels: add, switch on and off, remove, test.
+//! The forms of channels: add, change the address, switch on and off, remove, test.
 
-use super::context::PageContext;
-use super::form::Form;
-use super::page::see_other;
-use super::people::{PeopleNote, show};
-use super::refusal::{PageRefusal, answer, sentence};
-use super::route::ChannelForm;
-use super::visit::Visit;
+use super::super::context::PageContext;
+use super::super::form::Form;
+use super::super::page::see_other;
+use super::super::refusal::{PageRefusal, answer};
+use super::super::route::ChannelForm;
+use super::super::visit::Visit;
+use super::{PeopleNote, RefusedForm, show};
 use crate::clock::Now;
 use crate::http::{Exchange, Response};
 use crate::monitor::accounts::visitor::Role;
@@ -32,7 +32,8 @@ pub fn add(context: &PageContext, visit: &Visit<'_>) -> Result<Response, PageRef
     visit.require(Role::Owner)?;
     let form = Form::of_body(visit.request)?;
     let (store, now) = (&context.shared.store, visit.now.wall);
-    let added = new_channel(context, &form).and_then(|(new, secret)| {
+    let kind = ChannelKind::from_name(form.text("kind")).ok_or_else(|| Refused::because("choose a kind"));
+    let added = kind.and_then(|kind| new_channel(context, kind, &form)).and_then(|(new, secret)| {
         let id = store.add_channel(form.filled("recipient"), &new, now)?;
         Ok((id, new.kind, secret))
     });
@@ -41,24 +42,32 @@ pub fn add(context: &PageContext, visit: &Visit<'_>) -> Result<Response, PageRef
             let (subject, detail) = (form.text("recipient"), format!("{} channel {}", kind.name(), id.0));
             store.record_audit(&visit.actor(), "channel.add", Some(subject), Some(&detail), now)?;
             context.changed();
-            match secret {
-                None => Ok(see_other("people".into())),
-                Some(secret) => {
-                    let done = Some(format!("Channel {} is added. The receiver checks its secret:", id.0));
-                    let secret = Some(secret.as_str().to_owned());
-                    show(context, visit, PeopleNote { done, secret, problem: None })
-                }
-            }
+            done(context, visit, &format!("Channel {} is added.", id.0), secret, "people")
         }
-        Err(refused) => {
-            show(context, visit, PeopleNote { problem: Some(sentence(refused)?), ..PeopleNote::default() })
-        }
+        Err(refused) => show(context, visit, PeopleNote::refused(refused, form, RefusedForm::NewChannel)?),
     }
 }
 
+/// Back to the list, or to the only page that shows a secret which was made here.
+fn done(
+    context: &PageContext,
+    visit: &Visit<'_>,
+    what: &str,
+    secret: Option<Token>,
+    list: &str,
+) -> Result<Response, PageRefusal> {
+    let Some(secret) = secret else { return Ok(see_other(list.into())) };
+    let done = Some(format!("{what} The receiver checks its secret:"));
+    let secret = Some(secret.as_str().to_owned());
+    show(context, visit, PeopleNote { done, secret, ..PeopleNote::default() })
+}
+
 /// The channel of a form, and the secret if it was made here. No file is named: the page reads none.
-fn new_channel(context: &PageContext, form: &Form) -> Result<(NewChannel, Option<Token>), Refused> {
-    let kind = ChannelKind::from_name(form.text("kind")).ok_or_else(|| Refused::because("choose a kind"))?;
+fn new_channel(
+    context: &PageContext,
+    kind: ChannelKind,
+    form: &Form,
+) -> Result<(NewChannel, Option<Token>), Refused> {
     let target = form.text("target").to_owned();
     let entered = form.filled("secret").map(str::to_owned);
     if let Some(secret) = &entered {
@@ -108,17 +117,45 @@ pub fn change(
     visit.require(Role::Owner)?;
     let (store, now) = (&context.shared.store, visit.now.wall);
     let action = match form {
+        ChannelForm::Address => return change_address(context, visit, id),
         ChannelForm::Enable => store.enable_channel(id, true).map(|()| "channel.enable"),
         ChannelForm::Disable => store.enable_channel(id, false).map(|()| "channel.disable"),
         ChannelForm::Remove => store.remove_channel(id).map(|()| "channel.remove"),
         // On a thread of its own: see `test`.
         ChannelForm::Test => return Err(PageRefusal::Method),
     };
-    // Without such a channel.
-    let action = action.map_err(|_| PageRefusal::NotFound)?;
+    let action = action.map_err(without_channel)?;
     store.record_audit(&visit.actor(), action, Some(&format!("channel {}", id.0)), None, now)?;
     context.changed();
     Ok(see_other("../../people".into()))
+}
+
+/// `POST /channels/{id}/address`: the secret is entered again, so that it cannot be sent to an address of somebody who
+/// does not know it.
+fn change_address(context: &PageContext, visit: &Visit<'_>, id: ChannelId) -> Result<Response, PageRefusal> {
+    let form = Form::of_body(visit.request)?;
+    let (store, now) = (&context.shared.store, visit.now.wall);
+    let channel = store.channel(id).map_err(without_channel)?;
+    let changed = new_channel(context, channel.kind, &form)
+        .and_then(|(new, secret)| store.move_channel(id, &new).map(|()| secret));
+    match changed {
+        Ok(secret) => {
+            let subject = format!("channel {}", id.0);
+            store.record_audit(&visit.actor(), "channel.address", Some(&subject), None, now)?;
+            context.changed();
+            let what = format!("Channel {} has a new address.", id.0);
+            done(context, visit, &what, secret, "../../people")
+        }
+        Err(refused) => show(context, visit, PeopleNote::refused(refused, form, RefusedForm::Address(id))?),
+    }
+}
+
+/// Without such a channel nothing is there; a failed database is no missing channel.
+fn without_channel(refused: Refused) -> PageRefusal {
+    match refused {
+        Refused::Store(error) => error.into(),
+        _ => PageRefusal::NotFound,
+    }
 }
 
 /// `POST /channels/{id}/test`: on a thread of its own, because the receiver may take its time.
@@ -145,7 +182,7 @@ pub fn test(context: &Arc<PageContext>, id: ChannelId, exchange: Exchange, now: 
 }
 
 fn permit(context: &PageContext, exchange: &Exchange, now: Now) -> Result<(), PageRefusal> {
-    super::origin::check(&exchange.request, context.settings.get().web.public_url.as_ref())?;
+    super::super::origin::check(&exchange.request, context.settings.get().web.public_url.as_ref())?;
     Visit::of(context, &exchange.request, now)?.require(Role::Operator)
 }
 
@@ -157,7 +194,7 @@ fn tested(
 ) -> Result<Response, PageRefusal> {
     let visit = Visit::of(context, &exchange.request, now)?;
     let store = &context.shared.store;
-    let channel = store.channel(id).map_err(|_| PageRefusal::NotFound)?;
+    let channel = store.channel(id).map_err(without_channel)?;
     let result = test_channel(&channel, &context.notify.get(), now.wall);
     store.record_audit(&visit.actor(), "channel.test", Some(&channel.name()), None, now.wall)?;
     let is_public = channel.kind == ChannelKind::Email || is_public_target(&channel.target);

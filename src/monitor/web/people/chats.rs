@@ -1,0 +1,102 @@
+//! The search for a Telegram chat: the page shows a code, and the chat in which the bot receives it becomes the channel.
+
+use super::super::context::PageContext;
+use super::super::form::Form;
+use super::super::frame::{Frame, Section};
+use super::super::page::{html, see_other};
+use super::super::refusal::PageRefusal;
+use super::super::visit::Visit;
+use super::{PeopleNote, RefusedForm, show};
+use crate::http::Response;
+use crate::monitor::accounts::visitor::Role;
+use crate::monitor::notify::channel::ChannelKind;
+use crate::monitor::notify::channels::NewChannel;
+use crate::monitor::notify::chat_search::{ChatSearch, SearchId, SearchState};
+use crate::monitor::notify::telegram::{FoundChat, is_bot_token};
+use crate::monitor::store::Refused;
+use askama::Template;
+
+/// Seconds until the page looks again, with and without JavaScript.
+const REFRESH: &str = "2";
+
+#[derive(Template)]
+#[template(path = "chat.html")]
+struct ChatPage {
+    frame: Frame,
+    recipient: String,
+    code: String,
+    found: Option<FoundChat>,
+    problem: Option<String>,
+}
+
+/// `POST /chats`: starts the search.
+pub fn start(context: &PageContext, visit: &Visit<'_>) -> Result<Response, PageRefusal> {
+    visit.require(Role::Owner)?;
+    let form = Form::of_body(visit.request)?;
+    let (recipient, token) = (form.text("recipient"), form.text("secret"));
+    let started = match is_bot_token(token) {
+        true => context.chats.start(recipient, token, &context.notify.get(), visit.now.monotonic),
+        false => Err(Refused::because("enter the bot's token (123456:ABC-DEF...) to find the chat")),
+    };
+    match started {
+        Ok(id) => Ok(see_other(format!("chats/{id}"))),
+        Err(refused) => show(context, visit, PeopleNote::refused(refused, form, RefusedForm::NewChannel)?),
+    }
+}
+
+/// `GET /chats/{id}`
+pub fn page(context: &PageContext, visit: &Visit<'_>, id: SearchId) -> Result<Response, PageRefusal> {
+    visit.require(Role::Owner)?;
+    let search = context.chats.get(id, visit.now.monotonic).ok_or_else(is_over)?;
+    Ok(render(visit, search, None))
+}
+
+fn is_over() -> PageRefusal {
+    PageRefusal::Invalid("This search is over. Begin it again under People.".into())
+}
+
+fn render(visit: &Visit<'_>, search: ChatSearch, refused: Option<String>) -> Response {
+    let (found, failed) = match search.state {
+        SearchState::Waiting => (None, None),
+        SearchState::Found(chat) => (Some(chat), None),
+        SearchState::Failed(why) => (None, Some(why)),
+    };
+    let page = ChatPage {
+        frame: Frame::new(&visit.viewpoint, Section::People, "Find the chat"),
+        recipient: search.recipient,
+        code: search.code,
+        problem: refused.or(failed),
+        found,
+    };
+    let is_waiting = page.found.is_none() && page.problem.is_none();
+    let response = html(200, &page);
+    if is_waiting { response.header("Refresh", REFRESH) } else { response }
+}
+
+/// `POST /chats/{id}`: the chat that was found becomes a channel.
+pub fn add(context: &PageContext, visit: &Visit<'_>, id: SearchId) -> Result<Response, PageRefusal> {
+    visit.require(Role::Owner)?;
+    let search = context.chats.get(id, visit.now.monotonic).ok_or_else(is_over)?;
+    let SearchState::Found(chat) = &search.state else {
+        return Err(PageRefusal::Invalid("No chat has sent the code yet.".into()));
+    };
+    let new = NewChannel {
+        kind: ChannelKind::Telegram,
+        target: chat.id.clone(),
+        secret: None,
+        secret_file: None,
+        token: Some(search.token.clone()),
+    };
+    let (store, now) = (&context.shared.store, visit.now.wall);
+    match store.add_channel(Some(search.recipient.as_str()).filter(|name| !name.is_empty()), &new, now) {
+        Ok(channel) => {
+            context.chats.remove(id);
+            let detail = format!("telegram channel {}", channel.0);
+            store.record_audit(&visit.actor(), "channel.add", Some(&search.recipient), Some(&detail), now)?;
+            context.changed();
+            Ok(see_other("../people".into()))
+        }
+        Err(Refused::Store(error)) => Err(error.into()),
+        Err(refused) => Ok(render(visit, search, Some(refused.to_string()))),
+    }
+}

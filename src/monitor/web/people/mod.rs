@@ -1,0 +1,252 @@
+//! Who is notified, about what, when, and how.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `mod` | the page; adding and removing recipients |
+//! | `preferences` | the form of topics, machines, quiet hours |
+//! | `channels` | the forms of channels, and their tests |
+//! | `chats` | the search for a Telegram chat |
+
+pub mod channels;
+pub mod chats;
+mod preferences;
+
+use super::context::PageContext;
+use super::form::Form;
+use super::frame::{Frame, Section};
+use super::page::{html, see_other};
+use super::refusal::{PageRefusal, sentence};
+use super::visit::Visit;
+use super::words::{channel_name, when};
+use crate::config::Period;
+use crate::http::Response;
+use crate::monitor::accounts::visitor::{AccessScope, Role};
+use crate::monitor::notify::channel::{ChannelId, ChannelKind};
+use crate::monitor::notify::channels::ListedChannel;
+use crate::monitor::notify::choices::Selection;
+use crate::monitor::notify::recipients::{Preferences, StoredRecipient};
+use crate::monitor::notify::target::shown_url;
+use crate::monitor::notify::without_response;
+use crate::monitor::store::Refused;
+use askama::Template;
+use preferences::PreferencesForm;
+
+#[derive(Template)]
+#[template(path = "people.html")]
+struct PeoplePage {
+    frame: Frame,
+    recipients: Vec<RecipientLine>,
+    has_channel: bool,
+    /// Of a new recipient, as it was entered.
+    name: String,
+    /// What has happened, or why a form was refused.
+    done: Option<String>,
+    problem: Option<String>,
+    /// A secret that was just made; shown once.
+    secret: Option<String>,
+}
+
+/// A recipient as it is listed.
+struct RecipientLine {
+    name: String,
+    is_enabled: bool,
+    /// Which machines; empty for a visitor who may not see all of them.
+    machines: String,
+    /// "quiet 22:00-07:00 Europe/Berlin, outages of 10m and more"
+    when: String,
+    channels: Vec<ChannelLine>,
+    form: PreferencesForm,
+    /// A new channel, as it was entered in a form that was refused.
+    new_channel: EnteredChannel,
+}
+
+/// The fields of a channel's form, without its secret.
+#[derive(Default)]
+struct EnteredChannel {
+    is_open: bool,
+    kind: String,
+    target: String,
+}
+
+struct ChannelLine {
+    id: i64,
+    kind: String,
+    target: String,
+    /// Whether its address needs a secret; asked for again when the address changes.
+    secret: Option<&'static str>,
+    /// The address as it was entered in a form that was refused.
+    entered: Option<String>,
+    is_enabled: bool,
+    state: String,
+    has_failed: bool,
+}
+
+/// What the page says besides its list.
+#[derive(Default)]
+pub struct PeopleNote {
+    pub done: Option<String>,
+    pub problem: Option<String>,
+    pub secret: Option<String>,
+    /// The form that was refused: what was entered is shown again.
+    pub refused: Option<(Form, RefusedForm)>,
+}
+
+/// Which form of the page was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefusedForm {
+    Recipient,
+    Preferences,
+    NewChannel,
+    Address(ChannelId),
+}
+
+impl PeopleNote {
+    /// # Errors
+    /// [`PageRefusal::Failed`]: it was the database, and not the form.
+    pub fn refused(refused: Refused, form: Form, which: RefusedForm) -> Result<PeopleNote, PageRefusal> {
+        let problem = Some(sentence(refused)?);
+        Ok(PeopleNote { problem, refused: Some((form, which)), ..PeopleNote::default() })
+    }
+
+    fn form(&self, which: RefusedForm) -> Option<&Form> {
+        self.refused.as_ref().filter(|(_, refused)| *refused == which).map(|(form, _)| form)
+    }
+}
+
+/// `GET /people`
+pub fn page(context: &PageContext, visit: &Visit<'_>) -> Result<Response, PageRefusal> {
+    visit.require(Role::Operator)?;
+    show(context, visit, PeopleNote::default())
+}
+
+pub fn show(context: &PageContext, visit: &Visit<'_>, note: PeopleNote) -> Result<Response, PageRefusal> {
+    let store = &context.shared.store;
+    let channels = store.channels()?;
+    let recipients =
+        store.recipients()?.into_iter().map(|recipient| line(recipient, &channels, visit, &note)).collect();
+    let page = PeoplePage {
+        frame: Frame::new(&visit.viewpoint, Section::People, "People"),
+        recipients,
+        has_channel: channels.iter().any(|channel| channel.enabled),
+        name: note.form(RefusedForm::Recipient).map_or_else(String::new, |form| form.text("name").to_owned()),
+        done: note.done,
+        problem: note.problem,
+        secret: note.secret,
+    };
+    Ok(html(if page.problem.is_some() { 400 } else { 200 }, &page))
+}
+
+fn line(
+    recipient: StoredRecipient,
+    channels: &[ListedChannel],
+    visit: &Visit<'_>,
+    note: &PeopleNote,
+) -> RecipientLine {
+    let sees_all = visit.visitor().scope == AccessScope::All;
+    let is_its_own = |form: &&Form| form.text("name") == recipient.name;
+    let form = match note.form(RefusedForm::Preferences).filter(is_its_own) {
+        Some(entered) => PreferencesForm::entered(entered),
+        None => PreferencesForm::of(&recipient),
+    };
+    let new_channel = note.form(RefusedForm::NewChannel);
+    let new_channel = new_channel.filter(|form| form.text("recipient") == recipient.name);
+    RecipientLine {
+        is_enabled: recipient.enabled,
+        machines: if sees_all { recipient.chosen.to_string() } else { String::new() },
+        when: when_notified(&recipient.preferences),
+        channels: channels
+            .iter()
+            .filter(|channel| channel.recipient == recipient.name)
+            .map(|channel| channel_line(channel, visit, note))
+            .collect(),
+        form,
+        new_channel: new_channel.map(EnteredChannel::of).unwrap_or_default(),
+        name: recipient.name,
+    }
+}
+
+impl EnteredChannel {
+    fn of(form: &Form) -> EnteredChannel {
+        let text = |name: &str| form.text(name).to_owned();
+        EnteredChannel { is_open: true, kind: text("kind"), target: text("target") }
+    }
+}
+
+/// "quiet 22:00-07:00 Europe/Berlin, outages of 10m and more"; empty if the recipient is notified of everything at once.
+fn when_notified(wants: &Preferences) -> String {
+    let quiet = wants.quiet.as_ref().map(|quiet| format!("quiet {} {}", quiet.times(), quiet.clock));
+    let long = Some(wants.min_outage).filter(|length| !length.is_zero());
+    let long = long.map(|length| format!("outages of {} and more", Period(length)));
+    quiet.into_iter().chain(long).collect::<Vec<_>>().join(", ")
+}
+
+fn channel_line(channel: &ListedChannel, visit: &Visit<'_>, note: &PeopleNote) -> ChannelLine {
+    let (clock, now) = (&visit.viewpoint.clock, visit.now.wall);
+    let (state, has_failed) = match (&channel.last_error, channel.last_delivered) {
+        (Some(error), _) => (without_response(error).to_owned(), true),
+        (None, Some(at)) => (format!("delivered {}", when(at, clock, now)), false),
+        (None, None) => ("not used yet".into(), false),
+    };
+    let entered = note.form(RefusedForm::Address(channel.id));
+    ChannelLine {
+        id: channel.id.0,
+        kind: channel_name(&channel.kind).to_owned(),
+        target: shown_url(&channel.target),
+        secret: ChannelKind::from_name(&channel.kind).and_then(secret_of),
+        entered: entered.map(|form| form.text("target").to_owned()),
+        is_enabled: channel.enabled,
+        state,
+        has_failed,
+    }
+}
+
+/// What a kind's secret is called; `None`: it has none.
+fn secret_of(kind: ChannelKind) -> Option<&'static str> {
+    match kind {
+        ChannelKind::Webhook => Some("Secret; empty: a new one is made"),
+        ChannelKind::Telegram => Some("Bot token"),
+        ChannelKind::Ntfy => Some("Access token; empty: none"),
+        ChannelKind::Email => None,
+    }
+}
+
+/// `POST /people`: what the button of the form says is done to the recipient of that name.
+pub fn change(context: &PageContext, visit: &Visit<'_>) -> Result<Response, PageRefusal> {
+    visit.require(Role::Owner)?;
+    let form = Form::of_body(visit.request)?;
+    match apply(context, visit, &form) {
+        Ok(action) => {
+            let name = form.text("name");
+            context.shared.store.record_audit(&visit.actor(), action, Some(name), None, visit.now.wall)?;
+            context.changed();
+            Ok(see_other("people".into()))
+        }
+        Err(refused) => {
+            let which = match form.text("do") {
+                "preferences" => RefusedForm::Preferences,
+                _ => RefusedForm::Recipient,
+            };
+            show(context, visit, PeopleNote::refused(refused, form, which)?)
+        }
+    }
+}
+
+/// The name of the action in the audit log.
+fn apply(context: &PageContext, visit: &Visit<'_>, form: &Form) -> Result<&'static str, Refused> {
+    let (store, now, name) = (&context.shared.store, visit.now.wall, form.text("name"));
+    match form.text("do") {
+        "add" => {
+            let wants = Preferences::default();
+            store.add_recipient(name, &Selection::All, &wants, now).map(|()| "recipient.add")
+        }
+        "preferences" => {
+            let (selection, wanted) = preferences::read(form)?;
+            let changed = store.change_recipient(name, Some(&selection), now, |wants| *wants = wanted);
+            changed.map(|()| "recipient.set")
+        }
+        "enable" => store.enable_recipient(name, true).map(|()| "recipient.enable"),
+        "disable" => store.enable_recipient(name, false).map(|()| "recipient.disable"),
+        "remove" => store.remove_recipient(name).map(|()| "recipient.remove"),
+        _ => Err(Refused::because("this form is not known")),
+    }
+}

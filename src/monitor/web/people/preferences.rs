@@ -1,0 +1,113 @@
+//! The form of what a recipient is notified about, and when.
+
+use super::super::form::Form;
+use crate::config::Period;
+use crate::monitor::notify::choices::Selection;
+use crate::monitor::notify::quiet_hours::QuietTimes;
+use crate::monitor::notify::recipients::{Preferences, StoredRecipient, check_min_outage};
+use crate::monitor::notify::topic::Topic;
+use crate::monitor::store::Refused;
+use crate::monitor::zone::Clock;
+use std::time::Duration;
+
+/// The fields as they are shown.
+pub struct PreferencesForm {
+    /// It was refused: what was entered is shown again.
+    pub is_open: bool,
+    /// All topics, and whether each is chosen.
+    pub topics: Vec<(&'static str, bool)>,
+    pub has_all_machines: bool,
+    /// Names, separated by commas.
+    pub machines: String,
+    pub groups: String,
+    pub tags: String,
+    /// `22:00`; empty without quiet hours.
+    pub quiet_from: String,
+    pub quiet_to: String,
+    pub time_zone: String,
+    pub min_outage: String,
+}
+
+impl PreferencesForm {
+    pub fn of(recipient: &StoredRecipient) -> PreferencesForm {
+        let (wants, chosen) = (&recipient.preferences, &recipient.chosen);
+        let times = wants.quiet.as_ref().map(|quiet| quiet.times().to_string()).unwrap_or_default();
+        let (from, to) = times.split_once('-').unwrap_or_default();
+        let machines: Vec<&str> = chosen.machines.iter().map(|(_, name)| name.as_str()).collect();
+        let min_outage = Some(wants.min_outage).filter(|length| !length.is_zero());
+        PreferencesForm {
+            is_open: false,
+            topics: Topic::ALL.map(|topic| (topic.name(), wants.events.contains(&topic))).to_vec(),
+            has_all_machines: chosen.all,
+            machines: machines.join(", "),
+            groups: chosen.groups.join(", "),
+            tags: chosen.tags.join(", "),
+            quiet_from: from.to_owned(),
+            quiet_to: to.to_owned(),
+            time_zone: wants.clock.as_ref().map(Clock::to_string).unwrap_or_default(),
+            min_outage: min_outage.map(|length| Period(length).to_string()).unwrap_or_default(),
+        }
+    }
+
+    /// What a person entered, right or wrong.
+    pub fn entered(form: &Form) -> PreferencesForm {
+        let text = |name: &str| form.text(name).to_owned();
+        let is_chosen = |topic: Topic| form.all("topic").any(|name| name == topic.name());
+        PreferencesForm {
+            is_open: true,
+            topics: Topic::ALL.map(|topic| (topic.name(), is_chosen(topic))).to_vec(),
+            has_all_machines: form.text("which") == "all",
+            machines: text("machines"),
+            groups: text("groups"),
+            tags: text("tags"),
+            quiet_from: text("quiet_from"),
+            quiet_to: text("quiet_to"),
+            time_zone: text("time_zone"),
+            min_outage: text("min_outage"),
+        }
+    }
+}
+
+/// The machines and preferences that a form chooses.
+///
+/// # Errors
+/// The sentence for the person who filled it in.
+pub fn read(form: &Form) -> Result<(Selection, Preferences), Refused> {
+    let clock = form.filled("time_zone").map(|zone| {
+        zone.parse::<Clock>().map_err(|problem| Refused::because(format!("time zone: {problem}")))
+    });
+    let clock = clock.transpose()?;
+    let times = quiet_times(form)?;
+    let quiet = times.map(|times| times.on(clock.clone().unwrap_or_else(Clock::of_server)));
+    let events = form.all("topic").filter_map(Topic::from_name).collect();
+    let min_outage = min_outage(form)?;
+    Ok((selection(form)?, Preferences { events, clock, quiet, min_outage }))
+}
+
+fn selection(form: &Form) -> Result<Selection, Refused> {
+    if form.text("which") == "all" {
+        return Ok(Selection::All);
+    }
+    let (machines, groups, tags) = (form.names("machines"), form.names("groups"), form.names("tags"));
+    if machines.is_empty() && groups.is_empty() && tags.is_empty() {
+        return Err(Refused::because("name at least one machine, group or tag, or choose all machines"));
+    }
+    Ok(Selection::Only { machines, groups, tags })
+}
+
+fn quiet_times(form: &Form) -> Result<Option<QuietTimes>, Refused> {
+    match (form.filled("quiet_from"), form.filled("quiet_to")) {
+        (None, None) => Ok(None),
+        (Some(from), Some(to)) => {
+            let times = format!("{from}-{to}").parse();
+            times.map(Some).map_err(|problem| Refused::because(format!("quiet hours: {problem}")))
+        }
+        _ => Err(Refused::because("quiet hours have a begin and an end")),
+    }
+}
+
+fn min_outage(form: &Form) -> Result<Duration, Refused> {
+    let Some(text) = form.filled("min_outage") else { return Ok(Duration::ZERO) };
+    let length = text.parse::<Period>().and_then(|Period(length)| check_min_outage(length).map(|()| length));
+    length.map_err(|problem| Refused::because(format!("shortest outage: {problem}")))
+}
