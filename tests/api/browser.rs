@@ -2,6 +2,7 @@
 
 use super::UNPRIVILEGED;
 use super::client::{get, post};
+use crate::support::axe::Axe;
 use crate::support::daemon::{Daemon, PROGRAM, Setup};
 use crate::support::devtools::Browser;
 use crate::support::eventually;
@@ -174,12 +175,12 @@ fn what_is_wrong_comes_first_as_sentences_and_the_states_are_explained() {
         browser.resize(width);
         let fits = browser.value("document.documentElement.scrollWidth <= innerWidth");
         assert_eq!(fits, true, "nothing is wider than {width} pixels");
-        browser.picture(name);
+        browser.picture(&format!("device-{name}"));
     }
     browser.prefers_dark();
-    browser.picture("phone-dark");
+    browser.picture("device-phone-dark");
     browser.resize(1200);
-    browser.picture("desktop-dark");
+    browser.picture("device-desktop-dark");
     assert_eq!(browser.complaints, Vec::<String>::new());
 
     let status = &mut barn.0;
@@ -188,6 +189,22 @@ fn what_is_wrong_comes_first_as_sentences_and_the_states_are_explained() {
     report(&mut browser, &barn);
     browser.wait_for("need", "Heartbeats are not acknowledged");
     browser.wait_for("now", "(9 min).");
+}
+
+#[test]
+fn axe_finds_nothing_on_the_page_in_both_schemes() {
+    let Some(axe) = Axe::load() else { return };
+    let Some(mut browser) = browser() else { return };
+    let daemon = Setup::new().start();
+    browser.open(&url(&daemon));
+    wait_for_page(&mut browser);
+    report(&mut browser, &barn());
+    browser.wait_for("need", "The supply voltage is too low");
+    browser.value("document.querySelectorAll('details').forEach(one => one.open = true)");
+    for scheme in ["light", "dark"] {
+        browser.prefers(scheme);
+        assert_eq!(axe.violations(&mut browser), Vec::<String>::new(), "{scheme}");
+    }
 }
 
 #[test]
@@ -209,7 +226,7 @@ fn a_machine_without_problems_has_one_sentence_and_nothing_red() {
     assert_eq!(browser.text("news"), "All is fine");
     assert_eq!(browser.value("document.querySelectorAll('#all .bad, #all .over').length"), 0);
     browser.resize(1200);
-    browser.picture("desktop-fine");
+    browser.picture("device-desktop-fine");
 }
 
 #[test]
@@ -224,7 +241,7 @@ fn the_page_shows_a_stopped_daemon() {
     daemon.wait_for_end(crate::support::SOON);
     browser.wait_for("need", "The daemon does not answer");
     browser.wait_for("rest", "; this is from");
-    browser.picture("phone-unreachable");
+    browser.picture("device-phone-unreachable");
 }
 
 #[test]
@@ -274,7 +291,7 @@ fn from_another_machine_the_page_wants_the_token() {
     browser.wait_for("sent", "Authorization");
     browser.click("send");
     browser.wait_for("ask", "API token");
-    browser.picture("phone-token");
+    browser.picture("device-phone-token");
     browser.value("document.getElementById('token').value = '0123456789abcdef'");
     browser.value("document.querySelector('#ask button[value=ok]').click()");
     browser.wait_for("sent", "Sent ");

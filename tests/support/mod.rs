@@ -3,6 +3,7 @@
 // Each program that includes this uses a part of it.
 #![allow(dead_code, unused_imports)]
 
+pub mod axe;
 #[cfg(feature = "monitor")]
 pub mod browser;
 pub mod cable;

@@ -114,7 +114,7 @@ fn a_machine_is_muted_beside_its_problem_and_notified_again_on_its_page() {
     bed.machine("barn-cam", json!({"cameras": gate(false)}));
     bed.open("/");
     bed.desk.wait_for("problems", "camera gate is down");
-    bed.desk.follow("#problems [aria-label^='Mute barn-cam']");
+    bed.desk.follow("#problems [aria-label='Mute 2 h: barn-cam']");
     bed.desk.wait_for_heading("Nothing needs you");
     let row = bed.desk.value("document.getElementById('m1').innerText");
     assert!(row.as_str().is_some_and(|row| row.contains("paused")), "{row}");
@@ -165,5 +165,22 @@ fn the_page_says_who_was_notified() {
     let said = bed.desk.wait_for("problems", "Farm team notified");
     assert!(said.contains("by Telegram; nobody is on it yet."), "{said}");
     assert!(telegram.request().json()["text"].to_string().contains("camera gate is down"));
+    bed.desk.has_not_complained();
+}
+
+#[test]
+fn the_wall_follows_the_fleet_and_has_nothing_to_click() {
+    let plan = patient();
+    let token = plan.token(&["machine", "add", "barn-cam", "--group", "barn"]);
+    let Some(mut bed) = Bed::start(plan) else { return };
+    bed.beat(&token, json!({"cameras": gate(true)}));
+    bed.open("/wall");
+    bed.desk.wait_for_heading("The machine is fine");
+    bed.beat(&token, json!({"cameras": gate(false)}));
+    bed.desk.wait_for("problems", "barn-cam: camera gate is down since");
+    let group = "document.querySelector('.walls .bad')?.innerText.includes('1 camera down') ?? false";
+    bed.desk.until(group);
+    let clickable = "[...document.querySelectorAll('button')].filter(it => it.checkVisibility()).length";
+    assert_eq!(bed.desk.value(clickable), 0);
     bed.desk.has_not_complained();
 }

@@ -62,7 +62,7 @@ fn tab_goes_through_the_fleet_page_as_it_is_read_and_the_focus_is_always_seen() 
         "Add one.",
         "barn-cam",
         "I'm on it: barn-cam",
-        "Mute barn-cam for 2 hours",
+        "Mute 2 h: barn-cam",
         "All",
         "Problems",
         "By tag",

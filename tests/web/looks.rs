@@ -2,6 +2,7 @@
 
 use crate::bed::{DESK, Desk, PHONE};
 use crate::scene::{PAGES, Scene};
+use crate::support::axe::Axe;
 use serde_json::Value;
 
 /// The texts of the page that are shown on a ground from which they differ by less than 4.5:1 (WCAG 2.2, 1.4.3).
@@ -57,4 +58,17 @@ fn every_text_has_contrast_in_both_schemes_and_no_page_is_wider_than_a_phone() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     scene.bed.desk.complaints.retain(|complaint| !complaint.contains("404"));
     scene.bed.desk.has_not_complained();
+}
+
+#[test]
+fn axe_finds_nothing_on_any_page_in_both_schemes() {
+    let Some(axe) = Axe::load() else { return };
+    let Some(mut scene) = Scene::start() else { return };
+    let mut wrong = Vec::new();
+    each_look(&mut scene, |desk, name, screen| {
+        desk.value("document.querySelectorAll('details').forEach((it) => { it.open = true })");
+        let found = axe.violations(desk);
+        wrong.extend(found.into_iter().map(|text| format!("{name}, {screen}: {text}")));
+    });
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -16,6 +16,18 @@
     });
   }
 
+  // A table that is wider than the screen is a tab stop, so that arrow keys scroll it.
+  const markScrolling = () => {
+    for (const box of document.querySelectorAll(".scroll")) {
+      const marks = { tabindex: 0, role: "group", "aria-label": "Table; scrolls sideways" };
+      for (const [name, value] of Object.entries(marks)) {
+        if (box.scrollWidth > box.clientWidth) box.setAttribute(name, value); else box.removeAttribute(name);
+      }
+    }
+  };
+  addEventListener("resize", markScrolling);
+  markScrolling();
+
   const words = (seconds) => {
     if (seconds < 60) return `${seconds} s ago`;
     if (seconds < 7200) return `${Math.floor(seconds / 60)} min ago`;
@@ -129,11 +141,13 @@
     // Other machines belong to this page now, or its groups are tags, of which the monitor does not know here.
     if (hasMoved && isFiltered()) return reload();
     for (const [name, state] of Object.entries(changes.groups ?? {})) {
-      const group = document.querySelector(`details[data-group="${CSS.escape(name)}"]`);
+      // Lines below a heading, or a field of the wall.
+      const group = document.querySelector(`[data-group="${CSS.escape(name)}"]`);
       if (!group) continue;
       group.querySelector(".what").textContent = state;
       group.classList.toggle("fine", state === "all fine");
-      if (state !== "all fine") group.open = true;
+      group.classList.toggle("bad", state !== "all fine");
+      if (state !== "all fine" && group.matches("details")) group.open = true;
     }
   };
 
@@ -169,6 +183,7 @@
     const stop = stops(main).indexOf(document.activeElement);
     main.replaceChildren(...page.getElementById("main").childNodes);
     main.querySelectorAll("details:not([data-group])").forEach((details, index) => { details.open = tables[index] ?? false; });
+    markScrolling();
     stops(main)[stop]?.focus({ preventScroll: true });
     for (const group of document.querySelectorAll("details[data-group]")) {
       if (open.has(group.dataset.group)) group.open = open.get(group.dataset.group) || !group.classList.contains("fine");
