@@ -283,7 +283,7 @@ fn load_open(
     stored: &mut HashMap<MachineId, StoredConditions>,
 ) -> Result<(), StoreError> {
     let sql = "SELECT machine_id, subject, last_seen, value FROM incident
-               WHERE kind = ?1 AND ended_at IS NULL";
+               WHERE kind = ?1 AND ended_at IS NULL AND kind <> 'offline'";
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query([condition.name()])?;
     while let Some(row) = rows.next()? {

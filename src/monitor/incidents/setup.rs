@@ -114,7 +114,7 @@ fn ended(
     let mut statement = tx.prepare_cached(
         "SELECT i.machine_id, i.last_seen, s.watched, s.last_seen IS NOT NULL
          FROM incident i CROSS JOIN machine_state s
-         WHERE s.machine_id = i.machine_id AND i.kind = ?1 AND i.ended_at IS NULL",
+         WHERE s.machine_id = i.machine_id AND i.kind = ?1 AND i.ended_at IS NULL AND i.kind <> 'offline'",
     )?;
     let mut rows = statement.query([condition.name()])?;
     let mut ended = Vec::new();

@@ -10,7 +10,7 @@ use crate::monitor::notify::condition_notice::ConditionNotice;
 use crate::monitor::notify::notice::{EventKind, Notice, Subject};
 use crate::monitor::notify::recipients::Recipient;
 use crate::monitor::store::{Store, StoreError};
-use rusqlite::{Connection, Row, Transaction, params};
+use rusqlite::{Connection, Row, Transaction};
 use std::time::Duration;
 
 /// Time from the first such incident to the summary: a fleet's first heartbeats are one message.
@@ -40,10 +40,10 @@ impl Store {
             }
             transaction
                 .prepare_cached(
-                    "UPDATE incident SET summarised_at = ?2
-                     WHERE existing = ?1 AND summarised_at IS NULL AND ended_at IS NULL",
+                    "UPDATE incident SET summarised_at = ?1
+                     WHERE existing AND summarised_at IS NULL AND ended_at IS NULL",
                 )?
-                .execute(params![true, now.0])?;
+                .execute([now.0])?;
             Ok(existing.len())
         })
     }
@@ -74,9 +74,9 @@ impl Announcer<'_> {
 fn is_due(connection: &Connection, now: Moment) -> Result<bool, StoreError> {
     let mut statement = connection.prepare_cached(
         "SELECT min(began_at) FROM incident
-         WHERE existing = ?1 AND summarised_at IS NULL AND ended_at IS NULL",
+         WHERE existing AND summarised_at IS NULL AND ended_at IS NULL",
     )?;
-    let first: Option<i64> = statement.query_row(params![true], |row| row.get(0))?;
+    let first: Option<i64> = statement.query_row([], |row| row.get(0))?;
     Ok(first.is_some_and(|began| now.since(Moment(began)) >= GATHERED_FOR))
 }
 
@@ -86,10 +86,10 @@ fn existing(tx: &Transaction<'_>, announcer: &Announcer<'_>) -> Result<Vec<Exist
         "SELECT i.id, i.kind, i.subject, i.label, i.value, i.threshold, i.last_seen,
                 m.id, m.name, m.hostname, m.description, m.group_name
          FROM incident i JOIN machine m ON m.id = i.machine_id
-         WHERE i.existing = ?1 AND i.summarised_at IS NULL AND i.ended_at IS NULL
+         WHERE i.existing AND i.summarised_at IS NULL AND i.ended_at IS NULL
          ORDER BY i.machine_id, i.id",
     )?;
-    let mut rows = statement.query(params![true])?;
+    let mut rows = statement.query([])?;
     let mut existing: Vec<Existing> = Vec::new();
     while let Some(row) = rows.next()? {
         let mut known = Existing::from_row(row)?;
@@ -124,5 +124,20 @@ impl Existing {
             tags: Vec::new(),
         };
         Ok(Existing { incident: IncidentId(row.get(0)?), machine, condition })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn open_incidents_that_need_no_summary_are_not_read() {
+        let store = Store::scratch();
+        let plan = "EXPLAIN QUERY PLAN SELECT min(began_at) FROM incident
+                    WHERE existing AND summarised_at IS NULL AND ended_at IS NULL";
+        let step: String =
+            store.read(|connection| Ok(connection.query_row(plan, [], |row| row.get(3))?)).expect("a plan");
+        assert!(step.contains("incident_summary"), "{step}");
     }
 }

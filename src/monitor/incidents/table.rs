@@ -196,16 +196,18 @@ pub fn days_since(tx: &Transaction, key: IncidentKey<'_>, after: Moment) -> Resu
     Ok(statement.query_row(values, |row| row.get(0))?)
 }
 
+/// The parameters are now, [`MachineStatus::Offline`], [`OFFLINE`], false and true.
+const AFTER_MAINTENANCE: &str =
+    "SELECT i.id, i.machine_id, i.last_seen FROM incident i CROSS JOIN machine_state s
+     WHERE s.machine_id = i.machine_id AND i.notified_at IS NULL AND i.ended_at IS NULL AND i.kind = ?3
+       AND i.planned = ?4 AND s.watched = ?5 AND s.status = ?2
+       AND NOT EXISTS (SELECT 1 FROM maintenance m WHERE m.machine_id = i.machine_id
+                       AND m.starts_at <= ?1 AND m.ends_at > ?1)";
+
 /// The outages to announce because their maintenance is over. A machine that was disabled meanwhile is `New`, and its
 /// silence is not reported before its next heartbeat.
 pub fn after_maintenance(connection: &Connection, now: Moment) -> Result<Vec<UnannouncedOutage>, StoreError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT i.id, i.machine_id, i.last_seen FROM incident i CROSS JOIN machine_state s
-         WHERE s.machine_id = i.machine_id AND i.notified_at IS NULL AND i.ended_at IS NULL AND i.kind = ?3
-           AND i.planned = ?4 AND s.watched = ?5 AND s.status = ?2
-           AND NOT EXISTS (SELECT 1 FROM maintenance m WHERE m.machine_id = i.machine_id
-                           AND m.starts_at <= ?1 AND m.ends_at > ?1)",
-    )?;
+    let mut statement = connection.prepare_cached(AFTER_MAINTENANCE)?;
     let values = params![now.0, MachineStatus::Offline as i64, OFFLINE, false, true];
     let rows = statement.query_map(values, |row| {
         Ok(UnannouncedOutage {
@@ -256,5 +258,23 @@ impl Store {
             })
         };
         Ok(self.read(|connection| rows(connection, &sql, values, outage))?.pop())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outages_that_were_announced_are_not_read_again() {
+        let store = Store::scratch();
+        let plan = format!("EXPLAIN QUERY PLAN {AFTER_MAINTENANCE}");
+        let step: String = store
+            .read(|connection| {
+                let values = params![0, MachineStatus::Offline as i64, OFFLINE, false, true];
+                Ok(connection.query_row(&plan, values, |row| row.get(3))?)
+            })
+            .expect("a plan");
+        assert!(step.contains("incident_unannounced"), "{step}");
     }
 }

@@ -25,6 +25,7 @@ pub const MIGRATIONS: &[&str] = &[
     include_str!("migrations/009_conditions.sql"),
     include_str!("migrations/010_pages.sql"),
     include_str!("migrations/011_status_pages.sql"),
+    include_str!("migrations/012_incident_indexes.sql"),
 ];
 
 /// Copies that are kept; the oldest are removed.
