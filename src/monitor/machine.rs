@@ -229,7 +229,7 @@ fn no_comma(what: &str, text: &str) -> Result<(), String> {
 
 /// Control characters, and characters without width or that change the direction of text: they could forge log lines and
 /// messages.
-fn is_invisible(c: char) -> bool {
+pub fn is_invisible(c: char) -> bool {
     let formats = ['\u{ad}', '\u{34f}', '\u{61c}', '\u{180e}', '\u{feff}'];
     // Blank letters of Hangul and a blank of Braille: two names could look the same.
     let blanks = ['\u{115f}', '\u{1160}', '\u{2800}', '\u{3164}', '\u{ffa0}'];

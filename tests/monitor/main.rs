@@ -20,6 +20,7 @@ mod https;
 mod incidents;
 mod killed;
 mod machine_page;
+mod maintenance_page;
 mod notifications;
 mod people_page;
 mod permissions;

@@ -194,7 +194,8 @@ impl ApiContext {
 
     fn incidents(&self, query: Query) -> Result<Response, ApiRefusal> {
         let Slice { page, limit, machine, is_open, .. } = lists::slice(query, SlicedList::Incidents)?;
-        let rows = self.shared.store.incidents(&IncidentFilter { page, limit, machine, is_open })?;
+        let rows =
+            self.shared.store.incidents(&IncidentFilter { page, limit, machine, kind: None, is_open })?;
         Ok(json(&lists::list(rows, limit, |row| row.id, incidents::incident)))
     }
 

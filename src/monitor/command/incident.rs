@@ -53,6 +53,7 @@ pub fn run(command: IncidentCommand, database: &Path, now: Moment) -> Result<Str
                 page: Page::default(),
                 limit,
                 machine: machine.map(|machine| machine.id),
+                kind: None,
                 is_open,
             };
             let mut incidents = store.incidents(&filter)?;

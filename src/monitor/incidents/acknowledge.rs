@@ -4,7 +4,7 @@ use super::table::IncidentId;
 use crate::clock::Moment;
 use crate::monitor::accounts::audit::Actor;
 use crate::monitor::events::note;
-use crate::monitor::machine::MachineId;
+use crate::monitor::machine::{MachineId, is_invisible};
 use crate::monitor::store::page::rows;
 use crate::monitor::store::{Refused, Store, StoreError};
 use rusqlite::{OptionalExtension, Transaction, params};
@@ -139,7 +139,7 @@ fn find_target(tx: &Transaction<'_>, id: IncidentId) -> Result<ChangedIncident, 
 /// A comment's text without spaces around it.
 fn checked(text: &str) -> Result<&str, Refused> {
     let text = text.trim();
-    let is_shown = |c: char| !c.is_control() || c == '\n' || c == '\t';
+    let is_shown = |c: char| !is_invisible(c) || c == '\n' || c == '\t';
     if text.is_empty() {
         return Err(Refused::because("the comment is empty"));
     }

@@ -42,6 +42,8 @@ pub struct IncidentFilter {
     pub page: Page,
     pub limit: u32,
     pub machine: Option<MachineId>,
+    /// `offline`, or the name of a condition.
+    pub kind: Option<&'static str>,
     /// `None`: open and ended ones.
     pub is_open: Option<bool>,
 }
@@ -49,7 +51,8 @@ pub struct IncidentFilter {
 impl Store {
     pub fn incidents(&self, filter: &IncidentFilter) -> Result<Vec<IncidentRecord>, StoreError> {
         let sql = list_sql(filter);
-        self.read(|connection| rows(connection, &sql, Vec::new(), record))
+        let kind = filter.kind.map(|kind| kind.to_owned().into());
+        self.read(|connection| rows(connection, &sql, kind.into_iter().collect(), record))
     }
 
     pub fn incident(&self, id: IncidentId) -> Result<Option<IncidentRecord>, StoreError> {
@@ -61,7 +64,13 @@ impl Store {
     /// The open incidents of a machine, oldest first.
     pub fn open_incidents(&self, machine: MachineId) -> Result<Vec<IncidentRecord>, StoreError> {
         let page = Page { before: None, after: Some(0) };
-        self.incidents(&IncidentFilter { page, limit: u32::MAX, machine: Some(machine), is_open: Some(true) })
+        self.incidents(&IncidentFilter {
+            page,
+            limit: u32::MAX,
+            machine: Some(machine),
+            kind: None,
+            is_open: Some(true),
+        })
     }
 }
 
@@ -72,6 +81,9 @@ fn list_sql(filter: &IncidentFilter) -> String {
     let (mut condition, order) = paged(id, filter.page);
     if let Some(machine) = filter.machine {
         condition += &format!(" AND i.machine_id = {}", machine.0);
+    }
+    if filter.kind.is_some() {
+        condition += " AND i.kind = ?1";
     }
     if let Some(is_open) = filter.is_open {
         condition += if is_open { " AND i.ended_at IS NULL" } else { " AND i.ended_at IS NOT NULL" };
@@ -125,8 +137,13 @@ mod tests {
 
     #[test]
     fn open_incidents_are_found_by_an_index_of_open_ones() {
-        let filter =
-            |machine, is_open| IncidentFilter { page: Page::default(), limit: 100, machine, is_open };
+        let filter = |machine, is_open| IncidentFilter {
+            page: Page::default(),
+            limit: 100,
+            machine,
+            kind: None,
+            is_open,
+        };
         let all = plan(&filter(None, Some(true)));
         assert!(all.contains("USING INDEX incident_open"), "{all}");
         let one = plan(&filter(Some(MachineId(1)), Some(true)));

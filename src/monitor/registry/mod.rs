@@ -19,4 +19,4 @@ pub mod lookup;
 pub mod machines;
 mod simulated;
 pub mod token;
-mod watching;
+pub mod watching;

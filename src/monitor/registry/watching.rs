@@ -4,12 +4,12 @@
 //! the next heartbeat is not reported. An open outage stays open, and that heartbeat ends it.
 
 use super::machines::find;
-use crate::monitor::events::note;
-
 use crate::clock::Moment;
+use crate::monitor::events::note;
 use crate::monitor::machine;
 use crate::monitor::machine::{MachineId, MachineStatus};
 use crate::monitor::notify::delivery_state::DeliveryState;
+use crate::monitor::store::page::rows;
 use crate::monitor::store::{Refused, Store, StoreError};
 use rusqlite::{Transaction, params};
 use std::time::Duration;
@@ -52,18 +52,48 @@ impl Store {
         reason: Option<&str>,
         now: Moment,
     ) -> Result<Moment, Refused> {
+        self.pause_machines(&[which.to_owned()], length, reason, now)
+    }
+
+    /// [`Store::pause_machine`] for all of these, or for none of them.
+    pub fn pause_machines(
+        &self,
+        machines: &[String],
+        length: Duration,
+        reason: Option<&str>,
+        now: Moment,
+    ) -> Result<Moment, Refused> {
         machine::within("--for", length, &machine::PAUSE)?;
         reason.map_or(Ok(()), machine::description)?;
+        let until = now.plus(length);
         self.transact(|tx| {
-            let id = find(tx, which)?;
-            end_pause(tx, id, now)?;
-            let until = now.plus(length);
-            tx.execute(
-                "INSERT INTO maintenance (machine_id, starts_at, ends_at, reason) VALUES (?1, ?2, ?3, ?4)",
-                params![id.0, now.0, until.0, reason],
-            )?;
-            note(tx, Some(id), "paused", Some(serde_json::json!({"until": until.0, "reason": reason})), now)?;
+            for which in machines {
+                let id = find(tx, which)?;
+                end_pause(tx, id, now)?;
+                tx.execute(
+                    "INSERT INTO maintenance (machine_id, starts_at, ends_at, reason) VALUES (?1, ?2, ?3, ?4)",
+                    params![id.0, now.0, until.0, reason],
+                )?;
+                let detail = serde_json::json!({"until": until.0, "reason": reason});
+                note(tx, Some(id), "paused", Some(detail), now)?;
+            }
             Ok(until)
+        })
+    }
+
+    /// The maintenances that have not ended, by their end.
+    pub fn maintenances(&self, now: Moment) -> Result<Vec<Maintenance>, StoreError> {
+        let sql = "SELECT machine_id, starts_at, ends_at, reason FROM maintenance WHERE ends_at > ?1
+                   ORDER BY ends_at, machine_id";
+        self.read(|connection| {
+            rows(connection, sql, vec![now.0.into()], |row| {
+                Ok(Maintenance {
+                    machine: MachineId(row.get(0)?),
+                    starts_at: Moment(row.get(1)?),
+                    ends_at: Moment(row.get(2)?),
+                    reason: row.get(3)?,
+                })
+            })
         })
     }
 
@@ -78,6 +108,15 @@ impl Store {
             Ok(ended)
         })
     }
+}
+
+/// A time in which nobody is notified about a machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Maintenance {
+    pub machine: MachineId,
+    pub starts_at: Moment,
+    pub ends_at: Moment,
+    pub reason: Option<String>,
 }
 
 /// Makes a machine `New`; false if it was watched, or was not, already.

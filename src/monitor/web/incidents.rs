@@ -13,9 +13,10 @@ use super::words::{channel_name, phrase, time, when};
 use crate::clock::Moment;
 use crate::http::Response;
 use crate::monitor::accounts::visitor::{AccessScope, Role};
+use crate::monitor::conditions::catalogue::CATALOGUE;
 use crate::monitor::incidents::acknowledge::Comment;
 use crate::monitor::incidents::list::{IncidentFilter, IncidentRecord};
-use crate::monitor::incidents::table::IncidentId;
+use crate::monitor::incidents::table::{IncidentId, OFFLINE};
 use crate::monitor::machine::MachineId;
 use crate::monitor::notify::deliveries::DeliveryRecord;
 use crate::monitor::notify::delivery_state::DeliveryState;
@@ -40,6 +41,9 @@ struct IncidentsPage {
     /// The address of the next page is built from it.
     next: Option<i64>,
     machine: Option<(i64, String)>,
+    /// The kinds to choose from, and whether each is chosen.
+    kinds: Vec<(&'static str, bool)>,
+    kind: Option<&'static str>,
 }
 
 /// An incident in a list.
@@ -129,10 +133,11 @@ pub fn list(context: &PageContext, visit: &Visit<'_>) -> Result<Response, PageRe
         Some(id) => Some((id, visible_machine(context, visit, id)?.name)),
         None => None,
     };
+    let kind = query.filled("kind").map(|name| known_kind(name).ok_or(PageRefusal::NotFound)).transpose()?;
     let scope = VisibleMachines::of(context, visit)?;
     let read = |page, is_open, limit| {
         let machine = machine.as_ref().map(|(id, _)| *id);
-        context.shared.store.incidents(&IncidentFilter { page, limit, machine, is_open: Some(is_open) })
+        context.shared.store.incidents(&IncidentFilter { page, limit, machine, kind, is_open: Some(is_open) })
     };
     let before = Page { before: number("before"), after: None };
     let open = if before.before.is_none() { read(Page::default(), true, MOST_OPEN)? } else { Vec::new() };
@@ -149,8 +154,18 @@ pub fn list(context: &PageContext, visit: &Visit<'_>) -> Result<Response, PageRe
         ended: ended.iter().map(line).collect(),
         next,
         machine: machine.map(|(id, name)| (id.0, name)),
+        kinds: kinds().map(|known| (known, Some(known) == kind)).collect(),
+        kind,
     };
     Ok(html(200, &page))
+}
+
+fn kinds() -> impl Iterator<Item = &'static str> {
+    std::iter::once(OFFLINE).chain(CATALOGUE.iter().map(|entry| entry.name))
+}
+
+fn known_kind(name: &str) -> Option<&'static str> {
+    kinds().find(|known| *known == name)
 }
 
 /// The machines that a visitor may see.

@@ -23,6 +23,7 @@
 //! | `add_machine` | a new machine and its first heartbeat |
 //! | `severity`, `words` | how bad an incident is; its words |
 //! | `incidents` | the list of incidents, and one with its deliveries and comments |
+//! | `maintenance` | machines about which nobody is notified for a while |
 //! | `conditions`, `keys` | settings of conditions; read tokens and enrolment keys |
 //! | `people/` | recipients, their channels and tests of them |
 //! | `machine/` | the page of one machine: charts, cameras, uplinks, settings |
@@ -40,6 +41,7 @@ mod frame;
 mod incidents;
 mod keys;
 mod machine;
+mod maintenance;
 mod origin;
 mod page;
 mod people;
@@ -144,6 +146,8 @@ fn respond(
         (PageRoute::Settings, Method::Get) => settings::page(&visit),
         (PageRoute::Conditions, Method::Get) => conditions::page(context, &visit),
         (PageRoute::Conditions, Method::Post) => conditions::change(context, &visit),
+        (PageRoute::Maintenance, Method::Get) => maintenance::page(context, &visit),
+        (PageRoute::Maintenance, Method::Post) => maintenance::begin(context, &visit),
         (PageRoute::Keys, Method::Get) => keys::page(context, &visit),
         (PageRoute::Keys, Method::Post) => keys::change(context, &visit),
         (PageRoute::Audit, Method::Get) => audit_log::page(context, &visit),

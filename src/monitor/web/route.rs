@@ -39,6 +39,8 @@ pub enum PageRoute {
     Welcome,
     /// The way to everything that can be set.
     Settings,
+    /// Machines about which nobody is notified for a while.
+    Maintenance,
     Conditions,
     /// Read tokens and enrolment keys.
     Keys,
@@ -94,6 +96,7 @@ impl PageRoute {
             "settings/users" => Some(PageRoute::Users),
             "settings/conditions" => Some(PageRoute::Conditions),
             "settings/keys" => Some(PageRoute::Keys),
+            "settings/maintenance" => Some(PageRoute::Maintenance),
             "settings/audit" => Some(PageRoute::Audit),
             "people" => Some(PageRoute::People),
             "channels" => Some(PageRoute::Channels),

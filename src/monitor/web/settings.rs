@@ -31,6 +31,12 @@ const ENTRIES: &[SettingsEntry] = &[
         needs: Role::Viewer,
     },
     SettingsEntry {
+        path: "settings/maintenance",
+        name: "Maintenance",
+        what: "Machines about which nobody is notified for a while.",
+        needs: Role::Viewer,
+    },
+    SettingsEntry {
         path: "settings/keys",
         name: "Tokens and keys",
         what: "For programs that read the API, and for devices that enrol themselves.",

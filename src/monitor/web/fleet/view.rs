@@ -54,7 +54,7 @@ impl FleetView {
         let filter = MachineFilter { limit: u32::MAX, ..MachineFilter::default() };
         let machines = store.machines(&filter, now)?;
         let page = Page { before: None, after: Some(0) };
-        let open = IncidentFilter { page, limit: u32::MAX, machine: None, is_open: Some(true) };
+        let open = IncidentFilter { page, limit: u32::MAX, machine: None, kind: None, is_open: Some(true) };
         let mut open = by_machine(store.incidents(&open)?, |incident| incident.machine.0);
         let from = now.minus(DAY);
         let mut recent =

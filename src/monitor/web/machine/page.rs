@@ -110,7 +110,7 @@ pub fn show(
         None => store.latest(id)?,
     };
     let page = Page::default();
-    let incidents = IncidentFilter { page, limit: MOST_DRAWN, machine: Some(id), is_open: None };
+    let incidents = IncidentFilter { page, limit: MOST_DRAWN, machine: Some(id), kind: None, is_open: None };
     let incidents = store.incidents(&incidents)?;
     let deliveries = store.deliveries(page, Some(id), None, MOST_LISTED as u32)?;
     let mut settings = sourced(&store.condition_changes()?, Some(&machine));

@@ -1,0 +1,155 @@
+//! `/settings/maintenance`: the machines about which nobody is notified for a while, and a form for several machines.
+
+use super::context::PageContext;
+use super::form::Form;
+use super::frame::{Frame, Section};
+use super::page::{html, see_other};
+use super::refusal::{PageRefusal, sentence};
+use super::visit::Visit;
+use super::words::when;
+use crate::config::Period;
+use crate::http::Response;
+use crate::monitor::accounts::visitor::Role;
+use crate::monitor::machine::{Machine, MachineId};
+use crate::monitor::registry::watching::Maintenance;
+use crate::monitor::store::Refused;
+use askama::Template;
+use std::collections::HashMap;
+
+/// Lines of the list; the first to end come first.
+const MOST_LISTED: usize = 1000;
+
+#[derive(Template)]
+#[template(path = "maintenance.html")]
+struct MaintenancePage {
+    frame: Frame,
+    lines: Vec<MaintenanceLine>,
+    entered: EnteredMaintenance,
+    problem: Option<String>,
+}
+
+struct MaintenanceLine {
+    machine: i64,
+    name: String,
+    group: String,
+    time: String,
+    reason: String,
+}
+
+/// The form, as it was entered.
+#[derive(Default)]
+struct EnteredMaintenance {
+    machines: String,
+    groups: String,
+    tags: String,
+    length: String,
+    reason: String,
+}
+
+impl EnteredMaintenance {
+    fn of(form: &Form) -> EnteredMaintenance {
+        let text = |name: &str| form.text(name).to_owned();
+        EnteredMaintenance {
+            machines: text("machines"),
+            groups: text("groups"),
+            tags: text("tags"),
+            length: text("for"),
+            reason: text("reason"),
+        }
+    }
+}
+
+/// `GET /settings/maintenance`
+pub fn page(context: &PageContext, visit: &Visit<'_>) -> Result<Response, PageRefusal> {
+    show(context, visit, EnteredMaintenance::default(), None)
+}
+
+fn show(
+    context: &PageContext,
+    visit: &Visit<'_>,
+    entered: EnteredMaintenance,
+    problem: Option<String>,
+) -> Result<Response, PageRefusal> {
+    let (view, _) = context.live.view()?;
+    let visible = view.machines.iter().map(|machine| &machine.machine);
+    let visible: HashMap<MachineId, &Machine> = visible
+        .filter(|machine| visit.viewpoint.sees(machine))
+        .map(|machine| (machine.id, machine))
+        .collect();
+    let line = |maintenance: Maintenance| {
+        let machine = visible.get(&maintenance.machine)?;
+        Some(MaintenanceLine::new(maintenance, machine, visit))
+    };
+    let maintenances = context.shared.store.maintenances(visit.now.wall)?.into_iter();
+    let lines = maintenances.filter_map(line).take(MOST_LISTED).collect();
+    let frame = Frame::new(&visit.viewpoint, Section::Settings, "Maintenance");
+    let status = if problem.is_some() { 400 } else { 200 };
+    Ok(html(status, &MaintenancePage { frame, lines, entered, problem }))
+}
+
+impl MaintenanceLine {
+    fn new(maintenance: Maintenance, machine: &Machine, visit: &Visit<'_>) -> MaintenanceLine {
+        let at = |moment| when(moment, &visit.viewpoint.clock, visit.now.wall);
+        let until = visit.viewpoint.clock.time_of_day(maintenance.ends_at, visit.now.wall);
+        MaintenanceLine {
+            machine: machine.id.0,
+            name: machine.name.clone(),
+            group: machine.group.clone().unwrap_or_default(),
+            time: format!("since {}, until {until}", at(maintenance.starts_at)),
+            reason: maintenance.reason.unwrap_or_default(),
+        }
+    }
+}
+
+/// `POST /settings/maintenance`: pauses all machines that the form names.
+pub fn begin(context: &PageContext, visit: &Visit<'_>) -> Result<Response, PageRefusal> {
+    visit.require(Role::Operator)?;
+    let form = Form::of_body(visit.request)?;
+    let (store, now) = (&context.shared.store, visit.now.wall);
+    let paused = chosen(context, visit, &form)?.and_then(|machines| {
+        let length: Period = form.text("for").parse().map_err(Refused::because)?;
+        store.pause_machines(&machines, length.0, form.filled("reason"), now)?;
+        Ok((machines, length))
+    });
+    match paused {
+        Ok((machines, length)) => {
+            let names: Vec<&str> = machines.iter().map(String::as_str).collect();
+            let detail = format!("for {length}");
+            store.record_audit(
+                &visit.actor(),
+                "machine.pause",
+                Some(&names.join(", ")),
+                Some(&detail),
+                now,
+            )?;
+            context.changed();
+            Ok(see_other("maintenance".into()))
+        }
+        Err(refused) => show(context, visit, EnteredMaintenance::of(&form), Some(sentence(refused)?)),
+    }
+}
+
+/// The names of the machines that the form chooses and the visitor sees.
+fn chosen(
+    context: &PageContext,
+    visit: &Visit<'_>,
+    form: &Form,
+) -> Result<Result<Vec<String>, Refused>, PageRefusal> {
+    let (names, groups, tags) = (form.names("machines"), form.names("groups"), form.names("tags"));
+    let (view, _) = context.live.view()?;
+    let visible = view.machines.iter().map(|machine| &machine.machine);
+    let visible: Vec<&Machine> = visible.filter(|machine| visit.viewpoint.sees(machine)).collect();
+    if let Some(unknown) = names.iter().find(|name| !visible.iter().any(|machine| machine.name == **name)) {
+        return Ok(Err(Refused::because(format!("there is no machine \"{unknown}\""))));
+    }
+    let is_chosen = |machine: &&&Machine| {
+        names.contains(&machine.name)
+            || machine.group.as_ref().is_some_and(|group| groups.contains(group))
+            || machine.tags.iter().any(|tag| tags.contains(tag))
+    };
+    let chosen: Vec<String> = visible.iter().filter(is_chosen).map(|machine| machine.name.clone()).collect();
+    match chosen.is_empty() {
+        true => Ok(Err(Refused::because("no machine matches: name a machine, a group or a tag"))),
+        false => Ok(Ok(chosen)),
+    }
+}
