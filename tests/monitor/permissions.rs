@@ -88,6 +88,8 @@ const CASES: &[Case] = &[
     case("User", "POST", "/settings/users/1", Needs::Owner),
     case("Account", "GET", "/account", Needs::Viewer),
     case("Account", "POST", "/account", Needs::Viewer),
+    case("StatusSettings", "GET", "/settings/status", Needs::Owner),
+    case("StatusSettings", "POST", "/settings/status", Needs::Owner),
     case("StatusPage", "GET", "/status/barn", Needs::Nothing),
     case("StatusBadge", "GET", "/status/barn/badge.svg", Needs::Nothing),
     case("Asset", "GET", "/assets/x/style.css", Needs::Nothing),

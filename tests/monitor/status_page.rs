@@ -176,3 +176,69 @@ fn without_pages_there_is_no_status_page() {
     let said = monitor.plan().says(&["status-page", "set", "barn", "--public"]);
     assert!(said.contains("[web] enabled"), "{said}");
 }
+
+/// The link that the settings show once.
+#[track_caller]
+fn shown_link(page: &str) -> String {
+    let link = page.split_once("<pre id=\"link\">").and_then(|(_, rest)| rest.split_once("</pre>"));
+    let link = link.unwrap_or_else(|| panic!("no link: {page}")).0;
+    link.strip_prefix("http://ADDRESS").expect("to be filled in").to_owned()
+}
+
+#[test]
+fn an_owner_switches_a_page_on_and_off_and_a_link_is_shown_once() {
+    let monitor = site();
+    let mut owner = Browser::signed_up(&monitor, "ada", "owner", &[]);
+    let switch =
+        |owner: &mut Browser, what| owner.post("/settings/status", &[("do", what), ("group", "barn")]);
+    assert!(owner.get("/settings/status").body.contains("<td>off</td>"));
+    assert_eq!(switch(&mut owner, "public").status, 303);
+    // At once: the page that changes it forgets what was kept.
+    assert_eq!(monitor.get("/status/barn").status, 200);
+    assert!(owner.get("/settings/status").body.contains("href=\"../status/barn\""));
+    let first = shown_link(&switch(&mut owner, "secret-link").body);
+    assert_eq!((monitor.get("/status/barn").status, monitor.get(&first).status), (404, 200));
+    let page = owner.get("/settings/status").body;
+    assert!(!page.contains("hbp_") && page.contains("<td>secret link</td>"), "{page}");
+    let second = shown_link(&switch(&mut owner, "secret-link").body);
+    assert_eq!((monitor.get(&first).status, monitor.get(&second).status), (404, 200));
+    assert_eq!(switch(&mut owner, "off").status, 303);
+    assert_eq!(monitor.get(&second).status, 404);
+    for (what, group) in [("public", "nowhere"), ("dance", "barn")] {
+        let refused = owner.post("/settings/status", &[("do", what), ("group", group)]);
+        assert_eq!(refused.status, 400);
+        assert!(refused.body.contains("role=\"alert\""), "{}", refused.body);
+    }
+    let audit = owner.get("/settings/audit").body;
+    for action in ["status_page.public", "status_page.secret_link", "status_page.off"] {
+        assert!(
+            audit.contains(&format!("<td>ada</td><td>127.0.0.1</td><td>{action}</td><td>barn</td>")),
+            "{audit}"
+        );
+    }
+    assert!(!audit.contains("hbp_"));
+}
+
+#[test]
+fn a_label_is_set_and_removed_in_the_settings_and_is_no_markup() {
+    let monitor = site();
+    let mut owner = Browser::signed_up(&monitor, "ada", "owner", &[]);
+    set(&monitor, "--public");
+    shown(&monitor, "/status/barn");
+    let evil = "<script>alert(1)</script>\" onload=\"x";
+    let label = |owner: &mut Browser, machine, text| {
+        owner.post("/settings/status", &[("do", "label"), ("machine", machine), ("label", text)]).status
+    };
+    assert_eq!(label(&mut owner, "secret-gate", evil), 303);
+    for body in [
+        owner.get("/settings/status").body,
+        owner.get("/settings/audit").body,
+        monitor.get("/status/barn").body,
+    ] {
+        assert!(!body.contains("<script>alert") && body.contains("&#60;script&#62;alert(1)"), "{body}");
+        assert!(!body.contains("\" onload"), "{body}");
+    }
+    assert_eq!(label(&mut owner, "2", ""), 303);
+    assert!(monitor.get("/status/barn").body.contains("barn 2"));
+    assert_eq!(label(&mut owner, "silo", "x"), 400);
+}

@@ -17,6 +17,7 @@
 //! | `threads` | the threads, and the way of a request to them |
 //! | `sign_in/` | signing in and out, the visitor's account, users |
 //! | `status/` | status pages for people without an account |
+//! | `status_settings` | which groups have a status page, and labels |
 //! | `settings` | the way to everything that can be set |
 //! | `audit_log` | who changed what |
 //! | `act` | the buttons beside a problem |
@@ -52,6 +53,7 @@ pub mod settings;
 mod severity;
 mod sign_in;
 mod status;
+mod status_settings;
 pub mod threads;
 mod viewpoint;
 mod visit;
@@ -150,6 +152,8 @@ fn respond(
         (PageRoute::Maintenance, Method::Post) => maintenance::begin(context, &visit),
         (PageRoute::Keys, Method::Get) => keys::page(context, &visit),
         (PageRoute::Keys, Method::Post) => keys::change(context, &visit),
+        (PageRoute::StatusSettings, Method::Get) => status_settings::page(context, &visit),
+        (PageRoute::StatusSettings, Method::Post) => status_settings::change(context, &visit),
         (PageRoute::Audit, Method::Get) => audit_log::page(context, &visit),
         _ => Err(PageRefusal::Method),
     };

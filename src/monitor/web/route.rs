@@ -53,6 +53,8 @@ pub enum PageRoute {
     Account,
     /// The page of a group for people without an account.
     StatusPage,
+    /// Which groups have such a page.
+    StatusSettings,
     StatusBadge,
     /// Long polling of an open page.
     Live,
@@ -97,6 +99,7 @@ impl PageRoute {
             "settings/conditions" => Some(PageRoute::Conditions),
             "settings/keys" => Some(PageRoute::Keys),
             "settings/maintenance" => Some(PageRoute::Maintenance),
+            "settings/status" => Some(PageRoute::StatusSettings),
             "settings/audit" => Some(PageRoute::Audit),
             "people" => Some(PageRoute::People),
             "channels" => Some(PageRoute::Channels),
@@ -214,6 +217,7 @@ mod tests {
             ("/people", Some(PageRoute::People)),
             ("/channels/7/test", Some(PageRoute::ChannelForm(ChannelId(7), ChannelForm::Test))),
             ("/channels/7", None),
+            ("/settings/status", Some(PageRoute::StatusSettings)),
             ("/status/barn", Some(PageRoute::StatusPage)),
             ("/status/barn/badge.svg", Some(PageRoute::StatusBadge)),
             ("/status", None),

@@ -43,6 +43,12 @@ const ENTRIES: &[SettingsEntry] = &[
         needs: Role::Owner,
     },
     SettingsEntry {
+        path: "settings/status",
+        name: "Status pages",
+        what: "What people without an account may see of a group.",
+        needs: Role::Owner,
+    },
+    SettingsEntry {
         path: "settings/users",
         name: "Users",
         what: "Who can sign in here, and what they may do.",

@@ -122,3 +122,29 @@ fn a_secret_link_is_kept_by_the_browser_alone_and_out_of_search_engines() {
         assert!(response.has_header("X-Robots-Tag") && response.has_header("Vary"));
     }
 }
+
+#[test]
+fn a_group_of_10_000_machines_is_shown_by_pages_of_bounded_size() {
+    let (store, cache, start) = (Store::scratch(), StatusCache::default(), Now::read());
+    let today = start.wall.0 / 86_400_000;
+    let sql = format!(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000)
+            INSERT INTO machine (id, name, group_name, created_at) SELECT i, 'secret-' || i, 'barn', 0 FROM n;
+         INSERT INTO machine_state (machine_id, status, watched, since, last_seen)
+            SELECT id, CASE WHEN id % 100 = 0 THEN 2 ELSE 1 END, 1, 0, 1000 FROM machine;
+         WITH RECURSIVE n(i) AS (SELECT {today} - 89 UNION ALL SELECT i + 1 FROM n WHERE i < {today})
+            INSERT INTO beat_day (machine_id, day, scheduled) SELECT id, i, 9 FROM machine, n WHERE id <= 200;"
+    );
+    store.write(|tx| Ok(tx.execute_batch(&sql)?)).expect("10,000 machines");
+    store.make_status_page_public(&actor(), "barn", Moment(0)).expect("public");
+    let begun = Instant::now();
+    let first = answer(&cache, &store, "barn", Part::Page(2), start).expect("a page");
+    let took = begun.elapsed();
+    let gzip = cache.answer(&store, YEAR, &TokenHash::of("barn"), Part::Page(2), start).expect("read");
+    let gzip = gzip.expect("a page").for_client(true).content().len();
+    println!("a page of 10,000 machines: {took:?}, {} bytes, {gzip} compressed", first.len());
+    assert!(first.contains("100 of 10000 are down"));
+    assert_eq!(first.matches("<tr><th scope=\"row\">").count(), 100);
+    assert!(first.len() < 100_000 && gzip < 10_000, "{} {gzip}", first.len());
+    assert!(!first.contains("secret"));
+}
