@@ -15,3 +15,4 @@ mod markup;
 mod no_scripts;
 mod scene;
 mod sign_in;
+mod status;

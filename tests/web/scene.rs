@@ -23,7 +23,7 @@ pub struct Scene {
 }
 
 /// Each page of a signed-in owner: a name for its picture, and its path.
-pub const PAGES: [(&str, &str); 15] = [
+pub const PAGES: [(&str, &str); 17] = [
     ("fleet", "/"),
     ("wall", "/wall"),
     ("machine", "/machines/1?span=24h"),
@@ -34,6 +34,8 @@ pub const PAGES: [(&str, &str); 15] = [
     ("settings", "/settings"),
     ("conditions", "/settings/conditions"),
     ("keys", "/settings/keys"),
+    ("status-settings", "/settings/status"),
+    ("status", "/status/mill"),
     ("users", "/settings/users"),
     ("user", "/settings/users/1"),
     ("audit", "/settings/audit"),
@@ -53,6 +55,8 @@ impl Scene {
         let fleet = fleet();
         let tokens: Vec<String> = fleet.iter().map(|drawn| add(&plan, drawn)).collect();
         past(&plan);
+        plan.says(&["status-page", "set", "mill", "--public"]);
+        plan.says(&["status-page", "label", "mill-yard", "The yard"]);
         let link = link_token(&plan.token(&["user", "add", "bob", "--role", "viewer", "--group", "barn"]));
         let bed = Bed::start(plan)?;
         for ((_, name, fields), token) in fleet.iter().zip(&tokens) {
@@ -183,4 +187,7 @@ fn past(plan: &Plan) {
             )
             .expect("an incident");
     }
+    let days = "WITH RECURSIVE back(days) AS (SELECT 0 UNION ALL SELECT days + 1 FROM back WHERE days < 38)
+                INSERT INTO beat_day (machine_id, day, scheduled) SELECT id, ?1 - days, 9 FROM machine, back WHERE days <> 20";
+    database.execute(days, [ago(0) / 86_400_000]).expect("days with heartbeats");
 }

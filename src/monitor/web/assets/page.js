@@ -82,7 +82,10 @@
     document.title = page.title;
     document.querySelector("link[rel=icon]").href = page.querySelector("link[rel=icon]").getAttribute("href");
   };
-  if (status()) setInterval(refresh, 30000);
+  if (status()) {
+    setInterval(refresh, 30000);
+    document.addEventListener("visibilitychange", refresh);
+  }
 
   if (!live) return;
   const icon = document.getElementById("icon");
