@@ -56,9 +56,7 @@ pub fn note(
     detail: Option<serde_json::Value>,
     now: Moment,
 ) -> Result<(), StoreError> {
-    tx.execute(
-        "INSERT INTO event (at, machine_id, kind, detail) VALUES (?1, ?2, ?3, ?4)",
-        params![now.0, machine.map(|id| id.0), kind, detail.map(|detail| detail.to_string())],
-    )?;
+    tx.prepare_cached("INSERT INTO event (at, machine_id, kind, detail) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![now.0, machine.map(|id| id.0), kind, detail.map(|detail| detail.to_string())])?;
     Ok(())
 }

@@ -1,12 +1,13 @@
 //! Writes a transition: its incident, its event, and a row of the outbox for each channel that is to be notified.
 
 use crate::clock::Moment;
+use crate::monitor::events::note;
 use crate::monitor::incidents::context::{MachineContext, tags};
 use crate::monitor::incidents::plan::{Planned, plan};
 use crate::monitor::incidents::policy::{Announcement, announcement};
 use crate::monitor::incidents::table::{
-    IncidentId, IncidentKey, NewIncident, UnannouncedOutage, begin, condition_of, end, last, mark_notified,
-    mark_planned,
+    IncidentId, IncidentKey, NewIncident, OFFLINE, UnannouncedOutage, begin, condition_of, end, last,
+    mark_notified, mark_planned,
 };
 use crate::monitor::incidents::transition::{Transition, TransitionKind};
 use crate::monitor::machine::{MachineId, MachineStatus};
@@ -18,6 +19,7 @@ use crate::monitor::notify::recipients::{self, Recipient};
 use crate::monitor::store::StoreError;
 use log::warn;
 use rusqlite::{OptionalExtension, Transaction, params};
+use serde_json::json;
 
 /// Writes transitions in one transaction.
 pub struct Announcer<'t> {
@@ -43,7 +45,7 @@ impl<'t> Announcer<'t> {
         let is_announced = !context.is_in_maintenance;
         let new = NewIncident { is_announced, ..NewIncident::outage(machine, last_seen) };
         let outage = begin(self.transaction, &new, self.now)?;
-        self.event(machine, EventKind::Offline)?;
+        self.event(key, EventKind::Offline)?;
         let mut flaps = false;
         if let Some(outage) = outage.filter(|_| is_announced) {
             let what = self.happening(EventKind::Offline, EventKind::Offline, last_seen);
@@ -57,7 +59,7 @@ impl<'t> Announcer<'t> {
         let key = IncidentKey::outage(machine);
         let context = self.context(key)?;
         let transitions = self.transitions(key, &context)?;
-        self.event(machine, EventKind::Online)?;
+        self.event(key, EventKind::Online)?;
         let mut flaps = false;
         let kind = match end(self.transaction, key, self.now)? {
             None if before == MachineStatus::New => TransitionKind::FirstSeen,
@@ -78,8 +80,9 @@ impl<'t> Announcer<'t> {
 
     /// A shutdown heartbeat does not end an outage: it marks the open one, or a new one, as planned.
     pub fn was_stopped(&self, machine: MachineId, at: Moment) -> Result<Transition, StoreError> {
-        let context = self.context(IncidentKey::outage(machine))?;
-        self.event(machine, EventKind::Stopped)?;
+        let key = IncidentKey::outage(machine);
+        let context = self.context(key)?;
+        self.event(key, EventKind::Stopped)?;
         // One is open while the machine is offline, and after it was disabled while offline.
         let outage = match mark_planned(self.transaction, machine)? {
             Some(outage) => {
@@ -126,7 +129,7 @@ impl<'t> Announcer<'t> {
                 "UPDATE flapping SET steady_at = ?4 WHERE machine_id = ?1 AND kind = ?2 AND subject = ?3",
             )?
             .execute(params![machine.0, key.kind, key.subject, self.now.0])?;
-        self.event(machine, EventKind::Steady)?;
+        self.event(key, EventKind::Steady)?;
         self.skip_held_flapping(key)?;
         let subject = self.context(key)?.subject;
         if let Some(incident) = last(self.transaction, key)? {
@@ -179,7 +182,7 @@ impl<'t> Announcer<'t> {
                  DO UPDATE SET since = excluded.since, steady_at = NULL",
             )?
             .execute(params![key.machine.0, key.kind, key.subject, self.now.0])?;
-        self.event(key.machine, EventKind::Flapping)?;
+        self.event(key, EventKind::Flapping)?;
         self.skip_held(incident)?;
         let flaps = Happening { event: EventKind::Flapping, ..what.clone() };
         self.enqueue(subject, &flaps, incident, &[])
@@ -349,10 +352,9 @@ impl<'t> Announcer<'t> {
         context.transitions(self.transaction, key, self.now)
     }
 
-    fn event(&self, machine: MachineId, event: EventKind) -> Result<(), StoreError> {
-        self.transaction
-            .prepare_cached("INSERT INTO event (at, machine_id, kind) VALUES (?1, ?2, ?3)")?
-            .execute(params![self.now.0, machine.0, event.name()])?;
-        Ok(())
+    /// Writes the event; that a condition flaps, or is steady again, says which one.
+    fn event(&self, key: IncidentKey<'_>, event: EventKind) -> Result<(), StoreError> {
+        let detail = (key.kind != OFFLINE).then(|| json!({ "condition": key.kind, "subject": key.subject }));
+        note(self.transaction, Some(key.machine), event.name(), detail, self.now)
     }
 }

@@ -376,6 +376,23 @@ fn a_camera_that_comes_and_goes_flaps_and_is_steady_later() {
 }
 
 #[test]
+fn the_events_of_a_condition_that_flaps_say_which_one() {
+    let mut rig = ConditionRig::with_cameras();
+    for _ in 0..4 {
+        rig.cameras(&[("gate", 9), ("yard", 0)]);
+        rig.beats_for(MINUTE * 2);
+        rig.cameras(&[("gate", 0), ("yard", 0)]);
+        rig.beats_for(MINUTE * 2);
+    }
+    rig.beats_for(MINUTE * 20);
+    let sql = "SELECT group_concat(kind || detail) FROM event WHERE kind IN ('flapping', 'steady')";
+    let events: String =
+        rig.store.read(|connection| Ok(connection.query_row(sql, [], |row| row.get(0))?)).expect("events");
+    let gate = r#"{"condition":"camera","subject":"mac-of-gate"}"#;
+    assert_eq!(events, format!("flapping{gate},steady{gate}"));
+}
+
+#[test]
 fn a_condition_during_a_maintenance_is_announced_if_it_outlasts_it() {
     let mut rig = ConditionRig::with_cameras();
     let now = rig.now.wall;
