@@ -38,7 +38,7 @@ struct Tracked {
     /// When it began to hold.
     since: Moment,
     value: Option<f32>,
-    /// The last reading did not only seem to hold.
+    /// The last reading shows that it holds, and does not only seem to.
     is_confirmed: bool,
     /// It held when the condition was first judged on this machine.
     existed: bool,
@@ -108,7 +108,7 @@ impl MachineConditions {
         }
         let MachineConditions { settings, judged, tracked, recent, .. } = self;
         let mut newly_judged = 0;
-        let mut has_begun = false;
+        let mut begun = 0;
         observe(facts, sample, recent, shared_by, now.wall, |seen| {
             let entry = seen.condition.entry();
             let setting = settings.get(seen.condition);
@@ -128,7 +128,9 @@ impl MachineConditions {
             }
             let phase = at.and_then(|at| tracked[at].phase);
             let (next, change) = judge(entry, &setting, phase, seen.reading, now);
-            has_begun |= change == Change::Begins;
+            if change == Change::Begins {
+                begun |= seen.condition.bit();
+            }
             match at {
                 Some(at) => {
                     tracked[at].update(&seen, next);
@@ -143,16 +145,14 @@ impl MachineConditions {
             }
         });
         self.judged |= newly_judged;
-        if has_begun {
-            self.begin_together();
-        }
+        self.begin_together(begun);
         self.active = facts.active;
         !self.is_reported && self.has_unrecorded()
     }
 
-    /// What holds on the same machine will begin within the hold time anyway: one message instead of several.
-    fn begin_together(&mut self) {
-        let begun: u32 = self.unrecorded().map(|known| known.condition.bit()).fold(0, |bits, bit| bits | bit);
+    /// Of the conditions (bits) that begin with this heartbeat, the other subjects that hold would begin within the hold time
+    /// anyway: one message instead of several.
+    fn begin_together(&mut self, begun: u32) {
         for known in &mut self.tracked {
             let is_pending = matches!(known.phase, Some(Phase::Pending { .. }));
             if is_pending && known.is_confirmed && begun & known.condition.bit() != 0 {
@@ -266,7 +266,7 @@ impl Tracked {
             phase,
             since: now.wall,
             value: value(seen.reading),
-            is_confirmed: seen.reading != Reading::Unconfirmed,
+            is_confirmed: is_confirmed(seen.reading),
             existed: false,
             is_recorded: false,
         }
@@ -320,7 +320,7 @@ impl Tracked {
         }
         let was_pending = matches!(self.phase, Some(Phase::Pending { .. }));
         self.phase = phase;
-        self.is_confirmed = seen.reading != Reading::Unconfirmed;
+        self.is_confirmed = is_confirmed(seen.reading);
         // The incident shows the value with which it began.
         if was_pending {
             self.value = value(seen.reading).or(self.value);
@@ -340,6 +340,10 @@ impl Tracked {
 fn add(tracked: &mut Vec<Tracked>, new: Tracked) {
     tracked.reserve_exact(1);
     tracked.push(new);
+}
+
+fn is_confirmed(reading: Reading) -> bool {
+    !matches!(reading, Reading::Unconfirmed | Reading::Unknown)
 }
 
 fn value(reading: Reading) -> Option<f32> {

@@ -241,6 +241,16 @@ fn cameras_that_fail_within_the_hold_time_begin_together() {
 }
 
 #[test]
+fn a_camera_that_is_unknown_now_does_not_begin_together_with_others() {
+    let mut rig = ConditionRig::with_cameras();
+    rig.cameras(&[("gate", 1), ("yard", 2)]);
+    rig.beats_for(SECOND * 30);
+    rig.heartbeat["cameras"][0] = json!({ "mac": "mac-of-gate", "hostname": "gate", "status": "unknown" });
+    rig.beats_for(SECOND * 40);
+    assert_eq!(rig.open(), [("camera".to_owned(), "mac-of-yard".to_owned())]);
+}
+
+#[test]
 fn a_machine_that_falls_silent_during_the_hold_time_sends_nothing_about_its_cameras() {
     let mut rig = ConditionRig::with_cameras();
     rig.cameras(&[("gate", 9), ("yard", 9)]);
