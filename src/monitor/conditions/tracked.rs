@@ -319,7 +319,11 @@ impl Tracked {
             return;
         }
         let was_pending = matches!(self.phase, Some(Phase::Pending { .. }));
-        self.phase = phase;
+        self.phase = match phase {
+            // It holds again before its end was recorded: the incident goes on.
+            Some(Phase::Pending { .. }) if self.is_recorded => Some(Phase::Open { good_since: None }),
+            phase => phase,
+        };
         self.is_confirmed = is_confirmed(seen.reading);
         // The incident shows the value with which it began.
         if was_pending {

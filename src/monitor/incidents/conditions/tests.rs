@@ -459,6 +459,28 @@ fn a_failed_transaction_loses_nothing() {
 }
 
 #[test]
+fn a_condition_that_holds_again_before_its_end_is_recorded_is_the_same_incident() {
+    let mut rig = ConditionRig::with_cameras();
+    let run = |rig: &ConditionRig, sql: &str| {
+        rig.store.write(|tx| Ok(tx.execute_batch(sql)?)).expect("run");
+    };
+    rig.cameras(&[("gate", 9), ("yard", 0)]);
+    rig.beats_for(MINUTE * 2);
+    run(&rig, "CREATE TRIGGER refuse BEFORE UPDATE ON incident BEGIN SELECT RAISE(ABORT, 'refused'); END");
+    rig.cameras(&[("gate", 0), ("yard", 0)]);
+    rig.beats_for(SECOND * 5);
+    run(&rig, "DROP TRIGGER refuse");
+    rig.cameras(&[("gate", 9), ("yard", 0)]);
+    rig.beats_for(SECOND * 5);
+    rig.is_silent_for(MINUTE * 5);
+    rig.cameras(&[("gate", 0), ("yard", 0)]);
+    rig.beats_for(SECOND * 5);
+    assert_eq!(rig.open(), [], "its end is not forgotten");
+    let of_gate: Vec<_> = rig.messages().into_iter().filter(|message| message.contains("gate")).collect();
+    assert_eq!(of_gate.len(), 2, "{of_gate:?}");
+}
+
+#[test]
 fn a_standby_uplink_counts_only_if_a_better_one_worked_lately() {
     let uplinks = |active: &str, proven: Value| {
         json!({ "active": active, "uplinks": [
