@@ -121,8 +121,11 @@ impl MachineConditions {
             let is_first = *judged & seen.condition.bit() == 0;
             if is_first && is_known(entry, &setting, seen.reading) {
                 newly_judged |= seen.condition.bit();
-                if at.is_none() && holds(entry, &setting, seen.reading) && tracked.len() < MAX_SUBJECTS {
-                    add(tracked, Tracked::existing(&seen, now));
+                let is_open = at.is_some_and(|at| !tracked[at].is_pending());
+                if !is_open && holds(entry, &setting, seen.reading) && tracked.len() < MAX_SUBJECTS {
+                    // What only seemed to hold so far did so before it was judged.
+                    let since = at.map_or(now.wall, |at| tracked.swap_remove(at).since);
+                    add(tracked, Tracked { since, ..Tracked::existing(&seen, now) });
                     return;
                 }
             }
@@ -154,8 +157,7 @@ impl MachineConditions {
     /// anyway: one message instead of several.
     fn begin_together(&mut self, begun: u32) {
         for known in &mut self.tracked {
-            let is_pending = matches!(known.phase, Some(Phase::Pending { .. }));
-            if is_pending && known.is_confirmed && begun & known.condition.bit() != 0 {
+            if known.is_pending() && known.is_confirmed && begun & known.condition.bit() != 0 {
                 known.phase = Some(Phase::Open { good_since: None });
             }
         }
@@ -175,7 +177,7 @@ impl MachineConditions {
     }
 
     fn forget_pending(&mut self) {
-        self.tracked.retain(|known| !matches!(known.phase, Some(Phase::Pending { .. })));
+        self.tracked.retain(|known| !known.is_pending());
         for known in &mut self.tracked {
             if let Some(Phase::Open { good_since }) = &mut known.phase {
                 *good_since = None;
@@ -318,7 +320,7 @@ impl Tracked {
         if self.phase.is_none() && phase.is_none() {
             return;
         }
-        let was_pending = matches!(self.phase, Some(Phase::Pending { .. }));
+        let was_pending = self.is_pending();
         self.phase = match phase {
             // It holds again before its end was recorded: the incident goes on.
             Some(Phase::Pending { .. }) if self.is_recorded => Some(Phase::Open { good_since: None }),
@@ -332,6 +334,10 @@ impl Tracked {
         if let Some(label) = seen.label.filter(|label| self.label.as_deref() != Some(*label)) {
             self.label = Some(label.into());
         }
+    }
+
+    fn is_pending(&self) -> bool {
+        matches!(self.phase, Some(Phase::Pending { .. }))
     }
 
     /// It is over, and the database knows nothing of it.

@@ -346,6 +346,16 @@ fn what_holds_when_it_is_first_judged_is_one_summary() {
 }
 
 #[test]
+fn a_camera_that_failed_once_at_first_is_in_the_summary_too() {
+    let mut rig = ConditionRig::new();
+    rig.cameras(&[("gate", 1)]);
+    rig.beat();
+    rig.cameras(&[("gate", 2)]);
+    rig.beats_for(MINUTE * 20);
+    assert_eq!(rig.messages(), ["1 condition held before it was watched"]);
+}
+
+#[test]
 fn a_temperature_between_its_two_thresholds_keeps_its_state() {
     let mut rig = ConditionRig::with_cameras();
     for (temperature, messages) in [(79, 0), (80, 1), (76, 1), (81, 1), (74, 2), (79, 2)] {
