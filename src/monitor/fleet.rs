@@ -164,7 +164,11 @@ impl Fleet {
 
     /// A machine sent a request that cannot be decoded: it is alive, and nothing else about it changes.
     pub fn alive(&self, machine: MachineId, now: Moment) -> BeatEffect {
-        self.record(machine, BeatKind::Live, |slot, _| slot.seen = Some(now))
+        let effect = self.record(machine, BeatKind::Live, |slot, _| slot.seen = Some(now));
+        if effect == BeatEffect::Back {
+            self.forget_pending(machine);
+        }
+        effect
     }
 
     fn record(

@@ -176,7 +176,8 @@ impl MachineConditions {
             || self.tracked.iter().any(|known| known.phase.is_none())
     }
 
-    fn forget_pending(&mut self) {
+    /// The machine was not online: what did not hold for its hold time before proves nothing.
+    pub fn forget_pending(&mut self) {
         self.tracked.retain(|known| !known.is_pending());
         for known in &mut self.tracked {
             if let Some(Phase::Open { good_since }) = &mut known.phase {

@@ -30,6 +30,15 @@ impl Fleet {
         has_changes
     }
 
+    /// A machine has returned with a request that is not judged.
+    pub(super) fn forget_pending(&self, machine: MachineId) {
+        let mut shard = self.shard(machine);
+        let slot = shard.slots.get_mut(&machine);
+        if let Some(conditions) = slot.and_then(|slot| slot.conditions.as_mut()) {
+            conditions.forget_pending();
+        }
+    }
+
     /// What the recorder has to record of a machine.
     pub fn condition_changes(&self, machine: MachineId) -> Option<ConditionChanges> {
         Some(self.shard(machine).slots.get(&machine)?.conditions.as_ref()?.changes())

@@ -263,6 +263,22 @@ fn a_machine_that_falls_silent_during_the_hold_time_sends_nothing_about_its_came
 }
 
 #[test]
+fn the_hold_time_begins_at_the_return_also_if_the_first_request_cannot_be_decoded() {
+    let mut rig = ConditionRig::with_cameras();
+    rig.cameras(&[("gate", 2), ("yard", 0)]);
+    rig.beats_for(SECOND * 30);
+    rig.is_silent_for(MINUTE * 5);
+    let returned = rig.shared.fleet.alive(MACHINE, rig.now.wall);
+    assert_eq!(returned, BeatEffect::Back);
+    let back = RecorderEvent::Back { machine: MACHINE, seen: rig.now.wall };
+    rig.recorder.handle(std::iter::once(back), rig.now);
+    rig.beats_for(SECOND * 30);
+    assert_eq!(rig.open(), []);
+    rig.beats_for(SECOND * 35);
+    assert_eq!(rig.open(), [("camera".to_owned(), "mac-of-gate".to_owned())]);
+}
+
+#[test]
 fn an_offline_machine_hides_its_conditions_also_across_restarts() {
     let mut rig = ConditionRig::with_cameras();
     rig.cameras(&[("gate", 9), ("yard", 0)]);
