@@ -238,3 +238,22 @@ fn what_is_still_to_be_sent_is_found_by_the_small_indexes() {
     assert!(plan.contains("outbox_due") && plan.contains("outbox_unsent"), "{plan}");
     assert!(!plan.contains("TEMP B-TREE"), "{plan}");
 }
+
+#[test]
+fn a_row_that_is_held_stops_rows_of_other_incidents_only_once_it_is_due() {
+    let store = Store::scratch();
+    filled(&store);
+    let sql =
+        "INSERT INTO incident (machine_id, kind, planned, last_seen, began_at) VALUES (1, 'temp', 0, 0, 0);
+               UPDATE outbox SET incident_id = 3 WHERE id = 3;
+               UPDATE outbox SET due_at = due_at + 600000 WHERE id = 1;
+               UPDATE outbox SET due_at = due_at + 600000 WHERE id = 2";
+    store.write(|transaction| Ok(transaction.execute_batch(sql)?)).expect("held");
+    assert_eq!(leased(&store, LeaseOwner::new(), NOW.plus(MINUTE * 10)), [1, 2]);
+    let store = Store::scratch();
+    filled(&store);
+    store.write(|transaction| Ok(transaction.execute_batch(sql)?)).expect("held");
+    let owner = LeaseOwner::new();
+    assert_eq!(leased(&store, owner, NOW), [3], "row 4 is the end of an outage that is held");
+    assert_eq!(leased(&store, owner, NOW.plus(MINUTE * 10)), [1, 2]);
+}
