@@ -71,13 +71,15 @@
 
   // A status page loads itself again; without JavaScript the browser does.
   const status = () => document.querySelector("main[data-refresh]");
+  const isUsed = () => status().contains(document.activeElement);
   const refresh = async () => {
-    if (document.hidden || status().contains(document.activeElement)) return;
+    if (document.hidden || isUsed()) return;
     const answer = await fetch(location.href, { credentials: "omit" }).catch(() => null);
     const page = answer?.ok ? new DOMParser().parseFromString(await answer.text(), "text/html") : null;
     const main = page?.querySelector("main[data-refresh]");
     document.body.classList.toggle("stale", !main);
-    if (!main) return;
+    // The focus may have come while the page was loaded.
+    if (!main || isUsed()) return;
     status().replaceWith(main);
     document.title = page.title;
     document.querySelector("link[rel=icon]").href = page.querySelector("link[rel=icon]").getAttribute("href");
