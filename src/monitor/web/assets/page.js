@@ -150,8 +150,9 @@
       const group = document.querySelector(`[data-group="${CSS.escape(name)}"]`);
       if (!group) continue;
       group.querySelector(".what").textContent = state;
-      group.classList.toggle("fine", state === "all fine");
-      group.classList.toggle("bad", state !== "all fine");
+      const health = state === "all fine" ? "fine" : /^\d+ degraded$/.test(state) ? "warn" : "bad";
+      group.classList.remove("fine", "warn", "bad");
+      group.classList.add(health);
       if (state !== "all fine" && group.matches("details")) group.open = true;
     }
   };
@@ -222,7 +223,8 @@
       clearTimeout(limit);
       poll = null;
     }
-    setTimeout(next, failures === 0 ? 200 : Math.min(1000 * 2 ** failures, 10000));
+    // Not all pages at the same moment.
+    setTimeout(next, failures === 0 ? 200 + Math.random() * 300 : Math.min(1000 * 2 ** failures, 10000));
   };
   document.addEventListener("visibilitychange", () => { if (document.hidden) poll?.abort(); else next(); });
   say(`Live. This page last heard from the monitor at ${time(heard)}.`, false);

@@ -14,6 +14,8 @@ pub struct Group {
     /// "1 camera down, 2 offline", or "all fine".
     pub state: String,
     pub is_fine: bool,
+    /// Of its worst machine, as a class in the style sheet.
+    pub class: &'static str,
     pub rows: Vec<MachineRow>,
 }
 
@@ -85,8 +87,10 @@ fn worst(machines: &[&MachineView]) -> Option<MachineHealth> {
 }
 
 fn group(name: &str, machines: &[&MachineView], part: &[&MachineView], viewpoint: &Viewpoint) -> Group {
-    let is_fine = !worst(machines).is_some_and(MachineHealth::needs_a_person);
+    let worst = worst(machines).unwrap_or(MachineHealth::Fine);
+    let is_fine = !worst.needs_a_person();
     Group {
+        class: if is_fine { "fine" } else { worst.class() },
         name: name.to_owned(),
         machines: machines.len(),
         state: state(machines),
@@ -95,7 +99,7 @@ fn group(name: &str, machines: &[&MachineView], part: &[&MachineView], viewpoint
     }
 }
 
-/// "2 offline, 1 camera down, 1 degraded", or "all fine".
+/// "2 offline, 1 camera down, 1 critical, 1 degraded", or "all fine".
 pub fn state(machines: &[&MachineView]) -> String {
     let offline =
         machines.iter().filter(|machine| machine.health() == MachineHealth::Bad && !machine.is_online());
@@ -104,14 +108,15 @@ pub fn state(machines: &[&MachineView]) -> String {
         .filter(|machine| machine.is_online())
         .map(|machine| machine.incidents.iter().filter(|incident| incident.kind == "camera").count())
         .sum();
-    let others = machines.iter().filter(|machine| {
-        machine.is_online() && machine.health().needs_a_person() && !machine.has_incident("camera")
-    });
-    let (offline, others) = (offline.count(), others.count());
+    let others = |health: MachineHealth| {
+        let others = machines.iter().filter(|machine| machine.is_online() && !machine.has_incident("camera"));
+        others.filter(|machine| machine.health() == health).count()
+    };
     let parts = [
-        (offline, "offline"),
+        (offline.count(), "offline"),
         (cameras, if cameras == 1 { "camera down" } else { "cameras down" }),
-        (others, "degraded"),
+        (others(MachineHealth::Bad), "critical"),
+        (others(MachineHealth::Degraded), "degraded"),
     ];
     let parts: Vec<String> =
         parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();

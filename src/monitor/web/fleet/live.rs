@@ -31,8 +31,8 @@ const LOOK_SHARE: u32 = 50;
 const FRESH: Duration = Duration::from_secs(1);
 /// Longest wait of a page for a view; 10,000 machines take 150 ms.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
-/// Events that wait for the thread; it looks every few milliseconds.
-const EVENTS: usize = 64;
+/// Events that wait for the thread: after a change, all open pages ask again at the same time.
+const EVENTS: usize = MOST_PARKED + 64;
 
 /// The sending end, for the thread `page`.
 pub struct LiveQueue {

@@ -135,7 +135,7 @@ fn state(view: &MachineView) -> String {
         MachineHealth::Fine => "online".into(),
         MachineHealth::Degraded => "degraded".into(),
         MachineHealth::Bad if view.machine.status == MachineStatus::Offline => "offline".into(),
-        MachineHealth::Bad => "needs attention".into(),
+        MachineHealth::Bad => "critical".into(),
     }
 }
 
