@@ -19,6 +19,7 @@ mod hostile;
 mod https;
 mod incidents;
 mod killed;
+mod live;
 mod machine_page;
 mod maintenance_page;
 mod notifications;

@@ -24,7 +24,7 @@ impl Axe {
             skip_without(&format!("axe-core (\"tests/run browser\" fetches it and sets ${FILE})"));
             return None;
         };
-        let program = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let program = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
         Some(Axe(format!("{program}; true")))
     }
 

@@ -198,6 +198,18 @@ impl Browser {
         self.call("Network.setCookie", cookie);
     }
 
+    /// Nodes of the document and bytes of JavaScript that are in use, after the browser has collected what is not.
+    pub fn footprint(&mut self) -> (f64, f64) {
+        self.call("Performance.enable", json!({}));
+        self.call("HeapProfiler.collectGarbage", json!({}));
+        let found = self.call("Performance.getMetrics", json!({}));
+        let metric = |name: &str| {
+            let metrics = found["metrics"].as_array().expect("a list");
+            metrics.iter().find(|metric| metric["name"] == name).and_then(|metric| metric["value"].as_f64())
+        };
+        (metric("Nodes").expect("nodes"), metric("JSHeapUsedSize").expect("a heap"))
+    }
+
     /// As a browser that has never been here.
     pub fn forget_cookies(&mut self) {
         self.call("Network.clearBrowserCookies", json!({}));

@@ -13,6 +13,7 @@ mod looks;
 mod many;
 mod markup;
 mod no_scripts;
+mod prefix;
 mod scene;
 mod sign_in;
 mod status;

@@ -1,8 +1,9 @@
 //! A fleet of 1,000 machines in the browser: time to the first paint, and scrolling.
 
-use crate::bed::{Bed, patient};
+use crate::bed::{Bed, gate, patient};
 use crate::support::monitor::Plan;
 use rusqlite::{Connection, params};
+use serde_json::json;
 use std::time::Duration;
 
 const MACHINES: i64 = 1000;
@@ -78,4 +79,39 @@ fn a_thousand_machines_are_painted_soon_and_scroll() {
         .value("[...document.querySelectorAll('tr[id]')].at(-1).getBoundingClientRect().top < innerHeight");
     assert_eq!(last, true, "the last line can be scrolled to");
     bed.desk.has_not_complained();
+}
+
+/// Changes of a machine that an open page follows, as in a day of a fleet in which something always happens.
+const CHANGES: usize = 300;
+
+/// `cargo test --features monitor --test web -- --ignored --nocapture grow`
+#[test]
+#[ignore = "takes one to two minutes"]
+fn an_open_page_does_not_grow() {
+    let plan = patient();
+    // Flapping would end the changes.
+    let tokens: Vec<_> =
+        (1..=20).map(|number| plan.token(&["machine", "add", &format!("device-{number}")])).collect();
+    let Some(mut bed) = Bed::start(plan) else { return };
+    for token in &tokens {
+        bed.beat(token, json!({"cameras": gate(true)}));
+    }
+    bed.open("/");
+    bed.desk.wait_for_heading("All 20 are fine");
+    let change = |bed: &mut Bed, number: usize| {
+        let (machine, responds) = (number % tokens.len(), number / tokens.len() % 2 == 1);
+        bed.beat(&tokens[machine], json!({"cameras": gate(responds)}));
+        let cameras = format!("document.querySelector('#m{} .num:nth-last-child(3)').innerText", machine + 1);
+        bed.desk.until(&format!("{cameras} === '{}/1'", u8::from(responds)));
+    };
+    (0..CHANGES / 3).for_each(|number| change(&mut bed, number));
+    let before = bed.desk.footprint();
+    (CHANGES / 3..CHANGES).for_each(|number| change(&mut bed, number));
+    let after = bed.desk.footprint();
+    println!(
+        "nodes and bytes of JavaScript after {} changes: {before:?}, after {CHANGES}: {after:?}",
+        CHANGES / 3
+    );
+    assert!(after.0 < before.0 * 1.1, "nodes");
+    assert!(after.1 < before.1 * 1.2, "JavaScript");
 }

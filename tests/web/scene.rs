@@ -112,6 +112,7 @@ fn replay(minutes_ago: u64) -> Value {
 fn figures(name: &str) -> Value {
     let spread = name.bytes().fold(0_u32, |sum, byte| sum * 31 % 97 + u32::from(byte)) % 20;
     json!({"hostname": name, "interval_s": 5.0, "temp": 40 + spread, "cpu": 5 + spread, "mem": 25 + spread, "cameras": [],
+        "connection": uplink("eth0"), "streaming_active": false, "recording_active": false,
         "disk": {"percent": 20 + spread, "used_gb": 8.0, "total_gb": 29.5, "free_gb": 21.5}})
 }
 
@@ -122,6 +123,10 @@ fn before(name: &str) -> Value {
         fields["cameras"] = cameras(&[("gate", true), ("stable", true), ("west-yard", true)]);
     }
     fields
+}
+
+fn uplink(name: &str) -> Value {
+    json!({"active": name, "uplinks": [{"interface": name, "health": "valid", "proven_s": 5}]})
 }
 
 fn cameras(states: &[(&str, bool)]) -> Value {
@@ -142,22 +147,26 @@ fn fleet() -> Vec<Drawn> {
     };
     let barn = cameras(&[("gate", false), ("stable", true), ("west-yard", true)]);
     let mut fleet = vec![
-        drawn("barn", "barn-cam", json!({"cameras": barn})),
-        drawn("barn", "barn-feed", json!({"recording_active": false})),
-        drawn("barn", "barn-door", json!({"cameras": cameras(&[("door", true)]), "streaming_active": null})),
         drawn(
             "barn",
-            "silo-1",
-            json!({"interval_s": 60.0, "streaming_active": null, "recording_active": null}),
+            "barn-cam",
+            json!({"cameras": barn, "streaming_active": true, "recording_active": true}),
         ),
+        drawn("barn", "barn-feed", json!({"streaming_active": true})),
+        drawn(
+            "barn",
+            "barn-door",
+            json!({"cameras": cameras(&[("door", true)]), "connection": uplink("wlan0")}),
+        ),
+        drawn("barn", "silo-1", json!({"interval_s": 60.0, "connection": uplink("wwan0")})),
         drawn("mill", "mill-race", json!({})),
         drawn(
             "mill",
             "mill-yard",
             json!({"throttled": {"now": ["under_voltage"], "since_boot": []},
-            "disk": {"percent": 91.0, "used_gb": 27.0, "total_gb": 29.5, "free_gb": 2.5}}),
+            "connection": uplink("wlan0"), "recording_active": true}),
         ),
-        drawn("mill", "mill-gate", json!({})),
+        drawn("mill", "mill-gate", json!({"streaming_active": true})),
     ];
     fleet.extend((1..=17).map(|number| drawn("orchard", &format!("orchard-{number:02}"), json!({}))));
     fleet
