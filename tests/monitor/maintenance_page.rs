@@ -20,7 +20,7 @@ fn a_group_goes_into_maintenance_and_one_machine_leaves_it() {
     assert!(!listed.contains(">pump</a>"), "{listed}");
     let id = listed.split_once("machines/").and_then(|(_, rest)| rest.split_once('"')).expect("a link").0;
     assert_eq!(operator.post(&format!("/machines/{id}/resume"), &[]).status, 303);
-    assert_eq!(operator.get("/settings/maintenance").body.matches("Notify about").count(), 1);
+    assert_eq!(operator.get("/settings/maintenance").body.matches("End the maintenance of").count(), 1);
 }
 
 #[test]

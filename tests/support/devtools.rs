@@ -97,6 +97,11 @@ impl Browser {
     }
 
     fn within(&mut self, limit: Duration, method: &str, parameters: Value) -> Value {
+        self.attempt(limit, method, parameters).unwrap_or_else(|error| panic!("{method}: {error}"))
+    }
+
+    /// The result, or what the browser says against it.
+    fn attempt(&mut self, limit: Duration, method: &str, parameters: Value) -> Result<Value, Value> {
         self.last += 1;
         let mut message = json!({"id": self.last, "method": method, "params": parameters});
         if !self.session.is_empty() {
@@ -109,8 +114,11 @@ impl Browser {
             let message =
                 self.messages.recv_timeout(left).unwrap_or_else(|_| panic!("no answer to {method}"));
             if message["id"] == self.last {
-                assert!(message["error"].is_null(), "{method}: {message}");
-                return message["result"].clone();
+                return if message["error"].is_null() {
+                    Ok(message["result"].clone())
+                } else {
+                    Err(message["error"].clone())
+                };
             }
             self.note(&message);
         }
@@ -227,7 +235,8 @@ impl Browser {
 
     /// The value of an expression; `None` if it fails, for example between two pages.
     fn evaluate(&mut self, expression: &str) -> Option<Value> {
-        let result = self.call("Runtime.evaluate", json!({"expression": expression, "returnByValue": true}));
+        let parameters = json!({"expression": expression, "returnByValue": true});
+        let result = self.attempt(SOON, "Runtime.evaluate", parameters).ok()?;
         result["exceptionDetails"].is_null().then(|| result["result"]["value"].clone())
     }
 
