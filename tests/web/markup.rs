@@ -32,6 +32,8 @@ fn markup_in_every_field_is_shown_as_text_and_runs_nowhere() {
     plan.says(&["recipient", "add", person]);
     plan.says(&["token", "add", reader]);
     plan.says(&["user", "add", user, "--role", "viewer", "--group", group]);
+    plan.says(&["status-page", "set", group, "--public"]);
+    plan.says(&["status-page", "label", "1", &evil("label")]);
     let Some(mut bed) = Bed::start(plan) else { return };
     bed.beat(&token, json!({}));
     bed.beat(&token, json!({
@@ -48,8 +50,9 @@ fn markup_in_every_field_is_shown_as_text_and_runs_nowhere() {
     }));
     people(&bed, text, reason, person);
 
-    let paths =
-        PAGES.iter().map(|(_, path)| *path).chain(["/settings/users/2", "/?by=tag", "/?q=%3Cimg%20src=x%3E"]);
+    let status = format!("/status/{}", encoded(group));
+    let others = ["/settings/users/2", "/?by=tag", "/?q=%3Cimg%20src=x%3E", &status];
+    let paths = PAGES.iter().map(|(_, path)| *path).chain(others);
     let mut shown = String::new();
     for path in paths {
         bed.open(path);
@@ -61,8 +64,8 @@ fn markup_in_every_field_is_shown_as_text_and_runs_nowhere() {
         shown += bed.desk.value(all).as_str().expect("text");
     }
     let fields = [
-        "name", "group", "tag", "text", "person", "reader", "user", "host", "mac", "camera", "path", "file",
-        "uplink", "ssid", "health",
+        "name", "group", "tag", "text", "reason", "label", "person", "reader", "user", "host", "mac",
+        "camera", "path", "file", "uplink", "ssid", "health",
     ];
     for field in fields {
         // Only in the latest heartbeat, some are shown as JSON.
@@ -72,6 +75,11 @@ fn markup_in_every_field_is_shown_as_text_and_runs_nowhere() {
     }
     bed.desk.complaints.retain(|complaint| !complaint.contains("404"));
     bed.desk.has_not_complained();
+}
+
+/// As a part of a path.
+fn encoded(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }
 
 /// What people can set on the pages: a channel, a comment, a reason; and a live update with all of that.

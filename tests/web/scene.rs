@@ -23,7 +23,7 @@ pub struct Scene {
 }
 
 /// Each page of a signed-in owner: a name for its picture, and its path.
-pub const PAGES: [(&str, &str); 17] = [
+pub const PAGES: [(&str, &str); 18] = [
     ("fleet", "/"),
     ("wall", "/wall"),
     ("machine", "/machines/1?span=24h"),
@@ -34,6 +34,7 @@ pub const PAGES: [(&str, &str); 17] = [
     ("settings", "/settings"),
     ("conditions", "/settings/conditions"),
     ("keys", "/settings/keys"),
+    ("maintenance", "/settings/maintenance"),
     ("status-settings", "/settings/status"),
     ("status", "/status/mill"),
     ("users", "/settings/users"),
@@ -55,6 +56,7 @@ impl Scene {
         let fleet = fleet();
         let tokens: Vec<String> = fleet.iter().map(|drawn| add(&plan, drawn)).collect();
         past(&plan);
+        plan.says(&["machine", "pause", "orchard-17", "--for", "2h", "--reason", "new roof"]);
         plan.says(&["status-page", "set", "mill", "--public"]);
         plan.says(&["status-page", "label", "mill-yard", "The yard"]);
         let link = link_token(&plan.token(&["user", "add", "bob", "--role", "viewer", "--group", "barn"]));
@@ -82,7 +84,7 @@ impl Scene {
 
     fn is_as_drawn(&mut self) {
         self.bed.open("/");
-        self.bed.desk.wait_for_heading("3 need you, 21 are fine");
+        self.bed.desk.wait_for_heading("3 need you, 20 are fine");
         self.bed.desk.wait_for("problems", "mill-race has been silent for");
         self.bed.desk.wait_for("problems", "Farm team notified");
     }
