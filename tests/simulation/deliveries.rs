@@ -1,11 +1,14 @@
 //! Messages: each must have a cause, its time and its place in the order, and none comes twice without a reason.
 
-use crate::model::Checked;
+use crate::model::{Checked, History, Key, Row, Status};
+use crate::parts::Part;
 use crate::run::{Event, InFlight, Simulation};
 use crate::trace;
 use crate::world::{MINUTE, SECOND, signed};
 use heartbeat_daemon::monitor::notify::message::DeliveryError;
+use heartbeat_daemon::monitor::notify::notice::Notice;
 use heartbeat_daemon::monitor::notify::pool::{DeliveryJob, JobResult};
+use std::collections::BTreeSet;
 
 /// A person gets 4 messages in 15 s.
 const LATE_FOR_PEOPLE: u64 = 90 * SECOND;
@@ -18,24 +21,25 @@ impl Simulation {
     /// A courier begins to send a message.
     pub fn take_off(&mut self, job: DeliveryJob) -> Checked {
         let channel = usize::try_from(job.channel.id.0 - 1).expect("a channel");
-        let is_person = job.channel.kind.is_for_people();
+        let machines: BTreeSet<i64> = job.message.notices.iter().map(|notice| notice.machine).collect();
+        let is_joined = job.channel.kind.is_for_people() && matches!(machines.len(), 1 | 5..);
         let many = job.message.notices.len();
-        if many > 1 && (!is_person || many < 5) {
+        if many > 1 && !is_joined {
             return Err(format!("{} notices in one message of channel {}", many, channel + 1));
         }
-        let mut rows = Vec::new();
+        let mut rows: Vec<usize> = Vec::new();
         for (notice, id) in job.message.notices.iter().zip(&job.message.rows) {
-            let row = self.model.rows.iter().position(|row| {
-                row.channel == channel
-                    && row.machine + 1 == usize::try_from(notice.machine).unwrap_or(0)
-                    && (row.news, row.at) == (notice.news.name(), notice.at)
-            });
+            let key = key(notice);
+            let is_caused_by = |row: &Row| {
+                (row.channel, Some(row.key), row.news, row.at)
+                    == (channel, key, notice.news.name(), notice.at)
+            };
+            let row = self.model.rows.iter().position(is_caused_by);
             let message = format!("\"{}\" at channel {}", notice.title(), channel + 1);
             let index = row.ok_or_else(|| format!("false: {message} has no cause"))?;
-            self.check_row(index, *id, &message)?;
+            self.check_row(index, *id, &message, &rows)?;
             let row = &mut self.model.rows[index];
-            if notice.state.name() != row.state || row.last_seen.is_some_and(|seen| seen != notice.last_seen)
-            {
+            if !says(notice, row) {
                 return Err(format!("false: {message} says {notice:?} instead of {row:?}"));
             }
             row.attempted = true;
@@ -53,7 +57,8 @@ impl Simulation {
         Ok(())
     }
 
-    fn check_row(&self, index: usize, id: i64, message: &str) -> Checked {
+    /// `together`: the rows before it in the same message.
+    fn check_row(&self, index: usize, id: i64, message: &str, together: &[usize]) -> Checked {
         let row = &self.model.rows[index];
         if row.id.is_some_and(|known| known != id) {
             return Err(format!("doubled: {message} has the ids {:?} and {id}", row.id));
@@ -67,13 +72,26 @@ impl Simulation {
         if row.due > self.wall() && !self.world.has_steps {
             return Err(format!("early: {message} is due {} ms later", row.due - self.wall()));
         }
-        let is_earlier = |other: &&crate::model::Row| {
-            (other.channel, other.machine) == (row.channel, row.machine) && !other.skipped && !other.answered
+        let is_earlier = |&(other, earlier): &(usize, &Row)| {
+            (earlier.channel, earlier.key.machine) == (row.channel, row.key.machine)
+                && !earlier.skipped
+                && !earlier.answered
+                && !together.contains(&other)
+                && !self.may_overtake(row, earlier)
         };
-        match self.model.rows[..index].iter().find(is_earlier) {
-            Some(earlier) => Err(format!("out of order: {message} overtakes {earlier:?}")),
+        match self.model.rows[..index].iter().enumerate().find(is_earlier) {
+            Some((_, earlier)) => Err(format!("out of order: {message} overtakes {earlier:?}")),
             None => Ok(()),
         }
+    }
+
+    /// Parts that failed together need not wait for each other, and nothing waits for what is held of another incident. After
+    /// the clock was set back, what was written later counts as written together.
+    fn may_overtake(&self, row: &Row, earlier: &Row) -> bool {
+        let is_same = (row.news, row.created) == (earlier.news, earlier.created);
+        let is_held = !earlier.attempted && earlier.due > self.wall();
+        let is_other = (row.key, row.incident) != (earlier.key, earlier.incident);
+        is_held && is_other || is_same && row.key != earlier.key && row.key.part != Part::Machine
     }
 
     pub fn receive(&mut self, job: u64) -> Checked {
@@ -111,7 +129,7 @@ impl Simulation {
         for index in rows {
             self.counts.messages += 1;
             let row = &self.model.rows[index];
-            let message = format!("m{} {} at channel {}", row.machine + 1, row.news, channel + 1);
+            let message = format!("{} {} at channel {}", row.key, row.news, channel + 1);
             trace::note(format!("received: {message}"));
             if row.received > 0 {
                 self.counts.repeated += 1;
@@ -203,29 +221,86 @@ impl Simulation {
             }
         }
         for (index, machine) in self.model.machines.iter().enumerate() {
-            let is_up = self.devices.iter().any(|device| device.machine == index && device.is_up);
+            let is_up = self.devices.iter().any(|device| device.machine == index && device.is_alive());
             let state = match machine.status {
-                crate::model::Status::Online => "online",
-                crate::model::Status::Offline => "offline",
+                Status::Online => "online",
+                Status::Offline => "offline",
                 _ => continue,
             };
             if is_up != (state == "online") {
                 return Err(format!("m{} is {state} and its device is up: {is_up}", index + 1));
             }
-            let is_quiet = machine.flapping || machine.open().is_some_and(|outage| !outage.is_alarm());
-            for channel in (0..self.receivers.len()).filter(|channel| self.model.hears_all(*channel, index)) {
-                let is_refused =
-                    |row: &crate::model::Row| row.dead && (row.channel, row.machine) == (channel, index);
-                let believed = self.model.believed(channel, index);
-                if !is_quiet && believed != Some(state) && !self.model.rows.iter().any(is_refused) {
-                    return Err(format!(
-                        "m{} is {state}, and channel {} believes {believed:?}",
-                        index + 1,
-                        channel + 1
-                    ));
-                }
+            self.check_belief(Key { machine: index, part: Part::Machine }, state)?;
+            if state == "online" {
+                self.check_cameras(index)?;
             }
         }
         Ok(())
     }
+
+    fn check_cameras(&self, machine: usize) -> Checked {
+        let Some(device) = self.devices.iter().find(|device| device.machine == machine) else {
+            return Ok(());
+        };
+        for (number, camera) in device.parts.cameras.iter().enumerate() {
+            let key = Key { machine, part: Part::Camera(number) };
+            let is_open = self.model.history(key).is_some_and(|history| history.open().is_some());
+            if is_open == camera.responds() {
+                return Err(format!(
+                    "{key} responds: {}, its incident is open: {is_open}",
+                    camera.responds()
+                ));
+            }
+            self.check_belief(key, if is_open { "condition" } else { "condition_ended" })?;
+        }
+        Ok(())
+    }
+
+    fn check_belief(&self, key: Key, state: &str) -> Checked {
+        if self.model.history(key).is_some_and(History::is_quiet) {
+            return Ok(());
+        }
+        for channel in (0..self.receivers.len()).filter(|channel| self.model.hears_all(*channel, key)) {
+            let is_refused = |row: &Row| row.dead && (row.channel, row.key) == (channel, key);
+            let believed = self.model.believed(channel, key);
+            if believed != Some(state) && !self.model.rows.iter().any(is_refused) {
+                return Err(format!("{key} is {state}, and channel {} believes {believed:?}", channel + 1));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a notice is about; `None`: nothing that was caused.
+fn key(notice: &Notice) -> Option<Key> {
+    let machine = usize::try_from(notice.machine - 1).ok()?;
+    let part = match &notice.condition {
+        None => Part::Machine,
+        Some(condition) => Part::find(&condition.condition, &condition.subject)?,
+    };
+    Some(Key { machine, part })
+}
+
+fn says(notice: &Notice, row: &Row) -> bool {
+    let value = notice.condition.as_ref().and_then(|condition| condition.value);
+    notice.state.name() == row.state
+        && row.last_seen.is_none_or(|seen| seen == notice.last_seen)
+        && (row.news == "steady" || value == row.value)
+        && lists(notice, &row.listed)
+}
+
+/// A summary lists 20 conditions at most.
+fn lists(notice: &Notice, expected: &[Key]) -> bool {
+    let listed: Vec<Option<Key>> = notice
+        .existing
+        .iter()
+        .map(|(name, condition)| {
+            let machine = name.strip_prefix('m')?.parse::<usize>().ok()? - 1;
+            Some(Key { machine, part: Part::find(&condition.condition, &condition.subject)? })
+        })
+        .collect();
+    let distinct: BTreeSet<_> = listed.iter().collect();
+    notice.existing_in_all == expected.len()
+        && distinct.len() == expected.len().min(20)
+        && listed.iter().all(|key| key.is_some_and(|key| expected.contains(&key)))
 }

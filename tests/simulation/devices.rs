@@ -1,5 +1,6 @@
 //! The devices: they send heartbeats, fall silent, flap, reboot, shut down, send replays and nonsense.
 
+use crate::parts::{Parts, Report};
 use crate::world::{HOUR, MINUTE, MachinePlan, SECOND, Style, about};
 use fastrand::Rng;
 use std::fmt::Write;
@@ -12,6 +13,10 @@ pub struct Device {
     style: Style,
     threshold: u64,
     pub is_up: bool,
+    pub has_power: bool,
+    pub parts: Parts,
+    /// That the last heartbeat named.
+    reported_boot: u32,
     /// Short turns that are left of a burst of flapping.
     turns: u32,
     /// Silent since then, for replays.
@@ -20,7 +25,7 @@ pub struct Device {
 
 /// What a device sends.
 pub enum Sent {
-    Heartbeat(String),
+    Heartbeat(String, Report),
     Shutdown(String),
     Replays(String),
     /// A live heartbeat that cannot be decoded.
@@ -28,11 +33,14 @@ pub enum Sent {
 }
 
 impl Device {
-    pub fn new(machine: usize, plan: &MachinePlan, threshold: u64) -> Device {
+    pub fn new(machine: usize, plan: &MachinePlan, threshold: u64, parts: Parts) -> Device {
         Device {
             machine,
             hardware: format!("hw{machine}"),
             boot: 1,
+            reported_boot: 1,
+            has_power: true,
+            parts,
             interval: plan.interval,
             style: plan.style,
             threshold,
@@ -47,10 +55,25 @@ impl Device {
         Device {
             hardware: format!("{}-copy", self.hardware),
             is_up: true,
+            has_power: true,
+            parts: Parts::default(),
             style: Style::Steady,
             turns: 0,
             silent_since: None,
             ..*self
+        }
+    }
+
+    pub fn is_alive(&self) -> bool {
+        self.is_up && self.has_power
+    }
+
+    pub fn set_power(&mut self, has_power: bool, t: u64) {
+        self.has_power = has_power;
+        if has_power {
+            self.boot += 1;
+        } else {
+            self.silent_since = Some(t);
         }
     }
 
@@ -59,9 +82,9 @@ impl Device {
         self.interval + rng.u64(..300)
     }
 
-    fn heartbeat(&self, rng: &mut Rng, reason: &str) -> String {
+    fn heartbeat(&self, rng: &mut Rng, reason: &str, fields: &str) -> String {
         format!(
-            r#"{{"hostname":"host{}","hardwareid":"{}","boot_id":"{}","interval_s":{},"reason":"{reason}","cpu":{}}}"#,
+            r#"{{"hostname":"host{}","hardwareid":"{}","boot_id":"{}","interval_s":{},"reason":"{reason}","cpu":{}{fields}}}"#,
             self.machine + 1,
             self.hardware,
             self.boot,
@@ -71,11 +94,16 @@ impl Device {
     }
 
     /// What it sends at its next turn: replays of its silence first.
-    pub fn send(&mut self, rng: &mut Rng, t: u64) -> Vec<Sent> {
+    pub fn send(&mut self, rng: &mut Rng, of_parts: &mut Rng, t: u64) -> Vec<Sent> {
         let mut sent = Vec::new();
         match rng.u8(..200) {
             0 => sent.push(Sent::Nonsense("{\"cpu\": ".into())),
-            _ => sent.push(Sent::Heartbeat(self.heartbeat(rng, "interval"))),
+            _ => {
+                let has_booted = self.reported_boot != self.boot;
+                self.reported_boot = self.boot;
+                let (fields, report) = self.parts.check(of_parts, has_booted);
+                sent.push(Sent::Heartbeat(self.heartbeat(rng, "interval", &fields), report));
+            }
         }
         if let Some(since) = self.silent_since.take() {
             sent.push(Sent::Replays(replays(t - since)));
@@ -84,12 +112,12 @@ impl Device {
     }
 
     pub fn shutdown(&self, rng: &mut Rng) -> Sent {
-        Sent::Shutdown(self.heartbeat(rng, "shutdown"))
+        Sent::Shutdown(self.heartbeat(rng, "shutdown", ""))
     }
 
     /// Replays of a device that is not alive: they were on their way.
     pub fn stray(&self) -> Option<Sent> {
-        (!self.is_up).then(|| Sent::Replays(replays(5 * MINUTE)))
+        (!self.is_alive()).then(|| Sent::Replays(replays(5 * MINUTE)))
     }
 
     /// Changes what it does; returns for how long, and whether it says that it shuts down.
@@ -109,7 +137,7 @@ impl Device {
         if self.style == Style::Flapping && self.turns == 0 && rng.u8(..3) == 0 {
             self.turns = rng.u32(2..10);
         }
-        let is_shutdown = self.style == Style::Switched && rng.bool();
+        let is_shutdown = self.style == Style::Switched && rng.bool() && self.has_power;
         let length = match rng.u8(..6) {
             _ if self.turns > 0 => self.threshold + about(rng, MINUTE),
             // A reboot.

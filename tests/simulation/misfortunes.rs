@@ -132,6 +132,54 @@ impl Simulation {
         Ok(())
     }
 
+    /// Schedules what happens to the cameras and the power of a device.
+    pub fn schedule_parts(&mut self, device: usize) {
+        for camera in 0..self.devices[device].parts.cameras.len() {
+            let first = self.of_parts.u64(MINUTE..40 * MINUTE);
+            self.schedule(first, Event::Camera(device, camera));
+        }
+        if !self.devices[device].parts.cameras.is_empty() && self.of_parts.bool() {
+            let first = self.of_parts.u64(10 * MINUTE..HOUR);
+            self.schedule(first, Event::PowerCut(device));
+        }
+    }
+
+    pub fn change_camera(&mut self, device: usize, camera: usize) {
+        if self.is_calm {
+            return;
+        }
+        let length = self.devices[device].parts.cameras[camera].change(&mut self.of_parts);
+        trace::note(format!("device {}: camera {camera} changes for {} s", device + 1, length / SECOND));
+        self.schedule(length, Event::Camera(device, camera));
+    }
+
+    /// The cameras are the first to fail, mostly for less than their hold time before the device.
+    pub fn cut_power(&mut self, device: usize) {
+        if self.is_calm {
+            return;
+        }
+        trace::note(format!("device {}: its cameras lose power", device + 1));
+        self.devices[device].parts.set_power(false);
+        let rest = pick(&mut self.of_parts, &[5 * SECOND, 30 * SECOND, 50 * SECOND, 2 * MINUTE]);
+        self.schedule(rest, Event::PowerOff(device));
+    }
+
+    pub fn power_off(&mut self, device: usize) {
+        trace::note(format!("device {} loses power", device + 1));
+        self.devices[device].set_power(false, self.t);
+        let length = about(&mut self.of_parts, 8 * MINUTE).min(HOUR);
+        self.schedule(length, Event::PowerOn(device));
+    }
+
+    pub fn power_on(&mut self, device: usize) {
+        trace::note(format!("device {} has power again", device + 1));
+        self.devices[device].set_power(true, self.t);
+        let later = self.of_parts.u64(..90 * SECOND);
+        self.schedule(later, Event::CamerasOn(device));
+        let next = about(&mut self.of_parts, HOUR).max(5 * MINUTE);
+        self.schedule(next, Event::PowerCut(device));
+    }
+
     fn copy_device(&mut self) {
         let original = self.rng.usize(..self.world.machines.len());
         let copy = self.devices[original].copied();

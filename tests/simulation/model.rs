@@ -1,4 +1,4 @@
-//! What should be announced: a simple model of the rules in docs/monitor.md, which calls none of the monitor's code.
+//! What should be announced: a simple model of the rules in docs/monitor.md and docs/conditions.md, which calls none of the monitor's code.
 //!
 //! It learns what the devices did from the simulation, and when a change was committed from the journal. A change must
 //! have a cause, and each cause must lead to a change at the next step that works.
@@ -7,18 +7,28 @@
 //! |---|---|
 //! | `late` | when silence counts |
 //! | `outages` | the changes of a machine's status |
+//! | `conditions` | when a condition of a machine or of a part begins and ends |
+//! | `incidents` | what is announced of both |
+//! | `summary` | conditions that held when they were first judged |
 //! | `rows` | the messages that each channel must get |
 
+mod conditions;
+mod incidents;
 mod late;
 mod outages;
 mod rows;
+mod summary;
 
-pub use outages::Outage;
+pub use incidents::History;
 pub use rows::Row;
 
 use crate::monitor::Entry;
+use crate::parts::Part;
 use crate::world::{RecipientPlan, World};
+use conditions::{Judged, Watch};
 use late::{Listening, SMALL_STEP};
+use std::collections::BTreeMap;
+use std::fmt;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
@@ -41,17 +51,32 @@ pub struct Machine {
     pub last_beat: Option<u64>,
     pub pending: Option<Pending>,
     since: i64,
-    outages: Vec<Outage>,
-    pub flapping: bool,
-    steady_at: Option<i64>,
+    /// The monitor counts it as offline, or has not recorded its return.
+    is_away: bool,
     /// On the wall clock.
     pub maintenance: Vec<(i64, i64)>,
-    /// A journal entry that must come in the same transaction.
-    announced_flapping: Option<i64>,
+}
+
+/// What an incident is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    pub machine: usize,
+    pub part: Part,
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} of m{}", self.part, self.machine + 1)
+    }
 }
 
 pub struct Model {
     pub machines: Vec<Machine>,
+    pub histories: BTreeMap<Key, History>,
+    watched: BTreeMap<Key, Watch>,
+    judged: Judged,
+    /// A journal entry that must come in the same transaction.
+    announced_flapping: Option<(Key, i64)>,
     pub rows: Vec<Row>,
     pub channels: Vec<Channel>,
     recipients: Vec<RecipientPlan>,
@@ -66,7 +91,9 @@ pub struct Model {
     /// When an uncertain check may have noticed a step.
     step_seen: Option<u64>,
     fault_pending: bool,
+    /// The last check has doubted that so many are late: certainly, and perhaps.
     doubted: bool,
+    may_doubt: bool,
 }
 
 /// A channel and its recipient.
@@ -91,11 +118,8 @@ impl Model {
             last_beat: None,
             pending: None,
             since: 0,
-            outages: Vec::new(),
-            flapping: false,
-            steady_at: None,
+            is_away: true,
             maintenance: Vec::new(),
-            announced_flapping: None,
         };
         let channels = recipients
             .iter()
@@ -103,6 +127,10 @@ impl Model {
             .flat_map(|(recipient, plan)| plan.channels.iter().map(move |&kind| Channel { recipient, kind }));
         Model {
             machines: world.machines.iter().map(machine).collect(),
+            histories: BTreeMap::new(),
+            watched: BTreeMap::new(),
+            judged: Judged::default(),
+            announced_flapping: None,
             rows: Vec::new(),
             channels: channels.collect(),
             recipients,
@@ -116,6 +144,7 @@ impl Model {
             step_seen: None,
             fault_pending: false,
             doubted: false,
+            may_doubt: false,
         }
     }
 
@@ -123,10 +152,13 @@ impl Model {
     pub fn started(&mut self, t: u64, offset: i64) {
         self.listening = Listening { certain: t, possible: t };
         (self.checked_certain, self.checked_possible, self.checked_offset) = (t, t, offset);
-        (self.step_seen, self.fault_pending, self.doubted) = (None, false, false);
+        (self.step_seen, self.fault_pending) = (None, false);
+        (self.doubted, self.may_doubt) = (false, false);
         for machine in &mut self.machines {
             machine.pending = None;
+            machine.is_away = machine.status != Status::Online;
         }
+        self.forget_unrecorded_conditions();
     }
 
     /// What a step with a fault has not recorded is lost: the next heartbeat is recorded in its place.
@@ -137,7 +169,11 @@ impl Model {
     }
 
     pub fn beat(&mut self, machine: usize, is_shutdown: bool, t: u64) {
+        if is_shutdown || self.machines[machine].is_away {
+            self.hide_conditions(machine);
+        }
         let machine = &mut self.machines[machine];
+        machine.is_away |= is_shutdown;
         machine.last_beat = Some(t);
         if is_shutdown {
             machine.pending = Some(Pending::Shutdown);
@@ -154,6 +190,7 @@ impl Model {
                 Some(Pending::Shutdown) => Status::Stopped,
                 None => continue,
             };
+            machine.is_away = machine.status != Status::Online;
             check(machine.status == expected, || {
                 format!("m{} is {:?} after a heartbeat that makes it {expected:?}", index + 1, machine.status)
             })?;
@@ -170,16 +207,21 @@ impl Model {
                 "offline" => self.went_offline(entry, t)?,
                 "online" => self.came_back(entry, t)?,
                 "stopped" => self.was_stopped(entry, t)?,
+                "condition" => self.condition_began(entry, t)?,
+                "condition_ended" => self.condition_ended(entry, t)?,
                 "flapping" => {
-                    let announced = self.machines[entry.machine].announced_flapping.take();
-                    check(announced == Some(entry.at), || format!("{entry:?} without a cause"))?;
+                    let announced = self.announced_flapping.take();
+                    let is_known = announced == Some((entry.key(), entry.at));
+                    check(is_known, || format!("{entry:?} instead of {announced:?}"))?;
                 }
                 "steady" => self.became_steady(entry, t)?,
                 "announced" => self.outlasted_maintenance(entry, t)?,
                 _ => {}
             }
         }
-        let silent = self.machines.iter().position(|machine| machine.announced_flapping.is_some());
-        check(silent.is_none(), || format!("missed: m{} flaps", silent.unwrap_or(0) + 1))
+        let summarised: Vec<&Entry> = entries.iter().filter(|entry| entry.kind == "summarised").collect();
+        self.summarised(&summarised, t)?;
+        let silent = self.announced_flapping;
+        check(silent.is_none(), || format!("missed: {silent:?} flaps"))
     }
 }

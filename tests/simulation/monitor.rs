@@ -1,5 +1,7 @@
 //! The monitor's process, without its threads: the same steps that they call, when the simulation says so.
 
+use crate::model::Key;
+use crate::parts::Part;
 use crate::world::{CHECK_PATIENCE, World};
 use crossbeam_channel::{Receiver, TryRecvError, bounded};
 use heartbeat_daemon::clock::{Moment, Now};
@@ -44,13 +46,20 @@ pub struct Process {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     pub machine: usize,
+    pub part: Part,
     pub kind: String,
     pub at: i64,
     /// Of an outage that begins.
     pub last_seen: Option<i64>,
 }
 
-/// Reads the journal: the events, and the outages that were announced.
+impl Entry {
+    pub fn key(&self) -> Key {
+        Key { machine: self.machine, part: self.part }
+    }
+}
+
+/// Reads the journal: the events, and the incidents that were announced later or included in a summary.
 struct Journal {
     connection: Connection,
     seen: Seen,
@@ -60,8 +69,9 @@ struct Journal {
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
     event: i64,
-    /// Outages that were announced, when they began or after a maintenance.
-    announced: BTreeSet<i64>,
+    /// Incidents that were not announced, and those that a summary included.
+    unannounced: BTreeSet<i64>,
+    summarised: BTreeSet<i64>,
 }
 
 /// Never used: a delivery is a decision of the simulation.
@@ -189,46 +199,73 @@ impl Journal {
     }
 
     fn read(&mut self) -> rusqlite::Result<Vec<Entry>> {
+        let mut entries = self.events()?;
+        let (announced, mut summarised) = self.announcements()?;
+        // In a sweep: after machines went offline, and before others are steady.
+        let place = entries.iter().position(|entry| entry.kind == "steady").unwrap_or(entries.len());
+        entries.splice(place..place, announced);
+        entries.append(&mut summarised);
+        Ok(entries)
+    }
+
+    /// What is about something that is not simulated is left out.
+    fn events(&mut self) -> rusqlite::Result<Vec<Entry>> {
         let mut entries = Vec::new();
         let mut events = self.connection.prepare_cached(
-            "SELECT e.id, e.machine_id, e.kind, e.at, i.last_seen FROM event e
+            "SELECT e.id, e.machine_id, coalesce(e.detail ->> 'condition', 'offline'),
+                    coalesce(e.detail ->> 'subject', ''), e.at, i.last_seen, e.kind FROM event e
              LEFT JOIN incident i ON i.machine_id = e.machine_id AND i.began_at = e.at AND e.kind = 'offline'
                   AND i.kind = e.kind
-             WHERE e.id > ?1 ORDER BY e.id",
+             WHERE e.id > ?1 AND e.machine_id IS NOT NULL ORDER BY e.id",
         )?;
         let mut rows = events.query([self.seen.event])?;
         while let Some(row) = rows.next()? {
             self.seen.event = row.get(0)?;
-            let machine: i64 = row.get(1)?;
-            entries.push(Entry {
-                machine: usize::try_from(machine - 1).expect("a machine"),
-                kind: row.get(2)?,
-                at: row.get(3)?,
-                last_seen: row.get(4)?,
-            });
-        }
-        let mut announced = self.connection.prepare_cached(
-            "SELECT machine_id, notified_at, last_seen, id FROM incident
-             WHERE kind = 'offline' AND notified_at IS NOT NULL ORDER BY id",
-        )?;
-        let mut rows = announced.query([])?;
-        while let Some(row) = rows.next()? {
-            if !self.seen.announced.insert(row.get(3)?) {
-                continue;
-            }
-            let machine: i64 = row.get(0)?;
-            let entry = Entry {
-                machine: usize::try_from(machine - 1).expect("a machine"),
-                kind: "announced".into(),
-                at: row.get(1)?,
-                last_seen: row.get(2)?,
-            };
-            // In a sweep: after machines went offline, and before others are steady.
-            let place = entries.iter().position(|entry| entry.kind == "steady").unwrap_or(entries.len());
-            entries.insert(place, entry);
+            entries.extend(entry(row, row.get(6)?)?);
         }
         Ok(entries)
     }
+
+    fn announcements(&mut self) -> rusqlite::Result<(Vec<Entry>, Vec<Entry>)> {
+        let unannounced = self.ids("notified_at IS NULL")?;
+        let ids: Vec<i64> = self.seen.unannounced.difference(&unannounced).copied().collect();
+        let announced = self.incidents(&ids, "notified_at", "announced")?;
+        let ids = self.ids("summarised_at IS NOT NULL")?;
+        let new: Vec<i64> = ids.difference(&self.seen.summarised).copied().collect();
+        let summarised = self.incidents(&new, "summarised_at", "summarised")?;
+        (self.seen.unannounced, self.seen.summarised) = (unannounced, ids);
+        Ok((announced, summarised))
+    }
+
+    fn ids(&self, which: &str) -> rusqlite::Result<BTreeSet<i64>> {
+        let mut statement =
+            self.connection.prepare_cached(&format!("SELECT id FROM incident WHERE {which}"))?;
+        let rows = statement.query_map([], |row| row.get(0))?;
+        rows.collect()
+    }
+
+    /// The incidents, those of machines first: a sweep announces them in this order.
+    fn incidents(&self, ids: &[i64], at: &str, kind: &str) -> rusqlite::Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        for id in ids {
+            let sql =
+                format!("SELECT id, machine_id, kind, subject, {at}, last_seen FROM incident WHERE id = ?1");
+            let mut statement = self.connection.prepare_cached(&sql)?;
+            entries.extend(statement.query_row([id], |row| entry(row, kind.into()))?);
+        }
+        entries.sort_by_key(|entry| entry.part != Part::Machine);
+        Ok(entries)
+    }
+}
+
+/// Columns 1 to 5: machine, kind and subject, time, and the last heartbeat before an outage.
+fn entry(row: &rusqlite::Row<'_>, kind: String) -> rusqlite::Result<Option<Entry>> {
+    let (condition, subject): (String, String) = (row.get(2)?, row.get(3)?);
+    let part = if condition == "offline" { Some(Part::Machine) } else { Part::find(&condition, &subject) };
+    let machine: i64 = row.get(1)?;
+    let machine = usize::try_from(machine - 1).expect("a machine");
+    let (at, last_seen) = (row.get(4)?, row.get(5)?);
+    Ok(part.map(|part| Entry { machine, part, kind, at, last_seen }))
 }
 
 /// A heartbeat as the daemon sends it.

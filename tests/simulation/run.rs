@@ -1,9 +1,13 @@
 //! The simulation: a queue of events on a virtual clock, in one thread.
 
-use crate::devices::{Device, Sent};
+mod life;
+mod sending;
+
+use crate::devices::Device;
 use crate::disk::{self, Crash};
 use crate::model::{Checked, Model};
-use crate::monitor::{Entry, Process, Seen, SharedNow, heartbeat};
+use crate::monitor::{Entry, Process, Seen, SharedNow};
+use crate::parts::Parts;
 use crate::receivers::{Fate, Receiver};
 use crate::trace;
 use crate::world::{MINUTE, RecipientPlan, SECOND, World, signed};
@@ -37,6 +41,13 @@ pub enum Event {
     Answer(u64, u64),
     Beat(usize),
     Phase(usize),
+    /// A camera of a device breaks or works again.
+    Camera(usize, usize),
+    /// The cameras lose power, then the device; it returns, and then the cameras.
+    PowerCut(usize),
+    PowerOff(usize),
+    PowerOn(usize),
+    CamerasOn(usize),
     EndOfCopy(usize),
     ReceiverPhase(usize),
     Misfortune,
@@ -57,6 +68,9 @@ pub struct InFlight {
 
 pub struct Simulation {
     pub rng: Rng,
+    /// For cameras and sensors: what is drawn for them changes nothing else. Even seeds have none; they are faster, and
+    /// find what they found before there were any.
+    pub of_parts: Rng,
     pub world: World,
     pub model: Model,
     pub devices: Vec<Device>,
@@ -97,6 +111,8 @@ pub struct Simulation {
 pub struct Counts {
     pub heartbeats: u64,
     pub transitions: u64,
+    /// Conditions that began.
+    pub conditions: u64,
     pub messages: u64,
     pub repeated: u64,
     pub crashes: u64,
@@ -107,6 +123,7 @@ impl Counts {
     pub fn add(&mut self, other: Counts) {
         self.heartbeats += other.heartbeats;
         self.transitions += other.transitions;
+        self.conditions += other.conditions;
         self.messages += other.messages;
         self.repeated += other.repeated;
         self.crashes += other.crashes;
@@ -120,6 +137,10 @@ impl Simulation {
         fastrand::seed(seed);
         let mut rng = Rng::with_seed(seed);
         let mut world = World::new(&mut rng);
+        let mut of_parts = Rng::with_seed(!seed);
+        if seed % 2 == 1 {
+            world.add_parts(&mut of_parts);
+        }
         let directory = tempfile::tempdir().expect("a directory");
         let recipients = std::mem::take(&mut world.recipients);
         let model = Model::new(&world, Vec::new());
@@ -128,6 +149,7 @@ impl Simulation {
         let now = Now { monotonic: begin, wall: Moment(wall) };
         let mut simulation = Simulation {
             rng,
+            of_parts,
             world,
             model,
             devices: Vec::new(),
@@ -168,13 +190,17 @@ impl Simulation {
     fn populate(&mut self, mut recipients: Vec<RecipientPlan>) {
         let store = crate::setup::open(&self.path(), self.now().wall);
         self.tokens = crate::setup::machines(&store, &self.world.machines, self.now().wall);
+        crate::setup::conditions(&store, self.now().wall);
         crate::setup::recipients(&store, &self.world.machines, &mut recipients, self.now().wall);
         drop(store);
         self.model = Model::new(&self.world, recipients);
         self.receivers = self.model.channels.iter().map(|channel| Receiver::new(channel.kind)).collect();
         for machine in 0..self.world.machines.len() {
             let threshold = self.model.machines[machine].threshold;
-            self.devices.push(Device::new(machine, &self.world.machines[machine], threshold));
+            let plan = &self.world.machines[machine];
+            let parts = Parts::new(&mut self.of_parts, machine, plan);
+            self.devices.push(Device::new(machine, plan, threshold, parts));
+            self.schedule_parts(machine);
             let first = self.rng.u64(..30 * SECOND);
             self.schedule(first, Event::Beat(machine));
             let change = self.rng.u64(MINUTE..60 * MINUTE);
@@ -248,6 +274,11 @@ impl Simulation {
             Event::Answer(_, job) => return self.answer(job),
             Event::Beat(device) => return self.beat(device),
             Event::Phase(device) => return self.change_device(device),
+            Event::Camera(device, camera) => self.change_camera(device, camera),
+            Event::PowerCut(device) => self.cut_power(device),
+            Event::PowerOff(device) => self.power_off(device),
+            Event::PowerOn(device) => self.power_on(device),
+            Event::CamerasOn(device) => self.devices[device].parts.set_power(true),
             Event::EndOfCopy(device) => self.devices[device].is_up = false,
             Event::ReceiverPhase(channel) if !self.is_calm => {
                 let (mode, length) = self.receivers[channel].change(&mut self.rng);
@@ -289,7 +320,8 @@ impl Simulation {
         let entries = self.process.as_mut()?.journal();
         for entry in &entries {
             self.counts.transitions += 1;
-            trace::note(format!("m{} {}", entry.machine + 1, entry.kind));
+            self.counts.conditions += u64::from(entry.kind == "condition");
+            trace::note(format!("{} {}", entry.key(), entry.kind));
         }
         Some(entries)
     }
@@ -313,146 +345,6 @@ impl Simulation {
         let Some(entries) = self.committed() else { return Ok(()) };
         self.model.sweep(self.t, self.wall(), healthy, &entries)?;
         self.wake_couriers()
-    }
-
-    fn beat(&mut self, device: usize) -> Checked {
-        let pause = self.devices[device].pause(&mut self.rng);
-        self.schedule(pause, Event::Beat(device));
-        let sent = match self.devices[device].is_up {
-            true => self.devices[device].send(&mut self.rng, self.t),
-            false if self.rng.u8(..50) == 0 => self.devices[device].stray().into_iter().collect(),
-            false => return Ok(()),
-        };
-        sent.into_iter().try_for_each(|sent| self.send(device, &sent))
-    }
-
-    /// Sends to the monitor, if it can be reached.
-    fn send(&mut self, device: usize, sent: &Sent) -> Checked {
-        let is_stalled = self.stalled_until.is_some_and(|until| self.t < until);
-        if self.process.is_none() || is_stalled || self.t < self.partition_until {
-            return Ok(());
-        }
-        let machine = self.devices[device].machine;
-        let (body, is_alive, is_shutdown) = match sent {
-            Sent::Heartbeat(body) | Sent::Nonsense(body) => (body, true, false),
-            Sent::Shutdown(body) => (body, true, true),
-            Sent::Replays(body) => (body, false, false),
-        };
-        if is_alive {
-            self.model.beat(machine, is_shutdown, self.t);
-            self.counts.heartbeats += 1;
-        }
-        let request = heartbeat(&self.tokens[machine], body);
-        let answer = self.step(|process, now| process.request(&request, now));
-        let Some(((status, is_recorded), healthy)) = answer else { return Ok(()) };
-        if is_recorded {
-            let Some(entries) = self.committed() else { return Ok(()) };
-            self.model.observe(&entries, self.t, self.wall())?;
-        }
-        if healthy {
-            self.model.check_beats()?;
-            let expected: &[u16] = if matches!(sent, Sent::Nonsense(_)) { &[400] } else { &[200, 503] };
-            if !status.is_some_and(|status| expected.contains(&status)) {
-                return Err(format!("m{} got {status:?} for {body}", machine + 1));
-            }
-        } else {
-            self.model.lost_beats();
-        }
-        self.wake_couriers()
-    }
-
-    fn change_device(&mut self, device: usize) -> Checked {
-        if self.is_calm {
-            return Ok(());
-        }
-        let (length, is_shutdown) = self.devices[device].change(&mut self.rng, self.t);
-        let state = if self.devices[device].is_up { "up" } else { "silent" };
-        trace::note(format!("device {} is {state} for {} s", device + 1, length / SECOND));
-        self.schedule(length, Event::Phase(device));
-        if is_shutdown {
-            let sent = self.devices[device].shutdown(&mut self.rng);
-            return self.send(device, &sent);
-        }
-        Ok(())
-    }
-
-    fn start(&mut self) -> Checked {
-        let faults = disk::faults();
-        let (path, seen) = (self.path(), self.seen.clone());
-        self.now();
-        match Process::start(&path, &self.world, &self.clock, seen) {
-            Ok(process) => self.process = Some(process),
-            Err(_) if disk::crashed().is_some() => {
-                disk::restart();
-                self.schedule(5 * SECOND, Event::Start);
-                return Ok(());
-            }
-            Err(error) if disk::faults() == faults => {
-                return Err(format!("the monitor does not start: {error}"));
-            }
-            Err(error) => {
-                trace::note(format!("the monitor does not start: {error}"));
-                self.schedule(5 * SECOND, Event::Start);
-                return Ok(());
-            }
-        }
-        if disk::crashed().is_some() {
-            self.crash();
-            return Ok(());
-        }
-        trace::note("the monitor starts".into());
-        let entries = self.committed().unwrap_or_default();
-        self.model.found_settled(&self.process.as_ref().map(Process::settled).unwrap_or_default());
-        self.model.observe(&entries, self.crashed_at, self.wall())?;
-        self.model.started(self.t, self.offset);
-        if let (Some((machine, from, until)), Some(process)) = (self.unsure_pause.take(), &self.process) {
-            if process.query(&format!("SELECT count(*) FROM maintenance WHERE starts_at = {from}")) > 0 {
-                self.model.machines[machine].pause(from, until);
-            }
-        }
-        self.disturbed_at = self.t;
-        let interval = u64::try_from(self.world.check_interval.as_millis()).expect("short");
-        self.schedule(TICK, Event::Tick(self.life));
-        self.schedule(interval, Event::Sweep(self.life));
-        self.check_file()?;
-        self.run_round()
-    }
-
-    fn check_file(&mut self) -> Checked {
-        let Some(process) = &self.process else { return Ok(()) };
-        match process.store.check() {
-            Ok(checked) if checked.problems.is_empty() => Ok(()),
-            Ok(checked) => Err(format!("the database is damaged: {:?}", checked.problems)),
-            Err(error) => Err(format!("the database cannot be checked: {error}")),
-        }
-    }
-
-    /// The process is gone, and everything in its memory.
-    pub fn crash(&mut self) {
-        trace::note(format!("crash: {:?}", disk::crashed()));
-        self.counts.crashes += 1;
-        self.crashed_at = self.t;
-        let down = self.rng.u64(SECOND / 2..3 * MINUTE);
-        self.end_process(down);
-    }
-
-    pub fn crash_now(&mut self, crash: Crash) {
-        disk::crash_now(crash);
-        self.crash();
-    }
-
-    /// Drops the process, which starts again later.
-    pub fn end_process(&mut self, down: u64) {
-        if let Some(process) = self.process.take() {
-            self.seen = process.seen();
-        }
-        disk::restart();
-        self.life += 1;
-        self.in_flight.clear();
-        self.stalled_until = None;
-        self.model.ended();
-        self.disturbed_at = self.t;
-        self.schedule(down, Event::Start);
     }
 
     pub fn wake_couriers(&mut self) -> Checked {

@@ -2,6 +2,8 @@
 
 use crate::world::{MachinePlan, RecipientPlan};
 use heartbeat_daemon::clock::Moment;
+use heartbeat_daemon::monitor::conditions::catalogue::Condition;
+use heartbeat_daemon::monitor::conditions::settings::{Scope, ScopedChange, SettingChange};
 use heartbeat_daemon::monitor::machine::Description;
 use heartbeat_daemon::monitor::notify::channel::ChannelKind;
 use heartbeat_daemon::monitor::notify::channels::NewChannel;
@@ -31,6 +33,13 @@ pub fn machines(store: &Store, plans: &[MachinePlan], now: Moment) -> Vec<String
         token.as_str().to_owned()
     };
     plans.iter().map(add).collect()
+}
+
+/// Switches the conditions off that share a topic with those that are simulated.
+pub fn conditions(store: &Store, now: Moment) {
+    let change = SettingChange { is_on: Some(false), ..SettingChange::default() };
+    let change = ScopedChange { condition: Condition::Boots, scope: Scope::All, change };
+    store.change_condition(&change, now).expect("a setting");
 }
 
 /// Adds the recipients and their channels; who has chosen a group without machines gets all machines.

@@ -33,6 +33,10 @@ pub struct MachinePlan {
     pub threshold: Option<Duration>,
     pub interval: u64,
     pub style: Style,
+    /// Cameras behind it.
+    pub cameras: usize,
+    /// It reports its temperature and its supply voltage.
+    pub has_sensors: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,6 +95,7 @@ const MISFORTUNES: [Misfortune; 12] = [
 ];
 
 const GROUPS: [&str; 2] = ["farm", "town"];
+const TOPICS: [&str; 3] = ["camera", "heat", "power"];
 const KINDS: [&str; 4] = ["webhook", "telegram", "email", "ntfy"];
 
 impl World {
@@ -118,6 +123,20 @@ impl World {
             has_refusals,
         }
     }
+
+    /// Adds cameras and sensors, and the recipients' choices of their topics. The fleet is smaller and the time shorter:
+    /// the seeds of CI take a minute and a half.
+    pub fn add_parts(&mut self, rng: &mut Rng) {
+        self.machines.truncate(8);
+        self.length = self.length.min(2 * HOUR);
+        for machine in &mut self.machines {
+            machine.cameras = if rng.u8(..4) == 0 { 0 } else { rng.usize(2..=8) };
+            machine.has_sensors = rng.bool();
+        }
+        for recipient in &mut self.recipients {
+            recipient.events.extend(TOPICS.into_iter().filter(|_| rng.u8(..3) > 0));
+        }
+    }
 }
 
 fn machine(rng: &mut Rng, number: usize) -> MachinePlan {
@@ -128,6 +147,8 @@ fn machine(rng: &mut Rng, number: usize) -> MachinePlan {
         threshold: own.then(|| Duration::from_secs(rng.u64(40..=300))),
         interval: pick(rng, &[10, 20, 30]) * SECOND,
         style: pick(rng, &[Style::Steady, Style::Steady, Style::Flapping, Style::Switched]),
+        cameras: 0,
+        has_sensors: false,
     }
 }
 

@@ -5,7 +5,6 @@ use crate::monitor::Entry;
 use crate::world::signed;
 
 const MASS: usize = 5;
-pub(super) const STEADY_AFTER: i64 = 15 * 60_000;
 /// A step of the clock that the monitor does not notice.
 pub(super) const SMALL_STEP: u64 = 5000;
 
@@ -98,32 +97,22 @@ impl Model {
         let is_mass = |late: usize| late >= MASS && online - late <= late;
         if went.is_empty() && is_mass(may_be_late.len()) && !self.doubted {
             self.doubted = healthy && !must_be_late.is_empty();
+            self.may_doubt = true;
         } else {
-            check(!is_mass(went.len()) || self.doubted || slack > 0, || {
+            check(!is_mass(went.len()) || self.may_doubt || slack > 0, || {
                 format!("half of the fleet was announced without a second check: {went:?}")
             })?;
             let missing = must_be_late.iter().find(|machine| healthy && !went.contains(machine));
             check(missing.is_none(), || {
                 format!("missed: m{} is late and still online", missing.unwrap_or(&0) + 1)
             })?;
-            self.doubted = self.doubted && !healthy;
+            self.doubted &= !healthy;
+            self.may_doubt &= !healthy;
         }
         self.observe(entries, t, wall)?;
-        if healthy { self.check_sweep(wall) } else { Ok(()) }
-    }
-
-    /// What a sweep does besides taking machines offline.
-    fn check_sweep(&self, wall: i64) -> Checked {
-        let slack = signed(self.tolerance);
-        for (index, machine) in self.machines.iter().enumerate() {
-            let is_quiet = machine.is_in_maintenance(wall);
-            let unannounced = machine.open().is_some_and(|outage| !outage.announced && !outage.planned);
-            check(is_quiet || !unannounced || machine.status != Status::Offline, || {
-                format!("missed: the outage of m{} has outlasted its maintenance", index + 1)
-            })?;
-            check(is_quiet || !machine.flapping || machine.since > wall - STEADY_AFTER - slack, || {
-                format!("missed: m{} is steady again", index + 1)
-            })?;
+        if healthy {
+            self.check_announced(wall)?;
+            self.check_summary(wall)?;
         }
         Ok(())
     }
@@ -136,11 +125,7 @@ impl Model {
         }
         for machine in &mut self.machines {
             machine.since = machine.since.min(wall);
-            machine.steady_at = machine.steady_at.map(|at| at.min(wall));
-            for outage in &mut machine.outages {
-                outage.began = outage.began.min(wall);
-                outage.ended = outage.ended.map(|at| at.min(wall));
-            }
         }
+        self.forget_future_incidents(wall);
     }
 }

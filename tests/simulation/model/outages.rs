@@ -1,19 +1,8 @@
-//! Outages: each change of a machine's status must have a cause, and each cause must lead to a change.
+//! Outages: each change of a machine's status must have a cause.
 
-use super::late::STEADY_AFTER;
+use super::incidents::Incident;
 use super::{Checked, Machine, Model, Pending, Status, check};
 use crate::monitor::Entry;
-use crate::world::{HOUR, signed};
-
-pub(super) const FLAPPING_EDGES: usize = 4;
-
-pub struct Outage {
-    pub(super) began: i64,
-    pub(super) ended: Option<i64>,
-    pub(super) announced: bool,
-    pub(super) planned: bool,
-    pub(super) last_seen: i64,
-}
 
 impl Model {
     pub(super) fn went_offline(&mut self, entry: &Entry, t: u64) -> Checked {
@@ -22,14 +11,29 @@ impl Model {
             format!("{entry:?} of a machine that is {:?}", machine.status)
         })?;
         machine.change(Status::Offline, entry.at);
-        let edges = machine.edges(entry.at);
         let announced = !machine.is_in_maintenance(entry.at);
-        let last_seen = entry.last_seen.ok_or("an outage without an incident")?;
-        machine.outages.push(Outage { began: entry.at, ended: None, announced, planned: false, last_seen });
+        let since = entry.last_seen.ok_or("an outage without an incident")?;
+        let edges = self.begin_outage(entry, since, announced, false);
         if announced {
-            self.announce_alarm(entry, edges, "offline", t);
+            self.announce_alarm(entry.key(), edges, "offline", entry.at, t);
         }
         Ok(())
+    }
+
+    fn begin_outage(&mut self, entry: &Entry, since: i64, announced: bool, planned: bool) -> usize {
+        let history = self.history_mut(entry.key());
+        let edges = history.edges(entry.at);
+        history.incidents.push(Incident {
+            began: entry.at,
+            ended: None,
+            announced,
+            planned,
+            since,
+            existed: false,
+            summarised: false,
+            value: None,
+        });
+        edges
     }
 
     pub(super) fn came_back(&mut self, entry: &Entry, t: u64) -> Checked {
@@ -38,15 +42,14 @@ impl Model {
             format!("{entry:?} of a machine that is {:?} and has sent {:?}", machine.status, machine.pending)
         })?;
         machine.change(Status::Online, entry.at);
-        let edges = machine.edges(entry.at);
-        let Some(outage) = machine.outages.last_mut().filter(|outage| outage.ended.is_none()) else {
-            return Ok(());
-        };
+        let history = self.history_mut(entry.key());
+        let (edges, flapping) = (history.edges(entry.at), history.flapping);
+        let Some(outage) = history.open_mut() else { return Ok(()) };
         outage.ended = Some(entry.at);
-        if outage.announced && !outage.planned {
-            self.announce_alarm(entry, edges, "online", t);
-        } else if !machine.flapping {
-            self.announce_recovery(entry, t);
+        if outage.is_alarm() {
+            self.announce_alarm(entry.key(), edges, "online", entry.at, t);
+        } else if !flapping {
+            self.announce_end(entry.key(), "online", entry.at, t);
         }
         Ok(())
     }
@@ -58,68 +61,17 @@ impl Model {
         })?;
         machine.change(Status::Stopped, entry.at);
         let is_quiet = machine.is_in_maintenance(entry.at);
-        match machine.outages.last_mut().filter(|outage| outage.ended.is_none()) {
+        match self.history_mut(entry.key()).open_mut() {
             Some(outage) => {
                 outage.planned = true;
-                self.skip_held(entry.machine, entry.at, None);
+                self.skip_held(entry.key(), entry.at, None);
             }
-            None => machine.outages.push(Outage {
-                began: entry.at,
-                ended: None,
-                announced: !is_quiet,
-                planned: true,
-                last_seen: entry.at,
-            }),
+            None => _ = self.begin_outage(entry, entry.at, !is_quiet, true),
         }
-        if !is_quiet && !self.machines[entry.machine].flapping {
-            self.enqueue(entry, "stopped", "stopped", t);
+        if !is_quiet && !self.history_mut(entry.key()).flapping {
+            self.enqueue(entry.key(), "stopped", "stopped", entry.at, t);
         }
         Ok(())
-    }
-
-    pub(super) fn became_steady(&mut self, entry: &Entry, t: u64) -> Checked {
-        let machine = &mut self.machines[entry.machine];
-        let has_held = machine.since <= entry.at - STEADY_AFTER + signed(self.tolerance);
-        check(machine.flapping && has_held && !machine.is_in_maintenance(entry.at), || {
-            format!("{entry:?} without a cause: {}, since {}", machine.flapping, machine.since)
-        })?;
-        machine.flapping = false;
-        machine.steady_at = Some(entry.at);
-        self.skip_held(entry.machine, entry.at, Some("flapping"));
-        let state = match self.machines[entry.machine].status {
-            Status::Offline => "offline",
-            Status::Stopped => "stopped",
-            Status::Online | Status::New => "online",
-        };
-        self.enqueue(entry, "steady", state, t);
-        Ok(())
-    }
-
-    pub(super) fn outlasted_maintenance(&mut self, entry: &Entry, t: u64) -> Checked {
-        let machine = &mut self.machines[entry.machine];
-        let is_quiet = machine.is_in_maintenance(entry.at);
-        let status = machine.status;
-        let Some(outage) = machine.outages.last_mut() else {
-            return Err(format!("{entry:?} without an outage"));
-        };
-        if outage.announced {
-            return Ok(());
-        }
-        check(outage.ended.is_none() && !outage.planned, || format!("{entry:?} of an outage that is over"))?;
-        check(!is_quiet && status == Status::Offline, || {
-            format!("{entry:?} during {is_quiet} of {status:?}")
-        })?;
-        outage.announced = true;
-        if !machine.flapping {
-            self.enqueue(entry, "offline", "offline", t);
-        }
-        Ok(())
-    }
-}
-
-impl Outage {
-    pub fn is_alarm(&self) -> bool {
-        self.announced && !self.planned
     }
 }
 
@@ -135,22 +87,10 @@ impl Machine {
     fn change(&mut self, status: Status, at: i64) {
         self.status = status;
         self.since = at;
+        self.is_away = status != Status::Online;
     }
 
     pub(super) fn is_in_maintenance(&self, at: i64) -> bool {
         self.maintenance.iter().any(|&(from, to)| from <= at && at < to)
-    }
-
-    pub fn open(&self) -> Option<&Outage> {
-        self.outages.last().filter(|outage| outage.ended.is_none())
-    }
-
-    /// Begins and ends of announced, unplanned outages within the last hour, and the one at `at`.
-    pub(super) fn edges(&self, at: i64) -> usize {
-        let hour = at - signed(HOUR);
-        let after = self.steady_at.map_or(hour, |steady| steady.max(hour));
-        let alarms = self.outages.iter().filter(|outage| outage.announced && !outage.planned);
-        let edges = alarms.flat_map(|outage| [Some(outage.began), outage.ended]);
-        edges.flatten().filter(|edge| *edge > after).count() + 1
     }
 }

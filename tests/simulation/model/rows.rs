@@ -1,8 +1,7 @@
 //! The messages that each channel must get.
 
-use super::Model;
-use super::outages::FLAPPING_EDGES;
-use crate::monitor::Entry;
+use super::{Key, Model};
+use crate::parts::Part;
 use crate::world::{MINUTE, signed};
 use std::collections::BTreeSet;
 
@@ -10,18 +9,22 @@ use std::collections::BTreeSet;
 #[derive(Debug)]
 pub struct Row {
     pub channel: usize,
-    pub machine: usize,
+    pub key: Key,
     pub news: &'static str,
     pub state: &'static str,
     pub at: i64,
     /// When it was written, by a clock that may have been set since.
-    pub(super) created: i64,
-    /// `None`: the last heartbeat, whenever that was.
+    pub created: i64,
+    /// `None`: not checked.
     pub last_seen: Option<i64>,
+    /// The number with which a condition began.
+    pub value: Option<f32>,
+    /// Of a summary.
+    pub listed: Vec<Key>,
     pub due: i64,
     /// When it was due, on the true clock.
     pub ready: u64,
-    pub(super) outage: usize,
+    pub incident: usize,
     /// It was held, and is not sent any more.
     pub skipped: bool,
     /// The receiver refused it for good.
@@ -39,93 +42,114 @@ pub struct Row {
 }
 
 impl Model {
-    pub(super) fn announce_alarm(&mut self, entry: &Entry, edges: usize, news: &'static str, t: u64) {
-        let machine = &mut self.machines[entry.machine];
-        if machine.flapping {
-            return;
-        }
-        if edges > FLAPPING_EDGES {
-            machine.flapping = true;
-            machine.steady_at = None;
-            machine.announced_flapping = Some(entry.at);
-            self.skip_held(entry.machine, entry.at, None);
-            self.enqueue(entry, "flapping", news, t);
-        } else if news == "online" {
-            self.announce_recovery(entry, t);
-        } else {
-            self.enqueue(entry, news, news, t);
+    /// Messages that are held back and were not tried are not sent: those of the last incident, or those with this news.
+    pub(super) fn skip_held(&mut self, key: Key, at: i64, news: Option<&str>) {
+        let incident = self.last_incident(key);
+        for row in self.rows.iter_mut().filter(|row| row.key == key && row.due > at && !row.attempted) {
+            row.skipped |= news.map_or(row.incident == incident, |news| row.news == news);
         }
     }
 
-    pub(super) fn announce_recovery(&mut self, entry: &Entry, t: u64) {
-        self.skip_held(entry.machine, entry.at, None);
-        self.enqueue(entry, "online", "online", t);
+    /// What the last message on this channel says of the machine or its part; `None` = it flaps.
+    pub fn believed(&self, channel: usize, key: Key) -> Option<&'static str> {
+        let counts = |row: &&Row| row.channel == channel && row.key == key && !row.skipped && !row.dead;
+        let good = if key.part == Part::Machine { "online" } else { "condition_ended" };
+        let last = self.rows.iter().rev().filter(|row| row.news != "summary").find(counts);
+        last.map_or(Some(good), |row| (row.news != "flapping").then_some(row.state))
     }
 
-    /// Messages that are held back and were not tried are not sent: those of the last outage, or those with this news.
-    pub(super) fn skip_held(&mut self, machine: usize, at: i64, news: Option<&str>) {
-        let outage = self.machines[machine].outages.len() - 1;
-        for row in self.rows.iter_mut().filter(|row| row.machine == machine && row.due > at && !row.attempted)
-        {
-            row.skipped |= news.map_or(row.outage == outage, |news| row.news == news);
+    fn is_notified(&self, channel: usize, key: Key, news: &'static str, state: &'static str) -> bool {
+        let recipient = &self.recipients[self.channels[channel].recipient];
+        let wants = |event: &str| recipient.events.contains(&event);
+        let is_chosen = recipient.group.is_none_or(|group| group == self.groups[key.machine]);
+        let is_outdated = || self.believed(channel, key) != Some(state);
+        let wants_outages = wants("offline") || wants("stopped") || wants("flapping");
+        match (key.part.entry(), news) {
+            (None, "online") => wants("online") && (is_outdated() || is_chosen && !wants_outages),
+            (None, "steady") => (wants("flapping") || wants(state)) && is_outdated(),
+            (None, news) => wants(news) && is_chosen,
+            (Some(_), "condition_ended" | "steady") => is_outdated(),
+            (Some(entry), _) => wants(entry.topic.name()) && is_chosen,
         }
     }
 
-    /// What the last message on this channel says of the machine; `None` = it flaps.
-    pub fn believed(&self, channel: usize, machine: usize) -> Option<&'static str> {
-        let counts =
-            |row: &&Row| row.channel == channel && row.machine == machine && !row.skipped && !row.dead;
-        let last = self.rows.iter().rev().find(counts);
-        last.map_or(Some("online"), |row| (row.news != "flapping").then_some(row.state))
-    }
-
-    pub(super) fn enqueue(&mut self, entry: &Entry, news: &'static str, state: &'static str, t: u64) {
-        let last_seen =
-            self.machines[entry.machine].outages.last().map_or(entry.at, |outage| outage.last_seen);
+    pub(super) fn enqueue(&mut self, key: Key, news: &'static str, state: &'static str, at: i64, t: u64) {
+        let incident = self.history(key).and_then(|history| history.incidents.last());
+        let since = incident.map_or(at, |incident| incident.since);
+        let value = incident.and_then(|incident| incident.value);
         for channel in 0..self.channels.len() {
-            let recipient = &self.recipients[self.channels[channel].recipient];
-            let wants = |event: &str| recipient.events.contains(&event);
-            let is_chosen = recipient.group.is_none_or(|group| group == self.groups[entry.machine]);
-            let is_outdated = || self.believed(channel, entry.machine) != Some(state);
-            let wants_outages = wants("offline") || wants("stopped") || wants("flapping");
-            let is_notified = match news {
-                "online" => wants("online") && (is_outdated() || is_chosen && !wants_outages),
-                "steady" => (wants("flapping") || wants(state)) && is_outdated(),
-                news => wants(news) && is_chosen,
-            };
-            if !is_notified {
+            if !self.is_notified(channel, key, news, state) {
                 continue;
             }
-            let held = if news == "offline" { last_seen + signed(recipient.min_outage) } else { entry.at };
-            let due = end_of_quiet(recipient.quiet, held.max(entry.at));
-            self.rows.push(Row {
-                channel,
-                machine: entry.machine,
-                news,
-                state,
-                at: entry.at,
-                created: entry.at,
-                last_seen: (news != "steady").then_some(last_seen),
-                due,
-                ready: t + (due - entry.at).unsigned_abs(),
-                outage: self.machines[entry.machine].outages.len() - 1,
-                skipped: false,
-                dead: false,
-                attempted: false,
-                id: None,
-                received: 0,
-                answered: false,
-                marked: false,
-                may_repeat: false,
-            });
+            let recipient = &self.recipients[self.channels[channel].recipient];
+            let is_held = matches!(news, "offline" | "condition");
+            let due = if is_held { since + signed(recipient.min_outage) } else { at };
+            let last_seen = (news != "steady").then_some(since);
+            let row = Row { last_seen, value, ..self.row(channel, key, news, state, at) };
+            self.push(row, due, t);
         }
     }
 
-    /// Whether every message of this recipient comes at once, and it wants all that can be said of machines.
-    pub fn hears_all(&self, channel: usize, machine: usize) -> bool {
+    /// Each recipient who has chosen at least one of these gets a message about those it has chosen.
+    pub(super) fn enqueue_summaries(&mut self, existing: &[Key], at: i64, t: u64) {
+        for channel in 0..self.channels.len() {
+            let chosen = |key: &&Key| self.is_notified(channel, **key, "condition", "condition");
+            let listed: Vec<Key> = existing.iter().filter(chosen).copied().collect();
+            let Some(first) = listed.first() else { continue };
+            let key = Key { part: Part::Machine, ..*first };
+            // It is no part of the machine's outages.
+            let incident = usize::MAX;
+            let row = Row { listed, incident, ..self.row(channel, key, "summary", "condition", at) };
+            self.push(row, at, t);
+        }
+    }
+
+    /// A message that is due at `due`, or when quiet hours are over.
+    fn push(&mut self, mut row: Row, due: i64, t: u64) {
+        let recipient = &self.recipients[self.channels[row.channel].recipient];
+        row.due = end_of_quiet(recipient.quiet, due.max(row.at));
+        row.ready = t + (row.due - row.at).unsigned_abs();
+        self.rows.push(row);
+    }
+
+    fn row(&self, channel: usize, key: Key, news: &'static str, state: &'static str, at: i64) -> Row {
+        Row {
+            channel,
+            key,
+            news,
+            state,
+            at,
+            created: at,
+            last_seen: None,
+            value: None,
+            listed: Vec::new(),
+            due: at,
+            ready: 0,
+            incident: self.last_incident(key),
+            skipped: false,
+            dead: false,
+            attempted: false,
+            id: None,
+            received: 0,
+            answered: false,
+            marked: false,
+            may_repeat: false,
+        }
+    }
+
+    fn last_incident(&self, key: Key) -> usize {
+        self.history(key).map_or(0, |history| history.incidents.len())
+    }
+
+    /// Whether every message of this recipient comes at once, and it wants all that can be said of a machine or part.
+    pub fn hears_all(&self, channel: usize, key: Key) -> bool {
         let recipient = &self.recipients[self.channels[channel].recipient];
-        ["offline", "online", "flapping"].iter().all(|event| recipient.events.contains(event))
-            && recipient.group.is_none_or(|group| group == self.groups[machine])
+        let events = match key.part.entry() {
+            None => vec!["offline", "online", "flapping"],
+            Some(entry) => vec![entry.topic.name()],
+        };
+        events.iter().all(|event| recipient.events.contains(event))
+            && recipient.group.is_none_or(|group| group == self.groups[key.machine])
             && recipient.quiet.is_none()
             && recipient.min_outage == 0
     }
