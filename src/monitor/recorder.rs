@@ -319,10 +319,12 @@ impl Recorder {
         let with_sleep = Now { monotonic: now.monotonic + self.asleep, ..now };
         let swept = self.sweeper.sweep(&self.shared.store, with_sleep);
         self.sweep_is_partial = false;
-        if let Some(swept) = self.logged(Task::Sweep, swept, now.monotonic) {
+        let Some(swept) = self.logged(Task::Sweep, swept, now.monotonic) else { return };
+        self.sweep_is_partial = swept.is_partial;
+        self.call_offline(&swept.offline, now);
+        let announced = self.sweeper.announce_held(&self.shared.store, now.wall);
+        if self.logged(Task::Announcements, announced, now.monotonic).is_some() {
             self.shared.pulse.sweep.succeeded();
-            self.sweep_is_partial = swept.is_partial;
-            self.call_offline(&swept.offline, now);
             self.judge_setup(now);
         }
     }

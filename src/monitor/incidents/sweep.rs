@@ -89,11 +89,10 @@ impl Sweeper {
         self.poke.poke();
     }
 
-    /// Takes late machines offline, and announces outages that outlast a maintenance and machines that have stopped
-    /// flapping. Call it each check interval, after the beats in memory are written.
+    /// Takes late machines offline. Call it each check interval, after the beats in memory are written.
     ///
     /// # Errors
-    /// The database failed; the next sweep does what was not committed.
+    /// The database failed; nothing was changed.
     pub fn sweep(&mut self, store: &Store, now: Now) -> Result<Swept, StoreError> {
         let check = self.listening.check(self.settings.check_interval, now);
         log_clock_check(check);
@@ -104,16 +103,21 @@ impl Sweeper {
             store.forget_the_future(now.wall)?;
             self.is_clamped = true;
         }
-        let swept = self.mark_late(store, now.wall).and_then(|swept| {
-            log_each(&store.announce_after_maintenance(now.wall)?, now.wall);
-            log_each(&store.announce_conditions_after_maintenance(now.wall)?, now.wall);
-            log_each(&store.announce_steady(now.wall, FLAPPING_HOLD)?, now.wall);
-            store.summarise_existing(now.wall)?;
-            Ok(swept)
-        });
-        // Also after an error: a part may have been committed.
+        let swept = self.mark_late(store, now.wall);
         self.poke.poke();
         swept
+    }
+
+    /// Announces what outlasts a maintenance and what has stopped flapping, and plans summaries. Call it after a sweep: that
+    /// it fails must not hide which machines went offline.
+    ///
+    /// # Errors
+    /// The database failed; the next call does what was not committed.
+    pub fn announce_held(&mut self, store: &Store, now: Moment) -> Result<(), StoreError> {
+        let announced = announce_held(store, now);
+        // Also after an error: a part may have been committed.
+        self.poke.poke();
+        announced
     }
 
     /// Takes one batch offline. A larger loss continues after the next flush; otherwise heartbeats would be refused
@@ -208,6 +212,14 @@ impl Sweeper {
         }
         Ok(())
     }
+}
+
+fn announce_held(store: &Store, now: Moment) -> Result<(), StoreError> {
+    log_each(&store.announce_after_maintenance(now)?, now);
+    log_each(&store.announce_conditions_after_maintenance(now)?, now);
+    log_each(&store.announce_steady(now, FLAPPING_HOLD)?, now);
+    store.summarise_existing(now)?;
+    Ok(())
 }
 
 fn log_clock_check(check: ClockCheck) {

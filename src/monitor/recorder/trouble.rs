@@ -20,6 +20,7 @@ pub enum Task {
     Ageing,
     Events,
     Sweep,
+    Announcements,
     Setup,
     Wal,
 }
@@ -37,6 +38,7 @@ impl Task {
             Task::Ageing => "summarise old history",
             Task::Events => "write events",
             Task::Sweep => "take silent machines offline",
+            Task::Announcements => "announce what was held back",
             Task::Setup => "judge how machines were set up",
             Task::Wal => "save a removed write-ahead log",
         }
@@ -44,7 +46,8 @@ impl Task {
 
     /// Whether it is repeated until it succeeds, so that only a success shows that it works again.
     fn must_succeed(self) -> bool {
-        matches!(self, Task::Write | Task::Sweep | Task::Setup | Task::Ageing | Task::Registry | Task::Wal)
+        use Task::{Ageing, Announcements, Registry, Setup, Sweep, Wal, Write};
+        matches!(self, Write | Sweep | Announcements | Setup | Ageing | Registry | Wal)
     }
 
     /// Time without a failure after which it works again. Writing is the same each time; a task that concerns certain

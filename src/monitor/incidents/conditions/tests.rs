@@ -507,6 +507,27 @@ fn a_condition_that_holds_again_before_its_end_is_recorded_is_the_same_incident(
 }
 
 #[test]
+fn a_machine_returns_also_if_the_sweep_that_took_it_offline_failed_later() {
+    let mut rig = ConditionRig::with_cameras();
+    let run = |rig: &ConditionRig, sql: &str| {
+        rig.store.write(|tx| Ok(tx.execute_batch(sql)?)).expect("run");
+    };
+    // A summary that is due, and cannot be written.
+    rig.cameras(&[("gate", 9), ("yard", 0)]);
+    rig.beats_for(MINUTE * 2);
+    run(&rig, "UPDATE incident SET existing = 1, notified_at = NULL");
+    run(
+        &rig,
+        "CREATE TRIGGER refuse BEFORE UPDATE OF summarised_at ON incident BEGIN SELECT RAISE(ABORT, 'refused'); END",
+    );
+    rig.is_silent_for(MINUTE * 10);
+    run(&rig, "DROP TRIGGER refuse");
+    rig.beats_for(SECOND * 5);
+    let messages = rig.messages();
+    assert!(messages.iter().any(|message| message.ends_with("back online")), "{messages:?}");
+}
+
+#[test]
 fn a_standby_uplink_counts_only_if_a_better_one_worked_lately() {
     let uplinks = |active: &str, proven: Value| {
         json!({ "active": active, "uplinks": [

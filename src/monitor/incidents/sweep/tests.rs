@@ -118,7 +118,9 @@ impl SweepRig {
     }
 
     fn sweep(&mut self) -> Swept {
-        self.sweeper.sweep(&self.store, self.clocks()).expect("swept")
+        let swept = self.sweeper.sweep(&self.store, self.clocks()).expect("swept");
+        self.sweeper.announce_held(&self.store, self.clocks().wall).expect("announced");
+        swept
     }
 
     /// Sweeps at each check for `duration`, with a beat of `alive` before each.
