@@ -9,7 +9,7 @@ use super::refusal::{PageRefusal, sentence};
 use super::severity::{MachineHealth, severity};
 use super::viewpoint::Viewpoint;
 use super::visit::Visit;
-use super::words::{channel_name, phrase, time, when};
+use super::words::{channel_name, message, phrase, time, when};
 use crate::clock::Moment;
 use crate::http::Response;
 use crate::monitor::accounts::visitor::{AccessScope, Role};
@@ -72,6 +72,7 @@ struct IncidentPage {
 
 /// A notification as it is listed.
 pub struct DeliveryLine {
+    pub incident: i64,
     pub what: String,
     pub recipient: String,
     pub channel: String,
@@ -115,7 +116,8 @@ impl DeliveryLine {
             }
         };
         DeliveryLine {
-            what: delivery.event.replace('_', " "),
+            incident: delivery.outage,
+            what: message(&delivery.event),
             recipient: delivery.recipient.clone(),
             channel: channel_name(&delivery.kind).to_owned(),
             state,

@@ -54,6 +54,15 @@ pub fn notice(incident: &IncidentRecord) -> ConditionNotice {
     }
 }
 
+/// What a notification said, by the name of its event.
+pub fn message(event: &str) -> String {
+    match event {
+        "condition" => "condition began".into(),
+        "online" => "back online".into(),
+        other => other.replace('_', " "),
+    }
+}
+
 pub fn channel_name(kind: &str) -> &str {
     match kind {
         "telegram" => "Telegram",
