@@ -27,6 +27,10 @@ pub fn each_look(scene: &mut Scene, mut look: impl FnMut(&mut Desk, &str, &str))
             scene.bed.open(path);
             look(&mut scene.bed.desk, name, screen);
         }
+        scene.bed.open("/machines/add");
+        scene.bed.desk.fill("name", &format!("barn-{screen}"));
+        scene.bed.desk.follow("button.main");
+        look(&mut scene.bed.desk, "added-machine", screen);
         scene.bed.open("/account");
         scene.bed.desk.follow("form:has([value=totp]) button");
         look(&mut scene.bed.desk, "second-factor", screen);

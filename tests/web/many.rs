@@ -54,26 +54,31 @@ fn a_thousand_machines_are_painted_soon_and_scroll() {
     assert_eq!(sizes[0], MACHINES);
     assert!(painted < FIRST_PAINT, "{painted:?}");
 
-    // Unfolds all groups and scrolls through them; the time of the first, and the longest between two frames of the others.
+    // Unfolds all groups and scrolls through them: the first frame, and the times between the frames of scrolling.
     let frames = bed.desk.value(
         "(async () => {
-            document.querySelectorAll('details').forEach((group) => { group.open = true; });
             const frame = () => new Promise(requestAnimationFrame);
+            await frame();
             const begin = performance.now();
-            let last = await frame(), longest = 0;
-            const unfolded = performance.now() - begin;
-            for (let y = 0; y < document.documentElement.scrollHeight; y += 600) {
+            document.querySelectorAll('details').forEach((group) => { group.open = true; });
+            await frame();
+            let last = await frame();
+            const unfolded = last - begin, times = [];
+            for (let y = 0; y < document.documentElement.scrollHeight; y += 400) {
                 scrollTo(0, y);
                 const now = await frame();
-                longest = Math.max(longest, now - last);
+                times.push(now - last);
                 last = now;
             }
             scrollTo(0, document.documentElement.scrollHeight);
             await frame();
-            return [unfolded, longest];
+            times.sort((a, b) => a - b);
+            return [unfolded, times[Math.floor(times.length / 2)], times.at(-1)].map(Math.round);
         })()",
     );
-    println!("unfolding them, and the longest time between two frames of scrolling, in ms: {frames}");
+    println!("unfolding them, a usual frame of scrolling and the longest one, in ms: {frames}");
+    // A second is a page that hangs; with software rendering beside other tests, a usual frame takes 20 to 100 ms.
+    assert!(frames[1].as_u64().is_some_and(|usual| usual < 1000), "{frames}");
     let last = bed
         .desk
         .value("[...document.querySelectorAll('tr[id]')].at(-1).getBoundingClientRect().top < innerHeight");
@@ -82,11 +87,11 @@ fn a_thousand_machines_are_painted_soon_and_scroll() {
 }
 
 /// Changes of a machine that an open page follows, as in a day of a fleet in which something always happens.
-const CHANGES: usize = 300;
+const CHANGES: usize = 150;
 
 /// `cargo test --features monitor --test web -- --ignored --nocapture grow`
 #[test]
-#[ignore = "takes one to two minutes"]
+#[ignore = "takes half a minute"]
 fn an_open_page_does_not_grow() {
     let plan = patient();
     // Flapping would end the changes.

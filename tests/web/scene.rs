@@ -1,7 +1,8 @@
 //! The fleet of the drawing: 24 machines in three groups, of which three need a person, with a day behind them.
 
 use crate::bed::{Bed, patient, with_channel};
-use crate::support::browser::link_token;
+use crate::support::browser::{Browser as Client, link_token};
+use crate::support::eventually;
 use crate::support::monitor::{Plan, bearer};
 use crate::support::server::{Reply, Server};
 use heartbeat_daemon::clock::Moment;
@@ -29,7 +30,7 @@ pub const PAGES: [(&str, &str); 18] = [
     ("machine", "/machines/1?span=24h"),
     ("add-machine", "/machines/add"),
     ("incidents", "/incidents"),
-    ("incident", "/incidents/1"),
+    ("incident", "/incidents/5"),
     ("people", "/people"),
     ("settings", "/settings"),
     ("conditions", "/settings/conditions"),
@@ -67,6 +68,11 @@ impl Scene {
             bed.beat(token, fields.clone());
         }
         bed.day(&tokens[0]);
+        let comment = [("text", "The cable is cut. A new one comes tomorrow.")];
+        let mut operator = Client::signed_up(&bed.monitor, "eve", "operator", &[]);
+        eventually("an incident can be commented", || {
+            operator.post("/incidents/5/comment", &comment).status == 303
+        });
         let alive = fleet.into_iter().zip(tokens).filter(|((_, name, _), _)| name != "mill-race");
         let beats = alive.map(|((_, _, fields), token)| (token, fields)).collect();
         let welcome = format!("/welcome?link={link}");
