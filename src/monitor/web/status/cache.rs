@@ -17,10 +17,12 @@ use std::time::{Duration, Instant};
 const INDEX_FRESH: Duration = Duration::from_secs(2);
 /// Longest age of what a page shows, besides the time that browsers keep it.
 const ANSWER_FRESH: Duration = Duration::from_secs(5);
-/// Groups whose machines are kept: 10,000 machines take 1.5 MB.
-const MOST_BOARDS: usize = 16;
-/// Rendered answers that are kept, of up to 80 KB.
-const MOST_ANSWERS: usize = 64;
+/// Machines that are kept, of all groups together: 3 MB.
+const MOST_MACHINES: usize = 20_000;
+/// Bytes of rendered answers that are kept. A page of 100 machines has 30 KB; if each was down on every day, 1 MB.
+const MOST_BYTES: usize = 4 << 20;
+/// Of an answer besides its bodies.
+const OVERHEAD: usize = 1024;
 
 /// Also for browsers, and for proxies if the page is public.
 const PUBLIC: &str = "public, max-age=5";
@@ -70,6 +72,11 @@ impl RenderedAnswer {
         RenderedAnswer { plain: if varies { plain.header("Vary", "Accept-Encoding") } else { plain }, gzip }
     }
 
+    /// In bytes.
+    fn size(&self) -> usize {
+        self.plain.content().len() + self.gzip.content().len() + OVERHEAD
+    }
+
     pub fn for_client(self, accepts_gzip: bool) -> Response {
         if accepts_gzip { self.gzip } else { self.plain }
     }
@@ -101,7 +108,8 @@ impl StatusCache {
             Part::Badge => badge::render(&board),
         };
         let answer = RenderedAnswer::new(response, board.page.is_secret);
-        keep(&mut cache.answers, (key.0, part), answer.clone(), MOST_ANSWERS, now);
+        let size = Budget { cost: RenderedAnswer::size, most: MOST_BYTES };
+        size.keep(&mut cache.answers, (key.0, part), answer.clone(), now);
         Ok(Some(answer))
     }
 
@@ -145,7 +153,9 @@ impl Kept {
             return Ok(board.clone());
         }
         let board = Arc::new(StatusBoard::load(store, open, now.wall)?);
-        keep(&mut self.boards, key, board.clone(), MOST_BOARDS, now);
+        let machines =
+            Budget { cost: |board: &Arc<StatusBoard>| board.machines.len() + 1, most: MOST_MACHINES };
+        machines.keep(&mut self.boards, key, board.clone(), now);
         Ok(board)
     }
 }
@@ -154,20 +164,25 @@ fn is_fresh(at: Instant, now: Now) -> bool {
     now.monotonic.saturating_duration_since(at) < ANSWER_FRESH
 }
 
-/// Adds an entry; first drops expired ones, and the oldest one if `most` are fresh.
-fn keep<K: Hash + Eq + Copy, V>(
-    entries: &mut HashMap<K, (Instant, V)>,
-    key: K,
-    value: V,
+/// What entries may cost together.
+struct Budget<V> {
+    cost: fn(&V) -> usize,
     most: usize,
-    now: Now,
-) {
-    entries.retain(|_, (at, _)| is_fresh(*at, now));
-    if entries.len() >= most {
-        let oldest = entries.iter().min_by_key(|(_, (at, _))| *at).map(|(key, _)| *key);
-        oldest.and_then(|oldest| entries.remove(&oldest));
+}
+
+impl<V> Budget<V> {
+    /// Adds an entry; first drops expired ones, and the oldest ones until it fits. One that is too large is kept alone.
+    fn keep<K: Hash + Eq + Copy>(&self, entries: &mut HashMap<K, (Instant, V)>, key: K, value: V, now: Now) {
+        entries.retain(|kept, (at, _)| *kept != key && is_fresh(*at, now));
+        let mut total =
+            (self.cost)(&value) + entries.values().map(|(_, kept)| (self.cost)(kept)).sum::<usize>();
+        while total > self.most {
+            let oldest = entries.iter().min_by_key(|(_, (at, _))| *at).map(|(key, _)| *key);
+            let Some((_, dropped)) = oldest.and_then(|oldest| entries.remove(&oldest)) else { break };
+            total -= (self.cost)(&dropped);
+        }
+        entries.insert(key, (now.monotonic, value));
     }
-    entries.insert(key, (now.monotonic, value));
 }
 
 #[cfg(test)]

@@ -98,19 +98,21 @@ fn a_page_has_100_machines_and_a_number_beyond_the_last_one_shows_the_last_one()
 }
 
 #[test]
-fn what_is_kept_is_bounded() {
-    let (store, cache, start) = (store(1), StatusCache::default(), Now::read());
-    for number in 0..MOST_ANSWERS + MOST_BOARDS {
-        let group = format!("group{number}");
-        add(&store, 1, &group);
-        store.make_status_page_public(&actor(), &group, Moment(0)).expect("public");
-    }
-    for number in 0..MOST_ANSWERS + MOST_BOARDS {
-        let badge = answer(&cache, &store, &format!("group{number}"), Part::Badge, start);
-        assert!(badge.expect("a badge").contains("Unknown"));
-    }
-    let kept = cache.0.lock().expect("unlocked");
-    assert_eq!((kept.boards.len(), kept.answers.len()), (MOST_BOARDS, MOST_ANSWERS));
+fn what_is_kept_is_bounded_by_its_size_and_the_oldest_entries_are_dropped() {
+    let (start, mut entries) = (Now::read(), HashMap::new());
+    let budget = Budget { cost: |size: &usize| *size, most: 10 };
+    let mut keep = |key: char, size, second| {
+        budget.keep(&mut entries, key, size, after(start, second));
+        let mut kept: Vec<_> = entries.keys().copied().collect();
+        kept.sort_unstable();
+        kept.into_iter().collect::<String>()
+    };
+    assert_eq!((keep('a', 4, 0), keep('b', 4, 1)), ("a".into(), "ab".into()));
+    assert_eq!(keep('c', 4, 2), "bc", "the oldest one makes room");
+    assert_eq!(keep('b', 5, 3), "bc", "an entry replaces itself");
+    assert_eq!(keep('d', 99, 4), "d", "the last one is kept, whatever its size");
+    assert_eq!(keep('e', 1, 4), "e");
+    assert_eq!(keep('f', 1, 9), "f", "expired");
 }
 
 #[test]
