@@ -142,3 +142,16 @@ fn a_problem_is_taken_on_commented_and_muted_from_the_pages() {
     assert_eq!(owner.post("/machines/1/mute", &[]).status, 303);
     assert!(owner.get("/").body.contains("paused"));
 }
+
+#[test]
+fn all_conditions_that_count_are_listed_with_where_each_setting_comes_from() {
+    let monitor = Plan::new().start();
+    monitor.machine("gate");
+    monitor.plan().says(&["machine", "set", "gate", "--group", "barn"]);
+    monitor.plan().says(&["condition", "set", "--group", "barn", "temp", "75", "--for", "10m"]);
+    let mut viewer = Browser::signed_up(&monitor, "vera", "viewer", &[]);
+    let page = viewer.get("/machines/1").body;
+    for shown in ["75 °C (group:barn)", "10m (group:barn)", "under_voltage", "<small>changed</small>"] {
+        assert!(page.contains(shown), "{shown}: {page}");
+    }
+}

@@ -6,6 +6,7 @@ use crate::monitor::conditions::catalogue::{CATALOGUE, Condition};
 use crate::monitor::conditions::settings::{
     Scope, ScopedChange, SettingChange, checked_hold, checked_threshold, sourced,
 };
+use crate::monitor::conditions::words;
 use crate::monitor::store::{Refused, Store};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
@@ -92,7 +93,7 @@ impl FromStr for Threshold {
 }
 
 fn condition() -> impl TypedValueParser<Value = Condition> {
-    let values = CATALOGUE.map(|entry| PossibleValue::new(entry.name).help(view::summary(&entry)));
+    let values = CATALOGUE.map(|entry| PossibleValue::new(entry.name).help(words::summary(&entry)));
     PossibleValuesParser::new(values).try_map(|name| Condition::from_name(&name).ok_or("not a condition"))
 }
 
@@ -166,7 +167,7 @@ fn apply(
 ) -> Result<String, Refused> {
     let target = Target::of(store, machines, now)?;
     store.change_condition(&ScopedChange { condition, scope: target.scope, change }, now)?;
-    Ok(format!("{} {}: {}", condition.name(), target.text, view::change(condition.entry(), &change)))
+    Ok(format!("{} {}: {}", condition.name(), target.text, words::change(condition.entry(), &change)))
 }
 
 /// The scope of a change, and how the output calls it.
@@ -206,7 +207,7 @@ fn with_scopes(
                 let machine = store.machine(id, now)?;
                 format!("machine:{}", machine.map_or_else(|| id.0.to_string(), |machine| machine.name))
             }
-            ref scope => view::scope(scope),
+            ref scope => words::scope(scope),
         };
         Ok(view::ListedChange { scope, condition: change.condition, change: change.change })
     };

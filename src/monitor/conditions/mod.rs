@@ -10,6 +10,7 @@
 //! | `settings` | what people changed: thresholds, hold times, off |
 //! | `table` | the settings in the database |
 //! | `tracked` | the conditions of one machine that hold, in memory |
+//! | `words` | conditions and their settings in words |
 
 pub mod catalogue;
 pub mod facts;
@@ -19,3 +20,4 @@ pub mod recent;
 pub mod settings;
 pub mod table;
 pub mod tracked;
+pub mod words;

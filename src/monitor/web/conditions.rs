@@ -9,11 +9,11 @@ use super::visit::Visit;
 use crate::config::Period;
 use crate::http::Response;
 use crate::monitor::accounts::visitor::{AccessScope, Role};
-use crate::monitor::command::condition::view;
 use crate::monitor::conditions::catalogue::{CATALOGUE, Condition};
 use crate::monitor::conditions::settings::{
     Scope, ScopedChange, SettingChange, checked_hold, checked_threshold, sourced,
 };
+use crate::monitor::conditions::words;
 use crate::monitor::store::Refused;
 use askama::Template;
 
@@ -83,10 +83,10 @@ fn change_lines(
                 let machine = context.shared.store.machine(id, visit.now.wall)?;
                 format!("machine {}", machine.map_or_else(|| id.0.to_string(), |machine| machine.name))
             }
-            ref scope => view::scope(scope).replace(':', " "),
+            ref scope => words::scope(scope).replace(':', " "),
         };
         let entry = change.condition.entry();
-        lines.push(ChangeLine { condition: entry.name, scope, change: view::change(entry, &change.change) });
+        lines.push(ChangeLine { condition: entry.name, scope, change: words::change(entry, &change.change) });
     }
     Ok(lines)
 }

@@ -161,7 +161,7 @@ fn the_help_names_every_condition_with_its_default() {
     let help = parse::<ConditionCommand>(&["set", "--help"]).expect_err("help");
     for entry in CATALOGUE {
         let name = format!("- {}:", entry.name);
-        assert!(help.contains(&name) && help.contains(&view::summary(&entry)), "{}: {help}", entry.name);
+        assert!(help.contains(&name) && help.contains(&words::summary(&entry)), "{}: {help}", entry.name);
     }
     assert!(help.contains("the processor is too hot (80 °C, for 5m)"), "{help}");
 }

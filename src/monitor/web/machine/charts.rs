@@ -14,6 +14,9 @@ use crate::monitor::web::refusal::PageRefusal;
 use crate::monitor::web::words::{phrase, time};
 use crate::monitor::zone::Clock;
 
+/// Boots and changes of the uplink that are listed.
+const MOST_MARKS: usize = 100;
+
 /// How one figure of a sample is drawn.
 struct FigureChart {
     kind: ChartKind,
@@ -82,13 +85,30 @@ fn span(incident: &IncidentRecord, line: TimeLine, clock: &Clock) -> Option<Char
     })
 }
 
+/// Boots and changes of the uplink in the time of the charts, the newest first, as text.
+pub fn marks(
+    context: &PageContext,
+    id: MachineId,
+    time: &ChartTime,
+    clock: &Clock,
+) -> Result<Vec<String>, PageRefusal> {
+    let line = time.line();
+    let marks = context.shared.store.marks(id, line.from)?;
+    let shown = marks.iter().rev().filter(|mark| line.span(mark.at, mark.at).is_some());
+    Ok(shown.take(MOST_MARKS).map(|mark| title(mark, line, clock)).collect())
+}
+
 /// A boot or a change of the uplink, as a thin line.
 fn mark(mark: &Mark, line: TimeLine, clock: &Clock) -> Option<ChartSpan> {
     let (x, _) = line.span(mark.at, mark.at)?;
+    Some(ChartSpan { x, width: 1.0, class: "m", title: title(mark, line, clock) })
+}
+
+/// "uplink wlan0 at 14:02"
+fn title(mark: &Mark, line: TimeLine, clock: &Clock) -> String {
     let what = match (mark.kind, &mark.detail) {
         (MarkKind::Uplink, Some(uplink)) => format!("uplink {uplink}"),
         _ => "boot".into(),
     };
-    let title = format!("{what} at {}", clock.time_of_day(mark.at, line.to));
-    Some(ChartSpan { x, width: 1.0, class: "m", title })
+    format!("{what} at {}", clock.time_of_day(mark.at, line.to))
 }

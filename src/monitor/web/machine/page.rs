@@ -5,8 +5,8 @@ use super::payload::UplinkLine;
 use super::span::ChartTime;
 use crate::config::Period;
 use crate::http::Response;
-use crate::monitor::command::condition::view::changed;
 use crate::monitor::conditions::settings::{SourcedSetting, sourced};
+use crate::monitor::conditions::words::cells;
 use crate::monitor::fleet::activity::day;
 use crate::monitor::incidents::list::IncidentFilter;
 use crate::monitor::machine::{Machine, MachineId};
@@ -46,11 +46,13 @@ pub struct MachinePage {
     uplinks: Vec<UplinkLine>,
     cameras: Vec<CameraLine>,
     incidents: Vec<IncidentLine>,
-    /// Heartbeats by reason: today, and the last 30 days.
+    /// Heartbeats by reason.
     beats: Vec<BeatLine>,
     deliveries: Vec<DeliveryLine>,
-    /// Settings that are not the defaults.
-    settings: Vec<(&'static str, String)>,
+    /// All conditions with the settings that count for this machine.
+    conditions: Vec<ConditionCells>,
+    /// Boots and changes of the uplink in the time of the charts.
+    marks: Vec<String>,
     payload: Option<String>,
     payload_at: String,
     machine: Machine,
@@ -80,10 +82,22 @@ pub struct BeatLine {
     reason: &'static str,
     today: u32,
     month: u32,
+    year: u32,
 }
 
-/// Days whose heartbeats are added up.
-const BEAT_DAYS: i64 = 30;
+/// Name, meaning, and on or off, threshold and hold time, each with where it comes from.
+pub struct ConditionCells {
+    name: &'static str,
+    meaning: &'static str,
+    is_changed: bool,
+    state: String,
+    threshold: String,
+    hold: String,
+}
+
+/// Days whose heartbeats are added up: all that are kept, and a part of them.
+const YEAR: i64 = 366;
+const MONTH: i64 = 30;
 
 /// `GET /machines/{id}`
 pub fn page(context: &PageContext, visit: &Visit<'_>, id: MachineId) -> Result<Response, PageRefusal> {
@@ -113,8 +127,7 @@ pub fn show(
     let incidents = IncidentFilter { page, limit: MOST_DRAWN, machine: Some(id), kind: None, is_open: None };
     let incidents = store.incidents(&incidents)?;
     let deliveries = store.deliveries(page, Some(id), None, MOST_LISTED as u32)?;
-    let mut settings = sourced(&store.condition_changes()?, Some(&machine));
-    settings.retain(SourcedSetting::is_changed);
+    let conditions = sourced(&store.condition_changes()?, Some(&machine));
     let board = Board::of_machine(shown, &view, viewpoint);
     let mark = if shown.health().needs_a_person() { "(!) " } else { "" };
     let page = MachinePage {
@@ -125,7 +138,6 @@ pub fn show(
         facts: facts(&machine, visit),
         board,
         charts: super::charts::draw(context, id, &time, &incidents, clock)?,
-        time,
         uplinks: latest.as_ref().map(|(_, payload)| super::payload::uplinks(payload)).unwrap_or_default(),
         cameras: cameras(context, visit, id, shown)?,
         beats: beats(context, visit, id)?,
@@ -135,7 +147,9 @@ pub fn show(
             .map(|incident| IncidentLine::new(incident, viewpoint))
             .collect(),
         deliveries: deliveries.iter().map(|delivery| DeliveryLine::new(delivery, clock, now)).collect(),
-        settings: settings.iter().map(|setting| (setting.entry.name, changed(setting))).collect(),
+        conditions: conditions.iter().map(ConditionCells::of).collect(),
+        marks: super::charts::marks(context, id, &time, clock)?,
+        time,
         payload_at: latest.as_ref().map_or_else(String::new, |(at, _)| when(*at, clock, now)),
         payload: latest.map(|(_, payload)| super::payload::pretty(&payload)),
         threshold: machine.threshold.map(|length| Period(length).to_string()).unwrap_or_default(),
@@ -144,6 +158,14 @@ pub fn show(
         version,
     };
     Ok(html(if page.refused.is_some() { 400 } else { 200 }, &page))
+}
+
+impl ConditionCells {
+    fn of(listed: &SourcedSetting) -> ConditionCells {
+        let [state, threshold, hold] = cells(listed);
+        let (name, meaning) = (listed.entry.name, listed.entry.meaning);
+        ConditionCells { name, meaning, is_changed: listed.is_changed(), state, threshold, hold }
+    }
 }
 
 fn facts(machine: &Machine, visit: &Visit<'_>) -> Vec<(&'static str, String)> {
@@ -167,15 +189,16 @@ fn facts(machine: &Machine, visit: &Visit<'_>) -> Vec<(&'static str, String)> {
 
 /// The reasons that occurred; the last minutes are counted later.
 fn beats(context: &PageContext, visit: &Visit<'_>, id: MachineId) -> Result<Vec<BeatLine>, PageRefusal> {
-    let days = context.shared.store.beat_days(id, BEAT_DAYS, visit.now.wall)?;
+    let days = context.shared.store.beat_days(id, YEAR, visit.now.wall)?;
     let today = day(visit.now.wall);
     let names = Reason::ALL.map(Reason::as_str).into_iter().chain(["without a reason"]);
     let line = |(number, reason): (usize, &'static str)| BeatLine {
         reason,
         today: days.iter().filter(|day| day.day == today).map(|day| day.counts[number]).sum(),
-        month: days.iter().map(|day| day.counts[number]).sum(),
+        month: days.iter().filter(|day| day.day > today - MONTH).map(|day| day.counts[number]).sum(),
+        year: days.iter().map(|day| day.counts[number]).sum(),
     };
-    Ok(names.enumerate().map(line).filter(|line| line.month > 0).collect())
+    Ok(names.enumerate().map(line).filter(|line| line.year > 0).collect())
 }
 
 fn cameras(
