@@ -129,6 +129,8 @@ impl Announcer<'_> {
         change: &ConditionChange,
         uplink: Option<&str>,
     ) -> Result<Option<Transition>, StoreError> {
+        // The clock may have been set back since it began to hold: its message must not wait for that moment.
+        let change = &ConditionChange { since: change.since.min(self.now), ..change.clone() };
         let key = key(machine, change);
         let context = self.context(key)?;
         let transitions = self.transitions(key, &context)?;
@@ -163,6 +165,7 @@ impl Announcer<'_> {
         let context = self.context(key)?;
         let transitions = self.transitions(key, &context)?;
         let Some(ended) = end(self.transaction, key, self.now)? else { return Ok(None) };
+        let change = &ConditionChange { since: ended.since, ..change.clone() };
         let what = self.condition(EventKind::ConditionEnded, change, uplink, 0);
         self.note_condition(machine, &what)?;
         let flaps = ended.was_alarm && self.announce_alarm(&context, key, transitions, &what, ended.id)?;

@@ -149,7 +149,7 @@ impl Model {
             ended: None,
             announced,
             planned: false,
-            since: watch.since,
+            since: watch.since.min(entry.at),
             existed: watch.existed,
             summarised: false,
             value: watch.value,

@@ -528,6 +528,19 @@ fn a_machine_returns_also_if_the_sweep_that_took_it_offline_failed_later() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_during_the_hold_time_holds_no_message_back() {
+    let mut rig = ConditionRig::with_cameras();
+    rig.cameras(&[("gate", 9), ("yard", 0)]);
+    rig.beats_for(SECOND * 30);
+    rig.now.wall = rig.now.wall.minus(MINUTE * 50);
+    rig.beats_for(SECOND * 40);
+    let late = "SELECT count(*) FROM outbox WHERE due_at > created_at";
+    let held: i64 =
+        rig.store.read(|connection| Ok(connection.query_row(late, [], |row| row.get(0))?)).expect("outbox");
+    assert_eq!((rig.messages().len(), held), (1, 0));
+}
+
+#[test]
 fn a_standby_uplink_counts_only_if_a_better_one_worked_lately() {
     let uplinks = |active: &str, proven: Value| {
         json!({ "active": active, "uplinks": [
