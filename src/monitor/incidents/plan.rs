@@ -21,7 +21,8 @@ pub struct Planned {
 
 /// The rows for an event. A beginning goes to every recipient who has chosen the machine. An end goes to the channels in
 /// `outdated`, over which another state of the machine was reported last, whatever their recipients choose by now. A
-/// recovery also goes to recipients who want no other event.
+/// recovery also goes to recipients who want no other event. That a machine is steady in a bad state is a beginning: those
+/// who have not chosen it are not notified.
 pub fn plan(
     recipients: &[Recipient],
     machine: &Subject,
@@ -37,7 +38,8 @@ pub fn plan(
         let due = recipient.due(what);
         let is_notified = |channel: &&ChannelId| match what.event {
             EventKind::Online => outdated.contains(channel) || (chosen && !recipient.wants_outages()),
-            EventKind::Steady | EventKind::ConditionEnded => outdated.contains(channel),
+            EventKind::Steady => outdated.contains(channel) && (chosen || what.state.is_end()),
+            EventKind::ConditionEnded => outdated.contains(channel),
             EventKind::Offline | EventKind::Stopped | EventKind::Flapping | EventKind::Condition => chosen,
             EventKind::Summary | EventKind::Test | EventKind::Trouble => false,
         };
@@ -49,7 +51,8 @@ pub fn plan(
 impl Recipient {
     fn wants(&self, what: &Happening) -> bool {
         if let Some(condition) = &what.condition {
-            return self.wants_condition(condition, what.event);
+            let news = if what.event == EventKind::Steady { what.state } else { what.event };
+            return self.wants_condition(condition, news);
         }
         let chosen = |event: EventKind| event.topic().is_some_and(|topic| self.events.contains(&topic));
         chosen(what.event) || (what.event == EventKind::Steady && chosen(what.state))
@@ -57,7 +60,7 @@ impl Recipient {
 
     /// An end goes to those who were notified of the begin, whatever they choose by now.
     pub(super) fn wants_condition(&self, condition: &ConditionNotice, event: EventKind) -> bool {
-        let is_end = matches!(event, EventKind::ConditionEnded | EventKind::Steady);
+        let is_end = event == EventKind::ConditionEnded;
         let topic = Condition::from_name(&condition.condition).map(|known| known.entry().topic);
         is_end || topic.is_some_and(|topic| self.events.contains(&topic))
     }
@@ -224,6 +227,34 @@ mod tests {
             let rows = plan(&recipient, &machine(), &steady, &[ChannelId(1)]);
             assert_eq!(!rows.is_empty(), expected, "{:?}", recipient[0].events);
             assert!(plan(&recipient, &machine(), &steady, &[]).is_empty(), "it is no news");
+        }
+        let other = Recipient { machines: MachineChoice::default(), ..everybody() };
+        assert!(
+            plan(&[other], &machine(), &steady, &[ChannelId(1)]).is_empty(),
+            "of a machine that is not chosen"
+        );
+    }
+
+    #[test]
+    fn a_condition_that_is_steady_while_it_holds_goes_to_recipients_of_its_topic() {
+        let condition = ConditionNotice { condition: "camera".into(), ..ConditionNotice::default() };
+        let of_camera = |event, state| Happening {
+            event,
+            state,
+            condition: Some(condition.clone()),
+            ..offline(at(12, 0))
+        };
+        let heat = Recipient { events: vec![Topic::Heat], ..everybody() };
+        for (event, state, expected) in [
+            (EventKind::Steady, EventKind::Condition, false),
+            (EventKind::Steady, EventKind::ConditionEnded, true),
+            (EventKind::Flapping, EventKind::ConditionEnded, false),
+            (EventKind::ConditionEnded, EventKind::ConditionEnded, true),
+        ] {
+            let what = of_camera(event, state);
+            let rows = plan(std::slice::from_ref(&heat), &machine(), &what, &[ChannelId(1)]);
+            assert_eq!(!rows.is_empty(), expected, "{event:?} {state:?}");
+            assert_eq!(plan(&[everybody()], &machine(), &what, &[ChannelId(1)]).len(), 1);
         }
     }
 

@@ -66,9 +66,13 @@ impl Model {
         let wants_outages = wants("offline") || wants("stopped") || wants("flapping");
         match (key.part.entry(), news) {
             (None, "online") => wants("online") && (is_outdated() || is_chosen && !wants_outages),
-            (None, "steady") => (wants("flapping") || wants(state)) && is_outdated(),
+            (None, "steady") => {
+                (wants("flapping") || wants(state)) && is_outdated() && (is_chosen || state == "online")
+            }
             (None, news) => wants(news) && is_chosen,
-            (Some(_), "condition_ended" | "steady") => is_outdated(),
+            (Some(_), "condition_ended") => is_outdated(),
+            (Some(_), "steady") if state == "condition_ended" => is_outdated(),
+            (Some(entry), "steady") => wants(entry.topic.name()) && is_chosen && is_outdated(),
             (Some(entry), _) => wants(entry.topic.name()) && is_chosen,
         }
     }
