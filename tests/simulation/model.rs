@@ -90,6 +90,8 @@ pub struct Model {
     checked_offset: i64,
     /// When an uncertain check may have noticed a step.
     step_seen: Option<u64>,
+    /// The clock was set back before the start: heartbeats of the future are forgotten at the first check.
+    is_behind: bool,
     fault_pending: bool,
     /// The last check has doubted that so many are late: certainly, and perhaps.
     doubted: bool,
@@ -142,6 +144,7 @@ impl Model {
             checked_possible: 0,
             checked_offset: 0,
             step_seen: None,
+            is_behind: false,
             fault_pending: false,
             doubted: false,
             may_doubt: false,
@@ -151,6 +154,7 @@ impl Model {
     /// The monitor starts: every machine gets its whole threshold, and heartbeats that were being recorded are lost.
     pub fn started(&mut self, t: u64, offset: i64) {
         self.listening = Listening { certain: t, possible: t };
+        self.is_behind |= offset < self.checked_offset;
         (self.checked_certain, self.checked_possible, self.checked_offset) = (t, t, offset);
         (self.step_seen, self.fault_pending) = (None, false);
         (self.doubted, self.may_doubt) = (false, false);

@@ -52,6 +52,10 @@ impl Model {
                 self.listening.certain = self.listening.certain.max(seen);
             }
         }
+        if self.is_behind {
+            self.listening.possible = t;
+            self.is_behind = !healthy;
+        }
         self.checked_possible = t;
         if healthy {
             (self.checked_certain, self.checked_offset, self.step_seen) = (t, offset, None);
