@@ -79,7 +79,9 @@ impl Model {
 
     pub(super) fn enqueue(&mut self, key: Key, news: &'static str, state: &'static str, at: i64, t: u64) {
         let incident = self.history(key).and_then(|history| history.incidents.last());
-        let since = incident.map_or(at, |incident| incident.since);
+        // A shutdown heartbeat may be the first one after an outage, and is the last one that was seen.
+        let incident_since = incident.filter(|_| news != "stopped").map(|incident| incident.since);
+        let since = incident_since.unwrap_or(at);
         let value = incident.and_then(|incident| incident.value);
         for channel in 0..self.channels.len() {
             if !self.is_notified(channel, key, news, state) {
