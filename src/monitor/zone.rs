@@ -66,6 +66,16 @@ impl Clock {
         }
     }
 
+    /// The last midnight before a Monday.
+    pub fn week_begin(&self, now: Moment) -> Moment {
+        const DAY_MS: i64 = 86_400_000;
+        let today = now.0.saturating_add(self.ahead_ms(now)).div_euclid(DAY_MS);
+        // 1970-01-01 was a Thursday.
+        let monday = (today - (today + 3).rem_euclid(7)) * DAY_MS;
+        let roughly = Moment(monday - self.ahead_ms(now));
+        Moment(monday - self.ahead_ms(roughly))
+    }
+
     /// `CET`, `UTC`, or the offset if the zone has no abbreviation.
     fn label(&self, at: Moment) -> String {
         let label = match self {
@@ -235,6 +245,23 @@ fn sample() -> std::path::PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_week_begins_on_monday_by_the_local_clock_also_when_that_was_changed_since() {
+        // 2026-03-29 01:00 UTC: 02:00 becomes 03:00, a Sunday.
+        const SPRING: i64 = 1_774_746_000_000;
+        const HOUR: i64 = 3_600_000;
+        let monday = SPRING - 146 * HOUR;
+        for (now, begin, what) in [
+            (SPRING + 12 * HOUR, monday, "Sunday afternoon, after the change: Monday 00:00 CET"),
+            (monday, monday, "the midnight itself"),
+            (monday - 1, monday - 168 * HOUR, "a moment before"),
+            (SPRING + 21 * HOUR, SPRING + 21 * HOUR, "the next Monday, 00:00 CEST"),
+        ] {
+            assert_eq!(berlin().week_begin(Moment(now)), Moment(begin), "{what}");
+        }
+        assert_eq!(Clock::UTC.week_begin(Moment(0)), Moment(-72 * HOUR), "1970-01-01 was a Thursday");
+    }
 
     #[test]
     fn a_zone_has_its_summer_time_today_and_in_a_hundred_years() {

@@ -2,16 +2,18 @@
 
 use super::problem::{Problem, problems};
 use super::view::{FleetView, MachineView};
+use crate::duration::in_words;
 use crate::monitor::accounts::visitor::Role;
 use crate::monitor::web::severity::MachineHealth;
 use crate::monitor::web::viewpoint::Viewpoint;
 use askama::Template;
+use std::time::Duration;
 
 /// Problems that are shown as sentences; the others are counted.
 const MOST_PROBLEMS: usize = 50;
 
 /// The first sentence of the page.
-#[derive(Debug, Clone, PartialEq, Eq, Template)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Template)]
 #[template(path = "headline.html")]
 pub struct Headline {
     pub need: usize,
@@ -19,6 +21,9 @@ pub struct Headline {
     /// Neither: new, paused, stopped or disabled.
     pub quiet: usize,
     pub cameras: (usize, usize),
+    /// Since Monday: outages, and how long the machines were offline in all.
+    pub outages: usize,
+    pub offline: Duration,
 }
 
 /// The sentences about what needs a person.
@@ -32,8 +37,9 @@ pub struct Board {
 }
 
 impl Headline {
-    pub fn of<'a>(machines: impl Iterator<Item = &'a MachineView>) -> Headline {
-        let mut headline = Headline { need: 0, fine: 0, quiet: 0, cameras: (0, 0) };
+    pub fn of<'a>(machines: impl Iterator<Item = &'a MachineView>, viewpoint: &Viewpoint) -> Headline {
+        let monday = viewpoint.clock.week_begin(viewpoint.now);
+        let mut headline = Headline::default();
         for machine in machines {
             let count = match machine.health() {
                 health if health.needs_a_person() => &mut headline.need,
@@ -44,8 +50,24 @@ impl Headline {
             if let Some((up, all)) = machine.cameras() {
                 headline.cameras = (headline.cameras.0 + up, headline.cameras.1 + all);
             }
+            for &(began, ended) in &machine.outages {
+                let ended = ended.unwrap_or(viewpoint.now);
+                if ended > monday {
+                    headline.outages += 1;
+                    headline.offline += ended.since(began.max(monday));
+                }
+            }
         }
         headline
+    }
+
+    /// "2 outages since Monday, 41 min in all"
+    pub fn week(&self) -> String {
+        match self.outages {
+            0 => "no outage since Monday".into(),
+            1 => format!("1 outage since Monday, {}", in_words(self.offline)),
+            outages => format!("{outages} outages since Monday, {} in all", in_words(self.offline)),
+        }
     }
 
     pub fn machines(&self) -> usize {
@@ -76,5 +98,20 @@ impl Board {
         problems.truncate(MOST_PROBLEMS);
         let can_act = viewpoint.visitor.may(Role::Operator);
         Board { root: viewpoint.root, can_act, problems, more }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_week_is_a_sentence_in_each_number() {
+        let week = |outages, minutes: u64| {
+            Headline { outages, offline: Duration::from_secs(60 * minutes), ..Headline::default() }.week()
+        };
+        assert_eq!(week(0, 0), "no outage since Monday");
+        assert_eq!(week(1, 41), "1 outage since Monday, 41 min");
+        assert_eq!(week(2, 300), "2 outages since Monday, 5 h in all");
     }
 }

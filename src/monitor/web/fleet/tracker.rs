@@ -216,6 +216,7 @@ mod tests {
             reported: Reported::default(),
             incidents: Vec::new(),
             day: Vec::new(),
+            outages: Vec::new(),
         }
     }
 

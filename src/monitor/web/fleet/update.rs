@@ -107,7 +107,7 @@ impl Update {
         if changed.is_empty() && !tracker.has_new_problems(since) {
             return None;
         }
-        let headline = Headline::of(visible.iter().copied());
+        let headline = Headline::of(visible.iter().copied(), viewpoint);
         Some(Update {
             version,
             reload: false,

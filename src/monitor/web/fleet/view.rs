@@ -24,6 +24,8 @@ const LATE_INTERVALS: u32 = 3;
 const SHORTEST_SILENCE: Duration = Duration::from_secs(10);
 /// The bar of a machine's line.
 const DAY: Duration = Duration::from_secs(86_400);
+/// Outages since Monday, in every time zone.
+const WEEK: Duration = Duration::from_secs(8 * 86_400);
 
 /// All machines.
 pub struct FleetView {
@@ -46,6 +48,8 @@ pub struct MachineView {
     /// Open ones, oldest first.
     pub incidents: Vec<IncidentRecord>,
     pub day: Vec<DayRun>,
+    /// Begin and end of the outages of the last week.
+    pub outages: Vec<(Moment, Option<Moment>)>,
 }
 
 impl FleetView {
@@ -56,9 +60,9 @@ impl FleetView {
         let page = Page { before: None, after: Some(0) };
         let open = IncidentFilter { page, limit: u32::MAX, machine: None, kind: None, is_open: Some(true) };
         let mut open = by_machine(store.incidents(&open)?, |incident| incident.machine.0);
-        let from = now.minus(DAY);
-        let mut recent =
-            by_machine(store.recent_incidents(from)?, |incident: &RecentIncident| incident.machine);
+        let mut recent = by_machine(store.recent_incidents(now.minus(WEEK))?, |incident: &RecentIncident| {
+            incident.machine
+        });
         let mut notified: HashMap<i64, Vec<OpenNotification>> = HashMap::new();
         for notification in store.open_notifications()? {
             notified.entry(notification.incident).or_default().push(notification);
@@ -93,7 +97,11 @@ impl MachineView {
         recent: &[RecentIncident],
         now: Moment,
     ) -> MachineView {
-        let day = day_runs(machine.created_at, recent, now);
+        let outages = recent.iter().filter(|incident| incident.is_outage);
+        let outages = outages.map(|outage| (outage.since, outage.ended)).collect();
+        let today = |incident: &&RecentIncident| incident.ended.is_none_or(|ended| ended > now.minus(DAY));
+        let day: Vec<RecentIncident> = recent.iter().filter(today).copied().collect();
+        let day = day_runs(machine.created_at, &day, now);
         let newest = shared.fleet.newest(machine.id);
         let seen = newest.as_ref().map(|newest| newest.seen).or(machine.last_seen);
         let payload = newest.as_ref().and_then(|newest| newest.payload.as_deref());
@@ -105,6 +113,7 @@ impl MachineView {
             machine,
             incidents,
             day,
+            outages,
         }
     }
 
