@@ -28,7 +28,7 @@ impl From<Level> for LevelFilter {
     }
 }
 
-/// A duration as it is written: `"250ms"`, `"5s"`, `"2m"`, `"1h"`.
+/// A duration as it is written: `"250ms"`, `"5s"`, `"2m"`, `"1h"`, `"7d"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Period(pub Duration);
 
@@ -46,6 +46,7 @@ impl std::str::FromStr for Period {
             "s" => 1_000,
             "m" => 60_000,
             "h" => 3_600_000,
+            "d" => 86_400_000,
             _ => return Err(format!("expected {PERIOD}")),
         };
         let number: u64 = number.parse().map_err(|_| format!("expected {PERIOD}"))?;

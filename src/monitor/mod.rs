@@ -25,6 +25,7 @@
 //! | `progress`, `pulse` | whether work makes progress, and the recorder's in particular |
 //! | `health` | whether the monitor does its own work, and the message to people if not |
 //! | `history/` | the past of a machine, packed |
+//! | `rate_limit` | limits of attempts, by account and network |
 //! | `recorder` | the thread that owns every machine's status |
 //! | `gate` | which requests are refused before their body has come |
 //! | `incidents/` | late machines, incidents, and their recipients |
@@ -61,6 +62,7 @@ pub mod machine;
 pub mod notify;
 pub mod progress;
 pub mod pulse;
+mod rate_limit;
 pub mod recorder;
 pub mod registry;
 pub mod retention;

@@ -12,7 +12,7 @@
 //! | health | 5 s | main drops its sender |
 //! | upkeep | an hour | main drops its sender |
 
-use super::api::{self, ApiContext, ApiSettings};
+use super::api::{self, ApiContext, ApiSettings, FAILED_ENROLMENTS};
 use super::command_error::CommandError;
 use super::config::Config;
 use super::gate::gate;
@@ -21,6 +21,7 @@ use super::ingest::Ingest;
 use super::listen::{self, Bound};
 use super::notify::{NotifySettings, Poke, couriers::Couriers};
 use super::pulse::Pulse;
+use super::rate_limit::NetworkLimit;
 use super::recorder::{FLUSH, Recorder};
 use super::store::{Store, StoreError};
 use crate::clock::Moment;
@@ -136,6 +137,7 @@ impl Monitor {
             couriers: couriers.counters(),
             counters,
             settings: settings.clone(),
+            enrolments: NetworkLimit::new(FAILED_ENROLMENTS, now.monotonic),
             started: now.wall,
         });
         let (others, requests) = queue(config.limits.queue);

@@ -1,6 +1,7 @@
 //! A device that adds itself with a key that is good for once.
 
 use crate::rig::becomes;
+use crate::support::browser::Browser;
 use crate::support::eventually;
 use crate::support::monitor::{Answer, Monitor, Plan, bearer};
 use crate::support::wall_clock::WallClock;
@@ -122,4 +123,79 @@ fn an_online_machines_hardware_id_cannot_enrol_until_it_is_revoked() {
     let new = token(&answer);
     assert_eq!(answer.json()["machine"], json!(1), "the same machine");
     assert_eq!((beat(&monitor, &new), beat(&monitor, &old)), (200, 401));
+}
+
+/// 43 characters, as a device makes them.
+fn own_token(n: u32) -> String {
+    format!("{n:043}")
+}
+
+fn enrol_with(monitor: &Monitor, key: &str, hardware_id: &str, token: &str) -> Answer {
+    let body = json!({ "hardwareid": hardware_id, "hostname": "barn-cam", "token": token });
+    monitor.post("/api/v1/enroll", &[bearer(key)], body.to_string().as_bytes())
+}
+
+#[test]
+fn one_key_adds_many_devices_that_bring_their_own_tokens() {
+    let monitor = Plan::new().start();
+    let key = monitor.plan().token(&["enroll", "add", "--uses", "3", "--for", "7d", "--group", "farm"]);
+    for n in 0..3 {
+        for attempt in ["first", "after a lost answer"] {
+            let answer = enrol_with(&monitor, &key, &format!("a{n}"), &own_token(n));
+            assert_eq!(
+                (answer.status, &answer.json()["machine"]),
+                (201, &json!(n + 1)),
+                "{attempt}: {answer:?}"
+            );
+            assert!(answer.json().get("token").is_none(), "{answer:?}");
+        }
+        assert_eq!(beat(&monitor, &own_token(n)), 200);
+    }
+    refused(&enrol_with(&monitor, &key, "a3", &own_token(3)), "unknown, used or expired");
+    assert!(monitor.plan().says(&["enroll", "list"]).contains("3 of 3"));
+}
+
+#[test]
+fn a_person_lets_a_device_in_by_command_or_page() {
+    let monitor = Plan::new().start();
+    let key = monitor.plan().token(&["enroll", "add", "--uses", "2", "--approve"]);
+    for n in 0..2 {
+        let waits = enrol_with(&monitor, &key, &format!("a{n}"), &own_token(n));
+        assert_eq!(waits.status, 202, "{waits:?}");
+        assert!(waits.json()["waiting"].is_string(), "{waits:?}");
+        assert_eq!(beat(&monitor, &own_token(n)), 401, "not yet");
+    }
+    let listed = monitor.plan().says(&["enroll", "list"]);
+    assert!(listed.contains("its key asks for approval"), "{listed}");
+    monitor.plan().says(&["enroll", "approve", "1", "--name", "gate"]);
+    let mut owner = Browser::signed_up(&monitor, "ada", "owner", &[]);
+    assert!(owner.get("/settings/keys").body.contains("barn-cam (a1)"));
+    assert_eq!(owner.post("/settings/keys", &[("do", "approve"), ("id", "2")]).status, 303);
+    for (n, name) in [(0, "gate"), (1, "barn-cam")] {
+        let answer = enrol_with(&monitor, &key, &format!("a{n}"), &own_token(n));
+        assert_eq!((answer.status, &answer.json()["name"]), (201, &json!(name)), "{answer:?}");
+        eventually("its token is valid", || beat(&monitor, &own_token(n)) == 200);
+    }
+}
+
+#[test]
+fn a_card_in_another_board_waits_and_replaces_its_machine() {
+    let monitor = Plan::new().start();
+    let card = token(&enrol(&monitor, &key(&monitor), DEVICE));
+    let waits = enrol_with(&monitor, &card, "100000001e240b17", &own_token(1));
+    assert_eq!(waits.status, 202, "{waits:?}");
+    assert!(monitor.plan().says(&["enroll", "list"]).contains("it has the card of barn-cam"));
+    monitor.plan().says(&["enroll", "approve", "1", "--replaces", "barn-cam"]);
+    let answer = enrol_with(&monitor, &card, "100000001e240b17", &own_token(1));
+    assert_eq!((answer.status, &answer.json()["machine"]), (201, &json!(1)), "{answer:?}");
+    eventually("the card's token has ended", || beat(&monitor, &card) == 401);
+    eventually("the new one is valid", || beat(&monitor, &own_token(1)) == 200);
+}
+
+#[test]
+fn a_network_that_guesses_keys_has_to_wait() {
+    let monitor = Plan::new().start();
+    let statuses: Vec<u16> = (0..70).map(|n| enrol(&monitor, &format!("hbe_{n}"), DEVICE).status).collect();
+    assert!(statuses[..60].iter().all(|status| *status == 403), "{statuses:?}");
+    assert_eq!(statuses.last(), Some(&429));
 }

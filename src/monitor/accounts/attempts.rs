@@ -7,7 +7,8 @@
 
 use super::device_cookie::DeviceNonce;
 use super::sessions::SessionId;
-use std::hash::{BuildHasher, Hash, RandomState};
+use crate::monitor::rate_limit::{self, Rate, Slots, network};
+use std::hash::{Hash, RandomState};
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -20,16 +21,6 @@ const BROWSER: Rate = Rate { burst: 10, interval: Duration::from_secs(30) };
 /// Codes of the second factor, by strangers who know the password: three of a million codes are valid, so these find
 /// one with 0.04 % in a day.
 const CODE: Rate = Rate { burst: 5, interval: Duration::from_secs(600) };
-
-/// 32 KiB for each limit.
-const SLOTS: usize = 4096;
-
-/// Attempts at once, and the time after which one more is possible.
-#[derive(Debug, Clone, Copy)]
-struct Rate {
-    burst: u32,
-    interval: Duration,
-}
 
 /// Who tries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -124,60 +115,8 @@ impl Attempts {
     }
 
     fn slot(&self, key: impl Hash) -> usize {
-        let hash = self.keys.hash_one(key);
-        usize::try_from(hash % SLOTS as u64).unwrap_or(0)
+        rate_limit::slot(&self.keys, key)
     }
-}
-
-/// The address, or the /64 of an IPv6 address: one host has all of it.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6((u128::from(address) >> 64 << 64).into()),
-        address => address,
-    }
-}
-
-/// One limit (generic cell rate algorithm).
-#[derive(Debug)]
-struct Slots {
-    rate: Rate,
-    /// For each slot, the time at which all its attempts are possible again, in milliseconds since the start.
-    full_at: Box<[u64]>,
-}
-
-impl Slots {
-    fn new(rate: Rate) -> Slots {
-        Slots { rate, full_at: vec![0; SLOTS].into_boxed_slice() }
-    }
-
-    fn interval(&self) -> u64 {
-        milliseconds(self.rate.interval)
-    }
-
-    /// The time until an attempt is possible; zero if it is now.
-    fn wait(&self, slot: usize, now: Duration) -> Duration {
-        let most = self.interval() * u64::from(self.rate.burst - 1);
-        let full_at = self.full_at.get(slot).copied().unwrap_or(0);
-        Duration::from_millis(full_at.saturating_sub(milliseconds(now) + most))
-    }
-
-    fn count(&mut self, slot: usize, now: Duration) {
-        let interval = self.interval();
-        if let Some(full_at) = self.full_at.get_mut(slot) {
-            *full_at = (*full_at).max(milliseconds(now)) + interval;
-        }
-    }
-
-    fn forget(&mut self, slot: usize) {
-        let interval = self.interval();
-        if let Some(full_at) = self.full_at.get_mut(slot) {
-            *full_at = full_at.saturating_sub(interval);
-        }
-    }
-}
-
-fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX / 2)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use crate::monitor::config::Config;
 use crate::monitor::health::Health;
 use crate::monitor::ingest;
 use crate::monitor::notify::couriers;
+use crate::monitor::rate_limit::{NetworkLimit, Rate};
 use crate::monitor::recorder::{RecorderContext, RecorderEvent};
 use crossbeam_channel::Sender;
 use std::sync::Arc;
@@ -23,8 +24,13 @@ pub struct ApiContext {
     pub couriers: Arc<couriers::DeliveryCounters>,
     pub counters: Arc<Counters>,
     pub settings: Arc<Latest<ApiSettings>>,
+    /// Enrolments that failed.
+    pub enrolments: NetworkLimit,
     pub started: Moment,
 }
+
+/// A key cannot be guessed; but each failure costs a look into the database.
+pub const FAILED_ENROLMENTS: Rate = Rate { burst: 60, interval: Duration::from_secs(10) };
 
 /// The settings that a reload can change.
 #[derive(Debug)]

@@ -36,9 +36,10 @@ use super::machine::MachineId;
 use super::store::StoreError;
 use crate::clock::{Moment, Now};
 use crate::exposition;
+use crate::http::client::address;
 use crate::http::{Exchange, GateDecision, Method, Request, Response};
 use access::{Reader, admit};
-pub use context::{ApiContext, ApiSettings};
+pub use context::{ApiContext, ApiSettings, FAILED_ENROLMENTS};
 use crossbeam_channel::Receiver;
 use lists::{Slice, SlicedList};
 use query::Query;
@@ -52,7 +53,7 @@ pub fn work(context: &ApiContext, requests: &Receiver<Exchange>) {
     for exchange in requests {
         let now = Now::read();
         if exchange.request.path() == enroll::PATH {
-            enroll::handle(&context.shared.store, &context.orders, exchange, now.wall);
+            context.enroll(exchange, now);
         } else {
             let response = context.answer(&exchange.request, now);
             exchange.reply.send(response);
@@ -61,6 +62,17 @@ pub fn work(context: &ApiContext, requests: &Receiver<Exchange>) {
 }
 
 impl ApiContext {
+    /// A network that fails again and again has to wait, and its requests are not looked at.
+    fn enroll(&self, exchange: Exchange, now: Now) {
+        let from = address(&exchange.request, &self.settings.get().trusted_proxies);
+        if let Err(wait) = self.enrolments.begin(from, now.monotonic) {
+            return exchange.reply.send(enroll::too_many(wait));
+        }
+        if enroll::handle(&self.shared.store, &self.orders, exchange, now.wall) {
+            self.enrolments.succeeded(from);
+        }
+    }
+
     pub fn answer(&self, request: &Request, now: Now) -> Response {
         self.respond(request, now).unwrap_or_else(ApiRefusal::into_response)
     }

@@ -3,8 +3,8 @@
 use super::token_file::Destination;
 use crate::clock::Moment;
 use crate::config::Period;
-use crate::duration::rough;
-use crate::monitor::registry::enrolment::EnrolmentKey;
+use crate::duration::{ago, rough};
+use crate::monitor::registry::enrolment::{Approval, EnrolmentKey, EnrolmentRequest, NewKey};
 use crate::monitor::store::{Refused, Store};
 use crate::table::{or_dash, table};
 use clap::Subcommand;
@@ -12,22 +12,45 @@ use std::path::Path;
 
 #[derive(Debug, Subcommand)]
 pub enum EnrollCommand {
-    /// Create a key with which one device can enrol; it is printed alone on the last line, only once
+    /// Create a key with which devices can enrol; it is printed alone on the last line, only once
     Add {
-        /// How long the key is valid
+        /// How long the key is valid, such as 1h or 7d
         #[arg(long = "for", value_name = "TIME", default_value = "1h")]
         valid: Period,
-        /// Group of the enrolled machine
+        /// How many devices can use it
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        uses: u32,
+        /// Group of the enrolled machines
         #[arg(long)]
         group: Option<String>,
+        /// Each device waits until you approve it
+        #[arg(long)]
+        approve: bool,
         #[command(flatten)]
         token: Destination,
     },
-    /// List the keys that have not expired
+    /// List the keys that have not expired, and the devices that wait for approval
     List,
-    /// Delete a key
+    /// Revoke a key; machines that enrolled with it stay
+    #[command(visible_alias = "revoke")]
     Remove {
         /// Id, as listed
+        id: i64,
+    },
+    /// Let a waiting device in, as a new machine unless --replaces is given
+    Approve {
+        /// Number, as listed
+        id: i64,
+        /// The machine (name or id) that the device is from now on; its old tokens are revoked
+        #[arg(long, value_name = "MACHINE")]
+        replaces: Option<String>,
+        /// Name of the new machine; default: the device's hostname
+        #[arg(long, conflicts_with = "replaces")]
+        name: Option<String>,
+    },
+    /// Turn a waiting device away
+    Reject {
+        /// Number, as listed
         id: i64,
     },
 }
@@ -36,16 +59,22 @@ pub enum EnrollCommand {
 pub fn run(command: EnrollCommand, database: &Path, now: Moment) -> Result<String, Refused> {
     let store = Store::open_beside(database, now)?;
     match command {
-        EnrollCommand::Add { valid, group, token } => token.deliver(|deliver_token| {
-            let key = store.add_key(valid.0, group.as_deref(), now, deliver_token)?;
-            Ok((format!("key for one device, valid for {valid}"), key))
+        EnrollCommand::Add { valid, uses, group, approve, token } => token.deliver(|deliver_token| {
+            let new = NewKey { valid: valid.0, uses, group, needs_approval: approve };
+            let key = store.add_key(&new, now, deliver_token)?;
+            let devices = if uses == 1 { "one device".into() } else { format!("{uses} devices") };
+            let approval = if approve { "; each waits for heartbeat-monitor enroll approve" } else { "" };
+            Ok((format!("key for {devices}, valid for {valid}{approval}"), key))
         }),
-        EnrollCommand::List => {
-            let rows: Vec<_> = store.keys(now)?.iter().map(|key| row(key, now)).collect();
-            match rows.is_empty() {
-                true => Ok("no enrolment keys; create one with heartbeat-monitor enroll add".into()),
-                false => Ok(table(["ID", "STILL VALID", "GROUP", "USED BY MACHINE"], &rows)),
-            }
+        EnrollCommand::List => list(&store, now),
+        EnrollCommand::Approve { id, replaces, name } => {
+            let approval = replaces.map_or(Approval::New(name), Approval::Replaces);
+            let name = store.approve_request(id, &approval, now)?;
+            Ok(format!("the device is machine \"{name}\" as soon as it asks again"))
+        }
+        EnrollCommand::Reject { id } => {
+            store.reject_request(id)?;
+            Ok(format!("device {id} was turned away"))
         }
         EnrollCommand::Remove { id } => {
             store.remove_key(id)?;
@@ -54,11 +83,47 @@ pub fn run(command: EnrollCommand, database: &Path, now: Moment) -> Result<Strin
     }
 }
 
-fn row(key: &EnrolmentKey, now: Moment) -> [String; 4] {
-    let used = match (key.used_at, key.machine) {
-        (None, _) => "-".to_owned(),
-        (Some(_), Some(machine)) => machine.0.to_string(),
-        (Some(_), None) => "removed".to_owned(),
+fn list(store: &Store, now: Moment) -> Result<String, Refused> {
+    let keys: Vec<_> = store.keys(now)?.iter().map(|key| key_row(key, now)).collect();
+    let waiting: Vec<_> = store.enrolment_requests(now)?.iter().map(|it| request_row(it, now)).collect();
+    let mut parts = Vec::new();
+    match keys.is_empty() {
+        true => parts.push("no enrolment keys; create one with heartbeat-monitor enroll add".to_owned()),
+        false => parts.push(table(["ID", "STILL VALID", "GROUP", "USED", "APPROVAL", "LAST MACHINE"], &keys)),
+    }
+    if !waiting.is_empty() {
+        parts.push(table(
+            ["WAITING", "HARDWARE ID", "HOSTNAME", "GROUP", "LAST REQUEST", "BECAUSE"],
+            &waiting,
+        ));
+    }
+    Ok(parts.join("\n\n"))
+}
+
+fn key_row(key: &EnrolmentKey, now: Moment) -> [String; 6] {
+    let machine = match (key.uses.0, key.machine) {
+        (0, _) => "-".to_owned(),
+        (_, Some(machine)) => machine.0.to_string(),
+        (_, None) => "removed or waiting".to_owned(),
     };
-    [key.id.to_string(), rough(key.expires_at.since(now)), or_dash(key.group.as_deref()), used]
+    [
+        key.id.to_string(),
+        rough(key.expires_at.since(now)),
+        or_dash(key.group.as_deref()),
+        format!("{} of {}", key.uses.0, key.uses.1),
+        if key.needs_approval { "yes" } else { "no" }.to_owned(),
+        machine,
+    ]
+}
+
+fn request_row(request: &EnrolmentRequest, now: Moment) -> [String; 6] {
+    let machine = request.machine.as_ref().map(|(_, name)| name.as_str());
+    [
+        request.id.to_string(),
+        request.hardware_id.clone(),
+        or_dash(request.hostname.as_deref()),
+        or_dash(request.group.as_deref()),
+        ago(Some(request.requested_at), now),
+        request.reason.sentence(machine),
+    ]
 }

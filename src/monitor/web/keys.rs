@@ -1,4 +1,4 @@
-//! `/settings/keys`: tokens of programs that read the API, and keys with which devices enrol.
+//! `/settings/keys`: tokens of programs that read the API, keys with which devices enrol, and devices that wait.
 
 use super::context::PageContext;
 use super::form::Form;
@@ -10,6 +10,7 @@ use super::words::when;
 use crate::config::Period;
 use crate::http::Response;
 use crate::monitor::accounts::visitor::Role;
+use crate::monitor::registry::enrolment::{Approval, EnrolmentRequest, NewKey};
 use crate::monitor::registry::token::Token;
 use crate::monitor::store::Refused;
 use askama::Template;
@@ -21,6 +22,7 @@ struct KeysPage {
     /// Name, and when it was added.
     readers: Vec<(String, String)>,
     keys: Vec<KeyLine>,
+    waiting: Vec<WaitingLine>,
     /// What was just made; shown once.
     made: Option<String>,
     problem: Option<String>,
@@ -30,7 +32,20 @@ struct KeyLine {
     id: i64,
     group: String,
     until: String,
-    used: bool,
+    /// "3 of 50"
+    used: String,
+    needs_approval: bool,
+}
+
+/// A device that waits for approval.
+struct WaitingLine {
+    id: i64,
+    device: String,
+    group: String,
+    requested: String,
+    reason: String,
+    /// The machine that it says or seems to be: offered for replacement.
+    machine: Option<String>,
 }
 
 /// `GET /settings/keys`
@@ -50,8 +65,10 @@ fn show(
         id: key.id,
         group: key.group.unwrap_or_default(),
         until: clock.time_of_day(key.expires_at, now),
-        used: key.used_at.is_some(),
+        used: format!("{} of {}", key.uses.0, key.uses.1),
+        needs_approval: key.needs_approval,
     });
+    let waiting = store.enrolment_requests(now)?.into_iter().map(|request| WaitingLine::new(request, visit));
     let page = KeysPage {
         frame: Frame::new(&visit.viewpoint, Section::Settings, "Tokens and keys"),
         readers: store
@@ -60,10 +77,28 @@ fn show(
             .map(|token| (token.name, when(token.created_at, clock, now)))
             .collect(),
         keys: keys.collect(),
+        waiting: waiting.collect(),
         made: made.map(|token| token.as_str().to_owned()),
         problem,
     };
     Ok(html(if page.problem.is_some() { 400 } else { 200 }, &page))
+}
+
+impl WaitingLine {
+    fn new(request: EnrolmentRequest, visit: &Visit<'_>) -> WaitingLine {
+        let machine = request.machine.map(|(_, name)| name);
+        WaitingLine {
+            id: request.id,
+            device: match request.hostname {
+                Some(hostname) => format!("{hostname} ({})", request.hardware_id),
+                None => request.hardware_id,
+            },
+            group: request.group.unwrap_or_default(),
+            requested: when(request.requested_at, &visit.viewpoint.clock, visit.now.wall),
+            reason: request.reason.sentence(machine.as_deref()),
+            machine,
+        }
+    }
 }
 
 /// `POST /settings/keys`
@@ -98,14 +133,28 @@ fn apply(
         }
         "remove-token" => store.remove_reader(form.text("name")).map(|()| ("token.remove", None)),
         "add-key" => {
-            let valid = form.text("for").parse::<Period>().map_err(Refused::because)?;
-            let key = store.add_key(valid.0, form.filled("group"), now, &|_| Ok(()))?;
-            Ok(("enroll.add", Some(key)))
+            let new = NewKey {
+                valid: form.text("for").parse::<Period>().map_err(Refused::because)?.0,
+                uses: form.text("uses").parse().map_err(|_| Refused::because("enter a number of devices"))?,
+                group: form.filled("group").map(str::to_owned),
+                needs_approval: form.filled("approve").is_some(),
+            };
+            Ok(("enroll.add", Some(store.add_key(&new, now, &|_| Ok(()))?)))
         }
-        "remove-key" => {
-            let id = form.text("id").parse().map_err(|_| Refused::because("there is no such key"))?;
-            store.remove_key(id).map(|()| ("enroll.remove", None))
+        "approve" | "replace" => {
+            let approval = match form.text("do") {
+                "replace" => Approval::Replaces(form.text("machine").to_owned()),
+                _ => Approval::New(form.filled("as").map(str::to_owned)),
+            };
+            store.approve_request(number(form)?, &approval, now)?;
+            Ok(("enroll.approve", None))
         }
+        "reject" => store.reject_request(number(form)?).map(|()| ("enroll.reject", None)),
+        "remove-key" => store.remove_key(number(form)?).map(|()| ("enroll.remove", None)),
         _ => Err(Refused::because("this form is not known")),
     }
+}
+
+fn number(form: &Form) -> Result<i64, Refused> {
+    form.text("id").parse().map_err(|_| Refused::because("nothing has this number"))
 }

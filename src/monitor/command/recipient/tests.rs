@@ -1,6 +1,7 @@
 use super::*;
 use crate::monitor::command::parse::parse;
 use crate::monitor::machine::Description;
+use crate::monitor::registry::enrolment::NewKey;
 use std::time::Duration;
 
 fn try_to(dir: &tempfile::TempDir, arguments: &[&str]) -> Result<String, String> {
@@ -48,7 +49,9 @@ fn a_missing_choice_is_refused_with_its_name() {
 fn the_group_of_an_unused_enrolment_key_can_be_chosen() {
     let dir = tempfile::tempdir().expect("a directory");
     let store = Store::open_beside(&dir.path().join("monitor.db"), Moment(0)).expect("a database");
-    store.add_key(Duration::from_secs(3600), Some("farm"), Moment(0), &|_| Ok(())).expect("a key");
+    store
+        .add_key(&NewKey::one(Duration::from_secs(3600), Some("farm")), Moment(0), &|_| Ok(()))
+        .expect("a key");
     output(&dir, &["add", "anna", "--group", "farm"]);
 }
 

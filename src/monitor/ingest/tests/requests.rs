@@ -8,6 +8,7 @@ use crate::monitor::machine::{Description, MachineStatus};
 use crate::monitor::notify::Poke;
 use crate::monitor::pulse::Pulse;
 use crate::monitor::recorder::{Recorder, RecorderInbox};
+use crate::monitor::registry::enrolment::NewKey;
 use crate::monitor::store::{Scratch, Store};
 use crate::systemd::Watchdog;
 use crate::ticker::Ticker;
@@ -403,7 +404,10 @@ fn replays_that_cannot_be_stored_are_not_acknowledged() {
 #[test]
 fn a_device_registers_and_its_token_is_valid_at_once() {
     let site = Site::new();
-    let key = site.store.add_key(Duration::from_secs(60), None, Moment::now(), &|_| Ok(())).expect("a key");
+    let key = site
+        .store
+        .add_key(&NewKey::one(Duration::from_secs(60), None), Moment::now(), &|_| Ok(()))
+        .expect("a key");
     let device = r#"{"hardwareid": "10000000a5bd2dd2", "hostname": "barn-cam"}"#;
     let answer = site.post(enroll::PATH, &bearer(key.as_str()), device);
     assert_eq!(answer.status, 201, "{answer:?}");
