@@ -2,7 +2,7 @@
 
 use crate::disk::{self, Condition, Crash};
 use crate::model::Checked;
-use crate::run::{Event, Simulation};
+use crate::run::{Event, FLUSH_EVERY, Simulation};
 use crate::trace;
 use crate::world::{DAY, HOUR, MINUTE, Misfortune, SECOND, about, pick, signed};
 use heartbeat_daemon::monitor::store::Store;
@@ -103,7 +103,8 @@ impl Simulation {
         self.stalled_until = None;
         trace::note("the process goes on".into());
         self.disturbed_at = self.t;
-        self.model.was_stalled(self.t, self.t - self.stalled_since > LONG_STALL);
+        let is_long = self.t - self.stalled_since > LONG_STALL;
+        self.model.was_stalled(self.t, self.t + FLUSH_EVERY, is_long);
     }
 
     /// `heartbeat-monitor machine pause`, in a process of its own.

@@ -25,6 +25,8 @@ const CALM: u64 = 80 * MINUTE;
 /// each fifth tick, which must not be later than after 15 s.
 const TICK: u64 = 2 * SECOND;
 const CALM_TICK: u64 = 3 * SECOND;
+/// Longest time between two flushes, outside the calm.
+pub const FLUSH_EVERY: u64 = 5 * TICK;
 
 /// Rounds of the couriers at the same moment.
 const MOST_ROUNDS: u32 = 10_000;

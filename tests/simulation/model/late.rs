@@ -16,9 +16,10 @@ pub(super) struct Listening {
 }
 
 impl Model {
-    /// The process was stopped, for longer than a flush may be late if `is_long`.
-    pub fn was_stalled(&mut self, t: u64, is_long: bool) {
-        self.listening.possible = t;
+    /// The process was stopped, for longer than a flush may be late if `is_long`. Heartbeats may be refused until the next
+    /// flush, which is at `flushed_by` at the latest.
+    pub fn was_stalled(&mut self, t: u64, flushed_by: u64, is_long: bool) {
+        self.listening.possible = flushed_by;
         if is_long {
             self.listening.certain = t;
         }
@@ -63,7 +64,8 @@ impl Model {
     }
 
     fn silence(&self, machine: &Machine, since: u64, t: u64) -> Option<u64> {
-        (machine.status == Status::Online).then(|| t - machine.last_beat.unwrap_or(0).max(since))
+        (machine.status == Status::Online)
+            .then(|| t.saturating_sub(machine.last_beat.unwrap_or(0).max(since)))
     }
 
     fn late(&self, t: u64, since: u64, slack: i64) -> Vec<usize> {
