@@ -1,5 +1,6 @@
 //! The command line: arguments, dispatch to the commands, exit status.
 
+use super::command::audited::AuditedChange;
 use super::command::{
     channel, check_config, condition, database, enroll, events, fleet, incident, machine, recipient,
     status_page, token, user,
@@ -119,6 +120,7 @@ fn run(path: &Path, command: Command) -> Result<(), CommandError> {
     }
     let config = Config::load(path)?;
     let database = config.store.database.as_path();
+    let change = command.audited();
     let output = match command {
         Command::Machine(command) => machine::run(command, database, now)?,
         Command::Enroll(command) => enroll::run(command, database, now)?,
@@ -135,7 +137,26 @@ fn run(path: &Path, command: Command) -> Result<(), CommandError> {
         // Handled above.
         Command::Serve | Command::CheckConfig { .. } => return Ok(()),
     };
+    if let Some(Err(error)) = change.map(|change| change.record(database, now)) {
+        // The change is made all the same.
+        eprintln!("heartbeat-monitor: cannot write the audit log: {error}");
+    }
     print(&output)
+}
+
+impl Command {
+    /// What is recorded in the audit log once the command has succeeded. The others write it themselves, or change nothing.
+    fn audited(&self) -> Option<AuditedChange> {
+        match self {
+            Command::Machine(command) => command.audited(),
+            Command::Enroll(command) => command.audited(),
+            Command::Token(command) => command.audited(),
+            Command::Recipient(command) => command.audited(),
+            Command::Channel(command) => command.audited(),
+            Command::Condition(command) => command.audited(),
+            _ => None,
+        }
+    }
 }
 
 /// A closed pipe (`heartbeat-monitor machine list | head`) is not a failure.

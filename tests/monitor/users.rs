@@ -170,6 +170,38 @@ fn the_audit_log_says_who_changed_what_from_where() {
 }
 
 #[test]
+fn changes_by_command_are_in_the_audit_log_too_and_lists_and_refused_ones_are_not() {
+    let monitor = Plan::new().start();
+    for command in [
+        &["machine", "add", "gate"][..],
+        &["machine", "pause", "gate", "--for", "2h"],
+        &["recipient", "add", "farm"],
+        &["condition", "off", "wifi"],
+        &["enroll", "add", "--uses", "5"],
+        &["token", "add", "grafana"],
+        &["machine", "list"],
+        &["recipient", "list"],
+    ] {
+        monitor.plan().says(command);
+    }
+    assert!(!monitor.plan().run(&["machine", "remove", "nothing"]).status.success());
+    let mut ada = Browser::signed_up(&monitor, "ada", "owner", &[]);
+    let log = ada.get("/settings/audit").body;
+    for (action, subject) in [
+        ("machine.add", "gate"),
+        ("machine.pause", "gate"),
+        ("recipient.add", "farm"),
+        ("condition.off", "wifi"),
+        ("enroll.add", ""),
+        ("token.add", "grafana"),
+    ] {
+        let row = format!("<td>command line</td><td>this server</td><td>{action}</td><td>{subject}</td>");
+        assert_eq!(log.matches(&row).count(), 1, "{row} in {log}");
+    }
+    assert!(!log.contains("list") && !log.contains("machine.remove"), "{log}");
+}
+
+#[test]
 fn the_settings_lead_to_what_the_role_permits() {
     let monitor = Plan::new().start();
     for (role, permitted) in [("viewer", 1), ("operator", 1), ("owner", 3)] {

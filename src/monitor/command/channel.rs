@@ -3,6 +3,7 @@
 //! No option takes a secret itself: every user of the machine sees command lines, and the shell's history keeps them. A
 //! webhook's secret is read from a file or standard input, or generated here.
 
+use super::audited::AuditedChange;
 use super::recipient::with_warnings;
 use crate::clock::Moment;
 use crate::duration::ago;
@@ -100,6 +101,23 @@ pub struct WebhookArguments {
     /// Read the secret from standard input
     #[arg(long)]
     secret_stdin: bool,
+}
+
+impl ChannelCommand {
+    /// `None`: it changes nothing.
+    pub fn audited(&self) -> Option<AuditedChange> {
+        let of = |action, id: i64| AuditedChange::of(action, &format!("channel {id}"));
+        Some(match self {
+            ChannelCommand::Add { recipient, .. } => {
+                AuditedChange::of("channel.add", recipient.as_deref().unwrap_or(DEFAULT_RECIPIENT))
+            }
+            ChannelCommand::List { .. } => return None,
+            ChannelCommand::Test { id } => of("channel.test", *id),
+            ChannelCommand::Disable { id } => of("channel.disable", *id),
+            ChannelCommand::Enable { id } => of("channel.enable", *id),
+            ChannelCommand::Remove { id } => of("channel.remove", *id),
+        })
+    }
 }
 
 /// Returns the output.

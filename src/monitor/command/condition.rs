@@ -1,5 +1,6 @@
 //! `heartbeat-monitor condition ...`
 
+use super::audited::AuditedChange;
 use crate::clock::Moment;
 use crate::config::Period;
 use crate::monitor::conditions::catalogue::{CATALOGUE, Condition};
@@ -95,6 +96,18 @@ impl FromStr for Threshold {
 fn condition() -> impl TypedValueParser<Value = Condition> {
     let values = CATALOGUE.map(|entry| PossibleValue::new(entry.name).help(words::summary(&entry)));
     PossibleValuesParser::new(values).try_map(|name| Condition::from_name(&name).ok_or("not a condition"))
+}
+
+impl ConditionCommand {
+    /// `None`: it changes nothing.
+    pub fn audited(&self) -> Option<AuditedChange> {
+        Some(match self {
+            ConditionCommand::List { .. } => return None,
+            ConditionCommand::Set { condition, .. } => AuditedChange::of("condition.set", condition.name()),
+            ConditionCommand::Off { condition, .. } => AuditedChange::of("condition.off", condition.name()),
+            ConditionCommand::On { condition, .. } => AuditedChange::of("condition.on", condition.name()),
+        })
+    }
 }
 
 /// Returns the output.

@@ -1,5 +1,6 @@
 //! `heartbeat-monitor enroll ...`
 
+use super::audited::AuditedChange;
 use super::token_file::Destination;
 use crate::clock::Moment;
 use crate::config::Period;
@@ -53,6 +54,19 @@ pub enum EnrollCommand {
         /// Number, as listed
         id: i64,
     },
+}
+
+impl EnrollCommand {
+    /// `None`: it changes nothing.
+    pub fn audited(&self) -> Option<AuditedChange> {
+        Some(match self {
+            EnrollCommand::Add { .. } => AuditedChange::without_subject("enroll.add"),
+            EnrollCommand::List => return None,
+            EnrollCommand::Remove { id } => AuditedChange::of("enroll.remove", &id.to_string()),
+            EnrollCommand::Approve { id, .. } => AuditedChange::of("enroll.approve", &id.to_string()),
+            EnrollCommand::Reject { id } => AuditedChange::of("enroll.reject", &id.to_string()),
+        })
+    }
 }
 
 /// Returns the output.

@@ -1,5 +1,6 @@
 //! `heartbeat-monitor machine ...`
 
+use super::audited::AuditedChange;
 use super::token_file::Destination;
 use crate::clock::Moment;
 use crate::config::Period;
@@ -153,6 +154,24 @@ pub struct Set {
     /// Its device key in the Meeting API
     #[arg(long, value_name = "KEY")]
     device_key: Option<String>,
+}
+
+impl MachineCommand {
+    /// `None`: it changes nothing.
+    pub fn audited(&self) -> Option<AuditedChange> {
+        Some(match self {
+            MachineCommand::Add(add) => AuditedChange::of("machine.add", &add.name),
+            MachineCommand::List(_) | MachineCommand::Show { .. } => return None,
+            MachineCommand::Set(set) => AuditedChange::of("machine.set", &set.machine),
+            MachineCommand::Rotate { machine, .. } => AuditedChange::of("machine.rotate", machine),
+            MachineCommand::Revoke { machine } => AuditedChange::of("machine.revoke", machine),
+            MachineCommand::Disable { machine } => AuditedChange::of("machine.disable", machine),
+            MachineCommand::Enable { machine } => AuditedChange::of("machine.enable", machine),
+            MachineCommand::Pause { machine, .. } => AuditedChange::of("machine.pause", machine),
+            MachineCommand::Resume { machine } => AuditedChange::of("machine.resume", machine),
+            MachineCommand::Remove { machine } => AuditedChange::of("machine.remove", machine),
+        })
+    }
 }
 
 /// Returns the output.

@@ -2,6 +2,7 @@
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `audited` | what a command changes, for the audit log |
 //! | `machine` | machines and their tokens |
 //! | `enroll` | enrolment keys |
 //! | `token` | read tokens |
@@ -18,6 +19,7 @@
 //! | `table` | tables for people |
 //! | `token_file` | output of a new token: printed or in a private file |
 
+pub mod audited;
 pub mod channel;
 pub mod check_config;
 pub mod condition;

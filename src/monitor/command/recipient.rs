@@ -1,5 +1,6 @@
 //! `heartbeat-monitor recipient ...`
 
+use super::audited::AuditedChange;
 use crate::clock::Moment;
 use crate::config::Period;
 use crate::monitor::machine::MachineId;
@@ -165,6 +166,20 @@ fn with_clock(said: String, server: &Clock, used: bool) -> String {
         (true, Clock::Fixed(_)) => "in UTC, because the time zone of this server is unknown".into(),
     };
     format!("{said}; the quiet hours are {why} (change it with --time-zone)")
+}
+
+impl RecipientCommand {
+    /// `None`: it changes nothing.
+    pub fn audited(&self) -> Option<AuditedChange> {
+        Some(match self {
+            RecipientCommand::Add { name, .. } => AuditedChange::of("recipient.add", name),
+            RecipientCommand::Set { name, .. } => AuditedChange::of("recipient.set", name),
+            RecipientCommand::List { .. } => return None,
+            RecipientCommand::Disable { name } => AuditedChange::of("recipient.disable", name),
+            RecipientCommand::Enable { name } => AuditedChange::of("recipient.enable", name),
+            RecipientCommand::Remove { name } => AuditedChange::of("recipient.remove", name),
+        })
+    }
 }
 
 /// Returns the output.

@@ -1,5 +1,6 @@
 //! `heartbeat-monitor token ...`: read tokens, for programs that use the API.
 
+use super::audited::AuditedChange;
 use super::token_file::Destination;
 use crate::clock::Moment;
 use crate::duration::ago;
@@ -24,6 +25,17 @@ pub enum TokenCommand {
         /// Name, as listed
         name: String,
     },
+}
+
+impl TokenCommand {
+    /// `None`: it changes nothing.
+    pub fn audited(&self) -> Option<AuditedChange> {
+        Some(match self {
+            TokenCommand::Add { name, .. } => AuditedChange::of("token.add", name),
+            TokenCommand::List => return None,
+            TokenCommand::Remove { name } => AuditedChange::of("token.remove", name),
+        })
+    }
 }
 
 /// Returns the output.
