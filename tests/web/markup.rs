@@ -3,6 +3,7 @@
 use crate::bed::{Bed, patient};
 use crate::scene::PAGES;
 use crate::support::browser::Browser as Client;
+use crate::support::eventually;
 use serde_json::json;
 
 /// Ends an attribute and an element; an image that does not exist runs its handler. At most 64 characters, as a group.
@@ -88,6 +89,7 @@ fn people(bed: &Bed, text: &str, reason: &str, person: &str) {
     let target = "https://example.org/<img src=x onerror=alert()>";
     let channel = [("recipient", person), ("kind", "webhook"), ("target", target)];
     assert!([200, 400].contains(&owner.post("/channels", &channel).status));
+    eventually("the file system is an incident", || owner.get("/incidents/1").status == 200);
     assert_eq!(owner.post("/incidents/1/comment", &[("text", text)]).status, 303);
     assert_eq!(owner.post("/machines/1/acknowledge", &[]).status, 303);
     assert_eq!(owner.post("/machines/1/pause", &[("for", "2h"), ("reason", reason)]).status, 303);

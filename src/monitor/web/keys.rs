@@ -135,7 +135,7 @@ fn apply(
         "add-key" => {
             let new = NewKey {
                 valid: form.text("for").parse::<Period>().map_err(Refused::because)?.0,
-                uses: form.text("uses").parse().map_err(|_| Refused::because("enter a number of devices"))?,
+                uses: form.filled("uses").map_or(Ok(1), |text| text.parse().map_err(|_| not_a_number()))?,
                 group: form.filled("group").map(str::to_owned),
                 needs_approval: form.filled("approve").is_some(),
             };
@@ -157,4 +157,8 @@ fn apply(
 
 fn number(form: &Form) -> Result<i64, Refused> {
     form.text("id").parse().map_err(|_| Refused::because("nothing has this number"))
+}
+
+fn not_a_number() -> Refused {
+    Refused::because("enter a number of devices")
 }
