@@ -54,7 +54,7 @@ enum Command {
     /// Manage machines and their tokens
     #[command(subcommand)]
     Machine(machine::MachineCommand),
-    /// Manage one-time keys with which new devices enrol
+    /// Manage keys with which new devices enrol, and devices that wait for approval
     #[command(subcommand)]
     Enroll(enroll::EnrollCommand),
     /// Manage read tokens of the API

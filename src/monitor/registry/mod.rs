@@ -8,7 +8,7 @@
 //! | `machines`, `watching` | machines and their descriptions; disabled, enabled, paused, resumed |
 //! | `device_tokens` | tokens of devices and of readers, as they are stored |
 //! | `issue` | new tokens: made, handed over, stored |
-//! | `enrolment` | one-time keys with which a device adds itself |
+//! | `enrolment/` | keys with which devices add themselves, and devices that wait for approval |
 //! | `simulated` | machines that exist only for measurements |
 
 pub mod credentials;
