@@ -62,9 +62,12 @@ impl Scene {
         plan.says(&["status-page", "label", "mill-yard", "The yard"]);
         let link = link_token(&plan.token(&["user", "add", "bob", "--role", "viewer", "--group", "barn"]));
         let bed = Bed::start(plan)?;
-        for ((_, name, fields), token) in fleet.iter().zip(&tokens) {
+        for ((_, name, _), token) in fleet.iter().zip(&tokens) {
             // What a machine brings along at its first heartbeat is not announced.
             bed.beat(token, before(name));
+        }
+        bed.is_online(fleet.len());
+        for ((_, _, fields), token) in fleet.iter().zip(&tokens) {
             bed.beat(token, fields.clone());
         }
         bed.day(&tokens[0]);
@@ -97,6 +100,16 @@ impl Scene {
 }
 
 impl Bed {
+    /// Until then a heartbeat counts as a return, which forgets what has not held for its hold time.
+    fn is_online(&self, machines: usize) {
+        let reader = self.monitor.reader();
+        eventually("every machine is online", || {
+            let listed = self.monitor.get_as(&reader, "/api/v1/machines?limit=100").json();
+            let items = listed["items"].as_array().map(Vec::as_slice).unwrap_or_default();
+            items.iter().filter(|machine| machine["status"] == "online").count() == machines
+        });
+    }
+
     /// Sends a day of replays, as a device that had no network.
     fn day(&self, token: &str) {
         let minutes: Vec<u64> = (1..MINUTES).rev().collect();
