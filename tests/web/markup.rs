@@ -80,7 +80,7 @@ fn markup_in_every_field_is_shown_as_text_and_runs_nowhere() {
 
 /// As a part of a path.
 fn encoded(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect::<Vec<_>>().concat()
 }
 
 /// What people can set on the pages: a channel, a comment, a reason; and a live update with all of that.
