@@ -37,6 +37,7 @@ fn markup_in_every_field_is_shown_as_text_and_runs_nowhere() {
     plan.says(&["status-page", "label", "1", &evil("label")]);
     let Some(mut bed) = Bed::start(plan) else { return };
     bed.beat(&token, json!({}));
+    bed.is_online(1);
     bed.beat(&token, json!({
         "hostname": evil("host"),
         "app_version": evil("app"),

@@ -101,7 +101,7 @@ impl Scene {
 
 impl Bed {
     /// Until then a heartbeat counts as a return, which forgets what has not held for its hold time.
-    fn is_online(&self, machines: usize) {
+    pub fn is_online(&self, machines: usize) {
         let reader = self.monitor.reader();
         eventually("every machine is online", || {
             let listed = self.monitor.get_as(&reader, "/api/v1/machines?limit=100").json();
