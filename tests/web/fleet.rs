@@ -160,6 +160,7 @@ fn the_page_says_who_was_notified() {
     let Some(mut bed) = Bed::start(with_channel(patient(), &telegram.url(""))) else { return };
     let token = bed.machine("barn-cam", json!({"cameras": gate(true)}));
     // What a machine brings along is not announced.
+    bed.is_online(1);
     bed.beat(&token, json!({"cameras": gate(false)}));
     bed.open("/");
     let said = bed.desk.wait_for("problems", "Farm team notified");
