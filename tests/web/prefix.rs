@@ -22,7 +22,8 @@ fn nginx(monitor: &Monitor, front: SocketAddr) -> Command {
         .map(|name| format!("{name}_temp_path {directory}/{name};\n"))
         .concat();
     let configuration = format!(
-        "daemon off;\nuser root;\npid {directory}/nginx.pid;\nevents {{}}\nhttp {{\naccess_log off;\n{temporary}\
+        "daemon off;\nmaster_process off;\nuser root;\npid {directory}/nginx.pid;\nevents {{}}\nhttp {{\n\
+         access_log off;\n{temporary}\
          server {{\nlisten {front};\nlocation /x/y/ {{\nproxy_pass http://{}/;\nproxy_read_timeout 10s;\n}}\n}}\n}}\n",
         monitor.address()
     );
