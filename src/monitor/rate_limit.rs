@@ -18,15 +18,11 @@ pub struct Rate {
 
 /// A limit of failures for each network.
 #[derive(Debug)]
-pub struct NetworkLimit {
-    start: Instant,
-    keys: RandomState,
-    slots: Mutex<Slots>,
-}
+pub struct NetworkLimit(Mutex<Slots>);
 
 impl NetworkLimit {
     pub fn new(rate: Rate, now: Instant) -> NetworkLimit {
-        NetworkLimit { start: now, keys: RandomState::new(), slots: Mutex::new(Slots::new(rate)) }
+        NetworkLimit(Mutex::new(Slots::new(rate, now)))
     }
 
     /// Counts one attempt from an address; `None`: unknown.
@@ -34,8 +30,8 @@ impl NetworkLimit {
     /// # Errors
     /// The time after which another attempt is possible; this one was not counted.
     pub fn begin(&self, from: Option<IpAddr>, now: Instant) -> Result<(), Duration> {
-        let (slot, now) = (self.slot(from), now.saturating_duration_since(self.start));
         let mut slots = self.lock();
+        let slot = slots.slot(from.map(network));
         let wait = slots.wait(slot, now);
         if !wait.is_zero() {
             return Err(wait);
@@ -46,22 +42,14 @@ impl NetworkLimit {
 
     /// Forgets one attempt, because it succeeded.
     pub fn succeeded(&self, from: Option<IpAddr>) {
-        let slot = self.slot(from);
-        self.lock().forget(slot);
-    }
-
-    fn slot(&self, from: Option<IpAddr>) -> usize {
-        slot(&self.keys, from.map(network))
+        let mut slots = self.lock();
+        let slot = slots.slot(from.map(network));
+        slots.forget(slot);
     }
 
     fn lock(&self) -> MutexGuard<'_, Slots> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The slot of a key.
-pub fn slot(keys: &RandomState, key: impl Hash) -> usize {
-    usize::try_from(keys.hash_one(key) % SLOTS as u64).unwrap_or(0)
 }
 
 /// The address, or the /64 of an IPv6 address: one host has all of it.
@@ -76,13 +64,26 @@ pub fn network(address: IpAddr) -> IpAddr {
 #[derive(Debug)]
 pub struct Slots {
     rate: Rate,
+    start: Instant,
+    keys: RandomState,
     /// For each slot, the time at which all its attempts are possible again, in milliseconds since the start.
     full_at: Box<[u64]>,
 }
 
 impl Slots {
-    pub fn new(rate: Rate) -> Slots {
-        Slots { rate, full_at: vec![0; SLOTS].into_boxed_slice() }
+    pub fn new(rate: Rate, now: Instant) -> Slots {
+        let full_at = vec![0; SLOTS].into_boxed_slice();
+        Slots { rate, start: now, keys: RandomState::new(), full_at }
+    }
+
+    /// The slot of a key.
+    pub fn slot(&self, key: impl Hash) -> usize {
+        usize::try_from(self.keys.hash_one(key) % SLOTS as u64).unwrap_or(0)
+    }
+
+    /// Milliseconds since the start.
+    fn elapsed(&self, now: Instant) -> u64 {
+        milliseconds(now.saturating_duration_since(self.start))
     }
 
     fn interval(&self) -> u64 {
@@ -90,16 +91,16 @@ impl Slots {
     }
 
     /// The time until an attempt is possible; zero if it is now.
-    pub fn wait(&self, slot: usize, now: Duration) -> Duration {
+    pub fn wait(&self, slot: usize, now: Instant) -> Duration {
         let most = self.interval() * u64::from(self.rate.burst - 1);
         let full_at = self.full_at.get(slot).copied().unwrap_or(0);
-        Duration::from_millis(full_at.saturating_sub(milliseconds(now) + most))
+        Duration::from_millis(full_at.saturating_sub(self.elapsed(now) + most))
     }
 
-    pub fn count(&mut self, slot: usize, now: Duration) {
-        let interval = self.interval();
+    pub fn count(&mut self, slot: usize, now: Instant) {
+        let (interval, elapsed) = (self.interval(), self.elapsed(now));
         if let Some(full_at) = self.full_at.get_mut(slot) {
-            *full_at = (*full_at).max(milliseconds(now)) + interval;
+            *full_at = (*full_at).max(elapsed) + interval;
         }
     }
 

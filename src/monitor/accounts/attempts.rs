@@ -7,8 +7,7 @@
 
 use super::device_cookie::DeviceNonce;
 use super::sessions::SessionId;
-use crate::monitor::rate_limit::{self, Rate, Slots, network};
-use std::hash::{Hash, RandomState};
+use crate::monitor::rate_limit::{Rate, Slots, network};
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -50,8 +49,6 @@ pub enum Proof {
 /// All limits.
 #[derive(Debug)]
 pub struct Attempts {
-    start: Instant,
-    keys: RandomState,
     slots: Mutex<AllSlots>,
 }
 
@@ -66,12 +63,12 @@ struct AllSlots {
 impl Attempts {
     pub fn new(now: Instant) -> Attempts {
         let slots = AllSlots {
-            accounts: Slots::new(ACCOUNT),
-            networks: Slots::new(NETWORK),
-            browsers: Slots::new(BROWSER),
-            codes: Slots::new(CODE),
+            accounts: Slots::new(ACCOUNT, now),
+            networks: Slots::new(NETWORK, now),
+            browsers: Slots::new(BROWSER, now),
+            codes: Slots::new(CODE, now),
         };
-        Attempts { start: now, keys: RandomState::new(), slots: Mutex::new(slots) }
+        Attempts { slots: Mutex::new(slots) }
     }
 
     /// Counts one attempt.
@@ -79,9 +76,8 @@ impl Attempts {
     /// # Errors
     /// The time after which another attempt is possible; this one was not counted.
     pub fn begin(&self, proof: Proof, account: &str, who: Attempter, now: Instant) -> Result<(), Duration> {
-        let now = now.saturating_duration_since(self.start);
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        let limits = self.limits(&mut slots, proof, account, who);
+        let limits = slots.limits(proof, account, who);
         let wait = limits.iter().map(|(slots, slot)| slots.wait(*slot, now)).max().unwrap_or_default();
         if !wait.is_zero() {
             return Err(wait);
@@ -93,29 +89,23 @@ impl Attempts {
     /// Forgets one attempt, because it succeeded.
     pub fn succeeded(&self, proof: Proof, account: &str, who: Attempter) {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        self.limits(&mut slots, proof, account, who).into_iter().for_each(|(slots, slot)| slots.forget(slot));
+        slots.limits(proof, account, who).into_iter().for_each(|(slots, slot)| slots.forget(slot));
     }
+}
 
+impl AllSlots {
     /// The limits that an attempt counts in, and the slot in each.
-    fn limits<'s>(
-        &self,
-        all: &'s mut AllSlots,
-        proof: Proof,
-        account: &str,
-        who: Attempter,
-    ) -> Vec<(&'s mut Slots, usize)> {
+    fn limits(&mut self, proof: Proof, account: &str, who: Attempter) -> Vec<(&mut Slots, usize)> {
         let Attempter::Stranger(address) = who else {
-            return vec![(&mut all.browsers, self.slot((proof == Proof::Code, who)))];
+            let slot = self.browsers.slot((proof == Proof::Code, who));
+            return vec![(&mut self.browsers, slot)];
         };
         let by_account = match proof {
-            Proof::Password => &mut all.accounts,
-            Proof::Code => &mut all.codes,
+            Proof::Password => &mut self.accounts,
+            Proof::Code => &mut self.codes,
         };
-        vec![(by_account, self.slot(account)), (&mut all.networks, self.slot(address.map(network)))]
-    }
-
-    fn slot(&self, key: impl Hash) -> usize {
-        rate_limit::slot(&self.keys, key)
+        let (account, network) = (by_account.slot(account), self.networks.slot(address.map(network)));
+        vec![(by_account, account), (&mut self.networks, network)]
     }
 }
 
