@@ -1,10 +1,46 @@
-//! The machine of a device that enrols: its name, and the token that it made.
+//! The machine of a device that enrols: the one that has its hardware id, its name, and the token that the device made.
 
 use crate::clock::Moment;
-use crate::monitor::machine::{self, Description, MachineId};
+use crate::monitor::machine::{self, Description, MachineId, MachineStatus};
 use crate::monitor::registry::token::TokenHash;
 use crate::monitor::store::StoreError;
-use rusqlite::{Transaction, params};
+use rusqlite::{OptionalExtension, Transaction, params};
+
+/// A machine that has the hardware id of a device.
+pub struct KnownDevice {
+    pub machine: MachineId,
+    pub name: String,
+    pub status: MachineStatus,
+    has_token: bool,
+    pub watched: bool,
+}
+
+pub fn known_device(tx: &Transaction<'_>, hardware_id: &str) -> Result<Option<KnownDevice>, StoreError> {
+    let found = tx
+        .query_row(
+            "SELECT id, name, status, EXISTS (SELECT 1 FROM device_token WHERE machine_id = id), watched
+             FROM machine JOIN machine_state ON machine_id = id WHERE hardware_id = ?1",
+            [hardware_id],
+            |row| {
+                Ok(KnownDevice {
+                    machine: MachineId(row.get(0)?),
+                    name: row.get(1)?,
+                    status: MachineStatus::of(row.get(2)?),
+                    has_token: row.get(3)?,
+                    watched: row.get(4)?,
+                })
+            },
+        )
+        .optional()?;
+    Ok(found)
+}
+
+impl KnownDevice {
+    /// It is online with a token: two devices would be one machine.
+    pub fn is_in_use(&self) -> bool {
+        self.status == MachineStatus::Online && self.has_token
+    }
+}
 
 /// A device is called by its hostname, and by its hardware id too where that is taken or cannot be a name.
 pub fn described(

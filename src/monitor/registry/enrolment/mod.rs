@@ -26,7 +26,7 @@ use crate::clock::Moment;
 use crate::monitor::events::note;
 use crate::monitor::machine::{self, MachineId, MachineStatus};
 use crate::monitor::store::{Refused, Store, StoreError};
-use device::{described, insert_token};
+use device::{KnownDevice, described, insert_token, known_device};
 pub use keys::{EnrolmentKey, NewKey};
 use keys::{FoundKey, unusable};
 pub use requests::{Approval, EnrolmentRequest, WaitReason};
@@ -233,41 +233,6 @@ fn not_handed_over(known: &KnownDevice) -> Refused {
             known.name
         ),
     })
-}
-
-struct KnownDevice {
-    machine: MachineId,
-    name: String,
-    status: MachineStatus,
-    has_token: bool,
-    watched: bool,
-}
-
-fn known_device(tx: &Transaction<'_>, hardware_id: &str) -> Result<Option<KnownDevice>, StoreError> {
-    let found = tx
-        .query_row(
-            "SELECT id, name, status, EXISTS (SELECT 1 FROM device_token WHERE machine_id = id), watched
-             FROM machine JOIN machine_state ON machine_id = id WHERE hardware_id = ?1",
-            [hardware_id],
-            |row| {
-                Ok(KnownDevice {
-                    machine: MachineId(row.get(0)?),
-                    name: row.get(1)?,
-                    status: MachineStatus::of(row.get(2)?),
-                    has_token: row.get(3)?,
-                    watched: row.get(4)?,
-                })
-            },
-        )
-        .optional()?;
-    Ok(found)
-}
-
-impl KnownDevice {
-    /// It is online with a token: two devices would be one machine.
-    fn is_in_use(&self) -> bool {
-        self.status == MachineStatus::Online && self.has_token
-    }
 }
 
 /// Whether the device repeats its request with its own key because it got no answer.

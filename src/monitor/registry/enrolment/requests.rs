@@ -1,6 +1,6 @@
 //! Devices that wait for a person's approval, each with the token that it made.
 
-use super::device::{described, insert_token};
+use super::device::{described, insert_token, known_device};
 use crate::clock::Moment;
 use crate::monitor::events::note;
 use crate::monitor::machine::{self, MachineId};
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 /// Devices that wait at once.
 const MOST_REQUESTS: i64 = 1000;
-/// A device that has not asked for so long does not wait any more.
+/// A request ends this long after the device repeated it last.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(7 * 86_400);
 
 /// Why a device waits.
@@ -160,10 +160,11 @@ fn replace(
     which: &str,
 ) -> Result<(MachineId, String), Refused> {
     let machine = find(tx, which)?;
-    if let Some(other) = owner(tx, &request.hardware_id)?.filter(|other| *other != machine) {
+    let known = known_device(tx, &request.hardware_id)?;
+    if let Some(other) = known.filter(|known| known.machine != machine) {
         return Err(Refused::because(format!(
             "machine {} has this hardware id; remove it first, or let the device replace that one",
-            other.0
+            other.machine.0
         )));
     }
     revoke_all(tx, machine)?;
@@ -178,10 +179,10 @@ fn add(
     name: Option<&str>,
     now: Moment,
 ) -> Result<(MachineId, String), Refused> {
-    if let Some(other) = owner(tx, &request.hardware_id)? {
+    if let Some(other) = known_device(tx, &request.hardware_id)? {
         return Err(Refused::because(format!(
             "machine {} has this hardware id: the device can only replace it",
-            other.0
+            other.machine.0
         )));
     }
     let mut new = described(tx, &request.hardware_id, request.hostname.as_deref(), request.group.clone())?;
@@ -190,11 +191,6 @@ fn add(
         name.clone_into(&mut new.name);
     }
     Ok((insert(tx, &new, Some(&request.hardware_id), now)?, new.name))
-}
-
-fn owner(tx: &Transaction<'_>, hardware_id: &str) -> Result<Option<MachineId>, StoreError> {
-    let sql = "SELECT id FROM machine WHERE hardware_id = ?1";
-    Ok(tx.query_row(sql, [hardware_id], |row| row.get(0)).optional()?.map(MachineId))
 }
 
 /// Whether a device with this token waits already; it has asked again.
