@@ -1,7 +1,7 @@
 //! Finds the id of a Telegram chat: a person sends the bot a code, and the chat of that message is the one.
 //!
 //! Each bot has one thread that polls `getUpdates`, because Telegram answers only one such request of a bot at a time. The
-//! thread ends when nobody waits for it any more.
+//! thread ends with its last search.
 
 use super::http::PostClient;
 use super::settings::{NotifySettings, start_resolver};
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 /// Bots that are polled at the same time, and searches in all.
 const MOST_BOTS: usize = 8;
 const MOST_SEARCHES: usize = 32;
-/// A search that was not successful for so long is forgotten.
+/// A search ends after this time without success.
 const LIFETIME: Duration = Duration::from_secs(600);
 /// Digits of a code: a bot has few searches, and a code is looked for during ten minutes.
 const CODES: std::ops::Range<u32> = 100_000..1_000_000;
@@ -149,7 +149,7 @@ impl Searches {
         self.searches.retain(|search| now.saturating_duration_since(search.begun) < LIFETIME);
     }
 
-    /// If nobody waits, the bot's thread ends, and the next search starts another.
+    /// Whether a search waits for this bot; if not, its thread ends, and the next search starts another.
     fn is_awaited(&mut self, token: &str, now: Instant) -> bool {
         self.forget_old(now);
         let is_awaited = self.waiting(token).next().is_some();

@@ -110,7 +110,7 @@ impl Store {
     }
 }
 
-/// A time in which nobody is notified about a machine.
+/// A time without notifications about a machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Maintenance {
     pub machine: MachineId,

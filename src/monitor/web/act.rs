@@ -44,7 +44,7 @@ pub fn acknowledge(context: &PageContext, visit: &Visit<'_>, id: MachineId) -> R
 /// A machine within the visitor's scope.
 ///
 /// # Errors
-/// [`PageRefusal::NotFound`] also for one outside: so nobody can find out that it exists.
+/// [`PageRefusal::NotFound`] also for one outside, so that it stays unknown.
 pub fn visible_machine(
     context: &PageContext,
     visit: &Visit<'_>,

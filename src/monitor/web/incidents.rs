@@ -179,9 +179,8 @@ impl VisibleMachines {
             return Ok(VisibleMachines(None));
         }
         let (view, _) = context.live.view()?;
-        let machines = view.machines.iter().map(|machine| &machine.machine);
-        let visible = machines.filter(|machine| visit.viewpoint.sees(machine));
-        Ok(VisibleMachines(Some(visible.map(|machine| machine.id).collect())))
+        let visible = view.visible(&visit.viewpoint).map(|machine| machine.machine.id);
+        Ok(VisibleMachines(Some(visible.collect())))
     }
 
     fn includes(&self, machine: MachineId) -> bool {

@@ -1,4 +1,4 @@
-//! `/settings/maintenance`: the machines about which nobody is notified for a while, and a form for several machines.
+//! `/settings/maintenance`: the machines in maintenance, and a form that pauses several.
 
 use super::context::PageContext;
 use super::form::Form;
@@ -71,11 +71,8 @@ fn show(
     problem: Option<String>,
 ) -> Result<Response, PageRefusal> {
     let (view, _) = context.live.view()?;
-    let visible = view.machines.iter().map(|machine| &machine.machine);
-    let visible: HashMap<MachineId, &Machine> = visible
-        .filter(|machine| visit.viewpoint.sees(machine))
-        .map(|machine| (machine.id, machine))
-        .collect();
+    let visible = view.visible(&visit.viewpoint).map(|machine| (machine.machine.id, &machine.machine));
+    let visible: HashMap<MachineId, &Machine> = visible.collect();
     let line = |maintenance: Maintenance| {
         let machine = visible.get(&maintenance.machine)?;
         Some(MaintenanceLine::new(maintenance, machine, visit))
@@ -106,7 +103,9 @@ pub fn begin(context: &PageContext, visit: &Visit<'_>) -> Result<Response, PageR
     visit.require(Role::Operator)?;
     let form = Form::of_body(visit.request)?;
     let (store, now) = (&context.shared.store, visit.now.wall);
-    let paused = chosen(context, visit, &form)?.and_then(|machines| {
+    let (view, _) = context.live.view()?;
+    let visible: Vec<&Machine> = view.visible(&visit.viewpoint).map(|machine| &machine.machine).collect();
+    let paused = chosen(&visible, &form).and_then(|machines| {
         let length: Period = form.text("for").parse().map_err(Refused::because)?;
         store.pause_machines(&machines, length.0, form.filled("reason"), now)?;
         Ok((machines, length))
@@ -129,18 +128,11 @@ pub fn begin(context: &PageContext, visit: &Visit<'_>) -> Result<Response, PageR
     }
 }
 
-/// The names of the machines that the form chooses and the visitor sees.
-fn chosen(
-    context: &PageContext,
-    visit: &Visit<'_>,
-    form: &Form,
-) -> Result<Result<Vec<String>, Refused>, PageRefusal> {
+/// The names of the visible machines that the form chooses.
+fn chosen(visible: &[&Machine], form: &Form) -> Result<Vec<String>, Refused> {
     let (names, groups, tags) = (form.names("machines"), form.names("groups"), form.names("tags"));
-    let (view, _) = context.live.view()?;
-    let visible = view.machines.iter().map(|machine| &machine.machine);
-    let visible: Vec<&Machine> = visible.filter(|machine| visit.viewpoint.sees(machine)).collect();
     if let Some(unknown) = names.iter().find(|name| !visible.iter().any(|machine| machine.name == **name)) {
-        return Ok(Err(Refused::because(format!("there is no machine \"{unknown}\""))));
+        return Err(Refused::because(format!("there is no machine \"{unknown}\"")));
     }
     let is_chosen = |machine: &&&Machine| {
         names.contains(&machine.name)
@@ -149,7 +141,7 @@ fn chosen(
     };
     let chosen: Vec<String> = visible.iter().filter(is_chosen).map(|machine| machine.name.clone()).collect();
     match chosen.is_empty() {
-        true => Ok(Err(Refused::because("no machine matches: name a machine, a group or a tag"))),
-        false => Ok(Ok(chosen)),
+        true => Err(Refused::because("no machine matches: name a machine, a group or a tag")),
+        false => Ok(chosen),
     }
 }

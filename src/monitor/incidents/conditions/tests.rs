@@ -158,6 +158,10 @@ impl ConditionRig {
             self.now,
         );
     }
+
+    fn execute(&self, sql: &str) {
+        self.store.write(|tx| Ok(tx.execute_batch(sql)?)).expect("run");
+    }
 }
 
 fn start(store: &Scratch, now: Now) -> (RecorderContext, Recorder) {
@@ -472,14 +476,11 @@ fn a_condition_that_is_switched_off_ends_without_a_message_and_is_judged_anew_la
 fn a_failed_transaction_loses_nothing() {
     let mut rig = ConditionRig::with_cameras();
     let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON incident BEGIN SELECT RAISE(ABORT, 'refused'); END";
-    let run = |rig: &ConditionRig, sql: &str| {
-        rig.store.write(|tx| Ok(tx.execute_batch(sql)?)).expect("run");
-    };
-    run(&rig, refuse);
+    rig.execute(refuse);
     rig.cameras(&[("gate", 9), ("yard", 0)]);
     rig.beats_for(MINUTE * 2);
     assert_eq!(rig.messages(), Vec::<String>::new());
-    run(&rig, "DROP TRIGGER refuse");
+    rig.execute("DROP TRIGGER refuse");
     rig.beats_for(SECOND * 5);
     assert_eq!(rig.messages().len(), 1);
 }
@@ -487,15 +488,12 @@ fn a_failed_transaction_loses_nothing() {
 #[test]
 fn a_condition_that_holds_again_before_its_end_is_recorded_is_the_same_incident() {
     let mut rig = ConditionRig::with_cameras();
-    let run = |rig: &ConditionRig, sql: &str| {
-        rig.store.write(|tx| Ok(tx.execute_batch(sql)?)).expect("run");
-    };
     rig.cameras(&[("gate", 9), ("yard", 0)]);
     rig.beats_for(MINUTE * 2);
-    run(&rig, "CREATE TRIGGER refuse BEFORE UPDATE ON incident BEGIN SELECT RAISE(ABORT, 'refused'); END");
+    rig.execute("CREATE TRIGGER refuse BEFORE UPDATE ON incident BEGIN SELECT RAISE(ABORT, 'refused'); END");
     rig.cameras(&[("gate", 0), ("yard", 0)]);
     rig.beats_for(SECOND * 5);
-    run(&rig, "DROP TRIGGER refuse");
+    rig.execute("DROP TRIGGER refuse");
     rig.cameras(&[("gate", 9), ("yard", 0)]);
     rig.beats_for(SECOND * 5);
     rig.is_silent_for(MINUTE * 5);
@@ -509,19 +507,15 @@ fn a_condition_that_holds_again_before_its_end_is_recorded_is_the_same_incident(
 #[test]
 fn a_machine_returns_also_if_the_sweep_that_took_it_offline_failed_later() {
     let mut rig = ConditionRig::with_cameras();
-    let run = |rig: &ConditionRig, sql: &str| {
-        rig.store.write(|tx| Ok(tx.execute_batch(sql)?)).expect("run");
-    };
     // A summary that is due, and cannot be written.
     rig.cameras(&[("gate", 9), ("yard", 0)]);
     rig.beats_for(MINUTE * 2);
-    run(&rig, "UPDATE incident SET existing = 1, notified_at = NULL");
-    run(
-        &rig,
+    rig.execute("UPDATE incident SET existing = 1, notified_at = NULL");
+    rig.execute(
         "CREATE TRIGGER refuse BEFORE UPDATE OF summarised_at ON incident BEGIN SELECT RAISE(ABORT, 'refused'); END",
     );
     rig.is_silent_for(MINUTE * 10);
-    run(&rig, "DROP TRIGGER refuse");
+    rig.execute("DROP TRIGGER refuse");
     rig.beats_for(SECOND * 5);
     let messages = rig.messages();
     assert!(messages.iter().any(|message| message.ends_with("back online")), "{messages:?}");

@@ -92,8 +92,7 @@ impl Board {
     }
 
     pub fn of(view: &FleetView, viewpoint: &Viewpoint) -> Board {
-        let visible = view.machines.iter().filter(|machine| viewpoint.sees(&machine.machine));
-        let mut problems = problems(visible, &view.notified, &viewpoint.clock, viewpoint.now);
+        let mut problems = problems(view.visible(viewpoint), &view.notified, &viewpoint.clock, viewpoint.now);
         let more = problems.len().saturating_sub(MOST_PROBLEMS);
         problems.truncate(MOST_PROBLEMS);
         let can_act = viewpoint.visitor.may(Role::Operator);

@@ -34,14 +34,14 @@ impl DayRun {
     }
 }
 
-/// The runs that are not up, oldest first.
+/// The runs that are not up, oldest first. Incidents that ended before the day do not count.
 pub fn day_runs(added: Moment, incidents: &[RecentIncident], now: Moment) -> Vec<DayRun> {
     let mut slots = [DayState::Up; SLOTS];
     let begin = now.minus(SLOT * 288);
     if added > begin {
         paint(&mut slots, begin, (begin, added), DayState::Unknown);
     }
-    for incident in incidents {
+    for incident in incidents.iter().filter(|incident| incident.ended.is_none_or(|ended| ended > begin)) {
         let state = if incident.is_outage { DayState::Down } else { DayState::Degraded };
         paint(&mut slots, begin, (incident.since, incident.ended.unwrap_or(now)), state);
     }

@@ -72,9 +72,9 @@ pub fn page(context: &PageContext, visit: &Visit<'_>) -> Result<Response, PageRe
     let filter = FleetFilter::read(visit)?;
     let viewpoint = &visit.viewpoint;
     let (view, version) = context.live.view()?;
-    let visible = || view.machines.iter().filter(|machine| viewpoint.sees(&machine.machine));
-    let headline = Headline::of(visible(), viewpoint);
-    let matching: Vec<&MachineView> = visible().filter(|machine| filter.matches(machine)).collect();
+    let visible = view.visible(viewpoint);
+    let headline = Headline::of(visible.clone(), viewpoint);
+    let matching: Vec<&MachineView> = visible.filter(|machine| filter.matches(machine)).collect();
     let grouping = Grouping::of(&matching, filter.by_tag);
     let (groups, pages) = grouping.page(filter.page, PAGE, viewpoint);
     let page = FleetPage {
@@ -95,8 +95,7 @@ pub fn page(context: &PageContext, visit: &Visit<'_>) -> Result<Response, PageRe
 pub fn wall(context: &PageContext, visit: &Visit<'_>) -> Result<Response, PageRefusal> {
     let viewpoint = &visit.viewpoint;
     let (view, version) = context.live.view()?;
-    let visible: Vec<&MachineView> =
-        view.machines.iter().filter(|machine| viewpoint.sees(&machine.machine)).collect();
+    let visible: Vec<&MachineView> = view.visible(viewpoint).collect();
     let headline = Headline::of(visible.iter().copied(), viewpoint);
     let (groups, _) = Grouping::of(&visible, false).page(1, usize::MAX, viewpoint);
     let mut board = Board::of(&view, viewpoint);

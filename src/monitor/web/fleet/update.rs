@@ -100,8 +100,7 @@ impl Update {
         if tracker.has_new_structure(since) {
             return Some(Update { version, reload: true, ..Update::default() });
         }
-        let visible: Vec<_> =
-            view.machines.iter().filter(|machine| viewpoint.sees(&machine.machine)).collect();
+        let visible: Vec<_> = view.visible(viewpoint).collect();
         let changed: Vec<_> =
             visible.iter().copied().filter(|seen| tracker.has_changed(seen.machine.id, since)).collect();
         if changed.is_empty() && !tracker.has_new_problems(since) {

@@ -14,6 +14,7 @@ use crate::monitor::registry::machines::MachineFilter;
 use crate::monitor::store::StoreError;
 use crate::monitor::store::page::Page;
 use crate::monitor::web::severity::{MachineHealth, severity};
+use crate::monitor::web::viewpoint::Viewpoint;
 use crate::monitor::zone::Clock;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -22,8 +23,6 @@ use std::time::Duration;
 const LATE_INTERVALS: u32 = 3;
 /// The shortest silence that the page counts.
 const SHORTEST_SILENCE: Duration = Duration::from_secs(10);
-/// The bar of a machine's line.
-const DAY: Duration = Duration::from_secs(86_400);
 /// Outages since Monday, in every time zone.
 const WEEK: Duration = Duration::from_secs(8 * 86_400);
 
@@ -79,6 +78,11 @@ impl FleetView {
             has_channel: store.has_enabled_channel()?,
         })
     }
+
+    /// The machines within a visitor's scope.
+    pub fn visible(&self, viewpoint: &Viewpoint) -> impl Iterator<Item = &MachineView> + Clone {
+        self.machines.iter().filter(move |machine| viewpoint.sees(&machine.machine))
+    }
 }
 
 fn by_machine<T>(records: Vec<T>, machine: impl Fn(&T) -> MachineId) -> HashMap<MachineId, Vec<T>> {
@@ -99,9 +103,7 @@ impl MachineView {
     ) -> MachineView {
         let outages = recent.iter().filter(|incident| incident.is_outage);
         let outages = outages.map(|outage| (outage.since, outage.ended)).collect();
-        let today = |incident: &&RecentIncident| incident.ended.is_none_or(|ended| ended > now.minus(DAY));
-        let day: Vec<RecentIncident> = recent.iter().filter(today).copied().collect();
-        let day = day_runs(machine.created_at, &day, now);
+        let day = day_runs(machine.created_at, recent, now);
         let newest = shared.fleet.newest(machine.id);
         let seen = newest.as_ref().map(|newest| newest.seen).or(machine.last_seen);
         let payload = newest.as_ref().and_then(|newest| newest.payload.as_deref());

@@ -1,11 +1,5 @@
 //! The forms of channels: add, change the address, switch on and off, remove, test.
 
-use super::super::context::PageContext;
-use super::super::form::Form;
-use super::super::page::see_other;
-use super::super::refusal::{PageRefusal, answer};
-use super::super::route::ChannelForm;
-use super::super::visit::Visit;
 use super::{PeopleNote, RefusedForm, show};
 use crate::clock::Now;
 use crate::http::{Exchange, Response};
@@ -19,6 +13,12 @@ use crate::monitor::notify::target::{
 use crate::monitor::notify::test_message::test_channel;
 use crate::monitor::registry::token::{Token, TokenUse};
 use crate::monitor::store::Refused;
+use crate::monitor::web::context::PageContext;
+use crate::monitor::web::form::Form;
+use crate::monitor::web::page::see_other;
+use crate::monitor::web::refusal::{PageRefusal, answer};
+use crate::monitor::web::route::ChannelForm;
+use crate::monitor::web::visit::Visit;
 use crate::startup::spawn;
 use std::sync::Arc;
 
@@ -182,7 +182,7 @@ pub fn test(context: &Arc<PageContext>, id: ChannelId, exchange: Exchange, now: 
 }
 
 fn permit(context: &PageContext, exchange: &Exchange, now: Now) -> Result<(), PageRefusal> {
-    super::super::origin::check(&exchange.request, context.settings.get().web.public_url.as_ref())?;
+    crate::monitor::web::origin::check(&exchange.request, context.settings.get().web.public_url.as_ref())?;
     Visit::of(context, &exchange.request, now)?.require(Role::Operator)
 }
 

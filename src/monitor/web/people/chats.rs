@@ -1,11 +1,5 @@
 //! The search for a Telegram chat: the page shows a code, and the chat in which the bot receives it becomes the channel.
 
-use super::super::context::PageContext;
-use super::super::form::Form;
-use super::super::frame::{Frame, Section};
-use super::super::page::{html, see_other};
-use super::super::refusal::PageRefusal;
-use super::super::visit::Visit;
 use super::{PeopleNote, RefusedForm, show};
 use crate::http::Response;
 use crate::monitor::accounts::visitor::Role;
@@ -14,6 +8,12 @@ use crate::monitor::notify::channels::NewChannel;
 use crate::monitor::notify::chat_search::{ChatSearch, SearchId, SearchState};
 use crate::monitor::notify::telegram::{FoundChat, is_bot_token};
 use crate::monitor::store::Refused;
+use crate::monitor::web::context::PageContext;
+use crate::monitor::web::form::Form;
+use crate::monitor::web::frame::{Frame, Section};
+use crate::monitor::web::page::{html, see_other};
+use crate::monitor::web::refusal::PageRefusal;
+use crate::monitor::web::visit::Visit;
 use askama::Template;
 
 /// Seconds until the page looks again, with and without JavaScript.

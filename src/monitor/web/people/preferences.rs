@@ -1,12 +1,12 @@
 //! The form of what a recipient is notified about, and when.
 
-use super::super::form::Form;
 use crate::config::Period;
 use crate::monitor::notify::choices::Selection;
 use crate::monitor::notify::quiet_hours::QuietTimes;
 use crate::monitor::notify::recipients::{Preferences, StoredRecipient, check_min_outage};
 use crate::monitor::notify::topic::Topic;
 use crate::monitor::store::Refused;
+use crate::monitor::web::form::Form;
 use crate::monitor::zone::Clock;
 use std::time::Duration;
 
