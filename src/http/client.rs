@@ -1,8 +1,49 @@
-//! The client of a request that a trusted proxy forwards.
+//! The client of a request, which a trusted proxy may forward, and of a connection.
 
-use super::message::{Peer, Request};
+use super::limits::Limits;
+use super::message::{Peer, Request, Response};
 use super::networks::IpNetwork;
 use std::net::IpAddr;
+
+/// The client of a connection, as the bounds of unfinished input count it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ConnectionClient {
+    /// Client of the current request; `None` if a proxy has not named it yet, or the peer is on this machine.
+    pub(super) address: Option<IpAddr>,
+    /// The peer forwards for many clients: authentication of one does not count for the next.
+    is_shared: bool,
+    /// It has sent a valid token.
+    pub(super) authenticated: bool,
+}
+
+impl ConnectionClient {
+    pub(super) fn new(peer: Peer, limits: &Limits) -> ConnectionClient {
+        let address = match peer {
+            Peer::Tcp(address) => Some(address.ip()),
+            Peer::Unix => None,
+        };
+        let is_proxy = |address: &IpAddr| limits.unlimited.iter().any(|network| network.contains(*address));
+        let address = address.filter(|address| !is_proxy(address));
+        ConnectionClient { address, is_shared: address.is_none(), authenticated: false }
+    }
+
+    /// The head of a request has arrived.
+    pub(super) fn begin_request(&mut self, head: &Request, limits: &Limits) {
+        if self.is_shared {
+            self.address = address(head, &limits.unlimited);
+            self.authenticated = false;
+        }
+    }
+
+    /// The request is answered.
+    pub(super) fn end_request(&mut self, response: &Response) {
+        let refused = self.is_shared || response.status() == 401;
+        self.authenticated = response.authenticated || (self.authenticated && !refused);
+        if self.is_shared {
+            self.address = None;
+        }
+    }
+}
 
 /// Address of the client: the nearest one in `X-Forwarded-For` that is not a trusted proxy's. `None` if no trusted
 /// source names one.

@@ -1,16 +1,18 @@
 //! State machine of one connection without its socket: bytes in, requests out, responses in, bytes out.
 
-use super::client;
+use super::client::ConnectionClient;
 use super::counters::Counters;
 use super::deadlines::Wait;
+#[cfg(feature = "monitor")]
+use super::file_body::Piece;
 use super::gate::{Gate, GateDecision};
 use super::limits::Limits;
 use super::message::{Peer, Request, Response};
+use super::output::Output;
 use super::parse::{self, Rejection, Scanner};
 use super::partial::Partial;
 use super::queue;
-use super::write::{self, After};
-use std::net::IpAddr;
+use super::write::After;
 use std::sync::Arc;
 
 /// Bytes that are discarded from a refused client so that it can read the refusal; after that its connection is reset.
@@ -24,7 +26,7 @@ pub(super) struct Front {
     pub(super) limits: Limits,
     pub(super) counters: Arc<Counters>,
     pub(super) gate: Option<Gate>,
-    /// Formatted by [`write::date`], updated each second.
+    /// Formatted by [`super::date`], updated each second.
     pub(super) date: String,
 }
 
@@ -32,21 +34,14 @@ pub(super) struct Front {
 #[derive(Debug)]
 pub(super) struct HttpConnection {
     peer: Peer,
-    /// Client of the current request; `None` if a proxy has not named it yet, or the peer is on this machine.
-    client: Option<IpAddr>,
-    /// The peer forwards for many clients: authentication of one does not count for the next.
-    is_shared: bool,
-    /// The client has sent a valid token.
-    authenticated: bool,
+    client: ConnectionClient,
     /// Bytes received and not handed on; `input[begin..]` begins with a request.
     input: Vec<u8>,
     begin: usize,
     scanner: Scanner,
     /// A request whose head is complete and whose body is not.
     partial: Option<Box<Partial>>,
-    /// Responses; `output[written..]` is still to be sent.
-    output: Vec<u8>,
-    written: usize,
+    output: Output,
     phase: Phase,
     /// The peer has shut its side.
     ended: bool,
@@ -68,18 +63,11 @@ impl From<Rejection> for End {
     }
 }
 
-/// The peer's address; `None` for a proxy.
-fn own_address(peer: Peer, limits: &Limits) -> Option<IpAddr> {
-    let Peer::Tcp(address) = peer else { return None };
-    let is_proxy = limits.unlimited.iter().any(|network| network.contains(address.ip()));
-    (!is_proxy).then(|| address.ip())
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     /// Waits for a request or the rest of one.
     Receiving,
-    /// The handler has a request.
+    /// The handler has a request, or a file is being sent.
     Working(After),
     /// Closes once the output is sent, and lingers if the peer may still be sending.
     Closing {
@@ -94,18 +82,14 @@ enum Phase {
 
 impl HttpConnection {
     pub(super) fn new(peer: Peer, limits: &Limits) -> HttpConnection {
-        let client = own_address(peer, limits);
         HttpConnection {
             peer,
-            client,
-            is_shared: client.is_none(),
-            authenticated: false,
+            client: ConnectionClient::new(peer, limits),
             input: Vec::new(),
             begin: 0,
             scanner: Scanner::default(),
             partial: None,
-            output: Vec::new(),
-            written: 0,
+            output: Output::default(),
             phase: Phase::Receiving,
             ended: false,
             last: false,
@@ -163,7 +147,7 @@ impl HttpConnection {
                 None
             }
             Err(End::Answered(response)) => {
-                self.answer_and_close(&response, front);
+                self.answer_and_close(response, front);
                 None
             }
         }
@@ -185,7 +169,7 @@ impl HttpConnection {
                 self.check(partial.head(), front)?;
             }
             if is_new && used == 0 && partial.waits_for_continue() {
-                self.output.extend_from_slice(write::CONTINUE);
+                self.output.put_continue();
             }
             self.partial = Some(Box::new(partial));
             return Ok(None);
@@ -199,13 +183,10 @@ impl HttpConnection {
 
     /// Calls the gate for a request whose body is still to come.
     fn check(&mut self, head: &Request, front: &Front) -> Result<(), End> {
-        if self.is_shared {
-            self.client = client::address(head, &front.limits.unlimited);
-            self.authenticated = false;
-        }
+        self.client.begin_request(head, &front.limits);
         match front.gate.as_ref().map(|gate| gate(head)) {
             None | Some(GateDecision::Receive) => {}
-            Some(GateDecision::Authenticated) => self.authenticated = true,
+            Some(GateDecision::Authenticated) => self.client.authenticated = true,
             Some(GateDecision::Refuse(response)) => return Err(End::Answered(response)),
         }
         Ok(())
@@ -233,16 +214,21 @@ impl HttpConnection {
     }
 
     /// Answers the request that [`HttpConnection::next`] returned; drops a response that is too late.
-    pub(super) fn answer(&mut self, response: &Response, front: &Front) {
+    pub(super) fn answer(&mut self, response: Response, front: &Front) {
         let Phase::Working(mut after) = self.phase else { return };
         after.keep_alive &= !self.ended && !self.last;
-        let refused = self.is_shared || response.status() == 401;
-        self.authenticated = response.authenticated || (self.authenticated && !refused);
-        if self.is_shared {
-            self.client = None;
-        }
+        self.client.end_request(&response);
         self.put(response, after, front);
-        self.phase = if after.keep_alive {
+        if self.output.has_download() {
+            self.phase = Phase::Working(after);
+        } else {
+            self.finish(after);
+        }
+    }
+
+    /// The response is complete in the output.
+    fn finish(&mut self, after: After) {
+        self.phase = if after.keep_alive && !self.ended && !self.last {
             Phase::Receiving
         } else {
             // Unread pipelined requests would turn the close into a reset.
@@ -258,10 +244,10 @@ impl HttpConnection {
         if rejection.status == 503 {
             response = response.header("Retry-After", queue::retry_after());
         }
-        self.answer_and_close(&response, front);
+        self.answer_and_close(response, front);
     }
 
-    fn answer_and_close(&mut self, response: &Response, front: &Front) {
+    fn answer_and_close(&mut self, response: Response, front: &Front) {
         let after = match self.phase {
             Phase::Working(after) => After { keep_alive: false, ..after },
             _ => After { without_body: false, keep_alive: false, old: false },
@@ -271,9 +257,9 @@ impl HttpConnection {
         self.phase = Phase::Closing { linger: !self.ended };
     }
 
-    fn put(&mut self, response: &Response, after: After, front: &Front) {
+    fn put(&mut self, response: Response, after: After, front: &Front) {
         front.counters.answered(response.status());
-        write::answer(&mut self.output, response, after, &front.date);
+        self.output.put(response, after, &front.date);
     }
 
     fn drop_input(&mut self) {
@@ -311,7 +297,14 @@ impl HttpConnection {
                 counters.late_answers.add(1);
                 self.refuse(Rejection { status: 503, error: "no answer in time" }, front);
             }
-            Wait::Write => {
+            #[cfg(feature = "monitor")]
+            Wait::Download if self.output.check_progress(front.limits.progress) => {}
+            #[cfg(feature = "monitor")]
+            Wait::Download if self.output.is_reading() => {
+                counters.late_answers.add(1);
+                self.phase = Phase::Closed;
+            }
+            Wait::Write | Wait::Download => {
                 counters.slow_readers.add(1);
                 self.phase = Phase::Closed;
             }
@@ -321,12 +314,12 @@ impl HttpConnection {
 
     /// The next wait of the connection; `None` if it must be closed.
     pub(super) fn wait(&self) -> Option<Wait> {
-        if !self.output().is_empty() && self.phase != Phase::Closed {
-            return Some(Wait::Write);
+        if let Some(wait) = self.output.wait().filter(|_| self.phase != Phase::Closed) {
+            return Some(wait);
         }
         match self.phase {
             Phase::Receiving if self.requests > 0 && self.is_between_requests() => {
-                Some(if self.authenticated { Wait::IdleAuthenticated } else { Wait::Idle })
+                Some(if self.client.authenticated { Wait::IdleAuthenticated } else { Wait::Idle })
             }
             Phase::Receiving => Some(Wait::Request),
             Phase::Working(_) => Some(Wait::Answer),
@@ -341,20 +334,15 @@ impl HttpConnection {
         self.partial.is_none() && matches!(self.input[self.begin..], [] | [b'\r'] | [b'\r', b'\n'])
     }
 
-    /// Client that the bounds of unfinished input count for.
-    pub(super) fn client(&self) -> Option<IpAddr> {
-        self.client
-    }
-
-    pub(super) fn is_authenticated(&self) -> bool {
-        self.authenticated
+    pub(super) fn client(&self) -> &ConnectionClient {
+        &self.client
     }
 
     /// Memory of unfinished input and unsent output, in bytes. Output counts as at most [`BATCH`]: a slow reader of
     /// one long response is no attack.
     pub(super) fn held(&self) -> usize {
         let partial = self.partial.as_ref().map_or(0, |partial| partial.held());
-        self.input.capacity() + partial + self.output.len().min(BATCH)
+        self.input.capacity() + partial + self.output().len().min(BATCH)
     }
 
     #[cfg(any(test, fuzzing))]
@@ -362,18 +350,33 @@ impl HttpConnection {
         self.input.len() + self.partial.as_ref().map_or(0, |partial| partial.buffered())
     }
 
-    /// Bytes still to be sent.
+    /// Bytes that can be sent now.
     pub(super) fn output(&self) -> &[u8] {
-        &self.output[self.written..]
+        self.output.pending()
     }
 
     /// This many bytes of [`HttpConnection::output`] have been sent.
     pub(super) fn wrote(&mut self, bytes: usize) {
-        self.written += bytes;
-        if self.written >= self.output.len() {
-            self.output = Vec::new();
-            self.written = 0;
+        let had_download = self.output.has_download();
+        self.output.wrote(bytes);
+        match self.phase {
+            Phase::Working(after) if had_download && !self.output.has_download() => self.finish(after),
+            _ => {}
         }
+    }
+
+    /// The next piece of the file has been read; `None` if that failed, which only a shorter body can say.
+    #[cfg(feature = "monitor")]
+    pub(super) fn receive_piece(&mut self, piece: Piece) {
+        match piece {
+            Some(piece) => self.output.put_piece(piece),
+            None => self.phase = Phase::Closed,
+        }
+    }
+
+    #[cfg(feature = "monitor")]
+    pub(super) fn output_mut(&mut self) -> &mut Output {
+        &mut self.output
     }
 
     /// True if our side of the socket must be shut now: all output is sent, and the peer, which may still be sending,

@@ -20,12 +20,22 @@ pub(super) enum Wait {
     Answer,
     /// The client, to read the response.
     Write,
+    /// The client, to read a part of a file; the disk, to deliver it.
+    Download,
     /// The client, to close its side.
     Linger,
 }
 
-const KINDS: [Wait; 6] =
-    [Wait::Request, Wait::Idle, Wait::IdleAuthenticated, Wait::Answer, Wait::Write, Wait::Linger];
+/// In the order of their numbers.
+const KINDS: [Wait; 7] = [
+    Wait::Request,
+    Wait::Idle,
+    Wait::IdleAuthenticated,
+    Wait::Answer,
+    Wait::Write,
+    Wait::Download,
+    Wait::Linger,
+];
 
 /// Deadlines by connection index; a list per [`Wait`], linked through `nodes`.
 #[derive(Debug)]
@@ -57,6 +67,7 @@ impl Deadlines {
             Wait::Idle | Wait::IdleAuthenticated => limits.idle,
             Wait::Answer => limits.answer,
             Wait::Write => limits.write,
+            Wait::Download => limits.progress,
             Wait::Linger => limits.linger,
         });
         let lengths = lengths.map(|length| length.min(LONGEST));

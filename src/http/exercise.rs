@@ -31,7 +31,7 @@ fn serve<'a>(front: &Front, pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<Stri
             check(&request, &front.limits);
             requests.push(format!("{:?} {} {:?}", request.method(), request.path(), request.body()));
             let response = Response::new(200).body("text/plain", request.path().as_bytes().to_vec());
-            connection.answer(&response, front);
+            connection.answer(response, front);
         }
         assert!(connection.buffered() <= front.limits.head + front.limits.body + READ);
         answers.extend_from_slice(connection.output());

@@ -4,7 +4,7 @@ use super::networks::IpNetwork;
 use crate::wire;
 use std::time::Duration;
 
-/// Bounds of a server. Every deadline is absolute: a client cannot extend one by sending single bytes.
+/// Bounds of a server. Every deadline but `progress` is absolute: a client cannot extend one by sending single bytes.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// Bytes of request line and headers.
@@ -29,6 +29,9 @@ pub struct Limits {
     pub idle: Duration,
     /// Time for the client to read a response.
     pub write: Duration,
+    /// The same for a response that is read from a file: in each such interval the client must read 1,000 bytes for each
+    /// of its seconds. A package takes a device on GPRS ten minutes.
+    pub progress: Duration,
     /// Time for the handler to respond; then 503.
     pub answer: Duration,
     /// Time for the client to read a refusal before its connection is reset.
@@ -49,6 +52,8 @@ impl Default for Limits {
             // Longer than nginx's 60 s for an upstream connection: the proxy should be the one to close.
             idle: Duration::from_secs(75),
             write: Duration::from_secs(10),
+            // The kernel accepts bytes in lumps of up to 32 KiB: see `TrackedSocket::bound_unsent`.
+            progress: Duration::from_secs(60),
             answer: Duration::from_secs(30),
             linger: Duration::from_secs(2),
         }

@@ -1,5 +1,7 @@
 //! A request and a response, as handlers see them.
 
+#[cfg(feature = "monitor")]
+use super::file_body::FileBody;
 use serde::Serialize;
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -122,12 +124,22 @@ pub struct Response {
     pub(super) headers: Vec<(&'static str, Cow<'static, str>)>,
     pub(super) body: Cow<'static, [u8]>,
     pub(super) authenticated: bool,
+    /// The body, instead of `body`.
+    #[cfg(feature = "monitor")]
+    pub(super) file: Option<FileBody>,
 }
 
 impl Response {
     /// A response without a body.
     pub fn new(status: u16) -> Response {
-        Response { status, headers: Vec::new(), body: Cow::Borrowed(&[]), authenticated: false }
+        Response {
+            status,
+            headers: Vec::new(),
+            body: Cow::Borrowed(&[]),
+            authenticated: false,
+            #[cfg(feature = "monitor")]
+            file: None,
+        }
     }
 
     #[must_use]
@@ -186,5 +198,14 @@ impl Response {
 
     pub fn status(&self) -> u16 {
         self.status
+    }
+
+    /// Bytes of the body.
+    pub(super) fn length(&self) -> u64 {
+        #[cfg(feature = "monitor")]
+        if let Some(file) = &self.file {
+            return file.remaining();
+        }
+        self.body.len() as u64
     }
 }

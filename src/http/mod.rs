@@ -19,6 +19,8 @@
 //! | `unfinished` | memory of unfinished requests by network, and which connection is closed at a bound |
 //! | `connection`, `partial` | state of a connection without its socket, and of a request whose body is arriving |
 //! | `parse`, `chunked`, `write` | parser of a head, decoder of a chunked body, encoder of a response |
+//! | `output`, `date` | bytes to be sent to a client; dates in headers |
+//! | `file_body`, `file_response` | bodies read from a file in pieces (monitor); ranges and conditions of such a response |
 //! | `exercise` | invariants for any input, for tests and fuzzer |
 //! | `in_memory` | a client without a socket, for simulations |
 //! | `deadlines`, `table` | deadlines and connections of the reactor |
@@ -31,9 +33,14 @@ mod chunked;
 pub mod client;
 mod connection;
 pub mod counters;
+mod date;
 mod deadlines;
 #[cfg(any(test, fuzzing))]
 pub mod exercise;
+#[cfg(feature = "monitor")]
+pub mod file_body;
+#[cfg(feature = "monitor")]
+pub mod file_response;
 pub mod gate;
 #[cfg(feature = "monitor")]
 pub mod in_memory;
@@ -41,6 +48,7 @@ pub mod limits;
 pub mod listener;
 pub mod message;
 pub mod networks;
+mod output;
 mod parse;
 mod partial;
 pub mod queue;

@@ -3,6 +3,7 @@
 use super::admission::Admission;
 use super::connection::{BATCH, Front};
 use super::counters::Counters;
+use super::date;
 use super::deadlines::{Deadlines, LONGEST, Wait};
 use super::gate::GateDecision;
 use super::limits::Limits;
@@ -11,7 +12,6 @@ use super::message::Request;
 use super::reply::{Exchange, ReactorEvent, Reply, Stopper};
 use super::table::{Client, ConnectionTable};
 use super::unfinished::{Bounds, Unfinished};
-use super::write;
 use crate::mailbox::{self, Mailbox, MailboxSender};
 use mio::{Events, Poll, Token};
 use std::collections::VecDeque;
@@ -126,7 +126,7 @@ impl Reactor {
                 limits,
                 counters: Arc::default(),
                 gate: None,
-                date: write::date(SystemTime::now()),
+                date: date::format(SystemTime::now()),
             },
             reserve: DescriptorReserve::new(),
             retry_accept_at: None,
@@ -166,7 +166,14 @@ impl Reactor {
             match event {
                 ReactorEvent::Answer(ticket, response) => {
                     if let Some(client) = self.table.by_ticket(ticket) {
-                        client.connection.answer(&response, &self.front);
+                        client.connection.answer(response, &self.front);
+                        self.enqueue(ticket.index);
+                    }
+                }
+                #[cfg(feature = "monitor")]
+                ReactorEvent::Piece(ticket, piece) => {
+                    if let Some(client) = self.table.by_ticket(ticket) {
+                        client.connection.receive_piece(piece);
                         self.enqueue(ticket.index);
                     }
                 }
@@ -180,6 +187,8 @@ impl Reactor {
         for _ in 0..self.queue.len() {
             let Some(index) = self.queue.pop_front() else { return };
             let again = self.turn(index, handle);
+            #[cfg(feature = "monitor")]
+            self.request_piece(index);
             if let Some(client) = self.table.get(index) {
                 client.queued = false;
             }
@@ -211,6 +220,19 @@ impl Reactor {
             }
         }
         true
+    }
+
+    /// Continues a download whose client was sent all pieces so far.
+    #[cfg(feature = "monitor")]
+    fn request_piece(&mut self, index: u32) {
+        let ticket = self.table.ticket(index);
+        let Some(client) = self.table.get(index) else { return };
+        let output = client.connection.output_mut();
+        if output.wants_piece() {
+            let reactor = self.sender.clone();
+            output.request_piece(move |piece| _ = reactor.try_send(ReactorEvent::Piece(ticket, piece)));
+            client.transport.socket.bound_unsent();
+        }
     }
 
     /// Sets the deadline of the connection's current wait, or closes it.
@@ -271,7 +293,7 @@ impl Reactor {
         let second = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
         if second != self.second {
             self.second = second;
-            self.front.date = write::date(now);
+            self.front.date = date::format(now);
         }
     }
 
@@ -351,10 +373,14 @@ fn advance(client: &mut Client, front: &Front, scratch: &mut [u8]) -> io::Result
                 Err(error) => return Err(error),
             }
         } else {
-            if !flush(client)? || !client.connection.begins_to_linger() {
+            if !flush(client)? {
                 return Ok(None);
             }
-            client.transport.shut();
+            if client.connection.begins_to_linger() {
+                client.transport.shut();
+            } else if !client.connection.wants_input() {
+                return Ok(None);
+            }
         }
     }
 }

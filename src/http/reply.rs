@@ -1,5 +1,7 @@
 //! Sends a response back to the reactor, from any thread.
 
+#[cfg(feature = "monitor")]
+use super::file_body::Piece;
 use super::message::{Request, Response};
 use crate::mailbox::MailboxSender;
 use std::time::Duration;
@@ -52,6 +54,9 @@ impl Drop for Reply {
 /// Everything that other threads send to the reactor.
 pub(super) enum ReactorEvent {
     Answer(Ticket, Response),
+    /// The next piece of the file that a connection sends.
+    #[cfg(feature = "monitor")]
+    Piece(Ticket, Piece),
     /// Stop, after this long at the latest.
     Stop(Duration),
 }

@@ -6,6 +6,10 @@ use mio::{Interest, Registry, Token};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
 
+/// Half of a piece: the kernel reports room once half of that is left, when the next piece is being read.
+#[cfg(feature = "monitor")]
+const UNSENT: u32 = 32 * 1024;
+
 /// A non-blocking socket and its readiness as epoll last reported it. Edge-triggered: each change is reported once.
 pub(super) struct TrackedSocket {
     socket: Socket,
@@ -43,6 +47,16 @@ impl TrackedSocket {
     /// Forces one more read, without a report of epoll.
     pub(super) fn assume_readable(&mut self) {
         self.readable = true;
+    }
+
+    /// Bounds the unsent bytes that the kernel keeps for a slow client of a long body; by default it would grow to 4 MiB
+    /// (tcp_wmem), and the server would see no progress for minutes.
+    #[cfg(feature = "monitor")]
+    pub(super) fn bound_unsent(&self) {
+        if let Socket::Tcp(stream) = &self.socket {
+            // Without it, only more memory is used.
+            let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT);
+        }
     }
 
     pub(super) fn shut(&self) {

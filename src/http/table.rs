@@ -1,5 +1,6 @@
 //! The open connections, by the index that is their token.
 
+use super::client::ConnectionClient;
 use super::connection::HttpConnection;
 use super::deadlines::Wait;
 use super::reply::Ticket;
@@ -88,9 +89,11 @@ impl Client {
     /// Memory that counts towards the bounds of unfinished input during `wait`; `None` if none does. Idle connections
     /// have their own bounds, and complete requests are being answered.
     pub(super) fn holding(&self, wait: Wait) -> Option<Holding> {
-        let (client, authenticated) = (self.connection.client(), self.connection.is_authenticated());
+        let ConnectionClient { address: client, authenticated, .. } = *self.connection.client();
         match wait {
             Wait::Idle | Wait::IdleAuthenticated | Wait::Answer => None,
+            // The handler bounds the number of downloads, and each holds one piece.
+            Wait::Download => None,
             // Only a connection slot is in use, which an authenticated client may keep.
             Wait::Write | Wait::Linger if authenticated => None,
             Wait::Request | Wait::Write | Wait::Linger => {
