@@ -3,6 +3,8 @@
 mod attack;
 mod deadlines;
 #[cfg(feature = "monitor")]
+mod files;
+#[cfg(feature = "monitor")]
 #[path = "../support/https.rs"]
 mod https;
 #[cfg(feature = "device")]

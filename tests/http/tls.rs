@@ -3,7 +3,7 @@
 use crate::https::Authority;
 use crate::site::{Client, LONG, Site, answer, body, eventually, get, post, roomy, status};
 use heartbeat_daemon::http::tls::server_config;
-use heartbeat_daemon::http::{Limits, Listener, TlsConfig};
+use heartbeat_daemon::http::{Exchange, Limits, Listener, TlsConfig};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, StreamOwned, SupportedProtocolVersion};
 use std::io::{self, Read, Write};
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A site with a certificate of an authority of its own.
-struct Secure {
+pub struct Secure {
     site: Site,
     config: TlsConfig,
     authority: Authority,
@@ -20,14 +20,18 @@ struct Secure {
 
 impl Secure {
     fn new(limits: Limits) -> Secure {
+        Secure::with(limits, answer)
+    }
+
+    pub fn with(limits: Limits, handle: impl FnMut(Exchange) + Send + 'static) -> Secure {
         let authority = Authority::new();
         let config = TlsConfig::new(certificate_of(&authority));
         let listening = config.clone();
-        let site = Site::on(|listener| Listener::Tls(listener, listening), limits, answer);
+        let site = Site::on(|listener| Listener::Tls(listener, listening), limits, handle);
         Secure { site, config, authority }
     }
 
-    fn client(&self) -> Client<StreamOwned<ClientConnection, TcpStream>> {
+    pub fn client(&self) -> Client<StreamOwned<ClientConnection, TcpStream>> {
         connect(&self.site, trusting(&self.authority, rustls::ALL_VERSIONS))
     }
 }
