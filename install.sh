@@ -16,6 +16,11 @@ usage: sudo ./install.sh [options]               install or update the daemon, e
 
   --url URL          send heartbeats to URL: sets url in the configuration
   --token-file FILE  copy the token in FILE to /etc/heartbeat-daemon/token and use that
+  --ca-file FILE     copy the CA's certificate in FILE to /etc/heartbeat-daemon/ca.pem and trust only that
+  --lan              with --monitor: HTTPS on port 8443 of the LAN, with a private CA and a certificate for this machine's
+                     names and addresses. Run it again to renew the certificate; the CA stays
+  --name NAME        with --lan: the name or address that devices use; default: an address of this machine
+  --domain NAME      with --monitor: public at https://NAME/ behind Caddy, which obtains the certificate
   --binary FILE      install this program instead of the one in target (with --try: the daemon; its
                      monitor is heartbeat-monitor in the same directory)
   --prefix DIR       install the program into DIR/bin (default /usr/local)
@@ -50,7 +55,7 @@ fail() { complain "$1"; exit "${2:-1}"; }
 
 NAME=heartbeat-daemon ACCOUNT=heartbeat
 action=install prefix=/usr/local binary='' url='' token_file='' start=yes purge='' seconds='' observe='' networkmanager=''
-yes=''
+yes='' ca_file='' lan='' lan_name='' domain=''
 
 value() { [ -n "${2:-}" ] || fail "$1 needs a value; see --help" "$EX_USAGE"; }
 
@@ -58,6 +63,10 @@ while [ $# -gt 0 ]; do
     case $1 in
         --url) value "$@"; url=$2; shift ;;
         --token-file) value "$@"; token_file=$2; shift ;;
+        --ca-file) value "$@"; ca_file=$2; shift ;;
+        --lan) lan=yes ;;
+        --name) value "$@"; lan_name=$(printf '%s' "$2" | tr '[:upper:]' '[:lower:]'); shift ;;
+        --domain) value "$@"; domain=$2; shift ;;
         --binary) value "$@"; binary=$2; shift ;;
         --prefix) value "$@"; prefix=$2; shift ;;
         --seconds) value "$@"; seconds=$2; shift ;;
@@ -83,16 +92,26 @@ case $seconds in *[!0-9]*) fail "--seconds $seconds: must be a whole number" "$E
 [ -z "$purge" ] || [ "$action" = uninstall ] || fail '--purge needs --uninstall' "$EX_USAGE"
 [ -z "$observe$networkmanager" ] || [ "$action" = install ] ||
     fail '--observe and --networkmanager cannot be combined with --try or --uninstall' "$EX_USAGE"
-[ "$NAME" = heartbeat-daemon ] || [ -z "$url$token_file$observe$networkmanager" ] ||
-    fail '--url, --token-file, --observe and --networkmanager are for the daemon' "$EX_USAGE"
+[ "$NAME" = heartbeat-daemon ] || [ -z "$url$token_file$ca_file$observe$networkmanager" ] ||
+    fail '--url, --token-file, --ca-file, --observe and --networkmanager are for the daemon' "$EX_USAGE"
+[ "$NAME$action" = heartbeat-monitorinstall ] || [ -z "$lan$domain" ] ||
+    fail '--lan and --domain need --monitor, and cannot be combined with --try or --uninstall' "$EX_USAGE"
+[ -z "$lan" ] || [ -z "$domain" ] || fail 'use either --lan or --domain' "$EX_USAGE"
+[ -n "$lan" ] || [ -z "$lan_name" ] || fail '--name needs --lan' "$EX_USAGE"
+case $lan_name in *[!a-z0-9.:-]*) fail "--name $lan_name: only a host name or an address" "$EX_USAGE" ;; esac
 [ "$NAME" = heartbeat-daemon ] || [ "$action" != try ] || fail '--try runs both programs; leave out --monitor' "$EX_USAGE"
-[ -z "$token_file" ] || [ -s "$token_file" ] || fail "--token-file $token_file: the file is missing or empty" "$EX_USAGE"
-[ -z "$token_file" ] || [ -r "$token_file" ] || fail "cannot read --token-file $token_file" "$EX_USAGE"
+check_file() {
+    [ -z "$2" ] || [ -s "$2" ] || fail "$1 $2: the file is missing or empty" "$EX_USAGE"
+    [ -z "$2" ] || [ -r "$2" ] || fail "cannot read $1 $2" "$EX_USAGE"
+}
+check_file --token-file "$token_file"
+check_file --ca-file "$ca_file"
 [ -z "$binary" ] || [ -x "$binary" ] || fail "--binary $binary: not an executable file" "$EX_USAGE"
 
 absolute() { case $1 in '' | /*) printf '%s' "$1" ;; *) printf '%s/%s' "$PWD" "$1" ;; esac; }
 binary=$(absolute "$binary")
 token_file=$(absolute "$token_file")
+ca_file=$(absolute "$ca_file")
 
 # The rest runs in the sources' directory, wherever the script was called from.
 cd "$(dirname "$0")"
@@ -121,6 +140,9 @@ trap 'exit 143' TERM
 # ---- the program --------------------------------------------------------------------------------------------
 
 . packaging/compiler.sh
+. packaging/lan.sh
+. packaging/domain.sh
+[ -z "$domain" ] || check_domain "$domain"
 
 target=$(absolute "${CARGO_TARGET_DIR:-target}")
 
@@ -142,25 +164,36 @@ find_binary() {
 
 # ---- the configuration --------------------------------------------------------------------------------------
 
-# set_key FILE KEY VALUE: KEY = "VALUE" in [heartbeat], in place of the line that is there (active before
+# set_key FILE SECTION KEY VALUE: KEY = "VALUE" in [SECTION], in place of the line that is there (active before
 # commented), or below the section's head. Only for keys and values without quotes and backslashes.
-set_key() {
-    awk -v key="$2" -v value="$3" '
-        function section(line) { return line ~ /^[ \t]*\[/ }
+set_key() { set_list "$1" "$2" "$3" "\"$4\""; }
+
+# set_list FILE SECTION KEY VALUE: the same with VALUE as TOML writes it.
+set_list() {
+    awk -v section="$2" -v key="$3" -v value="$4" '
+        function begins(line) { return line ~ /^[ \t]*\[/ }
         { line[NR] = $0 }
-        section($0) { inside = ($0 ~ /^[ \t]*\[heartbeat\]/); if (inside && !head) head = NR }
+        begins($0) { inside = ($0 ~ "^[ \t]*\\[" section "\\]"); if (inside && !head) head = NR }
         inside && $0 ~ "^[ \t]*" key "[ \t]*=" { active = NR }
         inside && $0 ~ "^[ \t]*#" key "[ \t]*=" && !commented { commented = NR }
         END {
             at = active ? active : commented
-            new = key " = \"" value "\""
+            new = key " = " value
             for (n = 1; n <= NR; n++) {
                 print n == at ? new : line[n]
                 if (n == head && !at) print new
             }
-            if (!head) print "\n[heartbeat]\n" new
+            if (!head) print "\n[" section "]\n" new
         }' "$1" >"$scratch/edited"
     cat "$scratch/edited" >"$1"
+}
+
+# get_key FILE SECTION KEY: the text that is set there; empty if there is none.
+get_key() {
+    awk -v section="$2" -v key="$3" '
+        /^[ \t]*\[/ { inside = ($0 ~ "^[ \t]*\\[" section "\\]") }
+        inside && $0 ~ "^[ \t]*" key "[ \t]*=" { sub(/^[^=]*=[ \t]*/, ""); split($0, part, "\""); found = part[2] }
+        END { print found }' "$1"
 }
 
 # Runs the program without the variables that configure the service.
@@ -169,21 +202,36 @@ without_environment() {
         -u MACHINE_HEARTBEAT_CHECK_INTERVAL -u MACHINE_OFFLINE_THRESHOLD "$@"
 }
 
-# check_config FILE: prints nothing if the program accepts FILE. Its errors name the files that the user knows. The
-# check reads the token, which is not installed yet: from --token-file, or below DESTDIR.
+# stand_in PATH FILE: the check reads FILE in place of PATH, which is not installed yet, or is below DESTDIR.
+stand_in() {
+    printf 's|"%s"|"%s"|\n' "$1" "$2" >>"$scratch/to-check"
+    printf 's|%s|%s|\n' "$2" "$1" >>"$scratch/from-check"
+}
+
+stand_in_secrets() {
+    for each in token ca.pem lan/certificate.pem lan/key.pem; do
+        case $each in token) given=$token_file ;; ca.pem) given=$ca_file ;; *) given='' ;; esac
+        if [ -n "$given" ]; then
+            cat "$given" >"$scratch/given-$each"
+            stand_in "$etc/$each" "$scratch/given-$each"
+            # Its errors name the file that the user knows.
+            printf 's|%s|%s|\n' "$etc/$each" "$given" >>"$scratch/from-check"
+        else
+            stand_in "$etc/$each" "$dest$etc/$each"
+        fi
+    done
+}
+
+# check_config FILE: prints nothing if the program accepts FILE. Its errors name the installed files.
 check_config() {
-    token=$dest$etc/token
-    if [ -n "$token_file" ]; then
-        token=$scratch/token
-        cat "$token_file" >"$token"
-    fi
-    sed "s|\"$etc/token\"|\"$token\"|" "$1" >"$scratch/checked.toml"
+    stand_in_secrets
+    sed -f "$scratch/to-check" "$1" >"$scratch/checked.toml"
     # The service's user cannot read the copy. Only root can check as another user.
     if [ "$(id -u)" = 0 ]; then set -- --user root; else set --; fi
     answer=0
     without_environment "$binary" --config "$scratch/checked.toml" check-config "$@" >"$scratch/said" 2>&1 || answer=$?
     [ "$answer" = 0 ] ||
-        sed -e "s|$scratch/checked.toml|$etc/config.toml|" -e "s|$token|${token_file:-$etc/token}|" "$scratch/said" >&2
+        sed -e "s|$scratch/checked.toml|$etc/config.toml|" -f "$scratch/from-check" "$scratch/said" >&2
     return "$answer"
 }
 
@@ -200,8 +248,11 @@ prepare_config() {
     fi
     # The program checks the rest of the URL.
     case $url in *[\"\\[:space:][:cntrl:]]*) fail '--url contains a character that no URL has' "$EX_USAGE" ;; esac
-    [ -z "$url" ] || set_key "$config" url "$url"
-    [ -z "$token_file" ] || set_key "$config" token_file "$etc/token"
+    [ -z "$url" ] || set_key "$config" heartbeat url "$url"
+    [ -z "$token_file" ] || set_key "$config" heartbeat token_file "$etc/token"
+    [ -z "$ca_file" ] || set_key "$config" heartbeat ca_file "$etc/ca.pem"
+    [ -z "$lan" ] || prepare_lan "$config"
+    [ -z "$domain" ] || prepare_domain "$config"
     check_config "$config" || fail "the configuration is invalid: see above. Nothing was changed." "$EX_CONFIG"
 }
 
@@ -276,6 +327,9 @@ install_files() {
     make_user
     put "$binary" "$program" 0755
     [ -z "$token_file" ] || put "$token_file" "$etc/token" 0640 "$ACCOUNT"
+    [ -z "$ca_file" ] || put "$ca_file" "$etc/ca.pem" 0644
+    [ -z "$lan" ] || install_lan
+    [ -z "$domain" ] || install_site
     # Below DESTDIR the group does not exist yet, and without it the daemon could not read a closed file.
     if [ -n "$dest" ]; then closed=0644; else closed=0640; fi
     put "$scratch/config.toml" "$etc/config.toml" "$closed" "$ACCOUNT"
@@ -336,6 +390,7 @@ install_all() {
     install_files
     settle_port
     if systemd_runs; then start_service; fi
+    [ -z "$domain" ] || start_caddy
     [ -n "$changed" ] || say 'everything is up to date: nothing changed'
     if systemd_runs; then
         show_service
@@ -348,6 +403,8 @@ install_all() {
         say "your $etc/config.toml stays as you edited it; this version's default is $default"
     case $NAME in
         heartbeat-monitor)
+            [ -z "$lan" ] || explain_lan
+            [ -z "$domain" ] || explain_domain
             [ -n "$dest" ] || say "next, add a machine: sudo $program machine add NAME --token-file FILE   (writes its token to FILE)"
             ;;
         *)
@@ -364,6 +421,7 @@ uninstall() {
     if systemd_runs && [ -e "$unit" ]; then systemctl --quiet disable --now "$NAME" || :; fi
     rm -f "$dest$program"
     for_each_file remove_listed
+    [ "$NAME" = heartbeat-daemon ] || remove_site
     rmdir "$dest$prefix/share/$NAME" "$dest$unit.d" 2>/dev/null || :
     if systemd_runs; then systemctl daemon-reload; fi
     if [ -z "$purge" ]; then
@@ -386,7 +444,8 @@ build_for_try() {
 
 # Both programs, not optimised: see [profile.try] in Cargo.toml.
 try() {
-    [ -z "$dest$url$token_file" ] || fail '--try cannot be combined with DESTDIR, --url or --token-file' "$EX_USAGE"
+    [ -z "$dest$url$token_file$ca_file" ] ||
+        fail '--try cannot be combined with DESTDIR, --url, --token-file or --ca-file' "$EX_USAGE"
     if [ -n "$binary" ]; then
         # A daemon that was built elsewhere needs its monitor beside it.
         monitor=$(dirname "$binary")/heartbeat-monitor
