@@ -1,6 +1,7 @@
 //! The daemon's installation.
 
 use crate::{Machine, PROGRAM, SECRET, code, said, script};
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -98,6 +99,28 @@ fn url_and_token_file_set_two_lines_and_nothing_else() {
 }
 
 #[test]
+fn a_ca_is_copied_and_a_file_that_has_none_is_refused_by_its_name() {
+    let machine = Machine::new();
+    let no_ca = machine.write("no-ca", "hunter2\n");
+    let output = machine.install(&["--ca-file", &no_ca]);
+    code(&output, 78);
+    assert!(said(&output).contains(&no_ca), "{}", said(&output));
+    assert_eq!(machine.names(), ["no-ca"]);
+
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let certificate = rcgen::CertificateParams::new(["barn".into()]).expect("a name").self_signed(&key);
+    let text = format!(
+        "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
+        BASE64_STANDARD.encode(certificate.expect("a certificate").der())
+    );
+    let ca = machine.write("ca-from-somewhere", &text);
+    code(&machine.install(&["--ca-file", &ca]), 0);
+    assert_eq!(machine.read("etc/heartbeat-daemon/ca.pem"), text);
+    assert!(machine.read(CONFIG).contains("\nca_file = \"/etc/heartbeat-daemon/ca.pem\"\n"));
+    assert!(said(&machine.install(&[])).contains("nothing changed"));
+}
+
+#[test]
 fn url_finds_its_place_in_a_file_that_a_person_wrote() {
     for (written, expected) in [
         ("", "\n[heartbeat]\nurl = \"http://new/\"\n"),
@@ -137,6 +160,9 @@ fn what_is_wrong_is_refused_and_nothing_changes() {
         (&["--prefix", "/a|b"], 2),
         (&["--seconds", "5"], 2),
         (&["--purge"], 2),
+        (&["--ca-file", "/no/such/file"], 2),
+        (&["--lan"], 2),
+        (&["--domain", "monitor.example.org"], 2),
         (&["--uninstall", "--observe"], 2),
         (&["--uninstall", "--networkmanager"], 2),
         (&["--binary", "/no/such/program"], 2),

@@ -4,7 +4,17 @@ mod daemon;
 #[cfg(feature = "monitor")]
 mod demonstration;
 #[cfg(feature = "monitor")]
+mod domain;
+#[cfg(feature = "monitor")]
+mod lan;
+#[cfg(feature = "monitor")]
 mod monitor;
+#[cfg(feature = "monitor")]
+#[path = "../support/skip.rs"]
+mod skip;
+#[cfg(feature = "monitor")]
+#[path = "../support/unshared.rs"]
+mod unshared;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -104,6 +114,9 @@ fn help_is_an_answer_and_not_a_fault() {
     for option in [
         "--url",
         "--token-file",
+        "--ca-file",
+        "--lan",
+        "--domain",
         "--try",
         "--yes",
         "--monitor",

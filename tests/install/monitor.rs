@@ -4,10 +4,10 @@ use crate::{Machine, PROGRAM as DAEMON, code, said};
 use std::fs;
 use std::process::{Command, Output};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_heartbeat-monitor");
-const CONFIG: &str = "etc/heartbeat-monitor/config.toml";
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_heartbeat-monitor");
+pub const CONFIG: &str = "etc/heartbeat-monitor/config.toml";
 
-fn install(machine: &Machine, options: &[&str]) -> Output {
+pub fn install(machine: &Machine, options: &[&str]) -> Output {
     machine.run(&[&["--monitor", "--binary", PROGRAM], options].concat())
 }
 
