@@ -189,6 +189,18 @@ impl Store {
         })
     }
 
+    /// Calls `visit` with the last payload of each machine, as far as the database has it.
+    pub fn each_latest(&self, mut visit: impl FnMut(MachineId, &str)) -> Result<(), StoreError> {
+        self.read(|connection| {
+            let mut query = connection.prepare("SELECT machine_id, payload FROM machine_latest")?;
+            let mut rows = query.query([])?;
+            while let Some(row) = rows.next()? {
+                visit(MachineId(row.get(0)?), &row.get::<_, String>(1)?);
+            }
+            Ok(())
+        })
+    }
+
     /// The state of each machine.
     pub fn states(&self) -> Result<Vec<StoredStatus>, StoreError> {
         self.read(|connection| {

@@ -17,6 +17,9 @@ pub struct RecentIncident {
     pub ended: Option<Moment>,
 }
 
+/// Begin and end of an outage.
+pub type EndedOutage = (Moment, Moment);
+
 /// More are not shown: a year of a fleet that flaps must not fill the memory.
 const MOST: u32 = 200_000;
 
@@ -43,6 +46,24 @@ impl Store {
             Ok(rows.collect::<Result<_, _>>()?)
         })
     }
+
+    /// Unplanned outages that ended at `from` or later and before `until`.
+    pub fn ended_outages(
+        &self,
+        from: Moment,
+        until: Moment,
+    ) -> Result<Vec<(MachineId, EndedOutage)>, StoreError> {
+        self.read(|connection| {
+            let mut statement = connection.prepare(
+                "SELECT machine_id, last_seen, ended_at FROM incident
+                 WHERE ended_at >= ?1 AND ended_at < ?2 AND planned = ?3 AND kind = ?4 LIMIT ?5",
+            )?;
+            let rows = statement.query_map(params![from.0, until.0, false, OFFLINE, MOST], |row| {
+                Ok((MachineId(row.get(0)?), (Moment(row.get(1)?), Moment(row.get(2)?))))
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
 }
 
 #[cfg(test)]
@@ -60,6 +81,8 @@ mod tests {
             (1, 'temp', '', 0, 95, 99, NULL)";
         store.write(|tx| Ok(tx.execute_batch(rows)?)).expect("rows");
         let found = store.recent_incidents(Moment(100)).expect("read");
+        let ended = store.ended_outages(Moment(50), Moment(120)).expect("read");
+        assert_eq!(ended, [(MachineId(1), (Moment(1), Moment(50)))]);
         let mut found: Vec<_> =
             found.iter().map(|i| (i.is_outage, i.since.0, i.ended.map(|end| end.0))).collect();
         found.sort_unstable();

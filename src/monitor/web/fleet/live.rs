@@ -4,6 +4,7 @@
 //! open: at once after a transition, otherwise every two seconds. The browser counts seconds of silence itself, so a beat
 //! that changes nothing costs nothing here.
 
+use super::past::FleetPast;
 use super::tracker::FleetTracker;
 use super::update::{self, SharedUpdates};
 use super::view::FleetView;
@@ -89,6 +90,7 @@ impl LiveQueue {
             changed,
             parked: Vec::new(),
             tracker: FleetTracker::new(),
+            past: FleetPast::default(),
             is_stopping: false,
         };
         (LiveQueue { sender: sender.clone() }, live, LiveStopper(sender))
@@ -122,6 +124,7 @@ pub struct Live {
     changed: Receiver<()>,
     parked: Vec<ParkedPoll>,
     tracker: FleetTracker,
+    past: FleetPast,
     is_stopping: bool,
 }
 
@@ -215,7 +218,7 @@ impl Live {
         if self.tracker.is_fresh(fresh, now.monotonic) {
             return Ok(());
         }
-        let view = FleetView::load(&self.shared, now.wall)?;
+        let view = FleetView::load(&self.shared, &mut self.past, now.wall)?;
         self.tracker.update(view, now.monotonic, Instant::now());
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `board` | the first sentence, and what needs a person |
 //! | `view` | the facts about all machines at one moment |
+//! | `past` | what no longer changes: outages of the days before, the last heartbeat before the monitor's start |
 //! | `reported` | what a payload says about uplink, cameras and activities |
 //! | `day` | the last 24 hours of a machine as a few runs |
 //! | `problem` | the sentences about what needs a person |
@@ -17,6 +18,7 @@ pub mod day;
 mod filter;
 mod group;
 pub mod live;
+mod past;
 pub mod problem;
 pub mod reported;
 mod row;

@@ -26,6 +26,8 @@ pub struct MachineRow {
     /// "every 5 s", or the silence, which the page's script counts.
     pace: Pace,
     uplink: Option<String>,
+    is_online: bool,
+    /// The uplink is that of the last heartbeat.
     is_uplink_past: bool,
     is_on_standby: bool,
     /// Temperature, CPU, memory, disk: the number, its unit, over its limit.
@@ -76,8 +78,9 @@ impl MachineRow {
             state: state(view),
             pace: pace(view, now),
             uplink: view.reported.uplink.clone(),
-            is_uplink_past: !view.is_online(),
-            is_on_standby: view.is_online() && view.has_incident("standby"),
+            is_online: view.is_online(),
+            is_uplink_past: !view.has_current_values(),
+            is_on_standby: view.has_current_values() && view.has_incident("standby"),
             numbers: numbers(view),
             cameras: view.cameras(),
             is_streaming: current.is_some_and(|(_, reported)| is(reported.is_streaming)),

@@ -214,6 +214,7 @@ mod tests {
             interval: None,
             sample,
             reported: Reported::default(),
+            is_reported_past: false,
             incidents: Vec::new(),
             day: Vec::new(),
             outages: Vec::new(),

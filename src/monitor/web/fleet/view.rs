@@ -1,6 +1,7 @@
 //! The facts about all machines at one moment: from the database, and from memory where that is newer.
 
 use super::day::{DayRun, day_runs};
+use super::past::FleetPast;
 use super::reported::Reported;
 use crate::clock::Moment;
 use crate::duration::in_words;
@@ -23,8 +24,6 @@ use std::time::Duration;
 const LATE_INTERVALS: u32 = 3;
 /// The shortest silence that the page counts.
 const SHORTEST_SILENCE: Duration = Duration::from_secs(10);
-/// Outages since Monday, in every time zone.
-const WEEK: Duration = Duration::from_secs(8 * 86_400);
 
 /// All machines.
 pub struct FleetView {
@@ -44,6 +43,8 @@ pub struct MachineView {
     pub interval: Option<Duration>,
     pub sample: Sample,
     pub reported: Reported,
+    /// `reported` is from before the monitor's start.
+    pub is_reported_past: bool,
     /// Open ones, oldest first.
     pub incidents: Vec<IncidentRecord>,
     pub day: Vec<DayRun>,
@@ -52,16 +53,21 @@ pub struct MachineView {
 }
 
 impl FleetView {
-    pub fn load(shared: &RecorderContext, now: Moment) -> Result<FleetView, StoreError> {
+    /// The facts at `now`; `past` has those that no longer change.
+    pub fn load(
+        shared: &RecorderContext,
+        past: &mut FleetPast,
+        now: Moment,
+    ) -> Result<FleetView, StoreError> {
         let store = &shared.store;
+        let since = past.refresh(store, now)?;
         let filter = MachineFilter { limit: u32::MAX, ..MachineFilter::default() };
         let machines = store.machines(&filter, now)?;
         let page = Page { before: None, after: Some(0) };
         let open = IncidentFilter { page, limit: u32::MAX, machine: None, kind: None, is_open: Some(true) };
         let mut open = by_machine(store.incidents(&open)?, |incident| incident.machine.0);
-        let mut recent = by_machine(store.recent_incidents(now.minus(WEEK))?, |incident: &RecentIncident| {
-            incident.machine
-        });
+        let mut recent =
+            by_machine(store.recent_incidents(since)?, |incident: &RecentIncident| incident.machine);
         let mut notified: HashMap<i64, Vec<OpenNotification>> = HashMap::new();
         for notification in store.open_notifications()? {
             notified.entry(notification.incident).or_default().push(notification);
@@ -69,7 +75,7 @@ impl FleetView {
         let machines = machines.into_iter().map(|machine| {
             let incidents = open.remove(&machine.id).unwrap_or_default();
             let recent = recent.remove(&machine.id).unwrap_or_default();
-            MachineView::new(shared, machine, incidents, &recent, now)
+            MachineView::new(shared, past, machine, incidents, &recent, now)
         });
         Ok(FleetView {
             at: now,
@@ -96,22 +102,30 @@ fn by_machine<T>(records: Vec<T>, machine: impl Fn(&T) -> MachineId) -> HashMap<
 impl MachineView {
     fn new(
         shared: &RecorderContext,
+        past: &FleetPast,
         machine: Machine,
         incidents: Vec<IncidentRecord>,
         recent: &[RecentIncident],
         now: Moment,
     ) -> MachineView {
         let outages = recent.iter().filter(|incident| incident.is_outage);
-        let outages = outages.map(|outage| (outage.since, outage.ended)).collect();
+        let outages = outages.map(|outage| (outage.since, outage.ended));
+        let outages = outages.chain(past.outages(machine.id)).collect();
         let day = day_runs(machine.created_at, recent, now);
         let newest = shared.fleet.newest(machine.id);
         let seen = newest.as_ref().map(|newest| newest.seen).or(machine.last_seen);
+        let is_reported_past = newest.as_ref().is_none_or(|newest| newest.payload_at.is_none());
         let payload = newest.as_ref().and_then(|newest| newest.payload.as_deref());
+        let reported = match is_reported_past {
+            true => past.reported(machine.id),
+            false => payload.map(Reported::parse).unwrap_or_default(),
+        };
         MachineView {
             seen,
             interval: newest.as_ref().and_then(|newest| newest.interval),
             sample: newest.as_ref().map(|newest| newest.sample).unwrap_or_default(),
-            reported: payload.map(Reported::parse).unwrap_or_default(),
+            reported,
+            is_reported_past,
             machine,
             incidents,
             day,
@@ -156,9 +170,14 @@ impl MachineView {
         self.machine.status == MachineStatus::Online
     }
 
+    /// It is online, and has sent a heartbeat since the monitor's start.
+    pub fn has_current_values(&self) -> bool {
+        self.is_online() && !self.is_reported_past
+    }
+
     /// Values are shown only while they are current.
     pub fn current(&self) -> Option<(&Sample, &Reported)> {
-        self.is_online().then_some((&self.sample, &self.reported))
+        self.has_current_values().then_some((&self.sample, &self.reported))
     }
 
     /// How many of its cameras respond, and how many there are; `None`: unknown, or it has none.
