@@ -4,6 +4,7 @@ use crate::support::browser::Browser;
 use crate::support::eventually;
 use crate::support::monitor::{Monitor, Plan};
 use crate::support::server::{Reply, Server};
+use std::time::{Duration, Instant};
 
 fn owner(plan: Plan) -> (Monitor, Browser) {
     let monitor = plan.start();
@@ -210,6 +211,18 @@ fn a_message_to_the_bot_finds_the_chat() {
     assert!(owner.get(&page).body.contains("This search is over"));
     assert!(monitor.plan().says(&["channel", "list"]).contains("-100123"));
     assert!(!monitor.plan().says(&["channel", "list"]).contains("secret-token"));
+}
+
+#[test]
+fn a_server_that_answers_each_poll_at_once_is_polled_once_a_second() {
+    let telegram = Server::always(updates(""));
+    let (_monitor, mut owner) = owner(Plan::new().key("notify.telegram_api", &telegram.url("")));
+    add_recipient(&mut owner);
+    owner.post("/chats", &[("recipient", "farm"), ("secret", "123:secret-token")]);
+    telegram.requests(1);
+    let begun = Instant::now();
+    telegram.requests(3);
+    assert!(begun.elapsed() > Duration::from_millis(2_500), "{:?}", begun.elapsed());
 }
 
 /// Telegram's answer to `getUpdates`: a message with this text in the group "Barn <b>".

@@ -9,6 +9,7 @@ use super::telegram::{ChatMessage, FoundChat, chat_messages};
 use crate::monitor::store::Refused;
 use crate::startup::spawn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// Bots that are polled at the same time, and searches in all.
@@ -16,6 +17,9 @@ const MOST_BOTS: usize = 8;
 const MOST_SEARCHES: usize = 32;
 /// A search ends after this time without success.
 const LIFETIME: Duration = Duration::from_secs(600);
+/// From the begin of one poll to the next. Telegram answers a poll without messages after some seconds; a server that
+/// answers at once would otherwise be asked all the time.
+const POLL_EVERY: Duration = Duration::from_secs(1);
 /// Digits of a code: a bot has few searches, and a code is looked for during ten minutes.
 const CODES: std::ops::Range<u32> = 100_000..1_000_000;
 
@@ -97,8 +101,10 @@ impl ChatSearches {
             Ok(names) => PostClient::unrestricted(settings, &names),
             Err(error) => return self.lock().fail(token, &format!("cannot resolve names: {error}")),
         };
-        let mut after = None;
+        let (mut after, mut due) = (None, Instant::now());
         while self.lock().is_awaited(token, Instant::now()) {
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+            due = Instant::now() + POLL_EVERY;
             match chat_messages(&client, &settings.telegram_api, token, after) {
                 Ok(messages) => {
                     after = messages.iter().map(|message| message.update).max().or(after);
