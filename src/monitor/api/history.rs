@@ -2,6 +2,7 @@
 
 use super::query::{Query, QueryFault};
 use crate::clock::Moment;
+use crate::monitor::beat::Sample;
 use crate::monitor::fleet::Fleet;
 use crate::monitor::history;
 use crate::monitor::history::resolution::RESOLUTIONS;
@@ -10,7 +11,7 @@ use crate::monitor::store::{Store, StoreError};
 use serde::Serialize;
 use std::time::Duration;
 
-/// Points of one response: about 200 KB, and more than a graph has pixels.
+/// Points of one response: about 450 KB, and more than a graph has pixels.
 const MOST_POINTS: u64 = 2_000;
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -41,6 +42,25 @@ pub struct PointView {
     pub power: Option<f32>,
     pub load: Option<f32>,
     pub signal: Option<f32>,
+    /// Of the minutes in the step; `None` if it is one minute.
+    pub min: Option<BoundView>,
+    pub max: Option<BoundView>,
+}
+
+/// The least or the greatest minute of a step; `null` where it is not known.
+#[derive(Debug, Serialize)]
+pub struct BoundView {
+    pub cpu: Option<f32>,
+    pub mem: Option<f32>,
+    pub temp: Option<f32>,
+    pub power: Option<f32>,
+    pub signal: Option<f32>,
+}
+
+impl BoundView {
+    fn of(Sample { cpu, mem, temp, power, signal, .. }: Sample) -> BoundView {
+        BoundView { cpu, mem, temp, power, signal }
+    }
 }
 
 /// Reads `from`, `to` and `step`.
@@ -82,6 +102,7 @@ pub fn span(mut query: Query, now: Moment) -> Result<Span, QueryFault> {
 pub fn view(store: &Store, fleet: &Fleet, id: MachineId, span: &Span) -> Result<HistoryView, StoreError> {
     let step = Duration::from_secs(span.step.into());
     let points = history::query::query(store, fleet, id, span.from, span.to, step)?;
+    let bound = |side: Sample| (span.step > 60).then(|| BoundView::of(side));
     let view = |point: history::resolution::Point| PointView {
         at: point.at.rfc_3339(),
         cpu: point.sample.cpu,
@@ -91,6 +112,8 @@ pub fn view(store: &Store, fleet: &Fleet, id: MachineId, span: &Span) -> Result<
         power: point.sample.power,
         load: point.sample.load,
         signal: point.sample.signal,
+        min: bound(point.least),
+        max: bound(point.greatest),
     };
     Ok(HistoryView { step_s: span.step, points: points.into_iter().map(view).collect() })
 }

@@ -32,12 +32,13 @@ pub fn query(
         let ranges = store.history_ranges(machine, resolution, from, to)?;
         store.history(machine, resolution, from, to, |bucket, packed| {
             if resolution != minutes || !newest.contains_key(&bucket) {
-                means.add(resolution.begin(bucket), packed, ranges.get(&bucket).copied());
+                let minute = (resolution == minutes).then_some([packed; 2]);
+                means.add(resolution.begin(bucket), packed, minute.or_else(|| ranges.get(&bucket).copied()));
             }
         })?;
     }
     for (bucket, packed) in &newest {
-        means.add(minutes.begin(*bucket), *packed, None);
+        means.add_minute(minutes.begin(*bucket), *packed);
     }
     Ok(means.points())
 }

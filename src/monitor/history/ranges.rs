@@ -65,7 +65,7 @@ pub fn hand_down(
             // Minutes are their own range; a coarser bucket without one was handed down by an earlier version.
             let range = if index == 0 { Some([*packed; 2]) } else { known.get(bucket).copied() };
             for packed in range.into_iter().flatten() {
-                means.add(resolution.begin(*bucket), packed, None);
+                means.add_minute(resolution.begin(*bucket), packed);
             }
         }
         let added = means.points().into_iter().map(|point| {

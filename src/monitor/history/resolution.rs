@@ -50,7 +50,7 @@ pub struct Point {
     pub at: Moment,
     /// Means.
     pub sample: Sample,
-    /// The least and the greatest of the values that the means are made of.
+    /// The least and the greatest minute mean of each figure; `None` if a part of the step has none.
     pub least: Sample,
     pub greatest: Sample,
 }
@@ -60,27 +60,33 @@ pub struct Point {
 pub struct Spread {
     sum: f32,
     count: u32,
+    /// Values whose least and greatest are known.
+    ranged: u32,
     least: f32,
     greatest: f32,
 }
 
 impl Spread {
-    const NONE: Spread = Spread { sum: 0.0, count: 0, least: f32::INFINITY, greatest: f32::NEG_INFINITY };
+    const NONE: Spread =
+        Spread { sum: 0.0, count: 0, ranged: 0, least: f32::INFINITY, greatest: f32::NEG_INFINITY };
 
-    fn add(&mut self, value: f32) {
+    fn add(&mut self, value: f32, range: Option<(f32, f32)>) {
         self.sum += value;
         self.count += 1;
-        self.widen(value);
+        if let Some((least, greatest)) = range {
+            self.ranged += 1;
+            self.least = self.least.min(least);
+            self.greatest = self.greatest.max(greatest);
+        }
     }
 
-    fn widen(&mut self, value: f32) {
-        self.least = self.least.min(value);
-        self.greatest = self.greatest.max(value);
+    fn mean(&self) -> Option<f32> {
+        (self.count > 0).then(|| self.sum / self.count as f32)
     }
 
-    /// `value`, if there is any.
-    fn known(&self, value: f32) -> Option<f32> {
-        (self.count > 0).then_some(value)
+    /// `bound`, if each value has one.
+    fn complete(&self, bound: f32) -> Option<f32> {
+        (self.count > 0 && self.ranged == self.count).then_some(bound)
     }
 }
 
@@ -94,22 +100,22 @@ pub struct Means {
 }
 
 impl Means {
-    /// Adds a bucket, and its least and greatest value if they are known.
+    /// Adds a minute, which is its own least and greatest value.
+    pub fn add_minute(&mut self, at: Moment, packed: Packed) {
+        self.add(at, packed, Some([packed; 2]));
+    }
+
+    /// Adds a bucket, and its least and greatest values if they are known.
     pub fn add(&mut self, at: Moment, packed: Packed, range: Option<[Packed; 2]>) {
         if at < self.from || at >= self.to {
             return;
         }
         let spreads = self.spreads.entry(at.0.div_euclid(self.step)).or_insert([Spread::NONE; FIGURES]);
-        for (spread, figure) in spreads.iter_mut().zip(packed.sample().figures()) {
+        let [least, greatest] = range.unwrap_or([Packed::EMPTY; 2]).map(|side| side.sample().figures());
+        let bounds = least.into_iter().zip(greatest).map(|(least, greatest)| least.zip(greatest));
+        for ((spread, figure), bounds) in spreads.iter_mut().zip(packed.sample().figures()).zip(bounds) {
             if let Some(figure) = figure {
-                spread.add(figure);
-            }
-        }
-        for packed in range.into_iter().flatten() {
-            for (spread, figure) in spreads.iter_mut().zip(packed.sample().figures()) {
-                if let Some(figure) = figure {
-                    spread.widen(figure);
-                }
+                spread.add(figure, bounds);
             }
         }
     }
@@ -118,9 +124,9 @@ impl Means {
         let step = self.step;
         let point = |(number, spreads): (i64, [Spread; FIGURES])| Point {
             at: Moment(number * step),
-            sample: Sample::of(spreads.map(|spread| spread.known(spread.sum / spread.count as f32))),
-            least: Sample::of(spreads.map(|spread| spread.known(spread.least))),
-            greatest: Sample::of(spreads.map(|spread| spread.known(spread.greatest))),
+            sample: Sample::of(spreads.map(|spread| spread.mean())),
+            least: Sample::of(spreads.map(|spread| spread.complete(spread.least))),
+            greatest: Sample::of(spreads.map(|spread| spread.complete(spread.greatest))),
         };
         self.spreads.into_iter().map(point).collect()
     }

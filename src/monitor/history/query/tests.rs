@@ -137,6 +137,22 @@ fn the_least_and_greatest_minute_outlive_the_minutes() {
 }
 
 #[test]
+fn a_step_of_which_a_part_has_no_least_and_greatest_minute_has_none() {
+    let (store, fleet) = (store(), Fleet::default());
+    save(&store, (0..120).map(|minute| (minute, minute as f32)));
+    store.age_history(0, 1, BEGIN.plus(DAY * 3)).expect("aged");
+    // As a version left it that did not keep them.
+    store.write(|tx| Ok(tx.execute_batch("DELETE FROM history_range")?)).expect("deleted");
+    save(&store, (60 * 24 * 4..60 * 24 * 4 + 60).map(|minute| (minute, 7.0)));
+    store.age_history(0, 1, BEGIN.plus(DAY * 8)).expect("aged");
+    let points = |step| query(&store, &fleet, MACHINE, BEGIN, BEGIN.plus(DAY * 7), step).expect("read");
+    let least = |step| points(step).iter().map(|point| point.least.cpu).collect::<Vec<_>>();
+    assert_eq!(least(MINUTE * 60), [None, None, Some(7.0)]);
+    assert_eq!(least(DAY * 7), [None], "a part of the step");
+    assert!(points(DAY * 7)[0].sample.cpu.is_some());
+}
+
+#[test]
 fn only_the_machines_whose_turn_it_is_are_aged() {
     let store = store();
     save(&store, [(0, 1.0)].into_iter());

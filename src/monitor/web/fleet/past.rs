@@ -67,11 +67,12 @@ fn is_recent(until: Moment, day: Moment) -> bool {
 mod tests {
     use super::*;
     use crate::monitor::machine::Description;
+    use crate::monitor::store::Scratch;
 
     const HOUR: Duration = Duration::from_secs(3_600);
     const NOW: Moment = Moment(100 * 86_400_000);
 
-    fn store() -> Store {
+    fn store() -> Scratch {
         let store = Store::scratch();
         store
             .add_machine(&Description { name: "barn".into(), ..Description::default() }, NOW)

@@ -66,12 +66,9 @@ pub fn draw(
 }
 
 fn of_figure(point: &Point, figure: fn(&Sample) -> Option<f32>) -> Option<ChartPoint> {
-    Some(ChartPoint {
-        at: point.at,
-        mean: figure(&point.sample)?,
-        least: figure(&point.least)?,
-        greatest: figure(&point.greatest)?,
-    })
+    let mean = figure(&point.sample)?;
+    let bound = |side: &Sample| figure(side).unwrap_or(mean);
+    Some(ChartPoint { at: point.at, mean, least: bound(&point.least), greatest: bound(&point.greatest) })
 }
 
 fn span(incident: &IncidentRecord, line: TimeLine, clock: &Clock) -> Option<ChartSpan> {
