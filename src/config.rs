@@ -24,6 +24,9 @@ pub mod shipped;
 /// Keys whose values are never shown, not even when they are wrong.
 const SECRET_KEYS: [&str; 3] = ["token", "password", "device_key"];
 
+/// A secret where it is the key of a line: `/etc/server.key` is none.
+const ENROLMENT_KEY: &str = "key";
+
 /// One fault of a configuration, as one sentence.
 #[derive(Debug)]
 pub struct ConfigError {
@@ -242,7 +245,8 @@ fn shown(line: &str, hidden: bool) -> Option<&str> {
 fn holds_secret(line: &str) -> bool {
     let words = line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-');
     let url = line.split_once("://").is_some_and(|(_, rest)| rest.contains(['@', '?']));
-    url || words.into_iter().any(|word| SECRET_KEYS.contains(&word))
+    let key = line.split('=').next().unwrap_or_default().trim().trim_matches(['"', '\'']);
+    url || key == ENROLMENT_KEY || words.into_iter().any(|word| SECRET_KEYS.contains(&word))
 }
 
 #[cfg(test)]

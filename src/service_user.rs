@@ -77,6 +77,13 @@ pub fn become_user(
     }
 }
 
+/// User and group id of a user of this system; `None` if there is no such user.
+pub fn ids_of(user: &str) -> Option<(u32, u32)> {
+    let names = UserNames { user: user.to_owned(), ..UserNames::default() };
+    let ids = find(Path::new("/etc"), &names).ok()??;
+    Some((ids.user, ids.group))
+}
+
 /// Replaces this root process by the program with `--config FILE COMMAND`, run with the user, groups, environment and
 /// mount namespace of the process `pid`. `ExecReload=` itself does not see credentials (`LoadCredential=`) in systemd
 /// 252 and 257.

@@ -18,6 +18,7 @@
 //! | `daemon` | start-up, signals, stop: the threads and their channels |
 //! | `failure` | why a command failed, and its exit status |
 //! | `metrics/` | one thread that reads the machine |
+//! | `enrolment/` | how the device gets a token of its own, and a thread that asks for approval on another board |
 //! | `failover/` | one thread that keeps the machine on the best uplink |
 //! | `camera_settings` | the camera settings that the API has changed |
 //! | `cameras/` | one thread that watches the LAN's cameras |
@@ -42,6 +43,7 @@ pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod doctor;
+pub mod enrolment;
 pub mod failover;
 pub mod failure;
 pub mod heartbeat;

@@ -27,12 +27,16 @@ impl Token {
         };
         let bytes = fs::read(&path).map_err(|error| fault(&format!("cannot be read: {error}")))?;
         let text = std::str::from_utf8(&bytes).unwrap_or("").trim();
-        if text.is_empty() || text.len() > LONGEST || !text.chars().all(|c| c.is_ascii_graphic()) {
-            return Err(fault(
-                "must hold one line: the token, up to 4096 printable ASCII characters without spaces",
-            ));
-        }
-        Ok(Some(Token(text.to_owned())))
+        let token = Token::parse(text).ok_or_else(|| {
+            fault("must hold one line: the token, up to 4096 printable ASCII characters without spaces")
+        })?;
+        Ok(Some(token))
+    }
+
+    /// `None` if the text cannot be a token.
+    pub fn parse(text: &str) -> Option<Token> {
+        let is_plain = (1..=LONGEST).contains(&text.len()) && text.chars().all(|c| c.is_ascii_graphic());
+        is_plain.then(|| Token(text.to_owned()))
     }
 
     /// The token itself, for the request header only.

@@ -8,7 +8,7 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 /// In the state directory: the id that was chosen.
-const REMEMBERED: &str = "hardwareid";
+pub const REMEMBERED: &str = "hardwareid";
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Identity {

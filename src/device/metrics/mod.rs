@@ -35,6 +35,6 @@ mod wifi;
 mod worker;
 
 pub use doctor::{SourceReport, render};
-pub use identity::{HardwareId, Identity, Origin, identify, read_identity};
+pub use identity::{HardwareId, Identity, Origin, REMEMBERED, identify, read_identity};
 pub use reading::{ActivityState, DiskUsage, Reading, RecordingFile};
 pub use sampler::{Control, Sampler, run};
