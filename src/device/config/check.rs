@@ -6,6 +6,7 @@ use super::used::{
 };
 use super::written;
 use crate::config::{ConfigError, Origin, Period, Source};
+use crate::device::enrolment::stored::StoredEnrolment;
 use crate::wire::ActivityName;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -67,6 +68,7 @@ impl Check<'_> {
                 .client_certificate([written.client_certificate_file, written.client_key_file])?,
             device_key,
             note: written.note.map(Spanned::into_inner),
+            enrolment: StoredEnrolment::default(),
         })
     }
 
@@ -79,23 +81,7 @@ impl Check<'_> {
             (None, Some(written)) => (written.get_ref().clone(), Origin::File(written.span())),
             (None, None) => return Ok(None),
         };
-        let url: Uri = text.parse().map_err(|_| {
-            self.source.fault_of(&origin, "is not a URL such as \"https://example.org/heartbeat\"")
-        })?;
-        if !matches!(url.scheme_str(), Some("http" | "https")) || url.host().is_none_or(str::is_empty) {
-            return Err(self.source.fault_of(&origin, "must start with http:// or https:// and name a host"));
-        }
-        if url.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-            return Err(self
-                .source
-                .fault_of(&origin, "must not hold a user or a password; put the token into token_file"));
-        }
-        // The parser takes any text behind the colon, and nothing could be connected to.
-        if url.authority().is_some_and(|authority| authority.as_str() != authority.host())
-            && url.port_u16().is_none()
-        {
-            return Err(self.source.fault_of(&origin, "the port must be a number up to 65535"));
-        }
+        let url = server_url(&text).map_err(|problem| self.source.fault_of(&origin, problem))?;
         Ok(Some(url))
     }
 
@@ -289,6 +275,28 @@ impl Check<'_> {
             runtime_dir,
         })
     }
+}
+
+/// The URL of a server.
+///
+/// # Errors
+/// The fault, for the person who wrote it.
+pub fn server_url(text: &str) -> Result<Uri, &'static str> {
+    let url: Uri = text.parse().map_err(|_| "is not a URL such as \"https://example.org/heartbeat\"")?;
+    let Some(authority) = url.authority().filter(|authority| !authority.host().is_empty()) else {
+        return Err("must start with http:// or https:// and name a host");
+    };
+    if !matches!(url.scheme_str(), Some("http" | "https")) {
+        return Err("must start with http:// or https:// and name a host");
+    }
+    if authority.as_str().contains('@') {
+        return Err("must not hold a user or a password; put the token into token_file");
+    }
+    // The parser takes any text behind the colon, and nothing could be connected to.
+    if authority.as_str() != authority.host() && url.port_u16().is_none() {
+        return Err("the port must be a number up to 65535");
+    }
+    Ok(url)
 }
 
 /// The originals wrote plain seconds: `HEARTBEAT_INTERVAL=5`, `REQUEST_TIMEOUT=2.0`.

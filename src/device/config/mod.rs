@@ -14,6 +14,7 @@ mod written;
 use crate::config::{ConfigError, Level, Source};
 pub use api::AUTO;
 use check::Check;
+pub use check::server_url;
 use std::path::Path;
 pub use used::*;
 

@@ -1,5 +1,6 @@
 //! The daemon's configuration as the threads use it: every value checked.
 
+use crate::device::enrolment::stored::StoredEnrolment;
 use crate::mac::Mac;
 use crate::wire::ActivityName;
 use log::LevelFilter;
@@ -41,6 +42,8 @@ pub struct HeartbeatConfig {
     pub device_key: Option<String>,
     /// `meeting` only.
     pub note: Option<String>,
+    /// From the state directory: `enrolment::apply` reads it.
+    pub enrolment: StoredEnrolment,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,4 +1,5 @@
-//! Credentials of both sides: the token, the server's CA, our client certificate. Read at start and at reload.
+//! Credentials of both sides: the token, the server's CA, our client certificate. Read at start and at reload. Token and CA
+//! come from the configuration, or else from the enrolment.
 
 use crate::config::ConfigError;
 use crate::device::config::{ClientCertificate, HeartbeatConfig};
@@ -25,7 +26,13 @@ impl Credentials {
     /// # Errors
     /// A file cannot be read, or does not hold what it should; the sentence never shows its content.
     pub fn load(config: &HeartbeatConfig) -> Result<Credentials, ConfigError> {
-        let trust = config.ca_file.as_deref().map(trust).transpose()?.unwrap_or_else(Trust::public);
+        let enrolled = config.enrolment.record();
+        let trust = match (config.ca_file.as_deref(), enrolled.and_then(|record| record.ca.as_deref())) {
+            (Some(path), _) => trust(path)?,
+            (None, Some(pem)) => Trust::only(pem.as_bytes())
+                .map_err(|problem| ConfigError::new(format!("the CA of the enrolment {problem}")))?,
+            (None, None) => Trust::public(),
+        };
         let files = config.client_certificate.as_ref();
         let tls = trust.client_config(files.map(identity).transpose()?).map_err(|error| match files {
             Some(ClientCertificate { key_file, .. }) => {
@@ -33,11 +40,17 @@ impl Credentials {
             }
             None => ConfigError::new(format!("TLS cannot be set up: {error}")),
         })?;
-        Ok(Credentials {
-            token: Token::load("heartbeat", config.token_file.as_deref(), CREDENTIAL)?,
-            tls: Arc::new(tls),
-        })
+        let token = own_token(config)?.or_else(|| Token::parse(&enrolled?.token));
+        Ok(Credentials { token, tls: Arc::new(tls) })
     }
+}
+
+/// The token in `token_file` or in the systemd credential; without either, that of the enrolment is used.
+///
+/// # Errors
+/// The file cannot be read, or does not hold a token.
+pub fn own_token(config: &HeartbeatConfig) -> Result<Option<Token>, ConfigError> {
+    Token::load("heartbeat", config.token_file.as_deref(), CREDENTIAL)
 }
 
 fn read(key: &str, path: &Path) -> Result<Vec<u8>, ConfigError> {
