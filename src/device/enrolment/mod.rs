@@ -4,12 +4,18 @@
 //! |---|---|
 //! | `record` | `enrolment.json`: server, token, and the board that they are for |
 //! | `stored` | whether the daemon uses that file, and whether it has changed |
+//! | `order` | the key, and where it comes from: two files, or a person |
 //! | `server` | the monitor's two addresses, and when a key may be sent there |
+//! | `client` | one request, and what its answer means |
+//! | `pace` | when to ask again, and what is worth a line in the log |
 //! | `state_dir` | the state directory: its owner, its lock, the unanswered request |
 //!
 //! The device makes its token itself and stores it before the first request, so that a repeated request has the same token
 //! and is the same machine for the monitor.
 
+pub mod client;
+pub mod order;
+pub mod pace;
 pub mod record;
 pub mod server;
 pub mod state_dir;

@@ -28,7 +28,7 @@ mod outage;
 pub mod outcome;
 mod pace;
 pub mod payload;
-mod problem;
+pub mod problem;
 mod race;
 mod recorder;
 mod request;
@@ -36,7 +36,7 @@ pub mod sender;
 pub mod server_routes;
 mod snapshot_file;
 pub mod status;
-mod transport;
+pub mod transport;
 
 use super::cameras::CameraInfo;
 use super::config;

@@ -34,6 +34,24 @@ pub struct Sent {
     pub evidence: Option<Evidence>,
 }
 
+/// For an agent that talks to one server over one connection.
+pub fn agent_config(timeout: Duration, idle: Duration) -> ureq::config::Config {
+    Agent::config_builder()
+        .timeout_global(Some(timeout))
+        .http_status_as_error(false)
+        // A redirect would carry the token to another host.
+        .max_redirects(0)
+        .user_agent(concat!("heartbeat-daemon/", env!("CARGO_PKG_VERSION")))
+        .accept("")
+        .max_response_header_size(16 * 1024)
+        .input_buffer_size(16 * 1024)
+        .output_buffer_size(16 * 1024)
+        .max_idle_connections(1)
+        .max_idle_connections_per_host(1)
+        .max_idle_age(idle)
+        .build()
+}
+
 /// Sends to one server over one kept-alive connection.
 #[derive(Debug)]
 pub struct HeartbeatSender {
@@ -62,21 +80,8 @@ impl HeartbeatSender {
         dialer: Arc<Dialer>,
     ) -> Option<HeartbeatSender> {
         let target = RequestTemplate::new(config, &credentials)?;
-        let agent_config = Agent::config_builder()
-            .timeout_global(Some(config.timeout))
-            .http_status_as_error(false)
-            // A redirect would carry the token to another host.
-            .max_redirects(0)
-            .user_agent(concat!("heartbeat-daemon/", env!("CARGO_PKG_VERSION")))
-            .accept("")
-            .max_response_header_size(16 * 1024)
-            .input_buffer_size(16 * 1024)
-            .output_buffer_size(16 * 1024)
-            .max_idle_connections(1)
-            .max_idle_connections_per_host(1)
-            // Ages are the transport's business; a beat of an hour keeps its connection if the server does.
-            .max_idle_age(config.interval * 2)
-            .build();
+        // Ages are the transport's business; a beat of an hour keeps its connection if the server does.
+        let agent_config = agent_config(config.timeout, config.interval * 2);
         let agent =
             transport::agent(agent_config.clone(), names.clone(), dialer.clone(), credentials.tls.clone());
         let expects_ours = Cell::new(target.uri.path() == MONITOR_PATH);
