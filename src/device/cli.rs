@@ -7,6 +7,7 @@ use super::check;
 use super::config::{Config, DEFAULT_PATH};
 use super::daemon;
 use super::doctor;
+use super::enrolment::{self, command::EnrollArguments};
 use super::failover::status::FailoverStatus;
 use super::failover::{gateway_probe, routes};
 use super::failure::Failure;
@@ -69,6 +70,8 @@ enum Command {
     Print,
     /// Send one heartbeat and show the response
     Send,
+    /// Enrol this device at a heartbeat-monitor: with an enrolment key, it gets a token of its own
+    Enroll(EnrollArguments),
     /// Show each source of a heartbeat (its path, and its value or why that is missing), and check server, token,
     /// certificate, uplinks and API
     Doctor,
@@ -161,6 +164,9 @@ pub fn main() -> ExitCode {
         Command::CheckConfig { user, .. } => check::check_config(config, user.as_deref()),
         Command::Print => print(config),
         Command::Send => send(config),
+        Command::Enroll(arguments) => {
+            enrolment::command::enroll(config, &arguments).and_then(|done| print_line(&done))
+        }
         Command::Doctor => doctor::examine(config).and_then(|table| print_line(table.trim_end())),
         Command::Status { json } => status(config, json),
         Command::Trigger => trigger(config),
@@ -209,7 +215,8 @@ fn print(path: &Path) -> Result<(), Failure> {
 }
 
 fn send(path: &Path) -> Result<(), Failure> {
-    let config = Config::load(path)?;
+    let mut config = Config::load(path)?;
+    enrolment::apply::apply(&mut config)?;
     let credentials = Credentials::load(&config.heartbeat)?;
     let names = NameResolver::start(heartbeat::RESOLVER_LIMITS, lookup)
         .map_err(|error| Failure::Other(error.to_string()))?;

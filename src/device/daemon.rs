@@ -5,6 +5,7 @@ use super::camera_settings::CameraSettings;
 use super::cameras::{self, CamerasHandle};
 use super::config::Config;
 use super::config::advice::readable_token;
+use super::enrolment;
 use super::failover::handle::{Failover, failover};
 use super::failover::status::PublishedStatus;
 use super::failover::{self, FailoverContext};
@@ -88,6 +89,7 @@ pub fn load(config_file: &Path) -> Result<(Config, Credentials, ApiSettings), Co
 /// [`load`] of a file that was read already.
 pub fn load_source(source: &Source) -> Result<(Config, Credentials, ApiSettings), ConfigError> {
     let mut config = Config::from_file(source)?;
+    enrolment::apply::apply(&mut config)?;
     let credentials = Credentials::load(&config.heartbeat)?;
     let cameras = CameraSettings::load(source, &config);
     config.cameras = cameras.cameras()?;
@@ -362,10 +364,13 @@ fn announce(config: &Config) {
             env!("CARGO_PKG_VERSION"),
             server_name(heartbeat)
         ),
+        None if heartbeat.enrolment.is_of_other_board() => {}
         None => log::warn!(
-            "no server is configured: set url in [heartbeat]; until then the daemon works for this machine only"
+            "no server is configured: set url in [heartbeat], or enrol the device with \"heartbeat-daemon enroll\"; until \
+             then the daemon works for this machine only"
         ),
     }
+    heartbeat.enrolment.announce();
 }
 
 /// Said at start, and after a reload that changed something about it.

@@ -4,8 +4,9 @@ use super::api::client::{self, FAILOVER};
 use super::camera_settings::{self, CameraSettings};
 use super::cameras;
 use super::certificate;
-use super::config::{AUTO, Config, Listen};
+use super::config::{AUTO, Config, HeartbeatConfig, Listen};
 use super::daemon;
+use super::enrolment;
 use super::failover;
 use super::failover::status::FailoverStatus;
 use super::failure::Failure;
@@ -33,7 +34,8 @@ const SOON: Duration = Duration::from_secs(14 * 86_400);
 /// A table of everything, as text.
 pub fn examine(path: &Path) -> Result<String, Failure> {
     let source = Source::read(path)?;
-    let config = Config::from_file(&source)?;
+    let mut config = Config::from_file(&source)?;
+    enrolment::apply::apply(&mut config)?;
     let state_dir = &config.daemon.state_dir;
     let mut sampler = Sampler::new(Path::new("/"), &config.metrics, &config.activity);
     sampler.sample(Instant::now());
@@ -43,6 +45,8 @@ pub fn examine(path: &Path) -> Result<String, Failure> {
     reports.push(SourceReport::read("cameras", state_dir.join(cameras::STATE).to_string_lossy(), || {
         cameras::examine(&config.cameras, state_dir)
     }));
+    let place = config.heartbeat.enrolment.path.to_string_lossy();
+    reports.push(SourceReport::read("enrolment", place, || enrolment::apply::examine(&config)));
     reports.push(SourceReport::read("token", token_place(&config), || token(&config)));
     reports.push(SourceReport::read("server", server_name(&config.heartbeat), || server(&config)));
     if config.heartbeat.url.as_ref().is_some_and(|url| url.scheme_str() == Some("https")) {
@@ -85,7 +89,8 @@ fn snapshot(path: &Path) -> SourceReport {
 }
 
 fn token_place(config: &Config) -> String {
-    let file = config.heartbeat.token_file.as_ref();
+    let HeartbeatConfig { token_file, enrolment, .. } = &config.heartbeat;
+    let file = token_file.as_ref().or_else(|| enrolment.record().map(|_| &enrolment.path));
     file.map_or_else(|| "credential heartbeat-token".to_owned(), |file| file.display().to_string())
 }
 

@@ -187,7 +187,7 @@ impl HeartbeatThread {
     fn feed_watchdog(&mut self) {
         let (counts, result, now) = (self.counts, &self.last_result, Instant::now());
         self.heartbeat_status.mark_iteration(now);
-        self.watchdog.pass(now, || status(result, counts));
+        self.watchdog.pass(now, || counts.status(result));
     }
 
     /// Publishes the results; costs two allocations a beat.
@@ -225,11 +225,15 @@ impl HeartbeatThread {
         self.outage = Outage::default();
         self.last_result = waiting_for(&reload.config);
         self.config = reload.config;
-        self.sender = reload.sender;
+        let had_sender = std::mem::replace(&mut self.sender, reload.sender).is_some();
         self.works = None;
         // A copy of it is for the old server, and perhaps in another format.
         self.body.clear();
         self.publish(self.heartbeat_status.record().heartbeat.clone());
+        if !had_sender && self.sender.is_some() {
+            // The device was enrolled: someone is waiting for its first heartbeat.
+            self.beat(Cause::Trigger(Reason::Startup), Instant::now());
+        }
         reload.ticker
     }
 
@@ -254,6 +258,7 @@ impl HeartbeatThread {
         }
         self.body = body;
         self.publish(Some(Arc::new(heartbeat)));
+        self.config.enrolment.reload_if_changed();
     }
 
     /// Tries the last heartbeat over an uplink that delivered none. It carries the same `id`.
@@ -371,14 +376,17 @@ impl HeartbeatThread {
             let body = formats::to_send(&heartbeat, &self.config, Path::new("/"));
             self.send(&heartbeat, &body, self.config.timeout.min(SHUTDOWN));
         }
-        log::info!("stopped: {}", status(&self.last_result, self.counts));
+        log::info!("stopped: {}", self.counts.status(&self.last_result));
     }
 }
 
 fn waiting_for(config: &config::HeartbeatConfig) -> String {
     match &config.url {
         Some(_) => format!("no heartbeat to {} yet", server_name(config)),
-        None => "no server configured: set url in [heartbeat]".to_owned(),
+        None if config.enrolment.is_of_other_board() => {
+            "no heartbeat is sent: this board waits for approval".to_owned()
+        }
+        None => "no server configured: set url in [heartbeat], or run \"heartbeat-daemon enroll\"".to_owned(),
     }
 }
 
@@ -386,11 +394,6 @@ fn waiting_for(config: &config::HeartbeatConfig) -> String {
 pub fn server_name(config: &config::HeartbeatConfig) -> String {
     let authority = config.url.as_ref().and_then(|url| url.authority());
     authority.map_or_else(|| "no server".to_owned(), ToString::to_string)
-}
-
-fn status(result: &str, counts: Counts) -> String {
-    let Counts { scheduled, immediate, retried, failed } = counts;
-    format!("{result}; {scheduled} scheduled, {immediate} immediate, {retried} retried, {failed} failed")
 }
 
 #[cfg(test)]

@@ -88,6 +88,14 @@ pub struct Counts {
     pub failed: u64,
 }
 
+impl Counts {
+    /// The line behind the last result, for systemd and the log.
+    pub fn status(self, result: &str) -> String {
+        let Counts { scheduled, immediate, retried, failed } = self;
+        format!("{result}; {scheduled} scheduled, {immediate} immediate, {retried} retried, {failed} failed")
+    }
+}
+
 /// The words for the ends that a heartbeat may have.
 const OUTCOMES: [&str; 6] = ["accepted", "refused", "rejected", "busy", "failed", "cut"];
 
