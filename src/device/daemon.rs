@@ -5,7 +5,7 @@ use super::camera_settings::CameraSettings;
 use super::cameras::{self, CamerasHandle};
 use super::config::Config;
 use super::config::advice::readable_token;
-use super::enrolment;
+use super::enrolment::{self, other_board};
 use super::failover::handle::{Failover, failover};
 use super::failover::status::PublishedStatus;
 use super::failover::{self, FailoverContext};
@@ -114,6 +114,8 @@ struct RunningDaemon {
     port: Arc<Port>,
     /// `None`: its thread could not be started. Heartbeats do not need it.
     api: Option<ApiServer>,
+    /// Held while this board waits for approval; dropped, its thread ends.
+    approval: Option<ChannelSender<()>>,
     /// Disconnected when the heartbeat thread has returned.
     heartbeat_ended: Receiver<()>,
     /// Disconnected when the failover thread has returned.
@@ -160,6 +162,7 @@ impl RunningDaemon {
         let sources = EventSources { ticker, triggers, copies, reloads };
         let heartbeat_ended = spawn("heartbeat", move || thread.run(sources))?;
         let port = Arc::new(Port::at_start(&config.daemon.state_dir));
+        let approval = other_board::request_approval(&config);
         let mut daemon = RunningDaemon {
             config_file: config_file.to_owned(),
             config,
@@ -175,6 +178,7 @@ impl RunningDaemon {
             camera_settings: settings.shared_cameras(),
             port,
             api: None,
+            approval,
             heartbeat_ended,
             failover_ended,
             cameras_ended,
@@ -247,6 +251,7 @@ impl RunningDaemon {
             warn_of_readable_token(&config, settings.has_server_token);
         }
         self.open_api(settings);
+        self.approval = other_board::request_approval(&config);
         self.config = config;
     }
 
@@ -265,6 +270,7 @@ impl RunningDaemon {
         // Ends while the shutdown heartbeat is in flight.
         self.api.iter_mut().for_each(ApiServer::close);
         self.dialer.abort();
+        drop(self.approval);
         // Its list stays, for the shutdown heartbeat.
         self.cameras.stop();
         drop(self.heartbeat);

@@ -11,6 +11,7 @@
 //! | `pace` | when to ask again, and what is worth a line in the log |
 //! | `state_dir` | the state directory: its owner, its lock, the unanswered request |
 //! | `command` | the command `enroll`, which the unit heartbeat-daemon-enroll runs as well |
+//! | `other_board` | the thread that asks for approval after the card was moved to another board |
 //!
 //! The device makes its token itself and stores it before the first request, so that a repeated request has the same token
 //! and is the same machine for the monitor.
@@ -19,6 +20,7 @@ pub mod apply;
 pub mod client;
 pub mod command;
 pub mod order;
+pub mod other_board;
 pub mod pace;
 pub mod record;
 pub mod server;
