@@ -10,6 +10,7 @@ mod clock;
 mod command_line;
 mod condition_settings;
 mod damaged;
+mod device_enrolment;
 mod dns;
 mod enrolment;
 mod examples;
