@@ -24,9 +24,12 @@ pub struct Beat<'a> {
     pub payload: &'a str,
 }
 
-/// Distinguishes devices that use the same token: a hash of hardware id and boot id.
+/// Distinguishes devices that use the same token: a hash of the hardware id, and one of the boot id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DeviceId(u64);
+pub struct DeviceId {
+    board: u32,
+    boot: u32,
+}
 
 impl DeviceId {
     /// `None` without either.
@@ -34,10 +37,20 @@ impl DeviceId {
         if hardware_id.is_none() && boot_id.is_none() {
             return None;
         }
-        let mut hasher = DefaultHasher::new();
-        (hardware_id, boot_id).hash(&mut hasher);
-        Some(DeviceId(hasher.finish()))
+        Some(DeviceId { board: hash(hardware_id), boot: hash(boot_id) })
     }
+
+    /// Whether only the boot ids differ: a reboot, or the copy of a card on a board without a serial number, where a MAC
+    /// address is remembered.
+    pub fn has_board_of(self, other: DeviceId) -> bool {
+        self.board == other.board
+    }
+}
+
+fn hash(id: Option<&str>) -> u32 {
+    let mut hasher = DefaultHasher::new();
+    id.hash(&mut hasher);
+    hasher.finish() as u32
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

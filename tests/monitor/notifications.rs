@@ -128,3 +128,28 @@ fn two_devices_that_use_one_token_in_turn_are_noticed_and_a_reboot_is_not() {
     });
     assert_eq!(monitor.log_lines("use its token in turn").len(), 1);
 }
+
+/// On boards without a serial number the copy has the same hardware id. Replays are from before a reboot, and no sign of life.
+#[test]
+fn a_copied_card_with_a_remembered_id_is_noticed_and_replays_after_a_reboot_are_not() {
+    let monitor = Plan::new().start();
+    let (token, reader) = (monitor.machine("barn"), monitor.reader());
+    let send = |body: String| {
+        assert_eq!(monitor.post("/api/v1/heartbeat", &[bearer(&token)], body.as_bytes()).status, 200);
+    };
+    let of_boot = |boot: &str, more: &str| {
+        format!(r#"{{"hardwareid":"b827eb000003","boot_id":"{boot}","cpu":1{more}}}"#)
+    };
+    let replay = of_boot("1", r#","replay_age_s":60"#);
+    let shared = || monitor.get_as(&reader, "/api/v1/machines/1").json()["shared_token"].clone();
+    for _ in 0..3 {
+        send(of_boot("2", ""));
+        send(format!("[{replay},{replay}]"));
+    }
+    assert_eq!(shared(), false);
+    ["3", "2", "3", "2"].into_iter().for_each(|boot| send(of_boot(boot, "")));
+    assert_eq!(shared(), true);
+    monitor.wait_for_line("of the copies", |line| {
+        line.contains("two devices (b827eb000003, twice) use its token")
+    });
+}

@@ -1,7 +1,8 @@
 //! Which devices use one machine's token: two that use it in turn, as the copies of one SD card do, are noticed.
 //!
-//! A reboot or another board changes who sends once and for good. A device that sends again after another one did was
-//! there all the time: the first return is enough.
+//! A reboot or another board changes who sends once and for good. A board that sends again after another one did was there
+//! all the time: the first return is enough. Where only the boot ids differ, a copy of a heartbeat that a network delivers
+//! after a reboot looks like a return, and the next heartbeat like a second one; so the third return counts.
 
 use crate::clock::Moment;
 use crate::monitor::beat::DeviceId;
@@ -11,6 +12,9 @@ use std::time::Duration;
 
 /// A device that returns after a longer time may be a board that was swapped back.
 const LONGEST_TURN: Duration = Duration::from_secs(3600);
+
+/// Returns in a row that show two devices with the same hardware id.
+const RETURNS_OF_ONE_BOARD: u8 = 3;
 
 /// Between two reports of one machine.
 const EVERY: Duration = Duration::from_secs(24 * 3600);
@@ -24,9 +28,12 @@ pub struct SharedToken {
 }
 
 impl SharedToken {
-    /// "100000001234abcd and 100000005678ef01"
+    /// "100000001234abcd and 100000005678ef01", or "b827eb000003, twice" for copies of a card with a remembered id.
     pub fn names(&self) -> String {
-        self.hardware_ids.join(" and ")
+        match self.hardware_ids.as_slice() {
+            [one, other] if one == other => format!("{one}, twice"),
+            ids => ids.join(" and "),
+        }
     }
 }
 
@@ -35,6 +42,8 @@ impl SharedToken {
 pub struct Devices {
     current: Option<DeviceId>,
     before: Option<Before>,
+    /// Returns in a row.
+    returns: u8,
     /// Last time that a device returned.
     shared_at: Option<Moment>,
     reported_at: Option<Moment>,
@@ -64,7 +73,9 @@ impl Devices {
         let before = self.before.replace(Before { device: current, until: now });
         let has_returned =
             before.is_some_and(|before| before.device == device && !is_past(before.until, LONGEST_TURN, now));
-        if !has_returned {
+        self.returns = if has_returned { self.returns.saturating_add(1) } else { 0 };
+        let enough = if device.has_board_of(current) { RETURNS_OF_ONE_BOARD } else { 1 };
+        if self.returns < enough {
             return false;
         }
         self.shared_at = Some(now);
@@ -142,6 +153,36 @@ mod tests {
             ("abcabc", vec![]),
         ] {
             assert_eq!(reports(senders), due, "{senders}");
+        }
+    }
+
+    /// Boots of boards with the same hardware id, one letter each: minutes apart, and the seconds by which the monitor's
+    /// clock is set before a beat.
+    #[test]
+    fn copies_of_a_card_with_a_remembered_id_alternate_and_a_board_that_reboots_does_not() {
+        let hours = |hours: i64| hours * 3600;
+        for (what, boots, minutes, step, is_shared) in [
+            ("two copies", "ababa", 1, None, true),
+            ("two copies that send at different intervals", "aabaabaab", 1, None, true),
+            ("a reboot", "aaabbb", 1, None, false),
+            ("a board that reboots again and again", "abcdefghijkl", 1, None, false),
+            ("a heartbeat that was delivered after the reboot", "aabab", 1, None, false),
+            ("a reboot, and the clock is set back", "aabbbb", 1, Some((3, hours(-5))), false),
+            ("a reboot, and the clock is set forward", "aabbbb", 1, Some((3, hours(5))), false),
+            ("two copies, and the clock is set forward", "abababab", 1, Some((3, hours(5))), true),
+            ("boards that are exchanged every two hours", "abababab", 120, None, false),
+        ] {
+            let mut devices = Devices::default();
+            let (mut now, mut reported) = (BEGIN, 0);
+            for (index, boot) in boots.chars().enumerate() {
+                now = now.plus(MINUTE * minutes);
+                if let Some((_, seconds)) = step.filter(|(at, _)| *at == index) {
+                    now = Moment(now.0 + seconds * 1000);
+                }
+                let device = DeviceId::of(Some("b827eb000003"), Some(&boot.to_string())).expect("an id");
+                reported += usize::from(devices.sent(device, now));
+            }
+            assert_eq!(reported, usize::from(is_shared), "{what}");
         }
     }
 
