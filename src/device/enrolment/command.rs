@@ -1,11 +1,12 @@
 //! The command `enroll`: asks a monitor until it answers, then stores the token where the daemon finds it.
 
+use super::apply::apply;
 use super::client::{EnrolmentAnswer, EnrolmentClient};
 use super::order::{self, EnrolmentOrder};
 use super::pace::EnrolmentPace;
 use super::record::EnrolmentRecord;
 use super::server::MonitorAddress;
-use super::state_dir::{ENROLMENT, EnrolmentDirectory};
+use super::state_dir::EnrolmentDirectory;
 use crate::device::config::Config;
 use crate::device::failure::Failure;
 use crate::device::metrics::{Identity, identify};
@@ -65,6 +66,10 @@ pub fn enroll(config_file: &Path, arguments: &EnrollArguments) -> Result<String,
         })?;
         log::info!("deleted {}", file.display());
     }
+    let mut config = config;
+    apply(&mut config)?;
+    // Says so if the configuration has a token of its own, which wins.
+    config.heartbeat.enrolment.announce();
     let EnrolledMachine { name, number } = machine;
     Ok(format!("enrolled at {} as {name} (machine {number})", order.url))
 }
@@ -102,7 +107,6 @@ fn run(config: &Config, order: &EnrolmentOrder, server: &MonitorAddress) -> Resu
     let hostname = order.name.as_deref().or(identity.hostname.as_deref());
     let machine = request_until_decided(&client, key, &record, hostname)?;
     directory.grant(&record).map_err(cannot_store)?;
-    log::info!("the token is stored in {}", state_dir.join(ENROLMENT).display());
     Ok(machine)
 }
 
