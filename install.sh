@@ -16,6 +16,9 @@ usage: sudo ./install.sh [options]               install or update the daemon, e
 
   --url URL          send heartbeats to URL: sets url in the configuration
   --token-file FILE  copy the token in FILE to /etc/heartbeat-daemon/token and use that
+  --enroll URL       enrol the device at the heartbeat-monitor at URL, with a key: it gets a token of its own. Below
+                     DESTDIR, the device does so at its first boot
+  --key-file FILE    with --enroll: read the key from FILE; default: ask for it on the terminal
   --ca-file FILE     copy the CA's certificate in FILE to /etc/heartbeat-daemon/ca.pem and trust only that
   --lan              with --monitor: HTTPS on port 8443 of the LAN, with a private CA and a certificate for this machine's
                      names and addresses. Run it again to renew the certificate; the CA stays
@@ -55,7 +58,7 @@ fail() { complain "$1"; exit "${2:-1}"; }
 
 NAME=heartbeat-daemon ACCOUNT=heartbeat
 action=install prefix=/usr/local binary='' url='' token_file='' start=yes purge='' seconds='' observe='' networkmanager=''
-yes='' ca_file='' lan='' lan_name='' domain=''
+yes='' ca_file='' lan='' lan_name='' domain='' enroll='' key_file=''
 
 value() { [ -n "${2:-}" ] || fail "$1 needs a value; see --help" "$EX_USAGE"; }
 
@@ -64,6 +67,8 @@ while [ $# -gt 0 ]; do
         --url) value "$@"; url=$2; shift ;;
         --token-file) value "$@"; token_file=$2; shift ;;
         --ca-file) value "$@"; ca_file=$2; shift ;;
+        --enroll) value "$@"; enroll=$2; shift ;;
+        --key-file) value "$@"; key_file=$2; shift ;;
         --lan) lan=yes ;;
         --name) value "$@"; lan_name=$(printf '%s' "$2" | tr '[:upper:]' '[:lower:]'); shift ;;
         --domain) value "$@"; domain=$2; shift ;;
@@ -92,8 +97,13 @@ case $seconds in *[!0-9]*) fail "--seconds $seconds: must be a whole number" "$E
 [ -z "$purge" ] || [ "$action" = uninstall ] || fail '--purge needs --uninstall' "$EX_USAGE"
 [ -z "$observe$networkmanager" ] || [ "$action" = install ] ||
     fail '--observe and --networkmanager cannot be combined with --try or --uninstall' "$EX_USAGE"
-[ "$NAME" = heartbeat-daemon ] || [ -z "$url$token_file$ca_file$observe$networkmanager" ] ||
-    fail '--url, --token-file, --ca-file, --observe and --networkmanager are for the daemon' "$EX_USAGE"
+[ "$NAME" = heartbeat-daemon ] || [ -z "$url$token_file$ca_file$enroll$observe$networkmanager" ] ||
+    fail '--url, --token-file, --ca-file, --enroll, --observe and --networkmanager are for the daemon' "$EX_USAGE"
+[ -z "$enroll" ] || [ "$action" = install ] || fail '--enroll cannot be combined with --try or --uninstall' "$EX_USAGE"
+[ -z "$enroll" ] || [ -z "$url$token_file" ] || fail '--enroll replaces --url and --token-file' "$EX_USAGE"
+[ -n "$enroll" ] || [ -z "$key_file" ] || fail '--key-file needs --enroll' "$EX_USAGE"
+[ -z "$enroll" ] || [ -z "${DESTDIR:-}" ] || [ -n "$key_file" ] ||
+    fail '--enroll below DESTDIR needs --key-file' "$EX_USAGE"
 [ "$NAME$action" = heartbeat-monitorinstall ] || [ -z "$lan$domain" ] ||
     fail '--lan and --domain need --monitor, and cannot be combined with --try or --uninstall' "$EX_USAGE"
 [ -z "$lan" ] || [ -z "$domain" ] || fail 'use either --lan or --domain' "$EX_USAGE"
@@ -106,12 +116,14 @@ check_file() {
 }
 check_file --token-file "$token_file"
 check_file --ca-file "$ca_file"
+check_file --key-file "$key_file"
 [ -z "$binary" ] || [ -x "$binary" ] || fail "--binary $binary: not an executable file" "$EX_USAGE"
 
 absolute() { case $1 in '' | /*) printf '%s' "$1" ;; *) printf '%s/%s' "$PWD" "$1" ;; esac; }
 binary=$(absolute "$binary")
 token_file=$(absolute "$token_file")
 ca_file=$(absolute "$ca_file")
+key_file=$(absolute "$key_file")
 
 # The rest runs in the sources' directory, wherever the script was called from.
 cd "$(dirname "$0")"
@@ -124,6 +136,8 @@ program=$prefix/bin/$NAME
 # The default configuration as installed: a configuration that differs from it was edited and is not replaced.
 default=$prefix/share/$NAME/config.toml
 unit=/etc/systemd/system/$NAME.service
+enroll_unit=/etc/systemd/system/heartbeat-daemon-enroll.service
+case $NAME in heartbeat-monitor) units=$NAME ;; *) units="$NAME $NAME-enroll" ;; esac
 sysusers=/etc/sysusers.d/$NAME.conf
 case $NAME in
     heartbeat-monitor) default_config=packaging/heartbeat-monitor.toml ;;
@@ -248,7 +262,10 @@ prepare_config() {
     fi
     # The program checks the rest of the URL.
     case $url in *[\"\\[:space:][:cntrl:]]*) fail '--url contains a character that no URL has' "$EX_USAGE" ;; esac
+    case $enroll in *[\"\\[:space:][:cntrl:]]*) fail '--enroll: a character that no URL has' "$EX_USAGE" ;; esac
     [ -z "$url" ] || set_key "$config" heartbeat url "$url"
+    # Where the device enrols at its first boot, and where its heartbeats go.
+    [ -z "$enroll" ] || [ -z "$dest" ] || set_key "$config" heartbeat url "${enroll%/}/api/v1/heartbeat"
     [ -z "$token_file" ] || set_key "$config" heartbeat token_file "$etc/token"
     [ -z "$ca_file" ] || set_key "$config" heartbeat ca_file "$etc/ca.pem"
     [ -z "$lan" ] || prepare_lan "$config"
@@ -314,7 +331,7 @@ install_listed() {
         --networkmanager) [ -n "$networkmanager" ] || [ -e "$dest$2" ] || return 0 ;;
     esac
     case $2 in
-        "$unit")
+        "$unit" | "$enroll_unit")
             sed "s|^\(Exec[A-Za-z]*=[-+]*\)/usr/bin/$NAME|\1$program|" "$1" >"$scratch/unit"
             put "$scratch/unit" "$2" "$3"
             ;;
@@ -328,6 +345,7 @@ install_files() {
     put "$binary" "$program" 0755
     [ -z "$token_file" ] || put "$token_file" "$etc/token" 0640 "$ACCOUNT"
     [ -z "$ca_file" ] || put "$ca_file" "$etc/ca.pem" 0644
+    [ -z "$enroll" ] || [ -z "$dest" ] || put "$key_file" "$etc/enroll.key" 0600
     [ -z "$lan" ] || install_lan
     [ -z "$domain" ] || install_site
     # Below DESTDIR the group does not exist yet, and without it the daemon could not read a closed file.
@@ -366,10 +384,11 @@ show_service() {
 
 start_service() {
     if [ -n "$changed" ]; then systemctl daemon-reload; fi
-    if ! systemctl --quiet is-enabled "$NAME" 2>/dev/null; then
-        systemctl --quiet enable "$NAME"
+    for each in $units; do
+        systemctl --quiet is-enabled "$each" 2>/dev/null && continue
+        systemctl --quiet enable "$each"
         changed=yes
-    fi
+    done
     if [ -z "$start" ]; then
         say "enabled, not started (--no-start). To start it: systemctl start $NAME"
         return
@@ -380,6 +399,15 @@ start_service() {
         show_service
         fail 'installed, but it did not start: see above'
     fi
+    # Does nothing without a key file.
+    [ "$units" = "$NAME" ] || systemctl start --no-block "$NAME-enroll"
+}
+
+# The running daemon uses the new token at once. Below DESTDIR, the device does this at its first boot: install_files.
+enroll_now() {
+    [ -n "$enroll" ] && [ -z "$dest" ] || return 0
+    without_environment "$program" --config "$etc/config.toml" enroll "$enroll" ${key_file:+--key-file "$key_file"} ||
+        fail 'installed, but not enrolled: see above'
 }
 
 install_all() {
@@ -390,6 +418,7 @@ install_all() {
     install_files
     settle_port
     if systemd_runs; then start_service; fi
+    enroll_now
     [ -z "$domain" ] || start_caddy
     [ -n "$changed" ] || say 'everything is up to date: nothing changed'
     if systemd_runs; then
@@ -408,8 +437,9 @@ install_all() {
             [ -n "$dest" ] || say "next, add a machine: sudo $program machine add NAME --token-file FILE   (writes its token to FILE)"
             ;;
         *)
-            grep -q '^[[:space:]]*url[[:space:]]*=' "$dest$etc/config.toml" ||
-                say "no server is configured yet: sudo ./install.sh --url URL [--token-file FILE]"
+            [ -n "$enroll" ] || [ -e "$dest$state/enrolment.json" ] ||
+                grep -q '^[[:space:]]*url[[:space:]]*=' "$dest$etc/config.toml" ||
+                say "no server is configured yet: sudo ./install.sh --url URL [--token-file FILE], or --enroll URL with a key"
             ;;
     esac
 }
@@ -418,7 +448,8 @@ remove_listed() { rm -f "$dest$2"; }
 
 uninstall() {
     [ -n "$dest" ] || [ "$(id -u)" = 0 ] || fail 'needs root: sudo ./install.sh --uninstall'
-    if systemd_runs && [ -e "$unit" ]; then systemctl --quiet disable --now "$NAME" || :; fi
+    # shellcheck disable=SC2086  # two names
+    if systemd_runs && [ -e "$unit" ]; then systemctl --quiet disable --now $units || :; fi
     rm -f "$dest$program"
     for_each_file remove_listed
     [ "$NAME" = heartbeat-daemon ] || remove_site

@@ -19,6 +19,7 @@ fn an_installation_is_these_files_and_no_others() {
         [
             CONFIG,
             "etc/sysctl.d/90-heartbeat-daemon.conf",
+            "etc/systemd/system/heartbeat-daemon-enroll.service",
             "etc/systemd/system/heartbeat-daemon.service",
             "etc/sysusers.d/heartbeat-daemon.conf",
             "usr/local/bin/heartbeat-daemon",
@@ -121,6 +122,18 @@ fn a_ca_is_copied_and_a_file_that_has_none_is_refused_by_its_name() {
 }
 
 #[test]
+fn an_image_has_the_key_and_the_server_for_the_first_boot() {
+    let machine = Machine::new();
+    let key = machine.write("key-from-somewhere", SECRET);
+    let output = machine.install(&["--enroll", "https://barn.example/", "--key-file", &key]);
+    code(&output, 0);
+    assert!(!said(&output).contains(SECRET) && !said(&output).contains("no server"), "{}", said(&output));
+    assert!(machine.read(CONFIG).contains("\nurl = \"https://barn.example/api/v1/heartbeat\"\n"));
+    assert_eq!(machine.read("etc/heartbeat-daemon/enroll.key"), SECRET);
+    assert_eq!(machine.tree()[Path::new("etc/heartbeat-daemon/enroll.key")].1 & 0o7777, 0o600);
+}
+
+#[test]
 fn url_finds_its_place_in_a_file_that_a_person_wrote() {
     for (written, expected) in [
         ("", "\n[heartbeat]\nurl = \"http://new/\"\n"),
@@ -161,6 +174,12 @@ fn what_is_wrong_is_refused_and_nothing_changes() {
         (&["--seconds", "5"], 2),
         (&["--purge"], 2),
         (&["--ca-file", "/no/such/file"], 2),
+        (&["--enroll", "https://barn.example"], 2),
+        (&["--enroll", "https://barn.example", "--key-file", &empty], 2),
+        (&["--enroll", "https://a b/", "--key-file", &two_lines], 2),
+        (&["--enroll", "barn", "--key-file", &two_lines], 78),
+        (&["--enroll", "https://barn.example", "--key-file", &two_lines, "--url", "https://x/"], 2),
+        (&["--key-file", &two_lines], 2),
         (&["--lan"], 2),
         (&["--domain", "monitor.example.org"], 2),
         (&["--uninstall", "--observe"], 2),
@@ -200,6 +219,8 @@ fn another_prefix_is_in_the_unit_too() {
     code(&machine.install(&["--prefix", "/opt/heartbeat/"]), 0);
     let unit = machine.read("etc/systemd/system/heartbeat-daemon.service");
     assert!(unit.contains("\nExecStart=/opt/heartbeat/bin/heartbeat-daemon\n"), "{unit}");
+    let enroll = machine.read("etc/systemd/system/heartbeat-daemon-enroll.service");
+    assert!(enroll.contains("\nExecStart=/opt/heartbeat/bin/heartbeat-daemon enroll --boot\n"), "{enroll}");
     assert!(unit.contains("\nExecStopPost=-/opt/heartbeat/bin/heartbeat-daemon cleanup\n"), "{unit}");
     assert!(machine.path("opt/heartbeat/bin/heartbeat-daemon").exists());
     code(&machine.run(&["--uninstall", "--prefix", "/opt/heartbeat"]), 0);

@@ -114,6 +114,8 @@ fn help_is_an_answer_and_not_a_fault() {
     for option in [
         "--url",
         "--token-file",
+        "--enroll",
+        "--key-file",
         "--ca-file",
         "--lan",
         "--domain",
