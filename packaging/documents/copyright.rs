@@ -1,5 +1,6 @@
 //! Debian's `copyright` file: the licences of everything in the program, from cargo's metadata of the dependencies.
 
+use super::crates::linked;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -12,14 +13,6 @@ const TEXTS: [&str; 6] = ["LICENSE", "LICENCE", "COPYING", "COPYRIGHT", "NOTICE"
 const THIRD_PARTY: [&str; 2] = ["src", "third_party"];
 /// SQLite inside libsqlite3-sys; the top of each file says that it is in the public domain.
 const SQLITE: &str = "sqlite3/sqlite3.h";
-
-struct Crate<'a> {
-    name: &'a str,
-    version: &'a str,
-    licence: &'a str,
-    authors: String,
-    sources: &'a Path,
-}
 
 /// The whole file. The same dependencies give the same bytes, because crates are sorted by name and version.
 pub fn of(metadata: &Value, ours: &Path) -> Result<String, Box<dyn Error>> {
@@ -37,7 +30,7 @@ pub fn of(metadata: &Value, ours: &Path) -> Result<String, Box<dyn Error>> {
     let mut texts: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for one in &crates {
         let name = format!("{} {}", one.name, one.version);
-        text += &format!("{name}: {}{}\n", one.licence, one.authors);
+        text += &format!("{name}: {}{}\n", one.licence.unwrap_or("see below"), one.authors);
         for found in licence_texts(one.sources)? {
             texts.entry(found).or_default().push(name.clone());
         }
@@ -56,48 +49,6 @@ pub fn of(metadata: &Value, ours: &Path) -> Result<String, Box<dyn Error>> {
 const APACHE: &str = "The texts of Apache-2.0 and of the GNU Free Documentation License are in /usr/share/common-licenses on every\n\
     Debian system; where a crate comes under one of them, with or without another licence at your choice, that text\n\
     is meant.\n";
-
-/// The dependencies whose code is in the program: without those of tests and build scripts, and without procedural macros.
-fn linked(metadata: &Value) -> Result<Vec<Crate<'_>>, Box<dyn Error>> {
-    let packages: BTreeMap<&str, &Value> =
-        list(&metadata["packages"]).filter_map(|package| Some((package["id"].as_str()?, package))).collect();
-    let nodes: BTreeMap<&str, &Value> =
-        list(&metadata["resolve"]["nodes"]).filter_map(|node| Some((node["id"].as_str()?, node))).collect();
-    let root = metadata["resolve"]["root"].as_str().ok_or("cargo metadata names no root")?;
-    let (mut left, mut seen) = (vec![root], BTreeSet::from([root]));
-    while let Some(id) = left.pop() {
-        for dependency in list(&nodes[id]["deps"]) {
-            let normal = list(&dependency["dep_kinds"]).any(|kind| kind["kind"].is_null());
-            let Some(id) = dependency["pkg"].as_str().filter(|_| normal) else { continue };
-            if !in_compiler(packages[id]) && seen.insert(id) {
-                left.push(id);
-            }
-        }
-    }
-    seen.remove(root);
-    let mut crates: Vec<_> = seen.iter().filter_map(|id| read(packages[id])).collect();
-    crates.sort_by(|one, other| (one.name, one.version).cmp(&(other.name, other.version)));
-    Ok(crates)
-}
-
-fn in_compiler(package: &Value) -> bool {
-    list(&package["targets"]).any(|target| list(&target["kind"]).any(|kind| kind == "proc-macro"))
-}
-
-fn read(package: &Value) -> Option<Crate<'_>> {
-    let authors: Vec<_> = list(&package["authors"]).filter_map(Value::as_str).collect();
-    Some(Crate {
-        name: package["name"].as_str()?,
-        version: package["version"].as_str()?,
-        licence: package["license"].as_str().unwrap_or("see below"),
-        authors: if authors.is_empty() { String::new() } else { format!("; {}", authors.join(", ")) },
-        sources: Path::new(package["manifest_path"].as_str()?).parent()?,
-    })
-}
-
-fn list(value: &Value) -> impl Iterator<Item = &Value> {
-    value.as_array().into_iter().flatten()
-}
 
 /// The texts beside the crate's Cargo.toml, and those of third-party code in it.
 fn licence_texts(sources: &Path) -> Result<BTreeSet<String>, Box<dyn Error>> {
