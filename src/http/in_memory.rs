@@ -2,6 +2,8 @@
 
 use super::connection::{Front, HttpConnection};
 use super::limits::Limits;
+#[cfg(test)]
+use super::message::Request;
 use super::message::{Peer, Response};
 use super::reply::{Exchange, ReactorEvent, Reply, Ticket};
 use crate::mailbox::{Mailbox, MailboxSender, unbounded};
@@ -40,6 +42,18 @@ impl MemoryClient {
             _ => None,
         }
     }
+}
+
+/// A request as a handler gets it. `peer` is an address with a port; `None`: a client of the socket file.
+///
+/// # Panics
+/// `text` is not a complete request.
+#[cfg(test)]
+pub fn request_from(peer: Option<&str>, text: &str) -> Request {
+    let peer = peer.map_or(Peer::Unix, |peer| Peer::Tcp(peer.parse().expect("an address with a port")));
+    let mut connection = HttpConnection::new(peer, &Limits::default());
+    connection.receive(text.as_bytes());
+    connection.next(&MemoryClient::default().front).expect("a complete request")
 }
 
 #[cfg(test)]

@@ -37,6 +37,7 @@
 //! | `status_pages/` | which groups have a page for everyone, and what it shows |
 //! | `store/` | the database: connections, migrations, lock, upkeep |
 //! | `api/` | read API, metrics, health |
+//! | `transport` | whether a request came from this machine, or over HTTPS |
 //! | `web/` | the pages for people |
 //! | `zone` | what a recipient's clock shows: for quiet hours |
 
@@ -70,6 +71,6 @@ pub mod serve;
 pub mod simulation;
 pub mod status_pages;
 pub mod store;
-
+mod transport;
 pub mod web;
 pub mod zone;

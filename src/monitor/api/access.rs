@@ -1,13 +1,13 @@
 //! Access to the read API: clients with a read token. The metrics are also open to this machine, `/healthz`
 //! to everyone.
 
-use super::client;
 use super::context::ApiContext;
 use super::refusal::ApiRefusal;
 use super::route::ApiRoute;
 use crate::clock::Moment;
 use crate::http::client::address;
 use crate::http::{Request, Response};
+use crate::monitor::transport::is_local;
 
 /// Why a request was admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub fn admit(
     now: Moment,
 ) -> Result<Reader, ApiRefusal> {
     let settings = context.settings.get();
-    let local = || client::is_local(request, &settings.trusted_proxies);
+    let local = || is_local(request, &settings.trusted_proxies);
     let Some(token) = request.bearer() else {
         if matches!(route, ApiRoute::Metrics | ApiRoute::MachineMetrics) && local() {
             return Ok(Reader::Local);

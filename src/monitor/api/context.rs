@@ -10,6 +10,7 @@ use crate::monitor::ingest;
 use crate::monitor::notify::couriers;
 use crate::monitor::rate_limit::{NetworkLimit, Rate};
 use crate::monitor::recorder::{RecorderContext, RecorderEvent};
+use crate::monitor::transport::Transport;
 use crossbeam_channel::Sender;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +39,8 @@ pub struct ApiSettings {
     /// The threshold of machines without their own.
     pub threshold: Duration,
     pub trusted_proxies: Vec<IpNetwork>,
+    /// Whether a key may be sent here.
+    pub transport: Transport,
     /// Machines up to which `/metrics/machines` responds.
     pub metrics_machines: usize,
 }
@@ -47,6 +50,7 @@ impl ApiSettings {
         ApiSettings {
             threshold: config.detection.offline_threshold,
             trusted_proxies: config.http.trusted_proxies.clone(),
+            transport: Transport::of(config),
             metrics_machines: config.metrics_machines,
         }
     }

@@ -6,7 +6,6 @@
 //! |---|---|
 //! | `route` | the paths |
 //! | `access` | who may read |
-//! | `client` | whether a request comes from this machine |
 //! | `query` | strict parsing of query strings |
 //! | `lists`, `history`, `cameras` | machines, events, deliveries, history and availability of cameras as JSON |
 //! | `metrics` | metrics in the Prometheus text format |
@@ -18,7 +17,6 @@
 
 mod access;
 mod cameras;
-mod client;
 mod context;
 mod figures;
 mod history;
@@ -34,6 +32,7 @@ use super::incidents::list::IncidentFilter;
 use super::ingest::enroll;
 use super::machine::MachineId;
 use super::store::StoreError;
+use super::transport::refuse_plain_http;
 use crate::clock::{Moment, Now};
 use crate::exposition;
 use crate::http::client::address;
@@ -64,6 +63,9 @@ pub fn work(context: &ApiContext, requests: &Receiver<Exchange>) {
 impl ApiContext {
     /// A network that fails again and again has to wait, and its requests are not looked at.
     fn enroll(&self, exchange: Exchange, now: Now) {
+        if let Some(refusal) = self.refuse_enrolment(&exchange.request) {
+            return exchange.reply.send(refusal);
+        }
         let from = address(&exchange.request, &self.settings.get().trusted_proxies);
         if let Err(wait) = self.enrolments.begin(from, now.monotonic) {
             return exchange.reply.send(enroll::too_many(wait));
@@ -71,6 +73,11 @@ impl ApiContext {
         if enroll::handle(&self.shared.store, &self.orders, exchange, now.wall) {
             self.enrolments.succeeded(from);
         }
+    }
+
+    /// A key must not be sent in the clear; `None`: it was not.
+    pub fn refuse_enrolment(&self, request: &Request) -> Option<Response> {
+        (!self.settings.get().transport.is_confidential(request)).then(|| refuse_plain_http("enrolment"))
     }
 
     pub fn answer(&self, request: &Request, now: Now) -> Response {
