@@ -30,6 +30,7 @@
 //! | `gate` | which requests are refused before their body has come |
 //! | `incidents/` | late machines, incidents, and their recipients |
 //! | `notify/` | recipients and channels, the outbox, and its delivery |
+//! | `packages/` | packages for devices: the apt repository, the script that installs from it, files for SD cards |
 //! | `machine` | what a machine is, and what it may be called |
 //! | `registry/` | machines and their tokens: who may send, who may read |
 //! | `retention/` | how long events, deliveries and history are kept |
@@ -61,6 +62,7 @@ mod listen;
 mod log_limit;
 pub mod machine;
 pub mod notify;
+pub mod packages;
 pub mod progress;
 pub mod pulse;
 mod rate_limit;

@@ -175,7 +175,7 @@ mod tests {
 
     fn web() -> WebConfig {
         let public_url = PublicUrl { origin: "https://heart.example".into(), path: "/x/".into() };
-        WebConfig { enabled: true, public_url: Some(public_url), proxy_login: None }
+        WebConfig { enabled: true, public_url: Some(public_url), ca_file: None, proxy_login: None }
     }
 
     fn run_with(dir: &tempfile::TempDir, web: &WebConfig, arguments: &[&str]) -> Result<String, String> {
@@ -236,7 +236,8 @@ mod tests {
 
     #[test]
     fn what_is_missing_until_a_link_works_is_said() {
-        let (dir, web) = (database(), WebConfig { enabled: false, public_url: None, proxy_login: None });
+        let (dir, web) =
+            (database(), WebConfig { enabled: false, public_url: None, ca_file: None, proxy_login: None });
         let said = run_with(&dir, &web, &["set", "barn", "--public"]).expect("public");
         assert!(said.contains("replace ADDRESS") && said.contains("[web] enabled"), "{said}");
         assert!(said.ends_with("\nhttp://ADDRESS/status/barn"), "{said}");

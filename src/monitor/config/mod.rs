@@ -50,6 +50,7 @@ impl Config {
             limits: check.limits(written.limits)?,
             metrics_machines: check.metrics_machines(written.metrics)?,
             web: check.web(written.web)?,
+            packages: source.optional_path(written.packages.directory)?,
             log: written.log.level.unwrap_or(Level::Info).into(),
         })
     }

@@ -21,6 +21,8 @@ pub struct Config {
     /// Machines up to which `/metrics/machines` responds.
     pub metrics_machines: usize,
     pub web: WebConfig,
+    /// Directory of the packages for devices.
+    pub packages: Option<PathBuf>,
     pub log: LevelFilter,
 }
 
@@ -112,6 +114,8 @@ pub struct WebConfig {
     pub enabled: bool,
     /// `None`: messages carry no links, and cookies are not limited to HTTPS.
     pub public_url: Option<PublicUrl>,
+    /// Certificate of the private CA behind `public_url`, for devices.
+    pub ca_file: Option<PathBuf>,
     pub proxy_login: Option<ProxyLogin>,
 }
 

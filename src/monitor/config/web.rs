@@ -28,7 +28,8 @@ impl Check<'_> {
             }
             (None, None) => None,
         };
-        Ok(WebConfig { enabled: written.enabled.unwrap_or(true), public_url, proxy_login })
+        let ca_file = self.source.optional_path(written.ca_file)?;
+        Ok(WebConfig { enabled: written.enabled.unwrap_or(true), public_url, ca_file, proxy_login })
     }
 
     fn public_url(&self, written: &Spanned<String>) -> Result<PublicUrl, ConfigError> {

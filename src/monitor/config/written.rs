@@ -17,6 +17,7 @@ pub struct File {
     pub limits: Limits,
     pub metrics: FleetMetrics,
     pub web: Web,
+    pub packages: Packages,
     pub log: Log,
 }
 
@@ -82,8 +83,14 @@ pub struct FleetMetrics {
 pub struct Web {
     pub enabled: Option<bool>,
     pub public_url: Option<Spanned<String>>,
+    pub ca_file: Option<Spanned<String>>,
     pub login_header: Option<Spanned<String>>,
     pub login_proxies: Option<Spanned<Vec<String>>>,
+}
+
+#[derive(Default, Deserialize)]
+pub struct Packages {
+    pub directory: Option<Spanned<String>>,
 }
 
 #[derive(Default, Deserialize)]

@@ -1,0 +1,4 @@
+//! Packages for devices.
+
+pub mod index;
+pub mod private_ca;
