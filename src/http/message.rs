@@ -200,6 +200,12 @@ impl Response {
         self.status
     }
 
+    /// The body is read from a file.
+    #[cfg(feature = "monitor")]
+    pub fn has_file(&self) -> bool {
+        self.file.is_some()
+    }
+
     /// Bytes of the body.
     pub(super) fn length(&self) -> u64 {
         #[cfg(feature = "monitor")]

@@ -4,6 +4,8 @@
 
 use super::api::ApiContext;
 use super::ingest::{Ingest, enroll};
+use super::packages::install::wrong_method;
+use super::packages::offer;
 use super::web::route::PageRoute;
 use crate::clock::Moment;
 use crate::http::{GateDecision, Method, Request, Response};
@@ -23,12 +25,19 @@ pub fn gate(
         if pages && PageRoute::of(request.path()).is_some() {
             return page_gate(request);
         }
+        if offer::is_for_devices(request.path()) {
+            return match request.method() {
+                Method::Get => GateDecision::Receive,
+                _ => GateDecision::Refuse(wrong_method()),
+            };
+        }
         if request.path() != enroll::PATH {
             return api.check(request, now);
         }
         // The key may be in the body.
-        match request.method() {
-            Method::Post => GateDecision::Receive,
+        match (request.method(), api.refuse_enrolment(request)) {
+            (Method::Post, None) => GateDecision::Receive,
+            (Method::Post, Some(refusal)) => GateDecision::Refuse(refusal),
             _ => GateDecision::Refuse(enroll::wrong_method()),
         }
     }

@@ -2,6 +2,7 @@
 
 use super::command_error::CommandError;
 use super::config::{Config, HttpConfig, TlsFiles};
+use super::packages::private_ca::PrivateCa;
 use crate::config::ConfigError;
 use crate::http::listener::{Listener, SocketFile};
 use crate::http::tls::{TlsConfig, server_config};
@@ -26,13 +27,26 @@ pub struct Bound {
     pub socket: Option<SocketFile>,
 }
 
-/// Loads certificate and key.
-pub fn certificate(tls: &TlsFiles) -> Result<rustls::ServerConfig, ConfigError> {
+/// Loads certificate and key; `None`: the configuration names none. The certificate of a private CA becomes the end of the
+/// chain, because new devices take it from there.
+///
+/// # Errors
+/// A file cannot be read, or they do not belong together.
+pub fn certificate(config: &Config) -> Result<Option<rustls::ServerConfig>, ConfigError> {
+    let Some(tls) = &config.http.tls else { return Ok(None) };
+    let ca = config.web.ca_file.as_deref().map(PrivateCa::read).transpose()?;
+    load(tls, ca.as_ref()).map(Some)
+}
+
+fn load(tls: &TlsFiles, ca: Option<&PrivateCa>) -> Result<rustls::ServerConfig, ConfigError> {
     let read = |path: &Path| {
         let problem = |error| ConfigError::new(format!("cannot read {}: {error}", path.display()));
         fs::read(path).map_err(problem)
     };
-    let (chain, key) = (read(&tls.certificate_file)?, read(&tls.key_file)?);
+    let (mut chain, key) = (read(&tls.certificate_file)?, read(&tls.key_file)?);
+    if let Some(ca) = ca {
+        chain.extend_from_slice(format!("\n{}", ca.pem).as_bytes());
+    }
     server_config(&chain, &key).map_err(|problem| {
         let (chain, key) = (tls.certificate_file.display(), tls.key_file.display());
         ConfigError::new(format!("{chain} and {key}: {problem}"))

@@ -6,6 +6,7 @@
 //! | http | sockets; handles heartbeats itself | the stop |
 //! | worker-N | requests of programs | http has ended |
 //! | page, live | requests of people; a change for an open page | http has ended |
+//! | packages | requests for packages, pieces of files | http has ended |
 //! | password | sign-ins and other requests that need a hash | page has ended |
 //! | recorder | events, tickers | http, workers and main have dropped their senders |
 //! | courier ... | the outbox | the stop |
@@ -20,6 +21,7 @@ use super::health::{self, Health};
 use super::ingest::Ingest;
 use super::listen::{self, Bound};
 use super::notify::{NotifySettings, Poke, couriers::Couriers};
+use super::packages::{offer::Offer, service};
 use super::pulse::Pulse;
 use super::rate_limit::NetworkLimit;
 use super::recorder::{FLUSH, Recorder};
@@ -84,6 +86,8 @@ struct Monitor {
     settings: Arc<Latest<ApiSettings>>,
     orders: Sender<RecorderEvent>,
     couriers: Couriers,
+    /// The packages for devices.
+    offered: Arc<Latest<Offer>>,
     upkeep: Sender<hourly::Kept>,
     /// `None`: no page is served.
     pages: Option<Pages>,
@@ -102,8 +106,9 @@ struct Monitor {
 impl Monitor {
     fn start(config_file: &Path, config: Config, signals: Handle) -> Result<Monitor, CommandError> {
         let now = Now::read();
-        let certificate = config.http.tls.as_ref().map(listen::certificate).transpose()?;
+        let certificate = listen::certificate(&config)?;
         let sending = NotifySettings::load(&config)?;
+        let offered = Arc::new(Latest::new(Offer::load(&config)?));
         listen::make_room(&config);
         let store = Arc::new(Store::open_for_serving(&config.store.database, now.wall)?);
         let hints = hints(&store, &config).map_err(database)?;
@@ -148,8 +153,10 @@ impl Monitor {
             orders: &orders,
             poke: pokes,
             notify: sending.clone(),
+            offered: offered.clone(),
         };
         let (pages, handler) = start_pages(parts, changed, others)?;
+        let handler = service::start(offered.clone(), handler)?;
         let workers_ended = workers(config.limits.workers, &api, &requests)?;
         let watch = start_health(health, store.clone(), sending.clone())?;
         let upkeep = start_upkeep(store, &config)?;
@@ -169,6 +176,7 @@ impl Monitor {
             settings,
             orders,
             couriers,
+            offered,
             upkeep,
             pages,
             sending,
@@ -182,10 +190,10 @@ impl Monitor {
     /// Reloads configuration and certificate; on an error, all of the old ones stay.
     fn reload(&mut self) {
         let loaded = Config::load(&self.config_file).and_then(|config| {
-            let certificate = config.http.tls.as_ref().map(listen::certificate).transpose()?;
-            Ok((certificate, NotifySettings::load(&config)?, config))
+            let certificate = listen::certificate(&config)?;
+            Ok((certificate, NotifySettings::load(&config)?, Offer::load(&config)?, config))
         });
-        let (certificate, sending, config) = match loaded {
+        let (certificate, sending, offer, config) = match loaded {
             Ok(loaded) => loaded,
             Err(error) => return log::error!("{error}; keeping the old configuration"),
         };
@@ -204,6 +212,7 @@ impl Monitor {
             tls.replace(certificate);
         }
         self.settings.put(ApiSettings::of(&config));
+        self.offered.put(offer);
         if let Some(pages) = &self.pages {
             pages.reload(&config);
         }

@@ -8,6 +8,7 @@ use crate::monitor::config::{Config, DEFAULT_PATH};
 use crate::monitor::listen;
 use crate::monitor::notify::NotifySettings;
 use crate::monitor::notify::channel::{Channel, secret_in};
+use crate::monitor::packages::offer::Offer;
 use crate::monitor::store::{Refused, Store};
 use crate::service_user;
 use std::path::{Path, PathBuf};
@@ -23,9 +24,10 @@ pub fn run(path: &Path, user: Option<&str>, now: Moment) -> Result<String, Comma
     let named = |error: ConfigError| service_user::name_user(error, user.as_deref(), path);
     let source = read.map_or_else(|| Source::read(path), Ok).map_err(named)?;
     let config = Config::from_file(&source).map_err(named)?;
-    config.http.tls.as_ref().map(listen::certificate).transpose().map_err(named)?;
+    listen::certificate(&config).map_err(named)?;
     mail(&config).map_err(named)?;
     NotifySettings::load(&config).map_err(named)?;
+    Offer::load(&config).map_err(named)?;
     channels(&config, now).map_err(named)?;
     if user.is_some() {
         for sentence in service_user::hidden_files(files(&config)) {
@@ -81,5 +83,6 @@ fn files(config: &Config) -> Vec<&PathBuf> {
     let smtp = config.smtp.as_ref();
     let login = smtp.and_then(|smtp| smtp.login.as_ref()).map(|login| &login.password_file);
     let authorities = smtp.and_then(|smtp| smtp.ca_file.as_ref()).into_iter().chain(&config.notify.ca_file);
-    tls.chain(login).chain(authorities).collect()
+    let offered = config.packages.iter().chain(&config.web.ca_file);
+    tls.chain(login).chain(authorities).chain(offered).collect()
 }

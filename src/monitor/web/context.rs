@@ -5,6 +5,7 @@ use crate::latest::Latest;
 use crate::monitor::config::{Config, WebConfig};
 use crate::monitor::notify::chat_search::ChatSearches;
 use crate::monitor::notify::{NotifySettings, Poke};
+use crate::monitor::packages::offer::Offer;
 use crate::monitor::recorder::{RecorderContext, RecorderEvent};
 use crate::monitor::web::fleet::live::LiveQueue;
 use crate::monitor::web::proxy_login::ProxyLogins;
@@ -24,6 +25,8 @@ pub struct PageContext {
     pub orders: Sender<RecorderEvent>,
     pub poke: Poke,
     pub notify: Arc<Latest<NotifySettings>>,
+    /// How devices get the daemon.
+    pub offered: Arc<Latest<Offer>>,
     /// Searches for Telegram chats.
     pub chats: Arc<ChatSearches>,
     /// A place for each test of a channel that runs: taken by sending, given back by receiving.

@@ -11,6 +11,7 @@ use crate::http::{Exchange, queue};
 use crate::latest::Latest;
 use crate::monitor::config::Config;
 use crate::monitor::notify::{NotifySettings, Poke};
+use crate::monitor::packages::offer::Offer;
 use crate::monitor::recorder::{RecorderContext, RecorderEvent};
 use crate::startup::spawn;
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -35,6 +36,7 @@ pub struct PageParts<'a> {
     pub orders: &'a Sender<RecorderEvent>,
     pub poke: Poke,
     pub notify: Arc<Latest<NotifySettings>>,
+    pub offered: Arc<Latest<Offer>>,
 }
 
 /// Passes a request on.
@@ -51,7 +53,7 @@ impl Pages {
         changed: Receiver<()>,
         mut others: impl FnMut(Exchange) + Send + 'static,
     ) -> Result<(Pages, Handler), String> {
-        let PageParts { shared, config, orders, poke, notify } = parts;
+        let PageParts { shared, config, orders, poke, notify, offered } = parts;
         let (queue_of_live, live, stopper) = LiveQueue::new(shared.clone(), changed);
         let settings = Arc::new(Latest::new(PageSettings::of(config)));
         let context = Arc::new(PageContext {
@@ -63,6 +65,7 @@ impl Pages {
             orders: orders.clone(),
             poke,
             notify,
+            offered,
             chats: Arc::default(),
             tests: bounded(MOST_TESTS),
         });
