@@ -123,7 +123,7 @@ fn run(path: &Path, command: Command) -> Result<(), CommandError> {
     let change = command.audited();
     let output = match command {
         Command::Machine(command) => machine::run(command, database, now)?,
-        Command::Enroll(command) => enroll::run(command, database, now)?,
+        Command::Enroll(command) => enroll::run(command, &config, now)?,
         Command::Token(command) => token::run(command, database, now)?,
         Command::User(command) => user::run(command, database, config.web.public_url.as_ref(), now)?,
         Command::Recipient(command) => recipient::run(command, database, now)?,

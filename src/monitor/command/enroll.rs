@@ -1,15 +1,18 @@
 //! `heartbeat-monitor enroll ...`
 
 use super::audited::AuditedChange;
+use super::enroll_card::{self, CardArguments};
 use super::token_file::Destination;
 use crate::clock::Moment;
 use crate::config::Period;
 use crate::duration::{ago, rough};
+use crate::monitor::command_error::CommandError;
+use crate::monitor::config::Config;
+use crate::monitor::packages::offer::Offer;
 use crate::monitor::registry::enrolment::{Approval, EnrolmentKey, EnrolmentRequest, NewKey};
 use crate::monitor::store::{Refused, Store};
 use crate::table::{or_dash, table};
 use clap::Subcommand;
-use std::path::Path;
 
 #[derive(Debug, Subcommand)]
 pub enum EnrollCommand {
@@ -30,6 +33,8 @@ pub enum EnrollCommand {
         #[command(flatten)]
         token: Destination,
     },
+    /// Write files to the boot partition of a new SD card, with which the device installs the daemon and enrols
+    Card(CardArguments),
     /// List the keys that have not expired, and the devices that wait for approval
     List,
     /// Revoke a key; machines that enrolled with it stay
@@ -61,6 +66,7 @@ impl EnrollCommand {
     pub fn audited(&self) -> Option<AuditedChange> {
         Some(match self {
             EnrollCommand::Add { .. } => AuditedChange::without_subject("enroll.add"),
+            EnrollCommand::Card(_) => AuditedChange::without_subject("enroll.add"),
             EnrollCommand::List => return None,
             EnrollCommand::Remove { id } => AuditedChange::of("enroll.remove", &id.to_string()),
             EnrollCommand::Approve { id, .. } => AuditedChange::of("enroll.approve", &id.to_string()),
@@ -70,8 +76,15 @@ impl EnrollCommand {
 }
 
 /// Returns the output.
-pub fn run(command: EnrollCommand, database: &Path, now: Moment) -> Result<String, Refused> {
-    let store = Store::open_beside(database, now)?;
+pub fn run(command: EnrollCommand, config: &Config, now: Moment) -> Result<String, CommandError> {
+    let database = config.store.database.as_path();
+    if let EnrollCommand::Card(arguments) = &command {
+        return Ok(enroll_card::run(arguments, database, &Offer::load(config)?, now)?);
+    }
+    Ok(change(command, &Store::open_beside(database, now)?, now)?)
+}
+
+fn change(command: EnrollCommand, store: &Store, now: Moment) -> Result<String, Refused> {
     match command {
         EnrollCommand::Add { valid, uses, group, approve, token } => token.deliver(|deliver_token| {
             let new = NewKey { valid: valid.0, uses, group, needs_approval: approve };
@@ -80,7 +93,9 @@ pub fn run(command: EnrollCommand, database: &Path, now: Moment) -> Result<Strin
             let approval = if approve { "; each waits for heartbeat-monitor enroll approve" } else { "" };
             Ok((format!("key for {devices}, valid for {valid}{approval}"), key))
         }),
-        EnrollCommand::List => list(&store, now),
+        // Handled above.
+        EnrollCommand::Card(_) => Ok(String::new()),
+        EnrollCommand::List => list(store, now),
         EnrollCommand::Approve { id, replaces, name } => {
             let approval = replaces.map_or(Approval::New(name), Approval::Replaces);
             let name = store.approve_request(id, &approval, now)?;

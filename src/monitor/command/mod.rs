@@ -25,6 +25,7 @@ pub mod check_config;
 pub mod condition;
 pub mod database;
 pub mod enroll;
+mod enroll_card;
 pub mod events;
 pub mod fleet;
 pub mod incident;

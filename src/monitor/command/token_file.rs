@@ -31,21 +31,25 @@ impl Destination {
             return Ok(format!("{said}; its token, shown only once:\n{}", token.as_str()));
         };
         let file = NewFile::create(path)?;
-        let (said, _) = make(&|token| file.write(token))?;
+        let (said, _) = make(&|token| file.write(&format!("{}\n", token.as_str())))?;
         file.keep();
         Ok(format!("{said}; its token is in {}", path.display()))
     }
 }
 
 /// A file that is removed on drop unless it is kept.
-struct NewFile<'p> {
+pub struct NewFile<'p> {
     path: &'p Path,
     file: File,
     kept: bool,
 }
 
 impl NewFile<'_> {
-    fn create(path: &Path) -> Result<NewFile<'_>, Refused> {
+    /// With mode 0600.
+    ///
+    /// # Errors
+    /// It exists, or cannot be created.
+    pub fn create(path: &Path) -> Result<NewFile<'_>, Refused> {
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
         let file = file.map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => {
@@ -58,15 +62,15 @@ impl NewFile<'_> {
     }
 
     /// Synced to disk: the database keeps only the hash, so a lost file is a lost token.
-    fn write(&self, token: &Token) -> Result<(), Refused> {
+    pub fn write(&self, text: &str) -> Result<(), Refused> {
         let mut file = &self.file;
         give_to_owner_of_directory(file, self.path)
-            .and_then(|()| writeln!(file, "{}", token.as_str()))
+            .and_then(|()| file.write_all(text.as_bytes()))
             .and_then(|()| file.sync_all())
             .map_err(|error| cannot_write(self.path, &error))
     }
 
-    fn keep(mut self) {
+    pub fn keep(mut self) {
         self.kept = true;
     }
 }

@@ -1,6 +1,7 @@
 //! `/settings/keys`: tokens of programs that read the API, keys with which devices enrol, and devices that wait.
 
 use super::context::PageContext;
+use super::device_setup::DeviceSetup;
 use super::form::Form;
 use super::frame::{Frame, Section};
 use super::page::{html, see_other};
@@ -25,6 +26,8 @@ struct KeysPage {
     waiting: Vec<WaitingLine>,
     /// What was just made; shown once.
     made: Option<String>,
+    /// For a new enrolment key: how to use it, or why this page does not know.
+    setup: Option<Result<DeviceSetup, &'static str>>,
     problem: Option<String>,
 }
 
@@ -35,6 +38,13 @@ struct KeyLine {
     /// "3 of 50"
     used: String,
     needs_approval: bool,
+}
+
+/// A secret that is shown once.
+struct MadeToken {
+    token: Token,
+    /// Devices that can use it; `None`: it is a read token.
+    uses: Option<u32>,
 }
 
 /// A device that waits for approval.
@@ -57,7 +67,7 @@ pub fn page(context: &PageContext, visit: &Visit<'_>) -> Result<Response, PageRe
 fn show(
     context: &PageContext,
     visit: &Visit<'_>,
-    made: Option<Token>,
+    made: Option<MadeToken>,
     problem: Option<String>,
 ) -> Result<Response, PageRefusal> {
     let (store, clock, now) = (&context.shared.store, &visit.viewpoint.clock, visit.now.wall);
@@ -78,7 +88,11 @@ fn show(
             .collect(),
         keys: keys.collect(),
         waiting: waiting.collect(),
-        made: made.map(|token| token.as_str().to_owned()),
+        setup: made.as_ref().and_then(|made| {
+            let uses = made.uses?;
+            Some(DeviceSetup::new(context, &made.token, uses))
+        }),
+        made: made.map(|made| made.token.as_str().to_owned()),
         problem,
     };
     Ok(html(if page.problem.is_some() { 400 } else { 200 }, &page))
@@ -111,7 +125,7 @@ pub fn change(context: &PageContext, visit: &Visit<'_>) -> Result<Response, Page
             store.record_audit(&visit.actor(), action, subject, None, visit.now.wall)?;
             context.machines_changed()?;
             match made {
-                Some(token) => show(context, visit, Some(token), None),
+                Some(made) => show(context, visit, Some(made), None),
                 None => Ok(see_other("keys".into())),
             }
         }
@@ -124,12 +138,12 @@ fn apply(
     context: &PageContext,
     visit: &Visit<'_>,
     form: &Form,
-) -> Result<(&'static str, Option<Token>), Refused> {
+) -> Result<(&'static str, Option<MadeToken>), Refused> {
     let (store, now) = (&context.shared.store, visit.now.wall);
     match form.text("do") {
         "add-token" => {
             let token = store.add_reader(form.text("name"), now, &|_| Ok(()))?;
-            Ok(("token.add", Some(token)))
+            Ok(("token.add", Some(MadeToken { token, uses: None })))
         }
         "remove-token" => store.remove_reader(form.text("name")).map(|()| ("token.remove", None)),
         "add-key" => {
@@ -139,7 +153,8 @@ fn apply(
                 group: form.filled("group").map(str::to_owned),
                 needs_approval: form.filled("approve").is_some(),
             };
-            Ok(("enroll.add", Some(store.add_key(&new, now, &|_| Ok(()))?)))
+            let token = store.add_key(&new, now, &|_| Ok(()))?;
+            Ok(("enroll.add", Some(MadeToken { token, uses: Some(new.uses) })))
         }
         "approve" | "replace" => {
             let approval = match form.text("do") {

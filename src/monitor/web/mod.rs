@@ -26,6 +26,7 @@
 //! | `incidents` | the list of incidents, and one with its deliveries and comments |
 //! | `maintenance` | machines about which nobody is notified for a while |
 //! | `conditions`, `keys` | settings of conditions; read tokens and enrolment keys |
+//! | `device_setup` | how a device enrols with a new key |
 //! | `people/` | recipients, their channels and tests of them |
 //! | `machine/` | the page of one machine: charts, cameras, uplinks, settings |
 //! | `fleet/` | the fleet page and its live updates |
@@ -36,6 +37,7 @@ pub mod assets;
 mod audit_log;
 mod conditions;
 pub mod context;
+mod device_setup;
 pub mod fleet;
 pub mod form;
 mod frame;
