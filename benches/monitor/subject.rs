@@ -15,6 +15,10 @@ use tempfile::TempDir;
 /// The release binary that cargo has built for this benchmark.
 const BINARY: &str = env!("CARGO_BIN_EXE_heartbeat-monitor");
 
+/// A file that it offers below `/apt/`, as large as both programs' packages together.
+pub const PACKAGE: &str = "package.deb";
+pub const PACKAGE_SIZE: usize = 4 * 1024 * 1024;
+
 pub struct Monitor {
     pub address: SocketAddr,
     pub tokens: Vec<String>,
@@ -40,6 +44,10 @@ impl Monitor {
         let free = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
         let address = free.map_err(|error| format!("a port: {error}"))?;
         let config = dir.path().join("config.toml");
+        let packages = dir.path().join("packages");
+        fs::create_dir(&packages)
+            .and_then(|()| fs::write(packages.join(PACKAGE), vec![7; PACKAGE_SIZE]))
+            .map_err(|error| format!("a package: {error}"))?;
         fs::write(&config, configuration(address, dir.path()))
             .map_err(|error| format!("configuration: {error}"))?;
         let mut command = Command::new(BINARY);
@@ -81,8 +89,8 @@ impl Drop for Monitor {
 /// All as it is installed, but for room for a whole fleet from one address.
 fn configuration(address: SocketAddr, dir: &Path) -> String {
     format!(
-        "[http]\nlisten = \"{address}\"\n[store]\nstate_dir = \"{}\"\n[limits]\nconnections_per_address = 16384\n\
-         [log]\nlevel = \"warn\"\n",
+        "[http]\nlisten = \"{address}\"\n[store]\nstate_dir = \"{0}\"\n[limits]\nconnections_per_address = 16384\n\
+         [packages]\ndirectory = \"{0}/packages\"\n[log]\nlevel = \"warn\"\n",
         dir.display()
     )
 }

@@ -1,6 +1,7 @@
 //! Measures the pages from outside, beside their limits; `benches/README.md` says how.
 
 mod attack;
+mod downloads;
 #[path = "../support/figures.rs"]
 mod figures;
 mod fleet;
@@ -22,8 +23,8 @@ const INTERVAL: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     Benchmark {
-        usage: "cargo bench --profile monitor --features monitor --bench web -- [page] [update] [open] [attack] [--seconds N]",
-        parts: &[("page", fleet::page), ("update", fleet::update), ("open", fleet::open), ("attack", attack::attack)],
+        usage: "cargo bench --profile monitor --features monitor --bench web -- [page] [update] [open] [attack] [downloads] [--seconds N]",
+        parts: &[("page", fleet::page), ("update", fleet::update), ("open", fleet::open), ("attack", attack::attack), ("downloads", downloads::downloads)],
         plan: Plan { window: Duration::from_secs(30), rounds: 100 },
         shortest: Duration::from_secs(5),
         obstacle: no_obstacle,
