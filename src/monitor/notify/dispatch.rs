@@ -13,8 +13,9 @@ use super::pool::{CourierPool, DeliveryJob, JobResult, StartCourier};
 use super::send::DeliveryClient;
 use crate::clock::Now;
 use crate::duration::go_seconds_up;
+use crate::monitor::notify::outbox::watched_clock::WatchedClock;
 use crate::monitor::notify::outbox::{
-    DeliveryOutcome, LeaseLimit, LeaseOwner, LeasedBatch, LeasedRow, PendingWork,
+    DeliveryOutcome, LeaseLimit, LeaseOwner, LeasedBatch, LeasedRow, PendingWork, UNKNOWN_HOLD,
 };
 use crate::monitor::store::{Store, StoreError};
 use log::{debug, info, warn};
@@ -37,13 +38,6 @@ const NOTHING_LEASED: Duration = Duration::from_secs(1);
 /// Leases are renewed this often while anything is in flight; they last five times as long.
 const RENEWAL: Duration = Duration::from_secs(60);
 
-/// A wall clock that gains more than this between two rounds was set forward; slewing stays far below.
-const CLOCK_STEP: Duration = Duration::from_secs(1);
-
-/// A mail that may have arrived is retried after this time: the server may still be delivering it, and the person would get
-/// it twice.
-pub const UNKNOWN_HOLD: Duration = Duration::from_secs(30 * 60);
-
 pub struct Dispatcher {
     store: Arc<Store>,
     clock: NowSource,
@@ -60,10 +54,7 @@ pub struct Dispatcher {
     /// Rows whose backoff ended early, not in the database yet.
     freed: Vec<i64>,
     renewed_at: Instant,
-    /// Both clocks when they were compared last.
-    compared_at: Now,
-    /// Steps of the wall clock that are not in the database yet.
-    stepped: Duration,
+    watched_clock: WatchedClock,
     /// The leases of the previous process are released.
     has_taken_over: bool,
     store_failed: bool,
@@ -80,7 +71,7 @@ impl Dispatcher {
         owner: LeaseOwner,
         start_courier: &StartCourier,
     ) -> Dispatcher {
-        let compared_at = clock();
+        let now = clock();
         Dispatcher {
             store,
             clock,
@@ -93,9 +84,8 @@ impl Dispatcher {
             next_flight: 0,
             unmarked: Vec::new(),
             freed: Vec::new(),
-            renewed_at: compared_at.monotonic,
-            compared_at,
-            stepped: Duration::ZERO,
+            renewed_at: now.monotonic,
+            watched_clock: WatchedClock::new(now),
             has_taken_over: false,
             store_failed: false,
             is_stopping: false,
@@ -137,22 +127,26 @@ impl Dispatcher {
     fn work(&mut self) -> Result<Duration, StoreError> {
         let now = (self.clock)().monotonic;
         self.counters.marking.started(now);
+        self.end_leases_of_previous_process()?;
         self.mark()?;
         self.renew()?;
         self.counters.marking.succeeded();
         self.counters.reading.started(now);
-        let sleep = self.start_due()?;
+        let sleep = self.start_due(self.watched_clock.compared_at())?;
         self.counters.reading.succeeded();
         Ok(sleep)
     }
 
     /// Writes the results of rows; keeps them for the next round if the database fails.
     pub fn mark(&mut self) -> Result<(), StoreError> {
-        if self.unmarked.is_empty() && self.freed.is_empty() {
+        let now = (self.clock)();
+        self.compare_clocks(now);
+        let steps = self.watched_clock.unsaved();
+        if self.unmarked.is_empty() && self.freed.is_empty() && steps.is_none() {
             return Ok(());
         }
-        let now = (self.clock)().wall;
-        let held = self.store.settle(self.owner, &self.unmarked, &self.freed, now)?;
+        let held = self.store.settle(self.owner, &self.unmarked, &self.freed, steps, now.wall)?;
+        self.watched_clock.saved();
         if held < self.unmarked.len() {
             warn!("{} notifications were changed while they were being sent", self.unmarked.len() - held);
         }
@@ -172,33 +166,34 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// Detects steps of the wall clock: a step forward must not expire notifications.
+    /// After a step of the wall clock: one forward must not expire what is in flight, one back must not delay its retry.
     fn compare_clocks(&mut self, now: Now) {
-        let last = std::mem::replace(&mut self.compared_at, now);
-        let step = now.wall.since(last.wall.plus(now.since(last.monotonic)));
-        if step > CLOCK_STEP {
-            self.stepped += step;
-            for row in self.flights.values_mut().flat_map(|flight| &mut flight.rows) {
-                row.expires = row.expires.plus(step);
+        let step = self.watched_clock.compare(now);
+        for row in self.flights.values_mut().flat_map(|flight| &mut flight.rows) {
+            row.expires = row.expires.plus(step.forward);
+        }
+        for (_, outcome) in &mut self.unmarked {
+            if let DeliveryOutcome::Failed { again, .. } | DeliveryOutcome::Unknown { again, .. } = outcome {
+                *again = again.minus(step.back);
             }
         }
     }
 
-    /// Starts due messages on all channels, as far as pace and threads allow.
-    fn start_due(&mut self) -> Result<Duration, StoreError> {
-        let now = (self.clock)();
-        self.compare_clocks(now);
-        if !self.has_taken_over {
-            let unfinished = self.store.free_leases(now.wall, UNKNOWN_HOLD)?;
-            if unfinished > 0 {
-                info!("{unfinished} notifications were in flight when the monitor ended; sending them again");
-            }
-            self.has_taken_over = true;
+    fn end_leases_of_previous_process(&mut self) -> Result<(), StoreError> {
+        if self.has_taken_over {
+            return Ok(());
         }
-        if !self.stepped.is_zero() {
-            self.store.postpone_expiry(self.stepped)?;
-            self.stepped = Duration::ZERO;
+        let unfinished = self.store.free_leases((self.clock)().wall, UNKNOWN_HOLD)?;
+        if unfinished > 0 {
+            info!("{unfinished} notifications were in flight when the monitor ended; sending them again");
         }
+        self.has_taken_over = true;
+        Ok(())
+    }
+
+    /// Starts due messages on all channels, as far as pace and threads allow. `now` is when the clocks were compared last:
+    /// by a clock that was set forward since, messages would expire.
+    fn start_due(&mut self, now: Now) -> Result<Duration, StoreError> {
         let work = self.store.channels_with_work(self.owner, now.wall)?;
         self.channels.retain(|channel, state| {
             state.pace.is_worth_keeping(now.monotonic)

@@ -7,6 +7,7 @@
 pub mod clock_steps;
 #[cfg(test)]
 mod tests;
+pub mod watched_clock;
 
 use crate::clock::{Moment, milliseconds};
 use crate::monitor::notify::channel::{Channel, ChannelId, ChannelKind};
@@ -18,6 +19,7 @@ use crate::monitor::zone::Clock;
 use log::warn;
 use rusqlite::{Transaction, params};
 use std::time::Duration;
+use watched_clock::ClockSteps;
 
 /// Length of a lease, renewed while the courier lives. Afterwards another process may lease the row.
 pub const LEASE: Duration = Duration::from_secs(300);
@@ -25,6 +27,10 @@ pub const LEASE: Duration = Duration::from_secs(300);
 /// A row that could not be delivered for this long is abandoned. Only time that passes while the monitor runs counts: a
 /// wall clock that is wrong, or a night without power, must not lose a message.
 pub const EXPIRES_AFTER: Duration = Duration::from_secs(24 * 3600);
+
+/// A mail that may have arrived is not sent again within this time: the server may still be delivering it, and the person
+/// would get it twice.
+pub const UNKNOWN_HOLD: Duration = Duration::from_secs(30 * 60);
 
 /// Rows whose backoff ends early are tried after this time.
 const FREED_AFTER: Duration = Duration::from_secs(1);
@@ -251,16 +257,19 @@ impl Store {
         })
     }
 
-    /// Writes what became of leased rows, and ends the backoff of the rows in `freed`. Returns how many rows the lease
-    /// still held.
+    /// Writes what became of leased rows, and ends the backoff of the rows in `freed`. `steps` of the wall clock since the
+    /// last call are applied in the same transaction as the next attempts, which are scheduled by the new clock. Returns
+    /// how many rows the lease still held.
     pub fn settle(
         &self,
         owner: LeaseOwner,
         outcomes: &[(i64, DeliveryOutcome)],
         freed: &[i64],
+        steps: ClockSteps,
         now: Moment,
     ) -> Result<usize, StoreError> {
         self.write(|transaction| {
+            steps.apply(transaction)?;
             let mut held = 0;
             for (id, outcome) in outcomes {
                 held += settle_one(transaction, owner, *id, outcome, now)?;

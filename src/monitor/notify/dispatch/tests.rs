@@ -138,6 +138,11 @@ impl DispatchRig {
         clock.wall = clock.wall.plus(by);
     }
 
+    fn step_back(&self, by: Duration) {
+        let mut clock = self.clock.lock().expect("the clock");
+        clock.wall = clock.wall.minus(by);
+    }
+
     /// Works until there is nothing more to start; returns the time until the next round.
     fn rounds(&mut self) -> Duration {
         loop {
@@ -379,6 +384,36 @@ fn two_steps_of_the_clock_add_up_while_the_database_fails() {
     rig.sql("DROP TRIGGER full");
     rig.rounds();
     assert_eq!(rig.row(101).expires.since(START), EXPIRES_AFTER + MINUTE * 2);
+}
+
+#[test]
+fn a_clock_that_is_set_back_delays_no_retry() {
+    let mut rig = DispatchRig::new();
+    rig.outages(WEBHOOK, 1..=2);
+    rig.rounds();
+    rig.finish(101, failed());
+    rig.rounds();
+    let wait = rig.row(101).due.since(rig.now().wall);
+    rig.finish(102, failed());
+    rig.step_back(MINUTE * 47);
+    rig.rounds();
+    assert_eq!(rig.row(101).due.since(rig.now().wall), wait, "its attempt is in the database");
+    assert!(rig.row(102).due.since(rig.now().wall) <= MINUTE, "its attempt was not yet");
+}
+
+/// A step forward and the next attempt by the new clock were written one after the other: with the power lost in between, the
+/// next process took the row for one that had been tried for two days.
+#[test]
+fn a_step_forward_is_written_together_with_the_attempts_by_the_new_clock() {
+    let mut rig = DispatchRig::new();
+    rig.outages(WEBHOOK, 1..=1);
+    rig.rounds();
+    rig.step(MINUTE * 60 * 48);
+    rig.finish(101, failed());
+    rig.dispatcher.mark().expect("marked");
+    let row = rig.row(101);
+    assert!(row.due.since(START) > MINUTE * 60 * 48);
+    assert_eq!(row.expires.since(START), EXPIRES_AFTER + MINUTE * 60 * 48);
 }
 
 #[test]

@@ -1,27 +1,16 @@
-//! Deadlines in the outbox after the wall clock was set forward or back.
+//! Deadlines in the outbox after the wall clock was set back, possibly while no process was running.
 
-use super::{EXPIRES_AFTER, LEASE};
+use super::{EXPIRES_AFTER, LEASE, UNKNOWN_HOLD};
 use crate::clock::{Moment, milliseconds};
 use crate::monitor::notify::channel::ChannelId;
 use crate::monitor::notify::delivery_state::{LEASED, UNDELIVERED};
 use crate::monitor::notify::recipients;
-use crate::monitor::store::{Store, StoreError};
+use crate::monitor::store::StoreError;
 use rusqlite::{Transaction, params};
 use std::time::Duration;
 
 /// Longer than any receiver makes a retry wait: a retry that is due later was scheduled by a clock that was ahead.
 const LONGEST_RETRY: Duration = Duration::from_secs(2 * 3600);
-
-impl Store {
-    /// After the wall clock was set forward by `step`: rows that are not delivered expire as much later.
-    pub fn postpone_expiry(&self, step: Duration) -> Result<(), StoreError> {
-        self.write(|transaction| {
-            let sql = &format!("UPDATE outbox SET expires_at = expires_at + ?1 WHERE {UNDELIVERED}");
-            transaction.execute(sql, [milliseconds(step)])?;
-            Ok(())
-        })
-    }
-}
 
 /// A row as [`forget_the_future`] reads it.
 struct Scheduled {
@@ -40,8 +29,10 @@ impl Scheduled {
     fn new_due(&self, now: Moment) -> Moment {
         let written = self.handed_over.unwrap_or(self.created);
         let is_held = !self.is_retry || self.handed_over.is_some();
+        // The clock may have been set forward between the handover and its result.
+        let longest = if self.handed_over.is_some() { UNKNOWN_HOLD } else { Duration::MAX };
         if is_held && written > now {
-            return now.plus(self.due.since(written));
+            return now.plus(self.due.since(written).min(longest));
         }
         let is_misdated = self.created > now || self.due > now.plus(LONGEST_RETRY);
         if self.is_retry && is_misdated { now } else { self.due }
@@ -134,6 +125,11 @@ mod tests {
             ("a mail that may have arrived", row(true, -5, Some(-1), 29), 29),
             ("such a mail, being sent now", row(true, -5, Some(0), -1), -1),
             ("such a mail, handed over an hour ahead", row(true, -5, Some(60), 90), 30),
+            (
+                "such a mail, and the clock was set forward before its result",
+                row(true, -5, Some(60), 900),
+                30,
+            ),
         ] {
             assert_eq!(row.new_due(NOW), at(due), "{what}");
         }

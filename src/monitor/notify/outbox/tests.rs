@@ -47,7 +47,13 @@ fn a_process_keeps_its_leases_and_another_one_gets_them_when_they_are_not_renewe
     store.renew_leases(ours, hour).expect("renewed");
     assert!(leased(&store, theirs, hour.plus(MINUTE * 4)).is_empty());
     assert_eq!(leased(&store, theirs, hour.plus(MINUTE * 6)), [1, 2]);
-    let lost = store.settle(ours, &[(1, DeliveryOutcome::Delivered)], &[], hour.plus(MINUTE * 7));
+    let lost = store.settle(
+        ours,
+        &[(1, DeliveryOutcome::Delivered)],
+        &[],
+        watched_clock::ClockSteps::default(),
+        hour.plus(MINUTE * 7),
+    );
     assert_eq!(lost, Ok(0), "a mark counts only while the lease does");
 }
 
@@ -62,14 +68,16 @@ fn later_rows_of_a_machine_wait_and_failed_rows_stand_behind_the_others() {
     };
     assert_eq!(one(1), [1]);
     let failed = DeliveryOutcome::Failed { why: "500".into(), again: NOW };
-    assert_eq!(store.settle(owner, &[(1, failed)], &[], NOW), Ok(1));
+    assert_eq!(store.settle(owner, &[(1, failed)], &[], watched_clock::ClockSteps::default(), NOW), Ok(1));
     store
         .write(|transaction| {
             Ok(transaction.execute("UPDATE outbox SET due_at = due_at - 1 WHERE id = 2", [])?)
         })
         .expect("earlier");
     assert_eq!(one(1), [2]);
-    store.settle(owner, &[(2, DeliveryOutcome::Delivered)], &[], NOW).expect("marked");
+    store
+        .settle(owner, &[(2, DeliveryOutcome::Delivered)], &[], watched_clock::ClockSteps::default(), NOW)
+        .expect("marked");
     assert_eq!(one(0), [4], "row 3 is the end of outage 1; row 1 is a retry");
     let work = store.channels_with_work(owner, NOW).expect("read");
     assert_eq!(work, [PendingWork { channel: CHANNEL, kind: ChannelKind::Email, due: NOW, new_due: None }]);
@@ -84,7 +92,9 @@ fn a_backoff_can_end_early_and_is_never_made_longer() {
     let owner = LeaseOwner::new();
     leased(&store, owner, NOW);
     let failed = |minutes| DeliveryOutcome::Failed { why: "500".into(), again: NOW.plus(MINUTE * minutes) };
-    store.settle(owner, &[(1, failed(15)), (2, failed(0))], &[1, 2], NOW).expect("marked");
+    store
+        .settle(owner, &[(1, failed(15)), (2, failed(0))], &[1, 2], watched_clock::ClockSteps::default(), NOW)
+        .expect("marked");
     let due = number(&store, "SELECT due_at FROM outbox WHERE id = 1");
     assert_eq!(due, Some(NOW.plus(FREED_AFTER).0));
     assert_eq!(number(&store, "SELECT due_at FROM outbox WHERE id = 2"), Some(NOW.0));
@@ -105,7 +115,9 @@ fn a_mail_that_was_handed_over_when_the_process_ended_is_not_sent_again_soon() {
     assert!(leased(&store, next, Moment(late.0 - 1)).is_empty());
     assert_eq!(leased(&store, next, late), [1]);
     assert!(number(&store, "SELECT uncertain_since FROM outbox WHERE id = 1").is_some());
-    store.settle(next, &[(1, DeliveryOutcome::Delivered)], &[], late).expect("marked");
+    store
+        .settle(next, &[(1, DeliveryOutcome::Delivered)], &[], watched_clock::ClockSteps::default(), late)
+        .expect("marked");
     assert_eq!(number(&store, "SELECT uncertain_since FROM outbox WHERE id = 1"), None);
 }
 
@@ -121,7 +133,7 @@ fn a_clock_that_is_set_back_releases_retries_but_no_mail_that_may_have_arrived()
         (1, DeliveryOutcome::Unknown { why: why.clone(), again }),
         (2, DeliveryOutcome::Failed { why, again }),
     ];
-    assert_eq!(store.settle(owner, &outcomes, &[], NOW), Ok(2));
+    assert_eq!(store.settle(owner, &outcomes, &[], watched_clock::ClockSteps::default(), NOW), Ok(2));
     let back = NOW.minus(MINUTE * 60);
     store
         .write(|transaction| {
@@ -143,7 +155,7 @@ fn a_start_a_year_later_or_with_a_clock_that_is_a_year_ahead_expires_nothing() {
     let (before, after) = (LeaseOwner::new(), LeaseOwner::new());
     leased(&store, before, NOW);
     let failed = DeliveryOutcome::Failed { why: "500".into(), again: NOW.plus(MINUTE) };
-    store.settle(before, &[(1, failed)], &[], NOW).expect("marked");
+    store.settle(before, &[(1, failed)], &[], watched_clock::ClockSteps::default(), NOW).expect("marked");
     let ahead = NOW.plus(YEAR);
     assert_eq!(store.free_leases(ahead, MINUTE * 30), Ok(1));
     assert_eq!(leased(&store, after, ahead), [1, 2], "one that was tried and one that was not");
@@ -163,7 +175,15 @@ fn a_step_forward_postpones_the_expiry_and_the_step_back_takes_that_away_again()
     let store = Store::scratch();
     filled(&store);
     let owner = LeaseOwner::new();
-    store.postpone_expiry(YEAR).expect("postponed");
+    store
+        .settle(
+            owner,
+            &[],
+            &[],
+            watched_clock::ClockSteps { forward: YEAR, ..watched_clock::ClockSteps::default() },
+            NOW,
+        )
+        .expect("postponed");
     let ahead = NOW.plus(YEAR);
     assert_eq!(leased(&store, owner, ahead), [1, 2]);
     store.note_handover(owner, &[2], ahead).expect("noted");
@@ -172,7 +192,7 @@ fn a_step_forward_postpones_the_expiry_and_the_step_back_takes_that_away_again()
         (1, DeliveryOutcome::Failed { why: why.clone(), again }),
         (2, DeliveryOutcome::Unknown { why, again }),
     ];
-    store.settle(owner, &outcomes, &[], ahead).expect("marked");
+    store.settle(owner, &outcomes, &[], watched_clock::ClockSteps::default(), ahead).expect("marked");
     let right = NOW.plus(MINUTE);
     store.write(|transaction| clock_steps::forget_the_future(transaction, right)).expect("applied");
     assert_eq!(leased(&store, owner, right), [1], "the retry does not wait for a year");
