@@ -1,6 +1,6 @@
 //! Messages: each must have a cause, its time and its place in the order, and none comes twice without a reason.
 
-use crate::model::{Checked, History, Key, Row, Status};
+use crate::model::{BACKOFF, Checked, History, Key, Row, Status};
 use crate::parts::Part;
 use crate::run::{Event, InFlight, Simulation};
 use crate::trace;
@@ -13,9 +13,6 @@ use std::collections::BTreeSet;
 /// A person gets 4 messages in 15 s.
 const LATE_FOR_PEOPLE: u64 = 90 * SECOND;
 const LATE_FOR_PROGRAMS: u64 = 3 * SECOND;
-
-/// After a failure, a message may wait for its backoff, and a mail that may have arrived for half an hour.
-const BACKOFF: u64 = 45 * MINUTE;
 
 impl Simulation {
     /// A courier begins to send a message.
@@ -64,7 +61,7 @@ impl Simulation {
             return Err(format!("doubled: {message} has the ids {:?} and {id}", row.id));
         }
         if row.skipped {
-            return Err(format!("false: {message} was over before it was due"));
+            return Err(format!("false: {message} was over before it was due: {row:?}"));
         }
         if row.answered {
             return Err(format!("doubled: {message} was acknowledged"));
@@ -74,7 +71,7 @@ impl Simulation {
         }
         let is_earlier = |&(other, earlier): &(usize, &Row)| {
             (earlier.channel, earlier.key.machine) == (row.channel, row.key.machine)
-                && !earlier.skipped
+                && !earlier.may_be_skipped
                 && !earlier.answered
                 && !together.contains(&other)
                 && !self.may_overtake(row, earlier)
@@ -214,8 +211,10 @@ impl Simulation {
 
     /// Everything that was caused has been received, and each reader's last message is true.
     pub fn check_end(&self) -> Checked {
-        let settled = self.wall() - signed(5 * MINUTE);
-        for row in self.model.rows.iter().filter(|row| !row.skipped && !row.dead && row.due <= settled) {
+        let (settled, ready) = (self.wall() - signed(5 * MINUTE), self.t - 5 * MINUTE);
+        let is_over =
+            |row: &&Row| !row.may_be_skipped && !row.dead && row.due <= settled && row.ready <= ready;
+        for row in self.model.rows.iter().filter(is_over) {
             if row.received == 0 || !row.answered {
                 return Err(format!("missing: {row:?}"));
             }
@@ -261,9 +260,11 @@ impl Simulation {
             return Ok(());
         }
         for channel in (0..self.receivers.len()).filter(|channel| self.model.hears_all(*channel, key)) {
-            let is_refused = |row: &Row| row.dead && (row.channel, row.key) == (channel, key);
+            let is_unknown = |row: &Row| {
+                (row.channel, row.key) == (channel, key) && (row.dead || row.may_be_skipped != row.skipped)
+            };
             let believed = self.model.believed(channel, key);
-            if believed != Some(state) && !self.model.rows.iter().any(is_refused) {
+            if believed != Some(state) && !self.model.rows.iter().any(is_unknown) {
                 return Err(format!("{key} is {state}, and channel {} believes {believed:?}", channel + 1));
             }
         }

@@ -64,6 +64,9 @@ impl Simulation {
         trace::note(format!("the clock is set by {step} ms"));
         self.offset += step;
         self.disturbed_at = self.t;
+        if step < 0 {
+            self.model.clock_set_back(self.t, self.wall());
+        }
         self.now();
     }
 

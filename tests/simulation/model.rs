@@ -20,7 +20,7 @@ mod rows;
 mod summary;
 
 pub use incidents::History;
-pub use rows::Row;
+pub use rows::{BACKOFF, Row};
 
 use crate::monitor::Entry;
 use crate::parts::Part;
@@ -154,7 +154,10 @@ impl Model {
     /// The monitor starts: every machine gets its whole threshold, and heartbeats that were being recorded are lost.
     pub fn started(&mut self, t: u64, offset: i64) {
         self.listening = Listening { certain: t, possible: t };
-        self.is_behind |= offset < self.checked_offset;
+        if offset < self.checked_offset {
+            self.is_behind = true;
+            self.retries_are_later(t, offset.abs_diff(self.checked_offset));
+        }
         (self.checked_certain, self.checked_possible, self.checked_offset) = (t, t, offset);
         (self.step_seen, self.fault_pending) = (None, false);
         (self.doubted, self.may_doubt) = (false, false);
@@ -177,7 +180,8 @@ impl Model {
             self.hide_conditions(machine);
         }
         let machine = &mut self.machines[machine];
-        machine.is_away |= is_shutdown;
+        // A shutdown that is not in the database needs no return either.
+        machine.is_away = is_shutdown || machine.is_away && machine.status != Status::Online;
         machine.last_beat = Some(t);
         if is_shutdown {
             machine.pending = Some(Pending::Shutdown);

@@ -344,7 +344,10 @@ impl Simulation {
         let interval = u64::try_from(self.world.check_interval.as_millis()).expect("short");
         self.schedule(interval, Event::Sweep(self.life));
         let Some(((), healthy)) = self.step(Process::sweep) else { return Ok(()) };
-        let Some(entries) = self.committed() else { return Ok(()) };
+        let Some(entries) = self.committed() else {
+            self.model.may_forget_the_future(self.wall());
+            return Ok(());
+        };
         self.model.sweep(self.t, self.wall(), healthy, &entries)?;
         self.wake_couriers()
     }

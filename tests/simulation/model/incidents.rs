@@ -132,11 +132,12 @@ impl Model {
         }
     }
 
+    /// After the clock was set back, an earlier incident may have ended later.
     fn last_change(&self, key: Key) -> i64 {
-        let last = self.history(key).and_then(|history| history.incidents.last());
+        let incidents = self.history(key).map_or(&[][..], |history| &history.incidents);
         match key.part {
             Part::Machine => self.machines[key.machine].since,
-            _ => last.map_or(0, |incident| incident.began.max(incident.ended.unwrap_or(0))),
+            _ => incidents.iter().map(Incident::last_change).max().unwrap_or(0),
         }
     }
 
@@ -176,6 +177,10 @@ impl History {
 }
 
 impl Incident {
+    fn last_change(&self) -> i64 {
+        self.began.max(self.ended.unwrap_or(0))
+    }
+
     pub(super) fn is_alarm(&self) -> bool {
         self.announced && !self.planned
     }

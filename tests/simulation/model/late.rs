@@ -81,7 +81,9 @@ impl Model {
         self.check_clock(t, wall - signed(t), healthy);
         if healthy {
             self.flushed(t);
-            self.forget_the_future(wall);
+            self.forget_the_future(t, wall);
+        } else {
+            self.may_forget_the_future(wall);
         }
         let slack = signed(self.tolerance);
         let may_be_late = self.late(t, self.listening.certain, -slack);
@@ -124,10 +126,11 @@ impl Model {
     }
 
     /// The clock went back, and a sweep noticed.
-    fn forget_the_future(&mut self, wall: i64) {
+    fn forget_the_future(&mut self, t: u64, wall: i64) {
         for row in self.rows.iter_mut().filter(|row| row.created > wall) {
             row.due -= row.created - wall;
             row.created = wall;
+            row.ready = row.ready.max(t + u64::try_from(row.due - wall).unwrap_or(0));
         }
         for machine in &mut self.machines {
             machine.since = machine.since.min(wall);

@@ -2,8 +2,11 @@
 
 use super::{Key, Model};
 use crate::parts::Part;
-use crate::world::{MINUTE, signed};
+use crate::world::{HOUR, MINUTE, signed};
 use std::collections::BTreeSet;
+
+/// After a failure, a message may wait for its backoff, and a mail that may have arrived for half an hour.
+pub const BACKOFF: u64 = 45 * MINUTE;
 
 /// A message that a channel must get.
 #[derive(Debug)]
@@ -25,8 +28,11 @@ pub struct Row {
     /// When it was due, on the true clock.
     pub ready: u64,
     pub incident: usize,
-    /// It was held, and is not sent any more.
+    /// A check that met a fault may have made it due, because it was written by a clock that was ahead.
+    may_be_due: bool,
+    /// It was held, and is not sent any more: certainly, and perhaps.
     pub skipped: bool,
+    pub may_be_skipped: bool,
     /// The receiver refused it for good.
     pub dead: bool,
     pub attempted: bool,
@@ -46,7 +52,9 @@ impl Model {
     pub(super) fn skip_held(&mut self, key: Key, at: i64, news: Option<&str>) {
         let incident = self.last_incident(key);
         for row in self.rows.iter_mut().filter(|row| row.key == key && row.due > at && !row.attempted) {
-            row.skipped |= news.map_or(row.incident == incident, |news| row.news == news);
+            let is_meant = news.map_or(row.incident == incident, |news| row.news == news);
+            row.may_be_skipped |= is_meant;
+            row.skipped |= is_meant && !row.may_be_due;
         }
     }
 
@@ -132,7 +140,9 @@ impl Model {
             due: at,
             ready: 0,
             incident: self.last_incident(key),
+            may_be_due: false,
             skipped: false,
+            may_be_skipped: false,
             dead: false,
             attempted: false,
             id: None,
@@ -158,6 +168,27 @@ impl Model {
             && recipient.group.is_none_or(|group| group == self.groups[key.machine])
             && recipient.quiet.is_none()
             && recipient.min_outage == 0
+    }
+
+    /// A check met a fault, or crashed: it may have noticed that the clock was set back to `wall`.
+    pub fn may_forget_the_future(&mut self, wall: i64) {
+        for row in self.rows.iter_mut().filter(|row| row.created > wall) {
+            row.may_be_due = true;
+        }
+    }
+
+    /// The clock was set back to `wall`: what is held until a time of the day is held for longer.
+    pub fn clock_set_back(&mut self, t: u64, wall: i64) {
+        for row in self.rows.iter_mut().filter(|row| row.created <= wall && row.due > wall) {
+            row.ready = row.ready.max(t + row.due.abs_diff(wall));
+        }
+    }
+
+    /// The clock was set back by `step` while no process ran to notice: a retry is late by as much, for two hours at most.
+    pub(super) fn retries_are_later(&mut self, t: u64, step: u64) {
+        for row in self.rows.iter_mut().filter(|row| row.attempted && !row.answered) {
+            row.ready = row.ready.max(t + BACKOFF + step.min(2 * HOUR));
+        }
     }
 
     /// The couriers have written all answers.
