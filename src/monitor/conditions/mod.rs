@@ -9,15 +9,17 @@
 //! | `judge` | hold time and hysteresis: when a condition begins and ends; pure |
 //! | `settings` | what people changed: thresholds, hold times, off |
 //! | `table` | the settings in the database |
-//! | `tracked` | the conditions of one machine that hold, in memory |
+//! | `tracked`, `held`, `subject` | the conditions of one machine that hold, in memory; one of them; what it is about |
 //! | `words` | conditions and their settings in words |
 
 pub mod catalogue;
 pub mod facts;
+pub mod held;
 pub mod judge;
 pub mod readings;
 pub mod recent;
 pub mod settings;
+pub mod subject;
 pub mod table;
 pub mod tracked;
 pub mod words;

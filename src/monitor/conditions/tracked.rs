@@ -3,12 +3,13 @@
 //! What begins or ends here is recorded by the recorder, in one transaction with its messages. Until it confirms that, a
 //! change stays pending: a failed transaction or a full queue loses nothing.
 
-use crate::clock::{Moment, Now};
+use crate::clock::Now;
 use crate::monitor::beat::Sample;
 use crate::monitor::conditions::catalogue::{CATALOGUE, Condition};
 use crate::monitor::conditions::facts::{Facts, InterfaceName, MAX_SUBJECTS};
-use crate::monitor::conditions::judge::{Change, Phase, Reading, holds, is_known, judge};
-use crate::monitor::conditions::readings::{Observation, observe};
+use crate::monitor::conditions::held::{ConditionChange, HeldCondition, OpenCondition};
+use crate::monitor::conditions::judge::{Change, Reading, holds, is_known, judge};
+use crate::monitor::conditions::readings::observe;
 use crate::monitor::conditions::recent::Recent;
 use crate::monitor::conditions::settings::SharedSettings;
 
@@ -19,46 +20,12 @@ pub struct MachineConditions {
     /// Bits of the conditions that were judged before, and of those of them that the database has.
     judged: u32,
     judged_recorded: u32,
-    tracked: Vec<Tracked>,
+    tracked: Vec<HeldCondition>,
     /// The uplink of the last heartbeat.
     active: Option<InterfaceName>,
     recent: Recent,
     /// The recorder was informed of changes that it has not recorded yet.
     is_reported: bool,
-}
-
-/// A condition that holds, or whose end is not recorded yet.
-#[derive(Debug, Clone, PartialEq)]
-struct Tracked {
-    condition: Condition,
-    subject: Box<str>,
-    label: Option<Box<str>>,
-    /// `None`: it is over, and the end is not recorded.
-    phase: Option<Phase>,
-    /// When it began to hold.
-    since: Moment,
-    value: Option<f32>,
-    /// The last reading shows that it holds, and does not only seem to.
-    is_confirmed: bool,
-    /// It held when the condition was first judged on this machine.
-    existed: bool,
-    /// The database has its incident.
-    is_recorded: bool,
-}
-
-/// A condition that begins or ends, for the recorder.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ConditionChange {
-    pub condition: Condition,
-    pub subject: Box<str>,
-    pub label: Option<Box<str>>,
-    pub begins: bool,
-    /// When it began to hold.
-    pub since: Moment,
-    pub value: Option<f32>,
-    pub threshold: Option<f32>,
-    /// It held when it was first judged: recorded, not announced.
-    pub existed: bool,
 }
 
 /// Everything about one machine's conditions that the recorder has to record.
@@ -69,15 +36,6 @@ pub struct ConditionChanges {
     pub judged: u32,
     /// The uplink that the machine uses.
     pub active: Option<InterfaceName>,
-}
-
-/// An open incident, as stored.
-#[derive(Debug, Clone, PartialEq)]
-pub struct OpenCondition {
-    pub condition: Condition,
-    pub subject: String,
-    pub since: Moment,
-    pub value: Option<f32>,
 }
 
 impl MachineConditions {
@@ -124,12 +82,12 @@ impl MachineConditions {
                 let is_open = at.is_some_and(|at| !tracked[at].is_pending());
                 if !is_open && holds(entry, &setting, seen.reading) && tracked.len() < MAX_SUBJECTS {
                     // What only seemed to hold so far did so before it was judged.
-                    let since = at.map_or(now.wall, |at| tracked.swap_remove(at).since);
-                    add(tracked, Tracked { since, ..Tracked::existing(&seen, now) });
+                    let since = at.map_or(now.wall, |at| tracked.swap_remove(at).since());
+                    add(tracked, HeldCondition::existing(&seen, since));
                     return;
                 }
             }
-            let phase = at.and_then(|at| tracked[at].phase);
+            let phase = at.and_then(|at| tracked[at].phase());
             let (next, change) = judge(entry, &setting, phase, seen.reading, now);
             if change == Change::Begins {
                 begun |= seen.condition.bit();
@@ -142,7 +100,7 @@ impl MachineConditions {
                     }
                 }
                 None if next.is_some() && tracked.len() < MAX_SUBJECTS => {
-                    add(tracked, Tracked::new(&seen, next, now));
+                    add(tracked, HeldCondition::new(&seen, next, now));
                 }
                 None => {}
             }
@@ -157,33 +115,27 @@ impl MachineConditions {
     /// anyway: one message instead of several.
     fn begin_together(&mut self, begun: u32) {
         for known in &mut self.tracked {
-            if known.is_pending() && known.is_confirmed && begun & known.condition.bit() != 0 {
-                known.phase = Some(Phase::Open { good_since: None });
+            if known.is_pending() && known.is_confirmed() && begun & known.condition().bit() != 0 {
+                known.open();
             }
         }
     }
 
     /// Open incidents that are not recorded.
-    fn unrecorded(&self) -> impl Iterator<Item = &Tracked> {
-        self.tracked
-            .iter()
-            .filter(|known| matches!(known.phase, Some(Phase::Open { .. })) && !known.is_recorded)
+    fn unrecorded(&self) -> impl Iterator<Item = &HeldCondition> {
+        self.tracked.iter().filter(|known| known.is_open() && !known.is_recorded())
     }
 
     fn has_unrecorded(&self) -> bool {
         self.judged != self.judged_recorded
             || self.unrecorded().next().is_some()
-            || self.tracked.iter().any(|known| known.phase.is_none())
+            || self.tracked.iter().any(HeldCondition::is_over)
     }
 
     /// The machine was not online: what did not hold for its hold time before proves nothing.
     pub fn forget_pending(&mut self) {
         self.tracked.retain(|known| !known.is_pending());
-        for known in &mut self.tracked {
-            if let Some(Phase::Open { good_since }) = &mut known.phase {
-                *good_since = None;
-            }
-        }
+        self.tracked.iter_mut().filter(|known| known.is_open()).for_each(HeldCondition::open);
     }
 
     /// The recorder is informed. `false`: it could not be, and is at the next beat.
@@ -193,17 +145,8 @@ impl MachineConditions {
 
     /// Everything that is not recorded.
     pub fn changes(&self) -> ConditionChanges {
-        let change = |known: &Tracked| ConditionChange {
-            condition: known.condition,
-            subject: known.subject.clone(),
-            label: known.label.clone(),
-            begins: known.phase.is_some(),
-            since: known.since,
-            value: known.value,
-            threshold: self.settings.get(known.condition).threshold,
-            existed: known.existed,
-        };
-        let ended = self.tracked.iter().filter(|known| known.phase.is_none());
+        let change = |known: &HeldCondition| known.change(self.settings.get(known.condition()).threshold);
+        let ended = self.tracked.iter().filter(|known| known.is_over());
         let changes = self.unrecorded().chain(ended).map(change).collect();
         ConditionChanges { changes, judged: self.judged, active: self.active }
     }
@@ -216,12 +159,12 @@ impl MachineConditions {
             // It may have ended, or begun again, meanwhile: then the next beat reports that.
             match self.tracked.iter().position(|known| known.is_changed_by(change)) {
                 Some(at) => {
-                    self.tracked[at].is_recorded = change.begins;
+                    self.tracked[at].set_recorded(change.begins);
                     if self.tracked[at].is_forgotten() {
                         self.tracked.swap_remove(at);
                     }
                 }
-                None if change.begins => add(&mut self.tracked, Tracked::ended(change)),
+                None if change.begins => add(&mut self.tracked, HeldCondition::ended(change)),
                 None => {}
             }
         }
@@ -235,12 +178,12 @@ impl MachineConditions {
                 self.recent.had_new_errors(&known.subject, known.value.unwrap_or_default() as u32);
             }
         }
-        self.tracked = open.into_iter().map(Tracked::stored).collect();
+        self.tracked = open.iter().map(HeldCondition::stored).collect();
     }
 
     /// Drops what is known of the subjects of `condition` that `is_subject` accepts.
     pub fn forget(&mut self, condition: Condition, is_subject: impl Fn(&str) -> bool) {
-        self.tracked.retain(|known| known.condition != condition || !is_subject(&known.subject));
+        self.tracked.retain(|known| known.condition() != condition || !is_subject(&known.subject()));
     }
 
     /// Applies changed settings. Returns the bits of conditions that were judged and are off now: their incidents are to be
@@ -255,112 +198,13 @@ impl MachineConditions {
         let switched_off = self.judged & off;
         self.judged &= !off;
         self.judged_recorded &= !off;
-        self.tracked.retain(|known| known.condition.bit() & off == 0);
+        self.tracked.retain(|known| known.condition().bit() & off == 0);
         switched_off
     }
 }
 
-impl Tracked {
-    fn new(seen: &Observation<'_>, phase: Option<Phase>, now: Now) -> Tracked {
-        Tracked {
-            condition: seen.condition,
-            subject: seen.subject.into(),
-            label: seen.label.map(Into::into),
-            phase,
-            since: now.wall,
-            value: value(seen.reading),
-            is_confirmed: is_confirmed(seen.reading),
-            existed: false,
-            is_recorded: false,
-        }
-    }
-
-    fn existing(seen: &Observation<'_>, now: Now) -> Tracked {
-        let phase = Some(Phase::Open { good_since: None });
-        Tracked { existed: true, ..Tracked::new(seen, phase, now) }
-    }
-
-    fn stored(open: OpenCondition) -> Tracked {
-        Tracked {
-            condition: open.condition,
-            subject: open.subject.into(),
-            label: None,
-            phase: Some(Phase::Open { good_since: None }),
-            since: open.since,
-            value: open.value,
-            is_confirmed: true,
-            existed: false,
-            is_recorded: true,
-        }
-    }
-
-    /// It was over before its begin was recorded.
-    fn ended(begin: &ConditionChange) -> Tracked {
-        Tracked {
-            condition: begin.condition,
-            subject: begin.subject.clone(),
-            label: begin.label.clone(),
-            phase: None,
-            since: begin.since,
-            value: begin.value,
-            is_confirmed: true,
-            existed: begin.existed,
-            is_recorded: true,
-        }
-    }
-
-    fn is_of(&self, seen: &Observation<'_>) -> bool {
-        self.condition == seen.condition && *self.subject == *seen.subject
-    }
-
-    fn is_changed_by(&self, change: &ConditionChange) -> bool {
-        self.condition == change.condition && self.subject == change.subject
-    }
-
-    fn update(&mut self, seen: &Observation<'_>, phase: Option<Phase>) {
-        if self.phase.is_none() && phase.is_none() {
-            return;
-        }
-        let was_pending = self.is_pending();
-        self.phase = match phase {
-            // It holds again before its end was recorded: the incident goes on.
-            Some(Phase::Pending { .. }) if self.is_recorded => Some(Phase::Open { good_since: None }),
-            phase => phase,
-        };
-        self.is_confirmed = is_confirmed(seen.reading);
-        // The incident shows the value with which it began.
-        if was_pending {
-            self.value = value(seen.reading).or(self.value);
-        }
-        if let Some(label) = seen.label.filter(|label| self.label.as_deref() != Some(*label)) {
-            self.label = Some(label.into());
-        }
-    }
-
-    fn is_pending(&self) -> bool {
-        matches!(self.phase, Some(Phase::Pending { .. }))
-    }
-
-    /// It is over, and the database knows nothing of it.
-    fn is_forgotten(&self) -> bool {
-        self.phase.is_none() && !self.is_recorded
-    }
-}
-
 /// Few machines have more than one, so there is no room for others in advance.
-fn add(tracked: &mut Vec<Tracked>, new: Tracked) {
+fn add(tracked: &mut Vec<HeldCondition>, new: HeldCondition) {
     tracked.reserve_exact(1);
     tracked.push(new);
-}
-
-fn is_confirmed(reading: Reading) -> bool {
-    !matches!(reading, Reading::Unconfirmed | Reading::Unknown)
-}
-
-fn value(reading: Reading) -> Option<f32> {
-    match reading {
-        Reading::Number(number) => Some(number),
-        Reading::Bad(number) => number,
-        Reading::Unknown | Reading::Good | Reading::Unconfirmed => None,
-    }
 }

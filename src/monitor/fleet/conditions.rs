@@ -3,8 +3,9 @@
 use crate::clock::Now;
 use crate::monitor::beat::Beat;
 use crate::monitor::conditions::catalogue::Condition;
+use crate::monitor::conditions::held::OpenCondition;
 use crate::monitor::conditions::table::EffectiveSettings;
-use crate::monitor::conditions::tracked::{ConditionChanges, MachineConditions, OpenCondition};
+use crate::monitor::conditions::tracked::{ConditionChanges, MachineConditions};
 use crate::monitor::fleet::{Fleet, MachineSlot, held};
 use crate::monitor::machine::MachineId;
 use std::borrow::Cow;

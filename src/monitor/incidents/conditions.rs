@@ -2,8 +2,9 @@
 
 use crate::clock::Moment;
 use crate::monitor::conditions::catalogue::{CATALOGUE, Condition};
+use crate::monitor::conditions::held::{ConditionChange, OpenCondition};
 use crate::monitor::conditions::table::json_number;
-use crate::monitor::conditions::tracked::{ConditionChange, ConditionChanges, OpenCondition};
+use crate::monitor::conditions::tracked::ConditionChanges;
 use crate::monitor::events::note;
 use crate::monitor::incidents::announce::Announcer;
 use crate::monitor::incidents::table::{

@@ -3,8 +3,8 @@
 
 use crate::clock::Moment;
 use crate::monitor::conditions::catalogue::Condition;
+use crate::monitor::conditions::held::ConditionChange;
 use crate::monitor::conditions::table::EffectiveSettings;
-use crate::monitor::conditions::tracked::ConditionChange;
 use crate::monitor::incidents::announce::Announcer;
 use crate::monitor::incidents::table::{IncidentKey, end};
 use crate::monitor::incidents::transition::Transition;
