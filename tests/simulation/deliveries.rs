@@ -263,7 +263,7 @@ impl Simulation {
             let is_unknown = |row: &Row| {
                 (row.channel, row.key) == (channel, key) && (row.dead || row.may_be_skipped != row.skipped)
             };
-            let believed = self.model.believed(channel, key);
+            let believed = self.model.believed(channel, key, true);
             if believed != Some(state) && !self.model.rows.iter().any(is_unknown) {
                 return Err(format!("{key} is {state}, and channel {} believes {believed:?}", channel + 1));
             }

@@ -47,6 +47,9 @@ pub struct Row {
     pub may_repeat: bool,
 }
 
+/// What is announced, and the state that it ends in.
+type News = (&'static str, &'static str);
+
 impl Model {
     /// Messages that are held back and were not tried are not sent: those of the last incident, or those with this news.
     pub(super) fn skip_held(&mut self, key: Key, at: i64, news: Option<&str>) {
@@ -58,19 +61,21 @@ impl Model {
         }
     }
 
-    /// What the last message on this channel says of the machine or its part; `None` = it flaps.
-    pub fn believed(&self, channel: usize, key: Key) -> Option<&'static str> {
-        let counts = |row: &&Row| row.channel == channel && row.key == key && !row.skipped && !row.dead;
+    /// What the last message on this channel says of the machine or its part; `None` = it flaps. `all`: with messages that
+    /// may be skipped.
+    pub fn believed(&self, channel: usize, key: Key, all: bool) -> Option<&'static str> {
+        let is_sent = |row: &Row| !row.dead && !row.skipped && (all || !row.may_be_skipped);
+        let counts = |row: &&Row| row.channel == channel && row.key == key && is_sent(row);
         let good = if key.part == Part::Machine { "online" } else { "condition_ended" };
         let last = self.rows.iter().rev().filter(|row| row.news != "summary").find(counts);
         last.map_or(Some(good), |row| (row.news != "flapping").then_some(row.state))
     }
 
-    fn is_notified(&self, channel: usize, key: Key, news: &'static str, state: &'static str) -> bool {
+    fn is_notified(&self, channel: usize, key: Key, (news, state): News, all: bool) -> bool {
         let recipient = &self.recipients[self.channels[channel].recipient];
         let wants = |event: &str| recipient.events.contains(&event);
         let is_chosen = recipient.group.is_none_or(|group| group == self.groups[key.machine]);
-        let is_outdated = || self.believed(channel, key) != Some(state);
+        let is_outdated = || self.believed(channel, key, all) != Some(state);
         let wants_outages = wants("offline") || wants("stopped") || wants("flapping");
         match (key.part.entry(), news) {
             (None, "online") => wants("online") && (is_outdated() || is_chosen && !wants_outages),
@@ -92,14 +97,16 @@ impl Model {
         let since = incident_since.unwrap_or(at);
         let value = incident.and_then(|incident| incident.value);
         for channel in 0..self.channels.len() {
-            if !self.is_notified(channel, key, news, state) {
+            let notified = [true, false].map(|all| self.is_notified(channel, key, (news, state), all));
+            if notified == [false; 2] {
                 continue;
             }
             let recipient = &self.recipients[self.channels[channel].recipient];
             let is_held = matches!(news, "offline" | "condition");
             let due = if is_held { since + signed(recipient.min_outage) } else { at };
             let last_seen = (news != "steady").then_some(since);
-            let row = Row { last_seen, value, ..self.row(channel, key, news, state, at) };
+            let may_be_skipped = notified != [true; 2];
+            let row = Row { last_seen, value, may_be_skipped, ..self.row(channel, key, news, state, at) };
             self.push(row, due, t);
         }
     }
@@ -107,7 +114,7 @@ impl Model {
     /// Each recipient who has chosen at least one of these gets a message about those it has chosen.
     pub(super) fn enqueue_summaries(&mut self, existing: &[Key], at: i64, t: u64) {
         for channel in 0..self.channels.len() {
-            let chosen = |key: &&Key| self.is_notified(channel, **key, "condition", "condition");
+            let chosen = |key: &&Key| self.is_notified(channel, **key, ("condition", "condition"), true);
             let listed: Vec<Key> = existing.iter().filter(chosen).copied().collect();
             let Some(first) = listed.first() else { continue };
             let key = Key { part: Part::Machine, ..*first };
