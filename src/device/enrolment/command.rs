@@ -15,6 +15,10 @@ use crate::tls_client::trust::Trust;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::Duration;
+
+/// Between two looks for an interface.
+const INTERFACE_POLL: Duration = Duration::from_secs(2);
 
 /// The command's arguments.
 #[derive(Debug, clap::Args)]
@@ -96,12 +100,11 @@ fn run(config: &Config, order: &EnrolmentOrder, server: &MonitorAddress) -> Resu
     let Some(directory) = EnrolmentDirectory::lock(state_dir).map_err(cannot_store)? else {
         return Err("another enrolment is running (heartbeat-daemon-enroll.service?)".to_owned().into());
     };
-    let identity = identify(Path::new("/"), state_dir);
+    let (identity, hardware_id) = identity(state_dir);
     // Created as root above if it was missing.
     directory.give(crate::device::metrics::REMEMBERED).map_err(cannot_store)?;
-    let hardware_id = hardware_id(&identity)?;
     let (ca, key) = (order.ca.as_deref(), order.key.expose());
-    let new = EnrolmentRecord::new(&server.heartbeat, hardware_id, ca, key).map_err(cannot_store)?;
+    let new = EnrolmentRecord::new(&server.heartbeat, &hardware_id, ca, key).map_err(cannot_store)?;
     let record = directory.pending(new).map_err(cannot_store)?;
     let client = EnrolmentClient::new(&config.heartbeat, server, &record)?;
     let hostname = order.name.as_deref().or(identity.hostname.as_deref());
@@ -110,16 +113,25 @@ fn run(config: &Config, order: &EnrolmentOrder, server: &MonitorAddress) -> Resu
     Ok(machine)
 }
 
-fn hardware_id(identity: &Identity) -> Result<&str, Failure> {
-    if let Some(warning) = &identity.warning {
-        log::warn!("{warning}");
+/// This device, and its hardware id. Waits for one: at boot, an interface may appear late.
+fn identity(state_dir: &Path) -> (Identity, String) {
+    let mut is_waiting = false;
+    loop {
+        let identity = identify(Path::new("/"), state_dir);
+        if let Some(warning) = &identity.warning {
+            log::warn!("{warning}");
+        }
+        if let Some(found) = &identity.hardware_id {
+            let hardware_id = found.id.clone();
+            return (identity, hardware_id);
+        }
+        if !std::mem::replace(&mut is_waiting, true) {
+            log::warn!(
+                "this device has neither a serial number nor an interface with a MAC address; waiting for an interface"
+            );
+        }
+        thread::sleep(INTERFACE_POLL);
     }
-    let found = identity.hardware_id.as_ref().map(|found| found.id.as_str());
-    found.ok_or_else(|| {
-        "this device cannot be told from others: no serial number, and no interface with a MAC address"
-            .to_owned()
-            .into()
-    })
 }
 
 /// Repeats the request until it is granted or refused.
