@@ -15,11 +15,13 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 pub use period::{Level, Period, within};
+pub use variables::Variables;
 
 mod deserializer;
 mod period;
 #[cfg(test)]
 pub mod shipped;
+mod variables;
 
 /// Keys whose values are never shown, not even when they are wrong.
 const SECRET_KEYS: [&str; 3] = ["token", "password", "device_key"];
@@ -66,6 +68,8 @@ pub enum Origin {
 pub struct Source {
     path: PathBuf,
     text: String,
+    /// Override the file.
+    variables: Variables,
 }
 
 impl Source {
@@ -88,7 +92,12 @@ impl Source {
     }
 
     pub fn new(path: impl Into<PathBuf>, text: impl Into<String>) -> Source {
-        Source { path: path.into(), text: text.into() }
+        Source { path: path.into(), text: text.into(), variables: Variables::default() }
+    }
+
+    /// The same file with variables of the environment that override it.
+    pub fn with_variables(self, variables: Variables) -> Source {
+        Source { variables, ..self }
     }
 
     pub fn path(&self) -> &Path {
@@ -107,7 +116,10 @@ impl Source {
             Some(span) => self.fault(span, error.message()),
             None => ConfigError::new(format!("{}: {}", self.path.display(), error.message())),
         })?;
-        let whole = Spanned::new(table.span(), DeValue::Table(table.into_inner()));
+        let span = table.span();
+        let mut table = table.into_inner();
+        self.variables.apply(&mut table, self.text.len());
+        let whole = Spanned::new(span, DeValue::Table(table));
         T::deserialize(TomlValue::new(&whole)).map_err(|fault| {
             let renamed = fault
                 .unknown_key
@@ -211,6 +223,11 @@ impl Source {
 
     /// The sentence for a fault at `span`: file, line, key and value, then `problem`.
     pub fn fault(&self, span: Range<usize>, problem: &str) -> ConfigError {
+        if let Some(line) = self.variables.line_at(&span, self.text.len()) {
+            let hidden = holds_secret(&line) || problem.starts_with("unknown key");
+            let place = self.variables.at(&span, self.text.len(), hidden).unwrap_or_default();
+            return ConfigError::new(format!("{place}: {problem}"));
+        }
         // A fault may be at the end of the file, and a span may end inside a character of a bad file.
         let before = self.text.get(..span.start).unwrap_or(&self.text);
         let line_number = before.matches('\n').count() + 1;

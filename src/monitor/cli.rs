@@ -2,7 +2,7 @@
 
 use super::command::audited::AuditedChange;
 use super::command::{
-    channel, check_config, condition, database, enroll, events, fleet, incident, machine, recipient,
+    channel, check_config, condition, database, enroll, events, fleet, health, incident, machine, recipient,
     status_page, token, user,
 };
 use super::command_error::CommandError;
@@ -16,7 +16,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// sysexits.h: service unavailable; here, another process uses the database or the address.
+/// sysexits.h: service unavailable; here, another process uses the database or the address, or no monitor responds.
 const EX_UNAVAILABLE: u8 = 69;
 
 /// sysexits.h: configuration error.
@@ -28,7 +28,7 @@ const EX_CONFIG: u8 = 78;
     name = "heartbeat-monitor",
     version,
     after_help = "Signals: TERM and INT stop, HUP reloads configuration and certificate.\nExit status: 0 success, \
-    1 failure, 2 usage error, 69 database or address in use, 78 configuration error."
+    1 failure, 2 usage error, 69 database or address in use or no monitor running, 78 configuration error."
 )]
 struct Arguments {
     /// Configuration file
@@ -51,6 +51,9 @@ enum Command {
         #[arg(long, value_name = "PID", conflicts_with = "user")]
         process: Option<u32>,
     },
+    /// Ask the running monitor for its health, on the address that it listens on; exit status 1 if it is ill, 69 if it
+    /// does not respond
+    Health,
     /// Manage machines and their tokens
     #[command(subcommand)]
     Machine(machine::MachineCommand),
@@ -101,7 +104,7 @@ pub fn main() -> ExitCode {
             eprintln!("heartbeat-monitor: {error}");
             match error {
                 CommandError::Config(_) => ExitCode::from(EX_CONFIG),
-                CommandError::InUse(_) => ExitCode::from(EX_UNAVAILABLE),
+                CommandError::InUse(_) | CommandError::NoResponse(_) => ExitCode::from(EX_UNAVAILABLE),
                 CommandError::Other(_) => ExitCode::FAILURE,
             }
         }
@@ -119,6 +122,9 @@ fn run(path: &Path, command: Command) -> Result<(), CommandError> {
         _ => {}
     }
     let config = Config::load(path)?;
+    if matches!(command, Command::Health) {
+        return print(&health::run(&config.http)?);
+    }
     let database = config.store.database.as_path();
     let change = command.audited();
     let output = match command {
@@ -135,7 +141,7 @@ fn run(path: &Path, command: Command) -> Result<(), CommandError> {
         Command::Db(command) => database::run(command, database, now)?,
         Command::Fleet(command) => fleet::run(&command, database, now)?,
         // Handled above.
-        Command::Serve | Command::CheckConfig { .. } => return Ok(()),
+        Command::Serve | Command::CheckConfig { .. } | Command::Health => return Ok(()),
     };
     if let Some(Err(error)) = change.map(|change| change.record(database, now)) {
         // The change is made all the same.

@@ -11,6 +11,9 @@ pub enum CommandError {
     /// Another process uses the database or the address.
     #[error("{0}")]
     InUse(String),
+    /// No monitor responds.
+    #[error("{0}")]
+    NoResponse(String),
     #[error("{0}")]
     Other(String),
 }

@@ -16,6 +16,7 @@ mod enrolment;
 mod examples;
 mod failover;
 mod formats;
+mod health;
 mod hostile;
 mod https;
 mod incidents;

@@ -14,6 +14,7 @@
 //! | `incident` | who is on an incident, and comments |
 //! | `database` | check, backup, vacuum |
 //! | `check_config` | checks everything that a start or a later read would refuse |
+//! | `health` | asks the running monitor for its health |
 //! | `events` | the list of events |
 //! | `fleet` | a simulated fleet against a running monitor |
 //! | `table` | tables for people |
@@ -28,6 +29,7 @@ pub mod enroll;
 mod enroll_card;
 pub mod events;
 pub mod fleet;
+pub mod health;
 pub mod incident;
 pub mod machine;
 #[cfg(test)]

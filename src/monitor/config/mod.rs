@@ -1,20 +1,27 @@
 //! The monitor's configuration: `written` is the file, `used` are the checked values, `check` converts.
 //!
 //! LunaSentri's environment variables `MACHINE_HEARTBEAT_CHECK_INTERVAL` and `MACHINE_OFFLINE_THRESHOLD` override the
-//! file, in the syntax that it accepts ("30s", "2m0s").
+//! file, in the syntax that it accepts ("30s", "2m0s"). `HEARTBEAT_MONITOR_SECTION_KEY` overrides any key.
 
 mod check;
 mod used;
 mod web;
 mod written;
 
-use crate::config::{ConfigError, Level, Source};
+use crate::config::{ConfigError, Level, Source, Variables};
 use check::Check;
+use std::ffi::OsString;
 use std::path::Path;
 pub use used::*;
 
 /// Path of the installed configuration.
 pub const DEFAULT_PATH: &str = "/etc/heartbeat-monitor/config.toml";
+
+/// Begins the names of variables that override a key.
+const PREFIX: &str = "HEARTBEAT_MONITOR_";
+
+/// Keys that end in `_file`: their variables hold the path, not the name of a file with the path.
+const FILE_KEYS: [&str; 4] = ["certificate_file", "key_file", "ca_file", "password_file"];
 
 impl Config {
     /// Reads `path`; the environment overrides the file, the file overrides the defaults.
@@ -30,7 +37,19 @@ impl Config {
     /// # Errors
     /// The first fault in the file or the environment.
     pub fn from_file(source: &Source) -> Result<Config, ConfigError> {
-        Config::from_source(source, &|name| std::env::var(name).ok().filter(|v| !v.is_empty()))
+        let text =
+            |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+        Config::with_variables(source, std::env::vars_os().filter_map(text))
+    }
+
+    /// [`Config::load`] with the text and the whole environment as arguments.
+    fn with_variables(
+        source: &Source,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Config, ConfigError> {
+        let variables = Variables::read(PREFIX, &FILE_KEYS, environment).map_err(ConfigError::new)?;
+        let source = source.clone().with_variables(variables);
+        Config::from_source(&source, &|name| std::env::var(name).ok().filter(|v| !v.is_empty()))
     }
 
     /// [`Config::load`] with the text and the environment as arguments.

@@ -183,3 +183,57 @@ fn no_sentence_shows_a_secret() {
         assert!(!fault(text).contains("hunter2"), "{}", fault(text));
     }
 }
+
+fn load_in(text: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let owned = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Config::with_variables(&Source::new("c.toml", text), owned)
+}
+
+#[test]
+fn a_variable_overrides_a_key_and_needs_no_quotes() {
+    let environment = [
+        ("HEARTBEAT_MONITOR_HTTP_LISTEN", "[::]:9"),
+        ("HEARTBEAT_MONITOR_HTTP_TRUSTED_PROXIES", "[\"10.0.0.0/8\"]"),
+        ("HEARTBEAT_MONITOR_DETECTION_OFFLINE_THRESHOLD", "5m"),
+        ("HEARTBEAT_MONITOR_LIMITS_WORKERS", "7"),
+        ("HEARTBEAT_MONITOR_WEB_ENABLED", "false"),
+        ("HEARTBEAT_MONITOR_WEB_PUBLIC_URL", "\"https://barn.example/\""),
+        ("HEARTBEAT_MONITOR_LOG_LEVEL", "debug"),
+        ("PATH", "/bin"),
+    ];
+    let from_environment = load_in("[http]\nlisten = \"[::]:7\"\n[limits]\nworkers = 0\n", &environment);
+    let in_file = "[http]\nlisten = \"[::]:9\"\ntrusted_proxies = [\"10.0.0.0/8\"]\n[detection]\noffline_threshold = \"5m\"\n\
+        [limits]\nworkers = 7\n[web]\nenabled = false\npublic_url = \"https://barn.example/\"\n[log]\nlevel = \"debug\"\n";
+    assert_eq!(from_environment.expect("good"), load(in_file).expect("good"));
+}
+
+#[test]
+fn a_wrong_variable_is_named_with_its_value_unless_that_may_be_a_secret() {
+    for (name, value, sentence) in [
+        ("HTTP_LISTN", "[::]:9", "HEARTBEAT_MONITOR_HTTP_LISTN: unknown key `listn`, did you mean `listen`?"),
+        (
+            "SERVER_LISTEN",
+            "[::]:9",
+            "HEARTBEAT_MONITOR_SERVER_LISTEN: unknown key `server`, expected one of `http`",
+        ),
+        ("LIMITS_WORKERS", "0", "HEARTBEAT_MONITOR_LIMITS_WORKERS=0: must be from 1 to 64"),
+        ("LIMITS_WORKERS", "two", "HEARTBEAT_MONITOR_LIMITS_WORKERS=two: expected a whole number"),
+        (
+            "HTTP_TRUSTED_PROXIES",
+            "[1]",
+            "HEARTBEAT_MONITOR_HTTP_TRUSTED_PROXIES=[1]: expected a text in quotes",
+        ),
+        ("WEB_PUBLIC_URL", "https://a:hunter2@b/", "HEARTBEAT_MONITOR_WEB_PUBLIC_URL: "),
+    ] {
+        let fault = load_in("# a file\n", &[(&format!("HEARTBEAT_MONITOR_{name}"), value)]);
+        let fault = fault.expect_err(name).to_string();
+        assert!(fault.starts_with(&format!("environment variable {sentence}")), "{fault}");
+    }
+}
+
+#[test]
+fn each_key_that_names_a_file_is_listed_as_one() {
+    let known = known_keys(fault, &[]).into_iter().map(|(_, key)| key).filter(|key| key.ends_with("_file"));
+    let known: std::collections::BTreeSet<String> = known.collect();
+    assert_eq!(known, FILE_KEYS.map(str::to_owned).into());
+}
