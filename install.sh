@@ -26,6 +26,7 @@ usage: sudo ./install.sh [options]               install or update the daemon, e
   --domain NAME      with --monitor: public at https://NAME/ behind Caddy, which obtains the certificate
   --binary FILE      install this program instead of the one in target (with --try: the daemon; its
                      monitor is heartbeat-monitor in the same directory)
+  --deb FILE         install this package with apt instead: no compiler is needed, and apt removes it
   --prefix DIR       install the program into DIR/bin (default /usr/local)
   --observe          install without the privilege to change routes: the daemon sends over the best uplink only
   --networkmanager   allow the daemon to activate connections of NetworkManager (for mode = "networkmanager")
@@ -58,7 +59,7 @@ fail() { complain "$1"; exit "${2:-1}"; }
 
 NAME=heartbeat-daemon ACCOUNT=heartbeat
 action=install prefix=/usr/local binary='' url='' token_file='' start=yes purge='' seconds='' observe='' networkmanager=''
-yes='' ca_file='' lan='' lan_name='' domain='' enroll='' key_file=''
+yes='' ca_file='' lan='' lan_name='' domain='' enroll='' key_file='' deb=''
 
 value() { [ -n "${2:-}" ] || fail "$1 needs a value; see --help" "$EX_USAGE"; }
 
@@ -73,6 +74,7 @@ while [ $# -gt 0 ]; do
         --name) value "$@"; lan_name=$(printf '%s' "$2" | tr '[:upper:]' '[:lower:]'); shift ;;
         --domain) value "$@"; domain=$2; shift ;;
         --binary) value "$@"; binary=$2; shift ;;
+        --deb) value "$@"; deb=$2; shift ;;
         --prefix) value "$@"; prefix=$2; shift ;;
         --seconds) value "$@"; seconds=$2; shift ;;
         --observe) observe=yes ;;
@@ -117,6 +119,9 @@ check_file() {
 check_file --token-file "$token_file"
 check_file --ca-file "$ca_file"
 check_file --key-file "$key_file"
+check_file --deb "$deb"
+[ -z "$deb" ] || [ "$action$binary$prefix$start" = install/usr/localyes ] ||
+    fail '--deb cannot be combined with --binary, --prefix, --no-start, --try or --uninstall (to remove it: apt remove)' "$EX_USAGE"
 [ -z "$binary" ] || [ -x "$binary" ] || fail "--binary $binary: not an executable file" "$EX_USAGE"
 
 absolute() { case $1 in '' | /*) printf '%s' "$1" ;; *) printf '%s/%s' "$PWD" "$1" ;; esac; }
@@ -124,6 +129,7 @@ binary=$(absolute "$binary")
 token_file=$(absolute "$token_file")
 ca_file=$(absolute "$ca_file")
 key_file=$(absolute "$key_file")
+deb=$(absolute "$deb")
 
 # The rest runs in the sources' directory, wherever the script was called from.
 cd "$(dirname "$0")"
@@ -156,6 +162,7 @@ trap 'exit 143' TERM
 . packaging/compiler.sh
 . packaging/lan.sh
 . packaging/domain.sh
+. packaging/package.sh
 [ -z "$domain" ] || check_domain "$domain"
 
 target=$(absolute "${CARGO_TARGET_DIR:-target}")
@@ -212,7 +219,8 @@ get_key() {
 
 # Runs the program without the variables that configure the service.
 without_environment() {
-    env -u HEARTBEAT_URL -u HEARTBEAT_INTERVAL -u REQUEST_TIMEOUT -u PIDFILE \
+    # shellcheck disable=SC2046  # names without blanks
+    env $(env | sed -n 's/^\(HEARTBEAT_MONITOR_[A-Za-z0-9_]*\)=.*/-u \1/p') -u HEARTBEAT_URL -u HEARTBEAT_INTERVAL -u REQUEST_TIMEOUT -u PIDFILE \
         -u MACHINE_HEARTBEAT_CHECK_INTERVAL -u MACHINE_OFFLINE_THRESHOLD "$@"
 }
 
@@ -249,11 +257,22 @@ check_config() {
     return "$answer"
 }
 
+# is_unedited CONFFILE PACKAGE: it is as dpkg has installed it.
+is_unedited() {
+    shipped=$(dpkg-query --show --showformat '${Conffiles}\n' "$2" 2>/dev/null | awk -v file="$1" '$1 == file { print $2 }')
+    [ -n "$shipped" ] && [ "$(md5sum <"$dest$1" | cut -d ' ' -f 1)" = "$shipped" ]
+}
+
+# The installed configuration is the default of its version.
+has_default_config() {
+    if [ -n "$deb" ]; then is_unedited "$etc/config.toml" "$NAME"; else cmp -s "$installed" "$dest$default"; fi
+}
+
 # Writes the configuration to install to $scratch/config.toml, and checks it before anything changes.
 prepare_config() {
     config=$scratch/config.toml
     installed=$dest$etc/config.toml
-    if [ -e "$installed" ] && ! cmp -s "$installed" "$dest$default"; then
+    if [ -e "$installed" ] && ! has_default_config; then
         cp "$installed" "$config"
         edited=yes
     else
@@ -329,6 +348,8 @@ install_listed() {
     case $4 in
         --observe) [ -n "$observe" ] || [ -e "$dest$2" ] || return 0 ;;
         --networkmanager) [ -n "$networkmanager" ] || [ -e "$dest$2" ] || return 0 ;;
+        # The package has all other files.
+        *) [ -z "$deb" ] || return 0 ;;
     esac
     case $2 in
         "$unit" | "$enroll_unit")
@@ -341,8 +362,12 @@ install_listed() {
 }
 
 install_files() {
-    make_user
-    put "$binary" "$program" 0755
+    if [ -n "$deb" ]; then
+        install_package
+    else
+        make_user
+        put "$binary" "$program" 0755
+    fi
     [ -z "$token_file" ] || put "$token_file" "$etc/token" 0640 "$ACCOUNT"
     [ -z "$ca_file" ] || put "$ca_file" "$etc/ca.pem" 0644
     [ -z "$enroll" ] || [ -z "$dest" ] || put "$key_file" "$etc/enroll.key" 0600
@@ -412,7 +437,7 @@ enroll_now() {
 
 install_all() {
     [ -n "$dest" ] || [ "$(id -u)" = 0 ] || fail 'needs root: sudo ./install.sh   (without root: --try)'
-    find_binary
+    if [ -n "$deb" ]; then prepare_package; else find_binary; fi
     "$binary" --version >/dev/null 2>&1 || fail "$binary cannot run on this machine"
     prepare_config
     install_files
@@ -428,7 +453,7 @@ install_all() {
     else
         say "systemd is not running: installed, not started. To start it: $program --config $etc/config.toml"
     fi
-    [ -z "$edited" ] || cmp -s "$dest$etc/config.toml" "$dest$default" ||
+    [ -z "$edited" ] || [ -n "$deb" ] || cmp -s "$dest$etc/config.toml" "$dest$default" ||
         say "your $etc/config.toml stays as you edited it; this version's default is $default"
     case $NAME in
         heartbeat-monitor)

@@ -2,8 +2,8 @@
 # Part of install.sh --monitor --domain: the site of Caddy, which obtains the certificate, and the keys of the configuration
 # that belong to it.
 #
-# Uses $NAME, $dest, $prefix, $scratch, $domain and $changed, and the functions say, complain, fail, put, get_key, set_key
-# and set_list of install.sh.
+# Uses $NAME, $dest, $prefix, $scratch, $domain and $changed, and the functions say, complain, fail, put, get_key, set_key,
+# set_list and is_unedited of install.sh.
 # shellcheck disable=SC2154,SC2034
 
 SITE=/etc/caddy/heartbeat-monitor.caddy
@@ -66,12 +66,6 @@ import_site() {
         return
     fi
     put "$scratch/Caddyfile" "$CADDYFILE" 0644
-}
-
-# is_unedited CONFFILE PACKAGE: it is as dpkg has installed it.
-is_unedited() {
-    shipped=$(dpkg-query --show --showformat '${Conffiles}\n' "$2" 2>/dev/null | awk -v file="$1" '$1 == file { print $2 }')
-    [ -n "$shipped" ] && [ "$(md5sum <"$dest$1" | cut -d ' ' -f 1)" = "$shipped" ]
 }
 
 # Caddy starts with the site, or says why it cannot. Below DESTDIR nothing is started.

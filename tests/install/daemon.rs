@@ -181,6 +181,7 @@ fn what_is_wrong_is_refused_and_nothing_changes() {
         (&["--enroll", "https://barn.example", "--key-file", &two_lines, "--url", "https://x/"], 2),
         (&["--key-file", &two_lines], 2),
         (&["--lan"], 2),
+        (&["--deb", "/no/such/file"], 2),
         (&["--domain", "monitor.example.org"], 2),
         (&["--uninstall", "--observe"], 2),
         (&["--uninstall", "--networkmanager"], 2),

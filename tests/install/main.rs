@@ -119,6 +119,7 @@ fn help_is_an_answer_and_not_a_fault() {
         "--ca-file",
         "--lan",
         "--domain",
+        "--deb",
         "--try",
         "--yes",
         "--monitor",
