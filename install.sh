@@ -231,7 +231,7 @@ stand_in() {
 }
 
 stand_in_secrets() {
-    for each in token ca.pem lan/certificate.pem lan/key.pem; do
+    for each in token ca.pem lan/ca.pem lan/certificate.pem lan/key.pem; do
         case $each in token) given=$token_file ;; ca.pem) given=$ca_file ;; *) given='' ;; esac
         if [ -n "$given" ]; then
             cat "$given" >"$scratch/given-$each"

@@ -164,6 +164,9 @@ set_certificate() {
     set_key "$1" http key_file "$etc/lan/key.pem"
 }
 
+# For the command that the page shows to devices. Another CA, such as a proxy's, stays.
+set_ca() { [ -n "$(get_key "$1" web ca_file)" ] || set_key "$1" web ca_file "$etc/lan/ca.pem"; }
+
 # Sets $public_url. One that a person wrote stays; one of an earlier run follows the address of this machine.
 set_public_url() {
     public_url=$(get_key "$1" web public_url)
@@ -191,8 +194,10 @@ prepare_lan() {
     set_listen "$1"
     set_certificate "$1"
     set_public_url "$1"
+    set_ca "$1"
     prepare_ca
     prepare_certificate "$public_url"
+    stand_in "$etc/lan/ca.pem" "$ca"
     stand_in "$etc/lan/certificate.pem" "$certificate"
     stand_in "$etc/lan/key.pem" "$certificate_key"
 }

@@ -136,6 +136,8 @@ fn a_ca_and_a_certificate_are_made_and_a_second_run_changes_nothing() {
     assert!(["[::]:8443", "0.0.0.0:8443"].contains(&&*listen), "{listen}");
     assert_eq!(host.key("public_url").as_deref(), Some("https://192.168.7.20:8443/"));
 
+    assert_eq!(host.key("ca_file").as_deref(), Some("/etc/heartbeat-monitor/lan/ca.pem"));
+
     let second = host.install(&[]);
     code(&second, 0);
     assert!(said(&second).contains("nothing changed"), "{}", said(&second));
