@@ -39,10 +39,10 @@ pub fn downloads(plan: &Plan) -> Outcome<Vec<Table>> {
     let mut table = Table::new("downloads: 50 devices at 100 kbit/s, 1,000 machines");
     for (when, window) in [(" before", &quiet), ("", &loaded)] {
         let ms = |part: f64| window.heartbeats.accepted.quantile(part).as_secs_f64() * 1000.0;
-        table.add(Figure::new(&format!("heartbeats' median{when}"), ms(0.5), "ms"));
-        table.add(Figure::new(&format!("heartbeats' p99{when}"), ms(0.99), "ms"));
+        table.add(Figure::new(format!("heartbeats' median{when}"), ms(0.5), "ms"));
+        table.add(Figure::new(format!("heartbeats' p99{when}"), ms(0.99), "ms"));
         let lost = window.heartbeats.refused.values().sum::<u64>() + window.heartbeats.broken;
-        table.add(Figure::new(&format!("heartbeats refused or lost{when}"), lost as f64, "").at_most(0.0));
+        table.add(Figure::new(format!("heartbeats refused or lost{when}"), lost as f64, "").at_most(0.0));
     }
     table.add(
         Figure::new("resident memory, more than before", loaded.resident - quiet.resident, "MiB")
