@@ -3,6 +3,9 @@
 use crate::bed::{DESK, Desk, PHONE};
 use crate::scene::{PAGES, Scene};
 use crate::support::axe::Axe;
+use crate::support::browser::{Browser as Client, PASSWORD};
+use heartbeat_daemon::clock::Moment;
+use heartbeat_daemon::monitor::accounts::totp::TotpSecret;
 use serde_json::Value;
 
 /// The texts of the page that are shown on a ground from which they differ by less than 4.5:1 (WCAG 2.2, 1.4.3).
@@ -31,9 +34,14 @@ pub fn each_look(scene: &mut Scene, mut look: impl FnMut(&mut Desk, &str, &str))
         scene.bed.desk.fill("name", &format!("barn-{screen}"));
         scene.bed.desk.follow("button.main");
         look(&mut scene.bed.desk, "added-machine", screen);
-        scene.bed.open("/account");
-        scene.bed.desk.follow("form:has([value=totp]) button");
-        look(&mut scene.bed.desk, "second-factor", screen);
+        scene.bed.open("/machines/5");
+        scene.bed.desk.follow("form[action$=token] button");
+        look(&mut scene.bed.desk, "new-token", screen);
+        scene.bed.open("/people");
+        scene.bed.desk.fill("secret-1", "123456:ABC-DEF_ghi");
+        scene.bed.desk.follow("[formaction$=chats]");
+        look(&mut scene.bed.desk, "find-chat", screen);
+        second_factor(scene, screen, &mut look);
         // Pages for everyone.
         scene.bed.desk.forget_cookies();
         let welcome = scene.welcome.clone();
@@ -43,6 +51,30 @@ pub fn each_look(scene: &mut Scene, mut look: impl FnMut(&mut Desk, &str, &str))
         }
         scene.bed.sign_in();
     }
+}
+
+/// Everything that a user with a second factor sees, as another user: it ends all sessions.
+fn second_factor(scene: &mut Scene, screen: &str, look: &mut impl FnMut(&mut Desk, &str, &str)) {
+    let name = format!("eve-{screen}");
+    let user = Client::signed_up(&scene.bed.monitor, &name, "owner", &[]);
+    let session = user.cookie("heartbeat_session").expect("a session");
+    scene.bed.desk.set_cookie(&scene.bed.monitor.url("/"), "heartbeat_session", session);
+    scene.bed.open("/account");
+    let desk = &mut scene.bed.desk;
+    desk.follow("form:has([value=totp]) button");
+    look(desk, "second-factor", screen);
+    let secret = desk.value("document.querySelector('[name=secret]').value");
+    let secret = TotpSecret::from_base32(secret.as_str().expect("a secret")).expect("a secret");
+    desk.fill("code", &secret.code_at(Moment::now()));
+    desk.fill("current", PASSWORD);
+    desk.follow("form:has([name=code]) button");
+    look(desk, "recovery-codes", screen);
+    desk.follow("a.act");
+    desk.follow(".who button");
+    desk.fill("name", &name);
+    desk.fill("password", PASSWORD);
+    desk.follow("button.main");
+    look(desk, "sign-in-code", screen);
 }
 
 #[test]

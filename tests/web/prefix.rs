@@ -76,6 +76,7 @@ fn works_behind(proxy: fn(&Monitor, SocketAddr) -> Command) {
     assert_eq!(desk.heading(), "No machine yet");
     desk.follow("a.act");
     desk.fill("name", "barn-cam");
+    desk.fill("group", "barn");
     desk.follow("button.main");
     let token = desk.text("token");
     let command = desk.value("document.body.innerText");
@@ -98,9 +99,25 @@ fn works_behind(proxy: fn(&Monitor, SocketAddr) -> Command) {
         assert_eq!(desk.value("location.pathname.startsWith('/x/y/')"), true, "{link}");
         assert_eq!(desk.value("getComputedStyle(document.querySelector('.top')).display"), "flex", "styled");
     }
+    desk.follow("a[href$=settings]");
+    desk.follow("a[href$='settings/status']");
+    desk.follow("[aria-label='Make the page of barn public']");
     desk.follow(".who button");
     assert_eq!(desk.heading(), "Sign in");
+    shows_status(&mut desk, front);
     desk.has_not_complained();
+}
+
+/// The page of the group "barn", which everyone can open, with its badge.
+fn shows_status(desk: &mut Desk, front: SocketAddr) {
+    desk.open(&format!("http://{front}/x/y/status/barn"));
+    assert_eq!(desk.heading(), "Up");
+    assert_eq!(desk.value("document.title"), "barn: Up");
+    assert_eq!(desk.value("getComputedStyle(document.querySelector('.top')).display"), "flex", "styled");
+    assert_eq!(desk.value("document.querySelectorAll('svg.day rect').length > 0"), true);
+    let badge =
+        "fetch(location.pathname + '/badge.svg').then((answer) => answer.headers.get('Content-Type'))";
+    assert_eq!(desk.value(badge), "image/svg+xml");
 }
 
 #[test]
