@@ -24,6 +24,12 @@ impl From<String> for CommandError {
     }
 }
 
+impl From<StoreError> for CommandError {
+    fn from(error: StoreError) -> CommandError {
+        CommandError::Other(error.to_string())
+    }
+}
+
 impl From<OpenError> for CommandError {
     fn from(error: OpenError) -> CommandError {
         match error.error {

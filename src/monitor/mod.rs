@@ -14,7 +14,7 @@
 //! | `accounts/` | users of the pages: roles, passwords, sessions; the audit log |
 //! | `cli`, `command/` | the command line, and what its commands do |
 //! | `command_error` | why a command failed, or the monitor did not start |
-//! | `serve`, `listen` | start-up, signals, stop: which threads there are; where they listen |
+//! | `serve`, `listen`, `threads` | start-up, signals, stop; where the monitor listens; which threads there are |
 //! | `conditions/` | what a beat says about cameras, power, heat, disk and uplinks, and when that is an incident |
 //! | `cameras/` | how long each camera was up and down, per day |
 //! | `config/` | the configuration: as written, as used |
@@ -73,6 +73,7 @@ pub mod serve;
 pub mod simulation;
 pub mod status_pages;
 pub mod store;
+mod threads;
 mod transport;
 pub mod web;
 pub mod zone;

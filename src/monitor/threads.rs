@@ -1,0 +1,236 @@
+//! The threads of the monitor and the channels between them.
+//!
+//! | thread | waits for | ends when |
+//! |---|---|---|
+//! | main | signals | TERM, INT, or the http thread fails |
+//! | http | sockets; handles heartbeats itself | the stop |
+//! | worker-N | requests of programs | http has ended |
+//! | page, live | requests of people; a change for an open page | http has ended |
+//! | packages | requests for packages, pieces of files | http has ended |
+//! | password | sign-ins and other requests that need a hash | page has ended |
+//! | recorder | events, tickers | http, workers and main have dropped their senders |
+//! | courier ... | the outbox | the stop |
+//! | health | 5 s | main drops its sender |
+//! | upkeep | an hour | main drops its sender |
+
+use super::api::{self, ApiContext, ApiSettings, FAILED_ENROLMENTS};
+use super::command_error::CommandError;
+use super::config::Config;
+use super::gate::gate;
+use super::health::{self, Health};
+use super::ingest::Ingest;
+use super::notify::{NotifySettings, Poke, couriers::Couriers};
+use super::packages::{offer::Offer, service};
+use super::pulse::Pulse;
+use super::rate_limit::NetworkLimit;
+use super::recorder::{FLUSH, Recorder};
+use super::store::Store;
+use crate::clock::{Moment, Now};
+use crate::http::{Exchange, Server, queue};
+use crate::latest::Latest;
+use crate::monitor::incidents::sweep::{SweepSettings, Sweeper};
+use crate::monitor::recorder::{RecorderContext, RecorderEvent, RecorderInbox};
+use crate::monitor::retention::hourly;
+use crate::monitor::web::threads::{Handler, PageParts, Pages};
+use crate::startup::{cannot, spawn};
+use crate::systemd;
+use crate::ticker::Ticker;
+use crossbeam_channel::{Receiver, Sender, bounded};
+use signal_hook::iterator::Handle;
+use std::io;
+use std::sync::Arc;
+
+/// Size of the recorder's queue: a returning fleet sends 50,000 heartbeats a second, and a commit takes 80 ms. Each place
+/// costs 56 bytes.
+const ORDERS: usize = 4096;
+
+/// What works without a request.
+pub struct Core {
+    pub couriers: Couriers,
+    /// The recorder's queue.
+    pub orders: Sender<RecorderEvent>,
+    /// Disconnected when the recorder has written everything.
+    pub recorder_ended: Receiver<()>,
+    shared: RecorderContext,
+    sending: NotifySettings,
+    poke: Poke,
+    /// Receives after each transition.
+    changed: Receiver<()>,
+    started: Now,
+}
+
+impl Core {
+    /// Loads the state from the database, then starts recorder and couriers.
+    ///
+    /// # Errors
+    /// The database cannot be read, or a thread cannot be started.
+    pub fn start(
+        store: Arc<Store>,
+        sweeping: SweepSettings,
+        sending: NotifySettings,
+        now: Now,
+    ) -> Result<Core, CommandError> {
+        let (mut poke, poked) = Poke::new();
+        let (changed, pokes) = (poke.also(), poke.clone());
+        let clock = Arc::new(Now::read);
+        let couriers = Couriers::start(store.clone(), sending.clone(), poked, clock)
+            .map_err(cannot("start the couriers"))?;
+        let shared = RecorderContext {
+            store,
+            registry: Arc::default(),
+            fleet: Arc::default(),
+            pulse: Arc::new(Pulse::new(now.monotonic)),
+        };
+        let (orders, recorder_ended) = start_recorder(&shared, sweeping, poke, now)?;
+        Ok(Core { shared, couriers, orders, recorder_ended, sending, poke: pokes, changed, started: now })
+    }
+}
+
+/// What answers requests.
+pub struct Front {
+    pub settings: Arc<Latest<ApiSettings>>,
+    /// The delivery settings of the pages, and of alerts about the monitor itself.
+    pub sending: Arc<Latest<NotifySettings>>,
+    /// The packages for devices.
+    pub offered: Arc<Latest<Offer>>,
+    /// `None`: no page is served.
+    pub pages: Option<Pages>,
+    /// The result of the http thread.
+    pub http_ended: Receiver<io::Result<()>>,
+    /// Disconnected when all workers have returned.
+    pub workers_ended: Receiver<()>,
+    /// The health thread ends when this is dropped.
+    _health: Sender<()>,
+}
+
+impl Front {
+    /// Starts to answer requests; `signals` ends when the http thread does.
+    ///
+    /// # Errors
+    /// A thread cannot be started.
+    pub fn start(
+        server: Server,
+        core: &Core,
+        config: &Config,
+        offer: Offer,
+        signals: Handle,
+    ) -> Result<Front, CommandError> {
+        let ingest = Ingest::new(core.shared.clone(), core.orders.clone());
+        let health = Arc::new(Health::new(core.shared.pulse.clone(), core.couriers.counters()));
+        let settings = Arc::new(Latest::new(ApiSettings::of(config)));
+        let api = Arc::new(ApiContext {
+            shared: core.shared.clone(),
+            health: health.clone(),
+            orders: core.orders.clone(),
+            ingest: ingest.counters(),
+            couriers: core.couriers.counters(),
+            counters: server.counters(),
+            settings: settings.clone(),
+            enrolments: NetworkLimit::new(FAILED_ENROLMENTS, core.started.monotonic),
+            started: core.started.wall,
+        });
+        let (others, requests) = queue(config.limits.queue);
+        let sending = Arc::new(Latest::new(core.sending.clone()));
+        let offered = Arc::new(Latest::new(offer));
+        let (pages, handler) = start_pages(core, config, (sending.clone(), offered.clone()), others)?;
+        let handler = service::start(offered.clone(), handler)?;
+        let workers_ended = workers(config.limits.workers, &api, &requests)?;
+        let health = start_health(health, core.shared.store.clone(), sending.clone())?;
+        let server = server.gate(gate(ingest.clone(), api, config.web.enabled));
+        let http_ended = start_http(server, ingest, handler, signals)?;
+        Ok(Front { settings, sending, offered, pages, http_ended, workers_ended, _health: health })
+    }
+}
+
+/// Loads the state from the database, then starts the recorder. Returns its queue, and a receiver that disconnects when
+/// everything is written.
+fn start_recorder(
+    shared: &RecorderContext,
+    sweeping: SweepSettings,
+    poke: Poke,
+    now: Now,
+) -> Result<(Sender<RecorderEvent>, Receiver<()>), CommandError> {
+    let interval = sweeping.check_interval;
+    let watchdog = systemd::Watchdog::from_environment(now.monotonic);
+    let (orders, inbox) = bounded(ORDERS);
+    let recorder = Recorder::new(shared.clone(), Sweeper::new(sweeping, now, poke), watchdog);
+    recorder.load(Moment::now())?;
+    let inbox = RecorderInbox {
+        orders: inbox,
+        flush: Ticker::every(FLUSH, now.monotonic + FLUSH),
+        sweep: Ticker::every(interval, now.monotonic + interval),
+    };
+    Ok((orders, spawn("recorder", move || recorder.run(inbox))?))
+}
+
+/// Starts the threads of the pages if pages are served. The handler passes on what is not for them.
+fn start_pages(
+    core: &Core,
+    config: &Config,
+    (notify, offered): (Arc<Latest<NotifySettings>>, Arc<Latest<Offer>>),
+    others: impl FnMut(Exchange) + Send + 'static,
+) -> Result<(Option<Pages>, Handler), CommandError> {
+    if !config.web.enabled {
+        return Ok((None, Box::new(others)));
+    }
+    let (shared, orders, poke) = (&core.shared, &core.orders, core.poke.clone());
+    let parts = PageParts { shared, config, orders, poke, notify, offered };
+    let (pages, handler) = Pages::start(parts, core.changed.clone(), others)?;
+    Ok((Some(pages), handler))
+}
+
+/// Starts the http thread. It handles ingest itself and passes other requests to `others`.
+fn start_http(
+    server: Server,
+    ingest: Ingest,
+    mut others: impl FnMut(Exchange) + Send + 'static,
+    signals: Handle,
+) -> Result<Receiver<io::Result<()>>, CommandError> {
+    let (ended, http_ended) = bounded(1);
+    drop(spawn("http", move || {
+        let result = server.run(move |exchange| {
+            if let Some(exchange) = ingest.handle(exchange, Now::read()) {
+                others(exchange);
+            }
+        });
+        // Wakes main, which waits for signals: without sockets the monitor must end.
+        let _ = ended.send(result);
+        signals.close();
+    })?);
+    Ok(http_ended)
+}
+
+/// Starts the workers. The returned receiver disconnects when all have ended.
+fn workers(
+    count: usize,
+    context: &Arc<ApiContext>,
+    requests: &Receiver<Exchange>,
+) -> Result<Receiver<()>, CommandError> {
+    let (alive, ended) = bounded(0);
+    for number in 1..=count {
+        let (context, requests, alive) = (context.clone(), requests.clone(), alive.clone());
+        drop(spawn(&format!("worker-{number}"), move || {
+            api::work(&context, &requests);
+            drop(alive);
+        })?);
+    }
+    Ok(ended)
+}
+
+/// Starts the thread `health`, which ends when the sender is dropped.
+fn start_health(
+    health: Arc<Health>,
+    store: Arc<Store>,
+    sending: Arc<Latest<NotifySettings>>,
+) -> Result<Sender<()>, CommandError> {
+    let (watch, watched) = bounded(0);
+    drop(spawn("health", move || health::watch(&health, &store, &sending, &watched))?);
+    Ok(watch)
+}
+
+/// Starts the thread `upkeep`, which ends when the sender is dropped.
+pub fn start_upkeep(store: Arc<Store>, keeping: hourly::Kept) -> Result<Sender<hourly::Kept>, CommandError> {
+    let (upkeep, kept) = bounded(1);
+    drop(spawn("upkeep", move || hourly::run(&store, keeping, &kept))?);
+    Ok(upkeep)
+}
