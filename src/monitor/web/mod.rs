@@ -71,7 +71,7 @@ use refusal::{PageRefusal, answer};
 use route::{ChannelForm, PageRoute};
 use sign_in::context::SignInContext;
 use std::sync::Arc;
-use visit::Visit;
+use visit::{SignedIn, Visit};
 
 /// Runs the thread `page` until the HTTP server ends.
 pub fn run(context: &Arc<PageContext>, sign_in: &Arc<SignInContext>, requests: &Receiver<Exchange>) {
@@ -121,45 +121,47 @@ fn respond(
     if let PageRoute::Asset = route {
         return assets::respond(request.path()).ok_or(PageRefusal::NotFound);
     }
-    let visit = Visit::of(context, request, now)?;
-    let answer = match (route, request.method()) {
-        (PageRoute::Fleet, Method::Get) => fleet::page(context, &visit),
-        (PageRoute::Wall, Method::Get) => fleet::wall(context, &visit),
-        (PageRoute::MachineAdd, Method::Get) => add_machine::form(context, &visit),
-        (PageRoute::MachineAdd, Method::Post) => add_machine::add(context, &visit),
-        (PageRoute::MachineMute(id), Method::Post) => act::mute(context, &visit, id),
-        (PageRoute::MachineAcknowledge(id), Method::Post) => act::acknowledge(context, &visit, id),
-        (PageRoute::Machine(id), Method::Get) => machine::page::page(context, &visit, id),
-        (PageRoute::MachineForm(id, form), Method::Post) => machine::forms::apply(context, &visit, id, form),
-        (PageRoute::People, Method::Get) => people::page(context, &visit),
-        (PageRoute::People, Method::Post) => people::change(context, &visit),
-        (PageRoute::Channels, Method::Post) => people::channels::add(context, &visit),
+    dispatch(context, &Visit::of(context, request, now)?, route).map(Response::authenticated)
+}
+
+fn dispatch(context: &PageContext, visit: &Visit<'_>, route: PageRoute) -> Result<Response, PageRefusal> {
+    match (route, visit.request.method()) {
+        (PageRoute::Fleet, Method::Get) => fleet::page(context, visit),
+        (PageRoute::Wall, Method::Get) => fleet::wall(context, visit),
+        (PageRoute::MachineAdd, Method::Get) => add_machine::form(context, visit),
+        (PageRoute::MachineAdd, Method::Post) => add_machine::add(context, visit),
+        (PageRoute::MachineMute(id), Method::Post) => act::mute(context, visit, id),
+        (PageRoute::MachineAcknowledge(id), Method::Post) => act::acknowledge(context, visit, id),
+        (PageRoute::Machine(id), Method::Get) => machine::page::page(context, visit, id),
+        (PageRoute::MachineForm(id, form), Method::Post) => machine::forms::apply(context, visit, id, form),
+        (PageRoute::People, Method::Get) => people::page(context, visit),
+        (PageRoute::People, Method::Post) => people::change(context, visit),
+        (PageRoute::Channels, Method::Post) => people::channels::add(context, visit),
         (PageRoute::ChannelForm(id, form), Method::Post) => {
-            people::channels::change(context, &visit, id, form)
+            people::channels::change(context, visit, id, form)
         }
-        (PageRoute::Chats, Method::Post) => people::chats::start(context, &visit),
-        (PageRoute::Chat(id), Method::Get) => people::chats::page(context, &visit, id),
-        (PageRoute::Chat(id), Method::Post) => people::chats::add(context, &visit, id),
-        (PageRoute::Incidents, Method::Get) => incidents::list(context, &visit),
-        (PageRoute::Incident(id), Method::Get) => incidents::one(context, &visit, id),
+        (PageRoute::Chats, Method::Post) => people::chats::start(context, visit),
+        (PageRoute::Chat(id), Method::Get) => people::chats::page(context, visit, id),
+        (PageRoute::Chat(id), Method::Post) => people::chats::add(context, visit, id),
+        (PageRoute::Incidents, Method::Get) => incidents::list(context, visit),
+        (PageRoute::Incident(id), Method::Get) => incidents::one(context, visit, id),
         (PageRoute::IncidentAcknowledge(id), Method::Post) => {
-            incidents::acknowledge(context, &visit, id, false)
+            incidents::acknowledge(context, visit, id, false)
         }
-        (PageRoute::IncidentRelease(id), Method::Post) => incidents::acknowledge(context, &visit, id, true),
-        (PageRoute::IncidentComment(id), Method::Post) => incidents::comment(context, &visit, id),
-        (PageRoute::Settings, Method::Get) => settings::page(&visit),
-        (PageRoute::Conditions, Method::Get) => conditions::page(context, &visit),
-        (PageRoute::Conditions, Method::Post) => conditions::change(context, &visit),
-        (PageRoute::Maintenance, Method::Get) => maintenance::page(context, &visit),
-        (PageRoute::Maintenance, Method::Post) => maintenance::begin(context, &visit),
-        (PageRoute::Keys, Method::Get) => keys::page(context, &visit),
-        (PageRoute::Keys, Method::Post) => keys::change(context, &visit),
-        (PageRoute::StatusSettings, Method::Get) => status_settings::page(context, &visit),
-        (PageRoute::StatusSettings, Method::Post) => status_settings::change(context, &visit),
-        (PageRoute::Audit, Method::Get) => audit_log::page(context, &visit),
+        (PageRoute::IncidentRelease(id), Method::Post) => incidents::acknowledge(context, visit, id, true),
+        (PageRoute::IncidentComment(id), Method::Post) => incidents::comment(context, visit, id),
+        (PageRoute::Settings, Method::Get) => settings::page(visit),
+        (PageRoute::Conditions, Method::Get) => conditions::page(context, visit),
+        (PageRoute::Conditions, Method::Post) => conditions::change(context, visit),
+        (PageRoute::Maintenance, Method::Get) => maintenance::page(context, visit),
+        (PageRoute::Maintenance, Method::Post) => maintenance::begin(context, visit),
+        (PageRoute::Keys, Method::Get) => keys::page(context, visit),
+        (PageRoute::Keys, Method::Post) => keys::change(context, visit),
+        (PageRoute::StatusSettings, Method::Get) => status_settings::page(context, visit),
+        (PageRoute::StatusSettings, Method::Post) => status_settings::change(context, visit),
+        (PageRoute::Audit, Method::Get) => audit_log::page(context, visit),
         _ => Err(PageRefusal::Method),
-    };
-    answer.map(Response::authenticated)
+    }
 }
 
 /// Passes the request of an open page to the thread `live`, which answers it when something has changed.
@@ -172,8 +174,8 @@ fn poll(context: &PageContext, exchange: Exchange, now: Now) {
 }
 
 fn live_poll(context: &PageContext, request: &Request, now: Now) -> Result<LivePoll, PageRefusal> {
-    let visit = Visit::of(context, request, now)?;
+    let SignedIn { session, viewpoint, .. } = Visit::of(context, request, now)?.signed_in;
     let since = Form::of_query(request)?.text("since").parse();
     let since = since.map_err(|_| PageRefusal::Invalid("since must be a number".into()))?;
-    Ok(LivePoll { session: visit.session, viewpoint: visit.viewpoint, since, at: now.monotonic })
+    Ok(LivePoll { session, viewpoint, since, at: now.monotonic })
 }

@@ -11,18 +11,33 @@ use crate::monitor::accounts::audit::Actor;
 use crate::monitor::accounts::sessions::SessionId;
 use crate::monitor::accounts::visitor::{Role, Visitor};
 use std::net::IpAddr;
+use std::ops::Deref;
 
 /// Name of the session's cookie.
 pub const SESSION_COOKIE: &str = "heartbeat_session";
 
-/// A request of a signed-in user, and the moment at which it is answered.
+/// A request of a signed-in user.
 pub struct Visit<'a> {
     pub request: &'a Request,
+    pub signed_in: SignedIn,
+}
+
+/// A visit without its request, which may move to another thread.
+pub struct SignedIn {
+    /// The moment at which the request is answered.
     pub now: Now,
     pub session: SessionId,
     /// The client's address; `None` for the socket file.
     pub address: Option<IpAddr>,
     pub viewpoint: Viewpoint,
+}
+
+impl Deref for Visit<'_> {
+    type Target = SignedIn;
+
+    fn deref(&self) -> &SignedIn {
+        &self.signed_in
+    }
 }
 
 impl<'a> Visit<'a> {
@@ -37,15 +52,17 @@ impl<'a> Visit<'a> {
                 found.ok_or(PageRefusal::SignIn)?
             }
         };
-        Ok(Visit {
-            request,
+        let signed_in = SignedIn {
             now,
             session,
             address: address(request, &context.settings.get().trusted_proxies),
             viewpoint: Viewpoint::new(visitor, to_root(request.path()), now.wall),
-        })
+        };
+        Ok(Visit { request, signed_in })
     }
+}
 
+impl SignedIn {
     pub fn visitor(&self) -> &Visitor {
         &self.viewpoint.visitor
     }

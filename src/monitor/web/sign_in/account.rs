@@ -1,7 +1,7 @@
 //! `/account`: the visitor's own password, time zone and sessions.
 
 use super::browser_name::browser_name;
-use super::confirm::{SignedIn, answer_confirmed, stay};
+use super::confirm::{answer_confirmed, stay};
 use super::context::SignInContext;
 use super::new_password::read_new;
 use super::second_factor;
@@ -15,6 +15,7 @@ use crate::monitor::web::frame::{Frame, Section};
 use crate::monitor::web::page::{html, see_other};
 use crate::monitor::web::refusal::{PageRefusal, answer};
 use crate::monitor::web::viewpoint::Viewpoint;
+use crate::monitor::web::visit::SignedIn;
 use crate::monitor::web::visit::Visit;
 use askama::Template;
 use std::sync::Arc;

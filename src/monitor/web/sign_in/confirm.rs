@@ -3,47 +3,12 @@
 use super::arrive::{Arrival, with_session};
 use super::context::SignInContext;
 use super::hashing::answer_there;
-use crate::clock::Now;
 use crate::http::{Exchange, Request, Response};
 use crate::monitor::accounts::attempts::{Attempter, Proof};
-use crate::monitor::accounts::audit::Actor;
 use crate::monitor::accounts::password;
-use crate::monitor::accounts::sessions::SessionId;
-use crate::monitor::accounts::visitor::Role;
 use crate::monitor::web::refusal::{PageRefusal, answer};
-use crate::monitor::web::viewpoint::Viewpoint;
-use crate::monitor::web::visit::Visit;
-use std::net::IpAddr;
+use crate::monitor::web::visit::SignedIn;
 use std::sync::Arc;
-
-/// A visit without its request, which moves to another thread.
-pub struct SignedIn {
-    pub viewpoint: Viewpoint,
-    pub session: SessionId,
-    pub address: Option<IpAddr>,
-    pub now: Now,
-}
-
-impl SignedIn {
-    pub fn of(visit: &Visit<'_>) -> SignedIn {
-        SignedIn {
-            viewpoint: visit.viewpoint.clone(),
-            session: visit.session,
-            address: visit.address,
-            now: visit.now,
-        }
-    }
-
-    /// # Errors
-    /// [`PageRefusal::Forbidden`] if the visitor's role is lower.
-    pub fn require(&self, role: Role) -> Result<(), PageRefusal> {
-        if self.viewpoint.visitor.may(role) { Ok(()) } else { Err(PageRefusal::Forbidden) }
-    }
-
-    pub fn actor(&self) -> Actor {
-        Actor::of(&self.viewpoint.visitor, self.address)
-    }
-}
 
 /// [`answer_there`] if the password is the visitor's own: sensitive changes ask for it again.
 pub fn answer_confirmed(

@@ -33,10 +33,9 @@ use super::context::PageContext;
 use super::origin;
 use super::refusal::{PageRefusal, answer};
 use super::route::PageRoute;
-use super::visit::Visit;
+use super::visit::{SignedIn, Visit};
 use crate::clock::Now;
 use crate::http::{Exchange, Method, Request, Response};
-use confirm::SignedIn;
 use context::SignInContext;
 use std::sync::Arc;
 
@@ -86,7 +85,7 @@ fn change(context: &Arc<SignInContext>, visit: SignedIn, route: PageRoute, excha
 }
 
 fn visit(pages: &PageContext, request: &Request, now: Now) -> Result<SignedIn, PageRefusal> {
-    Visit::of(pages, request, now).map(|visit| SignedIn::of(&visit))
+    Visit::of(pages, request, now).map(|visit| visit.signed_in)
 }
 
 fn show(

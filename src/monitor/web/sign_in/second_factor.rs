@@ -1,6 +1,6 @@
 //! The second factor of the visitor's account: set up, turned on, turned off.
 
-use super::confirm::{SignedIn, answer_confirmed, stay};
+use super::confirm::{answer_confirmed, stay};
 use super::context::SignInContext;
 use crate::http::{Exchange, Request, Response};
 use crate::monitor::accounts::totp::{TotpSecret, qr_svg, recovery_codes};
@@ -8,6 +8,7 @@ use crate::monitor::web::form::Form;
 use crate::monitor::web::frame::{Frame, Section};
 use crate::monitor::web::page::{html, see_other};
 use crate::monitor::web::refusal::{PageRefusal, answer};
+use crate::monitor::web::visit::SignedIn;
 use askama::Template;
 use std::sync::Arc;
 

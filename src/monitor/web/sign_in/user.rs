@@ -1,6 +1,6 @@
 //! `/settings/users/{id}`: changes of one user by an owner.
 
-use super::confirm::{SignedIn, answer_confirmed};
+use super::confirm::answer_confirmed;
 use super::context::SignInContext;
 use super::permits::{Permits, RoleChoice};
 use super::users::link_page;
@@ -12,6 +12,7 @@ use crate::monitor::web::form::Form;
 use crate::monitor::web::frame::{Frame, Section};
 use crate::monitor::web::page::{html, see_other};
 use crate::monitor::web::refusal::{PageRefusal, answer};
+use crate::monitor::web::visit::SignedIn;
 use crate::monitor::web::visit::Visit;
 use askama::Template;
 use std::sync::Arc;

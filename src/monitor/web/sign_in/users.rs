@@ -1,6 +1,6 @@
 //! `/settings/users`: who can sign in, and new users. For owners.
 
-use super::confirm::{SignedIn, answer_confirmed};
+use super::confirm::answer_confirmed;
 use super::context::SignInContext;
 use super::permits::{Permits, RoleChoice};
 use crate::http::{Exchange, Response};
@@ -11,6 +11,7 @@ use crate::monitor::web::form::Form;
 use crate::monitor::web::frame::{Frame, Section};
 use crate::monitor::web::page::html;
 use crate::monitor::web::refusal::{PageRefusal, answer};
+use crate::monitor::web::visit::SignedIn;
 use crate::monitor::web::visit::Visit;
 use askama::Template;
 use std::sync::Arc;
