@@ -3,6 +3,7 @@
 use super::context::PageContext;
 use super::form::Form;
 use super::frame::{Frame, Section};
+use super::outcome::form_page;
 use super::page::html;
 use super::refusal::{PageRefusal, sentence};
 use super::visit::Visit;
@@ -80,9 +81,9 @@ fn show(
         view.machines.iter().filter_map(|machine| machine.machine.group.clone()).collect();
     groups.sort_unstable();
     groups.dedup();
-    let status = if problem.is_some() { 400 } else { 200 };
     let frame = Frame::new(&visit.viewpoint, Section::Fleet, "Add a machine");
-    Ok(html(status, &AddPage { frame, groups, entered, problem }))
+    let page = AddPage { frame, groups, entered, problem };
+    Ok(form_page(page.problem.as_deref(), &page))
 }
 
 fn heartbeat_url(public: &PublicUrl) -> String {

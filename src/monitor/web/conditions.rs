@@ -3,7 +3,8 @@
 use super::context::PageContext;
 use super::form::Form;
 use super::frame::{Frame, Section};
-use super::page::{html, see_other};
+use super::outcome::form_page;
+use super::page::see_other;
 use super::refusal::{PageRefusal, sentence};
 use super::visit::Visit;
 use crate::config::Period;
@@ -66,7 +67,7 @@ fn show(context: &PageContext, visit: &Visit<'_>, problem: Option<String>) -> Re
         changes: change_lines(context, visit, &changes)?,
         problem,
     };
-    Ok(html(if page.problem.is_some() { 400 } else { 200 }, &page))
+    Ok(form_page(page.problem.as_deref(), &page))
 }
 
 /// A visitor with a limited scope sees only changes for the whole fleet: the others name groups, tags and machines.

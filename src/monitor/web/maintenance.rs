@@ -3,7 +3,8 @@
 use super::context::PageContext;
 use super::form::Form;
 use super::frame::{Frame, Section};
-use super::page::{html, see_other};
+use super::outcome::form_page;
+use super::page::see_other;
 use super::refusal::{PageRefusal, sentence};
 use super::visit::Visit;
 use super::words::when;
@@ -80,8 +81,8 @@ fn show(
     let maintenances = context.shared.store.maintenances(visit.now.wall)?.into_iter();
     let lines = maintenances.filter_map(line).take(MOST_LISTED).collect();
     let frame = Frame::new(&visit.viewpoint, Section::Settings, "Maintenance");
-    let status = if problem.is_some() { 400 } else { 200 };
-    Ok(html(status, &MaintenancePage { frame, lines, entered, problem }))
+    let page = MaintenancePage { frame, lines, entered, problem };
+    Ok(form_page(page.problem.as_deref(), &page))
 }
 
 impl MaintenanceLine {

@@ -10,7 +10,7 @@
 //! | `visit`, `viewpoint` | a request of a signed-in user; by whom and in which local time a page is seen |
 //! | `proxy_login` | sign-in by a header of a proxy |
 //! | `origin` | whether a form was sent from our own pages |
-//! | `form` | fields of a form or of an address |
+//! | `form`, `outcome` | fields of a form or of an address; what a form leaves on its page |
 //! | `page` | a page as a response: security headers, compression |
 //! | `assets` | style sheet, script, icons |
 //! | `frame` | what every page has around its content |
@@ -46,6 +46,7 @@ mod keys;
 mod machine;
 mod maintenance;
 mod origin;
+mod outcome;
 mod page;
 mod people;
 mod proxy_login;

@@ -3,8 +3,8 @@
 use super::context::PageContext;
 use super::form::Form;
 use super::frame::{Frame, Section};
-use super::page::{html, see_other};
-use super::refusal::{PageRefusal, sentence};
+use super::outcome::{FormOutcome, answer_form, form_page};
+use super::refusal::PageRefusal;
 use super::visit::Visit;
 use crate::http::Response;
 use crate::monitor::accounts::visitor::Role;
@@ -22,11 +22,9 @@ struct StatusSettingsPage {
     frame: Frame,
     groups: Vec<GroupLine>,
     labels: Vec<StatusLabel>,
-    /// A secret link that was just made; shown once.
-    link: Option<String>,
     /// The link has the monitor's address.
     is_complete: bool,
-    problem: Option<String>,
+    outcome: FormOutcome,
 }
 
 struct GroupLine {
@@ -56,25 +54,19 @@ impl GroupLine {
 /// `GET /settings/status`
 pub fn page(context: &PageContext, visit: &Visit<'_>) -> Result<Response, PageRefusal> {
     visit.require(Role::Owner)?;
-    show(context, visit, None, None)
+    show(context, visit, FormOutcome::default())
 }
 
-fn show(
-    context: &PageContext,
-    visit: &Visit<'_>,
-    link: Option<String>,
-    problem: Option<String>,
-) -> Result<Response, PageRefusal> {
+fn show(context: &PageContext, visit: &Visit<'_>, outcome: FormOutcome) -> Result<Response, PageRefusal> {
     let store = &context.shared.store;
     let page = StatusSettingsPage {
         frame: Frame::new(&visit.viewpoint, Section::Settings, "Status pages"),
         groups: store.status_pages()?.into_iter().map(GroupLine::new).collect(),
         labels: store.status_labels(MOST_LABELS)?,
-        link,
         is_complete: context.settings.get().web.public_url.is_some(),
-        problem,
+        outcome,
     };
-    Ok(html(if page.problem.is_some() { 400 } else { 200 }, &page))
+    Ok(form_page(page.outcome.problem.as_deref(), &page))
 }
 
 /// `POST /settings/status`
@@ -83,11 +75,7 @@ pub fn change(context: &PageContext, visit: &Visit<'_>) -> Result<Response, Page
     let form = Form::of_body(visit.request)?;
     let applied = apply(context, visit, &form);
     context.status.expire();
-    match applied {
-        Ok(None) => Ok(see_other("status".into())),
-        Ok(link) => show(context, visit, link, None),
-        Err(refused) => show(context, visit, None, Some(sentence(refused)?)),
-    }
+    answer_form(applied, "status", |outcome| show(context, visit, outcome))
 }
 
 /// The secret link, if one was made.

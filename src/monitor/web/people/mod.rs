@@ -14,7 +14,8 @@ mod preferences;
 use super::context::PageContext;
 use super::form::Form;
 use super::frame::{Frame, Section};
-use super::page::{html, see_other};
+use super::outcome::form_page;
+use super::page::see_other;
 use super::refusal::{PageRefusal, sentence};
 use super::visit::Visit;
 use super::words::{channel_name, when};
@@ -133,7 +134,7 @@ pub fn show(context: &PageContext, visit: &Visit<'_>, note: PeopleNote) -> Resul
         problem: note.problem,
         secret: note.secret,
     };
-    Ok(html(if page.problem.is_some() { 400 } else { 200 }, &page))
+    Ok(form_page(page.problem.as_deref(), &page))
 }
 
 fn line(

@@ -7,7 +7,7 @@ use crate::http::Response;
 use crate::monitor::status_pages::shown::{ShownMachine, ShownState};
 use crate::monitor::status_pages::uptime::{DAYS, Uptime, UptimeRecords};
 use crate::monitor::store::{Store, StoreError};
-use crate::monitor::web::assets::version;
+use crate::monitor::web::frame::Frame;
 use crate::monitor::web::page::html;
 use crate::monitor::zone::Clock;
 use askama::Template;
@@ -16,8 +16,7 @@ use std::time::Duration;
 #[derive(Template)]
 #[template(path = "status.html")]
 struct StatusTemplate<'a> {
-    /// In the address of assets.
-    version: &'static str,
+    frame: Frame,
     group: &'a str,
     sentence: String,
     is_bad: bool,
@@ -49,13 +48,15 @@ pub fn render(
     let machines = board.part(number);
     let records = store.uptime_records(machines, kept, board.at)?;
     let lines = machines.iter().zip(&records).map(|(machine, records)| line(machine, records, board.at));
+    let (sentence, is_bad) = (board.counts.sentence(), board.counts.down > 0);
+    let title = format!("{}{}: {sentence}", if is_bad { "(!) " } else { "" }, board.page.group);
     Ok(html(
         200,
         &StatusTemplate {
-            version: version(),
+            frame: Frame::without_user("../", &title),
             group: &board.page.group,
-            sentence: board.counts.sentence(),
-            is_bad: board.counts.down > 0,
+            sentence,
+            is_bad,
             is_secret: board.page.is_secret,
             lines: lines.collect(),
             page: (number, board.pages()),
