@@ -8,8 +8,10 @@ use std::path::Path;
 use std::time::Duration;
 
 /// Pages that a connection may keep, in KiB, taken only as they are needed: the writer's hold what changes, a reader's
-/// one answer.
-const WRITER_CACHE: i64 = 2048;
+/// one answer. What changes each minute grows with the fleet: 1.3 KB of a machine's payload, and its history.
+const SMALLEST_WRITER_CACHE: i64 = 512;
+const LARGEST_WRITER_CACHE: i64 = 2048;
+const KIB_OF_A_MACHINE: i64 = 2;
 const READER_CACHE: i64 = 512;
 /// The writer's cache also holds the state of all machines, 27 bytes each. Without it each sweep reads them from the file,
 /// a fifth of its cost.
@@ -31,7 +33,7 @@ pub struct Manner {
 /// A connection that may write.
 pub fn writer(path: &Path, manner: Manner) -> Result<Connection, StoreError> {
     let connection = open(path, manner)?;
-    connection.execute_batch(&format!("PRAGMA cache_size = -{WRITER_CACHE};"))?;
+    connection.execute_batch(&format!("PRAGMA cache_size = -{SMALLEST_WRITER_CACHE};"))?;
     connection.set_prepared_statement_cache_capacity(WRITER_STATEMENTS);
     Ok(connection)
 }
@@ -40,7 +42,9 @@ pub fn writer(path: &Path, manner: Manner) -> Result<Connection, StoreError> {
 pub fn make_room(connection: &Connection) -> Result<(), StoreError> {
     let last: Option<i64> =
         connection.query_row("SELECT max(machine_id) FROM machine_state", [], |row| row.get(0))?;
-    let kib = WRITER_CACHE + last.unwrap_or(0) / MACHINES_IN_A_KIB;
+    let machines = last.unwrap_or(0);
+    let changes = (SMALLEST_WRITER_CACHE + machines * KIB_OF_A_MACHINE).min(LARGEST_WRITER_CACHE);
+    let kib = changes + machines / MACHINES_IN_A_KIB;
     Ok(connection.execute_batch(&format!("PRAGMA cache_size = -{kib};"))?)
 }
 
