@@ -1,8 +1,9 @@
-//! The thread that removes expired rows from the database, once an hour.
+//! The thread that removes expired rows from the database, and unused pages from memory, once an hour.
 
 use crate::clock::{Moment, Now};
 use crate::monitor::retention::horizon::Horizon;
 use crate::monitor::store::{Store, StoreError};
+use crate::{code_pages, heap};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
@@ -35,6 +36,9 @@ pub fn run(store: &Store, mut kept: Kept, changes: &Receiver<Kept>) {
                         log::debug!("cannot remove expired rows, will try again in an hour: {error}")
                     }
                 }
+                // What was needed for the start, or for the removal, is not needed soon.
+                heap::trim();
+                code_pages::unmap();
                 pause = EVERY;
             }
             Err(RecvTimeoutError::Disconnected) => return,
