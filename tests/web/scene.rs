@@ -95,6 +95,9 @@ impl Scene {
     fn is_as_drawn(&mut self) {
         self.bed.open("/");
         self.bed.desk.wait_for_heading("3 need you, 20 are fine");
+        self.bed
+            .desk
+            .until("document.querySelector('[data-group=orchard] .what').innerText === '16 fine, 1 paused'");
         self.bed.desk.wait_for("problems", "mill-race has been silent for");
         self.bed.desk.wait_for("problems", "Farm team notified");
     }

@@ -150,10 +150,10 @@
       const group = document.querySelector(`[data-group="${CSS.escape(name)}"]`);
       if (!group) continue;
       group.querySelector(".what").textContent = state;
-      const health = state === "all fine" ? "fine" : /^\d+ degraded$/.test(state) ? "warn" : "bad";
+      const health = /offline|camera|critical/.test(state) ? "bad" : /degraded/.test(state) ? "warn" : "fine";
       group.classList.remove("fine", "warn", "bad");
       group.classList.add(health);
-      if (state !== "all fine" && group.matches("details")) group.open = true;
+      if (health !== "fine" && group.matches("details")) group.open = true;
     }
   };
 

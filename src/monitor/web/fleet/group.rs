@@ -11,7 +11,7 @@ pub struct Group {
     /// Empty: machines without a group.
     pub name: String,
     pub machines: usize,
-    /// "1 camera down, 2 offline", or "all fine".
+    /// "1 camera down, 2 offline"; "all fine"; "16 fine, 1 paused".
     pub state: String,
     pub is_fine: bool,
     /// Of its worst machine, as a class in the style sheet.
@@ -99,7 +99,7 @@ fn group(name: &str, machines: &[&MachineView], part: &[&MachineView], viewpoint
     }
 }
 
-/// "2 offline, 1 camera down, 1 critical, 1 degraded", or "all fine".
+/// "2 offline, 1 camera down, 1 critical, 1 degraded"; without such, "all fine" or "16 fine, 1 paused".
 pub fn state(machines: &[&MachineView]) -> String {
     let offline =
         machines.iter().filter(|machine| machine.health() == MachineHealth::Bad && !machine.is_online());
@@ -120,5 +120,20 @@ pub fn state(machines: &[&MachineView]) -> String {
     ];
     let parts: Vec<String> =
         parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
-    if parts.is_empty() { "all fine".into() } else { parts.join(", ") }
+    if parts.is_empty() { without_problem(machines) } else { parts.join(", ") }
+}
+
+/// No machine of these needs a person.
+fn without_problem(machines: &[&MachineView]) -> String {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for machine in machines.iter().filter(|machine| machine.health() != MachineHealth::Fine) {
+        *counts.entry(super::row::state(machine)).or_default() += 1;
+    }
+    let fine = machines.len() - counts.values().sum::<usize>();
+    if counts.is_empty() {
+        return "all fine".into();
+    }
+    let fine = (fine > 0).then(|| format!("{fine} fine"));
+    let others = counts.iter().map(|(state, count)| format!("{count} {state}"));
+    fine.into_iter().chain(others).collect::<Vec<_>>().join(", ")
 }

@@ -129,7 +129,8 @@ fn note(view: &MachineView) -> String {
     names.filter(|name| !name.is_empty()).take(3).collect::<Vec<_>>().join(", ")
 }
 
-fn state(view: &MachineView) -> String {
+/// "online", "paused", "never seen"
+pub(super) fn state(view: &MachineView) -> String {
     match view.health() {
         MachineHealth::Quiet if !view.machine.watched => "disabled".into(),
         MachineHealth::Quiet if view.machine.paused_until.is_some() => "paused".into(),
