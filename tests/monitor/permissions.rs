@@ -228,6 +228,26 @@ fn counts_and_titles_follow_the_limits() {
 }
 
 #[test]
+fn a_poisoned_host_is_on_no_page_and_in_no_address() {
+    let site = Site::new();
+    let owner = Browser::signed_up(&site.monitor, "ada", "owner", &[]);
+    let poisoned = ["Host", "X-Forwarded-Host", "X-Original-Host"];
+    let owner = poisoned.iter().fold(owner, |owner, name| owner.sends(name, "evil.example"));
+    let owner = owner.sends("Forwarded", "host=evil.example;proto=https").sends("X-Forwarded-Proto", "https");
+    for case in CASES {
+        for mut browser in [owner.clone(), Browser::new(&site.monitor).sends("Host", "evil.example")] {
+            let path = site.path(case, 0);
+            let answer = match case.method {
+                "GET" => browser.get(&path),
+                _ => browser.post(&path, &[]),
+            };
+            let found = answer.head.contains("evil.example") || answer.body.contains("evil.example");
+            assert!(!found, "{} {path}: {answer:?}", case.method);
+        }
+    }
+}
+
+#[test]
 fn who_is_not_signed_in_sees_nothing() {
     let site = Site::new();
     for case in CASES.iter().filter(|case| case.needs > Needs::Nothing) {

@@ -12,6 +12,7 @@ use std::fs;
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// A monitor that believes a proxy on 127.0.0.1, and what a proxy in front of it needs.
 struct Site {
@@ -193,6 +194,7 @@ fn signs_in_below_a_path(site: &Site) {
         assert_eq!(status, "200", "{path}");
         assert!(!page.contains("=\"/") && !page.contains("://127."), "a link leaves the path: {page}");
     }
+    waits_for_a_change(|path| open(path, &[]));
     let kept = fs::read_to_string(&jar).expect("the cookies");
     assert_eq!(kept.matches("heartbeat_").count(), 2, "{kept}");
     assert!(
@@ -201,6 +203,20 @@ fn signs_in_below_a_path(site: &Site) {
     );
     assert_eq!(open("/x/y/logout", &["--data", ""]).0, "303");
     assert_eq!(open("/x/y/account", &[]).0, "303", "signed out");
+}
+
+/// A page without a change is answered before the proxy gives up, after 10 s in the examples.
+fn waits_for_a_change(open: impl Fn(&str) -> (String, String)) {
+    let has_waited = (0..10).any(|_| {
+        let (_, page) = open("/x/y/");
+        let version = page.split_once("data-version=\"").and_then(|(_, rest)| rest.split_once('"'));
+        let begun = Instant::now();
+        let (status, answer) = open(&format!("/x/y/live?since={}", version.expect("a version").0));
+        assert_eq!(status, "200", "{answer}");
+        // The machine's first heartbeats are changes.
+        begun.elapsed() > Duration::from_secs(6)
+    });
+    assert!(has_waited);
 }
 
 /// Once nobody is trusted any more, the proxy is whoever asks.

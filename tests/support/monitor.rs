@@ -251,7 +251,9 @@ pub fn request(to: SocketAddr, method: &str, path: &str, headers: &[(&str, Strin
     let mut stream = TcpStream::connect(to).expect("connected");
     stream.set_read_timeout(Some(SOON)).expect("a limit");
     stream.set_write_timeout(Some(Duration::from_secs(5))).expect("a limit");
-    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: monitor\r\nConnection: close\r\n");
+    let has_host = headers.iter().any(|(name, _)| *name == "Host");
+    let host = if has_host { "" } else { "Host: monitor\r\n" };
+    let mut head = format!("{method} {path} HTTP/1.1\r\n{host}Connection: close\r\n");
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }

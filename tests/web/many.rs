@@ -9,7 +9,7 @@ use std::time::Duration;
 const MACHINES: i64 = 1000;
 /// Machines of one group.
 const GROUP: i64 = 50;
-/// Of the issue: with the packaged build on two idle cores. This is a debug build beside other tests.
+/// The packaged build on two idle cores needs a second at most. This is a debug build beside other tests.
 const FIRST_PAINT: Duration = Duration::from_secs(10);
 
 /// Written directly: adding them one after the other takes longer than the test.
