@@ -33,7 +33,8 @@ pub fn idle(plan: &Plan) -> Outcome<Vec<Table>> {
     let (report, window, length) = look(100, plan.window.max(Duration::from_secs(60)))?;
     let mut table = Table::new("idle: 100 machines at 5 s");
     table.add(Figure::new("heartbeats a second", report.rate(), "/s"));
-    table.add(Figure::new("PSS", window.memory.pss as f64 / 1024.0, "MiB").at_most(6.0));
+    table.add(Figure::new("PSS", window.memory.pss as f64 / 1024.0, "MiB").at_most(7.0));
+    table.add(Figure::new("of it anonymous", window.memory.anonymous as f64 / 1024.0, "MiB"));
     table.add(cpu(&window, length).at_most(0.1));
     table.add(Figure::new("written to a disk", window.written as f64 / 1e3 / length, "kB/s"));
     table.add(Figure::new("context switches", window.switches as f64 / length, "/s"));
