@@ -41,8 +41,10 @@ use std::io;
 use std::sync::Arc;
 
 /// Size of the recorder's queue: a returning fleet sends 50,000 heartbeats a second, and a commit takes 80 ms. Each place
-/// costs 56 bytes.
-const ORDERS: usize = 4096;
+/// costs 48 bytes, so a small fleet has fewer; one that is full answers 503 until the commit, and the device repeats.
+const MOST_ORDERS: usize = 4096;
+const LEAST_ORDERS: usize = 512;
+const ORDERS_OF_A_MACHINE: usize = 4;
 
 /// What works without a request.
 pub struct Core {
@@ -152,9 +154,10 @@ fn start_recorder(
 ) -> Result<(Sender<RecorderEvent>, Receiver<()>), CommandError> {
     let interval = sweeping.check_interval;
     let watchdog = systemd::Watchdog::from_environment(now.monotonic);
-    let (orders, inbox) = bounded(ORDERS);
     let recorder = Recorder::new(shared.clone(), Sweeper::new(sweeping, now, poke), watchdog);
     recorder.load(Moment::now())?;
+    let places = (shared.fleet.len() * ORDERS_OF_A_MACHINE).clamp(LEAST_ORDERS, MOST_ORDERS);
+    let (orders, inbox) = bounded(places);
     let inbox = RecorderInbox {
         orders: inbox,
         flush: Ticker::every(FLUSH, now.monotonic + FLUSH),
