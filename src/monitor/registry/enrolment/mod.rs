@@ -115,11 +115,7 @@ fn enrol_with(
         let machine = known.map(|known| known.machine);
         return hold(tx, device, token, (machine, key.group.as_deref()), reason, now);
     }
-    let (machine, name) = admit(tx, device, known, &key, now)?;
-    insert_token(tx, machine, token, now)?;
-    key.note_use(tx, Some(machine), now)?;
-    note(tx, Some(machine), "enrolled", None, now)?;
-    Ok(EnrolmentResult::Enrolled(Enrolled { machine, name, token: None }))
+    enrol(tx, device, known, &key, Some(token), now)
 }
 
 /// For a device that gets its token in the answer: it cannot wait.
@@ -142,11 +138,29 @@ fn enrol_without(
             }
         }
     }
-    let (machine, name) = admit(tx, device, known, &key, now)?;
-    let token = issue(tx, machine, now)?;
+    enrol(tx, device, known, &key, None, now)
+}
+
+/// Makes the machine, or finds it, and stores the token that the device brought, or makes one.
+fn enrol(
+    tx: &Transaction<'_>,
+    device: &Enrolment<'_>,
+    known: Option<KnownDevice>,
+    key: &FoundKey,
+    brought: Option<&TokenHash>,
+    now: Moment,
+) -> Result<EnrolmentResult, Refused> {
+    let (machine, name) = admit(tx, device, known, key, now)?;
+    let token = match brought {
+        Some(token) => {
+            insert_token(tx, machine, token, now)?;
+            None
+        }
+        None => Some(issue(tx, machine, now)?),
+    };
     key.note_use(tx, Some(machine), now)?;
     note(tx, Some(machine), "enrolled", None, now)?;
-    Ok(EnrolmentResult::Enrolled(Enrolled { machine, name, token: Some(token) }))
+    Ok(EnrolmentResult::Enrolled(Enrolled { machine, name, token }))
 }
 
 /// Whether a person has to decide (pure).
