@@ -15,8 +15,6 @@
 pub mod atomic_file;
 pub mod backoff;
 pub mod clock;
-#[cfg(feature = "monitor")]
-pub mod code_pages;
 pub mod config;
 #[cfg(feature = "device")]
 pub mod device;

@@ -15,7 +15,7 @@ const MAX_FILE_LINES: usize = 400;
 const MAX_TYPES_OF_ONE_NAME: usize = 2;
 const MAX_MEDIAN_FUNCTION_LINES: usize = 8;
 const MAX_P95_FUNCTION_LINES: usize = 26;
-const MAX_UNSAFE_BLOCKS: usize = 8;
+const MAX_UNSAFE_BLOCKS: usize = 7;
 /// Words that no name contains, and the terms of the field to use.
 const REFUSED_WORDS: [(&str, &str); 8] = [
     ("told", "notified, reported, known"),

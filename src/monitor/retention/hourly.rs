@@ -1,9 +1,9 @@
-//! The thread that removes expired rows from the database, and unused pages from memory, once an hour.
+//! The thread that removes expired rows from the database, and returns unused memory, once an hour.
 
 use crate::clock::{Moment, Now};
+use crate::heap;
 use crate::monitor::retention::horizon::Horizon;
 use crate::monitor::store::{Store, StoreError};
-use crate::{code_pages, heap};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
@@ -38,7 +38,6 @@ pub fn run(store: &Store, mut kept: Kept, changes: &Receiver<Kept>) {
                 }
                 // What was needed for the start, or for the removal, is not needed soon.
                 heap::trim();
-                code_pages::unmap();
                 pause = EVERY;
             }
             Err(RecvTimeoutError::Disconnected) => return,
