@@ -37,7 +37,9 @@ fn a_reader_never_sees_half_a_snapshot() {
         .expect("a directory")
         .map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"))
         .collect();
-    assert!(names.len() <= 3, "no heap of temporary files: {names:?}");
+    // The next one may be being written.
+    let temporary = names.iter().filter(|name| name.starts_with('.')).count();
+    assert!(temporary <= 1, "no heap of temporary files: {names:?}");
 }
 
 #[test]
