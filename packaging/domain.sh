@@ -87,6 +87,8 @@ remove_site() {
 }
 
 explain_domain() {
-    say "the monitor's address is https://$domain/, once its DNS record leads here and ports 80 and 443 are open. On each device:"
-    say "    sudo ./install.sh --url https://$domain/api/v1/heartbeat --token-file TOKEN"
+    say "the monitor's address is https://$domain/, once its DNS record leads here and ports 80 and 443 are open."
+    say 'make a key for your devices: sudo heartbeat-monitor enroll add --uses 20 --for 1d'
+    say 'on each device, which asks for the key:'
+    say "    sudo ./install.sh --enroll https://$domain/"
 }

@@ -215,7 +215,8 @@ explain_lan() {
     until=$(openssl x509 -in "$dest$etc/lan/certificate.pem" -noout -enddate)
     say "the monitor's address is $public_url; its certificate is valid until ${until#*=}."
     say 'To renew it, or after this machine has got another address: run this again. The CA stays, and devices keep working.'
-    say "on each device, with a copy of $etc/lan/ca.pem and its token:"
-    say "    sudo ./install.sh --url ${public_url}api/v1/heartbeat --token-file TOKEN --ca-file ca.pem"
+    say 'make a key for your devices: sudo heartbeat-monitor enroll add --uses 20 --for 1d'
+    say "on each device, with a copy of $etc/lan/ca.pem; it asks for the key:"
+    say "    sudo ./install.sh --enroll $public_url --ca-file ca.pem"
     say "SHA-256 of the CA: $(openssl x509 -in "$dest$etc/lan/ca.pem" -noout -fingerprint -sha256 | sed 's/.*=//')"
 }

@@ -32,11 +32,7 @@ fn the_site_is_written_and_the_monitor_stays_behind_it() {
     let before = machine.read(CONFIG);
     let output = install(&machine, &DOMAIN);
     code(&output, 0);
-    assert!(
-        said(&output).contains("--url https://monitor.farm.example/api/v1/heartbeat"),
-        "{}",
-        said(&output)
-    );
+    assert!(said(&output).contains("--enroll https://monitor.farm.example/\n"), "{}", said(&output));
     let after = machine.read(CONFIG);
     let changed: Vec<&str> = after.lines().filter(|line| !before.lines().any(|old| old == *line)).collect();
     let expected =

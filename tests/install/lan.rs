@@ -112,7 +112,7 @@ fn a_ca_and_a_certificate_are_made_and_a_second_run_changes_nothing() {
     let host = Host::new(&FARM);
     let first = host.install(&[]);
     code(&first, 0);
-    let words = "--url https://192.168.7.20:8443/api/v1/heartbeat --token-file TOKEN --ca-file ca.pem";
+    let words = "--enroll https://192.168.7.20:8443/ --ca-file ca.pem";
     assert!(said(&first).contains(words), "{}", said(&first));
     let fingerprint = openssl(&["x509", "-noout", "-fingerprint", "-sha256", "-in", &host.path(CA)]);
     assert!(said(&first).contains(fingerprint.trim().split('=').nth(1).expect("a sum")), "{}", said(&first));
@@ -156,7 +156,7 @@ fn another_address_renews_the_certificate_under_the_same_ca() {
     host.has(&["eth0 inet 192.168.7.99/24 brd 192.168.7.255 scope global dynamic eth0"]);
     let renewed = host.install(&[]);
     code(&renewed, 0);
-    assert!(said(&renewed).contains("https://192.168.7.99:8443/api/v1/heartbeat"), "{}", said(&renewed));
+    assert!(said(&renewed).contains("--enroll https://192.168.7.99:8443/"), "{}", said(&renewed));
     assert_eq!(host.machine.read(CA), ca);
     assert!(
         host.is_valid_for("-verify_ip", "192.168.7.99") && !host.is_valid_for("-verify_ip", "192.168.7.20")
