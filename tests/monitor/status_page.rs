@@ -209,7 +209,7 @@ fn an_owner_switches_a_page_on_and_off_and_a_link_is_shown_once() {
         assert_eq!(refused.status, 400);
         assert!(refused.body.contains("role=\"alert\""), "{}", refused.body);
     }
-    let audit = owner.get("/settings/audit").body;
+    let audit = owner.audit_log("");
     for action in ["status_page.public", "status_page.secret_link", "status_page.off"] {
         assert!(
             audit.contains(&format!("<td>ada</td><td>127.0.0.1</td><td>{action}</td><td>barn</td>")),

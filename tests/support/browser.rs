@@ -55,6 +55,12 @@ impl Browser {
         self.send("GET", path, "")
     }
 
+    /// A page of the audit log, its cells without their classes. `before`: the end of the address of an older page.
+    #[track_caller]
+    pub fn audit_log(&mut self, before: &str) -> String {
+        self.get(&format!("/settings/audit{before}")).body.replace("<td class=\"line\">", "<td>")
+    }
+
     /// A form of our own page.
     #[track_caller]
     pub fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
