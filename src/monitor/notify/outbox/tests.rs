@@ -277,3 +277,14 @@ fn a_row_that_is_held_stops_rows_of_other_incidents_only_once_it_is_due() {
     assert_eq!(leased(&store, owner, NOW), [3], "row 4 is the end of an outage that is held");
     assert_eq!(leased(&store, owner, NOW.plus(MINUTE * 10)), [1, 2]);
 }
+
+/// It was overtaken by a later message about the same machine until the first sweep.
+#[test]
+fn a_row_that_was_in_flight_is_due_at_the_start_although_the_clock_was_set_back() {
+    let store = Store::scratch();
+    filled(&store);
+    assert_eq!(leased(&store, LeaseOwner::new(), NOW), [1, 2]);
+    let back = Moment(NOW.0 - 3_600_000);
+    assert_eq!(store.free_leases(back, MINUTE * 30), Ok(2));
+    assert_eq!(leased(&store, LeaseOwner::new(), back), [1, 2]);
+}
