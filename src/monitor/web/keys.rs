@@ -4,8 +4,8 @@ use super::context::PageContext;
 use super::device_setup::DeviceSetup;
 use super::form::Form;
 use super::frame::{Frame, Section};
-use super::page::{html, see_other};
-use super::refusal::{PageRefusal, sentence};
+use super::outcome::{FormOutcome, answer_form, form_page};
+use super::refusal::PageRefusal;
 use super::visit::Visit;
 use super::words::when;
 use crate::config::Period;
@@ -61,14 +61,13 @@ struct WaitingLine {
 /// `GET /settings/keys`
 pub fn page(context: &PageContext, visit: &Visit<'_>) -> Result<Response, PageRefusal> {
     visit.require(Role::Owner)?;
-    show(context, visit, None, None)
+    show(context, visit, FormOutcome::default())
 }
 
 fn show(
     context: &PageContext,
     visit: &Visit<'_>,
-    made: Option<MadeToken>,
-    problem: Option<String>,
+    FormOutcome { secret: made, problem }: FormOutcome<MadeToken>,
 ) -> Result<Response, PageRefusal> {
     let (store, clock, now) = (&context.shared.store, &visit.viewpoint.clock, visit.now.wall);
     let keys = store.keys(now)?.into_iter().map(|key| KeyLine {
@@ -95,7 +94,7 @@ fn show(
         made: made.map(|made| made.token.as_str().to_owned()),
         problem,
     };
-    Ok(html(if page.problem.is_some() { 400 } else { 200 }, &page))
+    Ok(form_page(page.problem.as_deref(), &page))
 }
 
 impl WaitingLine {
@@ -119,18 +118,16 @@ impl WaitingLine {
 pub fn change(context: &PageContext, visit: &Visit<'_>) -> Result<Response, PageRefusal> {
     visit.require(Role::Owner)?;
     let form = Form::of_body(visit.request)?;
-    match apply(context, visit, &form) {
+    let applied = match apply(context, visit, &form) {
         Ok((action, made)) => {
             let (store, subject) = (&context.shared.store, form.filled("name").or(form.filled("id")));
             store.record_audit(&visit.actor(), action, subject, None, visit.now.wall)?;
             context.machines_changed()?;
-            match made {
-                Some(made) => show(context, visit, Some(made), None),
-                None => Ok(see_other("keys".into())),
-            }
+            Ok(made)
         }
-        Err(refused) => show(context, visit, None, Some(sentence(refused)?)),
-    }
+        Err(refused) => Err(refused),
+    };
+    answer_form(applied, "keys", |outcome| show(context, visit, outcome))
 }
 
 /// The name of the action in the audit log, and the token that was made.

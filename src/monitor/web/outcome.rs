@@ -7,20 +7,25 @@ use crate::monitor::store::Refused;
 use askama::Template;
 
 /// Neither of both before a form is sent.
-#[derive(Default)]
-pub struct FormOutcome {
+pub struct FormOutcome<S = String> {
     /// A token or a link that was just made; shown once.
-    pub secret: Option<String>,
+    pub secret: Option<S>,
     /// Why the form was refused.
     pub problem: Option<String>,
 }
 
+impl<S> Default for FormOutcome<S> {
+    fn default() -> FormOutcome<S> {
+        FormOutcome { secret: None, problem: None }
+    }
+}
+
 /// Answers a form that makes a secret or changes something: `show` renders the page with a secret or with a problem;
 /// otherwise the browser is led back to `page`.
-pub fn answer_form(
-    applied: Result<Option<String>, Refused>,
+pub fn answer_form<S>(
+    applied: Result<Option<S>, Refused>,
     page: &str,
-    show: impl FnOnce(FormOutcome) -> Result<Response, PageRefusal>,
+    show: impl FnOnce(FormOutcome<S>) -> Result<Response, PageRefusal>,
 ) -> Result<Response, PageRefusal> {
     match applied {
         Ok(None) => Ok(see_other(page.into())),
