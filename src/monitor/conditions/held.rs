@@ -68,26 +68,19 @@ pub struct OpenCondition {
 
 impl HeldCondition {
     pub fn new(seen: &Observation<'_>, phase: Option<Phase>, now: Now) -> HeldCondition {
-        let details =
-            Details { label: seen.label.map(Into::into), value: value(seen.reading), existed: false };
-        let mut new = HeldCondition {
-            subject: seen.subject.into(),
-            since: now.wall,
-            at: None,
-            details: details.boxed(),
-            condition: seen.condition,
-            stage: HeldStage::Over,
-            is_confirmed: is_confirmed(seen.reading),
-            is_recorded: false,
-        };
+        let mut new = HeldCondition::seen(seen, now.wall, false);
         new.set_phase(phase);
         new
     }
 
     /// It held when the condition was first judged.
     pub fn existing(seen: &Observation<'_>, since: Moment) -> HeldCondition {
-        let details =
-            Details { label: seen.label.map(Into::into), value: value(seen.reading), existed: true };
+        HeldCondition::seen(seen, since, true)
+    }
+
+    /// An open one that is not recorded.
+    fn seen(seen: &Observation<'_>, since: Moment, existed: bool) -> HeldCondition {
+        let details = Details { label: seen.label.map(Into::into), value: value(seen.reading), existed };
         HeldCondition {
             subject: seen.subject.into(),
             since,
