@@ -283,12 +283,10 @@ impl Check<'_> {
 /// The fault, for the person who wrote it.
 pub fn server_url(text: &str) -> Result<Uri, &'static str> {
     let url: Uri = text.parse().map_err(|_| "is not a URL such as \"https://example.org/heartbeat\"")?;
-    let Some(authority) = url.authority().filter(|authority| !authority.host().is_empty()) else {
+    let is_http = matches!(url.scheme_str(), Some("http" | "https"));
+    let Some(authority) = url.authority().filter(|authority| is_http && !authority.host().is_empty()) else {
         return Err("must start with http:// or https:// and name a host");
     };
-    if !matches!(url.scheme_str(), Some("http" | "https")) {
-        return Err("must start with http:// or https:// and name a host");
-    }
     if authority.as_str().contains('@') {
         return Err("must not hold a user or a password; put the token into token_file");
     }

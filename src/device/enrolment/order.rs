@@ -1,5 +1,4 @@
-//! The order to enrol: where, and with which key. It comes from a person, or from one of two files on a device that nobody is
-//! at.
+//! The order to enrol: the monitor's address and a key. A person gives it, or one of two files on an unattended device.
 //!
 //! | file | content |
 //! |---|---|
