@@ -185,6 +185,17 @@ fn serve(plan: Plan, directory: &Path) -> Monitor {
     plan.key("packages.directory", text(directory)).start()
 }
 
+/// A monitor that serves a repository, and the directory of both. `None`: a program is missing, and the test is skipped.
+fn published() -> Option<(Monitor, Repository, PathBuf)> {
+    if !has_tools() {
+        return None;
+    }
+    let plan = Plan::new();
+    let scratch = plan.scratch().path().to_owned();
+    let repository = Repository::new(&scratch);
+    Some((serve(plan, &repository.path()), repository, scratch))
+}
+
 /// After a change of this file, which is refused until the reload.
 fn reload(monitor: &Monitor, path: &str) {
     assert_eq!(monitor.get(path).status, 503, "{path} is as it was");
@@ -194,13 +205,7 @@ fn reload(monitor: &Monitor, path: &str) {
 
 #[test]
 fn apt_updates_from_the_monitor_and_downloads_what_was_published() {
-    if !has_tools() {
-        return;
-    }
-    let plan = Plan::new();
-    let scratch = plan.scratch().path().to_owned();
-    let repository = Repository::new(&scratch);
-    let monitor = serve(plan, &repository.path());
+    let Some((monitor, repository, scratch)) = published() else { return };
     for architecture in ["amd64", "armhf"] {
         let apt = Apt::new(scratch.join(architecture), &monitor, &repository, architecture);
         apt.succeeds(&["update"]);
@@ -215,13 +220,7 @@ fn apt_updates_from_the_monitor_and_downloads_what_was_published() {
 
 #[test]
 fn apt_continues_a_download_that_was_cut_off() {
-    if !has_tools() {
-        return;
-    }
-    let plan = Plan::new();
-    let scratch = plan.scratch().path().to_owned();
-    let repository = Repository::new(&scratch);
-    let monitor = serve(plan, &repository.path());
+    let Some((monitor, repository, scratch)) = published() else { return };
     let apt = Apt::new(scratch.join("apt"), &monitor, &repository, "amd64");
     apt.succeeds(&["update"]);
     let original = scratch.join("heartbeat-daemon_1.0_amd64.deb");
@@ -280,13 +279,7 @@ fn apt_refuses_a_package_a_list_and_a_key_that_are_not_the_published_ones() {
 
 #[test]
 fn an_upgrade_is_offered_after_a_reload_and_the_sources_entry_is_printed() {
-    if !has_tools() {
-        return;
-    }
-    let plan = Plan::new();
-    let scratch = plan.scratch().path().to_owned();
-    let repository = Repository::new(&scratch);
-    let monitor = serve(plan, &repository.path());
+    let Some((monitor, repository, scratch)) = published() else { return };
     let apt = Apt::new(scratch.join("apt"), &monitor, &repository, "amd64");
     apt.succeeds(&["update"]);
     let said = repository.publish("1.1");
