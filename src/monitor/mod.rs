@@ -30,6 +30,7 @@
 //! | `gate` | which requests are refused before their body has come |
 //! | `incidents/` | late machines, incidents, and their recipients |
 //! | `notify/` | recipients and channels, the outbox, and its delivery |
+//! | `own_health` | `/healthz` over the own listener |
 //! | `packages/` | packages for devices: the apt repository, the script that installs from it, files for SD cards |
 //! | `machine` | what a machine is, and what it may be called |
 //! | `registry/` | machines and their tokens: who may send, who may read |
@@ -39,6 +40,7 @@
 //! | `store/` | the database: connections, migrations, lock, upkeep |
 //! | `api/` | read API, metrics, health |
 //! | `transport` | whether a request came from this machine, or over HTTPS |
+//! | `watchdog` | pings who watches the monitor, while it works |
 //! | `web/` | the pages for people |
 //! | `zone` | what a recipient's clock shows: for quiet hours |
 
@@ -62,6 +64,7 @@ mod listen;
 mod log_limit;
 pub mod machine;
 pub mod notify;
+mod own_health;
 pub mod packages;
 pub mod progress;
 pub mod pulse;
@@ -75,5 +78,6 @@ pub mod status_pages;
 pub mod store;
 mod threads;
 mod transport;
+mod watchdog;
 pub mod web;
 pub mod zone;

@@ -1,5 +1,6 @@
 //! The progress of one kind of work: since when it has been failing or unfinished.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ pub struct Progress {
     /// this long without one. `None`: a success ends the failure.
     memory: Option<Duration>,
     state: Mutex<ProgressState>,
+    successes: AtomicU64,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -22,7 +24,7 @@ struct ProgressState {
 impl Progress {
     /// For work of several threads.
     pub fn of_many(memory: Duration) -> Progress {
-        Progress { memory: Some(memory), state: Mutex::default() }
+        Progress { memory: Some(memory), ..Progress::default() }
     }
 
     /// The work starts. Not for work of several threads.
@@ -38,9 +40,15 @@ impl Progress {
     }
 
     pub fn succeeded(&self) {
+        self.successes.fetch_add(1, Ordering::Relaxed);
         if self.memory.is_none() {
             *self.state() = ProgressState::default();
         }
+    }
+
+    /// Grows with each success: work that does not even start makes no progress either.
+    pub fn successes(&self) -> u64 {
+        self.successes.load(Ordering::Relaxed)
     }
 
     /// Time for which the work has been failing or unfinished; for several threads, from the first to the last failure.

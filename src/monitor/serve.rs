@@ -5,8 +5,10 @@ use super::command_error::CommandError;
 use super::config::Config;
 use super::listen::{self, Bound};
 use super::notify::{NotifySettings, couriers::Couriers};
+use super::own_health::OwnListener;
 use super::packages::offer::Offer;
 use super::store::{Store, StoreError};
+use super::watchdog::{WatchdogSettings, WatchdogThread};
 use crate::clock::Now;
 use crate::duration::go;
 use crate::http::listener::SocketFile;
@@ -62,6 +64,8 @@ struct Monitor {
     couriers: Couriers,
     upkeep: Sender<hourly::Kept>,
     front: Front,
+    watchdog: Option<WatchdogThread>,
+    own: OwnListener,
     /// Disconnected when the recorder has written everything.
     recorder_ended: Receiver<()>,
 }
@@ -72,6 +76,7 @@ impl Monitor {
         let certificate = listen::certificate(&config)?;
         let sending = NotifySettings::load(&config)?;
         let offer = Offer::load(&config)?;
+        let pinged = WatchdogSettings::load(&config)?;
         listen::make_room(&config);
         let store = Arc::new(Store::open_for_serving(&config.store.database, now.wall)?);
         let hints = hints(&store, &config)?;
@@ -82,6 +87,9 @@ impl Monitor {
         let core = Core::start(store.clone(), sweeping(&config), sending, now)?;
         let front = Front::start(server, &core, &config, offer, signals)?;
         let upkeep = start_upkeep(store, kept_of(&config))?;
+        let own = OwnListener::bound(&config.http, bound.address);
+        let start = |settings| WatchdogThread::start(settings, own.clone(), core.couriers.counters());
+        let watchdog = pinged.map(start).transpose()?;
         announce(&config, &bound);
         for (level, hint) in hints {
             log::log!(level, "{hint}");
@@ -98,6 +106,8 @@ impl Monitor {
             couriers,
             upkeep,
             front,
+            watchdog,
+            own,
             recorder_ended,
         })
     }
@@ -106,9 +116,10 @@ impl Monitor {
     fn reload(&mut self) {
         let loaded = Config::load(&self.config_file).and_then(|config| {
             let certificate = listen::certificate(&config)?;
-            Ok((certificate, NotifySettings::load(&config)?, Offer::load(&config)?, config))
+            let pinged = WatchdogSettings::load(&config)?;
+            Ok((certificate, NotifySettings::load(&config)?, Offer::load(&config)?, pinged, config))
         });
-        let (certificate, sending, offer, config) = match loaded {
+        let (certificate, sending, offer, pinged, config) = match loaded {
             Ok(loaded) => loaded,
             Err(error) => return log::error!("{error}; keeping the old configuration"),
         };
@@ -133,12 +144,26 @@ impl Monitor {
         }
         self.front.sending.put(sending.clone());
         self.couriers.reload(sending);
+        self.reload_watchdog(pinged);
         // Both threads live as long as this one holds their senders.
         let recorder = self.orders.send(RecorderEvent::Settings(sweeping(&config)));
         let upkeep = self.upkeep.send(kept_of(&config));
         debug_assert!(recorder.is_ok() && upkeep.is_ok());
         log::info!("configuration reloaded {}", rhythm(&config));
         self.config = config;
+    }
+
+    fn reload_watchdog(&mut self, settings: Option<WatchdogSettings>) {
+        match (&self.watchdog, settings) {
+            (_, None) => self.watchdog = None,
+            (Some(running), Some(settings)) => running.reload(settings),
+            (None, Some(settings)) => {
+                match WatchdogThread::start(settings, self.own.clone(), self.couriers.counters()) {
+                    Ok(started) => self.watchdog = Some(started),
+                    Err(error) => log::error!("the watchdog is not pinged: {error}"),
+                }
+            }
+        }
     }
 
     /// Stops in the order of the data flow: requests, workers, recorder, couriers.

@@ -11,6 +11,7 @@
 //! | recorder | events, tickers | http, workers and main have dropped their senders |
 //! | courier ... | the outbox | the stop |
 //! | health | 5 s | main drops its sender |
+//! | watchdog | its interval; only if one is configured | main drops its sender |
 //! | upkeep | an hour | main drops its sender |
 
 use super::api::{self, ApiContext, ApiSettings, FAILED_ENROLMENTS};

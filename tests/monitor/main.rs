@@ -39,3 +39,4 @@ mod status_page;
 mod stop;
 mod tokens;
 mod users;
+mod watchdog;

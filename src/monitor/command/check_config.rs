@@ -10,6 +10,7 @@ use crate::monitor::notify::NotifySettings;
 use crate::monitor::notify::channel::{Channel, secret_in};
 use crate::monitor::packages::offer::Offer;
 use crate::monitor::store::{Refused, Store};
+use crate::monitor::watchdog::WatchdogSettings;
 use crate::service_user;
 use std::path::{Path, PathBuf};
 
@@ -28,6 +29,7 @@ pub fn run(path: &Path, user: Option<&str>, now: Moment) -> Result<String, Comma
     mail(&config).map_err(named)?;
     NotifySettings::load(&config).map_err(named)?;
     Offer::load(&config).map_err(named)?;
+    WatchdogSettings::check(&config).map_err(named)?;
     channels(&config, now).map_err(named)?;
     if user.is_some() {
         for sentence in service_user::hidden_files(files(&config)) {
@@ -84,5 +86,7 @@ fn files(config: &Config) -> Vec<&PathBuf> {
     let login = smtp.and_then(|smtp| smtp.login.as_ref()).map(|login| &login.password_file);
     let authorities = smtp.and_then(|smtp| smtp.ca_file.as_ref()).into_iter().chain(&config.notify.ca_file);
     let offered = config.packages.iter().chain(&config.web.ca_file);
-    tls.chain(login).chain(authorities).chain(offered).collect()
+    let watchdog =
+        config.watchdog.iter().flat_map(|watchdog| watchdog.token_file.iter().chain(&watchdog.ca_file));
+    tls.chain(login).chain(authorities).chain(offered).chain(watchdog).collect()
 }

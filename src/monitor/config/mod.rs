@@ -5,6 +5,7 @@
 
 mod check;
 mod used;
+mod watchdog;
 mod web;
 mod written;
 
@@ -21,7 +22,7 @@ pub const DEFAULT_PATH: &str = "/etc/heartbeat-monitor/config.toml";
 const PREFIX: &str = "HEARTBEAT_MONITOR_";
 
 /// Keys that end in `_file`: their variables hold the path, not the name of a file with the path.
-const FILE_KEYS: [&str; 4] = ["certificate_file", "key_file", "ca_file", "password_file"];
+const FILE_KEYS: [&str; 5] = ["certificate_file", "key_file", "ca_file", "password_file", "token_file"];
 
 impl Config {
     /// Reads `path`; the environment overrides the file, the file overrides the defaults.
@@ -70,6 +71,7 @@ impl Config {
             metrics_machines: check.metrics_machines(written.metrics)?,
             web: check.web(written.web)?,
             packages: source.optional_path(written.packages.directory)?,
+            watchdog: check.watchdog(written.watchdog)?,
             log: written.log.level.unwrap_or(Level::Info).into(),
         })
     }

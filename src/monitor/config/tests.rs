@@ -78,9 +78,9 @@ fn each_example_in_the_shipped_file_is_right_when_it_is_made_active() {
         if active {
             continue;
         }
-        // What makes sense only together is one setting: the halves of a certificate, and all of [smtp].
+        // What makes sense only together is one setting: the halves of a certificate, and all of a connection.
         let together = |line: &str| match section.as_str() {
-            "smtp" => true,
+            "smtp" | "watchdog" => true,
             _ if key.ends_with("certificate_file") || key.ends_with("key_file") => {
                 line.starts_with("certificate_file") || line.starts_with("key_file")
             }

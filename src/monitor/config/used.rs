@@ -23,6 +23,8 @@ pub struct Config {
     pub web: WebConfig,
     /// Directory of the packages for devices.
     pub packages: Option<PathBuf>,
+    /// `None`: nobody is pinged.
+    pub watchdog: Option<WatchdogConfig>,
     pub log: LevelFilter,
 }
 
@@ -157,6 +159,18 @@ pub struct ProxyLogin {
     pub header: String,
     /// Compared with the other end of the connection, never with a forwarded address.
     pub proxies: Vec<IpNetwork>,
+}
+
+/// Who watches the monitor, and is pinged while it works.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WatchdogConfig {
+    /// May contain a secret.
+    pub url: String,
+    pub interval: Duration,
+    /// Sent as `Authorization: Bearer`; read at each ping.
+    pub token_file: Option<PathBuf>,
+    /// PEM; trusted in addition to the public CAs.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// How long records are kept.

@@ -18,6 +18,7 @@ pub struct File {
     pub metrics: FleetMetrics,
     pub web: Web,
     pub packages: Packages,
+    pub watchdog: Watchdog,
     pub log: Log,
 }
 
@@ -91,6 +92,14 @@ pub struct Web {
 #[derive(Default, Deserialize)]
 pub struct Packages {
     pub directory: Option<Spanned<String>>,
+}
+
+#[derive(Default, Deserialize)]
+pub struct Watchdog {
+    pub url: Option<Spanned<String>>,
+    pub interval: Option<Spanned<Period>>,
+    pub token_file: Option<Spanned<String>>,
+    pub ca_file: Option<Spanned<String>>,
 }
 
 #[derive(Default, Deserialize)]

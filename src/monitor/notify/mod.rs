@@ -35,7 +35,7 @@ pub mod deliveries;
 pub mod delivery_state;
 pub mod dispatch;
 mod guard;
-mod http;
+pub mod http;
 mod interrupt;
 pub mod mail;
 pub mod message;
