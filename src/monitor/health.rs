@@ -5,6 +5,7 @@
 
 use super::notify::NotifySettings;
 use super::notify::couriers;
+use super::notify::dead_channels::DeadChannels;
 use super::notify::self_alert::SelfAlert;
 use super::pulse::{Pulse, STALE};
 use super::store::{Damage, Store};
@@ -112,6 +113,7 @@ impl Health {
 pub fn watch(health: &Health, store: &Store, settings: &Latest<NotifySettings>, stop: &Receiver<()>) {
     let mut alert = SelfAlert::default();
     let mut watcher = Watcher::default();
+    let mut dead = DeadChannels::default();
     alert.refresh(store, Instant::now());
     health.check(store);
     loop {
@@ -127,6 +129,7 @@ pub fn watch(health: &Health, store: &Store, settings: &Latest<NotifySettings>, 
             Some(trouble) => alert.send(&settings.get(), &trouble.what, now),
             None => alert.refresh(store, now.monotonic),
         }
+        dead.check(store, &health.couriers.failing(), &settings.get(), now);
         if stop.recv_timeout(CHECK_INTERVAL) == Err(RecvTimeoutError::Disconnected) {
             return;
         }

@@ -3,6 +3,8 @@
 use crate::rig::{DEAD, DELIVERED, HOUR, MINUTE, Rig, WAITING};
 use crate::support::server::{Reply, Server};
 use crate::support::{SOON, eventually};
+use heartbeat_daemon::monitor::notify::NotifySettings;
+use heartbeat_daemon::monitor::notify::dead_channels::DeadChannels;
 use std::time::Duration;
 
 #[test]
@@ -206,4 +208,62 @@ fn couriers_end_within_their_limit_whatever_hangs() {
     let stop = std::time::Instant::now();
     rig.couriers.take().expect("couriers").stop(stop + Duration::from_secs(1));
     assert!(stop.elapsed() < SOON / 2, "{:?}", stop.elapsed());
+}
+
+#[test]
+fn a_channel_that_is_dead_for_an_hour_is_announced_over_the_others_once() {
+    let dead = Server::always(Reply::Answer(404, Vec::new(), b"inner secret".to_vec()));
+    let (works, also_works) = (Server::always(Reply::ok()), Server::always(Reply::status(503)));
+    let mut rig = Rig::new(2);
+    for server in [&dead, &works, &also_works] {
+        rig.channel("webhook", &server.url("/"));
+    }
+    rig.sql("UPDATE channel SET enabled = 0 WHERE id = 3", []);
+    let settings = NotifySettings { allow_private_webhooks: true, ..NotifySettings::default() };
+    let mut alerts = DeadChannels::default();
+    let counters = rig.couriers.as_ref().expect("couriers").counters();
+    let mut check = |rig: &Rig| alerts.check(&rig.store, &counters.failing(), &settings, rig.both());
+    rig.lose([1]);
+    eventually("the channel fails", || counters.failing().len() == 1);
+    assert_eq!(works.request().json()["event"], "machine.offline");
+    check(&rig);
+    rig.wait(HOUR - MINUTE);
+    check(&rig);
+    assert!(works.request_within(Duration::from_millis(200)).is_none(), "not before an hour");
+
+    // It also fails over the channel that works, which does not end the matter.
+    works.become_one_that(|_| Reply::status(500));
+    rig.wait(MINUTE);
+    check(&rig);
+    works.request_that(|request| request.json()["event"] == "monitor.trouble");
+    works.become_one_that(|_| Reply::ok());
+    let alert = loop {
+        check(&rig);
+        if let Some(request) = works.request_within(Duration::from_millis(20)) {
+            break request.json();
+        }
+        rig.wait(MINUTE);
+    };
+    let what = alert["machine"]["description"].as_str().expect("a reason");
+    assert!(what.starts_with("no message has arrived over webhook channel 1 (ops) for "), "{what}");
+    assert!(what.contains("404") && !what.contains("inner secret"), "{what}");
+    for _ in 0..30 {
+        check(&rig);
+        rig.wait(HOUR / 4);
+    }
+    assert!(works.request_within(Duration::from_millis(500)).is_none(), "once");
+    assert!(also_works.requests_during(Duration::ZERO).is_empty(), "it is disabled");
+
+    // It delivers, and dies again.
+    dead.become_one_that(|_| Reply::ok());
+    rig.wait(HOUR);
+    eventually("it works", || counters.failing().is_empty());
+    check(&rig);
+    dead.become_one_that(|_| Reply::status(404));
+    rig.lose([2]);
+    eventually("it fails again", || counters.failing().len() == 1);
+    assert_eq!(works.request().json()["event"], "machine.offline");
+    rig.wait(HOUR);
+    check(&rig);
+    assert_eq!(works.request().json()["event"], "monitor.trouble");
 }

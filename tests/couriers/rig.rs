@@ -129,6 +129,10 @@ impl Rig {
         (self.clock)().wall
     }
 
+    pub fn both(&self) -> Now {
+        (self.clock)()
+    }
+
     /// Turns the clock, and lets the couriers see it.
     pub fn wait(&self, duration: Duration) {
         let by = u64::try_from(duration.as_millis()).expect("a duration");

@@ -1,7 +1,7 @@
 //! Delivers the outbox: the handle of the dispatching thread, and its loop.
 
 use super::channel::{CLASSES, CourierClass};
-pub use super::counters::{DeliveryCounters, DeliveryCounts};
+pub use super::counters::{DeliveryCounters, DeliveryCounts, FailingChannel};
 use super::dispatch::Dispatcher;
 pub use super::dispatch::NowSource;
 use super::interrupt::Interrupt;

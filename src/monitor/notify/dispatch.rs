@@ -200,6 +200,9 @@ impl Dispatcher {
                 || state.log_limit.is_active(now.monotonic)
                 || work.iter().any(|work| work.channel == *channel)
         });
+        let has_work = |id| work.iter().any(|work| work.channel == id);
+        let is_in_flight = |id| self.flights.values().any(|flight| flight.channel.id == id);
+        self.counters.retain_failing(|id| has_work(id) || is_in_flight(id));
         let mut sleep = LONGEST_SLEEP;
         for pool in &mut self.pools {
             sleep = pool.end_if_idle(now.monotonic).map_or(sleep, |left| left.min(sleep));
@@ -314,6 +317,7 @@ impl Dispatcher {
     fn delivered(&mut self, flight: &Flight, answer: &str, now: Instant) -> Vec<(i64, DeliveryOutcome)> {
         let name = flight.channel.name();
         self.counters.delivered(flight.channel.kind, flight.rows.len());
+        self.counters.channel_works(flight.channel.id);
         debug!("{name}: {} delivered: {answer}", flight.title);
         let state = self.channels.entry(flight.channel.id).or_default();
         if std::mem::take(&mut state.has_logged_failure) {
@@ -343,6 +347,7 @@ impl Dispatcher {
                 self.counters.failed(kind);
                 self.counters.abandoned(kind, flight.rows.len());
                 // The receiver works; it refuses only this message.
+                self.counters.channel_works(flight.channel.id);
                 self.freed.extend(state.pace.succeeded(now.monotonic));
                 warn!("{name}: abandoned: {}: {why}", flight.title);
                 return flight
@@ -356,6 +361,7 @@ impl Dispatcher {
                     DeliveryOutcome::Unknown { why: why.clone(), again: now.wall.plus(UNKNOWN_HOLD) };
                 warn!("{name}: {} may have arrived, next attempt in 30 min: {why}", flight.title);
                 self.counters.failed(kind);
+                self.counters.channel_failed(&flight.channel, &why, now.monotonic);
                 return flight.rows.iter().map(|row| (row.id, outcome.clone())).collect();
             }
             DeliveryError::Later { why, after, limits_us } => {
@@ -368,6 +374,7 @@ impl Dispatcher {
                 let sentence =
                     format!("{name}: {}: {why}; next attempt {when} {}", flight.title, go_seconds_up(delay));
                 state.log_failure(&why, &sentence, now.monotonic);
+                self.counters.channel_failed(&flight.channel, &why, now.monotonic);
                 (why, now.wall.plus(delay))
             }
         };

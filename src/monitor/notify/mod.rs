@@ -15,6 +15,7 @@
 //! | `counters` | counts of delivered, failed and abandoned notifications |
 //! | `pace` | retries, concurrency and rate of each channel (pure) |
 //! | `self_alert` | alerts about the monitor itself, without the outbox |
+//! | `dead_channels` | the alert that a channel delivers nothing, over the others |
 //! | `send` | one delivery: dispatches to the kind of channel |
 //! | `webhook`, `telegram`, `ntfy`, `mail` + `smtp` | the kinds of channel: each builds its own request body |
 //! | `http`, `guard` | one POST with limits; the addresses that a webhook may not reach |
@@ -31,6 +32,7 @@ pub mod choices;
 pub mod condition_notice;
 mod counters;
 pub mod couriers;
+pub mod dead_channels;
 pub mod deliveries;
 pub mod delivery_state;
 pub mod dispatch;

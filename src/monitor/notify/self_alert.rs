@@ -12,6 +12,7 @@ use crate::clock::{Moment, Now};
 use crate::monitor::store::Store;
 use crate::monitor::zone::Clock;
 use crossbeam_channel::{Receiver, bounded};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -21,7 +22,7 @@ use std::time::{Duration, Instant};
 const INTERVAL: Duration = Duration::from_secs(3600);
 
 /// Time to the next attempt if no receiver accepted it.
-const RETRY: Duration = Duration::from_secs(60);
+pub const RETRY: Duration = Duration::from_secs(60);
 
 /// Age at which the known channels are read again.
 const REFRESH: Duration = Duration::from_secs(60);
@@ -63,16 +64,8 @@ impl SelfAlert {
         if self.channels.is_empty() || self.in_flight.is_some() || is_early {
             return;
         }
-        let (result, in_flight) = bounded(1);
-        let (channels, settings, trouble) = (self.channels.clone(), settings.clone(), trouble.to_owned());
-        let work = move || {
-            let accepted = deliver(&channels, &settings, &trouble, now.wall);
-            log::info!("alerted people directly over {accepted} of {} channels", channels.len());
-            // Disconnected: the monitor is stopping.
-            let _ = result.send(accepted);
-        };
-        match thread::Builder::new().name("self-alert".into()).spawn(work) {
-            Ok(_) => self.in_flight = Some(in_flight),
+        match start_alert(self.channels.clone(), settings, trouble, now.wall) {
+            Ok(in_flight) => self.in_flight = Some(in_flight),
             Err(error) => {
                 log::warn!("cannot alert people directly, no thread: {error}");
                 self.not_before = Some(now.monotonic + RETRY);
@@ -88,6 +81,27 @@ impl SelfAlert {
             self.not_before = Some(now + if accepted > 0 { INTERVAL } else { RETRY });
         }
     }
+}
+
+/// Starts an alert over these channels. The receiver gets the number of receivers that accepted it.
+///
+/// # Errors
+/// No thread can be started.
+pub fn start_alert(
+    channels: Arc<[Channel]>,
+    settings: &NotifySettings,
+    trouble: &str,
+    now: Moment,
+) -> io::Result<Receiver<usize>> {
+    let (result, in_flight) = bounded(1);
+    let (settings, trouble) = (settings.clone(), trouble.to_owned());
+    let work = move || {
+        let accepted = deliver(&channels, &settings, &trouble, now);
+        log::info!("alerted people directly over {accepted} of {} channels", channels.len());
+        // Disconnected: the monitor is stopping.
+        let _ = result.send(accepted);
+    };
+    thread::Builder::new().name("self-alert".into()).spawn(work).map(|_| in_flight)
 }
 
 /// Sends over all channels on a few threads. Returns how many receivers accepted the alert.
