@@ -1,4 +1,4 @@
-//! A fleet of 1,000 machines in the browser: time to the first paint, and scrolling.
+//! Fleets of 1,000 and 10,000 machines in the browser: time to the first paint, scrolling, pages of a large fleet.
 
 use crate::bed::{Bed, gate, patient};
 use crate::support::monitor::Plan;
@@ -7,18 +7,20 @@ use serde_json::json;
 use std::time::Duration;
 
 const MACHINES: i64 = 1000;
+/// Of which a page shows the tenth part.
+const MANY: i64 = 10_000;
 /// Machines of one group.
 const GROUP: i64 = 50;
 /// The packaged build on two idle cores needs a second at most. This is a debug build beside other tests.
 const FIRST_PAINT: Duration = Duration::from_secs(10);
 
 /// Written directly: adding them one after the other takes longer than the test.
-fn fleet(plan: &Plan) {
+fn fleet(plan: &Plan, machines: i64) {
     plan.says(&["machine", "list"]);
     let mut database = Connection::open(plan.database()).expect("the database");
     let transaction = database.transaction().expect("a transaction");
-    for number in 1..=MACHINES {
-        let (name, group) = (format!("device-{number:04}"), format!("site-{:02}", number / GROUP));
+    for number in 1..=machines {
+        let (name, group) = (format!("device-{number:05}"), format!("site-{:03}", number / GROUP));
         transaction
             .execute(
                 "INSERT INTO machine (id, name, group_name, created_at) VALUES (?1, ?2, ?3, 0)",
@@ -39,7 +41,7 @@ fn fleet(plan: &Plan) {
 #[test]
 fn a_thousand_machines_are_painted_soon_and_scroll() {
     let plan = patient();
-    fleet(&plan);
+    fleet(&plan, MACHINES);
     let Some(mut bed) = Bed::start(plan) else { return };
     bed.open("/");
     bed.desk.wait_for_heading("All 1000 are fine");
@@ -83,6 +85,29 @@ fn a_thousand_machines_are_painted_soon_and_scroll() {
         .desk
         .value("[...document.querySelectorAll('tr[id]')].at(-1).getBoundingClientRect().top < innerHeight");
     assert_eq!(last, true, "the last line can be scrolled to");
+    bed.desk.has_not_complained();
+}
+
+#[test]
+fn ten_thousand_machines_have_pages_and_are_found() {
+    let plan = patient();
+    fleet(&plan, MANY);
+    let Some(mut bed) = Bed::start(plan) else { return };
+    bed.open("/?tag=&q=device");
+    bed.desk.wait_for_heading("All 10000 are fine");
+    let shown = "[document.querySelectorAll('tr[id]').length, document.querySelectorAll('nav.pages a').length]";
+    assert_eq!(bed.desk.value(shown), json!([MACHINES, MANY / MACHINES]));
+
+    // The last page has other machines, and the search stays.
+    bed.desk.follow("nav.pages a:last-child");
+    bed.desk.until("document.querySelector('nav.pages a:last-child')?.ariaCurrent === 'page'");
+    let names = "[document.querySelector('input[name=q]').value, document.querySelectorAll('tr[id]').length,
+        [...document.querySelectorAll('tr[id]')].some((line) => line.innerText.includes('device-00001'))]";
+    assert_eq!(bed.desk.value(names), json!(["device", MACHINES, false]));
+
+    // One machine among all of them.
+    bed.open("/?q=device-07777");
+    bed.desk.until("document.querySelectorAll('tr[id]').length === 1");
     bed.desk.has_not_complained();
 }
 

@@ -5,6 +5,7 @@ use crate::monitor::web::form::Form;
 use crate::monitor::web::refusal::PageRefusal;
 use crate::monitor::web::severity::MachineHealth;
 use crate::monitor::web::visit::Visit;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// `None` and empty: everything.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -70,5 +71,37 @@ impl FleetFilter {
 
     pub fn is_active(&self) -> bool {
         !self.search.is_empty() || !self.group.is_empty() || !self.tag.is_empty() || self.only_problems
+    }
+
+    /// The query of this search's page `page`.
+    pub fn query(&self, page: usize) -> String {
+        let show = if self.only_problems { "problems" } else { "" };
+        let by = if self.by_tag { "tag" } else { "" };
+        let fields =
+            [("q", self.search.as_str()), ("group", &self.group), ("tag", &self.tag), ("show", show), ("by", by)];
+        let mut query = format!("?page={page}");
+        for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_empty()) {
+            query.push_str(&format!("&{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC)));
+        }
+        query
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_of_a_page_has_every_filter() {
+        let filter = FleetFilter {
+            search: "tor & <b>".into(),
+            group: "Böden".into(),
+            tag: "a=b".into(),
+            only_problems: true,
+            by_tag: true,
+            page: 2,
+        };
+        assert_eq!(filter.query(3), "?page=3&q=tor%20%26%20%3Cb%3E&group=B%C3%B6den&tag=a%3Db&show=problems&by=tag");
+        assert_eq!(FleetFilter::default().query(1), "?page=1");
     }
 }
