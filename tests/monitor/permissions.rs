@@ -231,14 +231,23 @@ fn counts_and_titles_follow_the_limits() {
 fn a_search_finds_only_machines_that_the_visitor_may_see() {
     let site = Site::new();
     let mut one = Browser::signed_up(&site.monitor, "one", "viewer", &["--group", "mill"]);
-    for query in ["q=barn", "q=camera", "group=barn", "tag=camera", "q=cam&show=problems", "q=cam&by=tag", "q=a&page=2"] {
+    for query in [
+        "q=barn",
+        "q=camera",
+        "group=barn",
+        "tag=camera",
+        "q=cam&show=problems",
+        "q=cam&by=tag",
+        "q=a&page=2",
+    ] {
         let found = one.get(&format!("/?{query}"));
         assert_eq!(found.status, 200, "{query}");
         assert!(!found.body.contains("barn-cam"), "{query}: {}", found.body);
     }
     assert!(one.get("/?q=gate").body.contains("mill-gate"));
     // What does not exist and what may not be seen look the same, apart from the words themselves.
-    let answer = |browser: &mut Browser, word: &str| browser.get(&format!("/?q={word}")).body.replace(word, "");
+    let answer =
+        |browser: &mut Browser, word: &str| browser.get(&format!("/?q={word}")).body.replace(word, "");
     assert_eq!(answer(&mut one, "barn-cam"), answer(&mut one, "nowhere"));
 }
 

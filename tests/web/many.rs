@@ -95,7 +95,8 @@ fn ten_thousand_machines_have_pages_and_are_found() {
     let Some(mut bed) = Bed::start(plan) else { return };
     bed.open("/?tag=&q=device");
     bed.desk.wait_for_heading("All 10000 are fine");
-    let shown = "[document.querySelectorAll('tr[id]').length, document.querySelectorAll('nav.pages a').length]";
+    let shown =
+        "[document.querySelectorAll('tr[id]').length, document.querySelectorAll('nav.pages a').length]";
     assert_eq!(bed.desk.value(shown), json!([MACHINES, MANY / MACHINES]));
 
     // The last page has other machines, and the search stays.

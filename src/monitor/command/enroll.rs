@@ -54,7 +54,7 @@ pub enum EnrollCommand {
         #[arg(long, conflicts_with = "replaces")]
         name: Option<String>,
     },
-    /// Turn a waiting device away
+    /// Turn a waiting device away, also when it asks again
     Reject {
         /// Number, as listed
         id: i64,
@@ -102,8 +102,8 @@ fn change(command: EnrollCommand, store: &Store, now: Moment) -> Result<String, 
             Ok(format!("the device is machine \"{name}\" as soon as it asks again"))
         }
         EnrollCommand::Reject { id } => {
-            store.reject_request(id)?;
-            Ok(format!("device {id} was turned away"))
+            store.reject_request(id, now)?;
+            Ok(format!("device {id} was turned away; heartbeat-monitor enroll approve {id} still lets it in"))
         }
         EnrollCommand::Remove { id } => {
             store.remove_key(id)?;
@@ -146,13 +146,12 @@ fn key_row(key: &EnrolmentKey, now: Moment) -> [String; 6] {
 }
 
 fn request_row(request: &EnrolmentRequest, now: Moment) -> [String; 6] {
-    let machine = request.machine.as_ref().map(|(_, name)| name.as_str());
     [
         request.id.to_string(),
         request.hardware_id.clone(),
         or_dash(request.hostname.as_deref()),
         or_dash(request.group.as_deref()),
         ago(Some(request.requested_at), now),
-        request.reason.sentence(machine),
+        request.sentence(),
     ]
 }

@@ -56,6 +56,7 @@ struct WaitingLine {
     reason: String,
     /// The machine that it says or seems to be: offered for replacement.
     machine: Option<String>,
+    is_rejected: bool,
 }
 
 /// `GET /settings/keys`
@@ -99,17 +100,17 @@ fn show(
 
 impl WaitingLine {
     fn new(request: EnrolmentRequest, visit: &Visit<'_>) -> WaitingLine {
-        let machine = request.machine.map(|(_, name)| name);
         WaitingLine {
             id: request.id,
+            reason: request.sentence(),
             device: match request.hostname {
                 Some(hostname) => format!("{hostname} ({})", request.hardware_id),
                 None => request.hardware_id,
             },
             group: request.group.unwrap_or_default(),
             requested: when(request.requested_at, &visit.viewpoint.clock, visit.now.wall),
-            reason: request.reason.sentence(machine.as_deref()),
-            machine,
+            machine: request.machine.map(|(_, name)| name),
+            is_rejected: request.is_rejected,
         }
     }
 }
@@ -161,7 +162,7 @@ fn apply(
             store.approve_request(number(form)?, &approval, now)?;
             Ok(("enroll.approve", None))
         }
-        "reject" => store.reject_request(number(form)?).map(|()| ("enroll.reject", None)),
+        "reject" => store.reject_request(number(form)?, now).map(|()| ("enroll.reject", None)),
         "remove-key" => store.remove_key(number(form)?).map(|()| ("enroll.remove", None)),
         _ => Err(Refused::because("this form is not known")),
     }

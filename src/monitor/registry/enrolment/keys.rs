@@ -156,6 +156,11 @@ impl FoundKey {
         self.most_uses > 1
     }
 
+    /// Somebody made it for one device, which has not used it yet.
+    pub fn is_for_a_new_device(&self) -> bool {
+        !self.is_for_many() && self.uses == 0
+    }
+
     /// # Errors
     /// Every use was made.
     pub fn check_unused(&self) -> Result<(), Refused> {

@@ -30,9 +30,11 @@ use device::{KnownDevice, described, insert_token, known_device};
 pub use keys::{EnrolmentKey, NewKey};
 use keys::{FoundKey, unusable};
 pub use requests::{Approval, EnrolmentRequest, WaitReason};
-use requests::{NewRequest, asks_again, wait};
+use requests::{KnownRequest, NewRequest, asks_again, forget, wait};
 use rusqlite::{OptionalExtension, Transaction, params};
 
+const REJECTED: &str = "a person turned this device away; an unused key for one device, or heartbeat-monitor enroll approve, \
+                        lets it in";
 /// Characters of a token that a device makes: 256 random bits, as the monitor's own have.
 const TOKEN_LENGTHS: std::ops::RangeInclusive<usize> = 43..=128;
 
@@ -102,12 +104,16 @@ fn enrol_with(
         // Its answer was lost, or it was approved meanwhile.
         return Ok(EnrolmentResult::Enrolled(Enrolled { machine, name, token: None }));
     }
-    if let Some(reason) = asks_again(tx, token, now)? {
-        return Ok(EnrolmentResult::Waiting(reason));
+    let key = FoundKey::of(tx, device.credential, now)?;
+    match asks_again(tx, token, now)? {
+        Some(KnownRequest::Waiting(reason)) => return Ok(EnrolmentResult::Waiting(reason)),
+        Some(KnownRequest::Rejected) if key.as_ref().is_some_and(FoundKey::is_for_a_new_device) => {
+            forget(tx, token)?;
+        }
+        Some(KnownRequest::Rejected) => return Err(Refused::because(REJECTED)),
+        None => {}
     }
-    let Some(key) = FoundKey::of(tx, device.credential, now)? else {
-        return moved_card(tx, device, token, now);
-    };
+    let Some(key) = key else { return moved_card(tx, device, token, now) };
     key.check_unused()?;
     let known = known_device(tx, device.hardware_id)?;
     if let Some(reason) = approval_needed(&key, known.as_ref()) {

@@ -39,6 +39,14 @@ pub struct EnrolmentRequest {
     pub reason: WaitReason,
     /// The last time.
     pub requested_at: Moment,
+    /// A person turned it away, and can still let it in.
+    pub is_rejected: bool,
+}
+
+/// A device that asks again.
+pub(super) enum KnownRequest {
+    Waiting(WaitReason),
+    Rejected,
 }
 
 /// What an approved device becomes.
@@ -88,8 +96,19 @@ impl WaitReason {
     }
 }
 
+impl EnrolmentRequest {
+    /// Why it waits, for people.
+    pub fn sentence(&self) -> String {
+        let reason = self.reason.sentence(self.machine.as_ref().map(|(_, name)| name.as_str()));
+        match self.is_rejected {
+            true => format!("turned away: {reason}"),
+            false => reason,
+        }
+    }
+}
+
 impl Store {
-    /// The devices that wait, the first first.
+    /// The devices that wait or were turned away, the first first.
     pub fn enrolment_requests(&self, now: Moment) -> Result<Vec<EnrolmentRequest>, StoreError> {
         let sql = format!("{SELECT} WHERE requested_at > ?1 ORDER BY r.id");
         self.read(|connection| {
@@ -117,9 +136,11 @@ impl Store {
         })
     }
 
-    /// Turns a device away; it may ask again with a key that is valid.
-    pub fn reject_request(&self, id: i64) -> Result<(), Refused> {
-        self.transact(|tx| match tx.execute("DELETE FROM enroll_request WHERE id = ?1", [id])? {
+    /// Turns a device away, until somebody approves it or makes a key for this one device. It is forgotten a week after it
+    /// asked last.
+    pub fn reject_request(&self, id: i64, now: Moment) -> Result<(), Refused> {
+        const SQL: &str = "UPDATE enroll_request SET rejected_at = ?2 WHERE id = ?1 AND rejected_at IS NULL";
+        self.transact(|tx| match tx.execute(SQL, [id, now.0])? {
             0 => Err(nothing_waits(id)),
             _ => Ok(()),
         })
@@ -128,7 +149,7 @@ impl Store {
 
 const SELECT: &str =
     "SELECT r.id, r.hardware_id, r.hostname, r.group_name, r.machine_id, m.name, r.reason, r.requested_at,
-           r.token_hash
+           r.rejected_at IS NOT NULL, r.token_hash
      FROM enroll_request r LEFT JOIN machine m ON m.id = r.machine_id";
 
 fn request(row: &Row<'_>) -> rusqlite::Result<EnrolmentRequest> {
@@ -141,12 +162,13 @@ fn request(row: &Row<'_>) -> rusqlite::Result<EnrolmentRequest> {
         machine: machine.zip(row.get(5)?),
         reason: WaitReason::from_name(&row.get::<_, String>(6)?),
         requested_at: Moment(row.get(7)?),
+        is_rejected: row.get(8)?,
     })
 }
 
 fn waiting(tx: &Transaction<'_>, id: i64) -> Result<(EnrolmentRequest, [u8; 32]), Refused> {
     let sql = format!("{SELECT} WHERE r.id = ?1");
-    let found = tx.query_row(&sql, [id], |row| Ok((request(row)?, row.get(8)?))).optional()?;
+    let found = tx.query_row(&sql, [id], |row| Ok((request(row)?, row.get(9)?))).optional()?;
     found.ok_or_else(|| nothing_waits(id))
 }
 
@@ -193,17 +215,27 @@ fn add(
     Ok((insert(tx, &new, Some(&request.hardware_id), now)?, new.name))
 }
 
-/// Whether a device with this token waits already; it has asked again.
+/// Whether a device with this token waits already, or was turned away; it has asked again.
 pub(super) fn asks_again(
     tx: &Transaction<'_>,
     token: &TokenHash,
     now: Moment,
-) -> Result<Option<WaitReason>, StoreError> {
+) -> Result<Option<KnownRequest>, StoreError> {
     let mut statement = tx.prepare_cached(
-        "UPDATE enroll_request SET requested_at = ?2 WHERE token_hash = ?1 RETURNING reason",
+        "UPDATE enroll_request SET requested_at = ?2 WHERE token_hash = ?1
+         RETURNING reason, rejected_at IS NOT NULL",
     )?;
-    let reason: Option<String> = statement.query_row(params![token.0, now.0], |row| row.get(0)).optional()?;
-    Ok(reason.map(|name| WaitReason::from_name(&name)))
+    let known = statement.query_row(params![token.0, now.0], |row| {
+        let reason = WaitReason::from_name(&row.get::<_, String>(0)?);
+        Ok(if row.get(1)? { KnownRequest::Rejected } else { KnownRequest::Waiting(reason) })
+    });
+    Ok(known.optional()?)
+}
+
+/// Somebody made a key for a device that was turned away.
+pub(super) fn forget(tx: &Transaction<'_>, token: &TokenHash) -> Result<(), StoreError> {
+    tx.execute("DELETE FROM enroll_request WHERE token_hash = ?1", [token.0])?;
+    Ok(())
 }
 
 /// # Errors

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 const NOW: Moment = Moment(1_000_000);
 const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
 
 fn device<'a>(key: &'a Token, hardware_id: &'a str) -> Enrolment<'a> {
     Enrolment { credential: key.as_str(), hardware_id, hostname: Some("barn-cam"), token: None }
@@ -260,10 +261,44 @@ fn a_device_waits_until_it_is_approved_or_rejected() {
         store.approve_request(waiting[0].id, &Approval::New(Some("gate".into())), NOW).expect("approved");
     assert_eq!(name, "gate");
     assert_eq!(store.enrol_now(&with_token(&key, "a", TOKEN), NOW).expect("let in").name, "gate");
-    store.reject_request(waiting[1].id).expect("rejected");
-    assert_eq!(store.enroll(&with_token(&key, "b", OTHER_TOKEN), NOW), Err(unusable()), "the key is used up");
-    store.reject_request(waiting[1].id).expect_err("nobody waits");
-    assert_eq!(store.enrolment_requests(NOW), Ok(Vec::new()));
+    store.reject_request(waiting[1].id, NOW).expect("rejected");
+    store.reject_request(waiting[1].id, NOW).expect_err("nobody waits");
+    assert!(store.enrolment_requests(NOW).expect("listed").iter().all(|request| request.is_rejected));
+}
+
+#[test]
+fn who_was_turned_away_stays_away_until_a_person_decides_otherwise() {
+    let store = Store::scratch();
+    let many = key_for(&store, 9, true);
+    let rejected = || Err(Refused::because(REJECTED));
+    let token = |number: i64| format!("{number:043}");
+    for (number, board) in (1..).zip(["a", "b", "c"]) {
+        let token = token(number);
+        let request = with_token(&many, board, &token);
+        assert_eq!(waits(store.enroll(&request, NOW)), WaitReason::Approval);
+        store.reject_request(number, NOW).expect("rejected");
+        assert_eq!(store.enroll(&request, NOW), rejected(), "the key is valid, and it is the same device");
+    }
+    let single = key_for(&store, 1, false);
+    assert_eq!(store.enrol_now(&with_token(&single, "a", &token(1)), NOW).expect("let in").name, "barn-cam");
+    store.approve_request(2, &Approval::New(Some("gate".into())), NOW).expect("approved after all");
+    assert_eq!(store.enrol_now(&with_token(&many, "b", &token(2)), NOW).expect("let in").name, "gate");
+    let strange = Token::make(TokenUse::Enrol).expect("random numbers");
+    assert_eq!(store.enroll(&with_token(&strange, "c", &token(3)), NOW), rejected());
+}
+
+#[test]
+fn a_card_that_was_turned_away_is_not_listed_as_new_with_each_request() {
+    let store = Store::scratch();
+    let old = store.enrol_now(&device(&key_for(&store, 1, false), "a"), NOW).expect("enrolled");
+    let card = old.token.expect("made");
+    assert_eq!(waits(store.enroll(&with_token(&card, "b", TOKEN), NOW)), WaitReason::OtherBoard);
+    store.reject_request(1, NOW).expect("rejected");
+    for day in 1..=10 {
+        let now = NOW.plus(DAY * day);
+        assert_eq!(store.enroll(&with_token(&card, "b", TOKEN), now), Err(Refused::because(REJECTED)));
+        assert_eq!(store.enrolment_requests(now).expect("listed").len(), 1);
+    }
 }
 
 #[test]

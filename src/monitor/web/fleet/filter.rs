@@ -77,8 +77,13 @@ impl FleetFilter {
     pub fn query(&self, page: usize) -> String {
         let show = if self.only_problems { "problems" } else { "" };
         let by = if self.by_tag { "tag" } else { "" };
-        let fields =
-            [("q", self.search.as_str()), ("group", &self.group), ("tag", &self.tag), ("show", show), ("by", by)];
+        let fields = [
+            ("q", self.search.as_str()),
+            ("group", &self.group),
+            ("tag", &self.tag),
+            ("show", show),
+            ("by", by),
+        ];
         let mut query = format!("?page={page}");
         for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_empty()) {
             query.push_str(&format!("&{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC)));
@@ -101,7 +106,10 @@ mod tests {
             by_tag: true,
             page: 2,
         };
-        assert_eq!(filter.query(3), "?page=3&q=tor%20%26%20%3Cb%3E&group=B%C3%B6den&tag=a%3Db&show=problems&by=tag");
+        assert_eq!(
+            filter.query(3),
+            "?page=3&q=tor%20%26%20%3Cb%3E&group=B%C3%B6den&tag=a%3Db&show=problems&by=tag"
+        );
         assert_eq!(FleetFilter::default().query(1), "?page=1");
     }
 }
