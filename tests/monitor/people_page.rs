@@ -126,23 +126,31 @@ fn machines_quiet_hours_and_the_shortest_outage_are_chosen() {
             ("quiet_to", "07:00"),
             ("time_zone", "Europe/Berlin"),
             ("min_outage", "10m"),
+            ("remind", "1h"),
         ]
     };
     let refused = owner.post("/people", &wishes("gte"));
     assert_eq!(refused.status, 400);
-    for entered in
-        ["value=\"gte\"", "value=\"22:00\"", "value=\"Europe/Berlin\"", "value=\"10m\"", "<details open>"]
-    {
+    for entered in [
+        "value=\"gte\"",
+        "value=\"22:00\"",
+        "value=\"Europe/Berlin\"",
+        "value=\"10m\"",
+        "value=\"1h\"",
+        "<details open>",
+    ] {
         assert!(refused.body.contains(entered), "{entered} is lost: {}", refused.body);
     }
     assert_eq!(owner.post("/people", &wishes("gate")).status, 303);
     let listed = monitor.plan().says(&["recipient", "list"]);
-    for wish in ["gate", "22:00-07:00 Europe/Berlin", "10m"] {
+    for wish in ["gate", "22:00-07:00 Europe/Berlin", "10m", "1h"] {
         assert!(listed.contains(wish), "{wish}: {listed}");
     }
     let shown = owner.get("/people").body;
     assert!(
-        shown.contains("Machines: gate; quiet 22:00-07:00 Europe/Berlin, outages of 10m and more"),
+        shown.contains(
+            "Machines: gate; quiet 22:00-07:00 Europe/Berlin, outages of 10m and more, reminders every 1h"
+        ),
         "{shown}"
     );
 }
@@ -159,6 +167,7 @@ fn preferences_that_cannot_be_are_refused_with_a_reason_and_change_nothing() {
         ("time_zone", "+25:00", "+02:00"),
         ("min_outage", "soon", "a duration such as"),
         ("min_outage", "1000h", "at most 168h"),
+        ("remind", "1m", "5m to 168h"),
     ] {
         let refused = owner.post("/people", &[&form[..], &[(field, value)]].concat());
         assert_eq!(refused.status, 400, "{field} = {value}");

@@ -6,7 +6,9 @@ use crate::config::Period;
 use crate::monitor::machine::MachineId;
 use crate::monitor::notify::choices::{Chosen, Selection};
 use crate::monitor::notify::quiet_hours::{QuietHours, QuietTimes};
-use crate::monitor::notify::recipients::{Preferences, StoredRecipient, check_min_outage};
+use crate::monitor::notify::recipients::{
+    Preferences, StoredRecipient, check_min_outage, check_remind_every,
+};
 use crate::monitor::notify::topic::Topic;
 use crate::monitor::store::{Refused, Store};
 use crate::monitor::zone::{self, Clock, ZONES, Zone};
@@ -88,6 +90,12 @@ pub struct Wants {
     /// Only outages of at least this length, such as "10m", counted from the last heartbeat
     #[arg(long, value_name = "TIME")]
     min_outage: Option<Period>,
+    /// Remind of open incidents this often, such as "1h", until somebody acknowledges them
+    #[arg(long, value_name = "TIME")]
+    remind: Option<Period>,
+    /// Send no reminders
+    #[arg(long, conflicts_with = "remind")]
+    never_remind: bool,
 }
 
 fn topic() -> impl TypedValueParser<Value = Topic> {
@@ -114,8 +122,8 @@ impl FromStr for Offset {
 impl Wants {
     fn is_nothing(&self) -> bool {
         let clock = self.quiet.is_some() || self.utc_offset.is_some() || self.time_zone.is_some();
-        let rest = self.events.is_some() || self.min_outage.is_some();
-        !(self.selection().is_some() || clock || rest || self.never_quiet)
+        let rest = self.events.is_some() || self.min_outage.is_some() || self.remind.is_some();
+        !(self.selection().is_some() || clock || rest || self.never_quiet || self.never_remind)
     }
 
     /// The chosen machines; `None` if the command does not name any.
@@ -130,7 +138,9 @@ impl Wants {
 
     fn check(&self) -> Result<(), String> {
         let min_outage = self.min_outage.map_or(Ok(()), |Period(length)| check_min_outage(length));
-        min_outage.map_err(|problem| format!("--min-outage: {problem}"))
+        min_outage.map_err(|problem| format!("--min-outage: {problem}"))?;
+        let remind = self.remind.map_or(Ok(()), |Period(every)| check_remind_every(every));
+        remind.map_err(|problem| format!("--remind: {problem}"))
     }
 
     /// Changes the preferences; returns true if the quiet hours use `server`, because no clock was chosen.
@@ -153,6 +163,12 @@ impl Wants {
         }
         if let Some(Period(min_outage)) = self.min_outage {
             to.min_outage = min_outage;
+        }
+        if let Some(Period(every)) = self.remind {
+            to.remind_every = Some(every);
+        }
+        if self.never_remind {
+            to.remind_every = None;
         }
         needs_server
     }
@@ -245,10 +261,12 @@ fn list(store: &Store) -> Result<String, Refused> {
             events(wants),
             wants.quiet.as_ref().map_or_else(|| "-".into(), written),
             if wants.min_outage.is_zero() { "-".into() } else { Period(wants.min_outage).to_string() },
+            wants.remind_every.map_or_else(|| "-".into(), |every| Period(every).to_string()),
         ]
     };
     let rows: Vec<_> = recipients.iter().map(row).collect();
-    let listed = table(["NAME", "STATE", "CHANNELS", "MACHINES", "EVENTS", "QUIET", "MIN OUTAGE"], &rows);
+    let listed =
+        table(["NAME", "STATE", "CHANNELS", "MACHINES", "EVENTS", "QUIET", "MIN OUTAGE", "REMIND"], &rows);
     Ok(with_warnings(listed, &recipients))
 }
 
@@ -306,6 +324,7 @@ fn as_json(known: &StoredRecipient) -> Value {
         "time_zone": wants.clock.as_ref().map(Clock::to_string),
         "quiet": wants.quiet.as_ref().map(written),
         "min_outage_s": wants.min_outage.as_secs_f64(),
+        "remind_s": wants.remind_every.map(|every| every.as_secs_f64()),
     })
 }
 

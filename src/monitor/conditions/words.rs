@@ -16,6 +16,14 @@ pub fn summary(entry: &CatalogueEntry) -> String {
     }
 }
 
+/// Whether a machine with this condition works, and a person should look at it; a kind of a later version does not count
+/// as minor.
+pub fn is_minor(kind: &str) -> bool {
+    const MINOR: [&str; 8] =
+        ["standby", "no_standby", "under_voltage", "throttled", "clock", "boots", "wifi", "refused_token"];
+    MINOR.contains(&kind)
+}
+
 /// `all`, `group:barn`, `tag:attic` or `machine`.
 pub fn scope(scope: &Scope) -> String {
     match scope {

@@ -201,18 +201,21 @@ impl<'t> Announcer<'t> {
     }
 
     /// Skips rows that are held (by a minimum outage or quiet hours) and were never tried. Rows that are due stay:
-    /// only their courier is late. So does a mail that may have arrived before the monitor was restarted.
+    /// only their courier is late. So does a mail that may have arrived before the monitor was restarted. A reminder that is
+    /// still to be sent says nothing true any more.
     pub(super) fn skip_held(&self, outage: IncidentId) -> Result<(), StoreError> {
         self.transaction
             .prepare_cached(
                 "UPDATE outbox SET state = ?3
-                 WHERE incident_id = ?1 AND state = ?4 AND attempts = 0 AND due_at > ?2 AND uncertain_since IS NULL",
+                 WHERE incident_id = ?1 AND state = ?4 AND uncertain_since IS NULL
+                   AND (attempts = 0 AND due_at > ?2 OR event = ?5)",
             )?
             .execute(params![
                 outage.0,
                 self.now.0,
                 DeliveryState::Skipped as i64,
-                DeliveryState::Waiting as i64
+                DeliveryState::Waiting as i64,
+                EventKind::Reminder.name()
             ])?;
         Ok(())
     }
@@ -308,8 +311,8 @@ impl<'t> Announcer<'t> {
         // The unique constraint guards against a bug: a channel never gets two rows for one event of an incident.
         let mut statement = self.transaction.prepare_cached(
             "INSERT INTO outbox (channel_id, machine_id, incident_id, event, content, created_at, due_at, expires_at,
-                                 state)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING",
+                                 state, reminder)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO NOTHING",
         )?;
         for row in rows {
             let written = statement.execute(params![
@@ -321,7 +324,8 @@ impl<'t> Announcer<'t> {
                 self.now.0,
                 row.due.0,
                 row.due.plus(EXPIRES_AFTER).0,
-                DeliveryState::Waiting as i64
+                DeliveryState::Waiting as i64,
+                row.reminder
             ])?;
             if written == 0 {
                 let (machine, event) = (subject.id, event.name());

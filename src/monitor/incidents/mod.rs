@@ -11,6 +11,7 @@
 //! | `context` | what decides whether a change is announced: maintenance, flapping |
 //! | `conditions` | conditions that begin and end, each with its messages |
 //! | `setup` | problems of a machine's setup: judged by the sweep, whether the machine is online or not |
+//! | `reminders` | what is still open is announced again |
 //! | `summary` | one message about the conditions that held when they were first judged |
 //! | `transition` | a change of a machine's status, and its log line |
 //! | `plan` | who is notified, and when: pure |
@@ -28,6 +29,7 @@ pub mod list;
 pub mod plan;
 pub mod policy;
 pub mod recent;
+mod reminders;
 pub mod setup;
 mod summary;
 pub mod sweep;

@@ -17,6 +17,8 @@ use crate::monitor::notify::topic::Topic;
 pub struct Planned {
     pub channel: ChannelId,
     pub due: Moment,
+    /// Number of a reminder, from 1; 0: it is no reminder.
+    pub reminder: u32,
 }
 
 /// The rows for an event. A beginning goes to every recipient who has chosen the machine. An end goes to the channels in
@@ -41,15 +43,19 @@ pub fn plan(
             EventKind::Steady => outdated.contains(channel) && (chosen || what.state.is_end()),
             EventKind::ConditionEnded => outdated.contains(channel),
             EventKind::Offline | EventKind::Stopped | EventKind::Flapping | EventKind::Condition => chosen,
-            EventKind::Summary | EventKind::Test | EventKind::Trouble => false,
+            EventKind::Summary | EventKind::Reminder | EventKind::Test | EventKind::Trouble => false,
         };
-        rows.extend(recipient.channels.iter().filter(is_notified).map(|&channel| Planned { channel, due }));
+        rows.extend(recipient.channels.iter().filter(is_notified).map(|&channel| Planned {
+            channel,
+            due,
+            reminder: 0,
+        }));
     }
     rows
 }
 
 impl Recipient {
-    fn wants(&self, what: &Happening) -> bool {
+    pub(super) fn wants(&self, what: &Happening) -> bool {
         if let Some(condition) = &what.condition {
             let news = if what.event == EventKind::Steady { what.state } else { what.event };
             return self.wants_condition(condition, news);
@@ -93,6 +99,7 @@ impl EventKind {
             EventKind::Condition
             | EventKind::ConditionEnded
             | EventKind::Summary
+            | EventKind::Reminder
             | EventKind::Test
             | EventKind::Trouble => None,
         }
@@ -121,6 +128,7 @@ mod tests {
             events: Topic::default_choice(),
             quiet: None,
             min_outage: Duration::ZERO,
+            remind_every: None,
             channels: vec![ChannelId(1)],
         }
     }
@@ -209,7 +217,7 @@ mod tests {
         let online = Happening { event: EventKind::Online, state: EventKind::Online, ..offline(at(12, 0)) };
         let two = Recipient { channels: vec![ChannelId(1), ChannelId(7)], ..everybody() };
         let rows = plan(&[two], &machine(), &online, &[ChannelId(7)]);
-        assert_eq!(rows, [Planned { channel: ChannelId(7), due: at(12, 0) }]);
+        assert_eq!(rows, [Planned { channel: ChannelId(7), due: at(12, 0), reminder: 0 }]);
         let recoveries_alone = Recipient { events: vec![Topic::Online], ..everybody() };
         assert_eq!(dues(&recoveries_alone, &online), [at(12, 0)]);
     }

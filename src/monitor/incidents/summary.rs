@@ -65,7 +65,7 @@ impl Announcer<'_> {
             ..Notice::new(&first.machine, &what)
         };
         let due = recipient.quiet.as_ref().map_or(self.now, |quiet| quiet.end_if_quiet(self.now));
-        let rows = recipient.channels.iter().map(|&channel| Planned { channel, due }).collect();
+        let rows = recipient.channels.iter().map(|&channel| Planned { channel, due, reminder: 0 }).collect();
         self.insert(rows, &first.machine, EventKind::Summary, &notice, first.incident)
     }
 }

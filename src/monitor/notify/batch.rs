@@ -34,7 +34,8 @@ impl Flight {
 }
 
 /// The messages for these rows, in the order of their first rows. A person gets one message for [`MASS_OUTAGE`] or more
-/// machines with the same news, and one for several parts of one machine; rows in `alone` have one each. `site` is
+/// machines with the same news, one for several parts of one machine, and one for all reminders; rows in `alone` have one
+/// each. `site` is
 /// where their links lead.
 pub fn messages(
     kind: ChannelKind,
@@ -69,8 +70,11 @@ pub fn messages(
     groups.into_iter().map(outgoing).collect()
 }
 
-/// What rows must have in common to be one message. A summary is a message of its own.
+/// What rows must have in common to be one message. A summary is a message of its own; reminders of all kinds are one.
 fn news(notice: &Notice) -> (EventKind, EventKind, Option<&str>, usize) {
+    if notice.news == EventKind::Reminder {
+        return (notice.news, notice.news, None, 0);
+    }
     let condition = notice.condition.as_ref().map(|condition| condition.condition.as_str());
     (notice.news, notice.state, condition, notice.existing_in_all)
 }
@@ -78,7 +82,7 @@ fn news(notice: &Notice) -> (EventKind, EventKind, Option<&str>, usize) {
 /// One group if it has enough machines, otherwise a group for each machine.
 fn split(group: Vec<LeasedRow>) -> Vec<Vec<LeasedRow>> {
     let machines: HashSet<i64> = group.iter().map(|row| row.notice.machine).collect();
-    if machines.len() >= MASS_OUTAGE {
+    if machines.len() >= MASS_OUTAGE || group.iter().all(|row| row.notice.news == EventKind::Reminder) {
         return vec![group];
     }
     let mut of_machines: Vec<Vec<LeasedRow>> = Vec::new();

@@ -5,7 +5,7 @@
 //! | `recipients`, `channels`, `choices`, `quiet_hours` | who is notified, about which machines, and when not |
 //! | `topic` | what a recipient can choose |
 //! | `notice`, `condition_notice` | the content of a notification |
-//! | `text` | its text |
+//! | `text`, `reminder_text` | its text |
 //! | `outbox`, `delivery_state`, `deliveries` | pending deliveries and their leases; the list of deliveries |
 //! | `couriers`, `dispatch` | the thread that decides when each message is sent, and marks the result |
 //! | `pool` | the courier threads, which send |
@@ -48,6 +48,7 @@ mod pace;
 pub mod pool;
 pub mod quiet_hours;
 pub mod recipients;
+mod reminder_text;
 pub mod self_alert;
 pub mod send;
 mod settings;

@@ -4,6 +4,18 @@ use crate::clock::Moment;
 use crate::monitor::notify::condition_notice::ConditionNotice;
 use serde::{Deserialize, Serialize};
 
+/// Longer names are cut: a message is read on a telephone.
+const LONGEST_NAME: usize = 100;
+
+/// Machines named in one message of many; Telegram's limit of 4096 characters is far.
+pub const MOST_NAMED: usize = 20;
+
+/// A name as messages show it: without line breaks and other control characters, and not too long.
+pub fn shown(name: &str) -> String {
+    let clean = name.chars().map(|c| if c.is_control() { ' ' } else { c });
+    clean.take(LONGEST_NAME).collect()
+}
+
 /// The events that people can be notified of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -21,6 +33,8 @@ pub enum EventKind {
     ConditionEnded,
     /// The conditions that held when they were first judged.
     Summary,
+    /// An incident is still open, and not acknowledged.
+    Reminder,
     /// Nothing happened: a test of a channel.
     Test,
     /// The monitor itself does not work.
@@ -39,6 +53,7 @@ impl EventKind {
             EventKind::Condition => "condition",
             EventKind::ConditionEnded => "condition_ended",
             EventKind::Summary => "summary",
+            EventKind::Reminder => "reminder",
             EventKind::Test => "test",
             EventKind::Trouble => "trouble",
         }

@@ -23,6 +23,8 @@ pub struct Recipient {
     pub quiet: Option<QuietHours>,
     /// Counted from the machine's last heartbeat.
     pub min_outage: Duration,
+    /// Interval of reminders.
+    pub remind_every: Option<Duration>,
     /// The enabled ones.
     pub channels: Vec<ChannelId>,
 }
@@ -30,28 +32,30 @@ pub struct Recipient {
 /// The recipients who can be notified now: enabled, with an enabled channel.
 pub fn reachable(connection: &Connection) -> Result<Vec<Recipient>, StoreError> {
     let mut statement = connection.prepare_cached(
-        "SELECT r.id, r.events, r.quiet_from, r.quiet_to, r.utc_offset, r.min_outage, r.time_zone, r.all_machines, c.id
+        "SELECT r.id, r.events, r.quiet_from, r.quiet_to, r.utc_offset, r.min_outage, r.time_zone, r.remind_every,
+                r.all_machines, c.id
          FROM recipient r JOIN channel c ON c.recipient_id = r.id AND c.enabled
          WHERE r.enabled ORDER BY r.id, c.id",
     )?;
     let mut rows = statement.query([])?;
     let mut recipients: Vec<(i64, Recipient)> = Vec::new();
     while let Some(row) = rows.next()? {
-        let (id, channel): (i64, i64) = (row.get(0)?, row.get(8)?);
+        let (id, channel): (i64, i64) = (row.get(0)?, row.get(9)?);
         match recipients.last_mut() {
             Some((last, recipient)) if *last == id => recipient.channels.push(ChannelId(channel)),
             _ => {
-                let Preferences { events, quiet, min_outage, .. } = preferences(row)?;
-                let machines = choices::choice(connection, id, row.get(7)?)?;
+                let Preferences { events, quiet, min_outage, remind_every, .. } = preferences(row)?;
+                let machines = choices::choice(connection, id, row.get(8)?)?;
                 let channels = vec![ChannelId(channel)];
-                recipients.push((id, Recipient { machines, events, quiet, min_outage, channels }));
+                let recipient = Recipient { machines, events, quiet, min_outage, remind_every, channels };
+                recipients.push((id, recipient));
             }
         }
     }
     Ok(recipients.into_iter().map(|(_, recipient)| recipient).collect())
 }
 
-/// Columns 1 to 6 of the statements here.
+/// Columns 1 to 7 of the statements here.
 fn preferences(row: &Row) -> Result<Preferences, StoreError> {
     let events = parse_events(&row.get::<_, String>(1)?);
     let minute = |minute: i64| u16::try_from(minute.rem_euclid(1440)).unwrap_or(0);
@@ -62,7 +66,9 @@ fn preferences(row: &Row) -> Result<Preferences, StoreError> {
         QuietHours { from: minute(from), to: minute(to), clock }
     });
     let min_outage = Duration::from_millis(u64::try_from(row.get::<_, i64>(5)?).unwrap_or(0));
-    Ok(Preferences { events, clock, quiet, min_outage })
+    let remind_every = row.get::<_, Option<i64>>(7)?.and_then(|every| u64::try_from(every).ok());
+    let remind_every = remind_every.map(Duration::from_millis);
+    Ok(Preferences { events, clock, quiet, min_outage, remind_every })
 }
 
 /// The column `events`. Words of a later version are skipped. A column without any known word must not suppress a
@@ -97,11 +103,19 @@ pub struct Preferences {
     pub quiet: Option<QuietHours>,
     /// Counted from the machine's last heartbeat.
     pub min_outage: Duration,
+    /// Interval of reminders of incidents that are open and not acknowledged; `None`: no reminders.
+    pub remind_every: Option<Duration>,
 }
 
 impl Default for Preferences {
     fn default() -> Preferences {
-        Preferences { events: Topic::default_choice(), clock: None, quiet: None, min_outage: Duration::ZERO }
+        Preferences {
+            events: Topic::default_choice(),
+            clock: None,
+            quiet: None,
+            min_outage: Duration::ZERO,
+            remind_every: None,
+        }
     }
 }
 
@@ -110,6 +124,14 @@ impl Default for Preferences {
 pub fn check_min_outage(length: Duration) -> Result<(), String> {
     const LONGEST: Duration = Duration::from_secs(7 * 86_400);
     if length > LONGEST { Err("at most 168h".into()) } else { Ok(()) }
+}
+
+/// # Errors
+/// Reminders come every 5 minutes to 7 days: the sentence for the person who typed another interval.
+pub fn check_remind_every(every: Duration) -> Result<(), String> {
+    const RANGE: std::ops::RangeInclusive<Duration> =
+        Duration::from_secs(300)..=Duration::from_secs(7 * 86_400);
+    if RANGE.contains(&every) { Ok(()) } else { Err("5m to 168h".into()) }
 }
 
 /// A recipient as it is stored.
@@ -221,7 +243,7 @@ fn store_preferences(tx: &Transaction, id: i64, wants: &Preferences, now: Moment
     };
     tx.execute(
         "UPDATE recipient SET events = ?2, quiet_from = ?3, quiet_to = ?4, utc_offset = ?5, min_outage = ?6,
-                              time_zone = ?7 WHERE id = ?1",
+                              time_zone = ?7, remind_every = ?8 WHERE id = ?1",
         params![
             id,
             serde_json::to_string(&wants.events).map_err(json)?,
@@ -230,6 +252,7 @@ fn store_preferences(tx: &Transaction, id: i64, wants: &Preferences, now: Moment
             clock.map_or(0, |clock| clock.minutes_ahead(now)),
             milliseconds(wants.min_outage),
             zone,
+            wants.remind_every.map(milliseconds),
         ],
     )?;
     Ok(())
@@ -237,8 +260,8 @@ fn store_preferences(tx: &Transaction, id: i64, wants: &Preferences, now: Moment
 
 fn recipients(connection: &Connection) -> Result<Vec<StoredRecipient>, StoreError> {
     let mut statement = connection.prepare_cached(
-        "SELECT r.id, r.events, r.quiet_from, r.quiet_to, r.utc_offset, r.min_outage, r.time_zone, r.all_machines,
-                r.name, r.enabled,
+        "SELECT r.id, r.events, r.quiet_from, r.quiet_to, r.utc_offset, r.min_outage, r.time_zone, r.remind_every,
+                r.all_machines, r.name, r.enabled,
                 (SELECT count(*) FROM channel c WHERE c.recipient_id = r.id)
          FROM recipient r ORDER BY r.name",
     )?;
@@ -246,11 +269,11 @@ fn recipients(connection: &Connection) -> Result<Vec<StoredRecipient>, StoreErro
     let mut known = Vec::new();
     while let Some(row) = rows.next()? {
         known.push(StoredRecipient {
-            name: row.get(8)?,
-            enabled: row.get(9)?,
-            chosen: choices::chosen(connection, row.get(0)?, row.get(7)?)?,
+            name: row.get(9)?,
+            enabled: row.get(10)?,
+            chosen: choices::chosen(connection, row.get(0)?, row.get(8)?)?,
             preferences: preferences(row)?,
-            channels: row.get(10)?,
+            channels: row.get(11)?,
         });
     }
     Ok(known)

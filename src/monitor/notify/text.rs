@@ -4,7 +4,8 @@ use crate::clock::Moment;
 use crate::duration::{go_seconds, in_words};
 use crate::monitor::conditions::catalogue::Condition;
 use crate::monitor::notify::condition_notice::ConditionNotice;
-use crate::monitor::notify::notice::{EventKind, Notice};
+use crate::monitor::notify::notice::{EventKind, MOST_NAMED, Notice, shown};
+use crate::monitor::notify::reminder_text;
 use crate::monitor::zone::Clock;
 use std::fmt::Write;
 use std::time::Duration;
@@ -12,17 +13,13 @@ use std::time::Duration;
 /// Shorter ages of conditions are not shown.
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Longer names are cut: a message is read on a telephone.
-const LONGEST_NAME: usize = 100;
-
-/// Machines named in one message of many; Telegram's limit of 4096 characters is far.
-const MOST_NAMED: usize = 20;
-
 impl Notice {
     /// One line.
     pub fn title(&self) -> String {
-        if self.news == EventKind::Summary {
-            return title_of_summary(self);
+        match self.news {
+            EventKind::Summary => return title_of_summary(self),
+            EventKind::Reminder => return reminder_text::title(std::slice::from_ref(self)),
+            _ => {}
         }
         if let Some(condition) = &self.condition {
             return format!("{} {}: {}", self.sign(), shown(&self.name), condition_title(condition, self));
@@ -32,11 +29,14 @@ impl Notice {
 
     /// Plain text without markup, with ages at `now` and times by the reader's `clock`.
     pub fn text(&self, now: Moment, clock: &Clock) -> String {
-        if self.news == EventKind::Test {
-            return format!("{} This is a test of heartbeat-monitor: messages arrive here.", self.sign());
-        }
-        if self.news == EventKind::Summary {
-            return summary(self);
+        match self.news {
+            EventKind::Test => {
+                let sign = self.sign();
+                return format!("{sign} This is a test of heartbeat-monitor: messages arrive here.");
+            }
+            EventKind::Summary => return summary(self),
+            EventKind::Reminder => return reminder_text::text(std::slice::from_ref(self), now, clock),
+            _ => {}
         }
         if self.condition.is_some() {
             return text_of_conditions(std::slice::from_ref(self), now, clock);
@@ -63,7 +63,8 @@ impl Notice {
             | EventKind::Trouble
             | EventKind::Condition
             | EventKind::ConditionEnded
-            | EventKind::Summary => {
+            | EventKind::Summary
+            | EventKind::Reminder => {
                 write!(text, " ({} ago)", go_seconds(now.since(last_seen)))
             }
             EventKind::Flapping => {
@@ -94,6 +95,9 @@ impl Notice {
 
 /// The title of one message about many machines with the same event.
 pub fn title_of_many(notices: &[Notice]) -> String {
+    if are_reminders(notices) {
+        return reminder_text::title(notices);
+    }
     if notices.first().is_some_and(|first| first.condition.is_some()) {
         return title_of_conditions(notices);
     }
@@ -104,6 +108,9 @@ pub fn title_of_many(notices: &[Notice]) -> String {
 
 /// The text of such a message: the first names, and the number of others.
 pub fn text_of_many(notices: &[Notice], now: Moment, clock: &Clock) -> String {
+    if are_reminders(notices) {
+        return reminder_text::text(notices, now, clock);
+    }
     if notices.first().is_some_and(|first| first.condition.is_some()) {
         return text_of_conditions(notices, now, clock);
     }
@@ -123,6 +130,10 @@ pub fn text_of_many(notices: &[Notice], now: Moment, clock: &Clock) -> String {
         };
     }
     text
+}
+
+fn are_reminders(notices: &[Notice]) -> bool {
+    notices.first().is_some_and(|first| first.news == EventKind::Reminder)
 }
 
 /// The red and the green circle are those of the original system.
@@ -149,12 +160,6 @@ fn verb(news: EventKind, state: EventKind) -> &'static str {
         (_, EventKind::Stopped) => "stopped on purpose",
         _ => "offline",
     }
-}
-
-/// Without line breaks and other control characters, and not too long.
-fn shown(name: &str) -> String {
-    let clean = name.chars().map(|c| if c.is_control() { ' ' } else { c });
-    clean.take(LONGEST_NAME).collect()
 }
 
 /// The text of notices of one kind, perhaps of several machines.

@@ -28,6 +28,7 @@ pub const MIGRATIONS: &[&str] = &[
     include_str!("migrations/012_incident_indexes.sql"),
     include_str!("migrations/013_enrolment.sql"),
     include_str!("migrations/014_rejected_devices.sql"),
+    include_str!("migrations/015_reminders.sql"),
 ];
 
 /// Copies that are kept; the oldest are removed.

@@ -1,5 +1,7 @@
 //! How bad something is: its colour, its place in a list.
 
+use crate::monitor::conditions::words::is_minor;
+
 /// What a person has to know about a machine first; the worst last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MachineHealth {
@@ -31,7 +33,5 @@ impl MachineHealth {
 
 /// How bad an incident is. Red: something does not work, or will stop soon. Amber: it works, and a person should look.
 pub fn severity(kind: &str) -> MachineHealth {
-    const AMBER: [&str; 8] =
-        ["standby", "no_standby", "under_voltage", "throttled", "clock", "boots", "wifi", "refused_token"];
-    if AMBER.contains(&kind) { MachineHealth::Degraded } else { MachineHealth::Bad }
+    if is_minor(kind) { MachineHealth::Degraded } else { MachineHealth::Bad }
 }

@@ -224,3 +224,26 @@ fn what_cannot_be_is_refused_with_a_reason() {
         try_to(&dir, arguments).expect_err(&format!("{arguments:?}"));
     }
 }
+
+#[test]
+fn reminders_are_chosen_listed_and_switched_off() {
+    let dir = tempfile::tempdir().expect("a directory");
+    output(&dir, &["add", "farm", "--remind", "1h"]);
+    let remind_s = || {
+        let json = output(&dir, &["list", "--json"]);
+        let list: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+        list[0]["remind_s"].as_f64()
+    };
+    assert_eq!(remind_s(), Some(3600.0));
+    assert!(output(&dir, &["list"]).contains("REMIND"), "a column");
+    for (interval, said) in
+        [("4m", "--remind: 5m to 168h"), ("169h", "--remind: 5m to 168h"), ("soon", "--remind")]
+    {
+        let error = try_to(&dir, &["set", "farm", "--remind", interval]).expect_err(interval);
+        assert!(error.contains(said), "{error}");
+    }
+    output(&dir, &["set", "farm", "--min-outage", "10m"]);
+    assert_eq!(remind_s(), Some(3600.0), "what is not named stays");
+    output(&dir, &["set", "farm", "--never-remind"]);
+    assert_eq!(remind_s(), None);
+}

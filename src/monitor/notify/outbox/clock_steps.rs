@@ -48,7 +48,7 @@ impl Scheduled {
 /// After the clock went back: rows that were written later than now count as written now. A row that is held, by a
 /// minimum outage or by quiet hours, or a mail that may have arrived, is held for as long from now, and until its
 /// recipient's quiet hours are over by the new clock. Retries that a clock which was ahead has scheduled are due now.
-/// Leases end as they would have.
+/// Leases end as they would have. The next reminder counts from the last message about an open incident.
 pub fn forget_the_future(transaction: &Transaction, now: Moment) -> Result<(), StoreError> {
     let mut statement = transaction.prepare_cached(&format!(
         "SELECT id, channel_id, attempts > 0, created_at, uncertain_since, due_at, expires_at FROM outbox
@@ -87,6 +87,12 @@ pub fn forget_the_future(transaction: &Transaction, now: Moment) -> Result<(), S
     transaction.execute(
         &format!("UPDATE outbox SET leased_until = ?1 WHERE {UNDELIVERED} AND state = {LEASED} AND leased_until > ?1 + ?2"),
         [now.0, milliseconds(LEASE)],
+    )?;
+    transaction.execute(
+        "UPDATE outbox SET created_at = min(created_at, ?1), delivered_at = min(delivered_at, ?1)
+         WHERE (created_at > ?1 OR delivered_at > ?1)
+           AND incident_id IN (SELECT id FROM incident WHERE ended_at IS NULL)",
+        [now.0],
     )?;
     Ok(())
 }

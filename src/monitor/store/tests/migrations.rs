@@ -250,6 +250,11 @@ fn released(path: &Path, version: usize) -> Store {
         let page = format!("INSERT INTO status_page VALUES {page}");
         store.write(|tx| Ok(tx.execute_batch(&page)?)).expect("a row");
     }
+    if version >= 13 {
+        let request = "INSERT INTO enroll_request (id, token_hash, hardware_id, reason, requested_at)
+                       VALUES (6, x'0c', '1000', 'other_board', 9)";
+        store.write(|tx| Ok(tx.execute_batch(request)?)).expect("a row");
+    }
     for (table, rows) in rows(&store, &columns(&store)) {
         assert!(!rows.is_empty(), "{table} has no row in version {version}");
     }

@@ -3,7 +3,9 @@
 use crate::config::Period;
 use crate::monitor::notify::choices::Selection;
 use crate::monitor::notify::quiet_hours::QuietTimes;
-use crate::monitor::notify::recipients::{Preferences, StoredRecipient, check_min_outage};
+use crate::monitor::notify::recipients::{
+    Preferences, StoredRecipient, check_min_outage, check_remind_every,
+};
 use crate::monitor::notify::topic::Topic;
 use crate::monitor::store::Refused;
 use crate::monitor::web::form::Form;
@@ -26,6 +28,8 @@ pub struct PreferencesForm {
     pub quiet_to: String,
     pub time_zone: String,
     pub min_outage: String,
+    /// Empty without reminders.
+    pub remind: String,
 }
 
 impl PreferencesForm {
@@ -46,6 +50,7 @@ impl PreferencesForm {
             quiet_to: to.to_owned(),
             time_zone: wants.clock.as_ref().map(Clock::to_string).unwrap_or_default(),
             min_outage: min_outage.map(|length| Period(length).to_string()).unwrap_or_default(),
+            remind: wants.remind_every.map(|every| Period(every).to_string()).unwrap_or_default(),
         }
     }
 
@@ -64,6 +69,7 @@ impl PreferencesForm {
             quiet_to: text("quiet_to"),
             time_zone: text("time_zone"),
             min_outage: text("min_outage"),
+            remind: text("remind"),
         }
     }
 }
@@ -80,8 +86,9 @@ pub fn read(form: &Form) -> Result<(Selection, Preferences), Refused> {
     let times = quiet_times(form)?;
     let quiet = times.map(|times| times.on(clock.clone().unwrap_or_else(Clock::of_server)));
     let events = form.all("topic").filter_map(Topic::from_name).collect();
-    let min_outage = min_outage(form)?;
-    Ok((selection(form)?, Preferences { events, clock, quiet, min_outage }))
+    let min_outage = period(form, "min_outage", "shortest outage", check_min_outage)?.unwrap_or_default();
+    let remind_every = period(form, "remind", "reminders", check_remind_every)?;
+    Ok((selection(form)?, Preferences { events, clock, quiet, min_outage, remind_every }))
 }
 
 fn selection(form: &Form) -> Result<Selection, Refused> {
@@ -106,8 +113,14 @@ fn quiet_times(form: &Form) -> Result<Option<QuietTimes>, Refused> {
     }
 }
 
-fn min_outage(form: &Form) -> Result<Duration, Refused> {
-    let Some(text) = form.filled("min_outage") else { return Ok(Duration::ZERO) };
-    let length = text.parse::<Period>().and_then(|Period(length)| check_min_outage(length).map(|()| length));
-    length.map_err(|problem| Refused::because(format!("shortest outage: {problem}")))
+/// The duration in a field; `None`: it is empty.
+fn period(
+    form: &Form,
+    field: &str,
+    label: &str,
+    check: impl Fn(Duration) -> Result<(), String>,
+) -> Result<Option<Duration>, Refused> {
+    let Some(text) = form.filled(field) else { return Ok(None) };
+    let length = text.parse::<Period>().and_then(|Period(length)| check(length).map(|()| length));
+    length.map(Some).map_err(|problem| Refused::because(format!("{label}: {problem}")))
 }

@@ -1,0 +1,132 @@
+//! The text of reminders: the open incidents that they are about, the most urgent first.
+
+use crate::clock::Moment;
+use crate::duration::in_words;
+use crate::monitor::conditions::words::is_minor;
+use crate::monitor::notify::notice::{MOST_NAMED, Notice, shown};
+use crate::monitor::zone::Clock;
+
+const SIGN: char = '\u{1F534}';
+
+/// One line: "🔴 barn: still offline for 3 h", or "🔴 7 incidents are still open".
+pub fn title(notices: &[Notice]) -> String {
+    match notices {
+        [one] => format!("{SIGN} {}", state(one, Moment(one.at))),
+        many => format!("{SIGN} {} incidents are still open", many.len()),
+    }
+}
+
+/// The ages are those at `now`, the times those of the reader's `clock`.
+pub fn text(notices: &[Notice], now: Moment, clock: &Clock) -> String {
+    let mut sorted: Vec<&Notice> = notices.iter().collect();
+    sorted.sort_by_key(|notice| urgency(notice));
+    let title = (notices.len() > 1).then(|| title(notices));
+    let line = |notice: &&Notice| {
+        let since = clock.time_of_day(Moment(since(notice)), now);
+        format!("{SIGN} {} (since {since})", state(notice, now))
+    };
+    let lines = sorted.iter().take(MOST_NAMED).map(line);
+    let others = notices.len().saturating_sub(MOST_NAMED);
+    let rest = (others > 0).then(|| format!("and {others} more"));
+    title.into_iter().chain(lines).chain(rest).collect::<Vec<_>>().join("\n")
+}
+
+/// The most urgent first: outages, then what does not work, then what a person should look at; of these the oldest.
+fn urgency(notice: &Notice) -> (u8, i64) {
+    let rank = match &notice.condition {
+        None => 0,
+        Some(condition) if is_minor(&condition.condition) => 2,
+        Some(_) => 1,
+    };
+    (rank, since(notice))
+}
+
+fn since(notice: &Notice) -> i64 {
+    notice.condition.as_ref().map_or(notice.last_seen, |condition| condition.since)
+}
+
+/// "barn: still offline for 3 h", "barn: camera gate is down, for 3 h now".
+fn state(notice: &Notice, now: Moment) -> String {
+    let (name, age) = (shown(&notice.name), in_words(now.since(Moment(since(notice)))));
+    match &notice.condition {
+        None => format!("{name}: still offline for {age}"),
+        Some(condition) => format!("{name}: {}, for {age} now", shown(&condition.phrase(false))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::monitor::notify::condition_notice::ConditionNotice;
+    use crate::monitor::notify::notice::EventKind;
+    use crate::monitor::zone::berlin;
+
+    const HOUR: i64 = 3_600_000;
+    /// 2026-01-21 14:30 UTC.
+    const NOW: Moment = Moment(1_769_005_800_000);
+
+    fn outage(name: &str, hours: i64) -> Notice {
+        let test = Notice::test(NOW);
+        let (news, state) = (EventKind::Reminder, EventKind::Offline);
+        Notice { news, state, name: name.into(), last_seen: NOW.0 - hours * HOUR, ..test }
+    }
+
+    fn condition(name: &str, kind: &str, subject: &str, hours: i64) -> Notice {
+        let condition = ConditionNotice {
+            condition: kind.into(),
+            subject: subject.into(),
+            since: NOW.0 - hours * HOUR,
+            ..ConditionNotice::default()
+        };
+        let state = EventKind::Condition;
+        Notice { state, condition: Some(condition), ..outage(name, 0) }
+    }
+
+    #[test]
+    fn one_incident_is_one_line_with_its_age_at_delivery() {
+        let one = [outage("barn", 3)];
+        assert_eq!(title(&one), "\u{1F534} barn: still offline for 3 h");
+        let hour_later = Moment(NOW.0 + HOUR);
+        assert_eq!(text(&one, hour_later, &berlin()), "\u{1F534} barn: still offline for 4 h (since 12:30)");
+        let camera = [condition("barn", "camera", "gate", 30)];
+        assert_eq!(
+            text(&camera, NOW, &Clock::UTC),
+            "\u{1F534} barn: camera gate is down, for 30 h now (since 2026-01-20 08:30)"
+        );
+    }
+
+    #[test]
+    fn many_incidents_are_one_message_with_the_most_urgent_first() {
+        let many = [
+            condition("silo", "wifi", "", 90),
+            condition("silo", "camera", "gate", 5),
+            outage("barn", 2),
+            outage("mill", 4),
+        ];
+        let text = text(&many, NOW, &Clock::UTC);
+        let names: Vec<&str> = text
+            .lines()
+            .map(|line| line.split(" (").next().unwrap_or(line).trim_start_matches("\u{1F534} "))
+            .collect();
+        assert_eq!(
+            names,
+            [
+                "4 incidents are still open",
+                "mill: still offline for 4 h",
+                "barn: still offline for 2 h",
+                "silo: camera gate is down, for 5 h now",
+                "silo: the Wi-Fi signal is weak",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_thousand_incidents_fit_into_a_message_and_names_bring_no_lines() {
+        let hostile = "a\nb\u{1b}".repeat(500);
+        let many: Vec<Notice> = (0..1000).map(|_| condition(&hostile, "camera", &hostile, 1)).collect();
+        let text = text(&many, NOW, &Clock::UTC);
+        assert_eq!(text.lines().count(), 22, "{text}");
+        assert!(text.ends_with("\nand 980 more") && text.chars().count() < 8000, "{}", text.len());
+        assert!(!text.contains('\u{1b}'));
+    }
+}
