@@ -114,6 +114,7 @@ fn topics_are_chosen_and_names_are_no_markup() {
 fn machines_quiet_hours_and_the_shortest_outage_are_chosen() {
     let (monitor, mut owner) = owner(Plan::new());
     add_recipient(&mut owner);
+    assert_eq!(owner.post("/people", &[("do", "add"), ("name", "owner")]).status, 303);
     monitor.machine("gate");
     let wishes = |machines| {
         [
@@ -127,6 +128,8 @@ fn machines_quiet_hours_and_the_shortest_outage_are_chosen() {
             ("time_zone", "Europe/Berlin"),
             ("min_outage", "10m"),
             ("remind", "1h"),
+            ("escalate", "owner"),
+            ("after", "30m"),
         ]
     };
     let refused = owner.post("/people", &wishes("gte"));
@@ -143,14 +146,13 @@ fn machines_quiet_hours_and_the_shortest_outage_are_chosen() {
     }
     assert_eq!(owner.post("/people", &wishes("gate")).status, 303);
     let listed = monitor.plan().says(&["recipient", "list"]);
-    for wish in ["gate", "22:00-07:00 Europe/Berlin", "10m", "1h"] {
+    for wish in ["gate", "22:00-07:00 Europe/Berlin", "10m", "1h", "owner after 30m"] {
         assert!(listed.contains(wish), "{wish}: {listed}");
     }
     let shown = owner.get("/people").body;
     assert!(
         shown.contains(
-            "Machines: gate; quiet 22:00-07:00 Europe/Berlin, outages of 10m and more, reminders every 1h"
-        ),
+            "Machines: gate; quiet 22:00-07:00 Europe/Berlin, outages of 10m and more, reminders every 1h, escalated to owner after 30m"),
         "{shown}"
     );
 }
@@ -168,6 +170,8 @@ fn preferences_that_cannot_be_are_refused_with_a_reason_and_change_nothing() {
         ("min_outage", "soon", "a duration such as"),
         ("min_outage", "1000h", "at most 168h"),
         ("remind", "1m", "5m to 168h"),
+        ("escalate", "owner", "needs a time"),
+        ("after", "5s", "1m to 168h"),
     ] {
         let refused = owner.post("/people", &[&form[..], &[(field, value)]].concat());
         assert_eq!(refused.status, 400, "{field} = {value}");

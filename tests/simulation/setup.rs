@@ -58,6 +58,7 @@ pub fn recipients(store: &Store, machines: &[MachinePlan], plans: &mut [Recipien
             quiet: plan.quiet.map(|(from, to)| QuietHours { from, to, clock: Clock::UTC }),
             min_outage: Duration::from_millis(plan.min_outage),
             remind_every: None,
+            escalation: None,
         };
         store.add_recipient(&plan.name, &selection, &preferences, now).expect("a recipient");
         for kind in &plan.channels {

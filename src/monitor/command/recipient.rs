@@ -7,7 +7,7 @@ use crate::monitor::machine::MachineId;
 use crate::monitor::notify::choices::{Chosen, Selection};
 use crate::monitor::notify::quiet_hours::{QuietHours, QuietTimes};
 use crate::monitor::notify::recipients::{
-    Preferences, StoredRecipient, check_min_outage, check_remind_every,
+    Escalation, Preferences, StoredRecipient, check_escalate_after, check_min_outage, check_remind_every,
 };
 use crate::monitor::notify::topic::Topic;
 use crate::monitor::store::{Refused, Store};
@@ -18,6 +18,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::str::FromStr;
+use std::time::Duration;
 
 #[derive(Debug, Subcommand)]
 pub enum RecipientCommand {
@@ -93,6 +94,15 @@ pub struct Wants {
     /// Remind of open incidents this often, such as "1h", until somebody acknowledges them
     #[arg(long, value_name = "TIME")]
     remind: Option<Period>,
+    /// Notify this recipient, too, of incidents that nobody acknowledges within --after
+    #[arg(long, value_name = "RECIPIENT")]
+    escalate: Option<String>,
+    /// Time from the begin of an incident until it is escalated, such as "30m"
+    #[arg(long, value_name = "TIME", requires = "escalate")]
+    after: Option<Period>,
+    /// Escalate nothing
+    #[arg(long, conflicts_with_all = ["escalate", "after"])]
+    never_escalate: bool,
     /// Send no reminders
     #[arg(long, conflicts_with = "remind")]
     never_remind: bool,
@@ -106,6 +116,9 @@ fn topic() -> impl TypedValueParser<Value = Topic> {
 fn named_zone(name: &str) -> Result<Zone, String> {
     Zone::read(Path::new(ZONES), name)
 }
+
+/// `--escalate` without `--after`.
+const ESCALATE_AFTER: Duration = Duration::from_secs(30 * 60);
 
 /// Minutes east of UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,8 +135,9 @@ impl FromStr for Offset {
 impl Wants {
     fn is_nothing(&self) -> bool {
         let clock = self.quiet.is_some() || self.utc_offset.is_some() || self.time_zone.is_some();
+        let escalation = self.escalate.is_some() || self.after.is_some() || self.never_escalate;
         let rest = self.events.is_some() || self.min_outage.is_some() || self.remind.is_some();
-        !(self.selection().is_some() || clock || rest || self.never_quiet || self.never_remind)
+        !(self.selection().is_some() || clock || rest || self.never_quiet || self.never_remind || escalation)
     }
 
     /// The chosen machines; `None` if the command does not name any.
@@ -140,7 +154,9 @@ impl Wants {
         let min_outage = self.min_outage.map_or(Ok(()), |Period(length)| check_min_outage(length));
         min_outage.map_err(|problem| format!("--min-outage: {problem}"))?;
         let remind = self.remind.map_or(Ok(()), |Period(every)| check_remind_every(every));
-        remind.map_err(|problem| format!("--remind: {problem}"))
+        remind.map_err(|problem| format!("--remind: {problem}"))?;
+        let after = self.after.map_or(Ok(()), |Period(after)| check_escalate_after(after));
+        after.map_err(|problem| format!("--after: {problem}"))
     }
 
     /// Changes the preferences; returns true if the quiet hours use `server`, because no clock was chosen.
@@ -170,7 +186,21 @@ impl Wants {
         if self.never_remind {
             to.remind_every = None;
         }
+        to.escalation = self.escalation(to.escalation.take());
         needs_server
+    }
+}
+
+impl Wants {
+    /// Options that are not given stay as in `before`.
+    fn escalation(&self, before: Option<Escalation>) -> Option<Escalation> {
+        if self.never_escalate {
+            return None;
+        }
+        let after = self.after.map(|Period(after)| after);
+        let (to_before, after_before) = before.map(|known| (known.to, known.after)).unzip();
+        let to = self.escalate.clone().or(to_before)?;
+        Some(Escalation { to, after: after.or(after_before).unwrap_or(ESCALATE_AFTER) })
     }
 }
 
@@ -262,12 +292,32 @@ fn list(store: &Store) -> Result<String, Refused> {
             wants.quiet.as_ref().map_or_else(|| "-".into(), written),
             if wants.min_outage.is_zero() { "-".into() } else { Period(wants.min_outage).to_string() },
             wants.remind_every.map_or_else(|| "-".into(), |every| Period(every).to_string()),
+            wants.escalation.as_ref().map_or_else(
+                || "-".into(),
+                |escalation| format!("{} after {}", escalation.to, Period(escalation.after)),
+            ),
         ]
     };
     let rows: Vec<_> = recipients.iter().map(row).collect();
-    let listed =
-        table(["NAME", "STATE", "CHANNELS", "MACHINES", "EVENTS", "QUIET", "MIN OUTAGE", "REMIND"], &rows);
-    Ok(with_warnings(listed, &recipients))
+    let listed = table(
+        ["NAME", "STATE", "CHANNELS", "MACHINES", "EVENTS", "QUIET", "MIN OUTAGE", "REMIND", "ESCALATE"],
+        &rows,
+    );
+    let listed = with_warnings(listed, &recipients);
+    let warnings = recipients.iter().filter_map(|known| dead_end(known, &recipients));
+    Ok(std::iter::once(listed).chain(warnings).collect::<Vec<_>>().join("\n"))
+}
+
+/// A warning if a recipient escalates to one that is not notified.
+fn dead_end(known: &StoredRecipient, all: &[StoredRecipient]) -> Option<String> {
+    let to = &known.preferences.escalation.as_ref()?.to;
+    let other = all.iter().find(|other| other.name == *to)?;
+    let why = match (other.enabled, other.channels) {
+        (false, _) => "is disabled",
+        (true, 0) => "has no channel",
+        (true, _) => return None,
+    };
+    Some(format!("warning: {} escalates to {to}, who {why}: nothing is sent", known.name))
 }
 
 /// Appends a warning for each recipient whose choice names something that does not exist.
@@ -324,6 +374,9 @@ fn as_json(known: &StoredRecipient) -> Value {
         "time_zone": wants.clock.as_ref().map(Clock::to_string),
         "quiet": wants.quiet.as_ref().map(written),
         "min_outage_s": wants.min_outage.as_secs_f64(),
+        "escalate": wants.escalation.as_ref().map(|escalation| {
+            json!({ "to": escalation.to, "after_s": escalation.after.as_secs_f64() })
+        }),
         "remind_s": wants.remind_every.map(|every| every.as_secs_f64()),
     })
 }

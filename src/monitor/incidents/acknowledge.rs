@@ -1,6 +1,6 @@
 //! What people do with an incident: they take it on, and write comments. Neither changes when it ends.
 
-use super::reminders::skip_reminders;
+use super::reminders::skip_repetitions;
 use super::table::IncidentId;
 use crate::clock::Moment;
 use crate::monitor::accounts::audit::Actor;
@@ -31,7 +31,7 @@ struct ChangedIncident {
 }
 
 impl Store {
-    /// Records that `actor` takes an incident on; nobody is reminded of it any more. The first one stays: returns who has it.
+    /// Records that `actor` takes an incident on; nobody is reminded of it any more, and it is not escalated. The first one stays: returns who has it.
     ///
     /// # Errors
     /// There is no such incident, or it has ended.
@@ -45,7 +45,7 @@ impl Store {
                 "UPDATE incident SET acknowledged_at = ?2, acknowledged_by = ?3 WHERE id = ?1",
                 params![id.0, now.0, actor.name],
             )?;
-            skip_reminders(tx, id)?;
+            skip_repetitions(tx, id)?;
             let detail = serde_json::json!({ "incident": id.0, "by": actor.name });
             note(tx, Some(target.machine), "acknowledged", Some(detail), now)?;
             let incident = incident_name(id);

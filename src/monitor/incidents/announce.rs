@@ -197,25 +197,27 @@ impl<'t> Announcer<'t> {
     ) -> Result<(), StoreError> {
         self.skip_held(incident)?;
         let outdated = self.outdated_channels(key, what.state)?;
-        self.enqueue(subject, what, incident, &outdated)
+        self.enqueue(subject, what, incident, &outdated)?;
+        self.end_escalation(subject, what, incident, &outdated)
     }
 
     /// Skips rows that are held (by a minimum outage or quiet hours) and were never tried. Rows that are due stay:
     /// only their courier is late. So does a mail that may have arrived before the monitor was restarted. A reminder that is
-    /// still to be sent says nothing true any more.
+    /// still to be sent says nothing true any more, nor does an escalation that was not tried.
     pub(super) fn skip_held(&self, outage: IncidentId) -> Result<(), StoreError> {
         self.transaction
             .prepare_cached(
                 "UPDATE outbox SET state = ?3
                  WHERE incident_id = ?1 AND state = ?4 AND uncertain_since IS NULL
-                   AND (attempts = 0 AND due_at > ?2 OR event = ?5)",
+                   AND (attempts = 0 AND (due_at > ?2 OR event = ?6) OR event = ?5)",
             )?
             .execute(params![
                 outage.0,
                 self.now.0,
                 DeliveryState::Skipped as i64,
                 DeliveryState::Waiting as i64,
-                EventKind::Reminder.name()
+                EventKind::Reminder.name(),
+                EventKind::Escalation.name()
             ])?;
         Ok(())
     }
@@ -242,7 +244,8 @@ impl<'t> Announcer<'t> {
         Ok(())
     }
 
-    /// The channels whose last message about the key, sent or still to be sent, is not that it is in `state`. A key
+    /// The channels whose last message about the key, sent or still to be sent, is not that it is in `state`. An escalation
+    /// that was tried may have arrived, also if it was acknowledged since. A key
     /// without any message is believed to be good.
     fn outdated_channels(
         &self,
@@ -251,7 +254,8 @@ impl<'t> Announcer<'t> {
     ) -> Result<Vec<ChannelId>, StoreError> {
         let mut statement = self.transaction.prepare_cached(
             "SELECT o.content FROM outbox o JOIN incident i ON i.id = o.incident_id
-             WHERE o.machine_id = ?1 AND o.channel_id = ?2 AND o.state NOT IN (?3, ?4)
+             WHERE o.machine_id = ?1 AND o.channel_id = ?2
+               AND (o.state NOT IN (?3, ?4) OR o.state = ?4 AND o.attempts > 0 AND o.event = ?8)
                AND i.kind = ?5 AND i.subject = ?6 AND o.event <> ?7
              ORDER BY o.id DESC LIMIT 1",
         )?;
@@ -264,7 +268,8 @@ impl<'t> Announcer<'t> {
                 DeliveryState::Skipped as i64,
                 key.kind,
                 key.subject,
-                EventKind::Summary.name()
+                EventKind::Summary.name(),
+                EventKind::Escalation.name()
             ];
             let content: Option<String> = statement.query_row(values, |row| row.get(0)).optional()?;
             let last = content.and_then(|content| serde_json::from_str::<Notice>(&content).ok());

@@ -11,6 +11,7 @@
 //! | `context` | what decides whether a change is announced: maintenance, flapping |
 //! | `conditions` | conditions that begin and end, each with its messages |
 //! | `setup` | problems of a machine's setup: judged by the sweep, whether the machine is online or not |
+//! | `escalations` | what nobody acknowledges is announced to another recipient |
 //! | `reminders` | what is still open is announced again |
 //! | `summary` | one message about the conditions that held when they were first judged |
 //! | `transition` | a change of a machine's status, and its log line |
@@ -23,6 +24,7 @@ pub mod acknowledge;
 mod announce;
 pub mod conditions;
 mod context;
+mod escalations;
 mod grace;
 mod late;
 pub mod list;

@@ -43,7 +43,11 @@ pub fn plan(
             EventKind::Steady => outdated.contains(channel) && (chosen || what.state.is_end()),
             EventKind::ConditionEnded => outdated.contains(channel),
             EventKind::Offline | EventKind::Stopped | EventKind::Flapping | EventKind::Condition => chosen,
-            EventKind::Summary | EventKind::Reminder | EventKind::Test | EventKind::Trouble => false,
+            EventKind::Summary
+            | EventKind::Reminder
+            | EventKind::Escalation
+            | EventKind::Test
+            | EventKind::Trouble => false,
         };
         rows.extend(recipient.channels.iter().filter(is_notified).map(|&channel| Planned {
             channel,
@@ -76,7 +80,7 @@ impl Recipient {
         self.events.iter().any(|topic| outage.contains(topic))
     }
 
-    fn due(&self, what: &Happening) -> Moment {
+    pub(super) fn due(&self, what: &Happening) -> Moment {
         let due = match what.event {
             EventKind::Offline | EventKind::Condition => {
                 Moment(what.last_seen.0.saturating_add(milliseconds(self.min_outage)))
@@ -100,6 +104,7 @@ impl EventKind {
             | EventKind::ConditionEnded
             | EventKind::Summary
             | EventKind::Reminder
+            | EventKind::Escalation
             | EventKind::Test
             | EventKind::Trouble => None,
         }
@@ -124,6 +129,7 @@ mod tests {
 
     fn everybody() -> Recipient {
         Recipient {
+            id: 1,
             machines: MachineChoice { all: true, ..MachineChoice::default() },
             events: Topic::default_choice(),
             quiet: None,

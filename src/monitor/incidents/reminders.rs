@@ -35,6 +35,8 @@ struct OpenIncident {
     notified: Moment,
     /// The number of the last reminder.
     reminder: u32,
+    /// It was escalated to this channel.
+    is_escalated: bool,
 }
 
 impl Store {
@@ -92,7 +94,7 @@ impl Announcer<'_> {
         let state = if condition.is_some() { EventKind::Condition } else { EventKind::Offline };
         let begin = Happening { condition, ..self.happening(state, state, *since) };
         let is_chosen = recipient.machines.includes(&context.subject) && recipient.wants(&begin);
-        if context.is_in_maintenance || context.is_flapping || !is_chosen {
+        if context.is_in_maintenance || context.is_flapping || !(is_chosen || incident.is_escalated) {
             return Ok(false);
         }
         let notice = Notice::new(&context.subject, &Happening { event: EventKind::Reminder, ..begin });
@@ -102,12 +104,17 @@ impl Announcer<'_> {
     }
 }
 
-/// Skips the reminders of an incident that are still to be sent.
-pub fn skip_reminders(tx: &Transaction<'_>, incident: IncidentId) -> Result<(), StoreError> {
+/// Skips the reminders and escalations of an incident that are still to be sent.
+pub fn skip_repetitions(tx: &Transaction<'_>, incident: IncidentId) -> Result<(), StoreError> {
     tx.prepare_cached(&format!(
-        "UPDATE outbox SET state = ?2 WHERE incident_id = ?1 AND {UNDELIVERED} AND state = {WAITING} AND event = ?3"
+        "UPDATE outbox SET state = ?2 WHERE incident_id = ?1 AND {UNDELIVERED} AND state = {WAITING} AND event IN (?3, ?4)"
     ))?
-    .execute(params![incident.0, DeliveryState::Skipped as i64, EventKind::Reminder.name()])?;
+    .execute(params![
+        incident.0,
+        DeliveryState::Skipped as i64,
+        EventKind::Reminder.name(),
+        EventKind::Escalation.name()
+    ])?;
     Ok(())
 }
 
@@ -116,7 +123,7 @@ pub fn skip_reminders(tx: &Transaction<'_>, incident: IncidentId) -> Result<(), 
 const OPEN: &str = "
     SELECT i.id, i.machine_id, i.kind, i.subject, i.last_seen, o.channel_id,
            max(CASE WHEN o.state IN (?6, ?7) THEN coalesce(o.delivered_at, o.created_at) END) AS notified,
-           max(o.reminder)
+           max(o.reminder), max(CASE WHEN o.event = ?10 THEN 1 ELSE 0 END)
     FROM incident i JOIN machine_state s ON s.machine_id = i.machine_id
     JOIN outbox o ON o.incident_id = i.id
     JOIN channel c ON c.id = o.channel_id JOIN recipient r ON r.id = c.recipient_id
@@ -141,6 +148,7 @@ fn open_incidents(connection: &Connection, now: Moment) -> Result<Vec<OpenIncide
         DeliveryState::Dead as i64,
         now.0,
         MOST_AT_ONCE,
+        EventKind::Escalation.name(),
     ];
     let rows = statement.query_map(values, |row| {
         Ok(OpenIncident {
@@ -152,6 +160,7 @@ fn open_incidents(connection: &Connection, now: Moment) -> Result<Vec<OpenIncide
             channel: ChannelId(row.get(5)?),
             notified: Moment(row.get(6)?),
             reminder: row.get(7)?,
+            is_escalated: row.get(8)?,
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)

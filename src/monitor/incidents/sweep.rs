@@ -108,7 +108,8 @@ impl Sweeper {
         swept
     }
 
-    /// Announces what outlasts a maintenance and what has stopped flapping, and plans summaries and reminders. Call it after a sweep: that
+    /// Announces what outlasts a maintenance and what has stopped flapping, and plans summaries, escalations
+    /// and reminders. Call it after a sweep: that
     /// it fails must not hide which machines went offline.
     ///
     /// # Errors
@@ -219,6 +220,7 @@ fn announce_held(store: &Store, now: Moment) -> Result<(), StoreError> {
     log_each(&store.announce_conditions_after_maintenance(now)?, now);
     log_each(&store.announce_steady(now, FLAPPING_HOLD)?, now);
     store.summarise_existing(now)?;
+    store.escalate(now)?;
     store.remind(now)?;
     Ok(())
 }

@@ -70,9 +70,10 @@ pub fn messages(
     groups.into_iter().map(outgoing).collect()
 }
 
-/// What rows must have in common to be one message. A summary is a message of its own; reminders of all kinds are one.
+/// What rows must have in common to be one message. A summary is a message of its own; reminders of all kinds are one,
+/// and so are escalations.
 fn news(notice: &Notice) -> (EventKind, EventKind, Option<&str>, usize) {
-    if notice.news == EventKind::Reminder {
+    if notice.news.is_repetition() {
         return (notice.news, notice.news, None, 0);
     }
     let condition = notice.condition.as_ref().map(|condition| condition.condition.as_str());
@@ -82,7 +83,7 @@ fn news(notice: &Notice) -> (EventKind, EventKind, Option<&str>, usize) {
 /// One group if it has enough machines, otherwise a group for each machine.
 fn split(group: Vec<LeasedRow>) -> Vec<Vec<LeasedRow>> {
     let machines: HashSet<i64> = group.iter().map(|row| row.notice.machine).collect();
-    if machines.len() >= MASS_OUTAGE || group.iter().all(|row| row.notice.news == EventKind::Reminder) {
+    if machines.len() >= MASS_OUTAGE || group.iter().all(|row| row.notice.news.is_repetition()) {
         return vec![group];
     }
     let mut of_machines: Vec<Vec<LeasedRow>> = Vec::new();

@@ -129,6 +129,7 @@ mod tests {
             condition: None,
             existing: Vec::new(),
             existing_in_all: 0,
+            unacknowledged_by: None,
         };
         Message { rows: vec![17], notices: vec![notice], clock: Clock::UTC, site: None }
     }

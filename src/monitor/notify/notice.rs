@@ -35,6 +35,8 @@ pub enum EventKind {
     Summary,
     /// An incident is still open, and not acknowledged.
     Reminder,
+    /// An incident is still open, and a recipient has not acknowledged it in time.
+    Escalation,
     /// Nothing happened: a test of a channel.
     Test,
     /// The monitor itself does not work.
@@ -54,6 +56,7 @@ impl EventKind {
             EventKind::ConditionEnded => "condition_ended",
             EventKind::Summary => "summary",
             EventKind::Reminder => "reminder",
+            EventKind::Escalation => "escalation",
             EventKind::Test => "test",
             EventKind::Trouble => "trouble",
         }
@@ -62,6 +65,11 @@ impl EventKind {
     /// Whether it is the end of an incident.
     pub fn is_end(self) -> bool {
         matches!(self, EventKind::Online | EventKind::ConditionEnded)
+    }
+
+    /// Whether it repeats what is still open.
+    pub fn is_repetition(self) -> bool {
+        matches!(self, EventKind::Reminder | EventKind::Escalation)
     }
 
     pub fn is_of_condition(self) -> bool {
@@ -114,6 +122,9 @@ pub struct Notice {
     pub existing: Vec<(String, ConditionNotice)>,
     #[serde(default, skip_serializing_if = "is_zero")]
     pub existing_in_all: usize,
+    /// Of an escalation: the recipient who has not acknowledged it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unacknowledged_by: Option<String>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
@@ -135,6 +146,7 @@ impl Notice {
             condition: what.condition.clone(),
             existing: Vec::new(),
             existing_in_all: 0,
+            unacknowledged_by: None,
         }
     }
 
@@ -152,6 +164,7 @@ impl Notice {
             condition: None,
             existing: Vec::new(),
             existing_in_all: 0,
+            unacknowledged_by: None,
         }
     }
 

@@ -124,13 +124,14 @@ fn free() -> String {
         "o.{UNDELIVERED} AND (o.state = {WAITING} OR (o.leased_until <= ?1 AND o.lease <> ?2))
          AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.machine_id = o.machine_id AND e.channel_id = o.channel_id
                          AND e.id < o.id AND e.{UNDELIVERED}
-                         AND NOT (e.event = o.event AND e.event IN ('{}', '{}', '{}')
+                         AND NOT (e.event = o.event AND e.event IN ('{}', '{}', '{}', '{}')
                                   AND e.created_at = o.created_at AND e.due_at = o.due_at)
                          AND NOT (e.state = {WAITING} AND e.attempts = 0 AND e.due_at > ?1 AND e.uncertain_since IS NULL
                                   AND e.incident_id <> o.incident_id))",
         EventKind::Condition.name(),
         EventKind::ConditionEnded.name(),
-        EventKind::Reminder.name()
+        EventKind::Reminder.name(),
+        EventKind::Escalation.name()
     )
 }
 

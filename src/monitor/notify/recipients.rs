@@ -18,6 +18,7 @@ use std::time::Duration;
 /// A person or a team, the topics they want, and their channels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recipient {
+    pub id: i64,
     pub machines: MachineChoice,
     pub events: Vec<Topic>,
     pub quiet: Option<QuietHours>,
@@ -33,21 +34,22 @@ pub struct Recipient {
 pub fn reachable(connection: &Connection) -> Result<Vec<Recipient>, StoreError> {
     let mut statement = connection.prepare_cached(
         "SELECT r.id, r.events, r.quiet_from, r.quiet_to, r.utc_offset, r.min_outage, r.time_zone, r.remind_every,
-                r.all_machines, c.id
+                e.name, r.escalate_after, r.all_machines, c.id
          FROM recipient r JOIN channel c ON c.recipient_id = r.id AND c.enabled
+         LEFT JOIN recipient e ON e.id = r.escalate_to
          WHERE r.enabled ORDER BY r.id, c.id",
     )?;
     let mut rows = statement.query([])?;
     let mut recipients: Vec<(i64, Recipient)> = Vec::new();
     while let Some(row) = rows.next()? {
-        let (id, channel): (i64, i64) = (row.get(0)?, row.get(9)?);
+        let (id, channel): (i64, i64) = (row.get(0)?, row.get(11)?);
         match recipients.last_mut() {
             Some((last, recipient)) if *last == id => recipient.channels.push(ChannelId(channel)),
             _ => {
                 let Preferences { events, quiet, min_outage, remind_every, .. } = preferences(row)?;
-                let machines = choices::choice(connection, id, row.get(8)?)?;
+                let machines = choices::choice(connection, id, row.get(10)?)?;
                 let channels = vec![ChannelId(channel)];
-                let recipient = Recipient { machines, events, quiet, min_outage, remind_every, channels };
+                let recipient = Recipient { id, machines, events, quiet, min_outage, remind_every, channels };
                 recipients.push((id, recipient));
             }
         }
@@ -55,7 +57,7 @@ pub fn reachable(connection: &Connection) -> Result<Vec<Recipient>, StoreError> 
     Ok(recipients.into_iter().map(|(_, recipient)| recipient).collect())
 }
 
-/// Columns 1 to 7 of the statements here.
+/// Columns 1 to 9 of the statements here.
 fn preferences(row: &Row) -> Result<Preferences, StoreError> {
     let events = parse_events(&row.get::<_, String>(1)?);
     let minute = |minute: i64| u16::try_from(minute.rem_euclid(1440)).unwrap_or(0);
@@ -68,7 +70,11 @@ fn preferences(row: &Row) -> Result<Preferences, StoreError> {
     let min_outage = Duration::from_millis(u64::try_from(row.get::<_, i64>(5)?).unwrap_or(0));
     let remind_every = row.get::<_, Option<i64>>(7)?.and_then(|every| u64::try_from(every).ok());
     let remind_every = remind_every.map(Duration::from_millis);
-    Ok(Preferences { events, clock, quiet, min_outage, remind_every })
+    let duration = |milliseconds: i64| u64::try_from(milliseconds).ok().map(Duration::from_millis);
+    let to = row.get::<_, Option<String>>(8)?;
+    let after = row.get::<_, Option<i64>>(9)?.and_then(duration);
+    let escalation = to.zip(after).map(|(to, after)| Escalation { to, after });
+    Ok(Preferences { events, clock, quiet, min_outage, remind_every, escalation })
 }
 
 /// The column `events`. Words of a later version are skipped. A column without any known word must not suppress a
@@ -105,6 +111,15 @@ pub struct Preferences {
     pub min_outage: Duration,
     /// Interval of reminders of incidents that are open and not acknowledged; `None`: no reminders.
     pub remind_every: Option<Duration>,
+    pub escalation: Option<Escalation>,
+}
+
+/// Who else is notified of an incident that is open and not acknowledged this long after its begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Escalation {
+    /// The name of the other recipient.
+    pub to: String,
+    pub after: Duration,
 }
 
 impl Default for Preferences {
@@ -115,6 +130,7 @@ impl Default for Preferences {
             quiet: None,
             min_outage: Duration::ZERO,
             remind_every: None,
+            escalation: None,
         }
     }
 }
@@ -132,6 +148,14 @@ pub fn check_remind_every(every: Duration) -> Result<(), String> {
     const RANGE: std::ops::RangeInclusive<Duration> =
         Duration::from_secs(300)..=Duration::from_secs(7 * 86_400);
     if RANGE.contains(&every) { Ok(()) } else { Err("5m to 168h".into()) }
+}
+
+/// # Errors
+/// Incidents are escalated after 1 minute to 7 days: the sentence for the person who typed another time.
+pub fn check_escalate_after(after: Duration) -> Result<(), String> {
+    const RANGE: std::ops::RangeInclusive<Duration> =
+        Duration::from_secs(60)..=Duration::from_secs(7 * 86_400);
+    if RANGE.contains(&after) { Ok(()) } else { Err("1m to 168h".into()) }
 }
 
 /// A recipient as it is stored.
@@ -197,10 +221,22 @@ impl Store {
     }
 
     /// Removes a recipient with its channels and their deliveries.
+    ///
+    /// # Errors
+    /// There is no such recipient, or another one escalates to it: that must not end unnoticed.
     pub fn remove_recipient(&self, name: &str) -> Result<(), Refused> {
-        self.transact(|tx| match tx.execute("DELETE FROM recipient WHERE name = ?1", [name])? {
-            0 => Err(unknown(name)),
-            _ => Ok(()),
+        self.transact(|tx| {
+            let sql = "SELECT r.name FROM recipient r JOIN recipient e ON e.id = r.escalate_to WHERE e.name = ?1";
+            if let Some(other) = tx.query_row(sql, [name], |row| row.get::<_, String>(0)).optional()? {
+                return Err(Refused::because(format!(
+                    "\"{other}\" escalates to \"{name}\"; change that first: heartbeat-monitor recipient set \"{other}\" \
+                     --never-escalate"
+                )));
+            }
+            match tx.execute("DELETE FROM recipient WHERE name = ?1", [name])? {
+                0 => Err(unknown(name)),
+                _ => Ok(()),
+            }
         })
     }
 
@@ -234,6 +270,8 @@ pub fn insert_recipient(
 
 fn store_preferences(tx: &Transaction, id: i64, wants: &Preferences, now: Moment) -> Result<(), Refused> {
     let json = |error: serde_json::Error| Refused::because(error.to_string());
+    let escalate_to =
+        wants.escalation.as_ref().map(|escalation| other_recipient(tx, id, &escalation.to)).transpose()?;
     let quiet = wants.quiet.as_ref();
     let clock = quiet.map(|quiet| &quiet.clock).or(wants.clock.as_ref());
     // Offset 0 without quiet hours and without a name means that no clock was chosen.
@@ -243,7 +281,8 @@ fn store_preferences(tx: &Transaction, id: i64, wants: &Preferences, now: Moment
     };
     tx.execute(
         "UPDATE recipient SET events = ?2, quiet_from = ?3, quiet_to = ?4, utc_offset = ?5, min_outage = ?6,
-                              time_zone = ?7, remind_every = ?8 WHERE id = ?1",
+                              time_zone = ?7, remind_every = ?8, escalate_to = ?9, escalate_after = ?10
+         WHERE id = ?1",
         params![
             id,
             serde_json::to_string(&wants.events).map_err(json)?,
@@ -253,27 +292,40 @@ fn store_preferences(tx: &Transaction, id: i64, wants: &Preferences, now: Moment
             milliseconds(wants.min_outage),
             zone,
             wants.remind_every.map(milliseconds),
+            escalate_to,
+            wants.escalation.as_ref().map(|escalation| milliseconds(escalation.after)),
         ],
     )?;
     Ok(())
 }
 
+/// The recipient to which incidents of `recipient` are escalated.
+///
+/// # Errors
+/// There is no such recipient, or it is the same one.
+fn other_recipient(tx: &Transaction, recipient: i64, name: &str) -> Result<i64, Refused> {
+    match recipient_called(tx, name)?.ok_or_else(|| unknown(name))? {
+        id if id == recipient => Err(Refused::because(format!("\"{name}\" cannot escalate to itself"))),
+        id => Ok(id),
+    }
+}
+
 fn recipients(connection: &Connection) -> Result<Vec<StoredRecipient>, StoreError> {
     let mut statement = connection.prepare_cached(
         "SELECT r.id, r.events, r.quiet_from, r.quiet_to, r.utc_offset, r.min_outage, r.time_zone, r.remind_every,
-                r.all_machines, r.name, r.enabled,
+                e.name, r.escalate_after, r.all_machines, r.name, r.enabled,
                 (SELECT count(*) FROM channel c WHERE c.recipient_id = r.id)
-         FROM recipient r ORDER BY r.name",
+         FROM recipient r LEFT JOIN recipient e ON e.id = r.escalate_to ORDER BY r.name",
     )?;
     let mut rows = statement.query([])?;
     let mut known = Vec::new();
     while let Some(row) = rows.next()? {
         known.push(StoredRecipient {
-            name: row.get(9)?,
-            enabled: row.get(10)?,
-            chosen: choices::chosen(connection, row.get(0)?, row.get(8)?)?,
+            name: row.get(11)?,
+            enabled: row.get(12)?,
+            chosen: choices::chosen(connection, row.get(0)?, row.get(10)?)?,
             preferences: preferences(row)?,
-            channels: row.get(11)?,
+            channels: row.get(13)?,
         });
     }
     Ok(known)

@@ -1,4 +1,4 @@
-//! The text of reminders: the open incidents that they are about, the most urgent first.
+//! The text of reminders and escalations: the open incidents that they are about, the most urgent first.
 
 use crate::clock::Moment;
 use crate::duration::in_words;
@@ -8,10 +8,16 @@ use crate::monitor::zone::Clock;
 
 const SIGN: char = '\u{1F534}';
 
-/// One line: "🔴 barn: still offline for 3 h", or "🔴 7 incidents are still open".
+/// One line: "🔴 barn: still offline for 3 h", "🔴 7 incidents are still open", or what was not acknowledged.
 pub fn title(notices: &[Notice]) -> String {
     match notices {
-        [one] => format!("{SIGN} {}", state(one, Moment(one.at))),
+        [one] => match &one.unacknowledged_by {
+            None => format!("{SIGN} {}", state(one, Moment(one.at))),
+            Some(_) => format!("{SIGN} Not acknowledged: {}", state(one, Moment(one.at))),
+        },
+        [first, ..] if first.unacknowledged_by.is_some() => {
+            format!("{SIGN} {} incidents are not acknowledged", notices.len())
+        }
         many => format!("{SIGN} {} incidents are still open", many.len()),
     }
 }
@@ -23,7 +29,9 @@ pub fn text(notices: &[Notice], now: Moment, clock: &Clock) -> String {
     let title = (notices.len() > 1).then(|| title(notices));
     let line = |notice: &&Notice| {
         let since = clock.time_of_day(Moment(since(notice)), now);
-        format!("{SIGN} {} (since {since})", state(notice, now))
+        let by = notice.unacknowledged_by.as_deref();
+        let by = by.map(|name| format!(", not acknowledged by {}", shown(name))).unwrap_or_default();
+        format!("{SIGN} {} (since {since}){by}", state(notice, now))
     };
     let lines = sorted.iter().take(MOST_NAMED).map(line);
     let others = notices.len().saturating_sub(MOST_NAMED);
@@ -118,6 +126,19 @@ mod tests {
                 "silo: the Wi-Fi signal is weak",
             ]
         );
+    }
+
+    #[test]
+    fn an_escalation_names_who_has_not_acknowledged() {
+        let by = |name: &str| Some(name.to_owned());
+        let one = [Notice { unacknowledged_by: by("farm"), ..outage("barn", 3) }];
+        assert_eq!(title(&one), "\u{1F534} Not acknowledged: barn: still offline for 3 h");
+        assert_eq!(
+            text(&one, NOW, &Clock::UTC),
+            "\u{1F534} barn: still offline for 3 h (since 11:30), not acknowledged by farm"
+        );
+        let two = [one[0].clone(), Notice { unacknowledged_by: by("town"), ..outage("mill", 4) }];
+        assert!(text(&two, NOW, &Clock::UTC).starts_with("\u{1F534} 2 incidents are not acknowledged\n"));
     }
 
     #[test]

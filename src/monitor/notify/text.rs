@@ -18,7 +18,9 @@ impl Notice {
     pub fn title(&self) -> String {
         match self.news {
             EventKind::Summary => return title_of_summary(self),
-            EventKind::Reminder => return reminder_text::title(std::slice::from_ref(self)),
+            EventKind::Reminder | EventKind::Escalation => {
+                return reminder_text::title(std::slice::from_ref(self));
+            }
             _ => {}
         }
         if let Some(condition) = &self.condition {
@@ -35,7 +37,9 @@ impl Notice {
                 return format!("{sign} This is a test of heartbeat-monitor: messages arrive here.");
             }
             EventKind::Summary => return summary(self),
-            EventKind::Reminder => return reminder_text::text(std::slice::from_ref(self), now, clock),
+            EventKind::Reminder | EventKind::Escalation => {
+                return reminder_text::text(std::slice::from_ref(self), now, clock);
+            }
             _ => {}
         }
         if self.condition.is_some() {
@@ -64,7 +68,8 @@ impl Notice {
             | EventKind::Condition
             | EventKind::ConditionEnded
             | EventKind::Summary
-            | EventKind::Reminder => {
+            | EventKind::Reminder
+            | EventKind::Escalation => {
                 write!(text, " ({} ago)", go_seconds(now.since(last_seen)))
             }
             EventKind::Flapping => {
@@ -95,7 +100,7 @@ impl Notice {
 
 /// The title of one message about many machines with the same event.
 pub fn title_of_many(notices: &[Notice]) -> String {
-    if are_reminders(notices) {
+    if are_repetitions(notices) {
         return reminder_text::title(notices);
     }
     if notices.first().is_some_and(|first| first.condition.is_some()) {
@@ -108,7 +113,7 @@ pub fn title_of_many(notices: &[Notice]) -> String {
 
 /// The text of such a message: the first names, and the number of others.
 pub fn text_of_many(notices: &[Notice], now: Moment, clock: &Clock) -> String {
-    if are_reminders(notices) {
+    if are_repetitions(notices) {
         return reminder_text::text(notices, now, clock);
     }
     if notices.first().is_some_and(|first| first.condition.is_some()) {
@@ -132,8 +137,8 @@ pub fn text_of_many(notices: &[Notice], now: Moment, clock: &Clock) -> String {
     text
 }
 
-fn are_reminders(notices: &[Notice]) -> bool {
-    notices.first().is_some_and(|first| first.news == EventKind::Reminder)
+fn are_repetitions(notices: &[Notice]) -> bool {
+    notices.first().is_some_and(|first| first.news.is_repetition())
 }
 
 /// The red and the green circle are those of the original system.

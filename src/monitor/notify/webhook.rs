@@ -180,6 +180,7 @@ mod tests {
             condition: None,
             existing: Vec::new(),
             existing_in_all: 0,
+            unacknowledged_by: None,
         }
     }
 

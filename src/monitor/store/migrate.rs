@@ -29,6 +29,7 @@ pub const MIGRATIONS: &[&str] = &[
     include_str!("migrations/013_enrolment.sql"),
     include_str!("migrations/014_rejected_devices.sql"),
     include_str!("migrations/015_reminders.sql"),
+    include_str!("migrations/016_escalation.sql"),
 ];
 
 /// Copies that are kept; the oldest are removed.

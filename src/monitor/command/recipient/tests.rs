@@ -247,3 +247,40 @@ fn reminders_are_chosen_listed_and_switched_off() {
     output(&dir, &["set", "farm", "--never-remind"]);
     assert_eq!(remind_s(), None);
 }
+
+#[test]
+fn an_escalation_is_chosen_listed_and_switched_off_and_its_recipient_cannot_be_removed() {
+    let dir = tempfile::tempdir().expect("a directory");
+    output(&dir, &["add", "owner"]);
+    output(&dir, &["add", "farm", "--escalate", "owner", "--after", "45m"]);
+    let list = output(&dir, &["list"]);
+    assert!(list.contains("owner after 45m"), "{list}");
+    assert!(list.contains("warning: farm escalates to owner, who has no channel: nothing is sent"), "{list}");
+    output(&dir, &["disable", "owner"]);
+    assert!(output(&dir, &["list"]).contains("who is disabled"));
+    let escalate = || {
+        let json = output(&dir, &["list", "--json"]);
+        let list: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+        list[0]["escalate"].clone()
+    };
+    assert_eq!(escalate(), serde_json::json!({ "to": "owner", "after_s": 2700.0 }));
+    for (options, said) in [
+        (&["--escalate", "nobody"][..], "there is no recipient \"nobody\""),
+        (&["--escalate", "farm"], "\"farm\" cannot escalate to itself"),
+        (&["--escalate", "owner", "--after", "5s"], "--after: 1m to 168h"),
+        (&["--after", "1h"], "--escalate"),
+    ] {
+        let error = try_to(&dir, &[&["set", "farm"], options].concat()).expect_err(said);
+        assert!(error.contains(said), "{error}");
+    }
+    let error = try_to(&dir, &["remove", "owner"]).expect_err("farm needs it");
+    assert!(error.contains("\"farm\" escalates to \"owner\"; change that first"), "{error}");
+    output(&dir, &["set", "farm", "--remind", "1h"]);
+    assert_eq!(escalate()["after_s"], 2700.0, "what is not named stays");
+    output(&dir, &["set", "farm", "--never-escalate"]);
+    assert_eq!(escalate(), serde_json::Value::Null);
+    output(&dir, &["set", "farm", "--escalate", "owner"]);
+    assert_eq!(escalate()["after_s"], 1800.0, "half an hour without --after");
+    output(&dir, &["set", "farm", "--never-escalate"]);
+    output(&dir, &["remove", "owner"]);
+}

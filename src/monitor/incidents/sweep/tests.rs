@@ -1,6 +1,7 @@
 //! A fleet, its sweeper and its outbox, with a clock that the test turns.
 
 mod choices;
+mod escalations;
 mod reminders;
 
 use super::*;

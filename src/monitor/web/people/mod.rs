@@ -173,14 +173,18 @@ impl EnteredChannel {
     }
 }
 
-/// "quiet 22:00-07:00 Europe/Berlin, outages of 10m and more, reminders every 1h"; empty if the recipient is notified of
+/// "quiet 22:00-07:00 Europe/Berlin, outages of 10m and more, reminders every 1h, to
+/// owner after 30m"; empty if the recipient is notified of
 /// everything at once, and once.
 fn when_notified(wants: &Preferences) -> String {
     let quiet = wants.quiet.as_ref().map(|quiet| format!("quiet {} {}", quiet.times(), quiet.clock));
     let long = Some(wants.min_outage).filter(|length| !length.is_zero());
     let long = long.map(|length| format!("outages of {} and more", Period(length)));
     let reminders = wants.remind_every.map(|every| format!("reminders every {}", Period(every)));
-    quiet.into_iter().chain(long).chain(reminders).collect::<Vec<_>>().join(", ")
+    let escalation = wants.escalation.as_ref();
+    let escalation =
+        escalation.map(|known| format!("escalated to {} after {}", known.to, Period(known.after)));
+    quiet.into_iter().chain(long).chain(reminders).chain(escalation).collect::<Vec<_>>().join(", ")
 }
 
 fn channel_line(channel: &ListedChannel, visit: &Visit<'_>, note: &PeopleNote) -> ChannelLine {

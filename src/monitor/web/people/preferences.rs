@@ -4,7 +4,7 @@ use crate::config::Period;
 use crate::monitor::notify::choices::Selection;
 use crate::monitor::notify::quiet_hours::QuietTimes;
 use crate::monitor::notify::recipients::{
-    Preferences, StoredRecipient, check_min_outage, check_remind_every,
+    Escalation, Preferences, StoredRecipient, check_escalate_after, check_min_outage, check_remind_every,
 };
 use crate::monitor::notify::topic::Topic;
 use crate::monitor::store::Refused;
@@ -30,6 +30,9 @@ pub struct PreferencesForm {
     pub min_outage: String,
     /// Empty without reminders.
     pub remind: String,
+    /// The other recipient; empty without escalation.
+    pub escalate: String,
+    pub after: String,
 }
 
 impl PreferencesForm {
@@ -51,6 +54,8 @@ impl PreferencesForm {
             time_zone: wants.clock.as_ref().map(Clock::to_string).unwrap_or_default(),
             min_outage: min_outage.map(|length| Period(length).to_string()).unwrap_or_default(),
             remind: wants.remind_every.map(|every| Period(every).to_string()).unwrap_or_default(),
+            escalate: wants.escalation.as_ref().map(|known| known.to.clone()).unwrap_or_default(),
+            after: wants.escalation.as_ref().map(|known| Period(known.after).to_string()).unwrap_or_default(),
         }
     }
 
@@ -70,6 +75,8 @@ impl PreferencesForm {
             time_zone: text("time_zone"),
             min_outage: text("min_outage"),
             remind: text("remind"),
+            escalate: text("escalate"),
+            after: text("after"),
         }
     }
 }
@@ -87,8 +94,9 @@ pub fn read(form: &Form) -> Result<(Selection, Preferences), Refused> {
     let quiet = times.map(|times| times.on(clock.clone().unwrap_or_else(Clock::of_server)));
     let events = form.all("topic").filter_map(Topic::from_name).collect();
     let min_outage = period(form, "min_outage", "shortest outage", check_min_outage)?.unwrap_or_default();
+    let escalation = escalation(form)?;
     let remind_every = period(form, "remind", "reminders", check_remind_every)?;
-    Ok((selection(form)?, Preferences { events, clock, quiet, min_outage, remind_every }))
+    Ok((selection(form)?, Preferences { events, clock, quiet, min_outage, remind_every, escalation }))
 }
 
 fn selection(form: &Form) -> Result<Selection, Refused> {
@@ -110,6 +118,15 @@ fn quiet_times(form: &Form) -> Result<Option<QuietTimes>, Refused> {
             times.map(Some).map_err(|problem| Refused::because(format!("quiet hours: {problem}")))
         }
         _ => Err(Refused::because("quiet hours have a begin and an end")),
+    }
+}
+
+fn escalation(form: &Form) -> Result<Option<Escalation>, Refused> {
+    let after = period(form, "after", "escalate after", check_escalate_after)?;
+    match (form.filled("escalate"), after) {
+        (Some(to), Some(after)) => Ok(Some(Escalation { to: to.to_owned(), after })),
+        (Some(_), None) => Err(Refused::because("an escalation needs a time, such as 30m")),
+        (None, _) => Ok(None),
     }
 }
 
