@@ -91,6 +91,9 @@ pub struct Heartbeat {
     pub uptime_s: Option<u64>,
     /// Time until the next scheduled heartbeat.
     pub interval_s: f64,
+    /// What the server that gets this heartbeat is to the device; absent if it is the only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<ServerRole>,
     pub hostname: Option<String>,
     /// Version of the device's application, not of this daemon.
     pub app_version: Option<String>,
@@ -183,6 +186,18 @@ impl Reason {
             Reason::Shutdown => "shutdown",
         }
     }
+}
+
+/// What a server is to a device that has several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ServerRole {
+    /// The preferred one. Its silence means something.
+    First,
+    /// Used because the servers before it do not answer. The device returns to them without a word.
+    Backup,
+    /// Not used: this heartbeat only shows that the server could be. The device's heartbeats go to another one.
+    Standby,
 }
 
 /// A camera on the device's LAN.

@@ -113,7 +113,7 @@ impl<'t> TomlValue<'t> {
 impl<'de> Deserializer<'de> for TomlValue<'de> {
     type Error = Fault;
 
-    /// For types that can be written in several ways: a text is a `str`, a decimal number an `f64`.
+    /// For types that can be written in several ways: a text is a `str`, a decimal number an `f64`, a list a sequence.
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         let digits = match self.value.get_ref() {
             DeValue::Integer(number) if number.radix() == 10 => Some(number.as_str()),
@@ -123,6 +123,9 @@ impl<'de> Deserializer<'de> for TomlValue<'de> {
         let read = match (digits.and_then(|digits| digits.parse().ok()), self.value.get_ref()) {
             (Some(number), _) => visitor.visit_f64(number),
             (None, DeValue::String(text)) => visitor.visit_str(text),
+            (None, DeValue::Array(values)) => {
+                visitor.visit_seq(SeqDeserializer::new(values.iter().map(TomlValue::new)))
+            }
             _ => Err(Fault::invalid_type(Unexpected::Other("value"), &visitor)),
         };
         read.map_err(|fault: Fault| fault.within(self.value.span()))

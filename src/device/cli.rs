@@ -11,12 +11,12 @@ use super::enrolment::{self, command::EnrollArguments};
 use super::failover::status::FailoverStatus;
 use super::failover::{gateway_probe, routes};
 use super::failure::Failure;
+use super::heartbeat;
 use super::heartbeat::credentials::Credentials;
 use super::heartbeat::formats;
 use super::heartbeat::outcome::Outcome;
 use super::heartbeat::payload::{self, Snapshot, Stamp};
-use super::heartbeat::sender::HeartbeatSender;
-use super::heartbeat::{self, server_name};
+use super::heartbeat::servers::Servers;
 use super::metrics::{Sampler, read_identity};
 use super::port;
 use super::receive;
@@ -217,20 +217,42 @@ fn print(path: &Path) -> Result<(), Failure> {
 fn send(path: &Path) -> Result<(), Failure> {
     let mut config = Config::load(path)?;
     enrolment::apply::apply(&mut config)?;
-    let credentials = Credentials::load(&config.heartbeat)?;
-    let names = NameResolver::start(heartbeat::RESOLVER_LIMITS, lookup)
+    let credentials = Credentials::load_each(&config.heartbeat)?;
+    let names = NameResolver::start(heartbeat::resolver_limits(&config.heartbeat), lookup)
         .map_err(|error| Failure::Other(error.to_string()))?;
-    let Some(sender) = HeartbeatSender::new(&config.heartbeat, credentials, Arc::new(names), Arc::default())
-    else {
+    let servers = Servers::new(&config.heartbeat, credentials, &Arc::new(names), &Arc::default());
+    if servers.is_empty() {
         return Err(Failure::Other("no server is configured: set url in [heartbeat]".into()));
-    };
-    let heartbeat = one_heartbeat(&config, Reason::Trigger);
-    let body = formats::to_send(&heartbeat, &config.heartbeat, Path::new("/"));
+    }
+    let mut heartbeat = one_heartbeat(&config, Reason::Trigger);
+    // All of them, also behind one that fails.
+    let each: Vec<_> =
+        (0..servers.len()).map(|place| send_to(&servers, place, &mut heartbeat, &config)).collect();
+    let mut failures = Vec::new();
+    for sent in each {
+        match sent {
+            Ok(line) => print_line(&line)?,
+            Err(failure) => failures.push(failure.to_string()),
+        }
+    }
+    if failures.is_empty() { Ok(()) } else { Err(Failure::Other(failures.join("; "))) }
+}
+
+/// Sends a heartbeat to one of the servers; `Ok`: it took the heartbeat.
+fn send_to(
+    servers: &Servers,
+    place: usize,
+    heartbeat: &mut wire::Heartbeat,
+    config: &Config,
+) -> Result<String, Failure> {
+    let Some(sender) = servers.sender(place) else { return Ok(String::new()) };
+    heartbeat.server = servers.role(place, 0);
+    let body = formats::to_send(heartbeat, &config.heartbeat, Path::new("/"));
     let begin = Instant::now();
     let outcome = sender.send(&body, config.heartbeat.timeout).outcome;
-    let result = heartbeat::summary(&server_name(&config.heartbeat), &outcome, begin.elapsed());
+    let result = heartbeat::summary(servers.name(place), &outcome, begin.elapsed());
     match outcome {
-        Outcome::Accepted { .. } => print_line(&format!("{result}; {} bytes sent", body.len())),
+        Outcome::Accepted { .. } => Ok(format!("{result}; {} bytes sent", body.len())),
         _ => Err(Failure::Other(result)),
     }
 }

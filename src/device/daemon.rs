@@ -12,9 +12,9 @@ use super::failover::{self, FailoverContext};
 use super::failure::Failure;
 use super::heartbeat::credentials::Credentials;
 use super::heartbeat::dial::{Dialer, Uplink};
-use super::heartbeat::sender::HeartbeatSender;
+use super::heartbeat::servers::{Servers, server_names};
 use super::heartbeat::status::HeartbeatStatus;
-use super::heartbeat::{self, EventSources, HeartbeatThread, Published, Reload, server_name};
+use super::heartbeat::{self, EventSources, HeartbeatThread, Published, Reload};
 use super::metrics::{self, Identity, Reading, Sampler, identify};
 use super::os::file::is_file_system_trouble;
 use super::os::pid_file::PidFile;
@@ -82,18 +82,18 @@ pub fn run(config_file: &Path) -> Result<(), Failure> {
 }
 
 /// The configuration, and what it names.
-pub fn load(config_file: &Path) -> Result<(Config, Credentials, ApiSettings), ConfigError> {
+pub fn load(config_file: &Path) -> Result<(Config, Vec<Credentials>, ApiSettings), ConfigError> {
     load_source(&Source::read(config_file)?)
 }
 
 /// [`load`] of a file that was read already.
-pub fn load_source(source: &Source) -> Result<(Config, Credentials, ApiSettings), ConfigError> {
+pub fn load_source(source: &Source) -> Result<(Config, Vec<Credentials>, ApiSettings), ConfigError> {
     let mut config = Config::from_file(source)?;
     enrolment::apply::apply(&mut config)?;
-    let credentials = Credentials::load(&config.heartbeat)?;
+    let credentials = Credentials::load_each(&config.heartbeat)?;
     let cameras = CameraSettings::load(source, &config);
     config.cameras = cameras.cameras()?;
-    let settings = ApiSettings::load(&config, credentials.token.is_some(), cameras)?;
+    let settings = ApiSettings::load(&config, credentials.iter().any(|each| each.token.is_some()), cameras)?;
     Ok((config, credentials, settings))
 }
 
@@ -128,14 +128,14 @@ impl RunningDaemon {
     fn start(
         config_file: &Path,
         config: Config,
-        credentials: Credentials,
+        credentials: Vec<Credentials>,
         settings: ApiSettings,
     ) -> Result<RunningDaemon, Failure> {
         announce(&config);
         warn_of_readable_token(&config, settings.has_server_token);
         create_runtime_dir(&config.daemon.runtime_dir)?;
         let identity = load_identity(&config);
-        let names = NameResolver::start(heartbeat::RESOLVER_LIMITS, lookup);
+        let names = NameResolver::start(heartbeat::resolver_limits(&config.heartbeat), lookup);
         let names = Arc::new(names.map_err(cannot("start the resolver thread"))?);
         let dialer = Arc::new(Dialer::default());
         let (trigger, triggers) = trigger();
@@ -151,7 +151,7 @@ impl RunningDaemon {
         let heartbeat_status = Arc::new(HeartbeatStatus::new(Instant::now()));
         let thread = HeartbeatThread::new(
             config.heartbeat.clone(),
-            HeartbeatSender::new(&config.heartbeat, credentials, names.clone(), dialer.clone()),
+            Servers::new(&config.heartbeat, credentials, &names, &dialer),
             identity,
             published.clone(),
             failover.clone(),
@@ -225,13 +225,12 @@ impl RunningDaemon {
             log::warn!("a change in [daemon] takes effect at the next start");
         }
         logging::init(config.log);
-        let sender =
-            HeartbeatSender::new(&config.heartbeat, credentials, self.names.clone(), self.dialer.clone());
+        let servers = Servers::new(&config.heartbeat, credentials, &self.names, &self.dialer);
         // With an unchanged interval the schedule goes on: a reload must not put off the next heartbeat.
         let interval = config.heartbeat.interval;
         let changed = interval != self.config.heartbeat.interval;
         let (sampling, beat) = changed.then(|| tickers(interval, Instant::now())).unzip();
-        let reload = Reload { config: config.heartbeat.clone(), sender, ticker: beat };
+        let reload = Reload { config: config.heartbeat.clone(), servers, ticker: beat };
         // The thread lives as long as this one holds its channel.
         let delivered = self.heartbeat.send(reload).is_ok();
         debug_assert!(delivered);
@@ -368,7 +367,7 @@ fn announce(config: &Config) {
         Some(_) => log::info!(
             "heartbeat-daemon {} sends a heartbeat to {} every {interval}",
             env!("CARGO_PKG_VERSION"),
-            server_name(heartbeat)
+            server_names(heartbeat)
         ),
         None if heartbeat.enrolment.is_of_other_board() => {}
         None => log::warn!(
@@ -381,9 +380,10 @@ fn announce(config: &Config) {
 
 /// Said at start, and after a reload that changed something about it.
 fn warn_of_readable_token(config: &Config, has_token: bool) {
-    if let Some(sentence) = readable_token(&config.heartbeat, has_token) {
-        log::warn!("{sentence}");
-    }
+    let each = config.heartbeat.servers();
+    each.iter()
+        .filter_map(|one| readable_token(one, has_token))
+        .for_each(|sentence| log::warn!("{sentence}"));
 }
 
 /// The metrics' ticker and, a little later each time, the heartbeat's. The first beat falls anywhere within an

@@ -47,12 +47,7 @@ pub fn examine(path: &Path) -> Result<String, Failure> {
     }));
     let place = config.heartbeat.enrolment.path.to_string_lossy();
     reports.push(SourceReport::read("enrolment", place, || enrolment::apply::examine(&config)));
-    reports.push(SourceReport::read("token", token_place(&config), || token(&config)));
-    reports.push(SourceReport::read("server", server_name(&config.heartbeat), || server(&config)));
-    if config.heartbeat.url.as_ref().is_some_and(|url| url.scheme_str() == Some("https")) {
-        let place = server_name(&config.heartbeat);
-        reports.push(SourceReport::read("certificate", place, || server_certificate(&config)));
-    }
+    reports.extend(servers(&config.heartbeat));
     let runtime_dir = &config.daemon.runtime_dir;
     reports.push(SourceReport::read("interfaces", "route netlink", || failover::examine(&config.network)));
     reports.push(SourceReport::read("uplinks", "the running daemon", || uplinks(&config)));
@@ -88,14 +83,35 @@ fn snapshot(path: &Path) -> SourceReport {
     })
 }
 
-fn token_place(config: &Config) -> String {
-    let HeartbeatConfig { token_file, enrolment, .. } = &config.heartbeat;
+/// Each server alone; without any, that there is none.
+fn servers(config: &HeartbeatConfig) -> Vec<SourceReport> {
+    let mut servers = config.servers();
+    if servers.is_empty() {
+        servers.push(config.clone());
+    }
+    servers.iter().flat_map(one_server).collect()
+}
+
+fn one_server(config: &HeartbeatConfig) -> Vec<SourceReport> {
+    let place = server_name(config);
+    let mut reports = vec![
+        SourceReport::read("token", token_place(config), || token(config)),
+        SourceReport::read("server", place.clone(), || server(config)),
+    ];
+    if config.url.as_ref().is_some_and(|url| url.scheme_str() == Some("https")) {
+        reports.push(SourceReport::read("certificate", place, || server_certificate(config)));
+    }
+    reports
+}
+
+fn token_place(config: &HeartbeatConfig) -> String {
+    let HeartbeatConfig { token_file, enrolment, .. } = config;
     let file = token_file.as_ref().or_else(|| enrolment.record().map(|_| &enrolment.path));
     file.map_or_else(|| "credential heartbeat-token".to_owned(), |file| file.display().to_string())
 }
 
-fn token(config: &Config) -> Result<String, String> {
-    let credentials = Credentials::load(&config.heartbeat).map_err(|error| error.to_string())?;
+fn token(config: &HeartbeatConfig) -> Result<String, String> {
+    let credentials = Credentials::load(config).map_err(|error| error.to_string())?;
     match credentials.token {
         Some(token) => Ok(format!("{} characters", token.expose().len())),
         None => {
@@ -105,11 +121,11 @@ fn token(config: &Config) -> Result<String, String> {
 }
 
 /// Sends no heartbeat: a request with the method HEAD changes nothing.
-fn server(config: &Config) -> Result<String, String> {
-    let credentials = Credentials::load(&config.heartbeat).map_err(|error| error.to_string())?;
+fn server(config: &HeartbeatConfig) -> Result<String, String> {
+    let credentials = Credentials::load(config).map_err(|error| error.to_string())?;
     let with_token = if credentials.token.is_some() { "with our token" } else { "without a token" };
     let names = NameResolver::start(heartbeat::RESOLVER_LIMITS, lookup).map_err(|error| error.to_string())?;
-    let sender = HeartbeatSender::new(&config.heartbeat, credentials, Arc::new(names), Arc::default());
+    let sender = HeartbeatSender::new(config, credentials, Arc::new(names), Arc::default());
     let sender = sender.ok_or("no server is configured: set url in [heartbeat]")?;
     let begin = Instant::now();
     match sender.probe()? {
@@ -118,12 +134,12 @@ fn server(config: &Config) -> Result<String, String> {
     }
 }
 
-fn server_certificate(config: &Config) -> Result<String, String> {
-    let url = config.heartbeat.url.as_ref().ok_or("no server is configured")?;
+fn server_certificate(config: &HeartbeatConfig) -> Result<String, String> {
+    let url = config.url.as_ref().ok_or("no server is configured")?;
     let host = url.host().ok_or("the URL names no host")?;
     let addresses = lookup(host.trim_matches(['[', ']']), url.port_u16().unwrap_or(443));
     let address = *addresses.map_err(|error| error.to_string())?.first().ok_or("it has no address")?;
-    let end = certificate::expiry(host, address, config.heartbeat.timeout)?;
+    let end = certificate::expiry(host, address, config.timeout)?;
     let left = end.duration_since(SystemTime::now()).map_err(|_| "it has expired, or this clock is wrong")?;
     let text = format!("valid for {} more days", left.as_secs() / 86_400);
     if left < SOON { Err(format!("{text}: renew it")) } else { Ok(text) }

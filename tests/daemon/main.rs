@@ -18,6 +18,7 @@ mod proxy;
 mod refusals;
 mod reload;
 mod secrets;
+mod servers;
 mod snapshot;
 mod stop;
 mod tls;

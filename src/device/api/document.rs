@@ -5,7 +5,7 @@ use super::cameras::CameraView;
 use super::guard::Trust;
 use crate::device::failover::status::FailoverStatus;
 use crate::device::heartbeat::payload::rounded;
-use crate::device::heartbeat::status::Counts;
+use crate::device::heartbeat::status::{Counts, ServerReport};
 use crate::device::heartbeat::{local_body, server_name};
 use crate::http::Response;
 use crate::wire::Heartbeat;
@@ -51,6 +51,9 @@ pub struct ServerStatus {
     pub failed: u64,
     /// Whether the loop that sends comes around.
     pub moves: bool,
+    /// In order of preference; absent with fewer than two.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub servers: Vec<ServerReport>,
 }
 
 pub fn status(call: &Call) -> Handled {
@@ -77,8 +80,9 @@ fn server(call: &Call) -> ServerStatus {
         (&call.settings.heartbeat, &call.context.heartbeat_status, call.now);
     let record = heartbeat_status.record();
     let Counts { scheduled, immediate, retried, failed } = record.counts;
+    let in_use = record.servers.iter().find(|server| server.in_use).map(|server| server.name.clone());
     ServerStatus {
-        name: config.url.is_some().then(|| server_name(config)),
+        name: in_use.or_else(|| config.url.is_some().then(|| server_name(config))),
         interval_s: config.interval.as_secs_f64(),
         connected: record.works,
         result: record.result.clone(),
@@ -91,6 +95,7 @@ fn server(call: &Call) -> ServerStatus {
         retried,
         failed,
         moves: call.settings.is_loop_alive(heartbeat_status.stalled_for(now.monotonic)),
+        servers: record.servers.clone(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::call::{Call, Handled};
 use crate::device::cameras::Status as CameraStatus;
+use crate::device::heartbeat::status::ServerReport;
 use crate::device::metrics::DiskUsage;
 use crate::exposition::{self, Exposition};
 use crate::http::{Counters, Response};
@@ -61,6 +62,23 @@ fn of_the_heartbeats(text: &mut Exposition, call: &Call) {
     );
     let works = record.works.map(truth);
     text.gauge("heartbeat_server_up", "1 if the server acknowledged the last heartbeat, 0 if not.", works);
+    type ServerField = fn(&ServerReport) -> Option<bool>;
+    let families: [(&str, &str, ServerField); 2] = [
+        ("heartbeat_server_active", "1 for the server in use, 0 for the others.", |server| {
+            Some(server.in_use)
+        }),
+        ("heartbeat_server_works", "1 if the server took its last heartbeat, 0 if not.", |server| {
+            server.works
+        }),
+    ];
+    for (name, help, read) in families.into_iter().filter(|_| !record.servers.is_empty()) {
+        text.family(name, help, "gauge");
+        for server in &record.servers {
+            if let Some(value) = read(server) {
+                text.sample(name, &[("server", &server.name)], truth(value));
+            }
+        }
+    }
     let age = record.accepted.map(|accepted| call.now.since(accepted.monotonic).as_secs_f64());
     text.gauge("heartbeat_last_success_age_seconds", "Seconds since the last acknowledged heartbeat.", age);
 }

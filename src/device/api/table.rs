@@ -103,6 +103,15 @@ fn server(text: &mut String, document: &ShownStatus, paint: Paint) {
     };
     row(text, "server", &state);
     row(text, "result", &tame(&server.result));
+    for server in &server.servers {
+        let use_ = if server.in_use { "in use" } else { "not in use" };
+        let works = match server.works {
+            None => paint.paint(Colour::Yellow, "not checked yet"),
+            Some(true) => paint.paint(Colour::Green, "takes heartbeats"),
+            Some(false) => paint.paint(Colour::Red, "takes no heartbeats"),
+        };
+        row(text, "", &format!("{}: {use_}, {works}", tame(&server.name)));
+    }
     if let Some(ago) = server.last_accepted_ago_s {
         row(text, "accepted", &format!("{} ago", span(Duration::from_secs_f64(ago.max(0.0)))));
     }

@@ -1,8 +1,8 @@
 //! From written values to used ones; every fault as one sentence.
 
+use super::servers::Servers;
 use super::used::{
     Activity, ClientCertificate, Daemon, Format, HeartbeatConfig, Method, Metrics, Mode, Network, Sign,
-    without_query,
 };
 use super::written;
 use crate::config::{ConfigError, Origin, Period, Source};
@@ -33,7 +33,8 @@ pub struct Check<'a> {
 }
 
 impl Check<'_> {
-    pub fn heartbeat(&self, written: written::Heartbeat) -> Result<HeartbeatConfig, ConfigError> {
+    pub fn heartbeat(&self, mut written: written::Heartbeat) -> Result<HeartbeatConfig, ConfigError> {
+        let servers = Servers::check(self.source, self.env, &mut written)?;
         let format = written.format.unwrap_or(Format::Native);
         let method = self.method(written.method, format)?;
         let interval = self.period("HEARTBEAT_INTERVAL", written.interval, "5s", &INTERVAL)?;
@@ -56,33 +57,27 @@ impl Check<'_> {
                 .source
                 .fault_of(&Origin::Default, "[heartbeat] format = \"meeting\" needs device_key"));
         }
+        if format == Format::Meeting && !servers.backups.is_empty() {
+            let problem =
+                "[heartbeat] format = \"meeting\" cannot say which server is a backup: name one server";
+            return Err(self.source.fault_of(&Origin::Default, problem));
+        }
         Ok(HeartbeatConfig {
-            url: self.url(written.url)?,
+            url: servers.url,
             interval: interval.0,
             timeout: timeout.0,
             method,
             format,
-            token_file: self.source.optional_path(written.token_file)?,
-            ca_file: self.source.optional_path(written.ca_file)?,
+            token_file: servers.token_file,
+            ca_file: servers.ca_file,
+            backups: servers.backups,
+            is_one_monitor: servers.is_one_monitor,
             client_certificate: self
                 .client_certificate([written.client_certificate_file, written.client_key_file])?,
             device_key,
             note: written.note.map(Spanned::into_inner),
             enrolment: StoredEnrolment::default(),
         })
-    }
-
-    fn url(&self, written: Option<Spanned<String>>) -> Result<Option<Uri>, ConfigError> {
-        let (text, origin) = match ((self.env)("HEARTBEAT_URL"), written) {
-            (Some(text), _) => {
-                let shown = without_user(&without_query(&text));
-                (text, Origin::Environment("HEARTBEAT_URL", shown))
-            }
-            (None, Some(written)) => (written.get_ref().clone(), Origin::File(written.span())),
-            (None, None) => return Ok(None),
-        };
-        let url = server_url(&text).map_err(|problem| self.source.fault_of(&origin, problem))?;
-        Ok(Some(url))
     }
 
     fn method(&self, written: Option<Spanned<Method>>, format: Format) -> Result<Method, ConfigError> {
@@ -277,26 +272,6 @@ impl Check<'_> {
     }
 }
 
-/// The URL of a server.
-///
-/// # Errors
-/// The fault, for the person who wrote it.
-pub fn server_url(text: &str) -> Result<Uri, &'static str> {
-    let url: Uri = text.parse().map_err(|_| "is not a URL such as \"https://example.org/heartbeat\"")?;
-    let is_http = matches!(url.scheme_str(), Some("http" | "https"));
-    let Some(authority) = url.authority().filter(|authority| is_http && !authority.host().is_empty()) else {
-        return Err("must start with http:// or https:// and name a host");
-    };
-    if authority.as_str().contains('@') {
-        return Err("must not hold a user or a password; put the token into token_file");
-    }
-    // The parser takes any text behind the colon, and nothing could be connected to.
-    if authority.as_str() != authority.host() && url.port_u16().is_none() {
-        return Err("the port must be a number up to 65535");
-    }
-    Ok(url)
-}
-
 /// The originals wrote plain seconds: `HEARTBEAT_INTERVAL=5`, `REQUEST_TIMEOUT=2.0`.
 fn seconds_or_period(text: &str) -> Result<Period, String> {
     match text.trim().parse::<f64>() {
@@ -304,13 +279,5 @@ fn seconds_or_period(text: &str) -> Result<Period, String> {
             Duration::try_from_secs_f64(seconds).map(Period).map_err(|_| "is no length of time".into())
         }
         Err(_) => text.trim().parse(),
-    }
-}
-
-/// A URL without user and password, for the sentence that refuses them.
-fn without_user(url: &str) -> String {
-    match (url.split_once("://"), url.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://{rest}"),
-        _ => url.to_owned(),
     }
 }

@@ -8,13 +8,14 @@ mod api;
 mod cameras;
 mod check;
 mod renamed;
+mod servers;
 mod used;
 mod written;
 
 use crate::config::{ConfigError, Level, Source};
 pub use api::AUTO;
 use check::Check;
-pub use check::server_url;
+pub use servers::server_url;
 use std::path::Path;
 pub use used::*;
 

@@ -3,6 +3,7 @@
 use super::*;
 use crate::config::shipped::{known_keys, project_file, row, written_keys, written_value};
 use log::LevelFilter;
+use std::path::PathBuf;
 use std::time::Duration;
 
 fn shipped() -> String {
@@ -39,7 +40,7 @@ fn the_shipped_file_is_the_defaults() {
 fn every_key_is_in_the_shipped_file_exactly_once() {
     let mut written: Vec<_> =
         written_keys(&shipped()).into_iter().map(|(section, key, _)| (section, key)).collect();
-    let mut known = known_keys(fault, &[("cameras", "camera")]);
+    let mut known = known_keys(fault, &[("cameras", "camera"), ("heartbeat", "server")]);
     assert!(known.len() >= 52, "{known:?}");
     written.sort();
     known.sort();
@@ -49,7 +50,7 @@ fn every_key_is_in_the_shipped_file_exactly_once() {
 #[test]
 fn the_documentation_lists_every_key_with_its_default() {
     let (document, shipped) = (project_file("docs/configuration.md"), shipped());
-    for (section, key) in known_keys(fault, &[("cameras", "camera")]) {
+    for (section, key) in known_keys(fault, &[("cameras", "camera"), ("heartbeat", "server")]) {
         let cells = row(&document, &section, &key);
         let [default, _] = cells[..] else { panic!("{section}.{key}: {cells:?}") };
         match written_value(&shipped, &section, &key) {
@@ -64,6 +65,7 @@ fn with_example(section: &str, key: &str) -> String {
     // The two halves of a client certificate are one setting, and a camera is one with its MAC.
     let together: &[&str] = match (section, key) {
         (_, key) if key.starts_with("client_") => &["#client_"],
+        ("heartbeat.server", _) => &["#[[heartbeat.server]]", "#url", &format!("#{key} ")],
         ("cameras.camera", _) => &["#[[cameras.camera]]", "#mac", &format!("#{key} ")],
         _ => &[&format!("#{key} ")],
     };
@@ -111,6 +113,31 @@ fn the_environment_names_of_the_originals_win_over_the_file() {
     assert_eq!(config.daemon.pidfile, Path::new("/tmp/heartbeat_daemon.pid"));
     let with_unit = load_with(text, &[("HEARTBEAT_INTERVAL", "2m")]).expect("a unit is fine too");
     assert_eq!(with_unit.heartbeat.interval, Duration::from_secs(120));
+}
+
+#[test]
+fn servers_are_in_order_of_preference_and_have_the_files_of_the_section_unless_they_have_their_own() {
+    let text = "[heartbeat]\ntoken_file = \"/t\"\nca_file = \"/c\"\n[[heartbeat.server]]\nurl = \"http://a/\"\n\
+                [[heartbeat.server]]\nurl = \"http://b/\"\ntoken_file = \"/tb\"\n";
+    let seen = |text: &str, environment: &[(&str, &str)]| -> Vec<(String, Option<String>, bool)> {
+        let config = load_with(text, environment).expect("good").heartbeat;
+        let file = |path: Option<PathBuf>| path.map(|path| path.display().to_string());
+        let seen = |one: HeartbeatConfig| {
+            (one.url.expect("one").to_string(), file(one.token_file), one.is_one_monitor)
+        };
+        config.servers().into_iter().map(seen).collect()
+    };
+    let own = |url: &str, token: &str, one| (url.to_owned(), Some(token.to_owned()), one);
+    let two = [own("http://a/", "/t", false), own("http://b/", "/tb", false)];
+    assert_eq!(seen(text, &[]), two);
+    let config = load(text).expect("good").heartbeat;
+    assert_eq!(config.servers()[1].ca_file.as_deref(), Some(Path::new("/c")));
+    assert_eq!(seen(text, &[("HEARTBEAT_URL", "http://env/")]), [own("http://env/", "/t", false)]);
+    let list = "[heartbeat]\nurl = [\"http://a/\", \"http://b/\"]\ntoken_file = \"/t\"";
+    assert_eq!(seen(list, &[]), [own("http://a/", "/t", true), own("http://b/", "/t", true)]);
+    let single = "[heartbeat]\nurl = [\"http://a/\"]\ntoken_file = \"/t\"";
+    assert_eq!(seen(single, &[]), [own("http://a/", "/t", false)]);
+    assert!(seen("", &[]).is_empty());
 }
 
 #[test]
@@ -307,6 +334,37 @@ fn each_fault_is_one_sentence_with_its_place_and_what_is_allowed() {
         (
             "[[cameras.camera]]\nmac = \"b8:27:eb:12:34:56\"\n[[cameras.camera]]\nmac = \"B8-27-EB-12-34-56\"",
             "c.toml:3: [cameras.camera] this camera stands above already",
+        ),
+        (
+            "[heartbeat]\nurl = []",
+            "c.toml:2: [heartbeat] url = []: needs at least one URL; without any, leave out the line",
+        ),
+        (
+            "[heartbeat]\nurl = [\"http://a/\", \"http://a/\"]",
+            "c.toml:2: [heartbeat] url = [\"http://a/\", \"http://a/\"]: two servers have the same url",
+        ),
+        (
+            "[heartbeat]\nurl = [\"http://a/\", \"b\"]",
+            "c.toml:2: [heartbeat] url = [\"http://a/\", \"b\"]: must start with http:// or https:// and name a host",
+        ),
+        (
+            "[heartbeat]\nurl = \"http://a/\"\n[[heartbeat.server]]\nurl = \"http://b/\"",
+            "c.toml:2: [heartbeat] url = \"http://a/\": is one server and [[heartbeat.server]] are others: move it into a \
+             [[heartbeat.server]] of its own",
+        ),
+        ("[[heartbeat.server]]\nca_file = \"/a\"", "c.toml:1: a server needs a url"),
+        (
+            "[[heartbeat.server]]\nurl = \"ftp://a/\"",
+            "c.toml:2: [heartbeat.server] url = \"ftp://a/\": must start with http:// or https:// and name a host",
+        ),
+        (
+            "[heartbeat]\nurl = [\"http://a/\", \"http://b/\", \"http://c/\", \"http://d/\", \"http://e/\"]",
+            "c.toml:2: [heartbeat] url = [\"http://a/\", \"http://b/\", \"http://c/\", \"http://d/\", \"http://e/\"]: \
+             must not be more than 4 servers",
+        ),
+        (
+            "[heartbeat]\nurl = [\"http://a/\", \"http://b/\"]\nformat = \"meeting\"\ndevice_key = \"k\"",
+            "c.toml: [heartbeat] format = \"meeting\" cannot say which server is a backup: name one server",
         ),
         (
             "[daemon]\nstate_dir = \"state\"",

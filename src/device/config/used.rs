@@ -27,16 +27,21 @@ pub struct Config {
 /// Where, how often and in which form heartbeats are sent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HeartbeatConfig {
-    /// Absent: the daemon does its local work and sends nothing.
+    /// Of the first server. Absent: the daemon does its local work and sends nothing.
     pub url: Option<Uri>,
     pub interval: Duration,
     /// For everything together: resolve, connect, TLS, send, answer.
     pub timeout: Duration,
     pub method: Method,
     pub format: Format,
+    /// For the first server.
     pub token_file: Option<PathBuf>,
-    /// Replaces the built-in roots.
+    /// Replaces the built-in roots, for the first server.
     pub ca_file: Option<PathBuf>,
+    /// The servers that are used while the first one does not answer, in order of preference.
+    pub backups: Vec<BackupServer>,
+    /// All servers are addresses of one monitor (`url` is a list): none of them is told that it is a backup.
+    pub is_one_monitor: bool,
     pub client_certificate: Option<ClientCertificate>,
     /// `meeting` only: the device's name at the Meeting API. As good as a secret there.
     pub device_key: Option<String>,
@@ -44,6 +49,14 @@ pub struct HeartbeatConfig {
     pub note: Option<String>,
     /// From the state directory: `enrolment::apply` reads it.
     pub enrolment: StoredEnrolment,
+}
+
+/// A server that is used while the ones before it do not answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackupServer {
+    pub url: Uri,
+    pub token_file: Option<PathBuf>,
+    pub ca_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -253,7 +266,61 @@ pub struct Daemon {
     pub runtime_dir: PathBuf,
 }
 
+/// Servers at most: a fifth one would be tried 8 s after the first did not answer.
+pub const MOST_SERVERS: usize = 4;
+
+impl HeartbeatConfig {
+    /// The configuration of each server alone, in order of preference; empty without any. The enrolment counts only for the
+    /// server that granted it, or for all addresses of one monitor.
+    pub fn servers(&self) -> Vec<HeartbeatConfig> {
+        let Some(url) = &self.url else { return Vec::new() };
+        let first = BackupServer {
+            url: url.clone(),
+            token_file: self.token_file.clone(),
+            ca_file: self.ca_file.clone(),
+        };
+        std::iter::once(&first).chain(&self.backups).map(|server| self.only(server)).collect()
+    }
+
+    fn only(&self, server: &BackupServer) -> HeartbeatConfig {
+        let BackupServer { url, token_file, ca_file } = server.clone();
+        let granted = self.enrolment.record().and_then(|record| record.url.parse::<Uri>().ok());
+        let is_enrolled = self.is_one_monitor || granted.is_none_or(|granted| is_same_server(&granted, &url));
+        HeartbeatConfig {
+            url: Some(url),
+            token_file,
+            ca_file,
+            backups: Vec::new(),
+            enrolment: if is_enrolled { self.enrolment.clone() } else { StoredEnrolment::default() },
+            ..self.clone()
+        }
+    }
+}
+
+/// Whether both lead to the same host and port, over the same protocol.
+pub fn is_same_server(one: &Uri, other: &Uri) -> bool {
+    let port = |url: &Uri| url.port_u16().unwrap_or(if url.scheme_str() == Some("https") { 443 } else { 80 });
+    let host = |url: &Uri| url.host().unwrap_or_default().to_ascii_lowercase();
+    (one.scheme_str(), host(one), port(one)) == (other.scheme_str(), host(other), port(other))
+}
+
 /// A URL without the part in which a token may stand.
 pub fn without_query(url: &str) -> String {
     url.split(['?', '#']).next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_scheme_host_and_port() {
+        let same = |one: &str, other: &str| {
+            is_same_server(&one.parse().expect("a URL"), &other.parse().expect("a URL"))
+        };
+        assert!(same("https://m.example.org/a", "https://M.example.org:443/b?c"));
+        for other in ["http://m.example.org/", "https://m.example.org:8443/", "https://n.example.org/"] {
+            assert!(!same("https://m.example.org/", other), "{other}");
+        }
+    }
 }

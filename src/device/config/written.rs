@@ -4,6 +4,8 @@ use super::used::{CameraMethod, Format, Method, Mode};
 use crate::config::{Level, Period};
 use crate::wire::ActivityName;
 use serde::Deserialize;
+use serde::de::{Deserializer, SeqAccess, Visitor};
+use std::fmt;
 use toml::Spanned;
 
 #[derive(Default, Deserialize)]
@@ -20,8 +22,9 @@ pub struct File {
 }
 
 #[derive(Default, Deserialize)]
+#[serde(default)]
 pub struct Heartbeat {
-    pub url: Option<Spanned<String>>,
+    pub url: Option<Spanned<Urls>>,
     pub interval: Option<Spanned<Period>>,
     pub timeout: Option<Spanned<Period>>,
     pub method: Option<Spanned<Method>>,
@@ -32,6 +35,46 @@ pub struct Heartbeat {
     pub client_key_file: Option<Spanned<String>>,
     pub device_key: Option<Spanned<String>>,
     pub note: Option<Spanned<String>>,
+    pub server: Vec<Spanned<ServerEntry>>,
+}
+
+/// One server of several.
+#[derive(Default, Deserialize)]
+pub struct ServerEntry {
+    pub url: Option<Spanned<String>>,
+    pub token_file: Option<Spanned<String>>,
+    pub ca_file: Option<Spanned<String>>,
+}
+
+/// One URL, or a list of them.
+pub struct Urls(pub Vec<String>);
+
+impl<'de> Deserialize<'de> for Urls {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Urls, D::Error> {
+        from.deserialize_any(UrlsVisitor)
+    }
+}
+
+struct UrlsVisitor;
+
+impl<'de> Visitor<'de> for UrlsVisitor {
+    type Value = Urls;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text in quotes")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, url: &str) -> Result<Urls, E> {
+        Ok(Urls(vec![url.to_owned()]))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Urls, A::Error> {
+        let mut urls = Vec::new();
+        while let Some(url) = list.next_element::<String>()? {
+            urls.push(url);
+        }
+        Ok(Urls(urls))
+    }
 }
 
 #[derive(Default, Deserialize)]

@@ -2,11 +2,10 @@
 
 use super::order::key_files;
 use super::record::{EnrolmentRecord, FileStamp};
-use super::server::is_same_server;
 use super::state_dir::{ENROLMENT, is_pending};
 use super::stored::{EnrolmentState, StoredEnrolment, Surroundings};
 use crate::config::ConfigError;
-use crate::device::config::{Config, server_url};
+use crate::device::config::{Config, HeartbeatConfig, is_same_server, server_url};
 use crate::device::heartbeat::credentials::own_token;
 use crate::device::metrics::read_identity;
 use std::path::Path;
@@ -35,15 +34,19 @@ fn state(record: EnrolmentRecord, config: &mut Config) -> Result<EnrolmentState,
     };
     let board = read_identity(Path::new("/"), &config.daemon.state_dir).hardware_id;
     let heartbeat = &mut config.heartbeat;
+    let servers = heartbeat.servers();
+    let is_granting =
+        |server: &&HeartbeatConfig| server.url.as_ref().is_some_and(|own| is_same_server(own, &url));
+    let granting = servers.iter().find(is_granting);
     let surroundings = Surroundings {
-        has_token: own_token(heartbeat)?.is_some(),
-        is_elsewhere: heartbeat.url.as_ref().is_some_and(|own| !is_same_server(own, &url)),
+        has_token: own_token(granting.unwrap_or(heartbeat))?.is_some(),
+        is_elsewhere: !servers.is_empty() && granting.is_none(),
         hardware_id: board.as_ref().map(|board| board.id.as_str()),
     };
     let state = EnrolmentState::of(record, &surroundings);
     match &state {
         EnrolmentState::Used(_) => _ = heartbeat.url.get_or_insert(url),
-        EnrolmentState::OtherBoard { .. } => heartbeat.url = None,
+        EnrolmentState::OtherBoard { .. } => (heartbeat.url, heartbeat.backups) = (None, Vec::new()),
         EnrolmentState::Absent | EnrolmentState::Unused(_) => {}
     }
     Ok(state)

@@ -47,13 +47,6 @@ fn is_private(url: &Uri) -> bool {
     url.scheme_str() == Some("https") || is_loopback
 }
 
-/// Whether both lead to the same host and port, over the same protocol.
-pub fn is_same_server(one: &Uri, other: &Uri) -> bool {
-    let port = |url: &Uri| url.port_u16().unwrap_or(if url.scheme_str() == Some("https") { 443 } else { 80 });
-    let host = |url: &Uri| url.host().unwrap_or_default().to_ascii_lowercase();
-    (one.scheme_str(), host(one), port(one)) == (other.scheme_str(), host(other), port(other))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,17 +81,6 @@ mod tests {
         for url in ["http://m.example.org", "http://192.168.1.5:8080", "http://localhost.example.org"] {
             let problem = MonitorAddress::parse(url).expect_err(url);
             assert!(problem.contains("use https://"), "{problem}");
-        }
-    }
-
-    #[test]
-    fn a_server_is_scheme_host_and_port() {
-        let same = |one: &str, other: &str| {
-            is_same_server(&one.parse().expect("a URL"), &other.parse().expect("a URL"))
-        };
-        assert!(same("https://m.example.org/a", "https://M.example.org:443/b?c"));
-        for other in ["http://m.example.org/", "https://m.example.org:8443/", "https://n.example.org/"] {
-            assert!(!same("https://m.example.org/", other), "{other}");
         }
     }
 }

@@ -26,7 +26,7 @@ mod doctor;
 pub mod gateway_probe;
 pub mod handle;
 pub mod health;
-mod hold_down;
+pub mod hold_down;
 mod journal;
 pub mod links;
 mod lock;

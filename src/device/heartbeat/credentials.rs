@@ -23,6 +23,17 @@ pub struct Credentials {
 }
 
 impl Credentials {
+    /// Those of each server, in the order of [`HeartbeatConfig::servers`]; without any server, those that `[heartbeat]` names.
+    ///
+    /// # Errors
+    /// A file cannot be read, or does not hold what it should; the sentence never shows its content.
+    pub fn load_each(config: &HeartbeatConfig) -> Result<Vec<Credentials>, ConfigError> {
+        match config.servers() {
+            servers if servers.is_empty() => Ok(vec![Credentials::load(config)?]),
+            servers => servers.iter().map(Credentials::load).collect(),
+        }
+    }
+
     /// # Errors
     /// A file cannot be read, or does not hold what it should; the sentence never shows its content.
     pub fn load(config: &HeartbeatConfig) -> Result<Credentials, ConfigError> {

@@ -106,6 +106,25 @@ impl Dialer {
         Dialer { uplinks: Mutex::new(uplinks), deliveries, hosts, ..Dialer::default() }
     }
 
+    /// A line of its own over the same uplinks, which knows the same of them.
+    pub fn sibling(&self) -> Dialer {
+        let sibling = Dialer::default();
+        sibling.follow(self);
+        sibling
+    }
+
+    /// Takes over what `other` knows of the uplinks. The next connection is new if the best one has changed.
+    pub fn follow(&self, other: &Dialer) {
+        let uplinks = lock(&other.uplinks).clone();
+        if lock(&self.uplinks).first() != uplinks.first() {
+            self.renew();
+        }
+        *lock(&self.uplinks) = uplinks;
+        *lock(&self.deliveries) = lock(&other.deliveries).clone();
+        *lock(&self.hosts) = lock(&other.hosts).clone();
+        self.chosen.store(other.chosen.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
     /// Undelivered heartbeats in a row over an uplink; `None` is the way that the kernel chooses.
     pub fn undelivered(&self, uplink: Option<&str>) -> u32 {
         lock(&self.deliveries).undelivered(uplink)

@@ -1,7 +1,8 @@
 //! Everything that can reach the heartbeat thread.
 
+use super::checks::CheckResult;
 use super::dial::Uplink;
-use super::sender::HeartbeatSender;
+use super::servers::Servers;
 use crate::device::config;
 use crate::ticker::Ticker;
 use crate::wire::Reason;
@@ -19,6 +20,8 @@ pub enum HeartbeatEvent {
     Reload(Box<Reload>),
     /// A failed heartbeat is to be repeated.
     Retry,
+    /// The check of a server that is not in use has ended.
+    Checked(Box<CheckResult>),
     Watchdog,
     Stop,
 }
@@ -27,7 +30,7 @@ pub enum HeartbeatEvent {
 #[derive(Debug)]
 pub struct Reload {
     pub config: config::HeartbeatConfig,
-    pub sender: Option<HeartbeatSender>,
+    pub servers: Servers,
     /// Absent if the interval did not change: the schedule continues.
     pub ticker: Option<Ticker>,
 }
@@ -44,7 +47,12 @@ pub struct EventSources {
 
 impl EventSources {
     /// Waits for the next event.
-    pub fn next(&mut self, retry_at: Option<Instant>, watchdog_at: Option<Instant>) -> HeartbeatEvent {
+    pub fn next(
+        &mut self,
+        retry_at: Option<Instant>,
+        watchdog_at: Option<Instant>,
+        checks: &Receiver<Box<CheckResult>>,
+    ) -> HeartbeatEvent {
         loop {
             select! {
                 recv(self.ticker.due()) -> _ => {
@@ -61,6 +69,9 @@ impl EventSources {
                 },
                 recv(self.reloads) -> reload => {
                     return reload.map_or(HeartbeatEvent::Stop, |reload| HeartbeatEvent::Reload(Box::new(reload)));
+                }
+                recv(checks) -> result => {
+                    return result.map_or(HeartbeatEvent::Stop, HeartbeatEvent::Checked);
                 }
                 recv(timer(retry_at)) -> _ => return HeartbeatEvent::Retry,
                 recv(timer(watchdog_at)) -> _ => return HeartbeatEvent::Watchdog,

@@ -70,6 +70,9 @@ fn streamer(heartbeat: &Heartbeat) -> Value {
         "recording_file_size_mb": heartbeat.recording_file_size_mb.filter(|_| recording).unwrap_or(0.0),
         "recording_file_path": heartbeat.recording_file_path.as_ref().filter(|_| recording),
     });
+    if let Some(role) = heartbeat.server {
+        value["server"] = json!(role);
+    }
     // The original had no cameras; its servers keep fields that they do not know.
     if !heartbeat.cameras.is_empty() {
         value["cameras"] = json!(heartbeat.cameras);

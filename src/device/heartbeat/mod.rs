@@ -3,11 +3,13 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `event` | everything that can reach the thread |
-//! | `pace` | when to send: retries, Retry-After |
+//! | `pace`, `choice` | when to send: retries, Retry-After; and to which server |
 //! | `payload`, `formats` | the heartbeat, and its three formats |
 //! | `sender`, `request` | one heartbeat to the server |
 //! | `outcome`, `problem` | what its answer, or the lack of one, means |
 //! | `attempts`, `server_routes` | which addresses are dialled, and over which interfaces that is permitted |
+//! | `servers`, `checks` | the servers in order of preference; copies to those that are not in use |
+//! | `other_servers` | heartbeats to servers that are not in use: checks, and the last one |
 //! | `copies` | copies of a heartbeat over uplinks that delivered none |
 //! | `delivery` | what an outcome proves of the uplink and the address that it took |
 //! | `transport`, `dial`, `race` | the connection below: ureq's end, what other threads control, the race of addresses |
@@ -17,6 +19,8 @@
 //! | `recorder` | heartbeats that could not be delivered, for replay |
 
 mod attempts;
+mod checks;
+mod choice;
 mod copies;
 pub mod credentials;
 pub mod delivery;
@@ -24,6 +28,7 @@ pub mod dial;
 mod event;
 pub mod formats;
 pub mod last_hour;
+mod other_servers;
 mod outage;
 pub mod outcome;
 mod pace;
@@ -34,6 +39,7 @@ mod recorder;
 mod request;
 pub mod sender;
 pub mod server_routes;
+pub mod servers;
 mod snapshot_file;
 pub mod status;
 pub mod transport;
@@ -55,13 +61,14 @@ use dial::Uplink;
 use event::HeartbeatEvent;
 pub use event::{EventSources, Reload};
 pub use formats::local_body;
-use outage::Outage;
 use outcome::Outcome;
 pub use outcome::summary;
 use pace::SendSchedule;
 use payload::{Snapshot, Stamp};
 use recorder::Recorder;
 use sender::{HeartbeatSender, Sent};
+use servers::Servers;
+pub use servers::server_name;
 use snapshot_file::SnapshotFile;
 use status::{Counts, HeartbeatStatus, Record, Tally};
 use std::path::Path;
@@ -73,15 +80,20 @@ use std::time::{Duration, Instant, SystemTime};
 pub const RESOLVER_LIMITS: resolver::ResolverLimits =
     resolver::ResolverLimits { threads: 1, names: 4, refresh_wait: Duration::ZERO };
 
+/// The same for several servers: a name whose lookup hangs must not delay that of the backup.
+pub fn resolver_limits(config: &config::HeartbeatConfig) -> resolver::ResolverLimits {
+    match config.backups.len() {
+        0 => RESOLVER_LIMITS,
+        backups => resolver::ResolverLimits { threads: 2, names: 4 + 2 * backups, ..RESOLVER_LIMITS },
+    }
+}
+
 /// The first heartbeat waits this long for the first metrics.
 const FIRST_METRICS: Duration = Duration::from_secs(1);
 
 /// The first heartbeat waits this long for failover's first choice, which takes some milliseconds: a route that a
 /// killed daemon has left must not decide the way.
 const FIRST_UPLINKS: Duration = Duration::from_millis(250);
-
-/// Limit for the shutdown heartbeat: systemd and the user wait for it.
-const SHUTDOWN: Duration = Duration::from_secs(2);
 
 /// Why a heartbeat is sent now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,7 +116,7 @@ pub struct Published {
 /// The thread's state.
 pub struct HeartbeatThread {
     config: config::HeartbeatConfig,
-    sender: Option<HeartbeatSender>,
+    servers: Servers,
     identity: Identity,
     published: Published,
     failover: Failover,
@@ -112,7 +124,6 @@ pub struct HeartbeatThread {
     /// As it was sent last.
     body: Vec<u8>,
     pace: SendSchedule,
-    outage: Outage,
     recorder: Recorder,
     snapshot_file: SnapshotFile,
     heartbeat_status: Arc<HeartbeatStatus>,
@@ -129,7 +140,7 @@ pub struct HeartbeatThread {
 impl HeartbeatThread {
     pub fn new(
         config: config::HeartbeatConfig,
-        sender: Option<HeartbeatSender>,
+        servers: Servers,
         identity: Identity,
         published: Published,
         failover: Failover,
@@ -137,16 +148,15 @@ impl HeartbeatThread {
         heartbeat_status: Arc<HeartbeatStatus>,
     ) -> HeartbeatThread {
         HeartbeatThread {
-            pace: SendSchedule::new(config.interval),
-            last_result: waiting_for(&config),
+            pace: SendSchedule::new(config.interval, servers.len(), Instant::now()),
+            last_result: servers::waiting_for(&config),
             config,
-            sender,
+            servers,
             identity,
             published,
             copies: Copies::new(failover.clone()),
             failover,
             body: Vec::new(),
-            outage: Outage::default(),
             recorder: Recorder::default(),
             snapshot_file: SnapshotFile::new(snapshot_file),
             heartbeat_status,
@@ -167,10 +177,11 @@ impl HeartbeatThread {
         self.beat(Cause::Trigger(Reason::Startup), Instant::now());
         self.feed_watchdog();
         loop {
-            match sources.next(self.pace.retry_at(), self.watchdog.due()) {
+            match sources.next(self.pace.retry_at(), self.watchdog.due(), self.servers.check_results()) {
                 HeartbeatEvent::Beat => self.beat(Cause::Schedule, Instant::now()),
                 HeartbeatEvent::Retry => self.beat(Cause::Retry, Instant::now()),
                 HeartbeatEvent::Triggered(reason) => self.triggered(reason),
+                HeartbeatEvent::Checked(result) => self.checked(*result, Instant::now()),
                 HeartbeatEvent::Copy(uplink) => self.send_copy(uplink, Instant::now()),
                 HeartbeatEvent::Reload(reload) => {
                     if let Some(ticker) = self.reload(*reload) {
@@ -199,13 +210,17 @@ impl HeartbeatThread {
             accepted: self.accepted,
             counts: self.counts,
             tally: self.tally,
+            servers: self
+                .servers
+                .reports(self.pace.servers.current(), |place| self.pace.servers.works(place)),
         };
         self.heartbeat_status.publish(record, Instant::now());
     }
 
     /// Reports to failover what a heartbeat proves of the uplink that it took.
     fn report(&self, evidence: Evidence) {
-        if let Some(over) = self.sender.as_ref().and_then(HeartbeatSender::over) {
+        let sender = self.servers.sender(self.pace.servers.current());
+        if let Some(over) = sender.and_then(HeartbeatSender::over) {
             self.failover.report_heartbeat(&over, evidence, false);
         }
     }
@@ -221,16 +236,16 @@ impl HeartbeatThread {
 
     /// Applies a new configuration and drops the statistics of the old server; returns the new schedule, if there is one.
     fn reload(&mut self, reload: Reload) -> Option<Ticker> {
-        self.pace = SendSchedule::new(reload.config.interval);
-        self.outage = Outage::default();
-        self.last_result = waiting_for(&reload.config);
+        self.pace = SendSchedule::new(reload.config.interval, reload.servers.len(), Instant::now());
+        self.last_result = servers::waiting_for(&reload.config);
         self.config = reload.config;
-        let had_sender = std::mem::replace(&mut self.sender, reload.sender).is_some();
+        let had_server = !self.servers.is_empty();
+        self.servers.replace(reload.servers);
         self.works = None;
         // A copy of it is for the old server, and perhaps in another format.
         self.body.clear();
         self.publish(self.heartbeat_status.record().heartbeat.clone());
-        if !had_sender && self.sender.is_some() {
+        if !had_server && !self.servers.is_empty() {
             // The device was enrolled: someone is waiting for its first heartbeat.
             self.beat(Cause::Trigger(Reason::Startup), Instant::now());
         }
@@ -244,12 +259,18 @@ impl HeartbeatThread {
             Cause::Schedule | Cause::Retry => Reason::Scheduled,
         };
         let reason = self.pace.reason(wanted);
+        let before = self.pace.servers.current();
+        let is_sent = !self.servers.is_empty() && self.pace.may_send(reason, now);
+        if self.pace.servers.current() != before {
+            self.use_new_connection();
+        }
         let heartbeat = self.next_heartbeat(reason);
         let format = self.config.format;
         let body = formats::to_send(&heartbeat, &self.config, Path::new("/"));
-        if self.sender.is_some() && self.pace.may_send(reason, now) {
+        if is_sent {
             self.count(cause);
             self.send(&heartbeat, &body, self.config.timeout);
+            self.check_another(&heartbeat);
         }
         if format == config::Format::Meeting {
             self.snapshot_file.write(&local_body(&heartbeat, format));
@@ -263,8 +284,8 @@ impl HeartbeatThread {
 
     /// Tries the last heartbeat over an uplink that delivered none. It carries the same `id`.
     fn send_copy(&mut self, uplink: Uplink, now: Instant) {
-        if let Some(sender) = self.sender.as_ref().filter(|_| !self.body.is_empty()) {
-            if self.pace.may_send(Reason::Scheduled, now) {
+        if !self.body.is_empty() && self.pace.may_send(Reason::Scheduled, now) {
+            if let Some(sender) = self.servers.sender(self.pace.servers.current()) {
                 self.copies.send(sender, uplink, self.body.clone(), self.config.timeout);
             }
         }
@@ -290,7 +311,9 @@ impl HeartbeatThread {
             uplinks: &uplinks,
             cameras: &cameras,
         };
-        payload::heartbeat(&snapshot, stamp)
+        let current = self.pace.servers.current();
+        let server = self.servers.role(current, current);
+        wire::Heartbeat { server, ..payload::heartbeat(&snapshot, stamp) }
     }
 
     fn count(&mut self, cause: Cause) {
@@ -302,17 +325,15 @@ impl HeartbeatThread {
     }
 
     fn send(&mut self, heartbeat: &wire::Heartbeat, body: &[u8], limit: Duration) {
-        let Some(sender) = &self.sender else { return };
+        let place = self.pace.servers.current();
+        let Some(sender) = self.servers.sender(place) else { return };
         let begin = Instant::now();
         let Sent { outcome, evidence } = sender.send(body, limit);
         let now = Instant::now();
         log::debug!("heartbeat {} ({}): {outcome:?}", heartbeat.seq, heartbeat.reason.as_str());
-        let server = server_name(&self.config);
-        if let Some(line) = self.outage.update(&server, &outcome, now) {
-            line.log();
-        }
+        self.servers.log(place, &outcome, now);
         self.pace.update(heartbeat.reason, &outcome, now, fastrand::f64());
-        self.last_result = summary(&server, &outcome, now - begin);
+        self.last_result = summary(self.servers.name(place), &outcome, now - begin);
         self.tally.add(heartbeat.reason, &outcome);
         let works = matches!(outcome, Outcome::Accepted { .. });
         if self.works.replace(works) != Some(works) {
@@ -339,7 +360,9 @@ impl HeartbeatThread {
     }
 
     fn record(&mut self, heartbeat: &wire::Heartbeat, now: Instant) {
-        if self.config.format == config::Format::Native {
+        // The next server gets a heartbeat at once.
+        let is_repeated_now = self.pace.retry_at().is_some_and(|at| at <= now);
+        if self.config.format == config::Format::Native && !is_repeated_now {
             self.recorder.keep(heartbeat.clone(), now);
         }
     }
@@ -347,7 +370,10 @@ impl HeartbeatThread {
     /// Sends a batch of recorded heartbeats; the next batch follows the next heartbeat, so that no heartbeat waits behind
     /// history.
     fn replay(&mut self) {
-        let Some(sender) = self.sender.as_ref().filter(|_| !self.recorder.is_empty()) else { return };
+        if self.recorder.is_empty() {
+            return;
+        }
+        let Some(sender) = self.servers.sender(self.pace.servers.current()) else { return };
         let batch = self.recorder.batch(Instant::now());
         let body = serde_json::to_vec(&batch).unwrap_or_default();
         let outcome = sender.send(&body, self.config.timeout).outcome;
@@ -365,35 +391,6 @@ impl HeartbeatThread {
             dropped => log::warn!("dropped {dropped} heartbeats of the outage: the recorder was full"),
         }
     }
-
-    /// The last heartbeat says that the stop is intended.
-    fn send_shutdown(mut self) {
-        if self.sender.is_some() {
-            // History would only delay it.
-            self.recorder = Recorder::default();
-            let heartbeat = self.next_heartbeat(Reason::Shutdown);
-            self.counts.immediate += 1;
-            let body = formats::to_send(&heartbeat, &self.config, Path::new("/"));
-            self.send(&heartbeat, &body, self.config.timeout.min(SHUTDOWN));
-        }
-        log::info!("stopped: {}", self.counts.status(&self.last_result));
-    }
-}
-
-fn waiting_for(config: &config::HeartbeatConfig) -> String {
-    match &config.url {
-        Some(_) => format!("no heartbeat to {} yet", server_name(config)),
-        None if config.enrolment.is_of_other_board() => {
-            "no heartbeat is sent: this board waits for approval".to_owned()
-        }
-        None => "no server configured: set url in [heartbeat], or run \"heartbeat-daemon enroll\"".to_owned(),
-    }
-}
-
-/// The server's name for people: without path and query, which may contain a token or a device key.
-pub fn server_name(config: &config::HeartbeatConfig) -> String {
-    let authority = config.url.as_ref().and_then(|url| url.authority());
-    authority.map_or_else(|| "no server".to_owned(), ToString::to_string)
 }
 
 #[cfg(test)]

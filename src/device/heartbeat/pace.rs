@@ -1,13 +1,10 @@
-//! When to send: pure decisions over outcomes and time.
+//! When to send: pure decisions over outcomes and time. Which server, [`ServerChoice`] decides.
 
+use super::choice::{Miss, ServerChoice};
 use super::outcome::Outcome;
-use crate::backoff;
 use crate::device::burst::Burst;
 use crate::wire::Reason;
 use std::time::{Duration, Instant};
-
-/// The first retry: long enough for a router to have finished a reset, short enough to be unnoticed.
-const FIRST_RETRY: Duration = Duration::from_millis(250);
 
 /// A server may ask for silence, but not for so long that a living device counts as dead for hours.
 const LONGEST_HOLD: Duration = Duration::from_secs(300);
@@ -20,11 +17,8 @@ const IMMEDIATE: Burst = Burst::new(10, Duration::from_secs(2));
 #[derive(Debug)]
 pub struct SendSchedule {
     interval: Duration,
-    /// Failures in a row.
-    failures: u32,
+    pub servers: ServerChoice,
     retry: Option<Retry>,
-    /// No sending before this, because of the server's Retry-After.
-    hold: Option<Instant>,
     immediate: Burst,
 }
 
@@ -35,24 +29,23 @@ struct Retry {
 }
 
 impl SendSchedule {
-    pub fn new(interval: Duration) -> SendSchedule {
-        SendSchedule { interval, failures: 0, retry: None, hold: None, immediate: IMMEDIATE }
+    /// For this many servers.
+    pub fn new(interval: Duration, servers: usize, now: Instant) -> SendSchedule {
+        let servers = ServerChoice::new(interval, servers, now);
+        SendSchedule { interval, servers, retry: None, immediate: IMMEDIATE }
     }
 
-    /// Whether a heartbeat may leave now. One that may not is kept for the end of the hold, unless it is only
+    /// Whether a heartbeat may leave now, and chooses its server. One that may not is kept for the end of the hold, unless it is only
     /// a scheduled one: the next beat replaces that.
     pub fn may_send(&mut self, reason: Reason, now: Instant) -> bool {
-        match self.hold {
-            Some(until) if now < until && reason != Reason::Shutdown => {
+        match self.servers.choose(reason != Reason::Scheduled, now) {
+            Err(until) if reason != Reason::Shutdown => {
                 if reason != Reason::Scheduled {
                     self.retry = Some(Retry { at: until, reason });
                 }
                 false
             }
-            _ => {
-                self.hold = None;
-                true
-            }
+            _ => true,
         }
     }
 
@@ -87,28 +80,33 @@ impl SendSchedule {
     /// devices that lost the same server come back apart.
     pub fn update(&mut self, reason: Reason, outcome: &Outcome, now: Instant, jitter: f64) {
         self.retry = None;
-        match outcome {
-            Outcome::Accepted { .. } | Outcome::Refused { .. } | Outcome::Rejected { .. } => {
-                self.failures = 0
-            }
-            Outcome::Busy { hold } => {
-                self.failures = 0;
-                let hold = (*hold).min(LONGEST_HOLD) + self.interval.mul_f64(jitter);
-                self.hold = Some(now + hold);
-                if reason != Reason::Scheduled {
-                    self.retry = Some(Retry { at: now + hold, reason });
-                }
-            }
-            // Cut by us: the thread that cut it has triggered a heartbeat.
-            Outcome::Cut => {}
-            Outcome::Failed { .. } | Outcome::Foreign { .. } => {
-                self.failures = self.failures.saturating_add(1);
-                self.retry = Some(Retry {
-                    at: now + backoff::delay(FIRST_RETRY, self.interval, self.failures, jitter),
-                    reason,
-                });
+        let Some(result) = self.result(outcome, jitter) else { return };
+        match result {
+            Ok(()) => self.servers.accepted(),
+            Err(miss) => {
+                let at = self.servers.missed(miss, reason != Reason::Scheduled, now, jitter);
+                self.retry = at.map(|at| Retry { at, reason });
             }
         }
+    }
+
+    /// Updates the choice by the outcome of a check. True if its server is used from now on.
+    pub fn checked(&mut self, server: usize, outcome: &Outcome, now: Instant, jitter: f64) -> bool {
+        let result = self.result(outcome, jitter);
+        result.is_some_and(|result| self.servers.checked(server, result, now, jitter))
+    }
+
+    /// Whether the server took the heartbeat; `None`: the connection was cut by the thread that has triggered the next one.
+    fn result(&self, outcome: &Outcome, jitter: f64) -> Option<Result<(), Miss>> {
+        Some(match outcome {
+            Outcome::Accepted { .. } => Ok(()),
+            Outcome::Refused { .. } | Outcome::Rejected { .. } => Err(Miss::Refused),
+            Outcome::Busy { hold } => {
+                Err(Miss::Busy((*hold).min(LONGEST_HOLD) + self.interval.mul_f64(jitter)))
+            }
+            Outcome::Failed { .. } | Outcome::Foreign { .. } => Err(Miss::Failed),
+            Outcome::Cut => return None,
+        })
     }
 }
 
@@ -133,7 +131,7 @@ mod tests {
     #[test]
     fn a_flood_of_events_is_sent_within_a_bound_and_its_last_one_is_not_lost() {
         let begin = Instant::now();
-        let mut pace = SendSchedule::new(INTERVAL);
+        let mut pace = SendSchedule::new(INTERVAL, 1, Instant::now());
         let mut sent = 0;
         // 2,500 events in 25 s, each answered at once, and the retries between them.
         for n in 0..2500 {
@@ -153,7 +151,7 @@ mod tests {
     #[test]
     fn retries_double_from_250_ms_to_the_interval_and_end_with_a_success() {
         let now = Instant::now();
-        let mut pace = SendSchedule::new(INTERVAL);
+        let mut pace = SendSchedule::new(INTERVAL, 1, Instant::now());
         for expected in [250, 500, 1000, 2000, 4000, 5000, 5000, 5000] {
             pace.update(Reason::Scheduled, &failed(), now, 0.0);
             assert_eq!(pace.retry_at(), Some(now + ms(expected)));
@@ -167,7 +165,7 @@ mod tests {
     #[test]
     fn jitter_is_added_after_the_cap() {
         let now = Instant::now();
-        let mut pace = SendSchedule::new(INTERVAL);
+        let mut pace = SendSchedule::new(INTERVAL, 1, Instant::now());
         for _ in 0..20 {
             pace.update(Reason::Scheduled, &failed(), now, 1.0);
         }
@@ -176,7 +174,7 @@ mod tests {
 
     #[test]
     fn failures_without_end_do_not_overflow() {
-        let mut pace = SendSchedule::new(Duration::from_secs(3600));
+        let mut pace = SendSchedule::new(Duration::from_secs(3600), 1, Instant::now());
         for _ in 0..1000 {
             pace.update(Reason::Scheduled, &failed(), Instant::now(), 1.0);
         }
@@ -185,7 +183,7 @@ mod tests {
     #[test]
     fn a_refused_or_rejected_heartbeat_keeps_the_pace() {
         let now = Instant::now();
-        let mut pace = SendSchedule::new(INTERVAL);
+        let mut pace = SendSchedule::new(INTERVAL, 1, Instant::now());
         for outcome in [
             Outcome::Refused { status: 401, with_token: true },
             Outcome::Rejected { status: 404, hint: None },
@@ -199,7 +197,7 @@ mod tests {
     #[test]
     fn retry_after_is_obeyed_and_held_heartbeats_follow() {
         let now = Instant::now();
-        let mut pace = SendSchedule::new(INTERVAL);
+        let mut pace = SendSchedule::new(INTERVAL, 1, Instant::now());
         pace.update(Reason::Scheduled, &Outcome::Busy { hold: ms(20_000) }, now, 0.0);
         assert!(!pace.may_send(Reason::Scheduled, now + ms(19_999)));
         assert_eq!(pace.retry_at(), None, "the beat will do");
@@ -211,7 +209,7 @@ mod tests {
     #[test]
     fn retry_after_delays_at_most_five_minutes_and_never_the_shutdown_heartbeat() {
         let now = Instant::now();
-        let mut pace = SendSchedule::new(INTERVAL);
+        let mut pace = SendSchedule::new(INTERVAL, 1, Instant::now());
         pace.update(Reason::Scheduled, &Outcome::Busy { hold: Duration::from_secs(86_400) }, now, 0.0);
         assert!(pace.may_send(Reason::Shutdown, now));
         pace.update(Reason::Scheduled, &Outcome::Busy { hold: Duration::from_secs(86_400) }, now, 0.0);
@@ -221,7 +219,7 @@ mod tests {
     #[test]
     fn the_reason_of_a_failed_heartbeat_is_sent_with_the_next_one() {
         let now = Instant::now();
-        let mut pace = SendSchedule::new(INTERVAL);
+        let mut pace = SendSchedule::new(INTERVAL, 1, Instant::now());
         pace.update(Reason::Failover, &failed(), now, 0.0);
         assert_eq!(pace.reason(Reason::Scheduled), Reason::Failover);
         assert_eq!(pace.reason(Reason::Trigger), Reason::Trigger);
@@ -236,7 +234,7 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(7);
         let mut arrivals = [0u32; 10];
         for _ in 0..100 {
-            let mut pace = SendSchedule::new(INTERVAL);
+            let mut pace = SendSchedule::new(INTERVAL, 1, Instant::now());
             let mut now = begin;
             // Long enough that all of them have reached the cap.
             while now < begin + Duration::from_secs(60) {

@@ -51,6 +51,7 @@ pub fn heartbeat(snapshot: &Snapshot<'_>, stamp: Stamp) -> Heartbeat {
         clock_synced: metrics.clock_synced,
         uptime_s: metrics.uptime.map(|uptime| uptime.as_secs()),
         interval_s: rounded(interval.as_secs_f64(), 3),
+        server: None,
         hostname: identity.hostname.clone(),
         app_version: metrics.app_version.clone(),
         daemon_version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -40,6 +40,8 @@ impl Recorder {
         if heartbeat.reason != Reason::Camera {
             heartbeat.cameras.clear();
         }
+        // It may be replayed to another server.
+        heartbeat.server = None;
         // A replay never leads to an alert, so it leaves out the values that only alerts use.
         (heartbeat.file_systems, heartbeat.expected_activity) = (Vec::new(), Vec::new());
         heartbeat.cameras.sort_by_key(|camera| camera.status == CameraStatus::Connected);

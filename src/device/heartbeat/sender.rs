@@ -14,6 +14,7 @@ use crate::resolver::NameResolver;
 use rustls::ClientConfig;
 use std::cell::Cell;
 use std::fmt::Write;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -85,11 +86,6 @@ impl HeartbeatSender {
         let agent =
             transport::agent(agent_config.clone(), names.clone(), dialer.clone(), credentials.tls.clone());
         let expects_ours = Cell::new(target.uri.path() == MONITOR_PATH);
-        let port =
-            target.uri.port_u16().unwrap_or(if target.uri.scheme_str() == Some("https") { 443 } else { 80 });
-        if let Some(addresses) = target.uri.host().and_then(|host| names.known(host, port)) {
-            dialer.expect_server(addresses);
-        }
         let (config, timeout, tls) = (agent_config, config.timeout, credentials.tls);
         let (warming_up, warm) = (Arc::default(), Arc::default());
         Some(HeartbeatSender {
@@ -106,9 +102,25 @@ impl HeartbeatSender {
         })
     }
 
+    /// The server's addresses if they are known; requests a lookup if one is due, and never waits.
+    pub fn known_addresses(&self) -> Option<Vec<SocketAddr>> {
+        let uri = &self.target.uri;
+        let port = uri.port_u16().unwrap_or(if self.is_https() { 443 } else { 80 });
+        self.names.known(uri.host()?, port)
+    }
+
     /// A sender to the same server with connections of its own, all of them over `uplink`.
     pub fn bound_to(&self, uplink: &Uplink) -> HeartbeatSender {
-        let dialer = Arc::new(self.dialer.bound_to(uplink));
+        self.with(self.dialer.bound_to(uplink))
+    }
+
+    /// A sender to the same server with connections of its own, over the same uplinks.
+    pub fn sibling(&self) -> HeartbeatSender {
+        self.with(self.dialer.sibling())
+    }
+
+    fn with(&self, dialer: Dialer) -> HeartbeatSender {
+        let dialer = Arc::new(dialer);
         HeartbeatSender {
             agent: transport::agent(
                 self.config.clone(),

@@ -5,6 +5,7 @@ use super::outcome::Outcome;
 use crate::clock::Now;
 use crate::latest::Latest;
 use crate::wire::{self, Reason};
+use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -77,6 +78,19 @@ pub struct Record {
     pub accepted: Option<Now>,
     pub counts: Counts,
     pub tally: Tally,
+    /// Empty with fewer than two.
+    pub servers: Vec<ServerReport>,
+}
+
+/// One server of several.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerReport {
+    /// Host and port.
+    pub name: String,
+    /// Heartbeats go there now.
+    pub in_use: bool,
+    /// Whether it took the last heartbeat or check; `null` before the first.
+    pub works: Option<bool>,
 }
 
 /// How many heartbeats were sent, and for which cause.

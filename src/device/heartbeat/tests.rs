@@ -33,9 +33,9 @@ impl Rig {
         let config = config::Config::from_source(&crate::config::Source::new("test", text), &|_| None)
             .expect("a good configuration")
             .heartbeat;
-        let credentials = Credentials::load(&config).expect("none");
+        let credentials = Credentials::load_each(&config).expect("none");
         let names = NameResolver::start(RESOLVER_LIMITS, lookup).expect("started");
-        let sender = HeartbeatSender::new(&config, credentials, Arc::new(names), Arc::default());
+        let servers = Servers::new(&config, credentials, &Arc::new(names), &Arc::default());
         let dir = tempfile::tempdir().expect("a scratch directory");
         let (beats, due) = bounded(0);
         let (trigger, triggers) = trigger();
@@ -48,7 +48,7 @@ impl Rig {
         published.failover.put(None);
         let heartbeat = HeartbeatThread::new(
             config,
-            sender,
+            servers,
             identity,
             published.clone(),
             failover,
