@@ -32,6 +32,8 @@
 //! | `notify/` | recipients and channels, the outbox, and its delivery |
 //! | `own_health` | `/healthz` over the own listener |
 //! | `packages/` | packages for devices: the apt repository, the script that installs from it, files for SD cards |
+//! | `deadline_stream` | a connection to a mail server or broker, with one deadline for all waits |
+//! | `mqtt/` | states of machines over MQTT, with Home Assistant's discovery |
 //! | `machine` | what a machine is, and what it may be called |
 //! | `registry/` | machines and their tokens: who may send, who may read |
 //! | `retention/` | how long events, deliveries and history are kept |
@@ -53,6 +55,7 @@ pub mod command;
 pub mod command_error;
 pub mod conditions;
 pub mod config;
+mod deadline_stream;
 pub mod events;
 pub mod fleet;
 mod gate;
@@ -63,6 +66,7 @@ pub mod ingest;
 mod listen;
 mod log_limit;
 pub mod machine;
+pub mod mqtt;
 pub mod notify;
 mod own_health;
 pub mod packages;

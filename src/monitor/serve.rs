@@ -4,6 +4,7 @@ use super::api::ApiSettings;
 use super::command_error::CommandError;
 use super::config::Config;
 use super::listen::{self, Bound};
+use super::mqtt::{MqttSettings, MqttThread};
 use super::notify::{NotifySettings, couriers::Couriers};
 use super::own_health::OwnListener;
 use super::packages::offer::Offer;
@@ -15,7 +16,7 @@ use crate::http::listener::SocketFile;
 use crate::http::tls::TlsConfig;
 use crate::http::{Limits, Server, Stopper};
 use crate::monitor::incidents::sweep::SweepSettings;
-use crate::monitor::recorder::RecorderEvent;
+use crate::monitor::recorder::{RecorderContext, RecorderEvent};
 use crate::monitor::retention::hourly;
 use crate::monitor::threads::{Core, Front, start_upkeep};
 use crate::monitor::web::threads::Pages;
@@ -66,6 +67,9 @@ struct Monitor {
     front: Front,
     watchdog: Option<WatchdogThread>,
     own: OwnListener,
+    mqtt: Option<MqttThread>,
+    shared: RecorderContext,
+    transitions: Receiver<()>,
     /// Disconnected when the recorder has written everything.
     recorder_ended: Receiver<()>,
 }
@@ -77,6 +81,7 @@ impl Monitor {
         let sending = NotifySettings::load(&config)?;
         let offer = Offer::load(&config)?;
         let pinged = WatchdogSettings::load(&config)?;
+        let broker = MqttSettings::load(&config)?;
         listen::make_room(&config);
         let store = Arc::new(Store::open_for_serving(&config.store.database, now.wall)?);
         let hints = hints(&store, &config)?;
@@ -90,12 +95,14 @@ impl Monitor {
         let own = OwnListener::bound(&config.http, bound.address);
         let start = |settings| WatchdogThread::start(settings, own.clone(), core.couriers.counters());
         let watchdog = pinged.map(start).transpose()?;
+        let start = |settings| MqttThread::start(settings, core.shared.clone(), core.transitions.clone());
+        let mqtt = broker.map(start).transpose()?;
         announce(&config, &bound);
         for (level, hint) in hints {
             log::log!(level, "{hint}");
         }
         systemd::ready("watching");
-        let Core { couriers, orders, recorder_ended, .. } = core;
+        let Core { couriers, orders, recorder_ended, shared, transitions, .. } = core;
         Ok(Monitor {
             config_file: config_file.to_owned(),
             config,
@@ -108,6 +115,9 @@ impl Monitor {
             front,
             watchdog,
             own,
+            mqtt,
+            shared,
+            transitions,
             recorder_ended,
         })
     }
@@ -117,9 +127,10 @@ impl Monitor {
         let loaded = Config::load(&self.config_file).and_then(|config| {
             let certificate = listen::certificate(&config)?;
             let pinged = WatchdogSettings::load(&config)?;
-            Ok((certificate, NotifySettings::load(&config)?, Offer::load(&config)?, pinged, config))
+            let outside = (pinged, MqttSettings::load(&config)?);
+            Ok((certificate, NotifySettings::load(&config)?, Offer::load(&config)?, outside, config))
         });
-        let (certificate, sending, offer, pinged, config) = match loaded {
+        let (certificate, sending, offer, (pinged, broker), config) = match loaded {
             Ok(loaded) => loaded,
             Err(error) => return log::error!("{error}; keeping the old configuration"),
         };
@@ -145,6 +156,7 @@ impl Monitor {
         self.front.sending.put(sending.clone());
         self.couriers.reload(sending);
         self.reload_watchdog(pinged);
+        self.reload_mqtt(broker);
         // Both threads live as long as this one holds their senders.
         let recorder = self.orders.send(RecorderEvent::Settings(sweeping(&config)));
         let upkeep = self.upkeep.send(kept_of(&config));
@@ -166,11 +178,25 @@ impl Monitor {
         }
     }
 
+    /// The old connection ends before the new one begins.
+    fn reload_mqtt(&mut self, settings: Option<MqttSettings>) {
+        if self.mqtt.as_ref().map(MqttThread::settings) == settings.as_ref() {
+            return;
+        }
+        self.mqtt = None;
+        let Some(settings) = settings else { return };
+        match MqttThread::start(settings, self.shared.clone(), self.transitions.clone()) {
+            Ok(started) => self.mqtt = Some(started),
+            Err(error) => log::error!("nothing is published over MQTT: {error}"),
+        }
+    }
+
     /// Stops in the order of the data flow: requests, workers, recorder, couriers.
     fn stop(self) -> Result<(), CommandError> {
         systemd::stopping();
         let deadline = Instant::now() + STOP;
         drop(self.upkeep);
+        drop(self.mqtt);
         let pages_ended = self.front.pages.as_ref().map_or_else(never, Pages::stop);
         self.stopper.stop(GRACE);
         let http = self.front.http_ended.recv_deadline(deadline);

@@ -12,6 +12,7 @@
 //! | courier ... | the outbox | the stop |
 //! | health | 5 s | main drops its sender |
 //! | watchdog | its interval; only if one is configured | main drops its sender |
+//! | mqtt | changes, the broker; only if one is configured | main drops its sender |
 //! | upkeep | an hour | main drops its sender |
 
 use super::api::{self, ApiContext, ApiSettings, FAILED_ENROLMENTS};
@@ -54,11 +55,13 @@ pub struct Core {
     pub orders: Sender<RecorderEvent>,
     /// Disconnected when the recorder has written everything.
     pub recorder_ended: Receiver<()>,
-    shared: RecorderContext,
+    pub shared: RecorderContext,
     sending: NotifySettings,
     poke: Poke,
-    /// Receives after each transition.
+    /// Receives after each transition, for open pages.
     changed: Receiver<()>,
+    /// The same for MQTT.
+    pub transitions: Receiver<()>,
     started: Now,
 }
 
@@ -74,7 +77,8 @@ impl Core {
         now: Now,
     ) -> Result<Core, CommandError> {
         let (mut poke, poked) = Poke::new();
-        let (changed, pokes) = (poke.also(), poke.clone());
+        let (changed, transitions) = (poke.also(), poke.also());
+        let pokes = poke.clone();
         let clock = Arc::new(Now::read);
         let couriers = Couriers::start(store.clone(), sending.clone(), poked, clock)
             .map_err(cannot("start the couriers"))?;
@@ -85,7 +89,17 @@ impl Core {
             pulse: Arc::new(Pulse::new(now.monotonic)),
         };
         let (orders, recorder_ended) = start_recorder(&shared, sweeping, poke, now)?;
-        Ok(Core { shared, couriers, orders, recorder_ended, sending, poke: pokes, changed, started: now })
+        Ok(Core {
+            shared,
+            couriers,
+            orders,
+            recorder_ended,
+            sending,
+            poke: pokes,
+            changed,
+            transitions,
+            started: now,
+        })
     }
 }
 

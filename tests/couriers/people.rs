@@ -5,7 +5,7 @@ use crate::support::eventually;
 use crate::support::https::{Authority, SelfSigned};
 use crate::support::mail::{MailServer, Manner};
 use crate::support::server::{Reply, Server};
-use heartbeat_daemon::monitor::config::{SmtpConfig, SmtpLogin, SmtpSecurity};
+use heartbeat_daemon::monitor::config::{PasswordLogin, SmtpConfig, SmtpSecurity};
 use heartbeat_daemon::monitor::notify::choices::Selection;
 use heartbeat_daemon::monitor::notify::{MailLimits, NotifySettings};
 use heartbeat_daemon::tls_client::trust::Trust;
@@ -261,7 +261,7 @@ fn post(manner: Manner, security: SmtpSecurity, login: Option<(&str, &str)>, tru
         host: "localhost".into(),
         port: server.port,
         security,
-        login: login.map(|(user, password)| SmtpLogin {
+        login: login.map(|(user, password)| PasswordLogin {
             user: user.into(),
             password_file: write("password", password),
         }),

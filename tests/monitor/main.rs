@@ -5,6 +5,7 @@ mod support;
 
 mod account;
 mod api;
+mod broker;
 mod camera_alerts;
 mod clock;
 mod command_line;
@@ -25,6 +26,7 @@ mod killed;
 mod live;
 mod machine_page;
 mod maintenance_page;
+mod mqtt;
 mod notifications;
 mod packages;
 mod people_page;

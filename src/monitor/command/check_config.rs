@@ -6,6 +6,7 @@ use crate::config::{ConfigError, Source};
 use crate::monitor::command_error::CommandError;
 use crate::monitor::config::{Config, DEFAULT_PATH};
 use crate::monitor::listen;
+use crate::monitor::mqtt::MqttSettings;
 use crate::monitor::notify::NotifySettings;
 use crate::monitor::notify::channel::{Channel, secret_in};
 use crate::monitor::packages::offer::Offer;
@@ -30,6 +31,7 @@ pub fn run(path: &Path, user: Option<&str>, now: Moment) -> Result<String, Comma
     NotifySettings::load(&config).map_err(named)?;
     Offer::load(&config).map_err(named)?;
     WatchdogSettings::check(&config).map_err(named)?;
+    MqttSettings::check(&config).map_err(named)?;
     channels(&config, now).map_err(named)?;
     if user.is_some() {
         for sentence in service_user::hidden_files(files(&config)) {
@@ -88,5 +90,9 @@ fn files(config: &Config) -> Vec<&PathBuf> {
     let offered = config.packages.iter().chain(&config.web.ca_file);
     let watchdog =
         config.watchdog.iter().flat_map(|watchdog| watchdog.token_file.iter().chain(&watchdog.ca_file));
-    tls.chain(login).chain(authorities).chain(offered).chain(watchdog).collect()
+    let mqtt = config
+        .mqtt
+        .iter()
+        .flat_map(|mqtt| mqtt.login.iter().map(|login| &login.password_file).chain(&mqtt.ca_file));
+    tls.chain(login).chain(authorities).chain(offered).chain(watchdog).chain(mqtt).collect()
 }

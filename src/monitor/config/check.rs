@@ -1,7 +1,7 @@
 //! Checks the written values and converts them; each fault is one sentence.
 
 use super::used::{
-    DetectionConfig, HttpConfig, LimitsConfig, NotifyConfig, RetentionConfig, SmtpConfig, SmtpLogin,
+    DetectionConfig, HttpConfig, LimitsConfig, NotifyConfig, PasswordLogin, RetentionConfig, SmtpConfig,
     SmtpSecurity, StoreConfig, TlsFiles,
 };
 use super::written;
@@ -123,13 +123,7 @@ impl Check<'_> {
     }
 
     pub fn smtp(&self, written: written::Smtp) -> Result<Option<SmtpConfig>, ConfigError> {
-        let login =
-            match self.source.pair(["user", "password_file"], [written.user, written.password_file])? {
-                Some([user, file]) => {
-                    Some(SmtpLogin { user: user.into_inner(), password_file: self.source.absolute(file)? })
-                }
-                None => None,
-            };
+        let login = self.login(written.user, written.password_file)?;
         let security = written.security.unwrap_or(SmtpSecurity::StartTls);
         let usual = match security {
             SmtpSecurity::Tls => 465,
@@ -156,6 +150,19 @@ impl Check<'_> {
             from: from.into_inner(),
             ca_file: self.source.optional_path(written.ca_file)?,
         }))
+    }
+
+    /// # Errors
+    /// One of them is missing.
+    pub(super) fn login(
+        &self,
+        user: Option<Spanned<String>>,
+        password_file: Option<Spanned<String>>,
+    ) -> Result<Option<PasswordLogin>, ConfigError> {
+        let Some([user, file]) = self.source.pair(["user", "password_file"], [user, password_file])? else {
+            return Ok(None);
+        };
+        Ok(Some(PasswordLogin { user: user.into_inner(), password_file: self.source.absolute(file)? }))
     }
 
     pub fn retention(&self, written: written::Retention) -> Result<RetentionConfig, ConfigError> {

@@ -4,6 +4,7 @@
 //! file, in the syntax that it accepts ("30s", "2m0s"). `HEARTBEAT_MONITOR_SECTION_KEY` overrides any key.
 
 mod check;
+mod mqtt;
 mod used;
 mod watchdog;
 mod web;
@@ -72,6 +73,7 @@ impl Config {
             web: check.web(written.web)?,
             packages: source.optional_path(written.packages.directory)?,
             watchdog: check.watchdog(written.watchdog)?,
+            mqtt: check.mqtt(written.mqtt)?,
             log: written.log.level.unwrap_or(Level::Info).into(),
         })
     }

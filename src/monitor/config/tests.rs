@@ -80,7 +80,7 @@ fn each_example_in_the_shipped_file_is_right_when_it_is_made_active() {
         }
         // What makes sense only together is one setting: the halves of a certificate, and all of a connection.
         let together = |line: &str| match section.as_str() {
-            "smtp" | "watchdog" => true,
+            "smtp" | "watchdog" | "mqtt" => true,
             _ if key.ends_with("certificate_file") || key.ends_with("key_file") => {
                 line.starts_with("certificate_file") || line.starts_with("key_file")
             }

@@ -25,6 +25,8 @@ pub struct Config {
     pub packages: Option<PathBuf>,
     /// `None`: nobody is pinged.
     pub watchdog: Option<WatchdogConfig>,
+    /// `None`: nothing is published over MQTT.
+    pub mqtt: Option<MqttConfig>,
     pub log: LevelFilter,
 }
 
@@ -84,7 +86,7 @@ pub struct SmtpConfig {
     pub host: String,
     pub port: u16,
     pub security: SmtpSecurity,
-    pub login: Option<SmtpLogin>,
+    pub login: Option<PasswordLogin>,
     /// `address` or `Name <address>`.
     pub from: String,
     /// PEM; trusted instead of the public CAs.
@@ -103,8 +105,34 @@ pub enum SmtpSecurity {
     None,
 }
 
+/// The broker to which the states of machines are published.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SmtpLogin {
+pub struct MqttConfig {
+    pub host: String,
+    pub port: u16,
+    pub security: MqttSecurity,
+    pub login: Option<PasswordLogin>,
+    /// PEM; trusted in addition to the public CAs.
+    pub ca_file: Option<PathBuf>,
+    /// All topics are below it, except those of the discovery.
+    pub topic: String,
+    /// Home Assistant's prefix; `None`: no discovery.
+    pub discovery: Option<String>,
+}
+
+/// Encryption of the connection to the broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MqttSecurity {
+    /// TLS from the first byte; port 8883.
+    Tls,
+    /// Unencrypted, for a network of your own; port 1883.
+    None,
+}
+
+/// User name and password for a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PasswordLogin {
     pub user: String,
     pub password_file: PathBuf,
 }

@@ -1,6 +1,6 @@
 //! The file as written: all keys are optional. Unknown keys are errors: `config::deserializer` refuses them.
 
-use super::used::SmtpSecurity;
+use super::used::{MqttSecurity, SmtpSecurity};
 use crate::config::{Level, Period};
 use serde::Deserialize;
 use toml::Spanned;
@@ -19,6 +19,7 @@ pub struct File {
     pub web: Web,
     pub packages: Packages,
     pub watchdog: Watchdog,
+    pub mqtt: Mqtt,
     pub log: Log,
 }
 
@@ -100,6 +101,18 @@ pub struct Watchdog {
     pub interval: Option<Spanned<Period>>,
     pub token_file: Option<Spanned<String>>,
     pub ca_file: Option<Spanned<String>>,
+}
+
+#[derive(Default, Deserialize)]
+pub struct Mqtt {
+    pub host: Option<Spanned<String>>,
+    pub port: Option<Spanned<u16>>,
+    pub security: Option<MqttSecurity>,
+    pub user: Option<Spanned<String>>,
+    pub password_file: Option<Spanned<String>>,
+    pub ca_file: Option<Spanned<String>>,
+    pub topic: Option<Spanned<String>>,
+    pub discovery: Option<Spanned<String>>,
 }
 
 #[derive(Default, Deserialize)]

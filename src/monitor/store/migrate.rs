@@ -30,6 +30,7 @@ pub const MIGRATIONS: &[&str] = &[
     include_str!("migrations/014_rejected_devices.sql"),
     include_str!("migrations/015_reminders.sql"),
     include_str!("migrations/016_escalation.sql"),
+    include_str!("migrations/017_mqtt.sql"),
 ];
 
 /// Copies that are kept; the oldest are removed.

@@ -1,7 +1,7 @@
 //! An SMTP session over any stream, with the timeouts of RFC 5321, 4.5.3.2.
 
 use super::reply::{self, SmtpReply};
-use crate::monitor::config::{SmtpConfig, SmtpLogin};
+use crate::monitor::config::{PasswordLogin, SmtpConfig};
 use crate::monitor::notify::channel::secret_in;
 use crate::monitor::notify::http::excerpt;
 use crate::monitor::notify::message::DeliveryError;
@@ -75,7 +75,7 @@ impl<'a, S: MailStream> Session<'a, S> {
 
     /// # Errors
     /// The password cannot be read, or the server does not accept it.
-    pub fn authenticate(&mut self, login: &SmtpLogin, offers: &[String]) -> Result<(), DeliveryError> {
+    pub fn authenticate(&mut self, login: &PasswordLogin, offers: &[String]) -> Result<(), DeliveryError> {
         let password = secret_in(&login.password_file.display().to_string()).map_err(DeliveryError::later)?;
         let offered = |how: &str| {
             let mut lines = offers.iter().filter_map(|offer| offer.strip_prefix("AUTH "));

@@ -232,6 +232,9 @@ const PAGES: &str =
     INSERT INTO history_range VALUES (3, 900, 0, x'0a', x'0b');
     INSERT INTO status_label VALUES (3, 'North');";
 
+/// The version that has the table `mqtt_topic`.
+const MQTT_VERSION: usize = 17;
+
 /// A database of version `version` with rows in every table, as it is after the migrations from version 1.
 fn released(path: &Path, version: usize) -> Store {
     let first = open(path, &migrate::MIGRATIONS[..1], Purpose::Serve).expect("made");
@@ -254,6 +257,10 @@ fn released(path: &Path, version: usize) -> Store {
         let request = "INSERT INTO enroll_request (id, token_hash, hardware_id, reason, requested_at)
                        VALUES (6, x'0c', '1000', 'other_board', 9)";
         store.write(|tx| Ok(tx.execute_batch(request)?)).expect("a row");
+    }
+    if version >= MQTT_VERSION {
+        let topic = "INSERT INTO mqtt_topic VALUES ('heartbeat/3/state', 3, NULL)";
+        store.write(|tx| Ok(tx.execute_batch(topic)?)).expect("a row");
     }
     for (table, rows) in rows(&store, &columns(&store)) {
         assert!(!rows.is_empty(), "{table} has no row in version {version}");
