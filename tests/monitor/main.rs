@@ -4,6 +4,7 @@
 mod support;
 
 mod account;
+mod acknowledge;
 mod api;
 mod broker;
 mod camera_alerts;

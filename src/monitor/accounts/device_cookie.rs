@@ -70,17 +70,21 @@ impl fmt::Debug for DeviceKey {
 }
 
 impl Store {
-    /// The key of this installation; made at the first call.
+    /// The key of this installation.
     pub fn device_key(&self) -> Result<DeviceKey, Refused> {
+        self.installation_key(KEY).map(DeviceKey)
+    }
+
+    /// A key of this installation for one purpose; made at the first call.
+    pub fn installation_key(&self, name: &str) -> Result<[u8; 32], Refused> {
         let new = random::<32>()
             .map_err(|error| Refused::because(format!("the kernel gives no random numbers: {error}")))?;
         self.transact(|tx| {
             tx.execute(
                 "INSERT INTO web_key (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING",
-                params![KEY, new],
+                params![name, new],
             )?;
-            let key = tx.query_row("SELECT value FROM web_key WHERE name = ?1", [KEY], |row| row.get(0))?;
-            Ok(DeviceKey(key))
+            Ok(tx.query_row("SELECT value FROM web_key WHERE name = ?1", [name], |row| row.get(0))?)
         })
     }
 }

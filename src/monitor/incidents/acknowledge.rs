@@ -36,21 +36,19 @@ impl Store {
     /// # Errors
     /// There is no such incident, or it has ended.
     pub fn acknowledge(&self, id: IncidentId, actor: &Actor, now: Moment) -> Result<String, Refused> {
+        self.transact(|tx| acknowledge(tx, open_target(tx, id)?, id, actor, now))
+    }
+
+    /// The same for those of these incidents that are open, all or none. Returns the number of open ones.
+    pub fn acknowledge_open(&self, ids: &[IncidentId], actor: &Actor, now: Moment) -> Result<usize, Refused> {
         self.transact(|tx| {
-            let target = open_target(tx, id)?;
-            if let Some(by) = target.acknowledged_by {
-                return Ok(by);
+            let mut open = 0;
+            for id in ids {
+                let Some(target) = read_target(tx, *id)?.filter(|target| !target.has_ended) else { continue };
+                acknowledge(tx, target, *id, actor, now)?;
+                open += 1;
             }
-            tx.execute(
-                "UPDATE incident SET acknowledged_at = ?2, acknowledged_by = ?3 WHERE id = ?1",
-                params![id.0, now.0, actor.name],
-            )?;
-            skip_repetitions(tx, id)?;
-            let detail = serde_json::json!({ "incident": id.0, "by": actor.name });
-            note(tx, Some(target.machine), "acknowledged", Some(detail), now)?;
-            let incident = incident_name(id);
-            actor.record(tx, "incident.acknowledge", Some(&target.machine_name), Some(&incident), now)?;
-            Ok(actor.name.clone())
+            Ok(open)
         })
     }
 
@@ -110,6 +108,29 @@ impl Store {
     }
 }
 
+/// Returns who has it.
+fn acknowledge(
+    tx: &Transaction<'_>,
+    target: ChangedIncident,
+    id: IncidentId,
+    actor: &Actor,
+    now: Moment,
+) -> Result<String, Refused> {
+    if let Some(by) = target.acknowledged_by {
+        return Ok(by);
+    }
+    tx.execute(
+        "UPDATE incident SET acknowledged_at = ?2, acknowledged_by = ?3 WHERE id = ?1",
+        params![id.0, now.0, actor.name],
+    )?;
+    skip_repetitions(tx, id)?;
+    let detail = serde_json::json!({ "incident": id.0, "by": actor.name });
+    note(tx, Some(target.machine), "acknowledged", Some(detail), now)?;
+    let incident = incident_name(id);
+    actor.record(tx, "incident.acknowledge", Some(&target.machine_name), Some(&incident), now)?;
+    Ok(actor.name.clone())
+}
+
 fn incident_name(id: IncidentId) -> String {
     format!("incident {}", id.0)
 }
@@ -123,6 +144,10 @@ fn open_target(tx: &Transaction<'_>, id: IncidentId) -> Result<ChangedIncident, 
 }
 
 fn find_target(tx: &Transaction<'_>, id: IncidentId) -> Result<ChangedIncident, Refused> {
+    read_target(tx, id)?.ok_or_else(|| Refused::because(format!("there is no incident {}", id.0)))
+}
+
+fn read_target(tx: &Transaction<'_>, id: IncidentId) -> Result<Option<ChangedIncident>, StoreError> {
     let mut statement = tx.prepare_cached(
         "SELECT i.machine_id, m.name, i.ended_at IS NOT NULL, i.acknowledged_by
          FROM incident i JOIN machine m ON m.id = i.machine_id WHERE i.id = ?1",
@@ -135,7 +160,7 @@ fn find_target(tx: &Transaction<'_>, id: IncidentId) -> Result<ChangedIncident, 
             acknowledged_by: row.get(3)?,
         })
     });
-    target.optional()?.ok_or_else(|| Refused::because(format!("there is no incident {}", id.0)))
+    Ok(target.optional()?)
 }
 
 /// A comment's text without spaces around it.
@@ -157,6 +182,7 @@ fn checked(text: &str) -> Result<&str, Refused> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::monitor::incidents::conditions::end_forgotten;
     use crate::monitor::machine::Description;
     use crate::monitor::store::page::Page;
 
@@ -205,6 +231,59 @@ mod tests {
         assert_eq!(store.comments(IncidentId(2)).expect("read"), [comment]);
         let missing = store.comment(IncidentId(3), &actor("ada"), "x", Moment(6)).expect_err("no such");
         assert_eq!(missing.to_string(), "there is no incident 3");
+    }
+
+    #[test]
+    fn an_incident_that_ends_at_the_same_moment_is_acknowledged_before_its_end_or_not_at_all() {
+        let ended_at = "SELECT ended_at, acknowledged_at, acknowledged_by FROM incident WHERE id = 1";
+        let (mut before, mut after) = (0, 0);
+        for _ in 0..60 {
+            let store = store();
+            store
+                .write(|tx| {
+                    tx.execute_batch(
+                        "INSERT INTO recipient (name, events) VALUES ('farm', '[]');
+                         INSERT INTO channel (recipient_id, kind, target, created_at) VALUES (1, 'email', 'a', 0);
+                         INSERT INTO outbox (channel_id, machine_id, incident_id, event, content, created_at, due_at,
+                                             expires_at, state, reminder)
+                         VALUES (1, 1, 1, 'reminder', '{}', 3, 3, 99, 0, 1)",
+                    )?;
+                    Ok(())
+                })
+                .expect("rows");
+            let start = std::sync::Barrier::new(2);
+            let result = std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    start.wait();
+                    let ended = store.write(|tx| end_forgotten(tx, MachineId(1), |_| true, Moment(5)));
+                    ended.expect("ended");
+                });
+                start.wait();
+                store.acknowledge_open(
+                    &[IncidentId(1), IncidentId(2), IncidentId(9)],
+                    &actor("ada"),
+                    Moment(5),
+                )
+            });
+            let row = |connection: &rusqlite::Connection| {
+                let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+                Ok(connection.query_row(ended_at, [], row)?)
+            };
+            let row: (Option<i64>, Option<i64>, Option<String>) = store.read(row).expect("read");
+            match result {
+                Ok(1) => assert_eq!(row, (Some(5), Some(5), Some("ada".into()))),
+                Ok(0) => assert_eq!(row, (Some(5), None, None), "nobody takes on what has ended"),
+                other => panic!("{other:?}"),
+            }
+            before += u32::from(result == Ok(1));
+            after += u32::from(result == Ok(0));
+            let waiting = "SELECT count(*) FROM outbox WHERE state = 0";
+            let waiting: i64 = store
+                .read(|connection| Ok(connection.query_row(waiting, [], |row| row.get(0))?))
+                .expect("read");
+            assert_eq!(waiting, 0, "no reminder of what has ended");
+        }
+        assert_eq!(before + after, 60);
     }
 
     #[test]

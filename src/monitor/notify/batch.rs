@@ -9,6 +9,9 @@ use crate::monitor::zone::Clock;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+/// Rows that are leased at once for a person, because they are grouped into few messages.
+pub const MOST_GATHERED: usize = 10_000;
+
 /// A message and its rows.
 #[derive(Debug)]
 pub struct Outgoing {
@@ -64,6 +67,7 @@ pub fn messages(
             notices: rows.iter().map(|row| row.notice.clone()).collect(),
             clock: clock.clone(),
             site: site.cloned(),
+            acknowledge: None,
         };
         Outgoing { what, rows }
     };

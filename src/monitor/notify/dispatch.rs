@@ -3,7 +3,7 @@
 //! A row is marked after it was sent, never before: a monitor that is killed in between sends it again with the same id.
 //! The dispatcher never waits for a receiver.
 
-use super::batch::{Flight, Outgoing, messages};
+use super::batch::{Flight, MOST_GATHERED, Outgoing, messages};
 use super::channel::{CLASSES, ChannelId};
 use super::channel_state::ChannelState;
 use super::counters::DeliveryCounters;
@@ -11,6 +11,7 @@ use super::message::DeliveryError;
 use super::pace::{Setback, Turn};
 use super::pool::{CourierPool, DeliveryJob, JobResult, StartCourier};
 use super::send::DeliveryClient;
+use super::sent_message::AcknowledgeOffers;
 use crate::clock::Now;
 use crate::duration::go_seconds_up;
 use crate::monitor::notify::outbox::watched_clock::WatchedClock;
@@ -55,6 +56,7 @@ pub struct Dispatcher {
     freed: Vec<i64>,
     renewed_at: Instant,
     watched_clock: WatchedClock,
+    offers: AcknowledgeOffers,
     /// The leases of the previous process are released.
     has_taken_over: bool,
     store_failed: bool,
@@ -86,6 +88,7 @@ impl Dispatcher {
             freed: Vec::new(),
             renewed_at: now.monotonic,
             watched_clock: WatchedClock::new(now),
+            offers: AcknowledgeOffers::default(),
             has_taken_over: false,
             store_failed: false,
             is_stopping: false,
@@ -264,8 +267,9 @@ impl Dispatcher {
         let mut started = 0;
         let alone = &self.channels.entry(channel.id).or_default().alone;
         let site = self.client.site().cloned();
-        for Outgoing { what, rows } in messages(channel.kind, &batch.clock, batch.rows, alone, site.as_ref())
-        {
+        let mut outgoing = messages(channel.kind, &batch.clock, batch.rows, alone, site.as_ref());
+        self.offers.add(&self.store, channel.kind, site.as_deref(), &mut outgoing, (self.clock)().wall);
+        for Outgoing { what, rows } in outgoing {
             let title = what.title();
             let job = DeliveryJob {
                 number: self.next_flight,
@@ -393,9 +397,6 @@ impl Dispatcher {
 
 /// Time between the refusal of a grouped message and the messages per machine.
 const APART_AFTER: Duration = Duration::from_secs(1);
-
-/// Rows that are leased at once for a person, because they are grouped into few messages.
-const MOST_GATHERED: usize = 10_000;
 
 #[cfg(test)]
 mod tests;

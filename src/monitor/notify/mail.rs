@@ -51,12 +51,21 @@ fn compose((name, from): (&str, &str), to: &str, message: &Message, now: Moment)
         let _ = write!(mail, "Date: {date}\r\n");
     }
     mail.push_str("\r\n");
-    let body = STANDARD.encode(message.text(now).replace('\n', "\r\n"));
+    let body = STANDARD.encode(text(message, now).replace('\n', "\r\n"));
     for line in body.as_bytes().chunks(76) {
         mail.push_str(&String::from_utf8_lossy(line));
         mail.push_str("\r\n");
     }
     mail
+}
+
+/// The text, with a link to a page on which its incidents are acknowledged.
+fn text(message: &Message, now: Moment) -> String {
+    let text = message.text(now);
+    match &message.acknowledge {
+        Some(offer) => format!("{text}\n\nI'm on it: {}", offer.url),
+        None => text,
+    }
 }
 
 /// The same id for the same rows, so that a mailbox recognises a repeated mail; with the time, because row ids restart in a
@@ -131,7 +140,7 @@ mod tests {
             existing_in_all: 0,
             unacknowledged_by: None,
         };
-        Message { rows: vec![17], notices: vec![notice], clock: Clock::UTC, site: None }
+        Message { rows: vec![17], notices: vec![notice], clock: Clock::UTC, site: None, acknowledge: None }
     }
 
     #[test]

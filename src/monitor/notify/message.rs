@@ -1,5 +1,6 @@
 //! The vocabulary of channels and couriers: the message to deliver, and how a delivery fails.
 
+use super::acknowledge_link::AcknowledgeOffer;
 use super::interrupt::Interrupt;
 use super::notice::Notice;
 use super::text::{text_of_many, title_of_many};
@@ -18,6 +19,8 @@ pub struct Message {
     pub clock: Clock,
     /// Address of the pages, with a slash at its end; `None`: messages have no link.
     pub site: Option<Arc<str>>,
+    /// How its incidents are acknowledged; `None`: they cannot be from this message.
+    pub acknowledge: Option<AcknowledgeOffer>,
 }
 
 impl Message {
@@ -102,7 +105,7 @@ mod tests {
     fn message(machines: &[i64], site: Option<&str>) -> Message {
         let notice = |machine: &i64| Notice { machine: *machine, ..Notice::test(Moment(0)) };
         let notices = machines.iter().map(notice).collect();
-        Message { rows: vec![1], notices, clock: Clock::UTC, site: site.map(Arc::from) }
+        Message { rows: vec![1], notices, clock: Clock::UTC, site: site.map(Arc::from), acknowledge: None }
     }
 
     #[test]

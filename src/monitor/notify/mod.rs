@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `recipients`, `channels`, `choices`, `quiet_hours` | who is notified, about which machines, and when not |
 //! | `topic` | what a recipient can choose |
+//! | `acknowledge_link` | links in messages with which their incidents are acknowledged |
 //! | `notice`, `condition_notice` | the content of a notification |
 //! | `text`, `reminder_text` | its text |
 //! | `outbox`, `delivery_state`, `deliveries` | pending deliveries and their leases; the list of deliveries |
@@ -14,6 +15,7 @@
 //! | `interrupt` | aborts connections at a stop |
 //! | `counters` | counts of delivered, failed and abandoned notifications |
 //! | `pace` | retries, concurrency and rate of each channel (pure) |
+//! | `sent_message` | which notifications were sent as one message |
 //! | `self_alert` | alerts about the monitor itself, without the outbox |
 //! | `dead_channels` | the alert that a channel delivers nothing, over the others |
 //! | `send` | one delivery: dispatches to the kind of channel |
@@ -23,6 +25,7 @@
 //! | `test_message`, `chat_search` | a test of a channel; the search for the id of a Telegram chat |
 //! | `message`, `settings` | the message to deliver and delivery errors; settings of deliveries |
 
+pub mod acknowledge_link;
 mod batch;
 pub mod channel;
 mod channel_state;
@@ -51,6 +54,7 @@ pub mod recipients;
 mod reminder_text;
 pub mod self_alert;
 pub mod send;
+pub mod sent_message;
 mod settings;
 pub mod smtp;
 pub mod target;

@@ -31,6 +31,10 @@ pub fn send(
     if let Some(link) = message.link() {
         headers.push(("Click", link));
     }
+    if let Some(offer) = &message.acknowledge {
+        // Without a comma or semicolon in it, which would begin another part.
+        headers.push(("Actions", format!("http, Acknowledge, {}, method=POST, clear=true", offer.url)));
+    }
     let token = channel.read_token().map_err(DeliveryError::later)?;
     if let Some(token) = &token {
         headers.push(("Authorization", format!("Bearer {token}")));

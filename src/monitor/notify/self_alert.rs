@@ -120,6 +120,7 @@ fn deliver(channels: &[Channel], settings: &NotifySettings, trouble: &str, now: 
         notices: vec![Notice::trouble(trouble, now)],
         clock: Clock::UTC,
         site: None,
+        acknowledge: None,
     };
     let (queue, queued) = bounded(channels.len());
     for channel in channels {

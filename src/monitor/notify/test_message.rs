@@ -19,6 +19,7 @@ pub fn test_channel(channel: &Channel, settings: &NotifySettings, now: Moment) -
         notices: vec![Notice::test(now)],
         clock: Clock::UTC,
         site: settings.site.clone(),
+        acknowledge: None,
     };
     let names = start_resolver().map_err(|error| error.to_string())?;
     let client = DeliveryClient::new(settings.clone(), names);

@@ -9,6 +9,7 @@
 //! - `X-Webhook-Timestamp` (Unix seconds of this attempt) and `X-Webhook-Signature-V2: sha256=<hex HMAC-SHA256 of
 //!   "id.timestamp.body">`: a receiver should refuse requests older than five minutes and known ids.
 
+use super::acknowledge_link::AcknowledgeOffer;
 use super::channel::Channel;
 use super::condition_notice::ConditionNotice;
 use super::http::PostClient;
@@ -32,6 +33,9 @@ struct WebhookPayload<'a> {
     /// Ours: of `machine.conditions`, those that held when they were first judged.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     conditions: Vec<WebhookCondition<'a>>,
+    /// Ours: the address of a page with a button that acknowledges the incident.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acknowledge_url: Option<&'a str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -81,7 +85,7 @@ pub fn send(
     now: Moment,
 ) -> Result<String, DeliveryError> {
     let notice = message.first_notice()?;
-    let body = payload(notice).map_err(|why| DeliveryError::Never { why })?;
+    let body = payload(notice, message.acknowledge.as_ref()).map_err(|why| DeliveryError::Never { why })?;
     let (id, timestamp) = (message.id().to_string(), now.0.div_euclid(1000).to_string());
     let mut headers = vec![
         ("Content-Type", "application/json".to_owned()),
@@ -101,7 +105,7 @@ pub fn send(
     }
 }
 
-fn payload(notice: &Notice) -> Result<Vec<u8>, String> {
+fn payload(notice: &Notice, acknowledge: Option<&AcknowledgeOffer>) -> Result<Vec<u8>, String> {
     // A receiver that knows only the original's two events gets the right state after flapping, too.
     let event = match notice.news {
         EventKind::Steady => notice.state,
@@ -128,8 +132,15 @@ fn payload(notice: &Notice) -> Result<Vec<u8>, String> {
     let condition = notice.condition.as_ref().map(|condition| WebhookCondition::of(condition, None));
     let conditions = notice.existing.iter().map(|(name, known)| WebhookCondition::of(known, Some(name)));
     let event = format!("{about}.{}", event_name(event));
-    serde_json::to_vec(&WebhookPayload { event, machine, condition, conditions: conditions.collect() })
-        .map_err(|error| error.to_string())
+    let acknowledge_url = acknowledge.map(|offer| offer.url.as_str());
+    serde_json::to_vec(&WebhookPayload {
+        event,
+        machine,
+        condition,
+        conditions: conditions.collect(),
+        acknowledge_url,
+    })
+    .map_err(|error| error.to_string())
 }
 
 /// After `machine.`.
@@ -186,7 +197,7 @@ mod tests {
 
     #[test]
     fn the_payload_is_the_original_systems() {
-        let body = payload(&notice(EventKind::Offline, EventKind::Offline)).expect("JSON");
+        let body = payload(&notice(EventKind::Offline, EventKind::Offline), None).expect("JSON");
         assert_eq!(
             String::from_utf8(body).expect("text"),
             r#"{"event":"machine.offline","machine":{"id":7,"name":"production-server","hostname":null,"description":"in the \"barn\"","status":"offline","last_seen":"2026-01-21T14:30:00Z"}}"#
@@ -195,7 +206,7 @@ mod tests {
 
     #[test]
     fn a_recovery_has_the_heartbeat_that_ended_the_outage() {
-        let body = payload(&notice(EventKind::Online, EventKind::Online)).expect("JSON");
+        let body = payload(&notice(EventKind::Online, EventKind::Online), None).expect("JSON");
         let value: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
         let machine = &value["machine"];
         let shown = [&machine["last_seen"], &machine["recovered_at"], &machine["status"]];
@@ -216,7 +227,7 @@ mod tests {
             (EventKind::ConditionEnded, "machine.condition.ended"),
         ] {
             let notice = Notice { condition: Some(condition.clone()), ..notice(state, state) };
-            let body = payload(&notice).expect("JSON");
+            let body = payload(&notice, None).expect("JSON");
             let value: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
             assert_eq!(value["event"], event);
             assert_eq!(value["machine"]["status"], "online");
@@ -231,7 +242,7 @@ mod tests {
     #[test]
     fn a_receiver_of_two_events_gets_the_state_after_flapping() {
         let event = |news, state| {
-            let body = payload(&notice(news, state)).expect("JSON");
+            let body = payload(&notice(news, state), None).expect("JSON");
             let value: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
             value["event"].as_str().map(str::to_owned)
         };

@@ -31,6 +31,7 @@ pub const MIGRATIONS: &[&str] = &[
     include_str!("migrations/015_reminders.sql"),
     include_str!("migrations/016_escalation.sql"),
     include_str!("migrations/017_mqtt.sql"),
+    include_str!("migrations/018_messages.sql"),
 ];
 
 /// Copies that are kept; the oldest are removed.

@@ -20,6 +20,7 @@
 //! | `status_settings` | which groups have a status page, and labels |
 //! | `settings` | the way to everything that can be set |
 //! | `audit_log` | who changed what |
+//! | `acknowledge_link` | links in messages with which incidents are acknowledged |
 //! | `act` | the buttons beside a problem |
 //! | `add_machine` | a new machine and its first heartbeat |
 //! | `severity`, `words` | how bad an incident is; its words |
@@ -31,6 +32,7 @@
 //! | `machine/` | the page of one machine: charts, cameras, uplinks, settings |
 //! | `fleet/` | the fleet page and its live updates |
 
+mod acknowledge_link;
 mod act;
 mod add_machine;
 pub mod assets;
@@ -89,6 +91,11 @@ pub fn run(context: &Arc<PageContext>, sign_in: &Arc<SignInContext>, requests: &
         if matches!(route, PageRoute::StatusPage | PageRoute::StatusBadge) {
             let answered = status::respond(context, &exchange.request, now);
             exchange.reply.send(answered);
+            continue;
+        }
+        if route == PageRoute::AcknowledgeLink {
+            let answered = acknowledge_link::respond(context, &exchange.request, now);
+            answer(exchange, answered);
             continue;
         }
         if let (PageRoute::ChannelForm(id, ChannelForm::Test), Method::Post) =

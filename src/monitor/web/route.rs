@@ -24,6 +24,8 @@ pub enum PageRoute {
     IncidentAcknowledge(IncidentId),
     IncidentRelease(IncidentId),
     IncidentComment(IncidentId),
+    /// A link in a message, with which its incidents are acknowledged.
+    AcknowledgeLink,
     /// Recipients and their channels.
     People,
     /// A new channel.
@@ -113,6 +115,7 @@ impl PageRoute {
                 ("incidents", rest) => incident_route(rest),
                 ("channels", rest) => channel_route(rest),
                 ("status", rest) => status_route(rest),
+                ("acknowledge", token) if !token.is_empty() => Some(PageRoute::AcknowledgeLink),
                 ("assets", _) => Some(PageRoute::Asset),
                 _ => None,
             },
@@ -224,6 +227,8 @@ mod tests {
             ("/status/", None),
             ("/status//badge.svg", None),
             ("/status/barn/", None),
+            ("/acknowledge/pAAAA", Some(PageRoute::AcknowledgeLink)),
+            ("/acknowledge/", None),
             ("/assets", None),
             ("/wall/", None),
             ("//", None),
