@@ -69,7 +69,7 @@ enum Command {
     /// Manage recipients: who is notified about what
     #[command(subcommand)]
     Recipient(recipient::RecipientCommand),
-    /// Manage channels of recipients: webhook, telegram, email, ntfy
+    /// Manage channels of recipients: how they are notified
     #[command(subcommand)]
     Channel(channel::ChannelCommand),
     /// Manage conditions: what counts as an incident besides silence, from which threshold, after how long

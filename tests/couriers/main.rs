@@ -9,5 +9,6 @@ mod killed;
 mod people;
 mod post;
 mod rig;
+mod services;
 mod support;
 mod webhook;

@@ -16,6 +16,7 @@ const TOKEN: &str = "123456:ABC-DEF_ghi";
 fn telegram(machines: i64, server: &Server) -> Rig {
     let settings = NotifySettings {
         telegram_api: server.url("").trim_end_matches('/').into(),
+        allow_private_webhooks: true,
         ..NotifySettings::default()
     };
     let rig = Rig::with(machines, settings);
@@ -42,6 +43,45 @@ fn telegram_gets_plain_text_with_its_circle() {
     );
     rig.back([1]);
     assert!(server.request().json()["text"].as_str().expect("text").starts_with("\u{1F7E2}"));
+    rig.eventually_all_delivered();
+}
+
+#[test]
+fn telegram_posts_in_a_topic_and_makes_no_sound_for_what_is_not_urgent() {
+    for (options, topic, begin, end) in [
+        (r#"{"topic":"42","silent":"endings"}"#, Some(42), false, true),
+        (r#"{"silent":"all"}"#, None, true, true),
+        ("{}", None, false, false),
+    ] {
+        let server = Server::always(Reply::ok());
+        let mut rig = telegram(1, &server);
+        rig.sql("UPDATE channel SET options = ?1", [options]);
+        let check = |is_silent| {
+            let json = server.request().json();
+            assert_eq!(json["message_thread_id"].as_i64(), topic, "{options}");
+            assert_eq!(json["disable_notification"].as_bool().unwrap_or_default(), is_silent, "{options}");
+        };
+        rig.lose([1]);
+        check(begin);
+        rig.back([1]);
+        check(end);
+    }
+}
+
+#[test]
+fn the_longest_messages_fit_into_the_limits_of_telegram_and_ntfy() {
+    let server = Server::always(Reply::ok());
+    let mut rig = telegram(100, &server);
+    rig.channel("ntfy", &server.url("/topic"));
+    rig.sql("UPDATE machine SET name = id || ?1", ["\u{1F534}".repeat(120)]);
+    rig.lose(1..=40);
+    for request in server.requests(2) {
+        let length = match request.target.as_str() {
+            "/topic" => request.body.len(),
+            _ => request.json()["text"].as_str().expect("text").encode_utf16().count(),
+        };
+        assert!((2000..=4096).contains(&length), "{}: {length}", request.target);
+    }
     rig.eventually_all_delivered();
 }
 

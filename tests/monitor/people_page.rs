@@ -77,6 +77,42 @@ fn a_webhook_gets_a_secret_that_is_shown_once() {
 }
 
 #[test]
+fn the_form_of_each_kind_has_its_fields_and_its_secret_is_never_shown_again() {
+    let (_monitor, mut owner) = owner(Plan::new().toml("notify.allow_private_webhooks", "true"));
+    add_recipient(&mut owner);
+    let people = owner.get("/people").body;
+    for kind in ["telegram", "email", "ntfy", "slack", "discord", "teams", "gotify", "pushover", "webhook"] {
+        assert!(people.contains(&format!("<option value=\"{kind}\">")), "{kind}");
+        let form = owner.get(&format!("/channels?kind={kind}&recipient=farm"));
+        assert_eq!(form.status, 200, "{kind}");
+        assert_eq!(form.body.contains("name=\"secret\""), kind != "email", "{kind}");
+        assert_eq!(form.body.contains("name=\"topic\""), kind == "telegram", "{kind}");
+    }
+    for nothing in ["/channels?kind=pigeon&recipient=farm", "/channels?kind=slack&recipient=mill"] {
+        assert_eq!(owner.get(nothing).status, 404, "{nothing}");
+    }
+    let receiver = Server::always(Reply::Answer(500, Vec::new(), b"the password is hunter2".to_vec()));
+    let url = receiver.url("/services/T0/B0SECRETSECRET");
+    let channel =
+        |secret| [("recipient", "farm"), ("kind", "slack"), ("target", "#al\"erts"), ("secret", secret)];
+    let refused = owner.post("/channels", &channel("ftp://x/B0SECRETSECRET"));
+    assert_eq!(refused.status, 400);
+    assert!(refused.body.contains("value=\"#al&#34;erts\""), "what was entered is kept: {}", refused.body);
+    assert!(!refused.body.contains("B0SECRETSECRET"), "{}", refused.body);
+    assert_eq!(owner.post("/channels", &channel(&url)).status, 303);
+    let tested = owner.post("/channels/1/test", &[]).body;
+    assert_eq!(receiver.request().target, "/services/T0/B0SECRETSECRET");
+    assert!(tested.contains("status 500") && !tested.contains("hunter2"), "{tested}");
+    for page in [tested, owner.get("/people").body, owner.get("/channels/1/address").body] {
+        assert!(!page.contains("B0SECRETSECRET"), "{page}");
+    }
+    let topic =
+        [("recipient", "farm"), ("kind", "telegram"), ("target", "7"), ("secret", "1:a"), ("topic", "42")];
+    assert_eq!(owner.post("/channels", &topic).status, 303);
+    assert!(owner.get("/channels/2/address").body.contains("name=\"topic\" size=\"40\" value=\"42\""));
+}
+
+#[test]
 fn a_wrong_target_is_refused_and_no_file_is_read() {
     let (_monitor, mut owner) = owner(Plan::new());
     add_recipient(&mut owner);

@@ -5,7 +5,7 @@ use heartbeat_daemon::clock::Moment;
 use heartbeat_daemon::monitor::conditions::catalogue::Condition;
 use heartbeat_daemon::monitor::conditions::settings::{Scope, ScopedChange, SettingChange};
 use heartbeat_daemon::monitor::machine::Description;
-use heartbeat_daemon::monitor::notify::channel::ChannelKind;
+use heartbeat_daemon::monitor::notify::channel::{ChannelKind, ChannelOptions};
 use heartbeat_daemon::monitor::notify::channels::NewChannel;
 use heartbeat_daemon::monitor::notify::choices::Selection;
 use heartbeat_daemon::monitor::notify::quiet_hours::QuietHours;
@@ -68,6 +68,7 @@ pub fn recipients(store: &Store, machines: &[MachinePlan], plans: &mut [Recipien
                 secret: None,
                 secret_file: None,
                 token: None,
+                options: ChannelOptions::default(),
             };
             store.add_channel(Some(&plan.name), &channel, now).expect("a channel");
         }

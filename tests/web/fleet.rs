@@ -136,10 +136,10 @@ fn a_recipient_gets_a_telegram_channel_and_its_test_shows_what_telegram_says() {
     bed.open("/people");
     bed.desk.fill("name", "Farm team");
     bed.desk.follow("button[value=add]");
-    bed.desk.press_on("summary");
-    bed.desk.fill("target-1", "42");
-    bed.desk.fill("secret-1", "123456:ABC-DEF_ghi");
-    bed.desk.follow("form[action='./channels'] button");
+    bed.open("/channels?kind=telegram&recipient=Farm+team");
+    bed.desk.fill("target", "42");
+    bed.desk.fill("secret", "123456:ABC-DEF_ghi");
+    bed.desk.follow("form[action$=channels] button.main");
     bed.desk.follow("[aria-label='Test Telegram 1']");
     let request = telegram.request();
     assert_eq!(request.target, "/bot123456:ABC-DEF_ghi/sendMessage");

@@ -37,8 +37,9 @@ pub fn each_look(scene: &mut Scene, mut look: impl FnMut(&mut Desk, &str, &str))
         scene.bed.open("/machines/5");
         scene.bed.desk.follow("form[action$=token] button");
         look(&mut scene.bed.desk, "new-token", screen);
-        scene.bed.open("/people");
-        scene.bed.desk.fill("secret-1", "123456:ABC-DEF_ghi");
+        scene.bed.open("/channels?kind=telegram&recipient=Farm+team");
+        look(&mut scene.bed.desk, "new-channel", screen);
+        scene.bed.desk.fill("secret", "123456:ABC-DEF_ghi");
         scene.bed.desk.follow("[formaction$=chats]");
         look(&mut scene.bed.desk, "find-chat", screen);
         second_factor(scene, screen, &mut look);

@@ -1,31 +1,26 @@
 //! `heartbeat-monitor channel ...`
 //!
-//! No option takes a secret itself: every user of the machine sees command lines, and the shell's history keeps them. A
-//! webhook's secret is read from a file or standard input, or generated here.
+//! `channel_add` adds one.
 
 use super::audited::AuditedChange;
+use super::channel_add::{NewTarget, add};
 use super::recipient::with_warnings;
 use crate::clock::Moment;
 use crate::duration::ago;
 use crate::monitor::notify::NotifySettings;
-use crate::monitor::notify::channel::{ChannelId, ChannelKind, check_secret, secret_in};
-use crate::monitor::notify::channels::{DEFAULT_RECIPIENT, ListedChannel, NewChannel};
-use crate::monitor::notify::mail::check_address;
-use crate::monitor::notify::target::{
-    check_chat, check_mail_server, check_public, check_topic, check_url, secret_file, shown_url,
-};
+use crate::monitor::notify::channel::ChannelId;
+use crate::monitor::notify::channels::{DEFAULT_RECIPIENT, ListedChannel};
+use crate::monitor::notify::target::shown_url;
 use crate::monitor::notify::test_message::test_channel;
-use crate::monitor::registry::token::{Token, TokenUse};
 use crate::monitor::store::{Refused, Store};
 use crate::table::{or_dash, table};
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use serde_json::{Value, json};
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 #[derive(Debug, Subcommand)]
 pub enum ChannelCommand {
-    /// Add a channel: webhook, telegram, email or ntfy
+    /// Add a channel; channel add KIND --help explains each kind
     Add {
         /// Recipient of the channel; default: "everybody", who is notified about all machines
         #[arg(long, value_name = "NAME", global = true)]
@@ -59,48 +54,6 @@ pub enum ChannelCommand {
         /// Id, as listed
         id: i64,
     },
-}
-
-/// ChannelKind and target of a new channel.
-#[derive(Debug, Subcommand)]
-pub enum NewTarget {
-    /// POST JSON to a URL, signed with a secret; by default a secret is generated and printed alone on the last line, only
-    /// once
-    Webhook(WebhookArguments),
-    /// Send to a Telegram chat as a bot
-    Telegram {
-        /// Id of the chat, such as 123456789, -1001234567890 or @channel
-        #[arg(allow_hyphen_values = true)]
-        chat: String,
-        /// File with the bot token; read again for each message
-        #[arg(long, value_name = "FILE")]
-        bot_token_file: PathBuf,
-    },
-    /// Send mail over the server in [smtp]
-    Email {
-        /// Address, such as ops@example.org
-        address: String,
-    },
-    /// Publish to an ntfy topic
-    Ntfy {
-        /// URL of the topic, such as https://ntfy.sh/my-topic
-        url: String,
-        /// File with an access token; read again for each message
-        #[arg(long, value_name = "FILE")]
-        token_file: Option<PathBuf>,
-    },
-}
-
-#[derive(Debug, Args)]
-pub struct WebhookArguments {
-    /// URL, such as https://example.org/hook
-    url: String,
-    /// File with the secret, which is copied into the database
-    #[arg(long, value_name = "FILE", conflicts_with = "secret_stdin")]
-    secret_file: Option<PathBuf>,
-    /// Read the secret from standard input
-    #[arg(long)]
-    secret_stdin: bool,
 }
 
 impl ChannelCommand {
@@ -148,77 +101,6 @@ pub fn run(
             store.remove_channel(ChannelId(id))?;
             Ok(format!("channel {id} removed"))
         }
-    }
-}
-
-fn add(
-    store: &Store,
-    recipient: Option<&str>,
-    kind: NewTarget,
-    settings: &NotifySettings,
-    now: Moment,
-) -> Result<String, Refused> {
-    let mut generated = None;
-    let new = match kind {
-        NewTarget::Webhook(webhook) => {
-            check_url(&webhook.url)?;
-            check_public(&webhook.url, settings)?;
-            let (secret, shown) = webhook.secret()?;
-            generated = shown;
-            new_channel(ChannelKind::Webhook, webhook.url, Some(secret), None)
-        }
-        NewTarget::Telegram { chat, bot_token_file } => {
-            check_chat(&chat)?;
-            new_channel(ChannelKind::Telegram, chat, None, Some(secret_file(&bot_token_file)?))
-        }
-        NewTarget::Email { address } => {
-            check_address(&address)?;
-            check_mail_server(settings)?;
-            new_channel(ChannelKind::Email, address, None, None)
-        }
-        NewTarget::Ntfy { url, token_file } => {
-            check_url(&url)?;
-            check_topic(&url)?;
-            check_public(&url, settings)?;
-            let file = token_file.as_deref().map(secret_file).transpose()?;
-            new_channel(ChannelKind::Ntfy, url, None, file)
-        }
-    };
-    let id = store.add_channel(recipient, &new, now)?;
-    let owner = recipient.unwrap_or(DEFAULT_RECIPIENT);
-    let said = format!("channel {} ({} of {owner}) added", id.0, new.kind.name());
-    Ok(match generated {
-        Some(secret) => format!("{said}; its secret, shown only once:\n{}", secret.as_str()),
-        None => format!("{said}; test it with heartbeat-monitor channel test {}", id.0),
-    })
-}
-
-fn new_channel(
-    kind: ChannelKind,
-    target: String,
-    secret: Option<String>,
-    secret_file: Option<String>,
-) -> NewChannel {
-    NewChannel { kind, target, secret, secret_file, token: None }
-}
-
-impl WebhookArguments {
-    /// The secret, and the token to show if it was generated here.
-    fn secret(&self) -> Result<(String, Option<Token>), Refused> {
-        if let Some(file) = &self.secret_file {
-            return Ok((secret_in(&file.display().to_string())?, None));
-        }
-        if self.secret_stdin {
-            let mut text = String::new();
-            let read = io::stdin().lock().take(5000).read_to_string(&mut text);
-            read.map_err(|error| format!("cannot read standard input: {error}"))?;
-            let secret = text.trim();
-            check_secret(secret).map_err(|problem| format!("the secret {problem}"))?;
-            return Ok((secret.to_owned(), None));
-        }
-        let made =
-            Token::make(TokenUse::Device).map_err(|error| format!("cannot generate a secret: {error}"))?;
-        Ok((made.as_str().to_owned(), Some(made)))
     }
 }
 

@@ -22,6 +22,7 @@
 
 pub mod audited;
 pub mod channel;
+mod channel_add;
 pub mod check_config;
 pub mod condition;
 pub mod database;

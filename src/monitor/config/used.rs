@@ -73,7 +73,7 @@ pub struct DetectionConfig {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotifyConfig {
-    /// Allows webhook and ntfy URLs with loopback and private addresses.
+    /// Allows URLs of channels with loopback and private addresses.
     pub allow_private_webhooks: bool,
     /// Base URL of the Bot API, without a trailing slash.
     pub telegram_api: String,

@@ -104,6 +104,7 @@ fn split(group: Vec<LeasedRow>) -> Vec<Vec<LeasedRow>> {
 mod tests {
     use super::*;
     use crate::clock::Moment;
+    use crate::monitor::notify::channel::ChannelId;
     use crate::monitor::notify::condition_notice::ConditionNotice;
 
     fn row(id: i64, news: EventKind, state: EventKind) -> LeasedRow {
@@ -193,14 +194,7 @@ mod tests {
     #[test]
     fn a_message_is_a_retry_if_all_its_rows_were_tried() {
         let flight = |attempts: [u32; 2]| Flight {
-            channel: Arc::new(Channel {
-                id: crate::monitor::notify::channel::ChannelId(1),
-                kind: ChannelKind::Email,
-                target: String::new(),
-                secret: None,
-                secret_file: None,
-                token: None,
-            }),
+            channel: Arc::new(Channel::bare(ChannelId(1), ChannelKind::Email, String::new())),
             rows: attempts
                 .map(|attempts| LeasedRow { attempts, ..row(1, EventKind::Offline, EventKind::Offline) })
                 .to_vec(),

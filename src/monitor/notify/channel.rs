@@ -1,5 +1,7 @@
 //! A channel: its kind, its target and its secrets.
 
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
@@ -10,25 +12,67 @@ pub enum ChannelKind {
     Telegram,
     Email,
     Ntfy,
+    Slack,
+    Discord,
+    Teams,
+    Gotify,
+    Pushover,
 }
+
+/// What the couriers need of a kind; `kinds` has the rest.
+struct KindEntry {
+    kind: ChannelKind,
+    name: &'static str,
+    /// On pages.
+    shown: &'static str,
+    class: CourierClass,
+}
+
+const fn entry(kind: ChannelKind, name: &'static str, shown: &'static str, class: CourierClass) -> KindEntry {
+    KindEntry { kind, name, shown, class }
+}
+
+/// All kinds, in the order of [`ChannelKind`].
+const ENTRIES: [KindEntry; 9] = [
+    entry(ChannelKind::Webhook, "webhook", "webhook", CourierClass::Webhook),
+    entry(ChannelKind::Telegram, "telegram", "Telegram", CourierClass::Chat),
+    entry(ChannelKind::Email, "email", "mail", CourierClass::Mail),
+    entry(ChannelKind::Ntfy, "ntfy", "ntfy", CourierClass::Chat),
+    entry(ChannelKind::Slack, "slack", "Slack", CourierClass::Chat),
+    entry(ChannelKind::Discord, "discord", "Discord", CourierClass::Chat),
+    entry(ChannelKind::Teams, "teams", "Microsoft Teams", CourierClass::Chat),
+    entry(ChannelKind::Gotify, "gotify", "Gotify", CourierClass::Chat),
+    entry(ChannelKind::Pushover, "pushover", "Pushover", CourierClass::Chat),
+];
 
 /// A channel's id, as in `channel.id`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChannelId(pub i64);
 
 /// All kinds, in the order of [`ChannelKind`].
-pub const KINDS: [ChannelKind; 4] =
-    [ChannelKind::Webhook, ChannelKind::Telegram, ChannelKind::Email, ChannelKind::Ntfy];
+pub const KINDS: [ChannelKind; ENTRIES.len()] = {
+    let mut kinds = [ChannelKind::Webhook; ENTRIES.len()];
+    let mut at = 0;
+    while at < ENTRIES.len() {
+        kinds[at] = ENTRIES[at].kind;
+        at += 1;
+    }
+    kinds
+};
 
 impl ChannelKind {
+    fn entry(self) -> &'static KindEntry {
+        &ENTRIES[self as usize]
+    }
+
     /// As in `channel.kind`.
     pub fn name(self) -> &'static str {
-        match self {
-            ChannelKind::Webhook => "webhook",
-            ChannelKind::Telegram => "telegram",
-            ChannelKind::Email => "email",
-            ChannelKind::Ntfy => "ntfy",
-        }
+        self.entry().name
+    }
+
+    /// As people call it.
+    pub fn shown(self) -> &'static str {
+        self.entry().shown
     }
 
     pub fn from_name(name: &str) -> Option<ChannelKind> {
@@ -37,22 +81,18 @@ impl ChannelKind {
 
     /// Whether a person reads it: people get one message about many machines, programs one for each.
     pub fn is_for_people(self) -> bool {
-        self != ChannelKind::Webhook
+        self.class() != CourierClass::Webhook
     }
 
     pub fn class(self) -> CourierClass {
-        match self {
-            ChannelKind::Webhook => CourierClass::Webhook,
-            ChannelKind::Telegram | ChannelKind::Ntfy => CourierClass::Chat,
-            ChannelKind::Email => CourierClass::Mail,
-        }
+        self.entry().class
     }
 
     /// The number of messages of one channel in flight at the same time.
     pub fn in_flight(self) -> usize {
-        match self {
-            ChannelKind::Webhook => 8,
-            ChannelKind::Telegram | ChannelKind::Ntfy | ChannelKind::Email => 4,
+        match self.class() {
+            CourierClass::Webhook => 8,
+            CourierClass::Chat | CourierClass::Mail => 4,
         }
     }
 }
@@ -62,7 +102,7 @@ impl ChannelKind {
 pub enum CourierClass {
     /// Programs: many requests of at most 10 s.
     Webhook,
-    /// Telegram and ntfy: few requests of at most 10 s.
+    /// Services that people read: few requests of at most 10 s.
     Chat,
     /// Mail: one server, which may take 10 minutes per mail.
     Mail,
@@ -94,18 +134,46 @@ impl CourierClass {
 pub struct Channel {
     pub id: ChannelId,
     pub kind: ChannelKind,
-    /// URL, chat id or address.
+    /// URL, chat id, address or name; lists show it.
     pub target: String,
     /// Of a webhook.
     pub secret: Option<String>,
-    /// File with the token of Telegram or ntfy.
+    /// File with the token, or with the URL if that is the secret.
     pub secret_file: Option<String>,
     /// The token itself, if it was entered on the page.
     pub token: Option<String>,
+    pub options: ChannelOptions,
+}
+
+/// What else was chosen for a channel, by the names of its kind's options. Lists may show it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChannelOptions(pub BTreeMap<String, String>);
+
+impl ChannelOptions {
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// As in `channel.options`; `None`: nothing was chosen.
+    pub fn stored(&self) -> Option<String> {
+        if self.0.is_empty() { None } else { serde_json::to_string(&self.0).ok() }
+    }
+
+    /// The opposite of [`ChannelOptions::stored`]. Options that cannot be read are those of a damaged row: the channel is
+    /// used without them, rather than not at all.
+    pub fn of_stored(stored: Option<&str>) -> ChannelOptions {
+        stored.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+    }
 }
 
 impl Channel {
-    /// The token of Telegram or ntfy, as it was entered or as its file has it now.
+    /// One without secrets and options.
+    pub fn bare(id: ChannelId, kind: ChannelKind, target: String) -> Channel {
+        let options = ChannelOptions::default();
+        Channel { id, kind, target, secret: None, secret_file: None, token: None, options }
+    }
+
+    /// The token, as it was entered or as its file has it now.
     pub fn read_token(&self) -> Result<Option<String>, String> {
         match (&self.token, &self.secret_file) {
             (Some(token), _) => Ok(Some(token.clone())),
@@ -149,4 +217,25 @@ pub fn check_secret(secret: &str) -> Result<(), String> {
         return Err("must hold one line of up to 4096 printable ASCII characters".into());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_is_found_by_its_name_and_counted_on_its_own() {
+        for (index, kind) in KINDS.into_iter().enumerate() {
+            assert_eq!(kind as usize, index, "{}", kind.name());
+            assert_eq!(ChannelKind::from_name(kind.name()), Some(kind));
+        }
+    }
+
+    #[test]
+    fn options_are_stored_as_json_and_damaged_ones_are_none() {
+        let options = ChannelOptions([("topic".to_owned(), "4\u{e4}".to_owned())].into());
+        assert_eq!(ChannelOptions::of_stored(options.stored().as_deref()), options);
+        assert_eq!(ChannelOptions::default().stored(), None);
+        assert_eq!(ChannelOptions::of_stored(Some("{\"topic\":4")), ChannelOptions::default());
+    }
 }

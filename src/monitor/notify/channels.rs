@@ -1,11 +1,11 @@
 //! The table `channel`: the ways to reach a recipient.
 
-use super::channel::{Channel, ChannelId, ChannelKind, KINDS};
+use super::channel::{Channel, ChannelId, ChannelKind, ChannelOptions, KINDS};
 use super::delivery_state::{DeliveryState, UNDELIVERED};
 use super::recipients::{Preferences, insert_recipient, recipient_called, unknown};
 use crate::clock::Moment;
 use crate::monitor::store::{Refused, Store, StoreError};
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, Row, params};
 
 /// The recipient that is created for a channel added without one.
 pub const DEFAULT_RECIPIENT: &str = "everybody";
@@ -19,6 +19,7 @@ pub struct NewChannel {
     pub secret_file: Option<String>,
     /// Entered on the page.
     pub token: Option<String>,
+    pub options: ChannelOptions,
 }
 
 /// A channel as it is listed: without its secret.
@@ -44,6 +45,8 @@ impl Store {
         new: &NewChannel,
         now: Moment,
     ) -> Result<ChannelId, Refused> {
+        let NewChannel { target, secret, secret_file, token, options, .. } = new;
+        let kind = new.kind.name();
         self.transact(|tx| {
             let id = match (recipient, recipient_called(tx, recipient.unwrap_or(DEFAULT_RECIPIENT))?) {
                 (_, Some(id)) => id,
@@ -51,9 +54,9 @@ impl Store {
                 (Some(name), None) => return Err(unknown(name)),
             };
             let added = tx.execute(
-                "INSERT INTO channel (recipient_id, kind, target, secret, secret_file, token, created_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
-                params![id, new.kind.name(), new.target, new.secret, new.secret_file, new.token, now.0],
+                "INSERT INTO channel (recipient_id, kind, target, secret, secret_file, token, created_at, options)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
+                params![id, kind, target, secret, secret_file, token, now.0, options.stored()],
             )?;
             match added {
                 0 => Err(Refused::because("the recipient has this channel already")),
@@ -65,20 +68,22 @@ impl Store {
     /// Sends to another address from now on, waiting messages included. The old secret goes with the old address: whoever
     /// may change an address must not be able to have the secret sent to it.
     pub fn move_channel(&self, id: ChannelId, new: &NewChannel) -> Result<(), Refused> {
+        let NewChannel { target, secret, secret_file, token, options, .. } = new;
+        let kind = new.kind.name();
         self.transact(|tx| {
             let taken = tx.query_row(
                 "SELECT EXISTS (SELECT 1 FROM channel other JOIN channel c ON c.recipient_id = other.recipient_id
                                 WHERE c.id = ?1 AND other.id <> ?1 AND other.kind = ?2 AND other.target = ?3)",
-                params![id.0, new.kind.name(), new.target],
+                params![id.0, kind, target],
                 |row| row.get(0),
             )?;
             if taken {
                 return Err(Refused::because("the recipient has this channel already"));
             }
             let moved = tx.execute(
-                "UPDATE channel SET target = ?3, secret = ?4, secret_file = ?5, token = ?6
+                "UPDATE channel SET target = ?3, secret = ?4, secret_file = ?5, token = ?6, options = ?7
                  WHERE id = ?1 AND kind = ?2",
-                params![id.0, new.kind.name(), new.target, new.secret, new.secret_file, new.token],
+                params![id.0, kind, target, secret, secret_file, token, options.stored()],
             )?;
             if moved == 0 { Err(no_channel(id)) } else { Ok(()) }
         })
@@ -88,16 +93,11 @@ impl Store {
     /// There is no such channel, or it is of a kind that this version does not know.
     pub fn channel(&self, id: ChannelId) -> Result<Channel, Refused> {
         let found = self.read(|connection| {
-            let sql = "SELECT kind, target, secret, secret_file, token FROM channel WHERE id = ?1";
-            let row = connection.query_row(sql, [id.0], |row| {
-                Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
-            });
-            Ok(row.optional()?)
+            let sql = "SELECT kind, target, secret, secret_file, token, options FROM channel WHERE id = ?1";
+            Ok(connection.query_row(sql, [id.0], |row| channel_of_row(id, row)).optional()?)
         })?;
-        let (kind, target, secret, secret_file, token) = found.ok_or_else(|| no_channel(id))?;
-        let kind = ChannelKind::from_name(&kind)
-            .ok_or_else(|| Refused::because(format!("channel {} is of the unknown kind {kind}", id.0)))?;
-        Ok(Channel { id, kind, target, secret, secret_file, token })
+        let unknown = |kind| Refused::because(format!("channel {} is of the unknown kind {kind}", id.0));
+        found.ok_or_else(|| no_channel(id))?.map_err(unknown)
     }
 
     /// The channels over which people can be notified: enabled, of enabled recipients, and of a kind that is known.
@@ -172,6 +172,23 @@ impl Store {
             Ok(rows.collect::<Result<_, _>>()?)
         })
     }
+}
+
+/// The channel of a row that begins with `kind, target, secret, secret_file, token, options`; `Err`: the name of its kind,
+/// which is unknown.
+pub fn channel_of_row(id: ChannelId, row: &Row<'_>) -> rusqlite::Result<Result<Channel, String>> {
+    let name: String = row.get(0)?;
+    let Some(kind) = ChannelKind::from_name(&name) else { return Ok(Err(name)) };
+    let options: Option<String> = row.get(5)?;
+    Ok(Ok(Channel {
+        id,
+        kind,
+        target: row.get(1)?,
+        secret: row.get(2)?,
+        secret_file: row.get(3)?,
+        token: row.get(4)?,
+        options: ChannelOptions::of_stored(options.as_deref()),
+    }))
 }
 
 fn no_channel(id: ChannelId) -> Refused {

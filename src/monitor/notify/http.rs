@@ -8,15 +8,17 @@ use crate::resolver::NameResolver;
 use crate::resolver::ureq_resolver::UreqResolver;
 use crate::tls_client::connector::TlsConnector;
 use crate::tls_client::fault;
+use serde_json::Value;
 use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
-use ureq::Agent;
 use ureq::config::Config;
+use ureq::typestate::WithBody;
 use ureq::unversioned::resolver::Resolver;
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector, TcpConnector};
+use ureq::{Agent, RequestBuilder};
 
 /// Bytes read of a response, for the error message in it; Telegram's are a few hundred bytes.
 const LARGEST_RESPONSE: u64 = 16 * 1024;
@@ -82,6 +84,19 @@ impl PostClient {
         self.post_for(url, headers, body, LARGEST_RESPONSE)
     }
 
+    /// [`PostClient::post`] with the method PUT.
+    ///
+    /// # Errors
+    /// No response; any status counts as one.
+    pub fn put(
+        &self,
+        url: &str,
+        headers: &[(&str, String)],
+        body: &[u8],
+    ) -> Result<HttpResponse, DeliveryError> {
+        send(self.agent()?.put(url), headers, body, LARGEST_RESPONSE)
+    }
+
     /// Reads at most `largest` bytes of the response.
     ///
     /// # Errors
@@ -93,21 +108,40 @@ impl PostClient {
         body: &[u8],
         largest: u64,
     ) -> Result<HttpResponse, DeliveryError> {
-        let agent = self.agent.as_ref().map_err(|problem| DeliveryError::later(problem.clone()))?;
-        let mut request = agent.post(url);
-        for (name, value) in headers {
-            request = request.header(*name, value);
-        }
-        let response = request.send(body).map_err(|error| DeliveryError::later(reason(&error)))?;
-        let status = response.status().as_u16();
-        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
-        let retry_after =
-            header("retry-after").and_then(|wish| retry_after(wish, header("date"), Moment::now()));
-        let mut text = Vec::new();
-        // The status decides; a truncated body is enough.
-        let _ = response.into_body().into_reader().take(largest).read_to_end(&mut text);
-        Ok(HttpResponse { status, retry_after, body: String::from_utf8_lossy(&text).into_owned() })
+        send(self.agent()?.post(url), headers, body, largest)
     }
+
+    fn agent(&self) -> Result<&Agent, DeliveryError> {
+        self.agent.as_ref().map_err(|problem| DeliveryError::later(problem.clone()))
+    }
+}
+
+fn send(
+    mut request: RequestBuilder<WithBody>,
+    headers: &[(&str, String)],
+    body: &[u8],
+    largest: u64,
+) -> Result<HttpResponse, DeliveryError> {
+    for (name, value) in headers {
+        request = request.header(*name, value);
+    }
+    let response = request.send(body).map_err(|error| DeliveryError::later(reason(&error)))?;
+    let status = response.status().as_u16();
+    let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let now = Moment::now();
+    let reset = header("x-limit-app-reset").filter(|_| status == 429).and_then(|at| pause_until(at, now));
+    let wish = header("retry-after").and_then(|wish| retry_after(wish, header("date"), now));
+    let retry_after = wish.or(reset);
+    let mut text = Vec::new();
+    // The status decides; a truncated body is enough.
+    let _ = response.into_body().into_reader().take(largest).read_to_end(&mut text);
+    Ok(HttpResponse { status, retry_after, body: String::from_utf8_lossy(&text).into_owned() })
+}
+
+/// Pushover's form of `Retry-After`: the Unix time at which its quota begins again.
+fn pause_until(at: &str, now: Moment) -> Option<Duration> {
+    let left = at.trim().parse::<i64>().ok()?.saturating_sub(now.0.div_euclid(1000));
+    u64::try_from(left).ok().map(Duration::from_secs)
 }
 
 fn config(timeout: Duration) -> ureq::config::ConfigBuilder<ureq::typestate::AgentScope> {
@@ -186,21 +220,68 @@ impl HttpResponse {
     /// The error for a status that is not a success: the receiver is broken, busy, misconfigured or does not know us. All of
     /// these can be temporary, so the message is retried until it expires.
     pub fn error(&self) -> DeliveryError {
+        self.refused(&Refusal::default())
+    }
+
+    /// [`HttpResponse::error`] with what is known about the service.
+    pub fn refused(&self, refusal: &Refusal) -> DeliveryError {
         let meaning = match self.status {
-            300..=399 => ": redirects are not followed; configure the final URL",
-            401 | 403 => ": the credentials were not accepted",
-            404 | 410 => ": nothing found at this URL",
-            429 => ": too many messages",
-            400..=499 => ": the message was refused",
+            _ if !refusal.advice.is_empty() => refusal.advice,
+            300..=399 => "redirects are not followed; configure the final URL",
+            401 | 403 => "the credentials were not accepted",
+            404 | 410 => "nothing found at this URL",
+            429 => "too many messages",
+            400..=499 => "the message was refused",
             _ => "",
         };
-        let mut why = format!("{}{meaning}", self.status);
+        let mut why = self.status.to_string();
+        if !meaning.is_empty() {
+            why = format!("{why}: {meaning}");
+        }
         let said = excerpt(&self.body);
         if !said.is_empty() {
             why = format!("{why}{RESPONSE}{said}");
         }
-        DeliveryError::Later { why, after: self.retry_after, limits_us: self.status == 429 }
+        match refusal.is_final {
+            true => DeliveryError::Never { why },
+            false => {
+                let after = self.retry_after.max(refusal.pause);
+                DeliveryError::Later { why, after, limits_us: self.status == 429 }
+            }
+        }
     }
+
+    /// `Null` if the body is not JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_default()
+    }
+}
+
+/// What an answer means that is not a success.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Refusal {
+    /// Only for a text that the service will never accept, and for an address that does not exist.
+    pub is_final: bool,
+    /// The pause that the answer's body asks for.
+    pub pause: Option<Duration>,
+    /// What a person can do; empty: what the status says.
+    pub advice: &'static str,
+}
+
+impl Refusal {
+    pub fn retried(advice: &'static str) -> Refusal {
+        Refusal { advice, ..Refusal::default() }
+    }
+
+    pub fn never(advice: &'static str) -> Refusal {
+        Refusal { is_final: true, advice, ..Refusal::default() }
+    }
+}
+
+/// A pause in a JSON body: a number that may have a fraction, in units of `unit_ms`. Any other value is none.
+pub fn pause_in(value: &Value, unit_ms: f64) -> Option<Duration> {
+    // The cast saturates: far above the longest wait that is respected, and 0 below 0.
+    value.as_f64().map(|number| Duration::from_millis((number * unit_ms).ceil() as u64))
 }
 
 /// In a delivery's error, before what the receiver answered.
@@ -230,6 +311,26 @@ mod tests {
         {
             assert_eq!(wish(nothing), None, "{nothing}");
         }
+    }
+
+    #[test]
+    fn a_pause_in_json_is_rounded_up_and_never_negative() {
+        let pause = |json: &str, unit| {
+            pause_in(&serde_json::from_str(json).expect("JSON"), unit).map(|pause| pause.as_millis())
+        };
+        assert_eq!(pause("0.0004", 1000.0), Some(1));
+        assert_eq!(pause("64.57", 1000.0), Some(64_570));
+        assert_eq!(pause("2000", 1.0), Some(2000));
+        assert_eq!(pause("-3", 1000.0), Some(0));
+        assert_eq!(pause("1e300", 1000.0), Some(u128::from(u64::MAX)));
+        assert_eq!((pause("null", 1.0), pause("\"5\"", 1.0)), (None, None));
+    }
+
+    #[test]
+    fn a_quota_begins_again_at_a_unix_time() {
+        let wait = |at| pause_until(at, NOW).map(|wait| wait.as_secs());
+        assert_eq!(wait("784111837"), Some(60));
+        assert_eq!((wait("784111000"), wait("soon"), wait("")), (None, None, None));
     }
 
     #[test]

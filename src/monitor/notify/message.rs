@@ -1,6 +1,7 @@
 //! The vocabulary of channels and couriers: the message to deliver, and how a delivery fails.
 
 use super::acknowledge_link::AcknowledgeOffer;
+use super::fit::{Escape, TextLimit, fit};
 use super::interrupt::Interrupt;
 use super::notice::Notice;
 use super::text::{text_of_many, title_of_many};
@@ -41,15 +42,31 @@ impl Message {
         }
     }
 
-    /// The text for a delivery at `now`.
+    /// The title without its circle, for receivers that show the severity in another way.
+    pub fn plain_title(&self) -> String {
+        let title = self.title();
+        title.split_once(' ').map_or(title.as_str(), |(_, rest)| rest).to_owned()
+    }
+
+    /// The text for a delivery at `now`, with its link.
     pub fn text(&self, now: Moment) -> String {
-        let text = match self.notices.as_slice() {
+        match self.link() {
+            Some(link) => format!("{}\n{link}", self.body(now)),
+            None => self.body(now),
+        }
+    }
+
+    /// [`Message::text`] within a receiver's limit.
+    pub fn fitted(&self, now: Moment, limit: TextLimit, escape: Escape) -> String {
+        let end = self.link().map(|link| format!("\n{link}"));
+        fit(&self.body(now), &end.unwrap_or_default(), limit, escape)
+    }
+
+    /// The text without its link.
+    pub fn body(&self, now: Moment) -> String {
+        match self.notices.as_slice() {
             [one] => one.text(now, &self.clock),
             many => text_of_many(many, now, &self.clock),
-        };
-        match self.link() {
-            Some(link) => format!("{text}\n{link}"),
-            None => text,
         }
     }
 

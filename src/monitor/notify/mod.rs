@@ -7,6 +7,7 @@
 //! | `acknowledge_link` | links in messages with which their incidents are acknowledged |
 //! | `notice`, `condition_notice` | the content of a notification |
 //! | `text`, `reminder_text` | its text |
+//! | `fit` | cuts a text to a receiver's limit |
 //! | `outbox`, `delivery_state`, `deliveries` | pending deliveries and their leases; the list of deliveries |
 //! | `couriers`, `dispatch` | the thread that decides when each message is sent, and marks the result |
 //! | `pool` | the courier threads, which send |
@@ -19,7 +20,8 @@
 //! | `self_alert` | alerts about the monitor itself, without the outbox |
 //! | `dead_channels` | the alert that a channel delivers nothing, over the others |
 //! | `send` | one delivery: dispatches to the kind of channel |
-//! | `webhook`, `telegram`, `ntfy`, `mail` + `smtp` | the kinds of channel: each builds its own request body |
+//! | `kinds` | the kinds of channel: fields, checks and delivery of each |
+//! | `webhook`, `telegram`, `ntfy`, `mail` + `smtp` | the deliveries of the first four kinds |
 //! | `http`, `guard` | one POST with limits; the addresses that a webhook may not reach |
 //! | `channel`, `target` | a channel, its kind and its secrets; the check of where it leads |
 //! | `test_message`, `chat_search` | a test of a channel; the search for the id of a Telegram chat |
@@ -39,9 +41,11 @@ pub mod dead_channels;
 pub mod deliveries;
 pub mod delivery_state;
 pub mod dispatch;
+pub mod fit;
 mod guard;
 pub mod http;
 mod interrupt;
+pub mod kinds;
 pub mod mail;
 pub mod message;
 pub mod notice;

@@ -77,6 +77,20 @@ impl EventKind {
     }
 }
 
+/// How a message looks and how urgent it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// Something is wrong now.
+    Bad,
+    /// Something comes and goes, or was wrong before it was watched.
+    Unsteady,
+    /// It is right again.
+    Good,
+    /// Somebody stopped it on purpose.
+    Planned,
+    Test,
+}
+
 /// The machine of an event, as far as recipients' choices and notices need it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Subject {
@@ -147,6 +161,16 @@ impl Notice {
             existing: Vec::new(),
             existing_in_all: 0,
             unacknowledged_by: None,
+        }
+    }
+
+    pub fn severity(&self) -> Severity {
+        match (self.news, self.state) {
+            (EventKind::Flapping | EventKind::Summary, _) => Severity::Unsteady,
+            (EventKind::Test, _) => Severity::Test,
+            (_, EventKind::Online | EventKind::ConditionEnded) => Severity::Good,
+            (_, EventKind::Stopped) => Severity::Planned,
+            _ => Severity::Bad,
         }
     }
 

@@ -1,11 +1,15 @@
 //! ntfy: the text is the body, everything else is in headers.
 
 use super::channel::Channel;
+use super::fit::{TextLimit, TextUnit, plain};
 use super::http::PostClient;
 use super::mail::encoded_word;
 use super::message::{DeliveryError, Message};
-use super::notice::EventKind;
+use super::notice::Severity;
 use crate::clock::Moment;
+
+/// ntfy turns a longer message into an attachment.
+const LIMIT: TextLimit = TextLimit { most: 4096, unit: TextUnit::Bytes };
 
 pub fn send(
     http: &PostClient,
@@ -15,16 +19,15 @@ pub fn send(
 ) -> Result<String, DeliveryError> {
     let notice = message.first_notice()?;
     // The circle of the title becomes a tag, which ntfy shows before the title.
-    let title = message.title();
-    let (priority, tag) = match (notice.news, notice.state) {
-        (EventKind::Flapping, _) => ("high", "orange_circle"),
-        (EventKind::Test, _) => ("default", "white_circle"),
-        (_, EventKind::Online) => ("default", "green_circle"),
-        (_, EventKind::Stopped) => ("low", "white_circle"),
-        _ => ("high", "red_circle"),
+    let (priority, tag) = match notice.severity() {
+        Severity::Bad => ("high", "red_circle"),
+        Severity::Unsteady => ("high", "orange_circle"),
+        Severity::Good => ("default", "green_circle"),
+        Severity::Planned => ("low", "white_circle"),
+        Severity::Test => ("default", "white_circle"),
     };
     let mut headers = vec![
-        ("Title", encoded_word(title.get(title.find(' ').map_or(0, |space| space + 1)..).unwrap_or(&title))),
+        ("Title", encoded_word(&message.plain_title())),
         ("Priority", priority.to_owned()),
         ("Tags", tag.to_owned()),
     ];
@@ -39,7 +42,7 @@ pub fn send(
     if let Some(token) = &token {
         headers.push(("Authorization", format!("Bearer {token}")));
     }
-    let mut answer = http.post(&channel.target, &headers, message.text(now).as_bytes())?;
+    let mut answer = http.post(&channel.target, &headers, message.fitted(now, LIMIT, plain).as_bytes())?;
     // The response may repeat the request: keep the token out of the log.
     if let Some(token) = token {
         answer.body = answer.body.replace(&token, "(token)");

@@ -11,6 +11,7 @@ pub mod watched_clock;
 
 use crate::clock::{Moment, milliseconds};
 use crate::monitor::notify::channel::{Channel, ChannelId, ChannelKind};
+use crate::monitor::notify::channels::channel_of_row;
 use crate::monitor::notify::delivery_state::{DeliveryState, LEASED, UNDELIVERED, WAITING};
 use crate::monitor::notify::notice::{EventKind, Notice};
 use crate::monitor::notify::recipients;
@@ -303,23 +304,16 @@ impl Store {
 /// The channel and its recipient's clock: this server's if the recipient has none.
 fn enabled_channel(transaction: &Transaction, id: ChannelId) -> Result<Option<(Channel, Clock)>, StoreError> {
     let mut statement = transaction.prepare_cached(
-        "SELECT c.kind, c.target, c.secret, c.secret_file, r.time_zone, r.utc_offset, r.quiet_from IS NOT NULL, c.token
+        "SELECT c.kind, c.target, c.secret, c.secret_file, c.token, c.options,
+                r.time_zone, r.utc_offset, r.quiet_from IS NOT NULL
          FROM channel c JOIN recipient r ON r.id = c.recipient_id
          WHERE c.id = ?1 AND c.enabled AND r.enabled",
     )?;
     let mut rows = statement.query([id.0])?;
     let Some(row) = rows.next()? else { return Ok(None) };
     // An unknown kind (of a later version, or edited by hand) counts as disabled.
-    let Some(kind) = ChannelKind::from_name(&row.get::<_, String>(0)?) else { return Ok(None) };
-    let channel = Channel {
-        id,
-        kind,
-        target: row.get(1)?,
-        secret: row.get(2)?,
-        secret_file: row.get(3)?,
-        token: row.get(7)?,
-    };
-    let clock = recipients::clock(row.get(4)?, row.get(5)?, row.get(6)?);
+    let Ok(channel) = channel_of_row(id, row)? else { return Ok(None) };
+    let clock = recipients::clock(row.get(6)?, row.get(7)?, row.get(8)?);
     Ok(Some((channel, clock.unwrap_or_else(Clock::of_server))))
 }
 

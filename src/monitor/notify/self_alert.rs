@@ -161,14 +161,7 @@ mod tests {
     fn a_hanging_receiver_delays_nothing_and_gets_one_alert() {
         let receiver = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
         let target = format!("http://{}/", receiver.local_addr().expect("bound"));
-        let channel = Channel {
-            id: ChannelId(1),
-            kind: ChannelKind::Webhook,
-            target,
-            secret: None,
-            secret_file: None,
-            token: None,
-        };
+        let channel = Channel::bare(ChannelId(1), ChannelKind::Webhook, target);
         let mut alert = SelfAlert { channels: vec![channel].into(), ..SelfAlert::default() };
         let settings = NotifySettings { allow_private_webhooks: true, ..NotifySettings::default() };
         let begin = Instant::now();

@@ -1,11 +1,12 @@
 //! Delivers a message over a channel of any kind.
 
-use super::channel::{Channel, ChannelKind};
+use super::channel::Channel;
 use super::http::PostClient;
 use super::interrupt::Interrupt;
+use super::kinds::descriptor;
+use super::kinds::descriptor::Delivery;
 use super::message::{DeliveryContext, DeliveryError, Message};
 use super::settings::NotifySettings;
-use super::{mail, ntfy, telegram, webhook};
 use crate::clock::Moment;
 use crate::resolver::NameResolver;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ pub struct DeliveryClient {
     names: Arc<NameResolver>,
     /// For the URLs of channels.
     public_only: PostClient,
-    /// For the Telegram API, which the configuration names.
+    /// For the servers that the configuration or the program names.
     unrestricted: PostClient,
 }
 
@@ -50,17 +51,17 @@ impl DeliveryClient {
         message: &Message,
         context: &DeliveryContext,
     ) -> Result<String, DeliveryError> {
-        let NotifySettings { smtp, telegram_api, mail_limits, .. } = &self.settings;
-        match channel.kind {
-            ChannelKind::Webhook => webhook::send(&self.public_only, channel, message, context.now),
-            ChannelKind::Telegram => {
-                telegram::send(&self.unrestricted, telegram_api, channel, message, context.now)
-            }
-            ChannelKind::Ntfy => ntfy::send(&self.public_only, channel, message, context.now),
-            ChannelKind::Email => match smtp {
-                Some(smtp) => mail::send(smtp, &self.names, mail_limits, channel, message, context),
-                None => Err(DeliveryError::later("no mail server is configured in [smtp]")),
-            },
-        }
+        let known = descriptor(channel.kind);
+        let delivery = Delivery {
+            address: known.address,
+            settings: &self.settings,
+            names: &self.names,
+            public_only: &self.public_only,
+            unrestricted: &self.unrestricted,
+            channel,
+            message,
+            context,
+        };
+        (known.send)(&delivery)
     }
 }

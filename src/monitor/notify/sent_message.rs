@@ -28,7 +28,7 @@ impl SentMessage {
             ChannelKind::Ntfy => format!("whoever has the ntfy topic of {}", self.recipient),
             ChannelKind::Email => format!("{} (link in a mail)", self.recipient),
             ChannelKind::Webhook => format!("{} (link in a webhook)", self.recipient),
-            ChannelKind::Telegram => format!("{} (Telegram)", self.recipient),
+            other => format!("{} ({})", self.recipient, other.shown()),
         }
     }
 }

@@ -22,11 +22,11 @@ pub fn start_resolver() -> io::Result<Arc<NameResolver>> {
 /// The settings of deliveries.
 #[derive(Debug, Clone)]
 pub struct NotifySettings {
-    /// Allows loopback, private and link-local addresses for webhooks and ntfy.
+    /// Allows loopback, private and link-local addresses for the URLs of channels.
     pub allow_private_webhooks: bool,
     /// Without a trailing slash.
     pub telegram_api: String,
-    /// Trusted CAs for webhooks, ntfy and the Bot API.
+    /// Trusted CAs for all channels but mail.
     pub trust: Trust,
     /// `None`: mail cannot be sent.
     pub smtp: Option<SmtpConfig>,

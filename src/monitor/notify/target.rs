@@ -47,31 +47,40 @@ pub fn check_service_reads(path: &str, wanted: Option<&'static str>) -> Result<(
 }
 
 pub fn check_url(url: &str) -> Result<(), String> {
-    let wrong = |problem: &str| Err(format!("\"{}\": {problem}", shown_url(url).escape_debug()));
-    let Ok(uri) = url.parse::<Uri>() else { return wrong("not a URL") };
-    match (uri.scheme_str(), uri.authority()) {
-        (Some("http" | "https"), Some(host)) if host.as_str().contains('@') => {
-            wrong("must not contain a user or password, which lists would show; use a secret or a token file")
-        }
-        (Some("http" | "https"), Some(place)) if !has_valid_port(place) => {
-            wrong("the port must be a number from 1 to 65535")
-        }
-        (Some("http" | "https"), Some(_)) => Ok(()),
-        _ => wrong("must begin with https:// or http:// and name a host"),
+    match url_problem(url) {
+        Some(problem) => Err(format!("\"{}\": {problem}", shown_url(url).escape_debug())),
+        None => Ok(()),
     }
 }
 
-/// Refuses a host without a public address. A name that cannot be resolved now is accepted: it may resolve later.
+/// What is wrong with a URL, for a sentence that need not show it.
+pub fn url_problem(url: &str) -> Option<&'static str> {
+    let Ok(uri) = url.parse::<Uri>() else { return Some("not a URL") };
+    match (uri.scheme_str(), uri.authority()) {
+        (Some("http" | "https"), Some(host)) if host.as_str().contains('@') => {
+            Some("must not contain a user or password, which lists would show; use a secret or a token file")
+        }
+        (Some("http" | "https"), Some(place)) if !has_valid_port(place) => {
+            Some("the port must be a number from 1 to 65535")
+        }
+        (Some("http" | "https"), Some(_)) => None,
+        _ => Some("must begin with https:// or http:// and name a host"),
+    }
+}
+
+/// Refuses a host without a public address. A name that cannot be resolved now is accepted: it may resolve later. Shows the
+/// host alone: the rest of a URL can be a secret.
 pub fn check_public(url: &str, settings: &NotifySettings) -> Result<(), String> {
     if settings.allow_private_webhooks {
         return Ok(());
     }
-    let addresses = url.parse::<Uri>().ok().map(|uri| addresses_of(&uri)).unwrap_or_default();
+    let Ok(uri) = url.parse::<Uri>() else { return Ok(()) };
+    let addresses = addresses_of(&uri);
     match addresses.first() {
         Some(address) if !addresses.iter().any(|address| is_public(*address)) => Err(format!(
-            "\"{}\": {address} is not a public address; to allow private ones for webhooks and ntfy, set \
+            "\"{}\": {address} is not a public address; to allow private ones for channels, set \
              allow_private_webhooks = true in [notify] and reload the service",
-            shown_url(url)
+            uri.host().unwrap_or_default()
         )),
         _ => Ok(()),
     }

@@ -1,9 +1,10 @@
 //! Telegram's Bot API (core.telegram.org/bots/api): `sendMessage`, and `getUpdates` to find a chat.
 
-use super::channel::Channel;
+use super::fit::{TextLimit, TextUnit, plain};
 use super::http::{HttpResponse, PostClient, excerpt};
-use super::message::{DeliveryError, Message};
-use crate::clock::Moment;
+use super::kinds::descriptor::Delivery;
+use super::message::DeliveryError;
+use super::notice::Severity;
 use serde::Serialize;
 use serde_json::Value;
 use std::time::Duration;
@@ -14,6 +15,40 @@ struct SendMessage<'a> {
     /// Plain text (no `parse_mode`), so that names cannot contain markup.
     text: &'a str,
     disable_web_page_preview: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_thread_id: Option<u32>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    disable_notification: bool,
+}
+
+/// "4096 characters after entities parsing"; Telegram counts its entities, and so texts, in UTF-16 units.
+const LIMIT: TextLimit = TextLimit { most: 4096, unit: TextUnit::Utf16 };
+
+/// Names of the options.
+pub const TOPIC: &str = "topic";
+pub const SILENT: &str = "silent";
+
+/// A topic's number is the id of the message that opened it.
+pub fn check_thread(topic: &str) -> Result<(), String> {
+    match topic.parse::<i32>() {
+        Ok(1..) => Ok(()),
+        _ => Err(format!("\"{}\" is not the number of a topic, such as 42", topic.escape_debug())),
+    }
+}
+
+/// Which messages make no sound.
+pub fn check_silent(which: &str) -> Result<(), String> {
+    match which {
+        "endings" | "all" => Ok(()),
+        _ => Err(format!("\"{}\" is neither \"endings\" nor \"all\"", which.escape_debug())),
+    }
+}
+
+fn is_silent(which: Option<&str>, severity: Severity) -> bool {
+    match which {
+        Some("endings") => matches!(severity, Severity::Good | Severity::Planned),
+        other => other == Some("all"),
+    }
 }
 
 /// Descriptions of permanent refusals, which concern the text itself. All others concern the chat, the bot or its rights,
@@ -27,24 +62,25 @@ const UNACCEPTABLE: [&str; 6] = [
     "can't parse entities",
 ];
 
-pub fn send(
-    http: &PostClient,
-    api: &str,
-    channel: &Channel,
-    message: &Message,
-    now: Moment,
-) -> Result<String, DeliveryError> {
+pub fn send(delivery: &Delivery<'_>) -> Result<String, DeliveryError> {
+    let Delivery { channel, message, .. } = delivery;
     let token = channel.read_token().map_err(DeliveryError::later)?;
     let token = token.ok_or_else(|| DeliveryError::later("the channel has no bot token"))?;
     let place = channel.secret_file.as_deref().unwrap_or("the token that was entered");
     if !is_bot_token(&token) {
         return Err(DeliveryError::later(format!("{place}: not a bot token (123456:ABC-DEF...)")));
     }
-    let text = message.text(now);
-    let body = SendMessage { chat_id: &channel.target, text: &text, disable_web_page_preview: true };
+    let body = SendMessage {
+        chat_id: &channel.target,
+        text: &message.fitted(delivery.now(), LIMIT, plain),
+        disable_web_page_preview: true,
+        message_thread_id: delivery.option(TOPIC).and_then(|topic| topic.parse().ok()),
+        disable_notification: is_silent(delivery.option(SILENT), message.first_notice()?.severity()),
+    };
     let body = serde_json::to_vec(&body).map_err(|error| DeliveryError::Never { why: error.to_string() })?;
     let headers = [("Content-Type", "application/json".to_owned())];
-    let answer = http.post(&format!("{api}/bot{token}/sendMessage"), &headers, &body)?;
+    let url = format!("{}/bot{token}/sendMessage", delivery.settings.telegram_api);
+    let answer = delivery.unrestricted.post(&url, &headers, &body)?;
     match answer.is_success() {
         true => Ok(format!("{}: accepted by Telegram", answer.status)),
         false => Err(error(&answer, &token)),
@@ -163,6 +199,7 @@ fn error(answer: &HttpResponse, token: &str) -> DeliveryError {
             let chat = &parameters["migrate_to_chat_id"];
             format!("the group has the new chat id {chat}; add a channel with that id")
         }
+        400 if lower.contains("message thread not found") => "the group has no such topic any more".into(),
         400 if lower.contains("rights") => "allow the bot to post in this chat".into(),
         401 | 404 => "the bot token is unknown to Telegram".into(),
         403 => "the bot was blocked or removed from the chat".into(),

@@ -4,7 +4,7 @@ use crate::clock::Moment;
 use crate::duration::{go_seconds, in_words};
 use crate::monitor::conditions::catalogue::Condition;
 use crate::monitor::notify::condition_notice::ConditionNotice;
-use crate::monitor::notify::notice::{EventKind, MOST_NAMED, Notice, shown};
+use crate::monitor::notify::notice::{EventKind, MOST_NAMED, Notice, Severity, shown};
 use crate::monitor::notify::reminder_text;
 use crate::monitor::zone::Clock;
 use std::fmt::Write;
@@ -90,7 +90,7 @@ impl Notice {
     }
 
     fn sign(&self) -> char {
-        sign(self.news, self.state)
+        sign(self.severity())
     }
 
     fn verb(&self) -> &'static str {
@@ -142,14 +142,12 @@ fn are_repetitions(notices: &[Notice]) -> bool {
 }
 
 /// The red and the green circle are those of the original system.
-fn sign(news: EventKind, state: EventKind) -> char {
-    match (news, state) {
-        (EventKind::Flapping, _) => '\u{1F7E0}',
-        (EventKind::Test, _) => '\u{26AA}',
-        (EventKind::Summary, _) => '\u{1F7E0}',
-        (_, EventKind::Online | EventKind::ConditionEnded) => '\u{1F7E2}',
-        (_, EventKind::Stopped) => '\u{26AA}',
-        _ => '\u{1F534}',
+fn sign(severity: Severity) -> char {
+    match severity {
+        Severity::Bad => '\u{1F534}',
+        Severity::Unsteady => '\u{1F7E0}',
+        Severity::Good => '\u{1F7E2}',
+        Severity::Planned | Severity::Test => '\u{26AA}',
     }
 }
 

@@ -144,7 +144,11 @@ fn dispatch(context: &PageContext, visit: &Visit<'_>, route: PageRoute) -> Resul
         (PageRoute::MachineForm(id, form), Method::Post) => machine::forms::apply(context, visit, id, form),
         (PageRoute::People, Method::Get) => people::page(context, visit),
         (PageRoute::People, Method::Post) => people::change(context, visit),
+        (PageRoute::Channels, Method::Get) => people::channel_form::new(context, visit),
         (PageRoute::Channels, Method::Post) => people::channels::add(context, visit),
+        (PageRoute::ChannelForm(id, ChannelForm::Address), Method::Get) => {
+            people::channels::address_form(context, visit, id)
+        }
         (PageRoute::ChannelForm(id, form), Method::Post) => {
             people::channels::change(context, visit, id, form)
         }

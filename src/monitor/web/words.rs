@@ -4,6 +4,7 @@ use crate::clock::Moment;
 use crate::duration::in_words;
 use crate::monitor::incidents::list::IncidentRecord;
 use crate::monitor::incidents::table::OFFLINE;
+use crate::monitor::notify::channel::ChannelKind;
 use crate::monitor::notify::condition_notice::ConditionNotice;
 use crate::monitor::zone::Clock;
 use std::time::Duration;
@@ -64,11 +65,7 @@ pub fn message(event: &str) -> String {
 }
 
 pub fn channel_name(kind: &str) -> &str {
-    match kind {
-        "telegram" => "Telegram",
-        "email" => "mail",
-        other => other,
-    }
+    ChannelKind::from_name(kind).map_or(kind, |known| known.shown())
 }
 
 pub fn capital(text: &str) -> String {

@@ -69,6 +69,59 @@ fn channels_of_every_kind_are_added_listed_and_removed_and_no_secret_is_shown() 
 }
 
 #[test]
+fn a_secret_url_is_read_from_a_file_and_a_channel_has_the_options_of_its_kind() {
+    let desk = Desk::new();
+    let url = desk.file("url", "https://hooks.slack.example/services/T0/B0/s3cret\n");
+    let token = desk.file("bot", "123:ABC\n");
+    desk.run(&["add", "slack", "#alerts", "--url-file", &url]);
+    desk.run(&["add", "telegram", "-1", "--bot-token-file", &token, "--topic", "42", "--silent", "endings"]);
+    let store = Store::open_beside(&desk.dir.path().join("monitor.db"), Moment(0)).expect("a database");
+    let slack = store.channel(ChannelId(1)).expect("it");
+    assert_eq!((slack.target.as_str(), slack.secret_file.as_deref()), ("#alerts", Some(url.as_str())));
+    assert_eq!((slack.secret.as_ref(), slack.token.as_ref()), (None, None), "the secret stays in its file");
+    let telegram = store.channel(ChannelId(2)).expect("it");
+    assert_eq!(
+        (telegram.options.get("topic"), telegram.options.get("silent")),
+        (Some("42"), Some("endings"))
+    );
+    let listed = desk.run(&["list"]);
+    assert!(listed.contains("#alerts") && !listed.contains("s3cret"), "{listed}");
+}
+
+#[test]
+fn a_wrong_secret_url_is_refused_without_showing_it() {
+    let desk = Desk::new();
+    for (url, problem) in [
+        ("hooks.slack.example/s3cret", "the webhook URL: "),
+        ("https://u:s3cret@hooks.slack.example/", "the webhook URL: must not contain a user or password"),
+        ("http://127.0.0.1:9/s3cret", "127.0.0.1 is not a public address"),
+        ("", "must hold one line"),
+    ] {
+        let file = desk.file("url", url);
+        let error = desk.try_to(&["add", "slack", "#alerts", "--url-file", &file]).expect_err(url);
+        assert!(error.contains(problem) && !error.contains("s3cret"), "{url}: {error}");
+    }
+    let retired = desk.file("url", "https://farm.webhook.office.com/webhookb2/s3cret");
+    let error = desk.try_to(&["add", "teams", "Alerts", "--url-file", &retired]).expect_err("a connector");
+    assert!(error.contains("make a workflow") && !error.contains("s3cret"), "{error}");
+    assert!(desk.run(&["list"]).starts_with("no channels"), "nothing was added");
+}
+
+#[test]
+fn each_kind_has_help_and_no_option_for_a_secret_itself() {
+    for kind in crate::monitor::notify::channel::KINDS {
+        let help = parse::<ChannelCommand>(&["add", kind.name(), "--help"]).expect_err("help");
+        let known = crate::monitor::notify::kinds::descriptor(kind);
+        for part in [known.target.value, "--recipient"] {
+            assert!(help.contains(part), "{}: {help}", kind.name());
+        }
+        for secret in ["--token ", "--secret ", "--url ", "--key "] {
+            assert!(!help.contains(secret), "{}: {help}", kind.name());
+        }
+    }
+}
+
+#[test]
 fn a_channel_of_a_recipient_without_machines_is_listed_with_a_warning() {
     let desk = Desk::new();
     let store = Store::open_beside(&desk.dir.path().join("monitor.db"), Moment(0)).expect("a database");
@@ -103,7 +156,7 @@ fn no_option_accepts_a_secret() {
 #[test]
 fn what_cannot_work_is_refused_with_a_reason() {
     let desk = Desk::new();
-    let empty = desk.file("empty", "\n");
+    let (empty, token) = (desk.file("empty", "\n"), desk.file("token", "1:a\n"));
     let cases: &[(&[&str], &str)] = &[
         (&["add", "webhook", "ftp://example.org/"], "must begin with https://"),
         (&["add", "webhook", "example.org"], "must begin with https://"),
@@ -116,6 +169,12 @@ fn what_cannot_work_is_refused_with_a_reason() {
         (&["add", "webhook", "https://example.org/", "--secret-file", "/nonexistent"], "cannot read"),
         (&["add", "telegram", "barn", "--bot-token-file", "/nonexistent"], "not a chat id"),
         (&["add", "telegram", "1", "--bot-token-file", "/nonexistent"], "cannot read"),
+        (&["add", "telegram", "1", "--bot-token-file", &empty, "--topic", "x"], "must hold one line"),
+        (&["add", "telegram", "1", "--bot-token-file", &token, "--topic", "0"], "not the number of a topic"),
+        (&["add", "telegram", "1", "--bot-token-file", &token, "--silent", "x"], "neither \"endings\" nor"),
+        (&["add", "slack", "#alerts"], "--url-file"),
+        (&["add", "slack", "", "--url-file", &token], "one line of 1 to 100 characters"),
+        (&["add", "pushover", "short", "--token-file", &token], "not a user key"),
         (&["add", "email", "nobody"], "not a mail address"),
         (&["add", "email", "a@b", "--recipient", "nobody"], "no recipient"),
         (&["test", "9"], "no channel 9"),

@@ -1,17 +1,15 @@
 //! The forms of channels: add, change the address, switch on and off, remove, test.
 
-use super::{PeopleNote, RefusedForm, show};
+use super::channel_form::{self, FormOf, entered_channel, refused};
+use super::{PeopleNote, show};
 use crate::clock::Now;
 use crate::http::{Exchange, Response};
 use crate::monitor::accounts::visitor::Role;
-use crate::monitor::notify::channel::{ChannelId, ChannelKind, check_secret};
-use crate::monitor::notify::channels::NewChannel;
-use crate::monitor::notify::mail::check_address;
-use crate::monitor::notify::target::{
-    check_chat, check_mail_server, check_topic, check_url, is_public_target,
-};
+use crate::monitor::notify::channel::{Channel, ChannelId, ChannelKind};
+use crate::monitor::notify::kinds::descriptor;
+use crate::monitor::notify::target::is_public_target;
 use crate::monitor::notify::test_message::test_channel;
-use crate::monitor::registry::token::{Token, TokenUse};
+use crate::monitor::registry::token::Token;
 use crate::monitor::store::Refused;
 use crate::monitor::web::context::PageContext;
 use crate::monitor::web::form::Form;
@@ -32,19 +30,28 @@ pub fn add(context: &PageContext, visit: &Visit<'_>) -> Result<Response, PageRef
     visit.require(Role::Owner)?;
     let form = Form::of_body(visit.request)?;
     let (store, now) = (&context.shared.store, visit.now.wall);
-    let kind = ChannelKind::from_name(form.text("kind")).ok_or_else(|| Refused::because("choose a kind"));
-    let added = kind.and_then(|kind| new_channel(context, kind, &form)).and_then(|(new, secret)| {
+    let Some(kind) = ChannelKind::from_name(form.text("kind")) else {
+        return show(
+            context,
+            visit,
+            PeopleNote { problem: Some("Choose a kind.".into()), ..PeopleNote::default() },
+        );
+    };
+    let added = entered_channel(context, kind, &form).and_then(|(new, secret)| {
         let id = store.add_channel(form.filled("recipient"), &new, now)?;
-        Ok((id, new.kind, secret))
+        Ok((id, secret))
     });
     match added {
-        Ok((id, kind, secret)) => {
+        Ok((id, secret)) => {
             let (subject, detail) = (form.text("recipient"), format!("{} channel {}", kind.name(), id.0));
             store.record_audit(&visit.actor(), "channel.add", Some(subject), Some(&detail), now)?;
             context.changed();
             done(context, visit, &format!("Channel {} is added.", id.0), secret, "people")
         }
-        Err(refused) => show(context, visit, PeopleNote::refused(refused, form, RefusedForm::NewChannel)?),
+        Err(problem) => {
+            let of = FormOf::New { recipient: form.text("recipient"), kind };
+            refused(visit, of, &form, problem)
+        }
     }
 }
 
@@ -60,51 +67,6 @@ fn done(
     let done = Some(format!("{what} The receiver checks its secret:"));
     let secret = Some(secret.as_str().to_owned());
     show(context, visit, PeopleNote { done, secret, ..PeopleNote::default() })
-}
-
-/// The channel of a form, and the secret if it was made here. No file is named: the page reads none.
-fn new_channel(
-    context: &PageContext,
-    kind: ChannelKind,
-    form: &Form,
-) -> Result<(NewChannel, Option<Token>), Refused> {
-    let target = form.text("target").to_owned();
-    let entered = form.filled("secret").map(str::to_owned);
-    if let Some(secret) = &entered {
-        check_secret(secret).map_err(|problem| format!("the secret {problem}"))?;
-    }
-    let mut made = None;
-    match kind {
-        ChannelKind::Webhook => {
-            check_url(&target)?;
-            if entered.is_none() {
-                let token = Token::make(TokenUse::Device);
-                made = Some(token.map_err(|error| format!("cannot make a secret: {error}"))?);
-            }
-        }
-        ChannelKind::Telegram => {
-            check_chat(&target)?;
-            if entered.is_none() {
-                return Err(Refused::because("enter the bot's token"));
-            }
-        }
-        ChannelKind::Email => {
-            check_address(&target)?;
-            check_mail_server(&context.notify.get())?;
-        }
-        ChannelKind::Ntfy => {
-            check_url(&target)?;
-            check_topic(&target)?;
-        }
-    }
-    let (secret, token) = match kind {
-        ChannelKind::Webhook => {
-            (entered.or_else(|| made.as_ref().map(|made| made.as_str().to_owned())), None)
-        }
-        ChannelKind::Telegram | ChannelKind::Ntfy => (None, entered),
-        ChannelKind::Email => (None, None),
-    };
-    Ok((NewChannel { kind, target, secret, secret_file: None, token }, made))
 }
 
 /// `POST /channels/{id}/...` except the test.
@@ -130,13 +92,23 @@ pub fn change(
     Ok(see_other("../../people".into()))
 }
 
+/// `GET /channels/{id}/address`
+pub fn address_form(
+    context: &PageContext,
+    visit: &Visit<'_>,
+    id: ChannelId,
+) -> Result<Response, PageRefusal> {
+    visit.require(Role::Owner)?;
+    channel_form::address(visit, &context.shared.store.channel(id).map_err(without_channel)?)
+}
+
 /// `POST /channels/{id}/address`: the secret is entered again, so that it cannot be sent to an address of somebody who
 /// does not know it.
 fn change_address(context: &PageContext, visit: &Visit<'_>, id: ChannelId) -> Result<Response, PageRefusal> {
     let form = Form::of_body(visit.request)?;
     let (store, now) = (&context.shared.store, visit.now.wall);
     let channel = store.channel(id).map_err(without_channel)?;
-    let changed = new_channel(context, channel.kind, &form)
+    let changed = entered_channel(context, channel.kind, &form)
         .and_then(|(new, secret)| store.move_channel(id, &new).map(|()| secret));
     match changed {
         Ok(secret) => {
@@ -146,7 +118,7 @@ fn change_address(context: &PageContext, visit: &Visit<'_>, id: ChannelId) -> Re
             let what = format!("Channel {} has a new address.", id.0);
             done(context, visit, &what, secret, "../../people")
         }
-        Err(refused) => show(context, visit, PeopleNote::refused(refused, form, RefusedForm::Address(id))?),
+        Err(problem) => refused(visit, FormOf::Changed(&channel), &form, problem),
     }
 }
 
@@ -197,7 +169,7 @@ fn tested(
     let channel = store.channel(id).map_err(without_channel)?;
     let result = test_channel(&channel, &context.notify.get(), now.wall);
     store.record_audit(&visit.actor(), "channel.test", Some(&channel.name()), None, now.wall)?;
-    let is_public = channel.kind == ChannelKind::Email || is_public_target(&channel.target);
+    let is_public = leads_outside(&channel);
     let shown = |answer: String| shown_answer(&answer, is_public);
     let note = match result {
         Ok(answer) => {
@@ -208,6 +180,13 @@ fn tested(
         }
     };
     show(context, &visit, note)
+}
+
+/// Whether what the receiver answers may be shown: it is a public service, or one that the configuration names.
+fn leads_outside(channel: &Channel) -> bool {
+    let secret = channel.read_token().ok().flatten();
+    let url = descriptor(channel.kind).address.url(&channel.target, secret.as_deref(), &channel.options);
+    url.is_none_or(is_public_target)
 }
 
 /// At most 300 characters; of a private address only the status, so that nobody can read internal servers this way.

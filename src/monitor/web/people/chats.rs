@@ -1,9 +1,9 @@
 //! The search for a Telegram chat: the page shows a code, and the chat in which the bot receives it becomes the channel.
 
-use super::{PeopleNote, RefusedForm, show};
+use super::channel_form::{FormOf, refused};
 use crate::http::Response;
 use crate::monitor::accounts::visitor::Role;
-use crate::monitor::notify::channel::ChannelKind;
+use crate::monitor::notify::channel::{ChannelKind, ChannelOptions};
 use crate::monitor::notify::channels::NewChannel;
 use crate::monitor::notify::chat_search::{ChatSearch, SearchId, SearchState};
 use crate::monitor::notify::telegram::{FoundChat, is_bot_token};
@@ -40,7 +40,9 @@ pub fn start(context: &PageContext, visit: &Visit<'_>) -> Result<Response, PageR
     };
     match started {
         Ok(id) => Ok(see_other(format!("chats/{id}"))),
-        Err(refused) => show(context, visit, PeopleNote::refused(refused, form, RefusedForm::NewChannel)?),
+        Err(problem) => {
+            refused(visit, FormOf::New { recipient, kind: ChannelKind::Telegram }, &form, problem)
+        }
     }
 }
 
@@ -86,6 +88,7 @@ pub fn add(context: &PageContext, visit: &Visit<'_>, id: SearchId) -> Result<Res
         secret: None,
         secret_file: None,
         token: Some(search.token.clone()),
+        options: ChannelOptions::default(),
     };
     let (store, now) = (&context.shared.store, visit.now.wall);
     match store.add_channel(Some(search.recipient.as_str()).filter(|name| !name.is_empty()), &new, now) {

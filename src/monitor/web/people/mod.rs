@@ -4,9 +4,11 @@
 //! |---|---|
 //! | `mod` | the page; adding and removing recipients |
 //! | `preferences` | the form of topics, machines, quiet hours |
-//! | `channels` | the forms of channels, and their tests |
+//! | `channels` | adds, changes and tests channels |
+//! | `channel_form` | the form of a channel |
 //! | `chats` | the search for a Telegram chat |
 
+pub mod channel_form;
 pub mod channels;
 pub mod chats;
 mod preferences;
@@ -22,7 +24,7 @@ use super::words::{channel_name, when};
 use crate::config::Period;
 use crate::http::Response;
 use crate::monitor::accounts::visitor::{AccessScope, Role};
-use crate::monitor::notify::channel::{ChannelId, ChannelKind};
+use crate::monitor::notify::channel::{ChannelKind, KINDS};
 use crate::monitor::notify::channels::ListedChannel;
 use crate::monitor::notify::choices::Selection;
 use crate::monitor::notify::recipients::{Preferences, StoredRecipient};
@@ -37,6 +39,8 @@ use preferences::PreferencesForm;
 struct PeoplePage {
     frame: Frame,
     recipients: Vec<RecipientLine>,
+    /// Of channels that can be added.
+    kinds: [ChannelKind; KINDS.len()],
     has_channel: bool,
     /// Of a new recipient, as it was entered.
     name: String,
@@ -57,26 +61,12 @@ struct RecipientLine {
     when: String,
     channels: Vec<ChannelLine>,
     form: PreferencesForm,
-    /// A new channel, as it was entered in a form that was refused.
-    new_channel: EnteredChannel,
-}
-
-/// The fields of a channel's form, without its secret.
-#[derive(Default)]
-struct EnteredChannel {
-    is_open: bool,
-    kind: String,
-    target: String,
 }
 
 struct ChannelLine {
     id: i64,
     kind: String,
     target: String,
-    /// Whether its address needs a secret; asked for again when the address changes.
-    secret: Option<&'static str>,
-    /// The address as it was entered in a form that was refused.
-    entered: Option<String>,
     is_enabled: bool,
     state: String,
     has_failed: bool,
@@ -97,8 +87,6 @@ pub struct PeopleNote {
 pub enum RefusedForm {
     Recipient,
     Preferences,
-    NewChannel,
-    Address(ChannelId),
 }
 
 impl PeopleNote {
@@ -128,6 +116,7 @@ pub fn show(context: &PageContext, visit: &Visit<'_>, note: PeopleNote) -> Resul
     let page = PeoplePage {
         frame: Frame::new(&visit.viewpoint, Section::People, "People"),
         recipients,
+        kinds: KINDS,
         has_channel: channels.iter().any(|channel| channel.enabled),
         name: note.form(RefusedForm::Recipient).map_or_else(String::new, |form| form.text("name").to_owned()),
         done: note.done,
@@ -149,8 +138,6 @@ fn line(
         Some(entered) => PreferencesForm::entered(entered),
         None => PreferencesForm::of(&recipient),
     };
-    let new_channel = note.form(RefusedForm::NewChannel);
-    let new_channel = new_channel.filter(|form| form.text("recipient") == recipient.name);
     RecipientLine {
         is_enabled: recipient.enabled,
         machines: if sees_all { recipient.chosen.to_string() } else { String::new() },
@@ -158,18 +145,10 @@ fn line(
         channels: channels
             .iter()
             .filter(|channel| channel.recipient == recipient.name)
-            .map(|channel| channel_line(channel, visit, note))
+            .map(|channel| channel_line(channel, visit))
             .collect(),
         form,
-        new_channel: new_channel.map(EnteredChannel::of).unwrap_or_default(),
         name: recipient.name,
-    }
-}
-
-impl EnteredChannel {
-    fn of(form: &Form) -> EnteredChannel {
-        let text = |name: &str| form.text(name).to_owned();
-        EnteredChannel { is_open: true, kind: text("kind"), target: text("target") }
     }
 }
 
@@ -187,33 +166,20 @@ fn when_notified(wants: &Preferences) -> String {
     quiet.into_iter().chain(long).chain(reminders).chain(escalation).collect::<Vec<_>>().join(", ")
 }
 
-fn channel_line(channel: &ListedChannel, visit: &Visit<'_>, note: &PeopleNote) -> ChannelLine {
+fn channel_line(channel: &ListedChannel, visit: &Visit<'_>) -> ChannelLine {
     let (clock, now) = (&visit.viewpoint.clock, visit.now.wall);
     let (state, has_failed) = match (&channel.last_error, channel.last_delivered) {
         (Some(error), _) => (without_response(error).to_owned(), true),
         (None, Some(at)) => (format!("delivered {}", when(at, clock, now)), false),
         (None, None) => ("not used yet".into(), false),
     };
-    let entered = note.form(RefusedForm::Address(channel.id));
     ChannelLine {
         id: channel.id.0,
         kind: channel_name(&channel.kind).to_owned(),
         target: shown_url(&channel.target),
-        secret: ChannelKind::from_name(&channel.kind).and_then(secret_of),
-        entered: entered.map(|form| form.text("target").to_owned()),
         is_enabled: channel.enabled,
         state,
         has_failed,
-    }
-}
-
-/// What a kind's secret is called; `None`: it has none.
-fn secret_of(kind: ChannelKind) -> Option<&'static str> {
-    match kind {
-        ChannelKind::Webhook => Some("Secret; empty: a new one is made"),
-        ChannelKind::Telegram => Some("Bot token"),
-        ChannelKind::Ntfy => Some("Access token; empty: none"),
-        ChannelKind::Email => None,
     }
 }
 

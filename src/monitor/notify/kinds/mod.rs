@@ -1,0 +1,146 @@
+//! The kinds of channels: one descriptor each.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `descriptor` | what a descriptor says; the delivery that it gets |
+//! | `request` | a JSON request to a service |
+//! | `slack`, `discord`, `teams`, `gotify`, `pushover` | one kind each |
+//! | `mod` | the descriptor of each kind; the kinds with files above this folder |
+
+pub mod descriptor;
+mod discord;
+mod gotify;
+mod pushover;
+mod request;
+mod slack;
+mod teams;
+
+use super::channel::ChannelKind;
+use super::mail::{self, check_address};
+use super::message::DeliveryError;
+use super::target::{check_chat, check_mail_server, check_topic, check_url};
+use super::telegram::{self, check_thread};
+use super::{ntfy, webhook};
+use descriptor::{
+    Delivery, KindDescriptor, OptionField, OptionForm, SecretField, SecretNeed, TargetField, UrlPlace,
+    needs_no_check,
+};
+
+/// The descriptor of a kind.
+pub fn descriptor(kind: ChannelKind) -> &'static KindDescriptor {
+    match kind {
+        ChannelKind::Webhook => &WEBHOOK,
+        ChannelKind::Telegram => &TELEGRAM,
+        ChannelKind::Email => &EMAIL,
+        ChannelKind::Ntfy => &NTFY,
+        ChannelKind::Slack => &slack::SLACK,
+        ChannelKind::Discord => &discord::DISCORD,
+        ChannelKind::Teams => &teams::TEAMS,
+        ChannelKind::Gotify => &gotify::GOTIFY,
+        ChannelKind::Pushover => &pushover::PUSHOVER,
+    }
+}
+
+static WEBHOOK: KindDescriptor = KindDescriptor {
+    about: "POST JSON to a URL, signed with a secret; by default a secret is generated and printed alone on the last \
+            line, only once",
+    target: TargetField {
+        value: "URL",
+        label: "URL",
+        help: "URL, such as https://example.org/hook",
+        check: check_url,
+    },
+    secret: Some(SecretField {
+        option: "secret-file",
+        called: "secret",
+        help: "File with the secret, which is copied into the database",
+        need: SecretNeed::Generated,
+    }),
+    options: &[],
+    address: UrlPlace::Target,
+    check: needs_no_check,
+    send: |delivery| webhook::send(delivery.public_only, delivery.channel, delivery.message, delivery.now()),
+};
+
+static TELEGRAM: KindDescriptor = KindDescriptor {
+    about: "Send to a Telegram chat as a bot",
+    target: TargetField {
+        value: "CHAT",
+        label: "Chat id",
+        help: "Id of the chat, such as 123456789, -1001234567890 or @channel",
+        check: check_chat,
+    },
+    secret: Some(SecretField {
+        option: "bot-token-file",
+        called: "bot's token",
+        help: "File with the bot token; read again for each message",
+        need: SecretNeed::Required,
+    }),
+    options: &[
+        OptionField {
+            name: telegram::TOPIC,
+            option: "topic",
+            value: "NUMBER",
+            label: "Topic of a group",
+            help: "Number of a topic in a group with topics (message_thread_id): the last number in the link of one of \
+                   its messages' topic, such as 42 in t.me/c/1234567890/42",
+            form: OptionForm::Optional,
+            check: check_thread,
+        },
+        OptionField {
+            name: telegram::SILENT,
+            option: "silent",
+            value: "WHICH",
+            label: "Without a sound",
+            help: "Messages that make no sound: \"endings\" (ends of incidents and planned stops) or \"all\"",
+            form: OptionForm::Optional,
+            check: telegram::check_silent,
+        },
+    ],
+    address: UrlPlace::Configured,
+    check: needs_no_check,
+    send: telegram::send,
+};
+
+static EMAIL: KindDescriptor = KindDescriptor {
+    about: "Send mail over the server in [smtp]",
+    target: TargetField {
+        value: "ADDRESS",
+        label: "Address",
+        help: "Address, such as ops@example.org",
+        check: check_address,
+    },
+    secret: None,
+    options: &[],
+    address: UrlPlace::Configured,
+    check: |draft| check_mail_server(draft.settings),
+    send: send_mail,
+};
+
+fn send_mail(delivery: &Delivery<'_>) -> Result<String, DeliveryError> {
+    let Delivery { settings, names, channel, message, context, .. } = delivery;
+    match &settings.smtp {
+        Some(smtp) => mail::send(smtp, names, &settings.mail_limits, channel, message, context),
+        None => Err(DeliveryError::later("no mail server is configured in [smtp]")),
+    }
+}
+
+static NTFY: KindDescriptor = KindDescriptor {
+    about: "Publish to an ntfy topic",
+    target: TargetField {
+        value: "URL",
+        label: "URL of the topic",
+        help: "URL of the topic, such as https://ntfy.sh/my-topic",
+        check: |url| check_url(url).and_then(|()| check_topic(url)),
+    },
+    secret: Some(SecretField {
+        option: "token-file",
+        called: "access token",
+        help: "File with an access token, for a protected topic; read again for each message",
+        need: SecretNeed::Optional,
+    }),
+    options: &[],
+    address: UrlPlace::Target,
+    check: needs_no_check,
+    send: |delivery| ntfy::send(delivery.public_only, delivery.channel, delivery.message, delivery.now()),
+};
