@@ -8,6 +8,7 @@ mod figures;
 mod killed;
 mod people;
 mod post;
+mod programs;
 mod rig;
 mod services;
 mod support;

@@ -161,6 +161,51 @@ const SERVICES: &[Service] = &[
         length: |request| field(request, "/message").chars().count(),
         most: 1024,
     },
+    Service {
+        kind: "matrix",
+        target: "!room/id:example.org",
+        secret: TOKEN,
+        options: &[("server", "{url}")],
+        accepted: (200, r#"{"event_id":"$abc"}"#),
+        permanent: &[
+            (413, r#"{"errcode":"M_TOO_LARGE","error":"event too large"}"#),
+            (400, r#"{"errcode":"M_BAD_JSON","error":"..."}"#),
+        ],
+        temporary: &[
+            (401, r#"{"errcode":"M_UNKNOWN_TOKEN","error":"...","soft_logout":true}"#),
+            (403, r#"{"errcode":"M_FORBIDDEN","error":"User not in room"}"#),
+            (404, r#"{"errcode":"M_UNRECOGNIZED","error":"..."}"#),
+            (400, r#"{"errcode":"M_SOMETHING_NEW","error":"..."}"#),
+            (502, "<html>a proxy</html>"),
+        ],
+        limited: (
+            &[],
+            r#"{"errcode":"M_LIMIT_EXCEEDED","error":"Too many requests","retry_after_ms":300000}"#,
+        ),
+        text: |request| field(request, "/body"),
+        length: |request| request.body.len(),
+        most: 40_000,
+    },
+    Service {
+        kind: "apprise",
+        target: "family",
+        secret: "{url}/notify/B0SECRETSECRET",
+        options: &[("tag", "farm")],
+        accepted: (200, "Notification(s) sent."),
+        permanent: &[(413, "")],
+        temporary: &[
+            // No configuration: nobody was notified.
+            (204, ""),
+            (424, "One or more notification could not be sent."),
+            (400, "Bad FORM Payload provided."),
+            (404, ""),
+            (500, ""),
+        ],
+        limited: (&[("Retry-After", "300")], ""),
+        text: |request| field(request, "/body"),
+        length: |request| field(request, "/body").chars().count(),
+        most: 4000,
+    },
 ];
 
 fn field(request: &Request, pointer: &str) -> String {
@@ -330,7 +375,8 @@ fn a_name_with_markup_is_text_to_each_service() {
 fn an_answer_that_repeats_the_secret_does_not_reveal_it() {
     for service in SERVICES {
         let server = Server::start(|request| {
-            let token = request.header("X-Gotify-Key").unwrap_or_default();
+            let token =
+                request.header("X-Gotify-Key").or(request.header("Authorization")).unwrap_or_default();
             let echo = format!("{} {token} {}", request.target, String::from_utf8_lossy(&request.body));
             Reply::Answer(500, Vec::new(), echo.into_bytes())
         });
@@ -379,6 +425,21 @@ fn a_url_that_was_replaced_in_its_file_is_used_for_the_next_attempt() {
 }
 
 #[test]
+fn a_message_to_a_matrix_room_is_repeated_with_the_same_transaction() {
+    let (service, server) = (Service::of("matrix"), Server::always(Reply::Reset));
+    let mut rig = service.rig(2, &server);
+    rig.lose([1]);
+    let first = server.request();
+    rig.eventually_row(1, "it failed", |row| row.attempts == 1);
+    server.become_one_that(|_| answer(service.accepted));
+    rig.wait(MINUTE);
+    assert_eq!(server.request().target, first.target);
+    rig.eventually_all_delivered();
+    rig.lose([2]);
+    assert_ne!(server.request().target, first.target);
+}
+
+#[test]
 fn each_service_shows_what_is_urgent_in_its_own_way() {
     for (kind, pointer, begin, end) in
         [("gotify", "/priority", json!(8), json!(4)), ("pushover", "/priority", json!(1), json!(0))]
@@ -407,6 +468,14 @@ fn the_secret_is_where_each_service_expects_it() {
     assert!(first("teams").target.ends_with("&sig=B0SECRETSECRET"));
     let gotify = first("gotify");
     assert_eq!((gotify.target.as_str(), gotify.header("X-Gotify-Key")), ("/message", Some(TOKEN)));
+    let matrix = first("matrix");
+    assert_eq!(matrix.method, "PUT");
+    let path = "/_matrix/client/v3/rooms/%21room%2Fid%3Aexample%2Eorg/send/m.room.message/heartbeat%2D";
+    assert!(matrix.target.starts_with(path), "{}", matrix.target);
+    assert_eq!(matrix.header("Authorization"), Some(format!("Bearer {TOKEN}").as_str()));
+    assert_eq!(matrix.json()["msgtype"], "m.text");
+    let apprise = first("apprise");
+    assert_eq!((apprise.target.as_str(), &apprise.json()["tag"]), ("/notify/B0SECRETSECRET", &json!("farm")));
     let pushover = first("pushover");
     assert_eq!(pushover.target, "/1/messages.json");
     assert_eq!(

@@ -81,12 +81,15 @@ fn the_form_of_each_kind_has_its_fields_and_its_secret_is_never_shown_again() {
     let (_monitor, mut owner) = owner(Plan::new().toml("notify.allow_private_webhooks", "true"));
     add_recipient(&mut owner);
     let people = owner.get("/people").body;
-    for kind in ["telegram", "email", "ntfy", "slack", "discord", "teams", "gotify", "pushover", "webhook"] {
+    let chats =
+        ["telegram", "email", "ntfy", "slack", "discord", "teams", "gotify", "pushover", "matrix", "apprise"];
+    for kind in chats.into_iter().chain(["webhook", "pagerduty", "home-assistant"]) {
         assert!(people.contains(&format!("<option value=\"{kind}\">")), "{kind}");
         let form = owner.get(&format!("/channels?kind={kind}&recipient=farm"));
         assert_eq!(form.status, 200, "{kind}");
         assert_eq!(form.body.contains("name=\"secret\""), kind != "email", "{kind}");
         assert_eq!(form.body.contains("name=\"topic\""), kind == "telegram", "{kind}");
+        assert_eq!(form.body.contains("name=\"server\" size=\"40\" required"), kind == "matrix", "{kind}");
     }
     for nothing in ["/channels?kind=pigeon&recipient=farm", "/channels?kind=slack&recipient=mill"] {
         assert_eq!(owner.get(nothing).status, 404, "{nothing}");

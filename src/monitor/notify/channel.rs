@@ -17,6 +17,10 @@ pub enum ChannelKind {
     Teams,
     Gotify,
     Pushover,
+    Matrix,
+    PagerDuty,
+    HomeAssistant,
+    Apprise,
 }
 
 /// What the couriers need of a kind; `kinds` has the rest.
@@ -33,7 +37,7 @@ const fn entry(kind: ChannelKind, name: &'static str, shown: &'static str, class
 }
 
 /// All kinds, in the order of [`ChannelKind`].
-const ENTRIES: [KindEntry; 9] = [
+const ENTRIES: [KindEntry; 13] = [
     entry(ChannelKind::Webhook, "webhook", "webhook", CourierClass::Webhook),
     entry(ChannelKind::Telegram, "telegram", "Telegram", CourierClass::Chat),
     entry(ChannelKind::Email, "email", "mail", CourierClass::Mail),
@@ -43,6 +47,10 @@ const ENTRIES: [KindEntry; 9] = [
     entry(ChannelKind::Teams, "teams", "Microsoft Teams", CourierClass::Chat),
     entry(ChannelKind::Gotify, "gotify", "Gotify", CourierClass::Chat),
     entry(ChannelKind::Pushover, "pushover", "Pushover", CourierClass::Chat),
+    entry(ChannelKind::Matrix, "matrix", "Matrix", CourierClass::Chat),
+    entry(ChannelKind::PagerDuty, "pagerduty", "PagerDuty", CourierClass::Webhook),
+    entry(ChannelKind::HomeAssistant, "home-assistant", "Home Assistant", CourierClass::Webhook),
+    entry(ChannelKind::Apprise, "apprise", "Apprise", CourierClass::Chat),
 ];
 
 /// A channel's id, as in `channel.id`.

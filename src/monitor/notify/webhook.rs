@@ -105,7 +105,8 @@ pub fn send(
     }
 }
 
-fn payload(notice: &Notice, acknowledge: Option<&AcknowledgeOffer>) -> Result<Vec<u8>, String> {
+/// The body, also for kinds that add to it.
+pub fn payload(notice: &Notice, acknowledge: Option<&AcknowledgeOffer>) -> Result<Vec<u8>, String> {
     // A receiver that knows only the original's two events gets the right state after flapping, too.
     let event = match notice.news {
         EventKind::Steady => notice.state,

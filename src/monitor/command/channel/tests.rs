@@ -174,6 +174,13 @@ fn what_cannot_work_is_refused_with_a_reason() {
         (&["add", "telegram", "1", "--bot-token-file", &token, "--silent", "x"], "neither \"endings\" nor"),
         (&["add", "slack", "#alerts"], "--url-file"),
         (&["add", "slack", "", "--url-file", &token], "one line of 1 to 100 characters"),
+        (
+            &["add", "matrix", "#barn:example.org", "--server", "https://m", "--token-file", &token],
+            "internal id",
+        ),
+        (&["add", "matrix", "!barn:example.org", "--token-file", &token], "--server"),
+        (&["add", "matrix", "!barn:example.org", "--server", "m", "--token-file", &token], "must begin with"),
+        (&["add", "pagerduty", "Farm", "--routing-key-file", &token], "has 32 letters and digits"),
         (&["add", "pushover", "short", "--token-file", &token], "not a user key"),
         (&["add", "email", "nobody"], "not a mail address"),
         (&["add", "email", "a@b", "--recipient", "nobody"], "no recipient"),

@@ -4,12 +4,16 @@
 //! |---|---|
 //! | `descriptor` | what a descriptor says; the delivery that it gets |
 //! | `request` | a JSON request to a service |
-//! | `slack`, `discord`, `teams`, `gotify`, `pushover` | one kind each |
+//! | `slack`, `discord`, `teams`, `gotify`, `pushover`, `matrix`, `pagerduty`, `home_assistant`, `apprise` | one kind each |
 //! | `mod` | the descriptor of each kind; the kinds with files above this folder |
 
+mod apprise;
 pub mod descriptor;
 mod discord;
 mod gotify;
+mod home_assistant;
+mod matrix;
+mod pagerduty;
 mod pushover;
 mod request;
 mod slack;
@@ -38,6 +42,10 @@ pub fn descriptor(kind: ChannelKind) -> &'static KindDescriptor {
         ChannelKind::Teams => &teams::TEAMS,
         ChannelKind::Gotify => &gotify::GOTIFY,
         ChannelKind::Pushover => &pushover::PUSHOVER,
+        ChannelKind::Matrix => &matrix::MATRIX,
+        ChannelKind::PagerDuty => &pagerduty::PAGERDUTY,
+        ChannelKind::HomeAssistant => &home_assistant::HOME_ASSISTANT,
+        ChannelKind::Apprise => &apprise::APPRISE,
     }
 }
 
