@@ -306,6 +306,7 @@ fn post(manner: Manner, security: SmtpSecurity, login: Option<(&str, &str)>, tru
             password_file: write("password", password),
         }),
         from: "The barn <monitor@example.org>".into(),
+        helo: None,
         ca_file: Some(write("ca.pem", trusted)),
     };
     let settings = NotifySettings {

@@ -16,6 +16,7 @@ fn smtp(server: &MailServer) -> SmtpConfig {
         security: SmtpSecurity::None,
         login: None,
         from: "monitor@example.org".into(),
+        helo: None,
         ca_file: None,
     }
 }
@@ -74,6 +75,20 @@ fn a_mail_whose_answer_is_lost_is_not_sent_again_for_half_an_hour() {
     let again = server.mail();
     let id = |mail: &crate::support::mail::Mail| mail.header("Message-ID").map(str::to_owned);
     assert!(id(&first).is_some() && [id(&again), id(&server.mail())].contains(&id(&first)));
+}
+
+#[test]
+fn a_mail_server_gets_the_configured_name_or_the_address_of_the_connection() {
+    for (helo, expected) in [(None, "[127.0.0.1]"), (Some("monitor.example.org"), "monitor.example.org")] {
+        let server = server(AtTheDot::Answer);
+        let smtp = SmtpConfig { helo: helo.map(str::to_owned), ..smtp(&server) };
+        let settings = NotifySettings { smtp: Some(smtp), ..NotifySettings::default() };
+        let mut rig = Rig::with(1, settings);
+        rig.channel("email", "ops@example.org");
+        rig.lose([1]);
+        assert_eq!(server.mail().hello, expected);
+        rig.eventually_all_delivered();
+    }
 }
 
 #[test]

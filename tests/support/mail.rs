@@ -50,6 +50,8 @@ pub struct Mail {
     pub text: String,
     pub encrypted: bool,
     pub user: Option<String>,
+    /// With what the client introduced itself.
+    pub hello: String,
 }
 
 impl Mail {
@@ -160,7 +162,7 @@ impl Session {
             }
         }
         self.send("220 mail.test ready\r\n")?;
-        let (mut from, mut to) = (String::new(), String::new());
+        let (mut from, mut to, mut hello) = (String::new(), String::new(), String::new());
         loop {
             let line = self.line()?;
             let word = line.split(' ').next().unwrap_or("").to_ascii_uppercase();
@@ -170,7 +172,10 @@ impl Session {
                 continue;
             }
             match word.as_str() {
-                "EHLO" => self.greet()?,
+                "EHLO" => {
+                    hello = line.trim_start_matches("EHLO ").to_owned();
+                    self.greet()?;
+                }
                 "STARTTLS" => {
                     let injected = self.manner.injected;
                     self.send(&format!("220 go ahead\r\n{injected}"))?;
@@ -197,9 +202,9 @@ impl Session {
                     }
                     let encrypted = matches!(self.stream, Stream::Tls(_));
                     let user = self.user.clone();
+                    let (from, to, hello) = (from.clone(), to.clone(), hello.clone());
                     // Nobody may be waiting for it.
-                    let _ =
-                        self.mails.send(Mail { from: from.clone(), to: to.clone(), text, encrypted, user });
+                    let _ = self.mails.send(Mail { from, to, text, encrypted, user, hello });
                     match self.manner.at_the_dot {
                         AtTheDot::Answer => {}
                         AtTheDot::Wait(time) => thread::sleep(time),

@@ -148,6 +148,7 @@ impl Check<'_> {
             security,
             login,
             from: from.into_inner(),
+            helo: self.helo(written.helo)?,
             ca_file: self.source.optional_path(written.ca_file)?,
         }))
     }
@@ -163,6 +164,16 @@ impl Check<'_> {
             return Ok(None);
         };
         Ok(Some(PasswordLogin { user: user.into_inner(), password_file: self.source.absolute(file)? }))
+    }
+
+    fn helo(&self, written: Option<Spanned<String>>) -> Result<Option<String>, ConfigError> {
+        match written {
+            Some(helo) if !is_helo(helo.get_ref()) => {
+                let problem = "must be the full name of this server, such as \"monitor.example.org\"";
+                Err(self.source.fault(helo.span(), problem))
+            }
+            helo => Ok(helo.map(Spanned::into_inner)),
+        }
     }
 
     pub fn retention(&self, written: written::Retention) -> Result<RetentionConfig, ConfigError> {
@@ -189,6 +200,14 @@ impl Check<'_> {
     pub fn metrics_machines(&self, written: written::FleetMetrics) -> Result<usize, ConfigError> {
         // A response has about 1 KB for each machine.
         Ok(self.source.number::<u32>(written.machines, 1_000, 0..=100_000)? as usize)
+    }
+}
+
+/// A host's name, or an address in brackets (RFC 5321, 4.1.3).
+fn is_helo(helo: &str) -> bool {
+    match helo.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(literal) => literal.trim_start_matches("IPv6:").parse::<std::net::IpAddr>().is_ok(),
+        None => matches!(ServerName::try_from(helo), Ok(ServerName::DnsName(_))),
     }
 }
 

@@ -168,6 +168,10 @@ fn each_fault_is_one_sentence_with_its_place_and_what_is_allowed() {
             "c.toml:3: [smtp] from = \"me\": must be an address, such as \"Heartbeat <heartbeat@example.org>\"",
         ),
         (
+            "[smtp]\nhost = \"mail\"\nfrom = \"a@b\"\nhelo = \"a b\"",
+            "c.toml:4: [smtp] helo = \"a b\": must be the full name of this server, such as \"monitor.example.org\"",
+        ),
+        (
             "[retention]\nevents = \"1h\"",
             "c.toml:2: [retention] events = \"1h\": must be from \"24h\" to \"87600h\"",
         ),

@@ -89,6 +89,8 @@ pub struct SmtpConfig {
     pub login: Option<PasswordLogin>,
     /// `address` or `Name <address>`.
     pub from: String,
+    /// With which the monitor introduces itself to the mail server; `None`: the address of its connection.
+    pub helo: Option<String>,
     /// PEM; trusted instead of the public CAs.
     pub ca_file: Option<PathBuf>,
 }

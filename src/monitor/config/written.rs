@@ -59,6 +59,7 @@ pub struct Smtp {
     pub user: Option<Spanned<String>>,
     pub password_file: Option<Spanned<String>>,
     pub from: Option<Spanned<String>>,
+    pub helo: Option<Spanned<String>>,
     pub ca_file: Option<Spanned<String>>,
 }
 

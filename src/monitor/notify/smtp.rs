@@ -22,7 +22,7 @@ use crate::resolver::NameResolver;
 use crate::tls_client::trust::Trust;
 use session::{Envelope, MailStream, Session, connection_error};
 use std::io::{self, Read, Write};
-use std::net::IpAddr;
+use std::net::{IpAddr, TcpStream};
 use std::time::Instant;
 
 /// Delivers a mail and returns the server's reply.
@@ -42,8 +42,7 @@ pub fn deliver(
         DeadlineStream::connect(&smtp.host, smtp.port, names, limits.connect).map_err(unreachable)?;
     let _watched = context.interrupt.watch(stream.socket()).map_err(unreachable)?;
     let peer = stream.socket().peer_addr().map_err(unreachable)?.ip();
-    let name =
-        stream.socket().local_addr().map_or_else(|_| "localhost".into(), |address| literal(address.ip()));
+    let name = smtp.helo.clone().unwrap_or_else(|| own_address(stream.socket()));
     let stream = match smtp.security {
         SmtpSecurity::Tls => tls(smtp, stream)?,
         SmtpSecurity::StartTls | SmtpSecurity::None => stream,
@@ -106,6 +105,10 @@ fn tls(smtp: &SmtpConfig, stream: DeadlineStream) -> Result<DeadlineStream, Deli
     let trust = smtp.ca_file.as_deref().map_or_else(|| Ok(Trust::public()), Trust::only_file);
     let encrypted = trust.and_then(|trust| stream.encrypted(&smtp.host, &trust));
     encrypted.map_err(|problem| DeliveryError::later(format!("mail server {}: {problem}", smtp.host)))
+}
+
+fn own_address(socket: &TcpStream) -> String {
+    socket.local_addr().map_or_else(|_| "localhost".into(), |address| literal(address.ip()))
 }
 
 /// The address literal with which a client without a host name introduces itself (RFC 5321, 4.1.3).

@@ -29,6 +29,7 @@ impl Desk {
             security: SmtpSecurity::None,
             login: None,
             from: "heartbeat@example.org".into(),
+            helo: None,
             ca_file: None,
         };
         self.try_with(&NotifySettings { smtp: Some(smtp), ..NotifySettings::default() }, arguments)

@@ -35,6 +35,7 @@ fn converse(bytes: &[u8], cuts: &[u8]) -> (Result<String, DeliveryError>, Vec<u8
         security: SmtpSecurity::None,
         login: None,
         from: "a@example.org".into(),
+        helo: None,
         ca_file: None,
     };
     let limits = MailLimits::default();
