@@ -89,6 +89,43 @@ fn a_program_gets_a_message_for_each_machine_over_at_most_eight_connections() {
 }
 
 #[test]
+fn a_template_replaces_the_body_and_hostile_names_stay_values() {
+    const EVIL: &str = "\"}, \"admin\": true, {{link}} \\\r\n<script>&a=b'";
+    let cases = [
+        ("application/json", r#"{"text": "{{title}}", "name": "{{ machine.name }}", "id": {{machine.id}}}"#),
+        ("application/x-www-form-urlencoded", "name={{machine.name}}&admin={{condition.value}}"),
+        ("text/html", "<b title='{{machine.name}}'>{{message}}</b>"),
+    ];
+    for (content_type, template) in cases {
+        let server = Server::always(Reply::ok());
+        let mut rig = Rig::new(1);
+        let channel = rig.channel("webhook", &server.url("/"));
+        let options = serde_json::json!({ "template": template, "content_type": content_type });
+        rig.sql(
+            "UPDATE channel SET options = ?2 WHERE id = ?1",
+            rusqlite::params![channel, options.to_string()],
+        );
+        rig.sql("UPDATE machine SET name = ?1", [EVIL]);
+        rig.lose([1]);
+        let request = server.request();
+        assert_eq!(header(&request, "Content-Type"), content_type);
+        let signature = format!("sha256={}", hmac(SECRET, &request.body));
+        assert_eq!(header(&request, "X-Webhook-Signature"), signature);
+        let body = String::from_utf8(request.body.clone()).expect("UTF-8");
+        match content_type {
+            "application/json" => {
+                let json = request.json();
+                assert_eq!(json["name"], EVIL.replace("\r\n", "  "));
+                assert_eq!((&json["id"], json.get("admin")), (&serde_json::json!(1), None));
+            }
+            "text/html" => assert_eq!(body.matches(['<', '>']).count(), 4, "{body}"),
+            _ => assert!(body.ends_with("&admin=") && body.matches(['&', '=']).count() == 3, "{body}"),
+        }
+        rig.eventually_all_delivered();
+    }
+}
+
+#[test]
 fn a_delivery_whose_answer_was_lost_is_repeated_with_the_same_id_and_body() {
     let server = Server::always(Reply::Reset);
     let mut rig = Rig::new(1);

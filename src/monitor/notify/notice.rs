@@ -91,6 +91,19 @@ pub enum Severity {
     Test,
 }
 
+impl Severity {
+    /// In templates.
+    pub fn name(self) -> &'static str {
+        match self {
+            Severity::Bad => "bad",
+            Severity::Unsteady => "unsteady",
+            Severity::Good => "good",
+            Severity::Planned => "planned",
+            Severity::Test => "test",
+        }
+    }
+}
+
 /// The machine of an event, as far as recipients' choices and notices need it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Subject {

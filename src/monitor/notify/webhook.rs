@@ -13,12 +13,14 @@ use super::acknowledge_link::AcknowledgeOffer;
 use super::channel::Channel;
 use super::condition_notice::ConditionNotice;
 use super::http::PostClient;
+use super::kinds::template::{CONTENT_TYPE, DEFAULT_CONTENT_TYPE, TEMPLATE, render};
 use super::message::{DeliveryError, Message};
 use super::notice::EventKind;
 use super::notice::Notice;
 use crate::clock::Moment;
 use hmac::{Hmac, KeyInit, Mac};
 use serde::Serialize;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
 
@@ -84,11 +86,10 @@ pub fn send(
     message: &Message,
     now: Moment,
 ) -> Result<String, DeliveryError> {
-    let notice = message.first_notice()?;
-    let body = payload(notice, message.acknowledge.as_ref()).map_err(|why| DeliveryError::Never { why })?;
+    let (content_type, body) = body(channel, message, now)?;
     let (id, timestamp) = (message.id().to_string(), now.0.div_euclid(1000).to_string());
     let mut headers = vec![
-        ("Content-Type", "application/json".to_owned()),
+        ("Content-Type", content_type.to_owned()),
         ("X-Webhook-Id", id.clone()),
         ("X-Webhook-Timestamp", timestamp.clone()),
     ];
@@ -105,8 +106,40 @@ pub fn send(
     }
 }
 
-/// The body, also for kinds that add to it.
-pub fn payload(notice: &Notice, acknowledge: Option<&AcknowledgeOffer>) -> Result<Vec<u8>, String> {
+fn never(why: String) -> DeliveryError {
+    DeliveryError::Never { why }
+}
+
+/// Content type and body: the JSON of the original, or by the channel's template.
+fn body<'a>(
+    channel: &'a Channel,
+    message: &Message,
+    now: Moment,
+) -> Result<(&'a str, Vec<u8>), DeliveryError> {
+    let Some(template) = channel.options.get(TEMPLATE) else {
+        let body = payload(message.first_notice()?, message.acknowledge.as_ref());
+        return Ok((DEFAULT_CONTENT_TYPE, body.map_err(never)?));
+    };
+    let content_type = channel.options.get(CONTENT_TYPE).unwrap_or(DEFAULT_CONTENT_TYPE);
+    let body = render(template, content_type, &described(message, now)?);
+    // It was valid when it was added: it can be corrected, like the address.
+    Ok((content_type, body.map_err(DeliveryError::later)?.into_bytes()))
+}
+
+/// The payload with the message itself, for templates and for kinds that need both.
+pub fn described(message: &Message, now: Moment) -> Result<Value, DeliveryError> {
+    let notice = message.first_notice()?;
+    let body = payload(notice, message.acknowledge.as_ref()).map_err(never)?;
+    let mut body: Value = serde_json::from_slice(&body).map_err(|error| never(error.to_string()))?;
+    body["title"] = message.plain_title().into();
+    body["message"] = message.body(now).into();
+    body["link"] = message.link().into();
+    body["delivery"] = message.id().into();
+    body["severity"] = notice.severity().name().into();
+    Ok(body)
+}
+
+fn payload(notice: &Notice, acknowledge: Option<&AcknowledgeOffer>) -> Result<Vec<u8>, String> {
     // A receiver that knows only the original's two events gets the right state after flapping, too.
     let event = match notice.news {
         EventKind::Steady => notice.state,

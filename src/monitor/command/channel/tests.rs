@@ -90,6 +90,35 @@ fn a_secret_url_is_read_from_a_file_and_a_channel_has_the_options_of_its_kind() 
 }
 
 #[test]
+fn a_template_is_copied_into_the_database_and_a_wrong_one_is_refused() {
+    let desk = Desk::new();
+    let url = "https://example.org/hook";
+    for (template, more, problem) in [
+        ("{\"a\": {{title}}}", &[][..], "is not JSON for every value"),
+        ("{{ machine.nam }}", &["--content-type", "text/plain"], "unknown field \"machine.nam\""),
+        ("{{ title", &["--content-type", "text/plain"], "line 1 of the template"),
+        ("{{ title }}", &["--content-type", "image/png"], "the content type must be"),
+    ] {
+        let file = desk.file("body", template);
+        let error = desk.try_to(&[&["add", "webhook", url, "--template-file", &file], more].concat());
+        let error = error.expect_err(problem);
+        assert!(error.contains(problem), "{error}");
+    }
+    let error =
+        desk.try_to(&["add", "webhook", url, "--content-type", "text/plain"]).expect_err("no template");
+    assert!(error.contains("needs a template"), "{error}");
+    let error =
+        desk.try_to(&["add", "webhook", url, "--template-file", "/nonexistent"]).expect_err("no file");
+    assert!(error.contains("cannot read /nonexistent"), "{error}");
+    assert!(desk.run(&["list"]).starts_with("no channels"), "nothing was added");
+    let file = desk.file("body", "{\"a\": \"{{title}}\"}");
+    desk.run(&["add", "webhook", url, "--template-file", &file]);
+    let store = Store::open_beside(&desk.dir.path().join("monitor.db"), Moment(0)).expect("a database");
+    let options = store.channel(ChannelId(1)).expect("it").options;
+    assert_eq!(options.get("template"), Some("{\"a\": \"{{title}}\"}"));
+}
+
+#[test]
 fn a_wrong_secret_url_is_refused_without_showing_it() {
     let desk = Desk::new();
     for (url, problem) in [

@@ -7,8 +7,7 @@ use super::descriptor::{Delivery, KindDescriptor, NAME, SecretField, SecretNeed,
 use super::request::judged;
 use crate::monitor::notify::http::{HttpResponse, Refusal};
 use crate::monitor::notify::message::DeliveryError;
-use crate::monitor::notify::webhook::payload;
-use serde_json::Value;
+use crate::monitor::notify::webhook::described;
 
 pub static HOME_ASSISTANT: KindDescriptor = KindDescriptor {
     about: "Trigger a Home Assistant automation over its webhook",
@@ -27,14 +26,7 @@ pub static HOME_ASSISTANT: KindDescriptor = KindDescriptor {
 };
 
 fn send(delivery: &Delivery<'_>) -> Result<String, DeliveryError> {
-    let message = delivery.message;
-    let never = |why: String| DeliveryError::Never { why };
-    let body = payload(message.first_notice()?, message.acknowledge.as_ref()).map_err(never)?;
-    let mut body: Value = serde_json::from_slice(&body).map_err(|error| never(error.to_string()))?;
-    body["title"] = message.plain_title().into();
-    body["message"] = message.body(delivery.now()).into();
-    body["link"] = message.link().into();
-    body["delivery"] = message.id().into();
+    let body = described(delivery.message, delivery.now())?;
     delivery.post_to_secret(&body, judge)
 }
 

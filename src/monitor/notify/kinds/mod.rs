@@ -5,6 +5,7 @@
 //! | `descriptor` | what a descriptor says; the delivery that it gets |
 //! | `request` | a JSON request to a service |
 //! | `slack`, `discord`, `teams`, `gotify`, `pushover`, `matrix`, `pagerduty`, `home_assistant`, `apprise` | one kind each |
+//! | `template` | the template of a webhook's body |
 //! | `mod` | the descriptor of each kind; the kinds with files above this folder |
 
 mod apprise;
@@ -18,6 +19,7 @@ mod pushover;
 mod request;
 mod slack;
 mod teams;
+pub mod template;
 
 use super::channel::ChannelKind;
 use super::mail::{self, check_address};
@@ -26,8 +28,8 @@ use super::target::{check_chat, check_mail_server, check_topic, check_url};
 use super::telegram::{self, check_thread};
 use super::{ntfy, webhook};
 use descriptor::{
-    Delivery, KindDescriptor, OptionField, OptionForm, SecretField, SecretNeed, TargetField, UrlPlace,
-    needs_no_check,
+    ChannelDraft, Delivery, KindDescriptor, OptionField, OptionForm, SecretField, SecretNeed, TargetField,
+    UrlPlace, needs_no_check,
 };
 
 /// The descriptor of a kind.
@@ -64,11 +66,40 @@ static WEBHOOK: KindDescriptor = KindDescriptor {
         help: "File with the secret, which is copied into the database",
         need: SecretNeed::Generated,
     }),
-    options: &[],
+    options: &[
+        OptionField {
+            name: template::TEMPLATE,
+            option: "template-file",
+            value: "FILE",
+            label: "Template of the body",
+            help: "Template of the body, such as {\"text\": \"{{ title }}\"}, which replaces the JSON; copied into the \
+                   database; docs/channels.md lists the fields",
+            form: OptionForm::Text,
+            check: |_| Ok(()),
+        },
+        OptionField {
+            name: template::CONTENT_TYPE,
+            option: "content-type",
+            value: "TYPE",
+            label: "Content type",
+            help: "Content type of a template, which says how its values are escaped; default: application/json",
+            form: OptionForm::Optional,
+            check: template::check_content_type,
+        },
+    ],
     address: UrlPlace::Target,
-    check: needs_no_check,
+    check: check_webhook,
     send: |delivery| webhook::send(delivery.public_only, delivery.channel, delivery.message, delivery.now()),
 };
+
+fn check_webhook(draft: &ChannelDraft<'_>) -> Result<(), String> {
+    let content_type = draft.options.get(template::CONTENT_TYPE);
+    match draft.options.get(template::TEMPLATE) {
+        Some(text) => template::check_template(text, content_type.unwrap_or(template::DEFAULT_CONTENT_TYPE)),
+        None if content_type.is_some() => Err("a content type needs a template".into()),
+        None => Ok(()),
+    }
+}
 
 static TELEGRAM: KindDescriptor = KindDescriptor {
     about: "Send to a Telegram chat as a bot",
