@@ -137,8 +137,21 @@ fn connect_from(source: SocketAddr, to: SocketAddr) -> std::io::Result<std::net:
     Ok(socket.into())
 }
 
+/// A connection that is being made.
+#[cfg(feature = "monitor")]
+pub fn connecting(client: usize, to: SocketAddr) -> std::io::Result<std::net::TcpStream> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.set_tcp_nodelay(true)?;
+    socket.bind(&source(client).into())?;
+    match socket.connect(&to.into()) {
+        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
+        Ok(()) | Err(_) => Ok(socket.into()),
+    }
+}
+
 /// Takes a whole answer away, and gives its status.
-fn answer(read: &mut Vec<u8>) -> Option<u16> {
+pub fn answer(read: &mut Vec<u8>) -> Option<u16> {
     let head = read.windows(4).position(|bytes| bytes == b"\r\n\r\n")? + 4;
     let text = std::str::from_utf8(&read[..head]).ok()?;
     let length = text.lines().find_map(|line| line.strip_prefix("Content-Length: "));

@@ -3,6 +3,8 @@
 mod crowd;
 #[path = "../support/figures.rs"]
 mod figures;
+#[cfg(feature = "monitor")]
+mod handshakes;
 mod many;
 #[path = "../support/parts.rs"]
 mod parts;
@@ -19,10 +21,10 @@ const INTERVAL: Duration = Duration::from_secs(5);
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
     if arguments.next().is_some_and(|first| first == server::INSIDE) {
-        return server::inside(&arguments.next().unwrap_or_default());
+        return server::inside(&arguments.next().unwrap_or_default(), arguments.next());
     }
     Benchmark {
-        usage: "cargo bench --bench http -- [throughput] [syscalls] [burst] [idle] [slow] [fleet] [descriptors]",
+        usage: "cargo bench --features monitor --bench http -- [throughput] [syscalls] [burst] [idle] [slow] [fleet] [descriptors] [handshakes]",
         parts: &[
             ("throughput", |_| Ok(vec![throughput::measure()?])),
             ("syscalls", |_| Ok(vec![throughput::syscalls()?])),
@@ -31,6 +33,8 @@ fn main() -> ExitCode {
             ("slow", |_| Ok(vec![many::slow()?])),
             ("fleet", |_| Ok(vec![many::fleet()?])),
             ("descriptors", |_| Ok(vec![many::descriptors()?])),
+            #[cfg(feature = "monitor")]
+            ("handshakes", |_| handshakes::measure()),
         ],
         plan: Plan { window: Duration::from_secs(10), rounds: 1 },
         shortest: Duration::from_secs(1),

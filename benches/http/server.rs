@@ -43,13 +43,24 @@ impl Subject {
         Subject::with_descriptors(kind, None)
     }
 
+    /// Speaks TLS, with `chain.pem` and `key.pem` in this directory.
+    #[cfg(feature = "monitor")]
+    pub fn start_tls(directory: &std::path::Path) -> Outcome<Subject> {
+        Subject::start_in(Kind::Workers, None, directory.to_str())
+    }
+
     pub fn with_descriptors(kind: Kind, descriptors: Option<u32>) -> Outcome<Subject> {
+        Subject::start_in(kind, descriptors, None)
+    }
+
+    fn start_in(kind: Kind, descriptors: Option<u32>, tls: Option<&str>) -> Outcome<Subject> {
         let this = std::env::current_exe().map_err(|error| format!("this program: {error}"))?;
         let limit = descriptors.map_or("true".to_owned(), |number| format!("ulimit -n {number}"));
         let mut process = Command::new("sh")
             .args(["-c", &format!("{limit} && exec \"$0\" \"$@\"")])
             .arg(this)
             .args([INSIDE, kind.name()])
+            .args(tls)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -98,11 +109,13 @@ impl Drop for Subject {
     }
 }
 
-/// Says its address, serves until standard input ends.
-pub fn inside(kind: &str) -> ExitCode {
+/// Says its address, serves until standard input ends. `tls`: the directory of a certificate.
+pub fn inside(kind: &str, tls: Option<String>) -> ExitCode {
     let Ok(listener) = TcpListener::bind(("127.0.0.1", 0)) else { return ExitCode::FAILURE };
     let Some(kind) = kind_of(kind) else { return ExitCode::FAILURE };
-    thread::spawn(move || if kind == Kind::TinyHttp { tiny_http(listener) } else { ours(kind, listener) });
+    thread::spawn(move || {
+        if kind == Kind::TinyHttp { tiny_http(listener) } else { ours(kind, listener, tls.as_deref()) }
+    });
     let _ = std::io::stdin().read_to_end(&mut Vec::new());
     ExitCode::SUCCESS
 }
@@ -111,10 +124,10 @@ fn kind_of(name: &str) -> Option<Kind> {
     [Kind::Inline, Kind::Workers, Kind::TinyHttp].into_iter().find(|kind| kind.name() == name)
 }
 
-fn ours(kind: Kind, listener: TcpListener) {
+fn ours(kind: Kind, listener: TcpListener, tls: Option<&str>) {
     let limits = Limits { connections: 20_000, connections_per_address: 20_000, ..Limits::default() };
     let address = listener.local_addr().expect("bound");
-    let server = Server::new(vec![Listener::Tcp(listener)], limits).expect("a server");
+    let server = Server::new(vec![with_tls(listener, tls)], limits).expect("a server");
     // Not before: the listener's queue is the server's now, and not std's of 128.
     println!("{address}");
     let ended = if kind == Kind::Inline {
@@ -128,6 +141,21 @@ fn ours(kind: Kind, listener: TcpListener) {
         server.run(handler)
     };
     ended.expect("it serves until the process ends");
+}
+
+#[cfg(not(feature = "monitor"))]
+fn with_tls(listener: TcpListener, _: Option<&str>) -> Listener {
+    Listener::Tcp(listener)
+}
+
+#[cfg(feature = "monitor")]
+fn with_tls(listener: TcpListener, directory: Option<&str>) -> Listener {
+    use heartbeat_daemon::http::{TlsConfig, tickets::TicketKeys, tls::server_config};
+    let Some(directory) = directory.map(std::path::PathBuf::from) else { return Listener::Tcp(listener) };
+    let read = |name| std::fs::read(directory.join(name)).expect("a file");
+    let config = server_config(&read("chain.pem"), &read("key.pem")).expect("a certificate");
+    let tickets = TicketKeys::open(directory.join("keys"));
+    Listener::Tls(listener, TlsConfig::new(config, std::sync::Arc::new(tickets)))
 }
 
 /// The handler: a heartbeat is read, and answered as heartbeat-monitor answers it.

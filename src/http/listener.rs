@@ -38,6 +38,13 @@ impl Drop for SocketFile {
     }
 }
 
+#[cfg(feature = "monitor")]
+impl Listener {
+    pub(super) fn speaks_tls(&self) -> bool {
+        matches!(self, Listener::Tls(..))
+    }
+}
+
 /// A listener registered with the reactor.
 pub(super) struct Acceptor {
     socket: Listening,

@@ -25,7 +25,9 @@
 //! | `in_memory` | a client without a socket, for simulations |
 //! | `deadlines`, `table` | deadlines and connections of the reactor |
 //! | `listener`, `socket`, `transport` | listening sockets, client sockets, a client socket with or without TLS |
-//! | `tls` | the monitor's certificate and TLS sessions |
+//! | `tickets` | keys of TLS session tickets, in a file |
+//! | `tls`, `handshake` | the monitor's certificate and TLS sessions; threads for their handshakes |
+//! | `offload` | what the reactor leaves to the threads for files and handshakes |
 
 mod accept;
 mod admission;
@@ -43,11 +45,15 @@ pub mod file_body;
 pub mod file_response;
 pub mod gate;
 #[cfg(feature = "monitor")]
+mod handshake;
+#[cfg(feature = "monitor")]
 pub mod in_memory;
 pub mod limits;
 pub mod listener;
 pub mod message;
 pub mod networks;
+#[cfg(feature = "monitor")]
+mod offload;
 mod output;
 mod parse;
 mod partial;
@@ -56,6 +62,8 @@ mod reactor;
 pub mod reply;
 mod socket;
 mod table;
+#[cfg(feature = "monitor")]
+pub mod tickets;
 #[cfg(feature = "monitor")]
 pub mod tls;
 mod transport;

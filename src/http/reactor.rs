@@ -6,6 +6,8 @@ use super::counters::Counters;
 use super::date;
 use super::deadlines::{Deadlines, LONGEST, Wait};
 use super::gate::GateDecision;
+#[cfg(feature = "monitor")]
+use super::handshake::Handshakes;
 use super::limits::Limits;
 use super::listener::{Acceptor, DescriptorReserve, Listener};
 use super::message::Request;
@@ -93,9 +95,12 @@ pub(super) struct Reactor {
     /// Time of this iteration, read once for all connections.
     pub(super) now: Instant,
     pub(super) scratch: Box<[u8]>,
+    /// `None`: no listener speaks TLS.
+    #[cfg(feature = "monitor")]
+    pub(super) handshakes: Option<Handshakes>,
     /// Indices of connections that need a turn.
     queue: VecDeque<u32>,
-    sender: MailboxSender<ReactorEvent>,
+    pub(super) sender: MailboxSender<ReactorEvent>,
     mailbox: Mailbox<ReactorEvent>,
     /// Grace period of a requested stop; `None` until one is requested.
     grace: Option<Duration>,
@@ -108,6 +113,11 @@ impl Reactor {
     fn new(listeners: Vec<Listener>, limits: Limits) -> io::Result<Reactor> {
         let poll = Poll::new()?;
         let waker = mio::Waker::new(poll.registry(), WAKER)?;
+        #[cfg(feature = "monitor")]
+        let handshakes = match listeners.iter().any(Listener::speaks_tls) {
+            true => Some(Handshakes::start().map_err(io::Error::other)?),
+            false => None,
+        };
         let acceptors = listeners
             .into_iter()
             .enumerate()
@@ -133,6 +143,8 @@ impl Reactor {
             may_wait_for_descriptor: true,
             now: Instant::now(),
             scratch: vec![0; READ].into_boxed_slice(),
+            #[cfg(feature = "monitor")]
+            handshakes,
             queue: VecDeque::new(),
             sender,
             mailbox,
@@ -177,6 +189,8 @@ impl Reactor {
                         self.enqueue(ticket.index);
                     }
                 }
+                #[cfg(feature = "monitor")]
+                ReactorEvent::Handshake(ticket, session) => self.continue_handshake(ticket, session),
                 ReactorEvent::Stop(grace) => self.grace = Some(grace),
             }
         }
@@ -188,7 +202,7 @@ impl Reactor {
             let Some(index) = self.queue.pop_front() else { return };
             let again = self.turn(index, handle);
             #[cfg(feature = "monitor")]
-            self.request_piece(index);
+            self.offload(index);
             if let Some(client) = self.table.get(index) {
                 client.queued = false;
             }
@@ -220,19 +234,6 @@ impl Reactor {
             }
         }
         true
-    }
-
-    /// Continues a download whose client was sent all pieces so far.
-    #[cfg(feature = "monitor")]
-    fn request_piece(&mut self, index: u32) {
-        let ticket = self.table.ticket(index);
-        let Some(client) = self.table.get(index) else { return };
-        let output = client.connection.output_mut();
-        if output.wants_piece() {
-            let reactor = self.sender.clone();
-            output.request_piece(move |piece| _ = reactor.try_send(ReactorEvent::Piece(ticket, piece)));
-            client.transport.socket.bound_unsent();
-        }
     }
 
     /// Sets the deadline of the connection's current wait, or closes it.

@@ -3,6 +3,8 @@
 #[cfg(feature = "monitor")]
 use super::file_body::Piece;
 use super::message::{Request, Response};
+#[cfg(feature = "monitor")]
+use super::tls::TlsSession;
 use crate::mailbox::MailboxSender;
 use std::time::Duration;
 
@@ -57,6 +59,9 @@ pub(super) enum ReactorEvent {
     /// The next piece of the file that a connection sends.
     #[cfg(feature = "monitor")]
     Piece(Ticket, Piece),
+    /// A session whose handshake was continued; `None`: it waited for too long.
+    #[cfg(feature = "monitor")]
+    Handshake(Ticket, Option<TlsSession>),
     /// Stop, after this long at the latest.
     Stop(Duration),
 }

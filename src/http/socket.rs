@@ -49,6 +49,12 @@ impl TrackedSocket {
         self.readable = true;
     }
 
+    /// The peer has shut its side, or the socket has failed.
+    #[cfg(feature = "monitor")]
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended
+    }
+
     /// Bounds the unsent bytes that the kernel keeps for a slow client of a long body; by default it would grow to 4 MiB
     /// (tcp_wmem), and the server would see no progress for minutes.
     #[cfg(feature = "monitor")]

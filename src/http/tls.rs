@@ -1,8 +1,10 @@
-//! TLS of the monitor's listeners: rustls on the reactor's thread, under the same deadlines as plain connections.
+//! TLS of the monitor's listeners, under the same deadlines as plain connections. Handshakes have threads of their own, see
+//! `handshake`; everything after them is done on the reactor's thread.
 
 use super::socket::TrackedSocket;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::ProducesTickets;
 use rustls::{ServerConfig, ServerConnection};
 use std::io::{self, ErrorKind, Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,29 +15,40 @@ const RECORD: usize = 16 * 1024;
 /// The certificate for new connections, shared by all clones: a renewed one needs no restart, and open connections
 /// keep the old one.
 #[derive(Debug, Clone)]
-pub struct TlsConfig(Arc<Mutex<Arc<ServerConfig>>>);
+pub struct TlsConfig {
+    current: Arc<Mutex<Arc<ServerConfig>>>,
+    /// Session tickets, which outlive a certificate: a device reconnects without a full handshake.
+    tickets: Arc<dyn ProducesTickets>,
+}
 
 impl TlsConfig {
-    pub fn new(config: ServerConfig) -> TlsConfig {
-        TlsConfig(Arc::new(Mutex::new(Arc::new(config))))
+    pub fn new(config: ServerConfig, tickets: Arc<dyn ProducesTickets>) -> TlsConfig {
+        let config = with_tickets(config, &tickets);
+        TlsConfig { current: Arc::new(Mutex::new(config)), tickets }
     }
 
     pub fn replace(&self, config: ServerConfig) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+        let config = with_tickets(config, &self.tickets);
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = config;
     }
 
     fn current(&self) -> Arc<ServerConfig> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// A session for one connection.
     pub(super) fn session(&self) -> Result<TlsSession, rustls::Error> {
-        Ok(TlsSession { tls: Box::new(ServerConnection::new(self.current())?), received: 0, encrypted: 0 })
+        let tls = Box::new(ServerConnection::new(self.current())?);
+        Ok(TlsSession { tls, received: 0, encrypted: 0, has_begun: false, failure: None })
     }
 }
 
-/// Server configuration from a certificate chain and a private key in PEM: TLS 1.2 and 1.3, session tickets (a device
-/// reconnects without a full handshake), ALPN `http/1.1`.
+fn with_tickets(mut config: ServerConfig, tickets: &Arc<dyn ProducesTickets>) -> Arc<ServerConfig> {
+    config.ticketer = tickets.clone();
+    Arc::new(config)
+}
+
+/// Server configuration from a certificate chain and a private key in PEM: TLS 1.2 and 1.3, ALPN `http/1.1`.
 ///
 /// # Errors
 /// A sentence: `chain` or `key` is not valid, or they do not belong together.
@@ -65,8 +78,6 @@ pub fn server_config(chain: &[u8], key: &[u8]) -> Result<ServerConfig, String> {
             rustls::Error::InconsistentKeys(_) => "the private key is not the certificate's".to_owned(),
             error => format!("certificate and private key: {error}"),
         })?;
-    config.ticketer =
-        rustls::crypto::ring::Ticketer::new().map_err(|error| format!("session tickets: {error}"))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
 }
@@ -82,33 +93,60 @@ pub(super) struct TlsSession {
     received: usize,
     /// Plaintext bytes that are encrypted but not yet completely accepted by the kernel.
     encrypted: usize,
+    /// Our first message was made.
+    has_begun: bool,
+    /// The handshake has failed.
+    failure: Option<rustls::Error>,
+}
+
+/// What a read has found.
+pub(super) enum TlsRead {
+    /// Plaintext; 0: end of stream.
+    Bytes(usize),
+    /// Bytes of a handshake, to be processed by a handshake thread.
+    Handshake,
 }
 
 impl TlsSession {
-    pub(super) fn read(&mut self, socket: &mut TrackedSocket, buffer: &mut [u8]) -> io::Result<usize> {
+    pub(super) fn read(&mut self, socket: &mut TrackedSocket, buffer: &mut [u8]) -> io::Result<TlsRead> {
         loop {
+            // Also the alert that says why a handshake has failed.
             self.send(socket)?;
+            if let Some(failure) = self.failure.take() {
+                return Err(io::Error::new(ErrorKind::InvalidData, failure));
+            }
             match self.tls.reader().read(buffer) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 // No close_notify: HTTP's lengths already reveal a message that was cut off.
-                Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(0),
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(TlsRead::Bytes(0)),
                 result => {
                     self.received = 0;
-                    return result;
+                    return result.map(TlsRead::Bytes);
                 }
             }
-            self.received += self.tls.read_tls(socket)?;
-            if let Err(error) = self.tls.process_new_packets() {
-                // Sends the alert with the reason.
-                self.send(socket)?;
-                return Err(io::Error::new(ErrorKind::InvalidData, error));
+            let received = self.tls.read_tls(socket)?;
+            self.received += received;
+            if self.tls.is_handshaking() && received > 0 {
+                return Ok(TlsRead::Handshake);
             }
+            self.process();
         }
     }
 
-    /// Memory, in bytes.
-    pub(super) fn held(&self) -> usize {
-        SESSION + self.received
+    /// Processes what was received. During a handshake this takes long, so a handshake thread calls it.
+    pub(super) fn process(&mut self) {
+        self.failure = self.tls.process_new_packets().err();
+        self.has_begun |= self.tls.wants_write();
+    }
+
+    /// Our first message was made: the expensive part is done.
+    pub(super) fn has_begun(&self) -> bool {
+        self.has_begun
+    }
+
+    /// Memory, in bytes; `None`: a handshake thread has the session.
+    pub(super) fn held(session: Option<&TlsSession>) -> usize {
+        SESSION + session.map_or(0, |session| session.received)
     }
 
     /// Like a plain socket's write: returns the number of bytes that the kernel has accepted completely, so that the

@@ -5,6 +5,7 @@ use super::config::{Config, HttpConfig, TlsFiles};
 use super::packages::private_ca::PrivateCa;
 use crate::config::ConfigError;
 use crate::http::listener::{Listener, SocketFile};
+use crate::http::tickets::TicketKeys;
 use crate::http::tls::{TlsConfig, server_config};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fs;
@@ -12,7 +13,8 @@ use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// File descriptors for everything but connections: database, couriers, log and others.
 const RESERVE: u64 = 64;
@@ -54,8 +56,13 @@ fn load(tls: &TlsFiles, ca: Option<&PrivateCa>) -> Result<rustls::ServerConfig, 
 }
 
 /// Binds address and socket file. With `tls`, the address speaks TLS; the socket file never does.
-pub fn bind(http: &HttpConfig, tls: Option<rustls::ServerConfig>) -> Result<Bound, CommandError> {
-    let tls = tls.map(TlsConfig::new);
+pub fn bind(
+    http: &HttpConfig,
+    state_dir: &Path,
+    tls: Option<rustls::ServerConfig>,
+) -> Result<Bound, CommandError> {
+    let tls =
+        tls.map(|tls| TlsConfig::new(tls, Arc::new(TicketKeys::open(ticket_keys_file(http, state_dir)))));
     let mut bound = Bound { listeners: Vec::new(), tls: tls.clone(), address: None, socket: None };
     if let Some(address) = http.listen {
         let listener = TcpListener::bind(address).map_err(|error| explain(&address.to_string(), &error))?;
@@ -71,6 +78,10 @@ pub fn bind(http: &HttpConfig, tls: Option<rustls::ServerConfig>) -> Result<Boun
         bound.listeners.push(Listener::Unix(listener));
     }
     Ok(bound)
+}
+
+fn ticket_keys_file(http: &HttpConfig, state_dir: &Path) -> PathBuf {
+    http.ticket_keys_file.clone().unwrap_or_else(|| state_dir.join("tls-ticket-keys"))
 }
 
 fn explain(place: &str, error: &io::Error) -> CommandError {
@@ -126,17 +137,16 @@ pub fn make_room(config: &Config) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::PathBuf;
 
     fn http(listen: Option<SocketAddr>, socket: Option<PathBuf>) -> HttpConfig {
-        HttpConfig { listen, socket, tls: None, trusted_proxies: Vec::new() }
+        HttpConfig { listen, socket, tls: None, ticket_keys_file: None, trusted_proxies: Vec::new() }
     }
 
     #[test]
     fn an_address_in_use_is_reported_as_such() {
         let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
         let http = http(taken.local_addr().ok(), None);
-        let error = bind(&http, None).err().expect("taken");
+        let error = bind(&http, Path::new("/nonexistent"), None).err().expect("taken");
         assert!(matches!(&error, CommandError::InUse(why) if why.contains("another process")), "{error:?}");
     }
 
@@ -146,14 +156,14 @@ mod tests {
         let path = scratch.path().join("http.sock");
         let http = http(None, Some(path.clone()));
         drop(UnixListener::bind(&path).expect("one that is left behind"));
-        let bound = bind(&http, None).expect("taken over");
+        let bound = bind(&http, Path::new("/nonexistent"), None).expect("taken over");
         let mode = fs::metadata(&path).expect("there").permissions().mode();
         assert_eq!(mode & 0o777, 0o660);
-        assert!(matches!(bind(&http, None), Err(CommandError::InUse(_))));
+        assert!(matches!(bind(&http, Path::new("/nonexistent"), None), Err(CommandError::InUse(_))));
         drop(bound);
         assert!(!path.exists());
         fs::write(&path, "mine").expect("a file");
-        assert!(matches!(bind(&http, None), Err(CommandError::Other(_))));
+        assert!(matches!(bind(&http, Path::new("/nonexistent"), None), Err(CommandError::Other(_))));
         assert_eq!(fs::read_to_string(&path).expect("untouched"), "mine");
     }
 }

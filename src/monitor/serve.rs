@@ -85,7 +85,7 @@ impl Monitor {
         listen::make_room(&config);
         let store = Arc::new(Store::open_for_serving(&config.store.database, now.wall)?);
         let hints = hints(&store, &config)?;
-        let mut bound = listen::bind(&config.http, certificate)?;
+        let mut bound = listen::bind(&config.http, &config.store.state_dir, certificate)?;
         let server = Server::new(std::mem::take(&mut bound.listeners), limits(&config));
         let server = server.map_err(cannot("listen"))?;
         let stopper = server.stopper();
@@ -135,7 +135,10 @@ impl Monitor {
             Err(error) => return log::error!("{error}; keeping the old configuration"),
         };
         for (section, same) in [
-            ("listen or socket in [http], or from HTTP to HTTPS,", config.http.same_place(&self.config.http)),
+            (
+                "listen, socket or ticket_keys_file in [http], or from HTTP to HTTPS,",
+                config.http.same_place(&self.config.http),
+            ),
             ("[store]", config.store == self.config.store),
             ("[limits]", config.limits == self.config.limits),
             ("enabled in [web]", config.web.enabled == self.config.web.enabled),

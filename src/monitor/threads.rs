@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | main | signals | TERM, INT, or the http thread fails |
 //! | http | sockets; handles heartbeats itself | the stop |
+//! | tls-N | handshakes; only with a certificate | http has ended |
 //! | worker-N | requests of programs | http has ended |
 //! | page, live | requests of people; a change for an open page | http has ended |
 //! | packages | requests for packages, pieces of files | http has ended |

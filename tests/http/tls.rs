@@ -2,12 +2,14 @@
 
 use crate::https::Authority;
 use crate::site::{Client, LONG, Site, answer, body, eventually, get, post, roomy, status};
+use heartbeat_daemon::http::tickets::TicketKeys;
 use heartbeat_daemon::http::tls::server_config;
 use heartbeat_daemon::http::{Exchange, Limits, Listener, TlsConfig};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, StreamOwned, SupportedProtocolVersion};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,8 +26,19 @@ impl Secure {
     }
 
     pub fn with(limits: Limits, handle: impl FnMut(Exchange) + Send + 'static) -> Secure {
-        let authority = Authority::new();
-        let config = TlsConfig::new(certificate_of(&authority));
+        let scratch = tempfile::tempdir().expect("a directory");
+        Secure::of(Authority::new(), &scratch.path().join("keys"), limits, handle)
+    }
+
+    /// With this authority's certificate and the keys of session tickets in this file.
+    fn of(
+        authority: Authority,
+        ticket_keys: &Path,
+        limits: Limits,
+        handle: impl FnMut(Exchange) + Send + 'static,
+    ) -> Secure {
+        let keys = TicketKeys::open(ticket_keys.to_owned());
+        let config = TlsConfig::new(certificate_of(&authority), Arc::new(keys));
         let listening = config.clone();
         let site = Site::on(|listener| Listener::Tls(listener, listening), limits, handle);
         Secure { site, config, authority }
@@ -129,6 +142,61 @@ fn a_client_comes_back_without_a_whole_handshake() {
             .collect();
         assert_eq!(kinds[1..], [Some(HandshakeKind::Resumed); 2], "{version:?}");
     }
+}
+
+#[test]
+fn a_client_resumes_after_a_restart_and_after_a_new_certificate() {
+    let scratch = tempfile::tempdir().expect("a directory");
+    let start = |authority| Secure::of(authority, &scratch.path().join("keys"), roomy(), answer);
+    for version in rustls::ALL_VERSIONS {
+        let mut server = start(Authority::new());
+        let config = trusting(&server.authority, &[version]);
+        let kind = |server: &Secure| {
+            let mut client = connect(&server.site, config.clone());
+            client.send(get("/hello"));
+            assert_eq!(body(&client.answer()), "hello");
+            client.stream.conn.handshake_kind()
+        };
+        assert_eq!(kind(&server), Some(HandshakeKind::Full));
+        assert_eq!(kind(&server), Some(HandshakeKind::Resumed));
+        let authority = server.authority;
+        drop(server.site);
+        server = start(authority);
+        assert_eq!(kind(&server), Some(HandshakeKind::Resumed), "{version:?}, after a restart");
+        server.config.replace(certificate_of(&server.authority));
+        assert_eq!(kind(&server), Some(HandshakeKind::Resumed), "{version:?}, with a new certificate");
+    }
+}
+
+/// Bytes of a whole first message, and what the server answers within a moment.
+fn first_message(secure: &Secure) -> Client<TcpStream> {
+    let mut hello = Vec::new();
+    session(trusting(&secure.authority, rustls::ALL_VERSIONS))
+        .write_tls(&mut hello)
+        .expect("a Vec takes all");
+    let mut client = secure.site.client();
+    client.send(&hello);
+    client
+}
+
+#[test]
+fn clients_that_leave_or_stay_silent_in_their_handshake_delay_nobody() {
+    let secure = Secure::new(roomy());
+    let mut silent = Vec::new();
+    for number in 0..300 {
+        let client = first_message(&secure);
+        if number % 3 == 0 {
+            silent.push(client);
+        }
+        if number % 20 == 0 {
+            let mut good = secure.client();
+            good.send(get("/hello"));
+            assert_eq!(body(&good.answer()), "hello");
+        }
+    }
+    eventually("those that have left are closed", || secure.site.counters.open.get() == silent.len() as u64);
+    drop(silent);
+    eventually("and the others when they leave", || secure.site.counters.open.get() == 0);
 }
 
 #[test]

@@ -35,6 +35,7 @@ impl Check<'_> {
             listen: self.listen(&listen)?,
             socket: self.source.optional_path(written.socket)?,
             tls: self.tls([written.certificate_file, written.key_file])?,
+            ticket_keys_file: self.source.optional_path(written.ticket_keys_file)?,
             trusted_proxies: self.networks(written.trusted_proxies)?,
         };
         if http.listen.is_none() && http.socket.is_none() {

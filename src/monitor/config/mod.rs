@@ -23,7 +23,8 @@ pub const DEFAULT_PATH: &str = "/etc/heartbeat-monitor/config.toml";
 const PREFIX: &str = "HEARTBEAT_MONITOR_";
 
 /// Keys that end in `_file`: their variables hold the path, not the name of a file with the path.
-const FILE_KEYS: [&str; 5] = ["certificate_file", "key_file", "ca_file", "password_file", "token_file"];
+const FILE_KEYS: [&str; 6] =
+    ["certificate_file", "key_file", "ticket_keys_file", "ca_file", "password_file", "token_file"];
 
 impl Config {
     /// Reads `path`; the environment overrides the file, the file overrides the defaults.

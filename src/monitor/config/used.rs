@@ -39,13 +39,18 @@ pub struct HttpConfig {
     /// `None`: plain HTTP.
     pub tls: Option<TlsFiles>,
     /// Proxies whose `X-Forwarded-For` is trusted and whose connections are not limited.
+    /// Keys of TLS session tickets; `None`: in the state directory.
+    pub ticket_keys_file: Option<PathBuf>,
     pub trusted_proxies: Vec<IpNetwork>,
 }
 
 impl HttpConfig {
     /// Whether a change from one to the other needs no new listener.
     pub fn same_place(&self, other: &HttpConfig) -> bool {
-        (self.listen, &self.socket, self.tls.is_some()) == (other.listen, &other.socket, other.tls.is_some())
+        let place = |http: &HttpConfig| {
+            (http.listen, http.socket.clone(), http.ticket_keys_file.clone(), http.tls.is_some())
+        };
+        place(self) == place(other)
     }
 }
 

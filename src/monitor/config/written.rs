@@ -29,6 +29,7 @@ pub struct Http {
     pub socket: Option<Spanned<String>>,
     pub certificate_file: Option<Spanned<String>>,
     pub key_file: Option<Spanned<String>>,
+    pub ticket_keys_file: Option<Spanned<String>>,
     pub trusted_proxies: Option<Spanned<Vec<String>>>,
 }
 
