@@ -121,8 +121,8 @@ static TELEGRAM: KindDescriptor = KindDescriptor {
             option: "topic",
             value: "NUMBER",
             label: "Topic of a group",
-            help: "Number of a topic in a group with topics (message_thread_id): the last number in the link of one of \
-                   its messages' topic, such as 42 in t.me/c/1234567890/42",
+            help: "Number of a topic of the group (message_thread_id): the last number in the topic's link, such as 42 in \
+                   t.me/c/1234567890/42",
             form: OptionForm::Optional,
             check: check_thread,
         },
