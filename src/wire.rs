@@ -200,6 +200,18 @@ pub enum ServerRole {
     Standby,
 }
 
+impl ServerRole {
+    /// `None`: a role of a later version.
+    pub fn from_name(name: &str) -> Option<ServerRole> {
+        match name {
+            "first" => Some(ServerRole::First),
+            "backup" => Some(ServerRole::Backup),
+            "standby" => Some(ServerRole::Standby),
+            _ => None,
+        }
+    }
+}
+
 /// A camera on the device's LAN.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Camera {

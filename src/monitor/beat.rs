@@ -1,6 +1,7 @@
 //! A heartbeat inside the monitor, the same for all formats.
 
 use crate::monitor::conditions::facts::Facts;
+use crate::monitor::machine::DeviceServer;
 use crate::wire::Reason;
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -12,6 +13,8 @@ pub struct Beat<'a> {
     pub kind: BeatKind,
     /// Why it was sent; `None`: the format does not say, or it is a reason of a later version.
     pub reason: Option<Reason>,
+    /// What this monitor is to the device.
+    pub server: DeviceServer,
     /// The time until the device sends its next heartbeat.
     pub interval: Option<Duration>,
     pub hostname: Option<Cow<'a, str>>,

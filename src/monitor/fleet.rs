@@ -9,6 +9,7 @@ mod conditions;
 mod devices;
 mod minute;
 mod refusals;
+mod servers;
 
 use super::beat::{Beat, Sample};
 use super::cameras::minutes::{CameraMinutes, UnsavedCameras};
@@ -19,7 +20,7 @@ use crate::latest::Latest;
 use crate::monitor::beat::BeatKind;
 use crate::monitor::conditions::table::EffectiveSettings;
 use crate::monitor::conditions::tracked::MachineConditions;
-use crate::monitor::machine::MachineId;
+use crate::monitor::machine::{DeviceServer, MachineId};
 use activity::{BeatLog, Mark, REASONS};
 pub use devices::SharedToken;
 use devices::{Devices, hardware_id};
@@ -88,6 +89,8 @@ pub enum BeatEffect {
 #[derive(Debug)]
 struct MachineSlot {
     belief: Belief,
+    /// As its last beat said.
+    server: DeviceServer,
     /// Also before the monitor started.
     seen: Option<Moment>,
     /// In `Shard::changed`.
@@ -149,7 +152,7 @@ impl Default for Fleet {
 impl Fleet {
     /// Records a beat at `now`. Waits for other beats at most.
     pub fn beat(&self, machine: MachineId, beat: &Beat<'_>, now: Moment) -> BeatEffect {
-        self.record(machine, beat.kind, |slot, Reports { shared, marks }| {
+        self.record(machine, beat.kind, Some(beat.server), |slot, Reports { shared, marks }| {
             slot.log.add(machine, beat, now, marks);
             if beat.device.is_some_and(|device| slot.devices.sent(device, now)) {
                 let payloads = [slot.payload.as_slice(), beat.payload.as_bytes()];
@@ -164,7 +167,7 @@ impl Fleet {
 
     /// A machine sent a request that cannot be decoded: it is alive, and nothing else about it changes.
     pub fn alive(&self, machine: MachineId, now: Moment) -> BeatEffect {
-        let effect = self.record(machine, BeatKind::Live, |slot, _| slot.seen = Some(now));
+        let effect = self.record(machine, BeatKind::Live, None, |slot, _| slot.seen = Some(now));
         if effect == BeatEffect::Back {
             self.forget_pending(machine);
         }
@@ -175,6 +178,7 @@ impl Fleet {
         &self,
         machine: MachineId,
         kind: BeatKind,
+        server: Option<DeviceServer>,
         change: impl FnOnce(&mut MachineSlot, Reports<'_>),
     ) -> BeatEffect {
         let mut shard = self.shard(machine);
@@ -184,17 +188,7 @@ impl Fleet {
             changed.push(machine);
         }
         change(slot, Reports { shared, marks });
-        match (kind, slot.belief) {
-            (BeatKind::Shutdown, _) => {
-                slot.belief = Belief::Away;
-                BeatEffect::Shutdown
-            }
-            (BeatKind::Live, Belief::Away) => {
-                slot.belief = Belief::Reported;
-                BeatEffect::Back
-            }
-            (BeatKind::Live, _) => BeatEffect::Nothing,
-        }
+        slot.effect(kind, server.unwrap_or(slot.server))
     }
 
     /// Loads the status of `machine` from the database.
@@ -299,6 +293,7 @@ impl Default for MachineSlot {
     fn default() -> MachineSlot {
         MachineSlot {
             belief: Belief::Away,
+            server: DeviceServer::Only,
             seen: None,
             changed: false,
             unsaved: false,

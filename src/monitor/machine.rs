@@ -3,6 +3,7 @@
 use crate::clock::Moment;
 use crate::config::{self, Period};
 use crate::mac::Mac;
+use crate::wire::ServerRole;
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -46,6 +47,49 @@ pub enum MachineStatus {
     Offline = 2,
     /// Shut down on purpose.
     Stopped = 3,
+    /// Its heartbeats go to another monitor, of which this one is the backup. Its silence means nothing here.
+    Standby = 4,
+}
+
+/// The column `machine_state.server_role`: what this monitor is to the device, as its heartbeats say.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum DeviceServer {
+    /// The only one, or the device does not say.
+    #[default]
+    Only = 0,
+    /// The preferred one of several.
+    First = 1,
+    /// A backup that is in use, or was until the device returned to another one.
+    Backup = 2,
+    /// A backup that is not in use.
+    Standby = 3,
+}
+
+impl DeviceServer {
+    /// Parses the column; unknown values count as the only one, whose silence is an alarm.
+    pub fn of(number: i64) -> DeviceServer {
+        match number {
+            1 => DeviceServer::First,
+            2 => DeviceServer::Backup,
+            3 => DeviceServer::Standby,
+            _ => DeviceServer::Only,
+        }
+    }
+
+    pub fn is_backup(self) -> bool {
+        matches!(self, DeviceServer::Backup | DeviceServer::Standby)
+    }
+}
+
+impl From<Option<ServerRole>> for DeviceServer {
+    fn from(role: Option<ServerRole>) -> DeviceServer {
+        match role {
+            None => DeviceServer::Only,
+            Some(ServerRole::First) => DeviceServer::First,
+            Some(ServerRole::Backup) => DeviceServer::Backup,
+            Some(ServerRole::Standby) => DeviceServer::Standby,
+        }
+    }
 }
 
 impl MachineStatus {
@@ -55,6 +99,7 @@ impl MachineStatus {
             1 => MachineStatus::Online,
             2 => MachineStatus::Offline,
             3 => MachineStatus::Stopped,
+            4 => MachineStatus::Standby,
             _ => MachineStatus::New,
         }
     }
@@ -66,6 +111,7 @@ impl MachineStatus {
             MachineStatus::Online => "online",
             MachineStatus::Offline => "offline",
             MachineStatus::Stopped => "stopped",
+            MachineStatus::Standby => "standby",
         }
     }
 }

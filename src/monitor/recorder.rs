@@ -13,6 +13,7 @@
 mod ageing;
 mod events;
 mod loading;
+mod servers;
 mod setup;
 mod trouble;
 
@@ -211,6 +212,7 @@ impl Recorder {
             self.shared.fleet.believe(*machine, Belief::Away);
         }
         let beats = self.newest(beats);
+        let beats = self.set_servers(beats, now);
         let online = self.sweeper.returned(&self.shared.store, &beats, now.wall);
         for machine in self.logged(Task::Returns, online, now.monotonic).into_iter().flatten() {
             self.shared.fleet.believe(machine, Belief::Online);
@@ -333,6 +335,9 @@ impl Recorder {
     fn call_offline(&mut self, machines: &[MachineId], now: Now) {
         let mut back = Vec::new();
         for machine in machines {
+            if self.shared.fleet.server(*machine).is_backup() {
+                self.shared.fleet.forget_conditions(*machine);
+            }
             back.extend(self.shared.fleet.believe(*machine, Belief::Away).map(|seen| (*machine, seen)));
         }
         if !back.is_empty() {

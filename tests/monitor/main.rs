@@ -41,5 +41,6 @@ mod sign_in;
 mod status_page;
 mod stop;
 mod tokens;
+mod two_monitors;
 mod users;
 mod watchdog;

@@ -104,6 +104,37 @@ impl ServerState {
     }
 }
 
+impl ServerState {
+    /// True if a better server is used from now on.
+    fn took_check(&mut self, is_better: bool, now: Instant, jitter: f64) -> bool {
+        self.took();
+        self.checks = self.checks.saturating_add(1);
+        let since = *self.checked_since.get_or_insert(now);
+        let has_held = now.saturating_duration_since(since) >= self.hold_down.length(now);
+        self.next_check = now + if is_better { Duration::ZERO } else { spread(STANDBY_CHECK, jitter) };
+        let returns = is_better && self.checks >= RETURN_CHECKS && has_held;
+        if returns {
+            (self.checks, self.checked_since) = (0, None);
+        }
+        returns
+    }
+
+    fn missed_check(&mut self, miss: Miss, is_better: bool, interval: Duration, now: Instant, jitter: f64) {
+        self.fell(miss);
+        let [first, slowest] = match is_better {
+            true => [FIRST_CHECK, SLOWEST_CHECK.max(interval)],
+            false => [STANDBY_RECHECK, STANDBY_CHECK],
+        };
+        self.refused_checks = self.refused_checks.saturating_add(1);
+        let delay = backoff::delay(first, slowest, self.refused_checks, jitter);
+        self.due = Some(now + backoff::delay(FIRST_RETRY, interval, self.failures, jitter));
+        if let Miss::Busy(hold) = miss {
+            self.hold = Some(now + hold);
+        }
+        self.next_check = self.hold.map_or(now + delay, |hold| hold.max(now + delay));
+    }
+}
+
 impl ServerChoice {
     /// Of `count` servers, the first one is used; 0 counts as 1.
     pub fn new(interval: Duration, count: usize, now: Instant) -> ServerChoice {
@@ -168,8 +199,13 @@ impl ServerChoice {
             }
         };
         server.next_check = server.hold.map_or(now + FIRST_CHECK, |hold| hold.max(now + FIRST_CHECK));
-        let others = self.servers.iter().enumerate().filter(|(place, _)| *place != self.current);
-        match others.into_iter().any(|(_, other)| other.is_due(now)) {
+        self.next_attempt(now)
+    }
+
+    /// When a heartbeat that the current server did not take is to be repeated.
+    fn next_attempt(&self, now: Instant) -> Option<Instant> {
+        let mut others = self.servers.iter().enumerate().filter(|(place, _)| *place != self.current);
+        match others.any(|(_, other)| other.is_due(now)) {
             true => Some(now),
             false => self.servers.iter().filter_map(|server| server.retry).min(),
         }
@@ -190,37 +226,17 @@ impl ServerChoice {
         let Some(server) = self.servers.get_mut(place).filter(|_| place != self.current) else {
             return false;
         };
-        match result {
-            Ok(()) => {
-                server.took();
-                server.checks = server.checks.saturating_add(1);
-                let since = *server.checked_since.get_or_insert(now);
-                let has_held = now.saturating_duration_since(since) >= server.hold_down.length(now);
-                let delay = if is_better { Duration::ZERO } else { spread(STANDBY_CHECK, jitter) };
-                server.next_check = now + delay;
-                let returns = is_better && server.checks >= RETURN_CHECKS && has_held;
-                if returns {
-                    (server.checks, server.checked_since) = (0, None);
-                    self.current = place;
-                }
-                returns
-            }
+        let returns = match result {
+            Ok(()) => server.took_check(is_better, now, jitter),
             Err(miss) => {
-                server.fell(miss);
-                let [first, slowest] = match is_better {
-                    true => [FIRST_CHECK, SLOWEST_CHECK.max(interval)],
-                    false => [STANDBY_RECHECK, STANDBY_CHECK],
-                };
-                server.refused_checks = server.refused_checks.saturating_add(1);
-                let delay = backoff::delay(first, slowest, server.refused_checks, jitter);
-                server.due = Some(now + backoff::delay(FIRST_RETRY, interval, server.failures, jitter));
-                if let Miss::Busy(hold) = miss {
-                    server.hold = Some(now + hold);
-                }
-                server.next_check = server.hold.map_or(now + delay, |hold| hold.max(now + delay));
+                server.missed_check(miss, is_better, interval, now, jitter);
                 false
             }
+        };
+        if returns {
+            self.current = place;
         }
+        returns
     }
 }
 

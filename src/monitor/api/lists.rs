@@ -75,11 +75,12 @@ pub struct ListPage<T> {
     pub next: Option<i64>,
 }
 
-pub const STATUSES: [(&str, MachineStatus); 4] = [
+pub const STATUSES: [(&str, MachineStatus); 5] = [
     ("new", MachineStatus::New),
     ("online", MachineStatus::Online),
     ("offline", MachineStatus::Offline),
     ("stopped", MachineStatus::Stopped),
+    ("standby", MachineStatus::Standby),
 ];
 
 /// Reads `after`, `limit`, `status`, `group` and `tag`.

@@ -106,6 +106,9 @@ pub struct Add {
     /// Its device key in the Meeting API
     #[arg(long, value_name = "KEY")]
     device_key: Option<String>,
+    /// This monitor is only the device's backup: nothing is reported while it is silent, or before it was ever seen
+    #[arg(long)]
+    backup: bool,
     #[command(flatten)]
     token: Destination,
 }
@@ -118,7 +121,7 @@ pub struct List {
     /// Only machines with this tag
     #[arg(long)]
     tag: Option<String>,
-    /// Only machines in this state: new, online, offline, stopped, paused or disabled
+    /// Only machines in this state: new, online, offline, stopped, standby, paused or disabled
     #[arg(long, value_name = "STATE", value_parser = state_named)]
     status: Option<&'static str>,
     /// As a JSON array
@@ -237,6 +240,9 @@ fn add(store: &Store, new: Add, now: Moment) -> Result<String, Refused> {
     };
     new.token.deliver(|deliver_token| {
         let (id, token) = store.add_machine_and(&description, now, deliver_token)?;
+        if new.backup {
+            store.expect_as_backup(id)?;
+        }
         Ok((format!("machine {} ({}) added", id.0, description.name), token))
     })
 }

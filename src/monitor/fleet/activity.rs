@@ -221,6 +221,7 @@ mod tests {
         Beat {
             kind: BeatKind::Live,
             reason,
+            server: crate::monitor::machine::DeviceServer::Only,
             interval: None,
             hostname: None,
             device: None,

@@ -10,7 +10,7 @@ use crate::monitor::fleet::activity::{Mark, save_counts};
 use crate::monitor::fleet::{Fleet, MachineSlot, SharedToken, Unsaved, held};
 use crate::monitor::history::packed::Packed;
 use crate::monitor::history::rows::{Precedence, Rows};
-use crate::monitor::machine::{MachineId, MachineStatus};
+use crate::monitor::machine::{DeviceServer, MachineId, MachineStatus};
 use crate::monitor::store::{Store, StoreError};
 use rusqlite::{OptionalExtension, Transaction, params};
 use std::collections::HashMap;
@@ -24,6 +24,7 @@ pub struct StoredStatus {
     pub machine: MachineId,
     pub status: MachineStatus,
     pub last_seen: Option<Moment>,
+    pub server: DeviceServer,
 }
 
 impl Fleet {
@@ -204,12 +205,14 @@ impl Store {
     /// The state of each machine.
     pub fn states(&self) -> Result<Vec<StoredStatus>, StoreError> {
         self.read(|connection| {
-            let mut query = connection.prepare("SELECT machine_id, status, last_seen FROM machine_state")?;
+            let mut query =
+                connection.prepare("SELECT machine_id, status, last_seen, server_role FROM machine_state")?;
             let rows = query.query_map([], |row| {
                 Ok(StoredStatus {
                     machine: MachineId(row.get(0)?),
                     status: MachineStatus::of(row.get(1)?),
                     last_seen: row.get::<_, Option<i64>>(2)?.map(Moment),
+                    server: DeviceServer::of(row.get(3)?),
                 })
             })?;
             Ok(rows.collect::<Result<_, _>>()?)

@@ -31,6 +31,13 @@ impl Fleet {
         has_changes
     }
 
+    /// The machine's heartbeats go to another monitor, which judges them.
+    pub fn forget_conditions(&self, machine: MachineId) {
+        if let Some(slot) = self.shard(machine).slots.get_mut(&machine) {
+            slot.conditions = None;
+        }
+    }
+
     /// A machine has returned with a request that is not judged.
     pub(super) fn forget_pending(&self, machine: MachineId) {
         let mut shard = self.shard(machine);

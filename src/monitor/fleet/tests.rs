@@ -9,6 +9,7 @@ fn beat(cpu: Option<f32>, payload: &str) -> Beat<'_> {
     Beat {
         kind: BeatKind::Live,
         reason: None,
+        server: crate::monitor::machine::DeviceServer::Only,
         interval: None,
         device: None,
         hostname: None,

@@ -78,6 +78,14 @@ impl<'t> Announcer<'t> {
         Ok(Transition { machine, name: context.subject.name, kind, flaps })
     }
 
+    /// The machine's heartbeats go to another monitor. Its conditions end without a message: that one judges them.
+    pub fn became_standby(&self, machine: MachineId) -> Result<Transition, StoreError> {
+        note(self.transaction, Some(machine), "standby", None, self.now)?;
+        self.end_conditions(machine, u32::MAX)?;
+        let name = self.context(IncidentKey::outage(machine))?.subject.name;
+        Ok(Transition { machine, name, kind: TransitionKind::Standby, flaps: false })
+    }
+
     /// A shutdown heartbeat does not end an outage: it marks the open one, or a new one, as planned.
     pub fn was_stopped(&self, machine: MachineId, at: Moment) -> Result<Transition, StoreError> {
         let key = IncidentKey::outage(machine);

@@ -76,17 +76,7 @@ impl Store {
         self.write(|transaction| {
             let announcer = Announcer::new(transaction, now)?;
             for &(machine, bits) in machines {
-                transaction
-                    .prepare_cached(
-                        "UPDATE machine_judged SET conditions = conditions & ~?2 WHERE machine_id = ?1",
-                    )?
-                    .execute(params![machine.0, bits])?;
-                for (id, key) in open_of(transaction, machine)? {
-                    if Condition::from_name(&key.0).is_some_and(|condition| condition.bit() & bits != 0) {
-                        end(transaction, IncidentKey { machine, kind: &key.0, subject: &key.1 }, now)?;
-                        announcer.skip_held(id)?;
-                    }
-                }
+                announcer.end_conditions(machine, bits)?;
             }
             Ok(())
         })
@@ -123,6 +113,20 @@ impl Store {
 }
 
 impl Announcer<'_> {
+    /// Ends the open conditions among `bits` without a message. They are judged anew when they are judged again.
+    pub(super) fn end_conditions(&self, machine: MachineId, bits: u32) -> Result<(), StoreError> {
+        self.transaction
+            .prepare_cached("UPDATE machine_judged SET conditions = conditions & ~?2 WHERE machine_id = ?1")?
+            .execute(params![machine.0, bits])?;
+        for (id, (kind, subject)) in open_of(self.transaction, machine)? {
+            if Condition::from_name(&kind).is_some_and(|condition| condition.bit() & bits != 0) {
+                end(self.transaction, IncidentKey { machine, kind: &kind, subject: &subject }, self.now)?;
+                self.skip_held(id)?;
+            }
+        }
+        Ok(())
+    }
+
     /// `None` if it is open already.
     pub(super) fn condition_began(
         &self,

@@ -1,6 +1,6 @@
 //! Declares machines late: silent for longer than their threshold while the monitor listened.
 
-use crate::clock::Moment;
+use crate::clock::{Moment, milliseconds};
 use crate::monitor::incidents::policy::{MASS_OUTAGE, is_doubtful, late_before};
 use crate::monitor::machine::{MachineId, MachineStatus};
 use crate::monitor::store::StoreError;
@@ -25,11 +25,11 @@ pub struct LateCriteria {
 /// of their own are few and have an index; for all others one comparison decides. A million machines take 41 ms of a
 /// core this way, and 122 ms with both in one condition.
 const LATE: &str = "SELECT machine_id FROM machine_state
-     WHERE last_seen < ?3 AND threshold IS NULL AND status = ?4 AND watched
+     WHERE last_seen < ?3 AND threshold IS NULL AND status = ?4 AND watched AND server_role < 2
      UNION ALL
      SELECT machine_id FROM machine_state
      WHERE threshold IS NOT NULL AND last_seen < ?1 - threshold AND ?2 < ?1 - threshold
-       AND status = ?4 AND watched";
+       AND status = ?4 AND watched AND server_role < 2";
 
 impl LateCriteria {
     /// For machines without their own threshold; before all time if none of them is late.
@@ -60,6 +60,28 @@ pub fn declare_late(
         ],
         |row| Ok((MachineId(row.get(0)?), Moment(row.get(1)?))),
     )?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Sets the status of silent machines of which this monitor is a backup to standby; returns them. Their heartbeats go to
+/// another monitor.
+pub fn declare_standby(
+    transaction: &Transaction,
+    criteria: &LateCriteria,
+) -> Result<Vec<MachineId>, StoreError> {
+    // The partial index has these machines only.
+    let mut statement = transaction.prepare_cached(
+        "UPDATE machine_state SET status = ?4, since = ?1
+         WHERE server_role >= 2 AND status = ?3 AND watched AND last_seen < ?1 - coalesce(threshold, ?2)
+         RETURNING machine_id",
+    )?;
+    let values = params![
+        criteria.now.0,
+        milliseconds(criteria.threshold),
+        MachineStatus::Online as i64,
+        MachineStatus::Standby as i64
+    ];
+    let rows = statement.query_map(values, |row| Ok(MachineId(row.get(0)?)))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 

@@ -112,11 +112,11 @@ fn ended(
     condition: Condition,
 ) -> Result<Vec<(SetupProblem, SetupEnd)>, StoreError> {
     let mut statement = tx.prepare_cached(
-        "SELECT i.machine_id, i.last_seen, s.watched, s.last_seen IS NOT NULL
+        "SELECT i.machine_id, i.last_seen, s.watched AND (i.kind <> ?2 OR s.server_role < 2), s.last_seen IS NOT NULL
          FROM incident i CROSS JOIN machine_state s
          WHERE s.machine_id = i.machine_id AND i.kind = ?1 AND i.ended_at IS NULL AND i.kind <> 'offline'",
     )?;
-    let mut rows = statement.query([condition.name()])?;
+    let mut rows = statement.query([condition.name(), Condition::NeverSeen.name()])?;
     let mut ended = Vec::new();
     while let Some(row) = rows.next()? {
         let (machine, since) = (MachineId(row.get(0)?), Moment(row.get(1)?));
@@ -149,7 +149,7 @@ fn never_seen(
         "SELECT s.machine_id, s.since,
                 EXISTS (SELECT 1 FROM incident i WHERE i.machine_id = s.machine_id AND i.kind = ?1)
          FROM machine_state s
-         WHERE s.status = 0 AND s.watched = ?2 AND s.last_seen IS NULL
+         WHERE s.status = 0 AND s.watched = ?2 AND s.last_seen IS NULL AND s.server_role < 2
            AND NOT EXISTS (SELECT 1 FROM incident i
                            WHERE i.machine_id = s.machine_id AND i.kind = ?1 AND i.ended_at IS NULL)",
     )?;

@@ -13,7 +13,7 @@ use crate::monitor::incidents::policy::FLAPPING_HOLD;
 use crate::monitor::incidents::setup::SetupFacts;
 use crate::monitor::incidents::transition::Transition;
 use crate::monitor::incidents::transitions::LateMachines;
-use crate::monitor::machine::MachineId;
+use crate::monitor::machine::{DeviceServer, MachineId};
 use crate::monitor::notify::Poke;
 use crate::monitor::store::{Store, StoreError};
 use log::{info, warn};
@@ -165,6 +165,24 @@ impl Sweeper {
         self.poke.poke();
         log_each(&returned.transitions, now);
         Ok(returned.online)
+    }
+
+    /// For machines that say what this monitor is to them.
+    ///
+    /// # Errors
+    /// The database failed; nothing was changed.
+    pub fn servers(
+        &mut self,
+        store: &Store,
+        beats: &[(MachineId, Moment, DeviceServer)],
+        now: Moment,
+    ) -> Result<(), StoreError> {
+        let transitions = store.set_servers(beats, now)?;
+        if !transitions.is_empty() {
+            self.poke.poke();
+            log_each(&transitions, now);
+        }
+        Ok(())
     }
 
     /// For shutdown heartbeats, which are no alarm. Returns the machines that are stopped now.

@@ -23,6 +23,8 @@ pub enum TransitionKind {
     Online,
     FirstSeen,
     Stopped,
+    /// Its heartbeats go to another monitor.
+    Standby,
     /// It went offline during a maintenance that has ended.
     StillOffline {
         last_seen: Moment,
@@ -49,6 +51,9 @@ impl Transition {
             }
             TransitionKind::Online => format!("{machine} came back online"),
             TransitionKind::FirstSeen => format!("{machine} sent its first heartbeat"),
+            TransitionKind::Standby => {
+                format!("{machine} sends its heartbeats to another monitor; this one is its backup")
+            }
             TransitionKind::Stopped => format!("{machine} was stopped on purpose"),
             TransitionKind::StillOffline { last_seen } => {
                 format!(

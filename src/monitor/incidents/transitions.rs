@@ -4,10 +4,10 @@
 use crate::clock::Moment;
 use crate::monitor::conditions::catalogue::Condition;
 use crate::monitor::incidents::announce::Announcer;
-use crate::monitor::incidents::late::{LateCriteria, declare_late, doubtful};
+use crate::monitor::incidents::late::{LateCriteria, declare_late, declare_standby, doubtful};
 use crate::monitor::incidents::table::{IncidentKey, after_maintenance};
 use crate::monitor::incidents::transition::Transition;
-use crate::monitor::machine::{MachineId, MachineStatus};
+use crate::monitor::machine::{DeviceServer, MachineId, MachineStatus};
 use crate::monitor::notify::notice::EventKind;
 use crate::monitor::notify::outbox::clock_steps;
 use crate::monitor::store::{Store, StoreError};
@@ -46,17 +46,19 @@ impl Store {
     /// Marks late machines as offline, `criteria.batch` at most.
     pub fn mark_late_offline(&self, criteria: &LateCriteria) -> Result<LateMachines, StoreError> {
         let marked = self.transact(|transaction| {
+            let standby = declare_standby(transaction, criteria)?;
             let late = declare_late(transaction, criteria)?;
             if let Some(late) = doubtful(transaction, criteria, late.len())? {
                 return Err(RolledBack::Doubtful(late));
             }
-            if late.is_empty() {
+            if late.is_empty() && standby.is_empty() {
                 return Ok(Vec::new());
             }
             let announcer = Announcer::new(transaction, criteria.now)?;
-            let each =
+            let late =
                 late.into_iter().map(|(machine, last_seen)| announcer.went_offline(machine, last_seen));
-            Ok(each.collect::<Result<_, StoreError>>()?)
+            let standby = standby.into_iter().map(|machine| announcer.became_standby(machine));
+            Ok(late.chain(standby).collect::<Result<_, StoreError>>()?)
         });
         match marked {
             Ok(transitions) => Ok(LateMachines::Offline(transitions)),
@@ -79,6 +81,28 @@ impl Store {
                 }
             }
             Ok(returned)
+        })
+    }
+
+    /// Writes what this monitor is to the devices. Those of which it is a backup that is not in use are on standby; an outage
+    /// is over, because the device is alive.
+    pub fn set_servers(
+        &self,
+        beats: &[(MachineId, Moment, DeviceServer)],
+        now: Moment,
+    ) -> Result<Vec<Transition>, StoreError> {
+        self.write(|transaction| {
+            let announcer = Announcer::new(transaction, now)?;
+            let mut transitions = Vec::new();
+            for &(machine, at, server) in beats {
+                transaction
+                    .prepare_cached("UPDATE machine_state SET server_role = ?2 WHERE machine_id = ?1")?
+                    .execute(params![machine.0, server as i64])?;
+                if server == DeviceServer::Standby {
+                    transitions.append(&mut mark_standby(&announcer, machine, at)?);
+                }
+            }
+            Ok(transitions)
         })
     }
 
@@ -206,9 +230,28 @@ impl MachineStatus {
         match self {
             MachineStatus::Offline => EventKind::Offline,
             MachineStatus::Stopped => EventKind::Stopped,
-            MachineStatus::Online | MachineStatus::New => EventKind::Online,
+            MachineStatus::Online | MachineStatus::New | MachineStatus::Standby => EventKind::Online,
         }
     }
+}
+
+/// For a machine that is alive and sends its heartbeats to another monitor.
+fn mark_standby(
+    announcer: &Announcer<'_>,
+    machine: MachineId,
+    at: Moment,
+) -> Result<Vec<Transition>, StoreError> {
+    let (transaction, now) = (announcer.transaction, announcer.now);
+    let Some(before) = watched_status(transaction, machine)? else { return Ok(Vec::new()) };
+    let mut transitions = Vec::new();
+    if matches!(before, MachineStatus::Offline | MachineStatus::Stopped) {
+        transitions.push(announcer.came_back(machine, before)?);
+    }
+    set_status(transaction, machine, MachineStatus::Standby, at, now)?;
+    if before != MachineStatus::Standby {
+        transitions.push(announcer.became_standby(machine)?);
+    }
+    Ok(transitions)
 }
 
 /// `None` if the machine does not exist or is disabled.

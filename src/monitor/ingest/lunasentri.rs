@@ -7,6 +7,7 @@ use super::malformed::Malformed;
 use super::read::{self, Fields, figure, nested, skip, text};
 use crate::monitor::beat::{Beat, BeatKind, Sample};
 use crate::monitor::conditions::facts::Facts;
+use crate::monitor::machine::DeviceServer;
 use serde::de::MapAccess;
 use std::borrow::Cow;
 
@@ -15,6 +16,7 @@ pub fn parse(text: &str) -> Result<Beat<'_>, Malformed> {
     Ok(Beat {
         kind: BeatKind::Live,
         reason: None,
+        server: DeviceServer::Only,
         interval: None,
         device: None,
         hostname,

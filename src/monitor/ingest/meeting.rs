@@ -9,6 +9,7 @@ use crate::http::Response;
 use crate::monitor::beat::{Beat, BeatKind, Sample};
 use crate::monitor::conditions::facts::Facts;
 use crate::monitor::fleet::LatestBeat;
+use crate::monitor::machine::DeviceServer;
 use serde::de::MapAccess;
 use serde_json::{Value, json};
 
@@ -17,6 +18,7 @@ pub fn parse(text: &str) -> Result<Beat<'_>, Malformed> {
     Ok(Beat {
         kind: BeatKind::Live,
         reason: None,
+        server: DeviceServer::Only,
         interval: None,
         device: None,
         hostname: None,

@@ -42,7 +42,7 @@ use super::fleet::Belief;
 use super::history::packed::Packed;
 use super::history::rows::PastSample;
 use super::log_limit::LogLimit;
-use super::machine::MachineId;
+use super::machine::{DeviceServer, MachineId};
 use super::recorder::{RecorderContext, RecorderEvent};
 use super::registry::lookup::{Denied, Registry};
 use super::store::StoreError;
@@ -252,7 +252,8 @@ impl Ingest {
         if !self.forward(sender, news) {
             return Err(IngestRefusal::Busy);
         }
-        if beat.kind == BeatKind::Live {
+        // The check of a backup that is not in use: another monitor judges the machine.
+        if beat.kind == BeatKind::Live && beat.server != DeviceServer::Standby {
             self.judge(sender, beat, news == BeatEffect::Back);
         }
         if !self.shared.pulse.is_fresh(sender.now.monotonic) {

@@ -11,7 +11,7 @@ use super::read::{self, Fields, JsonValue, boolean, figure, first, nested, skip,
 use crate::monitor::beat::{Beat, BeatKind, DeviceId, Replay, Sample};
 use crate::monitor::conditions::facts::{Facts, InterfaceName, UplinkFacts};
 use crate::monitor::machine;
-use crate::wire::Reason;
+use crate::wire::{Reason, ServerRole};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt;
@@ -47,6 +47,7 @@ pub fn parse(text: &str) -> Result<Received<'_>, Malformed> {
 #[derive(Default)]
 pub(super) struct Native<'de> {
     reason: Option<Cow<'de, str>>,
+    server: Option<Cow<'de, str>>,
     interval_s: Option<f64>,
     replay_age_s: Option<f64>,
     hostname: Option<Cow<'de, str>>,
@@ -67,6 +68,7 @@ impl<'de> Native<'de> {
         Beat {
             kind: if reason == Some(Reason::Shutdown) { BeatKind::Shutdown } else { BeatKind::Live },
             reason,
+            server: self.server.as_deref().and_then(ServerRole::from_name).into(),
             interval: interval(self.interval_s),
             device: DeviceId::of(hardware_id.as_deref(), self.facts.boot_id.as_deref()),
             hostname: self.hostname,
@@ -93,6 +95,7 @@ impl<'de> Fields<'de> for Native<'de> {
                 (self.facts.active, self.facts.uplinks) = (connection.active, connection.uplinks);
             }
             "reason" => self.reason = text(value)?,
+            "server" => self.server = text(value)?,
             "hostname" => self.hostname = text(value)?,
             "hardwareid" => self.hardwareid = text(value)?,
             "boot_id" => self.facts.boot_id = text(value)?,

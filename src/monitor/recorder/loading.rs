@@ -36,6 +36,7 @@ impl Recorder {
         for state in store.states()? {
             let belief = if state.status == MachineStatus::Online { Belief::Online } else { Belief::Away };
             fleet.load(state.machine, belief, state.last_seen);
+            fleet.load_server(state.machine, state.server);
             known.insert(state.machine);
         }
         fleet.retain(|machine| known.contains(&machine));

@@ -127,6 +127,7 @@ fn beat(kind: BeatKind) -> Beat<'static> {
     let sample = Sample { cpu: Some(12.5), ..Sample::default() };
     Beat {
         reason: None,
+        server: crate::monitor::machine::DeviceServer::Only,
         kind,
         interval: None,
         device: None,

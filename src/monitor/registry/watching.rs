@@ -7,7 +7,7 @@ use super::machines::find;
 use crate::clock::Moment;
 use crate::monitor::events::note;
 use crate::monitor::machine;
-use crate::monitor::machine::{MachineId, MachineStatus};
+use crate::monitor::machine::{DeviceServer, MachineId, MachineStatus};
 use crate::monitor::notify::delivery_state::DeliveryState;
 use crate::monitor::store::page::rows;
 use crate::monitor::store::{Refused, Store, StoreError};
@@ -15,6 +15,15 @@ use rusqlite::{Transaction, params};
 use std::time::Duration;
 
 impl Store {
+    /// Until the device says something else, this monitor is its backup.
+    pub fn expect_as_backup(&self, machine: MachineId) -> Result<(), StoreError> {
+        self.write(|tx| {
+            let sql = "UPDATE machine_state SET server_role = ?2 WHERE machine_id = ?1";
+            tx.execute(sql, params![machine.0, DeviceServer::Standby as i64])?;
+            Ok(())
+        })
+    }
+
     /// Ends the watching of a machine and refuses its heartbeats; its tokens stay, and so does an open outage. Pending
     /// notifications are skipped, except the end of an outage whose beginning was sent over the same channel.
     pub fn disable_machine(&self, which: &str, now: Moment) -> Result<MachineId, Refused> {

@@ -78,7 +78,7 @@ impl GroupMachine {
     fn state(&self) -> ShownState {
         match self.status {
             _ if !self.watched => ShownState::Unknown,
-            MachineStatus::New => ShownState::Unknown,
+            MachineStatus::New | MachineStatus::Standby => ShownState::Unknown,
             MachineStatus::Stopped => ShownState::Maintenance,
             _ if self.is_paused => ShownState::Maintenance,
             MachineStatus::Offline => ShownState::Down(self.last_seen.unwrap_or(self.since)),

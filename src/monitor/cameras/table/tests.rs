@@ -87,6 +87,7 @@ fn beats_end_up_in_the_table_and_a_failed_write_keeps_the_minutes() {
         let beat = Beat {
             kind: BeatKind::Live,
             reason: None,
+            server: crate::monitor::machine::DeviceServer::Only,
             interval: None,
             device: None,
             hostname: None,

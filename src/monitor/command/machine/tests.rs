@@ -266,7 +266,7 @@ fn more_machines_than_a_page_are_all_listed() {
     let store = Store::scratch();
     let rows = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 2500)
         INSERT INTO machine (name, created_at) SELECT 'm' || n, 0 FROM n;
-        INSERT INTO machine_state SELECT id, 0, 1, NULL, 0, NULL FROM machine;";
+        INSERT INTO machine_state (machine_id, status, watched, last_seen, since, threshold) SELECT id, 0, 1, NULL, 0, NULL FROM machine;";
     store.write(|tx| Ok(tx.execute_batch(rows)?)).expect("a fleet");
     assert_eq!(
         said(&store, &["list"]).lines().count(),

@@ -19,11 +19,16 @@ pub fn state(machine: &Machine) -> &'static str {
 
 /// Parses a word that [`state`] returns.
 pub fn state_named(name: &str) -> Result<&'static str, String> {
-    let statuses =
-        [MachineStatus::New, MachineStatus::Online, MachineStatus::Offline, MachineStatus::Stopped]
-            .map(MachineStatus::as_str);
+    let statuses = [
+        MachineStatus::New,
+        MachineStatus::Online,
+        MachineStatus::Offline,
+        MachineStatus::Stopped,
+        MachineStatus::Standby,
+    ]
+    .map(MachineStatus::as_str);
     let found = statuses.into_iter().chain([PAUSED, DISABLED]).find(|state| *state == name);
-    found.ok_or_else(|| "must be new, online, offline, stopped, paused or disabled".into())
+    found.ok_or_else(|| "must be new, online, offline, stopped, standby, paused or disabled".into())
 }
 
 pub fn as_json(machine: &Machine) -> Value {

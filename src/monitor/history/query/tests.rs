@@ -69,6 +69,7 @@ fn what_is_in_memory_alone_belongs_to_it_and_counts_once() {
     let beat = Beat {
         kind: BeatKind::Live,
         reason: None,
+        server: crate::monitor::machine::DeviceServer::Only,
         interval: None,
         device: None,
         hostname: None,

@@ -214,7 +214,7 @@ fn filled(path: &Path) {
     let store = served(path);
     let rows = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 600)
         INSERT INTO machine (name, hostname, created_at) SELECT 'machine ' || n, hex(randomblob(40)), n FROM n;
-        INSERT INTO machine_state SELECT id, 1, 1, id, id, NULL FROM machine;
+        INSERT INTO machine_state (machine_id, status, watched, last_seen, since, threshold) SELECT id, 1, 1, id, id, NULL FROM machine;
         INSERT INTO device_token (machine_id, hash, created_at) SELECT id, randomblob(32), 0 FROM machine;
         INSERT INTO event (at, machine_id, kind) SELECT id, id, 'added' FROM machine;";
     store.write(|tx| Ok(tx.execute_batch(rows)?)).expect("filled");

@@ -142,7 +142,7 @@ fn the_migrations_from_version_1_can_be_killed_at_any_moment() {
         1,
         "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 5000)
          INSERT INTO machine (name, created_at) SELECT 'machine ' || n, n FROM n;
-         INSERT INTO machine_state SELECT id, 2, 1, 5, 6, NULL FROM machine;
+         INSERT INTO machine_state (machine_id, status, watched, last_seen, since, threshold) SELECT id, 2, 1, 5, 6, NULL FROM machine;
          INSERT INTO outage SELECT 2 * id, id, 0, id % 2, 5, 6, NULL FROM machine;
          INSERT INTO recipient (id, name, events) VALUES (1, 'me', '[]');
          INSERT INTO channel VALUES (1, 1, 'ntfy', 'x', NULL, NULL, 1, 0);

@@ -517,7 +517,7 @@ fn lunasentris_documented_sqlite3_commands_work() {
         .write(|tx| {
             Ok(tx.execute_batch(
                 "INSERT INTO machine (id, name, created_at) VALUES (1, 'barn', 0), (2, 'gate', 0), (3, 'new', 0);
-                 INSERT INTO machine_state VALUES (1, 2, 1, 1763774609000, 0, NULL), (2, 1, 1, 1763774609999, 0, NULL),
+                 INSERT INTO machine_state (machine_id, status, watched, last_seen, since, threshold) VALUES (1, 2, 1, 1763774609000, 0, NULL), (2, 1, 1, 1763774609999, 0, NULL),
                                                   (3, 0, 1, NULL, 0, NULL);
                  INSERT INTO incident (machine_id, planned, last_seen, began_at, notified_at, ended_at) VALUES
                     (1, 0, 0, 1763774729000, 1763774729000, NULL), (2, 0, 0, 1, 1, 2), (3, 1, 0, 1, 1, NULL);",

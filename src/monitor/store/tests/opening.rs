@@ -170,7 +170,7 @@ fn the_database_in_memory() {
     println!("opened: {} KiB", pss() - before);
     let rows = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 100)
         INSERT INTO machine (name, created_at) SELECT 'm' || n, 0 FROM n;
-        INSERT INTO machine_state SELECT id, 0, 1, NULL, 0, NULL FROM machine;";
+        INSERT INTO machine_state (machine_id, status, watched, last_seen, since, threshold) SELECT id, 0, 1, NULL, 0, NULL FROM machine;";
     store.write(|tx| Ok(tx.execute_batch(rows)?)).expect("a fleet");
     for second in 0..100 {
         store

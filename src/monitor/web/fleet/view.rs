@@ -135,7 +135,8 @@ impl MachineView {
 
     pub fn health(&self) -> MachineHealth {
         let machine = &self.machine;
-        if !machine.watched || machine.paused_until.is_some() || machine.status == MachineStatus::Stopped {
+        let is_quiet = matches!(machine.status, MachineStatus::Stopped | MachineStatus::Standby);
+        if !machine.watched || machine.paused_until.is_some() || is_quiet {
             return MachineHealth::Quiet;
         }
         if machine.status == MachineStatus::Offline {
@@ -157,6 +158,7 @@ impl MachineView {
             _ if !machine.watched => "is disabled".into(),
             _ if machine.paused_until.is_some() => "is paused".into(),
             (MachineStatus::Offline, Some(silence)) => format!("has been silent for {silence}"),
+            (MachineStatus::Standby, _) => "sends to another monitor; this is its backup".into(),
             (MachineStatus::Stopped, _) => {
                 format!("was stopped on purpose {}", clock.time_of_day(machine.since, now))
             }
