@@ -12,6 +12,8 @@
 //! | recorder | events, tickers | http, workers and main have dropped their senders |
 //! | courier ... | the outbox | the stop |
 //! | health | 5 s | main drops its sender |
+//! | buttons | 5 s | main drops its sender |
+//! | telegram-chats | messages to a bot, while a chat is looked for or a button may be pressed | that is over |
 //! | watchdog | its interval; only if one is configured | main drops its sender |
 //! | mqtt | changes, the broker; only if one is configured | main drops its sender |
 //! | upkeep | an hour | main drops its sender |
@@ -22,7 +24,8 @@ use super::config::Config;
 use super::gate::gate;
 use super::health::{self, Health};
 use super::ingest::Ingest;
-use super::notify::{NotifySettings, Poke, couriers::Couriers};
+use super::notify::chat_search::ChatSearches;
+use super::notify::{NotifySettings, Poke, couriers::Couriers, telegram_buttons};
 use super::packages::{offer::Offer, service};
 use super::pulse::Pulse;
 use super::rate_limit::NetworkLimit;
@@ -119,6 +122,8 @@ pub struct Front {
     pub workers_ended: Receiver<()>,
     /// The health thread ends when this is dropped.
     _health: Sender<()>,
+    /// The same for the thread `buttons`.
+    _buttons: Sender<()>,
 }
 
 impl Front {
@@ -150,13 +155,25 @@ impl Front {
         let (others, requests) = queue(config.limits.queue);
         let sending = Arc::new(Latest::new(core.sending.clone()));
         let offered = Arc::new(Latest::new(offer));
-        let (pages, handler) = start_pages(core, config, (sending.clone(), offered.clone()), others)?;
+        let (chats, buttons) =
+            telegram_buttons::start(core.shared.store.clone(), sending.clone(), core.poke.clone())?;
+        let shown = (sending.clone(), offered.clone(), chats);
+        let (pages, handler) = start_pages(core, config, shown, others)?;
         let handler = service::start(offered.clone(), handler)?;
         let workers_ended = workers(config.limits.workers, &api, &requests)?;
         let health = start_health(health, core.shared.store.clone(), sending.clone())?;
         let server = server.gate(gate(ingest.clone(), api, config.web.enabled));
         let http_ended = start_http(server, ingest, handler, signals)?;
-        Ok(Front { settings, sending, offered, pages, http_ended, workers_ended, _health: health })
+        Ok(Front {
+            settings,
+            sending,
+            offered,
+            pages,
+            http_ended,
+            workers_ended,
+            _health: health,
+            _buttons: buttons,
+        })
     }
 }
 
@@ -186,14 +203,14 @@ fn start_recorder(
 fn start_pages(
     core: &Core,
     config: &Config,
-    (notify, offered): (Arc<Latest<NotifySettings>>, Arc<Latest<Offer>>),
+    (notify, offered, chats): (Arc<Latest<NotifySettings>>, Arc<Latest<Offer>>, Arc<ChatSearches>),
     others: impl FnMut(Exchange) + Send + 'static,
 ) -> Result<(Option<Pages>, Handler), CommandError> {
     if !config.web.enabled {
         return Ok((None, Box::new(others)));
     }
     let (shared, orders, poke) = (&core.shared, &core.orders, core.poke.clone());
-    let parts = PageParts { shared, config, orders, poke, notify, offered };
+    let parts = PageParts { shared, config, orders, poke, notify, offered, chats };
     let (pages, handler) = Pages::start(parts, core.changed.clone(), others)?;
     Ok((Some(pages), handler))
 }

@@ -6,6 +6,7 @@ use crate::support::eventually;
 use crate::support::monitor::{Monitor, Plan, bearer};
 use crate::support::server::{Reply, Server};
 use serde_json::{Value, json};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const SITE: &str = "https://heart.example/x/";
@@ -154,4 +155,101 @@ fn an_acknowledgement_ends_the_reminders_of_all_recipients_and_a_kill_doubles_no
     webhook.nothing_for(Duration::from_secs(4));
     beat(&monitor, &token);
     webhook.says("machine.online", "barn");
+}
+
+/// Telegram's answer to `getUpdates`: a press of the button of message `row` in a chat.
+fn press(update: i64, row: i64, chat: i64) -> String {
+    json!({"ok": true, "result": [{"update_id": update, "callback_query": {
+        "id": format!("q{update}"), "data": format!("acknowledge {row}"), "from": {"first_name": "Ada"},
+        "message": {"message_id": 5, "chat": {"id": chat}}
+    }}]})
+    .to_string()
+}
+
+fn answer(status: u16, body: String) -> Reply {
+    Reply::Answer(status, Vec::new(), body.into_bytes())
+}
+
+#[test]
+fn a_telegram_button_counts_from_the_chat_of_its_message_alone() {
+    let updates = Arc::new(Mutex::new(Vec::<String>::new()));
+    let queued = updates.clone();
+    let telegram = Server::start(move |request| {
+        if !request.target.ends_with("/getUpdates") {
+            return Reply::ok();
+        }
+        let next = queued.lock().expect("updates").pop();
+        answer(200, next.unwrap_or_else(|| r#"{"ok":true,"result":[]}"#.into()))
+    });
+    let plan = Plan::new().key("notify.telegram_api", telegram.url("").trim_end_matches('/'));
+    let token = plan.scratch().file("bot-token", "1:SECRET\n");
+    plan.says(&["recipient", "add", "farm", "--events", "offline,online"]);
+    plan.says(&["channel", "add", "--recipient", "farm", "telegram", "-1001", "--bot-token-file", &token]);
+    let monitor = plan.start();
+    let (device, reader) = (monitor.machine("barn"), monitor.reader());
+    beat(&monitor, &device);
+    let next = |method: &str| telegram.request_that(|request| request.target.ends_with(method)).json();
+    let sent = next("/sendMessage");
+    let button = sent["reply_markup"]["inline_keyboard"][0][0].clone();
+    assert_eq!(button["text"], "I'm on it");
+    let row: i64 = text(&button["callback_data"])
+        .strip_prefix("acknowledge ")
+        .expect("a row")
+        .parse()
+        .expect("a number");
+
+    for (update, row, chat) in [(7, row, -1002), (8, row + 1, -1001)] {
+        updates.lock().expect("updates").push(press(update, row, chat));
+        assert_eq!(next("/answerCallbackQuery")["text"], "There is nothing to take on any more.");
+    }
+    assert_eq!(
+        incident(&monitor, &reader)["acknowledged_by"],
+        Value::Null,
+        "of another chat, or another message"
+    );
+
+    updates.lock().expect("updates").push(press(9, row, -1001));
+    let answer = next("/answerCallbackQuery");
+    assert_eq!(
+        (text(&answer["callback_query_id"]), text(&answer["text"])),
+        ("q9", "Ada (Telegram) is on it.")
+    );
+    let edited = next("/editMessageReplyMarkup");
+    assert_eq!(edited["reply_markup"]["inline_keyboard"][0][0]["text"], "Ada (Telegram) is on it");
+    assert_eq!(incident(&monitor, &reader)["acknowledged_by"], "Ada (Telegram)");
+    beat(&monitor, &device);
+    assert!(next("/sendMessage").get("reply_markup").is_none(), "the end has no button");
+}
+
+#[test]
+fn a_bot_with_a_webhook_has_no_buttons_and_says_so_once() {
+    let telegram = Server::start(|request| {
+        if request.target.ends_with("/getUpdates") {
+            let why = "Conflict: can't use getUpdates method while webhook is active";
+            return answer(409, json!({"ok": false, "error_code": 409, "description": why}).to_string());
+        }
+        Reply::ok()
+    });
+    let plan = Plan::new().key("notify.telegram_api", telegram.url("").trim_end_matches('/'));
+    let token = plan.scratch().file("bot-token", "1:SECRET\n");
+    plan.says(&["channel", "add", "telegram", "-1001", "--bot-token-file", &token]);
+    let monitor = plan.start();
+    let device = monitor.machine("barn");
+    beat(&monitor, &device);
+    monitor.wait_for_line("of the bot", |line| {
+        line.ends_with(
+            "Telegram bot 1: it has a webhook, so its messages have no button until the next reload",
+        )
+    });
+    beat(&monitor, &device);
+    let mut messages = Vec::new();
+    eventually("another outage", || {
+        let request = telegram.request();
+        messages.extend(request.target.ends_with("/sendMessage").then(|| request.json()));
+        messages.len() == 3
+    });
+    let has_button: Vec<bool> =
+        messages.iter().map(|message| message.get("reply_markup").is_some()).collect();
+    assert_eq!(has_button, [true, false, false], "{messages:?}");
+    assert_eq!(monitor.log_lines("it has a webhook").len(), 1);
 }

@@ -104,14 +104,16 @@ impl fmt::Debug for LinkKey {
 /// How the incidents of a message are acknowledged from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AcknowledgeOffer {
-    /// The address of a page, or of a button, whichever the kind of channel shows.
-    pub url: String,
+    /// Id of the first row of the message.
+    pub row: i64,
+    /// The address of a page, or of a button, whichever the kind of channel shows; `None`: the pages have none.
+    pub url: Option<String>,
 }
 
-/// The offer of a message over a channel of this kind; `site` is the address of the pages.
-pub fn offer(key: &LinkKey, kind: ChannelKind, site: &str, row: i64, now: Moment) -> AcknowledgeOffer {
+/// The address for a message over a channel of this kind; `site` is that of the pages.
+pub fn address(key: &LinkKey, kind: ChannelKind, site: &str, row: i64, now: Moment) -> String {
     let purpose = if kind == ChannelKind::Ntfy { LinkUse::Button } else { LinkUse::Page };
-    AcknowledgeOffer { url: format!("{site}{PATH}{}", key.issue(AcknowledgeLink { purpose, row }, now)) }
+    format!("{site}{PATH}{}", key.issue(AcknowledgeLink { purpose, row }, now))
 }
 
 /// Whether the incidents of these notices, which are one message, were open when it was written.

@@ -5,9 +5,11 @@
 
 use super::http::PostClient;
 use super::settings::{NotifySettings, start_resolver};
-use super::telegram::{ChatMessage, FoundChat, chat_messages};
+use super::telegram::{ButtonPress, ChatMessage, FoundChat, PollError, chat_messages};
 use crate::monitor::store::Refused;
 use crate::startup::spawn;
+use log::warn;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,6 +17,10 @@ use std::time::{Duration, Instant};
 /// Bots that are polled at the same time, and searches in all.
 const MOST_BOTS: usize = 8;
 const MOST_SEARCHES: usize = 32;
+/// Bots with a thread, those of searches included; further ones get no press.
+const MOST_WATCHED: usize = 32;
+/// Polls that another program disturbs, one after the other, until a bot has no more buttons.
+const MOST_CONFLICTS: u32 = 4;
 /// A search ends after this time without success.
 const LIFETIME: Duration = Duration::from_secs(600);
 /// From the begin of one poll to the next. Telegram answers a poll without messages after some seconds; a server that
@@ -48,10 +54,14 @@ pub struct ChatSearch {
     begun: Instant,
 }
 
-/// All searches, and the bots that are polled for them.
+/// Called with each press of a button: the client, the bot's token, the press.
+pub type OnPress = Box<dyn Fn(&PostClient, &str, &ButtonPress) + Send + Sync>;
+
+/// All searches and awaited buttons, and the bots that are polled for them.
 #[derive(Default)]
 pub struct ChatSearches {
     state: Mutex<Searches>,
+    on_press: Option<OnPress>,
 }
 
 #[derive(Default)]
@@ -59,6 +69,10 @@ struct Searches {
     searches: Vec<ChatSearch>,
     /// Tokens of the bots with a thread.
     bots: Vec<String>,
+    /// Tokens of the bots whose buttons may be pressed.
+    watched: HashSet<String>,
+    /// Polls of a watched bot that another program disturbed, one after the other.
+    conflicts: HashMap<String, u32>,
 }
 
 impl ChatSearches {
@@ -84,6 +98,22 @@ impl ChatSearches {
         Ok(id)
     }
 
+    pub fn with_buttons(on_press: OnPress) -> ChatSearches {
+        ChatSearches { on_press: Some(on_press), ..ChatSearches::default() }
+    }
+
+    /// From now on, these bots and no others are polled for presses of buttons. A thread that cannot be started is tried
+    /// again with the next call.
+    pub fn watch(self: &Arc<ChatSearches>, tokens: HashSet<String>, settings: &NotifySettings) {
+        let new = self.lock().watch(tokens);
+        for token in new {
+            let (searches, settings, bot) = (self.clone(), settings.clone(), token.clone());
+            if spawn("telegram-chats", move || searches.poll(&bot, &settings)).is_err() {
+                self.lock().bots.retain(|bot| *bot != token);
+            }
+        }
+    }
+
     /// `None`: it is over, or never was.
     pub fn get(&self, id: SearchId, now: Instant) -> Option<ChatSearch> {
         let mut state = self.lock();
@@ -95,7 +125,7 @@ impl ChatSearches {
         self.lock().searches.retain(|search| search.id != id);
     }
 
-    /// Polls for messages to the bot until no search waits for one.
+    /// Polls for messages to the bot until no search waits for one, and no button may be pressed.
     fn poll(&self, token: &str, settings: &NotifySettings) {
         let client = match start_resolver() {
             Ok(names) => PostClient::unrestricted(settings, &names),
@@ -109,8 +139,12 @@ impl ChatSearches {
                 Ok(messages) => {
                     after = messages.iter().map(|message| message.update).max().or(after);
                     self.lock().note(token, &messages);
+                    let presses = messages.iter().filter_map(|message| message.press.as_ref());
+                    if let Some(on_press) = &self.on_press {
+                        presses.for_each(|press| on_press(&client, token, press));
+                    }
                 }
-                Err(why) => return self.lock().fail(token, &why),
+                Err(error) => return self.lock().failed(token, &error, settings),
             }
         }
     }
@@ -158,7 +192,7 @@ impl Searches {
     /// Whether a search waits for this bot; if not, its thread ends, and the next search starts another.
     fn is_awaited(&mut self, token: &str, now: Instant) -> bool {
         self.forget_old(now);
-        let is_awaited = self.waiting(token).next().is_some();
+        let is_awaited = self.waiting(token).next().is_some() || self.watched.contains(token);
         if !is_awaited {
             self.bots.retain(|bot| bot != token);
         }
@@ -171,7 +205,36 @@ impl Searches {
         self.searches.iter_mut().filter(waits)
     }
 
+    /// Returns the bots that need a thread, as many as there may be.
+    fn watch(&mut self, tokens: HashSet<String>) -> Vec<String> {
+        self.conflicts.retain(|token, _| tokens.contains(token));
+        self.watched = tokens;
+        let bots = &self.bots;
+        let without = self.watched.iter().filter(|token| !bots.contains(token));
+        let new: Vec<String> = without.take(MOST_WATCHED.saturating_sub(bots.len())).cloned().collect();
+        self.bots.extend(new.iter().cloned());
+        new
+    }
+
+    /// The thread of a bot ends. If another program receives its messages for good, it has no more buttons.
+    fn failed(&mut self, token: &str, error: &PollError, settings: &NotifySettings) {
+        self.fail(token, &error.why());
+        let PollError::Conflict { has_webhook } = error else { return };
+        if !self.watched.contains(token) {
+            return;
+        }
+        let conflicts = self.conflicts.entry(token.to_owned()).or_default();
+        *conflicts += 1;
+        // A poll of the process before this one may still wait for messages.
+        if (*has_webhook || *conflicts >= MOST_CONFLICTS) && settings.buttons.switch_off(token) {
+            let bot = token.split(':').next().unwrap_or_default();
+            let why = if *has_webhook { "it has a webhook" } else { "another program receives its messages" };
+            warn!("Telegram bot {bot}: {why}, so its messages have no button until the next reload");
+        }
+    }
+
     fn note(&mut self, token: &str, messages: &[ChatMessage]) {
+        self.conflicts.remove(token);
         for search in self.waiting(token) {
             let found = messages.iter().find(|message| has_code(&message.text, &search.code));
             if let Some(message) = found {
@@ -197,10 +260,11 @@ fn has_code(text: &str, code: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::monitor::notify::button_state::ButtonState;
 
     fn message(text: &str) -> ChatMessage {
         let chat = FoundChat { id: "-100".into(), name: "Barn".into() };
-        ChatMessage { update: 1, text: text.into(), chat }
+        ChatMessage { update: 1, text: text.into(), chat, press: None }
     }
 
     #[test]
@@ -231,6 +295,31 @@ mod tests {
         assert!(!searches.add("farm", "0:x", now).expect("the bot has a thread").1);
         searches.fail("0:x", "401: Unauthorized");
         assert!(searches.add("farm", "9:x", now).expect("a bot was given up").1);
+    }
+
+    #[test]
+    fn a_bot_whose_messages_another_program_receives_has_no_more_buttons() {
+        let settings = NotifySettings { buttons: ButtonState::received(), ..NotifySettings::default() };
+        let mut searches = Searches::default();
+        let bots = || HashSet::from(["1:a".to_owned(), "2:b".to_owned()]);
+        assert_eq!(searches.watch(bots()).len(), 2);
+        assert_eq!(searches.watch(bots()).len(), 0, "each has a thread");
+        let disturbed = PollError::Conflict { has_webhook: false };
+        for _ in 1..MOST_CONFLICTS {
+            searches.failed("1:a", &disturbed, &settings);
+            assert_eq!(searches.watch(bots()), ["1:a"]);
+        }
+        searches.note("1:a", &[]);
+        searches.failed("1:a", &disturbed, &settings);
+        assert!(settings.buttons.are_on("1:a"), "not one after the other");
+        for _ in 1..MOST_CONFLICTS {
+            searches.failed("1:a", &disturbed, &settings);
+        }
+        assert!(!settings.buttons.are_on("1:a") && settings.buttons.are_on("2:b"));
+        searches.failed("2:b", &PollError::Failed("no route".into()), &settings);
+        assert!(settings.buttons.are_on("2:b"));
+        searches.failed("2:b", &PollError::Conflict { has_webhook: true }, &settings);
+        assert!(!settings.buttons.are_on("2:b"));
     }
 
     #[test]

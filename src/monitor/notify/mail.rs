@@ -62,8 +62,8 @@ fn compose((name, from): (&str, &str), to: &str, message: &Message, now: Moment)
 /// The text, with a link to a page on which its incidents are acknowledged.
 fn text(message: &Message, now: Moment) -> String {
     let text = message.text(now);
-    match &message.acknowledge {
-        Some(offer) => format!("{text}\n\nI'm on it: {}", offer.url),
+    match message.acknowledge.as_ref().and_then(|offer| offer.url.as_ref()) {
+        Some(url) => format!("{text}\n\nI'm on it: {url}"),
         None => text,
     }
 }

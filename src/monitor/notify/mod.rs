@@ -24,11 +24,13 @@
 //! | `webhook`, `telegram`, `ntfy`, `mail` + `smtp` | the deliveries of the first four kinds |
 //! | `http`, `guard` | one POST with limits; the addresses that a webhook may not reach |
 //! | `channel`, `target` | a channel, its kind and its secrets; the check of where it leads |
-//! | `test_message`, `chat_search` | a test of a channel; the search for the id of a Telegram chat |
+//! | `telegram_buttons`, `button_state` | buttons below Telegram messages: who pressed one; which bots have them |
+//! | `test_message`, `chat_search` | a test of a channel; the search for the id of a Telegram chat, and the one poller of each bot |
 //! | `message`, `settings` | the message to deliver and delivery errors; settings of deliveries |
 
 pub mod acknowledge_link;
 mod batch;
+pub mod button_state;
 pub mod channel;
 mod channel_state;
 pub mod channels;
@@ -63,6 +65,7 @@ mod settings;
 pub mod smtp;
 pub mod target;
 pub mod telegram;
+pub mod telegram_buttons;
 pub mod test_message;
 pub mod text;
 pub mod topic;

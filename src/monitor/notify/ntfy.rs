@@ -34,9 +34,9 @@ pub fn send(
     if let Some(link) = message.link() {
         headers.push(("Click", link));
     }
-    if let Some(offer) = &message.acknowledge {
+    if let Some(url) = message.acknowledge.as_ref().and_then(|offer| offer.url.as_ref()) {
         // Without a comma or semicolon in it, which would begin another part.
-        headers.push(("Actions", format!("http, Acknowledge, {}, method=POST, clear=true", offer.url)));
+        headers.push(("Actions", format!("http, Acknowledge, {url}, method=POST, clear=true")));
     }
     let token = channel.read_token().map_err(DeliveryError::later)?;
     if let Some(token) = &token {

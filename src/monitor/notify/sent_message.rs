@@ -2,7 +2,9 @@
 
 use crate::clock::Moment;
 use crate::monitor::incidents::table::IncidentId;
-use crate::monitor::notify::acknowledge_link::{KEY_NAME, LinkKey, can_be_acknowledged, offer};
+use crate::monitor::notify::acknowledge_link::{
+    AcknowledgeOffer, KEY_NAME, LinkKey, address, can_be_acknowledged,
+};
 use crate::monitor::notify::batch::Outgoing;
 use crate::monitor::notify::channel::ChannelKind;
 use crate::monitor::notify::message::Message;
@@ -71,15 +73,19 @@ impl AcknowledgeOffers {
             .collect();
         let joined = open.iter().map(|message| message.rows.as_slice()).filter(|rows| rows.len() > 1);
         store.note_messages(&joined.collect::<Vec<_>>())?;
-        let Some(site) = site else { return Ok(()) };
         for message in open {
-            let key = match &self.key {
-                Some(key) => key,
-                None => self.key.insert(store.link_key()?),
-            };
-            message.acknowledge = Some(offer(key, kind, site, message.id(), now));
+            let row = message.id();
+            let url = site.map(|site| Ok::<_, StoreError>(address(self.key(store)?, kind, site, row, now)));
+            message.acknowledge = Some(AcknowledgeOffer { row, url: url.transpose()? });
         }
         Ok(())
+    }
+
+    fn key(&mut self, store: &Store) -> Result<&LinkKey, StoreError> {
+        Ok(match &mut self.key {
+            Some(key) => key,
+            key => key.insert(store.link_key()?),
+        })
     }
 }
 

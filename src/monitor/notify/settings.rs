@@ -1,5 +1,6 @@
 //! Settings of deliveries, from the configuration, and the resolver that deliveries share.
 
+use super::button_state::ButtonState;
 use crate::config::ConfigError;
 use crate::monitor::config::{Config, SmtpConfig};
 use crate::resolver::{self, NameResolver};
@@ -32,6 +33,8 @@ pub struct NotifySettings {
     pub smtp: Option<SmtpConfig>,
     /// Address of the pages, with a slash at its end; `None`: messages have no link.
     pub site: Option<Arc<str>>,
+    /// Telegram bots whose messages have a button.
+    pub buttons: ButtonState,
     /// Timeout of an HTTP delivery, from the DNS lookup to the end of the response.
     pub timeout: Duration,
     /// Timeouts of the steps of a mail.
@@ -58,6 +61,7 @@ impl NotifySettings {
             trust,
             smtp: config.smtp.clone(),
             site: config.web.site().map(Arc::from),
+            buttons: ButtonState::received(),
             ..NotifySettings::default()
         })
     }
@@ -71,6 +75,7 @@ impl Default for NotifySettings {
             trust: Trust::public(),
             smtp: None,
             site: None,
+            buttons: ButtonState::default(),
             timeout: Duration::from_secs(10),
             mail_limits: MailLimits::default(),
         }

@@ -5,8 +5,10 @@ use super::http::{HttpResponse, PostClient, excerpt};
 use super::kinds::descriptor::Delivery;
 use super::message::DeliveryError;
 use super::notice::Severity;
+use crate::monitor::machine::is_invisible;
+use log::debug;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 #[derive(Debug, Serialize)]
@@ -19,6 +21,8 @@ struct SendMessage<'a> {
     message_thread_id: Option<u32>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     disable_notification: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reply_markup: Option<Value>,
 }
 
 /// "4096 characters after entities parsing"; Telegram counts its entities, and so texts, in UTF-16 units.
@@ -70,12 +74,15 @@ pub fn send(delivery: &Delivery<'_>) -> Result<String, DeliveryError> {
     if !is_bot_token(&token) {
         return Err(DeliveryError::later(format!("{place}: not a bot token (123456:ABC-DEF...)")));
     }
+    let row = message.acknowledge.as_ref().map(|offer| offer.row);
+    let row = row.filter(|_| delivery.settings.buttons.are_on(&token));
     let body = SendMessage {
         chat_id: &channel.target,
         text: &message.fitted(delivery.now(), LIMIT, plain),
         disable_web_page_preview: true,
         message_thread_id: delivery.option(TOPIC).and_then(|topic| topic.parse().ok()),
         disable_notification: is_silent(delivery.option(SILENT), message.first_notice()?.severity()),
+        reply_markup: row.map(|row| keyboard("I'm on it", row)),
     };
     let body = serde_json::to_vec(&body).map_err(|error| DeliveryError::Never { why: error.to_string() })?;
     let headers = [("Content-Type", "application/json".to_owned())];
@@ -85,6 +92,14 @@ pub fn send(delivery: &Delivery<'_>) -> Result<String, DeliveryError> {
         true => Ok(format!("{}: accepted by Telegram", answer.status)),
         false => Err(error(&answer, &token)),
     }
+}
+
+/// Before the number of a message, in what Telegram sends back when its button is pressed.
+const PRESSED: &str = "acknowledge ";
+
+/// One button below a message whose first row this is.
+fn keyboard(text: &str, row: i64) -> Value {
+    json!({ "inline_keyboard": [[{ "text": text, "callback_data": format!("{PRESSED}{row}") }]] })
 }
 
 /// The token becomes part of a URL.
@@ -106,13 +121,80 @@ pub struct FoundChat {
     pub name: String,
 }
 
-/// A message to the bot.
+/// A press of a button below a message of the bot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ButtonPress {
+    query: String,
+    /// The chat of the message: its id, and its name if it has one.
+    chat: String,
+    chat_name: Option<String>,
+    message: i64,
+    /// Id of the first row of the message.
+    pub row: i64,
+    /// The person's name, as Telegram shows it.
+    pub person: String,
+}
+
+/// Characters of a person's name that are kept.
+const LONGEST_PERSON: usize = 60;
+
+impl ButtonPress {
+    fn of(update: &Value) -> Option<ButtonPress> {
+        let query = update.get("callback_query")?;
+        let chat = &query["message"]["chat"];
+        let names = [&query["from"]["first_name"], &query["from"]["last_name"]];
+        let name = names.iter().filter_map(|name| name.as_str()).collect::<Vec<_>>().join(" ");
+        let is_shown = |c: &char| !is_invisible(*c);
+        Some(ButtonPress {
+            query: query["id"].as_str()?.to_owned(),
+            chat: chat["id"].as_i64()?.to_string(),
+            chat_name: chat["username"].as_str().map(str::to_owned),
+            message: query["message"]["message_id"].as_i64()?,
+            row: query["data"].as_str()?.strip_prefix(PRESSED)?.parse().ok()?,
+            person: name.chars().filter(is_shown).take(LONGEST_PERSON).collect::<String>().trim().to_owned(),
+        })
+    }
+
+    /// Whether the message is in this chat, an id or `@name`.
+    pub fn is_in(&self, target: &str) -> bool {
+        let is_named =
+            |name: &String| target.strip_prefix('@').is_some_and(|target| target.eq_ignore_ascii_case(name));
+        self.chat == target || self.chat_name.as_ref().is_some_and(is_named)
+    }
+}
+
+/// Shows `text` to who pressed the button, and `label` as the button's new text to all in the chat. Errors concern nobody:
+/// the press is recorded.
+pub fn answer_press(
+    http: &PostClient,
+    (api, token): (&str, &str),
+    press: &ButtonPress,
+    text: &str,
+    label: Option<&str>,
+) {
+    let headers = [("Content-Type", "application/json".to_owned())];
+    let post = |method: &str, body: Value| {
+        let url = format!("{api}/bot{token}/{method}");
+        if let Err(error) = http.post(&url, &headers, body.to_string().as_bytes()) {
+            debug!("Telegram: {method} failed: {}", error.why());
+        }
+    };
+    post("answerCallbackQuery", json!({ "callback_query_id": press.query, "text": text }));
+    if let Some(label) = label {
+        let markup = keyboard(label, press.row);
+        let body = json!({ "chat_id": press.chat, "message_id": press.message, "reply_markup": markup });
+        post("editMessageReplyMarkup", body);
+    }
+}
+
+/// A message to the bot, or a press of one of its buttons.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChatMessage {
     /// `update_id`, which grows.
     pub update: i64,
     pub text: String,
     pub chat: FoundChat,
+    pub press: Option<ButtonPress>,
 }
 
 #[derive(Serialize)]
@@ -124,6 +206,30 @@ struct GetUpdates<'a> {
     allowed_updates: &'a [&'a str],
 }
 
+/// Why the messages to a bot are not received.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PollError {
+    /// Another program receives them: over a webhook, or by polling.
+    Conflict {
+        has_webhook: bool,
+    },
+    Failed(String),
+}
+
+impl PollError {
+    /// For the person who waits for a message.
+    pub fn why(&self) -> String {
+        match self {
+            PollError::Conflict { .. } => {
+                "another program receives the messages of this bot (or it has a webhook): enter the chat's id \
+                 yourself"
+                    .into()
+            }
+            PollError::Failed(why) => why.clone(),
+        }
+    }
+}
+
 /// The messages to the bot since update `after`, which Telegram forgets with this request. Waits a few seconds for one.
 ///
 /// # Errors
@@ -133,26 +239,22 @@ pub fn chat_messages(
     api: &str,
     token: &str,
     after: Option<i64>,
-) -> Result<Vec<ChatMessage>, String> {
+) -> Result<Vec<ChatMessage>, PollError> {
     let body = GetUpdates {
         offset: after.map(|update| update.saturating_add(1)),
         limit: POLL_MESSAGES,
         timeout: POLL_S,
-        allowed_updates: &["message", "channel_post"],
+        allowed_updates: &["message", "channel_post", "callback_query"],
     };
-    let body = serde_json::to_vec(&body).map_err(|error| error.to_string())?;
+    let body = serde_json::to_vec(&body).map_err(|error| PollError::Failed(error.to_string()))?;
     let headers = [("Content-Type", "application/json".to_owned())];
     let url = format!("{api}/bot{token}/getUpdates");
     let answer = http.post_for(&url, &headers, &body, LARGEST_UPDATES);
-    let answer = answer.map_err(|error| error.why().to_owned())?;
+    let answer = answer.map_err(|error| PollError::Failed(error.why().to_owned()))?;
     match answer.status {
-        200 => messages(&answer.body),
-        409 => {
-            Err("another program receives the messages of this bot (or it has a webhook): enter the chat's \
-                    id yourself"
-                .into())
-        }
-        _ => Err(error(&answer, token).why().to_owned()),
+        200 => messages(&answer.body).map_err(PollError::Failed),
+        409 => Err(PollError::Conflict { has_webhook: answer.body.contains("webhook is active") }),
+        _ => Err(PollError::Failed(error(&answer, token).why().to_owned())),
     }
 }
 
@@ -178,6 +280,7 @@ fn message(update: &Value) -> Option<ChatMessage> {
                 .or_else(|| name("username"))
                 .unwrap_or_default(),
         },
+        press: ButtonPress::of(update),
     })
 }
 
@@ -233,6 +336,28 @@ mod tests {
         assert_eq!(chats, [(7, "-1001"), (8, "-1002"), (9, "5"), (10, "")]);
         assert_eq!((found[0].chat.name.as_str(), found[2].chat.name.as_str()), ("Barn", "Ada"));
         messages("{\"ok\":true,\"result\":[{\"upd").expect_err("cut off");
+    }
+
+    #[test]
+    fn a_press_counts_for_the_chat_of_its_message_and_needs_all_that_names_it() {
+        let press = |data: &str, chat: &str| {
+            let update = format!(
+                r#"{{"update_id":1,"callback_query":{{"id":"q","data":"{data}","from":{{"first_name":"Ada\n","last_name":"L"}},
+                    "message":{{"message_id":5,"chat":{{{chat}}}}}}}}}"#
+            );
+            ButtonPress::of(&serde_json::from_str(&update).expect("JSON"))
+        };
+        let found = press("acknowledge 17", r#""id":-1001,"username":"Barn_News""#).expect("a press");
+        assert_eq!((found.row, found.person.as_str()), (17, "Ada L"));
+        for (target, expected) in
+            [("-1001", true), ("@barn_news", true), ("-100", false), ("@barn", false), ("Barn_News", false)]
+        {
+            assert_eq!(found.is_in(target), expected, "{target}");
+        }
+        for data in ["", "17", "acknowledge ", "acknowledge x", "acknowledge 17 "] {
+            assert_eq!(press(data, r#""id":-1001"#), None, "{data:?}");
+        }
+        assert_eq!(press("acknowledge 17", r#""title":"x""#), None);
     }
 
     #[test]

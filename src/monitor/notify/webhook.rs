@@ -166,7 +166,7 @@ fn payload(notice: &Notice, acknowledge: Option<&AcknowledgeOffer>) -> Result<Ve
     let condition = notice.condition.as_ref().map(|condition| WebhookCondition::of(condition, None));
     let conditions = notice.existing.iter().map(|(name, known)| WebhookCondition::of(known, Some(name)));
     let event = format!("{about}.{}", event_name(event));
-    let acknowledge_url = acknowledge.map(|offer| offer.url.as_str());
+    let acknowledge_url = acknowledge.and_then(|offer| offer.url.as_deref());
     serde_json::to_vec(&WebhookPayload {
         event,
         machine,

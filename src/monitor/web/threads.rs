@@ -10,6 +10,7 @@ use super::status::cache::StatusCache;
 use crate::http::{Exchange, queue};
 use crate::latest::Latest;
 use crate::monitor::config::Config;
+use crate::monitor::notify::chat_search::ChatSearches;
 use crate::monitor::notify::{NotifySettings, Poke};
 use crate::monitor::packages::offer::Offer;
 use crate::monitor::recorder::{RecorderContext, RecorderEvent};
@@ -37,6 +38,7 @@ pub struct PageParts<'a> {
     pub poke: Poke,
     pub notify: Arc<Latest<NotifySettings>>,
     pub offered: Arc<Latest<Offer>>,
+    pub chats: Arc<ChatSearches>,
 }
 
 /// Passes a request on.
@@ -53,7 +55,7 @@ impl Pages {
         changed: Receiver<()>,
         mut others: impl FnMut(Exchange) + Send + 'static,
     ) -> Result<(Pages, Handler), String> {
-        let PageParts { shared, config, orders, poke, notify, offered } = parts;
+        let PageParts { shared, config, orders, poke, notify, offered, chats } = parts;
         let (queue_of_live, live, stopper) = LiveQueue::new(shared.clone(), changed);
         let settings = Arc::new(Latest::new(PageSettings::of(config)));
         let context = Arc::new(PageContext {
@@ -66,7 +68,7 @@ impl Pages {
             poke,
             notify,
             offered,
-            chats: Arc::default(),
+            chats,
             tests: bounded(MOST_TESTS),
         });
         let (mut pages, requests) = queue(DEPTH);
