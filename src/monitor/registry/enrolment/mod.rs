@@ -76,10 +76,11 @@ impl Store {
         device.token.map_or(Ok(()), check_token)?;
         let hardware_id = machine::canonical_hardware_id(device.hardware_id);
         let device = &Enrolment { hardware_id: &hardware_id, ..*device };
-        self.transact(|tx| match device.token {
+        let result = self.transact(|tx| match device.token {
             Some(token) => enrol_with(tx, device, &TokenHash::of(token), now),
-            None => enrol_without(tx, device, now),
-        })
+            None => enrol_without(tx, device, now).map(Some),
+        })?;
+        result.ok_or_else(|| Refused::because(REJECTED))
     }
 }
 
@@ -93,35 +94,36 @@ fn check_token(token: &str) -> Result<(), Refused> {
     }
 }
 
-/// For a device that has made its token.
+/// For a device that has made its token. `None`: it was turned away, which is no error here, because it is stored that it
+/// has asked again.
 fn enrol_with(
     tx: &Transaction<'_>,
     device: &Enrolment<'_>,
     token: &TokenHash,
     now: Moment,
-) -> Result<EnrolmentResult, Refused> {
+) -> Result<Option<EnrolmentResult>, Refused> {
     if let Some((machine, name)) = machine_of(tx, token, now)? {
         // Its answer was lost, or it was approved meanwhile.
-        return Ok(EnrolmentResult::Enrolled(Enrolled { machine, name, token: None }));
+        return Ok(Some(EnrolmentResult::Enrolled(Enrolled { machine, name, token: None })));
     }
     let key = FoundKey::of(tx, device.credential, now)?;
     match asks_again(tx, token, now)? {
-        Some(KnownRequest::Waiting(reason)) => return Ok(EnrolmentResult::Waiting(reason)),
+        Some(KnownRequest::Waiting(reason)) => return Ok(Some(EnrolmentResult::Waiting(reason))),
         Some(KnownRequest::Rejected) if key.as_ref().is_some_and(FoundKey::is_for_a_new_device) => {
             forget(tx, token)?;
         }
-        Some(KnownRequest::Rejected) => return Err(Refused::because(REJECTED)),
+        Some(KnownRequest::Rejected) => return Ok(None),
         None => {}
     }
-    let Some(key) = key else { return moved_card(tx, device, token, now) };
+    let Some(key) = key else { return moved_card(tx, device, token, now).map(Some) };
     key.check_unused()?;
     let known = known_device(tx, device.hardware_id)?;
     if let Some(reason) = approval_needed(&key, known.as_ref()) {
         key.note_use(tx, None, now)?;
         let machine = known.map(|known| known.machine);
-        return hold(tx, device, token, (machine, key.group.as_deref()), reason, now);
+        return hold(tx, device, token, (machine, key.group.as_deref()), reason, now).map(Some);
     }
-    enrol(tx, device, known, &key, Some(token), now)
+    enrol(tx, device, known, &key, Some(token), now).map(Some)
 }
 
 /// For a device that gets its token in the answer: it cannot wait.
