@@ -3,7 +3,7 @@
 use super::command::audited::AuditedChange;
 use super::command::{
     channel, check_config, condition, database, enroll, events, fleet, health, incident, machine, recipient,
-    status_page, token, user,
+    report, status_page, token, user,
 };
 use super::command_error::CommandError;
 use super::config::{Config, DEFAULT_PATH};
@@ -81,6 +81,8 @@ enum Command {
     /// List incidents, take one on, comment
     #[command(subcommand)]
     Incident(incident::IncidentCommand),
+    /// Print how the machines of a recipient were in the last days; sends nothing
+    Report(report::ReportCommand),
     /// List events: outages, recoveries, flapping, changes by commands
     Events(events::EventsCommand),
     /// Check, back up or vacuum the database
@@ -136,6 +138,7 @@ fn run(path: &Path, command: Command) -> Result<(), CommandError> {
         Command::Condition(command) => condition::run(command, database, now)?,
         Command::Incident(command) => incident::run(command, database, now)?,
         Command::StatusPage(command) => status_page::run(command, database, &config.web, now)?,
+        Command::Report(command) => report::run(&command, database, config.web.site().as_deref(), now)?,
         Command::Events(command) => events::run(&command, database, now)?,
         Command::Channel(command) => channel::run(command, database, &NotifySettings::load(&config)?, now)?,
         Command::Db(command) => database::run(command, database, now)?,

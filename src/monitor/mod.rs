@@ -36,6 +36,7 @@
 //! | `mqtt/` | states of machines over MQTT, with Home Assistant's discovery |
 //! | `machine` | what a machine is, and what it may be called |
 //! | `registry/` | machines and their tokens: who may send, who may read |
+//! | `reports/` | how the machines were in the last week or month, for people |
 //! | `retention/` | how long events, deliveries and history are kept |
 //! | `simulation/` | a fleet to measure with |
 //! | `status_pages/` | which groups have a page for everyone, and what it shows |
@@ -75,6 +76,7 @@ pub mod pulse;
 mod rate_limit;
 pub mod recorder;
 pub mod registry;
+pub mod reports;
 pub mod retention;
 pub mod serve;
 pub mod simulation;

@@ -18,7 +18,7 @@ use crate::http::{Limits, Server, Stopper};
 use crate::monitor::incidents::sweep::SweepSettings;
 use crate::monitor::recorder::{RecorderContext, RecorderEvent};
 use crate::monitor::retention::hourly;
-use crate::monitor::threads::{Core, Front, start_upkeep};
+use crate::monitor::threads::{Core, Front, start_reports, start_upkeep};
 use crate::monitor::web::threads::Pages;
 use crate::startup::cannot;
 use crate::{heap, logging, systemd};
@@ -64,6 +64,7 @@ struct Monitor {
     orders: Sender<RecorderEvent>,
     couriers: Couriers,
     upkeep: Sender<hourly::Kept>,
+    reports: Sender<()>,
     front: Front,
     watchdog: Option<WatchdogThread>,
     own: OwnListener,
@@ -91,6 +92,7 @@ impl Monitor {
         let stopper = server.stopper();
         let core = Core::start(store.clone(), sweeping(&config), sending, now)?;
         let front = Front::start(server, &core, &config, offer, signals)?;
+        let reports = start_reports(store.clone(), front.sending.clone(), core.poke.clone())?;
         let upkeep = start_upkeep(store, kept_of(&config))?;
         let own = OwnListener::bound(&config.http, bound.address);
         let start = |settings| WatchdogThread::start(settings, own.clone(), core.couriers.counters());
@@ -112,6 +114,7 @@ impl Monitor {
             orders,
             couriers,
             upkeep,
+            reports,
             front,
             watchdog,
             own,
@@ -198,8 +201,7 @@ impl Monitor {
     fn stop(self) -> Result<(), CommandError> {
         systemd::stopping();
         let deadline = Instant::now() + STOP;
-        drop(self.upkeep);
-        drop(self.mqtt);
+        drop((self.upkeep, self.reports, self.mqtt));
         let pages_ended = self.front.pages.as_ref().map_or_else(never, Pages::stop);
         self.stopper.stop(GRACE);
         let http = self.front.http_ended.recv_deadline(deadline);

@@ -16,6 +16,7 @@
 //! | telegram-chats | messages to a bot, while a chat is looked for or a button may be pressed | that is over |
 //! | watchdog | its interval; only if one is configured | main drops its sender |
 //! | mqtt | changes, the broker; only if one is configured | main drops its sender |
+//! | reports | a minute | main drops its sender |
 //! | upkeep | an hour | main drops its sender |
 
 use super::api::{self, ApiContext, ApiSettings, FAILED_ENROLMENTS};
@@ -36,6 +37,7 @@ use crate::http::{Exchange, Server, queue};
 use crate::latest::Latest;
 use crate::monitor::incidents::sweep::{SweepSettings, Sweeper};
 use crate::monitor::recorder::{RecorderContext, RecorderEvent, RecorderInbox};
+use crate::monitor::reports;
 use crate::monitor::retention::hourly;
 use crate::monitor::web::threads::{Handler, PageParts, Pages};
 use crate::startup::{cannot, spawn};
@@ -61,7 +63,7 @@ pub struct Core {
     pub recorder_ended: Receiver<()>,
     pub shared: RecorderContext,
     sending: NotifySettings,
-    poke: Poke,
+    pub poke: Poke,
     /// Receives after each transition, for open pages.
     changed: Receiver<()>,
     /// The same for MQTT.
@@ -269,4 +271,15 @@ pub fn start_upkeep(store: Arc<Store>, keeping: hourly::Kept) -> Result<Sender<h
     let (upkeep, kept) = bounded(1);
     drop(spawn("upkeep", move || hourly::run(&store, keeping, &kept))?);
     Ok(upkeep)
+}
+
+/// Starts the thread `reports`, which ends when the sender is dropped.
+pub fn start_reports(
+    store: Arc<Store>,
+    sending: Arc<Latest<NotifySettings>>,
+    poke: Poke,
+) -> Result<Sender<()>, CommandError> {
+    let (stop, stopped) = bounded(0);
+    drop(spawn("reports", move || reports::run(&store, &sending, &poke, &stopped))?);
+    Ok(stop)
 }

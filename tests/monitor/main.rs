@@ -35,6 +35,7 @@ mod permissions;
 mod proxies;
 mod proxy_login;
 mod reload;
+mod reports;
 mod requests;
 mod rig;
 mod sign_in;

@@ -167,6 +167,7 @@ fn machines_quiet_hours_and_the_shortest_outage_are_chosen() {
             ("time_zone", "Europe/Berlin"),
             ("min_outage", "10m"),
             ("remind", "1h"),
+            ("report", "weekly"),
             ("escalate", "owner"),
             ("after", "30m"),
         ]
@@ -191,7 +192,7 @@ fn machines_quiet_hours_and_the_shortest_outage_are_chosen() {
     let shown = owner.get("/people").body;
     assert!(
         shown.contains(
-            "Machines: gate; quiet 22:00-07:00 Europe/Berlin, outages of 10m and more, reminders every 1h, escalated to owner after 30m"),
+            "Machines: gate; quiet 22:00-07:00 Europe/Berlin, outages of 10m and more, reminders every 1h, escalated to owner after 30m, weekly report"),
         "{shown}"
     );
 }

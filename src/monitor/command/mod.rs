@@ -9,6 +9,7 @@
 //! | `user` | users of the pages |
 //! | `status_page` | pages of groups for people without an account |
 //! | `recipient` | recipients and their preferences |
+//! | `report` | prints a report |
 //! | `channel` | channels; `channel/target` checks where they lead |
 //! | `condition` | settings of conditions |
 //! | `incident` | who is on an incident, and comments |
@@ -36,6 +37,7 @@ pub mod machine;
 #[cfg(test)]
 mod parse;
 pub mod recipient;
+pub mod report;
 pub mod status_page;
 pub mod token;
 mod token_file;

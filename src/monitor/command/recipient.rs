@@ -3,22 +3,26 @@
 use super::audited::AuditedChange;
 use crate::clock::Moment;
 use crate::config::Period;
-use crate::monitor::machine::MachineId;
-use crate::monitor::notify::choices::{Chosen, Selection};
-use crate::monitor::notify::quiet_hours::{QuietHours, QuietTimes};
+use crate::monitor::notify::choices::Selection;
+use crate::monitor::notify::quiet_hours::QuietTimes;
 use crate::monitor::notify::recipients::{
     Escalation, Preferences, StoredRecipient, check_escalate_after, check_min_outage, check_remind_every,
 };
 use crate::monitor::notify::topic::Topic;
+use crate::monitor::reports::schedule::ReportInterval;
 use crate::monitor::store::{Refused, Store};
 use crate::monitor::zone::{self, Clock, ZONES, Zone};
 use crate::table::table;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
+
+mod listed;
+
+use listed::{names, off, written};
 
 #[derive(Debug, Subcommand)]
 pub enum RecipientCommand {
@@ -106,6 +110,12 @@ pub struct Wants {
     /// Send no reminders
     #[arg(long, conflicts_with = "remind")]
     never_remind: bool,
+    /// A report about the machines, at 08:00 in the recipient's time zone: on Monday, or on the first day of the month
+    #[arg(long, value_name = "INTERVAL")]
+    report: Option<ReportInterval>,
+    /// Send no reports
+    #[arg(long, conflicts_with = "report")]
+    never_report: bool,
 }
 
 fn topic() -> impl TypedValueParser<Value = Topic> {
@@ -137,7 +147,16 @@ impl Wants {
         let clock = self.quiet.is_some() || self.utc_offset.is_some() || self.time_zone.is_some();
         let escalation = self.escalate.is_some() || self.after.is_some() || self.never_escalate;
         let rest = self.events.is_some() || self.min_outage.is_some() || self.remind.is_some();
+        let rest = rest || self.report.is_some() || self.never_report;
         !(self.selection().is_some() || clock || rest || self.never_quiet || self.never_remind || escalation)
+    }
+
+    /// Writes the choice of reports, if there is one.
+    fn apply_report(&self, store: &Store, name: &str, now: Moment) -> Result<(), Refused> {
+        if self.report.is_none() && !self.never_report {
+            return Ok(());
+        }
+        store.set_report(name, self.report, now)
     }
 
     /// The chosen machines; `None` if the command does not name any.
@@ -238,6 +257,7 @@ pub fn run(command: RecipientCommand, database: &Path, now: Moment) -> Result<St
             let server = Clock::of_server();
             let used = wants.apply(&mut preferences, &server);
             store.add_recipient(&name, &wants.selection().unwrap_or(Selection::All), &preferences, now)?;
+            wants.apply_report(&store, &name, now)?;
             let said = format!(
                 "{name} added; add a channel with heartbeat-monitor channel add --recipient \"{name}\""
             );
@@ -252,10 +272,14 @@ pub fn run(command: RecipientCommand, database: &Path, now: Moment) -> Result<St
             let (server, mut used) = (Clock::of_server(), false);
             let change = |preferences: &mut Preferences| used = wants.apply(preferences, &server);
             store.change_recipient(&name, wants.selection().as_ref(), now, change)?;
+            wants.apply_report(&store, &name, now)?;
             Ok(with_clock(format!("{name} changed"), &server, used))
         }
         RecipientCommand::List { json: true } => {
-            Ok(Value::Array(store.recipients()?.iter().map(as_json).collect()).to_string())
+            let reports = store.report_intervals()?;
+            let listed =
+                |known: &StoredRecipient| listed::recipient(known, reports.get(&known.name).copied());
+            Ok(Value::Array(store.recipients()?.iter().map(listed).collect()).to_string())
         }
         RecipientCommand::List { json: false } => list(&store),
         RecipientCommand::Disable { name } => {
@@ -281,6 +305,7 @@ fn list(store: &Store) -> Result<String, Refused> {
                 .into(),
         );
     }
+    let reports = store.report_intervals()?;
     let row = |known: &StoredRecipient| {
         let wants = &known.preferences;
         [
@@ -296,14 +321,23 @@ fn list(store: &Store) -> Result<String, Refused> {
                 || "-".into(),
                 |escalation| format!("{} after {}", escalation.to, Period(escalation.after)),
             ),
+            reports.get(&known.name).map_or("-", |every| every.name()).to_owned(),
         ]
     };
     let rows: Vec<_> = recipients.iter().map(row).collect();
-    let listed = table(
-        ["NAME", "STATE", "CHANNELS", "MACHINES", "EVENTS", "QUIET", "MIN OUTAGE", "REMIND", "ESCALATE"],
-        &rows,
-    );
-    let listed = with_warnings(listed, &recipients);
+    let columns = [
+        "NAME",
+        "STATE",
+        "CHANNELS",
+        "MACHINES",
+        "EVENTS",
+        "QUIET",
+        "MIN OUTAGE",
+        "REMIND",
+        "ESCALATE",
+        "REPORT",
+    ];
+    let listed = with_warnings(table(columns, &rows), &recipients);
     let warnings = recipients.iter().filter_map(|known| dead_end(known, &recipients));
     Ok(std::iter::once(listed).chain(warnings).collect::<Vec<_>>().join("\n"))
 }
@@ -335,15 +369,6 @@ pub(super) fn with_warnings<'k>(
     std::iter::once(table).chain(warnings).collect::<Vec<_>>().join("\n")
 }
 
-fn names(topics: &[Topic]) -> Vec<&'static str> {
-    topics.iter().map(|topic| topic.name()).collect()
-}
-
-/// The topics that are not chosen.
-fn off(wants: &Preferences) -> Vec<Topic> {
-    Topic::ALL.into_iter().filter(|topic| !wants.events.contains(topic)).collect()
-}
-
 /// What is on and what is off: `all but stopped`, or `offline,online (off: stopped,...)`.
 fn events(wants: &Preferences) -> String {
     let (on, off) = (names(&wants.events), names(&off(wants)));
@@ -354,42 +379,6 @@ fn events(wants: &Preferences) -> String {
     } else {
         format!("{} (off: {})", on.join(","), off.join(","))
     }
-}
-
-/// `22:00-07:00 +02:00`
-fn written(quiet: &QuietHours) -> String {
-    format!("{} {}", quiet.times(), quiet.clock)
-}
-
-fn as_json(known: &StoredRecipient) -> Value {
-    let wants = &known.preferences;
-    json!({
-        "name": known.name,
-        "enabled": known.enabled,
-        "channels": known.channels,
-        "machines": chosen_json(&known.chosen),
-        "warning": known.chosen.warning(),
-        "events": names(&wants.events),
-        "events_off": names(&off(wants)),
-        "time_zone": wants.clock.as_ref().map(Clock::to_string),
-        "quiet": wants.quiet.as_ref().map(written),
-        "min_outage_s": wants.min_outage.as_secs_f64(),
-        "escalate": wants.escalation.as_ref().map(|escalation| {
-            json!({ "to": escalation.to, "after_s": escalation.after.as_secs_f64() })
-        }),
-        "remind_s": wants.remind_every.map(|every| every.as_secs_f64()),
-    })
-}
-
-fn chosen_json(chosen: &Chosen) -> Value {
-    let machine = |(id, name): &(MachineId, String)| json!({ "id": id.0, "name": name });
-    json!({
-        "all": chosen.all,
-        "machines": chosen.machines.iter().map(machine).collect::<Vec<_>>(),
-        "groups": chosen.groups,
-        "tags": chosen.tags,
-        "missing": chosen.missing,
-    })
 }
 
 #[cfg(test)]

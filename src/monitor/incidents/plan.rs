@@ -47,7 +47,8 @@ pub fn plan(
             | EventKind::Reminder
             | EventKind::Escalation
             | EventKind::Test
-            | EventKind::Trouble => false,
+            | EventKind::Trouble
+            | EventKind::Report => false,
         };
         rows.extend(recipient.channels.iter().filter(is_notified).map(|&channel| Planned {
             channel,
@@ -106,7 +107,8 @@ impl EventKind {
             | EventKind::Reminder
             | EventKind::Escalation
             | EventKind::Test
-            | EventKind::Trouble => None,
+            | EventKind::Trouble
+            | EventKind::Report => None,
         }
     }
 }

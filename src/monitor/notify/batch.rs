@@ -74,11 +74,14 @@ pub fn messages(
     groups.into_iter().map(outgoing).collect()
 }
 
-/// What rows must have in common to be one message. A summary is a message of its own; reminders of all kinds are one,
-/// and so are escalations.
+/// What rows must have in common to be one message. A summary or a report is a message of its own; reminders of all kinds
+/// are one, and so are escalations.
 fn news(notice: &Notice) -> (EventKind, EventKind, Option<&str>, usize) {
     if notice.news.is_repetition() {
         return (notice.news, notice.news, None, 0);
+    }
+    if notice.news == EventKind::Report {
+        return (notice.news, notice.news, None, usize::try_from(notice.at).unwrap_or(0));
     }
     let condition = notice.condition.as_ref().map(|condition| condition.condition.as_str());
     (notice.news, notice.state, condition, notice.existing_in_all)

@@ -1,7 +1,8 @@
-//! Email: plain text, encoded so that every server since RFC 2045 accepts it.
+//! Email: plain text, and HTML beside it for reports, encoded so that every server since RFC 2045 accepts it.
 
 use super::channel::Channel;
 use super::message::{DeliveryContext, DeliveryError, Message};
+use super::notice::ReportText;
 use super::settings::MailLimits;
 use super::smtp;
 use super::smtp::session::Envelope;
@@ -41,8 +42,7 @@ fn compose((name, from): (&str, &str), to: &str, message: &Message, now: Moment)
     let id = message_id(from, message);
     let mut mail = format!(
         "From: {} <{from}>\r\nTo: <{to}>\r\nSubject: {subject}\r\nMessage-ID: <{id}>\r\n\
-         MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\
-         Auto-Submitted: auto-generated\r\n",
+         MIME-Version: 1.0\r\nAuto-Submitted: auto-generated\r\n",
         phrase(name)
     );
     let date = OffsetDateTime::from_unix_timestamp(now.0.div_euclid(1000)).ok();
@@ -50,13 +50,36 @@ fn compose((name, from): (&str, &str), to: &str, message: &Message, now: Moment)
         // Writing to a String cannot fail.
         let _ = write!(mail, "Date: {date}\r\n");
     }
-    mail.push_str("\r\n");
-    let body = STANDARD.encode(text(message, now).replace('\n', "\r\n"));
+    let report = message.notices.first().and_then(|notice| notice.report.as_deref());
+    match report {
+        Some(report) => push_alternatives(&mut mail, report, message.link().as_deref()),
+        None => push_part(&mut mail, "plain", &text(message, now)),
+    }
+    mail
+}
+
+/// The report as text and as HTML (RFC 2046, 5.1.4: the best form comes last).
+fn push_alternatives(mail: &mut String, report: &ReportText, link: Option<&str>) {
+    // Not in base64: it has no underscore.
+    const BOUNDARY: &str = "=_heartbeat";
+    let _ =
+        write!(mail, "Content-Type: multipart/alternative; boundary=\"{BOUNDARY}\"\r\n\r\n--{BOUNDARY}\r\n");
+    let text = link.map_or_else(|| report.text.clone(), |link| format!("{}\n\n{link}", report.text));
+    push_part(mail, "plain", &text);
+    let _ = write!(mail, "--{BOUNDARY}\r\n");
+    push_part(mail, "html", &report.html);
+    let _ = write!(mail, "--{BOUNDARY}--\r\n");
+}
+
+/// The headers of a text, and the text in base64.
+fn push_part(mail: &mut String, kind: &str, text: &str) {
+    let _ =
+        write!(mail, "Content-Type: text/{kind}; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\n");
+    let body = STANDARD.encode(text.replace('\n', "\r\n"));
     for line in body.as_bytes().chunks(76) {
         mail.push_str(&String::from_utf8_lossy(line));
         mail.push_str("\r\n");
     }
-    mail
 }
 
 /// The text, with a link to a page on which its incidents are acknowledged.
@@ -139,6 +162,7 @@ mod tests {
             existing: Vec::new(),
             existing_in_all: 0,
             unacknowledged_by: None,
+            report: None,
         };
         Message { rows: vec![17], notices: vec![notice], clock: Clock::UTC, site: None, acknowledge: None }
     }

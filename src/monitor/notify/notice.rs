@@ -41,6 +41,8 @@ pub enum EventKind {
     Test,
     /// The monitor itself does not work.
     Trouble,
+    /// How the machines were in the last week or month.
+    Report,
 }
 
 impl EventKind {
@@ -59,6 +61,7 @@ impl EventKind {
             EventKind::Escalation => "escalation",
             EventKind::Test => "test",
             EventKind::Trouble => "trouble",
+            EventKind::Report => "report",
         }
     }
 
@@ -152,6 +155,36 @@ pub struct Notice {
     /// Of an escalation: the recipient who has not acknowledged it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unacknowledged_by: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<Box<ReportText>>,
+}
+
+/// A report, rendered when it was due.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportText {
+    /// One line.
+    pub title: String,
+    /// One line for each machine that was not fine, worst first.
+    pub text: String,
+    pub html: String,
+}
+
+impl ReportText {
+    /// The first lines: a message for a chat has at most 4096 characters.
+    pub fn short(&self) -> String {
+        const MOST_BYTES: usize = 3000;
+        let mut short = String::new();
+        let mut lines = self.text.lines();
+        for line in lines.by_ref() {
+            if short.len() + line.len() > MOST_BYTES {
+                return format!("{short}and {} more", lines.count() + 1);
+            }
+            short += line;
+            short.push('\n');
+        }
+        short.truncate(short.trim_end().len());
+        short
+    }
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
@@ -174,13 +207,14 @@ impl Notice {
             existing: Vec::new(),
             existing_in_all: 0,
             unacknowledged_by: None,
+            report: None,
         }
     }
 
     pub fn severity(&self) -> Severity {
         match (self.news, self.state) {
             (EventKind::Flapping | EventKind::Summary, _) => Severity::Unsteady,
-            (EventKind::Test, _) => Severity::Test,
+            (EventKind::Test | EventKind::Report, _) => Severity::Test,
             (_, EventKind::Online | EventKind::ConditionEnded) => Severity::Good,
             (_, EventKind::Stopped) => Severity::Planned,
             _ => Severity::Bad,
@@ -202,6 +236,7 @@ impl Notice {
             existing: Vec::new(),
             existing_in_all: 0,
             unacknowledged_by: None,
+            report: None,
         }
     }
 
@@ -209,6 +244,10 @@ impl Notice {
     pub fn trouble(what: &str, now: Moment) -> Notice {
         let description = Some(what.to_owned());
         Notice { news: EventKind::Trouble, state: EventKind::Offline, description, ..Notice::test(now) }
+    }
+
+    pub fn report(text: ReportText, now: Moment) -> Notice {
+        Notice { news: EventKind::Report, report: Some(Box::new(text)), ..Notice::test(now) }
     }
 
     /// The state a reader of this notice believes the machine is in; `None` = flapping.

@@ -23,6 +23,9 @@ impl Notice {
             }
             _ => {}
         }
+        if let Some(report) = &self.report {
+            return format!("{} {}", self.sign(), report.title);
+        }
         if let Some(condition) = &self.condition {
             return format!("{} {}: {}", self.sign(), shown(&self.name), condition_title(condition, self));
         }
@@ -41,6 +44,9 @@ impl Notice {
                 return reminder_text::text(std::slice::from_ref(self), now, clock);
             }
             _ => {}
+        }
+        if let Some(report) = &self.report {
+            return report.short();
         }
         if self.condition.is_some() {
             return text_of_conditions(std::slice::from_ref(self), now, clock);
@@ -65,6 +71,7 @@ impl Notice {
             | EventKind::Stopped
             | EventKind::Test
             | EventKind::Trouble
+            | EventKind::Report
             | EventKind::Condition
             | EventKind::ConditionEnded
             | EventKind::Summary

@@ -162,7 +162,8 @@ fn payload(notice: &Notice, acknowledge: Option<&AcknowledgeOffer>) -> Result<Ve
         last_seen: Moment(last_seen).rfc_3339(),
         recovered_at,
     };
-    let about = if notice.news == EventKind::Trouble { "monitor" } else { "machine" };
+    let is_about_monitor = matches!(notice.news, EventKind::Trouble | EventKind::Report);
+    let about = if is_about_monitor { "monitor" } else { "machine" };
     let condition = notice.condition.as_ref().map(|condition| WebhookCondition::of(condition, None));
     let conditions = notice.existing.iter().map(|(name, known)| WebhookCondition::of(known, Some(name)));
     let event = format!("{about}.{}", event_name(event));
@@ -226,6 +227,7 @@ mod tests {
             existing: Vec::new(),
             existing_in_all: 0,
             unacknowledged_by: None,
+            report: None,
         }
     }
 

@@ -34,6 +34,7 @@ pub const MIGRATIONS: &[&str] = &[
     include_str!("migrations/018_messages.sql"),
     include_str!("migrations/019_channel_options.sql"),
     include_str!("migrations/020_server_role.sql"),
+    include_str!("migrations/021_reports.sql"),
 ];
 
 /// Copies that are kept; the oldest are removed.

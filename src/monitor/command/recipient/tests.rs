@@ -2,6 +2,7 @@ use super::*;
 use crate::monitor::command::parse::parse;
 use crate::monitor::machine::Description;
 use crate::monitor::registry::enrolment::NewKey;
+use serde_json::json;
 use std::time::Duration;
 
 fn try_to(dir: &tempfile::TempDir, arguments: &[&str]) -> Result<String, String> {

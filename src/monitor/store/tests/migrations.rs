@@ -234,6 +234,8 @@ const PAGES: &str =
 
 /// The version that has the table `mqtt_topic`.
 const MQTT_VERSION: usize = 17;
+/// The version that has the table `recipient_report`.
+const REPORTS_VERSION: usize = 21;
 
 /// A database of version `version` with rows in every table, as it is after the migrations from version 1.
 fn released(path: &Path, version: usize) -> Store {
@@ -261,6 +263,10 @@ fn released(path: &Path, version: usize) -> Store {
     if version >= MQTT_VERSION {
         let topic = "INSERT INTO mqtt_topic VALUES ('heartbeat/3/state', 3, NULL)";
         store.write(|tx| Ok(tx.execute_batch(topic)?)).expect("a row");
+    }
+    if version >= REPORTS_VERSION {
+        let report = "INSERT INTO recipient_report SELECT min(id), 'weekly', 9 FROM recipient";
+        store.write(|tx| Ok(tx.execute_batch(report)?)).expect("a row");
     }
     for (table, rows) in rows(&store, &columns(&store)) {
         assert!(!rows.is_empty(), "{table} has no row in version {version}");

@@ -30,6 +30,7 @@ use crate::monitor::notify::choices::Selection;
 use crate::monitor::notify::recipients::{Preferences, StoredRecipient};
 use crate::monitor::notify::target::shown_url;
 use crate::monitor::notify::without_response;
+use crate::monitor::reports::schedule::ReportInterval;
 use crate::monitor::store::Refused;
 use askama::Template;
 use preferences::PreferencesForm;
@@ -111,8 +112,12 @@ pub fn page(context: &PageContext, visit: &Visit<'_>) -> Result<Response, PageRe
 pub fn show(context: &PageContext, visit: &Visit<'_>, note: PeopleNote) -> Result<Response, PageRefusal> {
     let store = &context.shared.store;
     let channels = store.channels()?;
-    let recipients =
-        store.recipients()?.into_iter().map(|recipient| line(recipient, &channels, visit, &note)).collect();
+    let reports = store.report_intervals()?;
+    let line = |recipient: StoredRecipient| {
+        let report = reports.get(&recipient.name).copied();
+        line(recipient, report, &channels, visit, &note)
+    };
+    let recipients = store.recipients()?.into_iter().map(line).collect();
     let page = PeoplePage {
         frame: Frame::new(&visit.viewpoint, Section::People, "People"),
         recipients,
@@ -128,6 +133,7 @@ pub fn show(context: &PageContext, visit: &Visit<'_>, note: PeopleNote) -> Resul
 
 fn line(
     recipient: StoredRecipient,
+    report: Option<ReportInterval>,
     channels: &[ListedChannel],
     visit: &Visit<'_>,
     note: &PeopleNote,
@@ -136,12 +142,12 @@ fn line(
     let is_its_own = |form: &&Form| form.text("name") == recipient.name;
     let form = match note.form(RefusedForm::Preferences).filter(is_its_own) {
         Some(entered) => PreferencesForm::entered(entered),
-        None => PreferencesForm::of(&recipient),
+        None => PreferencesForm::of(&recipient, report),
     };
     RecipientLine {
         is_enabled: recipient.enabled,
         machines: if sees_all { recipient.chosen.to_string() } else { String::new() },
-        when: when_notified(&recipient.preferences),
+        when: when_notified(&recipient.preferences, report),
         channels: channels
             .iter()
             .filter(|channel| channel.recipient == recipient.name)
@@ -152,10 +158,9 @@ fn line(
     }
 }
 
-/// "quiet 22:00-07:00 Europe/Berlin, outages of 10m and more, reminders every 1h, to
-/// owner after 30m"; empty if the recipient is notified of
-/// everything at once, and once.
-fn when_notified(wants: &Preferences) -> String {
+/// "quiet 22:00-07:00 Europe/Berlin, outages of 10m and more, reminders every 1h, escalated to owner after 30m, weekly
+/// report"; empty if the recipient is notified of everything at once, and once.
+fn when_notified(wants: &Preferences, report: Option<ReportInterval>) -> String {
     let quiet = wants.quiet.as_ref().map(|quiet| format!("quiet {} {}", quiet.times(), quiet.clock));
     let long = Some(wants.min_outage).filter(|length| !length.is_zero());
     let long = long.map(|length| format!("outages of {} and more", Period(length)));
@@ -163,7 +168,9 @@ fn when_notified(wants: &Preferences) -> String {
     let escalation = wants.escalation.as_ref();
     let escalation =
         escalation.map(|known| format!("escalated to {} after {}", known.to, Period(known.after)));
-    quiet.into_iter().chain(long).chain(reminders).chain(escalation).collect::<Vec<_>>().join(", ")
+    let report = report.map(|every| format!("{} report", every.name()));
+    let all = quiet.into_iter().chain(long).chain(reminders).chain(escalation).chain(report);
+    all.collect::<Vec<_>>().join(", ")
 }
 
 fn channel_line(channel: &ListedChannel, visit: &Visit<'_>) -> ChannelLine {
@@ -214,8 +221,9 @@ fn apply(context: &PageContext, visit: &Visit<'_>, form: &Form) -> Result<&'stat
         }
         "preferences" => {
             let (selection, wanted) = preferences::read(form)?;
-            let changed = store.change_recipient(name, Some(&selection), now, |wants| *wants = wanted);
-            changed.map(|()| "recipient.set")
+            let report = preferences::report(form)?;
+            store.change_recipient(name, Some(&selection), now, |wants| *wants = wanted)?;
+            store.set_report(name, report, now).map(|()| "recipient.set")
         }
         "enable" => store.enable_recipient(name, true).map(|()| "recipient.enable"),
         "disable" => store.enable_recipient(name, false).map(|()| "recipient.disable"),

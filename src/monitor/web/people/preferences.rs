@@ -7,6 +7,7 @@ use crate::monitor::notify::recipients::{
     Escalation, Preferences, StoredRecipient, check_escalate_after, check_min_outage, check_remind_every,
 };
 use crate::monitor::notify::topic::Topic;
+use crate::monitor::reports::schedule::ReportInterval;
 use crate::monitor::store::Refused;
 use crate::monitor::web::form::Form;
 use crate::monitor::zone::Clock;
@@ -33,10 +34,12 @@ pub struct PreferencesForm {
     /// The other recipient; empty without escalation.
     pub escalate: String,
     pub after: String,
+    /// `weekly`, `monthly`; empty without reports.
+    pub report: String,
 }
 
 impl PreferencesForm {
-    pub fn of(recipient: &StoredRecipient) -> PreferencesForm {
+    pub fn of(recipient: &StoredRecipient, report: Option<ReportInterval>) -> PreferencesForm {
         let (wants, chosen) = (&recipient.preferences, &recipient.chosen);
         let times = wants.quiet.as_ref().map(|quiet| quiet.times().to_string()).unwrap_or_default();
         let (from, to) = times.split_once('-').unwrap_or_default();
@@ -53,6 +56,7 @@ impl PreferencesForm {
             quiet_to: to.to_owned(),
             time_zone: wants.clock.as_ref().map(Clock::to_string).unwrap_or_default(),
             min_outage: min_outage.map(|length| Period(length).to_string()).unwrap_or_default(),
+            report: report.map_or("", ReportInterval::name).to_owned(),
             remind: wants.remind_every.map(|every| Period(every).to_string()).unwrap_or_default(),
             escalate: wants.escalation.as_ref().map(|known| known.to.clone()).unwrap_or_default(),
             after: wants.escalation.as_ref().map(|known| Period(known.after).to_string()).unwrap_or_default(),
@@ -77,6 +81,7 @@ impl PreferencesForm {
             remind: text("remind"),
             escalate: text("escalate"),
             after: text("after"),
+            report: text("report"),
         }
     }
 }
@@ -97,6 +102,16 @@ pub fn read(form: &Form) -> Result<(Selection, Preferences), Refused> {
     let escalation = escalation(form)?;
     let remind_every = period(form, "remind", "reminders", check_remind_every)?;
     Ok((selection(form)?, Preferences { events, clock, quiet, min_outage, remind_every, escalation }))
+}
+
+/// How often a form wants reports.
+///
+/// # Errors
+/// The sentence for the person who filled it in.
+pub fn report(form: &Form) -> Result<Option<ReportInterval>, Refused> {
+    let Some(text) = form.filled("report") else { return Ok(None) };
+    let every = ReportInterval::from_name(text);
+    every.map(Some).ok_or_else(|| Refused::because("reports are weekly or monthly"))
 }
 
 fn selection(form: &Form) -> Result<Selection, Refused> {
