@@ -1,5 +1,6 @@
 //! The figures that `/metrics` reads from the database.
 
+use super::lists::STATUSES;
 use crate::clock::Moment;
 use crate::monitor::notify::delivery_state::UNDELIVERED;
 use crate::monitor::store::page::rows;
@@ -12,7 +13,7 @@ use std::path::Path;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct StoredFigures {
     /// Watched ones, by [`MachineStatus`].
-    pub machines: [u64; 4],
+    pub machines: [u64; STATUSES.len()],
     pub disabled: u64,
     pub paused: u64,
     /// Open incidents by kind; without the kinds that have none.
