@@ -142,6 +142,8 @@ pub struct Machine {
     pub created_at: Moment,
     /// End of the current maintenance.
     pub paused_until: Option<Moment>,
+    /// Name of the machine that this one is behind: a switch, a router.
+    pub behind: Option<String>,
 }
 
 /// The settings of a new machine.

@@ -29,6 +29,8 @@ pub struct MachineView {
     pub enabled: bool,
     /// End of the maintenance, during which notifications are off.
     pub paused_until: Option<String>,
+    /// Name of the machine in front of it.
+    pub behind: Option<String>,
     pub last_seen: Option<String>,
     /// Seconds of silence after which it is offline.
     pub threshold_s: f64,
@@ -155,6 +157,7 @@ pub fn machine(machine: Machine, threshold: Duration, shared_token: bool) -> Mac
         since: machine.since.rfc_3339(),
         enabled: machine.watched,
         paused_until: machine.paused_until.and_then(Moment::rfc_3339),
+        behind: machine.behind.clone(),
         last_seen: machine.last_seen.and_then(Moment::rfc_3339),
         threshold_s: machine.threshold.unwrap_or(threshold).as_secs_f64(),
         created_at: machine.created_at.rfc_3339(),

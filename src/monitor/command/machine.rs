@@ -154,6 +154,9 @@ pub struct Set {
     /// Remove a tag; repeat for several
     #[arg(long)]
     untag: Vec<String>,
+    /// The machine in front of it, such as a switch: while that is offline, this one is not announced
+    #[arg(long, value_name = "MACHINE")]
+    behind: Option<String>,
     /// Its device key in the Meeting API
     #[arg(long, value_name = "KEY")]
     device_key: Option<String>,
@@ -281,6 +284,7 @@ fn change(store: &Store, set: Set) -> Result<String, Refused> {
         group: emptied(set.group),
         threshold,
         device_key: emptied(set.device_key),
+        behind: emptied(set.behind),
         tag: set.tag,
         untag: set.untag,
     };

@@ -42,7 +42,7 @@ impl<'t> Announcer<'t> {
         let context = self.context(key)?;
         // Counted before the outage that begins now is in the table.
         let transitions = self.transitions(key, &context)?;
-        let is_announced = !context.is_in_maintenance;
+        let is_announced = !context.is_in_maintenance && !context.is_hidden;
         let new = NewIncident { is_announced, ..NewIncident::outage(machine, last_seen) };
         let outage = begin(self.transaction, &new, self.now)?;
         self.event(key, EventKind::Offline)?;

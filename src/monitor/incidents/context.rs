@@ -1,9 +1,11 @@
 //! The facts that decide whether and how an incident is announced.
 
-use crate::clock::Moment;
-use crate::monitor::incidents::policy::{FLAPPING_WINDOW, MOST_TRANSITIONS, transitions_after};
+use crate::clock::{Moment, milliseconds};
+use crate::monitor::incidents::policy::{
+    AFTER_FRONT, FLAPPING_WINDOW, MOST_TRANSITIONS, SAME_DEATH, transitions_after,
+};
 use crate::monitor::incidents::table::{IncidentKey, latest_alarms};
-use crate::monitor::machine::MachineId;
+use crate::monitor::machine::{MachineId, MachineStatus};
 use crate::monitor::notify::notice::Subject;
 use crate::monitor::store::StoreError;
 use rusqlite::{Transaction, params};
@@ -12,6 +14,8 @@ use rusqlite::{Transaction, params};
 pub struct MachineContext {
     pub subject: Subject,
     pub is_in_maintenance: bool,
+    /// The machine in front of it is dead, has just returned, or probably died at the same time.
+    pub is_hidden: bool,
     pub is_flapping: bool,
     /// When it became steady after it flapped last.
     pub steady_at: Option<Moment>,
@@ -29,11 +33,28 @@ impl MachineContext {
             "SELECT m.name, m.hostname, m.description, m.group_name,
                     EXISTS (SELECT 1 FROM maintenance x WHERE x.machine_id = m.id
                             AND x.starts_at <= ?2 AND x.ends_at > ?2),
-                    f.since IS NOT NULL AND f.steady_at IS NULL, f.steady_at
+                    f.since IS NOT NULL AND f.steady_at IS NULL, f.steady_at,
+                    EXISTS (SELECT 1 FROM machine_state front, machine_state own
+                            WHERE front.machine_id = m.behind AND own.machine_id = m.id AND front.watched = ?5
+                              AND (front.status IN (?6, ?7)
+                                   OR front.status = ?8 AND (front.since > ?2 - ?10
+                                                             OR front.last_seen <= own.last_seen + ?9)))
              FROM machine m
              LEFT JOIN flapping f ON f.machine_id = m.id AND f.kind = ?3 AND f.subject = ?4 WHERE m.id = ?1",
         )?;
-        let mut context = statement.query_row(params![machine.0, now.0, key.kind, key.subject], |row| {
+        let values = params![
+            machine.0,
+            now.0,
+            key.kind,
+            key.subject,
+            true,
+            MachineStatus::Offline as i64,
+            MachineStatus::Stopped as i64,
+            MachineStatus::Online as i64,
+            milliseconds(SAME_DEATH),
+            milliseconds(AFTER_FRONT)
+        ];
+        let mut context = statement.query_row(values, |row| {
             Ok(MachineContext {
                 subject: Subject {
                     id: machine.0,
@@ -46,6 +67,7 @@ impl MachineContext {
                 is_in_maintenance: row.get(4)?,
                 is_flapping: row.get(5)?,
                 steady_at: row.get::<_, Option<i64>>(6)?.map(Moment),
+                is_hidden: row.get(7)?,
             })
         })?;
         if with_tags {

@@ -25,6 +25,16 @@ pub enum Announcement {
     Nothing,
 }
 
+/// A machine and the one in front of it that were last seen within this time of each other probably died together: each sends
+/// every few seconds.
+pub const SAME_DEATH: Duration = Duration::from_secs(15);
+
+/// An outage that began while the machine in front was silent, but not late, waits this long for a decision: three checks.
+pub const FRONT_UNDECIDED: Duration = Duration::from_secs(90);
+
+/// After the machine in front has returned, those behind it have this long to return, too.
+pub const AFTER_FRONT: Duration = Duration::from_secs(120);
+
 /// `transitions` counts those within [`FLAPPING_WINDOW`], the current one included.
 pub fn announcement(is_flapping: bool, transitions: u32) -> Announcement {
     if is_flapping {

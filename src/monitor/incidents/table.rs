@@ -1,7 +1,8 @@
 //! The table `incident`: one row from the transition that begins an incident to the one that ends it. A machine has at
 //! most one open incident of a kind and subject.
 
-use crate::clock::Moment;
+use crate::clock::{Moment, milliseconds};
+use crate::monitor::incidents::policy::{AFTER_FRONT, FRONT_UNDECIDED, SAME_DEATH};
 use crate::monitor::machine::{MachineId, MachineStatus};
 use crate::monitor::notify::condition_notice::ConditionNotice;
 use crate::monitor::store::page::rows;
@@ -196,19 +197,37 @@ pub fn days_since(tx: &Transaction, key: IncidentKey<'_>, after: Moment) -> Resu
     Ok(statement.query_row(values, |row| row.get(0))?)
 }
 
-/// The parameters are now, [`MachineStatus::Offline`], [`OFFLINE`], false and true.
+/// The parameters are now, [`MachineStatus::Offline`], [`OFFLINE`], false and true; [`MachineStatus::Stopped`],
+/// [`MachineStatus::Online`], [`SAME_DEATH`], [`FRONT_UNDECIDED`] and [`AFTER_FRONT`].
 const AFTER_MAINTENANCE: &str =
     "SELECT i.id, i.machine_id, i.last_seen FROM incident i CROSS JOIN machine_state s
      WHERE s.machine_id = i.machine_id AND i.notified_at IS NULL AND i.ended_at IS NULL AND i.kind = ?3
        AND i.planned = ?4 AND s.watched = ?5 AND s.status = ?2
        AND NOT EXISTS (SELECT 1 FROM maintenance m WHERE m.machine_id = i.machine_id
-                       AND m.starts_at <= ?1 AND m.ends_at > ?1)";
+                       AND m.starts_at <= ?1 AND m.ends_at > ?1)
+       AND NOT EXISTS (SELECT 1 FROM machine own, machine_state front
+                       WHERE own.id = i.machine_id AND front.machine_id = own.behind AND front.watched = ?5
+                         AND (front.status IN (?2, ?6)
+                              OR front.status = ?7 AND front.since > ?1 - ?10
+                              OR front.status = ?7 AND front.last_seen <= s.last_seen + ?8
+                                 AND i.began_at > ?1 - ?9))";
 
-/// The outages to announce because their maintenance is over. A machine that was disabled meanwhile is `New`, and its
-/// silence is not reported before its next heartbeat.
+/// The outages to announce because their maintenance is over, or because the machine in front works again. A machine that was
+/// disabled meanwhile is `New`, and its silence is not reported before its next heartbeat.
 pub fn after_maintenance(connection: &Connection, now: Moment) -> Result<Vec<UnannouncedOutage>, StoreError> {
     let mut statement = connection.prepare_cached(AFTER_MAINTENANCE)?;
-    let values = params![now.0, MachineStatus::Offline as i64, OFFLINE, false, true];
+    let values = params![
+        now.0,
+        MachineStatus::Offline as i64,
+        OFFLINE,
+        false,
+        true,
+        MachineStatus::Stopped as i64,
+        MachineStatus::Online as i64,
+        milliseconds(SAME_DEATH),
+        milliseconds(FRONT_UNDECIDED),
+        milliseconds(AFTER_FRONT)
+    ];
     let rows = statement.query_map(values, |row| {
         Ok(UnannouncedOutage {
             id: IncidentId(row.get(0)?),

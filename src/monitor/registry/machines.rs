@@ -1,5 +1,8 @@
 //! Machines: added, described, removed, listed. `watching` owns whether one is watched and reported.
 
+use super::dependencies;
+pub use super::find::find;
+use super::find::unknown;
 use super::issue::{TokenReceiver, issue};
 use crate::clock::{Moment, milliseconds};
 use crate::monitor::events::note;
@@ -36,6 +39,8 @@ pub struct MachineChange {
     pub group: Option<Option<String>>,
     pub threshold: Option<Option<Duration>>,
     pub device_key: Option<Option<String>>,
+    /// By name or number.
+    pub behind: Option<Option<String>>,
     pub tag: Vec<String>,
     pub untag: Vec<String>,
 }
@@ -73,6 +78,9 @@ impl Store {
             let after = changed(before, change);
             after.check()?;
             update(tx, id, &after)?;
+            if let Some(front) = &change.behind {
+                dependencies::set_behind(tx, id, front.as_deref())?;
+            }
             if let Some(hostname) = &change.hostname {
                 pin_hostname(tx, id, hostname.is_some())?;
             }
@@ -157,7 +165,8 @@ pub const SELECT: &str = "
            (SELECT group_concat(tag, char(31)) FROM
                (SELECT tag FROM machine_tag WHERE machine_tag.machine_id = machine.id ORDER BY tag)),
            (SELECT max(ends_at) FROM maintenance
-            WHERE maintenance.machine_id = machine.id AND ends_at > ?1 AND starts_at <= ?1)
+            WHERE maintenance.machine_id = machine.id AND ends_at > ?1 AND starts_at <= ?1),
+           (SELECT front.name FROM machine front WHERE front.id = machine.behind)
     FROM machine JOIN machine_state ON machine_state.machine_id = machine.id";
 
 pub fn read(row: &Row<'_>) -> Result<Machine, rusqlite::Error> {
@@ -179,29 +188,13 @@ pub fn read(row: &Row<'_>) -> Result<Machine, rusqlite::Error> {
         since: Moment(row.get(12)?),
         created_at: Moment(row.get(7)?),
         paused_until: row.get::<_, Option<i64>>(14)?.map(Moment),
+        behind: row.get(15)?,
     })
 }
 
 fn one(connection: &Connection, id: MachineId, now: Moment) -> Result<Option<Machine>, StoreError> {
     let sql = format!("{SELECT} WHERE machine.id = ?2");
     Ok(connection.query_row(&sql, params![now.0, id.0], read).optional()?)
-}
-
-/// A machine's number from its name or number; a name is never only digits.
-pub fn find(connection: &Connection, which: &str) -> Result<MachineId, Refused> {
-    // Digits alone: "+7" can be a name.
-    let number = which.bytes().all(|b| b.is_ascii_digit()).then(|| which.parse::<i64>().ok()).flatten();
-    let found = connection
-        .query_row("SELECT id FROM machine WHERE name = ?1 OR id = ?2", params![which, number], |row| {
-            row.get(0)
-        })
-        .optional()?;
-    found.map(MachineId).ok_or_else(|| unknown(which))
-}
-
-fn unknown(which: &str) -> Refused {
-    let shown = which.escape_debug();
-    Refused::because(format!("there is no machine \"{shown}\"; heartbeat-monitor machine list shows all"))
 }
 
 /// Stores the machine and its state; a hardware id marks a device that enrolled itself.

@@ -35,6 +35,7 @@ pub const MIGRATIONS: &[&str] = &[
     include_str!("migrations/019_channel_options.sql"),
     include_str!("migrations/020_server_role.sql"),
     include_str!("migrations/021_reports.sql"),
+    include_str!("migrations/022_behind.sql"),
 ];
 
 /// Copies that are kept; the oldest are removed.

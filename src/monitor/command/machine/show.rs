@@ -114,6 +114,7 @@ fn fields(machine: &Machine, now: Moment) -> Vec<(&'static str, Option<String>)>
         ("tags", (!tags.is_empty()).then_some(tags)),
         ("hardware id", machine.hardware_id.clone()),
         ("device key", machine.device_key.clone()),
+        ("behind", machine.behind.clone()),
         ("threshold", machine.threshold.map(|threshold| Period(threshold).to_string())),
         ("created", machine.created_at.rfc_3339()),
         ("state", Some(format!("{}, for {}", state(machine), rough(now.since(machine.since))))),

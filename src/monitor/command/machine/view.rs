@@ -48,6 +48,7 @@ pub fn as_json(machine: &Machine) -> Value {
         "last_seen": machine.last_seen.and_then(moment),
         "since": moment(machine.since),
         "created_at": moment(machine.created_at),
+        "behind": machine.behind,
         "paused_until": machine.paused_until.and_then(moment),
     })
 }

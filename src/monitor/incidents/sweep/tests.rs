@@ -1,5 +1,6 @@
 //! A fleet, its sweeper and its outbox, with a clock that the test turns.
 
+mod behind;
 mod choices;
 mod escalations;
 mod reminders;

@@ -51,6 +51,7 @@ fn a_machine_is_listed_as_it_was_added() {
         since: NOW,
         created_at: NOW,
         paused_until: None,
+        behind: None,
     };
     assert_eq!(machine, expected);
     assert_eq!(store.machine_called("barn", NOW), Ok(expected));

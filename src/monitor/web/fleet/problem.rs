@@ -85,7 +85,9 @@ fn silence(machine: &MachineView, now: Moment) -> String {
 fn last_beat(machine: &MachineView, clock: &Clock, now: Moment) -> Vec<String> {
     let Some(seen) = machine.seen else { return Vec::new() };
     let over = machine.reported.uplink.as_ref().map_or_else(String::new, |uplink| format!(" over {uplink}"));
-    vec![format!("Last seen {}{over}.", clock.time_of_day(seen, now))]
+    let front = machine.machine.behind.as_ref().map(|front| format!("It is behind {front}."));
+    let last = format!("Last seen {}{over}.", clock.time_of_day(seen, now));
+    std::iter::once(last).chain(front).collect()
 }
 
 /// "camera gate is down since 14:02"

@@ -206,6 +206,7 @@ mod tests {
             since: Moment(0),
             created_at: Moment(0),
             paused_until: is_paused.then_some(Moment(9)),
+            behind: None,
         };
         let sample = Sample { cpu: Some(cpu), ..Sample::default() };
         MachineView {

@@ -157,7 +157,10 @@ impl MachineView {
         match (machine.status, silence) {
             _ if !machine.watched => "is disabled".into(),
             _ if machine.paused_until.is_some() => "is paused".into(),
-            (MachineStatus::Offline, Some(silence)) => format!("has been silent for {silence}"),
+            (MachineStatus::Offline, Some(silence)) => match &machine.behind {
+                Some(front) => format!("has been silent for {silence}; it is behind {front}"),
+                None => format!("has been silent for {silence}"),
+            },
             (MachineStatus::Standby, _) => "sends to another monitor; this is its backup".into(),
             (MachineStatus::Stopped, _) => {
                 format!("was stopped on purpose {}", clock.time_of_day(machine.since, now))

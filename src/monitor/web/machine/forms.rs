@@ -101,6 +101,7 @@ fn change(form: &Form, machine: &Machine) -> Result<MachineChange, Refused> {
         name: Some(form.text("name").to_owned()),
         description: optional("description"),
         group: optional("group"),
+        behind: optional("behind"),
         threshold: Some(threshold.map(|length| length.0)),
         untag: machine.tags.iter().filter(|tag| !tags.contains(tag)).cloned().collect(),
         tag: tags,
