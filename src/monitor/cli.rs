@@ -2,8 +2,8 @@
 
 use super::command::audited::AuditedChange;
 use super::command::{
-    channel, check_config, condition, database, enroll, events, fleet, health, incident, machine, recipient,
-    report, status_page, token, user,
+    channel, check_config, condition, database, enroll, events, fleet, health, incident, machine,
+    maintenance, recipient, report, status_page, token, user,
 };
 use super::command_error::CommandError;
 use super::config::{Config, DEFAULT_PATH};
@@ -57,6 +57,9 @@ enum Command {
     /// Manage machines and their tokens
     #[command(subcommand)]
     Machine(machine::MachineCommand),
+    /// Manage maintenance that recurs each week; "machine pause" is for a single one
+    #[command(subcommand)]
+    Maintenance(maintenance::MaintenanceCommand),
     /// Manage keys with which new devices enrol, and devices that wait for approval
     #[command(subcommand)]
     Enroll(enroll::EnrollCommand),
@@ -131,6 +134,7 @@ fn run(path: &Path, command: Command) -> Result<(), CommandError> {
     let change = command.audited();
     let output = match command {
         Command::Machine(command) => machine::run(command, database, now)?,
+        Command::Maintenance(command) => maintenance::run(command, database, now)?,
         Command::Enroll(command) => enroll::run(command, &config, now)?,
         Command::Token(command) => token::run(command, database, now)?,
         Command::User(command) => user::run(command, database, config.web.public_url.as_ref(), now)?,
@@ -158,6 +162,7 @@ impl Command {
     fn audited(&self) -> Option<AuditedChange> {
         match self {
             Command::Machine(command) => command.audited(),
+            Command::Maintenance(command) => command.audited(),
             Command::Enroll(command) => command.audited(),
             Command::Token(command) => command.audited(),
             Command::Recipient(command) => command.audited(),

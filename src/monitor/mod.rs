@@ -35,6 +35,7 @@
 //! | `deadline_stream` | a connection to a mail server or broker, with one deadline for all waits |
 //! | `mqtt/` | states of machines over MQTT, with Home Assistant's discovery |
 //! | `machine` | what a machine is, and what it may be called |
+//! | `maintenance/` | maintenance that recurs each week |
 //! | `registry/` | machines and their tokens: who may send, who may read |
 //! | `reports/` | how the machines were in the last week or month, for people |
 //! | `retention/` | how long events, deliveries and history are kept |
@@ -67,6 +68,7 @@ pub mod ingest;
 mod listen;
 mod log_limit;
 pub mod machine;
+pub mod maintenance;
 pub mod mqtt;
 pub mod notify;
 mod own_health;

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `audited` | what a command changes, for the audit log |
 //! | `machine` | machines and their tokens |
+//! | `maintenance` | maintenance that recurs each week |
 //! | `enroll` | enrolment keys |
 //! | `token` | read tokens |
 //! | `user` | users of the pages |
@@ -34,6 +35,7 @@ pub mod fleet;
 pub mod health;
 pub mod incident;
 pub mod machine;
+pub mod maintenance;
 #[cfg(test)]
 mod parse;
 pub mod recipient;

@@ -103,6 +103,8 @@ impl Sweeper {
             store.forget_the_future(now.wall)?;
             self.is_clamped = true;
         }
+        // Before machines go offline: a window that has just begun counts.
+        store.apply_maintenance_plans(now.wall)?;
         let swept = self.mark_late(store, now.wall);
         self.poke.poke();
         swept

@@ -78,7 +78,7 @@ impl Store {
         self.transact(|tx| {
             for which in machines {
                 let id = find(tx, which)?;
-                end_pause(tx, id, now)?;
+                replace_pause(tx, id, now)?;
                 tx.execute(
                     "INSERT INTO maintenance (machine_id, starts_at, ends_at, reason) VALUES (?1, ?2, ?3, ?4)",
                     params![id.0, now.0, until.0, reason],
@@ -155,6 +155,17 @@ fn skip_pending(tx: &Transaction<'_>, id: MachineId) -> Result<(), StoreError> {
             DeliveryState::Delivered as i64
         ],
     )?;
+    Ok(())
+}
+
+/// Ends the pauses by a person, which a new one replaces; the window of a plan goes on, as it may be the longer one.
+fn replace_pause(tx: &Transaction<'_>, id: MachineId, now: Moment) -> Result<(), StoreError> {
+    for sql in [
+        "DELETE FROM maintenance WHERE machine_id = ?1 AND starts_at > ?2 AND plan_id IS NULL",
+        "UPDATE maintenance SET ends_at = ?2 WHERE machine_id = ?1 AND ends_at > ?2 AND plan_id IS NULL",
+    ] {
+        tx.execute(sql, params![id.0, now.0])?;
+    }
     Ok(())
 }
 

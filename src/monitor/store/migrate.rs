@@ -36,6 +36,7 @@ pub const MIGRATIONS: &[&str] = &[
     include_str!("migrations/020_server_role.sql"),
     include_str!("migrations/021_reports.sql"),
     include_str!("migrations/022_behind.sql"),
+    include_str!("migrations/023_maintenance_plan.sql"),
 ];
 
 /// Copies that are kept; the oldest are removed.

@@ -12,6 +12,7 @@ use crate::config::Period;
 use crate::http::Response;
 use crate::monitor::accounts::visitor::Role;
 use crate::monitor::machine::{Machine, MachineId};
+use crate::monitor::maintenance::plans::{MaintenancePlan, PlanTarget};
 use crate::monitor::registry::watching::Maintenance;
 use crate::monitor::store::Refused;
 use askama::Template;
@@ -25,6 +26,7 @@ const MOST_LISTED: usize = 1000;
 struct MaintenancePage {
     frame: Frame,
     lines: Vec<MaintenanceLine>,
+    plans: Vec<PlanLine>,
     entered: EnteredMaintenance,
     problem: Option<String>,
 }
@@ -35,6 +37,33 @@ struct MaintenanceLine {
     group: String,
     time: String,
     reason: String,
+}
+
+/// Maintenance that recurs each week.
+struct PlanLine {
+    machines: String,
+    time: String,
+    reason: String,
+}
+
+impl PlanLine {
+    fn new(plan: &MaintenancePlan) -> PlanLine {
+        let (kind, name) = plan.target.words();
+        PlanLine {
+            machines: format!("{kind} {name}"),
+            time: format!("{} ({})", plan.weekly, plan.clock),
+            reason: plan.reason.clone().unwrap_or_default(),
+        }
+    }
+}
+
+/// Whether a plan is for this machine.
+fn is_for(plan: &MaintenancePlan, machine: &Machine) -> bool {
+    match &plan.target {
+        PlanTarget::Machine(name) => machine.name == *name,
+        PlanTarget::Group(name) => machine.group.as_ref() == Some(name),
+        PlanTarget::Tag(name) => machine.tags.contains(name),
+    }
 }
 
 /// The form, as it was entered.
@@ -80,8 +109,12 @@ fn show(
     };
     let maintenances = context.shared.store.maintenances(visit.now.wall)?.into_iter();
     let lines = maintenances.filter_map(line).take(MOST_LISTED).collect();
+    // Those of machines that this person may see.
+    let plans = context.shared.store.maintenance_plans()?;
+    let is_visible = |plan: &&MaintenancePlan| visible.values().any(|machine| is_for(plan, machine));
+    let plans = plans.iter().filter(is_visible).map(PlanLine::new).collect();
     let frame = Frame::new(&visit.viewpoint, Section::Settings, "Maintenance");
-    let page = MaintenancePage { frame, lines, entered, problem };
+    let page = MaintenancePage { frame, lines, plans, entered, problem };
     Ok(form_page(page.problem.as_deref(), &page))
 }
 
@@ -93,7 +126,10 @@ impl MaintenanceLine {
             machine: machine.id.0,
             name: machine.name.clone(),
             group: machine.group.clone().unwrap_or_default(),
-            time: format!("since {}, until {until}", at(maintenance.starts_at)),
+            time: match maintenance.starts_at <= visit.now.wall {
+                true => format!("since {}, until {until}", at(maintenance.starts_at)),
+                false => format!("from {}, until {until}", at(maintenance.starts_at)),
+            },
             reason: maintenance.reason.unwrap_or_default(),
         }
     }
