@@ -5,6 +5,7 @@
 //! needs.
 
 pub mod clock_steps;
+mod obsolete;
 #[cfg(test)]
 mod tests;
 pub mod watched_clock;
@@ -216,6 +217,7 @@ impl Store {
         self.write(|transaction| {
             let Some((channel, clock)) = enabled_channel(transaction, channel)? else { return Ok(None) };
             let expired = expire(transaction, channel.id, now)?;
+            obsolete::skip_reminders(transaction, channel.id)?;
             let mut rows = lease_due(transaction, channel.id, owner, most.retries.min(most.rows), true, now)?;
             rows.extend(lease_due(
                 transaction,

@@ -243,6 +243,25 @@ fn quiet_hours_hold_no_retry_that_a_clock_which_was_ahead_has_scheduled() {
 }
 
 #[test]
+fn a_reminder_that_failed_is_not_sent_again_after_the_end_or_an_acknowledgement() {
+    for (what, is_sent) in [("ended_at", false), ("acknowledged_at", false), ("planned", true)] {
+        let store = Store::scratch();
+        filled(&store);
+        let sql = "UPDATE incident SET ended_at = NULL; DELETE FROM outbox WHERE event = 'online';
+                   UPDATE outbox SET event = 'reminder', reminder = 1 WHERE id = 1";
+        store.write(|transaction| Ok(transaction.execute_batch(sql)?)).expect("a reminder");
+        let owner = LeaseOwner::new();
+        assert_eq!(leased(&store, owner, NOW), [1, 2], "it may be in flight when the incident ends");
+        let sql = format!(
+            "UPDATE incident SET {what} = 1; UPDATE outbox SET state = 0, attempts = 1, lease = NULL"
+        );
+        store.write(|transaction| Ok(transaction.execute_batch(&sql)?)).expect("failed");
+        let again = leased(&store, owner, NOW.plus(MINUTE));
+        assert_eq!(again, if is_sent { vec![1, 2] } else { vec![2] }, "{what}");
+    }
+}
+
+#[test]
 fn what_is_still_to_be_sent_is_found_by_the_small_indexes() {
     let store = Store::scratch();
     let plan = store.read(|connection| {
