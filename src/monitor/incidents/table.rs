@@ -290,7 +290,9 @@ mod tests {
         let plan = format!("EXPLAIN QUERY PLAN {AFTER_MAINTENANCE}");
         let step: String = store
             .read(|connection| {
-                let values = params![0, MachineStatus::Offline as i64, OFFLINE, false, true];
+                let (offline, stopped) = (MachineStatus::Offline as i64, MachineStatus::Stopped as i64);
+                let online = MachineStatus::Online as i64;
+                let values = params![0, offline, OFFLINE, false, true, stopped, online, 0, 0, 0];
                 Ok(connection.query_row(&plan, values, |row| row.get(3))?)
             })
             .expect("a plan");
