@@ -50,7 +50,7 @@ impl Weekly {
         let today = now.0.saturating_add(clock.ahead_ms(now)).div_euclid(DAY_MS);
         let begins = |day: &i64| {
             // 1970-01-01 was a Thursday.
-            self.days >> (day + 3).rem_euclid(7) & 1 == 1
+            (self.days >> (day + 3).rem_euclid(7)) & 1 == 1
         };
         let window = |day: i64| {
             let last_day = if self.to <= self.from { day + 1 } else { day };
@@ -115,8 +115,12 @@ fn parse_days(text: &str) -> Result<u8, String> {
 impl fmt::Display for Weekly {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Weekly { days, from, to } = self;
-        let names: Vec<&str> =
-            DAYS.iter().enumerate().filter(|(day, _)| days >> day & 1 == 1).map(|(_, name)| *name).collect();
+        let names: Vec<&str> = DAYS
+            .iter()
+            .enumerate()
+            .filter(|(day, _)| (days >> day) & 1 == 1)
+            .map(|(_, name)| *name)
+            .collect();
         match *days {
             EVERY_DAY => f.write_str("daily")?,
             _ => f.write_str(&names.join(","))?,

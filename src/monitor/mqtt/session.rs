@@ -8,6 +8,7 @@ use crate::resolver::NameResolver;
 use crate::tls_client::trust::Trust;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
 
@@ -171,8 +172,12 @@ pub fn status_topic(config: &MqttConfig) -> String {
 /// The same at each start: the broker then ends the session of a monitor that was killed before it accepts the new one,
 /// so that the old last will does not come after the new "online". 23 letters and digits are always accepted.
 fn client_id(topic: &str) -> String {
-    let hash: String = Sha256::digest(topic).iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-    format!("heartbeat{hash}")
+    let mut id = "heartbeat".to_owned();
+    for byte in Sha256::digest(topic).iter().take(6) {
+        // Writing to a String cannot fail.
+        let _ = write!(id, "{byte:02x}");
+    }
+    id
 }
 
 fn trust(config: &MqttConfig) -> Result<Trust, String> {
