@@ -119,7 +119,8 @@ pub fn skip_repetitions(tx: &Transaction<'_>, incident: IncidentId) -> Result<()
 }
 
 /// The parameters are [`MachineStatus::Offline`], [`MachineStatus::Online`], [`OFFLINE`], the two conditions that need no
-/// online machine, [`DeliveryState::Delivered`], [`DeliveryState::Dead`] and now.
+/// online machine, [`DeliveryState::Delivered`], [`DeliveryState::Dead`], now, [`MOST_AT_ONCE`] and
+/// [`EventKind::Escalation`].
 const OPEN: &str = "
     SELECT i.id, i.machine_id, i.kind, i.subject, i.last_seen, o.channel_id,
            max(CASE WHEN o.state IN (?6, ?7) THEN coalesce(o.delivered_at, o.created_at) END) AS notified,
