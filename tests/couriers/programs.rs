@@ -166,6 +166,8 @@ fn home_assistant_gets_the_fields_of_a_webhook_and_the_message() {
     assert_eq!((&json["title"], &json["machine"]["name"]), (&json!("<b>\"m1 offline"), &json!("<b>\"m1")));
     assert!(json["message"].as_str().is_some_and(|text| text.contains("Machine: <b>\"m1\n")), "{json}");
     assert_eq!((&json["link"], &json["delivery"]), (&json!("https://heart.example/machines/1"), &json!(1)));
+    let offer = json["acknowledge_url"].as_str().unwrap_or_default();
+    assert!(offer.starts_with("https://heart.example/acknowledge/p"), "{json}");
     rig.eventually_all_delivered();
 }
 

@@ -6,6 +6,7 @@ use crate::support::eventually;
 use crate::support::request::Request;
 use crate::support::server::{Reply, Server};
 use heartbeat_daemon::monitor::notify::NotifySettings;
+use heartbeat_daemon::monitor::notify::acknowledge_link::{AcknowledgeLink, LinkUse};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -266,6 +267,42 @@ fn each_service_gets_begin_and_end_and_its_secret_is_shown_nowhere() {
     }
 }
 
+/// The address in a request at which its incidents are acknowledged.
+fn offer(request: &Request) -> Option<String> {
+    let body = String::from_utf8_lossy(&request.body).into_owned();
+    let (_, token) = body.split_once("https://heart.example/acknowledge/")?;
+    let is_token = |c: &char| c.is_ascii_alphanumeric() || "-_".contains(*c);
+    Some(token.chars().take_while(is_token).collect())
+}
+
+/// Where a service shows that address.
+fn offered_as(kind: &str, request: &Request) -> String {
+    let json = request.json();
+    match kind {
+        "teams" => json["attachments"][0]["content"]["actions"][0].to_string(),
+        "pushover" => format!("{} {}", json["url_title"], json["url"]),
+        _ => (Service::of(kind).text)(request).lines().last().unwrap_or_default().to_owned(),
+    }
+}
+
+#[test]
+fn what_is_open_has_a_link_with_which_it_is_acknowledged_in_each_service() {
+    for service in SERVICES {
+        let server = service.accepting();
+        let mut rig = service.rig(9, &server);
+        rig.lose([1]);
+        let request = server.request();
+        let token = offer(&request).unwrap_or_else(|| panic!("{}: no link", service.kind));
+        let link = rig.store.link_key().expect("a key").read(&token, rig.now());
+        assert_eq!(link, Some(AcknowledgeLink { purpose: LinkUse::Page, row: 1 }), "{}", service.kind);
+        let shown = offered_as(service.kind, &request);
+        assert!(shown.contains("I'm on it") && shown.contains(&token), "{}: {shown}", service.kind);
+        rig.back([1]);
+        assert_eq!(offer(&server.request()), None, "{}: it is over", service.kind);
+        rig.eventually_all_delivered();
+    }
+}
+
 #[test]
 fn the_permanent_errors_of_each_service_are_an_unacceptable_text_and_an_address_that_does_not_exist() {
     for service in SERVICES {
@@ -331,6 +368,7 @@ fn the_longest_messages_fit_into_the_limit_of_each_service() {
             assert!(length <= service.most, "{}: {length} of {character:?}", service.kind);
             let is_cut = (service.text)(&request).contains('\u{2026}');
             assert!(!is_cut || length * 10 > service.most * 5, "{}: {length} is cut too short", service.kind);
+            assert!(offer(&request).is_some(), "{}: the link was cut off", service.kind);
             rig.eventually_all_delivered();
             rig.wait(MINUTE);
             rig.back(1..=40);

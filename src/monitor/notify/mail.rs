@@ -1,7 +1,7 @@
 //! Email: plain text, and HTML beside it for reports, encoded so that every server since RFC 2045 accepts it.
 
 use super::channel::Channel;
-use super::message::{DeliveryContext, DeliveryError, Message};
+use super::message::{DeliveryContext, DeliveryError, Message, ON_IT};
 use super::notice::ReportText;
 use super::settings::MailLimits;
 use super::smtp;
@@ -85,8 +85,8 @@ fn push_part(mail: &mut String, kind: &str, text: &str) {
 /// The text, with a link to a page on which its incidents are acknowledged.
 fn text(message: &Message, now: Moment) -> String {
     let text = message.text(now);
-    match message.acknowledge.as_ref().and_then(|offer| offer.url.as_ref()) {
-        Some(url) => format!("{text}\n\nI'm on it: {url}"),
+    match message.acknowledge_url() {
+        Some(url) => format!("{text}\n\n{ON_IT}: {url}"),
         None => text,
     }
 }

@@ -10,6 +10,9 @@ use crate::monitor::zone::Clock;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// What people press or follow to acknowledge.
+pub const ON_IT: &str = "I'm on it";
+
 /// A message to deliver: one notice, or those of many machines with the same news.
 #[derive(Debug, Clone)]
 pub struct Message {
@@ -62,12 +65,25 @@ impl Message {
         fit(&self.body(now), &end.unwrap_or_default(), limit, escape)
     }
 
+    /// [`Message::fitted`] with the address at which its incidents are acknowledged, for receivers that have no other place
+    /// for it.
+    pub fn fitted_with_offer(&self, now: Moment, limit: TextLimit, escape: Escape) -> String {
+        let page = self.link().map(|link| format!("\n{link}")).unwrap_or_default();
+        let offer = self.acknowledge_url().map(|url| format!("\n{ON_IT}: {url}")).unwrap_or_default();
+        fit(&self.body(now), &(page + &offer), limit, escape)
+    }
+
     /// The text without its link.
     pub fn body(&self, now: Moment) -> String {
         match self.notices.as_slice() {
             [one] => one.text(now, &self.clock),
             many => text_of_many(many, now, &self.clock),
         }
+    }
+
+    /// The address at which its incidents are acknowledged.
+    pub fn acknowledge_url(&self) -> Option<&str> {
+        self.acknowledge.as_ref()?.url.as_deref()
     }
 
     /// The page about the machine of the message, or about the fleet.

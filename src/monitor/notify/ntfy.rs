@@ -34,7 +34,7 @@ pub fn send(
     if let Some(link) = message.link() {
         headers.push(("Click", link));
     }
-    if let Some(url) = message.acknowledge.as_ref().and_then(|offer| offer.url.as_ref()) {
+    if let Some(url) = message.acknowledge_url() {
         // Without a comma or semicolon in it, which would begin another part.
         headers.push(("Actions", format!("http, Acknowledge, {url}, method=POST, clear=true")));
     }

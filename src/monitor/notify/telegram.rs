@@ -3,7 +3,7 @@
 use super::fit::{TextLimit, TextUnit, plain};
 use super::http::{HttpResponse, PostClient, excerpt};
 use super::kinds::descriptor::Delivery;
-use super::message::DeliveryError;
+use super::message::{DeliveryError, ON_IT};
 use super::notice::Severity;
 use crate::monitor::machine::is_invisible;
 use log::debug;
@@ -76,13 +76,17 @@ pub fn send(delivery: &Delivery<'_>) -> Result<String, DeliveryError> {
     }
     let row = message.acknowledge.as_ref().map(|offer| offer.row);
     let row = row.filter(|_| delivery.settings.buttons.are_on(&token));
+    let text = match row {
+        Some(_) => message.fitted(delivery.now(), LIMIT, plain),
+        None => message.fitted_with_offer(delivery.now(), LIMIT, plain),
+    };
     let body = SendMessage {
         chat_id: &channel.target,
-        text: &message.fitted(delivery.now(), LIMIT, plain),
+        text: &text,
         disable_web_page_preview: true,
         message_thread_id: delivery.option(TOPIC).and_then(|topic| topic.parse().ok()),
         disable_notification: is_silent(delivery.option(SILENT), message.first_notice()?.severity()),
-        reply_markup: row.map(|row| keyboard("I'm on it", row)),
+        reply_markup: row.map(|row| keyboard(ON_IT, row)),
     };
     let body = serde_json::to_vec(&body).map_err(|error| DeliveryError::Never { why: error.to_string() })?;
     let headers = [("Content-Type", "application/json".to_owned())];

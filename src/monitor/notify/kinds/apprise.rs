@@ -50,7 +50,7 @@ fn send(delivery: &Delivery<'_>) -> Result<String, DeliveryError> {
     };
     let mut body = json!({
         "title": message.title(),
-        "body": message.fitted(delivery.now(), LIMIT, plain),
+        "body": message.fitted_with_offer(delivery.now(), LIMIT, plain),
         "type": kind,
         "format": "text",
     });

@@ -33,7 +33,7 @@ const LIMIT: TextLimit = TextLimit { most: 2000, unit: TextUnit::Utf16 };
 const FLAGS: u32 = 1 << 2;
 
 fn send(delivery: &Delivery<'_>) -> Result<String, DeliveryError> {
-    let text = delivery.message.fitted(delivery.now(), LIMIT, escape);
+    let text = delivery.message.fitted_with_offer(delivery.now(), LIMIT, escape);
     let body = json!({ "content": text, "allowed_mentions": { "parse": [] }, "flags": FLAGS });
     delivery.post_to_secret(&body, judge)
 }

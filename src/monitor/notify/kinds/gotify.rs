@@ -54,7 +54,7 @@ fn body(message: &Message, now: Moment) -> Result<Value, DeliveryError> {
     };
     let mut body = json!({
         "title": message.title(),
-        "message": message.fitted(now, LIMIT, plain),
+        "message": message.fitted_with_offer(now, LIMIT, plain),
         "priority": priority,
         "extras": { "client::display": { "contentType": "text/plain" } },
     });

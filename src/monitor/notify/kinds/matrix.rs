@@ -74,7 +74,8 @@ fn send(delivery: &Delivery<'_>) -> Result<String, DeliveryError> {
         delivery.server()?,
         encoded(&transaction(message))
     );
-    let body = json!({ "msgtype": "m.text", "body": message.fitted(delivery.now(), LIMIT, plain) });
+    let body =
+        json!({ "msgtype": "m.text", "body": message.fitted_with_offer(delivery.now(), LIMIT, plain) });
     let token = delivery.secret()?;
     let headers = [("Authorization", format!("Bearer {token}"))];
     let request = ServiceRequest {

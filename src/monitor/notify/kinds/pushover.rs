@@ -11,7 +11,7 @@ use super::request::{ServiceRequest, judged};
 use crate::clock::Moment;
 use crate::monitor::notify::fit::{TextLimit, TextUnit, fit, plain};
 use crate::monitor::notify::http::{HttpResponse, Refusal};
-use crate::monitor::notify::message::{DeliveryError, Message};
+use crate::monitor::notify::message::{DeliveryError, Message, ON_IT};
 use crate::monitor::notify::notice::Severity;
 use crate::monitor::notify::target::check_url;
 use serde_json::{Value, json};
@@ -76,14 +76,26 @@ fn body(message: &Message, now: Moment) -> Result<Value, DeliveryError> {
     };
     let mut body = json!({
         "title": fit(&message.title(), "", TITLE_LIMIT, plain),
-        "message": fit(&message.body(now), "", LIMIT, plain),
         "priority": priority,
         "timestamp": notice.at.div_euclid(1000),
     });
-    if let Some(link) = message.link().filter(|link| link.chars().count() <= LONGEST_LINK) {
-        body["url"] = link.into();
-        body["url_title"] = "Open".into();
+    let fits = |link: &&str| link.chars().count() <= LONGEST_LINK;
+    let page = message.link();
+    // There is one field for a link: something to act on comes before something to look at.
+    body["message"] = match (message.acknowledge_url().filter(fits), page.as_deref().filter(fits)) {
+        (Some(url), _) => {
+            body["url"] = url.into();
+            body["url_title"] = ON_IT.into();
+            message.fitted(now, LIMIT, plain)
+        }
+        (None, Some(link)) => {
+            body["url"] = link.into();
+            body["url_title"] = "Open".into();
+            fit(&message.body(now), "", LIMIT, plain)
+        }
+        (None, None) => fit(&message.body(now), "", LIMIT, plain),
     }
+    .into();
     Ok(body)
 }
 

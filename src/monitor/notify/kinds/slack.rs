@@ -7,7 +7,7 @@ use super::descriptor::{Delivery, KindDescriptor, NAME, SecretField, SecretNeed,
 use super::request::judged;
 use crate::monitor::notify::fit::{TextLimit, TextUnit, fit};
 use crate::monitor::notify::http::{HttpResponse, Refusal};
-use crate::monitor::notify::message::DeliveryError;
+use crate::monitor::notify::message::{DeliveryError, ON_IT};
 use serde_json::json;
 
 pub static SLACK: KindDescriptor = KindDescriptor {
@@ -30,8 +30,9 @@ const LIMIT: TextLimit = TextLimit { most: 4000, unit: TextUnit::Characters };
 
 fn send(delivery: &Delivery<'_>) -> Result<String, DeliveryError> {
     let message = delivery.message;
-    let link = message.link().map(|link| format!("\n<{link}>")).unwrap_or_default();
-    let text = fit(&message.body(delivery.now()), &link, LIMIT, escape);
+    let page = message.link().map(|link| format!("\n<{link}>")).unwrap_or_default();
+    let offer = message.acknowledge_url().map(|url| format!("\n<{url}|{ON_IT}>")).unwrap_or_default();
+    let text = fit(&message.body(delivery.now()), &(page + &offer), LIMIT, escape);
     let body = json!({ "text": text, "mrkdwn": false, "unfurl_links": false, "unfurl_media": false });
     delivery.post_to_secret(&body, judge)
 }

@@ -8,7 +8,7 @@ use super::descriptor::{ChannelDraft, Delivery, KindDescriptor, NAME, SecretFiel
 use super::request::judged;
 use crate::monitor::notify::fit::{TextLimit, TextUnit, fit, plain};
 use crate::monitor::notify::http::{HttpResponse, Refusal};
-use crate::monitor::notify::message::DeliveryError;
+use crate::monitor::notify::message::{DeliveryError, Message, ON_IT};
 use serde_json::{Value, json};
 use ureq::http::Uri;
 
@@ -44,10 +44,18 @@ fn check(draft: &ChannelDraft<'_>) -> Result<(), String> {
 
 fn send(delivery: &Delivery<'_>) -> Result<String, DeliveryError> {
     let text = fit(&delivery.message.body(delivery.now()), "", LIMIT, plain);
-    delivery.post_to_secret(&card(&text, delivery.message.link()), judge)
+    delivery.post_to_secret(&card(&text, &actions(delivery.message)), judge)
 }
 
-fn card(text: &str, link: Option<String>) -> Value {
+/// The buttons below the text.
+fn actions(message: &Message) -> Vec<Value> {
+    let open = |title, url: &str| json!({ "type": "Action.OpenUrl", "title": title, "url": url });
+    let acknowledge = message.acknowledge_url().map(|url| open(ON_IT, url));
+    let page = message.link().map(|link| open("Open", &link));
+    acknowledge.into_iter().chain(page).collect()
+}
+
+fn card(text: &str, actions: &[Value]) -> Value {
     let line = |(index, line): (usize, &str)| {
         let weight = if index == 0 { "Bolder" } else { "Default" };
         json!({ "type": "RichTextBlock", "spacing": "Small",
@@ -61,8 +69,8 @@ fn card(text: &str, link: Option<String>) -> Value {
         "msteams": { "width": "Full" },
         "body": lines,
     });
-    if let Some(link) = link {
-        card["actions"] = json!([{ "type": "Action.OpenUrl", "title": "Open", "url": link }]);
+    if !actions.is_empty() {
+        card["actions"] = actions.into();
     }
     json!({
         "type": "message",
