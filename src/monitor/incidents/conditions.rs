@@ -173,7 +173,13 @@ impl Announcer<'_> {
         let change = &ConditionChange { since: ended.since, ..change.clone() };
         let what = self.condition(EventKind::ConditionEnded, change, uplink, 0);
         self.note_condition(machine, &what)?;
-        let flaps = ended.was_alarm && self.announce_alarm(&context, key, transitions, &what, ended.id)?;
+        let mut flaps = false;
+        if ended.was_alarm {
+            flaps = self.announce_alarm(&context, key, transitions, &what, ended.id)?;
+        } else if !context.is_flapping {
+            // Only to channels on which it is open: see `summary`.
+            self.announce_end(&context.subject, key, &what, ended.id)?;
+        }
         let kind = TransitionKind::ConditionEnded { text: phrase(&what) };
         Ok(Some(Transition { machine, name: context.subject.name, kind, flaps }))
     }
@@ -210,6 +216,7 @@ impl Announcer<'_> {
             since: change.since.0,
             uplink: uplink.map(str::to_owned),
             days,
+            existed: false,
         };
         Happening { condition: Some(notice), ..self.happening(event, event, change.since) }
     }

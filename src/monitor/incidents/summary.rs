@@ -1,16 +1,19 @@
 //! The summary of conditions that held when they were first judged: after an upgrade, on a new machine, or when a
-//! condition was switched on. They are incidents, but not news: each recipient gets one message about all of them.
+//! condition was switched on. They are incidents, but not news: each recipient gets one message about all of them. A service
+//! in which each incident is one gets them one by one, and their ends.
 
 use crate::clock::Moment;
 use crate::monitor::incidents::announce::Announcer;
 use crate::monitor::incidents::plan::Planned;
 use crate::monitor::incidents::table::IncidentId;
 use crate::monitor::machine::MachineId;
+use crate::monitor::notify::channel::{ChannelId, ChannelKind};
 use crate::monitor::notify::condition_notice::ConditionNotice;
-use crate::monitor::notify::notice::{EventKind, Notice, Subject};
+use crate::monitor::notify::notice::{EventKind, Happening, Notice, Subject};
 use crate::monitor::notify::recipients::Recipient;
 use crate::monitor::store::{Store, StoreError};
 use rusqlite::{Connection, Row, Transaction};
+use std::collections::HashSet;
 use std::time::Duration;
 
 /// Time from the first such incident to the summary: a fleet's first heartbeats are one message.
@@ -35,8 +38,9 @@ impl Store {
         self.write(|transaction| {
             let announcer = Announcer::new(transaction, now)?;
             let existing = existing(transaction, &announcer)?;
+            let mirrors = mirrors(transaction)?;
             for recipient in announcer.recipients() {
-                announcer.summarise(recipient, &existing)?;
+                announcer.summarise(recipient, &existing, &mirrors)?;
             }
             transaction
                 .prepare_cached(
@@ -50,13 +54,27 @@ impl Store {
 }
 
 impl Announcer<'_> {
-    fn summarise(&self, recipient: &Recipient, existing: &[Existing]) -> Result<(), StoreError> {
+    /// One message for the channels that people read; each incident alone for those in `mirrors`.
+    fn summarise(
+        &self,
+        recipient: &Recipient,
+        existing: &[Existing],
+        mirrors: &HashSet<ChannelId>,
+    ) -> Result<(), StoreError> {
         let chosen = |known: &&Existing| {
             recipient.machines.includes(&known.machine)
                 && recipient.wants_condition(&known.condition, EventKind::Condition)
         };
         let chosen: Vec<&Existing> = existing.iter().filter(chosen).collect();
         let Some(first) = chosen.first() else { return Ok(()) };
+        let due = recipient.quiet.as_ref().map_or(self.now, |quiet| quiet.end_if_quiet(self.now));
+        let rows = |is_mirror: bool| -> Vec<Planned> {
+            let channels = recipient.channels.iter().filter(|channel| mirrors.contains(channel) == is_mirror);
+            channels.map(|&channel| Planned { channel, due, reminder: 0 }).collect()
+        };
+        for known in &chosen {
+            self.announce_existing(known, rows(true))?;
+        }
         let what = self.happening(EventKind::Summary, EventKind::Condition, self.now);
         let listed = chosen.iter().take(MOST_LISTED);
         let notice = Notice {
@@ -64,10 +82,29 @@ impl Announcer<'_> {
             existing_in_all: chosen.len(),
             ..Notice::new(&first.machine, &what)
         };
-        let due = recipient.quiet.as_ref().map_or(self.now, |quiet| quiet.end_if_quiet(self.now));
-        let rows = recipient.channels.iter().map(|&channel| Planned { channel, due, reminder: 0 }).collect();
-        self.insert(rows, &first.machine, EventKind::Summary, &notice, first.incident)
+        self.insert(rows(false), &first.machine, EventKind::Summary, &notice, first.incident)
     }
+
+    fn announce_existing(&self, known: &Existing, rows: Vec<Planned>) -> Result<(), StoreError> {
+        let since = Moment(known.condition.since);
+        let begin = self.happening(EventKind::Condition, EventKind::Condition, since);
+        let what = Happening { condition: Some(known.condition.clone()), ..begin };
+        self.insert(rows, &known.machine, what.event, &Notice::new(&known.machine, &what), known.incident)
+    }
+}
+
+/// The channels of services in which each incident is one.
+fn mirrors(tx: &Transaction<'_>) -> Result<HashSet<ChannelId>, StoreError> {
+    let mut statement = tx.prepare_cached("SELECT id, kind FROM channel WHERE enabled")?;
+    let rows = statement.query_map([], |row| Ok((ChannelId(row.get(0)?), row.get::<_, String>(1)?)))?;
+    let mut mirrors = HashSet::new();
+    for row in rows {
+        let (channel, kind) = row?;
+        if ChannelKind::from_name(&kind).is_some_and(ChannelKind::mirrors_incidents) {
+            mirrors.insert(channel);
+        }
+    }
+    Ok(mirrors)
 }
 
 /// Whether the first of those that no summary included is old enough.
@@ -114,6 +151,7 @@ impl Existing {
             since: row.get(6)?,
             uplink: None,
             days: 0,
+            existed: true,
         };
         let machine = Subject {
             id: row.get(7)?,

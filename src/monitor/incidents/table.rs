@@ -182,6 +182,7 @@ pub fn condition_of(tx: &Transaction, id: IncidentId) -> Result<Option<Condition
             since: row.get(5)?,
             uplink: None,
             days: 0,
+            existed: false,
         })
     });
     Ok(condition.optional()?)

@@ -96,6 +96,11 @@ impl ChannelKind {
         self.entry().class
     }
 
+    /// Whether each incident is one there, too, and must end there: nothing that has no end is summarised for it.
+    pub fn mirrors_incidents(self) -> bool {
+        self == ChannelKind::PagerDuty
+    }
+
     /// The number of messages of one channel in flight at the same time.
     pub fn in_flight(self) -> usize {
         match self.class() {

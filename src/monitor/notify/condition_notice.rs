@@ -23,6 +23,9 @@ pub struct ConditionNotice {
     /// Days of the last seven with an incident of the same kind and subject, including this one.
     #[serde(default)]
     pub days: u32,
+    /// It held when it was first judged.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub existed: bool,
 }
 
 impl ConditionNotice {

@@ -212,7 +212,9 @@ impl Notice {
     }
 
     pub fn severity(&self) -> Severity {
+        let existed = self.condition.as_ref().is_some_and(|condition| condition.existed);
         match (self.news, self.state) {
+            (EventKind::Condition, _) if existed => Severity::Unsteady,
             (EventKind::Flapping | EventKind::Summary, _) => Severity::Unsteady,
             (EventKind::Test | EventKind::Report, _) => Severity::Test,
             (_, EventKind::Online | EventKind::ConditionEnded) => Severity::Good,

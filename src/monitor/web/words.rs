@@ -52,6 +52,7 @@ pub fn notice(incident: &IncidentRecord) -> ConditionNotice {
         since: incident.since.0,
         uplink: None,
         days: 0,
+        existed: false,
     }
 }
 

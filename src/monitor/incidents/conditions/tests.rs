@@ -366,6 +366,31 @@ fn what_holds_when_it_is_first_judged_is_one_summary() {
 }
 
 #[test]
+fn a_service_that_mirrors_incidents_gets_each_that_existed_alone_and_its_end() {
+    let mut rig = ConditionRig::new();
+    rig.execute(
+        "INSERT INTO channel (recipient_id, kind, target, created_at) VALUES (1, 'pagerduty', 'Farm', 0)",
+    );
+    rig.heartbeat["temp"] = 91.into();
+    rig.cameras(&[("gate", 9), ("yard", 0)]);
+    rig.beats_for(MINUTE * 20);
+    let mut begins = rig.messages();
+    begins.sort();
+    let [summary, gate, heat] = begins.as_slice() else { panic!("{begins:?}") };
+    assert_eq!(summary, "2 conditions held before they were watched");
+    assert!(gate.contains("camera gate is down") && heat.contains("the processor has 91"), "{begins:?}");
+    rig.restart();
+    rig.heartbeat["temp"] = 50.into();
+    rig.beats_for(MINUTE * 20);
+    assert_eq!(rig.messages().len(), 4, "{:?}", rig.messages());
+    assert!(
+        rig.messages()[3].contains("cooled down"),
+        "the end of one, for one channel: {:?}",
+        rig.messages()
+    );
+}
+
+#[test]
 fn a_camera_that_failed_once_at_first_is_in_the_summary_too() {
     let mut rig = ConditionRig::new();
     rig.cameras(&[("gate", 1)]);

@@ -72,6 +72,7 @@ fn of_condition(condition: &str, subject: &str) -> Notice {
         since: THEN.0 - 420_000,
         uplink: Some("eth0".into()),
         days: 3,
+        existed: false,
         ..ConditionNotice::default()
     };
     let state = EventKind::Condition;
