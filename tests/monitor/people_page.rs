@@ -250,7 +250,9 @@ fn a_message_to_the_bot_finds_the_chat() {
     add_recipient(&mut owner);
     let form = [("recipient", "farm"), ("kind", "telegram"), ("target", ""), ("secret", "")];
     assert_eq!(owner.post("/chats", &form).status, 400, "without the bot's token");
-    let started = owner.post("/chats", &[("recipient", "farm"), ("secret", "123:secret-token")]);
+    let form = |silent| [("recipient", "farm"), ("secret", "123:secret-token"), ("silent", silent)];
+    assert_eq!(owner.post("/chats", &form("x")).status, 400, "an option that cannot be");
+    let started = owner.post("/chats", &form("endings"));
     let page = format!("/{}", started.header("Location").expect("the page of the search"));
     let waiting = owner.get(&page);
     assert_eq!(waiting.header("Refresh"), Some("2"), "without JavaScript, too");
@@ -259,10 +261,14 @@ fn a_message_to_the_bot_finds_the_chat() {
     telegram.become_one_that(move |_| updates(&code));
     eventually("the chat is found", || owner.get(&page).body.contains("came from"));
     let found = owner.get(&page).body;
-    assert!(found.contains("Barn &#60;b&#62; (-100123)") && !found.contains("secret-token"), "{found}");
+    assert!(
+        found.contains("Barn &#60;b&#62; (-100123), topic 42.") && !found.contains("secret-token"),
+        "{found}"
+    );
     assert_eq!(owner.post(&page, &[]).status, 303);
     assert!(owner.get(&page).body.contains("This search is over"));
-    assert!(monitor.plan().says(&["channel", "list"]).contains("-100123"));
+    let listed = monitor.plan().says(&["channel", "list"]);
+    assert!(listed.contains("-100123") && listed.contains("topic 42, silent endings"), "{listed}");
     assert!(!monitor.plan().says(&["channel", "list"]).contains("secret-token"));
 }
 
@@ -278,11 +284,13 @@ fn a_server_that_answers_each_poll_at_once_is_polled_once_a_second() {
     assert!(begun.elapsed() > Duration::from_millis(2_500), "{:?}", begun.elapsed());
 }
 
-/// Telegram's answer to `getUpdates`: a message with this text in the group "Barn <b>".
+/// Telegram's answer to `getUpdates`: a message with this text in topic 42 of the group "Barn <b>".
 fn updates(text: &str) -> Reply {
     let chat = r#"{"id":-100123,"title":"Barn <b>","type":"supergroup"}"#;
-    let body =
-        format!(r#"{{"ok":true,"result":[{{"update_id":7,"message":{{"text":"{text}","chat":{chat}}}}}]}}"#);
+    let topic = r#""message_thread_id":42,"is_topic_message":true"#;
+    let body = format!(
+        r#"{{"ok":true,"result":[{{"update_id":7,"message":{{"text":"{text}",{topic},"chat":{chat}}}}}]}}"#
+    );
     Reply::Answer(200, Vec::new(), body.into_bytes())
 }
 

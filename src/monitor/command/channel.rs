@@ -10,6 +10,7 @@ use crate::duration::ago;
 use crate::monitor::notify::NotifySettings;
 use crate::monitor::notify::channel::ChannelId;
 use crate::monitor::notify::channels::{DEFAULT_RECIPIENT, ListedChannel};
+use crate::monitor::notify::kinds::shown_options;
 use crate::monitor::notify::target::shown_url;
 use crate::monitor::notify::test_message::test_channel;
 use crate::monitor::store::{Refused, Store};
@@ -124,6 +125,7 @@ fn list(store: &Store, now: Moment) -> Result<String, Refused> {
             channel.recipient.clone(),
             channel.kind.clone(),
             shown_url(&channel.target),
+            or_dash(Some(options(channel).as_str()).filter(|options| !options.is_empty())),
             state.to_owned(),
             channel.waiting.to_string(),
             ago(channel.last_delivered, now),
@@ -131,10 +133,23 @@ fn list(store: &Store, now: Moment) -> Result<String, Refused> {
         ]
     };
     let rows: Vec<_> = channels.iter().map(row).collect();
-    let listed =
-        table(["ID", "RECIPIENT", "KIND", "TARGET", "STATE", "WAITING", "DELIVERED", "LAST ERROR"], &rows);
+    let columns =
+        ["ID", "RECIPIENT", "KIND", "TARGET", "OPTIONS", "STATE", "WAITING", "DELIVERED", "LAST ERROR"];
+    let listed = table(columns, &rows);
     let recipients = store.recipients()?;
     Ok(with_warnings(listed, recipients.iter().filter(|known| known.channels > 0)))
+}
+
+/// "topic 42, silent endings"
+fn options(channel: &ListedChannel) -> String {
+    let shown = shown_options(&channel.kind, &channel.options);
+    shown.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// A text of several lines is `true`.
+fn options_as_json(channel: &ListedChannel) -> Value {
+    let shown = shown_options(&channel.kind, &channel.options).into_iter();
+    shown.map(|option| (option.name, option.value.map_or(Value::Bool(true), Value::String))).collect()
 }
 
 fn list_as_json(store: &Store) -> Result<String, Refused> {
@@ -152,6 +167,7 @@ fn as_json(channel: &ListedChannel, warning: Option<String>) -> Value {
         "recipient": channel.recipient,
         "kind": channel.kind,
         "target": shown_url(&channel.target),
+        "options": options_as_json(channel),
         "enabled": channel.enabled,
         "waiting": channel.waiting,
         "last_delivered": channel.last_delivered.and_then(Moment::rfc_3339),

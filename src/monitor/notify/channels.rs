@@ -29,6 +29,7 @@ pub struct ListedChannel {
     pub recipient: String,
     pub kind: String,
     pub target: String,
+    pub options: ChannelOptions,
     pub enabled: bool,
     /// Rows of the outbox that are still to be sent.
     pub waiting: u32,
@@ -154,7 +155,7 @@ impl Store {
                         (SELECT count(*) FROM outbox o WHERE o.channel_id = c.id AND o.{UNDELIVERED}),
                         (SELECT max(delivered_at) FROM outbox o WHERE o.channel_id = c.id),
                         (SELECT last_error FROM outbox o WHERE o.channel_id = c.id AND o.last_error IS NOT NULL
-                         ORDER BY o.id DESC LIMIT 1)
+                         ORDER BY o.id DESC LIMIT 1), c.options
                  FROM channel c JOIN recipient r ON r.id = c.recipient_id ORDER BY r.name, c.id"),
             )?;
             let rows = statement.query_map([], |row| {
@@ -167,6 +168,7 @@ impl Store {
                     waiting: row.get(5)?,
                     last_delivered: row.get::<_, Option<i64>>(6)?.map(Moment),
                     last_error: row.get(7)?,
+                    options: ChannelOptions::of_stored(row.get::<_, Option<String>>(8)?.as_deref()),
                 })
             })?;
             Ok(rows.collect::<Result<_, _>>()?)

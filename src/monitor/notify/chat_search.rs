@@ -3,6 +3,7 @@
 //! Each bot has one thread that polls `getUpdates`, because Telegram answers only one such request of a bot at a time. The
 //! thread ends with its last search.
 
+use super::channel::ChannelOptions;
 use super::http::PostClient;
 use super::settings::{NotifySettings, start_resolver};
 use super::telegram::{ButtonPress, ChatMessage, FoundChat, PollError, chat_messages};
@@ -41,6 +42,15 @@ pub enum SearchState {
     Failed(String),
 }
 
+/// The channel that a chat is looked for.
+#[derive(Clone)]
+pub struct WantedChannel<'a> {
+    pub recipient: &'a str,
+    /// Of the bot.
+    pub token: &'a str,
+    pub options: ChannelOptions,
+}
+
 /// A search for a chat. Not `Debug`: it has the bot's token.
 #[derive(Clone)]
 pub struct ChatSearch {
@@ -48,6 +58,8 @@ pub struct ChatSearch {
     /// Of the channel that is to be added.
     pub recipient: String,
     pub token: String,
+    /// What else was chosen for the channel.
+    pub options: ChannelOptions,
     /// What the person sends: groups show a bot only messages that begin with a slash.
     pub code: String,
     pub state: SearchState,
@@ -82,14 +94,14 @@ impl ChatSearches {
     /// There are too many, or the thread cannot be started.
     pub fn start(
         self: &Arc<ChatSearches>,
-        recipient: &str,
-        token: &str,
+        wanted: WantedChannel<'_>,
         settings: &NotifySettings,
         now: Instant,
     ) -> Result<SearchId, Refused> {
-        let (id, is_new) = self.lock().add(recipient, token, now)?;
+        let token = wanted.token.to_owned();
+        let (id, is_new) = self.lock().add(wanted, now)?;
         if is_new {
-            let (searches, token, settings) = (self.clone(), token.to_owned(), settings.clone());
+            let (searches, settings) = (self.clone(), settings.clone());
             let started = spawn("telegram-chats", move || searches.poll(&token, &settings));
             if let Err(problem) = started {
                 return Err(self.lock().give_up(id, problem));
@@ -156,7 +168,8 @@ impl ChatSearches {
 
 impl Searches {
     /// The search, and whether its bot needs a thread.
-    fn add(&mut self, recipient: &str, token: &str, now: Instant) -> Result<(SearchId, bool), Refused> {
+    fn add(&mut self, wanted: WantedChannel<'_>, now: Instant) -> Result<(SearchId, bool), Refused> {
+        let WantedChannel { recipient, token, options } = wanted;
         self.forget_old(now);
         let is_new = !self.bots.iter().any(|bot| bot == token);
         if self.searches.len() >= MOST_SEARCHES || (is_new && self.bots.len() >= MOST_BOTS) {
@@ -170,6 +183,7 @@ impl Searches {
             id,
             recipient: recipient.to_owned(),
             token: token.to_owned(),
+            options,
             code: format!("/heartbeat_{}", fastrand::u32(CODES)),
             state: SearchState::Waiting,
             begun: now,
@@ -263,16 +277,20 @@ mod tests {
     use crate::monitor::notify::button_state::ButtonState;
 
     fn message(text: &str) -> ChatMessage {
-        let chat = FoundChat { id: "-100".into(), name: "Barn".into() };
+        let chat = FoundChat { id: "-100".into(), name: "Barn".into(), topic: None };
         ChatMessage { update: 1, text: text.into(), chat, press: None }
+    }
+
+    fn farm(token: &str) -> WantedChannel<'_> {
+        WantedChannel { recipient: "farm", token, options: ChannelOptions::default() }
     }
 
     #[test]
     fn a_chat_is_found_by_the_code_of_its_search_alone() {
         let (mut searches, now) = (Searches::default(), Instant::now());
-        let (id, is_new) = searches.add("farm", "1:a", now).expect("there is room");
+        let (id, is_new) = searches.add(farm("1:a"), now).expect("there is room");
         assert!(is_new);
-        let (other, is_new) = searches.add("farm", "2:b", now).expect("there is room");
+        let (other, is_new) = searches.add(farm("2:b"), now).expect("there is room");
         assert!(is_new);
         let code = searches.searches[0].code.clone();
         searches.note("1:a", &[message("hello"), message(&format!("{code}0"))]);
@@ -289,12 +307,12 @@ mod tests {
     fn a_bot_has_one_thread_and_there_are_at_most_eight() {
         let (mut searches, now) = (Searches::default(), Instant::now());
         for bot in 0..MOST_BOTS {
-            assert!(searches.add("farm", &format!("{bot}:x"), now).expect("there is room").1);
+            assert!(searches.add(farm(&format!("{bot}:x")), now).expect("there is room").1);
         }
-        searches.add("farm", "9:x", now).expect_err("too many bots");
-        assert!(!searches.add("farm", "0:x", now).expect("the bot has a thread").1);
+        searches.add(farm("9:x"), now).expect_err("too many bots");
+        assert!(!searches.add(farm("0:x"), now).expect("the bot has a thread").1);
         searches.fail("0:x", "401: Unauthorized");
-        assert!(searches.add("farm", "9:x", now).expect("a bot was given up").1);
+        assert!(searches.add(farm("9:x"), now).expect("a bot was given up").1);
     }
 
     #[test]
@@ -326,11 +344,11 @@ mod tests {
     fn a_search_ends_after_ten_minutes_and_their_number_is_bounded() {
         let (mut searches, now) = (Searches::default(), Instant::now());
         for _ in 0..MOST_SEARCHES {
-            searches.add("farm", "1:a", now).expect("there is room");
+            searches.add(farm("1:a"), now).expect("there is room");
         }
-        searches.add("farm", "1:a", now).expect_err("too many");
+        searches.add(farm("1:a"), now).expect_err("too many");
         let later = now + LIFETIME;
         assert!(!searches.is_awaited("1:a", later));
-        searches.add("farm", "1:a", later).expect("the old ones are forgotten");
+        searches.add(farm("1:a"), later).expect("the old ones are forgotten");
     }
 }

@@ -123,6 +123,8 @@ pub struct FoundChat {
     pub id: String,
     /// The group's title, or the person's name.
     pub name: String,
+    /// The topic of a group in which the message was sent; `None` in its general topic, too.
+    pub topic: Option<i64>,
 }
 
 /// A press of a button below a message of the bot.
@@ -283,6 +285,8 @@ fn message(update: &Value) -> Option<ChatMessage> {
                 .or_else(|| name("first_name"))
                 .or_else(|| name("username"))
                 .unwrap_or_default(),
+            // Without a topic, the number is that of a message which was replied to.
+            topic: message["message_thread_id"].as_i64().filter(|_| message["is_topic_message"] == true),
         },
         press: ButtonPress::of(update),
     })
@@ -331,14 +335,16 @@ mod tests {
     #[test]
     fn chats_are_read_from_groups_channels_and_persons() {
         let body = r#"{"ok":true,"result":[
-            {"update_id":7,"message":{"text":"/heartbeat_1","chat":{"id":-1001,"title":"Barn","type":"supergroup"}}},
+            {"update_id":7,"message":{"text":"/heartbeat_1","message_thread_id":42,"is_topic_message":true,"chat":{"id":-1001,"title":"Barn","type":"supergroup"}}},
             {"update_id":8,"channel_post":{"text":"x","chat":{"id":-1002,"title":"News","type":"channel"}}},
-            {"update_id":9,"message":{"photo":[],"chat":{"id":5,"first_name":"Ada","type":"private"}}},
+            {"update_id":9,"message":{"photo":[],"message_thread_id":7,"chat":{"id":5,"first_name":"Ada","type":"private"}}},
             {"update_id":10,"something_new":{}}]}"#;
         let found = messages(body).expect("complete");
         let chats: Vec<_> = found.iter().map(|message| (message.update, message.chat.id.as_str())).collect();
         assert_eq!(chats, [(7, "-1001"), (8, "-1002"), (9, "5"), (10, "")]);
         assert_eq!((found[0].chat.name.as_str(), found[2].chat.name.as_str()), ("Barn", "Ada"));
+        let topics: Vec<_> = found.iter().map(|message| message.chat.topic).collect();
+        assert_eq!(topics, [Some(42), None, None, None], "a reply is in no topic");
         messages("{\"ok\":true,\"result\":[{\"upd").expect_err("cut off");
     }
 

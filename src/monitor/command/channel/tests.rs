@@ -90,6 +90,29 @@ fn a_secret_url_is_read_from_a_file_and_a_channel_has_the_options_of_its_kind() 
 }
 
 #[test]
+fn the_list_has_what_was_chosen_for_a_channel_and_of_a_template_only_that_there_is_one() {
+    let desk = Desk::new();
+    let token = desk.file("bot", "0123456789abcdefghijABCDEFGHIJ\n");
+    let bot = desk.file("telegram", "123:ABC\n");
+    let body = desk.file("body", "{\"key\": \"s3cret\", \"a\": \"{{title}}\"}");
+    desk.run(&["add", "telegram", "-1", "--bot-token-file", &bot, "--topic", "42", "--silent", "endings"]);
+    desk.run(&["add", "webhook", "https://example.org/hook", "--template-file", &body]);
+    let api = ["--api", "https://pushover.example/x?key=s3cret"];
+    let user = "uQiRzpo4DXghDmr9QzzfQu27cmVRsG";
+    desk.run(&[&["add", "pushover", user, "--token-file", &token][..], &api].concat());
+    desk.run(&["add", "email", "ops@example.org"]);
+    let listed = desk.run(&["list"]);
+    for shown in ["topic 42, silent endings", " template ", "api https://pushover.example/x?..."] {
+        assert!(listed.contains(shown), "{shown}: {listed}");
+    }
+    assert!(!listed.contains("s3cret"), "{listed}");
+    let json: Value = serde_json::from_str(&desk.run(&["list", "--json"])).expect("JSON");
+    assert_eq!(json[0]["options"], json!({ "topic": "42", "silent": "endings" }));
+    assert_eq!((&json[1]["options"], &json[3]["options"]), (&json!({ "template": true }), &json!({})));
+    assert_eq!(json[2]["options"]["api"], "https://pushover.example/x?...");
+}
+
+#[test]
 fn a_template_is_copied_into_the_database_and_a_wrong_one_is_refused() {
     let desk = Desk::new();
     let url = "https://example.org/hook";

@@ -6,8 +6,9 @@ use crate::monitor::notify::channel::{Channel, ChannelOptions, check_secret};
 use crate::monitor::notify::http::PostClient;
 use crate::monitor::notify::message::{DeliveryContext, DeliveryError, Message};
 use crate::monitor::notify::settings::NotifySettings;
-use crate::monitor::notify::target::url_problem;
+use crate::monitor::notify::target::{shown_url, url_problem};
 use crate::resolver::NameResolver;
+use std::fmt;
 
 /// One kind of channel.
 #[derive(Debug)]
@@ -118,7 +119,35 @@ impl UrlPlace {
     }
 }
 
+/// A chosen option as lists show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShownOption {
+    pub name: &'static str,
+    /// `None`: a text of several lines, of which lists say only that it is there.
+    pub value: Option<String>,
+}
+
+impl fmt::Display for ShownOption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.value {
+            Some(value) => write!(f, "{} {value}", self.name),
+            None => f.write_str(self.name),
+        }
+    }
+}
+
 impl KindDescriptor {
+    /// In the order of the form. The query of a URL can hold a key and is not shown.
+    pub fn shown_options(&self, options: &ChannelOptions) -> Vec<ShownOption> {
+        let shown = |option: &OptionField| {
+            let value = options.get(option.name)?;
+            let value = if value.starts_with("http") { shown_url(value) } else { value.to_owned() };
+            let value = Some(value).filter(|_| option.form != OptionForm::Text);
+            Some(ShownOption { name: option.name, value })
+        };
+        self.options.iter().filter_map(shown).collect()
+    }
+
     /// Checks a draft whose target was checked already.
     ///
     /// # Errors

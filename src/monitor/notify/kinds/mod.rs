@@ -21,15 +21,15 @@ mod slack;
 mod teams;
 pub mod template;
 
-use super::channel::ChannelKind;
+use super::channel::{ChannelKind, ChannelOptions};
 use super::mail::{self, check_address};
 use super::message::DeliveryError;
 use super::target::{check_chat, check_mail_server, check_topic, check_url};
 use super::telegram::{self, check_thread};
 use super::{ntfy, webhook};
 use descriptor::{
-    ChannelDraft, Delivery, KindDescriptor, OptionField, OptionForm, SecretField, SecretNeed, TargetField,
-    UrlPlace, needs_no_check,
+    ChannelDraft, Delivery, KindDescriptor, OptionField, OptionForm, SecretField, SecretNeed, ShownOption,
+    TargetField, UrlPlace, needs_no_check,
 };
 
 /// The descriptor of a kind.
@@ -49,6 +49,12 @@ pub fn descriptor(kind: ChannelKind) -> &'static KindDescriptor {
         ChannelKind::HomeAssistant => &home_assistant::HOME_ASSISTANT,
         ChannelKind::Apprise => &apprise::APPRISE,
     }
+}
+
+/// What was chosen for a channel, for lists; nothing for a kind that this version does not know.
+pub fn shown_options(kind: &str, options: &ChannelOptions) -> Vec<ShownOption> {
+    let kind = ChannelKind::from_name(kind);
+    kind.map(|kind| descriptor(kind).shown_options(options)).unwrap_or_default()
 }
 
 static WEBHOOK: KindDescriptor = KindDescriptor {

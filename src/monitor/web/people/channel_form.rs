@@ -199,7 +199,8 @@ pub fn entered_channel(
     Ok((NewChannel { secret: Some(made.as_str().to_owned()), ..new }, Some(made)))
 }
 
-fn entered_options(known: &KindDescriptor, form: &Form) -> ChannelOptions {
+/// The options that were filled in, not checked.
+pub fn entered_options(known: &KindDescriptor, form: &Form) -> ChannelOptions {
     let entered = known.options.iter().filter_map(|option| {
         let value = form.filled(option.name)?;
         Some((option.name.to_owned(), value.to_owned()))

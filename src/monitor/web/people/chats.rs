@@ -1,12 +1,13 @@
 //! The search for a Telegram chat: the page shows a code, and the chat in which the bot receives it becomes the channel.
 
-use super::channel_form::{FormOf, refused};
+use super::channel_form::{FormOf, entered_options, refused};
 use crate::http::Response;
 use crate::monitor::accounts::visitor::Role;
-use crate::monitor::notify::channel::{ChannelKind, ChannelOptions};
+use crate::monitor::notify::channel::ChannelKind;
 use crate::monitor::notify::channels::NewChannel;
-use crate::monitor::notify::chat_search::{ChatSearch, SearchId, SearchState};
-use crate::monitor::notify::telegram::{FoundChat, is_bot_token};
+use crate::monitor::notify::chat_search::{ChatSearch, SearchId, SearchState, WantedChannel};
+use crate::monitor::notify::kinds::descriptor;
+use crate::monitor::notify::telegram::{FoundChat, TOPIC, is_bot_token};
 use crate::monitor::store::Refused;
 use crate::monitor::web::context::PageContext;
 use crate::monitor::web::form::Form;
@@ -33,17 +34,29 @@ struct ChatPage {
 pub fn start(context: &PageContext, visit: &Visit<'_>) -> Result<Response, PageRefusal> {
     visit.require(Role::Owner)?;
     let form = Form::of_body(visit.request)?;
-    let (recipient, token) = (form.text("recipient"), form.text("secret"));
-    let started = match is_bot_token(token) {
-        true => context.chats.start(recipient, token, &context.notify.get(), visit.now.monotonic),
-        false => Err(Refused::because("enter the bot's token (123456:ABC-DEF...) to find the chat")),
-    };
+    let recipient = form.text("recipient");
+    let started = wanted(&form)
+        .and_then(|wanted| context.chats.start(wanted, &context.notify.get(), visit.now.monotonic));
     match started {
         Ok(id) => Ok(see_other(format!("chats/{id}"))),
         Err(problem) => {
             refused(visit, FormOf::New { recipient, kind: ChannelKind::Telegram }, &form, problem)
         }
     }
+}
+
+/// The form without the chat.
+fn wanted(form: &Form) -> Result<WantedChannel<'_>, Refused> {
+    let (recipient, token) = (form.text("recipient"), form.text("secret"));
+    if !is_bot_token(token) {
+        return Err(Refused::because("enter the bot's token (123456:ABC-DEF...) to find the chat"));
+    }
+    let known = descriptor(ChannelKind::Telegram);
+    let options = entered_options(known, form);
+    for option in known.options {
+        options.get(option.name).map_or(Ok(()), option.check)?;
+    }
+    Ok(WantedChannel { recipient, token, options })
 }
 
 /// `GET /chats/{id}`
@@ -82,13 +95,17 @@ pub fn add(context: &PageContext, visit: &Visit<'_>, id: SearchId) -> Result<Res
     let SearchState::Found(chat) = &search.state else {
         return Err(PageRefusal::Invalid("No chat has sent the code yet.".into()));
     };
+    let mut options = search.options.clone();
+    if let Some(topic) = chat.topic {
+        options.0.insert(TOPIC.to_owned(), topic.to_string());
+    }
     let new = NewChannel {
         kind: ChannelKind::Telegram,
         target: chat.id.clone(),
         secret: None,
         secret_file: None,
         token: Some(search.token.clone()),
-        options: ChannelOptions::default(),
+        options,
     };
     let (store, now) = (&context.shared.store, visit.now.wall);
     match store.add_channel(Some(search.recipient.as_str()).filter(|name| !name.is_empty()), &new, now) {

@@ -27,6 +27,7 @@ use crate::monitor::accounts::visitor::{AccessScope, Role};
 use crate::monitor::notify::channel::{ChannelKind, KINDS};
 use crate::monitor::notify::channels::ListedChannel;
 use crate::monitor::notify::choices::Selection;
+use crate::monitor::notify::kinds::shown_options;
 use crate::monitor::notify::recipients::{Preferences, StoredRecipient};
 use crate::monitor::notify::target::shown_url;
 use crate::monitor::notify::without_response;
@@ -68,6 +69,8 @@ struct ChannelLine {
     id: i64,
     kind: String,
     target: String,
+    /// "topic 42, silent endings"; empty if nothing was chosen.
+    options: String,
     is_enabled: bool,
     state: String,
     has_failed: bool,
@@ -180,10 +183,12 @@ fn channel_line(channel: &ListedChannel, visit: &Visit<'_>) -> ChannelLine {
         (None, Some(at)) => (format!("delivered {}", when(at, clock, now)), false),
         (None, None) => ("not used yet".into(), false),
     };
+    let options = shown_options(&channel.kind, &channel.options);
     ChannelLine {
         id: channel.id.0,
         kind: channel_name(&channel.kind).to_owned(),
         target: shown_url(&channel.target),
+        options: options.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
         is_enabled: channel.enabled,
         state,
         has_failed,
