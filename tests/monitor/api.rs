@@ -113,6 +113,7 @@ fn cases() -> Vec<Case> {
         ("/api/v1/conditions", "/api/v1/conditions", "/api/v1/conditions?limit=1"),
         ("/api/v1/events", "/api/v1/events?after=0", "/api/v1/events?limit=0"),
         ("/api/v1/deliveries", "/api/v1/deliveries?state=waiting", "/api/v1/deliveries?state=lost"),
+        ("/api/v1/maintenance", "/api/v1/maintenance", "/api/v1/maintenance?limit=1"),
     ] {
         add("get", path, good, Reader, "", 200);
         add("get", path, bad, Reader, "", 400);
@@ -159,6 +160,9 @@ fn get(monitor: &Monitor, case: &Case, reader: &str, machine: &str) -> Answer {
 fn every_response_matches_the_openapi_document() {
     let (document, monitor) = (document(), Plan::new().toml("web.enabled", "false").start());
     let (machine, reader) = (monitor.machine("barn"), monitor.reader());
+    for target in ["--machine", "--group", "--tag"] {
+        monitor.plan().says(&["maintenance", "add", target, "barn", "--weekly", "sun", "02:00-04:00"]);
+    }
     for case in cases() {
         let what = format!("{} {}", case.method, case.target);
         let answer = get(&monitor, &case, &reader, &machine);
@@ -221,6 +225,7 @@ fn web_path(route: Route) -> &'static str {
         Route::Conditions => "/api/v1/conditions",
         Route::Events => "/api/v1/events",
         Route::Deliveries => "/api/v1/deliveries",
+        Route::Maintenance => "/api/v1/maintenance",
     }
 }
 
@@ -254,7 +259,7 @@ fn each_documented_path_is_the_route_of_its_name_and_there_are_no_others() {
         assert_eq!(found.or(enroll), Some(path.as_str()));
         routes += 1;
     }
-    assert_eq!(routes, 12 + 6 + 1, "the arms of the two functions above, and enrolment");
+    assert_eq!(routes, 13 + 6 + 1, "the arms of the two functions above, and enrolment");
 }
 
 #[test]

@@ -31,6 +31,7 @@ pub mod route;
 use super::incidents::list::IncidentFilter;
 use super::ingest::enroll;
 use super::machine::MachineId;
+use super::maintenance::listed::ListedPlan;
 use super::store::StoreError;
 use super::transport::refuse_plain_http;
 use crate::clock::{Moment, Now};
@@ -40,7 +41,7 @@ use crate::http::{Exchange, GateDecision, Method, Request, Response};
 use access::{Reader, admit};
 pub use context::{ApiContext, ApiSettings, FAILED_ENROLMENTS};
 use crossbeam_channel::Receiver;
-use lists::{Slice, SlicedList};
+use lists::{ListPage, Slice, SlicedList};
 use query::Query;
 use refusal::ApiRefusal;
 use route::ApiRoute;
@@ -131,6 +132,11 @@ impl ApiContext {
             }
             ApiRoute::Events => self.events(query),
             ApiRoute::Deliveries => self.deliveries(query),
+            ApiRoute::Maintenance => {
+                query.end()?;
+                let plans = self.shared.store.listed_plans(now.wall)?;
+                Ok(json(&ListPage { items: plans.iter().map(ListedPlan::view).collect(), next: None }))
+            }
             // Answered by `respond`, without a token.
             ApiRoute::Root | ApiRoute::Health => Err(ApiRefusal::NotFound("no such path")),
         }

@@ -18,6 +18,8 @@ pub enum ApiRoute {
     Conditions,
     Events,
     Deliveries,
+    /// Plans of recurring maintenance.
+    Maintenance,
 }
 
 impl ApiRoute {
@@ -36,6 +38,7 @@ impl ApiRoute {
             "conditions" => Some(ApiRoute::Conditions),
             "events" => Some(ApiRoute::Events),
             "deliveries" => Some(ApiRoute::Deliveries),
+            "maintenance" => Some(ApiRoute::Maintenance),
             rest => {
                 let rest = rest.strip_prefix("machines/")?;
                 match rest.split_once('/') {
@@ -73,6 +76,8 @@ mod tests {
             ("/api/v1/conditions", Some(ApiRoute::Conditions)),
             ("/api/v1/events", Some(ApiRoute::Events)),
             ("/api/v1/deliveries", Some(ApiRoute::Deliveries)),
+            ("/api/v1/maintenance", Some(ApiRoute::Maintenance)),
+            ("/api/v1/maintenance/1", None),
             ("/api/v1/enroll", None),
             ("/", Some(ApiRoute::Root)),
             ("", None),

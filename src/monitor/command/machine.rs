@@ -9,6 +9,7 @@ use crate::monitor::machine::{Description, Machine};
 use crate::monitor::registry::issue::TokenReceiver;
 use crate::monitor::registry::machines::{LARGEST_PAGE, MachineChange};
 use crate::monitor::registry::token::Token;
+use crate::monitor::registry::watching::Resumed;
 use crate::monitor::store::{Refused, Store};
 use crate::table::{or_dash, table};
 use clap::{Args, Subcommand};
@@ -214,8 +215,12 @@ pub fn run(command: MachineCommand, database: &Path, now: Moment) -> Result<Stri
         }
         MachineCommand::Resume { machine } => {
             let named = id_and_name(&store, &machine, now)?;
-            let ended = store.resume_machine(&machine, now)?;
-            Ok(format!("{named}: {}", if ended { "maintenance ended" } else { "was not paused" }))
+            let done = match store.resume_machine(&machine, now)? {
+                Resumed::Ended => "maintenance ended",
+                Resumed::Skipped => "the maintenance that begins soon is skipped",
+                Resumed::NotPaused => "was not paused",
+            };
+            Ok(format!("{named}: {done}"))
         }
         MachineCommand::Remove { machine } => {
             let named = id_and_name(&store, &machine, now)?;

@@ -2,18 +2,14 @@
 
 use super::audited::AuditedChange;
 use crate::clock::Moment;
+use crate::monitor::maintenance::listed::{ListedPlan, PlanView};
 use crate::monitor::maintenance::plans::{MaintenancePlan, PlanTarget};
 use crate::monitor::maintenance::weekly::Weekly;
 use crate::monitor::store::{Refused, Store};
 use crate::monitor::zone::Clock;
 use crate::table::table;
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
 use std::path::Path;
-use std::time::Duration;
-
-/// A plan has a window within this time.
-const WEEK: Duration = Duration::from_secs(7 * 86_400);
 
 #[derive(Debug, Subcommand)]
 pub enum MaintenanceCommand {
@@ -87,8 +83,8 @@ pub fn run(command: MaintenanceCommand, database: &Path, now: Moment) -> Result<
     match command {
         MaintenanceCommand::Add(add) => self::add(&store, &add, now),
         MaintenanceCommand::List { json } => {
-            let plans = store.maintenance_plans()?;
-            Ok(if json { as_json(&plans, now) } else { list(&plans, now) })
+            let plans = store.listed_plans(now)?;
+            if json { as_json(&plans) } else { Ok(list(&plans, now)) }
         }
         MaintenanceCommand::Remove { id } => match store.remove_maintenance_plan(id, now)? {
             true => Ok(format!("maintenance {id} removed")),
@@ -121,49 +117,36 @@ fn add(store: &Store, add: &Add, now: Moment) -> Result<String, Refused> {
     let target = add.target.plan_target();
     let id = store.add_maintenance_plan(&target, weekly, &clock, add.reason.as_deref(), now)?;
     let (kind, name) = target.words();
-    let next = next_window(weekly, &clock, now);
-    Ok(format!("maintenance {id}: {kind} {name}, {weekly} {clock}; {next}"))
+    let added = format!("maintenance {id}: {kind} {name}, {weekly} {clock}");
+    let Some(listed) = store.listed_plans(now)?.into_iter().find(|listed| listed.plan.id == id) else {
+        return Ok(added);
+    };
+    let warning =
+        listed.warning().map(|warning| format!("\nwarning: {warning}; it is for those that come later"));
+    Ok(format!("{added}; {}{}", listed.when(now), warning.unwrap_or_default()))
 }
 
-fn next_window(weekly: Weekly, clock: &Clock, now: Moment) -> String {
-    match weekly.windows(clock, now, now.plus(WEEK)).first() {
-        Some(window) if window.begin <= now => format!("until {}", clock.written(window.end)),
-        Some(window) => format!("next {}", clock.written(window.begin)),
-        None => "not in the next week".into(),
-    }
-}
-
-fn list(plans: &[MaintenancePlan], now: Moment) -> String {
-    let row = |plan: &MaintenancePlan| {
-        let (kind, name) = plan.target.words();
+fn list(plans: &[ListedPlan], now: Moment) -> String {
+    let row = |listed: &ListedPlan| {
+        let MaintenancePlan { id, target, weekly, clock, reason } = &listed.plan;
+        let (kind, name) = target.words();
         [
-            plan.id.to_string(),
+            id.to_string(),
             format!("{kind} {name}"),
-            plan.weekly.to_string(),
-            plan.clock.to_string(),
-            next_window(plan.weekly, &plan.clock, now),
-            plan.reason.clone().unwrap_or_default(),
+            listed.machines.to_string(),
+            weekly.to_string(),
+            clock.to_string(),
+            listed.when(now),
+            reason.clone().unwrap_or_default(),
         ]
     };
     let rows: Vec<_> = plans.iter().map(row).collect();
-    table(["ID", "MACHINES", "WEEKLY", "TIME ZONE", "WHEN", "REASON"], &rows)
+    table(["ID", "FOR", "MACHINES", "WEEKLY", "TIME ZONE", "WHEN", "REASON"], &rows)
 }
 
-fn as_json(plans: &[MaintenancePlan], now: Moment) -> String {
-    let plan = |plan: &MaintenancePlan| -> Value {
-        let (kind, name) = plan.target.words();
-        let window = plan.weekly.windows(&plan.clock, now, now.plus(WEEK)).into_iter().next();
-        json!({
-            "id": plan.id,
-            kind: name,
-            "weekly": plan.weekly.to_string(),
-            "time_zone": plan.clock.to_string(),
-            "begins": window.and_then(|window| window.begin.rfc_3339()),
-            "ends": window.and_then(|window| window.end.rfc_3339()),
-            "reason": plan.reason,
-        })
-    };
-    Value::from(plans.iter().map(plan).collect::<Vec<_>>()).to_string()
+fn as_json(plans: &[ListedPlan]) -> Result<String, Refused> {
+    let views: Vec<PlanView> = plans.iter().map(ListedPlan::view).collect();
+    serde_json::to_string(&views).map_err(|error| Refused::because(error.to_string()))
 }
 
 #[cfg(test)]
@@ -184,7 +167,8 @@ mod tests {
         let add = ["add", "--group", "barn", "--weekly", "sun", "02:00-04:00", "--time-zone", "+01:00"];
         assert_eq!(
             says(&store, &add).expect("added"),
-            "maintenance 1: group barn, sun 02:00-04:00 +01:00; until 2026-01-18 04:00:00 +01:00"
+            "maintenance 1: group barn, sun 02:00-04:00 +01:00; until 2026-01-18 04:00:00 +01:00\n\
+             warning: no machine is in the group \"barn\" now; it is for those that come later"
         );
         let listed = says(&store, &["list"]).expect("listed");
         assert!(listed.contains("group barn") && listed.contains("sun 02:00-04:00"), "{listed}");

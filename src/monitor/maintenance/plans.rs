@@ -122,7 +122,8 @@ impl Store {
         }
         self.write(|tx| {
             tx.execute(
-                "DELETE FROM maintenance WHERE plan_id IS NOT NULL AND (starts_at > ?1 OR ends_at < ?2)",
+                "DELETE FROM maintenance
+                 WHERE plan_id IS NOT NULL AND (starts_at > ?1 AND ends_at > starts_at OR ends_at < ?2)",
                 [now.0, now.minus(KEPT).0],
             )?;
             for (windows, plan) in &due {
@@ -169,7 +170,7 @@ fn read(row: &Row<'_>) -> Result<MaintenancePlan, rusqlite::Error> {
     Ok(MaintenancePlan { id: row.get(0)?, target, weekly, clock, reason: row.get(9)? })
 }
 
-/// Not again for a machine whose window was ended by a person.
+/// Not again for a machine whose window was ended, or skipped, by a person.
 fn insert(tx: &Transaction<'_>, plan: &MaintenancePlan, window: &Window) -> Result<(), StoreError> {
     tx.prepare_cached(
         "INSERT INTO maintenance (machine_id, starts_at, ends_at, reason, plan_id)

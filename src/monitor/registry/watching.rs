@@ -92,7 +92,7 @@ impl Store {
 
     /// The maintenances that have not ended, by their end.
     pub fn maintenances(&self, now: Moment) -> Result<Vec<Maintenance>, StoreError> {
-        let sql = "SELECT machine_id, starts_at, ends_at, reason FROM maintenance WHERE ends_at > ?1
+        let sql = "SELECT machine_id, starts_at, ends_at, reason FROM maintenance WHERE ends_at > ?1 AND ends_at > starts_at
                    ORDER BY ends_at, machine_id";
         self.read(|connection| {
             rows(connection, sql, vec![now.0.into()], |row| {
@@ -106,17 +106,26 @@ impl Store {
         })
     }
 
-    /// Ends a machine's pause; false if there was none.
-    pub fn resume_machine(&self, which: &str, now: Moment) -> Result<bool, Refused> {
+    /// Ends a machine's pause, or else skips the planned one that begins soon.
+    pub fn resume_machine(&self, which: &str, now: Moment) -> Result<Resumed, Refused> {
         self.transact(|tx| {
             let id = find(tx, which)?;
-            let ended = end_pause(tx, id, now)?;
-            if ended {
+            let resumed = end_pause(tx, id, now)?;
+            if resumed != Resumed::NotPaused {
                 note(tx, Some(id), "resumed", None, now)?;
             }
-            Ok(ended)
+            Ok(resumed)
         })
     }
+}
+
+/// What became of a machine's maintenance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resumed {
+    Ended,
+    /// It would have begun soon.
+    Skipped,
+    NotPaused,
 }
 
 /// A time without notifications about a machine.
@@ -169,13 +178,23 @@ fn replace_pause(tx: &Transaction<'_>, id: MachineId, now: Moment) -> Result<(),
     Ok(())
 }
 
-/// Ends the current pause and drops a later one; false if there was no current one.
-fn end_pause(tx: &Transaction<'_>, id: MachineId, now: Moment) -> Result<bool, StoreError> {
+/// Ends the current pauses, and drops later ones of a person; without a current one, also skips the window of a plan that
+/// begins soon.
+fn end_pause(tx: &Transaction<'_>, id: MachineId, now: Moment) -> Result<Resumed, StoreError> {
     // A pause that begins later has suppressed nothing yet.
-    tx.execute("DELETE FROM maintenance WHERE machine_id = ?1 AND starts_at > ?2", params![id.0, now.0])?;
+    let dropped = "DELETE FROM maintenance WHERE machine_id = ?1 AND starts_at > ?2 AND plan_id IS NULL";
+    tx.execute(dropped, params![id.0, now.0])?;
     let ended = tx.execute(
-        "UPDATE maintenance SET ends_at = ?2 WHERE machine_id = ?1 AND ends_at > ?2",
+        "UPDATE maintenance SET ends_at = ?2 WHERE machine_id = ?1 AND starts_at <= ?2 AND ends_at > ?2",
         params![id.0, now.0],
     )?;
-    Ok(ended > 0)
+    if ended > 0 {
+        return Ok(Resumed::Ended);
+    }
+    // The row stays: the plan would write it again.
+    let skipped = tx.execute(
+        "UPDATE maintenance SET ends_at = starts_at WHERE machine_id = ?1 AND starts_at > ?2 AND ends_at > starts_at",
+        params![id.0, now.0],
+    )?;
+    Ok(if skipped > 0 { Resumed::Skipped } else { Resumed::NotPaused })
 }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::monitor::machine::Description;
+use crate::monitor::registry::watching::Resumed;
 use crate::monitor::store::Scratch;
 
 /// Sunday, 2026-01-18, 01:00 UTC.
@@ -59,6 +60,48 @@ fn a_plan_pauses_the_machine_the_group_or_those_with_the_tag() {
         assert!(paused(&store, NOW.plus(HOUR * 3)).is_empty());
         assert_eq!(store.maintenances(NOW).expect("read").len(), names.len(), "one row each");
     }
+}
+
+#[test]
+fn a_window_that_begins_soon_is_skipped_for_one_machine_and_a_pause_ends_alone() {
+    let store = store();
+    add(&store, PlanTarget::Group("barn".into()));
+    let before = NOW.plus(MINUTE * 57);
+    store.apply_maintenance_plans(before).expect("applied");
+    store.pause_machine("barn-cam", MINUTE, None, before).expect("paused");
+    assert_eq!(store.resume_machine("barn-cam", before).expect("resumed"), Resumed::Ended);
+    assert_eq!(store.resume_machine("gate", before).expect("skipped"), Resumed::Skipped);
+    assert_eq!(store.resume_machine("gate", before).expect("nothing is left"), Resumed::NotPaused);
+    let listed = store.maintenances(before).expect("read");
+    assert_eq!(listed.len(), 1, "that of barn-cam: {listed:?}");
+    for minute in 58..70 {
+        store.apply_maintenance_plans(NOW.plus(MINUTE * minute)).expect("applied");
+    }
+    assert_eq!(paused(&store, NOW.plus(MINUTE * 70)), ["barn-cam"]);
+    let week = Duration::from_secs(7 * 86_400);
+    store.apply_maintenance_plans(NOW.plus(week + HOUR)).expect("applied");
+    assert_eq!(paused(&store, NOW.plus(week + HOUR)), ["barn-cam", "gate"], "the next one takes place");
+}
+
+#[test]
+fn a_plan_for_a_group_or_tag_without_machines_has_a_warning() {
+    let store = store();
+    for (target, warning) in [
+        (PlanTarget::Group("barn".into()), None),
+        (PlanTarget::Group("bran".into()), Some("no machine is in the group \"bran\" now")),
+        (PlanTarget::Tag("pi5".into()), None),
+        (PlanTarget::Tag("pi6".into()), Some("no machine has the tag \"pi6\" now")),
+        (PlanTarget::Machine("gate".into()), None),
+    ] {
+        let id = add(&store, target.clone());
+        let listed = store.listed_plans(NOW).expect("read");
+        let listed = listed.iter().find(|listed| listed.plan.id == id).expect("it");
+        assert_eq!(listed.warning().as_deref(), warning, "{target:?}");
+        assert_eq!(listed.when(NOW), "next 2026-01-18 02:00:00 UTC");
+    }
+    let machines: Vec<u32> =
+        store.listed_plans(NOW).expect("read").iter().map(|listed| listed.machines).collect();
+    assert_eq!(machines, [2, 0, 2, 0, 1]);
 }
 
 #[test]

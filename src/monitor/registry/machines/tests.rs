@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::monitor::notify::delivery_state::DeliveryState;
+use crate::monitor::registry::watching::Resumed;
 
 const NOW: Moment = Moment(1_000_000);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -142,9 +143,9 @@ fn a_pause_ends_in_time_or_by_command_and_a_second_one_replaces_it() {
     let second = store.pause_machine("barn", HOUR, None, NOW.plus(Duration::from_secs(1))).expect("paused");
     assert_eq!(until(NOW.plus(Duration::from_secs(2))), Some(second), "the shorter one counts");
     let later = NOW.plus(Duration::from_secs(10));
-    assert_eq!(store.resume_machine("barn", later), Ok(true));
+    assert_eq!(store.resume_machine("barn", later), Ok(Resumed::Ended));
     assert_eq!(until(later), None);
-    assert_eq!(store.resume_machine("barn", later), Ok(false));
+    assert_eq!(store.resume_machine("barn", later), Ok(Resumed::NotPaused));
     sentence(store.pause_machine("barn", Duration::from_secs(1), None, NOW));
 }
 
