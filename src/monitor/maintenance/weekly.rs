@@ -10,7 +10,8 @@ const MINUTE_MS: i64 = 60_000;
 /// Longer than any offset and any change of it: two moments this far apart are on both sides of a change.
 const AROUND_MS: i64 = 26 * 3_600_000;
 
-const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+/// As they are entered.
+pub const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 const EVERY_DAY: u8 = 0b111_1111;
 
 /// Days of the week, and a time of day on them.

@@ -1,8 +1,9 @@
-//! `/settings/maintenance`: the machines in maintenance, and a form that pauses several.
+//! `/settings/maintenance`: the machines in maintenance, and forms that pause several, now or each week.
 
 use super::context::PageContext;
 use super::form::Form;
 use super::frame::{Frame, Section};
+use super::maintenance_plans::{self, EnteredPlan, PlanLine};
 use super::outcome::form_page;
 use super::page::see_other;
 use super::refusal::{PageRefusal, sentence};
@@ -12,11 +13,10 @@ use crate::config::Period;
 use crate::http::Response;
 use crate::monitor::accounts::visitor::Role;
 use crate::monitor::machine::{Machine, MachineId};
-use crate::monitor::maintenance::plans::{MaintenancePlan, PlanTarget};
 use crate::monitor::registry::watching::Maintenance;
-use crate::monitor::store::Refused;
+use crate::monitor::store::{Refused, Store};
 use askama::Template;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Lines of the list; the first to end come first.
 const MOST_LISTED: usize = 1000;
@@ -28,6 +28,7 @@ struct MaintenancePage {
     lines: Vec<MaintenanceLine>,
     plans: Vec<PlanLine>,
     entered: EnteredMaintenance,
+    plan: EnteredPlan,
     problem: Option<String>,
 }
 
@@ -37,33 +38,17 @@ struct MaintenanceLine {
     group: String,
     time: String,
     reason: String,
+    /// What the button does; `None`: there is none, because one before it goes on.
+    ends: Option<EndOf>,
 }
 
-/// Maintenance that recurs each week.
-struct PlanLine {
-    machines: String,
-    time: String,
-    reason: String,
-}
-
-impl PlanLine {
-    fn new(plan: &MaintenancePlan) -> PlanLine {
-        let (kind, name) = plan.target.words();
-        PlanLine {
-            machines: format!("{kind} {name}"),
-            time: format!("{} ({})", plan.weekly, plan.clock),
-            reason: plan.reason.clone().unwrap_or_default(),
-        }
-    }
-}
-
-/// Whether a plan is for this machine.
-fn is_for(plan: &MaintenancePlan, machine: &Machine) -> bool {
-    match &plan.target {
-        PlanTarget::Machine(name) => machine.name == *name,
-        PlanTarget::Group(name) => machine.group.as_ref() == Some(name),
-        PlanTarget::Tag(name) => machine.tags.contains(name),
-    }
+/// What a button ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum EndOf {
+    /// A maintenance that goes on.
+    Current,
+    /// One that has not begun.
+    Coming,
 }
 
 /// The form, as it was entered.
@@ -91,78 +76,120 @@ impl EnteredMaintenance {
 
 /// `GET /settings/maintenance`
 pub fn page(context: &PageContext, visit: &Visit<'_>) -> Result<Response, PageRefusal> {
-    show(context, visit, EnteredMaintenance::default(), None)
+    show(context, visit, &Form::default(), None)
 }
 
+/// The page; `entered` is the form that was refused.
 fn show(
     context: &PageContext,
     visit: &Visit<'_>,
-    entered: EnteredMaintenance,
+    entered: &Form,
     problem: Option<String>,
 ) -> Result<Response, PageRefusal> {
     let (view, _) = context.live.view()?;
-    let visible = view.visible(&visit.viewpoint).map(|machine| (machine.machine.id, &machine.machine));
-    let visible: HashMap<MachineId, &Machine> = visible.collect();
-    let line = |maintenance: Maintenance| {
-        let machine = visible.get(&maintenance.machine)?;
-        Some(MaintenanceLine::new(maintenance, machine, visit))
+    let visible: Vec<&Machine> = view.visible(&visit.viewpoint).map(|machine| &machine.machine).collect();
+    let (store, now) = (&context.shared.store, visit.now.wall);
+    let (of_pause, of_plan) = match entered.text("do") {
+        "plan" => (Form::default(), entered.clone()),
+        _ => (entered.clone(), Form::default()),
     };
-    let maintenances = context.shared.store.maintenances(visit.now.wall)?.into_iter();
-    let lines = maintenances.filter_map(line).take(MOST_LISTED).collect();
-    // Those of machines that this person may see.
-    let plans = context.shared.store.maintenance_plans()?;
-    let is_visible = |plan: &&MaintenancePlan| visible.values().any(|machine| is_for(plan, machine));
-    let plans = plans.iter().filter(is_visible).map(PlanLine::new).collect();
-    let frame = Frame::new(&visit.viewpoint, Section::Settings, "Maintenance");
-    let page = MaintenancePage { frame, lines, plans, entered, problem };
+    let page = MaintenancePage {
+        frame: Frame::new(&visit.viewpoint, Section::Settings, "Maintenance"),
+        lines: lines(&store.maintenances(now)?, &visible, visit),
+        plans: maintenance_plans::lines(&store.listed_plans(now)?, &visible, visit),
+        entered: EnteredMaintenance::of(&of_pause),
+        plan: EnteredPlan::of(&of_plan),
+        problem,
+    };
     Ok(form_page(page.problem.as_deref(), &page))
 }
 
+fn lines(maintenances: &[Maintenance], visible: &[&Machine], visit: &Visit<'_>) -> Vec<MaintenanceLine> {
+    let visible: HashMap<MachineId, &Machine> =
+        visible.iter().map(|machine| (machine.id, *machine)).collect();
+    let has_begun = |maintenance: &&Maintenance| maintenance.starts_at <= visit.now.wall;
+    let current: HashSet<MachineId> =
+        maintenances.iter().filter(has_begun).map(|maintenance| maintenance.machine).collect();
+    let line = |maintenance: &Maintenance| {
+        let machine = visible.get(&maintenance.machine)?;
+        let ends = match (has_begun(&maintenance), current.contains(&machine.id)) {
+            (true, _) => Some(EndOf::Current),
+            (false, false) => Some(EndOf::Coming),
+            (false, true) => None,
+        };
+        Some(MaintenanceLine::new(maintenance, machine, ends, visit))
+    };
+    maintenances.iter().filter_map(line).take(MOST_LISTED).collect()
+}
+
 impl MaintenanceLine {
-    fn new(maintenance: Maintenance, machine: &Machine, visit: &Visit<'_>) -> MaintenanceLine {
-        let at = |moment| when(moment, &visit.viewpoint.clock, visit.now.wall);
-        let until = visit.viewpoint.clock.time_of_day(maintenance.ends_at, visit.now.wall);
+    fn new(
+        maintenance: &Maintenance,
+        machine: &Machine,
+        ends: Option<EndOf>,
+        visit: &Visit<'_>,
+    ) -> MaintenanceLine {
+        let Maintenance { starts_at, ends_at, ref reason, .. } = *maintenance;
+        let (clock, now) = (&visit.viewpoint.clock, visit.now.wall);
+        let until = clock.time_of_day(ends_at, now);
         MaintenanceLine {
             machine: machine.id.0,
             name: machine.name.clone(),
             group: machine.group.clone().unwrap_or_default(),
-            time: match maintenance.starts_at <= visit.now.wall {
-                true => format!("since {}, until {until}", at(maintenance.starts_at)),
-                false => format!("from {}, until {until}", at(maintenance.starts_at)),
+            time: match starts_at <= now {
+                true => format!("since {}, until {until}", when(starts_at, clock, now)),
+                false => format!("starts at {}, until {until}", clock.time_of_day(starts_at, now)),
             },
-            reason: maintenance.reason.unwrap_or_default(),
+            reason: reason.clone().unwrap_or_default(),
+            ends,
         }
     }
 }
 
-/// `POST /settings/maintenance`: pauses all machines that the form names.
-pub fn begin(context: &PageContext, visit: &Visit<'_>) -> Result<Response, PageRefusal> {
+/// `POST /settings/maintenance`: pauses all machines that the form names, or adds or removes a plan.
+pub fn change(context: &PageContext, visit: &Visit<'_>) -> Result<Response, PageRefusal> {
     visit.require(Role::Operator)?;
     let form = Form::of_body(visit.request)?;
-    let (store, now) = (&context.shared.store, visit.now.wall);
+    let store = &context.shared.store;
     let (view, _) = context.live.view()?;
     let visible: Vec<&Machine> = view.visible(&visit.viewpoint).map(|machine| &machine.machine).collect();
-    let paused = chosen(&visible, &form).and_then(|machines| {
-        let length: Period = form.text("for").parse().map_err(Refused::because)?;
-        store.pause_machines(&machines, length.0, form.filled("reason"), now)?;
-        Ok((machines, length))
-    });
-    match paused {
-        Ok((machines, length)) => {
-            let names: Vec<&str> = machines.iter().map(String::as_str).collect();
-            let detail = format!("for {length}");
-            store.record_audit(
-                &visit.actor(),
-                "machine.pause",
-                Some(&names.join(", ")),
-                Some(&detail),
-                now,
-            )?;
+    let changed = match form.text("do") {
+        "plan" => maintenance_plans::add(store, visit, &visible, &form).map(|target| Changed {
+            action: "maintenance.add",
+            target,
+            detail: None,
+        }),
+        "remove-plan" => maintenance_plans::remove(store, visit, &visible, &form).map(|target| Changed {
+            action: "maintenance.remove",
+            target,
+            detail: None,
+        }),
+        _ => pause(store, visit, &visible, &form),
+    };
+    match changed {
+        Ok(Changed { action, target, detail }) => {
+            let (actor, now) = (visit.actor(), visit.now.wall);
+            store.record_audit(&actor, action, Some(&target), detail.as_deref(), now)?;
             context.changed();
             Ok(see_other("maintenance".into()))
         }
-        Err(refused) => show(context, visit, EnteredMaintenance::of(&form), Some(sentence(refused)?)),
+        Err(refused) => show(context, visit, &form, Some(sentence(refused)?)),
     }
+}
+
+/// What was done, for the audit log.
+struct Changed {
+    action: &'static str,
+    target: String,
+    detail: Option<String>,
+}
+
+fn pause(store: &Store, visit: &Visit<'_>, visible: &[&Machine], form: &Form) -> Result<Changed, Refused> {
+    let machines = chosen(visible, form)?;
+    let length: Period = form.text("for").parse().map_err(Refused::because)?;
+    store.pause_machines(&machines, length.0, form.filled("reason"), visit.now.wall)?;
+    let detail = Some(format!("for {length}"));
+    Ok(Changed { action: "machine.pause", target: machines.join(", "), detail })
 }
 
 /// The names of the visible machines that the form chooses.

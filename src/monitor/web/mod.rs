@@ -25,7 +25,7 @@
 //! | `add_machine` | a new machine and its first heartbeat |
 //! | `severity`, `words` | how bad an incident is; its words |
 //! | `incidents` | the list of incidents, and one with its deliveries and comments |
-//! | `maintenance` | machines about which nobody is notified for a while |
+//! | `maintenance`, `maintenance_plans` | machines about which nobody is notified for a while, now or each week |
 //! | `conditions`, `keys` | settings of conditions; read tokens and enrolment keys |
 //! | `device_setup` | how a device enrols with a new key |
 //! | `people/` | recipients, their channels and tests of them |
@@ -47,6 +47,7 @@ mod incidents;
 mod keys;
 mod machine;
 mod maintenance;
+mod maintenance_plans;
 mod origin;
 mod outcome;
 mod page;
@@ -166,7 +167,7 @@ fn dispatch(context: &PageContext, visit: &Visit<'_>, route: PageRoute) -> Resul
         (PageRoute::Conditions, Method::Get) => conditions::page(context, visit),
         (PageRoute::Conditions, Method::Post) => conditions::change(context, visit),
         (PageRoute::Maintenance, Method::Get) => maintenance::page(context, visit),
-        (PageRoute::Maintenance, Method::Post) => maintenance::begin(context, visit),
+        (PageRoute::Maintenance, Method::Post) => maintenance::change(context, visit),
         (PageRoute::Keys, Method::Get) => keys::page(context, visit),
         (PageRoute::Keys, Method::Post) => keys::change(context, visit),
         (PageRoute::StatusSettings, Method::Get) => status_settings::page(context, visit),
