@@ -4,6 +4,7 @@ use super::api::ApiSettings;
 use super::command_error::CommandError;
 use super::config::Config;
 use super::listen::{self, Bound};
+use super::mqtt::counters::MqttCounters;
 use super::mqtt::{MqttSettings, MqttThread};
 use super::notify::{NotifySettings, couriers::Couriers};
 use super::own_health::OwnListener;
@@ -69,6 +70,7 @@ struct Monitor {
     watchdog: Option<WatchdogThread>,
     own: OwnListener,
     mqtt: Option<MqttThread>,
+    mqtt_counters: Arc<MqttCounters>,
     shared: RecorderContext,
     transitions: Receiver<()>,
     /// Disconnected when the recorder has written everything.
@@ -97,14 +99,16 @@ impl Monitor {
         let own = OwnListener::bound(&config.http, bound.address);
         let start = |settings| WatchdogThread::start(settings, own.clone(), core.couriers.counters());
         let watchdog = pinged.map(start).transpose()?;
-        let start = |settings| MqttThread::start(settings, core.shared.clone(), core.transitions.clone());
+        let start = |settings| {
+            MqttThread::start(settings, core.shared.clone(), core.transitions.clone(), core.mqtt.clone())
+        };
         let mqtt = broker.map(start).transpose()?;
         announce(&config, &bound);
         for (level, hint) in hints {
             log::log!(level, "{hint}");
         }
         systemd::ready("watching");
-        let Core { couriers, orders, recorder_ended, shared, transitions, .. } = core;
+        let Core { couriers, orders, recorder_ended, shared, transitions, mqtt: mqtt_counters, .. } = core;
         Ok(Monitor {
             config_file: config_file.to_owned(),
             config,
@@ -119,6 +123,7 @@ impl Monitor {
             watchdog,
             own,
             mqtt,
+            mqtt_counters,
             shared,
             transitions,
             recorder_ended,
@@ -191,7 +196,8 @@ impl Monitor {
         }
         self.mqtt = None;
         let Some(settings) = settings else { return };
-        match MqttThread::start(settings, self.shared.clone(), self.transitions.clone()) {
+        let (shared, transitions) = (self.shared.clone(), self.transitions.clone());
+        match MqttThread::start(settings, shared, transitions, self.mqtt_counters.clone()) {
             Ok(started) => self.mqtt = Some(started),
             Err(error) => log::error!("nothing is published over MQTT: {error}"),
         }

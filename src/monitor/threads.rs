@@ -25,6 +25,7 @@ use super::config::Config;
 use super::gate::gate;
 use super::health::{self, Health};
 use super::ingest::Ingest;
+use super::mqtt::counters::MqttCounters;
 use super::notify::chat_search::ChatSearches;
 use super::notify::{NotifySettings, Poke, couriers::Couriers, telegram_buttons};
 use super::packages::{offer::Offer, service};
@@ -62,6 +63,7 @@ pub struct Core {
     /// Disconnected when the recorder has written everything.
     pub recorder_ended: Receiver<()>,
     pub shared: RecorderContext,
+    pub mqtt: Arc<MqttCounters>,
     sending: NotifySettings,
     pub poke: Poke,
     /// Receives after each transition, for open pages.
@@ -97,6 +99,7 @@ impl Core {
         let (orders, recorder_ended) = start_recorder(&shared, sweeping, poke, now)?;
         Ok(Core {
             shared,
+            mqtt: Arc::default(),
             couriers,
             orders,
             recorder_ended,
@@ -149,6 +152,7 @@ impl Front {
             orders: core.orders.clone(),
             ingest: ingest.counters(),
             couriers: core.couriers.counters(),
+            mqtt: core.mqtt.clone(),
             counters: server.counters(),
             settings: settings.clone(),
             enrolments: NetworkLimit::new(FAILED_ENROLMENTS, core.started.monotonic),

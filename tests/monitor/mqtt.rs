@@ -38,6 +38,25 @@ fn discovered(retained: &BTreeMap<String, String>) -> Vec<&str> {
     retained.keys().filter(|topic| topic.starts_with("homeassistant/")).map(String::as_str).collect()
 }
 
+/// The value of a metric of the connection; `None`: it is absent.
+fn metric(monitor: &Monitor, name: &str) -> Option<f64> {
+    let body = monitor.get("/metrics").body;
+    let value =
+        body.lines().find_map(|line| line.strip_prefix(&format!("heartbeat_monitor_mqtt_{name} ")))?;
+    value.parse().ok()
+}
+
+fn health(monitor: &Monitor) -> Value {
+    monitor.get("/healthz").json()["mqtt"].clone()
+}
+
+#[test]
+fn without_a_broker_there_are_no_metrics_of_one() {
+    let monitor = Plan::new().start();
+    assert!(!monitor.get("/metrics").body.contains("mqtt"));
+    assert_eq!(monitor.get("/healthz").json(), serde_json::json!({ "status": "ok" }));
+}
+
 #[test]
 fn machines_are_devices_with_states_and_removed_ones_are_cleared() {
     let Some(broker) = Broker::start() else { return };
@@ -81,8 +100,14 @@ fn a_broker_that_forgets_everything_gets_everything_again_and_a_stop_says_offlin
     let token = monitor.machine("barn");
     beat(&monitor, &token, HEARTBEAT);
     broker.eventually("it is published", |retained| retained.contains_key("heartbeat/1/state"));
+    assert_eq!((metric(&monitor, "connected"), health(&monitor)), (Some(1.0), "connected".into()));
+    // Counted when the broker has acknowledged them.
+    eventually("it is counted", || metric(&monitor, "published_total") >= Some(7.0));
+    let published = metric(&monitor, "published_total");
     broker.stop();
     monitor.wait_for_line("of the failure", |line| line.contains("mqtt: 127.0.0.1: "));
+    assert_eq!((metric(&monitor, "connected"), health(&monitor)), (Some(0.0), "disconnected".into()));
+    assert_eq!(metric(&monitor, "connections_total{outcome=\"lost\"}"), Some(1.0));
     beat(&monitor, &token, HEARTBEAT);
     broker.restart();
     broker.eventually("it is published again", |retained| {
@@ -90,6 +115,8 @@ fn a_broker_that_forgets_everything_gets_everything_again_and_a_stop_says_offlin
             && retained.get("heartbeat/status").is_some_and(|s| s == "online")
     });
     monitor.wait_for_line("of the end", |line| line.ends_with("mqtt: 127.0.0.1 works again"));
+    assert_eq!(metric(&monitor, "connections_total{outcome=\"opened\"}"), Some(2.0));
+    eventually("that is counted", || metric(&monitor, "published_total") > published);
     // Another topic by a reload: the old ones are cleared.
     monitor.reconfigure("mqtt.topic", "\"farm/heart\"");
     monitor.signal(rustix::process::Signal::HUP);

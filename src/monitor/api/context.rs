@@ -7,6 +7,7 @@ use crate::latest::Latest;
 use crate::monitor::config::Config;
 use crate::monitor::health::Health;
 use crate::monitor::ingest;
+use crate::monitor::mqtt::counters::MqttCounters;
 use crate::monitor::notify::couriers;
 use crate::monitor::rate_limit::{NetworkLimit, Rate};
 use crate::monitor::recorder::{RecorderContext, RecorderEvent};
@@ -23,6 +24,7 @@ pub struct ApiContext {
     pub orders: Sender<RecorderEvent>,
     pub ingest: Arc<ingest::counters::IngestCounters>,
     pub couriers: Arc<couriers::DeliveryCounters>,
+    pub mqtt: Arc<MqttCounters>,
     pub counters: Arc<Counters>,
     pub settings: Arc<Latest<ApiSettings>>,
     /// Enrolments that failed.

@@ -9,6 +9,7 @@ use crate::monitor::api::figures::StoredFigures;
 use crate::monitor::conditions::catalogue::CATALOGUE;
 use crate::monitor::health::Health;
 use crate::monitor::ingest::counters::{IngestCounters, IngestFormat};
+use crate::monitor::mqtt::counters::MqttCounts;
 use crate::monitor::notify::couriers::DeliveryCounts;
 use crate::monitor::notify::delivery_state::DeliveryState;
 use crate::monitor::notify::topic::Topic;
@@ -41,6 +42,9 @@ pub fn text(context: &ApiContext, now: Now) -> String {
         context.orders.len() as f64,
     );
     deliveries(&mut text, &context.couriers.read());
+    if let Some(counts) = context.mqtt.read() {
+        mqtt(&mut text, &counts);
+    }
     front(&mut text, &context.counters);
     if let Ok(figures) = &figures {
         fleet(&mut text, figures);
@@ -130,6 +134,27 @@ fn deliveries(text: &mut Exposition, couriers: &[DeliveryCounts]) {
             couriers.iter().map(|counts| (counts.kind.name(), column(counts))).collect();
         text.counters(name, help, "channel", &by_kind);
     }
+}
+
+/// Absent without a broker.
+fn mqtt(text: &mut Exposition, counts: &MqttCounts) {
+    text.gauge(
+        "heartbeat_monitor_mqtt_connected",
+        "1 while the monitor is connected to its MQTT broker.",
+        if counts.is_connected { 1.0 } else { 0.0 },
+    );
+    text.counter("heartbeat_monitor_mqtt_published_total", "Messages published over MQTT.", counts.published);
+    text.counters(
+        "heartbeat_monitor_mqtt_connections_total",
+        "Connections to the MQTT broker by outcome: opened, failed (none was opened), or lost.",
+        "outcome",
+        &[("opened", counts.opened), ("failed", counts.failed), ("lost", counts.lost)],
+    );
+    text.gauge(
+        "heartbeat_monitor_mqtt_machines_left_out",
+        "Machines that are not published over MQTT, because there are too many.",
+        counts.left_out as f64,
+    );
 }
 
 fn notifications(text: &mut Exposition, figures: &StoredFigures) {

@@ -145,9 +145,18 @@ impl ApiContext {
     /// 200 while the monitor does its own work, even if receivers fail: load balancers and service managers act on it.
     fn health(&self, now: Instant) -> Response {
         match self.health.trouble(now) {
-            None => Response::json(200, &serde_json::json!({ "status": "ok" })),
+            None => Response::json(200, &self.fine()),
             Some(trouble) => Response::error(503, &format!("{trouble}; see the log for the reasons")),
         }
+    }
+
+    /// The body of a good `/healthz`, which shows strangers no address and no error.
+    fn fine(&self) -> serde_json::Value {
+        let mut fine = serde_json::json!({ "status": "ok" });
+        if let Some(counts) = self.mqtt.read() {
+            fine["mqtt"] = if counts.is_connected { "connected" } else { "disconnected" }.into();
+        }
+        fine
     }
 
     fn machines(&self, query: Query, now: Moment) -> Result<Response, ApiRefusal> {

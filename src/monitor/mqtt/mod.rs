@@ -7,10 +7,12 @@
 //! | `entities` | topics and payloads (pure) |
 //! | `reports` | the facts about all machines |
 //! | `ledger` | the retained topics that the broker may have |
+//! | `counters` | what the thread has done |
 //! | `publisher` | the thread: what is published when |
 //!
 //! Our own publisher: it needs five packets of MQTT, and the common clients bring an async runtime or a C library.
 
+pub mod counters;
 mod entities;
 mod ledger;
 pub mod packet;
@@ -25,6 +27,7 @@ use crate::config::ConfigError;
 use crate::resolver::{self, NameResolver, ResolverLimits};
 use crate::startup::{cannot, spawn};
 use crate::tls_client::trust::Trust;
+use counters::MqttCounters;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use publisher::Publisher;
 use std::sync::Arc;
@@ -80,6 +83,7 @@ fn fault(key: &str, problem: &str) -> ConfigError {
 /// The thread `mqtt`; on drop it ends, and the broker publishes that the monitor is offline.
 pub struct MqttThread {
     settings: MqttSettings,
+    counters: Arc<MqttCounters>,
     stop: Option<Sender<()>>,
     ended: Receiver<()>,
 }
@@ -93,14 +97,17 @@ impl MqttThread {
         settings: MqttSettings,
         shared: RecorderContext,
         changed: Receiver<()>,
+        counters: Arc<MqttCounters>,
     ) -> Result<MqttThread, String> {
         let names = NameResolver::start(RESOLVER, resolver::lookup).map(Arc::new);
         let names = names.map_err(cannot("start the resolver of the broker"))?;
         let (stop, stopped) = bounded(0);
         let MqttSettings { config, site } = settings.clone();
-        let publisher = Publisher::new(shared, config, site, names, (changed, stopped));
+        let outside = (shared, names, counters.clone());
+        let publisher = Publisher::new(outside, config, site, (changed, stopped));
         let ended = spawn("mqtt", move || publisher.run())?;
-        Ok(MqttThread { settings, stop: Some(stop), ended })
+        counters.set_configured(true);
+        Ok(MqttThread { settings, counters, stop: Some(stop), ended })
     }
 
     pub fn settings(&self) -> &MqttSettings {
@@ -114,5 +121,6 @@ impl Drop for MqttThread {
         if self.ended.recv_timeout(STOP) == Err(RecvTimeoutError::Timeout) {
             log::debug!("mqtt: the broker does not respond; stopping anyway");
         }
+        self.counters.set_configured(false);
     }
 }

@@ -1,6 +1,7 @@
 //! The thread `mqtt`: connects to the broker, looks at the fleet every few seconds and after each transition, and
 //! publishes what has changed since the connection began. Nothing else waits for it.
 
+use super::counters::MqttCounters;
 use super::entities::{
     MachineMessage, MachineReport, TopicNames, configurations, numbers_message, state_message,
 };
@@ -57,6 +58,7 @@ pub struct Publisher {
     config: MqttConfig,
     names: TopicNames,
     resolver: Arc<NameResolver>,
+    counters: Arc<MqttCounters>,
     /// Receives after each transition.
     changed: Receiver<()>,
     /// Disconnected at the stop.
@@ -86,10 +88,9 @@ struct PublishedMachine {
 
 impl Publisher {
     pub fn new(
-        shared: RecorderContext,
+        (shared, resolver, counters): (RecorderContext, Arc<NameResolver>, Arc<MqttCounters>),
         config: MqttConfig,
         site: Option<String>,
-        resolver: Arc<NameResolver>,
         (changed, stop): (Receiver<()>, Receiver<()>),
     ) -> Publisher {
         let names = TopicNames::new(&config, site);
@@ -99,6 +100,7 @@ impl Publisher {
             config,
             names,
             resolver,
+            counters,
             changed,
             stop,
             started,
@@ -129,10 +131,17 @@ impl Publisher {
     fn serve(&mut self) -> Ended {
         let mut session = match MqttSession::open(&self.config, &self.resolver) {
             Ok(session) => session,
-            Err(problem) => return Ended::Broken(problem),
+            Err(problem) => {
+                self.counters.failed();
+                return Ended::Broken(problem);
+            }
         };
+        self.counters.opened();
         match self.publish_until_stopped(&mut session) {
-            Err(Ended::Broken(problem)) => Ended::Broken(problem),
+            Err(Ended::Broken(problem)) => {
+                self.counters.lost();
+                Ended::Broken(problem)
+            }
             Ok(()) | Err(Ended::Stopped) => {
                 session.close();
                 Ended::Stopped
@@ -189,6 +198,7 @@ impl Publisher {
         now: Now,
     ) -> Result<(), Ended> {
         let (machines, count) = reports(&self.shared, now.wall).map_err(|error| error.to_string())?;
+        self.counters.left_out(count.saturating_sub(MOST_MACHINES));
         if count > MOST_MACHINES && !std::mem::replace(&mut self.has_logged_size, true) {
             log::warn!("mqtt: only the first {MOST_MACHINES} of {count} machines are published");
         }
@@ -269,6 +279,7 @@ impl Publisher {
                 return Err(Ended::Stopped);
             }
             session.publish(window)?;
+            self.counters.published(window.len());
         }
         Ok(())
     }
