@@ -29,7 +29,7 @@ impl Store {
     }
 
     /// Removes events, ended incidents and audit records from before `events`, and finished notifications from before `deliveries`;
-    /// a part of them, and how many. Call it again until it is 0.
+    /// of the reminders of an open incident all but the last; a part of them, and how many. Call it again until it is 0.
     pub fn prune(&self, events: Moment, deliveries: Moment) -> Result<usize, StoreError> {
         let finished =
             [DeliveryState::Delivered, DeliveryState::Dead, DeliveryState::Skipped].map(|state| state as i64);
@@ -49,10 +49,14 @@ impl Store {
                      AND NOT EXISTS (SELECT 1 FROM outbox WHERE incident_id = incident.id)",
                     &[events.0],
                 )?,
-                // While an incident is open, they determine which channels get its end.
+                // While an incident is open, they determine which channels get its end, and the last reminder of a channel
+                // says when the next one is due; those before it say nothing more.
                 ids(
-                    "SELECT id FROM outbox WHERE created_at < ?1 AND state IN (?2, ?3, ?4)
-                     AND NOT EXISTS (SELECT 1 FROM incident WHERE id = outbox.incident_id AND ended_at IS NULL)",
+                    "SELECT id FROM outbox o WHERE created_at < ?1 AND state IN (?2, ?3, ?4)
+                     AND (NOT EXISTS (SELECT 1 FROM incident WHERE id = o.incident_id AND ended_at IS NULL)
+                          OR reminder > 0 AND EXISTS (
+                             SELECT 1 FROM outbox n WHERE n.incident_id = o.incident_id AND n.channel_id = o.channel_id
+                               AND n.event = o.event AND n.reminder > o.reminder AND n.state IN (?2, ?3)))",
                     &[deliveries.0, delivered, dead, skipped],
                 )?,
                 ids("SELECT id FROM audit WHERE at < ?1", &[events.0])?,
@@ -139,5 +143,41 @@ mod tests {
         assert_eq!(removed, 4, "an event, an audit record, a delivered notification and then its outage");
         assert_eq!(count(&store, "audit"), 1);
         assert_eq!((count(&store, "event"), count(&store, "incident"), count(&store, "outbox")), (1, 2, 2));
+    }
+
+    /// Reminders 1 to 6 of an open incident, of which the fifth is the last that was delivered.
+    #[test]
+    fn of_the_reminders_of_an_open_incident_the_last_one_and_what_comes_after_it_stay() {
+        let store = Store::scratch();
+        store
+            .write(|transaction| {
+                transaction.execute_batch(
+                    "INSERT INTO machine (id, name, created_at) VALUES (1, 'barn', 0);
+                     INSERT INTO recipient (id, name, events) VALUES (1, 'me', '[]');
+                     INSERT INTO channel (id, recipient_id, kind, target, created_at) VALUES
+                        (1, 1, 'ntfy', 'x', 0), (2, 1, 'ntfy', 'y', 0);
+                     INSERT INTO incident (id, machine_id, planned, last_seen, began_at) VALUES (1, 1, 0, 0, 100);
+                     INSERT INTO outbox (channel_id, machine_id, incident_id, event, content, created_at, due_at,
+                        expires_at, state, reminder) VALUES
+                        (1, 1, 1, 'offline', '{}', 100, 0, 0, 2, 0), (2, 1, 1, 'offline', '{}', 100, 0, 0, 2, 0),
+                        (1, 1, 1, 'reminder', '{}', 101, 0, 0, 2, 1), (1, 1, 1, 'reminder', '{}', 102, 0, 0, 3, 2),
+                        (1, 1, 1, 'reminder', '{}', 103, 0, 0, 4, 3), (1, 1, 1, 'reminder', '{}', 600, 0, 0, 2, 4),
+                        (1, 1, 1, 'reminder', '{}', 104, 0, 0, 2, 5), (1, 1, 1, 'reminder', '{}', 105, 0, 0, 4, 6),
+                        (2, 1, 1, 'reminder', '{}', 101, 0, 0, 2, 1);",
+                )?;
+                Ok(())
+            })
+            .expect("rows");
+        assert_eq!(store.prune(Moment(500), Moment(500)).expect("pruned"), 3);
+        let kept: Vec<(i64, u32)> = store
+            .read(|connection| {
+                let sql = "SELECT channel_id, reminder FROM outbox ORDER BY channel_id, reminder";
+                let mut statement = connection.prepare(sql)?;
+                let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+                Ok(rows.collect::<Result<_, _>>()?)
+            })
+            .expect("read");
+        assert_eq!(kept, [(1, 0), (1, 4), (1, 5), (1, 6), (2, 0), (2, 1)], "the fourth is not old yet");
+        assert_eq!(store.prune(Moment(500), Moment(500)).expect("pruned"), 0);
     }
 }
