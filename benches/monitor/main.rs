@@ -12,6 +12,7 @@ mod parts;
 #[path = "../support/process.rs"]
 #[allow(dead_code, reason = "the daemon's benchmark looks at more")]
 mod process;
+mod report;
 mod steady;
 mod subject;
 
@@ -24,7 +25,7 @@ const INTERVAL: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     Benchmark {
-        usage: "cargo bench --profile monitor --features monitor --bench monitor -- [cost] [ingest] [replays] [conditions] [memory] [steady] [idle] [growth] \
+        usage: "cargo bench --profile monitor --features monitor --bench monitor -- [cost] [ingest] [replays] [conditions] [memory] [steady] [idle] [growth] [report] \
                 [--seconds N]",
         parts: &[
             ("cost", cost::measure),
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
             ("steady", steady::measure),
             ("idle", steady::idle),
             ("growth", growth::measure),
+            ("report", report::measure),
         ],
         plan: Plan { window: Duration::from_secs(10), rounds: 3 },
         shortest: Duration::from_secs(5),
