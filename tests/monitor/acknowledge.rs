@@ -150,6 +150,13 @@ fn an_acknowledgement_ends_the_reminders_of_all_recipients_and_a_kill_doubles_no
     let link = path(text(&reminder["acknowledge_url"]));
     assert_ne!(link, path(text(&offline["acknowledge_url"])));
     delivered(3);
+    let reader = monitor.reader();
+    let listed = monitor.get_as(&reader, "/api/v1/deliveries").json();
+    let numbers: Vec<Option<u64>> =
+        listed["items"].as_array().expect("a list").iter().map(|item| item["reminder"].as_u64()).collect();
+    assert_eq!(numbers, [Some(2), Some(1), None], "{listed}");
+    let incident = &monitor.get_as(&reader, "/api/v1/incidents").json()["items"][0];
+    assert_eq!((incident["reminders"].as_u64(), &incident["escalated_to"]), (Some(2), &json!([])));
     assert_eq!(Browser::new(&monitor).post(&link, &[]).status, 303);
     age(60);
     webhook.nothing_for(Duration::from_secs(4));

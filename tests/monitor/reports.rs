@@ -2,12 +2,14 @@
 
 // mail.rs uses it.
 use crate::support::SOON;
+use crate::support::eventually;
 use crate::support::monitor::Plan;
 use crate::support::server::{Reply, Server};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use mail::{Mail, MailServer, Manner};
 use rusqlite::Connection;
+use serde_json::json;
 use std::time::Duration;
 
 #[allow(dead_code, reason = "other tests use the rest")]
@@ -53,6 +55,17 @@ fn a_weekly_report_is_one_mail_with_text_and_html() {
     assert!(html.starts_with("<!DOCTYPE html>") && html.contains("The machine was fine"), "{html}");
     monitor.wait_for_line("of the report", |line| {
         line.contains("report for farm (") && line.ends_with(": written for 1 channel")
+    });
+    let reader = monitor.reader();
+    eventually("it is listed as delivered", || {
+        let listed = monitor.get_as(&reader, "/api/v1/deliveries?state=delivered").json();
+        let Some(item) = listed["items"].get(0) else { return false };
+        assert_eq!((&item["event"], &item["recipient"]), (&json!("report"), &json!("farm")));
+        let nothing = json!(null);
+        for key in ["machine_id", "machine", "outage_id", "reminder", "unacknowledged_by"] {
+            assert_eq!(item[key], nothing, "{key}: {item}");
+        }
+        true
     });
     // Another start sends nothing.
     let plan = monitor.kill();

@@ -4,6 +4,7 @@ use super::lists::ListPage;
 use crate::clock::Moment;
 use crate::monitor::conditions::catalogue::{CATALOGUE, CatalogueEntry, Condition, Side};
 use crate::monitor::incidents::list::IncidentRecord;
+use crate::monitor::incidents::repetitions::Repetitions;
 use crate::monitor::notify::topic::Topic;
 use serde::Serialize;
 
@@ -34,6 +35,10 @@ pub struct IncidentView {
     pub acknowledged_at: Option<String>,
     /// A user's name.
     pub acknowledged_by: Option<String>,
+    /// Number of the last reminder about it; 0: there was none.
+    pub reminders: u32,
+    /// Recipients to whom it was escalated.
+    pub escalated_to: Vec<String>,
 }
 
 /// A condition with its defaults.
@@ -61,7 +66,7 @@ pub struct LimitView {
     pub maximum: f32,
 }
 
-pub fn incident(incident: IncidentRecord) -> IncidentView {
+pub fn incident(incident: IncidentRecord, repetitions: Repetitions) -> IncidentView {
     IncidentView {
         id: incident.id,
         machine_id: incident.machine.0.0,
@@ -80,6 +85,8 @@ pub fn incident(incident: IncidentRecord) -> IncidentView {
         existing: incident.existing,
         acknowledged_at: incident.acknowledged.as_ref().and_then(|(at, _)| at.rfc_3339()),
         acknowledged_by: incident.acknowledged.map(|(_, by)| by),
+        reminders: repetitions.reminders,
+        escalated_to: repetitions.escalated_to,
     }
 }
 

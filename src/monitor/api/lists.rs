@@ -54,10 +54,15 @@ pub struct DeliveryView {
     /// The `X-Webhook-Id` of a webhook.
     pub id: i64,
     pub created_at: Option<String>,
-    pub machine_id: i64,
-    pub machine: String,
-    pub outage_id: i64,
+    /// `null` of a report, like `machine` and `outage_id`.
+    pub machine_id: Option<i64>,
+    pub machine: Option<String>,
+    pub outage_id: Option<i64>,
     pub event: String,
+    /// Number of a reminder, from 1.
+    pub reminder: Option<u32>,
+    /// Of an escalation to `recipient`: who had not acknowledged the incident.
+    pub unacknowledged_by: Option<String>,
     pub recipient: String,
     pub channel_id: i64,
     pub channel: String,
@@ -138,7 +143,7 @@ pub fn slice(mut query: Query, of: SlicedList) -> Result<Slice, QueryFault> {
 }
 
 /// A page; only a full one has a continuation.
-pub fn list<R, T>(rows: Vec<R>, limit: u32, id: impl Fn(&R) -> i64, view: impl Fn(R) -> T) -> ListPage<T> {
+pub fn list<R, T>(rows: Vec<R>, limit: u32, id: impl Fn(&R) -> i64, view: impl FnMut(R) -> T) -> ListPage<T> {
     let is_full = rows.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
     let next = rows.last().filter(|_| is_full).map(id);
     ListPage { items: rows.into_iter().map(view).collect(), next }
@@ -178,14 +183,17 @@ pub fn event(event: RecordedEvent) -> EventView {
 }
 
 pub fn delivery(sending: DeliveryRecord) -> DeliveryView {
+    let (machine_id, machine) = sending.machine.map(|(id, name)| (id.0, name)).unzip();
     let waits = [DeliveryState::Waiting as i64, DeliveryState::Leased as i64].contains(&sending.state);
     DeliveryView {
         id: sending.id,
         created_at: sending.created.rfc_3339(),
-        machine_id: sending.machine.0.0,
-        machine: sending.machine.1,
-        outage_id: sending.outage,
+        machine_id,
+        machine,
+        outage_id: sending.incident,
         event: sending.event,
+        reminder: sending.reminder,
+        unacknowledged_by: sending.unacknowledged_by,
         recipient: sending.recipient,
         channel_id: sending.channel,
         channel: sending.kind,

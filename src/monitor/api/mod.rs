@@ -28,7 +28,7 @@ mod query;
 mod refusal;
 pub mod route;
 
-use super::incidents::list::IncidentFilter;
+use super::incidents::list::{IncidentFilter, IncidentRecord};
 use super::ingest::enroll;
 use super::machine::MachineId;
 use super::maintenance::listed::ListedPlan;
@@ -230,7 +230,13 @@ impl ApiContext {
         let Slice { page, limit, machine, is_open, .. } = lists::slice(query, SlicedList::Incidents)?;
         let rows =
             self.shared.store.incidents(&IncidentFilter { page, limit, machine, kind: None, is_open })?;
-        Ok(json(&lists::list(rows, limit, |row| row.id, incidents::incident)))
+        let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
+        let mut repetitions = self.shared.store.repetitions(&ids)?;
+        let view = |row: IncidentRecord| {
+            let repeated = repetitions.remove(&row.id).unwrap_or_default();
+            incidents::incident(row, repeated)
+        };
+        Ok(json(&lists::list(rows, limit, |row| row.id, view)))
     }
 
     fn events(&self, query: Query) -> Result<Response, ApiRefusal> {

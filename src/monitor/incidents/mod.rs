@@ -13,6 +13,7 @@
 //! | `setup` | problems of a machine's setup: judged by the sweep, whether the machine is online or not |
 //! | `escalations` | what nobody acknowledges is announced to another recipient |
 //! | `reminders` | what is still open is announced again |
+//! | `repetitions` | how often an incident was announced again, for lists |
 //! | `summary` | one message about the conditions that held when they were first judged |
 //! | `transition` | a change of a machine's status, and its log line |
 //! | `plan` | who is notified, and when: pure |
@@ -32,6 +33,7 @@ pub mod plan;
 pub mod policy;
 pub mod recent;
 mod reminders;
+pub mod repetitions;
 pub mod setup;
 mod summary;
 pub mod sweep;

@@ -1,6 +1,7 @@
 //! The list of notifications with their state of delivery, for people.
 
 use super::delivery_state::DeliveryState;
+use super::notice::Notice;
 use crate::clock::Moment;
 use crate::monitor::incidents::table::IncidentId;
 use crate::monitor::machine::MachineId;
@@ -13,9 +14,15 @@ use rusqlite::{Row, params};
 pub struct DeliveryRecord {
     pub id: i64,
     pub created: Moment,
-    pub machine: (MachineId, String),
-    pub outage: i64,
+    /// `None` of a report.
+    pub machine: Option<(MachineId, String)>,
+    /// `None` of a report.
+    pub incident: Option<i64>,
     pub event: String,
+    /// Number of a reminder, from 1.
+    pub reminder: Option<u32>,
+    /// Of an escalation: the recipient who had not acknowledged the incident.
+    pub unacknowledged_by: Option<String>,
     pub recipient: String,
     pub channel: i64,
     /// webhook, telegram, email, ntfy.
@@ -31,9 +38,10 @@ pub struct DeliveryRecord {
 /// What [`record`] reads.
 const SELECT: &str = "
     SELECT o.id, o.created_at, o.machine_id, m.name, o.incident_id, o.event, r.name, o.channel_id, c.kind,
-           o.state, o.attempts, o.due_at, o.expires_at, o.delivered_at, o.last_error
-    FROM outbox o JOIN machine m ON m.id = o.machine_id JOIN channel c ON c.id = o.channel_id
-    JOIN recipient r ON r.id = c.recipient_id";
+           o.state, o.attempts, o.due_at, o.expires_at, o.delivered_at, o.last_error, o.reminder,
+           CASE WHEN o.event = 'escalation' THEN o.content END
+    FROM outbox o JOIN channel c ON c.id = o.channel_id JOIN recipient r ON r.id = c.recipient_id
+    LEFT JOIN machine m ON m.id = o.machine_id";
 
 /// Notifications about one incident that are listed: a few events for each channel.
 const MOST_OF_INCIDENT: u32 = 200;
@@ -103,13 +111,20 @@ impl Store {
     }
 }
 
+/// Of the content of an escalation.
+fn unacknowledged_by(content: &str) -> Option<String> {
+    serde_json::from_str::<Notice>(content).ok()?.unacknowledged_by
+}
+
 fn record(row: &Row<'_>) -> rusqlite::Result<DeliveryRecord> {
     Ok(DeliveryRecord {
         id: row.get(0)?,
         created: Moment(row.get(1)?),
-        machine: (MachineId(row.get(2)?), row.get(3)?),
-        outage: row.get(4)?,
+        machine: row.get::<_, Option<i64>>(2)?.map(MachineId).zip(row.get(3)?),
+        incident: row.get(4)?,
         event: row.get(5)?,
+        reminder: Some(row.get(15)?).filter(|number| *number > 0),
+        unacknowledged_by: row.get::<_, Option<String>>(16)?.as_deref().and_then(unacknowledged_by),
         recipient: row.get(6)?,
         channel: row.get(7)?,
         kind: row.get(8)?,
@@ -120,4 +135,47 @@ fn record(row: &Row<'_>) -> rusqlite::Result<DeliveryRecord> {
         delivered: row.get::<_, Option<i64>>(13)?.map(Moment),
         last_error: row.get(14)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_escalation_says_of_whom_and_a_report_is_about_no_machine() {
+        let store = Store::scratch();
+        let by = |name: Option<&str>| {
+            let notice = Notice { unacknowledged_by: name.map(str::to_owned), ..Notice::test(Moment(0)) };
+            serde_json::to_string(&notice).expect("JSON")
+        };
+        store
+            .write(|transaction| {
+                transaction.execute_batch(
+                    "INSERT INTO machine (id, name, created_at) VALUES (1, 'barn', 0);
+                     INSERT INTO recipient (id, name, events) VALUES (1, 'owner', '[]');
+                     INSERT INTO channel (id, recipient_id, kind, target, created_at) VALUES (1, 1, 'ntfy', 'x', 0);
+                     INSERT INTO incident (id, machine_id, planned, last_seen, began_at) VALUES (1, 1, 0, 0, 0);",
+                )?;
+                let mut insert = transaction.prepare(
+                    "INSERT INTO outbox (channel_id, machine_id, incident_id, event, reminder, content, created_at, due_at,
+                                         expires_at, state) VALUES (1, ?1, ?1, ?2, ?3, ?4, 0, 0, 0, 2)",
+                )?;
+                insert.execute(params![Some(1), "escalation", 0, by(Some("farm"))])?;
+                insert.execute(params![Some(1), "reminder", 3, by(None)])?;
+                insert.execute(params![None::<i64>, "report", 0, by(None)])?;
+                Ok(())
+            })
+            .expect("rows");
+        let page = Page { before: None, after: Some(0) };
+        let listed = store.deliveries(page, None, None, 10).expect("read");
+        let [escalation, reminder, report] = listed.as_slice() else { panic!("{listed:?}") };
+        assert_eq!((escalation.unacknowledged_by.as_deref(), escalation.reminder), (Some("farm"), None));
+        assert_eq!(
+            (&reminder.unacknowledged_by, reminder.reminder, reminder.incident),
+            (&None, Some(3), Some(1))
+        );
+        assert_eq!((&report.machine, report.incident, report.event.as_str()), (&None, None, "report"));
+        let of_machine = store.deliveries(page, Some(MachineId(1)), None, 10).expect("read");
+        assert_eq!(of_machine.len(), 2);
+    }
 }

@@ -72,7 +72,7 @@ struct IncidentPage {
 
 /// A notification as it is listed.
 pub struct DeliveryLine {
-    pub incident: i64,
+    pub incident: Option<i64>,
     pub what: String,
     pub recipient: String,
     pub channel: String,
@@ -116,8 +116,11 @@ impl DeliveryLine {
             }
         };
         DeliveryLine {
-            incident: delivery.outage,
-            what: message(&delivery.event),
+            incident: delivery.incident,
+            what: match delivery.reminder {
+                Some(number) => format!("reminder {number}"),
+                None => message(&delivery.event),
+            },
             recipient: delivery.recipient.clone(),
             channel: channel_name(&delivery.kind).to_owned(),
             state,

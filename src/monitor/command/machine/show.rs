@@ -153,7 +153,8 @@ fn delivery_text(delivery: &DeliveryRecord, now: Moment) -> String {
     let error = delivery.last_error.as_ref().filter(|_| delivery.delivered.is_none());
     let error = error.map_or_else(String::new, |error| format!(": {error}"));
     let at = with_age(delivery.created, now);
-    format!("{at}: {event} to {recipient} over channel {channel} ({kind}), {state}{error}")
+    let number = delivery.reminder.map(|number| format!(" {number}")).unwrap_or_default();
+    format!("{at}: {event}{number} to {recipient} over channel {channel} ({kind}), {state}{error}")
 }
 
 /// `camera gate    97.1 % of 30 days`; `None`: its state was never known.
@@ -199,6 +200,8 @@ fn delivery_json(delivery: &DeliveryRecord) -> Value {
         "id": delivery.id,
         "created_at": delivery.created.rfc_3339(),
         "event": delivery.event,
+        "reminder": delivery.reminder,
+        "unacknowledged_by": delivery.unacknowledged_by,
         "recipient": delivery.recipient,
         "channel_id": delivery.channel,
         "channel": delivery.kind,
