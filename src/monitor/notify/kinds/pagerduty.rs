@@ -109,7 +109,9 @@ fn event(delivery: &Delivery<'_>, notice: &Notice, is_end: bool) -> Value {
 }
 
 fn payload(message: &Message, notice: &Notice, now: Moment) -> Value {
-    let severity = match (notice.severity(), notice.news) {
+    // A reminder must not lower the severity of the incident that it is about.
+    let news = if notice.news.is_repetition() { notice.state } else { notice.news };
+    let severity = match (notice.severity(), news) {
         (Severity::Bad, EventKind::Offline | EventKind::Trouble | EventKind::Steady) => "critical",
         (Severity::Bad, _) => "error",
         (Severity::Unsteady, _) => "warning",
@@ -173,6 +175,7 @@ fn judge(answer: &HttpResponse) -> Option<Refusal> {
 mod tests {
     use super::*;
     use crate::monitor::notify::condition_notice::ConditionNotice;
+    use crate::monitor::zone::Clock;
 
     fn notice(news: EventKind, state: EventKind, subject: Option<&str>) -> Notice {
         let condition = subject.map(|subject| ConditionNotice {
@@ -200,6 +203,28 @@ mod tests {
         assert!(keys.iter().all(|key| key.len() <= 255));
         assert!(keys[0] != keys[1] && keys[1] != keys[2]);
         assert_ne!(dedup_key("other", &notice(Offline, Offline, None), 1), keys[0]);
+    }
+
+    #[test]
+    fn an_incident_keeps_its_severity_in_reminders() {
+        use EventKind::{Condition, Escalation, Offline, Reminder};
+        let severity = |news, state, subject| {
+            let notice = notice(news, state, subject);
+            let message = Message {
+                rows: vec![1],
+                notices: vec![notice.clone()],
+                clock: Clock::UTC,
+                site: None,
+                acknowledge: None,
+            };
+            payload(&message, &notice, Moment(2000))["severity"].clone()
+        };
+        for news in [Offline, Reminder, Escalation] {
+            assert_eq!(severity(news, Offline, None), "critical", "{news:?}");
+        }
+        for news in [Condition, Reminder] {
+            assert_eq!(severity(news, Condition, Some("gate")), "error", "{news:?}");
+        }
     }
 
     #[test]
