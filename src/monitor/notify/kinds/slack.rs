@@ -31,7 +31,7 @@ const LIMIT: TextLimit = TextLimit { most: 4000, unit: TextUnit::Characters };
 fn send(delivery: &Delivery<'_>) -> Result<String, DeliveryError> {
     let message = delivery.message;
     let page = message.link().map(|link| format!("\n<{link}>")).unwrap_or_default();
-    let offer = message.acknowledge_url().map(|url| format!("\n<{url}|{ON_IT}>")).unwrap_or_default();
+    let offer = message.acknowledge_url().map(|url| format!("\n{ON_IT}: <{url}>")).unwrap_or_default();
     let text = fit(&message.body(delivery.now()), &(page + &offer), LIMIT, escape);
     let body = json!({ "text": text, "mrkdwn": false, "unfurl_links": false, "unfurl_media": false });
     delivery.post_to_secret(&body, judge)
