@@ -112,22 +112,33 @@ fn parse_days(text: &str) -> Result<u8, String> {
     Ok(days)
 }
 
-/// `sun 02:00-04:00`
+/// `sun 02:00-04:00`, `mon-fri 12:00-12:30`
 impl fmt::Display for Weekly {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Weekly { days, from, to } = self;
-        let names: Vec<&str> = DAYS
-            .iter()
-            .enumerate()
-            .filter(|(day, _)| (days >> day) & 1 == 1)
-            .map(|(_, name)| *name)
-            .collect();
-        match *days {
+        let Weekly { days, from, to } = *self;
+        match days {
             EVERY_DAY => f.write_str("daily")?,
-            _ => f.write_str(&names.join(","))?,
+            _ => f.write_str(&written_days(days))?,
         }
         write!(f, " {:02}:{:02}-{:02}:{:02}", from / 60, from % 60, to / 60, to % 60)
     }
+}
+
+/// `mon-fri`, `wed,sun`: three days or more in a row are a range.
+fn written_days(days: u8) -> String {
+    let is_on = |day: usize| day < DAYS.len() && (days >> day) & 1 == 1;
+    let mut parts: Vec<String> = Vec::new();
+    let mut day = 0;
+    while day < DAYS.len() {
+        let length = (day..).take_while(|day| is_on(*day)).count();
+        match length {
+            0 => day += 1,
+            1 | 2 => parts.extend(DAYS[day..day + length].iter().map(|name| (*name).to_owned())),
+            _ => parts.push(format!("{}-{}", DAYS[day], DAYS[day + length - 1])),
+        }
+        day += length;
+    }
+    parts.join(",")
 }
 
 #[cfg(test)]

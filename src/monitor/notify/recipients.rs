@@ -139,7 +139,7 @@ impl Default for Preferences {
 /// A minimum length of an outage may be a week: the sentence for the person who typed it.
 pub fn check_min_outage(length: Duration) -> Result<(), String> {
     const LONGEST: Duration = Duration::from_secs(7 * 86_400);
-    if length > LONGEST { Err("at most 168h".into()) } else { Ok(()) }
+    if length > LONGEST { Err("must be at most 168h".into()) } else { Ok(()) }
 }
 
 /// # Errors
@@ -147,7 +147,7 @@ pub fn check_min_outage(length: Duration) -> Result<(), String> {
 pub fn check_remind_every(every: Duration) -> Result<(), String> {
     const RANGE: std::ops::RangeInclusive<Duration> =
         Duration::from_secs(300)..=Duration::from_secs(7 * 86_400);
-    if RANGE.contains(&every) { Ok(()) } else { Err("5m to 168h".into()) }
+    if RANGE.contains(&every) { Ok(()) } else { Err("must be 5m to 168h".into()) }
 }
 
 /// # Errors
@@ -155,7 +155,7 @@ pub fn check_remind_every(every: Duration) -> Result<(), String> {
 pub fn check_escalate_after(after: Duration) -> Result<(), String> {
     const RANGE: std::ops::RangeInclusive<Duration> =
         Duration::from_secs(60)..=Duration::from_secs(7 * 86_400);
-    if RANGE.contains(&after) { Ok(()) } else { Err("1m to 168h".into()) }
+    if RANGE.contains(&after) { Ok(()) } else { Err("must be 1m to 168h".into()) }
 }
 
 /// A recipient as it is stored.

@@ -43,7 +43,7 @@ impl<'f> FleetReport<'f> {
             (0, _) => "no machine is chosen".into(),
             (1, 1) => "the machine was fine".into(),
             (1, _) => "the machine was not fine".into(),
-            (all, fine) if all == fine => format!("all {all} were fine"),
+            (all, fine) if all == fine => format!("all {all} machines were fine"),
             (all, fine) => format!("{fine} of {all} were fine"),
         }
     }
@@ -233,7 +233,7 @@ mod tests {
             "<li><b><a href=\"https://heart.example/machines/7\">barn-cam</a></b>: 2 outages, 41 min; camera gate \
              97.1 %</li><li><b>"
         ));
-        assert_eq!(rendered(&[machine(1, "a"), machine(2, "b")]).title, "Report: all 2 were fine");
+        assert_eq!(rendered(&[machine(1, "a"), machine(2, "b")]).title, "Report: all 2 machines were fine");
         assert_eq!(rendered(&[]).title, "Report: no machine is chosen");
     }
 

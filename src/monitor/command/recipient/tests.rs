@@ -237,9 +237,11 @@ fn reminders_are_chosen_listed_and_switched_off() {
     };
     assert_eq!(remind_s(), Some(3600.0));
     assert!(output(&dir, &["list"]).contains("REMIND"), "a column");
-    for (interval, said) in
-        [("4m", "--remind: 5m to 168h"), ("169h", "--remind: 5m to 168h"), ("soon", "--remind")]
-    {
+    for (interval, said) in [
+        ("4m", "--remind: must be 5m to 168h"),
+        ("169h", "--remind: must be 5m to 168h"),
+        ("soon", "--remind"),
+    ] {
         let error = try_to(&dir, &["set", "farm", "--remind", interval]).expect_err(interval);
         assert!(error.contains(said), "{error}");
     }
@@ -268,7 +270,7 @@ fn an_escalation_is_chosen_listed_and_switched_off_and_its_recipient_cannot_be_r
     for (options, said) in [
         (&["--escalate", "nobody"][..], "there is no recipient \"nobody\""),
         (&["--escalate", "farm"], "\"farm\" cannot escalate to itself"),
-        (&["--escalate", "owner", "--after", "5s"], "--after: 1m to 168h"),
+        (&["--escalate", "owner", "--after", "5s"], "--after: must be 1m to 168h"),
         (&["--after", "1h"], "--escalate"),
     ] {
         let error = try_to(&dir, &[&["set", "farm"], options].concat()).expect_err(said);

@@ -88,7 +88,9 @@ fn days_are_names_lists_and_ranges() {
     for (text, shown) in [
         ("sun", "sun"),
         ("Mon,THU", "mon,thu"),
-        ("mon-fri", "mon,tue,wed,thu,fri"),
+        ("mon-fri", "mon-fri"),
+        ("mon,tue,wed,fri,sat,sun", "mon-wed,fri-sun"),
+        ("tue,wed,sun", "tue,wed,sun"),
         ("sat-mon", "mon,sat,sun"),
         ("daily", "daily"),
         ("mon-sun", "daily"),
