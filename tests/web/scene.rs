@@ -59,6 +59,8 @@ impl Scene {
         let tokens: Vec<String> = fleet.iter().map(|drawn| add(&plan, drawn)).collect();
         past(&plan);
         plan.says(&["machine", "pause", "orchard-17", "--for", "2h", "--reason", "new roof"]);
+        // For no machine: a plan with a warning, which pauses none whenever the test runs.
+        plan.says(&["maintenance", "add", "--group", "orchid", "--weekly", "sun", "02:00-04:00"]);
         plan.says(&["status-page", "set", "mill", "--public"]);
         plan.says(&["status-page", "label", "mill-yard", "The yard"]);
         let link = link_token(&plan.token(&["user", "add", "bob", "--role", "viewer", "--group", "barn"]));

@@ -8,7 +8,6 @@ use super::outcome::form_page;
 use super::page::see_other;
 use super::refusal::{PageRefusal, sentence};
 use super::visit::Visit;
-use super::words::when;
 use crate::config::Period;
 use crate::http::Response;
 use crate::monitor::accounts::visitor::Role;
@@ -131,14 +130,14 @@ impl MaintenanceLine {
     ) -> MaintenanceLine {
         let Maintenance { starts_at, ends_at, ref reason, .. } = *maintenance;
         let (clock, now) = (&visit.viewpoint.clock, visit.now.wall);
-        let until = clock.time_of_day(ends_at, now);
+        let (from, until) = (clock.time_of_day(starts_at, now), clock.time_of_day(ends_at, now));
         MaintenanceLine {
             machine: machine.id.0,
             name: machine.name.clone(),
             group: machine.group.clone().unwrap_or_default(),
             time: match starts_at <= now {
-                true => format!("since {}, until {until}", when(starts_at, clock, now)),
-                false => format!("starts at {}, until {until}", clock.time_of_day(starts_at, now)),
+                true => format!("since {from}, until {until}"),
+                false => format!("starts at {from}, until {until}"),
             },
             reason: reason.clone().unwrap_or_default(),
             ends,
