@@ -178,11 +178,13 @@ impl Server {
     /// The next request for which this holds; the others are passed over.
     pub fn request_that(&self, mut holds: impl FnMut(&Request) -> bool) -> Request {
         let deadline = Instant::now() + SOON;
+        let mut others = Vec::new();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let request = self.request_within(left).expect("a request of this kind in time");
-            if holds(&request) {
-                return request;
+            match self.request_within(left) {
+                Some(request) if holds(&request) => return request,
+                Some(request) => others.push(request),
+                None => panic!("no request of this kind in time; others: {others:?}"),
             }
         }
     }
