@@ -137,12 +137,12 @@ impl Reactor {
     }
 
     /// Idle connections first, which HTTP lets a server close at any time, then half-sent requests. Authenticated
-    /// clients come after all others.
+    /// clients come after all others, and only those that do not send regularly.
     fn eviction_candidate(&self) -> Option<u32> {
         self.deadlines
             .longest(Wait::Idle)
             .or_else(|| self.unfinished.most_connections_anonymous())
-            .or_else(|| self.deadlines.longest(Wait::IdleAuthenticated))
+            .or_else(|| self.deadlines.longer_than(self.front.limits.kept, Wait::IdleAuthenticated, self.now))
             .or_else(|| self.unfinished.most_connections_authenticated())
     }
 

@@ -124,6 +124,13 @@ impl Deadlines {
         self.first(wait).map(|(index, _)| index)
     }
 
+    /// The same, if it has been for `least` at `now`.
+    pub(super) fn longer_than(&self, least: Duration, wait: Wait, now: Instant) -> Option<u32> {
+        let (index, at) = self.first(wait)?;
+        let has_waited = self.lengths[wait as usize].saturating_sub(at.saturating_duration_since(now));
+        (has_waited >= least).then_some(index)
+    }
+
     fn first(&self, wait: Wait) -> Option<(u32, Instant)> {
         let index = self.ends[wait as usize].first?;
         self.nodes[index as usize].map(|node| (index, node.at))

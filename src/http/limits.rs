@@ -16,7 +16,7 @@ pub struct Limits {
     pub unfinished: usize,
     /// The same for one network: an IPv4 address or an IPv6 /56.
     pub unfinished_per_network: usize,
-    /// Open connections. One more replaces an idle or unfinished one, or is answered 503.
+    /// Open connections. One more replaces an idle or unfinished one, or is answered 503: see `kept`.
     pub connections: usize,
     /// Open connections from one IPv4 address or IPv6 /64; a Unix socket is exempt.
     pub connections_per_address: usize,
@@ -27,6 +27,10 @@ pub struct Limits {
     pub request: Duration,
     /// Time between two requests.
     pub idle: Duration,
+    /// An authenticated client that has been idle for less than this keeps its connection when there is no room for a new
+    /// one. Otherwise the clients of a fleet that is larger than `connections` would take each other's at every heartbeat,
+    /// and each would have to connect again.
+    pub kept: Duration,
     /// Time for the client to read a response.
     pub write: Duration,
     /// The same for a response that is read from a file: in each such interval the client must read 1,000 bytes for each
@@ -51,6 +55,8 @@ impl Default for Limits {
             request: Duration::from_secs(10),
             // Longer than nginx's 60 s for an upstream connection: the proxy should be the one to close.
             idle: Duration::from_secs(75),
+            // Three heartbeats of a device.
+            kept: Duration::from_secs(15),
             write: Duration::from_secs(10),
             // The kernel accepts bytes in lumps of up to 32 KiB: see `TrackedSocket::bound_unsent`.
             progress: Duration::from_secs(60),

@@ -16,8 +16,8 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// File descriptors for everything but connections: database, couriers, log and others.
-const RESERVE: u64 = 64;
+/// File descriptors for everything but connections: database, couriers, log, and connections that are being refused.
+const RESERVE: u64 = 128;
 
 /// The bound listeners.
 pub struct Bound {
@@ -115,8 +115,9 @@ fn bind_file(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Raises the limit of open files for the configured connections, as far as permitted; warns if that is not enough.
-pub fn make_room(config: &Config) {
+/// Raises the limit of open files for the configured connections, as far as permitted. Returns how many of them can be open
+/// at once, and warns if these are fewer: beyond that number new ones are refused, while descriptors are left for the rest.
+pub fn make_room(config: &Config) -> usize {
     let wanted = config.limits.connections as u64 + RESERVE;
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let allowed = maximum.map_or(wanted, |maximum| wanted.min(maximum));
@@ -125,13 +126,13 @@ pub fn make_room(config: &Config) {
         let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(allowed), maximum });
     }
     let current = getrlimit(Resource::Nofile).current;
-    if let Some(current) = current.filter(|current| *current < wanted) {
-        log::warn!(
-            "the limit of open files is {current}: at most {} of {} connections ([limits]) can be open at once",
-            current.saturating_sub(RESERVE),
-            config.limits.connections
-        );
-    }
+    let Some(current) = current.filter(|current| *current < wanted) else { return config.limits.connections };
+    let room = usize::try_from(current.saturating_sub(RESERVE)).unwrap_or(usize::MAX).max(1);
+    log::warn!(
+        "the limit of open files is {current}: at most {room} of {} connections ([limits]) can be open at once",
+        config.limits.connections
+    );
+    room
 }
 
 #[cfg(test)]

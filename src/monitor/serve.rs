@@ -85,11 +85,11 @@ impl Monitor {
         let offer = Offer::load(&config)?;
         let pinged = WatchdogSettings::load(&config)?;
         let broker = MqttSettings::load(&config)?;
-        listen::make_room(&config);
+        let connections = listen::make_room(&config);
         let store = Arc::new(Store::open_for_serving(&config.store.database, now.wall)?);
         let hints = hints(&store, &config)?;
         let mut bound = listen::bind(&config.http, &config.store.state_dir, certificate)?;
-        let server = Server::new(std::mem::take(&mut bound.listeners), limits(&config));
+        let server = Server::new(std::mem::take(&mut bound.listeners), limits(&config, connections));
         let server = server.map_err(cannot("listen"))?;
         let stopper = server.stopper();
         let core = Core::start(store.clone(), sweeping(&config), sending, now)?;
@@ -263,9 +263,9 @@ fn rhythm(config: &Config) -> String {
     format!("(interval: {}, threshold: {})", go(interval), go(threshold))
 }
 
-fn limits(config: &Config) -> Limits {
+fn limits(config: &Config, connections: usize) -> Limits {
     Limits {
-        connections: config.limits.connections,
+        connections,
         connections_per_address: config.limits.connections_per_address,
         unlimited: config.http.trusted_proxies.clone(),
         ..Limits::default()

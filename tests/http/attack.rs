@@ -213,14 +213,32 @@ fn seventeen_addresses_with_half_requests_cost_known_devices_no_beat() {
 }
 
 #[test]
-fn with_only_known_devices_the_longest_idle_connection_is_closed() {
-    let site = guarded(Limits { connections: 3, ..roomy() });
+fn with_only_known_devices_one_that_does_not_send_regularly_gives_way() {
+    let kept = Duration::from_millis(300);
+    let site = guarded(Limits { connections: 3, kept, ..roomy() });
     let mut fleet: Vec<Client> = (0..3).map(|_| site.client()).collect();
     for known in &mut fleet {
         assert_eq!(beats(known), 200);
     }
+    std::thread::sleep(kept);
     let mut newcomer = site.client();
     assert_eq!(beats(&mut newcomer), 200);
     assert!(fleet[0].ends_within(LONG));
     assert_eq!((beats(&mut fleet[1]), beats(&mut fleet[2])), (200, 200));
+}
+
+#[test]
+fn a_fleet_that_is_too_large_does_not_take_each_others_connections() {
+    let site = guarded(Limits { connections: 3, kept: LONG, ..roomy() });
+    let mut fleet: Vec<Client> = (0..3).map(|_| site.client()).collect();
+    for known in &mut fleet {
+        assert_eq!(beats(known), 200);
+    }
+    for _ in 0..20 {
+        let mut newcomer = site.client();
+        assert_eq!(beats(&mut newcomer), 503);
+        for known in &mut fleet {
+            assert_eq!(beats(known), 200, "over the same connection");
+        }
+    }
 }
