@@ -4,7 +4,7 @@ use super::channel::{Channel, ChannelKind};
 use super::message::Message;
 use crate::monitor::incidents::policy::MASS_OUTAGE;
 use crate::monitor::notify::notice::{EventKind, Notice};
-use crate::monitor::notify::outbox::LeasedRow;
+use crate::monitor::notify::outbox::{DeliveryOutcome, LeasedRow};
 use crate::monitor::zone::Clock;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -33,6 +33,11 @@ impl Flight {
 
     pub fn ids(&self) -> Vec<i64> {
         self.rows.iter().map(|row| row.id).collect()
+    }
+
+    /// The same for each row.
+    pub fn each(&self, outcome: &DeliveryOutcome) -> Vec<(i64, DeliveryOutcome)> {
+        self.rows.iter().map(|row| (row.id, outcome.clone())).collect()
     }
 }
 

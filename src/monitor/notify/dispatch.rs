@@ -3,20 +3,22 @@
 //! A row is marked after it was sent, never before: a monitor that is killed in between sends it again with the same id.
 //! The dispatcher never waits for a receiver.
 
+mod failures;
+#[cfg(test)]
+mod tests;
+
 use super::batch::{Flight, MOST_GATHERED, Outgoing, messages};
 use super::channel::{CLASSES, ChannelId};
 use super::channel_state::ChannelState;
 use super::counters::DeliveryCounters;
-use super::message::DeliveryError;
-use super::pace::{Setback, Turn};
+use super::pace::Turn;
 use super::pool::{CourierPool, DeliveryJob, JobResult, StartCourier};
 use super::send::DeliveryClient;
 use super::sent_message::AcknowledgeOffers;
 use crate::clock::Now;
-use crate::duration::go_seconds_up;
 use crate::monitor::notify::outbox::watched_clock::WatchedClock;
 use crate::monitor::notify::outbox::{
-    DeliveryOutcome, LeaseLimit, LeaseOwner, LeasedBatch, LeasedRow, PendingWork, UNKNOWN_HOLD,
+    DeliveryOutcome, LeaseLimit, LeaseOwner, LeasedBatch, PendingWork, UNKNOWN_HOLD,
 };
 use crate::monitor::store::{Store, StoreError};
 use log::{debug, info, warn};
@@ -328,75 +330,6 @@ impl Dispatcher {
             info!("{name} works again");
         }
         self.freed.extend(state.pace.succeeded(now));
-        flight.rows.iter().map(|row| (row.id, DeliveryOutcome::Delivered)).collect()
-    }
-
-    fn failed(&mut self, flight: &Flight, error: DeliveryError, now: Now) -> Vec<(i64, DeliveryOutcome)> {
-        let (kind, name) = (flight.channel.kind, flight.channel.name());
-        let state = self.channels.entry(flight.channel.id).or_default();
-        let (why, again) = match error {
-            // Aborted before the message was handed over.
-            DeliveryError::Later { .. } if self.is_stopping => {
-                return flight.rows.iter().map(|row| (row.id, DeliveryOutcome::Untouched)).collect();
-            }
-            // One machine may be the reason; the others must not lose their message.
-            DeliveryError::Never { why } if flight.rows.len() > 1 => {
-                self.counters.failed(kind);
-                state.alone.extend(flight.ids());
-                warn!("{name}: {} was refused, sending one message per machine instead: {why}", flight.title);
-                let outcome = DeliveryOutcome::Failed { why, again: now.wall.plus(APART_AFTER) };
-                return flight.rows.iter().map(|row| (row.id, outcome.clone())).collect();
-            }
-            DeliveryError::Never { why } => {
-                self.counters.failed(kind);
-                self.counters.abandoned(kind, flight.rows.len());
-                // The receiver works; it refuses only this message.
-                self.counters.channel_works(flight.channel.id);
-                self.freed.extend(state.pace.succeeded(now.monotonic));
-                warn!("{name}: abandoned: {}: {why}", flight.title);
-                return flight
-                    .rows
-                    .iter()
-                    .map(|row| (row.id, DeliveryOutcome::Dead { why: why.clone() }))
-                    .collect();
-            }
-            DeliveryError::Unknown { why } => {
-                let outcome =
-                    DeliveryOutcome::Unknown { why: why.clone(), again: now.wall.plus(UNKNOWN_HOLD) };
-                warn!("{name}: {} may have arrived, next attempt in 30 min: {why}", flight.title);
-                self.counters.failed(kind);
-                self.counters.channel_failed(&flight.channel, &why, now.monotonic);
-                return flight.rows.iter().map(|row| (row.id, outcome.clone())).collect();
-            }
-            DeliveryError::Later { why, after, limits_us } => {
-                // Rows of one message stay together.
-                let attempts = flight.rows.iter().map(|row| row.attempts).min().unwrap_or(0) + 1;
-                let setback = Setback { attempts, retry_after: after, limits_us };
-                let delay = state.pace.failed(&flight.ids(), setback, now.monotonic, fastrand::f64());
-                let may_end_early = flight.rows.first().is_some_and(|row| state.pace.may_end_early(row.id));
-                let when = if may_end_early { "within" } else { "in" };
-                let sentence =
-                    format!("{name}: {}: {why}; next attempt {when} {}", flight.title, go_seconds_up(delay));
-                state.log_failure(&why, &sentence, now.monotonic);
-                self.counters.channel_failed(&flight.channel, &why, now.monotonic);
-                (why, now.wall.plus(delay))
-            }
-        };
-        self.counters.failed(kind);
-        let outcome = |row: &LeasedRow| match again < row.expires {
-            true => (row.id, DeliveryOutcome::Failed { why: why.clone(), again }),
-            false => {
-                self.counters.abandoned(kind, 1);
-                warn!("{name}: abandoned after a day: {}: {why}", row.notice.title());
-                (row.id, DeliveryOutcome::Dead { why: why.clone() })
-            }
-        };
-        flight.rows.iter().map(outcome).collect()
+        flight.each(&DeliveryOutcome::Delivered)
     }
 }
-
-/// Time between the refusal of a grouped message and the messages per machine.
-const APART_AFTER: Duration = Duration::from_secs(1);
-
-#[cfg(test)]
-mod tests;

@@ -5,6 +5,7 @@ use super::*;
 use crate::clock::Moment;
 use crate::logging::captured::logged;
 use crate::monitor::notify::channel::ChannelKind;
+use crate::monitor::notify::message::DeliveryError;
 use crate::monitor::notify::outbox::{EXPIRES_AFTER, LEASE};
 use crate::monitor::notify::settings::NotifySettings;
 use crate::monitor::store::Scratch;
