@@ -83,6 +83,14 @@ impl Health {
         (!all.is_empty()).then(|| all.join("; "))
     }
 
+    /// As [`Health::trouble`], and whether the monitor is cut off from its machines. `/healthz` does not say that: a proxy that
+    /// stopped passing heartbeats on would keep it cut off.
+    fn reported_trouble(&self, now: Now) -> Option<String> {
+        let isolated = self.pulse.isolated().map(|isolated| isolated.sentence(now.wall));
+        let all: Vec<String> = self.trouble(now.monotonic).into_iter().chain(isolated).collect();
+        (!all.is_empty()).then(|| all.join("; "))
+    }
+
     /// Checks the tables once. Damage stops nothing: the other tables may still work.
     fn check(&self, store: &Store) {
         match store.quick_check(TABLE_CHECK_LIMIT) {
@@ -118,7 +126,7 @@ pub fn watch(health: &Health, store: &Store, settings: &Latest<NotifySettings>, 
     health.check(store);
     loop {
         let now = Now::read();
-        match watcher.observe(health.trouble(now.monotonic), now.monotonic) {
+        match watcher.observe(health.reported_trouble(now), now.monotonic) {
             Some(HealthChange::Trouble(trouble)) => log::error!("the monitor is in trouble: {trouble}"),
             Some(HealthChange::Over(length)) => {
                 log::info!("the monitor works again; the trouble lasted {}", go_seconds(length))

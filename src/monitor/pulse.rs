@@ -1,7 +1,9 @@
-//! Progress of the recorder: flushing beats, sweeping, recording recoveries.
+//! Progress of the recorder: flushing beats, sweeping, recording recoveries; and what its sweeps say about the monitor.
 
+use super::incidents::isolation::Isolated;
 use super::progress::Progress;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// While the last flush is older, heartbeats are refused: a restart would lose that much. Long enough for a command that
@@ -20,6 +22,8 @@ pub struct Pulse {
     pub sweep: Progress,
     /// Transitions that a heartbeat triggers: recoveries and shutdowns.
     pub returns: Progress,
+    /// As the last sweep found it.
+    isolated: Mutex<Option<Isolated>>,
 }
 
 impl Pulse {
@@ -29,6 +33,7 @@ impl Pulse {
             flushed: AtomicU64::new(0),
             sweep: Progress::default(),
             returns: Progress::of_many(MEMORY),
+            isolated: Mutex::default(),
         }
     }
 
@@ -45,6 +50,15 @@ impl Pulse {
 
     pub fn is_fresh(&self, now: Instant) -> bool {
         self.age(now) <= STALE
+    }
+
+    pub fn set_isolated(&self, isolated: Option<Isolated>) {
+        *self.isolated.lock().unwrap_or_else(PoisonError::into_inner) = isolated;
+    }
+
+    /// Set while this monitor hears nothing from half of the machines that have other monitors, too.
+    pub fn isolated(&self) -> Option<Isolated> {
+        self.isolated.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn milliseconds(&self, now: Instant) -> u64 {

@@ -325,6 +325,7 @@ impl Recorder {
         self.sweep_is_partial = swept.is_partial;
         self.call_offline(&swept.offline, now);
         let announced = self.sweeper.announce_held(&self.shared.store, now.wall);
+        self.shared.pulse.set_isolated(self.sweeper.isolated().cloned());
         if self.logged(Task::Announcements, announced, now.monotonic).is_some() {
             self.shared.pulse.sweep.succeeded();
             self.judge_setup(now);

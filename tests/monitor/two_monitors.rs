@@ -1,6 +1,7 @@
 //! Two monitors that know nothing of each other, and devices that change between them: silence at the one that they left is
 //! no alarm, and no monitor reports a device that the other one hears.
 
+use crate::rig::{WebhookReceiver, text};
 use crate::support::daemon::Setup;
 use crate::support::eventually;
 use crate::support::monitor::{Monitor, Plan, bearer};
@@ -121,4 +122,36 @@ fn a_backup_that_never_heard_its_machine_says_nothing_also_after_a_restart() {
     // One of which it is the only server is reported.
     monitor.plan().token(&["machine", "add", "shed"]);
     eventually("never seen", || incidents(&monitor).contains("shed"));
+}
+
+#[test]
+fn a_monitor_that_is_cut_off_from_the_devices_of_two_monitors_reports_itself_and_no_device() {
+    let plan = Plan::new().key("detection.check_interval", "1s").key("detection.offline_threshold", "6s");
+    let webhook = WebhookReceiver::of(&plan);
+    let monitor = plan.start();
+    let reader = monitor.reader();
+    let tokens: Vec<String> = (1..=6).map(|number| monitor.machine(&format!("barn-{number}"))).collect();
+    let beat = |token: &String| {
+        let body = b"{\"server\": \"first\"}";
+        assert_eq!(monitor.post("/api/v1/heartbeat", &[bearer(token)], body).status, 200);
+    };
+    tokens.iter().for_each(beat);
+    eventually("the first one is online", || status(&monitor, &reader) == "online");
+    let body = webhook.next().json();
+    assert_eq!(text(&body["event"]), "monitor.trouble", "{body}");
+    let reason = text(&body["machine"]["description"]);
+    assert!(
+        reason.starts_with("nothing is heard from 6 of 6 machines that have other monitors, too (barn-1, "),
+        "{reason}"
+    );
+    let metrics = monitor.get_as(&reader, "/metrics").body;
+    assert!(metrics.contains("heartbeat_monitor_unheard_machines 6\n"), "{metrics}");
+    assert_eq!(monitor.get("/healthz").status, 200, "a proxy goes on");
+    // The network is back.
+    tokens.iter().for_each(beat);
+    eventually("it hears them again", || {
+        monitor.get_as(&reader, "/metrics").body.contains("heartbeat_monitor_unheard_machines 0\n")
+    });
+    assert_eq!(status(&monitor, &reader), "online");
+    webhook.nothing_for(Duration::from_secs(2));
 }

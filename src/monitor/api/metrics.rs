@@ -30,6 +30,11 @@ pub fn text(context: &ApiContext, now: Now) -> String {
         if figures.is_ok() { 1.0 } else { 0.0 },
     );
     health(&mut text, &context.health, now.monotonic);
+    text.gauge(
+        "heartbeat_monitor_unheard_machines",
+        "Machines with other monitors, of which this one hears less than half; 0 while it hears enough.",
+        context.shared.pulse.isolated().map_or(0.0, |isolated| isolated.silent as f64),
+    );
     ingest(&mut text, &context.ingest);
     text.gauge(
         "heartbeat_monitor_flush_age_seconds",

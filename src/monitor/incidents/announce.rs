@@ -37,12 +37,18 @@ impl<'t> Announcer<'t> {
         Ok(Announcer { transaction, now, recipients, needs_tags })
     }
 
-    pub fn went_offline(&self, machine: MachineId, last_seen: Moment) -> Result<Transition, StoreError> {
+    /// `is_kept_back`: the outage is recorded, and announced later if at all.
+    pub fn went_offline(
+        &self,
+        machine: MachineId,
+        last_seen: Moment,
+        is_kept_back: bool,
+    ) -> Result<Transition, StoreError> {
         let key = IncidentKey::outage(machine);
         let context = self.context(key)?;
         // Counted before the outage that begins now is in the table.
         let transitions = self.transitions(key, &context)?;
-        let is_announced = !context.is_in_maintenance && !context.is_hidden;
+        let is_announced = !is_kept_back && !context.is_in_maintenance && !context.is_hidden;
         let new = NewIncident { is_announced, ..NewIncident::outage(machine, last_seen) };
         let outage = begin(self.transaction, &new, self.now)?;
         self.event(key, EventKind::Offline)?;
@@ -112,8 +118,8 @@ impl<'t> Announcer<'t> {
         Ok(Transition { machine, name: context.subject.name, kind, flaps: false })
     }
 
-    pub fn outlasted_maintenance(&self, outage: &UnannouncedOutage) -> Result<Transition, StoreError> {
-        let &UnannouncedOutage { id, machine, last_seen } = outage;
+    pub fn is_still_offline(&self, outage: &UnannouncedOutage) -> Result<Transition, StoreError> {
+        let &UnannouncedOutage { id, machine, last_seen, .. } = outage;
         mark_notified(self.transaction, id, self.now)?;
         let MachineContext { subject, is_flapping, .. } = self.context(IncidentKey::outage(machine))?;
         if !is_flapping {

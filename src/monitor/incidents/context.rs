@@ -1,11 +1,10 @@
 //! The facts that decide whether and how an incident is announced.
 
-use crate::clock::{Moment, milliseconds};
-use crate::monitor::incidents::policy::{
-    AFTER_FRONT, FLAPPING_WINDOW, MOST_TRANSITIONS, SAME_DEATH, transitions_after,
-};
+use crate::clock::Moment;
+use crate::monitor::incidents::behind::hidden_by_front;
+use crate::monitor::incidents::policy::{FLAPPING_WINDOW, MOST_TRANSITIONS, transitions_after};
 use crate::monitor::incidents::table::{IncidentKey, latest_alarms};
-use crate::monitor::machine::{MachineId, MachineStatus};
+use crate::monitor::machine::MachineId;
 use crate::monitor::notify::notice::Subject;
 use crate::monitor::store::StoreError;
 use rusqlite::{Transaction, params};
@@ -29,31 +28,17 @@ impl MachineContext {
         now: Moment,
     ) -> Result<MachineContext, StoreError> {
         let machine = key.machine;
-        let mut statement = tx.prepare_cached(
+        let hidden = hidden_by_front("own", "?1");
+        let mut statement = tx.prepare_cached(&format!(
             "SELECT m.name, m.hostname, m.description, m.group_name,
                     EXISTS (SELECT 1 FROM maintenance x WHERE x.machine_id = m.id
-                            AND x.starts_at <= ?2 AND x.ends_at > ?2),
+                            AND x.starts_at <= ?1 AND x.ends_at > ?1),
                     f.since IS NOT NULL AND f.steady_at IS NULL, f.steady_at,
-                    EXISTS (SELECT 1 FROM machine_state front, machine_state own
-                            WHERE front.machine_id = m.behind AND own.machine_id = m.id AND front.watched = ?5
-                              AND (front.status IN (?6, ?7)
-                                   OR front.status = ?8 AND (front.since > ?2 - ?10
-                                                             OR front.last_seen <= own.last_seen + ?9)))
+                    EXISTS (SELECT 1 FROM machine_state own WHERE own.machine_id = m.id AND {hidden})
              FROM machine m
-             LEFT JOIN flapping f ON f.machine_id = m.id AND f.kind = ?3 AND f.subject = ?4 WHERE m.id = ?1",
-        )?;
-        let values = params![
-            machine.0,
-            now.0,
-            key.kind,
-            key.subject,
-            true,
-            MachineStatus::Offline as i64,
-            MachineStatus::Stopped as i64,
-            MachineStatus::Online as i64,
-            milliseconds(SAME_DEATH),
-            milliseconds(AFTER_FRONT)
-        ];
+             LEFT JOIN flapping f ON f.machine_id = m.id AND f.kind = ?3 AND f.subject = ?4 WHERE m.id = ?2",
+        ))?;
+        let values = params![now.0, machine.0, key.kind, key.subject];
         let mut context = statement.query_row(values, |row| {
             Ok(MachineContext {
                 subject: Subject {

@@ -2,7 +2,7 @@
 
 use crate::clock::{Moment, milliseconds};
 use crate::monitor::incidents::policy::{MASS_OUTAGE, is_doubtful, late_before};
-use crate::monitor::machine::{MachineId, MachineStatus};
+use crate::monitor::machine::{DeviceServer, MachineId, MachineStatus};
 use crate::monitor::store::StoreError;
 use rusqlite::{Connection, Transaction, params};
 use std::time::Duration;
@@ -18,6 +18,17 @@ pub struct LateCriteria {
     pub is_doubting: bool,
     /// Most machines that one sweep takes.
     pub batch: usize,
+    /// Keep the outages of machines back that have other monitors, too.
+    pub is_isolated: bool,
+}
+
+/// A machine that is late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Late {
+    pub machine: MachineId,
+    pub last_seen: Moment,
+    /// What this monitor is to it.
+    pub server: DeviceServer,
 }
 
 /// A `SELECT` of all late machines. `?1` is now, `?2` since when the monitor has been listening, `?3` the moment before
@@ -38,16 +49,14 @@ impl LateCriteria {
     }
 }
 
-/// Sets the status of late machines, `criteria.batch` at most, to offline; returns each with its last heartbeat. One
+/// Sets the status of late machines, `criteria.batch` at most, to offline; returns each with its last heartbeat and what this
+/// monitor is to it. One
 /// statement that scans the table: an index on last_seen would have to be written at every heartbeat.
-pub fn declare_late(
-    transaction: &Transaction,
-    criteria: &LateCriteria,
-) -> Result<Vec<(MachineId, Moment)>, StoreError> {
+pub fn declare_late(transaction: &Transaction, criteria: &LateCriteria) -> Result<Vec<Late>, StoreError> {
     let mut statement = transaction.prepare_cached(&format!(
         "UPDATE machine_state SET status = ?5, since = ?1
          WHERE machine_id IN ({LATE} LIMIT ?6)
-         RETURNING machine_id, last_seen"
+         RETURNING machine_id, last_seen, server_role"
     ))?;
     let rows = statement.query_map(
         params![
@@ -58,7 +67,13 @@ pub fn declare_late(
             MachineStatus::Offline as i64,
             i64::try_from(criteria.batch).unwrap_or(i64::MAX)
         ],
-        |row| Ok((MachineId(row.get(0)?), Moment(row.get(1)?))),
+        |row| {
+            Ok(Late {
+                machine: MachineId(row.get(0)?),
+                last_seen: Moment(row.get(1)?),
+                server: DeviceServer::of(row.get(2)?),
+            })
+        },
     )?;
     Ok(rows.collect::<Result<_, _>>()?)
 }

@@ -4,10 +4,12 @@
 //! |---|---|
 //! | `policy` | the rules: late, doubtful, flapping; pure |
 //! | `grace` | since when silence counts against a machine; pure |
+//! | `isolation` | whether this monitor itself is cut off from the machines |
 //! | `late` | **declares a machine late** |
 //! | `sweep` | the check of each interval |
 //! | `transitions` | a machine's status, each change one transaction |
 //! | `announce` | a change written down: incident, event, outbox rows |
+//! | `behind` | the rule for machines behind a dead one, in SQL |
 //! | `context` | what decides whether a change is announced: maintenance, flapping |
 //! | `conditions` | conditions that begin and end, each with its messages |
 //! | `setup` | problems of a machine's setup: judged by the sweep, whether the machine is online or not |
@@ -23,10 +25,12 @@
 
 pub mod acknowledge;
 mod announce;
+mod behind;
 pub mod conditions;
 mod context;
 mod escalations;
 mod grace;
+pub mod isolation;
 mod late;
 pub mod list;
 pub mod plan;

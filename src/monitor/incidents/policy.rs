@@ -35,6 +35,10 @@ pub const FRONT_UNDECIDED: Duration = Duration::from_secs(90);
 /// After the machine in front has returned, those behind it have this long to return, too.
 pub const AFTER_FRONT: Duration = Duration::from_secs(120);
 
+/// After this monitor was isolated, its machines have this long to return before their silence is announced: a device asks a
+/// monitor that failed every 15 to 22 s whether it works again.
+pub const AFTER_ISOLATION: Duration = Duration::from_secs(120);
+
 /// `transitions` counts those within [`FLAPPING_WINDOW`], the current one included.
 pub fn announcement(is_flapping: bool, transitions: u32) -> Announcement {
     if is_flapping {

@@ -8,6 +8,7 @@ use crate::clock::{Moment, Now};
 use crate::duration::{go, go_seconds};
 use crate::monitor::conditions::tracked::ConditionChanges;
 use crate::monitor::incidents::grace::{ClockCheck, Listening};
+use crate::monitor::incidents::isolation::{Isolated, Isolation};
 use crate::monitor::incidents::late::LateCriteria;
 use crate::monitor::incidents::policy::FLAPPING_HOLD;
 use crate::monitor::incidents::setup::SetupFacts;
@@ -54,6 +55,9 @@ pub struct Sweeper {
     doubted: bool,
     /// The last sweep took a full batch; the rest belongs to the same loss.
     is_partial: bool,
+    /// The loss that is being taken was doubted and confirmed.
+    was_doubted: bool,
+    isolation: Isolation,
     /// [`BATCH`], and less in tests.
     batch: usize,
     /// Moments in the future were removed since the start, and since the clock went back.
@@ -69,6 +73,8 @@ impl Sweeper {
             listening: Listening::new(now),
             doubted: false,
             is_partial: false,
+            was_doubted: false,
+            isolation: Isolation::new(now.wall),
             batch: BATCH,
             is_clamped: false,
             poke,
@@ -117,21 +123,40 @@ impl Sweeper {
     /// # Errors
     /// The database failed; the next call does what was not committed.
     pub fn announce_held(&mut self, store: &Store, now: Moment) -> Result<(), StoreError> {
-        let announced = announce_held(store, now);
+        let announced = self.announce_all(store, now);
         // Also after an error: a part may have been committed.
         self.poke.poke();
         announced
     }
 
+    fn announce_all(&mut self, store: &Store, now: Moment) -> Result<(), StoreError> {
+        // What is not taken yet would count as heard.
+        let is_isolated = self.is_partial || self.isolation.look(store, now)?;
+        log_each(&store.announce_kept_back(now, is_isolated)?, now);
+        log_each(&store.announce_conditions_after_maintenance(now)?, now);
+        log_each(&store.announce_steady(now, FLAPPING_HOLD)?, now);
+        store.summarise_existing(now)?;
+        store.escalate(now)?;
+        store.remind(now)?;
+        Ok(())
+    }
+
+    /// Set if this monitor hears nothing from half of the machines that have other monitors, too.
+    pub fn isolated(&self) -> Option<&Isolated> {
+        self.isolation.found()
+    }
+
     /// Takes one batch offline. A larger loss continues after the next flush; otherwise heartbeats would be refused
     /// meanwhile.
     fn mark_late(&mut self, store: &Store, now: Moment) -> Result<Swept, StoreError> {
+        self.was_doubted = self.doubted || self.was_doubted && self.is_partial;
         let criteria = LateCriteria {
             now,
             listening_since: self.listening.since(),
             threshold: self.settings.threshold,
             is_doubting: !self.doubted && !self.is_partial,
             batch: self.batch,
+            is_isolated: self.was_doubted || self.isolation.found().is_some(),
         };
         match store.mark_late_offline(&criteria)? {
             LateMachines::Doubtful(late) => {
@@ -233,16 +258,6 @@ impl Sweeper {
         }
         Ok(())
     }
-}
-
-fn announce_held(store: &Store, now: Moment) -> Result<(), StoreError> {
-    log_each(&store.announce_after_maintenance(now)?, now);
-    log_each(&store.announce_conditions_after_maintenance(now)?, now);
-    log_each(&store.announce_steady(now, FLAPPING_HOLD)?, now);
-    store.summarise_existing(now)?;
-    store.escalate(now)?;
-    store.remind(now)?;
-    Ok(())
 }
 
 fn log_clock_check(check: ClockCheck) {

@@ -1,9 +1,9 @@
 //! The table `incident`: one row from the transition that begins an incident to the one that ends it. A machine has at
 //! most one open incident of a kind and subject.
 
-use crate::clock::{Moment, milliseconds};
-use crate::monitor::incidents::policy::{AFTER_FRONT, FRONT_UNDECIDED, SAME_DEATH};
-use crate::monitor::machine::{MachineId, MachineStatus};
+use crate::clock::Moment;
+use crate::monitor::incidents::behind::hidden_by_front;
+use crate::monitor::machine::{DeviceServer, MachineId, MachineStatus};
 use crate::monitor::notify::condition_notice::ConditionNotice;
 use crate::monitor::store::page::rows;
 use crate::monitor::store::{Store, StoreError};
@@ -43,12 +43,15 @@ pub struct EndedIncident {
     pub was_alarm: bool,
 }
 
-/// An outage that began during a maintenance and has outlasted it.
+/// An outage that was not announced when it began: because of a maintenance, because the machine in front was dead, or because
+/// this monitor was isolated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnannouncedOutage {
     pub id: IncidentId,
     pub machine: MachineId,
     pub last_seen: Moment,
+    /// What this monitor is to the machine.
+    pub server: DeviceServer,
 }
 
 /// An incident that begins now.
@@ -198,42 +201,30 @@ pub fn days_since(tx: &Transaction, key: IncidentKey<'_>, after: Moment) -> Resu
     Ok(statement.query_row(values, |row| row.get(0))?)
 }
 
-/// The parameters are now, [`MachineStatus::Offline`], [`OFFLINE`], false and true; [`MachineStatus::Stopped`],
-/// [`MachineStatus::Online`], [`SAME_DEATH`], [`FRONT_UNDECIDED`] and [`AFTER_FRONT`].
-const AFTER_MAINTENANCE: &str =
-    "SELECT i.id, i.machine_id, i.last_seen FROM incident i CROSS JOIN machine_state s
-     WHERE s.machine_id = i.machine_id AND i.notified_at IS NULL AND i.ended_at IS NULL AND i.kind = ?3
-       AND i.planned = ?4 AND s.watched = ?5 AND s.status = ?2
-       AND NOT EXISTS (SELECT 1 FROM maintenance m WHERE m.machine_id = i.machine_id
-                       AND m.starts_at <= ?1 AND m.ends_at > ?1)
-       AND NOT EXISTS (SELECT 1 FROM machine own, machine_state front
-                       WHERE own.id = i.machine_id AND front.machine_id = own.behind AND front.watched = ?5
-                         AND (front.status IN (?2, ?6)
-                              OR front.status = ?7 AND front.since > ?1 - ?10
-                              OR front.status = ?7 AND front.last_seen <= s.last_seen + ?8
-                                 AND i.began_at > ?1 - ?9))";
+/// A query of outages. The parameters are now, [`OFFLINE`] and [`MachineStatus::Offline`].
+fn unannounced_query() -> String {
+    let hidden = hidden_by_front("s", "i.began_at");
+    format!(
+        "SELECT i.id, i.machine_id, i.last_seen, s.server_role FROM incident i CROSS JOIN machine_state s
+         WHERE s.machine_id = i.machine_id AND i.notified_at IS NULL AND i.ended_at IS NULL AND i.kind = ?2
+           AND NOT i.planned AND s.watched AND s.status = ?3
+           AND NOT EXISTS (SELECT 1 FROM maintenance m WHERE m.machine_id = i.machine_id
+                           AND m.starts_at <= ?1 AND m.ends_at > ?1)
+           AND NOT {hidden}"
+    )
+}
 
-/// The outages to announce because their maintenance is over, or because the machine in front works again. A machine that was
-/// disabled meanwhile is `New`, and its silence is not reported before its next heartbeat.
-pub fn after_maintenance(connection: &Connection, now: Moment) -> Result<Vec<UnannouncedOutage>, StoreError> {
-    let mut statement = connection.prepare_cached(AFTER_MAINTENANCE)?;
-    let values = params![
-        now.0,
-        MachineStatus::Offline as i64,
-        OFFLINE,
-        false,
-        true,
-        MachineStatus::Stopped as i64,
-        MachineStatus::Online as i64,
-        milliseconds(SAME_DEATH),
-        milliseconds(FRONT_UNDECIDED),
-        milliseconds(AFTER_FRONT)
-    ];
+/// The outages that were not announced when they began, without those in a maintenance or behind a dead machine. A machine
+/// that was disabled meanwhile is `New`, and its silence is not reported before its next heartbeat.
+pub fn unannounced(connection: &Connection, now: Moment) -> Result<Vec<UnannouncedOutage>, StoreError> {
+    let mut statement = connection.prepare_cached(&unannounced_query())?;
+    let values = params![now.0, OFFLINE, MachineStatus::Offline as i64];
     let rows = statement.query_map(values, |row| {
         Ok(UnannouncedOutage {
             id: IncidentId(row.get(0)?),
             machine: MachineId(row.get(1)?),
             last_seen: Moment(row.get(2)?),
+            server: DeviceServer::of(row.get(3)?),
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
@@ -288,12 +279,10 @@ mod tests {
     #[test]
     fn outages_that_were_announced_are_not_read_again() {
         let store = Store::scratch();
-        let plan = format!("EXPLAIN QUERY PLAN {AFTER_MAINTENANCE}");
+        let plan = format!("EXPLAIN QUERY PLAN {}", unannounced_query());
         let step: String = store
             .read(|connection| {
-                let (offline, stopped) = (MachineStatus::Offline as i64, MachineStatus::Stopped as i64);
-                let online = MachineStatus::Online as i64;
-                let values = params![0, offline, OFFLINE, false, true, stopped, online, 0, 0, 0];
+                let values = params![0, OFFLINE, MachineStatus::Offline as i64];
                 Ok(connection.query_row(&plan, values, |row| row.get(3))?)
             })
             .expect("a plan");

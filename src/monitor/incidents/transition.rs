@@ -25,7 +25,7 @@ pub enum TransitionKind {
     Stopped,
     /// Its heartbeats go to another monitor.
     Standby,
-    /// It went offline during a maintenance that has ended, or while the machine in front of it was dead.
+    /// The reason for which its outage was not announced when it began is over.
     StillOffline {
         last_seen: Moment,
     },
@@ -57,7 +57,7 @@ impl Transition {
             TransitionKind::Stopped => format!("{machine} was stopped on purpose"),
             TransitionKind::StillOffline { last_seen } => {
                 format!(
-                    "{machine} is still offline after its maintenance, or behind a machine that works again (last seen: {} ago)",
+                    "{machine} is still offline, which is announced now (last seen: {} ago)",
                     ago(*last_seen)
                 )
             }

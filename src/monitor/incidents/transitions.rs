@@ -4,8 +4,9 @@
 use crate::clock::Moment;
 use crate::monitor::conditions::catalogue::Condition;
 use crate::monitor::incidents::announce::Announcer;
+use crate::monitor::incidents::isolation::is_heard_elsewhere;
 use crate::monitor::incidents::late::{LateCriteria, declare_late, declare_standby, doubtful};
-use crate::monitor::incidents::table::{IncidentKey, after_maintenance};
+use crate::monitor::incidents::table::{IncidentKey, UnannouncedOutage, unannounced};
 use crate::monitor::incidents::transition::Transition;
 use crate::monitor::machine::{DeviceServer, MachineId, MachineStatus};
 use crate::monitor::notify::notice::EventKind;
@@ -55,8 +56,10 @@ impl Store {
                 return Ok(Vec::new());
             }
             let announcer = Announcer::new(transaction, criteria.now)?;
-            let late =
-                late.into_iter().map(|(machine, last_seen)| announcer.went_offline(machine, last_seen));
+            let late = late.into_iter().map(|late| {
+                let is_kept_back = criteria.is_isolated && late.server == DeviceServer::First;
+                announcer.went_offline(late.machine, late.last_seen, is_kept_back)
+            });
             let standby = standby.into_iter().map(|machine| announcer.became_standby(machine));
             Ok(late.chain(standby).collect::<Result<_, StoreError>>()?)
         });
@@ -126,16 +129,19 @@ impl Store {
         })
     }
 
-    /// Announces the outages that began during a maintenance and have outlasted it.
-    pub fn announce_after_maintenance(&self, now: Moment) -> Result<Vec<Transition>, StoreError> {
+    /// Announces the outages that were not announced when they began, and whose reason for that is over: a maintenance, a dead
+    /// machine in front, or, unless `is_isolated`, that this monitor heard nobody.
+    pub fn announce_kept_back(&self, now: Moment, is_isolated: bool) -> Result<Vec<Transition>, StoreError> {
         // Each sweep asks, and the answer is nearly always no: a reader need not wait for a writer.
-        if self.read(|connection| after_maintenance(connection, now))?.is_empty() {
+        let is_due = |outage: &UnannouncedOutage| !(is_isolated && is_heard_elsewhere(outage));
+        if !self.read(|connection| unannounced(connection, now))?.iter().any(is_due) {
             return Ok(Vec::new());
         }
         self.write(|transaction| {
-            let outages = after_maintenance(transaction, now)?;
+            let outages = unannounced(transaction, now)?;
             let announcer = Announcer::new(transaction, now)?;
-            outages.iter().map(|outage| announcer.outlasted_maintenance(outage)).collect()
+            let due = outages.iter().filter(|outage| is_due(outage));
+            due.map(|outage| announcer.is_still_offline(outage)).collect()
         })
     }
 

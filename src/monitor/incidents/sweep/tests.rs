@@ -3,6 +3,7 @@
 mod behind;
 mod choices;
 mod escalations;
+mod isolation;
 mod reminders;
 
 use super::*;
@@ -11,7 +12,7 @@ use crate::logging::captured::logged;
 use crate::monitor::incidents::announce::Announcer;
 use crate::monitor::incidents::table::{IncidentId, Outage, UnannouncedOutage};
 use crate::monitor::incidents::transition::TransitionKind;
-use crate::monitor::machine::MachineStatus;
+use crate::monitor::machine::{DeviceServer, MachineStatus};
 use crate::monitor::notify::channel::ChannelId;
 use crate::monitor::store::Scratch;
 use rusqlite::params;
@@ -271,9 +272,10 @@ fn the_log_has_each_reason_for_which_all_machines_get_their_threshold_again() {
 fn a_second_announcement_of_the_same_event_is_logged_and_not_sent() {
     let mut rig = SweepRig::new(1);
     rig.run(MINUTE * 3, &[]);
-    let outage = UnannouncedOutage { id: IncidentId(1), machine: id(1), last_seen: rig.now };
+    let server = DeviceServer::Only;
+    let outage = UnannouncedOutage { id: IncidentId(1), machine: id(1), last_seen: rig.now, server };
     let logged = logged(|| {
-        let announced = rig.store.write(|tx| Announcer::new(tx, rig.now)?.outlasted_maintenance(&outage));
+        let announced = rig.store.write(|tx| Announcer::new(tx, rig.now)?.is_still_offline(&outage));
         announced.expect("written");
     });
     assert_eq!(logged, ["[WARN] machine 1: \"offline\" of incident 1 is in the outbox already"]);
@@ -587,8 +589,14 @@ fn a_loss_larger_than_a_transaction_is_doubted_as_a_whole_and_taken_in_parts() {
         rig.sql("UPDATE machine_state SET threshold = 3600000 WHERE machine_id = ?1", [machine.0])
     });
     let now = rig.now.plus(MINUTE * 3);
-    let criteria =
-        LateCriteria { now, listening_since: rig.now, threshold: THRESHOLD, is_doubting: true, batch: 25 };
+    let criteria = LateCriteria {
+        now,
+        listening_since: rig.now,
+        threshold: THRESHOLD,
+        is_doubting: true,
+        batch: 25,
+        is_isolated: false,
+    };
     assert_eq!(rig.store.mark_late_offline(&criteria), Ok(LateMachines::Doubtful(60)));
     let criteria = LateCriteria { is_doubting: false, ..criteria };
     let sizes: Vec<usize> = (0..4)
@@ -607,8 +615,14 @@ fn a_large_minority_is_not_doubted_because_it_fills_a_transaction() {
         rig.sql("UPDATE machine_state SET threshold = 3600000 WHERE machine_id = ?1", [machine.0])
     });
     let now = rig.now.plus(MINUTE * 3);
-    let criteria =
-        LateCriteria { now, listening_since: rig.now, threshold: THRESHOLD, is_doubting: true, batch: 25 };
+    let criteria = LateCriteria {
+        now,
+        listening_since: rig.now,
+        threshold: THRESHOLD,
+        is_doubting: true,
+        batch: 25,
+        is_isolated: false,
+    };
     assert!(
         matches!(rig.store.mark_late_offline(&criteria), Ok(LateMachines::Offline(marked)) if marked.len() == 25)
     );
@@ -713,7 +727,7 @@ fn an_outage_that_outlasts_its_maintenance_is_notified_once_at_its_end() {
     assert!(rig.rows().is_empty());
     rig.run(MINUTE, &[]);
     assert_eq!(rig.announced(), ["offline"]);
-    assert_eq!(rig.store.announce_after_maintenance(rig.now), Ok(Vec::new()), "it is announced already");
+    assert_eq!(rig.store.announce_kept_back(rig.now, false), Ok(Vec::new()), "it is announced already");
     rig.run(MINUTE * 60, &[]);
     assert_eq!(rig.announced(), ["offline"]);
     rig.beat(id(1));
