@@ -13,6 +13,7 @@
 //! | `context` | what decides whether a change is announced: maintenance, flapping |
 //! | `conditions` | conditions that begin and end, each with its messages |
 //! | `setup` | problems of a machine's setup: judged by the sweep, whether the machine is online or not |
+//! | `unacknowledged` | what escalations and reminders are about |
 //! | `escalations` | what nobody acknowledges is announced to another recipient |
 //! | `reminders` | what is still open is announced again |
 //! | `repetitions` | how often an incident was announced again, for lists |
@@ -44,3 +45,4 @@ pub mod sweep;
 pub mod table;
 mod transition;
 mod transitions;
+mod unacknowledged;

@@ -5,11 +5,10 @@
 //! night without power, or at the end of quiet hours, there is one.
 
 use crate::clock::Moment;
-use crate::monitor::conditions::catalogue::Condition;
 use crate::monitor::incidents::announce::Announcer;
 use crate::monitor::incidents::plan::Planned;
-use crate::monitor::incidents::table::{IncidentId, IncidentKey, OFFLINE, condition_of};
-use crate::monitor::machine::{MachineId, MachineStatus};
+use crate::monitor::incidents::table::{IncidentId, condition_of};
+use crate::monitor::incidents::unacknowledged::{self, COLUMNS, Unacknowledged};
 use crate::monitor::notify::channel::ChannelId;
 use crate::monitor::notify::delivery_state::{DeliveryState, UNDELIVERED, WAITING};
 use crate::monitor::notify::notice::{EventKind, Happening, Notice};
@@ -21,15 +20,10 @@ use std::time::Duration;
 /// Incidents of which reminders are written in one transaction; the next check writes the others.
 const MOST_AT_ONCE: u32 = 10_000;
 
-/// An open incident about which a channel got a message, and no message is pending.
+/// An incident about which a channel got a message, and no message is pending.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct OpenIncident {
-    id: IncidentId,
-    machine: MachineId,
-    kind: String,
-    subject: String,
-    /// The last heartbeat before an outage; when a condition began to hold.
-    since: Moment,
+struct Announced {
+    incident: Unacknowledged,
     channel: ChannelId,
     /// When the last message was delivered, or written if it was abandoned.
     notified: Moment,
@@ -47,10 +41,10 @@ impl Store {
         }
         self.write(|transaction| {
             let announcer = Announcer::new(transaction, now)?;
-            let open = open_incidents(transaction, now)?;
+            let announced = announced(transaction, now)?;
             let mut written = 0;
             for recipient in announcer.recipients() {
-                for incident in due(&open, recipient, now) {
+                for incident in due(&announced, recipient, now) {
                     written += usize::from(announcer.remind(recipient, incident)?);
                 }
             }
@@ -64,42 +58,42 @@ fn is_any_due(connection: &Connection, now: Moment) -> Result<bool, StoreError> 
     if !connection.query_row(sql, [], |row| row.get(0))? {
         return Ok(false);
     }
-    let (open, recipients) = (open_incidents(connection, now)?, recipients::reachable(connection)?);
-    Ok(recipients.iter().any(|recipient| due(&open, recipient, now).next().is_some()))
+    let (announced, recipients) = (announced(connection, now)?, recipients::reachable(connection)?);
+    Ok(recipients.iter().any(|recipient| due(&announced, recipient, now).next().is_some()))
 }
 
 /// The incidents that a recipient's next message names, if the first of them is due now: all whose last message is half an
 /// interval old, so that incidents that began at different times soon share one message. During quiet hours there is none.
-fn due<'o>(
-    open: &'o [OpenIncident],
-    recipient: &'o Recipient,
+fn due<'a>(
+    announced: &'a [Announced],
+    recipient: &'a Recipient,
     now: Moment,
-) -> impl Iterator<Item = &'o OpenIncident> {
+) -> impl Iterator<Item = &'a Announced> {
     let quiet = recipient.quiet.as_ref().is_some_and(|quiet| quiet.end_if_quiet(now) > now);
     let every = recipient.remind_every.filter(|_| !quiet);
-    let is_older = move |incident: &OpenIncident, age: Duration| {
+    let is_older = move |incident: &Announced, age: Duration| {
         recipient.channels.contains(&incident.channel) && incident.notified.plus(age) <= now
     };
-    let every = every.filter(|every| open.iter().any(|incident| is_older(incident, *every)));
-    open.iter().filter(move |incident| every.is_some_and(|every| is_older(incident, every / 2)))
+    let every = every.filter(|every| announced.iter().any(|incident| is_older(incident, *every)));
+    announced.iter().filter(move |incident| every.is_some_and(|every| is_older(incident, every / 2)))
 }
 
 impl Announcer<'_> {
     /// False if nothing is sent about it now, because of a maintenance or flapping, or because the recipient no longer
     /// chooses it.
-    fn remind(&self, recipient: &Recipient, incident: &OpenIncident) -> Result<bool, StoreError> {
-        let OpenIncident { id, machine, kind, subject, since, channel, reminder, .. } = incident;
-        let context = self.context(IncidentKey { machine: *machine, kind, subject })?;
-        let condition = condition_of(self.transaction, *id)?;
+    fn remind(&self, recipient: &Recipient, announced: &Announced) -> Result<bool, StoreError> {
+        let Announced { incident, channel, reminder, is_escalated, .. } = announced;
+        let context = self.context(incident.key())?;
+        let condition = condition_of(self.transaction, incident.id)?;
         let state = if condition.is_some() { EventKind::Condition } else { EventKind::Offline };
-        let begin = Happening { condition, ..self.happening(state, state, *since) };
+        let begin = Happening { condition, ..self.happening(state, state, incident.since) };
         let is_chosen = recipient.machines.includes(&context.subject) && recipient.wants(&begin);
-        if context.is_in_maintenance || context.is_flapping || !(is_chosen || incident.is_escalated) {
+        if context.is_in_maintenance || context.is_flapping || !(is_chosen || *is_escalated) {
             return Ok(false);
         }
         let notice = Notice::new(&context.subject, &Happening { event: EventKind::Reminder, ..begin });
         let row = Planned { channel: *channel, due: self.now, reminder: reminder + 1 };
-        self.insert(vec![row], &context.subject, EventKind::Reminder, &notice, *id)?;
+        self.insert(vec![row], &context.subject, EventKind::Reminder, &notice, incident.id)?;
         Ok(true)
     }
 }
@@ -118,46 +112,31 @@ pub fn skip_repetitions(tx: &Transaction<'_>, incident: IncidentId) -> Result<()
     Ok(())
 }
 
-/// The parameters are [`MachineStatus::Offline`], [`MachineStatus::Online`], [`OFFLINE`], the two conditions that need no
-/// online machine, [`DeliveryState::Delivered`], [`DeliveryState::Dead`], now, [`MOST_AT_ONCE`] and
-/// [`EventKind::Escalation`].
-const OPEN: &str = "
-    SELECT i.id, i.machine_id, i.kind, i.subject, i.last_seen, o.channel_id,
-           max(CASE WHEN o.state IN (?6, ?7) THEN coalesce(o.delivered_at, o.created_at) END) AS notified,
-           max(o.reminder), max(CASE WHEN o.event = ?10 THEN 1 ELSE 0 END)
-    FROM incident i JOIN machine_state s ON s.machine_id = i.machine_id
-    JOIN outbox o ON o.incident_id = i.id
-    JOIN channel c ON c.id = o.channel_id JOIN recipient r ON r.id = c.recipient_id
-    WHERE i.ended_at IS NULL AND i.notified_at IS NOT NULL AND i.acknowledged_at IS NULL AND NOT i.planned
-      AND s.watched AND CASE WHEN i.kind = ?3 THEN s.status = ?1 ELSE s.status = ?2 OR i.kind IN (?4, ?5) END
-      AND c.enabled AND r.enabled AND r.remind_every IS NOT NULL
-    GROUP BY i.id, i.machine_id, i.kind, i.subject, i.last_seen, o.channel_id, r.remind_every
-    HAVING max(CASE WHEN o.state IN (0, 1) THEN 1 ELSE 0 END) = 0
-       AND max(CASE WHEN o.state IN (?6, ?7) THEN coalesce(o.delivered_at, o.created_at) END) + r.remind_every / 2 <= ?8
-    ORDER BY notified, i.id, o.channel_id LIMIT ?9";
-
-/// Those that a reminder may name now: an offline machine hides its conditions.
-fn open_incidents(connection: &Connection, now: Moment) -> Result<Vec<OpenIncident>, StoreError> {
-    let mut statement = connection.prepare_cached(OPEN)?;
+/// Those that a reminder may name now.
+fn announced(connection: &Connection, now: Moment) -> Result<Vec<Announced>, StoreError> {
+    let condition = unacknowledged::condition();
+    let notified = "max(CASE WHEN o.state IN (?1, ?2) THEN coalesce(o.delivered_at, o.created_at) END)";
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT {COLUMNS}, o.channel_id, {notified} AS notified,
+                max(o.reminder), max(CASE WHEN o.event = ?3 THEN 1 ELSE 0 END)
+         FROM incident i JOIN machine_state s ON s.machine_id = i.machine_id
+         JOIN outbox o ON o.incident_id = i.id
+         JOIN channel c ON c.id = o.channel_id JOIN recipient r ON r.id = c.recipient_id
+         WHERE {condition} AND c.enabled AND r.enabled AND r.remind_every IS NOT NULL
+         GROUP BY {COLUMNS}, o.channel_id, r.remind_every
+         HAVING max(CASE WHEN o.{UNDELIVERED} THEN 1 ELSE 0 END) = 0 AND {notified} + r.remind_every / 2 <= ?4
+         ORDER BY notified, i.id, o.channel_id LIMIT ?5"
+    ))?;
     let values = params![
-        MachineStatus::Offline as i64,
-        MachineStatus::Online as i64,
-        OFFLINE,
-        Condition::NeverSeen.name(),
-        Condition::RefusedToken.name(),
         DeliveryState::Delivered as i64,
         DeliveryState::Dead as i64,
+        EventKind::Escalation.name(),
         now.0,
         MOST_AT_ONCE,
-        EventKind::Escalation.name(),
     ];
     let rows = statement.query_map(values, |row| {
-        Ok(OpenIncident {
-            id: IncidentId(row.get(0)?),
-            machine: MachineId(row.get(1)?),
-            kind: row.get(2)?,
-            subject: row.get(3)?,
-            since: Moment(row.get(4)?),
+        Ok(Announced {
+            incident: Unacknowledged::of_row(row)?,
             channel: ChannelId(row.get(5)?),
             notified: Moment(row.get(6)?),
             reminder: row.get(7)?,
