@@ -5,10 +5,13 @@
 //! needs.
 
 pub mod clock_steps;
+mod lease_owner;
 mod obsolete;
 #[cfg(test)]
 mod tests;
 pub mod watched_clock;
+
+pub use lease_owner::LeaseOwner;
 
 use crate::clock::{Moment, milliseconds};
 use crate::monitor::notify::channel::{Channel, ChannelId, ChannelKind};
@@ -36,22 +39,6 @@ pub const UNKNOWN_HOLD: Duration = Duration::from_secs(30 * 60);
 
 /// Rows whose backoff ends early are tried after this time.
 const FREED_AFTER: Duration = Duration::from_secs(1);
-
-/// Identifies the process in its leases: a random number, drawn at its start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LeaseOwner(i64);
-
-impl LeaseOwner {
-    pub fn new() -> LeaseOwner {
-        LeaseOwner(i64::from_ne_bytes(fastrand::u64(..).to_ne_bytes()))
-    }
-}
-
-impl Default for LeaseOwner {
-    fn default() -> LeaseOwner {
-        LeaseOwner::new()
-    }
-}
 
 /// An enabled channel with rows that can be delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -217,7 +204,7 @@ impl Store {
         self.write(|transaction| {
             let Some((channel, clock)) = enabled_channel(transaction, channel)? else { return Ok(None) };
             let expired = expire(transaction, channel.id, now)?;
-            obsolete::skip_reminders(transaction, channel.id)?;
+            obsolete::skip(transaction, channel.id, owner, now)?;
             let mut rows = lease_due(transaction, channel.id, owner, most.retries.min(most.rows), true, now)?;
             rows.extend(lease_due(
                 transaction,

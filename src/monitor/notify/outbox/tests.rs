@@ -243,21 +243,35 @@ fn quiet_hours_hold_no_retry_that_a_clock_which_was_ahead_has_scheduled() {
 }
 
 #[test]
-fn a_reminder_that_failed_is_not_sent_again_after_the_end_or_an_acknowledgement() {
-    for (what, is_sent) in [("ended_at", false), ("acknowledged_at", false), ("planned", true)] {
-        let store = Store::scratch();
-        filled(&store);
-        let sql = "UPDATE incident SET ended_at = NULL; DELETE FROM outbox WHERE event = 'online';
-                   UPDATE outbox SET event = 'reminder', reminder = 1 WHERE id = 1";
-        store.write(|transaction| Ok(transaction.execute_batch(sql)?)).expect("a reminder");
-        let owner = LeaseOwner::new();
-        assert_eq!(leased(&store, owner, NOW), [1, 2], "it may be in flight when the incident ends");
-        let sql = format!(
-            "UPDATE incident SET {what} = 1; UPDATE outbox SET state = 0, attempts = 1, lease = NULL"
-        );
-        store.write(|transaction| Ok(transaction.execute_batch(&sql)?)).expect("failed");
-        let again = leased(&store, owner, NOW.plus(MINUTE));
-        assert_eq!(again, if is_sent { vec![1, 2] } else { vec![2] }, "{what}");
+fn a_message_that_failed_or_whose_process_ended_is_not_sent_again_once_it_has_lost_its_reason() {
+    for (event, what, is_sent) in [
+        ("reminder", "ended_at", false),
+        ("reminder", "acknowledged_at", false),
+        ("reminder", "planned", true),
+        ("escalation", "ended_at", true),
+        ("escalation", "acknowledged_at", false),
+        ("offline", "acknowledged_at", true),
+    ] {
+        let failed = "UPDATE outbox SET state = 0, attempts = 1, lease = NULL";
+        // Another monitor takes it over, when the lease is over.
+        for (then, owner, later) in [(failed, 1, MINUTE), ("", 2, LEASE)] {
+            let store = Store::scratch();
+            filled(&store);
+            let sql = format!(
+                "UPDATE incident SET ended_at = NULL; DELETE FROM outbox WHERE event = 'online';
+                 UPDATE outbox SET event = '{event}' WHERE id = 1"
+            );
+            store.write(|transaction| Ok(transaction.execute_batch(&sql)?)).expect("changed");
+            assert_eq!(
+                leased(&store, LeaseOwner(1), NOW),
+                [1, 2],
+                "it may be in flight when the incident ends"
+            );
+            let sql = format!("UPDATE incident SET {what} = 1; {then}");
+            store.write(|transaction| Ok(transaction.execute_batch(&sql)?)).expect("changed");
+            let again = leased(&store, LeaseOwner(owner), NOW.plus(later));
+            assert_eq!(again, if is_sent { vec![1, 2] } else { vec![2] }, "{event} {what} {then}");
+        }
     }
 }
 
