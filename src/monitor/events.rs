@@ -2,9 +2,9 @@
 
 use crate::clock::Moment;
 use crate::monitor::machine::MachineId;
-use crate::monitor::store::page::{Page, paged, rows};
+use crate::monitor::store::page::{Page, paged};
+use crate::monitor::store::sql::{Transaction, params};
 use crate::monitor::store::{Store, StoreError};
-use rusqlite::{Transaction, params};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct RecordedEvent {
@@ -33,7 +33,7 @@ impl Store {
              FROM event e LEFT JOIN machine m ON m.id = e.machine_id WHERE {condition} {order} LIMIT {limit}"
         );
         self.read(|connection| {
-            rows(connection, &sql, Vec::new(), |row| {
+            connection.query_all(&sql, &[], |row| {
                 let machine: Option<i64> = row.get(2)?;
                 let name: Option<String> = row.get(3)?;
                 Ok(RecordedEvent {
@@ -56,7 +56,9 @@ pub fn note(
     detail: Option<serde_json::Value>,
     now: Moment,
 ) -> Result<(), StoreError> {
-    tx.prepare_cached("INSERT INTO event (at, machine_id, kind, detail) VALUES (?1, ?2, ?3, ?4)")?
-        .execute(params![now.0, machine.map(|id| id.0), kind, detail.map(|detail| detail.to_string())])?;
+    tx.execute(
+        "INSERT INTO event (at, machine_id, kind, detail) VALUES (?1, ?2, ?3, ?4)",
+        params![now.0, machine.map(|id| id.0), kind, detail.map(|detail| detail.to_string())],
+    )?;
     Ok(())
 }

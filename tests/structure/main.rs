@@ -16,6 +16,8 @@ const MAX_TYPES_OF_ONE_NAME: usize = 2;
 const MAX_MEDIAN_FUNCTION_LINES: usize = 8;
 const MAX_P95_FUNCTION_LINES: usize = 26;
 const MAX_UNSAFE_BLOCKS: usize = 7;
+/// The libraries of the database engines, which only the store knows; all others use `store::sql`.
+const ENGINES: [&str; 2] = ["rusqlite", "tokio_postgres"];
 /// Words that no name contains, and the terms of the field to use.
 const REFUSED_WORDS: [(&str, &str); 8] = [
     ("told", "notified, reported, known"),
@@ -133,6 +135,17 @@ fn words(name: &str) -> Vec<String> {
     }
     words.retain(|word| !word.is_empty());
     words
+}
+
+#[test]
+fn only_the_store_knows_the_database_engines() {
+    let mut found = BTreeMap::new();
+    for file in files().iter().filter(|file| !file.path.starts_with("src/monitor/store/")) {
+        for token in tokens(&file.text).iter().filter(|token| ENGINES.contains(&token.text.as_str())) {
+            found.insert(format!("{}:{}", file.path, token.line), format!(": {}", token.text));
+        }
+    }
+    check("uses of an engine's library outside src/monitor/store", &found);
 }
 
 #[test]

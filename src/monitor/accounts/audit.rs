@@ -2,9 +2,9 @@
 
 use super::visitor::Visitor;
 use crate::clock::Moment;
-use crate::monitor::store::page::{Page, paged, rows};
+use crate::monitor::store::page::{Page, paged};
+use crate::monitor::store::sql::{Transaction, params};
 use crate::monitor::store::{Store, StoreError};
-use rusqlite::{Transaction, params};
 use std::net::IpAddr;
 
 /// The actor of changes by commands of the command line.
@@ -37,10 +37,9 @@ impl Actor {
         now: Moment,
     ) -> Result<(), StoreError> {
         let address = self.address.map(|address| address.to_string());
-        let mut statement = tx.prepare_cached(
-            "INSERT INTO audit (at, actor, address, action, subject, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        )?;
-        statement.execute(params![now.0, self.name, address, action, subject, detail])?;
+        let sql =
+            "INSERT INTO audit (at, actor, address, action, subject, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        tx.execute(sql, params![now.0, self.name, address, action, subject, detail])?;
         Ok(())
     }
 }
@@ -78,7 +77,7 @@ impl Store {
             "SELECT id, at, actor, address, action, subject, detail FROM audit WHERE {condition} {order} LIMIT {limit}"
         );
         self.read(|connection| {
-            rows(connection, &sql, Vec::new(), |row| {
+            connection.query_all(&sql, &[], |row| {
                 Ok(AuditRecord {
                     id: row.get(0)?,
                     at: Moment(row.get(1)?),

@@ -5,11 +5,11 @@
 
 use super::visitor::UserId;
 use crate::monitor::registry::token::random;
+use crate::monitor::store::sql::params;
 use crate::monitor::store::{Refused, Store};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
-use rusqlite::params;
 use sha2::Sha256;
 use std::fmt;
 
@@ -84,7 +84,7 @@ impl Store {
                 "INSERT INTO web_key (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING",
                 params![name, new],
             )?;
-            Ok(tx.query_row("SELECT value FROM web_key WHERE name = ?1", [name], |row| row.get(0))?)
+            Ok(tx.query_row("SELECT value FROM web_key WHERE name = ?1", params![name], |row| row.get(0))?)
         })
     }
 }

@@ -7,8 +7,8 @@ use super::visitor::UserId;
 use crate::clock::Moment;
 use crate::monitor::config::PublicUrl;
 use crate::monitor::registry::token::{Token, TokenHash, TokenUse};
+use crate::monitor::store::sql::{Connection, params};
 use crate::monitor::store::{Refused, Store, StoreError};
-use rusqlite::{Connection, OptionalExtension, params};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -71,16 +71,14 @@ pub fn link_of(token: &Token, public_url: Option<&PublicUrl>) -> String {
     PublicUrl::link(public_url, &format!("welcome?link={}", token.as_str()))
 }
 
-fn find(connection: &Connection, token: &str, now: Moment) -> Result<Option<Invited>, StoreError> {
+fn find(connection: &Connection<'_>, token: &str, now: Moment) -> Result<Option<Invited>, StoreError> {
     // Found by its hash: the time that the search takes says nothing about the token.
-    let mut statement = connection.prepare_cached(
+    connection.query_optional(
         "SELECT web_user.id, name, totp_secret IS NOT NULL FROM web_invitation
          JOIN web_user ON web_user.id = user_id WHERE hash = ?1 AND expires_at > ?2",
-    )?;
-    let found = statement.query_row(params![TokenHash::of(token).0, now.0], |row| {
-        Ok(Invited { id: UserId(row.get(0)?), name: row.get(1)?, has_totp: row.get(2)? })
-    });
-    Ok(found.optional()?)
+        params![TokenHash::of(token).0, now.0],
+        |row| Ok(Invited { id: UserId(row.get(0)?), name: row.get(1)?, has_totp: row.get(2)? }),
+    )
 }
 
 #[cfg(test)]

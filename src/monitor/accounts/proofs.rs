@@ -5,8 +5,8 @@ use super::sessions::end_all;
 use super::totp::{TotpSecret, recovery_hash};
 use super::visitor::UserId;
 use crate::clock::Moment;
+use crate::monitor::store::sql::{Connection, Transaction, params};
 use crate::monitor::store::{Refused, Store, StoreError};
-use rusqlite::{OptionalExtension, Transaction, params};
 
 /// What a sign-in is checked against.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,20 +31,20 @@ pub enum SecondFactor {
 impl Store {
     pub fn login_record(&self, name: &str) -> Result<Option<LoginRecord>, StoreError> {
         self.read(|connection| {
-            let mut statement = connection.prepare_cached(
+            connection.query_optional(
                 "SELECT id, name, password, totp_secret IS NOT NULL, time_zone IS NOT NULL
                  FROM web_user WHERE name = ?1",
-            )?;
-            let found = statement.query_row([name], |row| {
-                Ok(LoginRecord {
-                    id: UserId(row.get(0)?),
-                    name: row.get(1)?,
-                    password: row.get(2)?,
-                    has_totp: row.get(3)?,
-                    has_time_zone: row.get(4)?,
-                })
-            });
-            Ok(found.optional()?)
+                params![name],
+                |row| {
+                    Ok(LoginRecord {
+                        id: UserId(row.get(0)?),
+                        name: row.get(1)?,
+                        password: row.get(2)?,
+                        has_totp: row.get(3)?,
+                        has_time_zone: row.get(4)?,
+                    })
+                },
+            )
         })
     }
 
@@ -92,7 +92,7 @@ impl Store {
     pub fn clear_totp(&self, actor: &Actor, user: UserId, now: Moment) -> Result<(), Refused> {
         self.transact(|tx| {
             let sql = "UPDATE web_user SET totp_secret = NULL, totp_step = NULL WHERE id = ?1";
-            tx.execute(sql, [user.0])?;
+            tx.execute(sql, params![user.0])?;
             replace_codes(tx, user, &[])?;
             end_all(tx, user, None)?;
             Ok(record(tx, actor, user, "user.totp.off", now)?)
@@ -107,13 +107,11 @@ impl Store {
 
 /// Whether the code is one of the authenticator program that was not used.
 fn uses_totp(tx: &Transaction<'_>, user: UserId, code: &str, now: Moment) -> Result<bool, StoreError> {
-    let found = tx
-        .query_row(
-            "SELECT totp_secret, totp_step FROM web_user WHERE id = ?1 AND totp_secret IS NOT NULL",
-            [user.0],
-            |row| Ok((TotpSecret(row.get(0)?), row.get::<_, Option<i64>>(1)?)),
-        )
-        .optional()?;
+    let found = tx.query_optional(
+        "SELECT totp_secret, totp_step FROM web_user WHERE id = ?1 AND totp_secret IS NOT NULL",
+        params![user.0],
+        |row| Ok((TotpSecret(row.get(0)?), row.get::<Option<i64>>(1)?)),
+    )?;
     let step = found.and_then(|(secret, used)| secret.step_of(code, used, now));
     let Some(step) = step else { return Ok(false) };
     tx.execute("UPDATE web_user SET totp_step = ?2 WHERE id = ?1", params![user.0, step])?;
@@ -128,14 +126,14 @@ fn use_recovery(tx: &Transaction<'_>, user: UserId, code: &str) -> Result<Option
     }
 }
 
-fn count_codes(connection: &rusqlite::Connection, user: UserId) -> Result<usize, StoreError> {
+fn count_codes(connection: &Connection<'_>, user: UserId) -> Result<usize, StoreError> {
     let sql = "SELECT count(*) FROM web_recovery_code WHERE user_id = ?1";
-    let left: i64 = connection.query_row(sql, [user.0], |row| row.get(0))?;
+    let left: i64 = connection.query_row(sql, params![user.0], |row| row.get(0))?;
     Ok(usize::try_from(left).unwrap_or(0))
 }
 
 fn replace_codes(tx: &Transaction<'_>, user: UserId, codes: &[String]) -> Result<(), StoreError> {
-    tx.execute("DELETE FROM web_recovery_code WHERE user_id = ?1", [user.0])?;
+    tx.execute("DELETE FROM web_recovery_code WHERE user_id = ?1", params![user.0])?;
     let mut insert = tx.prepare("INSERT INTO web_recovery_code (user_id, hash) VALUES (?1, ?2)")?;
     for code in codes {
         insert.execute(params![user.0, recovery_hash(code).0])?;
@@ -153,7 +151,7 @@ pub(super) fn store_password(
     tx.execute("UPDATE web_user SET password = ?2 WHERE id = ?1", params![user.0, hash])?;
     end_all(tx, user, None)?;
     // Somebody else may have a link of before.
-    tx.execute("DELETE FROM web_invitation WHERE user_id = ?1", [user.0])?;
+    tx.execute("DELETE FROM web_invitation WHERE user_id = ?1", params![user.0])?;
     Ok(record(tx, actor, user, "user.password", now)?)
 }
 
@@ -166,7 +164,7 @@ fn record(
     now: Moment,
 ) -> Result<(), StoreError> {
     let name: Option<String> =
-        tx.query_row("SELECT name FROM web_user WHERE id = ?1", [user.0], |row| row.get(0)).optional()?;
+        tx.query_optional("SELECT name FROM web_user WHERE id = ?1", params![user.0], |row| row.get(0))?;
     actor.record(tx, action, name.as_deref(), None, now)
 }
 

@@ -5,8 +5,8 @@ use super::sessions::end_all;
 use super::users::{User, check_scope, described, find_user, keep_an_owner, one, set_scope, unknown};
 use super::visitor::{AccessScope, Role};
 use crate::clock::Moment;
+use crate::monitor::store::sql::params;
 use crate::monitor::store::{Refused, Store};
-use rusqlite::params;
 
 /// Changes of a user; `None` keeps a value.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -4,8 +4,8 @@ use super::users;
 use super::visitor::{UserId, Visitor};
 use crate::clock::Moment;
 use crate::monitor::registry::token::{Token, TokenHash, TokenUse};
+use crate::monitor::store::sql::{Connection, Transaction, params};
 use crate::monitor::store::{Refused, Store, StoreError};
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -64,7 +64,7 @@ impl Store {
         };
         if now.since(used_at) >= USE_WRITTEN {
             let written = self.write(|tx| {
-                Ok(tx.execute("UPDATE web_session SET used_at = ?2 WHERE id = ?1", params![id.0, now.0])?)
+                tx.execute("UPDATE web_session SET used_at = ?2 WHERE id = ?1", params![id.0, now.0])
             });
             // A full disk must not sign everyone out.
             if let Err(error) = written {
@@ -77,12 +77,11 @@ impl Store {
     /// The user's sessions that have not ended, the last used first.
     pub fn sessions(&self, user: UserId, now: Moment) -> Result<Vec<Session>, StoreError> {
         self.read(|connection| {
-            let mut statement = connection.prepare(
+            connection.query_all(
                 "SELECT id, created_at, used_at, address, agent FROM web_session
                  WHERE user_id = ?1 AND created_at > ?2 AND used_at > ?3 ORDER BY used_at DESC, id DESC",
-            )?;
-            let rows =
-                statement.query_map(params![user.0, now.minus(LIFETIME).0, now.minus(IDLE).0], |row| {
+                params![user.0, now.minus(LIFETIME).0, now.minus(IDLE).0],
+                |row| {
                     Ok(Session {
                         id: SessionId(row.get(0)?),
                         created_at: Moment(row.get(1)?),
@@ -90,8 +89,8 @@ impl Store {
                         address: row.get(3)?,
                         agent: row.get(4)?,
                     })
-                })?;
-            Ok(rows.collect::<Result<_, _>>()?)
+                },
+            )
         })
     }
 
@@ -107,7 +106,7 @@ impl Store {
     pub fn end_session_of(&self, token: &str) -> Result<(), StoreError> {
         let hash = TokenHash::of(token);
         self.write(|tx| {
-            tx.execute("DELETE FROM web_session WHERE hash = ?1", [hash.0])?;
+            tx.execute("DELETE FROM web_session WHERE hash = ?1", params![hash.0])?;
             Ok(())
         })
     }
@@ -121,7 +120,7 @@ impl Store {
     pub fn prune_sessions(&self, now: Moment) -> Result<usize, StoreError> {
         self.write(|tx| {
             let sql = "DELETE FROM web_session WHERE created_at <= ?1 OR used_at <= ?2";
-            Ok(tx.execute(sql, [now.minus(LIFETIME).0, now.minus(IDLE).0])?)
+            tx.execute(sql, params![now.minus(LIFETIME).0, now.minus(IDLE).0])
         })
     }
 }
@@ -152,23 +151,21 @@ pub(super) fn end_all(
 ) -> Result<usize, StoreError> {
     // Ids begin at 1.
     let except = except.map_or(0, |id| id.0);
-    Ok(tx.execute("DELETE FROM web_session WHERE user_id = ?1 AND id <> ?2", params![user.0, except])?)
+    tx.execute("DELETE FROM web_session WHERE user_id = ?1 AND id <> ?2", params![user.0, except])
 }
 
 fn find(
-    connection: &Connection,
+    connection: &Connection<'_>,
     hash: &TokenHash,
     now: Moment,
 ) -> Result<Option<(SessionId, Moment, Visitor)>, StoreError> {
     // Found by its hash: the time that the search takes says nothing about the token.
-    let mut statement = connection.prepare_cached(
-        "SELECT id, user_id, used_at FROM web_session WHERE hash = ?1 AND created_at > ?2 AND used_at > ?3",
-    )?;
-    let found = statement
-        .query_row(params![hash.0, now.minus(LIFETIME).0, now.minus(IDLE).0], |row| {
+    let sql =
+        "SELECT id, user_id, used_at FROM web_session WHERE hash = ?1 AND created_at > ?2 AND used_at > ?3";
+    let found =
+        connection.query_optional(sql, params![hash.0, now.minus(LIFETIME).0, now.minus(IDLE).0], |row| {
             Ok((SessionId(row.get(0)?), UserId(row.get(1)?), Moment(row.get(2)?)))
-        })
-        .optional()?;
+        })?;
     let Some((id, user, used_at)) = found else { return Ok(None) };
     Ok(users::one(connection, user)?.map(|user| (id, used_at, user.into())))
 }
@@ -206,9 +203,7 @@ mod tests {
         assert_eq!((visitor.name.as_str(), visitor.role), ("ada", Role::Owner));
         assert!(!is_valid(&store, "hbs_other", Moment(2_000)));
         let stored: Vec<u8> = store
-            .read(
-                |connection| Ok(connection.query_row("SELECT hash FROM web_session", [], |row| row.get(0))?),
-            )
+            .read(|connection| connection.query_row("SELECT hash FROM web_session", &[], |row| row.get(0)))
             .expect("read");
         assert_eq!(stored, TokenHash::of(&token).0);
     }

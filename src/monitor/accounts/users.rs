@@ -4,9 +4,9 @@ use super::audit::{Actor, COMMAND_LINE};
 use super::visitor::{AccessScope, Role, UserId, Visitor};
 use crate::clock::Moment;
 use crate::monitor::machine;
+use crate::monitor::store::sql::{Connection, Row, Transaction, params};
 use crate::monitor::store::{Refused, Store, StoreError};
 use crate::monitor::zone::{ZONES, Zone};
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use std::path::Path;
 
 /// Most users of a monitor.
@@ -48,15 +48,15 @@ impl Store {
             if find_user(tx, name)?.is_some() {
                 return Err(Refused::because(format!("there is a user \"{name}\" already")));
             }
-            let users: i64 = tx.query_row("SELECT count(*) FROM web_user", [], |row| row.get(0))?;
+            let users: i64 = tx.query_row("SELECT count(*) FROM web_user", &[], |row| row.get(0))?;
             if users >= MOST_USERS {
                 return Err(Refused::because(format!("there are {users} users; remove some first")));
             }
-            tx.execute(
-                "INSERT INTO web_user (name, role, created_at) VALUES (?1, ?2, ?3)",
+            let id = tx.query_row(
+                "INSERT INTO web_user (name, role, created_at) VALUES (?1, ?2, ?3) RETURNING id",
                 params![name, role.name(), now.0],
+                |row| Ok(UserId(row.get(0)?)),
             )?;
-            let id = UserId(tx.last_insert_rowid());
             set_scope(tx, id, scope)?;
             actor.record(tx, "user.add", Some(name), Some(&described(role, scope)), now)?;
             Ok(id)
@@ -66,8 +66,7 @@ impl Store {
     /// All users, by name.
     pub fn users(&self) -> Result<Vec<User>, StoreError> {
         self.read(|connection| {
-            let mut statement = connection.prepare(&format!("{SELECT} ORDER BY name"))?;
-            let rows = statement.query_map([], read)?.collect::<rusqlite::Result<Vec<_>>>()?;
+            let rows = connection.query_all(&format!("{SELECT} ORDER BY name"), &[], read)?;
             rows.into_iter().map(|row| with_scope(connection, row)).collect()
         })
     }
@@ -89,7 +88,7 @@ impl Store {
 
     pub fn has_users(&self) -> Result<bool, StoreError> {
         self.read(|connection| {
-            Ok(connection.query_row("SELECT EXISTS (SELECT 1 FROM web_user)", [], |row| row.get(0))?)
+            connection.query_row("SELECT EXISTS (SELECT 1 FROM web_user)", &[], |row| row.get(0))
         })
     }
 
@@ -101,7 +100,7 @@ impl Store {
         self.transact(|tx| {
             let user = find_user(tx, name)?.ok_or_else(|| unknown(name))?;
             keep_an_owner(tx, actor, &user)?;
-            tx.execute("DELETE FROM web_user WHERE id = ?1", [user.id.0])?;
+            tx.execute("DELETE FROM web_user WHERE id = ?1", params![user.id.0])?;
             actor.record(tx, "user.remove", Some(name), None, now)?;
             Ok(user.id)
         })
@@ -125,7 +124,7 @@ const SELECT: &str = "
     FROM web_user";
 
 /// A row of [`SELECT`] and whether the user is limited.
-fn read(row: &Row<'_>) -> rusqlite::Result<(User, bool)> {
+fn read(row: &Row<'_>) -> Result<(User, bool), StoreError> {
     let role: String = row.get(2)?;
     let user = User {
         id: UserId(row.get(0)?),
@@ -141,39 +140,37 @@ fn read(row: &Row<'_>) -> rusqlite::Result<(User, bool)> {
     Ok((user, row.get(3)?))
 }
 
-fn with_scope(connection: &Connection, (user, is_limited): (User, bool)) -> Result<User, StoreError> {
+fn with_scope(connection: &Connection<'_>, (user, is_limited): (User, bool)) -> Result<User, StoreError> {
     let scope = if is_limited { limits(connection, user.id)? } else { AccessScope::All };
     Ok(User { scope, ..user })
 }
 
-fn limits(connection: &Connection, id: UserId) -> Result<AccessScope, StoreError> {
+fn limits(connection: &Connection<'_>, id: UserId) -> Result<AccessScope, StoreError> {
     let (mut groups, mut tags) = (Vec::new(), Vec::new());
-    let mut statement = connection
-        .prepare_cached("SELECT kind, name FROM web_user_scope WHERE user_id = ?1 ORDER BY name")?;
-    let mut rows = statement.query([id.0])?;
-    while let Some(row) = rows.next()? {
-        match row.get::<_, String>(0)?.as_str() {
+    let sql = "SELECT kind, name FROM web_user_scope WHERE user_id = ?1 ORDER BY name";
+    connection.query_each(sql, params![id.0], |row| {
+        match row.get(0)? {
             GROUP => groups.push(row.get(1)?),
             TAG => tags.push(row.get(1)?),
             // A kind of a later version includes nothing.
             _ => {}
         }
-    }
+        Ok(())
+    })?;
     Ok(AccessScope::Limited { groups, tags })
 }
 
 const GROUP: &str = "group";
 const TAG: &str = "tag";
 
-pub(super) fn one(connection: &Connection, id: UserId) -> Result<Option<User>, StoreError> {
-    let mut statement = connection.prepare_cached(&format!("{SELECT} WHERE web_user.id = ?1"))?;
-    let found = statement.query_row([id.0], read).optional()?;
+pub(super) fn one(connection: &Connection<'_>, id: UserId) -> Result<Option<User>, StoreError> {
+    let found =
+        connection.query_optional(&format!("{SELECT} WHERE web_user.id = ?1"), params![id.0], read)?;
     found.map(|row| with_scope(connection, row)).transpose()
 }
 
-pub(super) fn find_user(connection: &Connection, name: &str) -> Result<Option<User>, StoreError> {
-    let mut statement = connection.prepare_cached(&format!("{SELECT} WHERE name = ?1"))?;
-    let found = statement.query_row([name], read).optional()?;
+pub(super) fn find_user(connection: &Connection<'_>, name: &str) -> Result<Option<User>, StoreError> {
+    let found = connection.query_optional(&format!("{SELECT} WHERE name = ?1"), params![name], read)?;
     found.map(|row| with_scope(connection, row)).transpose()
 }
 
@@ -185,7 +182,7 @@ pub(super) fn unknown(name: &str) -> Refused {
 pub(super) fn set_scope(tx: &Transaction<'_>, id: UserId, scope: &AccessScope) -> Result<(), StoreError> {
     let is_limited = *scope != AccessScope::All;
     tx.execute("UPDATE web_user SET is_limited = ?2 WHERE id = ?1", params![id.0, is_limited])?;
-    tx.execute("DELETE FROM web_user_scope WHERE user_id = ?1", [id.0])?;
+    tx.execute("DELETE FROM web_user_scope WHERE user_id = ?1", params![id.0])?;
     let AccessScope::Limited { groups, tags } = scope else { return Ok(()) };
     let groups = groups.iter().map(|name| (GROUP, name));
     for (kind, name) in groups.chain(tags.iter().map(|name| (TAG, name))) {

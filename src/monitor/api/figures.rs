@@ -3,9 +3,8 @@
 use super::lists::STATUSES;
 use crate::clock::Moment;
 use crate::monitor::notify::delivery_state::UNDELIVERED;
-use crate::monitor::store::page::rows;
+use crate::monitor::store::sql::{Row, params};
 use crate::monitor::store::{Store, StoreError, beside};
-use rusqlite::Row;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -32,10 +31,10 @@ impl Store {
         let mut figures = StoredFigures::default();
         self.read(|connection| {
             let sql = "SELECT status, watched, count(*) FROM machine_state GROUP BY status, watched";
-            let counts = |row: &Row<'_>| -> rusqlite::Result<(usize, bool, u64)> {
+            let counts = |row: &Row<'_>| -> Result<(usize, bool, u64), StoreError> {
                 Ok((number(row, 0)? as usize, row.get(1)?, number(row, 2)?))
             };
-            for (status, watched, count) in rows(connection, sql, Vec::new(), counts)? {
+            for (status, watched, count) in connection.query_all(sql, &[], counts)? {
                 match figures.machines.get_mut(status).filter(|_| watched) {
                     Some(machines) => *machines += count,
                     None => figures.disabled += count,
@@ -43,16 +42,16 @@ impl Store {
             }
             let sql =
                 "SELECT count(DISTINCT machine_id) FROM maintenance WHERE starts_at <= ?1 AND ends_at > ?1";
-            figures.paused = connection.query_row(sql, [now.0], |row| number(row, 0))?;
+            figures.paused = connection.query_row(sql, params![now.0], |row| number(row, 0))?;
             let sql = "SELECT kind, count(*) FROM incident WHERE ended_at IS NULL GROUP BY kind";
-            let open = rows(connection, sql, Vec::new(), |row| Ok((row.get(0)?, number(row, 1)?)))?;
+            let open = connection.query_all(sql, &[], |row| Ok((row.get(0)?, number(row, 1)?)))?;
             figures.incidents = open.into_iter().collect();
             let sql = "SELECT c.kind, o.state, count(*) FROM outbox o JOIN channel c ON c.id = o.channel_id
                        GROUP BY c.kind, o.state";
-            let counts = |row: &Row<'_>| -> rusqlite::Result<(String, usize, u64)> {
+            let counts = |row: &Row<'_>| -> Result<(String, usize, u64), StoreError> {
                 Ok((row.get(0)?, number(row, 1)? as usize, number(row, 2)?))
             };
-            for (kind, state, count) in rows(connection, sql, Vec::new(), counts)? {
+            for (kind, state, count) in connection.query_all(sql, &[], counts)? {
                 if let Some(notifications) = figures.notifications.entry(kind).or_default().get_mut(state) {
                     *notifications += count;
                 }
@@ -62,9 +61,9 @@ impl Store {
                        WHERE o.{UNDELIVERED} AND o.attempts > 0 GROUP BY c.id, c.kind ORDER BY c.id"
             );
             figures.retrying =
-                rows(connection, sql, Vec::new(), |row| Ok((row.get(0)?, row.get(1)?, number(row, 2)?)))?;
+                connection.query_all(sql, &[], |row| Ok((row.get(0)?, row.get(1)?, number(row, 2)?)))?;
             let sql = &format!("SELECT min(due_at) FROM outbox WHERE {UNDELIVERED}");
-            let oldest: Option<i64> = connection.query_row(sql, [], |row| row.get(0))?;
+            let oldest: Option<i64> = connection.query_row(sql, &[], |row| row.get(0))?;
             figures.overdue_s = oldest.map_or(0.0, |due| now.since(Moment(due)).as_secs_f64());
             Ok(())
         })?;
@@ -74,8 +73,8 @@ impl Store {
 }
 
 /// Of what is counted or numbered from 0.
-fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
-    Ok(u64::try_from(row.get::<_, i64>(column)?).unwrap_or(0))
+fn number(row: &Row<'_>, column: usize) -> Result<u64, StoreError> {
+    Ok(u64::try_from(row.get::<i64>(column)?).unwrap_or(0))
 }
 
 fn size(path: &Path) -> u64 {

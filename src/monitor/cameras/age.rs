@@ -5,8 +5,8 @@ use crate::mac::Mac;
 use crate::monitor::cameras::minutes::{day, minute};
 use crate::monitor::incidents::conditions::end_forgotten;
 use crate::monitor::machine::MachineId;
+use crate::monitor::store::sql::{Connection, params};
 use crate::monitor::store::{Store, StoreError};
-use rusqlite::{Connection, params};
 use std::time::Duration;
 
 /// Without a report for longer, a camera is forgotten with its history.
@@ -34,7 +34,7 @@ impl Store {
         self.write(|tx| {
             let forgotten = not_reported(tx, turn, turns, now)?;
             for (id, camera) in &forgotten {
-                tx.execute("DELETE FROM camera WHERE id = ?1", [id])?;
+                tx.execute("DELETE FROM camera WHERE id = ?1", params![id])?;
                 end_forgotten(tx, camera.machine, |subject| Mac::parse(subject) == Some(camera.mac), now)?;
             }
             tx.execute(
@@ -49,22 +49,19 @@ impl Store {
 }
 
 fn not_reported(
-    connection: &Connection,
+    connection: &Connection<'_>,
     turn: i64,
     turns: i64,
     now: Moment,
 ) -> Result<Vec<(i64, ForgottenCamera)>, StoreError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT c.id, c.machine_id, c.mac FROM machine m CROSS JOIN camera c ON c.machine_id = m.id
-         WHERE m.id % ?1 = ?2 AND c.reported < ?3",
-    )?;
-    let mut rows = statement.query(params![turns, turn, minute(now.minus(REPORTED_WITHIN))])?;
+    let sql = "SELECT c.id, c.machine_id, c.mac FROM machine m CROSS JOIN camera c ON c.machine_id = m.id
+               WHERE m.id % ?1 = ?2 AND c.reported < ?3";
     let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        let mac: String = row.get(2)?;
-        if let Some(mac) = Mac::parse(&mac) {
+    connection.query_each(sql, params![turns, turn, minute(now.minus(REPORTED_WITHIN))], |row| {
+        if let Some(mac) = Mac::parse(row.get(2)?) {
             found.push((row.get(0)?, ForgottenCamera { machine: MachineId(row.get(1)?), mac }));
         }
-    }
+        Ok(())
+    })?;
     Ok(found)
 }

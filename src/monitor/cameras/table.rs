@@ -5,8 +5,8 @@ use crate::mac::Mac;
 use crate::monitor::cameras::minutes::{DAY, StoredCamera, UnsavedCameras, day, minute};
 use crate::monitor::events::note;
 use crate::monitor::machine::MachineId;
+use crate::monitor::store::sql::{Transaction, params};
 use crate::monitor::store::{Store, StoreError};
-use rusqlite::{OptionalExtension, Transaction, params};
 use std::collections::HashMap;
 
 /// Event of a machine that reports more cameras than are kept; once per start of the monitor.
@@ -61,27 +61,27 @@ pub fn save(
     unsaved: &UnsavedCameras,
     now: Moment,
 ) -> Result<(), StoreError> {
-    let mut cameras = tx.prepare_cached(
+    let mut cameras = tx.prepare(
         "INSERT INTO camera (machine_id, mac, name, reported) SELECT id, ?2, ?3, ?4 FROM machine WHERE id = ?1
          ON CONFLICT (machine_id, mac)
             DO UPDATE SET name = coalesce(excluded.name, name), reported = excluded.reported
          RETURNING id",
     )?;
     // A wrong clock can repeat hours; a day has no more minutes for that.
-    let mut days = tx.prepare_cached(
+    let mut days = tx.prepare(
         "INSERT INTO camera_day (camera_id, day, up, down) VALUES (?1, ?2, min(?3, ?5), min(?4, ?5 - min(?3, ?5)))
          ON CONFLICT DO UPDATE SET up = min(up + excluded.up, ?5 - down),
                                    down = min(down + excluded.down, ?5 - min(up + excluded.up, ?5 - down))",
     )?;
     for new in &unsaved.days {
         let values = params![machine.0, new.mac.to_string(), new.name, new.reported];
-        let id: Option<i64> = cameras.query_row(values, |row| row.get(0)).optional()?;
+        let id: Option<i64> = cameras.query_optional(values, |row| row.get(0))?;
         if let Some(id) = id.filter(|_| new.up > 0 || new.down > 0) {
             days.execute(params![id, new.day, new.up, new.down, DAY])?;
         }
     }
     let exists = "SELECT 1 FROM machine WHERE id = ?1";
-    if unsaved.were_refused && tx.prepare_cached(exists)?.exists([machine.0])? {
+    if unsaved.were_refused && tx.exists(exists, params![machine.0])? {
         note(tx, Some(machine), TOO_MANY, None, now)?;
     }
     Ok(())
@@ -92,14 +92,12 @@ impl Store {
     pub fn stored_cameras(&self) -> Result<HashMap<MachineId, Vec<StoredCamera>>, StoreError> {
         self.read(|connection| {
             let mut stored: HashMap<_, Vec<StoredCamera>> = HashMap::new();
-            let mut statement = connection.prepare("SELECT machine_id, mac, name, reported FROM camera")?;
-            let mut rows = statement.query([])?;
-            while let Some(row) = rows.next()? {
-                let mac: String = row.get(1)?;
-                let Some(mac) = Mac::parse(&mac) else { continue };
+            connection.query_each("SELECT machine_id, mac, name, reported FROM camera", &[], |row| {
+                let Some(mac) = Mac::parse(row.get(1)?) else { return Ok(()) };
                 let camera = StoredCamera { mac, name: row.get(2)?, reported: row.get(3)? };
                 stored.entry(MachineId(row.get(0)?)).or_default().push(camera);
-            }
+                Ok(())
+            })?;
             Ok(stored)
         })
     }
@@ -114,23 +112,21 @@ impl Store {
     ) -> Result<Vec<CameraHistory>, StoreError> {
         let after = i64::from(day(minute(now))) - i64::from(days);
         self.read(|connection| {
-            let mut statement = connection.prepare(
-                "SELECT c.mac, c.name, c.reported, d.day, d.up, d.down
-                 FROM camera c LEFT JOIN camera_day d ON d.camera_id = c.id AND d.day > ?2
-                 WHERE c.machine_id = ?1 ORDER BY c.mac, d.day",
-            )?;
-            let mut rows = statement.query((machine.0, after))?;
+            let sql = "SELECT c.mac, c.name, c.reported, d.day, d.up, d.down
+                       FROM camera c LEFT JOIN camera_day d ON d.camera_id = c.id AND d.day > ?2
+                       WHERE c.machine_id = ?1 ORDER BY c.mac, d.day";
             let mut cameras: Vec<CameraHistory> = Vec::new();
-            while let Some(row) = rows.next()? {
+            connection.query_each(sql, params![machine.0, after], |row| {
                 let mac: String = row.get(0)?;
                 if cameras.last().is_none_or(|last| last.mac != mac) {
-                    let reported = Moment::from_seconds(row.get::<_, i64>(2)?.saturating_mul(60));
+                    let reported = Moment::from_seconds(row.get::<i64>(2)?.saturating_mul(60));
                     cameras.push(CameraHistory { mac, name: row.get(1)?, reported, days: Vec::new() });
                 }
                 if let (Some(day), Some(camera)) = (row.get(3)?, cameras.last_mut()) {
                     camera.days.push(StoredDay { day, up: row.get(4)?, down: row.get(5)? });
                 }
-            }
+                Ok(())
+            })?;
             Ok(cameras)
         })
     }

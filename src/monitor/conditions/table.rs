@@ -6,8 +6,8 @@ use crate::monitor::conditions::settings::{Scope, ScopedChange, SettingChange, S
 use crate::monitor::events::note;
 use crate::monitor::machine::MachineId;
 use crate::monitor::notify::choices::{known_group, known_tag};
+use crate::monitor::store::sql::{Connection, Row, Transaction, params};
 use crate::monitor::store::{Refused, Store, StoreError};
-use rusqlite::{Connection, Row, Transaction, params};
 use serde_json::{Value, json};
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -152,15 +152,9 @@ fn record(
     Ok(note(tx, machine, CHANGED, Some(detail), now)?)
 }
 
-fn changes(connection: &Connection) -> Result<Vec<ScopedChange>, StoreError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT condition, scope, name, machine_id, is_on, threshold, hold FROM condition_setting",
-    )?;
-    let mut changes = Vec::new();
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        changes.extend(change(row)?);
-    }
+fn changes(connection: &Connection<'_>) -> Result<Vec<ScopedChange>, StoreError> {
+    let sql = "SELECT condition, scope, name, machine_id, is_on, threshold, hold FROM condition_setting";
+    let mut changes: Vec<_> = connection.query_all(sql, &[], change)?.into_iter().flatten().collect();
     // Of several tags, the first in alphabetical order counts; therefore it applies last.
     changes.sort_by(|one, other| match (&one.scope, &other.scope) {
         (Scope::Tag(one), Scope::Tag(other)) => Reverse(one).cmp(&Reverse(other)),
@@ -170,9 +164,9 @@ fn changes(connection: &Connection) -> Result<Vec<ScopedChange>, StoreError> {
 }
 
 /// `None`: of a later version, or edited by hand.
-fn change(row: &Row<'_>) -> rusqlite::Result<Option<ScopedChange>> {
-    let condition = Condition::from_name(&row.get::<_, String>(0)?);
-    let scope = Scope::from_columns(&row.get::<_, String>(1)?, row.get(2)?, row.get(3)?);
+fn change(row: &Row<'_>) -> Result<Option<ScopedChange>, StoreError> {
+    let condition = Condition::from_name(&row.get::<String>(0)?);
+    let scope = Scope::from_columns(&row.get::<String>(1)?, row.get(2)?, row.get(3)?);
     let (is_on, threshold, hold): (_, Option<f32>, Option<i64>) = (row.get(4)?, row.get(5)?, row.get(6)?);
     Ok(condition.zip(scope).map(|(condition, scope)| {
         let limit = condition.entry().limit;
@@ -186,7 +180,10 @@ fn change(row: &Row<'_>) -> rusqlite::Result<Option<ScopedChange>> {
 type Membership = (MachineId, usize);
 
 /// For every machine the layers that apply to it besides that of the whole fleet, in their order.
-fn memberships(connection: &Connection, layers: &[&[ScopedChange]]) -> Result<Vec<Membership>, StoreError> {
+fn memberships(
+    connection: &Connection<'_>,
+    layers: &[&[ScopedChange]],
+) -> Result<Vec<Membership>, StoreError> {
     let (mut groups, mut tags, mut members) = (HashMap::new(), HashMap::new(), Vec::new());
     for (index, layer) in layers.iter().enumerate() {
         match &layer[0].scope {
@@ -202,12 +199,11 @@ fn memberships(connection: &Connection, layers: &[&[ScopedChange]]) -> Result<Ve
                   WHERE tag IN (SELECT name FROM condition_setting WHERE scope = 'tag')";
     for (sql, layers) in [(of_group, groups), (of_tag, tags)] {
         if !layers.is_empty() {
-            let mut statement = connection.prepare(sql)?;
-            let mut rows = statement.query([])?;
-            while let Some(row) = rows.next()? {
-                let (id, name) = (MachineId(row.get(0)?), row.get_ref(1)?.as_str().unwrap_or_default());
+            connection.query_each(sql, &[], |row| {
+                let (id, name) = (MachineId(row.get(0)?), row.get::<&str>(1)?);
                 members.extend(layers.get(name).map(|layer| (id, *layer)));
-            }
+                Ok(())
+            })?;
         }
     }
     members.sort_unstable();

@@ -5,9 +5,9 @@
 use crate::clock::Moment;
 use crate::monitor::beat::Beat;
 use crate::monitor::machine::MachineId;
+use crate::monitor::store::sql::{Transaction, params};
 use crate::monitor::store::{Store, StoreError};
 use crate::wire::Reason;
-use rusqlite::{Transaction, params};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Reasons that are counted: those of the wire format, and one for formats without a reason.
@@ -126,15 +126,15 @@ pub(super) fn save_counts(
     }
     let added: Vec<String> =
         COLUMNS.iter().map(|name| format!("{name} = beat_day.{name} + excluded.{name}")).collect();
-    let mut statement = tx.prepare_cached(&format!(
+    let [a, b, c, d, e, f, g, h] = counts;
+    let sql = format!(
         "INSERT INTO beat_day (machine_id, day, {}) SELECT id, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10
          FROM machine WHERE id = ?1
          ON CONFLICT (machine_id, day) DO UPDATE SET {}",
         COLUMNS.join(", "),
         added.join(", ")
-    ))?;
-    let [a, b, c, d, e, f, g, h] = counts;
-    statement.execute(params![machine.0, day(now), a, b, c, d, e, f, g, h])?;
+    );
+    tx.execute(&sql, params![machine.0, day(now), a, b, c, d, e, f, g, h])?;
     Ok(())
 }
 
@@ -142,11 +142,11 @@ impl Store {
     /// Writes marks; those of machines that were removed meanwhile are passed over.
     pub fn save_marks(&self, marks: &[Mark]) -> Result<(), StoreError> {
         self.write(|tx| {
-            let mut insert = tx.prepare_cached(
+            let mut insert = tx.prepare(
                 "INSERT INTO machine_mark (machine_id, at, kind, detail) SELECT id, ?2, ?3, ?4
                  FROM machine WHERE id = ?1 ON CONFLICT DO NOTHING",
             )?;
-            let mut bound = tx.prepare_cached(
+            let mut bound = tx.prepare(
                 "DELETE FROM machine_mark WHERE machine_id = ?1 AND at <=
                  (SELECT at FROM machine_mark WHERE machine_id = ?1 ORDER BY at DESC LIMIT 1 OFFSET ?2)",
             )?;
@@ -161,15 +161,15 @@ impl Store {
     /// The marks of a machine from `from` on, oldest first.
     pub fn marks(&self, machine: MachineId, from: Moment) -> Result<Vec<Mark>, StoreError> {
         self.read(|connection| {
-            let mut statement = connection.prepare_cached(
+            connection.query_all(
                 "SELECT at, kind, detail FROM machine_mark WHERE machine_id = ?1 AND at >= ?2 ORDER BY at",
-            )?;
-            let rows = statement.query_map(params![machine.0, from.0], |row| {
-                let kind: String = row.get(1)?;
-                let kind = if kind == MarkKind::Boot.name() { MarkKind::Boot } else { MarkKind::Uplink };
-                Ok(Mark { machine, at: Moment(row.get(0)?), kind, detail: row.get(2)? })
-            })?;
-            Ok(rows.collect::<Result<_, _>>()?)
+                params![machine.0, from.0],
+                |row| {
+                    let kind: String = row.get(1)?;
+                    let kind = if kind == MarkKind::Boot.name() { MarkKind::Boot } else { MarkKind::Uplink };
+                    Ok(Mark { machine, at: Moment(row.get(0)?), kind, detail: row.get(2)? })
+                },
+            )
         })
     }
 
@@ -180,15 +180,13 @@ impl Store {
             COLUMNS.join(", ")
         );
         self.read(|connection| {
-            let mut statement = connection.prepare_cached(&sql)?;
-            let rows = statement.query_map(params![machine.0, day(now) - days], |row| {
+            connection.query_all(&sql, params![machine.0, day(now) - days], |row| {
                 let mut counts = [0; REASONS];
                 for (number, count) in counts.iter_mut().enumerate() {
                     *count = row.get(number + 1)?;
                 }
                 Ok(BeatDay { day: row.get(0)?, counts })
-            })?;
-            Ok(rows.collect::<Result<_, _>>()?)
+            })
         })
     }
 
@@ -196,8 +194,8 @@ impl Store {
     pub fn prune_activity(&self, now: Moment) -> Result<(), StoreError> {
         let first = day(now) - KEPT_DAYS;
         self.write(|tx| {
-            tx.execute("DELETE FROM beat_day WHERE day < ?1", [first])?;
-            tx.execute("DELETE FROM machine_mark WHERE at < ?1", [first * DAY_MS])?;
+            tx.execute("DELETE FROM beat_day WHERE day < ?1", params![first])?;
+            tx.execute("DELETE FROM machine_mark WHERE at < ?1", params![first * DAY_MS])?;
             Ok(())
         })
     }

@@ -11,8 +11,8 @@ use crate::monitor::fleet::{Fleet, MachineSlot, SharedToken, Unsaved, held};
 use crate::monitor::history::packed::Packed;
 use crate::monitor::history::rows::{Precedence, Rows};
 use crate::monitor::machine::{DeviceServer, MachineId, MachineStatus};
+use crate::monitor::store::sql::{Transaction, params};
 use crate::monitor::store::{Store, StoreError};
-use rusqlite::{OptionalExtension, Transaction, params};
 use std::collections::HashMap;
 
 /// Marks that are kept for another try.
@@ -172,10 +172,9 @@ impl Store {
             return Ok(());
         }
         self.write(|tx| {
-            let mut seen =
-                tx.prepare_cached("UPDATE machine_state SET last_seen = ?2 WHERE machine_id = ?1")?;
+            let mut seen = tx.prepare("UPDATE machine_state SET last_seen = ?2 WHERE machine_id = ?1")?;
             for (machine, at) in beats {
-                seen.execute((machine.0, at.0))?;
+                seen.execute(params![machine.0, at.0])?;
             }
             save_latest(tx, machines)
         })
@@ -185,59 +184,57 @@ impl Store {
     pub fn latest(&self, machine: MachineId) -> Result<Option<(Moment, String)>, StoreError> {
         self.read(|connection| {
             let query = "SELECT received_at, payload FROM machine_latest WHERE machine_id = ?1";
-            let row = connection.query_row(query, [machine.0], |row| Ok((Moment(row.get(0)?), row.get(1)?)));
-            Ok(row.optional()?)
+            connection.query_optional(query, params![machine.0], |row| Ok((Moment(row.get(0)?), row.get(1)?)))
         })
     }
 
     /// Calls `visit` with the last payload of each machine, as far as the database has it.
     pub fn each_latest(&self, mut visit: impl FnMut(MachineId, &str)) -> Result<(), StoreError> {
         self.read(|connection| {
-            let mut query = connection.prepare("SELECT machine_id, payload FROM machine_latest")?;
-            let mut rows = query.query([])?;
-            while let Some(row) = rows.next()? {
-                visit(MachineId(row.get(0)?), &row.get::<_, String>(1)?);
-            }
-            Ok(())
+            connection.query_each("SELECT machine_id, payload FROM machine_latest", &[], |row| {
+                visit(MachineId(row.get(0)?), row.get(1)?);
+                Ok(())
+            })
         })
     }
 
     /// The state of each machine.
     pub fn states(&self) -> Result<Vec<StoredStatus>, StoreError> {
         self.read(|connection| {
-            let mut query =
-                connection.prepare("SELECT machine_id, status, last_seen, server_role FROM machine_state")?;
-            let rows = query.query_map([], |row| {
-                Ok(StoredStatus {
-                    machine: MachineId(row.get(0)?),
-                    status: MachineStatus::of(row.get(1)?),
-                    last_seen: row.get::<_, Option<i64>>(2)?.map(Moment),
-                    server: DeviceServer::of(row.get(3)?),
-                })
-            })?;
-            Ok(rows.collect::<Result<_, _>>()?)
+            connection.query_all(
+                "SELECT machine_id, status, last_seen, server_role FROM machine_state",
+                &[],
+                |row| {
+                    Ok(StoredStatus {
+                        machine: MachineId(row.get(0)?),
+                        status: MachineStatus::of(row.get(1)?),
+                        last_seen: row.get(2)?,
+                        server: DeviceServer::of(row.get(3)?),
+                    })
+                },
+            )
         })
     }
 }
 
 fn save_latest(tx: &Transaction<'_>, machines: &[Unsaved]) -> Result<(), StoreError> {
-    let mut latest = tx.prepare_cached(
+    let mut latest = tx.prepare(
         "INSERT INTO machine_latest (machine_id, received_at, payload)
          SELECT id, ?2, ?3 FROM machine WHERE id = ?1
          ON CONFLICT DO UPDATE SET received_at = excluded.received_at, payload = excluded.payload",
-    )?;
-    let mut name = tx.prepare_cached(
-        "UPDATE machine SET hostname = ?2
-         WHERE id = ?1 AND NOT hostname_pinned AND (hostname IS NULL OR hostname <> ?2)",
     )?;
     let mut rows = Rows::new(tx)?;
     for unsaved in machines {
         let id = unsaved.machine.0;
         if let Some(payload) = &unsaved.payload {
-            latest.execute((id, unsaved.received_at.0, payload))?;
+            latest.execute(params![id, unsaved.received_at.0, payload])?;
         }
         if let Some(hostname) = &unsaved.hostname {
-            name.execute((id, hostname))?;
+            tx.execute(
+                "UPDATE machine SET hostname = ?2
+                 WHERE id = ?1 AND NOT hostname_pinned AND (hostname IS NULL OR hostname <> ?2)",
+                params![id, hostname],
+            )?;
         }
         rows.merge(unsaved.machine, 0, &unsaved.minutes, Precedence::New)?;
         save(tx, unsaved.machine, &unsaved.cameras, unsaved.received_at)?;

@@ -9,7 +9,7 @@ use crate::clock::Moment;
 use crate::monitor::beat::Sample;
 use crate::monitor::machine::MachineId;
 use crate::monitor::store::StoreError;
-use rusqlite::{Connection, Transaction};
+use crate::monitor::store::sql::{Connection, Transaction, params};
 use std::collections::BTreeMap;
 
 /// The least and the greatest of each bucket.
@@ -17,32 +17,29 @@ pub type Ranges = BTreeMap<i64, [Packed; 2]>;
 
 /// The ranges of the rows that begin from `begin` (included) to `to` (excluded). A row that is damaged is left out.
 pub fn read(
-    connection: &Connection,
+    connection: &Connection<'_>,
     machine: MachineId,
     resolution: Resolution,
     begin: Moment,
     to: Moment,
 ) -> Result<Ranges, StoreError> {
-    let mut query = connection.prepare_cached(
-        "SELECT starts_at, least, greatest FROM history_range
-         WHERE machine_id = ?1 AND resolution = ?2 AND starts_at >= ?3 AND starts_at < ?4",
-    )?;
-    let mut rows = query.query((machine.0, resolution.seconds, begin.0, to.0))?;
+    let sql = "SELECT starts_at, least, greatest FROM history_range
+               WHERE machine_id = ?1 AND resolution = ?2 AND starts_at >= ?3 AND starts_at < ?4";
     let mut ranges = Ranges::new();
-    while let Some(row) = rows.next()? {
-        let first = resolution.bucket(Moment(row.get(0)?));
+    connection.query_each(sql, params![machine.0, resolution.seconds, begin.0, to.0], |row| {
+        let first = resolution.bucket(row.get(0)?);
         let column = |index: usize| -> Result<Option<Vec<Packed>>, StoreError> {
-            let bytes = row.get_ref(index)?.as_blob().unwrap_or_default();
-            Ok(packed::unpack(bytes, resolution.buckets))
+            Ok(packed::unpack(row.get(index)?, resolution.buckets))
         };
-        let (Some(least), Some(greatest)) = (column(1)?, column(2)?) else { continue };
+        let (Some(least), Some(greatest)) = (column(1)?, column(2)?) else { return Ok(()) };
         let pairs = (first..).zip(least.into_iter().zip(greatest));
         ranges.extend(
             pairs
                 .filter(|(_, (least, _))| !least.is_empty())
                 .map(|(bucket, (least, greatest))| (bucket, [least, greatest])),
         );
-    }
+        Ok(())
+    })?;
     Ok(ranges)
 }
 
@@ -77,7 +74,7 @@ pub fn hand_down(
         write(tx, machine, *coarse, &added.collect::<Vec<_>>())?;
     }
     let delete = "DELETE FROM history_range WHERE machine_id = ?1 AND resolution = ?2 AND starts_at < ?3";
-    tx.execute(delete, (machine.0, resolution.seconds, before.0))?;
+    tx.execute(delete, params![machine.0, resolution.seconds, before.0])?;
     Ok(())
 }
 
@@ -108,7 +105,7 @@ fn write(
              VALUES (?1, ?2, ?3, ?4, ?5)
              ON CONFLICT (machine_id, resolution, starts_at)
              DO UPDATE SET least = excluded.least, greatest = excluded.greatest",
-            (machine.0, resolution.seconds, begin.0, column(0), column(1)),
+            params![machine.0, resolution.seconds, begin.0, column(0), column(1)],
         )?;
     }
     Ok(())

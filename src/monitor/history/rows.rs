@@ -5,8 +5,8 @@ use super::ranges::{self, Ranges};
 use super::resolution::{RESOLUTIONS, Resolution, coarser};
 use crate::clock::Moment;
 use crate::monitor::machine::MachineId;
+use crate::monitor::store::sql::{Statement, Transaction, params};
 use crate::monitor::store::{Store, StoreError};
-use rusqlite::{CachedStatement, Transaction};
 
 /// A replayed sample of a machine: figures at a moment at which no monitor received them.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,16 +28,16 @@ type Bucket = (i64, Packed);
 
 /// The statements of a transaction that changes rows. Machines that were removed meanwhile are passed over.
 pub struct Rows<'tx> {
-    select: CachedStatement<'tx>,
-    write: CachedStatement<'tx>,
+    select: Statement<'tx>,
+    write: Statement<'tx>,
 }
 
 impl<'tx> Rows<'tx> {
     pub fn new(tx: &'tx Transaction<'_>) -> Result<Rows<'tx>, StoreError> {
-        let select = tx.prepare_cached(
+        let select = tx.prepare(
             "SELECT samples FROM history WHERE machine_id = ?1 AND resolution = ?2 AND starts_at = ?3",
         )?;
-        let write = tx.prepare_cached(
+        let write = tx.prepare(
             "INSERT INTO history (machine_id, resolution, starts_at, samples)
              SELECT id, ?2, ?3, ?4 FROM machine WHERE id = ?1
              ON CONFLICT DO UPDATE SET samples = excluded.samples",
@@ -65,19 +65,17 @@ impl<'tx> Rows<'tx> {
                     *old = *new;
                 }
             }
-            self.write.execute((key.0, key.1, key.2, packed::pack(&row)))?;
+            self.write.execute(params![key.0, key.1, key.2, packed::pack(&row)])?;
         }
         Ok(())
     }
 
     /// The row of this key; an empty one if it does not exist or cannot be unpacked.
     fn read(&mut self, key: (i64, i64, i64), resolution: Resolution) -> Result<Vec<Packed>, StoreError> {
-        let mut rows = self.select.query(key)?;
-        let row = match rows.next()? {
-            Some(row) => packed::unpack(row.get_ref(0)?.as_blob().unwrap_or_default(), resolution.buckets),
-            None => None,
-        };
-        Ok(row.unwrap_or_else(|| vec![Packed::EMPTY; resolution.buckets]))
+        let row = self.select.query_optional(params![key.0, key.1, key.2], |row| {
+            Ok(packed::unpack(row.get(0)?, resolution.buckets))
+        })?;
+        Ok(row.flatten().unwrap_or_else(|| vec![Packed::EMPTY; resolution.buckets]))
     }
 
     /// Merges what machines say of the past, sorted by [`sort`]; each into the resolution that is still kept there.
@@ -143,21 +141,17 @@ impl Store {
         let (first, _) = resolution.row(resolution.bucket(from));
         let begin = resolution.begin(first);
         self.read(|connection| {
-            let mut query = connection.prepare(
-                "SELECT starts_at, samples FROM history
-                 WHERE machine_id = ?1 AND resolution = ?2 AND starts_at >= ?3 AND starts_at < ?4
-                 ORDER BY starts_at",
-            )?;
-            let mut rows = query.query((machine.0, resolution.seconds, begin.0, to.0))?;
-            while let Some(row) = rows.next()? {
-                let first = resolution.bucket(Moment(row.get(0)?));
-                let samples = row.get_ref(1)?.as_blob().unwrap_or_default();
-                let Some(buckets) = packed::unpack(samples, resolution.buckets) else { continue };
+            let sql = "SELECT starts_at, samples FROM history
+                       WHERE machine_id = ?1 AND resolution = ?2 AND starts_at >= ?3 AND starts_at < ?4
+                       ORDER BY starts_at";
+            connection.query_each(sql, params![machine.0, resolution.seconds, begin.0, to.0], |row| {
+                let first = resolution.bucket(row.get(0)?);
+                let buckets = packed::unpack(row.get(1)?, resolution.buckets).unwrap_or_default();
                 for (bucket, packed) in (first..).zip(buckets).filter(|(_, packed)| !packed.is_empty()) {
                     take(bucket, packed);
                 }
-            }
-            Ok(())
+                Ok(())
+            })
         })
     }
 
@@ -183,9 +177,9 @@ impl Store {
     /// The database; nothing is changed then.
     pub fn age_history(&self, turn: i64, turns: i64, now: Moment) -> Result<usize, StoreError> {
         self.write(|tx| {
-            let mut machines = tx.prepare("SELECT id FROM machine WHERE id % ?1 = ?2")?;
-            let machines = machines.query_map((turns, turn), |row| Ok(MachineId(row.get(0)?)))?;
-            let machines: Vec<MachineId> = machines.collect::<Result<_, _>>()?;
+            let sql = "SELECT id FROM machine WHERE id % ?1 = ?2";
+            let machines: Vec<MachineId> =
+                tx.query_all(sql, params![turns, turn], |row| Ok(MachineId(row.get(0)?)))?;
             let mut aged = 0;
             for machine in machines {
                 for index in 0..RESOLUTIONS.len() {
@@ -205,26 +199,23 @@ fn hand_down(
     now: Moment,
 ) -> Result<usize, StoreError> {
     let resolution = RESOLUTIONS[index];
-    let key = (machine.0, resolution.seconds, begin_of(index, now).0);
+    let key = params![machine.0, resolution.seconds, begin_of(index, now).0];
     let mut fine = Vec::new();
     if let Some(coarse) = RESOLUTIONS.get(index + 1) {
-        let mut select = tx.prepare(
-            "SELECT starts_at, samples FROM history WHERE machine_id = ?1 AND resolution = ?2 AND starts_at < ?3
-             ORDER BY starts_at",
-        )?;
-        let mut rows = select.query(key)?;
-        while let Some(row) = rows.next()? {
-            let first = resolution.bucket(Moment(row.get(0)?));
-            let samples = row.get_ref(1)?.as_blob().unwrap_or_default();
-            let buckets = packed::unpack(samples, resolution.buckets).unwrap_or_default();
+        let sql = "SELECT starts_at, samples FROM history
+                   WHERE machine_id = ?1 AND resolution = ?2 AND starts_at < ?3 ORDER BY starts_at";
+        tx.query_each(sql, key, |row| {
+            let first = resolution.bucket(row.get(0)?);
+            let buckets = packed::unpack(row.get(1)?, resolution.buckets).unwrap_or_default();
             fine.extend((first..).zip(buckets).filter(|(_, packed)| !packed.is_empty()));
-        }
+            Ok(())
+        })?;
         // What was replayed straight into the coarser one is a single beat's; a mean is better.
         Rows::new(tx)?.merge(machine, index + 1, &coarser(&fine, resolution, *coarse), Precedence::New)?;
     }
     ranges::hand_down(tx, machine, index, &fine, begin_of(index, now))?;
     let delete = "DELETE FROM history WHERE machine_id = ?1 AND resolution = ?2 AND starts_at < ?3";
-    Ok(tx.execute(delete, key)?)
+    tx.execute(delete, key)
 }
 
 #[cfg(test)]
@@ -232,7 +223,7 @@ impl Store {
     /// Makes nonsense of the rows that begin at `at`.
     pub fn damage_history(&self, at: Moment) {
         let damage = |tx: &Transaction<'_>| {
-            Ok(tx.execute("UPDATE history SET samples = x'01ff02' WHERE starts_at = ?1", [at.0])?)
+            tx.execute("UPDATE history SET samples = x'01ff02' WHERE starts_at = ?1", params![at.0])
         };
         self.write(damage).expect("written");
     }

@@ -6,9 +6,8 @@ use crate::clock::Moment;
 use crate::monitor::accounts::audit::Actor;
 use crate::monitor::events::note;
 use crate::monitor::machine::{MachineId, is_invisible};
-use crate::monitor::store::page::rows;
+use crate::monitor::store::sql::{Transaction, params};
 use crate::monitor::store::{Refused, Store, StoreError};
-use rusqlite::{OptionalExtension, Transaction, params};
 
 /// In characters.
 const LONGEST_COMMENT: usize = 2000;
@@ -61,7 +60,7 @@ impl Store {
             let target = open_target(tx, id)?;
             tx.execute(
                 "UPDATE incident SET acknowledged_at = NULL, acknowledged_by = NULL WHERE id = ?1",
-                [id.0],
+                params![id.0],
             )?;
             let detail = serde_json::json!({ "incident": id.0, "by": actor.name });
             note(tx, Some(target.machine), "released", Some(detail), now)?;
@@ -80,7 +79,7 @@ impl Store {
             let target = find_target(tx, id)?;
             let count: u32 = tx.query_row(
                 "SELECT count(*) FROM incident_comment WHERE incident_id = ?1",
-                [id.0],
+                params![id.0],
                 |row| row.get(0),
             )?;
             if count >= MOST_COMMENTS {
@@ -101,7 +100,7 @@ impl Store {
     pub fn comments(&self, id: IncidentId) -> Result<Vec<Comment>, StoreError> {
         let sql = "SELECT at, author, text FROM incident_comment WHERE incident_id = ?1 ORDER BY id";
         self.read(|connection| {
-            rows(connection, sql, vec![id.0.into()], |row| {
+            connection.query_all(sql, params![id.0], |row| {
                 Ok(Comment { at: Moment(row.get(0)?), author: row.get(1)?, text: row.get(2)? })
             })
         })
@@ -148,19 +147,19 @@ fn find_target(tx: &Transaction<'_>, id: IncidentId) -> Result<ChangedIncident, 
 }
 
 fn read_target(tx: &Transaction<'_>, id: IncidentId) -> Result<Option<ChangedIncident>, StoreError> {
-    let mut statement = tx.prepare_cached(
+    tx.query_optional(
         "SELECT i.machine_id, m.name, i.ended_at IS NOT NULL, i.acknowledged_by
          FROM incident i JOIN machine m ON m.id = i.machine_id WHERE i.id = ?1",
-    )?;
-    let target = statement.query_row([id.0], |row| {
-        Ok(ChangedIncident {
-            machine: MachineId(row.get(0)?),
-            machine_name: row.get(1)?,
-            has_ended: row.get(2)?,
-            acknowledged_by: row.get(3)?,
-        })
-    });
-    Ok(target.optional()?)
+        params![id.0],
+        |row| {
+            Ok(ChangedIncident {
+                machine: MachineId(row.get(0)?),
+                machine_name: row.get(1)?,
+                has_ended: row.get(2)?,
+                acknowledged_by: row.get(3)?,
+            })
+        },
+    )
 }
 
 /// A comment's text without spaces around it.
@@ -185,6 +184,7 @@ mod tests {
     use crate::monitor::incidents::conditions::end_forgotten;
     use crate::monitor::machine::Description;
     use crate::monitor::store::page::Page;
+    use crate::monitor::store::sql::{Connection, Row};
 
     fn actor(name: &str) -> Actor {
         Actor { name: name.into(), address: None }
@@ -198,7 +198,7 @@ mod tests {
         let rows =
             "INSERT INTO incident (machine_id, kind, subject, planned, last_seen, began_at, ended_at) VALUES
             (1, 'camera', 'gate', 0, 1, 2, NULL), (1, 'temp', '', 0, 1, 2, 3)";
-        store.write(|tx| Ok(tx.execute_batch(rows)?)).expect("rows");
+        store.write(|tx| tx.execute_batch(rows)).expect("rows");
         store
     }
 
@@ -265,9 +265,9 @@ mod tests {
                     Moment(5),
                 )
             });
-            let row = |connection: &rusqlite::Connection| {
-                let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
-                Ok(connection.query_row(ended_at, [], row)?)
+            let row = |connection: &Connection<'_>| {
+                let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+                connection.query_row(ended_at, &[], row)
             };
             let row: (Option<i64>, Option<i64>, Option<String>) = store.read(row).expect("read");
             match result {
@@ -278,9 +278,8 @@ mod tests {
             before += u32::from(result == Ok(1));
             after += u32::from(result == Ok(0));
             let waiting = "SELECT count(*) FROM outbox WHERE state = 0";
-            let waiting: i64 = store
-                .read(|connection| Ok(connection.query_row(waiting, [], |row| row.get(0))?))
-                .expect("read");
+            let waiting: i64 =
+                store.read(|connection| connection.query_row(waiting, &[], |row| row.get(0))).expect("read");
             assert_eq!(waiting, 0, "no reminder of what has ended");
         }
         assert_eq!(before + after, 60);

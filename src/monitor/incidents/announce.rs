@@ -17,8 +17,8 @@ use crate::monitor::notify::notice::{EventKind, Happening, Notice, Subject};
 use crate::monitor::notify::outbox::EXPIRES_AFTER;
 use crate::monitor::notify::recipients::{self, Recipient};
 use crate::monitor::store::StoreError;
+use crate::monitor::store::sql::{Transaction, params};
 use log::warn;
-use rusqlite::{OptionalExtension, Transaction, params};
 use serde_json::json;
 
 /// Writes transitions in one transaction.
@@ -138,11 +138,10 @@ impl<'t> Announcer<'t> {
         since: Moment,
     ) -> Result<Transition, StoreError> {
         let machine = key.machine;
-        self.transaction
-            .prepare_cached(
-                "UPDATE flapping SET steady_at = ?4 WHERE machine_id = ?1 AND kind = ?2 AND subject = ?3",
-            )?
-            .execute(params![machine.0, key.kind, key.subject, self.now.0])?;
+        self.transaction.execute(
+            "UPDATE flapping SET steady_at = ?4 WHERE machine_id = ?1 AND kind = ?2 AND subject = ?3",
+            params![machine.0, key.kind, key.subject, self.now.0],
+        )?;
         self.event(key, EventKind::Steady)?;
         self.skip_held_flapping(key)?;
         let subject = self.context(key)?.subject;
@@ -189,13 +188,12 @@ impl<'t> Announcer<'t> {
         what: &Happening,
         incident: IncidentId,
     ) -> Result<(), StoreError> {
-        self.transaction
-            .prepare_cached(
-                "INSERT INTO flapping (machine_id, kind, subject, since) VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT (machine_id, kind, subject)
-                 DO UPDATE SET since = excluded.since, steady_at = NULL",
-            )?
-            .execute(params![key.machine.0, key.kind, key.subject, self.now.0])?;
+        self.transaction.execute(
+            "INSERT INTO flapping (machine_id, kind, subject, since) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (machine_id, kind, subject)
+             DO UPDATE SET since = excluded.since, steady_at = NULL",
+            params![key.machine.0, key.kind, key.subject, self.now.0],
+        )?;
         self.event(key, EventKind::Flapping)?;
         self.skip_held(incident)?;
         let flaps = Happening { event: EventKind::Flapping, ..what.clone() };
@@ -219,34 +217,31 @@ impl<'t> Announcer<'t> {
     /// only their courier is late. So does a mail that may have arrived before the monitor was restarted. A reminder that is
     /// still to be sent says nothing true any more, nor does an escalation that was not tried.
     pub(super) fn skip_held(&self, outage: IncidentId) -> Result<(), StoreError> {
-        self.transaction
-            .prepare_cached(
-                "UPDATE outbox SET state = ?3
-                 WHERE incident_id = ?1 AND state = ?4 AND uncertain_since IS NULL
-                   AND (attempts = 0 AND (due_at > ?2 OR event = ?6) OR event = ?5)",
-            )?
-            .execute(params![
+        self.transaction.execute(
+            "UPDATE outbox SET state = ?3
+             WHERE incident_id = ?1 AND state = ?4 AND uncertain_since IS NULL
+               AND (attempts = 0 AND (due_at > ?2 OR event = ?6) OR event = ?5)",
+            params![
                 outage.0,
                 self.now.0,
                 DeliveryState::Skipped as i64,
                 DeliveryState::Waiting as i64,
                 EventKind::Reminder.name(),
                 EventKind::Escalation.name()
-            ])?;
+            ],
+        )?;
         Ok(())
     }
 
     /// Skips a held notice that it flaps: the notice that it is steady says enough.
     fn skip_held_flapping(&self, key: IncidentKey<'_>) -> Result<(), StoreError> {
-        self.transaction
-            .prepare_cached(
-                "UPDATE outbox SET state = ?5
-                 WHERE machine_id = ?1 AND event = ?7 AND state = ?6 AND attempts = 0 AND due_at > ?4
-                   AND uncertain_since IS NULL
-                   AND incident_id IN (SELECT id FROM incident
-                                       WHERE machine_id = ?1 AND kind = ?2 AND subject = ?3)",
-            )?
-            .execute(params![
+        self.transaction.execute(
+            "UPDATE outbox SET state = ?5
+             WHERE machine_id = ?1 AND event = ?7 AND state = ?6 AND attempts = 0 AND due_at > ?4
+               AND uncertain_since IS NULL
+               AND incident_id IN (SELECT id FROM incident
+                                   WHERE machine_id = ?1 AND kind = ?2 AND subject = ?3)",
+            params![
                 key.machine.0,
                 key.kind,
                 key.subject,
@@ -254,7 +249,8 @@ impl<'t> Announcer<'t> {
                 DeliveryState::Skipped as i64,
                 DeliveryState::Waiting as i64,
                 EventKind::Flapping.name()
-            ])?;
+            ],
+        )?;
         Ok(())
     }
 
@@ -266,7 +262,7 @@ impl<'t> Announcer<'t> {
         key: IncidentKey<'_>,
         state: EventKind,
     ) -> Result<Vec<ChannelId>, StoreError> {
-        let mut statement = self.transaction.prepare_cached(
+        let mut statement = self.transaction.prepare(
             "SELECT o.content FROM outbox o JOIN incident i ON i.id = o.incident_id
              WHERE o.machine_id = ?1 AND o.channel_id = ?2
                AND (o.state NOT IN (?3, ?4) OR o.state = ?4 AND o.attempts > 0 AND o.event = ?8)
@@ -285,7 +281,7 @@ impl<'t> Announcer<'t> {
                 EventKind::Summary.name(),
                 EventKind::Escalation.name()
             ];
-            let content: Option<String> = statement.query_row(values, |row| row.get(0)).optional()?;
+            let content: Option<String> = statement.query_optional(values, |row| row.get(0))?;
             let last = content.and_then(|content| serde_json::from_str::<Notice>(&content).ok());
             let good = if state.is_of_condition() { EventKind::ConditionEnded } else { EventKind::Online };
             let believed = last.map_or(Some(good), |last| last.believed());
@@ -328,7 +324,7 @@ impl<'t> Announcer<'t> {
             StoreError::Other(format!("cannot encode a notice of machine {}: {error}", subject.id))
         })?;
         // The unique constraint guards against a bug: a channel never gets two rows for one event of an incident.
-        let mut statement = self.transaction.prepare_cached(
+        let mut statement = self.transaction.prepare(
             "INSERT INTO outbox (channel_id, machine_id, incident_id, event, content, created_at, due_at, expires_at,
                                  state, reminder)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO NOTHING",

@@ -14,8 +14,8 @@ use crate::monitor::incidents::transition::{Transition, TransitionKind};
 use crate::monitor::machine::{MachineId, MachineStatus};
 use crate::monitor::notify::condition_notice::ConditionNotice;
 use crate::monitor::notify::notice::{EventKind, Happening};
+use crate::monitor::store::sql::{Connection, Transaction, params};
 use crate::monitor::store::{Store, StoreError};
-use rusqlite::{Connection, Transaction, params};
 use serde_json::json;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -86,11 +86,10 @@ impl Store {
     pub fn stored_conditions(&self) -> Result<HashMap<MachineId, StoredConditions>, StoreError> {
         self.read(|connection| {
             let mut stored: HashMap<MachineId, StoredConditions> = HashMap::new();
-            let mut judged = connection.prepare("SELECT machine_id, conditions FROM machine_judged")?;
-            let mut rows = judged.query([])?;
-            while let Some(row) = rows.next()? {
+            connection.query_each("SELECT machine_id, conditions FROM machine_judged", &[], |row| {
                 stored.entry(MachineId(row.get(0)?)).or_default().judged = row.get(1)?;
-            }
+                Ok(())
+            })?;
             for entry in &CATALOGUE {
                 load_open(connection, entry.condition, &mut stored)?;
             }
@@ -115,9 +114,10 @@ impl Store {
 impl Announcer<'_> {
     /// Ends the open conditions among `bits` without a message. They are judged anew when they are judged again.
     pub(super) fn end_conditions(&self, machine: MachineId, bits: u32) -> Result<(), StoreError> {
-        self.transaction
-            .prepare_cached("UPDATE machine_judged SET conditions = conditions & ~?2 WHERE machine_id = ?1")?
-            .execute(params![machine.0, bits])?;
+        self.transaction.execute(
+            "UPDATE machine_judged SET conditions = conditions & ~?2 WHERE machine_id = ?1",
+            params![machine.0, bits],
+        )?;
         for (id, (kind, subject)) in open_of(self.transaction, machine)? {
             if Condition::from_name(&kind).is_some_and(|condition| condition.bit() & bits != 0) {
                 end(self.transaction, IncidentKey { machine, kind: &kind, subject: &subject }, self.now)?;
@@ -265,17 +265,16 @@ fn phrase(what: &Happening) -> String {
 
 fn is_online(tx: &Transaction<'_>, machine: MachineId) -> Result<bool, StoreError> {
     let sql = "SELECT 1 FROM machine_state WHERE machine_id = ?1 AND watched = ?2 AND status = ?3";
-    let mut statement = tx.prepare_cached(sql)?;
-    Ok(statement.exists(params![machine.0, true, MachineStatus::Online as i64])?)
+    tx.exists(sql, params![machine.0, true, MachineStatus::Online as i64])
 }
 
 fn save_judged(tx: &Transaction<'_>, machine: MachineId, judged: u32) -> Result<(), StoreError> {
-    tx.prepare_cached(
+    tx.execute(
         "INSERT INTO machine_judged (machine_id, conditions) VALUES (?1, ?2)
          ON CONFLICT (machine_id) DO UPDATE SET conditions = excluded.conditions
          WHERE machine_judged.conditions <> excluded.conditions",
-    )?
-    .execute(params![machine.0, judged])?;
+        params![machine.0, judged],
+    )?;
     Ok(())
 }
 
@@ -286,50 +285,45 @@ fn open_of(
     machine: MachineId,
 ) -> Result<Vec<(IncidentId, KindAndSubject)>, StoreError> {
     let sql = "SELECT id, kind, subject FROM incident WHERE machine_id = ?1 AND ended_at IS NULL";
-    let mut statement = tx.prepare_cached(sql)?;
-    let rows =
-        statement.query_map([machine.0], |row| Ok((IncidentId(row.get(0)?), (row.get(1)?, row.get(2)?))))?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    tx.query_all(sql, params![machine.0], |row| Ok((IncidentId(row.get(0)?), (row.get(1)?, row.get(2)?))))
 }
 
 fn load_open(
-    connection: &Connection,
+    connection: &Connection<'_>,
     condition: Condition,
     stored: &mut HashMap<MachineId, StoredConditions>,
 ) -> Result<(), StoreError> {
     let sql = "SELECT machine_id, subject, last_seen, value FROM incident
                WHERE kind = ?1 AND ended_at IS NULL AND kind <> 'offline'";
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query([condition.name()])?;
-    while let Some(row) = rows.next()? {
+    connection.query_each(sql, params![condition.name()], |row| {
         stored.entry(MachineId(row.get(0)?)).or_default().open.push(OpenCondition {
             condition,
             subject: row.get(1)?,
             since: Moment(row.get(2)?),
             value: row.get(3)?,
         });
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 /// The open incidents of conditions that were not announced because of a maintenance that is over.
 fn after_maintenance(
-    connection: &Connection,
+    connection: &Connection<'_>,
     now: Moment,
 ) -> Result<Vec<(IncidentId, MachineId)>, StoreError> {
-    let mut statement = connection.prepare_cached(
+    let outage = IncidentKey::outage(MachineId(0)).kind;
+    let online = MachineStatus::Online as i64;
+    let (never_seen, refused) = (Condition::NeverSeen.name(), Condition::RefusedToken.name());
+    let values = params![now.0, online, outage, false, true, never_seen, refused];
+    connection.query_all(
         "SELECT i.id, i.machine_id FROM incident i CROSS JOIN machine_state s
          WHERE s.machine_id = i.machine_id AND i.notified_at IS NULL AND i.ended_at IS NULL AND i.kind <> ?3
            AND i.existing = ?4 AND s.watched = ?5 AND (s.status = ?2 OR i.kind IN (?6, ?7))
            AND NOT EXISTS (SELECT 1 FROM maintenance m WHERE m.machine_id = i.machine_id
                            AND m.starts_at <= ?1 AND m.ends_at > ?1)",
-    )?;
-    let outage = IncidentKey::outage(MachineId(0)).kind;
-    let online = MachineStatus::Online as i64;
-    let (never_seen, refused) = (Condition::NeverSeen.name(), Condition::RefusedToken.name());
-    let values = params![now.0, online, outage, false, true, never_seen, refused];
-    let rows = statement.query_map(values, |row| Ok((IncidentId(row.get(0)?), MachineId(row.get(1)?))))?;
-    Ok(rows.collect::<Result<_, _>>()?)
+        values,
+        |row| Ok((IncidentId(row.get(0)?), MachineId(row.get(1)?))),
+    )
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::monitor::incidents::table::{IncidentKey, latest_alarms};
 use crate::monitor::machine::MachineId;
 use crate::monitor::notify::notice::Subject;
 use crate::monitor::store::StoreError;
-use rusqlite::{Transaction, params};
+use crate::monitor::store::sql::{Transaction, params};
 
 /// The facts that decide whether and how a transition of a machine is announced.
 pub struct MachineContext {
@@ -29,7 +29,7 @@ impl MachineContext {
     ) -> Result<MachineContext, StoreError> {
         let machine = key.machine;
         let hidden = hidden_by_front("own", "?1");
-        let mut statement = tx.prepare_cached(&format!(
+        let sql = format!(
             "SELECT m.name, m.hostname, m.description, m.group_name,
                     EXISTS (SELECT 1 FROM maintenance x WHERE x.machine_id = m.id
                             AND x.starts_at <= ?1 AND x.ends_at > ?1),
@@ -37,9 +37,9 @@ impl MachineContext {
                     EXISTS (SELECT 1 FROM machine_state own WHERE own.machine_id = m.id AND {hidden})
              FROM machine m
              LEFT JOIN flapping f ON f.machine_id = m.id AND f.kind = ?3 AND f.subject = ?4 WHERE m.id = ?2",
-        ))?;
+        );
         let values = params![now.0, machine.0, key.kind, key.subject];
-        let mut context = statement.query_row(values, |row| {
+        let mut context = tx.query_row(&sql, values, |row| {
             Ok(MachineContext {
                 subject: Subject {
                     id: machine.0,
@@ -51,7 +51,7 @@ impl MachineContext {
                 },
                 is_in_maintenance: row.get(4)?,
                 is_flapping: row.get(5)?,
-                steady_at: row.get::<_, Option<i64>>(6)?.map(Moment),
+                steady_at: row.get(6)?,
                 is_hidden: row.get(7)?,
             })
         })?;
@@ -77,7 +77,5 @@ impl MachineContext {
 
 /// The tags of a machine.
 pub fn tags(tx: &Transaction<'_>, machine: MachineId) -> Result<Vec<String>, StoreError> {
-    let mut statement = tx.prepare_cached("SELECT tag FROM machine_tag WHERE machine_id = ?1")?;
-    let rows = statement.query_map([machine.0], |row| row.get(0))?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    tx.query_all("SELECT tag FROM machine_tag WHERE machine_id = ?1", params![machine.0], |row| row.get(0))
 }

@@ -13,9 +13,9 @@ use crate::monitor::incidents::unacknowledged::{self, COLUMNS, Unacknowledged};
 use crate::monitor::notify::channel::ChannelId;
 use crate::monitor::notify::delivery_state::DeliveryState;
 use crate::monitor::notify::notice::{EventKind, Happening, Notice, Subject};
+use crate::monitor::store::sql::{Connection, params};
 use crate::monitor::store::{Store, StoreError};
 use log::info;
-use rusqlite::{Connection, params};
 use serde_json::json;
 
 /// Escalations written in one transaction; the next check writes the others.
@@ -84,14 +84,14 @@ impl Announcer<'_> {
         incident: IncidentId,
         outdated: &[ChannelId],
     ) -> Result<(), StoreError> {
-        let mut statement = self.transaction.prepare_cached(
+        let values = params![incident.0, EventKind::Escalation.name(), what.event.name()];
+        let channels: Vec<ChannelId> = self.transaction.query_all(
             "SELECT o.channel_id FROM outbox o WHERE o.incident_id = ?1 AND o.event = ?2
                AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.incident_id = ?1 AND e.event = ?3
                                AND e.channel_id = o.channel_id)",
+            values,
+            |row| row.get(0).map(ChannelId),
         )?;
-        let values = params![incident.0, EventKind::Escalation.name(), what.event.name()];
-        let channels = statement.query_map(values, |row| row.get(0).map(ChannelId))?;
-        let channels: Vec<ChannelId> = channels.collect::<Result<_, _>>()?;
         let mut rows = Vec::new();
         for recipient in self.recipients() {
             let due = recipient.due(what);
@@ -104,9 +104,16 @@ impl Announcer<'_> {
 }
 
 /// An incident goes to a recipient once.
-fn overdue(connection: &Connection, now: Moment) -> Result<Vec<Overdue>, StoreError> {
+fn overdue(connection: &Connection<'_>, now: Moment) -> Result<Vec<Overdue>, StoreError> {
     let condition = unacknowledged::condition();
-    let mut statement = connection.prepare_cached(&format!(
+    let values = params![
+        DeliveryState::Skipped as i64,
+        EventKind::Flapping.name(),
+        now.0,
+        EventKind::Escalation.name(),
+        MOST_AT_ONCE,
+    ];
+    let sql = format!(
         "SELECT DISTINCT {COLUMNS}, r.name, e.id, e.name
          FROM recipient r JOIN recipient e ON e.id = r.escalate_to AND e.enabled
          JOIN channel c ON c.recipient_id = r.id
@@ -119,22 +126,14 @@ fn overdue(connection: &Connection, now: Moment) -> Result<Vec<Overdue>, StoreEr
            AND NOT EXISTS (SELECT 1 FROM channel x JOIN outbox y ON y.channel_id = x.id
                            WHERE x.recipient_id = e.id AND y.incident_id = i.id AND y.event = ?4)
          ORDER BY i.id, r.name LIMIT ?5"
-    ))?;
-    let values = params![
-        DeliveryState::Skipped as i64,
-        EventKind::Flapping.name(),
-        now.0,
-        EventKind::Escalation.name(),
-        MOST_AT_ONCE,
-    ];
-    let rows = statement.query_map(values, |row| {
+    );
+    let rows = connection.query_all(&sql, values, |row| {
         let incident = Unacknowledged::of_row(row)?;
         Ok(Overdue { incident, recipient: row.get(5)?, to: (row.get(6)?, row.get(7)?) })
     })?;
     // Two recipients who escalate to the same one, or to each other: one message.
     let mut found: Vec<Overdue> = Vec::new();
     for overdue in rows {
-        let overdue = overdue?;
         let is_same =
             |known: &Overdue| (known.incident.id, known.to.0) == (overdue.incident.id, overdue.to.0);
         if !found.iter().rev().any(is_same) {

@@ -9,8 +9,8 @@ use crate::duration::go_seconds;
 use crate::monitor::incidents::policy::{AFTER_ISOLATION, MASS_OUTAGE, is_doubtful};
 use crate::monitor::incidents::table::{UnannouncedOutage, unannounced};
 use crate::monitor::machine::{DeviceServer, MachineId, MachineStatus};
+use crate::monitor::store::sql::{Connection, params};
 use crate::monitor::store::{Store, StoreError};
-use rusqlite::{Connection, params};
 
 /// Machines that a report names.
 const MOST_NAMES: usize = 5;
@@ -29,7 +29,7 @@ pub struct Isolated {
 }
 
 /// `None`: it hears enough of them.
-fn isolated(connection: &Connection, now: Moment) -> Result<Option<Isolated>, StoreError> {
+fn isolated(connection: &Connection<'_>, now: Moment) -> Result<Option<Isolated>, StoreError> {
     let silent: Vec<_> = unannounced(connection, now)?.into_iter().filter(is_heard_elsewhere).collect();
     let Some(since) = silent.iter().map(|outage| outage.last_seen).max() else { return Ok(None) };
     // Below that, nobody has to be counted.
@@ -47,15 +47,15 @@ pub fn is_heard_elsewhere(outage: &UnannouncedOutage) -> bool {
     outage.server == DeviceServer::First
 }
 
-fn heard(connection: &Connection) -> Result<usize, StoreError> {
+fn heard(connection: &Connection<'_>) -> Result<usize, StoreError> {
     let sql = "SELECT count(*) FROM machine_state WHERE watched AND status = ?1 AND server_role = ?2";
     let values = params![MachineStatus::Online as i64, DeviceServer::First as i64];
     let count: i64 = connection.query_row(sql, values, |row| row.get(0))?;
     Ok(usize::try_from(count).unwrap_or(0))
 }
 
-fn name(connection: &Connection, machine: MachineId) -> Result<String, StoreError> {
-    Ok(connection.query_row("SELECT name FROM machine WHERE id = ?1", [machine.0], |row| row.get(0))?)
+fn name(connection: &Connection<'_>, machine: MachineId) -> Result<String, StoreError> {
+    connection.query_row("SELECT name FROM machine WHERE id = ?1", params![machine.0], |row| row.get(0))
 }
 
 impl Isolated {

@@ -4,7 +4,7 @@ use crate::clock::{Moment, milliseconds};
 use crate::monitor::incidents::policy::{MASS_OUTAGE, is_doubtful, late_before};
 use crate::monitor::machine::{DeviceServer, MachineId, MachineStatus};
 use crate::monitor::store::StoreError;
-use rusqlite::{Connection, Transaction, params};
+use crate::monitor::store::sql::{Connection, Transaction, params};
 use std::time::Duration;
 
 /// By what one sweep judges. A machine's silence begins at the later of its last heartbeat and `listening_since`.
@@ -52,13 +52,14 @@ impl LateCriteria {
 /// Sets the status of late machines, `criteria.batch` at most, to offline; returns each with its last heartbeat and what this
 /// monitor is to it. One
 /// statement that scans the table: an index on last_seen would have to be written at every heartbeat.
-pub fn declare_late(transaction: &Transaction, criteria: &LateCriteria) -> Result<Vec<Late>, StoreError> {
-    let mut statement = transaction.prepare_cached(&format!(
+pub fn declare_late(transaction: &Transaction<'_>, criteria: &LateCriteria) -> Result<Vec<Late>, StoreError> {
+    let sql = format!(
         "UPDATE machine_state SET status = ?5, since = ?1
          WHERE machine_id IN ({LATE} LIMIT ?6)
          RETURNING machine_id, last_seen, server_role"
-    ))?;
-    let rows = statement.query_map(
+    );
+    transaction.query_all(
+        &sql,
         params![
             criteria.now.0,
             criteria.listening_since.0,
@@ -74,36 +75,35 @@ pub fn declare_late(transaction: &Transaction, criteria: &LateCriteria) -> Resul
                 server: DeviceServer::of(row.get(2)?),
             })
         },
-    )?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    )
 }
 
 /// Sets the status of silent machines of which this monitor is a backup to standby; returns them. Their heartbeats go to
 /// another monitor.
 pub fn declare_standby(
-    transaction: &Transaction,
+    transaction: &Transaction<'_>,
     criteria: &LateCriteria,
 ) -> Result<Vec<MachineId>, StoreError> {
     // The partial index has these machines only.
-    let mut statement = transaction.prepare_cached(
-        "UPDATE machine_state SET status = ?4, since = ?1
-         WHERE server_role >= 2 AND status = ?3 AND watched AND last_seen < ?1 - coalesce(threshold, ?2)
-         RETURNING machine_id",
-    )?;
     let values = params![
         criteria.now.0,
         milliseconds(criteria.threshold),
         MachineStatus::Online as i64,
         MachineStatus::Standby as i64
     ];
-    let rows = statement.query_map(values, |row| Ok(MachineId(row.get(0)?)))?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    transaction.query_all(
+        "UPDATE machine_state SET status = ?4, since = ?1
+         WHERE server_role >= 2 AND status = ?3 AND watched AND last_seen < ?1 - coalesce(threshold, ?2)
+         RETURNING machine_id",
+        values,
+        |row| Ok(MachineId(row.get(0)?)),
+    )
 }
 
 /// The number of late machines if there are too many to be believed at once: `declared`, and those that the next batch
 /// would take.
 pub fn doubtful(
-    connection: &Connection,
+    connection: &Connection<'_>,
     criteria: &LateCriteria,
     declared: usize,
 ) -> Result<Option<usize>, StoreError> {

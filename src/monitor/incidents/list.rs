@@ -3,9 +3,9 @@
 use crate::clock::Moment;
 use crate::monitor::incidents::table::IncidentId;
 use crate::monitor::machine::MachineId;
-use crate::monitor::store::page::{Page, paged, rows};
+use crate::monitor::store::page::{Page, paged};
+use crate::monitor::store::sql::{Parameter, Row, params};
 use crate::monitor::store::{Store, StoreError};
-use rusqlite::Row;
 
 /// An incident with everything that is shown of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,14 +51,14 @@ pub struct IncidentFilter {
 impl Store {
     pub fn incidents(&self, filter: &IncidentFilter) -> Result<Vec<IncidentRecord>, StoreError> {
         let sql = list_sql(filter);
-        let kind = filter.kind.map(|kind| kind.to_owned().into());
-        self.read(|connection| rows(connection, &sql, kind.into_iter().collect(), record))
+        let kind: Option<&dyn Parameter> = filter.kind.as_ref().map(|kind| kind as &dyn Parameter);
+        self.read(|connection| connection.query_all(&sql, kind.as_slice(), record))
     }
 
     pub fn incident(&self, id: IncidentId) -> Result<Option<IncidentRecord>, StoreError> {
         let sql =
             format!("SELECT {COLUMNS} FROM incident i JOIN machine m ON m.id = i.machine_id WHERE i.id = ?1");
-        Ok(self.read(|connection| rows(connection, &sql, vec![id.0.into()], record))?.pop())
+        self.read(|connection| connection.query_optional(&sql, params![id.0], record))
     }
 
     /// The open incidents of a machine, oldest first.
@@ -100,7 +100,7 @@ const COLUMNS: &str =
     "i.id, i.machine_id, m.name, i.kind, i.subject, i.label, i.planned, i.last_seen, i.began_at,
     i.ended_at, i.notified_at, i.existing, i.value, i.threshold, i.acknowledged_at, i.acknowledged_by";
 
-fn record(row: &Row<'_>) -> rusqlite::Result<IncidentRecord> {
+fn record(row: &Row<'_>) -> Result<IncidentRecord, StoreError> {
     Ok(IncidentRecord {
         id: row.get(0)?,
         machine: (MachineId(row.get(1)?), row.get(2)?),
@@ -110,8 +110,8 @@ fn record(row: &Row<'_>) -> rusqlite::Result<IncidentRecord> {
         planned: row.get(6)?,
         since: Moment(row.get(7)?),
         began: Moment(row.get(8)?),
-        ended: row.get::<_, Option<i64>>(9)?.map(Moment),
-        notified: row.get::<_, Option<i64>>(10)?.map(Moment),
+        ended: row.get(9)?,
+        notified: row.get(10)?,
         existing: row.get(11)?,
         value: row.get(12)?,
         threshold: row.get(13)?,
@@ -130,8 +130,8 @@ mod tests {
     fn plan(filter: &IncidentFilter) -> String {
         let store = Store::scratch();
         let sql = format!("EXPLAIN QUERY PLAN {}", list_sql(filter));
-        let detail = |row: &Row<'_>| row.get::<_, String>(3);
-        let steps = store.read(|connection| rows(connection, &sql, Vec::new(), detail));
+        let detail = |row: &Row<'_>| row.get::<String>(3);
+        let steps = store.read(|connection| connection.query_all(&sql, &[], detail));
         steps.expect("a plan").join("; ")
     }
 

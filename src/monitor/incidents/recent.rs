@@ -3,8 +3,8 @@
 use crate::clock::Moment;
 use crate::monitor::incidents::table::OFFLINE;
 use crate::monitor::machine::MachineId;
+use crate::monitor::store::sql::params;
 use crate::monitor::store::{Store, StoreError};
-use rusqlite::params;
 
 /// The time of an incident.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,23 +27,23 @@ impl Store {
     /// Unplanned incidents that are open or ended at `from` or later.
     pub fn recent_incidents(&self, from: Moment) -> Result<Vec<RecentIncident>, StoreError> {
         self.read(|connection| {
-            let mut statement = connection.prepare_cached(
+            connection.query_all(
                 // Not one condition with OR: each half has an index of its own.
                 "SELECT machine_id, kind = ?2, last_seen, ended_at FROM incident
                  WHERE ended_at IS NULL AND planned = ?3
                  UNION ALL
                  SELECT machine_id, kind = ?2, last_seen, ended_at FROM incident
                  WHERE ended_at >= ?1 AND planned = ?3 LIMIT ?4",
-            )?;
-            let rows = statement.query_map(params![from.0, OFFLINE, false, MOST], |row| {
-                Ok(RecentIncident {
-                    machine: MachineId(row.get(0)?),
-                    is_outage: row.get(1)?,
-                    since: Moment(row.get(2)?),
-                    ended: row.get::<_, Option<i64>>(3)?.map(Moment),
-                })
-            })?;
-            Ok(rows.collect::<Result<_, _>>()?)
+                params![from.0, OFFLINE, false, MOST],
+                |row| {
+                    Ok(RecentIncident {
+                        machine: MachineId(row.get(0)?),
+                        is_outage: row.get(1)?,
+                        since: Moment(row.get(2)?),
+                        ended: row.get(3)?,
+                    })
+                },
+            )
         })
     }
 
@@ -54,14 +54,12 @@ impl Store {
         until: Moment,
     ) -> Result<Vec<(MachineId, EndedOutage)>, StoreError> {
         self.read(|connection| {
-            let mut statement = connection.prepare(
+            connection.query_all(
                 "SELECT machine_id, last_seen, ended_at FROM incident
                  WHERE ended_at >= ?1 AND ended_at < ?2 AND planned = ?3 AND kind = ?4 LIMIT ?5",
-            )?;
-            let rows = statement.query_map(params![from.0, until.0, false, OFFLINE, MOST], |row| {
-                Ok((MachineId(row.get(0)?), (Moment(row.get(1)?), Moment(row.get(2)?))))
-            })?;
-            Ok(rows.collect::<Result<_, _>>()?)
+                params![from.0, until.0, false, OFFLINE, MOST],
+                |row| Ok((MachineId(row.get(0)?), (Moment(row.get(1)?), Moment(row.get(2)?)))),
+            )
         })
     }
 }
@@ -79,7 +77,7 @@ mod tests {
         let rows = "INSERT INTO incident (machine_id, kind, subject, planned, last_seen, began_at, ended_at) VALUES
             (1, 'offline', '', 0, 1, 2, 50), (1, 'offline', '', 0, 90, 100, 120), (1, 'offline', '', 1, 130, 130, 140),
             (1, 'temp', '', 0, 95, 99, NULL)";
-        store.write(|tx| Ok(tx.execute_batch(rows)?)).expect("rows");
+        store.write(|tx| tx.execute_batch(rows)).expect("rows");
         let found = store.recent_incidents(Moment(100)).expect("read");
         let ended = store.ended_outages(Moment(50), Moment(120)).expect("read");
         assert_eq!(ended, [(MachineId(1), (Moment(1), Moment(50)))]);
@@ -89,13 +87,8 @@ mod tests {
         assert_eq!(found, [(false, 95, None), (true, 90, Some(120))]);
         let plan = "EXPLAIN QUERY PLAN SELECT 1 FROM incident WHERE ended_at IS NULL AND planned = 0
                     UNION ALL SELECT 1 FROM incident WHERE ended_at >= 7 AND planned = 0";
-        let plan: Vec<String> = store
-            .read(|c| {
-                let mut statement = c.prepare(plan)?;
-                let rows = statement.query_map([], |row| row.get::<_, String>(3))?;
-                Ok(rows.collect::<Result<_, _>>()?)
-            })
-            .expect("a plan");
+        let plan: Vec<String> =
+            store.read(|c| c.query_all(plan, &[], |row| row.get::<String>(3))).expect("a plan");
         assert!(!plan.iter().any(|step| step == "SCAN incident"), "{plan:?}");
         assert!(plan.iter().any(|step| step.contains("incident_ended")), "{plan:?}");
     }

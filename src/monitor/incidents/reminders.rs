@@ -13,8 +13,8 @@ use crate::monitor::notify::channel::ChannelId;
 use crate::monitor::notify::delivery_state::{DeliveryState, UNDELIVERED, WAITING};
 use crate::monitor::notify::notice::{EventKind, Happening, Notice};
 use crate::monitor::notify::recipients::{self, Recipient};
+use crate::monitor::store::sql::{Connection, Transaction, params};
 use crate::monitor::store::{Store, StoreError};
-use rusqlite::{Connection, Transaction, params};
 use std::time::Duration;
 
 /// Incidents of which reminders are written in one transaction; the next check writes the others.
@@ -53,9 +53,9 @@ impl Store {
     }
 }
 
-fn is_any_due(connection: &Connection, now: Moment) -> Result<bool, StoreError> {
+fn is_any_due(connection: &Connection<'_>, now: Moment) -> Result<bool, StoreError> {
     let sql = "SELECT EXISTS (SELECT 1 FROM recipient WHERE remind_every IS NOT NULL AND enabled)";
-    if !connection.query_row(sql, [], |row| row.get(0))? {
+    if !connection.query_row(sql, &[], |row| row.get(0))? {
         return Ok(false);
     }
     let (announced, recipients) = (announced(connection, now)?, recipients::reachable(connection)?);
@@ -100,23 +100,26 @@ impl Announcer<'_> {
 
 /// Skips the reminders and escalations of an incident that are still to be sent.
 pub fn skip_repetitions(tx: &Transaction<'_>, incident: IncidentId) -> Result<(), StoreError> {
-    tx.prepare_cached(&format!(
+    let sql = format!(
         "UPDATE outbox SET state = ?2 WHERE incident_id = ?1 AND {UNDELIVERED} AND state = {WAITING} AND event IN (?3, ?4)"
-    ))?
-    .execute(params![
-        incident.0,
-        DeliveryState::Skipped as i64,
-        EventKind::Reminder.name(),
-        EventKind::Escalation.name()
-    ])?;
+    );
+    tx.execute(
+        &sql,
+        params![
+            incident.0,
+            DeliveryState::Skipped as i64,
+            EventKind::Reminder.name(),
+            EventKind::Escalation.name()
+        ],
+    )?;
     Ok(())
 }
 
 /// Those that a reminder may name now.
-fn announced(connection: &Connection, now: Moment) -> Result<Vec<Announced>, StoreError> {
+fn announced(connection: &Connection<'_>, now: Moment) -> Result<Vec<Announced>, StoreError> {
     let condition = unacknowledged::condition();
     let notified = "max(CASE WHEN o.state IN (?1, ?2) THEN coalesce(o.delivered_at, o.created_at) END)";
-    let mut statement = connection.prepare_cached(&format!(
+    let sql = format!(
         "SELECT {COLUMNS}, o.channel_id, {notified} AS notified,
                 max(o.reminder), max(CASE WHEN o.event = ?3 THEN 1 ELSE 0 END)
          FROM incident i JOIN machine_state s ON s.machine_id = i.machine_id
@@ -126,7 +129,7 @@ fn announced(connection: &Connection, now: Moment) -> Result<Vec<Announced>, Sto
          GROUP BY {COLUMNS}, o.channel_id, r.remind_every
          HAVING max(CASE WHEN o.{UNDELIVERED} THEN 1 ELSE 0 END) = 0 AND {notified} + r.remind_every / 2 <= ?4
          ORDER BY notified, i.id, o.channel_id LIMIT ?5"
-    ))?;
+    );
     let values = params![
         DeliveryState::Delivered as i64,
         DeliveryState::Dead as i64,
@@ -134,7 +137,7 @@ fn announced(connection: &Connection, now: Moment) -> Result<Vec<Announced>, Sto
         now.0,
         MOST_AT_ONCE,
     ];
-    let rows = statement.query_map(values, |row| {
+    connection.query_all(&sql, values, |row| {
         Ok(Announced {
             incident: Unacknowledged::of_row(row)?,
             channel: ChannelId(row.get(5)?),
@@ -142,6 +145,5 @@ fn announced(connection: &Connection, now: Moment) -> Result<Vec<Announced>, Sto
             reminder: row.get(7)?,
             is_escalated: row.get(8)?,
         })
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    })
 }

@@ -1,8 +1,8 @@
 //! How often the messages about incidents were repeated: reminders and escalations, from the outbox.
 
 use crate::monitor::notify::notice::EventKind;
+use crate::monitor::store::sql::params;
 use crate::monitor::store::{Store, StoreError};
-use rusqlite::params;
 use std::collections::HashMap;
 
 /// The messages about an incident besides its begin and end.
@@ -20,22 +20,20 @@ impl Store {
     pub fn repetitions(&self, incidents: &[i64]) -> Result<HashMap<i64, Repetitions>, StoreError> {
         let mut found: HashMap<i64, Repetitions> = HashMap::new();
         self.read(|connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT r.name, o.event, max(o.reminder) FROM outbox o
-                 JOIN channel c ON c.id = o.channel_id JOIN recipient r ON r.id = c.recipient_id
-                 WHERE o.incident_id = ?1 AND o.event IN (?2, ?3) GROUP BY r.name, o.event ORDER BY r.name",
-            )?;
+            let sql = "SELECT r.name, o.event, max(o.reminder) FROM outbox o
+                       JOIN channel c ON c.id = o.channel_id JOIN recipient r ON r.id = c.recipient_id
+                       WHERE o.incident_id = ?1 AND o.event IN (?2, ?3) GROUP BY r.name, o.event ORDER BY r.name";
             let (reminder, escalation) = (EventKind::Reminder.name(), EventKind::Escalation.name());
             for &incident in incidents {
-                let mut rows = statement.query(params![incident, reminder, escalation])?;
-                while let Some(row) = rows.next()? {
+                connection.query_each(sql, params![incident, reminder, escalation], |row| {
                     let (recipient, event): (String, String) = (row.get(0)?, row.get(1)?);
                     let known = found.entry(incident).or_default();
                     match event == escalation {
                         true => known.escalated_to.push(recipient),
                         false => known.reminders = known.reminders.max(row.get(2)?),
                     }
-                }
+                    Ok(())
+                })?;
             }
             Ok(())
         })?;

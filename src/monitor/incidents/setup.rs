@@ -9,9 +9,10 @@ use crate::monitor::incidents::announce::Announcer;
 use crate::monitor::incidents::table::{IncidentKey, end};
 use crate::monitor::incidents::transition::Transition;
 use crate::monitor::machine::MachineId;
+use crate::monitor::store::sql::{Transaction, params};
 use crate::monitor::store::{Store, StoreError};
-use rusqlite::{Transaction, params};
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 
 /// Incidents that begin in one transaction; the next sweep continues.
 const BATCH: usize = 10_000;
@@ -111,14 +112,12 @@ fn ended(
     facts: &SetupFacts<'_>,
     condition: Condition,
 ) -> Result<Vec<(SetupProblem, SetupEnd)>, StoreError> {
-    let mut statement = tx.prepare_cached(
-        "SELECT i.machine_id, i.last_seen, s.watched AND (i.kind <> ?2 OR s.server_role < 2), s.last_seen IS NOT NULL
-         FROM incident i CROSS JOIN machine_state s
-         WHERE s.machine_id = i.machine_id AND i.kind = ?1 AND i.ended_at IS NULL AND i.kind <> 'offline'",
-    )?;
-    let mut rows = statement.query([condition.name(), Condition::NeverSeen.name()])?;
+    let sql = "SELECT i.machine_id, i.last_seen, s.watched AND (i.kind <> ?2 OR s.server_role < 2),
+                      s.last_seen IS NOT NULL
+               FROM incident i CROSS JOIN machine_state s
+               WHERE s.machine_id = i.machine_id AND i.kind = ?1 AND i.ended_at IS NULL AND i.kind <> 'offline'";
     let mut ended = Vec::new();
-    while let Some(row) = rows.next()? {
+    tx.query_each(sql, params![condition.name(), Condition::NeverSeen.name()], |row| {
         let (machine, since) = (MachineId(row.get(0)?), Moment(row.get(1)?));
         let (is_watched, was_seen): (bool, bool) = (row.get(2)?, row.get(3)?);
         let is_solved = match condition {
@@ -128,10 +127,11 @@ fn ended(
         let how = match is_watched && facts.settings.of(machine).get(condition).is_on {
             false => SetupEnd::SwitchedOff,
             true if is_solved => SetupEnd::Solved,
-            true => continue,
+            true => return Ok(()),
         };
         ended.push((SetupProblem { machine, condition, since, existed: false }, how));
-    }
+        Ok(())
+    })?;
     Ok(ended)
 }
 
@@ -145,23 +145,21 @@ fn never_seen(
 ) -> Result<Vec<SetupProblem>, StoreError> {
     let condition = Condition::NeverSeen;
     // The partial index on `status = 0` has the few new machines; `since` is when it was added or enabled.
-    let mut statement = tx.prepare_cached(
-        "SELECT s.machine_id, s.since,
-                EXISTS (SELECT 1 FROM incident i WHERE i.machine_id = s.machine_id AND i.kind = ?1)
-         FROM machine_state s
-         WHERE s.status = 0 AND s.watched = ?2 AND s.last_seen IS NULL AND s.server_role < 2
-           AND NOT EXISTS (SELECT 1 FROM incident i
-                           WHERE i.machine_id = s.machine_id AND i.kind = ?1 AND i.ended_at IS NULL)",
-    )?;
-    let mut rows = statement.query(params![condition.name(), true])?;
+    let sql = "SELECT s.machine_id, s.since,
+                      EXISTS (SELECT 1 FROM incident i WHERE i.machine_id = s.machine_id AND i.kind = ?1)
+               FROM machine_state s
+               WHERE s.status = 0 AND s.watched = ?2 AND s.last_seen IS NULL AND s.server_role < 2
+                 AND NOT EXISTS (SELECT 1 FROM incident i
+                                 WHERE i.machine_id = s.machine_id AND i.kind = ?1 AND i.ended_at IS NULL)";
     let mut silent = Vec::new();
-    while let Some(row) = rows.next()?.filter(|_| silent.len() < BATCH) {
+    tx.query_until(sql, params![condition.name(), true], |row| {
         let (machine, since, existed) = (MachineId(row.get(0)?), Moment(row.get(1)?), row.get(2)?);
         let setting = facts.settings.of(machine).get(condition);
         if setting.is_on && now.since(since.max(listening_since)) >= setting.hold {
             silent.push(SetupProblem { machine, condition, since, existed });
         }
-    }
+        Ok(if silent.len() < BATCH { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+    })?;
     Ok(silent)
 }
 
@@ -172,7 +170,7 @@ fn refused(
     now: Moment,
 ) -> Result<Vec<SetupProblem>, StoreError> {
     let condition = Condition::RefusedToken;
-    let mut statement = tx.prepare_cached(
+    let mut statement = tx.prepare(
         "SELECT 1 FROM machine_state s WHERE s.machine_id = ?1 AND s.watched = ?2
            AND NOT EXISTS (SELECT 1 FROM incident i
                            WHERE i.machine_id = ?1 AND i.kind = ?3 AND i.ended_at IS NULL)",

@@ -11,8 +11,8 @@ use crate::monitor::notify::channel::{ChannelId, ChannelKind};
 use crate::monitor::notify::condition_notice::ConditionNotice;
 use crate::monitor::notify::notice::{EventKind, Happening, Notice, Subject};
 use crate::monitor::notify::recipients::Recipient;
+use crate::monitor::store::sql::{Connection, Row, Transaction, params};
 use crate::monitor::store::{Store, StoreError};
-use rusqlite::{Connection, Row, Transaction};
 use std::collections::HashSet;
 use std::time::Duration;
 
@@ -42,12 +42,11 @@ impl Store {
             for recipient in announcer.recipients() {
                 announcer.summarise(recipient, &existing, &mirrors)?;
             }
-            transaction
-                .prepare_cached(
-                    "UPDATE incident SET summarised_at = ?1
+            transaction.execute(
+                "UPDATE incident SET summarised_at = ?1
                      WHERE existing AND summarised_at IS NULL AND ended_at IS NULL",
-                )?
-                .execute([now.0])?;
+                params![now.0],
+            )?;
             Ok(existing.len())
         })
     }
@@ -95,53 +94,50 @@ impl Announcer<'_> {
 
 /// The channels of services in which each incident is one.
 fn mirrors(tx: &Transaction<'_>) -> Result<HashSet<ChannelId>, StoreError> {
-    let mut statement = tx.prepare_cached("SELECT id, kind FROM channel WHERE enabled")?;
-    let rows = statement.query_map([], |row| Ok((ChannelId(row.get(0)?), row.get::<_, String>(1)?)))?;
     let mut mirrors = HashSet::new();
-    for row in rows {
-        let (channel, kind) = row?;
-        if ChannelKind::from_name(&kind).is_some_and(ChannelKind::mirrors_incidents) {
-            mirrors.insert(channel);
+    tx.query_each("SELECT id, kind FROM channel WHERE enabled", &[], |row| {
+        if ChannelKind::from_name(row.get(1)?).is_some_and(ChannelKind::mirrors_incidents) {
+            mirrors.insert(ChannelId(row.get(0)?));
         }
-    }
+        Ok(())
+    })?;
     Ok(mirrors)
 }
 
 /// Whether the first of those that no summary included is old enough.
-fn is_due(connection: &Connection, now: Moment) -> Result<bool, StoreError> {
-    let mut statement = connection.prepare_cached(
+fn is_due(connection: &Connection<'_>, now: Moment) -> Result<bool, StoreError> {
+    let first: Option<i64> = connection.query_row(
         "SELECT min(began_at) FROM incident
          WHERE existing AND summarised_at IS NULL AND ended_at IS NULL",
+        &[],
+        |row| row.get(0),
     )?;
-    let first: Option<i64> = statement.query_row([], |row| row.get(0))?;
     Ok(first.is_some_and(|began| now.since(Moment(began)) >= GATHERED_FOR))
 }
 
 /// Those that no summary included. One query: after an upgrade, a large fleet can have one for every machine.
 fn existing(tx: &Transaction<'_>, announcer: &Announcer<'_>) -> Result<Vec<Existing>, StoreError> {
-    let mut statement = tx.prepare_cached(
-        "SELECT i.id, i.kind, i.subject, i.label, i.value, i.threshold, i.last_seen,
-                m.id, m.name, m.hostname, m.description, m.group_name
-         FROM incident i JOIN machine m ON m.id = i.machine_id
-         WHERE i.existing AND i.summarised_at IS NULL AND i.ended_at IS NULL
-         ORDER BY i.machine_id, i.id",
-    )?;
-    let mut rows = statement.query([])?;
+    let sql = "SELECT i.id, i.kind, i.subject, i.label, i.value, i.threshold, i.last_seen,
+                      m.id, m.name, m.hostname, m.description, m.group_name
+               FROM incident i JOIN machine m ON m.id = i.machine_id
+               WHERE i.existing AND i.summarised_at IS NULL AND i.ended_at IS NULL
+               ORDER BY i.machine_id, i.id";
     let mut existing: Vec<Existing> = Vec::new();
-    while let Some(row) = rows.next()? {
+    tx.query_each(sql, &[], |row| {
         let mut known = Existing::from_row(row)?;
         known.machine.tags = match existing.last() {
             Some(last) if last.machine.id == known.machine.id => last.machine.tags.clone(),
             _ => announcer.tags(MachineId(known.machine.id))?,
         };
         existing.push(known);
-    }
+        Ok(())
+    })?;
     Ok(existing)
 }
 
 impl Existing {
     /// Without the tags of its machine.
-    fn from_row(row: &Row<'_>) -> rusqlite::Result<Existing> {
+    fn from_row(row: &Row<'_>) -> Result<Existing, StoreError> {
         let condition = ConditionNotice {
             condition: row.get(1)?,
             subject: row.get(2)?,
@@ -175,7 +171,7 @@ mod tests {
         let plan = "EXPLAIN QUERY PLAN SELECT min(began_at) FROM incident
                     WHERE existing AND summarised_at IS NULL AND ended_at IS NULL";
         let step: String =
-            store.read(|connection| Ok(connection.query_row(plan, [], |row| row.get(3))?)).expect("a plan");
+            store.read(|connection| connection.query_row(plan, &[], |row| row.get(3))).expect("a plan");
         assert!(step.contains("incident_summary"), "{step}");
     }
 }

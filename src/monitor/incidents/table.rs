@@ -5,10 +5,8 @@ use crate::clock::Moment;
 use crate::monitor::incidents::behind::hidden_by_front;
 use crate::monitor::machine::{DeviceServer, MachineId, MachineStatus};
 use crate::monitor::notify::condition_notice::ConditionNotice;
-use crate::monitor::store::page::rows;
+use crate::monitor::store::sql::{Connection, Parameter, Row, Transaction, params};
 use crate::monitor::store::{Store, StoreError};
-use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 /// `incident.kind` of an outage; its subject is empty, the machine itself.
 pub const OFFLINE: &str = "offline";
@@ -88,12 +86,14 @@ impl<'a> NewIncident<'a> {
 }
 
 /// `None` if one of the same key is open.
-pub fn begin(tx: &Transaction, new: &NewIncident<'_>, now: Moment) -> Result<Option<IncidentId>, StoreError> {
-    let mut statement = tx.prepare_cached(
-        "INSERT INTO incident (machine_id, kind, subject, planned, last_seen, began_at, notified_at, existing, label,
+pub fn begin(
+    tx: &Transaction<'_>,
+    new: &NewIncident<'_>,
+    now: Moment,
+) -> Result<Option<IncidentId>, StoreError> {
+    let sql = "INSERT INTO incident (machine_id, kind, subject, planned, last_seen, began_at, notified_at, existing, label,
                                value, threshold)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO NOTHING RETURNING id",
-    )?;
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO NOTHING RETURNING id";
     let IncidentKey { machine, kind, subject } = new.key;
     let notified_at = (new.is_announced && !new.existed).then_some(now.0);
     let values = params![
@@ -109,73 +109,71 @@ pub fn begin(tx: &Transaction, new: &NewIncident<'_>, now: Moment) -> Result<Opt
         new.value,
         new.threshold
     ];
-    Ok(statement.query_row(values, |row| Ok(IncidentId(row.get(0)?))).optional()?)
+    tx.query_optional(sql, values, |row| Ok(IncidentId(row.get(0)?)))
 }
 
 /// Ends the open incident of a key, if there is one.
-pub fn end(tx: &Transaction, key: IncidentKey<'_>, now: Moment) -> Result<Option<EndedIncident>, StoreError> {
-    let mut statement = tx.prepare_cached(
+pub fn end(
+    tx: &Transaction<'_>,
+    key: IncidentKey<'_>,
+    now: Moment,
+) -> Result<Option<EndedIncident>, StoreError> {
+    tx.query_optional(
         "UPDATE incident SET ended_at = ?4
          WHERE machine_id = ?1 AND kind = ?2 AND subject = ?3 AND ended_at IS NULL
          RETURNING id, last_seen, notified_at IS NOT NULL, planned",
-    )?;
-    let ended = statement.query_row(params![key.machine.0, key.kind, key.subject, now.0], |row| {
-        let (was_announced, is_planned): (bool, bool) = (row.get(2)?, row.get(3)?);
-        Ok(EndedIncident {
-            id: IncidentId(row.get(0)?),
-            since: Moment(row.get(1)?),
-            was_alarm: was_announced && !is_planned,
-        })
-    });
-    Ok(ended.optional()?)
+        params![key.machine.0, key.kind, key.subject, now.0],
+        |row| {
+            let (was_announced, is_planned): (bool, bool) = (row.get(2)?, row.get(3)?);
+            Ok(EndedIncident {
+                id: IncidentId(row.get(0)?),
+                since: Moment(row.get(1)?),
+                was_alarm: was_announced && !is_planned,
+            })
+        },
+    )
 }
 
 /// Marks the open outage of a machine as planned, if there is one.
-pub fn mark_planned(tx: &Transaction, machine: MachineId) -> Result<Option<IncidentId>, StoreError> {
-    let mut statement = tx.prepare_cached(
-        "UPDATE incident SET planned = ?3 WHERE machine_id = ?1 AND kind = ?2 AND ended_at IS NULL RETURNING id",
-    )?;
-    let marked = statement.query_row(params![machine.0, OFFLINE, true], |row| Ok(IncidentId(row.get(0)?)));
-    Ok(marked.optional()?)
+pub fn mark_planned(tx: &Transaction<'_>, machine: MachineId) -> Result<Option<IncidentId>, StoreError> {
+    let sql = "UPDATE incident SET planned = ?3 WHERE machine_id = ?1 AND kind = ?2 AND ended_at IS NULL RETURNING id";
+    tx.query_optional(sql, params![machine.0, OFFLINE, true], |row| Ok(IncidentId(row.get(0)?)))
 }
 
-pub fn mark_notified(tx: &Transaction, id: IncidentId, now: Moment) -> Result<(), StoreError> {
-    tx.prepare_cached("UPDATE incident SET notified_at = ?2 WHERE id = ?1")?.execute([id.0, now.0])?;
+pub fn mark_notified(tx: &Transaction<'_>, id: IncidentId, now: Moment) -> Result<(), StoreError> {
+    tx.execute("UPDATE incident SET notified_at = ?2 WHERE id = ?1", params![id.0, now.0])?;
     Ok(())
 }
 
-pub fn last(tx: &Transaction, key: IncidentKey<'_>) -> Result<Option<IncidentId>, StoreError> {
-    let mut statement = tx.prepare_cached(
+pub fn last(tx: &Transaction<'_>, key: IncidentKey<'_>) -> Result<Option<IncidentId>, StoreError> {
+    let id: Option<i64> = tx.query_row(
         "SELECT max(id) FROM incident WHERE machine_id = ?1 AND kind = ?2 AND subject = ?3",
+        params![key.machine.0, key.kind, key.subject],
+        |row| row.get(0),
     )?;
-    let id: Option<i64> =
-        statement.query_row(params![key.machine.0, key.kind, key.subject], |row| row.get(0))?;
     Ok(id.map(IncidentId))
 }
 
 /// Begin and end of the newest incidents of a key that were unplanned and announced, `limit` at most.
 pub fn latest_alarms(
-    tx: &Transaction,
+    tx: &Transaction<'_>,
     key: IncidentKey<'_>,
     limit: u32,
 ) -> Result<Vec<(Moment, Option<Moment>)>, StoreError> {
-    let mut statement = tx.prepare_cached(
+    tx.query_all(
         "SELECT began_at, ended_at FROM incident
          WHERE machine_id = ?1 AND kind = ?2 AND subject = ?5 AND planned = ?3 AND notified_at IS NOT NULL
          ORDER BY began_at DESC LIMIT ?4",
-    )?;
-    let rows = statement.query_map(params![key.machine.0, key.kind, false, limit, key.subject], |row| {
-        Ok((Moment(row.get(0)?), row.get::<_, Option<i64>>(1)?.map(Moment)))
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+        params![key.machine.0, key.kind, false, limit, key.subject],
+        |row| Ok((Moment(row.get(0)?), row.get(1)?)),
+    )
 }
 
 /// The condition of an incident, as a notice shows it; `None`: it is an outage.
-pub fn condition_of(tx: &Transaction, id: IncidentId) -> Result<Option<ConditionNotice>, StoreError> {
-    let mut statement = tx.prepare_cached(
-        "SELECT kind, subject, label, value, threshold, last_seen FROM incident WHERE id = ?1 AND kind <> ?2",
-    )?;
-    let condition = statement.query_row(params![id.0, OFFLINE], |row| {
+pub fn condition_of(tx: &Transaction<'_>, id: IncidentId) -> Result<Option<ConditionNotice>, StoreError> {
+    let sql =
+        "SELECT kind, subject, label, value, threshold, last_seen FROM incident WHERE id = ?1 AND kind <> ?2";
+    tx.query_optional(sql, params![id.0, OFFLINE], |row| {
         Ok(ConditionNotice {
             condition: row.get(0)?,
             subject: row.get(1)?,
@@ -187,18 +185,18 @@ pub fn condition_of(tx: &Transaction, id: IncidentId) -> Result<Option<Condition
             days: 0,
             existed: false,
         })
-    });
-    Ok(condition.optional()?)
+    })
 }
 
 /// The days since `after` on which an incident of the key began.
-pub fn days_since(tx: &Transaction, key: IncidentKey<'_>, after: Moment) -> Result<u32, StoreError> {
-    let mut statement = tx.prepare_cached(
+pub fn days_since(tx: &Transaction<'_>, key: IncidentKey<'_>, after: Moment) -> Result<u32, StoreError> {
+    let values = params![key.machine.0, key.kind, key.subject, after.0];
+    tx.query_row(
         "SELECT count(DISTINCT began_at / 86400000) FROM incident
          WHERE machine_id = ?1 AND kind = ?2 AND subject = ?3 AND began_at > ?4",
-    )?;
-    let values = params![key.machine.0, key.kind, key.subject, after.0];
-    Ok(statement.query_row(values, |row| row.get(0))?)
+        values,
+        |row| row.get(0),
+    )
 }
 
 /// A query of outages. The parameters are now, [`OFFLINE`] and [`MachineStatus::Offline`].
@@ -216,18 +214,16 @@ fn unannounced_query() -> String {
 
 /// The outages that were not announced when they began, without those in a maintenance or behind a dead machine. A machine
 /// that was disabled meanwhile is `New`, and its silence is not reported before its next heartbeat.
-pub fn unannounced(connection: &Connection, now: Moment) -> Result<Vec<UnannouncedOutage>, StoreError> {
-    let mut statement = connection.prepare_cached(&unannounced_query())?;
+pub fn unannounced(connection: &Connection<'_>, now: Moment) -> Result<Vec<UnannouncedOutage>, StoreError> {
     let values = params![now.0, OFFLINE, MachineStatus::Offline as i64];
-    let rows = statement.query_map(values, |row| {
+    connection.query_all(&unannounced_query(), values, |row| {
         Ok(UnannouncedOutage {
             id: IncidentId(row.get(0)?),
             machine: MachineId(row.get(1)?),
             last_seen: Moment(row.get(2)?),
             server: DeviceServer::of(row.get(3)?),
         })
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    })
 }
 
 /// An outage as it is listed, from the last heartbeat before it.
@@ -244,18 +240,15 @@ pub struct Outage {
 impl Store {
     /// The outage of a machine that began or ended at this moment.
     pub fn outage_at(&self, machine: MachineId, at: Moment) -> Result<Option<Outage>, StoreError> {
-        self.outage(
-            "(began_at = ?3 OR ended_at = ?3)",
-            vec![machine.0.into(), OFFLINE.to_owned().into(), at.0.into()],
-        )
+        self.outage("(began_at = ?3 OR ended_at = ?3)", params![machine.0, OFFLINE, at.0])
     }
 
     /// The open outage of a machine.
     pub fn open_outage(&self, machine: MachineId) -> Result<Option<Outage>, StoreError> {
-        self.outage("ended_at IS NULL", vec![machine.0.into(), OFFLINE.to_owned().into()])
+        self.outage("ended_at IS NULL", params![machine.0, OFFLINE])
     }
 
-    fn outage(&self, condition: &str, values: Vec<Value>) -> Result<Option<Outage>, StoreError> {
+    fn outage(&self, condition: &str, values: &[&dyn Parameter]) -> Result<Option<Outage>, StoreError> {
         let sql = format!(
             "SELECT last_seen, began_at, ended_at, planned FROM incident
              WHERE machine_id = ?1 AND kind = ?2 AND {condition} ORDER BY id DESC LIMIT 1"
@@ -264,11 +257,11 @@ impl Store {
             Ok(Outage {
                 last_seen: Moment(row.get(0)?),
                 started: Moment(row.get(1)?),
-                ended: row.get::<_, Option<i64>>(2)?.map(Moment),
+                ended: row.get(2)?,
                 planned: row.get(3)?,
             })
         };
-        Ok(self.read(|connection| rows(connection, &sql, values, outage))?.pop())
+        self.read(|connection| connection.query_optional(&sql, values, outage))
     }
 }
 
@@ -283,7 +276,7 @@ mod tests {
         let step: String = store
             .read(|connection| {
                 let values = params![0, OFFLINE, MachineStatus::Offline as i64];
-                Ok(connection.query_row(&plan, values, |row| row.get(3))?)
+                connection.query_row(&plan, values, |row| row.get(3))
             })
             .expect("a plan");
         assert!(step.contains("incident_unannounced"), "{step}");

@@ -11,8 +11,8 @@ use crate::monitor::incidents::transition::Transition;
 use crate::monitor::machine::{DeviceServer, MachineId, MachineStatus};
 use crate::monitor::notify::notice::EventKind;
 use crate::monitor::notify::outbox::clock_steps;
+use crate::monitor::store::sql::{Connection, Transaction, params};
 use crate::monitor::store::{Store, StoreError};
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use std::time::Duration;
 
 /// The result of [`Store::mark_late_offline`].
@@ -98,9 +98,10 @@ impl Store {
             let announcer = Announcer::new(transaction, now)?;
             let mut transitions = Vec::new();
             for &(machine, at, server) in beats {
-                transaction
-                    .prepare_cached("UPDATE machine_state SET server_role = ?2 WHERE machine_id = ?1")?
-                    .execute(params![machine.0, server as i64])?;
+                transaction.execute(
+                    "UPDATE machine_state SET server_role = ?2 WHERE machine_id = ?1",
+                    params![machine.0, server as i64],
+                )?;
                 if server == DeviceServer::Standby {
                     transitions.append(&mut mark_standby(&announcer, machine, at)?);
                 }
@@ -174,7 +175,7 @@ impl Store {
                 "UPDATE flapping SET steady_at = ?1 WHERE steady_at > ?1",
             ];
             for statement in statements {
-                transaction.execute(statement, [now.0])?;
+                transaction.execute(statement, params![now.0])?;
             }
             clock_steps::forget_the_future(transaction, now)
         })
@@ -192,29 +193,26 @@ struct Steady {
 }
 
 /// Those whose state has not changed since `limit`.
-fn steady(connection: &Connection, now: Moment, limit: Moment) -> Result<Vec<Steady>, StoreError> {
+fn steady(connection: &Connection<'_>, now: Moment, limit: Moment) -> Result<Vec<Steady>, StoreError> {
     // CROSS JOIN: looks up the state of the few flapping machines, instead of scanning the fleet.
-    let mut statement = connection.prepare_cached(
-        "SELECT f.machine_id, f.kind, f.subject, s.status, s.since, s.last_seen,
-                (SELECT max(max(i.began_at, coalesce(i.ended_at, 0))) FROM incident i
-                 WHERE i.machine_id = f.machine_id AND i.kind = f.kind AND i.subject = f.subject),
-                EXISTS (SELECT 1 FROM incident i WHERE i.machine_id = f.machine_id AND i.kind = f.kind
-                        AND i.subject = f.subject AND i.ended_at IS NULL)
-         FROM flapping f CROSS JOIN machine_state s
-         WHERE s.machine_id = f.machine_id AND f.steady_at IS NULL AND s.watched = ?2
-           AND NOT EXISTS (SELECT 1 FROM maintenance m WHERE m.machine_id = f.machine_id
-                           AND m.starts_at <= ?1 AND m.ends_at > ?1)",
-    )?;
-    let mut rows = statement.query(params![now.0, true])?;
+    let sql = "SELECT f.machine_id, f.kind, f.subject, s.status, s.since, s.last_seen,
+                      (SELECT max(max(i.began_at, coalesce(i.ended_at, 0))) FROM incident i
+                       WHERE i.machine_id = f.machine_id AND i.kind = f.kind AND i.subject = f.subject),
+                      EXISTS (SELECT 1 FROM incident i WHERE i.machine_id = f.machine_id AND i.kind = f.kind
+                              AND i.subject = f.subject AND i.ended_at IS NULL)
+               FROM flapping f CROSS JOIN machine_state s
+               WHERE s.machine_id = f.machine_id AND f.steady_at IS NULL AND s.watched = ?2
+                 AND NOT EXISTS (SELECT 1 FROM maintenance m WHERE m.machine_id = f.machine_id
+                                 AND m.starts_at <= ?1 AND m.ends_at > ?1)";
     let mut steady = Vec::new();
-    while let Some(row) = rows.next()? {
-        let (machine, kind) = (MachineId(row.get(0)?), row.get::<_, String>(1)?);
+    connection.query_each(sql, params![now.0, true], |row| {
+        let (machine, kind) = (MachineId(row.get(0)?), row.get::<String>(1)?);
         let status = MachineStatus::of(row.get(3)?);
         let is_outage = kind == IncidentKey::outage(machine).kind;
         let (state, changed, since) = if is_outage {
-            (status.event(), Moment(row.get(4)?), row.get::<_, Option<i64>>(5)?.map_or(now, Moment))
+            (status.event(), Moment(row.get(4)?), row.get::<Option<i64>>(5)?.map_or(now, Moment))
         } else {
-            let changed = row.get::<_, Option<i64>>(6)?.map_or(now, Moment);
+            let changed = row.get::<Option<i64>>(6)?.map_or(now, Moment);
             (condition_state(row.get(7)?), changed, changed)
         };
         let needs_online =
@@ -222,7 +220,8 @@ fn steady(connection: &Connection, now: Moment, limit: Moment) -> Result<Vec<Ste
         if changed <= limit && (!needs_online || status == MachineStatus::Online) {
             steady.push(Steady { machine, kind, subject: row.get(2)?, state, since });
         }
-    }
+        Ok(())
+    })?;
     Ok(steady)
 }
 
@@ -261,26 +260,27 @@ fn mark_standby(
 }
 
 /// `None` if the machine does not exist or is disabled.
-fn watched_status(tx: &Transaction, machine: MachineId) -> Result<Option<MachineStatus>, StoreError> {
-    let status = tx
-        .prepare_cached("SELECT status FROM machine_state WHERE machine_id = ?1 AND watched = ?2")?
-        .query_row(params![machine.0, true], |row| Ok(MachineStatus::of(row.get(0)?)))
-        .optional()?;
+fn watched_status(tx: &Transaction<'_>, machine: MachineId) -> Result<Option<MachineStatus>, StoreError> {
+    let status = tx.query_optional(
+        "SELECT status FROM machine_state WHERE machine_id = ?1 AND watched = ?2",
+        params![machine.0, true],
+        |row| Ok(MachineStatus::of(row.get(0)?)),
+    )?;
     Ok(status)
 }
 
 fn set_status(
-    tx: &Transaction,
+    tx: &Transaction<'_>,
     machine: MachineId,
     status: MachineStatus,
     seen: Moment,
     now: Moment,
 ) -> Result<(), StoreError> {
-    tx.prepare_cached(
+    tx.execute(
         "UPDATE machine_state SET status = ?2, since = ?3,
                 last_seen = CASE WHEN last_seen > ?4 THEN last_seen ELSE ?4 END
          WHERE machine_id = ?1",
-    )?
-    .execute(params![machine.0, status as i64, now.0, seen.0])?;
+        params![machine.0, status as i64, now.0, seen.0],
+    )?;
     Ok(())
 }

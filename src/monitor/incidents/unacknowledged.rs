@@ -4,7 +4,8 @@ use crate::clock::Moment;
 use crate::monitor::conditions::catalogue::Condition;
 use crate::monitor::incidents::table::{IncidentId, IncidentKey, OFFLINE};
 use crate::monitor::machine::{MachineId, MachineStatus};
-use rusqlite::Row;
+use crate::monitor::store::StoreError;
+use crate::monitor::store::sql::Row;
 
 /// An incident that nobody has acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +34,7 @@ pub fn condition() -> String {
 }
 
 impl Unacknowledged {
-    pub fn of_row(row: &Row<'_>) -> rusqlite::Result<Unacknowledged> {
+    pub fn of_row(row: &Row<'_>) -> Result<Unacknowledged, StoreError> {
         Ok(Unacknowledged {
             id: IncidentId(row.get(0)?),
             machine: MachineId(row.get(1)?),

@@ -3,8 +3,8 @@
 use super::plans::{MaintenancePlan, PlanTarget};
 use super::weekly::Window;
 use crate::clock::Moment;
+use crate::monitor::store::sql::{Connection, params};
 use crate::monitor::store::{Store, StoreError};
-use rusqlite::Connection;
 use serde::Serialize;
 use std::time::Duration;
 
@@ -52,14 +52,14 @@ impl Store {
     }
 }
 
-fn machines(connection: &Connection, target: &PlanTarget) -> Result<u32, StoreError> {
+fn machines(connection: &Connection<'_>, target: &PlanTarget) -> Result<u32, StoreError> {
     let sql = match target {
         PlanTarget::Machine(_) => "SELECT count(*) FROM machine WHERE name = ?1",
         PlanTarget::Group(_) => "SELECT count(*) FROM machine WHERE group_name = ?1",
         PlanTarget::Tag(_) => "SELECT count(*) FROM machine_tag WHERE tag = ?1",
     };
     let (_, name) = target.words();
-    Ok(connection.prepare_cached(sql)?.query_row([name], |row| row.get(0))?)
+    connection.query_row(sql, params![name], |row| row.get(0))
 }
 
 impl ListedPlan {

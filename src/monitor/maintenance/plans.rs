@@ -4,10 +4,9 @@ use super::weekly::{Weekly, Window};
 use crate::clock::Moment;
 use crate::monitor::machine::{self, MachineId};
 use crate::monitor::registry::machines::find;
-use crate::monitor::store::page::rows;
+use crate::monitor::store::sql::{Row, Transaction, params};
 use crate::monitor::store::{Refused, Store, StoreError};
 use crate::monitor::zone::{Clock, ZONES, Zone};
-use rusqlite::{Row, Transaction, params};
 use std::path::Path;
 use std::time::Duration;
 
@@ -61,7 +60,7 @@ impl Store {
     ) -> Result<i64, Refused> {
         reason.map_or(Ok(()), machine::description)?;
         self.transact(|tx| {
-            let count: i64 = tx.query_row("SELECT count(*) FROM maintenance_plan", [], |row| row.get(0))?;
+            let count: i64 = tx.query_row("SELECT count(*) FROM maintenance_plan", &[], |row| row.get(0))?;
             if count >= MOST_PLANS {
                 return Err(Refused::because(format!("there are {MOST_PLANS} plans already; remove one first")));
             }
@@ -91,12 +90,12 @@ impl Store {
     /// Removes a plan and ends its current window. False if there is none.
     pub fn remove_maintenance_plan(&self, id: i64, now: Moment) -> Result<bool, StoreError> {
         self.write(|tx| {
-            tx.execute("DELETE FROM maintenance WHERE plan_id = ?1 AND starts_at > ?2", [id, now.0])?;
+            tx.execute("DELETE FROM maintenance WHERE plan_id = ?1 AND starts_at > ?2", params![id, now.0])?;
             tx.execute(
                 "UPDATE maintenance SET ends_at = ?2 WHERE plan_id = ?1 AND ends_at > ?2",
-                [id, now.0],
+                params![id, now.0],
             )?;
-            Ok(tx.execute("DELETE FROM maintenance_plan WHERE id = ?1", [id])? > 0)
+            Ok(tx.execute("DELETE FROM maintenance_plan WHERE id = ?1", params![id])? > 0)
         })
     }
 
@@ -104,7 +103,7 @@ impl Store {
     pub fn maintenance_plans(&self) -> Result<Vec<MaintenancePlan>, StoreError> {
         let sql = "SELECT p.id, m.name, p.group_name, p.tag, p.days, p.from_min, p.to_min, p.time_zone, p.utc_offset, p.reason
                    FROM maintenance_plan p LEFT JOIN machine m ON m.id = p.machine_id ORDER BY p.id";
-        self.read(|connection| rows(connection, sql, Vec::new(), read))
+        self.read(|connection| connection.query_all(sql, &[], read))
     }
 
     /// Writes the windows that go on or begin soon, for the machines that the plans are for now. Call it at each sweep.
@@ -124,7 +123,7 @@ impl Store {
             tx.execute(
                 "DELETE FROM maintenance
                  WHERE plan_id IS NOT NULL AND (starts_at > ?1 AND ends_at > starts_at OR ends_at < ?2)",
-                [now.0, now.minus(KEPT).0],
+                params![now.0, now.minus(KEPT).0],
             )?;
             for (windows, plan) in &due {
                 for window in windows {
@@ -153,7 +152,7 @@ fn columns<'t>(tx: &Transaction<'_>, target: &'t PlanTarget) -> Result<TargetCol
     })
 }
 
-fn read(row: &Row<'_>) -> Result<MaintenancePlan, rusqlite::Error> {
+fn read(row: &Row<'_>) -> Result<MaintenancePlan, StoreError> {
     let (machine, group, tag): (Option<String>, Option<String>, Option<String>) =
         (row.get(1)?, row.get(2)?, row.get(3)?);
     let target = match (machine, group) {
@@ -172,14 +171,14 @@ fn read(row: &Row<'_>) -> Result<MaintenancePlan, rusqlite::Error> {
 
 /// Not again for a machine whose window was ended, or skipped, by a person.
 fn insert(tx: &Transaction<'_>, plan: &MaintenancePlan, window: &Window) -> Result<(), StoreError> {
-    tx.prepare_cached(
+    tx.execute(
         "INSERT INTO maintenance (machine_id, starts_at, ends_at, reason, plan_id)
          SELECT m.id, ?2, ?3, p.reason, p.id FROM machine m JOIN maintenance_plan p ON p.id = ?1
          WHERE m.id = p.machine_id OR m.group_name = p.group_name
             OR EXISTS (SELECT 1 FROM machine_tag t WHERE t.machine_id = m.id AND t.tag = p.tag)
          ON CONFLICT (plan_id, machine_id, starts_at) DO NOTHING",
-    )?
-    .execute([plan.id, window.begin.0, window.end.0])?;
+        params![plan.id, window.begin.0, window.end.0],
+    )?;
     Ok(())
 }
 

@@ -3,8 +3,8 @@
 
 use super::entities::{MachineMessage, TopicNames};
 use crate::monitor::machine::MachineId;
+use crate::monitor::store::sql::params;
 use crate::monitor::store::{Store, StoreError};
-use rusqlite::params;
 use std::collections::HashSet;
 
 /// Topics that are cleared in one round.
@@ -27,12 +27,9 @@ pub struct Ledger {
 
 impl Ledger {
     pub fn load(store: &Store) -> Result<Ledger, StoreError> {
-        let known = store.read(|connection| {
-            let mut statement = connection.prepare("SELECT topic FROM mqtt_topic")?;
-            let topics = statement.query_map([], |row| row.get(0))?;
-            Ok(topics.collect::<Result<_, _>>()?)
-        })?;
-        Ok(Ledger { known })
+        let sql = "SELECT topic FROM mqtt_topic";
+        let known = store.read(|connection| connection.query_all(sql, &[], |row| row.get(0)))?;
+        Ok(Ledger { known: known.into_iter().collect() })
     }
 
     /// Writes those topics that are new.
@@ -43,7 +40,7 @@ impl Ledger {
             return Ok(());
         }
         store.write(|transaction| {
-            let mut insert = transaction.prepare_cached(
+            let mut insert = transaction.prepare(
                 "INSERT INTO mqtt_topic (topic, machine_id, camera) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
             )?;
             for one in &new {
@@ -59,17 +56,21 @@ impl Ledger {
     /// knows those.
     pub fn stale(&self, store: &Store) -> Result<Vec<StaleTopic>, StoreError> {
         store.read(|connection| {
-            let mut statement = connection.prepare_cached(
+            connection.query_all(
                 "SELECT t.topic, t.machine_id, t.camera FROM mqtt_topic t
                  WHERE NOT EXISTS (SELECT 1 FROM machine m WHERE m.id = t.machine_id)
                     OR (t.camera IS NOT NULL AND NOT EXISTS
                         (SELECT 1 FROM camera c WHERE c.machine_id = t.machine_id AND c.mac = t.camera))
                  LIMIT ?1",
-            )?;
-            let rows = statement.query_map([MOST_CLEARED], |row| {
-                Ok(StaleTopic { topic: row.get(0)?, machine: MachineId(row.get(1)?), camera: row.get(2)? })
-            })?;
-            Ok(rows.collect::<Result<_, _>>()?)
+                params![MOST_CLEARED],
+                |row| {
+                    Ok(StaleTopic {
+                        topic: row.get(0)?,
+                        machine: MachineId(row.get(1)?),
+                        camera: row.get(2)?,
+                    })
+                },
+            )
         })
     }
 
@@ -81,9 +82,9 @@ impl Ledger {
     /// The broker has acknowledged that these are cleared.
     pub fn forget(&mut self, store: &Store, topics: &[String]) -> Result<(), StoreError> {
         store.write(|transaction| {
-            let mut delete = transaction.prepare_cached("DELETE FROM mqtt_topic WHERE topic = ?1")?;
+            let mut delete = transaction.prepare("DELETE FROM mqtt_topic WHERE topic = ?1")?;
             for topic in topics {
-                delete.execute([topic])?;
+                delete.execute(params![topic])?;
             }
             Ok(())
         })?;

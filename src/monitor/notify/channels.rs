@@ -4,8 +4,8 @@ use super::channel::{Channel, ChannelId, ChannelKind, ChannelOptions, KINDS};
 use super::delivery_state::{DeliveryState, UNDELIVERED};
 use super::recipients::{Preferences, insert_recipient, recipient_called, unknown};
 use crate::clock::Moment;
+use crate::monitor::store::sql::{Row, params};
 use crate::monitor::store::{Refused, Store, StoreError};
-use rusqlite::{OptionalExtension, Row, params};
 
 /// The recipient that is created for a channel added without one.
 pub const DEFAULT_RECIPIENT: &str = "everybody";
@@ -54,15 +54,13 @@ impl Store {
                 (None, None) => insert_recipient(tx, DEFAULT_RECIPIENT, &Preferences::default(), now)?,
                 (Some(name), None) => return Err(unknown(name)),
             };
-            let added = tx.execute(
+            let added = tx.query_optional(
                 "INSERT INTO channel (recipient_id, kind, target, secret, secret_file, token, created_at, options)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING RETURNING id",
                 params![id, kind, target, secret, secret_file, token, now.0, options.stored()],
+                |row| Ok(ChannelId(row.get(0)?)),
             )?;
-            match added {
-                0 => Err(Refused::because("the recipient has this channel already")),
-                _ => Ok(ChannelId(tx.last_insert_rowid())),
-            }
+            added.ok_or_else(|| Refused::because("the recipient has this channel already"))
         })
     }
 
@@ -95,7 +93,7 @@ impl Store {
     pub fn channel(&self, id: ChannelId) -> Result<Channel, Refused> {
         let found = self.read(|connection| {
             let sql = "SELECT kind, target, secret, secret_file, token, options FROM channel WHERE id = ?1";
-            Ok(connection.query_row(sql, [id.0], |row| channel_of_row(id, row)).optional()?)
+            connection.query_optional(sql, params![id.0], |row| channel_of_row(id, row))
         })?;
         let unknown = |kind| Refused::because(format!("channel {} is of the unknown kind {kind}", id.0));
         found.ok_or_else(|| no_channel(id))?.map_err(unknown)
@@ -106,9 +104,7 @@ impl Store {
         let ids: Vec<ChannelId> = self.read(|connection| {
             let sql = "SELECT c.id FROM channel c JOIN recipient r ON r.id = c.recipient_id
                        WHERE c.enabled AND r.enabled ORDER BY c.id";
-            let mut statement = connection.prepare_cached(sql)?;
-            let ids = statement.query_map([], |row| Ok(ChannelId(row.get(0)?)))?;
-            Ok(ids.collect::<Result<_, _>>()?)
+            connection.query_all(sql, &[], |row| Ok(ChannelId(row.get(0)?)))
         })?;
         Ok(ids.into_iter().filter_map(|id| self.channel(id).ok()).collect())
     }
@@ -121,7 +117,7 @@ impl Store {
                 "SELECT EXISTS (SELECT 1 FROM channel c JOIN recipient r ON r.id = c.recipient_id
                  WHERE c.enabled AND r.enabled AND c.kind IN ({kinds}))"
             );
-            Ok(connection.prepare_cached(&sql)?.query_row([], |row| row.get(0))?)
+            connection.query_row(&sql, &[], |row| row.get(0))
         })
     }
 
@@ -141,7 +137,7 @@ impl Store {
 
     /// Removes a channel with its deliveries.
     pub fn remove_channel(&self, id: ChannelId) -> Result<(), Refused> {
-        self.transact(|tx| match tx.execute("DELETE FROM channel WHERE id = ?1", [id.0])? {
+        self.transact(|tx| match tx.execute("DELETE FROM channel WHERE id = ?1", params![id.0])? {
             0 => Err(no_channel(id)),
             _ => Ok(()),
         })
@@ -150,15 +146,15 @@ impl Store {
     /// All channels, by their recipients' names.
     pub fn channels(&self) -> Result<Vec<ListedChannel>, StoreError> {
         self.read(|connection| {
-            let mut statement = connection.prepare_cached(
-                &format!("SELECT c.id, r.name, c.kind, c.target, c.enabled AND r.enabled,
+            let sql = format!(
+                "SELECT c.id, r.name, c.kind, c.target, c.enabled AND r.enabled,
                         (SELECT count(*) FROM outbox o WHERE o.channel_id = c.id AND o.{UNDELIVERED}),
                         (SELECT max(delivered_at) FROM outbox o WHERE o.channel_id = c.id),
                         (SELECT last_error FROM outbox o WHERE o.channel_id = c.id AND o.last_error IS NOT NULL
                          ORDER BY o.id DESC LIMIT 1), c.options
-                 FROM channel c JOIN recipient r ON r.id = c.recipient_id ORDER BY r.name, c.id"),
-            )?;
-            let rows = statement.query_map([], |row| {
+                 FROM channel c JOIN recipient r ON r.id = c.recipient_id ORDER BY r.name, c.id"
+            );
+            connection.query_all(&sql, &[], |row| {
                 Ok(ListedChannel {
                     id: ChannelId(row.get(0)?),
                     recipient: row.get(1)?,
@@ -166,19 +162,18 @@ impl Store {
                     target: row.get(3)?,
                     enabled: row.get(4)?,
                     waiting: row.get(5)?,
-                    last_delivered: row.get::<_, Option<i64>>(6)?.map(Moment),
+                    last_delivered: row.get(6)?,
                     last_error: row.get(7)?,
-                    options: ChannelOptions::of_stored(row.get::<_, Option<String>>(8)?.as_deref()),
+                    options: ChannelOptions::of_stored(row.get::<Option<String>>(8)?.as_deref()),
                 })
-            })?;
-            Ok(rows.collect::<Result<_, _>>()?)
+            })
         })
     }
 }
 
 /// The channel of a row that begins with `kind, target, secret, secret_file, token, options`; `Err`: the name of its kind,
 /// which is unknown.
-pub fn channel_of_row(id: ChannelId, row: &Row<'_>) -> rusqlite::Result<Result<Channel, String>> {
+pub fn channel_of_row(id: ChannelId, row: &Row<'_>) -> Result<Result<Channel, String>, StoreError> {
     let name: String = row.get(0)?;
     let Some(kind) = ChannelKind::from_name(&name) else { return Ok(Err(name)) };
     let options: Option<String> = row.get(5)?;

@@ -4,8 +4,8 @@ use super::notice::Subject;
 use crate::clock::Moment;
 use crate::monitor::machine::MachineId;
 use crate::monitor::registry::machines;
+use crate::monitor::store::sql::{Connection, Transaction, params};
 use crate::monitor::store::{Refused, StoreError};
-use rusqlite::{Connection, Transaction, params};
 use std::fmt;
 
 /// The machines that a recipient is notified about: all of them, or those with a chosen id, group or tag.
@@ -98,7 +98,7 @@ pub fn store(
     now: Moment,
 ) -> Result<(), Refused> {
     let all = matches!(selection, Selection::All);
-    tx.execute("DELETE FROM recipient_choice WHERE recipient_id = ?1", [recipient])?;
+    tx.execute("DELETE FROM recipient_choice WHERE recipient_id = ?1", params![recipient])?;
     tx.execute("UPDATE recipient SET all_machines = ?2 WHERE id = ?1", params![recipient, all])?;
     let Selection::Only { machines, groups, tags } = selection else { return Ok(()) };
     for which in machines {
@@ -151,7 +151,7 @@ pub fn known_group(tx: &Transaction<'_>, group: &str, now: Moment) -> Result<(),
 /// No machine has the tag.
 pub fn known_tag(tx: &Transaction<'_>, tag: &str) -> Result<(), Refused> {
     let sql = "SELECT EXISTS (SELECT 1 FROM machine_tag WHERE tag = ?1)";
-    match tx.query_row(sql, [tag], |row| row.get(0))? {
+    match tx.query_row(sql, params![tag], |row| row.get(0))? {
         true => Ok(()),
         false => Err(Refused::because(format!(
             "no machine has the tag \"{}\"; heartbeat-monitor machine list shows all tags",
@@ -161,48 +161,45 @@ pub fn known_tag(tx: &Transaction<'_>, tag: &str) -> Result<(), Refused> {
 }
 
 /// The properties of a machine that [`MachineChoice`] depends on.
-pub fn choice(connection: &Connection, recipient: i64, all: bool) -> Result<MachineChoice, StoreError> {
+pub fn choice(connection: &Connection<'_>, recipient: i64, all: bool) -> Result<MachineChoice, StoreError> {
     let mut choice = MachineChoice { all, ..MachineChoice::default() };
     if all {
         return Ok(choice);
     }
-    let mut statement = connection
-        .prepare_cached("SELECT kind, machine_id, name FROM recipient_choice WHERE recipient_id = ?1")?;
-    let mut rows = statement.query([recipient])?;
-    while let Some(row) = rows.next()? {
-        match (row.get::<_, String>(0)?.as_str(), row.get(1)?) {
+    let sql = "SELECT kind, machine_id, name FROM recipient_choice WHERE recipient_id = ?1";
+    connection.query_each(sql, params![recipient], |row| {
+        match (row.get(0)?, row.get(1)?) {
             ("machine", Some(id)) => choice.machines.push(id),
             ("group", _) => choice.groups.push(row.get(2)?),
             ("tag", _) => choice.tags.push(row.get(2)?),
             // A machine that does not exist.
             _ => {}
         }
-    }
+        Ok(())
+    })?;
     Ok(choice)
 }
 
 /// The texts of `recipient list`.
-pub fn chosen(connection: &Connection, recipient: i64, all: bool) -> Result<Chosen, StoreError> {
+pub fn chosen(connection: &Connection<'_>, recipient: i64, all: bool) -> Result<Chosen, StoreError> {
     let mut chosen = Chosen { all, ..Chosen::default() };
-    let mut statement = connection.prepare_cached(
-        "SELECT c.kind, m.id, coalesce(m.name, c.name) FROM recipient_choice c
-         LEFT JOIN machine m ON m.id = c.machine_id WHERE c.recipient_id = ?1 ORDER BY c.id",
-    )?;
-    let mut rows = statement.query([recipient])?;
-    while let Some(row) = rows.next()? {
+    let sql = "SELECT c.kind, m.id, coalesce(m.name, c.name) FROM recipient_choice c
+               LEFT JOIN machine m ON m.id = c.machine_id WHERE c.recipient_id = ?1 ORDER BY c.id";
+    connection.query_each(sql, params![recipient], |row| {
         let name: String = row.get(2)?;
-        match (row.get::<_, String>(0)?.as_str(), row.get(1)?) {
+        match (row.get(0)?, row.get(1)?) {
             ("group", _) => chosen.groups.push(name),
             ("tag", _) => chosen.tags.push(name),
             (_, Some(id)) => chosen.machines.push((MachineId(id), name)),
             (_, None) => chosen.missing.push(name),
         }
-    }
+        Ok(())
+    })?;
     let matches = "SELECT EXISTS (SELECT 1 FROM recipient_choice c WHERE c.recipient_id = ?1 AND (
         c.machine_id IS NOT NULL
         OR c.kind = 'group' AND EXISTS (SELECT 1 FROM machine WHERE group_name = c.name)
         OR c.kind = 'tag' AND EXISTS (SELECT 1 FROM machine_tag WHERE tag = c.name)))";
-    let matches: bool = connection.query_row(matches, [recipient], |row| row.get(0))?;
+    let matches: bool = connection.query_row(matches, params![recipient], |row| row.get(0))?;
     chosen.matches = all || matches;
     Ok(chosen)
 }

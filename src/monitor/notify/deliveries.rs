@@ -5,9 +5,9 @@ use super::notice::Notice;
 use crate::clock::Moment;
 use crate::monitor::incidents::table::IncidentId;
 use crate::monitor::machine::MachineId;
-use crate::monitor::store::page::{Page, paged, rows};
+use crate::monitor::store::page::{Page, paged};
+use crate::monitor::store::sql::{Row, params};
 use crate::monitor::store::{Store, StoreError};
-use rusqlite::{Row, params};
 
 /// A pending or recent notification, without the channel's secret.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,13 +64,13 @@ impl Store {
             condition += &format!(" AND o.state IN ({}, {})", state as i64, leased as i64);
         }
         let sql = format!("{SELECT} WHERE {condition} {order} LIMIT {limit}");
-        self.read(|connection| rows(connection, &sql, Vec::new(), record))
+        self.read(|connection| connection.query_all(&sql, &[], record))
     }
 
     /// Oldest first.
     pub fn deliveries_of_incident(&self, id: IncidentId) -> Result<Vec<DeliveryRecord>, StoreError> {
         let sql = format!("{SELECT} WHERE o.incident_id = ?1 ORDER BY o.id LIMIT {MOST_OF_INCIDENT}");
-        self.read(|connection| rows(connection, &sql, vec![id.0.into()], record))
+        self.read(|connection| connection.query_all(&sql, params![id.0], record))
     }
 }
 
@@ -92,21 +92,21 @@ impl Store {
     /// Notifications about open incidents that were or will be delivered, oldest first.
     pub fn open_notifications(&self) -> Result<Vec<OpenNotification>, StoreError> {
         self.read(|connection| {
-            let mut statement = connection.prepare_cached(
+            connection.query_all(
                 "SELECT o.incident_id, r.name, c.kind, o.delivered_at
                  FROM incident i JOIN outbox o ON o.incident_id = i.id JOIN channel c ON c.id = o.channel_id
                  JOIN recipient r ON r.id = c.recipient_id
                  WHERE i.ended_at IS NULL AND o.state <> ?1 ORDER BY o.id LIMIT ?2",
-            )?;
-            let rows = statement.query_map(params![DeliveryState::Skipped as i64, MOST_OPEN], |row| {
-                Ok(OpenNotification {
-                    incident: row.get(0)?,
-                    recipient: row.get(1)?,
-                    channel: row.get(2)?,
-                    delivered: row.get::<_, Option<i64>>(3)?.map(Moment),
-                })
-            })?;
-            Ok(rows.collect::<Result<_, _>>()?)
+                params![DeliveryState::Skipped as i64, MOST_OPEN],
+                |row| {
+                    Ok(OpenNotification {
+                        incident: row.get(0)?,
+                        recipient: row.get(1)?,
+                        channel: row.get(2)?,
+                        delivered: row.get(3)?,
+                    })
+                },
+            )
         })
     }
 }
@@ -116,15 +116,15 @@ fn unacknowledged_by(content: &str) -> Option<String> {
     serde_json::from_str::<Notice>(content).ok()?.unacknowledged_by
 }
 
-fn record(row: &Row<'_>) -> rusqlite::Result<DeliveryRecord> {
+fn record(row: &Row<'_>) -> Result<DeliveryRecord, StoreError> {
     Ok(DeliveryRecord {
         id: row.get(0)?,
         created: Moment(row.get(1)?),
-        machine: row.get::<_, Option<i64>>(2)?.map(MachineId).zip(row.get(3)?),
+        machine: row.get::<Option<i64>>(2)?.map(MachineId).zip(row.get(3)?),
         incident: row.get(4)?,
         event: row.get(5)?,
         reminder: Some(row.get(15)?).filter(|number| *number > 0),
-        unacknowledged_by: row.get::<_, Option<String>>(16)?.as_deref().and_then(unacknowledged_by),
+        unacknowledged_by: row.get::<Option<String>>(16)?.as_deref().and_then(unacknowledged_by),
         recipient: row.get(6)?,
         channel: row.get(7)?,
         kind: row.get(8)?,
@@ -132,7 +132,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<DeliveryRecord> {
         attempts: row.get(10)?,
         due: Moment(row.get(11)?),
         expires: Moment(row.get(12)?),
-        delivered: row.get::<_, Option<i64>>(13)?.map(Moment),
+        delivered: row.get(13)?,
         last_error: row.get(14)?,
     })
 }

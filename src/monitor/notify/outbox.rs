@@ -19,10 +19,10 @@ use crate::monitor::notify::channels::channel_of_row;
 use crate::monitor::notify::delivery_state::{DeliveryState, LEASED, UNDELIVERED, WAITING};
 use crate::monitor::notify::notice::{EventKind, Notice};
 use crate::monitor::notify::recipients;
+use crate::monitor::store::sql::{Transaction, params};
 use crate::monitor::store::{Store, StoreError};
 use crate::monitor::zone::Clock;
 use log::warn;
-use rusqlite::{Transaction, params};
 use std::time::Duration;
 use watched_clock::ClockSteps;
 
@@ -130,24 +130,23 @@ impl Store {
     /// monitor tried it. Returns the number of leases.
     pub fn free_leases(&self, now: Moment, hold: Duration) -> Result<usize, StoreError> {
         self.write(|transaction| {
-            transaction.execute(
-                &format!(
-                    "UPDATE outbox SET expires_at = max(expires_at, ?1 + ?2)
+            let sql = format!(
+                "UPDATE outbox SET expires_at = max(expires_at, ?1 + ?2)
                  WHERE {UNDELIVERED} AND attempts = 0 AND due_at < ?1"
-                ),
-                [now.0, milliseconds(EXPIRES_AFTER)],
-            )?;
+            );
+            transaction.execute(&sql, params![now.0, milliseconds(EXPIRES_AFTER)])?;
             let sql = &format!(
                 "UPDATE outbox SET expires_at = expires_at + (?1 - due_at), due_at = ?1
                        WHERE {UNDELIVERED} AND attempts > 0 AND due_at < ?1"
             );
-            transaction.execute(sql, [now.0])?;
-            transaction.execute(
-                &format!(
-                    "UPDATE outbox SET last_error = ?3,
+            transaction.execute(sql, params![now.0])?;
+            let sql = format!(
+                "UPDATE outbox SET last_error = ?3,
                         due_at = ?2 + CASE WHEN uncertain_since < ?1 THEN uncertain_since ELSE ?1 END
                  WHERE {UNDELIVERED} AND state = {LEASED} AND uncertain_since IS NOT NULL"
-                ),
+            );
+            transaction.execute(
+                &sql,
                 params![now.0, milliseconds(hold), "the monitor ended before the mail server answered"],
             )?;
             // What was leased was due, also if the clock was set back since: a row that is not due holds up no other one.
@@ -156,7 +155,7 @@ impl Store {
                         due_at = CASE WHEN uncertain_since IS NULL THEN min(due_at, ?1) ELSE due_at END
                        WHERE {UNDELIVERED} AND state = {LEASED}"
             );
-            Ok(transaction.execute(sql, [now.0])?)
+            transaction.execute(sql, params![now.0])
         })
     }
 
@@ -170,24 +169,22 @@ impl Store {
                       ORDER BY o.due_at LIMIT 1)"
                 )
             };
-            let mut statement = connection.prepare_cached(&format!(
+            let sql = format!(
                 "SELECT c.id, c.kind, {} AS due, {}
                  FROM channel c JOIN recipient r ON r.id = c.recipient_id
                  WHERE c.enabled AND r.enabled AND due IS NOT NULL ORDER BY due",
                 first(""),
                 first("AND o.attempts = 0"),
-            ))?;
-            let rows = statement.query_map(params![now.0, owner.0], |row| {
-                Ok((ChannelId(row.get(0)?), row.get::<_, String>(1)?, Moment(row.get(2)?), row.get(3)?))
-            })?;
+            );
             let mut work = Vec::new();
-            for row in rows {
-                let (channel, kind, due, new_due) = row?;
+            connection.query_each(&sql, params![now.0, owner.0], |row| {
                 // An unknown kind (of a later version, or edited by hand) counts as disabled.
-                if let Some(kind) = ChannelKind::from_name(&kind) {
-                    work.push(PendingWork { channel, kind, due, new_due: Option::map(new_due, Moment) });
+                if let Some(kind) = ChannelKind::from_name(row.get(1)?) {
+                    let channel = ChannelId(row.get(0)?);
+                    work.push(PendingWork { channel, kind, due: row.get(2)?, new_due: row.get(3)? });
                 }
-            }
+                Ok(())
+            })?;
             Ok(work)
         })
     }
@@ -237,7 +234,7 @@ impl Store {
     /// It cannot be written, or the lease is lost: nothing may be handed over.
     pub fn note_handover(&self, owner: LeaseOwner, rows: &[i64], now: Moment) -> Result<(), StoreError> {
         self.write(|transaction| {
-            let mut statement = transaction.prepare_cached(&format!(
+            let mut statement = transaction.prepare(&format!(
                 "UPDATE outbox SET uncertain_since = ?3 WHERE id = ?1 AND lease = ?2 AND state = {LEASED}"
             ))?;
             for row in rows {
@@ -268,7 +265,7 @@ impl Store {
             for (id, outcome) in outcomes {
                 held += settle_one(transaction, owner, *id, outcome, now)?;
             }
-            let mut free = transaction.prepare_cached(&format!(
+            let mut free = transaction.prepare(&format!(
                 "UPDATE outbox SET due_at = ?2 WHERE id = ?1 AND state = {WAITING} AND due_at > ?2"
             ))?;
             for id in freed {
@@ -283,39 +280,39 @@ impl Store {
         self.read(|connection| {
             let sql = &format!("SELECT count(*), min(due_at) FROM outbox WHERE {UNDELIVERED}");
             let number = |count: i64| u64::try_from(count).unwrap_or(0);
-            Ok(connection.query_row(sql, [], |row| {
-                Ok((number(row.get(0)?), row.get::<_, Option<i64>>(1)?.map(Moment)))
-            })?)
+            connection.query_row(sql, &[], |row| Ok((number(row.get(0)?), row.get(1)?)))
         })
     }
 }
 
 /// The channel and its recipient's clock: this server's if the recipient has none.
-fn enabled_channel(transaction: &Transaction, id: ChannelId) -> Result<Option<(Channel, Clock)>, StoreError> {
-    let mut statement = transaction.prepare_cached(
-        "SELECT c.kind, c.target, c.secret, c.secret_file, c.token, c.options,
-                r.time_zone, r.utc_offset, r.quiet_from IS NOT NULL
-         FROM channel c JOIN recipient r ON r.id = c.recipient_id
-         WHERE c.id = ?1 AND c.enabled AND r.enabled",
-    )?;
-    let mut rows = statement.query([id.0])?;
-    let Some(row) = rows.next()? else { return Ok(None) };
-    // An unknown kind (of a later version, or edited by hand) counts as disabled.
-    let Ok(channel) = channel_of_row(id, row)? else { return Ok(None) };
-    let clock = recipients::clock(row.get(6)?, row.get(7)?, row.get(8)?);
-    Ok(Some((channel, clock.unwrap_or_else(Clock::of_server))))
+fn enabled_channel(
+    transaction: &Transaction<'_>,
+    id: ChannelId,
+) -> Result<Option<(Channel, Clock)>, StoreError> {
+    let sql = "SELECT c.kind, c.target, c.secret, c.secret_file, c.token, c.options,
+                      r.time_zone, r.utc_offset, r.quiet_from IS NOT NULL
+               FROM channel c JOIN recipient r ON r.id = c.recipient_id
+               WHERE c.id = ?1 AND c.enabled AND r.enabled";
+    let found = transaction.query_optional(sql, params![id.0], |row| {
+        // An unknown kind (of a later version, or edited by hand) counts as disabled.
+        let Ok(channel) = channel_of_row(id, row)? else { return Ok(None) };
+        let clock = recipients::clock(row.get(6)?, row.get(7)?, row.get(8)?);
+        Ok(Some((channel, clock.unwrap_or_else(Clock::of_server))))
+    })?;
+    Ok(found.flatten())
 }
 
-fn expire(transaction: &Transaction, channel: ChannelId, now: Moment) -> Result<usize, StoreError> {
-    let mut statement = transaction.prepare_cached(&format!(
+fn expire(transaction: &Transaction<'_>, channel: ChannelId, now: Moment) -> Result<usize, StoreError> {
+    let sql = format!(
         "UPDATE outbox SET state = ?3, last_error = coalesce(last_error, 'not sent within a day')
          WHERE channel_id = ?1 AND {UNDELIVERED} AND state = {WAITING} AND due_at <= ?2 AND expires_at <= ?2"
-    ))?;
-    Ok(statement.execute(params![channel.0, now.0, DeliveryState::Dead as i64])?)
+    );
+    transaction.execute(&sql, params![channel.0, now.0, DeliveryState::Dead as i64])
 }
 
 fn lease_due(
-    transaction: &Transaction,
+    transaction: &Transaction<'_>,
     channel: ChannelId,
     owner: LeaseOwner,
     most: usize,
@@ -326,22 +323,20 @@ fn lease_due(
         return Ok(Vec::new());
     }
     let free = free();
-    let mut statement = transaction.prepare_cached(&format!(
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let values = params![now.0, owner.0, channel.0, now.plus(LEASE).0, retries, most];
+    let sql = format!(
         "UPDATE outbox SET state = {LEASED}, lease = ?2, leased_until = ?4
          WHERE id IN (
              SELECT o.id FROM outbox o
              WHERE o.channel_id = ?3 AND o.due_at <= ?1 AND (o.attempts = 0 OR ?5) AND {free}
              ORDER BY o.due_at, o.id LIMIT ?6)
          RETURNING id, content, attempts, expires_at"
-    ))?;
-    let most = i64::try_from(most).unwrap_or(i64::MAX);
-    let values = params![now.0, owner.0, channel.0, now.plus(LEASE).0, retries, most];
-    let rows = statement.query_map(values, |row| {
-        Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?, Moment(row.get(3)?)))
-    })?;
+    );
+    let rows = transaction
+        .query_all(&sql, values, |row| Ok((row.get(0)?, row.get::<String>(1)?, row.get(2)?, row.get(3)?)))?;
     let mut leased = Vec::new();
-    for row in rows {
-        let (id, content, attempts, expires) = row?;
+    for (id, content, attempts, expires) in rows {
         match serde_json::from_str(&content) {
             Ok(notice) => leased.push(LeasedRow { id, notice, attempts, expires }),
             // This program never wrote it; it must not stop the channel.
@@ -356,7 +351,7 @@ fn lease_due(
 }
 
 fn settle_one(
-    transaction: &Transaction,
+    transaction: &Transaction<'_>,
     owner: LeaseOwner,
     id: i64,
     outcome: &DeliveryOutcome,
@@ -372,13 +367,11 @@ fn settle_one(
     };
     // Only an answer ends the uncertainty whether a mail has arrived.
     let is_certain = !matches!(outcome, DeliveryOutcome::Unknown { .. } | DeliveryOutcome::Untouched);
-    let mut statement = transaction.prepare_cached(
-        &format!("UPDATE outbox SET state = ?3, attempts = attempts + ?4, due_at = coalesce(?5, due_at), delivered_at = ?6,
-                           last_error = CASE WHEN ?4 = 1 THEN ?7 ELSE last_error END,
-                           uncertain_since = CASE WHEN ?8 THEN NULL ELSE uncertain_since END,
-                           lease = NULL, leased_until = NULL
-         WHERE id = ?1 AND lease = ?2 AND state = {LEASED}"),
-    )?;
+    let sql = format!("UPDATE outbox SET state = ?3, attempts = attempts + ?4, due_at = coalesce(?5, due_at), delivered_at = ?6,
+                                         last_error = CASE WHEN ?4 = 1 THEN ?7 ELSE last_error END,
+                                         uncertain_since = CASE WHEN ?8 THEN NULL ELSE uncertain_since END,
+                                         lease = NULL, leased_until = NULL
+                       WHERE id = ?1 AND lease = ?2 AND state = {LEASED}");
     let values = params![id, owner.0, state as i64, attempts, due, delivered, error, is_certain];
-    Ok(statement.execute(values)?)
+    transaction.execute(&sql, values)
 }

@@ -8,10 +8,10 @@ use crate::monitor::notify::choices::{Chosen, MachineChoice, Selection};
 use crate::monitor::notify::delivery_state::DeliveryState;
 use crate::monitor::notify::quiet_hours::QuietHours;
 use crate::monitor::notify::topic::Topic;
+use crate::monitor::store::sql::{Connection, Row, Transaction, params};
 use crate::monitor::store::{Refused, Store, StoreError};
 use crate::monitor::zone::{Clock, ZONES, Zone};
 use log::warn;
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use std::path::Path;
 use std::time::Duration;
 
@@ -31,17 +31,14 @@ pub struct Recipient {
 }
 
 /// The recipients who can be notified now: enabled, with an enabled channel.
-pub fn reachable(connection: &Connection) -> Result<Vec<Recipient>, StoreError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT r.id, r.events, r.quiet_from, r.quiet_to, r.utc_offset, r.min_outage, r.time_zone, r.remind_every,
-                e.name, r.escalate_after, r.all_machines, c.id
-         FROM recipient r JOIN channel c ON c.recipient_id = r.id AND c.enabled
-         LEFT JOIN recipient e ON e.id = r.escalate_to
-         WHERE r.enabled ORDER BY r.id, c.id",
-    )?;
-    let mut rows = statement.query([])?;
+pub fn reachable(connection: &Connection<'_>) -> Result<Vec<Recipient>, StoreError> {
+    let sql = "SELECT r.id, r.events, r.quiet_from, r.quiet_to, r.utc_offset, r.min_outage, r.time_zone,
+                      r.remind_every, e.name, r.escalate_after, r.all_machines, c.id
+               FROM recipient r JOIN channel c ON c.recipient_id = r.id AND c.enabled
+               LEFT JOIN recipient e ON e.id = r.escalate_to
+               WHERE r.enabled ORDER BY r.id, c.id";
     let mut recipients: Vec<(i64, Recipient)> = Vec::new();
-    while let Some(row) = rows.next()? {
+    connection.query_each(sql, &[], |row| {
         let (id, channel): (i64, i64) = (row.get(0)?, row.get(11)?);
         match recipients.last_mut() {
             Some((last, recipient)) if *last == id => recipient.channels.push(ChannelId(channel)),
@@ -53,26 +50,27 @@ pub fn reachable(connection: &Connection) -> Result<Vec<Recipient>, StoreError> 
                 recipients.push((id, recipient));
             }
         }
-    }
+        Ok(())
+    })?;
     Ok(recipients.into_iter().map(|(_, recipient)| recipient).collect())
 }
 
 /// Columns 1 to 9 of the statements here.
-fn preferences(row: &Row) -> Result<Preferences, StoreError> {
-    let events = parse_events(&row.get::<_, String>(1)?);
+fn preferences(row: &Row<'_>) -> Result<Preferences, StoreError> {
+    let events = parse_events(&row.get::<String>(1)?);
     let minute = |minute: i64| u16::try_from(minute.rem_euclid(1440)).unwrap_or(0);
-    let hours = row.get::<_, Option<i64>>(2)?.zip(row.get::<_, Option<i64>>(3)?);
+    let hours = row.get::<Option<i64>>(2)?.zip(row.get::<Option<i64>>(3)?);
     let clock = clock(row.get(6)?, row.get(4)?, hours.is_some());
     let quiet = hours.map(|(from, to)| {
         let clock = clock.clone().unwrap_or(Clock::UTC);
         QuietHours { from: minute(from), to: minute(to), clock }
     });
-    let min_outage = Duration::from_millis(u64::try_from(row.get::<_, i64>(5)?).unwrap_or(0));
-    let remind_every = row.get::<_, Option<i64>>(7)?.and_then(|every| u64::try_from(every).ok());
+    let min_outage = Duration::from_millis(u64::try_from(row.get::<i64>(5)?).unwrap_or(0));
+    let remind_every = row.get::<Option<i64>>(7)?.and_then(|every| u64::try_from(every).ok());
     let remind_every = remind_every.map(Duration::from_millis);
     let duration = |milliseconds: i64| u64::try_from(milliseconds).ok().map(Duration::from_millis);
-    let to = row.get::<_, Option<String>>(8)?;
-    let after = row.get::<_, Option<i64>>(9)?.and_then(duration);
+    let to = row.get::<Option<String>>(8)?;
+    let after = row.get::<Option<i64>>(9)?.and_then(duration);
     let escalation = to.zip(after).map(|(to, after)| Escalation { to, after });
     Ok(Preferences { events, clock, quiet, min_outage, remind_every, escalation })
 }
@@ -227,13 +225,13 @@ impl Store {
     pub fn remove_recipient(&self, name: &str) -> Result<(), Refused> {
         self.transact(|tx| {
             let sql = "SELECT r.name FROM recipient r JOIN recipient e ON e.id = r.escalate_to WHERE e.name = ?1";
-            if let Some(other) = tx.query_row(sql, [name], |row| row.get::<_, String>(0)).optional()? {
+            if let Some(other) = tx.query_optional(sql, params![name], |row| row.get::<String>(0))? {
                 return Err(Refused::because(format!(
                     "\"{other}\" escalates to \"{name}\"; change that first: heartbeat-monitor recipient set \"{other}\" \
                      --never-escalate"
                 )));
             }
-            match tx.execute("DELETE FROM recipient WHERE name = ?1", [name])? {
+            match tx.execute("DELETE FROM recipient WHERE name = ?1", params![name])? {
                 0 => Err(unknown(name)),
                 _ => Ok(()),
             }
@@ -250,25 +248,25 @@ pub fn unknown(name: &str) -> Refused {
     Refused::because(format!("there is no recipient \"{name}\"; heartbeat-monitor recipient add makes one"))
 }
 
-pub fn recipient_called(tx: &Transaction, name: &str) -> Result<Option<i64>, StoreError> {
+pub fn recipient_called(tx: &Transaction<'_>, name: &str) -> Result<Option<i64>, StoreError> {
     let sql = "SELECT id FROM recipient WHERE name = ?1";
-    Ok(tx.query_row(sql, [name], |row| row.get(0)).optional()?)
+    tx.query_optional(sql, params![name], |row| row.get(0))
 }
 
 /// Stores a recipient that is notified about all machines until a choice is stored.
 pub fn insert_recipient(
-    tx: &Transaction,
+    tx: &Transaction<'_>,
     name: &str,
     wants: &Preferences,
     now: Moment,
 ) -> Result<i64, Refused> {
-    tx.execute("INSERT INTO recipient (name, all_machines, events) VALUES (?1, TRUE, '[]')", [name])?;
-    let id = tx.last_insert_rowid();
+    let sql = "INSERT INTO recipient (name, all_machines, events) VALUES (?1, TRUE, '[]') RETURNING id";
+    let id = tx.query_row(sql, params![name], |row| row.get(0))?;
     store_preferences(tx, id, wants, now)?;
     Ok(id)
 }
 
-fn store_preferences(tx: &Transaction, id: i64, wants: &Preferences, now: Moment) -> Result<(), Refused> {
+fn store_preferences(tx: &Transaction<'_>, id: i64, wants: &Preferences, now: Moment) -> Result<(), Refused> {
     let json = |error: serde_json::Error| Refused::because(error.to_string());
     let escalate_to =
         wants.escalation.as_ref().map(|escalation| other_recipient(tx, id, &escalation.to)).transpose()?;
@@ -303,32 +301,27 @@ fn store_preferences(tx: &Transaction, id: i64, wants: &Preferences, now: Moment
 ///
 /// # Errors
 /// There is no such recipient, or it is the same one.
-fn other_recipient(tx: &Transaction, recipient: i64, name: &str) -> Result<i64, Refused> {
+fn other_recipient(tx: &Transaction<'_>, recipient: i64, name: &str) -> Result<i64, Refused> {
     match recipient_called(tx, name)?.ok_or_else(|| unknown(name))? {
         id if id == recipient => Err(Refused::because(format!("\"{name}\" cannot escalate to itself"))),
         id => Ok(id),
     }
 }
 
-fn recipients(connection: &Connection) -> Result<Vec<StoredRecipient>, StoreError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT r.id, r.events, r.quiet_from, r.quiet_to, r.utc_offset, r.min_outage, r.time_zone, r.remind_every,
-                e.name, r.escalate_after, r.all_machines, r.name, r.enabled,
-                (SELECT count(*) FROM channel c WHERE c.recipient_id = r.id)
-         FROM recipient r LEFT JOIN recipient e ON e.id = r.escalate_to ORDER BY r.name",
-    )?;
-    let mut rows = statement.query([])?;
-    let mut known = Vec::new();
-    while let Some(row) = rows.next()? {
-        known.push(StoredRecipient {
+fn recipients(connection: &Connection<'_>) -> Result<Vec<StoredRecipient>, StoreError> {
+    let sql = "SELECT r.id, r.events, r.quiet_from, r.quiet_to, r.utc_offset, r.min_outage, r.time_zone,
+                      r.remind_every, e.name, r.escalate_after, r.all_machines, r.name, r.enabled,
+                      (SELECT count(*) FROM channel c WHERE c.recipient_id = r.id)
+               FROM recipient r LEFT JOIN recipient e ON e.id = r.escalate_to ORDER BY r.name";
+    connection.query_all(sql, &[], |row| {
+        Ok(StoredRecipient {
             name: row.get(11)?,
             enabled: row.get(12)?,
             chosen: choices::chosen(connection, row.get(0)?, row.get(10)?)?,
             preferences: preferences(row)?,
             channels: row.get(13)?,
-        });
-    }
-    Ok(known)
+        })
+    })
 }
 
 #[cfg(test)]

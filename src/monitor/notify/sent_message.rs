@@ -8,9 +8,9 @@ use crate::monitor::notify::acknowledge_link::{
 use crate::monitor::notify::batch::Outgoing;
 use crate::monitor::notify::channel::ChannelKind;
 use crate::monitor::notify::message::Message;
+use crate::monitor::store::sql::params;
 use crate::monitor::store::{Refused, Store, StoreError};
 use log::warn;
-use rusqlite::OptionalExtension;
 
 /// A message that was sent, or is being sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,10 +104,10 @@ impl Store {
             return Ok(());
         }
         self.write(|transaction| {
-            let mut statement = transaction.prepare_cached("UPDATE outbox SET message = ?2 WHERE id = ?1")?;
+            let mut statement = transaction.prepare("UPDATE outbox SET message = ?2 WHERE id = ?1")?;
             for rows in messages {
                 for row in *rows {
-                    statement.execute([*row, rows[0]])?;
+                    statement.execute(params![*row, rows[0]])?;
                 }
             }
             Ok(())
@@ -117,23 +117,18 @@ impl Store {
     /// The message whose first row this is; `None`: it was removed, with its incident or by age.
     pub fn sent_message(&self, row: i64) -> Result<Option<SentMessage>, StoreError> {
         self.read(|connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT r.name, c.kind, c.target FROM outbox o JOIN channel c ON c.id = o.channel_id
-                 JOIN recipient r ON r.id = c.recipient_id WHERE o.id = ?1",
-            )?;
-            let read = |row: &rusqlite::Row<'_>| {
-                Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?))
-            };
-            let Some((recipient, kind, target)) = statement.query_row([row], read).optional()? else {
-                return Ok(None);
-            };
-            let Some(kind) = ChannelKind::from_name(&kind) else { return Ok(None) };
-            let mut statement = connection.prepare_cached(
+            let sql = "SELECT r.name, c.kind, c.target FROM outbox o JOIN channel c ON c.id = o.channel_id
+                       JOIN recipient r ON r.id = c.recipient_id WHERE o.id = ?1";
+            let found = connection.query_optional(sql, params![row], |row| {
+                Ok((row.get(0)?, ChannelKind::from_name(row.get(1)?), row.get(2)?))
+            })?;
+            let Some((recipient, Some(kind), target)) = found else { return Ok(None) };
+            let incidents = connection.query_all(
                 "SELECT incident_id, min(id) AS first FROM outbox WHERE id = ?1 OR message = ?1
                  GROUP BY incident_id ORDER BY first",
+                params![row],
+                |row| row.get(0).map(IncidentId),
             )?;
-            let incidents = statement.query_map([row], |row| row.get(0).map(IncidentId))?;
-            let incidents = incidents.collect::<Result<_, _>>()?;
             Ok(Some(SentMessage { recipient, kind, target, incidents }))
         })
     }

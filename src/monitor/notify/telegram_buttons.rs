@@ -8,6 +8,7 @@ use crate::monitor::notify::chat_search::ChatSearches;
 use crate::monitor::notify::http::PostClient;
 use crate::monitor::notify::telegram::{ButtonPress, answer_press};
 use crate::monitor::notify::{NotifySettings, Poke};
+use crate::monitor::store::sql::params;
 use crate::monitor::store::{Refused, Store, StoreError};
 use crate::startup::spawn;
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
@@ -105,25 +106,25 @@ impl Store {
     /// The Telegram channels with a delivered message about an open incident that nobody has taken on.
     fn channels_with_buttons(&self) -> Result<Vec<Channel>, StoreError> {
         self.read(|connection| {
-            let mut statement = connection.prepare_cached(
+            connection.query_all(
                 "SELECT c.id, c.target, c.secret_file, c.token FROM channel c
                  WHERE c.kind = ?1 AND c.enabled AND EXISTS (
                      SELECT 1 FROM incident i JOIN outbox o ON o.incident_id = i.id
                      WHERE i.ended_at IS NULL AND i.acknowledged_at IS NULL AND o.channel_id = c.id
                        AND o.delivered_at IS NOT NULL)",
-            )?;
-            let rows = statement.query_map([ChannelKind::Telegram.name()], |row| {
-                Ok(Channel {
-                    id: ChannelId(row.get(0)?),
-                    kind: ChannelKind::Telegram,
-                    target: row.get(1)?,
-                    secret: None,
-                    secret_file: row.get(2)?,
-                    token: row.get(3)?,
-                    options: ChannelOptions::default(),
-                })
-            })?;
-            Ok(rows.collect::<Result<_, _>>()?)
+                params![ChannelKind::Telegram.name()],
+                |row| {
+                    Ok(Channel {
+                        id: ChannelId(row.get(0)?),
+                        kind: ChannelKind::Telegram,
+                        target: row.get(1)?,
+                        secret: None,
+                        secret_file: row.get(2)?,
+                        token: row.get(3)?,
+                        options: ChannelOptions::default(),
+                    })
+                },
+            )
         })
     }
 }

@@ -28,7 +28,7 @@ pub struct DeviceToken {
 impl Store {
     pub fn credentials(&self) -> Result<Credentials, StoreError> {
         self.read(|connection| {
-            let count = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+            let count = |sql| connection.query_row(sql, &[], |row| row.get::<i64>(0));
             let size = |n: i64| usize::try_from(n).unwrap_or(0);
             let mut listed = Credentials {
                 machines: size(count("SELECT count(*) FROM machine")?),
@@ -36,32 +36,22 @@ impl Store {
                 devices: Vec::with_capacity(size(count("SELECT count(*) FROM device_token")?)),
                 ..Credentials::default()
             };
-            let mut tokens = connection.prepare("SELECT hash, machine_id, expires_at FROM device_token")?;
-            let mut rows = tokens.query([])?;
-            while let Some(row) = rows.next()? {
+            connection.query_each("SELECT hash, machine_id, expires_at FROM device_token", &[], |row| {
                 listed.devices.push(DeviceToken {
                     hash: TokenHash(row.get(0)?),
                     machine: MachineId(row.get(1)?),
-                    expires_at: row.get::<_, Option<i64>>(2)?.map(Moment),
+                    expires_at: row.get(2)?,
                 });
-            }
-            let mut disabled = connection
-                .prepare("SELECT machine_id FROM machine_state WHERE NOT watched ORDER BY machine_id")?;
-            let mut rows = disabled.query([])?;
-            while let Some(row) = rows.next()? {
-                listed.disabled.push(MachineId(row.get(0)?));
-            }
-            let mut keys = connection
-                .prepare("SELECT id, device_key FROM machine WHERE device_key IS NOT NULL ORDER BY id")?;
-            let mut rows = keys.query([])?;
-            while let Some(row) = rows.next()? {
-                listed.device_keys.push((MachineId(row.get(0)?), row.get(1)?));
-            }
-            let mut readers = connection.prepare("SELECT hash, name FROM read_token")?;
-            let mut rows = readers.query([])?;
-            while let Some(row) = rows.next()? {
-                listed.readers.push((TokenHash(row.get(0)?), row.get(1)?));
-            }
+                Ok(())
+            })?;
+            let disabled = "SELECT machine_id FROM machine_state WHERE NOT watched ORDER BY machine_id";
+            listed.disabled = connection.query_all(disabled, &[], |row| Ok(MachineId(row.get(0)?)))?;
+            let keys = "SELECT id, device_key FROM machine WHERE device_key IS NOT NULL ORDER BY id";
+            listed.device_keys =
+                connection.query_all(keys, &[], |row| Ok((MachineId(row.get(0)?), row.get(1)?)))?;
+            let readers = "SELECT hash, name FROM read_token";
+            listed.readers =
+                connection.query_all(readers, &[], |row| Ok((TokenHash(row.get(0)?), row.get(1)?)))?;
             Ok(listed)
         })
     }

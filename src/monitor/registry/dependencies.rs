@@ -3,8 +3,8 @@
 
 use super::find::find;
 use crate::monitor::machine::MachineId;
+use crate::monitor::store::sql::{Transaction, params};
 use crate::monitor::store::{Refused, StoreError};
-use rusqlite::{OptionalExtension, Transaction, params};
 
 /// Machines in one chain. A network of more layers does not exist, and a refusal names each.
 const LONGEST_CHAIN: usize = 16;
@@ -41,12 +41,12 @@ fn refuse_a_cycle(tx: &Transaction<'_>, machine: MachineId, front: MachineId) ->
 
 fn in_front_of(tx: &Transaction<'_>, machine: MachineId) -> Result<Option<MachineId>, StoreError> {
     let front: Option<Option<i64>> =
-        tx.query_row("SELECT behind FROM machine WHERE id = ?1", [machine.0], |row| row.get(0)).optional()?;
+        tx.query_optional("SELECT behind FROM machine WHERE id = ?1", params![machine.0], |row| row.get(0))?;
     Ok(front.flatten().map(MachineId))
 }
 
 fn name(tx: &Transaction<'_>, machine: MachineId) -> Result<String, StoreError> {
-    Ok(tx.query_row("SELECT name FROM machine WHERE id = ?1", [machine.0], |row| row.get(0))?)
+    tx.query_row("SELECT name FROM machine WHERE id = ?1", params![machine.0], |row| row.get(0))
 }
 
 #[cfg(test)]

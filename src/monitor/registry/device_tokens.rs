@@ -8,8 +8,8 @@ use super::token::{Token, TokenUse};
 use crate::clock::Moment;
 use crate::monitor::machine;
 use crate::monitor::machine::MachineId;
+use crate::monitor::store::sql::params;
 use crate::monitor::store::{Refused, Store, StoreError};
-use rusqlite::params;
 use std::time::Duration;
 
 /// In number. Every one of them is a key to all machines' figures.
@@ -46,7 +46,7 @@ impl Store {
                 params![id.0, until.0],
             )?;
             // Those that this call replaced at once are recognised and refused.
-            tx.execute("DELETE FROM device_token WHERE expires_at < ?1", [now.0])?;
+            tx.execute("DELETE FROM device_token WHERE expires_at < ?1", params![now.0])?;
             let token = issue(tx, id, now)?;
             note(tx, Some(id), "rotated", None, now)?;
             deliver_token(&token)?;
@@ -58,7 +58,7 @@ impl Store {
     pub fn revoke(&self, which: &str, now: Moment) -> Result<(MachineId, usize), Refused> {
         self.transact(|tx| {
             let id = find(tx, which)?;
-            tx.execute("DELETE FROM device_token WHERE expires_at <= ?1", [now.0])?;
+            tx.execute("DELETE FROM device_token WHERE expires_at <= ?1", params![now.0])?;
             let revoked = revoke_all(tx, id)?;
             if revoked > 0 {
                 note(tx, Some(id), "revoked", None, now)?;
@@ -71,8 +71,8 @@ impl Store {
     pub fn forget_expired(&self, now: Moment) -> Result<usize, StoreError> {
         self.write(|tx| {
             let limit = now.minus(RECOGNISED_FOR);
-            let tokens = tx.execute("DELETE FROM device_token WHERE expires_at <= ?1", [limit.0])?;
-            let keys = tx.execute("DELETE FROM enroll_token WHERE expires_at <= ?1", [now.0])?;
+            let tokens = tx.execute("DELETE FROM device_token WHERE expires_at <= ?1", params![limit.0])?;
+            let keys = tx.execute("DELETE FROM enroll_token WHERE expires_at <= ?1", params![now.0])?;
             Ok(tokens + keys)
         })
     }
@@ -87,7 +87,7 @@ impl Store {
     ) -> Result<Token, Refused> {
         machine::name(name)?;
         self.transact(|tx| {
-            let number = |sql: &str| tx.query_row(sql, [], |row| row.get::<_, i64>(0));
+            let number = |sql: &str| tx.query_row(sql, &[], |row| row.get::<i64>(0));
             if number("SELECT count(*) FROM read_token")? >= MOST_READERS {
                 return Err(Refused::because(format!("there are {MOST_READERS} read tokens; remove some first")));
             }
@@ -104,7 +104,7 @@ impl Store {
     }
 
     pub fn remove_reader(&self, name: &str) -> Result<(), Refused> {
-        self.transact(|tx| match tx.execute("DELETE FROM read_token WHERE name = ?1", [name])? {
+        self.transact(|tx| match tx.execute("DELETE FROM read_token WHERE name = ?1", params![name])? {
             0 => Err(Refused::because(format!("there is no read token \"{}\"", name.escape_debug()))),
             _ => Ok(()),
         })
@@ -113,11 +113,9 @@ impl Store {
     /// In the order of their names.
     pub fn readers(&self) -> Result<Vec<ReadToken>, StoreError> {
         self.read(|connection| {
-            let mut statement =
-                connection.prepare("SELECT name, created_at FROM read_token ORDER BY name")?;
-            let rows = statement
-                .query_map([], |row| Ok(ReadToken { name: row.get(0)?, created_at: Moment(row.get(1)?) }))?;
-            Ok(rows.collect::<Result<_, _>>()?)
+            connection.query_all("SELECT name, created_at FROM read_token ORDER BY name", &[], |row| {
+                Ok(ReadToken { name: row.get(0)?, created_at: Moment(row.get(1)?) })
+            })
         })
     }
 }

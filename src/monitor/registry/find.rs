@@ -2,17 +2,17 @@
 
 use crate::monitor::machine::MachineId;
 use crate::monitor::store::Refused;
-use rusqlite::{Connection, OptionalExtension, params};
+use crate::monitor::store::sql::{Connection, params};
 
 /// A machine's number from its name or number; a name is never only digits.
-pub fn find(connection: &Connection, which: &str) -> Result<MachineId, Refused> {
+pub fn find(connection: &Connection<'_>, which: &str) -> Result<MachineId, Refused> {
     // Digits alone: "+7" can be a name.
     let number = which.bytes().all(|b| b.is_ascii_digit()).then(|| which.parse::<i64>().ok()).flatten();
-    let found = connection
-        .query_row("SELECT id FROM machine WHERE name = ?1 OR id = ?2", params![which, number], |row| {
-            row.get(0)
-        })
-        .optional()?;
+    let found = connection.query_optional(
+        "SELECT id FROM machine WHERE name = ?1 OR id = ?2",
+        params![which, number],
+        |row| row.get(0),
+    )?;
     found.map(MachineId).ok_or_else(|| unknown(which))
 }
 

@@ -3,8 +3,8 @@
 use super::token::{Token, TokenUse};
 use crate::clock::Moment;
 use crate::monitor::machine::MachineId;
+use crate::monitor::store::sql::{Transaction, params};
 use crate::monitor::store::{Refused, StoreError};
-use rusqlite::{Transaction, params};
 
 /// Of one machine, in number: one that is used and a few that were replaced and still valid.
 const MOST_TOKENS: i64 = 8;
@@ -18,7 +18,7 @@ pub type TokenReceiver<'a> = &'a dyn Fn(&Token) -> Result<(), Refused>;
 
 /// Makes a token and stores its hash.
 pub fn issue(tx: &Transaction<'_>, machine: MachineId, now: Moment) -> Result<Token, Refused> {
-    let tokens: i64 = tx.query_row(VALID, [machine.0, now.0], |row| row.get(0))?;
+    let tokens: i64 = tx.query_row(VALID, params![machine.0, now.0], |row| row.get(0))?;
     if tokens >= MOST_TOKENS {
         return Err(Refused::because(format!(
             "the machine has {tokens} tokens that are valid; revoke them, or wait until one has expired"
@@ -34,7 +34,7 @@ pub fn issue(tx: &Transaction<'_>, machine: MachineId, now: Moment) -> Result<To
 
 /// Deletes the tokens of a machine; returns their number.
 pub fn revoke_all(tx: &Transaction<'_>, machine: MachineId) -> Result<usize, StoreError> {
-    Ok(tx.execute("DELETE FROM device_token WHERE machine_id = ?1", [machine.0])?)
+    tx.execute("DELETE FROM device_token WHERE machine_id = ?1", params![machine.0])
 }
 
 pub fn make(purpose: TokenUse) -> Result<Token, Refused> {

@@ -8,10 +8,8 @@ use crate::clock::{Moment, milliseconds};
 use crate::monitor::events::note;
 use crate::monitor::machine::{Description, Machine, MachineId, MachineStatus};
 use crate::monitor::registry::token::Token;
-use crate::monitor::store::page::rows;
+use crate::monitor::store::sql::{Connection, Parameter, Row, Transaction, params};
 use crate::monitor::store::{Refused, Store, StoreError};
-use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use std::time::Duration;
 
 /// One page at most, in machines.
@@ -93,13 +91,13 @@ impl Store {
         self.transact(|tx| {
             let id = find(tx, which)?;
             let name: String =
-                tx.query_row("SELECT name FROM machine WHERE id = ?1", [id.0], |row| row.get(0))?;
+                tx.query_row("SELECT name FROM machine WHERE id = ?1", params![id.0], |row| row.get(0))?;
             // Recipients who chose it keep its name, so that `recipient list` can show what is missing.
             tx.execute(
                 "UPDATE recipient_choice SET machine_id = NULL, name = ?2 WHERE machine_id = ?1",
                 params![id.0, name],
             )?;
-            tx.execute("DELETE FROM machine WHERE id = ?1", [id.0])?;
+            tx.execute("DELETE FROM machine WHERE id = ?1", params![id.0])?;
             note(tx, None, "removed", Some(serde_json::json!({"id": id.0, "name": name})), now)?;
             Ok(id)
         })
@@ -128,33 +126,31 @@ impl Store {
     ) -> Result<Vec<Machine>, StoreError> {
         self.read(|connection| {
             let sql = format!("{SELECT} WHERE machine.id > ?2 ORDER BY machine.id LIMIT ?3");
-            let mut statement = connection.prepare(&sql)?;
             let after = after.map_or(i64::MIN, |id| id.0);
-            let rows = statement.query_map(params![now.0, after, limit.min(LARGEST_PAGE)], read)?;
-            Ok(rows.collect::<Result<_, _>>()?)
+            connection.query_all(&sql, params![now.0, after, limit.min(LARGEST_PAGE)], read)
         })
     }
 
     /// By number, ascending.
     pub fn machines(&self, filter: &MachineFilter, now: Moment) -> Result<Vec<Machine>, StoreError> {
         let mut sql = format!("{SELECT} WHERE machine.id > ?2");
-        let mut values = vec![Value::from(now.0), Value::from(filter.after)];
-        let mut only = |condition: &str, value: Value| {
+        let status = filter.status.map(|status| status as i64);
+        let mut values: Vec<&dyn Parameter> = vec![&now.0, &filter.after];
+        let mut only = |condition: &str, value| {
             values.push(value);
             sql += &format!(" AND {}", condition.replace("?#", &format!("?{}", values.len())));
         };
-        if let Some(status) = filter.status {
-            only("status = ?#", Value::from(status as i64));
+        if let Some(status) = &status {
+            only("status = ?#", status);
         }
         if let Some(group) = &filter.group {
-            only("group_name = ?#", Value::from(group.clone()));
+            only("group_name = ?#", group);
         }
         if let Some(tag) = &filter.tag {
-            let tagged = "machine.id IN (SELECT machine_id FROM machine_tag WHERE tag = ?#)";
-            only(tagged, Value::from(tag.clone()));
+            only("machine.id IN (SELECT machine_id FROM machine_tag WHERE tag = ?#)", tag);
         }
         sql += &format!(" ORDER BY machine.id LIMIT {}", filter.limit);
-        self.read(|connection| rows(connection, &sql, values, read))
+        self.read(|connection| connection.query_all(&sql, &values, read))
     }
 }
 
@@ -169,7 +165,7 @@ pub const SELECT: &str = "
            (SELECT front.name FROM machine front WHERE front.id = machine.behind)
     FROM machine JOIN machine_state ON machine_state.machine_id = machine.id";
 
-pub fn read(row: &Row<'_>) -> Result<Machine, rusqlite::Error> {
+pub fn read(row: &Row<'_>) -> Result<Machine, StoreError> {
     let tags: Option<String> = row.get(13)?;
     let threshold: Option<i64> = row.get(8)?;
     Ok(Machine {
@@ -184,17 +180,17 @@ pub fn read(row: &Row<'_>) -> Result<Machine, rusqlite::Error> {
         threshold: threshold.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis),
         status: MachineStatus::of(row.get(9)?),
         watched: row.get(10)?,
-        last_seen: row.get::<_, Option<i64>>(11)?.map(Moment),
+        last_seen: row.get(11)?,
         since: Moment(row.get(12)?),
         created_at: Moment(row.get(7)?),
-        paused_until: row.get::<_, Option<i64>>(14)?.map(Moment),
+        paused_until: row.get(14)?,
         behind: row.get(15)?,
     })
 }
 
-fn one(connection: &Connection, id: MachineId, now: Moment) -> Result<Option<Machine>, StoreError> {
+fn one(connection: &Connection<'_>, id: MachineId, now: Moment) -> Result<Option<Machine>, StoreError> {
     let sql = format!("{SELECT} WHERE machine.id = ?2");
-    Ok(connection.query_row(&sql, params![now.0, id.0], read).optional()?)
+    connection.query_optional(&sql, params![now.0, id.0], read)
 }
 
 /// Stores the machine and its state; a hardware id marks a device that enrolled itself.
@@ -205,10 +201,10 @@ pub fn insert(
     now: Moment,
 ) -> Result<MachineId, Refused> {
     refuse_a_second(tx, new, None)?;
-    tx.execute(
+    let machine = tx.query_row(
         "INSERT INTO machine (name, hostname, description, group_name, hardware_id, device_key, created_at,
                               hostname_pinned)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) RETURNING id",
         params![
             new.name,
             new.hostname,
@@ -220,8 +216,8 @@ pub fn insert(
             // A device that enrolled itself reported its own.
             new.hostname.is_some() && hardware_id.is_none(),
         ],
+        |row| Ok(MachineId(row.get(0)?)),
     )?;
-    let machine = MachineId(tx.last_insert_rowid());
     tx.execute(
         "INSERT INTO machine_state (machine_id, status, watched, since, threshold) VALUES (?1, ?2, TRUE, ?3, ?4)",
         params![machine.0, MachineStatus::New as i64, now.0, new.threshold.map(milliseconds)],
@@ -241,7 +237,7 @@ fn update(tx: &Transaction<'_>, id: MachineId, after: &Description) -> Result<()
         "UPDATE machine_state SET threshold = ?2 WHERE machine_id = ?1",
         params![id.0, after.threshold.map(milliseconds)],
     )?;
-    tx.execute("DELETE FROM machine_tag WHERE machine_id = ?1", [id.0])?;
+    tx.execute("DELETE FROM machine_tag WHERE machine_id = ?1", params![id.0])?;
     Ok(set_tags(tx, id, &after.tags)?)
 }
 
@@ -270,7 +266,7 @@ fn refuse_a_second(
     let itself = itself.map(|id| id.0);
     let other = |column: &str, value: &str| {
         let sql = format!("SELECT id FROM machine WHERE {column} = ?1 AND id IS NOT ?2");
-        tx.query_row(&sql, params![value, itself], |row| row.get::<_, i64>(0)).optional()
+        tx.query_optional(&sql, params![value, itself], |row| row.get::<i64>(0))
     };
     if let Some(id) = other("name", &new.name)? {
         return Err(Refused::because(format!("machine {id} has the name \"{}\" already", new.name)));

@@ -5,6 +5,7 @@ use super::machines::insert;
 use super::token::Token;
 use crate::clock::Moment;
 use crate::monitor::machine::Description;
+use crate::monitor::store::sql::params;
 use crate::monitor::store::{Refused, Store};
 
 const GROUP: &str = "simulated";
@@ -13,7 +14,7 @@ impl Store {
     /// Adds `count` machines, `simulated-1` and so on, in place of those that an earlier run has left; their tokens.
     pub fn add_simulated(&self, count: usize, now: Moment) -> Result<Vec<Token>, Refused> {
         self.transact(|tx| {
-            tx.execute("DELETE FROM machine WHERE group_name = ?1", [GROUP])?;
+            tx.execute("DELETE FROM machine WHERE group_name = ?1", params![GROUP])?;
             let add = |number: usize| {
                 let (name, group) = (format!("{GROUP}-{number}"), Some(GROUP.to_owned()));
                 let description = Description { name, group, ..Description::default() };
@@ -29,7 +30,7 @@ impl Store {
     /// # Errors
     /// The database; none is removed then.
     pub fn remove_simulated(&self) -> Result<usize, Refused> {
-        self.transact(|tx| Ok(tx.execute("DELETE FROM machine WHERE group_name = ?1", [GROUP])?))
+        self.transact(|tx| Ok(tx.execute("DELETE FROM machine WHERE group_name = ?1", params![GROUP])?))
     }
 }
 

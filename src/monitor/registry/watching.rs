@@ -9,9 +9,8 @@ use crate::monitor::events::note;
 use crate::monitor::machine;
 use crate::monitor::machine::{DeviceServer, MachineId, MachineStatus};
 use crate::monitor::notify::delivery_state::DeliveryState;
-use crate::monitor::store::page::rows;
+use crate::monitor::store::sql::{Transaction, params};
 use crate::monitor::store::{Refused, Store, StoreError};
-use rusqlite::{Transaction, params};
 use std::time::Duration;
 
 impl Store {
@@ -95,7 +94,7 @@ impl Store {
         let sql = "SELECT machine_id, starts_at, ends_at, reason FROM maintenance WHERE ends_at > ?1 AND ends_at > starts_at
                    ORDER BY ends_at, machine_id";
         self.read(|connection| {
-            rows(connection, sql, vec![now.0.into()], |row| {
+            connection.query_all(sql, params![now.0], |row| {
                 Ok(Maintenance {
                     machine: MachineId(row.get(0)?),
                     starts_at: Moment(row.get(1)?),

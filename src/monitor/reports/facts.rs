@@ -10,8 +10,8 @@ use crate::monitor::machine::MachineId;
 use crate::monitor::notify::notice::Subject;
 use crate::monitor::notify::topic::Topic;
 use crate::monitor::registry::machines::MachineFilter;
+use crate::monitor::store::sql::params;
 use crate::monitor::store::{Store, StoreError};
-use rusqlite::params;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
@@ -116,24 +116,21 @@ fn each_incident(
     mut visit: impl FnMut(i64, &str, Moment, Moment),
 ) -> Result<(), StoreError> {
     store.read(|connection| {
-        let mut statement = connection.prepare_cached(
-            // Not one condition with OR: each half has an index of its own.
+        // Not one condition with OR: each half has an index of its own.
+        let sql =
             "SELECT machine_id, kind, last_seen, ended_at FROM incident
              WHERE ended_at IS NULL AND planned = ?4 AND last_seen < ?2 AND (kind <> ?3 OR notified_at IS NOT NULL)
              UNION ALL
              SELECT machine_id, kind, last_seen, ended_at FROM incident
              WHERE ended_at > ?1 AND planned = ?4 AND last_seen < ?2 AND (kind <> ?3 OR notified_at IS NOT NULL)
-             LIMIT ?5",
-        )?;
-        let mut rows =
-            statement.query(params![period.from.0, period.until.0, OFFLINE, false, MOST_INCIDENTS])?;
-        while let Some(row) = rows.next()? {
-            let kind: String = row.get(1)?;
-            let (from, until) = (Moment(row.get(2)?), row.get::<_, Option<i64>>(3)?.map(Moment));
+             LIMIT ?5";
+        let values = params![period.from.0, period.until.0, OFFLINE, false, MOST_INCIDENTS];
+        connection.query_each(sql, values, |row| {
+            let (from, until): (Moment, Option<Moment>) = (row.get(2)?, row.get(3)?);
             let until = until.map_or(period.until, |until| until.min(period.until));
-            visit(row.get(0)?, &kind, from.max(period.from), until);
-        }
-        Ok(())
+            visit(row.get(0)?, row.get(1)?, from.max(period.from), until);
+            Ok(())
+        })
     })
 }
 
@@ -147,16 +144,13 @@ fn each_camera(
     const HALF_A_DAY: Duration = Duration::from_secs(12 * 3600);
     let (first, end) = (day(period.from.plus(HALF_A_DAY)), day(period.until.plus(HALF_A_DAY)));
     store.read(|connection| {
-        let mut statement = connection.prepare_cached(
-            "SELECT c.machine_id, coalesce(c.name, c.mac), sum(d.up), sum(d.down)
-             FROM camera c JOIN camera_day d ON d.camera_id = c.id
-             WHERE d.day >= ?1 AND d.day < ?2 GROUP BY c.id, c.machine_id, c.name, c.mac
-             HAVING sum(d.down) > 0 ORDER BY sum(d.down) DESC, c.id",
-        )?;
-        let mut rows = statement.query([first, end])?;
-        while let Some(row) = rows.next()? {
+        let sql = "SELECT c.machine_id, coalesce(c.name, c.mac), sum(d.up), sum(d.down)
+                   FROM camera c JOIN camera_day d ON d.camera_id = c.id
+                   WHERE d.day >= ?1 AND d.day < ?2 GROUP BY c.id, c.machine_id, c.name, c.mac
+                   HAVING sum(d.down) > 0 ORDER BY sum(d.down) DESC, c.id";
+        connection.query_each(sql, params![first, end], |row| {
             visit(row.get(0)?, CameraFigures { name: row.get(1)?, up: row.get(2)?, down: row.get(3)? });
-        }
-        Ok(())
+            Ok(())
+        })
     })
 }

@@ -8,9 +8,9 @@ use crate::monitor::notify::delivery_state::DeliveryState;
 use crate::monitor::notify::notice::{EventKind, Notice};
 use crate::monitor::notify::outbox::EXPIRES_AFTER;
 use crate::monitor::notify::recipients::{Preferences, recipient_called, unknown};
+use crate::monitor::store::sql::{Transaction, params};
 use crate::monitor::store::{Refused, Store, StoreError};
 use crate::monitor::zone::Clock;
-use rusqlite::{Transaction, params};
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -71,7 +71,7 @@ impl Store {
         self.transact(|tx| {
             let id = recipient_called(tx, name)?.ok_or_else(|| unknown(name))?;
             let Some((every, sent_for)) = every.zip(sent_for) else {
-                tx.execute("DELETE FROM recipient_report WHERE recipient_id = ?1", [id])?;
+                tx.execute("DELETE FROM recipient_report WHERE recipient_id = ?1", params![id])?;
                 return Ok(());
             };
             // Who chooses the same again misses no report.
@@ -92,11 +92,12 @@ impl Store {
     }
 
     pub fn report_plans(&self) -> Result<Vec<ReportPlan>, StoreError> {
-        let stored: HashMap<i64, (String, i64)> = self.read(|connection| {
-            let mut statement =
-                connection.prepare_cached("SELECT recipient_id, every, sent_for FROM recipient_report")?;
-            let rows = statement.query_map([], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?))))?;
-            Ok(rows.collect::<Result<_, _>>()?)
+        let mut stored: HashMap<i64, (String, Moment)> = HashMap::new();
+        self.read(|connection| {
+            connection.query_each("SELECT recipient_id, every, sent_for FROM recipient_report", &[], |row| {
+                stored.insert(row.get(0)?, (row.get(1)?, row.get(2)?));
+                Ok(())
+            })
         })?;
         if stored.is_empty() {
             return Ok(Vec::new());
@@ -105,7 +106,7 @@ impl Store {
         let plan = |recipient: ReportRecipient| {
             let (every, sent_for) = stored.get(&recipient.id)?;
             let every = ReportInterval::from_name(every)?;
-            Some(ReportPlan { recipient, every, sent_for: Moment(*sent_for) })
+            Some(ReportPlan { recipient, every, sent_for: *sent_for })
         };
         Ok(recipients.filter_map(plan).collect())
     }
@@ -115,17 +116,19 @@ impl Store {
         let mut preferences: HashMap<String, Preferences> =
             self.recipients()?.into_iter().map(|known| (known.name, known.preferences)).collect();
         self.read(|connection| {
-            let mut statement =
-                connection.prepare_cached("SELECT id, name, all_machines FROM recipient ORDER BY id")?;
-            let mut rows = statement.query([])?;
             let mut recipients = Vec::new();
-            while let Some(row) = rows.next()? {
-                let (id, name): (i64, String) = (row.get(0)?, row.get(1)?);
-                let machines = choices::choice(connection, id, row.get(2)?)?;
-                // Removed or renamed between the two statements.
-                let Some(preferences) = preferences.remove(&name) else { continue };
-                recipients.push(ReportRecipient { id, name, machines, preferences });
-            }
+            connection.query_each(
+                "SELECT id, name, all_machines FROM recipient ORDER BY id",
+                &[],
+                |row| {
+                    let (id, name): (i64, String) = (row.get(0)?, row.get(1)?);
+                    let machines = choices::choice(connection, id, row.get(2)?)?;
+                    // Removed or renamed between the two statements.
+                    let Some(preferences) = preferences.remove(&name) else { return Ok(()) };
+                    recipients.push(ReportRecipient { id, name, machines, preferences });
+                    Ok(())
+                },
+            )?;
             Ok(recipients)
         })
     }
@@ -159,14 +162,14 @@ impl Store {
 fn insert(tx: &Transaction<'_>, plan: &ReportPlan, content: &str, now: Moment) -> Result<usize, StoreError> {
     let quiet = plan.recipient.preferences.quiet.as_ref();
     let due = quiet.map_or(now, |quiet| quiet.end_if_quiet(now));
-    let mut channels = tx.prepare_cached(
+    let channels: Vec<(i64, String)> = tx.query_all(
         "SELECT c.id, c.kind FROM channel c JOIN recipient r ON r.id = c.recipient_id
          WHERE r.id = ?1 AND r.enabled AND c.enabled ORDER BY c.id",
+        params![plan.recipient.id],
+        |row| Ok((row.get(0)?, row.get(1)?)),
     )?;
-    let rows = channels.query_map([plan.recipient.id], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let channels: Vec<(i64, String)> = rows.collect::<Result<_, _>>()?;
     let is_read = |kind: &str| ChannelKind::from_name(kind).is_some_and(ChannelKind::is_for_people);
-    let mut insert = tx.prepare_cached(
+    let mut insert = tx.prepare(
         "INSERT INTO outbox (channel_id, machine_id, incident_id, event, content, created_at, due_at, expires_at, state)
          VALUES (?1, NULL, NULL, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?;

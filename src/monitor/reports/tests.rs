@@ -42,7 +42,7 @@ fn store(machines: &[(&str, &str)], group: Option<&str>, topics: Option<Vec<Topi
 }
 
 fn sql(store: &Store, text: &str) {
-    store.write(|tx| Ok(tx.execute_batch(text)?)).expect(text);
+    store.write(|tx| tx.execute_batch(text)).expect(text);
 }
 
 fn incident(store: &Store, machine: i64, kind: &str, from: i64, until: Option<i64>) {
@@ -60,11 +60,11 @@ fn incident(store: &Store, machine: i64, kind: &str, from: i64, until: Option<i6
 fn outbox(store: &Store) -> Vec<(i64, i64, ReportText)> {
     let rows: Vec<(i64, i64, String)> = store
         .read(|connection| {
-            let mut statement = connection.prepare(
+            connection.query_all(
                 "SELECT channel_id, due_at, content FROM outbox WHERE event = 'report' ORDER BY id",
-            )?;
-            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-            Ok(rows.collect::<Result<_, _>>()?)
+                &[],
+                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+            )
         })
         .expect("rows");
     let notice = |content: &str| serde_json::from_str::<Notice>(content).expect("a notice");

@@ -2,8 +2,8 @@
 
 use crate::clock::Moment;
 use crate::monitor::notify::delivery_state::DeliveryState;
+use crate::monitor::store::sql::{Parameter, params};
 use crate::monitor::store::{Store, StoreError};
-use rusqlite::params;
 
 /// Rows of one transaction: some milliseconds, in which the recorder waits.
 const BATCH: i64 = 1_000;
@@ -13,7 +13,7 @@ impl Store {
     pub fn horizon(&self, now: Moment) -> Result<Moment, StoreError> {
         self.read(|connection| {
             let sql = "SELECT coalesce((SELECT max(horizon) FROM retention), (SELECT max(last_seen) FROM machine_state))";
-            let kept: Option<i64> = connection.query_row(sql, [], |row| row.get(0))?;
+            let kept: Option<i64> = connection.query_row(sql, &[], |row| row.get(0))?;
             Ok(kept.map_or(now, Moment))
         })
     }
@@ -22,7 +22,7 @@ impl Store {
         self.write(|transaction| {
             transaction.execute(
                 "INSERT INTO retention (id, horizon) VALUES (1, ?1) ON CONFLICT (id) DO UPDATE SET horizon = ?1",
-                [horizon.0],
+                params![horizon.0],
             )?;
             Ok(())
         })
@@ -35,19 +35,17 @@ impl Store {
             [DeliveryState::Delivered, DeliveryState::Dead, DeliveryState::Skipped].map(|state| state as i64);
         // The search takes longest, and needs no write lock.
         let (old_events, old_incidents, old_deliveries, old_audit) = self.read(|connection| {
-            let ids = |sql: &str, values: &[i64]| -> Result<Vec<i64>, StoreError> {
-                let mut statement = connection.prepare(&format!("{sql} LIMIT {BATCH}"))?;
-                let rows = statement.query_map(rusqlite::params_from_iter(values), |row| row.get(0))?;
-                Ok(rows.collect::<rusqlite::Result<_>>()?)
+            let ids = |sql: &str, values: &[&dyn Parameter]| -> Result<Vec<i64>, StoreError> {
+                connection.query_all(&format!("{sql} LIMIT {BATCH}"), values, |row| row.get(0))
             };
             let [delivered, dead, skipped] = finished;
             Ok((
-                ids("SELECT id FROM event WHERE at < ?1", &[events.0])?,
+                ids("SELECT id FROM event WHERE at < ?1", params![events.0])?,
                 // Deleting an incident deletes its notifications, so it stays while they do.
                 ids(
                     "SELECT id FROM incident WHERE ended_at < ?1
                      AND NOT EXISTS (SELECT 1 FROM outbox WHERE incident_id = incident.id)",
-                    &[events.0],
+                    params![events.0],
                 )?,
                 // While an incident is open, they determine which channels get its end, and the last reminder of a channel
                 // says when the next one is due; those before it say nothing more.
@@ -57,9 +55,9 @@ impl Store {
                           OR reminder > 0 AND EXISTS (
                              SELECT 1 FROM outbox n WHERE n.incident_id = o.incident_id AND n.channel_id = o.channel_id
                                AND n.event = o.event AND n.reminder > o.reminder AND n.state IN (?2, ?3)))",
-                    &[deliveries.0, delivered, dead, skipped],
+                    params![deliveries.0, delivered, dead, skipped],
                 )?,
-                ids("SELECT id FROM audit WHERE at < ?1", &[events.0])?,
+                ids("SELECT id FROM audit WHERE at < ?1", params![events.0])?,
             ))
         })?;
         let all = [
@@ -90,7 +88,7 @@ mod tests {
 
     fn count(store: &Store, table: &str) -> i64 {
         let sql = format!("SELECT count(*) FROM {table}");
-        store.read(|connection| Ok(connection.query_row(&sql, [], |row| row.get(0))?)).expect("counted")
+        store.read(|connection| connection.query_row(&sql, &[], |row| row.get(0))).expect("counted")
     }
 
     #[test]
@@ -172,9 +170,7 @@ mod tests {
         let kept: Vec<(i64, u32)> = store
             .read(|connection| {
                 let sql = "SELECT channel_id, reminder FROM outbox ORDER BY channel_id, reminder";
-                let mut statement = connection.prepare(sql)?;
-                let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-                Ok(rows.collect::<Result<_, _>>()?)
+                connection.query_all(sql, &[], |row| Ok((row.get(0)?, row.get(1)?)))
             })
             .expect("read");
         assert_eq!(kept, [(1, 0), (1, 4), (1, 5), (1, 6), (2, 0), (2, 1)], "the fourth is not old yet");

@@ -6,8 +6,8 @@ use crate::clock::Moment;
 use crate::monitor::fleet::activity::day;
 use crate::monitor::incidents::table::OFFLINE;
 use crate::monitor::machine::{MachineId, MachineStatus};
+use crate::monitor::store::sql::{Connection, params};
 use crate::monitor::store::{Store, StoreError};
-use rusqlite::{Connection, params};
 use std::time::Duration;
 
 /// Outages and stops of one machine that are read, 22 a day; of one that has more, the time before them is unknown.
@@ -19,27 +19,27 @@ impl Store {
     /// The machines of a group by number.
     pub fn group_machines(&self, group: &str, now: Moment) -> Result<Vec<GroupMachine>, StoreError> {
         self.read(|connection| {
-            let mut statement = connection.prepare_cached(
+            connection.query_all(
                 "SELECT machine.id, label, status, watched, last_seen, since, created_at,
                         EXISTS (SELECT 1 FROM maintenance WHERE maintenance.machine_id = machine.id
                                 AND starts_at <= ?2 AND ends_at > ?2)
                  FROM machine JOIN machine_state ON machine_state.machine_id = machine.id
                  LEFT JOIN status_label ON status_label.machine_id = machine.id
                  WHERE group_name = ?1 ORDER BY machine.id",
-            )?;
-            let rows = statement.query_map(params![group, now.0], |row| {
-                Ok(GroupMachine {
-                    id: MachineId(row.get(0)?),
-                    label: row.get(1)?,
-                    status: MachineStatus::of(row.get(2)?),
-                    watched: row.get(3)?,
-                    last_seen: row.get::<_, Option<i64>>(4)?.map(Moment),
-                    since: Moment(row.get(5)?),
-                    created_at: Moment(row.get(6)?),
-                    is_paused: row.get(7)?,
-                })
-            })?;
-            Ok(rows.collect::<Result<_, _>>()?)
+                params![group, now.0],
+                |row| {
+                    Ok(GroupMachine {
+                        id: MachineId(row.get(0)?),
+                        label: row.get(1)?,
+                        status: MachineStatus::of(row.get(2)?),
+                        watched: row.get(3)?,
+                        last_seen: row.get(4)?,
+                        since: Moment(row.get(5)?),
+                        created_at: Moment(row.get(6)?),
+                        is_paused: row.get(7)?,
+                    })
+                },
+            )
         })
     }
 
@@ -58,7 +58,7 @@ impl Store {
 }
 
 fn records(
-    connection: &Connection,
+    connection: &Connection<'_>,
     machine: &ShownMachine,
     oldest: Moment,
     now: Moment,
@@ -83,43 +83,45 @@ fn records(
 
 /// Outages and stops that ended after `from`, and whether each was planned; the newest [`MOST_INCIDENTS`].
 fn incidents(
-    connection: &Connection,
+    connection: &Connection<'_>,
     machine: MachineId,
     from: Moment,
     now: Moment,
 ) -> Result<Vec<(TimeSpan, bool)>, StoreError> {
-    let mut statement = connection.prepare_cached(
+    let values = params![machine.0, OFFLINE, from.0, now.0, MOST_INCIDENTS];
+    connection.query_all(
         "SELECT last_seen, coalesce(ended_at, ?4), planned FROM incident
          WHERE machine_id = ?1 AND kind = ?2 AND (ended_at IS NULL OR ended_at >= ?3)
          ORDER BY began_at DESC LIMIT ?5",
-    )?;
-    let values = params![machine.0, OFFLINE, from.0, now.0, MOST_INCIDENTS];
-    let rows =
-        statement.query_map(values, |row| Ok(((Moment(row.get(0)?), Moment(row.get(1)?)), row.get(2)?)))?;
-    Ok(rows.collect::<Result<_, _>>()?)
+        values,
+        |row| Ok(((Moment(row.get(0)?), Moment(row.get(1)?)), row.get(2)?)),
+    )
 }
 
 fn maintenances(
-    connection: &Connection,
+    connection: &Connection<'_>,
     machine: MachineId,
     from: Moment,
 ) -> Result<Vec<TimeSpan>, StoreError> {
-    let mut statement = connection.prepare_cached(
+    connection.query_all(
         "SELECT starts_at, ends_at FROM maintenance WHERE machine_id = ?1 AND ends_at >= ?2
          ORDER BY ends_at DESC LIMIT ?3",
-    )?;
-    let rows = statement.query_map(params![machine.0, from.0, MOST_MAINTENANCES], |row| {
-        Ok((Moment(row.get(0)?), Moment(row.get(1)?)))
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+        params![machine.0, from.0, MOST_MAINTENANCES],
+        |row| Ok((Moment(row.get(0)?), Moment(row.get(1)?))),
+    )
 }
 
 /// The counts of the last minutes are in memory only, so that the last heartbeat is added.
-fn beat_days(connection: &Connection, machine: &ShownMachine, from: Moment) -> Result<Vec<i64>, StoreError> {
-    let mut statement = connection
-        .prepare_cached("SELECT day FROM beat_day WHERE machine_id = ?1 AND day >= ?2 ORDER BY day")?;
-    let rows = statement.query_map(params![machine.id.0, day(from)], |row| row.get(0))?;
-    let mut days: Vec<i64> = rows.collect::<Result<_, _>>()?;
+fn beat_days(
+    connection: &Connection<'_>,
+    machine: &ShownMachine,
+    from: Moment,
+) -> Result<Vec<i64>, StoreError> {
+    let mut days: Vec<i64> = connection.query_all(
+        "SELECT day FROM beat_day WHERE machine_id = ?1 AND day >= ?2 ORDER BY day",
+        params![machine.id.0, day(from)],
+        |row| row.get(0),
+    )?;
     let seen = machine.last_seen.map(day);
     if let Some(seen) = seen.filter(|seen| days.last().is_none_or(|last| last < seen)) {
         days.push(seen);
@@ -152,7 +154,7 @@ mod tests {
     }
 
     fn write(store: &Store, sql: &str) {
-        store.write(|tx| Ok(tx.execute_batch(sql)?)).expect(sql);
+        store.write(|tx| tx.execute_batch(sql)).expect(sql);
     }
 
     fn uptime(store: &Store, kept: Duration) -> Uptime {
@@ -245,9 +247,7 @@ mod tests {
         ] {
             let steps: Vec<String> = store
                 .read(|connection| {
-                    let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
-                    let rows = statement.query_map([], |row| row.get(3))?;
-                    Ok(rows.collect::<Result<_, _>>()?)
+                    connection.query_all(&format!("EXPLAIN QUERY PLAN {sql}"), &[], |row| row.get(3))
                 })
                 .expect("a plan");
             assert!(steps.iter().any(|step| step.contains(index)), "{steps:?}");

@@ -4,8 +4,8 @@ use crate::clock::Moment;
 use crate::monitor::accounts::audit::Actor;
 use crate::monitor::machine::{MachineId, label};
 use crate::monitor::registry::machines::find;
+use crate::monitor::store::sql::params;
 use crate::monitor::store::{Refused, Store, StoreError};
-use rusqlite::params;
 
 /// A label as it is listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,10 +39,10 @@ impl Store {
                      ON CONFLICT (machine_id) DO UPDATE SET label = excluded.label",
                     params![machine.0, text],
                 )?,
-                None => tx.execute("DELETE FROM status_label WHERE machine_id = ?1", [machine.0])?,
+                None => tx.execute("DELETE FROM status_label WHERE machine_id = ?1", params![machine.0])?,
             };
             let sql = "SELECT name FROM machine WHERE id = ?1";
-            let name: String = tx.query_row(sql, [machine.0], |row| row.get(0))?;
+            let name: String = tx.query_row(sql, params![machine.0], |row| row.get(0))?;
             actor.record(tx, "status_page.label", Some(&name), new, now)?;
             Ok(name)
         })
@@ -51,19 +51,19 @@ impl Store {
     /// At most `limit` labels, by the machine's name.
     pub fn status_labels(&self, limit: u32) -> Result<Vec<StatusLabel>, StoreError> {
         self.read(|connection| {
-            let mut statement = connection.prepare_cached(
+            connection.query_all(
                 "SELECT machine.id, name, group_name, label FROM status_label
                  JOIN machine ON machine.id = machine_id ORDER BY name LIMIT ?1",
-            )?;
-            let rows = statement.query_map([limit], |row| {
-                Ok(StatusLabel {
-                    machine: MachineId(row.get(0)?),
-                    name: row.get(1)?,
-                    group: row.get(2)?,
-                    label: row.get(3)?,
-                })
-            })?;
-            Ok(rows.collect::<Result<_, _>>()?)
+                params![limit],
+                |row| {
+                    Ok(StatusLabel {
+                        machine: MachineId(row.get(0)?),
+                        name: row.get(1)?,
+                        group: row.get(2)?,
+                        label: row.get(3)?,
+                    })
+                },
+            )
         })
     }
 }

@@ -5,9 +5,9 @@ use crate::clock::Moment;
 use crate::monitor::accounts::audit::Actor;
 use crate::monitor::config::PublicUrl;
 use crate::monitor::registry::token::{Token, TokenHash, TokenUse};
+use crate::monitor::store::sql::{Connection, Transaction, params};
 use crate::monitor::store::{Refused, Store, StoreError};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use std::collections::BTreeMap;
 
 /// Everything but letters, digits and the other characters of slugs and secrets.
@@ -131,7 +131,7 @@ impl Store {
     /// There is no such group.
     pub fn switch_status_page_off(&self, actor: &Actor, group: &str, now: Moment) -> Result<bool, Refused> {
         self.transact(|tx| {
-            let is_removed = tx.execute("DELETE FROM status_page WHERE group_name = ?1", [group])? > 0;
+            let is_removed = tx.execute("DELETE FROM status_page WHERE group_name = ?1", params![group])? > 0;
             if is_removed {
                 actor.record(tx, "status_page.off", Some(group), None, now)?;
             } else {
@@ -143,21 +143,19 @@ impl Store {
 }
 
 /// The groups of all machines, and how many each has.
-fn groups(connection: &Connection) -> Result<Vec<(String, u32)>, StoreError> {
+fn groups(connection: &Connection<'_>) -> Result<Vec<(String, u32)>, StoreError> {
     let sql = "SELECT group_name, count(*) FROM machine WHERE group_name IS NOT NULL GROUP BY group_name";
-    let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    connection.query_all(sql, &[], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
-fn visibilities(connection: &Connection) -> Result<Vec<(String, Visibility)>, StoreError> {
-    let mut statement = connection.prepare_cached("SELECT group_name, slug, secret_hash FROM status_page")?;
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, Visibility::of(row.get(1)?, row.get(2)?))))?;
-    Ok(rows.collect::<Result<_, _>>()?)
+fn visibilities(connection: &Connection<'_>) -> Result<Vec<(String, Visibility)>, StoreError> {
+    connection.query_all("SELECT group_name, slug, secret_hash FROM status_page", &[], |row| {
+        Ok((row.get(0)?, Visibility::of(row.get(1)?, row.get(2)?)))
+    })
 }
 
 fn must_exist(tx: &Transaction<'_>, group: &str) -> Result<(), Refused> {
-    match tx.prepare_cached("SELECT 1 FROM machine WHERE group_name = ?1 LIMIT 1")?.exists([group])? {
+    match tx.exists("SELECT 1 FROM machine WHERE group_name = ?1 LIMIT 1", params![group])? {
         true => Ok(()),
         false => Err(Refused::because(format!(
             "no machine is in the group \"{}\"; heartbeat-monitor status-page list shows all groups",
@@ -168,7 +166,7 @@ fn must_exist(tx: &Transaction<'_>, group: &str) -> Result<(), Refused> {
 
 fn must_be_free(tx: &Transaction<'_>, group: &str, slug: &str) -> Result<(), Refused> {
     let sql = "SELECT group_name FROM status_page WHERE slug = ?1 AND group_name <> ?2";
-    let other: Option<String> = tx.query_row(sql, [slug, group], |row| row.get(0)).optional()?;
+    let other: Option<String> = tx.query_optional(sql, params![slug, group], |row| row.get(0))?;
     match other {
         None => Ok(()),
         Some(other) => Err(Refused::because(format!(

@@ -4,9 +4,10 @@ use super::connection::{self, Manner};
 use super::error::{OpenError, StoreError};
 use super::file::{FileIdentity, identity};
 use super::lock::Lock;
+use super::sql::{Connection, Transaction};
 use super::{create, migrate};
 use crate::clock::Moment;
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::TransactionBehavior;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -26,14 +27,14 @@ pub struct Store {
     pub(super) identity: FileIdentity,
     pub(super) manner: Manner,
     pub(super) writer: Mutex<Writer>,
-    pub(super) readers: Mutex<Vec<Connection>>,
+    pub(super) readers: Mutex<Vec<rusqlite::Connection>>,
     /// Only the server has one.
     _lock: Option<Lock>,
 }
 
 #[derive(Debug)]
 pub(super) struct Writer {
-    pub(super) connection: Connection,
+    pub(super) connection: rusqlite::Connection,
     /// SQLite's counter of the commits of other processes (`PRAGMA data_version`).
     pub(super) seen: i64,
     pub(super) wal: Option<FileIdentity>,
@@ -104,7 +105,7 @@ impl Store {
         let connection = &mut writer.connection;
         let transaction =
             connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(StoreError::from)?;
-        let done = work(&transaction)?;
+        let done = work(&Transaction::new(&transaction))?;
         transaction.commit().map_err(StoreError::from)?;
         Ok(done)
     }
@@ -112,7 +113,7 @@ impl Store {
     /// Reads one snapshot, concurrently with the writer. A long read makes the file grow, so read lists by pages.
     pub(in crate::monitor) fn read<T>(
         &self,
-        work: impl FnOnce(&Connection) -> Result<T, StoreError>,
+        work: impl FnOnce(&Connection<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         self.still_there()?;
         let idle = held(&self.readers).pop();
@@ -121,7 +122,7 @@ impl Store {
             None => connection::reader(&self.path, self.manner)?,
         };
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Deferred)?;
-        let done = work(&transaction)?;
+        let done = work(&Connection::new(&transaction))?;
         transaction.commit()?;
         // After an error the connection is closed instead.
         let mut readers = held(&self.readers);
@@ -200,7 +201,7 @@ pub(super) fn prepare(
     })
 }
 
-fn data_version(connection: &Connection) -> Result<i64, StoreError> {
+fn data_version(connection: &rusqlite::Connection) -> Result<i64, StoreError> {
     Ok(connection.query_row("PRAGMA data_version", [], |row| row.get(0))?)
 }
 

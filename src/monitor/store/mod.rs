@@ -11,6 +11,7 @@
 //! | `file` | names, identity and owner of the file and those beside it |
 //! | `upkeep`, `copy`, `damage` | check, backup, vacuum; a quick check of the tables at start |
 //! | `wal` | a write-ahead log that was removed while it is in use |
+//! | `sql`, `value` | how the subjects run statements, whatever the engine is |
 //! | `page` | lists that are read a page at a time |
 //! | `error`, `refused` | what can be wrong, and what to do |
 
@@ -25,9 +26,11 @@ mod lock;
 mod migrate;
 pub mod page;
 mod refused;
+pub mod sql;
 #[cfg(test)]
 mod tests;
 mod upkeep;
+mod value;
 mod wal;
 
 pub use damage::{Damage, QuickCheck};

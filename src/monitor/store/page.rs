@@ -1,9 +1,5 @@
 //! Lists that are read a page at a time.
 
-use super::error::StoreError;
-use rusqlite::types::Value;
-use rusqlite::{Connection, Row, params_from_iter};
-
 /// A page of a growing list: the newest first, or from `after` on the oldest first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Page {
@@ -16,15 +12,4 @@ pub fn paged(id: &str, page: Page) -> (String, String) {
     let order = if page.after.is_some() { "" } else { " DESC" };
     let (after, before) = (page.after.unwrap_or(-1), page.before.unwrap_or(i64::MAX));
     (format!("{id} > {after} AND {id} < {before}"), format!("ORDER BY {id}{order}"))
-}
-
-pub fn rows<T>(
-    connection: &Connection,
-    sql: &str,
-    values: Vec<Value>,
-    each: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
-) -> Result<Vec<T>, StoreError> {
-    let mut statement = connection.prepare(sql)?;
-    let rows = statement.query_map(params_from_iter(values), each)?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
 }

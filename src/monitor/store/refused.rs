@@ -20,12 +20,6 @@ impl Refused {
     }
 }
 
-impl From<rusqlite::Error> for Refused {
-    fn from(error: rusqlite::Error) -> Refused {
-        Refused::Store(error.into())
-    }
-}
-
 /// A check's sentence.
 impl From<String> for Refused {
     fn from(sentence: String) -> Refused {

@@ -12,7 +12,7 @@ use super::error::StoreError;
 use super::migrate;
 use crate::clock::Moment;
 use crate::monitor::machine::MachineId;
-use rusqlite::{Connection, Transaction};
+use crate::monitor::store::sql::{Connection, Transaction, params};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -20,13 +20,13 @@ use std::time::Duration;
 const DAY: Moment = Moment(1_763_774_609_000);
 
 fn count(store: &Store) -> i64 {
-    store.read(|c| Ok(c.query_row("SELECT count(*) FROM machine", [], |r| r.get(0))?)).expect("read")
+    store.read(|c| c.query_row("SELECT count(*) FROM machine", &[], |r| r.get(0))).expect("read")
 }
 
 /// A row that is committed when this returns.
 fn add(store: &Store, name: &str) -> Result<(), StoreError> {
     store.write(|tx| {
-        tx.execute("INSERT INTO machine (name, created_at) VALUES (?1, 0)", [name])?;
+        tx.execute("INSERT INTO machine (name, created_at) VALUES (?1, 0)", params![name])?;
         Ok(())
     })
 }

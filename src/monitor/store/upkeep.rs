@@ -41,12 +41,12 @@ impl Store {
     /// Reads the whole database. Other processes can write meanwhile; the file grows until the check ends.
     pub fn check(&self) -> Result<Checked, StoreError> {
         self.read(|connection| {
-            let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+            let number = |sql: &str| connection.query_row(sql, &[], |row| row.get::<i64>(0));
             let bytes = |pages: i64, size: i64| u64::try_from(pages.saturating_mul(size)).unwrap_or(0);
             let size = number("PRAGMA page_size")?;
             Ok(Checked {
-                problems: problems(connection)?,
-                version: migrate::version(connection)?,
+                problems: problems(connection.sqlite())?,
+                version: migrate::version(connection.sqlite())?,
                 bytes: bytes(number("PRAGMA page_count")?, size),
                 free: bytes(number("PRAGMA freelist_count")?, size),
             })
@@ -100,17 +100,15 @@ impl Store {
     pub fn vacuum_step(&self, pages: u32) -> Result<bool, StoreError> {
         self.write(|tx| {
             // One page for each row that is asked for, of which SQLite says nothing.
-            let mut statement = tx.prepare(&format!("PRAGMA incremental_vacuum({pages})"))?;
-            let mut rows = statement.query([])?;
-            while rows.next()?.is_some() {}
-            Ok(tx.query_row("PRAGMA freelist_count", [], |row| row.get::<_, i64>(0))? > 0)
+            tx.query_each(&format!("PRAGMA incremental_vacuum({pages})"), &[], |_| Ok(()))?;
+            Ok(tx.query_row("PRAGMA freelist_count", &[], |row| row.get::<i64>(0))? > 0)
         })
     }
 
     /// In bytes, including pages that are only in the log.
     fn size(&self) -> Result<u64, StoreError> {
         self.read(|connection| {
-            let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+            let number = |sql: &str| connection.query_row(sql, &[], |row| row.get::<i64>(0));
             let bytes = number("PRAGMA page_count")?.saturating_mul(number("PRAGMA page_size")?);
             Ok(u64::try_from(bytes).unwrap_or(0))
         })

@@ -18,7 +18,7 @@ pub(in crate::monitor::accounts) fn two_users() -> Scratch {
     store.add_user(&line, "ada", Role::Owner, &AccessScope::All, Moment(1)).expect("added");
     store.add_user(&line, "bob", Role::Viewer, &limited(&["barn"], &["camera"]), Moment(2)).expect("added");
     store
-        .write(|tx| Ok(tx.execute("UPDATE web_user SET password = 'x' WHERE name = 'ada'", [])?))
+        .write(|tx| tx.execute("UPDATE web_user SET password = 'x' WHERE name = 'ada'", &[]))
         .expect("a password");
     store
 }

@@ -152,9 +152,8 @@ fn days_are_kept_for_a_year_and_cameras_for_30_days_after_the_last_report() {
     let cameras = store.camera_history(BARN, 400, BEGIN).expect("read");
     assert_eq!(cameras.len(), 1);
     assert_eq!(cameras[0].minutes(), (5, 0));
-    let left: i64 = store
-        .read(|c| Ok(c.query_row("SELECT count(*) FROM camera_day", [], |row| row.get(0))?))
-        .expect("read");
+    let left: i64 =
+        store.read(|c| c.query_row("SELECT count(*) FROM camera_day", &[], |row| row.get(0))).expect("read");
     assert_eq!(left, 3, "two of the first camera, one of the other machine");
 }
 
@@ -164,7 +163,7 @@ fn a_camera_takes_less_than_20_kb_after_a_year() {
     let store = store(MACHINES);
     let size = || -> i64 {
         let sql = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
-        store.read(|connection| Ok(connection.query_row(sql, [], |row| row.get(0))?)).expect("read")
+        store.read(|connection| connection.query_row(sql, &[], |row| row.get(0))).expect("read")
     };
     let empty = size();
     for ago in (0..YEAR).rev() {

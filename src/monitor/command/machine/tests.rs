@@ -8,6 +8,7 @@ use crate::monitor::conditions::settings::{Scope, ScopedChange, SettingChange};
 use crate::monitor::incidents::table::IncidentId;
 use crate::monitor::machine::MachineId;
 use crate::monitor::registry::lookup::Registry;
+use crate::monitor::store::sql::params;
 
 const NOW: Moment = Moment(1_763_774_609_000);
 
@@ -51,10 +52,10 @@ fn the_list_begins_with_the_important_columns() {
     said(&store, &["disable", "silo"]);
     store
         .write(|tx| {
-            Ok(tx.execute(
+            tx.execute(
                 "UPDATE machine_state SET status = 1, last_seen = ?1 WHERE machine_id = 1",
-                [NOW.0 - 12_000],
-            )?)
+                params![NOW.0 - 12_000],
+            )
         })
         .expect("a heartbeat");
     let expected = "\
@@ -66,9 +67,9 @@ ID  NAME  STATE     LAST SEEN  THRESHOLD  GROUP  TAGS
     assert_eq!(said(&store, &["list"]), format!("{expected}\n{warning}"));
     let rows = "INSERT INTO recipient (id, name, events) VALUES (1, 'anna', '[]');
         INSERT INTO channel (recipient_id, kind, target, created_at) VALUES (1, 'ntfy', 'https://ntfy.sh/x', 0);";
-    store.write(|tx| Ok(tx.execute_batch(rows)?)).expect("a channel");
+    store.write(|tx| tx.execute_batch(rows)).expect("a channel");
     assert_eq!(said(&store, &["list"]), expected);
-    store.write(|tx| Ok(tx.execute_batch("UPDATE channel SET enabled = 0")?)).expect("disabled");
+    store.write(|tx| tx.execute_batch("UPDATE channel SET enabled = 0")).expect("disabled");
     assert!(said(&store, &["list"]).ends_with(warning), "a disabled channel notifies nobody");
     assert_eq!(
         said(&store, &["list", "--group", "farm"]).lines().count(),
@@ -110,13 +111,13 @@ fn a_machine_is_shown_with_its_open_outage_and_its_latest_heartbeat() {
         .write(|tx| {
             tx.execute(
                 "UPDATE machine_state SET status = 2, since = ?1, last_seen = ?2",
-                [NOW.0 - 300_000, seen],
+                params![NOW.0 - 300_000, seen],
             )?;
             tx.execute(
                 "INSERT INTO incident (machine_id, planned, last_seen, began_at) VALUES (1, 0, ?1, ?2)",
-                [seen, NOW.0 - 300_000],
+                params![seen, NOW.0 - 300_000],
             )?;
-            Ok(tx.execute("INSERT INTO machine_latest VALUES (1, ?1, '{\"cpu\":12.5}')", [seen])?)
+            tx.execute("INSERT INTO machine_latest VALUES (1, ?1, '{\"cpu\":12.5}')", params![seen])
         })
         .expect("an outage");
     let expected = "\
@@ -162,7 +163,7 @@ fn a_machine_is_shown_with_its_incidents_settings_and_deliveries() {
             (7, 2, 1, 3, 'camera', '{}', 1763774309000, 0, 0, 2, 1, 1763774310000, NULL),
             (8, 2, 1, 4, 'temp', '{}', 1763774309000, 0, 0, 3, 9, NULL, 'status 500'),
             (9, 2, 2, 6, 'temp', '{}', 1763774309000, 0, 0, 0, 0, NULL, NULL);";
-    store.write(|tx| Ok(tx.execute_batch(rows)?)).expect("rows");
+    store.write(|tx| tx.execute_batch(rows)).expect("rows");
     let farm = Scope::Group("farm".into());
     let hot = SettingChange { threshold: Some(75.0), hold: Some(Duration::from_secs(600)), is_on: None };
     let off = SettingChange { is_on: Some(false), ..SettingChange::default() };
@@ -267,7 +268,7 @@ fn more_machines_than_a_page_are_all_listed() {
     let rows = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 2500)
         INSERT INTO machine (name, created_at) SELECT 'm' || n, 0 FROM n;
         INSERT INTO machine_state (machine_id, status, watched, last_seen, since, threshold) SELECT id, 0, 1, NULL, 0, NULL FROM machine;";
-    store.write(|tx| Ok(tx.execute_batch(rows)?)).expect("a fleet");
+    store.write(|tx| tx.execute_batch(rows)).expect("a fleet");
     assert_eq!(
         said(&store, &["list"]).lines().count(),
         2502,

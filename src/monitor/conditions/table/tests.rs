@@ -105,7 +105,7 @@ fn a_change_keeps_what_it_does_not_name_and_clearing_removes_all_of_a_scope() {
     let setting = of(&store, barn, Condition::Temperature);
     assert_eq!((setting.is_on, setting.threshold), (false, Some(70.1)));
     let stored: f64 = store
-        .read(|c| Ok(c.query_row("SELECT threshold FROM condition_setting", [], |row| row.get(0))?))
+        .read(|c| c.query_row("SELECT threshold FROM condition_setting", &[], |row| row.get(0)))
         .expect("one row");
     assert_eq!(stored.to_string(), "70.1");
     assert_eq!(store.clear_condition(Condition::Temperature, &machine, NOW), Ok(true));
@@ -167,7 +167,7 @@ fn rows_of_a_later_version_and_impossible_values_do_not_count() {
         ('lasers', 'all', '', NULL, 0, 1, 1), ('temp', 'country', 'de', NULL, 0, 1, 1),
         ('temp', 'machine', '', NULL, 0, 1, 1), ('temp', 'all', '', NULL, NULL, 4000, -1),
         ('camera', 'all', '', NULL, NULL, 5, NULL);";
-    store.write(|tx| Ok(tx.execute_batch(rows)?)).expect("rows");
+    store.write(|tx| tx.execute_batch(rows)).expect("rows");
     let settings = store.effective_settings().expect("read");
     assert_eq!(**settings.of(barn), Settings::default());
 }
@@ -211,7 +211,7 @@ fn the_settings_of_a_million_machines_take_one_scan() {
         WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 1000000)
         INSERT INTO machine (id, name, group_name, created_at) SELECT n, 'machine ' || n, 'group ' || (n % 10), 0 FROM number;
         INSERT INTO machine_tag SELECT id, 'tag ' || (id % 20) FROM machine;";
-    store.write(|tx| Ok(tx.execute_batch(rows)?)).expect("rows");
+    store.write(|tx| tx.execute_batch(rows)).expect("rows");
     let measured = |what: &str| {
         let begin = Instant::now();
         let settings = store.effective_settings().expect("read");

@@ -7,6 +7,7 @@ use crate::monitor::fleet::Unsaved;
 use crate::monitor::history::rows::PastSample;
 use crate::monitor::machine::Description;
 use crate::monitor::store::Scratch;
+use crate::monitor::store::sql::params;
 
 const MACHINE: MachineId = MachineId(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -133,7 +134,7 @@ fn the_least_and_greatest_minute_outlive_the_minutes() {
     assert_eq!(spreads(MINUTE * 60), []);
     let left = "SELECT count(*) FROM history_range";
     let left: i64 =
-        store.read(|connection| Ok(connection.query_row(left, [], |row| row.get(0))?)).expect("counted");
+        store.read(|connection| connection.query_row(left, &[], |row| row.get(0))).expect("counted");
     assert_eq!(left, 0);
 }
 
@@ -143,7 +144,7 @@ fn a_step_of_which_a_part_has_no_least_and_greatest_minute_has_none() {
     save(&store, (0..120).map(|minute| (minute, minute as f32)));
     store.age_history(0, 1, BEGIN.plus(DAY * 3)).expect("aged");
     // As a version left it that did not keep them.
-    store.write(|tx| Ok(tx.execute_batch("DELETE FROM history_range")?)).expect("deleted");
+    store.write(|tx| tx.execute_batch("DELETE FROM history_range")).expect("deleted");
     save(&store, (60 * 24 * 4..60 * 24 * 4 + 60).map(|minute| (minute, 7.0)));
     store.age_history(0, 1, BEGIN.plus(DAY * 8)).expect("aged");
     let points = |step| query(&store, &fleet, MACHINE, BEGIN, BEGIN.plus(DAY * 7), step).expect("read");
@@ -201,5 +202,5 @@ fn replayed_samples_are_kept_as_coarsely_as_their_age_demands_and_never_replace_
 
 fn rows_of(store: &Store, at: Moment) -> i64 {
     let sql = "SELECT count(*) FROM history WHERE starts_at <= ?1";
-    store.read(|connection| Ok(connection.query_row(sql, [at.0], |row| row.get(0))?)).expect("counted")
+    store.read(|connection| connection.query_row(sql, params![at.0], |row| row.get(0))).expect("counted")
 }

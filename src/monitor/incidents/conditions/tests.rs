@@ -13,6 +13,7 @@ use crate::monitor::notify::notice::Notice;
 use crate::monitor::pulse::Pulse;
 use crate::monitor::recorder::{Recorder, RecorderContext, RecorderEvent};
 use crate::monitor::store::Scratch;
+use crate::monitor::store::sql::params;
 use crate::monitor::zone::Clock;
 use crate::systemd::Watchdog;
 use serde_json::Value;
@@ -43,10 +44,7 @@ impl ConditionRig {
         store.add_recipient("farm", &everything, &Default::default(), now.wall).expect("a recipient");
         store
             .write(|tx| {
-                tx.execute(
-                    "INSERT INTO channel (recipient_id, kind, target, created_at) VALUES (1, 'telegram', '7', 0)",
-                    [],
-                )?;
+                tx.execute("INSERT INTO channel (recipient_id, kind, target, created_at) VALUES (1, 'telegram', '7', 0)", &[])?;
                 Ok(())
             })
             .expect("a channel");
@@ -124,11 +122,7 @@ impl ConditionRig {
         let sql = "SELECT content FROM outbox WHERE state <> 4 ORDER BY id";
         let contents: Vec<String> = self
             .store
-            .read(|connection| {
-                let mut statement = connection.prepare(sql)?;
-                let rows = statement.query_map([], |row| row.get(0))?;
-                Ok(rows.collect::<Result<_, _>>()?)
-            })
+            .read(|connection| connection.query_all(sql, &[], |row| row.get(0)))
             .expect("the outbox");
         let line = |content: &String| {
             let notice: Notice = serde_json::from_str(content).expect("a notice");
@@ -142,11 +136,7 @@ impl ConditionRig {
     pub fn open(&self) -> Vec<(String, String)> {
         let sql = "SELECT kind, subject FROM incident WHERE ended_at IS NULL ORDER BY id";
         self.store
-            .read(|connection| {
-                let mut statement = connection.prepare(sql)?;
-                let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-                Ok(rows.collect::<Result<_, _>>()?)
-            })
+            .read(|connection| connection.query_all(sql, &[], |row| Ok((row.get(0)?, row.get(1)?))))
             .expect("incidents")
     }
 
@@ -160,7 +150,7 @@ impl ConditionRig {
     }
 
     fn execute(&self, sql: &str) {
-        self.store.write(|tx| Ok(tx.execute_batch(sql)?)).expect("run");
+        self.store.write(|tx| tx.execute_batch(sql)).expect("run");
     }
 }
 
@@ -236,9 +226,8 @@ fn cameras_that_fail_within_the_hold_time_begin_together() {
     let due: Vec<(i64, i64)> = rig
         .store
         .read(|connection| {
-            let mut statement = connection.prepare("SELECT created_at, due_at FROM outbox")?;
-            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            Ok(rows.collect::<Result<_, _>>()?)
+            connection
+                .query_all("SELECT created_at, due_at FROM outbox", &[], |row| Ok((row.get(0)?, row.get(1)?)))
         })
         .expect("the outbox");
     assert_eq!(due[0], due[1], "leased and sent together");
@@ -452,7 +441,7 @@ fn the_events_of_a_condition_that_flaps_say_which_one() {
     rig.beats_for(MINUTE * 20);
     let sql = "SELECT group_concat(kind || detail) FROM event WHERE kind IN ('flapping', 'steady')";
     let events: String =
-        rig.store.read(|connection| Ok(connection.query_row(sql, [], |row| row.get(0))?)).expect("events");
+        rig.store.read(|connection| connection.query_row(sql, &[], |row| row.get(0))).expect("events");
     let gate = r#"{"condition":"camera","subject":"mac-of-gate"}"#;
     assert_eq!(events, format!("flapping{gate},steady{gate}"));
 }
@@ -465,7 +454,7 @@ fn a_condition_during_a_maintenance_is_announced_if_it_outlasts_it() {
         .write(|tx| {
             tx.execute(
                 "INSERT INTO maintenance (machine_id, starts_at, ends_at) VALUES (1, ?1, ?2)",
-                [now.0, now.plus(MINUTE * 30).0],
+                params![now.0, now.plus(MINUTE * 30).0],
             )?;
             Ok(())
         })
@@ -555,7 +544,7 @@ fn a_clock_that_is_set_back_during_the_hold_time_holds_no_message_back() {
     rig.beats_for(SECOND * 40);
     let late = "SELECT count(*) FROM outbox WHERE due_at > created_at";
     let held: i64 =
-        rig.store.read(|connection| Ok(connection.query_row(late, [], |row| row.get(0))?)).expect("outbox");
+        rig.store.read(|connection| connection.query_row(late, &[], |row| row.get(0))).expect("outbox");
     assert_eq!((rig.messages().len(), held), (1, 0));
 }
 

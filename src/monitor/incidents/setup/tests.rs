@@ -7,6 +7,7 @@ use crate::monitor::history::packed::Packed;
 use crate::monitor::history::rows::PastSample;
 use crate::monitor::incidents::conditions::tests::{ConditionRig, MACHINE, MINUTE, SECOND};
 use crate::monitor::recorder::RecorderEvent;
+use crate::monitor::store::sql::params;
 
 const NEVER_SEEN: &str =
     "barn-cam: has not sent any heartbeat since 12:53 (15 min): check the URL and the token on the device";
@@ -93,7 +94,7 @@ fn a_machine_that_was_never_seen_before_the_upgrade_is_in_the_summary_only() {
             tx.execute(
                 "INSERT INTO incident (machine_id, kind, subject, planned, last_seen, began_at, existing)
                  VALUES (1, 'never_seen', '', 0, 0, ?1, 1)",
-                [now.0],
+                params![now.0],
             )?;
             Ok(())
         })

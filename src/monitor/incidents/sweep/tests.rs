@@ -15,7 +15,7 @@ use crate::monitor::incidents::transition::TransitionKind;
 use crate::monitor::machine::{DeviceServer, MachineStatus};
 use crate::monitor::notify::channel::ChannelId;
 use crate::monitor::store::Scratch;
-use rusqlite::params;
+use crate::monitor::store::sql::{Parameter, params};
 use std::collections::HashMap;
 use std::time::Instant;
 
@@ -56,7 +56,7 @@ impl SweepRig {
         rig
     }
 
-    fn sql(&self, sql: &str, values: impl rusqlite::Params) {
+    fn sql(&self, sql: &str, values: &[&dyn Parameter]) {
         self.store
             .write(|transaction| {
                 transaction.execute(sql, values)?;
@@ -74,14 +74,14 @@ impl SweepRig {
         self.sql(
             "INSERT INTO channel (recipient_id, kind, target, created_at)
              SELECT max(id), 'webhook', 'http://example.test/', 0 FROM recipient",
-            [],
+            &[],
         );
     }
 
     fn add(&mut self, status: MachineStatus) -> MachineId {
         self.machines += 1;
         let id = self.machines;
-        self.sql("INSERT INTO machine (id, name, created_at) VALUES (?1, 'm' || ?1, 0)", [id]);
+        self.sql("INSERT INTO machine (id, name, created_at) VALUES (?1, 'm' || ?1, 0)", params![id]);
         self.sql(
             "INSERT INTO machine_state (machine_id, status, watched, since) VALUES (?1, ?2, 1, 0)",
             params![id, status as i64],
@@ -98,7 +98,7 @@ impl SweepRig {
         let sql = "SELECT status FROM machine_state WHERE machine_id = ?1";
         let status: i64 = self
             .store
-            .read(|connection| Ok(connection.query_row(sql, [id.0], |row| row.get(0))?))
+            .read(|connection| connection.query_row(sql, params![id.0], |row| row.get(0)))
             .expect("a status");
         [MachineStatus::New, MachineStatus::Online, MachineStatus::Offline, MachineStatus::Stopped]
             [status as usize]
@@ -142,11 +142,11 @@ impl SweepRig {
     fn rows(&self) -> Vec<Row> {
         self.store
             .read(|connection| {
-                let mut statement = connection
-                    .prepare("SELECT channel_id, machine_id, event, state FROM outbox ORDER BY id")?;
-                let rows = statement
-                    .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
-                Ok(rows.collect::<Result<_, _>>()?)
+                connection.query_all(
+                    "SELECT channel_id, machine_id, event, state FROM outbox ORDER BY id",
+                    &[],
+                    |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+                )
             })
             .expect("the outbox")
     }
@@ -159,11 +159,14 @@ impl SweepRig {
 
     /// As couriers do it that are faster than any check.
     fn deliver(&self) {
-        self.sql("UPDATE outbox SET state = 2, attempts = 1 WHERE state = 0 AND due_at <= ?1", [self.now.0]);
+        self.sql(
+            "UPDATE outbox SET state = 2, attempts = 1 WHERE state = 0 AND due_at <= ?1",
+            params![self.now.0],
+        );
     }
 
     fn count(&self, sql: &str) -> i64 {
-        self.store.read(|connection| Ok(connection.query_row(sql, [], |row| row.get(0))?)).expect("a count")
+        self.store.read(|connection| connection.query_row(sql, &[], |row| row.get(0))).expect("a count")
     }
 }
 
@@ -199,22 +202,22 @@ fn a_transition_without_its_notification_is_not_recorded() {
         (rig.status(id(1)), rig.count("SELECT count(*) FROM incident WHERE ended_at IS NULL"), events)
     };
 
-    rig.sql(no_room, []);
+    rig.sql(no_room, &[]);
     rig.sweeper.sweep(&rig.store, rig.clocks()).expect_err("no room");
     assert_eq!(happened(&rig), (MachineStatus::Online, 0, 0));
-    rig.sql("DROP TRIGGER no_room", []);
+    rig.sql("DROP TRIGGER no_room", &[]);
     assert_eq!(rig.sweep().offline, [id(1)]);
 
-    rig.sql(no_room, []);
+    rig.sql(no_room, &[]);
     rig.sweeper.returned(&rig.store, &[(id(1), rig.now)], rig.now).expect_err("no room");
     assert_eq!(happened(&rig), (MachineStatus::Offline, 1, 1));
-    rig.sql("DROP TRIGGER no_room", []);
+    rig.sql("DROP TRIGGER no_room", &[]);
     rig.beat(id(1));
 
-    rig.sql(no_room, []);
+    rig.sql(no_room, &[]);
     rig.sweeper.stopped(&rig.store, &[(id(1), rig.now)], rig.now).expect_err("no room");
     assert_eq!(happened(&rig), (MachineStatus::Online, 0, 2));
-    rig.sql("DROP TRIGGER no_room", []);
+    rig.sql("DROP TRIGGER no_room", &[]);
     rig.farewell(id(1));
     assert_eq!(rig.announced(), ["offline", "online", "stopped"]);
 }
@@ -354,7 +357,7 @@ fn each_change_wakes_the_couriers() {
 #[test]
 fn a_machine_has_the_threshold_that_it_was_given() {
     let mut rig = SweepRig::new(2);
-    rig.sql("UPDATE machine_state SET threshold = 600000 WHERE machine_id = 1", []);
+    rig.sql("UPDATE machine_state SET threshold = 600000 WHERE machine_id = 1", &[]);
     rig.run(MINUTE * 5, &[]);
     assert_eq!((rig.status(id(1)), rig.status(id(2))), (MachineStatus::Online, MachineStatus::Offline));
     rig.run(MINUTE * 6, &[]);
@@ -491,7 +494,7 @@ fn time_in_which_heartbeats_could_not_be_taken_is_nobodys_silence() {
 fn a_machine_that_was_never_seen_or_is_disabled_is_not_late() {
     let mut rig = SweepRig::new(1);
     let new = rig.add(MachineStatus::New);
-    rig.sql("UPDATE machine_state SET watched = 0 WHERE machine_id = 1", []);
+    rig.sql("UPDATE machine_state SET watched = 0 WHERE machine_id = 1", &[]);
     rig.run(MINUTE * 10, &[]);
     assert_eq!((rig.status(new), rig.status(id(1))), (MachineStatus::New, MachineStatus::Online));
     assert_eq!(rig.sweeper.returned(&rig.store, &[(id(1), rig.now), (new, rig.now)], rig.now), Ok(vec![new]));
@@ -586,7 +589,7 @@ fn less_than_half_or_less_than_five_are_believed_at_once() {
 fn a_loss_larger_than_a_transaction_is_doubted_as_a_whole_and_taken_in_parts() {
     let rig = SweepRig::new(100);
     (61..=100).map(id).for_each(|machine| {
-        rig.sql("UPDATE machine_state SET threshold = 3600000 WHERE machine_id = ?1", [machine.0])
+        rig.sql("UPDATE machine_state SET threshold = 3600000 WHERE machine_id = ?1", params![machine.0])
     });
     let now = rig.now.plus(MINUTE * 3);
     let criteria = LateCriteria {
@@ -612,7 +615,7 @@ fn a_loss_larger_than_a_transaction_is_doubted_as_a_whole_and_taken_in_parts() {
 fn a_large_minority_is_not_doubted_because_it_fills_a_transaction() {
     let rig = SweepRig::new(100);
     (41..=100).map(id).for_each(|machine| {
-        rig.sql("UPDATE machine_state SET threshold = 3600000 WHERE machine_id = ?1", [machine.0])
+        rig.sql("UPDATE machine_state SET threshold = 3600000 WHERE machine_id = ?1", params![machine.0])
     });
     let now = rig.now.plus(MINUTE * 3);
     let criteria = LateCriteria {
@@ -658,7 +661,7 @@ fn a_row_that_is_due_and_unsent_when_the_machine_returns_is_sent_with_its_recove
 fn an_outage_whose_delivery_failed_is_notified_with_its_recovery() {
     let mut rig = SweepRig::new(1);
     rig.run(MINUTE * 3, &[]);
-    rig.sql("UPDATE outbox SET attempts = 1, due_at = ?1", [rig.now.plus(MINUTE).0]);
+    rig.sql("UPDATE outbox SET attempts = 1, due_at = ?1", params![rig.now.plus(MINUTE).0]);
     rig.beat(id(1));
     assert_eq!(rig.announced(), ["offline", "online"]);
 }
@@ -668,7 +671,10 @@ fn an_outage_whose_delivery_failed_is_notified_with_its_recovery() {
 fn an_outage_whose_mail_may_have_arrived_is_notified_with_its_recovery() {
     let mut rig = SweepRig::new(1);
     rig.run(MINUTE * 3, &[]);
-    rig.sql("UPDATE outbox SET state = 1, lease = 7, leased_until = ?1, uncertain_since = ?1", [rig.now.0]);
+    rig.sql(
+        "UPDATE outbox SET state = 1, lease = 7, leased_until = ?1, uncertain_since = ?1",
+        params![rig.now.0],
+    );
     rig.wait(MINUTE);
     rig.store.free_leases(rig.now, MINUTE * 30).expect("freed");
     rig.beat(id(1));
@@ -679,7 +685,7 @@ fn an_outage_whose_mail_may_have_arrived_is_notified_with_its_recovery() {
 fn an_outage_whose_notification_expired_has_no_recovery_to_notify() {
     let mut rig = SweepRig::new(1);
     rig.run(MINUTE * 3, &[]);
-    rig.sql("UPDATE outbox SET state = 3", []);
+    rig.sql("UPDATE outbox SET state = 3", &[]);
     rig.beat(id(1));
     assert_eq!(rig.announced(), ["offline"]);
 }
@@ -703,7 +709,7 @@ fn pause(rig: &SweepRig, minutes: u32) {
     let until = rig.now.plus(MINUTE * minutes);
     rig.sql(
         "INSERT INTO maintenance (machine_id, starts_at, ends_at) VALUES (1, ?1, ?2)",
-        [rig.now.0, until.0],
+        params![rig.now.0, until.0],
     );
 }
 
@@ -739,7 +745,7 @@ fn a_maintenance_that_is_ended_early_holds_nothing_back() {
     let mut rig = SweepRig::new(1);
     pause(&rig, 600);
     rig.run(MINUTE * 10, &[]);
-    rig.sql("UPDATE maintenance SET ends_at = ?1", [rig.now.0]);
+    rig.sql("UPDATE maintenance SET ends_at = ?1", params![rig.now.0]);
     rig.run(INTERVAL, &[]);
     assert_eq!(rig.announced(), ["offline"]);
 }

@@ -143,9 +143,7 @@ fn old_windows_are_forgotten_and_the_number_of_plans_is_bounded() {
         store.apply_maintenance_plans(NOW.plus(HOUR * 2 + week * week_number)).expect("applied");
     }
     let count: i64 = store
-        .read(
-            |connection| Ok(connection.query_row("SELECT count(*) FROM maintenance", [], |row| row.get(0))?),
-        )
+        .read(|connection| connection.query_row("SELECT count(*) FROM maintenance", &[], |row| row.get(0)))
         .expect("read");
     assert_eq!(count, 11, "70 days, and the current one");
     for _ in 1..MOST_PLANS {

@@ -9,8 +9,8 @@ use crate::monitor::notify::message::DeliveryError;
 use crate::monitor::notify::outbox::{EXPIRES_AFTER, LEASE};
 use crate::monitor::notify::settings::NotifySettings;
 use crate::monitor::store::Scratch;
+use crate::monitor::store::sql::params;
 use crate::resolver::{self, NameResolver, ResolverLimits};
-use rusqlite::params;
 use std::sync::Mutex;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -67,7 +67,7 @@ impl DispatchRig {
              WITH RECURSIVE n (id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM n WHERE id < 20)
              INSERT INTO machine (id, name, created_at) SELECT id, 'm' || id, 0 FROM n;
              INSERT INTO incident (id, machine_id, planned, last_seen, began_at) SELECT id, id, 0, 0, 0 FROM machine;";
-        store.write(|transaction| Ok(transaction.execute_batch(sql)?)).expect("filled");
+        store.write(|transaction| transaction.execute_batch(sql)).expect("filled");
         let clock = Arc::new(Mutex::new(Now { monotonic: Instant::now(), wall: START }));
         let limits = ResolverLimits { threads: 1, names: 1, refresh_wait: SECOND };
         let names = NameResolver::start(limits, resolver::lookup).expect("a resolver");
@@ -84,7 +84,7 @@ impl DispatchRig {
     }
 
     fn sql(&self, sql: &str) {
-        self.store.write(|transaction| Ok(transaction.execute_batch(sql)?)).expect(sql);
+        self.store.write(|transaction| transaction.execute_batch(sql)).expect(sql);
     }
 
     /// A row for each of these machines: its outage, due now. The ids are `channel * 100 + machine`.
@@ -100,22 +100,22 @@ impl DispatchRig {
             let insert = "INSERT INTO outbox (id, channel_id, machine_id, incident_id, event, content, created_at, due_at,
                                               expires_at, state)
                           VALUES (?1, ?2, ?3, ?3, 'offline', ?4, ?5, ?5, ?6, 0)";
-            self.store.write(|transaction| Ok(transaction.execute(insert, values)?)).expect("a row");
+            self.store.write(|transaction| transaction.execute(insert, values)).expect("a row");
         }
     }
 
     fn row(&self, id: i64) -> OutboxRow {
         let sql = "SELECT state, attempts, due_at, expires_at, leased_until FROM outbox WHERE id = ?1";
         let row = self.store.read(|connection| {
-            Ok(connection.query_row(sql, [id], |row| {
+            connection.query_row(sql, params![id], |row| {
                 Ok(OutboxRow {
                     state: row.get(0)?,
                     attempts: row.get(1)?,
                     due: Moment(row.get(2)?),
                     expires: Moment(row.get(3)?),
-                    leased_until: row.get::<_, Option<i64>>(4)?.map(Moment),
+                    leased_until: row.get(4)?,
                 })
-            })?)
+            })
         });
         row.expect("a row")
     }

@@ -6,7 +6,7 @@ use crate::monitor::notify::channel::ChannelId;
 use crate::monitor::notify::delivery_state::{LEASED, UNDELIVERED};
 use crate::monitor::notify::recipients;
 use crate::monitor::store::StoreError;
-use rusqlite::{Transaction, params};
+use crate::monitor::store::sql::{Transaction, params};
 use std::time::Duration;
 
 /// Longer than any receiver makes a retry wait: a retry that is due later was scheduled by a clock that was ahead.
@@ -49,32 +49,29 @@ impl Scheduled {
 /// minimum outage or by quiet hours, or a mail that may have arrived, is held for as long from now, and until its
 /// recipient's quiet hours are over by the new clock. Retries that a clock which was ahead has scheduled are due now.
 /// Leases end as they would have. The next reminder counts from the last message about an open incident.
-pub fn forget_the_future(transaction: &Transaction, now: Moment) -> Result<(), StoreError> {
-    let mut statement = transaction.prepare_cached(&format!(
+pub fn forget_the_future(transaction: &Transaction<'_>, now: Moment) -> Result<(), StoreError> {
+    let values = params![now.0, milliseconds(LONGEST_RETRY), milliseconds(EXPIRES_AFTER)];
+    let sql = format!(
         "SELECT id, channel_id, attempts > 0, created_at, uncertain_since, due_at, expires_at FROM outbox
          WHERE {UNDELIVERED} AND (created_at > ?1 OR uncertain_since > ?1 OR due_at > ?1 + ?2
                                     OR expires_at > max(due_at, ?1) + ?3)"
-    ))?;
-    let values = [now.0, milliseconds(LONGEST_RETRY), milliseconds(EXPIRES_AFTER)];
-    let rows = statement.query_map(values, |row| {
+    );
+    let rows: Vec<Scheduled> = transaction.query_all(&sql, values, |row| {
         let moment = |index| row.get(index).map(Moment);
         Ok(Scheduled {
             id: row.get(0)?,
             channel: ChannelId(row.get(1)?),
             is_retry: row.get(2)?,
             created: moment(3)?,
-            handed_over: row.get::<_, Option<i64>>(4)?.map(Moment),
+            handed_over: row.get(4)?,
             due: moment(5)?,
             expires: moment(6)?,
         })
     })?;
-    let rows: Vec<Scheduled> = rows.collect::<Result<_, _>>()?;
     let recipients = if rows.is_empty() { Vec::new() } else { recipients::reachable(transaction)? };
-    let mut update = transaction.prepare_cached(
-        "UPDATE outbox SET created_at = min(created_at, ?2), uncertain_since = min(uncertain_since, ?2), due_at = ?3,
-                           expires_at = ?4
-         WHERE id = ?1",
-    )?;
+    let sql = "UPDATE outbox SET created_at = min(created_at, ?2), uncertain_since = min(uncertain_since, ?2), due_at = ?3,
+                                 expires_at = ?4
+               WHERE id = ?1";
     for row in rows {
         let recipient = recipients.iter().find(|recipient| recipient.channels.contains(&row.channel));
         let quiet = recipient.and_then(|recipient| recipient.quiet.as_ref());
@@ -82,17 +79,17 @@ pub fn forget_the_future(transaction: &Transaction, now: Moment) -> Result<(), S
         if due != row.due && due > now {
             due = quiet.map_or(due, |quiet| quiet.end_if_quiet(due));
         }
-        update.execute(params![row.id, now.0, due.0, row.new_expiry(due, now).0])?;
+        transaction.execute(sql, params![row.id, now.0, due.0, row.new_expiry(due, now).0])?;
     }
-    transaction.execute(
-        &format!("UPDATE outbox SET leased_until = ?1 WHERE {UNDELIVERED} AND state = {LEASED} AND leased_until > ?1 + ?2"),
-        [now.0, milliseconds(LEASE)],
-    )?;
+    let sql = format!(
+        "UPDATE outbox SET leased_until = ?1 WHERE {UNDELIVERED} AND state = {LEASED} AND leased_until > ?1 + ?2"
+    );
+    transaction.execute(&sql, params![now.0, milliseconds(LEASE)])?;
     transaction.execute(
         "UPDATE outbox SET created_at = min(created_at, ?1), delivered_at = min(delivered_at, ?1)
          WHERE (created_at > ?1 OR delivered_at > ?1)
            AND incident_id IN (SELECT id FROM incident WHERE ended_at IS NULL)",
-        [now.0],
+        params![now.0],
     )?;
     Ok(())
 }

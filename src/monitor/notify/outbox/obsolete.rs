@@ -7,31 +7,34 @@ use crate::monitor::notify::delivery_state::{DeliveryState, UNDELIVERED, WAITING
 use crate::monitor::notify::notice::EventKind;
 use crate::monitor::notify::outbox::lease_owner::LeaseOwner;
 use crate::monitor::store::StoreError;
-use rusqlite::{Transaction, params};
+use crate::monitor::store::sql::{Transaction, params};
 
 /// Skips, among the rows that could be leased, reminders of incidents that have ended, which would say that the machine is
 /// still down; and reminders and escalations of incidents that were acknowledged. An escalation of an incident that has
 /// ended may have arrived, so it is sent, and its end after it.
 pub(super) fn skip(
-    transaction: &Transaction,
+    transaction: &Transaction<'_>,
     channel: ChannelId,
     owner: LeaseOwner,
     now: Moment,
 ) -> Result<(), StoreError> {
-    let mut statement = transaction.prepare_cached(&format!(
+    let sql = format!(
         "UPDATE outbox SET state = ?2, lease = NULL, leased_until = NULL
          WHERE channel_id = ?1 AND {UNDELIVERED} AND (state = {WAITING} OR (leased_until <= ?3 AND lease <> ?4))
            AND event IN (?5, ?6)
            AND EXISTS (SELECT 1 FROM incident i WHERE i.id = outbox.incident_id
                        AND (i.acknowledged_at IS NOT NULL OR i.ended_at IS NOT NULL AND outbox.event = ?5))"
-    ))?;
-    statement.execute(params![
-        channel.0,
-        DeliveryState::Skipped as i64,
-        now.0,
-        owner.0,
-        EventKind::Reminder.name(),
-        EventKind::Escalation.name()
-    ])?;
+    );
+    transaction.execute(
+        &sql,
+        params![
+            channel.0,
+            DeliveryState::Skipped as i64,
+            now.0,
+            owner.0,
+            EventKind::Reminder.name(),
+            EventKind::Escalation.name()
+        ],
+    )?;
     Ok(())
 }

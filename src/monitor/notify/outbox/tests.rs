@@ -1,5 +1,5 @@
 use super::*;
-use rusqlite::Connection;
+use crate::monitor::store::sql::{Connection, params};
 
 const NOW: Moment = Moment(1_763_774_609_000);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -19,7 +19,7 @@ fn filled(store: &Store) {
          FROM incident o CROSS JOIN (SELECT 'offline' AS event UNION ALL SELECT 'online') e ORDER BY e.event, o.id;",
         now = NOW.0
     );
-    store.write(|transaction| Ok(transaction.execute_batch(&sql)?)).expect("filled");
+    store.write(|transaction| transaction.execute_batch(&sql)).expect("filled");
 }
 
 fn ids(batch: &LeasedBatch) -> Vec<i64> {
@@ -32,7 +32,7 @@ fn leased(store: &Store, owner: LeaseOwner, now: Moment) -> Vec<i64> {
 }
 
 fn number(store: &Store, sql: &str) -> Option<i64> {
-    store.read(|connection: &Connection| Ok(connection.query_row(sql, [], |row| row.get(0))?)).expect(sql)
+    store.read(|connection: &Connection<'_>| connection.query_row(sql, &[], |row| row.get(0))).expect(sql)
 }
 
 #[test]
@@ -70,9 +70,7 @@ fn later_rows_of_a_machine_wait_and_failed_rows_stand_behind_the_others() {
     let failed = DeliveryOutcome::Failed { why: "500".into(), again: NOW };
     assert_eq!(store.settle(owner, &[(1, failed)], &[], watched_clock::ClockSteps::default(), NOW), Ok(1));
     store
-        .write(|transaction| {
-            Ok(transaction.execute("UPDATE outbox SET due_at = due_at - 1 WHERE id = 2", [])?)
-        })
+        .write(|transaction| transaction.execute("UPDATE outbox SET due_at = due_at - 1 WHERE id = 2", &[]))
         .expect("earlier");
     assert_eq!(one(1), [2]);
     store
@@ -137,7 +135,7 @@ fn a_clock_that_is_set_back_releases_retries_but_no_mail_that_may_have_arrived()
     let back = NOW.minus(MINUTE * 60);
     store
         .write(|transaction| {
-            transaction.execute("UPDATE outbox SET created_at = ?1", [NOW.0])?;
+            transaction.execute("UPDATE outbox SET created_at = ?1", params![NOW.0])?;
             clock_steps::forget_the_future(transaction, back)
         })
         .expect("applied");
@@ -212,9 +210,9 @@ fn the_backlog_is_every_row_that_is_still_to_be_delivered() {
     filled(&store);
     store
         .write(|transaction| {
-            Ok(transaction.execute_batch(
+            transaction.execute_batch(
                 "UPDATE outbox SET due_at = due_at - 10 - id; UPDATE outbox SET state = 3 WHERE id = 4",
-            )?)
+            )
         })
         .expect("changed");
     leased(&store, LeaseOwner::new(), NOW);
@@ -261,14 +259,14 @@ fn a_message_that_failed_or_whose_process_ended_is_not_sent_again_once_it_has_lo
                 "UPDATE incident SET ended_at = NULL; DELETE FROM outbox WHERE event = 'online';
                  UPDATE outbox SET event = '{event}' WHERE id = 1"
             );
-            store.write(|transaction| Ok(transaction.execute_batch(&sql)?)).expect("changed");
+            store.write(|transaction| transaction.execute_batch(&sql)).expect("changed");
             assert_eq!(
                 leased(&store, LeaseOwner(1), NOW),
                 [1, 2],
                 "it may be in flight when the incident ends"
             );
             let sql = format!("UPDATE incident SET {what} = 1; {then}");
-            store.write(|transaction| Ok(transaction.execute_batch(&sql)?)).expect("changed");
+            store.write(|transaction| transaction.execute_batch(&sql)).expect("changed");
             let again = leased(&store, LeaseOwner(owner), NOW.plus(later));
             assert_eq!(again, if is_sent { vec![1, 2] } else { vec![2] }, "{event} {what} {then}");
         }
@@ -283,9 +281,7 @@ fn what_is_still_to_be_sent_is_found_by_the_small_indexes() {
             "EXPLAIN QUERY PLAN SELECT o.due_at FROM outbox o WHERE o.channel_id = ?3 AND {} ORDER BY o.due_at LIMIT 1",
             free()
         );
-        let mut statement = connection.prepare(&sql)?;
-        let rows = statement.query_map([0, 0, 0], |row| row.get::<_, String>(3))?;
-        Ok(rows.collect::<Result<Vec<_>, _>>()?.join("\n"))
+        Ok(connection.query_all(&sql, params![0, 0, 0], |row| row.get::<String>(3))?.join("\n"))
     });
     let plan = plan.expect("a plan");
     assert!(plan.contains("outbox_due") && plan.contains("outbox_unsent"), "{plan}");
@@ -301,11 +297,11 @@ fn a_row_that_is_held_stops_rows_of_other_incidents_only_once_it_is_due() {
                UPDATE outbox SET incident_id = 3 WHERE id = 3;
                UPDATE outbox SET due_at = due_at + 600000 WHERE id = 1;
                UPDATE outbox SET due_at = due_at + 600000 WHERE id = 2";
-    store.write(|transaction| Ok(transaction.execute_batch(sql)?)).expect("held");
+    store.write(|transaction| transaction.execute_batch(sql)).expect("held");
     assert_eq!(leased(&store, LeaseOwner::new(), NOW.plus(MINUTE * 10)), [1, 2]);
     let store = Store::scratch();
     filled(&store);
-    store.write(|transaction| Ok(transaction.execute_batch(sql)?)).expect("held");
+    store.write(|transaction| transaction.execute_batch(sql)).expect("held");
     let owner = LeaseOwner::new();
     assert_eq!(leased(&store, owner, NOW), [3], "row 4 is the end of an outage that is held");
     assert_eq!(leased(&store, owner, NOW.plus(MINUTE * 10)), [1, 2]);

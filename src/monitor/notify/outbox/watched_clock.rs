@@ -3,7 +3,7 @@
 use crate::clock::{Now, milliseconds};
 use crate::monitor::notify::delivery_state::UNDELIVERED;
 use crate::monitor::store::StoreError;
-use rusqlite::Transaction;
+use crate::monitor::store::sql::{Transaction, params};
 use std::time::Duration;
 
 /// A wall clock that gains or loses more than this between two comparisons was set; slewing stays far below.
@@ -62,17 +62,17 @@ impl ClockSteps {
 
     /// What is not delivered expires later by a step forward, and a retry is due earlier by a step back. A mail that may
     /// have arrived stays as it is: `forget_the_future` treats it.
-    pub(super) fn apply(self, transaction: &Transaction) -> Result<(), StoreError> {
+    pub(super) fn apply(self, transaction: &Transaction<'_>) -> Result<(), StoreError> {
         if !self.forward.is_zero() {
             let sql = &format!("UPDATE outbox SET expires_at = expires_at + ?1 WHERE {UNDELIVERED}");
-            transaction.execute(sql, [milliseconds(self.forward)])?;
+            transaction.execute(sql, params![milliseconds(self.forward)])?;
         }
         if !self.back.is_zero() {
             let sql = &format!(
                 "UPDATE outbox SET due_at = due_at - ?1
                  WHERE {UNDELIVERED} AND attempts > 0 AND uncertain_since IS NULL"
             );
-            transaction.execute(sql, [milliseconds(self.back)])?;
+            transaction.execute(sql, params![milliseconds(self.back)])?;
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use crate::clock::Moment;
 use crate::monitor::machine::{self, Description, MachineId, MachineStatus};
 use crate::monitor::registry::token::TokenHash;
 use crate::monitor::store::StoreError;
-use rusqlite::{OptionalExtension, Transaction, params};
+use crate::monitor::store::sql::{Transaction, params};
 
 /// A machine that has the hardware id of a device.
 pub struct KnownDevice {
@@ -16,22 +16,20 @@ pub struct KnownDevice {
 }
 
 pub fn known_device(tx: &Transaction<'_>, hardware_id: &str) -> Result<Option<KnownDevice>, StoreError> {
-    let found = tx
-        .query_row(
-            "SELECT id, name, status, EXISTS (SELECT 1 FROM device_token WHERE machine_id = id), watched
-             FROM machine JOIN machine_state ON machine_id = id WHERE hardware_id = ?1",
-            [hardware_id],
-            |row| {
-                Ok(KnownDevice {
-                    machine: MachineId(row.get(0)?),
-                    name: row.get(1)?,
-                    status: MachineStatus::of(row.get(2)?),
-                    has_token: row.get(3)?,
-                    watched: row.get(4)?,
-                })
-            },
-        )
-        .optional()?;
+    let found = tx.query_optional(
+        "SELECT id, name, status, EXISTS (SELECT 1 FROM device_token WHERE machine_id = id), watched
+         FROM machine JOIN machine_state ON machine_id = id WHERE hardware_id = ?1",
+        params![hardware_id],
+        |row| {
+            Ok(KnownDevice {
+                machine: MachineId(row.get(0)?),
+                name: row.get(1)?,
+                status: MachineStatus::of(row.get(2)?),
+                has_token: row.get(3)?,
+                watched: row.get(4)?,
+            })
+        },
+    )?;
     Ok(found)
 }
 
@@ -58,7 +56,7 @@ pub fn described(
     let candidates = hostname.map(str::to_owned).into_iter().chain(fallbacks);
     let mut name = String::new();
     for candidate in candidates {
-        let taken = || tx.prepare("SELECT 1 FROM machine WHERE name = ?1")?.exists([&candidate]);
+        let taken = || tx.exists("SELECT 1 FROM machine WHERE name = ?1", params![&candidate]);
         if machine::name(&candidate).is_ok() && !taken()? {
             name = candidate;
             break;

@@ -4,8 +4,8 @@ use crate::clock::Moment;
 use crate::monitor::machine::{self, MachineId};
 use crate::monitor::registry::issue::{TokenReceiver, make};
 use crate::monitor::registry::token::{Token, TokenHash, TokenUse};
+use crate::monitor::store::sql::{Transaction, params};
 use crate::monitor::store::{Refused, Store, StoreError};
-use rusqlite::{OptionalExtension, Transaction, params};
 use std::time::Duration;
 
 /// Most keys that are valid at once.
@@ -78,8 +78,8 @@ impl Store {
     ) -> Result<Token, Refused> {
         new.check()?;
         self.transact(|tx| {
-            tx.execute("DELETE FROM enroll_token WHERE expires_at <= ?1", [now.0])?;
-            let keys: i64 = tx.query_row("SELECT count(*) FROM enroll_token", [], |row| row.get(0))?;
+            tx.execute("DELETE FROM enroll_token WHERE expires_at <= ?1", params![now.0])?;
+            let keys: i64 = tx.query_row("SELECT count(*) FROM enroll_token", &[], |row| row.get(0))?;
             if keys >= MOST_KEYS {
                 return Err(Refused::because(format!("{keys} keys are valid; remove some first")));
             }
@@ -104,11 +104,10 @@ impl Store {
     /// Those that can be used, and those that were, until their time is over.
     pub fn keys(&self, now: Moment) -> Result<Vec<EnrolmentKey>, StoreError> {
         self.read(|connection| {
-            let mut statement = connection.prepare(
+            let sql =
                 "SELECT id, group_name, created_at, expires_at, uses, most_uses, needs_approval, machine_id
-                 FROM enroll_token WHERE expires_at > ?1 ORDER BY id",
-            )?;
-            let rows = statement.query_map([now.0], |row| {
+                 FROM enroll_token WHERE expires_at > ?1 ORDER BY id";
+            connection.query_all(sql, params![now.0], |row| {
                 Ok(EnrolmentKey {
                     id: row.get(0)?,
                     group: row.get(1)?,
@@ -116,15 +115,14 @@ impl Store {
                     expires_at: Moment(row.get(3)?),
                     uses: (row.get(4)?, row.get(5)?),
                     needs_approval: row.get(6)?,
-                    machine: row.get::<_, Option<i64>>(7)?.map(MachineId),
+                    machine: row.get::<Option<i64>>(7)?.map(MachineId),
                 })
-            })?;
-            Ok(rows.collect::<Result<_, _>>()?)
+            })
         })
     }
 
     pub fn remove_key(&self, id: i64) -> Result<(), Refused> {
-        self.transact(|tx| match tx.execute("DELETE FROM enroll_token WHERE id = ?1", [id])? {
+        self.transact(|tx| match tx.execute("DELETE FROM enroll_token WHERE id = ?1", params![id])? {
             0 => Err(Refused::because(format!("there is no enrolment key {id}"))),
             _ => Ok(()),
         })
@@ -134,21 +132,21 @@ impl Store {
 impl FoundKey {
     /// Found by its hash: no time that a comparison takes says anything of a key.
     pub fn of(tx: &Transaction<'_>, key: &str, now: Moment) -> Result<Option<FoundKey>, StoreError> {
-        let mut statement = tx.prepare_cached(
+        tx.query_optional(
             "SELECT id, group_name, uses, most_uses, needs_approval, machine_id FROM enroll_token
              WHERE hash = ?1 AND expires_at > ?2",
-        )?;
-        let found = statement.query_row(params![TokenHash::of(key).0, now.0], |row| {
-            Ok(FoundKey {
-                id: row.get(0)?,
-                group: row.get(1)?,
-                uses: row.get(2)?,
-                most_uses: row.get(3)?,
-                needs_approval: row.get(4)?,
-                machine: row.get::<_, Option<i64>>(5)?.map(MachineId),
-            })
-        });
-        Ok(found.optional()?)
+            params![TokenHash::of(key).0, now.0],
+            |row| {
+                Ok(FoundKey {
+                    id: row.get(0)?,
+                    group: row.get(1)?,
+                    uses: row.get(2)?,
+                    most_uses: row.get(3)?,
+                    needs_approval: row.get(4)?,
+                    machine: row.get::<Option<i64>>(5)?.map(MachineId),
+                })
+            },
+        )
     }
 
     /// Several devices can use it.

@@ -25,13 +25,13 @@ use super::token::{Token, TokenHash};
 use crate::clock::Moment;
 use crate::monitor::events::note;
 use crate::monitor::machine::{self, MachineId, MachineStatus};
+use crate::monitor::store::sql::{Transaction, params};
 use crate::monitor::store::{Refused, Store, StoreError};
 use device::{KnownDevice, described, insert_token, known_device};
 pub use keys::{EnrolmentKey, NewKey};
 use keys::{FoundKey, unusable};
 pub use requests::{Approval, EnrolmentRequest, WaitReason};
 use requests::{KnownRequest, NewRequest, asks_again, forget, wait};
-use rusqlite::{OptionalExtension, Transaction, params};
 
 const REJECTED: &str = "a person turned this device away; an unused key for one device, or heartbeat-monitor enroll approve, \
                         lets it in";
@@ -235,12 +235,12 @@ fn machine_of(
     token: &TokenHash,
     now: Moment,
 ) -> Result<Option<(MachineId, String)>, StoreError> {
-    let mut statement = tx.prepare_cached(
+    tx.query_optional(
         "SELECT m.id, m.name FROM device_token t JOIN machine m ON m.id = t.machine_id
          WHERE t.hash = ?1 AND (t.expires_at IS NULL OR t.expires_at > ?2)",
-    )?;
-    let found = statement.query_row(params![token.0, now.0], |row| Ok((MachineId(row.get(0)?), row.get(1)?)));
-    Ok(found.optional()?)
+        params![token.0, now.0],
+        |row| Ok((MachineId(row.get(0)?), row.get(1)?)),
+    )
 }
 
 fn not_handed_over(known: &KnownDevice) -> Refused {

@@ -7,8 +7,8 @@ use crate::monitor::machine::{self, MachineId};
 use crate::monitor::registry::issue::revoke_all;
 use crate::monitor::registry::machines::{find, insert};
 use crate::monitor::registry::token::TokenHash;
+use crate::monitor::store::sql::{Row, Transaction, params};
 use crate::monitor::store::{Refused, Store, StoreError};
-use rusqlite::{OptionalExtension, Row, Transaction, params};
 use std::time::Duration;
 
 /// Devices that wait at once.
@@ -111,11 +111,7 @@ impl Store {
     /// The devices that wait or were turned away, the first first.
     pub fn enrolment_requests(&self, now: Moment) -> Result<Vec<EnrolmentRequest>, StoreError> {
         let sql = format!("{SELECT} WHERE requested_at > ?1 ORDER BY r.id");
-        self.read(|connection| {
-            let mut statement = connection.prepare_cached(&sql)?;
-            let rows = statement.query_map([now.minus(FORGOTTEN_AFTER).0], request)?;
-            Ok(rows.collect::<Result<_, _>>()?)
-        })
+        self.read(|connection| connection.query_all(&sql, params![now.minus(FORGOTTEN_AFTER).0], request))
     }
 
     /// Lets a device in; its next request succeeds. Returns the machine.
@@ -130,7 +126,7 @@ impl Store {
                 Approval::New(name) => add(tx, &request, name.as_deref(), now)?,
             };
             insert_token(tx, machine, &TokenHash(token), now)?;
-            tx.execute("DELETE FROM enroll_request WHERE id = ?1", [id])?;
+            tx.execute("DELETE FROM enroll_request WHERE id = ?1", params![id])?;
             note(tx, Some(machine), "enrolled", None, now)?;
             Ok(name)
         })
@@ -140,7 +136,7 @@ impl Store {
     /// asked last.
     pub fn reject_request(&self, id: i64, now: Moment) -> Result<(), Refused> {
         const SQL: &str = "UPDATE enroll_request SET rejected_at = ?2 WHERE id = ?1 AND rejected_at IS NULL";
-        self.transact(|tx| match tx.execute(SQL, [id, now.0])? {
+        self.transact(|tx| match tx.execute(SQL, params![id, now.0])? {
             0 => Err(nothing_waits(id)),
             _ => Ok(()),
         })
@@ -152,15 +148,15 @@ const SELECT: &str =
            r.rejected_at IS NOT NULL, r.token_hash
      FROM enroll_request r LEFT JOIN machine m ON m.id = r.machine_id";
 
-fn request(row: &Row<'_>) -> rusqlite::Result<EnrolmentRequest> {
-    let machine = row.get::<_, Option<i64>>(4)?.map(MachineId);
+fn request(row: &Row<'_>) -> Result<EnrolmentRequest, StoreError> {
+    let machine = row.get::<Option<i64>>(4)?.map(MachineId);
     Ok(EnrolmentRequest {
         id: row.get(0)?,
         hardware_id: row.get(1)?,
         hostname: row.get(2)?,
         group: row.get(3)?,
         machine: machine.zip(row.get(5)?),
-        reason: WaitReason::from_name(&row.get::<_, String>(6)?),
+        reason: WaitReason::from_name(&row.get::<String>(6)?),
         requested_at: Moment(row.get(7)?),
         is_rejected: row.get(8)?,
     })
@@ -168,7 +164,7 @@ fn request(row: &Row<'_>) -> rusqlite::Result<EnrolmentRequest> {
 
 fn waiting(tx: &Transaction<'_>, id: i64) -> Result<(EnrolmentRequest, [u8; 32]), Refused> {
     let sql = format!("{SELECT} WHERE r.id = ?1");
-    let found = tx.query_row(&sql, [id], |row| Ok((request(row)?, row.get(9)?))).optional()?;
+    let found = tx.query_optional(&sql, params![id], |row| Ok((request(row)?, row.get(9)?)))?;
     found.ok_or_else(|| nothing_waits(id))
 }
 
@@ -191,7 +187,8 @@ fn replace(
     }
     revoke_all(tx, machine)?;
     tx.execute("UPDATE machine SET hardware_id = ?2 WHERE id = ?1", params![machine.0, request.hardware_id])?;
-    let name = tx.query_row("SELECT name FROM machine WHERE id = ?1", [machine.0], |row| row.get(0))?;
+    let name =
+        tx.query_row("SELECT name FROM machine WHERE id = ?1", params![machine.0], |row| row.get(0))?;
     Ok((machine, name))
 }
 
@@ -221,28 +218,28 @@ pub(super) fn asks_again(
     token: &TokenHash,
     now: Moment,
 ) -> Result<Option<KnownRequest>, StoreError> {
-    let mut statement = tx.prepare_cached(
+    tx.query_optional(
         "UPDATE enroll_request SET requested_at = ?2 WHERE token_hash = ?1
          RETURNING reason, rejected_at IS NOT NULL",
-    )?;
-    let known = statement.query_row(params![token.0, now.0], |row| {
-        let reason = WaitReason::from_name(&row.get::<_, String>(0)?);
-        Ok(if row.get(1)? { KnownRequest::Rejected } else { KnownRequest::Waiting(reason) })
-    });
-    Ok(known.optional()?)
+        params![token.0, now.0],
+        |row| {
+            let reason = WaitReason::from_name(&row.get::<String>(0)?);
+            Ok(if row.get(1)? { KnownRequest::Rejected } else { KnownRequest::Waiting(reason) })
+        },
+    )
 }
 
 /// Somebody made a key for a device that was turned away.
 pub(super) fn forget(tx: &Transaction<'_>, token: &TokenHash) -> Result<(), StoreError> {
-    tx.execute("DELETE FROM enroll_request WHERE token_hash = ?1", [token.0])?;
+    tx.execute("DELETE FROM enroll_request WHERE token_hash = ?1", params![token.0])?;
     Ok(())
 }
 
 /// # Errors
 /// Too many devices wait.
 pub(super) fn wait(tx: &Transaction<'_>, new: &NewRequest<'_>, now: Moment) -> Result<WaitReason, Refused> {
-    tx.execute("DELETE FROM enroll_request WHERE requested_at <= ?1", [now.minus(FORGOTTEN_AFTER).0])?;
-    let requests: i64 = tx.query_row("SELECT count(*) FROM enroll_request", [], |row| row.get(0))?;
+    tx.execute("DELETE FROM enroll_request WHERE requested_at <= ?1", params![now.minus(FORGOTTEN_AFTER).0])?;
+    let requests: i64 = tx.query_row("SELECT count(*) FROM enroll_request", &[], |row| row.get(0))?;
     if requests >= MOST_REQUESTS {
         return Err(Refused::because(format!("{requests} devices wait for approval already")));
     }

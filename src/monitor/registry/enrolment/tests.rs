@@ -4,6 +4,7 @@ use super::*;
 use crate::monitor::machine::Description;
 use crate::monitor::registry::lookup::{Denied, Registry};
 use crate::monitor::registry::token::TokenUse;
+use crate::monitor::store::sql::params;
 use std::time::Duration;
 
 const NOW: Moment = Moment(1_000_000);
@@ -30,7 +31,7 @@ impl EnrolNow for Store {
 
 fn set_status(store: &Store, status: MachineStatus) {
     store
-        .write(|tx| Ok(tx.execute("UPDATE machine_state SET status = ?1", [status as i64])?))
+        .write(|tx| tx.execute("UPDATE machine_state SET status = ?1", params![status as i64]))
         .expect("a status");
 }
 

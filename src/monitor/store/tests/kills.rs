@@ -91,7 +91,7 @@ fn kill_migrations(
     let dir = tempfile::tempdir().expect("a directory");
     let old = dir.path().join("old.db");
     let store = prepare(&old, DAY, MANNER, Purpose::Serve, &migrations[..from]).expect("made");
-    store.write(|tx| Ok(tx.execute_batch(content)?)).expect("filled");
+    store.write(|tx| tx.execute_batch(content)).expect("filled");
     drop(store);
     for round in 0..ROUNDS {
         let path = dir.path().join("monitor.db");
@@ -111,7 +111,7 @@ fn kill_migrations(
         assert!((from as i64..=migrate::latest(migrations)).contains(&version));
         drop(found);
         let store = prepare(&path, DAY, MANNER, Purpose::Serve, migrations).expect("migrated to the end");
-        let counted = store.read(|c| Ok(c.query_row(sql, [], |r| r.get::<_, i64>(0))?));
+        let counted = store.read(|c| c.query_row(sql, &[], |r| r.get::<i64>(0)));
         assert_eq!(counted, Ok(expected), "round {round}, found at version {version}");
         assert_eq!(store.check().expect("checked").problems, Vec::<String>::new());
         assert_eq!(files(dir.path(), ".part"), Vec::<String>::new());

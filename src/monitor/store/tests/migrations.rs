@@ -19,11 +19,11 @@ fn open(path: &Path, migrations: &[&str], purpose: Purpose) -> Result<Store, Sto
 }
 
 fn version(store: &Store) -> i64 {
-    store.read(migrate::version).expect("a version")
+    store.read(|c| migrate::version(c.sqlite())).expect("a version")
 }
 
 fn tags(store: &Store) -> i64 {
-    store.read(|c| Ok(c.query_row("SELECT count(*) FROM tag", [], |row| row.get(0))?)).expect("a number")
+    store.read(|c| c.query_row("SELECT count(*) FROM tag", &[], |row| row.get(0))).expect("a number")
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn an_older_database_is_copied_and_then_brought_up_to_date_with_all_that_is_in_i
     let store = open(&path, &[V1, V2, V3], Purpose::Serve).expect("migrated");
     assert_eq!((version(&store), tags(&store)), (3, 1));
     let foreign_keys: bool =
-        store.write(|tx| Ok(tx.query_row("PRAGMA foreign_keys", [], |row| row.get(0))?)).expect("a setting");
+        store.write(|tx| tx.query_row("PRAGMA foreign_keys", &[], |row| row.get(0))).expect("a setting");
     assert!(foreign_keys, "they are on again afterwards");
     assert_eq!(files(dir.path(), ".v"), ["monitor.db.v1-20251122T012329Z"]);
     let copy =
@@ -151,14 +151,12 @@ const RELEASED: &str = r#"
 
 /// Every row of each table, by table; columns that version 1 does not have are left out.
 fn rows(store: &Store, columns: &[(String, Vec<String>)]) -> Vec<(String, Vec<String>)> {
-    let read = |connection: &Connection| {
+    let read = |connection: &Connection<'_>| {
         let mut found = Vec::new();
         for (table, columns) in columns {
             let quoted: Vec<String> = columns.iter().map(|column| format!("quote({column})")).collect();
             let sql = format!("SELECT {} FROM {table} ORDER BY 1", quoted.join(" || ',' || "));
-            let mut statement = connection.prepare(&sql)?;
-            let rows = statement.query_map([], |row| row.get(0))?;
-            found.push((table.clone(), rows.collect::<Result<_, _>>()?));
+            found.push((table.clone(), connection.query_all(&sql, &[], |row| row.get(0))?));
         }
         Ok(found)
     };
@@ -166,20 +164,18 @@ fn rows(store: &Store, columns: &[(String, Vec<String>)]) -> Vec<(String, Vec<St
 }
 
 fn columns(store: &Store) -> Vec<(String, Vec<String>)> {
-    let read = |connection: &Connection| {
-        let mut statement = connection.prepare(
-            "SELECT t.name, c.name FROM sqlite_master t JOIN pragma_table_info(t.name) c WHERE t.type = 'table'
-             ORDER BY t.name, c.cid",
-        )?;
+    let read = |connection: &Connection<'_>| {
+        let sql = "SELECT t.name, c.name FROM sqlite_master t JOIN pragma_table_info(t.name) c
+                   WHERE t.type = 'table' ORDER BY t.name, c.cid";
         let mut tables: Vec<(String, Vec<String>)> = Vec::new();
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
+        connection.query_each(sql, &[], |row| {
             let (table, column): (String, String) = (row.get(0)?, row.get(1)?);
             match tables.last_mut() {
                 Some((last, columns)) if *last == table => columns.push(column),
                 _ => tables.push((table, vec![column])),
             }
-        }
+            Ok(())
+        })?;
         Ok(tables)
     };
     store.read(read).expect("read")
@@ -191,7 +187,7 @@ fn sequences(store: &Store) -> String {
                    SELECT replace(name, 'outage', 'incident') AS name, seq FROM sqlite_sequence
                    WHERE name IN ('machine', 'outage', 'incident', 'event', 'recipient', 'channel', 'outbox')
                    ORDER BY 1)";
-    store.read(|c| Ok(c.query_row(sql, [], |row| row.get::<_, String>(0))?)).expect("read")
+    store.read(|c| c.query_row(sql, &[], |row| row.get::<String>(0))).expect("read")
 }
 
 /// The place of a column of version 1 in the newest version; `None` for one whose content is elsewhere.
@@ -240,33 +236,33 @@ const REPORTS_VERSION: usize = 21;
 /// A database of version `version` with rows in every table, as it is after the migrations from version 1.
 fn released(path: &Path, version: usize) -> Store {
     let first = open(path, &migrate::MIGRATIONS[..1], Purpose::Serve).expect("made");
-    first.write(|tx| Ok(tx.execute_batch(RELEASED)?)).expect("rows");
+    first.write(|tx| tx.execute_batch(RELEASED)).expect("rows");
     drop(first);
     let store = open(path, &migrate::MIGRATIONS[..version], Purpose::Serve).expect("migrated");
     if version >= 5 {
-        store.write(|tx| Ok(tx.execute_batch("INSERT INTO retention VALUES (1, 70)")?)).expect("a row");
+        store.write(|tx| tx.execute_batch("INSERT INTO retention VALUES (1, 70)")).expect("a row");
     }
     if version >= 9 {
-        store.write(|tx| Ok(tx.execute_batch(CONDITIONS)?)).expect("rows");
+        store.write(|tx| tx.execute_batch(CONDITIONS)).expect("rows");
     }
     if version >= 10 {
-        store.write(|tx| Ok(tx.execute_batch(PAGES)?)).expect("rows");
+        store.write(|tx| tx.execute_batch(PAGES)).expect("rows");
         let page = if version == 10 { "('farm', 'guessed')" } else { "('farm', 'farm', NULL)" };
         let page = format!("INSERT INTO status_page VALUES {page}");
-        store.write(|tx| Ok(tx.execute_batch(&page)?)).expect("a row");
+        store.write(|tx| tx.execute_batch(&page)).expect("a row");
     }
     if version >= 13 {
         let request = "INSERT INTO enroll_request (id, token_hash, hardware_id, reason, requested_at)
                        VALUES (6, x'0c', '1000', 'other_board', 9)";
-        store.write(|tx| Ok(tx.execute_batch(request)?)).expect("a row");
+        store.write(|tx| tx.execute_batch(request)).expect("a row");
     }
     if version >= MQTT_VERSION {
         let topic = "INSERT INTO mqtt_topic VALUES ('heartbeat/3/state', 3, NULL)";
-        store.write(|tx| Ok(tx.execute_batch(topic)?)).expect("a row");
+        store.write(|tx| tx.execute_batch(topic)).expect("a row");
     }
     if version >= REPORTS_VERSION {
         let report = "INSERT INTO recipient_report SELECT min(id), 'weekly', 9 FROM recipient";
-        store.write(|tx| Ok(tx.execute_batch(report)?)).expect("a row");
+        store.write(|tx| tx.execute_batch(report)).expect("a row");
     }
     for (table, rows) in rows(&store, &columns(&store)) {
         assert!(!rows.is_empty(), "{table} has no row in version {version}");
@@ -315,7 +311,7 @@ fn outages_become_incidents_and_those_that_were_not_announced_are_not_notified()
     let path = dir.path().join("monitor.db");
     let old = released(&path, 7);
     let more = "INSERT INTO outage VALUES (50, 7, 1, 1, 2, 3, NULL), (51, 3, 0, 1, 5, 6, 7), (52, 3, 1, 0, 8, 9, 10);";
-    old.write(|tx| Ok(tx.execute_batch(more)?)).expect("rows");
+    old.write(|tx| tx.execute_batch(more)).expect("rows");
     drop(old);
     let store = open(&path, migrate::MIGRATIONS, Purpose::Serve).expect("migrated");
     assert_eq!(
@@ -328,10 +324,10 @@ fn outages_become_incidents_and_those_that_were_not_announced_are_not_notified()
         ]
     );
     let second = "INSERT INTO incident (machine_id, planned, last_seen, began_at) VALUES (3, 0, 70, 80)";
-    store.write(|tx| Ok(tx.execute(second, [])?)).expect_err("a second open outage of one machine");
+    store.write(|tx| tx.execute(second, &[])).expect_err("a second open outage of one machine");
     let camera = "INSERT INTO incident (machine_id, kind, subject, planned, last_seen, began_at)
                   VALUES (3, 'camera', 'gate', 0, 70, 80) RETURNING id";
-    let id = store.write(|tx| Ok(tx.query_row(camera, [], |row| row.get::<_, i64>(0))?));
+    let id = store.write(|tx| tx.query_row(camera, &[], |row| row.get::<i64>(0)));
     assert_eq!(id, Ok(53), "ids go on where they were");
 }
 
@@ -386,10 +382,10 @@ fn recipients_with_the_default_choice_get_the_new_topics_and_all_others_stay_as_
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("monitor.db");
         let old = released(&path, version);
-        let add = |tx: &rusqlite::Transaction<'_>| {
+        let add = |tx: &Transaction<'_>| {
             for (id, (events, _)) in (100_i64..).zip(EVENT_CHOICES) {
                 let sql = "INSERT INTO recipient (id, name, events) VALUES (?1, ?2, ?3)";
-                tx.execute(sql, rusqlite::params![id, format!("r{id}"), events])?;
+                tx.execute(sql, params![id, format!("r{id}"), events])?;
             }
             Ok(())
         };
@@ -416,7 +412,7 @@ fn flapping_of_a_machine_becomes_flapping_of_its_outages() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("monitor.db");
         let old = released(&path, version);
-        old.write(|tx| Ok(tx.execute("INSERT INTO flapping VALUES (7, 5, NULL)", [])?)).expect("a row");
+        old.write(|tx| tx.execute("INSERT INTO flapping VALUES (7, 5, NULL)", &[])).expect("a row");
         drop(old);
         let store = open(&path, migrate::MIGRATIONS, Purpose::Serve).expect("migrated");
         let columns = ["machine_id", "kind", "subject", "since", "steady_at"].map(str::to_owned).to_vec();
@@ -424,10 +420,10 @@ fn flapping_of_a_machine_becomes_flapping_of_its_outages() {
         assert_eq!(flapping, ["3,'offline','',1,2", "7,'offline','',5,NULL"], "from version {version}");
         let index =
             "SELECT count(*) FROM sqlite_master WHERE name = 'flapping_now' AND tbl_name = 'flapping'";
-        let indices: i64 = store.read(|c| Ok(c.query_row(index, [], |row| row.get(0))?)).expect("read");
+        let indices: i64 = store.read(|c| c.query_row(index, &[], |row| row.get(0))).expect("read");
         assert_eq!(indices, 1);
         let camera = "INSERT INTO flapping VALUES (3, 'camera', 'gate', 1, NULL)";
-        store.write(|tx| Ok(tx.execute(camera, [])?)).expect("another kind of the same machine");
+        store.write(|tx| tx.execute(camera, &[])).expect("another kind of the same machine");
         store.remove_machine("barn", DAY).expect("removed");
         assert_eq!(rows(&store, &[("flapping".to_owned(), vec!["machine_id".to_owned()])])[0].1, ["7"]);
     }
@@ -436,7 +432,7 @@ fn flapping_of_a_machine_becomes_flapping_of_its_outages() {
 #[test]
 fn conditions_are_incidents_besides_outages_and_settings_are_unique_in_their_scope() {
     let store = Store::scratch();
-    let run = |sql: &str| store.write(|tx| Ok(tx.execute_batch(sql)?));
+    let run = |sql: &str| store.write(|tx| tx.execute_batch(sql));
     run("INSERT INTO machine (id, name, created_at) VALUES (1, 'barn', 0), (2, 'gate', 0);
          INSERT INTO machine_judged VALUES (1, 3);
          INSERT INTO camera VALUES (3, 1, 'aa', 'gate', 28800000);
@@ -448,7 +444,7 @@ fn conditions_are_incidents_besides_outages_and_settings_are_unique_in_their_sco
             ('temp', 'machine', '', 1, 75), ('temp', 'machine', '', 2, 75), ('disk', 'all', '', NULL, 80);")
     .expect("rows");
     let view = "SELECT count(*) FROM machine_offline_notifications";
-    let offline: i64 = store.read(|c| Ok(c.query_row(view, [], |row| row.get(0))?)).expect("read");
+    let offline: i64 = store.read(|c| c.query_row(view, &[], |row| row.get(0))).expect("read");
     assert_eq!(offline, 1, "a condition is no outage");
     for twice in ["'all', '', NULL", "'group', 'farm', NULL", "'tag', 'farm', NULL", "'machine', '', 1"] {
         let sql = format!(
@@ -461,7 +457,7 @@ fn conditions_are_incidents_besides_outages_and_settings_are_unique_in_their_sco
         [("machine_judged", 0), ("camera_day", 0), ("camera", 0), ("incident", 0), ("condition_setting", 5)]
     {
         let sql = format!("SELECT count(*) FROM {table}");
-        let count: i64 = store.read(|c| Ok(c.query_row(&sql, [], |row| row.get(0))?)).expect("read");
+        let count: i64 = store.read(|c| c.query_row(&sql, &[], |row| row.get(0))).expect("read");
         assert_eq!(count, left, "{table}");
     }
 }
@@ -501,8 +497,8 @@ fn choices_of_version_1_are_resolved_once() {
 fn lunasentris_documented_sqlite3_commands_work() {
     let store = Store::scratch();
     let rows = |sql: &str| -> Vec<String> {
-        let read = |connection: &Connection| {
-            let mut statement = connection.prepare(sql)?;
+        let read = |connection: &Connection<'_>| {
+            let mut statement = connection.sqlite().prepare(sql)?;
             let columns = statement.column_count();
             let rows = statement.query_map([], |row| {
                 let cells = (0..columns).map(|column| {
@@ -521,13 +517,13 @@ fn lunasentris_documented_sqlite3_commands_work() {
     };
     store
         .write(|tx| {
-            Ok(tx.execute_batch(
+            tx.execute_batch(
                 "INSERT INTO machine (id, name, created_at) VALUES (1, 'barn', 0), (2, 'gate', 0), (3, 'new', 0);
                  INSERT INTO machine_state (machine_id, status, watched, last_seen, since, threshold) VALUES (1, 2, 1, 1763774609000, 0, NULL), (2, 1, 1, 1763774609999, 0, NULL),
                                                   (3, 0, 1, NULL, 0, NULL);
                  INSERT INTO incident (machine_id, planned, last_seen, began_at, notified_at, ended_at) VALUES
                     (1, 0, 0, 1763774729000, 1763774729000, NULL), (2, 0, 0, 1, 1, 2), (3, 1, 0, 1, 1, NULL);",
-            )?)
+            )
         })
         .expect("rows");
     assert_eq!(
@@ -559,13 +555,12 @@ fn a_hostname_from_version_1_is_pinned_unless_the_device_reported_it() {
         INSERT INTO machine_latest (machine_id, received_at, payload) VALUES
             (1, 0, '{"hostname":"raspberrypi"}'), (2, 0, '{"cpu":1,"hostname":"barn-cam"}'), (3, 0, '{}'),
             (5, 0, '{"hostname": "attic"}');"#;
-    store.write(|tx| Ok(tx.execute_batch(rows)?)).expect("version 1");
+    store.write(|tx| tx.execute_batch(rows)).expect("version 1");
     drop(store);
     let store = open(&path, migrate::MIGRATIONS, Purpose::Serve).expect("migrated");
     let pinned = store.read(|connection| {
-        let mut query = connection.prepare("SELECT id FROM machine WHERE hostname_pinned = 1 ORDER BY id")?;
-        let rows = query.query_map([], |row| row.get::<_, i64>(0))?;
-        Ok(rows.collect::<Result<Vec<_>, _>>()?)
+        let sql = "SELECT id FROM machine WHERE hostname_pinned = 1 ORDER BY id";
+        connection.query_all(sql, &[], |row| row.get::<i64>(0))
     });
     assert_eq!(pinned, Ok(vec![1, 4]));
 }
@@ -581,13 +576,12 @@ fn a_mac_address_from_version_1_loses_its_colons_unless_another_machine_has_it()
             (4, 'before', 'b8:27:eb:00:00:04', 0), (5, 'after', 'b827eb000004', 0),
             (6, 'hyphens', 'B8-27-EB-00-00-06', 0), (7, 'twice', 'b8:27:eb:00:00:06', 0),
             (8, 'no mac', 'b8:27:eb:00:00:zz', 0), (9, 'gap', 'b8:27:eb:00:00:::', 0), (10, 'mixed', 'b8-27:eb-00:00-10', 0);";
-    store.write(|tx| Ok(tx.execute_batch(rows)?)).expect("version 1");
+    store.write(|tx| tx.execute_batch(rows)).expect("version 1");
     drop(store);
     let store = open(&path, migrate::MIGRATIONS, Purpose::Serve).expect("migrated");
     let ids = store.read(|connection| {
-        let mut query = connection.prepare("SELECT hardware_id FROM machine ORDER BY id")?;
-        let rows = query.query_map([], |row| row.get::<_, Option<String>>(0))?;
-        Ok(rows.collect::<Result<Vec<_>, _>>()?)
+        let sql = "SELECT hardware_id FROM machine ORDER BY id";
+        connection.query_all(sql, &[], |row| row.get::<Option<String>>(0))
     });
     let expected = [
         Some("b827eb000001"),
@@ -615,7 +609,7 @@ fn machines_that_were_never_seen_before_version_9_are_incidents_that_are_not_ann
                     INSERT INTO machine_state VALUES (201, 0, 1, NULL, 4, NULL), (202, 0, 0, NULL, 4, NULL);";
     old.write(|tx| {
         tx.execute_batch(machines)?;
-        Ok(tx.execute("INSERT INTO machine_state VALUES (203, 0, 1, NULL, ?1, NULL)", [recent])?)
+        tx.execute("INSERT INTO machine_state VALUES (203, 0, 1, NULL, ?1, NULL)", params![recent])
     })
     .expect("rows");
     drop(old);

@@ -32,8 +32,8 @@ fn what_another_process_writes_is_noticed_once_and_ones_own_writing_never() {
 fn an_error_in_a_transaction_undoes_all_of_it_and_the_next_one_works() {
     let scratch = Store::scratch();
     let failed = scratch.write(|tx| {
-        tx.execute("INSERT INTO machine (name, created_at) VALUES ('barn', 0)", [])?;
-        tx.execute("INSERT INTO no_such_table VALUES (1)", [])?;
+        tx.execute("INSERT INTO machine (name, created_at) VALUES ('barn', 0)", &[])?;
+        tx.execute("INSERT INTO no_such_table VALUES (1)", &[])?;
         Ok(())
     });
     assert!(matches!(failed, Err(StoreError::Other(_))), "{failed:?}");
@@ -44,7 +44,7 @@ fn an_error_in_a_transaction_undoes_all_of_it_and_the_next_one_works() {
 #[test]
 fn a_reader_cannot_write() {
     let scratch = Store::scratch();
-    let wrote = scratch.read(|c| Ok(c.execute("DELETE FROM machine", [])?));
+    let wrote = scratch.read(|c| Ok(c.sqlite().execute("DELETE FROM machine", [])?));
     assert_eq!(wrote, Err(StoreError::ReadOnly));
 }
 
@@ -52,13 +52,12 @@ fn a_reader_cannot_write() {
 fn rows_of_a_machine_are_removed_with_it_on_every_connection() {
     let scratch = Store::scratch();
     add(&scratch, "barn").expect("written");
-    let stray = scratch.write(|tx| Ok(tx.execute("INSERT INTO machine_tag VALUES (99, 'x')", [])?));
+    let stray = scratch.write(|tx| tx.execute("INSERT INTO machine_tag VALUES (99, 'x')", &[]));
     assert!(matches!(stray, Err(StoreError::Other(_))), "{stray:?}");
-    scratch.write(|tx| Ok(tx.execute("INSERT INTO machine_tag VALUES (1, 'x')", [])?)).expect("tagged");
-    scratch.write(|tx| Ok(tx.execute("DELETE FROM machine", [])?)).expect("removed");
-    let tags: i64 = scratch
-        .read(|c| Ok(c.query_row("SELECT count(*) FROM machine_tag", [], |r| r.get(0))?))
-        .expect("read");
+    scratch.write(|tx| tx.execute("INSERT INTO machine_tag VALUES (1, 'x')", &[])).expect("tagged");
+    scratch.write(|tx| tx.execute("DELETE FROM machine", &[])).expect("removed");
+    let tags: i64 =
+        scratch.read(|c| c.query_row("SELECT count(*) FROM machine_tag", &[], |r| r.get(0))).expect("read");
     assert_eq!(tags, 0);
 }
 
@@ -140,7 +139,10 @@ fn threads_that_write_and_read_do_not_see_half_of_a_transaction() {
                     let pair = |tx: &Transaction<'_>| {
                         for half in ["a", "b"] {
                             let name = format!("{thread}-{n}-{half}");
-                            tx.execute("INSERT INTO machine (name, created_at) VALUES (?1, 0)", [name])?;
+                            tx.execute(
+                                "INSERT INTO machine (name, created_at) VALUES (?1, 0)",
+                                params![name],
+                            )?;
                         }
                         Ok(())
                     };
@@ -171,10 +173,10 @@ fn the_database_in_memory() {
     let rows = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 100)
         INSERT INTO machine (name, created_at) SELECT 'm' || n, 0 FROM n;
         INSERT INTO machine_state (machine_id, status, watched, last_seen, since, threshold) SELECT id, 0, 1, NULL, 0, NULL FROM machine;";
-    store.write(|tx| Ok(tx.execute_batch(rows)?)).expect("a fleet");
+    store.write(|tx| tx.execute_batch(rows)).expect("a fleet");
     for second in 0..100 {
         store
-            .write(|tx| Ok(tx.execute("UPDATE machine_state SET last_seen = ?1", [second])?))
+            .write(|tx| tx.execute("UPDATE machine_state SET last_seen = ?1", params![second]))
             .expect("a flush");
         assert_eq!(store.machines_page(None, 100, DAY).expect("a page").len(), 100);
     }

@@ -14,7 +14,7 @@ impl Site {
     fn new() -> Site {
         let rig = SweepRig::new(4);
         let [switch, one, two, elsewhere] = [1, 2, 3, 4].map(MachineId);
-        rig.sql("UPDATE machine SET behind = 1 WHERE id IN (2, 3)", []);
+        rig.sql("UPDATE machine SET behind = 1 WHERE id IN (2, 3)", &[]);
         let mut site = Site { rig, switch, cameras: [one, two], elsewhere };
         site.run(MINUTE * 5, &[switch, one, two]);
         assert!(site.announced().is_empty());
@@ -69,7 +69,7 @@ fn a_camera_that_stays_dead_when_the_switch_returns_is_announced_after_a_while()
 fn a_camera_that_is_found_late_just_after_the_switch_returned_has_its_two_minutes_too() {
     let mut site = Site::new();
     let [one, two] = site.cameras;
-    site.rig.sql("UPDATE machine_state SET threshold = 300000 WHERE machine_id IN (2, 3)", []);
+    site.rig.sql("UPDATE machine_state SET threshold = 300000 WHERE machine_id IN (2, 3)", &[]);
     site.run(MINUTE * 4, &[]);
     site.run(MINUTE + INTERVAL, &[site.switch]);
     let switch = [event(site.switch, "offline"), event(site.switch, "online")];
@@ -92,12 +92,12 @@ fn a_switch_that_is_found_dead_after_its_cameras_hides_them_too_but_not_for_long
     let mut site = Site::new();
     let [one, two] = site.cameras;
     // Silent at the same moment; a longer threshold.
-    site.rig.sql("UPDATE machine_state SET threshold = 150000 WHERE machine_id = 1", []);
+    site.rig.sql("UPDATE machine_state SET threshold = 150000 WHERE machine_id = 1", &[]);
     site.run(MINUTE * 10, &[]);
     assert_eq!(site.announced(), [event(site.switch, "offline")]);
     let mut site = Site::new();
     // It sends once an hour: nothing can be said of it.
-    site.rig.sql("UPDATE machine_state SET threshold = 7200000 WHERE machine_id = 1", []);
+    site.rig.sql("UPDATE machine_state SET threshold = 7200000 WHERE machine_id = 1", &[]);
     site.run(THRESHOLD + INTERVAL, &[]);
     assert!(site.announced().is_empty());
     site.run(MINUTE * 3, &[]);
@@ -108,7 +108,7 @@ fn a_switch_that_is_found_dead_after_its_cameras_hides_them_too_but_not_for_long
 fn a_switch_that_is_not_watched_or_stands_by_hides_nothing() {
     let mut site = Site::new();
     let [one, two] = site.cameras;
-    site.rig.sql("UPDATE machine_state SET watched = FALSE, status = 0 WHERE machine_id = 1", []);
+    site.rig.sql("UPDATE machine_state SET watched = FALSE, status = 0 WHERE machine_id = 1", &[]);
     site.run(THRESHOLD + INTERVAL, &[]);
     assert_eq!(site.announced(), [event(one, "offline"), event(two, "offline")]);
 }

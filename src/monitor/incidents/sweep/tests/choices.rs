@@ -102,7 +102,7 @@ fn an_end_follows_its_beginning_whatever_the_machine_is_called_and_grouped_by_th
 #[test]
 fn a_recipient_who_chooses_by_tag_is_notified_about_machines_with_that_tag() {
     let mut rig = SweepRig::new(2);
-    rig.sql("INSERT INTO machine_tag (machine_id, tag) VALUES (2, 'camera')", []);
+    rig.sql("INSERT INTO machine_tag (machine_id, tag) VALUES (2, 'camera')", &[]);
     let tagged = Selection::Only { machines: vec![], groups: vec![], tags: vec!["camera".into()] };
     rig.choose("r0", &tagged);
     rig.outage();

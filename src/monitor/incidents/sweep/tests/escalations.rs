@@ -10,7 +10,7 @@ impl SweepRig {
     fn escalated(machines: i64) -> SweepRig {
         let rig = SweepRig::new(machines);
         rig.recipient("[]", 0, None);
-        rig.sql("UPDATE recipient SET escalate_to = 2, escalate_after = 1800000 WHERE id = 1", []);
+        rig.sql("UPDATE recipient SET escalate_to = 2, escalate_after = 1800000 WHERE id = 1", &[]);
         rig
     }
 
@@ -78,7 +78,7 @@ fn an_escalation_that_may_have_arrived_before_it_was_acknowledged_is_ended() {
     rig.run(MINUTE * 3, &[]);
     rig.wait(HOUR);
     rig.sweep();
-    rig.sql("UPDATE outbox SET attempts = 1 WHERE event = 'escalation'", []);
+    rig.sql("UPDATE outbox SET attempts = 1 WHERE event = 'escalation'", &[]);
     rig.take_on(1);
     rig.beat(id(1));
     rig.deliver();
@@ -89,12 +89,12 @@ fn an_escalation_that_may_have_arrived_before_it_was_acknowledged_is_ended() {
 fn quiet_hours_of_the_first_recipient_do_not_delay_an_escalation_and_those_of_the_second_hold_it() {
     // Quiet the whole day, until noon.
     let mut rig = SweepRig::escalated(2);
-    rig.sql("UPDATE recipient SET quiet_from = 720, quiet_to = 720 WHERE id = 1", []);
+    rig.sql("UPDATE recipient SET quiet_from = 720, quiet_to = 720 WHERE id = 1", &[]);
     rig.run(MINUTE * 3, &[]);
     rig.pass(MINUTE * 40);
     assert_eq!(rig.of_other(), sent(&["escalation", "escalation"]));
     let mut rig = SweepRig::escalated(2);
-    rig.sql("UPDATE recipient SET quiet_from = 720, quiet_to = 720 WHERE id = 2", []);
+    rig.sql("UPDATE recipient SET quiet_from = 720, quiet_to = 720 WHERE id = 2", &[]);
     rig.run(MINUTE * 3, &[]);
     rig.pass(MINUTE * 40);
     assert_eq!(rig.of_other(), [("escalation".into(), 0), ("escalation".into(), 0)]);
@@ -106,7 +106,7 @@ fn quiet_hours_of_the_first_recipient_do_not_delay_an_escalation_and_those_of_th
 #[test]
 fn the_minimum_outage_comes_before_the_time_of_the_escalation() {
     let mut rig = SweepRig::escalated(1);
-    rig.sql("UPDATE recipient SET min_outage = 3600000 WHERE id = 1", []);
+    rig.sql("UPDATE recipient SET min_outage = 3600000 WHERE id = 1", &[]);
     rig.run(MINUTE * 3, &[]);
     rig.pass(MINUTE * 86);
     assert_eq!(rig.of_other(), []);
@@ -117,17 +117,17 @@ fn the_minimum_outage_comes_before_the_time_of_the_escalation() {
 #[test]
 fn nothing_is_escalated_that_is_paused_stopped_or_flaps_or_that_the_recipient_does_not_get() {
     let mut rig = SweepRig::escalated(4);
-    rig.sql("UPDATE recipient SET all_machines = 0", []);
+    rig.sql("UPDATE recipient SET all_machines = 0", &[]);
     rig.sql(
         "INSERT INTO recipient_choice (recipient_id, kind, machine_id, name)
              SELECT 1, 'machine', id, name FROM machine WHERE id < 4",
-        [],
+        &[],
     );
     rig.run(MINUTE * 3, &[id(2)]);
     rig.farewell(id(2));
     rig.store.pause_machine("m1", HOUR * 3, None, rig.now).expect("paused");
-    rig.sql("INSERT INTO flapping VALUES (3, 'offline', '', ?1, NULL)", [rig.now.0]);
-    rig.sql("UPDATE machine_state SET since = ?1 WHERE machine_id = 3", [rig.now.plus(HOUR * 20).0]);
+    rig.sql("INSERT INTO flapping VALUES (3, 'offline', '', ?1, NULL)", params![rig.now.0]);
+    rig.sql("UPDATE machine_state SET since = ?1 WHERE machine_id = 3", params![rig.now.plus(HOUR * 20).0]);
     rig.pass(HOUR * 2);
     assert_eq!(rig.of_other(), []);
     rig.pass(HOUR * 2);
@@ -138,8 +138,8 @@ fn nothing_is_escalated_that_is_paused_stopped_or_flaps_or_that_the_recipient_do
 fn two_recipients_who_escalate_to_the_same_one_are_one_message() {
     let mut rig = SweepRig::escalated(1);
     rig.recipient(r#"["offline","online"]"#, 0, None);
-    rig.sql("UPDATE recipient SET escalate_to = 2, escalate_after = 1800000 WHERE id = 3", []);
-    rig.sql("UPDATE recipient SET escalate_to = 3, escalate_after = 1800000 WHERE id = 2", []);
+    rig.sql("UPDATE recipient SET escalate_to = 2, escalate_after = 1800000 WHERE id = 3", &[]);
+    rig.sql("UPDATE recipient SET escalate_to = 3, escalate_after = 1800000 WHERE id = 2", &[]);
     rig.run(MINUTE * 3, &[]);
     rig.pass(HOUR * 3);
     assert_eq!(rig.of_other(), sent(&["escalation"]));
@@ -150,7 +150,7 @@ fn two_recipients_who_escalate_to_the_same_one_are_one_message() {
 #[test]
 fn the_second_recipient_is_reminded_of_what_was_escalated() {
     let mut rig = SweepRig::escalated(1);
-    rig.sql("UPDATE recipient SET remind_every = 3600000 WHERE id = 2", []);
+    rig.sql("UPDATE recipient SET remind_every = 3600000 WHERE id = 2", &[]);
     rig.run(MINUTE * 3, &[]);
     rig.pass(MINUTE * 95);
     assert_eq!(rig.of_other(), sent(&["escalation", "reminder"]));

@@ -5,7 +5,7 @@ use super::*;
 /// `several` machines that have other monitors, and `single` that have only this one; all are alive.
 fn fleet(several: i64, single: i64) -> SweepRig {
     let mut rig = SweepRig::new(several + single);
-    rig.sql("UPDATE machine_state SET server_role = 1 WHERE machine_id <= ?1", [several]);
+    rig.sql("UPDATE machine_state SET server_role = 1 WHERE machine_id <= ?1", params![several]);
     rig.run(MINUTE * 5, &ids(1..=several + single));
     assert!(rig.announced().is_empty());
     rig
@@ -64,7 +64,7 @@ fn who_does_not_return_with_the_others_is_announced_two_minutes_later() {
 #[test]
 fn machines_that_fall_silent_while_the_monitor_is_isolated_are_not_announced_either() {
     let mut rig = fleet(10, 0);
-    rig.sql("UPDATE machine_state SET threshold = 600000 WHERE machine_id > 7", []);
+    rig.sql("UPDATE machine_state SET threshold = 600000 WHERE machine_id > 7", &[]);
     rig.run(MINUTE * 5, &[]);
     assert_eq!(isolated(&rig), Some((7, 3)));
     rig.run(MINUTE * 10, &[]);
@@ -88,7 +88,7 @@ fn machines_that_have_only_this_monitor_are_announced_as_ever() {
 #[test]
 fn machines_behind_a_dead_switch_are_no_sign_of_isolation() {
     let mut rig = fleet(8, 0);
-    rig.sql("UPDATE machine SET behind = 1 WHERE id BETWEEN 2 AND 7", []);
+    rig.sql("UPDATE machine SET behind = 1 WHERE id BETWEEN 2 AND 7", &[]);
     rig.run(MINUTE * 10, &ids(8..=8));
     assert_eq!(isolated(&rig), None);
     assert_eq!(rig.rows().iter().map(|(_, machine, ..)| *machine).collect::<Vec<_>>(), [1]);

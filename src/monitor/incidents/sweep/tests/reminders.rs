@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::monitor::accounts::audit::Actor;
+use crate::monitor::store::sql::{Connection, params};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -9,7 +10,7 @@ impl SweepRig {
     /// Machines whose recipient is reminded each hour.
     fn reminded(machines: i64) -> SweepRig {
         let rig = SweepRig::new(machines);
-        rig.sql("UPDATE recipient SET remind_every = 3600000", []);
+        rig.sql("UPDATE recipient SET remind_every = 3600000", &[]);
         rig
     }
 
@@ -35,7 +36,7 @@ impl SweepRig {
     fn deliver_now(&self) {
         let sql =
             "UPDATE outbox SET state = 2, attempts = 1, delivered_at = ?1 WHERE state = 0 AND due_at <= ?1";
-        self.sql(sql, [self.now.0]);
+        self.sql(sql, params![self.now.0]);
     }
 
     /// The process ends and another one starts.
@@ -46,10 +47,8 @@ impl SweepRig {
     /// Minutes since `begin` at which reminders of a machine were written.
     fn reminders(&self, machine: i64, begin: Moment) -> Vec<i64> {
         let sql = "SELECT created_at FROM outbox WHERE event = 'reminder' AND machine_id = ?1 AND state <> 4 ORDER BY id";
-        let read = |connection: &rusqlite::Connection| {
-            let mut statement = connection.prepare(sql)?;
-            let rows = statement.query_map([machine], |row| row.get::<_, i64>(0))?;
-            Ok(rows.map(|at| Ok((at? - begin.0) / 60_000)).collect::<Result<_, rusqlite::Error>>()?)
+        let read = |connection: &Connection<'_>| {
+            connection.query_all(sql, params![machine], |row| Ok((row.get::<i64>(0)? - begin.0) / 60_000))
         };
         self.store.read(read).expect("the outbox")
     }
@@ -118,10 +117,10 @@ fn a_reminder_that_cannot_be_written_is_written_once_later() {
     rig.live(MINUTE * 3, &[]);
     let begin = rig.now;
     let no_room = "CREATE TRIGGER no_room BEFORE INSERT ON outbox BEGIN SELECT RAISE(ABORT, 'no room'); END";
-    rig.sql(no_room, []);
+    rig.sql(no_room, &[]);
     rig.wait(HOUR);
     rig.sweeper.announce_held(&rig.store, rig.now).expect_err("no room");
-    rig.sql("DROP TRIGGER no_room", []);
+    rig.sql("DROP TRIGGER no_room", &[]);
     rig.idle(MINUTE * 5);
     assert_eq!(rig.reminders(1, begin), [61]);
 }
@@ -150,7 +149,7 @@ fn a_reminder_waits_for_the_one_before_it_and_goes_with_its_incident() {
     rig.sweep();
     let waiting = "SELECT count(*) FROM outbox WHERE event = 'reminder' AND state = 0";
     assert_eq!(rig.count(waiting), 2, "the receiver has not answered for four hours");
-    rig.sql("UPDATE outbox SET attempts = 7 WHERE event = 'reminder'", []);
+    rig.sql("UPDATE outbox SET attempts = 7 WHERE event = 'reminder'", &[]);
     rig.beat(id(1));
     assert_eq!(rig.count(waiting), 1, "nobody is told after the end that it is still open");
     rig.acknowledge(2);
@@ -165,7 +164,7 @@ fn a_message_that_was_given_up_is_made_up_for_by_a_reminder() {
     let mut rig = SweepRig::reminded(1);
     rig.live(MINUTE * 3, &[]);
     let begin = rig.now;
-    rig.sql("UPDATE outbox SET state = 3, delivered_at = NULL", []);
+    rig.sql("UPDATE outbox SET state = 3, delivered_at = NULL", &[]);
     rig.idle(HOUR);
     assert_eq!(rig.reminders(1, begin), [60]);
 }
@@ -178,8 +177,8 @@ fn nobody_is_reminded_of_what_is_paused_stopped_disabled_or_flaps() {
     rig.store.pause_machine("m1", HOUR * 3, None, rig.now).expect("paused");
     rig.farewell(id(2));
     rig.store.disable_machine("m3", rig.now).expect("disabled");
-    rig.sql("INSERT INTO flapping VALUES (4, 'offline', '', ?1, NULL)", [rig.now.plus(HOUR).0]);
-    rig.sql("UPDATE machine_state SET since = ?1 WHERE machine_id = 4", [rig.now.plus(HOUR * 20).0]);
+    rig.sql("INSERT INTO flapping VALUES (4, 'offline', '', ?1, NULL)", params![rig.now.plus(HOUR).0]);
+    rig.sql("UPDATE machine_state SET since = ?1 WHERE machine_id = 4", params![rig.now.plus(HOUR * 20).0]);
     rig.idle(HOUR * 2);
     assert_eq!([1, 2, 3, 4].map(|machine| rig.reminders(machine, begin).len()), [0; 4]);
     rig.idle(HOUR * 2);
@@ -189,22 +188,20 @@ fn nobody_is_reminded_of_what_is_paused_stopped_disabled_or_flaps() {
 #[test]
 fn an_offline_machine_hides_its_conditions_from_reminders() {
     let mut rig = SweepRig::reminded(1);
-    rig.sql("UPDATE recipient SET events = '[\"offline\",\"online\",\"camera\"]'", []);
+    rig.sql("UPDATE recipient SET events = '[\"offline\",\"online\",\"camera\"]'", &[]);
     let open =
         "INSERT INTO incident (machine_id, kind, subject, label, planned, last_seen, began_at, notified_at)
                 VALUES (1, 'camera', 'b8:27', 'gate', 0, ?1, ?1, ?1)";
-    rig.sql(open, [rig.now.0]);
+    rig.sql(open, params![rig.now.0]);
     let told = "INSERT INTO outbox (channel_id, machine_id, incident_id, event, content, created_at, due_at, expires_at, state)
                 VALUES (1, 1, 1, 'condition', '{}', ?1, ?1, ?1, 2)";
-    rig.sql(told, [rig.now.0]);
+    rig.sql(told, params![rig.now.0]);
     let begin = rig.now;
     rig.idle(MINUTE * 61);
     assert_eq!(rig.reminders(1, begin), [60]);
     let text: String = rig
         .store
-        .read(|c| {
-            Ok(c.query_row("SELECT content FROM outbox WHERE event = 'reminder'", [], |row| row.get(0))?)
-        })
+        .read(|c| c.query_row("SELECT content FROM outbox WHERE event = 'reminder'", &[], |row| row.get(0)))
         .expect("a reminder");
     let notice: crate::monitor::notify::notice::Notice = serde_json::from_str(&text).expect("a notice");
     assert_eq!(notice.title(), "\u{1F534} m1: camera gate is down, for 60 min now");
@@ -219,7 +216,7 @@ fn a_choice_that_no_longer_includes_the_incident_ends_its_reminders() {
     let mut rig = SweepRig::reminded(1);
     rig.live(MINUTE * 3, &[]);
     let begin = rig.now;
-    rig.sql("UPDATE recipient SET events = '[\"online\"]'", []);
+    rig.sql("UPDATE recipient SET events = '[\"online\"]'", &[]);
     rig.idle(HOUR * 2);
     assert_eq!(rig.reminders(1, begin).len(), 0);
 }
@@ -230,7 +227,7 @@ fn quiet_hours_hold_reminders_back_and_make_them_one_through_changes_of_the_cloc
     // 2026-03-28 and 2026-10-24, 22:00 in Berlin; the nights have 8 and 10 hours until 07:00.
     for (evening, hours) in [(1_774_731_600_000, 8), (1_792_872_000_000, 10)] {
         let mut rig = SweepRig::reminded(1);
-        rig.sql("UPDATE recipient SET quiet_from = 1320, quiet_to = 420, time_zone = 'Europe/Berlin'", []);
+        rig.sql("UPDATE recipient SET quiet_from = 1320, quiet_to = 420, time_zone = 'Europe/Berlin'", &[]);
         rig.now = Moment(evening).minus(MINUTE * 33);
         rig.beat(id(1));
         rig.restart();
