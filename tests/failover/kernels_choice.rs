@@ -1,7 +1,7 @@
 //! Where the kernel's routes leave no choice: default routes over interfaces that are not uplinks, specific routes to the
 //! server, and a server on the own LAN.
 
-use crate::rig::{Plan, Rig, active, state};
+use crate::rig::{Plan, Rig, active, health, state};
 use crate::support::lateness::in_time;
 use crate::support::net::{Net, Shape, UPLINKS};
 use crate::support::request::Request;
@@ -323,6 +323,9 @@ fn another_host_with_the_servers_ipv6_address_on_another_lan_gets_nothing() {
 
 fn https_on_another_lan(shape: Shape) {
     let Some(rig) = server_on_the_lan(shape, true) else { return };
+    // As in settle; the device's address in the server's subnet is another one.
+    rig.wait("all work", |seen| UPLINKS.iter().all(|uplink| health(seen, uplink) == "valid"));
+    rig.server.request_that(|request| came_over_lan(&rig, request, "eth0"));
     rig.net.carrier("eth0", false);
     rig.server.request_that(|request| came_over_lan(&rig, request, "wlan1"));
 }

@@ -5,6 +5,7 @@ use super::attempts::Hosts;
 pub use super::attempts::Uplink;
 use super::delivery::{Deliveries, Evidence, TOO_MANY};
 use super::server_routes::UplinkOverride;
+use crate::backoff;
 use socket2::Socket;
 use std::io;
 use std::net::{Shutdown, SocketAddr};
@@ -14,6 +15,12 @@ use std::time::{Duration, Instant};
 
 /// While uplinks replace it, the kernel's choice is tried again in the first race after this.
 const KERNELS_TURN: Duration = Duration::from_secs(30);
+
+/// A connection that another uplink than the best one has won is replaced after this, in a new race: the best one may only
+/// have been slow to answer (its gateway's ARP, a first packet that was lost), and the other one may be metered. The time
+/// doubles for as long as the best one loses.
+const FIRST_DETOUR: Duration = Duration::from_secs(5);
+const LONGEST_DETOUR: Duration = Duration::from_secs(300);
 
 /// State of the connection to the server, for the threads that use and control it.
 #[derive(Debug, Default)]
@@ -52,6 +59,19 @@ pub(super) struct Last {
     pub(super) kernel_failed: Option<Instant>,
     /// The uplink of a connection that ended in silence, until the next one is dialled.
     pub(super) silent: Option<String>,
+    /// Races in a row that another uplink than the best one has won, and when the next one is due.
+    pub(super) detours: u32,
+    pub(super) next_race: Option<Instant>,
+}
+
+impl Last {
+    /// Notes whether the race was won over `best`, the uplink that it began with.
+    pub(super) fn note_winner(&mut self, best: Option<&str>, now: Instant) {
+        let is_detour = best.is_some() && self.over.as_deref() != best;
+        self.detours = if is_detour { self.detours.saturating_add(1) } else { 0 };
+        let length = backoff::delay(FIRST_DETOUR, LONGEST_DETOUR, self.detours, 0.0);
+        self.next_race = is_detour.then(|| now + length);
+    }
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -220,7 +240,8 @@ impl Dialer {
 
     /// Whether the kept connection may be used again.
     pub fn is_fresh(&self) -> bool {
-        !self.stale.load(Ordering::Relaxed)
+        let is_on_detour = lock(&self.last).next_race.is_some_and(|at| at <= Instant::now());
+        !is_on_detour && !self.stale.load(Ordering::Relaxed)
     }
 
     /// Number of dials so far, to distinguish a new connection from a kept one.

@@ -70,6 +70,7 @@ pub fn dial(
             let mut last = lock(&dialer.last);
             (last.peer, last.over, last.kernels) = (Some(winner.address), winner.over, kernels);
             last.round_trip = tcp::path(&*winner.socket).ok().map(|path| path.rtt);
+            last.note_winner(waiting[0].uplink.as_ref().map(|best| best.name.as_str()), Instant::now());
             return Ok(winner.socket);
         }
         if Instant::now() >= deadline {

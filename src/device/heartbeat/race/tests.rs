@@ -213,3 +213,27 @@ fn an_abort_with_nothing_on_its_way_leaves_the_idle_connection_open() {
     dialer.cut();
     assert!(!is_open(), "the end can be read");
 }
+
+/// The best uplink may only have been slow to answer, and the other one may be metered.
+#[test]
+fn a_connection_over_another_uplink_than_the_best_one_is_replaced_after_a_while() {
+    let seconds = |number| Duration::from_secs(number);
+    let dialer = Dialer::default();
+    let now = Instant::now();
+    let mut lengths = Vec::new();
+    for _ in 0..9 {
+        let mut last = lock(&dialer.last);
+        last.over = Some("wlan1".to_owned());
+        last.note_winner(Some("eth0"), now);
+        lengths.push((last.next_race.expect("on a detour") - now).as_secs());
+    }
+    assert_eq!(lengths, [5, 10, 20, 40, 80, 160, 300, 300, 300]);
+    assert!(dialer.is_fresh(), "it works");
+    lock(&dialer.last).note_winner(Some("eth0"), now - seconds(301));
+    assert!(!dialer.is_fresh());
+    let (wlan1, none) = (Some("wlan1"), None);
+    for best in [wlan1, none] {
+        lock(&dialer.last).note_winner(best, now - seconds(301));
+        assert!(dialer.is_fresh(), "{best:?}");
+    }
+}
