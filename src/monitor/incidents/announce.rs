@@ -257,7 +257,7 @@ impl<'t> Announcer<'t> {
     /// The channels whose last message about the key, sent or still to be sent, is not that it is in `state`. An escalation
     /// that was tried may have arrived, also if it was acknowledged since. A key
     /// without any message is believed to be good.
-    fn outdated_channels(
+    pub(super) fn outdated_channels(
         &self,
         key: IncidentKey<'_>,
         state: EventKind,

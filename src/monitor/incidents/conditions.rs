@@ -177,8 +177,7 @@ impl Announcer<'_> {
         if ended.was_alarm {
             flaps = self.announce_alarm(&context, key, transitions, &what, ended.id)?;
         } else if !context.is_flapping {
-            // Only to channels on which it is open: see `summary`.
-            self.announce_end(&context.subject, key, &what, ended.id)?;
+            self.end_existing(&context.subject, key, &what, ended.id)?;
         }
         let kind = TransitionKind::ConditionEnded { text: phrase(&what) };
         Ok(Some(Transition { machine, name: context.subject.name, kind, flaps }))

@@ -5,7 +5,7 @@
 use crate::clock::Moment;
 use crate::monitor::incidents::announce::Announcer;
 use crate::monitor::incidents::plan::Planned;
-use crate::monitor::incidents::table::IncidentId;
+use crate::monitor::incidents::table::{IncidentId, IncidentKey};
 use crate::monitor::machine::MachineId;
 use crate::monitor::notify::channel::{ChannelId, ChannelKind};
 use crate::monitor::notify::condition_notice::ConditionNotice;
@@ -89,6 +89,31 @@ impl Announcer<'_> {
         let begin = self.happening(EventKind::Condition, EventKind::Condition, since);
         let what = Happening { condition: Some(known.condition.clone()), ..begin };
         self.insert(rows, &known.machine, what.event, &Notice::new(&known.machine, &what), known.incident)
+    }
+}
+
+impl Announcer<'_> {
+    /// The end of an incident that was in a summary, or not announced at all, goes to the channels that got its begin alone.
+    pub(super) fn end_existing(
+        &self,
+        machine: &Subject,
+        key: IncidentKey<'_>,
+        what: &Happening,
+        incident: IncidentId,
+    ) -> Result<(), StoreError> {
+        let mut begun = HashSet::new();
+        let sql = "SELECT channel_id FROM outbox WHERE incident_id = ?1 AND event = ?2";
+        self.transaction.query_each(sql, params![incident.0, EventKind::Condition.name()], |row| {
+            begun.insert(ChannelId(row.get(0)?));
+            Ok(())
+        })?;
+        if begun.is_empty() {
+            return Ok(());
+        }
+        self.skip_held(incident)?;
+        let mut outdated = self.outdated_channels(key, what.state)?;
+        outdated.retain(|channel| begun.contains(channel));
+        self.enqueue(machine, what, incident, &outdated)
     }
 }
 
