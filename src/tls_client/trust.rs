@@ -1,6 +1,6 @@
 //! The certificates that servers are verified with, and the rustls configuration made of them.
 
-use super::verifier::TrustCheck;
+use super::verifier::{TrustCheck, Verifier};
 use rustls::client::Resumption;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
@@ -63,14 +63,22 @@ impl Trust {
         Trust { roots: Arc::new(roots), ..self }
     }
 
+    /// The check of these certificates, for a configuration of one's own.
+    ///
+    /// # Errors
+    /// There is no authority.
+    pub fn verifier(&self) -> Result<Verifier<TrustCheck>, rustls::Error> {
+        let provider = Arc::new(ring::default_provider());
+        TrustCheck::verifier(self.roots.clone(), self.pinned.clone(), &provider)
+    }
+
     /// A configuration for connections that are verified with these certificates.
     ///
     /// # Errors
     /// The private key does not belong to the certificate of `identity`.
     pub fn client_config(&self, identity: Option<ClientIdentity>) -> Result<ClientConfig, rustls::Error> {
-        let provider = Arc::new(ring::default_provider());
-        let verifier = TrustCheck::verifier(self.roots.clone(), self.pinned.clone(), &provider)?;
-        let builder = ClientConfig::builder_with_provider(provider)
+        let verifier = self.verifier()?;
+        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()?
             // rustls' word for a verifier of one's own; ours does all that rustls' does (see its tests).
             .dangerous()

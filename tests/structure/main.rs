@@ -8,6 +8,7 @@ mod tokens;
 use source::{File, group_length, read_all};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::process::Command;
 use std::sync::LazyLock;
 use tokens::{Token, tokens};
 
@@ -146,6 +147,26 @@ fn only_the_store_knows_the_database_engines() {
         }
     }
     check("uses of an engine's library outside src/monitor/store", &found);
+}
+
+/// Everything is synchronous; the client of PostgreSQL is the only one that needs a runtime.
+#[test]
+fn no_program_depends_on_tokio_without_the_feature_postgres() {
+    let tree = |features: &str| {
+        let output = Command::new(env!("CARGO"))
+            .args(["tree", "--offline", "--locked", "--edges=normal", "--prefix=none", "--format={p}"])
+            .args(["--no-default-features", "--features", features])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .output()
+            .expect("cargo runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    let has_tokio = |features: &str| tree(features).lines().any(|package| package.starts_with("tokio"));
+    for features in ["device", "monitor", "device,monitor"] {
+        assert!(!has_tokio(features), "{features}");
+    }
+    assert!(has_tokio("postgres"));
 }
 
 #[test]

@@ -50,6 +50,12 @@ pub enum StoreError {
     /// Another monitor serves the file; its process id, where that could be read.
     #[error("{} serves this database; stop that one first", holder(pid))]
     Held { pid: String },
+    /// PostgreSQL: nothing was done.
+    #[error("the database server cannot be used ({0}); the monitor tries again")]
+    Unreachable(String),
+    /// PostgreSQL: a commit got no answer.
+    #[error("the database server did not confirm a transaction; whether it has taken effect is unknown")]
+    Uncertain,
     /// An error of a file, as a sentence that names it.
     #[error("{0}")]
     File(String),

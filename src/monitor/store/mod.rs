@@ -12,6 +12,8 @@
 //! | `upkeep`, `copy`, `damage` | check, backup, vacuum; a quick check of the tables at start |
 //! | `wal` | a write-ahead log that was removed while it is in use |
 //! | `sql`, `value` | how the subjects run statements, whatever the engine is |
+//! | `sqlite` | values as SQLite's library has them |
+//! | `postgres` | the client of PostgreSQL, which no store uses yet |
 //! | `page` | lists that are read a page at a time |
 //! | `error`, `refused` | what can be wrong, and what to do |
 
@@ -25,8 +27,12 @@ mod file;
 mod lock;
 mod migrate;
 pub mod page;
+#[cfg(feature = "postgres")]
+#[cfg_attr(not(test), expect(dead_code, reason = "no store is on PostgreSQL yet"))]
+mod postgres;
 mod refused;
 pub mod sql;
+mod sqlite;
 #[cfg(test)]
 mod tests;
 mod upkeep;

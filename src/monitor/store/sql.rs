@@ -4,17 +4,26 @@
 //! are kept, so the text should depend on as little as possible.
 
 use super::error::StoreError;
+#[cfg(feature = "postgres")]
+use super::postgres::{self, PostgresConnection};
+use super::sqlite;
 pub(in crate::monitor) use super::value::params;
 pub use super::value::{Column, Parameter, Value};
-use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{CachedStatement, params_from_iter};
+use rusqlite::CachedStatement;
 use std::any::type_name;
 use std::ops::{ControlFlow, Deref};
 
 /// A consistent view of the database, to read.
 #[derive(Clone, Copy)]
 pub struct Connection<'c> {
-    sqlite: &'c rusqlite::Connection,
+    engine: Engine<'c>,
+}
+
+#[derive(Clone, Copy)]
+enum Engine<'c> {
+    Sqlite(&'c rusqlite::Connection),
+    #[cfg(feature = "postgres")]
+    Postgres(&'c PostgresConnection),
 }
 
 /// A transaction, to read and write. The store commits or rolls it back.
@@ -25,19 +34,37 @@ pub struct Transaction<'c> {
 
 /// A statement of a transaction that is run many times.
 pub struct Statement<'c> {
-    sqlite: CachedStatement<'c>,
+    prepared: Prepared<'c>,
+}
+
+enum Prepared<'c> {
+    Sqlite(CachedStatement<'c>),
+    /// Its text: the server gets it with each run.
+    #[cfg(feature = "postgres")]
+    Postgres(&'c PostgresConnection, Box<str>),
 }
 
 /// A row of a result.
 pub struct Row<'r> {
-    sqlite: &'r rusqlite::Row<'r>,
+    found: Found<'r>,
+}
+
+enum Found<'r> {
+    Sqlite(&'r rusqlite::Row<'r>),
+    #[cfg(feature = "postgres")]
+    Postgres(&'r postgres::Row),
 }
 
 type Parameters<'v> = &'v [&'v dyn Parameter];
 
 impl<'c> Connection<'c> {
     pub(super) fn new(sqlite: &'c rusqlite::Connection) -> Connection<'c> {
-        Connection { sqlite }
+        Connection { engine: Engine::Sqlite(sqlite) }
+    }
+
+    #[cfg(feature = "postgres")]
+    pub(super) fn of_postgres(connection: &'c PostgresConnection) -> Connection<'c> {
+        Connection { engine: Engine::Postgres(connection) }
     }
 
     /// What `read` makes of the first row.
@@ -99,18 +126,36 @@ impl<'c> Connection<'c> {
     }
 
     /// For the files of the store that are about SQLite's own.
-    pub(super) fn sqlite(&self) -> &'c rusqlite::Connection {
-        self.sqlite
+    ///
+    /// # Errors
+    /// The engine is another one.
+    pub(super) fn sqlite(&self) -> Result<&'c rusqlite::Connection, StoreError> {
+        match self.engine {
+            Engine::Sqlite(sqlite) => Ok(sqlite),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(_) => Err(StoreError::Other("only SQLite can do this".into())),
+        }
     }
 
     fn statement(&self, sql: &str) -> Result<Statement<'c>, StoreError> {
-        Ok(Statement { sqlite: self.sqlite.prepare_cached(sql)? })
+        let prepared = match self.engine {
+            Engine::Sqlite(sqlite) => Prepared::Sqlite(sqlite.prepare_cached(sql)?),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(connection) => Prepared::Postgres(connection, sql.into()),
+        };
+        Ok(Statement { prepared })
     }
 }
 
 impl<'c> Transaction<'c> {
     pub(super) fn new(sqlite: &'c rusqlite::Transaction<'_>) -> Transaction<'c> {
         Transaction { connection: Connection::new(sqlite) }
+    }
+
+    #[cfg(feature = "postgres")]
+    #[cfg_attr(not(test), expect(dead_code, reason = "no store is on PostgreSQL yet"))]
+    pub(super) fn of_postgres(connection: &'c PostgresConnection) -> Transaction<'c> {
+        Transaction { connection: Connection::of_postgres(connection) }
     }
 
     /// Runs a statement that returns no rows; returns how many rows it changed.
@@ -120,7 +165,11 @@ impl<'c> Transaction<'c> {
 
     /// Runs several statements that have no parameters.
     pub fn execute_batch(&self, sql: &str) -> Result<(), StoreError> {
-        Ok(self.connection.sqlite.execute_batch(sql)?)
+        match self.connection.engine {
+            Engine::Sqlite(sqlite) => Ok(sqlite.execute_batch(sql)?),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(connection) => connection.batch(sql),
+        }
     }
 
     pub fn prepare(&self, sql: &str) -> Result<Statement<'c>, StoreError> {
@@ -139,7 +188,11 @@ impl<'c> Deref for Transaction<'c> {
 impl Statement<'_> {
     /// See [`Transaction::execute`].
     pub fn execute(&mut self, values: Parameters<'_>) -> Result<usize, StoreError> {
-        Ok(self.sqlite.execute(params_from_iter(bound(values)))?)
+        match &mut self.prepared {
+            Prepared::Sqlite(statement) => Ok(statement.execute(sqlite::bound(values))?),
+            #[cfg(feature = "postgres")]
+            Prepared::Postgres(connection, sql) => connection.execute(sql, values),
+        }
     }
 
     /// See [`Connection::query_row`].
@@ -190,10 +243,22 @@ impl Statement<'_> {
         values: Parameters<'_>,
         visit: &mut dyn FnMut(&Row<'_>) -> Result<ControlFlow<()>, StoreError>,
     ) -> Result<(), StoreError> {
-        let mut rows = self.sqlite.query(params_from_iter(bound(values)))?;
-        while let Some(row) = rows.next()? {
-            if visit(&Row { sqlite: row })?.is_break() {
-                break;
+        match &mut self.prepared {
+            Prepared::Sqlite(statement) => {
+                let mut rows = statement.query(sqlite::bound(values))?;
+                while let Some(row) = rows.next()? {
+                    if visit(&Row { found: Found::Sqlite(row) })?.is_break() {
+                        break;
+                    }
+                }
+            }
+            #[cfg(feature = "postgres")]
+            Prepared::Postgres(connection, sql) => {
+                for row in &connection.query(sql, values)? {
+                    if visit(&Row { found: Found::Postgres(row) })?.is_break() {
+                        break;
+                    }
+                }
             }
         }
         Ok(())
@@ -214,36 +279,12 @@ impl Row<'_> {
     }
 
     fn value(&self, column: usize) -> Result<Value<'_>, StoreError> {
-        Ok(match self.sqlite.get_ref(column)? {
-            ValueRef::Null => Value::Null,
-            ValueRef::Integer(number) => Value::Integer(number),
-            ValueRef::Real(number) => Value::Real(number),
-            ValueRef::Text(text) => Value::Text(std::str::from_utf8(text).map_err(|error| {
-                StoreError::Other(format!("column {column} has a text that is not UTF-8: {error}"))
-            })?),
-            ValueRef::Blob(bytes) => Value::Blob(bytes),
-        })
+        match &self.found {
+            Found::Sqlite(row) => sqlite::value(row, column),
+            #[cfg(feature = "postgres")]
+            Found::Postgres(row) => postgres::value(row, column),
+        }
     }
-}
-
-/// A parameter as SQLite's library wants it.
-struct Bound<'v>(&'v dyn Parameter);
-
-impl rusqlite::ToSql for Bound<'_> {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(ToSqlOutput::Borrowed(match self.0.value() {
-            Value::Null => ValueRef::Null,
-            Value::Boolean(is_true) => ValueRef::Integer(i64::from(is_true)),
-            Value::Integer(number) => ValueRef::Integer(number),
-            Value::Real(number) => ValueRef::Real(number),
-            Value::Text(text) => ValueRef::Text(text.as_bytes()),
-            Value::Blob(bytes) => ValueRef::Blob(bytes),
-        }))
-    }
-}
-
-fn bound<'v>(values: Parameters<'v>) -> impl Iterator<Item = Bound<'v>> {
-    values.iter().map(|value| Bound(*value))
 }
 
 #[cfg(test)]

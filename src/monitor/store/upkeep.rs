@@ -45,8 +45,8 @@ impl Store {
             let bytes = |pages: i64, size: i64| u64::try_from(pages.saturating_mul(size)).unwrap_or(0);
             let size = number("PRAGMA page_size")?;
             Ok(Checked {
-                problems: problems(connection.sqlite())?,
-                version: migrate::version(connection.sqlite())?,
+                problems: problems(connection.sqlite()?)?,
+                version: migrate::version(connection.sqlite()?)?,
                 bytes: bytes(number("PRAGMA page_count")?, size),
                 free: bytes(number("PRAGMA freelist_count")?, size),
             })

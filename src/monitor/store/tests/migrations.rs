@@ -19,7 +19,7 @@ fn open(path: &Path, migrations: &[&str], purpose: Purpose) -> Result<Store, Sto
 }
 
 fn version(store: &Store) -> i64 {
-    store.read(|c| migrate::version(c.sqlite())).expect("a version")
+    store.read(|c| migrate::version(c.sqlite()?)).expect("a version")
 }
 
 fn tags(store: &Store) -> i64 {
@@ -498,7 +498,7 @@ fn lunasentris_documented_sqlite3_commands_work() {
     let store = Store::scratch();
     let rows = |sql: &str| -> Vec<String> {
         let read = |connection: &Connection<'_>| {
-            let mut statement = connection.sqlite().prepare(sql)?;
+            let mut statement = connection.sqlite()?.prepare(sql)?;
             let columns = statement.column_count();
             let rows = statement.query_map([], |row| {
                 let cells = (0..columns).map(|column| {

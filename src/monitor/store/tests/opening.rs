@@ -44,7 +44,7 @@ fn an_error_in_a_transaction_undoes_all_of_it_and_the_next_one_works() {
 #[test]
 fn a_reader_cannot_write() {
     let scratch = Store::scratch();
-    let wrote = scratch.read(|c| Ok(c.sqlite().execute("DELETE FROM machine", [])?));
+    let wrote = scratch.read(|c| Ok(c.sqlite()?.execute("DELETE FROM machine", [])?));
     assert_eq!(wrote, Err(StoreError::ReadOnly));
 }
 
