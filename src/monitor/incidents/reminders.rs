@@ -11,7 +11,7 @@ use crate::monitor::incidents::table::{IncidentId, condition_of};
 use crate::monitor::incidents::unacknowledged::{self, COLUMNS, Unacknowledged};
 use crate::monitor::notify::channel::ChannelId;
 use crate::monitor::notify::delivery_state::{DeliveryState, UNDELIVERED, WAITING};
-use crate::monitor::notify::notice::{EventKind, Happening, Notice};
+use crate::monitor::notify::notice::{EventKind, Happening, Notice, Subject};
 use crate::monitor::notify::recipients::{self, Recipient};
 use crate::monitor::store::sql::{Connection, Transaction, params};
 use crate::monitor::store::{Store, StoreError};
@@ -44,9 +44,7 @@ impl Store {
             let announced = announced(transaction, now)?;
             let mut written = 0;
             for recipient in announcer.recipients() {
-                for incident in due(&announced, recipient, now) {
-                    written += usize::from(announcer.remind(recipient, incident)?);
-                }
+                written += announcer.remind(recipient, &announced)?;
             }
             Ok(written)
         })
@@ -72,29 +70,65 @@ fn due<'a>(
     let quiet = recipient.quiet.as_ref().is_some_and(|quiet| quiet.end_if_quiet(now) > now);
     let every = recipient.remind_every.filter(|_| !quiet);
     let is_older = move |incident: &Announced, age: Duration| {
-        recipient.channels.contains(&incident.channel) && incident.notified.plus(age) <= now
+        recipient.channels.contains(&incident.channel) && incident.is_older(age, now)
     };
     let every = every.filter(|every| announced.iter().any(|incident| is_older(incident, *every)));
     announced.iter().filter(move |incident| every.is_some_and(|every| is_older(incident, every / 2)))
 }
 
+impl Announced {
+    /// Whether its last message is at least this old.
+    fn is_older(&self, age: Duration, now: Moment) -> bool {
+        self.notified.plus(age) <= now
+    }
+}
+
+/// A reminder that can be sent now.
+struct Reminder<'a> {
+    announced: &'a Announced,
+    subject: Subject,
+    notice: Notice,
+}
+
 impl Announcer<'_> {
-    /// False if nothing is sent about it now, because of a maintenance or flapping, or because the recipient no longer
+    /// Writes a recipient's reminders if one of them is due. Returns their number.
+    fn remind(&self, recipient: &Recipient, announced: &[Announced]) -> Result<usize, StoreError> {
+        let mut reminders = Vec::new();
+        for incident in due(announced, recipient, self.now) {
+            reminders.extend(self.reminder(recipient, incident)?);
+        }
+        // An incident that is not sent now stays due: it must not double the pace of the others.
+        let is_due = |reminder: &Reminder| {
+            recipient.remind_every.is_some_and(|every| reminder.announced.is_older(every, self.now))
+        };
+        if !reminders.iter().any(is_due) {
+            return Ok(0);
+        }
+        for Reminder { announced, subject, notice } in &reminders {
+            let row = Planned { channel: announced.channel, due: self.now, reminder: announced.reminder + 1 };
+            self.insert(vec![row], subject, EventKind::Reminder, notice, announced.incident.id)?;
+        }
+        Ok(reminders.len())
+    }
+
+    /// `None` if nothing is sent about it now, because of a maintenance or flapping, or because the recipient no longer
     /// chooses it.
-    fn remind(&self, recipient: &Recipient, announced: &Announced) -> Result<bool, StoreError> {
-        let Announced { incident, channel, reminder, is_escalated, .. } = announced;
+    fn reminder<'a>(
+        &self,
+        recipient: &Recipient,
+        announced: &'a Announced,
+    ) -> Result<Option<Reminder<'a>>, StoreError> {
+        let Announced { incident, is_escalated, .. } = announced;
         let context = self.context(incident.key())?;
         let condition = condition_of(self.transaction, incident.id)?;
         let state = if condition.is_some() { EventKind::Condition } else { EventKind::Offline };
         let begin = Happening { condition, ..self.happening(state, state, incident.since) };
         let is_chosen = recipient.machines.includes(&context.subject) && recipient.wants(&begin);
         if context.is_in_maintenance || context.is_flapping || !(is_chosen || *is_escalated) {
-            return Ok(false);
+            return Ok(None);
         }
         let notice = Notice::new(&context.subject, &Happening { event: EventKind::Reminder, ..begin });
-        let row = Planned { channel: *channel, due: self.now, reminder: reminder + 1 };
-        self.insert(vec![row], &context.subject, EventKind::Reminder, &notice, incident.id)?;
-        Ok(true)
+        Ok(Some(Reminder { announced, subject: context.subject, notice }))
     }
 }
 

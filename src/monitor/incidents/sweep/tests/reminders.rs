@@ -185,6 +185,20 @@ fn nobody_is_reminded_of_what_is_paused_stopped_disabled_or_flaps() {
     assert_eq!(rig.reminders(1, begin)[0], 180, "after the pause");
 }
 
+/// The paused one stays due all the time.
+#[test]
+fn an_incident_of_which_nobody_is_reminded_does_not_double_the_reminders_of_the_others() {
+    let mut rig = SweepRig::reminded(2);
+    rig.live(MINUTE * 3, &[id(2)]);
+    let begin = rig.now;
+    rig.store.pause_machine("m1", HOUR * 6, None, rig.now).expect("paused");
+    rig.live(MINUTE * 10, &[id(2)]);
+    rig.live(MINUTE * 4, &[]);
+    rig.idle(HOUR * 3);
+    assert_eq!(rig.reminders(1, begin).len(), 0);
+    assert_eq!(rig.reminders(2, begin), [73, 133, 193]);
+}
+
 #[test]
 fn an_offline_machine_hides_its_conditions_from_reminders() {
     let mut rig = SweepRig::reminded(1);
