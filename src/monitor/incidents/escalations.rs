@@ -103,7 +103,8 @@ impl Announcer<'_> {
     }
 }
 
-/// An incident goes to a recipient once.
+/// An incident goes to a recipient once. A heartbeat later than the begin of its outage was dated by a clock that has been
+/// set back since.
 fn overdue(connection: &Connection<'_>, now: Moment) -> Result<Vec<Overdue>, StoreError> {
     let condition = unacknowledged::condition();
     let values = params![
@@ -120,8 +121,9 @@ fn overdue(connection: &Connection<'_>, now: Moment) -> Result<Vec<Overdue>, Sto
          CROSS JOIN incident i JOIN machine_state s ON s.machine_id = i.machine_id
          JOIN outbox o ON o.incident_id = i.id AND o.channel_id = c.id AND o.state <> ?1 AND o.event <> ?2
          WHERE r.enabled AND {condition}
-           AND CASE WHEN i.notified_at > i.last_seen + r.min_outage THEN i.notified_at
-                    ELSE i.last_seen + r.min_outage END + r.escalate_after <= ?3
+           AND i.notified_at + r.escalate_after <= ?3
+           AND CASE WHEN i.last_seen < i.began_at THEN i.last_seen ELSE i.began_at END
+               + r.min_outage + r.escalate_after <= ?3
            AND EXISTS (SELECT 1 FROM channel x WHERE x.recipient_id = e.id AND x.enabled)
            AND NOT EXISTS (SELECT 1 FROM channel x JOIN outbox y ON y.channel_id = x.id
                            WHERE x.recipient_id = e.id AND y.incident_id = i.id AND y.event = ?4)

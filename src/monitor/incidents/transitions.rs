@@ -171,7 +171,8 @@ impl Store {
                 "UPDATE machine_state SET since = ?1 WHERE since > ?1",
                 // Transitions in the future would count as recent, and flapping would not be noticed, until then.
                 "UPDATE incident SET ended_at = min(ended_at, ?1), notified_at = min(notified_at, ?1),
-                                     began_at = min(began_at, ?1) WHERE began_at > ?1 OR ended_at > ?1",
+                                     began_at = min(began_at, ?1)
+                 WHERE began_at > ?1 OR ended_at > ?1 OR notified_at > ?1",
                 "UPDATE flapping SET steady_at = ?1 WHERE steady_at > ?1",
             ];
             for statement in statements {

@@ -155,3 +155,32 @@ fn the_second_recipient_is_reminded_of_what_was_escalated() {
     rig.pass(MINUTE * 95);
     assert_eq!(rig.of_other(), sent(&["escalation", "reminder"]));
 }
+
+#[test]
+fn an_outage_that_began_by_a_clock_that_was_ahead_is_escalated_in_time() {
+    let mut rig = SweepRig::escalated(1);
+    rig.now = rig.now.plus(HOUR * 24);
+    rig.sweep();
+    rig.run(MINUTE * 3, &[id(1)]);
+    rig.run(MINUTE * 3, &[]);
+    rig.now = rig.now.minus(HOUR * 24);
+    rig.sweep();
+    rig.pass(MINUTE * 29);
+    assert_eq!(rig.of_other(), []);
+    rig.pass(MINUTE * 2);
+    assert_eq!(rig.of_other(), sent(&["escalation"]));
+}
+
+#[test]
+fn an_outage_that_was_announced_by_a_clock_that_was_ahead_is_escalated_in_time() {
+    let mut rig = SweepRig::escalated(1);
+    rig.store.pause_machine("m1", MINUTE * 10, None, rig.now).expect("paused");
+    rig.run(MINUTE * 3, &[]);
+    rig.now = rig.now.plus(HOUR * 24);
+    rig.sweep();
+    assert_eq!(rig.announced(), ["offline"]);
+    rig.now = rig.now.minus(HOUR * 24);
+    rig.sweep();
+    rig.pass(MINUTE * 31);
+    assert_eq!(rig.of_other(), sent(&["escalation"]));
+}
