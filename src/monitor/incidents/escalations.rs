@@ -11,9 +11,10 @@ use crate::monitor::incidents::plan::Planned;
 use crate::monitor::incidents::table::{IncidentId, condition_of};
 use crate::monitor::incidents::unacknowledged::{self, COLUMNS, Unacknowledged};
 use crate::monitor::notify::channel::ChannelId;
-use crate::monitor::notify::delivery_state::DeliveryState;
+use crate::monitor::notify::delivery_state::{DeliveryState, UNDELIVERED, WAITING};
 use crate::monitor::notify::notice::{EventKind, Happening, Notice, Subject};
 use crate::monitor::store::sql::{Connection, params};
+use crate::monitor::notify::recipients::Recipient;
 use crate::monitor::store::{Store, StoreError};
 use log::info;
 use serde_json::json;
@@ -64,6 +65,7 @@ impl Announcer<'_> {
         let what = Happening { condition, ..self.happening(EventKind::Escalation, state, since) };
         let notice =
             Notice { unacknowledged_by: Some(recipient.clone()), ..Notice::new(&context.subject, &what) };
+        self.skip_held_of(target, id)?;
         let due = target.due(&what);
         let rows = target.channels.iter().map(|&channel| Planned { channel, due, reminder: 0 }).collect();
         self.insert(rows, &context.subject, EventKind::Escalation, &notice, id)?;
@@ -74,6 +76,20 @@ impl Announcer<'_> {
             machine.0, context.subject.name, id.0, to.1
         );
         Ok(true)
+    }
+
+    /// Skips what is held (by a minimum outage or quiet hours) and was never tried: the escalation says it, and would wait for
+    /// it.
+    fn skip_held_of(&self, recipient: &Recipient, incident: IncidentId) -> Result<(), StoreError> {
+        let mut statement = self.transaction.prepare(&format!(
+            "UPDATE outbox SET state = ?3
+             WHERE incident_id = ?1 AND channel_id = ?4 AND {UNDELIVERED} AND state = {WAITING} AND attempts = 0
+               AND due_at > ?2 AND uncertain_since IS NULL"
+        ))?;
+        for channel in &recipient.channels {
+            statement.execute(params![incident.0, self.now.0, DeliveryState::Skipped as i64, channel.0])?;
+        }
+        Ok(())
     }
 
     /// The end of an incident goes to every channel to which it was escalated, whatever its recipient chooses.

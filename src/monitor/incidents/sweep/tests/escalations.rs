@@ -115,6 +115,24 @@ fn the_minimum_outage_comes_before_the_time_of_the_escalation() {
 }
 
 #[test]
+fn a_minimum_outage_of_the_other_recipient_does_not_delay_an_escalation() {
+    let mut rig = SweepRig::escalated(1);
+    rig.sql(
+        r#"UPDATE recipient SET events = '["offline","online"]', min_outage = 86400000 WHERE id = 2"#,
+        &[],
+    );
+    rig.run(MINUTE * 3, &[]);
+    rig.pass(MINUTE * 20);
+    assert_eq!(rig.of_other(), [("offline".into(), 0)]);
+    rig.pass(MINUTE * 20);
+    let skipped = ("offline".to_owned(), 4);
+    assert_eq!(rig.of_other(), [skipped.clone(), ("escalation".into(), 2)], "in its place");
+    rig.beat(id(1));
+    rig.deliver();
+    assert_eq!(rig.of_other(), [skipped, ("escalation".into(), 2), ("online".into(), 2)]);
+}
+
+#[test]
 fn nothing_is_escalated_that_is_paused_stopped_or_flaps_or_that_the_recipient_does_not_get() {
     let mut rig = SweepRig::escalated(4);
     rig.sql("UPDATE recipient SET all_machines = 0", &[]);
