@@ -150,6 +150,9 @@ impl<'t> Announcer<'t> {
             let condition = condition_of(self.transaction, incident)?;
             let what = Happening { condition, ..self.happening(EventKind::Steady, state, since) };
             self.enqueue(&subject, &what, incident, &outdated)?;
+            if state.is_end() {
+                self.end_escalation(&subject, key, &what, incident, &outdated)?;
+            }
         }
         let kind = TransitionKind::Steady { state };
         Ok(Transition { machine, name: subject.name, kind, flaps: false })
@@ -210,7 +213,7 @@ impl<'t> Announcer<'t> {
         self.skip_held(incident)?;
         let outdated = self.outdated_channels(key, what.state)?;
         self.enqueue(subject, what, incident, &outdated)?;
-        self.end_escalation(subject, what, incident, &outdated)
+        self.end_escalation(subject, key, what, incident, &outdated)
     }
 
     /// Skips rows that are held (by a minimum outage or quiet hours) and were never tried. Rows that are due stay:

@@ -8,16 +8,17 @@ use crate::clock::Moment;
 use crate::monitor::events::note;
 use crate::monitor::incidents::announce::Announcer;
 use crate::monitor::incidents::plan::Planned;
-use crate::monitor::incidents::table::{IncidentId, condition_of};
+use crate::monitor::incidents::table::{IncidentId, IncidentKey, condition_of};
 use crate::monitor::incidents::unacknowledged::{self, COLUMNS, Unacknowledged};
 use crate::monitor::notify::channel::ChannelId;
 use crate::monitor::notify::delivery_state::{DeliveryState, UNDELIVERED, WAITING};
 use crate::monitor::notify::notice::{EventKind, Happening, Notice, Subject};
-use crate::monitor::store::sql::{Connection, params};
 use crate::monitor::notify::recipients::Recipient;
+use crate::monitor::store::sql::{Connection, params};
 use crate::monitor::store::{Store, StoreError};
 use log::info;
 use serde_json::json;
+use std::ops::ControlFlow;
 
 /// Escalations written in one transaction; the next check writes the others.
 const MOST_AT_ONCE: u32 = 1_000;
@@ -92,30 +93,55 @@ impl Announcer<'_> {
         Ok(())
     }
 
-    /// The end of an incident goes to every channel to which it was escalated, whatever its recipient chooses.
+    /// The end of an incident goes to every channel to which it was escalated, whatever its recipient chooses: if it ended
+    /// while it flapped, that it is steady.
     pub(super) fn end_escalation(
         &self,
         subject: &Subject,
+        key: IncidentKey<'_>,
         what: &Happening,
         incident: IncidentId,
         outdated: &[ChannelId],
     ) -> Result<(), StoreError> {
-        let values = params![incident.0, EventKind::Escalation.name(), what.event.name()];
-        let channels: Vec<ChannelId> = self.transaction.query_all(
-            "SELECT o.channel_id FROM outbox o WHERE o.incident_id = ?1 AND o.event = ?2
-               AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.incident_id = ?1 AND e.event = ?3
-                               AND e.channel_id = o.channel_id)",
-            values,
-            |row| row.get(0).map(ChannelId),
-        )?;
         let mut rows = Vec::new();
         for recipient in self.recipients() {
             let due = recipient.due(what);
-            let is_notified = |channel: &&ChannelId| channels.contains(channel) && outdated.contains(channel);
-            let escalated = recipient.channels.iter().filter(is_notified);
-            rows.extend(escalated.map(|&channel| Planned { channel, due, reminder: 0 }));
+            for &channel in recipient.channels.iter().filter(|channel| outdated.contains(channel)) {
+                if self.has_unended_escalation(key, channel)? {
+                    rows.push(Planned { channel, due, reminder: 0 });
+                }
+            }
         }
         self.insert(rows, subject, what.event, &Notice::new(subject, what), incident)
+    }
+
+    /// Whether a channel got an escalation of the key, and no end since.
+    fn has_unended_escalation(&self, key: IncidentKey<'_>, channel: ChannelId) -> Result<bool, StoreError> {
+        let sql = "SELECT o.content FROM outbox o JOIN incident i ON i.id = o.incident_id
+             WHERE o.machine_id = ?1 AND o.channel_id = ?2 AND i.kind = ?3 AND i.subject = ?4
+               AND o.event IN (?5, ?6, ?7, ?8)
+             ORDER BY o.id DESC";
+        let values = params![
+            key.machine.0,
+            channel.0,
+            key.kind,
+            key.subject,
+            EventKind::Escalation.name(),
+            EventKind::Online.name(),
+            EventKind::ConditionEnded.name(),
+            EventKind::Steady.name()
+        ];
+        let mut is_last = false;
+        self.transaction.query_until(sql, values, |row| {
+            let Ok(notice) = serde_json::from_str::<Notice>(&row.get::<String>(0)?) else {
+                return Ok(ControlFlow::Continue(()));
+            };
+            is_last = notice.news == EventKind::Escalation;
+            // That it is steady and still down ends nothing.
+            let decides = is_last || notice.state.is_end();
+            Ok(if decides { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        })?;
+        Ok(is_last)
     }
 }
 

@@ -202,3 +202,25 @@ fn an_outage_that_was_announced_by_a_clock_that_was_ahead_is_escalated_in_time()
     rig.pass(MINUTE * 31);
     assert_eq!(rig.of_other(), sent(&["escalation"]));
 }
+
+#[test]
+fn an_escalated_outage_that_ends_while_it_flaps_is_ended_by_the_message_that_it_is_steady() {
+    let mut rig = SweepRig::escalated(1);
+    rig.run(MINUTE * 3, &[]);
+    rig.pass(MINUTE * 40);
+    let outage =
+        "INSERT INTO incident (machine_id, kind, subject, planned, last_seen, began_at, ended_at, notified_at)
+                  VALUES (1, 'offline', '', 0, ?1, ?1, ?2, ?1)";
+    for minutes in [20, 10] {
+        let began = rig.now.minus(MINUTE * minutes);
+        rig.sql(outage, &[&began.0, &began.plus(MINUTE).0]);
+    }
+    rig.beat(id(1));
+    rig.run(MINUTE * 16, &[id(1)]);
+    rig.deliver();
+    assert_eq!(rig.announced(), ["offline", "flapping", "steady"]);
+    assert_eq!(rig.of_other(), sent(&["escalation", "steady"]), "although it wants no outages");
+    rig.run(MINUTE * 3, &[]);
+    rig.beat(id(1));
+    assert_eq!(rig.of_other(), sent(&["escalation", "steady"]), "of an outage that was not escalated");
+}
