@@ -257,9 +257,9 @@ impl<'t> Announcer<'t> {
         Ok(())
     }
 
-    /// The channels whose last message about the key, sent or still to be sent, is not that it is in `state`. An escalation
-    /// that was tried may have arrived, also if it was acknowledged since. A key
-    /// without any message is believed to be good.
+    /// The channels whose last message about the key, sent or still to be sent, is not that it is in `state`. A reminder or an
+    /// escalation that was tried may have arrived, also if it is not sent any more. A key without any message is believed
+    /// to be good.
     pub(super) fn outdated_channels(
         &self,
         key: IncidentKey<'_>,
@@ -268,7 +268,8 @@ impl<'t> Announcer<'t> {
         let mut statement = self.transaction.prepare(
             "SELECT o.content FROM outbox o JOIN incident i ON i.id = o.incident_id
              WHERE o.machine_id = ?1 AND o.channel_id = ?2
-               AND (o.state NOT IN (?3, ?4) OR o.state = ?4 AND o.attempts > 0 AND o.event = ?8)
+               AND (o.state NOT IN (?3, ?4) OR o.state = ?4 AND o.event IN (?8, ?9)
+                                               AND (o.attempts > 0 OR o.uncertain_since IS NOT NULL))
                AND i.kind = ?5 AND i.subject = ?6 AND o.event <> ?7
              ORDER BY o.id DESC LIMIT 1",
         )?;
@@ -282,7 +283,8 @@ impl<'t> Announcer<'t> {
                 key.kind,
                 key.subject,
                 EventKind::Summary.name(),
-                EventKind::Escalation.name()
+                EventKind::Escalation.name(),
+                EventKind::Reminder.name()
             ];
             let content: Option<String> = statement.query_optional(values, |row| row.get(0))?;
             let last = content.and_then(|content| serde_json::from_str::<Notice>(&content).ok());

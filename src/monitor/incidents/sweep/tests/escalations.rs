@@ -175,6 +175,28 @@ fn the_second_recipient_is_reminded_of_what_was_escalated() {
 }
 
 #[test]
+fn an_escalated_outage_that_ends_while_it_flaps_is_ended_by_the_message_that_it_is_steady() {
+    let mut rig = SweepRig::escalated(1);
+    rig.run(MINUTE * 3, &[]);
+    rig.pass(MINUTE * 40);
+    let outage =
+        "INSERT INTO incident (machine_id, kind, subject, planned, last_seen, began_at, ended_at, notified_at)
+                  VALUES (1, 'offline', '', 0, ?1, ?1, ?2, ?1)";
+    for minutes in [20, 10] {
+        let began = rig.now.minus(MINUTE * minutes);
+        rig.sql(outage, &[&began.0, &began.plus(MINUTE).0]);
+    }
+    rig.beat(id(1));
+    rig.run(MINUTE * 16, &[id(1)]);
+    rig.deliver();
+    assert_eq!(rig.announced(), ["offline", "flapping", "steady"]);
+    assert_eq!(rig.of_other(), sent(&["escalation", "steady"]), "although it wants no outages");
+    rig.run(MINUTE * 3, &[]);
+    rig.beat(id(1));
+    assert_eq!(rig.of_other(), sent(&["escalation", "steady"]), "of an outage that was not escalated");
+}
+
+#[test]
 fn an_outage_that_began_by_a_clock_that_was_ahead_is_escalated_in_time() {
     let mut rig = SweepRig::escalated(1);
     rig.now = rig.now.plus(HOUR * 24);
@@ -203,24 +225,19 @@ fn an_outage_that_was_announced_by_a_clock_that_was_ahead_is_escalated_in_time()
     assert_eq!(rig.of_other(), sent(&["escalation"]));
 }
 
+/// The announcement of the outage was refused. A mail that was handed over when the monitor was killed has no attempt.
 #[test]
-fn an_escalated_outage_that_ends_while_it_flaps_is_ended_by_the_message_that_it_is_steady() {
-    let mut rig = SweepRig::escalated(1);
-    rig.run(MINUTE * 3, &[]);
-    rig.pass(MINUTE * 40);
-    let outage =
-        "INSERT INTO incident (machine_id, kind, subject, planned, last_seen, began_at, ended_at, notified_at)
-                  VALUES (1, 'offline', '', 0, ?1, ?1, ?2, ?1)";
-    for minutes in [20, 10] {
-        let began = rig.now.minus(MINUTE * minutes);
-        rig.sql(outage, &[&began.0, &began.plus(MINUTE).0]);
+fn a_reminder_that_may_have_arrived_before_the_end_is_ended() {
+    for tried in ["attempts = 1", "uncertain_since = created_at"] {
+        let mut rig = SweepRig::escalated(1);
+        rig.sql("UPDATE recipient SET remind_every = 3600000 WHERE id = 1", &[]);
+        rig.run(MINUTE * 3, &[]);
+        rig.sql("UPDATE outbox SET state = 3", &[]);
+        rig.wait(HOUR);
+        rig.sweep();
+        rig.sql(&format!("UPDATE outbox SET {tried} WHERE event = 'reminder'"), &[]);
+        rig.take_on(1);
+        rig.beat(id(1));
+        assert_eq!(rig.announced(), ["offline", "online"], "{tried}");
     }
-    rig.beat(id(1));
-    rig.run(MINUTE * 16, &[id(1)]);
-    rig.deliver();
-    assert_eq!(rig.announced(), ["offline", "flapping", "steady"]);
-    assert_eq!(rig.of_other(), sent(&["escalation", "steady"]), "although it wants no outages");
-    rig.run(MINUTE * 3, &[]);
-    rig.beat(id(1));
-    assert_eq!(rig.of_other(), sent(&["escalation", "steady"]), "of an outage that was not escalated");
 }
