@@ -218,11 +218,11 @@ impl<'t> Announcer<'t> {
 
     /// Skips rows that are held (by a minimum outage or quiet hours) and were never tried. Rows that are due stay:
     /// only their courier is late. So does a mail that may have arrived before the monitor was restarted. A reminder that is
-    /// still to be sent says nothing true any more, nor does an escalation that was not tried.
+    /// still to be sent says nothing true any more, nor does an escalation that was not tried. A summary is about others, too.
     pub(super) fn skip_held(&self, outage: IncidentId) -> Result<(), StoreError> {
         self.transaction.execute(
             "UPDATE outbox SET state = ?3
-             WHERE incident_id = ?1 AND state = ?4 AND uncertain_since IS NULL
+             WHERE incident_id = ?1 AND state = ?4 AND uncertain_since IS NULL AND event <> ?7
                AND (attempts = 0 AND (due_at > ?2 OR event = ?6) OR event = ?5)",
             params![
                 outage.0,
@@ -230,7 +230,8 @@ impl<'t> Announcer<'t> {
                 DeliveryState::Skipped as i64,
                 DeliveryState::Waiting as i64,
                 EventKind::Reminder.name(),
-                EventKind::Escalation.name()
+                EventKind::Escalation.name(),
+                EventKind::Summary.name()
             ],
         )?;
         Ok(())

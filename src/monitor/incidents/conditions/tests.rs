@@ -379,6 +379,24 @@ fn a_service_that_mirrors_incidents_gets_each_that_existed_alone_and_its_end() {
     );
 }
 
+/// The summary belongs to the incident of its first condition, and names others. Those that PagerDuty got alone are skipped.
+#[test]
+fn a_summary_that_quiet_hours_hold_stays_when_its_first_condition_ends() {
+    let mut rig = ConditionRig::new();
+    rig.execute("UPDATE recipient SET quiet_from = 720, quiet_to = 720");
+    rig.execute(
+        "INSERT INTO channel (recipient_id, kind, target, created_at) VALUES (1, 'pagerduty', 'Farm', 0)",
+    );
+    rig.heartbeat["temp"] = 91.into();
+    rig.cameras(&[("gate", 9), ("yard", 0)]);
+    rig.beats_for(MINUTE * 20);
+    rig.heartbeat["temp"] = 50.into();
+    rig.beats_for(MINUTE * 5);
+    rig.cameras(&[("gate", 0), ("yard", 0)]);
+    rig.beats_for(MINUTE * 5);
+    assert_eq!(rig.messages(), ["2 conditions held before they were watched"]);
+}
+
 #[test]
 fn a_camera_that_failed_once_at_first_is_in_the_summary_too() {
     let mut rig = ConditionRig::new();
