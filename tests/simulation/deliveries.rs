@@ -19,7 +19,9 @@ impl Simulation {
     pub fn take_off(&mut self, job: DeliveryJob) -> Checked {
         let channel = usize::try_from(job.channel.id.0 - 1).expect("a channel");
         let machines: BTreeSet<i64> = job.message.notices.iter().map(|notice| notice.machine).collect();
-        let is_joined = job.channel.kind.is_for_people() && matches!(machines.len(), 1 | 5..);
+        let is_repetition = job.message.notices.iter().all(|notice| notice.news.is_repetition());
+        let is_joined =
+            job.channel.kind.is_for_people() && (is_repetition || matches!(machines.len(), 1 | 5..));
         let many = job.message.notices.len();
         if many > 1 && !is_joined {
             return Err(format!("{} notices in one message of channel {}", many, channel + 1));
@@ -40,11 +42,14 @@ impl Simulation {
                 return Err(format!("false: {message} says {notice:?} instead of {row:?}"));
             }
             row.attempted = true;
+            row.in_flight = true;
             row.id = Some(*id);
             rows.push(index);
         }
         let may_refuse = self.world.has_refusals && !self.is_calm;
-        let fate = self.receivers[channel].deliver(&mut self.rng, may_refuse);
+        let is_extra = rows.iter().all(|row| self.model.rows[*row].is_extra);
+        let rng = if is_extra { &mut self.of_people } else { &mut self.rng };
+        let fate = self.receivers[channel].deliver(rng, may_refuse);
         if let Some(received) = fate.received {
             self.schedule(received, Event::Receive(self.life, job.number));
         }
@@ -66,12 +71,15 @@ impl Simulation {
         if row.answered {
             return Err(format!("doubled: {message} was acknowledged"));
         }
+        if row.is_obsolete {
+            return Err(format!("false: {message} is sent again after its end: {row:?}"));
+        }
         if row.due > self.wall() && !self.world.has_steps {
             return Err(format!("early: {message} is due {} ms later", row.due - self.wall()));
         }
         let is_earlier = |&(other, earlier): &(usize, &Row)| {
             (earlier.channel, earlier.key.machine) == (row.channel, row.key.machine)
-                && !earlier.may_be_skipped
+                && (!earlier.may_be_skipped || earlier.in_flight)
                 && !earlier.answered
                 && !together.contains(&other)
                 && !self.may_overtake(row, earlier)
@@ -126,6 +134,8 @@ impl Simulation {
         for index in rows {
             self.counts.messages += 1;
             let row = &self.model.rows[index];
+            self.counts.reminders += u64::from(row.news == "reminder");
+            self.counts.escalations += u64::from(row.news == "escalation");
             let message = format!("{} {} at channel {}", row.key, row.news, channel + 1);
             trace::note(format!("received: {message}"));
             if row.received > 0 {
@@ -167,12 +177,11 @@ impl Simulation {
             self.receivers[in_flight.channel].failed_at = Some(self.t);
             trace::note(format!("channel {}: {result:?}", in_flight.channel + 1));
         }
-        let is_alone = in_flight.rows.len() == 1;
+        let (is_alone, wall) = (in_flight.rows.len() == 1, self.wall());
         for &row in &in_flight.rows {
             let row = &mut self.model.rows[row];
             let is_refused = is_alone && matches!(result, Err(DeliveryError::Never { .. }));
-            row.answered = result.is_ok() || is_refused;
-            row.dead = is_refused;
+            row.finished(result.is_ok(), is_refused, wall);
             row.may_repeat |= in_flight.is_received && result.is_err();
         }
         let result = result.map(|()| "ok".to_owned());
@@ -185,7 +194,9 @@ impl Simulation {
         let jobs: Vec<u64> = self.in_flight.keys().copied().collect();
         let mut cut = Vec::new();
         for job in jobs {
-            match self.rng.u8(..3) {
+            let is_extra = self.in_flight[&job].rows.iter().all(|row| self.model.rows[*row].is_extra);
+            let rng = if is_extra { &mut self.of_people } else { &mut self.rng };
+            match rng.u8(..3) {
                 0 if self.in_flight[&job].is_received || self.in_flight[&job].fate.received.is_none() => {
                     self.finish(job)?;
                 }
@@ -204,7 +215,7 @@ impl Simulation {
             self.finish(job)?;
         }
         if let Some((Ok(()), true)) = self.step(|process, _| process.dispatcher.mark()) {
-            self.model.marked();
+            self.model.marked(self.wall());
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! The monitor under a virtual clock and a seed: its own ingest, recorder, sweep, incidents, outbox and couriers on a real
 //! SQLite file, without threads. What was caused is compared with what each recipient received: nothing missing, doubled,
-//! false or late. Odd seeds have conditions (cameras, temperature, supply voltage) besides outages.
+//! false or late. Odd seeds have conditions (cameras, temperature, supply voltage) besides outages; most seeds have reminders,
+//! escalation, and people who acknowledge incidents.
 //!
 //! ```text
 //! SEED=123 cargo test --features monitor --test simulation one_seed -- --nocapture     prints what happens
@@ -13,11 +14,13 @@
 //! | `run` | the queue of events, the lives of the process, what devices send |
 //! | `devices`, `parts` | the causes: what devices send about themselves, and about their cameras and sensors |
 //! | `receivers`, `misfortunes` | how receivers answer, what else goes wrong |
+//! | `people` | acknowledgements |
 //! | `monitor`, `disk` | the monitor's process, which can crash at any write; the disk below SQLite |
 //! | `model` | what should be announced |
 //! | `deliveries` | what is received |
-//! | `trace` | the report of a failure |
+//! | `counts`, `trace` | the report, and that of a failure |
 
+mod counts;
 mod deliveries;
 mod devices;
 mod disk;
@@ -25,13 +28,15 @@ mod misfortunes;
 mod model;
 mod monitor;
 mod parts;
+mod people;
 mod receivers;
 mod run;
 mod setup;
 mod trace;
 mod world;
 
-use run::{Counts, Simulation};
+use counts::Counts;
+use run::Simulation;
 use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -56,6 +61,19 @@ const FOUND: [(u64, &str); 12] = [
     (2565, "a mail that may have arrived is held for longer than half an hour"),
     (90, "two outages with the same times after a step of the clock are sent in the wrong order"),
 ];
+
+/// The same since there are reminders and escalation, which the seeds above do without.
+const FOUND_WITH_PEOPLE: [(u64, &str); 4] = [
+    (41, "an incident that is not reminded of during a maintenance makes the reminders of the others due"),
+    (162, "the escalation of an outage that began by a clock that was ahead waits for that time"),
+    (67, "an escalation waits for a message that a minimum outage of its recipient holds"),
+    (73, "a reminder by mail that may have arrived before a kill has no end"),
+];
+
+/// Whether a seed may have reminders, escalation and acknowledgements.
+fn has_people(seed: u64) -> bool {
+    FOUND.iter().all(|(found, _)| *found != seed)
+}
 
 fn simulate(seed: u64, is_shown: bool) -> Result<Counts, String> {
     trace::begin(is_shown);
@@ -116,6 +134,9 @@ fn simulate_all(seeds: Range<u64>) -> Counts {
 fn two_hundred_seeds() {
     let counts = simulate_all(1..201);
     assert!(counts.conditions > 1000, "the simulation causes conditions: {counts:?}");
+    assert!(counts.reminders > 1000, "the simulation causes reminders: {counts:?}");
+    assert!(counts.escalations > 100, "the simulation causes escalations: {counts:?}");
+    assert!(counts.acknowledgements > 100, "the simulation causes acknowledgements: {counts:?}");
 }
 
 #[test]
@@ -135,7 +156,7 @@ fn many_seeds() {
 
 #[test]
 fn seeds_that_found_a_bug() {
-    for (seed, bug) in FOUND {
+    for (seed, bug) in FOUND.into_iter().chain(FOUND_WITH_PEOPLE) {
         if let Err(failure) = simulate(seed, false) {
             panic!("{bug}: {failure}");
         }

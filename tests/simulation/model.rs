@@ -11,11 +11,13 @@
 //! | `incidents` | what is announced of both |
 //! | `summary` | conditions that held when they were first judged |
 //! | `rows` | the messages that each channel must get |
+//! | `repetitions` | reminders, escalation and acknowledgement |
 
 mod conditions;
 mod incidents;
 mod late;
 mod outages;
+mod repetitions;
 mod rows;
 mod summary;
 
@@ -209,7 +211,7 @@ impl Model {
     pub fn observe(&mut self, entries: &[Entry], t: u64, wall: i64) -> Checked {
         for entry in entries {
             // A command, or the check before the clock was set back, may have written one.
-            let may_be_older = matches!(entry.kind.as_str(), "paused" | "shared_token");
+            let may_be_older = matches!(entry.kind.as_str(), "paused" | "shared_token" | "acknowledged");
             check(entry.at <= wall || may_be_older, || format!("{entry:?} is in the future"))?;
             match entry.kind.as_str() {
                 "offline" => self.went_offline(entry, t)?,
@@ -229,6 +231,7 @@ impl Model {
         }
         let summarised: Vec<&Entry> = entries.iter().filter(|entry| entry.kind == "summarised").collect();
         self.summarised(&summarised, t)?;
+        self.repeated(entries, t)?;
         let silent = self.announced_flapping;
         check(silent.is_none(), || format!("missed: {silent:?} flaps"))
     }

@@ -51,6 +51,16 @@ pub struct Entry {
     pub at: i64,
     /// Of an outage that begins.
     pub last_seen: Option<i64>,
+    /// Of a reminder or an escalation, which are no events.
+    pub repetition: Option<Repetition>,
+}
+
+/// A row of the outbox that repeats what is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Repetition {
+    pub channel: usize,
+    /// Of a reminder, from 1.
+    pub number: u32,
 }
 
 impl Entry {
@@ -69,6 +79,8 @@ struct Journal {
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
     event: i64,
+    /// Row of the outbox.
+    row: i64,
     /// Incidents that were not announced, and those that a summary included.
     unannounced: BTreeSet<i64>,
     summarised: BTreeSet<i64>,
@@ -205,6 +217,27 @@ impl Journal {
         let place = entries.iter().position(|entry| entry.kind == "steady").unwrap_or(entries.len());
         entries.splice(place..place, announced);
         entries.append(&mut summarised);
+        entries.append(&mut self.repetitions()?);
+        Ok(entries)
+    }
+
+    /// Reminders and escalations, in the order in which they were written.
+    fn repetitions(&mut self) -> rusqlite::Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        let mut statement = self.connection.prepare_cached(
+            "SELECT o.id, o.machine_id, i.kind, i.subject, o.created_at, NULL, o.event, o.channel_id, o.reminder
+             FROM outbox o CROSS JOIN incident i ON i.id = o.incident_id WHERE o.id > ?1 ORDER BY o.id",
+        )?;
+        let mut rows = statement.query([self.seen.row])?;
+        while let Some(row) = rows.next()? {
+            self.seen.row = row.get(0)?;
+            let kind: String = row.get(6)?;
+            if matches!(kind.as_str(), "reminder" | "escalation") {
+                let channel = usize::try_from(row.get::<_, i64>(7)? - 1).expect("a channel");
+                let repetition = Some(Repetition { channel, number: row.get(8)? });
+                entries.extend(entry(row, kind)?.map(|entry| Entry { repetition, ..entry }));
+            }
+        }
         Ok(entries)
     }
 
@@ -265,7 +298,7 @@ fn entry(row: &rusqlite::Row<'_>, kind: String) -> rusqlite::Result<Option<Entry
     let machine: i64 = row.get(1)?;
     let machine = usize::try_from(machine - 1).expect("a machine");
     let (at, last_seen) = (row.get(4)?, row.get(5)?);
-    Ok(part.map(|part| Entry { machine, part, kind, at, last_seen }))
+    Ok(part.map(|part| Entry { machine, part, kind, at, last_seen, repetition: None }))
 }
 
 /// A heartbeat as the daemon sends it.

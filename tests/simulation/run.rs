@@ -3,14 +3,15 @@
 mod life;
 mod sending;
 
+use crate::counts::Counts;
 use crate::devices::Device;
 use crate::disk::{self, Crash};
-use crate::model::{Checked, Model};
+use crate::model::{Checked, Key, Model};
 use crate::monitor::{Entry, Process, Seen, SharedNow};
 use crate::parts::Parts;
 use crate::receivers::{Fate, Receiver};
 use crate::trace;
-use crate::world::{MINUTE, RecipientPlan, SECOND, World, signed};
+use crate::world::{HOUR, MINUTE, RecipientPlan, SECOND, World, signed};
 use fastrand::Rng;
 use heartbeat_daemon::clock::{Moment, Now};
 use std::collections::BTreeMap;
@@ -56,6 +57,8 @@ pub enum Event {
     Heal,
     Start,
     EndOfStall,
+    /// A person acknowledges an incident.
+    Acknowledge,
 }
 
 /// A message that a courier is sending.
@@ -73,6 +76,8 @@ pub struct Simulation {
     /// For cameras and sensors: what is drawn for them changes nothing else. Even seeds have none; they are faster, and
     /// find what they found before there were any.
     pub of_parts: Rng,
+    /// The same for reminders, escalation and acknowledgements, which some seeds have.
+    pub of_people: Rng,
     pub world: World,
     pub model: Model,
     pub devices: Vec<Device>,
@@ -93,6 +98,8 @@ pub struct Simulation {
     pub partition_until: u64,
     /// A pause that may have been written before a crash: the machine, and from when to when.
     pub unsure_pause: Option<(usize, i64, i64)>,
+    /// Incidents, by their ids, that were acknowledged while no process ran, or perhaps before a crash.
+    pub unsure_acknowledged: Vec<(Key, i64)>,
     pub small_step_at: u64,
     pub counts: Counts,
     tokens: Vec<String>,
@@ -108,31 +115,6 @@ pub struct Simulation {
     directory: tempfile::TempDir,
 }
 
-/// What a simulation has seen.
-#[derive(Debug, Default, Clone, Copy)]
-pub struct Counts {
-    pub heartbeats: u64,
-    pub transitions: u64,
-    /// Conditions that began.
-    pub conditions: u64,
-    pub messages: u64,
-    pub repeated: u64,
-    pub crashes: u64,
-    pub milliseconds: u64,
-}
-
-impl Counts {
-    pub fn add(&mut self, other: Counts) {
-        self.heartbeats += other.heartbeats;
-        self.transitions += other.transitions;
-        self.conditions += other.conditions;
-        self.messages += other.messages;
-        self.repeated += other.repeated;
-        self.crashes += other.crashes;
-        self.milliseconds += other.milliseconds;
-    }
-}
-
 impl Simulation {
     pub fn new(seed: u64) -> Simulation {
         disk::reset(seed);
@@ -143,15 +125,23 @@ impl Simulation {
         if seed % 2 == 1 {
             world.add_parts(&mut of_parts);
         }
+        let mut of_people = Rng::with_seed(seed.rotate_left(32));
+        let has_people = crate::has_people(seed) && of_people.u8(..3) > 0;
+        if has_people {
+            world.add_repetitions(&mut of_people);
+        }
         let directory = tempfile::tempdir().expect("a directory");
         let recipients = std::mem::take(&mut world.recipients);
         let model = Model::new(&world, Vec::new());
-        let wall = 1_769_000_000_000 + rng.i64(0..86_400_000);
+        let some_day = 1_769_000_000_000 + rng.i64(0..86_400_000);
+        let before = of_people.i64(signed(HOUR / 2)..signed(3 * HOUR));
+        let wall = world.clock_change.map_or(some_day, |change| change.at - before);
         let begin = Instant::now();
         let now = Now { monotonic: begin, wall: Moment(wall) };
         let mut simulation = Simulation {
             rng,
             of_parts,
+            of_people,
             world,
             model,
             devices: Vec::new(),
@@ -167,6 +157,7 @@ impl Simulation {
             stalled_since: 0,
             partition_until: 0,
             unsure_pause: None,
+            unsure_acknowledged: Vec::new(),
             small_step_at: 0,
             counts: Counts::default(),
             tokens: Vec::new(),
@@ -181,6 +172,9 @@ impl Simulation {
             directory,
         };
         simulation.populate(recipients);
+        if has_people {
+            simulation.schedule(10 * MINUTE, Event::Acknowledge);
+        }
         simulation
     }
 
@@ -296,6 +290,7 @@ impl Simulation {
             }
             Event::Start => return self.start(),
             Event::EndOfStall => self.end_of_stall(),
+            Event::Acknowledge => return self.acknowledge(),
         }
         Ok(())
     }
@@ -374,7 +369,7 @@ impl Simulation {
             return Ok(());
         }
         if healthy {
-            self.model.marked();
+            self.model.marked(self.wall());
         }
         let sleep = u64::try_from(sleep.as_nanos().div_ceil(1_000_000)).unwrap_or(MINUTE);
         self.schedule(sleep, Event::Round(self.life, self.round));

@@ -1,6 +1,6 @@
 //! The database before the monitor starts for the first time, made as the commands make it.
 
-use crate::world::{MachinePlan, RecipientPlan};
+use crate::world::{EscalationPlan, MachinePlan, QuietPlan, RecipientPlan};
 use heartbeat_daemon::clock::Moment;
 use heartbeat_daemon::monitor::conditions::catalogue::Condition;
 use heartbeat_daemon::monitor::conditions::settings::{Scope, ScopedChange, SettingChange};
@@ -9,10 +9,10 @@ use heartbeat_daemon::monitor::notify::channel::{ChannelKind, ChannelOptions};
 use heartbeat_daemon::monitor::notify::channels::NewChannel;
 use heartbeat_daemon::monitor::notify::choices::Selection;
 use heartbeat_daemon::monitor::notify::quiet_hours::QuietHours;
-use heartbeat_daemon::monitor::notify::recipients::Preferences;
+use heartbeat_daemon::monitor::notify::recipients::{Escalation, Preferences};
 use heartbeat_daemon::monitor::notify::topic::Topic;
 use heartbeat_daemon::monitor::store::Store;
-use heartbeat_daemon::monitor::zone::Clock;
+use heartbeat_daemon::monitor::zone::{Clock, ZONES, Zone};
 use std::path::Path;
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ pub fn conditions(store: &Store, now: Moment) {
 
 /// Adds the recipients and their channels; who has chosen a group without machines gets all machines.
 pub fn recipients(store: &Store, machines: &[MachinePlan], plans: &mut [RecipientPlan], now: Moment) {
-    for plan in plans {
+    for plan in &mut *plans {
         plan.group = plan.group.filter(|group| machines.iter().any(|machine| machine.group == *group));
         let selection = match plan.group {
             None => Selection::All,
@@ -55,9 +55,9 @@ pub fn recipients(store: &Store, machines: &[MachinePlan], plans: &mut [Recipien
         let preferences = Preferences {
             events: Topic::ALL.into_iter().filter(|event| plan.events.contains(&event.name())).collect(),
             clock: None,
-            quiet: plan.quiet.map(|(from, to)| QuietHours { from, to, clock: Clock::UTC }),
+            quiet: plan.quiet.map(|quiet| QuietHours { from: quiet.from, to: quiet.to, clock: clock(quiet) }),
             min_outage: Duration::from_millis(plan.min_outage),
-            remind_every: None,
+            remind_every: plan.remind_every.map(Duration::from_millis),
             escalation: None,
         };
         store.add_recipient(&plan.name, &selection, &preferences, now).expect("a recipient");
@@ -73,4 +73,16 @@ pub fn recipients(store: &Store, machines: &[MachinePlan], plans: &mut [Recipien
             store.add_channel(Some(&plan.name), &channel, now).expect("a channel");
         }
     }
+    for plan in &*plans {
+        if let Some(EscalationPlan { to, after }) = plan.escalation {
+            let escalation = Escalation { to: plans[to].name.clone(), after: Duration::from_millis(after) };
+            let change = |wants: &mut Preferences| wants.escalation = Some(escalation);
+            store.change_recipient(&plan.name, None, now, change).expect("an escalation");
+        }
+    }
+}
+
+fn clock(quiet: QuietPlan) -> Clock {
+    let berlin = || Zone::read(Path::new(ZONES), "Europe/Berlin").expect("tzdata");
+    quiet.change.map_or(Clock::UTC, |_| Clock::Zone(berlin()))
 }

@@ -25,6 +25,7 @@ pub struct World {
     pub has_steps: bool,
     /// Receivers refuse some messages for good.
     pub has_refusals: bool,
+    pub clock_change: Option<ClockChange>,
 }
 
 pub struct MachinePlan {
@@ -53,11 +54,67 @@ pub struct RecipientPlan {
     /// `None`: all machines.
     pub group: Option<&'static str>,
     pub events: Vec<&'static str>,
-    /// Minutes of the day, UTC.
-    pub quiet: Option<(u16, u16)>,
+    pub quiet: Option<QuietPlan>,
     pub min_outage: u64,
     /// Kinds of channel.
     pub channels: Vec<&'static str>,
+    /// Interval of reminders.
+    pub remind_every: Option<u64>,
+    pub escalation: Option<EscalationPlan>,
+}
+
+/// Quiet hours, in minutes of the day.
+#[derive(Debug, Clone, Copy)]
+pub struct QuietPlan {
+    pub from: u16,
+    pub to: u16,
+    /// By the clock in Berlin, which is changed during the simulation; `None`: by UTC.
+    pub change: Option<ClockChange>,
+}
+
+/// The begin or the end of summer time.
+#[derive(Debug, Clone, Copy)]
+pub struct ClockChange {
+    pub at: i64,
+    /// Time ahead of UTC.
+    before: u64,
+    after: u64,
+}
+
+/// In Berlin, on 2026-03-29 and 2026-10-25.
+const CLOCK_CHANGES: [ClockChange; 2] = [
+    ClockChange { at: 1_774_746_000_000, before: HOUR, after: 2 * HOUR },
+    ClockChange { at: 1_792_890_000_000, before: 2 * HOUR, after: HOUR },
+];
+
+impl QuietPlan {
+    fn is_quiet(self, at: i64) -> bool {
+        let ahead = |change: ClockChange| if at < change.at { change.before } else { change.after };
+        let local = at + signed(self.change.map_or(0, ahead));
+        let minute = local.div_euclid(signed(MINUTE)).rem_euclid(1440);
+        let (from, to) = (i64::from(self.from), i64::from(self.to));
+        if from < to { (from..to).contains(&minute) } else { minute >= from || minute < to }
+    }
+
+    /// `at` itself if it is not quiet then.
+    pub fn end(self, at: i64) -> i64 {
+        if !self.is_quiet(at) {
+            return at;
+        }
+        let mut end = at - at.rem_euclid(signed(MINUTE));
+        while self.is_quiet(end) {
+            end += signed(MINUTE);
+        }
+        end
+    }
+}
+
+/// What is not acknowledged goes to another recipient.
+#[derive(Debug, Clone, Copy)]
+pub struct EscalationPlan {
+    /// By its place in the list of recipients.
+    pub to: usize,
+    pub after: u64,
 }
 
 /// What happens to the monitor, or to all devices.
@@ -121,6 +178,7 @@ impl World {
             every: pick(rng, &[2, 10, 40]) * MINUTE,
             has_steps,
             has_refusals,
+            clock_change: None,
         }
     }
 
@@ -135,6 +193,23 @@ impl World {
         }
         for recipient in &mut self.recipients {
             recipient.events.extend(TOPICS.into_iter().filter(|_| rng.u8(..3) > 0));
+        }
+    }
+
+    /// Adds reminders and escalation; in some simulations summer time begins or ends.
+    pub fn add_repetitions(&mut self, rng: &mut Rng) {
+        let all = self.recipients.len();
+        let may_hold = !self.misfortunes.contains(&Misfortune::StepBack);
+        self.clock_change = (may_hold && rng.u8(..3) == 0).then(|| pick(rng, &CLOCK_CHANGES));
+        for (index, recipient) in self.recipients.iter_mut().enumerate() {
+            recipient.remind_every = (rng.u8(..3) > 0).then(|| pick(rng, &[5, 10, 30]) * MINUTE);
+            if all > 1 && rng.u8(..3) > 0 {
+                let to = (index + rng.usize(1..all)) % all;
+                recipient.escalation = Some(EscalationPlan { to, after: pick(rng, &[1, 5, 20]) * MINUTE });
+            }
+            if self.clock_change.is_some() && rng.bool() {
+                recipient.quiet = Some(quiet_night(rng, self.clock_change));
+            }
         }
     }
 }
@@ -164,10 +239,25 @@ fn recipient(rng: &mut Rng, number: usize, may_hold: bool) -> RecipientPlan {
         name: format!("r{number}"),
         group: (rng.u8(..3) == 0).then(|| pick(rng, &GROUPS)),
         events,
-        quiet: (may_hold && rng.u8(..4) == 0).then(|| (from, (from + rng.u16(10..200)) % 1440)),
+        quiet: (may_hold && rng.u8(..4) == 0).then(|| {
+            let to = (from + rng.u16(10..200)) % 1440;
+            QuietPlan { from, to, change: None }
+        }),
         min_outage: if may_hold && rng.u8(..3) == 0 { rng.u64(3..=20) * MINUTE } else { 0 },
         channels: KINDS.into_iter().filter(|_| rng.u8(..2) == 0).collect(),
+        remind_every: None,
+        escalation: None,
     }
+}
+
+/// Before, at or after the change of the clock.
+fn quiet_night(rng: &mut Rng, change: Option<ClockChange>) -> QuietPlan {
+    // No clock shows the times from 02:00 to 03:00 in March, and each one shows them twice in October.
+    let shown = |minute: u16| if (120..=180).contains(&minute) { minute + 60 } else { minute };
+    let from = rng.u16(22 * 60..28 * 60) % 1440;
+    let to = shown((from + rng.u16(20..180)) % 1440);
+    let from = if shown(from) == from { from } else { from - 60 };
+    QuietPlan { from, to, change }
 }
 
 pub fn pick<T: Copy>(rng: &mut Rng, of: &[T]) -> T {

@@ -1,6 +1,7 @@
 //! Conditions: hold time and hysteresis by docs/conditions.md, from what heartbeats said of a machine's parts.
 
 use super::incidents::Incident;
+use super::repetitions::{Bounds, RepetitionEnd};
 use super::{Checked, Key, Model, Status, check};
 use crate::monitor::Entry;
 use crate::parts::{Part, Reading};
@@ -143,11 +144,15 @@ impl Model {
             return Err(format!("false alarm: {key} begins, and {:?}", self.watched.get(&key)));
         };
         watch.is_recorded = true;
+        let first_row = self.rows.len();
         let announced = !machine.is_in_maintenance(entry.at) && !watch.existed;
         let incident = Incident {
             began: entry.at,
             ended: None,
             announced,
+            notified: Bounds::at(entry.at),
+            is_acknowledged: false,
+            first_row,
             planned: false,
             since: watch.since.min(entry.at),
             existed: watch.existed,
@@ -173,7 +178,9 @@ impl Model {
             return Err(format!("false: {key} ends, and no incident is open"));
         };
         incident.ended = Some(entry.at);
-        if incident.is_alarm() {
+        let is_alarm = incident.is_alarm();
+        self.end_repetitions(key, RepetitionEnd::Ended);
+        if is_alarm {
             self.announce_alarm(key, edges, "condition_ended", entry.at, t);
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! The incidents of a machine and of each of its parts, and what is announced of them: the same rules for all.
 
+use super::repetitions::Bounds;
 use super::{Checked, Key, Model, Status, check};
 use crate::monitor::Entry;
 use crate::parts::Part;
@@ -12,6 +13,11 @@ pub struct Incident {
     pub(super) began: i64,
     pub(super) ended: Option<i64>,
     pub(super) announced: bool,
+    /// When it was, if it was.
+    pub(super) notified: Bounds,
+    pub(super) is_acknowledged: bool,
+    /// Of the messages, those about it are not before this one.
+    pub(super) first_row: usize,
     pub(super) planned: bool,
     /// The last heartbeat before an outage; when a condition began to hold.
     pub(super) since: i64,
@@ -95,6 +101,7 @@ impl Model {
             return Err(format!("{entry:?} without such an incident"));
         };
         incident.announced = true;
+        incident.notified = Bounds::at(entry.at);
         if !history.flapping {
             self.enqueue(key, news, news, entry.at, t);
         }
@@ -141,11 +148,18 @@ impl Model {
         }
     }
 
+    pub(super) fn may_forget_future_incidents(&mut self, wall: i64) {
+        for incident in self.histories.values_mut().flat_map(|history| &mut history.incidents) {
+            incident.notified.may_be_set_back(wall);
+        }
+    }
+
     pub(super) fn forget_future_incidents(&mut self, wall: i64) {
         for history in self.histories.values_mut() {
             history.steady_at = history.steady_at.map(|at| at.min(wall));
             for incident in &mut history.incidents {
                 incident.began = incident.began.min(wall);
+                incident.notified.set_back(wall);
                 incident.ended = incident.ended.map(|at| at.min(wall));
             }
         }

@@ -121,6 +121,7 @@ impl Model {
         if healthy {
             self.check_announced(wall)?;
             self.check_summary(wall)?;
+            self.check_repetitions(wall, entries)?;
         }
         Ok(())
     }
@@ -131,6 +132,12 @@ impl Model {
             row.due -= row.created - wall;
             row.created = wall;
             row.ready = row.ready.max(t + u64::try_from(row.due - wall).unwrap_or(0));
+        }
+        for row in &mut self.rows {
+            row.written.set_back(wall);
+            if let Some(settled) = &mut row.settled {
+                settled.set_back(wall);
+            }
         }
         for machine in &mut self.machines {
             machine.since = machine.since.min(wall);

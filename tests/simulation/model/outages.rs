@@ -1,6 +1,7 @@
 //! Outages: each change of a machine's status must have a cause.
 
 use super::incidents::Incident;
+use super::repetitions::{Bounds, RepetitionEnd};
 use super::{Checked, Machine, Model, Pending, Status, check};
 use crate::monitor::Entry;
 
@@ -21,12 +22,16 @@ impl Model {
     }
 
     fn begin_outage(&mut self, entry: &Entry, since: i64, announced: bool, planned: bool) -> usize {
+        let first_row = self.rows.len();
         let history = self.history_mut(entry.key());
         let edges = history.edges(entry.at);
         history.incidents.push(Incident {
             began: entry.at,
             ended: None,
             announced,
+            notified: Bounds::at(entry.at),
+            is_acknowledged: false,
+            first_row,
             planned,
             since,
             existed: false,
@@ -46,7 +51,9 @@ impl Model {
         let (edges, flapping) = (history.edges(entry.at), history.flapping);
         let Some(outage) = history.open_mut() else { return Ok(()) };
         outage.ended = Some(entry.at);
-        if outage.is_alarm() {
+        let is_alarm = outage.is_alarm();
+        self.end_repetitions(entry.key(), RepetitionEnd::Ended);
+        if is_alarm {
             self.announce_alarm(entry.key(), edges, "online", entry.at, t);
         } else if !flapping {
             self.announce_end(entry.key(), "online", entry.at, t);
@@ -65,6 +72,7 @@ impl Model {
             Some(outage) => {
                 outage.planned = true;
                 self.skip_held(entry.key(), entry.at, None);
+                self.hide_repetitions(entry.key());
             }
             None => _ = self.begin_outage(entry, entry.at, !is_quiet, true),
         }

@@ -1,5 +1,6 @@
 //! The messages that each channel must get.
 
+use super::repetitions::Bounds;
 use super::{Key, Model};
 use crate::parts::Part;
 use crate::world::{HOUR, MINUTE, signed};
@@ -29,13 +30,18 @@ pub struct Row {
     pub ready: u64,
     pub incident: usize,
     /// A check that met a fault may have made it due, because it was written by a clock that was ahead.
-    may_be_due: bool,
+    pub may_be_due: bool,
     /// It was held, and is not sent any more: certainly, and perhaps.
     pub skipped: bool,
     pub may_be_skipped: bool,
     /// The receiver refused it for good.
     pub dead: bool,
     pub attempted: bool,
+    pub in_flight: bool,
+    /// What it says was over before it was delivered: a delivery that fails is not repeated.
+    pub is_obsolete: bool,
+    /// Only recipients with reminders and escalation get it: what is drawn for it changes nothing else.
+    pub is_extra: bool,
     /// `X-Webhook-Id`.
     pub id: Option<i64>,
     pub received: u32,
@@ -43,6 +49,9 @@ pub struct Row {
     pub answered: bool,
     /// And the database knows it.
     pub marked: bool,
+    /// When it was written, and when it was delivered or given up, by the monitor's clock.
+    pub written: Bounds,
+    pub settled: Option<Bounds>,
     /// The answer was lost: it may come again.
     pub may_repeat: bool,
 }
@@ -64,7 +73,9 @@ impl Model {
     /// What the last message on this channel says of the machine or its part; `None` = it flaps. `all`: with messages that
     /// may be skipped.
     pub fn believed(&self, channel: usize, key: Key, all: bool) -> Option<&'static str> {
-        let is_sent = |row: &Row| !row.dead && !row.skipped && (all || !row.may_be_skipped);
+        let may_be_sent = |row: &Row| !row.skipped && (all || !row.may_be_skipped);
+        let may_have_arrived = |row: &Row| row.received > 0 || all && row.attempted;
+        let is_sent = |row: &Row| !row.dead && (may_have_arrived(row) || may_be_sent(row));
         let counts = |row: &&Row| row.channel == channel && row.key == key && is_sent(row);
         let good = if key.part == Part::Machine { "online" } else { "condition_ended" };
         let last = self.rows.iter().rev().filter(|row| row.news != "summary").find(counts);
@@ -97,7 +108,9 @@ impl Model {
         let since = incident_since.unwrap_or(at);
         let value = incident.and_then(|incident| incident.value);
         for channel in 0..self.channels.len() {
-            let notified = [true, false].map(|all| self.is_notified(channel, key, (news, state), all));
+            let chosen = [true, false].map(|all| self.is_notified(channel, key, (news, state), all));
+            let owed = [true, false].map(|all| self.is_owed_an_end(channel, key, (news, state), all));
+            let notified = [0, 1].map(|all| chosen[all] || owed[all]);
             if notified == [false; 2] {
                 continue;
             }
@@ -106,7 +119,9 @@ impl Model {
             let due = if is_held { since + signed(recipient.min_outage) } else { at };
             let last_seen = (news != "steady").then_some(since);
             let may_be_skipped = notified != [true; 2];
-            let row = Row { last_seen, value, may_be_skipped, ..self.row(channel, key, news, state, at) };
+            let is_extra = chosen == [false; 2];
+            let row =
+                Row { last_seen, value, may_be_skipped, is_extra, ..self.row(channel, key, news, state, at) };
             self.push(row, due, t);
         }
     }
@@ -126,14 +141,22 @@ impl Model {
     }
 
     /// A message that is due at `due`, or when quiet hours are over.
-    fn push(&mut self, mut row: Row, due: i64, t: u64) {
+    pub(super) fn push(&mut self, mut row: Row, due: i64, t: u64) {
         let recipient = &self.recipients[self.channels[row.channel].recipient];
-        row.due = end_of_quiet(recipient.quiet, due.max(row.at));
+        let due = due.max(row.at);
+        row.due = recipient.quiet.map_or(due, |quiet| quiet.end(due));
         row.ready = t + (row.due - row.at).unsigned_abs();
         self.rows.push(row);
     }
 
-    fn row(&self, channel: usize, key: Key, news: &'static str, state: &'static str, at: i64) -> Row {
+    pub(super) fn row(
+        &self,
+        channel: usize,
+        key: Key,
+        news: &'static str,
+        state: &'static str,
+        at: i64,
+    ) -> Row {
         Row {
             channel,
             key,
@@ -152,15 +175,20 @@ impl Model {
             may_be_skipped: false,
             dead: false,
             attempted: false,
+            in_flight: false,
+            is_obsolete: false,
+            is_extra: false,
             id: None,
             received: 0,
             answered: false,
             marked: false,
+            written: Bounds::at(at),
+            settled: None,
             may_repeat: false,
         }
     }
 
-    fn last_incident(&self, key: Key) -> usize {
+    pub(super) fn last_incident(&self, key: Key) -> usize {
         self.history(key).map_or(0, |history| history.incidents.len())
     }
 
@@ -179,9 +207,14 @@ impl Model {
 
     /// A check met a fault, or crashed: it may have noticed that the clock was set back to `wall`.
     pub fn may_forget_the_future(&mut self, wall: i64) {
-        for row in self.rows.iter_mut().filter(|row| row.created > wall) {
-            row.may_be_due = true;
+        for row in &mut self.rows {
+            row.may_be_due |= row.created > wall;
+            row.written.may_be_set_back(wall);
+            if let Some(settled) = &mut row.settled {
+                settled.may_be_set_back(wall);
+            }
         }
+        self.may_forget_future_incidents(wall);
     }
 
     /// The clock was set back to `wall`: what is held until a time of the day is held for longer.
@@ -198,17 +231,20 @@ impl Model {
         }
     }
 
-    /// The couriers have written all answers.
-    pub fn marked(&mut self) {
+    /// The couriers have written all answers, at `wall` by the monitor's clock.
+    pub fn marked(&mut self, wall: i64) {
         for row in self.rows.iter_mut().filter(|row| row.answered) {
+            row.settled_by(wall);
             row.marked = true;
             row.may_repeat = false;
         }
     }
 
-    /// The process has ended: what it had not written is repeated.
-    pub fn ended(&mut self) {
+    /// The process has ended, at `wall` by its clock: what it had not written is repeated.
+    pub fn ended(&mut self, wall: i64) {
         for row in self.rows.iter_mut().filter(|row| row.attempted && !row.marked) {
+            row.settled_by(wall);
+            row.in_flight = false;
             row.may_repeat = true;
         }
     }
@@ -219,16 +255,26 @@ impl Model {
             let is_settled = row.id.is_some_and(|id| settled.contains(&id));
             row.marked = is_settled;
             row.answered = is_settled;
+            row.settled = row.settled.filter(|_| is_settled);
             row.dead &= is_settled;
         }
     }
 }
 
-fn end_of_quiet(quiet: Option<(u16, u16)>, at: i64) -> i64 {
-    let Some((from, to)) = quiet else { return at };
-    let minute = signed(MINUTE);
-    let day = 1440 * minute;
-    let (from, to, now) = (i64::from(from) * minute, i64::from(to) * minute, at.rem_euclid(day));
-    let is_quiet = if from < to { (from..to).contains(&now) } else { now >= from || now < to };
-    if is_quiet { at + (to - now).rem_euclid(day) } else { at }
+impl Row {
+    /// A courier has the result.
+    pub fn finished(&mut self, is_delivered: bool, is_refused: bool, wall: i64) {
+        self.in_flight = false;
+        self.answered = is_delivered || is_refused;
+        self.dead = is_refused;
+        // A reminder counts from what was given up, too.
+        self.settled = self.answered.then_some(if is_refused { self.written } else { Bounds::at(wall) });
+    }
+
+    /// What is answered is in the database now.
+    fn settled_by(&mut self, wall: i64) {
+        if let Some(settled) = self.settled.as_mut().filter(|_| !self.marked && !self.dead) {
+            settled.include(wall);
+        }
+    }
 }

@@ -43,6 +43,7 @@ impl Simulation {
                 self.model.machines[machine].pause(from, until);
             }
         }
+        self.find_acknowledged();
         self.disturbed_at = self.t;
         let interval = u64::try_from(self.world.check_interval.as_millis()).expect("short");
         self.schedule(TICK, Event::Tick(self.life));
@@ -62,6 +63,19 @@ impl Simulation {
             self.model.found_judged(machine, |condition| judged & i64::from(condition.bit()) != 0)?;
         }
         Ok(())
+    }
+
+    /// Which incidents the database has as acknowledged, if that is not known.
+    fn find_acknowledged(&mut self) {
+        let Some(process) = &self.process else { return };
+        for (key, id) in std::mem::take(&mut self.unsure_acknowledged) {
+            let sql =
+                format!("SELECT count(*) FROM incident WHERE id = {id} AND acknowledged_at IS NOT NULL");
+            if process.query(&sql) > 0 {
+                trace::note(format!("{key} is acknowledged"));
+                self.model.acknowledged(key);
+            }
+        }
     }
 
     fn check_file(&mut self) -> Checked {
@@ -96,7 +110,7 @@ impl Simulation {
         self.life += 1;
         self.in_flight.clear();
         self.stalled_until = None;
-        self.model.ended();
+        self.model.ended(self.wall());
         self.disturbed_at = self.t;
         self.schedule(down, Event::Start);
     }
