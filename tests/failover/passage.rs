@@ -3,6 +3,7 @@
 use crate::rig::{Plan, Rig, active, health};
 use crate::support::https::Authority;
 use crate::support::net::Net;
+use crate::support::request::Request;
 use crate::support::server::{Reply, Server};
 use std::any::Any;
 use std::time::Duration;
@@ -24,7 +25,9 @@ fn behind(plan: Plan, open: impl FnOnce(&Net) -> Box<dyn Any>) -> Option<(Rig, B
 
 /// The heartbeat moves to wlan1, then the whole device does, and TCP probes do not bring it back.
 fn moves_to_wlan1(rig: &Rig, eth0: &str) {
-    rig.next_over("wlan1");
+    // Its event comes first: it would look like one of the time in which it stays.
+    let is_event = |request: &Request| request.is_live() && request.reason() == "failover";
+    rig.server.request_that(|request| is_event(request) && rig.came_over(request, "wlan1"));
     rig.wait("eth0 is given up", |seen| health(seen, "eth0") == eth0 && active(seen) == "wlan1");
     rig.stays(Duration::from_secs(4), "wlan1");
     rig.wait("eth0 stays given up", |seen| health(seen, "eth0") == eth0 && active(seen) == "wlan1");
