@@ -1,7 +1,6 @@
 //! Channels that people read: Telegram, ntfy, mail.
 
 use crate::rig::{DELIVERED, MINUTE, Rig, WAITING};
-use crate::support::eventually;
 use crate::support::https::{Authority, SelfSigned};
 use crate::support::mail::{MailServer, Manner};
 use crate::support::server::{Reply, Server};
@@ -149,9 +148,8 @@ fn a_common_message_that_is_refused_is_sent_for_each_machine() {
     assert!(server.request().json()["text"].to_string().contains("6 machines offline"));
     rig.eventually_row(1, "it is sent alone", |row| row.attempts == 1);
     // Four messages come within 15 s.
-    eventually("the others are delivered", || {
-        rig.wait(MINUTE);
-        rig.rows().iter().filter(|row| row.state == DELIVERED).count() == 5
+    rig.eventually_as_minutes_pass("the others are delivered", |rows| {
+        rows.iter().filter(|row| row.state == DELIVERED).count() == 5
     });
     rig.eventually_row(3, "given up", |row| row.state == crate::rig::DEAD);
 }

@@ -140,6 +140,16 @@ impl Rig {
         self.poke.poke();
     }
 
+    /// Waits until it holds, while the clock advances a minute each 100 ms: an attempt that is on its way when the clock moves
+    /// counts its pause from after that. A clock that ran faster on a busy machine would abandon the messages after a day.
+    pub fn eventually_as_minutes_pass(&self, what: &str, holds: impl Fn(&[Row]) -> bool) {
+        eventually(what, || {
+            self.wait(MINUTE);
+            std::thread::sleep(Duration::from_millis(100));
+            holds(&self.rows())
+        });
+    }
+
     /// Sets the wall clock to this much later than it should be, and lets the couriers see it.
     pub fn set_clock_ahead(&self, by: Duration) {
         let by = u64::try_from(by.as_millis()).expect("a duration");

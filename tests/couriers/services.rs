@@ -2,7 +2,6 @@
 //! limit, its rate limit, and which of its errors are permanent.
 
 use crate::rig::{DEAD, DELIVERED, HOUR, MINUTE, Rig, WAITING};
-use crate::support::eventually;
 use crate::support::request::Request;
 use crate::support::server::{Reply, Server};
 use heartbeat_daemon::monitor::notify::NotifySettings;
@@ -442,9 +441,8 @@ fn a_service_that_refuses_one_name_gets_the_other_machines_and_stays_in_use() {
     let mut rig = service.rig(99, &server);
     rig.lose(1..=6);
     rig.eventually_row(1, "it is sent alone", |row| row.attempts >= 1);
-    eventually("the others are delivered", || {
-        rig.wait(MINUTE);
-        rig.rows().iter().filter(|row| row.state == DELIVERED).count() == 5
+    rig.eventually_as_minutes_pass("the others are delivered", |rows| {
+        rows.iter().filter(|row| row.state == DELIVERED).count() == 5
     });
     rig.eventually_row(3, "given up", |row| row.state == DEAD);
 }
