@@ -35,7 +35,12 @@ impl Scheduled {
             return now.plus(self.due.since(written).min(longest));
         }
         let is_misdated = self.created > now || self.due > now.plus(LONGEST_RETRY);
-        if self.is_retry && is_misdated { now } else { self.due }
+        match self.handed_over {
+            // The clock may have been set back by several steps since its result.
+            Some(_) => self.due.min(now.plus(UNKNOWN_HOLD)),
+            None if self.is_retry && is_misdated => now,
+            None => self.due,
+        }
     }
 
     fn new_expiry(&self, due: Moment, now: Moment) -> Moment {
@@ -48,13 +53,17 @@ impl Scheduled {
 /// After the clock went back: rows that were written later than now count as written now. A row that is held, by a
 /// minimum outage or by quiet hours, or a mail that may have arrived, is held for as long from now, and until its
 /// recipient's quiet hours are over by the new clock. Retries that a clock which was ahead has scheduled are due now.
-/// Leases end as they would have. The next reminder counts from the last message about an open incident.
+/// A mail that may have arrived is never held for longer than [`UNKNOWN_HOLD`]. Leases end as they would have. The next
+/// reminder counts from the last message about an open incident.
 pub fn forget_the_future(transaction: &Transaction<'_>, now: Moment) -> Result<(), StoreError> {
-    let values = params![now.0, milliseconds(LONGEST_RETRY), milliseconds(EXPIRES_AFTER)];
+    let (retry, expiry, hold) =
+        (milliseconds(LONGEST_RETRY), milliseconds(EXPIRES_AFTER), milliseconds(UNKNOWN_HOLD));
+    let values = params![now.0, retry, expiry, hold];
     let sql = format!(
         "SELECT id, channel_id, attempts > 0, created_at, uncertain_since, due_at, expires_at FROM outbox
          WHERE {UNDELIVERED} AND (created_at > ?1 OR uncertain_since > ?1 OR due_at > ?1 + ?2
-                                    OR expires_at > max(due_at, ?1) + ?3)"
+                                    OR expires_at > max(due_at, ?1) + ?3
+                                    OR uncertain_since IS NOT NULL AND due_at > ?1 + ?4)"
     );
     let rows: Vec<Scheduled> = transaction.query_all(&sql, values, |row| {
         let moment = |index| row.get(index).map(Moment);
@@ -128,6 +137,7 @@ mod tests {
             ("a mail that may have arrived", row(true, -5, Some(-1), 29), 29),
             ("such a mail, being sent now", row(true, -5, Some(0), -1), -1),
             ("such a mail, handed over an hour ahead", row(true, -5, Some(60), 90), 30),
+            ("such a mail, and the clock was ahead at its result", row(true, -95, Some(-90), 90), 30),
             (
                 "such a mail, and the clock was set forward before its result",
                 row(true, -5, Some(60), 900),
