@@ -7,7 +7,7 @@
 use crate::clock::Moment;
 use crate::duration::go_seconds;
 use crate::monitor::incidents::policy::{AFTER_ISOLATION, MASS_OUTAGE, is_doubtful};
-use crate::monitor::incidents::table::{UnannouncedOutage, unannounced};
+use crate::monitor::incidents::table::UnannouncedOutage;
 use crate::monitor::machine::{DeviceServer, MachineId, MachineStatus};
 use crate::monitor::store::sql::{Connection, params};
 use crate::monitor::store::{Store, StoreError};
@@ -28,18 +28,20 @@ pub struct Isolated {
     pub names: Vec<String>,
 }
 
-/// `None`: it hears enough of them.
-fn isolated(connection: &Connection<'_>, now: Moment) -> Result<Option<Isolated>, StoreError> {
-    let silent: Vec<_> = unannounced(connection, now)?.into_iter().filter(is_heard_elsewhere).collect();
-    let Some(since) = silent.iter().map(|outage| outage.last_seen).max() else { return Ok(None) };
-    // Below that, nobody has to be counted.
-    let heard = if silent.len() < MASS_OUTAGE { usize::MAX } else { heard(connection)? };
-    if !is_doubtful(silent.len(), heard) {
-        return Ok(None);
-    }
-    let names = silent.iter().take(MOST_NAMES).map(|outage| name(connection, outage.machine));
-    let names = names.collect::<Result<_, _>>()?;
-    Ok(Some(Isolated { silent: silent.len(), heard, since, names }))
+/// `None`: it hears enough of them. `outages` are all that are not announced.
+fn isolated(store: &Store, outages: &[UnannouncedOutage]) -> Result<Option<Isolated>, StoreError> {
+    let silent: Vec<_> = outages.iter().filter(|outage| is_heard_elsewhere(outage)).collect();
+    let since = silent.iter().map(|outage| outage.last_seen).max();
+    let Some(since) = since.filter(|_| silent.len() >= MASS_OUTAGE) else { return Ok(None) };
+    store.read(|connection| {
+        let heard = heard(connection)?;
+        if !is_doubtful(silent.len(), heard) {
+            return Ok(None);
+        }
+        let names = silent.iter().take(MOST_NAMES).map(|outage| name(connection, outage.machine));
+        let names = names.collect::<Result<_, _>>()?;
+        Ok(Some(Isolated { silent: silent.len(), heard, since, names }))
+    })
 }
 
 /// The machine has another monitor, too.
@@ -94,9 +96,14 @@ impl Isolation {
         self.found.as_ref()
     }
 
-    /// Looks again. Returns true if outages of these machines are to be kept back at `now`.
-    pub fn look(&mut self, store: &Store, now: Moment) -> Result<bool, StoreError> {
-        self.found = store.read(|connection| isolated(connection, now))?;
+    /// Looks again, at all outages that are not announced. Returns true if those of these machines are to be kept back at `now`.
+    pub fn look(
+        &mut self,
+        store: &Store,
+        outages: &[UnannouncedOutage],
+        now: Moment,
+    ) -> Result<bool, StoreError> {
+        self.found = isolated(store, outages)?;
         if self.found.is_some() {
             self.hold_until = now.plus(AFTER_ISOLATION);
         }

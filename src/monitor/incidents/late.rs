@@ -50,8 +50,7 @@ impl LateCriteria {
 }
 
 /// Sets the status of late machines, `criteria.batch` at most, to offline; returns each with its last heartbeat and what this
-/// monitor is to it. One
-/// statement that scans the table: an index on last_seen would have to be written at every heartbeat.
+/// monitor is to it. One statement that scans the table: an index on last_seen would have to be written at every heartbeat.
 pub fn declare_late(transaction: &Transaction<'_>, criteria: &LateCriteria) -> Result<Vec<Late>, StoreError> {
     let sql = format!(
         "UPDATE machine_state SET status = ?5, since = ?1

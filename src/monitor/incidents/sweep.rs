@@ -116,9 +116,8 @@ impl Sweeper {
         swept
     }
 
-    /// Announces what outlasts a maintenance and what has stopped flapping, and plans summaries, escalations
-    /// and reminders. Call it after a sweep: that
-    /// it fails must not hide which machines went offline.
+    /// Announces what outlasts a maintenance and what has stopped flapping, and plans summaries, escalations and reminders.
+    /// Call it after a sweep: a failure here must not hide which machines went offline.
     ///
     /// # Errors
     /// The database failed; the next call does what was not committed.
@@ -130,9 +129,10 @@ impl Sweeper {
     }
 
     fn announce_all(&mut self, store: &Store, now: Moment) -> Result<(), StoreError> {
+        let outages = store.unannounced_outages(now)?;
         // What is not taken yet would count as heard.
-        let is_isolated = self.is_partial || self.isolation.look(store, now)?;
-        log_each(&store.announce_kept_back(now, is_isolated)?, now);
+        let is_isolated = self.is_partial || self.isolation.look(store, &outages, now)?;
+        log_each(&store.announce_kept_back(&outages, is_isolated, now)?, now);
         log_each(&store.announce_conditions_after_maintenance(now)?, now);
         log_each(&store.announce_steady(now, FLAPPING_HOLD)?, now);
         store.summarise_existing(now)?;

@@ -130,12 +130,22 @@ impl Store {
         })
     }
 
-    /// Announces the outages that were not announced when they began, and whose reason for that is over: a maintenance, a dead
-    /// machine in front, or, unless `is_isolated`, that this monitor heard nobody.
-    pub fn announce_kept_back(&self, now: Moment, is_isolated: bool) -> Result<Vec<Transition>, StoreError> {
-        // Each sweep asks, and the answer is nearly always no: a reader need not wait for a writer.
+    /// The outages that were not announced when they began, without those in a maintenance or behind a dead machine.
+    pub fn unannounced_outages(&self, now: Moment) -> Result<Vec<UnannouncedOutage>, StoreError> {
+        self.read(|connection| unannounced(connection, now))
+    }
+
+    /// Announces outages that were not announced when they began; `known` are those at the last look. While this monitor
+    /// `is_isolated`, those of machines that have other monitors, too, are left out.
+    pub fn announce_kept_back(
+        &self,
+        known: &[UnannouncedOutage],
+        is_isolated: bool,
+        now: Moment,
+    ) -> Result<Vec<Transition>, StoreError> {
         let is_due = |outage: &UnannouncedOutage| !(is_isolated && is_heard_elsewhere(outage));
-        if !self.read(|connection| unannounced(connection, now))?.iter().any(is_due) {
+        // Nearly always there is none, and a reader need not wait for a writer.
+        if !known.iter().any(is_due) {
             return Ok(Vec::new());
         }
         self.write(|transaction| {

@@ -585,21 +585,26 @@ fn less_than_half_or_less_than_five_are_believed_at_once() {
     }
 }
 
-#[test]
-fn a_loss_larger_than_a_transaction_is_doubted_as_a_whole_and_taken_in_parts() {
+/// A fleet of 100, in which so many are late three minutes later, and the criteria of a sweep then that takes 25 at once.
+fn hundred_with_late(late: i64) -> (SweepRig, LateCriteria) {
     let rig = SweepRig::new(100);
-    (61..=100).map(id).for_each(|machine| {
+    (late + 1..=100).map(id).for_each(|machine| {
         rig.sql("UPDATE machine_state SET threshold = 3600000 WHERE machine_id = ?1", params![machine.0])
     });
-    let now = rig.now.plus(MINUTE * 3);
     let criteria = LateCriteria {
-        now,
+        now: rig.now.plus(MINUTE * 3),
         listening_since: rig.now,
         threshold: THRESHOLD,
         is_doubting: true,
         batch: 25,
         is_isolated: false,
     };
+    (rig, criteria)
+}
+
+#[test]
+fn a_loss_larger_than_a_transaction_is_doubted_as_a_whole_and_taken_in_parts() {
+    let (rig, criteria) = hundred_with_late(60);
     assert_eq!(rig.store.mark_late_offline(&criteria), Ok(LateMachines::Doubtful(60)));
     let criteria = LateCriteria { is_doubting: false, ..criteria };
     let sizes: Vec<usize> = (0..4)
@@ -613,19 +618,7 @@ fn a_loss_larger_than_a_transaction_is_doubted_as_a_whole_and_taken_in_parts() {
 
 #[test]
 fn a_large_minority_is_not_doubted_because_it_fills_a_transaction() {
-    let rig = SweepRig::new(100);
-    (41..=100).map(id).for_each(|machine| {
-        rig.sql("UPDATE machine_state SET threshold = 3600000 WHERE machine_id = ?1", params![machine.0])
-    });
-    let now = rig.now.plus(MINUTE * 3);
-    let criteria = LateCriteria {
-        now,
-        listening_since: rig.now,
-        threshold: THRESHOLD,
-        is_doubting: true,
-        batch: 25,
-        is_isolated: false,
-    };
+    let (rig, criteria) = hundred_with_late(40);
     assert!(
         matches!(rig.store.mark_late_offline(&criteria), Ok(LateMachines::Offline(marked)) if marked.len() == 25)
     );
@@ -733,7 +726,12 @@ fn an_outage_that_outlasts_its_maintenance_is_notified_once_at_its_end() {
     assert!(rig.rows().is_empty());
     rig.run(MINUTE, &[]);
     assert_eq!(rig.announced(), ["offline"]);
-    assert_eq!(rig.store.announce_kept_back(rig.now, false), Ok(Vec::new()), "it is announced already");
+    let known = rig.store.unannounced_outages(rig.now).expect("read");
+    assert_eq!(
+        rig.store.announce_kept_back(&known, false, rig.now),
+        Ok(Vec::new()),
+        "it is announced already"
+    );
     rig.run(MINUTE * 60, &[]);
     assert_eq!(rig.announced(), ["offline"]);
     rig.beat(id(1));
