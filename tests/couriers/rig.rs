@@ -140,8 +140,8 @@ impl Rig {
         self.poke.poke();
     }
 
-    /// Waits until it holds, while the clock advances a minute each 100 ms: an attempt that is on its way when the clock moves
-    /// counts its pause from after that. A clock that ran faster on a busy machine would abandon the messages after a day.
+    /// Turns the clock by a minute each 100 ms until it holds. One turn is not enough: the pause of an attempt that is in flight
+    /// then begins after it. Faster turns would let a day pass on a busy machine, after which messages are abandoned.
     pub fn eventually_as_minutes_pass(&self, what: &str, holds: impl Fn(&[Row]) -> bool) {
         eventually(what, || {
             self.wait(MINUTE);

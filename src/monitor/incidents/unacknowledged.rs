@@ -1,4 +1,4 @@
-//! Incidents that were announced, are open, and that nobody has acknowledged: what reminders and escalations are about.
+//! Open incidents that were announced and not acknowledged: what reminders and escalations are about.
 
 use crate::clock::Moment;
 use crate::monitor::conditions::catalogue::Condition;

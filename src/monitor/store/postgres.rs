@@ -241,9 +241,15 @@ fn host_config(url: &PostgresUrl, host: &PostgresHost, password: Option<&str>) -
     if url.needs_primary {
         config.target_session_attrs(TargetSessionAttrs::ReadWrite);
     }
-    url.user.as_ref().map(|user| config.user(user));
-    url.database.as_ref().map(|database| config.dbname(database));
-    password.map(|password| config.password(password));
+    if let Some(user) = &url.user {
+        config.user(user);
+    }
+    if let Some(database) = &url.database {
+        config.dbname(database);
+    }
+    if let Some(password) = password {
+        config.password(password);
+    }
     config
 }
 

@@ -39,7 +39,7 @@ fn config_with<C: CertificateCheck + 'static>(verifier: Verifier<C>) -> Result<C
     Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth())
 }
 
-/// `sslmode=prefer` and `require`: encrypted, and no protection from somebody in between.
+/// `sslmode=prefer` and `require`: encrypted, but any server is believed, also one that only pretends to be ours.
 #[derive(Debug)]
 struct AnyCertificate;
 

@@ -29,7 +29,7 @@ fn a_monitor_that_hears_nobody_reports_itself_and_no_machine() {
     assert_eq!(rig.status(id(1)), MachineStatus::Offline, "shown");
     let names = &rig.sweeper.isolated().expect("isolated").names;
     assert_eq!(names, &["m1", "m2", "m3", "m4", "m5"]);
-    // Its network works again: nobody was told of an outage, so nobody is told of a return.
+    // Its network works again. No outage was announced, so no return is.
     rig.run(MINUTE * 10, &ids(1..=8));
     assert_eq!((isolated(&rig), rig.announced().len()), (None, 0));
 }
