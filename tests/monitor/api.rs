@@ -3,8 +3,11 @@
 use crate::support::monitor::{Answer, Monitor, Plan, bearer};
 use heartbeat_daemon::monitor::api::route::ApiRoute as Route;
 use heartbeat_daemon::monitor::ingest;
+use heartbeat_daemon::monitor::packages::install::SCRIPT_PATH;
+use heartbeat_daemon::monitor::packages::offer::PREFIX;
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::fs;
 use std::path::Path;
 
 fn document() -> Value {
@@ -144,7 +147,27 @@ fn cases() -> Vec<Case> {
     add("post", "/agent/metrics", "/agent/metrics", Machine, "{", 400);
     add("post", "/agent/metrics", "/agent/metrics", None, "{}", 401);
     add("post", "/api/v1/enroll", "/api/v1/enroll", None, "{", 400);
+    add("get", "/install", "/install", None, "", 200);
+    add("get", "/apt/{file}", "/apt/heartbeat.asc", None, "", 200);
+    add("get", "/apt/{file}", "/apt/pool%2Fnone.deb", None, "", 404);
     cases
+}
+
+/// A monitor without pages that offers packages.
+fn monitor() -> Monitor {
+    let plan = Plan::new().toml("web.enabled", "false").key("web.public_url", "https://monitor.example.org/");
+    let packages = plan.scratch().path().join("packages");
+    fs::create_dir(&packages).expect("created");
+    for (name, text) in [
+        (
+            "heartbeat.asc",
+            "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmDME\n-----END PGP PUBLIC KEY BLOCK-----\n",
+        ),
+        ("fingerprint", "0123456789ABCDEF0123456789ABCDEF01234567\n"),
+    ] {
+        fs::write(packages.join(name), text).expect("written");
+    }
+    plan.key("packages.directory", packages.to_str().expect("UTF-8")).start()
 }
 
 fn get(monitor: &Monitor, case: &Case, reader: &str, machine: &str) -> Answer {
@@ -158,7 +181,7 @@ fn get(monitor: &Monitor, case: &Case, reader: &str, machine: &str) -> Answer {
 
 #[test]
 fn every_response_matches_the_openapi_document() {
-    let (document, monitor) = (document(), Plan::new().toml("web.enabled", "false").start());
+    let (document, monitor) = (document(), monitor());
     let (machine, reader) = (monitor.machine("barn"), monitor.reader());
     for target in ["--machine", "--group", "--tag"] {
         monitor.plan().says(&["maintenance", "add", target, "barn", "--weekly", "sun", "02:00-04:00"]);
@@ -179,7 +202,7 @@ fn every_response_matches_the_openapi_document() {
         };
         // The answer to a heartbeat does without: with it, every beat of every device would cost 32 bytes more.
         let sent = answer.header("content-type").unwrap_or(kind);
-        assert!(sent.starts_with(kind.as_str()), "{what}: {sent}, documented as {kind}");
+        assert!(kind == "*/*" || sent.starts_with(kind.as_str()), "{what}: {sent}, documented as {kind}");
         if kind == "application/json" {
             let mut found = Vec::new();
             violations(&document, &media["schema"], &answer.json(), "$", &mut found);
@@ -242,9 +265,17 @@ fn ingest_path(route: ingest::route::IngestRoute) -> &'static str {
     }
 }
 
+/// The same for what devices download.
+fn packages_path(target: &str) -> Option<&'static str> {
+    match target {
+        SCRIPT_PATH => Some("/install"),
+        _ => target.starts_with(PREFIX).then_some("/apt/{file}"),
+    }
+}
+
 /// Something that can be requested.
 fn target(path: &str) -> String {
-    path.replace("{id}", "1").replace("{device_key}", "cam-7")
+    path.replace("{id}", "1").replace("{device_key}", "cam-7").replace("{file}", "heartbeat.asc")
 }
 
 #[test]
@@ -256,15 +287,15 @@ fn each_documented_path_is_the_route_of_its_name_and_there_are_no_others() {
         let web = Route::of(&target).map(web_path);
         let found = web.or_else(|| ingest::route::route(&target).map(ingest_path));
         let enroll = (target == ingest::enroll::PATH).then_some(ingest::enroll::PATH);
-        assert_eq!(found.or(enroll), Some(path.as_str()));
+        assert_eq!(found.or(enroll).or_else(|| packages_path(&target)), Some(path.as_str()));
         routes += 1;
     }
-    assert_eq!(routes, 13 + 6 + 1, "the arms of the two functions above, and enrolment");
+    assert_eq!(routes, 13 + 6 + 1 + 2, "the arms of the two functions above, enrolment, and packages");
 }
 
 #[test]
 fn each_documented_path_accepts_its_methods_and_lists_them_in_allow() {
-    let (document, monitor) = (document(), Plan::new().toml("web.enabled", "false").start());
+    let (document, monitor) = (document(), monitor());
     for (path, item) in document["paths"].as_object().expect("paths") {
         let methods: Vec<String> =
             item.as_object().expect("methods").keys().map(|method| method.to_uppercase()).collect();
