@@ -21,10 +21,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 const NAMES: [&str; 2] = ["127.0.0.1", "localhost"];
 
 /// A device that is not configured for any server.
-struct Device(Setup);
+pub struct Device(pub Setup);
 
 impl Device {
-    fn new() -> Device {
+    pub fn new() -> Device {
         Device::of_board("board-a")
     }
 
@@ -40,7 +40,7 @@ impl Device {
         self.0.scratch().file("state/hardwareid", &format!("{hardware_id}\n"));
     }
 
-    fn key_file(&self, key: &str) -> String {
+    pub fn key_file(&self, key: &str) -> String {
         self.0.scratch().file("key", &format!("{key}\n"))
     }
 
@@ -90,7 +90,7 @@ fn key(monitor: &Monitor, more: &[&str]) -> String {
 }
 
 #[track_caller]
-fn succeeded(output: &Output) -> String {
+pub fn succeeded(output: &Output) -> String {
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout.clone()).expect("text")
 }

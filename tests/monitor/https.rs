@@ -8,11 +8,11 @@ use rustix::process::Signal;
 use std::fs;
 use std::path::Path;
 
-const NAME: &str = "127.0.0.1";
+const NAMES: [&str; 2] = ["127.0.0.1", "::1"];
 
 /// Certificate and key under the names that a configuration has for them.
 pub fn renew(authority: &Authority, directory: &Path) -> (String, String) {
-    let identity = authority.server_pem(&[NAME]);
+    let identity = authority.server_pem(&NAMES);
     let place = |name: &str| directory.join(name).to_str().expect("UTF-8").to_owned();
     let (certificate, key) = (place("certificate.pem"), place("key.pem"));
     fs::write(&certificate, identity.certificate_pem).expect("written");

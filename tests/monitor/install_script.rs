@@ -1,20 +1,71 @@
 //! The command that a person pastes on a device, its script, and files for SD cards.
 
+use crate::device_enrolment::{Device, succeeded};
 use crate::https::renew;
-use crate::packages::{Repository, has_tools};
+use crate::packages::{Apt, Repository, has_tools};
 use crate::support::browser::Browser;
+use crate::support::daemon::output_of;
+use crate::support::eventually;
 use crate::support::https::Authority;
 use crate::support::monitor::{Answer, Monitor, Plan, bearer};
+use crate::support::skip::skip;
 use rustix::process::Signal;
 use std::fs;
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output};
 
 /// A monitor with a repository, under this address for people.
 fn monitor(plan: Plan, url: &str) -> Monitor {
     let repository = Repository::new(plan.scratch().path());
+    offering(plan, &repository, url)
+}
+
+fn offering(plan: Plan, repository: &Repository, url: &str) -> Monitor {
     let directory = repository.path();
     plan.key("packages.directory", directory.to_str().expect("UTF-8")).key("web.public_url", url).start()
+}
+
+/// A monitor with a certificate of a private CA.
+struct PrivateMonitor {
+    monitor: Monitor,
+    repository: Repository,
+    /// Its address, without a slash at the end.
+    site: String,
+    /// The file of the CA.
+    ca: String,
+}
+
+impl PrivateMonitor {
+    fn start(listen: &str) -> PrivateMonitor {
+        let (authority, plan) = (Authority::new(), Plan::new().key("http.listen", listen));
+        let repository = Repository::new(plan.scratch().path());
+        let (certificate, key) = renew(&authority, plan.scratch().path());
+        let ca = plan.scratch().file("ca.pem", &authority.pem);
+        let plan = plan.key("http.certificate_file", &certificate).key("http.key_file", &key);
+        let mut monitor = offering(plan.key("web.ca_file", &ca), &repository, "https://127.0.0.1:1/");
+        let site = format!("https://{}", monitor.address());
+        monitor.reconfigure("web.public_url", &format!("{site:?}"));
+        monitor.signal(Signal::HUP);
+        monitor.wait_for_line("of the reload", |line| line.contains("configuration reloaded"));
+        PrivateMonitor { monitor, repository, site, ca }
+    }
+
+    /// The pasted command without its end, which runs the script as root.
+    fn fetch(&self) -> String {
+        let command = command_of(&self.repository.path(), &self.site, &self.ca);
+        let (fetch, rest) = command.split_once(" | sudo sh").expect("the script is run as root");
+        assert_eq!(rest, " -s heartbeat-ca.pem");
+        fetch.to_owned()
+    }
+
+    /// The script that the command downloads.
+    fn script(&self) -> String {
+        let output = sh(&self.fetch(), self.monitor.plan().scratch().path());
+        let script = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success() && script.contains(&format!("site='{}'", self.site)), "{output:?}");
+        script
+    }
 }
 
 fn refused(answer: &Answer, what: &str) {
@@ -78,32 +129,49 @@ fn the_command_trusts_a_private_ca_only_by_its_hash() {
     if !has_tools() {
         return;
     }
-    let (authority, plan) = (Authority::new(), Plan::new());
-    let (certificate, key) = renew(&authority, plan.scratch().path());
-    let ca = plan.scratch().file("ca.pem", &authority.pem);
-    let plan =
-        plan.key("http.certificate_file", &certificate).key("http.key_file", &key).key("web.ca_file", &ca);
-    let mut monitor = monitor(plan, "https://127.0.0.1:1/");
-    let site = format!("https://{}", monitor.address());
-    monitor.reconfigure("web.public_url", &format!("{site:?}"));
-    monitor.signal(Signal::HUP);
-    monitor.wait_for_line("of the reload", |line| line.contains("configuration reloaded"));
-
-    let scratch = monitor.plan().scratch().path().to_owned();
-    let command = command_of(&scratch.join("packages"), &site, &ca);
-    let (fetch, rest) = command.split_once(" | sudo sh").expect("the script is run as root");
-    assert_eq!(rest, " -s heartbeat-ca.pem");
-    let output = sh(fetch, &scratch);
-    let script = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success() && script.contains(&format!("site='{site}'")), "{output:?}");
+    let private = PrivateMonitor::start("127.0.0.1:0");
+    let script = private.script();
     assert!(script.contains("Acquire::https::127.0.0.1::CAInfo"), "{script}");
 
     // Another CA than the one that the page named.
+    let fetch = private.fetch();
     let hash = fetch.split("echo '").nth(1).and_then(|rest| rest.split(' ').next()).expect("a hash");
     let forged = fetch.replace(hash, &"0".repeat(64));
-    let output = sh(&forged, &scratch);
+    let output = sh(&forged, private.monitor.plan().scratch().path());
     assert!(!output.status.success(), "{output:?}");
     assert!(!String::from_utf8_lossy(&output.stdout).contains("install_heartbeat"), "{output:?}");
+}
+
+#[test]
+fn a_device_installs_and_enrols_at_an_ipv6_address_with_a_private_ca() {
+    if !has_tools() {
+        return;
+    }
+    if TcpListener::bind("[::1]:0").is_err() {
+        return skip("this machine has no IPv6");
+    }
+    let private = PrivateMonitor::start("[::1]:0");
+    let scratch = private.monitor.plan().scratch().path();
+    let option = private
+        .script()
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("echo \"")?.split_once(" \\\"$ca"))
+        .map(|(name, _)| format!("{name} {:?};\n", private.ca));
+    let apt = Apt::new(scratch.join("apt"), &private.site, &private.repository, "amd64");
+    fs::write(apt.root.join("etc/apt/apt.conf"), option.expect("the option")).expect("written");
+    apt.succeeds(&["update"]);
+    apt.succeeds(&["download", "heartbeat-daemon"]);
+
+    let device = Device::new();
+    let key = device.key_file(&private.monitor.plan().token(&["enroll", "add"]));
+    let site = format!("{}/", private.site);
+    let arguments = ["enroll", &site, "--key-file", &key, "--ca-file", &private.ca];
+    let said = succeeded(&output_of(device.0.command(&arguments)));
+    assert!(said.starts_with("enrolled at https://[::1]:"), "{said}");
+    let _daemon = device.0.start();
+    eventually("its heartbeats arrive", || {
+        private.monitor.plan().says(&["machine", "list"]).contains(" online ")
+    });
 }
 
 /// The command that the page of a new key shows. The page comes from another monitor with the same settings, because the

@@ -108,14 +108,14 @@ fn package(directory: &Path, version: &str, architecture: &str, name: &str) -> P
 }
 
 /// apt with a root of its own.
-struct Apt {
-    root: PathBuf,
+pub struct Apt {
+    pub root: PathBuf,
     architecture: &'static str,
 }
 
 impl Apt {
-    /// The sources entry is the one that packaging/repository prints, with the monitor's address.
-    fn new(root: PathBuf, monitor: &Monitor, repository: &Repository, architecture: &'static str) -> Apt {
+    /// The sources entry is the one that packaging/repository prints, with the address of a monitor.
+    pub fn new(root: PathBuf, site: &str, repository: &Repository, architecture: &'static str) -> Apt {
         let component = if architecture == "armhf" { "armv6" } else { "main" };
         for directory in [
             "etc/apt/apt.conf.d",
@@ -128,12 +128,13 @@ impl Apt {
         ] {
             fs::create_dir_all(root.join(directory)).expect("created");
         }
-        fs::write(root.join("var/lib/dpkg/status"), "").expect("written");
+        for empty in ["var/lib/dpkg/status", "etc/apt/apt.conf"] {
+            fs::write(root.join(empty), "").expect("written");
+        }
         let key = root.join("etc/apt/keyrings/heartbeat.asc");
         fs::copy(repository.path().join("heartbeat.asc"), &key).expect("a key");
         let source = format!(
-            "Types: deb\nURIs: {}\nSuites: stable\nComponents: {component}\nSigned-By: {} {}\n",
-            monitor.url("/apt"),
+            "Types: deb\nURIs: {site}/apt\nSuites: stable\nComponents: {component}\nSigned-By: {} {}\n",
             key.display(),
             repository.fingerprint
         );
@@ -156,11 +157,13 @@ impl Apt {
         ] {
             command.args(["-o", &option]);
         }
+        // apt.conf.d is read before the option that names this root.
+        command.env("APT_CONFIG", self.root.join("etc/apt/apt.conf"));
         command.env("LC_ALL", "C").current_dir(&self.root).args(arguments).output().expect("it starts")
     }
 
     #[track_caller]
-    fn succeeds(&self, arguments: &[&str]) -> String {
+    pub fn succeeds(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         let (said, complaints) =
             (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -207,7 +210,7 @@ fn reload(monitor: &Monitor, path: &str) {
 fn apt_updates_from_the_monitor_and_downloads_what_was_published() {
     let Some((monitor, repository, scratch)) = published() else { return };
     for architecture in ["amd64", "armhf"] {
-        let apt = Apt::new(scratch.join(architecture), &monitor, &repository, architecture);
+        let apt = Apt::new(scratch.join(architecture), &monitor.url(""), &repository, architecture);
         apt.succeeds(&["update"]);
         apt.succeeds(&["download", "heartbeat-daemon"]);
         let name = if architecture == "armhf" { "armv6" } else { architecture };
@@ -221,7 +224,7 @@ fn apt_updates_from_the_monitor_and_downloads_what_was_published() {
 #[test]
 fn apt_continues_a_download_that_was_cut_off() {
     let Some((monitor, repository, scratch)) = published() else { return };
-    let apt = Apt::new(scratch.join("apt"), &monitor, &repository, "amd64");
+    let apt = Apt::new(scratch.join("apt"), &monitor.url(""), &repository, "amd64");
     apt.succeeds(&["update"]);
     let original = scratch.join("heartbeat-daemon_1.0_amd64.deb");
     let published = fs::metadata(&original).and_then(|_| {
@@ -253,7 +256,7 @@ fn apt_refuses_a_package_a_list_and_a_key_that_are_not_the_published_ones() {
     bytes[last] ^= 1;
     fs::write(&deb, bytes).expect("written");
     let monitor = serve(plan, &repository.path());
-    let apt = Apt::new(scratch.join("apt"), &monitor, &repository, "amd64");
+    let apt = Apt::new(scratch.join("apt"), &monitor.url(""), &repository, "amd64");
     apt.succeeds(&["update"]);
     let said = apt.fails(&["download", "heartbeat-daemon"]);
     assert!(said.contains("Hash Sum mismatch"), "{said}");
@@ -265,14 +268,14 @@ fn apt_refuses_a_package_a_list_and_a_key_that_are_not_the_published_ones() {
         .replace("Origin: heartbeat-daemon", "Origin: another-daemon-");
     fs::write(&list, forged).expect("written");
     reload(&monitor, "/apt/dists/stable/InRelease");
-    let fresh = Apt::new(scratch.join("fresh"), &monitor, &repository, "amd64");
+    let fresh = Apt::new(scratch.join("fresh"), &monitor.url(""), &repository, "amd64");
     let said = fresh.fails(&["update"]);
     assert!(said.contains("BADSIG") || said.contains("signature"), "{said}");
 
     repository.publish("1.0");
     reload(&monitor, "/apt/dists/stable/InRelease");
     let other = Repository { fingerprint: "0123456789ABCDEF0123456789ABCDEF01234567".into(), ..repository };
-    let fresh = Apt::new(scratch.join("other"), &monitor, &other, "amd64");
+    let fresh = Apt::new(scratch.join("other"), &monitor.url(""), &other, "amd64");
     let said = fresh.fails(&["update"]);
     assert!(said.contains("is not signed"), "{said}");
 }
@@ -280,7 +283,7 @@ fn apt_refuses_a_package_a_list_and_a_key_that_are_not_the_published_ones() {
 #[test]
 fn an_upgrade_is_offered_after_a_reload_and_the_sources_entry_is_printed() {
     let Some((monitor, repository, scratch)) = published() else { return };
-    let apt = Apt::new(scratch.join("apt"), &monitor, &repository, "amd64");
+    let apt = Apt::new(scratch.join("apt"), &monitor.url(""), &repository, "amd64");
     apt.succeeds(&["update"]);
     let said = repository.publish("1.1");
     for line in [

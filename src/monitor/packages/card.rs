@@ -45,7 +45,7 @@ impl Card<'_> {
                 "cat >/etc/heartbeat-daemon/ca.pem <<'CA'\n{}CA\necho 'Acquire::https::{}::CAInfo \
                  \"/etc/heartbeat-daemon/ca.pem\";' >/etc/apt/apt.conf.d/80heartbeat",
                 ca.pem,
-                guide.host()
+                guide.apt_host()
             )
         });
         VENDOR_DATA

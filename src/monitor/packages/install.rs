@@ -93,7 +93,7 @@ impl InstallGuide {
     pub fn script(&self) -> String {
         SCRIPT
             .replace("@SITE@", &self.site)
-            .replace("@HOST@", self.host())
+            .replace("@HOST@", self.apt_host())
             .replace("@FINGERPRINT@", &self.key.fingerprint)
             .replace("@KEY_FILE@", KEY_FILE)
     }
@@ -115,7 +115,7 @@ impl InstallGuide {
 
     /// The same as the script in three steps: title and commands.
     pub fn steps(&self) -> [(&'static str, String); 3] {
-        let (site, host, fingerprint) = (&self.site, self.host(), &self.key.fingerprint);
+        let (site, host, fingerprint) = (&self.site, self.apt_host(), &self.key.fingerprint);
         let (mut trust, mut curl, mut enroll) = (String::new(), String::new(), String::new());
         if self.ca.is_some() {
             trust = format!(
@@ -142,8 +142,13 @@ impl InstallGuide {
         ]
     }
 
+    /// The monitor in the name of an option of apt, which has an IPv6 address without brackets.
+    pub(super) fn apt_host(&self) -> &str {
+        self.host().trim_matches(['[', ']'])
+    }
+
     /// Name or address of the monitor, without the port.
-    pub(super) fn host(&self) -> &str {
+    fn host(&self) -> &str {
         let authority = self.authority();
         match authority.rsplit_once(':') {
             Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
@@ -211,6 +216,22 @@ mod tests {
             assert!(!command.contains(" -k"), "{command}");
         }
         assert_eq!(guide("https://a/b", None).command(), "curl -fsS https://a/b/install | sudo sh");
+    }
+
+    #[test]
+    fn apt_is_given_an_ipv6_address_without_brackets() {
+        let ca = PrivateCa { pem: String::new(), sha256: "ab".repeat(32) };
+        for (site, host) in [
+            ("https://monitor.example.org/x", "monitor.example.org"),
+            ("https://192.168.1.20:8443", "192.168.1.20"),
+            ("https://[fd00::1]:8443", "fd00::1"),
+            ("https://[fd00::1]", "fd00::1"),
+        ] {
+            let guide = guide(site, Some(ca.clone()));
+            let option = format!("Acquire::https::{host}::CAInfo ");
+            assert!(guide.script().contains(&option), "{}", guide.script());
+            assert!(guide.steps()[0].1.contains(&option), "{:?}", guide.steps());
+        }
     }
 
     #[test]
