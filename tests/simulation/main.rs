@@ -63,7 +63,7 @@ const FOUND: [(u64, &str); 12] = [
 ];
 
 /// The same since there are reminders and escalation, which the seeds above do without.
-const FOUND_WITH_PEOPLE: [(u64, &str); 5] = [
+const FOUND_WITH_PEOPLE: [(u64, &str); 6] = [
     (41, "an incident that is not reminded of during a maintenance makes the reminders of the others due"),
     (162, "the escalation of an outage that began by a clock that was ahead waits for that time"),
     (67, "an escalation waits for a message that a minimum outage of its recipient holds"),
@@ -72,6 +72,7 @@ const FOUND_WITH_PEOPLE: [(u64, &str); 5] = [
         7972,
         "a mail that may have arrived, by a clock that was ahead at its result, is held for longer than half an hour",
     ),
+    (9957, "a message is replaced by an escalation that an acknowledgement stops, and neither is sent"),
 ];
 
 /// Whether a seed may have reminders, escalation and acknowledgements.

@@ -132,7 +132,8 @@ impl Announcer<'_> {
     }
 }
 
-/// Skips the reminders and escalations of an incident that are still to be sent.
+/// Skips the reminders and escalations of an incident that are still to be sent. A message that an escalation has replaced
+/// (see `skip_held_of`) is to be sent again when it is due.
 pub fn skip_repetitions(tx: &Transaction<'_>, incident: IncidentId) -> Result<(), StoreError> {
     let sql = format!(
         "UPDATE outbox SET state = ?2 WHERE incident_id = ?1 AND {UNDELIVERED} AND state = {WAITING} AND event IN (?3, ?4)"
@@ -143,6 +144,20 @@ pub fn skip_repetitions(tx: &Transaction<'_>, incident: IncidentId) -> Result<()
             incident.0,
             DeliveryState::Skipped as i64,
             EventKind::Reminder.name(),
+            EventKind::Escalation.name()
+        ],
+    )?;
+    tx.execute(
+        "UPDATE outbox SET state = ?2
+         WHERE incident_id = ?1 AND state = ?3 AND attempts = 0 AND uncertain_since IS NULL AND event IN (?4, ?5)
+           AND EXISTS (SELECT 1 FROM outbox e WHERE e.incident_id = ?1 AND e.channel_id = outbox.channel_id
+                       AND e.event = ?6 AND e.state = ?3 AND e.attempts = 0)",
+        params![
+            incident.0,
+            DeliveryState::Waiting as i64,
+            DeliveryState::Skipped as i64,
+            EventKind::Offline.name(),
+            EventKind::Condition.name(),
             EventKind::Escalation.name()
         ],
     )?;

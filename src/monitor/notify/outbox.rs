@@ -150,8 +150,9 @@ impl Store {
                 params![now.0, milliseconds(hold), "the monitor ended before the mail server answered"],
             )?;
             // What was leased was due, also if the clock was set back since: a row that is not due holds up no other one.
+            // It counts as tried: it may have arrived, and then its end must be sent, too.
             let sql = &format!(
-                "UPDATE outbox SET state = {WAITING}, lease = NULL, leased_until = NULL,
+                "UPDATE outbox SET state = {WAITING}, lease = NULL, leased_until = NULL, attempts = attempts + 1,
                         due_at = CASE WHEN uncertain_since IS NULL THEN min(due_at, ?1) ELSE due_at END
                        WHERE {UNDELIVERED} AND state = {LEASED}"
             );

@@ -53,12 +53,16 @@ fn since(notice: &Notice) -> i64 {
     notice.condition.as_ref().map_or(notice.last_seen, |condition| condition.since)
 }
 
-/// "barn: still offline for 3 h", "barn: camera gate is down, for 3 h now".
+/// "barn: still offline for 3 h", "barn: camera gate is down, for 3 h now". Without the time if the clock was set back to
+/// before its begin: it would be 0 s.
 fn state(notice: &Notice, now: Moment) -> String {
-    let (name, age) = (shown(&notice.name), in_words(now.since(Moment(since(notice)))));
-    match &notice.condition {
-        None => format!("{name}: still offline for {age}"),
-        Some(condition) => format!("{name}: {}, for {age} now", shown(&condition.phrase(false))),
+    let (name, begin) = (shown(&notice.name), Moment(since(notice)));
+    let age = (begin <= now).then(|| in_words(now.since(begin)));
+    match (&notice.condition, age) {
+        (None, Some(age)) => format!("{name}: still offline for {age}"),
+        (None, None) => format!("{name}: still offline"),
+        (Some(condition), Some(age)) => format!("{name}: {}, for {age} now", shown(&condition.phrase(false))),
+        (Some(condition), None) => format!("{name}: {}", shown(&condition.phrase(false))),
     }
 }
 
@@ -101,6 +105,12 @@ mod tests {
             text(&camera, NOW, &Clock::UTC),
             "\u{1F534} barn: camera gate is down, for 30 h now (since 2026-01-20 08:30)"
         );
+    }
+
+    #[test]
+    fn what_began_by_a_clock_that_was_ahead_has_no_age() {
+        assert_eq!(title(&[outage("barn", -1)]), "\u{1F534} barn: still offline");
+        assert_eq!(title(&[condition("barn", "camera", "gate", -1)]), "\u{1F534} barn: camera gate is down");
     }
 
     #[test]

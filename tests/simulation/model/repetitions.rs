@@ -296,6 +296,17 @@ impl Model {
         if let Some(incident) = self.history_mut(key).open_mut() {
             incident.is_acknowledged = true;
             self.end_repetitions(key, RepetitionEnd::Acknowledged);
+            self.restore_unsaid(key);
+        }
+    }
+
+    /// What an escalation has replaced is sent, unless the escalation was.
+    fn restore_unsaid(&mut self, key: Key) {
+        let incident = self.last_incident(key);
+        let is_about = |row: &&mut Row| row.key == key && row.incident == incident && !is_repetition(row);
+        let is_begin = |row: &&mut Row| matches!(row.news, "offline" | "condition") && !row.attempted;
+        for row in self.rows.iter_mut().filter(is_about).filter(is_begin) {
+            row.skipped = false;
         }
     }
 

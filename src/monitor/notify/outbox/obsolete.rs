@@ -3,7 +3,7 @@
 
 use crate::clock::Moment;
 use crate::monitor::notify::channel::ChannelId;
-use crate::monitor::notify::delivery_state::{DeliveryState, UNDELIVERED, WAITING};
+use crate::monitor::notify::delivery_state::{DeliveryState, LEASED, UNDELIVERED, WAITING};
 use crate::monitor::notify::notice::EventKind;
 use crate::monitor::notify::outbox::lease_owner::LeaseOwner;
 use crate::monitor::store::StoreError;
@@ -11,7 +11,7 @@ use crate::monitor::store::sql::{Transaction, params};
 
 /// Skips, among the rows that could be leased, reminders of incidents that have ended, which would say that the machine is
 /// still down; and reminders and escalations of incidents that were acknowledged. An escalation of an incident that has
-/// ended may have arrived, so it is sent, and its end after it.
+/// ended may have arrived, so it is sent, and its end after it. So may what another process had leased: it counts as tried.
 pub(super) fn skip(
     transaction: &Transaction<'_>,
     channel: ChannelId,
@@ -19,7 +19,8 @@ pub(super) fn skip(
     now: Moment,
 ) -> Result<(), StoreError> {
     let sql = format!(
-        "UPDATE outbox SET state = ?2, lease = NULL, leased_until = NULL
+        "UPDATE outbox SET state = ?2, lease = NULL, leased_until = NULL,
+                attempts = CASE WHEN state = {LEASED} THEN attempts + 1 ELSE attempts END
          WHERE channel_id = ?1 AND {UNDELIVERED} AND (state = {WAITING} OR (leased_until <= ?3 AND lease <> ?4))
            AND event IN (?5, ?6)
            AND EXISTS (SELECT 1 FROM incident i WHERE i.id = outbox.incident_id

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::monitor::accounts::audit::Actor;
+use crate::monitor::notify::channel::ChannelId;
+use crate::monitor::notify::outbox::{LeaseLimit, LeaseOwner};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -85,6 +87,31 @@ fn an_escalation_that_may_have_arrived_before_it_was_acknowledged_is_ended() {
     assert_eq!(rig.of_other(), [("escalation".into(), 4), ("online".into(), 2)]);
 }
 
+/// Its courier ended while it sent the escalation, and the incident was acknowledged before the row was leased again.
+#[test]
+fn an_escalation_in_flight_at_a_kill_may_have_arrived_and_is_ended() {
+    for is_same_process_started_again in [true, false] {
+        let mut rig = SweepRig::escalated(1);
+        rig.run(MINUTE * 3, &[]);
+        rig.deliver();
+        rig.wait(HOUR);
+        rig.sweep();
+        let until = rig.now.plus(MINUTE).0;
+        rig.sql("UPDATE outbox SET state = 1, lease = 7, leased_until = ?1 WHERE state = 0", params![until]);
+        rig.take_on(1);
+        rig.wait(MINUTE);
+        if is_same_process_started_again {
+            rig.store.free_leases(rig.now, MINUTE * 30).expect("freed");
+        }
+        let most = LeaseLimit { rows: 10, retries: 10 };
+        let batch = rig.store.lease(ChannelId(2), LeaseOwner::new(), most, rig.now).expect("leased");
+        assert!(batch.is_some_and(|batch| batch.rows.is_empty()), "it is acknowledged");
+        rig.beat(id(1));
+        rig.deliver();
+        assert_eq!(rig.of_other(), [("escalation".into(), 4), ("online".into(), 2)]);
+    }
+}
+
 #[test]
 fn quiet_hours_of_the_first_recipient_do_not_delay_an_escalation_and_those_of_the_second_hold_it() {
     // Quiet the whole day, until noon.
@@ -130,6 +157,26 @@ fn a_minimum_outage_of_the_other_recipient_does_not_delay_an_escalation() {
     rig.beat(id(1));
     rig.deliver();
     assert_eq!(rig.of_other(), [skipped, ("escalation".into(), 2), ("online".into(), 2)]);
+}
+
+#[test]
+fn what_an_escalation_replaced_is_sent_if_an_acknowledgement_stops_the_escalation() {
+    let mut rig = SweepRig::escalated(1);
+    rig.sql(
+        r#"UPDATE recipient SET events = '["offline","online"]', min_outage = 3600000 WHERE id = 2"#,
+        &[],
+    );
+    rig.run(MINUTE * 3, &[]);
+    rig.pass(MINUTE * 20);
+    rig.wait(MINUTE * 10);
+    rig.sweep();
+    assert_eq!(rig.of_other(), [("offline".into(), 4), ("escalation".into(), 0)]);
+    rig.take_on(1);
+    assert_eq!(rig.of_other(), [("offline".into(), 0), ("escalation".into(), 4)]);
+    rig.pass(HOUR);
+    rig.beat(id(1));
+    rig.deliver();
+    assert_eq!(rig.of_other(), [("offline".into(), 2), ("escalation".into(), 4), ("online".into(), 2)]);
 }
 
 #[test]
