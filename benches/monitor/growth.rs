@@ -77,5 +77,7 @@ fn figures(minute: i64, machine: usize, random: &mut fastrand::Rng) -> Packed {
 
 /// Without the journal, which is cut back and belongs to all.
 fn size(store: &Store) -> Outcome<u64> {
-    std::fs::metadata(store.path()).map(|metadata| metadata.len()).map_err(|error| error.to_string())
+    std::fs::metadata(store.location().file().expect("a file"))
+        .map(|metadata| metadata.len())
+        .map_err(|error| error.to_string())
 }

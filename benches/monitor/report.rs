@@ -57,7 +57,7 @@ pub fn measure(_: &Plan) -> Outcome<Vec<Table>> {
 
 /// What happened to all machines since the begin of the month.
 fn live(store: &Store, begin: Moment) -> rusqlite::Result<()> {
-    let mut connection = Connection::open(store.path())?;
+    let mut connection = Connection::open(store.location().file().expect("a file"))?;
     let transaction = connection.transaction()?;
     let first_day = begin.0 / DAY + 1;
     for machine in 1..=MACHINES as i64 {

@@ -96,5 +96,5 @@ fn configuration(address: SocketAddr, dir: &Path) -> String {
 }
 
 pub fn open(dir: &Path) -> Outcome<Store> {
-    Store::open_for_serving(&dir.join("monitor.db"), Moment::now()).map_err(|error| error.to_string())
+    Store::open_for_serving(&dir.join("monitor.db").into(), Moment::now()).map_err(|error| error.to_string())
 }

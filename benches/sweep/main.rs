@@ -126,7 +126,7 @@ fn print_costs(what: &str, mut costs: Vec<Cost>, limit: Duration) {
 impl Fleet {
     fn new(path: &Path, machines: i64) -> Outcome<Fleet> {
         let now = Now::read();
-        let store = Store::open_for_serving(path, now.wall)?;
+        let store = Store::open_for_serving(&path.to_owned().into(), now.wall)?;
         let direct = Connection::open(path)?;
         direct.busy_timeout(Duration::from_secs(60))?;
         direct.execute_batch("PRAGMA synchronous = OFF;")?;
@@ -142,7 +142,7 @@ impl Fleet {
             now = now.wall.0
         ))?;
         drop((direct, store));
-        let store = Store::open_for_serving(path, now.wall)?;
+        let store = Store::open_for_serving(&path.to_owned().into(), now.wall)?;
         let sweeper = Sweeper::new(SETTINGS, now, Poke::unconnected());
         Ok(Fleet { store, machines, sweeper, now })
     }

@@ -164,7 +164,7 @@ fn version(visitor: &Visitor) -> Outcome<u64> {
 }
 
 fn beside(monitor: &Monitor) -> Outcome<Store> {
-    Store::open_beside(&monitor.database(), Moment::now()).map_err(|error| error.to_string())
+    Store::open_beside(&monitor.database().into(), Moment::now()).map_err(|error| error.to_string())
 }
 
 fn pause(store: &Store, number: usize, is_paused: bool) -> Outcome<()> {

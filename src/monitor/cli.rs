@@ -130,7 +130,7 @@ fn run(path: &Path, command: Command) -> Result<(), CommandError> {
     if matches!(command, Command::Health) {
         return print(&health::run(&config.http)?);
     }
-    let database = config.store.database.as_path();
+    let database = &config.store.database;
     let change = command.audited();
     let output = match command {
         Command::Machine(command) => machine::run(command, database, now)?,

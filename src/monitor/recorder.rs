@@ -276,7 +276,7 @@ impl Recorder {
                 "The database's write-ahead log ({}-wal) was removed or replaced while the monitor runs. Its content \
                  was saved and a new log was started. Find out what removed it (a cleanup job, a copied backup): \
                  the next time this may lose data.",
-                self.shared.store.path().display()
+                self.shared.store.location()
             );
         }
     }

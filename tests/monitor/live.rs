@@ -109,7 +109,7 @@ fn of_257_requests_one_is_told_to_try_again_and_heartbeats_go_on() {
     let monitor = Plan::new().start();
     let (_, version) = page(&monitor);
     let token = monitor.machine("barn-cam");
-    let store = Store::open_beside(&monitor.plan().database(), Moment::now()).expect("the database");
+    let store = Store::open_beside(&monitor.plan().database().into(), Moment::now()).expect("the database");
     let new = NewSession { user: UserId(1), address: None, agent: None };
     let sessions: Vec<String> = (0..=MOST / MOST_PER_SESSION)
         .map(|_| store.add_session(&new, Moment::now()).expect("a session").as_str().to_owned())

@@ -116,7 +116,8 @@ impl Simulation {
         let length = self.rng.u64(MINUTE..HOUR);
         let now = self.now().wall;
         let faults = disk::faults();
-        let store = Store::open_beside(&self.path(), now).map_err(|error| error.to_string());
+        let store =
+            Store::open_beside(&self.path().to_owned().into(), now).map_err(|error| error.to_string());
         let paused = store.and_then(|store| {
             let name = &self.world.machines[machine].name;
             let paused = store.pause_machine(name, Duration::from_millis(length), None, now);

@@ -96,7 +96,8 @@ impl Process {
     /// As `serve` starts the monitor, on the database at `path`. `seen` is where the journal was left.
     pub fn start(path: &Path, world: &World, clock: &SharedNow, seen: Seen) -> Result<Process, String> {
         let now = *clock.lock().expect("the clock");
-        let store = Store::open_for_serving(path, now.wall).map_err(|error| error.to_string())?;
+        let store =
+            Store::open_for_serving(&path.to_owned().into(), now.wall).map_err(|error| error.to_string())?;
         let store = Arc::new(store);
         let shared = RecorderContext {
             store: store.clone(),

@@ -29,7 +29,8 @@ impl Simulation {
             step.map_or(Ok(()), |(result, _)| result)
         } else {
             let now = self.now().wall;
-            let store = Store::open_beside(&self.path(), now).map_err(|error| error.to_string());
+            let store =
+                Store::open_beside(&self.path().to_owned().into(), now).map_err(|error| error.to_string());
             store.and_then(|store| acknowledge(&store, key, &mut id, now))
         };
         if disk::crashed().is_some() {

@@ -17,7 +17,7 @@ use std::path::Path;
 use std::time::Duration;
 
 pub fn open(path: &Path, now: Moment) -> Store {
-    Store::open_beside(path, now).expect("a database")
+    Store::open_beside(&path.to_owned().into(), now).expect("a database")
 }
 
 /// Adds the machines; returns their tokens.

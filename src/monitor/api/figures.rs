@@ -4,9 +4,8 @@ use super::lists::STATUSES;
 use crate::clock::Moment;
 use crate::monitor::notify::delivery_state::UNDELIVERED;
 use crate::monitor::store::sql::{Row, params};
-use crate::monitor::store::{Store, StoreError, beside};
+use crate::monitor::store::{Store, StoreError};
 use std::collections::BTreeMap;
-use std::path::Path;
 
 /// The queries of `/metrics`.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -67,7 +66,7 @@ impl Store {
             figures.overdue_s = oldest.map_or(0.0, |due| now.since(Moment(due)).as_secs_f64());
             Ok(())
         })?;
-        figures.bytes = ["", "-wal"].iter().map(|suffix| size(&beside(self.path(), suffix))).sum();
+        figures.bytes = self.disk_usage()?;
         Ok(figures)
     }
 }
@@ -75,8 +74,4 @@ impl Store {
 /// Of what is counted or numbered from 0.
 fn number(row: &Row<'_>, column: usize) -> Result<u64, StoreError> {
     Ok(u64::try_from(row.get::<i64>(column)?).unwrap_or(0))
-}
-
-fn size(path: &Path) -> u64 {
-    std::fs::metadata(path).map_or(0, |metadata| metadata.len())
 }

@@ -2,8 +2,7 @@
 
 use crate::clock::Moment;
 use crate::monitor::accounts::audit::Actor;
-use crate::monitor::store::{Refused, Store};
-use std::path::Path;
+use crate::monitor::store::{DatabaseLocation, Refused, Store};
 
 /// A change, and what it is made to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +22,7 @@ impl AuditedChange {
     }
 
     /// After the command has succeeded.
-    pub fn record(&self, database: &Path, now: Moment) -> Result<(), Refused> {
+    pub fn record(&self, database: &DatabaseLocation, now: Moment) -> Result<(), Refused> {
         let store = Store::open_beside(database, now)?;
         Ok(store.record_audit(&Actor::command_line(), self.action, self.subject.as_deref(), None, now)?)
     }

@@ -13,11 +13,10 @@ use crate::monitor::notify::channels::{DEFAULT_RECIPIENT, ListedChannel};
 use crate::monitor::notify::kinds::shown_options;
 use crate::monitor::notify::target::shown_url;
 use crate::monitor::notify::test_message::test_channel;
-use crate::monitor::store::{Refused, Store};
+use crate::monitor::store::{DatabaseLocation, Refused, Store};
 use crate::table::{or_dash, table};
 use clap::Subcommand;
 use serde_json::{Value, json};
-use std::path::Path;
 
 #[derive(Debug, Subcommand)]
 pub enum ChannelCommand {
@@ -80,7 +79,7 @@ impl ChannelCommand {
 /// The command was refused or failed: nothing was changed, a test message was not delivered.
 pub fn run(
     command: ChannelCommand,
-    database: &Path,
+    database: &DatabaseLocation,
     settings: &NotifySettings,
     now: Moment,
 ) -> Result<String, Refused> {

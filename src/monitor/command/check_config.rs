@@ -10,7 +10,7 @@ use crate::monitor::mqtt::MqttSettings;
 use crate::monitor::notify::NotifySettings;
 use crate::monitor::notify::channel::{Channel, secret_in};
 use crate::monitor::packages::offer::Offer;
-use crate::monitor::store::{Refused, Store};
+use crate::monitor::store::{DatabaseLocation, Refused, Store};
 use crate::monitor::watchdog::WatchdogSettings;
 use crate::service_user;
 use std::path::{Path, PathBuf};
@@ -57,7 +57,7 @@ fn mail(config: &Config) -> Result<(), ConfigError> {
 /// Checks the token files of the channels in the database. A database that cannot be opened is only a warning: the start
 /// reports it.
 fn channels(config: &Config, now: Moment) -> Result<(), ConfigError> {
-    if !config.store.database.exists() {
+    if config.store.database.file().is_some_and(|file| !file.exists()) {
         return Ok(());
     }
     let channels = match enabled_channels(&config.store.database, now) {
@@ -75,7 +75,7 @@ fn channels(config: &Config, now: Moment) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn enabled_channels(database: &Path, now: Moment) -> Result<Vec<Channel>, Refused> {
+fn enabled_channels(database: &DatabaseLocation, now: Moment) -> Result<Vec<Channel>, Refused> {
     let store = Store::open_existing(database, now)?;
     let listed = store.channels()?;
     listed.iter().filter(|listed| listed.enabled).map(|listed| store.channel(listed.id)).collect()

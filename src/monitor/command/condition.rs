@@ -8,10 +8,9 @@ use crate::monitor::conditions::settings::{
     Scope, ScopedChange, SettingChange, checked_hold, checked_threshold, sourced,
 };
 use crate::monitor::conditions::words;
-use crate::monitor::store::{Refused, Store};
+use crate::monitor::store::{DatabaseLocation, Refused, Store};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
-use std::path::Path;
 use std::str::FromStr;
 
 pub mod view;
@@ -114,7 +113,7 @@ impl ConditionCommand {
 ///
 /// # Errors
 /// The command was refused or the database failed; nothing was changed.
-pub fn run(command: ConditionCommand, database: &Path, now: Moment) -> Result<String, Refused> {
+pub fn run(command: ConditionCommand, database: &DatabaseLocation, now: Moment) -> Result<String, Refused> {
     let store = Store::open_beside(database, now)?;
     match command {
         ConditionCommand::List { machine: Some(which), json } => {

@@ -1,9 +1,9 @@
 //! `heartbeat-monitor db ...`
 
 use crate::clock::Moment;
-use crate::monitor::store::{Refused, Store, Vacuumed};
+use crate::monitor::store::{DatabaseLocation, Refused, Store, Vacuumed};
 use clap::Subcommand;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 #[derive(Debug, Subcommand)]
 pub enum DatabaseCommand {
@@ -20,7 +20,7 @@ pub enum DatabaseCommand {
 }
 
 /// Returns the output.
-pub fn run(command: DatabaseCommand, database: &Path, now: Moment) -> Result<String, Refused> {
+pub fn run(command: DatabaseCommand, database: &DatabaseLocation, now: Moment) -> Result<String, Refused> {
     let store = Store::open_existing(database, now)?;
     match command {
         DatabaseCommand::Check => check(&store),
@@ -38,7 +38,7 @@ pub fn run(command: DatabaseCommand, database: &Path, now: Moment) -> Result<Str
 
 fn check(store: &Store) -> Result<String, Refused> {
     let report = store.check()?;
-    let path = store.path().display();
+    let path = store.location();
     if report.problems.is_empty() {
         let (bytes, free) = (size(report.bytes), size(report.free));
         return Ok(format!("{path}: good; version {}, {bytes}, {free} of it free", report.version));

@@ -77,7 +77,7 @@ impl EnrollCommand {
 
 /// Returns the output.
 pub fn run(command: EnrollCommand, config: &Config, now: Moment) -> Result<String, CommandError> {
-    let database = config.store.database.as_path();
+    let database = &config.store.database;
     if let EnrollCommand::Card(arguments) = &command {
         return Ok(enroll_card::run(arguments, database, &Offer::load(config)?, now)?);
     }

@@ -6,7 +6,7 @@ use crate::config::Period;
 use crate::monitor::packages::card::{Card, is_hostname};
 use crate::monitor::packages::offer::Offer;
 use crate::monitor::registry::enrolment::NewKey;
-use crate::monitor::store::{Refused, Store};
+use crate::monitor::store::{DatabaseLocation, Refused, Store};
 use clap::Args;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -38,7 +38,7 @@ pub struct CardArguments {
 /// Returns the output. After an error neither the key nor a file of it exists.
 pub fn run(
     arguments: &CardArguments,
-    database: &Path,
+    database: &DatabaseLocation,
     offer: &Offer,
     now: Moment,
 ) -> Result<String, Refused> {

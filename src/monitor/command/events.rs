@@ -6,11 +6,10 @@ use crate::duration::rough;
 use crate::monitor::events::RecordedEvent;
 use crate::monitor::machine::MachineId;
 use crate::monitor::store::page::Page;
-use crate::monitor::store::{Refused, Store};
+use crate::monitor::store::{DatabaseLocation, Refused, Store};
 use crate::table::{or_dash, table};
 use clap::Args;
 use serde_json::{Value, json};
-use std::path::Path;
 
 #[derive(Debug, Args)]
 pub struct EventsCommand {
@@ -29,7 +28,7 @@ pub struct EventsCommand {
 }
 
 /// Returns the output.
-pub fn run(command: &EventsCommand, database: &Path, now: Moment) -> Result<String, Refused> {
+pub fn run(command: &EventsCommand, database: &DatabaseLocation, now: Moment) -> Result<String, Refused> {
     let store = Store::open_beside(database, now)?;
     let machine = match &command.machine {
         Some(which) => Some(store.machine_called(which, now)?.id),

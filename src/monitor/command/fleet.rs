@@ -2,11 +2,10 @@
 
 use crate::clock::Moment;
 use crate::monitor::simulation::{self, Content, Plan, Report, SendRate};
-use crate::monitor::store::{Refused, Store};
+use crate::monitor::store::{DatabaseLocation, Refused, Store};
 use clap::Args;
 use std::fmt::Write as _;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,7 +46,7 @@ pub struct FleetCommand {
 ///
 /// # Errors
 /// The simulation failed; the added machines are removed again.
-pub fn run(command: &FleetCommand, database: &Path, now: Moment) -> Result<String, Refused> {
+pub fn run(command: &FleetCommand, database: &DatabaseLocation, now: Moment) -> Result<String, Refused> {
     let target = FleetTarget::of(&command.url)?;
     let store = Store::open_beside(database, now)?;
     let tokens = store.add_simulated(command.machines as usize, now)?;

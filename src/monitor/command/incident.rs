@@ -6,10 +6,9 @@ use crate::monitor::accounts::audit::Actor;
 use crate::monitor::incidents::list::{IncidentFilter, IncidentRecord};
 use crate::monitor::incidents::table::IncidentId;
 use crate::monitor::store::page::Page;
-use crate::monitor::store::{Refused, Store};
+use crate::monitor::store::{DatabaseLocation, Refused, Store};
 use crate::table::{or_dash, table};
 use clap::Subcommand;
-use std::path::Path;
 
 #[derive(Debug, Subcommand)]
 pub enum IncidentCommand {
@@ -42,7 +41,7 @@ pub enum IncidentCommand {
 }
 
 /// Returns the output.
-pub fn run(command: IncidentCommand, database: &Path, now: Moment) -> Result<String, Refused> {
+pub fn run(command: IncidentCommand, database: &DatabaseLocation, now: Moment) -> Result<String, Refused> {
     let store = Store::open_beside(database, now)?;
     let actor = Actor::command_line();
     match command {

@@ -10,11 +10,10 @@ use crate::monitor::registry::issue::TokenReceiver;
 use crate::monitor::registry::machines::{LARGEST_PAGE, MachineChange};
 use crate::monitor::registry::token::Token;
 use crate::monitor::registry::watching::Resumed;
-use crate::monitor::store::{Refused, Store};
+use crate::monitor::store::{DatabaseLocation, Refused, Store};
 use crate::table::{or_dash, table};
 use clap::{Args, Subcommand};
 use serde_json::Value;
-use std::path::Path;
 use std::time::Duration;
 use view::{as_json, state, state_named};
 
@@ -182,7 +181,7 @@ impl MachineCommand {
 }
 
 /// Returns the output.
-pub fn run(command: MachineCommand, database: &Path, now: Moment) -> Result<String, Refused> {
+pub fn run(command: MachineCommand, database: &DatabaseLocation, now: Moment) -> Result<String, Refused> {
     let store = Store::open_beside(database, now)?;
     match command {
         MachineCommand::Add(new) => add(&store, new, now),

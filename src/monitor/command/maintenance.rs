@@ -5,11 +5,10 @@ use crate::clock::Moment;
 use crate::monitor::maintenance::listed::{ListedPlan, PlanView};
 use crate::monitor::maintenance::plans::{MaintenancePlan, PlanTarget};
 use crate::monitor::maintenance::weekly::Weekly;
-use crate::monitor::store::{Refused, Store};
+use crate::monitor::store::{DatabaseLocation, Refused, Store};
 use crate::monitor::zone::Clock;
 use crate::table::table;
 use clap::{Args, Subcommand};
-use std::path::Path;
 
 #[derive(Debug, Subcommand)]
 pub enum MaintenanceCommand {
@@ -78,7 +77,7 @@ impl MaintenanceCommand {
 ///
 /// # Errors
 /// The command was refused or the database failed; nothing was changed.
-pub fn run(command: MaintenanceCommand, database: &Path, now: Moment) -> Result<String, Refused> {
+pub fn run(command: MaintenanceCommand, database: &DatabaseLocation, now: Moment) -> Result<String, Refused> {
     let store = Store::open_beside(database, now)?;
     match command {
         MaintenanceCommand::Add(add) => self::add(&store, &add, now),
@@ -158,7 +157,7 @@ mod tests {
 
     fn says(store: &tempfile::TempDir, arguments: &[&str]) -> Result<String, String> {
         let database = store.path().join("monitor.db");
-        run(parse(arguments)?, &database, NOW).map_err(|refused| refused.to_string())
+        run(parse(arguments)?, &database.into(), NOW).map_err(|refused| refused.to_string())
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::monitor::notify::recipients::{
 };
 use crate::monitor::notify::topic::Topic;
 use crate::monitor::reports::schedule::ReportInterval;
-use crate::monitor::store::{Refused, Store};
+use crate::monitor::store::{DatabaseLocation, Refused, Store};
 use crate::monitor::zone::{self, Clock, ZONES, Zone};
 use crate::table::table;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
@@ -248,7 +248,7 @@ impl RecipientCommand {
 }
 
 /// Returns the output.
-pub fn run(command: RecipientCommand, database: &Path, now: Moment) -> Result<String, Refused> {
+pub fn run(command: RecipientCommand, database: &DatabaseLocation, now: Moment) -> Result<String, Refused> {
     let store = Store::open_beside(database, now)?;
     match command {
         RecipientCommand::Add { name, wants } => {

@@ -3,9 +3,8 @@
 use crate::clock::Moment;
 use crate::monitor::notify::recipients::unknown;
 use crate::monitor::reports::{report, schedule};
-use crate::monitor::store::{Refused, Store};
+use crate::monitor::store::{DatabaseLocation, Refused, Store};
 use clap::Args;
-use std::path::Path;
 
 #[derive(Debug, Args)]
 pub struct ReportCommand {
@@ -22,7 +21,7 @@ pub struct ReportCommand {
 /// Returns the report; sends nothing. `site` is where its links lead.
 pub fn run(
     command: &ReportCommand,
-    database: &Path,
+    database: &DatabaseLocation,
     site: Option<&str>,
     now: Moment,
 ) -> Result<String, Refused> {
@@ -44,7 +43,7 @@ mod tests {
     #[test]
     fn a_report_is_printed_as_text_or_html_and_an_unknown_recipient_is_named() {
         let dir = tempfile::tempdir().expect("a directory");
-        let path = dir.path().join("monitor.db");
+        let path = dir.path().join("monitor.db").into();
         let now = Moment(1_769_005_800_000);
         let store = Store::open_beside(&path, now).expect("a database");
         store.add_recipient("farm", &Selection::All, &Preferences::default(), now).expect("added");

@@ -5,11 +5,10 @@ use crate::monitor::accounts::audit::Actor;
 use crate::monitor::config::WebConfig;
 use crate::monitor::status_pages::labels::StatusLabel;
 use crate::monitor::status_pages::pages::{StatusPage, Visibility, public_link, secret_link};
-use crate::monitor::store::{Refused, Store};
+use crate::monitor::store::{DatabaseLocation, Refused, Store};
 use crate::table::{or_dash, table};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use std::path::Path;
 
 /// Labels that are listed.
 const MOST_LABELS: u32 = 100_000;
@@ -61,7 +60,7 @@ pub struct Access {
 /// The command was refused or the database failed; nothing was changed.
 pub fn run(
     command: StatusPageCommand,
-    database: &Path,
+    database: &DatabaseLocation,
     web: &WebConfig,
     now: Moment,
 ) -> Result<String, Refused> {
@@ -164,7 +163,7 @@ mod tests {
 
     fn database() -> tempfile::TempDir {
         let dir = tempfile::tempdir().expect("a directory");
-        let store = Store::open_beside(&dir.path().join("monitor.db"), Moment(1)).expect("a database");
+        let store = Store::open_beside(&dir.path().join("monitor.db").into(), Moment(1)).expect("a database");
         for (name, group) in [("barn-cam", "barn"), ("mill-gate", "mill")] {
             let machine =
                 Description { name: name.into(), group: Some(group.into()), ..Description::default() };
@@ -180,7 +179,7 @@ mod tests {
 
     fn run_with(dir: &tempfile::TempDir, web: &WebConfig, arguments: &[&str]) -> Result<String, String> {
         let command = parse(arguments)?;
-        run(command, &dir.path().join("monitor.db"), web, Moment(1)).map_err(|error| error.to_string())
+        run(command, &dir.path().join("monitor.db").into(), web, Moment(1)).map_err(|error| error.to_string())
     }
 
     fn output(dir: &tempfile::TempDir, arguments: &[&str]) -> String {
@@ -249,7 +248,7 @@ mod tests {
         let said = output(&dir, &["set", "barn", "--secret-link"]);
         output(&dir, &["label", "barn-cam", "North"]);
         output(&dir, &["off", "barn"]);
-        let store = Store::open_beside(&dir.path().join("monitor.db"), Moment(1)).expect("a database");
+        let store = Store::open_beside(&dir.path().join("monitor.db").into(), Moment(1)).expect("a database");
         let audit = store.audit(Page::default(), 9).expect("listed");
         let actions: Vec<_> = audit.iter().rev().map(|record| record.action.as_str()).collect();
         assert_eq!(actions, ["status_page.secret_link", "status_page.label", "status_page.off"]);

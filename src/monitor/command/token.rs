@@ -4,10 +4,9 @@ use super::audited::AuditedChange;
 use super::token_file::Destination;
 use crate::clock::Moment;
 use crate::duration::ago;
-use crate::monitor::store::{Refused, Store};
+use crate::monitor::store::{DatabaseLocation, Refused, Store};
 use crate::table::table;
 use clap::Subcommand;
-use std::path::Path;
 
 #[derive(Debug, Subcommand)]
 pub enum TokenCommand {
@@ -39,7 +38,7 @@ impl TokenCommand {
 }
 
 /// Returns the output.
-pub fn run(command: TokenCommand, database: &Path, now: Moment) -> Result<String, Refused> {
+pub fn run(command: TokenCommand, database: &DatabaseLocation, now: Moment) -> Result<String, Refused> {
     let store = Store::open_beside(database, now)?;
     match command {
         TokenCommand::Add { name, token } => token.deliver(|deliver_token| {

@@ -9,12 +9,11 @@ use crate::monitor::accounts::users::{User, limits_of};
 use crate::monitor::accounts::visitor::{AccessScope, Role};
 use crate::monitor::config::PublicUrl;
 use crate::monitor::registry::token::Token;
-use crate::monitor::store::{Refused, Store};
+use crate::monitor::store::{DatabaseLocation, Refused, Store};
 use crate::table::{or_dash, table};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use std::path::Path;
 
 #[derive(Debug, Subcommand)]
 pub enum UserCommand {
@@ -97,7 +96,7 @@ fn role() -> impl TypedValueParser<Value = Role> {
 /// Returns the output.
 pub fn run(
     command: UserCommand,
-    database: &Path,
+    database: &DatabaseLocation,
     public_url: Option<&PublicUrl>,
     now: Moment,
 ) -> Result<String, Refused> {
@@ -229,7 +228,7 @@ mod tests {
     fn try_to(dir: &tempfile::TempDir, arguments: &[&str]) -> Result<String, String> {
         let url = PublicUrl { origin: "https://heart.example".into(), path: "/x/".into() };
         let (command, database) = (parse(arguments)?, dir.path().join("monitor.db"));
-        run(command, &database, Some(&url), Moment(1)).map_err(|error| error.to_string())
+        run(command, &database.into(), Some(&url), Moment(1)).map_err(|error| error.to_string())
     }
 
     fn output(dir: &tempfile::TempDir, arguments: &[&str]) -> String {
@@ -245,7 +244,7 @@ mod tests {
             "{said}"
         );
         let command = parse(&["password", "ada"]).expect("parsed");
-        let said = run(command, &dir.path().join("monitor.db"), None, Moment(1)).expect("a link");
+        let said = run(command, &dir.path().join("monitor.db").into(), None, Moment(1)).expect("a link");
         assert!(
             said.lines().last().expect("a link").starts_with("http://ADDRESS/welcome?link=hbi_"),
             "{said}"
@@ -287,7 +286,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         output(&dir, &["add", "ada", "--role", "owner"]);
         assert_eq!(output(&dir, &["sessions", "ada"]), "user \"ada\" is not signed in");
-        let store = Store::open_beside(&dir.path().join("monitor.db"), Moment(1)).expect("a database");
+        let store = Store::open_beside(&dir.path().join("monitor.db").into(), Moment(1)).expect("a database");
         let user = store.user_called("ada").expect("found").id;
         let session =
             crate::monitor::accounts::sessions::NewSession { user, address: None, agent: Some("Firefox") };

@@ -7,6 +7,7 @@ use super::used::{
 use super::written;
 use crate::config::{ConfigError, Origin, Period, Source};
 use crate::http::networks::IpNetwork;
+use crate::monitor::store::DatabaseLocation;
 use rustls::pki_types::ServerName;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -76,9 +77,21 @@ impl Check<'_> {
     pub fn store(&self, written: written::Store) -> Result<StoreConfig, ConfigError> {
         let state_dir = self.source.optional_path(written.state_dir)?;
         let state_dir = state_dir.unwrap_or_else(|| PathBuf::from("/var/lib/heartbeat-monitor"));
-        let database =
-            self.source.optional_path(written.database)?.unwrap_or_else(|| state_dir.join("monitor.db"));
+        let database = match self.database(written.database)? {
+            Some(location) => location,
+            None => DatabaseLocation::File(state_dir.join("monitor.db")),
+        };
         Ok(StoreConfig { state_dir, database })
+    }
+
+    fn database(&self, written: Option<Spanned<String>>) -> Result<Option<DatabaseLocation>, ConfigError> {
+        let url = written.as_ref().and_then(|written| DatabaseLocation::of_url(written.get_ref()));
+        match (url, written) {
+            (Some(location), Some(written)) => {
+                location.map(Some).map_err(|why| self.source.fault(written.span(), &why))
+            }
+            (_, written) => Ok(self.source.optional_path(written)?.map(DatabaseLocation::File)),
+        }
     }
 
     pub fn detection(&self, written: written::Detection) -> Result<DetectionConfig, ConfigError> {

@@ -31,7 +31,7 @@ fn the_shipped_file_is_the_defaults() {
     assert_eq!(shipped.detection.check_interval, Duration::from_secs(30));
     assert_eq!(shipped.detection.offline_threshold, Duration::from_secs(120));
     assert_eq!(shipped.http.listen, "127.0.0.1:8080".parse().ok());
-    assert_eq!(shipped.store.database, Path::new("/var/lib/heartbeat-monitor/monitor.db"));
+    assert_eq!(shipped.store.database.file(), Some(Path::new("/var/lib/heartbeat-monitor/monitor.db")));
 }
 
 #[test]

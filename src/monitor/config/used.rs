@@ -1,6 +1,7 @@
 //! The sections as the threads use them: checked values, defaults filled in.
 
 use crate::http::networks::IpNetwork;
+use crate::monitor::store::DatabaseLocation;
 use log::LevelFilter;
 use serde::Deserialize;
 use std::net::SocketAddr;
@@ -65,7 +66,7 @@ pub struct TlsFiles {
 pub struct StoreConfig {
     /// Directory of the database, its lock and the backups made before migrations.
     pub state_dir: PathBuf,
-    pub database: PathBuf,
+    pub database: DatabaseLocation,
 }
 
 /// When a machine counts as offline.

@@ -267,7 +267,7 @@ fn when_the_database_fails_beats_are_kept_and_written_later() {
     let mut rig = RecorderRig::new(1);
     rig.beats(1);
     rig.writes();
-    let (file, away) = (rig.store.path().to_owned(), rig.store.dir.path().join("away"));
+    let (file, away) = (rig.store.dir.path().join("monitor.db"), rig.store.dir.path().join("away"));
     std::fs::rename(&file, &away).expect("renamed");
     for _ in 0..16 {
         rig.pass(SECOND);
@@ -294,7 +294,7 @@ fn time_in_which_heartbeats_were_refused_makes_no_machine_late() {
     let mut rig = RecorderRig::new(1);
     rig.beats(1);
     rig.writes();
-    let (file, away) = (rig.store.path().to_owned(), rig.store.dir.path().join("away"));
+    let (file, away) = (rig.store.dir.path().join("monitor.db"), rig.store.dir.path().join("away"));
     std::fs::rename(&file, &away).expect("renamed");
     for _ in 0..5 {
         rig.pass(SECOND * 30);

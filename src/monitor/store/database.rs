@@ -1,57 +1,38 @@
-//! The connections of a process: one that writes, several that read.
+//! The database of a monitor, whatever engine it is on.
 
-use super::connection::{self, Manner};
 use super::error::{OpenError, StoreError};
-use super::file::{FileIdentity, identity};
-use super::lock::Lock;
+use super::location::DatabaseLocation;
+#[cfg(feature = "postgres")]
+use super::postgres::PostgresDatabase;
+use super::refused::Refused;
 use super::sql::{Connection, Transaction};
-use super::{create, migrate};
+use super::sqlite::{Checked, QuickCheck, SqliteDatabase, Vacuumed};
 use crate::clock::Moment;
-use rusqlite::TransactionBehavior;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::path::Path;
 use std::time::Duration;
-
-/// Longest wait of the server for a command that writes. The recorder has 15 s before heartbeats are refused.
-pub(super) const SERVER_PATIENCE: Duration = Duration::from_secs(2);
-/// Longest wait of a command for the server, whose longest transaction is a flush.
-const COMMAND_PATIENCE: Duration = Duration::from_secs(5);
-/// Idle read connections that stay open; each uses 0.1 to 0.5 MB.
-pub(super) const IDLE_READERS: usize = 2;
 
 /// The database, for all threads of a process.
 #[derive(Debug)]
 pub struct Store {
-    pub(super) path: PathBuf,
-    pub(super) identity: FileIdentity,
-    pub(super) manner: Manner,
-    pub(super) writer: Mutex<Writer>,
-    pub(super) readers: Mutex<Vec<rusqlite::Connection>>,
-    /// Only the server has one.
-    _lock: Option<Lock>,
+    location: DatabaseLocation,
+    engine: Engine,
 }
 
 #[derive(Debug)]
-pub(super) struct Writer {
-    pub(super) connection: rusqlite::Connection,
-    /// SQLite's counter of the commits of other processes (`PRAGMA data_version`).
-    pub(super) seen: i64,
-    pub(super) wal: Option<FileIdentity>,
+enum Engine {
+    Sqlite(SqliteDatabase),
+    #[cfg(feature = "postgres")]
+    Postgres(PostgresDatabase),
 }
 
 impl Store {
-    /// Opens the database to serve it: makes it where there is none, migrates an older one (a copy is kept beside
-    /// it), and keeps other monitors away until it is dropped.
+    /// Opens the database to serve it: makes it where there is none, and migrates an older one. Other monitors are kept away
+    /// from a file until this is dropped; on PostgreSQL there may be several.
     ///
     /// # Errors
-    /// One sentence with the path and what to do; nothing was changed, or nothing but complete migrations.
-    pub fn open_for_serving(path: &Path, now: Moment) -> Result<Store, OpenError> {
-        let manner = Manner { patience: SERVER_PATIENCE, durable: true };
-        let store = Store::open(path, now, manner, Purpose::Serve)?;
-        let room = connection::make_room(&held(&store.writer).connection);
-        room.map_err(|error| OpenError { path: path.to_owned(), error })?;
-        Ok(store)
+    /// One sentence with the place and what to do; nothing was changed, or nothing but complete migrations.
+    pub fn open_for_serving(location: &DatabaseLocation, now: Moment) -> Result<Store, OpenError> {
+        Store::open(location, |path| SqliteDatabase::open_for_serving(path, now))
     }
 
     /// Opens the database for a command, while a server may be running; makes it where there is none, so that
@@ -59,35 +40,38 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::open_for_serving`]; [`StoreError::Older`] if it would have to be migrated under a running server.
-    pub fn open_beside(path: &Path, now: Moment) -> Result<Store, OpenError> {
-        let manner = Manner { patience: COMMAND_PATIENCE, durable: true };
-        Store::open(path, now, manner, Purpose::Command)
+    pub fn open_beside(location: &DatabaseLocation, now: Moment) -> Result<Store, OpenError> {
+        Store::open(location, |path| SqliteDatabase::open_beside(path, now))
     }
 
     /// [`Store::open_beside`] for a command that makes no sense without a database.
     ///
     /// # Errors
-    /// As there, and there is none.
-    pub fn open_existing(path: &Path, now: Moment) -> Result<Store, OpenError> {
-        // A file without read permission may exist: opening it reports the error.
-        if fs::metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
-            let error =
-                StoreError::Other("there is no such file; the first start of the service makes it".into());
-            return Err(OpenError { path: path.to_owned(), error });
+    /// As there, and there is no such file.
+    pub fn open_existing(location: &DatabaseLocation, now: Moment) -> Result<Store, OpenError> {
+        Store::open(location, |path| SqliteDatabase::open_existing(path, now))
+    }
+
+    fn open(
+        location: &DatabaseLocation,
+        open_file: impl FnOnce(&Path) -> Result<SqliteDatabase, StoreError>,
+    ) -> Result<Store, OpenError> {
+        let engine = match location {
+            DatabaseLocation::File(path) => open_file(path).map(Engine::Sqlite),
+            #[cfg(feature = "postgres")]
+            DatabaseLocation::Postgres(url) => PostgresDatabase::open(url).map(Engine::Postgres),
+        };
+        match engine {
+            Ok(engine) => Ok(Store { location: location.clone(), engine }),
+            Err(error) => Err(OpenError { location: location.clone(), error }),
         }
-        Store::open_beside(path, now)
     }
 
-    fn open(path: &Path, now: Moment, manner: Manner, purpose: Purpose) -> Result<Store, OpenError> {
-        prepare(path, now, manner, purpose, migrate::MIGRATIONS)
-            .map_err(|error| OpenError { path: path.to_owned(), error })
+    pub fn location(&self) -> &DatabaseLocation {
+        &self.location
     }
 
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Runs one write transaction; an error rolls it back. There is one at a time, so keep it short.
+    /// Runs one write transaction; an error rolls it back. A process has one at a time, so keep it short.
     pub(in crate::monitor) fn write<T>(
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
@@ -100,121 +84,124 @@ impl Store {
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut writer = held(&self.writer);
-        self.still_there()?;
-        let connection = &mut writer.connection;
-        let transaction =
-            connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(StoreError::from)?;
-        let done = work(&Transaction::new(&transaction))?;
-        transaction.commit().map_err(StoreError::from)?;
-        Ok(done)
+        match &self.engine {
+            Engine::Sqlite(database) => database.transact(work),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(database) => database.transact(work),
+        }
     }
 
-    /// Reads one snapshot, concurrently with the writer. A long read makes the file grow, so read lists by pages.
+    /// Reads one snapshot, concurrently with the writer. A long read makes the database grow, so read lists by pages.
     pub(in crate::monitor) fn read<T>(
         &self,
         work: impl FnOnce(&Connection<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        self.still_there()?;
-        let idle = held(&self.readers).pop();
-        let mut connection = match idle {
-            Some(connection) => connection,
-            None => connection::reader(&self.path, self.manner)?,
-        };
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Deferred)?;
-        let done = work(&Connection::new(&transaction))?;
-        transaction.commit()?;
-        // After an error the connection is closed instead.
-        let mut readers = held(&self.readers);
-        if readers.len() < IDLE_READERS {
-            readers.push(connection);
+        match &self.engine {
+            Engine::Sqlite(database) => database.read(work),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(database) => database.read(work),
         }
-        Ok(done)
     }
 
-    /// Whether another process has changed anything since the last call.
+    /// Whether another process has changed anything that a monitor keeps in memory since the last call.
     pub fn changed_by_others(&self) -> Result<bool, StoreError> {
-        let mut writer = held(&self.writer);
-        self.still_there()?;
-        let now = data_version(&writer.connection)?;
-        Ok(std::mem::replace(&mut writer.seen, now) != now)
-    }
-
-    /// Fails if the file was removed or replaced: SQLite would continue to write to the removed file.
-    pub(super) fn still_there(&self) -> Result<(), StoreError> {
-        match identity(&self.path) {
-            Some(identity) if identity == self.identity => Ok(()),
-            _ => Err(StoreError::Gone),
+        match &self.engine {
+            Engine::Sqlite(database) => database.changed_by_others(),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(database) => database.changed_by_others(),
         }
     }
-}
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Purpose {
-    Serve,
-    Command,
-}
+    /// See [`SqliteDatabase::renew_removed_wal`]; other engines have no such file.
+    pub fn renew_removed_wal(&self) -> Result<bool, StoreError> {
+        self.file().map_or(Ok(false), SqliteDatabase::renew_removed_wal)
+    }
 
-pub(super) fn prepare(
-    path: &Path,
-    now: Moment,
-    manner: Manner,
-    purpose: Purpose,
-    migrations: &[&str],
-) -> Result<Store, StoreError> {
-    // One lock for a database, also if it is reached by a link; SQLite follows links, too.
-    let resolved = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let path = resolved.as_path();
-    match fs::metadata(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => create::create(path, migrations)?,
-        Err(error) => return Err(StoreError::of_file(path, &error)),
-        // Never made so here (see `create`), so there were machines in it once.
-        Ok(metadata) if metadata.len() == 0 => return Err(StoreError::Corrupt("it is empty".into())),
-        Ok(_) => {}
+    /// See [`SqliteDatabase::quick_check`]; other engines check their pages as they read them.
+    pub fn quick_check(&self, limit: Duration) -> Result<QuickCheck, StoreError> {
+        self.file().map_or(Ok(QuickCheck::default()), |file| file.quick_check(limit))
     }
-    let lock = (purpose == Purpose::Serve).then(|| Lock::acquire(path)).transpose()?;
-    let mut connection = connection::writer(path, manner)?;
-    migrate::recognise(&connection)?;
-    let (found, known) = (migrate::version(&connection)?, migrate::latest(migrations));
-    if found > known {
-        return Err(StoreError::Newer { found, known });
-    }
-    if found < known {
-        // A command may migrate as well as a server, if there is none.
-        let alone = if lock.is_none() { Some(Lock::acquire(path)) } else { None };
-        if matches!(alone, Some(Err(StoreError::Held { .. }))) {
-            return Err(StoreError::Older { found, known });
+
+    /// What the database takes on its disk, in bytes; on SQLite with its log.
+    pub fn disk_usage(&self) -> Result<u64, StoreError> {
+        match &self.engine {
+            Engine::Sqlite(database) => Ok(database.disk_usage()),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(database) => database.disk_usage(),
         }
-        let _alone = alone.transpose()?;
-        migrate::keep_copy(&connection, path, now)?;
-        migrate::migrate(&mut connection, migrations)?;
     }
-    let seen = data_version(&connection)?;
-    let identity = identity(path).ok_or(StoreError::Gone)?;
-    Ok(Store {
-        path: path.to_owned(),
-        identity,
-        manner,
-        writer: Mutex::new(Writer { connection, seen, wal: None }),
-        readers: Mutex::new(Vec::new()),
-        _lock: lock,
-    })
-}
 
-fn data_version(connection: &rusqlite::Connection) -> Result<i64, StoreError> {
-    Ok(connection.query_row("PRAGMA data_version", [], |row| row.get(0))?)
-}
+    /// See [`SqliteDatabase::check`].
+    ///
+    /// # Errors
+    /// The engine is another one; the sentence says what does the same there.
+    pub fn check(&self) -> Result<Checked, Refused> {
+        let file = self.file().ok_or_else(|| {
+            Refused::because(
+                "PostgreSQL is checked with its own tools, on its server: pg_amcheck --all --install-missing, and \
+                 pg_checksums --check while it is stopped",
+            )
+        })?;
+        Ok(file.check()?)
+    }
 
-/// Ignores poisoning: the transaction of a thread that panicked was rolled back.
-pub(super) fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    /// See [`SqliteDatabase::backup`].
+    ///
+    /// # Errors
+    /// As there; and as for [`Store::check`].
+    pub fn backup(&self, target: &Path) -> Result<u64, Refused> {
+        let file = self.file().ok_or_else(|| {
+            Refused::because(
+                "PostgreSQL is backed up with its own tools: pg_dump --format=custom for one copy, \
+                 pg_basebackup and an archive of its log for every moment",
+            )
+        })?;
+        file.backup(target)
+    }
+
+    /// See [`SqliteDatabase::vacuum`].
+    ///
+    /// # Errors
+    /// As there; and as for [`Store::check`].
+    pub fn vacuum(&self) -> Result<Vacuumed, Refused> {
+        let file = self.file().ok_or_else(|| {
+            Refused::because(
+                "PostgreSQL reuses space by itself (autovacuum); to return it to the disk, while no monitor runs: \
+                 vacuumdb --full",
+            )
+        })?;
+        Ok(file.vacuum()?)
+    }
+
+    /// See [`SqliteDatabase::vacuum_step`].
+    pub fn vacuum_step(&self, pages: u32) -> Result<bool, StoreError> {
+        self.file().map_or(Ok(false), |file| file.vacuum_step(pages))
+    }
+
+    fn file(&self) -> Option<&SqliteDatabase> {
+        match &self.engine {
+            Engine::Sqlite(database) => Some(database),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(_) => None,
+        }
+    }
 }
 
 /// A database for a test, removed with it.
 #[cfg(test)]
 pub struct Scratch {
-    pub(super) store: std::sync::Arc<Store>,
+    store: std::sync::Arc<Store>,
     pub dir: tempfile::TempDir,
+    #[cfg(feature = "postgres")]
+    _database: Option<super::postgres::ScratchDatabase>,
+}
+
+#[cfg(test)]
+impl Scratch {
+    /// Closes the database; its files stay until the directory is dropped.
+    pub(super) fn close(self) -> tempfile::TempDir {
+        self.dir
+    }
 }
 
 #[cfg(test)]
@@ -228,11 +215,46 @@ impl std::ops::Deref for Scratch {
 
 #[cfg(test)]
 impl Store {
-    /// A new database in a directory of its own, which does not wait for the disk.
+    /// A new database: on the PostgreSQL server that `HEARTBEAT_TESTS_DATABASE` names, otherwise a file.
     pub fn scratch() -> Scratch {
+        #[cfg(feature = "postgres")]
+        if let Ok(server) = std::env::var("HEARTBEAT_TESTS_DATABASE") {
+            let database = super::postgres::ScratchDatabase::new(&server);
+            let location = DatabaseLocation::Postgres(Box::new(database.url.clone()));
+            let store = Store::open_beside(&location, Moment(0)).expect("a new database");
+            let dir = tempfile::tempdir().expect("a scratch directory");
+            return Scratch { store: std::sync::Arc::new(store), dir, _database: Some(database) };
+        }
+        Store::scratch_file()
+    }
+
+    /// A database in a file that a test has opened in its own way.
+    pub(super) fn on(database: SqliteDatabase) -> Store {
+        Store {
+            location: DatabaseLocation::File(database.path().to_owned()),
+            engine: Engine::Sqlite(database),
+        }
+    }
+
+    pub(super) fn sqlite(&self) -> &SqliteDatabase {
+        self.file().expect("a database in a file")
+    }
+
+    /// Of a database in a file.
+    pub fn path(&self) -> &Path {
+        self.sqlite().path()
+    }
+
+    /// A new database in a file of a directory of its own, which does not wait for the disk.
+    pub fn scratch_file() -> Scratch {
         let dir = tempfile::tempdir().expect("a scratch directory");
-        let manner = Manner { patience: SERVER_PATIENCE, durable: false };
-        let store = Store::open(&dir.path().join("monitor.db"), Moment(0), manner, Purpose::Serve);
-        Scratch { store: std::sync::Arc::new(store.expect("a new database")), dir }
+        let path = dir.path().join("monitor.db");
+        let store = Store::on(SqliteDatabase::scratch(&path));
+        Scratch {
+            store: std::sync::Arc::new(store),
+            dir,
+            #[cfg(feature = "postgres")]
+            _database: None,
+        }
     }
 }

@@ -1,11 +1,12 @@
 //! Errors of the database, each a sentence that says what to do.
 
+use super::location::DatabaseLocation;
 use rusqlite::ErrorCode;
 use rusqlite::ffi::{
     SQLITE_IOERR_CORRUPTFS, SQLITE_IOERR_DATA, SQLITE_IOERR_SHMSIZE, SQLITE_READONLY_DBMOVED,
 };
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Why an operation of the database failed. After `Full`, `ReadOnly`, `Busy` and `Gone` the same store
 /// works as soon as the cause has ended: nothing of the failed transaction is stored.
@@ -78,12 +79,12 @@ impl StoreError {
         }
     }
 
-    /// The sentence about the database at `path`.
-    fn about(&self, path: &Path) -> String {
+    /// The sentence about the database at `location`.
+    fn about(&self, location: &DatabaseLocation) -> String {
         match self {
             StoreError::File(why) => why.clone(),
-            StoreError::Other(why) => format!("{}: {why}", path.display()),
-            error => format!("{}: {error}", path.display()),
+            StoreError::Other(why) => format!("{location}: {why}"),
+            error => format!("{location}: {error}"),
         }
     }
 }
@@ -119,8 +120,8 @@ impl From<rusqlite::Error> for StoreError {
 
 /// Why a database could not be opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}", .error.about(.path))]
+#[error("{}", .error.about(.location))]
 pub struct OpenError {
-    pub path: PathBuf,
+    pub location: DatabaseLocation,
     pub error: StoreError,
 }

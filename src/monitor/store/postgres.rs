@@ -11,23 +11,33 @@
 //! | `certificates` | how a server's certificate is checked |
 //! | `placeholders` | `?1` becomes `$1` |
 //! | `link` | a connection that is made again after it was lost |
+//! | `database` | the connections of a process |
+//! | `schema` | the tables |
 
 mod certificates;
 #[cfg(test)]
 mod cluster;
-pub mod link;
+mod database;
+mod link;
 mod placeholders;
+mod schema;
+#[cfg(test)]
+mod scratch;
 #[cfg(test)]
 mod tests;
 pub mod url;
 
 use super::error::StoreError;
 use super::value::{Parameter, Value};
+pub use database::PostgresDatabase;
 use placeholders::Placeholders;
 use rustls::ClientConfig;
+#[cfg(test)]
+pub use scratch::ScratchDatabase;
 use std::cell::Cell;
 use std::fmt;
 use std::fs;
+use std::sync::OnceLock;
 use std::time::Duration;
 use tokio::runtime::{self, Runtime};
 use tokio::task::JoinHandle;
@@ -76,6 +86,12 @@ pub struct PostgresConnection {
     is_lost: Cell<bool>,
 }
 
+/// Names this process in the table `last_change`; chosen at random.
+fn process_number() -> u32 {
+    static NUMBER: OnceLock<u32> = OnceLock::new();
+    *NUMBER.get_or_init(|| fastrand::u32(1..))
+}
+
 /// A runtime without threads of its own.
 struct CallerRuntime {
     /// `None` only while it is dropped.
@@ -118,15 +134,17 @@ impl PostgresConnection {
             TransactionKind::Read => "ISOLATION LEVEL REPEATABLE READ READ ONLY",
             TransactionKind::Write => "ISOLATION LEVEL READ COMMITTED READ WRITE",
         };
-        // The last one ends the transaction of a monitor that was stopped in the middle of it.
+        // The third limit ends the transaction of a monitor that was stopped in the middle of it.
         let sql = format!(
             "BEGIN {mode};
              SET LOCAL statement_timeout = {};
              SET LOCAL lock_timeout = {};
-             SET LOCAL idle_in_transaction_session_timeout = {}",
+             SET LOCAL idle_in_transaction_session_timeout = {};
+             SET LOCAL heartbeat.process = {}",
             STATEMENT_LIMIT.as_millis(),
             LOCK_LIMIT.as_millis(),
-            ANSWER_LIMIT.as_millis()
+            ANSWER_LIMIT.as_millis(),
+            process_number()
         );
         self.batch(&sql)
     }

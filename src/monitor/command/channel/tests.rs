@@ -38,7 +38,7 @@ impl Desk {
     fn try_with(&self, settings: &NotifySettings, arguments: &[&str]) -> Result<String, String> {
         let command = parse(arguments)?;
         let database = self.dir.path().join("monitor.db");
-        run(command, &database, settings, Moment(1_769_000_000_000)).map_err(|e| e.to_string())
+        run(command, &database.into(), settings, Moment(1_769_000_000_000)).map_err(|e| e.to_string())
     }
 
     fn run(&self, arguments: &[&str]) -> String {
@@ -76,7 +76,8 @@ fn a_secret_url_is_read_from_a_file_and_a_channel_has_the_options_of_its_kind() 
     let token = desk.file("bot", "123:ABC\n");
     desk.run(&["add", "slack", "#alerts", "--url-file", &url]);
     desk.run(&["add", "telegram", "-1", "--bot-token-file", &token, "--topic", "42", "--silent", "endings"]);
-    let store = Store::open_beside(&desk.dir.path().join("monitor.db"), Moment(0)).expect("a database");
+    let store =
+        Store::open_beside(&desk.dir.path().join("monitor.db").into(), Moment(0)).expect("a database");
     let slack = store.channel(ChannelId(1)).expect("it");
     assert_eq!((slack.target.as_str(), slack.secret_file.as_deref()), ("#alerts", Some(url.as_str())));
     assert_eq!((slack.secret.as_ref(), slack.token.as_ref()), (None, None), "the secret stays in its file");
@@ -136,7 +137,8 @@ fn a_template_is_copied_into_the_database_and_a_wrong_one_is_refused() {
     assert!(desk.run(&["list"]).starts_with("no channels"), "nothing was added");
     let file = desk.file("body", "{\"a\": \"{{title}}\"}");
     desk.run(&["add", "webhook", url, "--template-file", &file]);
-    let store = Store::open_beside(&desk.dir.path().join("monitor.db"), Moment(0)).expect("a database");
+    let store =
+        Store::open_beside(&desk.dir.path().join("monitor.db").into(), Moment(0)).expect("a database");
     let options = store.channel(ChannelId(1)).expect("it").options;
     assert_eq!(options.get("template"), Some("{\"a\": \"{{title}}\"}"));
 }
@@ -177,7 +179,8 @@ fn each_kind_has_help_and_no_option_for_a_secret_itself() {
 #[test]
 fn a_channel_of_a_recipient_without_machines_is_listed_with_a_warning() {
     let desk = Desk::new();
-    let store = Store::open_beside(&desk.dir.path().join("monitor.db"), Moment(0)).expect("a database");
+    let store =
+        Store::open_beside(&desk.dir.path().join("monitor.db").into(), Moment(0)).expect("a database");
     let barn = Description { name: "barn".into(), ..Description::default() };
     store.add_machine(&barn, Moment(0)).expect("added");
     let only = Selection::Only { machines: vec!["barn".into()], groups: Vec::new(), tags: Vec::new() };
@@ -196,7 +199,8 @@ fn a_generated_secret_is_alone_on_the_last_line() {
     let said = desk.run(&["add", "webhook", "https://example.org/"]);
     let secret = said.lines().last().expect("a line");
     assert!(secret.len() >= 40 && !secret.contains(' '), "{said}");
-    let store = Store::open_beside(&desk.dir.path().join("monitor.db"), Moment(0)).expect("a database");
+    let store =
+        Store::open_beside(&desk.dir.path().join("monitor.db").into(), Moment(0)).expect("a database");
     assert_eq!(store.channel(ChannelId(1)).expect("it").secret.as_deref(), Some(secret));
 }
 

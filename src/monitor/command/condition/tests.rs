@@ -9,7 +9,7 @@ struct Database(tempfile::TempDir);
 impl Database {
     fn new() -> Database {
         let database = Database(tempfile::tempdir().expect("a directory"));
-        let store = Store::open_beside(&database.path(), Moment(0)).expect("a database");
+        let store = Store::open_beside(&database.path().into(), Moment(0)).expect("a database");
         let farm =
             Description { group: Some("farm".into()), tags: vec!["attic".into()], ..Description::default() };
         for machine in [
@@ -27,7 +27,7 @@ impl Database {
 
     fn try_to(&self, words: &str) -> Result<String, String> {
         let words: Vec<&str> = words.split(' ').collect();
-        run(parse(&words)?, &self.path(), Moment(0)).map_err(|error| error.to_string())
+        run(parse(&words)?, &self.path().into(), Moment(0)).map_err(|error| error.to_string())
     }
 
     #[track_caller]

@@ -12,7 +12,7 @@ struct EventsLine {
 fn said(store: &Store, words: &[&str]) -> Result<String, String> {
     let line =
         EventsLine::try_parse_from(std::iter::once(&"events").chain(words)).map_err(|e| e.to_string())?;
-    run(&line.command, store.path(), NOW).map_err(|error| error.to_string())
+    run(&line.command, store.location(), NOW).map_err(|error| error.to_string())
 }
 
 /// An outage of the barn that is over, one of the gate that is not, a pause, and a machine that was removed.

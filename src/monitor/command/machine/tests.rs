@@ -13,7 +13,7 @@ use crate::monitor::store::sql::params;
 const NOW: Moment = Moment(1_763_774_609_000);
 
 fn at(store: &Store, words: &[&str], now: Moment) -> Result<String, Refused> {
-    run(parse(words).expect("a command line"), store.path(), now)
+    run(parse(words).expect("a command line"), store.location(), now)
 }
 
 fn said(store: &Store, words: &[&str]) -> String {

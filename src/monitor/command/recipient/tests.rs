@@ -6,7 +6,8 @@ use serde_json::json;
 use std::time::Duration;
 
 fn try_to(dir: &tempfile::TempDir, arguments: &[&str]) -> Result<String, String> {
-    run(parse(arguments)?, &dir.path().join("monitor.db"), Moment(0)).map_err(|error| error.to_string())
+    run(parse(arguments)?, &dir.path().join("monitor.db").into(), Moment(0))
+        .map_err(|error| error.to_string())
 }
 
 fn output(dir: &tempfile::TempDir, arguments: &[&str]) -> String {
@@ -15,14 +16,14 @@ fn output(dir: &tempfile::TempDir, arguments: &[&str]) -> String {
 
 /// In the group "farm", with the tag "camera".
 fn machine(dir: &tempfile::TempDir, name: &str) {
-    let store = Store::open_beside(&dir.path().join("monitor.db"), Moment(0)).expect("a database");
+    let store = Store::open_beside(&dir.path().join("monitor.db").into(), Moment(0)).expect("a database");
     let (group, tags) = (Some("farm".into()), vec!["camera".into()]);
     let machine = Description { name: name.into(), group, tags, ..Description::default() };
     store.add_machine(&machine, Moment(0)).expect("added");
 }
 
 fn remove(dir: &tempfile::TempDir, name: &str) {
-    let store = Store::open_beside(&dir.path().join("monitor.db"), Moment(0)).expect("a database");
+    let store = Store::open_beside(&dir.path().join("monitor.db").into(), Moment(0)).expect("a database");
     store.remove_machine(name, Moment(0)).expect("removed");
 }
 
@@ -49,7 +50,7 @@ fn a_missing_choice_is_refused_with_its_name() {
 #[test]
 fn the_group_of_an_unused_enrolment_key_can_be_chosen() {
     let dir = tempfile::tempdir().expect("a directory");
-    let store = Store::open_beside(&dir.path().join("monitor.db"), Moment(0)).expect("a database");
+    let store = Store::open_beside(&dir.path().join("monitor.db").into(), Moment(0)).expect("a database");
     store
         .add_key(&NewKey::one(Duration::from_secs(3600), Some("farm")), Moment(0), &|_| Ok(()))
         .expect("a key");

@@ -392,7 +392,7 @@ fn without_a_writable_database_heartbeats_are_refused_but_count_as_a_sign_of_lif
 #[test]
 fn replays_that_cannot_be_stored_are_not_acknowledged() {
     let site = Site::new();
-    let (file, away) = (site.store.path().to_owned(), site.store.dir.path().join("away"));
+    let (file, away) = (site.store.dir.path().join("monitor.db"), site.store.dir.path().join("away"));
     std::fs::rename(&file, &away).expect("renamed");
     let replay = r#"[{"replay_age_s": 60, "cpu": 6}]"#;
     assert_eq!(site.beat(replay).status, 503);

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// Texts that are remembered: this program has some hundred, and a few that depend on a filter.
 const MOST_TEXTS: usize = 1000;
@@ -10,11 +10,11 @@ const MOST_TEXTS: usize = 1000;
 /// Translated texts of one connection.
 #[derive(Debug, Default)]
 pub struct Placeholders {
-    known: RefCell<HashMap<Box<str>, Rc<str>>>,
+    known: RefCell<HashMap<Box<str>, Arc<str>>>,
 }
 
 impl Placeholders {
-    pub fn translated(&self, sql: &str) -> Rc<str> {
+    pub fn translated(&self, sql: &str) -> Arc<str> {
         let mut known = self.known.borrow_mut();
         if let Some(text) = known.get(sql) {
             return text.clone();
@@ -22,7 +22,7 @@ impl Placeholders {
         if known.len() >= MOST_TEXTS {
             known.clear();
         }
-        let text: Rc<str> = translate(sql).into();
+        let text: Arc<str> = translate(sql).into();
         known.insert(sql.into(), text.clone());
         text
     }
@@ -75,7 +75,7 @@ mod tests {
     fn a_text_is_translated_once_and_the_memory_is_bounded() {
         let placeholders = Placeholders::default();
         let first = placeholders.translated("SELECT ?1");
-        assert!(Rc::ptr_eq(&first, &placeholders.translated("SELECT ?1")));
+        assert!(Arc::ptr_eq(&first, &placeholders.translated("SELECT ?1")));
         for number in 0..MOST_TEXTS * 2 {
             placeholders.translated(&format!("SELECT {number}"));
         }

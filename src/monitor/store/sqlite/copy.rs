@@ -1,8 +1,8 @@
 //! A checked copy of a database.
 
 use super::connection;
-use super::error::StoreError;
 use super::file::{MODE, beside, give_to_owner_of_directory};
+use crate::monitor::store::error::StoreError;
 use rusqlite::Connection;
 use std::fs::{self, File, OpenOptions};
 use std::io;

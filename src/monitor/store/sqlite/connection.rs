@@ -1,6 +1,6 @@
 //! How this program uses SQLite: every connection is opened here.
 
-use super::error::StoreError;
+use crate::monitor::store::error::StoreError;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use rustix::fs::Access;

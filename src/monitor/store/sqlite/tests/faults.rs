@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 const IMPATIENT: Manner = Manner { patience: Duration::from_millis(50), durable: false };
 
 fn served(path: &Path) -> Store {
-    prepare(path, DAY, IMPATIENT, Purpose::Serve, migrate::MIGRATIONS).expect("opened")
+    Store::on(prepare(path, DAY, IMPATIENT, Purpose::Serve, migrate::MIGRATIONS).expect("opened"))
 }
 
 /// Runs `test` in a thread with a file system of its own of `kib` KiB; skips it without the right to mount one.
@@ -83,11 +83,11 @@ fn a_full_disk_is_reported_loses_nothing_acknowledged_and_ends_with_its_cause() 
 fn a_disk_that_is_full_from_the_start_leaves_no_half_database() {
     on_a_disk_of(1024, |disk| {
         let ballast = fill(disk);
-        let error = Store::open_for_serving(&disk.join("monitor.db"), DAY).expect_err("full");
+        let error = Store::open_for_serving(&file(&disk.join("monitor.db")), DAY).expect_err("full");
         assert_eq!(error.error, StoreError::Full, "{error}");
         assert_eq!(files(disk, "monitor.db"), Vec::<String>::new());
         make_room(&ballast);
-        Store::open_for_serving(&disk.join("monitor.db"), DAY).expect("made");
+        Store::open_for_serving(&file(&disk.join("monitor.db")), DAY).expect("made");
     });
 }
 
@@ -108,7 +108,7 @@ fn a_migration_on_a_full_disk_leaves_the_old_database_as_it_was() {
         assert_eq!(files(disk, ".v"), Vec::<String>::new(), "no half copy stays");
         make_room(&ballast);
         let store = prepare(&path, DAY, IMPATIENT, Purpose::Serve, &wide).expect("migrated");
-        assert_eq!(count(&store), 100);
+        assert_eq!(count(&Store::on(store)), 100);
     });
 }
 
@@ -128,11 +128,11 @@ fn a_read_only_disk_is_reported_and_used_once_writable() {
             mount_remount(disk, flags, c"").expect("remounted");
         };
         read_only(true);
-        for error in [Store::open_beside(&path, DAY), Store::open_for_serving(&path, DAY)] {
+        for error in [Store::open_beside(&file(&path), DAY), Store::open_for_serving(&file(&path), DAY)] {
             let error = error.expect_err("read-only");
             assert_eq!(error.error, StoreError::ReadOnly, "{error}");
         }
-        let new = Store::open_beside(&disk.join("other.db"), DAY).expect_err("read-only");
+        let new = Store::open_beside(&file(&disk.join("other.db")), DAY).expect_err("read-only");
         assert_eq!(new.error, StoreError::ReadOnly, "{new}");
         read_only(false);
         add(&served(&path), "barn").expect("written");
@@ -154,8 +154,9 @@ fn a_file_locked_by_another_program_is_waited_for_and_then_reported() {
     other.execute_batch("BEGIN IMMEDIATE").expect("locked");
     std::thread::scope(|scope| {
         let patient = Manner { patience: Duration::from_secs(20), durable: false };
-        let waiting =
-            prepare(store.path(), DAY, patient, Purpose::Command, migrate::MIGRATIONS).expect("opened");
+        let waiting = prepare(store.path(), DAY, patient, Purpose::Command, migrate::MIGRATIONS)
+            .map(Store::on)
+            .expect("opened");
         let written = scope.spawn(move || add(&waiting, "gate"));
         other.execute_batch("COMMIT").expect("released");
         assert_eq!(written.join().expect("no panic"), Ok(()));
@@ -185,7 +186,7 @@ fn what_is_no_database_of_ours_is_named_and_left_as_it_is() {
     let path = dir.path().join("monitor.db");
     let refused = |content: &[u8]| {
         fs::write(&path, content).expect("written");
-        let error = Store::open_for_serving(&path, DAY).expect_err("not ours").error;
+        let error = Store::open_for_serving(&file(&path), DAY).expect_err("not ours").error;
         assert_eq!(fs::read(&path).expect("readable"), content);
         error
     };
@@ -202,11 +203,11 @@ fn what_is_no_database_of_ours_is_named_and_left_as_it_is() {
     let strange = rusqlite::Connection::open(&path).expect("made");
     strange.execute_batch("CREATE TABLE t (x)").expect("filled");
     drop(strange);
-    let error = Store::open_for_serving(&path, DAY).expect_err("another program's").to_string();
+    let error = Store::open_for_serving(&file(&path), DAY).expect_err("another program's").to_string();
     assert!(error.contains("a database of another program"), "{error}");
     fs::remove_file(&path).expect("removed");
     fs::create_dir(&path).expect("a directory of that name");
-    Store::open_for_serving(&path, DAY).expect_err("a directory");
+    Store::open_for_serving(&file(&path), DAY).expect_err("a directory");
 }
 
 /// A database with a few hundred rows in several tables, not open.
@@ -222,12 +223,12 @@ fn filled(path: &Path) {
 
 /// Everything that a damaged file may be asked for; only errors are allowed, and no hanging.
 fn use_all_of_it(path: &Path) -> Result<(), StoreError> {
-    let store = prepare(path, DAY, IMPATIENT, Purpose::Serve, migrate::MIGRATIONS)?;
+    let store = Store::on(prepare(path, DAY, IMPATIENT, Purpose::Serve, migrate::MIGRATIONS)?);
     let page = store.machines_page(None, 1000, DAY).map(|_| ());
     let credentials = store.credentials().map(|_| ());
     let written = add(&store, "one more");
     let removed = store.write(|tx| tx.execute("DELETE FROM machine WHERE id % 3 = 0", &[])).map(|_| ());
-    let problems = store.check()?.problems;
+    let problems = store.sqlite().check()?.problems;
     let checked = problems.into_iter().next().map_or(Ok(()), |problem| Err(StoreError::Corrupt(problem)));
     page.and(credentials).and(written).and(removed).and(checked)
 }

@@ -35,8 +35,8 @@ fn with_free_space(store: &Store) {
 
 #[test]
 fn a_copy_made_while_others_write_is_whole_and_of_one_moment() {
-    let scratch = Store::scratch();
-    let beside = Store::open_beside(scratch.path(), DAY).expect("beside");
+    let scratch = Store::scratch_file();
+    let beside = Store::open_beside(scratch.location(), DAY).expect("beside");
     for n in 0..500 {
         add(&scratch, &format!("{n}")).expect("written");
     }
@@ -44,7 +44,7 @@ fn a_copy_made_while_others_write_is_whole_and_of_one_moment() {
     let (bytes, written) = while_writing(&scratch, || beside.backup(&copy).expect("copied"));
     assert_eq!(bytes, fs::metadata(&copy).expect("there").len());
     assert_eq!(files(scratch.dir.path(), ".part"), Vec::<String>::new());
-    let restored = Store::open_for_serving(&copy, DAY).expect("as good as the database");
+    let restored = Store::open_for_serving(&file(&copy), DAY).expect("as good as the database");
     assert!((500..=500 + written).contains(&count(&restored)));
     let report = restored.check().expect("checked");
     assert_eq!((report.problems, report.version), (vec![], migrate::latest(migrate::MIGRATIONS)));
@@ -55,7 +55,7 @@ fn a_copy_made_while_others_write_is_whole_and_of_one_moment() {
 
 #[test]
 fn a_copy_does_not_overwrite_anything() {
-    let scratch = Store::scratch();
+    let scratch = Store::scratch_file();
     add(&scratch, "barn").expect("written");
     let taken = scratch.dir.path().join("taken");
     fs::write(&taken, "mine").expect("written");
@@ -72,9 +72,9 @@ fn a_copy_does_not_overwrite_anything() {
 
 #[test]
 fn vacuum_frees_space_while_a_server_writes() {
-    let scratch = Store::scratch();
+    let scratch = Store::scratch_file();
     with_free_space(&scratch);
-    let beside = Store::open_beside(scratch.path(), DAY).expect("beside");
+    let beside = Store::open_beside(scratch.location(), DAY).expect("beside");
     let (done, written) = while_writing(&scratch, || beside.vacuum().expect("done"));
     assert!(!done.whole, "it is being served");
     assert!(done.before > 10_000_000 && done.after < done.before / 4, "{done:?}");
@@ -85,7 +85,7 @@ fn vacuum_frees_space_while_a_server_writes() {
 #[test]
 fn an_unserved_database_is_rewritten_by_vacuum() {
     let dir = tempfile::tempdir().expect("a directory");
-    let store = Store::open_beside(&dir.path().join("monitor.db"), DAY).expect("made");
+    let store = Store::open_beside(&file(&dir.path().join("monitor.db")), DAY).expect("made");
     with_free_space(&store);
     add(&store, "barn").expect("written");
     let done = store.vacuum().expect("done");

@@ -1,9 +1,9 @@
 //! Creates a database: complete or not at all.
 
 use super::connection;
-use super::error::StoreError;
 use super::file::{MODE, beside, directory, give_to_owner_of_directory};
 use super::migrate::{self, APPLICATION_ID};
+use crate::monitor::store::error::StoreError;
 use rustix::fs::{AtFlags, CWD, linkat};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;

@@ -15,7 +15,7 @@ const V3: &str = "ALTER TABLE machine ADD COLUMN place TEXT;";
 const MANNER: Manner = Manner { patience: Duration::from_millis(100), durable: false };
 
 fn open(path: &Path, migrations: &[&str], purpose: Purpose) -> Result<Store, StoreError> {
-    prepare(path, DAY, MANNER, purpose, migrations)
+    prepare(path, DAY, MANNER, purpose, migrations).map(Store::on)
 }
 
 fn version(store: &Store) -> i64 {
@@ -106,7 +106,7 @@ fn the_three_newest_copies_are_kept_and_nothing_else_is_touched() {
     for other in others {
         fs::write(dir.path().join(other), "x").expect("written");
     }
-    let writer = held(&store.writer);
+    let writer = held(&store.sqlite().writer);
     for hour in 0..5 {
         migrate::keep_copy(&writer.connection, &path, DAY.plus(Duration::from_secs(3600 * hour)))
             .expect("copied");
@@ -431,7 +431,7 @@ fn flapping_of_a_machine_becomes_flapping_of_its_outages() {
 
 #[test]
 fn conditions_are_incidents_besides_outages_and_settings_are_unique_in_their_scope() {
-    let store = Store::scratch();
+    let store = Store::scratch_file();
     let run = |sql: &str| store.write(|tx| tx.execute_batch(sql));
     run("INSERT INTO machine (id, name, created_at) VALUES (1, 'barn', 0), (2, 'gate', 0);
          INSERT INTO machine_judged VALUES (1, 3);
@@ -495,7 +495,7 @@ fn choices_of_version_1_are_resolved_once() {
 /// As its documentation has them.
 #[test]
 fn lunasentris_documented_sqlite3_commands_work() {
-    let store = Store::scratch();
+    let store = Store::scratch_file();
     let rows = |sql: &str| -> Vec<String> {
         let read = |connection: &Connection<'_>| {
             let mut statement = connection.sqlite()?.prepare(sql)?;
@@ -538,7 +538,7 @@ fn lunasentris_documented_sqlite3_commands_work() {
 
 #[test]
 fn the_released_schema_refers_to_nothing_that_is_not_there() {
-    let scratch = Store::scratch();
+    let scratch = Store::scratch_file();
     assert_eq!(version(&scratch), migrate::latest(migrate::MIGRATIONS));
     assert_eq!(scratch.check().expect("checked").problems, Vec::<String>::new());
 }

@@ -1,8 +1,8 @@
 //! A quick check for damaged tables with a time limit, for the start of a server.
 
 use super::connection;
-use super::database::Store;
-use super::error::StoreError;
+use super::database::SqliteDatabase;
+use crate::monitor::store::error::StoreError;
 use rusqlite::Connection;
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ pub struct Damage {
     pub problem: String,
 }
 
-/// The result of [`Store::quick_check`].
+/// The result of [`SqliteDatabase::quick_check`].
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct QuickCheck {
     pub damage: Vec<Damage>,
@@ -24,7 +24,7 @@ pub struct QuickCheck {
     pub unchecked: usize,
 }
 
-impl Store {
+impl SqliteDatabase {
     /// Checks each table and its indexes, apart from `history`, which is large and on which no alarm depends.
     pub fn quick_check(&self, limit: Duration) -> Result<QuickCheck, StoreError> {
         let deadline = Instant::now() + limit;

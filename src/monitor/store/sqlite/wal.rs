@@ -3,11 +3,11 @@
 //! SQLite continues to write to a log that was removed. The next process that opens the database would not find it.
 
 use super::connection;
-use super::database::{Store, held};
-use super::error::StoreError;
+use super::database::{SqliteDatabase, held};
 use super::file::{beside, identity};
+use crate::monitor::store::error::StoreError;
 
-impl Store {
+impl SqliteDatabase {
     /// True if the write-ahead log was removed or replaced since the last call. Its content is in the database then,
     /// and a new log is in its place.
     ///

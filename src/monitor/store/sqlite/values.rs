@@ -1,7 +1,7 @@
 //! Values as SQLite's library wants and has them.
 
-use super::error::StoreError;
-use super::value::{Parameter, Value};
+use crate::monitor::store::error::StoreError;
+use crate::monitor::store::value::{Parameter, Value};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Params, Row, params_from_iter};
 

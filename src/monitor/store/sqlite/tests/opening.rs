@@ -6,21 +6,21 @@ use super::*;
 fn a_new_database_is_complete_and_reopened_with_its_content() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("state").join("monitor.db");
-    let store = Store::open_for_serving(&path, Moment(0)).expect("made");
+    let store = Store::open_for_serving(&file(&path), Moment(0)).expect("made");
     add(&store, "barn").expect("written");
     assert_eq!(count(&store), 1);
     drop(store);
-    let store = Store::open_for_serving(&path, Moment(0)).expect("opened again");
+    let store = Store::open_for_serving(&file(&path), Moment(0)).expect("opened again");
     assert_eq!(count(&store), 1);
     assert_eq!(files(path.parent().expect("a parent"), ".new-"), Vec::<String>::new());
 }
 
 #[test]
 fn what_another_process_writes_is_noticed_once_and_ones_own_writing_never() {
-    let scratch = Store::scratch();
+    let scratch = Store::scratch_file();
     add(&scratch, "barn").expect("written");
     assert_eq!(scratch.changed_by_others(), Ok(false));
-    let beside = Store::open_beside(scratch.path(), Moment(0)).expect("opened beside the server");
+    let beside = Store::open_beside(scratch.location(), Moment(0)).expect("opened beside the server");
     assert_eq!(scratch.changed_by_others(), Ok(false), "opening changes nothing");
     add(&beside, "gate").expect("written beside the server");
     assert_eq!(scratch.changed_by_others(), Ok(true));
@@ -30,7 +30,7 @@ fn what_another_process_writes_is_noticed_once_and_ones_own_writing_never() {
 
 #[test]
 fn an_error_in_a_transaction_undoes_all_of_it_and_the_next_one_works() {
-    let scratch = Store::scratch();
+    let scratch = Store::scratch_file();
     let failed = scratch.write(|tx| {
         tx.execute("INSERT INTO machine (name, created_at) VALUES ('barn', 0)", &[])?;
         tx.execute("INSERT INTO no_such_table VALUES (1)", &[])?;
@@ -43,14 +43,14 @@ fn an_error_in_a_transaction_undoes_all_of_it_and_the_next_one_works() {
 
 #[test]
 fn a_reader_cannot_write() {
-    let scratch = Store::scratch();
+    let scratch = Store::scratch_file();
     let wrote = scratch.read(|c| Ok(c.sqlite()?.execute("DELETE FROM machine", [])?));
     assert_eq!(wrote, Err(StoreError::ReadOnly));
 }
 
 #[test]
 fn rows_of_a_machine_are_removed_with_it_on_every_connection() {
-    let scratch = Store::scratch();
+    let scratch = Store::scratch_file();
     add(&scratch, "barn").expect("written");
     let stray = scratch.write(|tx| tx.execute("INSERT INTO machine_tag VALUES (99, 'x')", &[]));
     assert!(matches!(stray, Err(StoreError::Other(_))), "{stray:?}");
@@ -63,8 +63,8 @@ fn rows_of_a_machine_are_removed_with_it_on_every_connection() {
 
 #[test]
 fn one_monitor_serves_a_database_and_commands_open_it_beside_that_one() {
-    let scratch = Store::scratch();
-    let second = Store::open_for_serving(scratch.path(), DAY).expect_err("served already");
+    let scratch = Store::scratch_file();
+    let second = Store::open_for_serving(scratch.location(), DAY).expect_err("served already");
     assert_eq!(second.error, StoreError::Held { pid: std::process::id().to_string() });
     assert!(
         second.to_string().contains(&format!("{}: a heartbeat-monitor with pid", scratch.path().display()))
@@ -72,22 +72,21 @@ fn one_monitor_serves_a_database_and_commands_open_it_beside_that_one() {
     let elsewhere = tempfile::tempdir().expect("a directory");
     let link = elsewhere.path().join("linked.db");
     std::os::unix::fs::symlink(scratch.path(), &link).expect("a link");
-    let third = Store::open_for_serving(&link, DAY).expect_err("the same one by another name");
+    let third = Store::open_for_serving(&file(&link), DAY).expect_err("the same one by another name");
     assert!(matches!(third.error, StoreError::Held { .. }), "{third}");
-    Store::open_beside(scratch.path(), DAY).expect("beside it");
+    Store::open_beside(scratch.location(), DAY).expect("beside it");
     let path = scratch.path().to_owned();
-    let Scratch { store, dir: _dir } = scratch;
-    drop(store);
-    Store::open_for_serving(&path, DAY).expect("free again");
+    let _dir = scratch.close();
+    Store::open_for_serving(&file(&path), DAY).expect("free again");
 }
 
 #[test]
 fn a_command_before_the_first_start_makes_the_database_that_the_service_then_opens() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("monitor.db");
-    add(&Store::open_beside(&path, DAY).expect("made"), "barn").expect("added");
-    assert_eq!(count(&Store::open_for_serving(&path, DAY).expect("served")), 1);
-    let missing = Store::open_existing(&dir.path().join("other.db"), DAY).expect_err("nothing there");
+    add(&Store::open_beside(&file(&path), DAY).expect("made"), "barn").expect("added");
+    assert_eq!(count(&Store::open_for_serving(&file(&path), DAY).expect("served")), 1);
+    let missing = Store::open_existing(&file(&dir.path().join("other.db")), DAY).expect_err("nothing there");
     assert!(missing.to_string().contains("there is no such file"), "{missing}");
     assert_eq!(files(dir.path(), "other"), Vec::<String>::new());
 }
@@ -101,7 +100,7 @@ fn files_that_root_creates_belong_to_the_owner_of_the_directory() {
     let dir = tempfile::tempdir().expect("a directory");
     std::os::unix::fs::chown(dir.path(), Some(12_345), Some(54_321)).expect("given away");
     let path = dir.path().join("monitor.db");
-    let store = Store::open_for_serving(&path, DAY).expect("made");
+    let store = Store::open_for_serving(&file(&path), DAY).expect("made");
     add(&store, "barn").expect("added");
     assert_eq!(files(dir.path(), ""), ["monitor.db", "monitor.db-shm", "monitor.db-wal", "monitor.db.lock"]);
     store.backup(&dir.path().join("copy.db")).expect("copied");
@@ -120,17 +119,17 @@ fn twenty_that_make_it_at_the_same_moment_end_with_one() {
         for n in 0..20 {
             let path = &path;
             scope.spawn(move || {
-                add(&Store::open_beside(path, DAY).expect("opened"), &n.to_string()).expect("added");
+                add(&Store::open_beside(&file(path), DAY).expect("opened"), &n.to_string()).expect("added");
             });
         }
     });
-    assert_eq!(count(&Store::open_for_serving(&path, DAY).expect("opened")), 20);
+    assert_eq!(count(&Store::open_for_serving(&file(&path), DAY).expect("opened")), 20);
     assert_eq!(files(dir.path(), ".new-"), Vec::<String>::new());
 }
 
 #[test]
 fn threads_that_write_and_read_do_not_see_half_of_a_transaction() {
-    let scratch = Store::scratch();
+    let scratch = Store::scratch_file();
     std::thread::scope(|scope| {
         for thread in 0..4 {
             let store = &scratch;
@@ -153,7 +152,7 @@ fn threads_that_write_and_read_do_not_see_half_of_a_transaction() {
         }
     });
     assert_eq!(count(&scratch), 400);
-    assert!(held(&scratch.readers).len() <= IDLE_READERS);
+    assert!(held(&scratch.sqlite().readers).len() <= IDLE_READERS);
 }
 
 /// `cargo test --no-default-features --features monitor -- --ignored --nocapture --test-threads 1 the_database_in_memory`
@@ -168,7 +167,7 @@ fn the_database_in_memory() {
     };
     let dir = tempfile::tempdir().expect("a directory");
     let before = pss();
-    let store = Store::open_for_serving(&dir.path().join("monitor.db"), DAY).expect("made");
+    let store = Store::open_for_serving(&file(&dir.path().join("monitor.db")), DAY).expect("made");
     println!("opened: {} KiB", pss() - before);
     let rows = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 100)
         INSERT INTO machine (name, created_at) SELECT 'm' || n, 0 FROM n;

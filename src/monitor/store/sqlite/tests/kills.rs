@@ -18,7 +18,7 @@ fn victim_path() -> Option<PathBuf> {
 /// This test once more, as a process of its own.
 fn victim(test: &str, path: &Path) -> Child {
     let this = std::env::current_exe().expect("this program");
-    let name = format!("monitor::store::tests::kills::{test}");
+    let name = format!("monitor::store::sqlite::tests::kills::{test}");
     let mut command = Command::new(this);
     command.args([&name, "--exact", "--nocapture"]).env(VICTIM, path);
     command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("started")
@@ -46,7 +46,7 @@ fn kill_after(mut victim: Child, time: Duration) -> Vec<String> {
 #[test]
 fn what_was_committed_is_there_after_a_kill_and_the_file_is_good() {
     if let Some(path) = victim_path() {
-        let store = Store::open_for_serving(&path, DAY).expect("opened");
+        let store = Store::open_for_serving(&file(&path), DAY).expect("opened");
         let begin = count(&store);
         for n in begin.. {
             add(&store, &format!("row {n} {}", "x".repeat(500))).expect("written");
@@ -59,7 +59,7 @@ fn what_was_committed_is_there_after_a_kill_and_the_file_is_good() {
         let process = victim("what_was_committed_is_there_after_a_kill_and_the_file_is_good", &path);
         let said = kill_after(process, Duration::from_millis(round * 3));
         let last: i64 = said.last().expect("it wrote").parse().expect("a number");
-        let store = Store::open_for_serving(&path, DAY).expect("the lock went with the process");
+        let store = Store::open_for_serving(&file(&path), DAY).expect("the lock went with the process");
         assert!((last + 1..=last + 2).contains(&count(&store)), "round {round}: {last} acknowledged");
         assert_eq!(store.check().expect("checked").problems, Vec::<String>::new());
     }
@@ -161,7 +161,7 @@ fn a_killed_creation_leaves_no_database_or_a_good_one() {
     if let Some(directory) = victim_path() {
         for n in 0.. {
             println!("ACK {n}");
-            drop(Store::open_for_serving(&directory.join(format!("{n}.db")), DAY).expect("made"));
+            drop(Store::open_for_serving(&file(&directory.join(format!("{n}.db"))), DAY).expect("made"));
         }
     }
     for round in 0..ROUNDS {
@@ -169,7 +169,8 @@ fn a_killed_creation_leaves_no_database_or_a_good_one() {
         let process = victim("a_killed_creation_leaves_no_database_or_a_good_one", dir.path());
         let said = kill_after(process, Duration::from_millis(round));
         for n in said {
-            let store = Store::open_for_serving(&dir.path().join(format!("{n}.db")), DAY).expect("opens");
+            let store =
+                Store::open_for_serving(&file(&dir.path().join(format!("{n}.db"))), DAY).expect("opens");
             assert_eq!(count(&store), 0);
         }
     }

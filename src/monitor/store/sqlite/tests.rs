@@ -8,16 +8,20 @@ mod upkeep;
 
 use super::connection::{self, Manner};
 use super::database::*;
-use super::error::StoreError;
 use super::migrate;
 use crate::clock::Moment;
 use crate::monitor::machine::MachineId;
 use crate::monitor::store::sql::{Connection, Transaction, params};
+use crate::monitor::store::{DatabaseLocation, Store, StoreError};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const DAY: Moment = Moment(1_763_774_609_000);
+
+fn file(path: &Path) -> DatabaseLocation {
+    DatabaseLocation::File(path.to_owned())
+}
 
 fn count(store: &Store) -> i64 {
     store.read(|c| c.query_row("SELECT count(*) FROM machine", &[], |r| r.get(0))).expect("read")

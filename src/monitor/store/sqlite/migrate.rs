@@ -1,9 +1,9 @@
 //! Migrates an older schema to the current one, after a copy of the file was made.
 
 use super::copy::copy_to;
-use super::error::StoreError;
 use super::file::beside;
 use crate::clock::Moment;
+use crate::monitor::store::error::StoreError;
 use rusqlite::{Connection, TransactionBehavior};
 use std::fs;
 use std::path::{Path, PathBuf};

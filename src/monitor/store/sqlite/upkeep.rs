@@ -1,11 +1,12 @@
 //! `db check`, `db backup` and `db vacuum`, all of them while the monitor serves.
 
 use super::copy::{copy_to, problems};
-use super::database::{Store, held};
-use super::error::StoreError;
+use super::database::{SqliteDatabase, held};
+use super::file::beside;
 use super::lock::Lock;
-use super::refused::Refused;
 use super::{connection, migrate};
+use crate::monitor::store::error::StoreError;
+use crate::monitor::store::refused::Refused;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -37,7 +38,7 @@ pub struct Vacuumed {
     pub whole: bool,
 }
 
-impl Store {
+impl SqliteDatabase {
     /// Reads the whole database. Other processes can write meanwhile; the file grows until the check ends.
     pub fn check(&self) -> Result<Checked, StoreError> {
         self.read(|connection| {
@@ -103,6 +104,12 @@ impl Store {
             tx.query_each(&format!("PRAGMA incremental_vacuum({pages})"), &[], |_| Ok(()))?;
             Ok(tx.query_row("PRAGMA freelist_count", &[], |row| row.get::<i64>(0))? > 0)
         })
+    }
+
+    /// Of the file and its log, in bytes.
+    pub fn disk_usage(&self) -> u64 {
+        let size = |path: &Path| fs::metadata(path).map_or(0, |metadata| metadata.len());
+        size(&self.path) + size(&beside(&self.path, "-wal"))
     }
 
     /// In bytes, including pages that are only in the log.

@@ -3,9 +3,9 @@
 //! The database itself has SQLite's locks: POSIX drops all of a process's locks on a file as soon as
 //! any descriptor of that file is closed, so nothing here ever opens the database but SQLite.
 
-use super::error::StoreError;
 use super::file::{MODE, beside, give_to_owner_of_directory};
 use crate::lock_file::{LockError, LockFile};
+use crate::monitor::store::error::StoreError;
 use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;

@@ -1,0 +1,93 @@
+//! The connections of a process to a PostgreSQL server: one that writes, several that read.
+
+use super::link::PostgresLink;
+use super::url::PostgresUrl;
+use super::{TransactionKind, process_number, schema};
+use crate::monitor::store::error::StoreError;
+use crate::monitor::store::sql::{Connection, Transaction, params};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Idle read connections that stay open. Each one is a process on the server.
+const IDLE_READERS: usize = 2;
+
+/// A database on a PostgreSQL server, for all threads of a process.
+#[derive(Debug)]
+pub struct PostgresDatabase {
+    url: PostgresUrl,
+    writer: Mutex<PostgresLink>,
+    readers: Mutex<Vec<PostgresLink>>,
+    /// Changes by other processes that this one knows: the sum of their numbers, see `schema.sql`.
+    seen: Mutex<i64>,
+}
+
+impl PostgresDatabase {
+    /// Connects, and makes the tables in a database that has none. Several processes may do so at the same moment.
+    ///
+    /// # Errors
+    /// The server cannot be reached, the schema is of a later program, or what the server says.
+    pub fn open(url: &PostgresUrl) -> Result<PostgresDatabase, StoreError> {
+        let mut writer = PostgresLink::new(url.clone())?;
+        schema::make_or_check(&mut writer)?;
+        let seen = writer.transact(TransactionKind::Read, |connection| {
+            last_change(&Connection::of_postgres(connection))
+        })?;
+        Ok(PostgresDatabase {
+            url: url.clone(),
+            writer: Mutex::new(writer),
+            readers: Mutex::new(Vec::new()),
+            seen: Mutex::new(seen),
+        })
+    }
+
+    /// See [`Store::transact`](crate::monitor::store::Store::transact).
+    pub fn transact<T, E: From<StoreError>>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut writer = held(&self.writer);
+        writer.transact(TransactionKind::Write, |connection| work(&Transaction::of_postgres(connection)))
+    }
+
+    /// See [`Store::read`](crate::monitor::store::Store::read).
+    pub fn read<T>(
+        &self,
+        work: impl FnOnce(&Connection<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let idle = held(&self.readers).pop();
+        let mut link = match idle {
+            Some(link) => link,
+            None => PostgresLink::new(self.url.clone())?,
+        };
+        let done =
+            link.transact(TransactionKind::Read, |connection| work(&Connection::of_postgres(connection)));
+        let mut readers = held(&self.readers);
+        if readers.len() < IDLE_READERS {
+            readers.push(link);
+        }
+        done
+    }
+
+    /// See [`Store::changed_by_others`](crate::monitor::store::Store::changed_by_others).
+    pub fn changed_by_others(&self) -> Result<bool, StoreError> {
+        let now = self.read(last_change)?;
+        Ok(std::mem::replace(&mut *held(&self.seen), now) != now)
+    }
+
+    /// See [`Store::disk_usage`](crate::monitor::store::Store::disk_usage).
+    pub fn disk_usage(&self) -> Result<u64, StoreError> {
+        let sql = "SELECT pg_database_size(current_database())";
+        let bytes: i64 = self.read(|connection| connection.query_row(sql, &[], |row| row.get(0)))?;
+        Ok(u64::try_from(bytes).unwrap_or(0))
+    }
+}
+
+/// The sum of the numbers of all other processes.
+fn last_change(connection: &Connection<'_>) -> Result<i64, StoreError> {
+    let sql = "SELECT CAST(coalesce(sum(number), 0) AS BIGINT) FROM last_change WHERE process <> ?1";
+    connection.query_row(sql, params![process_number()], |row| row.get(0))
+}
+
+/// Ignores poisoning: the transaction of a thread that panicked was rolled back.
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
