@@ -39,8 +39,8 @@ impl Store {
             }
             tx.execute(
                 "DELETE FROM camera_day
-                 WHERE day <= ?3 AND camera_id IN (SELECT c.id FROM machine m CROSS JOIN camera c ON c.machine_id = m.id
-                                                   WHERE m.id % ?1 = ?2)",
+                 WHERE day <= ?3 AND camera_id IN (SELECT c.id FROM machine m CROSS JOIN camera c
+                                                   WHERE c.machine_id = m.id AND m.id % ?1 = ?2)",
                 params![turns, turn, i64::from(day(minute(now))) - i64::from(KEPT_DAYS)],
             )?;
             Ok(forgotten.into_iter().map(|(_, camera)| camera).collect())
@@ -54,8 +54,8 @@ fn not_reported(
     turns: i64,
     now: Moment,
 ) -> Result<Vec<(i64, ForgottenCamera)>, StoreError> {
-    let sql = "SELECT c.id, c.machine_id, c.mac FROM machine m CROSS JOIN camera c ON c.machine_id = m.id
-               WHERE m.id % ?1 = ?2 AND c.reported < ?3";
+    let sql = "SELECT c.id, c.machine_id, c.mac FROM machine m CROSS JOIN camera c
+               WHERE c.machine_id = m.id AND m.id % ?1 = ?2 AND c.reported < ?3";
     let mut found = Vec::new();
     connection.query_each(sql, params![turns, turn, minute(now.minus(REPORTED_WITHIN))], |row| {
         if let Some(mac) = Mac::parse(row.get(2)?) {

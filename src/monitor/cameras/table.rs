@@ -64,20 +64,24 @@ pub fn save(
     let mut cameras = tx.prepare(
         "INSERT INTO camera (machine_id, mac, name, reported) SELECT id, ?2, ?3, ?4 FROM machine WHERE id = ?1
          ON CONFLICT (machine_id, mac)
-            DO UPDATE SET name = coalesce(excluded.name, name), reported = excluded.reported
+            DO UPDATE SET name = coalesce(excluded.name, camera.name), reported = excluded.reported
          RETURNING id",
     )?;
     // A wrong clock can repeat hours; a day has no more minutes for that.
     let mut days = tx.prepare(
-        "INSERT INTO camera_day (camera_id, day, up, down) VALUES (?1, ?2, min(?3, ?5), min(?4, ?5 - min(?3, ?5)))
-         ON CONFLICT DO UPDATE SET up = min(up + excluded.up, ?5 - down),
-                                   down = min(down + excluded.down, ?5 - min(up + excluded.up, ?5 - down))",
+        "INSERT INTO camera_day AS known (camera_id, day, up, down) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (camera_id, day) DO UPDATE SET
+            up = CASE WHEN known.up + excluded.up + known.down < ?5 THEN known.up + excluded.up ELSE ?5 - known.down END,
+            down = CASE WHEN known.up + excluded.up + known.down >= ?5 THEN known.down
+                        WHEN known.up + excluded.up + known.down + excluded.down < ?5 THEN known.down + excluded.down
+                        ELSE ?5 - known.up - excluded.up END",
     )?;
     for new in &unsaved.days {
         let values = params![machine.0, new.mac.to_string(), new.name, new.reported];
         let id: Option<i64> = cameras.query_optional(values, |row| row.get(0))?;
         if let Some(id) = id.filter(|_| new.up > 0 || new.down > 0) {
-            days.execute(params![id, new.day, new.up, new.down, DAY])?;
+            let up = u32::from(new.up).min(DAY);
+            days.execute(params![id, new.day, up, u32::from(new.down).min(DAY - up), DAY])?;
         }
     }
     let exists = "SELECT 1 FROM machine WHERE id = ?1";

@@ -221,7 +221,7 @@ fn save_latest(tx: &Transaction<'_>, machines: &[Unsaved]) -> Result<(), StoreEr
     let mut latest = tx.prepare(
         "INSERT INTO machine_latest (machine_id, received_at, payload)
          SELECT id, ?2, ?3 FROM machine WHERE id = ?1
-         ON CONFLICT DO UPDATE SET received_at = excluded.received_at, payload = excluded.payload",
+         ON CONFLICT (machine_id) DO UPDATE SET received_at = excluded.received_at, payload = excluded.payload",
     )?;
     let mut rows = Rows::new(tx)?;
     for unsaved in machines {

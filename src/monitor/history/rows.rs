@@ -40,7 +40,7 @@ impl<'tx> Rows<'tx> {
         let write = tx.prepare(
             "INSERT INTO history (machine_id, resolution, starts_at, samples)
              SELECT id, ?2, ?3, ?4 FROM machine WHERE id = ?1
-             ON CONFLICT DO UPDATE SET samples = excluded.samples",
+             ON CONFLICT (machine_id, resolution, starts_at) DO UPDATE SET samples = excluded.samples",
         )?;
         Ok(Rows { select, write })
     }
@@ -223,7 +223,8 @@ impl Store {
     /// Makes nonsense of the rows that begin at `at`.
     pub fn damage_history(&self, at: Moment) {
         let damage = |tx: &Transaction<'_>| {
-            tx.execute("UPDATE history SET samples = x'01ff02' WHERE starts_at = ?1", params![at.0])
+            let sql = "UPDATE history SET samples = ?2 WHERE starts_at = ?1";
+            tx.execute(sql, params![at.0, [0x01_u8, 0xff, 0x02]])
         };
         self.write(damage).expect("written");
     }

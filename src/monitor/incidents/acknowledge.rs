@@ -197,7 +197,7 @@ mod tests {
         store.add_machine(&machine, Moment(0)).expect("added");
         let rows =
             "INSERT INTO incident (machine_id, kind, subject, planned, last_seen, began_at, ended_at) VALUES
-            (1, 'camera', 'gate', 0, 1, 2, NULL), (1, 'temp', '', 0, 1, 2, 3)";
+            (1, 'camera', 'gate', FALSE, 1, 2, NULL), (1, 'temp', '', FALSE, 1, 2, 3)";
         store.write(|tx| tx.execute_batch(rows)).expect("rows");
         store
     }

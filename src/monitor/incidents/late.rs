@@ -113,7 +113,7 @@ pub fn doubtful(
     let more = match declared < criteria.batch {
         true => 0,
         false => size(connection.query_row(
-            &format!("SELECT count(*) FROM ({LATE})"),
+            &format!("SELECT count(*) FROM ({LATE}) late"),
             params![
                 criteria.now.0,
                 criteria.listening_since.0,

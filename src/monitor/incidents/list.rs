@@ -4,7 +4,7 @@ use crate::clock::Moment;
 use crate::monitor::incidents::table::IncidentId;
 use crate::monitor::machine::MachineId;
 use crate::monitor::store::page::{Page, paged};
-use crate::monitor::store::sql::{Parameter, Row, params};
+use crate::monitor::store::sql::{Connection, Parameter, Row, params};
 use crate::monitor::store::{Store, StoreError};
 
 /// An incident with everything that is shown of it.
@@ -50,9 +50,8 @@ pub struct IncidentFilter {
 
 impl Store {
     pub fn incidents(&self, filter: &IncidentFilter) -> Result<Vec<IncidentRecord>, StoreError> {
-        let sql = list_sql(filter);
         let kind: Option<&dyn Parameter> = filter.kind.as_ref().map(|kind| kind as &dyn Parameter);
-        self.read(|connection| connection.query_all(&sql, kind.as_slice(), record))
+        self.read(|connection| connection.query_all(&list_sql(filter, connection), kind.as_slice(), record))
     }
 
     pub fn incident(&self, id: IncidentId) -> Result<Option<IncidentRecord>, StoreError> {
@@ -74,10 +73,11 @@ impl Store {
     }
 }
 
-fn list_sql(filter: &IncidentFilter) -> String {
+fn list_sql(filter: &IncidentFilter, connection: &Connection<'_>) -> String {
     // Few incidents are open: they are found by their index and sorted, not by reading all ids.
-    let (id, index) =
-        if filter.is_open == Some(true) { ("+i.id", "INDEXED BY incident_open") } else { ("i.id", "") };
+    let is_open = filter.is_open == Some(true);
+    let id = if is_open { "i.id + 0" } else { "i.id" };
+    let index = if is_open && connection.is_sqlite() { "INDEXED BY incident_open" } else { "" };
     let (mut condition, order) = paged(id, filter.page);
     if let Some(machine) = filter.machine {
         condition += &format!(" AND i.machine_id = {}", machine.0);
@@ -128,10 +128,11 @@ mod tests {
     use super::*;
 
     fn plan(filter: &IncidentFilter) -> String {
-        let store = Store::scratch();
-        let sql = format!("EXPLAIN QUERY PLAN {}", list_sql(filter));
         let detail = |row: &Row<'_>| row.get::<String>(3);
-        let steps = store.read(|connection| connection.query_all(&sql, &[], detail));
+        let steps = Store::scratch_file().read(|connection| {
+            let sql = format!("EXPLAIN QUERY PLAN {}", list_sql(filter, connection));
+            connection.query_all(&sql, &[], detail)
+        });
         steps.expect("a plan").join("; ")
     }
 

@@ -56,7 +56,7 @@ mod tests {
                      INSERT INTO channel (id, recipient_id, kind, target, created_at) VALUES
                         (1, 1, 'ntfy', 'x', 0), (2, 2, 'ntfy', 'y', 0), (3, 2, 'slack', 'z', 0);
                      INSERT INTO incident (id, machine_id, kind, planned, last_seen, began_at) VALUES
-                        (1, 1, 'offline', 0, 0, 0), (2, 1, 'disk', 0, 0, 0), (3, 1, 'clock', 0, 0, 0);
+                        (1, 1, 'offline', FALSE, 0, 0), (2, 1, 'disk', FALSE, 0, 0), (3, 1, 'clock', FALSE, 0, 0);
                      INSERT INTO outbox (channel_id, machine_id, incident_id, event, reminder, content, created_at, due_at,
                         expires_at, state) VALUES
                         (1, 1, 1, 'offline', 0, '{}', 0, 0, 0, 2), (1, 1, 1, 'reminder', 7, '{}', 0, 0, 0, 2),

@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn open_incidents_that_need_no_summary_are_not_read() {
-        let store = Store::scratch();
+        let store = Store::scratch_file();
         let plan = "EXPLAIN QUERY PLAN SELECT min(began_at) FROM incident
                     WHERE existing AND summarised_at IS NULL AND ended_at IS NULL";
         let step: String =

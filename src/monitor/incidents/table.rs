@@ -271,7 +271,7 @@ mod tests {
 
     #[test]
     fn outages_that_were_announced_are_not_read_again() {
-        let store = Store::scratch();
+        let store = Store::scratch_file();
         let plan = format!("EXPLAIN QUERY PLAN {}", unannounced_query());
         let step: String = store
             .read(|connection| {

@@ -180,8 +180,9 @@ impl Store {
                 "UPDATE machine_state SET last_seen = ?1 WHERE last_seen > ?1",
                 "UPDATE machine_state SET since = ?1 WHERE since > ?1",
                 // Transitions in the future would count as recent, and flapping would not be noticed, until then.
-                "UPDATE incident SET ended_at = min(ended_at, ?1), notified_at = min(notified_at, ?1),
-                                     began_at = min(began_at, ?1)
+                "UPDATE incident SET ended_at = CASE WHEN ended_at > ?1 THEN ?1 ELSE ended_at END,
+                                     notified_at = CASE WHEN notified_at > ?1 THEN ?1 ELSE notified_at END,
+                                     began_at = CASE WHEN began_at > ?1 THEN ?1 ELSE began_at END
                  WHERE began_at > ?1 OR ended_at > ?1 OR notified_at > ?1",
                 "UPDATE flapping SET steady_at = ?1 WHERE steady_at > ?1",
             ];
@@ -207,7 +208,7 @@ struct Steady {
 fn steady(connection: &Connection<'_>, now: Moment, limit: Moment) -> Result<Vec<Steady>, StoreError> {
     // CROSS JOIN: looks up the state of the few flapping machines, instead of scanning the fleet.
     let sql = "SELECT f.machine_id, f.kind, f.subject, s.status, s.since, s.last_seen,
-                      (SELECT max(max(i.began_at, coalesce(i.ended_at, 0))) FROM incident i
+                      (SELECT max(CASE WHEN i.ended_at > i.began_at THEN i.ended_at ELSE i.began_at END) FROM incident i
                        WHERE i.machine_id = f.machine_id AND i.kind = f.kind AND i.subject = f.subject),
                       EXISTS (SELECT 1 FROM incident i WHERE i.machine_id = f.machine_id AND i.kind = f.kind
                               AND i.subject = f.subject AND i.ended_at IS NULL)

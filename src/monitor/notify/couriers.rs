@@ -221,7 +221,7 @@ mod tests {
             "INSERT INTO recipient (name, events) VALUES ('ops', '[]');
              INSERT INTO channel (recipient_id, kind, target, created_at) VALUES (1, 'webhook', '{url}', 0);
              INSERT INTO machine (name, created_at) VALUES ('m', 0);
-             INSERT INTO incident (machine_id, planned, last_seen, began_at) VALUES (1, 0, 0, 0);
+             INSERT INTO incident (machine_id, planned, last_seen, began_at) VALUES (1, FALSE, 0, 0);
              INSERT INTO outbox (channel_id, machine_id, incident_id, event, content, created_at, due_at, expires_at, state)
              VALUES (1, 1, 1, 'offline', '{notice}', {now}, {now}, {now} + 86400000, 0);"
         );

@@ -154,7 +154,7 @@ mod tests {
                     "INSERT INTO machine (id, name, created_at) VALUES (1, 'barn', 0);
                      INSERT INTO recipient (id, name, events) VALUES (1, 'owner', '[]');
                      INSERT INTO channel (id, recipient_id, kind, target, created_at) VALUES (1, 1, 'ntfy', 'x', 0);
-                     INSERT INTO incident (id, machine_id, planned, last_seen, began_at) VALUES (1, 1, 0, 0, 0);",
+                     INSERT INTO incident (id, machine_id, planned, last_seen, began_at) VALUES (1, 1, FALSE, 0, 0);",
                 )?;
                 let mut insert = transaction.prepare(
                     "INSERT INTO outbox (channel_id, machine_id, incident_id, event, reminder, content, created_at, due_at,

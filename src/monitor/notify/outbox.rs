@@ -131,8 +131,8 @@ impl Store {
     pub fn free_leases(&self, now: Moment, hold: Duration) -> Result<usize, StoreError> {
         self.write(|transaction| {
             let sql = format!(
-                "UPDATE outbox SET expires_at = max(expires_at, ?1 + ?2)
-                 WHERE {UNDELIVERED} AND attempts = 0 AND due_at < ?1"
+                "UPDATE outbox SET expires_at = ?1 + ?2
+                 WHERE {UNDELIVERED} AND attempts = 0 AND due_at < ?1 AND expires_at < ?1 + ?2"
             );
             transaction.execute(&sql, params![now.0, milliseconds(EXPIRES_AFTER)])?;
             let sql = &format!(
@@ -153,7 +153,7 @@ impl Store {
             // It counts as tried: it may have arrived, and then its end must be sent, too.
             let sql = &format!(
                 "UPDATE outbox SET state = {WAITING}, lease = NULL, leased_until = NULL, attempts = attempts + 1,
-                        due_at = CASE WHEN uncertain_since IS NULL THEN min(due_at, ?1) ELSE due_at END
+                        due_at = CASE WHEN uncertain_since IS NULL AND due_at > ?1 THEN ?1 ELSE due_at END
                        WHERE {UNDELIVERED} AND state = {LEASED}"
             );
             transaction.execute(sql, params![now.0])
@@ -171,9 +171,10 @@ impl Store {
                 )
             };
             let sql = format!(
-                "SELECT c.id, c.kind, {} AS due, {}
-                 FROM channel c JOIN recipient r ON r.id = c.recipient_id
-                 WHERE c.enabled AND r.enabled AND due IS NOT NULL ORDER BY due",
+                "SELECT id, kind, due, new_due FROM (
+                     SELECT c.id, c.kind, {} AS due, {} AS new_due
+                     FROM channel c JOIN recipient r ON r.id = c.recipient_id WHERE c.enabled AND r.enabled) AS work
+                 WHERE due IS NOT NULL ORDER BY due",
                 first(""),
                 first("AND o.attempts = 0"),
             );

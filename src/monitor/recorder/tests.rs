@@ -30,8 +30,16 @@ struct RecorderRig {
 
 impl RecorderRig {
     fn new(machines: i64) -> RecorderRig {
-        let (store, now) =
-            (Store::scratch(), Now { monotonic: Instant::now(), wall: Moment(1_769_000_000_000) });
+        RecorderRig::with(Store::scratch(), machines)
+    }
+
+    /// With a file, which a test can take away.
+    fn on_file(machines: i64) -> RecorderRig {
+        RecorderRig::with(Store::scratch_file(), machines)
+    }
+
+    fn with(store: Scratch, machines: i64) -> RecorderRig {
+        let now = Now { monotonic: Instant::now(), wall: Moment(1_769_000_000_000) };
         for number in 0..machines {
             let description = Description { name: format!("m{number}"), ..Description::default() };
             store.add_machine(&description, now.wall).expect("a machine");
@@ -264,7 +272,7 @@ fn replays_of_a_removed_machine_do_not_fail_the_others() {
 
 #[test]
 fn when_the_database_fails_beats_are_kept_and_written_later() {
-    let mut rig = RecorderRig::new(1);
+    let mut rig = RecorderRig::on_file(1);
     rig.beats(1);
     rig.writes();
     let (file, away) = (rig.store.dir.path().join("monitor.db"), rig.store.dir.path().join("away"));
@@ -291,7 +299,7 @@ fn when_the_database_fails_beats_are_kept_and_written_later() {
 
 #[test]
 fn time_in_which_heartbeats_were_refused_makes_no_machine_late() {
-    let mut rig = RecorderRig::new(1);
+    let mut rig = RecorderRig::on_file(1);
     rig.beats(1);
     rig.writes();
     let (file, away) = (rig.store.dir.path().join("monitor.db"), rig.store.dir.path().join("away"));

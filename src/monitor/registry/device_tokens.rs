@@ -42,7 +42,8 @@ impl Store {
             let id = find(tx, which)?;
             let until = now.plus(overlap);
             tx.execute(
-                "UPDATE device_token SET expires_at = min(ifnull(expires_at, ?2), ?2) WHERE machine_id = ?1",
+                "UPDATE device_token SET expires_at = ?2
+                 WHERE machine_id = ?1 AND (expires_at IS NULL OR expires_at > ?2)",
                 params![id.0, until.0],
             )?;
             // Those that this call replaced at once are recognised and refused.

@@ -158,8 +158,7 @@ impl Store {
 pub const SELECT: &str = "
     SELECT machine.id, name, hostname, description, group_name, hardware_id, device_key, created_at,
            threshold, status, watched, last_seen, since,
-           (SELECT group_concat(tag, char(31)) FROM
-               (SELECT tag FROM machine_tag WHERE machine_tag.machine_id = machine.id ORDER BY tag)),
+           (SELECT string_agg(tag, '\u{1f}' ORDER BY tag) FROM machine_tag WHERE machine_tag.machine_id = machine.id),
            (SELECT max(ends_at) FROM maintenance
             WHERE maintenance.machine_id = machine.id AND ends_at > ?1 AND starts_at <= ?1),
            (SELECT front.name FROM machine front WHERE front.id = machine.behind)
@@ -250,7 +249,7 @@ fn pin_hostname(tx: &Transaction<'_>, id: MachineId, pinned: bool) -> Result<(),
 fn set_tags(tx: &Transaction<'_>, id: MachineId, tags: &[String]) -> Result<(), StoreError> {
     for tag in tags {
         tx.execute(
-            "INSERT OR IGNORE INTO machine_tag (machine_id, tag) VALUES (?1, ?2)",
+            "INSERT INTO machine_tag (machine_id, tag) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
             params![id.0, tag],
         )?;
     }
@@ -265,7 +264,7 @@ fn refuse_a_second(
 ) -> Result<(), Refused> {
     let itself = itself.map(|id| id.0);
     let other = |column: &str, value: &str| {
-        let sql = format!("SELECT id FROM machine WHERE {column} = ?1 AND id IS NOT ?2");
+        let sql = format!("SELECT id FROM machine WHERE {column} = ?1 AND id IS DISTINCT FROM ?2");
         tx.query_optional(&sql, params![value, itself], |row| row.get::<i64>(0))
     };
     if let Some(id) = other("name", &new.name)? {

@@ -144,7 +144,7 @@ fn each_camera(
     const HALF_A_DAY: Duration = Duration::from_secs(12 * 3600);
     let (first, end) = (day(period.from.plus(HALF_A_DAY)), day(period.until.plus(HALF_A_DAY)));
     store.read(|connection| {
-        let sql = "SELECT c.machine_id, coalesce(c.name, c.mac), sum(d.up), sum(d.down)
+        let sql = "SELECT c.machine_id, coalesce(c.name, c.mac), CAST(sum(d.up) AS BIGINT), CAST(sum(d.down) AS BIGINT)
                    FROM camera c JOIN camera_day d ON d.camera_id = c.id
                    WHERE d.day >= ?1 AND d.day < ?2 GROUP BY c.id, c.machine_id, c.name, c.mac
                    HAVING sum(d.down) > 0 ORDER BY sum(d.down) DESC, c.id";

@@ -51,7 +51,7 @@ fn incident(store: &Store, machine: i64, kind: &str, from: i64, until: Option<i6
         store,
         &format!(
             "INSERT INTO incident (machine_id, kind, subject, planned, last_seen, began_at, notified_at, ended_at)
-             VALUES ({machine}, '{kind}', '{from}', 0, {from}, {from}, {from}, {until})"
+             VALUES ({machine}, '{kind}', '{from}', FALSE, {from}, {from}, {from}, {until})"
         ),
     );
 }
@@ -95,8 +95,8 @@ fn a_report_counts_what_happened_in_its_week_and_nothing_else() {
         &store,
         &format!(
             "INSERT INTO incident (machine_id, kind, planned, last_seen, began_at, notified_at, ended_at) VALUES
-                (3, 'offline', 0, {week} + 5, {week} + 5, NULL, {week} + 500),
-                (3, 'offline', 1, {week} + 900, {week} + 900, {week}, {week} + 1500)"
+                (3, 'offline', FALSE, {week} + 5, {week} + 5, NULL, {week} + 500),
+                (3, 'offline', TRUE, {week} + 900, {week} + 900, {week}, {week} + 1500)"
         ),
     );
     let today = week / DAY;
@@ -191,24 +191,21 @@ fn a_thousand_machines_are_read_with_a_few_statements_and_make_a_small_report() 
     let names: Vec<String> = (0..1000).map(|n| format!("machine-{n:04}")).collect();
     let machines: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "a")).collect();
     let store = store(&machines, None, None);
-    let mut rows = String::from("BEGIN;");
-    rows.clear();
+    let (mut incidents, mut cameras, mut days) = (Vec::new(), Vec::new(), Vec::new());
     for machine in 1..=1000 {
         for n in 0..10 {
             let (from, until) = (MONDAY - DAY + n * HOUR, MONDAY - DAY + n * HOUR + 10 * MINUTE);
-            rows += &format!(
-                "INSERT INTO incident (machine_id, kind, subject, planned, last_seen, began_at, notified_at, ended_at)
-                 VALUES ({machine}, '{}', '{n}', 0, {from}, {from}, {from}, {until});",
-                if n % 2 == 0 { "offline" } else { "disk" }
-            );
+            let kind = if n % 2 == 0 { "offline" } else { "disk" };
+            incidents.push(format!("({machine}, '{kind}', '{n}', FALSE, {from}, {from}, {from}, {until})"));
         }
-        rows += &format!(
-            "INSERT INTO camera (id, machine_id, mac, name, reported) VALUES ({machine}, {machine}, 'm', 'gate', 0);
-             INSERT INTO camera_day VALUES ({machine}, {}, 1000, 440);",
-            MONDAY / DAY - 2
-        );
+        cameras.push(format!("({machine}, {machine}, 'm', 'gate', 0)"));
+        days.push(format!("({machine}, {}, 1000, 440)", MONDAY / DAY - 2));
     }
-    sql(&store, &rows);
+    let columns = "machine_id, kind, subject, planned, last_seen, began_at, notified_at, ended_at";
+    sql(&store, &format!("INSERT INTO incident ({columns}) VALUES {}", incidents.join(", ")));
+    let columns = "id, machine_id, mac, name, reported";
+    sql(&store, &format!("INSERT INTO camera ({columns}) VALUES {}", cameras.join(", ")));
+    sql(&store, &format!("INSERT INTO camera_day VALUES {}", days.join(", ")));
     let recipient = &store.report_recipients().expect("read")[0];
     let period = latest(&Clock::UTC, 7, Moment(MONDAY));
     let begin = std::time::Instant::now();

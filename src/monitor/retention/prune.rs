@@ -99,7 +99,7 @@ mod tests {
             .write(|transaction| {
                 transaction.execute_batch(
                     "INSERT INTO machine (id, name, created_at) VALUES (1, 'barn', 0);
-                     INSERT INTO machine_state (machine_id, status, watched, since, last_seen) VALUES (1, 1, 1, 0, 700);",
+                     INSERT INTO machine_state (machine_id, status, watched, since, last_seen) VALUES (1, 1, TRUE, 0, 700);",
                 )?;
                 Ok(())
             })
@@ -123,7 +123,7 @@ mod tests {
                      INSERT INTO audit (at, actor, action) VALUES (100, 'ada', 'x'), (900, 'ada', 'y');
                      INSERT INTO event (at, machine_id, kind) VALUES (100, 1, 'offline'), (900, 1, 'online');
                      INSERT INTO incident (id, machine_id, planned, last_seen, began_at, ended_at) VALUES
-                        (1, 1, 0, 0, 100, 200), (2, 1, 0, 0, 100, 200), (3, 1, 0, 0, 100, NULL);
+                        (1, 1, FALSE, 0, 100, 200), (2, 1, FALSE, 0, 100, 200), (3, 1, FALSE, 0, 100, NULL);
                      INSERT INTO outbox (channel_id, machine_id, incident_id, event, content, created_at, due_at,
                         expires_at, state) VALUES (1, 1, 1, 'offline', '{}', 100, 0, 0, 2),
                         (1, 1, 2, 'offline', '{}', 100, 0, 0, 0), (1, 1, 3, 'offline', '{}', 100, 0, 0, 2);",
@@ -154,7 +154,7 @@ mod tests {
                      INSERT INTO recipient (id, name, events) VALUES (1, 'me', '[]');
                      INSERT INTO channel (id, recipient_id, kind, target, created_at) VALUES
                         (1, 1, 'ntfy', 'x', 0), (2, 1, 'ntfy', 'y', 0);
-                     INSERT INTO incident (id, machine_id, planned, last_seen, began_at) VALUES (1, 1, 0, 0, 100);
+                     INSERT INTO incident (id, machine_id, planned, last_seen, began_at) VALUES (1, 1, FALSE, 0, 100);
                      INSERT INTO outbox (channel_id, machine_id, incident_id, event, content, created_at, due_at,
                         expires_at, state, reminder) VALUES
                         (1, 1, 1, 'offline', '{}', 100, 0, 0, 2, 0), (2, 1, 1, 'offline', '{}', 100, 0, 0, 2, 0),

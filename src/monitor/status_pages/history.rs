@@ -143,13 +143,16 @@ mod tests {
 
     /// Machine 1 in "barn" was added 200 days ago and is online since then; machine 2 is in "mill".
     fn store() -> Scratch {
-        let store = Store::scratch();
+        on(Store::scratch())
+    }
+
+    fn on(store: Scratch) -> Scratch {
         for (name, group) in [("barn-cam", "barn"), ("mill-cam", "mill")] {
             let machine =
                 Description { name: name.into(), group: Some(group.into()), ..Description::default() };
             store.add_machine(&machine, Moment(800 * DAY)).expect("added");
         }
-        write(&store, "UPDATE machine_state SET status = 1, last_seen = 1000 * 86400000 + 43199000");
+        write(&store, "UPDATE machine_state SET status = 1, last_seen = 86443199000");
         store
     }
 
@@ -189,9 +192,9 @@ mod tests {
             &store,
             "INSERT INTO beat_day (machine_id, day, scheduled) VALUES (1, 910, 5), (1, 911, 5), (1, 950, 9), (2, 960, 9);
              INSERT INTO incident (machine_id, kind, planned, last_seen, began_at, ended_at) VALUES
-                (1, 'offline', 0, 951 * 86400000, 951 * 86400000, 952 * 86400000 + 8640000),
-                (1, 'offline', 1, 970 * 86400000, 970 * 86400000, 971 * 86400000),
-                (1, 'temp', 0, 1, 2, NULL), (2, 'offline', 0, 1, 2, NULL);",
+                (1, 'offline', FALSE, 82166400000, 82166400000, 82261440000),
+                (1, 'offline', TRUE, 83808000000, 83808000000, 83894400000),
+                (1, 'temp', FALSE, 1, 2, NULL), (2, 'offline', FALSE, 1, 2, NULL);",
         );
         let uptime = uptime(&store, YEAR);
         let days: Vec<i64> = (uptime.first_day..)
@@ -213,7 +216,7 @@ mod tests {
         );
         assert_eq!(known(&uptime(&store, YEAR)), DAYS);
         assert_eq!(known(&uptime(&store, Duration::from_secs(10 * 86_400))), 11);
-        write(&store, "UPDATE machine SET created_at = 995 * 86400000 + 43200000");
+        write(&store, "UPDATE machine SET created_at = 86011200000");
         let uptime = uptime(&store, YEAR);
         assert_eq!(known(&uptime), 6);
         assert_eq!(uptime.days[995 - 911].map(|day| day.up), Some(DAY / 2));
@@ -225,7 +228,7 @@ mod tests {
         let rows: Vec<String> = (0..MOST_INCIDENTS + 10)
             .map(|number| {
                 let at = NOW.0 - (i64::from(number) + 2) * 600_000;
-                format!("(1, 'offline', 0, {at}, {at}, {})", at + 60_000)
+                format!("(1, 'offline', FALSE, {at}, {at}, {})", at + 60_000)
             })
             .collect();
         let columns = "machine_id, kind, planned, last_seen, began_at, ended_at";
@@ -236,7 +239,7 @@ mod tests {
 
     #[test]
     fn records_are_found_by_indexes() {
-        let store = store();
+        let store = on(Store::scratch_file());
         for (sql, index) in [
             ("SELECT 1 FROM maintenance WHERE machine_id = 1 AND ends_at >= 2 ORDER BY ends_at DESC", "maintenance_machine"),
             (

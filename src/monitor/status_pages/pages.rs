@@ -197,7 +197,10 @@ mod tests {
     use crate::monitor::store::page::Page;
 
     fn with_groups(groups: &[&str]) -> Scratch {
-        let store = Store::scratch();
+        with_groups_in(Store::scratch(), groups)
+    }
+
+    fn with_groups_in(store: Scratch, groups: &[&str]) -> Scratch {
         for (number, group) in groups.iter().enumerate() {
             let machine = Description {
                 name: format!("machine {number}"),
@@ -250,7 +253,7 @@ mod tests {
 
     #[test]
     fn a_secret_is_stored_nowhere_but_as_its_hash() {
-        let store = with_groups(&["barn"]);
+        let store = with_groups_in(Store::scratch_file(), &["barn"]);
         let secret = store.make_status_page_secret(&ada(), "barn", Moment(1)).expect("a link");
         let names = ["monitor.db", "monitor.db-wal"];
         for file in names.map(|name| std::fs::read(store.dir.path().join(name)).expect("read")) {

@@ -228,6 +228,33 @@ impl Store {
         Store::scratch_file()
     }
 
+    /// Makes each row's change of a table fail, until [`Store::allow_changes`]: `refuse_changes("INSERT", "outbox")`.
+    pub fn refuse_changes(&self, change: &str, table: &str) {
+        let sql = match &self.engine {
+            Engine::Sqlite(_) => format!(
+                "CREATE TRIGGER refuse_{table} BEFORE {change} ON {table}
+                 BEGIN SELECT RAISE(ABORT, 'refused by the test'); END"
+            ),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(_) => format!(
+                "CREATE OR REPLACE FUNCTION refuse() RETURNS TRIGGER LANGUAGE plpgsql
+                    AS $$ BEGIN RAISE EXCEPTION 'refused by the test'; END $$;
+                 CREATE TRIGGER refuse_{table} BEFORE {change} ON {table} FOR EACH ROW EXECUTE FUNCTION refuse()"
+            ),
+        };
+        self.write(|transaction| transaction.execute_batch(&sql)).expect("changes are refused");
+    }
+
+    /// Ends [`Store::refuse_changes`].
+    pub fn allow_changes(&self, table: &str) {
+        let sql = match &self.engine {
+            Engine::Sqlite(_) => format!("DROP TRIGGER refuse_{table}"),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(_) => format!("DROP TRIGGER refuse_{table} ON {table}"),
+        };
+        self.write(|transaction| transaction.execute_batch(&sql)).expect("changes are allowed");
+    }
+
     /// A database in a file that a test has opened in its own way.
     pub(super) fn on(database: SqliteDatabase) -> Store {
         Store {

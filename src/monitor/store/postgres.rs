@@ -37,7 +37,6 @@ pub use scratch::ScratchDatabase;
 use std::cell::Cell;
 use std::fmt;
 use std::fs;
-use std::sync::OnceLock;
 use std::time::Duration;
 use tokio::runtime::{self, Runtime};
 use tokio::task::JoinHandle;
@@ -86,12 +85,6 @@ pub struct PostgresConnection {
     is_lost: Cell<bool>,
 }
 
-/// Names this process in the table `last_change`; chosen at random.
-fn process_number() -> u32 {
-    static NUMBER: OnceLock<u32> = OnceLock::new();
-    *NUMBER.get_or_init(|| fastrand::u32(1..))
-}
-
 /// A runtime without threads of its own.
 struct CallerRuntime {
     /// `None` only while it is dropped.
@@ -129,7 +122,8 @@ impl PostgresConnection {
         self.is_lost.get() || self.client.is_closed()
     }
 
-    pub fn begin(&self, kind: TransactionKind) -> Result<(), StoreError> {
+    /// `process` names this store in the table `last_change`.
+    pub fn begin(&self, kind: TransactionKind, process: u32) -> Result<(), StoreError> {
         let mode = match kind {
             TransactionKind::Read => "ISOLATION LEVEL REPEATABLE READ READ ONLY",
             TransactionKind::Write => "ISOLATION LEVEL READ COMMITTED READ WRITE",
@@ -140,11 +134,10 @@ impl PostgresConnection {
              SET LOCAL statement_timeout = {};
              SET LOCAL lock_timeout = {};
              SET LOCAL idle_in_transaction_session_timeout = {};
-             SET LOCAL heartbeat.process = {}",
+             SET LOCAL heartbeat.process = {process}",
             STATEMENT_LIMIT.as_millis(),
             LOCK_LIMIT.as_millis(),
-            ANSWER_LIMIT.as_millis(),
-            process_number()
+            ANSWER_LIMIT.as_millis()
         );
         self.batch(&sql)
     }

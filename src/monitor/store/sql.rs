@@ -125,6 +125,11 @@ impl<'c> Connection<'c> {
         self.statement(sql)?.exists(values)
     }
 
+    /// For the rare statement whose text has a hint for SQLite's planner.
+    pub fn is_sqlite(&self) -> bool {
+        self.sqlite().is_ok()
+    }
+
     /// For the files of the store that are about SQLite's own.
     ///
     /// # Errors

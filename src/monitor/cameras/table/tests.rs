@@ -14,7 +14,10 @@ const MINUTE: Duration = Duration::from_secs(60);
 const YEAR: u16 = 365;
 
 fn store(machines: i64) -> Scratch {
-    let store = Store::scratch();
+    with_machines(Store::scratch(), machines)
+}
+
+fn with_machines(store: Scratch, machines: i64) -> Scratch {
     for number in 1..=machines {
         let description = Description { name: format!("m{number}"), ..Description::default() };
         store.add_machine(&description, BEGIN).expect("a machine");
@@ -160,7 +163,7 @@ fn days_are_kept_for_a_year_and_cameras_for_30_days_after_the_last_report() {
 #[test]
 fn a_camera_takes_less_than_20_kb_after_a_year() {
     const MACHINES: i64 = 20;
-    let store = store(MACHINES);
+    let store = with_machines(Store::scratch_file(), MACHINES);
     let size = || -> i64 {
         let sql = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
         store.read(|connection| connection.query_row(sql, &[], |row| row.get(0))).expect("read")

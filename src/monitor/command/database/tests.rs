@@ -6,7 +6,7 @@ const NOW: Moment = Moment(1_763_774_609_000);
 
 #[test]
 fn a_good_database_and_its_copy_are_reported_as_good() {
-    let store = Store::scratch();
+    let store = Store::scratch_file();
     let said = run(DatabaseCommand::Check, store.location(), NOW).expect("good");
     assert!(said.contains("monitor.db: good; version "), "{said}");
     let file = store.dir.path().join("copy.db");
@@ -19,7 +19,7 @@ fn a_good_database_and_its_copy_are_reported_as_good() {
 
 #[test]
 fn a_damaged_database_is_an_error_with_what_is_wrong() {
-    let store = Store::scratch();
+    let store = Store::scratch_file();
     store
         .add_machine(&crate::monitor::machine::Description { name: "barn".into(), ..Default::default() }, NOW)
         .expect("added");

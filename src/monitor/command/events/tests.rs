@@ -24,9 +24,9 @@ fn store() -> crate::monitor::store::Scratch {
         .write(|tx| {
             tx.execute_batch(&format!(
                 r#"INSERT INTO machine (id, name, created_at) VALUES (1, 'barn', 0), (2, 'gate', 0);
-                INSERT INTO machine_state (machine_id, status, watched, last_seen, since, threshold) SELECT id, 1, 1, NULL, 0, NULL FROM machine;
+                INSERT INTO machine_state (machine_id, status, watched, last_seen, since, threshold) SELECT id, 1, TRUE, NULL, 0, NULL FROM machine;
                 INSERT INTO incident (machine_id, planned, last_seen, began_at, ended_at) VALUES
-                    (1, 0, {seen}, {begin}, {end}), (2, 0, {seen}, {begin}, NULL);
+                    (1, FALSE, {seen}, {begin}, {end}), (2, FALSE, {seen}, {begin}, NULL);
                 INSERT INTO event (at, machine_id, kind, detail) VALUES
                     ({old}, NULL, 'removed', '{{"id":9,"name":"silo"}}'), ({begin}, 1, 'offline', NULL),
                     ({begin}, 2, 'offline', NULL), ({end}, 1, 'online', NULL),

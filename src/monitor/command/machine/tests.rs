@@ -69,7 +69,7 @@ ID  NAME  STATE     LAST SEEN  THRESHOLD  GROUP  TAGS
         INSERT INTO channel (recipient_id, kind, target, created_at) VALUES (1, 'ntfy', 'https://ntfy.sh/x', 0);";
     store.write(|tx| tx.execute_batch(rows)).expect("a channel");
     assert_eq!(said(&store, &["list"]), expected);
-    store.write(|tx| tx.execute_batch("UPDATE channel SET enabled = 0")).expect("disabled");
+    store.write(|tx| tx.execute_batch("UPDATE channel SET enabled = FALSE")).expect("disabled");
     assert!(said(&store, &["list"]).ends_with(warning), "a disabled channel notifies nobody");
     assert_eq!(
         said(&store, &["list", "--group", "farm"]).lines().count(),
@@ -114,7 +114,7 @@ fn a_machine_is_shown_with_its_open_outage_and_its_latest_heartbeat() {
                 params![NOW.0 - 300_000, seen],
             )?;
             tx.execute(
-                "INSERT INTO incident (machine_id, planned, last_seen, began_at) VALUES (1, 0, ?1, ?2)",
+                "INSERT INTO incident (machine_id, planned, last_seen, began_at) VALUES (1, FALSE, ?1, ?2)",
                 params![seen, NOW.0 - 300_000],
             )?;
             tx.execute("INSERT INTO machine_latest VALUES (1, ?1, '{\"cpu\":12.5}')", params![seen])
@@ -149,10 +149,10 @@ fn a_machine_is_shown_with_its_incidents_settings_and_deliveries() {
     let rows = "
         INSERT INTO incident (id, machine_id, kind, subject, label, planned, last_seen, began_at, notified_at, ended_at,
                               value, threshold) VALUES
-            (3, 1, 'camera', 'b8:27:eb:00:00:01', 'north', 0, 0, 1763774309000, 1763774309000, NULL, NULL, NULL),
-            (4, 1, 'temp', '', NULL, 0, 0, 1763774309000, NULL, NULL, 83.5, 75),
-            (5, 1, 'read_only', '/', NULL, 0, 0, 1763774309000, NULL, 1763774309001, NULL, NULL),
-            (6, 2, 'temp', '', NULL, 0, 0, 1763774309000, NULL, NULL, 90, 80);
+            (3, 1, 'camera', 'b8:27:eb:00:00:01', 'north', FALSE, 0, 1763774309000, 1763774309000, NULL, NULL, NULL),
+            (4, 1, 'temp', '', NULL, FALSE, 0, 1763774309000, NULL, NULL, 83.5, 75),
+            (5, 1, 'read_only', '/', NULL, FALSE, 0, 1763774309000, NULL, 1763774309001, NULL, NULL),
+            (6, 2, 'temp', '', NULL, FALSE, 0, 1763774309000, NULL, NULL, 90, 80);
         INSERT INTO camera VALUES (1, 1, 'b8:27:eb:00:00:01', 'gate', 29396240), (2, 1, 'b8:27:eb:00:00:02', NULL, 29396240),
             (3, 1, 'b8:27:eb:00:00:03', 'yard', 29396240), (4, 2, 'b8:27:eb:00:00:01', 'north', 29396240);
         INSERT INTO camera_day VALUES (1, 20413, 1398, 42), (1, 20383, 0, 1000), (1, 20414, 60, 0), (2, 20414, 60, 0);
@@ -267,7 +267,7 @@ fn more_machines_than_a_page_are_all_listed() {
     let store = Store::scratch();
     let rows = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 2500)
         INSERT INTO machine (name, created_at) SELECT 'm' || n, 0 FROM n;
-        INSERT INTO machine_state (machine_id, status, watched, last_seen, since, threshold) SELECT id, 0, 1, NULL, 0, NULL FROM machine;";
+        INSERT INTO machine_state (machine_id, status, watched, last_seen, since, threshold) SELECT id, 0, TRUE, NULL, 0, NULL FROM machine;";
     store.write(|tx| tx.execute_batch(rows)).expect("a fleet");
     assert_eq!(
         said(&store, &["list"]).lines().count(),

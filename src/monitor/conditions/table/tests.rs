@@ -164,8 +164,8 @@ fn rows_of_a_later_version_and_impossible_values_do_not_count() {
     let barn = add(&store, "barn", Some("farm"), &[]);
     let rows =
         "INSERT INTO condition_setting (condition, scope, name, machine_id, is_on, threshold, hold) VALUES
-        ('lasers', 'all', '', NULL, 0, 1, 1), ('temp', 'country', 'de', NULL, 0, 1, 1),
-        ('temp', 'machine', '', NULL, 0, 1, 1), ('temp', 'all', '', NULL, NULL, 4000, -1),
+        ('lasers', 'all', '', NULL, FALSE, 1, 1), ('temp', 'country', 'de', NULL, FALSE, 1, 1),
+        ('temp', 'machine', '', NULL, FALSE, 1, 1), ('temp', 'all', '', NULL, NULL, 4000, -1),
         ('camera', 'all', '', NULL, NULL, 5, NULL);";
     store.write(|tx| tx.execute_batch(rows)).expect("rows");
     let settings = store.effective_settings().expect("read");

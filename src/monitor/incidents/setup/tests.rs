@@ -93,7 +93,7 @@ fn a_machine_that_was_never_seen_before_the_upgrade_is_in_the_summary_only() {
         .write(|tx| {
             tx.execute(
                 "INSERT INTO incident (machine_id, kind, subject, planned, last_seen, began_at, existing)
-                 VALUES (1, 'never_seen', '', 0, 0, ?1, 1)",
+                 VALUES (1, 'never_seen', '', FALSE, 0, ?1, TRUE)",
                 params![now.0],
             )?;
             Ok(())

@@ -39,9 +39,18 @@ impl Site {
         Site::at(Instant::now())
     }
 
+    /// With a file, which a test can take away.
+    fn on_file() -> Site {
+        Site::with(Store::scratch_file(), Instant::now())
+    }
+
     /// `begin` in the past makes the last flush as old.
     fn at(begin: Instant) -> Site {
-        let (store, now) = (Store::scratch(), Moment::now());
+        Site::with(Store::scratch(), begin)
+    }
+
+    fn with(store: Scratch, begin: Instant) -> Site {
+        let now = Moment::now();
         let tokens = [None, Some("cam-7"), None].iter().zip(1..).map(|(device_key, number)| {
             let device_key = device_key.map(str::to_owned);
             let description =
@@ -391,7 +400,7 @@ fn without_a_writable_database_heartbeats_are_refused_but_count_as_a_sign_of_lif
 
 #[test]
 fn replays_that_cannot_be_stored_are_not_acknowledged() {
-    let site = Site::new();
+    let site = Site::on_file();
     let (file, away) = (site.store.dir.path().join("monitor.db"), site.store.dir.path().join("away"));
     std::fs::rename(&file, &away).expect("renamed");
     let replay = r#"[{"replay_age_s": 60, "cpu": 6}]"#;

@@ -60,13 +60,21 @@ fn delivered() -> Result<String, DeliveryError> {
 impl DispatchRig {
     /// A person with a webhook and an address, and 20 machines.
     fn new() -> DispatchRig {
-        let store = Store::scratch();
+        DispatchRig::on(Store::scratch())
+    }
+
+    /// With a file, of which a test can make SQLite refuse what it writes.
+    fn on_file() -> DispatchRig {
+        DispatchRig::on(Store::scratch_file())
+    }
+
+    fn on(store: Scratch) -> DispatchRig {
         let sql = "INSERT INTO recipient (name, events) VALUES ('ops', '[]');
              INSERT INTO channel (recipient_id, kind, target, created_at) VALUES (1, 'webhook', 'http://127.0.0.1:9/', 0),
                                                                                  (1, 'email', 'a@b', 0);
              WITH RECURSIVE n (id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM n WHERE id < 20)
              INSERT INTO machine (id, name, created_at) SELECT id, 'm' || id, 0 FROM n;
-             INSERT INTO incident (id, machine_id, planned, last_seen, began_at) SELECT id, id, 0, 0, 0 FROM machine;";
+             INSERT INTO incident (id, machine_id, planned, last_seen, began_at) SELECT id, id, FALSE, 0, 0 FROM machine;";
         store.write(|transaction| transaction.execute_batch(sql)).expect("filled");
         let clock = Arc::new(Mutex::new(Now { monotonic: Instant::now(), wall: START }));
         let limits = ResolverLimits { threads: 1, names: 1, refresh_wait: SECOND };
@@ -303,7 +311,7 @@ fn leases_are_renewed_each_minute_while_a_message_is_in_flight() {
 
 #[test]
 fn results_that_could_not_be_written_are_kept_and_written_when_the_database_works() {
-    let mut rig = DispatchRig::new();
+    let mut rig = DispatchRig::on_file();
     rig.outages(WEBHOOK, 1..=2);
     rig.rounds();
     rig.sql("CREATE TRIGGER full BEFORE UPDATE ON outbox BEGIN SELECT RAISE(ABORT, 'disk full'); END");
@@ -374,7 +382,7 @@ fn a_clock_that_is_set_forward_expires_nothing_and_one_that_is_slewed_moves_noth
 
 #[test]
 fn two_steps_of_the_clock_add_up_while_the_database_fails() {
-    let mut rig = DispatchRig::new();
+    let mut rig = DispatchRig::on_file();
     rig.outages(WEBHOOK, 1..=1);
     rig.rounds();
     rig.sql("CREATE TRIGGER full BEFORE UPDATE ON outbox BEGIN SELECT RAISE(ABORT, 'disk full'); END");

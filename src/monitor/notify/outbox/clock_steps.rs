@@ -62,7 +62,7 @@ pub fn forget_the_future(transaction: &Transaction<'_>, now: Moment) -> Result<(
     let sql = format!(
         "SELECT id, channel_id, attempts > 0, created_at, uncertain_since, due_at, expires_at FROM outbox
          WHERE {UNDELIVERED} AND (created_at > ?1 OR uncertain_since > ?1 OR due_at > ?1 + ?2
-                                    OR expires_at > max(due_at, ?1) + ?3
+                                    OR expires_at > due_at + ?3 AND expires_at > ?1 + ?3
                                     OR uncertain_since IS NOT NULL AND due_at > ?1 + ?4)"
     );
     let rows: Vec<Scheduled> = transaction.query_all(&sql, values, |row| {
@@ -78,9 +78,11 @@ pub fn forget_the_future(transaction: &Transaction<'_>, now: Moment) -> Result<(
         })
     })?;
     let recipients = if rows.is_empty() { Vec::new() } else { recipients::reachable(transaction)? };
-    let sql = "UPDATE outbox SET created_at = min(created_at, ?2), uncertain_since = min(uncertain_since, ?2), due_at = ?3,
-                                 expires_at = ?4
-               WHERE id = ?1";
+    let (created, uncertain) = (not_after("created_at", 2), not_after("uncertain_since", 2));
+    let sql = &format!(
+        "UPDATE outbox SET created_at = {created}, uncertain_since = {uncertain}, due_at = ?3, expires_at = ?4
+         WHERE id = ?1"
+    );
     for row in rows {
         let recipient = recipients.iter().find(|recipient| recipient.channels.contains(&row.channel));
         let quiet = recipient.and_then(|recipient| recipient.quiet.as_ref());
@@ -94,13 +96,19 @@ pub fn forget_the_future(transaction: &Transaction<'_>, now: Moment) -> Result<(
         "UPDATE outbox SET leased_until = ?1 WHERE {UNDELIVERED} AND state = {LEASED} AND leased_until > ?1 + ?2"
     );
     transaction.execute(&sql, params![now.0, milliseconds(LEASE)])?;
-    transaction.execute(
-        "UPDATE outbox SET created_at = min(created_at, ?1), delivered_at = min(delivered_at, ?1)
+    let (created, delivered) = (not_after("created_at", 1), not_after("delivered_at", 1));
+    let sql = &format!(
+        "UPDATE outbox SET created_at = {created}, delivered_at = {delivered}
          WHERE (created_at > ?1 OR delivered_at > ?1)
-           AND incident_id IN (SELECT id FROM incident WHERE ended_at IS NULL)",
-        params![now.0],
-    )?;
+           AND incident_id IN (SELECT id FROM incident WHERE ended_at IS NULL)"
+    );
+    transaction.execute(sql, params![now.0])?;
     Ok(())
+}
+
+/// The value of a column, at most that of a parameter; NULL stays.
+fn not_after(column: &str, parameter: u8) -> String {
+    format!("CASE WHEN {column} > ?{parameter} THEN ?{parameter} ELSE {column} END")
 }
 
 #[cfg(test)]

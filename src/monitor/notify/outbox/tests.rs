@@ -13,7 +13,7 @@ fn filled(store: &Store) {
         "INSERT INTO recipient (name, events) VALUES ('ops', '[]');
          INSERT INTO channel (recipient_id, kind, target, created_at) VALUES (1, 'email', 'a@b', 0);
          INSERT INTO machine (name, created_at) VALUES ('m1', 0), ('m2', 0);
-         INSERT INTO incident (machine_id, planned, last_seen, began_at, ended_at) VALUES (1, 0, 0, 0, 0), (2, 0, 0, 0, 0);
+         INSERT INTO incident (machine_id, planned, last_seen, began_at, ended_at) VALUES (1, FALSE, 0, 0, 0), (2, FALSE, 0, 0, 0);
          INSERT INTO outbox (channel_id, machine_id, incident_id, event, content, created_at, due_at, expires_at, state)
          SELECT 1, o.id, o.id, e.event, '{notice}', 0, {now}, {now} + 86400000, 0
          FROM incident o CROSS JOIN (SELECT 'offline' AS event UNION ALL SELECT 'online') e ORDER BY e.event, o.id;",
@@ -243,12 +243,12 @@ fn quiet_hours_hold_no_retry_that_a_clock_which_was_ahead_has_scheduled() {
 #[test]
 fn a_message_that_failed_or_whose_process_ended_is_not_sent_again_once_it_has_lost_its_reason() {
     for (event, what, is_sent) in [
-        ("reminder", "ended_at", false),
-        ("reminder", "acknowledged_at", false),
-        ("reminder", "planned", true),
-        ("escalation", "ended_at", true),
-        ("escalation", "acknowledged_at", false),
-        ("offline", "acknowledged_at", true),
+        ("reminder", "ended_at = 1", false),
+        ("reminder", "acknowledged_at = 1", false),
+        ("reminder", "planned = TRUE", true),
+        ("escalation", "ended_at = 1", true),
+        ("escalation", "acknowledged_at = 1", false),
+        ("offline", "acknowledged_at = 1", true),
     ] {
         let failed = "UPDATE outbox SET state = 0, attempts = 1, lease = NULL";
         // Another monitor takes it over, when the lease is over.
@@ -265,7 +265,7 @@ fn a_message_that_failed_or_whose_process_ended_is_not_sent_again_once_it_has_lo
                 [1, 2],
                 "it may be in flight when the incident ends"
             );
-            let sql = format!("UPDATE incident SET {what} = 1; {then}");
+            let sql = format!("UPDATE incident SET {what}; {then}");
             store.write(|transaction| transaction.execute_batch(&sql)).expect("changed");
             let again = leased(&store, LeaseOwner(owner), NOW.plus(later));
             assert_eq!(again, if is_sent { vec![1, 2] } else { vec![2] }, "{event} {what} {then}");
@@ -275,7 +275,7 @@ fn a_message_that_failed_or_whose_process_ended_is_not_sent_again_once_it_has_lo
 
 #[test]
 fn what_is_still_to_be_sent_is_found_by_the_small_indexes() {
-    let store = Store::scratch();
+    let store = Store::scratch_file();
     let plan = store.read(|connection| {
         let sql = format!(
             "EXPLAIN QUERY PLAN SELECT o.due_at FROM outbox o WHERE o.channel_id = ?3 AND {} ORDER BY o.due_at LIMIT 1",
@@ -293,7 +293,7 @@ fn a_row_that_is_held_stops_rows_of_other_incidents_only_once_it_is_due() {
     let store = Store::scratch();
     filled(&store);
     let sql =
-        "INSERT INTO incident (machine_id, kind, planned, last_seen, began_at) VALUES (1, 'temp', 0, 0, 0);
+        "INSERT INTO incident (machine_id, kind, planned, last_seen, began_at) VALUES (1, 'temp', FALSE, 0, 0);
                UPDATE outbox SET incident_id = 3 WHERE id = 3;
                UPDATE outbox SET due_at = due_at + 600000 WHERE id = 1;
                UPDATE outbox SET due_at = due_at + 600000 WHERE id = 2";

@@ -157,7 +157,7 @@ fn disabling_skips_what_is_pending_and_leaves_the_outage_open() {
         .write(|tx| {
             tx.execute_batch(
                 "UPDATE machine_state SET status = 2, last_seen = 5;
-                 INSERT INTO incident (id, machine_id, planned, last_seen, began_at) VALUES (7, 1, 0, 5, 6);
+                 INSERT INTO incident (id, machine_id, planned, last_seen, began_at) VALUES (7, 1, FALSE, 5, 6);
                  INSERT INTO recipient (id, name, events) VALUES (1, 'ops', '[]');
                  INSERT INTO channel (id, recipient_id, kind, target, created_at) VALUES (1, 1, 'ntfy', 'x', 0);
                  INSERT INTO outbox (channel_id, machine_id, incident_id, event, content, created_at, due_at,
@@ -197,7 +197,7 @@ fn disabling_keeps_the_pending_end_of_an_outage_whose_beginning_was_delivered() 
     store
         .write(|tx| {
             tx.execute_batch(
-                "INSERT INTO incident (id, machine_id, planned, last_seen, began_at, ended_at) VALUES (7, 1, 0, 5, 6, 7);
+                "INSERT INTO incident (id, machine_id, planned, last_seen, began_at, ended_at) VALUES (7, 1, FALSE, 5, 6, 7);
                  INSERT INTO recipient (id, name, events) VALUES (1, 'ops', '[]');
                  INSERT INTO channel (id, recipient_id, kind, target, created_at)
                  VALUES (1, 1, 'ntfy', 'x', 0), (2, 1, 'ntfy', 'y', 0);

@@ -2,7 +2,7 @@
 
 use super::link::PostgresLink;
 use super::url::PostgresUrl;
-use super::{TransactionKind, process_number, schema};
+use super::{TransactionKind, schema};
 use crate::monitor::store::error::StoreError;
 use crate::monitor::store::sql::{Connection, Transaction, params};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,9 +14,11 @@ const IDLE_READERS: usize = 2;
 #[derive(Debug)]
 pub struct PostgresDatabase {
     url: PostgresUrl,
+    /// Names this store in the table `last_change`; chosen at random.
+    process: u32,
     writer: Mutex<PostgresLink>,
     readers: Mutex<Vec<PostgresLink>>,
-    /// Changes by other processes that this one knows: the sum of their numbers, see `schema.sql`.
+    /// Changes by other stores that this one knows: the sum of their numbers, see `schema.sql`.
     seen: Mutex<i64>,
 }
 
@@ -26,13 +28,15 @@ impl PostgresDatabase {
     /// # Errors
     /// The server cannot be reached, the schema is of a later program, or what the server says.
     pub fn open(url: &PostgresUrl) -> Result<PostgresDatabase, StoreError> {
-        let mut writer = PostgresLink::new(url.clone())?;
+        let process = fastrand::u32(1..);
+        let mut writer = PostgresLink::new(url.clone(), process)?;
         schema::make_or_check(&mut writer)?;
         let seen = writer.transact(TransactionKind::Read, |connection| {
-            last_change(&Connection::of_postgres(connection))
+            last_change(&Connection::of_postgres(connection), process)
         })?;
         Ok(PostgresDatabase {
             url: url.clone(),
+            process,
             writer: Mutex::new(writer),
             readers: Mutex::new(Vec::new()),
             seen: Mutex::new(seen),
@@ -56,7 +60,7 @@ impl PostgresDatabase {
         let idle = held(&self.readers).pop();
         let mut link = match idle {
             Some(link) => link,
-            None => PostgresLink::new(self.url.clone())?,
+            None => PostgresLink::new(self.url.clone(), self.process)?,
         };
         let done =
             link.transact(TransactionKind::Read, |connection| work(&Connection::of_postgres(connection)));
@@ -69,7 +73,7 @@ impl PostgresDatabase {
 
     /// See [`Store::changed_by_others`](crate::monitor::store::Store::changed_by_others).
     pub fn changed_by_others(&self) -> Result<bool, StoreError> {
-        let now = self.read(last_change)?;
+        let now = self.read(|connection| last_change(connection, self.process))?;
         Ok(std::mem::replace(&mut *held(&self.seen), now) != now)
     }
 
@@ -81,10 +85,10 @@ impl PostgresDatabase {
     }
 }
 
-/// The sum of the numbers of all other processes.
-fn last_change(connection: &Connection<'_>) -> Result<i64, StoreError> {
+/// The sum of the numbers of all stores but `process`.
+fn last_change(connection: &Connection<'_>, process: u32) -> Result<i64, StoreError> {
     let sql = "SELECT CAST(coalesce(sum(number), 0) AS BIGINT) FROM last_change WHERE process <> ?1";
-    connection.query_row(sql, params![process_number()], |row| row.get(0))
+    connection.query_row(sql, params![process], |row| row.get(0))
 }
 
 /// Ignores poisoning: the transaction of a thread that panicked was rolled back.

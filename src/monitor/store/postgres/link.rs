@@ -17,6 +17,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct PostgresLink {
     url: PostgresUrl,
+    /// Names the store in the table `last_change`.
+    process: u32,
     tls: Option<ClientConfig>,
     connection: Option<PostgresConnection>,
     failures: u32,
@@ -29,9 +31,9 @@ impl PostgresLink {
     ///
     /// # Errors
     /// The CA file of the URL cannot be used.
-    pub fn new(url: PostgresUrl) -> Result<PostgresLink, StoreError> {
+    pub fn new(url: PostgresUrl, process: u32) -> Result<PostgresLink, StoreError> {
         let tls = client_config(&url).map_err(StoreError::File)?;
-        Ok(PostgresLink { url, tls, connection: None, failures: 0, pause: None })
+        Ok(PostgresLink { url, process, tls, connection: None, failures: 0, pause: None })
     }
 
     /// Runs one transaction; an error rolls it back.
@@ -60,7 +62,7 @@ impl PostgresLink {
     /// A connection with an open transaction.
     fn begun(&mut self, kind: TransactionKind) -> Result<&PostgresConnection, StoreError> {
         if let Some(connection) = self.connection.take_if(|connection| !connection.is_lost()) {
-            match connection.begin(kind) {
+            match connection.begin(kind, self.process) {
                 // Closed by the server, or by pgbouncer, since the last transaction: nothing was sent that counts.
                 Err(StoreError::Unreachable(_)) => {}
                 begun => {
@@ -71,7 +73,7 @@ impl PostgresLink {
         }
         let connection = self.open()?;
         let connection = self.connection.insert(connection);
-        connection.begin(kind)?;
+        connection.begin(kind, self.process)?;
         Ok(connection)
     }
 

@@ -403,8 +403,8 @@ CREATE VIEW machine_offline_notifications AS
 SELECT machine_id, to_char(to_timestamp(notified_at / 1000) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') AS notified_at
 FROM incident WHERE kind = 'offline' AND ended_at IS NULL AND NOT planned AND notified_at IS NOT NULL;
 
--- What monitors keep in memory was changed: by each process a number that grows, so that they do not wait for each other.
--- The process is named by the setting heartbeat.process of its transaction; 0: it has none.
+-- What monitors keep in memory was changed: for each process a number that grows, so that they do not wait for each other.
+-- The setting heartbeat.process names the process of a transaction; 0: another program.
 CREATE TABLE last_change (
     process BIGINT PRIMARY KEY,
     number  BIGINT NOT NULL,

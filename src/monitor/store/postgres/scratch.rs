@@ -33,6 +33,31 @@ impl Drop for ScratchDatabase {
     }
 }
 
+/// Tests insert rows with numbers of their own choice. SQLite continues after the greatest; so does this.
+const IDS_FOLLOW: &str = "
+CREATE FUNCTION ids_follow() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    greatest_id BIGINT;
+    last_id BIGINT;
+    ids TEXT := pg_get_serial_sequence(TG_TABLE_NAME, 'id');
+BEGIN
+    EXECUTE format('SELECT max(id) FROM %I', TG_TABLE_NAME) INTO greatest_id;
+    EXECUTE format('SELECT last_value FROM %s', ids) INTO last_id;
+    IF greatest_id >= last_id THEN
+        PERFORM setval(ids, greatest_id);
+    END IF;
+    RETURN NULL;
+END $$;
+DO $$
+DECLARE
+    counted TEXT;
+BEGIN
+    FOR counted IN SELECT table_name FROM information_schema.columns
+                   WHERE table_schema = 'public' AND column_name = 'id' AND is_identity = 'YES' LOOP
+        EXECUTE format('CREATE TRIGGER ids_follow AFTER INSERT ON %I EXECUTE FUNCTION ids_follow()', counted);
+    END LOOP;
+END $$;";
+
 /// The name of a database that has the tables: a copy of it is made faster than they are.
 fn template(server: &PostgresUrl) -> &'static str {
     static TEMPLATE: OnceLock<String> = OnceLock::new();
@@ -40,6 +65,8 @@ fn template(server: &PostgresUrl) -> &'static str {
         let name = format!("template_{}", std::process::id());
         let url = create(server, &name, "");
         PostgresDatabase::open(&url).expect("tables");
+        let connection = PostgresConnection::open(&url, None).expect("connected");
+        connection.batch(IDS_FOLLOW).expect("triggers");
         name
     })
 }

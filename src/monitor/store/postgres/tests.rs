@@ -25,7 +25,7 @@ fn cluster() -> Option<(Arc<Cluster>, String)> {
 }
 
 fn link(url: PostgresUrl) -> PostgresLink {
-    PostgresLink::new(url).expect("a link")
+    PostgresLink::new(url, 1).expect("a link")
 }
 
 fn number(connection: &PostgresConnection, sql: &str) -> Result<Option<i64>, StoreError> {

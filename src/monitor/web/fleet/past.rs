@@ -83,7 +83,7 @@ mod tests {
     fn add_outage(store: &Store, ended: Moment) {
         let row = format!(
             "INSERT INTO incident (machine_id, kind, subject, planned, last_seen, began_at, ended_at)
-             VALUES (1, 'offline', '', 0, {0}, {0}, {0})",
+             VALUES (1, 'offline', '', FALSE, {0}, {0}, {0})",
             ended.0
         );
         store.write(|tx| tx.execute_batch(&row)).expect("a row");

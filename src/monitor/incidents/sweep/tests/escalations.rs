@@ -182,7 +182,7 @@ fn what_an_escalation_replaced_is_sent_if_an_acknowledgement_stops_the_escalatio
 #[test]
 fn nothing_is_escalated_that_is_paused_stopped_or_flaps_or_that_the_recipient_does_not_get() {
     let mut rig = SweepRig::escalated(4);
-    rig.sql("UPDATE recipient SET all_machines = 0", &[]);
+    rig.sql("UPDATE recipient SET all_machines = FALSE", &[]);
     rig.sql(
         "INSERT INTO recipient_choice (recipient_id, kind, machine_id, name)
              SELECT 1, 'machine', id, name FROM machine WHERE id < 4",
@@ -228,7 +228,7 @@ fn an_escalated_outage_that_ends_while_it_flaps_is_ended_by_the_message_that_it_
     rig.pass(MINUTE * 40);
     let outage =
         "INSERT INTO incident (machine_id, kind, subject, planned, last_seen, began_at, ended_at, notified_at)
-                  VALUES (1, 'offline', '', 0, ?1, ?1, ?2, ?1)";
+                  VALUES (1, 'offline', '', FALSE, ?1, ?1, ?2, ?1)";
     for minutes in [20, 10] {
         let began = rig.now.minus(MINUTE * minutes);
         rig.sql(outage, &[&began.0, &began.plus(MINUTE).0]);

@@ -116,11 +116,10 @@ fn a_reminder_that_cannot_be_written_is_written_once_later() {
     let mut rig = SweepRig::reminded(1);
     rig.live(MINUTE * 3, &[]);
     let begin = rig.now;
-    let no_room = "CREATE TRIGGER no_room BEFORE INSERT ON outbox BEGIN SELECT RAISE(ABORT, 'no room'); END";
-    rig.sql(no_room, &[]);
+    rig.store.refuse_changes("INSERT", "outbox");
     rig.wait(HOUR);
     rig.sweeper.announce_held(&rig.store, rig.now).expect_err("no room");
-    rig.sql("DROP TRIGGER no_room", &[]);
+    rig.store.allow_changes("outbox");
     rig.idle(MINUTE * 5);
     assert_eq!(rig.reminders(1, begin), [61]);
 }
@@ -205,7 +204,7 @@ fn an_offline_machine_hides_its_conditions_from_reminders() {
     rig.sql("UPDATE recipient SET events = '[\"offline\",\"online\",\"camera\"]'", &[]);
     let open =
         "INSERT INTO incident (machine_id, kind, subject, label, planned, last_seen, began_at, notified_at)
-                VALUES (1, 'camera', 'b8:27', 'gate', 0, ?1, ?1, ?1)";
+                VALUES (1, 'camera', 'b8:27', 'gate', FALSE, ?1, ?1, ?1)";
     rig.sql(open, params![rig.now.0]);
     let told = "INSERT INTO outbox (channel_id, machine_id, incident_id, event, content, created_at, due_at, expires_at, state)
                 VALUES (1, 1, 1, 'condition', '{}', ?1, ?1, ?1, 2)";

@@ -133,7 +133,7 @@ fn a_group_of_10_000_machines_is_shown_by_pages_of_bounded_size() {
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000)
             INSERT INTO machine (id, name, group_name, created_at) SELECT i, 'secret-' || i, 'barn', 0 FROM n;
          INSERT INTO machine_state (machine_id, status, watched, since, last_seen)
-            SELECT id, CASE WHEN id % 100 = 0 THEN 2 ELSE 1 END, 1, 0, 1000 FROM machine;
+            SELECT id, CASE WHEN id % 100 = 0 THEN 2 ELSE 1 END, TRUE, 0, 1000 FROM machine;
          WITH RECURSIVE n(i) AS (SELECT {today} - 89 UNION ALL SELECT i + 1 FROM n WHERE i < {today})
             INSERT INTO beat_day (machine_id, day, scheduled) SELECT id, i, 9 FROM machine, n WHERE id <= 200;"
     );
