@@ -12,7 +12,7 @@ use heartbeat_daemon::monitor::notify::{NotifySettings, Poke};
 use heartbeat_daemon::monitor::store::Store;
 use rusqlite::{Connection, params};
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -100,7 +100,7 @@ fn kill(times: u32, reply: fn() -> Reply) {
 }
 
 fn prepare(database: &Path, url: &str) {
-    drop(Store::open_for_serving(database, Moment::now()).expect("a database"));
+    drop(Store::open_for_serving(&database.to_owned().into(), Moment::now()).expect("a database"));
     let direct = Connection::open(database).expect("a connection");
     let sql = format!(
         "BEGIN;
@@ -141,7 +141,8 @@ fn the_monitor_that_is_killed() {
     let start: i64 = std::env::var(START).ok().and_then(|start| start.parse().ok()).expect("a start");
     let clock = fast_clock(Moment(start));
     let now = clock();
-    let store = Arc::new(Store::open_for_serving(Path::new(&database), now.wall).expect("a database"));
+    let store =
+        Arc::new(Store::open_for_serving(&PathBuf::from(&database).into(), now.wall).expect("a database"));
     let direct = Connection::open(&database).expect("a connection");
     direct.busy_timeout(Duration::from_secs(10)).expect("a timeout");
     let (poke, poked) = Poke::new();

@@ -58,7 +58,8 @@ impl Rig {
     pub fn with(machines: i64, settings: NotifySettings) -> Rig {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("monitor.db");
-        let store = Arc::new(Store::open_for_serving(&path, Moment::now()).expect("a database"));
+        let store =
+            Arc::new(Store::open_for_serving(&path.clone().into(), Moment::now()).expect("a database"));
         let direct = Connection::open(&path).expect("a connection");
         direct.busy_timeout(Duration::from_secs(20)).expect("a timeout");
         let (ahead, stepped) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());

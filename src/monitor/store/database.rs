@@ -20,19 +20,28 @@ pub struct Store {
 
 #[derive(Debug)]
 enum Engine {
-    Sqlite(SqliteDatabase),
+    Sqlite(Box<SqliteDatabase>),
     #[cfg(feature = "postgres")]
-    Postgres(PostgresDatabase),
+    Postgres(Box<PostgresDatabase>),
 }
 
 impl Store {
-    /// Opens the database to serve it: makes it where there is none, and migrates an older one. Other monitors are kept away
-    /// from a file until this is dropped; on PostgreSQL there may be several.
+    /// Opens the database to serve it: makes it where there is none, migrates an older one, and keeps other monitors away
+    /// until it is dropped.
     ///
     /// # Errors
     /// One sentence with the place and what to do; nothing was changed, or nothing but complete migrations.
     pub fn open_for_serving(location: &DatabaseLocation, now: Moment) -> Result<Store, OpenError> {
-        Store::open(location, |path| SqliteDatabase::open_for_serving(path, now))
+        let engine = match location {
+            DatabaseLocation::File(path) => {
+                SqliteDatabase::open_for_serving(path, now).map(Box::new).map(Engine::Sqlite)
+            }
+            #[cfg(feature = "postgres")]
+            DatabaseLocation::Postgres(url) => {
+                PostgresDatabase::open_for_serving(url).map(Box::new).map(Engine::Postgres)
+            }
+        };
+        Store::of(location, engine)
     }
 
     /// Opens the database for a command, while a server may be running; makes it where there is none, so that
@@ -41,7 +50,16 @@ impl Store {
     /// # Errors
     /// As [`Store::open_for_serving`]; [`StoreError::Older`] if it would have to be migrated under a running server.
     pub fn open_beside(location: &DatabaseLocation, now: Moment) -> Result<Store, OpenError> {
-        Store::open(location, |path| SqliteDatabase::open_beside(path, now))
+        let engine = match location {
+            DatabaseLocation::File(path) => {
+                SqliteDatabase::open_beside(path, now).map(Box::new).map(Engine::Sqlite)
+            }
+            #[cfg(feature = "postgres")]
+            DatabaseLocation::Postgres(url) => {
+                PostgresDatabase::open(url).map(Box::new).map(Engine::Postgres)
+            }
+        };
+        Store::of(location, engine)
     }
 
     /// [`Store::open_beside`] for a command that makes no sense without a database.
@@ -49,21 +67,21 @@ impl Store {
     /// # Errors
     /// As there, and there is no such file.
     pub fn open_existing(location: &DatabaseLocation, now: Moment) -> Result<Store, OpenError> {
-        Store::open(location, |path| SqliteDatabase::open_existing(path, now))
+        match location {
+            DatabaseLocation::File(path) => Store::of(
+                location,
+                SqliteDatabase::open_existing(path, now).map(Box::new).map(Engine::Sqlite),
+            ),
+            #[cfg(feature = "postgres")]
+            DatabaseLocation::Postgres(_) => Store::open_beside(location, now),
+        }
     }
 
-    fn open(
-        location: &DatabaseLocation,
-        open_file: impl FnOnce(&Path) -> Result<SqliteDatabase, StoreError>,
-    ) -> Result<Store, OpenError> {
-        let engine = match location {
-            DatabaseLocation::File(path) => open_file(path).map(Engine::Sqlite),
-            #[cfg(feature = "postgres")]
-            DatabaseLocation::Postgres(url) => PostgresDatabase::open(url).map(Engine::Postgres),
-        };
+    fn of(location: &DatabaseLocation, engine: Result<Engine, StoreError>) -> Result<Store, OpenError> {
+        let location = location.clone();
         match engine {
-            Ok(engine) => Ok(Store { location: location.clone(), engine }),
-            Err(error) => Err(OpenError { location: location.clone(), error }),
+            Ok(engine) => Ok(Store { location, engine }),
+            Err(error) => Err(OpenError { location, error }),
         }
     }
 
@@ -259,7 +277,7 @@ impl Store {
     pub(super) fn on(database: SqliteDatabase) -> Store {
         Store {
             location: DatabaseLocation::File(database.path().to_owned()),
-            engine: Engine::Sqlite(database),
+            engine: Engine::Sqlite(Box::new(database)),
         }
     }
 

@@ -5,7 +5,7 @@
 
 use super::error::StoreError;
 #[cfg(feature = "postgres")]
-use super::postgres::{self, PostgresConnection};
+use super::postgres::client::{self, PostgresConnection};
 use super::sqlite;
 pub(in crate::monitor) use super::value::params;
 pub use super::value::{Column, Parameter, Value};
@@ -52,7 +52,7 @@ pub struct Row<'r> {
 enum Found<'r> {
     Sqlite(&'r rusqlite::Row<'r>),
     #[cfg(feature = "postgres")]
-    Postgres(&'r postgres::Row),
+    Postgres(&'r client::Row),
 }
 
 type Parameters<'v> = &'v [&'v dyn Parameter];
@@ -286,7 +286,7 @@ impl Row<'_> {
         match &self.found {
             Found::Sqlite(row) => sqlite::value(row, column),
             #[cfg(feature = "postgres")]
-            Found::Postgres(row) => postgres::value(row, column),
+            Found::Postgres(row) => client::value(row, column),
         }
     }
 }

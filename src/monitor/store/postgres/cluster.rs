@@ -84,7 +84,7 @@ impl Cluster {
 
     fn wait_until_it_answers(&self) {
         let begin = Instant::now();
-        while let Err(error) = super::PostgresConnection::open(&self.url("postgres", ""), None) {
+        while let Err(error) = super::client::PostgresConnection::open(&self.url("postgres", ""), None) {
             let log = fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
             assert!(begin.elapsed() < START_LIMIT, "{error}: {log}");
             std::thread::sleep(Duration::from_millis(50));
@@ -100,7 +100,8 @@ impl Cluster {
     /// The name of a new database.
     pub fn database(&self) -> String {
         let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
-        let admin = super::PostgresConnection::open(&self.url("postgres", ""), None).expect("connected");
+        let admin =
+            super::client::PostgresConnection::open(&self.url("postgres", ""), None).expect("connected");
         admin.batch(&format!("CREATE DATABASE {name}")).expect("a database");
         name
     }

@@ -1,8 +1,10 @@
 //! The connections of a process to a PostgreSQL server: one that writes, several that read.
 
+use super::client::TransactionKind;
 use super::link::PostgresLink;
+use super::schema;
+use super::serving::Serving;
 use super::url::PostgresUrl;
-use super::{TransactionKind, schema};
 use crate::monitor::store::error::StoreError;
 use crate::monitor::store::sql::{Connection, Transaction, params};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,11 +20,24 @@ pub struct PostgresDatabase {
     process: u32,
     writer: Mutex<PostgresLink>,
     readers: Mutex<Vec<PostgresLink>>,
+    /// `None`: it is of a command.
+    serving: Mutex<Option<Serving>>,
     /// Changes by other stores that this one knows: the sum of their numbers, see `schema.sql`.
     seen: Mutex<i64>,
 }
 
 impl PostgresDatabase {
+    /// [`PostgresDatabase::open`] for the monitor that serves the database.
+    ///
+    /// # Errors
+    /// As there; and [`StoreError::Served`].
+    pub fn open_for_serving(url: &PostgresUrl) -> Result<PostgresDatabase, StoreError> {
+        let database = PostgresDatabase::open(url)?;
+        let serving = Serving::take(&mut held(&database.writer), database.process)?;
+        *held(&database.serving) = Some(serving);
+        Ok(database)
+    }
+
     /// Connects, and makes the tables in a database that has none. Several processes may do so at the same moment.
     ///
     /// # Errors
@@ -39,6 +54,7 @@ impl PostgresDatabase {
             process,
             writer: Mutex::new(writer),
             readers: Mutex::new(Vec::new()),
+            serving: Mutex::new(None),
             seen: Mutex::new(seen),
         })
     }
@@ -48,6 +64,7 @@ impl PostgresDatabase {
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
+        held(&self.serving).as_ref().map_or(Ok(()), Serving::check)?;
         let mut writer = held(&self.writer);
         writer.transact(TransactionKind::Write, |connection| work(&Transaction::of_postgres(connection)))
     }
@@ -73,6 +90,9 @@ impl PostgresDatabase {
 
     /// See [`Store::changed_by_others`](crate::monitor::store::Store::changed_by_others).
     pub fn changed_by_others(&self) -> Result<bool, StoreError> {
+        if let Some(serving) = &mut *held(&self.serving) {
+            serving.renew(&mut held(&self.writer))?;
+        }
         let now = self.read(|connection| last_change(connection, self.process))?;
         Ok(std::mem::replace(&mut *held(&self.seen), now) != now)
     }
@@ -82,6 +102,14 @@ impl PostgresDatabase {
         let sql = "SELECT pg_database_size(current_database())";
         let bytes: i64 = self.read(|connection| connection.query_row(sql, &[], |row| row.get(0)))?;
         Ok(u64::try_from(bytes).unwrap_or(0))
+    }
+}
+
+impl Drop for PostgresDatabase {
+    fn drop(&mut self) {
+        if let Some(serving) = &*held(&self.serving) {
+            serving.release(&mut held(&self.writer));
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! A connection that is made again after it was lost.
 
 use super::certificates::client_config;
+use super::client::{PostgresConnection, TransactionKind};
 use super::url::PostgresUrl;
-use super::{PostgresConnection, TransactionKind};
 use crate::backoff;
 use crate::monitor::store::error::StoreError;
 use rustls::ClientConfig;

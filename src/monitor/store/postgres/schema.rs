@@ -1,7 +1,7 @@
 //! The tables on PostgreSQL: made in an empty database, and checked for their version in any other.
 
+use super::client::{PostgresConnection, TransactionKind};
 use super::link::PostgresLink;
-use super::{PostgresConnection, TransactionKind};
 use crate::monitor::store::error::StoreError;
 use crate::monitor::store::sql::Connection;
 

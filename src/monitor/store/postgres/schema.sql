@@ -403,6 +403,14 @@ CREATE VIEW machine_offline_notifications AS
 SELECT machine_id, to_char(to_timestamp(notified_at / 1000) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') AS notified_at
 FROM incident WHERE kind = 'offline' AND ended_at IS NULL AND NOT planned AND notified_at IS NOT NULL;
 
+-- The monitor that serves this database; one row. It is another one's when alive_at is 15 s old.
+CREATE TABLE serving (
+    id       BIGINT PRIMARY KEY CHECK (id = 1),
+    process  BIGINT NOT NULL,
+    host     TEXT NOT NULL,
+    alive_at TIMESTAMPTZ NOT NULL
+);
+
 -- What monitors keep in memory was changed: for each process a number that grows, so that they do not wait for each other.
 -- The setting heartbeat.process names the process of a transaction; 0: another program.
 CREATE TABLE last_change (

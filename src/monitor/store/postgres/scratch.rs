@@ -1,7 +1,8 @@
 //! Databases for tests, on a server that runs already.
 
+use super::client::PostgresConnection;
+use super::database::PostgresDatabase;
 use super::url::PostgresUrl;
-use super::{PostgresConnection, PostgresDatabase};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 

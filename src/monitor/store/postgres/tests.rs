@@ -1,13 +1,15 @@
 //! The client against a server of its own. Without PostgreSQL the tests say so and end.
 
+use super::client::*;
 use super::cluster::{Cluster, shared};
 use super::link::PostgresLink;
-use super::*;
-use crate::monitor::store::sql::{self, Connection, Transaction, params};
+use super::url::PostgresUrl;
+use crate::monitor::store::error::StoreError;
+use crate::monitor::store::sql::{self, Connection, Transaction, Value, params};
 use rustix::process::{Pid, Signal, kill_process};
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A cluster and a database in it.
 fn cluster() -> Option<(Arc<Cluster>, String)> {
@@ -220,7 +222,7 @@ fn each_sslmode_checks_what_it_promises() {
     let dir = tempfile::tempdir().expect("a directory");
     let stranger = rcgen::generate_simple_self_signed(vec!["stranger".to_owned()]).expect("a certificate");
     let other_file = dir.path().join("other.pem");
-    std::fs::write(&other_file, cluster::pem("CERTIFICATE", stranger.cert.der())).expect("written");
+    std::fs::write(&other_file, super::cluster::pem("CERTIFICATE", stranger.cert.der())).expect("written");
     let other = format!("&sslrootcert={}", other_file.display());
     // The certificate is for 127.0.0.1.
     let (right, wrong) = ("127.0.0.1", "localhost");

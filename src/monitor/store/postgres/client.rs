@@ -4,36 +4,12 @@
 //! The library's own blocking client has no limit for a call, and keepalive alone does not notice a stopped server.
 //! Statements are sent with the types of their parameters and are never prepared by name, so that pgbouncer may hand out a
 //! server for each transaction. For the same reason limits are set for each transaction, and not for the session.
-//!
-//! | file | what it owns |
-//! |---|---|
-//! | `url` | where a database is |
-//! | `certificates` | how a server's certificate is checked |
-//! | `placeholders` | `?1` becomes `$1` |
-//! | `link` | a connection that is made again after it was lost |
-//! | `database` | the connections of a process |
-//! | `schema` | the tables |
 
-mod certificates;
-#[cfg(test)]
-mod cluster;
-mod database;
-mod link;
-mod placeholders;
-mod schema;
-#[cfg(test)]
-mod scratch;
-#[cfg(test)]
-mod tests;
-pub mod url;
-
-use super::error::StoreError;
-use super::value::{Parameter, Value};
-pub use database::PostgresDatabase;
-use placeholders::Placeholders;
+use super::placeholders::Placeholders;
+use super::url::{PostgresHost, PostgresUrl, TlsMode};
+use crate::monitor::store::error::StoreError;
+use crate::monitor::store::value::{Parameter, Value};
 use rustls::ClientConfig;
-#[cfg(test)]
-pub use scratch::ScratchDatabase;
 use std::cell::Cell;
 use std::fmt;
 use std::fs;
@@ -48,10 +24,9 @@ use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Config, Error, NoTls, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
-use url::{PostgresHost, PostgresUrl, TlsMode};
 
 /// For one host, its greeting included: a server that is stopped accepts connections and says nothing.
-const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+pub const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 /// Keepalive: the first probe after this silence, then one each `PROBE_INTERVAL`; lost after `PROBES`.
 const PROBE_AFTER: Duration = Duration::from_secs(5);
 const PROBE_INTERVAL: Duration = Duration::from_secs(2);
@@ -59,11 +34,11 @@ const PROBES: u32 = 3;
 /// The kernel gives up on sent data that is not acknowledged.
 const USER_TIMEOUT: Duration = Duration::from_secs(10);
 /// The server cancels a statement. Heartbeats are refused when nothing was written for 15 s.
-const STATEMENT_LIMIT: Duration = Duration::from_secs(8);
+pub const STATEMENT_LIMIT: Duration = Duration::from_secs(8);
 /// The server gives up waiting for a row that another transaction has locked.
-const LOCK_LIMIT: Duration = Duration::from_secs(2);
+pub const LOCK_LIMIT: Duration = Duration::from_secs(2);
 /// The client gives up on an answer: later than the server, whose error says more.
-const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+pub const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// For the farewell to the server.
 const CLOSE_LIMIT: Duration = Duration::from_millis(200);
 

@@ -1,0 +1,31 @@
+//! PostgreSQL: a server, which other monitors may use, too.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `database` | the connections of a process |
+//! | `schema` | the tables |
+//! | `serving` | one monitor at a time |
+//! | `link` | a connection that is made again after it was lost |
+//! | `client` | calls that end: the only file that knows the client's library |
+//! | `url` | where a database is |
+//! | `certificates` | how a server's certificate is checked |
+//! | `placeholders` | `?1` becomes `$1` |
+
+mod certificates;
+pub mod client;
+#[cfg(test)]
+mod cluster;
+mod database;
+mod link;
+mod placeholders;
+mod schema;
+#[cfg(test)]
+mod scratch;
+mod serving;
+#[cfg(test)]
+mod tests;
+pub mod url;
+
+pub use database::PostgresDatabase;
+#[cfg(test)]
+pub use scratch::ScratchDatabase;
