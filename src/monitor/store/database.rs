@@ -65,16 +65,18 @@ impl Store {
     /// [`Store::open_beside`] for a command that makes no sense without a database.
     ///
     /// # Errors
-    /// As there, and there is no such file.
+    /// As there, and there is no such file, or there are no tables.
     pub fn open_existing(location: &DatabaseLocation, now: Moment) -> Result<Store, OpenError> {
-        match location {
-            DatabaseLocation::File(path) => Store::of(
-                location,
-                SqliteDatabase::open_existing(path, now).map(Box::new).map(Engine::Sqlite),
-            ),
+        let engine = match location {
+            DatabaseLocation::File(path) => {
+                SqliteDatabase::open_existing(path, now).map(Box::new).map(Engine::Sqlite)
+            }
             #[cfg(feature = "postgres")]
-            DatabaseLocation::Postgres(_) => Store::open_beside(location, now),
-        }
+            DatabaseLocation::Postgres(url) => {
+                PostgresDatabase::open_existing(url).map(Box::new).map(Engine::Postgres)
+            }
+        };
+        Store::of(location, engine)
     }
 
     fn of(location: &DatabaseLocation, engine: Result<Engine, StoreError>) -> Result<Store, OpenError> {

@@ -43,9 +43,24 @@ impl PostgresDatabase {
     /// # Errors
     /// The server cannot be reached, the schema is of a later program, or what the server says.
     pub fn open(url: &PostgresUrl) -> Result<PostgresDatabase, StoreError> {
+        PostgresDatabase::open_with(url, schema::make_or_check)
+    }
+
+    /// [`PostgresDatabase::open`] for a command that makes no sense without tables.
+    ///
+    /// # Errors
+    /// As there, and there are none.
+    pub fn open_existing(url: &PostgresUrl) -> Result<PostgresDatabase, StoreError> {
+        PostgresDatabase::open_with(url, schema::check)
+    }
+
+    fn open_with(
+        url: &PostgresUrl,
+        check: fn(&mut PostgresLink) -> Result<(), StoreError>,
+    ) -> Result<PostgresDatabase, StoreError> {
         let process = fastrand::u32(1..);
         let mut writer = PostgresLink::new(url.clone(), process)?;
-        schema::make_or_check(&mut writer)?;
+        check(&mut writer)?;
         let seen = writer.transact(TransactionKind::Read, |connection| {
             last_change(&Connection::of_postgres(connection), process)
         })?;
