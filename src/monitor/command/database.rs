@@ -1,8 +1,9 @@
 //! `heartbeat-monitor db ...`
 
 use crate::clock::Moment;
-use crate::monitor::store::{DatabaseLocation, Refused, Store, Vacuumed};
+use crate::monitor::store::{CopiedRows, CopyProgress, DatabaseLocation, Refused, Store, Vacuumed};
 use clap::Subcommand;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 #[derive(Debug, Subcommand)]
@@ -17,21 +18,74 @@ pub enum DatabaseCommand {
     },
     /// Return unused space to the file system
     Vacuum,
+    /// Copy everything into another, empty database: a file, or postgres://USER@HOST/DATABASE. Stop the monitor first
+    Copy {
+        #[arg(value_name = "FROM", value_parser = location)]
+        from: DatabaseLocation,
+        #[arg(value_name = "TO", value_parser = location)]
+        to: DatabaseLocation,
+    },
 }
 
 /// Returns the output.
 pub fn run(command: DatabaseCommand, database: &DatabaseLocation, now: Moment) -> Result<String, Refused> {
-    let store = Store::open_existing(database, now)?;
+    let open = || Store::open_existing(database, now);
     match command {
-        DatabaseCommand::Check => check(&store),
+        DatabaseCommand::Check => check(&open()?),
         DatabaseCommand::Backup { file } => {
-            let bytes = store.backup(&file)?;
+            let bytes = open()?.backup(&file)?;
             Ok(format!("{}: {}, checked", file.display(), size(bytes)))
         }
         DatabaseCommand::Vacuum => {
-            let Vacuumed { before, after, whole } = store.vacuum()?;
+            let Vacuumed { before, after, whole } = open()?.vacuum()?;
             let how = if whole { "" } else { "; not defragmented, because the monitor is running" };
             Ok(format!("{} before, {} after{how}", size(before), size(after)))
+        }
+        DatabaseCommand::Copy { from, to } => copy(&from, &to, now),
+    }
+}
+
+/// A path or a URL.
+fn location(text: &str) -> Result<DatabaseLocation, String> {
+    DatabaseLocation::of_url(text).unwrap_or_else(|| Ok(DatabaseLocation::File(text.into())))
+}
+
+/// Both are held as if a monitor served them, so that none does.
+fn copy(from: &DatabaseLocation, to: &DatabaseLocation, now: Moment) -> Result<String, Refused> {
+    drop(Store::open_existing(from, now)?);
+    let (source, target) = (Store::open_for_serving(from, now)?, Store::open_for_serving(to, now)?);
+    let mut bar = ProgressBar::default();
+    let copied = source.copy_into(&target, &mut |progress| bar.show(progress));
+    bar.end();
+    let CopiedRows { tables, rows } = copied?;
+    Ok(format!(
+        "{to}: {rows} rows in {tables} tables, compared; now set [store] database, and start the monitor"
+    ))
+}
+
+/// One line on a terminal, written again and again; nothing elsewhere.
+#[derive(Default)]
+struct ProgressBar {
+    is_shown: bool,
+}
+
+impl ProgressBar {
+    const WIDTH: u64 = 30;
+
+    fn show(&mut self, progress: CopyProgress) {
+        if !std::io::stderr().is_terminal() {
+            return;
+        }
+        self.is_shown = true;
+        let CopyProgress { table, rows, of_rows } = progress;
+        let done = (rows * ProgressBar::WIDTH).checked_div(of_rows).unwrap_or(ProgressBar::WIDTH);
+        let (done, left) = ("#".repeat(done as usize), " ".repeat((ProgressBar::WIDTH - done) as usize));
+        eprint!("\r[{done}{left}] {table}: {rows} of {of_rows} rows\x1b[K");
+    }
+
+    fn end(&self) {
+        if self.is_shown {
+            eprintln!();
         }
     }
 }

@@ -8,6 +8,7 @@
 //! | `sqlite` | SQLite: a file, the default |
 //! | `postgres` | PostgreSQL: its client, and the schema there |
 //! | `page` | lists that are read a page at a time |
+//! | `transfer` | a copy of everything into another database |
 //! | `error`, `refused` | what can be wrong, and what to do |
 
 mod database;
@@ -19,6 +20,7 @@ mod postgres;
 mod refused;
 pub mod sql;
 mod sqlite;
+mod transfer;
 mod value;
 
 #[cfg(test)]
@@ -28,3 +30,4 @@ pub use error::{OpenError, StoreError};
 pub use location::DatabaseLocation;
 pub use refused::Refused;
 pub use sqlite::{Checked, Damage, QuickCheck, Vacuumed, beside, give_to_owner_of_directory};
+pub use transfer::{CopiedRows, CopyProgress};

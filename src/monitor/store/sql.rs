@@ -282,7 +282,7 @@ impl Row<'_> {
         })
     }
 
-    fn value(&self, column: usize) -> Result<Value<'_>, StoreError> {
+    pub(super) fn value(&self, column: usize) -> Result<Value<'_>, StoreError> {
         match &self.found {
             Found::Sqlite(row) => sqlite::value(row, column),
             #[cfg(feature = "postgres")]
