@@ -351,14 +351,17 @@ impl Recorder {
         self.save_marks(now);
         // Also the minute that is not over.
         let mut unsaved = self.shared.fleet.drain_unsaved(now.wall.plus(Duration::from_secs(60)), |_| true);
-        loop {
+        let mut is_written = true;
+        while is_written {
             let rest = unsaved.split_off(unsaved.len().min(BATCH));
-            if !self.flush(&unsaved, now) || rest.is_empty() {
+            is_written = self.flush(&unsaved, now);
+            if rest.is_empty() {
                 break;
             }
             unsaved = rest;
         }
-        if let Some(error) = self.troubles.error() {
+        // A trouble that has just ended is still among them.
+        if let Some(error) = self.troubles.error().filter(|_| !is_written) {
             log::error!("stopped, but some heartbeats and history could not be written: {error}");
         }
     }

@@ -1,13 +1,13 @@
 //! The connections of a process to a PostgreSQL server: one that writes, several that read.
 
 use super::client::TransactionKind;
-use super::link::PostgresLink;
+use super::link::{PostgresLink, PostgresWay};
 use super::schema;
 use super::serving::Serving;
 use super::url::PostgresUrl;
 use crate::monitor::store::error::StoreError;
 use crate::monitor::store::sql::{Connection, Transaction, params};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Idle read connections that stay open. Each one is a process on the server.
 const IDLE_READERS: usize = 2;
@@ -15,7 +15,7 @@ const IDLE_READERS: usize = 2;
 /// A database on a PostgreSQL server, for all threads of a process.
 #[derive(Debug)]
 pub struct PostgresDatabase {
-    url: PostgresUrl,
+    way: Arc<PostgresWay>,
     /// Names this store in the table `last_change`; chosen at random.
     process: u32,
     writer: Mutex<PostgresLink>,
@@ -59,13 +59,14 @@ impl PostgresDatabase {
         check: fn(&mut PostgresLink) -> Result<(), StoreError>,
     ) -> Result<PostgresDatabase, StoreError> {
         let process = fastrand::u32(1..);
-        let mut writer = PostgresLink::new(url.clone(), process)?;
+        let way = Arc::new(PostgresWay::new(url.clone(), process)?);
+        let mut writer = PostgresLink::new(&way);
         check(&mut writer)?;
         let seen = writer.transact(TransactionKind::Read, |connection| {
             last_change(&Connection::of_postgres(connection), process)
         })?;
         Ok(PostgresDatabase {
-            url: url.clone(),
+            way,
             process,
             writer: Mutex::new(writer),
             readers: Mutex::new(Vec::new()),
@@ -90,10 +91,7 @@ impl PostgresDatabase {
         work: impl FnOnce(&Connection<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let idle = held(&self.readers).pop();
-        let mut link = match idle {
-            Some(link) => link,
-            None => PostgresLink::new(self.url.clone(), self.process)?,
-        };
+        let mut link = idle.unwrap_or_else(|| PostgresLink::new(&self.way));
         let done =
             link.transact(TransactionKind::Read, |connection| work(&Connection::of_postgres(connection)));
         let mut readers = held(&self.readers);

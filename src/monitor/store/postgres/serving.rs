@@ -100,6 +100,7 @@ mod tests {
     use super::*;
     use crate::monitor::store::postgres::cluster;
     use crate::monitor::store::postgres::database::PostgresDatabase;
+    use crate::monitor::store::postgres::link::PostgresWay;
     use crate::monitor::store::postgres::url::PostgresUrl;
 
     /// Of a new database with tables; `None`: no PostgreSQL is installed.
@@ -114,7 +115,7 @@ mod tests {
     }
 
     fn link(url: &PostgresUrl, process: u32) -> PostgresLink {
-        PostgresLink::new(url.clone(), process).expect("a link")
+        PostgresLink::new(&std::sync::Arc::new(PostgresWay::new(url.clone(), process).expect("a way")))
     }
 
     fn try_to_take(url: &PostgresUrl, process: u32) -> Result<(), StoreError> {

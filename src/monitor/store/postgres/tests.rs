@@ -2,7 +2,7 @@
 
 use super::client::*;
 use super::cluster::{Cluster, shared};
-use super::link::PostgresLink;
+use super::link::{PostgresLink, PostgresWay};
 use super::url::PostgresUrl;
 use crate::monitor::store::error::StoreError;
 use crate::monitor::store::sql::{self, Connection, Transaction, Value, params};
@@ -27,7 +27,7 @@ fn cluster() -> Option<(Arc<Cluster>, String)> {
 }
 
 fn link(url: PostgresUrl) -> PostgresLink {
-    PostgresLink::new(url, 1).expect("a link")
+    PostgresLink::new(&Arc::new(PostgresWay::new(url, 1).expect("a way")))
 }
 
 fn number(connection: &PostgresConnection, sql: &str) -> Result<Option<i64>, StoreError> {
