@@ -18,8 +18,7 @@ impl DatabaseLocation {
     /// A location that is a URL; `None`: the text is none.
     ///
     /// # Errors
-    /// A sentence: the URL is wrong, or this program has no client for it. It does not contain the URL, in which somebody
-    /// may have put a password.
+    /// A sentence: the URL is wrong, or this program has no client for it. Without the URL: it may have a password.
     pub fn of_url(text: &str) -> Option<Result<DatabaseLocation, String>> {
         let scheme = text.split_once("://").map(|(scheme, _)| scheme)?;
         Some(match scheme {

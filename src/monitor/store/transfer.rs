@@ -4,7 +4,7 @@
 use super::database::Store;
 use super::error::StoreError;
 use super::refused::Refused;
-use super::sql::{Connection, Parameter, Transaction, Value, params};
+use super::sql::{Connection, Parameter, Row, Transaction, Value, params};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Each one after those to which it refers.
@@ -151,9 +151,7 @@ fn copy_table(
     let mut read = TableSum::default();
     let mut waiting: Vec<Vec<KeptValue>> = Vec::new();
     source.query_each(&select(table, columns), &[], |row| {
-        let values =
-            (0..columns.len()).map(|column| Ok(kept(row.value(column)?, columns[column].is_boolean)));
-        let values: Vec<KeptValue> = values.collect::<Result<_, StoreError>>()?;
+        let values = kept_row(row, columns)?;
         read.add(&values);
         waiting.push(values);
         if waiting.len() == ROWS_AT_ONCE {
@@ -285,12 +283,14 @@ fn names(columns: &[CopiedColumn]) -> String {
 fn sum(connection: &Connection<'_>, table: &str, columns: &[CopiedColumn]) -> Result<TableSum, StoreError> {
     let mut sum = TableSum::default();
     connection.query_each(&select(table, columns), &[], |row| {
-        let values =
-            (0..columns.len()).map(|column| Ok(kept(row.value(column)?, columns[column].is_boolean)));
-        sum.add(&values.collect::<Result<Vec<_>, StoreError>>()?);
+        sum.add(&kept_row(row, columns)?);
         Ok(())
     })?;
     Ok(sum)
+}
+
+fn kept_row(row: &Row<'_>, columns: &[CopiedColumn]) -> Result<Vec<KeptValue>, StoreError> {
+    columns.iter().enumerate().map(|(at, column)| Ok(kept(row.value(at)?, column.is_boolean))).collect()
 }
 
 fn kept(value: Value<'_>, is_boolean: bool) -> KeptValue {
