@@ -146,7 +146,7 @@ fn run(path: &Path, command: Command) -> Result<(), CommandError> {
         Command::Events(command) => events::run(&command, database, now)?,
         Command::Channel(command) => channel::run(command, database, &NotifySettings::load(&config)?, now)?,
         Command::Db(command) => database::run(command, database, now)?,
-        Command::Fleet(command) => fleet::run(&command, database, now)?,
+        Command::Fleet(command) => fleet::run(&command, &config, now)?,
         // Handled above.
         Command::Serve | Command::CheckConfig { .. } | Command::Health => return Ok(()),
     };

@@ -17,6 +17,7 @@ mod dns;
 mod enrolment;
 mod examples;
 mod failover;
+mod fleet_command;
 mod formats;
 mod health;
 mod hostile;

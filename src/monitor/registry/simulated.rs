@@ -5,23 +5,29 @@ use super::machines::insert;
 use super::token::Token;
 use crate::clock::Moment;
 use crate::monitor::machine::Description;
-use crate::monitor::store::sql::params;
-use crate::monitor::store::{Refused, Store};
+use crate::monitor::store::sql::{Transaction, params};
+use crate::monitor::store::{Refused, Store, StoreError};
 
 const GROUP: &str = "simulated";
 
 impl Store {
     /// Adds `count` machines, `simulated-1` and so on, in place of those that an earlier run has left; their tokens.
     pub fn add_simulated(&self, count: usize, now: Moment) -> Result<Vec<Token>, Refused> {
+        self.remove_simulated()?;
+        self.add_simulated_range(1, u32::try_from(count).unwrap_or(u32::MAX), now)
+    }
+
+    /// Adds the machines `simulated-FIRST` and so on, in place of those of the same names.
+    pub fn add_simulated_range(&self, first: u32, count: u32, now: Moment) -> Result<Vec<Token>, Refused> {
         self.transact(|tx| {
-            tx.execute("DELETE FROM machine WHERE group_name = ?1", params![GROUP])?;
-            let add = |number: usize| {
-                let (name, group) = (format!("{GROUP}-{number}"), Some(GROUP.to_owned()));
+            remove_range(tx, first, count)?;
+            let add = |number: u32| {
+                let (name, group) = (name(number), Some(GROUP.to_owned()));
                 let description = Description { name, group, ..Description::default() };
                 let machine = insert(tx, &description, None, now)?;
                 issue(tx, machine, now)
             };
-            (1..=count).map(add).collect()
+            (first..first.saturating_add(count)).map(add).collect()
         })
     }
 
@@ -32,6 +38,23 @@ impl Store {
     pub fn remove_simulated(&self) -> Result<usize, Refused> {
         self.transact(|tx| Ok(tx.execute("DELETE FROM machine WHERE group_name = ?1", params![GROUP])?))
     }
+
+    /// The same for those that [`Store::add_simulated_range`] added.
+    pub fn remove_simulated_range(&self, first: u32, count: u32) -> Result<usize, Refused> {
+        self.transact(|tx| Ok(remove_range(tx, first, count)?))
+    }
+}
+
+fn name(number: u32) -> String {
+    format!("{GROUP}-{number}")
+}
+
+fn remove_range(tx: &Transaction<'_>, first: u32, count: u32) -> Result<usize, StoreError> {
+    let remove = |number| {
+        let values = params![name(number), GROUP];
+        tx.execute("DELETE FROM machine WHERE name = ?1 AND group_name = ?2", values)
+    };
+    (first..first.saturating_add(count)).map(remove).sum()
 }
 
 #[cfg(test)]
@@ -49,6 +72,13 @@ mod tests {
         let registry = Registry::load(&store).expect("loaded");
         assert!(registry.authenticate(first[0].as_str(), Moment(3)).is_err());
         assert!(registry.authenticate(second[1].as_str(), Moment(3)).is_ok());
+        let others = store.add_simulated_range(3, 2, Moment(3)).expect("added");
+        let again = store.add_simulated_range(3, 2, Moment(4)).expect("added");
+        let registry = Registry::load(&store).expect("loaded");
+        assert!(registry.authenticate(others[0].as_str(), Moment(5)).is_err());
+        assert!(registry.authenticate(again[1].as_str(), Moment(5)).is_ok());
+        assert!(registry.authenticate(second[1].as_str(), Moment(5)).is_ok(), "of another simulation");
+        assert_eq!(store.remove_simulated_range(3, 2), Ok(2));
         assert_eq!(store.remove_simulated(), Ok(2));
         assert_eq!(Registry::load(&store).expect("loaded").machines(), 1);
     }

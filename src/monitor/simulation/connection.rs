@@ -1,16 +1,17 @@
 //! One connection: request out, response in.
 
-use mio::net::TcpStream;
-use mio::{Interest, Registry, Token};
-use std::io::{self, ErrorKind, IoSlice, Read, Write};
-use std::net::SocketAddr;
+use super::stream::{FleetStream, MachineTls, is_pending};
+use super::target::FleetServer;
+use mio::{Registry, Token};
+use std::io::{self, ErrorKind};
+use std::net::IpAddr;
 use std::time::Instant;
 
 /// The response to a heartbeat has 120 bytes, an error 300.
 const LARGEST_RESPONSE: usize = 4096;
 
 pub struct FleetConnection {
-    stream: TcpStream,
+    stream: FleetStream,
     /// Send time of the request in flight.
     sent: Option<Instant>,
     /// The part of the request that the kernel has not accepted yet.
@@ -24,14 +25,28 @@ pub struct FleetConnection {
 pub enum Arrived {
     /// No complete response.
     Nothing,
-    /// A response with this status, to the request sent at this time.
-    Response(u16, Instant),
+    /// A response to the request sent at this time.
+    Response(ResponseHead, Instant),
+}
+
+/// What the fleet reads of a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ResponseHead {
+    pub status: u16,
+    /// `Connection: close`
+    pub closes: bool,
 }
 
 impl FleetConnection {
-    pub fn open(address: SocketAddr, registry: &Registry, token: Token) -> io::Result<FleetConnection> {
-        let mut stream = TcpStream::connect(address)?;
-        registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
+    /// Begins to connect; see [`FleetStream::open`].
+    pub fn open(
+        server: &FleetServer,
+        source: Option<IpAddr>,
+        tls: &mut MachineTls,
+        registry: &Registry,
+        token: Token,
+    ) -> io::Result<FleetConnection> {
+        let stream = FleetStream::open(server, source, tls, registry, token)?;
         Ok(FleetConnection { stream, sent: None, unsent: Vec::new(), held: Vec::new() })
     }
 
@@ -40,18 +55,14 @@ impl FleetConnection {
     }
 
     /// Sends a request; only while none is in flight. `writable` sends what the kernel does not accept now.
-    pub fn send(&mut self, request: [&[u8]; 2], now: Instant) -> io::Result<()> {
+    pub fn send(&mut self, request: [&[u8]; 3], now: Instant) -> io::Result<()> {
         self.sent = Some(now);
-        let written = match self.stream.write_vectored(&request.map(IoSlice::new)) {
-            Ok(written) => written,
-            // Still connecting.
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::NotConnected) => 0,
-            Err(error) => return Err(error),
+        let written = match self.stream.write_parts(request) {
+            Err(error) if is_pending(&error) => 0,
+            result => result?,
         };
-        let [head, body] = request;
-        if written < head.len() + body.len() {
-            let both = head.iter().chain(body).copied();
-            self.unsent.extend(both.skip(written));
+        if written < request.iter().map(|part| part.len()).sum() {
+            self.unsent.extend(request.into_iter().flatten().copied().skip(written));
         }
         Ok(())
     }
@@ -59,14 +70,11 @@ impl FleetConnection {
     pub fn writable(&mut self) -> io::Result<()> {
         while !self.unsent.is_empty() {
             match self.stream.write(&self.unsent) {
-                Ok(written) => drop(self.unsent.drain(..written)),
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::NotConnected) => {
-                    break;
-                }
-                Err(error) => return Err(error),
+                Err(error) if is_pending(&error) => break,
+                result => drop(self.unsent.drain(..result?)),
             }
         }
-        Ok(())
+        self.stream.flush()
     }
 
     /// Reads until a response is complete or the socket is empty: usually one system call.
@@ -75,15 +83,13 @@ impl FleetConnection {
             let length = match self.stream.read(buffer) {
                 Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
                 Ok(length) => length,
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::NotConnected) => {
-                    return Ok(Arrived::Nothing);
-                }
+                Err(error) if is_pending(&error) => return Ok(Arrived::Nothing),
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             };
-            let status = if self.held.is_empty() {
+            let head = if self.held.is_empty() {
                 match whole(&buffer[..length]) {
-                    Some(status) => Some(status),
+                    Some(head) => Some(head),
                     None => {
                         self.held.extend_from_slice(&buffer[..length]);
                         None
@@ -93,10 +99,10 @@ impl FleetConnection {
                 self.held.extend_from_slice(&buffer[..length]);
                 whole(&self.held)
             };
-            if let (Some(status), Some(sent)) = (status, self.sent) {
+            if let (Some(head), Some(sent)) = (head, self.sent) {
                 self.held.clear();
                 self.sent = None;
-                return Ok(Arrived::Response(status, sent));
+                return Ok(Arrived::Response(head, sent));
             }
             // An unsolicited or endless response.
             if self.sent.is_none() || self.held.len() > LARGEST_RESPONSE {
@@ -106,17 +112,21 @@ impl FleetConnection {
     }
 }
 
-/// The status of a complete response.
-fn whole(bytes: &[u8]) -> Option<u16> {
+/// The head of a complete response.
+fn whole(bytes: &[u8]) -> Option<ResponseHead> {
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&bytes[..end]).ok()?;
     let mut lines = head.split("\r\n");
     let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
-    let length = lines.find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
-    });
-    (bytes.len() >= end + 4 + length.unwrap_or(0)).then_some(status)
+    let (mut length, mut closes) = (0, false);
+    for (name, value) in lines.filter_map(|line| line.split_once(':')) {
+        if name.eq_ignore_ascii_case("content-length") {
+            length = value.trim().parse().ok()?;
+        } else if name.eq_ignore_ascii_case("connection") {
+            closes = value.trim().eq_ignore_ascii_case("close");
+        }
+    }
+    (bytes.len() - end - 4 >= length).then_some(ResponseHead { status, closes })
 }
 
 #[cfg(test)]
@@ -129,7 +139,9 @@ mod tests {
         for length in 0..answer.len() {
             assert_eq!(whole(&answer[..length]), None, "{length}");
         }
-        assert_eq!(whole(answer), Some(200));
-        assert_eq!(whole(b"HTTP/1.1 204 No Content\r\n\r\n"), Some(204));
+        let head = |status, closes| Some(ResponseHead { status, closes });
+        assert_eq!(whole(answer), head(200, false));
+        assert_eq!(whole(b"HTTP/1.1 204 No Content\r\n\r\n"), head(204, false));
+        assert_eq!(whole(b"HTTP/1.1 503 Busy\r\nconnection: Close\r\n\r\n"), head(503, true));
     }
 }

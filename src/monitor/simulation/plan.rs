@@ -1,5 +1,7 @@
-//! The requests: heads and bodies, built once.
+//! The fleet: its requests, built once, its servers, and how its machines behave.
 
+use super::outages::PlannedOutage;
+use super::target::FleetServer;
 use crate::wire::{Camera, CameraStatus, Heartbeat, SAMPLE};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -37,21 +39,55 @@ impl Content {
 /// The fleet and its load.
 #[derive(Debug)]
 pub struct Plan {
-    pub address: SocketAddr,
     pub rate: SendRate,
     pub content: Content,
     /// After the warm-up.
     pub length: Duration,
-    /// Machines share these in turn; with as many connections as machines, each has its own.
+    /// Of a fleet without a rate: the machines share these in turn.
     pub connections: usize,
-    /// Request heads, one per machine, up to the headers that depend on the body.
-    heads: Vec<Vec<u8>>,
+    /// Of a fleet that sends at an interval.
+    pub behaviour: Behaviour,
+    /// Machine `i` prefers server `i` modulo their number.
+    pub servers: Vec<FleetServer>,
+    /// The beginning of the request heads, one per server.
+    prefixes: Vec<Vec<u8>>,
+    /// The header with the token, one per machine.
+    credentials: Vec<Vec<u8>>,
     /// Each with its own headers.
     bodies: Vec<Vec<u8>>,
 }
 
+/// How machines behave that send at an interval, with a connection each.
+#[derive(Debug, Clone)]
+pub struct Behaviour {
+    /// Number of the first machine.
+    pub first: u32,
+    /// Each heartbeat is sent over a new connection.
+    pub is_new_each: bool,
+    /// All machines have begun after this time.
+    pub ramp: Duration,
+    /// Connections that are closed and made again, in a second.
+    pub churn: f64,
+    pub seed: u64,
+    /// Times are from the begin of the measurement.
+    pub outages: Vec<PlannedOutage>,
+}
+
+impl Default for Behaviour {
+    fn default() -> Behaviour {
+        Behaviour {
+            first: 1,
+            is_new_each: false,
+            ramp: Duration::from_secs(5),
+            churn: 0.0,
+            seed: 0,
+            outages: Vec::new(),
+        }
+    }
+}
+
 impl Plan {
-    /// `authority` and `path` are parts of the URL.
+    /// One server without TLS. `authority` and `path` are parts of its URL.
     pub fn new(
         address: SocketAddr,
         authority: &str,
@@ -59,46 +95,48 @@ impl Plan {
         tokens: &[String],
         content: Content,
     ) -> Plan {
-        let head = |token: &String| {
+        let (authority, path) = (authority.to_owned(), path.to_owned());
+        Plan::with_servers(vec![FleetServer { address, authority, path, tls: None }], tokens, content)
+    }
+
+    pub fn with_servers(servers: Vec<FleetServer>, tokens: &[String], content: Content) -> Plan {
+        let prefix = |server: &FleetServer| {
+            let (path, host, version) = (&server.path, &server.authority, env!("CARGO_PKG_VERSION"));
             format!(
-                "POST {path} HTTP/1.1\r\nHost: {authority}\r\nAuthorization: Bearer {token}\r\n\
-                 User-Agent: heartbeat-daemon/{}\r\nContent-Type: application/json\r\n",
-                env!("CARGO_PKG_VERSION")
+                "POST {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: heartbeat-daemon/{version}\r\n\
+                 Content-Type: application/json\r\n"
             )
             .into_bytes()
         };
+        let credential = |token: &String| format!("Authorization: Bearer {token}\r\n").into_bytes();
         let bodies = bodies(content).into_iter().map(|body| {
             let head = format!("Content-Length: {}\r\n\r\n", body.len());
             [head.into_bytes(), body].concat()
         });
         Plan {
-            address,
             rate: SendRate::Unlimited,
             content,
             length: Duration::from_secs(10),
             connections: tokens.len(),
-            heads: tokens.iter().map(head).collect(),
+            behaviour: Behaviour::default(),
+            prefixes: servers.iter().map(prefix).collect(),
+            servers,
+            credentials: tokens.iter().map(credential).collect(),
             bodies: bodies.collect(),
         }
     }
 
     pub fn machines(&self) -> usize {
-        self.heads.len()
+        self.credentials.len()
     }
 
-    /// Head and body of request number `turn` of `machine`.
-    pub(super) fn request(&self, machine: usize, turn: usize) -> [&[u8]; 2] {
-        [&self.heads[machine % self.heads.len()], &self.bodies[turn % self.bodies.len()]]
-    }
-
-    /// Time between two requests of a connection; zero if it does not wait.
-    pub(super) fn period(&self) -> Duration {
-        match self.rate {
-            SendRate::Every(interval) => {
-                interval.mul_f64(self.connections as f64 / self.machines().max(1) as f64)
-            }
-            SendRate::Unlimited => Duration::ZERO,
-        }
+    /// The parts of request number `turn` of `machine`.
+    pub(super) fn request(&self, server: usize, machine: usize, turn: usize) -> [&[u8]; 3] {
+        [
+            &self.prefixes[server % self.prefixes.len()],
+            &self.credentials[machine % self.credentials.len()],
+            &self.bodies[turn % self.bodies.len()],
+        ]
     }
 }
 
