@@ -71,7 +71,12 @@ pub fn remaining_or_timeout(deadline: Instant) -> io::Result<Duration> {
 pub struct Moment(pub i64);
 
 impl Moment {
+    /// By the clock of the database's server where several monitors share one, otherwise by this machine's.
     pub fn now() -> Moment {
+        #[cfg(feature = "postgres")]
+        if let Some(time) = crate::followed_clock::now() {
+            return Moment(time);
+        }
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Moment(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }

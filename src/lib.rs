@@ -20,6 +20,8 @@ pub mod config;
 pub mod device;
 pub mod duration;
 pub mod exposition;
+#[cfg(feature = "postgres")]
+mod followed_clock;
 pub mod heap;
 pub mod http;
 pub mod latest;

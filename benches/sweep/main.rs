@@ -149,7 +149,8 @@ impl Fleet {
 
     fn seen(&self, machines: std::ops::Range<i64>, at: Moment) -> Outcome<()> {
         let beats: Vec<(MachineId, Moment)> = machines.map(|id| (MachineId(id), at)).collect();
-        Ok(self.store.save_beats(&beats, &[])?)
+        self.store.save_beats(&beats, &[])?;
+        Ok(())
     }
 
     /// They have been silent for longer than their threshold.

@@ -216,7 +216,7 @@ impl HttpConnection {
     /// Answers the request that [`HttpConnection::next`] returned; drops a response that is too late.
     pub(super) fn answer(&mut self, response: Response, front: &Front) {
         let Phase::Working(mut after) = self.phase else { return };
-        after.keep_alive &= !self.ended && !self.last;
+        after.keep_alive &= !self.ended && !self.last && !response.is_last;
         self.client.end_request(&response);
         self.put(response, after, front);
         if self.output.has_download() {

@@ -124,6 +124,8 @@ pub struct Response {
     pub(super) headers: Vec<(&'static str, Cow<'static, str>)>,
     pub(super) body: Cow<'static, [u8]>,
     pub(super) authenticated: bool,
+    /// The connection ends after it.
+    pub(super) is_last: bool,
     /// The body, instead of `body`.
     #[cfg(feature = "monitor")]
     pub(super) file: Option<FileBody>,
@@ -137,6 +139,7 @@ impl Response {
             headers: Vec::new(),
             body: Cow::Borrowed(&[]),
             authenticated: false,
+            is_last: false,
             #[cfg(feature = "monitor")]
             file: None,
         }
@@ -179,6 +182,12 @@ impl Response {
     #[must_use]
     pub fn authenticated(mut self) -> Response {
         self.authenticated = true;
+        self
+    }
+
+    /// The connection ends after it (`Connection: close`), so that the client looks for another server.
+    pub fn last(mut self) -> Response {
+        self.is_last = true;
         self
     }
 

@@ -3,7 +3,7 @@
 use super::command::audited::AuditedChange;
 use super::command::{
     channel, check_config, condition, database, enroll, events, fleet, health, incident, machine,
-    maintenance, recipient, report, status_page, token, user,
+    maintenance, monitor, recipient, report, status_page, token, user,
 };
 use super::command_error::CommandError;
 use super::config::{Config, DEFAULT_PATH};
@@ -63,6 +63,9 @@ enum Command {
     /// Manage keys with which new devices enrol, and devices that wait for approval
     #[command(subcommand)]
     Enroll(enroll::EnrollCommand),
+    /// Show the monitors of this database, of which PostgreSQL can have several
+    #[command(subcommand)]
+    Monitor(monitor::MonitorCommand),
     /// Manage read tokens of the API
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -136,6 +139,7 @@ fn run(path: &Path, command: Command) -> Result<(), CommandError> {
         Command::Machine(command) => machine::run(command, database, now)?,
         Command::Maintenance(command) => maintenance::run(command, database, now)?,
         Command::Enroll(command) => enroll::run(command, &config, now)?,
+        Command::Monitor(command) => monitor::run(command, database, now)?,
         Command::Token(command) => token::run(command, database, now)?,
         Command::User(command) => user::run(command, database, config.web.public_url.as_ref(), now)?,
         Command::Recipient(command) => recipient::run(command, database, now)?,

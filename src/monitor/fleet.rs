@@ -10,6 +10,7 @@ mod devices;
 mod minute;
 mod refusals;
 mod servers;
+mod shared;
 
 use super::beat::{Beat, Sample};
 use super::cameras::minutes::{CameraMinutes, UnsavedCameras};
@@ -47,6 +48,8 @@ pub struct Fleet {
     /// Of the conditions of all machines.
     settings: Latest<EffectiveSettings>,
     refusals: Refusals,
+    /// Other monitors of the database may hear the machines, too.
+    is_shared: bool,
 }
 
 #[derive(Debug, Default)]
@@ -91,8 +94,10 @@ struct MachineSlot {
     belief: Belief,
     /// As its last beat said.
     server: DeviceServer,
-    /// Also before the monitor started.
+    /// Also before the monitor started, and by other monitors as far as the database has it.
     seen: Option<Moment>,
+    /// Another monitor of the database heard it last.
+    is_elsewhere: bool,
     /// In `Shard::changed`.
     changed: bool,
     /// The payload is newer than the database's.
@@ -143,16 +148,21 @@ pub struct Unsaved {
 }
 
 impl Default for Fleet {
+    /// Of a monitor that has its database for itself.
     fn default() -> Fleet {
-        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Fleet { shards, settings: Latest::default(), refusals: Refusals::default() }
+        Fleet::new(false)
     }
 }
 
 impl Fleet {
+    pub fn new(is_shared: bool) -> Fleet {
+        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
+        Fleet { shards, settings: Latest::default(), refusals: Refusals::default(), is_shared }
+    }
+
     /// Records a beat at `now`. Waits for other beats at most.
     pub fn beat(&self, machine: MachineId, beat: &Beat<'_>, now: Moment) -> BeatEffect {
-        self.record(machine, beat.kind, Some(beat.server), |slot, Reports { shared, marks }| {
+        self.record(machine, beat.kind, Some(beat.server), now, |slot, Reports { shared, marks }| {
             slot.log.add(machine, beat, now, marks);
             if beat.device.is_some_and(|device| slot.devices.sent(device, now)) {
                 let payloads = [slot.payload.as_slice(), beat.payload.as_bytes()];
@@ -167,7 +177,7 @@ impl Fleet {
 
     /// A machine sent a request that cannot be decoded: it is alive, and nothing else about it changes.
     pub fn alive(&self, machine: MachineId, now: Moment) -> BeatEffect {
-        let effect = self.record(machine, BeatKind::Live, None, |slot, _| slot.seen = Some(now));
+        let effect = self.record(machine, BeatKind::Live, None, now, |slot, _| slot.seen = Some(now));
         if effect == BeatEffect::Back {
             self.forget_pending(machine);
         }
@@ -179,6 +189,7 @@ impl Fleet {
         machine: MachineId,
         kind: BeatKind,
         server: Option<DeviceServer>,
+        now: Moment,
         change: impl FnOnce(&mut MachineSlot, Reports<'_>),
     ) -> BeatEffect {
         let mut shard = self.shard(machine);
@@ -187,7 +198,12 @@ impl Fleet {
         if !std::mem::replace(&mut slot.changed, true) {
             changed.push(machine);
         }
+        if self.is_shared && slot.may_have_been_elsewhere(now) {
+            slot.belief = Belief::Away;
+        }
         change(slot, Reports { shared, marks });
+        // Which of its servers a device prefers says nothing among monitors of one database.
+        let server = server.filter(|_| !self.is_shared);
         slot.effect(kind, server.unwrap_or(slot.server))
     }
 
@@ -196,6 +212,7 @@ impl Fleet {
         let mut shard = self.shard(machine);
         let slot = shard.slots.entry(machine).or_default();
         slot.belief = belief;
+        slot.is_elsewhere |= self.is_shared && slot.seen.is_none();
         slot.seen = slot.seen.or(last_seen);
     }
 
@@ -205,6 +222,7 @@ impl Fleet {
         let mut shard = self.shard(machine);
         let slot = shard.slots.entry(machine).or_default();
         slot.belief = belief;
+        slot.is_elsewhere &= belief != Belief::Online;
         slot.seen.filter(|_| slot.changed)
     }
 
@@ -295,6 +313,7 @@ impl Default for MachineSlot {
             belief: Belief::Away,
             server: DeviceServer::Only,
             seen: None,
+            is_elsewhere: false,
             changed: false,
             unsaved: false,
             interval: None,

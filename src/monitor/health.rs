@@ -74,8 +74,16 @@ impl Health {
         self.damage.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// One sentence for everything that is wrong; `None` if the monitor works.
+    /// One sentence for everything that is wrong; `None` if the monitor works. A monitor whose database is down, and that goes on
+    /// listening because nobody else does, says nothing here: a proxy would pass it no heartbeats any more.
     pub fn trouble(&self, now: Instant) -> Option<String> {
+        if self.pulse.others() == Some(0) && !self.pulse.is_fresh(now) {
+            return None;
+        }
+        self.stuck(now)
+    }
+
+    fn stuck(&self, now: Instant) -> Option<String> {
         let stuck = self.work(now).into_iter().filter(|work| work.stuck_for > STALE);
         let stuck = stuck.map(|work| format!("{} (for {})", work.consequence, go_seconds(work.stuck_for)));
         let damage = self.damage().into_iter().map(|damage| format!("table {} is damaged", damage.table));
@@ -87,7 +95,7 @@ impl Health {
     /// stopped passing heartbeats on would keep it cut off.
     fn reported_trouble(&self, now: Now) -> Option<String> {
         let isolated = self.pulse.isolated().map(|isolated| isolated.sentence(now.wall));
-        let all: Vec<String> = self.trouble(now.monotonic).into_iter().chain(isolated).collect();
+        let all: Vec<String> = self.stuck(now.monotonic).into_iter().chain(isolated).collect();
         (!all.is_empty()).then(|| all.join("; "))
     }
 

@@ -65,6 +65,7 @@ pub mod health;
 pub mod history;
 pub mod incidents;
 pub mod ingest;
+pub mod instances;
 mod listen;
 mod log_limit;
 pub mod machine;

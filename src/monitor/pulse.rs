@@ -24,6 +24,10 @@ pub struct Pulse {
     pub returns: Progress,
     /// As the last sweep found it.
     isolated: Mutex<Option<Isolated>>,
+    /// Heartbeats since the start.
+    heard: AtomicU64,
+    /// Other monitors of the database that were alive at the last look; `None`: the database has one monitor.
+    others: Mutex<Option<usize>>,
 }
 
 impl Pulse {
@@ -34,6 +38,8 @@ impl Pulse {
             sweep: Progress::default(),
             returns: Progress::of_many(MEMORY),
             isolated: Mutex::default(),
+            heard: AtomicU64::new(0),
+            others: Mutex::default(),
         }
     }
 
@@ -50,6 +56,32 @@ impl Pulse {
 
     pub fn is_fresh(&self, now: Instant) -> bool {
         self.age(now) <= STALE
+    }
+
+    /// Whether heartbeats are taken. Not while they cannot be written, because a restart would lose them; but if no other
+    /// monitor of a shared database was alive when it was last read, the database itself is down, and nobody else hears the
+    /// devices.
+    pub fn takes_heartbeats(&self, now: Instant) -> bool {
+        self.is_fresh(now) || self.others() == Some(0)
+    }
+
+    /// A heartbeat was received.
+    pub fn hear(&self) {
+        self.heard.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Heartbeats since the start.
+    pub fn heard(&self) -> u64 {
+        self.heard.load(Ordering::Relaxed)
+    }
+
+    pub fn set_others(&self, alive: usize) {
+        *self.others.lock().unwrap_or_else(PoisonError::into_inner) = Some(alive);
+    }
+
+    /// How many other monitors of the database were alive at the last look; `None`: it has one monitor.
+    pub fn others(&self) -> Option<usize> {
+        *self.others.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn set_isolated(&self, isolated: Option<Isolated>) {

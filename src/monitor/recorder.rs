@@ -13,13 +13,16 @@
 mod ageing;
 mod events;
 mod loading;
+mod membership;
 mod servers;
 mod setup;
+mod several;
 mod trouble;
+mod writing;
 
 pub use events::{OnStored, RecorderEvent, RecorderInbox};
 
-use super::fleet::{Belief, Fleet, Unsaved};
+use super::fleet::{Belief, Fleet};
 use super::pulse::Pulse;
 use super::store::{Store, StoreError};
 use crate::clock::{Moment, Now, suspended};
@@ -32,6 +35,7 @@ use crate::systemd::Watchdog;
 use crate::ticker::Ticker;
 use crossbeam_channel::select;
 use events::Gathered;
+use membership::Membership;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use trouble::{Task, TaskFailures};
@@ -43,15 +47,6 @@ pub const FLUSH: Duration = Duration::from_secs(1);
 /// which the grace after a start covers many times. A write each second would write the same pages five times as often:
 /// 0.26 MB/s for 10,000 machines, most of the cost of an idle monitor.
 const WRITE_EVERY: u64 = 5;
-
-/// Machines whose payloads and minutes are written with each write: two pages of 4 KiB each, and again when the
-/// journal is folded in, 0.2 MB/s together.
-const SAVED_AT_ONCE: u64 = 60;
-/// Bounds of the time for which a machine's payload and minutes are in memory only, in writes: 1 to 15 minutes.
-const SAVE_PERIOD: std::ops::RangeInclusive<u64> = 12..=180;
-
-/// Machines in one transaction while stopping.
-const BATCH: usize = 1000;
 
 /// State that the recorder shares with the threads that answer requests.
 #[derive(Debug, Clone)]
@@ -84,10 +79,13 @@ pub struct Recorder {
     /// Time for which the machine has been suspended since then.
     asleep: Duration,
     troubles: TaskFailures,
+    /// `None`: the database has one monitor.
+    several: Option<Membership>,
 }
 
 impl Recorder {
     pub fn new(shared: RecorderContext, sweeper: Sweeper, watchdog: Watchdog) -> Recorder {
+        let several = Membership::of(&shared.store, Moment::now());
         Recorder {
             shared,
             sweeper,
@@ -101,6 +99,7 @@ impl Recorder {
             suspended: suspended(),
             asleep: Duration::ZERO,
             troubles: TaskFailures::default(),
+            several,
         }
     }
 
@@ -213,8 +212,10 @@ impl Recorder {
         }
         let beats = self.newest(beats);
         let beats = self.set_servers(beats, now);
-        let online = self.sweeper.returned(&self.shared.store, &beats, now.wall);
-        for machine in self.logged(Task::Returns, online, now.monotonic).into_iter().flatten() {
+        let heard = self.sweeper.returned(&self.shared.store, &beats, now.wall);
+        let Some(heard) = self.logged(Task::Returns, heard, now.monotonic) else { return };
+        self.load_moved(&heard.moved, now);
+        for machine in heard.online {
             self.shared.fleet.believe(machine, Belief::Online);
         }
     }
@@ -249,13 +250,8 @@ impl Recorder {
     /// The checks of each second.
     pub fn tick(&mut self, now: Now) {
         self.renew_removed_wal(now.monotonic);
-        let changed = self.shared.store.changed_by_others();
-        if self.logged(Task::Registry, changed, now.monotonic) == Some(true) {
-            let reloaded = self.reload(now.wall);
-            self.logged(Task::Registry, reloaded, now.monotonic);
-            // A channel may have been added or enabled.
-            self.sweeper.wake_couriers();
-        }
+        self.read_changes(now);
+        self.show_alive(now);
         self.report_shared_tokens(now);
         self.save_marks(now);
         self.waited += 1;
@@ -279,36 +275,6 @@ impl Recorder {
                 self.shared.store.location()
             );
         }
-    }
-
-    /// Writes the last-seen times, and payloads and minutes of the machines whose turn it is.
-    fn write(&mut self, now: Now) {
-        let fleet = self.shared.fleet.clone();
-        let period = (fleet.len() as u64 / SAVED_AT_ONCE).clamp(*SAVE_PERIOD.start(), *SAVE_PERIOD.end());
-        let turn = (self.turn + 1) % period;
-        let unsaved = fleet.drain_unsaved(now.wall, |machine| machine.0.unsigned_abs() % period == turn);
-        match self.flush(&unsaved, now) {
-            true => (self.waited, self.turn) = (0, turn),
-            false => fleet.not_saved(unsaved),
-        }
-        self.age(now);
-    }
-
-    /// Writes the last-seen times and `unsaved`. False if that failed; the next write includes them.
-    fn flush(&mut self, unsaved: &[Unsaved], now: Now) -> bool {
-        let RecorderContext { store, fleet, pulse, .. } = &self.shared;
-        let beats = fleet.drain_changed();
-        let written = store.save_beats(&beats, unsaved);
-        if written.is_err() {
-            fleet.not_written(&beats);
-        } else {
-            if !pulse.is_fresh(now.monotonic) {
-                // Heartbeats were refused meanwhile, so silence in that time does not count.
-                self.sweeper.ingest_was_down(now.wall);
-            }
-            pulse.flushed(now.monotonic);
-        }
-        self.logged(Task::Write, written, now.monotonic).is_some()
     }
 
     /// Takes late machines offline, after all beats are written. If that fails there is no sweep: every machine would be
@@ -348,22 +314,8 @@ impl Recorder {
 
     /// Writes everything that is in memory. The recorder is not used afterwards.
     pub fn stop(&mut self, now: Now) {
-        self.save_marks(now);
-        // Also the minute that is not over.
-        let mut unsaved = self.shared.fleet.drain_unsaved(now.wall.plus(Duration::from_secs(60)), |_| true);
-        let mut is_written = true;
-        while is_written {
-            let rest = unsaved.split_off(unsaved.len().min(BATCH));
-            is_written = self.flush(&unsaved, now);
-            if rest.is_empty() {
-                break;
-            }
-            unsaved = rest;
-        }
-        // A trouble that has just ended is still among them.
-        if let Some(error) = self.troubles.error().filter(|_| !is_written) {
-            log::error!("stopped, but some heartbeats and history could not be written: {error}");
-        }
+        self.write_everything(now);
+        self.leave(now);
     }
 
     /// The value of `result`; a failure is logged.

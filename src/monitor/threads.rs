@@ -22,6 +22,7 @@
 use super::api::{self, ApiContext, ApiSettings, FAILED_ENROLMENTS};
 use super::command_error::CommandError;
 use super::config::Config;
+use super::fleet::Fleet;
 use super::gate::gate;
 use super::health::{self, Health};
 use super::ingest::Ingest;
@@ -90,10 +91,11 @@ impl Core {
         let clock = Arc::new(Now::read);
         let couriers = Couriers::start(store.clone(), sending.clone(), poked, clock)
             .map_err(cannot("start the couriers"))?;
+        let fleet = Arc::new(Fleet::new(store.process().is_some()));
         let shared = RecorderContext {
             store,
             registry: Arc::default(),
-            fleet: Arc::default(),
+            fleet,
             pulse: Arc::new(Pulse::new(now.monotonic)),
         };
         let (orders, recorder_ended) = start_recorder(&shared, sweeping, poke, now)?;

@@ -50,10 +50,13 @@ fn location(text: &str) -> Result<DatabaseLocation, String> {
     DatabaseLocation::of_url(text).unwrap_or_else(|| Ok(DatabaseLocation::File(text.into())))
 }
 
-/// Both are held as if a monitor served them, so that none does.
+/// A file is held as if a monitor served it, so that none does.
 fn copy(from: &DatabaseLocation, to: &DatabaseLocation, now: Moment) -> Result<String, Refused> {
     drop(Store::open_existing(from, now)?);
     let (source, target) = (Store::open_for_serving(from, now)?, Store::open_for_serving(to, now)?);
+    for store in [&source, &target] {
+        refuse_if_served(store)?;
+    }
     let mut bar = ProgressBar::default();
     let copied = source.copy_into(&target, &mut |progress| bar.show(progress));
     bar.end();
@@ -61,6 +64,19 @@ fn copy(from: &DatabaseLocation, to: &DatabaseLocation, now: Moment) -> Result<S
     Ok(format!(
         "{to}: {rows} rows in {tables} tables, compared; now set [store] database, and start the monitor"
     ))
+}
+
+/// What monitors write during a copy would be missing in it. A file is held by its one monitor.
+fn refuse_if_served(store: &Store) -> Result<(), Refused> {
+    let now = Moment::now();
+    match store.instances()?.iter().find(|instance| instance.is_alive(now)) {
+        None => Ok(()),
+        Some(instance) => Err(Refused::because(format!(
+            "the monitor on {} serves {}; stop that one first, or, if it was killed, wait 15 s",
+            instance.host,
+            store.location()
+        ))),
+    }
 }
 
 /// One line on a terminal, written again and again; nothing elsewhere.

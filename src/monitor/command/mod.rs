@@ -5,6 +5,7 @@
 //! | `audited` | what a command changes, for the audit log |
 //! | `machine` | machines and their tokens |
 //! | `maintenance` | maintenance that recurs each week |
+//! | `monitor` | the monitors of a database |
 //! | `enroll` | enrolment keys |
 //! | `token` | read tokens |
 //! | `user` | users of the pages |
@@ -36,6 +37,7 @@ pub mod health;
 pub mod incident;
 pub mod machine;
 pub mod maintenance;
+pub mod monitor;
 #[cfg(test)]
 mod parse;
 pub mod recipient;

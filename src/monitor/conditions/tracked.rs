@@ -181,6 +181,22 @@ impl MachineConditions {
         self.tracked = open.iter().map(HeldCondition::stored).collect();
     }
 
+    /// What the database has, after another monitor may have judged the machine: incidents that it began or ended. What this
+    /// one has not recorded yet stays.
+    pub fn adopt(&mut self, judged: u32, open: &[OpenCondition]) {
+        self.judged |= judged;
+        self.judged_recorded = judged;
+        let is_of = |known: &HeldCondition, open: &OpenCondition| {
+            known.condition() == open.condition && known.subject() == open.subject
+        };
+        self.tracked.retain(|known| !known.is_recorded() || open.iter().any(|open| is_of(known, open)));
+        for open in open {
+            if !self.tracked.iter().any(|known| is_of(known, open)) {
+                add(&mut self.tracked, HeldCondition::stored(open));
+            }
+        }
+    }
+
     /// Drops what is known of the subjects of `condition` that `is_subject` accepts.
     pub fn forget(&mut self, condition: Condition, is_subject: impl Fn(&str) -> bool) {
         self.tracked.retain(|known| known.condition() != condition || !is_subject(&known.subject()));

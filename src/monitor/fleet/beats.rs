@@ -11,9 +11,9 @@ use crate::monitor::fleet::{Fleet, MachineSlot, SharedToken, Unsaved, held};
 use crate::monitor::history::packed::Packed;
 use crate::monitor::history::rows::{Precedence, Rows};
 use crate::monitor::machine::{DeviceServer, MachineId, MachineStatus};
-use crate::monitor::store::sql::{Transaction, params};
+use crate::monitor::store::sql::{Row, Transaction, array, params};
 use crate::monitor::store::{Store, StoreError};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Marks that are kept for another try.
 const MOST_UNSAVED_MARKS: usize = 10_000;
@@ -24,7 +24,27 @@ pub struct StoredStatus {
     pub machine: MachineId,
     pub status: MachineStatus,
     pub last_seen: Option<Moment>,
+    /// When it got this status.
+    pub since: Moment,
     pub server: DeviceServer,
+    /// The monitor that heard it last; `None`: there is one monitor.
+    pub seen_by: Option<i64>,
+}
+
+impl StoredStatus {
+    const COLUMNS: &str =
+        "SELECT machine_id, status, last_seen, since, server_role, seen_by FROM machine_state";
+
+    fn of_row(row: &Row<'_>) -> Result<StoredStatus, StoreError> {
+        Ok(StoredStatus {
+            machine: MachineId(row.get(0)?),
+            status: MachineStatus::of(row.get(1)?),
+            last_seen: row.get(2)?,
+            since: row.get(3)?,
+            server: DeviceServer::of(row.get(4)?),
+            seen_by: row.get(5)?,
+        })
+    }
 }
 
 impl Fleet {
@@ -104,6 +124,12 @@ impl Fleet {
         self.refusals.repeated(|machine| self.seen(machine), now)
     }
 
+    /// Of the machines of [`Fleet::refused_repeatedly`] before, those of which no device uses a replaced token any more.
+    /// `None`: all that are not refused, because no other monitor hears them.
+    pub fn refusals_over(&self) -> Option<HashSet<MachineId>> {
+        self.is_shared.then(|| self.refusals.over())
+    }
+
     /// Minutes of `machine` that the database does not have, including the current one.
     pub fn minutes(&self, machine: MachineId) -> Vec<(i64, Packed)> {
         let shard = self.shard(machine);
@@ -163,20 +189,26 @@ impl Store {
 
     /// Writes when machines were last seen, and what there is to save of some of them, in one transaction; `beats` had
     /// better be sorted. Nothing else changes: a status is the sweeper's and the recovery's alone. Machines that were
-    /// removed meanwhile are passed over.
+    /// removed meanwhile are passed over. Returns the beats of machines that are not online, or that another monitor of the
+    /// database has heard meanwhile; with one monitor there are none.
     ///
     /// # Errors
     /// The database; nothing is written then.
-    pub fn save_beats(&self, beats: &[(MachineId, Moment)], machines: &[Unsaved]) -> Result<(), StoreError> {
+    pub fn save_beats(
+        &self,
+        beats: &[(MachineId, Moment)],
+        machines: &[Unsaved],
+    ) -> Result<Vec<(MachineId, Moment)>, StoreError> {
         if beats.is_empty() && machines.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         self.write(|tx| {
-            let mut seen = tx.prepare("UPDATE machine_state SET last_seen = ?2 WHERE machine_id = ?1")?;
-            for (machine, at) in beats {
-                seen.execute(params![machine.0, at.0])?;
-            }
-            save_latest(tx, machines)
+            let astray = match self.process() {
+                None => save_seen(tx, beats).map(|()| Vec::new()),
+                Some(process) => save_seen_by(tx, process, beats),
+            }?;
+            save_latest(tx, machines)?;
+            Ok(astray)
         })
     }
 
@@ -200,21 +232,64 @@ impl Store {
 
     /// The state of each machine.
     pub fn states(&self) -> Result<Vec<StoredStatus>, StoreError> {
+        self.read(|connection| connection.query_all(StoredStatus::COLUMNS, &[], StoredStatus::of_row))
+    }
+
+    /// The state of each machine that has had it since `moment` or later.
+    pub fn states_since(&self, moment: Moment) -> Result<Vec<StoredStatus>, StoreError> {
         self.read(|connection| {
-            connection.query_all(
-                "SELECT machine_id, status, last_seen, server_role FROM machine_state",
-                &[],
-                |row| {
-                    Ok(StoredStatus {
-                        machine: MachineId(row.get(0)?),
-                        status: MachineStatus::of(row.get(1)?),
-                        last_seen: row.get(2)?,
-                        server: DeviceServer::of(row.get(3)?),
-                    })
-                },
-            )
+            let sql = format!("{} WHERE since >= ?1", StoredStatus::COLUMNS);
+            connection.query_all(&sql, params![moment], StoredStatus::of_row)
         })
     }
+
+    /// The state of each machine that is online and that another monitor than `process` heard last.
+    pub fn states_elsewhere(&self, process: i64) -> Result<Vec<StoredStatus>, StoreError> {
+        self.read(|connection| {
+            let sql = format!("{} WHERE seen_by <> ?1 AND status = ?2", StoredStatus::COLUMNS);
+            connection.query_all(&sql, params![process, MachineStatus::Online as i64], StoredStatus::of_row)
+        })
+    }
+}
+
+fn save_seen(tx: &Transaction<'_>, beats: &[(MachineId, Moment)]) -> Result<(), StoreError> {
+    let mut seen = tx.prepare("UPDATE machine_state SET last_seen = ?2 WHERE machine_id = ?1")?;
+    for (machine, at) in beats {
+        seen.execute(params![machine.0, at.0])?;
+    }
+    Ok(())
+}
+
+/// One statement for all beats; a second one only if some are of machines that are not online, or not this monitor's.
+fn save_seen_by(
+    tx: &Transaction<'_>,
+    process: i64,
+    beats: &[(MachineId, Moment)],
+) -> Result<Vec<(MachineId, Moment)>, StoreError> {
+    if beats.is_empty() {
+        return Ok(Vec::new());
+    }
+    let machines = array(beats.iter().map(|(machine, _)| machine.0));
+    let moments = array(beats.iter().map(|(_, at)| at.0));
+    let online = MachineStatus::Online as i64;
+    let own = tx.execute(
+        "UPDATE machine_state SET last_seen = beat.at
+         FROM unnest(CAST(?1 AS BIGINT[]), CAST(?2 AS BIGINT[])) AS beat (machine_id, at)
+         WHERE machine_state.machine_id = beat.machine_id AND seen_by = ?3 AND status = ?4",
+        params![machines, moments, process, online],
+    )?;
+    if own == beats.len() {
+        return Ok(Vec::new());
+    }
+    // The newest moment wins, whoever heard it.
+    tx.query_all(
+        "UPDATE machine_state SET last_seen = greatest(last_seen, beat.at)
+         FROM unnest(CAST(?1 AS BIGINT[]), CAST(?2 AS BIGINT[])) AS beat (machine_id, at)
+         WHERE machine_state.machine_id = beat.machine_id AND (seen_by IS DISTINCT FROM ?3 OR status <> ?4)
+         RETURNING beat.machine_id, beat.at",
+        params![machines, moments, process, online],
+        |row| Ok((MachineId(row.get(0)?), row.get(1)?)),
+    )
 }
 
 fn save_latest(tx: &Transaction<'_>, machines: &[Unsaved]) -> Result<(), StoreError> {

@@ -87,6 +87,16 @@ impl Fleet {
         }
     }
 
+    /// What the database has of a machine's conditions, after another monitor may have judged them.
+    pub fn adopt_conditions(&self, machine: MachineId, judged: u32, mut open: Vec<OpenCondition>) {
+        open.retain(|known| !known.condition.is_judged_by_sweep());
+        let mut shard = self.shard(machine);
+        let Some(MachineSlot { conditions, .. }) = shard.slots.get_mut(&machine) else { return };
+        if conditions.is_some() || judged != 0 || !open.is_empty() {
+            self.conditions(conditions, machine).adopt(judged, &open);
+        }
+    }
+
     /// Applies changed settings. Returns the machines with conditions (bits) that were judged and are off now.
     pub fn apply_settings(&self, settings: EffectiveSettings) -> Vec<(MachineId, u32)> {
         self.settings.put(settings);

@@ -3,7 +3,7 @@
 use crate::clock::Moment;
 use crate::monitor::conditions::catalogue::Condition;
 use crate::monitor::machine::MachineId;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +14,14 @@ const WINDOW: Duration = Duration::from_secs(600);
 
 /// The refused requests of each machine; only of those that have any.
 #[derive(Debug, Default)]
-pub(super) struct Refusals(Mutex<HashMap<MachineId, RefusedRequests>>);
+pub(super) struct Refusals(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    requests: HashMap<MachineId, RefusedRequests>,
+    /// Machines whose refusals were repeated and have ended.
+    over: HashSet<MachineId>,
+}
 
 #[derive(Debug)]
 struct RefusedRequests {
@@ -29,9 +36,9 @@ struct RefusedRequests {
 impl Refusals {
     /// A request with a replaced token of `machine` was refused.
     pub fn refused(&self, machine: MachineId, now: Moment) {
-        let mut refusals = self.held();
+        let mut known = self.held();
         let new = RefusedRequests { first: now, last: None, count: 0, is_repeated: false };
-        let requests = refusals.entry(machine).or_insert(new);
+        let requests = known.requests.entry(machine).or_insert(new);
         if !requests.is_repeated && now.since(requests.first) > WINDOW {
             (requests.first, requests.count) = (now, 0);
         }
@@ -46,8 +53,8 @@ impl Refusals {
         seen: impl Fn(MachineId) -> Option<Moment>,
         now: Moment,
     ) -> HashMap<MachineId, Moment> {
-        let mut refusals = self.held();
-        refusals.retain(|machine, requests| {
+        let Known { requests, over } = &mut *self.held();
+        requests.retain(|machine, requests| {
             let last = *requests.last.get_or_insert(now);
             let is_accepted = seen(*machine).is_some_and(|seen| seen > last);
             let end = if is_accepted || !requests.is_repeated {
@@ -55,19 +62,31 @@ impl Refusals {
             } else {
                 Condition::RefusedToken.entry().clear
             };
-            now.since(last) <= end
+            let is_kept = now.since(last) <= end;
+            if !is_kept && requests.is_repeated {
+                over.insert(*machine);
+            }
+            is_kept
         });
-        let repeated = refusals.iter().filter(|(_, requests)| requests.is_repeated);
-        repeated.map(|(machine, requests)| (*machine, requests.first)).collect()
+        let repeated = requests.iter().filter(|(_, requests)| requests.is_repeated);
+        let repeated: HashMap<_, _> =
+            repeated.map(|(machine, requests)| (*machine, requests.first)).collect();
+        over.retain(|machine| !repeated.contains_key(machine));
+        repeated
+    }
+
+    /// The machines whose refusals were repeated, as far as this monitor knows, and have ended.
+    pub fn over(&self) -> HashSet<MachineId> {
+        self.held().over.clone()
     }
 
     /// The database has an open incident of it: the token counts as refused until it is unused for long enough.
     pub fn load(&self, machine: MachineId) {
         let requests = RefusedRequests { first: Moment(0), last: None, count: REPEATED, is_repeated: true };
-        self.held().insert(machine, requests);
+        self.held().requests.insert(machine, requests);
     }
 
-    fn held(&self) -> MutexGuard<'_, HashMap<MachineId, RefusedRequests>> {
+    fn held(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

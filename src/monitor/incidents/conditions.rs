@@ -14,7 +14,7 @@ use crate::monitor::incidents::transition::{Transition, TransitionKind};
 use crate::monitor::machine::{MachineId, MachineStatus};
 use crate::monitor::notify::condition_notice::ConditionNotice;
 use crate::monitor::notify::notice::{EventKind, Happening};
-use crate::monitor::store::sql::{Connection, Transaction, params};
+use crate::monitor::store::sql::{Connection, Row, Transaction, array, params};
 use crate::monitor::store::{Store, StoreError};
 use serde_json::json;
 use std::collections::HashMap;
@@ -93,6 +93,33 @@ impl Store {
             for entry in &CATALOGUE {
                 load_open(connection, entry.condition, &mut stored)?;
             }
+            Ok(stored)
+        })
+    }
+
+    /// [`Store::stored_conditions`] of some machines; for a database on PostgreSQL.
+    pub fn stored_conditions_of(
+        &self,
+        machines: &[MachineId],
+    ) -> Result<HashMap<MachineId, StoredConditions>, StoreError> {
+        let machines = array(machines.iter().map(|machine| machine.0));
+        self.read(|connection| {
+            let mut stored: HashMap<MachineId, StoredConditions> = HashMap::new();
+            let sql = "SELECT machine_id, conditions FROM machine_judged
+                       WHERE machine_id = ANY (CAST(?1 AS BIGINT[]))";
+            connection.query_each(sql, params![machines], |row| {
+                stored.entry(MachineId(row.get(0)?)).or_default().judged = row.get(1)?;
+                Ok(())
+            })?;
+            let sql = "SELECT machine_id, subject, last_seen, value, kind FROM incident
+                       WHERE machine_id = ANY (CAST(?1 AS BIGINT[])) AND ended_at IS NULL AND kind <> 'offline'";
+            connection.query_each(sql, params![machines], |row| {
+                if let Some(condition) = Condition::from_name(row.get(4)?) {
+                    let open = open_condition(condition, row)?;
+                    stored.entry(MachineId(row.get(0)?)).or_default().open.push(open);
+                }
+                Ok(())
+            })?;
             Ok(stored)
         })
     }
@@ -295,14 +322,13 @@ fn load_open(
     let sql = "SELECT machine_id, subject, last_seen, value FROM incident
                WHERE kind = ?1 AND ended_at IS NULL AND kind <> 'offline'";
     connection.query_each(sql, params![condition.name()], |row| {
-        stored.entry(MachineId(row.get(0)?)).or_default().open.push(OpenCondition {
-            condition,
-            subject: row.get(1)?,
-            since: Moment(row.get(2)?),
-            value: row.get(3)?,
-        });
+        stored.entry(MachineId(row.get(0)?)).or_default().open.push(open_condition(condition, row)?);
         Ok(())
     })
+}
+
+fn open_condition(condition: Condition, row: &Row<'_>) -> Result<OpenCondition, StoreError> {
+    Ok(OpenCondition { condition, subject: row.get(1)?, since: Moment(row.get(2)?), value: row.get(3)? })
 }
 
 /// The open incidents of conditions that were not announced because of a maintenance that is over.

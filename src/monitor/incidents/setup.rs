@@ -11,7 +11,7 @@ use crate::monitor::incidents::transition::Transition;
 use crate::monitor::machine::MachineId;
 use crate::monitor::store::sql::{Transaction, params};
 use crate::monitor::store::{Store, StoreError};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
 /// Incidents that begin in one transaction; the next sweep continues.
@@ -23,6 +23,8 @@ pub struct SetupFacts<'a> {
     pub settings: &'a EffectiveSettings,
     /// Machines of which a device uses a replaced token, and since when.
     pub refused: HashMap<MachineId, Moment>,
+    /// Machines of which no device uses one any more; `None`: all others.
+    pub over: Option<HashSet<MachineId>>,
 }
 
 /// A problem that begins or ends.
@@ -122,7 +124,11 @@ fn ended(
         let (is_watched, was_seen): (bool, bool) = (row.get(2)?, row.get(3)?);
         let is_solved = match condition {
             Condition::NeverSeen => was_seen,
-            _ => !facts.refused.contains_key(&machine),
+            // Another monitor may know of refusals that this one does not.
+            _ => match &facts.over {
+                None => !facts.refused.contains_key(&machine),
+                Some(over) => over.contains(&machine),
+            },
         };
         let how = match is_watched && facts.settings.of(machine).get(condition).is_on {
             false => SetupEnd::SwitchedOff,

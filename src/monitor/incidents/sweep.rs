@@ -14,6 +14,7 @@ use crate::monitor::incidents::policy::FLAPPING_HOLD;
 use crate::monitor::incidents::setup::SetupFacts;
 use crate::monitor::incidents::transition::Transition;
 use crate::monitor::incidents::transitions::LateMachines;
+use crate::monitor::instances::duty::Duty;
 use crate::monitor::machine::{DeviceServer, MachineId};
 use crate::monitor::notify::Poke;
 use crate::monitor::store::{Store, StoreError};
@@ -44,6 +45,14 @@ pub struct Swept {
     pub doubted: bool,
     /// There may be more: sweep again after the next flush.
     pub is_partial: bool,
+}
+
+/// The result of [`Sweeper::returned`].
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct HeardMachines {
+    pub online: Vec<MachineId>,
+    /// Those that another monitor of the database had heard before.
+    pub moved: Vec<MachineId>,
 }
 
 /// Takes machines offline and back online.
@@ -83,6 +92,11 @@ impl Sweeper {
 
     pub fn reload(&mut self, settings: SweepSettings) {
         self.settings = settings;
+    }
+
+    /// For machines that have none of their own.
+    pub fn threshold(&self) -> Duration {
+        self.settings.threshold
     }
 
     /// Beats were refused or could not be written: silence before `until` does not count.
@@ -129,6 +143,9 @@ impl Sweeper {
     }
 
     fn announce_all(&mut self, store: &Store, now: Moment) -> Result<(), StoreError> {
+        if !store.takes_on(Duty::Announcements, now)? {
+            return Ok(());
+        }
         let outages = store.unannounced_outages(now)?;
         // What is not taken yet would count as heard.
         let is_isolated = self.is_partial || self.isolation.look(store, &outages, now)?;
@@ -157,6 +174,7 @@ impl Sweeper {
             is_doubting: !self.doubted && !self.is_partial,
             batch: self.batch,
             is_isolated: self.was_doubted || self.isolation.found().is_some(),
+            process: store.process(),
         };
         match store.mark_late_offline(&criteria)? {
             LateMachines::Doubtful(late) => {
@@ -177,8 +195,8 @@ impl Sweeper {
         }
     }
 
-    /// For heartbeats of machines that are not online, all in one transaction. Returns the machines that are online
-    /// now; disabled ones are not.
+    /// For heartbeats of machines that are not online, or that another monitor may have heard meanwhile, all in one
+    /// transaction. Returns the machines that are online now; disabled ones are not.
     ///
     /// # Errors
     /// The database failed; nothing was changed.
@@ -187,11 +205,13 @@ impl Sweeper {
         store: &Store,
         beats: &[(MachineId, Moment)],
         now: Moment,
-    ) -> Result<Vec<MachineId>, StoreError> {
-        let returned = store.mark_online(beats, now)?;
+    ) -> Result<HeardMachines, StoreError> {
+        let returned = store.mark_online(beats, now);
+        // Also after an error: a commit that was not confirmed may have taken effect.
         self.poke.poke();
+        let returned = returned?;
         log_each(&returned.transitions, now);
-        Ok(returned.online)
+        Ok(HeardMachines { online: returned.online, moved: returned.moved })
     }
 
     /// For machines that say what this monitor is to them.

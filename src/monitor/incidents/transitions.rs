@@ -11,8 +11,10 @@ use crate::monitor::incidents::transition::Transition;
 use crate::monitor::machine::{DeviceServer, MachineId, MachineStatus};
 use crate::monitor::notify::notice::EventKind;
 use crate::monitor::notify::outbox::clock_steps;
-use crate::monitor::store::sql::{Connection, Transaction, params};
+use crate::monitor::store::sql::{Connection, Transaction, array, params};
 use crate::monitor::store::{Store, StoreError};
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::time::Duration;
 
 /// The result of [`Store::mark_late_offline`].
@@ -28,6 +30,8 @@ pub enum LateMachines {
 pub struct Returned {
     /// The machines in question that are online now.
     pub online: Vec<MachineId>,
+    /// Those that another monitor of the database had heard before.
+    pub moved: Vec<MachineId>,
     pub transitions: Vec<Transition>,
 }
 
@@ -73,13 +77,24 @@ impl Store {
     /// For machines that have sent a heartbeat at the given moment.
     pub fn mark_online(&self, beats: &[(MachineId, Moment)], now: Moment) -> Result<Returned, StoreError> {
         self.write(|transaction| {
-            let announcer = Announcer::new(transaction, now)?;
             let mut returned = Returned::default();
-            for &(machine, at) in beats {
+            let process = self.process();
+            let beats = match process {
+                None => Cow::Borrowed(beats),
+                Some(process) => {
+                    let taken = take_over(transaction, process, beats)?;
+                    (returned.online, returned.moved) = (taken.online, taken.moved);
+                    Cow::Owned(taken.away)
+                }
+            };
+            let announcer = Announcer::new(transaction, now)?;
+            for &(machine, at) in beats.iter() {
                 let Some(before) = watched_status(transaction, machine)? else { continue };
-                returned.online.push(machine);
-                if before != MachineStatus::Online {
-                    set_status(transaction, machine, MachineStatus::Online, at, now)?;
+                let change = StatusChange { machine, before, status: MachineStatus::Online, seen: at };
+                if before == MachineStatus::Online {
+                    returned.online.push(machine);
+                } else if change.write(transaction, process, now)? {
+                    returned.online.push(machine);
                     returned.transitions.push(announcer.came_back(machine, before)?);
                 }
             }
@@ -103,7 +118,7 @@ impl Store {
                     params![machine.0, server as i64],
                 )?;
                 if server == DeviceServer::Standby {
-                    transitions.append(&mut mark_standby(&announcer, machine, at)?);
+                    transitions.append(&mut mark_standby(&announcer, self.process(), machine, at)?);
                 }
             }
             Ok(transitions)
@@ -121,8 +136,8 @@ impl Store {
             let mut transitions = Vec::new();
             for &(machine, at) in beats {
                 let Some(before) = watched_status(transaction, machine)? else { continue };
-                if before != MachineStatus::Stopped {
-                    set_status(transaction, machine, MachineStatus::Stopped, at, now)?;
+                let change = StatusChange { machine, before, status: MachineStatus::Stopped, seen: at };
+                if before != MachineStatus::Stopped && change.write(transaction, self.process(), now)? {
                     transitions.push(announcer.was_stopped(machine, at)?);
                 }
             }
@@ -255,16 +270,20 @@ impl MachineStatus {
 /// For a machine that is alive and sends its heartbeats to another monitor.
 fn mark_standby(
     announcer: &Announcer<'_>,
+    process: Option<i64>,
     machine: MachineId,
     at: Moment,
 ) -> Result<Vec<Transition>, StoreError> {
     let (transaction, now) = (announcer.transaction, announcer.now);
     let Some(before) = watched_status(transaction, machine)? else { return Ok(Vec::new()) };
     let mut transitions = Vec::new();
+    let change = StatusChange { machine, before, status: MachineStatus::Standby, seen: at };
+    if !change.write(transaction, process, now)? {
+        return Ok(transitions);
+    }
     if matches!(before, MachineStatus::Offline | MachineStatus::Stopped) {
         transitions.push(announcer.came_back(machine, before)?);
     }
-    set_status(transaction, machine, MachineStatus::Standby, at, now)?;
     if before != MachineStatus::Standby {
         transitions.push(announcer.became_standby(machine)?);
     }
@@ -281,18 +300,77 @@ fn watched_status(tx: &Transaction<'_>, machine: MachineId) -> Result<Option<Mac
     Ok(status)
 }
 
-fn set_status(
-    tx: &Transaction<'_>,
+/// A machine's change to another status, or a sign of life in the same.
+struct StatusChange {
     machine: MachineId,
+    before: MachineStatus,
     status: MachineStatus,
     seen: Moment,
-    now: Moment,
-) -> Result<(), StoreError> {
-    tx.execute(
-        "UPDATE machine_state SET status = ?2, since = ?3,
-                last_seen = CASE WHEN last_seen > ?4 THEN last_seen ELSE ?4 END
-         WHERE machine_id = ?1",
-        params![machine.0, status as i64, now.0, seen.0],
+}
+
+impl StatusChange {
+    /// False if another monitor of the database has just changed it.
+    fn write(&self, tx: &Transaction<'_>, process: Option<i64>, now: Moment) -> Result<bool, StoreError> {
+        let StatusChange { machine, before, status, seen } = *self;
+        let written = tx.execute(
+            "UPDATE machine_state SET status = ?3, since = ?4, seen_by = ?6,
+                    last_seen = CASE WHEN last_seen > ?5 THEN last_seen ELSE ?5 END
+             WHERE machine_id = ?1 AND status = ?2",
+            params![machine.0, before as i64, status as i64, now.0, seen.0, process],
+        )?;
+        Ok(written > 0)
+    }
+}
+
+/// The beats of [`Store::mark_online`], on a database with several monitors.
+#[derive(Default)]
+struct TakenOver {
+    /// Machines that are online; they are this monitor's now.
+    online: Vec<MachineId>,
+    /// Of these, and of the others, those that another monitor had heard before.
+    moved: Vec<MachineId>,
+    /// Of machines that are not online.
+    away: Vec<(MachineId, Moment)>,
+}
+
+/// A few statements for all of them: after a restart a whole fleet is to be taken over.
+fn take_over(
+    tx: &Transaction<'_>,
+    process: i64,
+    beats: &[(MachineId, Moment)],
+) -> Result<TakenOver, StoreError> {
+    let machines = array(beats.iter().map(|(machine, _)| machine.0));
+    let mut taken = TakenOver::default();
+    let mut has_roles = false;
+    tx.query_each(
+        "SELECT machine_id, seen_by, server_role FROM machine_state
+         WHERE machine_id = ANY (CAST(?1 AS BIGINT[])) AND (seen_by IS DISTINCT FROM ?2 OR server_role <> 0)",
+        params![machines, process],
+        |row| {
+            if row.get::<Option<i64>>(1)? != Some(process) {
+                taken.moved.push(MachineId(row.get(0)?));
+            }
+            has_roles |= row.get::<i64>(2)? != 0;
+            Ok(())
+        },
     )?;
-    Ok(())
+    if has_roles {
+        // Left from a time when the database had one monitor.
+        tx.execute(
+            "UPDATE machine_state SET server_role = 0
+             WHERE machine_id = ANY (CAST(?1 AS BIGINT[])) AND server_role <> 0",
+            params![machines],
+        )?;
+    }
+    taken.online = tx.query_all(
+        "UPDATE machine_state SET seen_by = ?3, last_seen = greatest(last_seen, beat.at)
+         FROM unnest(CAST(?1 AS BIGINT[]), CAST(?2 AS BIGINT[])) AS beat (machine_id, at)
+         WHERE machine_state.machine_id = beat.machine_id AND status = ?4 AND watched
+         RETURNING beat.machine_id",
+        params![machines, array(beats.iter().map(|(_, at)| at.0)), process, MachineStatus::Online as i64],
+        |row| Ok(MachineId(row.get(0)?)),
+    )?;
+    let online: HashSet<MachineId> = taken.online.iter().copied().collect();
+    taken.away = beats.iter().filter(|(machine, _)| !online.contains(machine)).copied().collect();
+    Ok(taken)
 }

@@ -30,8 +30,10 @@ pub enum IngestRefusal {
     Method(&'static str),
     /// The recorder's queue is full.
     Busy,
-    /// The last flush is too long ago.
-    Unwritten,
+    /// The last flush is too long ago. `elsewhere`: another monitor of the database takes heartbeats.
+    Unwritten {
+        elsewhere: bool,
+    },
 }
 
 impl IngestRefusal {
@@ -54,7 +56,8 @@ impl IngestRefusal {
                 Response::error(405, "method not allowed here (see Allow)").header("Allow", allowed)
             }
             IngestRefusal::Busy => unavailable("too many machines are coming back at once; retry later"),
-            IngestRefusal::Unwritten => unavailable(UNWRITTEN),
+            IngestRefusal::Unwritten { elsewhere: false } => unavailable(UNWRITTEN),
+            IngestRefusal::Unwritten { elsewhere: true } => unavailable(UNWRITTEN).last(),
         }
     }
 
@@ -68,7 +71,7 @@ impl IngestRefusal {
             IngestRefusal::Malformed(_)
             | IngestRefusal::Front(_)
             | IngestRefusal::Busy
-            | IngestRefusal::Unwritten => true,
+            | IngestRefusal::Unwritten { .. } => true,
         }
     }
 }

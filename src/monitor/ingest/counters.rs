@@ -51,7 +51,7 @@ impl IngestCounters {
                 count(&self.denied, 1)
             }
             IngestRefusal::Malformed(_) | IngestRefusal::Front(_) => count(&self.malformed, 1),
-            IngestRefusal::Busy | IngestRefusal::Unwritten => self.busy(),
+            IngestRefusal::Busy | IngestRefusal::Unwritten { .. } => self.busy(),
             IngestRefusal::Method(_) => {}
         }
     }

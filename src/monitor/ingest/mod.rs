@@ -248,6 +248,7 @@ impl Ingest {
         beat: &Beat<'_>,
         format: IngestFormat,
     ) -> Result<(), IngestRefusal> {
+        self.shared.pulse.hear();
         let news = self.shared.fleet.beat(sender.machine, beat, sender.now.wall);
         if !self.forward(sender, news) {
             return Err(IngestRefusal::Busy);
@@ -256,8 +257,9 @@ impl Ingest {
         if beat.kind == BeatKind::Live && beat.server != DeviceServer::Standby {
             self.judge(sender, beat, news == BeatEffect::Back);
         }
-        if !self.shared.pulse.is_fresh(sender.now.monotonic) {
-            return Err(IngestRefusal::Unwritten);
+        if !self.shared.pulse.takes_heartbeats(sender.now.monotonic) {
+            let elsewhere = self.shared.pulse.others().is_some();
+            return Err(IngestRefusal::Unwritten { elsewhere });
         }
         self.counters.accepted(format);
         Ok(())

@@ -10,9 +10,10 @@ use super::packet::RetainedMessage;
 use super::reports::{MOST_MACHINES, reports};
 use super::session::{MqttSession, WINDOW, status_topic};
 use crate::backoff;
-use crate::clock::Now;
+use crate::clock::{Moment, Now};
 use crate::duration::go_seconds_up;
 use crate::monitor::config::MqttConfig;
+use crate::monitor::instances::duty::Duty;
 use crate::monitor::machine::{MachineId, MachineStatus};
 use crate::monitor::recorder::RecorderContext;
 use crate::resolver::NameResolver;
@@ -41,9 +42,14 @@ const STABLE: Duration = Duration::from_secs(10);
 const FIRST_RETRY: Duration = Duration::from_secs(2);
 const LONGEST_RETRY: Duration = Duration::from_secs(120);
 
+/// Time between two attempts to become the monitor that publishes, where there are several.
+const TRY_EVERY: Duration = Duration::from_secs(10);
+
 /// Why a session ended.
 enum Ended {
     Stopped,
+    /// Another monitor of the database publishes.
+    Relieved,
     Broken(String),
 }
 
@@ -113,7 +119,14 @@ impl Publisher {
     /// Publishes until the stop; reconnects with a growing delay.
     pub fn run(mut self) {
         loop {
-            let Ended::Broken(problem) = self.serve() else { return };
+            let problem = match self.take_turn() {
+                Ended::Stopped => return,
+                Ended::Relieved => match self.stop.recv_timeout(TRY_EVERY) {
+                    Err(RecvTimeoutError::Disconnected) => return,
+                    _ => continue,
+                },
+                Ended::Broken(problem) => problem,
+            };
             self.failures += 1;
             let delay = backoff::delay(FIRST_RETRY, LONGEST_RETRY, self.failures, fastrand::f64());
             let (host, wait) = (&self.config.host, go_seconds_up(delay));
@@ -124,6 +137,15 @@ impl Publisher {
             if self.stop.recv_timeout(delay) == Err(RecvTimeoutError::Disconnected) {
                 return;
             }
+        }
+    }
+
+    /// [`Publisher::serve`], unless another monitor of the database publishes.
+    fn take_turn(&mut self) -> Ended {
+        match self.shared.store.takes_on(Duty::Mqtt, Moment::now()) {
+            Ok(true) => self.serve(),
+            Ok(false) => Ended::Relieved,
+            Err(error) => Ended::Broken(error.to_string()),
         }
     }
 
@@ -144,7 +166,13 @@ impl Publisher {
             }
             Ok(()) | Err(Ended::Stopped) => {
                 session.close();
+                // At once for the others; otherwise they wait until it lapses.
+                let _ = self.shared.store.gives_up(Duty::Mqtt);
                 Ended::Stopped
+            }
+            Err(Ended::Relieved) => {
+                session.close();
+                Ended::Relieved
             }
         }
     }
@@ -159,6 +187,10 @@ impl Publisher {
             let now = Now::read();
             session.keep_alive(now.monotonic)?;
             if now.monotonic >= next_look {
+                let duty = self.shared.store.takes_on(Duty::Mqtt, now.wall);
+                if !duty.map_err(|error| error.to_string())? {
+                    return Err(Ended::Relieved);
+                }
                 self.look(session, &mut ledger, &mut published, now)?;
                 self.note_success(now.since(begun));
                 next_look = now.monotonic + LOOK_EVERY;

@@ -51,7 +51,7 @@ impl Couriers {
         let (commands, received) = bounded(1);
         // Room for one result per thread: a courier never waits for this thread.
         let (done, results) = bounded(CLASSES.map(CourierClass::threads).iter().sum());
-        let (owner, interrupt) = (LeaseOwner::new(), Interrupt::default());
+        let (owner, interrupt) = (LeaseOwner::of(&store), Interrupt::default());
         let context = CourierContext {
             now: {
                 let clock = clock.clone();

@@ -61,6 +61,8 @@ pub struct Dispatcher {
     offers: AcknowledgeOffers,
     /// The leases of the previous process are released.
     has_taken_over: bool,
+    /// A commit was not confirmed: rows may be leased that no courier got.
+    has_lost_track: bool,
     store_failed: bool,
     /// Failed deliveries were aborted by the stop.
     is_stopping: bool,
@@ -92,6 +94,7 @@ impl Dispatcher {
             watched_clock: WatchedClock::new(now),
             offers: AcknowledgeOffers::default(),
             has_taken_over: false,
+            has_lost_track: false,
             store_failed: false,
             is_stopping: false,
         }
@@ -121,6 +124,7 @@ impl Dispatcher {
                 sleep.min(LONGEST_SLEEP)
             }
             Err(error) => {
+                self.has_lost_track |= error == StoreError::Uncertain;
                 if !std::mem::replace(&mut self.store_failed, true) {
                     warn!("cannot read or mark the outbox, notifications are stalled: {error}");
                 }
@@ -134,6 +138,7 @@ impl Dispatcher {
         self.counters.marking.started(now);
         self.end_leases_of_previous_process()?;
         self.mark()?;
+        self.release_unknown()?;
         self.renew()?;
         self.counters.marking.succeeded();
         self.counters.reading.started(now);
@@ -157,6 +162,16 @@ impl Dispatcher {
         }
         self.unmarked.clear();
         self.freed.clear();
+        Ok(())
+    }
+
+    fn release_unknown(&mut self) -> Result<(), StoreError> {
+        if self.has_lost_track {
+            let kept: Vec<i64> =
+                self.flights.values().flat_map(|flight| &flight.rows).map(|row| row.id).collect();
+            self.store.release_unknown(self.owner, &kept)?;
+            self.has_lost_track = false;
+        }
         Ok(())
     }
 

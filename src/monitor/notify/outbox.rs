@@ -1,11 +1,12 @@
 //! The outbox: notifications to deliver. Couriers lease rows; only the process that holds a lease may mark the row.
 //!
-//! One process serves a database, but the statements are right for several: a lease is committed before anything is
-//! sent, and a mark counts only while the lease lasts. A process never takes over its own leases, however long a courier
+//! Several monitors may share a database: a lease is committed before anything is sent, and a mark counts only while the
+//! lease lasts. A process never takes over its own leases, however long a courier
 //! needs.
 
 pub mod clock_steps;
 mod lease_owner;
+pub mod leases;
 mod obsolete;
 #[cfg(test)]
 mod tests;
@@ -13,7 +14,7 @@ pub mod watched_clock;
 
 pub use lease_owner::LeaseOwner;
 
-use crate::clock::{Moment, milliseconds};
+use crate::clock::Moment;
 use crate::monitor::notify::channel::{Channel, ChannelId, ChannelKind};
 use crate::monitor::notify::channels::channel_of_row;
 use crate::monitor::notify::delivery_state::{DeliveryState, LEASED, UNDELIVERED, WAITING};
@@ -125,41 +126,6 @@ fn free() -> String {
 }
 
 impl Store {
-    /// Ends the leases of the previous process, at start. A mail that it had handed over to the server may have arrived;
-    /// it is not sent again within `hold`. The time since a row was due does not count towards its expiry, because no
-    /// monitor tried it. Returns the number of leases.
-    pub fn free_leases(&self, now: Moment, hold: Duration) -> Result<usize, StoreError> {
-        self.write(|transaction| {
-            let sql = format!(
-                "UPDATE outbox SET expires_at = ?1 + ?2
-                 WHERE {UNDELIVERED} AND attempts = 0 AND due_at < ?1 AND expires_at < ?1 + ?2"
-            );
-            transaction.execute(&sql, params![now.0, milliseconds(EXPIRES_AFTER)])?;
-            let sql = &format!(
-                "UPDATE outbox SET expires_at = expires_at + (?1 - due_at), due_at = ?1
-                       WHERE {UNDELIVERED} AND attempts > 0 AND due_at < ?1"
-            );
-            transaction.execute(sql, params![now.0])?;
-            let sql = format!(
-                "UPDATE outbox SET last_error = ?3,
-                        due_at = ?2 + CASE WHEN uncertain_since < ?1 THEN uncertain_since ELSE ?1 END
-                 WHERE {UNDELIVERED} AND state = {LEASED} AND uncertain_since IS NOT NULL"
-            );
-            transaction.execute(
-                &sql,
-                params![now.0, milliseconds(hold), "the monitor ended before the mail server answered"],
-            )?;
-            // What was leased was due, also if the clock was set back since: a row that is not due holds up no other one.
-            // It counts as tried: it may have arrived, and then its end must be sent, too.
-            let sql = &format!(
-                "UPDATE outbox SET state = {WAITING}, lease = NULL, leased_until = NULL, attempts = attempts + 1,
-                        due_at = CASE WHEN uncertain_since IS NULL AND due_at > ?1 THEN ?1 ELSE due_at END
-                       WHERE {UNDELIVERED} AND state = {LEASED}"
-            );
-            transaction.execute(sql, params![now.0])
-        })
-    }
-
     /// The enabled channels with rows that can be delivered now or later.
     pub fn channels_with_work(&self, owner: LeaseOwner, now: Moment) -> Result<Vec<PendingWork>, StoreError> {
         self.read(|connection| {
@@ -327,12 +293,14 @@ fn lease_due(
     let free = free();
     let most = i64::try_from(most).unwrap_or(i64::MAX);
     let values = params![now.0, owner.0, channel.0, now.plus(LEASE).0, retries, most];
+    // The last condition holds for all of them, unless another monitor has just leased one.
     let sql = format!(
         "UPDATE outbox SET state = {LEASED}, lease = ?2, leased_until = ?4
          WHERE id IN (
              SELECT o.id FROM outbox o
              WHERE o.channel_id = ?3 AND o.due_at <= ?1 AND (o.attempts = 0 OR ?5) AND {free}
              ORDER BY o.due_at, o.id LIMIT ?6)
+           AND (state = {WAITING} OR (leased_until <= ?1 AND lease <> ?2))
          RETURNING id, content, attempts, expires_at"
     );
     let rows = transaction

@@ -3,6 +3,7 @@
 use crate::clock::Moment;
 use crate::latest::Latest;
 use crate::monitor::accounts::audit::Actor;
+use crate::monitor::instances::duty::Duty;
 use crate::monitor::notify::channel::{Channel, ChannelId, ChannelKind, ChannelOptions};
 use crate::monitor::notify::chat_search::ChatSearches;
 use crate::monitor::notify::http::PostClient;
@@ -49,11 +50,20 @@ pub fn start(
     Ok((searches, alive))
 }
 
-/// The tokens of the bots with a message about something that is open and that nobody has taken on.
+/// The tokens of the bots with a message about something that is open and that nobody has taken on, and that no other monitor
+/// of the database polls.
 fn awaited(store: &Store, settings: &NotifySettings) -> Result<HashSet<String>, StoreError> {
     let channels = store.channels_with_buttons()?;
-    let tokens = channels.iter().filter_map(|channel| channel.read_token().ok().flatten());
-    Ok(tokens.filter(|token| settings.buttons.are_on(token)).collect())
+    let tokens: HashSet<String> =
+        channels.iter().filter_map(|channel| channel.read_token().ok().flatten()).collect();
+    let now = Moment::now();
+    let mut own = HashSet::new();
+    for token in tokens.into_iter().filter(|token| settings.buttons.are_on(token)) {
+        if store.takes_on(Duty::of_bot(&token), now)? {
+            own.insert(token);
+        }
+    }
+    Ok(own)
 }
 
 struct Pressed {

@@ -1,6 +1,7 @@
 //! What the recorder removes or summarises because of its age, for one share of the machines each minute.
 
 use crate::clock::Now;
+use crate::monitor::instances::duty::Duty;
 use crate::monitor::recorder::trouble::Task;
 use crate::monitor::recorder::{Recorder, RecorderContext};
 use crate::monitor::retention::horizon::Horizon;
@@ -21,6 +22,9 @@ impl Recorder {
 
     fn age_turn(&mut self, turn: i64, now: Now) -> Result<usize, StoreError> {
         let RecorderContext { store, fleet, .. } = &self.shared;
+        if !store.takes_on(Duty::Pruning, now.wall)? {
+            return Ok(0);
+        }
         let horizon = match &mut self.horizon {
             Some(horizon) => horizon,
             None => self.horizon.insert(Horizon::new(store.horizon(now.wall)?, now.monotonic)),

@@ -36,7 +36,8 @@ impl Recorder {
     /// Begins and ends the incidents that no heartbeat decides. After a sweep, when everything in memory is written.
     pub(super) fn judge_setup(&mut self, now: Now) {
         let fleet = &self.shared.fleet;
-        let facts = SetupFacts { settings: &fleet.settings(), refused: fleet.refused_repeatedly(now.wall) };
+        let refused = fleet.refused_repeatedly(now.wall);
+        let facts = SetupFacts { settings: &fleet.settings(), refused, over: fleet.refusals_over() };
         let judged = self.sweeper.setup(&self.shared.store, &facts, now.wall);
         self.logged(Task::Setup, judged, now.monotonic);
     }

@@ -23,6 +23,7 @@ pub enum Task {
     Announcements,
     Setup,
     Wal,
+    Sharing,
 }
 
 impl Task {
@@ -41,13 +42,14 @@ impl Task {
             Task::Announcements => "announce what was held back",
             Task::Setup => "judge how machines were set up",
             Task::Wal => "save a removed write-ahead log",
+            Task::Sharing => "tell the other monitors that this one is alive",
         }
     }
 
     /// Whether it is repeated until it succeeds, so that only a success shows that it works again.
     fn must_succeed(self) -> bool {
-        use Task::{Ageing, Announcements, Registry, Setup, Sweep, Wal, Write};
-        matches!(self, Write | Sweep | Announcements | Setup | Ageing | Registry | Wal)
+        use Task::{Ageing, Announcements, Registry, Setup, Sharing, Sweep, Wal, Write};
+        matches!(self, Write | Sweep | Announcements | Setup | Ageing | Registry | Wal | Sharing)
     }
 
     /// Time without a failure after which it works again. Writing is the same each time; a task that concerns certain

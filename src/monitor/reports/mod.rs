@@ -17,6 +17,7 @@ pub mod table;
 #[cfg(test)]
 mod tests;
 
+use super::instances::duty::Duty;
 use super::notify::notice::{Notice, ReportText};
 use super::notify::{NotifySettings, Poke};
 use super::store::{Store, StoreError};
@@ -35,7 +36,7 @@ const EVERY: Duration = Duration::from_secs(60);
 pub fn run(store: &Store, settings: &Latest<NotifySettings>, poke: &Poke, stop: &Receiver<()>) {
     let mut has_failed = false;
     loop {
-        match send_due(store, settings.get().site.as_deref(), Moment::now()) {
+        match take_turn(store, settings.get().site.as_deref(), Moment::now()) {
             Ok(0) => has_failed = false,
             Ok(_) => {
                 has_failed = false;
@@ -51,6 +52,11 @@ pub fn run(store: &Store, settings: &Latest<NotifySettings>, poke: &Poke, stop: 
             return;
         }
     }
+}
+
+/// [`send_due`], unless another monitor of the database does.
+fn take_turn(store: &Store, site: Option<&str>, now: Moment) -> Result<usize, StoreError> {
+    if store.takes_on(Duty::Reports, now)? { send_due(store, site, now) } else { Ok(0) }
 }
 
 /// Writes the reports that are due to the outbox. Returns the number of messages.

@@ -2,6 +2,7 @@
 
 use crate::clock::{Moment, Now};
 use crate::heap;
+use crate::monitor::instances::duty::Duty;
 use crate::monitor::retention::horizon::Horizon;
 use crate::monitor::store::{Store, StoreError};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
@@ -31,7 +32,8 @@ pub fn run(store: &Store, mut kept: Kept, changes: &Receiver<Kept>) {
             Ok(changed) => kept = changed,
             Err(RecvTimeoutError::Timeout) => {
                 match advanced(store, &mut horizon) {
-                    Ok(now) => tidy(store, &mut kept, changes, now),
+                    Ok(Some(now)) => tidy(store, &mut kept, changes, now),
+                    Ok(None) => {}
                     Err(error) => {
                         log::debug!("cannot remove expired rows, will try again in an hour: {error}")
                     }
@@ -45,16 +47,20 @@ pub fn run(store: &Store, mut kept: Kept, changes: &Receiver<Kept>) {
     }
 }
 
-/// The moment that retention is counted from, for now and for the next start.
-fn advanced(store: &Store, horizon: &mut Option<Horizon>) -> Result<Moment, StoreError> {
+/// The moment that retention is counted from, for now and for the next start. `None`: another monitor of the database
+/// removes the rows.
+fn advanced(store: &Store, horizon: &mut Option<Horizon>) -> Result<Option<Moment>, StoreError> {
     let now = Now::read();
+    if !store.takes_on(Duty::Pruning, now.wall)? {
+        return Ok(None);
+    }
     let horizon = match horizon {
         Some(horizon) => horizon,
         None => horizon.insert(Horizon::new(store.horizon(now.wall)?, now.monotonic)),
     };
     let moment = horizon.advance(now);
     store.set_horizon(moment)?;
-    Ok(moment)
+    Ok(Some(moment))
 }
 
 /// Batch by batch; stops where the monitor does.
@@ -62,6 +68,9 @@ fn tidy(store: &Store, kept: &mut Kept, changes: &Receiver<Kept>, now: Moment) {
     let mut prune = || -> Result<usize, StoreError> {
         let mut removed = store.forget_expired(now)? + store.prune_sessions(now)?;
         store.prune_activity(now)?;
+        if store.process().is_some() {
+            store.forget_dead_instances(now)?;
+        }
         loop {
             match store.prune(now.minus(kept.events), now.minus(kept.deliveries))? {
                 0 => return Ok(removed),

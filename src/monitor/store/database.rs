@@ -1,5 +1,6 @@
 //! The database of a monitor, whatever engine it is on.
 
+use super::changes::ChangesByOthers;
 use super::error::{OpenError, StoreError};
 use super::location::DatabaseLocation;
 #[cfg(feature = "postgres")]
@@ -26,8 +27,8 @@ enum Engine {
 }
 
 impl Store {
-    /// Opens the database to serve it: makes it where there is none, migrates an older one, and keeps other monitors away
-    /// until it is dropped.
+    /// Opens the database to serve it: makes it where there is none, and migrates an older one. A file has one monitor:
+    /// others are kept away until this is dropped.
     ///
     /// # Errors
     /// One sentence with the place and what to do; nothing was changed, or nothing but complete migrations.
@@ -38,7 +39,7 @@ impl Store {
             }
             #[cfg(feature = "postgres")]
             DatabaseLocation::Postgres(url) => {
-                PostgresDatabase::open_for_serving(url).map(Box::new).map(Engine::Postgres)
+                PostgresDatabase::open(url).map(Box::new).map(Engine::Postgres)
             }
         };
         Store::of(location, engine)
@@ -123,12 +124,23 @@ impl Store {
         }
     }
 
-    /// Whether another process has changed anything that a monitor keeps in memory since the last call.
-    pub fn changed_by_others(&self) -> Result<bool, StoreError> {
+    /// What another process has changed, of that which a monitor keeps in memory, since the last call.
+    pub fn changed_by_others(&self) -> Result<ChangesByOthers, StoreError> {
         match &self.engine {
-            Engine::Sqlite(database) => database.changed_by_others(),
+            Engine::Sqlite(database) => {
+                Ok(ChangesByOthers { settings: database.changed_by_others()?, statuses: false })
+            }
             #[cfg(feature = "postgres")]
             Engine::Postgres(database) => database.changed_by_others(),
+        }
+    }
+
+    /// The number of this process among the monitors of the database; `None`: a file, which has one monitor.
+    pub fn process(&self) -> Option<i64> {
+        match &self.engine {
+            Engine::Sqlite(_) => None,
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(database) => Some(database.process().into()),
         }
     }
 
@@ -239,13 +251,27 @@ impl Store {
     pub fn scratch() -> Scratch {
         #[cfg(feature = "postgres")]
         if let Ok(server) = std::env::var("HEARTBEAT_TESTS_DATABASE") {
-            let database = super::postgres::ScratchDatabase::new(&server);
-            let location = DatabaseLocation::Postgres(Box::new(database.url.clone()));
-            let store = Store::open_beside(&location, Moment(0)).expect("a new database");
-            let dir = tempfile::tempdir().expect("a scratch directory");
-            return Scratch { store: std::sync::Arc::new(store), dir, _database: Some(database) };
+            return Store::scratch_on(super::postgres::ScratchDatabase::new(&server));
         }
         Store::scratch_file()
+    }
+
+    /// A new database on PostgreSQL, which several stores may open; `None`: it is not installed.
+    #[cfg(feature = "postgres")]
+    pub fn scratch_on_postgres() -> Option<Scratch> {
+        let scratch = super::postgres::ScratchDatabase::anywhere().map(Store::scratch_on);
+        if scratch.is_none() {
+            eprintln!("skipped: no PostgreSQL is installed");
+        }
+        scratch
+    }
+
+    #[cfg(feature = "postgres")]
+    fn scratch_on(database: super::postgres::ScratchDatabase) -> Scratch {
+        let location = DatabaseLocation::Postgres(Box::new(database.url.clone()));
+        let store = Store::open_beside(&location, Moment(0)).expect("a new database");
+        let dir = tempfile::tempdir().expect("a scratch directory");
+        Scratch { store: std::sync::Arc::new(store), dir, _database: Some(database) }
     }
 
     /// Makes each row's change of a table fail, until [`Store::allow_changes`]: `refuse_changes("INSERT", "outbox")`.

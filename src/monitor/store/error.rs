@@ -51,12 +51,6 @@ pub enum StoreError {
     /// Another monitor serves the file; its process id, where that could be read.
     #[error("{} serves this database; stop that one first", holder(pid))]
     Held { pid: String },
-    /// PostgreSQL: another monitor serves the database.
-    #[error(
-        "the monitor on {host} serves this database, and several cannot share one yet; stop that one first, or, if it was \
-         killed, wait 15 s"
-    )]
-    Served { host: String },
     /// PostgreSQL: nothing was done.
     #[error("the database server cannot be used ({0}); the monitor tries again")]
     Unreachable(String),

@@ -3,6 +3,7 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `database` | the database of a process, whatever its engine |
+//! | `changes` | what other processes have changed |
 //! | `location` | a file or a URL |
 //! | `sql`, `value` | how the subjects run statements, whatever the engine is |
 //! | `sqlite` | SQLite: a file, the default |
@@ -11,6 +12,7 @@
 //! | `transfer` | a copy of everything into another database |
 //! | `error`, `refused` | what can be wrong, and what to do |
 
+mod changes;
 mod database;
 mod error;
 mod location;

@@ -11,7 +11,21 @@ pub(in crate::monitor) use super::value::params;
 pub use super::value::{Column, Parameter, Value};
 use rusqlite::CachedStatement;
 use std::any::type_name;
+use std::fmt::Write;
 use std::ops::{ControlFlow, Deref};
+
+/// Numbers as one value, for PostgreSQL's `unnest(CAST(?1 AS BIGINT[]))`: a statement for many rows, where SQLite runs one
+/// for each.
+pub fn array(numbers: impl Iterator<Item = i64>) -> String {
+    let mut text = String::from("{");
+    for (index, number) in numbers.enumerate() {
+        let comma = if index == 0 { "" } else { "," };
+        // Writing to a text cannot fail.
+        let _ = write!(text, "{comma}{number}");
+    }
+    text.push('}');
+    text
+}
 
 /// A consistent view of the database, to read.
 #[derive(Clone, Copy)]

@@ -49,6 +49,10 @@ const TABLES: [&str; 38] = [
     "outbox",
 ];
 
+/// Which monitors run, and what each of them does at the moment: nothing that a copy could have.
+#[cfg(test)]
+const NOT_COPIED: [&str; 2] = ["monitor_instance", "duty"];
+
 /// Columns that refer to rows of their own table, which may come later.
 const WITHIN_TABLE: [(&str, &str); 2] = [("machine", "behind"), ("recipient", "escalate_to")];
 
@@ -436,7 +440,7 @@ mod tests {
         let store = Store::scratch_file();
         let names =
             |sql: &str| store.read(|c| c.query_all(sql, &[], |row| row.get::<String>(0))).expect("names");
-        let mut known = TABLES.map(str::to_owned).to_vec();
+        let mut known: Vec<String> = TABLES.into_iter().chain(NOT_COPIED).map(str::to_owned).collect();
         known.sort();
         let all = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite~_%' ESCAPE '~' ORDER BY name";
         assert_eq!(names(all), known);

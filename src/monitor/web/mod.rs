@@ -163,7 +163,7 @@ fn dispatch(context: &PageContext, visit: &Visit<'_>, route: PageRoute) -> Resul
         }
         (PageRoute::IncidentRelease(id), Method::Post) => incidents::acknowledge(context, visit, id, true),
         (PageRoute::IncidentComment(id), Method::Post) => incidents::comment(context, visit, id),
-        (PageRoute::Settings, Method::Get) => settings::page(visit),
+        (PageRoute::Settings, Method::Get) => settings::page(context, visit),
         (PageRoute::Conditions, Method::Get) => conditions::page(context, visit),
         (PageRoute::Conditions, Method::Post) => conditions::change(context, visit),
         (PageRoute::Maintenance, Method::Get) => maintenance::page(context, visit),

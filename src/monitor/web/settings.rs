@@ -1,11 +1,13 @@
 //! `/settings`: the way to everything that can be set.
 
+use super::context::PageContext;
 use super::frame::{Frame, Section};
 use super::page::html;
 use super::refusal::PageRefusal;
 use super::visit::Visit;
 use crate::http::Response;
 use crate::monitor::accounts::visitor::Role;
+use crate::monitor::instances::words::row;
 use askama::Template;
 
 /// A line of the page.
@@ -67,13 +69,18 @@ const ENTRIES: &[SettingsEntry] = &[
 struct SettingsPage {
     frame: Frame,
     entries: Vec<&'static SettingsEntry>,
+    /// Empty where the database can have only one.
+    monitors: Vec<[String; 6]>,
 }
 
-/// `GET /settings`: what the visitor's role permits.
-pub fn page(visit: &Visit<'_>) -> Result<Response, PageRefusal> {
+/// `GET /settings`: what the visitor's role permits, and the monitors of the database.
+pub fn page(context: &PageContext, visit: &Visit<'_>) -> Result<Response, PageRefusal> {
     let entries = ENTRIES.iter().filter(|entry| visit.visitor().may(entry.needs)).collect();
-    Ok(html(
-        200,
-        &SettingsPage { frame: Frame::new(&visit.viewpoint, Section::Settings, "Settings"), entries },
-    ))
+    let store = &context.shared.store;
+    let monitors = match store.process() {
+        Some(_) => store.instances()?.iter().map(|instance| row(instance, visit.now.wall)).collect(),
+        None => Vec::new(),
+    };
+    let frame = Frame::new(&visit.viewpoint, Section::Settings, "Settings");
+    Ok(html(200, &SettingsPage { frame, entries, monitors }))
 }

@@ -28,7 +28,7 @@ fn the_token_is_alone_on_the_last_line_and_valid() {
     let first = said(&store, &words);
     let (sentence, token) = first.rsplit_once('\n').expect("two lines");
     assert_eq!(sentence, "machine 1 (barn) added; its token, shown only once:");
-    assert_eq!(store.changed_by_others(), Ok(true), "the server notices");
+    assert_eq!(store.changed_by_others().map(|changes| changes.settings), Ok(true), "the server notices");
     assert!(Registry::load(&store).expect("loaded").authenticate(token, NOW).is_ok());
     let second = said(&store, &["rotate", "barn", "--keep-old", "24h"]);
     assert!(

@@ -496,7 +496,8 @@ fn a_machine_that_was_never_seen_or_is_disabled_is_not_late() {
     rig.sql("UPDATE machine_state SET watched = FALSE WHERE machine_id = 1", &[]);
     rig.run(MINUTE * 10, &[]);
     assert_eq!((rig.status(new), rig.status(id(1))), (MachineStatus::New, MachineStatus::Online));
-    assert_eq!(rig.sweeper.returned(&rig.store, &[(id(1), rig.now), (new, rig.now)], rig.now), Ok(vec![new]));
+    let heard = rig.sweeper.returned(&rig.store, &[(id(1), rig.now), (new, rig.now)], rig.now);
+    assert_eq!(heard.map(|heard| heard.online), Ok(vec![new]));
     assert_eq!(rig.status(new), MachineStatus::Online);
     assert!(rig.announced().is_empty());
 }
@@ -597,6 +598,7 @@ fn hundred_with_late(late: i64) -> (SweepRig, LateCriteria) {
         is_doubting: true,
         batch: 25,
         is_isolated: false,
+        process: rig.store.process(),
     };
     (rig, criteria)
 }

@@ -3,8 +3,9 @@
 use super::client::TransactionKind;
 use super::link::{PostgresLink, PostgresWay};
 use super::schema;
-use super::serving::Serving;
 use super::url::PostgresUrl;
+use crate::followed_clock::ClockQuery;
+use crate::monitor::store::changes::ChangesByOthers;
 use crate::monitor::store::error::StoreError;
 use crate::monitor::store::sql::{Connection, Transaction, params};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,25 +21,20 @@ pub struct PostgresDatabase {
     process: u32,
     writer: Mutex<PostgresLink>,
     readers: Mutex<Vec<PostgresLink>>,
-    /// `None`: it is of a command.
-    serving: Mutex<Option<Serving>>,
-    /// Changes by other stores that this one knows: the sum of their numbers, see `schema.sql`.
-    seen: Mutex<i64>,
+    /// The changes by other stores that this one knows.
+    seen: Mutex<LastChanges>,
+}
+
+/// The sums of the numbers of all stores but one, see `schema.sql`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct LastChanges {
+    number: i64,
+    statuses: i64,
 }
 
 impl PostgresDatabase {
-    /// [`PostgresDatabase::open`] for the monitor that serves the database.
-    ///
-    /// # Errors
-    /// As there; and [`StoreError::Served`].
-    pub fn open_for_serving(url: &PostgresUrl) -> Result<PostgresDatabase, StoreError> {
-        let database = PostgresDatabase::open(url)?;
-        let serving = Serving::take(&mut held(&database.writer), database.process)?;
-        *held(&database.serving) = Some(serving);
-        Ok(database)
-    }
-
-    /// Connects, and makes the tables in a database that has none. Several processes may do so at the same moment.
+    /// Connects, and makes the tables in a database that has none. Several processes may do so at the same moment. From now
+    /// on the process has the time from the server.
     ///
     /// # Errors
     /// The server cannot be reached, the schema is of a later program, or what the server says.
@@ -63,14 +59,13 @@ impl PostgresDatabase {
         let mut writer = PostgresLink::new(&way);
         check(&mut writer)?;
         let seen = writer.transact(TransactionKind::Read, |connection| {
-            last_change(&Connection::of_postgres(connection), process)
+            last_changes(&Connection::of_postgres(connection), process)
         })?;
         Ok(PostgresDatabase {
             way,
             process,
             writer: Mutex::new(writer),
             readers: Mutex::new(Vec::new()),
-            serving: Mutex::new(None),
             seen: Mutex::new(seen),
         })
     }
@@ -80,7 +75,6 @@ impl PostgresDatabase {
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        held(&self.serving).as_ref().map_or(Ok(()), Serving::check)?;
         let mut writer = held(&self.writer);
         writer.transact(TransactionKind::Write, |connection| work(&Transaction::of_postgres(connection)))
     }
@@ -101,13 +95,15 @@ impl PostgresDatabase {
         done
     }
 
-    /// See [`Store::changed_by_others`](crate::monitor::store::Store::changed_by_others).
-    pub fn changed_by_others(&self) -> Result<bool, StoreError> {
-        if let Some(serving) = &mut *held(&self.serving) {
-            serving.renew(&mut held(&self.writer))?;
-        }
-        let now = self.read(|connection| last_change(connection, self.process))?;
-        Ok(std::mem::replace(&mut *held(&self.seen), now) != now)
+    /// See [`Store::changed_by_others`](crate::monitor::store::Store::changed_by_others). Reads the server's clock, too.
+    pub fn changed_by_others(&self) -> Result<ChangesByOthers, StoreError> {
+        let now = self.read(|connection| last_changes(connection, self.process))?;
+        let known = std::mem::replace(&mut *held(&self.seen), now);
+        Ok(ChangesByOthers { settings: known.number != now.number, statuses: known.statuses != now.statuses })
+    }
+
+    pub fn process(&self) -> u32 {
+        self.process
     }
 
     /// See [`Store::disk_usage`](crate::monitor::store::Store::disk_usage).
@@ -118,18 +114,16 @@ impl PostgresDatabase {
     }
 }
 
-impl Drop for PostgresDatabase {
-    fn drop(&mut self) {
-        if let Some(serving) = &*held(&self.serving) {
-            serving.release(&mut held(&self.writer));
-        }
-    }
-}
-
-/// The sum of the numbers of all stores but `process`.
-fn last_change(connection: &Connection<'_>, process: u32) -> Result<i64, StoreError> {
-    let sql = "SELECT CAST(coalesce(sum(number), 0) AS BIGINT) FROM last_change WHERE process <> ?1";
-    connection.query_row(sql, params![process], |row| row.get(0))
+/// Of all stores but `process`.
+fn last_changes(connection: &Connection<'_>, process: u32) -> Result<LastChanges, StoreError> {
+    let sql = "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT),
+                      CAST(coalesce(sum(number), 0) AS BIGINT), CAST(coalesce(sum(statuses), 0) AS BIGINT)
+               FROM last_change WHERE process <> ?1";
+    let clock = ClockQuery::send();
+    connection.query_row(sql, params![process], |row| {
+        clock.receive(row.get(0)?);
+        Ok(LastChanges { number: row.get(1)?, statuses: row.get(2)? })
+    })
 }
 
 /// Ignores poisoning: the transaction of a thread that panicked was rolled back.

@@ -4,7 +4,6 @@
 //! |---|---|
 //! | `database` | the connections of a process |
 //! | `schema` | the tables |
-//! | `serving` | one monitor at a time |
 //! | `link` | a connection that is made again after it was lost |
 //! | `client` | calls that end: the only file that knows the client's library |
 //! | `url` | where a database is |
@@ -21,7 +20,6 @@ mod placeholders;
 mod schema;
 #[cfg(test)]
 mod scratch;
-mod serving;
 #[cfg(test)]
 mod tests;
 pub mod url;

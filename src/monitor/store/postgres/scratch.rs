@@ -1,15 +1,18 @@
 //! Databases for tests, on a server that runs already.
 
 use super::client::PostgresConnection;
+use super::cluster::{self, Cluster};
 use super::database::PostgresDatabase;
 use super::url::PostgresUrl;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// A database, removed with this.
 pub struct ScratchDatabase {
     pub url: PostgresUrl,
     server: PostgresUrl,
+    /// That runs while this lives.
+    _cluster: Option<Arc<Cluster>>,
 }
 
 impl ScratchDatabase {
@@ -20,7 +23,19 @@ impl ScratchDatabase {
         let template = template(&server);
         let (process, number) = (std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         let url = create(&server, &format!("test_{process}_{number}"), &format!("TEMPLATE {template}"));
-        ScratchDatabase { url, server }
+        ScratchDatabase { url, server, _cluster: None }
+    }
+
+    /// On the server that `HEARTBEAT_TESTS_DATABASE` names, otherwise on one that the tests start; `None`: no PostgreSQL is
+    /// installed.
+    pub fn anywhere() -> Option<ScratchDatabase> {
+        if let Ok(server) = std::env::var("HEARTBEAT_TESTS_DATABASE") {
+            return Some(ScratchDatabase::new(&server));
+        }
+        let cluster = cluster::shared()?;
+        let server = cluster.url(&cluster.database(), "sslmode=disable");
+        let database = create(&server, &format!("scratch_{}", fastrand::u32(..)), "");
+        Some(ScratchDatabase { url: database, server, _cluster: Some(cluster) })
     }
 }
 

@@ -37,6 +37,7 @@ pub const MIGRATIONS: &[&str] = &[
     include_str!("migrations/021_reports.sql"),
     include_str!("migrations/022_behind.sql"),
     include_str!("migrations/023_maintenance_plan.sql"),
+    include_str!("migrations/024_several_monitors.sql"),
 ];
 
 /// Copies that are kept; the oldest are removed.

@@ -1,14 +1,16 @@
 //! The search for a Telegram chat: the page shows a code, and the chat in which the bot receives it becomes the channel.
 
 use super::channel_form::{FormOf, entered_options, refused};
+use crate::clock::Moment;
 use crate::http::Response;
 use crate::monitor::accounts::visitor::Role;
+use crate::monitor::instances::duty::Duty;
 use crate::monitor::notify::channel::ChannelKind;
 use crate::monitor::notify::channels::NewChannel;
 use crate::monitor::notify::chat_search::{ChatSearch, SearchId, SearchState, WantedChannel};
 use crate::monitor::notify::kinds::descriptor;
 use crate::monitor::notify::telegram::{FoundChat, TOPIC, is_bot_token};
-use crate::monitor::store::Refused;
+use crate::monitor::store::{Refused, Store};
 use crate::monitor::web::context::PageContext;
 use crate::monitor::web::form::Form;
 use crate::monitor::web::frame::{Frame, Section};
@@ -35,13 +37,25 @@ pub fn start(context: &PageContext, visit: &Visit<'_>) -> Result<Response, PageR
     visit.require(Role::Owner)?;
     let form = Form::of_body(visit.request)?;
     let recipient = form.text("recipient");
-    let started = wanted(&form)
-        .and_then(|wanted| context.chats.start(wanted, &context.notify.get(), visit.now.monotonic));
+    let started = wanted(&form).and_then(|wanted| {
+        poll_here(&context.shared.store, wanted.token, visit.now.wall)?;
+        context.chats.start(wanted, &context.notify.get(), visit.now.monotonic)
+    });
     match started {
         Ok(id) => Ok(see_other(format!("chats/{id}"))),
         Err(problem) => {
             refused(visit, FormOf::New { recipient, kind: ChannelKind::Telegram }, &form, problem)
         }
+    }
+}
+
+/// Telegram gives a bot's messages to one program only.
+fn poll_here(store: &Store, token: &str, now: Moment) -> Result<(), Refused> {
+    match store.takes_on(Duty::of_bot(token), now)? {
+        true => Ok(()),
+        false => Err(Refused::because(
+            "another monitor of this database waits for messages to this bot; open its page instead, or try again in a minute",
+        )),
     }
 }
 

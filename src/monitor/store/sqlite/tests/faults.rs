@@ -66,7 +66,7 @@ fn a_full_disk_is_reported_loses_nothing_acknowledged_and_ends_with_its_cause() 
         assert_eq!(error, StoreError::Full);
         assert!(error.to_string().contains("free some space, and the monitor continues without a restart"));
         assert_eq!(count(&store), acknowledged, "it is still read");
-        assert_eq!(store.changed_by_others(), Ok(false));
+        assert_eq!(store.changed_by_others().map(|changes| changes.settings), Ok(false));
         for _ in 0..3 {
             assert_eq!(add(&store, &"y".repeat(100_000)), Err(StoreError::Full));
         }
@@ -255,8 +255,8 @@ fn random_bytes_in_random_places_bring_an_error_and_nothing_worse() {
             let _ = fs::remove_file(dir.path().join(name));
         }
     }
-    // Bytes inside a name or a free page are no visible damage.
-    assert!(errors >= 100, "{errors} of 200");
+    // Bytes inside a name, a free page or an empty table are no visible damage.
+    assert!(errors >= 80, "{errors} of 200");
 }
 
 #[test]
@@ -304,7 +304,11 @@ fn a_log_that_is_removed_under_a_running_store_is_noticed_and_loses_nothing() {
         assert_eq!(store.renew_removed_wal(), Ok(true), "{name}");
         assert_eq!(store.renew_removed_wal(), Ok(false), "{name}");
         assert!(log.exists(), "{name}");
-        assert_eq!(store.changed_by_others(), Ok(true), "what others wrote meanwhile is read again");
+        assert_eq!(
+            store.changed_by_others().map(|changes| changes.settings),
+            Ok(true),
+            "what others wrote meanwhile is read again"
+        );
     }
     add(&store, "after").expect("written");
     assert_eq!(store.check().expect("checked").problems, Vec::<String>::new());

@@ -232,6 +232,8 @@ const PAGES: &str =
 const MQTT_VERSION: usize = 17;
 /// The version that has the table `recipient_report`.
 const REPORTS_VERSION: usize = 21;
+/// The version that has the table `maintenance_plan`.
+const PLANS_VERSION: usize = 23;
 
 /// A database of version `version` with rows in every table, as it is after the migrations from version 1.
 fn released(path: &Path, version: usize) -> Store {
@@ -263,6 +265,11 @@ fn released(path: &Path, version: usize) -> Store {
     if version >= REPORTS_VERSION {
         let report = "INSERT INTO recipient_report SELECT min(id), 'weekly', 9 FROM recipient";
         store.write(|tx| tx.execute_batch(report)).expect("a row");
+    }
+    if version >= PLANS_VERSION {
+        let plan = "INSERT INTO maintenance_plan (group_name, days, from_min, to_min, time_zone, utc_offset, created_at)
+                    VALUES ('farm', 1, 60, 120, 'Europe/Berlin', 60, 9)";
+        store.write(|tx| tx.execute_batch(plan)).expect("a row");
     }
     for (table, rows) in rows(&store, &columns(&store)) {
         assert!(!rows.is_empty(), "{table} has no row in version {version}");

@@ -1,0 +1,23 @@
+//! What the recorder of one of several monitors keeps.
+
+use crate::clock::Moment;
+use crate::monitor::instances::member::Member;
+use crate::monitor::store::Store;
+use std::time::Instant;
+
+/// A recorder among those of its database.
+#[derive(Debug)]
+pub struct Membership {
+    pub process: i64,
+    pub member: Member,
+    /// Changes of status are read since then.
+    pub statuses_read: Moment,
+    pub seen_written: Option<Instant>,
+}
+
+impl Membership {
+    pub fn of(store: &Store, now: Moment) -> Option<Membership> {
+        let member = Member::of(store, now)?;
+        Some(Membership { process: store.process()?, member, statuses_read: now, seen_written: None })
+    }
+}
