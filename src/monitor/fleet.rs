@@ -126,8 +126,8 @@ pub struct LatestBeat {
     pub seen: Moment,
     pub interval: Option<Duration>,
     pub sample: Sample,
-    /// JSON as it was sent; `None` if it was longer than [`MAX_PAYLOAD`], and before the first beat since the monitor
-    /// started.
+    /// JSON as it was sent; `None` if it was longer than [`MAX_PAYLOAD`], before the first beat since the monitor started, and
+    /// if the caller knows it.
     pub payload: Option<String>,
     /// When `payload` was received.
     pub payload_at: Option<Moment>,
@@ -255,11 +255,17 @@ impl Fleet {
     }
 
     pub fn newest(&self, machine: MachineId) -> Option<LatestBeat> {
+        self.newest_beside(machine, None)
+    }
+
+    /// [`Fleet::newest`], without a copy of the payload if the caller knows it: the one received at `known`.
+    pub fn newest_beside(&self, machine: MachineId, known: Option<Moment>) -> Option<LatestBeat> {
         let shard = self.shard(machine);
         let slot = shard.slots.get(&machine)?;
-        let MachineSlot { interval, sample, .. } = *slot;
-        let (seen, payload_at) = (slot.seen?, slot.payload_at);
-        Some(LatestBeat { seen, interval, sample, payload: slot.payload(), payload_at })
+        let MachineSlot { interval, sample, payload_at, .. } = *slot;
+        let is_known = known.is_some() && known == payload_at;
+        let payload = if is_known { None } else { slot.payload() };
+        Some(LatestBeat { seen: slot.seen?, interval, sample, payload, payload_at })
     }
 
     /// The time of the last beat of `machine`.

@@ -86,15 +86,20 @@ impl Headline {
 impl Board {
     /// What is wrong with one machine.
     pub fn of_machine(machine: &MachineView, view: &FleetView, viewpoint: &Viewpoint) -> Board {
-        let problems = problems(std::iter::once(machine), &view.notified, &viewpoint.clock, viewpoint.now);
-        let can_act = viewpoint.visitor.may(Role::Operator);
-        Board { root: viewpoint.root, can_act, problems, more: 0 }
+        Board::with(std::iter::once(machine), view, viewpoint)
     }
 
     pub fn of(view: &FleetView, viewpoint: &Viewpoint) -> Board {
-        let mut problems = problems(view.visible(viewpoint), &view.notified, &viewpoint.clock, viewpoint.now);
-        let more = problems.len().saturating_sub(MOST_PROBLEMS);
-        problems.truncate(MOST_PROBLEMS);
+        Board::with(view.visible(viewpoint), view, viewpoint)
+    }
+
+    fn with<'a>(
+        machines: impl Iterator<Item = &'a MachineView>,
+        view: &FleetView,
+        viewpoint: &Viewpoint,
+    ) -> Board {
+        let (problems, more) =
+            problems(machines, MOST_PROBLEMS, &view.notified, &viewpoint.clock, viewpoint.now);
         let can_act = viewpoint.visitor.may(Role::Operator);
         Board { root: viewpoint.root, can_act, problems, more }
     }

@@ -1,5 +1,6 @@
-//! Facts that no longer change, so that a look at the fleet need not read them from the database: the outages of the week before
-//! the last day, and the last payload of a machine that has sent nothing since the monitor's start.
+//! Facts that no longer change, so that a look at the fleet need not read them again: the outages of the week before the last
+//! day, the last payload of a machine that has sent nothing since the monitor's start, and payloads that were parsed for an
+//! earlier look.
 
 use super::reported::Reported;
 use crate::clock::Moment;
@@ -7,6 +8,7 @@ use crate::monitor::incidents::recent::EndedOutage;
 use crate::monitor::machine::MachineId;
 use crate::monitor::store::{Store, StoreError};
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The bar shows a day: incidents that ended within it are read at each look.
@@ -22,8 +24,10 @@ pub struct FleetPast {
     outages: HashMap<MachineId, Vec<EndedOutage>>,
     /// They ended before this moment; `None`: not read yet.
     until: Option<Moment>,
-    /// `None`: not read yet.
-    reported: Option<HashMap<MachineId, Reported>>,
+    /// From before the monitor's start; `None`: not read yet.
+    reported: Option<HashMap<MachineId, Arc<Reported>>>,
+    /// The newest payloads, and when they were received: looks follow each other faster than the beats of a machine.
+    parsed: HashMap<MachineId, (Moment, Arc<Reported>)>,
 }
 
 impl FleetPast {
@@ -31,7 +35,9 @@ impl FleetPast {
     pub fn refresh(&mut self, store: &Store, now: Moment) -> Result<Moment, StoreError> {
         if self.reported.is_none() {
             let mut reported = HashMap::new();
-            store.each_latest(|machine, payload| _ = reported.insert(machine, Reported::parse(payload)))?;
+            store.each_latest(|machine, payload| {
+                reported.insert(machine, Arc::new(Reported::parse(payload)));
+            })?;
             self.reported = Some(reported);
         }
         let day = now.minus(DAY);
@@ -53,8 +59,31 @@ impl FleetPast {
     }
 
     /// What the last payload of `machine` before the monitor's start said.
-    pub fn reported(&self, machine: MachineId) -> Reported {
+    pub fn reported(&self, machine: MachineId) -> Arc<Reported> {
         self.reported.as_ref().and_then(|reported| reported.get(&machine)).cloned().unwrap_or_default()
+    }
+
+    /// When the payload of `machine` was received that was parsed last.
+    pub fn parsed_at(&self, machine: MachineId) -> Option<Moment> {
+        self.parsed.get(&machine).map(|(at, _)| *at)
+    }
+
+    /// What the payload of `machine` says that was received at `at`; `payload` is not read if it is the one of
+    /// [`FleetPast::parsed_at`].
+    pub fn parse(&mut self, machine: MachineId, at: Moment, payload: Option<&str>) -> Arc<Reported> {
+        if let Some((_, reported)) = self.parsed.get(&machine).filter(|(known, _)| *known == at) {
+            return reported.clone();
+        }
+        let reported = Arc::new(payload.map(Reported::parse).unwrap_or_default());
+        self.parsed.insert(machine, (at, reported.clone()));
+        reported
+    }
+
+    /// Bounds the memory once machines were removed: `machines` is the number of those that are left.
+    pub fn forget_removed(&mut self, machines: usize) {
+        if self.parsed.len() > machines {
+            self.parsed.clear();
+        }
     }
 }
 
@@ -123,6 +152,24 @@ mod tests {
         store.write(|tx| tx.execute_batch(row)).expect("a row");
         past.refresh(&store, NOW).expect("read");
         assert_eq!(past.reported(MachineId(1)).uplink.as_deref(), Some("wlan1"));
-        assert_eq!(past.reported(MachineId(2)), Reported::default());
+        assert_eq!(*past.reported(MachineId(2)), Reported::default());
+    }
+
+    #[test]
+    fn a_payload_is_parsed_once_and_forgotten_with_its_machine() {
+        let mut past = FleetPast::default();
+        let uplink = |past: &mut FleetPast, at, payload| {
+            past.parse(MachineId(1), Moment(at), payload).uplink.clone().unwrap_or_default()
+        };
+        assert_eq!(past.parsed_at(MachineId(1)), None);
+        assert_eq!(uplink(&mut past, 7, Some(r#"{"connection":{"active":"wlan1"}}"#)), "wlan1");
+        assert_eq!(past.parsed_at(MachineId(1)), Some(Moment(7)));
+        assert_eq!(uplink(&mut past, 7, None), "wlan1", "known");
+        assert_eq!(uplink(&mut past, 8, Some(r#"{"connection":{"active":"eth0"}}"#)), "eth0");
+        assert_eq!(uplink(&mut past, 9, None), "", "too long to be kept");
+        past.forget_removed(1);
+        assert_eq!(past.parsed_at(MachineId(1)), Some(Moment(9)));
+        past.forget_removed(0);
+        assert_eq!(past.parsed_at(MachineId(1)), None);
     }
 }

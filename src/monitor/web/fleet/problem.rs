@@ -32,18 +32,21 @@ pub struct Problem {
     pub incident: Option<i64>,
 }
 
-/// One problem for each machine that needs a person, the worst and oldest first.
+/// One problem for each machine that needs a person, the worst and oldest first; at most `most`, and the number of the others.
 pub fn problems<'a>(
     machines: impl Iterator<Item = &'a MachineView>,
+    most: usize,
     notified: &HashMap<i64, Vec<OpenNotification>>,
     clock: &Clock,
     now: Moment,
-) -> Vec<Problem> {
+) -> (Vec<Problem>, usize) {
     let mut machines: Vec<&MachineView> =
         machines.filter(|machine| machine.health().needs_a_person()).collect();
     let begin = |machine: &MachineView| machine.incidents.first().map_or(now, |incident| incident.since);
     machines.sort_by_key(|machine| (std::cmp::Reverse(machine.health()), begin(machine), machine.machine.id));
-    machines.into_iter().map(|machine| problem(machine, notified, clock, now)).collect()
+    let more = machines.len().saturating_sub(most);
+    machines.truncate(most);
+    (machines.into_iter().map(|machine| problem(machine, notified, clock, now)).collect(), more)
 }
 
 fn problem(

@@ -214,7 +214,7 @@ mod tests {
             seen: Some(Moment(0)),
             interval: None,
             sample,
-            reported: Reported::default(),
+            reported: Reported::default().into(),
             is_reported_past: false,
             incidents: Vec::new(),
             day: Vec::new(),

@@ -18,6 +18,7 @@ use crate::monitor::web::severity::{MachineHealth, severity};
 use crate::monitor::web::viewpoint::Viewpoint;
 use crate::monitor::zone::Clock;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A beat may be this many intervals late before the page counts the silence.
@@ -42,7 +43,7 @@ pub struct MachineView {
     pub seen: Option<Moment>,
     pub interval: Option<Duration>,
     pub sample: Sample,
-    pub reported: Reported,
+    pub reported: Arc<Reported>,
     /// `reported` is from before the monitor's start.
     pub is_reported_past: bool,
     /// Open ones, oldest first.
@@ -77,12 +78,9 @@ impl FleetView {
             let recent = recent.remove(&machine.id).unwrap_or_default();
             MachineView::new(shared, past, machine, incidents, &recent, now)
         });
-        Ok(FleetView {
-            at: now,
-            machines: machines.collect(),
-            notified,
-            has_channel: store.has_enabled_channel()?,
-        })
+        let machines: Vec<MachineView> = machines.collect();
+        past.forget_removed(machines.len());
+        Ok(FleetView { at: now, machines, notified, has_channel: store.has_enabled_channel()? })
     }
 
     /// The machines within a visitor's scope.
@@ -102,7 +100,7 @@ fn by_machine<T>(records: Vec<T>, machine: impl Fn(&T) -> MachineId) -> HashMap<
 impl MachineView {
     fn new(
         shared: &RecorderContext,
-        past: &FleetPast,
+        past: &mut FleetPast,
         machine: Machine,
         incidents: Vec<IncidentRecord>,
         recent: &[RecentIncident],
@@ -112,20 +110,20 @@ impl MachineView {
         let outages = outages.map(|outage| (outage.since, outage.ended));
         let outages = outages.chain(past.outages(machine.id)).collect();
         let day = day_runs(machine.created_at, recent, now);
-        let newest = shared.fleet.newest(machine.id);
+        let newest = shared.fleet.newest_beside(machine.id, past.parsed_at(machine.id));
         let seen = newest.as_ref().map(|newest| newest.seen).or(machine.last_seen);
-        let is_reported_past = newest.as_ref().is_none_or(|newest| newest.payload_at.is_none());
+        let payload_at = newest.as_ref().and_then(|newest| newest.payload_at);
         let payload = newest.as_ref().and_then(|newest| newest.payload.as_deref());
-        let reported = match is_reported_past {
-            true => past.reported(machine.id),
-            false => payload.map(Reported::parse).unwrap_or_default(),
+        let reported = match payload_at {
+            Some(at) => past.parse(machine.id, at, payload),
+            None => past.reported(machine.id),
         };
         MachineView {
             seen,
             interval: newest.as_ref().and_then(|newest| newest.interval),
             sample: newest.as_ref().map(|newest| newest.sample).unwrap_or_default(),
             reported,
-            is_reported_past,
+            is_reported_past: payload_at.is_none(),
             machine,
             incidents,
             day,
