@@ -1,5 +1,5 @@
 //! Limits of attempts: a number at once, and one more after each interval. Memory is bounded: a limit has a fixed number of
-//! slots, and keys whose keyed hashes name the same slot share it.
+//! slots, and keys whose keyed hashes name the same slot share it. Its first attempt allocates them.
 
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::net::IpAddr;
@@ -66,14 +66,14 @@ pub struct Slots {
     rate: Rate,
     start: Instant,
     keys: RandomState,
-    /// For each slot, the time at which all its attempts are possible again, in milliseconds since the start.
+    /// For each slot, the time at which all its attempts are possible again, in milliseconds since the start. Empty before the
+    /// first attempt.
     full_at: Box<[u64]>,
 }
 
 impl Slots {
     pub fn new(rate: Rate, now: Instant) -> Slots {
-        let full_at = vec![0; SLOTS].into_boxed_slice();
-        Slots { rate, start: now, keys: RandomState::new(), full_at }
+        Slots { rate, start: now, keys: RandomState::new(), full_at: Box::default() }
     }
 
     /// The slot of a key.
@@ -98,6 +98,9 @@ impl Slots {
     }
 
     pub fn count(&mut self, slot: usize, now: Instant) {
+        if self.full_at.is_empty() {
+            self.full_at = vec![0; SLOTS].into_boxed_slice();
+        }
         let (interval, elapsed) = (self.interval(), self.elapsed(now));
         if let Some(full_at) = self.full_at.get_mut(slot) {
             *full_at = (*full_at).max(elapsed) + interval;
