@@ -1,15 +1,15 @@
 //! The monitor's own metrics.
 
 use super::context::ApiContext;
+use super::database_metrics::shared_database;
 use super::lists::STATUSES;
-use crate::clock::{Moment, Now};
+use crate::clock::Now;
 use crate::exposition::Exposition;
 use crate::http;
 use crate::monitor::api::figures::StoredFigures;
 use crate::monitor::conditions::catalogue::CATALOGUE;
 use crate::monitor::health::Health;
 use crate::monitor::ingest::counters::{IngestCounters, IngestFormat};
-use crate::monitor::instances::table::Instance;
 use crate::monitor::mqtt::counters::MqttCounts;
 use crate::monitor::notify::couriers::DeliveryCounts;
 use crate::monitor::notify::delivery_state::DeliveryState;
@@ -52,7 +52,7 @@ pub fn text(context: &ApiContext, now: Now) -> String {
         mqtt(&mut text, &counts);
     }
     front(&mut text, &context.counters);
-    instances(&mut text, context, now.wall);
+    shared_database(&mut text, &context.shared.store, now.wall);
     if let Ok(figures) = &figures {
         fleet(&mut text, figures);
         incidents(&mut text, &figures.incidents);
@@ -83,42 +83,6 @@ fn health(text: &mut Exposition, health: &Health, now: Instant) {
         "table",
         &damaged,
     );
-}
-
-/// The monitors of a database that can have several.
-fn instances(text: &mut Exposition, context: &ApiContext, now: Moment) {
-    let store = &context.shared.store;
-    if store.process().is_none() {
-        return;
-    }
-    let Ok(instances) = store.instances() else { return };
-    type Figure = fn(&Instance, Moment) -> f64;
-    let families: [(&str, &str, Figure); 3] = [
-        (
-            "heartbeat_monitor_instance_alive",
-            "1 if this monitor of the database is alive.",
-            |instance, now| {
-                if instance.is_alive(now) { 1.0 } else { 0.0 }
-            },
-        ),
-        (
-            "heartbeat_monitor_instance_clock_difference_seconds",
-            "Its own clock minus the database's.",
-            |instance, _| instance.clock_difference as f64 / 1000.0,
-        ),
-        (
-            "heartbeat_monitor_instance_heartbeats",
-            "Heartbeats a second that it received last.",
-            |instance, _| instance.heartbeats,
-        ),
-    ];
-    for (name, help, figure) in families {
-        text.family(name, help, "gauge");
-        for instance in &instances {
-            let process = instance.process.to_string();
-            text.sample(name, &[("host", &instance.host), ("process", &process)], figure(instance, now));
-        }
-    }
 }
 
 fn fleet(text: &mut Exposition, figures: &StoredFigures) {

@@ -8,16 +8,16 @@
 //! | `access` | who may read |
 //! | `query` | strict parsing of query strings |
 //! | `lists`, `history`, `cameras` | machines, events, deliveries, history and availability of cameras as JSON |
-//! | `metrics` | metrics in the Prometheus text format |
-//! | `lists`, `history` | machines, events, deliveries and history as JSON |
 //! | `incidents` | incidents and the catalogue of conditions as JSON |
 //! | `metrics`, `figures` | metrics in the Prometheus text format; what they read from the database |
 //! | `machine_metrics` | metrics of each machine and camera |
+//! | `database_metrics` | metrics of a database that several monitors share |
 //! | `context`, `refusal` | what responses are made from; refused requests |
 
 mod access;
 mod cameras;
 mod context;
+mod database_metrics;
 mod figures;
 mod history;
 mod incidents;

@@ -2,6 +2,7 @@
 
 use super::changes::ChangesByOthers;
 use super::error::{OpenError, StoreError};
+use super::figures::ServerFigures;
 use super::location::DatabaseLocation;
 #[cfg(feature = "postgres")]
 use super::postgres::PostgresDatabase;
@@ -160,6 +161,15 @@ impl Store {
             Engine::Sqlite(database) => Ok(database.disk_usage()),
             #[cfg(feature = "postgres")]
             Engine::Postgres(database) => database.disk_usage(),
+        }
+    }
+
+    /// What a database server says of its upkeep; `None`: a file.
+    pub fn server_figures(&self) -> Result<Option<ServerFigures>, StoreError> {
+        match &self.engine {
+            Engine::Sqlite(_) => Ok(None),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(database) => database.figures().map(Some),
         }
     }
 

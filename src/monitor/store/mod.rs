@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `database` | the database of a process, whatever its engine |
 //! | `changes` | what other processes have changed |
+//! | `figures` | what a database server says of its upkeep |
 //! | `location` | a file or a URL |
 //! | `sql`, `value` | how the subjects run statements, whatever the engine is |
 //! | `sqlite` | SQLite: a file, the default |
@@ -15,6 +16,7 @@
 mod changes;
 mod database;
 mod error;
+pub mod figures;
 mod location;
 pub mod page;
 #[cfg(feature = "postgres")]

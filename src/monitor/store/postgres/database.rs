@@ -1,12 +1,14 @@
 //! The connections of a process to a PostgreSQL server: one that writes, several that read.
 
 use super::client::TransactionKind;
+use super::figures;
 use super::link::{PostgresLink, PostgresWay};
 use super::schema;
 use super::url::PostgresUrl;
 use crate::followed_clock::ClockQuery;
 use crate::monitor::store::changes::ChangesByOthers;
 use crate::monitor::store::error::StoreError;
+use crate::monitor::store::figures::ServerFigures;
 use crate::monitor::store::sql::{Connection, Transaction, params};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -100,6 +102,11 @@ impl PostgresDatabase {
         let now = self.read(|connection| last_changes(connection, self.process))?;
         let known = std::mem::replace(&mut *held(&self.seen), now);
         Ok(ChangesByOthers { settings: known.number != now.number, statuses: known.statuses != now.statuses })
+    }
+
+    /// See [`Store::server_figures`](crate::monitor::store::Store::server_figures).
+    pub fn figures(&self) -> Result<ServerFigures, StoreError> {
+        self.read(figures::read)
     }
 
     pub fn process(&self) -> u32 {

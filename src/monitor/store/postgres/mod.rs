@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `database` | the connections of a process |
 //! | `schema` | the tables |
+//! | `figures` | what the server says of its upkeep |
 //! | `link` | a connection that is made again after it was lost |
 //! | `client` | calls that end: the only file that knows the client's library |
 //! | `url` | where a database is |
@@ -15,6 +16,7 @@ pub mod client;
 #[cfg(test)]
 mod cluster;
 mod database;
+mod figures;
 mod link;
 mod placeholders;
 mod schema;
