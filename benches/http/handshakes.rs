@@ -117,20 +117,13 @@ impl Connected {
         }
         let is_stopped = Arc::new(AtomicBool::new(false));
         let stop = is_stopped.clone();
+        let mut stream = rustls::StreamOwned::new(tls, socket);
+        // Before its first request it is one of those that connect, and may be closed with them.
+        exchange(&mut stream)?;
         let thread = thread::spawn(move || {
-            let (request, mut waits) = (request(), Vec::new());
-            let mut stream = rustls::StreamOwned::new(tls, socket);
+            let mut waits = Vec::new();
             while !stop.load(Ordering::Relaxed) {
-                let begin = Instant::now();
-                let mut read = Vec::new();
-                stream.write_all(&request).expect("sent");
-                while answer(&mut read).is_none() {
-                    let mut buffer = [0; 1024];
-                    let bytes = stream.read(&mut buffer).expect("an answer");
-                    assert!(bytes > 0, "a connected device is not cut");
-                    read.extend_from_slice(&buffer[..bytes]);
-                }
-                waits.push(begin.elapsed());
+                waits.push(exchange(&mut stream).expect("a connected device is served"));
                 thread::sleep(PAUSE);
             }
             waits
@@ -142,6 +135,21 @@ impl Connected {
         self.is_stopped.store(true, Ordering::Relaxed);
         self.thread.join().unwrap_or_default()
     }
+}
+
+/// Sends a heartbeat and waits for its answer; the time that took.
+fn exchange(stream: &mut (impl Read + Write)) -> Outcome<Duration> {
+    let begin = Instant::now();
+    let mut read = Vec::new();
+    stream.write_all(&request()).map_err(|error| format!("send: {error}"))?;
+    while answer(&mut read).is_none() {
+        let mut buffer = [0; 1024];
+        match stream.read(&mut buffer).map_err(|error| format!("receive: {error}"))? {
+            0 => return Err("a connected device was cut".into()),
+            bytes => read.extend_from_slice(&buffer[..bytes]),
+        }
+    }
+    Ok(begin.elapsed())
 }
 
 /// The devices that reconnect, on one thread.
