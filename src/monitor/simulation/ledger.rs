@@ -73,6 +73,8 @@ pub struct Verdict {
     /// Messages that are as they should be.
     pub offline: usize,
     pub online: usize,
+    /// Messages that have not come and are not due yet.
+    pub pending: usize,
     /// Deliveries with a known id.
     pub repeated: usize,
     /// From the earliest possible moment to the message, the longest.
@@ -219,16 +221,19 @@ impl Verdict {
         deadlines: &AlertDeadlines,
         end: Duration,
     ) {
-        let mut fault = |about| {
+        let online_by = outage.acknowledged.map(|acknowledged| acknowledged + deadlines.slack);
+        let messages = [
+            (AlertKind::Offline, announced.offline, Some(deadlines.offline_by(outage))),
+            (AlertKind::Online, announced.online, online_by),
+        ];
+        for (about, message, by) in messages {
+            let Some(by) = by.filter(|_| message.is_none()) else { continue };
+            if by > end {
+                self.pending += 1;
+                continue;
+            }
             let (kind, machine) = (FaultKind::Missing, outage.machine);
             self.faults.push(AlertFault { kind, machine, about, details: shown(outage) });
-        };
-        if announced.offline.is_none() && deadlines.offline_by(outage) <= end {
-            fault(AlertKind::Offline);
-        }
-        let is_due = outage.acknowledged.is_some_and(|acknowledged| acknowledged + deadlines.slack <= end);
-        if announced.online.is_none() && is_due {
-            fault(AlertKind::Online);
         }
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 pub struct Report {
     /// From the first counted request to the last response.
     pub length: Duration,
-    /// Heartbeats that were sent at an interval, each attempt counted.
+    /// Requests, each attempt counted.
     pub sent: u64,
     /// All requests, with those before the measurement.
     pub requests: u64,

@@ -114,6 +114,7 @@ fn alerts(figures: &mut Figures, verdict: &Verdict, record: &AlertRecord) {
     ] {
         figures.add(name, verdict.count(kind), "messages");
     }
+    figures.add("pending", verdict.pending, "messages");
     figures.add("repeated_deliveries", verdict.repeated, "messages");
     figures.add("other_messages", record.others, "messages");
     figures.add("refused_messages", record.refused, "messages");

@@ -26,6 +26,8 @@ const MACHINES_A_SECOND: u32 = 1000;
 const NOTICED: Duration = Duration::from_secs(2);
 /// Descriptors for everything but the machines' connections.
 const RESERVE: u64 = 64;
+/// For the last message, which hardly ever takes the whole slack.
+const LAST_MESSAGE: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(200);
 
 /// A simulation that can begin.
@@ -53,7 +55,10 @@ impl FleetSetup<'_> {
             machines: command.machines as usize,
             shortest: deadlines.shortest_outage(),
             // The last one ends a heartbeat and a message before the end.
-            window: command.duration.0.saturating_sub(command.interval.0 * 2 + command.slack.0 * 2),
+            window: command
+                .duration
+                .0
+                .saturating_sub(command.interval.0 * 2 + command.slack.0.min(LAST_MESSAGE)),
         };
         // Each of several simulations has outages of its own.
         let seed = command.seed.wrapping_add(u64::from(command.first) << 32);

@@ -147,6 +147,8 @@ fn another_outage_of_the_same_machine_has_messages_of_its_own() {
 fn a_message_is_not_missing_before_its_deadline() {
     let begun = CausedOutage { resumed: None, acknowledged: None, ..outage(1) };
     assert_eq!(faults_of(&[begun], &[], at(15.4)), Vec::<String>::new());
+    assert_eq!(judge(&[begun], &[], &DEADLINES, at(15.4)).pending, 1);
+    assert_eq!(judge(&[outage(1)], &[offline(1, 14.0)], &DEADLINES, at(21.0)).pending, 1);
     assert_eq!(faults_of(&[begun], &[], at(15.5)), ["missing simulated-1 offline"]);
     let resumed = CausedOutage { acknowledged: None, ..outage(1) };
     assert_eq!(faults_of(&[resumed], &[offline(1, 14.0)], END), Vec::<String>::new());
