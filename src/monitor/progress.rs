@@ -46,6 +46,11 @@ impl Progress {
         }
     }
 
+    /// What failed did so for a reason that is over.
+    pub fn start_anew(&self) {
+        *self.state() = ProgressState::default();
+    }
+
     /// Grows with each success: work that does not even start makes no progress either.
     pub fn successes(&self) -> u64 {
         self.successes.load(Ordering::Relaxed)

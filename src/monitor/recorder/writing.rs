@@ -68,6 +68,8 @@ impl Recorder {
         if !self.shared.pulse.is_fresh(now.monotonic) {
             // Heartbeats were refused meanwhile, so silence in that time does not count.
             self.sweeper.ingest_was_down(now.wall);
+            // Machines whose return could not be recorded then may be heard by other monitors now.
+            self.shared.pulse.returns.start_anew();
         }
         self.shared.pulse.flushed(now.monotonic);
     }
