@@ -7,6 +7,7 @@ pub mod activity;
 mod beats;
 mod conditions;
 mod devices;
+mod elsewhere;
 mod minute;
 mod refusals;
 mod servers;
@@ -25,6 +26,7 @@ use crate::monitor::machine::{DeviceServer, MachineId};
 use activity::{BeatLog, Mark, REASONS};
 pub use devices::SharedToken;
 use devices::{Devices, hardware_id};
+use elsewhere::LAG;
 use minute::Minute;
 use refusals::Refusals;
 use std::collections::HashMap;
@@ -124,6 +126,8 @@ struct MachineSlot {
 #[derive(Debug, Clone, PartialEq)]
 pub struct LatestBeat {
     pub seen: Moment,
+    /// By how much `seen` may be behind, because another monitor hears the machine.
+    pub lag: Duration,
     pub interval: Option<Duration>,
     pub sample: Sample,
     /// JSON as it was sent; `None` if it was longer than [`MAX_PAYLOAD`], before the first beat since the monitor started, and
@@ -265,7 +269,8 @@ impl Fleet {
         let MachineSlot { interval, sample, payload_at, .. } = *slot;
         let is_known = known.is_some() && known == payload_at;
         let payload = if is_known { None } else { slot.payload() };
-        Some(LatestBeat { seen: slot.seen?, interval, sample, payload, payload_at })
+        let lag = if slot.is_elsewhere { LAG } else { Duration::ZERO };
+        Some(LatestBeat { seen: slot.seen?, lag, interval, sample, payload, payload_at })
     }
 
     /// The time of the last beat of `machine`.

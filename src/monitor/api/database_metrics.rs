@@ -20,8 +20,8 @@ pub fn shared_database(text: &mut Exposition, store: &Store, now: Moment) {
 }
 
 fn instances(text: &mut Exposition, instances: &[Instance], now: Moment) {
-    type Figure = fn(&Instance, Moment) -> f64;
-    let families: [(&str, &str, Figure); 3] = [
+    type OfInstance = fn(&Instance, Moment) -> f64;
+    let families: [(&str, &str, OfInstance); 3] = [
         (
             "heartbeat_monitor_instance_alive",
             "1 if this monitor of the database is alive.",
@@ -50,11 +50,11 @@ fn instances(text: &mut Exposition, instances: &[Instance], now: Moment) {
 }
 
 fn server(text: &mut Exposition, figures: &ServerFigures) {
-    type Figure = fn(&TableFigures) -> i64;
-    let each = |figure: Figure| -> Vec<(&str, f64)> {
+    type OfTable = fn(&TableFigures) -> i64;
+    let each = |figure: OfTable| -> Vec<(&str, f64)> {
         figures.tables.iter().map(|table| (table.name.as_str(), figure(table) as f64)).collect()
     };
-    let families: [(&str, &str, Figure); 4] = [
+    let families: [(&str, &str, OfTable); 4] = [
         ("heartbeat_monitor_table_dead_rows", "Replaced or removed rows that still take space.", |t| {
             t.dead_rows
         }),

@@ -7,6 +7,7 @@ use crate::monitor::cameras::minutes::StoredCamera;
 use crate::monitor::cameras::table::save;
 use crate::monitor::conditions::catalogue::Condition;
 use crate::monitor::fleet::activity::{Mark, save_counts};
+use crate::monitor::fleet::elsewhere::PayloadElsewhere;
 use crate::monitor::fleet::{Fleet, MachineSlot, SharedToken, Unsaved, held};
 use crate::monitor::history::packed::Packed;
 use crate::monitor::history::rows::{Precedence, Rows};
@@ -226,6 +227,26 @@ impl Store {
             connection.query_each("SELECT machine_id, payload FROM machine_latest", &[], |row| {
                 visit(MachineId(row.get(0)?), row.get(1)?);
                 Ok(())
+            })
+        })
+    }
+
+    /// The payloads that were received at `moment` or later, of machines that another monitor than `process` heard last.
+    pub fn payloads_elsewhere(
+        &self,
+        process: i64,
+        moment: Moment,
+    ) -> Result<Vec<PayloadElsewhere>, StoreError> {
+        self.read(|connection| {
+            let sql = "SELECT l.machine_id, l.received_at, l.payload
+                       FROM machine_latest l JOIN machine_state s ON s.machine_id = l.machine_id
+                       WHERE l.received_at >= ?1 AND s.seen_by <> ?2";
+            connection.query_all(sql, params![moment, process], |row| {
+                Ok(PayloadElsewhere {
+                    machine: MachineId(row.get(0)?),
+                    received: row.get(1)?,
+                    payload: row.get(2)?,
+                })
             })
         })
     }

@@ -1,8 +1,10 @@
 //! Machines that other monitors of the database hear.
 
 use super::beats::StoredStatus;
+use super::elsewhere::PayloadElsewhere;
 use super::{Belief, Fleet, MachineSlot};
 use crate::clock::Moment;
+use crate::monitor::beat::Beat;
 use crate::monitor::machine::MachineStatus;
 use std::time::Duration;
 
@@ -11,6 +13,20 @@ use std::time::Duration;
 const SILENCE: Duration = Duration::from_secs(10);
 
 impl Fleet {
+    /// What another monitor has heard of a machine, unless this one has heard it later. `beat` is its payload, parsed; `None`: it
+    /// is in a format that says nothing else.
+    pub fn hear_of(&self, heard: &PayloadElsewhere, beat: Option<&Beat<'_>>) {
+        let mut shard = self.shard(heard.machine);
+        let Some(slot) = shard.slots.get_mut(&heard.machine) else { return };
+        if !slot.is_elsewhere || slot.payload_at.is_some_and(|known| known >= heard.received) {
+            return;
+        }
+        slot.sample = beat.map(|beat| beat.sample).unwrap_or_default();
+        slot.interval = beat.and_then(|beat| beat.interval).or(slot.interval);
+        slot.payload = heard.payload.clone().into_bytes();
+        slot.payload_at = Some(heard.received);
+    }
+
     /// What the database says of a machine now. Returns when this monitor heard the machine, if that was after another one
     /// found it offline: it has returned.
     pub fn follow(&self, state: &StoredStatus, process: i64) -> Option<Moment> {

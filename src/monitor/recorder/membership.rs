@@ -12,12 +12,20 @@ pub struct Membership {
     pub member: Member,
     /// Changes of status are read since then.
     pub statuses_read: Moment,
+    /// Payloads that other monitors have received are read since then; `None`: all of them.
+    pub payloads_read: Option<Moment>,
     pub seen_written: Option<Instant>,
 }
 
 impl Membership {
     pub fn of(store: &Store, now: Moment) -> Option<Membership> {
         let member = Member::of(store, now)?;
-        Some(Membership { process: store.process()?, member, statuses_read: now, seen_written: None })
+        Some(Membership {
+            process: store.process()?,
+            member,
+            statuses_read: now,
+            payloads_read: None,
+            seen_written: None,
+        })
     }
 }

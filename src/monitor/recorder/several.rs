@@ -2,7 +2,8 @@
 
 use super::trouble::Task;
 use super::{Recorder, RecorderContext};
-use crate::clock::Now;
+use crate::clock::{Moment, Now};
+use crate::monitor::ingest::native::{self, Received};
 use crate::monitor::machine::MachineId;
 use crate::monitor::store::StoreError;
 use std::time::Duration;
@@ -78,18 +79,34 @@ impl Recorder {
         }
     }
 
-    /// When other monitors heard their machines, as far as they have written it.
+    /// What other monitors heard of their machines, as far as they have written it.
     pub(super) fn follow_elsewhere(&mut self, now: Now) {
-        let Some(several) = &self.several else { return };
-        let process = several.process;
+        let Some(several) = &mut self.several else { return };
         if self.shared.pulse.others() == Some(0) {
             return;
         }
-        let states = self.shared.store.states_elsewhere(process);
-        for state in self.logged(Task::Registry, states, now.monotonic).into_iter().flatten() {
-            // It is online, so it cannot return.
-            let _ = self.shared.fleet.follow(&state, process);
+        let RecorderContext { store, fleet, .. } = &self.shared;
+        let (process, read_at) = (several.process, several.payloads_read);
+        let since = read_at.map_or(Moment(0), |read| read.minus(LONGEST_TRANSACTION));
+        let read = store
+            .states_elsewhere(process)
+            .and_then(|states| Ok((states, store.payloads_elsewhere(process, since)?)));
+        if let Ok((states, payloads)) = &read {
+            several.payloads_read = Some(now.wall);
+            for state in states {
+                // It is online, so it cannot return.
+                let _ = fleet.follow(state, process);
+            }
+            for heard in payloads {
+                let parsed = native::parse(&heard.payload);
+                let beat = match &parsed {
+                    Ok(Received::Beat(beat)) => Some(beat),
+                    _ => None,
+                };
+                fleet.hear_of(heard, beat);
+            }
         }
+        self.logged(Task::Registry, read.map(drop), now.monotonic);
     }
 
     /// Another monitor judged the conditions of these machines until now, and wrote what it found.

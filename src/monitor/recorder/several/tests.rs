@@ -295,6 +295,23 @@ fn a_duty_is_one_monitors_until_it_gives_it_up_or_is_silent() {
 }
 
 #[test]
+fn what_another_monitor_hears_is_shown_a_minute_later() {
+    let Some(mut site) = SharedDatabase::new(2) else { return };
+    site.lives_with(80, &[(A, BARN), (B, GATE)]);
+    let newest = site.monitors[B].shared.fleet.newest(BARN).expect("known");
+    assert_eq!(newest.payload.as_deref(), Some("{}"));
+    let (seen, received) = (newest.seen, newest.payload_at.expect("received"));
+    assert!(site.now.wall.since(seen) <= newest.lag, "{:?}", site.now.wall.since(seen));
+    assert!(site.now.wall.since(received) <= SECOND * 80);
+    let own = site.monitors[B].shared.fleet.newest(GATE).expect("known");
+    assert_eq!((own.lag, own.seen), (Duration::ZERO, site.now.wall));
+    // The first heartbeat here counts more than what the other one has heard.
+    site.lives_with(2, &[(B, BARN), (B, GATE)]);
+    let moved = site.monitors[B].shared.fleet.newest(BARN).expect("known");
+    assert_eq!((moved.lag, moved.seen), (Duration::ZERO, site.now.wall));
+}
+
+#[test]
 fn a_monitor_that_ends_leaves_its_machines_to_the_others_without_a_wait() {
     let Some(mut site) = SharedDatabase::new(2) else { return };
     site.lives_with(30, &[(A, BARN), (A, GATE)]);

@@ -211,6 +211,7 @@ mod tests {
         let sample = Sample { cpu: Some(cpu), ..Sample::default() };
         MachineView {
             machine,
+            lag: Duration::ZERO,
             seen: Some(Moment(0)),
             interval: None,
             sample,

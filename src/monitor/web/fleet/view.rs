@@ -41,6 +41,8 @@ pub struct FleetView {
 pub struct MachineView {
     pub machine: Machine,
     pub seen: Option<Moment>,
+    /// By how much `seen` may be behind.
+    pub lag: Duration,
     pub interval: Option<Duration>,
     pub sample: Sample,
     pub reported: Arc<Reported>,
@@ -120,6 +122,7 @@ impl MachineView {
         };
         MachineView {
             seen,
+            lag: newest.as_ref().map_or(Duration::ZERO, |newest| newest.lag),
             interval: newest.as_ref().and_then(|newest| newest.interval),
             sample: newest.as_ref().map(|newest| newest.sample).unwrap_or_default(),
             reported,
@@ -195,7 +198,7 @@ impl MachineView {
     /// Whether its silence is counted: the next beat is overdue.
     pub fn is_overdue(&self, now: Moment) -> bool {
         let interval = self.interval.unwrap_or_default();
-        let limit = (interval * LATE_INTERVALS).max(SHORTEST_SILENCE);
+        let limit = (interval * LATE_INTERVALS).max(SHORTEST_SILENCE) + self.lag;
         self.seen.is_some_and(|seen| now.since(seen) > limit)
     }
 }
