@@ -83,8 +83,9 @@ impl UnpacedThread {
                     .map(|opened| connection.insert(opened))
             }
         };
-        let sent =
-            opened.and_then(|connection| connection.send(plan.request(0, machine, own_turn), Instant::now()));
+        let now = Instant::now();
+        self.report.sent += u64::from(now >= self.begin);
+        let sent = opened.and_then(|connection| connection.send(plan.request(0, machine, own_turn), now));
         if sent.is_err() {
             self.broke(slot);
         }
