@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// Pages that a connection may keep, in KiB, taken only as they are needed: the writer's hold what changes, a reader's
 /// one answer. What changes each minute grows with the fleet: 1.3 KB of a machine's payload, and its history.
-const SMALLEST_WRITER_CACHE: i64 = 256;
+const SMALLEST_WRITER_CACHE: i64 = 96;
 const LARGEST_WRITER_CACHE: i64 = 2048;
 const KIB_OF_A_MACHINE: i64 = 2;
 const READER_CACHE: i64 = 512;
