@@ -185,9 +185,7 @@ impl Recorder {
 
     fn carry_out(&mut self, gathered: Gathered, now: Now) {
         let Gathered { back, conditions, shutdowns, mut past, stored } = gathered;
-        if !back.is_empty() {
-            self.bring_back(&back, now);
-        }
+        self.bring_back(&back, now);
         if !conditions.is_empty() {
             self.record_conditions(conditions, now);
         }
@@ -207,6 +205,9 @@ impl Recorder {
 
     /// Machines that are not online afterwards stay away, and their next beat is reported again.
     fn bring_back(&mut self, beats: &[(MachineId, Moment)], now: Now) {
+        if beats.is_empty() {
+            return;
+        }
         for (machine, _) in beats {
             self.shared.fleet.believe(*machine, Belief::Away);
         }
@@ -307,9 +308,7 @@ impl Recorder {
             }
             back.extend(self.shared.fleet.believe(*machine, Belief::Away).map(|seen| (*machine, seen)));
         }
-        if !back.is_empty() {
-            self.bring_back(&back, now);
-        }
+        self.bring_back(&back, now);
     }
 
     /// Writes everything that is in memory. The recorder is not used afterwards.

@@ -33,7 +33,7 @@ pub struct StoredStatus {
 }
 
 impl StoredStatus {
-    const COLUMNS: &str =
+    const SELECT: &str =
         "SELECT machine_id, status, last_seen, since, server_role, seen_by FROM machine_state";
 
     fn of_row(row: &Row<'_>) -> Result<StoredStatus, StoreError> {
@@ -253,13 +253,13 @@ impl Store {
 
     /// The state of each machine.
     pub fn states(&self) -> Result<Vec<StoredStatus>, StoreError> {
-        self.read(|connection| connection.query_all(StoredStatus::COLUMNS, &[], StoredStatus::of_row))
+        self.read(|connection| connection.query_all(StoredStatus::SELECT, &[], StoredStatus::of_row))
     }
 
     /// The state of each machine that has had it since `moment` or later.
     pub fn states_since(&self, moment: Moment) -> Result<Vec<StoredStatus>, StoreError> {
         self.read(|connection| {
-            let sql = format!("{} WHERE since >= ?1", StoredStatus::COLUMNS);
+            let sql = format!("{} WHERE since >= ?1", StoredStatus::SELECT);
             connection.query_all(&sql, params![moment], StoredStatus::of_row)
         })
     }
@@ -267,7 +267,7 @@ impl Store {
     /// The state of each machine that is online and that another monitor than `process` heard last.
     pub fn states_elsewhere(&self, process: i64) -> Result<Vec<StoredStatus>, StoreError> {
         self.read(|connection| {
-            let sql = format!("{} WHERE seen_by <> ?1 AND status = ?2", StoredStatus::COLUMNS);
+            let sql = format!("{} WHERE seen_by <> ?1 AND status = ?2", StoredStatus::SELECT);
             connection.query_all(&sql, params![process, MachineStatus::Online as i64], StoredStatus::of_row)
         })
     }

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 /// Time between two signs of life.
 const SHOWN_EVERY: Duration = Duration::from_secs(4);
 
-/// Others are given up only by a monitor that has shown itself for this long without a gap: after the database was away,
-/// all of them are silent, and come back one after the other.
+/// A monitor must have shown itself for this long without a gap before it gives others up: after an outage of the database all
+/// are silent, and they come back one after the other.
 const SETTLED_AFTER: Duration = Duration::from_secs(20);
 
 /// A clock that is further off is worth a warning; certificates and logs go by it.
@@ -37,7 +37,7 @@ pub struct Member {
 pub struct Others {
     /// How many are alive.
     pub alive: usize,
-    /// One was given up: its notifications may be sent now.
+    /// One was given up, and its notifications can be sent by this monitor.
     pub has_buried: bool,
 }
 
@@ -122,6 +122,11 @@ impl Member {
             );
         }
         self.has_warned_of_clock = is_off;
+    }
+
+    /// Its number among the monitors of the database.
+    pub fn process(&self) -> i64 {
+        self.process
     }
 
     /// Tells the others that this monitor ends.

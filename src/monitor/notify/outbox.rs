@@ -1,8 +1,7 @@
 //! The outbox: notifications to deliver. Couriers lease rows; only the process that holds a lease may mark the row.
 //!
 //! Several monitors may share a database: a lease is committed before anything is sent, and a mark counts only while the
-//! lease lasts. A process never takes over its own leases, however long a courier
-//! needs.
+//! lease lasts. A process never takes over its own leases, however long a courier needs.
 
 pub mod clock_steps;
 mod lease_owner;

@@ -8,7 +8,6 @@ use std::time::Instant;
 /// A recorder among those of its database.
 #[derive(Debug)]
 pub struct Membership {
-    pub process: i64,
     pub member: Member,
     /// Changes of status are read since then.
     pub statuses_read: Moment,
@@ -20,12 +19,6 @@ pub struct Membership {
 impl Membership {
     pub fn of(store: &Store, now: Moment) -> Option<Membership> {
         let member = Member::of(store, now)?;
-        Some(Membership {
-            process: store.process()?,
-            member,
-            statuses_read: now,
-            payloads_read: None,
-            seen_written: None,
-        })
+        Some(Membership { member, statuses_read: now, payloads_read: None, seen_written: None })
     }
 }

@@ -64,19 +64,17 @@ impl Recorder {
     fn follow_statuses(&mut self, now: Now) {
         let Some(several) = &mut self.several else { return };
         let states = self.shared.store.states_since(several.statuses_read.minus(LONGEST_TRANSACTION));
-        let process = several.process;
-        let Some(states) = self.logged(Task::Registry, states, now.monotonic) else { return };
-        if let Some(several) = &mut self.several {
+        let process = several.member.process();
+        if states.is_ok() {
             several.statuses_read = now.wall;
         }
+        let Some(states) = self.logged(Task::Registry, states, now.monotonic) else { return };
         let fleet = &self.shared.fleet;
         let back: Vec<_> = states
             .iter()
             .filter_map(|state| fleet.follow(state, process).map(|seen| (state.machine, seen)))
             .collect();
-        if !back.is_empty() {
-            self.bring_back(&back, now);
-        }
+        self.bring_back(&back, now);
     }
 
     /// What other monitors heard of their machines, as far as they have written it.
@@ -86,7 +84,7 @@ impl Recorder {
             return;
         }
         let RecorderContext { store, fleet, .. } = &self.shared;
-        let (process, read_at) = (several.process, several.payloads_read);
+        let (process, read_at) = (several.member.process(), several.payloads_read);
         let since = read_at.map_or(Moment(0), |read| read.minus(LONGEST_TRANSACTION));
         let read = store
             .states_elsewhere(process)

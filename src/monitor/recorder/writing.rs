@@ -47,9 +47,7 @@ impl Recorder {
         self.database_works(now);
         // A machine that is not believed to be online is reported with its next beat; one that is being stopped stays so.
         let back: Vec<_> = astray.into_iter().filter(|(machine, _)| fleet.is_online(*machine)).collect();
-        if !back.is_empty() {
-            self.bring_back(&back, now);
-        }
+        self.bring_back(&back, now);
         true
     }
 
