@@ -3,7 +3,7 @@
 use crate::clock::Moment;
 use crate::monitor::machine::MachineId;
 use crate::monitor::store::page::{Page, paged};
-use crate::monitor::store::sql::{Transaction, params};
+use crate::monitor::store::sql::{Transaction, params, rows};
 use crate::monitor::store::{Store, StoreError};
 
 #[derive(Debug, Clone, PartialEq)]
@@ -48,7 +48,24 @@ impl Store {
     }
 }
 
-/// A line in the list of what happened.
+/// Adds a line of one kind for each machine.
+pub fn note_each(
+    tx: &Transaction<'_>,
+    lines: impl IntoIterator<Item = (MachineId, Option<serde_json::Value>)>,
+    kind: &str,
+    now: Moment,
+) -> Result<(), StoreError> {
+    let lines =
+        lines.into_iter().map(|(machine, detail)| (machine.0, detail.map(|detail| detail.to_string())));
+    tx.execute(
+        "INSERT INTO event (at, machine_id, kind, detail)
+         SELECT ?2, CAST(value ->> 0 AS BIGINT), ?3, value ->> 1 FROM json_each(?1)",
+        params![rows(lines)?, now, kind],
+    )?;
+    Ok(())
+}
+
+/// Adds a line to the list of what happened.
 pub fn note(
     tx: &Transaction<'_>,
     machine: Option<MachineId>,

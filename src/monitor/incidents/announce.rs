@@ -1,25 +1,27 @@
-//! Writes a transition: its incident, its event, and a row of the outbox for each channel that is to be notified.
+//! Writes transitions: their incidents, their events, and a row of the outbox for each channel that is to be notified. Each
+//! step is one statement for all of them, because a whole network may fail or return at once.
 
 use crate::clock::Moment;
-use crate::monitor::events::note;
+use crate::monitor::events::{note, note_each};
 use crate::monitor::incidents::context::{MachineContext, tags};
-use crate::monitor::incidents::plan::{Planned, plan};
+use crate::monitor::incidents::late::Late;
 use crate::monitor::incidents::policy::{Announcement, announcement};
+use crate::monitor::incidents::status::HeardMachine;
 use crate::monitor::incidents::table::{
-    IncidentId, IncidentKey, NewIncident, OFFLINE, UnannouncedOutage, begin, condition_of, end, last,
-    mark_notified, mark_planned,
+    IncidentId, IncidentKey, KEYS, NewIncident, OFFLINE, UnannouncedOutage, begin, condition_of, end,
+    key_rows, last, mark_notified, mark_planned,
 };
 use crate::monitor::incidents::transition::{Transition, TransitionKind};
-use crate::monitor::machine::{MachineId, MachineStatus};
-use crate::monitor::notify::channel::ChannelId;
-use crate::monitor::notify::delivery_state::DeliveryState;
-use crate::monitor::notify::notice::{EventKind, Happening, Notice, Subject};
-use crate::monitor::notify::outbox::EXPIRES_AFTER;
+use crate::monitor::machine::{DeviceServer, MachineId, MachineStatus};
+use crate::monitor::notify::notice::{EventKind, Happening};
 use crate::monitor::notify::recipients::{self, Recipient};
 use crate::monitor::store::StoreError;
 use crate::monitor::store::sql::{Transaction, params};
-use log::warn;
 use serde_json::json;
+use std::collections::HashSet;
+
+/// Transitions that share their statements. More would save nothing, and their rows are in memory twice.
+const TOGETHER: usize = 500;
 
 /// Writes transitions in one transaction.
 pub struct Announcer<'t> {
@@ -30,6 +32,24 @@ pub struct Announcer<'t> {
     needs_tags: bool,
 }
 
+/// What has happened to an incident, and may be announced.
+#[derive(Clone)]
+pub(super) struct News<'a> {
+    pub key: IncidentKey<'a>,
+    pub context: &'a MachineContext,
+    pub what: Happening,
+    pub incident: IncidentId,
+}
+
+/// The transitions of `items`, of which `write` gets [`TOGETHER`] at a time.
+pub(super) fn in_parts<T>(
+    items: &[T],
+    write: impl FnMut(&[T]) -> Result<Vec<Transition>, StoreError>,
+) -> Result<Vec<Transition>, StoreError> {
+    let parts: Vec<_> = items.chunks(TOGETHER).map(write).collect::<Result<_, _>>()?;
+    Ok(parts.into_iter().flatten().collect())
+}
+
 impl<'t> Announcer<'t> {
     pub fn new(transaction: &'t Transaction<'t>, now: Moment) -> Result<Announcer<'t>, StoreError> {
         let recipients = recipients::reachable(transaction)?;
@@ -37,97 +57,110 @@ impl<'t> Announcer<'t> {
         Ok(Announcer { transaction, now, recipients, needs_tags })
     }
 
-    /// `is_kept_back`: the outage is recorded, and announced later if at all.
-    pub fn went_offline(
-        &self,
-        machine: MachineId,
-        last_seen: Moment,
-        is_kept_back: bool,
-    ) -> Result<Transition, StoreError> {
-        let key = IncidentKey::outage(machine);
-        let context = self.context(key)?;
-        // Counted before the outage that begins now is in the table.
-        let transitions = self.transitions(key, &context)?;
-        let is_announced = !is_kept_back && !context.is_in_maintenance && !context.is_hidden;
-        let new = NewIncident { is_announced, ..NewIncident::outage(machine, last_seen) };
-        let outage = begin(self.transaction, &new, self.now)?;
-        self.event(key, EventKind::Offline)?;
-        let mut flaps = false;
-        if let Some(outage) = outage.filter(|_| is_announced) {
-            let what = self.happening(EventKind::Offline, EventKind::Offline, last_seen);
-            flaps = self.announce_alarm(&context, key, transitions, &what, outage)?;
-        }
-        let kind = TransitionKind::Offline { last_seen };
-        Ok(Transition { machine, name: context.subject.name, kind, flaps })
+    /// `is_isolated`: the outages of machines that have other monitors, too, are recorded, and announced later if at all.
+    pub fn went_offline(&self, late: &[Late], is_isolated: bool) -> Result<Vec<Transition>, StoreError> {
+        let known = self.with_contexts(late, |late| IncidentKey::outage(late.machine))?;
+        let new = |(late, context): &(&Late, MachineContext)| {
+            let is_kept_back = is_isolated && late.server == DeviceServer::First;
+            let is_announced = !is_kept_back && !context.is_in_maintenance && !context.is_hidden;
+            NewIncident { is_announced, ..NewIncident::outage(late.machine, late.last_seen) }
+        };
+        let new: Vec<NewIncident<'_>> = known.iter().map(new).collect();
+        let begun = begin(self.transaction, &new, self.now)?;
+        self.events(known.iter().map(|(late, _)| late.machine), EventKind::Offline)?;
+        let news = known.iter().zip(&new).zip(&begun).filter(|((_, new), _)| new.is_announced);
+        let news: Vec<News<'_>> = news
+            .filter_map(|(((late, context), new), &begun)| {
+                let what = self.happening(EventKind::Offline, EventKind::Offline, late.last_seen);
+                Some(News { key: new.key, context, what, incident: begun? })
+            })
+            .collect();
+        let flapping = self.announce_alarms(news)?;
+        let transitions = known.iter().zip(&begun).map(|((late, context), begun)| {
+            let flaps = begun.is_some_and(|incident| flapping.contains(&incident));
+            context.transition(TransitionKind::Offline { last_seen: late.last_seen }, flaps)
+        });
+        Ok(transitions.collect())
     }
 
-    pub fn came_back(&self, machine: MachineId, before: MachineStatus) -> Result<Transition, StoreError> {
-        let key = IncidentKey::outage(machine);
-        let context = self.context(key)?;
-        let transitions = self.transitions(key, &context)?;
-        self.event(key, EventKind::Online)?;
-        let mut flaps = false;
-        let kind = match end(self.transaction, key, self.now)? {
-            None if before == MachineStatus::New => TransitionKind::FirstSeen,
-            None => TransitionKind::Online,
-            Some(outage) => {
-                let what = self.happening(EventKind::Online, EventKind::Online, outage.since);
-                if outage.was_alarm {
-                    flaps = self.announce_alarm(&context, key, transitions, &what, outage.id)?;
-                } else if !context.is_flapping {
-                    // The end of an outage that was planned or not announced never makes a machine flap.
-                    self.announce_end(&context.subject, key, &what, outage.id)?;
-                }
-                TransitionKind::Online
+    pub fn came_back(&self, machines: &[HeardMachine]) -> Result<Vec<Transition>, StoreError> {
+        let known = self.with_contexts(machines, HeardMachine::outage)?;
+        let keys: Vec<_> = known.iter().map(|(heard, _)| heard.outage()).collect();
+        self.events(keys.iter().map(|key| key.machine), EventKind::Online)?;
+        let ended = end(self.transaction, &keys, self.now)?;
+        let (mut alarms, mut others) = (Vec::new(), Vec::new());
+        for ((&key, (_, context)), outage) in keys.iter().zip(&known).zip(&ended) {
+            let Some(outage) = outage else { continue };
+            let what = self.happening(EventKind::Online, EventKind::Online, outage.since);
+            let news = News { key, context, what, incident: outage.id };
+            if outage.was_alarm {
+                alarms.push(news);
+            } else if !context.is_flapping {
+                // The end of an outage that was planned or not announced never makes a machine flap.
+                others.push(news);
             }
-        };
-        Ok(Transition { machine, name: context.subject.name, kind, flaps })
+        }
+        let flapping = self.announce_alarms(alarms)?;
+        self.announce_ends(&others)?;
+        let transitions = known.iter().zip(&ended).map(|((heard, context), ended)| {
+            let kind = match ended {
+                None if heard.status == MachineStatus::New => TransitionKind::FirstSeen,
+                _ => TransitionKind::Online,
+            };
+            context.transition(kind, ended.is_some_and(|outage| flapping.contains(&outage.id)))
+        });
+        Ok(transitions.collect())
     }
 
     /// The machine's heartbeats go to another monitor. Its conditions end without a message: that one judges them.
     pub fn became_standby(&self, machine: MachineId) -> Result<Transition, StoreError> {
         note(self.transaction, Some(machine), "standby", None, self.now)?;
         self.end_conditions(machine, u32::MAX)?;
-        let name = self.context(IncidentKey::outage(machine))?.subject.name;
-        Ok(Transition { machine, name, kind: TransitionKind::Standby, flaps: false })
+        Ok(self.context(IncidentKey::outage(machine))?.transition(TransitionKind::Standby, false))
     }
 
     /// A shutdown heartbeat does not end an outage: it marks the open one, or a new one, as planned.
-    pub fn was_stopped(&self, machine: MachineId, at: Moment) -> Result<Transition, StoreError> {
-        let key = IncidentKey::outage(machine);
-        let context = self.context(key)?;
-        self.event(key, EventKind::Stopped)?;
+    pub fn were_stopped(&self, machines: &[HeardMachine]) -> Result<Vec<Transition>, StoreError> {
+        let known = self.with_contexts(machines, HeardMachine::outage)?;
+        let stopped: Vec<MachineId> = known.iter().map(|(heard, _)| heard.machine).collect();
+        self.events(stopped.iter().copied(), EventKind::Stopped)?;
         // One is open while the machine is offline, and after it was disabled while offline.
-        let outage = match mark_planned(self.transaction, machine)? {
-            Some(outage) => {
-                self.skip_held(outage)?;
-                Some(outage)
-            }
-            None => {
-                let is_announced = !context.is_in_maintenance;
-                let outage = NewIncident::outage(machine, at);
-                let new = NewIncident { is_planned: true, is_announced, ..outage };
-                begin(self.transaction, &new, self.now)?
-            }
-        };
-        if let Some(outage) = outage.filter(|_| !context.is_in_maintenance && !context.is_flapping) {
-            let what = self.happening(EventKind::Stopped, EventKind::Stopped, at);
-            self.enqueue(&context.subject, &what, outage, &[])?;
-        }
-        let kind = TransitionKind::Stopped;
-        Ok(Transition { machine, name: context.subject.name, kind, flaps: false })
+        let mut outages = mark_planned(self.transaction, &stopped)?;
+        self.skip_held(outages.values().copied())?;
+        let without = known.iter().filter(|(heard, _)| !outages.contains_key(&heard.machine));
+        let new = without.map(|(heard, context)| NewIncident {
+            is_planned: true,
+            is_announced: !context.is_in_maintenance,
+            ..NewIncident::outage(heard.machine, heard.seen)
+        });
+        let new: Vec<_> = new.collect();
+        let begun = begin(self.transaction, &new, self.now)?;
+        let begun = new.iter().zip(begun).filter_map(|(new, begun)| Some((new.key.machine, begun?)));
+        outages.extend(begun);
+        let notified = known.iter().filter(|(_, context)| !context.is_in_maintenance && !context.is_flapping);
+        let news = notified.filter_map(|(heard, context)| {
+            let what = self.happening(EventKind::Stopped, EventKind::Stopped, heard.seen);
+            let incident = *outages.get(&heard.machine)?;
+            Some(News { key: heard.outage(), context, what, incident })
+        });
+        self.enqueue(&news.collect::<Vec<_>>(), &[])?;
+        Ok(known.iter().map(|(_, context)| context.transition(TransitionKind::Stopped, false)).collect())
     }
 
-    pub fn is_still_offline(&self, outage: &UnannouncedOutage) -> Result<Transition, StoreError> {
-        let &UnannouncedOutage { id, machine, last_seen, .. } = outage;
-        mark_notified(self.transaction, id, self.now)?;
-        let MachineContext { subject, is_flapping, .. } = self.context(IncidentKey::outage(machine))?;
-        if !is_flapping {
-            let what = self.happening(EventKind::Offline, EventKind::Offline, last_seen);
-            self.enqueue(&subject, &what, id, &[])?;
-        }
-        let kind = TransitionKind::StillOffline { last_seen };
-        Ok(Transition { machine, name: subject.name, kind, flaps: false })
+    pub fn are_still_offline(&self, outages: &[UnannouncedOutage]) -> Result<Vec<Transition>, StoreError> {
+        let ids: Vec<IncidentId> = outages.iter().map(|outage| outage.id).collect();
+        mark_notified(self.transaction, &ids, self.now)?;
+        let known = self.with_contexts(outages, |outage| IncidentKey::outage(outage.machine))?;
+        let notified = known.iter().filter(|(_, context)| !context.is_flapping);
+        let news = notified.map(|(outage, context)| {
+            let what = self.happening(EventKind::Offline, EventKind::Offline, outage.last_seen);
+            News { key: IncidentKey::outage(outage.machine), context, what, incident: outage.id }
+        });
+        self.enqueue(&news.collect::<Vec<_>>(), &[])?;
+        let transitions = known.iter().map(|(outage, context)| {
+            context.transition(TransitionKind::StillOffline { last_seen: outage.last_seen }, false)
+        });
+        Ok(transitions.collect())
     }
 
     /// A machine, or a condition of it, has stopped flapping; `state` is its present one.
@@ -137,223 +170,78 @@ impl<'t> Announcer<'t> {
         state: EventKind,
         since: Moment,
     ) -> Result<Transition, StoreError> {
-        let machine = key.machine;
         self.transaction.execute(
             "UPDATE flapping SET steady_at = ?4 WHERE machine_id = ?1 AND kind = ?2 AND subject = ?3",
-            params![machine.0, key.kind, key.subject, self.now.0],
-        )?;
-        self.event(key, EventKind::Steady)?;
-        self.skip_held_flapping(key)?;
-        let subject = self.context(key)?.subject;
-        if let Some(incident) = last(self.transaction, key)? {
-            let outdated = self.outdated_channels(key, state)?;
-            let condition = condition_of(self.transaction, incident)?;
-            let what = Happening { condition, ..self.happening(EventKind::Steady, state, since) };
-            self.enqueue(&subject, &what, incident, &outdated)?;
-            if state.is_end() {
-                self.end_escalation(&subject, key, &what, incident, &outdated)?;
-            }
-        }
-        let kind = TransitionKind::Steady { state };
-        Ok(Transition { machine, name: subject.name, kind, flaps: false })
-    }
-
-    /// Announces the begin or the end of an incident, or that it begins to flap; true in that case.
-    pub(super) fn announce_alarm(
-        &self,
-        context: &MachineContext,
-        key: IncidentKey<'_>,
-        transitions: u32,
-        what: &Happening,
-        incident: IncidentId,
-    ) -> Result<bool, StoreError> {
-        match announcement(context.is_flapping, transitions) {
-            Announcement::Nothing => Ok(false),
-            Announcement::Transition if what.event.is_end() => {
-                self.announce_end(&context.subject, key, what, incident)?;
-                Ok(false)
-            }
-            Announcement::Transition => {
-                self.enqueue(&context.subject, what, incident, &[])?;
-                Ok(false)
-            }
-            Announcement::Flapping => {
-                self.begin_flapping(&context.subject, key, what, incident)?;
-                Ok(true)
-            }
-        }
-    }
-
-    fn begin_flapping(
-        &self,
-        subject: &Subject,
-        key: IncidentKey<'_>,
-        what: &Happening,
-        incident: IncidentId,
-    ) -> Result<(), StoreError> {
-        self.transaction.execute(
-            "INSERT INTO flapping (machine_id, kind, subject, since) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (machine_id, kind, subject)
-             DO UPDATE SET since = excluded.since, steady_at = NULL",
             params![key.machine.0, key.kind, key.subject, self.now.0],
         )?;
-        self.event(key, EventKind::Flapping)?;
-        self.skip_held(incident)?;
-        let flaps = Happening { event: EventKind::Flapping, ..what.clone() };
-        self.enqueue(subject, &flaps, incident, &[])
-    }
-
-    pub(super) fn announce_end(
-        &self,
-        subject: &Subject,
-        key: IncidentKey<'_>,
-        what: &Happening,
-        incident: IncidentId,
-    ) -> Result<(), StoreError> {
-        self.skip_held(incident)?;
-        let outdated = self.outdated_channels(key, what.state)?;
-        self.enqueue(subject, what, incident, &outdated)?;
-        self.end_escalation(subject, key, what, incident, &outdated)
-    }
-
-    /// Skips rows that are held (by a minimum outage or quiet hours) and were never tried. Rows that are due stay:
-    /// only their courier is late. So does a mail that may have arrived before the monitor was restarted. A reminder that is
-    /// still to be sent says nothing true any more, nor does an escalation that was not tried. A summary is about others, too.
-    pub(super) fn skip_held(&self, outage: IncidentId) -> Result<(), StoreError> {
-        self.transaction.execute(
-            "UPDATE outbox SET state = ?3
-             WHERE incident_id = ?1 AND state = ?4 AND uncertain_since IS NULL AND event <> ?7
-               AND (attempts = 0 AND (due_at > ?2 OR event = ?6) OR event = ?5)",
-            params![
-                outage.0,
-                self.now.0,
-                DeliveryState::Skipped as i64,
-                DeliveryState::Waiting as i64,
-                EventKind::Reminder.name(),
-                EventKind::Escalation.name(),
-                EventKind::Summary.name()
-            ],
-        )?;
-        Ok(())
-    }
-
-    /// Skips a held notice that it flaps: the notice that it is steady says enough.
-    fn skip_held_flapping(&self, key: IncidentKey<'_>) -> Result<(), StoreError> {
-        self.transaction.execute(
-            "UPDATE outbox SET state = ?5
-             WHERE machine_id = ?1 AND event = ?7 AND state = ?6 AND attempts = 0 AND due_at > ?4
-               AND uncertain_since IS NULL
-               AND incident_id IN (SELECT id FROM incident
-                                   WHERE machine_id = ?1 AND kind = ?2 AND subject = ?3)",
-            params![
-                key.machine.0,
-                key.kind,
-                key.subject,
-                self.now.0,
-                DeliveryState::Skipped as i64,
-                DeliveryState::Waiting as i64,
-                EventKind::Flapping.name()
-            ],
-        )?;
-        Ok(())
-    }
-
-    /// The channels whose last message about the key, sent or still to be sent, is not that it is in `state`. A reminder or an
-    /// escalation that was tried may have arrived, also if it is not sent any more. A key without any message is believed
-    /// to be good.
-    pub(super) fn outdated_channels(
-        &self,
-        key: IncidentKey<'_>,
-        state: EventKind,
-    ) -> Result<Vec<ChannelId>, StoreError> {
-        let mut statement = self.transaction.prepare(
-            "SELECT o.content FROM outbox o JOIN incident i ON i.id = o.incident_id
-             WHERE o.machine_id = ?1 AND o.channel_id = ?2
-               AND (o.state NOT IN (?3, ?4) OR o.state = ?4 AND o.event IN (?8, ?9)
-                                               AND (o.attempts > 0 OR o.uncertain_since IS NOT NULL))
-               AND i.kind = ?5 AND i.subject = ?6 AND o.event <> ?7
-             ORDER BY o.id DESC LIMIT 1",
-        )?;
-        let mut outdated = Vec::new();
-        for &channel in self.recipients.iter().flat_map(|recipient| &recipient.channels) {
-            let values = params![
-                key.machine.0,
-                channel.0,
-                DeliveryState::Dead as i64,
-                DeliveryState::Skipped as i64,
-                key.kind,
-                key.subject,
-                EventKind::Summary.name(),
-                EventKind::Escalation.name(),
-                EventKind::Reminder.name()
-            ];
-            let content: Option<String> = statement.query_optional(values, |row| row.get(0))?;
-            let last = content.and_then(|content| serde_json::from_str::<Notice>(&content).ok());
-            let good = if state.is_of_condition() { EventKind::ConditionEnded } else { EventKind::Online };
-            let believed = last.map_or(Some(good), |last| last.believed());
-            if believed != Some(state) {
-                outdated.push(channel);
+        self.key_events(&[key], EventKind::Steady)?;
+        self.skip_held_flapping(key)?;
+        let context = self.context(key)?;
+        if let Some(incident) = last(self.transaction, key)? {
+            let condition = condition_of(self.transaction, incident)?;
+            let what = Happening { condition, ..self.happening(EventKind::Steady, state, since) };
+            let news = [News { key, context: &context, what, incident }];
+            let outdated = self.outdated_channels(&news)?;
+            self.enqueue(&news, &outdated)?;
+            if state.is_end() {
+                self.end_escalations(&news, &outdated)?;
             }
         }
-        Ok(outdated)
+        Ok(context.transition(TransitionKind::Steady { state }, false))
+    }
+
+    /// Announces begins and ends of incidents, or that a key begins to flap; returns the incidents of those that do.
+    pub(super) fn announce_alarms(&self, alarms: Vec<News<'_>>) -> Result<HashSet<IncidentId>, StoreError> {
+        let (mut begins, mut ends, mut flapping) = (Vec::new(), Vec::new(), Vec::new());
+        for news in alarms {
+            match announcement(news.context.is_flapping, news.context.transitions) {
+                Announcement::Nothing => {}
+                Announcement::Transition if news.what.event.is_end() => ends.push(news),
+                Announcement::Transition => begins.push(news),
+                Announcement::Flapping => flapping.push(news),
+            }
+        }
+        self.enqueue(&begins, &[])?;
+        self.announce_ends(&ends)?;
+        let incidents = flapping.iter().map(|news| news.incident).collect();
+        self.begin_flapping(flapping)?;
+        Ok(incidents)
+    }
+
+    fn begin_flapping(&self, mut flapping: Vec<News<'_>>) -> Result<(), StoreError> {
+        if flapping.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<_> = flapping.iter().map(|news| news.key).collect();
+        self.transaction.execute(
+            &format!(
+                "WITH {KEYS}
+                 INSERT INTO flapping (machine_id, kind, subject, since)
+                 SELECT machine_id, kind, subject, ?2 FROM wanted WHERE true
+                 ON CONFLICT (machine_id, kind, subject) DO UPDATE SET since = excluded.since, steady_at = NULL"
+            ),
+            params![key_rows(&keys)?, self.now],
+        )?;
+        self.key_events(&keys, EventKind::Flapping)?;
+        self.skip_held(flapping.iter().map(|news| news.incident))?;
+        for news in &mut flapping {
+            news.what.event = EventKind::Flapping;
+        }
+        self.enqueue(&flapping, &[])
+    }
+
+    pub(super) fn announce_ends(&self, ends: &[News<'_>]) -> Result<(), StoreError> {
+        if ends.is_empty() {
+            return Ok(());
+        }
+        self.skip_held(ends.iter().map(|news| news.incident))?;
+        let outdated = self.outdated_channels(ends)?;
+        self.enqueue(ends, &outdated)?;
+        self.end_escalations(ends, &outdated)
     }
 
     pub(super) fn happening(&self, event: EventKind, state: EventKind, last_seen: Moment) -> Happening {
         Happening { event, state, now: self.now, last_seen, condition: None }
-    }
-
-    /// Adds the planned rows to the outbox.
-    pub(super) fn enqueue(
-        &self,
-        subject: &Subject,
-        what: &Happening,
-        outage: IncidentId,
-        outdated: &[ChannelId],
-    ) -> Result<(), StoreError> {
-        let rows = plan(&self.recipients, subject, what, outdated);
-        self.insert(rows, subject, what.event, &Notice::new(subject, what), outage)
-    }
-
-    /// Adds rows to the outbox.
-    pub(super) fn insert(
-        &self,
-        rows: Vec<Planned>,
-        subject: &Subject,
-        event: EventKind,
-        notice: &Notice,
-        incident: IncidentId,
-    ) -> Result<(), StoreError> {
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let content = serde_json::to_string(notice).map_err(|error| {
-            StoreError::Other(format!("cannot encode a notice of machine {}: {error}", subject.id))
-        })?;
-        // The unique constraint guards against a bug: a channel never gets two rows for one event of an incident.
-        let mut statement = self.transaction.prepare(
-            "INSERT INTO outbox (channel_id, machine_id, incident_id, event, content, created_at, due_at, expires_at,
-                                 state, reminder)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO NOTHING",
-        )?;
-        for row in rows {
-            let written = statement.execute(params![
-                row.channel.0,
-                subject.id,
-                incident.0,
-                event.name(),
-                content,
-                self.now.0,
-                row.due.0,
-                row.due.plus(EXPIRES_AFTER).0,
-                DeliveryState::Waiting as i64,
-                row.reminder
-            ])?;
-            if written == 0 {
-                let (machine, event) = (subject.id, event.name());
-                warn!("machine {machine}: \"{event}\" of incident {} is in the outbox already", incident.0);
-            }
-        }
-        Ok(())
     }
 
     pub(super) fn recipients(&self) -> &[Recipient] {
@@ -365,21 +253,34 @@ impl<'t> Announcer<'t> {
         if self.needs_tags { tags(self.transaction, machine) } else { Ok(Vec::new()) }
     }
 
-    pub(super) fn context(&self, key: IncidentKey<'_>) -> Result<MachineContext, StoreError> {
-        MachineContext::load(self.transaction, key, self.needs_tags, self.now)
-    }
-
-    pub(super) fn transitions(
+    /// Each item with the context of its key, without those whose machine was removed.
+    pub(super) fn with_contexts<'i, 'k, T>(
         &self,
-        key: IncidentKey<'_>,
-        context: &MachineContext,
-    ) -> Result<u32, StoreError> {
-        context.transitions(self.transaction, key, self.now)
+        items: &'i [T],
+        key: impl Fn(&'i T) -> IncidentKey<'k>,
+    ) -> Result<Vec<(&'i T, MachineContext)>, StoreError> {
+        let keys: Vec<_> = items.iter().map(key).collect();
+        let contexts = MachineContext::load(self.transaction, &keys, self.needs_tags, self.now)?;
+        Ok(items.iter().zip(contexts).filter_map(|(item, context)| Some((item, context?))).collect())
     }
 
-    /// Writes the event; that a condition flaps, or is steady again, says which one.
-    fn event(&self, key: IncidentKey<'_>, event: EventKind) -> Result<(), StoreError> {
-        let detail = (key.kind != OFFLINE).then(|| json!({ "condition": key.kind, "subject": key.subject }));
-        note(self.transaction, Some(key.machine), event.name(), detail, self.now)
+    pub(super) fn context(&self, key: IncidentKey<'_>) -> Result<MachineContext, StoreError> {
+        let contexts = MachineContext::load(self.transaction, &[key], self.needs_tags, self.now)?;
+        let context = contexts.into_iter().next().flatten();
+        context.ok_or_else(|| StoreError::Other(format!("machine {} was removed", key.machine.0)))
+    }
+
+    fn events(&self, machines: impl Iterator<Item = MachineId>, event: EventKind) -> Result<(), StoreError> {
+        note_each(self.transaction, machines.map(|machine| (machine, None)), event.name(), self.now)
+    }
+
+    /// That a condition flaps, or is steady again, says which one.
+    fn key_events(&self, keys: &[IncidentKey<'_>], event: EventKind) -> Result<(), StoreError> {
+        let lines = keys.iter().map(|key| {
+            let detail =
+                (key.kind != OFFLINE).then(|| json!({ "condition": key.kind, "subject": key.subject }));
+            (key.machine, detail)
+        });
+        note_each(self.transaction, lines, event.name(), self.now)
     }
 }

@@ -5,8 +5,8 @@ use crate::monitor::conditions::catalogue::{CATALOGUE, Condition};
 use crate::monitor::conditions::held::{ConditionChange, OpenCondition};
 use crate::monitor::conditions::table::json_number;
 use crate::monitor::conditions::tracked::ConditionChanges;
-use crate::monitor::events::note;
-use crate::monitor::incidents::announce::Announcer;
+use crate::monitor::events::note_each;
+use crate::monitor::incidents::announce::{Announcer, News, in_parts};
 use crate::monitor::incidents::table::{
     IncidentId, IncidentKey, NewIncident, begin, condition_of, days_since, end, mark_notified,
 };
@@ -14,10 +14,10 @@ use crate::monitor::incidents::transition::{Transition, TransitionKind};
 use crate::monitor::machine::{MachineId, MachineStatus};
 use crate::monitor::notify::condition_notice::ConditionNotice;
 use crate::monitor::notify::notice::{EventKind, Happening};
-use crate::monitor::store::sql::{Connection, Row, Transaction, array, params};
+use crate::monitor::store::sql::{Connection, Row, Transaction, array, params, rows};
 use crate::monitor::store::{Store, StoreError};
 use serde_json::json;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 /// The days of an incident's message: "third day this week".
@@ -39,6 +39,14 @@ pub struct StoredConditions {
     pub open: Vec<OpenCondition>,
 }
 
+/// A condition of a machine that has begun or ended.
+pub(super) struct MachineChange<'a> {
+    pub machine: MachineId,
+    pub change: &'a ConditionChange,
+    /// Over which its heartbeats came.
+    pub uplink: Option<&'a str>,
+}
+
 impl Store {
     /// Records what began and ended. A machine that is not online is passed over: its conditions are hidden.
     pub fn record_conditions(
@@ -47,23 +55,21 @@ impl Store {
         now: Moment,
     ) -> Result<RecordedConditions, StoreError> {
         self.write(|transaction| {
+            let online = online(transaction, changes.iter().map(|(machine, _)| *machine))?;
+            let changes: Vec<_> = changes.iter().filter(|(machine, _)| online.contains(machine)).collect();
+            save_judged(transaction, changes.iter().map(|(machine, changes)| (*machine, changes.judged)))?;
+            let each = changes.iter().flat_map(|(machine, changes)| {
+                let uplink = changes.active.as_ref().map(|name| name.as_str());
+                changes.changes.iter().map(move |change| MachineChange { machine: *machine, change, uplink })
+            });
+            let (begun, ended): (Vec<_>, Vec<_>) = each.partition(|change| change.change.begins);
             let announcer = Announcer::new(transaction, now)?;
-            let mut recorded = RecordedConditions::default();
-            for (machine, changes) in changes {
-                if !is_online(transaction, *machine)? {
-                    continue;
-                }
-                save_judged(transaction, *machine, changes.judged)?;
-                for change in &changes.changes {
-                    let uplink = changes.active.as_ref().map(|name| name.as_str());
-                    recorded.transitions.extend(match change.begins {
-                        true => announcer.condition_began(*machine, change, uplink)?,
-                        false => announcer.condition_ended(*machine, change, uplink)?,
-                    });
-                }
-                recorded.machines.push(*machine);
-            }
-            Ok(recorded)
+            let mut transitions = in_parts(&begun, |begun| announcer.conditions_began(begun))?;
+            transitions.append(&mut in_parts(&ended, |ended| announcer.conditions_ended(ended))?);
+            Ok(RecordedConditions {
+                machines: changes.iter().map(|(machine, _)| *machine).collect(),
+                transitions,
+            })
         })
     }
 
@@ -145,120 +151,152 @@ impl Announcer<'_> {
             "UPDATE machine_judged SET conditions = conditions & ~?2 WHERE machine_id = ?1",
             params![machine.0, bits],
         )?;
-        for (id, (kind, subject)) in open_of(self.transaction, machine)? {
-            if Condition::from_name(&kind).is_some_and(|condition| condition.bit() & bits != 0) {
-                end(self.transaction, IncidentKey { machine, kind: &kind, subject: &subject }, self.now)?;
-                self.skip_held(id)?;
+        let open = open_of(self.transaction, machine)?;
+        let switched_off =
+            |kind: &str| Condition::from_name(kind).is_some_and(|condition| condition.bit() & bits != 0);
+        let keys = open.iter().filter(|(kind, _)| switched_off(kind));
+        let keys = keys.map(|(kind, subject)| IncidentKey { machine, kind, subject });
+        self.end_silently(&keys.collect::<Vec<_>>())
+    }
+
+    /// Ends the open incidents of keys without a message.
+    pub(super) fn end_silently(&self, keys: &[IncidentKey<'_>]) -> Result<(), StoreError> {
+        let ended = end(self.transaction, keys, self.now)?;
+        self.skip_held(ended.iter().flatten().map(|ended| ended.id))
+    }
+
+    /// Those that are open already are passed over.
+    pub(super) fn conditions_began(
+        &self,
+        changes: &[MachineChange<'_>],
+    ) -> Result<Vec<Transition>, StoreError> {
+        let known = self.with_contexts(changes, MachineChange::key)?;
+        let new = known.iter().map(|(change, context)| {
+            let ConditionChange { existed, ref label, value, threshold, .. } = *change.change;
+            NewIncident {
+                key: change.key(),
+                // The clock may have been set back since it began to hold: its message must not wait for that moment.
+                since: change.change.since.min(self.now),
+                is_planned: false,
+                is_announced: !context.is_in_maintenance && !existed,
+                existed,
+                label: label.as_deref(),
+                value,
+                threshold,
+            }
+        });
+        let new: Vec<NewIncident<'_>> = new.collect();
+        let begun = begin(self.transaction, &new, self.now)?;
+        let keys: Vec<IncidentKey<'_>> = new.iter().map(|new| new.key).collect();
+        let days = days_since(self.transaction, &keys, self.now.minus(WEEK))?;
+        let (mut news, mut alarms) = (Vec::new(), Vec::new());
+        for (((change, context), new), (begun, &days)) in known.iter().zip(&new).zip(begun.iter().zip(&days))
+        {
+            let Some(incident) = *begun else { continue };
+            let what = self.condition(EventKind::Condition, change, new.since, days);
+            let begin = News { key: new.key, context, what, incident };
+            if new.is_announced {
+                alarms.push(begin.clone());
+            }
+            news.push(begin);
+        }
+        self.note_conditions(&news, EventKind::Condition)?;
+        let flapping = self.announce_alarms(alarms)?;
+        Ok(transitions(&news, &flapping, |text| TransitionKind::ConditionBegan { text }))
+    }
+
+    /// Those that are not open are passed over.
+    pub(super) fn conditions_ended(
+        &self,
+        changes: &[MachineChange<'_>],
+    ) -> Result<Vec<Transition>, StoreError> {
+        let known = self.with_contexts(changes, MachineChange::key)?;
+        let keys: Vec<IncidentKey<'_>> = known.iter().map(|(change, _)| change.key()).collect();
+        let ended = end(self.transaction, &keys, self.now)?;
+        let (mut news, mut alarms, mut others) = (Vec::new(), Vec::new(), Vec::new());
+        for ((change, context), ended) in known.iter().zip(&ended) {
+            let Some(ended) = ended else { continue };
+            let what = self.condition(EventKind::ConditionEnded, change, ended.since, 0);
+            let end = News { key: change.key(), context, what, incident: ended.id };
+            news.push(end.clone());
+            if ended.was_alarm {
+                alarms.push(end);
+            } else if !context.is_flapping {
+                others.push(end);
             }
         }
-        Ok(())
-    }
-
-    /// `None` if it is open already.
-    pub(super) fn condition_began(
-        &self,
-        machine: MachineId,
-        change: &ConditionChange,
-        uplink: Option<&str>,
-    ) -> Result<Option<Transition>, StoreError> {
-        // The clock may have been set back since it began to hold: its message must not wait for that moment.
-        let change = &ConditionChange { since: change.since.min(self.now), ..change.clone() };
-        let key = key(machine, change);
-        let context = self.context(key)?;
-        let transitions = self.transitions(key, &context)?;
-        let is_announced = !context.is_in_maintenance && !change.existed;
-        let new = NewIncident {
-            key,
-            since: change.since,
-            is_planned: false,
-            is_announced,
-            existed: change.existed,
-            label: change.label.as_deref(),
-            value: change.value,
-            threshold: change.threshold,
-        };
-        let Some(id) = begin(self.transaction, &new, self.now)? else { return Ok(None) };
-        let days = days_since(self.transaction, key, self.now.minus(WEEK))?;
-        let what = self.condition(EventKind::Condition, change, uplink, days);
-        self.note_condition(machine, &what)?;
-        let flaps = is_announced && self.announce_alarm(&context, key, transitions, &what, id)?;
-        let kind = TransitionKind::ConditionBegan { text: phrase(&what) };
-        Ok(Some(Transition { machine, name: context.subject.name, kind, flaps }))
-    }
-
-    /// `None` if it is not open.
-    pub(super) fn condition_ended(
-        &self,
-        machine: MachineId,
-        change: &ConditionChange,
-        uplink: Option<&str>,
-    ) -> Result<Option<Transition>, StoreError> {
-        let key = key(machine, change);
-        let context = self.context(key)?;
-        let transitions = self.transitions(key, &context)?;
-        let Some(ended) = end(self.transaction, key, self.now)? else { return Ok(None) };
-        let change = &ConditionChange { since: ended.since, ..change.clone() };
-        let what = self.condition(EventKind::ConditionEnded, change, uplink, 0);
-        self.note_condition(machine, &what)?;
-        let mut flaps = false;
-        if ended.was_alarm {
-            flaps = self.announce_alarm(&context, key, transitions, &what, ended.id)?;
-        } else if !context.is_flapping {
-            self.end_existing(&context.subject, key, &what, ended.id)?;
-        }
-        let kind = TransitionKind::ConditionEnded { text: phrase(&what) };
-        Ok(Some(Transition { machine, name: context.subject.name, kind, flaps }))
+        self.note_conditions(&news, EventKind::ConditionEnded)?;
+        let flapping = self.announce_alarms(alarms)?;
+        self.end_existing(others)?;
+        Ok(transitions(&news, &flapping, |text| TransitionKind::ConditionEnded { text }))
     }
 
     fn condition_outlasted(&self, machine: MachineId, id: IncidentId) -> Result<Transition, StoreError> {
-        mark_notified(self.transaction, id, self.now)?;
+        mark_notified(self.transaction, &[id], self.now)?;
         let condition = condition_of(self.transaction, id)?;
         let kind = condition.as_ref().map(|known| known.condition.clone()).unwrap_or_default();
         let part = condition.as_ref().map(|known| known.subject.clone()).unwrap_or_default();
         let since = condition.as_ref().map_or(self.now, |known| Moment(known.since));
-        let context = self.context(IncidentKey { machine, kind: &kind, subject: &part })?;
+        let key = IncidentKey { machine, kind: &kind, subject: &part };
+        let context = self.context(key)?;
         let what =
             Happening { condition, ..self.happening(EventKind::Condition, EventKind::Condition, since) };
+        let text = phrase(&what);
         if !context.is_flapping {
-            self.enqueue(&context.subject, &what, id, &[])?;
+            self.enqueue(&[News { key, context: &context, what, incident: id }], &[])?;
         }
-        let kind = TransitionKind::ConditionBegan { text: phrase(&what) };
-        Ok(Transition { machine, name: context.subject.name, kind, flaps: false })
+        Ok(context.transition(TransitionKind::ConditionBegan { text }, false))
     }
 
-    fn condition(
-        &self,
-        event: EventKind,
-        change: &ConditionChange,
-        uplink: Option<&str>,
-        days: u32,
-    ) -> Happening {
+    fn condition(&self, event: EventKind, of: &MachineChange<'_>, since: Moment, days: u32) -> Happening {
+        let change = of.change;
         let notice = ConditionNotice {
             condition: change.condition.name().to_owned(),
             subject: change.subject.to_string(),
             label: change.label.as_deref().map(str::to_owned),
             value: change.value,
             threshold: change.threshold,
-            since: change.since.0,
-            uplink: uplink.map(str::to_owned),
+            since: since.0,
+            uplink: of.uplink.map(str::to_owned),
             days,
             existed: false,
         };
-        Happening { condition: Some(notice), ..self.happening(event, event, change.since) }
+        Happening { condition: Some(notice), ..self.happening(event, event, since) }
     }
 
-    fn note_condition(&self, machine: MachineId, what: &Happening) -> Result<(), StoreError> {
-        let detail = what.condition.as_ref().map(|condition| {
-            json!({
-                "condition": condition.condition,
-                "subject": condition.subject,
-                "label": condition.label,
-                "value": condition.value.map(json_number),
-                "threshold": condition.threshold.map(json_number),
-            })
+    fn note_conditions(&self, news: &[News<'_>], event: EventKind) -> Result<(), StoreError> {
+        let lines = news.iter().map(|news| {
+            let detail = news.what.condition.as_ref().map(|condition| {
+                json!({
+                    "condition": condition.condition,
+                    "subject": condition.subject,
+                    "label": condition.label,
+                    "value": condition.value.map(json_number),
+                    "threshold": condition.threshold.map(json_number),
+                })
+            });
+            (news.key.machine, detail)
         });
-        note(self.transaction, Some(machine), what.event.name(), detail, self.now)
+        note_each(self.transaction, lines, event.name(), self.now)
     }
+}
+
+impl MachineChange<'_> {
+    fn key(&self) -> IncidentKey<'_> {
+        let ConditionChange { condition, ref subject, .. } = *self.change;
+        IncidentKey { machine: self.machine, kind: condition.name(), subject }
+    }
+}
+
+fn transitions(
+    news: &[News<'_>],
+    flapping: &HashSet<IncidentId>,
+    kind: impl Fn(String) -> TransitionKind,
+) -> Vec<Transition> {
+    let transition = |news: &News<'_>| {
+        news.context.transition(kind(phrase(&news.what)), flapping.contains(&news.incident))
+    };
+    news.iter().map(transition).collect()
 }
 
 /// Ends the open incidents of the cameras of a machine that `is_subject` accepts, without a message.
@@ -269,17 +307,13 @@ pub fn end_forgotten(
     now: Moment,
 ) -> Result<(), StoreError> {
     let camera = Condition::Camera.name();
-    for (id, (kind, subject)) in open_of(tx, machine)? {
-        if kind == camera && is_subject(&subject) {
-            end(tx, IncidentKey { machine, kind: camera, subject: &subject }, now)?;
-            Announcer::new(tx, now)?.skip_held(id)?;
-        }
+    let open = open_of(tx, machine)?;
+    let keys = open.iter().filter(|(kind, subject)| kind == camera && is_subject(subject));
+    let keys: Vec<_> = keys.map(|(_, subject)| IncidentKey { machine, kind: camera, subject }).collect();
+    if keys.is_empty() {
+        return Ok(());
     }
-    Ok(())
-}
-
-fn key(machine: MachineId, change: &ConditionChange) -> IncidentKey<'_> {
-    IncidentKey { machine, kind: change.condition.name(), subject: &change.subject }
+    Announcer::new(tx, now)?.end_silently(&keys)
 }
 
 fn phrase(what: &Happening) -> String {
@@ -289,29 +323,36 @@ fn phrase(what: &Happening) -> String {
         .unwrap_or_default()
 }
 
-fn is_online(tx: &Transaction<'_>, machine: MachineId) -> Result<bool, StoreError> {
-    let sql = "SELECT 1 FROM machine_state WHERE machine_id = ?1 AND watched = ?2 AND status = ?3";
-    tx.exists(sql, params![machine.0, true, MachineStatus::Online as i64])
+/// Those of the machines that are watched and online.
+fn online(
+    tx: &Transaction<'_>,
+    machines: impl Iterator<Item = MachineId>,
+) -> Result<HashSet<MachineId>, StoreError> {
+    let sql = "SELECT machine_id FROM machine_state
+               WHERE machine_id IN (SELECT CAST(value AS BIGINT) FROM json_each(?1)) AND watched AND status = ?2";
+    let values = params![rows(machines.map(|machine| machine.0))?, MachineStatus::Online as i64];
+    Ok(tx.query_all(sql, values, |row| Ok(MachineId(row.get(0)?)))?.into_iter().collect())
 }
 
-fn save_judged(tx: &Transaction<'_>, machine: MachineId, judged: u32) -> Result<(), StoreError> {
+fn save_judged(
+    tx: &Transaction<'_>,
+    judged: impl Iterator<Item = (MachineId, u32)>,
+) -> Result<(), StoreError> {
     tx.execute(
-        "INSERT INTO machine_judged (machine_id, conditions) VALUES (?1, ?2)
+        "INSERT INTO machine_judged (machine_id, conditions)
+         SELECT CAST(value ->> 0 AS BIGINT), CAST(value ->> 1 AS BIGINT) FROM json_each(?1) WHERE true
          ON CONFLICT (machine_id) DO UPDATE SET conditions = excluded.conditions
          WHERE machine_judged.conditions <> excluded.conditions",
-        params![machine.0, judged],
+        params![rows(judged.map(|(machine, bits)| (machine.0, bits)))?],
     )?;
     Ok(())
 }
 
 type KindAndSubject = (String, String);
 
-fn open_of(
-    tx: &Transaction<'_>,
-    machine: MachineId,
-) -> Result<Vec<(IncidentId, KindAndSubject)>, StoreError> {
-    let sql = "SELECT id, kind, subject FROM incident WHERE machine_id = ?1 AND ended_at IS NULL";
-    tx.query_all(sql, params![machine.0], |row| Ok((IncidentId(row.get(0)?), (row.get(1)?, row.get(2)?))))
+fn open_of(tx: &Transaction<'_>, machine: MachineId) -> Result<Vec<KindAndSubject>, StoreError> {
+    let sql = "SELECT kind, subject FROM incident WHERE machine_id = ?1 AND ended_at IS NULL";
+    tx.query_all(sql, params![machine.0], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
 fn load_open(

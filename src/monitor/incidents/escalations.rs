@@ -6,19 +6,20 @@
 
 use crate::clock::Moment;
 use crate::monitor::events::note;
-use crate::monitor::incidents::announce::Announcer;
+use crate::monitor::incidents::announce::{Announcer, News};
+use crate::monitor::incidents::messages::Outgoing;
 use crate::monitor::incidents::plan::Planned;
-use crate::monitor::incidents::table::{IncidentId, IncidentKey, condition_of};
+use crate::monitor::incidents::table::{IncidentId, IncidentKey, KEYS, condition_of, key_rows};
 use crate::monitor::incidents::unacknowledged::{self, COLUMNS, Unacknowledged};
 use crate::monitor::notify::channel::ChannelId;
 use crate::monitor::notify::delivery_state::{DeliveryState, UNDELIVERED, WAITING};
-use crate::monitor::notify::notice::{EventKind, Happening, Notice, Subject};
+use crate::monitor::notify::notice::{EventKind, Happening, Notice};
 use crate::monitor::notify::recipients::Recipient;
 use crate::monitor::store::sql::{Connection, params};
 use crate::monitor::store::{Store, StoreError};
 use log::info;
 use serde_json::json;
-use std::ops::ControlFlow;
+use std::collections::HashSet;
 
 /// Escalations written in one transaction; the next check writes the others.
 const MOST_AT_ONCE: u32 = 1_000;
@@ -64,12 +65,16 @@ impl Announcer<'_> {
         let condition = condition_of(self.transaction, id)?;
         let state = if condition.is_some() { EventKind::Condition } else { EventKind::Offline };
         let what = Happening { condition, ..self.happening(EventKind::Escalation, state, since) };
-        let notice =
-            Notice { unacknowledged_by: Some(recipient.clone()), ..Notice::new(&context.subject, &what) };
         self.skip_held_of(target, id)?;
         let due = target.due(&what);
-        let rows = target.channels.iter().map(|&channel| Planned { channel, due, reminder: 0 }).collect();
-        self.insert(rows, &context.subject, EventKind::Escalation, &notice, id)?;
+        let notice = Notice::new(&context.subject, &what);
+        self.insert(&[Outgoing {
+            planned: target.channels.iter().map(|&channel| Planned { channel, due, reminder: 0 }).collect(),
+            machine: &context.subject,
+            event: EventKind::Escalation,
+            notice: Notice { unacknowledged_by: Some(recipient.clone()), ..notice },
+            incident: id,
+        }])?;
         let detail = json!({ "incident": id.0, "recipient": recipient, "to": to.1 });
         note(self.transaction, Some(machine), "escalated", Some(detail), self.now)?;
         info!(
@@ -93,55 +98,69 @@ impl Announcer<'_> {
         Ok(())
     }
 
-    /// The end of an incident goes to every channel to which it was escalated, whatever its recipient chooses: if it ended
-    /// while it flapped, that it is steady.
-    pub(super) fn end_escalation(
+    /// The ends of incidents go to every channel to which they were escalated, whatever its recipient chooses: if one ended
+    /// while it flapped, that it is steady. `outdated` has the channels for each end.
+    pub(super) fn end_escalations(
         &self,
-        subject: &Subject,
-        key: IncidentKey<'_>,
-        what: &Happening,
-        incident: IncidentId,
-        outdated: &[ChannelId],
+        ends: &[News<'_>],
+        outdated: &[Vec<ChannelId>],
     ) -> Result<(), StoreError> {
-        let mut rows = Vec::new();
-        for recipient in self.recipients() {
-            let due = recipient.due(what);
-            for &channel in recipient.channels.iter().filter(|channel| outdated.contains(channel)) {
-                if self.has_unended_escalation(key, channel)? {
-                    rows.push(Planned { channel, due, reminder: 0 });
-                }
+        let escalated = self.unended_escalations(ends)?;
+        let outgoing =
+            ends.iter().zip(outdated).zip(&escalated).filter(|(_, escalated)| !escalated.is_empty());
+        let outgoing = outgoing.map(|((news, outdated), escalated)| {
+            let is_notified =
+                |channel: &&ChannelId| outdated.contains(channel) && escalated.contains(channel);
+            let mut planned = Vec::new();
+            for recipient in self.recipients() {
+                let due = recipient.due(&news.what);
+                let notified = recipient.channels.iter().filter(is_notified);
+                planned.extend(notified.map(|&channel| Planned { channel, due, reminder: 0 }));
             }
-        }
-        self.insert(rows, subject, what.event, &Notice::new(subject, what), incident)
+            Outgoing {
+                planned,
+                machine: &news.context.subject,
+                event: news.what.event,
+                notice: Notice::new(&news.context.subject, &news.what),
+                incident: news.incident,
+            }
+        });
+        self.insert(&outgoing.collect::<Vec<_>>())
     }
 
-    /// Whether a channel got an escalation of the key, and no end since.
-    fn has_unended_escalation(&self, key: IncidentKey<'_>, channel: ChannelId) -> Result<bool, StoreError> {
-        let sql = "SELECT o.content FROM outbox o JOIN incident i ON i.id = o.incident_id
-             WHERE o.machine_id = ?1 AND o.channel_id = ?2 AND i.kind = ?3 AND i.subject = ?4
-               AND o.event IN (?5, ?6, ?7, ?8)
-             ORDER BY o.id DESC";
+    /// For each end, the channels that got an escalation of its key, and no end since.
+    fn unended_escalations(&self, ends: &[News<'_>]) -> Result<Vec<HashSet<ChannelId>>, StoreError> {
+        let sql = format!(
+            "WITH {KEYS}
+             SELECT wanted.number, o.channel_id, o.content
+             FROM wanted CROSS JOIN outbox o JOIN incident i ON i.id = o.incident_id
+             WHERE o.machine_id = wanted.machine_id AND i.kind = wanted.kind AND i.subject = wanted.subject
+               AND o.event IN (?2, ?3, ?4, ?5)
+               AND EXISTS (SELECT 1 FROM outbox e WHERE e.machine_id = o.machine_id AND e.channel_id = o.channel_id
+                           AND e.event = ?2)
+             ORDER BY o.id"
+        );
+        let keys: Vec<IncidentKey<'_>> = ends.iter().map(|news| news.key).collect();
         let values = params![
-            key.machine.0,
-            channel.0,
-            key.kind,
-            key.subject,
+            key_rows(&keys)?,
             EventKind::Escalation.name(),
             EventKind::Online.name(),
             EventKind::ConditionEnded.name(),
             EventKind::Steady.name()
         ];
-        let mut is_last = false;
-        self.transaction.query_until(sql, values, |row| {
-            let Ok(notice) = serde_json::from_str::<Notice>(&row.get::<String>(0)?) else {
-                return Ok(ControlFlow::Continue(()));
-            };
-            is_last = notice.news == EventKind::Escalation;
-            // That it is steady and still down ends nothing.
-            let decides = is_last || notice.state.is_end();
-            Ok(if decides { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        let mut unended = vec![HashSet::new(); ends.len()];
+        self.transaction.query_each(&sql, values, |row| {
+            let (escalated, channel) = (&mut unended[row.get::<u32>(0)? as usize], ChannelId(row.get(1)?));
+            let Ok(notice) = serde_json::from_str::<Notice>(row.get(2)?) else { return Ok(()) };
+            if notice.news == EventKind::Escalation {
+                escalated.insert(channel);
+            } else if notice.state.is_end() {
+                // That it is steady and still down ends nothing.
+                escalated.remove(&channel);
+            }
+            Ok(())
         })?;
-        Ok(is_last)
+        Ok(unended)
     }
 }
 

@@ -7,8 +7,10 @@
 //! | `isolation` | whether this monitor itself is cut off from the machines |
 //! | `late` | **declares a machine late** |
 //! | `sweep` | the check of each interval |
-//! | `transitions` | a machine's status, each change one transaction |
-//! | `announce` | a change written down: incident, event, outbox rows |
+//! | `status` | the status of machines in the database |
+//! | `transitions` | changes of machines' status, each one transaction with what follows |
+//! | `announce` | changes written down: incidents, events |
+//! | `messages` | what is sent about them: rows of the outbox |
 //! | `behind` | the rule for machines behind a dead one, in SQL |
 //! | `context` | what decides whether a change is announced: maintenance, flapping |
 //! | `conditions` | conditions that begin and end, each with its messages |
@@ -34,12 +36,14 @@ mod grace;
 pub mod isolation;
 mod late;
 pub mod list;
+mod messages;
 pub mod plan;
 pub mod policy;
 pub mod recent;
 mod reminders;
 pub mod repetitions;
 pub mod setup;
+mod status;
 mod summary;
 pub mod sweep;
 pub mod table;

@@ -50,12 +50,6 @@ pub fn announcement(is_flapping: bool, transitions: u32) -> Announcement {
     }
 }
 
-/// The number of begins and ends of `outages` that are later than `moment`.
-pub fn transitions_after(moment: Moment, outages: &[(Moment, Option<Moment>)]) -> u32 {
-    let later = |at: Moment| u32::from(at > moment);
-    outages.iter().map(|&(began, ended)| later(began) + ended.map_or(0, later)).sum()
-}
-
 /// A machine without its own threshold is late if its last heartbeat is older than this. `None`: no machine is late,
 /// because the monitor itself has not listened for the whole threshold.
 pub fn late_before(now: Moment, listening_since: Moment, threshold: Duration) -> Option<Moment> {
@@ -86,15 +80,6 @@ mod tests {
             (true, 5, Announcement::Nothing),
         ] {
             assert_eq!(announcement(is_flapping, transitions), expected, "{is_flapping} {transitions}");
-        }
-    }
-
-    #[test]
-    fn begins_and_ends_count_if_they_are_later() {
-        let at = |began, ended: Option<i64>| (Moment(began), ended.map(Moment));
-        let outages = [at(50, None), at(30, Some(40)), at(10, Some(20)), at(1, Some(10))];
-        for (moment, expected) in [(0, 7), (9, 6), (10, 4), (20, 3), (39, 2), (49, 1), (50, 0)] {
-            assert_eq!(transitions_after(Moment(moment), &outages), expected, "after {moment}");
         }
     }
 

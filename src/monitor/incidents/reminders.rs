@@ -6,6 +6,7 @@
 
 use crate::clock::Moment;
 use crate::monitor::incidents::announce::Announcer;
+use crate::monitor::incidents::messages::Outgoing;
 use crate::monitor::incidents::plan::Planned;
 use crate::monitor::incidents::table::{IncidentId, condition_of};
 use crate::monitor::incidents::unacknowledged::{self, COLUMNS, Unacknowledged};
@@ -104,10 +105,18 @@ impl Announcer<'_> {
         if !reminders.iter().any(is_due) {
             return Ok(0);
         }
-        for Reminder { announced, subject, notice } in &reminders {
-            let row = Planned { channel: announced.channel, due: self.now, reminder: announced.reminder + 1 };
-            self.insert(vec![row], subject, EventKind::Reminder, notice, announced.incident.id)?;
-        }
+        let outgoing = reminders.iter().map(|Reminder { announced, subject, notice }| Outgoing {
+            planned: vec![Planned {
+                channel: announced.channel,
+                due: self.now,
+                reminder: announced.reminder + 1,
+            }],
+            machine: subject,
+            event: EventKind::Reminder,
+            notice: notice.clone(),
+            incident: announced.incident.id,
+        });
+        self.insert(&outgoing.collect::<Vec<_>>())?;
         Ok(reminders.len())
     }
 

@@ -5,8 +5,9 @@ use crate::clock::Moment;
 use crate::monitor::conditions::catalogue::Condition;
 use crate::monitor::conditions::held::ConditionChange;
 use crate::monitor::conditions::table::EffectiveSettings;
-use crate::monitor::incidents::announce::Announcer;
-use crate::monitor::incidents::table::{IncidentKey, end};
+use crate::monitor::incidents::announce::{Announcer, in_parts};
+use crate::monitor::incidents::conditions::MachineChange;
+use crate::monitor::incidents::table::IncidentKey;
 use crate::monitor::incidents::transition::Transition;
 use crate::monitor::machine::MachineId;
 use crate::monitor::store::sql::{Transaction, params};
@@ -62,38 +63,35 @@ impl Store {
                 return Ok(Vec::new());
             }
             let announcer = Announcer::new(transaction, now)?;
-            let mut transitions = Vec::new();
-            for (problem, how) in &ended {
-                transitions.extend(match how {
-                    SetupEnd::Solved => {
-                        announcer.condition_ended(problem.machine, &problem.change(false), None)?
-                    }
-                    SetupEnd::SwitchedOff => announcer.end_silently(problem)?,
-                });
-            }
-            for problem in &begun {
-                transitions.extend(announcer.condition_began(
-                    problem.machine,
-                    &problem.change(true),
-                    None,
-                )?);
-            }
+            let (solved, switched_off): (Vec<_>, Vec<_>) =
+                ended.into_iter().partition(|(_, how)| *how == SetupEnd::Solved);
+            let keys: Vec<_> = switched_off.iter().map(|(problem, _)| problem.key()).collect();
+            announcer.end_silently(&keys)?;
+            let changes = |problems: Vec<SetupProblem>, begins: bool| -> Vec<_> {
+                problems.iter().map(|problem| (problem.machine, problem.change(begins))).collect()
+            };
+            let ended = changes(solved.into_iter().map(|(problem, _)| problem).collect(), false);
+            let begun = changes(begun, true);
+            let mut transitions =
+                in_parts(&machine_changes(&ended), |ended| announcer.conditions_ended(ended))?;
+            let mut began = in_parts(&machine_changes(&begun), |begun| announcer.conditions_began(begun))?;
+            transitions.append(&mut began);
             Ok(transitions)
         })
     }
 }
 
-impl Announcer<'_> {
-    fn end_silently(&self, problem: &SetupProblem) -> Result<Option<Transition>, StoreError> {
-        let key = IncidentKey { machine: problem.machine, kind: problem.condition.name(), subject: "" };
-        if let Some(ended) = end(self.transaction, key, self.now)? {
-            self.skip_held(ended.id)?;
-        }
-        Ok(None)
-    }
+fn machine_changes(changes: &[(MachineId, ConditionChange)]) -> Vec<MachineChange<'_>> {
+    let each =
+        changes.iter().map(|(machine, change)| MachineChange { machine: *machine, change, uplink: None });
+    each.collect()
 }
 
 impl SetupProblem {
+    fn key(&self) -> IncidentKey<'static> {
+        IncidentKey { machine: self.machine, kind: self.condition.name(), subject: "" }
+    }
+
     fn change(&self, begins: bool) -> ConditionChange {
         ConditionChange {
             condition: self.condition,

@@ -3,17 +3,18 @@
 //! in which each incident is one gets them one by one, and their ends.
 
 use crate::clock::Moment;
-use crate::monitor::incidents::announce::Announcer;
+use crate::monitor::incidents::announce::{Announcer, News};
+use crate::monitor::incidents::messages::Outgoing;
 use crate::monitor::incidents::plan::Planned;
-use crate::monitor::incidents::table::{IncidentId, IncidentKey};
+use crate::monitor::incidents::table::IncidentId;
 use crate::monitor::machine::MachineId;
 use crate::monitor::notify::channel::{ChannelId, ChannelKind};
 use crate::monitor::notify::condition_notice::ConditionNotice;
 use crate::monitor::notify::notice::{EventKind, Happening, Notice, Subject};
 use crate::monitor::notify::recipients::Recipient;
-use crate::monitor::store::sql::{Connection, Row, Transaction, params};
+use crate::monitor::store::sql::{Connection, Row, Transaction, params, rows};
 use crate::monitor::store::{Store, StoreError};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 /// Time from the first such incident to the summary: a fleet's first heartbeats are one message.
@@ -71,9 +72,8 @@ impl Announcer<'_> {
             let channels = recipient.channels.iter().filter(|channel| mirrors.contains(channel) == is_mirror);
             channels.map(|&channel| Planned { channel, due, reminder: 0 }).collect()
         };
-        for known in &chosen {
-            self.announce_existing(known, rows(true))?;
-        }
+        let each = chosen.iter().map(|known| self.existing_alone(known, rows(true)));
+        self.insert(&each.collect::<Vec<_>>())?;
         let what = self.happening(EventKind::Summary, EventKind::Condition, self.now);
         let listed = chosen.iter().take(MOST_LISTED);
         let notice = Notice {
@@ -81,39 +81,46 @@ impl Announcer<'_> {
             existing_in_all: chosen.len(),
             ..Notice::new(&first.machine, &what)
         };
-        self.insert(rows(false), &first.machine, EventKind::Summary, &notice, first.incident)
+        let (machine, incident) = (&first.machine, first.incident);
+        self.insert(&[Outgoing {
+            planned: rows(false),
+            machine,
+            event: EventKind::Summary,
+            notice,
+            incident,
+        }])
     }
 
-    fn announce_existing(&self, known: &Existing, rows: Vec<Planned>) -> Result<(), StoreError> {
+    fn existing_alone<'e>(&self, known: &'e Existing, planned: Vec<Planned>) -> Outgoing<'e> {
         let since = Moment(known.condition.since);
         let begin = self.happening(EventKind::Condition, EventKind::Condition, since);
         let what = Happening { condition: Some(known.condition.clone()), ..begin };
-        self.insert(rows, &known.machine, what.event, &Notice::new(&known.machine, &what), known.incident)
+        let notice = Notice::new(&known.machine, &what);
+        Outgoing { planned, machine: &known.machine, event: what.event, notice, incident: known.incident }
     }
 }
 
 impl Announcer<'_> {
-    /// The end of an incident that was in a summary, or not announced at all, goes to the channels that got its begin alone.
-    pub(super) fn end_existing(
-        &self,
-        machine: &Subject,
-        key: IncidentKey<'_>,
-        what: &Happening,
-        incident: IncidentId,
-    ) -> Result<(), StoreError> {
-        let mut begun = HashSet::new();
-        let sql = "SELECT channel_id FROM outbox WHERE incident_id = ?1 AND event = ?2";
-        self.transaction.query_each(sql, params![incident.0, EventKind::Condition.name()], |row| {
-            begun.insert(ChannelId(row.get(0)?));
+    /// The ends of incidents that were in a summary, or not announced at all, go to the channels that got their begins alone.
+    pub(super) fn end_existing(&self, mut ends: Vec<News<'_>>) -> Result<(), StoreError> {
+        let mut begun: HashMap<IncidentId, HashSet<ChannelId>> = HashMap::new();
+        let sql = "SELECT incident_id, channel_id FROM outbox
+                   WHERE incident_id IN (SELECT CAST(value AS BIGINT) FROM json_each(?1)) AND event = ?2";
+        let incidents = rows(ends.iter().map(|news| news.incident.0))?;
+        self.transaction.query_each(sql, params![incidents, EventKind::Condition.name()], |row| {
+            begun.entry(IncidentId(row.get(0)?)).or_default().insert(ChannelId(row.get(1)?));
             Ok(())
         })?;
-        if begun.is_empty() {
+        ends.retain(|news| begun.contains_key(&news.incident));
+        if ends.is_empty() {
             return Ok(());
         }
-        self.skip_held(incident)?;
-        let mut outdated = self.outdated_channels(key, what.state)?;
-        outdated.retain(|channel| begun.contains(channel));
-        self.enqueue(machine, what, incident, &outdated)
+        self.skip_held(ends.iter().map(|news| news.incident))?;
+        let mut outdated = self.outdated_channels(&ends)?;
+        for (news, outdated) in ends.iter().zip(&mut outdated) {
+            outdated.retain(|channel| begun[&news.incident].contains(channel));
+        }
+        self.enqueue(&ends, &outdated)
     }
 }
 

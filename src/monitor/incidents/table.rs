@@ -5,8 +5,9 @@ use crate::clock::Moment;
 use crate::monitor::incidents::behind::hidden_by_front;
 use crate::monitor::machine::{DeviceServer, MachineId, MachineStatus};
 use crate::monitor::notify::condition_notice::ConditionNotice;
-use crate::monitor::store::sql::{Connection, Parameter, Row, Transaction, params};
+use crate::monitor::store::sql::{Connection, Parameter, Row, Transaction, params, rows};
 use crate::monitor::store::{Store, StoreError};
+use std::collections::HashMap;
 
 /// `incident.kind` of an outage; its subject is empty, the machine itself.
 pub const OFFLINE: &str = "offline";
@@ -16,7 +17,7 @@ pub const OFFLINE: &str = "offline";
 pub struct IncidentId(pub i64);
 
 /// What an incident is about: at most one of the same key is open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct IncidentKey<'a> {
     pub machine: MachineId,
     /// `offline`, or a condition's name.
@@ -85,63 +86,106 @@ impl<'a> NewIncident<'a> {
     }
 }
 
-/// `None` if one of the same key is open.
+/// The keys of a statement, which it has as `?1`; `number` is a key's place.
+pub const KEYS: &str = "wanted (number, machine_id, kind, subject) AS
+    (SELECT CAST(value ->> 0 AS BIGINT), CAST(value ->> 1 AS BIGINT), value ->> 2, value ->> 3 FROM json_each(?1))";
+
+/// The value of `?1` for [`KEYS`].
+pub fn key_rows(keys: &[IncidentKey<'_>]) -> Result<String, StoreError> {
+    rows(keys.iter().enumerate().map(|(number, key)| (number, key.machine.0, key.kind, key.subject)))
+}
+
+/// The place of each key, which occurs once.
+fn places<'k>(keys: impl IntoIterator<Item = IncidentKey<'k>>) -> HashMap<IncidentKey<'k>, usize> {
+    keys.into_iter().enumerate().map(|(place, key)| (key, place)).collect()
+}
+
+/// The key in the first three columns.
+fn key_of<'r>(row: &'r Row<'_>) -> Result<IncidentKey<'r>, StoreError> {
+    Ok(IncidentKey { machine: MachineId(row.get(0)?), kind: row.get(1)?, subject: row.get(2)? })
+}
+
+/// Begins incidents of different keys. `None`: one of the same key is open.
 pub fn begin(
     tx: &Transaction<'_>,
-    new: &NewIncident<'_>,
+    new: &[NewIncident<'_>],
     now: Moment,
-) -> Result<Option<IncidentId>, StoreError> {
-    let sql = "INSERT INTO incident (machine_id, kind, subject, planned, last_seen, began_at, notified_at, existing, label,
-                               value, threshold)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO NOTHING RETURNING id";
-    let IncidentKey { machine, kind, subject } = new.key;
-    let notified_at = (new.is_announced && !new.existed).then_some(now.0);
-    let values = params![
-        machine.0,
-        kind,
-        subject,
-        new.is_planned,
-        new.since.0,
-        now.0,
-        notified_at,
-        new.existed,
-        new.label,
-        new.value,
-        new.threshold
-    ];
-    tx.query_optional(sql, values, |row| Ok(IncidentId(row.get(0)?)))
+) -> Result<Vec<Option<IncidentId>>, StoreError> {
+    let encoded = rows(new.iter().map(|new| {
+        let IncidentKey { machine, kind, subject } = new.key;
+        let notified_at = (new.is_announced && !new.existed).then_some(now.0);
+        let NewIncident { label, is_planned, since, existed, value, threshold, .. } = *new;
+        (machine.0, kind, subject, label, is_planned, since.0, notified_at, existed, value, threshold)
+    }))?;
+    let sql = "INSERT INTO incident (machine_id, kind, subject, label, planned, last_seen, began_at, notified_at,
+                                     existing, value, threshold)
+         SELECT CAST(value ->> 0 AS BIGINT), value ->> 1, value ->> 2, value ->> 3, CAST(value ->> 4 AS BOOLEAN),
+                CAST(value ->> 5 AS BIGINT), ?2, CAST(value ->> 6 AS BIGINT), CAST(value ->> 7 AS BOOLEAN),
+                CAST(value ->> 8 AS DOUBLE PRECISION), CAST(value ->> 9 AS DOUBLE PRECISION)
+         FROM json_each(?1) WHERE true
+         ON CONFLICT DO NOTHING RETURNING machine_id, kind, subject, id";
+    let places = places(new.iter().map(|new| new.key));
+    let mut begun = vec![None; new.len()];
+    tx.query_each(sql, params![encoded, now], |row| {
+        if let Some(&place) = places.get(&key_of(row)?) {
+            begun[place] = Some(IncidentId(row.get(3)?));
+        }
+        Ok(())
+    })?;
+    Ok(begun)
 }
 
-/// Ends the open incident of a key, if there is one.
+/// Ends the open incidents of different keys. `None`: there is none.
 pub fn end(
     tx: &Transaction<'_>,
-    key: IncidentKey<'_>,
+    keys: &[IncidentKey<'_>],
     now: Moment,
-) -> Result<Option<EndedIncident>, StoreError> {
-    tx.query_optional(
-        "UPDATE incident SET ended_at = ?4
-         WHERE machine_id = ?1 AND kind = ?2 AND subject = ?3 AND ended_at IS NULL
-         RETURNING id, last_seen, notified_at IS NOT NULL, planned",
-        params![key.machine.0, key.kind, key.subject, now.0],
-        |row| {
-            let (was_announced, is_planned): (bool, bool) = (row.get(2)?, row.get(3)?);
-            Ok(EndedIncident {
-                id: IncidentId(row.get(0)?),
-                since: Moment(row.get(1)?),
+) -> Result<Vec<Option<EndedIncident>>, StoreError> {
+    let sql = format!(
+        "WITH {KEYS}
+         UPDATE incident SET ended_at = ?2
+         WHERE ended_at IS NULL
+           AND id IN (SELECT i.id FROM wanted CROSS JOIN incident i
+                      WHERE i.machine_id = wanted.machine_id AND i.kind = wanted.kind
+                        AND i.subject = wanted.subject AND i.ended_at IS NULL)
+         RETURNING machine_id, kind, subject, id, last_seen, notified_at IS NOT NULL, planned"
+    );
+    let places = places(keys.iter().copied());
+    let mut ended = vec![None; keys.len()];
+    tx.query_each(&sql, params![key_rows(keys)?, now], |row| {
+        if let Some(&place) = places.get(&key_of(row)?) {
+            let (was_announced, is_planned): (bool, bool) = (row.get(5)?, row.get(6)?);
+            ended[place] = Some(EndedIncident {
+                id: IncidentId(row.get(3)?),
+                since: row.get(4)?,
                 was_alarm: was_announced && !is_planned,
-            })
-        },
-    )
+            });
+        }
+        Ok(())
+    })?;
+    Ok(ended)
 }
 
-/// Marks the open outage of a machine as planned, if there is one.
-pub fn mark_planned(tx: &Transaction<'_>, machine: MachineId) -> Result<Option<IncidentId>, StoreError> {
-    let sql = "UPDATE incident SET planned = ?3 WHERE machine_id = ?1 AND kind = ?2 AND ended_at IS NULL RETURNING id";
-    tx.query_optional(sql, params![machine.0, OFFLINE, true], |row| Ok(IncidentId(row.get(0)?)))
+/// Marks the open outages of machines as planned, where there is one.
+pub fn mark_planned(
+    tx: &Transaction<'_>,
+    machines: &[MachineId],
+) -> Result<HashMap<MachineId, IncidentId>, StoreError> {
+    let sql = "UPDATE incident SET planned = ?3
+         WHERE machine_id IN (SELECT CAST(value AS BIGINT) FROM json_each(?1)) AND kind = ?2 AND ended_at IS NULL
+         RETURNING machine_id, id";
+    let machines = rows(machines.iter().map(|machine| machine.0))?;
+    let marked = tx.query_all(sql, params![machines, OFFLINE, true], |row| {
+        Ok((MachineId(row.get(0)?), IncidentId(row.get(1)?)))
+    })?;
+    Ok(marked.into_iter().collect())
 }
 
-pub fn mark_notified(tx: &Transaction<'_>, id: IncidentId, now: Moment) -> Result<(), StoreError> {
-    tx.execute("UPDATE incident SET notified_at = ?2 WHERE id = ?1", params![id.0, now.0])?;
+pub fn mark_notified(tx: &Transaction<'_>, ids: &[IncidentId], now: Moment) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE incident SET notified_at = ?2 WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each(?1))",
+        params![rows(ids.iter().map(|id| id.0))?, now],
+    )?;
     Ok(())
 }
 
@@ -152,21 +196,6 @@ pub fn last(tx: &Transaction<'_>, key: IncidentKey<'_>) -> Result<Option<Inciden
         |row| row.get(0),
     )?;
     Ok(id.map(IncidentId))
-}
-
-/// Begin and end of the newest incidents of a key that were unplanned and announced, `limit` at most.
-pub fn latest_alarms(
-    tx: &Transaction<'_>,
-    key: IncidentKey<'_>,
-    limit: u32,
-) -> Result<Vec<(Moment, Option<Moment>)>, StoreError> {
-    tx.query_all(
-        "SELECT began_at, ended_at FROM incident
-         WHERE machine_id = ?1 AND kind = ?2 AND subject = ?5 AND planned = ?3 AND notified_at IS NOT NULL
-         ORDER BY began_at DESC LIMIT ?4",
-        params![key.machine.0, key.kind, false, limit, key.subject],
-        |row| Ok((Moment(row.get(0)?), row.get(1)?)),
-    )
 }
 
 /// The condition of an incident, as a notice shows it; `None`: it is an outage.
@@ -188,20 +217,30 @@ pub fn condition_of(tx: &Transaction<'_>, id: IncidentId) -> Result<Option<Condi
     })
 }
 
-/// The days since `after` on which an incident of the key began.
-pub fn days_since(tx: &Transaction<'_>, key: IncidentKey<'_>, after: Moment) -> Result<u32, StoreError> {
-    let values = params![key.machine.0, key.kind, key.subject, after.0];
-    tx.query_row(
-        "SELECT count(DISTINCT began_at / 86400000) FROM incident
-         WHERE machine_id = ?1 AND kind = ?2 AND subject = ?3 AND began_at > ?4",
-        values,
-        |row| row.get(0),
-    )
+/// For each key, the days since `after` on which an incident of it began.
+pub fn days_since(
+    tx: &Transaction<'_>,
+    keys: &[IncidentKey<'_>],
+    after: Moment,
+) -> Result<Vec<u32>, StoreError> {
+    let sql = format!(
+        "WITH {KEYS}
+         SELECT number, (SELECT count(DISTINCT i.began_at / 86400000) FROM incident i
+                         WHERE i.machine_id = wanted.machine_id AND i.kind = wanted.kind
+                           AND i.subject = wanted.subject AND i.began_at > ?2)
+         FROM wanted"
+    );
+    let mut days = vec![0; keys.len()];
+    tx.query_each(&sql, params![key_rows(keys)?, after], |row| {
+        days[row.get::<u32>(0)? as usize] = row.get(1)?;
+        Ok(())
+    })?;
+    Ok(days)
 }
 
 /// A query of outages. The parameters are now, [`OFFLINE`] and [`MachineStatus::Offline`].
 fn unannounced_query() -> String {
-    let hidden = hidden_by_front("s", "i.began_at");
+    let hidden = hidden_by_front("s", "i.began_at", "?1");
     format!(
         "SELECT i.id, i.machine_id, i.last_seen, s.server_role FROM incident i CROSS JOIN machine_state s
          WHERE s.machine_id = i.machine_id AND i.notified_at IS NULL AND i.ended_at IS NULL AND i.kind = ?2

@@ -3,15 +3,16 @@
 
 use crate::clock::Moment;
 use crate::monitor::conditions::catalogue::Condition;
-use crate::monitor::incidents::announce::Announcer;
+use crate::monitor::incidents::announce::{Announcer, in_parts};
 use crate::monitor::incidents::isolation::is_heard_elsewhere;
 use crate::monitor::incidents::late::{LateCriteria, declare_late, declare_standby, doubtful};
+use crate::monitor::incidents::status::{set_status, watched};
 use crate::monitor::incidents::table::{IncidentKey, UnannouncedOutage, unannounced};
 use crate::monitor::incidents::transition::Transition;
 use crate::monitor::machine::{DeviceServer, MachineId, MachineStatus};
 use crate::monitor::notify::notice::EventKind;
 use crate::monitor::notify::outbox::clock_steps;
-use crate::monitor::store::sql::{Connection, Transaction, array, params};
+use crate::monitor::store::sql::{Connection, Transaction, array, params, rows};
 use crate::monitor::store::{Store, StoreError};
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -60,12 +61,11 @@ impl Store {
                 return Ok(Vec::new());
             }
             let announcer = Announcer::new(transaction, criteria.now)?;
-            let late = late.into_iter().map(|late| {
-                let is_kept_back = criteria.is_isolated && late.server == DeviceServer::First;
-                announcer.went_offline(late.machine, late.last_seen, is_kept_back)
-            });
-            let standby = standby.into_iter().map(|machine| announcer.became_standby(machine));
-            Ok(late.chain(standby).collect::<Result<_, StoreError>>()?)
+            let mut transitions = in_parts(&late, |late| announcer.went_offline(late, criteria.is_isolated))?;
+            for machine in standby {
+                transitions.push(announcer.became_standby(machine)?);
+            }
+            Ok(transitions)
         });
         match marked {
             Ok(transitions) => Ok(LateMachines::Offline(transitions)),
@@ -87,16 +87,14 @@ impl Store {
                     Cow::Owned(taken.away)
                 }
             };
-            let announcer = Announcer::new(transaction, now)?;
-            for &(machine, at) in beats.iter() {
-                let Some(before) = watched_status(transaction, machine)? else { continue };
-                let change = StatusChange { machine, before, status: MachineStatus::Online, seen: at };
-                if before == MachineStatus::Online {
-                    returned.online.push(machine);
-                } else if change.write(transaction, process, now)? {
-                    returned.online.push(machine);
-                    returned.transitions.push(announcer.came_back(machine, before)?);
-                }
+            let (online, away): (Vec<_>, Vec<_>) = watched(transaction, &beats)?
+                .into_iter()
+                .partition(|known| known.status == MachineStatus::Online);
+            let changed = set_status(transaction, away, MachineStatus::Online, process, now)?;
+            returned.online.extend(online.iter().chain(&changed).map(|known| known.machine));
+            if !changed.is_empty() {
+                let announcer = Announcer::new(transaction, now)?;
+                returned.transitions = in_parts(&changed, |changed| announcer.came_back(changed))?;
             }
             Ok(returned)
         })
@@ -111,17 +109,16 @@ impl Store {
     ) -> Result<Vec<Transition>, StoreError> {
         self.write(|transaction| {
             let announcer = Announcer::new(transaction, now)?;
-            let mut transitions = Vec::new();
-            for &(machine, at, server) in beats {
-                transaction.execute(
-                    "UPDATE machine_state SET server_role = ?2 WHERE machine_id = ?1",
-                    params![machine.0, server as i64],
-                )?;
-                if server == DeviceServer::Standby {
-                    transitions.append(&mut mark_standby(&announcer, self.process(), machine, at)?);
-                }
-            }
-            Ok(transitions)
+            transaction.execute(
+                "UPDATE machine_state SET server_role = heard.role
+                 FROM (SELECT CAST(value ->> 0 AS BIGINT) AS machine, CAST(value ->> 1 AS BIGINT) AS role
+                       FROM json_each(?1)) AS heard
+                 WHERE machine_id = heard.machine AND server_role <> heard.role",
+                params![rows(beats.iter().map(|(machine, _, server)| (machine.0, *server as i64)))?],
+            )?;
+            let standby = beats.iter().filter(|(.., server)| *server == DeviceServer::Standby);
+            let standby: Vec<_> = standby.map(|&(machine, at, _)| (machine, at)).collect();
+            mark_standby(&announcer, self.process(), &standby)
         })
     }
 
@@ -132,16 +129,11 @@ impl Store {
         now: Moment,
     ) -> Result<Vec<Transition>, StoreError> {
         self.write(|transaction| {
+            let mut known = watched(transaction, beats)?;
+            known.retain(|known| known.status != MachineStatus::Stopped);
+            let stopped = set_status(transaction, known, MachineStatus::Stopped, self.process(), now)?;
             let announcer = Announcer::new(transaction, now)?;
-            let mut transitions = Vec::new();
-            for &(machine, at) in beats {
-                let Some(before) = watched_status(transaction, machine)? else { continue };
-                let change = StatusChange { machine, before, status: MachineStatus::Stopped, seen: at };
-                if before != MachineStatus::Stopped && change.write(transaction, self.process(), now)? {
-                    transitions.push(announcer.was_stopped(machine, at)?);
-                }
-            }
-            Ok(transitions)
+            in_parts(&stopped, |stopped| announcer.were_stopped(stopped))
         })
     }
 
@@ -164,10 +156,10 @@ impl Store {
             return Ok(Vec::new());
         }
         self.write(|transaction| {
-            let outages = unannounced(transaction, now)?;
+            let mut outages = unannounced(transaction, now)?;
+            outages.retain(is_due);
             let announcer = Announcer::new(transaction, now)?;
-            let due = outages.iter().filter(|outage| is_due(outage));
-            due.map(|outage| announcer.is_still_offline(outage)).collect()
+            in_parts(&outages, |outages| announcer.are_still_offline(outages))
         })
     }
 
@@ -267,59 +259,24 @@ impl MachineStatus {
     }
 }
 
-/// For a machine that is alive and sends its heartbeats to another monitor.
+/// For machines that are alive and send their heartbeats to another monitor.
 fn mark_standby(
     announcer: &Announcer<'_>,
     process: Option<i64>,
-    machine: MachineId,
-    at: Moment,
+    beats: &[(MachineId, Moment)],
 ) -> Result<Vec<Transition>, StoreError> {
     let (transaction, now) = (announcer.transaction, announcer.now);
-    let Some(before) = watched_status(transaction, machine)? else { return Ok(Vec::new()) };
-    let mut transitions = Vec::new();
-    let change = StatusChange { machine, before, status: MachineStatus::Standby, seen: at };
-    if !change.write(transaction, process, now)? {
-        return Ok(transitions);
-    }
-    if matches!(before, MachineStatus::Offline | MachineStatus::Stopped) {
-        transitions.push(announcer.came_back(machine, before)?);
-    }
-    if before != MachineStatus::Standby {
-        transitions.push(announcer.became_standby(machine)?);
+    let known = watched(transaction, beats)?;
+    let changed = set_status(transaction, known, MachineStatus::Standby, process, now)?;
+    let (back, others): (Vec<_>, Vec<_>) = changed
+        .into_iter()
+        .filter(|known| known.status != MachineStatus::Standby)
+        .partition(|known| matches!(known.status, MachineStatus::Offline | MachineStatus::Stopped));
+    let mut transitions = in_parts(&back, |back| announcer.came_back(back))?;
+    for known in back.iter().chain(&others) {
+        transitions.push(announcer.became_standby(known.machine)?);
     }
     Ok(transitions)
-}
-
-/// `None` if the machine does not exist or is disabled.
-fn watched_status(tx: &Transaction<'_>, machine: MachineId) -> Result<Option<MachineStatus>, StoreError> {
-    let status = tx.query_optional(
-        "SELECT status FROM machine_state WHERE machine_id = ?1 AND watched = ?2",
-        params![machine.0, true],
-        |row| Ok(MachineStatus::of(row.get(0)?)),
-    )?;
-    Ok(status)
-}
-
-/// A machine's change to another status, or a sign of life in the same.
-struct StatusChange {
-    machine: MachineId,
-    before: MachineStatus,
-    status: MachineStatus,
-    seen: Moment,
-}
-
-impl StatusChange {
-    /// False if another monitor of the database has just changed it.
-    fn write(&self, tx: &Transaction<'_>, process: Option<i64>, now: Moment) -> Result<bool, StoreError> {
-        let StatusChange { machine, before, status, seen } = *self;
-        let written = tx.execute(
-            "UPDATE machine_state SET status = ?3, since = ?4, seen_by = ?6,
-                    last_seen = CASE WHEN last_seen > ?5 THEN last_seen ELSE ?5 END
-             WHERE machine_id = ?1 AND status = ?2",
-            params![machine.0, before as i64, status as i64, now.0, seen.0, process],
-        )?;
-        Ok(written > 0)
-    }
 }
 
 /// The beats of [`Store::mark_online`], on a database with several monitors.

@@ -1,11 +1,10 @@
 //! Machines that exist only to be measured with: a group of their own, made and removed as a whole.
 
 use super::issue::issue;
-use super::machines::insert;
 use super::token::Token;
 use crate::clock::Moment;
-use crate::monitor::machine::Description;
-use crate::monitor::store::sql::{Transaction, params};
+use crate::monitor::machine::{MachineId, MachineStatus};
+use crate::monitor::store::sql::{Transaction, params, rows};
 use crate::monitor::store::{Refused, Store, StoreError};
 
 const GROUP: &str = "simulated";
@@ -21,13 +20,18 @@ impl Store {
     pub fn add_simulated_range(&self, first: u32, count: u32, now: Moment) -> Result<Vec<Token>, Refused> {
         self.transact(|tx| {
             remove_range(tx, first, count)?;
-            let add = |number: u32| {
-                let (name, group) = (name(number), Some(GROUP.to_owned()));
-                let description = Description { name, group, ..Description::default() };
-                let machine = insert(tx, &description, None, now)?;
-                issue(tx, machine, now)
-            };
-            (first..first.saturating_add(count)).map(add).collect()
+            let machines = tx.query_all(
+                "INSERT INTO machine (name, group_name, created_at)
+                 SELECT value ->> 0, ?2, ?3 FROM json_each(?1) RETURNING id",
+                params![names(first, count)?, GROUP, now],
+                |row| Ok(MachineId(row.get(0)?)),
+            )?;
+            tx.execute(
+                "INSERT INTO machine_state (machine_id, status, watched, since)
+                 SELECT CAST(value AS BIGINT), ?2, TRUE, ?3 FROM json_each(?1)",
+                params![rows(machines.iter().map(|machine| machine.0))?, MachineStatus::New as i64, now],
+            )?;
+            machines.into_iter().map(|machine| issue(tx, machine, now)).collect()
         })
     }
 
@@ -45,21 +49,22 @@ impl Store {
     }
 }
 
-fn name(number: u32) -> String {
-    format!("{GROUP}-{number}")
+/// For `value ->> 0`.
+fn names(first: u32, count: u32) -> Result<String, StoreError> {
+    rows((first..first.saturating_add(count)).map(|number| [format!("{GROUP}-{number}")]))
 }
 
 fn remove_range(tx: &Transaction<'_>, first: u32, count: u32) -> Result<usize, StoreError> {
-    let remove = |number| {
-        let values = params![name(number), GROUP];
-        tx.execute("DELETE FROM machine WHERE name = ?1 AND group_name = ?2", values)
-    };
-    (first..first.saturating_add(count)).map(remove).sum()
+    tx.execute(
+        "DELETE FROM machine WHERE group_name = ?2 AND name IN (SELECT value ->> 0 FROM json_each(?1))",
+        params![names(first, count)?, GROUP],
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::monitor::machine::Description;
     use crate::monitor::registry::lookup::Registry;
 
     #[test]

@@ -1,7 +1,7 @@
 //! How the subjects run their SQL, whatever engine is behind it.
 //!
-//! A statement is one text for all engines: `?1`, `?2` and so on are its parameters, see [`params`]. Compiled statements
-//! are kept, so the text should depend on as little as possible.
+//! A statement is one text for all engines: `?1`, `?2` and so on are its parameters, see [`params`]; a parameter may have many
+//! rows, see [`rows`]. Compiled statements are kept, so the text should depend on as little as possible.
 
 use super::error::StoreError;
 #[cfg(feature = "postgres")]
@@ -10,6 +10,7 @@ use super::sqlite;
 pub(in crate::monitor) use super::value::params;
 pub use super::value::{Column, Parameter, Value};
 use rusqlite::CachedStatement;
+use serde::{Serialize, Serializer};
 use std::any::type_name;
 use std::fmt::Write;
 use std::ops::{ControlFlow, Deref};
@@ -25,6 +26,17 @@ pub fn array(numbers: impl Iterator<Item = i64>) -> String {
     }
     text.push('}');
     text
+}
+
+/// Rows as one value, for a statement that is about many: `FROM json_each(?1)` has a row for each, whose columns are
+/// `value ->> 0`, `value ->> 1` and so on, and have to be cast (`CAST(value ->> 0 AS BIGINT)`) unless they are text. A row that
+/// is a single number is `CAST(value AS BIGINT)`.
+pub fn rows(rows: impl IntoIterator<Item = impl Serialize>) -> Result<String, StoreError> {
+    let mut encoded = Vec::new();
+    serde_json::Serializer::new(&mut encoded)
+        .collect_seq(rows)
+        .and_then(|()| String::from_utf8(encoded).map_err(serde::ser::Error::custom))
+        .map_err(|error| StoreError::Other(format!("cannot encode the rows of a statement: {error}")))
 }
 
 /// A consistent view of the database, to read.
@@ -332,6 +344,28 @@ mod tests {
             Ok(())
         });
         assert_eq!(read, Ok(()));
+    }
+
+    #[test]
+    fn a_statement_reads_many_rows_from_one_parameter() {
+        let store = Store::scratch();
+        let wanted = [(7, Some("a \"quoted\" name"), true, 0.5), (i64::MAX, None, false, -1.0)];
+        let read = store.read(|connection| {
+            let sql = "SELECT CAST(value ->> 0 AS BIGINT), value ->> 1, CAST(value ->> 2 AS BOOLEAN),
+                              CAST(value ->> 3 AS DOUBLE PRECISION)
+                       FROM json_each(?1)";
+            let found = connection.query_all(sql, params![rows(wanted)?], |row| {
+                let name: Option<String> = row.get(1)?;
+                Ok((row.get::<i64>(0)?, name, row.get::<bool>(2)?, row.get::<f64>(3)?))
+            })?;
+            let numbers = "SELECT CAST(value AS BIGINT) FROM json_each(?1)";
+            let numbers: Vec<i64> =
+                connection.query_all(numbers, params![rows([3, i64::MIN])?], |row| row.get(0))?;
+            Ok((found, numbers, connection.exists(sql, params![rows([0_u8; 0])?])?))
+        });
+        let wanted =
+            wanted.map(|(number, name, is_on, share)| (number, name.map(str::to_owned), is_on, share));
+        assert_eq!(read, Ok((wanted.to_vec(), vec![3, i64::MIN], false)));
     }
 
     #[test]

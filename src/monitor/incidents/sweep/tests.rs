@@ -277,10 +277,15 @@ fn a_second_announcement_of_the_same_event_is_logged_and_not_sent() {
     let server = DeviceServer::Only;
     let outage = UnannouncedOutage { id: IncidentId(1), machine: id(1), last_seen: rig.now, server };
     let logged = logged(|| {
-        let announced = rig.store.write(|tx| Announcer::new(tx, rig.now)?.is_still_offline(&outage));
+        let announced = rig.store.write(|tx| Announcer::new(tx, rig.now)?.are_still_offline(&[outage]));
         announced.expect("written");
     });
-    assert_eq!(logged, ["[WARN] machine 1: \"offline\" of incident 1 is in the outbox already"]);
+    assert_eq!(
+        logged,
+        [
+            "[WARN] 1 of 1 messages are in the outbox already; the first of all 1: machine 1, \"offline\" of incident 1"
+        ]
+    );
     assert_eq!(rig.announced(), ["offline"]);
 }
 

@@ -1,4 +1,4 @@
-//! `?1` in a statement's text becomes `$1`, which PostgreSQL reads.
+//! `?1` in a statement's text becomes `$1`, which PostgreSQL reads, and `json_each(?1)` what has the same rows there.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -28,8 +28,18 @@ impl Placeholders {
     }
 }
 
-/// Question marks in quotes and comments stay.
 fn translate(sql: &str) -> String {
+    let mut parts = sql.split("json_each(");
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (parameter, rest) = part.split_once(')').unwrap_or((part, ""));
+        text += &format!("jsonb_array_elements(CAST({parameter} AS JSONB)){rest}");
+    }
+    with_dollars(&text)
+}
+
+/// Question marks in quotes and comments stay.
+fn with_dollars(sql: &str) -> String {
     let mut text = String::with_capacity(sql.len());
     let mut rest = sql;
     while let Some(at) = rest.find(['?', '\'', '"', '-']) {
@@ -57,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_numbered_question_marks_outside_of_quotes_and_comments_change() {
+    fn only_parameters_outside_of_quotes_and_comments_and_rows_change() {
         for (sql, expected) in [
             ("SELECT ?1, ?12 WHERE a = ?2", "SELECT $1, $12 WHERE a = $2"),
             ("SELECT 'is it ?1', \"?2\", ?3", "SELECT 'is it ?1', \"?2\", $3"),
@@ -66,6 +76,10 @@ mod tests {
             ("SELECT '?1", "SELECT '?1"),
             ("SELECT a ? b -- ?1", "SELECT a ? b -- ?1"),
             ("é ?1 'é'", "é $1 'é'"),
+            (
+                "SELECT value FROM json_each(?1), json_each(?2)",
+                "SELECT value FROM jsonb_array_elements(CAST($1 AS JSONB)), jsonb_array_elements(CAST($2 AS JSONB))",
+            ),
         ] {
             assert_eq!(translate(sql), expected);
         }
