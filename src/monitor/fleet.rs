@@ -4,10 +4,10 @@
 //! database follows within seconds (`last_seen`) and minutes (payload, history), and at once for a machine that returns.
 
 pub mod activity;
-mod beats;
+pub mod beats;
 mod conditions;
 mod devices;
-mod elsewhere;
+pub mod elsewhere;
 mod minute;
 mod refusals;
 mod servers;

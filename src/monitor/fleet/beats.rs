@@ -12,7 +12,7 @@ use crate::monitor::fleet::{Fleet, MachineSlot, SharedToken, Unsaved, held};
 use crate::monitor::history::packed::Packed;
 use crate::monitor::history::rows::{Precedence, Rows};
 use crate::monitor::machine::{DeviceServer, MachineId, MachineStatus};
-use crate::monitor::store::sql::{Row, Transaction, array, params};
+use crate::monitor::store::sql::{Row, Transaction, params, rows};
 use crate::monitor::store::{Store, StoreError};
 use std::collections::{HashMap, HashSet};
 
@@ -281,6 +281,15 @@ fn save_seen(tx: &Transaction<'_>, beats: &[(MachineId, Moment)]) -> Result<(), 
     Ok(())
 }
 
+/// The beats of a statement, which it has as `?1`.
+pub const BEATS: &str = "beat (machine, at) AS
+    (SELECT CAST(value ->> 0 AS BIGINT), CAST(value ->> 1 AS BIGINT) FROM json_each(?1))";
+
+/// The value of `?1` for [`BEATS`].
+pub fn beat_rows(beats: &[(MachineId, Moment)]) -> Result<String, StoreError> {
+    rows(beats.iter().map(|(machine, at)| (machine.0, at.0)))
+}
+
 /// One statement for all beats; a second one only if some are of machines that are not online, or not this monitor's.
 fn save_seen_by(
     tx: &Transaction<'_>,
@@ -290,25 +299,26 @@ fn save_seen_by(
     if beats.is_empty() {
         return Ok(Vec::new());
     }
-    let machines = array(beats.iter().map(|(machine, _)| machine.0));
-    let moments = array(beats.iter().map(|(_, at)| at.0));
+    let encoded = beat_rows(beats)?;
     let online = MachineStatus::Online as i64;
     let own = tx.execute(
-        "UPDATE machine_state SET last_seen = beat.at
-         FROM unnest(CAST(?1 AS BIGINT[]), CAST(?2 AS BIGINT[])) AS beat (machine_id, at)
-         WHERE machine_state.machine_id = beat.machine_id AND seen_by = ?3 AND status = ?4",
-        params![machines, moments, process, online],
+        &format!(
+            "WITH {BEATS} UPDATE machine_state SET last_seen = beat.at
+             FROM beat WHERE machine_id = beat.machine AND seen_by = ?2 AND status = ?3"
+        ),
+        params![encoded, process, online],
     )?;
     if own == beats.len() {
         return Ok(Vec::new());
     }
     // The newest moment wins, whoever heard it.
     tx.query_all(
-        "UPDATE machine_state SET last_seen = greatest(last_seen, beat.at)
-         FROM unnest(CAST(?1 AS BIGINT[]), CAST(?2 AS BIGINT[])) AS beat (machine_id, at)
-         WHERE machine_state.machine_id = beat.machine_id AND (seen_by IS DISTINCT FROM ?3 OR status <> ?4)
-         RETURNING beat.machine_id, beat.at",
-        params![machines, moments, process, online],
+        &format!(
+            "WITH {BEATS} UPDATE machine_state SET last_seen = greatest(last_seen, beat.at)
+             FROM beat WHERE machine_id = beat.machine AND (seen_by IS DISTINCT FROM ?2 OR status <> ?3)
+             RETURNING machine_id, beat.at"
+        ),
+        params![encoded, process, online],
         |row| Ok((MachineId(row.get(0)?), row.get(1)?)),
     )
 }

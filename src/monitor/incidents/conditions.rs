@@ -14,7 +14,7 @@ use crate::monitor::incidents::transition::{Transition, TransitionKind};
 use crate::monitor::machine::{MachineId, MachineStatus};
 use crate::monitor::notify::condition_notice::ConditionNotice;
 use crate::monitor::notify::notice::{EventKind, Happening};
-use crate::monitor::store::sql::{Connection, Row, Transaction, array, params, rows};
+use crate::monitor::store::sql::{Connection, Row, Transaction, params, rows};
 use crate::monitor::store::{Store, StoreError};
 use serde_json::json;
 use std::collections::{HashMap, HashSet};
@@ -108,17 +108,17 @@ impl Store {
         &self,
         machines: &[MachineId],
     ) -> Result<HashMap<MachineId, StoredConditions>, StoreError> {
-        let machines = array(machines.iter().map(|machine| machine.0));
+        let machines = rows(machines.iter().map(|machine| machine.0))?;
         self.read(|connection| {
             let mut stored: HashMap<MachineId, StoredConditions> = HashMap::new();
             let sql = "SELECT machine_id, conditions FROM machine_judged
-                       WHERE machine_id = ANY (CAST(?1 AS BIGINT[]))";
+                       WHERE machine_id IN (SELECT CAST(value AS BIGINT) FROM json_each(?1))";
             connection.query_each(sql, params![machines], |row| {
                 stored.entry(MachineId(row.get(0)?)).or_default().judged = row.get(1)?;
                 Ok(())
             })?;
             let sql = "SELECT machine_id, subject, last_seen, value, kind FROM incident
-                       WHERE machine_id = ANY (CAST(?1 AS BIGINT[])) AND ended_at IS NULL AND kind <> 'offline'";
+                       WHERE machine_id IN (SELECT CAST(value AS BIGINT) FROM json_each(?1)) AND ended_at IS NULL AND kind <> 'offline'";
             connection.query_each(sql, params![machines], |row| {
                 if let Some(condition) = Condition::from_name(row.get(4)?) {
                     let open = open_condition(condition, row)?;

@@ -3,6 +3,7 @@
 
 use crate::clock::Moment;
 use crate::monitor::conditions::catalogue::Condition;
+use crate::monitor::fleet::beats::{BEATS, beat_rows};
 use crate::monitor::incidents::announce::{Announcer, in_parts};
 use crate::monitor::incidents::isolation::is_heard_elsewhere;
 use crate::monitor::incidents::late::{LateCriteria, declare_late, declare_standby, doubtful};
@@ -12,7 +13,7 @@ use crate::monitor::incidents::transition::Transition;
 use crate::monitor::machine::{DeviceServer, MachineId, MachineStatus};
 use crate::monitor::notify::notice::EventKind;
 use crate::monitor::notify::outbox::clock_steps;
-use crate::monitor::store::sql::{Connection, Transaction, array, params, rows};
+use crate::monitor::store::sql::{Connection, Transaction, params, rows};
 use crate::monitor::store::{Store, StoreError};
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -296,12 +297,12 @@ fn take_over(
     process: i64,
     beats: &[(MachineId, Moment)],
 ) -> Result<TakenOver, StoreError> {
-    let machines = array(beats.iter().map(|(machine, _)| machine.0));
+    let machines = rows(beats.iter().map(|(machine, _)| machine.0))?;
     let mut taken = TakenOver::default();
     let mut has_roles = false;
     tx.query_each(
         "SELECT machine_id, seen_by, server_role FROM machine_state
-         WHERE machine_id = ANY (CAST(?1 AS BIGINT[])) AND (seen_by IS DISTINCT FROM ?2 OR server_role <> 0)",
+         WHERE machine_id IN (SELECT CAST(value AS BIGINT) FROM json_each(?1)) AND (seen_by IS DISTINCT FROM ?2 OR server_role <> 0)",
         params![machines, process],
         |row| {
             if row.get::<Option<i64>>(1)? != Some(process) {
@@ -315,16 +316,18 @@ fn take_over(
         // Left from a time when the database had one monitor.
         tx.execute(
             "UPDATE machine_state SET server_role = 0
-             WHERE machine_id = ANY (CAST(?1 AS BIGINT[])) AND server_role <> 0",
+             WHERE machine_id IN (SELECT CAST(value AS BIGINT) FROM json_each(?1)) AND server_role <> 0",
             params![machines],
         )?;
     }
     taken.online = tx.query_all(
-        "UPDATE machine_state SET seen_by = ?3, last_seen = greatest(last_seen, beat.at)
-         FROM unnest(CAST(?1 AS BIGINT[]), CAST(?2 AS BIGINT[])) AS beat (machine_id, at)
-         WHERE machine_state.machine_id = beat.machine_id AND status = ?4 AND watched
-         RETURNING beat.machine_id",
-        params![machines, array(beats.iter().map(|(_, at)| at.0)), process, MachineStatus::Online as i64],
+        &format!(
+            "WITH {BEATS}
+             UPDATE machine_state SET seen_by = ?2, last_seen = greatest(last_seen, beat.at)
+             FROM beat WHERE machine_id = beat.machine AND status = ?3 AND watched
+             RETURNING machine_id"
+        ),
+        params![beat_rows(beats)?, process, MachineStatus::Online as i64],
         |row| Ok(MachineId(row.get(0)?)),
     )?;
     let online: HashSet<MachineId> = taken.online.iter().copied().collect();

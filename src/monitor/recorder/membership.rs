@@ -14,11 +14,19 @@ pub struct Membership {
     /// Payloads that other monitors have received are read since then; `None`: all of them.
     pub payloads_read: Option<Moment>,
     pub seen_written: Option<Instant>,
+    /// When the states of the machines of other monitors are read again; `None`: now.
+    pub states_due: Option<Instant>,
 }
 
 impl Membership {
     pub fn of(store: &Store, now: Moment) -> Option<Membership> {
         let member = Member::of(store, now)?;
-        Some(Membership { member, statuses_read: now, payloads_read: None, seen_written: None })
+        Some(Membership {
+            member,
+            statuses_read: now,
+            payloads_read: None,
+            seen_written: None,
+            states_due: None,
+        })
     }
 }

@@ -3,6 +3,8 @@
 use super::trouble::Task;
 use super::{Recorder, RecorderContext};
 use crate::clock::{Moment, Now};
+use crate::monitor::fleet::beats::StoredStatus;
+use crate::monitor::fleet::elsewhere::PayloadElsewhere;
 use crate::monitor::ingest::native::{self, Received};
 use crate::monitor::machine::MachineId;
 use crate::monitor::store::StoreError;
@@ -16,6 +18,9 @@ const LONGEST_TRANSACTION: Duration = Duration::from_secs(30);
 /// [`LONGEST_LAG`].
 const PART_OF_THRESHOLD: u32 = 8;
 const LONGEST_LAG: Duration = Duration::from_secs(30);
+
+/// Machines of other monitors whose states are read in a second, over time: with a large fleet they are read less often.
+const STATES_A_SECOND: u32 = 4000;
 
 impl Recorder {
     /// Whether last-seen times are to be written now. One of several monitors writes them less often: what the others need is
@@ -79,32 +84,42 @@ impl Recorder {
 
     /// What other monitors heard of their machines, as far as they have written it.
     pub(super) fn follow_elsewhere(&mut self, now: Now) {
-        let Some(several) = &mut self.several else { return };
+        let Some(several) = &self.several else { return };
         if self.shared.pulse.others() == Some(0) {
             return;
         }
-        let RecorderContext { store, fleet, .. } = &self.shared;
-        let (process, read_at) = (several.member.process(), several.payloads_read);
-        let since = read_at.map_or(Moment(0), |read| read.minus(LONGEST_TRANSACTION));
-        let read = store
-            .states_elsewhere(process)
-            .and_then(|states| Ok((states, store.payloads_elsewhere(process, since)?)));
-        if let Ok((states, payloads)) = &read {
+        let process = several.member.process();
+        let states_are_due = several.states_due.is_none_or(|due| due <= now.monotonic);
+        let payloads_since = several.payloads_read.map_or(Moment(0), |read| read.minus(LONGEST_TRANSACTION));
+        let RecorderContext { store, .. } = &self.shared;
+        let states = states_are_due.then(|| store.states_elsewhere(process)).transpose();
+        let read = states.and_then(|states| Ok((states, store.payloads_elsewhere(process, payloads_since)?)));
+        let Some((states, payloads)) = self.logged(Task::Registry, read, now.monotonic) else { return };
+        if let Some(several) = &mut self.several {
             several.payloads_read = Some(now.wall);
-            for state in states {
-                // It is online, so it cannot return.
-                let _ = fleet.follow(state, process);
-            }
-            for heard in payloads {
-                let parsed = native::parse(&heard.payload);
-                let beat = match &parsed {
-                    Ok(Received::Beat(beat)) => Some(beat),
-                    _ => None,
-                };
-                fleet.hear_of(heard, beat);
+            if let Some(states) = &states {
+                let pause = Duration::from_secs(1) * u32::try_from(states.len()).unwrap_or(u32::MAX)
+                    / STATES_A_SECOND;
+                several.states_due = Some(now.monotonic + pause);
             }
         }
-        self.logged(Task::Registry, read.map(drop), now.monotonic);
+        self.adopt_elsewhere(&states.unwrap_or_default(), &payloads, process);
+    }
+
+    fn adopt_elsewhere(&self, states: &[StoredStatus], payloads: &[PayloadElsewhere], process: i64) {
+        let fleet = &self.shared.fleet;
+        for state in states {
+            // It is online, so it cannot return.
+            let _ = fleet.follow(state, process);
+        }
+        for heard in payloads {
+            let parsed = native::parse(&heard.payload);
+            let beat = match &parsed {
+                Ok(Received::Beat(beat)) => Some(beat),
+                _ => None,
+            };
+            fleet.hear_of(heard, beat);
+        }
     }
 
     /// Another monitor judged the conditions of these machines until now, and wrote what it found.

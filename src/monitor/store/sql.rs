@@ -12,21 +12,7 @@ pub use super::value::{Column, Parameter, Value};
 use rusqlite::CachedStatement;
 use serde::{Serialize, Serializer};
 use std::any::type_name;
-use std::fmt::Write;
 use std::ops::{ControlFlow, Deref};
-
-/// Numbers as one value, for PostgreSQL's `unnest(CAST(?1 AS BIGINT[]))`: a statement for many rows, where SQLite runs one
-/// for each.
-pub fn array(numbers: impl Iterator<Item = i64>) -> String {
-    let mut text = String::from("{");
-    for (index, number) in numbers.enumerate() {
-        let comma = if index == 0 { "" } else { "," };
-        // Writing to a text cannot fail.
-        let _ = write!(text, "{comma}{number}");
-    }
-    text.push('}');
-    text
-}
 
 /// Rows as one value, for a statement that is about many: `FROM json_each(?1)` has a row for each, whose columns are
 /// `value ->> 0`, `value ->> 1` and so on, and have to be cast (`CAST(value ->> 0 AS BIGINT)`) unless they are text. A row that

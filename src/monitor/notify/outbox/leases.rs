@@ -4,7 +4,7 @@ use super::{EXPIRES_AFTER, LeaseOwner};
 use crate::clock::{Moment, milliseconds};
 use crate::monitor::instances::limits::MONITOR_LAPSES;
 use crate::monitor::notify::delivery_state::{LEASED, UNDELIVERED, WAITING};
-use crate::monitor::store::sql::{Transaction, array, params};
+use crate::monitor::store::sql::{Transaction, params, rows};
 use crate::monitor::store::{Store, StoreError};
 use std::time::Duration;
 
@@ -42,9 +42,9 @@ impl Store {
         self.write(|transaction| {
             let sql = format!(
                 "UPDATE outbox SET state = {WAITING}, lease = NULL, leased_until = NULL
-                 WHERE state = {LEASED} AND lease = ?1 AND id <> ALL (CAST(?2 AS BIGINT[]))"
+                 WHERE state = {LEASED} AND lease = ?1 AND id NOT IN (SELECT CAST(value AS BIGINT) FROM json_each(?2))"
             );
-            transaction.execute(&sql, params![owner.0, array(kept.iter().copied())])
+            transaction.execute(&sql, params![owner.0, rows(kept)?])
         })
     }
 }
