@@ -17,20 +17,25 @@ daemon_reaches_monitor() {
     systemctl restart heartbeat-daemon && becomes machine_is online
 }
 
-add_webhook() {
-    printf '%s\n' "$MONITOR_SECRET" | as_monitor channel add webhook http://127.0.0.1:9000/hook --secret-stdin
+receives_webhooks() {
     perl tests/system/webhooks.pl 9000 >"$SCRATCH/webhooks" &
     hooks=$!
     becomes grep -q listening "$SCRATCH/webhooks"
 }
-is_refused_at_first() { ! as_monitor channel test 1 && ! has_told machine.test 1; }
+add_webhook() {
+    printf '%s\n' "$MONITOR_SECRET" | as_monitor channel add webhook http://127.0.0.1:9000/hook --secret-stdin
+}
+is_refused_at_first() {
+    ! add_webhook 2>"$SCRATCH/refusal" && grep 'set allow_private_webhooks = true' "$SCRATCH/refusal" &&
+        as_monitor channel list && ! as_monitor channel list | grep 9000
+}
 
 monitor_reloads() {
     local pid
     pid=$(property MainPID)
     set_key allow_private_webhooks true && set_key check_interval '"1s"' && set_key offline_threshold '"10s"' || return
     as_monitor check-config && systemctl reload "$UNIT" && becomes has_logged 'configuration reloaded' &&
-        [ "$(property MainPID)" = "$pid" ] && as_monitor channel test 1 && grep '^machine.test' "$SCRATCH/webhooks"
+        [ "$(property MainPID)" = "$pid" ] && add_webhook && as_monitor channel test 1 && grep '^machine.test' "$SCRATCH/webhooks"
 }
 
 # Commands read the same file, and refuse it too.
@@ -145,9 +150,9 @@ the_monitor() {
     holds 'its files are in place, the configuration closed to others' files_are_in_place "$UNIT" "$UNIT"
     holds 'it is enabled' is_enabled
     holds 'a machine is added while it runs, and its daemon is taken' daemon_reaches_monitor
-    holds 'a webhook is added' add_webhook
-    holds 'a webhook on this machine is not sent to, unless the configuration says so' is_refused_at_first
-    holds 'a reload takes that over, and the webhook receives its test' monitor_reloads
+    holds 'a receiver of webhooks listens on this machine' receives_webhooks
+    holds '... and is not accepted as a channel unless the configuration allows it' is_refused_at_first
+    holds 'a reload applies that, and the webhook is added and receives its test' monitor_reloads
     holds 'a bad configuration is refused, and the old one stays' bad_monitor_reload_is_refused
     holds 'the webhook is told of an outage and of its end' tells_of_an_outage
     holds 'an upgrade keeps machines, tokens and configuration' monitor_upgrades
