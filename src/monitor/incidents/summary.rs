@@ -20,6 +20,10 @@ use std::time::Duration;
 /// Time from the first such incident to the summary: a fleet's first heartbeats are one message.
 const GATHERED_FOR: Duration = Duration::from_secs(5 * 60);
 
+/// Incidents that one summary includes; the next sweep goes on. An upgrade of 100,000 devices begins several times as many at
+/// once, and heartbeats are refused while one transaction takes too long.
+const MOST_TOGETHER: u32 = 10_000;
+
 /// Conditions that one message lists; it counts the others.
 const MOST_LISTED: usize = 20;
 
@@ -44,9 +48,8 @@ impl Store {
                 announcer.summarise(recipient, &existing, &mirrors)?;
             }
             transaction.execute(
-                "UPDATE incident SET summarised_at = ?1
-                     WHERE existing AND summarised_at IS NULL AND ended_at IS NULL",
-                params![now.0],
+                "UPDATE incident SET summarised_at = ?2 WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each(?1))",
+                params![rows(existing.iter().map(|known| known.incident.0))?, now],
             )?;
             Ok(existing.len())
         })
@@ -147,15 +150,15 @@ fn is_due(connection: &Connection<'_>, now: Moment) -> Result<bool, StoreError> 
     Ok(first.is_some_and(|began| now.since(Moment(began)) >= GATHERED_FOR))
 }
 
-/// Those that no summary included. One query: after an upgrade, a large fleet can have one for every machine.
+/// Those that no summary included, [`MOST_TOGETHER`] at most.
 fn existing(tx: &Transaction<'_>, announcer: &Announcer<'_>) -> Result<Vec<Existing>, StoreError> {
     let sql = "SELECT i.id, i.kind, i.subject, i.label, i.value, i.threshold, i.last_seen,
                       m.id, m.name, m.hostname, m.description, m.group_name
                FROM incident i JOIN machine m ON m.id = i.machine_id
                WHERE i.existing AND i.summarised_at IS NULL AND i.ended_at IS NULL
-               ORDER BY i.machine_id, i.id";
+               ORDER BY i.machine_id, i.id LIMIT ?1";
     let mut existing: Vec<Existing> = Vec::new();
-    tx.query_each(sql, &[], |row| {
+    tx.query_each(sql, params![MOST_TOGETHER], |row| {
         let mut known = Existing::from_row(row)?;
         known.machine.tags = match existing.last() {
             Some(last) if last.machine.id == known.machine.id => last.machine.tags.clone(),
