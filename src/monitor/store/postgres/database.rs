@@ -30,7 +30,7 @@ pub struct PostgresDatabase {
 /// The sums of the numbers of all stores but one, see `schema.sql`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct LastChanges {
-    number: i64,
+    settings: i64,
     statuses: i64,
 }
 
@@ -101,7 +101,10 @@ impl PostgresDatabase {
     pub fn changed_by_others(&self) -> Result<ChangesByOthers, StoreError> {
         let now = self.read(|connection| last_changes(connection, self.process))?;
         let known = std::mem::replace(&mut *held(&self.seen), now);
-        Ok(ChangesByOthers { settings: known.number != now.number, statuses: known.statuses != now.statuses })
+        Ok(ChangesByOthers {
+            settings: known.settings != now.settings,
+            statuses: known.statuses != now.statuses,
+        })
     }
 
     /// See [`Store::server_figures`](crate::monitor::store::Store::server_figures).
@@ -124,12 +127,13 @@ impl PostgresDatabase {
 /// Of all stores but `process`.
 fn last_changes(connection: &Connection<'_>, process: u32) -> Result<LastChanges, StoreError> {
     let sql = "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT),
-                      CAST(coalesce(sum(number), 0) AS BIGINT), CAST(coalesce(sum(statuses), 0) AS BIGINT)
+                      CAST(coalesce(sum(number) FILTER (WHERE what = 'settings'), 0) AS BIGINT),
+                      CAST(coalesce(sum(number) FILTER (WHERE what = 'status'), 0) AS BIGINT)
                FROM last_change WHERE process <> ?1";
     let clock = ClockQuery::send();
     connection.query_row(sql, params![process], |row| {
         clock.receive(row.get(0)?);
-        Ok(LastChanges { number: row.get(1)?, statuses: row.get(2)? })
+        Ok(LastChanges { settings: row.get(1)?, statuses: row.get(2)? })
     })
 }
 

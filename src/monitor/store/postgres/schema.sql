@@ -428,19 +428,20 @@ CREATE TABLE duty (
 -- What monitors keep in memory was changed: for each process two numbers that grow, so that they do not wait for each other.
 -- The setting heartbeat.process names the process of a transaction; 0: another program.
 CREATE TABLE last_change (
-    process  BIGINT PRIMARY KEY,
-    number   BIGINT NOT NULL,                                             -- machines, tokens, channels, settings
-    statuses BIGINT NOT NULL,                                             -- of machines
-    at       TIMESTAMPTZ NOT NULL
+    process BIGINT NOT NULL,
+    what    TEXT COLLATE "C" NOT NULL,                                    -- settings (machines, tokens, channels ...), status
+    number  BIGINT NOT NULL,                                              -- of transactions with such changes
+    at      TIMESTAMPTZ NOT NULL,
+    PRIMARY KEY (process, what)
 );
+-- Once for each transaction: a thousand statements would leave a thousand dead versions of the row, and each one looks at all
+-- of them.
 CREATE FUNCTION note_change() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE
-    of_status BIGINT := CASE WHEN TG_ARGV[0] = 'status' THEN 1 ELSE 0 END;
 BEGIN
-    INSERT INTO last_change AS known (process, number, statuses, at)
-    VALUES (coalesce(nullif(current_setting('heartbeat.process', TRUE), ''), '0')::BIGINT, 1 - of_status, of_status, now())
-    ON CONFLICT (process) DO UPDATE
-    SET number = known.number + 1 - of_status, statuses = known.statuses + of_status, at = now();
+    INSERT INTO last_change AS known (process, what, number, at)
+    VALUES (coalesce(nullif(current_setting('heartbeat.process', TRUE), ''), '0')::BIGINT, TG_ARGV[0], 1, now())
+    ON CONFLICT (process, what) DO UPDATE SET number = known.number + 1, at = now()
+    WHERE known.xmin <> pg_current_xact_id()::xid;
     RETURN NULL;
 END $$;
 DO $$
@@ -450,11 +451,11 @@ BEGIN
     FOREACH changed IN ARRAY ARRAY['machine', 'machine_tag', 'device_token', 'read_token', 'enroll_token',
                                    'condition_setting', 'recipient', 'channel'] LOOP
         EXECUTE format('CREATE TRIGGER change_of_%1$s AFTER INSERT OR UPDATE OR DELETE ON %1$s
-                        FOR EACH STATEMENT EXECUTE FUNCTION note_change()', changed);
+                        FOR EACH STATEMENT EXECUTE FUNCTION note_change(''settings'')', changed);
     END LOOP;
 END $$;
 -- Not of last_seen, which each flush writes.
 CREATE TRIGGER change_of_machine_state AFTER INSERT OR DELETE OR UPDATE OF watched, threshold, server_role
-    ON machine_state FOR EACH STATEMENT EXECUTE FUNCTION note_change();
+    ON machine_state FOR EACH STATEMENT EXECUTE FUNCTION note_change('settings');
 CREATE TRIGGER change_of_status AFTER UPDATE OF status
     ON machine_state FOR EACH STATEMENT EXECUTE FUNCTION note_change('status');

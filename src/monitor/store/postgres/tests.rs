@@ -4,6 +4,8 @@ use super::client::*;
 use super::cluster::{Cluster, shared};
 use super::link::{PostgresLink, PostgresWay};
 use super::url::PostgresUrl;
+use crate::clock::Moment;
+use crate::monitor::store::Store;
 use crate::monitor::store::error::StoreError;
 use crate::monitor::store::sql::{self, Connection, Transaction, Value, params};
 use rustix::process::{Pid, Signal, kill_process};
@@ -277,5 +279,31 @@ fn the_statements_of_a_subject_run_on_it_as_they_are() {
     assert!(
         matches!(&refused, Err(StoreError::Other(why)) if why.contains("column 0 has a text")),
         "{refused:?}"
+    );
+}
+
+#[test]
+fn a_transaction_with_many_changes_is_one_change_of_each_kind_for_the_others() {
+    let Some(own) = Store::scratch_on_postgres() else { return };
+    let other = Store::open_beside(own.location(), Moment(0)).expect("a second one");
+    let machines = "INSERT INTO machine (name, created_at) VALUES ('barn', 0), ('shed', 0);
+                    INSERT INTO machine_state (machine_id, status, watched, since) SELECT id, 1, TRUE, 0 FROM machine;
+                    UPDATE machine SET description = 'a';
+                    UPDATE machine_state SET status = 2 WHERE machine_id = 1;
+                    UPDATE machine_state SET status = 2 WHERE machine_id = 2";
+    let numbers = "SELECT string_agg(what || ' ' || number, ', ' ORDER BY what) FROM last_change";
+    let change = |sql: &str| {
+        own.write(|transaction| transaction.execute_batch(sql)).expect("changed");
+        let found = other.changed_by_others().expect("read");
+        let numbers: String =
+            other.read(|connection| connection.query_row(numbers, &[], |row| row.get(0))).expect("read");
+        (found.settings, found.statuses, numbers)
+    };
+    assert_eq!(change(machines), (true, true, "settings 1, status 1".into()));
+    let again = "UPDATE machine_state SET status = 1; UPDATE machine_state SET status = 2";
+    assert_eq!(change(again), (false, true, "settings 1, status 2".into()));
+    assert_eq!(
+        change("UPDATE machine_state SET last_seen = 1"),
+        (false, false, "settings 1, status 2".into())
     );
 }
