@@ -7,6 +7,17 @@ use std::time::{Duration, Instant};
 /// A wall clock that gains or loses more than this against the monotonic clock was set; slewing stays far below.
 const CLOCK_STEP: Duration = Duration::from_secs(5);
 
+/// A busy machine or a slow database delays checks by seconds, during which the monitor listened. With a check interval of a second
+/// each delay would be a gap, and no silence would ever be long enough; so a pause up to this, and up to this part of the
+/// threshold, is none. A device that sends every 5 s was silent for less than half of its threshold then.
+const SHORT_PAUSE: Duration = Duration::from_secs(5);
+const PART_OF_THRESHOLD: u32 = 4;
+
+/// The longest time between two checks that is no gap.
+pub fn longest_pause(interval: Duration, threshold: Duration) -> Duration {
+    (interval * 2).max(SHORT_PAUSE.min(threshold / PART_OF_THRESHOLD))
+}
+
 /// Since when the monitor has listened without a gap, and both clocks at the last check.
 #[derive(Debug)]
 pub struct Listening {
@@ -40,8 +51,8 @@ impl Listening {
         self.since = self.since.max(moment);
     }
 
-    /// Compares the clocks with the last check, one `interval` ago; restarts the grace after a gap or a step.
-    pub fn check(&mut self, interval: Duration, now: Now) -> ClockCheck {
+    /// Compares the clocks with the last check; restarts the grace after a step, or after a gap: more than `longest`.
+    pub fn check(&mut self, longest: Duration, now: Now) -> ClockCheck {
         let passed = now.since(self.checked);
         let expected = self.checked_at.plus(passed);
         let (forward, back) = (now.wall.since(expected), expected.since(now.wall));
@@ -49,7 +60,7 @@ impl Listening {
             ClockCheck::Forward(forward)
         } else if back > CLOCK_STEP {
             ClockCheck::Back(back)
-        } else if passed > interval * 2 {
+        } else if passed > longest {
             ClockCheck::Gap(passed)
         } else {
             ClockCheck::Regular
@@ -67,6 +78,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
     const INTERVAL: Duration = Duration::from_secs(30);
+    const LONGEST: Duration = Duration::from_secs(60);
     const WALL: Moment = Moment(1_769_000_000_000);
 
     /// A first check on time; a second one after `passed`, with a wall clock that is `step_ms` off.
@@ -74,11 +86,27 @@ mod tests {
         let start = Now { monotonic: Instant::now(), wall: WALL };
         let mut listening = Listening::new(start);
         let first = start.plus(INTERVAL);
-        assert_eq!(listening.check(INTERVAL, first), ClockCheck::Regular);
+        assert_eq!(listening.check(LONGEST, first), ClockCheck::Regular);
         assert_eq!(listening.since(), WALL);
         let later = first.plus(passed);
         let second = Now { wall: Moment(later.wall.0 + step_ms), ..later };
-        (listening.check(INTERVAL, second), listening.since(), second)
+        (listening.check(LONGEST, second), listening.since(), second)
+    }
+
+    #[test]
+    fn checks_each_second_that_are_late_now_and_then_are_no_gaps() {
+        for (interval_s, threshold_s, expected_s) in [
+            (1, 4, 2.0),
+            (1, 12, 3.0),
+            (1, 30, 5.0),
+            (1, 600, 5.0),
+            (2, 12, 4.0),
+            (5, 30, 10.0),
+            (30, 120, 60.0),
+        ] {
+            let longest = longest_pause(SECOND * interval_s, SECOND * threshold_s);
+            assert_eq!(longest, Duration::from_secs_f64(expected_s), "{interval_s} s, {threshold_s} s");
+        }
     }
 
     #[test]
@@ -105,8 +133,8 @@ mod tests {
         let start = Now { monotonic: Instant::now(), wall: WALL };
         let mut listening = Listening::new(start);
         let stepped = Now { wall: WALL.plus(SECOND * 90), ..start.plus(INTERVAL) };
-        assert_eq!(listening.check(INTERVAL, stepped), ClockCheck::Forward(SECOND * 60));
-        assert_eq!(listening.check(INTERVAL, stepped.plus(INTERVAL)), ClockCheck::Regular);
+        assert_eq!(listening.check(LONGEST, stepped), ClockCheck::Forward(SECOND * 60));
+        assert_eq!(listening.check(LONGEST, stepped.plus(INTERVAL)), ClockCheck::Regular);
         assert_eq!(listening.since(), stepped.wall);
     }
 
@@ -119,7 +147,7 @@ mod tests {
         listening.restart(WALL.plus(SECOND * 3));
         assert_eq!(listening.since(), WALL.plus(SECOND * 3));
         let slow = Now { wall: WALL.plus(SECOND), ..start.plus(SECOND * 4) };
-        assert_eq!(listening.check(INTERVAL, slow), ClockCheck::Regular);
+        assert_eq!(listening.check(LONGEST, slow), ClockCheck::Regular);
         assert_eq!(listening.since(), WALL.plus(SECOND));
     }
 }

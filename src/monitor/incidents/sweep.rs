@@ -7,7 +7,7 @@ mod tests;
 use crate::clock::{Moment, Now};
 use crate::duration::{go, go_seconds};
 use crate::monitor::conditions::tracked::ConditionChanges;
-use crate::monitor::incidents::grace::{ClockCheck, Listening};
+use crate::monitor::incidents::grace::{ClockCheck, Listening, longest_pause};
 use crate::monitor::incidents::isolation::{Isolated, Isolation};
 use crate::monitor::incidents::late::LateCriteria;
 use crate::monitor::incidents::policy::FLAPPING_HOLD;
@@ -114,7 +114,8 @@ impl Sweeper {
     /// # Errors
     /// The database failed; nothing was changed.
     pub fn sweep(&mut self, store: &Store, now: Now) -> Result<Swept, StoreError> {
-        let check = self.listening.check(self.settings.check_interval, now);
+        let SweepSettings { check_interval, threshold } = self.settings;
+        let check = self.listening.check(longest_pause(check_interval, threshold), now);
         log_clock_check(check);
         if matches!(check, ClockCheck::Back(_)) {
             self.is_clamped = false;

@@ -271,6 +271,17 @@ fn the_log_has_each_reason_for_which_all_machines_get_their_threshold_again() {
 }
 
 #[test]
+fn a_silent_machine_is_found_although_each_check_is_late_on_a_busy_server() {
+    let mut rig = SweepRig::new(1);
+    rig.sweeper.reload(SweepSettings { check_interval: SECOND, threshold: SECOND * 30 });
+    for _ in 0..16 {
+        rig.wait(SECOND * 5 / 2);
+        rig.sweep();
+    }
+    assert_eq!(rig.announced(), ["offline"]);
+}
+
+#[test]
 fn a_second_announcement_of_the_same_event_is_logged_and_not_sent() {
     let mut rig = SweepRig::new(1);
     rig.run(MINUTE * 3, &[]);
