@@ -191,7 +191,7 @@ impl Store {
     /// Writes when machines were last seen, and what there is to save of some of them, in one transaction; `beats` had
     /// better be sorted. Nothing else changes: a status is the sweeper's and the recovery's alone. Machines that were
     /// removed meanwhile are passed over. Returns the beats of machines that are not online, or that another monitor of the
-    /// database has heard meanwhile; with one monitor there are none.
+    /// database has heard before; with one monitor there are none.
     ///
     /// # Errors
     /// The database; nothing is written then.
@@ -311,16 +311,24 @@ fn save_seen_by(
     if own == beats.len() {
         return Ok(Vec::new());
     }
-    // The newest moment wins, whoever heard it.
-    tx.query_all(
+    // The newest moment wins, whoever heard it. A heartbeat that waited while the database could not be reached moves no machine
+    // that another monitor has heard later, and ends no outage that was found later.
+    let mut astray = Vec::new();
+    tx.query_each(
         &format!(
             "WITH {BEATS} UPDATE machine_state SET last_seen = greatest(last_seen, beat.at)
              FROM beat WHERE machine_id = beat.machine AND (seen_by IS DISTINCT FROM ?2 OR status <> ?3)
-             RETURNING machine_id, beat.at"
+             RETURNING machine_id, beat.at, beat.at >= last_seen AND (status = ?3 OR beat.at >= since)"
         ),
         params![encoded, process, online],
-        |row| Ok((MachineId(row.get(0)?), row.get(1)?)),
-    )
+        |row| {
+            if row.get(2)? {
+                astray.push((MachineId(row.get(0)?), row.get(1)?));
+            }
+            Ok(())
+        },
+    )?;
+    Ok(astray)
 }
 
 fn save_latest(tx: &Transaction<'_>, machines: &[Unsaved]) -> Result<(), StoreError> {

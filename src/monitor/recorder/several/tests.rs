@@ -260,6 +260,27 @@ fn a_database_that_was_away_for_all_monitors_lets_none_of_them_give_the_others_u
 }
 
 #[test]
+fn a_heartbeat_that_waited_for_the_database_ends_no_later_outage_and_moves_no_machine() {
+    let Some(mut site) = SharedDatabase::new(2) else { return };
+    site.lives_with(30, &[(A, BARN), (A, GATE)]);
+    // It is cut off, hears both machines once more, and one of them goes to the other monitor.
+    site.kill(A);
+    site.now = site.now.plus(SECOND);
+    site.beat(A, BARN);
+    site.beat(A, GATE);
+    site.lives_with(90, &[(B, GATE)]);
+    assert_eq!(site.messages(), told(&[(BARN, "offline")]));
+    let now = site.now;
+    site.monitors[A].recorder.sweep(now);
+    let states = site.scratch.states().expect("read");
+    let heard_by = states.iter().find(|state| state.machine == GATE).and_then(|state| state.seen_by);
+    assert_eq!(heard_by, site.monitors[B].shared.store.process());
+    site.monitors[A].is_running = true;
+    site.lives_with(60, &[(B, GATE)]);
+    assert_eq!((site.status(BARN), site.messages()), (MachineStatus::Offline, told(&[(BARN, "offline")])));
+}
+
+#[test]
 fn what_a_dead_monitor_was_sending_is_sent_by_another_one() {
     let Some(mut site) = SharedDatabase::new(2) else { return };
     site.lives_with(30, &[(A, BARN), (A, GATE)]);
