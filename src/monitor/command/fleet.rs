@@ -30,12 +30,13 @@ pub fn run(command: &FleetCommand, config: &Config, now: Moment) -> Result<Strin
     let fleet = FleetSetup::of(command, config)?;
     let list = tokens.take(command.first, command.machines, now)?;
     let result = fleet.run(&list);
-    tokens.give_back(command.first, command.machines)?;
+    let given_back = tokens.give_back(command.first, command.machines);
     let (text, is_good) = result?;
-    if is_good {
+    if is_good && given_back.is_ok() {
         return Ok(text);
     }
     // A closed pipe is not the failure to report.
     let _ = writeln!(std::io::stdout(), "{text}");
+    given_back?;
     Err(CommandError::Other("messages were missing, doubled, false or late: see above".into()))
 }
