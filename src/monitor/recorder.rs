@@ -81,6 +81,8 @@ pub struct Recorder {
     troubles: TaskFailures,
     /// `None`: the database has one monitor.
     several: Option<Membership>,
+    /// The tables are of a later program: nothing is written any more.
+    has_given_way: bool,
 }
 
 impl Recorder {
@@ -100,6 +102,7 @@ impl Recorder {
             asleep: Duration::ZERO,
             troubles: TaskFailures::default(),
             several,
+            has_given_way: false,
         }
     }
 
@@ -252,6 +255,9 @@ impl Recorder {
     pub fn tick(&mut self, now: Now) {
         self.renew_removed_wal(now.monotonic);
         self.read_changes(now);
+        if self.has_given_way {
+            return;
+        }
         self.show_alive(now);
         self.report_shared_tokens(now);
         self.save_marks(now);
@@ -281,6 +287,9 @@ impl Recorder {
     /// Takes late machines offline, after all beats are written. If that fails there is no sweep: every machine would be
     /// late.
     pub fn sweep(&mut self, now: Now) {
+        if self.has_given_way {
+            return;
+        }
         self.shared.pulse.sweep.started(now.monotonic);
         if !self.flush(&[], now) {
             return;
@@ -313,7 +322,9 @@ impl Recorder {
 
     /// Writes everything that is in memory. The recorder is not used afterwards.
     pub fn stop(&mut self, now: Now) {
-        self.write_everything(now);
+        if !self.has_given_way {
+            self.write_everything(now);
+        }
         self.leave(now);
     }
 

@@ -8,6 +8,7 @@ use crate::monitor::fleet::elsewhere::PayloadElsewhere;
 use crate::monitor::ingest::native::{self, Received};
 use crate::monitor::machine::MachineId;
 use crate::monitor::store::StoreError;
+use rustix::process::{Signal, getpid, kill_process};
 use std::time::Duration;
 
 /// A transaction that began this long ago is over: changes are read again for as long, because a later one may be committed
@@ -38,6 +39,9 @@ impl Recorder {
     /// Reads what other processes have changed in the database.
     pub(super) fn read_changes(&mut self, now: Now) {
         let changes = self.shared.store.changed_by_others();
+        if let Err(error @ StoreError::Newer { .. }) = &changes {
+            self.give_way(error);
+        }
         let Some(changes) = self.logged(Task::Registry, changes, now.monotonic) else { return };
         if changes.settings {
             let reloaded = self.reload(now.wall);
@@ -48,6 +52,15 @@ impl Recorder {
         if changes.settings || changes.statuses {
             // A channel may have been added or enabled, and another monitor that wrote messages may have ended.
             self.sweeper.wake_couriers();
+        }
+    }
+
+    /// A monitor of a later version has changed the tables: this one must not write into them. Its devices go to others.
+    fn give_way(&mut self, error: &StoreError) {
+        if !std::mem::replace(&mut self.has_given_way, true) {
+            log::error!("{error}; this monitor ends");
+            // As by the service manager, which starts it again: the program may have been upgraded meanwhile.
+            let _ = kill_process(getpid(), Signal::TERM);
         }
     }
 

@@ -40,7 +40,7 @@ impl Store {
             }
             #[cfg(feature = "postgres")]
             DatabaseLocation::Postgres(url) => {
-                PostgresDatabase::open(url).map(Box::new).map(Engine::Postgres)
+                PostgresDatabase::open_for_serving(url).map(Box::new).map(Engine::Postgres)
             }
         };
         Store::of(location, engine)
@@ -58,7 +58,7 @@ impl Store {
             }
             #[cfg(feature = "postgres")]
             DatabaseLocation::Postgres(url) => {
-                PostgresDatabase::open(url).map(Box::new).map(Engine::Postgres)
+                PostgresDatabase::open_beside(url).map(Box::new).map(Engine::Postgres)
             }
         };
         Store::of(location, engine)

@@ -35,16 +35,24 @@ struct LastChanges {
 }
 
 impl PostgresDatabase {
-    /// Connects, and makes the tables in a database that has none. Several processes may do so at the same moment. From now
-    /// on the process has the time from the server.
+    /// Connects, makes the tables in a database that has none, and migrates older ones. Several processes may do so at the same
+    /// moment. From now on the process has the time from the server.
     ///
     /// # Errors
     /// The server cannot be reached, the schema is of a later program, or what the server says.
-    pub fn open(url: &PostgresUrl) -> Result<PostgresDatabase, StoreError> {
+    pub fn open_for_serving(url: &PostgresUrl) -> Result<PostgresDatabase, StoreError> {
+        PostgresDatabase::open_with(url, schema::make_or_migrate)
+    }
+
+    /// [`PostgresDatabase::open_for_serving`] for a command beside monitors that run.
+    ///
+    /// # Errors
+    /// As there, and the schema is of an earlier program.
+    pub fn open_beside(url: &PostgresUrl) -> Result<PostgresDatabase, StoreError> {
         PostgresDatabase::open_with(url, schema::make_or_check)
     }
 
-    /// [`PostgresDatabase::open`] for a command that makes no sense without tables.
+    /// [`PostgresDatabase::open_beside`] for a command that makes no sense without tables.
     ///
     /// # Errors
     /// As there, and there are none.
@@ -98,6 +106,9 @@ impl PostgresDatabase {
     }
 
     /// See [`Store::changed_by_others`](crate::monitor::store::Store::changed_by_others). Reads the server's clock, too.
+    ///
+    /// # Errors
+    /// [`StoreError::Newer`]: a later program has made tables of them that this one cannot use.
     pub fn changed_by_others(&self) -> Result<ChangesByOthers, StoreError> {
         let now = self.read(|connection| last_changes(connection, self.process))?;
         let known = std::mem::replace(&mut *held(&self.seen), now);
@@ -128,11 +139,13 @@ impl PostgresDatabase {
 fn last_changes(connection: &Connection<'_>, process: u32) -> Result<LastChanges, StoreError> {
     let sql = "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT),
                       CAST(coalesce(sum(number) FILTER (WHERE what = 'settings'), 0) AS BIGINT),
-                      CAST(coalesce(sum(number) FILTER (WHERE what = 'status'), 0) AS BIGINT)
+                      CAST(coalesce(sum(number) FILTER (WHERE what = 'status'), 0) AS BIGINT),
+                      (SELECT oldest FROM schema_version)
                FROM last_change WHERE process <> ?1";
     let clock = ClockQuery::send();
     connection.query_row(sql, params![process], |row| {
         clock.receive(row.get(0)?);
+        schema::is_usable(row.get(3)?)?;
         Ok(LastChanges { settings: row.get(1)?, statuses: row.get(2)? })
     })
 }

@@ -80,7 +80,7 @@ fn template(server: &PostgresUrl) -> &'static str {
     TEMPLATE.get_or_init(|| {
         let name = format!("template_{}", std::process::id());
         let url = create(server, &name, "");
-        PostgresDatabase::open(&url).expect("tables");
+        PostgresDatabase::open_beside(&url).expect("tables");
         let connection = PostgresConnection::open(&url, None).expect("connected");
         connection.batch(IDS_FOLLOW).expect("triggers");
         name
