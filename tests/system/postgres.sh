@@ -1,12 +1,18 @@
 # shellcheck shell=bash
 # A PostgreSQL server of one's own: a cluster in a scratch directory, on loopback.
 #
-#   prepare_postgres DIRECTORY          makes the cluster; sets $postgres_port
-#   start_postgres [OPTION...]          starts the server, and returns when it accepts connections; sets $postgres (its pid)
-#   stop_postgres SIGNAL                ends it; INT disconnects all clients
+#   prepare_postgres DIRECTORY [OPTION...]   makes the cluster, with options of initdb; sets $postgres_port
+#   start_postgres [OPTION...]               starts the server, and returns when it accepts connections; sets $postgres (its pid)
+#   stop_postgres SIGNAL                     ends it; INT disconnects all clients
+#   signal_postgres SIGNAL                   to the server and each of its processes
+#   sql TEXT                                 prints the rows of a statement
 
 postgres_user=postgres
 postgres=
+# What stands before its command.
+postgres_before=()
+# Where it listens, besides its directory.
+postgres_addresses=127.0.0.1
 
 # The server refuses to run as root.
 as_postgres() {
@@ -27,21 +33,26 @@ free_port() {
     done
 }
 
-prepare_postgres() {
+# find_postgres DIRECTORY
+find_postgres() {
     postgres_directory=$1
     postgres_programs=$(compgen -G '/usr/lib/postgresql/*/bin' | sort -V | tail -n 1) || {
         echo "PostgreSQL is not installed: tests/run setup" >&2
         return 1
     }
     [ "$(id -u)" != 0 ] || chown "$postgres_user:" "$postgres_directory"
-    (cd "$postgres_directory" && as_postgres "$postgres_programs/initdb" --no-sync --auth=trust --encoding=UTF8 --locale=C \
-        --username=monitor -D "$postgres_directory/data") >/dev/null
     postgres_port=$(free_port)
 }
 
+prepare_postgres() {
+    find_postgres "$1"
+    (cd "$postgres_directory" && as_postgres "$postgres_programs/initdb" --no-sync --auth=trust --encoding=UTF8 --locale=C \
+        --username=monitor -D "$postgres_directory/data" "${@:2}") >/dev/null
+}
+
 start_postgres() {
-    (cd "$postgres_directory" && as_postgres "$postgres_programs/postgres" -D "$postgres_directory/data" \
-        -k "$postgres_directory" -h 127.0.0.1 -p "$postgres_port" "$@") 2>>"$postgres_directory/log" &
+    (cd "$postgres_directory" && as_postgres "${postgres_before[@]}" "$postgres_programs/postgres" -D "$postgres_directory/data" \
+        -k "$postgres_directory" -h "$postgres_addresses" -p "$postgres_port" "$@") 2>>"$postgres_directory/log" &
     postgres=$!
     for _ in $(seq 600); do
         if "$postgres_programs/pg_isready" --quiet --host 127.0.0.1 --port "$postgres_port"; then return; fi
@@ -57,4 +68,15 @@ stop_postgres() {
     kill "-$1" "$postgres" 2>/dev/null || true
     wait "$postgres" || true
     postgres=
+}
+
+# The server's processes have sessions of their own, so there is no group to signal.
+signal_postgres() {
+    [ -n "$postgres" ] || return 0
+    { echo "$postgres"; pgrep --parent "$postgres"; } | xargs kill "-$1" 2>/dev/null || true
+}
+
+sql() {
+    (as_postgres "$postgres_programs/psql" --no-psqlrc --quiet --tuples-only --no-align --set ON_ERROR_STOP=1 \
+        --host 127.0.0.1 --port "$postgres_port" --username monitor --dbname postgres --command "$1")
 }
