@@ -3,8 +3,16 @@
 use crate::clock::Moment;
 use crate::monitor::machine::MachineId;
 use crate::monitor::store::page::{Page, paged};
+use crate::monitor::store::partitions::Periods;
 use crate::monitor::store::sql::{Transaction, params, rows};
 use crate::monitor::store::{Store, StoreError};
+use std::time::Duration;
+
+/// The partitions on PostgreSQL: 54 for the year that events are kept by default. A list of events looks into each.
+const PERIODS: Periods =
+    Periods { tables: &["event"], part: None, column: "at", length: Duration::from_secs(7 * 86_400) };
+/// Periods for which partitions are made ahead.
+const AHEAD: u32 = 2;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct RecordedEvent {
@@ -18,6 +26,22 @@ pub struct RecordedEvent {
 }
 
 impl Store {
+    /// Makes the partitions for events from `from` on, and for those to come; returns how many.
+    ///
+    /// # Errors
+    /// The database; events without a partition are written nevertheless.
+    pub fn make_event_partitions(&self, from: Moment, now: Moment) -> Result<usize, StoreError> {
+        self.make_partitions(&PERIODS, from, now.plus(PERIODS.length * AHEAD))
+    }
+
+    /// Removes the partitions of which all events are older than `before`; returns how many.
+    ///
+    /// # Errors
+    /// The database.
+    pub fn remove_event_partitions(&self, before: Moment) -> Result<usize, StoreError> {
+        self.remove_partitions(&PERIODS, before)
+    }
+
     pub fn events(
         &self,
         page: Page,

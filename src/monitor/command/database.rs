@@ -1,6 +1,7 @@
 //! `heartbeat-monitor db ...`
 
 use crate::clock::Moment;
+use crate::monitor::retention::ahead;
 use crate::monitor::store::{CopiedRows, CopyProgress, DatabaseLocation, Refused, Store, Vacuumed};
 use clap::Subcommand;
 use std::io::IsTerminal;
@@ -57,6 +58,7 @@ fn copy(from: &DatabaseLocation, to: &DatabaseLocation, now: Moment) -> Result<S
     for store in [&source, &target] {
         refuse_if_served(store)?;
     }
+    ahead::make_for_copy(&source, &target, Moment::now())?;
     let mut bar = ProgressBar::default();
     let copied = source.copy_into(&target, &mut |progress| bar.show(progress));
     bar.end();

@@ -3,6 +3,7 @@
 use crate::clock::{Moment, Now};
 use crate::heap;
 use crate::monitor::instances::duty::Duty;
+use crate::monitor::retention::ahead;
 use crate::monitor::retention::horizon::Horizon;
 use crate::monitor::store::{Store, StoreError};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
@@ -32,7 +33,10 @@ pub fn run(store: &Store, mut kept: Kept, changes: &Receiver<Kept>) {
             Ok(changed) => kept = changed,
             Err(RecvTimeoutError::Timeout) => {
                 match advanced(store, &mut horizon) {
-                    Ok(Some(now)) => tidy(store, &mut kept, changes, now),
+                    Ok(Some(now)) => {
+                        ahead::make(store, Moment::now());
+                        tidy(store, &mut kept, changes, now);
+                    }
                     Ok(None) => {}
                     Err(error) => {
                         log::debug!("cannot remove expired rows, will try again in an hour: {error}")
@@ -63,6 +67,21 @@ fn advanced(store: &Store, horizon: &mut Option<Horizon>) -> Result<Option<Momen
     Ok(Some(moment))
 }
 
+/// A backup program may read the table for hours; the next attempt is in an hour.
+fn remove_event_partitions(store: &Store, before: Moment) -> Result<(), StoreError> {
+    match store.remove_event_partitions(before) {
+        Ok(0) => {}
+        Ok(removed) => {
+            log::debug!("dropped {removed} partitions with events that are older than [retention] says")
+        }
+        Err(StoreError::Busy) => {
+            log::debug!("a transaction of another program delays the removal of old events")
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
 /// Batch by batch; stops where the monitor does.
 fn tidy(store: &Store, kept: &mut Kept, changes: &Receiver<Kept>, now: Moment) {
     let mut prune = || -> Result<usize, StoreError> {
@@ -71,6 +90,7 @@ fn tidy(store: &Store, kept: &mut Kept, changes: &Receiver<Kept>, now: Moment) {
         if store.process().is_some() {
             store.forget_dead_instances(now)?;
         }
+        remove_event_partitions(store, now.minus(kept.events))?;
         loop {
             match store.prune(now.minus(kept.events), now.minus(kept.deliveries))? {
                 0 => return Ok(removed),

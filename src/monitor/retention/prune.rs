@@ -2,6 +2,7 @@
 
 use crate::clock::Moment;
 use crate::monitor::notify::delivery_state::DeliveryState;
+use crate::monitor::store::partitions::rest;
 use crate::monitor::store::sql::{Parameter, params};
 use crate::monitor::store::{Store, StoreError};
 
@@ -40,7 +41,8 @@ impl Store {
             };
             let [delivered, dead, skipped] = finished;
             Ok((
-                ids("SELECT id FROM event WHERE at < ?1", params![events.0])?,
+                // Those in partitions go with them.
+                ids(&format!("SELECT id FROM {} WHERE at < ?1", rest(connection, "event")), params![events.0])?,
                 // Deleting an incident deletes its notifications, so it stays while they do.
                 ids(
                     "SELECT id FROM incident WHERE ended_at < ?1
@@ -72,6 +74,7 @@ impl Store {
         }
         self.write(|transaction| {
             for (table, ids) in &all {
+                let table = if *table == "event" { rest(transaction, table) } else { (*table).to_owned() };
                 let mut statement = transaction.prepare(&format!("DELETE FROM {table} WHERE id = ?1"))?;
                 for id in ids {
                     statement.execute(params![id])?;

@@ -9,6 +9,7 @@
 //! | `sql`, `value` | how the subjects run statements, whatever the engine is |
 //! | `sqlite` | SQLite: a file, the default |
 //! | `postgres` | PostgreSQL: its client, and the schema there |
+//! | `partitions` | tables that PostgreSQL cuts by time |
 //! | `page` | lists that are read a page at a time |
 //! | `transfer` | a copy of everything into another database |
 //! | `error`, `refused` | what can be wrong, and what to do |
@@ -19,6 +20,7 @@ mod error;
 pub mod figures;
 mod location;
 pub mod page;
+pub mod partitions;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod refused;

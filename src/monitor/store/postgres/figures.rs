@@ -4,15 +4,17 @@ use crate::monitor::store::error::StoreError;
 use crate::monitor::store::figures::{ServerFigures, TableFigures};
 use crate::monitor::store::sql::Connection;
 
-/// Tables that are written all the time.
+/// Tables that are written all the time. What is said of one is the sum of its partitions.
 const WRITTEN: &str = "('machine_state', 'machine_latest', 'history', 'outbox', 'incident', 'event')";
 
 /// # Errors
 /// The server; what the user may not see is missing.
 pub fn read(connection: &Connection<'_>) -> Result<ServerFigures, StoreError> {
     let sql = format!(
-        "SELECT CAST(relname AS TEXT), n_dead_tup, n_live_tup, n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables
-         WHERE relname IN {WRITTEN} ORDER BY relname"
+        "SELECT t.name, {} FROM (
+             SELECT CAST(CAST(coalesce(pg_partition_root(relid), relid) AS regclass) AS TEXT) AS name, * FROM pg_stat_user_tables
+         ) AS t WHERE t.name IN {WRITTEN} GROUP BY t.name ORDER BY t.name",
+        ["n_dead_tup", "n_live_tup", "n_tup_upd", "n_tup_hot_upd"].map(|n| format!("CAST(sum({n}) AS BIGINT)")).join(", ")
     );
     let tables = connection.query_all(&sql, &[], |row| {
         Ok(TableFigures {
