@@ -2,16 +2,18 @@
 //!
 //! Quarters and hours also keep the least and the greatest minute mean of the figures that are charted with a band.
 //! A bucket without a beat is a gap and stays one. What is older than the minutes are kept is in the
-//! coarser resolutions alone; nothing is kept twice.
+//! coarser resolutions; on PostgreSQL in the minutes, too, until their partition is dropped.
 //!
 //! | file | what it owns |
 //! |---|---|
 //! | `resolution` | minutes, quarters, hours; means |
 //! | `packed` | the bytes of a row |
 //! | `rows` | the table `history` |
+//! | `ageing` | what is old becomes coarser, and is removed |
 //! | `ranges` | the table `history_range` |
 //! | `query` | points for a chart |
 
+mod ageing;
 pub mod packed;
 pub mod query;
 mod ranges;

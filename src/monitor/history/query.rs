@@ -6,7 +6,7 @@ use crate::clock::Moment;
 use crate::monitor::fleet::Fleet;
 use crate::monitor::machine::MachineId;
 use crate::monitor::store::{Store, StoreError};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Most points of a response; a request for more gets a longer step.
@@ -28,12 +28,18 @@ pub fn query(
     let minutes = RESOLUTIONS[0];
     // Memory before the database: a minute written in between is found twice rather than missing, and counts once.
     let newest: BTreeMap<i64, Packed> = fleet.minutes(machine).into_iter().collect();
+    // A bucket that was handed down counts only when its finer ones are gone.
+    let mut finer = BTreeSet::new();
     for resolution in RESOLUTIONS {
         let ranges = store.history_ranges(machine, resolution, from, to)?;
+        let covered: BTreeSet<i64> = finer.iter().map(|begin| resolution.bucket(*begin)).collect();
         store.history(machine, resolution, from, to, |bucket, packed| {
-            if resolution != minutes || !newest.contains_key(&bucket) {
+            let begin = resolution.begin(bucket);
+            finer.insert(begin);
+            let is_in_memory = resolution == minutes && newest.contains_key(&bucket);
+            if !is_in_memory && !covered.contains(&bucket) {
                 let minute = (resolution == minutes).then_some([packed; 2]);
-                means.add(resolution.begin(bucket), packed, minute.or_else(|| ranges.get(&bucket).copied()));
+                means.add(begin, packed, minute.or_else(|| ranges.get(&bucket).copied()));
             }
         })?;
     }

@@ -23,10 +23,23 @@ pub fn read(
     begin: Moment,
     to: Moment,
 ) -> Result<Ranges, StoreError> {
-    let sql = "SELECT starts_at, least, greatest FROM history_range
-               WHERE machine_id = ?1 AND resolution = ?2 AND starts_at >= ?3 AND starts_at < ?4";
+    read_from(connection, "history_range", machine, resolution, begin, to)
+}
+
+fn read_from(
+    connection: &Connection<'_>,
+    table: &str,
+    machine: MachineId,
+    resolution: Resolution,
+    begin: Moment,
+    to: Moment,
+) -> Result<Ranges, StoreError> {
+    let sql = format!(
+        "SELECT starts_at, least, greatest FROM {table}
+         WHERE machine_id = ?1 AND resolution = ?2 AND starts_at >= ?3 AND starts_at < ?4"
+    );
     let mut ranges = Ranges::new();
-    connection.query_each(sql, params![machine.0, resolution.seconds, begin.0, to.0], |row| {
+    connection.query_each(&sql, params![machine.0, resolution.seconds, begin.0, to.0], |row| {
         let first = resolution.bucket(row.get(0)?);
         let column = |index: usize| -> Result<Option<Vec<Packed>>, StoreError> {
             Ok(packed::unpack(row.get(index)?, resolution.buckets))
@@ -43,39 +56,35 @@ pub fn read(
     Ok(ranges)
 }
 
-/// Merges the ranges of `fine`, buckets of the resolution at `index`, into those of the next coarser one, and removes
-/// the ranges of the rows that begin before `before`.
+/// Merges the ranges of `fine`, buckets of the resolution at `index`, into those of the next coarser one. What is known of
+/// them is in rows of `table` that begin before `before`.
 pub fn hand_down(
     tx: &Transaction<'_>,
+    table: &str,
     machine: MachineId,
     index: usize,
     fine: &[(i64, Packed)],
     before: Moment,
 ) -> Result<(), StoreError> {
     let resolution = RESOLUTIONS[index];
-    if let Some(coarse) = RESOLUTIONS.get(index + 1) {
-        let known = read(tx, machine, resolution, Moment(i64::MIN), before)?;
-        let step = coarse.seconds * 1000;
-        let mut means =
-            Means { step, from: Moment(i64::MIN), to: Moment(i64::MAX), spreads: BTreeMap::new() };
-        for (bucket, packed) in fine {
-            // Minutes are their own range; a coarser bucket without one was handed down by an earlier version.
-            let range = if index == 0 { Some([*packed; 2]) } else { known.get(bucket).copied() };
-            for packed in range.into_iter().flatten() {
-                means.add_minute(resolution.begin(*bucket), packed);
-            }
+    let Some(coarse) = RESOLUTIONS.get(index + 1) else { return Ok(()) };
+    // Minutes are their own range; a coarser bucket without one was handed down by an earlier version.
+    let known = match index {
+        0 => Ranges::new(),
+        _ => read_from(tx, table, machine, resolution, Moment(i64::MIN), before)?,
+    };
+    let step = coarse.seconds * 1000;
+    let mut means = Means { step, from: Moment(i64::MIN), to: Moment(i64::MAX), spreads: BTreeMap::new() };
+    for (bucket, packed) in fine {
+        let range = if index == 0 { Some([*packed; 2]) } else { known.get(bucket).copied() };
+        for packed in range.into_iter().flatten() {
+            means.add_minute(resolution.begin(*bucket), packed);
         }
-        let added = means.points().into_iter().map(|point| {
-            (
-                coarse.bucket(point.at),
-                [point.least, point.greatest].map(|sample| Packed::from(stored(sample))),
-            )
-        });
-        write(tx, machine, *coarse, &added.collect::<Vec<_>>())?;
     }
-    let delete = "DELETE FROM history_range WHERE machine_id = ?1 AND resolution = ?2 AND starts_at < ?3";
-    tx.execute(delete, params![machine.0, resolution.seconds, before.0])?;
-    Ok(())
+    let added = means.points().into_iter().map(|point| {
+        (coarse.bucket(point.at), [point.least, point.greatest].map(|sample| Packed::from(stored(sample))))
+    });
+    write(tx, machine, *coarse, &added.collect::<Vec<_>>())
 }
 
 /// The figures whose range is stored: the disk changes slowly, and the load follows the CPU.

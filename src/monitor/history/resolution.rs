@@ -42,6 +42,12 @@ impl Resolution {
         let place = bucket.rem_euclid(buckets);
         (bucket - place, place as usize)
     }
+
+    /// The begin of the oldest row that is kept: rows before it are, or will soon be, handed down.
+    pub fn kept_from(&self, now: Moment) -> Moment {
+        let (row, _) = self.row(self.bucket(now.minus(self.kept)));
+        self.begin(row)
+    }
 }
 
 /// Figures at a moment: of the `step` that begins there.

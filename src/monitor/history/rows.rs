@@ -1,8 +1,8 @@
-//! The table `history`: packed rows that are read, merged, aged to coarser resolutions, and removed.
+//! The table `history`: packed rows that are read and merged.
 
 use super::packed::{self, Packed};
 use super::ranges::{self, Ranges};
-use super::resolution::{RESOLUTIONS, Resolution, coarser};
+use super::resolution::{RESOLUTIONS, Resolution};
 use crate::clock::Moment;
 use crate::monitor::machine::MachineId;
 use crate::monitor::store::sql::{Statement, Transaction, params};
@@ -85,7 +85,7 @@ impl<'tx> Rows<'tx> {
             // Oldest first, so the coarsest resolution's come first.
             for (index, resolution) in RESOLUTIONS.iter().enumerate().rev() {
                 let finer_begins =
-                    index.checked_sub(1).map_or(Moment(i64::MAX), |finer| begin_of(finer, now));
+                    index.checked_sub(1).map_or(Moment(i64::MAX), |finer| RESOLUTIONS[finer].kept_from(now));
                 let begin = now.minus(resolution.kept);
                 let count = rest.iter().take_while(|past| past.at < finer_begins).count();
                 let (mine, later) = rest.split_at(count);
@@ -100,13 +100,6 @@ impl<'tx> Rows<'tx> {
         }
         Ok(())
     }
-}
-
-/// Where the resolution of this index begins: before that its rows are, or will soon be, handed down.
-fn begin_of(index: usize, now: Moment) -> Moment {
-    let resolution = RESOLUTIONS[index];
-    let (row, _) = resolution.row(resolution.bucket(now.minus(resolution.kept)));
-    resolution.begin(row)
 }
 
 /// As [`Rows::replay`] takes them.
@@ -169,53 +162,6 @@ impl Store {
         let begin = resolution.begin(resolution.row(resolution.bucket(from)).0);
         self.read(|connection| ranges::read(connection, machine, resolution, begin, to))
     }
-
-    /// Hands rows that are too old for their resolution down to the next one, and forgets what is too old for all, for
-    /// the machines whose number is `turn` modulo `turns`. Returns how many rows were handed down or forgotten.
-    ///
-    /// # Errors
-    /// The database; nothing is changed then.
-    pub fn age_history(&self, turn: i64, turns: i64, now: Moment) -> Result<usize, StoreError> {
-        self.write(|tx| {
-            let sql = "SELECT id FROM machine WHERE id % ?1 = ?2";
-            let machines: Vec<MachineId> =
-                tx.query_all(sql, params![turns, turn], |row| Ok(MachineId(row.get(0)?)))?;
-            let mut aged = 0;
-            for machine in machines {
-                for index in 0..RESOLUTIONS.len() {
-                    aged += hand_down(tx, machine, index, now)?;
-                }
-            }
-            Ok(aged)
-        })
-    }
-}
-
-/// The rows of one machine and resolution that end before it is kept.
-fn hand_down(
-    tx: &Transaction<'_>,
-    machine: MachineId,
-    index: usize,
-    now: Moment,
-) -> Result<usize, StoreError> {
-    let resolution = RESOLUTIONS[index];
-    let key = params![machine.0, resolution.seconds, begin_of(index, now).0];
-    let mut fine = Vec::new();
-    if let Some(coarse) = RESOLUTIONS.get(index + 1) {
-        let sql = "SELECT starts_at, samples FROM history
-                   WHERE machine_id = ?1 AND resolution = ?2 AND starts_at < ?3 ORDER BY starts_at";
-        tx.query_each(sql, key, |row| {
-            let first = resolution.bucket(row.get(0)?);
-            let buckets = packed::unpack(row.get(1)?, resolution.buckets).unwrap_or_default();
-            fine.extend((first..).zip(buckets).filter(|(_, packed)| !packed.is_empty()));
-            Ok(())
-        })?;
-        // What was replayed straight into the coarser one is a single beat's; a mean is better.
-        Rows::new(tx)?.merge(machine, index + 1, &coarser(&fine, resolution, *coarse), Precedence::New)?;
-    }
-    ranges::hand_down(tx, machine, index, &fine, begin_of(index, now))?;
-    let delete = "DELETE FROM history WHERE machine_id = ?1 AND resolution = ?2 AND starts_at < ?3";
-    tx.execute(delete, key)
 }
 
 #[cfg(test)]

@@ -33,6 +33,7 @@ impl Recorder {
         for forgotten in store.age_cameras(turn, AGEING_TURNS, horizon)? {
             fleet.forget_camera(forgotten);
         }
-        store.age_history(turn, AGEING_TURNS, horizon)
+        let share = fleet.len().div_ceil(AGEING_TURNS as usize).max(1);
+        Ok(store.age_history(turn, AGEING_TURNS, horizon)? + store.age_history_partitions(share, horizon)?)
     }
 }

@@ -1,4 +1,4 @@
-//! Makes the partitions of events before their time comes; see
+//! Makes the partitions of events and history before their time comes; see
 //! [`partitions`](crate::monitor::store::partitions). On SQLite there are none.
 //!
 //! Each monitor does so when it starts, and the one that removes expired rows each hour. All go by the server's clock.
@@ -10,13 +10,16 @@ use std::time::Duration;
 /// The longest time for which events can be kept.
 const LONGEST: Duration = Duration::from_secs(87_600 * 3600);
 
-/// Makes those that will be needed in the next two weeks.
+/// Makes those that will be needed in the next two days, and more.
 pub fn make(store: &Store, now: Moment) {
-    match store.make_event_partitions(now, now) {
+    let made = store
+        .make_event_partitions(now, now)
+        .and_then(|events| Ok(events + store.make_history_partitions(now)?));
+    match made {
         Ok(0) => {}
-        Ok(made) => log::debug!("made {made} partitions for events"),
+        Ok(made) => log::debug!("made {made} partitions for events and history"),
         Err(error) => log::warn!(
-            "cannot make partitions for events: {error}; their rows are kept without, and removed one by one"
+            "cannot make partitions for events and history: {error}; their rows are kept without, and removed one by one"
         ),
     }
 }
@@ -27,6 +30,7 @@ pub fn make_for_copy(source: &Store, target: &Store, now: Moment) -> Result<(), 
         source.read(|connection| connection.query_row("SELECT min(at) FROM event", &[], |row| row.get(0)))?;
     let oldest = oldest.map_or(now, Moment).clamp(now.minus(LONGEST), now);
     target.make_event_partitions(oldest, now)?;
+    target.make_history_partitions(now)?;
     Ok(())
 }
 
@@ -56,9 +60,15 @@ mod tests {
         let rows = "INSERT INTO machine (id, name, created_at) VALUES (1, 'barn', 0)";
         file.write(|tx| tx.execute(rows, &[])).expect("a machine");
         (0..400).step_by(20).for_each(|days_ago| note(&file, days_ago));
+        let history = "INSERT INTO history VALUES (1, ?1, ?2, ?3)";
+        for (seconds, days_ago) in [(60, 0), (60, 1), (900, 3), (900, 29), (3600, 40), (3600, 364)] {
+            let at = NOW.minus(DAY * days_ago);
+            file.write(|tx| tx.execute(history, params![seconds, at, [1_u8]])).expect("written");
+        }
         make_for_copy(&file, &server, NOW).expect("made");
         let copied = file.copy_into(&server, &mut |_| ()).expect("copied");
-        assert_eq!((number(&server, "SELECT count(*) FROM event_default"), copied.rows), (0, 21));
+        let outside = "SELECT (SELECT count(*) FROM event_default) + (SELECT count(*) FROM history_default)";
+        assert_eq!((number(&server, outside), copied.rows), (0, 27));
         make_for_copy(&server, &back, NOW).expect("nothing to make");
         assert_eq!(server.copy_into(&back, &mut |_| ()), Ok(copied));
         assert_eq!(number(&back, "SELECT count(*) FROM event"), 20);

@@ -139,7 +139,7 @@ mod tests {
     use std::sync::Arc;
 
     /// Tables that only monitors with a server need.
-    const OF_POSTGRES: [&str; 2] = ["schema_version.", "last_change."];
+    const OF_POSTGRES: [&str; 3] = ["schema_version.", "last_change.", "history_ageing."];
 
     #[test]
     fn tables_are_not_made_by_looking_for_them() {
