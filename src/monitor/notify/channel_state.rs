@@ -3,6 +3,7 @@
 use super::http::without_response;
 use super::pace::ChannelPace;
 use crate::monitor::log_limit::LogLimit;
+use crate::monitor::notify::outbox::backlog::QueueLook;
 use log::{debug, warn};
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ const LOG_DISTANCE: Duration = Duration::from_secs(60);
 /// The state of a channel while it has pending messages, and shortly after.
 pub struct ChannelState {
     pub pace: ChannelPace,
+    pub look: QueueLook,
     /// By reason of the failure.
     pub log_limit: LogLimit<String>,
     /// A failure was logged and no success since.
@@ -26,6 +28,7 @@ impl Default for ChannelState {
     fn default() -> ChannelState {
         ChannelState {
             pace: ChannelPace::default(),
+            look: QueueLook::default(),
             log_limit: LogLimit::spaced(LOG_INTERVAL, LOG_DISTANCE),
             has_logged_failure: false,
             alone: HashSet::new(),

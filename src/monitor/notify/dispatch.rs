@@ -8,7 +8,7 @@ mod failures;
 mod tests;
 
 use super::batch::{Flight, MOST_GATHERED, Outgoing, messages};
-use super::channel::{CLASSES, ChannelId};
+use super::channel::{CLASSES, ChannelId, ChannelKind};
 use super::channel_state::ChannelState;
 use super::counters::DeliveryCounters;
 use super::pace::Turn;
@@ -17,9 +17,7 @@ use super::send::DeliveryClient;
 use super::sent_message::AcknowledgeOffers;
 use crate::clock::Now;
 use crate::monitor::notify::outbox::watched_clock::WatchedClock;
-use crate::monitor::notify::outbox::{
-    DeliveryOutcome, LeaseLimit, LeaseOwner, LeasedBatch, PendingWork, UNKNOWN_HOLD,
-};
+use crate::monitor::notify::outbox::{DeliveryOutcome, LeaseLimit, LeaseOwner, LeasedBatch, UNKNOWN_HOLD};
 use crate::monitor::store::{Store, StoreError};
 use log::{debug, info, warn};
 use std::collections::HashMap;
@@ -214,21 +212,21 @@ impl Dispatcher {
     /// Starts due messages on all channels, as far as pace and threads allow. `now` is when the clocks were compared last:
     /// by a clock that was set forward since, messages would expire.
     fn start_due(&mut self, now: Now) -> Result<Duration, StoreError> {
-        let work = self.store.channels_with_work(self.owner, now.wall)?;
+        let work = self.store.channels_with_rows()?;
+        let has_work = |id| work.iter().any(|(channel, _)| *channel == id);
         self.channels.retain(|channel, state| {
             state.pace.is_worth_keeping(now.monotonic)
                 || state.log_limit.is_active(now.monotonic)
-                || work.iter().any(|work| work.channel == *channel)
+                || has_work(*channel)
         });
-        let has_work = |id| work.iter().any(|work| work.channel == id);
         let is_in_flight = |id| self.flights.values().any(|flight| flight.channel.id == id);
         self.counters.retain_failing(|id| has_work(id) || is_in_flight(id));
         let mut sleep = LONGEST_SLEEP;
         for pool in &mut self.pools {
             sleep = pool.end_if_idle(now.monotonic).map_or(sleep, |left| left.min(sleep));
         }
-        for work in work {
-            if let Some(wait) = self.start_on(&work, now)? {
+        for (channel, kind) in work {
+            if let Some(wait) = self.start_on(channel, kind, now)? {
                 sleep = sleep.min(wait);
             }
         }
@@ -236,36 +234,41 @@ impl Dispatcher {
     }
 
     /// Starts due messages on one channel. Returns the time until the next look; `None`: until another event.
-    fn start_on(&mut self, work: &PendingWork, now: Now) -> Result<Option<Duration>, StoreError> {
-        let state = self.channels.entry(work.channel).or_default();
-        let (pace, has_alone) = (&mut state.pace, !state.alone.is_empty());
-        let (most, retries, retries_at) = match pace.turn(work.kind, now.monotonic) {
+    fn start_on(
+        &mut self,
+        channel: ChannelId,
+        kind: ChannelKind,
+        now: Now,
+    ) -> Result<Option<Duration>, StoreError> {
+        let ChannelState { pace, look, alone, .. } = self.channels.entry(channel).or_default();
+        if let Some(pause) = look.pause(now.monotonic) {
+            return Ok(Some(pause));
+        }
+        let (most, retries, retries_at) = match pace.turn(kind, now.monotonic) {
             Turn::Later(at) => return Ok(at.map(|at| at - now.monotonic)),
             Turn::Now { messages, retries, retries_at } => (messages, retries, retries_at),
         };
         let retries = if retries_at.is_some() { 0 } else { retries };
-        let new_wait = work.new_due.map(|due| due.since(now.wall));
-        let wait = match (retries, retries_at) {
-            (0, Some(at)) => Some(new_wait.map_or(at - now.monotonic, |wait| wait.min(at - now.monotonic))),
-            // A retry must end first.
-            (0, None) => new_wait,
-            _ => Some(work.due.since(now.wall)),
-        };
+        let (has_alone, only_new) = (!alone.is_empty(), retries == 0);
+        let work = self.store.pending_work(channel, self.owner, only_new, look.after, now.wall)?;
+        let wait = work.due.map(|due| due.since(now.wall));
         if wait != Some(Duration::ZERO) {
-            return Ok(wait);
+            let next_look = look.found_nothing(work, now.monotonic);
+            let retry = retries_at.map(|at| at - now.monotonic);
+            return Ok([wait, retry, next_look].into_iter().flatten().min());
         }
-        let room = self.pools[work.kind.class() as usize].room(pace.is_idle());
+        let room = self.pools[kind.class() as usize].room(pace.is_idle());
         let most = most.min(room);
         if most == 0 {
             return Ok(None);
         }
-        let rows = match work.kind.is_for_people() {
+        let rows = match kind.is_for_people() {
             // Rows that are sent alone are retries: no more of them are leased than can be sent.
             true if has_alone => LeaseLimit { rows: MOST_GATHERED, retries: retries.min(most) },
             true => LeaseLimit { rows: MOST_GATHERED, retries: if retries > 0 { MOST_GATHERED } else { 0 } },
             false => LeaseLimit { rows: most, retries: retries.min(most) },
         };
-        let Some(batch) = self.store.lease(work.channel, self.owner, rows, now.wall)? else {
+        let Some(batch) = self.store.lease_in(channel, self.owner, rows, work.stretch, now.wall)? else {
             // The channel was disabled meanwhile.
             return Ok(Some(FAULT_PAUSE));
         };
@@ -319,7 +322,9 @@ impl Dispatcher {
         self.compare_clocks(now);
         let Some(flight) = self.flights.remove(&done.number) else { return };
         self.pools[flight.channel.kind.class() as usize].ended(now.monotonic);
-        self.channels.entry(flight.channel.id).or_default().pace.ended(flight.is_retry());
+        let state = self.channels.entry(flight.channel.id).or_default();
+        state.pace.ended(flight.is_retry());
+        state.look.ended_message();
         let outcomes = match done.result {
             Ok(answer) => self.delivered(&flight, &answer, now.monotonic),
             Err(error) => self.failed(&flight, error, now),

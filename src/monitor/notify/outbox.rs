@@ -3,7 +3,9 @@
 //! Several monitors may share a database: a lease is committed before anything is sent, and a mark counts only while the
 //! lease lasts. A process never takes over its own leases, however long a courier needs.
 
+pub mod backlog;
 pub mod clock_steps;
+mod free;
 mod lease_owner;
 pub mod leases;
 mod obsolete;
@@ -17,11 +19,13 @@ use crate::clock::Moment;
 use crate::monitor::notify::channel::{Channel, ChannelId, ChannelKind};
 use crate::monitor::notify::channels::channel_of_row;
 use crate::monitor::notify::delivery_state::{DeliveryState, LEASED, UNDELIVERED, WAITING};
-use crate::monitor::notify::notice::{EventKind, Notice};
+use crate::monitor::notify::notice::Notice;
 use crate::monitor::notify::recipients;
 use crate::monitor::store::sql::{Transaction, params};
 use crate::monitor::store::{Store, StoreError};
 use crate::monitor::zone::Clock;
+use backlog::{QueueStretch, within};
+use free::free;
 use log::warn;
 use std::time::Duration;
 use watched_clock::ClockSteps;
@@ -39,17 +43,6 @@ pub const UNKNOWN_HOLD: Duration = Duration::from_secs(30 * 60);
 
 /// Rows whose backoff ends early are tried after this time.
 const FREED_AFTER: Duration = Duration::from_secs(1);
-
-/// An enabled channel with rows that can be delivered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PendingWork {
-    pub channel: ChannelId,
-    pub kind: ChannelKind,
-    /// When the first row is due.
-    pub due: Moment,
-    /// The same, among rows that were never tried.
-    pub new_due: Option<Moment>,
-}
 
 /// A row of the outbox that a courier has leased.
 #[derive(Debug, Clone, PartialEq)]
@@ -103,81 +96,45 @@ pub enum DeliveryOutcome {
     Untouched,
 }
 
-/// The condition that a row can be leased: no courier has it, and no earlier row of its machine on its channel is still
-/// to be delivered. Conditions that began or ended together (several cameras), and reminders of them, do not wait for each
-/// other: they are one message to a person. Outages always do: a step of the clock can give two of them the same times. No row waits for one of
-/// another incident that is held by a minimum outage or quiet hours: that one is not due yet, and may never be sent.
-/// `?1` is now, `?2` the owner.
-fn free() -> String {
-    format!(
-        "o.{UNDELIVERED} AND (o.state = {WAITING} OR (o.leased_until <= ?1 AND o.lease <> ?2))
-         AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.machine_id = o.machine_id AND e.channel_id = o.channel_id
-                         AND e.id < o.id AND e.{UNDELIVERED}
-                         AND NOT (e.event = o.event AND e.event IN ('{}', '{}', '{}', '{}')
-                                  AND e.created_at = o.created_at AND e.due_at = o.due_at)
-                         AND NOT (e.state = {WAITING} AND e.attempts = 0 AND e.due_at > ?1 AND e.uncertain_since IS NULL
-                                  AND e.incident_id <> o.incident_id))",
-        EventKind::Condition.name(),
-        EventKind::ConditionEnded.name(),
-        EventKind::Reminder.name(),
-        EventKind::Escalation.name()
-    )
-}
-
 impl Store {
-    /// The enabled channels with rows that can be delivered now or later.
-    pub fn channels_with_work(&self, owner: LeaseOwner, now: Moment) -> Result<Vec<PendingWork>, StoreError> {
+    /// The enabled channels with rows to deliver.
+    pub fn channels_with_rows(&self) -> Result<Vec<(ChannelId, ChannelKind)>, StoreError> {
         self.read(|connection| {
-            let free = free();
-            let first = |more: &str| {
-                format!(
-                    "(SELECT o.due_at FROM outbox o WHERE o.channel_id = c.id AND {free} {more}
-                      ORDER BY o.due_at LIMIT 1)"
-                )
-            };
             let sql = format!(
-                "SELECT id, kind, due, new_due FROM (
-                     SELECT c.id, c.kind, {} AS due, {} AS new_due
-                     FROM channel c JOIN recipient r ON r.id = c.recipient_id WHERE c.enabled AND r.enabled) AS work
-                 WHERE due IS NOT NULL ORDER BY due",
-                first(""),
-                first("AND o.attempts = 0"),
+                "SELECT c.id, c.kind FROM channel c JOIN recipient r ON r.id = c.recipient_id
+                 WHERE c.enabled AND r.enabled
+                   AND EXISTS (SELECT 1 FROM outbox o WHERE o.channel_id = c.id AND o.{UNDELIVERED}) ORDER BY c.id"
             );
-            let mut work = Vec::new();
-            connection.query_each(&sql, params![now.0, owner.0], |row| {
+            let mut channels = Vec::new();
+            connection.query_each(&sql, &[], |row| {
                 // An unknown kind (of a later version, or edited by hand) counts as disabled.
                 if let Some(kind) = ChannelKind::from_name(row.get(1)?) {
-                    let channel = ChannelId(row.get(0)?);
-                    work.push(PendingWork { channel, kind, due: row.get(2)?, new_due: row.get(3)? });
+                    channels.push((ChannelId(row.get(0)?), kind));
                 }
                 Ok(())
             })?;
-            Ok(work)
+            Ok(channels)
         })
     }
 
-    /// Leases what is due on `channel`, in the order in which it became due: a message that has failed stands behind those
-    /// that were due by then. `None` if the channel has gone or is disabled.
-    pub fn lease(
+    /// Leases what is due on `channel` in a stretch of its queue, in the order in which it became due: a message that has failed
+    /// stands behind those that were due by then. `None` if the channel has gone or is disabled.
+    pub fn lease_in(
         &self,
         channel: ChannelId,
         owner: LeaseOwner,
         most: LeaseLimit,
+        stretch: QueueStretch,
         now: Moment,
     ) -> Result<Option<LeasedBatch>, StoreError> {
         self.write(|transaction| {
             let Some((channel, clock)) = enabled_channel(transaction, channel)? else { return Ok(None) };
-            let expired = expire(transaction, channel.id, now)?;
-            obsolete::skip(transaction, channel.id, owner, now)?;
-            let mut rows = lease_due(transaction, channel.id, owner, most.retries.min(most.rows), true, now)?;
-            rows.extend(lease_due(
-                transaction,
-                channel.id,
-                owner,
-                most.rows.saturating_sub(rows.len()),
-                false,
-                now,
-            )?);
+            let due = stretch.due_by(now);
+            let expired = expire(transaction, channel.id, due, now)?;
+            obsolete::skip(transaction, channel.id, owner, stretch, now)?;
+            let queue = Queue { channel: channel.id, owner, due, now };
+            let mut rows = lease_due(transaction, &queue, most.retries.min(most.rows), true)?;
+            rows.extend(lease_due(transaction, &queue, most.rows.saturating_sub(rows.len()), false)?);
             // RETURNING promises no order.
             rows.sort_by_key(|row| row.id);
             Ok(Some(LeasedBatch { channel, clock, rows, expired }))
@@ -270,34 +227,51 @@ fn enabled_channel(
     Ok(found.flatten())
 }
 
-fn expire(transaction: &Transaction<'_>, channel: ChannelId, now: Moment) -> Result<usize, StoreError> {
+fn expire(
+    transaction: &Transaction<'_>,
+    channel: ChannelId,
+    due: QueueStretch,
+    now: Moment,
+) -> Result<usize, StoreError> {
+    let within = within("outbox", 4);
+    let QueueStretch { after, until } = due;
     let sql = format!(
         "UPDATE outbox SET state = ?3, last_error = coalesce(last_error, 'not sent within a day')
-         WHERE channel_id = ?1 AND {UNDELIVERED} AND state = {WAITING} AND due_at <= ?2 AND expires_at <= ?2"
+         WHERE channel_id = ?1 AND {UNDELIVERED} AND state = {WAITING} AND expires_at <= ?2 AND {within}"
     );
-    transaction.execute(&sql, params![channel.0, now.0, DeliveryState::Dead as i64])
+    let dead = DeliveryState::Dead as i64;
+    transaction.execute(&sql, params![channel.0, now, dead, after.due, after.id, until.due, until.id])
+}
+
+/// Where rows are leased from, for whom.
+struct Queue {
+    channel: ChannelId,
+    owner: LeaseOwner,
+    due: QueueStretch,
+    now: Moment,
 }
 
 fn lease_due(
     transaction: &Transaction<'_>,
-    channel: ChannelId,
-    owner: LeaseOwner,
+    queue: &Queue,
     most: usize,
     retries: bool,
-    now: Moment,
 ) -> Result<Vec<LeasedRow>, StoreError> {
     if most == 0 {
         return Ok(Vec::new());
     }
-    let free = free();
+    let Queue { channel, owner, due: QueueStretch { after, until }, now } = *queue;
+    let (free, within) = (free(), within("o", 7));
     let most = i64::try_from(most).unwrap_or(i64::MAX);
-    let values = params![now.0, owner.0, channel.0, now.plus(LEASE).0, retries, most];
+    let lapses = now.plus(LEASE);
+    let values =
+        params![now, owner.0, channel.0, lapses, retries, most, after.due, after.id, until.due, until.id];
     // The last condition holds for all of them, unless another monitor has just leased one.
     let sql = format!(
         "UPDATE outbox SET state = {LEASED}, lease = ?2, leased_until = ?4
          WHERE id IN (
              SELECT o.id FROM outbox o
-             WHERE o.channel_id = ?3 AND o.due_at <= ?1 AND (o.attempts = 0 OR ?5) AND {free}
+             WHERE o.channel_id = ?3 AND (o.attempts = 0 OR ?5) AND {free} AND {within}
              ORDER BY o.due_at, o.id LIMIT ?6)
            AND (state = {WAITING} OR (leased_until <= ?1 AND lease <> ?2))
          RETURNING id, content, attempts, expires_at"

@@ -5,6 +5,7 @@ use crate::clock::Moment;
 use crate::monitor::notify::channel::ChannelId;
 use crate::monitor::notify::delivery_state::{DeliveryState, LEASED, UNDELIVERED, WAITING};
 use crate::monitor::notify::notice::EventKind;
+use crate::monitor::notify::outbox::backlog::{QueueStretch, within};
 use crate::monitor::notify::outbox::lease_owner::LeaseOwner;
 use crate::monitor::store::StoreError;
 use crate::monitor::store::sql::{Transaction, params};
@@ -16,13 +17,16 @@ pub(super) fn skip(
     transaction: &Transaction<'_>,
     channel: ChannelId,
     owner: LeaseOwner,
+    stretch: QueueStretch,
     now: Moment,
 ) -> Result<(), StoreError> {
+    let within = within("outbox", 7);
+    let QueueStretch { after, until } = stretch;
     let sql = format!(
         "UPDATE outbox SET state = ?2, lease = NULL, leased_until = NULL,
                 attempts = CASE WHEN state = {LEASED} THEN attempts + 1 ELSE attempts END
          WHERE channel_id = ?1 AND {UNDELIVERED} AND (state = {WAITING} OR (leased_until <= ?3 AND lease <> ?4))
-           AND event IN (?5, ?6)
+           AND event IN (?5, ?6) AND {within}
            AND EXISTS (SELECT 1 FROM incident i WHERE i.id = outbox.incident_id
                        AND (i.acknowledged_at IS NOT NULL OR i.ended_at IS NOT NULL AND outbox.event = ?5))"
     );
@@ -34,7 +38,11 @@ pub(super) fn skip(
             now.0,
             owner.0,
             EventKind::Reminder.name(),
-            EventKind::Escalation.name()
+            EventKind::Escalation.name(),
+            after.due,
+            after.id,
+            until.due,
+            until.id
         ],
     )?;
     Ok(())

@@ -403,7 +403,7 @@ CREATE TABLE outbox (
     message         BIGINT,                                               -- id of the first row of its message; NULL: it was sent alone
     UNIQUE (incident_id, event, channel_id, reminder)
 );
-CREATE INDEX outbox_due ON outbox (channel_id, due_at) WHERE state IN (0, 1);
+CREATE INDEX outbox_due ON outbox (channel_id, due_at, id) WHERE state IN (0, 1);
 CREATE INDEX outbox_unsent ON outbox (machine_id, channel_id, id) WHERE state IN (0, 1);
 CREATE INDEX outbox_machine ON outbox (machine_id, channel_id, id);
 CREATE INDEX outbox_message ON outbox (message) WHERE message IS NOT NULL;
