@@ -460,12 +460,17 @@ DO $$
 DECLARE
     changed TEXT;
 BEGIN
-    FOREACH changed IN ARRAY ARRAY['machine', 'machine_tag', 'device_token', 'read_token', 'enroll_token',
-                                   'condition_setting', 'recipient', 'channel'] LOOP
+    FOREACH changed IN ARRAY ARRAY['machine_tag', 'device_token', 'read_token', 'enroll_token', 'condition_setting',
+                                   'recipient', 'channel'] LOOP
         EXECUTE format('CREATE TRIGGER change_of_%1$s AFTER INSERT OR UPDATE OR DELETE ON %1$s
                         FOR EACH STATEMENT EXECUTE FUNCTION note_change(''settings'')', changed);
     END LOOP;
 END $$;
+-- Not of hostname, which a device reports and nobody keeps: the first heartbeats of a fleet would have all monitors read all
+-- machines each second.
+CREATE TRIGGER change_of_machine AFTER INSERT OR DELETE
+    OR UPDATE OF name, description, group_name, hardware_id, device_key, hostname_pinned, behind
+    ON machine FOR EACH STATEMENT EXECUTE FUNCTION note_change('settings');
 -- Not of last_seen, which each flush writes.
 CREATE TRIGGER change_of_machine_state AFTER INSERT OR DELETE OR UPDATE OF watched, threshold, server_role
     ON machine_state FOR EACH STATEMENT EXECUTE FUNCTION note_change('settings');
