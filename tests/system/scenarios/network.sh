@@ -137,7 +137,8 @@ holder() {
 keepalived_round() {
     local first second
     first=$(holder)
-    replaced KILL "$first"
+    # Longer than the two checks after which keepalived lets go.
+    replaced KILL "$first" 10
     sleep 20
     second=$(holder)
     [ "$second" != "$first" ] || { echo "the address stayed at monitor $first" >&2; false; }
